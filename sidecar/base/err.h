@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_BASE_ERR_H
+#define FL_BASE_ERR_H
+/* err - the one error regime of the project.
+ *
+ * A function that can fail returns int: 0, or a negative enum fl_code. It is marked FL_MUST_USE and
+ * takes `struct fl_err *err` last (NULL is allowed); on failure it fills err and touches no other
+ * out-parameter. Text is one sentence without a final full stop that names the place and, where
+ * there is one, the remedy. Callers add context while unwinding with fl_err_prefix(); whoever
+ * decides what to do logs it, once. Nobody branches on text.
+ *
+ * Thread: any; a struct fl_err belongs to one caller. Owns nothing: plain storage. */
+#include <stddef.h>
+
+#define FL_MUST_USE __attribute__((warn_unused_result))
+#define FL_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+
+/* Classes decide behaviour: what is retried, what costs a connection, what stops a start. */
+#define FL_CODES(X)                                                                               \
+	X(IO, "i/o")           /* the operating system refused: sys holds errno */                \
+	X(PEER, "peer")        /* the other end broke a protocol */                               \
+	X(DENIED, "denied")    /* verification or policy said no */                               \
+	X(INVALID, "invalid")  /* a file, a setting or an argument is wrong */                    \
+	X(LIMIT, "limit")      /* a stated bound was reached */                                   \
+	X(NOMEM, "memory")     /* allocation failed */                                            \
+	X(BUG, "bug")          /* an invariant of ours does not hold */
+
+enum fl_code_ordinal {
+#define FL_CODE_ORDINAL(name, text) FL_ORDINAL_##name,
+	FL_CODES(FL_CODE_ORDINAL)
+#undef FL_CODE_ORDINAL
+};
+
+enum fl_code {
+	FL_OK = 0,
+#define FL_CODE_ENUM(name, text) FL_ERR_##name = -1 - FL_ORDINAL_##name,
+	FL_CODES(FL_CODE_ENUM)
+#undef FL_CODE_ENUM
+};
+
+struct fl_err {
+	enum fl_code code;
+	int sys;         /* errno (positive) where code is FL_ERR_IO, else 0 */
+	char text[512];  /* bounded; a longer sentence ends in "..." */
+};
+
+/* Fills err (may be NULL) and returns code, so that `return fl_err_set(err, ...)` is the idiom. */
+int fl_err_set(struct fl_err *err, enum fl_code code, const char *fmt, ...) FL_PRINTF(3, 4);
+
+/* As fl_err_set(FL_ERR_IO) with ": <strerror(sys)>" appended. sys: errno or a negated uv error. */
+int fl_err_sys(struct fl_err *err, int sys, const char *fmt, ...) FL_PRINTF(3, 4);
+
+/* Puts "<formatted>: " before the text. Returns err's code (FL_ERR_BUG when err is NULL). */
+int fl_err_prefix(struct fl_err *err, const char *fmt, ...) FL_PRINTF(2, 3);
+
+/* "i/o", "peer" ...: the stable word for a code, for logs. Never NULL. */
+const char *fl_code_name(enum fl_code code);
+
+/* Security and memory invariants: checked in every build; prints file:line and aborts. */
+#define FL_REQUIRE(cond) ((cond) ? (void)0 : fl_require_failed(#cond, __FILE__, __LINE__))
+_Noreturn void fl_require_failed(const char *cond, const char *file, int line);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_NET_SOCK_H
+#define FL_NET_SOCK_H
+/* sock - one connected stream socket (TCP or Unix) on a libuv loop. The one place that touches uv streams.
+ *
+ * Loop-bound: every call on the loop's thread. Reads land in a buffer that belongs to the loop's owner
+ * (struct fl_net), so that an idle socket holds none: on_data must have used or copied the bytes when
+ * it returns. Writes go to the kernel at once; what it does not take is copied to a pending queue, and the caller
+ * stops producing until on_drain. No callback runs inside the call that caused it, with one exception stated at fl_sock_read_start.
+ * Closing is asynchronous: fl_sock_close() detaches the user (no callback follows) and frees the socket later. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+
+/* What the sockets of one loop share. */
+struct fl_net {
+	uv_loop_t *loop;
+	uint8_t *read_buf; /* owned */
+	size_t read_cap;   /* bytes: `[limits] buffer` */
+	size_t open;       /* sockets not yet freed */
+};
+void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap);
+void fl_net_done(struct fl_net *net); /* open must be 0 */
+
+struct fl_sock;
+
+/* All are required but those said to be optional. user is what fl_sock_set_user() set. */
+struct fl_sock_events {
+	void (*on_data)(void *user, uint8_t *data, size_t len); /* data is writable scratch; len > 0 */
+	void (*on_eof)(void *user);                             /* FIN; reading has stopped */
+	void (*on_drain)(void *user);                           /* pending is empty again */
+	void (*on_error)(void *user, int sys);                  /* negative uv error; only fl_sock_close/reset make sense now */
+};
+/* sys: 0, or a negative uv error. */
+typedef void (*fl_sock_dial_cb)(void *user, int sys);
+
+/* Starts to connect. cb runs once, later, unless the socket is closed first. On success the events
+ * are live. Sets TCP_NODELAY (and keep-alive when keepalive). Errors: FL_ERR_IO. */
+int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive, const struct fl_sock_events *events,
+		 void *user, fl_sock_dial_cb cb, struct fl_sock **ret, struct fl_err *err) FL_MUST_USE;
+
+void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events, void *user);
+
+void fl_sock_read_start(struct fl_sock *sock);
+void fl_sock_read_stop(struct fl_sock *sock);
+
+/* Sends len bytes: 0 = all in the kernel; 1 = the rest is pending, stop producing until on_drain; negative uv
+ * error: the socket is broken (on_error does not follow). */
+int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
+bool fl_sock_pending(const struct fl_sock *sock);
+
+/* FIN once pending is empty. */
+void fl_sock_shutdown(struct fl_sock *sock);
+
+/* Orderly close: pending bytes are sent first, for at most linger_ms; then freed. sock is dead for the caller. */
+void fl_sock_close(struct fl_sock *sock, uint32_t linger_ms);
+/* RST, at once. sock is dead for the caller. */
+void fl_sock_reset(struct fl_sock *sock);
+
+/* "10.0.0.1:8443", for logs; buf of FL_ADDR_TEXT bytes. "unix" for Unix sockets. */
+const char *fl_sock_peer(const struct fl_sock *sock, char *buf);
+/* Credentials of the process at the other end of a Unix socket (SO_PEERCRED). */
+int fl_sock_peer_uid(const struct fl_sock *sock, uid_t *ret, struct fl_err *err) FL_MUST_USE;
+
+/* --- listener -------------------------------------------------------------------------------- */
+struct fl_listener;
+/* A connection is waiting: call fl_listener_accept() for it now, or leave it in the kernel's queue and call
+ * later; until then nothing more is reported (that is how accepting is paused). */
+typedef void (*fl_listener_cb)(void *user, struct fl_listener *listener);
+
+/* Takes over fd (bound, listening or not). user is borrowed. */
+int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_cb cb, void *user,
+		     struct fl_listener **ret, struct fl_err *err) FL_MUST_USE;
+/* NULL: nobody was waiting after all, or the limit of descriptors is reached. */
+struct fl_sock *fl_listener_accept(struct fl_listener *listener, const struct fl_sock_events *events, void *user);
+void fl_listener_close(struct fl_listener *listener);
+
+/* A bound socket for addr: SO_REUSEPORT when share (one for each worker), dual stack for `*`, TCP_NODELAY and keep-alive inherited by what it accepts. A Unix path that nobody listens on is removed first; mode: permissions of the new one. */
+int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd, struct fl_err *err) FL_MUST_USE;
+
+#endif

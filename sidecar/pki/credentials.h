@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PKI_CREDENTIALS_H
+#define FL_PKI_CREDENTIALS_H
+/* credentials - the complete set that a generation stands on: our chain and key, and one bundle for
+ * each trust domain. Bundles are never merged (SPIFFE Trust Domain and Bundle, section 4.1).
+ *
+ * Built whole, then immutable. Thread: any, one at a time until it is published in a generation. */
+#include <stdint.h>
+
+#include "pki/pem.h"
+#include "pki/svid.h"
+
+struct fl_bundle {
+	char *trust_domain;        /* owned */
+	struct fl_der_list roots;  /* may be empty: then nobody of this domain is trusted */
+};
+
+struct fl_credentials {
+	struct fl_der_list chain;  /* leaf first, then intermediates */
+	struct fl_der key;         /* wiped by fl_credentials_free */
+	char *id;                  /* own SPIFFE ID, owned; the trust domain is its authority */
+	char *trust_domain;        /* owned */
+	int64_t not_before;        /* of the leaf */
+	int64_t not_after;
+	struct fl_bundle *bundles; /* [0] is our own trust domain's */
+	size_t bundle_count;
+};
+
+/* Input as PEM; spans are borrowed for the call. Either cert and key, or credential_bundle. */
+struct fl_credentials_pem {
+	struct fl_span cert, key;
+	struct fl_span credential_bundle;
+	struct fl_span bundle; /* own trust domain */
+	const char *cert_name, *key_name, *credential_bundle_name, *bundle_name; /* file names for messages */
+	struct fl_foreign_bundle {
+		const char *trust_domain;
+		struct fl_span pem;
+		const char *name; /* file name for messages */
+	} const *foreign;
+	size_t foreign_count;
+};
+
+/* Parses and judges everything that needs no signature check: PEM, key kind and match, leaf rules,
+ * signer rules and validity of every root (each certificate of a bundle is a CA and valid now),
+ * duplicates across trust domains, leaf valid at `now`. A sentence names file, certificate number and remedy.
+ * now: seconds since the epoch. Chain verification and trial handshake: tls/trial.h. */
+int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now, struct fl_credentials **ret,
+			 struct fl_err *err) FL_MUST_USE;
+
+/* SHA-256 over all of it, length-prefixed: equal content, equal digest. */
+#define FL_DIGEST_LEN 32
+void fl_credentials_digest(const struct fl_credentials *c, uint8_t ret[FL_DIGEST_LEN]);
+
+/* Wipes the key. NULL is fine. */
+void fl_credentials_free(struct fl_credentials *c);
+
+#endif

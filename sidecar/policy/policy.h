@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_POLICY_POLICY_H
+#define FL_POLICY_POLICY_H
+/* policy - may this identity reach this port? Decided by [policy], [allow NAME] and [deny NAME].
+ *
+ * Pure and I/O-free. A policy is built rule by rule (by conf), then frozen and immutable: any
+ * thread may ask it, without locks and without allocation. Deny rules win over allow rules; where no
+ * rule speaks, the default does. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct fl_policy;
+
+/* --- identity patterns: `spiffe://td/a/b`, `*` = exactly one path segment, a last `**` = one or
+ * more; the trust domain is always literal. ------------------------------------------------ */
+struct fl_pattern;
+
+/* Errors: FL_ERR_INVALID with the remedy (for example "`*` stands for a whole segment"). */
+int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *err) FL_MUST_USE;
+bool fl_pattern_match(const struct fl_pattern *pattern, const char *id, size_t id_len);
+const char *fl_pattern_text(const struct fl_pattern *pattern);
+void fl_pattern_free(struct fl_pattern *pattern);
+
+/* --- rules ----------------------------------------------------------------------------------- */
+enum fl_effect { FL_ALLOW, FL_DENY };
+
+struct fl_port_range {
+	uint16_t first, last; /* inclusive */
+};
+
+/* Input of one rule; everything is copied except patterns, which are taken over. */
+struct fl_rule_spec {
+	const char *name; /* "web-to-api" */
+	enum fl_effect effect;
+	const char *file; /* where it stands, for explanations */
+	unsigned line;
+	struct fl_pattern **from; /* taken over; at least one */
+	size_t from_count;
+	const struct fl_port_range *ports; /* none and no services: every port */
+	size_t port_count;
+	const char *const *services; /* names of [service NAME] */
+	size_t service_count;
+};
+
+struct fl_policy *fl_policy_new(enum fl_effect default_effect);
+void fl_policy_add(struct fl_policy *policy, const struct fl_rule_spec *spec);
+void fl_policy_free(struct fl_policy *policy);
+size_t fl_policy_rule_count(const struct fl_policy *policy);
+
+struct fl_request {
+	const char *id; /* validated SPIFFE ID of the peer */
+	size_t id_len;
+	uint16_t port;       /* the port that the peer dialled; 0 for a Unix listener */
+	const char *service; /* name of the [service], or NULL */
+};
+
+struct fl_verdict {
+	enum fl_effect effect;
+	const char *rule; /* name of the deciding rule; NULL: the default decided */
+	const char *file; /* of that rule, borrowed from the policy */
+	unsigned line;
+};
+
+struct fl_verdict fl_policy_decide(const struct fl_policy *policy, const struct fl_request *request);
+
+#endif
