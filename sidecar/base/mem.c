@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* mem - allocation for start-up and reload paths, and wiping.
+ *
+ * Out of memory (or a size that overflows) ends the process with a sentence on stderr: these paths
+ * have nothing sensible left to do, and a restart is clean. */
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Noreturn void out_of_memory(size_t count, size_t size)
+{
+	(void)fprintf(stderr, "out of memory: %zu x %zu bytes are not to be had\n", count, size);
+	abort();
+}
+
+void *fl_new(size_t size)
+{
+	void *memory = calloc(1, size > 0 ? size : 1);
+
+	if (memory == NULL) {
+		out_of_memory(1, size);
+	}
+	return memory;
+}
+
+void *fl_grow(void *array, size_t count, size_t size)
+{
+	/* realloc(p, 0) may free p: an empty array keeps a byte instead. */
+	void *grown = count > 0 && size > 0 ? reallocarray(array, count, size) : realloc(array, 1);
+
+	if (grown == NULL) {
+		out_of_memory(count, size);
+	}
+	return grown;
+}
+
+char *fl_strdup(const char *text)
+{
+	return text != NULL ? fl_strndup(text, strlen(text)) : NULL;
+}
+
+char *fl_strndup(const char *text, size_t len)
+{
+	char *copy;
+
+	if (len == SIZE_MAX) {
+		out_of_memory(1, len);
+	}
+	copy = malloc(len + 1);
+	if (copy == NULL) {
+		out_of_memory(1, len);
+	}
+	if (len > 0) {
+		memcpy(copy, text, len);
+	}
+	copy[len] = '\0';
+	return copy;
+}
+
+char *fl_format(const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vasprintf(&text, fmt, args);
+	va_end(args);
+	if (len < 0) {
+		out_of_memory(1, 0);
+	}
+	return text;
+}
+
+void fl_wipe(void *data, size_t len)
+{
+	if (len > 0) {
+		explicit_bzero(data, len);
+	}
+}
+
+void fl_wipe_free(void *data, size_t len)
+{
+	if (data != NULL) {
+		fl_wipe(data, len);
+		free(data);
+	}
+}
