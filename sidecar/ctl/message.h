@@ -16,7 +16,9 @@
 #include "base/mem.h"
 
 #define FL_CTL_VERSION 1u
-#define FL_CTL_MAX_FRAME (8u * 1024 * 1024) /* payload bytes */
+#define FL_CTL_MAX_FRAME 8388608u /* payload bytes */
+#define FL_CTL_MAX_SMALL 65536u   /* payload bytes of HELLO and RESULT */
+#define FL_CTL_MAX_FOREIGN 256u
 #define FL_CTL_HEADER 12u
 
 enum fl_ctl_type { FL_CTL_HELLO = 1, FL_CTL_GENERATION = 2, FL_CTL_RESULT = 3 };
@@ -38,7 +40,7 @@ struct fl_ctl_generation {
 		struct fl_span trust_domain;
 		struct fl_span bundle; /* PEM */
 	} *foreign;                /* array, owned by the message */
-	size_t foreign_count;      /* at most 256 */
+	size_t foreign_count;      /* at most FL_CTL_MAX_FOREIGN */
 	struct fl_span ini_path;   /* for messages */
 	struct fl_span ini;        /* text: policy, peers, limits */
 };
@@ -61,6 +63,10 @@ struct fl_ctl_message {
 /* Fresh memory with a whole frame, never NULL; length in ret_len. Wipe generation frames with fl_wipe_free(). */
 uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len);
 uint8_t *fl_ctl_encode_generation(const struct fl_ctl_generation *generation, size_t *ret_len);
+/* Would its frame be larger than a decoder takes? Ask before encoding: the encoder insists. */
+int fl_ctl_generation_check(const struct fl_ctl_generation *generation, struct fl_err *err) FL_MUST_USE;
+/* Gives an encoded generation another number, in place. */
+void fl_ctl_generation_renumber(uint8_t *frame, size_t len, uint64_t number);
 uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_len);
 
 struct fl_ctl_decoder; /* collects one frame at a time */

@@ -1,0 +1,630 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* message - frames of the agent's socket, both ways.
+ *
+ * Encoding measures first, takes memory once and then fills it, so that no copy of the private key
+ * is left behind in memory given back half-way. Decoding collects a header, judges type and length,
+ * and only then takes memory, in step with what really arrives: a peer that announces 8 MiB and
+ * sends nothing costs a few KiB.
+ *
+ * It fails for one reason only, a peer that breaks the protocol: FL_ERR_PEER with a sentence, after
+ * which the decoder answers nothing else. Everything that held payload is wiped. */
+#include "ctl/message.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const uint8_t magic[4] = {'F', 'L', 'C', '1'};
+
+/* Numbers on the wire: never reused, never given another meaning. 0 is none. */
+enum { HELLO_VERSION = 1, HELLO_GENERATION, HELLO_DIGEST };
+enum {
+	GENERATION_NUMBER = 1, /* first, for fl_ctl_generation_renumber() */
+	GENERATION_DIGEST,
+	GENERATION_CREDENTIAL,
+	GENERATION_BUNDLE,
+	GENERATION_FOREIGN, /* repeated; fields of its own inside */
+	GENERATION_INI_PATH,
+	GENERATION_INI,
+};
+enum { FOREIGN_TRUST_DOMAIN = 1, FOREIGN_BUNDLE };
+enum { RESULT_NUMBER = 1, RESULT_OK, RESULT_REASON };
+
+#define FIELD_HEADER ((size_t)6)
+#define DIGEST_LEN 32u
+#define TRUST_DOMAIN_MAX 255u
+#define FIRST_CHUNK ((size_t)16 * 1024)
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+struct writer {
+	uint8_t *at;
+	uint8_t *end;
+};
+
+static void put(struct writer *w, const void *data, size_t len)
+{
+	FL_REQUIRE(len <= (size_t)(w->end - w->at));
+	if (len > 0) {
+		memcpy(w->at, data, len);
+		w->at += len;
+	}
+}
+
+static void put_uint(struct writer *w, uint64_t value, unsigned bytes)
+{
+	uint8_t big[8];
+
+	for (unsigned i = 0; i < bytes; i++) {
+		big[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
+	}
+	put(w, big, bytes);
+}
+
+static void put_field(struct writer *w, unsigned tag, const void *data, size_t len)
+{
+	put_uint(w, tag, 2);
+	put_uint(w, len, 4);
+	put(w, data, len);
+}
+
+static void put_field_uint(struct writer *w, unsigned tag, uint64_t value, unsigned bytes)
+{
+	put_uint(w, tag, 2);
+	put_uint(w, bytes, 4);
+	put_uint(w, value, bytes);
+}
+
+static uint8_t *frame_begin(struct writer *w, enum fl_ctl_type type, size_t payload,
+			    size_t *ret_len)
+{
+	size_t len = FL_CTL_HEADER + payload;
+	uint8_t *frame = fl_new(len);
+
+	w->at = frame;
+	w->end = frame + len;
+	put(w, magic, sizeof(magic));
+	put_uint(w, (uint64_t)type, 2);
+	put_uint(w, 0, 2);
+	put_uint(w, payload, 4);
+	*ret_len = len;
+	return frame;
+}
+
+uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len)
+{
+	struct writer w;
+	uint8_t *frame =
+		frame_begin(&w, FL_CTL_HELLO, 3 * FIELD_HEADER + 4 + 8 + DIGEST_LEN, ret_len);
+
+	put_field_uint(&w, HELLO_VERSION, hello->version, 4);
+	put_field_uint(&w, HELLO_GENERATION, hello->generation, 8);
+	put_field(&w, HELLO_DIGEST, hello->digest, DIGEST_LEN);
+	FL_REQUIRE(w.at == w.end);
+	return frame;
+}
+
+uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_len)
+{
+	struct writer w;
+	uint8_t *frame;
+
+	FL_REQUIRE(result->reason.len <= FL_CTL_MAX_SMALL / 2);
+	frame = frame_begin(&w, FL_CTL_RESULT, 3 * FIELD_HEADER + 8 + 1 + result->reason.len,
+			    ret_len);
+	put_field_uint(&w, RESULT_NUMBER, result->number, 8);
+	put_field_uint(&w, RESULT_OK, result->ok != 0, 1);
+	put_field(&w, RESULT_REASON, result->reason.data, result->reason.len);
+	FL_REQUIRE(w.at == w.end);
+	return frame;
+}
+
+static size_t foreign_size(const struct fl_ctl_foreign *foreign)
+{
+	return 2 * FIELD_HEADER + foreign->trust_domain.len + foreign->bundle.len;
+}
+
+static size_t generation_size(const struct fl_ctl_generation *g)
+{
+	size_t size = 6 * FIELD_HEADER + 8 + DIGEST_LEN;
+
+	size += g->credential.len + g->bundle.len + g->ini_path.len + g->ini.len;
+	for (size_t i = 0; i < g->foreign_count; i++) {
+		size += FIELD_HEADER + foreign_size(&g->foreign[i]);
+	}
+	return size;
+}
+
+int fl_ctl_generation_check(const struct fl_ctl_generation *generation, struct fl_err *err)
+{
+	size_t size;
+
+	if (generation->foreign_count > FL_CTL_MAX_FOREIGN) {
+		return fl_err_set(
+			err, FL_ERR_LIMIT,
+			"%zu foreign trust domains are more than the %u that one sidecar takes",
+			generation->foreign_count, FL_CTL_MAX_FOREIGN);
+	}
+	size = generation_size(generation);
+	if (size > FL_CTL_MAX_FRAME) {
+		return fl_err_set(err, FL_ERR_LIMIT,
+				  "certificates, bundles and INI together are %zu bytes, more than "
+				  "the %u MiB that one generation "
+				  "may have: look for a bundle with roots that nobody needs",
+				  size, FL_CTL_MAX_FRAME / (1024 * 1024));
+	}
+	return FL_OK;
+}
+
+uint8_t *fl_ctl_encode_generation(const struct fl_ctl_generation *g, size_t *ret_len)
+{
+	struct writer w;
+	uint8_t *frame;
+
+	FL_REQUIRE(fl_ctl_generation_check(g, NULL) == FL_OK);
+	frame = frame_begin(&w, FL_CTL_GENERATION, generation_size(g), ret_len);
+	put_field_uint(&w, GENERATION_NUMBER, g->number, 8);
+	put_field(&w, GENERATION_DIGEST, g->digest, DIGEST_LEN);
+	put_field(&w, GENERATION_CREDENTIAL, g->credential.data, g->credential.len);
+	put_field(&w, GENERATION_BUNDLE, g->bundle.data, g->bundle.len);
+	for (size_t i = 0; i < g->foreign_count; i++) {
+		const struct fl_ctl_foreign *f = &g->foreign[i];
+
+		put_uint(&w, GENERATION_FOREIGN, 2);
+		put_uint(&w, foreign_size(f), 4);
+		put_field(&w, FOREIGN_TRUST_DOMAIN, f->trust_domain.data, f->trust_domain.len);
+		put_field(&w, FOREIGN_BUNDLE, f->bundle.data, f->bundle.len);
+	}
+	put_field(&w, GENERATION_INI_PATH, g->ini_path.data, g->ini_path.len);
+	put_field(&w, GENERATION_INI, g->ini.data, g->ini.len);
+	FL_REQUIRE(w.at == w.end);
+	return frame;
+}
+
+void fl_ctl_generation_renumber(uint8_t *frame, size_t len, uint64_t number)
+{
+	struct writer w;
+
+	FL_REQUIRE(len >= FL_CTL_HEADER + FIELD_HEADER + 8);
+	FL_REQUIRE(frame[5] == FL_CTL_GENERATION && frame[FL_CTL_HEADER + 1] == GENERATION_NUMBER);
+	w.at = frame + FL_CTL_HEADER + FIELD_HEADER;
+	w.end = w.at + 8;
+	put_uint(&w, number, 8);
+}
+
+/* --- reading fields --------------------------------------------------------------------------- */
+
+struct field {
+	unsigned tag;
+	struct fl_span value;
+};
+
+static uint64_t get_uint(const uint8_t *data, unsigned bytes)
+{
+	uint64_t value = 0;
+
+	for (unsigned i = 0; i < bytes; i++) {
+		value = value << 8 | data[i];
+	}
+	return value;
+}
+
+/* Takes the next field off *rest: 1, or 0 at the end, or FL_ERR_PEER. */
+static int next_field(struct fl_span *rest, struct field *ret, struct fl_err *err)
+{
+	uint64_t len;
+
+	if (rest->len == 0) {
+		return 0;
+	}
+	if (rest->len < FIELD_HEADER) {
+		fl_err_set(err, FL_ERR_PEER, "a message ends within the header of a field");
+		return FL_ERR_PEER;
+	}
+	ret->tag = (unsigned)get_uint(rest->data, 2);
+	len = get_uint(rest->data + 2, 4);
+	if (len > rest->len - FIELD_HEADER) {
+		fl_err_set(err, FL_ERR_PEER,
+			   "field %u claims %llu bytes and the message has %zu left", ret->tag,
+			   (unsigned long long)len, rest->len - FIELD_HEADER);
+		return FL_ERR_PEER;
+	}
+	ret->value.data = rest->data + FIELD_HEADER;
+	ret->value.len = (size_t)len;
+	rest->data += FIELD_HEADER + len;
+	rest->len -= FIELD_HEADER + (size_t)len;
+	return 1;
+}
+
+/* Which fields were there: a field that comes twice or not at all is refused. */
+static int mark_seen(unsigned *seen, unsigned tag, struct fl_err *err)
+{
+	if (*seen & 1u << tag) {
+		return fl_err_set(err, FL_ERR_PEER, "field %u comes twice", tag);
+	}
+	*seen |= 1u << tag;
+	return FL_OK;
+}
+
+static int require_seen(unsigned seen, unsigned last_tag, unsigned optional, struct fl_err *err)
+{
+	for (unsigned tag = 1; tag <= last_tag; tag++) {
+		if (!(seen & 1u << tag) && tag != optional) {
+			return fl_err_set(err, FL_ERR_PEER, "field %u is missing", tag);
+		}
+	}
+	return FL_OK;
+}
+
+static int require_len(const struct field *f, size_t least, size_t most, struct fl_err *err)
+{
+	if (f->value.len < least || f->value.len > most) {
+		return fl_err_set(err, FL_ERR_PEER, "field %u has %zu bytes instead of %zu to %zu",
+				  f->tag, f->value.len, least, most);
+	}
+	return FL_OK;
+}
+
+/* An integer or digest field of exactly `bytes` bytes, not seen before. */
+static int take_fixed(const struct field *f, unsigned bytes, unsigned *seen, struct fl_err *err)
+{
+	int rc = mark_seen(seen, f->tag, err);
+
+	return rc != FL_OK ? rc : require_len(f, bytes, bytes, err);
+}
+
+static int take_span(const struct field *f, struct fl_span *ret, unsigned *seen, struct fl_err *err)
+{
+	int rc = mark_seen(seen, f->tag, err);
+
+	if (rc == FL_OK) {
+		*ret = f->value;
+	}
+	return rc;
+}
+
+static int read_hello(struct fl_span rest, struct fl_ctl_hello *ret, struct fl_err *err)
+{
+	struct field f;
+	unsigned seen = 0;
+	int rc;
+
+	while ((rc = next_field(&rest, &f, err)) > 0) {
+		switch (f.tag) {
+		case HELLO_VERSION:
+			rc = take_fixed(&f, 4, &seen, err);
+			ret->version = rc == FL_OK ? (uint32_t)get_uint(f.value.data, 4) : 0;
+			break;
+		case HELLO_GENERATION:
+			rc = take_fixed(&f, 8, &seen, err);
+			ret->generation = rc == FL_OK ? get_uint(f.value.data, 8) : 0;
+			break;
+		case HELLO_DIGEST:
+			rc = take_fixed(&f, DIGEST_LEN, &seen, err);
+			if (rc == FL_OK) {
+				memcpy(ret->digest, f.value.data, DIGEST_LEN);
+			}
+			break;
+		default:
+			break;
+		}
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	return rc < 0 ? rc : require_seen(seen, HELLO_DIGEST, 0, err);
+}
+
+static int read_result(struct fl_span rest, struct fl_ctl_result *ret, struct fl_err *err)
+{
+	struct field f;
+	unsigned seen = 0;
+	int rc;
+
+	while ((rc = next_field(&rest, &f, err)) > 0) {
+		switch (f.tag) {
+		case RESULT_NUMBER:
+			rc = take_fixed(&f, 8, &seen, err);
+			ret->number = rc == FL_OK ? get_uint(f.value.data, 8) : 0;
+			break;
+		case RESULT_OK:
+			rc = take_fixed(&f, 1, &seen, err);
+			ret->ok = rc == FL_OK && f.value.data[0] == 1;
+			if (rc == FL_OK && f.value.data[0] > 1) {
+				rc = fl_err_set(err, FL_ERR_PEER, "a result is 0 or 1, not %u",
+						f.value.data[0]);
+			}
+			break;
+		case RESULT_REASON:
+			rc = take_span(&f, &ret->reason, &seen, err);
+			break;
+		default:
+			break;
+		}
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	return rc < 0 ? rc : require_seen(seen, RESULT_REASON, RESULT_REASON, err);
+}
+
+static int read_foreign(struct fl_span rest, struct fl_ctl_foreign *ret, struct fl_err *err)
+{
+	struct field f;
+	unsigned seen = 0;
+	int rc;
+
+	while ((rc = next_field(&rest, &f, err)) > 0) {
+		if (f.tag == FOREIGN_TRUST_DOMAIN) {
+			rc = require_len(&f, 1, TRUST_DOMAIN_MAX, err);
+			if (rc == FL_OK) {
+				rc = take_span(&f, &ret->trust_domain, &seen, err);
+			}
+		} else if (f.tag == FOREIGN_BUNDLE) {
+			rc = take_span(&f, &ret->bundle, &seen, err);
+		}
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	return rc < 0 ? rc : require_seen(seen, FOREIGN_BUNDLE, 0, err);
+}
+
+static int add_foreign(struct fl_span value, struct fl_ctl_generation *g, struct fl_err *err)
+{
+	struct fl_ctl_foreign foreign = {0};
+	int rc;
+
+	if (g->foreign_count == FL_CTL_MAX_FOREIGN) {
+		return fl_err_set(err, FL_ERR_PEER, "more than %u foreign trust domains",
+				  FL_CTL_MAX_FOREIGN);
+	}
+	rc = read_foreign(value, &foreign, err);
+	if (rc != FL_OK) {
+		return rc;
+	}
+	g->foreign = fl_grow(g->foreign, g->foreign_count + 1, sizeof(*g->foreign));
+	g->foreign[g->foreign_count++] = foreign;
+	return FL_OK;
+}
+
+static int read_generation_field(const struct field *f, struct fl_ctl_generation *g, unsigned *seen,
+				 struct fl_err *err)
+{
+	int rc;
+
+	switch (f->tag) {
+	case GENERATION_NUMBER:
+		rc = take_fixed(f, 8, seen, err);
+		if (rc == FL_OK) {
+			g->number = get_uint(f->value.data, 8);
+		}
+		return rc;
+	case GENERATION_DIGEST:
+		rc = take_fixed(f, DIGEST_LEN, seen, err);
+		if (rc == FL_OK) {
+			memcpy(g->digest, f->value.data, DIGEST_LEN);
+		}
+		return rc;
+	case GENERATION_CREDENTIAL:
+		return take_span(f, &g->credential, seen, err);
+	case GENERATION_BUNDLE:
+		return take_span(f, &g->bundle, seen, err);
+	case GENERATION_FOREIGN:
+		*seen |= 1u << GENERATION_FOREIGN;
+		return add_foreign(f->value, g, err);
+	case GENERATION_INI_PATH:
+		return take_span(f, &g->ini_path, seen, err);
+	case GENERATION_INI:
+		return take_span(f, &g->ini, seen, err);
+	default:
+		return FL_OK;
+	}
+}
+
+static int read_generation(struct fl_span rest, struct fl_ctl_generation *ret, struct fl_err *err)
+{
+	struct field f;
+	unsigned seen = 0;
+	int rc;
+
+	while ((rc = next_field(&rest, &f, err)) > 0) {
+		rc = read_generation_field(&f, ret, &seen, err);
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	if (rc == FL_OK) {
+		rc = require_seen(seen, GENERATION_INI, GENERATION_FOREIGN, err);
+	}
+	if (rc == FL_OK && ret->number == 0) {
+		rc = fl_err_set(err, FL_ERR_PEER,
+				"a generation has the number 0, which means none");
+	}
+	return rc;
+}
+
+/* --- collecting frames ------------------------------------------------------------------------ */
+
+struct fl_ctl_decoder {
+	uint8_t header[FL_CTL_HEADER];
+	size_t header_len;
+	enum fl_ctl_type type; /* valid with a whole header */
+	size_t payload_len;    /* likewise: what the frame will have */
+	uint8_t *payload;      /* owned */
+	size_t have, cap;
+	struct fl_ctl_foreign *foreign; /* owned; of the message handed out last */
+	bool delivered;                 /* the payload belongs to a message handed out */
+	bool dead;
+};
+
+struct fl_ctl_decoder *fl_ctl_decoder_new(void)
+{
+	return fl_new(sizeof(struct fl_ctl_decoder));
+}
+
+static void forget(struct fl_ctl_decoder *d)
+{
+	bool dead = d->dead;
+
+	fl_wipe_free(d->payload, d->cap);
+	free(d->foreign);
+	fl_wipe(d, sizeof(*d));
+	d->dead = dead;
+}
+
+void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder)
+{
+	if (decoder != NULL) {
+		forget(decoder);
+		free(decoder);
+	}
+}
+
+static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
+{
+	uint64_t type = get_uint(d->header + 4, 2);
+	uint64_t reserved = get_uint(d->header + 6, 2);
+	uint64_t len = get_uint(d->header + 8, 4);
+	uint64_t most;
+
+	switch (type) {
+	case FL_CTL_HELLO:
+	case FL_CTL_RESULT:
+		most = FL_CTL_MAX_SMALL;
+		break;
+	case FL_CTL_GENERATION:
+		most = FL_CTL_MAX_FRAME;
+		break;
+	default:
+		return fl_err_set(
+			err, FL_ERR_PEER,
+			"message type %llu is unknown: do agent and sidecar come from one release?",
+			(unsigned long long)type);
+	}
+	if (reserved != 0) {
+		return fl_err_set(err, FL_ERR_PEER, "the reserved bytes of a message are not zero");
+	}
+	if (len > most) {
+		return fl_err_set(err, FL_ERR_PEER,
+				  "a message of type %llu claims %llu bytes, and %llu is the most",
+				  (unsigned long long)type, (unsigned long long)len,
+				  (unsigned long long)most);
+	}
+	d->type = (enum fl_ctl_type)type;
+	d->payload_len = (size_t)len;
+	return FL_OK;
+}
+
+/* The magic is judged byte by byte: garbage is refused at its first one. */
+static int collect_header(struct fl_ctl_decoder *d, const uint8_t **data, size_t *len,
+			  struct fl_err *err)
+{
+	while (d->header_len<FL_CTL_HEADER && * len> 0) {
+		uint8_t byte = *(*data)++;
+
+		--*len;
+		if (d->header_len < sizeof(magic) && byte != magic[d->header_len]) {
+			return fl_err_set(err, FL_ERR_PEER,
+					  "the other end does not speak Fairlead's agent protocol");
+		}
+		d->header[d->header_len++] = byte;
+		if (d->header_len == FL_CTL_HEADER) {
+			return judge_header(d, err);
+		}
+	}
+	return FL_OK;
+}
+
+/* Room for more payload, at most double of what has really come; what is outgrown is wiped. */
+static void make_room(struct fl_ctl_decoder *d, size_t coming)
+{
+	size_t wanted = d->have + coming;
+	size_t cap = d->cap * 2 > wanted ? d->cap * 2 : wanted;
+	uint8_t *bigger;
+
+	if (wanted <= d->cap) {
+		return;
+	}
+	cap = cap < FIRST_CHUNK ? FIRST_CHUNK : cap;
+	cap = cap > d->payload_len ? d->payload_len : cap;
+	bigger = fl_new(cap);
+	if (d->have > 0) {
+		memcpy(bigger, d->payload, d->have);
+	}
+	fl_wipe_free(d->payload, d->cap);
+	d->payload = bigger;
+	d->cap = cap;
+}
+
+static int read_message(struct fl_ctl_decoder *d, struct fl_ctl_message *ret, struct fl_err *err)
+{
+	struct fl_span payload = {d->payload, d->have};
+	struct fl_ctl_message message;
+	int rc = FL_ERR_BUG;
+
+	memset(&message, 0, sizeof(message));
+	message.type = d->type;
+	switch (d->type) {
+	case FL_CTL_HELLO:
+		rc = read_hello(payload, &message.u.hello, err);
+		break;
+	case FL_CTL_RESULT:
+		rc = read_result(payload, &message.u.result, err);
+		break;
+	case FL_CTL_GENERATION:
+		rc = read_generation(payload, &message.u.generation, err);
+		d->foreign = message.u.generation.foreign;
+		break;
+	}
+	if (rc == FL_OK) {
+		*ret = message;
+	}
+	return rc;
+}
+
+static int fail(struct fl_ctl_decoder *d, int rc)
+{
+	d->dead = true;
+	forget(d);
+	return rc;
+}
+
+int fl_ctl_decoder_feed(struct fl_ctl_decoder *d, const uint8_t **data, size_t *len,
+			struct fl_ctl_message *ret, struct fl_err *err)
+{
+	size_t take;
+	int rc;
+
+	if (d->delivered) {
+		forget(d);
+	}
+	if (d->dead) {
+		return fl_err_set(err, FL_ERR_PEER, "the channel has failed before");
+	}
+	rc = collect_header(d, data, len, err);
+	if (rc != FL_OK) {
+		return fail(d, rc);
+	}
+	if (d->header_len < FL_CTL_HEADER) {
+		return 0;
+	}
+	take = d->payload_len - d->have;
+	take = take > *len ? *len : take;
+	make_room(d, take);
+	if (take > 0) {
+		memcpy(d->payload + d->have, *data, take);
+		d->have += take;
+		*data += take;
+		*len -= take;
+	}
+	if (d->have < d->payload_len) {
+		return 0;
+	}
+	rc = read_message(d, ret, err);
+	if (rc != FL_OK) {
+		return fail(d, rc);
+	}
+	d->delivered = true;
+	return 1;
+}
