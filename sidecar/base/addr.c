@@ -24,30 +24,36 @@ static bool is_digit(char c)
 
 static bool is_label_byte(char c)
 {
-	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+	       c == '_';
 }
 
 /* --- parts --------------------------------------------------------------------------------- */
 
-static int parse_port(const char *text, const char *port, unsigned allow, uint16_t *ret, struct fl_err *err)
+static int parse_port(const char *text, const char *port, unsigned allow, uint16_t *ret,
+		      struct fl_err *err)
 {
 	size_t len = strlen(port);
 	unsigned value = 0;
 
 	for (size_t i = 0; i < len && i < 6; i++) {
 		if (!is_digit(port[i])) {
-			return fl_err_set(err, FL_ERR_INVALID, "`%s`: the port `%s` is not a number", text, port);
+			return fl_err_set(err, FL_ERR_INVALID,
+					  "`%s`: the port `%s` is not a number", text, port);
 		}
 		value = value * 10 + (unsigned)(port[i] - '0');
 	}
 	if (len == 0) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: the port after the colon is missing", text);
+		return fl_err_set(err, FL_ERR_INVALID, "`%s`: the port after the colon is missing",
+				  text);
 	}
 	if (len > 5 || value > 65535 || (len > 1 && port[0] == '0')) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: the port must be a number from 1 to 65535", text);
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%s`: the port must be a number from 1 to 65535", text);
 	}
 	if (value == 0 && (allow & FL_ADDR_ALLOW_ZERO) == 0) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: port 0 means nothing here, write 1 to 65535", text);
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%s`: port 0 means nothing here, write 1 to 65535", text);
 	}
 	*ret = (uint16_t)value;
 	return 0;
@@ -95,7 +101,8 @@ static bool is_dns_name(const char *host, size_t len)
 			digits = true;
 			continue;
 		}
-		if (!is_label_byte(host[i]) || (label == 0 && host[i] == '-') || ++label > LABEL_MAX) {
+		if (!is_label_byte(host[i]) || (label == 0 && host[i] == '-') ||
+		    ++label > LABEL_MAX) {
 			return false;
 		}
 		digits = digits && is_digit(host[i]);
@@ -111,18 +118,22 @@ static int parse_unix(const char *text, unsigned allow, struct fl_addr *ret, str
 	size_t len = strlen(path);
 
 	if ((allow & FL_ADDR_ALLOW_UNIX) == 0) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: a Unix socket is not possible here, write for example 127.0.0.1:8080", text);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%s`: a Unix socket is not possible here, write for example 127.0.0.1:8080",
+			text);
 	}
 	if (path[0] != '/') {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: the path of a Unix socket starts with `/`, for example unix:/run/app/web.sock",
-				  text);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%s`: the path of a Unix socket starts with `/`, for example unix:/run/app/web.sock",
+			text);
 	}
 	if (len >= sizeof(ret->sa.un.sun_path)) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: the path of a Unix socket has at most %zu bytes, this one has %zu", text,
-				  sizeof(ret->sa.un.sun_path) - 1, len);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%s`: the path of a Unix socket has at most %zu bytes, this one has %zu",
+			text, sizeof(ret->sa.un.sun_path) - 1, len);
 	}
 	memset(ret, 0, sizeof(*ret));
 	ret->kind = FL_ADDR_UNIX;
@@ -142,12 +153,15 @@ static int parse_v6(const char *text, unsigned allow, struct fl_addr *ret, struc
 	int rc;
 
 	if (close == NULL || close[1] != ':') {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: an IPv6 address is written [V6]:PORT, for example [::1]:8080",
-				  text);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%s`: an IPv6 address is written [V6]:PORT, for example [::1]:8080", text);
 	}
 	len = (size_t)(close - text) - 1;
 	if (memchr(text, '%', len + 1) != NULL) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: zones (`%%eth0`) are not supported, use a global address", text);
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%s`: zones (`%%eth0`) are not supported, use a global address",
+				  text);
 	}
 	if (len >= sizeof(host)) {
 		return fl_err_set(err, FL_ERR_INVALID, "`%s`: this is not an IPv6 address", text);
@@ -155,7 +169,8 @@ static int parse_v6(const char *text, unsigned allow, struct fl_addr *ret, struc
 	memcpy(host, text + 1, len);
 	host[len] = '\0';
 	if (inet_pton(AF_INET6, host, &ip) != 1) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: `%s` is not an IPv6 address", text, host);
+		return fl_err_set(err, FL_ERR_INVALID, "`%s`: `%s` is not an IPv6 address", text,
+				  host);
 	}
 	rc = parse_port(text, close + 2, allow, &port, err);
 	if (rc != 0) {
@@ -179,7 +194,9 @@ static int parse_any(const char *text, unsigned allow, struct fl_addr *ret, stru
 	int rc;
 
 	if ((allow & FL_ADDR_ALLOW_ANY) == 0) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: `*` is an address to listen on, not one to connect to", text);
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%s`: `*` is an address to listen on, not one to connect to",
+				  text);
 	}
 	rc = parse_port(text, text + 2, allow, &port, err);
 	if (rc != 0) {
@@ -195,21 +212,24 @@ static bool looks_like_v4(const char *host)
 	return strspn(host, "0123456789.") == strlen(host);
 }
 
-static int parse_name(const char *text, const char *host, uint16_t port, unsigned allow, struct fl_addr *ret,
-		      struct fl_err *err)
+static int parse_name(const char *text, const char *host, uint16_t port, unsigned allow,
+		      struct fl_addr *ret, struct fl_err *err)
 {
 	size_t len = strlen(host);
 
 	if (looks_like_v4(host)) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: `%s` is not an IPv4 address", text, host);
+		return fl_err_set(err, FL_ERR_INVALID, "`%s`: `%s` is not an IPv4 address", text,
+				  host);
 	}
 	if (!is_dns_name(host, len)) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: `%s` is neither an IP address nor a DNS name", text, host);
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%s`: `%s` is neither an IP address nor a DNS name", text, host);
 	}
 	if ((allow & FL_ADDR_ALLOW_NAME) == 0) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: a DNS name is not possible here, write the IP address, for example 127.0.0.1:%u",
-				  text, port);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%s`: a DNS name is not possible here, write the IP address, for example 127.0.0.1:%u",
+			text, port);
 	}
 	memset(ret, 0, sizeof(*ret));
 	ret->kind = FL_ADDR_NAME;
@@ -234,19 +254,23 @@ int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret, struct 
 		return parse_v6(text, allow, ret, err);
 	}
 	if (colon == NULL || colon == text) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s` is not an address, write HOST:PORT, for example 127.0.0.1:8080",
-				  text);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%s` is not an address, write HOST:PORT, for example 127.0.0.1:8080",
+			text);
 	}
 	if (strchr(text, ':') != colon) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: an IPv6 address stands in brackets, for example [::1]:8080",
-				  text);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%s`: an IPv6 address stands in brackets, for example [::1]:8080", text);
 	}
 	if (strncmp(text, "*:", 2) == 0) {
 		return parse_any(text, allow, ret, err);
 	}
 	len = (size_t)(colon - text);
 	if (len >= sizeof(host)) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: a DNS name has at most %d bytes", text, NAME_MAX_BYTES);
+		return fl_err_set(err, FL_ERR_INVALID, "`%s`: a DNS name has at most %d bytes",
+				  text, NAME_MAX_BYTES);
 	}
 	memcpy(host, text, len);
 	host[len] = '\0';
@@ -275,7 +299,8 @@ static void format_v6(const struct sockaddr_in6 *in6, char *buf)
 	}
 	(void)inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
 	if (in6->sin6_scope_id != 0) {
-		(void)snprintf(buf, FL_ADDR_TEXT, "[%s%%%u]:%u", ip, in6->sin6_scope_id, ntohs(in6->sin6_port));
+		(void)snprintf(buf, FL_ADDR_TEXT, "[%s%%%u]:%u", ip, in6->sin6_scope_id,
+			       ntohs(in6->sin6_port));
 	} else {
 		(void)snprintf(buf, FL_ADDR_TEXT, "[%s]:%u", ip, ntohs(in6->sin6_port));
 	}
@@ -296,7 +321,8 @@ const char *fl_sockaddr_format(const struct sockaddr *sa, char *buf)
 		break;
 	case AF_UNIX:
 		/* An unnamed peer has an empty path; a full one has no NUL. */
-		(void)snprintf(buf, FL_ADDR_TEXT, "unix:%.*s", (int)sizeof(any->un.sun_path), any->un.sun_path);
+		(void)snprintf(buf, FL_ADDR_TEXT, "unix:%.*s", (int)sizeof(any->un.sun_path),
+			       any->un.sun_path);
 		break;
 	default:
 		(void)snprintf(buf, FL_ADDR_TEXT, "-");

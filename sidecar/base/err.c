@@ -94,10 +94,10 @@ const char *fl_code_name(enum fl_code code)
 	switch (code) {
 	case FL_OK:
 		return "ok";
-#define FL_CODE_TEXT(name, text) \
-	case FL_ERR_##name:      \
+#define FL_CODE_TEXT(name, text)                                                                   \
+	case FL_ERR_##name:                                                                        \
 		return text;
-	FL_CODES(FL_CODE_TEXT)
+		FL_CODES(FL_CODE_TEXT)
 #undef FL_CODE_TEXT
 	}
 	return "unknown";

@@ -141,7 +141,11 @@ static size_t format_u64(char *end, uint64_t value)
 static size_t utf8_sequence(const unsigned char *data, size_t len, uint32_t *ret_point)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t need = data[0] < 0x80 ? 1 : data[0] < 0xc2 ? 0 : data[0] < 0xe0 ? 2 : data[0] < 0xf0 ? 3 : 4;
+	size_t need = data[0] < 0x80   ? 1
+		      : data[0] < 0xc2 ? 0
+		      : data[0] < 0xe0 ? 2
+		      : data[0] < 0xf0 ? 3
+				       : 4;
 	uint32_t point = data[0];
 
 	if (need == 0 || need > len || data[0] > 0xf4) {
@@ -167,8 +171,9 @@ static size_t utf8_sequence(const unsigned char *data, size_t len, uint32_t *ret
  * overrides of the writing direction. */
 static bool is_control(uint32_t point)
 {
-	return point < 0x20 || (point >= 0x7f && point <= 0x9f) || (point >= 0x2028 && point <= 0x202e) ||
-	       (point >= 0x2066 && point <= 0x2069) || point == 0x200e || point == 0x200f;
+	return point < 0x20 || (point >= 0x7f && point <= 0x9f) ||
+	       (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069) ||
+	       point == 0x200e || point == 0x200f;
 }
 
 static bool put_unicode_escape(struct fl_line *line, uint32_t point)
@@ -300,7 +305,8 @@ void fl_line_u64(struct fl_line *line, const char *name, uint64_t value)
 void fl_line_i64(struct fl_line *line, const char *name, int64_t value)
 {
 	char text[21];
-	size_t len = format_u64(text + sizeof(text), value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+	size_t len =
+		format_u64(text + sizeof(text), value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 
 	if (value < 0) {
 		text[sizeof(text) - ++len] = '-';
@@ -348,7 +354,8 @@ static void put_time(struct fl_line *line)
 	(void)put(line, text, len);
 }
 
-void fl_line_begin(struct fl_line *line, struct fl_log *log, enum fl_log_level level, const char *msg)
+void fl_line_begin(struct fl_line *line, struct fl_log *log, enum fl_log_level level,
+		   const char *msg)
 {
 	line->log = log != NULL && level >= log->level ? log : NULL;
 	line->level = level;
