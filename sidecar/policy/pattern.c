@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* pattern - SPIFFE IDs with wildcards for whole path segments.
+ *
+ * A pattern is a SPIFFE ID once each wildcard is replaced by ordinary bytes, so pki/spiffe judges
+ * the rest of its syntax. Fails with FL_ERR_INVALID and the pattern in the text. Matching compares
+ * the literal start as one piece and then walks segment by segment, without backtracking. */
+#include "policy/pattern.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "pki/spiffe.h"
+
+#define SCHEME "spiffe://"
+
+/* --- parsing ------------------------------------------------------------------------------- */
+
+static size_t segment_len(const char *text, size_t len)
+{
+	const char *slash = memchr(text, '/', len);
+
+	return slash != NULL ? (size_t)(slash - text) : len;
+}
+
+static bool is_wildcard(const char *segment, size_t len)
+{
+	return (len == 1 && segment[0] == '*') ||
+	       (len == 2 && segment[0] == '*' && segment[1] == '*');
+}
+
+/* path: after the first '/' of the path. *ret_literal: what precedes the first wildcard, if any. */
+static int check_wildcards(const char *text, const char *path, size_t *ret_literal,
+			   struct fl_err *err)
+{
+	size_t left = strlen(path);
+	bool literal = true;
+
+	while (left > 0) {
+		size_t len = segment_len(path, left);
+
+		if (is_wildcard(path, len)) {
+			if (literal) {
+				*ret_literal = (size_t)(path - text);
+				literal = false;
+			}
+			if (len == 2 && len < left) {
+				return fl_err_set(
+					err, FL_ERR_INVALID,
+					"`%s`: `**` stands only at the end, write `*` for "
+					"each segment before it",
+					text);
+			}
+		} else if (memchr(path, '*', len) != NULL) {
+			return fl_err_set(
+				err, FL_ERR_INVALID,
+				"`%s`: `*` stands for a whole segment, `%.*s` mixes it with "
+				"other characters",
+				text, (int)len, path);
+		}
+		if (len == left) {
+			break;
+		}
+		path += len + 1;
+		left -= len + 1;
+	}
+	return 0;
+}
+
+/* The SPIFFE rules for all that is not a wildcard. */
+static int check_id(const char *text, size_t len, struct fl_err *err)
+{
+	char *id = fl_strndup(text, len);
+	struct fl_spiffe_id parsed;
+	int rc;
+
+	for (size_t i = 0; i < len; i++) {
+		if (id[i] == '*') {
+			id[i] = 'x';
+		}
+	}
+	rc = fl_spiffe_id_parse(id, len, &parsed, err);
+	free(id);
+	return rc;
+}
+
+int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *err)
+{
+	size_t len = strlen(text);
+	size_t literal = len;
+	struct fl_pattern *pattern;
+	int rc;
+
+	if (strncmp(text, SCHEME, strlen(SCHEME)) == 0) {
+		const char *domain = text + strlen(SCHEME);
+		size_t domain_len = segment_len(domain, strlen(domain));
+
+		if (memchr(domain, '*', domain_len) != NULL) {
+			return fl_err_set(err, FL_ERR_INVALID,
+					  "`%s`: the trust domain is literal, `*` stands for path "
+					  "segments only",
+					  text);
+		}
+		if (domain[domain_len] == '/') {
+			rc = check_wildcards(text, domain + domain_len + 1, &literal, err);
+			if (rc != 0) {
+				return rc;
+			}
+		}
+	}
+	rc = check_id(text, len, err);
+	if (rc != 0) {
+		(void)fl_err_prefix(err, "`%s`", text);
+		return rc;
+	}
+	pattern = fl_new(sizeof(*pattern));
+	pattern->text = fl_strndup(text, len);
+	pattern->len = len;
+	pattern->literal_len = literal;
+	*ret = pattern;
+	return 0;
+}
+
+/* --- matching ------------------------------------------------------------------------------ */
+
+/* Both start at a segment. */
+static bool match_segments(const char *pattern, size_t pattern_len, const char *id, size_t id_len)
+{
+	for (;;) {
+		size_t want = segment_len(pattern, pattern_len);
+		size_t have = segment_len(id, id_len);
+
+		if (have == 0) {
+			return false;
+		}
+		if (want == 2 && pattern[0] == '*' && pattern[1] == '*') {
+			return true; /* the last segment, so whatever follows is covered */
+		}
+		if (!(want == 1 && pattern[0] == '*') &&
+		    (want != have || memcmp(pattern, id, want) != 0)) {
+			return false;
+		}
+		if (want == pattern_len || have == id_len) {
+			return want == pattern_len && have == id_len;
+		}
+		pattern += want + 1;
+		pattern_len -= want + 1;
+		id += have + 1;
+		id_len -= have + 1;
+	}
+}
+
+bool fl_pattern_match(const struct fl_pattern *pattern, const char *id, size_t id_len)
+{
+	size_t literal = pattern->literal_len;
+
+	if (id_len < literal || memcmp(pattern->text, id, literal) != 0) {
+		return false;
+	}
+	if (literal == pattern->len) {
+		return id_len == literal;
+	}
+	return match_segments(pattern->text + literal, pattern->len - literal, id + literal,
+			      id_len - literal);
+}
+
+const char *fl_pattern_text(const struct fl_pattern *pattern)
+{
+	return pattern->text;
+}
+
+void fl_pattern_free(struct fl_pattern *pattern)
+{
+	if (pattern != NULL) {
+		free(pattern->text);
+		free(pattern);
+	}
+}
