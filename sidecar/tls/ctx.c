@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* ctx - one WOLFSSL_CTX for a generation, a worker and a role, from parsed credentials.
+ *
+ * Everything is loaded from memory as DER, root by root: wolfSSL's loading of many at once succeeds
+ * when any of them loads. TLS 1.3 only, both sides authenticate, no session cache and no tickets.
+ * Fails with FL_ERR_INVALID and a sentence for material that wolfSSL does not take (which
+ * fl_credentials_parse() should have caught), with FL_ERR_NOMEM when memory is out. Nothing is
+ * shared between contexts, so each thread has its own and no lock is contended. */
+#include "tls/tls_internal.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <wolfssl/wolfcrypt/aes.h>
+#include <wolfssl/wolfcrypt/chacha20_poly1305.h>
+#include <wolfssl/wolfcrypt/curve25519.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/hash.h>
+#include <wolfssl/wolfcrypt/random.h>
+#include <wolfssl/wolfcrypt/wc_mlkem.h>
+
+#define MIN_RSA_BITS 2048
+#define MIN_ECC_BITS 256
+
+static const struct {
+	const char *ini;
+	uint16_t group;
+	/* Its share goes into the first hello. With a hybrid share alone, a server without ML-KEM costs a
+	 * round trip and a second hello; a second X25519 key costs 7 us. P-256 is a last resort
+	 * that FP_ECC makes expensive: it waits for a server that asks. */
+	bool share;
+} group_names[] = {
+	{"X25519MLKEM768", WOLFSSL_X25519MLKEM768, true},
+	{"X25519", WOLFSSL_ECC_X25519, true},
+	{"P-256", WOLFSSL_ECC_SECP256R1, false},
+};
+
+static const struct {
+	const char *ini;
+	const char *wolf;
+} cipher_names[] = {
+	{"TLS_AES_128_GCM_SHA256", "TLS13-AES128-GCM-SHA256"},
+	{"TLS_AES_256_GCM_SHA384", "TLS13-AES256-GCM-SHA384"},
+	{"TLS_CHACHA20_POLY1305_SHA256", "TLS13-CHACHA20-POLY1305-SHA256"},
+};
+
+static int wolf_failed(struct fl_err *err, int code, const char *what)
+{
+	if (code == WC_NO_ERR_TRACE(MEMORY_E) || code == MEMORY_ERROR) {
+		return fl_err_set(err, FL_ERR_NOMEM, "%s: out of memory", what);
+	}
+	return fl_err_set(err, FL_ERR_INVALID, "%s: wolfSSL refuses it with %d (%s)", what, code,
+			  wolfSSL_ERR_reason_error_string((unsigned long)(long)code));
+}
+
+static int set_groups(struct fl_tls_ctx *ctx, const struct fl_tls_options *options,
+		      struct fl_err *err)
+{
+	int groups[FL_COUNT_OF(group_names)];
+	size_t count = 0;
+
+	for (size_t i = 0; i < options->group_count; i++) {
+		size_t g = 0;
+		while (g < FL_COUNT_OF(group_names) &&
+		       strcmp(group_names[g].ini, options->groups[i]) != 0) {
+			g++;
+		}
+		if (g == FL_COUNT_OF(group_names) || count == FL_COUNT_OF(groups)) {
+			return fl_err_set(
+				err, FL_ERR_INVALID,
+				"TLS group %s: known are X25519MLKEM768, X25519 and P-256, each once",
+				options->groups[i]);
+		}
+		groups[count++] = group_names[g].group;
+		if (ctx->role == FL_TLS_CLIENT && group_names[g].share) {
+			ctx->shares[ctx->share_count++] = group_names[g].group;
+		}
+	}
+	if (count == 0) {
+		return fl_err_set(err, FL_ERR_INVALID, "no TLS group is configured");
+	}
+	/* A first hello without any share would always cost a round trip. */
+	if (ctx->role == FL_TLS_CLIENT && ctx->share_count == 0) {
+		ctx->shares[ctx->share_count++] = (uint16_t)groups[0];
+	}
+	int rc = wolfSSL_CTX_set_groups(ctx->wolf, groups, (int)count);
+	return rc == WOLFSSL_SUCCESS ? 0 : wolf_failed(err, rc, "the TLS groups");
+}
+
+static int set_ciphers(struct fl_tls_ctx *ctx, const struct fl_tls_options *options,
+		       struct fl_err *err)
+{
+	char list[160] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < options->cipher_count; i++) {
+		size_t c = 0;
+		while (c < FL_COUNT_OF(cipher_names) &&
+		       strcmp(cipher_names[c].ini, options->ciphers[i]) != 0) {
+			c++;
+		}
+		if (c == FL_COUNT_OF(cipher_names) || i >= FL_COUNT_OF(cipher_names)) {
+			return fl_err_set(
+				err, FL_ERR_INVALID,
+				"TLS cipher %s: known are TLS_AES_128_GCM_SHA256, TLS_AES_256_GCM_SHA384 "
+				"and TLS_CHACHA20_POLY1305_SHA256, each once",
+				options->ciphers[i]);
+		}
+		int n = snprintf(list + len, sizeof(list) - len, "%s%s", len > 0 ? ":" : "",
+				 cipher_names[c].wolf);
+		FL_REQUIRE(n > 0 && (size_t)n < sizeof(list) - len);
+		len += (size_t)n;
+	}
+	if (len == 0) {
+		return fl_err_set(err, FL_ERR_INVALID, "no TLS cipher is configured");
+	}
+	int rc = wolfSSL_CTX_set_cipher_list(ctx->wolf, list);
+	return rc == WOLFSSL_SUCCESS ? 0 : wolf_failed(err, rc, "the TLS ciphers");
+}
+
+/* Every root into the context's own store, and once more into the store of its trust domain where
+ * there are several: verify.c says why. */
+static int load_bundle(struct fl_tls_ctx *ctx, size_t index, struct fl_err *err)
+{
+	const struct fl_bundle *bundle = &ctx->credentials->bundles[index];
+
+	for (size_t i = 0; i < bundle->roots.count; i++) {
+		const struct fl_der *root = &bundle->roots.items[i];
+		int rc = wolfSSL_CTX_load_verify_buffer(ctx->wolf, root->data, (long)root->len,
+							WOLFSSL_FILETYPE_ASN1);
+		if (rc == WOLFSSL_SUCCESS && ctx->managers != NULL) {
+			rc = wolfSSL_CertManagerLoadCABuffer(ctx->managers[index], root->data,
+							     (long)root->len,
+							     WOLFSSL_FILETYPE_ASN1);
+		}
+		if (rc != WOLFSSL_SUCCESS) {
+			wolf_failed(err, rc, "loading it");
+			return fl_err_prefix(err, "bundle of %s, certificate %zu",
+					     bundle->trust_domain, i + 1);
+		}
+	}
+	return 0;
+}
+
+static int load_bundles(struct fl_tls_ctx *ctx, struct fl_err *err)
+{
+	size_t count = ctx->credentials->bundle_count;
+
+	if (count > 1) {
+		ctx->managers = calloc(count, sizeof(*ctx->managers));
+		if (ctx->managers == NULL) {
+			return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+		}
+		for (size_t i = 0; i < count; i++) {
+			ctx->managers[i] = wolfSSL_CertManagerNew();
+			if (ctx->managers[i] == NULL) {
+				return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+			}
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		int rc = load_bundle(ctx, i, err);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
+{
+	const struct fl_credentials *c = ctx->credentials;
+	size_t len = 0;
+
+	for (size_t i = 0; i < c->chain.count; i++) {
+		FL_REQUIRE(c->chain.items[i].len <= INT_MAX - len);
+		len += c->chain.items[i].len;
+	}
+	uint8_t *chain = malloc(len > 0 ? len : 1);
+	if (chain == NULL) {
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	}
+	len = 0;
+	for (size_t i = 0; i < c->chain.count; i++) {
+		memcpy(chain + len, c->chain.items[i].data, c->chain.items[i].len);
+		len += c->chain.items[i].len;
+	}
+	int rc = wolfSSL_CTX_use_certificate_chain_buffer_format(ctx->wolf, chain, (long)len,
+								 WOLFSSL_FILETYPE_ASN1);
+	free(chain);
+	if (rc != WOLFSSL_SUCCESS) {
+		return wolf_failed(err, rc, "our certificate chain");
+	}
+	rc = wolfSSL_CTX_use_PrivateKey_buffer(ctx->wolf, c->key.data, (long)c->key.len,
+					       WOLFSSL_FILETYPE_ASN1);
+	if (rc != WOLFSSL_SUCCESS) {
+		return wolf_failed(err, rc, "our private key");
+	}
+	if (wolfSSL_CTX_check_private_key(ctx->wolf) != WOLFSSL_SUCCESS) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "our private key does not belong to our certificate");
+	}
+	return 0;
+}
+
+static int configure(struct fl_tls_ctx *ctx, const struct fl_tls_options *options,
+		     struct fl_err *err)
+{
+	int rc;
+
+	wolfSSL_CTX_SetIORecv(ctx->wolf, fl_tls_recv);
+	wolfSSL_CTX_SetIOSend(ctx->wolf, fl_tls_send);
+	wolfSSL_CTX_set_verify(ctx->wolf, WOLFSSL_VERIFY_PEER | WOLFSSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+			       fl_tls_verify);
+	wolfSSL_CTX_set_session_cache_mode(ctx->wolf, WOLFSSL_SESS_CACHE_OFF);
+	if (wolfSSL_CTX_SetMinRsaKey_Sz(ctx->wolf, MIN_RSA_BITS) != WOLFSSL_SUCCESS ||
+	    wolfSSL_CTX_SetMinEccKey_Sz(ctx->wolf, MIN_ECC_BITS) != WOLFSSL_SUCCESS) {
+		return fl_err_set(err, FL_ERR_BUG, "wolfSSL refuses the least key sizes");
+	}
+	if (ctx->role == FL_TLS_SERVER && wolfSSL_CTX_no_ticket_TLSv13(ctx->wolf) != 0) {
+		return fl_err_set(err, FL_ERR_BUG, "wolfSSL does not turn tickets off");
+	}
+	if ((rc = set_groups(ctx, options, err)) != 0 ||
+	    (rc = set_ciphers(ctx, options, err)) != 0 || (rc = load_bundles(ctx, err)) != 0) {
+		return rc;
+	}
+	return load_own(ctx, err);
+}
+
+int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls_options *options,
+		   enum fl_tls_role role, struct fl_tls_ctx **ret, struct fl_err *err)
+{
+	struct fl_tls_ctx *ctx = calloc(1, sizeof(*ctx));
+
+	if (ctx == NULL) {
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	}
+	ctx->credentials = credentials;
+	ctx->role = role;
+	ctx->wolf = wolfSSL_CTX_new(role == FL_TLS_CLIENT ? wolfTLSv1_3_client_method()
+							  : wolfTLSv1_3_server_method());
+	if (ctx->wolf == NULL) {
+		free(ctx);
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	}
+	int rc = configure(ctx, options, err);
+	if (rc != 0) {
+		fl_tls_ctx_free(ctx);
+		return rc;
+	}
+	*ret = ctx;
+	return 0;
+}
+
+void fl_tls_ctx_free(struct fl_tls_ctx *ctx)
+{
+	if (ctx == NULL) {
+		return;
+	}
+	FL_REQUIRE(ctx->engines == 0);
+	if (ctx->managers != NULL) {
+		for (size_t i = 0; i < ctx->credentials->bundle_count; i++) {
+			wolfSSL_CertManagerFree(ctx->managers[i]);
+		}
+		free(ctx->managers);
+	}
+	wolfSSL_CTX_free(ctx->wolf); /* zeroes its copy of the key */
+	free(ctx);
+}
+
+/* Once through every algorithm that looks up the features of the CPU at its first use and remembers
+ * them in plain variables: later threads then only read those. */
+static int warm_up_hashes_and_ciphers(WC_RNG *rng)
+{
+	static const enum wc_HashType hashes[] = {WC_HASH_TYPE_SHA256, WC_HASH_TYPE_SHA384,
+						  WC_HASH_TYPE_SHA512, WC_HASH_TYPE_SHA3_256};
+	uint8_t block[CHACHA20_POLY1305_AEAD_KEYSIZE] = {0}, iv[GCM_NONCE_MID_SZ] = {0};
+	uint8_t out[WC_MAX_DIGEST_SIZE], tag[CHACHA20_POLY1305_AEAD_AUTHTAG_SIZE];
+	Aes aes;
+	int rc = wc_RNG_GenerateBlock(rng, block, sizeof(block));
+
+	for (size_t i = 0; rc == 0 && i < FL_COUNT_OF(hashes); i++) {
+		rc = wc_Hash(hashes[i], block, sizeof(block), out,
+			     (word32)wc_HashGetDigestSize(hashes[i]));
+	}
+	if (rc == 0) {
+		rc = wc_ChaCha20Poly1305_Encrypt(block, iv, NULL, 0, block, sizeof(block), out,
+						 tag);
+	}
+	if (rc != 0 || (rc = wc_AesInit(&aes, NULL, INVALID_DEVID)) != 0) {
+		return rc;
+	}
+	rc = wc_AesGcmSetKey(&aes, block, 16);
+	if (rc == 0) {
+		rc = wc_AesGcmEncrypt(&aes, out, block, sizeof(block), iv, sizeof(iv), tag,
+				      sizeof(tag), NULL, 0);
+	}
+	wc_AesFree(&aes);
+	return rc;
+}
+
+static int warm_up_key_exchange(WC_RNG *rng)
+{
+	curve25519_key x25519;
+	ecc_key p256;
+	MlKemKey mlkem;
+	int rc = wc_curve25519_init(&x25519);
+
+	if (rc != 0) {
+		return rc;
+	}
+	rc = wc_curve25519_make_key(rng, CURVE25519_KEYSIZE, &x25519);
+	wc_curve25519_free(&x25519);
+	if (rc != 0 || (rc = wc_ecc_init(&p256)) != 0) {
+		return rc;
+	}
+	rc = wc_ecc_make_key_ex(rng, 32, &p256, ECC_SECP256R1);
+	wc_ecc_free(&p256);
+	if (rc != 0 || (rc = wc_MlKemKey_Init(&mlkem, WC_ML_KEM_768, NULL, INVALID_DEVID)) != 0) {
+		return rc;
+	}
+	rc = wc_MlKemKey_MakeKey(&mlkem, rng);
+	wc_MlKemKey_Free(&mlkem);
+	return rc;
+}
+
+int fl_tls_global_init(struct fl_err *err)
+{
+	WC_RNG rng;
+	int rc = wolfSSL_Init();
+
+	if (rc != WOLFSSL_SUCCESS) {
+		return wolf_failed(err, rc, "starting wolfSSL");
+	}
+	rc = wc_InitRng(&rng);
+	if (rc != 0) {
+		return wolf_failed(err, rc, "the random number generator");
+	}
+	rc = warm_up_hashes_and_ciphers(&rng);
+	if (rc == 0) {
+		rc = warm_up_key_exchange(&rng);
+	}
+	wc_FreeRng(&rng);
+	return rc == 0 ? 0 : wolf_failed(err, rc, "trying wolfSSL's algorithms");
+}
+
+void fl_tls_global_done(void)
+{
+	wolfSSL_Cleanup();
+}

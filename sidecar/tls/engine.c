@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine - one TLS connection without I/O: bytes of one call in, bytes out, over wolfSSL's I/O callbacks.
+ *
+ * Each call lends its struct fl_tls_io to the engine. wolfSSL's read callback hands out of io->in and
+ * says "want read" when that is empty; its write callback appends to io->out and never refuses, since
+ * the contract guarantees the room (a write that wolfSSL has to repeat must be repeated with the
+ * same length, which is a trap). wolfSSL reads the 5 bytes of a record's header and then its body, so nothing
+ * behind the record under way is swallowed; between records it holds no buffer.
+ *
+ * Fails into FL_TLS_STATE_FAILED, for good: failure.c has translated the reason, a fatal alert is in
+ * io->out where TLS asks for one, and nothing can follow it (muted). Memory that runs out costs this
+ * connection only.
+ *
+ * Where a signer would hook in (FL_TLS_SIGNING): a wolfSSL built with HAVE_PK_CALLBACKS and WOLFSSL_ASYNC_CRYPT takes
+ * callbacks for the signature of CertificateVerify in ctx.c's configure(), which may answer WC_PENDING_E; stop()
+ * would turn that code into FL_TLS_SIGNING, and the next fl_tls_handshake() call resumes. Until then no
+ * code path returns it. */
+#include "tls/tls_internal.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <wolfssl/internal.h>
+
+int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *user)
+{
+	struct fl_tls_io *io = ((struct fl_tls *)user)->io;
+
+	(void)wolf;
+	FL_REQUIRE(io != NULL && size >= 0);
+	if (io->in_len == 0) {
+		return WOLFSSL_CBIO_ERR_WANT_READ;
+	}
+	size_t n = (size_t)size < io->in_len ? (size_t)size : io->in_len;
+	memcpy(buf, io->in, n);
+	io->in += n;
+	io->in_len -= n;
+	return (int)n;
+}
+
+int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *user)
+{
+	const struct fl_tls *tls = user;
+	struct fl_tls_io *io = tls->io;
+
+	(void)wolf;
+	FL_REQUIRE(io != NULL && size >= 0);
+	if (tls->muted) {
+		return size;
+	}
+	FL_REQUIRE((size_t)size <= io->out_cap - io->out_len);
+	memcpy(io->out + io->out_len, buf, (size_t)size);
+	io->out_len += (size_t)size;
+	return size;
+}
+
+void fl_tls_send_alert(struct fl_tls *tls, uint8_t alert)
+{
+	if (!tls->muted) {
+		/* Not of the public API. When it fails, memory is out, and the peer sees the connection end. */
+		(void)SendAlert(tls->wolf, alert_fatal, alert);
+		tls->muted = true;
+	}
+}
+
+static void lend(struct fl_tls *tls, struct fl_tls_io *io)
+{
+	FL_REQUIRE(tls->io == NULL);
+	tls->io = io;
+}
+
+static enum fl_tls_step give_back(struct fl_tls *tls, enum fl_tls_step step)
+{
+	tls->io = NULL;
+	return step;
+}
+
+/* wolfSSL has sent a fatal alert by itself. */
+static bool alert_was_sent(struct fl_tls *tls)
+{
+	WOLFSSL_ALERT_HISTORY history;
+
+	return tls->muted || (wolfSSL_get_alert_history(tls->wolf, &history) == WOLFSSL_SUCCESS &&
+			      history.last_tx.level == alert_fatal);
+}
+
+/* The connection is dead: translates the error, if verification has not yet said why, and tells the peer. */
+static enum fl_tls_step fail(struct fl_tls *tls, int error)
+{
+	fl_tls_fail_error(tls, error);
+	if (tls->failure->cause != FL_TLS_CAUSE_PEER_ALERT && tls->failure->alert != 0 &&
+	    !alert_was_sent(tls)) {
+		fl_tls_send_alert(tls, tls->failure->alert);
+	}
+	if (tls->state == FL_TLS_STATE_HANDSHAKE) {
+		fl_tls_forget_intermediates(tls->ctx);
+	}
+	tls->muted = true;
+	tls->state = FL_TLS_STATE_FAILED;
+	return FL_TLS_FAILED;
+}
+
+/* What a wolfSSL call that did not succeed means. */
+static enum fl_tls_step stop(struct fl_tls *tls, int rc)
+{
+	int error = wolfSSL_get_error(tls->wolf, rc);
+
+	if (error == WOLFSSL_ERROR_WANT_READ) {
+		return FL_TLS_MORE;
+	}
+	if (error == WOLFSSL_ERROR_ZERO_RETURN && tls->state == FL_TLS_STATE_OPEN) {
+		tls->state = FL_TLS_STATE_EOF;
+		return FL_TLS_EOF;
+	}
+	return fail(tls, error);
+}
+
+/* Both sides name our protocol; a server goes on without when the client does not. */
+static int set_alpn(WOLFSSL *wolf)
+{
+	char name[] = FL_TLS_ALPN;
+
+	return wolfSSL_UseALPN(wolf, name, sizeof(name) - 1, WOLFSSL_ALPN_CONTINUE_ON_MISMATCH);
+}
+
+int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user,
+	       struct fl_tls **ret, struct fl_err *err)
+{
+	struct fl_tls *tls = calloc(1, sizeof(*tls));
+
+	if (tls == NULL) {
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	}
+	tls->wolf = wolfSSL_new(ctx->wolf);
+	if (tls->wolf == NULL || set_alpn(tls->wolf) != WOLFSSL_SUCCESS) {
+		wolfSSL_free(tls->wolf);
+		free(tls);
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	}
+	wolfSSL_SetIOReadCtx(tls->wolf, tls);
+	wolfSSL_SetIOWriteCtx(tls->wolf, tls);
+	wolfSSL_SetCertCbCtx(tls->wolf, tls);
+	tls->ctx = ctx;
+	tls->expect = expect;
+	tls->expect_user = expect_user;
+	ctx->engines++;
+	*ret = tls;
+	return 0;
+}
+
+void fl_tls_free(struct fl_tls *tls)
+{
+	if (tls == NULL) {
+		return;
+	}
+	FL_REQUIRE(tls->io == NULL && tls->ctx->engines > 0);
+	tls->ctx->engines--;
+	wolfSSL_free(tls->wolf);
+	free(tls->peer_id);
+	fl_tls_failure_free(tls);
+	free(tls);
+}
+
+/* Makes the keys of the first hello; 0 or a wolfSSL error. */
+static int start(struct fl_tls *tls)
+{
+	tls->started = true;
+	for (size_t i = 0; i < tls->ctx->share_count; i++) {
+		int rc = wolfSSL_UseKeyShare(tls->wolf, tls->ctx->shares[i]);
+		if (rc != WOLFSSL_SUCCESS) {
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static void establish(struct fl_tls *tls)
+{
+	char *name = NULL;
+	unsigned short len = 0;
+
+	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT stand between us and an unverified peer. */
+	FL_REQUIRE(tls->peer_id != NULL && tls->failure == NULL);
+	tls->alpn = wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
+		    len == sizeof(FL_TLS_ALPN) - 1 && memcmp(name, FL_TLS_ALPN, len) == 0;
+	tls->state = FL_TLS_STATE_OPEN;
+}
+
+enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io)
+{
+	int rc;
+
+	if (tls->state != FL_TLS_STATE_HANDSHAKE) {
+		return tls->state == FL_TLS_STATE_FAILED ? FL_TLS_FAILED : FL_TLS_ESTABLISHED;
+	}
+	lend(tls, io);
+	if (!tls->started && (rc = start(tls)) != 0) {
+		return give_back(tls, fail(tls, rc));
+	}
+	rc = tls->ctx->role == FL_TLS_CLIENT ? wolfSSL_connect(tls->wolf)
+					     : wolfSSL_accept(tls->wolf);
+	if (rc != WOLFSSL_SUCCESS) {
+		return give_back(tls, stop(tls, rc));
+	}
+	establish(tls);
+	return give_back(tls, FL_TLS_ESTABLISHED);
+}
+
+enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *buf, size_t cap,
+			     size_t *ret_len)
+{
+	enum fl_tls_step step = FL_TLS_MORE;
+	size_t len = 0;
+
+	FL_REQUIRE(tls->state != FL_TLS_STATE_HANDSHAKE);
+	*ret_len = 0;
+	if (tls->state == FL_TLS_STATE_FAILED) {
+		return FL_TLS_FAILED;
+	}
+	if (tls->state == FL_TLS_STATE_EOF) {
+		io->in += io->in_len; /* RFC 8446 section 6.1: ignored */
+		io->in_len = 0;
+		return FL_TLS_EOF;
+	}
+	lend(tls, io);
+	/* wolfSSL gives at most one record a call. */
+	while (step == FL_TLS_MORE && len < cap) {
+		int rc = wolfSSL_read(tls->wolf, buf + len,
+				      cap - len < INT_MAX ? (int)(cap - len) : INT_MAX);
+		if (rc > 0) {
+			len += (size_t)rc;
+			/* Saves the call that would only say that there is nothing more. */
+			if (io->in_len == 0 && wolfSSL_pending(tls->wolf) == 0) {
+				break;
+			}
+			continue;
+		}
+		step = stop(tls, rc);
+		if (step == FL_TLS_MORE) {
+			break;
+		}
+	}
+	if (step == FL_TLS_EOF) {
+		io->in += io->in_len;
+		io->in_len = 0;
+	}
+	*ret_len = len;
+	return give_back(tls, step);
+}
+
+int fl_tls_write(struct fl_tls *tls, struct fl_tls_io *io, const uint8_t *data, size_t len)
+{
+	FL_REQUIRE(tls->state != FL_TLS_STATE_HANDSHAKE && !tls->closed && len <= INT_MAX);
+	FL_REQUIRE(io->out_cap - io->out_len >= FL_TLS_SEALED_SIZE(len));
+	if (tls->state == FL_TLS_STATE_FAILED) {
+		return FL_ERR_PEER;
+	}
+	if (len == 0) {
+		return 0;
+	}
+	lend(tls, io);
+	int rc = wolfSSL_write(tls->wolf, data, (int)len);
+	if (rc != (int)len) {
+		(void)fail(tls, wolfSSL_get_error(tls->wolf, rc));
+	}
+	(void)give_back(tls, FL_TLS_MORE);
+	return rc == (int)len ? 0 : FL_ERR_NOMEM;
+}
+
+void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io)
+{
+	FL_REQUIRE(tls->state != FL_TLS_STATE_HANDSHAKE && !tls->closed);
+	tls->closed = true;
+	if (tls->state != FL_TLS_STATE_FAILED) {
+		lend(tls, io);
+		/* Once only: called again, wolfSSL would read, and throw away, what the peer still sends. */
+		(void)wolfSSL_shutdown(tls->wolf);
+		(void)give_back(tls, FL_TLS_MORE);
+	}
+}
+
+void fl_tls_alert(struct fl_tls *tls, struct fl_tls_io *io, uint8_t alert)
+{
+	if (tls->state == FL_TLS_STATE_FAILED) {
+		return;
+	}
+	lend(tls, io);
+	fl_tls_fail_alert(tls, alert);
+	fl_tls_send_alert(tls, alert);
+	if (tls->state == FL_TLS_STATE_HANDSHAKE) {
+		fl_tls_forget_intermediates(tls->ctx);
+	}
+	tls->state = FL_TLS_STATE_FAILED;
+	(void)give_back(tls, FL_TLS_FAILED);
+}
+
+const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls)
+{
+	static const struct fl_tls_failure none = {.text = "nothing has failed"};
+
+	return tls->failure != NULL ? tls->failure : &none;
+}
+
+/* Identity and parameters count from the moment at which the handshake was complete. */
+static bool was_established(const struct fl_tls *tls)
+{
+	return tls->state == FL_TLS_STATE_OPEN || tls->state == FL_TLS_STATE_EOF;
+}
+
+const char *fl_tls_peer_id(const struct fl_tls *tls)
+{
+	return was_established(tls) ? tls->peer_id : NULL;
+}
+
+int64_t fl_tls_peer_not_after(const struct fl_tls *tls)
+{
+	return was_established(tls) ? tls->peer_not_after : 0;
+}
+
+const char *fl_tls_group(const struct fl_tls *tls)
+{
+	const char *name = wolfSSL_get_curve_name(tls->wolf);
+
+	if (name != NULL && strcmp(name, "SECP256R1") == 0) {
+		return "P-256"; /* as in the INI */
+	}
+	return name != NULL ? name : "none";
+}
+
+const char *fl_tls_cipher(const struct fl_tls *tls)
+{
+	const char *name = wolfSSL_get_cipher_name(tls->wolf);
+
+	return name != NULL ? name : "none";
+}
+
+bool fl_tls_alpn_is_ours(const struct fl_tls *tls)
+{
+	return tls->alpn;
+}

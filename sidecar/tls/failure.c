@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* failure - wolfSSL's error numbers translated once: cause, rule, alert and a sentence for people.
+ *
+ * What is not in the table is reported as FL_TLS_CAUSE_INTERNAL with wolfSSL's number and text, never
+ * guessed at. When there is no memory for a failure, a static one says so. */
+#include "tls/tls_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <wolfssl/internal.h>
+
+static struct fl_tls_failure no_memory = {
+	.cause = FL_TLS_CAUSE_INTERNAL,
+	.alert = internal_error,
+	.text = "out of memory",
+};
+
+/* RFC 8446 section 6, with what it means when a mesh peer sends it to us. */
+static const struct {
+	uint8_t number;
+	const char *name;
+	const char *hint;
+} alerts[] = {
+	{0, "close_notify", "it ended the connection"},
+	{10, "unexpected_message", "it takes what we sent for out of order"},
+	{20, "bad_record_mac", "what it received was not what we sent"},
+	{22, "record_overflow", "it takes a record of ours for too long"},
+	{40, "handshake_failure", "no cipher, group or signature algorithm in common?"},
+	{42, "bad_certificate", "it does not accept our certificate"},
+	{43, "unsupported_certificate", "it does not accept our kind of certificate"},
+	{44, "certificate_revoked", "our certificate is revoked"},
+	{45, "certificate_expired",
+	 "our certificate, or one above it, is out of date by its clock"},
+	{46, "certificate_unknown", "it does not accept our certificate"},
+	{47, "illegal_parameter", "it found a value of ours that does not fit"},
+	{48, "unknown_ca", "our CA is not in the bundle that it has for our trust domain"},
+	{49, "access_denied", "it does not expect, or its policy does not allow, our identity"},
+	{50, "decode_error", "it could not decode a message of ours"},
+	{51, "decrypt_error", "a signature or a check value of ours did not verify"},
+	{70, "protocol_version", "it does not speak TLS 1.3"},
+	{71, "insufficient_security", "it asks for stronger parameters"},
+	{80, "internal_error", "it failed for reasons of its own"},
+	{90, "user_canceled", "it gave up"},
+	{109, "missing_extension", "it misses an extension in our hello"},
+	{110, "unsupported_extension", "it takes an extension of ours for unasked"},
+	{112, "unrecognized_name", "it wants a server name, which we never send"},
+	{113, "bad_certificate_status_response", "it does not accept our certificate's status"},
+	{115, "unknown_psk_identity", "it does not know the session"},
+	{116, "certificate_required", "it wants a client certificate"},
+	{120, "no_application_protocol", "it does not speak " FL_TLS_ALPN},
+};
+
+enum fl_rule fl_tls_rule_of_error(int wolf_error)
+{
+	switch (wolf_error) {
+	case NO_PEER_CERT:
+		return FL_RULE_NO_CERTIFICATE;
+	case ASN_PARSE_E:
+	case ASN_VERSION_E:
+	case ASN_GETINT_E:
+	case ASN_OBJECT_ID_E:
+	case ASN_TAG_NULL_E:
+	case ASN_EXPECT_0_E:
+	case ASN_BITSTR_E:
+	case ASN_UNKNOWN_OID_E:
+	case ASN_DATE_SZ_E:
+	case ASN_SIG_OID_E:
+	case ASN_TIME_E:
+	case ASN_INPUT_E:
+	case ASN_ALT_NAME_E:
+	case ASN_DEPTH_E:
+	case ASN_LEN_E:
+	case PEER_KEY_ERROR:
+		return FL_RULE_MALFORMED;
+	case ASN_NO_SIGNER_E:
+	case ASN_SELF_SIGNED_E:
+		return FL_RULE_UNKNOWN_ISSUER;
+	case ASN_SIG_CONFIRM_E:
+	case ASN_SIG_HASH_E:
+	case ASN_SIG_KEY_E:
+		return FL_RULE_SIGNATURE;
+	case ASN_BEFORE_DATE_E:
+		return FL_RULE_NOT_YET_VALID;
+	case ASN_AFTER_DATE_E:
+		return FL_RULE_EXPIRED;
+	case ASN_PATHLEN_SIZE_E:
+	case ASN_PATHLEN_INV_E:
+		return FL_RULE_PATH_LENGTH;
+	case ASN_NAME_INVALID_E:
+		return FL_RULE_NAME_CONSTRAINT;
+	case ASN_CRIT_EXT_E:
+		return FL_RULE_CRITICAL_EXTENSION;
+	case KEYUSAGE_E:
+	case KEYUSE_SIGNATURE_E:
+	case KEYUSE_ENCIPHER_E:
+		return FL_RULE_KEY_USAGE;
+	case EXTKEYUSAGE_E:
+	case EXTKEYUSE_AUTH_E:
+		return FL_RULE_EXT_KEY_USAGE;
+	case NOT_CA_ERROR:
+		return FL_RULE_SIGNER_CA;
+	case CRL_CERT_REVOKED:
+		return FL_RULE_REVOKED;
+	case CRL_MISSING:
+	case CRL_CERT_DATE_ERR:
+	case ASN_CRL_CONFIRM_E:
+	case ASN_CRL_NO_SIGNER_E:
+	case MAX_CHAIN_ERROR:
+	case RSA_KEY_SIZE_E:
+	case ECC_KEY_SIZE_E:
+	case VERIFY_CERT_ERROR:
+		return FL_RULE_CHAIN;
+	default:
+		return FL_RULE_NONE;
+	}
+}
+
+/* Errors of the protocol proper. alert: what we send unless wolfSSL has sent one already. */
+static const struct {
+	int error;
+	enum fl_tls_cause cause;
+	uint8_t alert;
+	const char *text; /* NULL: wolfSSL's own */
+} errors[] = {
+	{VERSION_ERROR, FL_TLS_CAUSE_VERSION, 70, "the peer does not offer TLS 1.3"},
+	{UNSUPPORTED_PROTO_VERSION, FL_TLS_CAUSE_VERSION, 70, "the peer does not offer TLS 1.3"},
+	{MATCH_SUITE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS cipher in common with the peer"},
+	{UNSUPPORTED_SUITE, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS cipher in common with the peer"},
+	{KEY_SHARE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS group in common with the peer"},
+	{BAD_KEY_SHARE_DATA, FL_TLS_CAUSE_PARAMETERS, 47,
+	 "no TLS group in common with the peer, or a bad key share"},
+	{ECC_CURVE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS group in common with the peer"},
+	{ECC_CURVETYPE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS group in common with the peer"},
+	{INVALID_PARAMETER, FL_TLS_CAUSE_PARAMETERS, 47, NULL},
+	{UNKNOWN_ALPN_PROTOCOL_NAME_E, FL_TLS_CAUSE_PARAMETERS, 120, NULL},
+
+	{AES_GCM_AUTH_E, FL_TLS_CAUSE_PROTOCOL, 20,
+	 "a record of the peer was damaged or tampered with"},
+	{MAC_CMP_FAILED_E, FL_TLS_CAUSE_PROTOCOL, 20,
+	 "a record of the peer was damaged or tampered with"},
+	{VERIFY_MAC_ERROR, FL_TLS_CAUSE_PROTOCOL, 20,
+	 "a record of the peer was damaged or tampered with"},
+	{DECRYPT_ERROR, FL_TLS_CAUSE_PROTOCOL, 20,
+	 "a record of the peer was damaged or tampered with"},
+	{LENGTH_ERROR, FL_TLS_CAUSE_PROTOCOL, 22, NULL},
+	{VERIFY_FINISHED_ERROR, FL_TLS_CAUSE_PROTOCOL, 51,
+	 "the peer's Finished does not match the handshake"},
+	{VERIFY_SIGN_ERROR, FL_TLS_CAUSE_PROTOCOL, 51,
+	 "the peer has not proven that it holds its private key"},
+	{SIG_VERIFY_E, FL_TLS_CAUSE_PROTOCOL, 51,
+	 "the peer has not proven that it holds its private key"},
+	{ASN_SIG_CONFIRM_E, FL_TLS_CAUSE_PROTOCOL, 51,
+	 "the peer has not proven that it holds its private key"},
+	{NO_PEER_VERIFY, FL_TLS_CAUSE_PROTOCOL, 10,
+	 "the peer has not proven that it holds its private key"},
+	{BUFFER_ERROR, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
+	{BUFFER_E, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
+	{PARSE_ERROR, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
+	{DECODE_E, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
+	{INCOMPLETE_DATA, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
+	{MISSING_HANDSHAKE_DATA, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
+	{BAD_HELLO, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
+	{INVALID_CERT_CTX_E, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+	{HANDSHAKE_SIZE_ERROR, FL_TLS_CAUSE_PROTOCOL, 47,
+	 "a handshake message of the peer is too large"},
+	{RECV_OVERFLOW_E, FL_TLS_CAUSE_PROTOCOL, 22, NULL},
+	{INPUT_SIZE_E, FL_TLS_CAUSE_PROTOCOL, 22, NULL},
+	{UNKNOWN_HANDSHAKE_TYPE, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{OUT_OF_ORDER_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{SANITY_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{DUPLICATE_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{NO_CHANGE_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{ALERT_COUNT_E, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent too many alerts"},
+	{EMPTY_RECORD_LIMIT_E, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent too many empty records"},
+	{EXT_NOT_ALLOWED, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+	{EXT_MISSING, FL_TLS_CAUSE_PROTOCOL, 109, NULL},
+	{UNSUPPORTED_EXTENSION, FL_TLS_CAUSE_PROTOCOL, 110, NULL},
+	{DUPLICATE_TLS_EXT_E, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+	{TOO_MUCH_EARLY_DATA, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{PEER_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+	{ECC_PEERKEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+	{ECC_OUT_OF_RANGE_E, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+
+	{MEMORY_E, FL_TLS_CAUSE_INTERNAL, 80, "out of memory"},
+	{MEMORY_ERROR, FL_TLS_CAUSE_INTERNAL, 80, "out of memory"},
+};
+
+/* The failure to be filled in, or NULL when there is one already or no memory for it. */
+static struct fl_tls_failure *begin(struct fl_tls *tls)
+{
+	if (tls->failure != NULL) {
+		return NULL;
+	}
+	struct fl_tls_failure *failure = calloc(1, sizeof(*failure));
+	tls->failure = failure != NULL ? failure : &no_memory;
+	return failure;
+}
+
+static void put(struct fl_tls_failure *failure, const char *fmt, ...) FL_PRINTF(2, 3);
+
+/* A sentence that does not fit ends in "...". */
+static void put(struct fl_tls_failure *failure, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	int n = vsnprintf(failure->text, sizeof(failure->text), fmt, args);
+	va_end(args);
+	if (n >= (int)sizeof(failure->text)) {
+		memcpy(failure->text + sizeof(failure->text) - 4, "...", 4);
+	}
+}
+
+void fl_tls_failure_free(struct fl_tls *tls)
+{
+	if (tls->failure != &no_memory) {
+		free(tls->failure);
+	}
+	tls->failure = NULL;
+}
+
+void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, const struct fl_err *detail)
+{
+	struct fl_tls_failure *failure = begin(tls);
+
+	if (failure == NULL) {
+		return;
+	}
+	failure->cause = FL_TLS_CAUSE_CERTIFICATE;
+	failure->rule = rule;
+	failure->alert = fl_rule_alert(rule);
+	bool more = detail != NULL && detail->code != FL_OK;
+	put(failure, "peer certificate refused, %s: %s%s%s", fl_rule_name(rule), fl_rule_text(rule),
+	    more ? "; " : "", more ? detail->text : "");
+}
+
+static void fail_peer_alert(struct fl_tls_failure *failure, int number)
+{
+	failure->cause = FL_TLS_CAUSE_PEER_ALERT;
+	failure->alert = (uint8_t)number;
+	for (size_t i = 0; i < FL_COUNT_OF(alerts); i++) {
+		if (alerts[i].number == number) {
+			put(failure, "the peer refused us with alert %s (%d): %s", alerts[i].name,
+			    number, alerts[i].hint);
+			return;
+		}
+	}
+	put(failure, "the peer refused us with alert %d", number);
+}
+
+static void fail_record_type(struct fl_tls_failure *failure, bool handshake)
+{
+	failure->cause = handshake ? FL_TLS_CAUSE_NOT_TLS : FL_TLS_CAUSE_PROTOCOL;
+	failure->alert = unexpected_message;
+	put(failure, "%s",
+	    handshake
+		    ? "the peer does not speak TLS: plaintext or garbage where a TLS record was due"
+		    : "garbage from the peer where a TLS record was due");
+}
+
+static void fail_other(struct fl_tls_failure *failure, int error)
+{
+	const char *wolf_text = wolfSSL_ERR_reason_error_string((unsigned long)(long)error);
+
+	for (size_t i = 0; i < FL_COUNT_OF(errors); i++) {
+		if (errors[i].error == error) {
+			failure->cause = errors[i].cause;
+			failure->alert = errors[i].alert;
+			put(failure, "%s (wolfSSL %d)",
+			    errors[i].text != NULL ? errors[i].text : wolf_text, error);
+			return;
+		}
+	}
+	failure->cause = FL_TLS_CAUSE_INTERNAL;
+	failure->alert = internal_error;
+	put(failure, "wolfSSL error %d: %s", error, wolf_text);
+}
+
+/* An alert that wolfSSL has sent by itself is the one that the peer saw. */
+static void note_sent_alert(const struct fl_tls *tls, struct fl_tls_failure *failure)
+{
+	WOLFSSL_ALERT_HISTORY history;
+
+	if (wolfSSL_get_alert_history(tls->wolf, &history) == WOLFSSL_SUCCESS &&
+	    history.last_tx.level == alert_fatal) {
+		failure->alert = (uint8_t)history.last_tx.code;
+	}
+}
+
+void fl_tls_fail_error(struct fl_tls *tls, int error)
+{
+	WOLFSSL_ALERT_HISTORY history;
+	struct fl_tls_failure *failure;
+	enum fl_rule rule = fl_tls_rule_of_error(error);
+
+	/* Once the peer's certificate has passed, it is its proof of possession that fails. */
+	if (rule != FL_RULE_NONE && tls->peer_id == NULL) {
+		fl_tls_fail_rule(tls, rule, NULL);
+		return;
+	}
+	if ((failure = begin(tls)) == NULL) {
+		return;
+	}
+	if (error == FATAL_ERROR &&
+	    wolfSSL_get_alert_history(tls->wolf, &history) == WOLFSSL_SUCCESS) {
+		fail_peer_alert(failure, history.last_rx.code);
+	} else if (error == WOLFSSL_ERROR_ZERO_RETURN) {
+		fail_peer_alert(failure, close_notify);
+	} else if (error == UNKNOWN_RECORD_TYPE) {
+		fail_record_type(failure, tls->state == FL_TLS_STATE_HANDSHAKE);
+	} else {
+		fail_other(failure, error);
+		note_sent_alert(tls, failure);
+	}
+}
+
+void fl_tls_fail_alert(struct fl_tls *tls, uint8_t alert)
+{
+	struct fl_tls_failure *failure = begin(tls);
+
+	if (failure != NULL) {
+		failure->alert = alert;
+		put(failure, "we ended the connection with alert %u", alert);
+	}
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_TLS_INTERNAL_H
+#define FL_TLS_INTERNAL_H
+/* tls_internal - what ctx, engine, verify and failure share. Nobody outside this folder includes it. */
+#include <wolfssl/ssl.h>
+#include <wolfssl/wolfcrypt/settings.h>
+
+#include "tls/tls.h"
+
+struct fl_tls_ctx {
+	WOLFSSL_CTX *wolf;
+	enum fl_tls_role role;
+	const struct fl_credentials *credentials; /* borrowed: trust domain names */
+	/* One for each bundle, in its order; NULL as long as there is but one (see verify.c). Owned. */
+	WOLFSSL_CERT_MANAGER **managers;
+	uint16_t shares[4]; /* client: groups whose key share goes into the first hello */
+	size_t share_count;
+	size_t engines; /* alive */
+};
+
+enum fl_tls_state {
+	FL_TLS_STATE_HANDSHAKE,
+	FL_TLS_STATE_OPEN,
+	FL_TLS_STATE_EOF, /* open for writing */
+	FL_TLS_STATE_FAILED,
+};
+
+struct fl_tls {
+	WOLFSSL *wolf;
+	struct fl_tls_ctx *ctx;
+	struct fl_tls_io *io; /* of the call under way, else NULL */
+	fl_tls_expect_cb expect;
+	void *expect_user;
+	char *peer_id; /* owned; set by verification, shown once established */
+	int64_t peer_not_after;
+	struct fl_tls_failure *failure; /* owned unless it is the static one; NULL: none */
+	enum fl_tls_state state : 8;
+	bool started : 1; /* the client's key shares are made */
+	bool closed : 1;  /* close_notify has gone out */
+	bool muted : 1;   /* our alert has gone out, nothing may follow */
+	bool alpn : 1;
+};
+
+/* failure.c: the first call counts, later ones are ignored. None of them sends anything. */
+void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, const struct fl_err *detail);
+void fl_tls_fail_error(struct fl_tls *tls, int wolf_error);
+void fl_tls_fail_alert(struct fl_tls *tls, uint8_t alert);
+void fl_tls_failure_free(struct fl_tls *tls);
+/* The rule that a certificate error of wolfSSL stands for; FL_RULE_NONE: it is no certificate error. */
+enum fl_rule fl_tls_rule_of_error(int wolf_error);
+
+/* verify.c: the verify callback of both roles. Its userCtx is the struct fl_tls. */
+int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store);
+/* Forgets the intermediates that handshakes leave in the context's store. */
+void fl_tls_forget_intermediates(struct fl_tls_ctx *ctx);
+
+/* engine.c: the I/O callbacks that ctx.c installs, and our own fatal alert, after which nothing is sent. */
+int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *tls);
+int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *tls);
+void fl_tls_send_alert(struct fl_tls *tls, uint8_t alert);
+
+#endif
