@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Counts what tests/run has collected: JUnit XML, sanitizer reports, suites that broke.
+
+    tally.py RESULTS NAME   the log of every failure of one run, and its counts
+    tally.py RESULTS        the total over all runs, as the last line; exit 1 if anything failed or
+                            nothing ran
+
+RESULTS holds NAME.xml, NAME.sanitizer.PID (one report each) and NAME.broken (the harness itself failed).
+"""
+import sys
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+
+def verdicts(xml):
+    """(suite element, case element, passed | failed | skipped) of every test case"""
+    for suite in ElementTree.parse(xml).iter('testsuite'):
+        for case in suite.findall('testcase'):
+            if case.find('failure') is not None or case.find('error') is not None:
+                yield suite, case, 'failed'
+            elif case.find('skipped') is not None:
+                yield suite, case, 'skipped'
+            else:
+                yield suite, case, 'passed'
+
+
+def show(suite, case, printed):
+    print(f'\n--- FAILED {(case.get("classname") or "").removeprefix("fairlead")} {case.get("name")}')
+    for element in (*case, *suite):
+        if element.tag in ('failure', 'error', 'system-out', 'system-err'):
+            for text in (element.get('message'), element.text):
+                text = (text or '').strip()
+                # Meson gives each case of an executable the log of the whole: once is enough.
+                if text and text not in printed:
+                    print(text)
+                    printed.add(text)
+
+
+def count(results, name, verbose):
+    counts, printed = Counter(), set()
+    for xml in sorted(results.glob(name + '.xml')):
+        for suite, case, verdict in verdicts(xml):
+            counts[verdict] += 1
+            if verdict == 'failed' and verbose:
+                show(suite, case, printed)
+    for report in sorted(results.glob(name + '.sanitizer.*')):
+        counts['failed'] += 1
+        if verbose:
+            print(f'\n--- FAILED: a sanitizer found\n{report.read_text(errors="replace").rstrip()}')
+    for _ in results.glob(name + '.broken'):
+        counts['failed'] += 1
+    return counts
+
+
+def main():
+    results, name = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
+    counts = count(results, name or '*', verbose=name is not None)
+    line = ', '.join(f'{counts[v]} {v}' for v in ('passed', 'failed', 'skipped'))
+    if name:
+        print(f'    {line}')
+        return 0
+    print(line)
+    return 1 if counts['failed'] or not counts['passed'] else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

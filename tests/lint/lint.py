@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The house rules that a machine can check. Each finding is one line, FILE:LINE: what is wrong.
+
+    tests/lint/lint.py [CHECK...] [--build DIR]     all checks when none is named
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# --- the rules, as data ---------------------------------------------------------------------------
+
+# Who may include whom, besides itself (sidecar/ARCHITECTURE.md tells why). Nothing includes upward.
+LAYERS = {
+    'sidecar/base': [],
+    'sidecar/pki': ['base'],
+    'sidecar/policy': ['base', 'pki'],
+    'sidecar/conf': ['base', 'policy', 'pki'],
+    'sidecar/ctl': ['base'],
+    'sidecar/tls': ['base', 'pki'],
+    'sidecar/net': ['base'],
+    'sidecar/proxy': ['base', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net'],
+    'sidecar/admin': ['base', 'net'],
+    'sidecar': ['base', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'proxy', 'admin'],
+    'certs-watch': ['base', 'pki', 'tls'],
+    'agent': ['base', 'conf', 'policy', 'pki', 'ctl', 'certs-watch'],
+}
+
+# Foreign headers and the folders that may know of them.
+FOREIGN = [
+    (r'wolfssl/ssl\.h', ['sidecar/tls']),
+    (r'wolfssl/.*', ['sidecar/pki', 'sidecar/tls']),
+    (r'uv\.h', ['sidecar/net', 'sidecar/proxy', 'sidecar/admin', 'sidecar', 'certs-watch', 'agent']),
+    (r'ares.*\.h', ['sidecar/proxy']),
+    (r'ini\.h', ['sidecar/conf']),
+    (r'http_parser\.h', ['sidecar/admin']),
+]
+
+# libuv's streams belong to sidecar/net alone.
+UV_STREAM = re.compile(
+    r'\buv_(?:(?:tcp|pipe|read|stream)_\w+|write2?(?:_t)?|try_write2?|listen|accept|'
+    r'connect_t|shutdown(?:_t)?|is_readable|is_writable)\b')
+
+BANNED = {
+    'strcpy': 'snprintf or memcpy with a known size',
+    'stpcpy': 'snprintf or memcpy with a known size',
+    'strcat': 'snprintf into what is left',
+    'sprintf': 'snprintf, and look at its result',
+    'vsprintf': 'vsnprintf, and look at its result',
+    'gets': 'fgets',
+    'strtok': 'strtok_r, or a cursor',
+    'atoi': 'strtol with its error checks',
+    'atol': 'strtol with its error checks',
+    'atoll': 'strtoll with its error checks',
+    'assert': 'FL_REQUIRE, which no build leaves out (base/err.h)',
+    'system': 'posix_spawn with an argument list',
+    'popen': 'posix_spawn with an argument list',
+    'alloca': 'a fixed buffer or malloc',
+    'rand': 'getrandom',
+    'srand': 'getrandom',
+}
+
+TOP_LEVEL = {
+    'sidecar', 'agent', 'certs-watch', 'deploy', 'tests', 'meson.build', 'README.md', 'LICENSE',
+    '.ci', '.clang-format', '.clang-tidy', '.editorconfig', '.gitignore',
+}
+
+# What only some machine or some registry has: a fresh machine elsewhere has it not.
+UNPORTABLE = [
+    (re.compile(r'/(?:root|work)/|/home/\w'), 'path of one machine; use $HOME or a relative path'),
+    (re.compile(r'\b(?:deb\.debian|security\.debian|snapshot\.debian|pypi|files\.pythonhosted|'
+                r'registry\.npmjs|proxy\.golang|crates)\.(?:org|io)\b'),
+     "registry host; ask the machine's own configuration"),
+]
+
+# --- the tree -------------------------------------------------------------------------------------
+
+
+def tree():
+    """Files that are, or with the next `git add` would be, part of the project."""
+    if (ROOT / '.git').exists():
+        listing = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard', '-z'], cwd=ROOT,
+                                 check=True, capture_output=True, text=True).stdout
+        names = [n for n in listing.split('\0') if n]
+    else:
+        names = [str(p.relative_to(ROOT)) for p in ROOT.rglob('*')
+                 if not re.match(r'build(-\w+)?/|deploy/subprojects/wolfssl-', str(p.relative_to(ROOT)))]
+    return sorted(n for n in set(names) if (ROOT / n).is_file())
+
+
+FILES = tree()
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding='utf-8', errors='replace')
+
+
+def c_files(*folders):
+    return [n for n in FILES if n.endswith(('.c', '.h')) and n.startswith(tuple(f + '/' for f in folders))]
+
+
+def product():
+    return c_files('sidecar', 'agent', 'certs-watch')
+
+
+def is_script(name):
+    return name.endswith(('.py', '.sh')) or read(name).startswith('#!')
+
+
+def is_text(name):
+    return b'\0' not in (ROOT / name).read_bytes()[:4096]
+
+
+C_TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
+
+
+def code_lines(name):
+    """Lines of a C file with comments and literals blanked, so that only code can match."""
+    def blank(match):
+        return re.sub(r'[^\n]', ' ', match.group())
+    return list(enumerate(C_TOKEN.sub(blank, read(name)).split('\n'), 1))
+
+
+def includes(name):
+    for number, line in enumerate(read(name).split('\n'), 1):
+        match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+        if match:
+            yield number, match.group(1), match.group(2)
+
+
+# --- the checks -----------------------------------------------------------------------------------
+
+
+def layer_of(name):
+    folder = name.rpartition('/')[0]
+    return folder if folder in LAYERS else None
+
+
+def target_layer(name, header):
+    """The layer that a quoted include reaches into, or an explanation."""
+    folder = header.rpartition('/')[0]
+    if not folder:
+        return layer_of(name)
+    for candidate in (folder, 'sidecar/' + folder):
+        if candidate in LAYERS and not header.startswith('sidecar/'):
+            return candidate
+    return None
+
+
+def check_includes(_):
+    """include directions: the tables LAYERS and FOREIGN, and libuv's streams in sidecar/net"""
+    for name in product():
+        layer = layer_of(name)
+        if layer is None:
+            yield f'{name}:1: this folder is no layer yet; give it a row in tests/lint/lint.py'
+            continue
+        allowed = {layer, *(l for l in LAYERS if l.removeprefix('sidecar/') in LAYERS[layer])}
+        for number, mark, header in includes(name):
+            if mark == '"':
+                target = target_layer(name, header)
+                if target is None:
+                    yield (f'{name}:{number}: "{header}" names no layer; write "base/err.h" for '
+                           'sidecar/base/err.h, "certs-watch/source.h", or <...> for foreign headers')
+                elif target not in allowed:
+                    yield f'{name}:{number}: {layer} may not include {target} ("{header}")'
+                continue
+            for pattern, folders in FOREIGN:
+                if re.fullmatch(pattern, header):
+                    if layer not in folders:
+                        yield f'{name}:{number}: <{header}> only in {", ".join(folders)}'
+                    break
+        if layer != 'sidecar/net':
+            for number, line in code_lines(name):
+                for match in UV_STREAM.finditer(line):
+                    yield f'{name}:{number}: {match.group()}: libuv streams only in sidecar/net'
+
+
+def check_banned(_):
+    """functions that invite mistakes"""
+    call = re.compile(r'(?<![\w.>])(' + '|'.join(BANNED) + r')\s*\(')
+    for name in c_files('sidecar', 'agent', 'certs-watch', 'tests'):
+        for number, line in code_lines(name):
+            for match in call.finditer(line):
+                yield f'{name}:{number}: {match.group(1)}: use {BANNED[match.group(1)]}'
+
+
+def check_licence(_):
+    """the SPDX line in every source file and script"""
+    for name in FILES:
+        lines = read(name).split('\n', 2) if is_text(name) else ['']
+        if name.endswith(('.c', '.h')):
+            if lines[0] != '/* SPDX-License-Identifier: GPL-3.0-or-later */':
+                yield f'{name}:1: must be: /* SPDX-License-Identifier: GPL-3.0-or-later */'
+        elif name.endswith(('meson.build', '.ini')) or is_script(name):
+            where = 1 if lines[0].startswith('#!') else 0
+            if lines[where:where + 1] != ['# SPDX-License-Identifier: GPL-3.0-or-later']:
+                yield f'{name}:{where + 1}: must be: # SPDX-License-Identifier: GPL-3.0-or-later'
+
+
+def check_top_level(_):
+    """nothing new in the root folder"""
+    for top in sorted({n.split('/')[0] for n in FILES} - TOP_LEVEL):
+        yield f'{top}:1: not a name of the root folder; it belongs into one of the folders there'
+    for top in sorted(TOP_LEVEL - {n.split('/')[0] for n in FILES}):
+        yield f'{top}:1: missing in the root folder'
+
+
+def check_registered(_):
+    """every source file and every test is named in a meson.build"""
+    for name in c_files('sidecar', 'agent', 'certs-watch', 'tests'):
+        if not name.endswith('.c'):
+            continue
+        folder, _, base = name.rpartition('/')
+        if name.startswith('tests/'):
+            build, inside = 'tests/meson.build', name.removeprefix('tests/')
+            test = re.fullmatch(r'(unit|tls)/(\w+)_test\.c', inside)
+            wanted = fr"^\s*'{test.group(2)}':" if test else fr"'{re.escape(inside)}'"
+        else:
+            build, wanted = folder + '/meson.build', fr"'{re.escape(base)}'"
+        if not re.search(wanted, read(build) if build in FILES else '', re.M):
+            yield f'{name}:1: not named in {build}, so it is never built'
+
+
+def check_symbols(args):
+    """what a layer shows to others starts with fl_: functions and variables, struct and enum tags"""
+    tag = re.compile(r'^(?:typedef\s+)?(struct|enum|union)\s+(?!fl_)(\w+)\s*\{')
+    for name in product():
+        if name.endswith('.h'):
+            for number, line in code_lines(name):
+                match = tag.match(line)
+                if match:
+                    yield f'{name}:{number}: {match.group(1)} {match.group(2)}: must start with fl_'
+    objects = [str(p) for d in ('sidecar', 'agent', 'certs-watch') for p in Path(args.build, d).rglob('*.o')]
+    if not objects:
+        yield f'{args.build}:1: nothing is built here; run deploy/build first'
+        return
+    symbols = subprocess.run(['nm', '--extern-only', '--defined-only', '--print-file-name', *objects],
+                             check=True, capture_output=True, text=True).stdout
+    for line in symbols.splitlines():
+        place, _, symbol = line.rpartition(' ')
+        # Sanitizers and the compiler add names with two underscores or a dot.
+        if not re.match(r'fl_|main$|__|.*\.', symbol):
+            yield f'{place.split(":")[0]}:1: {symbol}: must be static or start with fl_'
+
+
+def check_portable(_):
+    """no registry host, no path of one machine"""
+    for name in FILES:
+        if name == 'LICENSE' or not is_text(name):
+            continue
+        for number, line in enumerate(read(name).split('\n'), 1):
+            for pattern, why in UNPORTABLE:
+                match = pattern.search(line)
+                if match and name != 'tests/lint/lint.py':
+                    yield f'{name}:{number}: {match.group()}: {why}'
+
+
+def check_text(_):
+    """UTF-8, LF, a final newline, no trailing blanks, no key material"""
+    for name in FILES:
+        if not is_text(name):
+            yield f'{name}:1: a binary file; generate it instead'
+            continue
+        data = (ROOT / name).read_bytes()
+        try:
+            data.decode('utf-8')
+        except UnicodeDecodeError as e:
+            yield f'{name}:{data[:e.start].count(10) + 1}: not UTF-8'
+        if data and not data.endswith(b'\n'):
+            yield f'{name}:{data.count(10) + 1}: no newline at the end'
+        for number, line in enumerate(data.split(b'\n'), 1):
+            if line != line.rstrip():
+                yield f'{name}:{number}: blanks (or CR) at the end of the line'
+            if re.match(rb'-----BEGIN [A-Z ]*PRIVATE KEY', line):
+                yield f'{name}:{number}: a private key; tests make theirs when they run'
+
+
+def check_unfinished(_):
+    """no notes to oneself"""
+    note = re.compile(r'\b(?:TODO|FIXME|XXX)\b')
+    for name in c_files('sidecar', 'agent', 'certs-watch', 'tests'):
+        for number, line in enumerate(read(name).split('\n'), 1):
+            if note.search(line):
+                yield f'{name}:{number}: {note.search(line).group()}: finish it or open an issue'
+
+
+CHECKS = {
+    n.removeprefix('check_').replace('_', '-'): f for n, f in list(globals().items()) if n.startswith('check_')
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checks', nargs='*', metavar='CHECK', help=', '.join(CHECKS))
+    parser.add_argument('--build', default=str(ROOT / 'build'), help='build tree whose objects are looked at')
+    args = parser.parse_args()
+    unknown = set(args.checks) - set(CHECKS)
+    if unknown:
+        parser.error(f'unknown: {", ".join(sorted(unknown))}')
+    findings = [f for c in args.checks or CHECKS for f in CHECKS[c](args)]
+    print('\n'.join(findings) or 'nothing to say')
+    return 1 if findings else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

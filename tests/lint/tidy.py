@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""clang-tidy over every file of ours in a build tree; unchanged files that passed are not asked again.
+
+    tests/lint/tidy.py BUILD [FILE...]
+"""
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TIDY = 'clang-tidy-14'
+ANALYZER = ROOT / 'tests/lint/analyzer.h'
+OURS = ('sidecar/', 'agent/', 'certs-watch/', 'tests/')
+
+
+def ours(path, build):
+    """path relative to the root when it is a file of ours, else None"""
+    name = os.path.relpath(os.path.join(build, path), ROOT)
+    return name if name.startswith(OURS) else None
+
+
+def headers(build):
+    """object -> our files it was compiled from, as ninja recorded them"""
+    text = subprocess.run(['ninja', '-C', build, '-t', 'deps'], capture_output=True, text=True, check=True).stdout
+    found, current = {}, None
+    for line in text.splitlines():
+        if line.startswith('    '):
+            current.append(line.strip())
+        elif ': #deps' in line:
+            current = found.setdefault(line.split(': #deps')[0], [])
+    return found
+
+
+def fingerprint(entry, deps, build):
+    """of everything that the verdict depends on"""
+    digest = hashlib.sha256()
+    names = {ours(p, build) for p in deps.get(entry['output'], [])} - {None} | {ours(entry['file'], build)}
+    configs = [str(c.relative_to(ROOT)) for c in ROOT.glob('**/.clang-tidy') if 'build' not in c.parts]
+    for name in sorted(names) + sorted(configs):
+        digest.update(name.encode() + b'\0' + (ROOT / name).read_bytes())
+    digest.update(entry['command'].encode() + ANALYZER.read_bytes() + TIDY.encode())
+    return digest.hexdigest()
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    if not shutil.which(TIDY):
+        sys.exit(f'{TIDY} is missing: apt-get install {TIDY}, or run tests/run')
+    build, wanted = os.path.abspath(sys.argv[1]), {os.path.relpath(f, ROOT) for f in sys.argv[2:]}
+    cache = Path(build, 'tidy-cache')
+    cache.mkdir(exist_ok=True)
+    deps = headers(build)
+
+    jobs, good = {}, set()
+    for entry in json.loads(Path(build, 'compile_commands.json').read_text()):
+        name = ours(entry['file'], build)
+        if not name or (wanted and name not in wanted) or name in jobs:
+            continue
+        mark = cache / fingerprint(entry, deps, build)
+        good.add(mark.name)
+        if not mark.exists():
+            jobs[name] = mark
+
+    def run(name):
+        # err.c defines what analyzer.h describes.
+        known = [] if name == 'sidecar/base/err.c' else [f'--extra-arg=-include{ANALYZER}']
+        result = subprocess.run([TIDY, '--quiet', '-p', build, *known, name],
+                                cwd=ROOT, capture_output=True, text=True)
+        if result.returncode == 0:
+            jobs[name].touch()
+        return result
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(run, sorted(jobs)))
+    failed = [r for r in results if r.returncode]
+    for result in failed:
+        text = (result.stdout or result.stderr).replace(build + '/../', '').strip()
+        # The analyzer's path to a finding is long: only for files asked for by name.
+        print(text if wanted else '\n'.join(l for l in text.splitlines() if ': error: ' in l) or text)
+    for old in cache.iterdir() if not wanted else []:
+        if old.name not in good:
+            old.unlink()
+    print(f'{len(results) - len(failed)} clean, {len(failed)} with findings, '
+          f'{len(good) - len(jobs)} unchanged since they were clean')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
