@@ -199,6 +199,33 @@ size_t fl_policy_rule_count(const struct fl_policy *policy)
 	return policy->sets[FL_ALLOW].count + policy->sets[FL_DENY].count;
 }
 
+void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule_spec *ret)
+{
+	size_t denies = policy->sets[FL_DENY].count;
+	enum fl_effect effect = index < denies ? FL_DENY : FL_ALLOW;
+	const struct rule *rule;
+
+	FL_REQUIRE(index < fl_policy_rule_count(policy));
+	rule = policy->sets[effect].rules[effect == FL_DENY ? index : index - denies];
+	*ret = (struct fl_rule_spec){
+		.name = rule->name,
+		.effect = effect,
+		.file = rule->file,
+		.line = rule->line,
+		.from = rule->from,
+		.from_count = rule->from_count,
+		.ports = rule->ports,
+		.port_count = rule->port_count,
+		.services = (const char *const *)rule->services,
+		.service_count = rule->service_count,
+	};
+}
+
+enum fl_effect fl_policy_default(const struct fl_policy *policy)
+{
+	return policy->default_effect;
+}
+
 /* --- deciding ------------------------------------------------------------------------------ */
 
 static bool covers_target(const struct rule *rule, const struct fl_request *request)

@@ -4,8 +4,8 @@
 /* policy - may this identity reach this port? Decided by [policy], [allow NAME] and [deny NAME].
  *
  * Pure and I/O-free. A policy is built rule by rule (by conf), then frozen and immutable: any
- * thread may ask it, without locks and without allocation. Deny rules win over allow rules; where no
- * rule speaks, the default does. */
+ * thread may ask it, without locks and without allocation. Deny rules win over allow rules;
+ * where no rule speaks, the default does. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +49,11 @@ struct fl_policy *fl_policy_new(enum fl_effect default_effect);
 void fl_policy_add(struct fl_policy *policy, const struct fl_rule_spec *spec);
 void fl_policy_free(struct fl_policy *policy);
 size_t fl_policy_rule_count(const struct fl_policy *policy);
+
+/* For people who want to see it: rule number index, in the order in which they are asked (deny
+ * rules first). All of ret is borrowed from the policy. */
+void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule_spec *ret);
+enum fl_effect fl_policy_default(const struct fl_policy *policy);
 
 struct fl_request {
 	const char *id; /* validated SPIFFE ID of the peer */

@@ -28,7 +28,7 @@ LAYERS = {
     'sidecar/admin': ['base', 'net'],
     'sidecar': ['base', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'proxy', 'admin'],
     'certs-watch': ['base', 'pki', 'tls'],
-    'agent': ['base', 'conf', 'policy', 'pki', 'ctl', 'certs-watch'],
+    'agent': ['base', 'conf', 'policy', 'pki', 'ctl', 'tls', 'net', 'certs-watch'],
 }
 
 # Foreign headers and the folders that may know of them.
