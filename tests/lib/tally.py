@@ -27,7 +27,8 @@ def verdicts(xml):
 
 
 def show(suite, case, printed):
-    print(f'\n--- FAILED {(case.get("classname") or "").removeprefix("fairlead")} {case.get("name")}')
+    where = (case.get('classname') or '').split(':')[-1]
+    print(f'\n--- FAILED {where}: {case.get("name")}')
     for element in (*case, *suite):
         if element.tag in ('failure', 'error', 'system-out', 'system-err'):
             for text in (element.get('message'), element.text):
