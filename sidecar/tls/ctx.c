@@ -46,6 +46,16 @@ static const struct {
 	{"TLS_CHACHA20_POLY1305_SHA256", "TLS13-CHACHA20-POLY1305-SHA256"},
 };
 
+const char *fl_tls_cipher_name(const char *wolf)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(cipher_names); i++) {
+		if (strcmp(cipher_names[i].wolf, wolf) == 0) {
+			return cipher_names[i].ini;
+		}
+	}
+	return wolf;
+}
+
 static int wolf_failed(struct fl_err *err, int code, const char *what)
 {
 	if (code == WC_NO_ERR_TRACE(MEMORY_E) || code == MEMORY_ERROR) {

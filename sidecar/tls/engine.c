@@ -332,7 +332,7 @@ const char *fl_tls_cipher(const struct fl_tls *tls)
 {
 	const char *name = wolfSSL_get_cipher_name(tls->wolf);
 
-	return name != NULL ? name : "none";
+	return name != NULL ? fl_tls_cipher_name(name) : "none";
 }
 
 bool fl_tls_alpn_is_ours(const struct fl_tls *tls)

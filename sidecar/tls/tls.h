@@ -61,18 +61,18 @@ struct fl_tls_io {
 };
 
 enum fl_tls_step {
-	FL_TLS_MORE,        /* progress needs more input; all of in is taken */
-	FL_TLS_SIGNING,     /* a signature is under way elsewhere: call again with the same input when it is there */
+	FL_TLS_MORE, /* progress needs more input; all of in is taken */
+	FL_TLS_SIGNING, /* a signature is under way elsewhere: call again with the same input when it is there */
 	FL_TLS_ESTABLISHED, /* handshake over, peer verified; in may hold first application records */
-	FL_TLS_EOF,         /* the peer sent close_notify: no more plaintext will come, writing goes on */
-	FL_TLS_FAILED,      /* dead; fl_tls_failure() says why; out may hold an alert */
+	FL_TLS_EOF, /* the peer sent close_notify: no more plaintext will come, writing goes on */
+	FL_TLS_FAILED, /* dead; fl_tls_failure() says why; out may hold an alert */
 };
 
 struct fl_tls;
 
 /* expect: client role, may be NULL (any identity of our own trust domain). */
-int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user, struct fl_tls **ret,
-	       struct fl_err *err) FL_MUST_USE;
+int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user,
+	       struct fl_tls **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_free(struct fl_tls *tls);
 
 /* Drives the handshake. A client's first call has no input. MORE, SIGNING, ESTABLISHED or FAILED. */
@@ -81,10 +81,12 @@ enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io);
 /* Opens records: at most cap bytes of plaintext into buf, their number in *ret_len (0 is possible with MORE, EOF,
  * FAILED). MORE with *ret_len == cap: call again, there may be more. cap of 16 KiB or more opens one record a
  * copy. */
-enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *buf, size_t cap, size_t *ret_len);
+enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *buf, size_t cap,
+			     size_t *ret_len);
 
 /* Seals len bytes into io->out, whole. Not after fl_tls_close(). */
-int fl_tls_write(struct fl_tls *tls, struct fl_tls_io *io, const uint8_t *data, size_t len) FL_MUST_USE;
+int fl_tls_write(struct fl_tls *tls, struct fl_tls_io *io, const uint8_t *data,
+		 size_t len) FL_MUST_USE;
 
 /* close_notify: we are done writing; reading goes on (RFC 8446 section 6.1). Once. */
 void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io);
@@ -106,8 +108,8 @@ enum fl_tls_cause {
 struct fl_tls_failure {
 	enum fl_tls_cause cause;
 	enum fl_rule rule;
-	uint8_t alert;    /* sent by us, or the peer's with PEER_ALERT; 0 = none */
-	char text[512];   /* one sentence */
+	uint8_t alert;  /* sent by us, or the peer's with PEER_ALERT; 0 = none */
+	char text[512]; /* one sentence */
 };
 const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls);
 

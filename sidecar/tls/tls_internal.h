@@ -41,6 +41,9 @@ struct fl_tls {
 	bool alpn : 1;
 };
 
+/* ctx.c: wolfSSL's name of a cipher as the INI has it. */
+const char *fl_tls_cipher_name(const char *wolf);
+
 /* failure.c: the first call counts, later ones are ignored. None of them sends anything. */
 void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, const struct fl_err *detail);
 void fl_tls_fail_error(struct fl_tls *tls, int wolf_error);
