@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* key - kinds of keys, and whether a private key belongs to a certificate.
+ *
+ * The kind is read from the DER by ourselves, so that a key that wolfCrypt has no code for is called
+ * by its name instead of "ASN parsing error". Then the public key is computed from the private one
+ * and compared with the certificate's; what the file says its public half is does not count.
+ * Fails with FL_ERR_INVALID and a sentence with the remedy. Private keys live in wolfCrypt's
+ * structures here, which wipe themselves when they are freed. */
+#include <wolfssl/wolfcrypt/settings.h>
+
+#include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/ed25519.h>
+#include <wolfssl/wolfcrypt/rsa.h>
+
+#include "pki/key.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "pki/asn1.h"
+#include "pki/svid.h"
+
+#define RSA_BITS_MIN 2048u
+#define RSA_BITS_MAX 4096u /* what the arithmetic of our build is sized for */
+#define NEW_KEY_COMMAND "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out FILE"
+
+static const struct {
+	const char *name;
+	bool taken;
+} kinds[] = {
+#define FL_KEY_ROW(id, name, taken) {name, taken},
+	FL_KEY_KINDS(FL_KEY_ROW)
+#undef FL_KEY_ROW
+};
+
+/* --- which kind --------------------------------------------------------------------------------- */
+
+#define OID(...)                                                                                   \
+	{                                                                                          \
+		(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})             \
+	}
+
+static const struct fl_span oid_ec = OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01);
+
+static const struct {
+	struct fl_span oid;
+	enum fl_key_kind kind;
+} algorithms[] =
+	{
+		{OID(0x2b, 0x65, 0x70), FL_KEY_ED25519},
+		{OID(0x2b, 0x65, 0x71), FL_KEY_ED448},
+		{OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01), FL_KEY_RSA},
+		{OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a), FL_KEY_RSA_PSS},
+},
+  curves[] = {
+	  {OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07), FL_KEY_P256},
+	  {OID(0x2b, 0x81, 0x04, 0x00, 0x22), FL_KEY_P384},
+	  {OID(0x2b, 0x81, 0x04, 0x00, 0x23), FL_KEY_P521},
+};
+
+static enum fl_key_kind kind_of_curve(struct fl_span params)
+{
+	struct fl_span oid;
+
+	if (fl_asn1_take(&params, FL_ASN1_OID, &oid)) {
+		for (size_t i = 0; i < FL_COUNT_OF(curves); i++) {
+			if (fl_span_equal(oid, curves[i].oid)) {
+				return curves[i].kind;
+			}
+		}
+	}
+	return FL_KEY_EC_OTHER;
+}
+
+/* The content of an AlgorithmIdentifier. */
+static enum fl_key_kind kind_of_algorithm(struct fl_span algorithm)
+{
+	struct fl_span oid;
+
+	if (!fl_asn1_take(&algorithm, FL_ASN1_OID, &oid)) {
+		return FL_KEY_UNKNOWN;
+	}
+	if (fl_span_equal(oid, oid_ec)) {
+		return kind_of_curve(algorithm);
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(algorithms); i++) {
+		if (fl_span_equal(oid, algorithms[i].oid)) {
+			return algorithms[i].kind;
+		}
+	}
+	return FL_KEY_UNKNOWN;
+}
+
+/* PKCS#8, SEC1 or PKCS#1, told apart by what follows the version. */
+static enum fl_key_kind kind_of_private_key(struct fl_span key)
+{
+	struct fl_span body, version, algorithm, rest, params;
+
+	if (!fl_asn1_take(&key, FL_ASN1_SEQUENCE, &body) ||
+	    !fl_asn1_take(&body, FL_ASN1_INTEGER, &version)) {
+		return FL_KEY_UNKNOWN;
+	}
+	if (fl_asn1_take(&body, FL_ASN1_SEQUENCE, &algorithm)) {
+		return kind_of_algorithm(algorithm);
+	}
+	if (fl_asn1_take(&body, FL_ASN1_INTEGER, &rest)) {
+		return FL_KEY_RSA;
+	}
+	if (fl_asn1_take(&body, FL_ASN1_OCTET_STRING, &rest) &&
+	    fl_asn1_take(&body, FL_ASN1_CONTEXT_0, &params)) {
+		return kind_of_curve(params);
+	}
+	return FL_KEY_UNKNOWN;
+}
+
+/* RSAPublicKey: the bytes of modulus and exponent. */
+static bool rsa_parts(struct fl_span bits, struct fl_span *ret_n, struct fl_span *ret_e)
+{
+	struct fl_span body;
+
+	return fl_asn1_take(&bits, FL_ASN1_SEQUENCE, &body) &&
+	       fl_asn1_take_unsigned(&body, ret_n) && fl_asn1_take_unsigned(&body, ret_e);
+}
+
+static unsigned rsa_bits(struct fl_span bits)
+{
+	struct fl_span n, e;
+	unsigned count = 0;
+
+	if (!rsa_parts(bits, &n, &e) || n.data[0] == 0 || n.len > UINT_MAX / 8) {
+		return 0;
+	}
+	for (unsigned top = n.data[0]; top != 0; top >>= 1) {
+		count++;
+	}
+	return count + (unsigned)(n.len - 1) * 8;
+}
+
+int fl_key_of_certificate(struct fl_span certificate, struct fl_public_key *ret, struct fl_err *err)
+{
+	struct fl_span body, tbs, skip, spki, algorithm, bits;
+
+	if (!fl_asn1_take(&certificate, FL_ASN1_SEQUENCE, &body) ||
+	    !fl_asn1_take(&body, FL_ASN1_SEQUENCE, &tbs)) {
+		return fl_err_set(err, FL_ERR_INVALID, "it is not the DER of a certificate");
+	}
+	/* version (v1 has none), serial number, signature, issuer, validity, subject */
+	(void)fl_asn1_take(&tbs, FL_ASN1_CONTEXT_0, &skip);
+	if (!fl_asn1_take(&tbs, FL_ASN1_INTEGER, &skip) ||
+	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
+	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
+	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
+	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
+	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &spki) ||
+	    !fl_asn1_take(&spki, FL_ASN1_SEQUENCE, &algorithm) ||
+	    !fl_asn1_take(&spki, FL_ASN1_BIT_STRING, &bits) || bits.len < 2 || bits.data[0] != 0) {
+		return fl_err_set(err, FL_ERR_INVALID, "it is not the DER of a certificate");
+	}
+	/* The first byte counts unused bits. */
+	bits = (struct fl_span){bits.data + 1, bits.len - 1};
+	*ret = (struct fl_public_key){.kind = kind_of_algorithm(algorithm), .bits = bits};
+	if (ret->kind == FL_KEY_RSA) {
+		ret->rsa_bits = rsa_bits(bits);
+	}
+	return 0;
+}
+
+int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err)
+{
+	if (!kinds[key->kind].taken) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"its key is %s; EC P-256 and P-384, Ed25519 and RSA of %u to %u bits "
+			"are supported; make a new key (%s) and have a certificate issued "
+			"for it",
+			kinds[key->kind].name, RSA_BITS_MIN, RSA_BITS_MAX, NEW_KEY_COMMAND);
+	}
+	if (key->kind == FL_KEY_RSA &&
+	    (key->rsa_bits < RSA_BITS_MIN || key->rsa_bits > RSA_BITS_MAX)) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"its key is RSA of %u bits; RSA keys have %u to %u bits here; make a "
+			"new key (%s) and have a certificate issued for it",
+			key->rsa_bits, RSA_BITS_MIN, RSA_BITS_MAX, NEW_KEY_COMMAND);
+	}
+	return 0;
+}
+
+/* --- does it belong ----------------------------------------------------------------------------- */
+
+/* Each returns wolfCrypt's error, or 0 and whether the public keys are equal. */
+
+static int match_ec(struct fl_span key, struct fl_span bits, bool *ret_match)
+{
+	uint8_t computed[1 + 2 * MAX_ECC_BYTES];
+	word32 len = sizeof(computed), index = 0;
+	ecc_key ec;
+	int rc = wc_ecc_init(&ec);
+
+	if (rc != 0) {
+		return rc;
+	}
+	rc = wc_EccPrivateKeyDecode(key.data, &index, &ec, (word32)key.len);
+	if (rc == 0) {
+		rc = wc_ecc_make_pub(&ec, NULL);
+	}
+	if (rc == 0) {
+		rc = wc_ecc_export_x963(&ec, computed, &len);
+	}
+	if (rc == 0) {
+		*ret_match = fl_span_equal((struct fl_span){computed, len}, bits);
+	}
+	wc_ecc_free(&ec);
+	return rc;
+}
+
+static int match_ed25519(struct fl_span key, struct fl_span bits, bool *ret_match)
+{
+	uint8_t computed[ED25519_PUB_KEY_SIZE];
+	word32 index = 0;
+	ed25519_key ed;
+	int rc = wc_ed25519_init(&ed);
+
+	if (rc != 0) {
+		return rc;
+	}
+	rc = wc_Ed25519PrivateKeyDecode(key.data, &index, &ed, (word32)key.len);
+	if (rc == 0) {
+		rc = wc_ed25519_make_public(&ed, computed, sizeof(computed));
+	}
+	if (rc == 0) {
+		*ret_match = fl_span_equal((struct fl_span){computed, sizeof(computed)}, bits);
+	}
+	wc_ed25519_free(&ed);
+	return rc;
+}
+
+static int match_rsa(struct fl_span key, struct fl_span bits, bool *ret_match)
+{
+	uint8_t n[RSA_BITS_MAX / 8], e[RSA_BITS_MAX / 8];
+	word32 n_len = sizeof(n), e_len = sizeof(e), index = 0;
+	struct fl_span want_n, want_e;
+	RsaKey rsa;
+	int rc = wc_InitRsaKey(&rsa, NULL);
+
+	if (rc != 0) {
+		return rc;
+	}
+	rc = wc_RsaPrivateKeyDecode(key.data, &index, &rsa, (word32)key.len);
+	if (rc == 0) {
+		rc = wc_RsaFlattenPublicKey(&rsa, e, &e_len, n, &n_len);
+	}
+	if (rc == 0) {
+		*ret_match = rsa_parts(bits, &want_n, &want_e) &&
+			     fl_span_equal((struct fl_span){n, n_len}, want_n) &&
+			     fl_span_equal((struct fl_span){e, e_len}, want_e);
+	}
+	(void)wc_FreeRsaKey(&rsa);
+	return rc;
+}
+
+static int match(enum fl_key_kind kind, struct fl_span key, struct fl_span bits, bool *ret_match)
+{
+	switch (kind) {
+	case FL_KEY_P256:
+	case FL_KEY_P384:
+		return match_ec(key, bits, ret_match);
+	case FL_KEY_ED25519:
+		return match_ed25519(key, bits, ret_match);
+	case FL_KEY_RSA:
+		return match_rsa(key, bits, ret_match);
+	case FL_KEY_UNKNOWN:
+	case FL_KEY_P521:
+	case FL_KEY_EC_OTHER:
+	case FL_KEY_ED448:
+	case FL_KEY_RSA_PSS:
+		break;
+	}
+	FL_REQUIRE(!"a kind that fl_key_check_kind() lets pass");
+	return -1;
+}
+
+int fl_svid_check_key(struct fl_span leaf, struct fl_span key, struct fl_err *err)
+{
+	struct fl_public_key public;
+	enum fl_key_kind kind = kind_of_private_key(key);
+	bool equal = false;
+	int rc = fl_key_of_certificate(leaf, &public, err);
+
+	if (rc == 0) {
+		rc = fl_key_check_kind(&public, err);
+	}
+	if (rc < 0) {
+		return fl_err_prefix(err, "the leaf certificate");
+	}
+	if (key.len > INT_MAX || kind == FL_KEY_UNKNOWN) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "it is not a private key, or one of an unknown kind");
+	}
+	if (kind != public.kind) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "the key does not belong to the certificate: the key is %s, the "
+				  "certificate's is %s; was only one of the two renewed?",
+				  kinds[kind].name, kinds[public.kind].name);
+	}
+	if (match(kind, key, public.bits, &equal) != 0) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"the key (%s) is damaged; `openssl pkey -check -in FILE` may say where",
+			kinds[kind].name);
+	}
+	if (!equal) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"the key does not belong to the certificate (both are %s, but their "
+			"public keys differ); was only one of the two renewed?",
+			kinds[kind].name);
+	}
+	return 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PKI_KEY_H
+#define FL_PKI_KEY_H
+/* key - which kind of key a certificate has. Pure; thread: any. */
+#include "base/err.h"
+#include "base/mem.h"
+
+/* id, name for people, do we take it */
+#define FL_KEY_KINDS(X)                                                                            \
+	X(UNKNOWN, "of an unknown kind", false)                                                    \
+	X(P256, "EC P-256", true)                                                                  \
+	X(P384, "EC P-384", true)                                                                  \
+	X(P521, "EC P-521", false)                                                                 \
+	X(EC_OTHER, "EC on another curve than P-256 and P-384", false)                             \
+	X(ED25519, "Ed25519", true)                                                                \
+	X(ED448, "Ed448", false)                                                                   \
+	X(RSA, "RSA", true)                                                                        \
+	X(RSA_PSS, "RSA-PSS", false)
+
+enum fl_key_kind {
+#define FL_KEY_ENUM(id, name, taken) FL_KEY_##id,
+	FL_KEY_KINDS(FL_KEY_ENUM)
+#undef FL_KEY_ENUM
+};
+
+struct fl_public_key {
+	enum fl_key_kind kind;
+	struct fl_span bits; /* content of the BIT STRING; a view of the certificate */
+	unsigned rsa_bits;   /* size of the modulus; 0: not RSA */
+};
+
+/* Errors: FL_ERR_INVALID, the certificate is no DER. An unknown kind is no error here. */
+int fl_key_of_certificate(struct fl_span certificate, struct fl_public_key *ret,
+			  struct fl_err *err) FL_MUST_USE;
+
+/* Do we take keys of this kind and size? Errors: FL_ERR_INVALID, "its key is ..." and the remedy. */
+int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err) FL_MUST_USE;
+
+#endif
