@@ -57,6 +57,10 @@ void fl_sock_shutdown(struct fl_sock *sock);
 
 /* Orderly close: pending bytes are sent first, for at most linger_ms; then freed. sock is dead for the caller. */
 void fl_sock_close(struct fl_sock *sock, uint32_t linger_ms);
+/* Says the last word: pending bytes, then FIN; what the peer still sends is thrown away until it has finished too or
+ * linger_ms are over. Without this, bytes unread at close() become a reset that can overtake our last word (a TLS
+ * alert). sock is dead for the caller. */
+void fl_sock_hang_up(struct fl_sock *sock, uint32_t linger_ms);
 /* RST, at once. sock is dead for the caller. */
 void fl_sock_reset(struct fl_sock *sock);
 

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* One connected socket.
+ *
+ * Happy path: bytes arrive in the loop's one read buffer and are handed to on_data; fl_sock_write()
+ * gives bytes to the kernel at once. Only what the kernel does not take is copied, into a pending write that
+ * libuv finishes; on_drain follows when the last of them is gone.
+ *
+ * Failure: a read error, or an error of a pending write, is reported by on_error once; an error of
+ * a direct write is its return value. Closing detaches the user first, so nothing is reported after it; the memory goes in
+ * libuv's close callback, which is why a sock is an allocation of its own.
+ *
+ * Ownership: the caller owns a sock until it calls fl_sock_close() or fl_sock_reset(). */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/net_internal.h"
+
+/* Bytes that the kernel did not take at once. */
+struct pending_write {
+	uv_write_t req;
+	struct fl_sock *sock;
+	uint8_t data[];
+};
+
+struct dial {
+	uv_connect_t req;
+	struct fl_sock *sock;
+	fl_sock_dial_cb cb;
+};
+
+/* Keeps a closing socket until its last bytes are out, but not for ever. */
+struct fl_farewell {
+	uv_timer_t timer;
+	struct fl_sock *sock; /* NULL once the socket is closed for good */
+};
+
+void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap)
+{
+	*net = (struct fl_net){.loop = loop, .read_cap = read_cap, .read_buf = fl_new(read_cap)};
+}
+
+void fl_net_done(struct fl_net *net)
+{
+	FL_REQUIRE(net->open == 0);
+	free(net->read_buf);
+	net->read_buf = NULL;
+}
+
+struct fl_sock *fl_sock_alloc(struct fl_net *net, bool unix_socket)
+{
+	struct fl_sock *sock = calloc(1, sizeof(*sock));
+	int rc;
+
+	if (sock == NULL) {
+		return NULL;
+	}
+	sock->net = net;
+	rc = unix_socket ? uv_pipe_init(net->loop, &sock->h.pipe, 0) : uv_tcp_init(net->loop, &sock->h.tcp);
+	FL_REQUIRE(rc == 0); /* neither opens a descriptor, so neither can fail */
+	sock->h.handle.data = sock;
+	net->open++;
+	return sock;
+}
+
+void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events, void *user)
+{
+	sock->events = events;
+	sock->user = user;
+}
+
+int fl_sock_fd(const struct fl_sock *sock)
+{
+	uv_os_fd_t fd;
+
+	return uv_fileno(&sock->h.handle, &fd) == 0 ? fd : -1;
+}
+
+/* --- close ------------------------------------------------------------------------------------ */
+
+static void on_farewell_closed(uv_handle_t *handle)
+{
+	free(FL_CONTAINER_OF(handle, struct fl_farewell, timer));
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct fl_sock *sock = handle->data;
+
+	sock->net->open--;
+	free(sock);
+}
+
+static void close_now(struct fl_sock *sock)
+{
+	if (sock->farewell != NULL) {
+		sock->farewell->sock = NULL;
+		uv_close((uv_handle_t *)&sock->farewell->timer, on_farewell_closed);
+		sock->farewell = NULL;
+	}
+	if (!uv_is_closing(&sock->h.handle)) {
+		uv_close(&sock->h.handle, on_closed);
+	}
+}
+
+static void set_reset_on_close(struct fl_sock *sock)
+{
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(fl_sock_fd(sock), SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+}
+
+static void on_farewell_timeout(uv_timer_t *timer)
+{
+	struct fl_farewell *farewell = FL_CONTAINER_OF(timer, struct fl_farewell, timer);
+	struct fl_sock *sock = farewell->sock;
+
+	/* The peer never took the rest: a clean end would be a lie. */
+	set_reset_on_close(sock);
+	close_now(sock);
+}
+
+static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
+{
+	struct fl_farewell *farewell = calloc(1, sizeof(*farewell));
+
+	if (farewell == NULL) {
+		return false;
+	}
+	farewell->sock = sock;
+	FL_REQUIRE(uv_timer_init(sock->net->loop, &farewell->timer) == 0);
+	FL_REQUIRE(uv_timer_start(&farewell->timer, on_farewell_timeout, linger_ms, 0) == 0);
+	sock->farewell = farewell;
+	return true;
+}
+
+void fl_sock_close(struct fl_sock *sock, uint32_t linger_ms)
+{
+	sock->events = NULL;
+	fl_sock_read_stop(sock);
+	if (sock->pending == 0 || linger_ms == 0 || !start_farewell(sock, linger_ms)) {
+		close_now(sock);
+	}
+}
+
+static void discard_data(void *user, uint8_t *data, size_t len)
+{
+	(void)user;
+	(void)data;
+	(void)len;
+}
+
+static void discard_end(void *user)
+{
+	close_now(user);
+}
+
+static void discard_drain(void *user)
+{
+	(void)user; /* the FIN that was asked for goes by itself */
+}
+
+static void discard_error(void *user, int sys)
+{
+	(void)sys;
+	close_now(user);
+}
+
+static const struct fl_sock_events discard_events = {
+	.on_data = discard_data, .on_eof = discard_end, .on_drain = discard_drain, .on_error = discard_error};
+
+void fl_sock_hang_up(struct fl_sock *sock, uint32_t linger_ms)
+{
+	fl_sock_set_user(sock, &discard_events, sock);
+	fl_sock_shutdown(sock);
+	fl_sock_read_start(sock);
+	if (!start_farewell(sock, linger_ms)) {
+		close_now(sock);
+	}
+}
+
+void fl_sock_reset(struct fl_sock *sock)
+{
+	sock->events = NULL;
+	set_reset_on_close(sock);
+	close_now(sock);
+}
+
+/* --- dial ------------------------------------------------------------------------------------- */
+
+static void on_connected(uv_connect_t *req, int status)
+{
+	struct dial *dial = FL_CONTAINER_OF(req, struct dial, req);
+	struct fl_sock *sock = dial->sock;
+	fl_sock_dial_cb cb = dial->cb;
+
+	free(dial);
+	if (sock->events != NULL) {
+		cb(sock->user, status);
+	}
+}
+
+static void set_keepalive(int fd)
+{
+	const int on = 1, idle_s = 60;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+}
+
+static int start_connect(struct fl_sock *sock, struct dial *dial, const struct sockaddr *to, bool keepalive)
+{
+	int rc;
+
+	if (to->sa_family == AF_UNIX) {
+		const struct sockaddr_un *un = (const void *)to;
+
+		/* Reports its errors through the callback. */
+		uv_pipe_connect(&dial->req, &sock->h.pipe, un->sun_path, on_connected);
+		return 0;
+	}
+	/* Relayed requests are small and answered at once: Nagle would only delay them. */
+	rc = uv_tcp_nodelay(&sock->h.tcp, 1);
+	if (rc == 0) {
+		rc = uv_tcp_connect(&dial->req, &sock->h.tcp, to, on_connected);
+	}
+	if (rc == 0 && keepalive) {
+		set_keepalive(fl_sock_fd(sock));
+	}
+	return rc;
+}
+
+int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive, const struct fl_sock_events *events,
+		 void *user, fl_sock_dial_cb cb, struct fl_sock **ret, struct fl_err *err)
+{
+	struct dial *dial = calloc(1, sizeof(*dial));
+	struct fl_sock *sock = dial != NULL ? fl_sock_alloc(net, to->sa_family == AF_UNIX) : NULL;
+	int rc;
+
+	if (sock == NULL) {
+		free(dial);
+		return fl_err_set(err, FL_ERR_NOMEM, "no memory for a connection");
+	}
+	dial->sock = sock;
+	dial->cb = cb;
+	fl_sock_set_user(sock, events, user);
+	rc = start_connect(sock, dial, to, keepalive);
+	if (rc != 0) {
+		char text[FL_ADDR_TEXT];
+
+		free(dial);
+		fl_sock_close(sock, 0);
+		return fl_err_sys(err, -rc, "cannot connect to %s", fl_sockaddr_format(to, text));
+	}
+	*ret = sock;
+	return 0;
+}
+
+/* --- read ------------------------------------------------------------------------------------- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct fl_net *net = ((struct fl_sock *)handle->data)->net;
+
+	(void)suggested;
+	buf->base = (char *)net->read_buf;
+	buf->len = net->read_cap;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+{
+	struct fl_sock *sock = stream->data;
+
+	if (nread > 0) {
+		sock->events->on_data(sock->user, (uint8_t *)buf->base, (size_t)nread);
+	} else if (nread == UV_EOF) {
+		sock->events->on_eof(sock->user);
+	} else if (nread < 0) {
+		sock->events->on_error(sock->user, (int)nread);
+	}
+}
+
+void fl_sock_read_start(struct fl_sock *sock)
+{
+	/* UV_EALREADY is success; the other errors are of sockets that are not connected. */
+	(void)uv_read_start(&sock->h.stream, on_alloc, on_read);
+}
+
+void fl_sock_read_stop(struct fl_sock *sock)
+{
+	(void)uv_read_stop(&sock->h.stream);
+}
+
+/* --- write ------------------------------------------------------------------------------------ */
+
+static void send_fin(struct fl_sock *sock)
+{
+	/* Not uv_shutdown(): that takes two more turns of the loop, and nothing is queued here. */
+	(void)shutdown(fl_sock_fd(sock), SHUT_WR);
+}
+
+static void on_all_written(struct fl_sock *sock)
+{
+	if (sock->fin_wanted) {
+		sock->fin_wanted = false;
+		send_fin(sock);
+	}
+	if (sock->events != NULL) {
+		sock->events->on_drain(sock->user);
+	} else {
+		close_now(sock);
+	}
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct pending_write *write = FL_CONTAINER_OF(req, struct pending_write, req);
+	struct fl_sock *sock = write->sock;
+
+	free(write);
+	sock->pending--;
+	if (uv_is_closing(&sock->h.handle)) {
+		return;
+	}
+	if (status == 0) {
+		if (sock->pending == 0) {
+			on_all_written(sock);
+		}
+	} else if (sock->events != NULL) {
+		sock->events->on_error(sock->user, status);
+	} else {
+		close_now(sock);
+	}
+}
+
+static int write_later(struct fl_sock *sock, const uint8_t *data, size_t len)
+{
+	struct pending_write *write = malloc(sizeof(*write) + len);
+	uv_buf_t buf;
+	int rc;
+
+	if (write == NULL) {
+		return UV_ENOMEM;
+	}
+	write->sock = sock;
+	memcpy(write->data, data, len);
+	buf = uv_buf_init((char *)write->data, (unsigned)len);
+	rc = uv_write(&write->req, &sock->h.stream, &buf, 1, on_written);
+	if (rc != 0) {
+		free(write);
+		return rc;
+	}
+	sock->pending++;
+	return 1;
+}
+
+int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len)
+{
+	uv_buf_t buf = uv_buf_init((char *)data, (unsigned)len);
+	int rc;
+
+	rc = uv_try_write(&sock->h.stream, &buf, 1);
+	if (rc >= 0 && (size_t)rc == len) {
+		return 0;
+	}
+	if (rc < 0 && rc != UV_EAGAIN) {
+		return rc;
+	}
+	if (rc > 0) {
+		data += rc;
+		len -= (size_t)rc;
+	}
+	return write_later(sock, data, len);
+}
+
+bool fl_sock_pending(const struct fl_sock *sock)
+{
+	return sock->pending > 0;
+}
+
+void fl_sock_shutdown(struct fl_sock *sock)
+{
+	if (sock->pending > 0) {
+		sock->fin_wanted = true;
+	} else {
+		send_fin(sock);
+	}
+}
+
+/* --- who is there ----------------------------------------------------------------------------- */
+
+const char *fl_sock_peer(const struct fl_sock *sock, char *buf)
+{
+	union fl_sockaddr sa;
+	socklen_t len = sizeof(sa);
+
+	memset(&sa, 0, sizeof(sa));
+	if (sock->h.handle.type == UV_NAMED_PIPE) {
+		return memcpy(buf, "unix", sizeof("unix"));
+	}
+	if (getpeername(fl_sock_fd(sock), &sa.any, &len) != 0) {
+		return memcpy(buf, "unknown", sizeof("unknown"));
+	}
+	return fl_sockaddr_format(&sa.any, buf);
+}
+
+int fl_sock_peer_uid(const struct fl_sock *sock, uid_t *ret, struct fl_err *err)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fl_sock_fd(sock), SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0) {
+		return fl_err_sys(err, errno, "cannot learn who is at the other end of the socket");
+	}
+	*ret = cred.uid;
+	return 0;
+}

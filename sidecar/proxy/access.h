@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_ACCESS_H
+#define FL_PROXY_ACCESS_H
+/* access - the one line that a connection leaves behind, at its end. Loop-bound. */
+#include "proxy/session.h"
+
+struct fl_access {
+	const struct fl_endpoint *endpoint;
+	const struct fl_session *session; /* NULL: there was none */
+	const char *source;               /* outbound: the app's address; NULL: take the session's */
+	const struct fl_verdict *verdict; /* NULL: policy was not asked */
+	enum fl_reason reason;
+	uint64_t started_ns;   /* uv_hrtime() */
+	uint64_t to_app, to_mesh; /* bytes */
+};
+
+/* Writes it if [log] access wants it: info where it ended by itself, warn where we refused it. */
+void fl_access_log(struct fl_worker *worker, const struct fl_access *access);
+
+#endif

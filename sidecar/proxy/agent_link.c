@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Happy path: dial, HELLO, then a RESULT for each GENERATION.
+ *
+ * Failure: anything that is not as the protocol says, an agent that goes away, or one that cannot be reached closes
+ * the channel; the next try comes after a back-off that doubles up to MAX_BACKOFF_MS. Only a change of trouble is
+ * logged, not every try. */
+#include "proxy/agent_link.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MIN_BACKOFF_MS 20u
+#define MAX_BACKOFF_MS 1000u
+
+struct fl_agent_link {
+	struct fl_net *net;
+	const char *path;
+	struct fl_log *log;
+	const struct fl_agent_link_events *events;
+	void *user;
+	struct fl_addr addr;
+	struct fl_sock *sock; /* NULL while waiting to try again */
+	struct fl_ctl_decoder *decoder;
+	uv_timer_t retry;
+	uint32_t backoff_ms;
+	char trouble[256];
+};
+
+static void on_retry(uv_timer_t *timer);
+
+static void disconnect(struct fl_agent_link *link)
+{
+	if (link->sock != NULL) {
+		fl_sock_close(link->sock, 0);
+		link->sock = NULL;
+	}
+	fl_ctl_decoder_free(link->decoder);
+	link->decoder = NULL;
+}
+
+static void try_later(struct fl_agent_link *link, const char *trouble)
+{
+	disconnect(link);
+	if (strcmp(link->trouble, trouble) != 0) {
+		(void)snprintf(link->trouble, sizeof(link->trouble), "%s", trouble);
+		fl_log_msg(link->log, FL_LOG_WARN, "agent: %s; trying again", trouble);
+	}
+	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, link->backoff_ms, 0) == 0);
+	link->backoff_ms = link->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : link->backoff_ms * 2;
+}
+
+static void send_frame(struct fl_agent_link *link, uint8_t *frame, size_t len)
+{
+	int rc = fl_sock_write(link->sock, frame, len);
+
+	free(frame);
+	if (rc < 0) {
+		try_later(link, "the agent closed the channel");
+	}
+}
+
+static void answer(struct fl_agent_link *link, const struct fl_ctl_generation *generation)
+{
+	struct fl_err err = {0};
+	struct fl_ctl_result result = {.number = generation->number};
+	uint8_t *frame;
+	size_t len;
+
+	result.ok = link->events->on_generation(link->user, generation, &err) == 0;
+	if (!result.ok) {
+		result.reason = (struct fl_span){(const uint8_t *)err.text, strlen(err.text)};
+	}
+	frame = fl_ctl_encode_result(&result, &len);
+	send_frame(link, frame, len);
+}
+
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	struct fl_agent_link *link = user;
+	const uint8_t *rest = data;
+	size_t rest_len = len;
+	struct fl_ctl_message message;
+	struct fl_err err;
+	int rc;
+
+	while (link->decoder != NULL) {
+		rc = fl_ctl_decoder_feed(link->decoder, &rest, &rest_len, &message, &err);
+		if (rc == 0) {
+			break;
+		}
+		if (rc == 1 && message.type == FL_CTL_GENERATION) {
+			answer(link, &message.u.generation);
+		} else {
+			try_later(link, rc == 1 ? "the agent sent a message that only a sidecar sends" : err.text);
+		}
+	}
+	/* The key was in it. */
+	fl_wipe(data, len);
+}
+
+static void on_eof(void *user)
+{
+	try_later(user, "the agent closed the channel");
+}
+
+static void on_drain(void *user)
+{
+	(void)user;
+}
+
+static void on_error(void *user, int sys)
+{
+	(void)sys;
+	try_later(user, "the channel to the agent broke");
+}
+
+static const struct fl_sock_events sock_events = {
+	.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
+
+static void on_dialed(void *user, int sys)
+{
+	struct fl_agent_link *link = user;
+	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION};
+	char trouble[sizeof(link->trouble)];
+	uint8_t *frame;
+	size_t len;
+
+	if (sys != 0) {
+		(void)snprintf(trouble, sizeof(trouble), "cannot reach fairlead-agent at %s (%s): is it running with the same INI?",
+			       link->path, uv_strerror(sys));
+		try_later(link, trouble);
+		return;
+	}
+	if (link->trouble[0] != '\0') {
+		fl_log_msg(link->log, FL_LOG_INFO, "agent: connected");
+	}
+	link->trouble[0] = '\0';
+	link->backoff_ms = MIN_BACKOFF_MS;
+	link->decoder = fl_ctl_decoder_new();
+	link->events->describe(link->user, &hello);
+	fl_sock_read_start(link->sock);
+	frame = fl_ctl_encode_hello(&hello, &len);
+	send_frame(link, frame, len);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, retry);
+	struct fl_err err;
+
+	if (fl_sock_dial(link->net, &link->addr.sa.any, false, &sock_events, link, on_dialed, &link->sock, &err) != 0) {
+		try_later(link, err.text);
+	}
+}
+
+struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, struct fl_log *log,
+					 const struct fl_agent_link_events *events, void *user)
+{
+	struct fl_agent_link *link = fl_new(sizeof(*link));
+
+	*link = (struct fl_agent_link){.net = net, .path = path, .log = log, .events = events, .user = user};
+	link->backoff_ms = MIN_BACKOFF_MS;
+	link->addr.kind = FL_ADDR_UNIX;
+	link->addr.sa.un.sun_family = AF_UNIX;
+	/* conf has checked the length */
+	(void)snprintf(link->addr.sa.un.sun_path, sizeof(link->addr.sa.un.sun_path), "%s", path);
+	FL_REQUIRE(uv_timer_init(net->loop, &link->retry) == 0);
+	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, 0, 0) == 0);
+	return link;
+}
+
+const char *fl_agent_link_trouble(const struct fl_agent_link *link)
+{
+	return link->trouble;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(FL_CONTAINER_OF(handle, struct fl_agent_link, retry));
+}
+
+void fl_agent_link_close(struct fl_agent_link *link)
+{
+	disconnect(link);
+	uv_close((uv_handle_t *)&link->retry, on_closed);
+}

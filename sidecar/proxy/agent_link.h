@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_AGENT_LINK_H
+#define FL_PROXY_AGENT_LINK_H
+/* agent_link - the sidecar's end of the channel to its agent: connects, says what it has, takes generations, and
+ * connects again with back-off whatever happens. Losing the agent never disturbs traffic. Main loop. */
+#include "base/log.h"
+#include "ctl/message.h"
+#include "net/sock.h"
+
+struct fl_agent_link_events {
+	/* What we serve now, for HELLO. */
+	void (*describe)(void *user, struct fl_ctl_hello *hello);
+	/* A generation has come; spans are valid during the call. 0: in use; else err says why it is refused. */
+	int (*on_generation)(void *user, const struct fl_ctl_generation *generation, struct fl_err *err);
+};
+
+struct fl_agent_link;
+
+/* path, log, events, user: borrowed. Connecting starts at once. */
+struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, struct fl_log *log,
+					 const struct fl_agent_link_events *events, void *user);
+/* Why there is no agent at the moment, one sentence; "" when there is one. */
+const char *fl_agent_link_trouble(const struct fl_agent_link *link);
+/* Frees later, on the loop. */
+void fl_agent_link_close(struct fl_agent_link *link);
+
+#endif

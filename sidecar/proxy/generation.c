@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Building and releasing generations. A failure leaves nothing behind: the caller goes on with what it has. */
+#include "proxy/generation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *copy_span(struct fl_span span)
+{
+	return fl_strndup((const char *)span.data, span.len);
+}
+
+static int parse_conf(const struct fl_ctl_generation *message, struct fl_conf **ret, struct fl_err *err)
+{
+	char *path = copy_span(message->ini_path);
+	struct fl_problems problems = {0};
+	int rc = fl_conf_parse(path, (const char *)message->ini.data, message->ini.len, ret, &problems);
+
+	if (rc != 0) {
+		const struct fl_problem *first = &problems.items[0];
+
+		(void)fl_err_set(err, FL_ERR_INVALID, "%s:%u: %s%s", path, first->line, first->text,
+				 problems.errors > 1 ? " (and more: see `fairlead-agent check`)" : "");
+	}
+	fl_problems_done(&problems);
+	free(path);
+	return rc;
+}
+
+static int parse_credentials(const struct fl_ctl_generation *message, int64_t now, struct fl_credentials **ret,
+			     struct fl_err *err)
+{
+	struct fl_credentials_pem pem = {
+		.credential_bundle = message->credential,
+		.credential_bundle_name = "credential",
+		.bundle = message->bundle,
+		.bundle_name = "bundle",
+		.foreign_count = message->foreign_count,
+	};
+	struct fl_foreign_bundle *foreign = fl_new((message->foreign_count + 1) * sizeof(*foreign));
+	int rc;
+
+	for (size_t i = 0; i < message->foreign_count; i++) {
+		foreign[i].trust_domain = foreign[i].name = copy_span(message->foreign[i].trust_domain);
+		foreign[i].pem = message->foreign[i].bundle;
+	}
+	pem.foreign = foreign;
+	rc = fl_credentials_parse(&pem, now, ret, err);
+	for (size_t i = 0; i < message->foreign_count; i++) {
+		free((char *)foreign[i].trust_domain);
+	}
+	free(foreign);
+	return rc;
+}
+
+int fl_generation_new(const struct fl_ctl_generation *message, int64_t now, struct fl_generation **ret,
+		      struct fl_err *err)
+{
+	struct fl_credentials *credentials;
+	struct fl_generation *generation;
+	struct fl_conf *conf;
+	int rc;
+
+	rc = parse_conf(message, &conf, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = parse_credentials(message, now, &credentials, err);
+	if (rc != 0) {
+		fl_conf_free(conf);
+		return rc;
+	}
+	generation = fl_new(sizeof(*generation));
+	*generation = (struct fl_generation){
+		.refs = 1, .number = message->number, .credentials = credentials, .conf = conf};
+	memcpy(generation->digest, message->digest, sizeof(generation->digest));
+	*ret = generation;
+	return 0;
+}
+
+struct fl_generation *fl_generation_ref(struct fl_generation *generation)
+{
+	__atomic_add_fetch(&generation->refs, 1, __ATOMIC_RELAXED);
+	return generation;
+}
+
+void fl_generation_unref(struct fl_generation *generation)
+{
+	if (generation == NULL || __atomic_sub_fetch(&generation->refs, 1, __ATOMIC_ACQ_REL) > 0) {
+		return;
+	}
+	fl_credentials_free(generation->credentials);
+	fl_conf_free(generation->conf);
+	free(generation);
+}
+
+/* The INI's words for what conf has parsed. */
+static const char *group_name(enum fl_tls_group group)
+{
+	static const char *const names[] = {
+		[FL_GROUP_X25519MLKEM768] = "X25519MLKEM768", [FL_GROUP_X25519] = "X25519", [FL_GROUP_P256] = "P-256"};
+
+	return names[group];
+}
+
+static const char *cipher_name(enum fl_tls_cipher cipher)
+{
+	static const char *const names[] = {[FL_CIPHER_AES_128_GCM] = "TLS_AES_128_GCM_SHA256",
+					    [FL_CIPHER_AES_256_GCM] = "TLS_AES_256_GCM_SHA384",
+					    [FL_CIPHER_CHACHA20] = "TLS_CHACHA20_POLY1305_SHA256"};
+
+	return names[cipher];
+}
+
+int fl_share_new(struct fl_generation *generation, struct fl_share **ret, struct fl_err *err)
+{
+	const struct fl_conf *conf = generation->conf;
+	const char *groups[FL_COUNT_OF(conf->tls.groups)], *ciphers[FL_COUNT_OF(conf->tls.ciphers)];
+	struct fl_tls_options options = {.groups = groups,
+					 .group_count = conf->tls.group_count,
+					 .ciphers = ciphers,
+					 .cipher_count = conf->tls.cipher_count};
+	struct fl_share *share = fl_new(sizeof(*share));
+	int rc;
+
+	for (size_t i = 0; i < conf->tls.group_count; i++) {
+		groups[i] = group_name(conf->tls.groups[i]);
+	}
+	for (size_t i = 0; i < conf->tls.cipher_count; i++) {
+		ciphers[i] = cipher_name(conf->tls.ciphers[i]);
+	}
+	rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_SERVER, &share->server, err);
+	if (rc == 0) {
+		rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_CLIENT, &share->client, err);
+	}
+	if (rc != 0) {
+		fl_tls_ctx_free(share->server);
+		free(share);
+		return rc;
+	}
+	share->refs = 1;
+	share->generation = fl_generation_ref(generation);
+	*ret = share;
+	return 0;
+}
+
+struct fl_share *fl_share_ref(struct fl_share *share)
+{
+	share->refs++;
+	return share;
+}
+
+void fl_share_unref(struct fl_share *share)
+{
+	if (share == NULL || --share->refs > 0) {
+		return;
+	}
+	fl_tls_ctx_free(share->client);
+	fl_tls_ctx_free(share->server);
+	fl_generation_unref(share->generation);
+	free(share);
+}
+
+const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation, const char *name)
+{
+	for (size_t i = 0; i < generation->conf->service_count; i++) {
+		if (strcmp(generation->conf->services[i].name, name) == 0) {
+			return &generation->conf->services[i];
+		}
+	}
+	return NULL;
+}
+
+const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation, const char *name)
+{
+	for (size_t i = 0; i < generation->conf->upstream_count; i++) {
+		if (strcmp(generation->conf->upstreams[i].name, name) == 0) {
+			return &generation->conf->upstreams[i];
+		}
+	}
+	return NULL;
+}

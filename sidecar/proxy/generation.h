@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_GENERATION_H
+#define FL_PROXY_GENERATION_H
+/* generation - one numbered, complete, validated set {chain, key, bundles, policy and settings}, and the share
+ * of it that each worker works with.
+ *
+ * A generation is immutable and reference-counted across threads. A share belongs to one worker's loop: its own TLS
+ * contexts (wolfSSL contexts are not shared between threads) and a plain count of the sessions that began with
+ * it. Both are built on the main thread and handed over by message; sessions keep the share that they began
+ * with. When the last session of the last share has gone, the key is wiped. */
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "ctl/message.h"
+#include "pki/credentials.h"
+#include "tls/tls.h"
+
+struct fl_generation {
+	unsigned refs; /* atomic */
+	uint64_t number;
+	uint8_t digest[FL_DIGEST_LEN];
+	struct fl_credentials *credentials;
+	struct fl_conf *conf;
+};
+
+/* From what the agent sent; everything is parsed and judged again, because the sidecar trusts rules, not
+ * senders. now: seconds since the epoch. */
+int fl_generation_new(const struct fl_ctl_generation *message, int64_t now, struct fl_generation **ret,
+		      struct fl_err *err) FL_MUST_USE;
+struct fl_generation *fl_generation_ref(struct fl_generation *generation); /* any thread */
+void fl_generation_unref(struct fl_generation *generation);                /* any thread; NULL is fine */
+
+struct fl_share {
+	struct fl_generation *generation; /* a reference */
+	struct fl_tls_ctx *client, *server;
+	unsigned refs; /* of one loop: not atomic */
+};
+
+int fl_share_new(struct fl_generation *generation, struct fl_share **ret, struct fl_err *err) FL_MUST_USE;
+struct fl_share *fl_share_ref(struct fl_share *share);
+void fl_share_unref(struct fl_share *share); /* NULL is fine */
+
+/* By name; NULL when the generation's INI has no such section. */
+const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation, const char *name);
+const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation, const char *name);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Words and sentences of the close reasons, and the translations into them. */
+#include "proxy/reason.h"
+
+#include <uv.h>
+
+#include "base/mem.h"
+
+static const struct {
+	const char *word, *text;
+} reasons[] = {
+#define REASON_ROW(id, word, text) {word, text},
+	FL_REASONS(REASON_ROW)
+#undef REASON_ROW
+};
+
+const char *fl_reason_word(enum fl_reason reason)
+{
+	return reasons[reason].word;
+}
+
+const char *fl_reason_text(enum fl_reason reason)
+{
+	return reasons[reason].text;
+}
+
+bool fl_reason_is_denial(enum fl_reason reason)
+{
+	return reason == FL_REASON_CERTIFICATE || reason == FL_REASON_POLICY || reason == FL_REASON_CONNECTION_LIMIT ||
+	       reason == FL_REASON_NOT_TLS || reason == FL_REASON_TLS_VERSION || reason == FL_REASON_TLS_PARAMETERS;
+}
+
+enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure)
+{
+	switch (failure->cause) {
+	case FL_TLS_CAUSE_CERTIFICATE:
+		return FL_REASON_CERTIFICATE;
+	case FL_TLS_CAUSE_NOT_TLS:
+		return FL_REASON_NOT_TLS;
+	case FL_TLS_CAUSE_VERSION:
+		return FL_REASON_TLS_VERSION;
+	case FL_TLS_CAUSE_PARAMETERS:
+		return FL_REASON_TLS_PARAMETERS;
+	case FL_TLS_CAUSE_PEER_ALERT:
+		return FL_REASON_PEER_ALERT;
+	case FL_TLS_CAUSE_PROTOCOL:
+		return FL_REASON_TLS_PROTOCOL;
+	case FL_TLS_CAUSE_NONE:
+	case FL_TLS_CAUSE_INTERNAL:
+		break;
+	}
+	return FL_REASON_INTERNAL;
+}
+
+enum fl_reason fl_reason_of_app_dial(int sys)
+{
+	switch (sys) {
+	case UV_ECONNREFUSED:
+	case UV_ENOENT: /* unix:PATH that nobody has made yet */
+		return FL_REASON_APP_REFUSED;
+	case UV_ETIMEDOUT:
+		return FL_REASON_APP_CONNECT_TIMEOUT;
+	default:
+		return FL_REASON_APP_UNREACHABLE;
+	}
+}
+
+enum fl_reason fl_reason_of_peer_dial(int sys)
+{
+	switch (sys) {
+	case UV_ECONNREFUSED:
+		return FL_REASON_PEER_REFUSED;
+	case UV_ETIMEDOUT:
+		return FL_REASON_PEER_CONNECT_TIMEOUT;
+	default:
+		return FL_REASON_PEER_UNREACHABLE;
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_REASON_H
+#define FL_PROXY_REASON_H
+/* reason - why a connection ended: one fixed list, the same words in log, metric and status.
+ * Words are part of the contract with users: add, never rename. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tls/tls.h"
+
+/* id, word, sentence */
+#define FL_REASONS(X)                                                                                                 \
+	X(DONE, "done", "both sides finished")                                                                        \
+	X(APP_RESET, "app_reset", "the app reset its connection")                                                     \
+	X(APP_REFUSED, "app_refused", "the app's address refused the connection: is the app listening there?")        \
+	X(APP_UNREACHABLE, "app_unreachable", "the app's address cannot be reached")                                  \
+	X(APP_CONNECT_TIMEOUT, "app_connect_timeout", "the app did not accept within [limits] connect_timeout")       \
+	X(PEER_RESET, "peer_reset", "the peer reset its connection")                                                  \
+	X(PEER_TRUNCATED, "peer_truncated", "the peer's connection ended without close_notify")                       \
+	X(PEER_REFUSED, "peer_refused", "the upstream's address refused the connection")                              \
+	X(PEER_UNREACHABLE, "peer_unreachable", "the upstream's address cannot be reached")                           \
+	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout", "no upstream address answered within [limits] connect_timeout") \
+	X(NO_ADDRESS, "no_address", "no address is known for the upstream: its name does not resolve")                \
+	X(HANDSHAKE_TIMEOUT, "handshake_timeout", "the TLS handshake took longer than [limits] handshake_timeout")    \
+	X(IDLE_TIMEOUT, "idle_timeout", "no bytes either way for [limits] idle_timeout")                              \
+	X(NOT_TLS, "not_tls", "the peer does not speak TLS: plaintext or garbage came where a TLS record was due")    \
+	X(TLS_VERSION, "tls_version", "the peer does not speak TLS 1.3")                                              \
+	X(TLS_PARAMETERS, "tls_parameters", "no cipher or group in common with the peer")                             \
+	X(TLS_PROTOCOL, "tls_protocol", "a broken, tampered or unexpected TLS message")                               \
+	X(PEER_ALERT, "peer_alert", "the peer refused us with a TLS alert")                                           \
+	X(CERTIFICATE, "certificate_refused", "the peer's certificate breaks a rule")                                 \
+	X(POLICY, "policy_denied", "no rule lets this identity in, or a rule denies it")                              \
+	X(CONNECTION_LIMIT, "connection_limit", "[limits] connections is reached")                                    \
+	X(RESTART_NEEDED, "restart_needed", "the INI no longer has this listener: restart the sidecar")               \
+	X(DRAIN, "drain", "the sidecar stops")                                                                        \
+	X(INTERNAL, "internal", "out of memory, or a defect of ours")
+
+enum fl_reason {
+#define FL_REASON_ENUM(id, word, text) FL_REASON_##id,
+	FL_REASONS(FL_REASON_ENUM)
+#undef FL_REASON_ENUM
+};
+
+const char *fl_reason_word(enum fl_reason reason);
+const char *fl_reason_text(enum fl_reason reason);
+
+/* Did we, rather than one of the ends, decide to end it (certificate, policy, limits)? */
+bool fl_reason_is_denial(enum fl_reason reason);
+
+/* Translations from below, one for each foreign error space. sys: negative uv error. */
+enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure);
+enum fl_reason fl_reason_of_app_dial(int sys);
+enum fl_reason fl_reason_of_peer_dial(int sys);
+
+#endif

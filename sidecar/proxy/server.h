@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_SERVER_H
+#define FL_PROXY_SERVER_H
+/* server - the whole sidecar: binds what the INI says, starts the workers, takes generations from the agent, tells
+ * whether it is ready, and ends on SIGTERM: draining first, at once on the second. */
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/sock.h"
+
+struct fl_server;
+
+/* Binds every listener and prepares the workers; nothing runs yet. conf and log are borrowed. Errors: FL_ERR_IO with
+ * the section and address that cannot be bound. */
+int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret, struct fl_err *err) FL_MUST_USE;
+
+/* The main loop's sockets, for the admin endpoint. */
+struct fl_net *fl_server_net(struct fl_server *server);
+
+/* Can it carry traffic? When not, reason (of size bytes) says why in one sentence. Main loop. */
+bool fl_server_ready(struct fl_server *server, char *reason, size_t size);
+
+/* Called once when the server has stopped and its main loop should end: whoever else has handles on it closes them. */
+void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *user);
+
+/* Runs until a signal has ended it. */
+int fl_server_run(struct fl_server *server, struct fl_err *err) FL_MUST_USE;
+
+void fl_server_free(struct fl_server *server); /* after run, or instead of it; NULL is fine */
+
+#endif

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* One TLS connection to a peer.
+ *
+ * Happy path, server: accept, feed the engine until it says ESTABLISHED, on_ready, then records are opened into the
+ * worker's scratch and handed on, and plaintext is sealed into the other scratch and written at once. Client: the
+ * same behind a dial that tries one address after the other.
+ *
+ * Failure: whatever fails ends in fail(), which tells the user once. When the engine has an alert to send it is sent, and the
+ * socket hangs up gently so that the alert arrives; otherwise the peer gets a reset. A TCP end without close_notify is
+ * a truncation and never a clean end.
+ *
+ * Ownership: the session owns socket and engine and holds its share of the generation. Its own memory is buried, not freed:
+ * frames up the stack look at `state` after every callback. */
+#include "proxy/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#define ALERT_LINGER_MS 1000u
+
+enum state { DIALING, HANDSHAKE, READY, CLOSED };
+
+#define TO(state) (1u << (state))
+static const unsigned allowed_next[] = {
+	[DIALING] = TO(HANDSHAKE) | TO(CLOSED),
+	[HANDSHAKE] = TO(READY) | TO(CLOSED),
+	[READY] = TO(CLOSED),
+	[CLOSED] = 0,
+};
+
+/* Ciphertext that came when nobody was ready for its plaintext: at most one read's worth. */
+struct held {
+	size_t len;
+	uint8_t data[];
+};
+
+struct fl_session {
+	struct fl_corpse corpse; /* first: buried when closed */
+	struct fl_session *prev, *next;
+	struct fl_endpoint *endpoint;
+	struct fl_share *share;
+	struct fl_sock *sock; /* NULL between two dials */
+	struct fl_tls *tls;   /* NULL while dialing */
+	const struct fl_session_events *events;
+	void *user;
+	struct fl_deadline deadline; /* of DIALING and HANDSHAKE */
+	struct held *held;
+	struct fl_targets *targets;              /* while dialing */
+	const struct fl_conf_upstream *upstream; /* client: of the share's generation */
+	uint64_t started_ns;
+	uint32_t next_target;
+	uint8_t state; /* enum state */
+	bool is_client;
+	bool reading; /* the user wants plaintext */
+	bool eof;     /* close_notify received */
+};
+
+static const struct fl_sock_events sock_events;
+
+static struct fl_worker *worker_of(const struct fl_session *session)
+{
+	return session->endpoint->worker;
+}
+
+static void set_state(struct fl_session *session, enum state next)
+{
+	FL_REQUIRE((allowed_next[session->state] & TO(next)) != 0);
+	session->state = (uint8_t)next;
+}
+
+/* --- birth and end ---------------------------------------------------------------------------- */
+
+static struct fl_session *session_new(struct fl_endpoint *endpoint, const struct fl_session_events *events, bool is_client)
+{
+	struct fl_worker *worker = endpoint->worker;
+	struct fl_session *session = calloc(1, sizeof(*session));
+
+	if (session == NULL) {
+		return NULL;
+	}
+	session->endpoint = endpoint;
+	session->events = events;
+	session->user = session;
+	session->is_client = is_client;
+	session->state = is_client ? DIALING : HANDSHAKE;
+	session->started_ns = uv_hrtime();
+	session->share = fl_share_ref(worker->share);
+	DL_APPEND(worker->sessions, session);
+	worker->handshakes++;
+	if (!is_client) {
+		fl_worker_opened(worker);
+	}
+	return session;
+}
+
+/* Lets go of everything but the memory; the socket is gone already. */
+static void release(struct fl_session *session)
+{
+	struct fl_worker *worker = worker_of(session);
+	bool was_settling = session->state < READY;
+
+	set_state(session, CLOSED);
+	fl_deadline_drop(&session->deadline);
+	fl_tls_free(session->tls);
+	fl_targets_unref(session->targets);
+	fl_share_unref(session->share);
+	free(session->held);
+	session->tls = NULL;
+	session->targets = NULL;
+	session->share = NULL;
+	session->held = NULL;
+	DL_DELETE(worker->sessions, session);
+	fl_worker_bury(worker, &session->corpse);
+	if (!session->is_client) {
+		fl_worker_closed(worker);
+	}
+	if (was_settling) {
+		worker->handshakes--;
+		fl_worker_session_settled(worker);
+	}
+}
+
+static void end_socket(struct fl_session *session, bool gently)
+{
+	struct fl_sock *sock = session->sock;
+
+	session->sock = NULL;
+	if (sock == NULL) {
+		return;
+	}
+	if (gently && !worker_of(session)->stopping) {
+		fl_sock_hang_up(sock, ALERT_LINGER_MS);
+	} else {
+		fl_sock_reset(sock);
+	}
+}
+
+/* The end that the user is told of. */
+static void fail(struct fl_session *session, enum fl_reason reason)
+{
+	const struct fl_tls_failure *failure = fl_session_failure(session);
+	const struct fl_session_events *events = session->events;
+
+	/* From here on, events of the socket find nobody: the user may look, but not act. */
+	fl_deadline_drop(&session->deadline);
+	session->events = NULL;
+	events->on_closed(session->user, reason);
+	end_socket(session, failure != NULL && failure->alert != 0 && failure->cause != FL_TLS_CAUSE_PEER_ALERT);
+	release(session);
+}
+
+static void on_deadline(struct fl_deadline *deadline)
+{
+	struct fl_session *session = FL_CONTAINER_OF(deadline, struct fl_session, deadline);
+
+	fail(session, session->state == DIALING ? FL_REASON_PEER_CONNECT_TIMEOUT : FL_REASON_HANDSHAKE_TIMEOUT);
+}
+
+static void fail_tls(struct fl_session *session)
+{
+	fail(session, fl_reason_of_tls(fl_tls_failure(session->tls)));
+}
+
+/* --- bytes ------------------------------------------------------------------------------------ */
+
+static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, size_t len)
+{
+	struct fl_worker *worker = worker_of(session);
+
+	return (struct fl_tls_io){.in = data, .in_len = len, .out = worker->sealed, .out_cap = worker->sealed_cap};
+}
+
+/* 0, 1 (pending) or a negative uv error. */
+static int flush(struct fl_session *session, struct fl_tls_io *io)
+{
+	size_t len = io->out_len;
+
+	io->out_len = 0;
+	return len > 0 ? fl_sock_write(session->sock, io->out, len) : 0;
+}
+
+/* Keeps the rest of the input for later and stops the source. */
+static void hold(struct fl_session *session, const struct fl_tls_io *io)
+{
+	fl_sock_read_stop(session->sock);
+	if (io->in_len == 0) {
+		return;
+	}
+	session->held = malloc(sizeof(*session->held) + io->in_len);
+	if (session->held == NULL) {
+		fail(session, FL_REASON_INTERNAL);
+		return;
+	}
+	session->held->len = io->in_len;
+	memcpy(session->held->data, io->in, io->in_len);
+}
+
+/* Opens all of the input: what the user cannot take waits behind it in its own bounded queue. */
+static void open_records(struct fl_session *session, struct fl_tls_io *io)
+{
+	struct fl_worker *worker = worker_of(session);
+	enum fl_tls_step step;
+	size_t len;
+
+	do {
+		step = fl_tls_read(session->tls, io, worker->opened, worker->opened_cap, &len);
+		/* Key updates are answered; how the peer takes the answer shows at the next read. */
+		(void)flush(session, io);
+		if (len > 0) {
+			session->events->on_data(session->user, worker->opened, len);
+			if (session->state != READY) {
+				return;
+			}
+		}
+	} while (step == FL_TLS_MORE && len == worker->opened_cap);
+	if (step == FL_TLS_EOF && !session->eof) {
+		session->eof = true;
+		fl_sock_read_stop(session->sock);
+		session->events->on_eof(session->user);
+	} else if (step == FL_TLS_FAILED) {
+		fail_tls(session);
+	}
+}
+
+static void established(struct fl_session *session, struct fl_tls_io *io)
+{
+	struct fl_worker *worker = worker_of(session);
+
+	set_state(session, READY);
+	fl_deadline_drop(&session->deadline);
+	worker->handshakes--;
+	session->events->on_ready(session->user);
+	if (session->state == READY && !session->reading) {
+		hold(session, io);
+	} else if (session->state == READY && io->in_len > 0) {
+		open_records(session, io);
+	}
+	fl_worker_session_settled(worker);
+}
+
+static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
+{
+	enum fl_tls_step step = fl_tls_handshake(session->tls, io);
+	int rc = flush(session, io);
+
+	if (step == FL_TLS_FAILED) {
+		fail_tls(session);
+	} else if (rc < 0) {
+		fail(session, FL_REASON_PEER_RESET);
+	} else if (step == FL_TLS_ESTABLISHED) {
+		established(session, io);
+	} else if (step == FL_TLS_SIGNING) {
+		hold(session, io); /* whoever signs resumes with the held input */
+	}
+}
+
+static void feed(struct fl_session *session, const uint8_t *data, size_t len)
+{
+	struct fl_tls_io io = io_for(session, data, len);
+
+	if (session->state == HANDSHAKE) {
+		drive_handshake(session, &io);
+	} else {
+		open_records(session, &io);
+	}
+}
+
+/* --- events of the socket --------------------------------------------------------------------- */
+
+static void on_sock_data(void *user, uint8_t *data, size_t len)
+{
+	feed(user, data, len);
+}
+
+static void on_sock_eof(void *user)
+{
+	struct fl_session *session = user;
+
+	if (!session->eof) {
+		fail(session, FL_REASON_PEER_TRUNCATED);
+	}
+}
+
+static void on_sock_drain(void *user)
+{
+	struct fl_session *session = user;
+
+	if (session->state == READY) {
+		session->events->on_drain(session->user);
+	}
+}
+
+static void on_sock_error(void *user, int sys)
+{
+	(void)sys;
+	fail(user, FL_REASON_PEER_RESET);
+}
+
+static const struct fl_sock_events sock_events = {
+	.on_data = on_sock_data, .on_eof = on_sock_eof, .on_drain = on_sock_drain, .on_error = on_sock_error};
+
+/* --- server ----------------------------------------------------------------------------------- */
+
+static bool start_engine(struct fl_session *session, struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user)
+{
+	fl_deadline_add(&worker_of(session)->handshaking, &session->deadline, on_deadline);
+	return fl_tls_new(ctx, expect, expect_user, &session->tls, NULL) == 0;
+}
+
+struct fl_session *fl_session_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
+				     const struct fl_session_events *events)
+{
+	struct fl_session *session = session_new(endpoint, events, false);
+
+	if (session == NULL) {
+		return NULL;
+	}
+	session->sock = fl_listener_accept(listener, &sock_events, session);
+	if (session->sock == NULL || !start_engine(session, session->share->server, NULL, NULL)) {
+		end_socket(session, false);
+		release(session);
+		return NULL;
+	}
+	fl_sock_read_start(session->sock);
+	return session;
+}
+
+/* --- client ----------------------------------------------------------------------------------- */
+
+static int dial_next(struct fl_session *session);
+
+static bool expects(void *user, const char *id, size_t id_len)
+{
+	const struct fl_conf_upstream *upstream = user;
+
+	for (size_t i = 0; i < upstream->peer_count; i++) {
+		if (fl_pattern_match(upstream->peer[i], id, id_len)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void start_client_handshake(struct fl_session *session)
+{
+	bool any_of_ours = session->upstream->peer_count == 0;
+
+	set_state(session, HANDSHAKE);
+	fl_targets_unref(session->targets);
+	session->targets = NULL;
+	if (!start_engine(session, session->share->client, any_of_ours ? NULL : expects, (void *)session->upstream)) {
+		fail(session, FL_REASON_INTERNAL);
+		return;
+	}
+	fl_sock_read_start(session->sock);
+	feed(session, NULL, 0);
+}
+
+static void on_dialed(void *user, int sys)
+{
+	struct fl_session *session = user;
+
+	if (sys == 0) {
+		start_client_handshake(session);
+		return;
+	}
+	fl_sock_close(session->sock, 0);
+	session->sock = NULL;
+	if (dial_next(session) != 0) {
+		fail(session, fl_reason_of_peer_dial(sys));
+	}
+}
+
+/* 0: a dial is under way; else the error of the last address that could not even be tried. */
+static int dial_next(struct fl_session *session)
+{
+	struct fl_err err = {.sys = UV_EHOSTUNREACH};
+	int rc = UV_EHOSTUNREACH;
+
+	while (rc != 0 && session->next_target < session->targets->count) {
+		const struct sockaddr *to = &session->targets->items[session->next_target++].any;
+
+		rc = fl_sock_dial(&worker_of(session)->net, to, true, &sock_events, session, on_dialed, &session->sock, &err);
+	}
+	return rc == 0 ? 0 : -err.sys;
+}
+
+struct fl_session *fl_session_dial(struct fl_endpoint *endpoint, const struct fl_session_events *events, void *user,
+				   enum fl_reason *ret_reason)
+{
+	struct fl_session *session;
+	int rc;
+
+	if (endpoint->targets == NULL || endpoint->targets->count == 0) {
+		*ret_reason = FL_REASON_NO_ADDRESS;
+		return NULL;
+	}
+	session = session_new(endpoint, events, true);
+	if (session == NULL) {
+		*ret_reason = FL_REASON_INTERNAL;
+		return NULL;
+	}
+	session->user = user;
+	session->upstream = endpoint->upstream;
+	session->targets = fl_targets_ref(endpoint->targets);
+	rc = dial_next(session);
+	if (rc != 0) {
+		*ret_reason = fl_reason_of_peer_dial(rc);
+		release(session);
+		return NULL;
+	}
+	fl_deadline_add(&endpoint->worker->connecting, &session->deadline, on_deadline);
+	return session;
+}
+
+/* --- what the user asks for -------------------------------------------------------------------- */
+
+void fl_session_set_user(struct fl_session *session, const struct fl_session_events *events, void *user)
+{
+	session->events = events;
+	session->user = user;
+}
+
+void fl_session_read_start(struct fl_session *session)
+{
+	struct held *held = session->held;
+
+	session->reading = true;
+	if (session->eof) {
+		return;
+	}
+	fl_sock_read_start(session->sock);
+	if (held != NULL) {
+		session->held = NULL;
+		feed(session, held->data, held->len);
+		free(held);
+	}
+}
+
+void fl_session_read_stop(struct fl_session *session)
+{
+	session->reading = false;
+	fl_sock_read_stop(session->sock);
+}
+
+int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len)
+{
+	struct fl_tls_io io = io_for(session, NULL, 0);
+	int rc = fl_tls_write(session->tls, &io, data, len);
+
+	return rc == 0 ? flush(session, &io) : UV_EPROTO;
+}
+
+bool fl_session_pending(const struct fl_session *session)
+{
+	return fl_sock_pending(session->sock);
+}
+
+void fl_session_shutdown(struct fl_session *session)
+{
+	struct fl_tls_io io = io_for(session, NULL, 0);
+
+	fl_tls_close(session->tls, &io);
+	(void)flush(session, &io); /* a broken socket shows at the next read */
+}
+
+void fl_session_close(struct fl_session *session)
+{
+	fl_sock_close(session->sock, ALERT_LINGER_MS);
+	session->sock = NULL;
+	release(session);
+}
+
+void fl_session_reset(struct fl_session *session)
+{
+	end_socket(session, false);
+	release(session);
+}
+
+void fl_session_refuse(struct fl_session *session, uint8_t alert)
+{
+	struct fl_tls_io io = io_for(session, NULL, 0);
+
+	fl_tls_alert(session->tls, &io, alert);
+	(void)flush(session, &io);
+	end_socket(session, true);
+	release(session);
+}
+
+const char *fl_session_peer_id(const struct fl_session *session)
+{
+	return fl_tls_peer_id(session->tls);
+}
+
+struct fl_share *fl_session_share(const struct fl_session *session)
+{
+	return session->share;
+}
+
+const struct fl_tls_failure *fl_session_failure(const struct fl_session *session)
+{
+	const struct fl_tls_failure *failure = session->tls != NULL ? fl_tls_failure(session->tls) : NULL;
+
+	return failure != NULL && failure->cause != FL_TLS_CAUSE_NONE ? failure : NULL;
+}
+
+struct fl_endpoint *fl_session_endpoint(const struct fl_session *session)
+{
+	return session->endpoint;
+}
+
+uint64_t fl_session_started_ns(const struct fl_session *session)
+{
+	return session->started_ns;
+}
+
+void fl_session_describe(const struct fl_session *session, struct fl_line *line)
+{
+	const struct fl_tls_failure *failure = fl_session_failure(session);
+	char addr[FL_ADDR_TEXT];
+
+	if (session->sock != NULL) {
+		fl_line_str(line, "peer_addr", fl_sock_peer(session->sock, addr));
+	}
+	fl_line_str(line, "own", session->share->generation->credentials->id);
+	fl_line_u64(line, "generation", session->share->generation->number);
+	if (session->tls != NULL && session->state >= READY) {
+		fl_line_str(line, "peer", fl_tls_peer_id(session->tls));
+		fl_line_str(line, "tls", "1.3");
+		fl_line_str(line, "group", fl_tls_group(session->tls));
+		fl_line_str(line, "cipher", fl_tls_cipher(session->tls));
+	}
+	if (failure != NULL) {
+		fl_line_str(line, "broken_rule", failure->rule != FL_RULE_NONE ? fl_rule_name(failure->rule) : NULL);
+		if (failure->alert != 0) {
+			fl_line_u64(line, "alert", failure->alert);
+		}
+		fl_line_str(line, "detail", failure->text);
+	}
+}
+
+/* --- shutdown --------------------------------------------------------------------------------- */
+
+void fl_session_end_all(struct fl_worker *worker)
+{
+	struct fl_session *session, *tmp;
+
+	DL_FOREACH_SAFE(worker->sessions, session, tmp)
+	{
+		fail(session, FL_REASON_DRAIN);
+	}
+}

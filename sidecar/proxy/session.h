@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_SESSION_H
+#define FL_PROXY_SESSION_H
+/* session - one TLS connection to an authenticated peer: a socket, an engine, and nothing of the app.
+ *
+ *   dial   --> DIALING --> HANDSHAKE --> READY --> CLOSED
+ *   accept ------------------^  (every state but READY has a deadline; any state may go to CLOSED)
+ *
+ * Its user is told through events and is, once READY, a stream that relays an app connection; who the user is can
+ * change. Reading is off when READY is reached: fl_session_read_start() turns it on. Plaintext handed to on_data
+ * is the worker's scratch. An ended session is gone for its user: on_closed is the last event, and
+ * fl_session_close/reset/refuse end it without one. Loop-bound. */
+#include "proxy/worker.h"
+
+struct fl_session;
+
+struct fl_session_events {
+	void (*on_ready)(void *user);                           /* the peer is verified */
+	void (*on_data)(void *user, uint8_t *data, size_t len); /* plaintext */
+	void (*on_eof)(void *user);                             /* close_notify: no more plaintext will come */
+	void (*on_drain)(void *user);                           /* pending is empty again */
+	void (*on_closed)(void *user, enum fl_reason reason);   /* failed; gone */
+};
+
+/* Server role, on the connection that waits at the listener. Its user is, until set, the session itself.
+ * NULL: nobody waits any more, or no memory. */
+struct fl_session *fl_session_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
+				     const struct fl_session_events *events);
+/* Client role: dials the endpoint's targets in order until one answers; its peer must be one that the upstream names.
+ * NULL: it failed already, *ret_reason says why; no event runs inside. */
+struct fl_session *fl_session_dial(struct fl_endpoint *endpoint, const struct fl_session_events *events, void *user,
+				   enum fl_reason *ret_reason);
+
+void fl_session_set_user(struct fl_session *session, const struct fl_session_events *events, void *user);
+
+void fl_session_read_start(struct fl_session *session); /* may run on_data, on_eof and on_closed inside: bytes that came with the handshake */
+void fl_session_read_stop(struct fl_session *session);
+
+/* 0: all in the kernel; 1: pending, stop producing until on_drain; negative: broken, end it with fl_session_reset(). */
+int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len) FL_MUST_USE;
+bool fl_session_pending(const struct fl_session *session);
+/* close_notify: we have nothing more to say; reading goes on. Once. */
+void fl_session_shutdown(struct fl_session *session);
+
+void fl_session_close(struct fl_session *session);                /* both sides have finished */
+void fl_session_reset(struct fl_session *session);                /* TCP reset: never a clean end */
+void fl_session_refuse(struct fl_session *session, uint8_t alert); /* TLS alert, then closed */
+
+/* READY or later. */
+const char *fl_session_peer_id(const struct fl_session *session);
+struct fl_share *fl_session_share(const struct fl_session *session);
+/* Fields of the access log: peer_addr, peer, own, tls ... */
+void fl_session_describe(const struct fl_session *session, struct fl_line *line);
+/* Why the engine failed; NULL when it has not. Valid inside on_closed. */
+const struct fl_tls_failure *fl_session_failure(const struct fl_session *session);
+struct fl_endpoint *fl_session_endpoint(const struct fl_session *session);
+uint64_t fl_session_started_ns(const struct fl_session *session);
+
+/* Ends every session of the worker that has no stream yet (shutdown). */
+void fl_session_end_all(struct fl_worker *worker);
+
+#endif

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A worker's life: made and posted to by the main thread, run by its own.
+ *
+ * Happy path: the first share opens the listeners; each connection becomes a session (inbound) or a stream (outbound). A later
+ * share replaces the current one between two events: what is open keeps the share it began with.
+ *
+ * Limits: over max_handshakes a connection is left in the kernel's queue until one settles; over max_connections it
+ * is reset at once and a line says so, at most once a second.
+ *
+ * End: drain closes the listeners and reports when nothing is open; stop cuts what is left and ends the loop, which returns when
+ * the last handle is closed. */
+#include "proxy/worker.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/access.h"
+#include "proxy/inbound.h"
+#include "proxy/stream.h"
+
+#define IDLE_LOOKS 8u /* in one idle_timeout */
+#define LIMIT_LOG_EVERY_MS 1000u
+
+enum mail_kind { MAIL_SHARE, MAIL_TARGETS, MAIL_DRAIN, MAIL_STOP };
+
+struct fl_mail {
+	struct fl_mail *next;
+	enum mail_kind kind;
+	struct fl_share *share;
+	struct fl_targets *targets;
+	char upstream[]; /* MAIL_TARGETS */
+};
+
+static void on_mail(uv_async_t *async);
+static void on_turn_over(uv_check_t *check);
+
+/* --- main thread ------------------------------------------------------------------------------- */
+
+static unsigned part_of(uint32_t limit, unsigned worker_count)
+{
+	return (limit + worker_count - 1) / worker_count;
+}
+
+static void init_scratch(struct fl_worker *worker, size_t buffer)
+{
+	worker->sealed_cap = FL_TLS_SEALED_SIZE(buffer) + FL_TLS_OUT_RESERVE;
+	worker->sealed = fl_new(worker->sealed_cap);
+	/* One record that was begun in an earlier read can come on top. */
+	worker->opened_cap = buffer + 17 * 1024;
+	worker->opened = fl_new(worker->opened_cap);
+}
+
+struct fl_worker *fl_worker_new(unsigned index, unsigned worker_count, const struct fl_conf *conf,
+				struct fl_endpoint *endpoints, size_t endpoint_count, void (*on_idle)(void *user),
+				void *on_idle_user)
+{
+	struct fl_worker *worker = fl_new(sizeof(*worker));
+
+	worker->index = index;
+	worker->endpoints = endpoints;
+	worker->endpoint_count = endpoint_count;
+	worker->on_idle = on_idle;
+	worker->on_idle_user = on_idle_user;
+	worker->max_connections = part_of(conf->limits.connections, worker_count);
+	worker->max_handshakes = part_of(conf->limits.handshakes, worker_count);
+	for (size_t i = 0; i < endpoint_count; i++) {
+		endpoints[i].worker = worker;
+	}
+	fl_log_init(&worker->log, STDERR_FILENO, conf->log.level, conf->log.format, "fairlead-sidecar");
+	worker->access = conf->log.access;
+	FL_REQUIRE(uv_loop_init(&worker->loop) == 0);
+	FL_REQUIRE(uv_mutex_init(&worker->mail_lock) == 0);
+	FL_REQUIRE(uv_async_init(&worker->loop, &worker->wake, on_mail) == 0);
+	FL_REQUIRE(uv_check_init(&worker->loop, &worker->turn_over) == 0);
+	FL_REQUIRE(uv_check_start(&worker->turn_over, on_turn_over) == 0);
+	uv_unref((uv_handle_t *)&worker->turn_over);
+	fl_net_init(&worker->net, &worker->loop, conf->limits.buffer);
+	init_scratch(worker, conf->limits.buffer);
+	worker->idle_timeout_ms = conf->limits.idle_timeout_ms;
+	fl_deadline_queue_init(&worker->connecting, &worker->loop, conf->limits.connect_timeout_ms);
+	fl_deadline_queue_init(&worker->handshaking, &worker->loop, conf->limits.handshake_timeout_ms);
+	fl_deadline_queue_init(&worker->idle, &worker->loop, conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
+	return worker;
+}
+
+static void post(struct fl_worker *worker, struct fl_mail *mail)
+{
+	uv_mutex_lock(&worker->mail_lock);
+	mail->next = worker->mail;
+	worker->mail = mail;
+	uv_mutex_unlock(&worker->mail_lock);
+	FL_REQUIRE(uv_async_send(&worker->wake) == 0);
+}
+
+static struct fl_mail *mail_new(enum mail_kind kind, const char *upstream)
+{
+	size_t len = strlen(upstream) + 1;
+	struct fl_mail *mail = fl_new(sizeof(*mail) + len);
+
+	mail->kind = kind;
+	memcpy(mail->upstream, upstream, len);
+	return mail;
+}
+
+void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share)
+{
+	struct fl_mail *mail = mail_new(MAIL_SHARE, "");
+
+	mail->share = share;
+	post(worker, mail);
+}
+
+void fl_worker_post_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets)
+{
+	struct fl_mail *mail = mail_new(MAIL_TARGETS, upstream);
+
+	mail->targets = fl_targets_ref(targets);
+	post(worker, mail);
+}
+
+void fl_worker_post_drain(struct fl_worker *worker)
+{
+	post(worker, mail_new(MAIL_DRAIN, ""));
+}
+
+void fl_worker_post_stop(struct fl_worker *worker)
+{
+	post(worker, mail_new(MAIL_STOP, ""));
+}
+
+unsigned fl_worker_open_connections(const struct fl_worker *worker)
+{
+	return __atomic_load_n(&worker->open, __ATOMIC_ACQUIRE);
+}
+
+bool fl_worker_serving(const struct fl_worker *worker)
+{
+	return __atomic_load_n(&worker->serving, __ATOMIC_ACQUIRE);
+}
+
+static void free_endpoints(struct fl_worker *worker)
+{
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (endpoint->fd >= 0) {
+			close(endpoint->fd);
+		}
+		fl_targets_unref(endpoint->targets);
+		free(endpoint->name);
+	}
+	free(worker->endpoints);
+}
+
+static void worker_free(struct fl_worker *worker)
+{
+	FL_REQUIRE(uv_loop_close(&worker->loop) == 0);
+	uv_mutex_destroy(&worker->mail_lock);
+	fl_net_done(&worker->net);
+	free_endpoints(worker);
+	free(worker->sealed);
+	free(worker->opened);
+	free(worker);
+}
+
+void fl_worker_join(struct fl_worker *worker)
+{
+	FL_REQUIRE(uv_thread_join(&worker->thread) == 0);
+	worker_free(worker);
+}
+
+/* --- worker thread: accepting ------------------------------------------------------------------- */
+
+static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *listener)
+{
+	static const struct fl_sock_events no_events;
+	struct fl_worker *worker = endpoint->worker;
+	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
+	uint64_t now = uv_now(&worker->loop);
+
+	if (sock == NULL) {
+		return;
+	}
+	fl_sock_reset(sock);
+	if (worker->refused_at_ms == 0 || now - worker->refused_at_ms >= LIMIT_LOG_EVERY_MS) {
+		struct fl_access access = {
+			.endpoint = endpoint, .reason = FL_REASON_CONNECTION_LIMIT, .started_ns = uv_hrtime()};
+
+		worker->refused_at_ms = now;
+		fl_access_log(worker, &access);
+	}
+}
+
+static void refuse_unknown(struct fl_endpoint *endpoint, struct fl_listener *listener)
+{
+	static const struct fl_sock_events no_events;
+	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
+	struct fl_access access = {
+		.endpoint = endpoint, .reason = FL_REASON_RESTART_NEEDED, .started_ns = uv_hrtime()};
+
+	if (sock != NULL) {
+		fl_sock_reset(sock);
+		fl_access_log(endpoint->worker, &access);
+	}
+}
+
+static void on_connection(void *user, struct fl_listener *listener)
+{
+	struct fl_endpoint *endpoint = user;
+	struct fl_worker *worker = endpoint->worker;
+
+	if (worker->open >= worker->max_connections) {
+		refuse_over_limit(endpoint, listener);
+	} else if (worker->handshakes >= worker->max_handshakes) {
+		endpoint->waiting = true;
+	} else if (endpoint->direction == FL_INBOUND && endpoint->service != NULL) {
+		fl_inbound_accept(endpoint, listener);
+	} else if (endpoint->direction == FL_OUTBOUND && endpoint->upstream != NULL) {
+		fl_stream_outbound(endpoint, listener);
+	} else {
+		refuse_unknown(endpoint, listener);
+	}
+}
+
+void fl_worker_session_settled(struct fl_worker *worker)
+{
+	for (size_t i = 0; i < worker->endpoint_count && worker->handshakes < worker->max_handshakes; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (endpoint->waiting && endpoint->listener != NULL) {
+			endpoint->waiting = false;
+			on_connection(endpoint, endpoint->listener);
+		}
+	}
+}
+
+void fl_worker_opened(struct fl_worker *worker)
+{
+	__atomic_store_n(&worker->open, worker->open + 1, __ATOMIC_RELEASE);
+}
+
+void fl_worker_closed(struct fl_worker *worker)
+{
+	__atomic_store_n(&worker->open, worker->open - 1, __ATOMIC_RELEASE);
+	if (worker->draining && worker->open == 0) {
+		worker->on_idle(worker->on_idle_user);
+	}
+}
+
+static void open_listeners(struct fl_worker *worker)
+{
+	struct fl_err err;
+
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+		int fd = endpoint->fd;
+
+		endpoint->fd = -1;
+		if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint, &endpoint->listener,
+				     &err) != 0) {
+			fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s",
+				   endpoint->direction == FL_INBOUND ? "service" : "upstream", endpoint->name, err.text);
+		}
+	}
+	__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);
+}
+
+static void close_listeners(struct fl_worker *worker)
+{
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (endpoint->listener != NULL) {
+			fl_listener_close(endpoint->listener);
+			endpoint->listener = NULL;
+		}
+		if (endpoint->fd >= 0) {
+			close(endpoint->fd);
+			endpoint->fd = -1;
+		}
+	}
+}
+
+/* --- worker thread: mail ------------------------------------------------------------------------ */
+
+static void apply_limits(struct fl_worker *worker, const struct fl_conf *conf)
+{
+	worker->idle_timeout_ms = conf->limits.idle_timeout_ms;
+	fl_deadline_queue_set(&worker->connecting, conf->limits.connect_timeout_ms);
+	fl_deadline_queue_set(&worker->handshaking, conf->limits.handshake_timeout_ms);
+	fl_deadline_queue_set(&worker->idle, conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
+	worker->log.level = conf->log.level;
+	worker->access = conf->log.access;
+}
+
+static void take_share(struct fl_worker *worker, struct fl_share *share)
+{
+	bool first = worker->share == NULL;
+
+	fl_share_unref(worker->share);
+	worker->share = share;
+	apply_limits(worker, share->generation->conf);
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		endpoint->service = fl_generation_service(share->generation, endpoint->name);
+		endpoint->upstream = fl_generation_upstream(share->generation, endpoint->name);
+	}
+	if (first && !worker->draining) {
+		open_listeners(worker);
+	}
+}
+
+static void take_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets)
+{
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (endpoint->direction == FL_OUTBOUND && strcmp(endpoint->name, upstream) == 0) {
+			fl_targets_unref(endpoint->targets);
+			endpoint->targets = fl_targets_ref(targets);
+		}
+	}
+	fl_targets_unref(targets);
+}
+
+static void drain(struct fl_worker *worker)
+{
+	worker->draining = true;
+	close_listeners(worker);
+	if (worker->open == 0) {
+		worker->on_idle(worker->on_idle_user);
+	}
+}
+
+/* Closes every handle; uv_run() returns when the last of them is gone. */
+static void stop(struct fl_worker *worker)
+{
+	worker->stopping = true;
+	worker->draining = false;
+	close_listeners(worker);
+	fl_stream_end_all(worker, FL_REASON_DRAIN);
+	fl_session_end_all(worker);
+	fl_deadline_queue_close(&worker->connecting);
+	fl_deadline_queue_close(&worker->handshaking);
+	fl_deadline_queue_close(&worker->idle);
+	fl_share_unref(worker->share);
+	worker->share = NULL;
+	uv_close((uv_handle_t *)&worker->wake, NULL);
+}
+
+static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
+{
+	switch (mail->kind) {
+	case MAIL_SHARE:
+		take_share(worker, mail->share);
+		break;
+	case MAIL_TARGETS:
+		take_targets(worker, mail->upstream, mail->targets);
+		break;
+	case MAIL_DRAIN:
+		drain(worker);
+		break;
+	case MAIL_STOP:
+		stop(worker);
+		break;
+	}
+	free(mail);
+}
+
+static void on_mail(uv_async_t *async)
+{
+	struct fl_worker *worker = FL_CONTAINER_OF(async, struct fl_worker, wake);
+	struct fl_mail *newest, *oldest = NULL;
+
+	uv_mutex_lock(&worker->mail_lock);
+	newest = worker->mail;
+	worker->mail = NULL;
+	uv_mutex_unlock(&worker->mail_lock);
+	while (newest != NULL) { /* the box is a stack: turn it over */
+		struct fl_mail *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest != NULL) {
+		struct fl_mail *next = oldest->next;
+
+		take_mail(worker, oldest);
+		oldest = next;
+	}
+}
+
+/* --- worker thread: loop ------------------------------------------------------------------------ */
+
+void fl_worker_bury(struct fl_worker *worker, struct fl_corpse *corpse)
+{
+	corpse->next = worker->corpses;
+	worker->corpses = corpse;
+}
+
+static void free_corpses(struct fl_worker *worker)
+{
+	while (worker->corpses != NULL) {
+		struct fl_corpse *corpse = worker->corpses;
+
+		worker->corpses = corpse->next;
+		free(corpse);
+	}
+}
+
+static void on_turn_over(uv_check_t *check)
+{
+	struct fl_worker *worker = FL_CONTAINER_OF(check, struct fl_worker, turn_over);
+
+	free_corpses(worker);
+	fl_log_flush(&worker->log);
+}
+
+static void run_loop(struct fl_worker *worker)
+{
+	(void)uv_run(&worker->loop, UV_RUN_DEFAULT);
+	uv_close((uv_handle_t *)&worker->turn_over, NULL);
+	(void)uv_run(&worker->loop, UV_RUN_DEFAULT);
+	free_corpses(worker);
+	fl_log_flush(&worker->log);
+}
+
+static void run(void *arg)
+{
+	(void)pthread_setname_np(pthread_self(), "fl-worker");
+	run_loop(arg);
+}
+
+int fl_worker_start(struct fl_worker *worker, struct fl_err *err)
+{
+	int rc = uv_thread_create(&worker->thread, run, worker);
+
+	return rc == 0 ? 0 : fl_err_sys(err, -rc, "cannot start a worker thread");
+}
+
+void fl_worker_discard(struct fl_worker *worker)
+{
+	/* Its handles can only be closed by running the loop once: here, for want of a thread. */
+	fl_worker_post_stop(worker);
+	run_loop(worker);
+	worker_free(worker);
+}

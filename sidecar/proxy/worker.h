@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_WORKER_H
+#define FL_PROXY_WORKER_H
+/* worker - one thread with one loop, its own listening sockets, buffers, log and share of the generation.
+ *
+ * Nothing on the data path is shared with another thread. The one door between threads is the mailbox: the main
+ * thread posts, the worker's loop takes. Functions marked `main` are called on the main thread; everything else
+ * in proxy/ runs on the worker's own loop. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "net/sock.h"
+#include "proxy/deadline.h"
+#include "proxy/generation.h"
+#include "proxy/reason.h"
+#include "proxy/targets.h"
+
+enum fl_direction { FL_INBOUND, FL_OUTBOUND };
+
+/* A fixed listener of the INI, on one worker. */
+struct fl_endpoint {
+	struct fl_worker *worker;
+	enum fl_direction direction;
+	char *name;    /* of its [service] or [upstream] */
+	uint16_t port; /* that it listens on; 0 for Unix */
+	bool is_unix;
+	int fd; /* bound; -1 once the listener has taken it */
+	struct fl_listener *listener;
+	bool waiting; /* a connection was left in the kernel's queue: too many handshakes */
+	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */
+	const struct fl_conf_upstream *upstream; /* likewise */
+	struct fl_targets *targets;              /* outbound; NULL until the resolver has said something */
+};
+
+/* Memory that callbacks further up the stack may still look at: freed when the loop's turn is over. */
+struct fl_corpse {
+	struct fl_corpse *next;
+};
+
+struct fl_mail;
+
+struct fl_worker {
+	unsigned index;
+	uv_thread_t thread;
+	uv_loop_t loop;
+	uv_async_t wake;
+	uv_check_t turn_over;
+	uv_mutex_t mail_lock;
+	struct fl_mail *mail; /* under mail_lock: newest first */
+	void (*on_idle)(void *user); /* called on the worker's thread when drained; thread-safe */
+	void *on_idle_user;
+
+	struct fl_net net;
+	struct fl_log log;
+	enum fl_log_access access;
+	/* Scratch of one callback: never holds anything across turns. */
+	uint8_t *sealed; /* ciphertext on its way out */
+	size_t sealed_cap;
+	uint8_t *opened; /* plaintext on its way out */
+	size_t opened_cap;
+
+	struct fl_share *share; /* current; NULL before the first generation */
+	struct fl_endpoint *endpoints;
+	size_t endpoint_count;
+	unsigned max_connections, max_handshakes; /* this worker's part of the limits */
+	struct fl_deadline_queue connecting, handshaking, idle;
+	struct fl_session *sessions; /* all of them: utlist doubly linked */
+	struct fl_stream *streams;
+	unsigned handshakes; /* sessions that dial or shake hands */
+	uint32_t idle_timeout_ms;
+	bool draining, stopping;
+	struct fl_corpse *corpses;
+	uint64_t refused_at_ms; /* last time the connection limit was logged */
+
+	/* Read by the main thread (atomic, relaxed). */
+	unsigned open; /* connections that peers opened inbound and apps outbound */
+	bool serving; /* listeners are open under a generation */
+};
+
+/* main: prepares everything but starts no thread. endpoints (and their fds) are taken over. conf is read now only. */
+struct fl_worker *fl_worker_new(unsigned index, unsigned worker_count, const struct fl_conf *conf,
+				struct fl_endpoint *endpoints, size_t endpoint_count, void (*on_idle)(void *user),
+				void *on_idle_user);
+/* main */
+int fl_worker_start(struct fl_worker *worker, struct fl_err *err) FL_MUST_USE;
+void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share);                           /* main; takes share over */
+void fl_worker_post_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets); /* main; takes a reference */
+void fl_worker_post_drain(struct fl_worker *worker); /* main: stop accepting; on_idle when nothing is open */
+void fl_worker_post_stop(struct fl_worker *worker);  /* main: cut what is open and end the thread */
+void fl_worker_join(struct fl_worker *worker);       /* main: after stop; frees */
+void fl_worker_discard(struct fl_worker *worker);    /* main: frees one that was never started */
+unsigned fl_worker_open_connections(const struct fl_worker *worker); /* any thread */
+bool fl_worker_serving(const struct fl_worker *worker);              /* any thread */
+
+/* --- for session and stream, on the loop ------------------------------------------------------- */
+
+void fl_worker_bury(struct fl_worker *worker, struct fl_corpse *corpse);
+/* A session has ended its handshake, or itself: accepts what had to wait, notices the end of a drain. */
+void fl_worker_session_settled(struct fl_worker *worker);
+/* A connection that counts towards [limits] connections has come, or gone. */
+void fl_worker_opened(struct fl_worker *worker);
+void fl_worker_closed(struct fl_worker *worker);
+
+#endif
