@@ -35,7 +35,7 @@ struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
 struct fl_conf_service { /* [service NAME], fixed listener */
 	char *name;
 	fl_conf_line line;
-	struct fl_addr listen; /* IP, ANY or NONE */
+	struct fl_addr listen; /* IP or ANY; its port is what rules call the port of this service */
 	struct fl_addr app;    /* IP or UNIX */
 };
 

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONF_BUILD_H
+#define FL_CONF_BUILD_H
+/* build - a struct fl_conf in the making. Private to conf.
+ *
+ * keys.c fills in one setting after the other from its table; check.c then looks at what only shows
+ * between settings; conf.c drives both and makes the policy. */
+#include "conf/conf.h"
+#include "conf/ini.h"
+#include "conf/problems.h"
+
+/* An [allow NAME] or [deny NAME] before it becomes a rule of the policy. */
+struct fl_rule_draft {
+	const char *name; /* borrowed from the INI; NULL: a section without a name, or repeated */
+	enum fl_effect effect;
+	fl_conf_line line;
+	struct fl_pattern **from;
+	size_t from_count;
+	struct fl_port_range *ports;
+	size_t port_count;
+	char **services;
+	size_t service_count;
+};
+
+struct fl_build {
+	const struct fl_ini *ini;
+	struct fl_problems *problems;
+	struct fl_conf *conf;
+	struct fl_rule_draft *rules;
+	size_t rule_count;
+	enum fl_effect default_effect;
+};
+
+/* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
+void fl_build_settings(struct fl_build *build);
+/* What is required, and what contradicts itself. */
+void fl_build_check(struct fl_build *build);
+
+/* Line of a key, else of its section, else 0. name: NULL for `[kind]`. */
+fl_conf_line fl_build_line(const struct fl_build *build, const char *kind, const char *name,
+			   const char *key);
+bool fl_build_has(const struct fl_build *build, const char *kind, const char *name,
+		  const char *key);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* conf - from text to struct fl_conf: defaults, settings, checks, policy.
+ *
+ * Each step goes on after a problem, so that one run shows them all; the result is handed out only
+ * when there was no error. Fails with FL_ERR_INVALID (or FL_ERR_IO for a file that cannot be read,
+ * FL_ERR_NOMEM) and the reasons in problems. */
+#include "conf/conf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "conf/build.h"
+
+static struct fl_conf *conf_new(const char *path)
+{
+	struct fl_conf *conf = fl_new(sizeof(*conf));
+
+	*conf = (struct fl_conf){
+		.path = fl_strdup(path),
+		.sidecar = {.workers = 0, .drain_ms = 30 * 1000},
+		.agent = {.socket = fl_strdup("/run/fairlead/agent.sock"), .sidecar_uid = 2112},
+		.tls = {.groups = {FL_GROUP_X25519MLKEM768, FL_GROUP_X25519},
+			.group_count = 2,
+			.ciphers = {FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM,
+				    FL_CIPHER_CHACHA20},
+			.cipher_count = 3},
+		.limits = {.connections = 20000,
+			   .handshakes = 512,
+			   .handshake_timeout_ms = 10 * 1000,
+			   .connect_timeout_ms = 5 * 1000,
+			   .idle_timeout_ms = 3600 * 1000,
+			   .buffer = 64 * 1024},
+		.log = {.level = FL_LOG_INFO, .format = FL_LOG_JSON, .access = FL_ACCESS_ALL},
+	};
+	FL_REQUIRE(fl_addr_parse("*:15020", FL_ADDR_ALLOW_ANY, &conf->sidecar.admin, NULL) == 0);
+	return conf;
+}
+
+/* --- the end of a build -------------------------------------------------------------------- */
+
+static void keep_lines(struct fl_build *build)
+{
+	struct fl_conf *conf = build->conf;
+
+	conf->identity.cert_line = fl_build_line(build, "identity", NULL, "cert");
+	conf->identity.key_line = fl_build_line(build, "identity", NULL, "key");
+	conf->identity.bundle_line = fl_build_line(build, "identity", NULL, "bundle");
+	conf->identity.credential_bundle_line =
+		fl_build_line(build, "identity", NULL, "credential_bundle");
+}
+
+static void make_policy(struct fl_build *build)
+{
+	struct fl_conf *conf = build->conf;
+
+	conf->policy = fl_policy_new(build->default_effect);
+	for (size_t i = 0; i < build->rule_count; i++) {
+		struct fl_rule_draft *rule = &build->rules[i];
+		struct fl_rule_spec spec = {
+			.name = rule->name,
+			.effect = rule->effect,
+			.file = conf->path,
+			.line = rule->line,
+			.from = rule->from,
+			.from_count = rule->from_count,
+			.ports = rule->ports,
+			.port_count = rule->port_count,
+			.services = (const char *const *)rule->services,
+			.service_count = rule->service_count,
+		};
+
+		fl_policy_add(conf->policy, &spec);
+		rule->from_count = 0; /* the policy has taken them over */
+	}
+}
+
+static void build_done(struct fl_build *build)
+{
+	for (size_t i = 0; i < build->rule_count; i++) {
+		struct fl_rule_draft *rule = &build->rules[i];
+
+		for (size_t k = 0; k < rule->from_count; k++) {
+			fl_pattern_free(rule->from[k]);
+		}
+		for (size_t k = 0; k < rule->service_count; k++) {
+			free(rule->services[k]);
+		}
+		free(rule->from);
+		free(rule->ports);
+		free(rule->services);
+	}
+	free(build->rules);
+}
+
+int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf **ret,
+		  struct fl_problems *problems)
+{
+	struct fl_ini ini;
+	struct fl_build build = {.ini = &ini, .problems = problems, .default_effect = FL_DENY};
+	size_t before = problems->errors;
+	int rc;
+
+	if (len > FL_CONF_MAX_SIZE) {
+		fl_problem_error(problems, 0, "the INI has %zu bytes, %d is the most", len,
+				 FL_CONF_MAX_SIZE);
+		return FL_ERR_INVALID;
+	}
+	rc = fl_ini_read(text, len, &ini, problems);
+	if (rc != 0) {
+		return rc;
+	}
+	build.conf = conf_new(path);
+	fl_build_settings(&build);
+	fl_build_check(&build);
+	if (problems->errors == before) {
+		keep_lines(&build);
+		make_policy(&build);
+		*ret = build.conf;
+	} else {
+		fl_conf_free(build.conf);
+		rc = FL_ERR_INVALID;
+	}
+	build_done(&build);
+	fl_ini_done(&ini);
+	fl_problems_sort(problems);
+	return rc;
+}
+
+/* --- loading ------------------------------------------------------------------------------- */
+
+/* Reads at most size bytes; returns how many, or -1 with errno. */
+static ssize_t read_all(int fd, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	while (len < size) {
+		ssize_t got = read(fd, buf + len, size - len);
+
+		if (got < 0 && errno == EINTR) {
+			continue;
+		}
+		if (got < 0) {
+			return -1;
+		}
+		if (got == 0) {
+			break;
+		}
+		len += (size_t)got;
+	}
+	return (ssize_t)len;
+}
+
+static int refuse_file(struct fl_problems *problems, const char *what, int sys)
+{
+	struct fl_err err = {0};
+	int rc = fl_err_sys(&err, sys, "%s", what);
+
+	fl_problem_error(problems, 0, "%s", err.text);
+	return rc;
+}
+
+/* The whole file as a string, to free(). */
+static int read_file(const char *path, char **ret_text, size_t *ret_len,
+		     struct fl_problems *problems)
+{
+	/* Not blocking: a FIFO in this place shall not hang the start. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat info;
+	char *text;
+	ssize_t len;
+	int sys;
+
+	if (fd < 0) {
+		return refuse_file(problems, "the INI cannot be opened", errno);
+	}
+	if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+		(void)close(fd);
+		fl_problem_error(problems, 0, "the INI is not a regular file");
+		return FL_ERR_IO;
+	}
+	text = fl_new(FL_CONF_MAX_SIZE + 2); /* one byte too many is seen by fl_conf_parse() */
+	len = read_all(fd, text, FL_CONF_MAX_SIZE + 1);
+	sys = errno;
+	(void)close(fd);
+	if (len < 0) {
+		free(text);
+		return refuse_file(problems, "the INI cannot be read", sys);
+	}
+	*ret_text = fl_grow(text, (size_t)len + 1, 1);
+	*ret_len = (size_t)len;
+	return 0;
+}
+
+int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
+		 struct fl_problems *problems)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int rc = read_file(path, &text, &len, problems);
+
+	if (rc != 0) {
+		return rc;
+	}
+	rc = fl_conf_parse(path, text, len, ret, problems);
+	if (rc == 0 && ret_text != NULL) {
+		*ret_text = text;
+		*ret_len = len;
+	} else {
+		free(text);
+	}
+	return rc;
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+static void free_upstream(struct fl_conf_upstream *upstream)
+{
+	for (size_t i = 0; i < upstream->peer_count; i++) {
+		fl_pattern_free(upstream->peer[i]);
+	}
+	free(upstream->peer);
+	free(upstream->to);
+	free(upstream->name);
+}
+
+void fl_conf_free(struct fl_conf *conf)
+{
+	if (conf == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < conf->federate_count; i++) {
+		free(conf->federate[i].trust_domain);
+		free(conf->federate[i].path);
+	}
+	for (size_t i = 0; i < conf->service_count; i++) {
+		free(conf->services[i].name);
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		free_upstream(&conf->upstreams[i]);
+	}
+	free(conf->federate);
+	free(conf->services);
+	free(conf->upstreams);
+	free(conf->identity.cert);
+	free(conf->identity.key);
+	free(conf->identity.bundle);
+	free(conf->identity.credential_bundle);
+	free(conf->agent.socket);
+	fl_policy_free(conf->policy);
+	free(conf->path);
+	free(conf);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONF_INI_H
+#define FL_CONF_INI_H
+/* ini - the text of an INI as sections and entries with their lines; no meaning yet. Private to
+ * conf. Syntax is inih's (`[section]`, `key = value`, `;` and `#` comments, ` ;` after a value),
+ * minus what it would pass over in silence: repeated sections and keys, long and continued lines. */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf/conf.h"
+
+struct fl_ini_section { /* `[kind]` or `[kind name]` */
+	char *kind;
+	char *name; /* NULL: none */
+	fl_conf_line line;
+	bool repeated; /* reported; only the first one counts */
+};
+
+struct fl_ini_entry {   /* `key = value` */
+	size_t section; /* index in sections */
+	char *key;
+	char *value; /* trimmed, may be empty */
+	fl_conf_line line;
+	bool repeated; /* reported; only the first one counts */
+};
+
+struct fl_ini_index;
+
+struct fl_ini {
+	struct fl_ini_section *sections;
+	size_t section_count;
+	struct fl_ini_entry *entries;
+	size_t entry_count;
+	struct fl_ini_index *section_index, *entry_index;
+};
+
+/* Reads all it can and reports the rest. Errors: FL_ERR_NOMEM. */
+int fl_ini_read(const char *text, size_t len, struct fl_ini *ret,
+		struct fl_problems *problems) FL_MUST_USE;
+void fl_ini_done(struct fl_ini *ini);
+
+/* The first of that name, or NULL. name: NULL for `[kind]`. */
+const struct fl_ini_section *fl_ini_section(const struct fl_ini *ini, const char *kind,
+					    const char *name);
+const struct fl_ini_entry *fl_ini_entry(const struct fl_ini *ini,
+					const struct fl_ini_section *section, const char *key);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* problems - a growing list of sentences with line numbers.
+ *
+ * Suggestions go by edit distance with transpositions, blind to case; only what differs in at most
+ * a third of its bytes is suggested. Nothing here fails. */
+#include "conf/problems.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* Longer words are typos of nothing that we know. */
+#define WORD_MAX 40
+
+static void add(struct fl_problems *problems, enum fl_problem_kind kind, fl_conf_line line,
+		const char *fmt, va_list args)
+{
+	char *text = NULL;
+
+	if (vasprintf(&text, fmt, args) < 0) {
+		text = fl_strdup("out of memory");
+	}
+	problems->items = fl_grow(problems->items, problems->count + 1, sizeof(*problems->items));
+	problems->items[problems->count++] = (struct fl_problem){kind, line, text};
+	problems->errors += kind == FL_PROBLEM_ERROR;
+}
+
+void fl_problem_error(struct fl_problems *problems, fl_conf_line line, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	add(problems, FL_PROBLEM_ERROR, line, fmt, args);
+	va_end(args);
+}
+
+void fl_problem_warning(struct fl_problems *problems, fl_conf_line line, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	add(problems, FL_PROBLEM_WARNING, line, fmt, args);
+	va_end(args);
+}
+
+static int compare(const void *left, const void *right)
+{
+	const struct fl_problem *a = left;
+	const struct fl_problem *b = right;
+
+	if (a->kind != b->kind) {
+		return a->kind < b->kind ? -1 : 1;
+	}
+	if (a->line != b->line) {
+		return a->line < b->line ? -1 : 1;
+	}
+	return strcmp(a->text, b->text); /* qsort keeps no order of its own */
+}
+
+void fl_problems_sort(struct fl_problems *problems)
+{
+	if (problems->count > 1) {
+		qsort(problems->items, problems->count, sizeof(*problems->items), compare);
+	}
+}
+
+void fl_problems_done(struct fl_problems *problems)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		free(problems->items[i].text);
+	}
+	free(problems->items);
+	*problems = (struct fl_problems){0};
+}
+
+/* What stands in a file may hold anything; a terminal gets to see printable text only. */
+static void print_safely(const char *text, FILE *stream)
+{
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c < ' ' || c == 0x7f) {
+			(void)fprintf(stream, "\\x%02x", c);
+		} else {
+			(void)fputc(c, stream);
+		}
+	}
+}
+
+void fl_problems_print(const struct fl_problems *problems, const char *path, void *stream)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct fl_problem *problem = &problems->items[i];
+
+		if (problem->line != 0) {
+			(void)fprintf(stream, "%s:%u: ", path, problem->line);
+		} else {
+			(void)fprintf(stream, "%s: ", path);
+		}
+		if (problem->kind == FL_PROBLEM_WARNING) {
+			(void)fputs("warning: ", stream);
+		}
+		print_safely(problem->text, stream);
+		(void)fputc('\n', stream);
+	}
+}
+
+/* --- suggestions --------------------------------------------------------------------------- */
+
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* Optimal string alignment: insert, delete, replace, swap two neighbours. Three rows at a time. */
+static unsigned distance(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	unsigned rows[3][WORD_MAX + 1] = {{0}};
+	unsigned *before = rows[0];
+	unsigned *last = rows[1];
+	unsigned *now = rows[2];
+
+	for (unsigned j = 0; j <= b_len; j++) {
+		last[j] = j;
+	}
+	for (size_t i = 1; i <= a_len; i++) {
+		unsigned *spare = before;
+
+		now[0] = (unsigned)i;
+		for (size_t j = 1; j <= b_len; j++) {
+			unsigned cost = lower(a[i - 1]) != lower(b[j - 1]);
+
+			now[j] = least(least(last[j], now[j - 1]) + 1, last[j - 1] + cost);
+			if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+			    lower(a[i - 2]) == lower(b[j - 1])) {
+				now[j] = least(now[j], before[j - 2] + 1);
+			}
+		}
+		before = last;
+		last = now;
+		now = spare;
+	}
+	return last[b_len];
+}
+
+const char *fl_suggest(const char *text, const char *const *names, size_t count)
+{
+	size_t len = strlen(text);
+	const char *best = NULL;
+	unsigned best_distance = 0;
+
+	if (len == 0 || len > WORD_MAX) {
+		return NULL;
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t name_len = strlen(names[i]);
+		size_t longer = len > name_len ? len : name_len;
+		unsigned found;
+
+		if (name_len > WORD_MAX) {
+			continue;
+		}
+		found = distance(text, len, names[i], name_len);
+		if (found <= (longer + 2) / 3 && found < longer &&
+		    (best == NULL || found < best_distance)) {
+			best = names[i];
+			best_distance = found;
+		}
+	}
+	return best;
+}
+
+const char *fl_suggest_text(const char *name, char *buf)
+{
+	buf[0] = '\0';
+	if (name != NULL) {
+		(void)snprintf(buf, FL_SUGGEST_TEXT, " (did you mean `%s`?)", name);
+	}
+	return buf;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONF_VALUES_H
+#define FL_CONF_VALUES_H
+/* values - the types of the INI: text in, value out. Pure. Private to conf.
+ *
+ * Errors: FL_ERR_INVALID with what is wrong; who knows the key adds it and an example. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "policy/policy.h"
+
+/* `250ms`, `30s`, `5m`, `1h`; a bare `0` too. Bounds and result in milliseconds. */
+int fl_value_duration(const char *text, uint32_t min_ms, uint32_t max_ms, uint32_t *ret_ms,
+		      struct fl_err *err) FL_MUST_USE;
+
+/* `4096B`, `64KiB`, `1MiB`, `1GiB`. Bounds and result in bytes. */
+int fl_value_size(const char *text, uint32_t min, uint32_t max, uint32_t *ret,
+		  struct fl_err *err) FL_MUST_USE;
+
+/* Decimal digits. */
+int fl_value_count(const char *text, uint32_t min, uint32_t max, uint32_t *ret,
+		   struct fl_err *err) FL_MUST_USE;
+
+/* A full path of at most max bytes. */
+int fl_value_path(const char *text, size_t max, struct fl_err *err) FL_MUST_USE;
+
+/* One of a fixed set of words. */
+struct fl_word {
+	const char *text;
+	unsigned value;
+	const char *instead; /* known, but not supported yet: what to write; NULL: supported */
+};
+int fl_value_word(const char *text, const struct fl_word *words, size_t count, unsigned *ret,
+		  struct fl_err *err) FL_MUST_USE;
+
+/* `8080` or `9000-9010`. */
+int fl_value_ports(const char *text, struct fl_port_range *ret, struct fl_err *err) FL_MUST_USE;
+/* Made of digits and `-` only: a port or a range, or meant to be one. */
+bool fl_value_looks_like_ports(const char *text);
+
+/* The name of a service, an upstream or a rule. */
+int fl_value_name(const char *text, struct fl_err *err) FL_MUST_USE;
+
+/* Comma separated; items are trimmed and not empty. Empty text is an empty list. */
+struct fl_list {
+	char **items;
+	size_t count;
+};
+int fl_value_list(const char *text, struct fl_list *ret, struct fl_err *err) FL_MUST_USE;
+void fl_list_done(struct fl_list *list);
+
+#endif
