@@ -6,7 +6,7 @@
  * keys.c fills in one setting after the other from its table; check.c then looks at what only shows
  * between settings; conf.c drives both and makes the policy. */
 #include "conf/conf.h"
-#include "conf/ini.h"
+#include "conf/lines.h"
 #include "conf/problems.h"
 
 /* An [allow NAME] or [deny NAME] before it becomes a rule of the policy. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef FL_CONF_INI_H
-#define FL_CONF_INI_H
-/* ini - the text of an INI as sections and entries with their lines; no meaning yet. Private to
+#ifndef FL_CONF_LINES_H
+#define FL_CONF_LINES_H
+/* lines - the text of an INI as sections and entries with their lines; no meaning yet. Private to
  * conf. Syntax is inih's (`[section]`, `key = value`, `;` and `#` comments, ` ;` after a value),
  * minus what it would pass over in silence: repeated sections and keys, long and continued lines. */
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ini - feeds inih line by line and keeps what it says, with the line it says it of.
+/* lines - feeds inih line by line and keeps what it says, with the line it says it of.
  *
  * inih asks read_line() for a line and calls take_entry() for what is in it before it asks for the
  * next, so both work on the current line; a line that inih has nothing to say of is a problem. Lines
@@ -7,7 +7,7 @@
  * above. Section headers are read here: inih cuts long ones and merges repeated ones in silence. A
  * line too long for the buffer of this inih is reported, never cut.
  * Fails only for want of memory; all else is a problem of the INI. */
-#include "conf/ini.h"
+#include "conf/lines.h"
 
 #include <ini.h>
 #include <stdlib.h>
