@@ -47,6 +47,13 @@ struct fl_credentials_pem {
 int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now, struct fl_credentials **ret,
 			 struct fl_err *err) FL_MUST_USE;
 
+/* As fl_credentials_parse(), but goes on after a problem and tells each: name is the file's name out of
+ * pem, that very pointer, or NULL for the set as a whole; text is the sentence without it. */
+typedef void (*fl_credentials_problem_cb)(void *user, const char *name, const char *text);
+int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
+			     fl_credentials_problem_cb problem, void *user,
+			     struct fl_credentials **ret) FL_MUST_USE;
+
 /* SHA-256 over all of it, length-prefixed: equal content, equal digest. */
 #define FL_DIGEST_LEN 32
 void fl_credentials_digest(const struct fl_credentials *c, uint8_t ret[FL_DIGEST_LEN]);

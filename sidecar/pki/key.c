@@ -139,7 +139,7 @@ static unsigned rsa_bits(struct fl_span bits)
 
 int fl_key_of_certificate(struct fl_span certificate, struct fl_public_key *ret, struct fl_err *err)
 {
-	struct fl_span body, tbs, skip, spki, algorithm, bits;
+	struct fl_span body, tbs, skip, subject, spki, algorithm, bits;
 
 	if (!fl_asn1_take(&certificate, FL_ASN1_SEQUENCE, &body) ||
 	    !fl_asn1_take(&body, FL_ASN1_SEQUENCE, &tbs)) {
@@ -151,7 +151,7 @@ int fl_key_of_certificate(struct fl_span certificate, struct fl_public_key *ret,
 	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
 	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
 	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
-	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
+	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &subject) ||
 	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &spki) ||
 	    !fl_asn1_take(&spki, FL_ASN1_SEQUENCE, &algorithm) ||
 	    !fl_asn1_take(&spki, FL_ASN1_BIT_STRING, &bits) || bits.len < 2 || bits.data[0] != 0) {
@@ -159,7 +159,11 @@ int fl_key_of_certificate(struct fl_span certificate, struct fl_public_key *ret,
 	}
 	/* The first byte counts unused bits. */
 	bits = (struct fl_span){bits.data + 1, bits.len - 1};
-	*ret = (struct fl_public_key){.kind = kind_of_algorithm(algorithm), .bits = bits};
+	*ret = (struct fl_public_key){
+		.kind = kind_of_algorithm(algorithm),
+		.bits = bits,
+		.subject = subject,
+	};
 	if (ret->kind == FL_KEY_RSA) {
 		ret->rsa_bits = rsa_bits(bits);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_KEY_H
 #define FL_PKI_KEY_H
-/* key - which kind of key a certificate has. Pure; thread: any. */
+/* key - which key a certificate has, and whose it is. Pure; thread: any. */
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -25,8 +25,9 @@ enum fl_key_kind {
 
 struct fl_public_key {
 	enum fl_key_kind kind;
-	struct fl_span bits; /* content of the BIT STRING; a view of the certificate */
-	unsigned rsa_bits;   /* size of the modulus; 0: not RSA */
+	struct fl_span bits;    /* content of the BIT STRING; a view of the certificate */
+	struct fl_span subject; /* content of the Name beside it; likewise */
+	unsigned rsa_bits;      /* size of the modulus; 0: not RSA */
 };
 
 /* Errors: FL_ERR_INVALID, the certificate is no DER. An unknown kind is no error here. */

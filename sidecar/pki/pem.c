@@ -66,12 +66,13 @@ static bool is_blank(uint8_t c)
 
 static bool next_line(struct scan *scan, struct line *ret)
 {
-	const uint8_t *at = scan->text.data + scan->pos, *newline;
+	const uint8_t *at, *newline;
 	size_t len;
 
 	if (scan->pos == scan->text.len) {
 		return false;
 	}
+	at = scan->text.data + scan->pos;
 	newline = memchr(at, '\n', scan->text.len - scan->pos);
 	len = newline ? (size_t)(newline - at) : scan->text.len - scan->pos;
 	scan->pos += newline ? len + 1 : len;

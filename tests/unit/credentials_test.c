@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Whole sets: what belongs together, and each way in which a set is no set. */
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "fixture.h"
+#include "pki/credentials.h"
+
+#define FOREIGN_MAX 2
+
+/* Fixture names; several separated by '+' become one file. NULL: that span stays empty. */
+struct input {
+	const char *cert, *key, *credential_bundle, *bundle;
+	struct {
+		const char *trust_domain, *bundle;
+	} foreign[FOREIGN_MAX];
+};
+
+/* An input read; everything here is owned. */
+struct set {
+	struct fl_credentials_pem pem;
+	struct fl_foreign_bundle foreign[FOREIGN_MAX];
+	char *files[4 + FOREIGN_MAX];
+	size_t file_count;
+};
+
+static struct fl_span read_joined(struct set *set, const char *names)
+{
+	char *joined = fl_strdup(""), *copy = fl_strdup(names), *rest = copy;
+
+	for (char *name = strtok_r(copy, "+", &rest); name; name = strtok_r(NULL, "+", &rest)) {
+		char *text = fl_fixture(name, NULL), *longer = fl_format("%s%s", joined, text);
+
+		free(text);
+		free(joined);
+		joined = longer;
+	}
+	free(copy);
+	set->files[set->file_count++] = joined;
+	return (struct fl_span){(uint8_t *)joined, strlen(joined)};
+}
+
+static void set_read(struct set *set, const struct input *input)
+{
+	*set = (struct set){.pem = {.foreign = set->foreign}};
+	if (input->cert) {
+		set->pem.cert = read_joined(set, input->cert);
+		set->pem.cert_name = "tls.crt";
+	}
+	if (input->key) {
+		set->pem.key = read_joined(set, input->key);
+		set->pem.key_name = "tls.key";
+	}
+	if (input->credential_bundle) {
+		set->pem.credential_bundle = read_joined(set, input->credential_bundle);
+		set->pem.credential_bundle_name = "bundle.pem";
+	}
+	set->pem.bundle = read_joined(set, input->bundle);
+	set->pem.bundle_name = "ca.crt";
+	for (size_t i = 0; i < FOREIGN_MAX && input->foreign[i].trust_domain; i++) {
+		set->foreign[i] = (struct fl_foreign_bundle){
+			.trust_domain = input->foreign[i].trust_domain,
+			.pem = read_joined(set, input->foreign[i].bundle),
+			.name = "foreign.crt",
+		};
+		set->pem.foreign_count++;
+	}
+}
+
+static void set_done(struct set *set)
+{
+	for (size_t i = 0; i < set->file_count; i++) {
+		free(set->files[i]);
+	}
+}
+
+static int64_t now(void)
+{
+	return (int64_t)time(NULL);
+}
+
+#define CERT_KEY(name) .cert = name ".crt", .key = name ".key"
+#define ROOT .bundle = "root.crt"
+#define OTHER                                                                                      \
+	{                                                                                          \
+		"other.example", "other.crt"                                                       \
+	}
+
+static const struct {
+	struct input input;
+	size_t chain, roots;
+} good[] = {
+	{{CERT_KEY("p256"), ROOT}, 1, 1},
+	{{CERT_KEY("p384"), ROOT}, 1, 1},
+	{{CERT_KEY("ed25519"), ROOT}, 1, 1},
+	{{CERT_KEY("rsa2048"), ROOT}, 1, 1},
+	{{CERT_KEY("intermediate"), ROOT}, 2, 1},
+	{{CERT_KEY("two-intermediates"), ROOT}, 3, 1},
+	{{.cert = "p256.crt", .key = "p256.params.key", ROOT}, 1, 1},
+	{{.credential_bundle = "p256.bundle", ROOT}, 1, 1},
+	{{.credential_bundle = "p256.sec1.bundle", ROOT}, 1, 1},
+	{{.credential_bundle = "intermediate.bundle", ROOT}, 2, 1},
+	{{CERT_KEY("p256"), .bundle = "root.crt+root-second.crt+root-plain.crt"}, 1, 3},
+	{{CERT_KEY("p256"), .bundle = "root.crt+root-slash.crt+serial-zero.crt"}, 1, 3},
+	/* once is enough */
+	{{CERT_KEY("p256"), .bundle = "root.crt+root-second.crt+root.crt"}, 1, 2},
+	{{CERT_KEY("p256"), ROOT, .foreign = {OTHER}}, 1, 1},
+	{{CERT_KEY("p256"), ROOT, .foreign = {{"nobody.example", ""}, OTHER}}, 1, 1},
+};
+
+Test(credentials, good)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(good); i++) {
+		struct fl_credentials *c = NULL;
+		struct fl_err err = {.text = ""};
+		struct set set;
+
+		set_read(&set, &good[i].input);
+		cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, &err), 0, "%zu: %s", i,
+			     err.text);
+		cr_assert_eq(c->chain.count, good[i].chain);
+		cr_assert_gt(c->key.len, 0);
+		cr_assert_str_eq(c->trust_domain, "prod.example");
+		cr_assert_eq(strncmp(c->id, "spiffe://prod.example/ns/test/sa/", 33), 0);
+		cr_assert(c->not_before < now() && c->not_after > now());
+		cr_assert_eq(c->bundle_count, 1 + set.pem.foreign_count);
+		cr_assert_str_eq(c->bundles[0].trust_domain, "prod.example");
+		cr_assert_eq(c->bundles[0].roots.count, good[i].roots);
+		for (size_t b = 1; b < c->bundle_count; b++) {
+			cr_assert_str_eq(c->bundles[b].trust_domain,
+					 set.foreign[b - 1].trust_domain);
+			cr_assert_eq(c->bundles[b].roots.count,
+				     set.foreign[b - 1].pem.len > 0 ? 1 : 0);
+		}
+		fl_credentials_free(c);
+		set_done(&set);
+	}
+}
+
+static const struct {
+	struct input input;
+	const char *says;
+} bad[] = {
+	/* chain */
+	{{.cert = "", .key = "p256.key", ROOT}, "tls.crt: it is empty, a certificate belongs here"},
+	{{.cert = "p256.key", .key = "p256.crt", ROOT},
+	 "tls.crt: block 1 (line 1) is \"PRIVATE KEY\""},
+	{{.cert = "root.crt+p256.crt", .key = "p256.key", ROOT}, "the leaf comes first"},
+	{{.cert = "p256.crt+p384.crt", .key = "p256.key", ROOT},
+	 "tls.crt: certificate 2: a signing"},
+	{{.cert = "p256.crt+root-expired.crt", .key = "p256.key", ROOT}, "have the chain renewed"},
+	{{CERT_KEY("expired-intermediate"), ROOT}, "tls.crt: certificate 2: it has expired at"},
+	{{CERT_KEY("expired"), ROOT}, "tls.crt: certificate 1, the leaf: it has expired at"},
+	{{CERT_KEY("not-yet"), ROOT}, "does one of the clocks run wrong?"},
+	{{CERT_KEY("ku-uncritical"), ROOT}, "(svid-key-usage): key usage is not critical; have it"},
+	{{CERT_KEY("uri-two"), ROOT}, "svid-one-uri"},
+	{{CERT_KEY("path-none"), ROOT}, "svid-path"},
+	{{CERT_KEY("p521"), ROOT}, "certificate 1, the leaf: its key is EC P-521"},
+	{{CERT_KEY("rsa1024"), ROOT}, "certificate 1, the leaf: its key is RSA of 1024 bits"},
+	{{CERT_KEY("trailing-bytes"), ROOT}, "certificate-malformed"},
+	/* key */
+	{{.cert = "p256.crt", .key = "", ROOT}, "tls.key: it is empty, a private key belongs here"},
+	{{.cert = "p256.crt", .key = "p256.encrypted.key", ROOT},
+	 "tls.key: block 1 (line 1) is an encr"},
+	{{.cert = "p256.crt", .key = "p384.key", ROOT}, "tls.key: the key does not belong"},
+	{{.cert = "p256.crt", .key = "p256-renewed.key", ROOT}, "was only one of the two renewed"},
+	{{.credential_bundle = "p256.crt+p256.key", ROOT},
+	 "bundle.pem: a credential bundle has the key"},
+	{{.credential_bundle = "p384.key+p256.crt", ROOT}, "bundle.pem: the key does not belong"},
+	/* own bundle */
+	{{CERT_KEY("p256"), .bundle = ""}, "ca.crt: it is empty"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+p256.crt"},
+	 "ca.crt: certificate 2: a signing certificate"},
+	{{CERT_KEY("p256"), .bundle = "root-not-ca.crt"}, "roots of a trust domain and no leaves"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+root-ku-no-sign.crt"}, "signer-key-usage"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+root-ku-uncritical.crt"}, "signer-key-usage"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+root-path.crt"}, "signer-id"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+root-expired.crt"},
+	 "certificate 2: it has expired"},
+	{{CERT_KEY("p256"), .bundle = "root-not-yet.crt+root.crt"},
+	 "certificate 1: it is not valid before"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+root-p521.crt"},
+	 "certificate 2: its key is EC P-521"},
+	{{CERT_KEY("p256"), .bundle = "root.crl"}, "the file that `crl` names"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+p256.key"}, "block 2"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+other-same-key-id.crt"}, "key or subject differ"},
+	/* federation */
+	{{CERT_KEY("p256"), ROOT, .foreign = {{"prod.example", "other.crt"}}},
+	 "is our own trust domain"},
+	{{CERT_KEY("p256"), ROOT, .foreign = {OTHER, OTHER}}, "other.example is federated twice"},
+	{{CERT_KEY("p256"), ROOT, .foreign = {{"Other.example", "other.crt"}}}, "lower case"},
+	{{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "root.crt"}}},
+	 "foreign.crt: certificate 1: its subject key identifier is that of a root of prod.example"},
+	{{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "other-same-key-id.crt"}}},
+	 "that of a root of prod.example"},
+	{{CERT_KEY("p256"), ROOT, .foreign = {OTHER, {"third.example", "other.crt"}}},
+	 "that of a root of other.example"},
+	{{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "root-expired.crt"}}},
+	 "foreign.crt: certificate 1: it has expired"},
+	{{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "p256.der"}}}, "foreign.crt: "},
+};
+
+Test(credentials, bad)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(bad); i++) {
+		struct fl_credentials *c = NULL;
+		struct fl_err err = {.text = ""};
+		struct set set;
+
+		set_read(&set, &bad[i].input);
+		cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, &err), FL_ERR_INVALID,
+			     "%zu was let in: %s", i, bad[i].says);
+		cr_assert(strstr(err.text, bad[i].says), "%zu: %s", i, err.text);
+		cr_assert_null(c, "an out-parameter was touched");
+		cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, NULL), FL_ERR_INVALID);
+		set_done(&set);
+	}
+}
+
+/* Both ends of the validity period are within it. */
+Test(credentials, clock)
+{
+	const struct input input = {CERT_KEY("p256"), ROOT};
+	struct fl_credentials *c, *again = NULL;
+	struct fl_err err;
+	struct set set;
+	int64_t begin, end;
+
+	set_read(&set, &input);
+	cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, &err), 0, "%s", err.text);
+	/* Made after the root, with the same period: the root's is the stricter one at the end. */
+	begin = c->not_before;
+	end = c->not_after;
+	fl_credentials_free(c);
+	cr_assert_eq(fl_credentials_parse(&set.pem, begin, &c, &err), 0, "%s", err.text);
+	fl_credentials_free(c);
+	cr_assert_eq(fl_credentials_parse(&set.pem, begin - 1, &again, &err), FL_ERR_INVALID);
+	cr_assert(strstr(err.text, "the leaf: it is not valid before"), "%s", err.text);
+	cr_assert_eq(fl_credentials_parse(&set.pem, end + 1, &again, &err), FL_ERR_INVALID);
+	cr_assert(strstr(err.text, "the leaf: it has expired at"), "%s", err.text);
+	cr_assert_null(again);
+	set_done(&set);
+}
+
+struct seen {
+	size_t count;
+	const char *names[16];
+};
+
+static void note(void *user, const char *name, const char *text)
+{
+	struct seen *seen = user;
+
+	cr_assert_lt(seen->count, FL_COUNT_OF(seen->names));
+	cr_assert_gt(strlen(text), 10);
+	seen->names[seen->count++] = name;
+}
+
+Test(credentials, all_problems_at_once)
+{
+	const struct input input = {
+		.cert = "expired.crt+p384.crt",
+		.key = "p256.key",
+		.bundle = "root-expired.crt+root.crt+root-path.crt",
+		.foreign = {{"prod.example", "other.crt"}, {"x.example", "p256.crt"}},
+	};
+	struct fl_credentials *c;
+	struct seen seen = {0};
+	struct set set;
+
+	set_read(&set, &input);
+	cr_assert_eq(fl_credentials_parse_all(&set.pem, now(), note, &seen, &c), FL_ERR_INVALID);
+	cr_assert_eq(seen.count, 7);
+	cr_assert_eq(seen.names[0], set.pem.cert_name);
+	cr_assert_eq(seen.names[1], set.pem.cert_name);
+	cr_assert_eq(seen.names[2], set.pem.key_name);
+	cr_assert_eq(seen.names[3], set.pem.bundle_name);
+	cr_assert_eq(seen.names[4], set.pem.bundle_name);
+	cr_assert_eq(seen.names[5], set.foreign[0].name);
+	cr_assert_eq(seen.names[6], set.foreign[1].name);
+	set_done(&set);
+}
+
+static void digest(const struct input *input, uint8_t ret[FL_DIGEST_LEN])
+{
+	struct fl_credentials *c;
+	struct fl_err err;
+	struct set set;
+
+	set_read(&set, input);
+	cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, &err), 0, "%s", err.text);
+	fl_credentials_digest(c, ret);
+	fl_credentials_free(c);
+	set_done(&set);
+}
+
+/* Equal content, however it was delivered, has an equal digest; anything else has another. */
+Test(credentials, digest)
+{
+	static const struct input inputs[] = {
+		{CERT_KEY("p256"), ROOT},
+		{CERT_KEY("p256-renewed"), ROOT},
+		{CERT_KEY("p256"), .bundle = "root.crt+root-second.crt"},
+		{CERT_KEY("p256"), ROOT, .foreign = {OTHER}},
+		{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", ""}}},
+		{CERT_KEY("p256"), ROOT, .foreign = {{"third.example", "other.crt"}}},
+		{CERT_KEY("intermediate"), ROOT},
+	};
+	static const struct input same = {.credential_bundle = "p256.bundle",
+					  .bundle = "root.crt+root.crt"};
+	uint8_t digests[FL_COUNT_OF(inputs)][FL_DIGEST_LEN], other[FL_DIGEST_LEN];
+
+	for (size_t i = 0; i < FL_COUNT_OF(inputs); i++) {
+		digest(&inputs[i], digests[i]);
+		for (size_t j = 0; j < i; j++) {
+			cr_assert_neq(memcmp(digests[i], digests[j], FL_DIGEST_LEN), 0, "%zu, %zu",
+				      i, j);
+		}
+	}
+	digest(&same, other);
+	cr_assert_arr_eq(other, digests[0], FL_DIGEST_LEN);
+}
+
+Test(credentials, free_nothing)
+{
+	fl_credentials_free(NULL);
+}
