@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* admin - connections and their deadlines; http.c reads, respond.c answers.
+ *
+ * A connection: accepted -> head complete -> answered and our side closed -> the caller closes.
+ * What the caller sends after its head is read and dropped, because closing with unread bytes
+ * would reset the connection and could cost the answer. One that is not through within its time
+ * is closed, wherever it stands.
+ *
+ * Only opening fails; from then on a failure costs its own connection. */
+#include "admin/admin.h"
+
+#include <stdlib.h>
+
+#include "admin/http.h"
+#include "admin/respond.h"
+#include "base/mem.h"
+
+#define CONNECTIONS_MAX 64
+#define REQUEST_MS 10000
+#define LINGER_MS 1000
+
+struct connection {
+	struct fl_admin *admin;
+	struct fl_sock *sock;
+	uint64_t deadline; /* uv_now() in ms */
+	bool answered;
+	struct fl_http_request request;
+};
+
+struct fl_admin {
+	struct fl_net *net;
+	struct fl_admin_source source;
+	struct fl_listener *listener;
+	uv_timer_t timer;                                /* at the oldest connection's deadline */
+	struct connection *connections[CONNECTIONS_MAX]; /* oldest, and so next due, first */
+	size_t count;
+	bool is_waiting; /* somebody is in the queue and found no room */
+	bool is_closing;
+};
+
+static void accept_one(struct fl_admin *admin);
+
+/* --- deadlines -------------------------------------------------------------------------------- */
+
+static void connection_close(struct connection *connection);
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct fl_admin *admin = timer->data;
+	uint64_t now = uv_now(admin->net->loop);
+
+	while (admin->count > 0 && admin->connections[0]->deadline <= now) {
+		connection_close(admin->connections[0]);
+	}
+}
+
+static void arm_timer(struct fl_admin *admin)
+{
+	uint64_t now = uv_now(admin->net->loop), due;
+
+	if (admin->count == 0) {
+		(void)uv_timer_stop(&admin->timer);
+		return;
+	}
+	due = admin->connections[0]->deadline;
+	FL_REQUIRE(uv_timer_start(&admin->timer, on_timer, due > now ? due - now : 0, 0) == 0);
+}
+
+/* --- connections ------------------------------------------------------------------------------ */
+
+static void connection_close(struct connection *connection)
+{
+	struct fl_admin *admin = connection->admin;
+	size_t i = 0;
+
+	while (admin->connections[i] != connection) {
+		i++;
+	}
+	admin->count--;
+	for (; i < admin->count; i++) {
+		admin->connections[i] = admin->connections[i + 1];
+	}
+	fl_sock_close(connection->sock, connection->answered ? LINGER_MS : 0);
+	free(connection);
+	if (admin->is_closing) {
+		return;
+	}
+	arm_timer(admin);
+	if (admin->is_waiting) {
+		admin->is_waiting = false;
+		accept_one(admin);
+	}
+}
+
+static void send_answer(struct connection *connection)
+{
+	struct fl_text text = {0};
+	int rc;
+
+	fl_admin_respond(&connection->request, &connection->admin->source, &text);
+	rc = fl_sock_write(connection->sock, (const uint8_t *)text.data, text.len);
+	fl_text_done(&text);
+	if (rc < 0) {
+		connection_close(connection);
+		return;
+	}
+	connection->answered = true;
+	fl_sock_shutdown(connection->sock);
+}
+
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	struct connection *connection = user;
+
+	if (!connection->answered && fl_http_feed(&connection->request, data, len)) {
+		send_answer(connection);
+	}
+}
+
+static void on_eof(void *user)
+{
+	connection_close(user);
+}
+
+static void on_drain(void *user)
+{
+	(void)user;
+}
+
+static void on_error(void *user, int sys)
+{
+	(void)sys;
+	connection_close(user);
+}
+
+static const struct fl_sock_events connection_events = {on_data, on_eof, on_drain, on_error};
+
+static void accept_one(struct fl_admin *admin)
+{
+	struct fl_sock *sock = fl_listener_accept(admin->listener, &connection_events, NULL);
+	struct connection *connection;
+
+	if (sock == NULL) {
+		return;
+	}
+	connection = calloc(1, sizeof(*connection));
+	if (connection == NULL) {
+		fl_sock_close(sock, 0);
+		return;
+	}
+	connection->admin = admin;
+	connection->sock = sock;
+	connection->deadline = uv_now(admin->net->loop) + REQUEST_MS;
+	fl_http_init(&connection->request);
+	fl_sock_set_user(sock, &connection_events, connection);
+	admin->connections[admin->count++] = connection;
+	arm_timer(admin);
+	fl_sock_read_start(sock);
+}
+
+static void on_connection(void *user, struct fl_listener *listener)
+{
+	struct fl_admin *admin = user;
+
+	(void)listener;
+	if (admin->count == CONNECTIONS_MAX) {
+		admin->is_waiting = true;
+	} else {
+		accept_one(admin);
+	}
+}
+
+/* --- open and close --------------------------------------------------------------------------- */
+
+int fl_admin_open(struct fl_net *net, const struct fl_addr *addr,
+		  const struct fl_admin_source *source, struct fl_admin **ret, struct fl_err *err)
+{
+	struct fl_admin *admin;
+	int fd = -1;
+	int rc;
+
+	rc = fl_net_bind(addr, false, 0660, &fd, err);
+	if (rc != FL_OK) {
+		return rc;
+	}
+	admin = fl_new(sizeof(*admin));
+	admin->net = net;
+	admin->source = *source;
+	rc = fl_listener_open(net, fd, addr->kind == FL_ADDR_UNIX, on_connection, admin,
+			      &admin->listener, err);
+	if (rc != FL_OK) {
+		free(admin);
+		return rc;
+	}
+	FL_REQUIRE(uv_timer_init(net->loop, &admin->timer) == 0);
+	admin->timer.data = admin;
+	*ret = admin;
+	return FL_OK;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void fl_admin_close(struct fl_admin *admin)
+{
+	if (admin == NULL) {
+		return;
+	}
+	admin->is_closing = true;
+	fl_listener_close(admin->listener);
+	while (admin->count > 0) {
+		connection_close(admin->connections[admin->count - 1]);
+	}
+	uv_close((uv_handle_t *)&admin->timer, on_closed);
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* http - http-parser does the parsing; this bounds it and keeps method and path.
+ *
+ * The parser is stopped at the end of the head. Bytes that are not HTTP are refused with 400, a
+ * head that is too long with 431: both are answers, not errors of ours. */
+#include "admin/http.h"
+
+#include <string.h>
+
+static int on_url(http_parser *parser, const char *at, size_t len)
+{
+	struct fl_http_request *request = parser->data;
+
+	if (len > FL_HTTP_PATH_MAX - request->url_len) {
+		len = FL_HTTP_PATH_MAX - request->url_len;
+	}
+	memcpy(request->url + request->url_len, at, len);
+	request->url_len += len;
+	return 0;
+}
+
+static int on_headers_complete(http_parser *parser)
+{
+	struct fl_http_request *request = parser->data;
+
+	request->complete = true;
+	http_parser_pause(parser, 1);
+	return 0;
+}
+
+void fl_http_init(struct fl_http_request *request)
+{
+	memset(request, 0, sizeof(*request));
+	http_parser_init(&request->parser, HTTP_REQUEST);
+	request->parser.data = request;
+}
+
+static bool refuse(struct fl_http_request *request, unsigned status, const char *reason)
+{
+	request->method = FL_HTTP_OTHER;
+	request->refused = status;
+	request->reason = reason;
+	return true;
+}
+
+/* "/readyz?verbose" and "http://pod:15020/readyz" are both /readyz. */
+static void keep_path(struct fl_http_request *request)
+{
+	struct http_parser_url url;
+	size_t at, len;
+
+	http_parser_url_init(&url);
+	if (request->url_len == FL_HTTP_PATH_MAX ||
+	    http_parser_parse_url(request->url, request->url_len, 0, &url) != 0 ||
+	    !(url.field_set & 1u << UF_PATH)) {
+		return;
+	}
+	at = url.field_data[UF_PATH].off;
+	len = url.field_data[UF_PATH].len;
+	if (at + len <= request->url_len && len < FL_HTTP_PATH_MAX) {
+		memcpy(request->path, request->url + at, len);
+	}
+}
+
+static bool finish(struct fl_http_request *request)
+{
+	unsigned method = request->parser.method;
+
+	request->method = method == HTTP_GET    ? FL_HTTP_GET
+			  : method == HTTP_HEAD ? FL_HTTP_HEAD
+						: FL_HTTP_OTHER;
+	keep_path(request);
+	return true;
+}
+
+bool fl_http_feed(struct fl_http_request *request, const uint8_t *data, size_t len)
+{
+	static const http_parser_settings settings = {
+		.on_url = on_url,
+		.on_headers_complete = on_headers_complete,
+	};
+	size_t room = FL_HTTP_HEAD_MAX - request->seen;
+	size_t take = len < room ? len : room;
+
+	(void)http_parser_execute(&request->parser, &settings, (const char *)data, take);
+	request->seen += take;
+	if (request->complete) {
+		return finish(request);
+	}
+	if (HTTP_PARSER_ERRNO(&request->parser) != HPE_OK) {
+		return refuse(request, 400, "this is not a request of HTTP/1.1");
+	}
+	if (request->seen == FL_HTTP_HEAD_MAX) {
+		return refuse(request, 431, "request line and headers are larger than 8 KiB");
+	}
+	return false;
+}

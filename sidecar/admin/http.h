@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_ADMIN_HTTP_H
+#define FL_ADMIN_HTTP_H
+/* http - the head of one HTTP/1 request, collected from pieces of any size. Pure; no I/O.
+ *
+ * A body is not waited for: nothing that is asked here needs one. */
+#include <http_parser.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FL_HTTP_HEAD_MAX 8192u /* bytes of request line and headers */
+#define FL_HTTP_PATH_MAX 256u  /* a longer path is none of ours */
+
+enum fl_http_method { FL_HTTP_GET, FL_HTTP_HEAD, FL_HTTP_OTHER };
+
+struct fl_http_request {
+	http_parser parser;
+	size_t seen; /* bytes fed */
+	char url[FL_HTTP_PATH_MAX];
+	size_t url_len; /* FL_HTTP_PATH_MAX: too long */
+	bool complete;
+	/* valid once fl_http_feed() has returned true: */
+	enum fl_http_method method;
+	unsigned refused;            /* 0, or the status that says what was wrong with it */
+	const char *reason;          /* one sentence with `refused`; static */
+	char path[FL_HTTP_PATH_MAX]; /* without query; empty: none of ours */
+};
+
+void fl_http_init(struct fl_http_request *request);
+
+/* True when the head is there, or refused. Not to be called again then. */
+bool fl_http_feed(struct fl_http_request *request, const uint8_t *data, size_t len);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* text - grows by doubling. What is put in comes from our own tables and counters, never from a
+ * caller's length, so running out of memory here ends the process like anywhere in its start. */
+#include "admin/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static void make_room(struct fl_text *text, size_t len)
+{
+	size_t cap = text->cap > 0 ? text->cap : 256;
+
+	FL_REQUIRE(len < SIZE_MAX / 4 - text->len);
+	while (cap < text->len + len + 1) {
+		cap *= 2;
+	}
+	if (cap > text->cap) {
+		text->data = fl_grow(text->data, cap, 1);
+		text->cap = cap;
+	}
+}
+
+void fl_text_put(struct fl_text *text, const char *data, size_t len)
+{
+	make_room(text, len);
+	if (len > 0) {
+		memcpy(text->data + text->len, data, len);
+	}
+	text->len += len;
+	text->data[text->len] = '\0';
+}
+
+void fl_text_print(struct fl_text *text, const char *fmt, ...)
+{
+	va_list args, again;
+	int len;
+
+	make_room(text, 0);
+	va_start(args, fmt);
+	va_copy(again, args);
+	len = vsnprintf(text->data + text->len, text->cap - text->len, fmt, args);
+	va_end(args);
+	FL_REQUIRE(len >= 0);
+	if ((size_t)len >= text->cap - text->len) {
+		make_room(text, (size_t)len);
+		(void)vsnprintf(text->data + text->len, (size_t)len + 1, fmt, again);
+	}
+	va_end(again);
+	text->len += (size_t)len;
+}
+
+void fl_text_done(struct fl_text *text)
+{
+	free(text->data);
+	*text = (struct fl_text){0};
+}

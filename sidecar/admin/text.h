@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_ADMIN_TEXT_H
+#define FL_ADMIN_TEXT_H
+/* text - a growing string. Thread: any, one at a time. Begins as {0}. */
+#include <stddef.h>
+
+#include "base/err.h"
+
+struct fl_text {
+	char *data; /* owned; NUL-terminated once something was put; NULL before */
+	size_t len, cap;
+};
+
+void fl_text_print(struct fl_text *text, const char *fmt, ...) FL_PRINTF(2, 3);
+void fl_text_put(struct fl_text *text, const char *data, size_t len);
+void fl_text_done(struct fl_text *text);
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The admin endpoint: requests and answers as bytes, then a real one on a Unix socket. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "admin/respond.h"
+#include "base/mem.h"
+
+static bool is_ready(void *user, char *reason, size_t size)
+{
+	const char *why_not = user;
+
+	if (why_not == NULL) {
+		return true;
+	}
+	(void)snprintf(reason, size, "%s", why_not);
+	return false;
+}
+
+/* The answer to a request that comes in pieces of `piece` bytes. To be freed. */
+static char *ask(const char *text, size_t len, size_t piece, char *why_not)
+{
+	struct fl_admin_source source = {.ready = is_ready, .user = why_not};
+	struct fl_http_request request;
+	struct fl_text answer = {0};
+	bool done = false;
+
+	fl_http_init(&request);
+	for (size_t at = 0; at < len && !done; at += piece) {
+		size_t n = len - at < piece ? len - at : piece;
+		uint8_t *exact = fl_new(n); /* so that reading past the end is seen */
+
+		memcpy(exact, text + at, n);
+		done = fl_http_feed(&request, exact, n);
+		free(exact);
+	}
+	if (!done) {
+		return NULL;
+	}
+	fl_admin_respond(&request, &source, &answer);
+	return answer.data;
+}
+
+static void check(const char *text, char *why_not, const char *status, const char *end)
+{
+	for (size_t piece = 1; piece <= strlen(text); piece++) {
+		char *answer = ask(text, strlen(text), piece, why_not);
+
+		cr_assert_not_null(answer);
+		cr_assert(strncmp(answer, status, strlen(status)) == 0, "%s", answer);
+		cr_assert(strlen(answer) >= strlen(end) &&
+				  strcmp(answer + strlen(answer) - strlen(end), end) == 0,
+			  "%s", answer);
+		cr_assert_not_null(strstr(answer, "\r\nConnection: close\r\n"));
+		free(answer);
+	}
+}
+
+#define OK "HTTP/1.1 200 OK\r\n"
+
+Test(admin, healthy)
+{
+	check("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", "not ready", OK, "\r\n\r\nok\n");
+	check("GET /healthz HTTP/1.0\r\n\r\n", NULL, OK, "\r\n\r\nok\n");
+	check("GET /healthz?verbose=1 HTTP/1.1\r\n\r\n", NULL, OK, "ok\n");
+	check("GET http://pod:15020/healthz HTTP/1.1\r\n\r\n", NULL, OK, "ok\n");
+	check("HEAD /healthz HTTP/1.1\r\n\r\n", NULL, OK, "\r\nConnection: close\r\n\r\n");
+}
+
+Test(admin, ready_or_the_reason)
+{
+	check("GET /readyz HTTP/1.1\r\n\r\n", NULL, OK, "\r\n\r\nready\n");
+	check("GET /readyz HTTP/1.1\r\n\r\n", "no generation yet",
+	      "HTTP/1.1 503 Service Unavailable\r\n", "\r\n\r\nno generation yet\n");
+	check("HEAD /readyz HTTP/1.1\r\n\r\n", "no generation yet", "HTTP/1.1 503 ", "\r\n\r\n");
+}
+
+Test(admin, unknown_paths_get_the_list)
+{
+	const char *list = "/healthz\n/readyz\n";
+	char text[1024];
+
+	check("GET / HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
+	check("GET /healthz/ HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
+	check("GET //healthz HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
+	check("POST /nowhere HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
+	(void)snprintf(text, sizeof(text), "GET /healthz%0500d HTTP/1.1\r\n\r\n", 0);
+	check(text, NULL, "HTTP/1.1 404 ", list);
+}
+
+Test(admin, other_methods)
+{
+	static const char *const methods[] = {"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"};
+	char text[128];
+
+	for (size_t i = 0; i < FL_COUNT_OF(methods); i++) {
+		char *answer;
+
+		(void)snprintf(text, sizeof(text),
+			       "%s /readyz HTTP/1.1\r\nContent-Length: 3\r\n\r\n", methods[i]);
+		check(text, NULL, "HTTP/1.1 405 ", "GET or HEAD\n");
+		answer = ask(text, strlen(text), 7, NULL);
+		cr_assert_not_null(strstr(answer, "\r\nAllow: GET, HEAD\r\n"));
+		free(answer);
+	}
+}
+
+Test(admin, no_http)
+{
+	static const uint8_t client_hello[] = {0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 0, 0, 0};
+	char *answer = ask((const char *)client_hello, sizeof(client_hello), 3, NULL);
+
+	cr_assert(strncmp(answer, "HTTP/1.1 400 Bad Request\r\n", 26) == 0, "%s", answer);
+	free(answer);
+	check("\x01 GET / HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 400 ", "HTTP/1.1\n");
+	cr_assert_null(ask("GET /readyz HTTP/1.1\r\n", 22, 5, NULL), "half a head has no answer");
+}
+
+/* The bound is the same wherever the cuts are; what fits is served. */
+Test(admin, long_heads)
+{
+	static const size_t pieces[] = {1, 100, FL_HTTP_HEAD_MAX, 4 * FL_HTTP_HEAD_MAX};
+	char *text = fl_new(2 * FL_HTTP_HEAD_MAX + 64);
+
+	for (size_t i = 0; i < FL_COUNT_OF(pieces); i++) {
+		const char *line = "GET /healthz HTTP/1.1\r\nX: ";
+		size_t len = strlen(line);
+		char *answer;
+
+		memcpy(text, line, len);
+		memset(text + len, 'x', FL_HTTP_HEAD_MAX - len);
+		memcpy(text + FL_HTTP_HEAD_MAX - 4, "\r\n\r\n", 4);
+		answer = ask(text, FL_HTTP_HEAD_MAX, pieces[i], NULL);
+		cr_assert(strncmp(answer, OK, strlen(OK)) == 0, "%s", answer);
+		free(answer);
+
+		memset(text + len, 'x', 2 * FL_HTTP_HEAD_MAX - len);
+		answer = ask(text, 2 * FL_HTTP_HEAD_MAX, pieces[i], NULL);
+		cr_assert(strncmp(answer, "HTTP/1.1 431 ", 13) == 0, "%s", answer);
+		free(answer);
+	}
+	free(text);
+}
+
+/* --- on a loop -------------------------------------------------------------------------------- */
+
+struct fixture {
+	char dir[32];
+	struct fl_addr addr;
+	uv_loop_t loop;
+	struct fl_net net;
+	struct fl_admin *admin;
+};
+
+static void fixture_open(struct fixture *f)
+{
+	struct fl_admin_source source = {.ready = is_ready};
+	char text[64];
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/fl-admin-XXXXXX");
+	cr_assert_not_null(mkdtemp(f->dir));
+	(void)snprintf(text, sizeof(text), "unix:%s/s", f->dir);
+	cr_assert_eq(fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &f->addr, NULL), 0);
+	cr_assert_eq(uv_loop_init(&f->loop), 0);
+	fl_net_init(&f->net, &f->loop, 65536);
+	cr_assert_eq(fl_admin_open(&f->net, &f->addr, &source, &f->admin, NULL), 0);
+}
+
+static void fixture_close(struct fixture *f)
+{
+	fl_admin_close(f->admin);
+	while (uv_run(&f->loop, UV_RUN_ONCE) != 0) {
+	}
+	cr_assert_eq(uv_loop_close(&f->loop), 0);
+	fl_net_done(&f->net);
+	(void)unlink(f->addr.sa.un.sun_path);
+	(void)rmdir(f->dir);
+}
+
+static int dial(struct fixture *f)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(connect(fd, &f->addr.sa.any, f->addr.sa_len), 0);
+	return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+	cr_assert_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+/* Turns the loop until fd has come to its end, and returns what was read; false: it never did. */
+static bool read_all(struct fixture *f, int fd, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	for (unsigned turns = 0; turns < 10000; turns++) {
+		ssize_t n;
+
+		(void)uv_run(&f->loop, UV_RUN_NOWAIT);
+		n = recv(fd, buf + len, size - 1 - len, 0);
+		if (n > 0) {
+			len += (size_t)n;
+		} else if (n == 0 || errno != EAGAIN) {
+			buf[len] = '\0';
+			return n == 0;
+		}
+	}
+	buf[len] = '\0';
+	return false;
+}
+
+Test(admin, a_request_over_a_socket)
+{
+	struct fixture f;
+	char buf[1024];
+	int fd;
+
+	fixture_open(&f);
+	fd = dial(&f);
+	send_text(fd, "GET /heal");
+	for (unsigned i = 0; i < 10; i++) {
+		(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+	}
+	send_text(fd, "thz HTTP/1.1\r\n\r\nand more that nobody asked for");
+	cr_assert(read_all(&f, fd, buf, sizeof(buf)));
+	cr_assert(strncmp(buf, OK, strlen(OK)) == 0);
+	close(fd);
+	fixture_close(&f);
+}
+
+/* The 65th waits, and is served as soon as one of the others has gone. */
+Test(admin, connections_are_bounded)
+{
+	struct fixture f;
+	char buf[1024];
+	int silent[64], late;
+
+	fixture_open(&f);
+	for (size_t i = 0; i < FL_COUNT_OF(silent); i++) {
+		silent[i] = dial(&f);
+	}
+	late = dial(&f);
+	send_text(late, "GET /readyz HTTP/1.1\r\n\r\n");
+	cr_assert_not(read_all(&f, late, buf, sizeof(buf)));
+	cr_assert_eq(buf[0], '\0', "nobody serves it yet");
+	close(silent[7]);
+	cr_assert(read_all(&f, late, buf, sizeof(buf)));
+	cr_assert_not_null(strstr(buf, "ready\n"));
+	close(late);
+	for (size_t i = 0; i < FL_COUNT_OF(silent); i++) {
+		if (i != 7) {
+			close(silent[i]);
+		}
+	}
+	fixture_close(&f);
+}
+
+Test(admin, closing_with_open_connections)
+{
+	struct fixture f;
+	int fd;
+
+	fixture_open(&f);
+	fd = dial(&f);
+	send_text(fd, "GET");
+	for (unsigned i = 0; i < 10; i++) {
+		(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+	}
+	fixture_close(&f);
+	close(fd);
+}
+
+/* Ten thousand callers that misbehave leave nothing behind. */
+Test(admin, many_bad_callers)
+{
+	static const char *const rubbish[] = {"\x16\x03\x01", "GET / HT", "",
+					      "POST /readyz HTTP/1.1\r\n\r\n"};
+	struct fixture f;
+
+	fixture_open(&f);
+	for (unsigned i = 0; i < 10000; i++) {
+		int fd = dial(&f);
+
+		send_text(fd, rubbish[i % FL_COUNT_OF(rubbish)]);
+		if (i % 2 == 0) {
+			(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+		}
+		close(fd);
+		(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+	}
+	for (unsigned turns = 0; f.net.open > 1 && turns < 1000; turns++) {
+		(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+	}
+	cr_assert_eq(f.net.open, 1, "only the listener is left");
+	fixture_close(&f);
+}
