@@ -29,10 +29,10 @@ union fl_sockaddr {
 
 struct fl_addr {
 	enum fl_addr_kind kind;
-	uint16_t port;      /* host byte order; 0 for unix */
+	uint16_t port; /* host byte order; 0 for unix */
 	socklen_t sa_len;
 	union fl_sockaddr sa;
-	char host[256];     /* FL_ADDR_NAME only */
+	char host[256]; /* FL_ADDR_NAME only */
 };
 
 /* What a place accepts; fl_addr_parse() refuses the rest with a sentence that says what would do. */
@@ -45,7 +45,8 @@ enum fl_addr_allow {
 
 /* Parses text (surrounding blanks are the caller's to trim). allow: enum fl_addr_allow bits.
  * Errors: FL_ERR_INVALID with what is wrong and an example. */
-int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret, struct fl_err *err) FL_MUST_USE;
+int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret,
+		  struct fl_err *err) FL_MUST_USE;
 
 /* "10.0.0.1:80", "[::1]:80", "*:80", "name:80", "unix:/run/x.sock"; v4-mapped IPv6 is written as
  * IPv4. buf of FL_ADDR_TEXT bytes; returns buf. */

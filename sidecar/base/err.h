@@ -16,14 +16,14 @@
 #define FL_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* Classes decide behaviour: what is retried, what costs a connection, what stops a start. */
-#define FL_CODES(X)                                                                               \
-	X(IO, "i/o")           /* the operating system refused: sys holds errno */                \
-	X(PEER, "peer")        /* the other end broke a protocol */                               \
-	X(DENIED, "denied")    /* verification or policy said no */                               \
-	X(INVALID, "invalid")  /* a file, a setting or an argument is wrong */                    \
-	X(LIMIT, "limit")      /* a stated bound was reached */                                   \
-	X(NOMEM, "memory")     /* allocation failed */                                            \
-	X(BUG, "bug")          /* an invariant of ours does not hold */
+#define FL_CODES(X)                                                                                \
+	X(IO, "i/o")          /* the operating system refused: sys holds errno */                  \
+	X(PEER, "peer")       /* the other end broke a protocol */                                 \
+	X(DENIED, "denied")   /* verification or policy said no */                                 \
+	X(INVALID, "invalid") /* a file, a setting or an argument is wrong */                      \
+	X(LIMIT, "limit")     /* a stated bound was reached */                                     \
+	X(NOMEM, "memory")    /* allocation failed */                                              \
+	X(BUG, "bug")         /* an invariant of ours does not hold */
 
 enum fl_code_ordinal {
 #define FL_CODE_ORDINAL(name, text) FL_ORDINAL_##name,
@@ -40,8 +40,8 @@ enum fl_code {
 
 struct fl_err {
 	enum fl_code code;
-	int sys;         /* errno (positive) where code is FL_ERR_IO, else 0 */
-	char text[512];  /* bounded; a longer sentence ends in "..." */
+	int sys;        /* errno (positive) where code is FL_ERR_IO, else 0 */
+	char text[512]; /* bounded; a longer sentence ends in "..." */
 };
 
 /* Fills err (may be NULL) and returns code, so that `return fl_err_set(err, ...)` is the idiom. */

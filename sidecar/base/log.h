@@ -24,8 +24,8 @@ struct fl_log {
 	int fd;
 	enum fl_log_level level; /* lines below this are dropped before they are built */
 	enum fl_log_format format;
-	const char *program;     /* borrowed: "fairlead-sidecar" */
-	uint64_t lost;           /* lines that the descriptor refused */
+	const char *program; /* borrowed: "fairlead-sidecar" */
+	uint64_t lost;       /* lines that the descriptor refused */
 	size_t len;
 	size_t lines;
 	char buf[4096];
@@ -47,8 +47,10 @@ void fl_log_flush(struct fl_log *log);
 
 /* Begins a line: {"time":"2026-11-21T07:44:37.123456Z","level":"info","msg":msg ...} or, as text,
  * `2026-11-21T07:44:37.123456Z info msg key=value`. */
-void fl_line_begin(struct fl_line *line, struct fl_log *log, enum fl_log_level level, const char *msg);
-void fl_line_str(struct fl_line *line, const char *name, const char *value);   /* NULL value: field left out */
+void fl_line_begin(struct fl_line *line, struct fl_log *log, enum fl_log_level level,
+		   const char *msg);
+/* A NULL value leaves the field out. */
+void fl_line_str(struct fl_line *line, const char *name, const char *value);
 void fl_line_strn(struct fl_line *line, const char *name, const char *value, size_t len);
 void fl_line_u64(struct fl_line *line, const char *name, uint64_t value);
 void fl_line_i64(struct fl_line *line, const char *name, int64_t value);

@@ -683,6 +683,7 @@ static int set_path(const struct setting *setting, struct fl_err *err)
 	char **path = setting->field;
 	int rc = fl_value_path(setting->entry->value, PATH_MAX - 1, err);
 
+	FL_REQUIRE(path != NULL);
 	if (rc == 0) {
 		free(*path);
 		*path = fl_strdup(setting->entry->value);

@@ -56,6 +56,7 @@ __attribute__((constructor)) static void widen_lines(void)
 
 /* --- the index ----------------------------------------------------------------------------- */
 
+/* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
 static bool find(struct fl_ini_index *index, const char *key, size_t *ret_at)
 {
 	struct fl_ini_index *found = NULL;
@@ -67,7 +68,8 @@ static bool find(struct fl_ini_index *index, const char *key, size_t *ret_at)
 	return found != NULL;
 }
 
-/* Takes key over. */
+/* Takes key over.
+ * NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
 static void remember(struct fl_ini_index **index, char *key, size_t at)
 {
 	struct fl_ini_index *item = fl_new(sizeof(*item));
@@ -371,13 +373,15 @@ int fl_ini_read(const char *text, size_t len, struct fl_ini *ret, struct fl_prob
 
 static void index_done(struct fl_ini_index *index)
 {
-	struct fl_ini_index *item = NULL;
-	struct fl_ini_index *next = NULL;
+	struct fl_ini_index *item = index;
 
-	HASH_ITER (hh, index, item, next) {
-		HASH_DEL(index, item);
+	HASH_CLEAR(hh, index); /* the table; the items stay a list */
+	while (item != NULL) {
+		struct fl_ini_index *next = item->hh.next;
+
 		free(item->key);
 		free(item);
+		item = next;
 	}
 }
 

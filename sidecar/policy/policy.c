@@ -75,6 +75,7 @@ static unsigned hash_text(const char *text, size_t len)
 	return hash;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
 static struct start *find_start(const struct rule_set *set, const char *text, size_t len,
 				unsigned hash)
 {
@@ -94,6 +95,7 @@ struct fl_policy *fl_policy_new(enum fl_effect default_effect)
 	return policy;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
 static void index_pattern(struct rule_set *set, const struct fl_pattern *pattern, size_t rule)
 {
 	size_t len = pattern->literal_len;
@@ -171,13 +173,15 @@ static void rule_free(struct rule *rule)
 
 static void set_done(struct rule_set *set)
 {
-	struct start *start = NULL;
-	struct start *next = NULL;
+	struct start *start = set->starts;
 
-	HASH_ITER (hh, set->starts, start, next) {
-		HASH_DEL(set->starts, start);
+	HASH_CLEAR(hh, set->starts); /* the table; the starts stay a list */
+	while (start != NULL) {
+		struct start *next = start->hh.next;
+
 		free(start->candidates);
 		free(start);
+		start = next;
 	}
 	for (size_t i = 0; i < set->count; i++) {
 		rule_free(set->rules[i]);

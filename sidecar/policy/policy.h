@@ -69,6 +69,7 @@ struct fl_verdict {
 	unsigned line;
 };
 
-struct fl_verdict fl_policy_decide(const struct fl_policy *policy, const struct fl_request *request);
+struct fl_verdict fl_policy_decide(const struct fl_policy *policy,
+				   const struct fl_request *request);
 
 #endif
