@@ -194,6 +194,10 @@ enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io)
 	if (tls->state != FL_TLS_STATE_HANDSHAKE) {
 		return tls->state == FL_TLS_STATE_FAILED ? FL_TLS_FAILED : FL_TLS_ESTABLISHED;
 	}
+	if (!tls->heard && io->in_len > 0) {
+		tls->heard = true;
+		tls->not_tls = io->in[0] < change_cipher_spec || io->in[0] > application_data;
+	}
 	lend(tls, io);
 	if (!tls->started && (rc = start(tls)) != 0) {
 		return give_back(tls, fail(tls, rc));

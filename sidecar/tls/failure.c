@@ -12,7 +12,7 @@
 
 #include <wolfssl/internal.h>
 
-static struct fl_tls_failure no_memory = {
+static const struct fl_tls_failure no_memory = {
 	.cause = FL_TLS_CAUSE_INTERNAL,
 	.alert = internal_error,
 	.text = "out of memory",
@@ -100,8 +100,8 @@ enum fl_rule fl_tls_rule_of_error(int wolf_error)
 	case EXTKEYUSAGE_E:
 	case EXTKEYUSE_AUTH_E:
 		return FL_RULE_EXT_KEY_USAGE;
-	case NOT_CA_ERROR:
-		return FL_RULE_SIGNER_CA;
+	case NOT_CA_ERROR: /* of an intermediate that is a CA, but without keyCertSign */
+		return FL_RULE_SIGNER_KEY_USAGE;
 	case CRL_CERT_REVOKED:
 		return FL_RULE_REVOKED;
 	case CRL_MISSING:
@@ -145,6 +145,8 @@ static const struct {
 	 "a record of the peer was damaged or tampered with"},
 	{DECRYPT_ERROR, FL_TLS_CAUSE_PROTOCOL, 20,
 	 "a record of the peer was damaged or tampered with"},
+	{SANITY_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, 20,
+	 "a record of the peer was damaged or tampered with"},
 	{LENGTH_ERROR, FL_TLS_CAUSE_PROTOCOL, 22, NULL},
 	{VERIFY_FINISHED_ERROR, FL_TLS_CAUSE_PROTOCOL, 51,
 	 "the peer's Finished does not match the handshake"},
@@ -180,6 +182,7 @@ static const struct {
 	{UNSUPPORTED_EXTENSION, FL_TLS_CAUSE_PROTOCOL, 110, NULL},
 	{DUPLICATE_TLS_EXT_E, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
 	{TOO_MUCH_EARLY_DATA, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{PUBLIC_KEY_E, FL_TLS_CAUSE_PROTOCOL, 47, "a key share of the peer is no valid key"},
 	{PEER_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
 	{ECC_PEERKEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
 	{ECC_OUT_OF_RANGE_E, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
@@ -217,24 +220,30 @@ static void put(struct fl_tls_failure *failure, const char *fmt, ...)
 void fl_tls_failure_free(struct fl_tls *tls)
 {
 	if (tls->failure != &no_memory) {
-		free(tls->failure);
+		free((void *)tls->failure);
 	}
 	tls->failure = NULL;
+}
+
+static void fail_rule(struct fl_tls_failure *failure, enum fl_rule rule,
+		      const struct fl_err *detail)
+{
+	bool more = detail != NULL && detail->code != FL_OK;
+
+	failure->cause = FL_TLS_CAUSE_CERTIFICATE;
+	failure->rule = rule;
+	failure->alert = fl_rule_alert(rule);
+	put(failure, "peer certificate refused, %s: %s%s%s", fl_rule_name(rule), fl_rule_text(rule),
+	    more ? "; " : "", more ? detail->text : "");
 }
 
 void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, const struct fl_err *detail)
 {
 	struct fl_tls_failure *failure = begin(tls);
 
-	if (failure == NULL) {
-		return;
+	if (failure != NULL) {
+		fail_rule(failure, rule, detail);
 	}
-	failure->cause = FL_TLS_CAUSE_CERTIFICATE;
-	failure->rule = rule;
-	failure->alert = fl_rule_alert(rule);
-	bool more = detail != NULL && detail->code != FL_OK;
-	put(failure, "peer certificate refused, %s: %s%s%s", fl_rule_name(rule), fl_rule_text(rule),
-	    more ? "; " : "", more ? detail->text : "");
 }
 
 static void fail_peer_alert(struct fl_tls_failure *failure, int number)
@@ -251,7 +260,8 @@ static void fail_peer_alert(struct fl_tls_failure *failure, int number)
 	put(failure, "the peer refused us with alert %d", number);
 }
 
-static void fail_record_type(struct fl_tls_failure *failure, bool handshake)
+/* The first bytes of a connection that are no TLS, or, later, what is no record. */
+static void fail_record(struct fl_tls_failure *failure, bool handshake)
 {
 	failure->cause = handshake ? FL_TLS_CAUSE_NOT_TLS : FL_TLS_CAUSE_PROTOCOL;
 	failure->alert = unexpected_message;
@@ -297,11 +307,12 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 	enum fl_rule rule = fl_tls_rule_of_error(error);
 
 	/* Once the peer's certificate has passed, it is its proof of possession that fails. */
-	if (rule != FL_RULE_NONE && tls->peer_id == NULL) {
-		fl_tls_fail_rule(tls, rule, NULL);
+	if ((failure = begin(tls)) == NULL) {
 		return;
 	}
-	if ((failure = begin(tls)) == NULL) {
+	if (rule != FL_RULE_NONE && tls->peer_id == NULL) {
+		fail_rule(failure, rule, NULL);
+		note_sent_alert(tls, failure);
 		return;
 	}
 	if (error == FATAL_ERROR &&
@@ -309,10 +320,15 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 		fail_peer_alert(failure, history.last_rx.code);
 	} else if (error == WOLFSSL_ERROR_ZERO_RETURN) {
 		fail_peer_alert(failure, close_notify);
-	} else if (error == UNKNOWN_RECORD_TYPE) {
-		fail_record_type(failure, tls->state == FL_TLS_STATE_HANDSHAKE);
 	} else {
-		fail_other(failure, error);
+		bool handshake = tls->state == FL_TLS_STATE_HANDSHAKE;
+		/* A version that is wrong once one has been agreed on is just a broken record. */
+		if (error == UNKNOWN_RECORD_TYPE || (handshake && tls->not_tls) ||
+		    (!handshake && error == VERSION_ERROR)) {
+			fail_record(failure, handshake);
+		} else {
+			fail_other(failure, error);
+		}
 		note_sent_alert(tls, failure);
 	}
 }

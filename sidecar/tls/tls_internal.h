@@ -33,12 +33,14 @@ struct fl_tls {
 	void *expect_user;
 	char *peer_id; /* owned; set by verification, shown once established */
 	int64_t peer_not_after;
-	struct fl_tls_failure *failure; /* owned unless it is the static one; NULL: none */
+	const struct fl_tls_failure *failure; /* owned unless it is the static one; NULL: none */
 	enum fl_tls_state state : 8;
 	bool started : 1; /* the client's key shares are made */
 	bool closed : 1;  /* close_notify has gone out */
 	bool muted : 1;   /* our alert has gone out, nothing may follow */
 	bool alpn : 1;
+	bool heard : 1;   /* the peer's first byte has been seen */
+	bool not_tls : 1; /* and it begins no TLS record */
 };
 
 /* ctx.c: wolfSSL's name of a cipher as the INI has it. */

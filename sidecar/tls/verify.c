@@ -176,6 +176,13 @@ static enum fl_rule judge_refused(const struct fl_tls *tls, const WOLFSSL_X509_S
 	struct fl_spiffe_id id;
 
 	if (rule == FL_RULE_UNKNOWN_ISSUER) {
+		/* A certificate that may not sign is one that wolfSSL has not looked at as an issuer. */
+		for (int i = 1; i < store->totalCerts; i++) {
+			exact = fl_svid_check_signer(cert(store, i), detail);
+			if (exact != FL_RULE_NONE) {
+				return exact;
+			}
+		}
 		/* No bundle of that domain is a better reason than no issuer. */
 		if (fl_svid_check_leaf(cert(store, 0), &id, NULL) == FL_RULE_NONE &&
 		    find_bundle(tls->ctx->credentials, &id) ==
