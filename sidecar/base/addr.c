@@ -2,8 +2,9 @@
 /* addr - reads and writes the addresses of the INI.
  *
  * The last colon parts host and port, brackets take precedence, `unix:` comes first of all. Every
- * refusal is FL_ERR_INVALID with the text, what is wrong with it and what would do. IPv4 written
- * inside IPv6 (`[::ffff:10.0.0.1]`) becomes IPv4, so that equal addresses are equal bytes. */
+ * refusal is FL_ERR_INVALID with the text (its start, so that the rest of the sentence fits), what
+ * is wrong with it and what would do. IPv4 written inside IPv6 (`[::ffff:10.0.0.1]`) becomes IPv4,
+ * so that equal addresses are equal bytes. */
 #include "base/addr.h"
 
 #include <arpa/inet.h>
@@ -39,21 +40,22 @@ static int parse_port(const char *text, const char *port, unsigned allow, uint16
 	for (size_t i = 0; i < len && i < 6; i++) {
 		if (!is_digit(port[i])) {
 			return fl_err_set(err, FL_ERR_INVALID,
-					  "`%s`: the port `%s` is not a number", text, port);
+					  "`%.100s`: the port `%.100s` is not a number", text,
+					  port);
 		}
 		value = value * 10 + (unsigned)(port[i] - '0');
 	}
 	if (len == 0) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: the port after the colon is missing",
-				  text);
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%.100s`: the port after the colon is missing", text);
 	}
 	if (len > 5 || value > 65535 || (len > 1 && port[0] == '0')) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: the port must be a number from 1 to 65535", text);
+				  "`%.100s`: the port must be a number from 1 to 65535", text);
 	}
 	if (value == 0 && (allow & FL_ADDR_ALLOW_ZERO) == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: port 0 means nothing here, write 1 to 65535", text);
+				  "`%.100s`: port 0 means nothing here, write 1 to 65535", text);
 	}
 	*ret = (uint16_t)value;
 	return 0;
@@ -120,19 +122,19 @@ static int parse_unix(const char *text, unsigned allow, struct fl_addr *ret, str
 	if ((allow & FL_ADDR_ALLOW_UNIX) == 0) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%s`: a Unix socket is not possible here, write for example 127.0.0.1:8080",
+			"`%.100s`: a Unix socket is not possible here, write for example 127.0.0.1:8080",
 			text);
 	}
 	if (path[0] != '/') {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%s`: the path of a Unix socket starts with `/`, for example unix:/run/app/web.sock",
+			"`%.100s`: the path of a Unix socket starts with `/`, for example unix:/run/app/web.sock",
 			text);
 	}
 	if (len >= sizeof(ret->sa.un.sun_path)) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%s`: the path of a Unix socket has at most %zu bytes, this one has %zu",
+			"`%.100s`: the path of a Unix socket has at most %zu bytes, this one has %zu",
 			text, sizeof(ret->sa.un.sun_path) - 1, len);
 	}
 	memset(ret, 0, sizeof(*ret));
@@ -155,22 +157,24 @@ static int parse_v6(const char *text, unsigned allow, struct fl_addr *ret, struc
 	if (close == NULL || close[1] != ':') {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%s`: an IPv6 address is written [V6]:PORT, for example [::1]:8080", text);
+			"`%.100s`: an IPv6 address is written [V6]:PORT, for example [::1]:8080",
+			text);
 	}
 	len = (size_t)(close - text) - 1;
 	if (memchr(text, '%', len + 1) != NULL) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: zones (`%%eth0`) are not supported, use a global address",
-				  text);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%.100s`: zones (`%%eth0`) are not supported, use a global address", text);
 	}
 	if (len >= sizeof(host)) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: this is not an IPv6 address", text);
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: this is not an IPv6 address",
+				  text);
 	}
 	memcpy(host, text + 1, len);
 	host[len] = '\0';
 	if (inet_pton(AF_INET6, host, &ip) != 1) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: `%s` is not an IPv6 address", text,
-				  host);
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: `%s` is not an IPv6 address",
+				  text, host);
 	}
 	rc = parse_port(text, close + 2, allow, &port, err);
 	if (rc != 0) {
@@ -195,7 +199,7 @@ static int parse_any(const char *text, unsigned allow, struct fl_addr *ret, stru
 
 	if ((allow & FL_ADDR_ALLOW_ANY) == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: `*` is an address to listen on, not one to connect to",
+				  "`%.100s`: `*` is an address to listen on, not one to connect to",
 				  text);
 	}
 	rc = parse_port(text, text + 2, allow, &port, err);
@@ -218,17 +222,18 @@ static int parse_name(const char *text, const char *host, uint16_t port, unsigne
 	size_t len = strlen(host);
 
 	if (looks_like_v4(host)) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: `%s` is not an IPv4 address", text,
-				  host);
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: `%.100s` is not an IPv4 address",
+				  text, host);
 	}
 	if (!is_dns_name(host, len)) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: `%s` is neither an IP address nor a DNS name", text, host);
+				  "`%.100s`: `%.100s` is neither an IP address nor a DNS name",
+				  text, host);
 	}
 	if ((allow & FL_ADDR_ALLOW_NAME) == 0) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%s`: a DNS name is not possible here, write the IP address, for example 127.0.0.1:%u",
+			"`%.100s`: a DNS name is not possible here, write the IP address, for example 127.0.0.1:%u",
 			text, port);
 	}
 	memset(ret, 0, sizeof(*ret));
@@ -256,20 +261,21 @@ int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret, struct 
 	if (colon == NULL || colon == text) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%s` is not an address, write HOST:PORT, for example 127.0.0.1:8080",
+			"`%.100s` is not an address, write HOST:PORT, for example 127.0.0.1:8080",
 			text);
 	}
 	if (strchr(text, ':') != colon) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%s`: an IPv6 address stands in brackets, for example [::1]:8080", text);
+			"`%.100s`: an IPv6 address stands in brackets, for example [::1]:8080",
+			text);
 	}
 	if (strncmp(text, "*:", 2) == 0) {
 		return parse_any(text, allow, ret, err);
 	}
 	len = (size_t)(colon - text);
 	if (len >= sizeof(host)) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: a DNS name has at most %d bytes",
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: a DNS name has at most %d bytes",
 				  text, NAME_MAX_BYTES);
 	}
 	memcpy(host, text, len);

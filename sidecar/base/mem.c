@@ -28,9 +28,13 @@ void *fl_new(size_t size)
 
 void *fl_grow(void *array, size_t count, size_t size)
 {
-	/* realloc(p, 0) may free p: an empty array keeps a byte instead. */
-	void *grown = count > 0 && size > 0 ? reallocarray(array, count, size) : realloc(array, 1);
+	void *grown = NULL;
+	size_t bytes;
 
+	if (!__builtin_mul_overflow(count, size, &bytes)) {
+		/* realloc(p, 0) may free p: an empty array keeps a byte instead. */
+		grown = realloc(array, bytes > 0 ? bytes : 1);
+	}
 	if (grown == NULL) {
 		out_of_memory(count, size);
 	}

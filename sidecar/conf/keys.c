@@ -171,7 +171,8 @@ static int set_never(const struct setting *setting, struct fl_err *err)
 	int rc = fl_value_duration(setting->entry->value, 0, UINT32_MAX, &ms, err);
 
 	if (rc == 0 && ms != 0) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s` is not supported yet: write `%s = 0`",
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%.100s` is not supported yet: write `%s = 0`",
 				  setting->entry->value, setting->key->name);
 	}
 	return rc;
@@ -205,7 +206,8 @@ static int set_socket_path(const struct setting *setting, struct fl_err *err)
 static int set_address(const struct setting *setting, unsigned allow, struct fl_err *err)
 {
 	if (strchr(setting->entry->value, ',') != NULL) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: only one address is possible here",
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%.100s`: only one address is possible here",
 				  setting->entry->value);
 	}
 	return fl_addr_parse(setting->entry->value, allow, setting->field, err);
@@ -246,7 +248,7 @@ static bool is_unspecified(const struct fl_addr *addr)
 static int refuse_unspecified(const char *text, struct fl_err *err)
 {
 	return fl_err_set(err, FL_ERR_INVALID,
-			  "`%s` is an address to listen on, not one to connect to", text);
+			  "`%.100s` is an address to listen on, not one to connect to", text);
 }
 
 static int set_app(const struct setting *setting, struct fl_err *err)
@@ -260,10 +262,11 @@ static int set_app(const struct setting *setting, struct fl_err *err)
 		return rc;
 	}
 	if (addr.kind == FL_ADDR_NAME) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s`: the app is local and no name is resolved for it, write "
-				  "127.0.0.1:%u or [::1]:%u",
-				  setting->entry->value, addr.port, addr.port);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%.100s`: the app is local and no name is resolved for it, write "
+			"127.0.0.1:%u or [::1]:%u",
+			setting->entry->value, addr.port, addr.port);
 	}
 	if (is_unspecified(&addr)) {
 		return refuse_unspecified(setting->entry->value, err);
@@ -290,7 +293,7 @@ static int add_target(const struct setting *setting, const char *text, struct fl
 	if (strncmp(text, "unix:", strlen("unix:")) != 0 && is_network(text)) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%s`: networks and port ranges are for captured traffic, which is "
+			"`%.100s`: networks and port ranges are for captured traffic, which is "
 			"not supported yet: name one host and one port",
 			text);
 	}
@@ -393,7 +396,7 @@ static int read_new_word(const struct setting *setting, const char *text, const 
 
 	for (size_t i = 0; rc == 0 && i < count; i++) {
 		if (others[i] == value) {
-			rc = fl_err_set(err, FL_ERR_INVALID, "`%s` stands there twice", text);
+			rc = fl_err_set(err, FL_ERR_INVALID, "`%.100s` stands there twice", text);
 		}
 	}
 	if (rc == 0) {

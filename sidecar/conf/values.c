@@ -97,25 +97,25 @@ static int read_quantity(const char *text, const struct quantity *quantity, uint
 
 	if (digits == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s` is not a whole number with a unit (%s)", text,
+				  "`%.100s` is not a whole number with a unit (%s)", text,
 				  quantity->unit_names);
 	}
 	unit = find_unit(quantity->units, quantity->unit_count, text + digits);
 	if (unit == NULL && value == 0 && text[digits] == '\0') {
 		unit = &quantity->units[0]; /* nothing is nothing in any unit */
 	} else if (unit == NULL && text[digits] == '\0') {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s` has no unit (%s)", text,
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` has no unit (%s)", text,
 				  quantity->unit_names);
 	} else if (unit == NULL) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s` is not a unit (%s) after a whole number", text + digits,
+				  "`%.100s` is not a unit (%s) after a whole number", text + digits,
 				  quantity->unit_names);
 	}
 	/* Above UINT32_MAX the product cannot fit anyway; below, it cannot overflow 64 bits. */
 	if (value > UINT32_MAX || value * unit->factor > max || value * unit->factor < min) {
 		format_unit(min, quantity->units, quantity->unit_count, least, sizeof(least));
 		format_unit(max, quantity->units, quantity->unit_count, most, sizeof(most));
-		return fl_err_set(err, FL_ERR_INVALID, "`%s` is out of bounds (%s to %s)", text,
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is out of bounds (%s to %s)", text,
 				  least, most);
 	}
 	*ret = (uint32_t)(value * unit->factor);
@@ -139,10 +139,10 @@ int fl_value_count(const char *text, uint32_t min, uint32_t max, uint32_t *ret, 
 	size_t digits = read_digits(text, &value);
 
 	if (digits == 0 || text[digits] != '\0') {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s` is not a whole number", text);
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is not a whole number", text);
 	}
 	if (value < min || value > max) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s` is out of bounds (%u to %u)", text,
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is out of bounds (%u to %u)", text,
 				  min, max);
 	}
 	*ret = (uint32_t)value;
@@ -158,7 +158,7 @@ int fl_value_path(const char *text, size_t max, struct fl_err *err)
 	}
 	if (text[0] != '/') {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s` is not a full path, which starts with `/`", text);
+				  "`%.100s` is not a full path, which starts with `/`", text);
 	}
 	if (strlen(text) > max) {
 		return fl_err_set(err, FL_ERR_INVALID, "the path has %zu bytes, %zu is the most",
@@ -183,7 +183,8 @@ static int refuse_word(const char *text, const struct fl_word *words, size_t cou
 		FL_REQUIRE(len < sizeof(all));
 	}
 	(void)fl_suggest_text(fl_suggest(text, names, count), suggestion);
-	return fl_err_set(err, FL_ERR_INVALID, "`%s` is not one of: %s%s", text, all, suggestion);
+	return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is not one of: %s%s", text, all,
+			  suggestion);
 }
 
 int fl_value_word(const char *text, const struct fl_word *words, size_t count, unsigned *ret,
@@ -194,7 +195,7 @@ int fl_value_word(const char *text, const struct fl_word *words, size_t count, u
 			continue;
 		}
 		if (words[i].instead != NULL) {
-			return fl_err_set(err, FL_ERR_INVALID, "`%s` is not supported yet: %s",
+			return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is not supported yet: %s",
 					  text, words[i].instead);
 		}
 		*ret = words[i].value;
@@ -213,18 +214,19 @@ int fl_value_name(const char *text, struct fl_err *err)
 		if (!is_letter(text[i]) && !is_digit(text[i]) && strchr("-_.", text[i]) == NULL) {
 			return fl_err_set(
 				err, FL_ERR_INVALID,
-				"the name `%s` may have letters, digits, `-`, `_` and `.` "
+				"the name `%.100s` may have letters, digits, `-`, `_` and `.` "
 				"only",
 				text);
 		}
 	}
 	if (!letter) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "the name `%s` needs a letter, or else it could be a port", text);
+				  "the name `%.100s` needs a letter, or else it could be a port",
+				  text);
 	}
 	if (len > NAME_MAX_BYTES) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "the name `%s` has %zu bytes, %d is the most", text, len,
+				  "the name `%.100s` has %zu bytes, %d is the most", text, len,
 				  NAME_MAX_BYTES);
 	}
 	return 0;
@@ -251,13 +253,13 @@ int fl_value_ports(const char *text, struct fl_port_range *ret, struct fl_err *e
 	}
 	if (digits == 0 || text[digits] != '\0') {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%s` is neither a port nor a range such as 9000-9010", text);
+				  "`%.100s` is neither a port nor a range such as 9000-9010", text);
 	}
 	if (first < 1 || first > UINT16_MAX || last < 1 || last > UINT16_MAX) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: ports go from 1 to 65535", text);
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: ports go from 1 to 65535", text);
 	}
 	if (first > last) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%s`: the range runs backwards", text);
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: the range runs backwards", text);
 	}
 	*ret = (struct fl_port_range){(uint16_t)first, (uint16_t)last};
 	return 0;

@@ -47,16 +47,16 @@ static int check_wildcards(const char *text, const char *path, size_t *ret_liter
 			if (len == 2 && len < left) {
 				return fl_err_set(
 					err, FL_ERR_INVALID,
-					"`%s`: `**` stands only at the end, write `*` for "
+					"`%.100s`: `**` stands only at the end, write `*` for "
 					"each segment before it",
 					text);
 			}
 		} else if (memchr(path, '*', len) != NULL) {
 			return fl_err_set(
 				err, FL_ERR_INVALID,
-				"`%s`: `*` stands for a whole segment, `%.*s` mixes it with "
+				"`%.100s`: `*` stands for a whole segment, `%.*s` mixes it with "
 				"other characters",
-				text, (int)len, path);
+				text, (int)(len < 100 ? len : 100), path);
 		}
 		if (len == left) {
 			break;
@@ -96,10 +96,11 @@ int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *e
 		size_t domain_len = segment_len(domain, strlen(domain));
 
 		if (memchr(domain, '*', domain_len) != NULL) {
-			return fl_err_set(err, FL_ERR_INVALID,
-					  "`%s`: the trust domain is literal, `*` stands for path "
-					  "segments only",
-					  text);
+			return fl_err_set(
+				err, FL_ERR_INVALID,
+				"`%.100s`: the trust domain is literal, `*` stands for path "
+				"segments only",
+				text);
 		}
 		if (domain[domain_len] == '/') {
 			rc = check_wildcards(text, domain + domain_len + 1, &literal, err);
@@ -110,7 +111,7 @@ int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *e
 	}
 	rc = check_id(text, len, err);
 	if (rc != 0) {
-		(void)fl_err_prefix(err, "`%s`", text);
+		(void)fl_err_prefix(err, "`%.100s`", text);
 		return rc;
 	}
 	pattern = fl_new(sizeof(*pattern));
