@@ -27,9 +27,9 @@
 static const struct {
 	const char *ini;
 	uint16_t group;
-	/* Its share goes into the first hello. With a hybrid share alone, a server without ML-KEM costs a
-	 * round trip and a second hello; a second X25519 key costs 7 us. P-256 is a last resort
-	 * that FP_ECC makes expensive: it waits for a server that asks. */
+	/* Its share goes into the first hello. With a hybrid share alone, a server without ML-KEM
+	 * costs a round trip and a second hello; a second X25519 key costs 7 us. P-256 is a last
+	 * resort that FP_ECC makes expensive: it waits for a server that asks. */
 	bool share;
 } group_names[] = {
 	{"X25519MLKEM768", WOLFSSL_X25519MLKEM768, true},

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine - one TLS connection without I/O: bytes of one call in, bytes out, over wolfSSL's I/O callbacks.
+/* engine - one TLS connection without I/O: bytes of one call in, bytes out, over wolfSSL's I/O
+ * callbacks.
  *
- * Each call lends its struct fl_tls_io to the engine. wolfSSL's read callback hands out of io->in and
- * says "want read" when that is empty; its write callback appends to io->out and never refuses, since
- * the contract guarantees the room (a write that wolfSSL has to repeat must be repeated with the
- * same length, which is a trap). wolfSSL reads the 5 bytes of a record's header and then its body, so nothing
- * behind the record under way is swallowed; between records it holds no buffer.
+ * Each call lends its struct fl_tls_io to the engine. wolfSSL's read callback hands out of io->in
+ * and says "want read" when that is empty; its write callback appends to io->out and never refuses,
+ * since the contract guarantees the room (a write that wolfSSL has to repeat must be repeated with
+ * the same length, which is a trap). wolfSSL reads the 5 bytes of a record's header and then its
+ * body, so nothing behind the record under way is swallowed; between records it holds no buffer.
  *
- * Fails into FL_TLS_STATE_FAILED, for good: failure.c has translated the reason, a fatal alert is in
- * io->out where TLS asks for one, and nothing can follow it (muted). Memory that runs out costs this
- * connection only.
+ * Fails into FL_TLS_STATE_FAILED, for good: failure.c has translated the reason, a fatal alert is
+ * in io->out where TLS asks for one, and nothing can follow it (muted). Memory that runs out costs
+ * this connection only.
  *
- * Where a signer would hook in (FL_TLS_SIGNING): a wolfSSL built with HAVE_PK_CALLBACKS and WOLFSSL_ASYNC_CRYPT takes
- * callbacks for the signature of CertificateVerify in ctx.c's configure(), which may answer WC_PENDING_E; stop()
- * would turn that code into FL_TLS_SIGNING, and the next fl_tls_handshake() call resumes. Until then no
- * code path returns it. */
+ * Where a signer would hook in (FL_TLS_SIGNING): a wolfSSL built with HAVE_PK_CALLBACKS and
+ * WOLFSSL_ASYNC_CRYPT takes callbacks for the signature of CertificateVerify in ctx.c's
+ * configure(), which may answer WC_PENDING_E; stop() would turn that code into FL_TLS_SIGNING, and
+ * the next fl_tls_handshake() call resumes. Until then no code path returns it. */
 #include "tls/tls_internal.h"
 
 #include <limits.h>
@@ -58,7 +59,8 @@ int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *user)
 void fl_tls_send_alert(struct fl_tls *tls, uint8_t alert)
 {
 	if (!tls->muted) {
-		/* Not of the public API. When it fails, memory is out, and the peer sees the connection end. */
+		/* Not of the public API. When it fails, memory is out, and the peer sees the
+		 * connection end. */
 		(void)SendAlert(tls->wolf, alert_fatal, alert);
 		tls->muted = true;
 	}
@@ -85,7 +87,8 @@ static bool alert_was_sent(struct fl_tls *tls)
 			      history.last_tx.level == alert_fatal);
 }
 
-/* The connection is dead: translates the error, if verification has not yet said why, and tells the peer. */
+/* The connection is dead: translates the error, if verification has not yet said why, and tells the
+ * peer. */
 static enum fl_tls_step fail(struct fl_tls *tls, int error)
 {
 	fl_tls_fail_error(tls, error);
@@ -278,7 +281,8 @@ void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io)
 	tls->closed = true;
 	if (tls->state != FL_TLS_STATE_FAILED) {
 		lend(tls, io);
-		/* Once only: called again, wolfSSL would read, and throw away, what the peer still sends. */
+		/* Once only: called again, wolfSSL would read, and throw away, what the peer still
+		 * sends. */
 		(void)wolfSSL_shutdown(tls->wolf);
 		(void)give_back(tls, FL_TLS_MORE);
 	}

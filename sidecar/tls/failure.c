@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* failure - wolfSSL's error numbers translated once: cause, rule, alert and a sentence for people.
  *
- * What is not in the table is reported as FL_TLS_CAUSE_INTERNAL with wolfSSL's number and text, never
- * guessed at. When there is no memory for a failure, a static one says so. */
+ * What is not in the table is reported as FL_TLS_CAUSE_INTERNAL with wolfSSL's number and text,
+ * never guessed at. When there is no memory for a failure, a static one says so. */
 #include "tls/tls_internal.h"
 
 #include <stdarg.h>

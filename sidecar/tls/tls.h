@@ -2,15 +2,17 @@
 #ifndef FL_TLS_TLS_H
 #define FL_TLS_TLS_H
 /* tls - mutual TLS 1.3 between SVIDs as a function of bytes: ciphertext in, ciphertext and
- * plaintext out. No sockets, no clock of its own for I/O, no logging. The one place that includes wolfssl/ssl.h.
+ * plaintext out. No sockets, no clock of its own for I/O, no logging. The one place that includes
+ * wolfssl/ssl.h.
  *
- * A context (struct fl_tls_ctx) is made once for each generation, worker and role, off the data path, and is
- * then used by one thread. An engine (struct fl_tls) is one connection; it keeps its context alive.
+ * A context (struct fl_tls_ctx) is made once for each generation, worker and role, off the data
+ * path, and is then used by one thread. An engine (struct fl_tls) is one connection; its context must
+ * outlive it, which fl_tls_ctx_free() checks.
  *
- * Security: the peer's chain must end in the bundle of the trust domain that its own leaf claims, every rule
- * of pki/svid.h holds, and (client role) the ID matches one of the expected patterns. Nothing of
- * the peer counts before fl_tls_handshake() has returned FL_TLS_ESTABLISHED. There is no switch that
- * turns verification off. */
+ * Security: the peer's chain must end in the bundle of the trust domain that its own leaf claims,
+ * every rule of pki/svid.h holds, and (client role) the ID matches one of the expected patterns.
+ * Nothing of the peer counts before fl_tls_handshake() has returned FL_TLS_ESTABLISHED. There is no
+ * switch that turns verification off. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,8 +22,8 @@
 #include "pki/svid.h"
 
 #define FL_TLS_ALPN "fairlead/1"
-/* Room that every call below may need in io->out beyond the ciphertext of the plaintext that it is given: a
- * handshake flight with a long chain, a key update, an alert. */
+/* Room that every call below may need in io->out beyond the ciphertext of the plaintext that it is
+ * given: a handshake flight with a long chain, a key update, an alert. */
 #define FL_TLS_OUT_RESERVE (32u * 1024)
 /* Bytes of ciphertext that n bytes of plaintext become at most. */
 #define FL_TLS_SEALED_SIZE(n) ((n) + ((n) / 16384 + 1) * 64)
@@ -42,7 +44,8 @@ int fl_tls_global_init(struct fl_err *err) FL_MUST_USE;
 void fl_tls_global_done(void);
 
 /* Copies what it needs of credentials, except that it keeps a pointer to credentials->bundles'
- * trust domain names: credentials must outlive the context. Thread: any; then the one that uses it. */
+ * trust domain names: credentials must outlive the context. Thread: any; then the one that uses
+ * it. */
 int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		   enum fl_tls_role role, struct fl_tls_ctx **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_ctx_free(struct fl_tls_ctx *ctx); /* engines must be gone */
@@ -50,9 +53,9 @@ void fl_tls_ctx_free(struct fl_tls_ctx *ctx); /* engines must be gone */
 /* Who a client expects to find; borrowed until the handshake is over. */
 typedef bool (*fl_tls_expect_cb)(void *user, const char *id, size_t id_len);
 
-/* Input and output of one call. in/in_len advance over what was taken. out is appended to; the caller sends
- * out[0..out_len) also when the call failed (it may hold the alert) and provides at least
- * FL_TLS_OUT_RESERVE bytes, plus FL_TLS_SEALED_SIZE() of the plaintext in fl_tls_write(). */
+/* Input and output of one call. in/in_len advance over what was taken. out is appended to; the
+ * caller sends out[0..out_len) also when the call failed (it may hold the alert) and provides at
+ * least FL_TLS_OUT_RESERVE bytes, plus FL_TLS_SEALED_SIZE() of the plaintext in fl_tls_write(). */
 struct fl_tls_io {
 	const uint8_t *in;
 	size_t in_len;
@@ -62,8 +65,9 @@ struct fl_tls_io {
 
 enum fl_tls_step {
 	FL_TLS_MORE, /* progress needs more input; all of in is taken */
-	FL_TLS_SIGNING, /* a signature is under way elsewhere: call again with the same input when it is there */
-	FL_TLS_ESTABLISHED, /* handshake over, peer verified; in may hold first application records */
+	/* A signature is under way elsewhere: call again with the same input when it is there. */
+	FL_TLS_SIGNING,
+	FL_TLS_ESTABLISHED, /* handshake over, peer verified; in may hold the first records */
 	FL_TLS_EOF, /* the peer sent close_notify: no more plaintext will come, writing goes on */
 	FL_TLS_FAILED, /* dead; fl_tls_failure() says why; out may hold an alert */
 };
@@ -75,12 +79,13 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 	       struct fl_tls **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_free(struct fl_tls *tls);
 
-/* Drives the handshake. A client's first call has no input. MORE, SIGNING, ESTABLISHED or FAILED. */
+/* Drives the handshake. A client's first call has no input. MORE, SIGNING, ESTABLISHED or
+ * FAILED. */
 enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io);
 
-/* Opens records: at most cap bytes of plaintext into buf, their number in *ret_len (0 is possible with MORE, EOF,
- * FAILED). MORE with *ret_len == cap: call again, there may be more. cap of 16 KiB or more opens one record a
- * copy. */
+/* Opens records: at most cap bytes of plaintext into buf, their number in *ret_len (0 is possible
+ * with MORE, EOF, FAILED). MORE with *ret_len == cap: call again, there may be more. cap of 16 KiB
+ * or more opens one record a copy. */
 enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *buf, size_t cap,
 			     size_t *ret_len);
 
@@ -91,10 +96,12 @@ int fl_tls_write(struct fl_tls *tls, struct fl_tls_io *io, const uint8_t *data,
 /* close_notify: we are done writing; reading goes on (RFC 8446 section 6.1). Once. */
 void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io);
 
-/* A fatal alert of our own, for example access_denied (49) when policy says no after the handshake. */
+/* A fatal alert of our own, for example access_denied (49) when policy says no after the
+ * handshake. */
 void fl_tls_alert(struct fl_tls *tls, struct fl_tls_io *io, uint8_t alert);
 
-/* Why the engine failed. reason is a stable word of proxy/reason.h's list where rule is FL_RULE_NONE. */
+/* Why the engine failed. reason is a stable word of proxy/reason.h's list where rule is
+ * FL_RULE_NONE. */
 enum fl_tls_cause {
 	FL_TLS_CAUSE_NONE,
 	FL_TLS_CAUSE_CERTIFICATE, /* rule says which */
@@ -120,8 +127,9 @@ const char *fl_tls_group(const struct fl_tls *tls);  /* "X25519MLKEM768" */
 const char *fl_tls_cipher(const struct fl_tls *tls); /* "TLS_AES_128_GCM_SHA256" */
 bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_TLS_ALPN was negotiated */
 
-/* The trial of design section 4: the credentials shake hands with themselves, in memory, as client and as server,
- * under their own bundle. Errors: FL_ERR_INVALID with the sentence of the side that refused. */
+/* The trial of design section 4: the credentials shake hands with themselves, in memory, as client
+ * and as server, under their own bundle. Errors: FL_ERR_INVALID with the sentence of the side that
+ * refused. */
 int fl_tls_trial(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		 struct fl_err *err) FL_MUST_USE;
 

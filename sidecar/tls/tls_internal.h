@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TLS_INTERNAL_H
 #define FL_TLS_INTERNAL_H
-/* tls_internal - what ctx, engine, verify and failure share. Nobody outside this folder includes it. */
+/* tls_internal - what ctx, engine, verify and failure share. Nobody outside this folder includes
+ * it. */
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/settings.h>
 
@@ -11,7 +12,8 @@ struct fl_tls_ctx {
 	WOLFSSL_CTX *wolf;
 	enum fl_tls_role role;
 	const struct fl_credentials *credentials; /* borrowed: trust domain names */
-	/* One for each bundle, in its order; NULL as long as there is but one (see verify.c). Owned. */
+	/* One for each bundle, in its order; NULL as long as there is but one (see verify.c).
+	 * Owned. */
 	WOLFSSL_CERT_MANAGER **managers;
 	uint16_t shares[4]; /* client: groups whose key share goes into the first hello */
 	size_t share_count;
@@ -51,7 +53,8 @@ void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, const struct fl_err
 void fl_tls_fail_error(struct fl_tls *tls, int wolf_error);
 void fl_tls_fail_alert(struct fl_tls *tls, uint8_t alert);
 void fl_tls_failure_free(struct fl_tls *tls);
-/* The rule that a certificate error of wolfSSL stands for; FL_RULE_NONE: it is no certificate error. */
+/* The rule that a certificate error of wolfSSL stands for; FL_RULE_NONE: it is no certificate
+ * error. */
 enum fl_rule fl_tls_rule_of_error(int wolf_error);
 
 /* verify.c: the verify callback of both roles. Its userCtx is the struct fl_tls. */
@@ -59,7 +62,8 @@ int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store);
 /* Forgets the intermediates that handshakes leave in the context's store. */
 void fl_tls_forget_intermediates(struct fl_tls_ctx *ctx);
 
-/* engine.c: the I/O callbacks that ctx.c installs, and our own fatal alert, after which nothing is sent. */
+/* engine.c: the I/O callbacks that ctx.c installs, and our own fatal alert, after which nothing is
+ * sent. */
 int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *tls);
 int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *tls);
 void fl_tls_send_alert(struct fl_tls *tls, uint8_t alert);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* trial - credentials shake hands with themselves before anybody relies on them.
  *
- * As client and as server at once, in memory, under their own bundle: that runs our chain through the
- * very verification that peers of our trust domain will run, and proves that key and chain sign and verify.
- * What a side refuses becomes the sentence of the error. For start-up and reload paths: takes
- * below a millisecond and aborts when memory is out. */
+ * As client and as server at once, in memory, under their own bundle: that runs our chain through
+ * the very verification that peers of our trust domain will run, and proves that key and chain sign
+ * and verify. What a side refuses becomes the sentence of the error. For start-up and reload paths:
+ * takes below a millisecond and aborts when memory is out. */
 #include "tls/tls_internal.h"
 
 #include <stdlib.h>

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* verify - who the peer is, or which rule it breaks.
  *
- * wolfSSL calls fl_tls_verify() once for the peer's leaf, good or bad (WOLFSSL_ALWAYS_VERIFY_CB), and for
- * an intermediate that does not verify. By then it has checked signatures, dates, path lengths, name
- * constraints and key sizes up to any anchor of the context. We add the rules of SPIFFE: what an SVID
- * and a signing certificate look like, and that the chain ends in the bundle of the very trust domain that the
- * leaf claims. wolfSSL's store knows no domains: a CA of any federated domain could vouch for an ID
- * in ours. So, where more than one is loaded, the chain is verified again in a store that holds the
- * roots of that domain only.
+ * wolfSSL calls fl_tls_verify() once for the peer's leaf, good or bad (WOLFSSL_ALWAYS_VERIFY_CB),
+ * and for an intermediate that does not verify. By then it has checked signatures, dates, path
+ * lengths, name constraints and key sizes up to any anchor of the context. We add the rules of
+ * SPIFFE: what an SVID and a signing certificate look like, and that the chain ends in the bundle
+ * of the very trust domain that the leaf claims. wolfSSL's store knows no domains: a CA of any
+ * federated domain could vouch for an ID in ours. So, where more than one is loaded, the chain is
+ * verified again in a store that holds the roots of that domain only.
  *
  * Two traps decide the shape. The answer for ok=0 is never 1, since wolfSSL would then keep an
- * intermediate that it could not verify as trusted for the life of the context. And good intermediates stay in the
- * context's store, where a later peer could rest on them: they are removed before the callback returns.
+ * intermediate that it could not verify as trusted for the life of the context. And good
+ * intermediates stay in the context's store, where a later peer could rest on them: they are
+ * removed before the callback returns.
  *
- * A refusal has its own alert (RFC 8446 section 6.2), sent here before wolfSSL gets to send its general one, which is
- * then muted. Memory that runs out counts as a refusal with FL_TLS_CAUSE_INTERNAL. */
+ * A refusal has its own alert (RFC 8446 section 6.2), sent here before wolfSSL gets to send its
+ * general one, which is then muted. Memory that runs out counts as a refusal with
+ * FL_TLS_CAUSE_INTERNAL. */
 #include "tls/tls_internal.h"
 
 #include <stdlib.h>
@@ -121,7 +123,8 @@ static enum fl_rule unknown_domain(const struct fl_spiffe_id *id, struct fl_err 
 	return FL_RULE_TRUST_DOMAIN;
 }
 
-/* wolfSSL is content: the rest of the rules. FL_RULE_NONE also where memory ran out, with peer_id NULL. */
+/* wolfSSL is content: the rest of the rules. FL_RULE_NONE also where memory ran out, with peer_id
+ * NULL. */
 static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
 			  struct fl_err *detail)
 {
@@ -176,7 +179,8 @@ static enum fl_rule judge_refused(const struct fl_tls *tls, const WOLFSSL_X509_S
 	struct fl_spiffe_id id;
 
 	if (rule == FL_RULE_UNKNOWN_ISSUER) {
-		/* A certificate that may not sign is one that wolfSSL has not looked at as an issuer. */
+		/* A certificate that may not sign is one that wolfSSL has not looked at as an
+		 * issuer. */
 		for (int i = 1; i < store->totalCerts; i++) {
 			exact = fl_svid_check_signer(cert(store, i), detail);
 			if (exact != FL_RULE_NONE) {

@@ -32,6 +32,12 @@ with validity relative to now and keys that never leave the build tree.
         expired not-yet                                                    certificate-expired, -not-yet-valid
         foreign-td other-ca expired-intermediate                           the chain, not the leaf
         p521 rsa1024 secp256k1 ed448                                       key kinds that we do not take
+      chains that do not hold, each with all its intermediates (tests/tls):
+        chain-not-ca chain-no-sign chain-no-ku chain-path                  signer-ca, -key-usage, -id
+        chain-too-long chain-name-constraint                               chain-path-length, -name-constraint
+        impostor-chain      from the CA of other.example, through an intermediate
+      leaves of other.example, under other.crt: other-web other-chain
+      good leaves under other kinds of root: under-rsa-root under-p384-root under-ed25519-root
     ROOT.crt             signing certificates; good ones:
         root root-second root-plain root-slash root-https root-generalized (valid beyond 2050)
         other (trust domain other.example) serial-zero rsa-root p384-root ed25519-root
@@ -347,6 +353,25 @@ def leaves_with_bad_usage(root):
         yield kind, root.issue(ID + kind, key=kind)
 
 
+def chains(root, other):
+    sign = ('key_cert_sign',)
+    for name_, options in {
+            'chain-not-ca': {'ca': False, 'ku': ('digital_signature',)},
+            'chain-no-sign': {'ku': ('digital_signature',)},
+            'chain-no-ku': {'ku': None},
+            'chain-path': {'uri': f'spiffe://{TD}/ca'},
+            'chain-name-constraint': {'name_constraints': (
+                [x509.UniformResourceIdentifier('elsewhere.example')], None)}}.items():
+        middle = root.intermediate(common_name=name_, **{'ku': sign, **options})
+        yield name_, middle.issue(ID + name_)
+    last = root.intermediate(common_name='the last', path_len=0)
+    yield 'chain-too-long', last.intermediate(common_name='one too many').issue(ID + 'chain-too-long')
+    middle = other.intermediate()
+    yield 'impostor-chain', middle.issue(ID + 'impostor-chain')
+    yield 'other-chain', middle.issue('spiffe://other.example/ns/test/sa/other-chain')
+    yield 'other-web', other.issue('spiffe://other.example/ns/test/sa/other-web')
+
+
 def signers(root):
     sign = ('key_cert_sign',)
     yield 'root', root
@@ -424,6 +449,7 @@ def write_fixtures(folder):
     leaves = {n: leaf for make in (good_leaves, leaves_with_bad_names, leaves_with_bad_usage)
               for n, leaf in make(root)}
     leaves['other-ca'] = other.issue(ID + 'other-ca')
+    leaves.update(chains(root, other))
     leaves['expired-intermediate'] = root.intermediate(**PAST).issue(ID + 'expired-intermediate')
     for name_, leaf in leaves.items():
         leaf.write(folder, name_)
@@ -432,6 +458,8 @@ def write_fixtures(folder):
     zero.cert = zero_serial(zero)
     for name_, ca in [*signers(root), ('other', other), ('serial-zero', zero)]:
         pathlib.Path(folder, name_ + '.crt').write_bytes(ca.cert_pem)
+        if name_ in ('rsa-root', 'p384-root', 'ed25519-root'):
+            ca.issue(ID + 'under-' + name_).write(folder, 'under-' + name_)
     for name_, data in encodings(leaves, root).items():
         pathlib.Path(folder, name_).write_bytes(data)
     os.utime(folder)
