@@ -57,8 +57,10 @@ static int parse_args(int argc, char **argv, const char **ret_path)
 		}
 	}
 	if (optind < argc) {
-		(void)fprintf(stderr, "fairlead-sidecar: unexpected argument `%s`\nTry `fairlead-sidecar --help`.\n",
-			      argv[optind]);
+		(void)fprintf(
+			stderr,
+			"fairlead-sidecar: unexpected argument `%s`\nTry `fairlead-sidecar --help`.\n",
+			argv[optind]);
 		return EXIT_USAGE;
 	}
 	return -1;
@@ -79,14 +81,16 @@ static void close_admin(void *user)
 	}
 }
 
-static int open_admin(struct fl_server *server, const struct fl_conf *conf, struct fl_admin **admin, struct fl_err *err)
+static int open_admin(struct fl_server *server, const struct fl_conf *conf, struct fl_admin **admin,
+		      struct fl_err *err)
 {
 	struct fl_admin_source source = {.ready = ready, .user = server};
 	int rc = 0;
 
 	fl_server_on_stop(server, close_admin, admin);
 	if (conf->sidecar.admin.kind != FL_ADDR_NONE) {
-		rc = fl_admin_open(fl_server_net(server), &conf->sidecar.admin, &source, admin, err);
+		rc = fl_admin_open(fl_server_net(server), &conf->sidecar.admin, &source, admin,
+				   err);
 	}
 	return rc == 0 ? 0 : fl_err_prefix(err, "[sidecar] admin");
 }
@@ -133,7 +137,8 @@ int main(int argc, char **argv)
 	if (rc != 0) {
 		return EXIT_USAGE;
 	}
-	fl_log_init(&log, STDERR_FILENO, conf->log.level, conf->log.format, "fairlead-sidecar");
+	fl_log_init(&log, fl_log_open_stderr(), conf->log.level, conf->log.format,
+		    "fairlead-sidecar");
 	rc = run(conf, &log);
 	fl_conf_free(conf);
 	return rc;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,13 @@ void fl_log_init(struct fl_log *log, int fd, enum fl_log_level level, enum fl_lo
 	log->lost = 0;
 	log->len = 0;
 	log->lines = 0;
+}
+
+int fl_log_open_stderr(void)
+{
+	int fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+	return fd >= 0 ? fd : STDERR_FILENO;
 }
 
 static size_t count_lines(const char *data, size_t len)

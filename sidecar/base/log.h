@@ -45,6 +45,11 @@ void fl_log_init(struct fl_log *log, int fd, enum fl_log_level level, enum fl_lo
 		 const char *program);
 void fl_log_flush(struct fl_log *log);
 
+/* A descriptor for standard error that refuses instead of blocking: a log reader that hangs must not
+ * stop traffic. It is a description of our own where the system allows that (files, pipes, terminals), because
+ * O_NONBLOCK on the inherited one would change it for everybody who shares it; else standard error itself. */
+int fl_log_open_stderr(void);
+
 /* Begins a line: {"time":"2026-11-21T07:44:37.123456Z","level":"info","msg":msg ...} or, as text,
  * `2026-11-21T07:44:37.123456Z info msg key=value`. */
 void fl_line_begin(struct fl_line *line, struct fl_log *log, enum fl_log_level level,

@@ -59,7 +59,8 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 	int rc;
 
 	*listener = (struct fl_listener){.net = net, .cb = cb, .user = user};
-	rc = unix_socket ? uv_pipe_init(net->loop, &listener->h.pipe, 0) : uv_tcp_init(net->loop, &listener->h.tcp);
+	rc = unix_socket ? uv_pipe_init(net->loop, &listener->h.pipe, 0)
+			 : uv_tcp_init(net->loop, &listener->h.tcp);
 	FL_REQUIRE(rc == 0);
 	listener->h.handle.data = listener;
 	net->open++;
@@ -77,9 +78,11 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 	return 0;
 }
 
-struct fl_sock *fl_listener_accept(struct fl_listener *listener, const struct fl_sock_events *events, void *user)
+struct fl_sock *fl_listener_accept(struct fl_listener *listener,
+				   const struct fl_sock_events *events, void *user)
 {
-	struct fl_sock *sock = fl_sock_alloc(listener->net, listener->h.handle.type == UV_NAMED_PIPE);
+	struct fl_sock *sock =
+		fl_sock_alloc(listener->net, listener->h.handle.type == UV_NAMED_PIPE);
 
 	if (sock == NULL) {
 		return NULL;
@@ -87,6 +90,11 @@ struct fl_sock *fl_listener_accept(struct fl_listener *listener, const struct fl
 	if (uv_accept(&listener->h.stream, &sock->h.stream) != 0) {
 		fl_sock_close(sock, 0);
 		return NULL;
+	}
+	if (sock->h.handle.type == UV_TCP) {
+		socklen_t len = sizeof(sock->peer);
+
+		(void)getpeername(fl_sock_fd(sock), (struct sockaddr *)&sock->peer, &len);
 	}
 	fl_sock_set_user(sock, events, user);
 	return sock;
@@ -105,7 +113,9 @@ static int remove_stale_path(const struct fl_addr *addr, struct fl_err *err)
 		return 0;
 	}
 	if (!S_ISSOCK(st.st_mode)) {
-		return fl_err_set(err, FL_ERR_INVALID, "%s exists and is not a socket: remove it, or choose another path", path);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"%s exists and is not a socket: remove it, or choose another path", path);
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
@@ -114,7 +124,8 @@ static int remove_stale_path(const struct fl_addr *addr, struct fl_err *err)
 	rc = connect(fd, &addr->sa.any, addr->sa_len);
 	close(fd);
 	if (rc == 0) {
-		return fl_err_set(err, FL_ERR_IO, "%s is in use: another process listens there", path);
+		return fl_err_set(err, FL_ERR_IO, "%s is in use: another process listens there",
+				  path);
 	}
 	(void)unlink(path);
 	return 0;
@@ -169,7 +180,10 @@ static int bind_unix(int fd, const struct fl_addr *addr, mode_t mode, struct fl_
 
 	(void)umask(before);
 	if (rc != 0 && sys == ENOENT) {
-		return fl_err_set(err, FL_ERR_IO, "cannot listen on unix:%s: its directory does not exist; create it first", path);
+		return fl_err_set(
+			err, FL_ERR_IO,
+			"cannot listen on unix:%s: its directory does not exist; create it first",
+			path);
 	}
 	if (rc != 0) {
 		return fl_err_sys(err, sys, "cannot listen on unix:%s", path);
@@ -186,16 +200,21 @@ static int bind_ip(int fd, const struct fl_addr *addr, struct fl_err *err)
 	}
 	switch (errno) {
 	case EADDRINUSE:
-		return fl_err_set(err, FL_ERR_IO, "cannot listen on %s: another process uses this port", fl_addr_format(addr, text));
-	case EACCES:
-		return fl_err_set(err, FL_ERR_IO, "cannot listen on %s: ports below 1024 need a privilege; choose a higher port",
+		return fl_err_set(err, FL_ERR_IO,
+				  "cannot listen on %s: another process uses this port",
 				  fl_addr_format(addr, text));
+	case EACCES:
+		return fl_err_set(
+			err, FL_ERR_IO,
+			"cannot listen on %s: ports below 1024 need a privilege; choose a higher port",
+			fl_addr_format(addr, text));
 	default:
 		return fl_err_sys(err, errno, "cannot listen on %s", fl_addr_format(addr, text));
 	}
 }
 
-int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd, struct fl_err *err)
+int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd,
+		struct fl_err *err)
 {
 	struct fl_addr actual;
 	bool is_unix = addr->kind == FL_ADDR_UNIX;

@@ -15,8 +15,10 @@ struct fl_sock {
 	const struct fl_sock_events *events; /* NULL once the user has closed it */
 	void *user;
 	struct fl_farewell *farewell; /* while closing with bytes still to send */
-	uint32_t pending;             /* writes that the kernel has not taken yet */
-	bool fin_wanted;              /* FIN follows the last pending write */
+	struct sockaddr_in6 peer; /* or a sockaddr_in; sin6_family 0: a Unix socket. Kept, because a
+					 socket that both sides have finished no longer knows */
+	uint32_t pending;         /* writes that the kernel has not taken yet */
+	bool fin_wanted;          /* FIN follows the last pending write */
 };
 
 /* A socket without a connection yet. NULL: no memory. */

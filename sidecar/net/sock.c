@@ -59,7 +59,8 @@ struct fl_sock *fl_sock_alloc(struct fl_net *net, bool unix_socket)
 		return NULL;
 	}
 	sock->net = net;
-	rc = unix_socket ? uv_pipe_init(net->loop, &sock->h.pipe, 0) : uv_tcp_init(net->loop, &sock->h.tcp);
+	rc = unix_socket ? uv_pipe_init(net->loop, &sock->h.pipe, 0)
+			 : uv_tcp_init(net->loop, &sock->h.tcp);
 	FL_REQUIRE(rc == 0); /* neither opens a descriptor, so neither can fail */
 	sock->h.handle.data = sock;
 	net->open++;
@@ -169,8 +170,10 @@ static void discard_error(void *user, int sys)
 	close_now(user);
 }
 
-static const struct fl_sock_events discard_events = {
-	.on_data = discard_data, .on_eof = discard_end, .on_drain = discard_drain, .on_error = discard_error};
+static const struct fl_sock_events discard_events = {.on_data = discard_data,
+						     .on_eof = discard_end,
+						     .on_drain = discard_drain,
+						     .on_error = discard_error};
 
 void fl_sock_hang_up(struct fl_sock *sock, uint32_t linger_ms)
 {
@@ -211,7 +214,8 @@ static void set_keepalive(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
 }
 
-static int start_connect(struct fl_sock *sock, struct dial *dial, const struct sockaddr *to, bool keepalive)
+static int start_connect(struct fl_sock *sock, struct dial *dial, const struct sockaddr *to,
+			 bool keepalive)
 {
 	int rc;
 
@@ -233,8 +237,9 @@ static int start_connect(struct fl_sock *sock, struct dial *dial, const struct s
 	return rc;
 }
 
-int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive, const struct fl_sock_events *events,
-		 void *user, fl_sock_dial_cb cb, struct fl_sock **ret, struct fl_err *err)
+int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive,
+		 const struct fl_sock_events *events, void *user, fl_sock_dial_cb cb,
+		 struct fl_sock **ret, struct fl_err *err)
 {
 	struct dial *dial = calloc(1, sizeof(*dial));
 	struct fl_sock *sock = dial != NULL ? fl_sock_alloc(net, to->sa_family == AF_UNIX) : NULL;
@@ -246,6 +251,11 @@ int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive, 
 	}
 	dial->sock = sock;
 	dial->cb = cb;
+	if (to->sa_family != AF_UNIX) {
+		memcpy(&sock->peer, to,
+		       to->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						 : sizeof(struct sockaddr_in));
+	}
 	fl_sock_set_user(sock, events, user);
 	rc = start_connect(sock, dial, to, keepalive);
 	if (rc != 0) {
@@ -394,17 +404,10 @@ void fl_sock_shutdown(struct fl_sock *sock)
 
 const char *fl_sock_peer(const struct fl_sock *sock, char *buf)
 {
-	union fl_sockaddr sa;
-	socklen_t len = sizeof(sa);
-
-	memset(&sa, 0, sizeof(sa));
-	if (sock->h.handle.type == UV_NAMED_PIPE) {
+	if (sock->peer.sin6_family == 0) {
 		return memcpy(buf, "unix", sizeof("unix"));
 	}
-	if (getpeername(fl_sock_fd(sock), &sa.any, &len) != 0) {
-		return memcpy(buf, "unknown", sizeof("unknown"));
-	}
-	return fl_sockaddr_format(&sa.any, buf);
+	return fl_sockaddr_format((const struct sockaddr *)&sock->peer, buf);
 }
 
 int fl_sock_peer_uid(const struct fl_sock *sock, uid_t *ret, struct fl_err *err)

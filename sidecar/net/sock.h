@@ -29,18 +29,21 @@ struct fl_sock;
 
 /* All are required but those said to be optional. user is what fl_sock_set_user() set. */
 struct fl_sock_events {
-	void (*on_data)(void *user, uint8_t *data, size_t len); /* data is writable scratch; len > 0 */
-	void (*on_eof)(void *user);                             /* FIN; reading has stopped */
-	void (*on_drain)(void *user);                           /* pending is empty again */
-	void (*on_error)(void *user, int sys);                  /* negative uv error; only fl_sock_close/reset make sense now */
+	void (*on_data)(void *user, uint8_t *data,
+			size_t len);  /* data is writable scratch; len > 0 */
+	void (*on_eof)(void *user);   /* FIN; reading has stopped */
+	void (*on_drain)(void *user); /* pending is empty again */
+	void (*on_error)(void *user,
+			 int sys); /* negative uv error; only fl_sock_close/reset make sense now */
 };
 /* sys: 0, or a negative uv error. */
 typedef void (*fl_sock_dial_cb)(void *user, int sys);
 
 /* Starts to connect. cb runs once, later, unless the socket is closed first. On success the events
  * are live. Sets TCP_NODELAY (and keep-alive when keepalive). Errors: FL_ERR_IO. */
-int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive, const struct fl_sock_events *events,
-		 void *user, fl_sock_dial_cb cb, struct fl_sock **ret, struct fl_err *err) FL_MUST_USE;
+int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive,
+		 const struct fl_sock_events *events, void *user, fl_sock_dial_cb cb,
+		 struct fl_sock **ret, struct fl_err *err) FL_MUST_USE;
 
 void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events, void *user);
 
@@ -79,10 +82,12 @@ typedef void (*fl_listener_cb)(void *user, struct fl_listener *listener);
 int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_cb cb, void *user,
 		     struct fl_listener **ret, struct fl_err *err) FL_MUST_USE;
 /* NULL: nobody was waiting after all, or the limit of descriptors is reached. */
-struct fl_sock *fl_listener_accept(struct fl_listener *listener, const struct fl_sock_events *events, void *user);
+struct fl_sock *fl_listener_accept(struct fl_listener *listener,
+				   const struct fl_sock_events *events, void *user);
 void fl_listener_close(struct fl_listener *listener);
 
 /* A bound socket for addr: SO_REUSEPORT when share (one for each worker), dual stack for `*`, TCP_NODELAY and keep-alive inherited by what it accepts. A Unix path that nobody listens on is removed first; mode: permissions of the new one. */
-int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd, struct fl_err *err) FL_MUST_USE;
+int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd,
+		struct fl_err *err) FL_MUST_USE;
 
 #endif

@@ -35,8 +35,10 @@ static void add_remedy(struct fl_line *line, const struct fl_access *access)
 	if (access->verdict->rule != NULL || access->session == NULL) {
 		return;
 	}
-	len = snprintf(remedy, sizeof(remedy), "to let it in: [allow %s-from-peer] from = %s  to = %s",
-		       access->endpoint->name, fl_session_peer_id(access->session), access->endpoint->name);
+	len = snprintf(remedy, sizeof(remedy),
+		       "to let it in: [allow %s-from-peer] from = %s  to = %s",
+		       access->endpoint->name, fl_session_peer_id(access->session),
+		       access->endpoint->name);
 	if (len > 0 && (size_t)len < sizeof(remedy)) {
 		fl_line_str(line, "remedy", remedy);
 	}
@@ -51,7 +53,8 @@ void fl_access_log(struct fl_worker *worker, const struct fl_access *access)
 	if (!is_wanted(worker, access->reason)) {
 		return;
 	}
-	fl_line_begin(&line, &worker->log, denied ? FL_LOG_WARN : FL_LOG_INFO, denied ? "connection refused" : "connection");
+	fl_line_begin(&line, &worker->log, denied ? FL_LOG_WARN : FL_LOG_INFO,
+		      denied ? "connection refused" : "connection");
 	fl_line_str(&line, "direction", inbound ? "inbound" : "outbound");
 	fl_line_str(&line, inbound ? "service" : "upstream", access->endpoint->name);
 	fl_line_str(&line, "source", access->source);

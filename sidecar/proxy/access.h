@@ -7,10 +7,10 @@
 struct fl_access {
 	const struct fl_endpoint *endpoint;
 	const struct fl_session *session; /* NULL: there was none */
-	const char *source;               /* outbound: the app's address; NULL: take the session's */
+	const char *source; /* outbound: the app's address; NULL: take the session's */
 	const struct fl_verdict *verdict; /* NULL: policy was not asked */
 	enum fl_reason reason;
-	uint64_t started_ns;   /* uv_hrtime() */
+	uint64_t started_ns;      /* uv_hrtime() */
 	uint64_t to_app, to_mesh; /* bytes */
 };
 

@@ -46,7 +46,8 @@ static void try_later(struct fl_agent_link *link, const char *trouble)
 		fl_log_msg(link->log, FL_LOG_WARN, "agent: %s; trying again", trouble);
 	}
 	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, link->backoff_ms, 0) == 0);
-	link->backoff_ms = link->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : link->backoff_ms * 2;
+	link->backoff_ms =
+		link->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : link->backoff_ms * 2;
 }
 
 static void send_frame(struct fl_agent_link *link, uint8_t *frame, size_t len)
@@ -91,7 +92,9 @@ static void on_data(void *user, uint8_t *data, size_t len)
 		if (rc == 1 && message.type == FL_CTL_GENERATION) {
 			answer(link, &message.u.generation);
 		} else {
-			try_later(link, rc == 1 ? "the agent sent a message that only a sidecar sends" : err.text);
+			try_later(link,
+				  rc == 1 ? "the agent sent a message that only a sidecar sends"
+					  : err.text);
 		}
 	}
 	/* The key was in it. */
@@ -126,8 +129,10 @@ static void on_dialed(void *user, int sys)
 	size_t len;
 
 	if (sys != 0) {
-		(void)snprintf(trouble, sizeof(trouble), "cannot reach fairlead-agent at %s (%s): is it running with the same INI?",
-			       link->path, uv_strerror(sys));
+		(void)snprintf(
+			trouble, sizeof(trouble),
+			"cannot reach fairlead-agent at %s (%s): is it running with the same INI?",
+			link->path, uv_strerror(sys));
 		try_later(link, trouble);
 		return;
 	}
@@ -148,7 +153,8 @@ static void on_retry(uv_timer_t *timer)
 	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, retry);
 	struct fl_err err;
 
-	if (fl_sock_dial(link->net, &link->addr.sa.any, false, &sock_events, link, on_dialed, &link->sock, &err) != 0) {
+	if (fl_sock_dial(link->net, &link->addr.sa.any, false, &sock_events, link, on_dialed,
+			 &link->sock, &err) != 0) {
 		try_later(link, err.text);
 	}
 }
@@ -158,7 +164,8 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, s
 {
 	struct fl_agent_link *link = fl_new(sizeof(*link));
 
-	*link = (struct fl_agent_link){.net = net, .path = path, .log = log, .events = events, .user = user};
+	*link = (struct fl_agent_link){
+		.net = net, .path = path, .log = log, .events = events, .user = user};
 	link->backoff_ms = MIN_BACKOFF_MS;
 	link->addr.kind = FL_ADDR_UNIX;
 	link->addr.sa.un.sun_family = AF_UNIX;

@@ -11,7 +11,8 @@ struct fl_agent_link_events {
 	/* What we serve now, for HELLO. */
 	void (*describe)(void *user, struct fl_ctl_hello *hello);
 	/* A generation has come; spans are valid during the call. 0: in use; else err says why it is refused. */
-	int (*on_generation)(void *user, const struct fl_ctl_generation *generation, struct fl_err *err);
+	int (*on_generation)(void *user, const struct fl_ctl_generation *generation,
+			     struct fl_err *err);
 };
 
 struct fl_agent_link;

@@ -17,7 +17,8 @@ static unsigned quota_v2(void)
 		fields = fscanf(file, "%ld %ld", &quota, &period);
 		(void)fclose(file);
 	}
-	return fields == 2 && quota > 0 && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
+	return fields == 2 && quota > 0 && period > 0 ? (unsigned)((quota + period - 1) / period)
+						      : 0;
 }
 
 static long read_number(const char *path)

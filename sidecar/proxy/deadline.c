@@ -34,7 +34,8 @@ static void arm(struct fl_deadline_queue *queue)
 	if (!is_empty(queue) && !uv_is_closing((uv_handle_t *)&queue->timer)) {
 		uint64_t at = queue->head.next->at_ms;
 
-		FL_REQUIRE(uv_timer_start(&queue->timer, on_timer, at > now ? at - now : 0, 0) == 0);
+		FL_REQUIRE(uv_timer_start(&queue->timer, on_timer, at > now ? at - now : 0, 0) ==
+			   0);
 	}
 }
 
@@ -66,7 +67,8 @@ void fl_deadline_drop(struct fl_deadline *deadline)
 	deadline->prev = deadline->next = NULL;
 }
 
-void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadline, fl_deadline_cb cb)
+void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadline,
+		     fl_deadline_cb cb)
 {
 	fl_deadline_drop(deadline);
 	deadline->at_ms = uv_now(queue->timer.loop) + queue->duration_ms;

@@ -32,7 +32,8 @@ void fl_deadline_queue_set(struct fl_deadline_queue *queue, uint64_t duration_ms
 void fl_deadline_queue_close(struct fl_deadline_queue *queue);
 
 /* Drops the entry from wherever it is, then appends it. */
-void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadline, fl_deadline_cb cb);
+void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadline,
+		     fl_deadline_cb cb);
 void fl_deadline_drop(struct fl_deadline *deadline); /* not queued: nothing happens */
 
 #endif

@@ -10,25 +10,28 @@ static char *copy_span(struct fl_span span)
 	return fl_strndup((const char *)span.data, span.len);
 }
 
-static int parse_conf(const struct fl_ctl_generation *message, struct fl_conf **ret, struct fl_err *err)
+static int parse_conf(const struct fl_ctl_generation *message, struct fl_conf **ret,
+		      struct fl_err *err)
 {
 	char *path = copy_span(message->ini_path);
 	struct fl_problems problems = {0};
-	int rc = fl_conf_parse(path, (const char *)message->ini.data, message->ini.len, ret, &problems);
+	int rc = fl_conf_parse(path, (const char *)message->ini.data, message->ini.len, ret,
+			       &problems);
 
 	if (rc != 0) {
 		const struct fl_problem *first = &problems.items[0];
 
 		(void)fl_err_set(err, FL_ERR_INVALID, "%s:%u: %s%s", path, first->line, first->text,
-				 problems.errors > 1 ? " (and more: see `fairlead-agent check`)" : "");
+				 problems.errors > 1 ? " (and more: see `fairlead-agent check`)"
+						     : "");
 	}
 	fl_problems_done(&problems);
 	free(path);
 	return rc;
 }
 
-static int parse_credentials(const struct fl_ctl_generation *message, int64_t now, struct fl_credentials **ret,
-			     struct fl_err *err)
+static int parse_credentials(const struct fl_ctl_generation *message, int64_t now,
+			     struct fl_credentials **ret, struct fl_err *err)
 {
 	struct fl_credentials_pem pem = {
 		.credential_bundle = message->credential,
@@ -41,7 +44,8 @@ static int parse_credentials(const struct fl_ctl_generation *message, int64_t no
 	int rc;
 
 	for (size_t i = 0; i < message->foreign_count; i++) {
-		foreign[i].trust_domain = foreign[i].name = copy_span(message->foreign[i].trust_domain);
+		foreign[i].trust_domain = foreign[i].name =
+			copy_span(message->foreign[i].trust_domain);
 		foreign[i].pem = message->foreign[i].bundle;
 	}
 	pem.foreign = foreign;
@@ -53,8 +57,8 @@ static int parse_credentials(const struct fl_ctl_generation *message, int64_t no
 	return rc;
 }
 
-int fl_generation_new(const struct fl_ctl_generation *message, int64_t now, struct fl_generation **ret,
-		      struct fl_err *err)
+int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
+		      struct fl_generation **ret, struct fl_err *err)
 {
 	struct fl_credentials *credentials;
 	struct fl_generation *generation;
@@ -97,8 +101,9 @@ void fl_generation_unref(struct fl_generation *generation)
 /* The INI's words for what conf has parsed. */
 static const char *group_name(enum fl_tls_group group)
 {
-	static const char *const names[] = {
-		[FL_GROUP_X25519MLKEM768] = "X25519MLKEM768", [FL_GROUP_X25519] = "X25519", [FL_GROUP_P256] = "P-256"};
+	static const char *const names[] = {[FL_GROUP_X25519MLKEM768] = "X25519MLKEM768",
+					    [FL_GROUP_X25519] = "X25519",
+					    [FL_GROUP_P256] = "P-256"};
 
 	return names[group];
 }
@@ -131,7 +136,8 @@ int fl_share_new(struct fl_generation *generation, struct fl_share **ret, struct
 	}
 	rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_SERVER, &share->server, err);
 	if (rc == 0) {
-		rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_CLIENT, &share->client, err);
+		rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_CLIENT,
+				    &share->client, err);
 	}
 	if (rc != 0) {
 		fl_tls_ctx_free(share->server);
@@ -161,7 +167,8 @@ void fl_share_unref(struct fl_share *share)
 	free(share);
 }
 
-const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation, const char *name)
+const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation,
+						    const char *name)
 {
 	for (size_t i = 0; i < generation->conf->service_count; i++) {
 		if (strcmp(generation->conf->services[i].name, name) == 0) {
@@ -171,7 +178,8 @@ const struct fl_conf_service *fl_generation_service(const struct fl_generation *
 	return NULL;
 }
 
-const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation, const char *name)
+const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation,
+						      const char *name)
 {
 	for (size_t i = 0; i < generation->conf->upstream_count; i++) {
 		if (strcmp(generation->conf->upstreams[i].name, name) == 0) {

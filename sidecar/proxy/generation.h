@@ -25,10 +25,10 @@ struct fl_generation {
 
 /* From what the agent sent; everything is parsed and judged again, because the sidecar trusts rules, not
  * senders. now: seconds since the epoch. */
-int fl_generation_new(const struct fl_ctl_generation *message, int64_t now, struct fl_generation **ret,
-		      struct fl_err *err) FL_MUST_USE;
+int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
+		      struct fl_generation **ret, struct fl_err *err) FL_MUST_USE;
 struct fl_generation *fl_generation_ref(struct fl_generation *generation); /* any thread */
-void fl_generation_unref(struct fl_generation *generation);                /* any thread; NULL is fine */
+void fl_generation_unref(struct fl_generation *generation); /* any thread; NULL is fine */
 
 struct fl_share {
 	struct fl_generation *generation; /* a reference */
@@ -36,12 +36,15 @@ struct fl_share {
 	unsigned refs; /* of one loop: not atomic */
 };
 
-int fl_share_new(struct fl_generation *generation, struct fl_share **ret, struct fl_err *err) FL_MUST_USE;
+int fl_share_new(struct fl_generation *generation, struct fl_share **ret,
+		 struct fl_err *err) FL_MUST_USE;
 struct fl_share *fl_share_ref(struct fl_share *share);
 void fl_share_unref(struct fl_share *share); /* NULL is fine */
 
 /* By name; NULL when the generation's INI has no such section. */
-const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation, const char *name);
-const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation, const char *name);
+const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation,
+						    const char *name);
+const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation,
+						      const char *name);
 
 #endif

@@ -15,7 +15,8 @@
 
 #define ALERT_ACCESS_DENIED 49u /* RFC 8446 section 6.2 */
 
-static void log_refusal(struct fl_session *session, const struct fl_verdict *verdict, enum fl_reason reason)
+static void log_refusal(struct fl_session *session, const struct fl_verdict *verdict,
+			enum fl_reason reason)
 {
 	struct fl_endpoint *endpoint = fl_session_endpoint(session);
 	struct fl_access access = {
@@ -66,8 +67,11 @@ static void on_nothing(void *user)
 	(void)user;
 }
 
-static const struct fl_session_events events = {
-	.on_ready = on_ready, .on_data = on_data, .on_eof = on_nothing, .on_drain = on_nothing, .on_closed = on_closed};
+static const struct fl_session_events events = {.on_ready = on_ready,
+						.on_data = on_data,
+						.on_eof = on_nothing,
+						.on_drain = on_nothing,
+						.on_closed = on_closed};
 
 void fl_inbound_accept(struct fl_endpoint *endpoint, struct fl_listener *listener)
 {

@@ -26,8 +26,9 @@ const char *fl_reason_text(enum fl_reason reason)
 
 bool fl_reason_is_denial(enum fl_reason reason)
 {
-	return reason == FL_REASON_CERTIFICATE || reason == FL_REASON_POLICY || reason == FL_REASON_CONNECTION_LIMIT ||
-	       reason == FL_REASON_NOT_TLS || reason == FL_REASON_TLS_VERSION || reason == FL_REASON_TLS_PARAMETERS;
+	return reason == FL_REASON_CERTIFICATE || reason == FL_REASON_POLICY ||
+	       reason == FL_REASON_CONNECTION_LIMIT || reason == FL_REASON_NOT_TLS ||
+	       reason == FL_REASON_TLS_VERSION || reason == FL_REASON_TLS_PARAMETERS;
 }
 
 enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure)

@@ -107,7 +107,9 @@ static void on_socket_state(void *data, ares_socket_t fd, int readable, int writ
 
 	if (readable != 0 || writable != 0) {
 		(void)uv_poll_start(&watcher->poll,
-				    (readable != 0 ? UV_READABLE : 0) | (writable != 0 ? UV_WRITABLE : 0), on_poll);
+				    (readable != 0 ? UV_READABLE : 0) |
+					    (writable != 0 ? UV_WRITABLE : 0),
+				    on_poll);
 		return;
 	}
 	LL_DELETE(resolver->watchers, watcher);
@@ -117,14 +119,17 @@ static void on_socket_state(void *data, ares_socket_t fd, int readable, int writ
 
 static bool open_channel(struct fl_resolver *resolver)
 {
-	struct ares_options options = {
-		.sock_state_cb = on_socket_state, .sock_state_cb_data = resolver, .timeout = 2000, .tries = 2};
+	struct ares_options options = {.sock_state_cb = on_socket_state,
+				       .sock_state_cb_data = resolver,
+				       .timeout = 2000,
+				       .tries = 2};
 
 	if (!resolver->has_channel) {
 		resolver->has_channel =
 			ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS &&
 			ares_init_options(&resolver->channel, &options,
-					  ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES) == ARES_SUCCESS;
+					  ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS |
+						  ARES_OPT_TRIES) == ARES_SUCCESS;
 	}
 	return resolver->has_channel;
 }
@@ -146,7 +151,8 @@ static void announce(struct route *route)
 			targets->items[count++] = route->items[i].answers[k];
 		}
 	}
-	if (count == 0 || (route->announced != NULL && fl_targets_equal(route->announced, targets))) {
+	if (count == 0 ||
+	    (route->announced != NULL && fl_targets_equal(route->announced, targets))) {
 		fl_targets_unref(targets);
 		return;
 	}
@@ -172,7 +178,8 @@ static void set_timer(struct fl_resolver *resolver)
 		}
 	}
 	if (at != UINT64_MAX && !resolver->closing) {
-		FL_REQUIRE(uv_timer_start(&resolver->timer, on_timer, at > now ? at - now : 0, 0) == 0);
+		FL_REQUIRE(uv_timer_start(&resolver->timer, on_timer, at > now ? at - now : 0, 0) ==
+			   0);
 	}
 }
 
@@ -181,13 +188,15 @@ static void take_answer(struct item *item, const struct ares_addrinfo *info)
 	uint64_t ttl_ms = MAX_TTL_MS, now = uv_now(item->route->resolver->loop);
 	size_t count = 0;
 
-	for (const struct ares_addrinfo_node *node = info->nodes; node != NULL; node = node->ai_next) {
+	for (const struct ares_addrinfo_node *node = info->nodes; node != NULL;
+	     node = node->ai_next) {
 		count++;
 	}
 	free(item->answers);
 	item->answers = fl_new((count + 1) * sizeof(item->answers[0]));
 	item->answer_count = 0;
-	for (const struct ares_addrinfo_node *node = info->nodes; node != NULL; node = node->ai_next) {
+	for (const struct ares_addrinfo_node *node = info->nodes; node != NULL;
+	     node = node->ai_next) {
 		union fl_sockaddr *answer = &item->answers[item->answer_count++];
 		uint64_t node_ms = node->ai_ttl > 0 ? (uint64_t)node->ai_ttl * 1000 : 0;
 
@@ -207,9 +216,11 @@ static void take_failure(struct item *item, int status)
 	struct fl_resolver *resolver = item->route->resolver;
 
 	if (item->backoff_ms == 0) {
-		fl_log_msg(resolver->log, FL_LOG_WARN, "[upstream %s]: %s does not resolve (%s); %s", item->route->name,
+		fl_log_msg(resolver->log, FL_LOG_WARN,
+			   "[upstream %s]: %s does not resolve (%s); %s", item->route->name,
 			   item->host, ares_strerror(status),
-			   item->answer_count > 0 ? "keeping the last addresses" : "its connections are refused until it does");
+			   item->answer_count > 0 ? "keeping the last addresses"
+						  : "its connections are refused until it does");
 		item->backoff_ms = MIN_BACKOFF_MS;
 	} else if (item->backoff_ms < MAX_BACKOFF_MS) {
 		item->backoff_ms *= 2;
@@ -229,7 +240,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	}
 	if (status == ARES_SUCCESS && info->nodes != NULL) {
 		if (item->backoff_ms != 0) {
-			fl_log_msg(resolver->log, FL_LOG_INFO, "[upstream %s]: %s resolves", item->route->name, item->host);
+			fl_log_msg(resolver->log, FL_LOG_INFO, "[upstream %s]: %s resolves",
+				   item->route->name, item->host);
 			item->backoff_ms = 0;
 		}
 		take_answer(item, info);
@@ -285,10 +297,12 @@ static void inherit_answer(struct item *item, const struct route *routes, size_t
 		for (size_t i = 0; i < routes[r].item_count; i++) {
 			const struct item *old = &routes[r].items[i];
 
-			if (old->host != NULL && strcmp(old->host, item->host) == 0 && old->port == item->port &&
-			    old->answer_count > 0) {
-				item->answers = fl_new(old->answer_count * sizeof(item->answers[0]));
-				memcpy(item->answers, old->answers, old->answer_count * sizeof(item->answers[0]));
+			if (old->host != NULL && strcmp(old->host, item->host) == 0 &&
+			    old->port == item->port && old->answer_count > 0) {
+				item->answers =
+					fl_new(old->answer_count * sizeof(item->answers[0]));
+				memcpy(item->answers, old->answers,
+				       old->answer_count * sizeof(item->answers[0]));
 				item->answer_count = old->answer_count;
 				return;
 			}
@@ -296,8 +310,8 @@ static void inherit_answer(struct item *item, const struct route *routes, size_t
 	}
 }
 
-static void build_route(struct route *route, const struct fl_conf_upstream *upstream, const struct route *old,
-			size_t old_count)
+static void build_route(struct route *route, const struct fl_conf_upstream *upstream,
+			const struct route *old, size_t old_count)
 {
 	route->name = fl_strdup(upstream->name);
 	route->item_count = upstream->to_count;
@@ -333,7 +347,8 @@ static void free_routes(struct route *routes, size_t count)
 	free(routes);
 }
 
-struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log, fl_resolver_cb cb, void *user)
+struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log, fl_resolver_cb cb,
+				    void *user)
 {
 	struct fl_resolver *resolver = fl_new(sizeof(*resolver));
 

@@ -14,7 +14,8 @@ struct fl_resolver;
 /* The addresses of an upstream have changed. targets is borrowed: take a reference. */
 typedef void (*fl_resolver_cb)(void *user, const char *upstream, struct fl_targets *targets);
 
-struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log, fl_resolver_cb cb, void *user);
+struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log, fl_resolver_cb cb,
+				    void *user);
 /* What to resolve from now on: replaces what was there; runs cb inside for each upstream that has addresses already. conf is
  * borrowed until the next call or close. */
 void fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf);

@@ -25,7 +25,8 @@
 #include "proxy/worker.h"
 
 #define MAIN_READ_BUFFER (64u * 1024)
-#define UNIX_LISTENER_MODE 0666 /* who may connect is the directory's business, as for a TCP port on loopback */
+#define UNIX_LISTENER_MODE                                                                         \
+	0666 /* who may connect is the directory's business, as for a TCP port on loopback */
 #define MAX_WORKERS 256u
 
 enum phase { STARTING, SERVING, DRAINING, STOPPED };
@@ -38,7 +39,7 @@ struct fl_server {
 	enum phase phase;
 	struct fl_worker **workers;
 	unsigned worker_count;
-	unsigned started; /* workers with a running thread */
+	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
 	char refusal[512];             /* why the last candidate was refused; "" when it was not */
 	struct fl_agent_link *agent;
@@ -68,8 +69,8 @@ static int refuse_shared_port(const struct fl_addr *addr, struct fl_err *err)
 	return rc;
 }
 
-static int bind_endpoint(struct fl_endpoint *endpoint, const struct fl_addr *addr, const struct fl_endpoint *first,
-			 struct fl_err *err)
+static int bind_endpoint(struct fl_endpoint *endpoint, const struct fl_addr *addr,
+			 const struct fl_endpoint *first, struct fl_err *err)
 {
 	int rc;
 
@@ -78,15 +79,17 @@ static int bind_endpoint(struct fl_endpoint *endpoint, const struct fl_addr *add
 	if (endpoint->is_unix && first != NULL) {
 		/* One path, one socket: the workers share its queue. */
 		endpoint->fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
-		return endpoint->fd >= 0 ? 0 : fl_err_sys(err, errno, "cannot share a socket between workers");
+		return endpoint->fd >= 0
+			       ? 0
+			       : fl_err_sys(err, errno, "cannot share a socket between workers");
 	}
 	rc = first == NULL ? refuse_shared_port(addr, err) : 0;
 	return rc == 0 ? fl_net_bind(addr, true, UNIX_LISTENER_MODE, &endpoint->fd, err) : rc;
 }
 
 /* The endpoints of one worker; `first` are those of worker 0, or NULL when these are they. */
-static int bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoints, const struct fl_endpoint *first,
-			  struct fl_err *err)
+static int bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoints,
+			  const struct fl_endpoint *first, struct fl_err *err)
 {
 	size_t n = 0;
 	int rc;
@@ -94,19 +97,21 @@ static int bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoi
 	for (size_t i = 0; i < conf->service_count; i++, n++) {
 		endpoints[n].direction = FL_INBOUND;
 		endpoints[n].name = fl_strdup(conf->services[i].name);
-		rc = bind_endpoint(&endpoints[n], &conf->services[i].listen, first != NULL ? &first[n] : NULL, err);
+		rc = bind_endpoint(&endpoints[n], &conf->services[i].listen,
+				   first != NULL ? &first[n] : NULL, err);
 		if (rc != 0) {
-			return fl_err_prefix(err, "%s:%u: [service %s]", conf->path, conf->services[i].line,
-					     conf->services[i].name);
+			return fl_err_prefix(err, "%s:%u: [service %s]", conf->path,
+					     conf->services[i].line, conf->services[i].name);
 		}
 	}
 	for (size_t i = 0; i < conf->upstream_count; i++, n++) {
 		endpoints[n].direction = FL_OUTBOUND;
 		endpoints[n].name = fl_strdup(conf->upstreams[i].name);
-		rc = bind_endpoint(&endpoints[n], &conf->upstreams[i].listen, first != NULL ? &first[n] : NULL, err);
+		rc = bind_endpoint(&endpoints[n], &conf->upstreams[i].listen,
+				   first != NULL ? &first[n] : NULL, err);
 		if (rc != 0) {
-			return fl_err_prefix(err, "%s:%u: [upstream %s]", conf->path, conf->upstreams[i].line,
-					     conf->upstreams[i].name);
+			return fl_err_prefix(err, "%s:%u: [upstream %s]", conf->path,
+					     conf->upstreams[i].line, conf->upstreams[i].name);
 		}
 	}
 	return 0;
@@ -136,8 +141,10 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 		for (size_t k = 0; k < count; k++) {
 			endpoints[k].fd = -1;
 		}
-		rc = bind_endpoints(conf, endpoints, i > 0 ? server->workers[0]->endpoints : NULL, err);
-		server->workers[i] = fl_worker_new(i, wanted, conf, endpoints, count, on_worker_idle, server);
+		rc = bind_endpoints(conf, endpoints, i > 0 ? server->workers[0]->endpoints : NULL,
+				    err);
+		server->workers[i] = fl_worker_new(conf, wanted, server->log, endpoints, count,
+						   on_worker_idle, server);
 		server->worker_count++;
 	}
 	return rc;
@@ -154,8 +161,8 @@ static void on_targets(void *user, const char *upstream, struct fl_targets *targ
 	}
 }
 
-static int make_shares(struct fl_server *server, struct fl_generation *generation, struct fl_share **shares,
-		       struct fl_err *err)
+static int make_shares(struct fl_server *server, struct fl_generation *generation,
+		       struct fl_share **shares, struct fl_err *err)
 {
 	int rc = 0;
 
@@ -188,20 +195,23 @@ static void log_restart_needed(struct fl_server *server, const struct fl_conf *c
 {
 	for (size_t i = 0; i < conf->service_count + conf->upstream_count; i++) {
 		bool is_service = i < conf->service_count;
-		const char *name = is_service ? conf->services[i].name : conf->upstreams[i - conf->service_count].name;
+		const char *name = is_service ? conf->services[i].name
+					      : conf->upstreams[i - conf->service_count].name;
 		bool known = false;
 
 		for (size_t k = 0; k < server->workers[0]->endpoint_count; k++) {
 			known = known || strcmp(server->workers[0]->endpoints[k].name, name) == 0;
 		}
 		if (!known) {
-			fl_log_msg(server->log, FL_LOG_WARN, "[%s %s] is new: its listener needs a restart of the sidecar",
+			fl_log_msg(server->log, FL_LOG_WARN,
+				   "[%s %s] is new: its listener needs a restart of the sidecar",
 				   is_service ? "service" : "upstream", name);
 		}
 	}
 }
 
-static int use_generation(struct fl_server *server, struct fl_generation *generation, struct fl_err *err)
+static int use_generation(struct fl_server *server, struct fl_generation *generation,
+			  struct fl_err *err)
 {
 	struct fl_share **shares = fl_new(server->worker_count * sizeof(struct fl_share *));
 	int rc = make_shares(server, generation, shares, err);
@@ -256,7 +266,8 @@ static void describe(void *user, struct fl_ctl_hello *hello)
 	}
 }
 
-static const struct fl_agent_link_events agent_events = {.describe = describe, .on_generation = on_generation};
+static const struct fl_agent_link_events agent_events = {.describe = describe,
+							 .on_generation = on_generation};
 
 /* --- readiness --------------------------------------------------------------------------------- */
 
@@ -280,10 +291,14 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 	} else if (server->current == NULL) {
 		const char *trouble = fl_agent_link_trouble(server->agent);
 
-		(void)snprintf(reason, size, "no generation yet: %s",
-			       trouble[0] != '\0' ? trouble : "the agent has not sent one; its log says what it waits for");
+		(void)snprintf(
+			reason, size, "no generation yet: %s",
+			trouble[0] != '\0'
+				? trouble
+				: "the agent has not sent one; its log says what it waits for");
 	} else if (server->current->credentials->not_after < (int64_t)time(NULL)) {
-		(void)snprintf(reason, size, "our own certificate (%s) has expired: renew it", server->current->credentials->id);
+		(void)snprintf(reason, size, "our own certificate (%s) has expired: renew it",
+			       server->current->credentials->id);
 	} else if (!all_serving(server)) {
 		(void)snprintf(reason, size, "the workers are opening their listeners");
 	}
@@ -356,16 +371,19 @@ static void on_drain_timeout(uv_timer_t *timer)
 {
 	struct fl_server *server = FL_CONTAINER_OF(timer, struct fl_server, drain_timer);
 
-	fl_log_msg(server->log, FL_LOG_WARN, "[sidecar] drain is over: closing %u open connections", open_connections(server));
+	fl_log_msg(server->log, FL_LOG_WARN, "[sidecar] drain is over: closing %u open connections",
+		   open_connections(server));
 	stop(server);
 }
 
 static void drain(struct fl_server *server)
 {
 	server->phase = DRAINING;
-	fl_log_msg(server->log, FL_LOG_INFO, "stopping: %u connections may finish, for at most %u ms",
+	fl_log_msg(server->log, FL_LOG_INFO,
+		   "stopping: %u connections may finish, for at most %u ms",
 		   open_connections(server), server->conf->sidecar.drain_ms);
-	FL_REQUIRE(uv_timer_start(&server->drain_timer, on_drain_timeout, server->conf->sidecar.drain_ms, 0) == 0);
+	FL_REQUIRE(uv_timer_start(&server->drain_timer, on_drain_timeout,
+				  server->conf->sidecar.drain_ms, 0) == 0);
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		fl_worker_post_drain(server->workers[i]);
 	}
@@ -377,7 +395,8 @@ static void on_signal(uv_signal_t *handle, int signum)
 
 	(void)signum;
 	if (server->phase == DRAINING) {
-		fl_log_msg(server->log, FL_LOG_WARN, "second signal: closing %u open connections", open_connections(server));
+		fl_log_msg(server->log, FL_LOG_WARN, "second signal: closing %u open connections",
+			   open_connections(server));
 		stop(server);
 	} else if (server->phase != STOPPED) {
 		drain(server);
@@ -402,10 +421,11 @@ static void raise_descriptor_limit(struct fl_server *server)
 	}
 	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
 	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
-		fl_log_msg(server->log, FL_LOG_INFO,
-			   "[limits] connections = %u needs %llu descriptors, the system allows %llu: that many will do less",
-			   server->conf->limits.connections, (unsigned long long)wanted,
-			   (unsigned long long)limit.rlim_cur);
+		fl_log_msg(
+			server->log, FL_LOG_INFO,
+			"[limits] connections = %u needs %llu descriptors, the system allows %llu: that many will do less",
+			server->conf->limits.connections, (unsigned long long)wanted,
+			(unsigned long long)limit.rlim_cur);
 	}
 }
 
@@ -422,10 +442,12 @@ static void init_handles(struct fl_server *server)
 	uv_unref((uv_handle_t *)&server->turn_over);
 	server->sigterm.data = server->sigint.data = server;
 	server->resolver = fl_resolver_new(&server->loop, server->log, on_targets, server);
-	server->agent = fl_agent_link_open(&server->net, server->conf->agent.socket, server->log, &agent_events, server);
+	server->agent = fl_agent_link_open(&server->net, server->conf->agent.socket, server->log,
+					   &agent_events, server);
 }
 
-int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret, struct fl_err *err)
+int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret,
+		  struct fl_err *err)
 {
 	struct fl_server *server = fl_new(sizeof(*server));
 	int rc;
@@ -483,8 +505,8 @@ int fl_server_run(struct fl_server *server, struct fl_err *err)
 	if (rc != 0) {
 		return rc;
 	}
-	fl_log_msg(server->log, FL_LOG_INFO, "started: %u workers, waiting for the agent at %s", server->worker_count,
-		   server->conf->agent.socket);
+	fl_log_msg(server->log, FL_LOG_INFO, "started: %u workers, waiting for the agent at %s",
+		   server->worker_count, server->conf->agent.socket);
 	(void)uv_run(&server->loop, UV_RUN_DEFAULT);
 	return 0;
 }

@@ -13,7 +13,8 @@ struct fl_server;
 
 /* Binds every listener and prepares the workers; nothing runs yet. conf and log are borrowed. Errors: FL_ERR_IO with
  * the section and address that cannot be bound. */
-int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret, struct fl_err *err) FL_MUST_USE;
+int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret,
+		  struct fl_err *err) FL_MUST_USE;
 
 /* The main loop's sockets, for the admin endpoint. */
 struct fl_net *fl_server_net(struct fl_server *server);

@@ -71,7 +71,8 @@ static void set_state(struct fl_session *session, enum state next)
 
 /* --- birth and end ---------------------------------------------------------------------------- */
 
-static struct fl_session *session_new(struct fl_endpoint *endpoint, const struct fl_session_events *events, bool is_client)
+static struct fl_session *session_new(struct fl_endpoint *endpoint,
+				      const struct fl_session_events *events, bool is_client)
 {
 	struct fl_worker *worker = endpoint->worker;
 	struct fl_session *session = calloc(1, sizeof(*session));
@@ -146,7 +147,8 @@ static void fail(struct fl_session *session, enum fl_reason reason)
 	fl_deadline_drop(&session->deadline);
 	session->events = NULL;
 	events->on_closed(session->user, reason);
-	end_socket(session, failure != NULL && failure->alert != 0 && failure->cause != FL_TLS_CAUSE_PEER_ALERT);
+	end_socket(session, failure != NULL && failure->alert != 0 &&
+				    failure->cause != FL_TLS_CAUSE_PEER_ALERT);
 	release(session);
 }
 
@@ -154,7 +156,8 @@ static void on_deadline(struct fl_deadline *deadline)
 {
 	struct fl_session *session = FL_CONTAINER_OF(deadline, struct fl_session, deadline);
 
-	fail(session, session->state == DIALING ? FL_REASON_PEER_CONNECT_TIMEOUT : FL_REASON_HANDSHAKE_TIMEOUT);
+	fail(session, session->state == DIALING ? FL_REASON_PEER_CONNECT_TIMEOUT
+						: FL_REASON_HANDSHAKE_TIMEOUT);
 }
 
 static void fail_tls(struct fl_session *session)
@@ -168,7 +171,8 @@ static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, 
 {
 	struct fl_worker *worker = worker_of(session);
 
-	return (struct fl_tls_io){.in = data, .in_len = len, .out = worker->sealed, .out_cap = worker->sealed_cap};
+	return (struct fl_tls_io){
+		.in = data, .in_len = len, .out = worker->sealed, .out_cap = worker->sealed_cap};
 }
 
 /* 0, 1 (pending) or a negative uv error. */
@@ -297,12 +301,15 @@ static void on_sock_error(void *user, int sys)
 	fail(user, FL_REASON_PEER_RESET);
 }
 
-static const struct fl_sock_events sock_events = {
-	.on_data = on_sock_data, .on_eof = on_sock_eof, .on_drain = on_sock_drain, .on_error = on_sock_error};
+static const struct fl_sock_events sock_events = {.on_data = on_sock_data,
+						  .on_eof = on_sock_eof,
+						  .on_drain = on_sock_drain,
+						  .on_error = on_sock_error};
 
 /* --- server ----------------------------------------------------------------------------------- */
 
-static bool start_engine(struct fl_session *session, struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user)
+static bool start_engine(struct fl_session *session, struct fl_tls_ctx *ctx,
+			 fl_tls_expect_cb expect, void *expect_user)
 {
 	fl_deadline_add(&worker_of(session)->handshaking, &session->deadline, on_deadline);
 	return fl_tls_new(ctx, expect, expect_user, &session->tls, NULL) == 0;
@@ -349,7 +356,8 @@ static void start_client_handshake(struct fl_session *session)
 	set_state(session, HANDSHAKE);
 	fl_targets_unref(session->targets);
 	session->targets = NULL;
-	if (!start_engine(session, session->share->client, any_of_ours ? NULL : expects, (void *)session->upstream)) {
+	if (!start_engine(session, session->share->client, any_of_ours ? NULL : expects,
+			  (void *)session->upstream)) {
 		fail(session, FL_REASON_INTERNAL);
 		return;
 	}
@@ -381,12 +389,14 @@ static int dial_next(struct fl_session *session)
 	while (rc != 0 && session->next_target < session->targets->count) {
 		const struct sockaddr *to = &session->targets->items[session->next_target++].any;
 
-		rc = fl_sock_dial(&worker_of(session)->net, to, true, &sock_events, session, on_dialed, &session->sock, &err);
+		rc = fl_sock_dial(&worker_of(session)->net, to, true, &sock_events, session,
+				  on_dialed, &session->sock, &err);
 	}
 	return rc == 0 ? 0 : -err.sys;
 }
 
-struct fl_session *fl_session_dial(struct fl_endpoint *endpoint, const struct fl_session_events *events, void *user,
+struct fl_session *fl_session_dial(struct fl_endpoint *endpoint,
+				   const struct fl_session_events *events, void *user,
 				   enum fl_reason *ret_reason)
 {
 	struct fl_session *session;
@@ -416,7 +426,8 @@ struct fl_session *fl_session_dial(struct fl_endpoint *endpoint, const struct fl
 
 /* --- what the user asks for -------------------------------------------------------------------- */
 
-void fl_session_set_user(struct fl_session *session, const struct fl_session_events *events, void *user)
+void fl_session_set_user(struct fl_session *session, const struct fl_session_events *events,
+			 void *user)
 {
 	session->events = events;
 	session->user = user;
@@ -500,7 +511,8 @@ struct fl_share *fl_session_share(const struct fl_session *session)
 
 const struct fl_tls_failure *fl_session_failure(const struct fl_session *session)
 {
-	const struct fl_tls_failure *failure = session->tls != NULL ? fl_tls_failure(session->tls) : NULL;
+	const struct fl_tls_failure *failure =
+		session->tls != NULL ? fl_tls_failure(session->tls) : NULL;
 
 	return failure != NULL && failure->cause != FL_TLS_CAUSE_NONE ? failure : NULL;
 }
@@ -532,7 +544,8 @@ void fl_session_describe(const struct fl_session *session, struct fl_line *line)
 		fl_line_str(line, "cipher", fl_tls_cipher(session->tls));
 	}
 	if (failure != NULL) {
-		fl_line_str(line, "broken_rule", failure->rule != FL_RULE_NONE ? fl_rule_name(failure->rule) : NULL);
+		fl_line_str(line, "broken_rule",
+			    failure->rule != FL_RULE_NONE ? fl_rule_name(failure->rule) : NULL);
 		if (failure->alert != 0) {
 			fl_line_u64(line, "alert", failure->alert);
 		}

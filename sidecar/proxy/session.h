@@ -17,9 +17,9 @@ struct fl_session;
 struct fl_session_events {
 	void (*on_ready)(void *user);                           /* the peer is verified */
 	void (*on_data)(void *user, uint8_t *data, size_t len); /* plaintext */
-	void (*on_eof)(void *user);                             /* close_notify: no more plaintext will come */
-	void (*on_drain)(void *user);                           /* pending is empty again */
-	void (*on_closed)(void *user, enum fl_reason reason);   /* failed; gone */
+	void (*on_eof)(void *user);   /* close_notify: no more plaintext will come */
+	void (*on_drain)(void *user); /* pending is empty again */
+	void (*on_closed)(void *user, enum fl_reason reason); /* failed; gone */
 };
 
 /* Server role, on the connection that waits at the listener. Its user is, until set, the session itself.
@@ -28,12 +28,16 @@ struct fl_session *fl_session_accept(struct fl_endpoint *endpoint, struct fl_lis
 				     const struct fl_session_events *events);
 /* Client role: dials the endpoint's targets in order until one answers; its peer must be one that the upstream names.
  * NULL: it failed already, *ret_reason says why; no event runs inside. */
-struct fl_session *fl_session_dial(struct fl_endpoint *endpoint, const struct fl_session_events *events, void *user,
+struct fl_session *fl_session_dial(struct fl_endpoint *endpoint,
+				   const struct fl_session_events *events, void *user,
 				   enum fl_reason *ret_reason);
 
-void fl_session_set_user(struct fl_session *session, const struct fl_session_events *events, void *user);
+void fl_session_set_user(struct fl_session *session, const struct fl_session_events *events,
+			 void *user);
 
-void fl_session_read_start(struct fl_session *session); /* may run on_data, on_eof and on_closed inside: bytes that came with the handshake */
+void fl_session_read_start(
+	struct fl_session *
+		session); /* may run on_data, on_eof and on_closed inside: bytes that came with the handshake */
 void fl_session_read_stop(struct fl_session *session);
 
 /* 0: all in the kernel; 1: pending, stop producing until on_drain; negative: broken, end it with fl_session_reset(). */
@@ -42,8 +46,8 @@ bool fl_session_pending(const struct fl_session *session);
 /* close_notify: we have nothing more to say; reading goes on. Once. */
 void fl_session_shutdown(struct fl_session *session);
 
-void fl_session_close(struct fl_session *session);                /* both sides have finished */
-void fl_session_reset(struct fl_session *session);                /* TCP reset: never a clean end */
+void fl_session_close(struct fl_session *session); /* both sides have finished */
+void fl_session_reset(struct fl_session *session); /* TCP reset: never a clean end */
 void fl_session_refuse(struct fl_session *session, uint8_t alert); /* TLS alert, then closed */
 
 /* READY or later. */

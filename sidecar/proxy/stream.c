@@ -35,7 +35,8 @@ struct fl_stream {
 	struct fl_endpoint *endpoint;
 	struct fl_session *session; /* NULL once it is gone */
 	struct fl_sock *app;        /* NULL once it is gone */
-	struct fl_deadline deadline; /* DIAL_APP: connect_timeout; OPEN and later: the next look for idleness */
+	struct fl_deadline
+		deadline; /* DIAL_APP: connect_timeout; OPEN and later: the next look for idleness */
 	uint64_t started_ns;
 	uint64_t active_ms; /* uv_now() of the last byte */
 	uint64_t to_app, to_mesh;
@@ -84,7 +85,8 @@ static void log_end(struct fl_stream *stream, enum fl_reason reason)
 	struct fl_access access = {
 		.endpoint = stream->endpoint,
 		.session = stream->session,
-		.source = outbound && stream->app != NULL ? fl_sock_peer(stream->app, source) : NULL,
+		.source =
+			outbound && stream->app != NULL ? fl_sock_peer(stream->app, source) : NULL,
 		.verdict = outbound ? NULL : &stream->verdict,
 		.reason = reason,
 		.started_ns = stream->started_ns,
@@ -124,7 +126,8 @@ static void abort_stream(struct fl_stream *stream, enum fl_reason reason)
 
 static void finish_if_flushed(struct fl_stream *stream)
 {
-	if (stream->state != FINISHED || fl_sock_pending(stream->app) || fl_session_pending(stream->session)) {
+	if (stream->state != FINISHED || fl_sock_pending(stream->app) ||
+	    fl_session_pending(stream->session)) {
 		return;
 	}
 	log_end(stream, FL_REASON_DONE);
@@ -175,8 +178,10 @@ static void on_app_error(void *user, int sys)
 	abort_stream(user, FL_REASON_APP_RESET);
 }
 
-static const struct fl_sock_events app_events = {
-	.on_data = on_app_data, .on_eof = on_app_eof, .on_drain = on_app_drain, .on_error = on_app_error};
+static const struct fl_sock_events app_events = {.on_data = on_app_data,
+						 .on_eof = on_app_eof,
+						 .on_drain = on_app_drain,
+						 .on_error = on_app_error};
 
 static void on_session_data(void *user, uint8_t *data, size_t len)
 {
@@ -255,10 +260,10 @@ static void on_session_ready(void *user)
 }
 
 static const struct fl_session_events session_events = {.on_ready = on_session_ready,
-							 .on_data = on_session_data,
-							 .on_eof = on_session_eof,
-							 .on_drain = on_session_drain,
-							 .on_closed = on_session_closed};
+							.on_data = on_session_data,
+							.on_eof = on_session_eof,
+							.on_drain = on_session_drain,
+							.on_closed = on_session_closed};
 
 void fl_stream_outbound(struct fl_endpoint *endpoint, struct fl_listener *listener)
 {
@@ -295,7 +300,8 @@ static void on_app_dialed(void *user, int sys)
 
 static void on_dial_deadline(struct fl_deadline *deadline)
 {
-	abort_stream(FL_CONTAINER_OF(deadline, struct fl_stream, deadline), FL_REASON_APP_CONNECT_TIMEOUT);
+	abort_stream(FL_CONTAINER_OF(deadline, struct fl_stream, deadline),
+		     FL_REASON_APP_CONNECT_TIMEOUT);
 }
 
 void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict)
@@ -315,8 +321,8 @@ void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verd
 	stream->verdict = *verdict;
 	stream->started_ns = fl_session_started_ns(session);
 	fl_session_set_user(session, &session_events, stream);
-	if (fl_sock_dial(&worker->net, &service->app.sa.any, false, &app_events, stream, on_app_dialed, &stream->app,
-			 &err) != 0) {
+	if (fl_sock_dial(&worker->net, &service->app.sa.any, false, &app_events, stream,
+			 on_app_dialed, &stream->app, &err) != 0) {
 		abort_stream(stream, fl_reason_of_app_dial(-err.sys));
 		return;
 	}

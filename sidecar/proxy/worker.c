@@ -52,13 +52,13 @@ static void init_scratch(struct fl_worker *worker, size_t buffer)
 	worker->opened = fl_new(worker->opened_cap);
 }
 
-struct fl_worker *fl_worker_new(unsigned index, unsigned worker_count, const struct fl_conf *conf,
-				struct fl_endpoint *endpoints, size_t endpoint_count, void (*on_idle)(void *user),
+struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_count,
+				const struct fl_log *log, struct fl_endpoint *endpoints,
+				size_t endpoint_count, void (*on_idle)(void *user),
 				void *on_idle_user)
 {
 	struct fl_worker *worker = fl_new(sizeof(*worker));
 
-	worker->index = index;
 	worker->endpoints = endpoints;
 	worker->endpoint_count = endpoint_count;
 	worker->on_idle = on_idle;
@@ -68,7 +68,7 @@ struct fl_worker *fl_worker_new(unsigned index, unsigned worker_count, const str
 	for (size_t i = 0; i < endpoint_count; i++) {
 		endpoints[i].worker = worker;
 	}
-	fl_log_init(&worker->log, STDERR_FILENO, conf->log.level, conf->log.format, "fairlead-sidecar");
+	fl_log_init(&worker->log, log->fd, log->level, log->format, log->program);
 	worker->access = conf->log.access;
 	FL_REQUIRE(uv_loop_init(&worker->loop) == 0);
 	FL_REQUIRE(uv_mutex_init(&worker->mail_lock) == 0);
@@ -80,8 +80,10 @@ struct fl_worker *fl_worker_new(unsigned index, unsigned worker_count, const str
 	init_scratch(worker, conf->limits.buffer);
 	worker->idle_timeout_ms = conf->limits.idle_timeout_ms;
 	fl_deadline_queue_init(&worker->connecting, &worker->loop, conf->limits.connect_timeout_ms);
-	fl_deadline_queue_init(&worker->handshaking, &worker->loop, conf->limits.handshake_timeout_ms);
-	fl_deadline_queue_init(&worker->idle, &worker->loop, conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
+	fl_deadline_queue_init(&worker->handshaking, &worker->loop,
+			       conf->limits.handshake_timeout_ms);
+	fl_deadline_queue_init(&worker->idle, &worker->loop,
+			       conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
 	return worker;
 }
 
@@ -112,7 +114,8 @@ void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share)
 	post(worker, mail);
 }
 
-void fl_worker_post_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets)
+void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
+			    struct fl_targets *targets)
 {
 	struct fl_mail *mail = mail_new(MAIL_TARGETS, upstream);
 
@@ -185,8 +188,9 @@ static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *
 	}
 	fl_sock_reset(sock);
 	if (worker->refused_at_ms == 0 || now - worker->refused_at_ms >= LIMIT_LOG_EVERY_MS) {
-		struct fl_access access = {
-			.endpoint = endpoint, .reason = FL_REASON_CONNECTION_LIMIT, .started_ns = uv_hrtime()};
+		struct fl_access access = {.endpoint = endpoint,
+					   .reason = FL_REASON_CONNECTION_LIMIT,
+					   .started_ns = uv_hrtime()};
 
 		worker->refused_at_ms = now;
 		fl_access_log(worker, &access);
@@ -197,8 +201,9 @@ static void refuse_unknown(struct fl_endpoint *endpoint, struct fl_listener *lis
 {
 	static const struct fl_sock_events no_events;
 	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
-	struct fl_access access = {
-		.endpoint = endpoint, .reason = FL_REASON_RESTART_NEEDED, .started_ns = uv_hrtime()};
+	struct fl_access access = {.endpoint = endpoint,
+				   .reason = FL_REASON_RESTART_NEEDED,
+				   .started_ns = uv_hrtime()};
 
 	if (sock != NULL) {
 		fl_sock_reset(sock);
@@ -226,7 +231,8 @@ static void on_connection(void *user, struct fl_listener *listener)
 
 void fl_worker_session_settled(struct fl_worker *worker)
 {
-	for (size_t i = 0; i < worker->endpoint_count && worker->handshakes < worker->max_handshakes; i++) {
+	for (size_t i = 0;
+	     i < worker->endpoint_count && worker->handshakes < worker->max_handshakes; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
 
 		if (endpoint->waiting && endpoint->listener != NULL) {
@@ -258,10 +264,11 @@ static void open_listeners(struct fl_worker *worker)
 		int fd = endpoint->fd;
 
 		endpoint->fd = -1;
-		if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint, &endpoint->listener,
-				     &err) != 0) {
+		if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint,
+				     &endpoint->listener, &err) != 0) {
 			fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s",
-				   endpoint->direction == FL_INBOUND ? "service" : "upstream", endpoint->name, err.text);
+				   endpoint->direction == FL_INBOUND ? "service" : "upstream",
+				   endpoint->name, err.text);
 		}
 	}
 	__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);

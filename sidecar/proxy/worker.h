@@ -32,7 +32,7 @@ struct fl_endpoint {
 	bool waiting; /* a connection was left in the kernel's queue: too many handshakes */
 	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */
 	const struct fl_conf_upstream *upstream; /* likewise */
-	struct fl_targets *targets;              /* outbound; NULL until the resolver has said something */
+	struct fl_targets *targets; /* outbound; NULL until the resolver has said something */
 };
 
 /* Memory that callbacks further up the stack may still look at: freed when the loop's turn is over. */
@@ -43,13 +43,12 @@ struct fl_corpse {
 struct fl_mail;
 
 struct fl_worker {
-	unsigned index;
 	uv_thread_t thread;
 	uv_loop_t loop;
 	uv_async_t wake;
 	uv_check_t turn_over;
 	uv_mutex_t mail_lock;
-	struct fl_mail *mail; /* under mail_lock: newest first */
+	struct fl_mail *mail;        /* under mail_lock: newest first */
 	void (*on_idle)(void *user); /* called on the worker's thread when drained; thread-safe */
 	void *on_idle_user;
 
@@ -77,21 +76,26 @@ struct fl_worker {
 
 	/* Read by the main thread (atomic, relaxed). */
 	unsigned open; /* connections that peers opened inbound and apps outbound */
-	bool serving; /* listeners are open under a generation */
+	bool serving;  /* listeners are open under a generation */
 };
 
-/* main: prepares everything but starts no thread. endpoints (and their fds) are taken over. conf is read now only. */
-struct fl_worker *fl_worker_new(unsigned index, unsigned worker_count, const struct fl_conf *conf,
-				struct fl_endpoint *endpoints, size_t endpoint_count, void (*on_idle)(void *user),
+/* main: prepares everything but starts no thread. endpoints (and their fds) are taken over; conf and log are read now
+ * only: the worker's log goes to the same descriptor. */
+struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_count,
+				const struct fl_log *log, struct fl_endpoint *endpoints,
+				size_t endpoint_count, void (*on_idle)(void *user),
 				void *on_idle_user);
 /* main */
 int fl_worker_start(struct fl_worker *worker, struct fl_err *err) FL_MUST_USE;
-void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share);                           /* main; takes share over */
-void fl_worker_post_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets); /* main; takes a reference */
-void fl_worker_post_drain(struct fl_worker *worker); /* main: stop accepting; on_idle when nothing is open */
-void fl_worker_post_stop(struct fl_worker *worker);  /* main: cut what is open and end the thread */
-void fl_worker_join(struct fl_worker *worker);       /* main: after stop; frees */
-void fl_worker_discard(struct fl_worker *worker);    /* main: frees one that was never started */
+void fl_worker_post_share(struct fl_worker *worker,
+			  struct fl_share *share); /* main; takes share over */
+void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
+			    struct fl_targets *targets); /* main; takes a reference */
+void fl_worker_post_drain(
+	struct fl_worker *worker); /* main: stop accepting; on_idle when nothing is open */
+void fl_worker_post_stop(struct fl_worker *worker); /* main: cut what is open and end the thread */
+void fl_worker_join(struct fl_worker *worker);      /* main: after stop; frees */
+void fl_worker_discard(struct fl_worker *worker);   /* main: frees one that was never started */
 unsigned fl_worker_open_connections(const struct fl_worker *worker); /* any thread */
 bool fl_worker_serving(const struct fl_worker *worker);              /* any thread */
 

@@ -168,8 +168,10 @@ def pair_plain(place, _options):
 
 
 def nginx_config(place, name, body):
+    # Started by root, nginx would drop to a user that cannot read the directory.
+    user = "user root;" if os.getuid() == 0 else ""
     return place.write(f"nginx-{name}.conf", f"""
-daemon off; worker_processes 1; pid {place / name}.pid; error_log {place / name}.err;
+daemon off; {user} worker_processes 1; pid {place / name}.pid; error_log {place / name}.err;
 worker_rlimit_nofile 19000;
 {body}""")
 
