@@ -40,6 +40,7 @@ static int parse_args(int argc, char **argv, const char **ret_path)
 						{NULL, 0, NULL, 0}};
 	int option;
 
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet */
 	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':

@@ -32,7 +32,7 @@ static void add_remedy(struct fl_line *line, const struct fl_access *access)
 	char remedy[3072];
 	int len;
 
-	if (access->verdict->rule != NULL || access->session == NULL) {
+	if (access->verdict == NULL || access->verdict->rule != NULL || access->session == NULL) {
 		return;
 	}
 	len = snprintf(remedy, sizeof(remedy),

@@ -5,42 +5,46 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-/* v2: "MAX PERIOD" or "max PERIOD". 0: no limit. */
-static unsigned quota_v2(void)
-{
-	FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-	long quota = 0, period = 0;
-	int fields = 0;
-
-	if (file != NULL) {
-		fields = fscanf(file, "%ld %ld", &quota, &period);
-		(void)fclose(file);
-	}
-	return fields == 2 && quota > 0 && period > 0 ? (unsigned)((quota + period - 1) / period)
-						      : 0;
-}
-
-static long read_number(const char *path)
+/* The first line, NUL-terminated; empty when it cannot be read. */
+static void read_line(const char *path, char *line, int size)
 {
 	FILE *file = fopen(path, "re");
-	long number = -1;
 
+	line[0] = '\0';
 	if (file != NULL) {
-		if (fscanf(file, "%ld", &number) != 1) {
-			number = -1;
+		if (fgets(line, size, file) == NULL) {
+			line[0] = '\0';
 		}
 		(void)fclose(file);
 	}
-	return number;
+}
+
+/* CPUs of a quota, rounded up; 0: no limit. */
+static unsigned cpus_of(long quota, long period)
+{
+	return quota > 0 && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
+}
+
+/* v2: "QUOTA PERIOD", or "max PERIOD", which strtol() reads as 0. */
+static unsigned quota_v2(void)
+{
+	char line[64], *rest;
+	long quota;
+
+	read_line("/sys/fs/cgroup/cpu.max", line, sizeof(line));
+	quota = strtol(line, &rest, 10);
+	return cpus_of(quota, strtol(rest, NULL, 10));
 }
 
 static unsigned quota_v1(void)
 {
-	long quota = read_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-	long period = read_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+	char quota[64], period[64];
 
-	return quota > 0 && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
+	read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota, sizeof(quota));
+	read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period, sizeof(period));
+	return cpus_of(strtol(quota, NULL, 10), strtol(period, NULL, 10));
 }
 
 unsigned fl_cpus_available(void)
