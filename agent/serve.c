@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* serve - one listener, a few channels, one encoded generation.
+ *
+ * A channel: accepted -> uid judged -> HELLO -> (GENERATION -> RESULT)*. It ends when the
+ * sidecar ends it, breaks the protocol or misses a deadline; the sidecar then comes again with
+ * back-off, and nothing is lost, for all that the agent knows of it is in the next HELLO. One
+ * timer serves all deadlines.
+ *
+ * Opening fails with a sentence when the path cannot be had. From then on nothing here ends the
+ * process. */
+#include "agent/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "ctl/message.h"
+
+struct channel {
+	struct fl_serve *serve;
+	struct fl_sock *sock;
+	struct fl_ctl_decoder *decoder;
+	uint64_t id;       /* for the log */
+	uint64_t deadline; /* uv_now() in ms; 0 = none */
+	bool greeted;      /* HELLO has come; the fields below are valid */
+	uint64_t has;      /* generation that the sidecar uses, 0 = none */
+	uint8_t has_digest[FL_DIGEST_LEN];
+	uint64_t pushed; /* generation sent last, 0 = none */
+	uint8_t pushed_digest[FL_DIGEST_LEN];
+};
+
+struct fl_serve {
+	struct fl_net *net;
+	struct fl_log *log;
+	struct fl_listener *listener;
+	uv_timer_t timer; /* fires at the earliest deadline */
+	uid_t sidecar_uid;
+	char *path;                             /* owned */
+	struct stat made;                       /* device and inode of the path as we made it */
+	struct channel *channels[FL_SERVE_MAX]; /* oldest first */
+	size_t channel_count;
+	uint64_t channel_ids;
+	uint8_t *frame; /* owned, wiped; NULL until there is a generation */
+	size_t frame_len;
+	uint64_t number;
+	uint8_t digest[FL_DIGEST_LEN];
+};
+
+/* --- channels --------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer);
+
+static void arm_timer(struct fl_serve *serve)
+{
+	uint64_t first = 0, now = uv_now(serve->net->loop);
+
+	for (size_t i = 0; i < serve->channel_count; i++) {
+		uint64_t deadline = serve->channels[i]->deadline;
+
+		if (deadline != 0 && (first == 0 || deadline < first)) {
+			first = deadline;
+		}
+	}
+	if (first == 0) {
+		(void)uv_timer_stop(&serve->timer);
+		return;
+	}
+	FL_REQUIRE(uv_timer_start(&serve->timer, on_timer, first > now ? first - now : 0, 0) == 0);
+}
+
+static void set_deadline(struct channel *channel, uint64_t in_ms)
+{
+	channel->deadline = in_ms == 0 ? 0 : uv_now(channel->serve->net->loop) + in_ms;
+	arm_timer(channel->serve);
+}
+
+static void channel_close(struct channel *channel)
+{
+	struct fl_serve *serve = channel->serve;
+	size_t i = 0;
+
+	while (serve->channels[i] != channel) {
+		i++;
+	}
+	serve->channel_count--;
+	for (; i < serve->channel_count; i++) {
+		serve->channels[i] = serve->channels[i + 1];
+	}
+	fl_sock_close(channel->sock, 0);
+	fl_ctl_decoder_free(channel->decoder);
+	free(channel);
+	arm_timer(serve);
+}
+
+/* Ends a channel that did not behave, with one line that says how. */
+static void channel_fail(struct channel *channel, const char *reason)
+{
+	struct fl_line line;
+
+	fl_line_begin(&line, channel->serve->log, FL_LOG_WARN, "sidecar connection closed");
+	fl_line_u64(&line, "connection", channel->id);
+	fl_line_str(&line, "reason", reason);
+	fl_line_end(&line);
+	channel_close(channel);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct fl_serve *serve = timer->data;
+	uint64_t now = uv_now(serve->net->loop);
+
+	/* From the end, because closing moves those behind. */
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		struct channel *channel = serve->channels[i];
+
+		if (channel->deadline != 0 && channel->deadline <= now) {
+			channel_fail(channel,
+				     channel->greeted
+					     ? "no answer to the generation that it was sent"
+					     : "no HELLO in time");
+		}
+	}
+	arm_timer(serve);
+}
+
+/* --- generations ------------------------------------------------------------------------------ */
+
+static void log_generation(struct channel *channel, enum fl_log_level level, const char *msg,
+			   uint64_t number)
+{
+	struct fl_line line;
+
+	fl_line_begin(&line, channel->serve->log, level, msg);
+	fl_line_u64(&line, "connection", channel->id);
+	fl_line_u64(&line, "generation", number);
+	fl_line_end(&line);
+}
+
+static bool push(struct channel *channel)
+{
+	struct fl_serve *serve = channel->serve;
+	int rc;
+
+	fl_ctl_generation_renumber(serve->frame, serve->frame_len, serve->number);
+	rc = fl_sock_write(channel->sock, serve->frame, serve->frame_len);
+	if (rc < 0) {
+		channel_fail(channel, uv_strerror(rc));
+		return false;
+	}
+	channel->pushed = serve->number;
+	memcpy(channel->pushed_digest, serve->digest, FL_DIGEST_LEN);
+	set_deadline(channel, FL_SERVE_RESULT_MS);
+	log_generation(channel, FL_LOG_INFO, "generation pushed", serve->number);
+	return true;
+}
+
+/* Sends the generation where it is needed. False: the channel is gone. */
+static bool offer(struct channel *channel)
+{
+	struct fl_serve *serve = channel->serve;
+
+	if (!channel->greeted || serve->frame == NULL) {
+		return true;
+	}
+	if (channel->has != 0 && memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
+		if (serve->number < channel->has) {
+			serve->number = channel->has;
+		}
+		log_generation(channel, FL_LOG_INFO, "generation is in use already", channel->has);
+		return true;
+	}
+	if (serve->number <= channel->has) {
+		serve->number = channel->has + 1;
+	}
+	return push(channel);
+}
+
+static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
+{
+	if (channel->greeted) {
+		channel_fail(channel, "a second HELLO");
+		return false;
+	}
+	if (hello->version != FL_CTL_VERSION) {
+		channel_fail(channel, "it speaks another version of the protocol: run agent and "
+				      "sidecar from one release");
+		return false;
+	}
+	if (hello->generation == UINT64_MAX) {
+		channel_fail(channel, "its generation number leaves none to follow");
+		return false;
+	}
+	channel->greeted = true;
+	channel->has = hello->generation;
+	memcpy(channel->has_digest, hello->digest, FL_DIGEST_LEN);
+	set_deadline(channel, 0);
+	log_generation(channel, FL_LOG_INFO, "sidecar connected", hello->generation);
+	return offer(channel);
+}
+
+static bool on_result(struct channel *channel, const struct fl_ctl_result *result)
+{
+	struct fl_line line;
+
+	if (result->number == 0 || result->number > channel->pushed) {
+		channel_fail(channel, "an answer to a generation that it was not sent");
+		return false;
+	}
+	if (result->number == channel->pushed) {
+		set_deadline(channel, 0);
+	}
+	if (result->ok) {
+		if (result->number == channel->pushed) {
+			channel->has = channel->pushed;
+			memcpy(channel->has_digest, channel->pushed_digest, FL_DIGEST_LEN);
+		}
+		log_generation(channel, FL_LOG_INFO, "generation accepted", result->number);
+		return true;
+	}
+	fl_line_begin(&line, channel->serve->log, FL_LOG_ERROR, "generation refused");
+	fl_line_u64(&line, "connection", channel->id);
+	fl_line_u64(&line, "generation", result->number);
+	fl_line_strn(&line, "reason", (const char *)result->reason.data, result->reason.len);
+	fl_line_end(&line);
+	return true;
+}
+
+static bool on_message(struct channel *channel, const struct fl_ctl_message *message)
+{
+	switch (message->type) {
+	case FL_CTL_HELLO:
+		return on_hello(channel, &message->u.hello);
+	case FL_CTL_RESULT:
+		return on_result(channel, &message->u.result);
+	case FL_CTL_GENERATION:
+		break;
+	}
+	channel_fail(channel, "it sent a generation: only agents do");
+	return false;
+}
+
+/* --- socket events ---------------------------------------------------------------------------- */
+
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	struct channel *channel = user;
+	const uint8_t *at = data;
+	struct fl_ctl_message message;
+	struct fl_err err;
+	int rc;
+
+	while ((rc = fl_ctl_decoder_feed(channel->decoder, &at, &len, &message, &err)) == 1) {
+		if (!on_message(channel, &message)) {
+			return;
+		}
+	}
+	if (rc < 0) {
+		channel_fail(channel, err.text);
+	}
+}
+
+static void on_eof(void *user)
+{
+	struct channel *channel = user;
+
+	/* Without a HELLO it was somebody who looked whether the socket is alive. */
+	log_generation(channel, channel->greeted ? FL_LOG_INFO : FL_LOG_DEBUG,
+		       "sidecar disconnected", channel->has);
+	channel_close(channel);
+}
+
+static void on_drain(void *user)
+{
+	(void)user;
+}
+
+static void on_error(void *user, int sys)
+{
+	channel_fail(user, uv_strerror(sys));
+}
+
+static const struct fl_sock_events channel_events = {on_data, on_eof, on_drain, on_error};
+
+/* --- accepting -------------------------------------------------------------------------------- */
+
+static bool is_welcome(struct fl_serve *serve, const struct fl_sock *sock)
+{
+	struct fl_line line;
+	struct fl_err err;
+	uid_t uid;
+
+	if (fl_sock_peer_uid(sock, &uid, &err) != FL_OK) {
+		fl_log_msg(serve->log, FL_LOG_WARN, "caller refused: %s", err.text);
+		return false;
+	}
+	if (uid == geteuid() || uid == serve->sidecar_uid) {
+		return true;
+	}
+	fl_line_begin(&line, serve->log, FL_LOG_WARN, "caller refused");
+	fl_line_u64(&line, "uid", uid);
+	fl_line_str(&line, "reason",
+		    "neither our own uid nor the one that `[agent] sidecar_uid` names");
+	fl_line_end(&line);
+	return false;
+}
+
+static void on_connection(void *user, struct fl_listener *listener)
+{
+	struct fl_serve *serve = user;
+	struct fl_sock *sock = fl_listener_accept(listener, &channel_events, NULL);
+	struct channel *channel;
+
+	if (sock == NULL) {
+		return;
+	}
+	if (!is_welcome(serve, sock)) {
+		fl_sock_close(sock, 0);
+		return;
+	}
+	if (serve->channel_count == FL_SERVE_MAX) {
+		channel_fail(serve->channels[0], "too many connections, and it is the oldest");
+	}
+	channel = fl_new(sizeof(*channel));
+	channel->serve = serve;
+	channel->sock = sock;
+	channel->decoder = fl_ctl_decoder_new();
+	channel->id = ++serve->channel_ids;
+	serve->channels[serve->channel_count++] = channel;
+	fl_sock_set_user(sock, &channel_events, channel);
+	set_deadline(channel, FL_SERVE_HELLO_MS);
+	fl_sock_read_start(sock);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+/* Opens the directory of path, and locks it, so that of two agents that start at once one sees
+ * the other. */
+static int lock_directory(const char *path, int *ret_fd, struct fl_err *err)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+	char *dir = slash == NULL ? fl_strdup(".") : fl_strndup(path, len > 0 ? len : 1);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = FL_OK;
+
+	if (fd < 0 && errno == ENOENT) {
+		rc = fl_err_set(
+			err, FL_ERR_IO,
+			"the directory %s of `[agent] socket` does not exist: create it (in "
+			"Kubernetes an emptyDir that both containers mount there) or set "
+			"`[agent] socket` to another path",
+			dir);
+	} else if (fd < 0) {
+		rc = fl_err_sys(err, errno, "cannot open %s, the directory of `[agent] socket`",
+				dir);
+	} else {
+		/* Some file systems have no locks: then the race is as small as it was. */
+		(void)flock(fd, LOCK_EX);
+		*ret_fd = fd;
+	}
+	free(dir);
+	return rc;
+}
+
+static void read_comm(pid_t pid, char *ret, size_t size)
+{
+	char path[64];
+	ssize_t len = 0;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		len = read(fd, ret, size - 1);
+		close(fd);
+	}
+	ret[len > 0 ? len : 0] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
+}
+
+/* Does somebody listen there? Then say who. */
+static int check_free(const struct fl_addr *addr, const char *path, struct fl_err *err)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred who = {0};
+	socklen_t len = sizeof(who);
+	char comm[32];
+	int rc = FL_OK;
+
+	if (fd < 0) {
+		return fl_err_sys(err, errno, "cannot make a socket");
+	}
+	/* EAGAIN: alive, with a full queue. */
+	if (connect(fd, &addr->sa.any, addr->sa_len) == 0 || errno == EAGAIN) {
+		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+		read_comm(who.pid, comm, sizeof(comm));
+		rc = fl_err_set(
+			err, FL_ERR_IO,
+			"%s is in use by process %ld (%s, uid %lu): stop it, or set `[agent] "
+			"socket` to another path",
+			path, (long)who.pid, comm[0] != '\0' ? comm : "name unknown",
+			(unsigned long)who.uid);
+	}
+	close(fd);
+	return rc;
+}
+
+static int listen_on(struct fl_serve *serve, const struct fl_addr *addr, struct fl_err *err)
+{
+	/* The uid check is what keeps others out. The mode need only let in a sidecar of another
+	 * uid, which may share no group with us. */
+	mode_t mode = serve->sidecar_uid == geteuid() ? 0600 : 0666;
+	int fd, rc;
+
+	rc = check_free(addr, serve->path, err);
+	if (rc == FL_OK) {
+		rc = fl_net_bind(addr, false, mode, &fd, err);
+	}
+	if (rc == FL_OK) {
+		rc = fl_listener_open(serve->net, fd, true, on_connection, serve, &serve->listener,
+				      err);
+	}
+	if (rc == FL_OK && lstat(serve->path, &serve->made) != 0) {
+		memset(&serve->made, 0, sizeof(serve->made));
+	}
+	return rc;
+}
+
+int fl_serve_open(struct fl_net *net, const char *path, uid_t sidecar_uid, struct fl_log *log,
+		  struct fl_serve **ret, struct fl_err *err)
+{
+	struct fl_serve *serve;
+	struct fl_addr addr;
+	char *text = fl_format("unix:%s", path);
+	int dir = -1, rc;
+
+	rc = fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, err);
+	free(text);
+	if (rc != FL_OK) {
+		return fl_err_prefix(err, "`[agent] socket`");
+	}
+	rc = lock_directory(path, &dir, err);
+	if (rc != FL_OK) {
+		return rc;
+	}
+	serve = fl_new(sizeof(*serve));
+	serve->net = net;
+	serve->log = log;
+	serve->sidecar_uid = sidecar_uid;
+	serve->path = fl_strdup(path);
+	rc = listen_on(serve, &addr, err);
+	close(dir);
+	if (rc != FL_OK) {
+		free(serve->path);
+		free(serve);
+		return rc;
+	}
+	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
+	serve->timer.data = serve;
+	*ret = serve;
+	return FL_OK;
+}
+
+void fl_serve_generation(struct fl_serve *serve, uint8_t *frame, size_t len,
+			 const uint8_t digest[FL_DIGEST_LEN])
+{
+	fl_wipe_free(serve->frame, serve->frame_len);
+	serve->frame = frame;
+	serve->frame_len = len;
+	serve->number++;
+	memcpy(serve->digest, digest, FL_DIGEST_LEN);
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		(void)offer(serve->channels[i]);
+	}
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct fl_serve *serve = handle->data;
+
+	fl_wipe_free(serve->frame, serve->frame_len);
+	free(serve->path);
+	free(serve);
+}
+
+void fl_serve_close(struct fl_serve *serve)
+{
+	struct stat now;
+
+	/* Only what we made ourselves: a successor may have put its own there. */
+	if (lstat(serve->path, &now) == 0 && now.st_dev == serve->made.st_dev &&
+	    now.st_ino == serve->made.st_ino) {
+		(void)unlink(serve->path);
+	}
+	fl_listener_close(serve->listener);
+	while (serve->channel_count > 0) {
+		channel_close(serve->channels[serve->channel_count - 1]);
+	}
+	uv_close((uv_handle_t *)&serve->timer, on_closed);
+}
