@@ -1,5 +1,198 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-int main(void)
+/* main - the command line of fairlead-agent: which command, which options, which exit code.
+ *
+ * What is wrong with the command line is one sentence on stderr, with a suggestion where there is
+ * one, and exit 2; nothing has happened then. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/args.h"
+#include "agent/check.h"
+#include "agent/help.h"
+#include "agent/run.h"
+#include "agent/wait.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "conf/problems.h"
+#include "conf/values.h"
+
+#define DEFAULT_TIMEOUT_MS 30000
+#define MAX_TIMEOUT_MS (24U * 3600 * 1000)
+
+/* What the options of all commands say. */
+struct settings {
+	const char *conf_path;
+	bool json;
+	uint32_t timeout_ms;
+};
+
+struct command {
+	const char *name;
+	int (*run)(const struct settings *settings); /* NULL: not supported yet */
+	const struct fl_option *options;             /* of its own; NULL: none */
+};
+
+enum { OPTION_CONFIG = 1, OPTION_HELP, OPTION_VERSION, OPTION_JSON, OPTION_TIMEOUT };
+
+static const struct fl_option common_options[] = {
+	{"config", 'c', true, OPTION_CONFIG},
+	{"help", 'h', false, OPTION_HELP},
+	{"version", 'V', false, OPTION_VERSION},
+};
+
+static const struct fl_option json_option = {"json", FL_ARG_NO_LETTER, false, OPTION_JSON};
+static const struct fl_option timeout_option = {"timeout", FL_ARG_NO_LETTER, true, OPTION_TIMEOUT};
+
+static int run(const struct settings *settings)
 {
-	return 0;
+	return fl_run(settings->conf_path);
+}
+
+static int check(const struct settings *settings)
+{
+	return fl_check(settings->conf_path, settings->json);
+}
+
+static int wait_ready(const struct settings *settings)
+{
+	return fl_wait(settings->conf_path, settings->timeout_ms);
+}
+
+static const struct command commands[] = {
+	{"run", run, NULL},
+	{"check", check, &json_option},
+	{"wait", wait_ready, &timeout_option},
+	{"preview", NULL, NULL},
+	{"explain", NULL, NULL},
+	{"status", NULL, NULL},
+	{"suggest", NULL, NULL},
+	{"redirect", NULL, NULL},
+};
+
+static int complain(const char *command, const char *text)
+{
+	(void)fprintf(stderr, "fairlead-agent%s%s: %s; see fairlead-agent%s%s --help\n",
+		      command != NULL ? " " : "", command != NULL ? command : "", text,
+		      command != NULL ? " " : "", command != NULL ? command : "");
+	return 2;
+}
+
+static int unknown_command(const char *name)
+{
+	const char *names[FL_COUNT_OF(commands)];
+	char meant[FL_SUGGEST_TEXT];
+	char *text;
+
+	for (size_t i = 0; i < FL_COUNT_OF(commands); i++) {
+		names[i] = commands[i].name;
+	}
+	text = fl_format("unknown command `%s`%s", name,
+			 fl_suggest_text(fl_suggest(name, names, FL_COUNT_OF(names)), meant));
+	(void)complain(NULL, text);
+	free(text);
+	return 2;
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(commands); i++) {
+		if (strcmp(commands[i].name, name) == 0) {
+			return &commands[i];
+		}
+	}
+	return NULL;
+}
+
+static int read_timeout(const char *value, struct settings *settings, struct fl_err *err)
+{
+	int rc = fl_value_duration(value, 0, MAX_TIMEOUT_MS, &settings->timeout_ms, err);
+
+	return rc == FL_OK ? rc : fl_err_prefix(err, "--timeout");
+}
+
+/* Reads options until a word or the end. Returns FL_ARG_WORD or FL_ARG_END, or after anything that
+ * ends the program -1 with its exit code. */
+static int read_options(struct fl_args *args, const struct command *command,
+			struct settings *settings, const char **ret_word, int *ret_exit)
+{
+	const char *name = command != NULL ? command->name : NULL;
+	struct fl_option options[FL_COUNT_OF(common_options) + 1];
+	size_t count = FL_COUNT_OF(common_options);
+	struct fl_err err;
+	int rc;
+
+	memcpy(options, common_options, sizeof(common_options));
+	if (command != NULL && command->options != NULL) {
+		options[count++] = *command->options;
+	}
+	while ((rc = fl_args_next(args, options, count, ret_word, &err)) > 0) {
+		if (rc == OPTION_HELP || rc == OPTION_VERSION) {
+			(void)fputs(rc == OPTION_HELP ? fl_help(name)
+						      : "fairlead-agent " FL_VERSION "\n",
+				    stdout);
+			*ret_exit = 0;
+			return -1;
+		}
+		if (rc == OPTION_CONFIG) {
+			settings->conf_path = *ret_word;
+		} else if (rc == OPTION_JSON) {
+			settings->json = true;
+		} else if (read_timeout(*ret_word, settings, &err) != FL_OK) {
+			rc = FL_ERR_INVALID;
+			break;
+		}
+	}
+	if (rc == FL_ARG_WORD || rc == FL_ARG_END) {
+		return rc;
+	}
+	*ret_exit = complain(name, err.text);
+	return -1;
+}
+
+static int run_command(struct fl_args *args, const char *name, struct settings *settings)
+{
+	const struct command *command = find_command(name);
+	const char *word = NULL;
+	int code = 2;
+
+	if (command == NULL) {
+		return unknown_command(name);
+	}
+	if (command->run == NULL) {
+		(void)fprintf(stderr, "fairlead-agent: `%s` is not supported yet\n", name);
+		return 2;
+	}
+	switch (read_options(args, command, settings, &word, &code)) {
+	case FL_ARG_END:
+		return command->run(settings);
+	case FL_ARG_WORD: {
+		char *text = fl_format("`%s` is one word too many", word);
+
+		(void)complain(name, text);
+		free(text);
+		return 2;
+	}
+	default:
+		return code;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct settings settings = {.conf_path = FL_CONF_DEFAULT_PATH,
+				    .timeout_ms = DEFAULT_TIMEOUT_MS};
+	struct fl_args args = {.argv = argv, .at = argc > 0 ? 1 : 0};
+	const char *word = NULL;
+	int code = 2;
+
+	switch (read_options(&args, NULL, &settings, &word, &code)) {
+	case FL_ARG_WORD:
+		return run_command(&args, word, &settings);
+	case FL_ARG_END:
+		return complain(NULL, "which command? run, check or wait");
+	default:
+		return code;
+	}
 }
