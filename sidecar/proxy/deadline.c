@@ -48,7 +48,17 @@ void fl_deadline_queue_init(struct fl_deadline_queue *queue, uv_loop_t *loop, ui
 
 void fl_deadline_queue_set(struct fl_deadline_queue *queue, uint64_t duration_ms)
 {
+	uint64_t latest = uv_now(queue->timer.loop) + duration_ms;
+
 	queue->duration_ms = duration_ms;
+	/* An entry that ends later than those to come would hold them up; the order stays what it is. */
+	for (struct fl_deadline *entry = queue->head.next; entry != &queue->head;
+	     entry = entry->next) {
+		if (entry->at_ms > latest) {
+			entry->at_ms = latest;
+		}
+	}
+	arm(queue);
 }
 
 void fl_deadline_queue_close(struct fl_deadline_queue *queue)

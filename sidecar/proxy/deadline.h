@@ -26,7 +26,7 @@ struct fl_deadline_queue {
 };
 
 void fl_deadline_queue_init(struct fl_deadline_queue *queue, uv_loop_t *loop, uint64_t duration_ms);
-/* For entries added from now on. */
+/* For entries added from now on; those that wait end no later than it says. */
 void fl_deadline_queue_set(struct fl_deadline_queue *queue, uint64_t duration_ms);
 /* Closes the timer (the loop has to run once more); entries must be gone. */
 void fl_deadline_queue_close(struct fl_deadline_queue *queue);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Deadlines on a real loop: order, dropping, re-adding from the callback, and no wake-ups when nothing is due. */
+#include <criterion/criterion.h>
+
+#include "base/mem.h"
+#include "proxy/deadline.h"
+
+struct entry {
+	struct fl_deadline deadline;
+	int fired;
+	int again; /* how often the callback adds it again */
+	struct fl_deadline_queue *queue;
+};
+
+static void on_deadline(struct fl_deadline *deadline)
+{
+	struct entry *entry = FL_CONTAINER_OF(deadline, struct entry, deadline);
+
+	entry->fired++;
+	if (entry->again > 0) {
+		entry->again--;
+		fl_deadline_add(entry->queue, deadline, on_deadline);
+	}
+}
+
+static void close_all(uv_loop_t *loop, struct fl_deadline_queue *queue)
+{
+	fl_deadline_queue_close(queue);
+	(void)uv_run(loop, UV_RUN_DEFAULT);
+	cr_assert_eq(uv_loop_close(loop), 0);
+}
+
+Test(deadline, fires_each_entry_once_and_then_sleeps)
+{
+	struct entry entries[3] = {{.fired = 0}};
+	struct fl_deadline_queue queue;
+	uv_loop_t loop;
+
+	cr_assert_eq(uv_loop_init(&loop), 0);
+	fl_deadline_queue_init(&queue, &loop, 5);
+	for (size_t i = 0; i < FL_COUNT_OF(entries); i++) {
+		fl_deadline_add(&queue, &entries[i].deadline, on_deadline);
+	}
+	/* Returns when no timer is active any more: the queue does not tick when it is empty. */
+	cr_assert_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	for (size_t i = 0; i < FL_COUNT_OF(entries); i++) {
+		cr_assert_eq(entries[i].fired, 1);
+	}
+	close_all(&loop, &queue);
+}
+
+Test(deadline, a_dropped_entry_does_not_fire_and_others_do)
+{
+	struct entry entries[3] = {{.fired = 0}};
+	struct fl_deadline_queue queue;
+	uv_loop_t loop;
+
+	cr_assert_eq(uv_loop_init(&loop), 0);
+	fl_deadline_queue_init(&queue, &loop, 5);
+	for (size_t i = 0; i < FL_COUNT_OF(entries); i++) {
+		fl_deadline_add(&queue, &entries[i].deadline, on_deadline);
+	}
+	fl_deadline_drop(&entries[0].deadline); /* the head, for which the timer is armed */
+	fl_deadline_drop(&entries[0].deadline); /* twice is harmless */
+	cr_assert_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	cr_assert_eq(entries[0].fired, 0);
+	cr_assert_eq(entries[1].fired, 1);
+	cr_assert_eq(entries[2].fired, 1);
+	close_all(&loop, &queue);
+}
+
+Test(deadline, the_callback_may_add_its_entry_again)
+{
+	struct entry entry = {.again = 3};
+	struct fl_deadline_queue queue;
+	uv_loop_t loop;
+
+	cr_assert_eq(uv_loop_init(&loop), 0);
+	fl_deadline_queue_init(&queue, &loop, 2);
+	entry.queue = &queue;
+	fl_deadline_add(&queue, &entry.deadline, on_deadline);
+	cr_assert_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	cr_assert_eq(entry.fired, 4);
+	close_all(&loop, &queue);
+}
+
+Test(deadline, a_shorter_duration_holds_for_entries_that_wait_already)
+{
+	struct entry waiting = {.fired = 0}, added = {.fired = 0};
+	struct fl_deadline_queue queue;
+	uv_loop_t loop;
+
+	cr_assert_eq(uv_loop_init(&loop), 0);
+	fl_deadline_queue_init(&queue, &loop, 3600 * 1000);
+	fl_deadline_add(&queue, &waiting.deadline, on_deadline);
+	fl_deadline_queue_set(&queue, 2);
+	fl_deadline_add(&queue, &added.deadline, on_deadline);
+	cr_assert_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	cr_assert_eq(waiting.fired, 1);
+	cr_assert_eq(added.fired, 1);
+	close_all(&loop, &queue);
+}
