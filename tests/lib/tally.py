@@ -6,8 +6,10 @@
     tally.py RESULTS        the total over all runs, as the last line; exit 1 if anything failed or
                             nothing ran
 
-RESULTS holds NAME.xml, NAME.sanitizer.PID (one report each) and NAME.broken (the harness itself failed).
+RESULTS holds NAME.xml, NAME.json (Meson's own log of the same run), NAME.sanitizer.PID (one report
+each) and NAME.broken (the harness itself failed).
 """
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -40,12 +42,22 @@ def show(suite, case, printed):
 
 
 def count(results, name, verbose):
-    counts, printed = Counter(), set()
+    counts, printed, failed = Counter(), set(), ''
     for xml in sorted(results.glob(name + '.xml')):
         for suite, case, verdict in verdicts(xml):
             counts[verdict] += 1
-            if verdict == 'failed' and verbose:
-                show(suite, case, printed)
+            if verdict == 'failed':
+                failed += f'{case.get("classname")} {case.get("name")}\n'
+                if verbose:
+                    show(suite, case, printed)
+    # Where an executable hung or died, Meson's XML has only the cases that it came to.
+    for log in sorted(results.glob(name + '.json')):
+        for test in map(json.loads, log.read_text().splitlines()):
+            if test['result'] not in ('OK', 'SKIP', 'EXPECTEDFAIL') and test['name'] not in failed:
+                counts['failed'] += 1
+                if verbose:
+                    print(f'\n--- FAILED {test["name"].split(":")[-1]}: {test["result"]}')
+                    print(test.get('stdout', ''), test.get('stderr', ''))
     for report in sorted(results.glob(name + '.sanitizer.*')):
         counts['failed'] += 1
         if verbose:
