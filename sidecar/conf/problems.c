@@ -76,13 +76,13 @@ void fl_problems_done(struct fl_problems *problems)
 	*problems = (struct fl_problems){0};
 }
 
-/* What stands in a file may hold anything; a terminal gets to see printable text only. */
+/* What stands in a file may hold anything, and so may its path; a terminal gets to see ASCII only. */
 static void print_safely(const char *text, FILE *stream)
 {
 	for (; *text != '\0'; text++) {
 		unsigned char c = (unsigned char)*text;
 
-		if (c < ' ' || c == 0x7f) {
+		if (c < ' ' || c >= 0x7f) {
 			(void)fprintf(stream, "\\x%02x", c);
 		} else {
 			(void)fputc(c, stream);
@@ -95,11 +95,11 @@ void fl_problems_print(const struct fl_problems *problems, const char *path, voi
 	for (size_t i = 0; i < problems->count; i++) {
 		const struct fl_problem *problem = &problems->items[i];
 
+		print_safely(path, stream);
 		if (problem->line != 0) {
-			(void)fprintf(stream, "%s:%u: ", path, problem->line);
-		} else {
-			(void)fprintf(stream, "%s: ", path);
+			(void)fprintf(stream, ":%u", problem->line);
 		}
+		(void)fputs(": ", stream);
 		if (problem->kind == FL_PROBLEM_WARNING) {
 			(void)fputs("warning: ", stream);
 		}
