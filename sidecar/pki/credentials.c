@@ -86,7 +86,7 @@ static int rule_error(enum fl_rule rule, const char *remedy, struct fl_err *err)
 static int check_leaf(struct parse *p, struct fl_span leaf, struct fl_err *err)
 {
 	struct fl_credentials *c = p->c;
-	struct fl_public_key key;
+	struct fl_public_key key = {.kind = FL_KEY_UNKNOWN};
 	struct fl_spiffe_id id;
 	enum fl_rule rule = fl_svid_check_leaf(leaf, &id, err);
 	int rc;
@@ -119,7 +119,7 @@ static int check_signer(struct parse *p, struct fl_span der, bool is_root, struc
 {
 	const char *remedy = NULL;
 	int64_t not_before, not_after;
-	struct fl_public_key key;
+	struct fl_public_key key = {.kind = FL_KEY_UNKNOWN};
 	enum fl_rule rule = fl_svid_check_signer(der, err);
 	int rc;
 
@@ -217,7 +217,7 @@ static bool in_list(const struct fl_der_list *list, const struct fl_der *der)
  * harmless for one CA whose certificate was renewed, and for nothing else. first, second: good certificates. */
 static bool may_share_key_id(struct fl_span first, struct fl_span second)
 {
-	struct fl_public_key a, b;
+	struct fl_public_key a = {.kind = FL_KEY_UNKNOWN}, b = a;
 
 	return fl_key_of_certificate(first, &a, NULL) == 0 &&
 	       fl_key_of_certificate(second, &b, NULL) == 0 && fl_span_equal(a.bits, b.bits) &&

@@ -11,16 +11,16 @@
 #include "pki/svid.h"
 
 struct fl_bundle {
-	char *trust_domain;        /* owned */
-	struct fl_der_list roots;  /* may be empty: then nobody of this domain is trusted */
+	char *trust_domain;       /* owned */
+	struct fl_der_list roots; /* may be empty: then nobody of this domain is trusted */
 };
 
 struct fl_credentials {
-	struct fl_der_list chain;  /* leaf first, then intermediates */
-	struct fl_der key;         /* wiped by fl_credentials_free */
-	char *id;                  /* own SPIFFE ID, owned; the trust domain is its authority */
-	char *trust_domain;        /* owned */
-	int64_t not_before;        /* of the leaf */
+	struct fl_der_list chain; /* leaf first, then intermediates */
+	struct fl_der key;        /* wiped by fl_credentials_free */
+	char *id;                 /* own SPIFFE ID, owned; the trust domain is its authority */
+	char *trust_domain;       /* owned */
+	int64_t not_before;       /* of the leaf */
 	int64_t not_after;
 	struct fl_bundle *bundles; /* [0] is our own trust domain's */
 	size_t bundle_count;
@@ -31,7 +31,8 @@ struct fl_credentials_pem {
 	struct fl_span cert, key;
 	struct fl_span credential_bundle;
 	struct fl_span bundle; /* own trust domain */
-	const char *cert_name, *key_name, *credential_bundle_name, *bundle_name; /* file names for messages */
+	const char *cert_name, *key_name, *credential_bundle_name,
+		*bundle_name; /* file names for messages */
 	struct fl_foreign_bundle {
 		const char *trust_domain;
 		struct fl_span pem;
@@ -44,8 +45,8 @@ struct fl_credentials_pem {
  * signer rules and validity of every root (each certificate of a bundle is a CA and valid now),
  * duplicates across trust domains, leaf valid at `now`. A sentence names file, certificate number and remedy.
  * now: seconds since the epoch. Chain verification and trial handshake: tls/trial.h. */
-int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now, struct fl_credentials **ret,
-			 struct fl_err *err) FL_MUST_USE;
+int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now,
+			 struct fl_credentials **ret, struct fl_err *err) FL_MUST_USE;
 
 /* As fl_credentials_parse(), but goes on after a problem and tells each: name is the file's name out of
  * pem, that very pointer, or NULL for the set as a whole; text is the sentence without it. */

@@ -287,7 +287,7 @@ static int match(enum fl_key_kind kind, struct fl_span key, struct fl_span bits,
 
 int fl_svid_check_key(struct fl_span leaf, struct fl_span key, struct fl_err *err)
 {
-	struct fl_public_key public;
+	struct fl_public_key public = {.kind = FL_KEY_UNKNOWN};
 	enum fl_key_kind kind = kind_of_private_key(key);
 	bool equal = false;
 	int rc = fl_key_of_certificate(leaf, &public, err);

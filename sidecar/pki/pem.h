@@ -29,7 +29,8 @@ int fl_pem_certificates(const char *text, size_t len, bool allow_empty, struct f
 /* The one unencrypted private key of text: PRIVATE KEY (PKCS#8), EC PRIVATE KEY or RSA PRIVATE KEY;
  * EC PARAMETERS blocks are skipped. Encrypted keys are refused with the openssl command that
  * decrypts them. ret->data is to be wiped: fl_der_wipe(). */
-int fl_pem_private_key(const char *text, size_t len, struct fl_der *ret, struct fl_err *err) FL_MUST_USE;
+int fl_pem_private_key(const char *text, size_t len, struct fl_der *ret,
+		       struct fl_err *err) FL_MUST_USE;
 
 /* One file with the key first and then the chain, nothing else (Kubernetes PodCertificate, SPIFFE
  * file delivery). */

@@ -11,8 +11,8 @@
 
 #include "base/err.h"
 
-#define FL_SPIFFE_ID_MAX 2048           /* bytes, SPIFFE-ID section 2.3 */
-#define FL_SPIFFE_TRUST_DOMAIN_MAX 255  /* bytes */
+#define FL_SPIFFE_ID_MAX 2048          /* bytes, SPIFFE-ID section 2.3 */
+#define FL_SPIFFE_TRUST_DOMAIN_MAX 255 /* bytes */
 
 /* A validated ID. Views into text that the caller keeps alive. */
 struct fl_spiffe_id {
@@ -26,7 +26,8 @@ struct fl_spiffe_id {
 
 /* Validates text[0..len) (which may hold NULs: refused). Errors: FL_ERR_INVALID, sentence names the
  * rule and the offending character or segment. */
-int fl_spiffe_id_parse(const char *text, size_t len, struct fl_spiffe_id *ret, struct fl_err *err) FL_MUST_USE;
+int fl_spiffe_id_parse(const char *text, size_t len, struct fl_spiffe_id *ret,
+		       struct fl_err *err) FL_MUST_USE;
 
 /* A bare trust domain name ("prod.example"). */
 int fl_spiffe_trust_domain_check(const char *text, size_t len, struct fl_err *err) FL_MUST_USE;

@@ -73,7 +73,7 @@ static enum fl_rule broken(enum fl_rule rule, struct fl_err *detail, const char 
 /* Why wolfCrypt did not like it, in our words. is_leaf: which of two rules a refusal stands for. */
 static enum fl_rule refusal(struct fl_span der, int rc, bool is_leaf, struct fl_err *detail)
 {
-	struct fl_public_key key;
+	struct fl_public_key key = {.kind = FL_KEY_UNKNOWN};
 
 	switch (rc) {
 	case ASN_CRIT_EXT_E:

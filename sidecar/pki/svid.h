@@ -13,30 +13,41 @@
 #include "pki/spiffe.h"
 
 /* name, sentence for people, TLS alert (RFC 8446 section 6.2) for a peer that breaks it */
-#define FL_RULES(X)                                                                                              \
-	X(NONE, "none", "no rule is broken", 0)                                                                  \
-	X(MALFORMED, "certificate-malformed", "the certificate does not parse", 42)                              \
-	X(NO_CERTIFICATE, "certificate-missing", "the peer presented no certificate", 116)                       \
-	X(URI_COUNT, "svid-one-uri", "an SVID has exactly one URI SAN", 42)                                      \
-	X(SPIFFE_ID, "svid-spiffe-id", "the URI SAN is not a valid SPIFFE ID", 42)                               \
-	X(PATH, "svid-path", "the SPIFFE ID of a workload has a path", 42)                                       \
-	X(SAN_CRITICAL, "svid-san-critical", "with an empty subject the SAN extension is critical", 42)          \
-	X(LEAF_CA, "svid-leaf-not-ca", "a leaf is not a CA", 42)                                                 \
-	X(KEY_USAGE, "svid-key-usage", "key usage is present and critical, with digitalSignature and without keyCertSign and cRLSign", 42) \
-	X(EXT_KEY_USAGE, "svid-ext-key-usage", "extended key usage, where present, holds serverAuth and clientAuth", 42) \
-	X(SIGNER_CA, "signer-ca", "a signing certificate is a CA", 42)                                           \
-	X(SIGNER_KEY_USAGE, "signer-key-usage", "a signing certificate has critical key usage with keyCertSign", 42) \
-	X(SIGNER_ID, "signer-id", "the SPIFFE ID of a signing certificate has no path", 42)                      \
-	X(TRUST_DOMAIN, "trust-domain-unknown", "the trust domain is neither ours nor federated", 48)            \
-	X(UNKNOWN_ISSUER, "chain-unknown-issuer", "the chain does not end in the bundle of its trust domain", 48) \
-	X(SIGNATURE, "chain-signature", "a signature in the chain does not verify", 42)                          \
-	X(PATH_LENGTH, "chain-path-length", "the chain is longer than its path length constraint", 42)           \
-	X(NAME_CONSTRAINT, "chain-name-constraint", "a name constraint of an issuer forbids this name", 42)      \
-	X(CRITICAL_EXTENSION, "chain-critical-extension", "a critical extension is not understood", 42)          \
-	X(EXPIRED, "certificate-expired", "a certificate of the chain has expired", 45)                          \
-	X(NOT_YET_VALID, "certificate-not-yet-valid", "a certificate of the chain is not valid yet: does one of the clocks run wrong?", 45) \
-	X(REVOKED, "certificate-revoked", "a certificate of the chain is revoked", 44)                           \
-	X(PEER, "peer-not-expected", "the identity is not one that `peer` names", 49)                            \
+#define FL_RULES(X)                                                                                       \
+	X(NONE, "none", "no rule is broken", 0)                                                           \
+	X(MALFORMED, "certificate-malformed", "the certificate does not parse", 42)                       \
+	X(NO_CERTIFICATE, "certificate-missing", "the peer presented no certificate", 116)                \
+	X(URI_COUNT, "svid-one-uri", "an SVID has exactly one URI SAN", 42)                               \
+	X(SPIFFE_ID, "svid-spiffe-id", "the URI SAN is not a valid SPIFFE ID", 42)                        \
+	X(PATH, "svid-path", "the SPIFFE ID of a workload has a path", 42)                                \
+	X(SAN_CRITICAL, "svid-san-critical",                                                              \
+	  "with an empty subject the SAN extension is critical", 42)                                      \
+	X(LEAF_CA, "svid-leaf-not-ca", "a leaf is not a CA", 42)                                          \
+	X(KEY_USAGE, "svid-key-usage",                                                                    \
+	  "key usage is present and critical, with digitalSignature and without keyCertSign and cRLSign", \
+	  42)                                                                                             \
+	X(EXT_KEY_USAGE, "svid-ext-key-usage",                                                            \
+	  "extended key usage, where present, holds serverAuth and clientAuth", 42)                       \
+	X(SIGNER_CA, "signer-ca", "a signing certificate is a CA", 42)                                    \
+	X(SIGNER_KEY_USAGE, "signer-key-usage",                                                           \
+	  "a signing certificate has critical key usage with keyCertSign", 42)                            \
+	X(SIGNER_ID, "signer-id", "the SPIFFE ID of a signing certificate has no path", 42)               \
+	X(TRUST_DOMAIN, "trust-domain-unknown", "the trust domain is neither ours nor federated",         \
+	  48)                                                                                             \
+	X(UNKNOWN_ISSUER, "chain-unknown-issuer",                                                         \
+	  "the chain does not end in the bundle of its trust domain", 48)                                 \
+	X(SIGNATURE, "chain-signature", "a signature in the chain does not verify", 42)                   \
+	X(PATH_LENGTH, "chain-path-length", "the chain is longer than its path length constraint",        \
+	  42)                                                                                             \
+	X(NAME_CONSTRAINT, "chain-name-constraint",                                                       \
+	  "a name constraint of an issuer forbids this name", 42)                                         \
+	X(CRITICAL_EXTENSION, "chain-critical-extension",                                                 \
+	  "a critical extension is not understood", 42)                                                   \
+	X(EXPIRED, "certificate-expired", "a certificate of the chain has expired", 45)                   \
+	X(NOT_YET_VALID, "certificate-not-yet-valid",                                                     \
+	  "a certificate of the chain is not valid yet: does one of the clocks run wrong?", 45)           \
+	X(REVOKED, "certificate-revoked", "a certificate of the chain is revoked", 44)                    \
+	X(PEER, "peer-not-expected", "the identity is not one that `peer` names", 49)                     \
 	X(CHAIN, "chain-invalid", "the chain does not verify", 42)
 
 enum fl_rule {
@@ -51,8 +62,8 @@ uint8_t fl_rule_alert(enum fl_rule rule);
 
 /* Certificate facts that outlive the DER. */
 struct fl_svid {
-	char *id;            /* owned, NUL-terminated, validated SPIFFE ID; NULL for a signer without one */
-	int64_t not_before;  /* seconds since the epoch */
+	char *id; /* owned, NUL-terminated, validated SPIFFE ID; NULL for a signer without one */
+	int64_t not_before; /* seconds since the epoch */
 	int64_t not_after;
 };
 void fl_svid_done(struct fl_svid *svid);
@@ -60,7 +71,8 @@ void fl_svid_done(struct fl_svid *svid);
 /* Judges a leaf by every rule that needs no issuer and no clock. id points into the DER on success.
  * Returns FL_RULE_NONE or the first rule broken; detail (may be NULL) then gets one sentence with
  * the certificate's own values ("it has 2: spiffe://a/x, spiffe://a/y"). */
-enum fl_rule fl_svid_check_leaf(struct fl_span der, struct fl_spiffe_id *ret_id, struct fl_err *detail);
+enum fl_rule fl_svid_check_leaf(struct fl_span der, struct fl_spiffe_id *ret_id,
+				struct fl_err *detail);
 
 /* Judges a signing certificate (bundle root or intermediate). */
 enum fl_rule fl_svid_check_signer(struct fl_span der, struct fl_err *detail);

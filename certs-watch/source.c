@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* source - the stages of a candidate: read, parse and judge, try.
+ *
+ * A stage runs when the one before left something to work on, so that all problems come out at once:
+ * files that were read are parsed even when others are missing. What a missing file would entail
+ * (no key, an empty bundle) is not told a second time. The trial handshake needs a complete set.
+ * On failure nothing is left over and keys are wiped. */
+#include "certs-watch/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "certs-watch/files.h"
+
+struct load {
+	struct fl_findings *findings;
+	size_t unread; /* the first findings so many are about reading */
+};
+
+static void note_problem(void *user, const char *name, const char *text)
+{
+	struct load *load = user;
+
+	for (size_t i = 0; i < load->unread; i++) {
+		const struct fl_finding *finding = &load->findings->items[i];
+
+		if (finding->is_error && finding->path == name) {
+			return;
+		}
+	}
+	fl_findings_add(load->findings, true, name, fl_strdup(text));
+}
+
+static bool read_files(const struct fl_source *source, struct fl_source_files *files,
+		       struct fl_findings *findings)
+{
+	size_t count = 4 + source->foreign_count;
+	struct fl_files_request *requests = fl_new(count * sizeof(*requests));
+	bool all;
+
+	files->foreign = fl_new(source->foreign_count * sizeof(*files->foreign));
+	files->foreign_count = source->foreign_count;
+	requests[0] = (struct fl_files_request){.path = source->cert, .ret = &files->cert};
+	requests[1] = (struct fl_files_request){
+		.path = source->key, .is_secret = true, .ret = &files->key};
+	requests[2] = (struct fl_files_request){.path = source->credential_bundle,
+						.is_secret = true,
+						.ret = &files->credential_bundle};
+	requests[3] = (struct fl_files_request){.path = source->bundle, .ret = &files->bundle};
+	for (size_t i = 0; i < source->foreign_count; i++) {
+		requests[4 + i] = (struct fl_files_request){.path = source->foreign[i].bundle,
+							    .ret = &files->foreign[i]};
+	}
+	all = fl_files_read(requests, count, findings);
+	free(requests);
+	return all;
+}
+
+static struct fl_span span_of(const struct fl_source_file *file)
+{
+	return (struct fl_span){(const uint8_t *)file->data, file->len};
+}
+
+/* Parses what there is; NULL when there was a problem. */
+static struct fl_credentials *parse(const struct fl_source *source,
+				    const struct fl_source_files *files, int64_t now,
+				    struct load *load)
+{
+	struct fl_foreign_bundle *foreign = fl_new(source->foreign_count * sizeof(*foreign));
+	struct fl_credentials_pem pem = {
+		.cert = span_of(&files->cert),
+		.key = span_of(&files->key),
+		.credential_bundle = span_of(&files->credential_bundle),
+		.bundle = span_of(&files->bundle),
+		.cert_name = source->cert,
+		.key_name = source->key,
+		.credential_bundle_name = source->credential_bundle,
+		.bundle_name = source->bundle,
+		.foreign = foreign,
+		.foreign_count = source->foreign_count,
+	};
+	struct fl_credentials *credentials = NULL;
+
+	for (size_t i = 0; i < source->foreign_count; i++) {
+		foreign[i] = (struct fl_foreign_bundle){
+			.trust_domain = source->foreign[i].trust_domain,
+			.pem = span_of(&files->foreign[i]),
+			.name = source->foreign[i].bundle,
+		};
+	}
+	if (fl_credentials_parse_all(&pem, now, note_problem, load, &credentials) < 0) {
+		credentials = NULL;
+	}
+	free(foreign);
+	return credentials;
+}
+
+int fl_source_load(const struct fl_source *source, const struct fl_tls_options *tls, int64_t now,
+		   struct fl_credentials **ret_credentials, struct fl_source_files *ret_files,
+		   struct fl_findings *findings)
+{
+	struct load load = {.findings = findings};
+	struct fl_source_files files = {0};
+	struct fl_credentials *credentials;
+	struct fl_err err;
+	bool all_read;
+
+	*findings = (struct fl_findings){0};
+	all_read = read_files(source, &files, findings);
+	load.unread = findings->count;
+	credentials = parse(source, &files, now, &load);
+	if (credentials && all_read && fl_tls_trial(credentials, tls, &err) < 0) {
+		fl_findings_add(findings, true, NULL, fl_strdup(err.text));
+	}
+	if (findings->errors > 0) {
+		fl_credentials_free(credentials);
+		fl_source_files_done(&files);
+		return FL_ERR_INVALID;
+	}
+	*ret_credentials = credentials;
+	*ret_files = files;
+	return 0;
+}
+
+void fl_source_files_done(struct fl_source_files *files)
+{
+	fl_source_file_done(&files->cert);
+	fl_source_file_done(&files->key);
+	fl_source_file_done(&files->credential_bundle);
+	fl_source_file_done(&files->bundle);
+	for (size_t i = 0; i < files->foreign_count; i++) {
+		fl_source_file_done(&files->foreign[i]);
+	}
+	free(files->foreign);
+	*files = (struct fl_source_files){0};
+}
