@@ -755,12 +755,13 @@ Test(conf, test_conf__printing__is_file_line_and_harmless_to_terminals)
 /* A rule with so many identities that its line has just about size bytes. */
 static char *with_long_line(size_t size)
 {
-	char *list = fl_strdup("from = spiffe://td/x");
+	static const char more[] = ", spiffe://td/abcd";
+	char *list = fl_new(size + sizeof(more));
+	size_t len = (size_t)snprintf(list, size, "from = spiffe://td/x");
 	char *text;
 
-	list = fl_grow(list, size + 64, 1);
-	for (size_t len = strlen(list); len < size - 18; len += 18) {
-		memcpy(list + len, ", spiffe://td/abcd", 19);
+	while (len < size - strlen(more)) {
+		len += (size_t)snprintf(list + len, size + sizeof(more) - len, "%s", more);
 	}
 	text = fl_format(IDENTITY SERVICE "[allow many]\n%s\n", list);
 	free(list);
@@ -819,7 +820,7 @@ Test(conf, test_conf__empty_and_oversized_texts__are_refused)
 	fl_problems_done(&problems);
 
 	memset(big, '\n', FL_CONF_MAX_SIZE + 1);
-	memcpy(big, GOOD, strlen(GOOD));
+	memcpy(big, GOOD, sizeof(GOOD) - 1);
 	cr_expect_eq(fl_conf_parse(PATH, big, FL_CONF_MAX_SIZE + 1, &conf, &problems),
 		     FL_ERR_INVALID);
 	cr_expect_not_null(strstr(problems.items[0].text, "1048576 is the most"));

@@ -91,55 +91,56 @@ Test(policy, test_policy__truth_table__both_sides_of_each_boundary)
 {
 	static const struct {
 		const char *id;
-		uint16_t port;
-		const char *service;
+		unsigned port;
 		enum fl_effect effect;
+		const char *service;
 		const char *rule;
 		unsigned line;
 	} rows[] = {
 		/* ports */
-		{WEB, 8079, NULL, FL_DENY, NULL, 0},
-		{WEB, 8080, NULL, FL_ALLOW, "web", 1},
-		{WEB, 8081, NULL, FL_DENY, NULL, 0},
-		{WEB, 8999, NULL, FL_DENY, NULL, 0},
-		{WEB, 9000, NULL, FL_ALLOW, "web", 1},
-		{WEB, 9005, NULL, FL_ALLOW, "web", 1},
-		{WEB, 9010, NULL, FL_ALLOW, "web", 1},
-		{WEB, 9011, NULL, FL_DENY, NULL, 0},
-		{WEB, 0, NULL, FL_DENY, NULL, 0},
-		{WEB, 65535, NULL, FL_DENY, NULL, 0},
+		{WEB, 8079, FL_DENY, NULL, NULL, 0},
+		{WEB, 8080, FL_ALLOW, NULL, "web", 1},
+		{WEB, 8081, FL_DENY, NULL, NULL, 0},
+		{WEB, 8999, FL_DENY, NULL, NULL, 0},
+		{WEB, 9000, FL_ALLOW, NULL, "web", 1},
+		{WEB, 9005, FL_ALLOW, NULL, "web", 1},
+		{WEB, 9010, FL_ALLOW, NULL, "web", 1},
+		{WEB, 9011, FL_DENY, NULL, NULL, 0},
+		{WEB, 0, FL_DENY, NULL, NULL, 0},
+		{WEB, 65535, FL_DENY, NULL, NULL, 0},
 		/* services */
-		{WEB, 5432, "db", FL_ALLOW, "named", 2},
-		{WEB, 5432, "db2", FL_DENY, NULL, 0},
-		{WEB, 5432, NULL, FL_DENY, NULL, 0},
-		{WEB, 8080, "db", FL_ALLOW, "web", 1},
-		{WEB, 0, "sock", FL_ALLOW, "unix-only", 7},
+		{WEB, 5432, FL_ALLOW, "db", "named", 2},
+		{WEB, 5432, FL_DENY, "db2", NULL, 0},
+		{WEB, 5432, FL_DENY, NULL, NULL, 0},
+		{WEB, 8080, FL_ALLOW, "db", "web", 1},
+		{WEB, 0, FL_ALLOW, "sock", "unix-only", 7},
 		/* no target: all of them */
-		{OPS, 1, NULL, FL_ALLOW, "ops", 3},
-		{OPS, 65535, "any", FL_ALLOW, "ops", 3},
-		{"spiffe://prod.example/ns/ops", 1, NULL, FL_DENY, NULL, 0},
+		{OPS, 1, FL_ALLOW, NULL, "ops", 3},
+		{OPS, 65535, FL_ALLOW, "any", "ops", 3},
+		{"spiffe://prod.example/ns/ops", 1, FL_DENY, NULL, NULL, 0},
 		/* deny wins, wherever it stands */
-		{OPS, 22, NULL, FL_DENY, "no-ops-on-22", 4},
-		{OPS, 21, NULL, FL_ALLOW, "ops", 3},
-		{OPS, 23, NULL, FL_ALLOW, "ops", 3},
-		{BAD, 443, NULL, FL_DENY, "quarantine", 5},
-		{BAD, 0, "sock", FL_DENY, "quarantine", 5},
+		{OPS, 22, FL_DENY, NULL, "no-ops-on-22", 4},
+		{OPS, 21, FL_ALLOW, NULL, "ops", 3},
+		{OPS, 23, FL_ALLOW, NULL, "ops", 3},
+		{BAD, 443, FL_DENY, NULL, "quarantine", 5},
+		{BAD, 0, FL_DENY, "sock", "quarantine", 5},
 		/* the first in the file is named */
-		{OPS, 443, NULL, FL_ALLOW, "ops", 3},
-		{WEB, 443, NULL, FL_ALLOW, "everyone", 6},
+		{OPS, 443, FL_ALLOW, NULL, "ops", 3},
+		{WEB, 443, FL_ALLOW, NULL, "everyone", 6},
 		/* identities next door */
-		{"spiffe://prod.example/ns/web/sa/front/x", 8080, NULL, FL_DENY, NULL, 0},
-		{"spiffe://prod.example/ns/web/sa", 8080, NULL, FL_DENY, NULL, 0},
-		{"spiffe://prod.example/ns/webb/sa/front", 8080, NULL, FL_DENY, NULL, 0},
-		{"spiffe://prod.examples/ns/web/sa/front", 443, NULL, FL_DENY, NULL, 0},
-		{"spiffe://prod.example", 443, NULL, FL_DENY, NULL, 0},
-		{"spiffe://partner.example/ns/web/sa/front", 8080, NULL, FL_DENY, NULL, 0},
+		{"spiffe://prod.example/ns/web/sa/front/x", 8080, FL_DENY, NULL, NULL, 0},
+		{"spiffe://prod.example/ns/web/sa", 8080, FL_DENY, NULL, NULL, 0},
+		{"spiffe://prod.example/ns/webb/sa/front", 8080, FL_DENY, NULL, NULL, 0},
+		{"spiffe://prod.examples/ns/web/sa/front", 443, FL_DENY, NULL, NULL, 0},
+		{"spiffe://prod.example", 443, FL_DENY, NULL, NULL, 0},
+		{"spiffe://partner.example/ns/web/sa/front", 8080, FL_DENY, NULL, NULL, 0},
 	};
 	struct fl_policy *policy = build(FL_DENY, truth_rules, FL_COUNT_OF(truth_rules));
 
 	cr_expect_eq(fl_policy_rule_count(policy), FL_COUNT_OF(truth_rules));
 	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
-		struct fl_verdict got = ask(policy, rows[i].id, rows[i].port, rows[i].service);
+		struct fl_verdict got =
+			ask(policy, rows[i].id, (uint16_t)rows[i].port, rows[i].service);
 
 		cr_expect_eq(got.effect, rows[i].effect, "row %zu: %s port %u", i, rows[i].id,
 			     rows[i].port);
