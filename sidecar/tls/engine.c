@@ -19,7 +19,6 @@
 #include "tls/tls_internal.h"
 
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <wolfssl/internal.h>
@@ -130,7 +129,7 @@ static int set_alpn(WOLFSSL *wolf)
 int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user,
 	       struct fl_tls **ret, struct fl_err *err)
 {
-	struct fl_tls *tls = calloc(1, sizeof(*tls));
+	struct fl_tls *tls = fl_tls_alloc(sizeof(*tls));
 
 	if (tls == NULL) {
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
@@ -138,7 +137,7 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 	tls->wolf = wolfSSL_new(ctx->wolf);
 	if (tls->wolf == NULL || set_alpn(tls->wolf) != WOLFSSL_SUCCESS) {
 		wolfSSL_free(tls->wolf);
-		free(tls);
+		fl_tls_release(tls);
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
 	wolfSSL_SetIOReadCtx(tls->wolf, tls);
@@ -160,9 +159,9 @@ void fl_tls_free(struct fl_tls *tls)
 	FL_REQUIRE(tls->io == NULL && tls->ctx->engines > 0);
 	tls->ctx->engines--;
 	wolfSSL_free(tls->wolf);
-	free(tls->peer_id);
+	fl_tls_release(tls->peer_id);
 	fl_tls_failure_free(tls);
-	free(tls);
+	fl_tls_release(tls);
 }
 
 /* Makes the keys of the first hello; 0 or a wolfSSL error. */

@@ -7,7 +7,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <wolfssl/internal.h>
@@ -197,7 +196,7 @@ static struct fl_tls_failure *begin(struct fl_tls *tls)
 	if (tls->failure != NULL) {
 		return NULL;
 	}
-	struct fl_tls_failure *failure = calloc(1, sizeof(*failure));
+	struct fl_tls_failure *failure = fl_tls_alloc(sizeof(*failure));
 	tls->failure = failure != NULL ? failure : &no_memory;
 	return failure;
 }
@@ -220,7 +219,7 @@ static void put(struct fl_tls_failure *failure, const char *fmt, ...)
 void fl_tls_failure_free(struct fl_tls *tls)
 {
 	if (tls->failure != &no_memory) {
-		free((void *)tls->failure);
+		fl_tls_release(tls->failure);
 	}
 	tls->failure = NULL;
 }

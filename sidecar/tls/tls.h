@@ -6,8 +6,8 @@
  * wolfssl/ssl.h.
  *
  * A context (struct fl_tls_ctx) is made once for each generation, worker and role, off the data
- * path, and is then used by one thread. An engine (struct fl_tls) is one connection; its context must
- * outlive it, which fl_tls_ctx_free() checks.
+ * path, and is then used by one thread. An engine (struct fl_tls) is one connection; its context
+ * must outlive it, which fl_tls_ctx_free() checks.
  *
  * Security: the peer's chain must end in the bundle of the trust domain that its own leaf claims,
  * every rule of pki/svid.h holds, and (client role) the ID matches one of the expected patterns.

@@ -45,6 +45,20 @@ struct fl_tls {
 	bool not_tls : 1; /* and it begins no TLS record */
 };
 
+/* Zeroed memory of wolfSSL's allocator, NULL when there is none: with it, all that a connection
+ * takes is counted in one place, and tests can let every allocation fail. */
+static inline void *fl_tls_alloc(size_t size)
+{
+	void *memory = XMALLOC(size, NULL, DYNAMIC_TYPE_TMP_BUFFER);
+
+	return memory != NULL ? memset(memory, 0, size) : NULL;
+}
+
+static inline void fl_tls_release(const void *memory)
+{
+	XFREE((void *)memory, NULL, DYNAMIC_TYPE_TMP_BUFFER);
+}
+
 /* ctx.c: wolfSSL's name of a cipher as the INI has it. */
 const char *fl_tls_cipher_name(const char *wolf);
 

@@ -19,7 +19,6 @@
  * FL_TLS_CAUSE_INTERNAL. */
 #include "tls/tls_internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <wolfssl/internal.h>
@@ -107,13 +106,12 @@ static bool keep_identity(struct fl_tls *tls, struct fl_span leaf, const struct 
 {
 	int64_t not_before;
 
-	free(tls->peer_id);
-	tls->peer_id = malloc(id->len + 1);
+	fl_tls_release(tls->peer_id);
+	tls->peer_id = fl_tls_alloc(id->len + 1);
 	if (tls->peer_id == NULL) {
 		return false;
 	}
 	memcpy(tls->peer_id, id->text, id->len);
-	tls->peer_id[id->len] = '\0';
 	return fl_svid_validity(leaf, &not_before, &tls->peer_not_after, NULL) == 0;
 }
 
@@ -156,7 +154,7 @@ static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *stor
 	}
 	rule = judge_expectation(tls, &id, detail);
 	if (rule == FL_RULE_NONE && !keep_identity(tls, cert(store, 0), &id)) {
-		free(tls->peer_id);
+		fl_tls_release(tls->peer_id);
 		tls->peer_id = NULL;
 	}
 	return rule;
