@@ -49,7 +49,7 @@ void fl_findings_done(struct fl_findings *findings);
 
 /* Reads, parses, judges and tries (handshake in memory) a candidate. now: seconds since the epoch.
  * Returns FL_ERR_INVALID when refused; findings has every problem that could be found at once.
- * On success ret_credentials and ret_files are the caller's. */
+ * On success ret_credentials and ret_files are the caller's; findings always is. */
 int fl_source_load(const struct fl_source *source, const struct fl_tls_options *tls, int64_t now,
 		   struct fl_credentials **ret_credentials, struct fl_source_files *ret_files,
 		   struct fl_findings *findings) FL_MUST_USE;

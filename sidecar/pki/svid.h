@@ -5,7 +5,7 @@
  *
  * The rules are those of the X509-SVID standard (sections 2 to 5), each with a name that log lines,
  * metrics and `check` use. Chain building and signatures are not judged here: tls/verify does that
- * with wolfSSL. Pure functions on DER; thread: any; about 2 us a call. */
+ * with wolfSSL. Pure functions on DER; thread: any; a few microseconds a call. */
 #include <stdint.h>
 
 #include "base/err.h"
