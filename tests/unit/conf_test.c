@@ -935,7 +935,7 @@ static void survive(const char *text, size_t len)
 	free(exact);
 }
 
-Test(conf, test_conf__random_bytes__do_no_harm, .timeout = 60)
+Test(conf, test_conf__random_bytes__do_no_harm)
 {
 	static const char likely[] = "[]=:;#,*/-. \t\r\n\"spifeTLS0123456789";
 	unsigned seed = 1;
@@ -978,7 +978,7 @@ static size_t mutate(char *text, size_t len, unsigned *seed)
 	}
 }
 
-Test(conf, test_conf__mutations_of_a_good_file__do_no_harm, .timeout = 120)
+Test(conf, test_conf__mutations_of_a_good_file__do_no_harm)
 {
 	unsigned seed = 2;
 
