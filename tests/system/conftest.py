@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The system tests drive the real programs over real sockets. FAIRLEAD_BUILD=build-asan pytest tests/system
+
+Marks: tsan, worth its time under ThreadSanitizer; heavy, takes seconds (left out with -m 'not heavy').
+"""
+import pathlib
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'lib'))
+
+import lab as labs  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'tsan: threads meet here; runs under ThreadSanitizer, too')
+    config.addinivalue_line('markers', 'heavy: takes seconds')
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """The logs of every process of a test that failed."""
+    report = (yield).get_result()
+    lab = getattr(item, 'funcargs', {}).get('lab')
+    if report.failed and lab is not None:
+        report.sections += [(f'log of {name}', text) for name, text in lab.logs()]
+
+
+@pytest.fixture
+def lab():
+    # Not tmp_path: other users look in here, and Unix socket paths are short.
+    with tempfile.TemporaryDirectory(prefix='fairlead-') as folder, labs.Lab(folder) as lab:
+        yield lab
+
+
+@pytest.fixture
+def app():
+    """app(handler): a server on loopback for this test."""
+    apps = []
+
+    def make(handler=labs.echo, **options):
+        apps.append(labs.App(handler, **options))
+        return apps[-1]
+    yield make
+    for each in apps:
+        each.close()
