@@ -199,7 +199,7 @@ static bool expect_any(void *user, const char *id, size_t len)
 	return true;
 }
 
-Test(memory, every_allocation_fails__costs_that_connection_only, .timeout = 100)
+Test(memory, every_allocation_fails__costs_that_connection_only)
 {
 	static const char *const two[] = {"prod.example=root", "other.example=other"};
 	static const char *const theirs[] = {"other.example=other", "prod.example=root"};

@@ -101,7 +101,7 @@ struct side {
 	uint8_t *out;          /* not yet seen by the other side */
 	size_t out_len, out_cap;
 	uint8_t *got; /* plaintext received */
-	size_t got_len;
+	size_t got_len, got_cap;
 };
 
 struct pair {
@@ -204,6 +204,17 @@ static inline void pair_open(struct pair *pair, const struct side_spec *client,
 	side_open(&pair->server, FL_TLS_SERVER, server != NULL ? server : &none);
 }
 
+/* New engines on the same contexts. */
+static inline void pair_again(struct pair *pair, const struct side_spec *client,
+			      const struct side_spec *server)
+{
+	static const struct side_spec none;
+	side_disconnect(&pair->client);
+	side_disconnect(&pair->server);
+	side_connect(&pair->client, client != NULL ? client : &none);
+	side_connect(&pair->server, server != NULL ? server : &none);
+}
+
 static inline void pair_close(struct pair *pair)
 {
 	side_close(&pair->client);
@@ -240,7 +251,10 @@ static inline void side_feed(struct side *side, const uint8_t *data, size_t len)
 	}
 	while (side->step != FL_TLS_FAILED && fl_tls_peer_id(side->tls) != NULL && io.in_len > 0) {
 		size_t n = 0;
-		side->got = fl_grow(side->got, side->got_len + 16384, 1);
+		if (side->got_cap < side->got_len + 16384) {
+			side->got_cap = side->got_len + 65536;
+			side->got = fl_grow(side->got, side->got_cap, 1);
+		}
 		enum fl_tls_step step =
 			fl_tls_read(side->tls, &io, side->got + side->got_len, 16384, &n);
 		side->got_len += n;
@@ -251,14 +265,23 @@ static inline void side_feed(struct side *side, const uint8_t *data, size_t len)
 	free(copy);
 }
 
+/* A copy of what a side has said; out_len stays for the caller to clear. free() it. */
+static inline uint8_t *side_take(const struct side *side)
+{
+	uint8_t *copy = fl_new(side->out_len);
+	if (side->out_len > 0) {
+		memcpy(copy, side->out, side->out_len);
+	}
+	return copy;
+}
+
 /* All that from has said goes to side, in pieces of at most chunk bytes (0: whole). */
 static inline void side_deliver(struct side *side, struct side *from, size_t chunk)
 {
-	uint8_t *data = from->out;
+	uint8_t *data = side_take(from);
 	size_t len = from->out_len;
 
-	from->out = NULL;
-	from->out_len = from->out_cap = 0;
+	from->out_len = 0;
 	for (size_t at = 0; at < len;) {
 		size_t n = chunk == 0 || chunk > len - at ? len - at : chunk;
 		side_feed(side, data + at, n);

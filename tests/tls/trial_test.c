@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* trial_test - credentials that parse and yet would fail are found before anybody relies on them. */
+/* trial_test - credentials that parse and yet would fail are found before anybody relies on
+ * them. */
 #include "pair.h"
 
 #include <time.h>
