@@ -44,12 +44,13 @@ static void add_remedy(struct fl_line *line, const struct fl_access *access)
 	}
 }
 
-void fl_access_log(struct fl_worker *worker, const struct fl_access *access)
+void fl_access_ended(struct fl_worker *worker, const struct fl_access *access)
 {
 	bool denied = fl_reason_is_denial(access->reason);
 	bool inbound = access->endpoint->direction == FL_INBOUND;
 	struct fl_line line;
 
+	fl_count(&worker->counters.ended[access->endpoint->direction][access->reason], 1);
 	if (!is_wanted(worker, access->reason)) {
 		return;
 	}

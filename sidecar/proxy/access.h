@@ -14,7 +14,7 @@ struct fl_access {
 	uint64_t to_app, to_mesh; /* bytes */
 };
 
-/* Writes it if [log] access wants it: info where it ended by itself, warn where we refused it. */
-void fl_access_log(struct fl_worker *worker, const struct fl_access *access);
+/* Counts the end and writes the line if [log] access wants it: info where it ended by itself, warn where we refused it. */
+void fl_access_ended(struct fl_worker *worker, const struct fl_access *access);
 
 #endif

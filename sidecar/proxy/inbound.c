@@ -27,7 +27,7 @@ static void log_refusal(struct fl_session *session, const struct fl_verdict *ver
 		.started_ns = fl_session_started_ns(session),
 	};
 
-	fl_access_log(endpoint->worker, &access);
+	fl_access_ended(endpoint->worker, &access);
 }
 
 static void on_ready(void *user)

@@ -46,6 +46,7 @@ enum fl_reason {
 #define FL_REASON_ENUM(id, word, text) FL_REASON_##id,
 	FL_REASONS(FL_REASON_ENUM)
 #undef FL_REASON_ENUM
+		FL_REASON_COUNT,
 };
 
 const char *fl_reason_word(enum fl_reason reason);

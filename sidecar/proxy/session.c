@@ -48,7 +48,7 @@ struct fl_session {
 	struct held *held;
 	struct fl_targets *targets;              /* while dialing */
 	const struct fl_conf_upstream *upstream; /* client: of the share's generation */
-	uint64_t started_ns;
+	uint64_t started_ns;                     /* of the handshake */
 	uint32_t next_target;
 	uint8_t state; /* enum state */
 	bool is_client;
@@ -90,7 +90,7 @@ static struct fl_session *session_new(struct fl_endpoint *endpoint,
 	DL_APPEND(worker->sessions, session);
 	worker->handshakes++;
 	if (!is_client) {
-		fl_worker_opened(worker);
+		fl_worker_opened(worker, FL_INBOUND);
 	}
 	return session;
 }
@@ -145,6 +145,12 @@ static void fail(struct fl_session *session, enum fl_reason reason)
 
 	/* From here on, events of the socket find nobody: the user may look, but not act. */
 	fl_deadline_drop(&session->deadline);
+	if (session->state < READY) {
+		fl_count(
+			&worker_of(session)
+				 ->counters.handshakes_failed[session->endpoint->direction][reason],
+			1);
+	}
 	session->events = NULL;
 	events->on_closed(session->user, reason);
 	end_socket(session, failure != NULL && failure->alert != 0 &&
@@ -234,6 +240,8 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	set_state(session, READY);
 	fl_deadline_drop(&session->deadline);
 	worker->handshakes--;
+	fl_counters_handshake(&worker->counters, session->endpoint->direction,
+			      uv_hrtime() - session->started_ns);
 	session->events->on_ready(session->user);
 	if (session->state == READY && !session->reading) {
 		hold(session, io);
@@ -354,6 +362,7 @@ static void start_client_handshake(struct fl_session *session)
 	bool any_of_ours = session->upstream->peer_count == 0;
 
 	set_state(session, HANDSHAKE);
+	session->started_ns = uv_hrtime();
 	fl_targets_unref(session->targets);
 	session->targets = NULL;
 	if (!start_engine(session, session->share->client, any_of_ours ? NULL : expects,

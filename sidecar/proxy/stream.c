@@ -73,7 +73,7 @@ static struct fl_stream *stream_new(struct fl_endpoint *endpoint, enum state sta
 	stream->started_ns = uv_hrtime();
 	DL_APPEND(worker->streams, stream);
 	if (endpoint->direction == FL_OUTBOUND) {
-		fl_worker_opened(worker);
+		fl_worker_opened(worker, FL_OUTBOUND);
 	}
 	return stream;
 }
@@ -94,7 +94,7 @@ static void log_end(struct fl_stream *stream, enum fl_reason reason)
 		.to_mesh = stream->to_mesh,
 	};
 
-	fl_access_log(worker_of(stream), &access);
+	fl_access_ended(worker_of(stream), &access);
 }
 
 static void release(struct fl_stream *stream)
@@ -145,6 +145,7 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_mesh += len;
+	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->endpoint->direction], len);
 	if (rc > 0) {
 		fl_sock_read_stop(stream->app);
 	} else if (rc < 0) {
@@ -190,6 +191,7 @@ static void on_session_data(void *user, uint8_t *data, size_t len)
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_app += len;
+	fl_count(&worker_of(stream)->counters.bytes_to_app[stream->endpoint->direction], len);
 	if (rc > 0) {
 		fl_session_read_stop(stream->session);
 	} else if (rc < 0) {

@@ -193,7 +193,7 @@ static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *
 					   .started_ns = uv_hrtime()};
 
 		worker->refused_at_ms = now;
-		fl_access_log(worker, &access);
+		fl_access_ended(worker, &access);
 	}
 }
 
@@ -207,7 +207,7 @@ static void refuse_unknown(struct fl_endpoint *endpoint, struct fl_listener *lis
 
 	if (sock != NULL) {
 		fl_sock_reset(sock);
-		fl_access_log(endpoint->worker, &access);
+		fl_access_ended(endpoint->worker, &access);
 	}
 }
 
@@ -242,8 +242,9 @@ void fl_worker_session_settled(struct fl_worker *worker)
 	}
 }
 
-void fl_worker_opened(struct fl_worker *worker)
+void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction)
 {
+	fl_count(&worker->counters.opened[direction], 1);
 	__atomic_store_n(&worker->open, worker->open + 1, __ATOMIC_RELEASE);
 }
 

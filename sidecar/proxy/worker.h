@@ -13,12 +13,11 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "net/sock.h"
+#include "proxy/counters.h"
 #include "proxy/deadline.h"
 #include "proxy/generation.h"
 #include "proxy/reason.h"
 #include "proxy/targets.h"
-
-enum fl_direction { FL_INBOUND, FL_OUTBOUND };
 
 /* A fixed listener of the INI, on one worker. */
 struct fl_endpoint {
@@ -72,7 +71,8 @@ struct fl_worker {
 	uint32_t idle_timeout_ms;
 	bool draining, stopping;
 	struct fl_corpse *corpses;
-	uint64_t refused_at_ms; /* last time the connection limit was logged */
+	struct fl_counters counters; /* read by the main thread */
+	uint64_t refused_at_ms;      /* last time the connection limit was logged */
 
 	/* Read by the main thread (atomic, relaxed). */
 	unsigned open; /* connections that peers opened inbound and apps outbound */
@@ -105,7 +105,7 @@ void fl_worker_bury(struct fl_worker *worker, struct fl_corpse *corpse);
 /* A session has ended its handshake, or itself: accepts what had to wait, notices the end of a drain. */
 void fl_worker_session_settled(struct fl_worker *worker);
 /* A connection that counts towards [limits] connections has come, or gone. */
-void fl_worker_opened(struct fl_worker *worker);
+void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction);
 void fl_worker_closed(struct fl_worker *worker);
 
 #endif

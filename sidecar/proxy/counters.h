@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_COUNTERS_H
+#define FL_PROXY_COUNTERS_H
+/* counters - what a worker has done, counted by the worker alone and read by anybody.
+ *
+ * One writer: fl_count() is a plain addition whose store another thread may read at any time, with no lock and no
+ * locked instruction. Sums over workers are made by the reader. Counters only grow. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/reason.h"
+
+enum fl_direction { FL_INBOUND, FL_OUTBOUND };
+#define FL_DIRECTIONS 2
+
+/* Upper bounds of the handshake histogram, in microseconds; the last bucket is without bound. */
+#define FL_HANDSHAKE_BOUNDS_US                                                                     \
+	{                                                                                          \
+		250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000, 5000000  \
+	}
+#define FL_HANDSHAKE_BUCKETS 13
+
+struct fl_counters {
+	/* by direction */
+	uint64_t opened[FL_DIRECTIONS]; /* connections that count towards [limits] connections */
+	uint64_t ended[FL_DIRECTIONS]
+		      [FL_REASON_COUNT]; /* connections, refused ones included, by reason */
+	uint64_t bytes_to_app[FL_DIRECTIONS], bytes_to_mesh[FL_DIRECTIONS];
+	uint64_t handshakes_done[FL_DIRECTIONS];
+	uint64_t handshakes_resumed[FL_DIRECTIONS]; /* of those */
+	uint64_t handshakes_failed[FL_DIRECTIONS][FL_REASON_COUNT];
+	uint64_t handshake_buckets[FL_DIRECTIONS]
+				  [FL_HANDSHAKE_BUCKETS]; /* of those that were done */
+	uint64_t handshake_us[FL_DIRECTIONS];             /* sum */
+};
+
+/* The worker's own thread. */
+static inline void fl_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* A handshake of so many nanoseconds is done. The worker's own thread. */
+void fl_counters_handshake(struct fl_counters *counters, enum fl_direction direction, uint64_t ns);
+
+/* Adds what another thread counts to sum. */
+void fl_counters_add(struct fl_counters *sum, const struct fl_counters *counters);
+
+#endif
