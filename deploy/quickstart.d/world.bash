@@ -217,10 +217,14 @@ start_agent() { start "$1-agent" "$dir/$1/agent.log" "$dir/bin/fairlead-agent" r
 start_sidecar() { start "$1-sidecar" "$dir/$1/sidecar.log" "$dir/bin/fairlead-sidecar" -c "$dir/$1/fairlead.ini"; }
 
 await_sidecar() { # WORKLOAD
-	"$dir/bin/fairlead-agent" wait -c "$dir/$1/fairlead.ini" --timeout 15s >"$dir/$1/wait.log" 2>&1 ||
-		fail "the sidecar of $1 does not become ready" \
-			"the logs above say why; if another program took a port meanwhile, just run it again" \
-			"$dir/$1/wait.log" "$dir/$1/sidecar.log" "$dir/$1/agent.log"
+	local until=$((SECONDS + 20))
+	# In short turns: one that has ended will never be ready.
+	until "$dir/bin/fairlead-agent" wait -c "$dir/$1/fairlead.ini" --timeout 1s >"$dir/$1/wait.log" 2>&1; do
+		is_running "$1-sidecar" && ((SECONDS < until)) ||
+			fail "the sidecar of $1 does not become ready" \
+				"the logs above say why; if another program took a port meanwhile, just run it again" \
+				"$dir/$1/wait.log" "$dir/$1/sidecar.log" "$dir/$1/agent.log"
+	done
 }
 
 # The number of the generation that a sidecar uses.
