@@ -29,8 +29,9 @@ def verdicts(xml):
 
 
 def show(suite, case, printed):
-    where = (case.get('classname') or '').split(':')[-1]
-    print(f'\n--- FAILED {where}: {case.get("name")}')
+    # Meson says "fairlead" once or twice in front of everything.
+    names = [(case.get(n) or '').split('fairlead:')[-1] for n in ('classname', 'name')]
+    print('\n--- FAILED', ': '.join(n for n in names if n not in ('', 'fairlead')))
     for element in (*case, *suite):
         if element.tag in ('failure', 'error', 'system-out', 'system-err'):
             for text in (element.get('message'), element.text):

@@ -7,6 +7,6 @@
 #include "base/err.h"
 
 #define fl_err_set(err, code, ...) (fl_err_set((err), (code), __VA_ARGS__), (int)(code))
-#define fl_err_sys(err, sys, ...)  (fl_err_sys((err), (sys), __VA_ARGS__), (int)FL_ERR_IO)
+#define fl_err_sys(err, sys, ...) (fl_err_sys((err), (sys), __VA_ARGS__), (int)FL_ERR_IO)
 
 #endif

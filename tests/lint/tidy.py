@@ -40,7 +40,9 @@ def headers(build):
 def fingerprint(entry, deps, build):
     """of everything that the verdict depends on"""
     digest = hashlib.sha256()
-    names = {ours(p, build) for p in deps.get(entry['output'], [])} - {None} | {ours(entry['file'], build)}
+    # Not compiled yet (build_by_default: false): any header of ours may matter.
+    used = deps.get(entry['output']) or [str(h) for top in OURS for h in Path(ROOT, top).rglob('*.h')]
+    names = {ours(p, build) for p in used} - {None} | {ours(entry['file'], build)}
     configs = [str(c.relative_to(ROOT)) for c in ROOT.glob('**/.clang-tidy') if 'build' not in c.parts]
     for name in sorted(names) + sorted(configs):
         digest.update(name.encode() + b'\0' + (ROOT / name).read_bytes())
