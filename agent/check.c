@@ -142,19 +142,6 @@ static void check_patterns(const struct fl_conf *conf, const struct fl_credentia
 /* --- settings that hardly anybody means
  * ---------------------------------------------------------- */
 
-static size_t count_allows(const struct fl_policy *policy)
-{
-	size_t allows = 0;
-
-	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
-		struct fl_rule_spec rule;
-
-		fl_policy_rule(policy, i, &rule);
-		allows += rule.effect == FL_ALLOW;
-	}
-	return allows;
-}
-
 static void check_policy(const struct fl_conf *conf, struct fl_problems *problems)
 {
 	if (fl_policy_default(conf->policy) == FL_ALLOW) {
@@ -162,12 +149,6 @@ static void check_policy(const struct fl_conf *conf, struct fl_problems *problem
 			problems, 0,
 			"`[policy] default = allow` lets in every identity that no rule denies: "
 			"write [allow] rules, and set it to deny");
-	} else if (conf->service_count > 0 && count_allows(conf->policy) == 0) {
-		fl_problem_warning(
-			problems, conf->services[0].line,
-			"there is no [allow] rule, so nobody can reach the %s: add for example "
-			"[allow friends] with from = spiffe://…",
-			conf->service_count == 1 ? "service" : "services");
 	}
 }
 
@@ -210,12 +191,6 @@ static void check_listeners(const struct fl_conf *conf, struct fl_problems *prob
 				upstream->name, fl_addr_format(&upstream->listen, text),
 				upstream->listen.port);
 		}
-	}
-	if (conf->service_count == 0 && conf->upstream_count == 0) {
-		fl_problem_warning(
-			problems, 0,
-			"there is neither a [service] nor an [upstream] with a listener, so "
-			"the sidecar has nothing to do");
 	}
 }
 

@@ -164,18 +164,25 @@ static void on_prepare(uv_prepare_t *prepare)
 	fl_log_flush(&((struct run *)prepare->data)->log);
 }
 
+static void stop(struct run *run)
+{
+	if (run->serve != NULL) {
+		fl_serve_close(run->serve);
+	}
+	uv_close((uv_handle_t *)&run->retry, NULL);
+	uv_close((uv_handle_t *)&run->flush, NULL);
+	for (size_t i = 0; i < FL_COUNT_OF(run->signals); i++) {
+		uv_close((uv_handle_t *)&run->signals[i], NULL);
+	}
+}
+
 static void on_signal(uv_signal_t *signal, int number)
 {
 	struct run *run = signal->data;
 
 	fl_log_msg(&run->log, FL_LOG_INFO, "stopping on %s",
 		   number == SIGINT ? "SIGINT" : "SIGTERM");
-	fl_serve_close(run->serve);
-	uv_close((uv_handle_t *)&run->retry, NULL);
-	uv_close((uv_handle_t *)&run->flush, NULL);
-	for (size_t i = 0; i < FL_COUNT_OF(run->signals); i++) {
-		uv_close((uv_handle_t *)&run->signals[i], NULL);
-	}
+	stop(run);
 }
 
 static void start_handles(struct run *run)
@@ -212,10 +219,12 @@ static int serve_until_signal(struct run *run)
 		return complain(&err);
 	}
 	fl_net_init(&run->net, &run->loop, READ_CAP);
+	/* Before the socket: who sees it may send a signal and expect a clean end. */
+	start_handles(run);
 	rc = fl_serve_open(&run->net, run->conf->agent.socket, run->conf->agent.sidecar_uid,
 			   &run->log, &run->serve, &err);
-	if (rc == FL_OK) {
-		start_handles(run);
+	if (rc != FL_OK) {
+		stop(run);
 	}
 	(void)uv_run(&run->loop, UV_RUN_DEFAULT);
 	FL_REQUIRE(uv_loop_close(&run->loop) == 0);

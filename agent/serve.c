@@ -310,6 +310,19 @@ static bool is_welcome(struct fl_serve *serve, const struct fl_sock *sock)
 	return false;
 }
 
+/* Room for the next: first goes who has not said HELLO for the longest time, then the oldest. */
+static void evict_one(struct fl_serve *serve)
+{
+	struct channel *victim = serve->channels[0];
+
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		if (!serve->channels[i]->greeted) {
+			victim = serve->channels[i];
+		}
+	}
+	channel_fail(victim, "too many connections, and it is the oldest");
+}
+
 static void on_connection(void *user, struct fl_listener *listener)
 {
 	struct fl_serve *serve = user;
@@ -324,7 +337,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 		return;
 	}
 	if (serve->channel_count == FL_SERVE_MAX) {
-		channel_fail(serve->channels[0], "too many connections, and it is the oldest");
+		evict_one(serve);
 	}
 	channel = fl_new(sizeof(*channel));
 	channel->serve = serve;

@@ -5,7 +5,8 @@
  *
  * Knows frames and numbers, and neither files nor certificates. Several sidecars may be
  * connected at once (an old one lingers while its successor is there already): each gets the
- * generation when it has said HELLO, and at most FL_SERVE_MAX of them stay, the newest ones.
+ * generation when it has said HELLO, and at most FL_SERVE_MAX of them stay: the newest ones, and
+ * those that have said it before those that have not.
  *
  * Numbers: content that a sidecar has already (equal digest) keeps the number that it has there;
  * other content gets the first number that no sidecar has seen. So a restarted agent continues

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONF_PROBLEMS_H
 #define FL_CONF_PROBLEMS_H
-/* problems - collecting what is wrong with an INI, and finding what was meant. Private to conf. */
+/* problems - collecting what is wrong with an INI, and finding what was meant. For conf, and for
+ * the tools that report in the same way. */
 #include <stddef.h>
 
 #include "conf/conf.h"

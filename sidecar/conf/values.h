@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONF_VALUES_H
 #define FL_CONF_VALUES_H
-/* values - the types of the INI: text in, value out. Pure. Private to conf.
+/* values - the types of the INI: text in, value out. Pure. For conf, and for
+ * command lines that know the same types.
  *
  * Errors: FL_ERR_INVALID with what is wrong; who knows the key adds it and an example. */
 #include <stdbool.h>

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CTL_MESSAGE_H
 #define FL_CTL_MESSAGE_H
-/* message - what agent and sidecar say to each other over the agent's Unix socket. Bytes in, bytes
- * out; no I/O. Thread: any, one at a time.
+/* message - what agent and sidecar say to each other over the agent's Unix socket. Bytes in,
+ * bytes out; no I/O. Thread: any, one at a time.
  *
- * The sidecar connects and says HELLO (protocol version, the generation that it has). The agent answers with a
- * GENERATION unless the sidecar has this very content already (equal digest), and again whenever a new one is
- * validated. The sidecar answers each with RESULT. Frame: magic "FLC1", type (u16), reserved (u16, zero),
- * payload length (u32), all big endian; payload: fields (tag u16, length u32, bytes). Unknown fields are
- * skipped, unknown types and anything else unexpected end the channel: it is reconnected with back-off.
- * Everything is bounded by FL_CTL_MAX_FRAME; a length is checked before memory is taken for it. */
+ * The sidecar connects and says HELLO (protocol version, the generation that it has). The agent
+ * answers with a GENERATION unless the sidecar has this very content already (equal digest), and
+ * again whenever a new one is validated. The sidecar answers each with RESULT. Frame: magic
+ * "FLC1", type (u16), reserved (u16, zero), payload length (u32), all big endian; payload:
+ * fields (tag u16, length u32, bytes). Unknown fields are skipped, unknown types and anything
+ * else unexpected end the channel: it is reconnected with back-off. Everything is bounded by
+ * FL_CTL_MAX_FRAME; a length is checked before memory is taken for it. */
 #include <stdint.h>
 
 #include "base/err.h"
@@ -29,25 +30,27 @@ struct fl_ctl_hello {
 	uint8_t digest[32];  /* its content, zeros for none */
 };
 
-/* A whole generation as the agent validated it. Spans point into the decoder's buffer and die with the
- * next feed: copy what is kept. The key is in it: the decoder wipes its buffer. */
+struct fl_ctl_foreign {
+	struct fl_span trust_domain;
+	struct fl_span bundle; /* PEM */
+};
+
+/* A whole generation as the agent validated it. Spans point into the decoder's buffer and die
+ * with the next feed: copy what is kept. The key is in it: the decoder wipes its buffer. */
 struct fl_ctl_generation {
 	uint64_t number;
 	uint8_t digest[32];
-	struct fl_span credential; /* PEM: key first, then the chain */
-	struct fl_span bundle;     /* PEM, own trust domain; may be empty */
-	struct fl_ctl_foreign {
-		struct fl_span trust_domain;
-		struct fl_span bundle; /* PEM */
-	} *foreign;                /* array, owned by the message */
-	size_t foreign_count;      /* at most FL_CTL_MAX_FOREIGN */
-	struct fl_span ini_path;   /* for messages */
-	struct fl_span ini;        /* text: policy, peers, limits */
+	struct fl_span credential;      /* PEM: key first, then the chain */
+	struct fl_span bundle;          /* PEM, own trust domain; may be empty */
+	struct fl_ctl_foreign *foreign; /* array, owned by the message */
+	size_t foreign_count;           /* at most FL_CTL_MAX_FOREIGN */
+	struct fl_span ini_path;        /* for messages */
+	struct fl_span ini;             /* text: policy, peers, limits */
 };
 
 struct fl_ctl_result {
 	uint64_t number;
-	int ok;               /* 1: in use; 0: refused */
+	int ok;                /* 1: in use; 0: refused */
 	struct fl_span reason; /* one sentence when refused */
 };
 
@@ -60,11 +63,13 @@ struct fl_ctl_message {
 	} u;
 };
 
-/* Fresh memory with a whole frame, never NULL; length in ret_len. Wipe generation frames with fl_wipe_free(). */
+/* Fresh memory with a whole frame, never NULL; length in ret_len. Wipe generation frames with
+ * fl_wipe_free(). */
 uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len);
 uint8_t *fl_ctl_encode_generation(const struct fl_ctl_generation *generation, size_t *ret_len);
 /* Would its frame be larger than a decoder takes? Ask before encoding: the encoder insists. */
-int fl_ctl_generation_check(const struct fl_ctl_generation *generation, struct fl_err *err) FL_MUST_USE;
+int fl_ctl_generation_check(const struct fl_ctl_generation *generation,
+			    struct fl_err *err) FL_MUST_USE;
 /* Gives an encoded generation another number, in place. */
 void fl_ctl_generation_renumber(uint8_t *frame, size_t len, uint64_t number);
 uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_len);
@@ -73,9 +78,10 @@ struct fl_ctl_decoder; /* collects one frame at a time */
 struct fl_ctl_decoder *fl_ctl_decoder_new(void);
 void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder); /* wipes */
 
-/* Takes what it needs of *data (advances data and len). Returns 1 when message holds a whole one (valid
- * until the next call), 0 when more bytes are needed (all of data is taken), or FL_ERR_PEER: close the
- * channel; the decoder is then only good for freeing. Call until it returns 0. */
+/* Takes what it needs of *data (advances data and len). Returns 1 when message holds a whole one
+ * (valid until the next call), 0 when more bytes are needed (all of data is taken), or
+ * FL_ERR_PEER: close the channel; the decoder is then only good for freeing. Call until it
+ * returns 0. */
 int fl_ctl_decoder_feed(struct fl_ctl_decoder *decoder, const uint8_t **data, size_t *len,
 			struct fl_ctl_message *ret, struct fl_err *err) FL_MUST_USE;
 

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fairlead-agent run: which generation a sidecar gets, who is let in, and what disturbs it not at all."""
+import os
+import re
+import signal
+import socket
+import struct
+
+import pytest
+
+import lab as labs
+from false_agent import frame, generation as encode_generation
+from false_sidecar import FalseSidecar, connect_as, hello, result
+from lab import Program, wait_until
+
+NOBODY = 65534
+root_only = pytest.mark.skipif(os.getuid() != 0, reason='needs root, to become somebody else')
+
+
+@pytest.fixture
+def web(lab):
+    """A workload with a service, nothing of it running."""
+    return lab.inbound(8080, start=False, name='web')
+
+
+def refused_start(workload):
+    """Exit status and output of an agent that does not start."""
+    agent = Program(workload.lab, f'{workload.name}-refused', [labs.AGENT, 'run', '-c', workload.ini])
+    agent.expected.add(2)
+    return agent.wait(), agent.text
+
+
+# --- generations ----------------------------------------------------------------------------------
+
+def test_a_new_sidecar_gets_all_of_it(lab, web):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        got = sidecar.take()
+    assert got.number == 1
+    assert got.credential == lab.server.key_pem + b'\n' + lab.server.chain_pem
+    assert got.bundle == lab.root.cert_pem
+    assert (got.ini, got.ini_path, got.foreign) == (web.ini.read_text(), str(web.ini), [])
+    assert web.agent.wait_line(msg='credentials validated')['id'] == labs.SERVER
+    assert web.agent.wait_line(msg='generation pushed')['generation'] == 1
+    assert web.agent.wait_line(msg='generation accepted')['generation'] == 1
+
+
+def test_foreign_bundles_and_credential_bundle(lab, web):
+    (web.folder / 'both.pem').write_bytes(lab.server.bundle_pem)
+    (web.folder / 'other.crt').write_bytes(lab.other_root.cert_pem)
+    identity = {'credential_bundle': web.folder / 'both.pem', 'bundle': web.folder / 'ca.crt'}
+    web.change({'identity': None})
+    web.change({'identity': identity, 'federate other.example': {'bundle': web.folder / 'other.crt'}})
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        got = sidecar.take()
+    assert got.credential.strip() == lab.server.bundle_pem.strip()
+    assert got.foreign == [(b'other.example', lab.other_root.cert_pem)]
+
+
+def test_the_same_content_is_not_sent_again(web):
+    """A restarted agent takes the number over from the sidecar; a sidecar without it gets that number."""
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        first = sidecar.take()
+    web.agent.stop()
+    web.start_agent()
+    with FalseSidecar(web) as old, FalseSidecar(web) as new:
+        old.send(hello(41, first.digest))
+        web.agent.wait_line(msg='generation is in use already', generation=41)
+        assert new.take().number == 41
+    assert not web.agent.lines(msg='generation pushed', connection=1)
+
+
+def test_other_content_gets_the_next_number(lab, web):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        first = sidecar.take(generation=7, digest=b'x' * 32)
+    assert first.number == 8
+    web.agent.stop()
+
+    web.mount(lab.root.issue(labs.SERVER), lab.root.cert_pem)
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        second = sidecar.take(first.number, first.digest)
+    assert second.number == 9 and second.digest != first.digest
+    web.agent.stop()
+
+    web.change({'policy': {'default': 'allow'}})
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        third = sidecar.take(second.number, second.digest)
+    assert third.number == 10 and third.digest != second.digest
+
+
+def test_a_number_never_goes_back(web):
+    """One sidecar that has seen more than the others pulls the number up for those who come later."""
+    web.start_agent()
+    with FalseSidecar(web) as a, FalseSidecar(web) as b, FalseSidecar(web) as c:
+        assert a.take().number == 1
+        assert b.take(20, b'y' * 32).number == 21
+        assert c.take().number == 21
+
+
+def test_a_refused_generation_is_said_with_its_reason(web):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.take(ok=False, reason='no "such" thing\n\x1b[31m')
+        line = web.agent.wait_line(msg='generation refused')
+    assert line['level'] == 'error' and line['reason'] == 'no "such" thing\n\x1b[31m'
+    assert '\x1b' not in web.agent.text
+    with FalseSidecar(web) as sidecar:
+        assert sidecar.take().number == 1
+
+
+# --- credentials that come later ----------------------------------------------------------------------
+
+def test_waits_for_files_that_appear_later(lab, web):
+    """Kubernetes may start the pod before the Secret is there."""
+    for name in ('tls.crt', 'tls.key', 'ca.crt'):
+        (web.folder / name).unlink()
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.send(hello())
+        for name in ('tls.crt', 'tls.key', 'ca.crt'):
+            web.agent.wait_line(msg='credentials refused', file=str(web.folder / name))
+        web.mount(lab.server, lab.root.cert_pem)
+        assert sidecar.receive().number == 1
+    assert len(web.agent.lines(msg='credentials refused', file=str(web.folder / 'ca.crt'))) == 1, 'said once'
+
+
+def test_waits_for_a_key_that_matches(lab, web):
+    web.mount((lab.server.chain_pem, lab.client.key_pem))
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.send(hello())
+        web.agent.wait_line(msg='credentials refused')
+        web.mount(lab.server)
+        assert sidecar.receive().credential.startswith(lab.server.key_pem)
+
+
+# --- start and end ------------------------------------------------------------------------------------
+
+def test_an_error_in_the_ini_is_fatal(web):
+    web.change({'tls': {'grups': 'X25519'}, 'limits': {'connections': 'many'}})
+    status, text = refused_start(web)
+    assert status == 2
+    assert re.search(rf'^{re.escape(str(web.ini))}:\d+: .*groups', text, re.M)
+    assert re.search(rf'^{re.escape(str(web.ini))}:\d+: .*many', text, re.M)
+    assert not (web.folder / 'agent.sock').exists()
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_ends_cleanly_on_a_signal(web, number):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.take()
+        web.agent.signal(number)
+        assert web.agent.wait() == 0
+        assert sidecar.is_closed()
+    assert not (web.folder / 'agent.sock').exists()
+
+
+def test_a_second_agent_is_told_who_has_the_socket(web):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.take()
+        status, text = refused_start(web)
+        assert status == 2
+        assert f'in use by process {web.agent.pid} (' in text and str(web.folder / 'agent.sock') in text
+    with FalseSidecar(web) as sidecar:
+        assert sidecar.take().number == 1, 'the first one goes on'
+
+
+def test_a_stale_socket_is_replaced(web):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.take()
+    web.agent.kill()
+    assert (web.folder / 'agent.sock').is_socket()
+    web.start_agent()
+    web.agent.wait_line(msg='credentials validated')
+    with FalseSidecar(web) as sidecar:
+        assert sidecar.take().number == 1
+
+
+def test_only_its_own_socket_is_removed(web):
+    path = web.folder / 'agent.sock'
+    first = web.start_agent().agent
+    wait_until(path.exists, 'no socket')
+    path.unlink()
+    web.start_agent()
+    wait_until(path.exists, 'no socket')
+    first.stop()
+    with FalseSidecar(web) as sidecar:
+        assert sidecar.take().number == 1
+
+
+def test_what_is_no_socket_is_left_alone(web):
+    path = web.folder / 'agent.sock'
+    path.write_text('precious')
+    status, text = refused_start(web)
+    assert status == 2 and 'not a socket' in text
+    assert path.read_text() == 'precious'
+
+
+def test_the_directory_must_exist(web):
+    web.change({'agent': {'socket': web.folder / 'nowhere' / 'agent.sock'}})
+    status, text = refused_start(web)
+    assert status == 2
+    assert f'{web.folder}/nowhere' in text and 'create it' in text
+
+
+# --- who is let in --------------------------------------------------------------------------------------
+
+@root_only
+def test_other_users_are_refused_by_uid(web):
+    web.change({'agent': {'sidecar_uid': 2112}})
+    web.start_agent()
+    path = web.folder / 'agent.sock'
+    wait_until(path.exists, 'no socket')
+    assert connect_as(NOBODY, path) == 'closed'
+    assert web.agent.wait_line(msg='caller refused')['uid'] == NOBODY
+    assert connect_as(2112, path) == 'served'
+    with FalseSidecar(web) as sidecar:
+        assert sidecar.take().number == 1, 'our own uid is let in, too'
+
+
+@root_only
+def test_root_has_no_privilege_here(web):
+    web.change({'agent': {'sidecar_uid': 2112}})
+    web.agent_uid = 2112
+    os.chown(web.folder, 2112, 2112)
+    os.chown(web.folder / 'tls.key', 2112, 2112)
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        assert sidecar.is_closed()
+    assert web.agent.wait_line(msg='caller refused')['uid'] == 0
+    assert connect_as(2112, web.folder / 'agent.sock') == 'served'
+
+
+def test_the_mode_lets_in_no_more_than_needed(web):
+    web.start_agent()
+    wait_until((web.folder / 'agent.sock').exists, 'no socket')
+    assert (web.folder / 'agent.sock').stat().st_mode & 0o777 == 0o600, 'the sidecar runs as the same user'
+
+
+# --- bad callers ------------------------------------------------------------------------------------------
+
+BAD = {
+    'a megabyte of garbage': (b'\xa5' * 1_000_000, 'does not speak'),
+    'zeros': (bytes(1_000_000), 'does not speak'),
+    'HTTP': (b'GET /readyz HTTP/1.1\r\n\r\n', 'does not speak'),
+    'an unknown message': (frame(99, b''), 'unknown'),
+    'a huge length': (b'FLC1' + struct.pack('>HHI', 1, 0, 0xffffffff), 'claims'),
+    'a HELLO without fields': (frame(1, b''), 'missing'),
+    'another version': (hello(version=2), 'one release'),
+    'the last number': (hello(2**64 - 1), 'number'),
+    'two HELLOs': (hello(1, bytes(32)) + hello(1, bytes(32)), 'second HELLO'),
+    'an answer before the question': (hello() + result(99), 'not sent'),
+    'a generation': (encode_generation(1, b'key', b'bundle', 'ini'), 'only agents do'),
+}
+
+
+@pytest.mark.parametrize('data, reason', BAD.values(), ids=BAD)
+def test_bad_callers_cost_their_own_connection(web, data, reason):
+    web.start_agent()
+    with FalseSidecar(web) as good, FalseSidecar(web) as bad:
+        good.take()
+        try:
+            bad.send(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        line = web.agent.wait_line(msg='sidecar connection closed', connection=2)
+        assert reason in line['reason']
+        assert labs.end_of(bad.sock) in ('eof', 'reset')
+    with FalseSidecar(web) as next_one:
+        assert next_one.take().number >= 1
+
+
+def test_half_a_message_and_gone(web):
+    web.start_agent()
+    whole = hello()
+    for cut in range(0, len(whole), 5):
+        with FalseSidecar(web) as sidecar:
+            sidecar.send(whole[:cut])
+    with FalseSidecar(web) as sidecar:
+        assert sidecar.take().number == 1
+
+
+def test_a_hello_byte_by_byte(web):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        for byte in hello():
+            sidecar.send(bytes([byte]))
+        assert sidecar.receive().number == 1
+
+
+def test_the_newest_connections_stay(web):
+    """Eight are kept: whoever comes ninth is served, and the oldest goes."""
+    web.start_agent()
+    sidecars = [FalseSidecar(web) for _ in range(8)]
+    for sidecar in sidecars:
+        sidecar.take()
+    with FalseSidecar(web) as ninth:
+        assert ninth.take().number == 1
+        assert sidecars[0].is_closed()
+        web.agent.wait_line(msg='sidecar connection closed', connection=1)
+    for sidecar in sidecars:
+        sidecar.close()
+
+
+@pytest.mark.heavy
+def test_a_silent_caller_is_closed(web):
+    web.start_agent()
+    with FalseSidecar(web) as silent:
+        silent.sock.settimeout(30 * labs.SLOW)
+        assert silent.is_closed()
+    assert 'no HELLO' in web.agent.wait_line(msg='sidecar connection closed')['reason']
+
+
+def test_10000_bad_callers_leave_nothing(web):
+    web.change({'log': {'level': 'error'}})
+    web.start_agent()
+    path = str(web.folder / 'agent.sock')
+    with FalseSidecar(web) as sidecar:
+        sidecar.take()
+        fds = web.agent.fds()
+        kinds = [b'garbage', hello()[:20], b'', frame(1, b''), hello(version=3)]
+
+        def call(count):
+            for i in range(count):
+                with socket.socket(socket.AF_UNIX) as sock:
+                    sock.connect(path)
+                    try:
+                        sock.sendall(kinds[i % len(kinds)])
+                    except (BrokenPipeError, ConnectionResetError):
+                        pass
+            wait_until(lambda: web.agent.fds() == fds, lambda: f'{web.agent.fds()} descriptors, not {fds}')
+        call(500)
+        before = web.agent.pss()
+        call(9500)
+        if not (labs.ASAN or labs.TSAN):
+            assert web.agent.pss() < before + 100_000
+
+
+# --- cost ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='sanitizers take memory of their own')
+def test_it_is_small(web):
+    """What an agent costs in every pod: well below a megabyte and a half."""
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.take()
+        text = open(f'/proc/{web.agent.pid}/smaps_rollup', encoding='ascii').read()
+        assert int(re.search(r'^Anonymous:\s+(\d+)', text, re.M)[1]) < 700
+        assert web.agent.pss() < 1_500_000
+
+
+def test_it_sleeps(web):
+    """Nothing to do, nothing done: no timer wakes an agent that has handed over its generation."""
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.take()
+        web.agent.wait_line(msg='generation accepted')
+
+        def forever():
+            fields = open(f'/proc/{web.agent.pid}/syscall', encoding='ascii').read().split()
+            # epoll_wait or epoll_pwait, by the numbers of x86-64 and aarch64; no timeout
+            return fields[0] in ('232', '281', '22') and int(fields[4], 16) & 0xffffffff == 0xffffffff
+        wait_until(forever, 'it does not sleep')

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fairlead-agent check and wait, and its command line: outputs and exit codes that scripts rely on."""
+import datetime
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import lab as labs
+from lab import Program
+from pki import CA, key_pem
+
+DAY = datetime.timedelta(days=1)
+
+
+def tool(*arguments):
+    """(exit status, stdout, stderr)"""
+    done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, *map(str, arguments)], capture_output=True,
+                          text=True, timeout=60 * labs.SLOW, check=False)
+    assert 'Sanitizer' not in done.stderr and 'runtime error:' not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def web(lab):
+    """A workload with a service that nobody else can mean, nothing of it running."""
+    workload = lab.inbound(8080, start=False, name='web', host='0.0.0.0')
+    workload.line = lambda key: next(
+        n for n, text in enumerate(workload.ini.read_text().splitlines(), 1) if text.startswith(key))
+    return workload
+
+
+def check(workload, verdict):
+    """stderr and the JSON of a check that must end so: as text and as JSON, with the same exit status."""
+    status, out, err = tool('check', '-c', workload.ini)
+    json_status, json_out, json_err = tool('check', '--json', '-c', workload.ini)
+    report = json.loads(json_out)
+    assert (status, json_status) == (verdict, verdict), err
+    assert report['verdict'] == ('good', 'warnings', 'refused')[verdict]
+    assert json_err == ''
+    assert len(err.splitlines()) == len(report['problems'])
+    assert out.splitlines()[-1].startswith(('verdict      good', 'verdict      usable', 'verdict      refused')[verdict])
+    return out, err, report
+
+
+# --- check: good ----------------------------------------------------------------------------------
+
+def test_check_shows_what_would_run(lab, web):
+    (web.folder / 'other.crt').write_bytes(lab.other_root.cert_pem + CA('other.example', common_name='2').cert_pem)
+    web.change({'federate other.example': {'bundle': web.folder / 'other.crt'},
+                'upstream ledger': {'listen': '127.0.0.1:7001', 'to': 'ledger.prod:8443, 10.0.0.1:8443',
+                                    'peer': labs.CLIENT},
+                'allow friends': {'from': 'spiffe://other.example/**', 'to': 'app, 9000-9010'},
+                'deny quarantine': {'from': f'spiffe://{labs.TD}/ns/quarantine/**'}})
+    out, err, report = check(web, 0)
+    assert err == ''
+    for text in (labs.SERVER, 'in 36', f'{labs.TD}: 1 root', 'other.example: 2 roots', f'0.0.0.0:{web.port}',
+                 '127.0.0.1:8080', 'ledger.prod:8443, else 10.0.0.1:8443', labs.CLIENT, '20000 connections'):
+        assert text in out
+    assert [rule['name'] for rule in report['policy']['rules']] == ['quarantine', 'mesh', 'friends']
+    assert report['policy']['rules'][2]['to'] == ['9000-9010', 'app']
+    assert report['policy']['default'] == 'deny'
+    assert report['identity']['id'] == labs.SERVER
+    assert [b['roots'] for b in report['bundles']] == [1, 2]
+    assert report['services'] == [{'name': 'app', 'listen': f'0.0.0.0:{web.port}', 'app': '127.0.0.1:8080'}]
+    assert report['upstreams'][0]['peer'] == [labs.CLIENT]
+    assert report['admin'] == f'127.0.0.1:{web.admin}'
+
+
+def test_check_changes_nothing(web):
+    before = {path.name: path.stat().st_mtime_ns for path in web.folder.iterdir()}
+    check(web, 0)
+    assert {path.name: path.stat().st_mtime_ns for path in web.folder.iterdir()} == before
+
+
+# --- check: warnings --------------------------------------------------------------------------------
+
+def loopback(lab, web):
+    web.change({'service app': {'listen': '127.0.0.1:8443'}})
+    return '[service app]', 'did you mean listen = *:8443?'
+
+
+def open_upstream(lab, web):
+    web.change({'upstream x': {'listen': '*:7001', 'to': '10.0.0.1:1', 'peer': labs.CLIENT}})
+    return '[upstream x]', 'did you mean listen = 127.0.0.1:7001?'
+
+
+def default_allow(lab, web):
+    web.change({'policy': {'default': 'allow'}})
+    return None, 'default = allow'
+
+
+def no_rule(lab, web):
+    web.change({'allow mesh': None})
+    return None, 'no [allow'
+
+
+def unknown_trust_domain(lab, web):
+    web.change({'allow typo': {'from': 'spiffe://prd.example/ns/web'}})
+    return '[allow typo]', 'no bundle'
+
+
+def unknown_peer(lab, web):
+    web.change({'upstream x': {'listen': '127.0.0.1:7001', 'to': '10.0.0.1:1', 'peer': 'spiffe://prd.example/x'}})
+    return '[upstream x]', 'no bundle'
+
+
+def old_certificate(lab, web):
+    web.mount(lab.root.issue(labs.SERVER, not_before=-9 * DAY, not_after=DAY))
+    return 'cert', 'less than a fifth of its life'
+
+
+def old_root(lab, web):
+    root = CA(labs.TD, not_before=-90 * DAY, not_after=10 * DAY)
+    web.mount(root.issue(labs.SERVER, not_after=DAY), root.cert_pem)
+    return 'bundle', 'root 1 of prod.example expires in '
+
+
+def no_directory(lab, web):
+    web.change({'agent': {'socket': web.folder / 'later' / 'agent.sock'}})
+    return None, 'create it'
+
+
+def readable_key(lab, web):
+    (web.folder / 'tls.key').chmod(0o644)
+    return 'key', 'tls.key'
+
+
+@pytest.mark.parametrize('cause', [
+    loopback, open_upstream, default_allow, no_rule, unknown_trust_domain, unknown_peer, old_certificate,
+    old_root, no_directory, readable_key], ids=lambda cause: cause.__name__)
+def test_check_warns(lab, web, cause):
+    place, text = cause(lab, web)
+    _, err, report = check(web, 1)
+    line = web.line(place) if place else 0
+    assert [(p['kind'], p['line']) for p in report['problems']] == [('warning', line)]
+    assert text in report['problems'][0]['text']
+    assert err.startswith(f'{web.ini}:{line}: warning: ' if line else f'{web.ini}: warning: ')
+
+
+# --- check: refused ---------------------------------------------------------------------------------
+
+def missing(web, lab):
+    (web.folder / 'tls.key').unlink()
+
+
+def empty(web, lab):
+    (web.folder / 'tls.key').write_bytes(b'')
+
+
+def truncated(web, lab):
+    (web.folder / 'tls.key').write_bytes(lab.server.key_pem[:100])
+
+
+def encrypted(web, lab):
+    (web.folder / 'tls.key').write_bytes(key_pem(lab.server.key, password=b'secret'))
+
+
+def mismatched(web, lab):
+    (web.folder / 'tls.key').write_bytes(lab.client.key_pem)
+
+
+def directory(web, lab):
+    (web.folder / 'tls.key').unlink()
+    (web.folder / 'tls.key').mkdir()
+
+
+def large(web, lab):
+    (web.folder / 'tls.key').write_bytes(b'x' * 2_000_000)
+
+
+def certificate(web, lab):
+    (web.folder / 'tls.key').write_bytes(lab.server.cert_pem)
+
+
+@pytest.mark.parametrize('cause', [missing, empty, truncated, encrypted, mismatched, directory, large, certificate],
+                         ids=lambda cause: cause.__name__)
+def test_check_refuses_a_bad_key(lab, web, cause):
+    """Whatever is wrong with it: one error, at the line of the INI, with the file's name, and never a byte of it."""
+    cause(web, lab)
+    out, err, report = check(web, 2)
+    assert [(p['kind'], p['line']) for p in report['problems']] == [('error', web.line('key'))], report
+    assert str(web.folder / 'tls.key') in report['problems'][0]['text']
+    assert err.startswith(f'{web.ini}:{web.line("key")}: {web.folder}/tls.key: ')
+    assert len(out.splitlines()) == 1, 'nothing would run, so nothing is shown'
+
+
+@pytest.mark.parametrize('options, text', [
+    ({'not_before': -3 * DAY, 'not_after': -2 * DAY}, 'expire'),
+    ({'not_before': 2 * DAY, 'not_after': 3 * DAY}, 'not valid'),
+    ({'ca': True}, 'CA'),
+    ({'ku': None}, 'usage')], ids=['expired', 'not yet valid', 'a CA', 'no key usage'])
+def test_check_refuses_a_bad_certificate(lab, web, options, text):
+    web.mount(lab.root.issue(labs.SERVER, **options))
+    _, _, report = check(web, 2)
+    assert report['problems'][0]['line'] == web.line('cert')
+    assert text in report['problems'][0]['text']
+
+
+def test_check_refuses_a_chain_of_somebody_else(lab, web):
+    web.mount(CA(labs.TD).issue(labs.SERVER))
+    _, _, report = check(web, 2)
+    assert report['problems'][0]['kind'] == 'error' and report['identity'] is None
+
+
+def test_check_shows_every_problem_at_once(lab, web):
+    web.mount((b'nonsense', b'nonsense'), b'nonsense')
+    (web.folder / 'other.crt').write_bytes(b'nonsense')
+    web.change({'federate other.example': {'bundle': web.folder / 'other.crt'}, 'policy': {'default': 'allow'}})
+    _, err, report = check(web, 2)
+    lines = [(p['kind'], p['line']) for p in report['problems']]
+    assert lines == [('error', web.line('cert')), ('error', web.line('key')), ('error', web.line('bundle')),
+                     ('error', web.line('[federate')), ('warning', 0)], err
+
+
+def test_check_reports_every_error_of_the_ini(web):
+    web.change({'sidecr': {'admin': ''}, 'limits': {'connections': 'many', 'bufer': '64KiB'}})
+    _, err, report = check(web, 2)
+    assert [p['line'] for p in report['problems']] == sorted(
+        [web.line('[sidecr]'), web.line('connections'), web.line('bufer')]), err
+    assert 'sidecar' in err and 'buffer' in err and 'many' in err
+
+
+@pytest.mark.parametrize('content', [None, b'', b'[', b'\0' * 100, os.urandom(10000), b'x' * 2_000_000],
+                         ids=['missing', 'empty', 'bracket', 'zeros', 'random', 'large'])
+def test_check_refuses_what_is_no_ini(web, content):
+    if content is None:
+        web.ini.unlink()
+    else:
+        web.ini.write_bytes(content)
+    status, out, err = tool('check', '-c', web.ini)
+    assert status == 2 and err.startswith(str(web.ini))
+    assert all(c >= ' ' or c == '\n' for c in out + err)
+    status, out, _ = tool('check', '--json', '-c', web.ini)
+    assert status == 2 and json.loads(out)['verdict'] == 'refused'
+
+
+# --- wait -------------------------------------------------------------------------------------------
+
+class Admin:
+    """Answers each connection with the next of `answers`, then always with the last; None: never."""
+
+    def __init__(self, port, answers, host='127.0.0.1'):
+        self.answers, self.count, self.silent = list(answers), 0, []
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(64)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            answer = self.answers[min(self.count, len(self.answers) - 1)]
+            self.count += 1
+            if answer is None:
+                self.silent.append(sock)
+                continue
+            with sock:
+                assert sock.recv(4096).startswith(b'GET /readyz HTTP/1.1\r\n')
+                sock.sendall(answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def answer(status, body):
+    return f'HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}'.encode()
+
+
+READY, NOT_READY = answer('200 OK', 'ready\n'), answer('503 Service Unavailable', 'no generation \x1b[1m yet\n')
+
+
+@pytest.fixture
+def idle(web):
+    """The workload, with its admin port free for a false one."""
+    web.admin = labs.Ports().free()
+    web.change({'sidecar': {'admin': f'127.0.0.1:{web.admin}'}})
+    return web
+
+
+def test_wait_for_a_real_sidecar(lab):
+    web = lab.inbound(8080, start=False)
+    waiting = Program(lab, 'wait', [labs.AGENT, 'wait', '-c', web.ini, '--timeout', '30s'])
+    web.start()
+    assert waiting.wait() == 0 and waiting.text == 'ready\n'
+    assert tool('wait', '-c', web.ini, '--timeout=0') == (0, 'ready\n', '')
+
+
+def test_wait_until_it_says_yes(idle):
+    with Admin(idle.admin, [NOT_READY, NOT_READY, b'', READY]) as admin:
+        assert tool('wait', '-c', idle.ini) == (0, 'ready\n', '')
+        assert admin.count == 4
+
+
+def test_wait_says_the_last_reason(idle):
+    with Admin(idle.admin, [NOT_READY]):
+        status, out, err = tool('wait', '-c', idle.ini, '--timeout', '300ms')
+    assert (status, out) == (1, '')
+    assert err == 'fairlead-agent: not ready after 0.3 s: no generation ?[1m yet\n'
+
+
+@pytest.mark.parametrize('answers, text', [
+    ([None], 'does not answer'),
+    ([b'SSH-2.0-OpenSSH_9.2\r\n'], "not Fairlead's"),
+    ([b'HTTP/1.1 200 OK\r\n'], "not Fairlead's"),
+    ([b'x' * 100_000], "not Fairlead's"),
+    ([answer('404 Not Found', '')], 'no reason')], ids=['silent', 'SSH', 'half', 'flood', 'no body'])
+def test_wait_at_something_else(idle, answers, text):
+    with Admin(idle.admin, answers):
+        start = time.monotonic()
+        status, _, err = tool('wait', '-c', idle.ini, '--timeout', '400ms')
+        assert status == 1 and text in err
+        assert time.monotonic() - start < 3 * labs.SLOW
+
+
+def test_wait_is_no_busy_loop(idle):
+    """Pauses of 10, 20, 40 … 500 ms: a second has room for a dozen attempts, not for thousands."""
+    with Admin(idle.admin, [NOT_READY]) as admin:
+        assert tool('wait', '-c', idle.ini, '--timeout', '1s')[0] == 1
+        assert 4 <= admin.count <= 10
+
+
+def test_wait_when_nobody_listens(idle):
+    status, _, err = tool('wait', '-c', idle.ini, '--timeout', '50ms')
+    assert status == 1 and f'127.0.0.1:{idle.admin}' in err and 'refused' in err
+
+
+@pytest.mark.parametrize('bound', ['*', '0.0.0.0'])
+def test_wait_asks_on_loopback(idle, bound):
+    idle.change({'sidecar': {'admin': f'{bound}:{idle.admin}'}})
+    with Admin(idle.admin, [READY]):
+        assert tool('wait', '-c', idle.ini)[0] == 0
+
+
+def test_wait_without_an_admin_endpoint(idle):
+    idle.change({'sidecar': {'admin': ''}})
+    status, out, err = tool('wait', '-c', idle.ini)
+    assert (status, out) == (2, '') and '[sidecar] admin' in err
+    idle.change({'nonsense': {}})
+    status, _, err = tool('wait', '-c', idle.ini)
+    assert status == 2 and err.startswith(f'{idle.ini}:')
+
+
+# --- command line ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('arguments, text', [
+    ([], 'which command'),
+    (['chekc'], 'did you mean `check`?'),
+    (['statsu'], 'did you mean `status`?'),
+    (['xyzzy'], 'unknown command `xyzzy`'),
+    (['--jsno'], 'unknown option `--jsno`'),
+    (['check', '--jsno'], 'did you mean `--json`?'),
+    (['run', '--json'], 'unknown option `--json`'),
+    (['run', '-x'], 'unknown option `-x`'),
+    (['check', '--json=yes'], 'takes no value'),
+    (['check', '-c'], 'needs a value'),
+    (['check', 'now'], 'one word too many'),
+    (['wait', '--timeout', '30'], '--timeout'),
+    (['wait', '--timeout', '-1s'], '--timeout'),
+    (['wait', '--timeout', '99999999999h'], '--timeout'),
+    (['status'], 'not supported yet'),
+    (['redirect', 'apply'], 'not supported yet')], ids=' '.join)
+def test_a_wrong_command_line(arguments, text):
+    status, out, err = tool(*arguments)
+    assert (status, out) == (2, '') and err.startswith('fairlead-agent') and text in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize('arguments', [['--help'], ['-h'], ['run', '--help'], ['check', '-h'], ['wait', '--help'],
+                                       ['-c', 'x', 'run', '--help']], ids=' '.join)
+def test_help(arguments):
+    status, out, err = tool(*arguments)
+    assert (status, err) == (0, '')
+    assert out.startswith('NAME\n  fairlead-agent') and 'EXIT STATUS' in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_version():
+    status, out, err = tool('--version')
+    assert (status, err) == (0, '') and re.fullmatch(r'fairlead-agent \d+\.\d+\.\d+\n', out)
+    assert tool('check', '-V')[1] == out
+
+
+def test_the_ini_may_be_named_before_the_command(web):
+    assert tool('-c', web.ini, 'check')[0] == tool(f'--config={web.ini}', 'check')[0] == 0
