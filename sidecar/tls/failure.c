@@ -259,6 +259,22 @@ static void fail_peer_alert(struct fl_tls_failure *failure, int number)
 	put(failure, "the peer refused us with alert %d", number);
 }
 
+/* wolfSSL asks again even for a group that the peer never named; a peer that refuses has none of ours. */
+static bool refused_our_group(const struct fl_tls *tls)
+{
+	return tls->ctx->role == FL_TLS_SERVER && tls->state == FL_TLS_STATE_HANDSHAKE &&
+	       tls->wolf->options.serverState == SERVER_HELLO_RETRY_REQUEST_COMPLETE;
+}
+
+static void fail_group(struct fl_tls_failure *failure, int alert)
+{
+	failure->cause = FL_TLS_CAUSE_PARAMETERS;
+	failure->alert = (uint8_t)alert;
+	put(failure,
+	    "no TLS group in common with the peer: it refused the one that we asked for with alert %d",
+	    alert);
+}
+
 /* The first bytes of a connection that are no TLS, or, later, what is no record. */
 static void fail_record(struct fl_tls_failure *failure, bool handshake)
 {
@@ -316,7 +332,11 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 	}
 	if (error == FATAL_ERROR &&
 	    wolfSSL_get_alert_history(tls->wolf, &history) == WOLFSSL_SUCCESS) {
-		fail_peer_alert(failure, history.last_rx.code);
+		if (refused_our_group(tls)) {
+			fail_group(failure, history.last_rx.code);
+		} else {
+			fail_peer_alert(failure, history.last_rx.code);
+		}
 	} else if (error == WOLFSSL_ERROR_ZERO_RETURN) {
 		fail_peer_alert(failure, close_notify);
 	} else {
