@@ -18,6 +18,7 @@
 #include <utlist.h>
 
 #define ALERT_LINGER_MS 1000u
+#define HELD_ENOUGH 16384u /* bytes; one more read can come on top */
 
 enum state { DIALING, HANDSHAKE, READY, CLOSED };
 
@@ -29,7 +30,7 @@ static const unsigned allowed_next[] = {
 	[CLOSED] = 0,
 };
 
-/* Ciphertext that came when nobody was ready for its plaintext: at most one read's worth. */
+/* Ciphertext that came when nobody was ready for its plaintext. */
 struct held {
 	size_t len;
 	uint8_t data[];
@@ -54,6 +55,7 @@ struct fl_session {
 	bool is_client;
 	bool reading; /* the user wants plaintext */
 	bool eof;     /* close_notify received */
+	bool fin;     /* TCP has ended while nobody was reading */
 };
 
 static const struct fl_sock_events sock_events;
@@ -190,20 +192,27 @@ static int flush(struct fl_session *session, struct fl_tls_io *io)
 	return len > 0 ? fl_sock_write(session->sock, io->out, len) : 0;
 }
 
-/* Keeps the rest of the input for later and stops the source. */
+/* Keeps the rest of the input for later. The source is stopped only when that grows: most of the time it is one
+ * request that came a moment before the app was dialled, and stopping costs system calls. */
 static void hold(struct fl_session *session, const struct fl_tls_io *io)
 {
-	fl_sock_read_stop(session->sock);
+	size_t len = session->held != NULL ? session->held->len : 0;
+	struct held *held;
+
 	if (io->in_len == 0) {
 		return;
 	}
-	session->held = malloc(sizeof(*session->held) + io->in_len);
-	if (session->held == NULL) {
+	held = realloc(session->held, sizeof(*held) + len + io->in_len);
+	if (held == NULL) {
 		fail(session, FL_REASON_INTERNAL);
 		return;
 	}
-	session->held->len = io->in_len;
-	memcpy(session->held->data, io->in, io->in_len);
+	memcpy(held->data + len, io->in, io->in_len);
+	held->len = len + io->in_len;
+	session->held = held;
+	if (held->len >= HELD_ENOUGH) {
+		fl_sock_read_stop(session->sock);
+	}
 }
 
 /* Opens all of the input: what the user cannot take waits behind it in its own bounded queue. */
@@ -263,7 +272,8 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	} else if (step == FL_TLS_ESTABLISHED) {
 		established(session, io);
 	} else if (step == FL_TLS_SIGNING) {
-		hold(session, io); /* whoever signs resumes with the held input */
+		fl_sock_read_stop(session->sock);
+		hold(session, io); /* whoever signs feeds it again */
 	}
 }
 
@@ -273,8 +283,10 @@ static void feed(struct fl_session *session, const uint8_t *data, size_t len)
 
 	if (session->state == HANDSHAKE) {
 		drive_handshake(session, &io);
-	} else {
+	} else if (session->reading) {
 		open_records(session, &io);
+	} else {
+		hold(session, &io);
 	}
 }
 
@@ -289,7 +301,9 @@ static void on_sock_eof(void *user)
 {
 	struct fl_session *session = user;
 
-	if (!session->eof) {
+	if (session->state == READY && !session->reading) {
+		session->fin = true; /* close_notify may be among what is held */
+	} else if (!session->eof) {
 		fail(session, FL_REASON_PEER_TRUNCATED);
 	}
 }
@@ -450,11 +464,16 @@ void fl_session_read_start(struct fl_session *session)
 	if (session->eof) {
 		return;
 	}
-	fl_sock_read_start(session->sock);
+	if (!session->fin) {
+		fl_sock_read_start(session->sock);
+	}
 	if (held != NULL) {
 		session->held = NULL;
 		feed(session, held->data, held->len);
 		free(held);
+	}
+	if (session->fin && session->state == READY && !session->eof) {
+		fail(session, FL_REASON_PEER_TRUNCATED);
 	}
 }
 

@@ -203,9 +203,16 @@ static void on_session_eof(void *user)
 {
 	struct fl_stream *stream = user;
 
-	set_state(stream, stream->state == OPEN ? HALF_MESH : FINISHED);
-	fl_sock_shutdown(stream->app);
-	finish_if_flushed(stream);
+	if (stream->state == OPEN) {
+		set_state(stream, HALF_MESH);
+		fl_sock_shutdown(stream->app);
+		return;
+	}
+	set_state(stream, FINISHED);
+	if (fl_sock_pending(stream->app)) {
+		fl_sock_shutdown(stream->app);
+	}
+	finish_if_flushed(stream); /* close() is a FIN too */
 }
 
 static void on_session_drain(void *user)
