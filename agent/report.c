@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "agent/candidate.h"
-#include "agent/json.h"
+#include "base/json.h"
 #include "base/mem.h"
 
 int fl_report_verdict(const struct fl_report *report)
@@ -352,9 +352,10 @@ static void json_rest(struct fl_json *json, const struct fl_conf *conf)
 void fl_report_json(const struct fl_report *report, FILE *out)
 {
 	static const char *const verdicts[] = {"good", "warnings", "refused"};
+	struct fl_text text = {0};
 	struct fl_json json;
 
-	fl_json_init(&json, out);
+	fl_json_init(&json, &text);
 	fl_json_object(&json, NULL);
 	fl_json_str(&json, "verdict", verdicts[fl_report_verdict(report)]);
 	json_problems(&json, report);
@@ -365,4 +366,6 @@ void fl_report_json(const struct fl_report *report, FILE *out)
 		json_rest(&json, report->conf);
 	}
 	fl_json_end(&json);
+	(void)fwrite(text.data, 1, text.len, out);
+	fl_text_done(&text);
 }

@@ -4,7 +4,7 @@
 /* respond - from a request to the bytes of its answer, by a table of routes. No I/O. */
 #include "admin/admin.h"
 #include "admin/http.h"
-#include "admin/text.h"
+#include "base/text.h"
 
 /* Appends the whole answer, head and (but for HEAD) body. */
 void fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_source *source,

@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 /* `,"cut":true}` and a newline; the closing quote of a cut value. */
 #define TAIL 16
@@ -145,45 +146,6 @@ static size_t format_u64(char *end, uint64_t value)
 
 /* --- escaping ------------------------------------------------------------------------------ */
 
-/* Length of the valid UTF-8 sequence at data, 0 when there is none; *ret_point is its value. */
-static size_t utf8_sequence(const unsigned char *data, size_t len, uint32_t *ret_point)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t need = data[0] < 0x80   ? 1
-		      : data[0] < 0xc2 ? 0
-		      : data[0] < 0xe0 ? 2
-		      : data[0] < 0xf0 ? 3
-				       : 4;
-	uint32_t point = data[0];
-
-	if (need == 0 || need > len || data[0] > 0xf4) {
-		return 0;
-	}
-	if (need > 1) {
-		point = data[0] & (0xffU >> (need + 1));
-	}
-	for (size_t i = 1; i < need; i++) {
-		if ((data[i] & 0xc0) != 0x80) {
-			return 0;
-		}
-		point = point << 6 | (data[i] & 0x3fU);
-	}
-	if (point < least[need] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) {
-		return 0;
-	}
-	*ret_point = point;
-	return need;
-}
-
-/* What a terminal or a reader's eye could be misled by: C0, DEL, C1, line separators and the
- * overrides of the writing direction. */
-static bool is_control(uint32_t point)
-{
-	return point < 0x20 || (point >= 0x7f && point <= 0x9f) ||
-	       (point >= 0x2028 && point <= 0x202e) || (point >= 0x2066 && point <= 0x2069) ||
-	       point == 0x200e || point == 0x200f;
-}
-
 static bool put_unicode_escape(struct fl_line *line, uint32_t point)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -200,7 +162,7 @@ static bool put_unicode_escape(struct fl_line *line, uint32_t point)
 static size_t put_character(struct fl_line *line, const char *value, size_t len, bool quoted)
 {
 	uint32_t point = 0;
-	size_t taken = utf8_sequence((const unsigned char *)value, len, &point);
+	size_t taken = fl_utf8_sequence(value, len, &point);
 	bool fits;
 
 	if (taken == 0) {
@@ -208,7 +170,7 @@ static size_t put_character(struct fl_line *line, const char *value, size_t len,
 	}
 	if (point == '\n') {
 		fits = put(line, "\\n", 2);
-	} else if (is_control(point)) {
+	} else if (fl_utf8_is_control(point)) {
 		fits = put_unicode_escape(line, point);
 	} else if (quoted && (point == '"' || point == '\\')) {
 		char pair[2] = {'\\', (char)point};

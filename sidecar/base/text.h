@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef FL_ADMIN_TEXT_H
-#define FL_ADMIN_TEXT_H
+#ifndef FL_BASE_TEXT_H
+#define FL_BASE_TEXT_H
 /* text - a growing string. Thread: any, one at a time. Begins as {0}. */
 #include <stddef.h>
 

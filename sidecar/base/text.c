@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* text - grows by doubling. What is put in comes from our own tables and counters, never from a
  * caller's length, so running out of memory here ends the process like anywhere in its start. */
-#include "admin/text.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
