@@ -239,9 +239,10 @@ static bool on_message(struct channel *channel, const struct fl_ctl_message *mes
 	case FL_CTL_RESULT:
 		return on_result(channel, &message->u.result);
 	case FL_CTL_GENERATION:
+	case FL_CTL_NOTE:
 		break;
 	}
-	channel_fail(channel, "it sent a generation: only agents do");
+	channel_fail(channel, "it sent a generation or a note: only agents do");
 	return false;
 }
 

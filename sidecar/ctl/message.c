@@ -29,6 +29,7 @@ enum {
 };
 enum { FOREIGN_TRUST_DOMAIN = 1, FOREIGN_BUNDLE };
 enum { RESULT_NUMBER = 1, RESULT_OK, RESULT_REASON };
+enum { NOTE_REFUSED = 1, NOTE_TIME, NOTE_TEXT };
 
 #define FIELD_HEADER ((size_t)6)
 #define DIGEST_LEN 32u
@@ -115,6 +116,19 @@ uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_le
 	put_field_uint(&w, RESULT_NUMBER, result->number, 8);
 	put_field_uint(&w, RESULT_OK, result->ok != 0, 1);
 	put_field(&w, RESULT_REASON, result->reason.data, result->reason.len);
+	FL_REQUIRE(w.at == w.end);
+	return frame;
+}
+
+uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note, size_t *ret_len)
+{
+	size_t len = note->text.len < FL_CTL_MAX_NOTE ? note->text.len : FL_CTL_MAX_NOTE;
+	struct writer w;
+	uint8_t *frame = frame_begin(&w, FL_CTL_NOTE, 3 * FIELD_HEADER + 1 + 8 + len, ret_len);
+
+	put_field_uint(&w, NOTE_REFUSED, note->refused, 1);
+	put_field_uint(&w, NOTE_TIME, (uint64_t)note->time, 8);
+	put_field(&w, NOTE_TEXT, note->text.data, len);
 	FL_REQUIRE(w.at == w.end);
 	return frame;
 }
@@ -315,10 +329,26 @@ static int read_hello(struct fl_span rest, struct fl_ctl_hello *ret, struct fl_e
 	return rc < 0 ? rc : require_seen(seen, HELLO_DIGEST, 0, err);
 }
 
+/* A byte that is 0 or 1. */
+static int take_bool(const struct field *f, bool *ret, unsigned *seen, struct fl_err *err)
+{
+	int rc = take_fixed(f, 1, seen, err);
+
+	if (rc == FL_OK && f->value.data[0] > 1) {
+		rc = fl_err_set(err, FL_ERR_PEER, "field %u is 0 or 1, not %u", f->tag,
+				f->value.data[0]);
+	}
+	if (rc == FL_OK) {
+		*ret = f->value.data[0] == 1;
+	}
+	return rc;
+}
+
 static int read_result(struct fl_span rest, struct fl_ctl_result *ret, struct fl_err *err)
 {
 	struct field f;
 	unsigned seen = 0;
+	bool ok = false;
 	int rc;
 
 	while ((rc = next_field(&rest, &f, err)) > 0) {
@@ -328,12 +358,8 @@ static int read_result(struct fl_span rest, struct fl_ctl_result *ret, struct fl
 			ret->number = rc == FL_OK ? get_uint(f.value.data, 8) : 0;
 			break;
 		case RESULT_OK:
-			rc = take_fixed(&f, 1, &seen, err);
-			ret->ok = rc == FL_OK && f.value.data[0] == 1;
-			if (rc == FL_OK && f.value.data[0] > 1) {
-				rc = fl_err_set(err, FL_ERR_PEER, "a result is 0 or 1, not %u",
-						f.value.data[0]);
-			}
+			rc = take_bool(&f, &ok, &seen, err);
+			ret->ok = ok;
 			break;
 		case RESULT_REASON:
 			rc = take_span(&f, &ret->reason, &seen, err);
@@ -346,6 +372,37 @@ static int read_result(struct fl_span rest, struct fl_ctl_result *ret, struct fl
 		}
 	}
 	return rc < 0 ? rc : require_seen(seen, RESULT_REASON, RESULT_REASON, err);
+}
+
+static int read_note(struct fl_span rest, struct fl_ctl_note *ret, struct fl_err *err)
+{
+	struct field f;
+	unsigned seen = 0;
+	int rc;
+
+	while ((rc = next_field(&rest, &f, err)) > 0) {
+		switch (f.tag) {
+		case NOTE_REFUSED:
+			rc = take_bool(&f, &ret->refused, &seen, err);
+			break;
+		case NOTE_TIME:
+			rc = take_fixed(&f, 8, &seen, err);
+			ret->time = rc == FL_OK ? (int64_t)get_uint(f.value.data, 8) : 0;
+			break;
+		case NOTE_TEXT:
+			rc = require_len(&f, 0, FL_CTL_MAX_NOTE, err);
+			if (rc == FL_OK) {
+				rc = take_span(&f, &ret->text, &seen, err);
+			}
+			break;
+		default:
+			break;
+		}
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	return rc < 0 ? rc : require_seen(seen, NOTE_TEXT, 0, err);
 }
 
 static int read_foreign(struct fl_span rest, struct fl_ctl_foreign *ret, struct fl_err *err)
@@ -455,6 +512,7 @@ struct fl_ctl_decoder {
 	size_t have, cap;
 	struct fl_ctl_foreign *foreign; /* owned; of the message handed out last */
 	bool delivered;                 /* the payload belongs to a message handed out */
+	bool skips;                     /* valid with a whole header: a type that may be missed */
 	bool dead;
 };
 
@@ -491,16 +549,21 @@ static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
 	switch (type) {
 	case FL_CTL_HELLO:
 	case FL_CTL_RESULT:
+	case FL_CTL_NOTE:
 		most = FL_CTL_MAX_SMALL;
 		break;
 	case FL_CTL_GENERATION:
 		most = FL_CTL_MAX_FRAME;
 		break;
 	default:
-		return fl_err_set(
-			err, FL_ERR_PEER,
-			"message type %llu is unknown: do agent and sidecar come from one release?",
-			(unsigned long long)type);
+		if (type < FL_CTL_OPTIONAL) {
+			return fl_err_set(err, FL_ERR_PEER,
+					  "message type %llu is unknown: do agent and sidecar come "
+					  "from one release?",
+					  (unsigned long long)type);
+		}
+		most = FL_CTL_MAX_SMALL;
+		d->skips = true;
 	}
 	if (reserved != 0) {
 		return fl_err_set(err, FL_ERR_PEER, "the reserved bytes of a message are not zero");
@@ -511,7 +574,9 @@ static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
 				  (unsigned long long)type, (unsigned long long)len,
 				  (unsigned long long)most);
 	}
-	d->type = (enum fl_ctl_type)type;
+	if (!d->skips) {
+		d->type = (enum fl_ctl_type)type;
+	}
 	d->payload_len = (size_t)len;
 	return FL_OK;
 }
@@ -576,6 +641,9 @@ static int read_message(struct fl_ctl_decoder *d, struct fl_ctl_message *ret, st
 		rc = read_generation(payload, &message.u.generation, err);
 		d->foreign = message.u.generation.foreign;
 		break;
+	case FL_CTL_NOTE:
+		rc = read_note(payload, &message.u.note, err);
+		break;
 	}
 	if (rc == FL_OK) {
 		*ret = message;
@@ -590,24 +658,15 @@ static int fail(struct fl_ctl_decoder *d, int rc)
 	return rc;
 }
 
-int fl_ctl_decoder_feed(struct fl_ctl_decoder *d, const uint8_t **data, size_t *len,
-			struct fl_ctl_message *ret, struct fl_err *err)
+/* Collects one frame: 1 when it is whole, 0, or FL_ERR_PEER. */
+static int collect_frame(struct fl_ctl_decoder *d, const uint8_t **data, size_t *len,
+			 struct fl_err *err)
 {
 	size_t take;
-	int rc;
+	int rc = collect_header(d, data, len, err);
 
-	if (d->delivered) {
-		forget(d);
-	}
-	if (d->dead) {
-		return fl_err_set(err, FL_ERR_PEER, "the channel has failed before");
-	}
-	rc = collect_header(d, data, len, err);
-	if (rc != FL_OK) {
-		return fail(d, rc);
-	}
-	if (d->header_len < FL_CTL_HEADER) {
-		return 0;
+	if (rc != FL_OK || d->header_len < FL_CTL_HEADER) {
+		return rc;
 	}
 	take = d->payload_len - d->have;
 	take = take > *len ? *len : take;
@@ -618,13 +677,29 @@ int fl_ctl_decoder_feed(struct fl_ctl_decoder *d, const uint8_t **data, size_t *
 		*data += take;
 		*len -= take;
 	}
-	if (d->have < d->payload_len) {
-		return 0;
+	return d->have == d->payload_len;
+}
+
+int fl_ctl_decoder_feed(struct fl_ctl_decoder *d, const uint8_t **data, size_t *len,
+			struct fl_ctl_message *ret, struct fl_err *err)
+{
+	int rc;
+
+	if (d->delivered) {
+		forget(d);
 	}
-	rc = read_message(d, ret, err);
-	if (rc != FL_OK) {
-		return fail(d, rc);
+	if (d->dead) {
+		return fl_err_set(err, FL_ERR_PEER, "the channel has failed before");
 	}
-	d->delivered = true;
-	return 1;
+	while ((rc = collect_frame(d, data, len, err)) == 1 && d->skips) {
+		forget(d);
+	}
+	if (rc == 1) {
+		rc = read_message(d, ret, err);
+		if (rc == FL_OK) {
+			d->delivered = true;
+			return 1;
+		}
+	}
+	return rc < 0 ? fail(d, rc) : rc;
 }

@@ -11,6 +11,7 @@
  * fields (tag u16, length u32, bytes). Unknown fields are skipped, unknown types and anything
  * else unexpected end the channel: it is reconnected with back-off. Everything is bounded by
  * FL_CTL_MAX_FRAME; a length is checked before memory is taken for it. */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -18,11 +19,18 @@
 
 #define FL_CTL_VERSION 1u
 #define FL_CTL_MAX_FRAME 8388608u /* payload bytes */
-#define FL_CTL_MAX_SMALL 65536u   /* payload bytes of HELLO and RESULT */
+#define FL_CTL_MAX_SMALL 65536u   /* payload bytes of everything but GENERATION */
+#define FL_CTL_MAX_NOTE 1024u     /* bytes of a note's sentence */
 #define FL_CTL_MAX_FOREIGN 256u
 #define FL_CTL_HEADER 12u
 
-enum fl_ctl_type { FL_CTL_HELLO = 1, FL_CTL_GENERATION = 2, FL_CTL_RESULT = 3 };
+#define FL_CTL_OPTIONAL 0x100u
+enum fl_ctl_type {
+	FL_CTL_HELLO = 1,
+	FL_CTL_GENERATION = 2,
+	FL_CTL_RESULT = 3,
+	FL_CTL_NOTE = FL_CTL_OPTIONAL,
+};
 
 struct fl_ctl_hello {
 	uint32_t version;    /* FL_CTL_VERSION */
@@ -54,12 +62,21 @@ struct fl_ctl_result {
 	struct fl_span reason; /* one sentence when refused */
 };
 
+/* From the agent: what became of the candidate that is mounted now. */
+struct fl_ctl_note {
+	bool refused; /* false: no refused candidate is mounted any more */
+	int64_t time; /* when it was refused, seconds since the epoch */
+	struct fl_span
+		text; /* why, one sentence of at most FL_CTL_MAX_NOTE bytes; empty unless refused */
+};
+
 struct fl_ctl_message {
 	enum fl_ctl_type type;
 	union {
 		struct fl_ctl_hello hello;
 		struct fl_ctl_generation generation;
 		struct fl_ctl_result result;
+		struct fl_ctl_note note;
 	} u;
 };
 
@@ -73,6 +90,8 @@ int fl_ctl_generation_check(const struct fl_ctl_generation *generation,
 /* Gives an encoded generation another number, in place. */
 void fl_ctl_generation_renumber(uint8_t *frame, size_t len, uint64_t number);
 uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_len);
+uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note,
+			    size_t *ret_len); /* cuts a longer text */
 
 struct fl_ctl_decoder; /* collects one frame at a time */
 struct fl_ctl_decoder *fl_ctl_decoder_new(void);

@@ -91,6 +91,8 @@ static void on_data(void *user, uint8_t *data, size_t len)
 		}
 		if (rc == 1 && message.type == FL_CTL_GENERATION) {
 			answer(link, &message.u.generation);
+		} else if (rc == 1 && message.type == FL_CTL_NOTE) {
+			link->events->on_note(link->user, &message.u.note);
 		} else {
 			try_later(link,
 				  rc == 1 ? "the agent sent a message that only a sidecar sends"

@@ -13,6 +13,8 @@ struct fl_agent_link_events {
 	/* A generation has come; spans are valid during the call. 0: in use; else err says why it is refused. */
 	int (*on_generation)(void *user, const struct fl_ctl_generation *generation,
 			     struct fl_err *err);
+	/* A candidate was refused before it got here, or that is over; text is valid during the call. */
+	void (*on_note)(void *user, const struct fl_ctl_note *note);
 };
 
 struct fl_agent_link;

@@ -41,7 +41,13 @@ struct fl_server {
 	unsigned worker_count;
 	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
-	char refusal[512];             /* why the last candidate was refused; "" when it was not */
+	char refusal[512];             /* why we refused the last generation; "" when we did not */
+	struct {
+		bool current; /* what is mounted now is what was refused */
+		char text[FL_CTL_MAX_NOTE + 1];
+		int64_t time; /* seconds since the epoch; 0: none yet */
+		uint64_t count;
+	} last_refusal; /* of a candidate, by the agent */
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
 	uv_async_t worker_idle;
@@ -266,8 +272,30 @@ static void describe(void *user, struct fl_ctl_hello *hello)
 	}
 }
 
-static const struct fl_agent_link_events agent_events = {.describe = describe,
-							 .on_generation = on_generation};
+/* The agent tells it again whenever we reconnect: only what is new counts. */
+static void on_note(void *user, const struct fl_ctl_note *note)
+{
+	struct fl_server *server = user;
+	char text[FL_CTL_MAX_NOTE + 1] = "";
+
+	server->last_refusal.current = note->refused;
+	if (!note->refused) {
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%.*s", (int)note->text.len,
+		       (const char *)note->text.data);
+	if (server->last_refusal.time == note->time &&
+	    strcmp(server->last_refusal.text, text) == 0) {
+		return;
+	}
+	memcpy(server->last_refusal.text, text, sizeof(text));
+	server->last_refusal.time = note->time;
+	server->last_refusal.count++;
+	fl_log_msg(server->log, FL_LOG_WARN, "the agent refused a candidate: %s", text);
+}
+
+static const struct fl_agent_link_events agent_events = {
+	.describe = describe, .on_generation = on_generation, .on_note = on_note};
 
 /* --- readiness --------------------------------------------------------------------------------- */
 
@@ -288,6 +316,8 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 		(void)snprintf(reason, size, "draining: the sidecar stops");
 	} else if (server->current == NULL && server->refusal[0] != '\0') {
 		(void)snprintf(reason, size, "no usable generation: %s", server->refusal);
+	} else if (server->current == NULL && server->last_refusal.current) {
+		(void)snprintf(reason, size, "no usable generation: %s", server->last_refusal.text);
 	} else if (server->current == NULL) {
 		const char *trouble = fl_agent_link_trouble(server->agent);
 

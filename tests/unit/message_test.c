@@ -65,6 +65,15 @@ static struct frame result_frame(int ok, const char *reason)
 	return f;
 }
 
+static struct frame note_frame(bool refused, const char *text)
+{
+	struct fl_ctl_note note = {.refused = refused, .time = 1795250000, .text = span(text)};
+	struct frame f;
+
+	f.data = fl_ctl_encode_note(&note, &f.len);
+	return f;
+}
+
 /* A frame of any kind around a payload of any kind. */
 static struct frame raw_frame(uint16_t type, uint16_t reserved, const void *payload, uint32_t len)
 {
@@ -343,7 +352,7 @@ Test(message, wrong_headers)
 	check_refused(f, "does not speak");
 	check_refused(raw_frame(0, 0, NULL, 0), "unknown");
 	check_refused(raw_frame(4, 0, NULL, 0), "unknown");
-	check_refused(raw_frame(UINT16_MAX, 0, NULL, 0), "unknown");
+	check_refused(raw_frame(FL_CTL_OPTIONAL - 1, 0, NULL, 0), "unknown");
 	check_refused(raw_frame(FL_CTL_HELLO, 1, NULL, 0), "reserved");
 	f = raw_frame(0, 0, NULL, 0);
 	memcpy(f.data, "GET / HTTP/1", FL_CTL_HEADER);
@@ -368,6 +377,71 @@ Test(message, unknown_field_is_skipped)
 	free(f.data);
 	free(payload);
 	free(plain.data);
+	fl_ctl_decoder_free(decoder);
+}
+
+/* What a later release may add: types that an older end can do without. */
+Test(message, optional_types_are_skipped)
+{
+	struct frame later[] = {raw_frame(FL_CTL_OPTIONAL + 1, 0, "anything at all", 15),
+				raw_frame(UINT16_MAX, 0, NULL, 0),
+				raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SMALL),
+				hello_frame()};
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_message m;
+	size_t len = 0;
+	uint8_t *all;
+
+	for (size_t i = 0; i < FL_COUNT_OF(later); i++) {
+		len += later[i].len;
+	}
+	all = fl_new(len);
+	len = 0;
+	for (size_t i = 0; i < FL_COUNT_OF(later); i++) {
+		memcpy(all + len, later[i].data, later[i].len);
+		len += later[i].len;
+		free(later[i].data);
+	}
+	cr_assert_eq(decode(decoder, (struct frame){all, len}, &m, NULL), 1);
+	cr_assert_eq(m.type, FL_CTL_HELLO);
+	for (size_t i = 0; i < len; i++) {
+		int rc = decode(decoder, (struct frame){all + i, 1}, &m, NULL);
+
+		cr_assert_eq(rc, i + 1 == len, "byte %zu", i);
+	}
+	cr_assert_eq(m.u.hello.generation, 0x0102030405060708);
+	fl_ctl_decoder_free(decoder);
+	free(all);
+	check_refused(raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SMALL + 1), "the most");
+}
+
+Test(message, note)
+{
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct frame f = note_frame(true, "tls.crt: it has expired");
+	struct fl_ctl_message m;
+	char *text;
+
+	cr_assert_eq(decode(decoder, f, &m, NULL), 1);
+	cr_assert_eq(m.type, FL_CTL_NOTE);
+	cr_assert(m.u.note.refused);
+	cr_assert_eq(m.u.note.time, 1795250000);
+	cr_assert(same(m.u.note.text, "tls.crt: it has expired"));
+	f.data[FL_CTL_HEADER + 6] = 2;
+	check_refused(f, "0 or 1");
+
+	f = note_frame(false, "");
+	cr_assert_eq(decode(decoder, f, &m, NULL), 1);
+	cr_assert(!m.u.note.refused && m.u.note.text.len == 0);
+	free(f.data);
+
+	text = fl_new(FL_CTL_MAX_NOTE + 100);
+	memset(text, 'x', FL_CTL_MAX_NOTE + 99);
+	f = note_frame(true, text);
+	cr_assert_eq(decode(decoder, f, &m, NULL), 1);
+	cr_assert_eq(m.u.note.text.len, FL_CTL_MAX_NOTE, "a longer one is cut");
+	free(f.data);
+	free(text);
 	fl_ctl_decoder_free(decoder);
 }
 
@@ -436,11 +510,13 @@ Test(message, a_megabyte_of_garbage)
  * out-of-bounds read (the sanitizers look on). Small pieces make reads past the end visible. */
 Test(message, mutations)
 {
-	struct frame originals[] = {hello_frame(), generation_frame(), result_frame(0, "because")};
+	struct frame originals[] = {hello_frame(), generation_frame(), result_frame(0, "because"),
+				    note_frame(true, "because")};
 	unsigned state = SEED;
 
 	for (unsigned round = 0; round < 30000; round++) {
-		const struct frame *from = &originals[(unsigned)rand_r(&state) % 3];
+		const struct frame *from =
+			&originals[(unsigned)rand_r(&state) % FL_COUNT_OF(originals)];
 		struct frame f = {fl_new(from->len), from->len};
 		unsigned changes = 1 + (unsigned)rand_r(&state) % 4;
 		struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
