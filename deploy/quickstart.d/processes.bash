@@ -18,7 +18,8 @@ start_time() { # PID: field 22 of its stat; nothing for a process that has ended
 	[[ ${stat[0]} == Z ]] || echo "${stat[19]}"
 }
 
-is_alive() { [[ $(start_time "$1") == "$2" ]]; } # PID START-TIME
+# One that ended before we could look has no start time in the list.
+is_alive() { [[ -n $2 && $(start_time "$1") == "$2" ]]; } # PID START-TIME
 
 start() { # NAME LOG COMMAND...: in the background, in a session of its own
 	local name=$1 log=$2
@@ -52,7 +53,7 @@ none_alive() { ! any_alive <<<"$1"; }
 signal_lines() { # SIGNAL LINES
 	local name pid time
 	while read -r name pid time; do
-		if [[ -n $time ]] && is_alive "$pid" "$time"; then
+		if is_alive "$pid" "$time"; then
 			kill "-$1" "$pid" 2>/dev/null || true
 		fi
 	done <<<"$2"
