@@ -218,7 +218,7 @@ def test_other_users_are_refused_by_uid(web):
     web.change({'agent': {'sidecar_uid': 2112}})
     web.start_agent()
     path = web.folder / 'agent.sock'
-    wait_until(path.exists, 'no socket')
+    web.agent.wait_line(msg='credentials validated')
     assert connect_as(NOBODY, path) == 'closed'
     assert web.agent.wait_line(msg='caller refused')['uid'] == NOBODY
     assert connect_as(2112, path) == 'served'
