@@ -162,10 +162,7 @@ static void fail(struct fl_session *session, enum fl_reason reason)
 
 static void on_deadline(struct fl_deadline *deadline)
 {
-	struct fl_session *session = FL_CONTAINER_OF(deadline, struct fl_session, deadline);
-
-	fail(session, session->state == DIALING ? FL_REASON_PEER_CONNECT_TIMEOUT
-						: FL_REASON_HANDSHAKE_TIMEOUT);
+	fail(FL_CONTAINER_OF(deadline, struct fl_session, deadline), FL_REASON_HANDSHAKE_TIMEOUT);
 }
 
 static void fail_tls(struct fl_session *session)
@@ -357,7 +354,7 @@ struct fl_session *fl_session_accept(struct fl_endpoint *endpoint, struct fl_lis
 
 /* --- client ----------------------------------------------------------------------------------- */
 
-static int dial_next(struct fl_session *session);
+static void dial_next_or_fail(struct fl_session *session, enum fl_reason reason);
 
 static bool expects(void *user, const char *id, size_t id_len)
 {
@@ -396,11 +393,14 @@ static void on_dialed(void *user, int sys)
 		start_client_handshake(session);
 		return;
 	}
-	fl_sock_close(session->sock, 0);
-	session->sock = NULL;
-	if (dial_next(session) != 0) {
-		fail(session, fl_reason_of_peer_dial(sys));
-	}
+	dial_next_or_fail(session, fl_reason_of_peer_dial(sys));
+}
+
+/* An address that swallows packets must not use up the time of the next one. */
+static void on_dial_deadline(struct fl_deadline *deadline)
+{
+	dial_next_or_fail(FL_CONTAINER_OF(deadline, struct fl_session, deadline),
+			  FL_REASON_PEER_CONNECT_TIMEOUT);
 }
 
 /* 0: a dial is under way; else the error of the last address that could not even be tried. */
@@ -415,7 +415,20 @@ static int dial_next(struct fl_session *session)
 		rc = fl_sock_dial(&worker_of(session)->net, to, true, &sock_events, session,
 				  on_dialed, &session->sock, &err);
 	}
-	return rc == 0 ? 0 : -err.sys;
+	if (rc != 0) {
+		return -err.sys;
+	}
+	fl_deadline_add(&worker_of(session)->connecting, &session->deadline, on_dial_deadline);
+	return 0;
+}
+
+static void dial_next_or_fail(struct fl_session *session, enum fl_reason reason)
+{
+	fl_sock_close(session->sock, 0);
+	session->sock = NULL;
+	if (dial_next(session) != 0) {
+		fail(session, reason);
+	}
 }
 
 struct fl_session *fl_session_dial(struct fl_endpoint *endpoint,
@@ -443,7 +456,6 @@ struct fl_session *fl_session_dial(struct fl_endpoint *endpoint,
 		release(session);
 		return NULL;
 	}
-	fl_deadline_add(&endpoint->worker->connecting, &session->deadline, on_deadline);
 	return session;
 }
 
