@@ -61,6 +61,8 @@ enum fl_reason fl_reason_of_app_dial(int sys)
 		return FL_REASON_APP_REFUSED;
 	case UV_ETIMEDOUT:
 		return FL_REASON_APP_CONNECT_TIMEOUT;
+	case UV_ECONNRESET: /* accepted, and reset before we had looked */
+		return FL_REASON_APP_RESET;
 	default:
 		return FL_REASON_APP_UNREACHABLE;
 	}
@@ -73,6 +75,8 @@ enum fl_reason fl_reason_of_peer_dial(int sys)
 		return FL_REASON_PEER_REFUSED;
 	case UV_ETIMEDOUT:
 		return FL_REASON_PEER_CONNECT_TIMEOUT;
+	case UV_ECONNRESET:
+		return FL_REASON_PEER_RESET;
 	default:
 		return FL_REASON_PEER_UNREACHABLE;
 	}
