@@ -219,6 +219,7 @@ static int serve_until_signal(struct run *run)
 		return complain(&err);
 	}
 	fl_net_init(&run->net, &run->loop, READ_CAP);
+	run->net.wipes = true; /* generations hold the key */
 	/* Before the socket: who sees it may send a signal and expect a clean end. */
 	start_handles(run);
 	rc = fl_serve_open(&run->net, run->conf->agent.socket, run->conf->agent.sidecar_uid,

@@ -23,6 +23,7 @@
 struct pending_write {
 	uv_write_t req;
 	struct fl_sock *sock;
+	size_t len;
 	uint8_t data[];
 };
 
@@ -325,12 +326,20 @@ static void on_all_written(struct fl_sock *sock)
 	}
 }
 
+static void free_write(struct pending_write *write)
+{
+	if (write->sock->net->wipes) {
+		fl_wipe(write->data, write->len);
+	}
+	free(write);
+}
+
 static void on_written(uv_write_t *req, int status)
 {
 	struct pending_write *write = FL_CONTAINER_OF(req, struct pending_write, req);
 	struct fl_sock *sock = write->sock;
 
-	free(write);
+	free_write(write);
 	sock->pending--;
 	if (uv_is_closing(&sock->h.handle)) {
 		return;
@@ -356,11 +365,12 @@ static int write_later(struct fl_sock *sock, const uint8_t *data, size_t len)
 		return UV_ENOMEM;
 	}
 	write->sock = sock;
+	write->len = len;
 	memcpy(write->data, data, len);
 	buf = uv_buf_init((char *)write->data, (unsigned)len);
 	rc = uv_write(&write->req, &sock->h.stream, &buf, 1, on_written);
 	if (rc != 0) {
-		free(write);
+		free_write(write);
 		return rc;
 	}
 	sock->pending++;

@@ -21,6 +21,7 @@ struct fl_net {
 	uint8_t *read_buf; /* owned */
 	size_t read_cap;   /* bytes: `[limits] buffer` */
 	size_t open;       /* sockets not yet freed */
+	bool wipes;        /* pending writes hold keys: wiped before they are freed */
 };
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap);
 void fl_net_done(struct fl_net *net); /* open must be 0 */

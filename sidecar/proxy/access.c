@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "proxy/access.h"
 
+#include <ctype.h>
+#include <string.h>
+
 static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason)
 {
 	switch (worker->access) {
@@ -26,19 +29,32 @@ static void add_verdict(struct fl_line *line, const struct fl_verdict *verdict)
 	fl_line_u64(line, "rule_line", verdict->line);
 }
 
-/* The five lines of INI that would let this peer in: what somebody who reads the denial wants next. */
+/* A section name out of an ID: its path with `-` for what a name may not hold. Peers get rules of their own. */
+static void rule_name_of(const char *id, char *name, size_t size)
+{
+	const char *path = strchr(id + sizeof("spiffe://") - 1, '/');
+	size_t len = 0;
+
+	for (; path != NULL && *++path != '\0' && len + 1 < size;) {
+		name[len++] = isalnum((unsigned char)*path) ? *path : '-';
+	}
+	name[len] = '\0';
+}
+
+/* The lines of INI that would let this peer in: what somebody who reads the denial wants next. */
 static void add_remedy(struct fl_line *line, const struct fl_access *access)
 {
-	char remedy[3072];
+	char remedy[3072], name[60];
+	const char *id;
 	int len;
 
 	if (access->verdict == NULL || access->verdict->rule != NULL || access->session == NULL) {
 		return;
 	}
-	len = snprintf(remedy, sizeof(remedy),
-		       "to let it in: [allow %s-from-peer] from = %s  to = %s",
-		       access->endpoint->name, fl_session_peer_id(access->session),
-		       access->endpoint->name);
+	id = fl_session_peer_id(access->session);
+	rule_name_of(id, name, sizeof(name));
+	len = snprintf(remedy, sizeof(remedy), "to let it in: [allow %s] from = %s  to = %s", name,
+		       id, access->endpoint->name);
 	if (len > 0 && (size_t)len < sizeof(remedy)) {
 		fl_line_str(line, "remedy", remedy);
 	}
