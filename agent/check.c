@@ -13,6 +13,7 @@
 #include "agent/candidate.h"
 #include "agent/report.h"
 #include "base/mem.h"
+#include "base/when.h"
 #include "conf/problems.h"
 #include "ctl/message.h"
 
@@ -55,7 +56,7 @@ static void check_ages(const struct fl_conf *conf, const struct fl_credentials *
 						    : conf->identity.credential_bundle_line,
 			"the certificate expires in %s, less than a fifth of its life: is its "
 			"renewal stuck?",
-			fl_report_span(credentials->not_after - now, left));
+			fl_when_span(credentials->not_after - now, left));
 	}
 	for (size_t i = 0; i < credentials->bundle_count; i++) {
 		const struct fl_bundle *bundle = &credentials->bundles[i];
@@ -74,7 +75,7 @@ static void check_ages(const struct fl_conf *conf, const struct fl_credentials *
 					"root %zu of %s expires in %s, less than a fifth of its "
 					"life: add its successor to the bundle before",
 					k + 1, bundle->trust_domain,
-					fl_report_span(to - now, left));
+					fl_when_span(to - now, left));
 			}
 		}
 	}

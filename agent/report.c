@@ -4,11 +4,11 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/candidate.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/when.h"
 
 int fl_report_verdict(const struct fl_report *report)
 {
@@ -18,48 +18,11 @@ int fl_report_verdict(const struct fl_report *report)
 	return report->problems->count > 0 ? 1 : 0;
 }
 
-const char *fl_report_span(int64_t seconds, char buf[FL_SPAN_TEXT])
-{
-	static const struct {
-		char unit;
-		int64_t seconds;
-	} units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
-	size_t i = 0;
-	int64_t rest;
-
-	while (i + 1 < FL_COUNT_OF(units) && seconds < units[i].seconds) {
-		i++;
-	}
-	rest = seconds % units[i].seconds;
-	if (i + 1 < FL_COUNT_OF(units) && rest / units[i + 1].seconds > 0) {
-		(void)snprintf(buf, FL_SPAN_TEXT, "%" PRId64 "%c %" PRId64 "%c",
-			       seconds / units[i].seconds, units[i].unit,
-			       rest / units[i + 1].seconds, units[i + 1].unit);
-	} else {
-		(void)snprintf(buf, FL_SPAN_TEXT, "%" PRId64 "%c", seconds / units[i].seconds,
-			       units[i].unit);
-	}
-	return buf;
-}
-
-#define TIME_TEXT 32
-
-static const char *format_time(int64_t when, char buf[TIME_TEXT])
-{
-	time_t t = (time_t)when;
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL || strftime(buf, TIME_TEXT, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) {
-		(void)snprintf(buf, TIME_TEXT, "%" PRId64, when);
-	}
-	return buf;
-}
-
 /* Milliseconds as a person would write them. */
 static const char *format_ms(uint32_t ms, char buf[FL_SPAN_TEXT])
 {
 	if (ms % 1000 == 0) {
-		return fl_report_span(ms / 1000, buf);
+		return fl_when_span(ms / 1000, buf);
 	}
 	(void)snprintf(buf, FL_SPAN_TEXT, "%" PRIu32 "ms", ms);
 	return buf;
@@ -79,13 +42,13 @@ static void format_ports(const struct fl_port_range *range, char *buf, size_t si
 static void text_credentials(const struct fl_report *report, FILE *out)
 {
 	const struct fl_credentials *c = report->credentials;
-	char when[TIME_TEXT], left[FL_SPAN_TEXT], life[FL_SPAN_TEXT];
+	char when[FL_WHEN_TEXT], left[FL_SPAN_TEXT], life[FL_SPAN_TEXT];
 
 	(void)fprintf(out, "identity     %s\n", c->id);
 	(void)fprintf(out, "certificate  expires %s, in %s of %s; %zu in the chain\n",
-		      format_time(c->not_after, when),
-		      fl_report_span(c->not_after - report->now, left),
-		      fl_report_span(c->not_after - c->not_before, life), c->chain.count);
+		      fl_when_format(c->not_after, when),
+		      fl_when_span(c->not_after - report->now, left),
+		      fl_when_span(c->not_after - c->not_before, life), c->chain.count);
 	for (size_t i = 0; i < c->bundle_count; i++) {
 		size_t roots = c->bundles[i].roots.count;
 
@@ -229,7 +192,7 @@ static void json_problems(struct fl_json *json, const struct fl_report *report)
 static void json_credentials(struct fl_json *json, const struct fl_report *report)
 {
 	const struct fl_credentials *c = report->credentials;
-	char when[TIME_TEXT];
+	char when[FL_WHEN_TEXT];
 
 	if (c == NULL) {
 		fl_json_str(json, "identity", NULL);
@@ -237,8 +200,8 @@ static void json_credentials(struct fl_json *json, const struct fl_report *repor
 	}
 	fl_json_object(json, "identity");
 	fl_json_str(json, "id", c->id);
-	fl_json_str(json, "not_before", format_time(c->not_before, when));
-	fl_json_str(json, "not_after", format_time(c->not_after, when));
+	fl_json_str(json, "not_before", fl_when_format(c->not_before, when));
+	fl_json_str(json, "not_after", fl_when_format(c->not_after, when));
 	fl_json_int(json, "expires_in_seconds", c->not_after - report->now);
 	fl_json_int(json, "chain", (int64_t)c->chain.count);
 	fl_json_end(json);

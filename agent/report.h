@@ -23,8 +23,4 @@ void fl_report_text(const struct fl_report *report, FILE *out);
 /* The same and the problems, and as much of it as is known. */
 void fl_report_json(const struct fl_report *report, FILE *out);
 
-/* "3d 4h", "59m 10s": two units at most, of a positive number of seconds. */
-#define FL_SPAN_TEXT 48
-const char *fl_report_span(int64_t seconds, char buf[FL_SPAN_TEXT]);
-
 #endif
