@@ -72,9 +72,15 @@ static size_t count_lines(const char *data, size_t len)
 
 static void drop_buffer(struct fl_log *log)
 {
-	log->lost += log->lines;
+	/* Another thread may read it. */
+	__atomic_store_n(&log->lost, log->lost + log->lines, __ATOMIC_RELAXED);
 	log->len = 0;
 	log->lines = 0;
+}
+
+uint64_t fl_log_lost(const struct fl_log *log)
+{
+	return __atomic_load_n(&log->lost, __ATOMIC_RELAXED);
 }
 
 void fl_log_flush(struct fl_log *log)

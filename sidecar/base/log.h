@@ -44,6 +44,7 @@ struct fl_line {
 void fl_log_init(struct fl_log *log, int fd, enum fl_log_level level, enum fl_log_format format,
 		 const char *program);
 void fl_log_flush(struct fl_log *log);
+uint64_t fl_log_lost(const struct fl_log *log); /* any thread */
 
 /* A descriptor for standard error that refuses instead of blocking: a log reader that hangs must not
  * stop traffic. It is a description of our own where the system allows that (files, pipes, terminals), because

@@ -22,12 +22,13 @@ enum fl_direction { FL_INBOUND, FL_OUTBOUND };
 
 struct fl_counters {
 	/* by direction */
-	uint64_t opened[FL_DIRECTIONS]; /* connections that count towards [limits] connections */
-	uint64_t ended[FL_DIRECTIONS]
-		      [FL_REASON_COUNT]; /* connections, refused ones included, by reason */
+	/* Connections, refused ones included; those that were opened and have not ended are open. */
+	uint64_t opened[FL_DIRECTIONS];
+	uint64_t ended[FL_DIRECTIONS][FL_REASON_COUNT];
 	uint64_t bytes_to_app[FL_DIRECTIONS], bytes_to_mesh[FL_DIRECTIONS];
 	uint64_t handshakes_done[FL_DIRECTIONS];
 	uint64_t handshakes_resumed[FL_DIRECTIONS]; /* of those */
+	/* A peer that cannot be reached is none of these. */
 	uint64_t handshakes_failed[FL_DIRECTIONS][FL_REASON_COUNT];
 	uint64_t handshake_buckets[FL_DIRECTIONS]
 				  [FL_HANDSHAKE_BUCKETS]; /* of those that were done */

@@ -77,6 +77,7 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 	generation = fl_new(sizeof(*generation));
 	*generation = (struct fl_generation){
 		.refs = 1, .number = message->number, .credentials = credentials, .conf = conf};
+	fl_expiries_init(&generation->expiries, credentials);
 	memcpy(generation->digest, message->digest, sizeof(generation->digest));
 	*ret = generation;
 	return 0;
@@ -93,6 +94,7 @@ void fl_generation_unref(struct fl_generation *generation)
 	if (generation == NULL || __atomic_sub_fetch(&generation->refs, 1, __ATOMIC_ACQ_REL) > 0) {
 		return;
 	}
+	fl_expiries_done(&generation->expiries);
 	fl_credentials_free(generation->credentials);
 	fl_conf_free(generation->conf);
 	free(generation);

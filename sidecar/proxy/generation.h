@@ -13,6 +13,7 @@
 #include "conf/conf.h"
 #include "ctl/message.h"
 #include "pki/credentials.h"
+#include "proxy/expiry.h"
 #include "tls/tls.h"
 
 struct fl_generation {
@@ -20,6 +21,7 @@ struct fl_generation {
 	uint64_t number;
 	uint8_t digest[FL_DIGEST_LEN];
 	struct fl_credentials *credentials;
+	struct fl_expiries expiries; /* of those */
 	struct fl_conf *conf;
 };
 

@@ -116,7 +116,7 @@ static void release(struct fl_session *session)
 	DL_DELETE(worker->sessions, session);
 	fl_worker_bury(worker, &session->corpse);
 	if (!session->is_client) {
-		fl_worker_closed(worker);
+		fl_worker_closed(worker, FL_INBOUND);
 	}
 	if (was_settling) {
 		worker->handshakes--;
@@ -147,7 +147,7 @@ static void fail(struct fl_session *session, enum fl_reason reason)
 
 	/* From here on, events of the socket find nobody: the user may look, but not act. */
 	fl_deadline_drop(&session->deadline);
-	if (session->state < READY) {
+	if (session->state == HANDSHAKE) {
 		fl_count(
 			&worker_of(session)
 				 ->counters.handshakes_failed[session->endpoint->direction][reason],
@@ -337,15 +337,21 @@ static bool start_engine(struct fl_session *session, struct fl_tls_ctx *ctx,
 struct fl_session *fl_session_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
 				     const struct fl_session_events *events)
 {
-	struct fl_session *session = session_new(endpoint, events, false);
+	struct fl_sock *sock = fl_listener_accept(listener, &sock_events, NULL);
+	struct fl_session *session;
 
-	if (session == NULL) {
+	if (sock == NULL) {
 		return NULL;
 	}
-	session->sock = fl_listener_accept(listener, &sock_events, session);
-	if (session->sock == NULL || !start_engine(session, session->share->server, NULL, NULL)) {
-		end_socket(session, false);
-		release(session);
+	session = session_new(endpoint, events, false);
+	if (session == NULL) {
+		fl_sock_reset(sock);
+		return NULL;
+	}
+	session->sock = sock;
+	fl_sock_set_user(sock, &sock_events, session);
+	if (!start_engine(session, session->share->server, NULL, NULL)) {
+		fail(session, FL_REASON_INTERNAL);
 		return NULL;
 	}
 	fl_sock_read_start(session->sock);

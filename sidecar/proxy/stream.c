@@ -106,7 +106,7 @@ static void release(struct fl_stream *stream)
 	DL_DELETE(worker->streams, stream);
 	fl_worker_bury(worker, &stream->corpse);
 	if (stream->endpoint->direction == FL_OUTBOUND) {
-		fl_worker_closed(worker);
+		fl_worker_closed(worker, FL_OUTBOUND);
 	}
 }
 
@@ -276,17 +276,20 @@ static const struct fl_session_events session_events = {.on_ready = on_session_r
 
 void fl_stream_outbound(struct fl_endpoint *endpoint, struct fl_listener *listener)
 {
-	struct fl_stream *stream = stream_new(endpoint, WAIT_SESSION);
+	struct fl_sock *app = fl_listener_accept(listener, &app_events, NULL);
+	struct fl_stream *stream;
 	enum fl_reason reason;
 
+	if (app == NULL) {
+		return;
+	}
+	stream = stream_new(endpoint, WAIT_SESSION);
 	if (stream == NULL) {
+		fl_sock_reset(app);
 		return;
 	}
-	stream->app = fl_listener_accept(listener, &app_events, stream);
-	if (stream->app == NULL) {
-		release(stream);
-		return;
-	}
+	stream->app = app;
+	fl_sock_set_user(app, &app_events, stream);
 	/* The app is not read before the peer is verified: its early bytes wait in the kernel, bounded. */
 	stream->session = fl_session_dial(endpoint, &session_events, stream, &reason);
 	if (stream->session == NULL) {
@@ -323,6 +326,13 @@ void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verd
 	struct fl_err err;
 
 	if (stream == NULL) {
+		struct fl_access access = {.endpoint = endpoint,
+					   .session = session,
+					   .verdict = verdict,
+					   .reason = FL_REASON_INTERNAL,
+					   .started_ns = fl_session_started_ns(session)};
+
+		fl_access_ended(worker, &access);
 		fl_session_reset(session);
 		return;
 	}

@@ -133,9 +133,14 @@ void fl_worker_post_stop(struct fl_worker *worker)
 	post(worker, mail_new(MAIL_STOP, ""));
 }
 
+unsigned fl_worker_open(const struct fl_worker *worker, enum fl_direction direction)
+{
+	return __atomic_load_n(&worker->open[direction], __ATOMIC_ACQUIRE);
+}
+
 unsigned fl_worker_open_connections(const struct fl_worker *worker)
 {
-	return __atomic_load_n(&worker->open, __ATOMIC_ACQUIRE);
+	return fl_worker_open(worker, FL_INBOUND) + fl_worker_open(worker, FL_OUTBOUND);
 }
 
 bool fl_worker_serving(const struct fl_worker *worker)
@@ -187,6 +192,7 @@ static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *
 		return;
 	}
 	fl_sock_reset(sock);
+	fl_count(&worker->counters.opened[endpoint->direction], 1);
 	if (worker->refused_at_ms == 0 || now - worker->refused_at_ms >= LIMIT_LOG_EVERY_MS) {
 		struct fl_access access = {.endpoint = endpoint,
 					   .reason = FL_REASON_CONNECTION_LIMIT,
@@ -194,6 +200,9 @@ static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *
 
 		worker->refused_at_ms = now;
 		fl_access_ended(worker, &access);
+	} else {
+		fl_count(&worker->counters.ended[endpoint->direction][FL_REASON_CONNECTION_LIMIT],
+			 1);
 	}
 }
 
@@ -207,6 +216,7 @@ static void refuse_unknown(struct fl_endpoint *endpoint, struct fl_listener *lis
 
 	if (sock != NULL) {
 		fl_sock_reset(sock);
+		fl_count(&endpoint->worker->counters.opened[endpoint->direction], 1);
 		fl_access_ended(endpoint->worker, &access);
 	}
 }
@@ -216,7 +226,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 	struct fl_endpoint *endpoint = user;
 	struct fl_worker *worker = endpoint->worker;
 
-	if (worker->open >= worker->max_connections) {
+	if (fl_worker_open_connections(worker) >= worker->max_connections) {
 		refuse_over_limit(endpoint, listener);
 	} else if (worker->handshakes >= worker->max_handshakes) {
 		endpoint->waiting = true;
@@ -245,13 +255,13 @@ void fl_worker_session_settled(struct fl_worker *worker)
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction)
 {
 	fl_count(&worker->counters.opened[direction], 1);
-	__atomic_store_n(&worker->open, worker->open + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&worker->open[direction], worker->open[direction] + 1, __ATOMIC_RELEASE);
 }
 
-void fl_worker_closed(struct fl_worker *worker)
+void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction)
 {
-	__atomic_store_n(&worker->open, worker->open - 1, __ATOMIC_RELEASE);
-	if (worker->draining && worker->open == 0) {
+	__atomic_store_n(&worker->open[direction], worker->open[direction] - 1, __ATOMIC_RELEASE);
+	if (worker->draining && fl_worker_open_connections(worker) == 0) {
 		worker->on_idle(worker->on_idle_user);
 	}
 }
@@ -338,7 +348,7 @@ static void drain(struct fl_worker *worker)
 {
 	worker->draining = true;
 	close_listeners(worker);
-	if (worker->open == 0) {
+	if (fl_worker_open_connections(worker) == 0) {
 		worker->on_idle(worker->on_idle_user);
 	}
 }

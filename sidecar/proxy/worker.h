@@ -75,8 +75,8 @@ struct fl_worker {
 	uint64_t refused_at_ms;      /* last time the connection limit was logged */
 
 	/* Read by the main thread (atomic, relaxed). */
-	unsigned open; /* connections that peers opened inbound and apps outbound */
-	bool serving;  /* listeners are open under a generation */
+	unsigned open[FL_DIRECTIONS]; /* connections that peers opened inbound and apps outbound */
+	bool serving;                 /* listeners are open under a generation */
 };
 
 /* main: prepares everything but starts no thread. endpoints (and their fds) are taken over; conf and log are read now
@@ -96,6 +96,8 @@ void fl_worker_post_drain(
 void fl_worker_post_stop(struct fl_worker *worker); /* main: cut what is open and end the thread */
 void fl_worker_join(struct fl_worker *worker);      /* main: after stop; frees */
 void fl_worker_discard(struct fl_worker *worker);   /* main: frees one that was never started */
+unsigned fl_worker_open(const struct fl_worker *worker,
+			enum fl_direction direction);                /* any thread */
 unsigned fl_worker_open_connections(const struct fl_worker *worker); /* any thread */
 bool fl_worker_serving(const struct fl_worker *worker);              /* any thread */
 
@@ -106,6 +108,6 @@ void fl_worker_bury(struct fl_worker *worker, struct fl_corpse *corpse);
 void fl_worker_session_settled(struct fl_worker *worker);
 /* A connection that counts towards [limits] connections has come, or gone. */
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction);
-void fl_worker_closed(struct fl_worker *worker);
+void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction);
 
 #endif
