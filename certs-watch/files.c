@@ -138,6 +138,15 @@ static void place_done(struct place *place)
 	free(place->rest);
 }
 
+bool fl_files_is_atomic(const char *path)
+{
+	struct place place;
+
+	locate(path, &place);
+	place_done(&place);
+	return place.is_data;
+}
+
 /* The handle of a directory, opened when it is first asked for. Its address holds until the next call. */
 static const struct handle *handle_of(struct handles *handles, const struct place *place)
 {
@@ -328,6 +337,28 @@ static enum outcome slurp(const struct fl_files_request *request, int fd, const 
 	return DONE;
 }
 
+/* Is what fd and path name, as for statx(), a mount by itself? */
+static bool is_mount(int fd, const char *path, int flags)
+{
+	struct statx st;
+
+	return statx(fd, path, flags | AT_NO_AUTOMOUNT, 0, &st) == 0 && S_ISREG(st.stx_mode) &&
+	       (st.stx_attributes & st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+bool fl_source_is_mount(const char *path)
+{
+	return is_mount(AT_FDCWD, path, 0);
+}
+
+static void judge_mount(const struct fl_files_request *request, int fd,
+			struct fl_findings *findings)
+{
+	if (is_mount(fd, "", AT_EMPTY_PATH)) {
+		fl_findings_add(findings, false, request->path, fl_strdup(FL_SOURCE_MOUNT_TEXT));
+	}
+}
+
 static enum outcome read_at(const struct fl_files_request *request, const struct handle *handle,
 			    const char *rest, struct fl_findings *findings)
 {
@@ -363,6 +394,7 @@ static enum outcome read_at(const struct fl_files_request *request, const struct
 	}
 	if (outcome == DONE) {
 		judge_mode(request, &st, findings);
+		judge_mount(request, fd, findings);
 	}
 	(void)close(fd);
 	return outcome;

@@ -15,6 +15,9 @@ struct fl_files_request {
 bool fl_files_read(const struct fl_files_request *requests, size_t count,
 		   struct fl_findings *findings);
 
+/* Is what the path leads to swapped as a whole, through `..data`? Then it is never half written. */
+bool fl_files_is_atomic(const char *path);
+
 /* Takes over text. */
 void fl_findings_add(struct fl_findings *findings, bool is_error, const char *path, char *text);
 

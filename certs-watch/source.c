@@ -3,7 +3,8 @@
  *
  * A stage runs when the one before left something to work on, so that all problems come out at once:
  * files that were read are parsed even when others are missing. What a missing file would entail
- * (no key, an empty bundle) is not told a second time. The trial handshake needs a complete set.
+ * (no key, an empty bundle) is not told a second time. The trial handshake needs a complete set, and
+ * somebody whom it trusts.
  * On failure nothing is left over and keys are wiped. */
 #include "certs-watch/source.h"
 
@@ -12,6 +13,7 @@
 
 #include "base/mem.h"
 #include "certs-watch/files.h"
+#include "pki/digest.h"
 
 struct load {
 	struct fl_findings *findings;
@@ -30,6 +32,34 @@ static void note_problem(void *user, const char *name, const char *text)
 		}
 	}
 	fl_findings_add(load->findings, true, name, fl_strdup(text));
+}
+
+static struct fl_span span_of(const struct fl_source_file *file)
+{
+	return (struct fl_span){(const uint8_t *)file->data, file->len};
+}
+
+static void digest_files(const struct fl_source_files *files, struct fl_findings *findings)
+{
+	const struct fl_source_file *own[] = {&files->cert, &files->key, &files->credential_bundle,
+					      &files->bundle};
+	size_t count = FL_COUNT_OF(own) + files->foreign_count, n = 0;
+	struct fl_span *parts = fl_new((count + findings->count) * sizeof(*parts));
+
+	for (; n < FL_COUNT_OF(own); n++) {
+		parts[n] = span_of(own[n]);
+	}
+	for (size_t i = 0; i < files->foreign_count; i++) {
+		parts[n++] = span_of(&files->foreign[i]);
+	}
+	/* What was not read is told apart by why. */
+	for (size_t i = 0; i < findings->count; i++) {
+		const char *text = findings->items[i].text;
+
+		parts[n++] = (struct fl_span){(const uint8_t *)text, strlen(text)};
+	}
+	fl_digest(parts, n, findings->digest);
+	free(parts);
 }
 
 static bool read_files(const struct fl_source *source, struct fl_source_files *files,
@@ -52,14 +82,16 @@ static bool read_files(const struct fl_source *source, struct fl_source_files *f
 		requests[4 + i] = (struct fl_files_request){.path = source->foreign[i].bundle,
 							    .ret = &files->foreign[i]};
 	}
+	findings->is_atomic = true;
+	for (size_t i = 0; i < count; i++) {
+		if (requests[i].path && !fl_files_is_atomic(requests[i].path)) {
+			findings->is_atomic = false;
+		}
+	}
 	all = fl_files_read(requests, count, findings);
+	digest_files(files, findings);
 	free(requests);
 	return all;
-}
-
-static struct fl_span span_of(const struct fl_source_file *file)
-{
-	return (struct fl_span){(const uint8_t *)file->data, file->len};
 }
 
 /* Parses what there is; NULL when there was a problem. */
@@ -96,6 +128,33 @@ static struct fl_credentials *parse(const struct fl_source *source,
 	return credentials;
 }
 
+static bool trusts_nobody(const struct fl_credentials *credentials)
+{
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		if (credentials->bundles[i].roots.count == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Only with somebody to trust can the credentials shake hands with themselves. */
+static void run_trial(const struct fl_source *source, const struct fl_credentials *credentials,
+		      const struct fl_tls_options *tls, struct fl_findings *findings)
+{
+	struct fl_err err;
+
+	if (credentials->bundles[0].roots.count == 0) {
+		fl_findings_add(findings, false, source->bundle,
+				fl_format("it is empty, so nobody of our own trust domain %s is "
+					  "trusted: no connection with any of its workloads will "
+					  "succeed until it holds a root again",
+					  credentials->trust_domain));
+	} else if (fl_tls_trial(credentials, tls, &err) < 0) {
+		fl_findings_add(findings, true, NULL, fl_strdup(err.text));
+	}
+}
+
 int fl_source_load(const struct fl_source *source, const struct fl_tls_options *tls, int64_t now,
 		   struct fl_credentials **ret_credentials, struct fl_source_files *ret_files,
 		   struct fl_findings *findings)
@@ -103,15 +162,15 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 	struct load load = {.findings = findings};
 	struct fl_source_files files = {0};
 	struct fl_credentials *credentials;
-	struct fl_err err;
 	bool all_read;
 
 	*findings = (struct fl_findings){0};
 	all_read = read_files(source, &files, findings);
 	load.unread = findings->count;
 	credentials = parse(source, &files, now, &load);
-	if (credentials && all_read && fl_tls_trial(credentials, tls, &err) < 0) {
-		fl_findings_add(findings, true, NULL, fl_strdup(err.text));
+	if (credentials && all_read) {
+		findings->trusts_nobody = trusts_nobody(credentials);
+		run_trial(source, credentials, tls, findings);
 	}
 	if (findings->errors > 0) {
 		fl_credentials_free(credentials);

@@ -6,6 +6,7 @@
  * Knows files and credentials, and nothing of proxies, sockets or policies. Files of one directory are read
  * through one directory handle: where Kubernetes' `..data` link is present, all of them come from one resolved target, so that a
  * swap in between is never seen half. Each file is bounded; keys are wiped. Thread: any, blocking reads. */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -44,15 +45,34 @@ struct fl_finding {
 struct fl_findings {
 	struct fl_finding *items;
 	size_t count, errors;
+	/* Of what was read, or could not be: the same files later, the same digest, whatever the verdict. */
+	uint8_t digest[FL_DIGEST_LEN];
+	bool is_atomic;     /* all files came through `..data`: none of them was being written */
+	bool trusts_nobody; /* some bundle is empty; as good as written half, unless is_atomic */
 };
 void fl_findings_done(struct fl_findings *findings);
 
 /* Reads, parses, judges and tries (handshake in memory) a candidate. now: seconds since the epoch.
+ * An empty bundle (blanks and comments only) means that nobody of its domain is trusted; with our own there
+ * is nobody to try the credentials on, and a warning says so.
  * Returns FL_ERR_INVALID when refused; findings has every problem that could be found at once.
  * On success ret_credentials and ret_files are the caller's; findings always is. */
 int fl_source_load(const struct fl_source *source, const struct fl_tls_options *tls, int64_t now,
 		   struct fl_credentials **ret_credentials, struct fl_source_files *ret_files,
 		   struct fl_findings *findings) FL_MUST_USE;
 void fl_source_files_done(struct fl_source_files *files);
+
+/* What going from one good set to the next does to peers that have not come as far: adds warnings where a
+ * root is gone that was needed a moment ago, or needed now and unknown a moment ago. The keys of both may
+ * be wiped already. */
+void fl_source_judge_change(const struct fl_source *source, const struct fl_credentials *before,
+			    const struct fl_credentials *after, struct fl_findings *findings);
+
+/* A file that is a mount by itself (a subPath of Kubernetes, a single file bound into a container) shows what
+ * it showed at the start, for ever. fl_source_load() warns with this text. */
+bool fl_source_is_mount(const char *path);
+#define FL_SOURCE_MOUNT_TEXT                                                                        \
+	"it is a mount by itself (subPath, or a single file bound into a container), so a renewal " \
+	"will never be seen here: mount the whole volume as a directory"
 
 #endif

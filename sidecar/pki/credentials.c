@@ -66,9 +66,10 @@ static int check_time(int64_t not_before, int64_t not_after, int64_t now, const 
 	if (now < not_before) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"it is not valid before %s, and the clock here says %s: does one of "
-			"the clocks run wrong?",
-			format_time(not_before, then), format_time(now, here));
+			"it is not valid before %s, in %lld seconds by the clock here (%s): does one "
+			"of the clocks run wrong?",
+			format_time(not_before, then), (long long)(not_before - now),
+			format_time(now, here));
 	}
 	return 0;
 }
@@ -270,14 +271,14 @@ static int check_root(struct parse *p, const struct fl_bundle *bundle, const str
 
 /* Adds a bundle; its trust_domain is NULL where the leaf did not tell our own. */
 static void parse_bundle(struct parse *p, const char *trust_domain, struct fl_span pem,
-			 const char *name, bool allow_empty)
+			 const char *name)
 {
 	struct fl_bundle bundle = {.trust_domain = fl_strdup(trust_domain)};
 	struct fl_credentials *c = p->c;
 	struct fl_der_list all = {0};
 	struct fl_err err;
 
-	if (fl_pem_certificates((const char *)pem.data, pem.len, allow_empty, &all, &err) < 0) {
+	if (fl_pem_certificates((const char *)pem.data, pem.len, true, &all, &err) < 0) {
 		report(p, name, &err);
 	}
 	for (size_t i = 0; i < all.count; i++) {
@@ -320,14 +321,13 @@ static void parse_bundles(struct parse *p)
 	const struct fl_credentials_pem *pem = p->pem;
 	struct fl_err err;
 
-	/* An empty bundle of our own would refuse our own certificate. */
-	parse_bundle(p, p->c->trust_domain, pem->bundle, pem->bundle_name, false);
+	parse_bundle(p, p->c->trust_domain, pem->bundle, pem->bundle_name);
 	for (size_t i = 0; i < pem->foreign_count; i++) {
 		if (check_foreign(p, pem->foreign[i].trust_domain, &err) < 0) {
 			report(p, pem->foreign[i].name, &err);
 		}
 		parse_bundle(p, pem->foreign[i].trust_domain, pem->foreign[i].pem,
-			     pem->foreign[i].name, true);
+			     pem->foreign[i].name);
 	}
 }
 

@@ -391,6 +391,20 @@ int fl_svid_validity(struct fl_span der, int64_t *ret_not_before, int64_t *ret_n
 	return rc;
 }
 
+bool fl_svid_is_issuer(struct fl_span issuer, struct fl_span certificate)
+{
+	struct DecodedCert above, below;
+	bool good = parse(&above, issuer, false, NULL) == FL_RULE_NONE;
+
+	good = parse(&below, certificate, true, NULL) == FL_RULE_NONE && good;
+	good = good && memcmp(above.subjectHash, below.issuerHash, KEYID_SIZE) == 0 &&
+	       (!below.extAuthKeyIdSet ||
+		memcmp(above.extSubjKeyId, below.extAuthKeyId, KEYID_SIZE) == 0);
+	wc_FreeDecodedCert(&above);
+	wc_FreeDecodedCert(&below);
+	return good;
+}
+
 int fl_svid_key_id(struct fl_span der, uint8_t ret[20], struct fl_err *err)
 {
 	struct DecodedCert cert;

@@ -6,6 +6,7 @@
  * The rules are those of the X509-SVID standard (sections 2 to 5), each with a name that log lines,
  * metrics and `check` use. Chain building and signatures are not judged here: tls/verify does that
  * with wolfSSL. Pure functions on DER; thread: any; a few microseconds a call. */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -84,6 +85,10 @@ int fl_svid_validity(struct fl_span der, int64_t *ret_not_before, int64_t *ret_n
 /* Subject key identifier (20 bytes, wolfSSL hashes the key where the extension is absent): anchors with
  * equal identifiers in two trust domains shadow each other in wolfSSL and are refused by credentials. */
 int fl_svid_key_id(struct fl_span der, uint8_t ret[20], struct fl_err *err) FL_MUST_USE;
+
+/* Would verification look for the issuer of `certificate` in `issuer`: by name, and by key identifier where
+ * it has one? Signatures are not checked. False also for what does not parse. */
+bool fl_svid_is_issuer(struct fl_span issuer, struct fl_span certificate);
 
 /* Does the private key (DER, any of PKCS#8/SEC1/PKCS#1) belong to the leaf, and is it of a kind we
  * take: P-256, P-384, Ed25519, RSA of 2048 bits or more. */

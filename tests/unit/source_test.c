@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,6 +19,7 @@
 
 #include "certs-watch/source.h"
 #include "fixture.h"
+#include "pki/pem.h"
 
 #define NOBODY 65534
 
@@ -426,8 +429,6 @@ Test(source, size)
 	expect_bad(&m, m.bundle, "it has 1048577 bytes, 1048576 is the most");
 	cr_assert_eq(truncate(m.bundle, 1LL << 40), 0); /* sparse */
 	expect_bad(&m, m.bundle, "it has 1099511627776 bytes");
-	write_file(m.bundle, "", 0, 0644);
-	expect_bad(&m, m.bundle, "it is empty");
 	write_file(m.bundle, "\0\0\0\0", 4, 0644);
 	expect_bad(&m, m.bundle, "no PEM block");
 	free(text);
@@ -435,7 +436,7 @@ Test(source, size)
 	mount_end(&m);
 }
 
-/* --- permissions -------------------------------------------------------------------------------- */
+/* --- nobody, for ever, too early ---------------------------------------------------------------- */
 
 static void expect_warning(struct mount *m, const char *path, const char *says)
 {
@@ -446,6 +447,170 @@ static void expect_warning(struct mount *m, const char *path, const char *says)
 	cr_assert(strstr(m->findings.items[0].text, says), "%s", m->findings.items[0].text);
 	unload(m);
 }
+
+/* Emptied on purpose. What is no PEM at all is no purpose. */
+Test(source, empty_bundle_trusts_nobody)
+{
+	static const char comment[] = "# nobody, until the audit is over\n\n";
+	struct mount m;
+
+	mount_plain(&m);
+	write_file(m.bundle, "", 0, 0644);
+	expect_warning(&m, m.bundle, "nobody of our own trust domain prod.example is trusted");
+	write_file(m.bundle, comment, sizeof(comment) - 1, 0644);
+	expect_good(&m);
+	cr_assert(m.findings.trusts_nobody);
+	cr_assert_eq(m.credentials->bundles[0].roots.count, 0);
+	unload(&m);
+	write_file(m.bundle, "nobody\n", 7, 0644);
+	expect_bad(&m, m.bundle, "no PEM block");
+	cr_assert_eq(unlink(m.bundle), 0);
+	expect_bad(&m, m.bundle, "it does not exist");
+	mount_end(&m);
+}
+
+Test(source, file_that_is_a_mount)
+{
+	struct mount m;
+
+	mount_plain(&m);
+	copy_fixture("root.crt", m.extra, 0644);
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(m.extra, m.bundle, NULL, MS_BIND, NULL) < 0) {
+		mount_end(&m);
+		cr_skip("only root makes mounts");
+	}
+	expect_warning(&m, m.bundle, "it is a mount by itself (subPath");
+	cr_assert(fl_source_is_mount(m.bundle));
+	cr_assert(!fl_source_is_mount(m.cert));
+	cr_assert_eq(umount(m.bundle), 0);
+	/* A whole directory is how it should be. */
+	cr_assert_eq(mount(m.path, m.path, NULL, MS_BIND, NULL), 0);
+	expect_good(&m);
+	cr_assert_eq(m.findings.count, 0);
+	cr_assert_eq(umount2(m.path, MNT_DETACH), 0);
+	mount_end(&m);
+}
+
+/* The same candidate is known again, good or bad. */
+Test(source, digest)
+{
+	uint8_t first[FL_DIGEST_LEN], other[FL_DIGEST_LEN];
+	struct mount m;
+
+	mount_plain(&m);
+	expect_good(&m);
+	cr_assert(!m.findings.is_atomic);
+	memcpy(first, m.findings.digest, sizeof(first));
+	unload(&m);
+	copy_fixture("p256-renewed.crt", m.cert, 0644);
+	cr_assert_eq(load(&m), FL_ERR_INVALID);
+	memcpy(other, m.findings.digest, sizeof(other));
+	cr_assert_neq(memcmp(first, other, sizeof(first)), 0);
+	unload(&m);
+	cr_assert_eq(load(&m), FL_ERR_INVALID);
+	cr_assert_arr_eq(other, m.findings.digest, sizeof(other));
+	unload(&m);
+	cr_assert_eq(unlink(m.cert), 0);
+	cr_assert_eq(load(&m), FL_ERR_INVALID);
+	cr_assert_neq(memcmp(other, m.findings.digest, sizeof(other)), 0);
+	unload(&m);
+	copy_fixture("p256.crt", m.cert, 0644);
+	expect_good(&m);
+	cr_assert_arr_eq(first, m.findings.digest, sizeof(first));
+	mount_end(&m);
+}
+
+/* The credentials of a set of fixtures. roots: joined by +. */
+static struct fl_credentials *credentials_of(struct mount *m, const char *leaf, const char *roots)
+{
+	struct fl_credentials *credentials;
+	char *cert = fl_format("%s.crt", leaf), *key = fl_format("%s.key", leaf);
+	char *list = fl_strdup(roots), *rest = list, *name, *all = fl_strdup("");
+
+	while ((name = strsep(&rest, "+")) != NULL && name[0] != '\0') {
+		char *text = fl_fixture(name, NULL), *longer = fl_format("%s%s", all, text);
+
+		free(text);
+		free(all);
+		all = longer;
+	}
+	copy_fixture(cert, m->cert, 0644);
+	copy_fixture(key, m->key, 0600);
+	write_file(m->bundle, all, strlen(all), 0644);
+	expect_good(m);
+	credentials = m->credentials;
+	m->credentials = NULL;
+	unload(m);
+	free(cert);
+	free(key);
+	free(list);
+	free(all);
+	return credentials;
+}
+
+static const struct {
+	const char *leaf_before, *roots_before, *leaf_after, *roots_after;
+	const char *of_bundle, *of_chain; /* warnings; NULL: none */
+} changes[] = {
+	/* the safe order, step by step */
+	{"p256", "root.crt", "p256", "root.crt+rsa-root.crt", NULL, NULL},
+	{"p256", "root.crt+rsa-root.crt", "under-rsa-root", "root.crt+rsa-root.crt", NULL, NULL},
+	{"under-rsa-root", "root.crt+rsa-root.crt", "under-rsa-root", "rsa-root.crt", NULL, NULL},
+	/* nothing to do with roots */
+	{"p256", "root.crt", "p256-renewed", "root.crt", NULL, NULL},
+	{"p256", "root.crt", "two-intermediates", "root.crt", NULL, NULL},
+	{"two-intermediates", "root.crt+root-second.crt", "p256", "root.crt", NULL, NULL},
+	/* all at once, and each step too early */
+	{"p256", "root.crt", "under-rsa-root", "rsa-root.crt", "gone from it",
+	 "did not hold before"},
+	{"p256", "root.crt", "under-rsa-root", "root.crt+rsa-root.crt", NULL,
+	 "issue from the new root only after every workload has it"},
+	{"intermediate", "root.crt+rsa-root.crt", "under-rsa-root", "rsa-root.crt",
+	 "take a root out only after", NULL},
+	/* nobody */
+	{"p256", "root.crt", "p256", "", NULL, NULL},
+	{"p256", "", "under-rsa-root", "rsa-root.crt", NULL, NULL},
+};
+
+static void expect_text(const struct fl_findings *findings, const char *path, const char *says)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct fl_finding *finding = &findings->items[i];
+
+		if (finding->path == path) {
+			count++;
+			cr_assert(!finding->is_error);
+			cr_assert(says && strstr(finding->text, says), "%s", finding->text);
+		}
+	}
+	cr_assert_eq(count, says ? 1 : 0, "%s: %zu", path, count);
+}
+
+Test(source, rollover)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(changes); i++) {
+		struct fl_credentials *before, *after;
+		struct fl_findings findings = {0};
+		struct mount m;
+
+		mount_begin(&m);
+		before = credentials_of(&m, changes[i].leaf_before, changes[i].roots_before);
+		after = credentials_of(&m, changes[i].leaf_after, changes[i].roots_after);
+		fl_der_wipe(&before->key);
+		fl_source_judge_change(&m.source, before, after, &findings);
+		expect_text(&findings, m.bundle, changes[i].of_bundle);
+		expect_text(&findings, m.cert, changes[i].of_chain);
+		fl_findings_done(&findings);
+		fl_credentials_free(before);
+		fl_credentials_free(after);
+		mount_end(&m);
+	}
+}
+
+/* --- permissions -------------------------------------------------------------------------------- */
 
 Test(source, modes)
 {
