@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +32,12 @@
 
 enum phase { STARTING, SERVING, DRAINING, STOPPED };
 
+/* A Unix socket that we have made; ino 0: none. */
+struct made_path {
+	dev_t dev;
+	ino_t ino;
+};
+
 struct fl_server {
 	const struct fl_conf *conf; /* of the start: listeners, workers, paths */
 	struct fl_log *log;
@@ -38,6 +45,7 @@ struct fl_server {
 	struct fl_net net;
 	enum phase phase;
 	struct fl_worker **workers;
+	struct made_path *made; /* one for each upstream of conf */
 	unsigned worker_count;
 	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
@@ -130,6 +138,22 @@ static void on_worker_idle(void *user)
 	(void)uv_async_send(&server->worker_idle);
 }
 
+/* Whose sockets the paths are from now on. */
+static void note_paths(struct fl_server *server)
+{
+	const struct fl_conf *conf = server->conf;
+	const struct fl_endpoint *upstreams = server->workers[0]->endpoints + conf->service_count;
+	struct stat st;
+
+	server->made = fl_new((conf->upstream_count + 1) * sizeof(*server->made));
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		if (upstreams[i].is_unix && upstreams[i].fd >= 0 &&
+		    lstat(conf->upstreams[i].listen.sa.un.sun_path, &st) == 0) {
+			server->made[i] = (struct made_path){.dev = st.st_dev, .ino = st.st_ino};
+		}
+	}
+}
+
 static int make_workers(struct fl_server *server, struct fl_err *err)
 {
 	const struct fl_conf *conf = server->conf;
@@ -153,6 +177,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 						   on_worker_idle, server);
 		server->worker_count++;
 	}
+	note_paths(server);
 	return rc;
 }
 
@@ -337,11 +362,17 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 
 /* --- the end ----------------------------------------------------------------------------------- */
 
-static void unlink_sockets(const struct fl_conf *conf)
+/* Only what is still ours: a successor may have taken the path while we drained. */
+static void unlink_sockets(const struct fl_server *server)
 {
-	for (size_t i = 0; i < conf->upstream_count; i++) {
-		if (conf->upstreams[i].listen.kind == FL_ADDR_UNIX) {
-			(void)unlink(conf->upstreams[i].listen.sa.un.sun_path);
+	for (size_t i = 0; i < server->conf->upstream_count; i++) {
+		const char *path = server->conf->upstreams[i].listen.sa.un.sun_path;
+		const struct made_path *made = &server->made[i];
+		struct stat st;
+
+		if (made->ino != 0 && lstat(path, &st) == 0 && st.st_dev == made->dev &&
+		    st.st_ino == made->ino) {
+			(void)unlink(path);
 		}
 	}
 }
@@ -362,7 +393,7 @@ static void stop(struct fl_server *server)
 		fl_worker_discard(server->workers[i]);
 	}
 	server->worker_count = server->started = 0;
-	unlink_sockets(server->conf);
+	unlink_sockets(server);
 	if (server->on_stop != NULL) {
 		server->on_stop(server->on_stop_user);
 	}
@@ -554,5 +585,6 @@ void fl_server_free(struct fl_server *server)
 	fl_net_done(&server->net);
 	fl_log_flush(server->log);
 	free(server->workers);
+	free(server->made);
 	free(server);
 }
