@@ -2,8 +2,8 @@
 /* Happy path: dial, HELLO, then a RESULT for each GENERATION.
  *
  * Failure: anything that is not as the protocol says, an agent that goes away, or one that cannot be reached closes
- * the channel; the next try comes after a back-off that doubles up to MAX_BACKOFF_MS. Only a change of trouble is
- * logged, not every try. */
+ * the channel; the next try comes after a back-off that doubles up to MAX_BACKOFF_MS, and starts anew after a
+ * channel that lived for so long. Only a change of trouble is logged, not every try. */
 #include "proxy/agent_link.h"
 
 #include <stdlib.h>
@@ -23,6 +23,7 @@ struct fl_agent_link {
 	struct fl_ctl_decoder *decoder;
 	uv_timer_t retry;
 	uint32_t backoff_ms;
+	uint64_t connected_ms; /* uv_now() */
 	char trouble[256];
 };
 
@@ -33,6 +34,11 @@ static void disconnect(struct fl_agent_link *link)
 	if (link->sock != NULL) {
 		fl_sock_close(link->sock, 0);
 		link->sock = NULL;
+	}
+	/* An agent that crashes as soon as it is connected must not be hammered. */
+	if (link->decoder != NULL &&
+	    uv_now(link->net->loop) - link->connected_ms >= MAX_BACKOFF_MS) {
+		link->backoff_ms = MIN_BACKOFF_MS;
 	}
 	fl_ctl_decoder_free(link->decoder);
 	link->decoder = NULL;
@@ -142,7 +148,7 @@ static void on_dialed(void *user, int sys)
 		fl_log_msg(link->log, FL_LOG_INFO, "agent: connected");
 	}
 	link->trouble[0] = '\0';
-	link->backoff_ms = MIN_BACKOFF_MS;
+	link->connected_ms = uv_now(link->net->loop);
 	link->decoder = fl_ctl_decoder_new();
 	link->events->describe(link->user, &hello);
 	fl_sock_read_start(link->sock);
