@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""[limits]: each holds, says so in the log, and leaves alone those who keep to it."""
+import concurrent.futures
+import threading
+
+import pytest
+
+import lab as labs
+import peers
+from lab import connect, end_of, outcome, wait_until
+
+
+def opened(to):
+    """A stream through which bytes have gone both ways."""
+    sock = connect(to)
+    sock.sendall(b'ping')
+    assert sock.recv(4) == b'ping'
+    return sock
+
+
+def is_alive(sock):
+    sock.sendall(b'ping')
+    return sock.recv(4) == b'ping'
+
+
+# --- connections ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('side', ['outbound', 'inbound'])
+def test_connections(lab, app, side):
+    """Those above the limit are reset with a line, the others go on; a place that becomes free is given away."""
+    pair = lab.pair(app().port, **{side: {'limits': {'connections': 10}}})
+    streams = [opened(pair.port) for _ in range(10)]
+    for _ in range(20):
+        assert outcome(pair.port) == 'reset'
+    limited = getattr(pair, side)
+    assert '[limits] connections' in limited.wait_line(reason='connection_limit')['explanation']
+    assert len(limited.sidecar.lines(reason='connection_limit')) < 10, 'one line a second is enough'
+    assert all(is_alive(sock) for sock in streams)
+    streams.pop().close()
+    with wait_until(lambda: opened_or_none(pair.port), 'the place is free') as sock:
+        assert is_alive(sock)
+    for sock in streams:
+        sock.close()
+
+
+def opened_or_none(to):
+    try:
+        return opened(to)
+    except OSError:
+        return None
+
+
+def test_descriptors_run_out(lab, app):
+    """The system allows fewer than [limits] connections: what is open goes on, and it recovers."""
+    inbound = lab.inbound(app().port, start=False)
+    inbound.start_agent().start_sidecar(prefix=['prlimit', '--nofile=60:60']).wait_ready()
+    assert any('descriptors' in line['msg'] for line in inbound.sidecar.lines())
+    outbound = lab.outbound(inbound.port)
+    first = opened(outbound.port)
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        streams = list(pool.map(lambda _: opened_or_none(outbound.port), range(100)))
+    assert is_alive(first) and None in streams
+    for sock in filter(None, streams):
+        sock.close()
+    with wait_until(lambda: opened_or_none(outbound.port), 'it recovers') as sock:
+        assert is_alive(sock) and is_alive(first)
+    first.close()
+
+
+# --- handshakes -------------------------------------------------------------------------------------
+
+@pytest.mark.tsan
+@pytest.mark.parametrize('workers', [1, 4])
+def test_handshakes_above_the_limit_wait_and_are_served(lab, app, workers):
+    """Two at a time, on both sides; 100 connections at once all get through in the end."""
+    pair = lab.pair(app().port, common={'limits': {'handshakes': 2}, 'sidecar': {'workers': workers}})
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        streams = list(pool.map(lambda _: opened(pair.port), range(100)))
+    assert all(is_alive(sock) for sock in streams)
+    for sock in streams:
+        sock.close()
+
+
+def test_stalled_handshakes_give_way_at_their_deadline(lab, app):
+    """Four stall with room for two; the good one behind them is served after two deadlines at most."""
+    inbound = lab.inbound(app().port, {'limits': {'handshakes': 2, 'handshake_timeout': '200ms'}})
+    stalled = [connect(inbound.port) for _ in range(4)]
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+    for sock in stalled:
+        assert end_of(sock) == 'reset'
+        sock.close()
+    assert len(inbound.sidecar.lines(reason='handshake_timeout')) == 4
+
+
+def test_handshake_that_is_done_frees_its_place(lab, app):
+    """Open connections do not count as handshakes."""
+    pair = lab.pair(app().port, common={'limits': {'handshakes': 1}})
+    streams = [opened(pair.port) for _ in range(20)]
+    assert all(is_alive(sock) for sock in streams)
+    for sock in streams:
+        sock.close()
+
+
+# --- time -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('side', ['outbound', 'inbound'])
+def test_idle_timeout(lab, app, side):
+    """No bytes either way: both apps see a reset, late by an eighth at most."""
+    ends = []
+    pair = lab.pair(app(lambda sock: (sock.sendall(sock.recv(4)), ends.append(end_of(sock)))).port,
+                    **{side: {'limits': {'idle_timeout': '400ms'}}})
+    with opened(pair.port) as sock:
+        assert end_of(sock) == 'reset'
+    assert wait_until(lambda: ends, 'the app sees the end') == ['reset']
+    line = getattr(pair, side).wait_line(reason='idle_timeout')
+    assert 0.4 <= line['duration_s'] < 0.4 * 9 / 8 + 0.3 * labs.SLOW
+    assert 'idle_timeout' in line['explanation']
+
+
+def test_stream_in_one_direction_is_not_idle(lab, app):
+    """Bytes one way only, each well within idle_timeout, for three times as long."""
+    def drip(sock):
+        tick = threading.Event()
+        for _ in range(30):
+            sock.sendall(b'.')
+            tick.wait(0.05)
+    pair = lab.pair(app(drip).port, common={'limits': {'idle_timeout': f'{500 * labs.SLOW}ms'}})
+    with pair.connect() as sock:
+        sock.shutdown(1)
+        assert labs.read_all(sock) == b'.' * 30
+
+
+def test_deadlines_of_open_connections_are_over(lab, app):
+    """connect_timeout and handshake_timeout say nothing about a relay that is open."""
+    short = f'{150 * labs.SLOW}ms'
+    pair = lab.pair(app().port, common={'limits': {'connect_timeout': short, 'handshake_timeout': short}})
+    with opened(pair.port) as sock:
+        threading.Event().wait(0.4 * labs.SLOW)  # what must not happen has had its chance
+        assert is_alive(sock)
