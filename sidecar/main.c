@@ -72,6 +72,31 @@ static bool ready(void *user, char *reason, size_t size)
 	return fl_server_ready(user, reason, size);
 }
 
+static void render(struct fl_server *server, struct fl_text *ret,
+		   void (*report)(const struct fl_snapshot *snapshot, struct fl_text *ret))
+{
+	struct fl_snapshot snapshot;
+
+	fl_server_snapshot(server, &snapshot);
+	report(&snapshot, ret);
+	fl_snapshot_done(&snapshot);
+}
+
+static void metrics(void *user, struct fl_text *ret)
+{
+	render(user, ret, fl_report_metrics);
+}
+
+static void status(void *user, struct fl_text *ret)
+{
+	render(user, ret, fl_report_status);
+}
+
+static void page(void *user, struct fl_text *ret)
+{
+	render(user, ret, fl_report_page);
+}
+
 static void close_admin(void *user)
 {
 	struct fl_admin **admin = user;
@@ -85,7 +110,8 @@ static void close_admin(void *user)
 static int open_admin(struct fl_server *server, const struct fl_conf *conf, struct fl_admin **admin,
 		      struct fl_err *err)
 {
-	struct fl_admin_source source = {.ready = ready, .user = server};
+	struct fl_admin_source source = {
+		.ready = ready, .metrics = metrics, .status = status, .page = page, .user = server};
 	int rc = 0;
 
 	fl_server_on_stop(server, close_admin, admin);

@@ -11,12 +11,17 @@
  * bounded and judged before it counts */
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/text.h"
 #include "net/sock.h"
 
 /* What the answers are made from. Callbacks run on the loop and must not block. */
 struct fl_admin_source {
 	/* Can the sidecar carry traffic? When not, reason gets one sentence (NUL-terminated). */
 	bool (*ready)(void *user, char *reason, size_t size);
+	/* Each appends a whole document: Prometheus text, JSON, HTML. */
+	void (*metrics)(void *user, struct fl_text *ret);
+	void (*status)(void *user, struct fl_text *ret);
+	void (*page)(void *user, struct fl_text *ret);
 	void *user;
 };
 

@@ -10,10 +10,15 @@
 #include "base/mem.h"
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
+/* The page needs its own style and nothing else: should anything ever slip through its escaping, a
+ * browser does not run it. */
+#define PAGE_TYPE                                                                                  \
+	"text/html; charset=utf-8\r\nContent-Security-Policy: default-src 'none'; "                \
+	"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 struct route {
 	const char *path;
-	const char *type;
+	const char *type; /* and further header lines */
 	/* Fills body and returns the status. */
 	unsigned (*handler)(const struct fl_admin_source *source, struct fl_text *body);
 };
@@ -27,7 +32,7 @@ static unsigned healthz(const struct fl_admin_source *source, struct fl_text *bo
 
 static unsigned readyz(const struct fl_admin_source *source, struct fl_text *body)
 {
-	char reason[512] = "";
+	char reason[1280] = "";
 
 	if (source->ready(source->user, reason, sizeof(reason))) {
 		fl_text_print(body, "ready\n");
@@ -37,9 +42,30 @@ static unsigned readyz(const struct fl_admin_source *source, struct fl_text *bod
 	return 503;
 }
 
+static unsigned metrics(const struct fl_admin_source *source, struct fl_text *body)
+{
+	source->metrics(source->user, body);
+	return 200;
+}
+
+static unsigned status(const struct fl_admin_source *source, struct fl_text *body)
+{
+	source->status(source->user, body);
+	return 200;
+}
+
+static unsigned page(const struct fl_admin_source *source, struct fl_text *body)
+{
+	source->page(source->user, body);
+	return 200;
+}
+
 static const struct route routes[] = {
 	{"/healthz", TEXT_TYPE, healthz},
 	{"/readyz", TEXT_TYPE, readyz},
+	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics},
+	{"/status", "application/json", status},
+	{"/", PAGE_TYPE, page},
 };
 
 static const struct route *find_route(const char *path)
@@ -109,11 +135,12 @@ void fl_admin_respond(const struct fl_http_request *request, const struct fl_adm
 	const char *type = TEXT_TYPE;
 	unsigned status = answer(request, source, &type, &body);
 
-	fl_text_print(ret,
-		      "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-		      "Cache-Control: no-store\r\nConnection: close\r\n%s\r\n",
-		      status, status_text(status), type, body.len,
-		      status == 405 ? "Allow: GET, HEAD\r\n" : "");
+	fl_text_print(
+		ret,
+		"HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+		"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n%s\r\n",
+		status, status_text(status), type, body.len,
+		status == 405 ? "Allow: GET, HEAD\r\n" : "");
 	if (request->method != FL_HTTP_HEAD) {
 		fl_text_put(ret, body.data, body.len);
 	}

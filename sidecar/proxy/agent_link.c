@@ -184,6 +184,11 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, s
 	return link;
 }
 
+bool fl_agent_link_connected(const struct fl_agent_link *link)
+{
+	return link->decoder != NULL;
+}
+
 const char *fl_agent_link_trouble(const struct fl_agent_link *link)
 {
 	return link->trouble;

@@ -22,6 +22,7 @@ struct fl_agent_link;
 /* path, log, events, user: borrowed. Connecting starts at once. */
 struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, struct fl_log *log,
 					 const struct fl_agent_link_events *events, void *user);
+bool fl_agent_link_connected(const struct fl_agent_link *link);
 /* Why there is no agent at the moment, one sentence; "" when there is one. */
 const char *fl_agent_link_trouble(const struct fl_agent_link *link);
 /* Frees later, on the loop. */

@@ -49,13 +49,8 @@ struct fl_server {
 	unsigned worker_count;
 	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
-	char refusal[512];             /* why we refused the last generation; "" when we did not */
-	struct {
-		bool current; /* what is mounted now is what was refused */
-		char text[FL_CTL_MAX_NOTE + 1];
-		int64_t time; /* seconds since the epoch; 0: none yet */
-		uint64_t count;
-	} last_refusal; /* of a candidate, by the agent */
+	struct fl_rotations rotations;
+	int64_t started_at; /* seconds since the epoch */
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
 	uv_async_t worker_idle;
@@ -255,12 +250,21 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 		}
 		fl_generation_unref(server->current);
 		server->current = fl_generation_ref(generation);
+		server->rotations.used++;
+		server->rotations.last_used = (int64_t)time(NULL);
 		if (server->phase == STARTING) {
 			server->phase = SERVING;
 		}
 	}
 	free(shares);
 	return rc;
+}
+
+static void count_refusal(struct fl_refusal *refusal, int64_t when, const char *text)
+{
+	(void)snprintf(refusal->text, sizeof(refusal->text), "%s", text);
+	refusal->time = when;
+	refusal->count++;
 }
 
 static int on_generation(void *user, const struct fl_ctl_generation *message, struct fl_err *err)
@@ -278,12 +282,11 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 		fl_generation_unref(generation);
 	}
 	if (rc != 0) {
-		(void)snprintf(server->refusal, sizeof(server->refusal), "%s", err->text);
+		count_refusal(&server->rotations.by_sidecar, (int64_t)time(NULL), err->text);
 		fl_log_msg(server->log, FL_LOG_ERROR, "generation %llu refused: %s",
 			   (unsigned long long)message->number, err->text);
-	} else {
-		server->refusal[0] = '\0';
 	}
+	server->rotations.by_sidecar.current = rc != 0;
 	return rc;
 }
 
@@ -301,21 +304,19 @@ static void describe(void *user, struct fl_ctl_hello *hello)
 static void on_note(void *user, const struct fl_ctl_note *note)
 {
 	struct fl_server *server = user;
+	struct fl_refusal *refusal = &server->rotations.by_agent;
 	char text[FL_CTL_MAX_NOTE + 1] = "";
 
-	server->last_refusal.current = note->refused;
+	refusal->current = note->refused;
 	if (!note->refused) {
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "%.*s", (int)note->text.len,
 		       (const char *)note->text.data);
-	if (server->last_refusal.time == note->time &&
-	    strcmp(server->last_refusal.text, text) == 0) {
+	if (refusal->time == note->time && strcmp(refusal->text, text) == 0) {
 		return;
 	}
-	memcpy(server->last_refusal.text, text, sizeof(text));
-	server->last_refusal.time = note->time;
-	server->last_refusal.count++;
+	count_refusal(refusal, note->time, text);
 	fl_log_msg(server->log, FL_LOG_WARN, "the agent refused a candidate: %s", text);
 }
 
@@ -336,13 +337,16 @@ static bool all_serving(const struct fl_server *server)
 
 bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 {
+	const struct fl_rotations *rotations = &server->rotations;
+
 	reason[0] = '\0';
 	if (server->phase == DRAINING || server->phase == STOPPED) {
 		(void)snprintf(reason, size, "draining: the sidecar stops");
-	} else if (server->current == NULL && server->refusal[0] != '\0') {
-		(void)snprintf(reason, size, "no usable generation: %s", server->refusal);
-	} else if (server->current == NULL && server->last_refusal.current) {
-		(void)snprintf(reason, size, "no usable generation: %s", server->last_refusal.text);
+	} else if (server->current == NULL && rotations->by_sidecar.current) {
+		(void)snprintf(reason, size, "no usable generation: %s",
+			       rotations->by_sidecar.text);
+	} else if (server->current == NULL && rotations->by_agent.current) {
+		(void)snprintf(reason, size, "no usable generation: %s", rotations->by_agent.text);
 	} else if (server->current == NULL) {
 		const char *trouble = fl_agent_link_trouble(server->agent);
 
@@ -351,13 +355,82 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 			trouble[0] != '\0'
 				? trouble
 				: "the agent has not sent one; its log says what it waits for");
-	} else if (server->current->credentials->not_after < (int64_t)time(NULL)) {
-		(void)snprintf(reason, size, "our own certificate (%s) has expired: renew it",
-			       server->current->credentials->id);
+	} else if (!fl_expiries_usable(&server->current->expiries, (int64_t)time(NULL), reason,
+				       size)) {
+		return false;
 	} else if (!all_serving(server)) {
 		(void)snprintf(reason, size, "the workers are opening their listeners");
 	}
 	return reason[0] == '\0';
+}
+
+/* --- what there is to tell ---------------------------------------------------------------------- */
+
+static void snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
+{
+	const struct fl_conf *conf = server->conf;
+	const struct fl_generation *now = server->current;
+	bool open = server->phase == SERVING && all_serving(server);
+	struct fl_listening *at;
+
+	ret->listeners = fl_new((conf->service_count + conf->upstream_count + 1) * sizeof(*at));
+	at = ret->listeners;
+	for (size_t i = 0; i < conf->service_count; i++, at++) {
+		const struct fl_conf_service *service = &conf->services[i];
+
+		*at = (struct fl_listening){
+			.section = "service", .name = service->name, .address = &service->listen};
+		service = now != NULL ? fl_generation_service(now, service->name) : service;
+		if (service != NULL) {
+			at->leads_to = &service->app;
+			at->leads_to_count = 1;
+			at->serving = open;
+		}
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++, at++) {
+		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
+
+		*at = (struct fl_listening){.section = "upstream",
+					    .name = upstream->name,
+					    .address = &upstream->listen};
+		upstream = now != NULL ? fl_generation_upstream(now, upstream->name) : upstream;
+		if (upstream != NULL) {
+			at->leads_to = upstream->to;
+			at->leads_to_count = upstream->to_count;
+			at->serving = open;
+		}
+	}
+	ret->listener_count = (size_t)(at - ret->listeners);
+}
+
+void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
+{
+	const struct fl_generation *now = server->current;
+
+	*ret = (struct fl_snapshot){
+		.now = (int64_t)time(NULL),
+		.started = server->started_at,
+		.pid = getpid(),
+		.workers = server->worker_count,
+		.generation = now != NULL ? now->number : 0,
+		.digest = now != NULL ? now->digest : NULL,
+		.expiries = now != NULL ? &now->expiries : NULL,
+		.rotations = &server->rotations,
+		.agent_connected = fl_agent_link_connected(server->agent),
+		.agent_trouble = fl_agent_link_trouble(server->agent),
+		.log_lines_lost = fl_log_lost(server->log),
+	};
+	ret->ready = fl_server_ready(server, ret->reason, sizeof(ret->reason));
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		const struct fl_worker *worker = server->workers[i];
+
+		fl_counters_add(&ret->counters, &worker->counters);
+		ret->log_lines_lost += fl_log_lost(&worker->log);
+		for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+			ret->open[d] += fl_worker_open(worker, d);
+		}
+	}
+	snapshot_listeners(server, ret);
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */
@@ -515,6 +588,7 @@ int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_serv
 
 	server->conf = conf;
 	server->log = log;
+	server->started_at = (int64_t)time(NULL);
 	raise_descriptor_limit(server);
 	init_handles(server);
 	rc = make_workers(server, err);

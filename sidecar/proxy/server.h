@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "net/sock.h"
+#include "proxy/report.h"
 
 struct fl_server;
 
@@ -21,6 +22,9 @@ struct fl_net *fl_server_net(struct fl_server *server);
 
 /* Can it carry traffic? When not, reason (of size bytes) says why in one sentence. Main loop. */
 bool fl_server_ready(struct fl_server *server, char *reason, size_t size);
+
+/* All that it has to tell; to be given back with fl_snapshot_done() before the main loop turns on. */
+void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret);
 
 /* Called once when the server has stopped and its main loop should end: whoever else has handles on it closes them. */
 void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *user);

@@ -25,14 +25,24 @@ static bool is_ready(void *user, char *reason, size_t size)
 	return false;
 }
 
+static void document(void *user, struct fl_text *ret)
+{
+	(void)user;
+	fl_text_print(ret, "a whole document\n");
+}
+
+static const struct fl_admin_source source_of_all = {
+	.ready = is_ready, .metrics = document, .status = document, .page = document};
+
 /* The answer to a request that comes in pieces of `piece` bytes. To be freed. */
 static char *ask(const char *text, size_t len, size_t piece, char *why_not)
 {
-	struct fl_admin_source source = {.ready = is_ready, .user = why_not};
+	struct fl_admin_source source = source_of_all;
 	struct fl_http_request request;
 	struct fl_text answer = {0};
 	bool done = false;
 
+	source.user = why_not;
 	fl_http_init(&request);
 	for (size_t at = 0; at < len && !done; at += piece) {
 		size_t n = len - at < piece ? len - at : piece;
@@ -83,12 +93,42 @@ Test(admin, ready_or_the_reason)
 	check("HEAD /readyz HTTP/1.1\r\n\r\n", "no generation yet", "HTTP/1.1 503 ", "\r\n\r\n");
 }
 
+Test(admin, documents_and_their_types)
+{
+	static const struct {
+		const char *path, *type;
+	} pages[] = {{"/metrics", "text/plain; version=0.0.4; charset=utf-8\r\n"},
+		     {"/status", "application/json\r\n"},
+		     {"/", "text/html; charset=utf-8\r\nContent-Security-Policy: default-src "},
+		     {"/?", "text/html; charset=utf-8\r\n"}};
+
+	for (size_t i = 0; i < FL_COUNT_OF(pages); i++) {
+		for (unsigned head = 0; head < 2; head++) {
+			char text[64], expected[128];
+			char *answer;
+
+			(void)snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\n\r\n",
+				       head ? "HEAD" : "GET", pages[i].path);
+			check(text, NULL, OK, head ? "\r\n\r\n" : "\r\n\r\na whole document\n");
+			answer = ask(text, strlen(text), 9, NULL);
+			(void)snprintf(expected, sizeof(expected), "\r\nContent-Type: %s",
+				       pages[i].type);
+			cr_assert_not_null(strstr(answer, expected), "%s", answer);
+			cr_assert_not_null(strstr(answer, "\r\nContent-Length: 17\r\n"), "%s",
+					   answer);
+			cr_assert_not_null(
+				strstr(answer, "\r\nX-Content-Type-Options: nosniff\r\n"));
+			free(answer);
+		}
+	}
+}
+
 Test(admin, unknown_paths_get_the_list)
 {
-	const char *list = "/healthz\n/readyz\n";
+	const char *list = "/healthz\n/readyz\n/metrics\n/status\n/\n";
 	char text[1024];
 
-	check("GET / HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
+	check("GET /index.html HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
 	check("GET /healthz/ HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
 	check("GET //healthz HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
 	check("POST /nowhere HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
@@ -162,7 +202,6 @@ struct fixture {
 
 static void fixture_open(struct fixture *f)
 {
-	struct fl_admin_source source = {.ready = is_ready};
 	char text[64];
 
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -172,7 +211,7 @@ static void fixture_open(struct fixture *f)
 	cr_assert_eq(fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &f->addr, NULL), 0);
 	cr_assert_eq(uv_loop_init(&f->loop), 0);
 	fl_net_init(&f->net, &f->loop, 65536);
-	cr_assert_eq(fl_admin_open(&f->net, &f->addr, &source, &f->admin, NULL), 0);
+	cr_assert_eq(fl_admin_open(&f->net, &f->addr, &source_of_all, &f->admin, NULL), 0);
 }
 
 static void fixture_close(struct fixture *f)

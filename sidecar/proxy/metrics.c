@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* metrics - the snapshot as Prometheus reads it: a family is its HELP, its TYPE and its series.
+ *
+ * A series of a reason that has never occurred is left out; those that rates and alarms are made
+ * from (`done`, `ok`) are always there. A label's value may hold anything: it comes out as valid
+ * UTF-8 on one line. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "proxy/report.h"
+
+static void family(struct fl_text *text, const char *name, const char *type, const char *help)
+{
+	fl_text_print(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* Backslash, quote and newline are escaped in a label, and nothing else is. */
+static void put_value(struct fl_text *text, const char *value)
+{
+	size_t left = strlen(value);
+
+	while (left > 0) {
+		uint32_t point = 0;
+		size_t len = fl_utf8_sequence(value, left, &point);
+
+		if (len == 0) {
+			fl_text_put(text, "\xef\xbf\xbd", 3); /* U+FFFD */
+			len = 1;
+		} else if (point == '\n') {
+			fl_text_put(text, "\\n", 2);
+		} else if (point == '"' || point == '\\') {
+			fl_text_print(text, "\\%c", (char)point);
+		} else {
+			fl_text_put(text, value, len);
+		}
+		value += len;
+		left -= len;
+	}
+}
+
+static void label(struct fl_text *text, char before, const char *name, const char *value)
+{
+	fl_text_print(text, "%c%s=\"", before, name);
+	put_value(text, value);
+	fl_text_put(text, "\"", 1);
+}
+
+static void plain(struct fl_text *text, const char *name, int64_t value)
+{
+	fl_text_print(text, "%s %" PRId64 "\n", name, value);
+}
+
+/* name{first_name="first",second_name="second"} value; second_name: NULL for none */
+static void series(struct fl_text *text, const char *name, const char *first_name,
+		   const char *first, const char *second_name, const char *second, uint64_t value)
+{
+	fl_text_print(text, "%s", name);
+	label(text, '{', first_name, first);
+	if (second_name != NULL) {
+		label(text, ',', second_name, second);
+	}
+	fl_text_print(text, "} %" PRIu64 "\n", value);
+}
+
+/* --- the sidecar and its generation ------------------------------------------------------------- */
+
+static void put_process(struct fl_text *text, const struct fl_snapshot *s)
+{
+	family(text, "fairlead_build_info", "gauge",
+	       "The version that runs, as a label; always 1.");
+	series(text, "fairlead_build_info", "version", FL_VERSION, NULL, NULL, 1);
+	family(text, "fairlead_start_time_seconds", "gauge",
+	       "When the sidecar was started, in seconds since the epoch.");
+	plain(text, "fairlead_start_time_seconds", s->started);
+	family(text, "fairlead_workers", "gauge", "Threads that carry traffic.");
+	plain(text, "fairlead_workers", s->workers);
+	family(text, "fairlead_ready", "gauge",
+	       "1 when the sidecar can carry traffic; /readyz says why not.");
+	plain(text, "fairlead_ready", s->ready);
+	family(text, "fairlead_agent_connected", "gauge", "1 when the agent is connected.");
+	plain(text, "fairlead_agent_connected", s->agent_connected);
+	family(text, "fairlead_log_lines_lost_total", "counter",
+	       "Log lines that standard error did not take.");
+	plain(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
+}
+
+static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
+{
+	const struct fl_rotations *r = s->rotations;
+	const struct fl_refusal *refusal = fl_rotations_last_refusal(r);
+
+	family(text, "fairlead_generation", "gauge",
+	       "Number of the generation in use; 0 before the first.");
+	plain(text, "fairlead_generation", (int64_t)s->generation);
+	family(text, "fairlead_rotations_total", "counter",
+	       "Generations offered, the first one included, by what became of them.");
+	series(text, "fairlead_rotations_total", "result", "used", NULL, NULL, r->used);
+	series(text, "fairlead_rotations_total", "result", "refused_by_agent", NULL, NULL,
+	       r->by_agent.count);
+	series(text, "fairlead_rotations_total", "result", "refused_by_sidecar", NULL, NULL,
+	       r->by_sidecar.count);
+	if (r->last_used > 0) {
+		family(text, "fairlead_last_rotation_timestamp_seconds", "gauge",
+		       "When the generation in use was taken, in seconds since the epoch.");
+		plain(text, "fairlead_last_rotation_timestamp_seconds", r->last_used);
+	}
+	if (refusal != NULL) {
+		family(text, "fairlead_last_refusal_timestamp_seconds", "gauge",
+		       "When a generation was last refused, in seconds since the epoch; /status "
+		       "says why.");
+		plain(text, "fairlead_last_refusal_timestamp_seconds", refusal->time);
+	}
+}
+
+static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_certificate_expiry_timestamp_seconds";
+
+	if (s->expiries == NULL) {
+		return;
+	}
+	family(text, name, "gauge",
+	       "When a certificate in use expires, in seconds since the epoch; index is its place "
+	       "in its file.");
+	for (size_t i = 0; i < s->expiries->count; i++) {
+		const struct fl_expiry *expiry = &s->expiries->items[i];
+
+		fl_text_print(text, "%s", name);
+		label(text, '{', "kind", fl_certificate_kind_word(expiry->kind));
+		label(text, ',', "trust_domain", expiry->trust_domain);
+		fl_text_print(text, ",index=\"%u\"} %" PRId64 "\n", expiry->index,
+			      expiry->not_after);
+	}
+	family(text, "fairlead_certificates_left_out", "gauge",
+	       "Certificates of long bundles that have no series of their own; those with one "
+	       "expire first.");
+	plain(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
+}
+
+/* --- traffic -------------------------------------------------------------------------------------- */
+
+static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char opened[] = "fairlead_connections_opened_total",
+			  closed[] = "fairlead_connections_closed_total",
+			  open[] = "fairlead_connections_open";
+
+	family(text, opened, "counter",
+	       "Connections that came, from peers (inbound) or from the app (outbound), refused "
+	       "ones included.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, opened, "direction", fl_direction_word(d), NULL, NULL,
+		       s->counters.opened[d]);
+	}
+	family(text, closed, "counter",
+	       "Connections that ended, refused ones included, by the access log's reason.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+			if (s->counters.ended[d][r] > 0 || r == FL_REASON_DONE) {
+				series(text, closed, "direction", fl_direction_word(d), "reason",
+				       fl_reason_word(r), s->counters.ended[d][r]);
+			}
+		}
+	}
+	family(text, open, "gauge", "Connections that are open now.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, open, "direction", fl_direction_word(d), NULL, NULL, s->open[d]);
+	}
+}
+
+static void put_bytes(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_bytes_total";
+
+	family(text, name, "counter",
+	       "Plaintext bytes relayed, counted as they pass: towards the app or the mesh.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, name, "direction", fl_direction_word(d), "to", "app",
+		       s->counters.bytes_to_app[d]);
+		series(text, name, "direction", fl_direction_word(d), "to", "mesh",
+		       s->counters.bytes_to_mesh[d]);
+	}
+}
+
+static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_handshakes_total",
+			  resumed[] = "fairlead_handshakes_resumed_total";
+
+	family(text, name, "counter",
+	       "TLS handshakes that ended, by result: ok, or the access log's reason.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, name, "direction", fl_direction_word(d), "result", "ok",
+		       s->counters.handshakes_done[d]);
+		for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+			if (s->counters.handshakes_failed[d][r] > 0) {
+				series(text, name, "direction", fl_direction_word(d), "result",
+				       fl_reason_word(r), s->counters.handshakes_failed[d][r]);
+			}
+		}
+	}
+	family(text, resumed, "counter",
+	       "TLS handshakes that resumed an earlier session; they are among those that were "
+	       "ok.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, resumed, "direction", fl_direction_word(d), NULL, NULL,
+		       s->counters.handshakes_resumed[d]);
+	}
+}
+
+/* Buckets add up to the count whatever a worker does meanwhile. */
+static void put_duration(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_handshake_duration_seconds";
+	static const uint32_t bounds_us[] = FL_HANDSHAKE_BOUNDS_US;
+
+	_Static_assert(FL_COUNT_OF(bounds_us) + 1 == FL_HANDSHAKE_BUCKETS, "one without bound");
+	family(text, name, "histogram",
+	       "Time of the TLS handshakes that were ok, from the TCP connection on.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		const char *direction = fl_direction_word(d);
+		uint64_t sum = s->counters.handshake_us[d], count = 0;
+
+		for (size_t i = 0; i < FL_HANDSHAKE_BUCKETS; i++) {
+			count += s->counters.handshake_buckets[d][i];
+			if (i < FL_COUNT_OF(bounds_us)) {
+				fl_text_print(text,
+					      "%s_bucket{direction=\"%s\",le=\"%g\"} %" PRIu64 "\n",
+					      name, direction, bounds_us[i] / 1e6, count);
+			} else {
+				fl_text_print(text,
+					      "%s_bucket{direction=\"%s\",le=\"+Inf\"} %" PRIu64
+					      "\n",
+					      name, direction, count);
+			}
+		}
+		fl_text_print(text, "%s_sum{direction=\"%s\"} %" PRIu64 ".%06" PRIu64 "\n", name,
+			      direction, sum / 1000000, sum % 1000000);
+		fl_text_print(text, "%s_count{direction=\"%s\"} %" PRIu64 "\n", name, direction,
+			      count);
+	}
+}
+
+void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
+{
+	put_process(ret, snapshot);
+	put_rotations(ret, snapshot);
+	put_certificates(ret, snapshot);
+	put_connections(ret, snapshot);
+	put_bytes(ret, snapshot);
+	put_handshakes(ret, snapshot);
+	put_duration(ret, snapshot);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* page - the snapshot as one HTML page for a person: no script, nothing loaded from elsewhere, made
+ * anew every few seconds by the browser.
+ *
+ * Whatever is not a literal of ours goes through escape(). */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "base/when.h"
+#include "proxy/report.h"
+
+static const char head[] =
+	"<!DOCTYPE html>\n"
+	"<html lang=\"en\">\n"
+	"<head>\n"
+	"<meta charset=\"utf-8\">\n"
+	"<meta name=\"viewport\" content=\"width=device-width\">\n"
+	"<meta http-equiv=\"refresh\" content=\"5\">\n"
+	"<title>Fairlead</title>\n"
+	"<style>\n"
+	":root { color-scheme: light dark; --line: #8885; --good: #1a7f37; --bad: #cf222e; }\n"
+	"body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; "
+	"padding: 0 1em; }\n"
+	"h1 { font-size: 1.3em; overflow-wrap: anywhere; }\n"
+	"h2 { font-size: 1.05em; margin: 2em 0 .4em; }\n"
+	"table { border-collapse: collapse; width: 100%; }\n"
+	"th, td { text-align: left; vertical-align: top; padding: .25em .8em .25em 0; "
+	"border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }\n"
+	"th { font-weight: 600; }\n"
+	"td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }\n"
+	".state { border-left: .4em solid var(--good); padding: .5em 1em; background: #8881; }\n"
+	".bad { color: var(--bad); }\n"
+	".state.bad { border-color: var(--bad); }\n"
+	"footer { margin-top: 2em; font-size: .9em; }\n"
+	"</style>\n"
+	"</head>\n"
+	"<body>\n";
+
+static void put(struct fl_text *text, const char *literal)
+{
+	fl_text_put(text, literal, strlen(literal));
+}
+
+/* Fit for text and for a quoted attribute. */
+static void escape(struct fl_text *text, const char *value)
+{
+	size_t left = strlen(value);
+
+	while (left > 0) {
+		uint32_t point = 0;
+		size_t len = fl_utf8_sequence(value, left, &point);
+
+		if (len == 0 || fl_utf8_is_control(point)) {
+			put(text, "&#xfffd;");
+			len = len == 0 ? 1 : len;
+		} else if (point == '<' || point == '>' || point == '&' || point == '"' ||
+			   point == '\'') {
+			fl_text_print(text, "&#%u;", (unsigned)point);
+		} else {
+			fl_text_put(text, value, len);
+		}
+		value += len;
+		left -= len;
+	}
+}
+
+static void row_begin(struct fl_text *text, const char *name)
+{
+	fl_text_print(text, "<tr><th>%s</th><td>", name);
+}
+
+static void row_end(struct fl_text *text)
+{
+	put(text, "</td></tr>\n");
+}
+
+static void cell(struct fl_text *text, const char *value)
+{
+	put(text, "<td>");
+	escape(text, value);
+	put(text, "</td>");
+}
+
+static void number(struct fl_text *text, uint64_t value)
+{
+	fl_text_print(text, "<td class=\"n\">%" PRIu64 "</td>", value);
+}
+
+/* "2026-12-01T00:00:00Z, in 9d 3h" */
+static void put_expiry(struct fl_text *text, int64_t not_after, int64_t now)
+{
+	char when[FL_WHEN_TEXT], span[FL_SPAN_TEXT];
+
+	if (not_after < now) {
+		fl_text_print(text, "<span class=\"bad\">expired at %s, %s ago</span>",
+			      fl_when_format(not_after, when), fl_when_span(now - not_after, span));
+	} else {
+		fl_text_print(text, "%s, in %s", fl_when_format(not_after, when),
+			      fl_when_span(not_after - now, span));
+	}
+}
+
+/* "2026-11-21T07:44:37Z, 3d 4h ago" */
+static void put_past(struct fl_text *text, int64_t when, int64_t now)
+{
+	char time[FL_WHEN_TEXT], span[FL_SPAN_TEXT];
+
+	fl_text_print(text, "%s, %s ago", fl_when_format(when, time),
+		      fl_when_span(now > when ? now - when : 0, span));
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+static void put_state(struct fl_text *text, const struct fl_snapshot *s)
+{
+	put(text, "<h1>");
+	escape(text, s->expiries != NULL ? s->expiries->id : "A sidecar without identity yet");
+	put(text, "</h1>\n");
+	if (s->ready) {
+		put(text, "<p class=\"state\"><b>Ready</b></p>\n");
+	} else {
+		put(text, "<p class=\"state bad\"><b>Not ready</b>: ");
+		escape(text, s->reason);
+		put(text, "</p>\n");
+	}
+}
+
+static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
+{
+	const struct fl_rotations *r = s->rotations;
+	const struct fl_refusal *refusal = fl_rotations_last_refusal(r);
+
+	row_begin(text, "Rotations");
+	fl_text_print(text,
+		      "%" PRIu64 " used, %" PRIu64 " refused by the agent, %" PRIu64
+		      " refused by the sidecar",
+		      r->used, r->by_agent.count, r->by_sidecar.count);
+	row_end(text);
+	if (refusal != NULL) {
+		row_begin(text, "Last refusal");
+		put_past(text, refusal->time, s->now);
+		fl_text_print(text, ", by the %s%s:<br>",
+			      refusal == &r->by_agent ? "agent" : "sidecar",
+			      refusal->current ? " <b class=\"bad\">(still so)</b>" : "");
+		escape(text, refusal->text);
+		row_end(text);
+	}
+}
+
+static void put_facts(struct fl_text *text, const struct fl_snapshot *s)
+{
+	put(text, "<table>\n");
+	if (s->expiries != NULL) {
+		row_begin(text, "Generation");
+		fl_text_print(text, "%" PRIu64 ", since ", s->generation);
+		put_past(text, s->rotations->last_used, s->now);
+		row_end(text);
+		row_begin(text, "Identity expires");
+		put_expiry(text, s->expiries->chain_not_after, s->now);
+		row_end(text);
+	}
+	put_rotations(text, s);
+	row_begin(text, "Agent");
+	if (s->agent_connected) {
+		put(text, "connected");
+	} else {
+		put(text, "<span class=\"bad\">not connected</span> ");
+		escape(text, s->agent_trouble);
+	}
+	row_end(text);
+	row_begin(text, "Sidecar");
+	fl_text_print(text, "version %s, %u worker%s, process %" PRId64 ", started ", FL_VERSION,
+		      s->workers, s->workers == 1 ? "" : "s", s->pid);
+	put_past(text, s->started, s->now);
+	if (s->log_lines_lost > 0) {
+		fl_text_print(text, ", <span class=\"bad\">%" PRIu64 " log lines lost</span>",
+			      s->log_lines_lost);
+	}
+	row_end(text);
+	put(text, "</table>\n");
+}
+
+static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
+{
+	if (s->expiries == NULL) {
+		return;
+	}
+	put(text, "<h2>Certificates</h2>\n<table>\n<tr><th>Kind</th><th>Trust domain</th>"
+		  "<th>In its file</th><th>Expires</th></tr>\n");
+	for (size_t i = 0; i < s->expiries->count; i++) {
+		const struct fl_expiry *expiry = &s->expiries->items[i];
+
+		fl_text_print(text, "<tr><td>%s</td>", fl_certificate_kind_word(expiry->kind));
+		cell(text, expiry->trust_domain);
+		fl_text_print(text, "<td>no. %u</td><td>", expiry->index);
+		put_expiry(text, expiry->not_after, s->now);
+		row_end(text);
+	}
+	put(text, "</table>\n");
+	if (s->expiries->left_out > 0) {
+		fl_text_print(text, "<p>and %zu more roots, which expire later</p>\n",
+			      s->expiries->left_out);
+	}
+}
+
+static void put_listeners(struct fl_text *text, const struct fl_snapshot *s)
+{
+	char addr[FL_ADDR_TEXT];
+
+	put(text, "<h2>Listeners</h2>\n<table>\n<tr><th>Section</th><th>Listens on</th>"
+		  "<th>Leads to</th><th>State</th></tr>\n");
+	for (size_t i = 0; i < s->listener_count; i++) {
+		const struct fl_listening *listening = &s->listeners[i];
+
+		fl_text_print(text, "<tr><td>%s ", listening->section);
+		escape(text, listening->name);
+		put(text, "</td>");
+		cell(text, fl_addr_format(listening->address, addr));
+		put(text, "<td>");
+		for (size_t k = 0; k < listening->leads_to_count; k++) {
+			put(text, k > 0 ? ", else " : "");
+			escape(text, fl_addr_format(&listening->leads_to[k], addr));
+		}
+		put(text, listening->serving ? "</td><td>serving</td></tr>\n"
+					     : "</td><td class=\"bad\">not serving</td></tr>\n");
+	}
+	put(text, "</table>\n");
+}
+
+static void put_counts(struct fl_text *text, const char *what,
+		       const uint64_t counts[FL_DIRECTIONS][FL_REASON_COUNT])
+{
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		if (counts[FL_INBOUND][r] + counts[FL_OUTBOUND][r] == 0) {
+			continue;
+		}
+		fl_text_print(text, "<tr><td>%s: %s</td>", what, fl_reason_word(r));
+		number(text, counts[FL_INBOUND][r]);
+		number(text, counts[FL_OUTBOUND][r]);
+		put(text, "</tr>\n");
+	}
+}
+
+static void put_count(struct fl_text *text, const char *what, const uint64_t counts[FL_DIRECTIONS])
+{
+	fl_text_print(text, "<tr><td>%s</td>", what);
+	number(text, counts[FL_INBOUND]);
+	number(text, counts[FL_OUTBOUND]);
+	put(text, "</tr>\n");
+}
+
+static void put_traffic(struct fl_text *text, const struct fl_snapshot *s)
+{
+	const struct fl_counters *c = &s->counters;
+
+	put(text, "<h2>Traffic</h2>\n<table>\n<tr><th></th><th class=\"n\">Inbound</th>"
+		  "<th class=\"n\">Outbound</th></tr>\n");
+	put_count(text, "Connections open", s->open);
+	put_count(text, "Connections opened", c->opened);
+	put_counts(text, "Connections ended", c->ended);
+	put_count(text, "Bytes to the app", c->bytes_to_app);
+	put_count(text, "Bytes to the mesh", c->bytes_to_mesh);
+	put_count(text, "Handshakes ok", c->handshakes_done);
+	put_count(text, "Handshakes ok, resumed", c->handshakes_resumed);
+	put_counts(text, "Handshakes failed", c->handshakes_failed);
+	put(text, "</table>\n");
+}
+
+void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret)
+{
+	char now[FL_WHEN_TEXT];
+
+	put(ret, head);
+	put_state(ret, snapshot);
+	put_facts(ret, snapshot);
+	put_listeners(ret, snapshot);
+	put_certificates(ret, snapshot);
+	put_traffic(ret, snapshot);
+	fl_text_print(
+		ret,
+		"<footer>As of %s, made anew every 5 seconds. The same for machines: "
+		"<a href=\"/status\">/status</a>, <a href=\"/metrics\">/metrics</a>, "
+		"<a href=\"/readyz\">/readyz</a>, <a href=\"/healthz\">/healthz</a></footer>\n"
+		"</body>\n</html>\n",
+		fl_when_format(snapshot->now, now));
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_REPORT_H
+#define FL_PROXY_REPORT_H
+/* report - one look at the whole sidecar, and three ways to write it: for Prometheus, for scripts, for
+ * a person.
+ *
+ * The server takes the snapshot; rendering is pure. Names of metrics and keys of the JSON are part of
+ * the contract with users: add, never rename. Nothing here grows with traffic: label values come from
+ * fixed lists, and certificates are bounded by expiry.h.
+ *
+ * Keys of the JSON (times are UTC as 2026-11-21T07:44:37Z; what there is none of is null):
+ *   ready, reason             can it carry traffic; when not, why
+ *   version, pid, now, started, workers
+ *   id                        our own SPIFFE ID
+ *   generation                {number, digest (first 16 hex digits), since, not_after, remaining_seconds}:
+ *                             the two last of the certificate of our own chain that runs out first
+ *   certificates              [{kind: leaf | intermediate | root, trust_domain, index, not_after,
+ *                             remaining_seconds}]; index: its place in the file, from 1 on
+ *   certificates_left_out     how many there are beyond those
+ *   rotations                 {used, refused_by_agent, refused_by_sidecar}
+ *   last_rotation             {time, generation}
+ *   last_refusal              {time, by: agent | sidecar, text, current: is it so still?}
+ *   listeners                 [{section: service | upstream, name, address, leads_to: [], serving}]
+ *   connections               {inbound, outbound: {open, opened, closed: {reason: count}}}
+ *   bytes                     {inbound, outbound: {to_app, to_mesh}}
+ *   handshakes                {inbound, outbound: {ok, resumed, failed: {reason: count}}}
+ *   agent                     {connected, trouble}
+ *   log_lines_lost */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/text.h"
+#include "ctl/message.h"
+#include "proxy/counters.h"
+#include "proxy/expiry.h"
+
+struct fl_refusal {
+	int64_t time; /* seconds since the epoch, of the last one; 0: there was none */
+	uint64_t count;
+	bool current; /* what was refused is what is offered still */
+	char text[FL_CTL_MAX_NOTE + 1];
+};
+
+/* What became of the generations that were offered. */
+struct fl_rotations {
+	uint64_t used;
+	int64_t last_used; /* seconds since the epoch; 0: never */
+	struct fl_refusal by_agent, by_sidecar;
+};
+
+struct fl_listening {
+	const char *section; /* "service", "upstream" */
+	const char *name;
+	const struct fl_addr *address;
+	const struct fl_addr *leads_to;
+	size_t leads_to_count;
+	bool serving;
+};
+
+/* Pointers are borrowed from the server, but for listeners: valid until its loop turns on. */
+struct fl_snapshot {
+	int64_t now, started; /* seconds since the epoch */
+	int64_t pid;
+	unsigned workers;
+	bool ready;
+	char reason[1280];   /* when not ready */
+	uint64_t generation; /* 0: none */
+	const uint8_t *digest;
+	const struct fl_expiries *expiries; /* NULL without a generation */
+	const struct fl_rotations *rotations;
+	struct fl_listening *listeners; /* owned */
+	size_t listener_count;
+	struct fl_counters counters; /* of all workers */
+	uint64_t open[FL_DIRECTIONS];
+	bool agent_connected;
+	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */
+	uint64_t log_lines_lost;
+};
+void fl_snapshot_done(struct fl_snapshot *snapshot);
+
+/* Each appends a whole document. */
+void fl_report_metrics(const struct fl_snapshot *snapshot,
+		       struct fl_text *ret); /* Prometheus text 0.0.4 */
+void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret); /* JSON */
+void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret);   /* HTML */
+
+/* --- for the three of them --------------------------------------------------------------------- */
+
+/* "inbound", "outbound" */
+const char *fl_direction_word(enum fl_direction direction);
+/* The later of the two; NULL when there was none. */
+const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);
+
+#endif

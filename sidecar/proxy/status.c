@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* status - the snapshot as JSON; report.h documents the keys. */
+#include "base/json.h"
+#include "base/when.h"
+#include "proxy/report.h"
+
+static void put_time(struct fl_json *json, const char *name, int64_t when)
+{
+	char text[FL_WHEN_TEXT];
+
+	fl_json_str(json, name, fl_when_format(when, text));
+}
+
+static void put_life(struct fl_json *json, int64_t not_after, int64_t now)
+{
+	put_time(json, "not_after", not_after);
+	fl_json_int(json, "remaining_seconds", not_after - now);
+}
+
+static void put_digest(struct fl_json *json, const uint8_t *digest)
+{
+	static const char digits[] = "0123456789abcdef";
+	char text[17] = "";
+
+	for (size_t i = 0; i < sizeof(text) / 2; i++) {
+		text[2 * i] = digits[digest[i] >> 4];
+		text[2 * i + 1] = digits[digest[i] & 0xf];
+	}
+	fl_json_str(json, "digest", text);
+}
+
+static void put_generation(struct fl_json *json, const struct fl_snapshot *s)
+{
+	if (s->expiries == NULL) {
+		fl_json_str(json, "id", NULL);
+		fl_json_str(json, "generation", NULL);
+		return;
+	}
+	fl_json_str(json, "id", s->expiries->id);
+	fl_json_object(json, "generation");
+	fl_json_u64(json, "number", s->generation);
+	put_digest(json, s->digest);
+	put_time(json, "since", s->rotations->last_used);
+	put_life(json, s->expiries->chain_not_after, s->now);
+	fl_json_end(json);
+}
+
+static void put_certificates(struct fl_json *json, const struct fl_snapshot *s)
+{
+	size_t count = s->expiries != NULL ? s->expiries->count : 0;
+
+	fl_json_array(json, "certificates");
+	for (size_t i = 0; i < count; i++) {
+		const struct fl_expiry *expiry = &s->expiries->items[i];
+
+		fl_json_object(json, NULL);
+		fl_json_str(json, "kind", fl_certificate_kind_word(expiry->kind));
+		fl_json_str(json, "trust_domain", expiry->trust_domain);
+		fl_json_u64(json, "index", expiry->index);
+		put_life(json, expiry->not_after, s->now);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
+	fl_json_u64(json, "certificates_left_out", s->expiries != NULL ? s->expiries->left_out : 0);
+}
+
+static void put_rotations(struct fl_json *json, const struct fl_snapshot *s)
+{
+	const struct fl_rotations *r = s->rotations;
+	const struct fl_refusal *refusal = fl_rotations_last_refusal(r);
+
+	fl_json_object(json, "rotations");
+	fl_json_u64(json, "used", r->used);
+	fl_json_u64(json, "refused_by_agent", r->by_agent.count);
+	fl_json_u64(json, "refused_by_sidecar", r->by_sidecar.count);
+	fl_json_end(json);
+	if (r->last_used > 0) {
+		fl_json_object(json, "last_rotation");
+		put_time(json, "time", r->last_used);
+		fl_json_u64(json, "generation", s->generation);
+		fl_json_end(json);
+	} else {
+		fl_json_str(json, "last_rotation", NULL);
+	}
+	if (refusal != NULL) {
+		fl_json_object(json, "last_refusal");
+		put_time(json, "time", refusal->time);
+		fl_json_str(json, "by", refusal == &r->by_agent ? "agent" : "sidecar");
+		fl_json_str(json, "text", refusal->text);
+		fl_json_bool(json, "current", refusal->current);
+		fl_json_end(json);
+	} else {
+		fl_json_str(json, "last_refusal", NULL);
+	}
+}
+
+static void put_listeners(struct fl_json *json, const struct fl_snapshot *s)
+{
+	char text[FL_ADDR_TEXT];
+
+	fl_json_array(json, "listeners");
+	for (size_t i = 0; i < s->listener_count; i++) {
+		const struct fl_listening *listening = &s->listeners[i];
+
+		fl_json_object(json, NULL);
+		fl_json_str(json, "section", listening->section);
+		fl_json_str(json, "name", listening->name);
+		fl_json_str(json, "address", fl_addr_format(listening->address, text));
+		fl_json_array(json, "leads_to");
+		for (size_t k = 0; k < listening->leads_to_count; k++) {
+			fl_json_str(json, NULL, fl_addr_format(&listening->leads_to[k], text));
+		}
+		fl_json_end(json);
+		fl_json_bool(json, "serving", listening->serving);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
+}
+
+static void put_reasons(struct fl_json *json, const char *name,
+			const uint64_t counts[FL_REASON_COUNT], bool always_done)
+{
+	fl_json_object(json, name);
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		if (counts[r] > 0 || (always_done && r == FL_REASON_DONE)) {
+			fl_json_u64(json, fl_reason_word(r), counts[r]);
+		}
+	}
+	fl_json_end(json);
+}
+
+static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
+{
+	const struct fl_counters *c = &s->counters;
+
+	fl_json_object(json, "connections");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		fl_json_object(json, fl_direction_word(d));
+		fl_json_u64(json, "open", s->open[d]);
+		fl_json_u64(json, "opened", c->opened[d]);
+		put_reasons(json, "closed", c->ended[d], true);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
+	fl_json_object(json, "bytes");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		fl_json_object(json, fl_direction_word(d));
+		fl_json_u64(json, "to_app", c->bytes_to_app[d]);
+		fl_json_u64(json, "to_mesh", c->bytes_to_mesh[d]);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
+	fl_json_object(json, "handshakes");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		fl_json_object(json, fl_direction_word(d));
+		fl_json_u64(json, "ok", c->handshakes_done[d]);
+		fl_json_u64(json, "resumed", c->handshakes_resumed[d]);
+		put_reasons(json, "failed", c->handshakes_failed[d], false);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
+}
+
+void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
+{
+	const struct fl_snapshot *s = snapshot;
+	struct fl_json json;
+
+	fl_json_init(&json, ret);
+	fl_json_object(&json, NULL);
+	fl_json_bool(&json, "ready", s->ready);
+	fl_json_str(&json, "reason", s->ready ? NULL : s->reason);
+	fl_json_str(&json, "version", FL_VERSION);
+	fl_json_int(&json, "pid", s->pid);
+	put_time(&json, "now", s->now);
+	put_time(&json, "started", s->started);
+	fl_json_u64(&json, "workers", s->workers);
+	put_generation(&json, s);
+	put_certificates(&json, s);
+	put_rotations(&json, s);
+	put_listeners(&json, s);
+	put_traffic(&json, s);
+	fl_json_object(&json, "agent");
+	fl_json_bool(&json, "connected", s->agent_connected);
+	fl_json_str(&json, "trouble", s->agent_trouble[0] != '\0' ? s->agent_trouble : NULL);
+	fl_json_end(&json);
+	fl_json_u64(&json, "log_lines_lost", s->log_lines_lost);
+	fl_json_end(&json);
+}
