@@ -74,8 +74,7 @@ static void check_ages(const struct fl_conf *conf, const struct fl_credentials *
 					       : conf->federate[i - 1].line,
 					"root %zu of %s expires in %s, less than a fifth of its "
 					"life: add its successor to the bundle before",
-					k + 1, bundle->trust_domain,
-					fl_when_span(to - now, left));
+					k + 1, bundle->trust_domain, fl_when_span(to - now, left));
 			}
 		}
 	}

@@ -2,28 +2,28 @@
 /* utf8 - overlong forms, surrogates and what lies above U+10FFFF are no valid sequences. */
 #include "base/utf8.h"
 
-size_t fl_utf8_sequence(const char *text, size_t len, uint32_t *ret_point)
+size_t fl_utf8_sequence(const char *data, size_t len, uint32_t *ret_point)
 {
-	const unsigned char *data = (const unsigned char *)text;
+	const unsigned char *bytes = (const unsigned char *)data;
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t need = data[0] < 0x80   ? 1
-		      : data[0] < 0xc2 ? 0
-		      : data[0] < 0xe0 ? 2
-		      : data[0] < 0xf0 ? 3
-				       : 4;
-	uint32_t point = data[0];
+	size_t need = bytes[0] < 0x80   ? 1
+		      : bytes[0] < 0xc2 ? 0
+		      : bytes[0] < 0xe0 ? 2
+		      : bytes[0] < 0xf0 ? 3
+					: 4;
+	uint32_t point = bytes[0];
 
-	if (need == 0 || need > len || data[0] > 0xf4) {
+	if (need == 0 || need > len || bytes[0] > 0xf4) {
 		return 0;
 	}
 	if (need > 1) {
-		point = data[0] & (0xffU >> (need + 1));
+		point = bytes[0] & (0xffU >> (need + 1));
 	}
 	for (size_t i = 1; i < need; i++) {
-		if ((data[i] & 0xc0) != 0x80) {
+		if ((bytes[i] & 0xc0) != 0x80) {
 			return 0;
 		}
-		point = point << 6 | (data[i] & 0x3fU);
+		point = point << 6 | (bytes[i] & 0x3fU);
 	}
 	if (point < least[need] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) {
 		return 0;
