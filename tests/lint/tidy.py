@@ -7,6 +7,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,9 +84,10 @@ def main():
         results = list(pool.map(run, sorted(jobs)))
     failed = [r for r in results if r.returncode]
     for result in failed:
-        text = (result.stdout or result.stderr).replace(build + '/../', '').strip()
+        text = (result.stdout or result.stderr).replace(build + '/', '').replace('../', '').strip()
         # The analyzer's path to a finding is long: only for files asked for by name.
-        print(text if wanted else '\n'.join(l for l in text.splitlines() if ': error: ' in l) or text)
+        shown = ': (error|note): ' if wanted else ': error: '
+        print('\n'.join(l for l in text.splitlines() if l.startswith(OURS) and re.search(shown, l)) or text)
     for old in cache.iterdir() if not wanted else []:
         if old.name not in good:
             old.unlink()

@@ -75,7 +75,7 @@ static void bench_init(struct bench *bench)
 {
 	struct fl_addr addr;
 	struct fl_err err;
-	struct sockaddr_in bound;
+	struct sockaddr_in bound = {0};
 	socklen_t len = sizeof(bound);
 	int fd;
 
