@@ -13,6 +13,7 @@
 #include "agent/help.h"
 #include "agent/run.h"
 #include "agent/wait.h"
+#include "base/harden.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "conf/problems.h"
@@ -187,6 +188,7 @@ int main(int argc, char **argv)
 	const char *word = NULL;
 	int code = 2;
 
+	fl_harden_process();
 	switch (read_options(&args, NULL, &settings, &word, &code)) {
 	case FL_ARG_WORD:
 		return run_command(&args, word, &settings);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "base/harden.h"
 #include "proxy/server.h"
 #include "tls/tls.h"
 
@@ -158,6 +159,7 @@ int main(int argc, char **argv)
 	if (rc >= 0) {
 		return rc;
 	}
+	fl_harden_process();
 	rc = fl_conf_load(path, &conf, NULL, NULL, &problems);
 	fl_problems_print(&problems, path, stderr);
 	fl_problems_done(&problems);

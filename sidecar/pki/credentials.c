@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/harden.h"
 #include "pki/asn1.h"
 #include "pki/digest.h"
 #include "pki/key.h"
@@ -195,6 +196,10 @@ static void parse_chain(struct parse *p)
 			(void)fl_err_prefix(&err, "certificate %zu", i + 1);
 			report(p, name, &err);
 		}
+	}
+	if (c->key.data) {
+		/* Not everywhere allowed; what refuses it is no reason to refuse the key. */
+		(void)fl_harden_memory(c->key.data, c->key.len);
 	}
 	if (c->key.data &&
 	    fl_svid_check_key(span_of(&c->chain.items[0]), span_of(&c->key), &err) < 0) {
