@@ -127,7 +127,7 @@ def test_readyz_says_why_in_every_phase(lab, app):
     assert inbound.get('/healthz')[0] == 200
     assert outcome(inbound.port) == 'refused', 'no listener before there are credentials'
     inbound.start_agent()
-    waits_for('expired')
+    waits_for('no generation yet: (the agent has not sent one|.*expired)')
     inbound.mount(lab.server)
     inbound.wait_ready()
     assert inbound.get('/readyz') == (200, 'ready\n')

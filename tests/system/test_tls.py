@@ -71,6 +71,22 @@ def test_openssl_client_with_p256_alone(lab, app):
     assert len(wait_until(lambda: len(inbound.sidecar.lines(group='P-256')) == 2 and [1, 2], 'two lines')) == 2
 
 
+def test_key_updates_of_a_peer(lab, app):
+    """K asks us for new keys, too; both directions go on."""
+    inbound = lab.inbound(app().port)
+    pem = peers.write_pem(lab.folder, 'client', lab.client)
+    with subprocess.Popen(
+            ['openssl', 's_client', '-connect', f'127.0.0.1:{inbound.port}', '-cert', f'{pem}.crt', '-key',
+             f'{pem}.key'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        for step in (b'first', b'K', b'second', b'k', b'third', b'K', b'fourth'):
+            client.stdin.write(step + b'\n')
+            client.stdin.flush()
+            assert (b'KEYUPDATE' if len(step) == 1 else step) in (line.strip() for line in client.stdout)
+        client.stdin.write(b'Q\n')
+        client.stdin.close()
+    inbound.wait_line(reason='done', bytes_to_app=len('first second third fourth '))
+
+
 def test_openssl_server(lab):
     """openssl s_server that asks for our certificate, as upstream."""
     port = lab.ports.free()

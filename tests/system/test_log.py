@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the sidecar writes: one line a connection, in the format that was asked for, and never at the traffic's cost."""
+import json
+import os
+import re
+import subprocess
+
+import lab as labs
+import peers
+from lab import connect, outcome, wait_until
+
+
+def ping(to):
+    with connect(to) as sock:
+        sock.sendall(b'ping')
+        sock.shutdown(1)
+        return labs.read_all(sock) == b'ping'
+
+
+def test_one_line_a_connection_with_everything_in_it(lab, app):
+    pair = lab.pair(app().port)
+    assert all(ping(pair.port) for _ in range(50))
+    for workload, own, peer, direction in ((pair.inbound, labs.SERVER, labs.CLIENT, 'inbound'),
+                                           (pair.outbound, labs.CLIENT, labs.SERVER, 'outbound')):
+        lines = wait_until(lambda w=workload: len(w.sidecar.lines(msg='connection')) >= 50 and
+                           w.sidecar.lines(msg='connection'), '50 lines')
+        assert len(lines) == 50
+        for line in lines:
+            assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z', line['time'])
+            assert (line['direction'], line['own'], line['peer']) == (direction, own, peer)
+            assert (line['tls'], line['generation'], line['reason'], line['level']) == ('1.3', 1, 'done', 'info')
+            assert line['bytes_to_app'] == line['bytes_to_mesh'] == 4
+            assert 0 < line['duration_s'] < 10 * labs.SLOW
+            assert re.fullmatch(r'127\.0\.0\.1:\d+', line['peer_addr'])
+        if direction == 'inbound':
+            assert {(line['decision'], line['rule'], line['service']) for line in lines} == {('allow', 'mesh', 'app')}
+        else:
+            assert all(re.fullmatch(r'127\.0\.0\.1:\d+', line['source']) for line in lines)
+
+
+def test_access_denied_and_off(lab, app):
+    """`denied`: only those that we refused; `off`: none."""
+    server = app()
+    for access, wanted in (('denied', ['policy_denied']), ('off', [])):
+        inbound = lab.inbound(server.port, {'log': {'access': access}}, allow=labs.CLIENT)
+        assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+        assert peers.verdict(inbound.port, lab.server, lab.root) == 49
+        assert inbound.sidecar.stop() == 0
+        assert [line['reason'] for line in inbound.sidecar.lines(direction='inbound')] == wanted
+
+
+def test_level(lab, app):
+    """`error`: an INI that works says nothing at all."""
+    inbound = lab.inbound(app().port, {'log': {'level': 'error'}})
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+    assert inbound.sidecar.stop() == 0
+    assert inbound.sidecar.text == ''
+
+
+def test_text_format(lab, app):
+    inbound = lab.inbound(app().port, {'log': {'format': 'text'}})
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+    wait_until(lambda: f'peer={labs.CLIENT}' in inbound.sidecar.text, 'the line')
+    assert not inbound.sidecar.lines()
+
+
+def test_every_line_is_json_whatever_a_peer_puts_into_its_certificate(lab, app):
+    """Quotes, newlines and bytes beyond ASCII in a name that is refused and then quoted in the log."""
+    inbound = lab.inbound(app().port)
+    for evil in (b'spiffe://prod.example/a"b', b'spiffe://prod.example/a\n{"level":"error"}',
+                 b'spiffe://prod.example/\xff\xfe\x1b[31m', 'spiffe://prod.example/\u2028\u00e9'.encode(), b'\x7f\\'):
+        assert peers.verdict(inbound.port, lab.root.issue(evil), lab.root) == 42
+    wait_until(lambda: len(inbound.sidecar.lines(reason='certificate_refused')) == 5, 'five lines')
+    for line in inbound.sidecar.text.splitlines():
+        assert isinstance(json.loads(line), dict)
+        assert line.isprintable()
+
+
+def test_log_that_nobody_reads_does_not_stop_the_traffic(lab, app):
+    """A full pipe costs lines, never connections; so does one whose reader has gone."""
+    inbound = lab.inbound(app().port)
+    outbound = lab.outbound(inbound.port, start=False).start_agent()
+    reading, writing = os.pipe()
+    process = subprocess.Popen([*labs.sanitizer_prefix(), labs.SIDECAR, '-c', outbound.ini], stderr=writing,
+                               stdin=subprocess.DEVNULL)
+    os.close(writing)
+    try:
+        wait_until(lambda: ready(outbound), 'it is ready')
+        assert all(ping(outbound.port) for _ in range(300))  # over 64 KiB of lines
+        os.close(reading)
+        reading = None
+        assert all(ping(outbound.port) for _ in range(10))
+        process.terminate()
+        assert process.wait(10 * labs.SLOW) == 0
+    finally:
+        process.kill()
+        process.wait()
+        if reading is not None:
+            os.close(reading)
+
+
+def ready(workload):
+    try:
+        return workload.get('/readyz')[0] == 200
+    except ConnectionError:
+        return False
+
+
+def test_the_alert_of_our_peer_is_explained(lab, app):
+    """Our certificate is not good enough for the server: its alert comes with what it means for us."""
+    server = peers.Server(app, lab.server, lab.other_root)
+    outbound = lab.outbound(server.port)
+    assert outcome(outbound.port) == 'reset'
+    line = outbound.wait_line(reason='peer_alert')
+    assert line['alert'] == 48 and 'our CA is not in the bundle' in line['detail']
