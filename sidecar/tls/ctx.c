@@ -8,6 +8,10 @@
  * shared between contexts, so each thread has its own and no lock is contended. */
 #include "tls/tls_internal.h"
 
+#if defined(__x86_64__)
+#include "tls/gcm_vaes.h"
+#endif
+
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -342,6 +346,9 @@ int fl_tls_global_init(struct fl_err *err)
 	WC_RNG rng;
 	int rc = wolfSSL_Init();
 
+#if defined(__x86_64__)
+	fl_gcm_init();
+#endif
 	if (rc != WOLFSSL_SUCCESS) {
 		return wolf_failed(err, rc, "starting wolfSSL");
 	}

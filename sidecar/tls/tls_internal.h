@@ -78,8 +78,8 @@ void fl_tls_forget_intermediates(struct fl_tls_ctx *ctx);
 
 /* engine.c: the I/O callbacks that ctx.c installs, and our own fatal alert, after which nothing is
  * sent. */
-int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *tls);
-int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *tls);
+int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *user);
+int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *user);
 void fl_tls_send_alert(struct fl_tls *tls, uint8_t alert);
 
 #endif
