@@ -25,8 +25,9 @@ static const char program_page[] =
 	"  run        validate the mounted credentials and hand them to the sidecar\n"
 	"  check      every problem of the INI and the credentials, and what would run\n"
 	"  wait       until the sidecar is ready\n"
+	"  status     what the sidecar does and how long its certificates last\n"
 	"\n"
-	"  Not supported yet: preview, explain, status, suggest, redirect.\n"
+	"  Not supported yet: preview, explain, suggest, redirect.\n"
 	"\n"
 	"  fairlead-agent COMMAND --help tells more.\n"
 	"\n"
@@ -127,12 +128,58 @@ static const char wait_page[] =
 	"EXAMPLES\n"
 	"  fairlead-agent wait --timeout 5s && exec ./app\n";
 
+static const char status_page[] =
+	"NAME\n"
+	"  fairlead-agent status - what the sidecar does and how long its certificates\n"
+	"  last\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent status [-c FILE] [--watch] [--json]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks /status of `[sidecar] admin` and prints it: ready or why not, the\n"
+	"  identity and what is left of its life, the generation in use, when each\n"
+	"  intermediate and root expires, how many generations were used and refused,\n"
+	"  why the last one was refused, whether the agent is connected, the listeners\n"
+	"  and where they lead, and for each direction that has seen any the connections,\n"
+	"  handshakes and bytes. Connections and handshakes that did not end well are\n"
+	"  counted by the reason that the access log gives, too.\n"
+	"\n"
+	"  `REFUSED` in place of `last refusal`: what was refused is what is mounted\n"
+	"  still, and the sidecar goes on with the generation before.\n"
+	"\n"
+	"  An admin endpoint on all addresses (*:15020) is asked on loopback. The same is\n"
+	"  there for a browser at / and for Prometheus at /metrics.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --watch         again every second until Ctrl-C; on a terminal in place\n"
+	"      --json          the sidecar's document as it is: ready, reason, version,\n"
+	"                      pid, now, started, workers, id, generation, certificates,\n"
+	"                      certificates_left_out, rotations, last_rotation,\n"
+	"                      last_refusal, listeners, connections, bytes, handshakes,\n"
+	"                      agent, log_lines_lost\n" COMMON_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  ready\n"
+	"  1  not ready, or not reachable\n"
+	"  2  it cannot be asked: the command line, the INI, or no admin endpoint\n"
+	"  With --watch, that of the last look.\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent status --watch\n"
+	"  fairlead-agent status --json | jq .generation.remaining_seconds\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent wait, which says no more than ready or not\n";
+
 const char *fl_help(const char *command)
 {
 	static const struct {
 		const char *command;
 		const char *page;
-	} pages[] = {{"run", run_page}, {"check", check_page}, {"wait", wait_page}};
+	} pages[] = {{"run", run_page},
+		     {"check", check_page},
+		     {"wait", wait_page},
+		     {"status", status_page}};
 
 	if (command == NULL) {
 		return program_page;

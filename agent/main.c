@@ -12,6 +12,7 @@
 #include "agent/check.h"
 #include "agent/help.h"
 #include "agent/run.h"
+#include "agent/status.h"
 #include "agent/wait.h"
 #include "base/harden.h"
 #include "base/mem.h"
@@ -25,17 +26,20 @@
 /* What the options of all commands say. */
 struct settings {
 	const char *conf_path;
-	bool json;
+	bool json, watch;
 	uint32_t timeout_ms;
 };
 
 struct command {
 	const char *name;
 	int (*run)(const struct settings *settings); /* NULL: not supported yet */
-	const struct fl_option *options;             /* of its own; NULL: none */
+	const struct fl_option *options;             /* of its own */
+	size_t option_count;                         /* at most OPTIONS_MAX */
 };
 
-enum { OPTION_CONFIG = 1, OPTION_HELP, OPTION_VERSION, OPTION_JSON, OPTION_TIMEOUT };
+enum { OPTION_CONFIG = 1, OPTION_HELP, OPTION_VERSION, OPTION_JSON, OPTION_TIMEOUT, OPTION_WATCH };
+
+#define OPTIONS_MAX 2
 
 static const struct fl_option common_options[] = {
 	{"config", 'c', true, OPTION_CONFIG},
@@ -44,6 +48,10 @@ static const struct fl_option common_options[] = {
 };
 
 static const struct fl_option json_option = {"json", FL_ARG_NO_LETTER, false, OPTION_JSON};
+static const struct fl_option status_options[] = {
+	{"json", FL_ARG_NO_LETTER, false, OPTION_JSON},
+	{"watch", FL_ARG_NO_LETTER, false, OPTION_WATCH},
+};
 static const struct fl_option timeout_option = {"timeout", FL_ARG_NO_LETTER, true, OPTION_TIMEOUT};
 
 static int run(const struct settings *settings)
@@ -61,15 +69,20 @@ static int wait_ready(const struct settings *settings)
 	return fl_wait(settings->conf_path, settings->timeout_ms);
 }
 
+static int status(const struct settings *settings)
+{
+	return fl_status(settings->conf_path, settings->json, settings->watch);
+}
+
 static const struct command commands[] = {
-	{"run", run, NULL},
-	{"check", check, &json_option},
-	{"wait", wait_ready, &timeout_option},
-	{"preview", NULL, NULL},
-	{"explain", NULL, NULL},
-	{"status", NULL, NULL},
-	{"suggest", NULL, NULL},
-	{"redirect", NULL, NULL},
+	{"run", run, NULL, 0},
+	{"check", check, &json_option, 1},
+	{"wait", wait_ready, &timeout_option, 1},
+	{"status", status, status_options, FL_COUNT_OF(status_options)},
+	{"preview", NULL, NULL, 0},
+	{"explain", NULL, NULL, 0},
+	{"suggest", NULL, NULL, 0},
+	{"redirect", NULL, NULL, 0},
 };
 
 static int complain(const char *command, const char *text)
@@ -119,14 +132,14 @@ static int read_options(struct fl_args *args, const struct command *command,
 			struct settings *settings, const char **ret_word, int *ret_exit)
 {
 	const char *name = command != NULL ? command->name : NULL;
-	struct fl_option options[FL_COUNT_OF(common_options) + 1];
+	struct fl_option options[FL_COUNT_OF(common_options) + OPTIONS_MAX];
 	size_t count = FL_COUNT_OF(common_options);
 	struct fl_err err;
 	int rc;
 
 	memcpy(options, common_options, sizeof(common_options));
-	if (command != NULL && command->options != NULL) {
-		options[count++] = *command->options;
+	for (size_t i = 0; command != NULL && i < command->option_count; i++) {
+		options[count++] = command->options[i];
 	}
 	while ((rc = fl_args_next(args, options, count, ret_word, &err)) > 0) {
 		if (rc == OPTION_HELP || rc == OPTION_VERSION) {
@@ -140,6 +153,8 @@ static int read_options(struct fl_args *args, const struct command *command,
 			settings->conf_path = *ret_word;
 		} else if (rc == OPTION_JSON) {
 			settings->json = true;
+		} else if (rc == OPTION_WATCH) {
+			settings->watch = true;
 		} else if (read_timeout(*ret_word, settings, &err) != FL_OK) {
 			rc = FL_ERR_INVALID;
 			break;
@@ -193,7 +208,7 @@ int main(int argc, char **argv)
 	case FL_ARG_WORD:
 		return run_command(&args, word, &settings);
 	case FL_ARG_END:
-		return complain(NULL, "which command? run, check or wait");
+		return complain(NULL, "which command? run, check, wait or status");
 	default:
 		return code;
 	}

@@ -38,6 +38,7 @@ FOREIGN = [
     (r'uv\.h', ['sidecar/net', 'sidecar/proxy', 'sidecar/admin', 'sidecar', 'certs-watch', 'agent']),
     (r'ares.*\.h', ['sidecar/proxy']),
     (r'ini\.h', ['sidecar/conf']),
+    (r'cjson/.*', ['agent']),
     (r'http_parser\.h', ['sidecar/admin']),
 ]
 

@@ -371,7 +371,8 @@ def test_wait_without_an_admin_endpoint(idle):
     (['wait', '--timeout', '30'], '--timeout'),
     (['wait', '--timeout', '-1s'], '--timeout'),
     (['wait', '--timeout', '99999999999h'], '--timeout'),
-    (['status'], 'not supported yet'),
+    (['status', '--wacht'], 'did you mean `--watch`?'),
+    (['suggest'], 'not supported yet'),
     (['redirect', 'apply'], 'not supported yet')], ids=' '.join)
 def test_a_wrong_command_line(arguments, text):
     status, out, err = tool(*arguments)

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* ask - connects, sends, and reads until the other end closes; every step has the deadline of the
+ * whole. An answer that is shorter than it says was broken off, and is an error. */
+#include "agent/ask.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "conf/conf.h"
+
+#define ANSWER_MAX (4u * 1024 * 1024) /* bytes, head included */
+#define PIECE 4096
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* --- where ------------------------------------------------------------------------------------ */
+
+int fl_ask_where(const char *conf_path, struct fl_addr *ret_admin)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf;
+	int rc = fl_conf_load(conf_path, &conf, NULL, NULL, &problems);
+
+	if (rc != FL_OK) {
+		fl_problems_print(&problems, conf_path, stderr);
+		fl_problems_done(&problems);
+		return 2;
+	}
+	fl_problems_done(&problems);
+	*ret_admin = conf->sidecar.admin;
+	fl_conf_free(conf);
+	if (ret_admin->kind == FL_ADDR_NONE) {
+		(void)fprintf(stderr,
+			      "fairlead-agent: `[sidecar] admin` is empty in %s, so the sidecar "
+			      "cannot be asked: set it, for example to 127.0.0.1:15020\n",
+			      conf_path);
+		return 2;
+	}
+	return 0;
+}
+
+static void to_loopback(struct fl_addr *addr, bool v6)
+{
+	memset(&addr->sa, 0, sizeof(addr->sa));
+	addr->kind = FL_ADDR_IP;
+	if (v6) {
+		addr->sa.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+						     .sin6_port = htons(addr->port),
+						     .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+		addr->sa_len = sizeof(addr->sa.in6);
+	} else {
+		addr->sa.in = (struct sockaddr_in){.sin_family = AF_INET,
+						   .sin_port = htons(addr->port),
+						   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		addr->sa_len = sizeof(addr->sa.in);
+	}
+}
+
+/* Where to ask a listener on addr: one bound to all addresses answers on loopback. */
+static struct fl_addr reachable(const struct fl_addr *addr)
+{
+	struct fl_addr to = *addr;
+
+	if (addr->kind == FL_ADDR_ANY ||
+	    (addr->sa.any.sa_family == AF_INET && addr->sa.in.sin_addr.s_addr == INADDR_ANY)) {
+		to_loopback(&to, false);
+	} else if (addr->sa.any.sa_family == AF_INET6 &&
+		   IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr)) {
+		to_loopback(&to, true);
+	}
+	return to;
+}
+
+/* --- one request ------------------------------------------------------------------------------ */
+
+static int wait_for(int fd, short events, int64_t deadline, struct fl_err *err)
+{
+	struct pollfd pfd = {.fd = fd, .events = events};
+	int64_t left = deadline - now_ms();
+	int rc = poll(&pfd, 1, left > 0 ? (int)left : 0);
+
+	if (rc < 0 && errno != EINTR) {
+		return fl_err_sys(err, errno, "cannot wait for the sidecar");
+	}
+	return rc > 0 || left > 0 ? FL_OK
+				  : fl_err_set(err, FL_ERR_IO, "the sidecar does not answer");
+}
+
+static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, struct fl_err *err)
+{
+	char text[FL_ADDR_TEXT];
+	socklen_t len = sizeof(int);
+	int sys = 0, rc;
+	int fd = socket(to->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0) {
+		return fl_err_sys(err, errno, "cannot make a socket");
+	}
+	rc = connect(fd, &to->sa.any, to->sa_len) == 0 ? 0 : errno;
+	if (rc == EINPROGRESS) {
+		rc = wait_for(fd, POLLOUT, deadline, err);
+		if (rc == FL_OK) {
+			rc = getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &len) == 0 ? sys : errno;
+		}
+	}
+	if (rc > 0) {
+		rc = fl_err_sys(err, rc, "cannot reach the sidecar's admin endpoint at %s",
+				fl_addr_format(to, text));
+	}
+	if (rc != 0) {
+		close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return FL_OK;
+}
+
+/* Of a dual-stack listener, machines may have either family only. */
+static int connect_admin(const struct fl_addr *admin, int64_t deadline, int *ret_fd,
+			 struct fl_err *err)
+{
+	struct fl_addr to = reachable(admin);
+	int rc = connect_to(&to, deadline, ret_fd, err);
+
+	if (rc != FL_OK && admin->kind == FL_ADDR_ANY) {
+		to_loopback(&to, true);
+		/* The first complaint stays: that is the address that somebody would try by hand. */
+		rc = connect_to(&to, deadline, ret_fd, NULL) == FL_OK ? FL_OK : rc;
+	}
+	return rc;
+}
+
+static int send_request(int fd, const char *path, int64_t deadline, struct fl_err *err)
+{
+	char *request = fl_format("GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+				  "User-Agent: fairlead-agent/" FL_VERSION "\r\n\r\n",
+				  path);
+	size_t sent = 0, len = strlen(request);
+	int rc = FL_OK;
+
+	while (rc == FL_OK && sent < len) {
+		ssize_t n = send(fd, request + sent, len - sent, MSG_NOSIGNAL);
+
+		if (n >= 0) {
+			sent += (size_t)n;
+		} else if (errno == EAGAIN || errno == EINTR) {
+			rc = wait_for(fd, POLLOUT, deadline, err);
+		} else {
+			rc = fl_err_sys(err, errno, "cannot ask the sidecar");
+		}
+	}
+	free(request);
+	return rc;
+}
+
+static int read_answer(int fd, int64_t deadline, struct fl_text *answer, struct fl_err *err)
+{
+	char piece[PIECE];
+	int rc = FL_OK;
+
+	while (rc == FL_OK) {
+		ssize_t n = recv(fd, piece, sizeof(piece), 0);
+
+		if (n == 0) {
+			return FL_OK;
+		}
+		if (n > 0 && answer->len + (size_t)n > ANSWER_MAX) {
+			rc = fl_err_set(
+				err, FL_ERR_PEER,
+				"the sidecar's answer has no end, is it one of Fairlead's?");
+		} else if (n > 0) {
+			fl_text_put(answer, piece, (size_t)n);
+		} else if (errno == EAGAIN || errno == EINTR) {
+			rc = wait_for(fd, POLLIN, deadline, err);
+		} else {
+			rc = fl_err_sys(err, errno, "the sidecar broke off its answer");
+		}
+	}
+	return rc;
+}
+
+/* Content-Length of a head that ends at end; -1: it says nothing. */
+static long stated_length(const char *head, const char *end)
+{
+	static const char name[] = "Content-Length:";
+
+	for (const char *line = head; line != NULL && line < end; line = strstr(line, "\r\n")) {
+		line += line > head ? 2 : 0;
+		if (strncasecmp(line, name, sizeof(name) - 1) == 0) {
+			return strtol(line + sizeof(name) - 1, NULL, 10);
+		}
+	}
+	return -1;
+}
+
+static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct fl_text *ret_body,
+		      struct fl_err *err)
+{
+	const char *head = answer->len > 0 ? answer->data : "";
+	const char *body = strstr(head, "\r\n\r\n");
+	long stated;
+	size_t len;
+
+	/* "HTTP/1.1 200 ..." */
+	if (strncmp(head, "HTTP/1.", 7) != 0 || body == NULL || head[8] != ' ') {
+		return fl_err_set(err, FL_ERR_PEER,
+				  "what answers there is not Fairlead's admin endpoint");
+	}
+	stated = stated_length(head, body);
+	body += 4;
+	len = answer->len - (size_t)(body - head);
+	if (stated >= 0 && (unsigned long)stated > len) {
+		return fl_err_set(err, FL_ERR_IO, "the sidecar broke off its answer");
+	}
+	*ret_status = (unsigned)strtoul(head + 9, NULL, 10);
+	fl_text_put(ret_body, body, len);
+	return FL_OK;
+}
+
+int fl_ask(const struct fl_addr *admin, const char *path, unsigned timeout_ms, unsigned *ret_status,
+	   struct fl_text *ret_body, struct fl_err *err)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+	struct fl_text answer = {0};
+	int fd = -1;
+	int rc = connect_admin(admin, deadline, &fd, err);
+
+	if (rc != FL_OK) {
+		return rc;
+	}
+	rc = send_request(fd, path, deadline, err);
+	if (rc == FL_OK) {
+		rc = read_answer(fd, deadline, &answer, err);
+	}
+	close(fd);
+	if (rc == FL_OK) {
+		rc = take_apart(&answer, ret_status, ret_body, err);
+	}
+	fl_text_done(&answer);
+	return rc;
+}

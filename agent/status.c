@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* status - asks /status and writes what it says, in the order in which somebody who was woken up
+ * wants to know it.
+ *
+ * What answers may be another version or somebody else: a key that is missing costs its line, text
+ * is printed without control characters, and what is no such document at all is a sentence on
+ * stderr and exit 1. */
+#include "agent/status.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/ask.h"
+#include "base/utf8.h"
+#include "base/when.h"
+
+#define REQUEST_MS 5000
+#define WATCH_REQUEST_MS 1000
+#define ROOTS_MAX 8 /* certificates besides the leaf, with a line each */
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static const char *text_of(const cJSON *object, const char *key)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+
+	return text != NULL ? text : "";
+}
+
+static int64_t number_of(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	if (!cJSON_IsNumber(item)) {
+		return 0;
+	}
+	/* Beyond these a conversion is undefined. */
+	if (item->valuedouble >= 9.2e18) {
+		return INT64_MAX;
+	}
+	return item->valuedouble <= -9.2e18 ? INT64_MIN : (int64_t)item->valuedouble;
+}
+
+static bool is_true(const cJSON *object, const char *key)
+{
+	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
+}
+
+static const cJSON *part(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsNull(item) ? NULL : item;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* Fit for a terminal. */
+static void put_clean(struct fl_text *out, const char *text)
+{
+	size_t left = strlen(text);
+
+	while (left > 0) {
+		uint32_t point = 0;
+		size_t len = fl_utf8_sequence(text, left, &point);
+
+		if (len == 0 || fl_utf8_is_control(point)) {
+			fl_text_put(out, "?", 1);
+			len = len == 0 ? 1 : len;
+		} else {
+			fl_text_put(out, text, len);
+		}
+		text += len;
+		left -= len;
+	}
+}
+
+static void line_begin(struct fl_text *out, const char *name)
+{
+	fl_text_print(out, "%-12s ", name);
+}
+
+static void line_end(struct fl_text *out)
+{
+	fl_text_put(out, "\n", 1);
+}
+
+static void put_remaining(struct fl_text *out, const cJSON *certificate)
+{
+	int64_t left = number_of(certificate, "remaining_seconds");
+	char span[FL_SPAN_TEXT];
+
+	if (left < 0) {
+		fl_text_print(out, "EXPIRED %s ago",
+			      fl_when_span(left > -INT64_MAX ? -left : INT64_MAX, span));
+	} else {
+		fl_text_print(out, "in %s", fl_when_span(left, span));
+	}
+}
+
+static void put_bytes(struct fl_text *out, int64_t bytes)
+{
+	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+	double value = (double)bytes;
+	int unit = -1;
+
+	while (value >= 1024 && unit + 1 < (int)(sizeof(units) / sizeof(units[0]))) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit < 0) {
+		fl_text_print(out, "%" PRId64 " B", bytes);
+	} else {
+		fl_text_print(out, "%.1f %s", value, units[unit]);
+	}
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+static void put_state(struct fl_text *out, const cJSON *status)
+{
+	line_begin(out, "sidecar");
+	if (is_true(status, "ready")) {
+		fl_text_print(out, "ready");
+	} else {
+		fl_text_print(out, "NOT READY: ");
+		put_clean(out, text_of(status, "reason"));
+	}
+	line_end(out);
+	line_begin(out, "");
+	fl_text_print(out, "version ");
+	put_clean(out, text_of(status, "version"));
+	fl_text_print(out, ", process %" PRId64 ", started ", number_of(status, "pid"));
+	put_clean(out, text_of(status, "started"));
+	if (number_of(status, "log_lines_lost") > 0) {
+		fl_text_print(out, ", %" PRId64 " log lines lost",
+			      number_of(status, "log_lines_lost"));
+	}
+	line_end(out);
+}
+
+static void put_certificates(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *certificate;
+	unsigned lines = 0, more = 0;
+
+	cJSON_ArrayForEach(certificate, part(status, "certificates"))
+	{
+		if (strcmp(text_of(certificate, "kind"), "leaf") == 0) {
+			continue;
+		}
+		if (lines == ROOTS_MAX) {
+			more++;
+			continue;
+		}
+		line_begin(out, lines++ == 0 ? "trust" : "");
+		put_clean(out, text_of(certificate, "kind"));
+		fl_text_print(out, " %" PRId64 " of ", number_of(certificate, "index"));
+		put_clean(out, text_of(certificate, "trust_domain"));
+		fl_text_print(out, " expires ");
+		put_remaining(out, certificate);
+		line_end(out);
+	}
+	if (more + number_of(status, "certificates_left_out") > 0) {
+		line_begin(out, "");
+		fl_text_print(out, "and %" PRId64 " more",
+			      more + number_of(status, "certificates_left_out"));
+		line_end(out);
+	}
+}
+
+static void put_generation(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *generation = part(status, "generation");
+
+	line_begin(out, "identity");
+	if (generation == NULL) {
+		fl_text_print(out, "none yet\n");
+		return;
+	}
+	put_clean(out, text_of(status, "id"));
+	line_end(out);
+	line_begin(out, "");
+	fl_text_print(out, "expires ");
+	put_remaining(out, generation);
+	fl_text_print(out, ", ");
+	put_clean(out, text_of(generation, "not_after"));
+	line_end(out);
+	line_begin(out, "generation");
+	fl_text_print(out, "%" PRId64 ", since ", number_of(generation, "number"));
+	put_clean(out, text_of(generation, "since"));
+	fl_text_print(out, ", content ");
+	put_clean(out, text_of(generation, "digest"));
+	line_end(out);
+	put_certificates(out, status);
+}
+
+static void put_rotations(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *rotations = part(status, "rotations"), *last = part(status, "last_rotation"),
+		    *refusal = part(status, "last_refusal");
+
+	line_begin(out, "rotations");
+	fl_text_print(out,
+		      "%" PRId64 " used, %" PRId64 " refused by the agent, %" PRId64
+		      " by the sidecar",
+		      number_of(rotations, "used"), number_of(rotations, "refused_by_agent"),
+		      number_of(rotations, "refused_by_sidecar"));
+	if (last != NULL) {
+		fl_text_print(out, "; last used ");
+		put_clean(out, text_of(last, "time"));
+	}
+	line_end(out);
+	if (refusal != NULL) {
+		line_begin(out, is_true(refusal, "current") ? "REFUSED" : "last refusal");
+		put_clean(out, text_of(refusal, "time"));
+		fl_text_print(out, " by the ");
+		put_clean(out, text_of(refusal, "by"));
+		fl_text_print(out, ": ");
+		put_clean(out, text_of(refusal, "text"));
+		line_end(out);
+	}
+}
+
+static void put_listeners(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *listener, *to;
+
+	cJSON_ArrayForEach(listener, part(status, "listeners"))
+	{
+		bool first = true;
+
+		line_begin(out, text_of(listener, "section"));
+		put_clean(out, text_of(listener, "name"));
+		fl_text_print(out, ": ");
+		put_clean(out, text_of(listener, "address"));
+		cJSON_ArrayForEach(to, part(listener, "leads_to"))
+		{
+			fl_text_print(out, first ? " -> " : ", else ");
+			put_clean(out, cJSON_IsString(to) ? to->valuestring : "");
+			first = false;
+		}
+		fl_text_print(out, "%s\n", is_true(listener, "serving") ? "" : "  NOT SERVING");
+	}
+}
+
+/* "5 done, 2 policy_denied" */
+static void put_counts(struct fl_text *out, const cJSON *counts, const char *before)
+{
+	const cJSON *count;
+
+	cJSON_ArrayForEach(count, counts)
+	{
+		if (cJSON_IsNumber(count) && count->valuedouble > 0) {
+			fl_text_print(out, "%s%.0f ", before, count->valuedouble);
+			put_clean(out, count->string);
+			before = ", ";
+		}
+	}
+}
+
+static void put_traffic(struct fl_text *out, const cJSON *status)
+{
+	static const char *const directions[] = {"inbound", "outbound"};
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *direction = directions[i];
+		const cJSON *connections = part(part(status, "connections"), direction),
+			    *bytes = part(part(status, "bytes"), direction),
+			    *handshakes = part(part(status, "handshakes"), direction);
+
+		if (number_of(connections, "opened") == 0) {
+			continue;
+		}
+		line_begin(out, direction);
+		fl_text_print(out, "connections: %" PRId64 " open of %" PRId64,
+			      number_of(connections, "open"), number_of(connections, "opened"));
+		put_counts(out, part(connections, "closed"), "; ended: ");
+		line_end(out);
+		line_begin(out, "");
+		fl_text_print(out, "handshakes: %" PRId64 " ok, %" PRId64 " of them resumed",
+			      number_of(handshakes, "ok"), number_of(handshakes, "resumed"));
+		put_counts(out, part(handshakes, "failed"), "; failed: ");
+		line_end(out);
+		line_begin(out, "");
+		fl_text_print(out, "bytes: ");
+		put_bytes(out, number_of(bytes, "to_app"));
+		fl_text_print(out, " to the app, ");
+		put_bytes(out, number_of(bytes, "to_mesh"));
+		fl_text_print(out, " to the mesh\n");
+	}
+}
+
+static void put_status(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *agent = part(status, "agent");
+
+	put_state(out, status);
+	put_generation(out, status);
+	put_rotations(out, status);
+	line_begin(out, "agent");
+	fl_text_print(out, is_true(agent, "connected") ? "connected" : "NOT CONNECTED ");
+	put_clean(out, text_of(agent, "trouble"));
+	line_end(out);
+	put_listeners(out, status);
+	put_traffic(out, status);
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+/* Appends the answer to out. 0: ready, 1: not; negative: err says why there is none. */
+static int ask(const struct fl_addr *admin, bool json, unsigned timeout_ms, struct fl_text *out,
+	       struct fl_err *err)
+{
+	struct fl_text body = {0};
+	unsigned code;
+	cJSON *status = NULL;
+	int rc = fl_ask(admin, "/status", timeout_ms, &code, &body, err);
+
+	if (rc == FL_OK) {
+		status = code == 200 ? cJSON_ParseWithLength(body.data, body.len) : NULL;
+		if (!cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(status, "ready"))) {
+			rc = fl_err_set(err, FL_ERR_PEER,
+					"what answers there has no /status of Fairlead's; is it "
+					"another program, or an older sidecar?");
+		} else if (json) {
+			fl_text_put(out, body.data, body.len);
+		} else {
+			put_status(out, status);
+		}
+	}
+	if (rc == FL_OK) {
+		rc = is_true(status, "ready") ? 0 : 1;
+	}
+	cJSON_Delete(status);
+	fl_text_done(&body);
+	return rc;
+}
+
+/* In place: what is left of the screen before is erased line by line, so that nothing flickers. */
+static void draw(const struct fl_text *text)
+{
+	(void)fputs("\033[H", stdout);
+	for (const char *at = text->data, *end; at != NULL && *at != '\0'; at = end + 1) {
+		end = at + strcspn(at, "\n");
+		(void)printf("%.*s\033[K\n", (int)(end - at), at);
+		if (*end == '\0') {
+			break;
+		}
+	}
+	(void)fputs("\033[J", stdout);
+}
+
+/* True when a signal has come that ends it. */
+static bool pause_or_end(const sigset_t *ends)
+{
+	struct timespec second = {.tv_sec = 1};
+
+	return sigtimedwait(ends, NULL, &second) > 0;
+}
+
+static int watch_it(const struct fl_addr *admin, bool json)
+{
+	bool on_terminal = isatty(STDOUT_FILENO) != 0 && !json;
+	sigset_t ends;
+	int rc;
+
+	(void)sigemptyset(&ends);
+	(void)sigaddset(&ends, SIGINT);
+	(void)sigaddset(&ends, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &ends, NULL);
+	if (on_terminal) {
+		(void)fputs("\033[2J", stdout);
+	}
+	do {
+		struct fl_text text = {0};
+		struct fl_err err;
+
+		rc = ask(admin, json, WATCH_REQUEST_MS, &text, &err);
+		if (rc < 0 && on_terminal) {
+			line_begin(&text, "sidecar");
+			fl_text_print(&text, "NOT REACHABLE: %s\n", err.text);
+		} else if (rc < 0) {
+			(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		}
+		if (on_terminal) {
+			draw(&text);
+		} else if (text.len > 0) {
+			(void)printf("%s%s", text.data, json ? "" : "\n");
+		}
+		fl_text_done(&text);
+		/* Nobody reads it any more. */
+		if (fflush(stdout) != 0) {
+			return 1;
+		}
+	} while (!pause_or_end(&ends));
+	return rc == 0 ? 0 : 1;
+}
+
+int fl_status(const char *conf_path, bool json, bool watch)
+{
+	struct fl_text text = {0};
+	struct fl_addr admin;
+	struct fl_err err;
+	int rc = fl_ask_where(conf_path, &admin);
+
+	if (rc != 0) {
+		return rc;
+	}
+	if (watch) {
+		return watch_it(&admin, json);
+	}
+	rc = ask(&admin, json, REQUEST_MS, &text, &err);
+	if (rc < 0) {
+		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+	} else {
+		(void)fwrite(text.data, 1, text.len, stdout);
+	}
+	fl_text_done(&text);
+	if (fflush(stdout) != 0) {
+		(void)fl_err_sys(&err, errno, "cannot write the status");
+		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		return 1;
+	}
+	return rc == 0 ? 0 : 1;
+}
