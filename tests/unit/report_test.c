@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What metrics, status and page say of a state that is made up here, and when a set of certificates
+ * is usable. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "fixture.h"
+#include "proxy/report.h"
+
+#define NOW 1795250000 /* 2026-11-21T08:33:20Z */
+
+struct state {
+	struct fl_snapshot snapshot;
+	struct fl_rotations rotations;
+	struct fl_expiries expiries;
+	struct fl_expiry items[3];
+	struct fl_addr addr;
+};
+
+/* Ready, with one generation and a service. */
+static void make_state(struct state *s)
+{
+	static const uint8_t digest[32] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0xff};
+
+	*s = (struct state){0};
+	s->rotations.used = 2;
+	s->rotations.last_used = NOW - 60;
+	s->items[0] = (struct fl_expiry){FL_CERTIFICATE_LEAF, "prod.example", 1, NOW + 3600};
+	s->items[1] =
+		(struct fl_expiry){FL_CERTIFICATE_INTERMEDIATE, "prod.example", 2, NOW + 86400};
+	s->items[2] = (struct fl_expiry){FL_CERTIFICATE_ROOT, "prod.example", 1, NOW - 1};
+	s->expiries = (struct fl_expiries){.items = s->items,
+					   .count = 3,
+					   .id = "spiffe://prod.example/web",
+					   .trust_domain = "prod.example",
+					   .chain_not_after = NOW + 3600,
+					   .chain_index = 1,
+					   .own_roots = 1,
+					   .own_roots_not_after = NOW + 1};
+	cr_assert_eq(fl_addr_parse("127.0.0.1:8443", 0, &s->addr, NULL), 0);
+	s->snapshot = (struct fl_snapshot){
+		.now = NOW,
+		.started = NOW - 100,
+		.pid = 42,
+		.workers = 2,
+		.ready = true,
+		.generation = 7,
+		.digest = digest,
+		.expiries = &s->expiries,
+		.rotations = &s->rotations,
+		.agent_connected = true,
+		.agent_trouble = "",
+	};
+	s->snapshot.listeners = fl_new(sizeof(*s->snapshot.listeners));
+	s->snapshot.listener_count = 1;
+	s->snapshot.listeners[0] = (struct fl_listening){.section = "service",
+							 .name = "web",
+							 .address = &s->addr,
+							 .leads_to = &s->addr,
+							 .leads_to_count = 1,
+							 .serving = true};
+}
+
+typedef void render_fn(const struct fl_snapshot *snapshot, struct fl_text *ret);
+
+/* The document; to be freed. */
+static char *render(const struct state *s, render_fn *report)
+{
+	struct fl_text text = {0};
+
+	report(&s->snapshot, &text);
+	cr_assert_eq(strlen(text.data), text.len);
+	return text.data;
+}
+
+static void expect(const struct state *s, render_fn *report, const char *part)
+{
+	char *document = render(s, report);
+
+	cr_assert_not_null(strstr(document, part), "no %s in:\n%s", part, document);
+	free(document);
+}
+
+static void expect_not(const struct state *s, render_fn *report, const char *part)
+{
+	char *document = render(s, report);
+
+	cr_assert_null(strstr(document, part), "%s in:\n%s", part, document);
+	free(document);
+}
+
+/* --- metrics ---------------------------------------------------------------------------------- */
+
+Test(report, metrics_of_a_quiet_sidecar)
+{
+	struct state s;
+
+	make_state(&s);
+	expect(&s, fl_report_metrics, "fairlead_build_info{version=\"" FL_VERSION "\"} 1\n");
+	expect(&s, fl_report_metrics, "\nfairlead_ready 1\n");
+	expect(&s, fl_report_metrics, "\nfairlead_generation 7\n");
+	expect(&s, fl_report_metrics, "\nfairlead_agent_connected 1\n");
+	expect(&s, fl_report_metrics, "fairlead_rotations_total{result=\"used\"} 2\n");
+	expect(&s, fl_report_metrics, "\nfairlead_last_rotation_timestamp_seconds 1795249940\n");
+	expect(&s, fl_report_metrics,
+	       "\nfairlead_certificate_expiry_timestamp_seconds{kind=\"leaf\",trust_domain=\"prod."
+	       "example\",index=\"1\"} 1795253600\n");
+	/* Nothing has happened: only what rates are made from is there. */
+	expect(&s, fl_report_metrics,
+	       "fairlead_connections_closed_total{direction=\"inbound\",reason=\"done\"} 0\n");
+	expect(&s, fl_report_metrics,
+	       "fairlead_handshakes_total{direction=\"outbound\",result=\"ok\"} 0\n");
+	expect_not(&s, fl_report_metrics, "not_tls");
+	expect_not(&s, fl_report_metrics, "last_refusal");
+	fl_snapshot_done(&s.snapshot);
+}
+
+Test(report, metrics_without_a_generation)
+{
+	struct state s;
+
+	make_state(&s);
+	s.snapshot.ready = false;
+	s.snapshot.generation = 0;
+	s.snapshot.expiries = NULL;
+	s.snapshot.agent_connected = false;
+	s.rotations = (struct fl_rotations){0};
+	expect(&s, fl_report_metrics, "\nfairlead_ready 0\n");
+	expect(&s, fl_report_metrics, "\nfairlead_generation 0\n");
+	expect(&s, fl_report_metrics, "\nfairlead_agent_connected 0\n");
+	expect_not(&s, fl_report_metrics, "fairlead_certificate_expiry");
+	expect_not(&s, fl_report_metrics, "fairlead_last_rotation");
+	fl_snapshot_done(&s.snapshot);
+}
+
+Test(report, each_reason_has_its_series)
+{
+	struct state s;
+
+	make_state(&s);
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+			s.snapshot.counters.ended[d][r] = 1000 * (d + 1) + r;
+			s.snapshot.counters.handshakes_failed[d][r] = 5000 * (d + 1) + r;
+		}
+	}
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned r = 1; r < FL_REASON_COUNT; r++) {
+			char line[256];
+
+			(void)snprintf(line, sizeof(line),
+				       "\nfairlead_connections_closed_total{direction=\"%s\","
+				       "reason=\"%s\"} %u\n",
+				       fl_direction_word(d), fl_reason_word(r), 1000 * (d + 1) + r);
+			expect(&s, fl_report_metrics, line);
+			(void)snprintf(
+				line, sizeof(line),
+				"\nfairlead_handshakes_total{direction=\"%s\",result=\"%s\"} "
+				"%u\n",
+				fl_direction_word(d), fl_reason_word(r), 5000 * (d + 1) + r);
+			expect(&s, fl_report_metrics, line);
+		}
+	}
+	fl_snapshot_done(&s.snapshot);
+}
+
+Test(report, the_histogram_is_cumulative)
+{
+	struct fl_counters *c;
+	struct state s;
+
+	make_state(&s);
+	c = &s.snapshot.counters;
+	fl_counters_handshake(c, FL_INBOUND, 250000);        /* on the bound is below it */
+	fl_counters_handshake(c, FL_INBOUND, 251000);        /* 0.5 ms */
+	fl_counters_handshake(c, FL_INBOUND, 7000000);       /* 10 ms */
+	fl_counters_handshake(c, FL_INBOUND, 6000000000ULL); /* beyond all */
+#define BUCKET(le, n)                                                                              \
+	"fairlead_handshake_duration_seconds_bucket{direction=\"inbound\",le=\"" le "\"} " n "\n"
+	expect(&s, fl_report_metrics,
+	       BUCKET("0.00025", "1") BUCKET("0.0005", "2") BUCKET("0.001", "2") BUCKET(
+		       "0.0025", "2") BUCKET("0.005",
+					     "2") BUCKET("0.01",
+							 "3") BUCKET("0.025",
+								     "3") BUCKET("0.05",
+										 "3") BUCKET("0.1",
+											     "3")
+		       BUCKET("0.25", "3") BUCKET("1", "3") BUCKET("5", "3") BUCKET(
+			       "+Inf",
+			       "4") "fairlead_handshake_duration_seconds_sum{direction=\"inbound\"} 6.007501\n"
+				    "fairlead_handshake_duration_seconds_count{direction=\"inbound\"} 4\n");
+	fl_snapshot_done(&s.snapshot);
+}
+
+Test(report, hostile_label_values)
+{
+	struct state s;
+
+	make_state(&s);
+	s.items[0].trust_domain = "a\"} 1\nfairlead_ready 0 \\ \xff \xe2\x82";
+	expect(&s, fl_report_metrics,
+	       "trust_domain=\"a\\\"} 1\\nfairlead_ready 0 \\\\ \xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\"");
+	expect_not(&s, fl_report_metrics, "\nfairlead_ready 0");
+	fl_snapshot_done(&s.snapshot);
+}
+
+/* --- status ----------------------------------------------------------------------------------- */
+
+Test(report, status)
+{
+	struct state s;
+
+	make_state(&s);
+	s.rotations.by_agent = (struct fl_refusal){
+		.time = NOW - 5, .count = 3, .current = true, .text = "no \"key\""};
+	s.rotations.by_sidecar = (struct fl_refusal){.time = NOW - 6, .count = 1, .text = "older"};
+	s.snapshot.open[FL_OUTBOUND] = 4;
+	s.snapshot.counters.ended[FL_INBOUND][FL_REASON_POLICY] = 9;
+	expect(&s, fl_report_status, "{\n  \"ready\": true,\n  \"reason\": null,\n");
+	expect(&s, fl_report_status, "\"digest\": \"0123456789abcdef\",\n");
+	expect(&s, fl_report_status, "\"remaining_seconds\": -1\n");
+	expect(&s, fl_report_status,
+	       "  \"last_refusal\": {\n"
+	       "    \"time\": \"2026-11-21T08:33:15Z\",\n"
+	       "    \"by\": \"agent\",\n"
+	       "    \"text\": \"no \\\"key\\\"\",\n"
+	       "    \"current\": true\n"
+	       "  },\n");
+	expect(&s, fl_report_status, "\"policy_denied\": 9\n");
+	expect(&s, fl_report_status, "\"open\": 4,\n");
+	expect(&s, fl_report_status,
+	       "\"address\": \"127.0.0.1:8443\",\n      \"leads_to\": [\n        "
+	       "\"127.0.0.1:8443\"\n      ],\n      \"serving\": true\n");
+	s.rotations.by_sidecar.time = NOW - 4;
+	expect(&s, fl_report_status, "\"by\": \"sidecar\",\n    \"text\": \"older\"");
+	fl_snapshot_done(&s.snapshot);
+}
+
+Test(report, status_before_anything_has_happened)
+{
+	struct state s;
+
+	make_state(&s);
+	s.snapshot.ready = false;
+	(void)snprintf(s.snapshot.reason, sizeof(s.snapshot.reason), "no generation yet");
+	s.snapshot.expiries = NULL;
+	s.snapshot.agent_trouble = "it is not there";
+	s.snapshot.agent_connected = false;
+	s.rotations = (struct fl_rotations){0};
+	expect(&s, fl_report_status,
+	       "{\n  \"ready\": false,\n  \"reason\": \"no generation yet\",\n");
+	expect(&s, fl_report_status,
+	       "  \"id\": null,\n  \"generation\": null,\n  \"certificates\": [],\n");
+	expect(&s, fl_report_status, "  \"last_rotation\": null,\n  \"last_refusal\": null,\n");
+	expect(&s, fl_report_status, "\"trouble\": \"it is not there\"\n");
+	fl_snapshot_done(&s.snapshot);
+}
+
+/* --- page ------------------------------------------------------------------------------------- */
+
+Test(report, the_page_escapes_everything)
+{
+	static const char evil[] = "<script>alert('\"&')</script>\x1b[2J\xff";
+	struct state s;
+
+	make_state(&s);
+	s.snapshot.ready = false;
+	(void)snprintf(s.snapshot.reason, sizeof(s.snapshot.reason), "%s", evil);
+	s.expiries.id = evil;
+	s.items[0].trust_domain = evil;
+	s.snapshot.listeners[0].name = evil;
+	s.snapshot.agent_connected = false;
+	s.snapshot.agent_trouble = evil;
+	s.rotations.by_sidecar.time = NOW;
+	(void)snprintf(s.rotations.by_sidecar.text, sizeof(s.rotations.by_sidecar.text), "%s",
+		       evil);
+	expect_not(&s, fl_report_page, "<script");
+	expect_not(&s, fl_report_page, "\x1b");
+	expect_not(&s, fl_report_page, "\xff");
+	expect_not(&s, fl_report_page, "alert('");
+	expect(&s, fl_report_page,
+	       "&#60;script&#62;alert(&#39;&#34;&#38;&#39;)&#60;/script&#62;&#xfffd;[2J&#xfffd;");
+	fl_snapshot_done(&s.snapshot);
+}
+
+Test(report, the_page_needs_nothing_from_elsewhere)
+{
+	struct state s;
+
+	make_state(&s);
+	expect(&s, fl_report_page, "<meta http-equiv=\"refresh\"");
+	expect(&s, fl_report_page, "expired at 2026-11-21T08:33:19Z, 1s ago");
+	expect(&s, fl_report_page, "2026-11-21T09:33:20Z, in 1h");
+	expect_not(&s, fl_report_page, "src=");
+	expect_not(&s, fl_report_page, "http://");
+	expect_not(&s, fl_report_page, "https://");
+	expect_not(&s, fl_report_page, "url(");
+	fl_snapshot_done(&s.snapshot);
+}
+
+/* --- certificates ----------------------------------------------------------------------------- */
+
+static void check_usable(const struct fl_expiries *expiries, int64_t now, const char *expected)
+{
+	char reason[512] = "";
+	bool usable = fl_expiries_usable(expiries, now, reason, sizeof(reason));
+
+	if (expected == NULL) {
+		cr_assert(usable, "%s", reason);
+	} else {
+		cr_assert_not(usable);
+		cr_assert_not_null(strstr(reason, expected), "%s", reason);
+	}
+}
+
+Test(expiry, which_certificate_is_in_the_way)
+{
+	struct fl_expiries e = {.id = "spiffe://prod.example/web",
+				.trust_domain = "prod.example",
+				.chain_not_after = NOW,
+				.chain_index = 1,
+				.own_roots = 2,
+				.own_roots_not_after = NOW};
+
+	check_usable(&e, NOW, NULL); /* the last second counts */
+	check_usable(&e, NOW + 1, "our own certificate (spiffe://prod.example/web) has expired");
+	e.chain_index = 3;
+	check_usable(&e, NOW, NULL);
+	check_usable(&e, NOW + 1,
+		     "intermediate of our own certificate (spiffe://prod.example/web; "
+		     "certificate 3 of its chain) has expired at 2026-11-21T08:33:20Z");
+	e.chain_not_after = NOW + 10;
+	check_usable(&e, NOW + 1,
+		     "the last root of our own trust domain (prod.example) has expired");
+	e.own_roots = 1;
+	check_usable(&e, NOW + 1, "the root of our own trust domain (prod.example) has expired");
+	e.own_roots = 0;
+	check_usable(&e, NOW, "the bundle of our own trust domain (prod.example) is empty");
+}
+
+static void push_pem(struct fl_der_list *list, const char *name)
+{
+	struct fl_der_list more = {0};
+	size_t len;
+	char *pem = fl_fixture(name, &len);
+
+	cr_assert_eq(fl_pem_certificates(pem, len, false, &more, NULL), 0);
+	for (size_t i = 0; i < more.count; i++) {
+		fl_der_list_push(list, more.items[i].data, more.items[i].len);
+	}
+	fl_der_list_done(&more);
+	free(pem);
+}
+
+static int64_t end_of(const char *name)
+{
+	struct fl_der_list list = {0};
+	int64_t not_before, not_after;
+
+	push_pem(&list, name);
+	cr_assert_eq(fl_svid_validity((struct fl_span){list.items[0].data, list.items[0].len},
+				      &not_before, &not_after, NULL),
+		     0);
+	fl_der_list_done(&list);
+	return not_after;
+}
+
+Test(expiry, of_a_set_of_credentials)
+{
+	char own[] = "prod.example", other[] = "other.example", id[] = "spiffe://prod.example/x";
+	struct fl_bundle bundles[2] = {{.trust_domain = own}, {.trust_domain = other}};
+	struct fl_credentials credentials = {
+		.id = id, .trust_domain = own, .bundles = bundles, .bundle_count = 2};
+	struct fl_expiries e;
+
+	push_pem(&credentials.chain, "expired-intermediate.crt");
+	push_pem(&bundles[0].roots, "root-generalized.crt"); /* in the year 2060 */
+	push_pem(&bundles[0].roots, "root-expired.crt");
+	push_pem(&bundles[0].roots, "root-plain.crt");
+	for (unsigned i = 0; i < 300; i++) {
+		push_pem(&bundles[1].roots, i == 299 ? "root-expired.crt" : "other.crt");
+	}
+	fl_expiries_init(&e, &credentials);
+	cr_assert_eq(e.count, 2 + 3 + FL_EXPIRY_SHOWN_PER_DOMAIN);
+	cr_assert_eq(e.left_out, 300 - FL_EXPIRY_SHOWN_PER_DOMAIN);
+	cr_assert_eq(e.items[0].kind, FL_CERTIFICATE_LEAF);
+	cr_assert_eq(e.items[1].kind, FL_CERTIFICATE_INTERMEDIATE);
+	cr_assert_eq(e.items[1].index, 2);
+	cr_assert_eq(e.chain_index, 2, "the intermediate is the first to run out");
+	cr_assert_eq(e.chain_not_after, e.items[1].not_after);
+	/* Roots are in the order of their expiry, with the place that they have in the file. */
+	cr_assert_eq(e.items[2].index, 2);
+	cr_assert_eq(e.items[2].not_after, end_of("root-expired.crt"));
+	cr_assert_eq(e.items[3].index, 3);
+	cr_assert_eq(e.items[4].index, 1);
+	cr_assert_eq(e.own_roots, 3);
+	cr_assert_eq(e.own_roots_not_after, end_of("root-generalized.crt"));
+	cr_assert_eq(e.items[5].index, 300,
+		     "the one that has expired is shown, whichever is left out");
+	cr_assert_str_eq(e.items[5].trust_domain, "other.example");
+	fl_expiries_done(&e);
+	fl_der_list_done(&credentials.chain);
+	fl_der_list_done(&bundles[0].roots);
+	fl_der_list_done(&bundles[1].roots);
+}
