@@ -32,6 +32,7 @@ struct channel {
 	uint64_t has;      /* generation that the sidecar uses, 0 = none */
 	uint8_t has_digest[FL_DIGEST_LEN];
 	uint64_t pushed; /* generation sent last, 0 = none */
+	bool is_pending; /* that one has not been answered yet */
 	uint8_t pushed_digest[FL_DIGEST_LEN];
 };
 
@@ -50,6 +51,8 @@ struct fl_serve {
 	size_t frame_len;
 	uint64_t number;
 	uint8_t digest[FL_DIGEST_LEN];
+	char *note; /* owned; why the candidate of now is refused, NULL: none is */
+	int64_t note_time;
 };
 
 /* --- channels --------------------------------------------------------------------------------- */
@@ -154,6 +157,7 @@ static bool push(struct channel *channel)
 		return false;
 	}
 	channel->pushed = serve->number;
+	channel->is_pending = true;
 	memcpy(channel->pushed_digest, serve->digest, FL_DIGEST_LEN);
 	set_deadline(channel, FL_SERVE_RESULT_MS);
 	log_generation(channel, FL_LOG_INFO, "generation pushed", serve->number);
@@ -168,7 +172,9 @@ static bool offer(struct channel *channel)
 	if (!channel->greeted || serve->frame == NULL) {
 		return true;
 	}
-	if (channel->has != 0 && memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
+	/* What it has does not count while it may be about to change to something else. */
+	if (channel->has != 0 && !channel->is_pending &&
+	    memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
 		if (serve->number < channel->has) {
 			serve->number = channel->has;
 		}
@@ -179,6 +185,33 @@ static bool offer(struct channel *channel)
 		serve->number = channel->has + 1;
 	}
 	return push(channel);
+}
+
+/* False: the channel is gone. */
+static bool send_note(struct channel *channel)
+{
+	const struct fl_serve *serve = channel->serve;
+	const char *text = serve->note != NULL ? serve->note : "";
+	struct fl_ctl_note note = {
+		.refused = serve->note != NULL,
+		.time = serve->note_time,
+		.text = {(const uint8_t *)text, strlen(text)},
+	};
+	uint8_t *frame;
+	size_t len;
+	int rc;
+
+	if (!channel->greeted) {
+		return true;
+	}
+	frame = fl_ctl_encode_note(&note, &len);
+	rc = fl_sock_write(channel->sock, frame, len);
+	free(frame);
+	if (rc < 0) {
+		channel_fail(channel, uv_strerror(rc));
+		return false;
+	}
+	return true;
 }
 
 static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
@@ -201,7 +234,7 @@ static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
 	memcpy(channel->has_digest, hello->digest, FL_DIGEST_LEN);
 	set_deadline(channel, 0);
 	log_generation(channel, FL_LOG_INFO, "sidecar connected", hello->generation);
-	return offer(channel);
+	return offer(channel) && (channel->serve->note == NULL || send_note(channel));
 }
 
 static bool on_result(struct channel *channel, const struct fl_ctl_result *result)
@@ -213,6 +246,7 @@ static bool on_result(struct channel *channel, const struct fl_ctl_result *resul
 		return false;
 	}
 	if (result->number == channel->pushed) {
+		channel->is_pending = false;
 		set_deadline(channel, 0);
 	}
 	if (result->ok) {
@@ -494,10 +528,21 @@ void fl_serve_generation(struct fl_serve *serve, uint8_t *frame, size_t len,
 	}
 }
 
+void fl_serve_note(struct fl_serve *serve, int64_t time, const char *text)
+{
+	free(serve->note);
+	serve->note = fl_strdup(text);
+	serve->note_time = time;
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		(void)send_note(serve->channels[i]);
+	}
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	struct fl_serve *serve = handle->data;
 
+	free(serve->note);
 	fl_wipe_free(serve->frame, serve->frame_len);
 	free(serve->path);
 	free(serve);

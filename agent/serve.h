@@ -36,6 +36,10 @@ int fl_serve_open(struct fl_net *net, const char *path, uid_t sidecar_uid, struc
 void fl_serve_generation(struct fl_serve *serve, uint8_t *frame, size_t len,
 			 const uint8_t digest[FL_DIGEST_LEN]);
 
+/* Tells all who are connected, and all who come, that the candidate that is mounted now was refused at this
+ * time (seconds since the epoch) and why; text NULL: none is, any more. */
+void fl_serve_note(struct fl_serve *serve, int64_t time, const char *text);
+
 /* Closes all, removes the socket's path; the memory goes with the loop's next turns. */
 void fl_serve_close(struct fl_serve *serve);
 

@@ -116,6 +116,10 @@ int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t
 /* Writes each problem as `FILE:LINE: [warning: ]text\n` to stream (stdio, stderr usually). */
 void fl_problems_print(const struct fl_problems *problems, const char *path, void *stream);
 
+/* What of `wanted` takes a restart of the programs that were started with `running`: the keys as a list for
+ * people, to free(); NULL: nothing, all of it applies at once. */
+char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted);
+
 void fl_conf_free(struct fl_conf *conf);
 
 #endif

@@ -7,7 +7,7 @@ import struct
 
 import lab as labs
 
-HELLO, GENERATION, RESULT = 1, 2, 3
+HELLO, GENERATION, RESULT, NOTE = 1, 2, 3, 0x100
 
 
 def field(tag, value):

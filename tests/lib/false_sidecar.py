@@ -6,7 +6,7 @@ import socket
 import struct
 
 import lab as labs
-from false_agent import GENERATION, HELLO, RESULT, field, frame
+from false_agent import GENERATION, HELLO, NOTE, RESULT, field, frame
 
 
 def hello(generation=0, digest=bytes(32), version=1):
@@ -16,6 +16,13 @@ def hello(generation=0, digest=bytes(32), version=1):
 
 def result(number, ok=True, reason=''):
     return frame(RESULT, field(1, struct.pack('>Q', number)) + field(2, bytes([ok])) + field(3, reason.encode()))
+
+
+def note(kind, payload):
+    """(refused, time, text) of a NOTE."""
+    assert kind == NOTE
+    fields = dict(split(payload))
+    return fields[1] == b'\1', struct.unpack('>Q', fields[2])[0], fields[3].decode()
 
 
 class Generation:
@@ -45,6 +52,7 @@ class FalseSidecar:
     """A connection to a workload's agent. Use as a context manager."""
 
     def __init__(self, workload):
+        self.notes = []
         path = workload.folder / 'agent.sock'
         self.sock = labs.wait_until(lambda: self.try_connect(path), f'nobody listens on {path}')
 
@@ -64,10 +72,22 @@ class FalseSidecar:
             data += chunk
         return data
 
-    def receive(self):
+    def message(self):
+        """(type, payload) of the next one."""
         magic, kind, zero, size = struct.unpack('>4sHHI', self.exactly(12))
-        assert (magic, kind, zero) == (b'FLC1', GENERATION, 0)
-        return Generation(self.exactly(size))
+        assert (magic, zero) == (b'FLC1', 0)
+        return kind, self.exactly(size)
+
+    def receive(self):
+        """The next generation; notes that come before it are kept in .notes."""
+        while True:
+            kind, payload = self.message()
+            if kind == GENERATION:
+                return Generation(payload)
+            self.notes.append(note(kind, payload))
+
+    def receive_note(self):
+        return note(*self.message())
 
     def take(self, generation=0, digest=bytes(32), ok=True, reason=''):
         """HELLO, the agent's answer, RESULT."""

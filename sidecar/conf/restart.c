@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* restart - what a running program cannot take over from a new INI: what it listens on, what it has
+ * sized itself by. Everything else follows the generations. Pure, and nothing fails. */
+#include "conf/conf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct list {
+	char *text; /* NULL: empty */
+};
+
+static void add(struct list *list, bool differs, const char *section, const char *name,
+		const char *key)
+{
+	char *longer;
+
+	if (!differs) {
+		return;
+	}
+	longer = fl_format("%s%s[%s%s%s] %s", list->text != NULL ? list->text : "",
+			   list->text != NULL ? ", " : "", section, name != NULL ? " " : "",
+			   name != NULL ? name : "", key);
+	free(list->text);
+	list->text = longer;
+}
+
+static bool addr_differs(const struct fl_addr *a, const struct fl_addr *b)
+{
+	char one[FL_ADDR_TEXT], other[FL_ADDR_TEXT];
+
+	return strcmp(fl_addr_format(a, one), fl_addr_format(b, other)) != 0;
+}
+
+static const struct fl_conf_service *find_service(const struct fl_conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->service_count; i++) {
+		if (strcmp(conf->services[i].name, name) == 0) {
+			return &conf->services[i];
+		}
+	}
+	return NULL;
+}
+
+static const struct fl_conf_upstream *find_upstream(const struct fl_conf *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		if (strcmp(conf->upstreams[i].name, name) == 0) {
+			return &conf->upstreams[i];
+		}
+	}
+	return NULL;
+}
+
+/* Both ways round, for a section that is gone leaves its listener behind. */
+static void compare_listeners(struct list *list, const struct fl_conf *running,
+			      const struct fl_conf *wanted)
+{
+	for (size_t i = 0; i < running->service_count; i++) {
+		const struct fl_conf_service *old = &running->services[i];
+		const struct fl_conf_service *now = find_service(wanted, old->name);
+
+		add(list, now == NULL || addr_differs(&old->listen, &now->listen), "service",
+		    old->name, "listen");
+	}
+	for (size_t i = 0; i < wanted->service_count; i++) {
+		const char *name = wanted->services[i].name;
+
+		add(list, find_service(running, name) == NULL, "service", name, "listen");
+	}
+	for (size_t i = 0; i < running->upstream_count; i++) {
+		const struct fl_conf_upstream *old = &running->upstreams[i];
+		const struct fl_conf_upstream *now = find_upstream(wanted, old->name);
+
+		add(list, now == NULL || addr_differs(&old->listen, &now->listen), "upstream",
+		    old->name, "listen");
+	}
+	for (size_t i = 0; i < wanted->upstream_count; i++) {
+		const char *name = wanted->upstreams[i].name;
+
+		add(list, find_upstream(running, name) == NULL, "upstream", name, "listen");
+	}
+}
+
+char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted)
+{
+	struct list list = {0};
+
+	add(&list, addr_differs(&running->sidecar.admin, &wanted->sidecar.admin), "sidecar", NULL,
+	    "admin");
+	add(&list, running->sidecar.workers != wanted->sidecar.workers, "sidecar", NULL, "workers");
+	add(&list, strcmp(running->agent.socket, wanted->agent.socket) != 0, "agent", NULL,
+	    "socket");
+	add(&list, running->agent.sidecar_uid != wanted->agent.sidecar_uid, "agent", NULL,
+	    "sidecar_uid");
+	add(&list, running->limits.buffer != wanted->limits.buffer, "limits", NULL, "buffer");
+	compare_listeners(&list, running, wanted);
+	return list.text;
+}
