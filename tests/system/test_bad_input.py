@@ -72,7 +72,7 @@ def damaged(chance, message):
         elif kind == 1:
             body[at:at] = chance.randbytes(chance.randrange(1, 5))
         else:
-            body[at] = chance.randrange(256)
+            body[at] ^= chance.randrange(1, 256)
     size = len(body) + chance.choice((0, 0, 0, -1, 1))
     return message[:3] + (len(body) + 4).to_bytes(2, 'big') + message[5:6] + size.to_bytes(3, 'big') + bytes(body)
 
