@@ -40,6 +40,8 @@ FOREIGN = [
     (r'ini\.h', ['sidecar/conf']),
     (r'cjson/.*', ['agent']),
     (r'http_parser\.h', ['sidecar/admin']),
+    (r'uthash\.h', ['sidecar/policy', 'sidecar/conf']),
+    (r'utlist\.h', ['sidecar/proxy']),
 ]
 
 # libuv's streams belong to sidecar/net alone.
