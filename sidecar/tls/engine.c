@@ -3,10 +3,11 @@
  * callbacks.
  *
  * Each call lends its struct fl_tls_io to the engine. wolfSSL's read callback hands out of io->in
- * and says "want read" when that is empty; its write callback appends to io->out and never refuses,
- * since the contract guarantees the room (a write that wolfSSL has to repeat must be repeated with
- * the same length, which is a trap). wolfSSL reads the 5 bytes of a record's header and then its
- * body, so nothing behind the record under way is swallowed; between records it holds no buffer.
+ * and says "want read" when that is empty; its write callback appends to io->out, whose room the
+ * contract guarantees, and never asks to be called again (a write that wolfSSL repeats must be
+ * repeated with the same length, which is a trap); a peer that asks for more answers than the
+ * reserve holds is dropped. wolfSSL reads the 5 bytes of a record's header and then its body, so
+ * nothing behind the record under way is swallowed; between records it holds no buffer.
  *
  * Fails into FL_TLS_STATE_FAILED, for good: failure.c has translated the reason, a fatal alert is
  * in io->out where TLS asks for one, and nothing can follow it (muted). Memory that runs out costs
@@ -49,7 +50,12 @@ int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *user)
 	if (tls->muted) {
 		return size;
 	}
-	FL_REQUIRE((size_t)size <= io->out_cap - io->out_len);
+	/* Our own writes have their room. What is left is the peer's doing: answers that it asks
+	 * for, of which a flood of key updates makes more than anybody needs. Costs the
+	 * connection. */
+	if ((size_t)size > io->out_cap - io->out_len) {
+		return WOLFSSL_CBIO_ERR_GENERAL;
+	}
 	memcpy(io->out + io->out_len, buf, (size_t)size);
 	io->out_len += (size_t)size;
 	return size;
@@ -177,16 +183,20 @@ static int start(struct fl_tls *tls)
 	return 0;
 }
 
-static void establish(struct fl_tls *tls)
+static enum fl_tls_step establish(struct fl_tls *tls)
 {
 	char *name = NULL;
 	unsigned short len = 0;
 
-	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT stand between us and an unverified peer. */
-	FL_REQUIRE(tls->peer_id != NULL && tls->failure == NULL);
+	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT stand between us and an unverified peer; should they
+	 * ever not, that peer goes no further than here. */
+	if (tls->peer_id == NULL || tls->failure != NULL) {
+		return fail(tls, NO_PEER_VERIFY);
+	}
 	tls->alpn = wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
 		    len == sizeof(FL_TLS_ALPN) - 1 && memcmp(name, FL_TLS_ALPN, len) == 0;
 	tls->state = FL_TLS_STATE_OPEN;
+	return FL_TLS_ESTABLISHED;
 }
 
 enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io)
@@ -209,8 +219,7 @@ enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io)
 	if (rc != WOLFSSL_SUCCESS) {
 		return give_back(tls, stop(tls, rc));
 	}
-	establish(tls);
-	return give_back(tls, FL_TLS_ESTABLISHED);
+	return give_back(tls, establish(tls));
 }
 
 enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *buf, size_t cap,

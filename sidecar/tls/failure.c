@@ -171,6 +171,8 @@ static const struct {
 	{INPUT_SIZE_E, FL_TLS_CAUSE_PROTOCOL, 22, NULL},
 	{UNKNOWN_HANDSHAKE_TYPE, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
 	{OUT_OF_ORDER_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{SOCKET_ERROR_E, FL_TLS_CAUSE_PROTOCOL, 10,
+	 "the peer asks for more answers than there is room for: a flood of key updates?"},
 	{SIDE_ERROR, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
 	{SANITY_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
 	{DUPLICATE_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
@@ -260,7 +262,8 @@ static void fail_peer_alert(struct fl_tls_failure *failure, int number)
 	put(failure, "the peer refused us with alert %d", number);
 }
 
-/* wolfSSL asks again even for a group that the peer never named; a peer that refuses has none of ours. */
+/* wolfSSL asks again even for a group that the peer never named; a peer that refuses has none of
+ * ours. */
 static bool refused_our_group(const struct fl_tls *tls)
 {
 	return tls->ctx->role == FL_TLS_SERVER && tls->state == FL_TLS_STATE_HANDSHAKE &&

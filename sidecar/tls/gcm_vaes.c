@@ -23,8 +23,8 @@
 
 #include "base/mem.h"
 
-/* No ASan: GCC 12 does not align its fake stack frames for vectors of 64 bytes. The tests have guard
- * pages instead. */
+/* No ASan: GCC 12 does not align its fake stack frames for vectors of 64 bytes. The tests have
+ * guard pages instead. */
 #define TARGET                                                                                     \
 	__attribute__((target("avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,aes,pclmul,ssse3"),       \
 		       no_sanitize("address")))

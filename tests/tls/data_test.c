@@ -419,3 +419,30 @@ Test(data, key_update)
 	}
 	pair_close(&pair);
 }
+
+/* A peer that asks for a key update over and over gets as many answers as there is room for in one call,
+ * and is then dropped; the process lives on. */
+Test(data, key_update_flood__fails)
+{
+	struct pair pair;
+	size_t fed = 0;
+	pair_up(&pair);
+	struct fl_tls_io io = side_io(&pair.client, NULL, 0, 4000 * 64);
+	pair.client.tls->io = &io;
+	for (int i = 0; i < 4000; i++) {
+		cr_assert_eq(wolfSSL_update_keys(pair.client.tls->wolf), WOLFSSL_SUCCESS);
+	}
+	pair.client.tls->io = NULL;
+	pair.client.out_len = io.out_len;
+	uint8_t *flood = side_take(&pair.client);
+	fed = pair.client.out_len;
+	pair.client.out_len = 0;
+	cr_assert_gt(fed, 100000);
+	side_feed(&pair.server, flood, fed);
+	cr_assert_eq(pair.server.step, FL_TLS_FAILED);
+	cr_assert_eq(fl_tls_failure(pair.server.tls)->cause, FL_TLS_CAUSE_PROTOCOL, "%s",
+		     fl_tls_failure(pair.server.tls)->text);
+	cr_assert_leq(pair.server.out_len, FL_TLS_OUT_RESERVE);
+	free(flood);
+	pair_close(&pair);
+}
