@@ -374,7 +374,7 @@ static int watch_it(const struct fl_addr *admin, bool json)
 	(void)sigemptyset(&ends);
 	(void)sigaddset(&ends, SIGINT);
 	(void)sigaddset(&ends, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &ends, NULL);
+	(void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	if (on_terminal) {
 		(void)fputs("\033[2J", stdout);
 	}

@@ -28,7 +28,7 @@ static const char help[] =
 	"                     a second one ends at once\n"
 	"\n"
 	"Exit status: 0 ended by a signal; 1 could not run; 2 wrong command line or INI.\n"
-	"See also: fairlead-agent run, fairlead-agent check, fairlead-agent wait.\n";
+	"See also: fairlead-agent run, fairlead-agent check, fairlead-agent wait, fairlead-agent status.\n";
 
 enum { EXIT_CANNOT_RUN = 1, EXIT_USAGE = 2 };
 

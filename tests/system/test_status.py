@@ -1,0 +1,614 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the sidecar says of itself: /metrics, /status, the page and `fairlead-agent status`, and that all agree."""
+import collections
+import datetime
+import html.parser
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+import lab as labs
+import peers
+from false_agent import FalseAgent, field, frame
+from lab import connect, end_of, outcome, read_all, reset, wait_until
+from pki import CA
+
+NOTE = 0x100  # sidecar/ctl/message.h
+EXPIRY = 'fairlead_certificate_expiry_timestamp_seconds'
+
+
+def metrics(workload):
+    """{(name, (label, value) …): number}, each label set once."""
+    found = {}
+    for line in workload.get('/metrics')[1].splitlines():
+        if not line.startswith('#'):
+            name, labels, value = re.fullmatch(r'(\w+)(?:\{(.*)\})? (\S+)', line).groups()
+            key = (name, *sorted(re.findall(r'(\w+)="([^"]*)"', labels or '')))
+            assert key not in found, line
+            found[key] = float(value)
+    return found
+
+
+def metric(workload, name, **labels):
+    return metrics(workload).get((name, *sorted(labels.items())))
+
+
+def status(workload):
+    code, text = workload.get('/status')
+    assert code == 200
+    return json.loads(text)
+
+
+def tool(*arguments):
+    """Exit status, stdout, stderr of fairlead-agent."""
+    done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def promtool(text):
+    """promtool, where there is one, has nothing to say about text."""
+    if not shutil.which('promtool'):
+        return
+    done = subprocess.run(['promtool', 'check', 'metrics'], input=text, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, ''), done.stdout + done.stderr
+
+
+def ask(pair, size):
+    with pair.connect() as sock:
+        sock.sendall(bytes(size))
+        sock.shutdown(socket.SHUT_WR)
+        assert len(read_all(sock)) == size
+
+
+def agree(workload, reasons, direction):
+    """Metrics, status and access log tell the same story, and it is this one: {reason: connections}."""
+    def settled():
+        return not status(workload)['connections'][direction]['open'] and \
+            len(workload.sidecar.lines(direction=direction)) == sum(reasons.values())
+    wait_until(settled, lambda: f'{workload.name}: {reasons} is not {status(workload)["connections"]}')
+    seen, told, log = metrics(workload), status(workload), workload.sidecar.lines(direction=direction)
+    assert collections.Counter(line['reason'] for line in log) == reasons
+    closed = {k[2][1]: v for k, v in seen.items()
+              if k[:2] == ('fairlead_connections_closed_total', ('direction', direction)) and v}
+    assert closed == reasons
+    assert {k: v for k, v in told['connections'][direction]['closed'].items() if v} == reasons
+    opened = told['connections'][direction]['opened']
+    assert opened == sum(reasons.values())
+    assert opened == seen['fairlead_connections_opened_total', ('direction', direction)]
+    assert seen['fairlead_connections_open', ('direction', direction)] == 0
+    for to in ('app', 'mesh'):
+        total = sum(line[f'bytes_to_{to}'] for line in log)
+        assert seen['fairlead_bytes_total', ('direction', direction), ('to', to)] == total
+        assert told['bytes'][direction][f'to_{to}'] == total
+    handshakes = told['handshakes'][direction]
+    assert seen['fairlead_handshakes_total', ('direction', direction), ('result', 'ok')] == handshakes['ok']
+    for reason, count in handshakes['failed'].items():
+        assert seen['fairlead_handshakes_total', ('direction', direction), ('result', reason)] == count
+    assert seen['fairlead_handshake_duration_seconds_count', ('direction', direction)] == handshakes['ok']
+    return told
+
+
+@pytest.mark.skipif(not shutil.which('promtool'), reason='promtool is missing (package prometheus)')
+def test_promtool_before_during_and_after_traffic(lab, app):
+    pair = lab.pair(app().port)
+
+    def check():
+        for workload in pair.workloads:
+            promtool(workload.get('/metrics')[1])
+    check()
+    with pair.connect() as sock:
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
+        outcome(pair.inbound.port, b'this is no TLS')
+        check()
+    agree(pair.inbound, {'done': 1, 'not_tls': 1}, 'inbound')
+    check()
+
+
+# --- counters -------------------------------------------------------------------------------------
+
+@pytest.mark.tsan
+def test_counters_follow_the_traffic_and_agree(lab, app):
+    pair = lab.pair(app().port, common={'sidecar': {'workers': 4}})
+    sizes = [0, 1, 5000, 200_000] * 10
+    threads = [threading.Thread(target=ask, args=(pair, size)) for size in sizes]
+    for thread in threads:
+        thread.start()
+    looks = 0
+    while any(thread.is_alive() for thread in threads):  # somebody looks meanwhile
+        for workload in pair.workloads:
+            told = status(workload)['connections']
+            for direction in told.values():
+                assert direction['open'] <= len(sizes)
+        looks += 1
+    for thread in threads:
+        thread.join()
+    assert looks
+    for workload, direction in zip(pair.workloads, ('outbound', 'inbound')):
+        told = agree(workload, {'done': len(sizes)}, direction)
+        assert told['handshakes'][direction] == {'ok': len(sizes), 'resumed': 0, 'failed': {}}
+        assert told['bytes'][direction] == {'to_app': sum(sizes), 'to_mesh': sum(sizes)}
+        buckets = sorted((float(dict(k[1:])['le']), v) for k, v in metrics(workload).items()
+                         if k[0] == 'fairlead_handshake_duration_seconds_bucket' and ('direction', direction) in k)
+        assert [v for _, v in buckets] == sorted(v for _, v in buckets) and buckets[-1] == (float('inf'), len(sizes))
+        assert metric(workload, 'fairlead_handshake_duration_seconds_sum', direction=direction) > 0
+
+
+def test_open_connections_and_their_bytes_show_while_they_are_open(lab, app):
+    """An hour of streaming must not look like an hour of nothing."""
+    pair = lab.pair(app().port)
+    socks = [pair.connect() for _ in range(3)]
+    for sock in socks:
+        sock.sendall(b'x' * 1000)
+        assert len(sock.recv(1000, socket.MSG_WAITALL)) == 1000
+    for workload, direction in zip(pair.workloads, ('outbound', 'inbound')):
+        assert metric(workload, 'fairlead_connections_open', direction=direction) == 3
+        assert metric(workload, 'fairlead_bytes_total', direction=direction, to='mesh') == 3000
+        assert status(workload)['connections'][direction] == {'open': 3, 'opened': 3, 'closed': {'done': 0}}
+        promtool(workload.get('/metrics')[1])
+    for sock in socks:
+        sock.close()
+    agree(pair.inbound, {'done': 3}, 'inbound')
+
+
+def provoke_not_tls(lab, inbound):
+    outcome(inbound.port, b'GET / HTTP/1.1\r\n\r\n')
+
+
+def provoke_tls_version(lab, inbound):
+    peers.verdict(inbound.port, lab.client, tls=peers.ssl.TLSVersion.TLSv1_2)
+
+
+def provoke_certificate(lab, inbound):
+    assert peers.verdict(inbound.port, lab.other_root.issue('spiffe://other.example/x')) == 48
+
+
+def provoke_policy(lab, inbound):
+    assert peers.verdict(inbound.port, lab.root.issue(f'spiffe://{labs.TD}/nobody')) == 49
+
+
+def provoke_handshake_timeout(lab, inbound):
+    with connect(inbound.port) as sock:
+        end_of(sock)
+
+
+def provoke_truncated(lab, inbound):
+    with connect(inbound.port) as raw, peers.context(False, lab.client).wrap_socket(raw) as tls:
+        tls.sendall(b'x')
+        assert tls.recv(1) == b'x'
+        with socket.socket(fileno=os.dup(tls.fileno())) as below:
+            below.shutdown(socket.SHUT_WR)  # without close_notify
+        end_of(tls)
+
+
+def provoke_reset(lab, inbound):
+    with peers.client(inbound.port, lab.client) as tls:
+        tls.sendall(b'x')
+        assert tls.recv(1) == b'x'
+        reset(tls)
+
+
+INBOUND = {'not_tls': (provoke_not_tls, True), 'tls_version': (provoke_tls_version, True),
+           'certificate_refused': (provoke_certificate, True), 'policy_denied': (provoke_policy, False),
+           'handshake_timeout': (provoke_handshake_timeout, True), 'peer_truncated': (provoke_truncated, False),
+           'peer_reset': (provoke_reset, False)}
+
+
+@pytest.mark.parametrize('reason', INBOUND)
+def test_each_reason_is_counted_once(lab, app, reason):
+    provoke, in_handshake = INBOUND[reason]
+    inbound = lab.inbound(app().port, {'limits': {'handshake_timeout': '300ms'}}, allow=labs.CLIENT)
+    provoke(lab, inbound)
+    told = agree(inbound, {reason: 1}, 'inbound')
+    assert told['handshakes']['inbound']['failed'] == ({reason: 1} if in_handshake else {})
+    assert told['handshakes']['inbound']['ok'] == (0 if in_handshake else 1)
+    promtool(inbound.get('/metrics')[1])
+
+
+def test_an_upstream_that_is_down_is_no_failed_handshake(lab):
+    outbound = lab.outbound(lab.ports.free())
+    assert outcome(outbound.port) == 'reset'
+    told = agree(outbound, {'peer_refused': 1}, 'outbound')
+    assert told['handshakes']['outbound'] == {'ok': 0, 'resumed': 0, 'failed': {}}
+
+
+def test_an_app_that_is_down(lab):
+    pair = lab.pair(lab.ports.free())
+    assert outcome(pair.port) == 'reset'
+    agree(pair.inbound, {'app_refused': 1}, 'inbound')
+
+
+def test_every_connection_over_the_limit_is_counted_though_not_logged(lab, app):
+    inbound = lab.inbound(app().port, {'limits': {'connections': 2}})
+    held = [peers.client(inbound.port, lab.client) for _ in range(2)]
+    wait_until(lambda: status(inbound)['connections']['inbound']['open'] == 2, 'both are in')
+    for _ in range(20):
+        assert outcome(inbound.port) == 'reset'
+    told = status(inbound)['connections']['inbound']
+    assert told == {'open': 2, 'opened': 22, 'closed': {'done': 0, 'connection_limit': 20}}
+    assert metric(inbound, 'fairlead_connections_closed_total', direction='inbound', reason='connection_limit') == 20
+    assert 1 <= len(inbound.sidecar.lines(reason='connection_limit')) < 20
+    for sock in held:
+        sock.close()
+
+
+# --- generations ----------------------------------------------------------------------------------
+
+def test_before_there_is_a_generation(lab):
+    web = lab.inbound(8080, start=False).start_sidecar()
+    wait_until(lambda: outcome_of_get(web), 'no admin endpoint')
+    told = wait_until(lambda: status(web)['agent']['trouble'] and status(web), 'the agent is missed')
+    assert told['ready'] is False and 'fairlead-agent' in told['reason']
+    assert told['agent']['connected'] is False
+    assert [told[k] for k in ('id', 'generation', 'certificates', 'last_rotation', 'last_refusal')] == \
+        [None, None, [], None, None]
+    assert [each['serving'] for each in told['listeners']] == [False]
+    assert metric(web, 'fairlead_ready') == metric(web, 'fairlead_agent_connected') == 0
+    promtool(web.get('/metrics')[1])
+    code, out, err = tool('status', '-c', web.ini)
+    assert code == 1 and 'NOT READY: no generation yet' in out and not err
+    assert 'Not ready' in web.get('/')[1]
+
+
+def outcome_of_get(workload):
+    try:
+        return workload.get('/healthz')
+    except ConnectionError:
+        return None
+
+
+def test_generations_used_and_refused(lab):
+    """By whom, when, why, and whether it is so still."""
+    web = lab.inbound(8080, start=False)
+    with FalseAgent(web) as agent:
+        web.start_sidecar()
+        agent.accept()
+        assert agent.push(1) == (True, '')
+        web.wait_ready()
+        told = status(web)
+        assert told['rotations'] == {'used': 1, 'refused_by_agent': 0, 'refused_by_sidecar': 0}
+        assert told['generation']['number'] == told['last_rotation']['generation'] == 1
+        assert told['generation']['since'] == told['last_rotation']['time']
+
+        accepted, reason = agent.push(2, ini='[nonsense]\n')
+        assert not accepted
+        told = status(web)
+        assert told['rotations'] == {'used': 1, 'refused_by_agent': 0, 'refused_by_sidecar': 1}
+        assert told['last_refusal'].items() >= {'by': 'sidecar', 'text': reason, 'current': True}.items()
+        assert told['generation']['number'] == 1 and told['ready']
+
+        def note(refused, when, text):
+            agent.send(frame(NOTE, field(1, bytes([refused])) + field(2, struct.pack('>q', when)) + field(3, text)))
+        when = int(time.time()) + 2  # later than the refusal above
+        note(1, when, b'tls.crt: <b>bad</b> \x1b[31m\n')
+        note(1, when, b'tls.crt: <b>bad</b> \x1b[31m\n')  # told again, as after a reconnect
+        told = wait_until(lambda: status(web)['rotations']['refused_by_agent'] and status(web), 'the note')
+        assert told['rotations'] == {'used': 1, 'refused_by_agent': 1, 'refused_by_sidecar': 1}
+        assert told['last_refusal'] == {'time': labs_time(when), 'by': 'agent', 'text': 'tls.crt: <b>bad</b> \x1b[31m\n',
+                                        'current': True}
+        assert metric(web, 'fairlead_last_refusal_timestamp_seconds') == when
+        assert metric(web, 'fairlead_rotations_total', result='refused_by_agent') == 1
+        page = web.get('/')[1]
+        assert 'still so' in page and '<b>bad</b>' not in page and '\x1b' not in page
+        code, out, _ = tool('status', '-c', web.ini)
+        assert code == 0 and re.search(r'^REFUSED .* by the agent: tls.crt: <b>bad</b> \?\[31m\?$', out, re.M)
+
+        note(0, when, b'')
+        assert agent.push(2, svid=lab.root.issue(labs.SERVER)) == (True, '')
+        told = status(web)
+        assert told['rotations']['used'] == 2 and told['generation']['number'] == 2
+        assert told['last_refusal']['current'] is False
+        assert re.search(r'^last refusal ', tool('status', '-c', web.ini)[1], re.M)
+        promtool(web.get('/metrics')[1])
+    wait_until(lambda: not status(web)['agent']['connected'], 'the agent is gone')
+    assert status(web)['ready'] is True, 'losing the agent disturbs nobody'
+    assert 'NOT CONNECTED' in tool('status', '-c', web.ini)[1]
+
+
+def labs_time(seconds):
+    return datetime.datetime.utcfromtimestamp(seconds).strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
+def test_every_certificate_has_its_own_expiry(lab):
+    day = datetime.timedelta(days=1)
+    root, other = CA(labs.TD, not_after=400 * day), CA('partner.example', not_after=50 * day)
+    leaf = root.intermediate(not_after=30 * day).issue(labs.SERVER, not_after=2 * day)
+    web = lab.inbound(8080, start=False, svid=leaf, bundle=lab.root.cert_pem + root.cert_pem)
+    (web.folder / 'partner.crt').write_bytes(other.cert_pem)
+    web.change({'federate partner.example': {'bundle': web.folder / 'partner.crt'}})
+    web.start().wait_ready()
+    wanted = {('leaf', labs.TD, '1'): leaf.cert, ('intermediate', labs.TD, '2'): leaf.intermediates[0].cert,
+              ('root', labs.TD, '1'): lab.root.cert, ('root', labs.TD, '2'): root.cert,
+              ('root', 'partner.example', '1'): other.cert}
+    wanted = {k: int(v.not_valid_after.replace(tzinfo=datetime.timezone.utc).timestamp()) for k, v in wanted.items()}
+    seen = {(dict(k[1:])['kind'], dict(k[1:])['trust_domain'], dict(k[1:])['index']): v
+            for k, v in metrics(web).items() if k[0] == EXPIRY}
+    assert seen == wanted
+    told = status(web)
+    assert {(c['kind'], c['trust_domain'], str(c['index'])): c['not_after'] for c in told['certificates']} == \
+        {k: labs_time(v) for k, v in wanted.items()}
+    assert told['generation']['not_after'] == labs_time(wanted['leaf', labs.TD, '1'])
+    for certificate in told['certificates']:
+        left = wanted[certificate['kind'], certificate['trust_domain'], str(certificate['index'])] - time.time()
+        assert abs(certificate['remaining_seconds'] - left) < 30
+    assert re.search('expires in (2d|1d 23h), ', tool('status', '-c', web.ini)[1])
+
+
+# --- readiness ------------------------------------------------------------------------------------
+
+def expiring(lab, kind):
+    """(svid, bundle), one certificate of which has a few seconds to live, and what is said when they are over."""
+    soon = datetime.timedelta(seconds=4 * labs.SLOW)
+    if kind == 'leaf':
+        return lab.root.issue(labs.SERVER, not_after=soon), lab.root.cert_pem, f'our own certificate ({labs.SERVER}) '
+    if kind == 'intermediate':
+        return lab.root.intermediate(not_after=soon).issue(labs.SERVER), lab.root.cert_pem, \
+            f'the intermediate of our own certificate ({labs.SERVER}; certificate 2 of its chain) '
+    root = CA(labs.TD, not_after=soon)
+    return root.issue(labs.SERVER), root.cert_pem, f'the root of our own trust domain ({labs.TD}) '
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize('kind', ['leaf', 'intermediate', 'root'])
+def test_not_ready_when_a_certificate_that_is_needed_has_expired(lab, kind):
+    svid, bundle, reason = expiring(lab, kind)
+    web = lab.inbound(8080, svid=svid, bundle=bundle)
+    assert tool('status', '-c', web.ini)[0] == 0
+    wait_until(lambda: web.get('/readyz')[0] == 503, 'it does not notice')
+    said = web.get('/readyz')[1]
+    assert said.startswith(f'{reason}has expired at ')
+    told = status(web)
+    assert told['ready'] is False and told['reason'] == said.strip()
+    assert metric(web, 'fairlead_ready') == 0
+    assert [c['kind'] for c in told['certificates'] if c['remaining_seconds'] < 0] == [kind]
+    code, out, _ = tool('status', '-c', web.ini)
+    assert code == 1 and f'NOT READY: {said.strip()}' in out and 'EXPIRED' in out
+    assert 'expired at' in web.get('/')[1]
+    # Good ones make it ready again, without a restart.
+    web.mount(lab.server, lab.root.cert_pem)
+    web.agent.stop()
+    web.start_agent()
+    web.wait_ready()
+    assert status(web)['ready'] is True
+
+
+def test_one_good_root_is_enough(lab):
+    soon = CA(labs.TD, common_name='old root', not_after=datetime.timedelta(seconds=2 * labs.SLOW))
+    web = lab.inbound(8080, bundle=soon.cert_pem + lab.root.cert_pem)
+    wait_until(lambda: any(c['remaining_seconds'] < 0 for c in status(web)['certificates']), 'it lives on')
+    assert web.get('/readyz') == (200, 'ready\n')
+
+
+# --- the tool -------------------------------------------------------------------------------------
+
+def test_status_for_people(lab, app):
+    pair = lab.pair(app().port)
+    ask(pair, 100_000)
+    agree(pair.outbound, {'done': 1}, 'outbound')
+    code, out, err = tool('status', '-c', pair.outbound.ini)
+    assert (code, err) == (0, '')
+    for pattern in (r'^sidecar +ready$', rf'^identity +{labs.CLIENT}$', r'^ +expires in 3649d 23h, 20|3650d, 20',
+                    r'^generation +1, since 20\d\d-', rf'^trust +root 1 of {labs.TD} expires in ',
+                    r'^rotations +1 used, 0 refused by the agent, 0 by the sidecar', r'^agent +connected$',
+                    rf'^upstream +peer: 127\.0\.0\.1:{pair.port} -> 127\.0\.0\.1:{pair.inbound.port}$',
+                    r'^outbound +connections: 0 open of 1; ended: 1 done$',
+                    r'^ +handshakes: 1 ok, 0 of them resumed$', r'^ +bytes: 97\.7 KiB to the app, 97\.7 KiB to the mesh$'):
+        assert re.search(pattern, out, re.M), (pattern, out)
+    assert not re.search('^inbound', out, re.M), 'no traffic, no lines'
+
+
+def test_status_json_is_the_document(lab):
+    web = lab.inbound(8080)
+    code, out, err = tool('status', '--json', '-c', web.ini)
+    assert (code, err) == (0, '')
+    assert list(json.loads(out)) == [
+        'ready', 'reason', 'version', 'pid', 'now', 'started', 'workers', 'id', 'generation', 'certificates',
+        'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'listeners', 'connections', 'bytes',
+        'handshakes', 'agent', 'log_lines_lost']
+    assert json.loads(out)['pid'] == web.sidecar.pid
+
+
+def test_status_when_nobody_answers(lab):
+    web = lab.inbound(8080, start=False)
+    for options in ([], ['--json']):
+        code, out, err = tool('status', '-c', web.ini, *options)
+        assert (code, out) == (1, '') and len(err.splitlines()) == 1
+        assert f'127.0.0.1:{web.admin}' in err and 'refused' in err
+    web.change({'sidecar': {'admin': ''}})
+    code, out, err = tool('status', '-c', web.ini)
+    assert (code, out) == (2, '') and '[sidecar] admin' in err
+
+
+@pytest.mark.parametrize('answer', [
+    b'HTTP/1.1 200 OK\r\n\r\nnonsense', b'HTTP/1.1 200 OK\r\n\r\n{}', b'HTTP/1.1 200 OK\r\n\r\n[[[[[[',
+    b'HTTP/1.1 200 OK\r\n\r\n' + b'[' * 100_000, b'HTTP/1.1 404 Not Found\r\n\r\n{"ready": true}',
+    b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ready": true}', b'SSH-2.0-x\r\n', b''],
+    ids=['nonsense', 'empty', 'open', 'deep', '404', 'short', 'SSH', 'nothing'])
+def test_status_of_something_else(lab, app, answer):
+    def answer_with(sock):
+        sock.recv(4096)
+        sock.sendall(answer)
+    web = lab.inbound(8080, start=False)
+    web.change({'sidecar': {'admin': f'127.0.0.1:{app(answer_with).port}'}})
+    code, out, err = tool('status', '-c', web.ini)
+    assert (code, out) == (1, '') and err.startswith('fairlead-agent: ') and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize('document', [
+    '{"ready": true}', '{"ready": false, "reason": 5, "generation": [], "certificates": {"a": 1}, "listeners": "x"}',
+    '{"ready": true, "generation": {"number": 1e300, "remaining_seconds": -1e300}, "bytes": {"inbound": 1}}',
+    '{"ready": true, "version": "\\u001b[2J\\u202e\\ud800", "id": "\\n\\n", "connections": {"inbound": {"opened": 1, '
+    '"closed": {"\\u001b[2J": 1, "x": -1, "y": "z"}}}, "listeners": [1, {}, {"leads_to": [1, null]}]}'],
+    ids=['bare', 'wrong types', 'huge', 'hostile'])
+def test_status_of_a_stranger_does_no_harm(lab, app, document):
+    def answer_with(sock):
+        sock.recv(4096)
+        sock.sendall(b'HTTP/1.1 200 OK\r\n\r\n' + document.encode())
+    web = lab.inbound(8080, start=False)
+    web.change({'sidecar': {'admin': f'127.0.0.1:{app(answer_with).port}'}})
+    code, out, _ = tool('status', '-c', web.ini)
+    assert code in (0, 1) and '\x1b' not in out and '\u202e' not in out
+
+
+def test_watch(lab, app):
+    """On a terminal it redraws in place, says when the sidecar is gone, and ends on Ctrl-C with the last verdict."""
+    web = lab.inbound(app().port)
+    master, slave = pty.openpty()
+    process = subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '--watch', '-c', web.ini], stdin=slave,
+                               stdout=slave, stderr=slave)
+    os.close(slave)
+    os.set_blocking(master, False)
+    screen = bytearray()
+
+    def shows(text, times=1):
+        try:
+            while chunk := os.read(master, 65536):
+                screen.extend(chunk)
+        except BlockingIOError:
+            pass
+        return screen.count(text) >= times
+    try:
+        wait_until(lambda: shows(b'\x1b[H', 2), 'it redraws')
+        assert b'identity     spiffe://' in screen and b'\x1b[J' in screen
+        web.sidecar.stop()
+        wait_until(lambda: shows(b'NOT REACHABLE: '), 'it notices')
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10 * labs.SLOW) == 1
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def test_watch_into_a_pipe(lab):
+    web = lab.inbound(8080)
+    with subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '--watch', '--json', '-c', web.ini],
+                          stdout=subprocess.PIPE, text=True) as process:
+        text = ''
+        while text.count('\n}\n') < 2:
+            text += process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10 * labs.SLOW) == 0
+    assert '\x1b' not in text
+    assert json.loads(text[:text.index('\n}\n') + 3])['ready'] is True
+
+
+# --- the admin endpoint ---------------------------------------------------------------------------
+
+class Page(html.parser.HTMLParser):
+    """Tags and text of a page; every tag is closed in order."""
+
+    VOID = {'meta', 'br', 'link', 'img'}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.text = [], collections.Counter(), []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] += 1
+        assert not any(name.startswith('on') or name == 'src' for name, _ in attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page(lab, app):
+    pair = lab.pair(app().port)
+    ask(pair, 1000)
+    agree(pair.inbound, {'done': 1}, 'inbound')
+    page = Page(pair.inbound.get('/')[1])
+    text = ' '.join(page.text)
+    assert not page.tags.keys() & {'script', 'link', 'img', 'iframe', 'object'}
+    for part in (labs.SERVER, 'Ready', 'service app', f'127.0.0.1:{pair.inbound.port}', 'serving', 'leaf', 'root'):
+        assert part in text, part
+
+
+@pytest.mark.parametrize('path', ['/metrics', '/status', '/'])
+def test_types_and_lengths(lab, path):
+    types = {'/metrics': 'text/plain; version=0.0.4; charset=utf-8', '/status': 'application/json',
+             '/': 'text/html; charset=utf-8'}
+    web = lab.inbound(8080)
+
+    def raw(method):
+        with connect(web.admin) as sock:
+            sock.sendall(f'{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n'.encode())
+            head, _, body = read_all(sock).partition(b'\r\n\r\n')
+        lines = head.decode().split('\r\n')
+        return lines[0], dict(line.split(': ', 1) for line in lines[1:]), body
+    for method in ('GET', 'HEAD'):
+        first, headers, body = raw(method)
+        assert first == 'HTTP/1.1 200 OK' and headers['Content-Type'] == types[path]
+        assert (len(body) == int(headers['Content-Length'])) if method == 'GET' else body == b''
+        assert headers['Cache-Control'] == 'no-store' and int(headers['Content-Length']) > 1000
+    if path == '/':
+        assert "default-src 'none'" in headers['Content-Security-Policy']
+    assert raw('POST')[0].startswith('HTTP/1.1 405 ')
+
+
+def test_hostile_callers_of_metrics(lab, app):
+    """Callers that do not read, break off or shout cost nobody anything, and traffic goes on."""
+    pair = lab.pair(app().port)
+    web = pair.inbound
+    before = web.sidecar.fds()
+    ask(pair, 10)
+    for request in (b'GET /metrics HTTP/1.1\r\n\r\n', b'GET /status HTTP/1.1\r\nX: ' + b'y' * 9000,
+                    b'GET /metrics?' + b'a' * 5000 + b' HTTP/1.1\r\n\r\n', b'GET /../metrics HTTP/1.1\r\n\r\n',
+                    b'\x00' * 1000, b'POST /status HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n'):
+        for _ in range(50):
+            sock = connect(web.admin)
+            sock.sendall(request)
+            reset(sock)
+    with connect(web.admin) as lazy:  # asks, and never reads
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        lazy.sendall(b'GET / HTTP/1.1\r\n\r\n')
+        ask(pair, 10)
+        assert metric(web, 'fairlead_connections_opened_total', direction='inbound') == 2
+    wait_until(lambda: web.sidecar.fds() <= before, 'descriptors are left')
+    promtool(web.get('/metrics')[1])
+
+
+@pytest.mark.tsan
+def test_scraping_while_generations_and_connections_come_and_go(lab, app):
+    pair = lab.pair(app().port, common={'sidecar': {'workers': 2}})
+    done = threading.Event()
+
+    def scrape():
+        while not done.is_set():
+            for path in ('/metrics', '/status', '/'):
+                assert pair.inbound.get(path)[0] == 200
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    try:
+        for _ in range(3):
+            for size in (1, 100_000):
+                ask(pair, size)
+            pair.inbound.mount(lab.root.issue(labs.SERVER))
+            pair.inbound.agent.stop()
+            number = status(pair.inbound)['generation']['number']
+            pair.inbound.start_agent()
+            wait_until(lambda n=number: status(pair.inbound)['generation']['number'] > n, 'the next generation')
+    finally:
+        done.set()
+        scraper.join()
+    agree(pair.inbound, {'done': 6}, 'inbound')
+    assert status(pair.inbound)['rotations']['used'] == 4
+    promtool(pair.inbound.get('/metrics')[1])
