@@ -188,6 +188,17 @@ Test(verify, empty_bundle__trusts_nobody)
 	refused(&federated, &impostor, false, FL_RULE_UNKNOWN_ISSUER);
 }
 
+static size_t count_signers(const WOLFSSL_CERT_MANAGER *cm)
+{
+	size_t count = 0;
+	for (size_t row = 0; row < CA_TABLE_SIZE; row++) {
+		for (const Signer *s = cm->caTable[row]; s != NULL; s = s->next) {
+			count++;
+		}
+	}
+	return count;
+}
+
 /* Trap 4: the intermediate of one connection must not serve the next. */
 Test(verify, trap_cached_intermediate__refused)
 {
@@ -200,6 +211,9 @@ Test(verify, trap_cached_intermediate__refused)
 		pair_open(&pair, &deep, &server);
 		pair_handshake(&pair);
 		ASSERT_UP(&pair);
+		for (size_t i = 0; count > 1 && i < count; i++) {
+			cr_assert_eq(count_signers(pair.server.ctx->managers[i]), 1);
+		}
 		side_disconnect(&pair.server);
 		side_connect(&pair.server, &server);
 		side_close(&pair.client);
@@ -224,12 +238,7 @@ Test(verify, trap_refused_chain__leaves_no_trust)
 		WOLFSSL_CERT_MANAGER *cm = wolfSSL_CTX_GetCertManager(pair.server.ctx->wolf);
 		pair_handshake(&pair);
 		cr_assert_eq(pair.server.step, FL_TLS_FAILED);
-		size_t signers = 0;
-		for (size_t row = 0; row < CA_TABLE_SIZE; row++) {
-			for (const Signer *s = cm->caTable[row]; s != NULL; s = s->next) {
-				signers++;
-			}
-		}
+		size_t signers = count_signers(cm);
 		cr_assert_eq(signers, 1, "%s left %zu signers", chains[i], signers);
 		/* Sent again alone, its intermediate is as unknown as ever. */
 		side_disconnect(&pair.client);
@@ -238,6 +247,31 @@ Test(verify, trap_refused_chain__leaves_no_trust)
 		side_connect(&pair.server, &server);
 		pair_handshake(&pair);
 		cr_assert_eq(pair.server.step, FL_TLS_FAILED);
+		pair_close(&pair);
+	}
+}
+
+/* Trap 5 again, at its root: the callback never overrides, whatever the error. (The engine would
+ * refuse such a peer all the same, since a failure has been noted.) */
+Test(verify, trap_override__callback_never_says_yes_to_a_failure)
+{
+	static const int codes[] = {ASN_NO_SIGNER_E, ASN_AFTER_DATE_E, ASN_SIG_CONFIRM_E,
+				    CRL_MISSING,     MEMORY_E,         -9999};
+	for (size_t i = 0; i < FL_COUNT_OF(codes); i++) {
+		struct pair pair;
+		pair_open(&pair, NULL, NULL);
+		struct fl_der *leaf = &pair.client.credentials->chain.items[0];
+		WOLFSSL_BUFFER_INFO cert = {.buffer = leaf->data, .length = (unsigned)leaf->len};
+		WOLFSSL_X509_STORE_CTX store = {.certs = &cert,
+						.totalCerts = 1,
+						.error = codes[i],
+						.userCtx = pair.server.tls};
+		struct fl_tls_io io = side_io(&pair.server, NULL, 0, FL_TLS_OUT_RESERVE);
+		pair.server.tls->io = &io;
+		cr_assert_eq(fl_tls_verify(0, &store), 0);
+		pair.server.tls->io = NULL;
+		cr_assert_null(pair.server.tls->peer_id);
+		cr_assert_neq(fl_tls_failure(pair.server.tls)->cause, FL_TLS_CAUSE_NONE);
 		pair_close(&pair);
 	}
 }
