@@ -190,9 +190,16 @@ class Program:
         return len(os.listdir(f'/proc/{self.pid}/fd'))
 
     def pss(self):
-        """Bytes of memory that are this process's own share."""
+        """Bytes of memory that this process takes, with its part of what it shares."""
+        return self.memory('Pss')
+
+    def heap(self):
+        """Bytes of heap and stacks: what grows by the process's own doing only."""
+        return self.memory('Anonymous')
+
+    def memory(self, kind):
         text = pathlib.Path(f'/proc/{self.pid}/smaps_rollup').read_text()
-        return int(re.search(r'^Pss:\s+(\d+) kB', text, re.M)[1]) * 1024
+        return int(re.search(rf'^{kind}:\s+(\d+) kB', text, re.M)[1]) * 1024
 
     def thread_ticks(self):
         """CPU time of each thread, by thread id."""

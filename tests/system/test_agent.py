@@ -338,10 +338,10 @@ def test_10000_bad_callers_leave_nothing(web):
                         pass
             wait_until(lambda: web.agent.fds() == fds, lambda: f'{web.agent.fds()} descriptors, not {fds}')
         call(500)
-        before = web.agent.pss()
+        before = web.agent.heap()
         call(9500)
         if not (labs.ASAN or labs.TSAN):
-            assert web.agent.pss() < before + 100_000
+            assert web.agent.heap() < before + 100_000
 
 
 # --- cost ---------------------------------------------------------------------------------------------------

@@ -285,13 +285,13 @@ def test_slow_readers_stop_the_writers_and_cost_bounded_memory(lab, app):
     each of them (a buffer of 64 KiB each way, plain and sealed). Then the app reads, and has every byte."""
     reader = SlowReader()
     pair = lab.pair(app(reader, receive_buffer=65536).port)
-    opened = [w.sidecar.pss() for w in pair.workloads]
+    opened = [w.sidecar.heap() for w in pair.workloads]
     streams = [pair.connect() for _ in range(50)]
     for sock in streams:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         written = list(pool.map(fill, streams))
-    growth = [w.sidecar.pss() - before for w, before in zip(pair.workloads, opened)]
+    growth = [w.sidecar.heap() - before for w, before in zip(pair.workloads, opened)]
     if not (labs.ASAN or labs.TSAN):
         assert max(growth) < 50 * 256 * 1024, f'{growth} bytes for 50 stalled connections'
     reader.go.set()

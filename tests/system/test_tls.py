@@ -349,12 +349,13 @@ def test_wrong_peer_gets_no_byte(lab, app):
 def test_peer_patterns(lab, app, peer, good):
     """Empty: any identity of our own trust domain."""
     server = peers.Server(app, lab.server, lab.root)
-    with connect(lab.outbound(server.port, peer=peer).port) as sock:
-        if good:
+    outbound = lab.outbound(server.port, peer=peer)
+    if good:
+        with connect(outbound.port) as sock:
             sock.sendall(b'hello')
             assert sock.recv(5) == b'hello'
-        else:
-            assert end_of(sock) == 'reset'
+    else:
+        assert outcome(outbound.port, b'secret') == 'reset'
 
 
 def test_identity_without_a_rule_is_denied_and_the_log_names_the_rule_it_needs(lab, app):
