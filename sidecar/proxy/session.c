@@ -221,8 +221,11 @@ static void open_records(struct fl_session *session, struct fl_tls_io *io)
 
 	do {
 		step = fl_tls_read(session->tls, io, worker->opened, worker->opened_cap, &len);
-		/* Key updates are answered; how the peer takes the answer shows at the next read. */
-		(void)flush(session, io);
+		/* Key updates are answered. A peer that asks for them and does not take the answers is not
+		 * heard until it has: what waits for it stays bounded. */
+		if (flush(session, io) > 0) {
+			fl_sock_read_stop(session->sock);
+		}
 		if (len > 0) {
 			session->events->on_data(session->user, worker->opened, len);
 			if (session->state != READY) {
@@ -309,9 +312,13 @@ static void on_sock_drain(void *user)
 {
 	struct fl_session *session = user;
 
-	if (session->state == READY) {
-		session->events->on_drain(session->user);
+	if (session->state != READY) {
+		return;
 	}
+	if (session->reading && !session->eof) {
+		fl_sock_read_start(session->sock);
+	}
+	session->events->on_drain(session->user);
 }
 
 static void on_sock_error(void *user, int sys)
