@@ -220,6 +220,18 @@ def test_more_stalled_handshakes_than_the_limit(lab, app):
         sock.close()
 
 
+def test_refused_peer_that_stays_and_goes_on_sending(inbound):
+    """It gets its alert, and then a second; what it sends meanwhile is thrown away."""
+    before = inbound.sidecar.fds()
+    with connect(inbound.port) as quiet, connect(inbound.port) as loud:
+        quiet.sendall(HTTP)
+        with pytest.raises(OSError):
+            while True:
+                loud.sendall(bytes(1 << 16))
+        settled(inbound.sidecar, before)
+    assert len(inbound.sidecar.lines(reason='not_tls')) == 2
+
+
 # --- apps and upstreams that misbehave ---------------------------------------------------------------------
 
 @contextlib.contextmanager

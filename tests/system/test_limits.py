@@ -137,3 +137,36 @@ def test_deadlines_of_open_connections_are_over(lab, app):
     with opened(pair.port) as sock:
         threading.Event().wait(0.4 * labs.SLOW)  # what must not happen has had its chance
         assert is_alive(sock)
+
+
+# --- processor ----------------------------------------------------------------------------------------
+
+def test_waiting_costs_no_processor_time(lab, app):
+    """Idle streams, streams closed one way, writers that are stopped, handshakes that stall or wait for a place."""
+    def serve(sock):
+        if sock.recv(1) == b'f':
+            sock.shutdown(1)
+        over.wait(30 * labs.SLOW)
+    over = threading.Event()
+    pair = lab.pair(app(serve).port, common={'limits': {'handshakes': 5, 'handshake_timeout': '1h'}})
+    streams = [pair.connect() for _ in range(12)]
+    for index, sock in enumerate(streams):
+        sock.sendall(b'f' if index % 3 == 0 else b'x')
+        if index % 3 == 1:
+            sock.shutdown(1)
+        if index % 3 == 0:
+            assert sock.recv(1) == b''
+    writer = pair.connect()
+    writer.settimeout(0.2 * labs.SLOW)
+    with pytest.raises(TimeoutError):
+        while True:
+            writer.sendall(bytes(1 << 20))
+    streams += [writer] + [connect(pair.inbound.port) for _ in range(10)]
+    wait_until(lambda: pair.inbound.sidecar.fds() > 30, 'all are there')
+    before = [sum(w.sidecar.thread_ticks().values()) for w in pair.workloads]
+    threading.Event().wait(1)
+    after = [sum(w.sidecar.thread_ticks().values()) for w in pair.workloads]
+    over.set()
+    for sock in streams:
+        sock.close()
+    assert max(b - a for a, b in zip(before, after)) <= 3 * labs.SLOW, 'hundredths of a second within one'
