@@ -451,11 +451,13 @@ def test_both_sidecars_speak_the_hybrid_group(lab, app):
 def test_end_of_a_sidecar_amid_traffic(lab, app):
     """SIGTERM with no time to drain, four workers, streams at full speed: a clean exit, the apps see resets."""
     pair = lab.pair(app().port, common={'sidecar': {'workers': 4, 'drain': '10ms'}})
-    ends = []
+    running, ends = [], []
 
     def busy(_):
         with connect(pair.port) as sock:
             try:
+                sock.sendall(bytes(5000))
+                running.append(sock.recv(1 << 16))
                 while True:
                     sock.sendall(bytes(5000))
                     sock.recv(1 << 16)
@@ -464,7 +466,7 @@ def test_end_of_a_sidecar_amid_traffic(lab, app):
     threads = [threading.Thread(target=busy, args=(i,)) for i in range(8)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: pair.inbound.sidecar.fds() > 24, 'streams run')
+    wait_until(lambda: len(running) == 8, 'streams run')
     pair.inbound.sidecar.signal(signal.SIGTERM)
     assert pair.inbound.sidecar.wait() == 0
     for thread in threads:
