@@ -50,7 +50,8 @@ struct fl_server {
 	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
 	struct fl_rotations rotations;
-	int64_t started_at; /* seconds since the epoch */
+	bool refusal_is_over; /* of a candidate: the agent has taken it back */
+	int64_t started_at;   /* seconds since the epoch */
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
 	uv_async_t worker_idle;
@@ -294,6 +295,8 @@ static void describe(void *user, struct fl_ctl_hello *hello)
 {
 	struct fl_server *server = user;
 
+	/* It says so again if it is so still. */
+	server->rotations.by_agent.current = false;
 	if (server->current != NULL) {
 		hello->generation = server->current->number;
 		memcpy(hello->digest, server->current->digest, sizeof(hello->digest));
@@ -309,13 +312,16 @@ static void on_note(void *user, const struct fl_ctl_note *note)
 
 	refusal->current = note->refused;
 	if (!note->refused) {
+		server->refusal_is_over = true;
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "%.*s", (int)note->text.len,
 		       (const char *)note->text.data);
-	if (refusal->time == note->time && strcmp(refusal->text, text) == 0) {
+	if (!server->refusal_is_over && refusal->time == note->time &&
+	    strcmp(refusal->text, text) == 0) {
 		return;
 	}
+	server->refusal_is_over = false;
 	count_refusal(refusal, note->time, text);
 	fl_log_msg(server->log, FL_LOG_WARN, "the agent refused a candidate: %s", text);
 }

@@ -691,7 +691,6 @@ Test(watch, unreadable_directory)
 
 	if (geteuid() == 0) {
 		cr_assert_eq(seteuid(NOBODY), 0);
-		(void)prctl(PR_SET_DUMPABLE, 1); /* for the leak checker */
 	}
 	begin(&bench, NULL);
 	make_dir(&bench, "dark");
@@ -706,6 +705,10 @@ Test(watch, unreadable_directory)
 	cr_assert_eq(chmod(path, 0755), 0);
 	free(path);
 	end(&bench);
+	if (getuid() == 0) {
+		cr_assert_eq(seteuid(0), 0);
+		(void)prctl(PR_SET_DUMPABLE, 1); /* for the leak checker */
+	}
 }
 
 /* --- directories that never rest ------------------------------------------------------------------------ */
