@@ -12,6 +12,7 @@
  * Ownership: the caller owns a sock until it calls fl_sock_close() or fl_sock_reset(). */
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -399,6 +400,13 @@ int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len)
 bool fl_sock_pending(const struct fl_sock *sock)
 {
 	return sock->pending > 0;
+}
+
+bool fl_sock_is_broken(const struct fl_sock *sock)
+{
+	struct pollfd state = {.fd = fl_sock_fd(sock)}; /* errors come unasked */
+
+	return poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
 }
 
 void fl_sock_shutdown(struct fl_sock *sock)

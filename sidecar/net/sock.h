@@ -56,6 +56,10 @@ void fl_sock_read_stop(struct fl_sock *sock);
 int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
 bool fl_sock_pending(const struct fl_sock *sock);
 
+/* Has the peer reset the connection? For a socket that is not read any more, where libuv does not tell. One system
+ * call. */
+bool fl_sock_is_broken(const struct fl_sock *sock);
+
 /* FIN once pending is empty. */
 void fl_sock_shutdown(struct fl_sock *sock);
 

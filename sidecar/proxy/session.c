@@ -521,6 +521,11 @@ bool fl_session_pending(const struct fl_session *session)
 	return fl_sock_pending(session->sock);
 }
 
+bool fl_session_is_broken(const struct fl_session *session)
+{
+	return fl_sock_is_broken(session->sock);
+}
+
 void fl_session_shutdown(struct fl_session *session)
 {
 	struct fl_tls_io io = io_for(session, NULL, 0);

@@ -43,6 +43,7 @@ void fl_session_read_stop(struct fl_session *session);
 /* 0: all in the kernel; 1: pending, stop producing until on_drain; negative: broken, end it with fl_session_reset(). */
 int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len) FL_MUST_USE;
 bool fl_session_pending(const struct fl_session *session);
+bool fl_session_is_broken(const struct fl_session *session); /* as fl_sock_is_broken() */
 /* close_notify: we have nothing more to say; reading goes on. Once. */
 void fl_session_shutdown(struct fl_session *session);
 

@@ -136,6 +136,51 @@ static void finish_if_flushed(struct fl_stream *stream)
 	release(stream);
 }
 
+/* --- looks ------------------------------------------------------------------------------------- */
+
+static bool end_if_idle(struct fl_stream *stream)
+{
+	const struct fl_worker *worker = worker_of(stream);
+
+	if (uv_now(&worker->loop) - stream->active_ms < worker->idle_timeout_ms) {
+		return false;
+	}
+	abort_stream(stream, FL_REASON_IDLE_TIMEOUT);
+	return true;
+}
+
+/* Looks now and then instead of re-arming a timer for every byte: late by an eighth of idle_timeout at most. */
+static void on_idle_look(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
+	struct fl_worker *worker = worker_of(stream);
+
+	if (!end_if_idle(stream)) {
+		fl_deadline_add(&worker->idle, deadline, on_idle_look);
+	}
+}
+
+/* The side that has finished is not read any more, so its reset would show with the next write only, and a silent
+ * other side would wait for the idle_timeout. */
+static void on_half_open_look(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
+
+	if (stream->state == HALF_APP && fl_sock_is_broken(stream->app)) {
+		abort_stream(stream, FL_REASON_APP_RESET);
+	} else if (stream->state == HALF_MESH && fl_session_is_broken(stream->session)) {
+		abort_stream(stream, FL_REASON_PEER_RESET);
+	} else if (!end_if_idle(stream)) {
+		fl_deadline_add(&worker_of(stream)->half_open, deadline, on_half_open_look);
+	}
+}
+
+static void set_half_open(struct fl_stream *stream, enum state state)
+{
+	set_state(stream, state);
+	fl_deadline_add(&worker_of(stream)->half_open, &stream->deadline, on_half_open_look);
+}
+
 /* --- relay ------------------------------------------------------------------------------------ */
 
 static void on_app_data(void *user, uint8_t *data, size_t len)
@@ -157,7 +202,12 @@ static void on_app_eof(void *user)
 {
 	struct fl_stream *stream = user;
 
-	set_state(stream, stream->state == OPEN ? HALF_APP : FINISHED);
+	if (stream->state == OPEN) {
+		set_half_open(stream, HALF_APP);
+		fl_session_shutdown(stream->session);
+		return;
+	}
+	set_state(stream, FINISHED);
 	fl_session_shutdown(stream->session);
 	finish_if_flushed(stream);
 }
@@ -204,7 +254,7 @@ static void on_session_eof(void *user)
 	struct fl_stream *stream = user;
 
 	if (stream->state == OPEN) {
-		set_state(stream, HALF_MESH);
+		set_half_open(stream, HALF_MESH);
 		fl_sock_shutdown(stream->app);
 		return;
 	}
@@ -235,19 +285,6 @@ static void on_session_closed(void *user, enum fl_reason reason)
 	fl_sock_reset(stream->app);
 	stream->app = NULL;
 	release(stream);
-}
-
-/* Looks now and then instead of re-arming a timer for every byte: late by an eighth of idle_timeout at most. */
-static void on_idle_look(struct fl_deadline *deadline)
-{
-	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
-	struct fl_worker *worker = worker_of(stream);
-
-	if (uv_now(&worker->loop) - stream->active_ms >= worker->idle_timeout_ms) {
-		abort_stream(stream, FL_REASON_IDLE_TIMEOUT);
-	} else {
-		fl_deadline_add(&worker->idle, deadline, on_idle_look);
-	}
 }
 
 static void open_relay(struct fl_stream *stream)

@@ -21,6 +21,7 @@
 #include "proxy/stream.h"
 
 #define IDLE_LOOKS 8u /* in one idle_timeout */
+#define HALF_OPEN_LOOK_MS 500u
 #define LIMIT_LOG_EVERY_MS 1000u
 
 enum mail_kind { MAIL_SHARE, MAIL_TARGETS, MAIL_DRAIN, MAIL_STOP };
@@ -84,6 +85,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 			       conf->limits.handshake_timeout_ms);
 	fl_deadline_queue_init(&worker->idle, &worker->loop,
 			       conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
+	fl_deadline_queue_init(&worker->half_open, &worker->loop, HALF_OPEN_LOOK_MS);
 	return worker;
 }
 
@@ -364,6 +366,7 @@ static void stop(struct fl_worker *worker)
 	fl_deadline_queue_close(&worker->connecting);
 	fl_deadline_queue_close(&worker->handshaking);
 	fl_deadline_queue_close(&worker->idle);
+	fl_deadline_queue_close(&worker->half_open);
 	fl_share_unref(worker->share);
 	worker->share = NULL;
 	uv_close((uv_handle_t *)&worker->wake, NULL);

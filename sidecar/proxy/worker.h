@@ -64,7 +64,7 @@ struct fl_worker {
 	struct fl_endpoint *endpoints;
 	size_t endpoint_count;
 	unsigned max_connections, max_handshakes; /* this worker's part of the limits */
-	struct fl_deadline_queue connecting, handshaking, idle;
+	struct fl_deadline_queue connecting, handshaking, idle, half_open;
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;
 	unsigned handshakes; /* sessions that dial or shake hands */
