@@ -562,7 +562,7 @@ static void raise_descriptor_limit(struct fl_server *server)
 	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
 	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
 		fl_log_msg(
-			server->log, FL_LOG_INFO,
+			server->log, FL_LOG_DEBUG,
 			"[limits] connections = %u needs %llu descriptors, the system allows %llu: that many will do less",
 			server->conf->limits.connections, (unsigned long long)wanted,
 			(unsigned long long)limit.rlim_cur);
