@@ -423,7 +423,10 @@ void fl_sock_shutdown(struct fl_sock *sock)
 const char *fl_sock_peer(const struct fl_sock *sock, char *buf)
 {
 	if (sock->peer.sin6_family == 0) {
-		return memcpy(buf, "unix", sizeof("unix"));
+		/* A connection that was reset before we accepted it has no address any more. */
+		return sock->h.handle.type == UV_NAMED_PIPE
+			       ? memcpy(buf, "unix", sizeof("unix"))
+			       : memcpy(buf, "unknown", sizeof("unknown"));
 	}
 	return fl_sockaddr_format((const struct sockaddr *)&sock->peer, buf);
 }

@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import re
+import signal
 import socket
 import ssl
 import threading
@@ -139,10 +140,29 @@ def test_half_a_client_hello_then_the_end(inbound):
         sock.shutdown(socket.SHUT_WR)
         assert end_of(sock) == 'reset'
     inbound.wait_line(reason='peer_truncated')
-    reset_one = connect(inbound.port)
-    reset_one.sendall(peers.client_hello()[:100])
-    reset(reset_one)
+
+
+def test_half_a_client_hello_then_a_reset(inbound):
+    before = inbound.sidecar.fds()
+    sock = connect(inbound.port)
+    sock.sendall(peers.client_hello()[:100])
+    wait_until(lambda: inbound.sidecar.fds() > before, 'it is accepted')
+    reset(sock)
     inbound.wait_line(reason='peer_reset')
+
+
+def test_reset_before_it_is_accepted(inbound):
+    """Connections that are gone when the sidecar gets to see them: a line each, with what is known."""
+    inbound.sidecar.signal(signal.SIGSTOP)
+    try:
+        for _ in range(10):
+            reset(connect(inbound.port))
+    finally:
+        inbound.sidecar.signal(signal.SIGCONT)
+    lines = wait_until(lambda: len(inbound.sidecar.lines(direction='inbound')) == 10 and
+                       inbound.sidecar.lines(direction='inbound'), 'a line for each')
+    assert 'unix' not in {line['peer_addr'] for line in lines}
+    assert is_served(inbound)
 
 
 def test_peer_that_stalls_after_its_hello(inbound):
