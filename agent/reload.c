@@ -23,6 +23,7 @@
 #include "base/mem.h"
 #include "certs-watch/files.h"
 #include "certs-watch/watch.h"
+#include "ctl/message.h"
 #include "pki/digest.h"
 
 #define FIRST_RETRY_MS 1000
@@ -222,46 +223,57 @@ static void log_problem(struct fl_reload *reload, const char *text, fl_conf_line
 	fl_line_end(&line);
 }
 
-/* Every error is a line; returns the first as a sentence, and how many more there are. */
-static char *log_errors(struct fl_reload *reload, const struct attempt *attempt, size_t *ret_more)
-{
-	const struct fl_findings *lists[] = {&attempt->ini_findings, &attempt->candidate.findings};
-	char *first = NULL;
-	size_t errors = 0;
+/* The first error as a sentence, and how many there are. */
+struct errors {
+	char *first; /* owned */
+	size_t count;
+};
 
+/* Takes over sentence. */
+static void count_error(struct errors *errors, char *sentence)
+{
+	if (errors->count++ == 0) {
+		errors->first = sentence;
+	} else {
+		free(sentence);
+	}
+}
+
+static void log_finding_errors(struct fl_reload *reload, const struct fl_findings *findings,
+			       bool is_ini, struct errors *errors)
+{
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct fl_finding *finding = &findings->items[i];
+		const char *path = finding->path;
+
+		if (!finding->is_error) {
+			continue;
+		}
+		if (is_ini) {
+			log_problem(reload, finding->text, 0, true);
+		} else {
+			log_finding(reload, finding);
+		}
+		count_error(errors, fl_format("%s%s%s", path != NULL ? path : "",
+					      path != NULL ? ": " : "", finding->text));
+	}
+}
+
+/* Every error is a line. */
+static void log_errors(struct fl_reload *reload, const struct attempt *attempt,
+		       struct errors *errors)
+{
+	log_finding_errors(reload, &attempt->ini_findings, true, errors);
 	for (size_t i = 0; i < attempt->problems.count; i++) {
 		const struct fl_problem *problem = &attempt->problems.items[i];
 
-		if (problem->kind != FL_PROBLEM_ERROR) {
-			continue;
-		}
-		log_problem(reload, problem->text, problem->line, true);
-		if (errors++ == 0) {
-			first = fl_format("%s:%u: %s", reload->conf_path, problem->line,
-					  problem->text);
+		if (problem->kind == FL_PROBLEM_ERROR) {
+			log_problem(reload, problem->text, problem->line, true);
+			count_error(errors, fl_format("%s:%u: %s", reload->conf_path, problem->line,
+						      problem->text));
 		}
 	}
-	for (size_t i = 0; i < FL_COUNT_OF(lists); i++) {
-		for (size_t k = 0; k < lists[i]->count; k++) {
-			const struct fl_finding *finding = &lists[i]->items[k];
-
-			if (!finding->is_error) {
-				continue;
-			}
-			if (i == 0) {
-				log_problem(reload, finding->text, 0, true);
-			} else {
-				log_finding(reload, finding);
-			}
-			if (errors++ == 0) {
-				first = fl_format("%s%s%s",
-						  finding->path != NULL ? finding->path : "",
-						  finding->path != NULL ? ": " : "", finding->text);
-			}
-		}
-	}
-	*ret_more = errors > 0 ? errors - 1 : 0;
-	return first;
+	log_finding_errors(reload, &attempt->candidate.findings, false, errors);
 }
 
 /* The warnings of an accepted candidate, unless they are those of the one before. */
@@ -335,19 +347,22 @@ static void end_refusal(struct fl_reload *reload)
 	}
 }
 
-/* Takes over first. */
-static void refuse(struct fl_reload *reload, const struct attempt *attempt, char *first,
-		   size_t more)
+/* Takes over errors. */
+static void refuse(struct fl_reload *reload, const struct attempt *attempt, struct errors *errors)
 {
+	char *more = errors->count > 1 ? fl_format(" (and %zu more: see `fairlead-agent check`)",
+						   errors->count - 1)
+				       : fl_strdup("");
+	/* What the channel carries; what is lost is in the log. */
 	char *sentence =
-		more > 0 ? fl_format("%s (and %zu more: see `fairlead-agent check`)", first, more)
-			 : fl_strdup(first);
+		fl_format("%.*s%s", (int)(FL_CTL_MAX_NOTE - strlen(more)), errors->first, more);
 
 	reload->refused.is_current = true;
 	memcpy(reload->refused.files, attempt->files, FL_DIGEST_LEN);
 	fl_serve_note(reload->serve, attempt->now, sentence);
 	free(sentence);
-	free(first);
+	free(more);
+	free(errors->first);
 }
 
 static bool is_known_refusal(const struct fl_reload *reload, const struct attempt *attempt)
@@ -404,8 +419,10 @@ static void accept_candidate(struct fl_reload *reload, struct attempt *attempt)
 	if (fl_candidate_encode(&attempt->candidate, attempt->conf, ini, &frame, &len, content,
 				&err) != FL_OK) {
 		if (!is_known_refusal(reload, attempt)) {
-			fl_log_msg(reload->log, FL_LOG_WARN, "credentials refused: %s", err.text);
-			refuse(reload, attempt, fl_strdup(err.text), 0);
+			struct errors errors = {.first = fl_strdup(err.text), .count = 1};
+
+			log_problem(reload, err.text, 0, true);
+			refuse(reload, attempt, &errors);
 		}
 		return;
 	}
@@ -445,8 +462,7 @@ static bool should_wait(struct fl_reload *reload, const struct attempt *attempt)
 
 static void judge(struct fl_reload *reload, struct attempt *attempt)
 {
-	size_t more = 0;
-	char *first;
+	struct errors errors = {0};
 
 	if (reload->in_force.credentials != NULL &&
 	    memcmp(attempt->files, reload->in_force.files, FL_DIGEST_LEN) == 0) {
@@ -457,8 +473,8 @@ static void judge(struct fl_reload *reload, struct attempt *attempt)
 	} else if (attempt->is_good) {
 		accept_candidate(reload, attempt);
 	} else if (!is_known_refusal(reload, attempt)) {
-		first = log_errors(reload, attempt, &more);
-		refuse(reload, attempt, first, more);
+		log_errors(reload, attempt, &errors);
+		refuse(reload, attempt, &errors);
 	}
 }
 

@@ -197,7 +197,7 @@ static void dir_close(struct dir *dir)
 static int dir_open(struct fl_watch *watch, const char *path)
 {
 	struct dir *dir = fl_new(sizeof(*dir));
-	struct stat st;
+	struct stat st = {0};
 	int rc;
 
 	dir->watch = watch;

@@ -11,6 +11,20 @@ import pathlib
 import shutil
 import time
 
+import lab as labs
+
+
+def secret(svid, *roots):
+    """The content of a Secret."""
+    return {'tls.crt': svid.chain_pem, 'tls.key': svid.key_pem, 'ca.crt': b''.join(r.cert_pem for r in roots)}
+
+
+def mounted(lab, name, sections=None):
+    """Sections of an INI whose credentials are in a volume, and that volume."""
+    volume = Volume(lab.folder / f'{name}-volume')
+    identity = {'cert': volume / 'tls.crt', 'key': volume / 'tls.key', 'bundle': volume / 'ca.crt'}
+    return labs.merge({'identity': identity}, sections), volume
+
 
 class Volume:
     def __init__(self, folder):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The system tests drive the real programs over real sockets. FAIRLEAD_BUILD=build-asan pytest tests/system
 
-Marks: tsan, worth its time under ThreadSanitizer; heavy, takes seconds (left out with -m 'not heavy').
+Marks: tsan, worth its time under ThreadSanitizer; heavy, takes seconds (left out with -m 'not heavy');
+slow, a minute.
 """
 import pathlib
 import sys
@@ -17,6 +18,7 @@ import lab as labs  # noqa: E402
 def pytest_configure(config):
     config.addinivalue_line('markers', 'tsan: threads meet here; runs under ThreadSanitizer, too')
     config.addinivalue_line('markers', 'heavy: takes seconds')
+    config.addinivalue_line('markers', 'slow: takes up to a minute')
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -16,25 +16,13 @@ import lab as labs
 from false_sidecar import FalseSidecar, hello
 from lab import connect, wait_until
 from pki import ALWAYS, CA, FUTURE, PAST, key_pem
-from volume import Volume
+from volume import Volume, mounted, secret
 
 ID = f'spiffe://{labs.TD}/ns/test/sa/'
 NAMES = ('tls.crt', 'tls.key', 'ca.crt')
 
 
 # --- helpers --------------------------------------------------------------------------------------
-
-def secret(svid, *roots):
-    """The content of a Secret."""
-    return {'tls.crt': svid.chain_pem, 'tls.key': svid.key_pem, 'ca.crt': b''.join(r.cert_pem for r in roots)}
-
-
-def mounted(lab, name, sections=None):
-    """Sections of an INI whose credentials are in a volume, and that volume."""
-    volume = Volume(lab.folder / f'{name}-volume')
-    identity = {'cert': volume / 'tls.crt', 'key': volume / 'tls.key', 'bundle': volume / 'ca.crt'}
-    return labs.merge({'identity': identity}, sections), volume
-
 
 @pytest.fixture
 def pair(lab, app):
