@@ -48,8 +48,10 @@ int fl_candidate_load(const struct fl_conf *conf, int64_t now, struct fl_candida
 {
 	const char *groups[FL_COUNT_OF(conf->tls.groups)];
 	const char *ciphers[FL_COUNT_OF(conf->tls.ciphers)];
-	struct fl_tls_options tls = {groups, conf->tls.group_count, ciphers,
-				     conf->tls.cipher_count};
+	struct fl_tls_options tls = {.groups = groups,
+				     .group_count = conf->tls.group_count,
+				     .ciphers = ciphers,
+				     .cipher_count = conf->tls.cipher_count};
 	struct fl_source_foreign *foreign = fl_new((conf->federate_count + 1) * sizeof(*foreign));
 	struct fl_source source = {
 		.cert = conf->identity.cert,

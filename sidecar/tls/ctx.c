@@ -2,7 +2,7 @@
 /* ctx - one WOLFSSL_CTX for a generation, a worker and a role, from parsed credentials.
  *
  * Everything is loaded from memory as DER, root by root: wolfSSL's loading of many at once succeeds
- * when any of them loads. TLS 1.3 only, both sides authenticate, no session cache and no tickets.
+ * when any of them loads. TLS 1.3 only, both sides authenticate, no session cache of wolfSSL's.
  * Fails with FL_ERR_INVALID and a sentence for material that wolfSSL does not take (which
  * fl_credentials_parse() should have caught), with FL_ERR_NOMEM when memory is out. Nothing is
  * shared between contexts, so each thread has its own and no lock is contended. */
@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/chacha20_poly1305.h>
@@ -234,14 +235,19 @@ static int configure(struct fl_tls_ctx *ctx, const struct fl_tls_options *option
 	    wolfSSL_CTX_SetMinEccKey_Sz(ctx->wolf, MIN_ECC_BITS) != WOLFSSL_SUCCESS) {
 		return fl_err_set(err, FL_ERR_BUG, "wolfSSL refuses the least key sizes");
 	}
-	if (ctx->role == FL_TLS_SERVER && wolfSSL_CTX_no_ticket_TLSv13(ctx->wolf) != 0) {
-		return fl_err_set(err, FL_ERR_BUG, "wolfSSL does not turn tickets off");
+	if (fl_tls_set_tickets(ctx, options->ticket_keys) != 0) {
+		return fl_err_set(err, FL_ERR_BUG, "wolfSSL does not turn tickets on or off");
 	}
 	if ((rc = set_groups(ctx, options, err)) != 0 ||
 	    (rc = set_ciphers(ctx, options, err)) != 0 || (rc = load_bundles(ctx, err)) != 0) {
 		return rc;
 	}
 	return load_own(ctx, err);
+}
+
+static int64_t seconds_now(void)
+{
+	return (int64_t)time(NULL);
 }
 
 int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls_options *options,
@@ -254,6 +260,7 @@ int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls
 	}
 	ctx->credentials = credentials;
 	ctx->role = role;
+	ctx->now = seconds_now;
 	ctx->wolf = wolfSSL_CTX_new(role == FL_TLS_CLIENT ? wolfTLSv1_3_client_method()
 							  : wolfTLSv1_3_server_method());
 	if (ctx->wolf == NULL) {
@@ -282,6 +289,7 @@ void fl_tls_ctx_free(struct fl_tls_ctx *ctx)
 		fl_tls_release(ctx->managers);
 	}
 	wolfSSL_CTX_free(ctx->wolf); /* zeroes its copy of the key */
+	fl_tls_ticket_keys_unref(ctx->ticket_keys);
 	fl_tls_release(ctx);
 }
 

@@ -166,15 +166,22 @@ void fl_tls_free(struct fl_tls *tls)
 	tls->ctx->engines--;
 	wolfSSL_free(tls->wolf);
 	fl_tls_release(tls->peer_id);
+	fl_tls_drop_claim(tls);
 	fl_tls_failure_free(tls);
 	fl_tls_release(tls);
 }
 
-/* Makes the keys of the first hello; 0 or a wolfSSL error. */
+/* Makes the keys of the first hello; 0 or a wolfSSL error. A server that knows the session will take
+ * its group again: no key for another. */
 static int start(struct fl_tls *tls)
 {
+	bool resumes = tls->claim != NULL;
+
 	tls->started = true;
 	for (size_t i = 0; i < tls->ctx->share_count; i++) {
+		if (resumes && tls->ctx->shares[i] != tls->wolf->session->namedGroup) {
+			continue;
+		}
 		int rc = wolfSSL_UseKeyShare(tls->wolf, tls->ctx->shares[i]);
 		if (rc != WOLFSSL_SUCCESS) {
 			return rc;
@@ -188,9 +195,9 @@ static enum fl_tls_step establish(struct fl_tls *tls)
 	char *name = NULL;
 	unsigned short len = 0;
 
-	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT stand between us and an unverified peer; should they
-	 * ever not, that peer goes no further than here. */
-	if (tls->peer_id == NULL || tls->failure != NULL) {
+	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT, or a ticket of ours, stand between us and an unverified
+	 * peer; should they ever not, that peer goes no further than here. */
+	if (!fl_tls_settle_claim(tls) || tls->peer_id == NULL || tls->failure != NULL) {
 		return fail(tls, NO_PEER_VERIFY);
 	}
 	tls->alpn = wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
@@ -332,6 +339,11 @@ const char *fl_tls_peer_id(const struct fl_tls *tls)
 int64_t fl_tls_peer_not_after(const struct fl_tls *tls)
 {
 	return was_established(tls) ? tls->peer_not_after : 0;
+}
+
+bool fl_tls_resumed(const struct fl_tls *tls)
+{
+	return was_established(tls) && tls->resumed;
 }
 
 const char *fl_tls_group(const struct fl_tls *tls)

@@ -12,7 +12,15 @@
  * Security: the peer's chain must end in the bundle of the trust domain that its own leaf claims,
  * every rule of pki/svid.h holds, and (client role) the ID matches one of the expected patterns.
  * Nothing of the peer counts before fl_tls_handshake() has returned FL_TLS_ESTABLISHED. There is no
- * switch that turns verification off. */
+ * switch that turns verification off.
+ *
+ * Resumption: a handshake by ticket proves that the peer is the one of an earlier full handshake, and
+ * no certificate is seen. So who it is comes from what we stored then, encrypted in the ticket
+ * (server) or beside the saved session (client), and is judged again: the chain of that time must
+ * not have run out, its trust domain must still have a bundle, and the client's `expect` is asked.
+ * Whatever does not hold makes the handshake a full one, never a failure. That the trust itself has
+ * not changed since is the caller's business: it makes keys without a predecessor, and throws saved
+ * sessions away, when it has. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,7 +43,21 @@ struct fl_tls_options {
 	size_t group_count;
 	const char *const *ciphers; /* INI names, in order of preference */
 	size_t cipher_count;
+	struct fl_tls_ticket_keys
+		*ticket_keys; /* NULL: no tickets, every handshake is a full one */
 };
+
+/* Keys of the tickets that a server gives out; the same for all contexts of a generation, so that a
+ * ticket of one worker is good at the others. A client's contexts only look whether there are any.
+ * Immutable, reference-counted, wiped when the last user has gone. Thread: any. */
+struct fl_tls_ticket_keys;
+/* Fresh random keys. Tickets under the current key of previous (may be NULL) are still accepted,
+ * those under its predecessor no more. Takes no reference to previous. Errors: FL_ERR_BUG when there
+ * is no randomness. */
+int fl_tls_ticket_keys_new(const struct fl_tls_ticket_keys *previous,
+			   struct fl_tls_ticket_keys **ret, struct fl_err *err) FL_MUST_USE;
+struct fl_tls_ticket_keys *fl_tls_ticket_keys_ref(struct fl_tls_ticket_keys *keys);
+void fl_tls_ticket_keys_unref(struct fl_tls_ticket_keys *keys); /* NULL is fine */
 
 struct fl_tls_ctx;
 
@@ -78,6 +100,18 @@ struct fl_tls;
 int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user,
 	       struct fl_tls **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_free(struct fl_tls *tls);
+
+/* What a client needs to resume, later and on another connection. Belongs to one thread at a time,
+ * outlives engine and context. */
+struct fl_tls_saved;
+/* Of an established client that has read a ticket, which comes with, or before, the first plaintext;
+ * else NULL, also when the context has no ticket keys or memory is out. The latest ticket counts. */
+struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls);
+void fl_tls_saved_free(struct fl_tls_saved *saved); /* wipes; NULL is fine */
+/* Offers the session in the hello of a client that has not begun. False, and then the handshake will
+ * be a full one: the peer's chain has run out since, its trust domain has no bundle any more,
+ * `expect` refuses it, or the session does not fit the context. The engine keeps a copy. */
+bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved);
 
 /* Drives the handshake. A client's first call has no input. MORE, SIGNING, ESTABLISHED or
  * FAILED. */
@@ -122,7 +156,9 @@ const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls);
 
 /* Of an established connection. id is owned by the engine, NUL-terminated. */
 const char *fl_tls_peer_id(const struct fl_tls *tls);
+/* When the first certificate of the peer's chain runs out, seconds since the epoch. */
 int64_t fl_tls_peer_not_after(const struct fl_tls *tls);
+bool fl_tls_resumed(const struct fl_tls *tls);
 const char *fl_tls_group(const struct fl_tls *tls);  /* "X25519MLKEM768" */
 const char *fl_tls_cipher(const struct fl_tls *tls); /* "TLS_AES_128_GCM_SHA256" */
 bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_TLS_ALPN was negotiated */

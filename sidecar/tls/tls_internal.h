@@ -17,7 +17,24 @@ struct fl_tls_ctx {
 	WOLFSSL_CERT_MANAGER **managers;
 	uint16_t shares[4]; /* client: groups whose key share goes into the first hello */
 	size_t share_count;
-	size_t engines; /* alive */
+	size_t engines;                         /* alive */
+	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: no tickets */
+	int64_t (*now)(void); /* seconds since the epoch; tests put a clock of theirs here */
+};
+
+/* Whom a ticket (server) or a saved session (client) names. It counts only once the handshake has
+ * chosen that very session. */
+struct fl_tls_claim {
+	char *id; /* owned */
+	int64_t not_after;
+	uint8_t iv[WOLFSSL_TICKET_IV_SZ]; /* server: of the ticket */
+};
+
+struct fl_tls_saved {
+	WOLFSSL_SESSION *session; /* a reference */
+	int64_t not_after;
+	size_t id_len;
+	char id[]; /* NUL-terminated */
 };
 
 enum fl_tls_state {
@@ -35,6 +52,7 @@ struct fl_tls {
 	void *expect_user;
 	char *peer_id; /* owned; set by verification, shown once established */
 	int64_t peer_not_after;
+	struct fl_tls_claim *claim;           /* owned; during the handshake */
 	const struct fl_tls_failure *failure; /* owned unless it is the static one; NULL: none */
 	enum fl_tls_state state : 8;
 	bool started : 1; /* the client's key shares are made */
@@ -43,6 +61,7 @@ struct fl_tls {
 	bool alpn : 1;
 	bool heard : 1;   /* the peer's first byte has been seen */
 	bool not_tls : 1; /* and it begins no TLS record */
+	bool resumed : 1;
 };
 
 /* Zeroed memory of wolfSSL's allocator, NULL when there is none: with it, all that a connection
@@ -73,8 +92,19 @@ enum fl_rule fl_tls_rule_of_error(int wolf_error);
 
 /* verify.c: the verify callback of both roles. Its userCtx is the struct fl_tls. */
 int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store);
+/* May this identity be the peer's, as far as bundles and `expect` go? */
+bool fl_tls_may_be(const struct fl_tls *tls, const char *id, size_t len);
 /* Forgets the intermediates that handshakes leave in the context's store. */
 void fl_tls_forget_intermediates(struct fl_tls_ctx *ctx);
+
+/* ticket.c */
+int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys); /* 0 or not */
+/* Longer IDs get no ticket: their engine is told so before it would send one. */
+void fl_tls_limit_tickets(struct fl_tls *tls, size_t id_len);
+/* The handshake is complete: it was resumed, and the claim becomes the peer's identity, or not, and
+ * the claim is forgotten. False: resumed, but nothing says by whom. */
+bool fl_tls_settle_claim(struct fl_tls *tls);
+void fl_tls_drop_claim(struct fl_tls *tls);
 
 /* engine.c: the I/O callbacks that ctx.c installs, and our own fatal alert, after which nothing is
  * sent. */

@@ -101,18 +101,47 @@ static enum fl_rule judge_expectation(const struct fl_tls *tls, const struct fl_
 	return FL_RULE_PEER;
 }
 
-/* Remembers who the peer will be, should the handshake succeed. False: memory is out. */
-static bool keep_identity(struct fl_tls *tls, struct fl_span leaf, const struct fl_spiffe_id *id)
+/* When the first of the chain runs out; 0 where memory did. */
+static int64_t chain_not_after(const WOLFSSL_X509_STORE_CTX *store)
 {
-	int64_t not_before;
+	int64_t earliest = INT64_MAX, not_before, not_after;
 
+	for (int i = 0; i < store->totalCerts; i++) {
+		if (fl_svid_validity(cert(store, i), &not_before, &not_after, NULL) != 0) {
+			return 0;
+		}
+		earliest = not_after < earliest ? not_after : earliest;
+	}
+	return earliest;
+}
+
+/* Remembers who the peer will be, should the handshake succeed. False: memory is out. */
+static bool keep_identity(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
+			  const struct fl_spiffe_id *id)
+{
 	fl_tls_release(tls->peer_id);
 	tls->peer_id = fl_tls_alloc(id->len + 1);
 	if (tls->peer_id == NULL) {
 		return false;
 	}
 	memcpy(tls->peer_id, id->text, id->len);
-	return fl_svid_validity(leaf, &not_before, &tls->peer_not_after, NULL) == 0;
+	fl_tls_limit_tickets(tls, id->len);
+	tls->peer_not_after = chain_not_after(store);
+	return tls->peer_not_after != 0;
+}
+
+bool fl_tls_may_be(const struct fl_tls *tls, const char *id, size_t len)
+{
+	const struct fl_credentials *credentials = tls->ctx->credentials;
+	struct fl_spiffe_id parsed;
+	size_t bundle;
+
+	if (fl_spiffe_id_parse(id, len, &parsed, NULL) != 0) {
+		return false;
+	}
+	bundle = find_bundle(credentials, &parsed);
+	return bundle < credentials->bundle_count && credentials->bundles[bundle].roots.count > 0 &&
+	       judge_expectation(tls, &parsed, NULL) == FL_RULE_NONE;
 }
 
 static enum fl_rule unknown_domain(const struct fl_spiffe_id *id, struct fl_err *detail)
@@ -153,7 +182,7 @@ static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *stor
 		}
 	}
 	rule = judge_expectation(tls, &id, detail);
-	if (rule == FL_RULE_NONE && !keep_identity(tls, cert(store, 0), &id)) {
+	if (rule == FL_RULE_NONE && !keep_identity(tls, store, &id)) {
 		fl_tls_release(tls->peer_id);
 		tls->peer_id = NULL;
 	}
@@ -213,6 +242,12 @@ int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store)
 	enum fl_rule rule;
 
 	FL_REQUIRE(tls != NULL && store->totalCerts > 0);
+	if (tls->wolf->options.pskNegotiated) {
+		/* Nobody asked, and nothing would prove that the key is there as well. */
+		fl_tls_fail_error(tls, SANITY_MSG_E);
+		fl_tls_send_alert(tls, unexpected_message);
+		return 0;
+	}
 	if (ok) {
 		rule = judge(tls, store, &detail);
 	} else {

@@ -150,7 +150,7 @@ static void close_ends(struct end *client, struct end *server)
 static void handshakes(const char *what, const char *leaf, const char *root, const char *foreign,
 		       const char *const *groups, size_t group_count)
 {
-	struct fl_tls_options options = {groups, group_count, ciphers, 3};
+	struct fl_tls_options options = {groups, group_count, ciphers, 3, NULL};
 	struct fl_credentials *c = credentials(leaf, root, foreign);
 	struct end client = {0}, server = {0};
 	double best_client = 1e9, best_server = 1e9;
@@ -175,7 +175,7 @@ static void handshakes(const char *what, const char *leaf, const char *root, con
 /* Seals and opens writes of size bytes; MB/s each, or ns a record. */
 static void records(size_t cipher, size_t size)
 {
-	struct fl_tls_options options = {hybrid, 2, &ciphers[cipher], 1};
+	struct fl_tls_options options = {hybrid, 2, &ciphers[cipher], 1, NULL};
 	struct fl_credentials *c = credentials("p256", "root", NULL);
 	struct end client = {0}, server = {0};
 	uint8_t *data = fl_new(65536), *got = fl_new(65536);

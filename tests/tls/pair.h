@@ -111,7 +111,7 @@ struct pair {
 static const char *const all_groups[] = {"X25519MLKEM768", "X25519"};
 static const char *const all_ciphers[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
 					  "TLS_CHACHA20_POLY1305_SHA256"};
-static const struct fl_tls_options default_options = {all_groups, 2, all_ciphers, 3};
+static const struct fl_tls_options default_options = {all_groups, 2, all_ciphers, 3, NULL};
 
 static const char *const own_bundle[] = {"prod.example=root"};
 

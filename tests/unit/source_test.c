@@ -25,7 +25,7 @@
 
 static const char *const groups[] = {"X25519"};
 static const char *const ciphers[] = {"TLS_AES_128_GCM_SHA256"};
-static const struct fl_tls_options tls = {groups, 1, ciphers, 1};
+static const struct fl_tls_options tls = {groups, 1, ciphers, 1, NULL};
 
 /* --- a folder ----------------------------------------------------------------------------------- */
 

@@ -114,6 +114,10 @@
 #define HAVE_SNI
 #define HAVE_ALPN
 #define HAVE_SESSION_TICKET
+#define WOLFSSL_NO_DEF_TICKET_ENC_CB
+/* Room for our part of a ticket (tls/ticket.c): 11 bytes and a SPIFFE ID. Each byte is one more of
+ * every connection, on either side. */
+#define WOLFSSL_TICKET_EXTRA_PADDING_SZ 212
 #define HAVE_CRL
 #define WOLFSSL_ALT_NAMES
 #define WOLFSSL_ALWAYS_VERIFY_CB

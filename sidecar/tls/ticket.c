@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* ticket - resumption of sessions, and whom it lets in.
+ *
+ * wolfSSL builds a ticket (the secret of the session, cipher, group, age, ALPN) and calls
+ * on_ticket() to seal it. We append our part, who the peer is and until when its chain was valid,
+ * and seal both with AES-256-GCM under the current key: a random IV of 16 bytes, which GCM hashes
+ * into its counter, so that even a key of months does not meet its bound; the key's name as
+ * additional data.
+ *
+ *   of wolfSSL | version 1 | depth 1 | not after 8 | length of ID 1 | ID
+ *
+ * depth counts resumptions since the full handshake. wolfSSL counts them in one byte as well, and
+ * lets the handshake fail when that is full; we ask for a full one before.
+ *
+ * A ticket that comes back is opened, and rejected, which makes the handshake a full one, for
+ * whatever does not hold. Three traps: a hello may carry several tickets, of which the last one that
+ * was opened need not be the one that is chosen, so the first that is good shuts the door behind it;
+ * it may be sent twice (HelloRetryRequest) and chosen only once; and wolfSSL would let a peer
+ * resume without a new key exchange. What fails for want of memory counts as "does not hold". */
+#include "tls/tls_internal.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <wolfssl/internal.h>
+#include <wolfssl/wolfcrypt/aes.h>
+#include <wolfssl/wolfcrypt/random.h>
+
+#define VERSION 1
+#define HEAD_SIZE 11u
+#define ID_MAX (WOLFSSL_TICKET_EXTRA_PADDING_SZ - HEAD_SIZE)
+#define DEPTH_MAX 200 /* wolfSSL's own counter ends at 255 */
+#define TAG_SIZE 16u
+#define LIFETIME_S 3600u        /* of a ticket; the chain's end may come first */
+#define FOREIGN_TICKET_MAX 4096 /* bytes that we keep of a server that is not ours */
+
+_Static_assert(WOLFSSL_TICKET_EXTRA_PADDING_SZ > HEAD_SIZE && ID_MAX <= UINT8_MAX,
+	       "the length of an ID takes a byte");
+_Static_assert(TAG_SIZE <= WOLFSSL_TICKET_MAC_SZ, "the tag goes where wolfSSL has its MAC");
+
+/* --- keys -------------------------------------------------------------------------------------- */
+
+struct ticket_key {
+	uint8_t name[WOLFSSL_TICKET_NAME_SZ]; /* random: all zero is none */
+	uint8_t key[AES_256_KEY_SIZE];
+};
+
+struct fl_tls_ticket_keys {
+	unsigned refs; /* atomic */
+	struct ticket_key current, previous;
+	bool has_previous;
+};
+
+int fl_tls_ticket_keys_new(const struct fl_tls_ticket_keys *previous,
+			   struct fl_tls_ticket_keys **ret, struct fl_err *err)
+{
+	struct fl_tls_ticket_keys *keys = fl_new(sizeof(*keys));
+	WC_RNG rng;
+	int rc = wc_InitRng(&rng);
+
+	if (rc == 0) {
+		rc = wc_RNG_GenerateBlock(&rng, (byte *)&keys->current, sizeof(keys->current));
+		wc_FreeRng(&rng);
+	}
+	if (rc != 0) {
+		fl_wipe_free(keys, sizeof(*keys));
+		return fl_err_set(err, FL_ERR_BUG,
+				  "no random numbers for the keys of tickets (wolfSSL %d)", rc);
+	}
+	keys->refs = 1;
+	if (previous != NULL) {
+		keys->previous = previous->current;
+		keys->has_previous = true;
+	}
+	*ret = keys;
+	return 0;
+}
+
+struct fl_tls_ticket_keys *fl_tls_ticket_keys_ref(struct fl_tls_ticket_keys *keys)
+{
+	__atomic_add_fetch(&keys->refs, 1, __ATOMIC_RELAXED);
+	return keys;
+}
+
+void fl_tls_ticket_keys_unref(struct fl_tls_ticket_keys *keys)
+{
+	if (keys != NULL && __atomic_sub_fetch(&keys->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+		fl_wipe_free(keys, sizeof(*keys));
+	}
+}
+
+static const struct ticket_key *find_key(const struct fl_tls_ticket_keys *keys, const uint8_t *name)
+{
+	if (memcmp(keys->current.name, name, sizeof(keys->current.name)) == 0) {
+		return &keys->current;
+	}
+	if (keys->has_previous &&
+	    memcmp(keys->previous.name, name, sizeof(keys->previous.name)) == 0) {
+		return &keys->previous;
+	}
+	return NULL;
+}
+
+enum direction { SEAL, OPEN };
+
+/* In place; the tag is written, or checked. 0 or a wolfSSL error. */
+static int run_gcm(enum direction direction, const struct ticket_key *key, const uint8_t *iv,
+		   uint8_t *tag, uint8_t *data, size_t len)
+{
+	Aes aes;
+	int rc = wc_AesInit(&aes, NULL, INVALID_DEVID);
+
+	if (rc != 0) {
+		return rc;
+	}
+	rc = wc_AesGcmSetKey(&aes, key->key, sizeof(key->key));
+	if (rc == 0) {
+		rc = direction == SEAL ? wc_AesGcmEncrypt(&aes, data, data, (word32)len, iv,
+							  WOLFSSL_TICKET_IV_SZ, tag, TAG_SIZE,
+							  key->name, sizeof(key->name))
+				       : wc_AesGcmDecrypt(&aes, data, data, (word32)len, iv,
+							  WOLFSSL_TICKET_IV_SZ, tag, TAG_SIZE,
+							  key->name, sizeof(key->name));
+	}
+	wc_AesFree(&aes);
+	fl_wipe(&aes, sizeof(aes));
+	return rc;
+}
+
+/* --- claims ------------------------------------------------------------------------------------ */
+
+void fl_tls_drop_claim(struct fl_tls *tls)
+{
+	if (tls->claim != NULL) {
+		fl_tls_release(tls->claim->id);
+		fl_tls_release(tls->claim);
+		tls->claim = NULL;
+	}
+}
+
+/* False: memory is out. */
+static bool set_claim(struct fl_tls *tls, const char *id, size_t len, int64_t not_after)
+{
+	fl_tls_drop_claim(tls);
+	tls->claim = fl_tls_alloc(sizeof(*tls->claim));
+	if (tls->claim == NULL) {
+		return false;
+	}
+	tls->claim->id = fl_tls_alloc(len + 1);
+	if (tls->claim->id == NULL) {
+		fl_tls_drop_claim(tls);
+		return false;
+	}
+	memcpy(tls->claim->id, id, len);
+	tls->claim->not_after = not_after;
+	return true;
+}
+
+bool fl_tls_settle_claim(struct fl_tls *tls)
+{
+	bool good = true;
+
+	if (tls->wolf->options.pskNegotiated) {
+		/* A certificate beside it would have been refused (verify.c). */
+		good = tls->claim != NULL && tls->peer_id == NULL;
+		if (good) {
+			tls->peer_id = tls->claim->id;
+			tls->peer_not_after = tls->claim->not_after;
+			tls->claim->id = NULL;
+			tls->resumed = true;
+		}
+	}
+	fl_tls_drop_claim(tls);
+	return good;
+}
+
+/* --- server: the part of a ticket that is ours ---------------------------------------------------- */
+
+struct part {
+	uint8_t version, depth, id_len;
+	int64_t not_after;
+	const char *id; /* in the ticket */
+};
+
+static size_t write_part(const struct part *part, uint8_t *to)
+{
+	uint64_t not_after = (uint64_t)part->not_after;
+
+	to[0] = VERSION;
+	to[1] = part->depth;
+	for (size_t i = 0; i < 8; i++) {
+		to[2 + i] = (uint8_t)(not_after >> (56 - 8 * i));
+	}
+	to[HEAD_SIZE - 1] = part->id_len;
+	memcpy(to + HEAD_SIZE, part->id, part->id_len);
+	return HEAD_SIZE + part->id_len;
+}
+
+static bool read_part(const uint8_t *from, size_t len, struct part *ret)
+{
+	uint64_t not_after = 0;
+
+	if (len < HEAD_SIZE || len != HEAD_SIZE + from[HEAD_SIZE - 1]) {
+		return false;
+	}
+	for (size_t i = 0; i < 8; i++) {
+		not_after = not_after << 8 | from[2 + i];
+	}
+	*ret = (struct part){.version = from[0],
+			     .depth = from[1],
+			     .id_len = from[HEAD_SIZE - 1],
+			     .not_after = (int64_t)not_after,
+			     .id = (const char *)from + HEAD_SIZE};
+	return ret->version == VERSION;
+}
+
+void fl_tls_limit_tickets(struct fl_tls *tls, size_t id_len)
+{
+	if (tls->ctx->role == FL_TLS_SERVER && id_len > ID_MAX) {
+		(void)wolfSSL_no_ticket_TLSv13(tls->wolf);
+	}
+}
+
+/* A ticket for the peer of a handshake that is all but done: its Finished has come. */
+static int issue(const struct fl_tls *tls, uint8_t *name, uint8_t *iv, uint8_t *mac,
+		 uint8_t *ticket, int len, int *ret_len)
+{
+	const struct ticket_key *key = &tls->ctx->ticket_keys->current;
+	const struct fl_tls_claim *claim = tls->wolf->options.pskNegotiated ? tls->claim : NULL;
+	const char *id = claim != NULL ? claim->id : tls->peer_id;
+	size_t id_len;
+
+	if (id == NULL || (id_len = strlen(id)) > ID_MAX ||
+	    *ret_len - len < (int)(HEAD_SIZE + id_len)) {
+		return WOLFSSL_TICKET_RET_FATAL;
+	}
+	const struct part part = {
+		.depth = tls->wolf->session->ticketNonce.data[0],
+		.id_len = (uint8_t)id_len,
+		.not_after = claim != NULL ? claim->not_after : tls->peer_not_after,
+		.id = id,
+	};
+	size_t all = (size_t)len + write_part(&part, ticket + len);
+	memcpy(name, key->name, sizeof(key->name));
+	memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
+	if (wc_RNG_GenerateBlock(tls->wolf->rng, iv, WOLFSSL_TICKET_IV_SZ) != 0 ||
+	    run_gcm(SEAL, key, iv, mac, ticket, all) != 0) {
+		fl_wipe(ticket, all);
+		return WOLFSSL_TICKET_RET_FATAL;
+	}
+	*ret_len = (int)all;
+	return WOLFSSL_TICKET_RET_OK;
+}
+
+/* Resumption without a key exchange of its own has no forward secrecy. */
+static bool offers_key_exchange(const struct fl_tls *tls)
+{
+	const TLSX *modes = tls->wolf->extensions;
+
+	while (modes != NULL && modes->type != TLSX_PSK_KEY_EXCHANGE_MODES) {
+		modes = modes->next;
+	}
+	return modes != NULL && (modes->val & (1u << PSK_DHE_KE)) != 0;
+}
+
+/* The group of the ticket's session is one of ours still; else the client, which is bound to it, would
+ * fail when asked for another. */
+static bool has_our_group(const struct fl_tls *tls, const uint8_t *ticket)
+{
+	InternalTicket own;
+	int i = 0;
+
+	memcpy(&own, ticket, sizeof(own));
+	while (i < tls->wolf->numGroups &&
+	       tls->wolf->group[i] != (own.namedGroup[0] << 8 | own.namedGroup[1])) {
+		i++;
+	}
+	fl_wipe(&own, sizeof(own));
+	return i < tls->wolf->numGroups;
+}
+
+/* Is what was in the ticket still good, and no other ticket of this handshake? */
+static bool accept_part(struct fl_tls *tls, const struct part *part, const uint8_t *iv)
+{
+	if (tls->claim != NULL && memcmp(tls->claim->iv, iv, sizeof(tls->claim->iv)) != 0) {
+		return false;
+	}
+	if (part->depth >= DEPTH_MAX || part->not_after <= tls->ctx->now() ||
+	    !fl_tls_may_be(tls, part->id, part->id_len) ||
+	    !set_claim(tls, part->id, part->id_len, part->not_after)) {
+		return false;
+	}
+	memcpy(tls->claim->iv, iv, sizeof(tls->claim->iv));
+	return true;
+}
+
+static int admit(struct fl_tls *tls, const uint8_t *name, const uint8_t *iv, uint8_t *mac,
+		 uint8_t *ticket, int len, int *ret_len)
+{
+	static const uint8_t zeros[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
+	const struct ticket_key *key = find_key(tls->ctx->ticket_keys, name);
+	const int own = (int)WOLFSSL_INTERNAL_TICKET_LEN;
+	struct part part;
+
+	if (key == NULL || len < own || memcmp(mac + TAG_SIZE, zeros, sizeof(zeros)) != 0 ||
+	    !offers_key_exchange(tls)) {
+		return WOLFSSL_TICKET_RET_REJECT;
+	}
+	if (run_gcm(OPEN, key, iv, mac, ticket, (size_t)len) != 0 ||
+	    !read_part(ticket + own, (size_t)(len - own), &part) || !has_our_group(tls, ticket) ||
+	    !accept_part(tls, &part, iv)) {
+		fl_wipe(ticket, (size_t)len);
+		return WOLFSSL_TICKET_RET_REJECT;
+	}
+	*ret_len = own;
+	return WOLFSSL_TICKET_RET_OK;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): so many parameters has the type of wolfSSL. */
+static int on_ticket(WOLFSSL *wolf, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
+		     unsigned char iv[WOLFSSL_TICKET_IV_SZ],
+		     unsigned char mac[WOLFSSL_TICKET_MAC_SZ], int is_new, unsigned char *ticket,
+		     int len, int *ret_len, void *user)
+{
+	struct fl_tls *tls = wolfSSL_GetIOReadCtx(wolf);
+
+	(void)user;
+	FL_REQUIRE(tls != NULL && tls->ctx->ticket_keys != NULL && len >= 0);
+	return is_new ? issue(tls, name, iv, mac, ticket, len, ret_len)
+		      : admit(tls, name, iv, mac, ticket, len, ret_len);
+}
+
+int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys)
+{
+	if (wolfSSL_CTX_only_dhe_psk(ctx->wolf) != 0) {
+		return -1;
+	}
+	if (keys != NULL) {
+		ctx->ticket_keys = fl_tls_ticket_keys_ref(keys);
+	}
+	if (ctx->role == FL_TLS_CLIENT) {
+		return 0;
+	}
+	if (keys == NULL) {
+		/* Nor is there a callback: tickets that come are of no use. */
+		return wolfSSL_CTX_no_ticket_TLSv13(ctx->wolf);
+	}
+	if (wolfSSL_CTX_set_TicketEncCb(ctx->wolf, on_ticket) != WOLFSSL_SUCCESS ||
+	    wolfSSL_CTX_set_TicketHint(ctx->wolf, LIFETIME_S) != WOLFSSL_SUCCESS ||
+	    wolfSSL_CTX_set_timeout(ctx->wolf, LIFETIME_S) <= 0) {
+		return -1;
+	}
+	return 0;
+}
+
+/* --- client ------------------------------------------------------------------------------------ */
+
+struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls)
+{
+	struct fl_tls_saved *saved;
+	size_t len;
+
+	if (fl_tls_peer_id(tls) == NULL || tls->ctx->role != FL_TLS_CLIENT ||
+	    tls->ctx->ticket_keys == NULL || !tls->wolf->msgsReceived.got_session_ticket ||
+	    tls->wolf->session->ticketLen == 0 ||
+	    tls->wolf->session->ticketLen > FOREIGN_TICKET_MAX) {
+		return NULL;
+	}
+	len = strlen(tls->peer_id);
+	saved = fl_tls_alloc(sizeof(*saved) + len + 1);
+	if (saved == NULL) {
+		return NULL;
+	}
+	saved->session = wolfSSL_get1_session(tls->wolf);
+	if (saved->session == NULL) {
+		fl_tls_release(saved);
+		return NULL;
+	}
+	saved->not_after = tls->peer_not_after;
+	saved->id_len = len;
+	memcpy(saved->id, tls->peer_id, len);
+	return saved;
+}
+
+void fl_tls_saved_free(struct fl_tls_saved *saved)
+{
+	if (saved != NULL) {
+		wolfSSL_SESSION_free(saved->session); /* zeroes its secret */
+		fl_tls_release(saved);
+	}
+}
+
+/* Would wolfSSL take it? A cipher or group that is not ours any more would be an error. */
+static bool fits(const struct fl_tls *tls, const WOLFSSL_SESSION *session)
+{
+	uint8_t suite[] = {session->cipherSuite0, session->cipherSuite};
+	size_t i = 0;
+
+	while (i < tls->ctx->share_count && tls->ctx->shares[i] != session->namedGroup) {
+		i++;
+	}
+	return i < tls->ctx->share_count && FindSuiteSSL(tls->wolf, suite) &&
+	       tls->ctx->now() + 1 < (int64_t)session->bornOn + session->timeout;
+}
+
+bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved)
+{
+	WOLFSSL_SESSION *copy;
+	bool good;
+
+	FL_REQUIRE(tls->ctx->role == FL_TLS_CLIENT && tls->state == FL_TLS_STATE_HANDSHAKE &&
+		   !tls->started);
+	if (tls->ctx->ticket_keys == NULL || tls->claim != NULL ||
+	    saved->not_after <= tls->ctx->now() || !fits(tls, saved->session) ||
+	    !fl_tls_may_be(tls, saved->id, saved->id_len)) {
+		return false;
+	}
+	/* A copy: the connection that it came from may be alive, and goes on writing to its own. */
+	copy = wolfSSL_SESSION_dup(saved->session);
+	good = copy != NULL && set_claim(tls, saved->id, saved->id_len, saved->not_after);
+	if (good && wolfSSL_set_session(tls->wolf, copy) != WOLFSSL_SUCCESS) {
+		fl_tls_drop_claim(tls);
+		good = false;
+	}
+	wolfSSL_SESSION_free(copy);
+	return good;
+}
