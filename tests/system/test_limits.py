@@ -52,7 +52,7 @@ def opened_or_none(to):
 
 def test_descriptors_run_out(lab, app):
     """The system allows fewer than [limits] connections: what is open goes on, and it recovers."""
-    inbound = lab.inbound(app().port, start=False)
+    inbound = lab.inbound(app().port, {'log': {'level': 'debug'}}, start=False)
     inbound.start_agent().start_sidecar(prefix=['prlimit', '--nofile=60:60']).wait_ready()
     assert any('descriptors' in line['msg'] for line in inbound.sidecar.lines())
     outbound = lab.outbound(inbound.port)
