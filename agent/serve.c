@@ -7,7 +7,7 @@
  * timer serves all deadlines.
  *
  * Opening fails with a sentence when the path cannot be had. From then on nothing here ends the
- * process. */
+ * process; a path that somebody removes is made again. */
 #include "agent/serve.h"
 
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "certs-watch/watch.h"
 #include "ctl/message.h"
 
 struct channel {
@@ -40,7 +41,11 @@ struct fl_serve {
 	struct fl_net *net;
 	struct fl_log *log;
 	struct fl_listener *listener;
-	uv_timer_t timer; /* fires at the earliest deadline */
+	uv_timer_t timer;       /* fires at the earliest deadline */
+	struct fl_watch *watch; /* of the socket's path */
+	uv_timer_t reopen;      /* while the path is not ours */
+	unsigned open_timers;
+	char trouble[sizeof(((struct fl_err *)0)->text)]; /* why it is not, as it was said */
 	uid_t sidecar_uid;
 	char *path;                             /* owned */
 	struct stat made;                       /* device and inode of the path as we made it */
@@ -480,37 +485,117 @@ static int listen_on(struct fl_serve *serve, const struct fl_addr *addr, struct 
 	return rc;
 }
 
-int fl_serve_open(struct fl_net *net, const char *path, uid_t sidecar_uid, struct fl_log *log,
-		  struct fl_serve **ret, struct fl_err *err)
+/* Listens on the path; the listener that is there is replaced. */
+static int open_path(struct fl_serve *serve, struct fl_err *err)
 {
-	struct fl_serve *serve;
+	struct fl_listener *old = serve->listener;
 	struct fl_addr addr;
-	char *text = fl_format("unix:%s", path);
-	int dir = -1, rc;
+	char *text = fl_format("unix:%s", serve->path);
+	int dir = -1;
+	int rc = fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, err);
 
-	rc = fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, err);
 	free(text);
 	if (rc != FL_OK) {
 		return fl_err_prefix(err, "`[agent] socket`");
 	}
-	rc = lock_directory(path, &dir, err);
+	rc = lock_directory(serve->path, &dir, err);
 	if (rc != FL_OK) {
 		return rc;
 	}
-	serve = fl_new(sizeof(*serve));
+	rc = listen_on(serve, &addr, err);
+	close(dir);
+	if (rc == FL_OK && old != NULL) {
+		fl_listener_close(old);
+	}
+	return rc;
+}
+
+/* --- a path that others take away ------------------------------------------------------------- */
+
+static bool is_path_ours(const struct fl_serve *serve)
+{
+	struct stat now;
+
+	return lstat(serve->path, &now) == 0 && now.st_dev == serve->made.st_dev &&
+	       now.st_ino == serve->made.st_ino;
+}
+
+static void on_reopen(uv_timer_t *timer);
+
+/* Who is connected stays so, but nobody else can come until the path is back. */
+static void regain_path(struct fl_serve *serve)
+{
+	struct fl_err err;
+
+	if (is_path_ours(serve)) {
+		return;
+	}
+	if (open_path(serve, &err) == FL_OK) {
+		serve->trouble[0] = '\0';
+		fl_log_msg(serve->log, FL_LOG_WARN,
+			   "somebody removed our socket %s: it is there again", serve->path);
+		return;
+	}
+	if (strcmp(serve->trouble, err.text) != 0) {
+		memcpy(serve->trouble, err.text, sizeof(serve->trouble));
+		fl_log_msg(serve->log, FL_LOG_WARN,
+			   "somebody removed our socket, and we cannot make it again yet: %s",
+			   err.text);
+	}
+	FL_REQUIRE(uv_timer_start(&serve->reopen, on_reopen, FL_SERVE_REOPEN_MS, 0) == 0);
+}
+
+static void on_reopen(uv_timer_t *timer)
+{
+	regain_path(timer->data);
+}
+
+static void on_path_change(void *user)
+{
+	regain_path(user);
+}
+
+static void on_path_note(void *user, const char *text)
+{
+	struct fl_serve *serve = user;
+
+	fl_log_msg(serve->log, FL_LOG_WARN, "%s", text);
+}
+
+static const struct fl_watch_events path_events = {.on_change = on_path_change,
+						   .on_note = on_path_note};
+
+static void watch_path(struct fl_serve *serve)
+{
+	const char *path = serve->path;
+
+	serve->watch = fl_watch_new(serve->net->loop, NULL, &path_events, serve);
+	fl_watch_set(serve->watch, &path, 1);
+}
+
+/* --- the interface ---------------------------------------------------------------------------- */
+
+int fl_serve_open(struct fl_net *net, const char *path, uid_t sidecar_uid, struct fl_log *log,
+		  struct fl_serve **ret, struct fl_err *err)
+{
+	struct fl_serve *serve = fl_new(sizeof(*serve));
+	int rc;
+
 	serve->net = net;
 	serve->log = log;
 	serve->sidecar_uid = sidecar_uid;
 	serve->path = fl_strdup(path);
-	rc = listen_on(serve, &addr, err);
-	close(dir);
+	rc = open_path(serve, err);
 	if (rc != FL_OK) {
 		free(serve->path);
 		free(serve);
 		return rc;
 	}
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
-	serve->timer.data = serve;
+	FL_REQUIRE(uv_timer_init(net->loop, &serve->reopen) == 0);
+	serve->timer.data = serve->reopen.data = serve;
+	serve->open_timers = 2;
+	watch_path(serve);
 	*ret = serve;
 	return FL_OK;
 }
@@ -542,6 +627,9 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct fl_serve *serve = handle->data;
 
+	if (--serve->open_timers > 0) {
+		return;
+	}
 	free(serve->note);
 	fl_wipe_free(serve->frame, serve->frame_len);
 	free(serve->path);
@@ -550,16 +638,15 @@ static void on_closed(uv_handle_t *handle)
 
 void fl_serve_close(struct fl_serve *serve)
 {
-	struct stat now;
-
 	/* Only what we made ourselves: a successor may have put its own there. */
-	if (lstat(serve->path, &now) == 0 && now.st_dev == serve->made.st_dev &&
-	    now.st_ino == serve->made.st_ino) {
+	if (is_path_ours(serve)) {
 		(void)unlink(serve->path);
 	}
+	fl_watch_close(serve->watch);
 	fl_listener_close(serve->listener);
 	while (serve->channel_count > 0) {
 		channel_close(serve->channels[serve->channel_count - 1]);
 	}
 	uv_close((uv_handle_t *)&serve->timer, on_closed);
+	uv_close((uv_handle_t *)&serve->reopen, on_closed);
 }

@@ -21,6 +21,7 @@
 
 #define FL_SERVE_MAX 8
 #define FL_SERVE_HELLO_MS 10000  /* a caller says HELLO within this time */
+#define FL_SERVE_REOPEN_MS 1000  /* between attempts to make a removed socket again */
 #define FL_SERVE_RESULT_MS 30000 /* a sidecar has judged a generation within this time */
 
 struct fl_serve;

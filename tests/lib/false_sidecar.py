@@ -53,7 +53,7 @@ class FalseSidecar:
 
     def __init__(self, workload):
         self.notes = []
-        path = workload.folder / 'agent.sock'
+        path = getattr(workload, 'socket', workload.folder / 'agent.sock')
         self.sock = labs.wait_until(lambda: self.try_connect(path), f'nobody listens on {path}')
 
     @staticmethod

@@ -2,6 +2,7 @@
 """fairlead-agent run: which generation a sidecar gets, who is let in, and what disturbs it not at all."""
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -185,15 +186,42 @@ def test_a_stale_socket_is_replaced(web):
 
 
 def test_only_its_own_socket_is_removed(web):
+    """One that was stopped for a while, and finds another agent's socket where its own was."""
     path = web.folder / 'agent.sock'
     first = web.start_agent().agent
     wait_until(path.exists, 'no socket')
+    first.signal(signal.SIGSTOP)
     path.unlink()
     web.start_agent()
     wait_until(path.exists, 'no socket')
+    first.signal(signal.SIGCONT)
+    assert 'in use by process' in first.wait_line(msg=re.compile('somebody removed our socket'))['msg']
     first.stop()
     with FalseSidecar(web) as sidecar:
         assert sidecar.take().number == 1
+
+
+def test_a_socket_that_is_removed_comes_back(lab, web):
+    """With its directory, too; whoever is connected does not notice."""
+    web.change({'agent': {'socket': lab.folder / 'run' / 'agent.sock'}})
+    run = lab.folder / 'run'
+    run.mkdir()
+    web.socket = run / 'agent.sock'
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        first = sidecar.take()
+        (run / 'agent.sock').unlink()
+        with FalseSidecar(web) as second:
+            assert second.take().number == 1
+        shutil.rmtree(run)
+        assert 'does not exist' in web.agent.wait_line(msg=re.compile('cannot make it again'))['msg']
+        run.mkdir()
+        with FalseSidecar(web) as third:
+            assert third.take().number == 1
+        web.mount(lab.root.issue(labs.SERVER), lab.root.cert_pem)
+        assert sidecar.receive().number == 2 and first.number == 1
+    assert web.agent.stop() == 0
+    assert not (run / 'agent.sock').exists()
 
 
 def test_what_is_no_socket_is_left_alone(web):

@@ -176,7 +176,7 @@ static void take_away(const struct bench *bench, const char *name)
 
 static void watch(struct bench *bench, const char *const *names, size_t count)
 {
-	const char *paths[8];
+	const char *paths[8] = {NULL};
 
 	for (size_t i = 0; i < count; i++) {
 		paths[i] = in(bench, names[i]);
