@@ -187,10 +187,25 @@ static size_t put_character(struct fl_line *line, const char *value, size_t len,
 	return fits ? taken : 0;
 }
 
+/* How many characters from value on stand for themselves: nearly all of them, and each line has
+ * hundreds. No more than there is room for. */
+static size_t plain_run(const struct fl_line *line, const char *value, size_t len)
+{
+	size_t room = line->cut ? 0 : LINE_LIMIT - line->len, run = 0;
+
+	len = len < room ? len : room;
+	while (run < len && value[run] >= ' ' && value[run] < 0x7f && value[run] != '"' &&
+	       value[run] != '\\') {
+		run++;
+	}
+	return run;
+}
+
 static void put_escaped(struct fl_line *line, const char *value, size_t len, bool quoted)
 {
-	size_t at = 0;
+	size_t at = plain_run(line, value, len);
 
+	(void)put(line, value, at);
 	while (at < len) {
 		size_t taken = put_character(line, value + at, len - at, quoted);
 
