@@ -276,6 +276,9 @@ int fl_check(const char *conf_path, bool json)
 	if (fl_conf_load(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
 		report.conf = conf;
 		check_conf(conf, &problems);
+		if (fl_source_is_mount(conf_path)) {
+			fl_problem_warning(&problems, 0, "%s", FL_SOURCE_MOUNT_TEXT);
+		}
 		if (fl_candidate_load(conf, report.now, &candidate) == FL_OK) {
 			struct fl_span text = {(const uint8_t *)ini, ini_len};
 

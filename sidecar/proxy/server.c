@@ -237,6 +237,33 @@ static void log_restart_needed(struct fl_server *server, const struct fl_conf *c
 	}
 }
 
+/* Each connection is two descriptors; the soft limit is often 1024. */
+static void raise_descriptor_limit(struct fl_server *server, const struct fl_conf *conf)
+{
+	struct rlimit limit;
+	rlim_t wanted = (rlim_t)conf->limits.connections * 2 + 64;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
+		return;
+	}
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+		fl_log_msg(
+			server->log, FL_LOG_DEBUG,
+			"[limits] connections = %u needs %llu descriptors, the system allows %llu: that many will do less",
+			conf->limits.connections, (unsigned long long)wanted,
+			(unsigned long long)limit.rlim_cur);
+	}
+}
+
+/* What the main thread takes from each new INI. */
+static void apply_settings(struct fl_server *server, const struct fl_conf *conf)
+{
+	server->log->level = conf->log.level;
+	server->log->format = conf->log.format;
+	raise_descriptor_limit(server, conf);
+}
+
 static int use_generation(struct fl_server *server, struct fl_generation *generation,
 			  struct fl_err *err)
 {
@@ -251,6 +278,7 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 		}
 		fl_generation_unref(server->current);
 		server->current = fl_generation_ref(generation);
+		apply_settings(server, generation->conf);
 		server->rotations.used++;
 		server->rotations.last_used = (int64_t)time(NULL);
 		if (server->phase == STARTING) {
@@ -518,12 +546,14 @@ static void on_drain_timeout(uv_timer_t *timer)
 
 static void drain(struct fl_server *server)
 {
+	const struct fl_conf *conf = server->current != NULL ? server->current->conf : server->conf;
+	uint32_t drain_ms = conf->sidecar.drain_ms;
+
 	server->phase = DRAINING;
 	fl_log_msg(server->log, FL_LOG_INFO,
 		   "stopping: %u connections may finish, for at most %u ms",
-		   open_connections(server), server->conf->sidecar.drain_ms);
-	FL_REQUIRE(uv_timer_start(&server->drain_timer, on_drain_timeout,
-				  server->conf->sidecar.drain_ms, 0) == 0);
+		   open_connections(server), drain_ms);
+	FL_REQUIRE(uv_timer_start(&server->drain_timer, on_drain_timeout, drain_ms, 0) == 0);
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		fl_worker_post_drain(server->workers[i]);
 	}
@@ -548,25 +578,6 @@ static void on_signal(uv_signal_t *handle, int signum)
 static void on_turn_over(uv_check_t *check)
 {
 	fl_log_flush(FL_CONTAINER_OF(check, struct fl_server, turn_over)->log);
-}
-
-/* Each connection is two descriptors; the soft limit is often 1024. */
-static void raise_descriptor_limit(struct fl_server *server)
-{
-	struct rlimit limit;
-	rlim_t wanted = (rlim_t)server->conf->limits.connections * 2 + 64;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-		return;
-	}
-	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
-		fl_log_msg(
-			server->log, FL_LOG_DEBUG,
-			"[limits] connections = %u needs %llu descriptors, the system allows %llu: that many will do less",
-			server->conf->limits.connections, (unsigned long long)wanted,
-			(unsigned long long)limit.rlim_cur);
-	}
 }
 
 static void init_handles(struct fl_server *server)
@@ -595,7 +606,7 @@ int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_serv
 	server->conf = conf;
 	server->log = log;
 	server->started_at = (int64_t)time(NULL);
-	raise_descriptor_limit(server);
+	raise_descriptor_limit(server, conf);
 	init_handles(server);
 	rc = make_workers(server, err);
 	if (rc != 0) {

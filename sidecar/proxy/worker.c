@@ -44,6 +44,12 @@ static unsigned part_of(uint32_t limit, unsigned worker_count)
 	return (limit + worker_count - 1) / worker_count;
 }
 
+static void set_maxima(struct fl_worker *worker, const struct fl_conf *conf)
+{
+	worker->max_connections = part_of(conf->limits.connections, worker->worker_count);
+	worker->max_handshakes = part_of(conf->limits.handshakes, worker->worker_count);
+}
+
 static void init_scratch(struct fl_worker *worker, size_t buffer)
 {
 	worker->sealed_cap = FL_TLS_SEALED_SIZE(buffer) + FL_TLS_OUT_RESERVE;
@@ -64,8 +70,8 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	worker->endpoint_count = endpoint_count;
 	worker->on_idle = on_idle;
 	worker->on_idle_user = on_idle_user;
-	worker->max_connections = part_of(conf->limits.connections, worker_count);
-	worker->max_handshakes = part_of(conf->limits.handshakes, worker_count);
+	worker->worker_count = worker_count;
+	set_maxima(worker, conf);
 	for (size_t i = 0; i < endpoint_count; i++) {
 		endpoints[i].worker = worker;
 	}
@@ -311,7 +317,9 @@ static void apply_limits(struct fl_worker *worker, const struct fl_conf *conf)
 	fl_deadline_queue_set(&worker->connecting, conf->limits.connect_timeout_ms);
 	fl_deadline_queue_set(&worker->handshaking, conf->limits.handshake_timeout_ms);
 	fl_deadline_queue_set(&worker->idle, conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
+	set_maxima(worker, conf);
 	worker->log.level = conf->log.level;
+	worker->log.format = conf->log.format;
 	worker->access = conf->log.access;
 }
 

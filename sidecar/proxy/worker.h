@@ -63,6 +63,7 @@ struct fl_worker {
 	struct fl_share *share; /* current; NULL before the first generation */
 	struct fl_endpoint *endpoints;
 	size_t endpoint_count;
+	unsigned worker_count;                    /* among whom the limits are parted */
 	unsigned max_connections, max_handshakes; /* this worker's part of the limits */
 	struct fl_deadline_queue connecting, handshaking, idle, half_open;
 	struct fl_session *sessions; /* all of them: utlist doubly linked */

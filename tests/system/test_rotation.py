@@ -481,6 +481,28 @@ def test_keys_that_need_a_restart_are_named(lab, plain):
     assert len(plain.inbound.agent.lines(msg=re.compile('need a restart'))) == 1, 'said once'
 
 
+def test_limits_and_log_apply_at_once(lab, plain):
+    behind = plain.inbound
+    with connect(plain.port) as sock:
+        assert talks(sock)
+        behind.change({'limits': {'connections': 1}})
+        wait_generation(behind, 2)
+        assert not ping(plain.port)
+        behind.wait_line(reason='connection_limit')
+        behind.change({'limits': {'connections': 100}})
+        wait_generation(behind, 3)
+        assert ping(plain.port) and talks(sock)
+    behind.change({'log': {'format': 'text'}, 'sidecar': {'drain': '5m'}})
+    wait_until(lambda: re.search(r' info generation in use .*generation=4\b', behind.sidecar.text), 'JSON for ever')
+    wait_until(lambda: re.search(r' info generation accepted .*generation=4\b', behind.agent.text), 'JSON for ever')
+    with connect(plain.port) as sock:
+        assert talks(sock)
+        behind.sidecar.terminate()
+        wait_until(lambda: 'at most 300000 ms' in behind.sidecar.text, 'the old drain')
+        assert talks(sock)
+    assert behind.sidecar.wait() == 0
+
+
 def test_an_ini_in_a_volume_and_new_paths(lab, web):
     """A ConfigMap that names another Secret, which is not mounted yet: refused until it is."""
     config, other = Volume(lab.folder / 'config'), Volume(lab.folder / 'other')
