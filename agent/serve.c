@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/harden.h"
 #include "base/mem.h"
 #include "certs-watch/watch.h"
 #include "ctl/message.h"
@@ -605,6 +606,7 @@ void fl_serve_generation(struct fl_serve *serve, uint8_t *frame, size_t len,
 {
 	fl_wipe_free(serve->frame, serve->frame_len);
 	serve->frame = frame;
+	(void)fl_harden_memory(frame, len); /* the key is in it */
 	serve->frame_len = len;
 	serve->number++;
 	memcpy(serve->digest, digest, FL_DIGEST_LEN);

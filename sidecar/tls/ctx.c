@@ -8,6 +8,7 @@
  * shared between contexts, so each thread has its own and no lock is contended. */
 #include "tls/tls_internal.h"
 
+#include "base/harden.h"
 #if defined(__x86_64__)
 #include "tls/gcm_vaes.h"
 #endif
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <wolfssl/internal.h>
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/chacha20_poly1305.h>
 #include <wolfssl/wolfcrypt/curve25519.h>
@@ -218,6 +220,8 @@ static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "our private key does not belong to our certificate");
 	}
+	/* wolfSSL's own copy of the key. Where the system forbids it, the key is used all the same. */
+	(void)fl_harden_memory(ctx->wolf->privateKey->buffer, ctx->wolf->privateKey->length);
 	return 0;
 }
 

@@ -26,6 +26,8 @@
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/random.h>
 
+#include "base/harden.h"
+
 #define VERSION 1
 #define HEAD_SIZE 11u
 #define ID_MAX (WOLFSSL_TICKET_EXTRA_PADDING_SZ - HEAD_SIZE)
@@ -67,6 +69,7 @@ int fl_tls_ticket_keys_new(const struct fl_tls_ticket_keys *previous,
 		return fl_err_set(err, FL_ERR_BUG,
 				  "no random numbers for the keys of tickets (wolfSSL %d)", rc);
 	}
+	(void)fl_harden_memory(keys, sizeof(*keys));
 	keys->refs = 1;
 	if (previous != NULL) {
 		keys->previous = previous->current;
