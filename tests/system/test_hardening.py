@@ -41,6 +41,7 @@ def test_neither_process_leaves_a_core_dump(lab):
             assert re.search(r'^Max core file size\s+0\s+0\s', limits.read(), re.M)
 
 
+@pytest.mark.skipif(ASAN, reason='AddressSanitizer makes mlock do nothing')
 def test_the_pages_that_hold_the_key_are_locked_into_memory(lab):
     """So that they are never written to swap."""
     inbound = lab.inbound('127.0.0.1:9')
