@@ -116,6 +116,15 @@ def outcome(to, data=b''):
         return 'reset'
 
 
+def listens(to):
+    """Does anybody take connections there? (The one that asks is over at once.)"""
+    try:
+        connect(to).close()
+        return True
+    except ConnectionError:
+        return False
+
+
 # --- processes ------------------------------------------------------------------------------------
 
 def sanitizer_prefix():
