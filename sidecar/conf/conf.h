@@ -24,6 +24,7 @@ typedef unsigned fl_conf_line;
 
 enum fl_tls_group { FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256 };
 enum fl_tls_cipher { FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM, FL_CIPHER_CHACHA20 };
+enum fl_tickets { FL_TICKETS_OFF, FL_TICKETS_ON };
 enum fl_log_access { FL_ACCESS_ALL, FL_ACCESS_DENIED, FL_ACCESS_OFF };
 
 struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
@@ -71,6 +72,7 @@ struct fl_conf {
 		size_t group_count;
 		enum fl_tls_cipher ciphers[3];
 		size_t cipher_count;
+		enum fl_tickets tickets;
 	} tls;
 	struct fl_conf_service *services;
 	size_t service_count;

@@ -84,9 +84,8 @@ static const struct fl_word outbound_modes[] = {
 	{.text = "refuse", .instead = "write `mode = mtls`, or leave the [upstream] out"}};
 static const struct fl_word proxy_protocols[] = {
 	{.text = "off"}, {.text = "v2", .instead = "write `proxy_protocol = off`"}};
-static const struct fl_word tickets[] = {
-	{.text = "off"},
-	{.text = "on", .instead = "write `tickets = off`, every handshake is a full one for now"}};
+static const struct fl_word tickets[] = {{.text = "off", .value = FL_TICKETS_OFF},
+					 {.text = "on", .value = FL_TICKETS_ON}};
 #define KEEP "write `keep`, open connections are not judged again for now"
 static const struct fl_word on_change[] = {{.text = "keep"}, {.text = "close", .instead = KEEP}};
 static const struct fl_word levels[] = {{.text = "debug", .value = FL_LOG_DEBUG},
@@ -533,7 +532,7 @@ static const struct key tls_keys[] = {
 	 .offset = 0,
 	 WORDS(ciphers),
 	 .hint = "TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256"},
-	{.name = "tickets", .type = TYPE_WORD, ELSEWHERE, WORDS(tickets)},
+	{.name = "tickets", .type = TYPE_WORD, IN_CONF(tls.tickets), WORDS(tickets)},
 };
 static const struct key inbound_keys[] = {
 	{.name = "mode", .type = TYPE_WORD, ELSEWHERE, WORDS(inbound_modes)},

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pki/digest.h"
+
 static char *copy_span(struct fl_span span)
 {
 	return fl_strndup((const char *)span.data, span.len);
@@ -57,8 +59,57 @@ static int parse_credentials(const struct fl_ctl_generation *message, int64_t no
 	return rc;
 }
 
+static struct fl_span span_of(const char *text)
+{
+	return (struct fl_span){(const uint8_t *)text, strlen(text)};
+}
+
+/* Our own ID is in it, too: peers that resume a session go on believing the one of then. */
+static void digest_trust(const struct fl_credentials *credentials, struct fl_span ini,
+			 uint8_t ret[FL_DIGEST_LEN])
+{
+	struct fl_span *parts;
+	size_t count = 2, n = 0;
+
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		count += 1 + credentials->bundles[i].roots.count;
+	}
+	parts = fl_new(count * sizeof(*parts));
+	parts[n++] = ini;
+	parts[n++] = span_of(credentials->id);
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		const struct fl_bundle *bundle = &credentials->bundles[i];
+
+		parts[n++] = span_of(bundle->trust_domain);
+		for (size_t k = 0; k < bundle->roots.count; k++) {
+			parts[n++] = (struct fl_span){bundle->roots.items[k].data,
+						      bundle->roots.items[k].len};
+		}
+	}
+	fl_digest(parts, n, ret);
+	free(parts);
+}
+
+bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b)
+{
+	return a == b || memcmp(a->trust, b->trust, sizeof(a->trust)) == 0;
+}
+
+static int make_ticket_keys(struct fl_generation *generation, const struct fl_generation *current,
+			    struct fl_err *err)
+{
+	bool goes_on = current != NULL && fl_generation_same_trust(generation, current);
+
+	if (generation->conf->tls.tickets == FL_TICKETS_OFF) {
+		return 0;
+	}
+	return fl_tls_ticket_keys_new(goes_on ? current->ticket_keys : NULL,
+				      &generation->ticket_keys, err);
+}
+
 int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
-		      struct fl_generation **ret, struct fl_err *err)
+		      const struct fl_generation *current, struct fl_generation **ret,
+		      struct fl_err *err)
 {
 	struct fl_credentials *credentials;
 	struct fl_generation *generation;
@@ -79,6 +130,12 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 		.refs = 1, .number = message->number, .credentials = credentials, .conf = conf};
 	fl_expiries_init(&generation->expiries, credentials);
 	memcpy(generation->digest, message->digest, sizeof(generation->digest));
+	digest_trust(credentials, message->ini, generation->trust);
+	rc = make_ticket_keys(generation, current, err);
+	if (rc != 0) {
+		fl_generation_unref(generation);
+		return rc;
+	}
 	*ret = generation;
 	return 0;
 }
@@ -97,6 +154,7 @@ void fl_generation_unref(struct fl_generation *generation)
 	fl_expiries_done(&generation->expiries);
 	fl_credentials_free(generation->credentials);
 	fl_conf_free(generation->conf);
+	fl_tls_ticket_keys_unref(generation->ticket_keys);
 	free(generation);
 }
 
@@ -126,7 +184,8 @@ int fl_share_new(struct fl_generation *generation, struct fl_share **ret, struct
 	struct fl_tls_options options = {.groups = groups,
 					 .group_count = conf->tls.group_count,
 					 .ciphers = ciphers,
-					 .cipher_count = conf->tls.cipher_count};
+					 .cipher_count = conf->tls.cipher_count,
+					 .ticket_keys = generation->ticket_keys};
 	struct fl_share *share = fl_new(sizeof(*share));
 	int rc;
 

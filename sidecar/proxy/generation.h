@@ -7,7 +7,11 @@
  * A generation is immutable and reference-counted across threads. A share belongs to one worker's loop: its own TLS
  * contexts (wolfSSL contexts are not shared between threads) and a plain count of the sessions that began with
  * it. Both are built on the main thread and handed over by message; sessions keep the share that they began
- * with. When the last session of the last share has gone, the key is wiped. */
+ * with. When the last session of the last share has gone, the key is wiped.
+ *
+ * Whom a generation trusts has a digest of its own: two generations of equal trust may resume each other's TLS
+ * sessions (a certificate was renewed, nothing else), any other two may not. */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "conf/conf.h"
@@ -23,14 +27,20 @@ struct fl_generation {
 	struct fl_credentials *credentials;
 	struct fl_expiries expiries; /* of those */
 	struct fl_conf *conf;
+	/* Over all bundles, the INI, and our own ID; not over our certificate and key. */
+	uint8_t trust[FL_DIGEST_LEN];
+	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: tickets are off */
 };
 
 /* From what the agent sent; everything is parsed and judged again, because the sidecar trusts rules, not
- * senders. now: seconds since the epoch. */
+ * senders. now: seconds since the epoch. current (may be NULL): the one in use, whose tickets stay good when the
+ * trust is the same. */
 int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
-		      struct fl_generation **ret, struct fl_err *err) FL_MUST_USE;
+		      const struct fl_generation *current, struct fl_generation **ret,
+		      struct fl_err *err) FL_MUST_USE;
 struct fl_generation *fl_generation_ref(struct fl_generation *generation); /* any thread */
 void fl_generation_unref(struct fl_generation *generation); /* any thread; NULL is fine */
+bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b);
 
 struct fl_share {
 	struct fl_generation *generation; /* a reference */

@@ -300,7 +300,7 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 {
 	struct fl_server *server = user;
 	struct fl_generation *generation;
-	int rc = fl_generation_new(message, (int64_t)time(NULL), &generation, err);
+	int rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &generation, err);
 
 	if (rc == 0) {
 		rc = use_generation(server, generation, err);

@@ -51,8 +51,10 @@ struct fl_session {
 	const struct fl_conf_upstream *upstream; /* client: of the share's generation */
 	uint64_t started_ns;                     /* of the handshake */
 	uint32_t next_target;
-	uint8_t state; /* enum state */
+	uint32_t offered; /* client: number of the session that the hello offers, 0: none */
+	uint8_t state;    /* enum state */
 	bool is_client;
+	bool saves;   /* client: its ticket has not come yet */
 	bool reading; /* the user wants plaintext */
 	bool eof;     /* close_notify received */
 	bool fin;     /* TCP has ended while nobody was reading */
@@ -148,6 +150,7 @@ static void fail(struct fl_session *session, enum fl_reason reason)
 	/* From here on, events of the socket find nobody: the user may look, but not act. */
 	fl_deadline_drop(&session->deadline);
 	if (session->state == HANDSHAKE) {
+		fl_resume_drop(&session->endpoint->resume, session->offered);
 		fl_count(
 			&worker_of(session)
 				 ->counters.handshakes_failed[session->endpoint->direction][reason],
@@ -212,6 +215,33 @@ static void hold(struct fl_session *session, const struct fl_tls_io *io)
 	}
 }
 
+/* May sessions of this one's trust be resumed, and offered for it? */
+static bool has_current_trust(const struct fl_session *session)
+{
+	const struct fl_worker *worker = worker_of(session);
+
+	return worker->share != NULL &&
+	       fl_generation_same_trust(session->share->generation, worker->share->generation);
+}
+
+/* Keeps what the next connection can resume, once the server has sent a ticket. */
+static void save(struct fl_session *session)
+{
+	struct fl_resume *resume = &session->endpoint->resume;
+	uint64_t now = uv_now(&worker_of(session)->loop);
+	struct fl_tls_saved *saved;
+
+	if (!fl_resume_wants(resume, now) || !has_current_trust(session)) {
+		session->saves = false;
+		return;
+	}
+	saved = fl_tls_save(session->tls);
+	if (saved != NULL) {
+		session->saves = false;
+		fl_resume_keep(resume, saved, now);
+	}
+}
+
 /* Opens all of the input: what the user cannot take waits behind it in its own bounded queue. */
 static void open_records(struct fl_session *session, struct fl_tls_io *io)
 {
@@ -225,6 +255,9 @@ static void open_records(struct fl_session *session, struct fl_tls_io *io)
 		 * heard until it has: what waits for it stays bounded. */
 		if (flush(session, io) > 0) {
 			fl_sock_read_stop(session->sock);
+		}
+		if (session->saves) {
+			save(session);
 		}
 		if (len > 0) {
 			session->events->on_data(session->user, worker->opened, len);
@@ -251,6 +284,11 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	worker->handshakes--;
 	fl_counters_handshake(&worker->counters, session->endpoint->direction,
 			      uv_hrtime() - session->started_ns);
+	if (fl_tls_resumed(session->tls)) {
+		fl_count(&worker->counters.handshakes_resumed[session->endpoint->direction], 1);
+	} else {
+		fl_resume_drop(&session->endpoint->resume, session->offered);
+	}
 	session->events->on_ready(session->user);
 	if (session->state == READY && !session->reading) {
 		hold(session, io);
@@ -393,6 +431,10 @@ static void start_client_handshake(struct fl_session *session)
 			  (void *)session->upstream)) {
 		fail(session, FL_REASON_INTERNAL);
 		return;
+	}
+	session->saves = session->share->generation->ticket_keys != NULL;
+	if (session->saves && has_current_trust(session)) {
+		session->offered = fl_resume_offer(&session->endpoint->resume, session->tls);
 	}
 	fl_sock_read_start(session->sock);
 	feed(session, NULL, 0);
@@ -600,6 +642,7 @@ void fl_session_describe(const struct fl_session *session, struct fl_line *line)
 		fl_line_str(line, "tls", "1.3");
 		fl_line_str(line, "group", fl_tls_group(session->tls));
 		fl_line_str(line, "cipher", fl_tls_cipher(session->tls));
+		fl_line_bool(line, "resumed", fl_tls_resumed(session->tls));
 	}
 	if (failure != NULL) {
 		fl_line_str(line, "broken_rule",

@@ -165,6 +165,7 @@ static void free_endpoints(struct fl_worker *worker)
 			close(endpoint->fd);
 		}
 		fl_targets_unref(endpoint->targets);
+		fl_resume_flush(&endpoint->resume);
 		free(endpoint->name);
 	}
 	free(worker->endpoints);
@@ -326,6 +327,8 @@ static void apply_limits(struct fl_worker *worker, const struct fl_conf *conf)
 static void take_share(struct fl_worker *worker, struct fl_share *share)
 {
 	bool first = worker->share == NULL;
+	bool same_trust =
+		!first && fl_generation_same_trust(worker->share->generation, share->generation);
 
 	fl_share_unref(worker->share);
 	worker->share = share;
@@ -335,6 +338,9 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 
 		endpoint->service = fl_generation_service(share->generation, endpoint->name);
 		endpoint->upstream = fl_generation_upstream(share->generation, endpoint->name);
+		if (!same_trust) {
+			fl_resume_flush(&endpoint->resume);
+		}
 	}
 	if (first && !worker->draining) {
 		open_listeners(worker);

@@ -17,6 +17,7 @@
 #include "proxy/deadline.h"
 #include "proxy/generation.h"
 #include "proxy/reason.h"
+#include "proxy/resume.h"
 #include "proxy/targets.h"
 
 /* A fixed listener of the INI, on one worker. */
@@ -32,6 +33,7 @@ struct fl_endpoint {
 	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */
 	const struct fl_conf_upstream *upstream; /* likewise */
 	struct fl_targets *targets; /* outbound; NULL until the resolver has said something */
+	struct fl_resume resume;    /* outbound: sessions under the trust of the current share */
 };
 
 /* Memory that callbacks further up the stack may still look at: freed when the loop's turn is over. */

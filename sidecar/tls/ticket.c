@@ -173,6 +173,8 @@ bool fl_tls_settle_claim(struct fl_tls *tls)
 			tls->resumed = true;
 		}
 	}
+	/* wolfSSL would keep the tickets of the hello as long as the connection. */
+	TLSX_Remove(&tls->wolf->extensions, TLSX_PRE_SHARED_KEY, tls->wolf->heap);
 	fl_tls_drop_claim(tls);
 	return good;
 }

@@ -88,7 +88,11 @@ class Place:
 # --- the pairs: each yields (name, command) for every process -------------------------------------------
 
 
-def pair_fairlead(place, options):
+def pair_fairlead_full(place, options):
+    yield from pair_fairlead(place, options, "off")
+
+
+def pair_fairlead(place, options, tickets="on"):
     build = pathlib.Path(options.build)
 
     def side(name, who, admin, sections):
@@ -106,6 +110,7 @@ workers = 1
 [tls]
 groups = {options.groups}
 ciphers = {CIPHER}
+tickets = {tickets}
 {sections}""")
         yield f"{name}-sidecar", [build / "sidecar/fairlead-sidecar", "-c", ini]
         yield f"{name}-agent", [build / "agent/fairlead-agent", "run", "-c", ini]
@@ -206,6 +211,7 @@ def pair_stunnel(place, _options):
 
 PAIRS = {
     "fairlead": pair_fairlead,
+    "fairlead, full handshakes": pair_fairlead_full,
     "haproxy": pair_haproxy,
     "haproxy, full handshakes": pair_haproxy_full,
     "haproxy, no TLS": pair_plain,

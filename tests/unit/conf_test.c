@@ -74,6 +74,7 @@ Test(conf, test_conf__shortest_file__has_the_defaults_of_the_design)
 	cr_expect_eq(conf->tls.ciphers[0], FL_CIPHER_AES_128_GCM);
 	cr_expect_eq(conf->tls.ciphers[1], FL_CIPHER_AES_256_GCM);
 	cr_expect_eq(conf->tls.ciphers[2], FL_CIPHER_CHACHA20);
+	cr_expect_eq(conf->tls.tickets, FL_TICKETS_ON);
 	cr_expect_eq(conf->limits.connections, 20000);
 	cr_expect_eq(conf->limits.handshakes, 512);
 	cr_expect_eq(conf->limits.handshake_timeout_ms, 10000);
@@ -179,6 +180,7 @@ Test(conf, test_conf__everything_that_is_built__is_taken)
 	cr_expect_eq(conf->tls.groups[2], FL_GROUP_X25519MLKEM768);
 	cr_expect_eq(conf->tls.cipher_count, 1);
 	cr_expect_eq(conf->tls.ciphers[0], FL_CIPHER_CHACHA20);
+	cr_expect_eq(conf->tls.tickets, FL_TICKETS_OFF);
 	cr_expect_eq(conf->service_count, 2);
 	expect_address(&conf->services[0].app, "unix:/run/app/web.sock");
 	expect_address(&conf->services[1].listen, "[::1]:8443");
@@ -309,7 +311,6 @@ Test(conf, test_conf__known_but_not_built__is_said_so)
 		{"sidecar", "inbound = *:15006"},
 		{"sidecar", "outbound = 127.0.0.1:15001, [::1]:15001"},
 		{"sidecar", "control = /run/fairlead/sidecar.sock"},
-		{"tls", "tickets = on"},
 		{"inbound", "mode = permissive"},
 		{"inbound", "mode = plaintext"},
 		{"inbound", "detect_timeout = 300ms"},
@@ -676,7 +677,7 @@ static const struct {
 	{"[federate]", {"needs a name"}},
 	{"[tls]", {NULL}},
 	{"groups = X25519, Kyber", {"`Kyber` is not one of"}},
-	{"tickets = on", {"not supported yet"}},
+	{"tickets = yes", {"`yes` is not one of"}},
 	{"[rotation]", {NULL}},
 	{"on_expiry = close", {"not supported yet"}},
 };

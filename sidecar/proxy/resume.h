@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_RESUME_H
+#define FL_PROXY_RESUME_H
+/* resume - the few TLS sessions that an upstream's endpoint keeps, to resume them.
+ *
+ * The newest first, and each for one connection only as long as there is another (a ticket that is
+ * seen twice tells an onlooker that it is the same client). What was offered in vain is thrown
+ * away: the server has been replaced, or its trust has changed. All of it belongs to one loop. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tls/tls.h"
+
+#define FL_RESUME_MAX 4
+
+struct fl_resume {
+	struct fl_resume_entry {
+		struct fl_tls_saved *saved; /* owned */
+		uint64_t since_ms;          /* on the loop's clock */
+		uint32_t number;            /* never 0 */
+	} entries[FL_RESUME_MAX];           /* newest first */
+	uint32_t count;
+	uint32_t last_number;
+};
+
+/* Lets tls, which has not begun, offer a session. Returns its number, 0: none is good. */
+uint32_t fl_resume_offer(struct fl_resume *resume, struct fl_tls *tls);
+/* The session of that number was not resumed. */
+void fl_resume_drop(struct fl_resume *resume, uint32_t number);
+/* Is there room for one, or one that is old? */
+bool fl_resume_wants(const struct fl_resume *resume, uint64_t now_ms);
+/* Takes saved over; in place of the oldest where there is no room. */
+void fl_resume_keep(struct fl_resume *resume, struct fl_tls_saved *saved, uint64_t now_ms);
+void fl_resume_flush(struct fl_resume *resume);
+
+#endif
