@@ -178,9 +178,12 @@ static bool offer(struct channel *channel)
 	if (!channel->greeted || serve->frame == NULL) {
 		return true;
 	}
-	/* What it has does not count while it may be about to change to something else. */
-	if (channel->has != 0 && !channel->is_pending &&
-	    memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
+	/* One at a time: what it has is about to change, and when it answers, the newest is due. A sidecar that is
+	 * slower than the changes skips some. */
+	if (channel->is_pending) {
+		return true;
+	}
+	if (channel->has != 0 && memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
 		if (serve->number < channel->has) {
 			serve->number = channel->has;
 		}
@@ -243,32 +246,35 @@ static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
 	return offer(channel) && (channel->serve->note == NULL || send_note(channel));
 }
 
-static bool on_result(struct channel *channel, const struct fl_ctl_result *result)
+static void log_refused(struct channel *channel, const struct fl_ctl_result *result)
 {
 	struct fl_line line;
 
-	if (result->number == 0 || result->number > channel->pushed) {
-		channel_fail(channel, "an answer to a generation that it was not sent");
-		return false;
-	}
-	if (result->number == channel->pushed) {
-		channel->is_pending = false;
-		set_deadline(channel, 0);
-	}
-	if (result->ok) {
-		if (result->number == channel->pushed) {
-			channel->has = channel->pushed;
-			memcpy(channel->has_digest, channel->pushed_digest, FL_DIGEST_LEN);
-		}
-		log_generation(channel, FL_LOG_INFO, "generation accepted", result->number);
-		return true;
-	}
 	fl_line_begin(&line, channel->serve->log, FL_LOG_ERROR, "generation refused");
 	fl_line_u64(&line, "connection", channel->id);
 	fl_line_u64(&line, "generation", result->number);
 	fl_line_strn(&line, "reason", (const char *)result->reason.data, result->reason.len);
 	fl_line_end(&line);
-	return true;
+}
+
+static bool on_result(struct channel *channel, const struct fl_ctl_result *result)
+{
+	if (!channel->is_pending || result->number != channel->pushed) {
+		channel_fail(channel, "an answer to a generation that it was not sent");
+		return false;
+	}
+	channel->is_pending = false;
+	set_deadline(channel, 0);
+	if (result->ok) {
+		channel->has = channel->pushed;
+		memcpy(channel->has_digest, channel->pushed_digest, FL_DIGEST_LEN);
+		log_generation(channel, FL_LOG_INFO, "generation accepted", result->number);
+	} else {
+		log_refused(channel, result);
+	}
+	/* Not the same again, which it has just judged. */
+	return memcmp(channel->pushed_digest, channel->serve->digest, FL_DIGEST_LEN) == 0 ||
+	       offer(channel);
 }
 
 static bool on_message(struct channel *channel, const struct fl_ctl_message *message)

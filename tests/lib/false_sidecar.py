@@ -89,12 +89,16 @@ class FalseSidecar:
     def receive_note(self):
         return note(*self.message())
 
-    def take(self, generation=0, digest=bytes(32), ok=True, reason=''):
-        """HELLO, the agent's answer, RESULT."""
-        self.send(hello(generation, digest))
+    def next(self, ok=True, reason=''):
+        """The next generation, answered."""
         got = self.receive()
         self.send(result(got.number, ok, reason))
         return got
+
+    def take(self, generation=0, digest=bytes(32), ok=True, reason=''):
+        """HELLO, the agent's answer, RESULT."""
+        self.send(hello(generation, digest))
+        return self.next(ok, reason)
 
     def is_closed(self):
         """Waits until the agent has closed; what it sent before counts as an error."""

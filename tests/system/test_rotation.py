@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 import lab as labs
-from false_sidecar import FalseSidecar, hello
+from false_sidecar import FalseSidecar, result
 from lab import connect, wait_until
 from pki import ALWAYS, CA, FUTURE, PAST, key_pem
 from volume import Volume, mounted, secret
@@ -145,17 +145,27 @@ def test_the_same_content_is_no_new_generation(lab, pair):
     assert not pair.inbound.agent.lines(level='warn')
 
 
-def test_back_and_forth(lab, web):
-    """What was in use before and comes back is a new generation, even while the one in between is being looked at."""
+def test_one_at_a_time(lab, web):
+    """A sidecar that is busy with a generation gets no other before it has answered, and then the newest. That may be
+    what it had before."""
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         first = sidecar.take()
         web.volume.write(secret(lab.root.issue(labs.SERVER), lab.root))
-        second = sidecar.receive()  # and no RESULT yet
-        web.volume.write(secret(lab.server, lab.root))
+        second = sidecar.receive()
+        for files in (secret(lab.root.issue(labs.SERVER), lab.root), secret(lab.server, lab.root)):
+            validated = len(web.agent.lines(msg='credentials validated'))
+            web.volume.write(files)
+            wait_until(lambda n=validated: len(web.agent.lines(msg='credentials validated')) > n, 'not seen')
+        sidecar.send(result(second.number))
         third = sidecar.receive()
-    assert (first.number, second.number, third.number) == (1, 2, 3)
-    assert first.digest == third.digest != second.digest
+        sidecar.send(result(third.number, ok=False, reason='no'))
+        web.agent.wait_line(msg='generation refused', generation=third.number)
+        assert (first.number, second.number, third.number) == (1, 2, 4)
+        assert first.digest == third.digest != second.digest
+        svid = lab.root.issue(labs.SERVER)
+        web.volume.write(secret(svid, lab.root))
+        assert svid.chain_pem in sidecar.receive().credential, 'the next one after a refusal'
 
 
 def test_every_sidecar_gets_it(lab, web):
@@ -241,7 +251,7 @@ def test_the_whole_directory_is_replaced(lab, web):
             fresh.write(secret(lab.root.issue(labs.SERVER), lab.root))
             web.volume.folder.rename(lab.folder / f'old{number}')
             fresh.folder.rename(web.volume.folder)
-            assert sidecar.receive().number == number
+            assert sidecar.next().number == number
         web.volume.write(secret(lab.root.issue(labs.SERVER), lab.root))
         assert sidecar.receive().number == 4
 
@@ -516,7 +526,7 @@ def test_an_ini_in_a_volume_and_new_paths(lab, web):
         assert 'it does not exist' in sidecar.receive_note()[2]
         svid = lab.root.issue(labs.SERVER)
         other.write(secret(svid, lab.root))
-        got = sidecar.receive()
+        got = sidecar.next()
         assert svid.chain_pem in got.credential and got.ini == text.decode()
         assert sidecar.receive_note()[0] is False
         # The old Secret is nobody's business any more.
