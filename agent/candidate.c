@@ -13,32 +13,6 @@
 #include "ctl/message.h"
 #include "pki/digest.h"
 
-static const char *group_name(enum fl_tls_group group)
-{
-	switch (group) {
-	case FL_GROUP_X25519MLKEM768:
-		return "X25519MLKEM768";
-	case FL_GROUP_X25519:
-		return "X25519";
-	case FL_GROUP_P256:
-		return "P-256";
-	}
-	return NULL;
-}
-
-static const char *cipher_name(enum fl_tls_cipher cipher)
-{
-	switch (cipher) {
-	case FL_CIPHER_AES_128_GCM:
-		return "TLS_AES_128_GCM_SHA256";
-	case FL_CIPHER_AES_256_GCM:
-		return "TLS_AES_256_GCM_SHA384";
-	case FL_CIPHER_CHACHA20:
-		return "TLS_CHACHA20_POLY1305_SHA256";
-	}
-	return NULL;
-}
-
 int64_t fl_candidate_now(void)
 {
 	return (int64_t)time(NULL);
@@ -46,11 +20,9 @@ int64_t fl_candidate_now(void)
 
 int fl_candidate_load(const struct fl_conf *conf, int64_t now, struct fl_candidate *ret)
 {
-	const char *groups[FL_COUNT_OF(conf->tls.groups)];
-	const char *ciphers[FL_COUNT_OF(conf->tls.ciphers)];
-	struct fl_tls_options tls = {.groups = groups,
+	struct fl_tls_options tls = {.groups = conf->tls.group_names,
 				     .group_count = conf->tls.group_count,
-				     .ciphers = ciphers,
+				     .ciphers = conf->tls.cipher_names,
 				     .cipher_count = conf->tls.cipher_count};
 	struct fl_source_foreign *foreign = fl_new((conf->federate_count + 1) * sizeof(*foreign));
 	struct fl_source source = {
@@ -63,12 +35,6 @@ int fl_candidate_load(const struct fl_conf *conf, int64_t now, struct fl_candida
 	};
 	int rc;
 
-	for (size_t i = 0; i < conf->tls.group_count; i++) {
-		groups[i] = group_name(conf->tls.groups[i]);
-	}
-	for (size_t i = 0; i < conf->tls.cipher_count; i++) {
-		ciphers[i] = cipher_name(conf->tls.ciphers[i]);
-	}
 	for (size_t i = 0; i < conf->federate_count; i++) {
 		foreign[i].trust_domain = conf->federate[i].trust_domain;
 		foreign[i].bundle = conf->federate[i].path;

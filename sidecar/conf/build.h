@@ -34,6 +34,8 @@ struct fl_build {
 /* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
 void fl_build_settings(struct fl_build *build);
 /* What is required, and what contradicts itself. */
+/* Once there are no problems: tls.group_names and tls.cipher_names. */
+void fl_build_tls_names(struct fl_conf *conf);
 void fl_build_check(struct fl_build *build);
 
 /* Line of a key, else of its section, else 0. name: NULL for `[kind]`. */

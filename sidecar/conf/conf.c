@@ -122,6 +122,7 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 	if (problems->errors == before) {
 		keep_lines(&build);
 		make_policy(&build);
+		fl_build_tls_names(build.conf);
 		*ret = build.conf;
 	} else {
 		fl_conf_free(build.conf);

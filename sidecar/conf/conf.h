@@ -72,6 +72,8 @@ struct fl_conf {
 		size_t group_count;
 		enum fl_tls_cipher ciphers[3];
 		size_t cipher_count;
+		/* The same in the INI's words (literals), as the TLS layer takes them. */
+		const char *group_names[3], *cipher_names[3];
 		enum fl_tickets tickets;
 	} tls;
 	struct fl_conf_service *services;

@@ -994,3 +994,26 @@ bool fl_build_has(const struct fl_build *build, const char *kind, const char *na
 
 	return section != NULL && fl_ini_entry(build->ini, section, key) != NULL;
 }
+
+static const char *word_of(const struct fl_word *words, size_t count, unsigned value)
+{
+	size_t i = 0;
+
+	while (i < count && words[i].value != value) {
+		i++;
+	}
+	FL_REQUIRE(i < count);
+	return words[i].text;
+}
+
+void fl_build_tls_names(struct fl_conf *conf)
+{
+	for (size_t i = 0; i < conf->tls.group_count; i++) {
+		conf->tls.group_names[i] =
+			word_of(groups, FL_COUNT_OF(groups), conf->tls.groups[i]);
+	}
+	for (size_t i = 0; i < conf->tls.cipher_count; i++) {
+		conf->tls.cipher_names[i] =
+			word_of(ciphers, FL_COUNT_OF(ciphers), conf->tls.ciphers[i]);
+	}
+}

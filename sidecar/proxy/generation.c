@@ -107,6 +107,29 @@ static int make_ticket_keys(struct fl_generation *generation, const struct fl_ge
 				      &generation->ticket_keys, err);
 }
 
+static struct fl_tls_options tls_options(const struct fl_generation *generation)
+{
+	const struct fl_conf *conf = generation->conf;
+
+	return (struct fl_tls_options){.groups = conf->tls.group_names,
+				       .group_count = conf->tls.group_count,
+				       .ciphers = conf->tls.cipher_names,
+				       .cipher_count = conf->tls.cipher_count,
+				       .ticket_keys = generation->ticket_keys};
+}
+
+/* The agent has tried it too; but what a sender says is not what we go by. With an empty bundle on purpose nobody is
+ * trusted, not even ourselves. */
+static int try_handshake(const struct fl_generation *generation, struct fl_err *err)
+{
+	struct fl_tls_options options = tls_options(generation);
+
+	if (generation->credentials->bundles[0].roots.count == 0) {
+		return 0;
+	}
+	return fl_tls_trial(generation->credentials, &options, err);
+}
+
 int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 		      const struct fl_generation *current, struct fl_generation **ret,
 		      struct fl_err *err)
@@ -132,6 +155,9 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 	memcpy(generation->digest, message->digest, sizeof(generation->digest));
 	digest_trust(credentials, message->ini, generation->trust);
 	rc = make_ticket_keys(generation, current, err);
+	if (rc == 0) {
+		rc = try_handshake(generation, err);
+	}
 	if (rc != 0) {
 		fl_generation_unref(generation);
 		return rc;
@@ -158,43 +184,12 @@ void fl_generation_unref(struct fl_generation *generation)
 	free(generation);
 }
 
-/* The INI's words for what conf has parsed. */
-static const char *group_name(enum fl_tls_group group)
-{
-	static const char *const names[] = {[FL_GROUP_X25519MLKEM768] = "X25519MLKEM768",
-					    [FL_GROUP_X25519] = "X25519",
-					    [FL_GROUP_P256] = "P-256"};
-
-	return names[group];
-}
-
-static const char *cipher_name(enum fl_tls_cipher cipher)
-{
-	static const char *const names[] = {[FL_CIPHER_AES_128_GCM] = "TLS_AES_128_GCM_SHA256",
-					    [FL_CIPHER_AES_256_GCM] = "TLS_AES_256_GCM_SHA384",
-					    [FL_CIPHER_CHACHA20] = "TLS_CHACHA20_POLY1305_SHA256"};
-
-	return names[cipher];
-}
-
 int fl_share_new(struct fl_generation *generation, struct fl_share **ret, struct fl_err *err)
 {
-	const struct fl_conf *conf = generation->conf;
-	const char *groups[FL_COUNT_OF(conf->tls.groups)], *ciphers[FL_COUNT_OF(conf->tls.ciphers)];
-	struct fl_tls_options options = {.groups = groups,
-					 .group_count = conf->tls.group_count,
-					 .ciphers = ciphers,
-					 .cipher_count = conf->tls.cipher_count,
-					 .ticket_keys = generation->ticket_keys};
+	struct fl_tls_options options = tls_options(generation);
 	struct fl_share *share = fl_new(sizeof(*share));
 	int rc;
 
-	for (size_t i = 0; i < conf->tls.group_count; i++) {
-		groups[i] = group_name(conf->tls.groups[i]);
-	}
-	for (size_t i = 0; i < conf->tls.cipher_count; i++) {
-		ciphers[i] = cipher_name(conf->tls.ciphers[i]);
-	}
 	rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_SERVER, &share->server, err);
 	if (rc == 0) {
 		rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_CLIENT,

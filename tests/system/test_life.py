@@ -414,7 +414,9 @@ def with_false_agent(lab, app):
 def test_refused_generation_leaves_the_old_one(lab, with_false_agent):
     """The sidecar judges again what the agent sends: rules are trusted, senders are not."""
     inbound, agent = with_false_agent
+    stranger = labs.CA(labs.TD).issue(labs.SERVER)
     wrong = {
+        'a chain of another root': stranger.key_pem + stranger.chain_pem,
         'a key that does not fit': lab.client.key_pem + lab.server.chain_pem,
         'no key': lab.server.chain_pem, 'no certificate': lab.server.key_pem, 'nothing': b'', 'garbage': b'\xff' * 100}
     number = 0
