@@ -2,6 +2,7 @@
 """A thousand swaps in a row under load: transactions, connections and long streams go on as if nothing were."""
 import datetime
 import json
+import os
 import signal
 import statistics
 import sys
@@ -18,7 +19,7 @@ from volume import mounted, secret
 SWAPS = 100 if labs.ASAN or labs.TSAN else 1000
 EVERY = 0.04  # seconds
 STREAMS = 50 if labs.ASAN or labs.TSAN else 200
-QUIET = 5  # seconds of load without swaps, to compare with
+QUIET = 4  # seconds of load without swaps
 MANY = 10  # the client's side swaps once for so many swaps of the server's
 TRAFFIC = labs.ROOT / 'tests' / 'lib' / 'traffic.py'
 
@@ -52,16 +53,20 @@ def used(workload):
     return found
 
 
-def rotate(lab, pair):
-    """All swaps; returns [(when, end of the certificate's life)] of the server's side."""
+def issue_all(lab):
+    """[(content of the Secret, end of its certificate's life)], made before the clocks run."""
     base = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0, tzinfo=None) + ALWAYS
+    ends = [base + datetime.timedelta(seconds=count + 1) for count in range(SWAPS)]
+    return [(secret(lab.root.issue(labs.SERVER, not_after=end), lab.root), end) for end in ends]
+
+
+def rotate(lab, pair, issued):
+    """All swaps; returns [(when, end of the certificate's life)] of the server's side."""
     swaps, pace, due = [], threading.Event(), time.monotonic()
-    for count in range(SWAPS):
-        end = base + datetime.timedelta(seconds=count + 1)
-        svid = lab.root.issue(labs.SERVER, not_after=end)
+    for count, (files, end) in enumerate(issued):
         due = max(due + EVERY, time.monotonic())
         pace.wait(max(due - time.monotonic(), 0))
-        swaps.append((pair.back.write(secret(svid, lab.root)), end))
+        swaps.append((pair.back.write(files), end))
         if count % MANY == 0:
             pair.front.write(secret(lab.root.issue(labs.CLIENT), lab.root))
         if count == SWAPS // 5:
@@ -71,6 +76,12 @@ def rotate(lab, pair):
 
 def sizes(pair):
     return {program.name: program.pss() for w in pair.workloads for program in (w.sidecar, w.agent)}
+
+
+def main_ticks(pair):
+    """CPU of the threads that rotation is the work of: the agent's, and the sidecar's main thread."""
+    return {program.name: program.thread_ticks()[program.pid]
+            for program in (pair.inbound.agent, pair.inbound.sidecar)}
 
 
 def delays(swaps, uses):
@@ -87,11 +98,16 @@ def delays(swaps, uses):
 @pytest.mark.slow
 def test_a_thousand_swaps_under_load(lab, pair, record_property):
     fds = {program.name: program.fds() for w in pair.workloads for program in (w.sidecar, w.agent)}
-    report = lab.folder / 'report.json'
+    report, issued = lab.folder / 'report.json', issue_all(lab)
     load = lab.program('load', [sys.executable, TRAFFIC, 'load', pair.port, report, '--streams', STREAMS])
-    threading.Event().wait(QUIET)
-    load.signal(signal.SIGUSR1)
-    swaps = rotate(lab, pair)
+    sidecar = pair.inbound.sidecar
+    wait_until(lambda: sidecar.fds() > fds[sidecar.name] + 2 * STREAMS, 'the streams are not there', 30)
+    for _ in range(2):  # one phase to get going, one to compare with
+        threading.Event().wait(QUIET)
+        load.signal(signal.SIGUSR1)
+    ticks = main_ticks(pair)
+    swaps = rotate(lab, pair, issued)
+    ticks = {name: after - ticks[name] for name, after in main_ticks(pair).items()}
     wait_until(lambda: used(pair.inbound)[-1][1] == swaps[-1][1], 'the last one is not in use')
     hot = sizes(pair)
     load.terminate()
@@ -99,13 +115,15 @@ def test_a_thousand_swaps_under_load(lab, pair, record_property):
     result = json.loads(report.read_text())
 
     waits = delays(swaps, used(pair.inbound)[1:])
-    quiet, busy = result['phases']
+    _, quiet, busy = result['phases']
     facts = {
         'swaps': len(swaps), 'generations': len(used(pair.inbound)) - 1,
         'delay_median_ms': round(statistics.median(waits) * 1000, 1), 'delay_max_ms': round(max(waits) * 1000, 1),
         **{f'{kind}_p99_ratio': round(busy[kind]['p99'] / quiet[kind]['p99'], 2) for kind in busy},
         **{f'{kind}_p99_ms': round(busy[kind]['p99'] * 1000, 2) for kind in busy},
         **{kind: busy[kind]['count'] for kind in busy},
+        **{f'{name}_cpu_ms_per_generation': round(spent * 1000 / os.sysconf('SC_CLK_TCK') /
+                                                  (len(used(pair.inbound)) - 1), 2) for name, spent in ticks.items()},
         **{f'{name}_growth_kib': (hot[name] - size) // 1024 for name, size in pair.warm.items()},
     }
     for name, value in facts.items():
