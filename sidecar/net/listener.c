@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Listening sockets, and how they are bound.
  *
- * libuv accepts a connection before it tells us; not taking it with fl_listener_accept() stops the
- * listener by itself (one accepted connection waits, the others stay in the kernel's queue) and taking it starts it again.
+ * A connection is accepted, then reported. One that fl_listener_accept() does not take is kept, and the others stay in
+ * the kernel's queue until it is taken.
  *
- * Failure: out of descriptors, libuv closes the waiting connection with a spare descriptor and the loop
- * does not spin; the callback is not run for it. */
+ * Failure: out of descriptors, connections stay in the kernel's queue, and RETRY_MS later we try again. (libuv's own
+ * listener sheds them by means of a spare descriptor; when another thread is faster at taking that, it spins for good.) */
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -17,81 +17,160 @@
 #include "net/net_internal.h"
 
 #define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
+#define RETRY_MS 50u
+#define ACCEPTS_MAX 64u /* in one turn of the loop: others want theirs */
 
 struct fl_listener {
-	union {
-		uv_handle_t handle;
-		uv_stream_t stream;
-		uv_tcp_t tcp;
-		uv_pipe_t pipe;
-	} h;
+	uv_poll_t poll;
+	uv_timer_t retry; /* runs while there are no descriptors */
 	struct fl_net *net;
 	fl_listener_cb cb;
 	void *user;
+	int fd;      /* owned */
+	int waiting; /* accepted and not taken yet; -1: none */
+	bool is_unix;
+	bool is_closing;
+	unsigned handles; /* not closed yet */
 };
+
+static void on_readable(uv_poll_t *poll, int status, int events);
 
 static void on_closed(uv_handle_t *handle)
 {
 	struct fl_listener *listener = handle->data;
 
-	listener->net->open--;
-	free(listener);
+	if (--listener->handles == 0) {
+		listener->net->open--;
+		free(listener);
+	}
 }
 
 void fl_listener_close(struct fl_listener *listener)
 {
-	uv_close(&listener->h.handle, on_closed);
+	listener->is_closing = true;
+	uv_close((uv_handle_t *)&listener->poll, on_closed);
+	uv_close((uv_handle_t *)&listener->retry, on_closed);
+	close(listener->fd);
+	if (listener->waiting >= 0) {
+		close(listener->waiting);
+	}
 }
 
-static void on_connection(uv_stream_t *stream, int status)
+static void resume(struct fl_listener *listener)
 {
-	struct fl_listener *listener = stream->data;
+	FL_REQUIRE(uv_poll_start(&listener->poll, UV_READABLE, on_readable) == 0);
+}
 
-	if (status == 0) {
-		listener->cb(listener->user, listener);
+static void on_retry(uv_timer_t *timer)
+{
+	resume(timer->data);
+}
+
+static bool is_out_of_resources(int sys)
+{
+	return sys == EMFILE || sys == ENFILE || sys == ENOBUFS || sys == ENOMEM;
+}
+
+/* Reports the next connection. False: enough for this turn. */
+static bool accept_next(struct fl_listener *listener)
+{
+	listener->waiting = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (listener->waiting < 0) {
+		if (is_out_of_resources(errno)) {
+			(void)uv_poll_stop(&listener->poll);
+			FL_REQUIRE(uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0) == 0);
+			return false;
+		}
+		/* Otherwise it is that connection's own end, which comes with its turn. */
+		return errno != EAGAIN && errno != EWOULDBLOCK;
+	}
+	listener->cb(listener->user, listener);
+	if (listener->is_closing) {
+		return false;
+	}
+	if (listener->waiting >= 0) {
+		(void)uv_poll_stop(&listener->poll);
+		return false;
+	}
+	return true;
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	(void)status;
+	(void)events;
+	for (unsigned i = 0; i < ACCEPTS_MAX && accept_next(poll->data); i++) {
 	}
 }
 
 int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_cb cb, void *user,
 		     struct fl_listener **ret, struct fl_err *err)
 {
-	struct fl_listener *listener = fl_new(sizeof(*listener));
-	int rc;
+	struct fl_listener *listener;
+	int rc = listen(fd, BACKLOG) == 0 ? 0 : -errno;
 
-	*listener = (struct fl_listener){.net = net, .cb = cb, .user = user};
-	rc = unix_socket ? uv_pipe_init(net->loop, &listener->h.pipe, 0)
-			 : uv_tcp_init(net->loop, &listener->h.tcp);
-	FL_REQUIRE(rc == 0);
-	listener->h.handle.data = listener;
-	net->open++;
-	rc = unix_socket ? uv_pipe_open(&listener->h.pipe, fd) : uv_tcp_open(&listener->h.tcp, fd);
 	if (rc == 0) {
-		rc = uv_listen(&listener->h.stream, BACKLOG, on_connection);
-	} else {
-		close(fd);
+		listener = fl_new(sizeof(*listener));
+		rc = uv_poll_init(net->loop, &listener->poll, fd);
+		if (rc != 0) {
+			free(listener);
+		}
 	}
 	if (rc != 0) {
-		fl_listener_close(listener);
+		close(fd);
 		return fl_err_sys(err, -rc, "cannot listen");
 	}
+	FL_REQUIRE(uv_timer_init(net->loop, &listener->retry) == 0);
+	listener->poll.data = listener->retry.data = listener;
+	listener->handles = 2;
+	listener->net = net;
+	listener->cb = cb;
+	listener->user = user;
+	listener->fd = fd;
+	listener->waiting = -1;
+	listener->is_unix = unix_socket;
+	net->open++;
+	resume(listener);
 	*ret = listener;
 	return 0;
+}
+
+/* A socket of an accepted descriptor, which is taken over; NULL: no memory. */
+static struct fl_sock *adopt(struct fl_listener *listener, int fd)
+{
+	struct fl_sock *sock = fl_sock_alloc(listener->net, listener->is_unix);
+	int rc;
+
+	if (sock == NULL) {
+		close(fd);
+		return NULL;
+	}
+	rc = listener->is_unix ? uv_pipe_open(&sock->h.pipe, fd) : uv_tcp_open(&sock->h.tcp, fd);
+	if (rc != 0) {
+		close(fd);
+		fl_sock_close(sock, 0);
+		return NULL;
+	}
+	return sock;
 }
 
 struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 				   const struct fl_sock_events *events, void *user)
 {
-	struct fl_sock *sock =
-		fl_sock_alloc(listener->net, listener->h.handle.type == UV_NAMED_PIPE);
+	struct fl_sock *sock;
 
+	if (listener->waiting < 0) {
+		return NULL;
+	}
+	sock = adopt(listener, listener->waiting);
+	listener->waiting = -1;
+	if (!uv_is_active((uv_handle_t *)&listener->poll)) {
+		resume(listener);
+	}
 	if (sock == NULL) {
 		return NULL;
 	}
-	if (uv_accept(&listener->h.stream, &sock->h.stream) != 0) {
-		fl_sock_close(sock, 0);
-		return NULL;
-	}
-	if (sock->h.handle.type == UV_TCP) {
+	if (!listener->is_unix) {
 		socklen_t len = sizeof(sock->peer);
 
 		(void)getpeername(fl_sock_fd(sock), (struct sockaddr *)&sock->peer, &len);

@@ -86,7 +86,7 @@ typedef void (*fl_listener_cb)(void *user, struct fl_listener *listener);
 /* Takes over fd (bound, listening or not). user is borrowed. */
 int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_cb cb, void *user,
 		     struct fl_listener **ret, struct fl_err *err) FL_MUST_USE;
-/* NULL: nobody was waiting after all, or the limit of descriptors is reached. */
+/* NULL: nobody was waiting after all, or no memory. */
 struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 				   const struct fl_sock_events *events, void *user);
 void fl_listener_close(struct fl_listener *listener);

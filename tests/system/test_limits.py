@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """[limits]: each holds, says so in the log, and leaves alone those who keep to it."""
 import concurrent.futures
+import socket
 import threading
 
 import pytest
@@ -65,6 +66,35 @@ def test_descriptors_run_out(lab, app):
     with wait_until(lambda: opened_or_none(outbound.port), 'it recovers') as sock:
         assert is_alive(sock) and is_alive(first)
     first.close()
+
+
+@pytest.mark.heavy
+def test_flood_without_descriptors(lab, app):
+    """Four workers race for the last descriptors: none of them gets lost in that."""
+    inbound = lab.inbound(app().port, {'sidecar': {'workers': 4}, 'limits': {'handshake_timeout': f'{3 * labs.SLOW}s'}},
+                          start=False)
+    inbound.start_agent().start_sidecar(prefix=['prlimit', '--nofile=80:80']).wait_ready()
+    silent = [knock(inbound.port) for _ in range(100)]
+    wait_until(lambda: inbound.sidecar.fds() == 80, 'no descriptor is left')
+
+    def flood(_):
+        for _ in range(40):
+            for sock in [knock(inbound.port) for _ in range(50)]:
+                sock.close()
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(flood, range(3)))
+    for sock in silent:
+        sock.close()
+    wait_until(lambda: inbound.sidecar.fds() < 60, 'they are free again')
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+
+
+def knock(port):
+    """Connects without waiting for it."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.connect_ex(('127.0.0.1', port))
+    return sock
 
 
 # --- handshakes -------------------------------------------------------------------------------------

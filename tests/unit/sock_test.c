@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -277,6 +278,40 @@ Test(sock, a_connection_left_waiting_pauses_the_listener_until_it_is_taken)
 	fl_sock_reset(bench.end.sock);
 	close(first);
 	close(second);
+	bench_done(&bench);
+}
+
+static void set_descriptor_limit(rlim_t soft)
+{
+	struct rlimit limit;
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = soft;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* Neither shed, nor forgotten, nor a reason to spin. */
+Test(sock, without_descriptors_connections_wait_until_there_are_some, .timeout = 20)
+{
+	struct bench bench;
+	struct rlimit before;
+	int first, next;
+
+	bench_init(&bench);
+	first = connect_plain(&bench);
+	next = dup(first);
+	close(next);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	set_descriptor_limit((rlim_t)next);
+	for (int turns = 0; turns < 5; turns++) { /* each ends with a pause */
+		(void)uv_run(&bench.loop, UV_RUN_ONCE);
+	}
+	cr_assert_eq(bench.offered, 0);
+	cr_assert_eq(recv(first, &next, 1, MSG_DONTWAIT), -1, "it has not been ended");
+	set_descriptor_limit(before.rlim_cur);
+	turn_until(&bench, &bench.offered, 1);
+	fl_sock_reset(bench.end.sock);
+	close(first);
 	bench_done(&bench);
 }
 
