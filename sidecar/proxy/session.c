@@ -30,7 +30,7 @@ static const unsigned allowed_next[] = {
 	[CLOSED] = 0,
 };
 
-/* Ciphertext that came when nobody was ready for its plaintext. */
+/* Ciphertext: what came when nobody was ready for its plaintext, or a ticket that can wait. */
 struct held {
 	size_t len;
 	uint8_t data[];
@@ -47,7 +47,8 @@ struct fl_session {
 	void *user;
 	struct fl_deadline deadline; /* of DIALING and HANDSHAKE */
 	struct held *held;
-	struct fl_targets *targets;              /* while dialing */
+	struct held *ticket;        /* server: sealed, goes out with the first bytes that we send */
+	struct fl_targets *targets; /* while dialing */
 	const struct fl_conf_upstream *upstream; /* client: of the share's generation */
 	uint64_t started_ns;                     /* of the handshake */
 	uint32_t next_target;
@@ -111,6 +112,8 @@ static void release(struct fl_session *session)
 	fl_targets_unref(session->targets);
 	fl_share_unref(session->share);
 	free(session->held);
+	free(session->ticket);
+	session->ticket = NULL;
 	session->tls = NULL;
 	session->targets = NULL;
 	session->share = NULL;
@@ -183,12 +186,50 @@ static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, 
 		.in = data, .in_len = len, .out = worker->sealed, .out_cap = worker->sealed_cap};
 }
 
+/* Puts off sending it: a packet and a wake-up of the peer less for each connection. */
+static void keep_ticket(struct fl_session *session, struct fl_tls_io *io)
+{
+	struct held *ticket = malloc(sizeof(*ticket) + io->out_len);
+
+	if (ticket != NULL) {
+		ticket->len = io->out_len;
+		memcpy(ticket->data, io->out, ticket->len);
+		session->ticket = ticket;
+		io->out_len = 0;
+	}
+}
+
+/* For what we send by ourselves: the ticket comes first. */
+static struct fl_tls_io io_to_send(struct fl_session *session)
+{
+	struct fl_tls_io io = io_for(session, NULL, 0);
+
+	if (session->ticket != NULL) {
+		memcpy(io.out, session->ticket->data, session->ticket->len);
+		io.out_len = session->ticket->len;
+		free(session->ticket);
+		session->ticket = NULL;
+	}
+	return io;
+}
+
 /* 0, 1 (pending) or a negative uv error. */
 static int flush(struct fl_session *session, struct fl_tls_io *io)
 {
 	size_t len = io->out_len;
 
 	io->out_len = 0;
+	if (len > 0 && session->ticket != NULL) {
+		/* An answer of the engine's own: records have an order. */
+		struct held *ticket = session->ticket;
+		int rc = fl_sock_write(session->sock, ticket->data, ticket->len);
+
+		session->ticket = NULL;
+		free(ticket);
+		if (rc < 0) {
+			return rc;
+		}
+	}
 	return len > 0 ? fl_sock_write(session->sock, io->out, len) : 0;
 }
 
@@ -301,8 +342,12 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 {
 	enum fl_tls_step step = fl_tls_handshake(session->tls, io);
-	int rc = flush(session, io);
+	int rc;
 
+	if (step == FL_TLS_ESTABLISHED && !session->is_client && io->out_len > 0) {
+		keep_ticket(session, io);
+	}
+	rc = flush(session, io);
 	if (step == FL_TLS_FAILED) {
 		fail_tls(session);
 	} else if (rc < 0) {
@@ -552,7 +597,7 @@ void fl_session_read_stop(struct fl_session *session)
 
 int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len)
 {
-	struct fl_tls_io io = io_for(session, NULL, 0);
+	struct fl_tls_io io = io_to_send(session);
 	int rc = fl_tls_write(session->tls, &io, data, len);
 
 	return rc == 0 ? flush(session, &io) : UV_EPROTO;
@@ -570,7 +615,7 @@ bool fl_session_is_broken(const struct fl_session *session)
 
 void fl_session_shutdown(struct fl_session *session)
 {
-	struct fl_tls_io io = io_for(session, NULL, 0);
+	struct fl_tls_io io = io_to_send(session);
 
 	fl_tls_close(session->tls, &io);
 	(void)flush(session, &io); /* a broken socket shows at the next read */
@@ -591,7 +636,7 @@ void fl_session_reset(struct fl_session *session)
 
 void fl_session_refuse(struct fl_session *session, uint8_t alert)
 {
-	struct fl_tls_io io = io_for(session, NULL, 0);
+	struct fl_tls_io io = io_to_send(session);
 
 	fl_tls_alert(session->tls, &io, alert);
 	(void)flush(session, &io);
