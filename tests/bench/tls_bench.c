@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tls_bench - what TLS costs in CPU, without sockets: full mutual handshakes, records of several sizes.
+/* tls_bench - what TLS costs in CPU, without sockets: mutual handshakes, full and resumed, records of several
+ * sizes.
  *
  *   FL_TEST_PKI=<folder of tests/lib/pki.py> tls_bench
  *
@@ -99,7 +100,25 @@ static void turn(struct end *end, struct end *from, enum fl_tls_step *ret_step)
 	from->out_len = 0;
 }
 
-static void connect_ends(struct end *client, struct end *server)
+/* The client reads the ticket. */
+static void take_ticket(struct end *client, struct end *server)
+{
+	struct fl_tls_io io = {.in = server->out,
+			       .in_len = server->out_len,
+			       .out = client->out,
+			       .out_cap = OUT_CAP};
+	uint8_t none[1];
+	size_t n;
+	double start = now_us();
+	if (fl_tls_read(client->tls, &io, none, sizeof(none), &n) != FL_TLS_MORE) {
+		die("ticket", fl_tls_failure(client->tls)->text);
+	}
+	client->us += now_us() - start;
+	server->out_len = 0;
+}
+
+/* saved: to be resumed, or NULL. */
+static void connect_ends(struct end *client, struct end *server, const struct fl_tls_saved *saved)
 {
 	enum fl_tls_step c, s;
 	struct end *const ends[] = {client, server};
@@ -108,6 +127,9 @@ static void connect_ends(struct end *client, struct end *server)
 		if (fl_tls_new(ends[i]->ctx, NULL, NULL, &ends[i]->tls, NULL) != 0) {
 			die("fl_tls_new", "fails");
 		}
+		if (i == 0 && saved != NULL && !fl_tls_resume(client->tls, saved)) {
+			die("fl_tls_resume", "refuses");
+		}
 		ends[i]->us += now_us() - start;
 		ends[i]->out_len = 0;
 	}
@@ -115,6 +137,12 @@ static void connect_ends(struct end *client, struct end *server)
 		turn(client, server, &c);
 		turn(server, client, &s);
 	} while (c != FL_TLS_ESTABLISHED || s != FL_TLS_ESTABLISHED);
+	if (server->out_len > 0) {
+		take_ticket(client, server);
+	}
+	if (fl_tls_resumed(server->tls) != (saved != NULL)) {
+		die("handshake", "resumed or not: not as it should be");
+	}
 }
 
 static void drop_ends(struct end *client, struct end *server)
@@ -147,27 +175,60 @@ static void close_ends(struct end *client, struct end *server)
 	free(server->out);
 }
 
+static void report(const char *what, struct end *client, struct end *server,
+		   const struct fl_tls_saved *saved)
+{
+	double best_client = 1e9, best_server = 1e9;
+	for (int run = 0; run < RUNS; run++) {
+		client->us = server->us = 0;
+		for (int i = 0; i < HANDSHAKES; i++) {
+			connect_ends(client, server, saved);
+			drop_ends(client, server);
+		}
+		double c = client->us / HANDSHAKES, s = server->us / HANDSHAKES;
+		best_client = c < best_client ? c : best_client;
+		best_server = s < best_server ? s : best_server;
+	}
+	(void)printf("%-34s %8.1f %8.1f %8.1f\n", what, best_client, best_server,
+		     best_client + best_server);
+}
+
+/* With tickets: a full handshake gives one out, a resumed one takes one and gives out another. */
+static void resumptions(const char *what, const char *const *groups, size_t group_count)
+{
+	struct fl_tls_options options = {groups, group_count, ciphers, 3, NULL};
+	struct fl_credentials *c = credentials("p256", "root", NULL);
+	struct end client = {0}, server = {0};
+	struct fl_err err = {0};
+	char *full = fl_format("%s, full, ticket", what), *resumed = fl_format("%s, resumed", what);
+	if (fl_tls_ticket_keys_new(NULL, &options.ticket_keys, &err) != 0) {
+		die("fl_tls_ticket_keys_new", err.text);
+	}
+	open_ends(&client, &server, c, &options);
+	report(full, &client, &server, NULL);
+	connect_ends(&client, &server, NULL);
+	struct fl_tls_saved *saved = fl_tls_save(client.tls);
+	if (saved == NULL) {
+		die("fl_tls_save", "nothing");
+	}
+	drop_ends(&client, &server);
+	report(resumed, &client, &server, saved);
+	fl_tls_saved_free(saved);
+	close_ends(&client, &server);
+	fl_tls_ticket_keys_unref(options.ticket_keys);
+	fl_credentials_free(c);
+	free(full);
+	free(resumed);
+}
+
 static void handshakes(const char *what, const char *leaf, const char *root, const char *foreign,
 		       const char *const *groups, size_t group_count)
 {
 	struct fl_tls_options options = {groups, group_count, ciphers, 3, NULL};
 	struct fl_credentials *c = credentials(leaf, root, foreign);
 	struct end client = {0}, server = {0};
-	double best_client = 1e9, best_server = 1e9;
 	open_ends(&client, &server, c, &options);
-	for (int run = 0; run < RUNS; run++) {
-		client.us = server.us = 0;
-		for (int i = 0; i < HANDSHAKES; i++) {
-			connect_ends(&client, &server);
-			drop_ends(&client, &server);
-		}
-		best_client =
-			client.us / HANDSHAKES < best_client ? client.us / HANDSHAKES : best_client;
-		best_server =
-			server.us / HANDSHAKES < best_server ? server.us / HANDSHAKES : best_server;
-	}
-	(void)printf("%-34s %8.1f %8.1f %8.1f\n", what, best_client, best_server,
-		     best_client + best_server);
+	report(what, &client, &server, NULL);
 	close_ends(&client, &server);
 	fl_credentials_free(c);
 }
@@ -182,7 +243,7 @@ static void records(size_t cipher, size_t size)
 	size_t count = 4u * 1024 * 1024 / (size < 1024 ? 1024 : size);
 	double best_seal = 1e12, best_open = 1e12;
 	open_ends(&client, &server, c, &options);
-	connect_ends(&client, &server);
+	connect_ends(&client, &server, NULL);
 	for (int run = 0; run < RUNS; run++) {
 		double seal = 0, open = 0;
 		for (size_t i = 0; i < count; i++) {
@@ -226,9 +287,11 @@ int main(void)
 	if (fl_tls_global_init(&err) != 0) {
 		die("fl_tls_global_init", err.text);
 	}
-	(void)printf("%-34s %8s %8s %8s\n", "full handshake, us", "client", "server", "pair");
+	(void)printf("%-34s %8s %8s %8s\n", "handshake, us", "client", "server", "pair");
 	handshakes("P-256, X25519", "p256", "root", NULL, classic, 1);
 	handshakes("P-256, X25519MLKEM768", "p256", "root", NULL, hybrid, 1);
+	resumptions("P-256, X25519", classic, 1);
+	resumptions("P-256, both shares", hybrid, 2);
 	handshakes("P-256, both shares", "p256", "root", NULL, hybrid, 2);
 	handshakes("P-256, group P-256", "p256", "root", NULL, p256, 1);
 	handshakes("with an intermediate", "intermediate", "root", NULL, hybrid, 2);

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sessions are resumed as long as trust stays, and not one connection longer: after that each peer is judged by its
+certificate again, under the rules of now."""
+import ssl
+
+import pytest
+
+import lab as labs
+import peers
+from lab import connect, outcome, wait_until
+from pki import CA
+from volume import mounted, secret
+
+ID = f'spiffe://{labs.TD}/ns/test/sa/'
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+@pytest.fixture
+def pair(lab, app):
+    """Both sides run from volumes: .front and .back are those of the client's and of the server's sidecar."""
+    back_sections, back = mounted(lab, 'back')
+    front_sections, front = mounted(lab, 'front')
+    back.write(secret(lab.server, lab.root))
+    front.write(secret(lab.client, lab.root))
+    made = lab.pair(app().port, inbound=back_sections, outbound=front_sections)
+    made.back, made.front = back, front
+    return made
+
+
+def ping(port):
+    with connect(port) as sock:
+        sock.sendall(b'ping')
+        assert sock.recv(4) == b'ping'
+        sock.shutdown(1)
+        assert sock.recv(4) == b''
+
+
+def ended(workload):
+    return workload.sidecar.lines(msg='connection', reason='done')
+
+
+def resumes(pair):
+    """What both sides say of a new connection: was it resumed?"""
+    before = [len(ended(workload)) for workload in pair.workloads]
+    ping(pair.port)
+    said = set()
+    for workload, number in zip(pair.workloads, before):
+        wait_until(lambda: len(ended(workload)) > number, f'{workload.name} says that it is over')
+        said.add(ended(workload)[-1]['resumed'])
+    assert len(said) == 1, 'the sides do not agree'
+    return said.pop()
+
+
+def settled(pair):
+    """The first is a full one, the next are not."""
+    assert not resumes(pair)
+    assert resumes(pair) and resumes(pair)
+
+
+def next_generation(workload, change):
+    """Makes the change and waits until the sidecar has it."""
+    def numbers():
+        return [line['generation'] for line in workload.sidecar.lines(msg='generation in use')]
+    before = len(numbers())
+    change()
+    wait_until(lambda: len(numbers()) > before, lambda: f'{workload.name} has {numbers()}')
+
+
+def series(workload, name, **labels):
+    wanted = name + '{' + ','.join(f'{k}="{v}"' for k, v in labels.items()) + '} '
+    for line in workload.get('/metrics')[1].splitlines():
+        if line.startswith(wanted):
+            return int(line[len(wanted):])
+    raise AssertionError(f'no {wanted}')
+
+
+# --- it works ---------------------------------------------------------------------------------------
+
+def test_resumed_both_ways_and_counted(pair):
+    settled(pair)
+    for workload, direction in ((pair.outbound, 'outbound'), (pair.inbound, 'inbound')):
+        assert series(workload, 'fairlead_handshakes_resumed_total', direction=direction) == 2
+        lines = ended(workload)
+        assert [line['resumed'] for line in lines] == [False, True, True]
+        # Who the peer is and how it may come in stands in each line, resumed or not.
+        assert len({(line['peer'], line['group'], line.get('decision'), line.get('rule')) for line in lines}) == 1
+
+
+def test_off__every_handshake_is_a_full_one(lab, app):
+    for side in ('inbound', 'outbound'):
+        made = lab.pair(app().port, **{side: {'tls': {'tickets': 'off'}}})
+        assert [resumes(made) for _ in range(3)] == [False] * 3
+
+
+def test_many_at_once(pair):
+    """More connections than saved sessions, all at the same time."""
+    settled(pair)
+    socks = [connect(pair.port) for _ in range(40)]
+    for sock in socks:
+        sock.sendall(b'ping')
+    for sock in socks:
+        assert sock.recv(4) == b'ping'
+        sock.shutdown(1)
+        assert sock.recv(4) == b''
+        sock.close()
+    wait_until(lambda: len(ended(pair.outbound)) == 43, 'all are over')
+    assert all(line['resumed'] for line in ended(pair.outbound)[1:])
+
+
+def test_a_server_that_comes_back_with_other_keys(pair):
+    """What the client has saved is of no use; that costs a full handshake and nothing else."""
+    settled(pair)
+    pair.inbound.sidecar.stop()
+    pair.inbound.start_sidecar().wait_ready()
+    assert not resumes(pair)
+    assert resumes(pair)
+
+
+# --- with others ------------------------------------------------------------------------------------
+
+def exchange(port, context, session=None):
+    with context.wrap_socket(connect(port), session=session) as tls:
+        tls.sendall(b'hello')
+        assert tls.recv(5) == b'hello'
+        return tls.session, tls.session_reused
+
+
+def test_openssl_client_resumes(lab, app):
+    inbound = lab.inbound(app().port)
+    context = peers.context(False, lab.client, lab.root)
+    session, reused = exchange(inbound.port, context)
+    assert not reused
+    for _ in range(3):
+        session, reused = exchange(inbound.port, context, session)
+        assert reused
+    wait_until(lambda: len(inbound.sidecar.lines(peer=labs.CLIENT)) == 4, 'the connections are over')
+    assert [line['resumed'] for line in inbound.sidecar.lines(peer=labs.CLIENT)] == [False, True, True, True]
+
+
+def test_openssl_server_is_resumed(lab, app):
+    server = peers.Server(app, lab.server, lab.root)
+    outbound = lab.outbound(server.port)
+    for _ in range(3):
+        with connect(outbound.port) as sock:
+            sock.sendall(b'hello')
+            assert sock.recv(5) == b'hello'
+    wait_until(lambda: len(outbound.sidecar.lines(msg='connection')) == 3, 'the connections are over')
+    assert [line['resumed'] for line in outbound.sidecar.lines(msg='connection')] == [False, True, True]
+
+
+def test_ticket_of_another_server_is_of_no_use(lab, app):
+    """The same root, the same client, another sidecar: a full handshake."""
+    first, second = lab.inbound(app().port), lab.inbound(app().port)
+    context = peers.context(False, lab.client, lab.root)
+    session, _ = exchange(first.port, context)
+    _, reused = exchange(second.port, context, session)
+    assert not reused
+    _, reused = exchange(first.port, context, session)
+    assert reused
+
+
+# --- as long as trust stays ----------------------------------------------------------------------------
+
+def test_goes_on_across_renewals(pair, lab):
+    settled(pair)
+    for _ in range(3):
+        next_generation(pair.inbound, lambda: pair.back.write(secret(lab.root.issue(labs.SERVER), lab.root)))
+        assert resumes(pair)
+        next_generation(pair.outbound, lambda: pair.front.write(secret(lab.root.issue(labs.CLIENT), lab.root)))
+        assert resumes(pair)
+
+
+def test_after_two_renewals_an_unused_ticket_is_too_old(pair, lab):
+    settled(pair)
+    for _ in range(2):
+        next_generation(pair.inbound, lambda: pair.back.write(secret(lab.root.issue(labs.SERVER), lab.root)))
+    assert not resumes(pair)
+    assert resumes(pair)
+
+
+def test_ends_when_a_root_is_added_and_when_one_is_removed(pair, lab):
+    other = CA(labs.TD)
+    settled(pair)
+    for workload, volume, svid in ((pair.inbound, pair.back, lab.server), (pair.outbound, pair.front, lab.client)):
+        for roots in ((lab.root, other), (lab.root,)):
+            next_generation(workload, lambda: volume.write(secret(svid, *roots)))
+            assert not resumes(pair), roots
+            assert resumes(pair)
+
+
+def test_peer_of_a_removed_root_is_out_at_its_next_connection(lab, app):
+    """Its ticket is good for another hour, and its root is not."""
+    old = CA(labs.TD)
+    sections, volume = mounted(lab, 'back')
+    volume.write(secret(lab.server, lab.root, old))
+    inbound = lab.inbound(app().port, sections)
+    context = peers.context(False, old.issue(labs.CLIENT), lab.root)
+    session, _ = exchange(inbound.port, context)
+    session, reused = exchange(inbound.port, context, session)
+    assert reused
+    next_generation(inbound, lambda: volume.write(secret(lab.server, lab.root)))
+    with pytest.raises((ssl.SSLError, ConnectionError)) as failure:
+        exchange(inbound.port, context, session)
+    assert peers.alert_of(failure.value) in (48, None)
+    assert inbound.wait_line(reason='certificate_refused')['broken_rule'] == 'chain-unknown-issuer'
+
+
+def test_server_of_a_removed_root_is_out_at_the_next_connection(lab, app):
+    old = CA(labs.TD)
+    sections, volume = mounted(lab, 'front')
+    volume.write(secret(lab.client, lab.root, old))
+    server = peers.Server(app, old.issue(labs.SERVER), lab.root)
+    outbound = lab.outbound(server.port, sections)
+    for _ in range(2):
+        with connect(outbound.port) as sock:
+            sock.sendall(b'hello')
+            assert sock.recv(5) == b'hello'
+    next_generation(outbound, lambda: volume.write(secret(lab.client, lab.root)))
+    assert outcome(outbound.port, b'hello') == 'reset'
+    assert outbound.wait_line(reason='certificate_refused')['broken_rule'] == 'chain-unknown-issuer'
+
+
+def test_changed_policy_judges_the_next_connection(pair):
+    settled(pair)
+    next_generation(pair.inbound, lambda: pair.inbound.change({'allow mesh': {'from': f'{ID}client'}}))
+    assert not resumes(pair)
+    assert resumes(pair)
+    next_generation(pair.inbound, lambda: pair.inbound.change({'allow mesh': {'from': f'{ID}other'}}))
+    assert outcome(pair.port, b'hello') == 'reset'
+    line = pair.inbound.wait_line(reason='policy_denied')
+    assert (line['resumed'], line['peer']) == (False, labs.CLIENT)
+
+
+def test_changed_peer_judges_the_next_connection(pair):
+    settled(pair)
+    next_generation(pair.outbound, lambda: pair.outbound.change({'upstream peer': {'peer': f'{ID}other'}}))
+    assert outcome(pair.port, b'hello') == 'reset'
+    assert pair.outbound.wait_line(reason='certificate_refused')['broken_rule'] == 'peer-not-expected'
+
+
+def test_a_connection_of_the_old_trust_leaves_no_session_behind(pair, lab):
+    """It began before the switch and gets its ticket, with the first bytes of the app, after it."""
+    sock = connect(pair.port)
+    wait_until(lambda: series(pair.inbound, 'fairlead_handshakes_total', direction='inbound', result='ok') == 1,
+               'the handshake is over')
+    next_generation(pair.outbound, lambda: pair.front.write(secret(lab.client, lab.root, CA(labs.TD))))
+    sock.sendall(b'ping')
+    assert sock.recv(4) == b'ping'
+    assert not resumes(pair)
+    sock.close()
