@@ -181,12 +181,13 @@ struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 
 /* --- binding ---------------------------------------------------------------------------------- */
 
-/* A Unix path outlives the process that bound it: remove it when nobody answers there. */
+/* A Unix path outlives the process that bound it: remove it when nobody answers there. One that we cannot ask may be
+ * in use. */
 static int remove_stale_path(const struct fl_addr *addr, struct fl_err *err)
 {
 	const char *path = addr->sa.un.sun_path;
 	struct stat st;
-	int fd, rc;
+	int fd, sys;
 
 	if (lstat(path, &st) != 0) {
 		return 0;
@@ -196,18 +197,28 @@ static int remove_stale_path(const struct fl_addr *addr, struct fl_err *err)
 			err, FL_ERR_INVALID,
 			"%s exists and is not a socket: remove it, or choose another path", path);
 	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) {
 		return fl_err_sys(err, errno, "cannot make a socket");
 	}
-	rc = connect(fd, &addr->sa.any, addr->sa_len);
+	sys = connect(fd, &addr->sa.any, addr->sa_len) == 0 ? 0 : errno;
 	close(fd);
-	if (rc == 0) {
+	switch (sys) {
+	case 0:
+	case EAGAIN: /* its queue is full */
 		return fl_err_set(err, FL_ERR_IO, "%s is in use: another process listens there",
 				  path);
+	case ECONNREFUSED:
+		(void)unlink(path);
+		return 0;
+	case ENOENT: /* gone since */
+		return 0;
+	default:
+		return fl_err_sys(err, sys,
+				  "%s may be in use: when it is not, remove it; otherwise choose "
+				  "another path",
+				  path);
 	}
-	(void)unlink(path);
-	return 0;
 }
 
 /* What accepted connections inherit, so that it costs nothing for each of them. */

@@ -392,3 +392,43 @@ Test(sock, unix_paths_a_stale_one_is_taken_over_and_a_living_one_is_not)
 	(void)unlink(addr.sa.un.sun_path);
 	(void)rmdir(dir);
 }
+
+/* A socket bound there, whose queue holds one connection. */
+static int bind_path(const struct fl_addr *addr, int type)
+{
+	int fd = socket(AF_UNIX, type, 0);
+
+	cr_assert_eq(bind(fd, &addr->sa.any, addr->sa_len), 0);
+	if (type == SOCK_STREAM) {
+		cr_assert_eq(listen(fd, 0), 0);
+	}
+	return fd;
+}
+
+Test(sock, a_unix_path_that_gives_no_answer_is_left_alone, .timeout = 20)
+{
+	char dir[] = "/tmp/fl-sock-XXXXXX", text[64];
+	struct fl_addr addr;
+	struct fl_err err;
+	int theirs, waiting, fd;
+
+	cr_assert_not_null(mkdtemp(dir));
+	(void)snprintf(text, sizeof(text), "unix:%s/s", dir);
+	cr_assert_eq(fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, &err), 0);
+	theirs = bind_path(&addr, SOCK_STREAM);
+	waiting = socket(AF_UNIX, SOCK_STREAM, 0);
+	cr_assert_eq(connect(waiting, &addr.sa.any, addr.sa_len), 0);
+	cr_assert_eq(fl_net_bind(&addr, true, 0600, &fd, &err), FL_ERR_IO, "its queue is full");
+	cr_assert_not_null(strstr(err.text, "in use"), "%s", err.text);
+	close(waiting);
+	close(theirs);
+	(void)unlink(addr.sa.un.sun_path);
+
+	theirs = bind_path(&addr, SOCK_DGRAM);
+	cr_assert_eq(fl_net_bind(&addr, true, 0600, &fd, &err), FL_ERR_IO, "of another type");
+	cr_assert_not_null(strstr(err.text, "may be in use"), "%s", err.text);
+	cr_assert_eq(access(addr.sa.un.sun_path, F_OK), 0);
+	close(theirs);
+	(void)unlink(addr.sa.un.sun_path);
+	(void)rmdir(dir);
+}
