@@ -336,7 +336,7 @@ _Noreturn static void swap_forever(const char *path)
 
 /* Two sets of different trust domains take turns as fast as they can: each load sees one of them,
  * whole. Reading the files by their own paths fails here within a few rounds. */
-Test(source, kubernetes_swap_in_between, .timeout = 60)
+Test(source, kubernetes_swap_in_between)
 {
 	size_t seen_a = 0, seen_b = 0;
 	struct mount m;
@@ -393,7 +393,7 @@ Test(source, missing)
 	mount_end(&m);
 }
 
-Test(source, not_regular, .timeout = 20)
+Test(source, not_regular)
 {
 	struct mount m;
 
