@@ -143,7 +143,7 @@ def test_idle_timeout(lab, app, side):
         assert end_of(sock) == 'reset'
     assert wait_until(lambda: ends, 'the app sees the end') == ['reset']
     line = getattr(pair, side).wait_line(reason='idle_timeout')
-    assert 0.4 <= line['duration_s'] < 0.4 * 9 / 8 + 0.3 * labs.SLOW
+    assert 0.395 <= line['duration_s'] < 0.4 * 9 / 8 + 0.3 * labs.SLOW
     assert 'idle_timeout' in line['explanation']
 
 
