@@ -20,6 +20,7 @@ uint32_t fl_resume_offer(struct fl_resume *resume, struct fl_tls *tls)
 		uint32_t number = resume->entries[0].number;
 		bool good = fl_tls_resume(tls, resume->entries[0].saved);
 
+		resume->entries[0].used = true;
 		if (!good || resume->count > 1) {
 			remove_at(resume, 0);
 		}
@@ -48,6 +49,11 @@ bool fl_resume_wants(const struct fl_resume *resume, uint64_t now_ms)
 
 void fl_resume_keep(struct fl_resume *resume, struct fl_tls_saved *saved, uint64_t now_ms)
 {
+	for (uint32_t i = resume->count; i-- > 0;) {
+		if (resume->entries[i].used) {
+			remove_at(resume, i);
+		}
+	}
 	if (resume->count == FL_RESUME_MAX) {
 		remove_at(resume, FL_RESUME_MAX - 1);
 	}

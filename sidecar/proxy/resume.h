@@ -4,7 +4,8 @@
 /* resume - the few TLS sessions that an upstream's endpoint keeps, to resume them.
  *
  * The newest first, and each for one connection only as long as there is another (a ticket that is
- * seen twice tells an onlooker that it is the same client). What was offered in vain is thrown
+ * seen twice tells an onlooker that it is the same client). The last one stays, used, until a fresh
+ * one comes. What was offered in vain is thrown
  * away: the server has been replaced, or its trust has changed. All of it belongs to one loop. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,7 +19,8 @@ struct fl_resume {
 		struct fl_tls_saved *saved; /* owned */
 		uint64_t since_ms;          /* on the loop's clock */
 		uint32_t number;            /* never 0 */
-	} entries[FL_RESUME_MAX];           /* newest first */
+		bool used;
+	} entries[FL_RESUME_MAX]; /* newest first */
 	uint32_t count;
 	uint32_t last_number;
 };
