@@ -3,8 +3,8 @@
 #define FL_CONF_BUILD_H
 /* build - a struct fl_conf in the making. Private to conf.
  *
- * keys.c fills in one setting after the other from its table; check.c then looks at what only shows
- * between settings; conf.c drives both and makes the policy. */
+ * keys.c goes through the sections and keys, settings.c reads the value of each; check.c then looks at
+ * what only shows between settings; conf.c drives them and makes the policy. */
 #include "conf/conf.h"
 #include "conf/lines.h"
 #include "conf/problems.h"
@@ -34,9 +34,9 @@ struct fl_build {
 /* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
 void fl_build_settings(struct fl_build *build);
 /* What is required, and what contradicts itself. */
+void fl_build_check(struct fl_build *build);
 /* Once there are no problems: tls.group_names and tls.cipher_names. */
 void fl_build_tls_names(struct fl_conf *conf);
-void fl_build_check(struct fl_build *build);
 
 /* Line of a key, else of its section, else 0. name: NULL for `[kind]`. */
 fl_conf_line fl_build_line(const struct fl_build *build, const char *kind, const char *name,
