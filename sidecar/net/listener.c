@@ -23,6 +23,8 @@
 struct fl_listener {
 	uv_poll_t poll;
 	uv_timer_t retry; /* runs while there are no descriptors */
+	uv_tcp_t
+		first; /* with a loop's first stream libuv takes a descriptor for itself: now, not later */
 	struct fl_net *net;
 	fl_listener_cb cb;
 	void *user;
@@ -50,6 +52,7 @@ void fl_listener_close(struct fl_listener *listener)
 	listener->is_closing = true;
 	uv_close((uv_handle_t *)&listener->poll, on_closed);
 	uv_close((uv_handle_t *)&listener->retry, on_closed);
+	uv_close((uv_handle_t *)&listener->first, on_closed);
 	close(listener->fd);
 	if (listener->waiting >= 0) {
 		close(listener->waiting);
@@ -121,8 +124,9 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 		return fl_err_sys(err, -rc, "cannot listen");
 	}
 	FL_REQUIRE(uv_timer_init(net->loop, &listener->retry) == 0);
-	listener->poll.data = listener->retry.data = listener;
-	listener->handles = 2;
+	FL_REQUIRE(uv_tcp_init(net->loop, &listener->first) == 0);
+	listener->poll.data = listener->retry.data = listener->first.data = listener;
+	listener->handles = 3;
 	listener->net = net;
 	listener->cb = cb;
 	listener->user = user;
