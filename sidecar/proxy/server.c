@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The main thread.
+/* server - the main thread: workers, generations, signals and drain. bind.c binds, snapshot.c tells.
  *
  * Happy path: bind, start the workers, connect to the agent; the first generation opens the listeners; SIGTERM drains
  * and then stops.
@@ -8,146 +8,28 @@
  * when all of that has succeeded are the workers told. Failure: the old generation goes on, the agent is told why.
  *
  * Stop: workers are told, joined, then the handles of the main loop are closed, and the loop ends by itself. */
-#include "proxy/server.h"
+#include "proxy/server_internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "proxy/agent_link.h"
+#include "base/mem.h"
 #include "proxy/cpus.h"
-#include "proxy/resolver.h"
-#include "proxy/worker.h"
 
 #define MAIN_READ_BUFFER (64u * 1024)
-#define UNIX_LISTENER_MODE                                                                         \
-	0666 /* who may connect is the directory's business, as for a TCP port on loopback */
 #define MAX_WORKERS 256u
 
-enum phase { STARTING, SERVING, DRAINING, STOPPED };
-
-/* A Unix socket that we have made; ino 0: none. */
-struct made_path {
-	dev_t dev;
-	ino_t ino;
-};
-
-struct fl_server {
-	const struct fl_conf *conf; /* of the start: listeners, workers, paths */
-	struct fl_log *log;
-	uv_loop_t loop;
-	struct fl_net net;
-	enum phase phase;
-	struct fl_worker **workers;
-	struct made_path *made; /* one for each upstream of conf */
-	unsigned worker_count;
-	unsigned started;              /* workers with a running thread */
-	struct fl_generation *current; /* NULL before the first */
-	struct fl_rotations rotations;
-	bool refusal_is_over; /* of a candidate: the agent has taken it back */
-	int64_t started_at;   /* seconds since the epoch */
-	struct fl_agent_link *agent;
-	struct fl_resolver *resolver;
-	uv_async_t worker_idle;
-	uv_timer_t drain_timer;
-	uv_check_t turn_over;
-	uv_signal_t sigterm, sigint;
-	void (*on_stop)(void *user);
-	void *on_stop_user;
-};
-
-/* --- binding ----------------------------------------------------------------------------------- */
-
-/* SO_REUSEPORT lets a second sidecar of the same user share our ports in silence: ask first without it. */
-static int refuse_shared_port(const struct fl_addr *addr, struct fl_err *err)
-{
-	int fd, rc;
-
-	if (addr->kind == FL_ADDR_UNIX) {
-		return 0;
-	}
-	rc = fl_net_bind(addr, false, 0, &fd, err);
-	if (rc == 0) {
-		close(fd);
-	}
-	return rc;
-}
-
-static int bind_endpoint(struct fl_endpoint *endpoint, const struct fl_addr *addr,
-			 const struct fl_endpoint *first, struct fl_err *err)
-{
-	int rc;
-
-	endpoint->is_unix = addr->kind == FL_ADDR_UNIX;
-	endpoint->port = addr->port;
-	if (endpoint->is_unix && first != NULL) {
-		/* One path, one socket: the workers share its queue. */
-		endpoint->fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
-		return endpoint->fd >= 0
-			       ? 0
-			       : fl_err_sys(err, errno, "cannot share a socket between workers");
-	}
-	rc = first == NULL ? refuse_shared_port(addr, err) : 0;
-	return rc == 0 ? fl_net_bind(addr, true, UNIX_LISTENER_MODE, &endpoint->fd, err) : rc;
-}
-
-/* The endpoints of one worker; `first` are those of worker 0, or NULL when these are they. */
-static int bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoints,
-			  const struct fl_endpoint *first, struct fl_err *err)
-{
-	size_t n = 0;
-	int rc;
-
-	for (size_t i = 0; i < conf->service_count; i++, n++) {
-		endpoints[n].direction = FL_INBOUND;
-		endpoints[n].name = fl_strdup(conf->services[i].name);
-		rc = bind_endpoint(&endpoints[n], &conf->services[i].listen,
-				   first != NULL ? &first[n] : NULL, err);
-		if (rc != 0) {
-			return fl_err_prefix(err, "%s:%u: [service %s]", conf->path,
-					     conf->services[i].line, conf->services[i].name);
-		}
-	}
-	for (size_t i = 0; i < conf->upstream_count; i++, n++) {
-		endpoints[n].direction = FL_OUTBOUND;
-		endpoints[n].name = fl_strdup(conf->upstreams[i].name);
-		rc = bind_endpoint(&endpoints[n], &conf->upstreams[i].listen,
-				   first != NULL ? &first[n] : NULL, err);
-		if (rc != 0) {
-			return fl_err_prefix(err, "%s:%u: [upstream %s]", conf->path,
-					     conf->upstreams[i].line, conf->upstreams[i].name);
-		}
-	}
-	return 0;
-}
+/* --- workers ----------------------------------------------------------------------------------- */
 
 static void on_worker_idle(void *user)
 {
 	struct fl_server *server = user;
 
 	(void)uv_async_send(&server->worker_idle);
-}
-
-/* Whose sockets the paths are from now on. */
-static void note_paths(struct fl_server *server)
-{
-	const struct fl_conf *conf = server->conf;
-	const struct fl_endpoint *upstreams = server->workers[0]->endpoints + conf->service_count;
-	struct stat st;
-
-	server->made = fl_new((conf->upstream_count + 1) * sizeof(*server->made));
-	for (size_t i = 0; i < conf->upstream_count; i++) {
-		if (upstreams[i].is_unix && upstreams[i].fd >= 0 &&
-		    lstat(conf->upstreams[i].listen.sa.un.sun_path, &st) == 0) {
-			server->made[i] = (struct made_path){.dev = st.st_dev, .ino = st.st_ino};
-		}
-	}
 }
 
 static int make_workers(struct fl_server *server, struct fl_err *err)
@@ -164,16 +46,13 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 	for (unsigned i = 0; i < wanted && rc == 0; i++) {
 		struct fl_endpoint *endpoints = fl_new((count + 1) * sizeof(*endpoints));
 
-		for (size_t k = 0; k < count; k++) {
-			endpoints[k].fd = -1;
-		}
-		rc = bind_endpoints(conf, endpoints, i > 0 ? server->workers[0]->endpoints : NULL,
-				    err);
+		rc = fl_bind_endpoints(conf, endpoints,
+				       i > 0 ? server->workers[0]->endpoints : NULL, err);
 		server->workers[i] = fl_worker_new(conf, wanted, server->log, endpoints, count,
 						   on_worker_idle, server);
 		server->worker_count++;
 	}
-	note_paths(server);
+	server->made = fl_bind_note_paths(conf, server->workers[0]->endpoints);
 	return rc;
 }
 
@@ -357,132 +236,7 @@ static void on_note(void *user, const struct fl_ctl_note *note)
 static const struct fl_agent_link_events agent_events = {
 	.describe = describe, .on_generation = on_generation, .on_note = on_note};
 
-/* --- readiness --------------------------------------------------------------------------------- */
-
-static bool all_serving(const struct fl_server *server)
-{
-	for (unsigned i = 0; i < server->worker_count; i++) {
-		if (!fl_worker_serving(server->workers[i])) {
-			return false;
-		}
-	}
-	return true;
-}
-
-bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
-{
-	const struct fl_rotations *rotations = &server->rotations;
-
-	reason[0] = '\0';
-	if (server->phase == DRAINING || server->phase == STOPPED) {
-		(void)snprintf(reason, size, "draining: the sidecar stops");
-	} else if (server->current == NULL && rotations->by_sidecar.current) {
-		(void)snprintf(reason, size, "no usable generation: %s",
-			       rotations->by_sidecar.text);
-	} else if (server->current == NULL && rotations->by_agent.current) {
-		(void)snprintf(reason, size, "no usable generation: %s", rotations->by_agent.text);
-	} else if (server->current == NULL) {
-		const char *trouble = fl_agent_link_trouble(server->agent);
-
-		(void)snprintf(
-			reason, size, "no generation yet: %s",
-			trouble[0] != '\0'
-				? trouble
-				: "the agent has not sent one; its log says what it waits for");
-	} else if (!fl_expiries_usable(&server->current->expiries, (int64_t)time(NULL), reason,
-				       size)) {
-		return false;
-	} else if (!all_serving(server)) {
-		(void)snprintf(reason, size, "the workers are opening their listeners");
-	}
-	return reason[0] == '\0';
-}
-
-/* --- what there is to tell ---------------------------------------------------------------------- */
-
-static void snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
-{
-	const struct fl_conf *conf = server->conf;
-	const struct fl_generation *now = server->current;
-	bool open = server->phase == SERVING && all_serving(server);
-	struct fl_listening *at;
-
-	ret->listeners = fl_new((conf->service_count + conf->upstream_count + 1) * sizeof(*at));
-	at = ret->listeners;
-	for (size_t i = 0; i < conf->service_count; i++, at++) {
-		const struct fl_conf_service *service = &conf->services[i];
-
-		*at = (struct fl_listening){
-			.section = "service", .name = service->name, .address = &service->listen};
-		service = now != NULL ? fl_generation_service(now, service->name) : service;
-		if (service != NULL) {
-			at->leads_to = &service->app;
-			at->leads_to_count = 1;
-			at->serving = open;
-		}
-	}
-	for (size_t i = 0; i < conf->upstream_count; i++, at++) {
-		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
-
-		*at = (struct fl_listening){.section = "upstream",
-					    .name = upstream->name,
-					    .address = &upstream->listen};
-		upstream = now != NULL ? fl_generation_upstream(now, upstream->name) : upstream;
-		if (upstream != NULL) {
-			at->leads_to = upstream->to;
-			at->leads_to_count = upstream->to_count;
-			at->serving = open;
-		}
-	}
-	ret->listener_count = (size_t)(at - ret->listeners);
-}
-
-void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
-{
-	const struct fl_generation *now = server->current;
-
-	*ret = (struct fl_snapshot){
-		.now = (int64_t)time(NULL),
-		.started = server->started_at,
-		.pid = getpid(),
-		.workers = server->worker_count,
-		.generation = now != NULL ? now->number : 0,
-		.digest = now != NULL ? now->digest : NULL,
-		.expiries = now != NULL ? &now->expiries : NULL,
-		.rotations = &server->rotations,
-		.agent_connected = fl_agent_link_connected(server->agent),
-		.agent_trouble = fl_agent_link_trouble(server->agent),
-		.log_lines_lost = fl_log_lost(server->log),
-	};
-	ret->ready = fl_server_ready(server, ret->reason, sizeof(ret->reason));
-	for (unsigned i = 0; i < server->worker_count; i++) {
-		const struct fl_worker *worker = server->workers[i];
-
-		fl_counters_add(&ret->counters, &worker->counters);
-		ret->log_lines_lost += fl_log_lost(&worker->log);
-		for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
-			ret->open[d] += fl_worker_open(worker, d);
-		}
-	}
-	snapshot_listeners(server, ret);
-}
-
 /* --- the end ----------------------------------------------------------------------------------- */
-
-/* Only what is still ours: a successor may have taken the path while we drained. */
-static void unlink_sockets(const struct fl_server *server)
-{
-	for (size_t i = 0; i < server->conf->upstream_count; i++) {
-		const char *path = server->conf->upstreams[i].listen.sa.un.sun_path;
-		const struct made_path *made = &server->made[i];
-		struct stat st;
-
-		if (made->ino != 0 && lstat(path, &st) == 0 && st.st_dev == made->dev &&
-		    st.st_ino == made->ino) {
-			(void)unlink(path);
-		}
-	}
-}
 
 static void stop(struct fl_server *server)
 {
@@ -500,7 +254,7 @@ static void stop(struct fl_server *server)
 		fl_worker_discard(server->workers[i]);
 	}
 	server->worker_count = server->started = 0;
-	unlink_sockets(server);
+	fl_bind_unlink_paths(server->conf, server->made);
 	if (server->on_stop != NULL) {
 		server->on_stop(server->on_stop_user);
 	}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_SERVER_INTERNAL_H
+#define FL_PROXY_SERVER_INTERNAL_H
+/* What server.c does and snapshot.c looks at. Private to the two. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proxy/agent_link.h"
+#include "proxy/bind.h"
+#include "proxy/resolver.h"
+#include "proxy/server.h"
+#include "proxy/worker.h"
+
+enum fl_phase { STARTING, SERVING, DRAINING, STOPPED };
+
+struct fl_server {
+	const struct fl_conf *conf; /* of the start: listeners, workers, paths */
+	struct fl_log *log;
+	uv_loop_t loop;
+	struct fl_net net;
+	enum fl_phase phase;
+	struct fl_worker **workers;
+	struct fl_made_path *made; /* one for each upstream of conf */
+	unsigned worker_count;
+	unsigned started;              /* workers with a running thread */
+	struct fl_generation *current; /* NULL before the first */
+	struct fl_rotations rotations;
+	bool refusal_is_over; /* of a candidate: the agent has taken it back */
+	int64_t started_at;   /* seconds since the epoch */
+	struct fl_agent_link *agent;
+	struct fl_resolver *resolver;
+	uv_async_t worker_idle;
+	uv_timer_t drain_timer;
+	uv_check_t turn_over;
+	uv_signal_t sigterm, sigint;
+	void (*on_stop)(void *user);
+	void *on_stop_user;
+};
+
+#endif

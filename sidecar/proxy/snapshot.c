@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* snapshot - what the server tells of itself: whether it can carry traffic, and all that report.h writes.
+ *
+ * Nothing here changes the server, and nothing can fail. */
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "proxy/server_internal.h"
+
+/* --- readiness --------------------------------------------------------------------------------- */
+
+static bool all_serving(const struct fl_server *server)
+{
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		if (!fl_worker_serving(server->workers[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
+bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
+{
+	const struct fl_rotations *rotations = &server->rotations;
+
+	reason[0] = '\0';
+	if (server->phase == DRAINING || server->phase == STOPPED) {
+		(void)snprintf(reason, size, "draining: the sidecar stops");
+	} else if (server->current == NULL && rotations->by_sidecar.current) {
+		(void)snprintf(reason, size, "no usable generation: %s",
+			       rotations->by_sidecar.text);
+	} else if (server->current == NULL && rotations->by_agent.current) {
+		(void)snprintf(reason, size, "no usable generation: %s", rotations->by_agent.text);
+	} else if (server->current == NULL) {
+		const char *trouble = fl_agent_link_trouble(server->agent);
+
+		(void)snprintf(
+			reason, size, "no generation yet: %s",
+			trouble[0] != '\0'
+				? trouble
+				: "the agent has not sent one; its log says what it waits for");
+	} else if (!fl_expiries_usable(&server->current->expiries, (int64_t)time(NULL), reason,
+				       size)) {
+		return false;
+	} else if (!all_serving(server)) {
+		(void)snprintf(reason, size, "the workers are opening their listeners");
+	}
+	return reason[0] == '\0';
+}
+
+/* --- what there is to tell ---------------------------------------------------------------------- */
+
+static void snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
+{
+	const struct fl_conf *conf = server->conf;
+	const struct fl_generation *now = server->current;
+	bool open = server->phase == SERVING && all_serving(server);
+	struct fl_listening *at;
+
+	ret->listeners = fl_new((conf->service_count + conf->upstream_count + 1) * sizeof(*at));
+	at = ret->listeners;
+	for (size_t i = 0; i < conf->service_count; i++, at++) {
+		const struct fl_conf_service *service = &conf->services[i];
+
+		*at = (struct fl_listening){
+			.section = "service", .name = service->name, .address = &service->listen};
+		service = now != NULL ? fl_generation_service(now, service->name) : service;
+		if (service != NULL) {
+			at->leads_to = &service->app;
+			at->leads_to_count = 1;
+			at->serving = open;
+		}
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++, at++) {
+		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
+
+		*at = (struct fl_listening){.section = "upstream",
+					    .name = upstream->name,
+					    .address = &upstream->listen};
+		upstream = now != NULL ? fl_generation_upstream(now, upstream->name) : upstream;
+		if (upstream != NULL) {
+			at->leads_to = upstream->to;
+			at->leads_to_count = upstream->to_count;
+			at->serving = open;
+		}
+	}
+	ret->listener_count = (size_t)(at - ret->listeners);
+}
+
+void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
+{
+	const struct fl_generation *now = server->current;
+
+	*ret = (struct fl_snapshot){
+		.now = (int64_t)time(NULL),
+		.started = server->started_at,
+		.pid = getpid(),
+		.workers = server->worker_count,
+		.generation = now != NULL ? now->number : 0,
+		.digest = now != NULL ? now->digest : NULL,
+		.expiries = now != NULL ? &now->expiries : NULL,
+		.rotations = &server->rotations,
+		.agent_connected = fl_agent_link_connected(server->agent),
+		.agent_trouble = fl_agent_link_trouble(server->agent),
+		.log_lines_lost = fl_log_lost(server->log),
+	};
+	ret->ready = fl_server_ready(server, ret->reason, sizeof(ret->reason));
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		const struct fl_worker *worker = server->workers[i];
+
+		fl_counters_add(&ret->counters, &worker->counters);
+		ret->log_lines_lost += fl_log_lost(&worker->log);
+		for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+			ret->open[d] += fl_worker_open(worker, d);
+		}
+	}
+	snapshot_listeners(server, ret);
+}
