@@ -93,7 +93,7 @@ static struct fl_session *session_new(struct fl_endpoint *endpoint,
 	session->started_ns = uv_hrtime();
 	session->share = fl_share_ref(worker->share);
 	DL_APPEND(worker->sessions, session);
-	worker->handshakes++;
+	worker->handshakes[endpoint->direction]++;
 	if (!is_client) {
 		fl_worker_opened(worker, FL_INBOUND);
 	}
@@ -124,7 +124,7 @@ static void release(struct fl_session *session)
 		fl_worker_closed(worker, FL_INBOUND);
 	}
 	if (was_settling) {
-		worker->handshakes--;
+		worker->handshakes[session->endpoint->direction]--;
 		fl_worker_session_settled(worker);
 	}
 }
@@ -322,7 +322,7 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 
 	set_state(session, READY);
 	fl_deadline_drop(&session->deadline);
-	worker->handshakes--;
+	worker->handshakes[session->endpoint->direction]--;
 	fl_counters_handshake(&worker->counters, session->endpoint->direction,
 			      uv_hrtime() - session->started_ns);
 	if (fl_tls_resumed(session->tls)) {

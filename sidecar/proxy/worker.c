@@ -4,8 +4,8 @@
  * Happy path: the first share opens the listeners; each connection becomes a session (inbound) or a stream (outbound). A later
  * share replaces the current one between two events: what is open keeps the share it began with.
  *
- * Limits: over max_handshakes a connection is left in the kernel's queue until one settles; over max_connections it
- * is reset at once and a line says so, at most once a second.
+ * Limits: over max_handshakes of its direction a connection is left in the kernel's queue until one settles; over
+ * max_connections it is reset at once and a line says so, at most once a second.
  *
  * End: drain closes the listeners and reports when nothing is open; stop cuts what is left and ends the loop, which returns when
  * the last handle is closed. */
@@ -230,6 +230,13 @@ static void refuse_unknown(struct fl_endpoint *endpoint, struct fl_listener *lis
 	}
 }
 
+static bool has_room(const struct fl_endpoint *endpoint)
+{
+	const struct fl_worker *worker = endpoint->worker;
+
+	return worker->handshakes[endpoint->direction] < worker->max_handshakes;
+}
+
 static void on_connection(void *user, struct fl_listener *listener)
 {
 	struct fl_endpoint *endpoint = user;
@@ -237,7 +244,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 
 	if (fl_worker_open_connections(worker) >= worker->max_connections) {
 		refuse_over_limit(endpoint, listener);
-	} else if (worker->handshakes >= worker->max_handshakes) {
+	} else if (!has_room(endpoint)) {
 		endpoint->waiting = true;
 	} else if (endpoint->direction == FL_INBOUND && endpoint->service != NULL) {
 		fl_inbound_accept(endpoint, listener);
@@ -250,11 +257,10 @@ static void on_connection(void *user, struct fl_listener *listener)
 
 void fl_worker_session_settled(struct fl_worker *worker)
 {
-	for (size_t i = 0;
-	     i < worker->endpoint_count && worker->handshakes < worker->max_handshakes; i++) {
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
 
-		if (endpoint->waiting && endpoint->listener != NULL) {
+		if (endpoint->waiting && endpoint->listener != NULL && has_room(endpoint)) {
 			endpoint->waiting = false;
 			on_connection(endpoint, endpoint->listener);
 		}

@@ -16,7 +16,6 @@
 #include "proxy/counters.h"
 #include "proxy/deadline.h"
 #include "proxy/generation.h"
-#include "proxy/reason.h"
 #include "proxy/resume.h"
 #include "proxy/targets.h"
 
@@ -70,7 +69,9 @@ struct fl_worker {
 	struct fl_deadline_queue connecting, handshaking, idle, half_open;
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;
-	unsigned handshakes; /* sessions that dial or shake hands */
+	/* Sessions that dial or shake hands. Each direction has its own, so that neither strangers who stall nor
+	 * upstreams that do not answer stop the other one. */
+	unsigned handshakes[FL_DIRECTIONS];
 	uint32_t idle_timeout_ms;
 	bool draining, stopping;
 	struct fl_corpse *corpses;

@@ -131,6 +131,27 @@ def test_handshake_that_is_done_frees_its_place(lab, app):
         sock.close()
 
 
+@pytest.mark.parametrize('stalled', ['inbound', 'outbound'])
+def test_one_direction_does_not_wait_for_the_other(lab, app, stalled):
+    """Strangers who stall at the mesh's port, or an upstream that does not answer, take no place of the other's."""
+    behind = lab.inbound(app().port)
+    silent = app(lambda sock: sock.recv(1))
+    dead, good = lab.ports.free(), lab.ports.free()
+    both = lab.inbound(app().port, {
+        'upstream dead': {'listen': f'127.0.0.1:{dead}', 'to': f'127.0.0.1:{silent.port}', 'peer': labs.SERVER},
+        'upstream good': {'listen': f'127.0.0.1:{good}', 'to': f'127.0.0.1:{behind.port}', 'peer': labs.SERVER},
+        'limits': {'handshakes': 2, 'handshake_timeout': f'{60 * labs.SLOW}s'}}, svid=lab.client)
+    before = both.sidecar.fds()
+    socks = [connect(both.port if stalled == 'inbound' else dead) for _ in range(4)]
+    wait_until(lambda: both.sidecar.fds() >= before + 2, 'both places are taken')
+    if stalled == 'inbound':
+        socks.append(opened(good))
+    else:
+        assert peers.verdict(both.port, lab.client, lab.root) == b'x'
+    for sock in socks:
+        sock.close()
+
+
 # --- time -------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('side', ['outbound', 'inbound'])
