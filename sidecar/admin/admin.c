@@ -4,7 +4,8 @@
  * A connection: accepted -> head complete -> answered and our side closed -> the caller closes.
  * What the caller sends after its head is read and dropped, because closing with unread bytes
  * would reset the connection and could cost the answer. One that is not through within its time
- * is closed, wherever it stands.
+ * is closed, wherever it stands; so is the oldest when there is no room for the next, because who
+ * is silent must not keep probes out.
  *
  * Only opening fails; from then on a failure costs its own connection. */
 #include "admin/admin.h"
@@ -34,11 +35,8 @@ struct fl_admin {
 	uv_timer_t timer;                                /* at the oldest connection's deadline */
 	struct connection *connections[CONNECTIONS_MAX]; /* oldest, and so next due, first */
 	size_t count;
-	bool is_waiting; /* somebody is in the queue and found no room */
 	bool is_closing;
 };
-
-static void accept_one(struct fl_admin *admin);
 
 /* --- deadlines -------------------------------------------------------------------------------- */
 
@@ -82,13 +80,8 @@ static void connection_close(struct connection *connection)
 	}
 	fl_sock_close(connection->sock, connection->answered ? LINGER_MS : 0);
 	free(connection);
-	if (admin->is_closing) {
-		return;
-	}
-	arm_timer(admin);
-	if (admin->is_waiting) {
-		admin->is_waiting = false;
-		accept_one(admin);
+	if (!admin->is_closing) {
+		arm_timer(admin);
 	}
 }
 
@@ -135,9 +128,10 @@ static void on_error(void *user, int sys)
 
 static const struct fl_sock_events connection_events = {on_data, on_eof, on_drain, on_error};
 
-static void accept_one(struct fl_admin *admin)
+static void on_connection(void *user, struct fl_listener *listener)
 {
-	struct fl_sock *sock = fl_listener_accept(admin->listener, &connection_events, NULL);
+	struct fl_admin *admin = user;
+	struct fl_sock *sock = fl_listener_accept(listener, &connection_events, NULL);
 	struct connection *connection;
 
 	if (sock == NULL) {
@@ -148,6 +142,9 @@ static void accept_one(struct fl_admin *admin)
 		fl_sock_close(sock, 0);
 		return;
 	}
+	if (admin->count == CONNECTIONS_MAX) {
+		connection_close(admin->connections[0]);
+	}
 	connection->admin = admin;
 	connection->sock = sock;
 	connection->deadline = uv_now(admin->net->loop) + REQUEST_MS;
@@ -156,18 +153,6 @@ static void accept_one(struct fl_admin *admin)
 	admin->connections[admin->count++] = connection;
 	arm_timer(admin);
 	fl_sock_read_start(sock);
-}
-
-static void on_connection(void *user, struct fl_listener *listener)
-{
-	struct fl_admin *admin = user;
-
-	(void)listener;
-	if (admin->count == CONNECTIONS_MAX) {
-		admin->is_waiting = true;
-	} else {
-		accept_one(admin);
-	}
 }
 
 /* --- open and close --------------------------------------------------------------------------- */

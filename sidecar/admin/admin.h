@@ -6,7 +6,7 @@
  *
  * Loop: the main thread's; never a worker's Owns: its listener and connections; fl_admin_close()
  * ends both Borrows: what source's callbacks need, until fl_admin_close() Limits: 64
- * connections, others wait in the kernel's queue; 8 KiB of request head; 10 s from connection to
+ * connections, the oldest goes when another comes; 8 KiB of request head; 10 s from connection to
  * answer; one request a connection Security: callers are not authenticated, so what they send is
  * bounded and judged before it counts */
 #include "base/addr.h"
