@@ -7,7 +7,7 @@
  *
  * Failure: a name that does not resolve keeps its last answer and is asked for again with back-off; a change of
  * trouble is logged, not every try. Without any answer the upstream has no targets, and its connections are refused
- * with `no_address`.
+ * with `no_address`. Until that is known, a name that is new in a configuration leaves the addresses of the one before.
  *
  * c-ares runs only where a name has to be resolved: its sockets are polled by the loop, its time-outs by our timer. */
 #include "proxy/resolver.h"
@@ -136,7 +136,8 @@ static bool open_channel(struct fl_resolver *resolver)
 
 /* --- announcing -------------------------------------------------------------------------------- */
 
-static void announce(struct route *route)
+/* even_nothing: also that there is no address, which ends those of an earlier configuration. */
+static void announce(struct route *route, bool even_nothing)
 {
 	struct fl_targets *targets;
 	size_t count = 0;
@@ -151,7 +152,7 @@ static void announce(struct route *route)
 			targets->items[count++] = route->items[i].answers[k];
 		}
 	}
-	if (count == 0 ||
+	if ((count == 0 && !even_nothing) ||
 	    (route->announced != NULL && fl_targets_equal(route->announced, targets))) {
 		fl_targets_unref(targets);
 		return;
@@ -211,6 +212,16 @@ static void take_answer(struct item *item, const struct ares_addrinfo *info)
 	item->due_ms = now + (ttl_ms < MIN_TTL_MS ? MIN_TTL_MS : ttl_ms);
 }
 
+static bool is_asking(const struct route *route)
+{
+	bool asking = false;
+
+	for (size_t i = 0; i < route->item_count; i++) {
+		asking = asking || route->items[i].asking;
+	}
+	return asking;
+}
+
 static void take_failure(struct item *item, int status)
 {
 	struct fl_resolver *resolver = item->route->resolver;
@@ -226,6 +237,7 @@ static void take_failure(struct item *item, int status)
 		item->backoff_ms *= 2;
 	}
 	item->due_ms = uv_now(resolver->loop) + item->backoff_ms;
+	announce(item->route, !is_asking(item->route));
 }
 
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
@@ -245,7 +257,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 			item->backoff_ms = 0;
 		}
 		take_answer(item, info);
-		announce(item->route);
+		announce(item->route, false);
 	} else {
 		take_failure(item, status == ARES_SUCCESS ? ARES_ENODATA : status);
 	}
@@ -370,7 +382,7 @@ void fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
 	for (size_t r = 0; r < conf->upstream_count; r++) {
 		resolver->routes[r].resolver = resolver;
 		build_route(&resolver->routes[r], &conf->upstreams[r], old, old_count);
-		announce(&resolver->routes[r]);
+		announce(&resolver->routes[r], false);
 	}
 	free_routes(old, old_count);
 	set_timer(resolver);

@@ -380,6 +380,17 @@ def test_dns_name_that_does_not_exist(lab):
     assert 'does not resolve' in outbound.wait_line(reason='no_address')['explanation']
 
 
+def test_dns_name_that_does_not_exist_takes_the_place_of_a_good_address(lab, app):
+    """What the INI named before is not used any more, although the new name gives no address."""
+    inbound = lab.inbound(app().port)
+    outbound = lab.outbound(inbound.port)
+    assert exchange(outbound.port, b'hello') == b'hello'
+    outbound.change({'upstream peer': {'to': f'no-such-host.invalid:{inbound.port}'}})
+    outbound.wait_line(msg=labs.re.compile('does not resolve'))
+    wait_until(lambda: outcome(outbound.port) == 'reset', 'its connections are refused')
+    outbound.wait_line(reason='no_address')
+
+
 @pytest.mark.parametrize('host', ['[::1]', '*'])
 def test_ipv6(lab, app, host):
     """Listeners on [::1] and on * (both families), an app and an upstream on IPv6."""
