@@ -15,7 +15,6 @@
 #include "base/mem.h"
 #include "base/when.h"
 #include "conf/problems.h"
-#include "ctl/message.h"
 
 /* Less than 1/LIFE of its life left: whoever renews it has had time enough. */
 #define LIFE 5

@@ -3,11 +3,8 @@
 #include "agent/report.h"
 
 #include <inttypes.h>
-#include <string.h>
 
-#include "agent/candidate.h"
 #include "base/json.h"
-#include "base/mem.h"
 #include "base/when.h"
 
 int fl_report_verdict(const struct fl_report *report)

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/mem.h"
 
 #define UNIX_PREFIX "unix:"
 #define LABEL_MAX 63

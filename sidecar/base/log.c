@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/utf8.h"
 
 /* `,"cut":true}` and a newline; the closing quote of a cut value. */

@@ -16,7 +16,6 @@
 #include "pki/key.h"
 
 #include <limits.h>
-#include <string.h>
 
 #include "pki/asn1.h"
 #include "pki/svid.h"

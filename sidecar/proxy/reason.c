@@ -4,7 +4,6 @@
 
 #include <uv.h>
 
-#include "base/mem.h"
 
 static const struct {
 	const char *word, *text;

@@ -11,7 +11,6 @@
 #include "proxy/stream.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <utlist.h>
 
 #include "proxy/access.h"
