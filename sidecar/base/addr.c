@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 #define UNIX_PREFIX "unix:"
 #define LABEL_MAX 63
 #define NAME_MAX_BYTES 253 /* RFC 1035, without the final dot */

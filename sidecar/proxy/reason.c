@@ -4,7 +4,6 @@
 
 #include <uv.h>
 
-
 static const struct {
 	const char *word, *text;
 } reasons[] = {
