@@ -89,20 +89,6 @@ int fl_err_prefix(struct fl_err *err, const char *fmt, ...)
 	return err->code;
 }
 
-const char *fl_code_name(enum fl_code code)
-{
-	switch (code) {
-	case FL_OK:
-		return "ok";
-#define FL_CODE_TEXT(name, text)                                                                   \
-	case FL_ERR_##name:                                                                        \
-		return text;
-		FL_CODES(FL_CODE_TEXT)
-#undef FL_CODE_TEXT
-	}
-	return "unknown";
-}
-
 _Noreturn void fl_require_failed(const char *cond, const char *file, int line)
 {
 	(void)fprintf(stderr, "%s:%d: this must hold and does not: %s\n", file, line, cond);

@@ -17,23 +17,23 @@
 
 /* Classes decide behaviour: what is retried, what costs a connection, what stops a start. */
 #define FL_CODES(X)                                                                                \
-	X(IO, "i/o")          /* the operating system refused: sys holds errno */                  \
-	X(PEER, "peer")       /* the other end broke a protocol */                                 \
-	X(DENIED, "denied")   /* verification or policy said no */                                 \
-	X(INVALID, "invalid") /* a file, a setting or an argument is wrong */                      \
-	X(LIMIT, "limit")     /* a stated bound was reached */                                     \
-	X(NOMEM, "memory")    /* allocation failed */                                              \
-	X(BUG, "bug")         /* an invariant of ours does not hold */
+	X(IO)      /* the operating system refused: sys holds errno */                             \
+	X(PEER)    /* the other end broke a protocol */                                            \
+	X(DENIED)  /* verification or policy said no */                                            \
+	X(INVALID) /* a file, a setting or an argument is wrong */                                 \
+	X(LIMIT)   /* a stated bound was reached */                                                \
+	X(NOMEM)   /* allocation failed */                                                         \
+	X(BUG)     /* an invariant of ours does not hold */
 
 enum fl_code_ordinal {
-#define FL_CODE_ORDINAL(name, text) FL_ORDINAL_##name,
+#define FL_CODE_ORDINAL(name) FL_ORDINAL_##name,
 	FL_CODES(FL_CODE_ORDINAL)
 #undef FL_CODE_ORDINAL
 };
 
 enum fl_code {
 	FL_OK = 0,
-#define FL_CODE_ENUM(name, text) FL_ERR_##name = -1 - FL_ORDINAL_##name,
+#define FL_CODE_ENUM(name) FL_ERR_##name = -1 - FL_ORDINAL_##name,
 	FL_CODES(FL_CODE_ENUM)
 #undef FL_CODE_ENUM
 };
@@ -52,9 +52,6 @@ int fl_err_sys(struct fl_err *err, int sys, const char *fmt, ...) FL_PRINTF(3, 4
 
 /* Puts "<formatted>: " before the text. Returns err's code (FL_ERR_BUG when err is NULL). */
 int fl_err_prefix(struct fl_err *err, const char *fmt, ...) FL_PRINTF(2, 3);
-
-/* "i/o", "peer" ...: the stable word for a code, for logs. Never NULL. */
-const char *fl_code_name(enum fl_code code);
 
 /* Security and memory invariants: checked in every build; prints file:line and aborts. */
 #define FL_REQUIRE(cond) ((cond) ? (void)0 : fl_require_failed(#cond, __FILE__, __LINE__))

@@ -15,7 +15,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -54,12 +53,6 @@ uint8_t fl_rule_alert(enum fl_rule rule)
 {
 	FL_REQUIRE(rule < FL_COUNT_OF(rules));
 	return rules[rule].alert;
-}
-
-void fl_svid_done(struct fl_svid *svid)
-{
-	free(svid->id);
-	*svid = (struct fl_svid){0};
 }
 
 static enum fl_rule broken(enum fl_rule rule, struct fl_err *detail, const char *text)

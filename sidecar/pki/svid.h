@@ -61,14 +61,6 @@ const char *fl_rule_name(enum fl_rule rule);
 const char *fl_rule_text(enum fl_rule rule);
 uint8_t fl_rule_alert(enum fl_rule rule);
 
-/* Certificate facts that outlive the DER. */
-struct fl_svid {
-	char *id; /* owned, NUL-terminated, validated SPIFFE ID; NULL for a signer without one */
-	int64_t not_before; /* seconds since the epoch */
-	int64_t not_after;
-};
-void fl_svid_done(struct fl_svid *svid);
-
 /* Judges a leaf by every rule that needs no issuer and no clock. id points into the DER on success.
  * Returns FL_RULE_NONE or the first rule broken; detail (may be NULL) then gets one sentence with
  * the certificate's own values ("it has 2: spiffe://a/x, spiffe://a/y"). */
