@@ -295,6 +295,18 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 	}
 }
 
+void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap)
+{
+	ssize_t n = recv(fl_sock_fd(sock), buf, cap, MSG_DONTWAIT);
+
+	if (n > 0) {
+		sock->events->on_data(sock->user, buf, (size_t)n);
+	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		/* The kernel tells of an error once. */
+		sock->events->on_error(sock->user, -errno);
+	}
+}
+
 void fl_sock_read_start(struct fl_sock *sock)
 {
 	/* UV_EALREADY is success; the other errors are of sockets that are not connected. */

@@ -48,6 +48,9 @@ int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive,
 
 void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events, void *user);
 
+/* Takes what is there already, without waiting for the loop: on_data or on_error may run inside, once. buf of cap bytes
+ * takes the place of the loop's buffer, which may be in use. An end is left for fl_sock_read_start(). */
+void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap);
 void fl_sock_read_start(struct fl_sock *sock);
 void fl_sock_read_stop(struct fl_sock *sock);
 

@@ -30,7 +30,7 @@ static const unsigned allowed_next[] = {
 	[CLOSED] = 0,
 };
 
-/* Ciphertext: what came when nobody was ready for its plaintext, or a ticket that can wait. */
+/* Ciphertext: what came when nobody was ready for its plaintext, or the end of our handshake that can wait. */
 struct held {
 	size_t len;
 	uint8_t data[];
@@ -47,8 +47,8 @@ struct fl_session {
 	void *user;
 	struct fl_deadline deadline; /* of DIALING and HANDSHAKE */
 	struct held *held;
-	struct held *ticket;        /* server: sealed, goes out with the first bytes that we send */
-	struct fl_targets *targets; /* while dialing */
+	struct held *unsent; /* end of our handshake: goes out with the first bytes that we send */
+	struct fl_targets *targets;              /* while dialing */
 	const struct fl_conf_upstream *upstream; /* client: of the share's generation */
 	uint64_t started_ns;                     /* of the handshake */
 	uint32_t next_target;
@@ -112,8 +112,8 @@ static void release(struct fl_session *session)
 	fl_targets_unref(session->targets);
 	fl_share_unref(session->share);
 	free(session->held);
-	free(session->ticket);
-	session->ticket = NULL;
+	free(session->unsent);
+	session->unsent = NULL;
 	session->tls = NULL;
 	session->targets = NULL;
 	session->share = NULL;
@@ -187,28 +187,28 @@ static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, 
 }
 
 /* Puts off sending it: a packet and a wake-up of the peer less for each connection. */
-static void keep_ticket(struct fl_session *session, struct fl_tls_io *io)
+static void keep_unsent(struct fl_session *session, struct fl_tls_io *io)
 {
-	struct held *ticket = malloc(sizeof(*ticket) + io->out_len);
+	struct held *unsent = malloc(sizeof(*unsent) + io->out_len);
 
-	if (ticket != NULL) {
-		ticket->len = io->out_len;
-		memcpy(ticket->data, io->out, ticket->len);
-		session->ticket = ticket;
+	if (unsent != NULL) {
+		unsent->len = io->out_len;
+		memcpy(unsent->data, io->out, unsent->len);
+		session->unsent = unsent;
 		io->out_len = 0;
 	}
 }
 
-/* For what we send by ourselves: the ticket comes first. */
+/* For what we send by ourselves: the end of the handshake comes first. */
 static struct fl_tls_io io_to_send(struct fl_session *session)
 {
 	struct fl_tls_io io = io_for(session, NULL, 0);
 
-	if (session->ticket != NULL) {
-		memcpy(io.out, session->ticket->data, session->ticket->len);
-		io.out_len = session->ticket->len;
-		free(session->ticket);
-		session->ticket = NULL;
+	if (session->unsent != NULL) {
+		memcpy(io.out, session->unsent->data, session->unsent->len);
+		io.out_len = session->unsent->len;
+		free(session->unsent);
+		session->unsent = NULL;
 	}
 	return io;
 }
@@ -219,13 +219,13 @@ static int flush(struct fl_session *session, struct fl_tls_io *io)
 	size_t len = io->out_len;
 
 	io->out_len = 0;
-	if (len > 0 && session->ticket != NULL) {
+	if (len > 0 && session->unsent != NULL) {
 		/* An answer of the engine's own: records have an order. */
-		struct held *ticket = session->ticket;
-		int rc = fl_sock_write(session->sock, ticket->data, ticket->len);
+		struct held *unsent = session->unsent;
+		int rc = fl_sock_write(session->sock, unsent->data, unsent->len);
 
-		session->ticket = NULL;
-		free(ticket);
+		session->unsent = NULL;
+		free(unsent);
 		if (rc < 0) {
 			return rc;
 		}
@@ -331,6 +331,12 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 		fl_resume_drop(&session->endpoint->resume, session->offered);
 	}
 	session->events->on_ready(session->user);
+	/* The app had nothing to say yet. The server waits for this; for a ticket of ours nobody waits. */
+	if (session->state == READY && session->is_client && session->unsent != NULL) {
+		struct fl_tls_io last = io_to_send(session);
+
+		(void)flush(session, &last); /* a broken socket shows at the next read */
+	}
 	if (session->state == READY && !session->reading) {
 		hold(session, io);
 	} else if (session->state == READY && io->in_len > 0) {
@@ -344,8 +350,8 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	enum fl_tls_step step = fl_tls_handshake(session->tls, io);
 	int rc;
 
-	if (step == FL_TLS_ESTABLISHED && !session->is_client && io->out_len > 0) {
-		keep_ticket(session, io);
+	if (step == FL_TLS_ESTABLISHED && io->out_len > 0) {
+		keep_unsent(session, io);
 	}
 	rc = flush(session, io);
 	if (step == FL_TLS_FAILED) {

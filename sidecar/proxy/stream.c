@@ -286,22 +286,36 @@ static void on_session_closed(void *user, enum fl_reason reason)
 	release(stream);
 }
 
-static void open_relay(struct fl_stream *stream)
+static void start_relay(struct fl_stream *stream)
 {
 	struct fl_worker *worker = worker_of(stream);
 
 	set_state(stream, OPEN);
 	stream->active_ms = uv_now(&worker->loop);
 	fl_deadline_add(&worker->idle, &stream->deadline, on_idle_look);
-	fl_sock_read_start(stream->app);
+}
+
+static void read_both(struct fl_stream *stream)
+{
+	if (!fl_session_pending(stream->session)) {
+		fl_sock_read_start(stream->app);
+	}
 	fl_session_read_start(stream->session);
 }
 
 /* --- outbound: the app is there, the session has to be made -------------------------------------- */
 
+/* What the app has said meanwhile goes out in one packet with the end of our handshake. */
 static void on_session_ready(void *user)
 {
-	open_relay(user);
+	struct fl_stream *stream = user;
+	struct fl_worker *worker = worker_of(stream);
+
+	start_relay(stream);
+	fl_sock_read_now(stream->app, worker->opened, worker->net.read_cap);
+	if (stream->state == OPEN) {
+		read_both(stream);
+	}
 }
 
 static const struct fl_session_events session_events = {.on_ready = on_session_ready,
@@ -340,7 +354,8 @@ static void on_app_dialed(void *user, int sys)
 	struct fl_stream *stream = user;
 
 	if (sys == 0) {
-		open_relay(stream);
+		start_relay(stream);
+		read_both(stream);
 	} else {
 		abort_stream(stream, fl_reason_of_app_dial(sys));
 	}
