@@ -315,6 +315,33 @@ Test(sock, without_descriptors_connections_wait_until_there_are_some, .timeout =
 	bench_done(&bench);
 }
 
+Test(sock, read_now_takes_what_is_there_and_tells_of_a_reset_but_leaves_an_end)
+{
+	struct bench bench;
+	uint8_t buf[16];
+	int fd;
+
+	bench_init(&bench);
+	fd = connect_plain(&bench);
+	turn_until(&bench, &bench.offered, 1);
+	fl_sock_read_now(bench.end.sock, buf, sizeof(buf));
+	cr_assert_eq(bench.end.bytes, 0);
+	cr_assert_eq(write(fd, "hello", 5), 5);
+	fl_sock_read_now(bench.end.sock, buf, sizeof(buf));
+	cr_assert_eq(bench.end.bytes, 5);
+	cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+	fl_sock_read_now(bench.end.sock, buf, sizeof(buf));
+	cr_assert_eq(bench.end.eofs, 0);
+	fl_sock_read_start(bench.end.sock);
+	turn_until(&bench, &bench.end.eofs, 1);
+	cr_assert_eq(fl_sock_write(bench.end.sock, (const uint8_t *)"unread", 6), 0);
+	close(fd); /* with bytes unread: a reset */
+	fl_sock_read_now(bench.end.sock, buf, sizeof(buf));
+	cr_assert_eq(bench.end.errors, 1);
+	fl_sock_close(bench.end.sock, 0);
+	bench_done(&bench);
+}
+
 static void on_dialed(void *user, int sys)
 {
 	struct end *end = user;
