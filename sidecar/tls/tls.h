@@ -163,9 +163,9 @@ const char *fl_tls_group(const struct fl_tls *tls);  /* "X25519MLKEM768" */
 const char *fl_tls_cipher(const struct fl_tls *tls); /* "TLS_AES_128_GCM_SHA256" */
 bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_TLS_ALPN was negotiated */
 
-/* The trial of design section 4: the credentials shake hands with themselves, in memory, as client
- * and as server, under their own bundle. Errors: FL_ERR_INVALID with the sentence of the side that
- * refused. */
+/* The trial that each candidate has to pass: the credentials shake hands with themselves, in memory,
+ * as client and as server, under their own bundle. Errors: FL_ERR_INVALID with the sentence of the
+ * side that refused. */
 int fl_tls_trial(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		 struct fl_err *err) FL_MUST_USE;
 

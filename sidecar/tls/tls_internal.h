@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TLS_INTERNAL_H
 #define FL_TLS_INTERNAL_H
-/* tls_internal - what ctx, engine, verify and failure share. Nobody outside this folder includes
+/* tls_internal - what the files of this folder share. Nobody outside this folder includes
  * it. */
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/settings.h>
