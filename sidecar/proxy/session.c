@@ -522,7 +522,7 @@ static int dial_next(struct fl_session *session)
 				  on_dialed, &session->sock, &err);
 	}
 	if (rc != 0) {
-		return -err.sys;
+		return err.sys != 0 ? -err.sys : UV_ENOMEM;
 	}
 	fl_deadline_add(&worker_of(session)->connecting, &session->deadline, on_dial_deadline);
 	return 0;
