@@ -334,6 +334,10 @@ Test(sock, read_now_takes_what_is_there_and_tells_of_a_reset_but_leaves_an_end)
 	cr_assert_eq(bench.end.eofs, 0);
 	fl_sock_read_start(bench.end.sock);
 	turn_until(&bench, &bench.end.eofs, 1);
+	fl_sock_close(bench.end.sock, 0);
+	close(fd);
+	fd = connect_plain(&bench);
+	turn_until(&bench, &bench.offered, 2);
 	cr_assert_eq(fl_sock_write(bench.end.sock, (const uint8_t *)"unread", 6), 0);
 	close(fd); /* with bytes unread: a reset */
 	fl_sock_read_now(bench.end.sock, buf, sizeof(buf));
