@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A thousand swaps in a row under load: transactions, connections and long streams go on as if nothing were."""
+"""A thousand swaps in a row under load: pgbench on connections that stay and on new ones, long streams and short
+connections go on as if nothing were."""
+import collections
 import datetime
 import json
 import os
+import re
 import signal
 import statistics
 import sys
@@ -12,31 +15,37 @@ import time
 import pytest
 
 import lab as labs
+from database import SOCKET, Bench, Database, programs
 from lab import wait_until
 from pki import ALWAYS
+from traffic import latencies
 from volume import mounted, secret
 
 SWAPS = 100 if labs.ASAN or labs.TSAN else 1000
 EVERY = 0.04  # seconds
 STREAMS = 50 if labs.ASAN or labs.TSAN else 200
-QUIET = 4  # seconds of load without swaps
+QUIET = 4  # seconds of load without swaps, before and after
 MANY = 10  # the client's side swaps once for so many swaps of the server's
 TRAFFIC = labs.ROOT / 'tests' / 'lib' / 'traffic.py'
 
 
 @pytest.fixture
 def pair(lab):
-    """Through volumes, with an app in a process of its own."""
+    """Through volumes, with two apps in processes of their own; .postgres is the folder of pgbench's socket."""
     port = lab.folder / 'echo.port'
     lab.program('echo', [sys.executable, TRAFFIC, 'echo', port])
     wait_until(port.exists, 'no app')
-    back_sections, back = mounted(lab, 'back')
-    front_sections, front = mounted(lab, 'front')
+    folder, between = lab.folder / 'client', f'127.0.0.1:{lab.ports.free()}'
+    folder.mkdir()
+    back_sections, back = mounted(lab, 'back', {
+        'service postgres': {'listen': between, 'app': f'unix:{Database(lab).socket}'}})
+    front_sections, front = mounted(lab, 'front', {
+        'upstream postgres': {'listen': f'unix:{folder / SOCKET}', 'to': between, 'peer': labs.SERVER}})
     back.write(secret(lab.server, lab.root))
     front.write(secret(lab.client, lab.root))
     made = lab.pair(int(port.read_text()), inbound=back_sections, outbound=front_sections,
                     common={'log': {'access': 'off'}})
-    made.back, made.front = back, front
+    made.back, made.front, made.postgres = back, front, folder
     return made
 
 
@@ -75,7 +84,7 @@ def rotate(lab, pair, issued):
 
 
 def sizes(pair):
-    return {program.name: program.pss() for w in pair.workloads for program in (w.sidecar, w.agent)}
+    return {program.name: program.heap() for w in pair.workloads for program in (w.sidecar, w.agent)}
 
 
 def main_ticks(pair):
@@ -94,34 +103,74 @@ def delays(swaps, uses):
     return result
 
 
+def handshakes(workload):
+    """{result: count}, both directions together."""
+    counts = collections.Counter()
+    for result, count in re.findall(r'^fairlead_handshakes_total\{.*result="(\w+)"\} (\d+)$',
+                                    workload.get('/metrics')[1], re.M):
+        counts[result] += int(count)
+    return +counts
+
+
+def quiet():
+    threading.Event().wait(QUIET)
+
+
+def phase(load, work):
+    """One of the load's phases, with work() in it: (begin, end)."""
+    begin = time.time()
+    work()
+    load.signal(signal.SIGUSR1)
+    return begin, time.time()
+
+
+def compare(phases):
+    """{fact: value} of the latencies before, during and after rotation: [{kind: {'count', 'p99'}}]."""
+    facts = {}
+    for kind in phases[0]:
+        before, during, after = (p[kind]['p99'] * 1000 for p in phases)
+        facts[f'{kind}_p99_ms'] = [round(p99, 2) for p99 in (before, during, after)]
+        facts[f'{kind}_p99_ratio'] = round(during / statistics.mean((before, after)), 2)
+        facts[kind] = phases[1][kind]['count']
+    return facts
+
+
 @pytest.mark.heavy
 @pytest.mark.slow
+@pytest.mark.skipif(not programs(), reason='PostgreSQL is missing (package postgresql)')
 def test_a_thousand_swaps_under_load(lab, pair, record_property):
     fds = {program.name: program.fds() for w in pair.workloads for program in (w.sidecar, w.agent)}
     report, issued = lab.folder / 'report.json', issue_all(lab)
     load = lab.program('load', [sys.executable, TRAFFIC, 'load', pair.port, report, '--streams', STREAMS])
     sidecar = pair.inbound.sidecar
     wait_until(lambda: sidecar.fds() > fds[sidecar.name] + 2 * STREAMS, 'the streams are not there', 30)
-    for _ in range(2):  # one phase to get going, one to compare with
-        threading.Event().wait(QUIET)
-        load.signal(signal.SIGUSR1)
+    benches = {'pgbench': Bench(lab, 'pgbench', pair.postgres, '-c', 8, '-j', 1),
+               'pgbench_C': Bench(lab, 'pgbench-C', pair.postgres, '-c', 2, '-j', 1, '-C', '-S')}
+    phase(load, quiet)  # to get going
+    times = [phase(load, quiet)]
     ticks = main_ticks(pair)
-    swaps = rotate(lab, pair, issued)
+    swaps = []
+    times.append(phase(load, lambda: swaps.extend(rotate(lab, pair, issued))))
     ticks = {name: after - ticks[name] for name, after in main_ticks(pair).items()}
     wait_until(lambda: used(pair.inbound)[-1][1] == swaps[-1][1], 'the last one is not in use')
     hot = sizes(pair)
+    times.append(phase(load, quiet))
+    reports = {name: bench.finish() for name, bench in benches.items()}
     load.terminate()
     load.wait(60)
     result = json.loads(report.read_text())
 
     waits = delays(swaps, used(pair.inbound)[1:])
-    _, quiet, busy = result['phases']
+    phases = result['phases'][1:4]
+    for name, bench in benches.items():
+        for figures, (begin, end) in zip(phases, times):
+            figures[name] = latencies(bench.latencies(begin, end))
+    results = {workload.name: handshakes(workload) for workload in pair.workloads}
     facts = {
         'swaps': len(swaps), 'generations': len(used(pair.inbound)) - 1,
         'delay_median_ms': round(statistics.median(waits) * 1000, 1), 'delay_max_ms': round(max(waits) * 1000, 1),
-        **{f'{kind}_p99_ratio': round(busy[kind]['p99'] / quiet[kind]['p99'], 2) for kind in busy},
-        **{f'{kind}_p99_ms': round(busy[kind]['p99'] * 1000, 2) for kind in busy},
-        **{kind: busy[kind]['count'] for kind in busy},
+        **compare(phases),
+        'handshakes': results, 'load_average': os.getloadavg(),
         **{f'{name}_cpu_ms_per_generation': round(spent * 1000 / os.sysconf('SC_CLK_TCK') /
                                                   (len(used(pair.inbound)) - 1), 2) for name, spent in ticks.items()},
         **{f'{name}_growth_kib': (hot[name] - size) // 1024 for name, size in pair.warm.items()},
@@ -130,6 +179,10 @@ def test_a_thousand_swaps_under_load(lab, pair, record_property):
         record_property(name, value)
     print(json.dumps(facts, indent=1))
 
+    for status, text in reports.values():
+        assert status == 0 and re.search(r'^number of failed transactions: 0 ', text, re.M), text
+    for counts in results.values():
+        assert set(counts) == {'ok'}
     assert result['failures'] == []
     assert result['streams_done'] == STREAMS
     assert max(waits) < labs.SLOW
