@@ -258,7 +258,7 @@ static void on_session_eof(void *user)
 		return;
 	}
 	set_state(stream, FINISHED);
-	if (fl_sock_pending(stream->app)) {
+	if (fl_sock_pending(stream->app) || fl_session_pending(stream->session)) {
 		fl_sock_shutdown(stream->app);
 	}
 	finish_if_flushed(stream); /* close() is a FIN too */
