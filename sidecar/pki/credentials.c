@@ -336,6 +336,133 @@ static void parse_bundles(struct parse *p)
 	}
 }
 
+/* --- CRLs --------------------------------------------------------------------------------------- */
+
+/* Looks for the CA that signed the list; err says why the last one that it could be has not. */
+static int find_crl_issuer(const struct parse *p, struct fl_crl *crl, struct fl_err *err)
+{
+	const struct fl_credentials *c = p->c;
+	const struct fl_der_list *roots = &c->bundles[0].roots;
+	int rc = fl_err_set(
+		err, FL_ERR_INVALID,
+		"its issuer is neither a root of our own bundle nor an intermediate of our "
+		"own chain: take it out, or put that CA into the bundle");
+
+	for (size_t i = 0; rc < 0 && i < roots->count; i++) {
+		if (fl_crl_names(crl, span_of(&roots->items[i]))) {
+			rc = fl_crl_verify(crl, span_of(&roots->items[i]), err);
+		}
+	}
+	for (size_t i = 1; rc < 0 && i < c->chain.count; i++) {
+		if (fl_crl_names(crl, span_of(&c->chain.items[i]))) {
+			rc = fl_crl_verify(crl, span_of(&c->chain.items[i]), err);
+		}
+	}
+	return rc;
+}
+
+static int check_crl_time(const struct fl_crl *crl, int64_t now, struct fl_err *err)
+{
+	char then[TIME_TEXT], here[TIME_TEXT];
+
+	if (now > crl->next_update) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"its successor was due at %s (the clock here says %s): have its CA "
+			"make a new one, and see why nobody did",
+			format_time(crl->next_update, then), format_time(now, here));
+	}
+	if (now < crl->this_update) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"it is not valid before %s, in %lld seconds by the clock here (%s): does one "
+			"of the clocks run wrong?",
+			format_time(crl->this_update, then), (long long)(crl->this_update - now),
+			format_time(now, here));
+	}
+	return 0;
+}
+
+/* Takes der over. */
+static int add_crl(struct parse *p, struct fl_der *der, struct fl_err *err)
+{
+	struct fl_credentials *c = p->c;
+	struct fl_crl crl;
+	int rc = fl_crl_parse(der, &crl, err);
+
+	if (rc < 0) {
+		return rc;
+	}
+	rc = check_crl_time(&crl, p->now, err);
+	if (rc == 0) {
+		rc = find_crl_issuer(p, &crl, err);
+	}
+	if (rc < 0) {
+		fl_crl_done(&crl);
+		return rc;
+	}
+	c->crls = fl_grow(c->crls, c->crl_count + 1, sizeof(*c->crls));
+	c->crls[c->crl_count++] = crl;
+	return 0;
+}
+
+static void check_own_chain(struct parse *p)
+{
+	const struct fl_credentials_pem *pem = p->pem;
+	const struct fl_der_list *chain = &p->c->chain;
+	struct fl_err err;
+
+	for (size_t i = 0; i < chain->count; i++) {
+		if (fl_credentials_revoked(p->c, span_of(&chain->items[i]), &err)) {
+			(void)fl_err_prefix(&err,
+					    "certificate %zu is revoked by `crl`, no peer that "
+					    "knows of it takes it: have a new one issued for a "
+					    "new key",
+					    i + 1);
+			report(p, pem->cert_name ? pem->cert_name : pem->credential_bundle_name,
+			       &err);
+		}
+	}
+}
+
+static void parse_crls(struct parse *p)
+{
+	struct fl_span text = p->pem->crl;
+	const char *name = p->pem->crl_name;
+	struct fl_der_list all = {0};
+	struct fl_err err;
+
+	if (!text.data && !name) {
+		return;
+	}
+	if (fl_pem_crls((const char *)text.data, text.len, &all, &err) < 0) {
+		report(p, name, &err);
+	}
+	for (size_t i = 0; i < all.count; i++) {
+		if (add_crl(p, &all.items[i], &err) < 0) {
+			(void)fl_err_prefix(&err, "CRL %zu", i + 1);
+			report(p, name, &err);
+		}
+	}
+	fl_der_list_done(&all);
+	check_own_chain(p);
+}
+
+bool fl_credentials_revoked(const struct fl_credentials *c, struct fl_span certificate,
+			    struct fl_err *detail)
+{
+	char serial[FL_SERIAL_TEXT];
+
+	for (size_t i = 0; i < c->crl_count; i++) {
+		if (fl_crl_revokes(&c->crls[i], certificate)) {
+			(void)fl_err_set(detail, FL_ERR_DENIED, "its serial number is %s",
+					 fl_crl_serial_text(certificate, serial));
+			return true;
+		}
+	}
+	return false;
+}
+
 /* --- the interface ------------------------------------------------------------------------------ */
 
 int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
@@ -347,6 +474,7 @@ int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
 	p.c = fl_new(sizeof(*p.c));
 	parse_chain(&p);
 	parse_bundles(&p);
+	parse_crls(&p);
 	if (p.problems > 0) {
 		fl_credentials_free(p.c);
 		return FL_ERR_INVALID;
@@ -381,7 +509,7 @@ int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now,
 
 void fl_credentials_digest(const struct fl_credentials *c, uint8_t ret[FL_DIGEST_LEN])
 {
-	size_t count = 2 + c->chain.count, n = 0;
+	size_t count = 2 + c->chain.count + c->crl_count, n = 0;
 	struct fl_span *parts;
 
 	for (size_t i = 0; i < c->bundle_count; i++) {
@@ -403,6 +531,9 @@ void fl_credentials_digest(const struct fl_credentials *c, uint8_t ret[FL_DIGEST
 		/* No certificate and no name is empty: this ends a list. */
 		parts[n++] = (struct fl_span){0};
 	}
+	for (size_t i = 0; i < c->crl_count; i++) {
+		parts[n++] = span_of(&c->crls[i].der);
+	}
 	FL_REQUIRE(n == count);
 	fl_digest(parts, count, ret);
 	free(parts);
@@ -419,7 +550,11 @@ void fl_credentials_free(struct fl_credentials *c)
 		free(c->bundles[i].trust_domain);
 		fl_der_list_done(&c->bundles[i].roots);
 	}
+	for (size_t i = 0; i < c->crl_count; i++) {
+		fl_crl_done(&c->crls[i]);
+	}
 	free(c->bundles);
+	free(c->crls);
 	free(c->id);
 	free(c->trust_domain);
 	free(c);

@@ -7,6 +7,7 @@
  * Built whole, then immutable. Thread: any, one at a time until it is published in a generation. */
 #include <stdint.h>
 
+#include "pki/crl.h"
 #include "pki/pem.h"
 #include "pki/svid.h"
 
@@ -24,6 +25,8 @@ struct fl_credentials {
 	int64_t not_after;
 	struct fl_bundle *bundles; /* [0] is our own trust domain's */
 	size_t bundle_count;
+	struct fl_crl *crls; /* of CAs of our own trust domain; owned */
+	size_t crl_count;
 };
 
 /* Input as PEM; spans are borrowed for the call. Either cert and key, or credential_bundle. */
@@ -31,8 +34,9 @@ struct fl_credentials_pem {
 	struct fl_span cert, key;
 	struct fl_span credential_bundle;
 	struct fl_span bundle; /* own trust domain */
-	const char *cert_name, *key_name, *credential_bundle_name,
-		*bundle_name; /* file names for messages */
+	struct fl_span crl;    /* data and crl_name NULL: there is none */
+	const char *cert_name, *key_name, *credential_bundle_name, *bundle_name,
+		*crl_name; /* file names for messages */
 	struct fl_foreign_bundle {
 		const char *trust_domain;
 		struct fl_span pem;
@@ -43,7 +47,8 @@ struct fl_credentials_pem {
 
 /* Parses and judges everything that needs no signature check: PEM, key kind and match, leaf rules,
  * signer rules and validity of every root (each certificate of a bundle is a CA and valid now),
- * duplicates across trust domains, leaf valid at `now`. A sentence names file, certificate number and remedy.
+ * duplicates across trust domains, leaf valid at `now`. Each CRL is current at `now` and signed by a root of
+ * our own bundle or an intermediate of our own chain, and our own chain is on none of them. A sentence names file, certificate number and remedy.
  * now: seconds since the epoch. Chain verification and trial handshake: tls/trial.h. */
 int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now,
 			 struct fl_credentials **ret, struct fl_err *err) FL_MUST_USE;
@@ -54,6 +59,11 @@ typedef void (*fl_credentials_problem_cb)(void *user, const char *name, const ch
 int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
 			     fl_credentials_problem_cb problem, void *user,
 			     struct fl_credentials **ret) FL_MUST_USE;
+
+/* Is this certificate of our own or of a peer on one of the CRLs? A CA without a CRL is not covered. detail
+ * (may be NULL) then gets its serial number. Takes no memory. */
+bool fl_credentials_revoked(const struct fl_credentials *c, struct fl_span certificate,
+			    struct fl_err *detail);
 
 /* SHA-256 over all of it, length-prefixed: equal content, equal digest. */
 #define FL_DIGEST_LEN 32

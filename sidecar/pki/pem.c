@@ -282,6 +282,7 @@ static int refuse_blockless(const struct scan *scan, const char *wanted, const c
 }
 
 #define X509_COMMAND "openssl x509 -inform DER -in FILE -out FILE.pem"
+#define CRL_COMMAND "openssl crl -inform DER -in FILE -out FILE.pem"
 #define PKEY_COMMAND "openssl pkey -inform DER -in FILE -out FILE.pem"
 
 static bool is_private_key(const struct block *block)
@@ -329,6 +330,18 @@ static int refuse_as_key(const struct block *block, struct fl_err *err)
 			  advice);
 }
 
+static int refuse_as_crl(const struct block *block, struct fl_err *err)
+{
+	const char *advice = "only CRLs belong here";
+
+	if (contains(block->label, "CERTIFICATE")) {
+		advice = "a certificate where CRLs belong: are `crl` and `bundle` swapped?";
+	}
+	return fl_err_set(err, FL_ERR_INVALID, "block %u (line %u) is \"%.*s\": %s", block->number,
+			  block->line, (int)block->label.len, (const char *)block->label.data,
+			  advice);
+}
+
 static int check_key_block(const struct block *block, struct fl_err *err)
 {
 	bool encrypted = is_label(block, "ENCRYPTED PRIVATE KEY");
@@ -361,7 +374,7 @@ static int next_key_block(struct scan *scan, bool *ret_found, struct block *ret,
 	return rc;
 }
 
-/* --- the three kinds of file -------------------------------------------------------------------- */
+/* --- the kinds of file -------------------------------------------------------------------------- */
 
 static int scan_begin(struct scan *scan, const char *text, size_t len, struct fl_err *err)
 {
@@ -373,7 +386,10 @@ static int scan_begin(struct scan *scan, const char *text, size_t len, struct fl
 	return 0;
 }
 
-static int read_certificates(struct scan *scan, struct fl_der_list *ret, struct fl_err *err)
+/* The rest of the blocks, each with that label; refuse() says why another one does not belong. */
+static int read_list(struct scan *scan, const char *label,
+		     int (*refuse)(const struct block *block, struct fl_err *err),
+		     struct fl_der_list *ret, struct fl_err *err)
 {
 	struct fl_der_list list = {0};
 	struct block block;
@@ -385,8 +401,8 @@ static int read_certificates(struct scan *scan, struct fl_der_list *ret, struct 
 		if (rc < 0 || !found) {
 			break;
 		}
-		if (!is_label(&block, "CERTIFICATE")) {
-			rc = refuse_as_certificate(&block, err);
+		if (!is_label(&block, label)) {
+			rc = refuse(&block, err);
 			break;
 		}
 		list.items = fl_grow(list.items, list.count + 1, sizeof(*list.items));
@@ -402,6 +418,11 @@ static int read_certificates(struct scan *scan, struct fl_der_list *ret, struct 
 	}
 	*ret = list;
 	return 0;
+}
+
+static int read_certificates(struct scan *scan, struct fl_der_list *ret, struct fl_err *err)
+{
+	return read_list(scan, "CERTIFICATE", refuse_as_certificate, ret, err);
 }
 
 int fl_pem_certificates(const char *text, size_t len, bool allow_empty, struct fl_der_list *ret,
@@ -420,6 +441,30 @@ int fl_pem_certificates(const char *text, size_t len, bool allow_empty, struct f
 	/* Garbage must not pass for "trust nobody": an empty bundle has blanks and # comments only. */
 	if (list.count == 0 && (!allow_empty || scan.has_text)) {
 		return refuse_blockless(&scan, "a certificate", X509_COMMAND, err);
+	}
+	*ret = list;
+	return 0;
+}
+
+int fl_pem_crls(const char *text, size_t len, struct fl_der_list *ret, struct fl_err *err)
+{
+	struct fl_der_list list;
+	struct scan scan;
+	int rc = scan_begin(&scan, text, len, err);
+
+	if (rc == 0) {
+		rc = read_list(&scan, "X509 CRL", refuse_as_crl, &list, err);
+	}
+	if (rc < 0) {
+		return rc;
+	}
+	if (list.count == 0 && !scan.has_text) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "it is empty, a CRL belongs here; where nothing is revoked by "
+				  "list, remove the key `crl` from the INI");
+	}
+	if (list.count == 0) {
+		return refuse_blockless(&scan, "a CRL", CRL_COMMAND, err);
 	}
 	*ret = list;
 	return 0;

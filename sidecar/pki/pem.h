@@ -37,6 +37,10 @@ int fl_pem_private_key(const char *text, size_t len, struct fl_der *ret,
 int fl_pem_credential_bundle(const char *text, size_t len, struct fl_der *ret_key,
 			     struct fl_der_list *ret_chain, struct fl_err *err) FL_MUST_USE;
 
+/* Every X509 CRL block of text, in order; at least one, and nothing else. */
+int fl_pem_crls(const char *text, size_t len, struct fl_der_list *ret,
+		struct fl_err *err) FL_MUST_USE;
+
 /* Deep copy. */
 void fl_der_copy(struct fl_der *to, const uint8_t *data, size_t len);
 void fl_der_list_push(struct fl_der_list *list, const uint8_t *data, size_t len);

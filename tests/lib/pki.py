@@ -51,7 +51,13 @@ with validity relative to now and keys that never leave the build tree.
         p256.sec1.key p256.params.key rsa2048.pkcs1.key       other PEM forms of keys
         p256.encrypted.key rsa2048.encrypted.key              PKCS#8, and the older form
         p256.der p256.key.der                                 binary
-        p256.pub p256.csr root.crl                            what does not belong into a file
+        p256.pub p256.csr                                     what does not belong into a file
+    NAME.crl             of root.crt unless said otherwise:
+        root (p384 is revoked) none own (p256) middle (the CA of intermediate) far (beyond 2050)
+        lower (of the CA of intermediate, which is revoked), rsa-root p384-root ed25519-root (theirs, all of them none)
+        same-serial (of a CA with the name of root.crt; its leaf same-serial.crt has the serial number of p384.crt)
+      and those that are refused:
+        late early elsewhere (of other.crt) no-sign (of root-no-crl.crt) critical critical-entry delta
         p256.bundle p256.sec1.bundle intermediate.bundle      key first, then the chain
 """
 import base64
@@ -257,19 +263,24 @@ class CA(Issued):
         """A CA below this one; of the same trust domain unless said otherwise."""
         return CA(self.trust_domain if trust_domain is ... else trust_domain, parent=self, **options)
 
-    def crl(self, revoked=(), *, number=1, last_update=-HOUR, next_update=ALWAYS):
-        """PEM of a CRL. revoked: Issued, certificates or serial numbers."""
+    def crl(self, revoked=(), *, number=1, last_update=-HOUR, next_update=ALWAYS, extensions=(), reason=None):
+        """PEM of a CRL. revoked: Issued, certificates or serial numbers. extensions: (extension, critical), more of
+        them. reason: an extension of each entry, critical."""
         builder = (x509.CertificateRevocationListBuilder()
                    .issuer_name(self.cert.subject)
                    .last_update(moment(last_update)).next_update(moment(next_update))
                    .add_extension(x509.CRLNumber(number), False)
                    .add_extension(x509.AuthorityKeyIdentifier(self.key_id, None, None), False))
+        for extension in extensions:
+            builder = builder.add_extension(*extension)
         for entry in revoked:
             cert = getattr(entry, 'cert', entry)
-            builder = builder.add_revoked_certificate(
-                x509.RevokedCertificateBuilder()
-                .serial_number(getattr(cert, 'serial_number', cert))
-                .revocation_date(moment(-HOUR)).build())
+            made = (x509.RevokedCertificateBuilder()
+                    .serial_number(getattr(cert, 'serial_number', cert))
+                    .revocation_date(moment(-HOUR)))
+            if reason:
+                made = made.add_extension(reason, True)
+            builder = builder.add_revoked_certificate(made.build())
         is_edwards = isinstance(self.key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
         return builder.sign(self.key, None if is_edwards else hashes.SHA256()).public_bytes(
             serialization.Encoding.PEM)
@@ -379,6 +390,7 @@ def signers(root):
             'root-second': {},
             'root-plain': {'uri': ()},
             'root-slash': {'uri': 'spiffe://prod.example/'},
+            'root-no-crl': {'ku': sign},
             'root-https': {'uri': ['https://prod.example/ca', 'https://prod.example/crl']},
             'root-generalized': {'not_after': datetime.datetime(2060, 1, 2, 3, 4, 5)},
             'rsa-root': {'key': 'rsa2048'},
@@ -396,6 +408,7 @@ def signers(root):
             'root-not-yet': FUTURE,
             'root-p521': {'key': 'p521'}}.items():
         yield name_, CA(TD, **{'common_name': name_, **options})
+    yield 'root-namesake', CA(TD)
     yield 'other-same-key-id', CA('other.example', common_name='same key id', key_id=root.key_id)
 
 
@@ -427,12 +440,37 @@ def encodings(leaves, root):
         'p256.pub': p256.key.public_key().public_bytes(encoding.PEM, public),
         'p256.csr': x509.CertificateSigningRequestBuilder().subject_name(name('workload'))
                     .sign(p256.key, hashes.SHA256()).public_bytes(encoding.PEM),
-        'root.crl': root.crl([leaves['p384']]),
         'p256.bundle': p256.bundle_pem,
         'p256.sec1.bundle': sec1 + p256.chain_pem,
         'intermediate.bundle': leaves['intermediate'].bundle_pem,
         'trailing-bytes.crt': pem(p256.cert_der + b'\x05\x00'),
     }
+
+
+def lists(leaves, root, other, named):
+    """CRLs. named: other roots."""
+    middle = leaves['intermediate'].intermediates[0]
+    minute = datetime.timedelta(minutes=1)
+    scope = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
+    made = {
+        'root': root.crl([leaves['p384']]),
+        'none': root.crl(),
+        'own': root.crl([leaves['ed25519'], leaves['p256'], *range(1, 300)]),
+        'middle': root.crl([middle]),
+        'far': root.crl([leaves['p384']], next_update=datetime.datetime(2060, 1, 2, 3, 4, 5)),
+        'lower': middle.crl([leaves['intermediate']]),
+        'same-serial': named['root-namesake'].crl([leaves['same-serial']]),
+        'late': root.crl(next_update=-minute),
+        'early': root.crl(last_update=ALWAYS / 2),
+        'elsewhere': other.crl(),
+        'no-sign': named['root-no-crl'].crl(),
+        'critical': root.crl(extensions=[(scope, True)]),
+        'critical-entry': root.crl([leaves['p384']], reason=x509.CRLReason(x509.ReasonFlags.key_compromise)),
+        'delta': root.crl(extensions=[(x509.DeltaCRLIndicator(1), True)]),
+    }
+    for kind in ('rsa-root', 'p384-root', 'ed25519-root'):
+        made[kind] = named[kind].crl()
+    return {f'{n}.crl': text for n, text in made.items()}
 
 
 def pem(data, label='CERTIFICATE'):
@@ -451,16 +489,18 @@ def write_fixtures(folder):
     leaves['other-ca'] = other.issue(ID + 'other-ca')
     leaves.update(chains(root, other))
     leaves['expired-intermediate'] = root.intermediate(**PAST).issue(ID + 'expired-intermediate')
+    named = dict(signers(root))
+    leaves['same-serial'] = named['root-namesake'].issue(ID + 'same-serial', serial=leaves['p384'].cert.serial_number)
     for name_, leaf in leaves.items():
         leaf.write(folder, name_)
     pathlib.Path(folder, 'trailing-bytes.key').write_bytes(leaves['p256'].key_pem)
     zero = CA(TD, common_name='serial zero', serial=1 << 70)
     zero.cert = zero_serial(zero)
-    for name_, ca in [*signers(root), ('other', other), ('serial-zero', zero)]:
+    for name_, ca in [*named.items(), ('other', other), ('serial-zero', zero)]:
         pathlib.Path(folder, name_ + '.crt').write_bytes(ca.cert_pem)
         if name_ in ('rsa-root', 'p384-root', 'ed25519-root'):
             ca.issue(ID + 'under-' + name_).write(folder, 'under-' + name_)
-    for name_, data in encodings(leaves, root).items():
+    for name_, data in {**encodings(leaves, root), **lists(leaves, root, other, named)}.items():
         pathlib.Path(folder, name_).write_bytes(data)
     os.utime(folder)
 

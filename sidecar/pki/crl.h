@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PKI_CRL_H
+#define FL_PKI_CRL_H
+/* crl - one certificate revocation list (RFC 5280 section 5) as a sorted table of serial numbers.
+ *
+ * A list speaks for the CA that signed it and for nobody else: what a CA without a list has issued is
+ * not covered. wolfSSL's own store of lists is of no use here, for with one list in it, it refuses
+ * whatever comes from a CA without one. Built once, then immutable; thread: any. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "pki/pem.h"
+
+struct fl_crl {
+	struct fl_der der;           /* owned; the spans are views of it */
+	struct fl_span issuer;       /* content of the Name */
+	struct fl_der issuer_key_id; /* of the CA that signed it, owned; empty: it has none */
+	int64_t this_update;         /* seconds since the epoch */
+	int64_t next_update;         /* the last second at which the list is current */
+	struct fl_span *serials;     /* sorted, without leading zeros; owned */
+	size_t count;
+	struct fl_span tbs, algorithm, signature; /* for fl_crl_verify() */
+};
+
+/* Takes der over and nulls it, whatever the outcome. Complete lists of one CA only: no deltas, and no
+ * critical extension at all, since each would change whom the list speaks about. Errors:
+ * FL_ERR_INVALID; ret is then empty. */
+int fl_crl_parse(struct fl_der *der, struct fl_crl *ret, struct fl_err *err) FL_MUST_USE;
+
+/* Is this certificate's subject the issuer of the list? Says nothing about signatures. */
+bool fl_crl_names(const struct fl_crl *crl, struct fl_span ca);
+
+/* Has the key of ca, a good signing certificate, signed the list, and may it? From then on the list
+ * speaks for this CA. Errors: FL_ERR_INVALID. */
+int fl_crl_verify(struct fl_crl *crl, struct fl_span ca, struct fl_err *err) FL_MUST_USE;
+
+/* Is the certificate one that the CA of this list has issued and revoked? Takes no memory. True also
+ * for what cannot be read. */
+bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate);
+
+/* "0x4fa3..." of the certificate's serial number; returns buf. */
+#define FL_SERIAL_TEXT 48
+const char *fl_crl_serial_text(struct fl_span certificate, char buf[FL_SERIAL_TEXT]);
+
+void fl_crl_done(struct fl_crl *crl);
+
+#endif

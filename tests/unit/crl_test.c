@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* CRLs as part of a set: which are taken, whom they revoke, and that no damage to one does harm. */
+#include <criterion/criterion.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "fixture.h"
+#include "pki/credentials.h"
+
+/* --- a set with CRLs ---------------------------------------------------------------------------- */
+
+struct set {
+	struct fl_credentials_pem pem;
+	char *files[8];
+	size_t count;
+};
+
+/* Fixture names, several separated by '+'. */
+static struct fl_span read_joined(struct set *set, const char *names)
+{
+	char *joined = fl_strdup(""), *copy = fl_strdup(names), *rest = copy;
+
+	for (char *name = strtok_r(copy, "+", &rest); name; name = strtok_r(NULL, "+", &rest)) {
+		char *text = fl_fixture(name, NULL), *longer = fl_format("%s%s", joined, text);
+
+		free(text);
+		free(joined);
+		joined = longer;
+	}
+	free(copy);
+	cr_assert_lt(set->count, FL_COUNT_OF(set->files));
+	set->files[set->count++] = joined;
+	return (struct fl_span){(uint8_t *)joined, strlen(joined)};
+}
+
+static void set_read(struct set *set, const char *own, const char *bundle, const char *crl)
+{
+	char *cert = fl_format("%s.crt", own), *key = fl_format("%s.key", own);
+
+	*set = (struct set){.pem = {.cert_name = "tls.crt",
+				    .key_name = "tls.key",
+				    .bundle_name = "ca.crt",
+				    .crl_name = "crl.pem"}};
+	set->pem.cert = read_joined(set, cert);
+	set->pem.key = read_joined(set, key);
+	set->pem.bundle = read_joined(set, bundle);
+	set->pem.crl = read_joined(set, crl);
+	free(cert);
+	free(key);
+}
+
+static void set_done(struct set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		free(set->files[i]);
+	}
+}
+
+static int64_t now(void)
+{
+	return (int64_t)time(NULL);
+}
+
+static struct fl_credentials *parsed(const char *own, const char *bundle, const char *crl)
+{
+	struct fl_credentials *c = NULL;
+	struct fl_err err = {.text = ""};
+	struct set set;
+
+	set_read(&set, own, bundle, crl);
+	cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, &err), 0, "%s, %s, %s: %s", own,
+		     bundle, crl, err.text);
+	set_done(&set);
+	return c;
+}
+
+/* Of a chain, leaf first. */
+static bool is_revoked(const struct fl_credentials *c, const char *name, size_t index,
+		       struct fl_err *detail)
+{
+	char *file = fl_format("%s.crt", name), *text = fl_fixture(file, NULL);
+	struct fl_der_list chain = {0};
+	bool revoked;
+
+	cr_assert_eq(fl_pem_certificates(text, strlen(text), false, &chain, NULL), 0);
+	cr_assert_lt(index, chain.count);
+	revoked = fl_credentials_revoked(
+		c, (struct fl_span){chain.items[index].data, chain.items[index].len}, detail);
+	fl_der_list_done(&chain);
+	free(text);
+	free(file);
+	return revoked;
+}
+
+/* --- whom they revoke --------------------------------------------------------------------------- */
+
+static const struct {
+	const char *bundle, *crl, *name;
+	size_t index;
+	bool revoked;
+} judged[] = {
+	{"root.crt", "root.crl", "p384", 0, true},
+	{"root.crt", "root.crl", "ed25519", 0, false},
+	{"root.crt", "root.crl", "p256", 0, false},
+	{"root.crt", "far.crl", "p384", 0, true},
+	{"root.crt", "none.crl", "p384", 0, false},
+	{"root.crt", "none.crl+root.crl", "p384", 0, true},
+	{"root.crt", "root.crl+none.crl", "p384", 0, true},
+	{"root.crt", "root.crl+root.crl", "p384", 0, true},
+	{"root.crt", "root.crl+middle.crl", "p384", 0, true},
+	/* an intermediate is revoked by its own issuer, and what is below it is on no list */
+	{"root.crt", "middle.crl", "intermediate", 1, true},
+	{"root.crt", "middle.crl", "intermediate", 0, false},
+	{"root.crt", "middle.crl", "p384", 0, false},
+	/* an issuer without a list is not covered, nor is another one of the same name */
+	{"root.crt+other.crt", "root.crl", "other-web", 0, false},
+	{"root.crt+rsa-root.crt", "rsa-root.crl", "p384", 0, false},
+	{"root.crt+root-namesake.crt", "root.crl", "same-serial", 0, false},
+	{"root-namesake.crt+root.crt", "root.crl", "same-serial", 0, false},
+	{"root.crt+root-namesake.crt", "same-serial.crl", "same-serial", 0, true},
+	{"root.crt+root-namesake.crt", "same-serial.crl", "p384", 0, false},
+	/* kinds of signature */
+	{"root.crt+rsa-root.crt", "rsa-root.crl+root.crl", "p384", 0, true},
+	{"root.crt+p384-root.crt", "p384-root.crl+root.crl", "p384", 0, true},
+	{"root.crt+ed25519-root.crt", "root.crl+ed25519-root.crl", "p384", 0, true},
+};
+
+Test(crl, judged)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(judged); i++) {
+		struct fl_credentials *c = parsed("p256", judged[i].bundle, judged[i].crl);
+		struct fl_err detail = {.text = ""};
+
+		cr_assert_eq(is_revoked(c, judged[i].name, judged[i].index, &detail),
+			     judged[i].revoked, "%zu", i);
+		cr_assert_eq(is_revoked(c, judged[i].name, judged[i].index, NULL),
+			     judged[i].revoked);
+		if (judged[i].revoked) {
+			cr_assert(strstr(detail.text, "its serial number is 0x"), "%s",
+				  detail.text);
+		}
+		fl_credentials_free(c);
+	}
+}
+
+/* A list of an intermediate needs that intermediate in our own chain. */
+Test(crl, of_an_intermediate)
+{
+	struct fl_credentials *c = parsed("intermediate", "root.crt", "none.crl");
+
+	cr_assert_not(is_revoked(c, "intermediate", 0, NULL));
+	fl_credentials_free(c);
+}
+
+Test(crl, no_list_revokes_nobody)
+{
+	struct fl_credentials *c = NULL;
+	struct set set;
+
+	set_read(&set, "p256", "root.crt", "root.crl");
+	set.pem.crl = (struct fl_span){0};
+	set.pem.crl_name = NULL;
+	cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, NULL), 0);
+	cr_assert_eq(c->crl_count, 0);
+	cr_assert_not(is_revoked(c, "p384", 0, NULL));
+	fl_credentials_free(c);
+	set_done(&set);
+}
+
+Test(crl, what_is_no_certificate_counts_as_revoked)
+{
+	struct fl_credentials *c = parsed("p256", "root.crt", "root.crl");
+
+	cr_assert(fl_credentials_revoked(c, (struct fl_span){(const uint8_t *)"0", 1}, NULL));
+	cr_assert(fl_credentials_revoked(c, (struct fl_span){0}, NULL));
+	fl_credentials_free(c);
+}
+
+/* --- which are refused -------------------------------------------------------------------------- */
+
+static const struct {
+	const char *own, *bundle, *crl, *says;
+} refused[] = {
+	{"p256", "root.crt", "", "crl.pem: it is empty, a CRL belongs here; where nothing is"},
+	{"p256", "root.crt", "root.crt",
+	 "crl.pem: block 1 (line 1) is \"CERTIFICATE\": a certificate"},
+	{"p256", "root.crt", "root.crl+p256.key", "is \"PRIVATE KEY\": only CRLs belong here"},
+	{"p256", "root.crt", "none.crl+late.crl", "crl.pem: CRL 2: its successor was due at"},
+	{"p256", "root.crt", "early.crl", "crl.pem: CRL 1: it is not valid before"},
+	{"p256", "root.crt", "early.crl", "does one of the clocks run wrong?"},
+	{"p256", "root.crt", "elsewhere.crl", "CRL 1: its issuer is neither a root of our own"},
+	{"p256", "", "root.crl", "its issuer is neither a root of our own"},
+	{"p256", "root.crt", "lower.crl", "nor an intermediate of our own chain"},
+	{"p256", "root.crt", "same-serial.crl", "its signature does not verify under the CA"},
+	{"p256", "root.crt+root-no-crl.crt", "no-sign.crl", "its key usage lacks cRLSign"},
+	{"p256", "root.crt", "critical.crl", "CRL 1: it has a critical extension"},
+	{"p256", "root.crt", "critical-entry.crl", "CRL 1: entry 1: it has a critical extension"},
+	{"p256", "root.crt", "delta.crl", "it is a delta CRL"},
+	{"p256", "root.crt", "own.crl", "tls.crt: certificate 1 is revoked by `crl`"},
+	{"intermediate", "root.crt", "middle.crl", "tls.crt: certificate 2 is revoked by `crl`"},
+	{"intermediate", "root.crt", "lower.crl", "tls.crt: certificate 1 is revoked by `crl`"},
+};
+
+Test(crl, refused)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(refused); i++) {
+		struct fl_credentials *c = NULL;
+		struct fl_err err = {.text = ""};
+		struct set set;
+
+		set_read(&set, refused[i].own, refused[i].bundle, refused[i].crl);
+		cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, &err), FL_ERR_INVALID,
+			     "%zu was let in: %s", i, refused[i].says);
+		cr_assert(strstr(err.text, refused[i].says), "%zu: %s", i, err.text);
+		cr_assert_null(c);
+		set_done(&set);
+	}
+}
+
+/* Reads a list as such: when does it begin and end? */
+static void read_period(const struct set *set, int64_t *ret_begin, int64_t *ret_end)
+{
+	struct fl_der_list list = {0};
+	struct fl_crl crl;
+
+	cr_assert_eq(fl_pem_crls((const char *)set->pem.crl.data, set->pem.crl.len, &list, NULL),
+		     0);
+	cr_assert_eq(fl_crl_parse(&list.items[0], &crl, NULL), 0);
+	*ret_begin = crl.this_update;
+	*ret_end = crl.next_update;
+	fl_crl_done(&crl);
+	fl_der_list_done(&list);
+}
+
+static void at(const struct set *set, int64_t when, const char *says)
+{
+	struct fl_credentials *c = NULL;
+	struct fl_err err = {.text = ""};
+	int rc = fl_credentials_parse(&set->pem, when, &c, &err);
+
+	cr_assert_eq(rc, says ? FL_ERR_INVALID : 0, "%s", err.text);
+	cr_assert(!says || strstr(err.text, says), "%s", err.text);
+	fl_credentials_free(c);
+}
+
+/* Both ends are within. */
+Test(crl, clock)
+{
+	struct set set;
+	int64_t begin, end;
+
+	set_read(&set, "p256", "root.crt", "late.crl");
+	read_period(&set, &begin, &end);
+	cr_assert_lt(begin, end);
+	at(&set, end, NULL);
+	at(&set, end + 1, "crl.pem: CRL 1: its successor was due");
+	set_done(&set);
+	set_read(&set, "p256", "root.crt", "early.crl");
+	read_period(&set, &begin, &end);
+	at(&set, begin, NULL);
+	at(&set, begin - 1, "crl.pem: CRL 1: it is not valid before");
+	set_done(&set);
+}
+
+/* --- content ------------------------------------------------------------------------------------ */
+
+Test(crl, digest_covers_them)
+{
+	static const char *const lists[] = {"none.crl", "root.crl", "root.crl+none.crl"};
+	uint8_t digests[FL_COUNT_OF(lists)][FL_DIGEST_LEN];
+
+	for (size_t i = 0; i < FL_COUNT_OF(lists); i++) {
+		struct fl_credentials *c = parsed("p256", "root.crt", lists[i]);
+
+		fl_credentials_digest(c, digests[i]);
+		fl_credentials_free(c);
+		for (size_t k = 0; k < i; k++) {
+			cr_assert_neq(memcmp(digests[i], digests[k], FL_DIGEST_LEN), 0);
+		}
+	}
+}
+
+/* --- damage ------------------------------------------------------------------------------------- */
+
+static void read_der(const char *name, struct fl_der_list *ret)
+{
+	char *text = fl_fixture(name, NULL);
+
+	cr_assert_eq(fl_pem_crls(text, strlen(text), ret, NULL), 0);
+	free(text);
+}
+
+static void read_root(struct fl_der_list *ret)
+{
+	char *text = fl_fixture("root.crt", NULL);
+
+	cr_assert_eq(fl_pem_certificates(text, strlen(text), false, ret, NULL), 0);
+	free(text);
+}
+
+/* No changed byte, and no lost one, leaves a list that verifies. */
+Test(crl, every_change_shows)
+{
+	static const uint8_t masks[] = {0x01, 0x80, 0xff, 0x20};
+	struct fl_der_list list = {0}, roots = {0};
+	struct fl_span root;
+
+	read_der("root.crl", &list);
+	read_root(&roots);
+	root = (struct fl_span){roots.items[0].data, roots.items[0].len};
+	for (size_t i = 0; i < list.items[0].len * (FL_COUNT_OF(masks) + 1); i++) {
+		size_t at = i / (FL_COUNT_OF(masks) + 1), kind = i % (FL_COUNT_OF(masks) + 1);
+		struct fl_crl crl;
+		struct fl_der der;
+
+		fl_der_copy(&der, list.items[0].data,
+			    kind == FL_COUNT_OF(masks) ? at : list.items[0].len);
+		if (kind < FL_COUNT_OF(masks)) {
+			der.data[at] ^= masks[kind];
+		}
+		if (fl_crl_parse(&der, &crl, NULL) == 0) {
+			(void)fl_crl_revokes(&crl, root);
+			cr_assert(!fl_crl_names(&crl, root) || fl_crl_verify(&crl, root, NULL) < 0,
+				  "byte %zu, change %zu", at, kind);
+			fl_crl_done(&crl);
+		}
+		cr_assert_null(der.data);
+	}
+	fl_der_list_done(&list);
+	fl_der_list_done(&roots);
+}
+
+/* The same with a certificate to be judged: nothing is read beyond its end. */
+Test(crl, damaged_certificates)
+{
+	struct fl_credentials *c = parsed("p256", "root.crt", "root.crl");
+	char *text = fl_fixture("p384.crt", NULL);
+	struct fl_der_list chain = {0};
+
+	cr_assert_eq(fl_pem_certificates(text, strlen(text), false, &chain, NULL), 0);
+	for (size_t i = 0; i < chain.items[0].len * 3; i++) {
+		struct fl_der der;
+		char serial[FL_SERIAL_TEXT];
+		size_t at = i / 3;
+
+		fl_der_copy(&der, chain.items[0].data, i % 3 == 2 ? at : chain.items[0].len);
+		if (i % 3 < 2) {
+			der.data[at] ^= i % 3 == 0 ? 0x01 : 0xff;
+		}
+		struct fl_span span = {der.data, der.len};
+		bool revoked = fl_credentials_revoked(c, span, NULL);
+		cr_assert(i % 3 < 2 || revoked, "cut off at %zu", at);
+		cr_assert_lt(strlen(fl_crl_serial_text(span, serial)), FL_SERIAL_TEXT);
+		free(der.data);
+	}
+	fl_der_list_done(&chain);
+	free(text);
+	fl_credentials_free(c);
+}
