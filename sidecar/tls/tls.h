@@ -66,7 +66,7 @@ int fl_tls_global_init(struct fl_err *err) FL_MUST_USE;
 void fl_tls_global_done(void);
 
 /* Copies what it needs of credentials, except that it keeps a pointer to credentials->bundles'
- * trust domain names: credentials must outlive the context. Thread: any; then the one that uses
+ * trust domain names and to the CRLs: credentials must outlive the context. Thread: any; then the one that uses
  * it. */
 int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		   enum fl_tls_role role, struct fl_tls_ctx **ret, struct fl_err *err) FL_MUST_USE;

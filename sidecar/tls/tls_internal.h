@@ -11,7 +11,7 @@
 struct fl_tls_ctx {
 	WOLFSSL_CTX *wolf;
 	enum fl_tls_role role;
-	const struct fl_credentials *credentials; /* borrowed: trust domain names */
+	const struct fl_credentials *credentials; /* borrowed: trust domain names, CRLs */
 	/* One for each bundle, in its order; NULL as long as there is but one (see verify.c).
 	 * Owned. */
 	WOLFSSL_CERT_MANAGER **managers;

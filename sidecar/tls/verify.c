@@ -14,6 +14,8 @@
  * intermediates stay in the context's store, where a later peer could rest on them: they are
  * removed before the callback returns.
  *
+ * CRLs are judged here as well, and not by wolfSSL, which would refuse every issuer without one.
+ *
  * A refusal has its own alert (RFC 8446 section 6.2), sent here before wolfSSL gets to send its
  * general one, which is then muted. Memory that runs out counts as a refusal with
  * FL_TLS_CAUSE_INTERNAL. */
@@ -150,6 +152,19 @@ static enum fl_rule unknown_domain(const struct fl_spiffe_id *id, struct fl_err 
 	return FL_RULE_TRUST_DOMAIN;
 }
 
+/* The whole chain, for a revoked intermediate takes along what it has issued. */
+static enum fl_rule judge_revocation(const struct fl_credentials *credentials,
+				     const WOLFSSL_X509_STORE_CTX *store, struct fl_err *detail)
+{
+	for (int i = 0; i < store->totalCerts; i++) {
+		if (fl_credentials_revoked(credentials, cert(store, i), detail)) {
+			(void)fl_err_prefix(detail, "certificate %d of the chain", i + 1);
+			return FL_RULE_REVOKED;
+		}
+	}
+	return FL_RULE_NONE;
+}
+
 /* wolfSSL is content: the rest of the rules. FL_RULE_NONE also where memory ran out, with peer_id
  * NULL. */
 static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
@@ -181,7 +196,10 @@ static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *stor
 			return rule != FL_RULE_NONE ? rule : FL_RULE_CHAIN;
 		}
 	}
-	rule = judge_expectation(tls, &id, detail);
+	rule = judge_revocation(ctx->credentials, store, detail);
+	if (rule == FL_RULE_NONE) {
+		rule = judge_expectation(tls, &id, detail);
+	}
 	if (rule == FL_RULE_NONE && !keep_identity(tls, store, &id)) {
 		fl_tls_release(tls->peer_id);
 		tls->peer_id = NULL;

@@ -87,6 +87,10 @@ static inline void pki_credentials_free(struct fl_credentials *c)
 		free(c->bundles[i].trust_domain);
 		fl_der_list_done(&c->bundles[i].roots);
 	}
+	for (size_t i = 0; i < c->crl_count; i++) {
+		fl_crl_done(&c->crls[i]);
+	}
+	free(c->crls);
 	free(c->bundles);
 	free(c);
 }
