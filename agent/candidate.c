@@ -30,6 +30,7 @@ int fl_candidate_load(const struct fl_conf *conf, int64_t now, struct fl_candida
 		.key = conf->identity.key,
 		.credential_bundle = conf->identity.credential_bundle,
 		.bundle = conf->identity.bundle,
+		.crl = conf->identity.crl,
 		.foreign = foreign,
 		.foreign_count = conf->federate_count,
 	};
@@ -63,6 +64,7 @@ fl_conf_line fl_candidate_line(const struct fl_conf *conf, const char *path)
 		{conf->identity.key, conf->identity.key_line},
 		{conf->identity.credential_bundle, conf->identity.credential_bundle_line},
 		{conf->identity.bundle, conf->identity.bundle_line},
+		{conf->identity.crl, conf->identity.crl_line},
 	};
 
 	if (path == NULL) {
@@ -120,6 +122,7 @@ int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_co
 		.number = 1,
 		.credential = join_credential(files),
 		.bundle = file_span(&files->bundle),
+		.crl = file_span(&files->crl),
 		.foreign = foreign,
 		.foreign_count = files->foreign_count,
 		.ini_path = {(const uint8_t *)conf->path, strlen(conf->path)},

@@ -120,13 +120,14 @@ static void tidy_up(struct fl_reload *reload)
 /* Watches the INI and what it names. */
 static void watch_files(struct fl_reload *reload, const struct fl_conf *conf)
 {
-	size_t most = 5 + (conf != NULL ? conf->federate_count : 0), count = 0;
+	size_t most = 6 + (conf != NULL ? conf->federate_count : 0), count = 0;
 	const char **paths = fl_new(most * sizeof(char *));
 
 	paths[count++] = reload->conf_path;
 	if (conf != NULL) {
 		const char *own[] = {conf->identity.cert, conf->identity.key,
-				     conf->identity.credential_bundle, conf->identity.bundle};
+				     conf->identity.credential_bundle, conf->identity.bundle,
+				     conf->identity.crl};
 
 		for (size_t i = 0; i < FL_COUNT_OF(own); i++) {
 			if (own[i] != NULL) {

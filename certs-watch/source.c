@@ -42,7 +42,7 @@ static struct fl_span span_of(const struct fl_source_file *file)
 static void digest_files(const struct fl_source_files *files, struct fl_findings *findings)
 {
 	const struct fl_source_file *own[] = {&files->cert, &files->key, &files->credential_bundle,
-					      &files->bundle};
+					      &files->bundle, &files->crl};
 	size_t count = FL_COUNT_OF(own) + files->foreign_count, n = 0;
 	struct fl_span *parts = fl_new((count + findings->count) * sizeof(*parts));
 
@@ -65,7 +65,7 @@ static void digest_files(const struct fl_source_files *files, struct fl_findings
 static bool read_files(const struct fl_source *source, struct fl_source_files *files,
 		       struct fl_findings *findings)
 {
-	size_t count = 4 + source->foreign_count;
+	size_t count = 5 + source->foreign_count;
 	struct fl_files_request *requests = fl_new(count * sizeof(*requests));
 	bool all;
 
@@ -78,8 +78,9 @@ static bool read_files(const struct fl_source *source, struct fl_source_files *f
 						.is_secret = true,
 						.ret = &files->credential_bundle};
 	requests[3] = (struct fl_files_request){.path = source->bundle, .ret = &files->bundle};
+	requests[4] = (struct fl_files_request){.path = source->crl, .ret = &files->crl};
 	for (size_t i = 0; i < source->foreign_count; i++) {
-		requests[4 + i] = (struct fl_files_request){.path = source->foreign[i].bundle,
+		requests[5 + i] = (struct fl_files_request){.path = source->foreign[i].bundle,
 							    .ret = &files->foreign[i]};
 	}
 	findings->is_atomic = true;
@@ -105,10 +106,12 @@ static struct fl_credentials *parse(const struct fl_source *source,
 		.key = span_of(&files->key),
 		.credential_bundle = span_of(&files->credential_bundle),
 		.bundle = span_of(&files->bundle),
+		.crl = span_of(&files->crl),
 		.cert_name = source->cert,
 		.key_name = source->key,
 		.credential_bundle_name = source->credential_bundle,
 		.bundle_name = source->bundle,
+		.crl_name = source->crl,
 		.foreign = foreign,
 		.foreign_count = source->foreign_count,
 	};
@@ -188,6 +191,7 @@ void fl_source_files_done(struct fl_source_files *files)
 	fl_source_file_done(&files->key);
 	fl_source_file_done(&files->credential_bundle);
 	fl_source_file_done(&files->bundle);
+	fl_source_file_done(&files->crl);
 	for (size_t i = 0; i < files->foreign_count; i++) {
 		fl_source_file_done(&files->foreign[i]);
 	}

@@ -18,6 +18,7 @@
 /* Paths are borrowed for the call. cert and key, or credential_bundle; the rest NULL. */
 struct fl_source {
 	const char *cert, *key, *credential_bundle, *bundle;
+	const char *crl; /* NULL: there is none */
 	struct fl_source_foreign {
 		const char *trust_domain;
 		const char *bundle;
@@ -31,7 +32,7 @@ struct fl_source_file {
 	size_t len;
 };
 struct fl_source_files {
-	struct fl_source_file cert, key, credential_bundle, bundle;
+	struct fl_source_file cert, key, credential_bundle, bundle, crl;
 	struct fl_source_file *foreign; /* parallel to fl_source.foreign */
 	size_t foreign_count;
 };

@@ -52,6 +52,7 @@ static void keep_lines(struct fl_build *build)
 	conf->identity.bundle_line = fl_build_line(build, "identity", NULL, "bundle");
 	conf->identity.credential_bundle_line =
 		fl_build_line(build, "identity", NULL, "credential_bundle");
+	conf->identity.crl_line = fl_build_line(build, "identity", NULL, "crl");
 }
 
 static void make_policy(struct fl_build *build)
@@ -251,6 +252,7 @@ void fl_conf_free(struct fl_conf *conf)
 	free(conf->identity.key);
 	free(conf->identity.bundle);
 	free(conf->identity.credential_bundle);
+	free(conf->identity.crl);
 	free(conf->agent.socket);
 	fl_policy_free(conf->policy);
 	free(conf->path);

@@ -54,7 +54,8 @@ struct fl_conf {
 	char *path;
 	struct {
 		char *cert, *key, *bundle, *credential_bundle; /* cert+key, or credential_bundle */
-		fl_conf_line cert_line, key_line, bundle_line, credential_bundle_line;
+		char *crl;                                     /* NULL: there is none */
+		fl_conf_line cert_line, key_line, bundle_line, credential_bundle_line, crl_line;
 	} identity;
 	struct fl_conf_bundle *federate;
 	size_t federate_count;

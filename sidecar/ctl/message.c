@@ -26,6 +26,7 @@ enum {
 	GENERATION_FOREIGN, /* repeated; fields of its own inside */
 	GENERATION_INI_PATH,
 	GENERATION_INI,
+	GENERATION_CRL, /* optional */
 };
 enum { FOREIGN_TRUST_DOMAIN = 1, FOREIGN_BUNDLE };
 enum { RESULT_NUMBER = 1, RESULT_OK, RESULT_REASON };
@@ -143,6 +144,7 @@ static size_t generation_size(const struct fl_ctl_generation *g)
 	size_t size = 6 * FIELD_HEADER + 8 + DIGEST_LEN;
 
 	size += g->credential.len + g->bundle.len + g->ini_path.len + g->ini.len;
+	size += g->crl.len > 0 ? FIELD_HEADER + g->crl.len : 0;
 	for (size_t i = 0; i < g->foreign_count; i++) {
 		size += FIELD_HEADER + foreign_size(&g->foreign[i]);
 	}
@@ -161,11 +163,12 @@ int fl_ctl_generation_check(const struct fl_ctl_generation *generation, struct f
 	}
 	size = generation_size(generation);
 	if (size > FL_CTL_MAX_FRAME) {
-		return fl_err_set(err, FL_ERR_LIMIT,
-				  "certificates, bundles and INI together are %zu bytes, more than "
-				  "the %u MiB that one generation "
-				  "may have: look for a bundle with roots that nobody needs",
-				  size, FL_CTL_MAX_FRAME / (1024 * 1024));
+		return fl_err_set(
+			err, FL_ERR_LIMIT,
+			"certificates, bundles, CRLs and INI together are %zu bytes, more than "
+			"the %u MiB that one generation "
+			"may have: look for a bundle with roots that nobody needs",
+			size, FL_CTL_MAX_FRAME / (1024 * 1024));
 	}
 	return FL_OK;
 }
@@ -181,6 +184,9 @@ uint8_t *fl_ctl_encode_generation(const struct fl_ctl_generation *g, size_t *ret
 	put_field(&w, GENERATION_DIGEST, g->digest, DIGEST_LEN);
 	put_field(&w, GENERATION_CREDENTIAL, g->credential.data, g->credential.len);
 	put_field(&w, GENERATION_BUNDLE, g->bundle.data, g->bundle.len);
+	if (g->crl.len > 0) {
+		put_field(&w, GENERATION_CRL, g->crl.data, g->crl.len);
+	}
 	for (size_t i = 0; i < g->foreign_count; i++) {
 		const struct fl_ctl_foreign *f = &g->foreign[i];
 
@@ -474,6 +480,8 @@ static int read_generation_field(const struct field *f, struct fl_ctl_generation
 		return take_span(f, &g->ini_path, seen, err);
 	case GENERATION_INI:
 		return take_span(f, &g->ini, seen, err);
+	case GENERATION_CRL:
+		return take_span(f, &g->crl, seen, err);
 	default:
 		return FL_OK;
 	}

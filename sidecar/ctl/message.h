@@ -50,6 +50,7 @@ struct fl_ctl_generation {
 	uint8_t digest[32];
 	struct fl_span credential;      /* PEM: key first, then the chain */
 	struct fl_span bundle;          /* PEM, own trust domain; may be empty */
+	struct fl_span crl;             /* PEM; empty: there is none */
 	struct fl_ctl_foreign *foreign; /* array, owned by the message */
 	size_t foreign_count;           /* at most FL_CTL_MAX_FOREIGN */
 	struct fl_span ini_path;        /* for messages */

@@ -16,7 +16,8 @@ const char *fl_certificate_kind_word(enum fl_certificate_kind kind)
 {
 	static const char *const words[] = {[FL_CERTIFICATE_LEAF] = "leaf",
 					    [FL_CERTIFICATE_INTERMEDIATE] = "intermediate",
-					    [FL_CERTIFICATE_ROOT] = "root"};
+					    [FL_CERTIFICATE_ROOT] = "root",
+					    [FL_CERTIFICATE_CRL] = "crl"};
 
 	return words[kind];
 }
@@ -60,6 +61,22 @@ static void add_chain(struct fl_expiries *expiries, const struct fl_credentials 
 	}
 }
 
+static void add_crls(struct fl_expiries *expiries, const struct fl_credentials *credentials)
+{
+	for (size_t i = 0; i < credentials->crl_count; i++) {
+		struct fl_expiry expiry = {.kind = FL_CERTIFICATE_CRL,
+					   .trust_domain = credentials->trust_domain,
+					   .index = (unsigned)i + 1,
+					   .not_after = credentials->crls[i].next_update};
+
+		if (i < FL_EXPIRY_SHOWN_PER_DOMAIN) {
+			show(expiries, &expiry);
+		} else {
+			expiries->left_out++;
+		}
+	}
+}
+
 static int by_time(const void *a, const void *b)
 {
 	const struct fl_expiry *first = a, *second = b;
@@ -100,6 +117,7 @@ void fl_expiries_init(struct fl_expiries *expiries, const struct fl_credentials 
 					 .trust_domain = credentials->trust_domain};
 	expiries->items = fl_new(FL_EXPIRY_SHOWN * sizeof(*expiries->items));
 	add_chain(expiries, credentials);
+	add_crls(expiries, credentials);
 	for (size_t i = 0; i < credentials->bundle_count; i++) {
 		add_bundle(expiries, &credentials->bundles[i], i == 0);
 	}

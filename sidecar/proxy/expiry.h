@@ -13,7 +13,12 @@
 #define FL_EXPIRY_SHOWN_PER_DOMAIN 16u /* roots: those that run out first */
 #define FL_EXPIRY_SHOWN 256u           /* of all */
 
-enum fl_certificate_kind { FL_CERTIFICATE_LEAF, FL_CERTIFICATE_INTERMEDIATE, FL_CERTIFICATE_ROOT };
+enum fl_certificate_kind {
+	FL_CERTIFICATE_LEAF,
+	FL_CERTIFICATE_INTERMEDIATE,
+	FL_CERTIFICATE_ROOT,
+	FL_CERTIFICATE_CRL
+};
 
 struct fl_expiry {
 	enum fl_certificate_kind kind;
@@ -23,7 +28,7 @@ struct fl_expiry {
 };
 
 struct fl_expiries {
-	struct fl_expiry *items; /* owned: leaf, intermediates, our roots, foreign roots */
+	struct fl_expiry *items; /* owned: leaf, intermediates, CRLs, our roots, foreign roots */
 	size_t count;
 	size_t left_out;               /* more than these are not shown */
 	const char *id, *trust_domain; /* our own, borrowed from the credentials */
@@ -33,7 +38,7 @@ struct fl_expiries {
 	int64_t own_roots_not_after; /* when the last of them runs out */
 };
 
-/* "leaf", "intermediate", "root" */
+/* "leaf", "intermediate", "root", "crl" */
 const char *fl_certificate_kind_word(enum fl_certificate_kind kind);
 
 /* credentials is borrowed for as long as the result lives. */

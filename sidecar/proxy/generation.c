@@ -40,6 +40,8 @@ static int parse_credentials(const struct fl_ctl_generation *message, int64_t no
 		.credential_bundle_name = "credential",
 		.bundle = message->bundle,
 		.bundle_name = "bundle",
+		.crl = message->crl.len > 0 ? message->crl : (struct fl_span){0},
+		.crl_name = message->crl.len > 0 ? "crl" : NULL,
 		.foreign_count = message->foreign_count,
 	};
 	struct fl_foreign_bundle *foreign = fl_new((message->foreign_count + 1) * sizeof(*foreign));
@@ -69,7 +71,7 @@ static void digest_trust(const struct fl_credentials *credentials, struct fl_spa
 			 uint8_t ret[FL_DIGEST_LEN])
 {
 	struct fl_span *parts;
-	size_t count = 2, n = 0;
+	size_t count = 2 + credentials->crl_count, n = 0;
 
 	for (size_t i = 0; i < credentials->bundle_count; i++) {
 		count += 1 + credentials->bundles[i].roots.count;
@@ -85,6 +87,10 @@ static void digest_trust(const struct fl_credentials *credentials, struct fl_spa
 			parts[n++] = (struct fl_span){bundle->roots.items[k].data,
 						      bundle->roots.items[k].len};
 		}
+	}
+	for (size_t i = 0; i < credentials->crl_count; i++) {
+		parts[n++] = (struct fl_span){credentials->crls[i].der.data,
+					      credentials->crls[i].der.len};
 	}
 	fl_digest(parts, n, ret);
 	free(parts);

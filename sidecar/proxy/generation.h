@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PROXY_GENERATION_H
 #define FL_PROXY_GENERATION_H
-/* generation - one numbered, complete, validated set {chain, key, bundles, policy and settings}, and the share
+/* generation - one numbered, complete, validated set {chain, key, bundles, CRLs, policy and settings}, and the share
  * of it that each worker works with.
  *
  * A generation is immutable and reference-counted across threads. A share belongs to one worker's loop: its own TLS
@@ -27,7 +27,7 @@ struct fl_generation {
 	struct fl_credentials *credentials;
 	struct fl_expiries expiries; /* of those */
 	struct fl_conf *conf;
-	/* Over all bundles, the INI, and our own ID; not over our certificate and key. */
+	/* Over all bundles and CRLs, the INI, and our own ID; not over our certificate and key. */
 	uint8_t trust[FL_DIGEST_LEN];
 	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: tickets are off */
 };

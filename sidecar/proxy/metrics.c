@@ -121,7 +121,7 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 		return;
 	}
 	family(text, name, "gauge",
-	       "When a certificate in use expires, in seconds since the epoch; index is its place "
+	       "When a certificate or CRL in use expires, in seconds since the epoch; index is its place "
 	       "in its file.");
 	for (size_t i = 0; i < s->expiries->count; i++) {
 		const struct fl_expiry *expiry = &s->expiries->items[i];

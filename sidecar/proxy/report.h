@@ -14,7 +14,7 @@
  *   id                        our own SPIFFE ID
  *   generation                {number, digest (first 16 hex digits), since, not_after, remaining_seconds}:
  *                             the two last of the certificate of our own chain that runs out first
- *   certificates              [{kind: leaf | intermediate | root, trust_domain, index, not_after,
+ *   certificates              [{kind: leaf | intermediate | root | crl, trust_domain, index, not_after,
  *                             remaining_seconds}]; index: its place in the file, from 1 on
  *   certificates_left_out     how many there are beyond those
  *   rotations                 {used, refused_by_agent, refused_by_sidecar}

@@ -44,6 +44,7 @@ static struct frame generation_frame(void)
 		.number = 42,
 		.credential = span("KEY and CHAIN"),
 		.bundle = span("ROOTS"),
+		.crl = span("CRLS"),
 		.foreign = foreign,
 		.foreign_count = 2,
 		.ini_path = span("/etc/fairlead/fairlead.ini"),
@@ -134,6 +135,7 @@ static void check_generation(const struct fl_ctl_message *m)
 	}
 	cr_assert(same(g->credential, "KEY and CHAIN"));
 	cr_assert(same(g->bundle, "ROOTS"));
+	cr_assert(same(g->crl, "CRLS"));
 	cr_assert_eq(g->foreign_count, 2);
 	cr_assert(same(g->foreign[0].trust_domain, "partner.example"));
 	cr_assert(same(g->foreign[0].bundle, "PARTNER"));
