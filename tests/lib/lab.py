@@ -15,6 +15,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -135,6 +136,14 @@ def sanitizer_prefix():
     return []
 
 
+def within_reach(program, folder):
+    """The program, or a copy of it where any user may execute it: a checkout may lie in a folder of root's own."""
+    copy = folder / pathlib.Path(program).name
+    if not copy.exists():
+        shutil.copy(program, copy)
+    return str(copy)
+
+
 class Program:
     """A running process with its output in a file."""
 
@@ -142,7 +151,10 @@ class Program:
         self.name, self.lab = name, lab
         self.path = lab.folder / f'{name}.log'
         self.expected = {0}
-        command = [*prefix, *sanitizer_prefix(), *map(str, command)]
+        program, *arguments = map(str, command)
+        if user:
+            program = within_reach(program, lab.folder)
+        command = [*prefix, *sanitizer_prefix(), program, *arguments]
         with open(self.path, 'ab') as log:
             self.since = log.tell()
             self.process = subprocess.Popen(
