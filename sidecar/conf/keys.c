@@ -101,7 +101,10 @@ static const struct fl_key identity_keys[] = {
 	 .type = FL_TYPE_PATH,
 	 IN_CONF(identity.credential_bundle),
 	 .hint = "/var/run/fairlead/tls/credential-bundle.pem"},
-	LATER("crl", "nothing is revoked by list for now, remove the line"),
+	{.name = "crl",
+	 .type = FL_TYPE_PATH,
+	 IN_CONF(identity.crl),
+	 .hint = "/var/run/fairlead/tls/crl.pem"},
 };
 static const struct fl_key federate_keys[] = {
 	{.name = "bundle",

@@ -441,15 +441,6 @@ def test_federated_root_does_not_vouch_for_our_own_domain(lab, app):
     assert peers.verdict(inbound.port, lab.root.issue('spiffe://other.example/web'), lab.root) == 48
 
 
-def test_revoked_certificates_need_a_crl_that_is_not_supported_yet(lab, app):
-    """`crl` is refused rather than ignored."""
-    inbound = lab.inbound(app().port, {'identity': {'crl': '/nowhere'}}, start=False)
-    inbound.start_sidecar()
-    inbound.sidecar.expected = {2}
-    assert inbound.sidecar.wait() == 2
-    assert 'not supported yet' in inbound.sidecar.text
-
-
 # --- the end of a TLS stream ----------------------------------------------------------------------------
 
 def test_truncated_stream_of_a_client_is_a_reset_for_the_app(lab, app):

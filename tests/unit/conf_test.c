@@ -636,7 +636,7 @@ static const struct {
 	{"cert = tls.crt", {"not a full path"}},
 	{"key = \"/tls/tls.key\"", {"without quotes"}},
 	{"bundel = /tls/ca.crt", {"did you mean `bundle`?"}},
-	{"crl = /tls/crl.pem", {"`crl` is not supported yet"}},
+	{"crl = crl.pem", {"not a full path"}},
 	{"credential_bundle = /tls/both.pem", {"in place of `cert` and `key` (line 3)"}},
 	{"[sidecar]", {NULL}},
 	{"inbound = *:15006", {"transparent capture is not supported yet"}},

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CRLs: who is on one is out at the next connection, on both sides and without a restart; nobody else notices."""
+import datetime
+import re
+import ssl
+
+import pytest
+
+import lab as labs
+import peers
+from lab import connect, outcome, wait_until
+from pki import CA, HOUR
+from volume import mounted, secret
+
+ID = f'spiffe://{labs.TD}/ns/test/sa/'
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+def with_crl(lab, name, svid, crl, *roots):
+    """Sections of an INI with `crl`, and the volume."""
+    sections, volume = mounted(lab, name)
+    sections['identity']['crl'] = volume / 'crl.pem'
+    volume.write({**secret(svid, *(roots or (lab.root,))), 'crl.pem': crl})
+    return sections, volume
+
+
+def generations(workload):
+    return [line['generation'] for line in workload.sidecar.lines(msg='generation in use')]
+
+
+def next_generation(workload, change):
+    before = len(generations(workload))
+    change()
+    wait_until(lambda: len(generations(workload)) > before, lambda: f'{workload.name}: {generations(workload)}')
+
+
+def exchange(port, context, session=None):
+    """One connection of a client of ours: its session, and whether it was resumed."""
+    with context.wrap_socket(connect(port), session=session) as tls:
+        tls.sendall(b'ping')
+        assert tls.recv(4) == b'ping'
+        return tls.session, tls.session_reused
+
+
+@pytest.fixture
+def inbound(lab, app):
+    sections, volume = with_crl(lab, 'back', lab.server, lab.root.crl())
+    made = lab.inbound(app().port, sections)
+    made.volume = volume
+    return made
+
+
+# --- reload ---------------------------------------------------------------------------------------
+
+@pytest.mark.tsan
+def test_a_revoked_client_is_out_at_its_next_connection(lab, inbound):
+    """Connections that are open go on; others are not touched; a list that no longer names it lets it in again."""
+    evil, good = lab.root.issue(labs.CLIENT), lab.client
+    with peers.client(inbound.port, evil, lab.root) as tls, peers.client(inbound.port, good, lab.root) as other:
+        next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl([evil])))
+        assert peers.verdict(inbound.port, evil, lab.root) == 44
+        line = inbound.wait_line(reason='certificate_refused')
+        assert line['broken_rule'] == 'certificate-revoked'
+        assert f'serial number is {evil.cert.serial_number:#x}' in line['detail'].replace('0x0', '0x')
+        assert peers.verdict(inbound.port, good, lab.root) == b'x'
+        for sock in (tls, other):
+            sock.sendall(b'ping')
+            assert sock.recv(4) == b'ping'
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl(number=2)))
+    assert peers.verdict(inbound.port, evil, lab.root) == b'x'
+
+
+def test_a_revoked_server_is_out_at_the_next_connection(lab, app):
+    svid = lab.root.issue(labs.SERVER)
+    server = peers.Server(app, svid, lab.root)
+    sections, volume = with_crl(lab, 'front', lab.client, lab.root.crl())
+    outbound = lab.outbound(server.port, sections)
+    with connect(outbound.port) as sock:
+        sock.sendall(b'hello')
+        assert sock.recv(5) == b'hello'
+    next_generation(outbound, lambda: volume.change(crl_pem=lab.root.crl([svid])))
+    assert outcome(outbound.port, b'hello') == 'reset'
+    assert outbound.wait_line(reason='certificate_refused')['broken_rule'] == 'certificate-revoked'
+
+
+def test_a_revoked_intermediate_takes_along_what_it_has_issued(lab, inbound):
+    lower, other = lab.root.intermediate(), lab.root.intermediate()
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl([lower])))
+    assert peers.verdict(inbound.port, lower.issue(labs.CLIENT), lab.root) == 44
+    assert peers.verdict(inbound.port, other.issue(labs.CLIENT), lab.root) == b'x'
+
+
+def test_a_ticket_does_not_get_around_a_crl(lab, inbound):
+    """Any other CRL ends all resumption: who is not on it comes back by a full handshake, who is on it not at all."""
+    revoked = lab.root.issue(labs.CLIENT)
+    good = peers.context(False, lab.client, lab.root)
+    evil = peers.context(False, revoked, lab.root)
+    sessions = {}
+    for context in (good, evil):
+        session, _ = exchange(inbound.port, context)
+        sessions[context], reused = exchange(inbound.port, context, session)
+        assert reused
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl([revoked])))
+    assert not exchange(inbound.port, good, sessions[good])[1]
+    with pytest.raises((ssl.SSLError, ConnectionError)) as failure:
+        exchange(inbound.port, evil, sessions[evil])
+    assert peers.alert_of(failure.value) in (44, None)
+    assert inbound.wait_line(reason='certificate_refused')['broken_rule'] == 'certificate-revoked'
+
+
+# --- whom a list speaks of ------------------------------------------------------------------------
+
+def test_a_root_without_a_list_is_not_covered(lab, app):
+    """Two roots of one name, as in a rollover; only one of them has a CRL."""
+    second = CA(labs.TD)
+    first = lab.root.issue(labs.CLIENT)
+    namesake = second.issue(labs.CLIENT, serial=first.cert.serial_number)
+    sections, _ = with_crl(lab, 'back', lab.server, lab.root.crl([first]), lab.root, second)
+    inbound = lab.inbound(app().port, sections)
+    assert peers.verdict(inbound.port, first, lab.root) == 44
+    assert peers.verdict(inbound.port, namesake, lab.root) == b'x'
+    assert peers.verdict(inbound.port, second.issue(labs.CLIENT), lab.root) == b'x'
+
+
+def test_lists_of_several_cas(lab, app):
+    second = CA(labs.TD, key='ed25519')
+    leaves = lab.root.issue(labs.CLIENT), second.issue(labs.CLIENT)
+    lists = lab.root.crl(leaves[:1]) + second.crl(leaves[1:])
+    sections, _ = with_crl(lab, 'back', lab.server, lists, lab.root, second)
+    inbound = lab.inbound(app().port, sections)
+    for leaf in leaves:
+        assert peers.verdict(inbound.port, leaf, lab.root) == 44
+    assert peers.verdict(inbound.port, second.issue(labs.CLIENT), lab.root) == b'x'
+
+
+# --- candidates that are refused --------------------------------------------------------------------
+
+def test_a_broken_crl_changes_nothing(lab, inbound):
+    """Each is refused with its own sentence, while traffic goes on under the list before it."""
+    evil = lab.root.issue(labs.CLIENT)
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl([evil])))
+    good, before = inbound.volume.read(), generations(inbound)
+    text, second = lab.root.crl(), datetime.timedelta(seconds=1)
+    cases = {
+        'gone': (None, 'it does not exist'),
+        'empty': (b'', 'it is empty, .*remove the key `crl`'),
+        'garbage': (b'\xa5' * 300, 'no PEM block'),
+        'half': (text[:200], 'block 1'),
+        'the bundle': (lab.root.cert_pem, 'are `crl` and `bundle` swapped'),
+        'late': (lab.root.crl(next_update=-second), 'CRL 1: its successor was due at'),
+        'early': (lab.root.crl(last_update=HOUR), 'CRL 1: it is not valid before .*does one of the clocks run wrong'),
+        'foreign': (text + lab.other_root.crl(), 'CRL 2: its issuer is neither'),
+        'forged': (CA(labs.TD).crl(), 'its signature does not verify'),
+        'own': (lab.root.crl([lab.server]), 'certificate 1 is revoked by `crl`'),
+    }
+    for count, (name, (crl, says)) in enumerate(cases.items(), 1):
+        inbound.volume.change(crl_pem=crl)
+        line = wait_until(lambda n=count: inbound.agent.lines(msg='credentials refused')[n - 1:],
+                          f'{name} is not refused')[0]
+        assert re.search(says, line['reason']), f'{name}: {line}'
+        assert line['file'] == str(inbound.volume / ('tls.crt' if name == 'own' else 'crl.pem'))
+        assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+        assert peers.verdict(inbound.port, evil, lab.root) == 44
+        inbound.volume.write(good)
+        wait_until(lambda n=count: len(inbound.agent.lines(msg='what is mounted now is good again')) == n,
+                   f'{name}: it is not over')
+    assert generations(inbound) == before
+
+
+def test_a_sidecar_does_not_start_without_the_crl_that_is_asked_for(lab, app):
+    """Nobody is let in for want of a list."""
+    sections, volume = with_crl(lab, 'back', lab.server, lab.root.crl())
+    volume.change(crl_pem=None)
+    inbound = lab.inbound(app().port, sections, start=False)
+    inbound.start_agent()
+    line = inbound.agent.wait_line(msg='credentials refused')
+    assert line['file'] == str(volume / 'crl.pem') and 'it does not exist' in line['reason']
+
+
+def test_expiry_is_shown(inbound):
+    name = 'fairlead_certificate_expiry_timestamp_seconds'
+    assert f'{name}{{kind="crl",trust_domain="{labs.TD}",index="1"}} ' in inbound.get('/metrics')[1]
