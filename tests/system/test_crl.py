@@ -8,6 +8,7 @@ import pytest
 
 import lab as labs
 import peers
+from false_agent import FalseAgent
 from lab import connect, outcome, wait_until
 from pki import CA, HOUR
 from volume import mounted, secret
@@ -176,6 +177,16 @@ def test_a_sidecar_does_not_start_without_the_crl_that_is_asked_for(lab, app):
     inbound.start_agent()
     line = inbound.agent.wait_line(msg='credentials refused')
     assert line['file'] == str(volume / 'crl.pem') and 'it does not exist' in line['reason']
+
+
+def test_a_sidecar_insists_on_the_crl_that_the_ini_names(lab, app):
+    """An agent that leaves it out does not get far: rules are trusted, senders are not."""
+    inbound = lab.inbound(app().port, {'identity': {'crl': lab.folder / 'crl.pem'}}, start=False)
+    with FalseAgent(inbound) as agent:
+        inbound.start_sidecar()
+        agent.accept()
+        accepted, reason = agent.push(1)
+        assert not accepted and reason.startswith('crl: it is empty')
 
 
 def test_expiry_is_shown(inbound):
