@@ -309,6 +309,7 @@ def idle_connections(place, group, count):
 
 def measure(place, name, options):
     row = {}
+    place.outbound, place.inbound = free_port(), free_port()  # not all peers take a port that was in use
     with processes(place, PAIRS[name](place, options)) as group:
         wait_for(f"an answer through {name}", lambda: answers(place.outbound))
         row["idle_mb"] = memory_kb(group) / 1024
