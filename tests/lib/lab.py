@@ -152,7 +152,7 @@ class Program:
         self.path = lab.folder / f'{name}.log'
         self.expected = {0}
         program, *arguments = map(str, command)
-        if user:
+        if user and program in (SIDECAR, AGENT):
             program = within_reach(program, lab.folder)
         command = [*prefix, *sanitizer_prefix(), program, *arguments]
         with open(self.path, 'ab') as log:
