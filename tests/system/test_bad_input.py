@@ -19,6 +19,12 @@ from lab import connect, end_of, outcome, reset, wait_until
 HTTP = b'GET / HTTP/1.1\r\nHost: web.example\r\n\r\n'
 
 
+def opened(workload, direction='inbound'):
+    """How many connections the sidecar has taken so far."""
+    metrics = workload.get('/metrics')[1]
+    return int(re.search(rf'^fairlead_connections_opened_total\{{direction="{direction}"\}} (\d+)', metrics, re.M)[1])
+
+
 @pytest.fixture
 def inbound(lab, app):
     """A sidecar whose handshakes have half a second, in front of an echo."""
@@ -140,12 +146,6 @@ def test_half_a_client_hello_then_the_end(inbound):
         sock.shutdown(socket.SHUT_WR)
         assert end_of(sock) == 'reset'
     inbound.wait_line(reason='peer_truncated')
-
-
-def opened(workload):
-    """How many connections of peers the sidecar has taken so far."""
-    metrics = workload.get('/metrics')[1]
-    return int(re.search(r'^fairlead_connections_opened_total\{direction="inbound"\} (\d+)', metrics, re.M)[1])
 
 
 def test_half_a_client_hello_then_a_reset(inbound):
@@ -403,7 +403,7 @@ def test_client_app_that_leaves_before_the_peer_is_reached(lab):
             sock = connect(outbound.port)
             sock.sendall(b'hello')
             end(sock)
-        wait_until(lambda: outbound.sidecar.fds() > before, 'it is accepted')
+        wait_until(lambda: opened(outbound, 'outbound') == 2, 'both are accepted')
         settled(outbound.sidecar, before)
 
 
