@@ -6,7 +6,7 @@
     tally.py RESULTS        the total over all runs, as the last line; exit 1 if anything failed or
                             nothing ran
 
-RESULTS holds NAME.xml, NAME.json (Meson's own log of the same run), NAME.sanitizer.PID (one report
+RESULTS holds NAME.xml (or NAME.first, and NAME.second of those that failed at first), NAME.json (Meson's own log of the same run), NAME.sanitizer.PID (one report
 each) and NAME.broken (the harness itself failed).
 """
 import json
@@ -28,6 +28,16 @@ def verdicts(xml):
                 yield suite, case, 'passed'
 
 
+def key(case):
+    return case.get('classname'), case.get('name')
+
+
+def second_try(first):
+    """Verdicts of those that were tried again, by name."""
+    second = first.with_suffix('.second')
+    return {key(case): verdict for _, case, verdict in verdicts(second)} if second.exists() else {}
+
+
 def show(suite, case, printed):
     # Meson says "fairlead" once or twice in front of everything.
     names = [(case.get(n) or '').split('fairlead:')[-1] for n in ('classname', 'name')]
@@ -44,8 +54,14 @@ def show(suite, case, printed):
 
 def count(results, name, verbose):
     counts, printed, failed = Counter(), set(), ''
-    for xml in sorted(results.glob(name + '.xml')):
+    for xml in sorted([*results.glob(name + '.xml'), *results.glob(name + '.first')]):
+        again = second_try(xml)
         for suite, case, verdict in verdicts(xml):
+            if verdict == 'failed' and again.get(key(case)) == 'passed':
+                verdict = 'passed'
+                if verbose:
+                    print('\n--- UNSTEADY: it failed, and passed at the second try', end='')
+                    show(suite, case, printed)
             counts[verdict] += 1
             if verdict == 'failed':
                 failed += f'{case.get("classname")} {case.get("name")}\n'
