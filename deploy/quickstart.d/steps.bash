@@ -197,8 +197,9 @@ show_policy() {
 	[[ $remedy =~ $pattern ]] || fail "the log line names no rule that would let it in" "this is a defect of Fairlead: please report it" "$dir/db/sidecar.log"
 	pass "portal, whose certificate is good, does not get at the database"
 
+	mark=$(lines_of "$dir/db/sidecar.log")
 	printf '\n%s\nfrom = %s\nto   = %s\n' "${BASH_REMATCH[@]:1:3}" >>"$dir/db/fairlead.ini"
-	restart_agent db
+	restart_agent db "$mark"
 	note "that rule added to $dir/db/fairlead.ini, the agent of db restarted: generation $(field generation)"
 	run_psql "$dir/portal" 'select 1' >"$dir/portal/psql.log" 2>&1 ||
 		fail "portal is still refused, although the rule from the log is in the INI" "the lines above say why" \
@@ -219,7 +220,7 @@ is_under_load() {
 }
 
 show_rotation() {
-	local name mark_db mark_shop before=() after=() old_serial new_serial status=0
+	local name mark mark_db mark_shop before=() after=() old_serial new_serial status=0
 	step "New certificates and new agents, under load"
 	mark_db=$(lines_of "$dir/db/sidecar.log") mark_shop=$(lines_of "$dir/shop/sidecar.log")
 	old_serial=$(serial_of <"$dir/db/tls/tls.crt")
@@ -227,8 +228,9 @@ show_rotation() {
 	command_line pgbench -h "$dir/shop" -U app -n -c 4 -T 5 postgres
 	start_load 5
 	for name in shop db; do
+		mark=$(lines_of "$dir/$name/sidecar.log")
 		renew $name
-		restart_agent $name
+		restart_agent $name "$mark"
 		after+=("$(field generation)")
 	done
 	new_serial=$(serial_of <"$dir/db/tls/tls.crt")

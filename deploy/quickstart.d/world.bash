@@ -233,10 +233,10 @@ generation_of() { # WORKLOAD
 	field generation
 }
 
-# Ends the agent and starts another, which reads INI and certificates anew; waits for the generation.
-restart_agent() { # WORKLOAD
-	local mark
-	mark=$(lines_of "$dir/$1/sidecar.log")
+# Ends the agent and starts another; waits for the generation of what has changed since MARK. Whichever of the two agents
+# sees the change first sends it.
+restart_agent() { # WORKLOAD MARK
+	local mark=$2
 	stop "$1-agent" || fail "the agent of $1 does not end" "see its log" "$dir/$1/agent.log"
 	start_agent "$1"
 	await_line "$dir/$1/sidecar.log" "$mark" '"msg":"generation in use"' "the sidecar of $1 did not take a new generation"
