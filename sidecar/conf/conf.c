@@ -29,6 +29,9 @@ static struct fl_conf *conf_new(const char *path)
 				    FL_CIPHER_CHACHA20},
 			.cipher_count = 3,
 			.tickets = FL_TICKETS_ON},
+		.inbound = {.mode = FL_INBOUND_STRICT, .detect_timeout_ms = 300},
+		.outbound = {.mode = FL_OUTBOUND_MTLS},
+		.rotation = {.on_trust_loss = FL_CHANGE_CLOSE, .on_policy_loss = FL_CHANGE_CLOSE},
 		.limits = {.connections = 20000,
 			   .handshakes = 512,
 			   .handshake_timeout_ms = 10 * 1000,
@@ -59,7 +62,7 @@ static void make_policy(struct fl_build *build)
 {
 	struct fl_conf *conf = build->conf;
 
-	conf->policy = fl_policy_new(build->default_effect);
+	conf->policy = fl_policy_new(build->default_effect, false);
 	for (size_t i = 0; i < build->rule_count; i++) {
 		struct fl_rule_draft *rule = &build->rules[i];
 		struct fl_rule_spec spec = {

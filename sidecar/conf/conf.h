@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/addr.h"
+#include "base/cidr.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "policy/policy.h"
@@ -33,22 +34,61 @@ struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
 	fl_conf_line line;
 };
 
-struct fl_conf_service { /* [service NAME], fixed listener */
-	char *name;
-	fl_conf_line line;
-	struct fl_addr listen; /* IP or ANY; its port is what rules call the port of this service */
-	struct fl_addr app;    /* IP or UNIX */
+enum fl_inbound_mode {
+	FL_INBOUND_STRICT,     /* mutual TLS only, nothing is looked at before */
+	FL_INBOUND_PERMISSIVE, /* mutual TLS, or plaintext judged by policy; the app's own TLS passes */
+	FL_INBOUND_PLAINTEXT, /* never TLS of ours; judged by policy */
+};
+struct fl_conf_inbound { /* how a port of the app is served */
+	enum fl_inbound_mode mode;
+	uint32_t detect_timeout_ms; /* permissive: a client silent for so long speaks plaintext */
+	bool proxy_protocol;        /* version 2, towards the app */
 };
 
-struct fl_conf_upstream { /* [upstream NAME], fixed listener */
+struct fl_conf_service { /* [service NAME] */
 	char *name;
 	fl_conf_line line;
-	struct fl_addr listen; /* IP, ANY or UNIX */
-	struct fl_addr *to;    /* IP or NAME, at least one; dialled in order until one answers */
+	struct fl_addr listen; /* IP or ANY: a fixed listener; NONE: a captured port of the app */
+	struct fl_addr app;    /* IP or UNIX; NONE for a captured port: the original destination */
+	uint16_t port;         /* what rules call its port: that of listen, or the captured one */
+	struct fl_conf_inbound inbound; /* [inbound], where the section says nothing else */
+};
+
+/* Destinations of captured traffic: a network or a name, and ports. */
+struct fl_conf_dest {
+	char *host;         /* DNS name; NULL: net */
+	struct fl_cidr net; /* one address, or more */
+	struct fl_port_range ports;
+};
+enum fl_outbound_mode { FL_OUTBOUND_MTLS, FL_OUTBOUND_PLAINTEXT, FL_OUTBOUND_REFUSE };
+
+struct fl_conf_upstream { /* [upstream NAME]; also [outbound], with no name and nothing that it matches */
+	char *name;
+	fl_conf_line line;
+	enum fl_outbound_mode mode;
+	struct fl_addr listen; /* IP, ANY or UNIX: a fixed listener; NONE: captured traffic */
+	struct fl_addr
+		*to; /* fixed: IP or NAME, at least one; dialled in order until one answers */
 	size_t to_count;
+	struct fl_conf_dest *dests; /* captured: which destinations it is for, at least one */
+	size_t dest_count;
 	struct fl_pattern **peer; /* who may answer; empty: any identity of our own trust domain */
 	size_t peer_count;
 };
+
+/* What [redirect] captures or leaves alone: every part that is given has to fit. */
+struct fl_conf_selector {
+	bool any_net; /* else net */
+	struct fl_cidr net;
+	struct fl_port_range ports; /* 0 to 65535: all */
+	char *interface;            /* NULL: any */
+};
+struct fl_conf_selectors {
+	struct fl_conf_selector *items;
+	size_t count;
+};
+enum fl_redirect_mode { FL_REDIRECT_NAT, FL_REDIRECT_TPROXY };
+enum fl_on_change { FL_CHANGE_KEEP, FL_CHANGE_CLOSE };
 
 struct fl_conf {
 	char *path;
@@ -60,7 +100,12 @@ struct fl_conf {
 	struct fl_conf_bundle *federate;
 	size_t federate_count;
 	struct {
+		struct fl_addr *inbound; /* IP or ANY: captured traffic arrives here */
+		size_t inbound_count;
+		struct fl_addr *outbound;
+		size_t outbound_count;
 		struct fl_addr admin; /* IP, ANY or NONE */
+		char *control;        /* path of the tools' socket; NULL: none */
 		unsigned workers;     /* 0 = auto */
 		uint32_t drain_ms;
 	} sidecar;
@@ -77,6 +122,8 @@ struct fl_conf {
 		const char *group_names[3], *cipher_names[3];
 		enum fl_tickets tickets;
 	} tls;
+	struct fl_conf_inbound inbound;   /* of captured ports that no [service] names */
+	struct fl_conf_upstream outbound; /* of captured destinations that no [upstream] names */
 	struct fl_conf_service *services;
 	size_t service_count;
 	struct fl_conf_upstream *upstreams;
@@ -86,8 +133,19 @@ struct fl_conf {
 		uint32_t connections;
 		uint32_t handshakes;
 		uint32_t handshake_timeout_ms, connect_timeout_ms, idle_timeout_ms;
-		uint32_t buffer; /* bytes a direction of a connection may hold back */
+		uint32_t buffer;     /* bytes a direction of a connection may hold back */
+		uint32_t max_age_ms; /* 0: no limit */
 	} limits;
+	struct {
+		enum fl_on_change on_trust_loss, on_expiry, on_policy_loss;
+		uint32_t recycle_ms; /* 0: never */
+	} rotation;
+	struct {
+		fl_conf_line line; /* of [redirect]; 0: the INI has none, these are the defaults */
+		enum fl_redirect_mode mode;
+		struct fl_conf_selectors inbound_ports, exclude_inbound, outbound, exclude_outbound;
+		bool drop_other_protocols; /* else they are counted */
+	} redirect;
 	struct {
 		enum fl_log_level level;
 		enum fl_log_format format;

@@ -51,6 +51,7 @@ struct rule_set {
 
 struct fl_policy {
 	enum fl_effect default_effect;
+	bool audit;
 	struct rule_set sets[2]; /* by enum fl_effect */
 };
 
@@ -87,11 +88,12 @@ static struct start *find_start(const struct rule_set *set, const char *text, si
 
 /* --- building ------------------------------------------------------------------------------ */
 
-struct fl_policy *fl_policy_new(enum fl_effect default_effect)
+struct fl_policy *fl_policy_new(enum fl_effect default_effect, bool audit)
 {
 	struct fl_policy *policy = fl_new(sizeof(*policy));
 
 	policy->default_effect = default_effect;
+	policy->audit = audit;
 	return policy;
 }
 
@@ -292,7 +294,10 @@ struct fl_verdict fl_policy_decide(const struct fl_policy *policy, const struct 
 		const struct rule *rule = ask_set(&policy->sets[order[i]], request);
 
 		if (rule != NULL) {
-			return (struct fl_verdict){order[i], rule->name, rule->file, rule->line};
+			return (struct fl_verdict){.effect = order[i],
+						   .rule = rule->name,
+						   .file = rule->file,
+						   .line = rule->line};
 		}
 	}
 	return (struct fl_verdict){.effect = policy->default_effect};

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cidr.h"
 #include "base/err.h"
 
 struct fl_policy;
@@ -35,17 +36,22 @@ struct fl_port_range {
 struct fl_rule_spec {
 	const char *name; /* "web-to-api" */
 	enum fl_effect effect;
+	bool audit;       /* `mode = audit`: what the rule would do is recorded, and not done */
 	const char *file; /* where it stands, for explanations */
 	unsigned line;
-	struct fl_pattern **from; /* taken over; at least one */
+	struct fl_pattern **from; /* taken over; at least one, or plaintext */
 	size_t from_count;
+	bool plaintext;                    /* `plaintext` is among from */
 	const struct fl_port_range *ports; /* none and no services: every port */
 	size_t port_count;
 	const char *const *services; /* names of [service NAME] */
 	size_t service_count;
+	const struct fl_cidr *sources; /* none: from anywhere */
+	size_t source_count;
 };
 
-struct fl_policy *fl_policy_new(enum fl_effect default_effect);
+/* audit: `[policy] mode = audit`, what would be denied is recorded and let pass. */
+struct fl_policy *fl_policy_new(enum fl_effect default_effect, bool audit);
 void fl_policy_add(struct fl_policy *policy, const struct fl_rule_spec *spec);
 void fl_policy_free(struct fl_policy *policy);
 size_t fl_policy_rule_count(const struct fl_policy *policy);
@@ -56,15 +62,23 @@ void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule
 enum fl_effect fl_policy_default(const struct fl_policy *policy);
 
 struct fl_request {
-	const char *id; /* validated SPIFFE ID of the peer */
+	const char *id; /* validated SPIFFE ID of the peer; NULL: it spoke plaintext */
 	size_t id_len;
-	uint16_t port;       /* the port that the peer dialled; 0 for a Unix listener */
-	const char *service; /* name of the [service], or NULL */
+	uint16_t port;                 /* the port that the peer dialled; 0 for a Unix listener */
+	const char *service;           /* name of the [service], or NULL */
+	const struct sockaddr *source; /* the peer's address; NULL: unknown, inside no `sources` */
 };
 
+/* An audit rule speaks but does not act: a deny rule in audit mode is recorded in the verdict, and
+ * the rules after it decide as if it were not there; an allow rule in audit mode likewise lets
+ * nobody in. Under `[policy] mode = audit` everything is let pass, and what would have been denied
+ * is recorded. */
 struct fl_verdict {
-	enum fl_effect effect;
-	const char *rule; /* name of the deciding rule; NULL: the default decided */
+	enum fl_effect effect; /* what is done */
+	bool audited; /* enforced in earnest, the rule below would have denied it (or, for an allow rule in
+			 audit mode, let it in) */
+	const char *
+		rule; /* name of the deciding rule, of the recorded one where audited; NULL: the default */
 	const char *file; /* of that rule, borrowed from the policy */
 	unsigned line;
 };

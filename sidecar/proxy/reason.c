@@ -22,11 +22,18 @@ const char *fl_reason_text(enum fl_reason reason)
 	return reasons[reason].text;
 }
 
+#define DENIAL(id) (UINT64_C(1) << FL_REASON_##id)
+
 bool fl_reason_is_denial(enum fl_reason reason)
 {
-	return reason == FL_REASON_CERTIFICATE || reason == FL_REASON_POLICY ||
-	       reason == FL_REASON_CONNECTION_LIMIT || reason == FL_REASON_NOT_TLS ||
-	       reason == FL_REASON_TLS_VERSION || reason == FL_REASON_TLS_PARAMETERS;
+	static const uint64_t denials =
+		DENIAL(CERTIFICATE) | DENIAL(POLICY) | DENIAL(CONNECTION_LIMIT) | DENIAL(NOT_TLS) |
+		DENIAL(TLS_VERSION) | DENIAL(TLS_PARAMETERS) | DENIAL(DESTINATION_UNKNOWN) |
+		DENIAL(LOOP) | DENIAL(OUTBOUND_REFUSED) | DENIAL(TRUST_LOST) | DENIAL(REVOKED) |
+		DENIAL(PEER_EXPIRED) | DENIAL(POLICY_LOST);
+
+	_Static_assert(FL_REASON_COUNT <= 64, "one bit for each");
+	return (denials >> reason & 1) != 0;
 }
 
 enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure)

@@ -9,37 +9,50 @@
 #include "tls/tls.h"
 
 /* id, word, sentence */
-#define FL_REASONS(X)                                                                              \
-	X(DONE, "done", "both sides finished")                                                     \
-	X(APP_RESET, "app_reset", "the app reset its connection")                                  \
-	X(APP_REFUSED, "app_refused",                                                              \
-	  "the app's address refused the connection: is the app listening there?")                 \
-	X(APP_UNREACHABLE, "app_unreachable", "the app's address cannot be reached")               \
-	X(APP_CONNECT_TIMEOUT, "app_connect_timeout",                                              \
-	  "the app did not accept within [limits] connect_timeout")                                \
-	X(PEER_RESET, "peer_reset", "the peer reset its connection")                               \
-	X(PEER_TRUNCATED, "peer_truncated", "the peer's connection ended without close_notify")    \
-	X(PEER_REFUSED, "peer_refused", "the upstream's address refused the connection")           \
-	X(PEER_UNREACHABLE, "peer_unreachable", "the upstream's address cannot be reached")        \
-	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout",                                            \
-	  "no upstream address answered within [limits] connect_timeout")                          \
-	X(NO_ADDRESS, "no_address",                                                                \
-	  "no address is known for the upstream: its name does not resolve")                       \
-	X(HANDSHAKE_TIMEOUT, "handshake_timeout",                                                  \
-	  "the TLS handshake took longer than [limits] handshake_timeout")                         \
-	X(IDLE_TIMEOUT, "idle_timeout", "no bytes either way for [limits] idle_timeout")           \
-	X(NOT_TLS, "not_tls",                                                                      \
-	  "the peer does not speak TLS: plaintext or garbage came where a TLS record was due")     \
-	X(TLS_VERSION, "tls_version", "the peer does not speak TLS 1.3")                           \
-	X(TLS_PARAMETERS, "tls_parameters", "no cipher or group in common with the peer")          \
-	X(TLS_PROTOCOL, "tls_protocol", "a broken, tampered or unexpected TLS message")            \
-	X(PEER_ALERT, "peer_alert", "the peer refused us with a TLS alert")                        \
-	X(CERTIFICATE, "certificate_refused", "the peer's certificate breaks a rule")              \
-	X(POLICY, "policy_denied", "no rule lets this identity in, or a rule denies it")           \
-	X(CONNECTION_LIMIT, "connection_limit", "[limits] connections is reached")                 \
-	X(RESTART_NEEDED, "restart_needed",                                                        \
-	  "the INI no longer has this listener: restart the sidecar")                              \
-	X(DRAIN, "drain", "the sidecar stops")                                                     \
+#define FL_REASONS(X)                                                                                                      \
+	X(DONE, "done", "both sides finished")                                                                             \
+	X(APP_RESET, "app_reset", "the app reset its connection")                                                          \
+	X(APP_REFUSED, "app_refused",                                                                                      \
+	  "the app's address refused the connection: is the app listening there?")                                         \
+	X(APP_UNREACHABLE, "app_unreachable", "the app's address cannot be reached")                                       \
+	X(APP_CONNECT_TIMEOUT, "app_connect_timeout",                                                                      \
+	  "the app did not accept within [limits] connect_timeout")                                                        \
+	X(PEER_RESET, "peer_reset", "the peer reset its connection")                                                       \
+	X(PEER_TRUNCATED, "peer_truncated", "the peer's connection ended without close_notify")                            \
+	X(PEER_REFUSED, "peer_refused", "the upstream's address refused the connection")                                   \
+	X(PEER_UNREACHABLE, "peer_unreachable", "the upstream's address cannot be reached")                                \
+	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout",                                                                    \
+	  "no upstream address answered within [limits] connect_timeout")                                                  \
+	X(NO_ADDRESS, "no_address",                                                                                        \
+	  "no address is known for the upstream: its name does not resolve")                                               \
+	X(HANDSHAKE_TIMEOUT, "handshake_timeout",                                                                          \
+	  "the TLS handshake took longer than [limits] handshake_timeout")                                                 \
+	X(IDLE_TIMEOUT, "idle_timeout", "no bytes either way for [limits] idle_timeout")                                   \
+	X(NOT_TLS, "not_tls",                                                                                              \
+	  "the peer does not speak TLS: plaintext or garbage came where a TLS record was due")                             \
+	X(TLS_VERSION, "tls_version", "the peer does not speak TLS 1.3")                                                   \
+	X(TLS_PARAMETERS, "tls_parameters", "no cipher or group in common with the peer")                                  \
+	X(TLS_PROTOCOL, "tls_protocol", "a broken, tampered or unexpected TLS message")                                    \
+	X(PEER_ALERT, "peer_alert", "the peer refused us with a TLS alert")                                                \
+	X(CERTIFICATE, "certificate_refused", "the peer's certificate breaks a rule")                                      \
+	X(POLICY, "policy_denied", "no rule lets this identity in, or a rule denies it")                                   \
+	X(DESTINATION_UNKNOWN, "destination_unknown",                                                                      \
+	  "the original destination is not known: a direct connection to a capture port, or its conntrack entry has gone") \
+	X(LOOP, "loop", "the destination is one of the sidecar's own listeners")                                           \
+	X(OUTBOUND_REFUSED, "outbound_refused",                                                                            \
+	  "the INI refuses this destination: `mode` of its [upstream], or [outbound] default")                             \
+	X(TRUST_LOST, "trust_lost",                                                                                        \
+	  "the peer's chain no longer verifies under the current bundles")                                                 \
+	X(REVOKED, "revoked", "a certificate of the peer's chain is on a current CRL")                                     \
+	X(PEER_EXPIRED, "peer_expired", "the peer's certificate has run out")                                              \
+	X(POLICY_LOST, "policy_lost", "the current policy no longer allows this connection")                               \
+	X(RECYCLED, "recycled",                                                                                            \
+	  "it belonged to an older generation, and [rotation] recycle was over")                                           \
+	X(MAX_AGE, "max_age", "[limits] max_age was reached")                                                              \
+	X(CONNECTION_LIMIT, "connection_limit", "[limits] connections is reached")                                         \
+	X(RESTART_NEEDED, "restart_needed",                                                                                \
+	  "the INI no longer has this listener: restart the sidecar")                                                      \
+	X(DRAIN, "drain", "the sidecar stops")                                                                             \
 	X(INTERNAL, "internal", "out of memory, or a defect of ours")
 
 enum fl_reason {

@@ -230,8 +230,10 @@ Test(conf, test_conf__rules__become_the_policy_with_their_lines)
 	struct fl_conf *conf = parse_good(text);
 
 	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
-		struct fl_request request = {rows[i].id, strlen(rows[i].id), rows[i].port,
-					     rows[i].service};
+		struct fl_request request = {.id = rows[i].id,
+					     .id_len = strlen(rows[i].id),
+					     .port = rows[i].port,
+					     .service = rows[i].service};
 		struct fl_verdict got = fl_policy_decide(conf->policy, &request);
 
 		cr_expect_eq(got.effect, rows[i].effect, "row %zu", i);
@@ -776,7 +778,7 @@ Test(conf, test_conf__long_line__is_read_in_full_or_refused_but_never_cut)
 	char *text;
 
 	for (size_t i = 0; i < FL_COUNT_OF(sizes); i++) {
-		struct fl_request request = {"spiffe://td/abcd", 16, 1, NULL};
+		struct fl_request request = {.id = "spiffe://td/abcd", .id_len = 16, .port = 1};
 		struct fl_conf *conf;
 
 		text = with_long_line(sizes[i]);

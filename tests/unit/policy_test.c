@@ -50,7 +50,7 @@ static void add(struct fl_policy *policy, const struct rule_row *row, unsigned l
 /* Rule i stands in line i + 1. */
 static struct fl_policy *build(enum fl_effect fallback, const struct rule_row *rows, size_t count)
 {
-	struct fl_policy *policy = fl_policy_new(fallback);
+	struct fl_policy *policy = fl_policy_new(fallback, false);
 
 	for (size_t i = 0; i < count; i++) {
 		add(policy, &rows[i], (unsigned)i + 1);
@@ -61,7 +61,8 @@ static struct fl_policy *build(enum fl_effect fallback, const struct rule_row *r
 static struct fl_verdict ask(const struct fl_policy *policy, const char *id, uint16_t port,
 			     const char *service)
 {
-	struct fl_request request = {id, strlen(id), port, service};
+	struct fl_request request = {
+		.id = id, .id_len = strlen(id), .port = port, .service = service};
 
 	return fl_policy_decide(policy, &request);
 }
@@ -162,7 +163,7 @@ Test(policy, test_policy__no_rules__the_default_decides)
 	static const enum fl_effect defaults[] = {FL_ALLOW, FL_DENY};
 
 	for (size_t i = 0; i < FL_COUNT_OF(defaults); i++) {
-		struct fl_policy *policy = fl_policy_new(defaults[i]);
+		struct fl_policy *policy = fl_policy_new(defaults[i], false);
 		struct fl_verdict got = ask(policy, WEB, 8080, NULL);
 
 		cr_expect_eq(got.effect, defaults[i]);
@@ -194,7 +195,7 @@ Test(policy, test_policy__spec_goes_away__rules_keep_their_own_copies)
 				    .from_count = 1,
 				    .services = services,
 				    .service_count = 1};
-	struct fl_policy *policy = fl_policy_new(FL_DENY);
+	struct fl_policy *policy = fl_policy_new(FL_DENY, false);
 	struct fl_verdict got;
 
 	cr_assert_eq(fl_pattern_parse(WEB, &from[0], NULL), 0);
@@ -231,7 +232,7 @@ Test(policy, test_policy__random_rules__agrees_with_a_plain_walk)
 	unsigned seed = 20261121;
 
 	for (int round = 0; round < 2000; round++) {
-		struct fl_policy *policy = fl_policy_new(FL_DENY);
+		struct fl_policy *policy = fl_policy_new(FL_DENY, false);
 		struct fl_pattern *plain[RULES];
 		enum fl_effect effects[RULES];
 
@@ -278,7 +279,7 @@ static double seconds(void)
 Test(policy, test_policy__thousand_rules__a_decision_takes_microseconds)
 {
 	enum { RULES = 1000, ROUNDS = 20000 };
-	struct fl_policy *policy = fl_policy_new(FL_DENY);
+	struct fl_policy *policy = fl_policy_new(FL_DENY, false);
 	unsigned allowed = 0;
 	double begin;
 	double us;
