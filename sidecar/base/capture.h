@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_BASE_CAPTURE_H
+#define FL_BASE_CAPTURE_H
+/* capture - what the ruleset of `fairlead-agent redirect` and the sidecar have agreed on. Both sides of it hold
+ * for connections of the sidecar's own uid only, so that nothing here is a way past the capture for the app. */
+
+/* The sidecar's connections to its own pod's address are captured like those of a peer (a pod that calls its own
+ * service), but for those to the app that it makes on a peer's behalf, which would come back for ever. Those carry this
+ * DSCP, one for local use (RFC 2474 section 6, pool 2): any process may set it, in IPv4 and in IPv6, and they never
+ * leave the pod. Value of IP_TOS and IPV6_TCLASS. */
+#define FL_CAPTURE_TO_APP_DSCP 35
+#define FL_CAPTURE_TO_APP_TOS (FL_CAPTURE_TO_APP_DSCP << 2)
+
+/* What the sidecar dials on 127.0.0.1 and ::1 to see whether the rules are there: they lead it to the outbound
+ * listener, while nobody listens on the port itself. */
+#define FL_CAPTURE_PROBE_PORT 15099
+
+/* mode = tproxy: of packets that are for the sidecar, and of its own that go to the app under the client's address. */
+#define FL_CAPTURE_MARK 0x539
+#define FL_CAPTURE_TABLE 133 /* routing table that leads them to the sidecar's sockets */
+
+#endif
