@@ -302,9 +302,12 @@ class Workload:
         wait_until(ready, lambda: f'{self.name} is not ready: {self.get("/readyz")}', timeout)
         return self
 
+    def dial_admin(self):
+        return connect(self.admin)
+
     def get(self, path, method='GET'):
         """(status, body) of the admin endpoint."""
-        with connect(self.admin) as sock:
+        with self.dial_admin() as sock:
             sock.sendall(f'{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'.encode())
             head, _, body = read_all(sock).partition(b'\r\n\r\n')
         return int(head.split()[1]), body.decode()
@@ -434,14 +437,16 @@ def merge(first, second):
 class App:
     """A server on loopback that runs handler(connection) in a thread for each connection."""
 
-    def __init__(self, handler, *, family=socket.AF_INET, path=None, backlog=512, receive_buffer=None):
+    def __init__(self, handler, *, family=socket.AF_INET, host=None, port=0, path=None, backlog=512,
+                 receive_buffer=None):
         self.handler, self.errors, self.accepted = handler, [], 0
         self.listener = socket.socket(socket.AF_UNIX if path else family)
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if not path:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(str(path) if path else ('::1' if family == socket.AF_INET6 else '127.0.0.1', 0))
+        host = host or ('::1' if family == socket.AF_INET6 else '127.0.0.1')
+        self.listener.bind(str(path) if path else (host, port))
         self.listener.listen(backlog)
         self.port = None if path else self.listener.getsockname()[1]
         self.wake, self.woken = socket.socketpair()

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'lib'))
 
 import lab as labs  # noqa: E402
+import pods  # noqa: E402
 
 
 def pytest_configure(config):
@@ -48,3 +49,24 @@ def app():
     yield make
     for each in apps:
         each.close()
+
+
+@pytest.fixture(scope='session')
+def no_pods():
+    """Why there are no pods here, or None."""
+    return pods.missing()
+
+
+@pytest.fixture
+def node(lab, no_pods):
+    """A node, on which node.pod(name) makes pods and node.service(port, pods) a VIP."""
+    if no_pods:
+        pytest.skip(no_pods)
+    with pods.Node(lab) as node:
+        yield node
+
+
+@pytest.fixture
+def pod(node):
+    """pod("web", identity=...): a pod on the node, with sidecar and agent."""
+    return node.pod

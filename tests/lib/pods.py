@@ -1,0 +1,508 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A laboratory of pods: network namespaces on the bridge of a node, with the sidecar, the agent and the rules in them.
+
+    node.pod('web')                     a pod with sidecar and agent of its own, captured; .v4 and .v6
+    node.pod('old', sidecar=False)      one that knows nothing of us
+    node.service(80, [a, b], to=8080)   a VIP that leads to them by turns, as kube-proxy would do it: DNAT on the node
+    node.dns['db.test'] = ['10.77.0.2'] what the pods resolve; node.dns_lost = True: nobody answers any more
+    pod.run(['curl', url])              a program of the app's user in the pod, to its end: its output
+    pod.spawn('nginx', [...])           one that stays
+    pod.connect((host, port))           a socket of this process's that lives in the pod
+    pod.app(handler, 8080)              a server of this process's that listens in the pod
+    with pod.capture() as seen: ...     every packet on its eth0, and its TCP streams put together
+
+Each pod has a route to the node and to nobody else, so that all between pods passes the node, replies of a service as
+well. Namespaces have no names: descriptors hold them, and processes in them die with this one, so that nothing is
+left of a run, however it ended. The host's own network is not touched.
+"""
+import contextlib
+import ctypes
+import ipaddress
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+
+import lab as labs
+from lab import wait_until
+
+SIDECAR_UID, AGENT_UID, APP_UID = 2112, 2113, 2114
+INBOUND, OUTBOUND, ADMIN = 15006, 15001, 15020
+TOOLS = {'ip': 'iproute2', 'nft': 'nftables', 'nsenter': 'util-linux', 'setpriv': 'util-linux'}
+
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def missing():
+    """Why there can be no pods here, or None."""
+    if os.getuid() != 0:
+        return 'pods need root'
+    tools = [f'{tool} ({package})' for tool, package in TOOLS.items() if not shutil.which(tool)]
+    if tools:
+        return f'pods need {", ".join(tools)}'
+    try:
+        with contextlib.closing(Namespace()) as space:
+            nft = space.try_run(['nft', '-f', '-'], 'table inet t { chain c { type nat hook output priority 0; }; }')
+            return None if nft.returncode == 0 else f'nft cannot be used: {nft.stderr.strip()}'
+    except OSError as error:
+        return f'no network namespace can be made: {error}'
+
+
+# --- namespaces ------------------------------------------------------------------------------------------
+
+def checked(result, what):
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f'{what}: {os.strerror(number)}')
+
+
+def in_thread(work):
+    """work() in a thread of its own, whose namespaces are nobody else's."""
+    outcome = []
+
+    def run():
+        try:
+            outcome.append((work(), None))
+        except BaseException as error:  # pylint: disable=broad-except
+            outcome.append((None, error))
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    value, error = outcome[0]
+    if error:
+        raise error
+    return value
+
+
+class Namespace:
+    """A network and a mount namespace, by their descriptors. binds: {path: file that is seen there}."""
+
+    def __init__(self, binds=None, sysctls=None):
+        def make():
+            checked(libc.unshare(CLONE_NEWNET | CLONE_NEWNS), 'unshare')
+            checked(libc.mount(b'none', b'/', None, MS_REC | MS_PRIVATE, None), 'mount')
+            for path, source in (binds or {}).items():
+                checked(libc.mount(os.fsencode(source), path.encode(), None, MS_BIND, None), f'mount on {path}')
+            for name, value in (sysctls or {}).items():
+                with contextlib.suppress(FileNotFoundError), \
+                        open(f'/proc/sys/net/{name}', 'w', encoding='ascii') as setting:
+                    setting.write(str(value))
+            return [os.open(f'/proc/thread-self/ns/{kind}', os.O_RDONLY | os.O_CLOEXEC) for kind in ('net', 'mnt')]
+        self.net, self.mnt = in_thread(make)
+
+    @property
+    def path(self):
+        return f'/proc/{os.getpid()}/fd/{self.net}'
+
+    @property
+    def prefix(self):
+        """What a command has to begin with to run in here; it dies with this process."""
+        folder = f'/proc/{os.getpid()}/fd'
+        return ['nsenter', f'--net={folder}/{self.net}', f'--mount={folder}/{self.mnt}', 'setpriv', '--pdeathsig',
+                'KILL']
+
+    def inside(self, work):
+        """work() by a thread in this network; what it opens stays there."""
+        def run():
+            checked(libc.setns(self.net, CLONE_NEWNET), 'setns')
+            return work()
+        return in_thread(run)
+
+    def try_run(self, command, text=None):
+        return subprocess.run([*self.prefix, *map(str, command)], input=text, capture_output=True, text=True,
+                              check=False)
+
+    def root(self, command, text=None):
+        """A command of root's; its output."""
+        done = self.try_run(command, text)
+        assert done.returncode == 0, f'{" ".join(map(str, command))}: {done.stderr}\n{text or ""}'
+        return done.stdout
+
+    def ip(self, *commands):
+        self.root(['ip', '-batch', '-'], '\n'.join(commands))
+
+    def nft(self, text):
+        return self.root(['nft', '-f', '-'], text)
+
+    def close(self):
+        for fd in (self.net, self.mnt):
+            os.close(fd)
+
+
+# --- packets --------------------------------------------------------------------------------------------
+
+ETH_P_ALL, SOL_PACKET, PACKET_STATISTICS = 3, 263, 6
+
+
+class Capture:
+    """The packets on eth0 of a pod, both ways, while it is used as a context manager."""
+
+    def __init__(self, space, interface='eth0'):
+        self.packets = []
+        self.sock = space.inside(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
+        self.sock.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        self.sock.bind((interface, ETH_P_ALL))
+        self.wake, self.woken = socket.socketpair()
+        self.thread = threading.Thread(target=self.collect, daemon=True)
+
+    def collect(self):
+        """To the end of what is queued when it is told to stop."""
+        while True:
+            ready, _, _ = select.select([self.sock, self.woken], [], [])
+            if self.sock in ready:
+                self.packets.append(self.sock.recv(1 << 17))
+            elif self.woken in ready:
+                return
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.wake.send(b'x')
+        self.thread.join()
+        _, lost = struct.unpack('II', self.sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        for each in (self.sock, self.wake, self.woken):
+            each.close()
+        assert lost == 0, f'{lost} packets got lost on their way to the test'
+
+    def segments(self):
+        """((source, port), (destination, port), sequence number, flags, payload) of each TCP segment."""
+        for packet in list(self.packets):
+            kind, packet = packet[12:14], packet[14:]
+            if kind == b'\x08\x00' and packet[9] == socket.IPPROTO_TCP:
+                size = struct.unpack('>H', packet[2:4])[0]
+                addresses, tcp = packet[12:20], packet[(packet[0] & 15) * 4:size or None]
+            elif kind == b'\x86\xdd' and packet[6] == socket.IPPROTO_TCP:
+                size = struct.unpack('>H', packet[4:6])[0]
+                addresses, tcp = packet[8:40], packet[40:40 + size if size else None]
+            else:
+                continue
+            half = len(addresses) // 2
+            ports = struct.unpack('>HH', tcp[:4])
+            ends = [(str(ipaddress.ip_address(addresses[i * half:(i + 1) * half])), ports[i]) for i in (0, 1)]
+            yield *ends, struct.unpack('>I', tcp[4:8])[0], tcp[13], tcp[(tcp[12] >> 4) * 4:]
+
+    def streams(self):
+        """{(source, destination): bytes}, in order, each once."""
+        flows = {}
+        for source, destination, sequence, flags, payload in self.segments():
+            start, parts = flows.setdefault((source, destination), (sequence + 1 if flags & 2 else sequence, []))
+            offset = (sequence - start + (1 << 31)) % (1 << 32) - (1 << 31)
+            if payload:
+                parts.append((offset, payload))
+        return {flow: joined(parts) for flow, (_, parts) in flows.items()}
+
+    def saw(self, marker):
+        """Were these bytes on the wire, in one packet or across several?"""
+        return any(marker in packet for packet in list(self.packets)) or \
+            any(marker in stream for stream in self.streams().values())
+
+    def to_port(self, port):
+        """The streams that went there, or came from there."""
+        return {flow: data for flow, data in self.streams().items() if port in (flow[0][1], flow[1][1])}
+
+
+def joined(parts):
+    """Payloads at their offsets; what was sent again counts once, what is missing is left out."""
+    stream, end = bytearray(), None
+    for offset, payload in sorted(parts, key=lambda part: part[0]):
+        end = offset if end is None or offset > end else end
+        stream += payload[end - offset:]
+        end = max(end, offset + len(payload))
+    return bytes(stream)
+
+
+# --- names ----------------------------------------------------------------------------------------------
+
+class Dns:
+    """Answers A and AAAA over UDP from a table of addresses by name."""
+
+    def __init__(self, space, address):
+        self.table, self.ttl, self.lost, self.asked = {}, 60, False, []
+        self.sock = space.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self.sock.bind((address, 53))
+        self.wake, self.woken = socket.socketpair()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            ready, _, _ = select.select([self.sock, self.woken], [], [])
+            if self.woken in ready:
+                return
+            query, client = self.sock.recvfrom(4096)
+            name, kind, end = question(query)
+            self.asked.append(name)
+            if not self.lost:
+                self.sock.sendto(self.answer(query, name, kind, end), client)
+
+    def answer(self, query, name, kind, end):
+        known = self.table.get(name)
+        records = b''
+        count = 0
+        for address in map(ipaddress.ip_address, known or ()):
+            if kind == {4: 1, 6: 28}[address.version]:
+                records += struct.pack('>HHHIH', 0xc00c, kind, 1, self.ttl, len(address.packed)) + address.packed
+                count += 1
+        flags = 0x8580 if known is not None else 0x8583  # no such name
+        return query[:2] + struct.pack('>HHHHH', flags, 1, count, 0, 0) + query[12:end] + records
+
+    def close(self):
+        self.wake.send(b'x')
+        self.thread.join()
+        for each in (self.sock, self.wake, self.woken):
+            each.close()
+
+
+def question(query):
+    """(name, type, where the question ends) of a DNS query."""
+    labels, at = [], 12
+    while query[at]:
+        labels.append(query[at + 1:at + 1 + query[at]].decode())
+        at += 1 + query[at]
+    return '.'.join(labels).lower(), struct.unpack('>H', query[at + 1:at + 3])[0], at + 5
+
+
+# --- the node -------------------------------------------------------------------------------------------
+
+SYSCTLS = {'ipv4/ip_forward': 1, 'ipv4/conf/all/send_redirects': 0, 'ipv4/conf/default/send_redirects': 0,
+           'ipv6/conf/all/forwarding': 1, 'ipv6/conf/default/accept_dad': 0,
+           # Where br_netfilter is loaded: what the node routes is not the bridge's to translate.
+           'bridge/bridge-nf-call-iptables': 0, 'bridge/bridge-nf-call-ip6tables': 0}
+POD_SYSCTLS = {'ipv6/conf/all/disable_ipv6': 0, 'ipv6/conf/default/accept_dad': 0,
+               # The node is the way, even where it knows a shorter one.
+               'ipv4/conf/all/accept_redirects': 0, 'ipv4/conf/default/accept_redirects': 0,
+               'ipv6/conf/default/accept_redirects': 0,
+               'ipv4/ip_unprivileged_port_start': 0}
+NODE_RULES = '''
+table inet node {
+    set itself4 { type ipv4_addr . ipv4_addr; }
+    set itself6 { type ipv6_addr . ipv6_addr; }
+    chain vips { type nat hook prerouting priority dstnat; }
+    chain vips_of_the_node { type nat hook output priority -100; }
+    chain hairpin { type nat hook postrouting priority srcnat;
+        ip saddr . ip daddr @itself4 masquerade
+        ip6 saddr . ip6 daddr @itself6 masquerade
+    }
+}'''
+
+
+class Service:
+    """name, port, and one virtual address of each family."""
+
+    def __init__(self, name, port, v4, v6):
+        self.name, self.port, self.v4, self.v6 = name, port, v4, v6
+
+
+class Node:
+    """A node with its bridge, VIPs and DNS, and the pods on it. Use as a context manager, inside the Lab's."""
+
+    v4, v6 = '10.77.0.1', 'fd77::1'
+
+    def __init__(self, lab):
+        self.lab, self.closing = lab, contextlib.ExitStack()
+        self.pods, self.services = {}, {}
+        self.space = Namespace(sysctls=SYSCTLS)
+        self.closing.callback(self.space.close)
+        self.space.ip('link set lo up', 'link add br0 type bridge forward_delay 0', 'link set br0 up',
+                      f'addr add {self.v4}/16 dev br0', f'addr add {self.v6}/64 dev br0 nodad')
+        self.space.nft(NODE_RULES)
+        self.names = Dns(self.space, self.v4)
+        self.closing.callback(self.names.close)
+        self.resolv = lab.folder / 'resolv.conf'
+        self.resolv.write_text(f'nameserver {self.v4}\noptions timeout:1 attempts:1\n')
+        self.hosts = lab.folder / 'hosts'
+        self.hosts.write_text('127.0.0.1 localhost\n::1 localhost\n')
+
+    @property
+    def dns(self):
+        return self.names.table
+
+    def pod(self, name, sections=None, *, sidecar=True, identity=None, **options):
+        """A pod, running; its name is its DNS name, too (NAME.test). sections: of the INI, over the defaults."""
+        pod = MeshPod(self, name, sections, identity, **options) if sidecar else Pod(self, name)
+        self.pods[name] = pod
+        self.dns[f'{name}.test'] = [pod.v4, pod.v6]
+        return pod
+
+    def service(self, port, pods, *, to=None, name=None):
+        """A VIP of each family, whose port leads to port `to` of these pods by turns; nobody's if there are none."""
+        number = len(self.services) + 1
+        service = Service(name or f'service{number}', port, f'10.96.0.{number}', f'fd96::{number}')
+        self.services[service.name] = service
+        self.dns[f'{service.name}.test'] = [service.v4, service.v6]
+        for family, vip, addresses in (('ip', service.v4, [pod.v4 for pod in pods]),
+                                       ('ip6', service.v6, [pod.v6 for pod in pods])):
+            turns = ', '.join(f'{i} : {address} . {to or port}' for i, address in enumerate(addresses))
+            for chain in ('vips', 'vips_of_the_node'):
+                self.space.nft(f'add rule inet node {chain} {family} daddr {vip} tcp dport {port} '
+                               f'dnat {family} to numgen inc mod {len(addresses)} map {{ {turns} }}')
+        return service
+
+    def connect(self, to, timeout=10):
+        """A connection of the node's own, as the kubelet's probes are."""
+        return connect(self.space, to, timeout)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.closing.close()
+
+
+def connect(space, to, timeout, source=None):
+    family = socket.AF_INET6 if ':' in to[0] else socket.AF_INET
+    sock = space.inside(lambda: socket.socket(family))
+    try:
+        sock.settimeout(timeout * labs.SLOW)
+        if source:
+            sock.bind(source)
+        sock.connect(to)
+        return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+# --- pods -----------------------------------------------------------------------------------------------
+
+class Pod:
+    """A network namespace on the bridge: addresses v4 and v6, nothing in it."""
+
+    def __init__(self, node, name):
+        self.node, self.name, self.lab = node, name, node.lab
+        number = len(node.pods) + 2
+        self.v4, self.v6 = f'10.77.0.{number}', f'fd77::{number:x}'
+        self.space = Namespace({'/etc/resolv.conf': node.resolv, '/etc/hosts': node.hosts}, POD_SYSCTLS)
+        node.closing.callback(self.space.close)
+        veth = f'veth{number}'
+        node.space.ip(f'link add {veth} type veth peer name eth0 netns {self.space.path}',
+                      f'link set {veth} master br0', f'link set {veth} up')
+        # Addresses of one host each: to the others there is only the way through the node.
+        self.space.ip('link set lo up', 'link set eth0 up',
+                      f'addr add {self.v4}/32 dev eth0', f'addr add {self.v6}/128 dev eth0 nodad',
+                      f'route add default via {node.v4} dev eth0 onlink',
+                      f'route add ::/0 via {node.v6} dev eth0 onlink')
+        node.space.nft(f'add element inet node itself4 {{ {self.v4} . {self.v4} }}\n'
+                       f'add element inet node itself6 {{ {self.v6} . {self.v6} }}')
+        self.home = self.lab.folder / f'{name}-home'
+        self.home.mkdir()
+        os.chown(self.home, APP_UID, APP_UID)
+
+    def prefix_of(self, uid, *options):
+        """What a command has to begin with to run in here as this user, without any capability."""
+        return [*self.space.prefix, '--reuid', str(uid), '--regid', str(uid), '--clear-groups', '--inh-caps=-all',
+                '--ambient-caps=-all', '--bounding-set=-all', '--no-new-privs', *options]
+
+    # The app.
+    def spawn(self, name, command, *, uid=APP_UID, **options):
+        """A program of the app's; it has to end well when it is told to, as all of the Lab's have."""
+        return self.lab.program(f'{self.name}-{name}', command, prefix=self.prefix_of(uid), **options)
+
+    def try_run(self, command, *, uid=APP_UID, timeout=20, text=None, env=None):
+        return subprocess.run([*self.prefix_of(uid), *map(str, command)], input=text, capture_output=True, text=True,
+                              timeout=timeout * labs.SLOW, check=False, cwd=self.home,
+                              env={**os.environ, 'HOME': str(self.home), **(env or {})})
+
+    def run(self, command, **options):
+        """A program of the app's, to its good end: its output."""
+        done = self.try_run(command, **options)
+        assert done.returncode == 0, f'{command} ended with {done.returncode}: {done.stdout}{done.stderr}'
+        return done.stdout
+
+    def connect(self, to, timeout=10, source=None):
+        """A connection of the app's, in the hands of this process. source: (address, port) that it comes from."""
+        return connect(self.space, to, timeout, source)
+
+    def app(self, handler=labs.echo, port=8080, host='::'):
+        """A server of the app's, in the hands of this process; '::' is every address of both families."""
+        family = socket.AF_INET6 if ':' in host else socket.AF_INET
+        app = self.space.inside(lambda: labs.App(handler, family=family, host=host, port=port))
+        self.node.closing.callback(app.close)
+        return app
+
+    def capture(self):
+        """With it as a context manager: what is on eth0."""
+        return Capture(self.space)
+
+    def conntrack(self, *arguments):
+        return self.space.root(['conntrack', *arguments])
+
+
+# Until `fairlead-agent redirect` does it.
+RULES = f'''
+table inet fairlead
+delete table inet fairlead
+table inet fairlead {{
+  chain inbound {{ type nat hook prerouting priority dstnat;
+    tcp dport {ADMIN} return
+    fib daddr type local tcp flags & (fin | syn | rst | ack) == syn redirect to :{INBOUND}
+  }}
+  chain outbound {{ type nat hook output priority -100;
+    meta skuid {SIDECAR_UID} ip dscp 35 return
+    meta skuid {SIDECAR_UID} ip6 dscp 35 return
+    meta skuid {SIDECAR_UID} ip daddr 127.0.0.0/8 tcp dport 15099 redirect to :{OUTBOUND}
+    meta skuid {SIDECAR_UID} ip6 daddr ::1 tcp dport 15099 redirect to :{OUTBOUND}
+    meta skuid {SIDECAR_UID} oifname lo ip daddr != 127.0.0.0/8 tcp flags & (fin|syn|rst|ack) == syn redirect to :{INBOUND}
+    meta skuid {SIDECAR_UID} oifname lo ip6 daddr != ::1 tcp flags & (fin|syn|rst|ack) == syn redirect to :{INBOUND}
+    meta skuid {SIDECAR_UID} return
+    ip daddr 127.0.0.0/8 return
+    ip6 daddr ::1 return
+    tcp flags & (fin | syn | rst | ack) == syn redirect to :{OUTBOUND}
+  }}
+}}'''
+
+
+class MeshPod(Pod, labs.Workload):
+    """A pod with sidecar and agent in it, each a user of its own without any capability."""
+
+    def __init__(self, node, name, sections=None, identity=None, *, redirect=True, start=True, svid=None,
+                 allow=f'spiffe://{labs.TD}/**', bundle=None):
+        Pod.__init__(self, node, name)
+        self.identity = identity or f'spiffe://{labs.TD}/ns/test/sa/{name}'
+        rules = {'allow mesh': {'from': allow}} if allow else {}
+        labs.Workload.__init__(self, node.lab, name, svid or node.lab.root.issue(self.identity), {}, bundle=bundle,
+                               sidecar_uid=SIDECAR_UID, agent_uid=AGENT_UID)
+        os.chown(self.folder, AGENT_UID, -1)
+        self.admin = ADMIN
+        self.change(labs.merge({'sidecar': {
+            'inbound': f'*:{INBOUND}', 'outbound': f'127.0.0.1:{OUTBOUND}, [::1]:{OUTBOUND}', 'admin': f'*:{ADMIN}'},
+            **rules}, sections))
+        if redirect:
+            self.redirect()
+        if start:
+            self.start().wait_ready()
+
+    def redirect(self):
+        """The rules of capture, loaded as the init container does it."""
+        self.space.nft(RULES)
+
+    def start_sidecar(self, prefix=()):
+        program = labs.within_reach(labs.SIDECAR, self.lab.folder)
+        self.sidecar = self.lab.program(f'{self.name}-sidecar', [program, '-c', self.ini],
+                                        prefix=[*self.prefix_of(SIDECAR_UID), *prefix])
+        return self
+
+    def start_agent(self):
+        program = labs.within_reach(labs.AGENT, self.lab.folder)
+        self.agent = self.lab.program(f'{self.name}-agent', [program, 'run', '-c', self.ini],
+                                      prefix=self.prefix_of(AGENT_UID))
+        return self
+
+    def dial_admin(self):
+        return connect(self.space, ('127.0.0.1', ADMIN), 10)
+
+    def kill_sidecar(self):
+        """kill -9, and its sockets are gone."""
+        self.sidecar.kill()
+
+    def lines(self, **fields):
+        return self.sidecar.lines(**fields)
