@@ -93,8 +93,11 @@ key    = $dir/$1/tls/tls.key
 bundle = $dir/$1/tls/ca.crt
 
 [sidecar]
-admin = 127.0.0.1:${port[admin_$1]}
-drain = 1s
+inbound  =
+outbound =
+control  =
+admin    = 127.0.0.1:${port[admin_$1]}
+drain    = 1s
 
 [agent]
 socket      = $dir/$1/agent.sock

@@ -3,8 +3,9 @@
 #define FL_CONF_BUILD_H
 /* build - a struct fl_conf in the making. Private to conf.
  *
- * keys.c goes through the sections and keys, settings.c reads the value of each; check.c then looks at
- * what only shows between settings; conf.c drives them and makes the policy. */
+ * walk.c goes through the sections and keys that keys.c lists; settings.c, traffic.c, rules.c and selectors.c
+ * read the value of each; not_yet.c refuses what nothing carries out so far; the check*.c then look at what
+ * only shows between settings; conf.c drives them and makes the policy. */
 #include "conf/conf.h"
 #include "conf/lines.h"
 #include "conf/problems.h"
@@ -14,12 +15,16 @@ struct fl_rule_draft {
 	const char *name; /* borrowed from the INI; NULL: a section without a name, or repeated */
 	enum fl_effect effect;
 	fl_conf_line line;
+	bool audit;
 	struct fl_pattern **from;
 	size_t from_count;
+	bool plaintext; /* among from */
 	struct fl_port_range *ports;
 	size_t port_count;
 	char **services;
 	size_t service_count;
+	struct fl_cidr *sources;
+	size_t source_count;
 };
 
 struct fl_build {
@@ -29,12 +34,22 @@ struct fl_build {
 	struct fl_rule_draft *rules;
 	size_t rule_count;
 	enum fl_effect default_effect;
+	bool audit; /* [policy] mode */
 };
+
+/* As fl_conf_parse(), which passes fl_build_refuse_not_yet(); NULL lets a test read what is not built yet. */
+int fl_build_parse(const char *path, const char *text, size_t len,
+		   void (*refuse_not_yet)(struct fl_build *build), struct fl_conf **ret,
+		   struct fl_problems *problems) FL_MUST_USE;
 
 /* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
 void fl_build_settings(struct fl_build *build);
+/* What is understood, and carried out by nothing so far. */
+void fl_build_refuse_not_yet(struct fl_build *build);
 /* What is required, and what contradicts itself. */
 void fl_build_check(struct fl_build *build);
+void fl_build_check_upstreams(struct fl_build *build); /* of which the parts are: */
+void fl_build_check_rules(struct fl_build *build);
 /* Once there are no problems: tls.group_names and tls.cipher_names. */
 void fl_build_tls_names(struct fl_conf *conf);
 
@@ -43,5 +58,8 @@ fl_conf_line fl_build_line(const struct fl_build *build, const char *kind, const
 			   const char *key);
 bool fl_build_has(const struct fl_build *build, const char *kind, const char *name,
 		  const char *key);
+/* Is there, and says something. */
+bool fl_build_says(const struct fl_build *build, const char *kind, const char *name,
+		   const char *key);
 
 #endif

@@ -102,14 +102,32 @@ static int compare_listeners(const void *left, const void *right)
 	return a->line < b->line ? -1 : a->line > b->line;
 }
 
-/* In the order of the file; those that only have a default come first. */
-static void collect_listeners(struct fl_build *build, const struct fl_addr *agent,
-			      struct listeners *all)
+static void add_unix_listener(struct fl_build *build, struct listeners *all, const char *kind,
+			      const char *key, const char *path, struct fl_addr *addr)
+{
+	addr->kind = FL_ADDR_UNIX;
+	/* Its length has been checked when it was set. */
+	(void)snprintf(addr->sa.un.sun_path, sizeof(addr->sa.un.sun_path), "%s", path);
+	add_listener(build, all, kind, NULL, key, addr);
+}
+
+/* In the order of the file; those that only have a default come first. paths: room for two. */
+static void collect_listeners(struct fl_build *build, struct fl_addr *paths, struct listeners *all)
 {
 	struct fl_conf *conf = build->conf;
 
+	for (size_t i = 0; i < conf->sidecar.inbound_count; i++) {
+		add_listener(build, all, "sidecar", NULL, "inbound", &conf->sidecar.inbound[i]);
+	}
+	for (size_t i = 0; i < conf->sidecar.outbound_count; i++) {
+		add_listener(build, all, "sidecar", NULL, "outbound", &conf->sidecar.outbound[i]);
+	}
 	add_listener(build, all, "sidecar", NULL, "admin", &conf->sidecar.admin);
-	add_listener(build, all, "agent", NULL, "socket", agent);
+	if (conf->sidecar.control != NULL) {
+		add_unix_listener(build, all, "sidecar", "control", conf->sidecar.control,
+				  &paths[0]);
+	}
+	add_unix_listener(build, all, "agent", "socket", conf->agent.socket, &paths[1]);
 	for (size_t i = 0; i < conf->service_count; i++) {
 		if (conf->services[i].name != NULL) {
 			add_listener(build, all, "service", conf->services[i].name, "listen",
@@ -221,7 +239,14 @@ static bool leads_to(const struct fl_addr *to, const struct fl_addr *listener)
 	       (same_ip(to, listener) || (takes_all(listener, to) && is_loopback(to)));
 }
 
-/* to must not lead back to a listener of this kind. */
+/* That to must not lead to: one of its own kind, or one for captured traffic, which knows no destination then. */
+static bool is_way_back(const struct listener *listener, const char *kind)
+{
+	return strcmp(listener->kind, kind) == 0 || strcmp(listener->key, "inbound") == 0 ||
+	       strcmp(listener->key, "outbound") == 0;
+}
+
+/* kind: of the section that to stands in. */
 static void check_loop(struct fl_build *build, const struct listeners *all, const char *kind,
 		       const struct fl_addr *to, fl_conf_line line, const char *key)
 {
@@ -229,7 +254,7 @@ static void check_loop(struct fl_build *build, const struct listeners *all, cons
 	char listener[LISTENER_TEXT];
 
 	for (size_t i = 0; i < all->count; i++) {
-		if (strcmp(all->items[i].kind, kind) == 0 && leads_to(to, all->items[i].addr)) {
+		if (is_way_back(&all->items[i], kind) && leads_to(to, all->items[i].addr)) {
 			fl_problem_error(build->problems, line,
 					 "`%s`: %s leads back to the sidecar itself (%s)", key,
 					 fl_addr_format(to, text),
@@ -238,65 +263,128 @@ static void check_loop(struct fl_build *build, const struct listeners *all, cons
 	}
 }
 
+/* The traffic of a captured port would come back to us, or never reach us. */
+static void check_captured_port(struct fl_build *build, const struct listeners *all,
+				const struct fl_conf_service *service, fl_conf_line line)
+{
+	char listener[LISTENER_TEXT];
+
+	for (size_t i = 0; i < all->count; i++) {
+		if (all->items[i].addr->kind != FL_ADDR_UNIX &&
+		    all->items[i].addr->port == service->port) {
+			fl_problem_error(
+				build->problems, line,
+				"`port = %u` is a port of the app and one that we listen on ourselves (%s): "
+				"give one of the two another port",
+				service->port, describe(&all->items[i], listener));
+			return;
+		}
+	}
+	if (build->conf->sidecar.inbound_count == 0) {
+		fl_problem_error(
+			build->problems, line,
+			"`port` is for captured traffic, and `[sidecar] inbound` is empty (line %u): "
+			"remove that line, or use `listen` and `app` here",
+			fl_build_line(build, "sidecar", NULL, "inbound"));
+	}
+}
+
+static void check_captured_service(struct fl_build *build, const struct listeners *all,
+				   const struct fl_conf_service *service)
+{
+	fl_conf_line line = fl_build_line(build, "service", service->name, "port");
+
+	if (fl_build_has(build, "service", service->name, "app")) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "service", service->name, "app"),
+			"`app` belongs to a fixed listener, and this port is captured (line %u): what is "
+			"captured goes to where it was going, so remove `app`, or write `listen` in place "
+			"of `port`",
+			line);
+	}
+	if (service->port != 0) { /* else it has been reported */
+		check_captured_port(build, all, service, line);
+	}
+}
+
+static void check_fixed_service(struct fl_build *build, const struct listeners *all,
+				const struct fl_conf_service *service)
+{
+	if (!fl_build_has(build, "service", service->name, "app")) {
+		fl_problem_error(build->problems, service->line,
+				 "[service %s] has no `app`: add where the app listens, for "
+				 "example `app = 127.0.0.1:8080`",
+				 service->name);
+	} else if (service->app.kind != FL_ADDR_NONE) {
+		fl_conf_line line = fl_build_line(build, "service", service->name, "app");
+
+		check_loop(build, all, "service", &service->app, line, "app");
+	}
+}
+
+static void check_service(struct fl_build *build, const struct listeners *all,
+			  const struct fl_conf_service *service)
+{
+	bool port = fl_build_has(build, "service", service->name, "port");
+	bool listen = fl_build_says(build, "service", service->name, "listen");
+
+	if (port && listen) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "service", service->name, "port"),
+			"`port` is a captured port, `listen` (line %u) a fixed listener: keep one of "
+			"the two",
+			fl_build_line(build, "service", service->name, "listen"));
+	} else if (port) {
+		check_captured_service(build, all, service);
+	} else if (listen) {
+		check_fixed_service(build, all, service);
+	} else {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "service", service->name, "listen"),
+			"[service %s] has neither `port` nor `listen`: write `port = 8080` for a captured "
+			"port of the app, or `listen = *:8443` and `app = 127.0.0.1:8080`",
+			service->name);
+	}
+}
+
 static void check_services(struct fl_build *build, const struct listeners *all)
 {
-	for (size_t i = 0; i < build->conf->service_count; i++) {
-		const struct fl_conf_service *service = &build->conf->services[i];
-		const struct fl_ini_section *section;
-		const struct fl_ini_entry *listen;
+	const struct fl_conf *conf = build->conf;
+	const struct fl_conf_service **by_port =
+		fl_new((UINT16_MAX + 1) * sizeof(struct fl_conf_service *));
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		const struct fl_conf_service *service = &conf->services[i];
 
 		if (service->name == NULL) {
 			continue;
 		}
-		section = fl_ini_section(build->ini, "service", service->name);
-		listen = fl_ini_entry(build->ini, section, "listen");
-		if (listen == NULL || listen->value[0] == '\0') {
-			fl_problem_error(build->problems,
-					 listen != NULL ? listen->line : service->line,
-					 "[service %s] listens nowhere: captured ports are not "
-					 "supported yet, add for example `listen = *:8443`",
-					 service->name);
+		check_service(build, all, service);
+		if (service->listen.kind != FL_ADDR_NONE || service->port == 0) {
+			continue;
 		}
-		if (!fl_build_has(build, "service", service->name, "app")) {
+		if (by_port[service->port] != NULL) {
 			fl_problem_error(
-				build->problems, service->line,
-				"[service %s] has no `app`: add where the app listens, for "
-				"example `app = 127.0.0.1:8080`",
-				service->name);
-		} else if (service->app.kind != FL_ADDR_NONE) {
-			fl_conf_line line = fl_build_line(build, "service", service->name, "app");
-
-			check_loop(build, all, "service", &service->app, line, "app");
+				build->problems,
+				fl_build_line(build, "service", service->name, "port"),
+				"`port = %u` is [service %s] already (line %u): give each service its own "
+				"port",
+				service->port, by_port[service->port]->name,
+				fl_build_line(build, "service", by_port[service->port]->name,
+					      "port"));
+		} else {
+			by_port[service->port] = service;
 		}
 	}
+	free(by_port);
 }
 
-static void check_upstreams(struct fl_build *build, const struct listeners *all)
+static void check_upstream_loops(struct fl_build *build, const struct listeners *all)
 {
 	for (size_t i = 0; i < build->conf->upstream_count; i++) {
 		const struct fl_conf_upstream *upstream = &build->conf->upstreams[i];
-		const struct fl_ini_section *section;
-		const struct fl_ini_entry *listen;
 
-		if (upstream->name == NULL) {
-			continue;
-		}
-		section = fl_ini_section(build->ini, "upstream", upstream->name);
-		listen = fl_ini_entry(build->ini, section, "listen");
-		if (listen == NULL || listen->value[0] == '\0') {
-			fl_problem_error(build->problems,
-					 listen != NULL ? listen->line : upstream->line,
-					 "[upstream %s] listens nowhere: captured traffic is not "
-					 "supported yet, add for example `listen = 127.0.0.1:7001`",
-					 upstream->name);
-		}
-		if (!fl_build_has(build, "upstream", upstream->name, "to")) {
-			fl_problem_error(build->problems, upstream->line,
-					 "[upstream %s] has no `to`: add where to connect to, for "
-					 "example `to = ledger.prod.svc.cluster.local:8443`",
-					 upstream->name);
-		}
-		for (size_t k = 0; k < upstream->to_count; k++) {
+		for (size_t k = 0; upstream->name != NULL && k < upstream->to_count; k++) {
 			fl_conf_line line = fl_build_line(build, "upstream", upstream->name, "to");
 
 			check_loop(build, all, "upstream", &upstream->to[k], line, "to");
@@ -304,93 +392,32 @@ static void check_upstreams(struct fl_build *build, const struct listeners *all)
 	}
 }
 
-static void check_listeners(struct fl_build *build)
-{
-	struct fl_addr agent = {.kind = FL_ADDR_UNIX};
-	struct listeners all = {0};
-
-	/* Its length has been checked when it was set. */
-	(void)snprintf(agent.sa.un.sun_path, sizeof(agent.sa.un.sun_path), "%s",
-		       build->conf->agent.socket);
-	collect_listeners(build, &agent, &all);
-	check_collisions(build, &all);
-	check_services(build, &all);
-	check_upstreams(build, &all);
-	free(all.items);
-	if (build->conf->service_count == 0 && build->conf->upstream_count == 0) {
-		fl_problem_error(build->problems, 0,
-				 "there is nothing to do: add a [service NAME] with `listen` and "
-				 "`app`, or an [upstream NAME] with `listen` and `to` (transparent "
-				 "capture is not supported yet)");
-	}
-}
-
-/* --- rules --------------------------------------------------------------------------------- */
-
-static void report_service(struct fl_build *build, const struct fl_rule_draft *rule,
-			   const char *kind, const char *name)
+static void check_anything_to_do(struct fl_build *build)
 {
 	const struct fl_conf *conf = build->conf;
-	const char **names = fl_grow(NULL, conf->service_count, sizeof(char *));
-	char suggestion[FL_SUGGEST_TEXT];
-	size_t count = 0;
 
-	for (size_t i = 0; i < conf->service_count; i++) {
-		if (conf->services[i].name != NULL) {
-			names[count++] = conf->services[i].name;
-		}
-	}
-	(void)fl_suggest_text(fl_suggest(name, names, count), suggestion);
-	fl_problem_error(build->problems, fl_build_line(build, kind, rule->name, "to"),
-			 "`to`: there is no [service %s]%s", name, suggestion);
-	free(names);
-}
-
-static void check_rule(struct fl_build *build, const struct fl_rule_draft *rule)
-{
-	const char *kind = rule->effect == FL_ALLOW ? "allow" : "deny";
-	const struct fl_ini_section *section = fl_ini_section(build->ini, kind, rule->name);
-	const struct fl_ini_entry *from = fl_ini_entry(build->ini, section, "from");
-
-	if (from == NULL || from->value[0] == '\0') {
-		fl_problem_error(build->problems, from != NULL ? from->line : rule->line,
-				 "[%s %s] has no `from`: name the identities that it is about",
-				 kind, rule->name);
-	}
-	for (size_t i = 0; i < rule->service_count; i++) {
-		if (fl_ini_section(build->ini, "service", rule->services[i]) == NULL) {
-			report_service(build, rule, kind, rule->services[i]);
-		}
-	}
-	if (rule->effect == FL_DENY) {
-		const struct fl_ini_section *twin = fl_ini_section(build->ini, "allow", rule->name);
-
-		if (twin != NULL) {
-			fl_problem_error(
-				build->problems, rule->line > twin->line ? rule->line : twin->line,
-				"the rule name `%s` stands already in line %u: rules are "
-				"known by their names, give each its own",
-				rule->name, rule->line > twin->line ? twin->line : rule->line);
-		}
+	if (conf->service_count + conf->upstream_count + conf->sidecar.inbound_count +
+		    conf->sidecar.outbound_count ==
+	    0) {
+		fl_problem_error(
+			build->problems, 0,
+			"there is nothing to do: name where captured traffic arrives in `[sidecar] "
+			"inbound` and `outbound`, or add a [service NAME] with `listen` and `app`, or an "
+			"[upstream NAME] with `listen` and `to`");
 	}
 }
 
-static void check_rules(struct fl_build *build)
+static void check_listeners(struct fl_build *build)
 {
-	bool any_allow = build->default_effect == FL_ALLOW;
+	struct fl_addr paths[2] = {{0}};
+	struct listeners all = {0};
 
-	for (size_t i = 0; i < build->rule_count; i++) {
-		any_allow = any_allow || build->rules[i].effect == FL_ALLOW;
-		if (build->rules[i].name != NULL) {
-			check_rule(build, &build->rules[i]);
-		}
-	}
-	if (!any_allow && build->conf->service_count > 0) {
-		fl_problem_warning(build->problems, 0,
-				   "no [allow NAME] rule: every peer of every [service] is "
-				   "refused, add for example [allow web] with `from = "
-				   "spiffe://prod.example/ns/web/sa/*`");
-	}
+	collect_listeners(build, paths, &all);
+	check_collisions(build, &all);
+	check_services(build, &all);
+	check_upstream_loops(build, &all);
+	free(all.items);
+	check_anything_to_do(build);
 }
 
 void fl_build_check(struct fl_build *build)
@@ -398,5 +425,6 @@ void fl_build_check(struct fl_build *build)
 	check_identity(build);
 	check_bundles(build);
 	check_listeners(build);
-	check_rules(build);
+	fl_build_check_upstreams(build);
+	fl_build_check_rules(build);
 }

@@ -14,6 +14,47 @@
 
 #include "base/mem.h"
 #include "conf/build.h"
+#include "conf/values.h"
+
+static struct fl_addr *add_default(struct fl_addr *list, size_t *count, const char *text)
+{
+	list = fl_grow(list, *count + 1, sizeof(*list));
+	FL_REQUIRE(fl_addr_parse(text, FL_ADDR_ALLOW_ANY, &list[(*count)++], NULL) == 0);
+	return list;
+}
+
+static void set_default_listeners(struct fl_conf *conf)
+{
+	size_t *count = &conf->sidecar.outbound_count;
+
+	conf->sidecar.inbound = add_default(NULL, &conf->sidecar.inbound_count, "*:15006");
+	conf->sidecar.outbound = add_default(NULL, count, "127.0.0.1:15001");
+	conf->sidecar.outbound = add_default(conf->sidecar.outbound, count, "[::1]:15001");
+	FL_REQUIRE(fl_addr_parse("*:15020", FL_ADDR_ALLOW_ANY, &conf->sidecar.admin, NULL) == 0);
+}
+
+static void select_default(struct fl_conf_selectors *list, const char *net,
+			   struct fl_port_range ports)
+{
+	struct fl_conf_selector selector = {.any_net = net == NULL, .ports = ports};
+
+	FL_REQUIRE(net == NULL || fl_cidr_parse(net, &selector.net, NULL) == 0);
+	list->items = fl_grow(list->items, list->count + 1, sizeof(*list->items));
+	list->items[list->count++] = selector;
+}
+
+/* Our own admin port, and what an app needs before and beside us: cloud metadata and DNS. */
+static void set_default_redirect(struct fl_conf *conf)
+{
+	select_default(&conf->redirect.inbound_ports, NULL, FL_VALUE_ALL_PORTS);
+	select_default(&conf->redirect.exclude_inbound, NULL, (struct fl_port_range){15020, 15020});
+	select_default(&conf->redirect.outbound, NULL, FL_VALUE_ALL_PORTS);
+	select_default(&conf->redirect.exclude_outbound, "169.254.169.254/32", FL_VALUE_ALL_PORTS);
+	select_default(&conf->redirect.exclude_outbound, NULL, (struct fl_port_range){53, 53});
+}
+
+static const struct fl_conf_inbound default_inbound = {.mode = FL_INBOUND_STRICT,
+						       .detect_timeout_ms = 300};
 
 static struct fl_conf *conf_new(const char *path)
 {
@@ -21,7 +62,9 @@ static struct fl_conf *conf_new(const char *path)
 
 	*conf = (struct fl_conf){
 		.path = fl_strdup(path),
-		.sidecar = {.workers = 0, .drain_ms = 30 * 1000},
+		.sidecar = {.control = fl_strdup("/run/fairlead/sidecar.sock"),
+			    .workers = 0,
+			    .drain_ms = 30 * 1000},
 		.agent = {.socket = fl_strdup("/run/fairlead/agent.sock"), .sidecar_uid = 2112},
 		.tls = {.groups = {FL_GROUP_X25519MLKEM768, FL_GROUP_X25519},
 			.group_count = 2,
@@ -29,7 +72,7 @@ static struct fl_conf *conf_new(const char *path)
 				    FL_CIPHER_CHACHA20},
 			.cipher_count = 3,
 			.tickets = FL_TICKETS_ON},
-		.inbound = {.mode = FL_INBOUND_STRICT, .detect_timeout_ms = 300},
+		.inbound = default_inbound,
 		.outbound = {.mode = FL_OUTBOUND_MTLS},
 		.rotation = {.on_trust_loss = FL_CHANGE_CLOSE, .on_policy_loss = FL_CHANGE_CLOSE},
 		.limits = {.connections = 20000,
@@ -40,7 +83,8 @@ static struct fl_conf *conf_new(const char *path)
 			   .buffer = 64 * 1024},
 		.log = {.level = FL_LOG_INFO, .format = FL_LOG_JSON, .access = FL_ACCESS_ALL},
 	};
-	FL_REQUIRE(fl_addr_parse("*:15020", FL_ADDR_ALLOW_ANY, &conf->sidecar.admin, NULL) == 0);
+	set_default_listeners(conf);
+	set_default_redirect(conf);
 	return conf;
 }
 
@@ -56,26 +100,60 @@ static void keep_lines(struct fl_build *build)
 	conf->identity.credential_bundle_line =
 		fl_build_line(build, "identity", NULL, "credential_bundle");
 	conf->identity.crl_line = fl_build_line(build, "identity", NULL, "crl");
+	conf->outbound.line = fl_build_line(build, "outbound", NULL, "default");
+	conf->redirect.line = fl_build_line(build, "redirect", NULL, "");
+}
+
+/* Where a service says nothing: [inbound] for a captured port, the defaults for a fixed listener. */
+static void inherit_inbound(struct fl_build *build)
+{
+	struct fl_conf *conf = build->conf;
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		struct fl_conf_service *service = &conf->services[i];
+		bool fixed = service->listen.kind != FL_ADDR_NONE;
+		struct fl_conf_inbound inbound = fixed ? default_inbound : conf->inbound;
+
+		if (service->name == NULL) {
+			continue;
+		}
+		if (!fl_build_has(build, "service", service->name, "mode")) {
+			service->inbound.mode = inbound.mode;
+		}
+		if (!fl_build_has(build, "service", service->name, "detect_timeout")) {
+			service->inbound.detect_timeout_ms = inbound.detect_timeout_ms;
+		}
+		if (!fl_build_has(build, "service", service->name, "proxy_protocol")) {
+			service->inbound.proxy_protocol = inbound.proxy_protocol;
+		}
+		if (fixed) {
+			service->port = service->listen.port;
+		}
+	}
 }
 
 static void make_policy(struct fl_build *build)
 {
 	struct fl_conf *conf = build->conf;
 
-	conf->policy = fl_policy_new(build->default_effect, false);
+	conf->policy = fl_policy_new(build->default_effect, build->audit);
 	for (size_t i = 0; i < build->rule_count; i++) {
 		struct fl_rule_draft *rule = &build->rules[i];
 		struct fl_rule_spec spec = {
 			.name = rule->name,
 			.effect = rule->effect,
+			.audit = rule->audit,
 			.file = conf->path,
 			.line = rule->line,
 			.from = rule->from,
 			.from_count = rule->from_count,
+			.plaintext = rule->plaintext,
 			.ports = rule->ports,
 			.port_count = rule->port_count,
 			.services = (const char *const *)rule->services,
 			.service_count = rule->service_count,
+			.sources = rule->sources,
+			.source_count = rule->source_count,
 		};
 
 		fl_policy_add(conf->policy, &spec);
@@ -97,12 +175,20 @@ static void build_done(struct fl_build *build)
 		free(rule->from);
 		free(rule->ports);
 		free(rule->services);
+		free(rule->sources);
 	}
 	free(build->rules);
 }
 
 int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf **ret,
 		  struct fl_problems *problems)
+{
+	return fl_build_parse(path, text, len, fl_build_refuse_not_yet, ret, problems);
+}
+
+int fl_build_parse(const char *path, const char *text, size_t len,
+		   void (*refuse_not_yet)(struct fl_build *build), struct fl_conf **ret,
+		   struct fl_problems *problems)
 {
 	struct fl_ini ini;
 	struct fl_build build = {.ini = &ini, .problems = problems, .default_effect = FL_DENY};
@@ -120,6 +206,10 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 	}
 	build.conf = conf_new(path);
 	fl_build_settings(&build);
+	inherit_inbound(&build);
+	if (refuse_not_yet != NULL) {
+		refuse_not_yet(&build);
+	}
 	fl_build_check(&build);
 	if (problems->errors == before) {
 		keep_lines(&build);
@@ -228,9 +318,21 @@ static void free_upstream(struct fl_conf_upstream *upstream)
 	for (size_t i = 0; i < upstream->peer_count; i++) {
 		fl_pattern_free(upstream->peer[i]);
 	}
+	for (size_t i = 0; i < upstream->dest_count; i++) {
+		free(upstream->dests[i].host);
+	}
 	free(upstream->peer);
+	free(upstream->dests);
 	free(upstream->to);
 	free(upstream->name);
+}
+
+static void free_selectors(struct fl_conf_selectors *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->items[i].interface);
+	}
+	free(list->items);
 }
 
 void fl_conf_free(struct fl_conf *conf)
@@ -248,6 +350,14 @@ void fl_conf_free(struct fl_conf *conf)
 	for (size_t i = 0; i < conf->upstream_count; i++) {
 		free_upstream(&conf->upstreams[i]);
 	}
+	free_upstream(&conf->outbound);
+	free_selectors(&conf->redirect.inbound_ports);
+	free_selectors(&conf->redirect.exclude_inbound);
+	free_selectors(&conf->redirect.outbound);
+	free_selectors(&conf->redirect.exclude_outbound);
+	free(conf->sidecar.inbound);
+	free(conf->sidecar.outbound);
+	free(conf->sidecar.control);
 	free(conf->federate);
 	free(conf->services);
 	free(conf->upstreams);

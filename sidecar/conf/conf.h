@@ -51,7 +51,9 @@ struct fl_conf_service { /* [service NAME] */
 	struct fl_addr listen; /* IP or ANY: a fixed listener; NONE: a captured port of the app */
 	struct fl_addr app;    /* IP or UNIX; NONE for a captured port: the original destination */
 	uint16_t port;         /* what rules call its port: that of listen, or the captured one */
-	struct fl_conf_inbound inbound; /* [inbound], where the section says nothing else */
+	/* What the section says; else [inbound] for a captured port, and for a fixed listener the defaults of the
+	 * program (strict). */
+	struct fl_conf_inbound inbound;
 };
 
 /* Destinations of captured traffic: a network or a name, and ports. */
@@ -78,10 +80,10 @@ struct fl_conf_upstream { /* [upstream NAME]; also [outbound], with no name and 
 
 /* What [redirect] captures or leaves alone: every part that is given has to fit. */
 struct fl_conf_selector {
-	bool any_net; /* else net */
-	struct fl_cidr net;
+	bool any_net;       /* else net */
+	struct fl_cidr net; /* of the far end: inbound the source, outbound the destination */
 	struct fl_port_range ports; /* 0 to 65535: all */
-	char *interface;            /* NULL: any */
+	char *interface;            /* it comes in or goes out by; NULL: any */
 };
 struct fl_conf_selectors {
 	struct fl_conf_selector *items;

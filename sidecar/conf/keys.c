@@ -1,62 +1,44 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* keys - every section and key that the INI can have, as tables, and the walk over an INI with them.
- *
- * A key has a type, a place in its section's struct, and an example for messages; one that is not
- * built yet says what to do instead. A section or key that is in no table, and a name that cannot be
- * one, is reported and skipped; settings.c does the same for values that are refused. */
-#include "conf/settings.h"
-
-#include <string.h>
-
+/* keys - every section and key that the INI can have, as tables. A key has a type, a place in its section's
+ * struct, and an example for messages. */
 #include "base/mem.h"
+#include "conf/settings.h"
 #include "conf/values.h"
-#include "pki/spiffe.h"
 
-#define NOWHERE SIZE_MAX /* offset of a key that changes nothing, or not in one field */
 #define MS_SECOND 1000U
 #define MS_HOUR (3600U * MS_SECOND)
 
-enum kind {
-	KIND_ONE,      /* fields of struct fl_conf */
-	KIND_POLICY,   /* fields of struct fl_build */
-	KIND_FEDERATE, /* and these by name */
-	KIND_SERVICE,
-	KIND_UPSTREAM,
-	KIND_ALLOW,
-	KIND_DENY,
-};
-
-struct section {
-	const char *name;
-	enum kind kind;
-	const struct fl_key *keys;
-	size_t key_count;
-};
-
 #define WORDS(list) .words = (list), .word_count = FL_COUNT_OF(list)
 #define IN_CONF(field) .offset = offsetof(struct fl_conf, field)
-#define ELSEWHERE .offset = NOWHERE
+#define IN_SERVICE(field) .offset = offsetof(struct fl_conf_service, field)
+#define IN_UPSTREAM(field) .offset = offsetof(struct fl_conf_upstream, field)
+#define IN_RULE(field) .offset = offsetof(struct fl_rule_draft, field)
+#define IN_BUILD(field) .offset = offsetof(struct fl_build, field)
 
 /* --- words --------------------------------------------------------------------------------- */
 
 static const struct fl_word effects[] = {{.text = "allow", .value = FL_ALLOW},
 					 {.text = "deny", .value = FL_DENY}};
-static const struct fl_word policy_modes[] = {
-	{.text = "enforce"}, {.text = "audit", .instead = "write `mode = enforce`"}};
+static const struct fl_word policy_modes[] = {{.text = "enforce", .value = false},
+					      {.text = "audit", .value = true}};
 static const struct fl_word inbound_modes[] = {
-	{.text = "strict"},
-	{.text = "permissive", .instead = "write `mode = strict`"},
-	{.text = "plaintext", .instead = "write `mode = strict`"}};
+	{.text = "strict", .value = FL_INBOUND_STRICT},
+	{.text = "permissive", .value = FL_INBOUND_PERMISSIVE},
+	{.text = "plaintext", .value = FL_INBOUND_PLAINTEXT}};
 static const struct fl_word outbound_modes[] = {
-	{.text = "mtls"},
-	{.text = "plaintext", .instead = "write `mode = mtls`"},
-	{.text = "refuse", .instead = "write `mode = mtls`, or leave the [upstream] out"}};
-static const struct fl_word proxy_protocols[] = {
-	{.text = "off"}, {.text = "v2", .instead = "write `proxy_protocol = off`"}};
+	{.text = "mtls", .value = FL_OUTBOUND_MTLS},
+	{.text = "plaintext", .value = FL_OUTBOUND_PLAINTEXT},
+	{.text = "refuse", .value = FL_OUTBOUND_REFUSE}};
+static const struct fl_word proxy_protocols[] = {{.text = "off", .value = false},
+						 {.text = "v2", .value = true}};
+static const struct fl_word redirect_modes[] = {{.text = "redirect", .value = FL_REDIRECT_NAT},
+						{.text = "tproxy", .value = FL_REDIRECT_TPROXY}};
+static const struct fl_word other_protocols[] = {{.text = "count", .value = false},
+						 {.text = "drop", .value = true}};
 static const struct fl_word tickets[] = {{.text = "off", .value = FL_TICKETS_OFF},
 					 {.text = "on", .value = FL_TICKETS_ON}};
-#define KEEP "write `keep`, open connections are not judged again for now"
-static const struct fl_word on_change[] = {{.text = "keep"}, {.text = "close", .instead = KEEP}};
+static const struct fl_word on_change[] = {{.text = "keep", .value = FL_CHANGE_KEEP},
+					   {.text = "close", .value = FL_CHANGE_CLOSE}};
 static const struct fl_word levels[] = {{.text = "debug", .value = FL_LOG_DEBUG},
 					{.text = "info", .value = FL_LOG_INFO},
 					{.text = "warn", .value = FL_LOG_WARN},
@@ -76,13 +58,6 @@ static const struct fl_word ciphers[] = {
 	{.text = "TLS_CHACHA20_POLY1305_SHA256", .value = FL_CIPHER_CHACHA20}};
 
 /* --- tables -------------------------------------------------------------------------------- */
-
-#define LATER(key, instead)                                                                        \
-	{                                                                                          \
-		.name = (key), .type = FL_TYPE_LATER, .hint = (instead)                            \
-	}
-#define NO_CAPTURE "traffic is not captured for now, remove the line and use fixed listeners"
-#define NO_CAPTURED_PORT "captured ports are not there for now, use `listen` and `app`"
 
 static const struct fl_key identity_keys[] = {
 	{.name = "cert",
@@ -113,14 +88,26 @@ static const struct fl_key federate_keys[] = {
 	 .hint = "/var/run/fairlead/partner/ca.crt"},
 };
 static const struct fl_key sidecar_keys[] = {
-	{.name = "inbound", .type = FL_TYPE_OWN, .set = fl_set_capture, ELSEWHERE},
-	{.name = "outbound", .type = FL_TYPE_OWN, .set = fl_set_capture, ELSEWHERE},
+	{.name = "inbound",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_capture_listeners,
+	 IN_CONF(sidecar),
+	 .hint = "*:15006"},
+	{.name = "outbound",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_capture_listeners,
+	 IN_CONF(sidecar),
+	 .hint = "127.0.0.1:15001, [::1]:15001"},
 	{.name = "admin",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_admin,
 	 IN_CONF(sidecar.admin),
 	 .hint = "*:15020"},
-	LATER("control", "the tools' socket is not there for now, remove the line"),
+	{.name = "control",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_control,
+	 IN_CONF(sidecar.control),
+	 .hint = "/run/fairlead/sidecar.sock"},
 	{.name = "workers",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_workers,
@@ -161,52 +148,72 @@ static const struct fl_key tls_keys[] = {
 	{.name = "tickets", .type = FL_TYPE_WORD, IN_CONF(tls.tickets), WORDS(tickets)},
 };
 static const struct fl_key inbound_keys[] = {
-	{.name = "mode", .type = FL_TYPE_WORD, ELSEWHERE, WORDS(inbound_modes)},
-	LATER("detect_timeout", "only mutual TLS is let in for now, remove the line"),
-	{.name = "proxy_protocol", .type = FL_TYPE_WORD, ELSEWHERE, WORDS(proxy_protocols)},
+	{.name = "mode", .type = FL_TYPE_WORD, IN_CONF(inbound.mode), WORDS(inbound_modes)},
+	{.name = "detect_timeout",
+	 .type = FL_TYPE_DURATION,
+	 IN_CONF(inbound.detect_timeout_ms),
+	 .min = 10,
+	 .max = 60 * MS_SECOND,
+	 .hint = "300ms"},
+	{.name = "proxy_protocol",
+	 .type = FL_TYPE_FLAG,
+	 IN_CONF(inbound.proxy_protocol),
+	 WORDS(proxy_protocols)},
 };
 static const struct fl_key service_keys[] = {
-	LATER("port", NO_CAPTURED_PORT),
+	{.name = "port",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_service_port,
+	 IN_SERVICE(port),
+	 .hint = "8080"},
 	{.name = "listen",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_service_listen,
-	 .offset = offsetof(struct fl_conf_service, listen),
+	 IN_SERVICE(listen),
 	 .hint = "*:8443"},
 	{.name = "app",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_app,
-	 .offset = offsetof(struct fl_conf_service, app),
+	 IN_SERVICE(app),
 	 .hint = "127.0.0.1:8080"},
-	{.name = "mode", .type = FL_TYPE_WORD, ELSEWHERE, WORDS(inbound_modes)},
+	{.name = "mode", .type = FL_TYPE_WORD, IN_SERVICE(inbound.mode), WORDS(inbound_modes)},
+	{.name = "detect_timeout",
+	 .type = FL_TYPE_DURATION,
+	 IN_SERVICE(inbound.detect_timeout_ms),
+	 .min = 10,
+	 .max = 60 * MS_SECOND,
+	 .hint = "300ms"},
+	{.name = "proxy_protocol",
+	 .type = FL_TYPE_FLAG,
+	 IN_SERVICE(inbound.proxy_protocol),
+	 WORDS(proxy_protocols)},
 };
+#define PEER_HINT "spiffe://prod.example/ns/prod/sa/ledger"
 static const struct fl_key outbound_keys[] = {
-	LATER("default", NO_CAPTURE),
-	LATER("peer", NO_CAPTURE),
+	{.name = "default", .type = FL_TYPE_WORD, IN_CONF(outbound.mode), WORDS(outbound_modes)},
+	{.name = "peer",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_peer,
+	 IN_CONF(outbound),
+	 .hint = PEER_HINT},
 };
 static const struct fl_key upstream_keys[] = {
 	{.name = "listen",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_upstream_listen,
-	 .offset = offsetof(struct fl_conf_upstream, listen),
+	 IN_UPSTREAM(listen),
 	 .hint = "127.0.0.1:7001"},
 	{.name = "to",
 	 .type = FL_TYPE_OWN,
-	 .set = fl_set_targets,
+	 .set = fl_set_to,
 	 .offset = 0,
 	 .hint = "ledger.prod.svc.cluster.local:8443"},
-	{.name = "mode", .type = FL_TYPE_WORD, ELSEWHERE, WORDS(outbound_modes)},
-	{.name = "peer",
-	 .type = FL_TYPE_OWN,
-	 .set = fl_set_peer,
-	 .offset = 0,
-	 .hint = "spiffe://prod.example/ns/prod/sa/ledger"},
+	{.name = "mode", .type = FL_TYPE_WORD, IN_UPSTREAM(mode), WORDS(outbound_modes)},
+	{.name = "peer", .type = FL_TYPE_OWN, .set = fl_set_peer, .offset = 0, .hint = PEER_HINT},
 };
 static const struct fl_key policy_keys[] = {
-	{.name = "default",
-	 .type = FL_TYPE_WORD,
-	 .offset = offsetof(struct fl_build, default_effect),
-	 WORDS(effects)},
-	{.name = "mode", .type = FL_TYPE_WORD, ELSEWHERE, WORDS(policy_modes)},
+	{.name = "default", .type = FL_TYPE_WORD, IN_BUILD(default_effect), WORDS(effects)},
+	{.name = "mode", .type = FL_TYPE_FLAG, IN_BUILD(audit), WORDS(policy_modes)},
 };
 static const struct fl_key rule_keys[] = {
 	{.name = "from",
@@ -219,7 +226,12 @@ static const struct fl_key rule_keys[] = {
 	 .set = fl_set_rule_targets,
 	 .offset = 0,
 	 .hint = "8080, 9000-9010, web"},
-	LATER("sources", "rules go by identity alone for now, remove the line"),
+	{.name = "sources",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_sources,
+	 .offset = 0,
+	 .hint = "10.0.0.0/8, fd00::/8"},
+	{.name = "mode", .type = FL_TYPE_FLAG, IN_RULE(audit), WORDS(policy_modes)},
 };
 static const struct fl_key limits_keys[] = {
 	{.name = "connections",
@@ -258,21 +270,55 @@ static const struct fl_key limits_keys[] = {
 	 .min = 4096,
 	 .max = 1024 * 1024,
 	 .hint = "64KiB"},
-	{.name = "max_age", .type = FL_TYPE_OWN, .set = fl_set_never, ELSEWHERE},
+	{.name = "max_age",
+	 .type = FL_TYPE_DURATION,
+	 IN_CONF(limits.max_age_ms),
+	 .max = 1000 * MS_HOUR,
+	 .hint = "8h"},
 };
 static const struct fl_key rotation_keys[] = {
-	{.name = "on_trust_loss", .type = FL_TYPE_WORD, ELSEWHERE, WORDS(on_change)},
-	{.name = "on_expiry", .type = FL_TYPE_WORD, ELSEWHERE, WORDS(on_change)},
-	{.name = "on_policy_loss", .type = FL_TYPE_WORD, ELSEWHERE, WORDS(on_change)},
-	{.name = "recycle", .type = FL_TYPE_OWN, .set = fl_set_never, ELSEWHERE},
+	{.name = "on_trust_loss",
+	 .type = FL_TYPE_WORD,
+	 IN_CONF(rotation.on_trust_loss),
+	 WORDS(on_change)},
+	{.name = "on_expiry", .type = FL_TYPE_WORD, IN_CONF(rotation.on_expiry), WORDS(on_change)},
+	{.name = "on_policy_loss",
+	 .type = FL_TYPE_WORD,
+	 IN_CONF(rotation.on_policy_loss),
+	 WORDS(on_change)},
+	{.name = "recycle",
+	 .type = FL_TYPE_DURATION,
+	 IN_CONF(rotation.recycle_ms),
+	 .max = 1000 * MS_HOUR,
+	 .hint = "5m"},
 };
+#define SELECTORS_HINT "15020, 10.0.0.0/8, 10.0.0.1:443, [fd00::]/8:443, *:53, interface:eth1"
 static const struct fl_key redirect_keys[] = {
-	LATER("mode", NO_CAPTURE),
-	LATER("inbound_ports", NO_CAPTURE),
-	LATER("exclude_inbound", NO_CAPTURE),
-	LATER("outbound", NO_CAPTURE),
-	LATER("exclude_outbound", NO_CAPTURE),
-	LATER("other_protocols", NO_CAPTURE),
+	{.name = "mode", .type = FL_TYPE_WORD, IN_CONF(redirect.mode), WORDS(redirect_modes)},
+	{.name = "inbound_ports",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_captured_ports,
+	 IN_CONF(redirect.inbound_ports),
+	 .hint = "8080, 9000-9010"},
+	{.name = "exclude_inbound",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_selectors,
+	 IN_CONF(redirect.exclude_inbound),
+	 .hint = SELECTORS_HINT},
+	{.name = "outbound",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_selectors,
+	 IN_CONF(redirect.outbound),
+	 .hint = SELECTORS_HINT},
+	{.name = "exclude_outbound",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_selectors,
+	 IN_CONF(redirect.exclude_outbound),
+	 .hint = SELECTORS_HINT},
+	{.name = "other_protocols",
+	 .type = FL_TYPE_FLAG,
+	 IN_CONF(redirect.drop_other_protocols),
+	 WORDS(other_protocols)},
 };
 static const struct fl_key log_keys[] = {
 	{.name = "level", .type = FL_TYPE_WORD, IN_CONF(log.level), WORDS(levels)},
@@ -284,257 +330,26 @@ static const struct fl_key log_keys[] = {
 	{                                                                                          \
 		(text), (of_kind), (list), FL_COUNT_OF(list)                                       \
 	}
-static const struct section sections[] = {
-	SECTION("identity", KIND_ONE, identity_keys),
-	SECTION("federate", KIND_FEDERATE, federate_keys),
-	SECTION("sidecar", KIND_ONE, sidecar_keys),
-	SECTION("agent", KIND_ONE, agent_keys),
-	SECTION("tls", KIND_ONE, tls_keys),
-	SECTION("inbound", KIND_ONE, inbound_keys),
-	SECTION("service", KIND_SERVICE, service_keys),
-	SECTION("outbound", KIND_ONE, outbound_keys),
-	SECTION("upstream", KIND_UPSTREAM, upstream_keys),
-	SECTION("policy", KIND_POLICY, policy_keys),
-	SECTION("allow", KIND_ALLOW, rule_keys),
-	SECTION("deny", KIND_DENY, rule_keys),
-	SECTION("limits", KIND_ONE, limits_keys),
-	SECTION("rotation", KIND_ONE, rotation_keys),
-	SECTION("redirect", KIND_ONE, redirect_keys),
-	SECTION("log", KIND_ONE, log_keys),
+const struct fl_section fl_sections[FL_SECTIONS] = {
+	SECTION("identity", FL_SECTION_ONE, identity_keys),
+	SECTION("federate", FL_SECTION_FEDERATE, federate_keys),
+	SECTION("sidecar", FL_SECTION_ONE, sidecar_keys),
+	SECTION("agent", FL_SECTION_ONE, agent_keys),
+	SECTION("tls", FL_SECTION_ONE, tls_keys),
+	SECTION("inbound", FL_SECTION_ONE, inbound_keys),
+	SECTION("service", FL_SECTION_SERVICE, service_keys),
+	SECTION("outbound", FL_SECTION_ONE, outbound_keys),
+	SECTION("upstream", FL_SECTION_UPSTREAM, upstream_keys),
+	SECTION("policy", FL_SECTION_POLICY, policy_keys),
+	SECTION("allow", FL_SECTION_ALLOW, rule_keys),
+	SECTION("deny", FL_SECTION_DENY, rule_keys),
+	SECTION("limits", FL_SECTION_ONE, limits_keys),
+	SECTION("rotation", FL_SECTION_ONE, rotation_keys),
+	SECTION("redirect", FL_SECTION_ONE, redirect_keys),
+	SECTION("log", FL_SECTION_ONE, log_keys),
 };
-#define KEYS_MAX 8 /* of one section */
 
-/* --- sections ------------------------------------------------------------------------------ */
-
-static const struct section *find_section(const char *name)
-{
-	for (size_t i = 0; i < FL_COUNT_OF(sections); i++) {
-		if (strcmp(sections[i].name, name) == 0) {
-			return &sections[i];
-		}
-	}
-	return NULL;
-}
-
-static const struct fl_key *find_key(const struct section *section, const char *name)
-{
-	for (size_t i = 0; i < section->key_count; i++) {
-		if (strcmp(section->keys[i].name, name) == 0) {
-			return &section->keys[i];
-		}
-	}
-	return NULL;
-}
-
-static void report_section(struct fl_build *build, const struct fl_ini_section *header)
-{
-	const char *names[FL_COUNT_OF(sections)];
-	char suggestion[FL_SUGGEST_TEXT];
-
-	for (size_t i = 0; i < FL_COUNT_OF(sections); i++) {
-		names[i] = sections[i].name;
-	}
-	(void)fl_suggest_text(fl_suggest(header->kind, names, FL_COUNT_OF(names)), suggestion);
-	fl_problem_error(build->problems, header->line, "unknown section [%s]%s", header->kind,
-			 suggestion);
-}
-
-/* Another section that has this very key, or NULL. */
-static const struct section *section_of_key(const char *name)
-{
-	for (size_t i = 0; i < FL_COUNT_OF(sections); i++) {
-		if (find_key(&sections[i], name) != NULL) {
-			return &sections[i];
-		}
-	}
-	return NULL;
-}
-
-static void report_key(struct fl_build *build, const struct section *section,
-		       const struct fl_ini_entry *entry)
-{
-	const struct section *other = section_of_key(entry->key);
-	const char *names[KEYS_MAX];
-	const char *near;
-	char suggestion[FL_SUGGEST_TEXT];
-
-	FL_REQUIRE(section->key_count <= KEYS_MAX);
-	for (size_t i = 0; i < section->key_count; i++) {
-		names[i] = section->keys[i].name;
-	}
-	near = fl_suggest(entry->key, names, section->key_count);
-	if (near == NULL && other != NULL) {
-		fl_problem_error(build->problems, entry->line,
-				 "unknown key `%s` in [%s]: it belongs into [%s%s]", entry->key,
-				 section->name, other->name,
-				 other->kind >= KIND_FEDERATE ? " NAME" : "");
-		return;
-	}
-	fl_problem_error(build->problems, entry->line, "unknown key `%s` in [%s]%s", entry->key,
-			 section->name, fl_suggest_text(near, suggestion));
-}
-
-static void check_name(struct fl_build *build, const struct section *section,
-		       const struct fl_ini_section *header)
-{
-	bool named = section->kind >= KIND_FEDERATE;
-	struct fl_err err = {0};
-	int rc = 0;
-
-	if (named && header->name == NULL) {
-		fl_problem_error(build->problems, header->line, "[%s] needs a name: [%s %s]",
-				 section->name, section->name,
-				 section->kind == KIND_FEDERATE ? "TRUST_DOMAIN" : "NAME");
-	} else if (!named && header->name != NULL) {
-		fl_problem_error(build->problems, header->line, "[%s] has no name: write [%s]",
-				 section->name, section->name);
-	} else if (section->kind == KIND_FEDERATE) {
-		rc = fl_spiffe_trust_domain_check(header->name, strlen(header->name), &err);
-	} else if (named) {
-		rc = fl_value_name(header->name, &err);
-	}
-	if (rc != 0) {
-		fl_problem_error(build->problems, header->line, "[%s %s]: %s", section->name,
-				 header->name, err.text);
-	}
-}
-
-/* --- places -------------------------------------------------------------------------------- */
-
-/* NULL for a section that has been reported as one too many: check.c passes it over. */
-static const char *name_of(const struct fl_ini_section *header)
-{
-	return header->repeated ? NULL : header->name;
-}
-
-static void *add_bundle(struct fl_conf *conf, const struct fl_ini_section *header)
-{
-	struct fl_conf_bundle *bundle;
-
-	conf->federate = fl_grow(conf->federate, conf->federate_count + 1, sizeof(*bundle));
-	bundle = &conf->federate[conf->federate_count++];
-	*bundle = (struct fl_conf_bundle){.line = header->line,
-					  .trust_domain = fl_strdup(name_of(header))};
-	return bundle;
-}
-
-static void *add_service(struct fl_conf *conf, const struct fl_ini_section *header)
-{
-	struct fl_conf_service *service;
-
-	conf->services = fl_grow(conf->services, conf->service_count + 1, sizeof(*service));
-	service = &conf->services[conf->service_count++];
-	*service =
-		(struct fl_conf_service){.line = header->line, .name = fl_strdup(name_of(header))};
-	return service;
-}
-
-static void *add_upstream(struct fl_conf *conf, const struct fl_ini_section *header)
-{
-	struct fl_conf_upstream *upstream;
-
-	conf->upstreams = fl_grow(conf->upstreams, conf->upstream_count + 1, sizeof(*upstream));
-	upstream = &conf->upstreams[conf->upstream_count++];
-	*upstream =
-		(struct fl_conf_upstream){.line = header->line, .name = fl_strdup(name_of(header))};
-	return upstream;
-}
-
-static void *add_rule(struct fl_build *build, const struct fl_ini_section *header,
-		      enum fl_effect effect)
-{
-	struct fl_rule_draft *rule;
-
-	build->rules = fl_grow(build->rules, build->rule_count + 1, sizeof(*rule));
-	rule = &build->rules[build->rule_count++];
-	*rule = (struct fl_rule_draft){
-		.name = name_of(header), .line = header->line, .effect = effect};
-	return rule;
-}
-
-/* The struct that the keys of a section fill in: a new one for each section that has a name. Valid
- * until the next section is taken. */
-static void *place_of(struct fl_build *build, const struct section *section,
-		      const struct fl_ini_section *header)
-{
-	switch (section->kind) {
-	case KIND_POLICY:
-		return build;
-	case KIND_FEDERATE:
-		return add_bundle(build->conf, header);
-	case KIND_SERVICE:
-		return add_service(build->conf, header);
-	case KIND_UPSTREAM:
-		return add_upstream(build->conf, header);
-	case KIND_ALLOW:
-		return add_rule(build, header, FL_ALLOW);
-	case KIND_DENY:
-		return add_rule(build, header, FL_DENY);
-	case KIND_ONE:
-		break;
-	}
-	return build->conf;
-}
-
-/* first, count: its entries. A repeated section has been reported and the INI will be refused, yet
- * what stands in it is checked like the rest. */
-static void take_section(struct fl_build *build, const struct fl_ini_section *header, size_t first,
-			 size_t count)
-{
-	const struct section *section = find_section(header->kind);
-	char *place;
-
-	if (section == NULL) {
-		report_section(build, header);
-		return;
-	}
-	check_name(build, section, header);
-	place = place_of(build, section, header);
-	for (size_t i = first; i < first + count; i++) {
-		const struct fl_ini_entry *entry = &build->ini->entries[i];
-		const struct fl_key *key = find_key(section, entry->key);
-		struct fl_setting setting = {.build = build, .key = key, .entry = entry};
-
-		if (key == NULL) {
-			report_key(build, section, entry);
-		} else if (!entry->repeated) {
-			setting.field = key->offset != NOWHERE ? place + key->offset : NULL;
-			fl_setting_take(&setting);
-		}
-	}
-}
-
-void fl_build_settings(struct fl_build *build)
-{
-	const struct fl_ini *ini = build->ini;
-	size_t at = 0;
-
-	for (size_t i = 0; i < ini->section_count; i++) {
-		size_t first = at;
-
-		while (at < ini->entry_count && ini->entries[at].section == i) {
-			at++;
-		}
-		take_section(build, &ini->sections[i], first, at - first);
-	}
-}
-
-fl_conf_line fl_build_line(const struct fl_build *build, const char *kind, const char *name,
-			   const char *key)
-{
-	const struct fl_ini_section *section = fl_ini_section(build->ini, kind, name);
-	const struct fl_ini_entry *entry =
-		section != NULL ? fl_ini_entry(build->ini, section, key) : NULL;
-
-	return entry != NULL ? entry->line : section != NULL ? section->line : 0;
-}
-
-bool fl_build_has(const struct fl_build *build, const char *kind, const char *name, const char *key)
-{
-	const struct fl_ini_section *section = fl_ini_section(build->ini, kind, name);
-
-	return section != NULL && fl_ini_entry(build->ini, section, key) != NULL;
-}
+/* --- words of values --------------------------------------------------------------------- */
 
 static const char *word_of(const struct fl_word *words, size_t count, unsigned value)
 {

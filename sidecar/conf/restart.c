@@ -34,6 +34,22 @@ static bool addr_differs(const struct fl_addr *a, const struct fl_addr *b)
 	return strcmp(fl_addr_format(a, one), fl_addr_format(b, other)) != 0;
 }
 
+static bool list_differs(const struct fl_addr *a, size_t a_count, const struct fl_addr *b,
+			 size_t b_count)
+{
+	bool differs = a_count != b_count;
+
+	for (size_t i = 0; !differs && i < a_count; i++) {
+		differs = addr_differs(&a[i], &b[i]);
+	}
+	return differs;
+}
+
+static bool path_differs(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
+}
+
 static const struct fl_conf_service *find_service(const struct fl_conf *conf, const char *name)
 {
 	for (size_t i = 0; i < conf->service_count; i++) {
@@ -54,33 +70,42 @@ static const struct fl_conf_upstream *find_upstream(const struct fl_conf *conf, 
 	return NULL;
 }
 
-/* Both ways round, for a section that is gone leaves its listener behind. */
+/* Both ways round, for a section that is gone leaves its listener behind. Captured ports and destinations have
+ * none. */
 static void compare_listeners(struct list *list, const struct fl_conf *running,
 			      const struct fl_conf *wanted)
 {
+	static const struct fl_addr none = {.kind = FL_ADDR_NONE};
+
 	for (size_t i = 0; i < running->service_count; i++) {
 		const struct fl_conf_service *old = &running->services[i];
 		const struct fl_conf_service *now = find_service(wanted, old->name);
 
-		add(list, now == NULL || addr_differs(&old->listen, &now->listen), "service",
+		add(list, addr_differs(&old->listen, now != NULL ? &now->listen : &none), "service",
 		    old->name, "listen");
 	}
 	for (size_t i = 0; i < wanted->service_count; i++) {
 		const char *name = wanted->services[i].name;
 
-		add(list, find_service(running, name) == NULL, "service", name, "listen");
+		add(list,
+		    wanted->services[i].listen.kind != FL_ADDR_NONE &&
+			    find_service(running, name) == NULL,
+		    "service", name, "listen");
 	}
 	for (size_t i = 0; i < running->upstream_count; i++) {
 		const struct fl_conf_upstream *old = &running->upstreams[i];
 		const struct fl_conf_upstream *now = find_upstream(wanted, old->name);
 
-		add(list, now == NULL || addr_differs(&old->listen, &now->listen), "upstream",
-		    old->name, "listen");
+		add(list, addr_differs(&old->listen, now != NULL ? &now->listen : &none),
+		    "upstream", old->name, "listen");
 	}
 	for (size_t i = 0; i < wanted->upstream_count; i++) {
 		const char *name = wanted->upstreams[i].name;
 
-		add(list, find_upstream(running, name) == NULL, "upstream", name, "listen");
+		add(list,
+		    wanted->upstreams[i].listen.kind != FL_ADDR_NONE &&
+			    find_upstream(running, name) == NULL,
+		    "upstream", name, "listen");
 	}
 }
 
@@ -88,8 +113,18 @@ char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *
 {
 	struct list list = {0};
 
+	add(&list,
+	    list_differs(running->sidecar.inbound, running->sidecar.inbound_count,
+			 wanted->sidecar.inbound, wanted->sidecar.inbound_count),
+	    "sidecar", NULL, "inbound");
+	add(&list,
+	    list_differs(running->sidecar.outbound, running->sidecar.outbound_count,
+			 wanted->sidecar.outbound, wanted->sidecar.outbound_count),
+	    "sidecar", NULL, "outbound");
 	add(&list, addr_differs(&running->sidecar.admin, &wanted->sidecar.admin), "sidecar", NULL,
 	    "admin");
+	add(&list, path_differs(running->sidecar.control, wanted->sidecar.control), "sidecar", NULL,
+	    "control");
 	add(&list, running->sidecar.workers != wanted->sidecar.workers, "sidecar", NULL, "workers");
 	add(&list, strcmp(running->agent.socket, wanted->agent.socket) != 0, "agent", NULL,
 	    "socket");

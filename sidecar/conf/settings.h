@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONF_SETTINGS_H
 #define FL_CONF_SETTINGS_H
-/* settings - what a key of the INI is, and how its value is read. Private to conf: keys.c has the
- * keys, settings.c reads. */
+/* settings - what a section and a key of the INI are, and how a value is read. Private to conf: keys.c has
+ * the keys, walk.c finds them, settings.c reads what most of them share, and traffic.c, rules.c and
+ * selectors.c the rest. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,9 +16,9 @@ enum fl_key_type {
 	FL_TYPE_DURATION, /* uint32_t milliseconds, within min and max */
 	FL_TYPE_SIZE,     /* uint32_t bytes, within min and max */
 	FL_TYPE_COUNT,    /* uint32_t, within min and max */
-	FL_TYPE_WORD,     /* an enum; without a field: a word that changes nothing */
+	FL_TYPE_WORD,     /* an enum */
+	FL_TYPE_FLAG,     /* a bool, by words of its own */
 	FL_TYPE_OWN,      /* what `set` makes of it */
-	FL_TYPE_LATER,    /* not built yet */
 };
 
 struct fl_setting; /* a key with its entry, below */
@@ -32,32 +33,62 @@ struct fl_key {
 	const struct fl_word *words;
 	size_t word_count;
 	fl_set_fn *set;   /* FL_TYPE_OWN */
-	const char *hint; /* an example; FL_TYPE_LATER: what to do instead */
+	const char *hint; /* an example */
 };
+
+enum fl_section_kind {
+	FL_SECTION_ONE,      /* fields of struct fl_conf */
+	FL_SECTION_POLICY,   /* fields of struct fl_build */
+	FL_SECTION_FEDERATE, /* and these by name */
+	FL_SECTION_SERVICE,
+	FL_SECTION_UPSTREAM,
+	FL_SECTION_ALLOW,
+	FL_SECTION_DENY,
+};
+
+struct fl_section {
+	const char *name;
+	enum fl_section_kind kind;
+	const struct fl_key *keys;
+	size_t key_count;
+};
+
+#define FL_SECTIONS 16
+#define FL_SECTION_KEYS_MAX 8 /* of one section */
+extern const struct fl_section fl_sections[FL_SECTIONS];
 
 struct fl_setting {
 	struct fl_build *build;
 	const struct fl_key *key;
 	const struct fl_ini_entry *entry;
-	void *field; /* that the key fills in, or the struct around it; NULL: it changes nothing */
+	void *field; /* that the key fills in, or the struct around it */
 };
 
 /* Reads the value into the field, or reports what is wrong with it. */
 void fl_setting_take(const struct fl_setting *setting);
 
+/* One address, and no list. allow: enum fl_addr_allow bits. */
+int fl_setting_take_address(const struct fl_setting *setting, unsigned allow,
+			    struct fl_err *err) FL_MUST_USE;
+
+/* Hands each item of a list to take. Of several that are refused, all but the last are reported here; the
+ * last is returned like any other error. */
+typedef int fl_take_item(const struct fl_setting *setting, const char *text, struct fl_err *err);
+int fl_setting_take_items(const struct fl_setting *setting, fl_take_item *take,
+			  struct fl_err *err) FL_MUST_USE;
+
 /* --- for FL_TYPE_OWN: what each key makes of its value ------------------------------------------ */
 
-/* [sidecar], [agent] */
-fl_set_fn fl_set_capture, fl_set_admin, fl_set_workers, fl_set_socket_path;
-/* [tls] */
+/* settings.c: [sidecar], [agent], [tls] */
+fl_set_fn fl_set_capture_listeners, fl_set_admin, fl_set_control, fl_set_workers,
+	fl_set_socket_path;
 fl_set_fn fl_set_groups, fl_set_ciphers;
-/* [service NAME] */
-fl_set_fn fl_set_service_listen, fl_set_app;
-/* [upstream NAME] */
-fl_set_fn fl_set_upstream_listen, fl_set_targets, fl_set_peer;
-/* [allow NAME], [deny NAME] */
-fl_set_fn fl_set_from, fl_set_rule_targets;
-/* Durations that are not built yet, but for 0: [limits], [rotation] */
-fl_set_fn fl_set_never;
+/* traffic.c: [service NAME]; [outbound], [upstream NAME] */
+fl_set_fn fl_set_service_port, fl_set_service_listen, fl_set_app;
+fl_set_fn fl_set_upstream_listen, fl_set_to, fl_set_peer;
+/* rules.c: [allow NAME], [deny NAME] */
+fl_set_fn fl_set_from, fl_set_rule_targets, fl_set_sources;
+/* selectors.c: [redirect] */
+fl_set_fn fl_set_captured_ports, fl_set_selectors;
 
 #endif

@@ -191,15 +191,10 @@ int fl_value_word(const char *text, const struct fl_word *words, size_t count, u
 		  struct fl_err *err)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(words[i].text, text) != 0) {
-			continue;
+		if (strcmp(words[i].text, text) == 0) {
+			*ret = words[i].value;
+			return 0;
 		}
-		if (words[i].instead != NULL) {
-			return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is not supported yet: %s",
-					  text, words[i].instead);
-		}
-		*ret = words[i].value;
-		return 0;
 	}
 	return refuse_word(text, words, count, err);
 }
@@ -263,6 +258,46 @@ int fl_value_ports(const char *text, struct fl_port_range *ret, struct fl_err *e
 	}
 	*ret = (struct fl_port_range){(uint16_t)first, (uint16_t)last};
 	return 0;
+}
+
+/* --- hosts with ports ---------------------------------------------------------------------- */
+
+bool fl_value_looks_like_network(const char *host)
+{
+	return host[0] == '[' || strchr(host, '/') != NULL ||
+	       host[strspn(host, "0123456789.")] == '\0';
+}
+
+static int refuse_bare_v6(const char *text, struct fl_err *err)
+{
+	return fl_err_set(
+		err, FL_ERR_INVALID,
+		"`%.100s`: an IPv6 address stands in brackets, for example [fd00::1]:443 or "
+		"[fd00::]/8:443",
+		text);
+}
+
+int fl_value_host_ports(const char *text, char *host, struct fl_port_range *ret_ports,
+			bool *ret_given, struct fl_err *err)
+{
+	const char *close = strchr(text, ']');
+	const char *colon = strchr(close != NULL ? close : text, ':');
+	size_t len = colon != NULL ? (size_t)(colon - text) : strlen(text);
+
+	if ((close != NULL) != (text[0] == '[') ||
+	    (colon != NULL && strchr(colon + 1, ':') != NULL)) {
+		return refuse_bare_v6(text, err);
+	}
+	if (len == 0 || len >= FL_VALUE_HOST) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%.100s` is not HOST:PORT, for example 10.0.0.0/8:443", text);
+	}
+	memcpy(host, text, len);
+	host[len] = '\0';
+	*ret_given = colon != NULL;
+	*ret_ports = FL_VALUE_ALL_PORTS;
+	return colon != NULL && strcmp(colon, ":*") != 0 ? fl_value_ports(colon + 1, ret_ports, err)
+							 : 0;
 }
 
 /* --- lists --------------------------------------------------------------------------------- */

@@ -31,7 +31,6 @@ int fl_value_path(const char *text, size_t max, struct fl_err *err) FL_MUST_USE;
 struct fl_word {
 	const char *text;
 	unsigned value;
-	const char *instead; /* known, but not supported yet: what to write; NULL: supported */
 };
 int fl_value_word(const char *text, const struct fl_word *words, size_t count, unsigned *ret,
 		  struct fl_err *err) FL_MUST_USE;
@@ -40,6 +39,17 @@ int fl_value_word(const char *text, const struct fl_word *words, size_t count, u
 int fl_value_ports(const char *text, struct fl_port_range *ret, struct fl_err *err) FL_MUST_USE;
 /* Made of digits and `-` only: a port or a range, or meant to be one. */
 bool fl_value_looks_like_ports(const char *text);
+
+/* `HOST` or `HOST:PORTS`, as destinations and selectors are written: PORTS is a port, a range or `*`, HOST is
+ * `*`, a name, an address or a network, with an IPv6 address in brackets (`[fd00::]/8:443`). host: of
+ * FL_VALUE_HOST bytes, brackets included, not looked at any further. ret_ports: FL_VALUE_ALL_PORTS for `*`
+ * and where there are none; ret_given says whether there are. */
+#define FL_VALUE_HOST 300
+#define FL_VALUE_ALL_PORTS ((struct fl_port_range){0, UINT16_MAX})
+int fl_value_host_ports(const char *text, char *host, struct fl_port_range *ret_ports,
+			bool *ret_given, struct fl_err *err) FL_MUST_USE;
+/* Of a HOST: an address or a network, or meant to be one; else a name. */
+bool fl_value_looks_like_network(const char *host);
 
 /* The name of a service, an upstream or a rule. */
 int fl_value_name(const char *text, struct fl_err *err) FL_MUST_USE;

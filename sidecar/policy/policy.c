@@ -147,7 +147,7 @@ void fl_policy_add(struct fl_policy *policy, const struct fl_rule_spec *spec)
 	struct rule_set *set = &policy->sets[spec->effect];
 	struct rule *rule;
 
-	FL_REQUIRE(spec->from_count > 0);
+	FL_REQUIRE(spec->from_count > 0 || spec->plaintext);
 	rule = copy_rule(spec);
 	set->rules = fl_grow(set->rules, set->count + 1, sizeof(struct rule *));
 	set->rules[set->count] = rule;

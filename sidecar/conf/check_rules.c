@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* check_rules - what only shows between rules, and between a rule and the services. */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "conf/build.h"
+
+/* --- rules --------------------------------------------------------------------------------- */
+
+static void report_service(struct fl_build *build, const struct fl_rule_draft *rule,
+			   const char *kind, const char *name)
+{
+	const struct fl_conf *conf = build->conf;
+	const char **names = fl_grow(NULL, conf->service_count, sizeof(char *));
+	char suggestion[FL_SUGGEST_TEXT];
+	size_t count = 0;
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		if (conf->services[i].name != NULL) {
+			names[count++] = conf->services[i].name;
+		}
+	}
+	(void)fl_suggest_text(fl_suggest(name, names, count), suggestion);
+	fl_problem_error(build->problems, fl_build_line(build, kind, rule->name, "to"),
+			 "`to`: there is no [service %s]%s", name, suggestion);
+	free(names);
+}
+
+static void check_rule(struct fl_build *build, const struct fl_rule_draft *rule)
+{
+	const char *kind = rule->effect == FL_ALLOW ? "allow" : "deny";
+	const struct fl_ini_section *section = fl_ini_section(build->ini, kind, rule->name);
+	const struct fl_ini_entry *from = fl_ini_entry(build->ini, section, "from");
+
+	if (from == NULL || from->value[0] == '\0') {
+		fl_problem_error(build->problems, from != NULL ? from->line : rule->line,
+				 "[%s %s] has no `from`: name the identities that it is about",
+				 kind, rule->name);
+	}
+	for (size_t i = 0; i < rule->service_count; i++) {
+		if (fl_ini_section(build->ini, "service", rule->services[i]) == NULL) {
+			report_service(build, rule, kind, rule->services[i]);
+		}
+	}
+	if (rule->effect == FL_DENY) {
+		const struct fl_ini_section *twin = fl_ini_section(build->ini, "allow", rule->name);
+
+		if (twin != NULL) {
+			fl_problem_error(
+				build->problems, rule->line > twin->line ? rule->line : twin->line,
+				"the rule name `%s` stands already in line %u: rules are "
+				"known by their names, give each its own",
+				rule->name, rule->line > twin->line ? twin->line : rule->line);
+		}
+	}
+}
+
+/* A plaintext client gets past the door somewhere. */
+static bool plaintext_is_let_in(const struct fl_conf *conf)
+{
+	bool found = conf->sidecar.inbound_count > 0 && conf->inbound.mode != FL_INBOUND_STRICT;
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		found = found || conf->services[i].inbound.mode != FL_INBOUND_STRICT;
+	}
+	return found;
+}
+
+static void check_plaintext_rules(struct fl_build *build)
+{
+	for (size_t i = 0; i < build->rule_count; i++) {
+		const struct fl_rule_draft *rule = &build->rules[i];
+
+		if (rule->name != NULL && rule->plaintext) {
+			fl_problem_warning(
+				build->problems,
+				fl_build_line(build, rule->effect == FL_ALLOW ? "allow" : "deny",
+					      rule->name, "from"),
+				"`from = plaintext` never matches, for no port lets plaintext in: "
+				"`mode = permissive` or `plaintext` in [inbound] or in a [service] would");
+		}
+	}
+}
+
+/* Does anything arrive that rules are asked about? An INI that is all about what goes out may leave `inbound` at
+ * its default. */
+static bool serves(const struct fl_conf *conf)
+{
+	return conf->service_count > 0 ||
+	       (conf->sidecar.inbound_count > 0 && conf->upstream_count == 0);
+}
+
+void fl_build_check_rules(struct fl_build *build)
+{
+	bool any_allow = build->default_effect == FL_ALLOW;
+
+	for (size_t i = 0; i < build->rule_count; i++) {
+		any_allow = any_allow || build->rules[i].effect == FL_ALLOW;
+		if (build->rules[i].name != NULL) {
+			check_rule(build, &build->rules[i]);
+		}
+	}
+	if (!any_allow && serves(build->conf)) {
+		fl_problem_warning(
+			build->problems, 0,
+			"no [allow NAME] rule: every peer of ours is refused, add for example "
+			"[allow web] with `from = spiffe://prod.example/ns/web/sa/*`");
+	}
+	if (!plaintext_is_let_in(build->conf)) {
+		check_plaintext_rules(build);
+	}
+}

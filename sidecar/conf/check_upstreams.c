@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* check_upstreams - what only shows inside an [upstream] and between two of them.
+ *
+ * Of the destinations that fit captured traffic the most specific one decides: an address or the longest
+ * prefix, then the narrowest ports. Where that leaves two upstreams, neither could be meant. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "conf/build.h"
+
+/* --- one upstream -------------------------------------------------------------------------- */
+
+/* section: "outbound" or "upstream". */
+static void check_peer(struct fl_build *build, const char *section,
+		       const struct fl_conf_upstream *upstream, const char *mode_key)
+{
+	if (upstream->mode != FL_OUTBOUND_MTLS && upstream->peer_count > 0) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, section, upstream->name, "peer"),
+			"`peer` says who may answer, and with `%s = %s` (line %u) nobody proves who he is: "
+			"remove one of the two",
+			mode_key, upstream->mode == FL_OUTBOUND_REFUSE ? "refuse" : "plaintext",
+			fl_build_line(build, section, upstream->name, mode_key));
+	}
+}
+
+static void check_fixed(struct fl_build *build, const struct fl_conf_upstream *upstream)
+{
+	if (upstream->mode == FL_OUTBOUND_REFUSE) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "upstream", upstream->name, "mode"),
+			"[upstream %s] listens only to refuse: leave it out, or remove `listen` to refuse "
+			"captured traffic",
+			upstream->name);
+	}
+}
+
+/* What an app sends to itself is not captured. */
+static bool is_loopback(const struct fl_cidr *net)
+{
+	static const struct fl_cidr v4 = {AF_INET, 8, {127}};
+
+	return fl_cidr_covers(&v4, net) ||
+	       (net->family == AF_INET6 && fl_cidr_is_single(net) &&
+		IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)net->addr));
+}
+
+static void check_captured(struct fl_build *build, const struct fl_conf_upstream *upstream)
+{
+	fl_conf_line line = fl_build_line(build, "upstream", upstream->name, "to");
+	char net[FL_CIDR_TEXT];
+
+	if (build->conf->sidecar.outbound_count == 0) {
+		fl_problem_error(
+			build->problems, upstream->line,
+			"[upstream %s] has no `listen`, so it is for captured traffic, and `[sidecar] "
+			"outbound` is empty (line %u): remove that line, or add for example `listen = "
+			"127.0.0.1:7001` here",
+			upstream->name, fl_build_line(build, "sidecar", NULL, "outbound"));
+	}
+	for (size_t i = 0; i < upstream->dest_count; i++) {
+		if (upstream->dests[i].host == NULL && is_loopback(&upstream->dests[i].net)) {
+			fl_problem_warning(
+				build->problems, line,
+				"`to`: %s never matches, for what goes to loopback is not captured: add "
+				"`listen` to carry it",
+				fl_cidr_format(&upstream->dests[i].net, net));
+		}
+	}
+}
+
+static void check_upstream(struct fl_build *build, const struct fl_conf_upstream *upstream)
+{
+	if (!fl_build_has(build, "upstream", upstream->name, "to")) {
+		fl_problem_error(build->problems, upstream->line,
+				 "[upstream %s] has no `to`: add where it leads, for example `to = "
+				 "ledger.prod.svc.cluster.local:8443`",
+				 upstream->name);
+	}
+	check_peer(build, "upstream", upstream, "mode");
+	if (fl_build_says(build, "upstream", upstream->name, "listen")) {
+		check_fixed(build, upstream);
+	} else {
+		check_captured(build, upstream);
+	}
+}
+
+/* --- two of them --------------------------------------------------------------------------- */
+
+struct claim {
+	const struct fl_conf_upstream *upstream;
+	const struct fl_conf_dest *dest;
+};
+
+static int order(long a, long b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int compare_hosts(const struct fl_conf_dest *a, const struct fl_conf_dest *b)
+{
+	int by_kind = order(a->host != NULL, b->host != NULL);
+
+	if (by_kind != 0) {
+		return by_kind;
+	}
+	if (a->host != NULL) {
+		return strcasecmp(a->host, b->host);
+	}
+	if (a->net.family != b->net.family || a->net.bits != b->net.bits) {
+		return a->net.family != b->net.family ? order(a->net.family, b->net.family)
+						      : order(a->net.bits, b->net.bits);
+	}
+	return memcmp(a->net.addr, b->net.addr, sizeof(a->net.addr));
+}
+
+static long width(const struct fl_conf_dest *dest)
+{
+	return (long)dest->ports.last - dest->ports.first;
+}
+
+/* Equally specific ones next to each other, by their first port, then by their place in the file. */
+static int compare_claims(const void *left, const void *right)
+{
+	const struct claim *a = left;
+	const struct claim *b = right;
+	int rc = compare_hosts(a->dest, b->dest);
+
+	rc = rc != 0 ? rc : order(width(a->dest), width(b->dest));
+	rc = rc != 0 ? rc : order(a->dest->ports.first, b->dest->ports.first);
+	return rc != 0 ? rc : order(a->upstream->line, b->upstream->line);
+}
+
+static void report_tie(struct fl_build *build, const struct claim *a, const struct claim *b)
+{
+	bool b_is_later = b->upstream->line > a->upstream->line;
+	const struct claim *first = b_is_later ? a : b;
+	const struct claim *second = b_is_later ? b : a;
+	char net[FL_CIDR_TEXT];
+
+	fl_problem_error(
+		build->problems, fl_build_line(build, "upstream", second->upstream->name, "to"),
+		"`to`: %s with port %u is just as much [upstream %s] (line %u), so neither decides: give "
+		"one of the two other ports or a narrower network",
+		second->dest->host != NULL ? second->dest->host
+					   : fl_cidr_format(&second->dest->net, net),
+		b->dest->ports.first, first->upstream->name,
+		fl_build_line(build, "upstream", first->upstream->name, "to"));
+}
+
+/* Sorted, ranges of equal width overlap where neighbours do. */
+static void check_ties(struct fl_build *build)
+{
+	const struct fl_conf *conf = build->conf;
+	struct claim *claims = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
+
+		for (size_t k = 0; upstream->name != NULL && k < upstream->dest_count; k++) {
+			claims = fl_grow(claims, count + 1, sizeof(*claims));
+			claims[count++] = (struct claim){upstream, &upstream->dests[k]};
+		}
+	}
+	if (count > 1) {
+		qsort(claims, count, sizeof(*claims), compare_claims);
+	}
+	for (size_t i = 1; i < count; i++) {
+		const struct fl_conf_dest *a = claims[i - 1].dest;
+		const struct fl_conf_dest *b = claims[i].dest;
+
+		if (claims[i].upstream != claims[i - 1].upstream && compare_hosts(a, b) == 0 &&
+		    width(a) == width(b) && b->ports.first <= a->ports.last) {
+			report_tie(build, &claims[i - 1], &claims[i]);
+		}
+	}
+	free(claims);
+}
+
+void fl_build_check_upstreams(struct fl_build *build)
+{
+	const struct fl_conf *conf = build->conf;
+
+	check_peer(build, "outbound", &conf->outbound, "default");
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		if (conf->upstreams[i].name != NULL) {
+			check_upstream(build, &conf->upstreams[i]);
+		}
+	}
+	check_ties(build);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* not_yet - what the INI can say and nothing carries out so far. It is refused where somebody writes it: an
+ * option that is taken and does nothing would be worse. A row goes when what it names is built. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "conf/build.h"
+#include "conf/values.h"
+
+enum what {
+	ANY,     /* every value, but for an empty one */
+	ITEM,    /* a list with this item, or this word */
+	NONZERO, /* every number but 0 */
+	WITHOUT, /* a section that has not got the key */
+};
+
+struct row {
+	const char *section, *key;
+	enum what what;
+	const char *item;
+	const char *instead;
+};
+
+static const struct row rows[] = {
+	/* captured inbound traffic */
+	{"sidecar", "inbound", ANY, NULL, "leave it empty, and use [service NAME] with `listen`"},
+	{"service", "port", ANY, NULL, "use `listen` and `app`"},
+	/* inbound modes */
+	{"inbound", "mode", ITEM, "permissive", "write `mode = strict`"},
+	{"inbound", "mode", ITEM, "plaintext", "write `mode = strict`"},
+	{"service", "mode", ITEM, "permissive", "write `mode = strict`"},
+	{"service", "mode", ITEM, "plaintext", "write `mode = strict`"},
+	{"allow", "from", ITEM, "plaintext", "only mutual TLS is let in, name a SPIFFE ID"},
+	{"deny", "from", ITEM, "plaintext", "only mutual TLS is let in, name a SPIFFE ID"},
+	/* the PROXY protocol */
+	{"inbound", "proxy_protocol", ITEM, "v2", "write `proxy_protocol = off`"},
+	{"service", "proxy_protocol", ITEM, "v2", "write `proxy_protocol = off`"},
+	/* captured outbound traffic */
+	{"sidecar", "outbound", ANY, NULL, "leave it empty, and use [upstream NAME] with `listen`"},
+	{"outbound", "default", ITEM, "plaintext", "use [upstream NAME] with `listen`"},
+	{"outbound", "default", ITEM, "refuse", "use [upstream NAME] with `listen`"},
+	{"outbound", "peer", ANY, NULL, "use [upstream NAME] with `listen`"},
+	{"upstream", "listen", WITHOUT, NULL,
+	 "captured traffic: add `listen`, for example 127.0.0.1:7001"},
+	{"upstream", "mode", ITEM, "plaintext", "write `mode = mtls`"},
+	{"upstream", "mode", ITEM, "refuse", "write `mode = mtls`, or leave the [upstream] out"},
+	/* the whole policy language */
+	{"policy", "mode", ITEM, "audit", "write `mode = enforce`"},
+	{"allow", "mode", ITEM, "audit", "write `mode = enforce`"},
+	{"deny", "mode", ITEM, "audit", "write `mode = enforce`"},
+	{"allow", "sources", ANY, NULL, "rules go by identity alone, remove the line"},
+	{"deny", "sources", ANY, NULL, "rules go by identity alone, remove the line"},
+	/* judging live connections again */
+	{"limits", "max_age", NONZERO, NULL, "write `max_age = 0`"},
+	{"rotation", "on_trust_loss", ITEM, "close",
+	 "write `keep`, open connections are not judged again"},
+	{"rotation", "on_expiry", ITEM, "close",
+	 "write `keep`, open connections are not judged again"},
+	{"rotation", "on_policy_loss", ITEM, "close",
+	 "write `keep`, open connections are not judged again"},
+	{"rotation", "recycle", NONZERO, NULL, "write `recycle = 0`"},
+	/* fairlead-agent redirect */
+	{"redirect", "mode", ANY, NULL, "remove the line and use fixed listeners"},
+	{"redirect", "inbound_ports", ANY, NULL, "remove the line and use fixed listeners"},
+	{"redirect", "exclude_inbound", ANY, NULL, "remove the line and use fixed listeners"},
+	{"redirect", "outbound", ANY, NULL, "remove the line and use fixed listeners"},
+	{"redirect", "exclude_outbound", ANY, NULL, "remove the line and use fixed listeners"},
+	{"redirect", "other_protocols", ANY, NULL, "remove the line and use fixed listeners"},
+	/* the tools' socket */
+	{"sidecar", "control", ANY, NULL, "remove the line, or leave it empty"},
+};
+
+static bool has_item(const char *value, const char *item)
+{
+	struct fl_list list = {0};
+	bool found = false;
+
+	if (fl_value_list(value, &list, NULL) != 0) {
+		return false; /* which has been reported */
+	}
+	for (size_t i = 0; i < list.count; i++) {
+		found = found || strcmp(list.items[i], item) == 0;
+	}
+	fl_list_done(&list);
+	return found;
+}
+
+static bool is_meant(const struct row *row, const char *value)
+{
+	switch (row->what) {
+	case ANY:
+		return value[0] != '\0';
+	case ITEM:
+		return has_item(value, row->item);
+	case NONZERO:
+		return strtoul(value, NULL, 10) != 0;
+	case WITHOUT:
+		break;
+	}
+	return false;
+}
+
+static void refuse_entry(struct fl_build *build, const struct row *row,
+			 const struct fl_ini_entry *entry)
+{
+	if (row->what == ITEM) {
+		fl_problem_error(build->problems, entry->line,
+				 "`%s`: `%s` is not supported yet: %s", row->key, row->item,
+				 row->instead);
+	} else {
+		fl_problem_error(build->problems, entry->line, "`%s` is not supported yet: %s",
+				 row->key, row->instead);
+	}
+}
+
+static void check_row(struct fl_build *build, const struct row *row,
+		      const struct fl_ini_section *section)
+{
+	const struct fl_ini_entry *entry = fl_ini_entry(build->ini, section, row->key);
+
+	if (row->what == WITHOUT && (entry == NULL || entry->value[0] == '\0')) {
+		fl_problem_error(build->problems, entry != NULL ? entry->line : section->line,
+				 "[%s] without `%s` is not supported yet: %s", section->kind,
+				 row->key, row->instead);
+	} else if (entry != NULL && is_meant(row, entry->value)) {
+		refuse_entry(build, row, entry);
+	}
+}
+
+void fl_build_refuse_not_yet(struct fl_build *build)
+{
+	for (size_t i = 0; i < build->ini->section_count; i++) {
+		const struct fl_ini_section *section = &build->ini->sections[i];
+
+		for (size_t k = 0; k < FL_COUNT_OF(rows); k++) {
+			if (!section->repeated && strcmp(section->kind, rows[k].section) == 0) {
+				check_row(build, &rows[k], section);
+			}
+		}
+	}
+}

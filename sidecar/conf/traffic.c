@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* traffic - the values of [service NAME], [upstream NAME] and [outbound]: what is carried, and where to. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "conf/settings.h"
+#include "conf/values.h"
+
+/* --- [service NAME] ------------------------------------------------------------------------ */
+
+int fl_set_service_port(const struct fl_setting *setting, struct fl_err *err)
+{
+	uint16_t *port = setting->field;
+	struct fl_port_range range = {0};
+	int rc = fl_value_ports(setting->entry->value, &range, err);
+
+	if (rc == 0 && range.first != range.last) {
+		rc = fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%.100s`: only one port is possible here, give each its [service NAME]",
+			setting->entry->value);
+	}
+	if (rc == 0) {
+		*port = range.first;
+	}
+	return rc;
+}
+
+/* Empty: none, the port is captured. */
+int fl_set_service_listen(const struct fl_setting *setting, struct fl_err *err)
+{
+	return setting->entry->value[0] != '\0'
+		       ? fl_setting_take_address(setting, FL_ADDR_ALLOW_ANY, err)
+		       : 0;
+}
+
+/* 0.0.0.0 and [::] are places to listen on; connecting to them only works by accident. */
+static bool is_unspecified(const struct fl_addr *addr)
+{
+	return addr->kind == FL_ADDR_IP &&
+	       (addr->sa.any.sa_family == AF_INET
+			? addr->sa.in.sin_addr.s_addr == htonl(INADDR_ANY)
+			: IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr));
+}
+
+static int refuse_unspecified(const char *text, struct fl_err *err)
+{
+	return fl_err_set(err, FL_ERR_INVALID,
+			  "`%.100s` is an address to listen on, not one to connect to", text);
+}
+
+int fl_set_app(const struct fl_setting *setting, struct fl_err *err)
+{
+	struct fl_addr *app = setting->field;
+	struct fl_addr addr = {0};
+	int rc = fl_addr_parse(setting->entry->value, FL_ADDR_ALLOW_NAME | FL_ADDR_ALLOW_UNIX,
+			       &addr, err);
+
+	if (rc != 0) {
+		return rc;
+	}
+	if (addr.kind == FL_ADDR_NAME) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%.100s`: the app is local and no name is resolved for it, write "
+			"127.0.0.1:%u or [::1]:%u",
+			setting->entry->value, addr.port, addr.port);
+	}
+	if (is_unspecified(&addr)) {
+		return refuse_unspecified(setting->entry->value, err);
+	}
+	*app = addr;
+	return 0;
+}
+
+/* --- [upstream NAME], [outbound] ----------------------------------------------------------- */
+
+/* Empty: none, the upstream is for captured traffic. */
+int fl_set_upstream_listen(const struct fl_setting *setting, struct fl_err *err)
+{
+	return setting->entry->value[0] != '\0'
+		       ? fl_setting_take_address(setting, FL_ADDR_ALLOW_ANY | FL_ADDR_ALLOW_UNIX,
+						 err)
+		       : 0;
+}
+
+/* `10.20.0.0/16:9000` and `10.20.0.1:9000-9010` are no one place to connect to. */
+static bool is_network(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+
+	return strchr(text, '/') != NULL ||
+	       (colon != NULL && (strchr(colon, '-') != NULL || strcmp(colon, ":*") == 0) &&
+		(colon[1] == '*' || fl_value_looks_like_ports(colon + 1)));
+}
+
+/* Of a fixed listener: where it connects to. */
+static int add_target(const struct fl_setting *setting, const char *text, struct fl_err *err)
+{
+	struct fl_conf_upstream *upstream = setting->field;
+	struct fl_addr addr = {0};
+	int rc;
+
+	if (strncmp(text, "unix:", strlen("unix:")) != 0 && is_network(text)) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%.100s`: behind `listen` stands one host and one port; networks and port "
+			"ranges are for captured traffic, so name them in an [upstream] without "
+			"`listen`",
+			text);
+	}
+	rc = fl_addr_parse(text, FL_ADDR_ALLOW_NAME, &addr, err);
+	if (rc != 0) {
+		return rc;
+	}
+	if (is_unspecified(&addr)) {
+		return refuse_unspecified(text, err);
+	}
+	upstream->to = fl_grow(upstream->to, upstream->to_count + 1, sizeof(*upstream->to));
+	upstream->to[upstream->to_count++] = addr;
+	return 0;
+}
+
+static void add_dest(struct fl_conf_upstream *upstream, const struct fl_conf_dest *dest)
+{
+	upstream->dests =
+		fl_grow(upstream->dests, upstream->dest_count + 1, sizeof(*upstream->dests));
+	upstream->dests[upstream->dest_count++] = *dest;
+}
+
+static int add_name(struct fl_conf_upstream *upstream, const char *host,
+		    const struct fl_port_range *ports, struct fl_err *err)
+{
+	/* With one port it would be a place to connect to, and as such it has to be right. */
+	char *text = fl_format("%s:%u", host, ports->last);
+	struct fl_addr addr = {0};
+	int rc = fl_addr_parse(text, FL_ADDR_ALLOW_NAME, &addr, err);
+
+	free(text);
+	if (rc == 0) {
+		add_dest(upstream,
+			 &(struct fl_conf_dest){.host = fl_strdup(host), .ports = *ports});
+	}
+	return rc;
+}
+
+static int add_network(struct fl_conf_upstream *upstream, const char *text, const char *host,
+		       const struct fl_port_range *ports, struct fl_err *err)
+{
+	static const uint8_t zeros[sizeof(((struct fl_cidr *)NULL)->addr)];
+	struct fl_conf_dest dest = {.ports = *ports};
+	int rc = fl_cidr_parse(host, &dest.net, err);
+
+	if (rc == 0 && fl_cidr_is_single(&dest.net) &&
+	    memcmp(dest.net.addr, zeros, sizeof(zeros)) == 0) {
+		return refuse_unspecified(text, err);
+	}
+	if (rc == 0) {
+		add_dest(upstream, &dest);
+	}
+	return rc;
+}
+
+/* Of captured traffic: which destinations the section is for. */
+static int add_destination(const struct fl_setting *setting, const char *text, struct fl_err *err)
+{
+	struct fl_conf_upstream *upstream = setting->field;
+	char host[FL_VALUE_HOST];
+	struct fl_port_range ports = {0};
+	struct fl_addr addr = {0};
+	bool given = false;
+	int rc;
+
+	if (strncmp(text, "unix:", strlen("unix:")) == 0) {
+		return fl_addr_parse(text, FL_ADDR_ALLOW_NAME, &addr, err); /* which says why not */
+	}
+	rc = fl_value_host_ports(text, host, &ports, &given, err);
+	if (rc != 0) {
+		return rc;
+	}
+	if (!given) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"`%.100s` has no port: write %.100s:443, or %.100s:* for every port", text,
+			text, text);
+	}
+	if (strcmp(host, "*") == 0) {
+		rc = add_network(upstream, text, "0.0.0.0/0", &ports, err);
+		return rc == 0 ? add_network(upstream, text, "::/0", &ports, err) : rc;
+	}
+	return fl_value_looks_like_network(host) ? add_network(upstream, text, host, &ports, err)
+						 : add_name(upstream, host, &ports, err);
+}
+
+static bool is_captured(const struct fl_setting *setting)
+{
+	const struct fl_ini *ini = setting->build->ini;
+	const struct fl_ini_entry *listen =
+		fl_ini_entry(ini, &ini->sections[setting->entry->section], "listen");
+
+	return listen == NULL || listen->value[0] == '\0';
+}
+
+int fl_set_to(const struct fl_setting *setting, struct fl_err *err)
+{
+	if (setting->entry->value[0] == '\0') {
+		return fl_err_set(err, FL_ERR_INVALID, "where to connect to is missing");
+	}
+	return fl_setting_take_items(setting, is_captured(setting) ? add_destination : add_target,
+				     err);
+}
+
+static int add_peer(const struct fl_setting *setting, const char *text, struct fl_err *err)
+{
+	struct fl_conf_upstream *upstream = setting->field;
+	struct fl_pattern *pattern = NULL;
+	int rc;
+
+	if (strcmp(text, "plaintext") == 0) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`plaintext` is nobody's identity: name a SPIFFE ID, or say "
+				  "that no TLS is spoken there");
+	}
+	rc = fl_pattern_parse(text, &pattern, err);
+	if (rc == 0) {
+		upstream->peer = fl_grow(upstream->peer, upstream->peer_count + 1,
+					 sizeof(struct fl_pattern *));
+		upstream->peer[upstream->peer_count++] = pattern;
+	}
+	return rc;
+}
+
+int fl_set_peer(const struct fl_setting *setting, struct fl_err *err)
+{
+	return fl_setting_take_items(setting, add_peer, err);
+}
