@@ -24,6 +24,8 @@
 
 #include <wolfssl/internal.h>
 
+#include "base/alpn.h"
+
 int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *user)
 {
 	struct fl_tls_io *io = ((struct fl_tls *)user)->io;
@@ -127,7 +129,7 @@ static enum fl_tls_step stop(struct fl_tls *tls, int rc)
 /* Both sides name our protocol; a server goes on without when the client does not. */
 static int set_alpn(WOLFSSL *wolf)
 {
-	char name[] = FL_TLS_ALPN;
+	char name[] = FL_ALPN;
 
 	return wolfSSL_UseALPN(wolf, name, sizeof(name) - 1, WOLFSSL_ALPN_CONTINUE_ON_MISMATCH);
 }
@@ -201,7 +203,7 @@ static enum fl_tls_step establish(struct fl_tls *tls)
 		return fail(tls, NO_PEER_VERIFY);
 	}
 	tls->alpn = wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
-		    len == sizeof(FL_TLS_ALPN) - 1 && memcmp(name, FL_TLS_ALPN, len) == 0;
+		    len == sizeof(FL_ALPN) - 1 && memcmp(name, FL_ALPN, len) == 0;
 	tls->state = FL_TLS_STATE_OPEN;
 	return FL_TLS_ESTABLISHED;
 }

@@ -11,6 +11,8 @@
 
 #include <wolfssl/internal.h>
 
+#include "base/alpn.h"
+
 static const struct fl_tls_failure no_memory = {
 	.cause = FL_TLS_CAUSE_INTERNAL,
 	.alert = internal_error,
@@ -49,7 +51,7 @@ static const struct {
 	{113, "bad_certificate_status_response", "it does not accept our certificate's status"},
 	{115, "unknown_psk_identity", "it does not know the session"},
 	{116, "certificate_required", "it wants a client certificate"},
-	{120, "no_application_protocol", "it does not speak " FL_TLS_ALPN},
+	{120, "no_application_protocol", "it does not speak " FL_ALPN},
 };
 
 enum fl_rule fl_tls_rule_of_error(int wolf_error)

@@ -29,7 +29,6 @@
 #include "pki/credentials.h"
 #include "pki/svid.h"
 
-#define FL_TLS_ALPN "fairlead/1"
 /* Room that every call below may need in io->out beyond the ciphertext of the plaintext that it is
  * given: a handshake flight with a long chain, a key update, an alert. */
 #define FL_TLS_OUT_RESERVE (32u * 1024)
@@ -161,7 +160,7 @@ int64_t fl_tls_peer_not_after(const struct fl_tls *tls);
 bool fl_tls_resumed(const struct fl_tls *tls);
 const char *fl_tls_group(const struct fl_tls *tls);  /* "X25519MLKEM768" */
 const char *fl_tls_cipher(const struct fl_tls *tls); /* "TLS_AES_128_GCM_SHA256" */
-bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_TLS_ALPN was negotiated */
+bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_ALPN was negotiated */
 
 /* The trial that each candidate has to pass: the credentials shake hands with themselves, in memory,
  * as client and as server, under their own bundle. Errors: FL_ERR_INVALID with the sentence of the

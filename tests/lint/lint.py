@@ -18,13 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 # Who may include whom, besides itself (sidecar/ARCHITECTURE.md tells why). Nothing includes upward.
 LAYERS = {
     'sidecar/base': [],
+    'sidecar/wire': ['base'],
     'sidecar/pki': ['base'],
     'sidecar/policy': ['base', 'pki'],
     'sidecar/conf': ['base', 'policy', 'pki'],
     'sidecar/ctl': ['base'],
     'sidecar/tls': ['base', 'pki'],
     'sidecar/net': ['base'],
-    'sidecar/proxy': ['base', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net'],
+    'sidecar/proxy': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net'],
     'sidecar/admin': ['base', 'net'],
     'sidecar': ['base', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'proxy', 'admin'],
     'certs-watch': ['base', 'pki', 'tls'],

@@ -5,6 +5,8 @@
 
 #include <wolfssl/internal.h>
 
+#include "wire/hello.h"
+
 #if !defined(FP_ECC) || !defined(HAVE_GMTIME_R)
 #error "wolfSSL is built without FP_ECC (2.7 times slower verification) or HAVE_GMTIME_R (a data race)"
 #endif
@@ -28,6 +30,23 @@ Test(handshake, default__both_established)
 	cr_assert(fl_tls_alpn_is_ours(pair.client.tls));
 	cr_assert(fl_tls_alpn_is_ours(pair.server.tls));
 	cr_assert_eq(fl_tls_failure(pair.client.tls)->cause, FL_TLS_CAUSE_NONE);
+	pair_close(&pair);
+}
+
+/* Permissive listeners find our own hello, hybrid key share and all. */
+Test(handshake, our_hello_is_known_as_ours)
+{
+	struct fl_hello hello;
+	struct pair pair;
+	size_t len;
+
+	pair_open(&pair, NULL, NULL);
+	pair_start(&pair);
+	len = pair.client.out_len;
+	cr_assert_gt(len, 1216);
+	fl_hello_init(&hello);
+	cr_assert_eq(fl_hello_feed(&hello, pair.client.out, len - 1), FL_HELLO_NEED_MORE);
+	cr_assert_eq(fl_hello_feed(&hello, pair.client.out + len - 1, 1), FL_HELLO_TLS_OURS);
 	pair_close(&pair);
 }
 
