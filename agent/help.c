@@ -26,8 +26,9 @@ static const char program_page[] =
 	"  check      every problem of the INI and the credentials, and what would run\n"
 	"  wait       until the sidecar is ready\n"
 	"  status     what the sidecar does and how long its certificates last\n"
+	"  redirect   the rules that lead the pod's connections through the sidecar\n"
 	"\n"
-	"  Not supported yet: preview, explain, suggest, redirect.\n"
+	"  Not supported yet: preview, explain, suggest.\n"
 	"\n"
 	"  fairlead-agent COMMAND --help tells more.\n"
 	"\n"
@@ -174,6 +175,62 @@ static const char status_page[] =
 	"SEE ALSO\n"
 	"  fairlead-agent wait, which says no more than ready or not\n";
 
+static const char redirect_page[] =
+	"NAME\n"
+	"  fairlead-agent redirect - the rules that lead the pod's connections through\n"
+	"  the sidecar\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent redirect apply|remove|print [-c FILE]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  apply   Makes the rules from [redirect] of the INI and puts them in force, in\n"
+	"          the network namespace that it runs in. Again and again is fine.\n"
+	"  remove  Takes them away. That there are none is fine, and no INI is needed.\n"
+	"  print   Writes them, as `nft -f` takes them, with a comment on every rule, and\n"
+	"          before them, as comments, what the rules that are in force have seen.\n"
+	"          Needs no privilege; the latter does.\n"
+	"\n"
+	"  They are one nftables table, `inet fairlead`, for IPv4 and IPv6, put in place\n"
+	"  of the one before in a single transaction: whenever it is interrupted, the\n"
+	"  old rules or the new ones are in force. Other tables, and the rules of\n"
+	"  iptables, are neither read nor changed.\n"
+	"\n"
+	"  Inbound, what others open to a TCP port of this pod goes to `[sidecar]\n"
+	"  inbound`, when a socket listens at that address and port. Where none does, the\n"
+	"  connection is refused, so that probes of an app that is not up fail, and an\n"
+	"  app on 127.0.0.1 stays private. Ports of the sidecar itself and of [service]\n"
+	"  sections with `listen` are not captured.\n"
+	"\n"
+	"  Outbound, what the app opens goes to `[sidecar] outbound`, but for what stays\n"
+	"  in the pod. The app is every process that is not of `[agent] sidecar_uid`.\n"
+	"\n"
+	"  Only new connections are captured; those that are open go on as they are, also\n"
+	"  when rules are replaced. When captured connections should end well, stop the\n"
+	"  sidecar before `remove`: without the rules they are cut off.\n"
+	"\n"
+	"  With `mode = tproxy` there is also a routing rule for mark 0x539, with table\n"
+	"  133.\n"
+	"\n"
+	"OPTIONS\n" COMMON_OPTIONS "\n"
+	"ENVIRONMENT\n"
+	"  apply and remove take the capability NET_ADMIN and libnftables (package\n"
+	"  libnftables1), which nothing else here does: an init container has them, and\n"
+	"  neither the sidecar nor the app.\n"
+	"\n"
+	"EXIT STATUS\n"
+	"  0  done\n"
+	"  2  not done, and nothing has changed: the command line, the INI, a permission\n"
+	"     that is missing, or the kernel; one sentence on stderr says which\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent redirect print | less\n"
+	"  fairlead-agent redirect apply\n"
+	"  nsenter -t $PID -n fairlead-agent redirect print\n"
+	"\n"
+	"SEE ALSO\n"
+	"  nft list table inet fairlead; fairlead-agent status\n";
+
 const char *fl_help(const char *command)
 {
 	static const struct {
@@ -182,7 +239,8 @@ const char *fl_help(const char *command)
 	} pages[] = {{"run", run_page},
 		     {"check", check_page},
 		     {"wait", wait_page},
-		     {"status", status_page}};
+		     {"status", status_page},
+		     {"redirect", redirect_page}};
 
 	if (command == NULL) {
 		return program_page;

@@ -11,6 +11,7 @@
 #include "agent/args.h"
 #include "agent/check.h"
 #include "agent/help.h"
+#include "agent/redirect.h"
 #include "agent/run.h"
 #include "agent/status.h"
 #include "agent/wait.h"
@@ -23,11 +24,15 @@
 #define DEFAULT_TIMEOUT_MS 30000
 #define MAX_TIMEOUT_MS (24U * 3600 * 1000)
 
-/* What the options of all commands say. */
+#define WORDS_MAX 16
+
+/* What the options and words of all commands say. */
 struct settings {
 	const char *conf_path;
 	bool json, watch;
 	uint32_t timeout_ms;
+	const char *words[WORDS_MAX]; /* after the command's name */
+	size_t word_count;
 };
 
 struct command {
@@ -35,6 +40,7 @@ struct command {
 	int (*run)(const struct settings *settings); /* NULL: not supported yet */
 	const struct fl_option *options;             /* of its own */
 	size_t option_count;                         /* at most OPTIONS_MAX */
+	size_t words_max;                            /* at most WORDS_MAX */
 };
 
 enum { OPTION_CONFIG = 1, OPTION_HELP, OPTION_VERSION, OPTION_JSON, OPTION_TIMEOUT, OPTION_WATCH };
@@ -74,17 +80,6 @@ static int status(const struct settings *settings)
 	return fl_status(settings->conf_path, settings->json, settings->watch);
 }
 
-static const struct command commands[] = {
-	{"run", run, NULL, 0},
-	{"check", check, &json_option, 1},
-	{"wait", wait_ready, &timeout_option, 1},
-	{"status", status, status_options, FL_COUNT_OF(status_options)},
-	{"preview", NULL, NULL, 0},
-	{"explain", NULL, NULL, 0},
-	{"suggest", NULL, NULL, 0},
-	{"redirect", NULL, NULL, 0},
-};
-
 static int complain(const char *command, const char *text)
 {
 	(void)fprintf(stderr, "fairlead-agent%s%s: %s; see fairlead-agent%s%s --help\n",
@@ -92,6 +87,57 @@ static int complain(const char *command, const char *text)
 		      command != NULL ? " " : "", command != NULL ? command : "");
 	return 2;
 }
+
+struct action {
+	const char *name;
+	int (*run)(const char *conf_path);
+};
+
+static int no_action(const char *command, const struct action *actions, size_t count,
+		     const char *given)
+{
+	const char *names[WORDS_MAX];
+	char meant[FL_SUGGEST_TEXT];
+	char *text;
+
+	FL_REQUIRE(count <= WORDS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		names[i] = actions[i].name;
+	}
+	text = fl_format("unknown action `%s`%s", given,
+			 fl_suggest_text(fl_suggest(given, names, count), meant));
+	(void)complain(command, text);
+	free(text);
+	return 2;
+}
+
+static int redirect(const struct settings *settings)
+{
+	static const struct action actions[] = {{"apply", fl_redirect_apply},
+						{"remove", fl_redirect_remove},
+						{"print", fl_redirect_print}};
+
+	if (settings->word_count == 0) {
+		return complain("redirect", "which action? apply, remove or print");
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(actions); i++) {
+		if (strcmp(actions[i].name, settings->words[0]) == 0) {
+			return actions[i].run(settings->conf_path);
+		}
+	}
+	return no_action("redirect", actions, FL_COUNT_OF(actions), settings->words[0]);
+}
+
+static const struct command commands[] = {
+	{"run", run, NULL, 0, 0},
+	{"check", check, &json_option, 1, 0},
+	{"wait", wait_ready, &timeout_option, 1, 0},
+	{"status", status, status_options, FL_COUNT_OF(status_options), 0},
+	{"redirect", redirect, NULL, 0, 1},
+	{"preview", NULL, NULL, 0, 0},
+	{"explain", NULL, NULL, 0, 0},
+	{"suggest", NULL, NULL, 0, 0},
+};
 
 static int unknown_command(const char *name)
 {
@@ -167,6 +213,15 @@ static int read_options(struct fl_args *args, const struct command *command,
 	return -1;
 }
 
+static int one_word_too_many(const char *command, const char *word)
+{
+	char *text = fl_format("`%s` is one word too many", word);
+
+	(void)complain(command, text);
+	free(text);
+	return 2;
+}
+
 static int run_command(struct fl_args *args, const char *name, struct settings *settings)
 {
 	const struct command *command = find_command(name);
@@ -180,18 +235,19 @@ static int run_command(struct fl_args *args, const char *name, struct settings *
 		(void)fprintf(stderr, "fairlead-agent: `%s` is not supported yet\n", name);
 		return 2;
 	}
-	switch (read_options(args, command, settings, &word, &code)) {
-	case FL_ARG_END:
-		return command->run(settings);
-	case FL_ARG_WORD: {
-		char *text = fl_format("`%s` is one word too many", word);
-
-		(void)complain(name, text);
-		free(text);
-		return 2;
-	}
-	default:
-		return code;
+	for (;;) {
+		switch (read_options(args, command, settings, &word, &code)) {
+		case FL_ARG_END:
+			return command->run(settings);
+		case FL_ARG_WORD:
+			if (settings->word_count == command->words_max) {
+				return one_word_too_many(name, word);
+			}
+			settings->words[settings->word_count++] = word;
+			break;
+		default:
+			return code;
+		}
 	}
 }
 
@@ -208,7 +264,7 @@ int main(int argc, char **argv)
 	case FL_ARG_WORD:
 		return run_command(&args, word, &settings);
 	case FL_ARG_END:
-		return complain(NULL, "which command? run, check, wait or status");
+		return complain(NULL, "which command? run, check, wait, status or redirect");
 	default:
 		return code;
 	}

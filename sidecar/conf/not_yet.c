@@ -60,13 +60,6 @@ static const struct row rows[] = {
 	{"rotation", "on_policy_loss", ITEM, "close",
 	 "write `keep`, open connections are not judged again"},
 	{"rotation", "recycle", NONZERO, NULL, "write `recycle = 0`"},
-	/* fairlead-agent redirect */
-	{"redirect", "mode", ANY, NULL, "remove the line and use fixed listeners"},
-	{"redirect", "inbound_ports", ANY, NULL, "remove the line and use fixed listeners"},
-	{"redirect", "exclude_inbound", ANY, NULL, "remove the line and use fixed listeners"},
-	{"redirect", "outbound", ANY, NULL, "remove the line and use fixed listeners"},
-	{"redirect", "exclude_outbound", ANY, NULL, "remove the line and use fixed listeners"},
-	{"redirect", "other_protocols", ANY, NULL, "remove the line and use fixed listeners"},
 	/* the tools' socket */
 	{"sidecar", "control", ANY, NULL, "remove the line, or leave it empty"},
 };

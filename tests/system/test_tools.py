@@ -373,7 +373,10 @@ def test_wait_without_an_admin_endpoint(idle):
     (['wait', '--timeout', '99999999999h'], '--timeout'),
     (['status', '--wacht'], 'did you mean `--watch`?'),
     (['suggest'], 'not supported yet'),
-    (['redirect', 'apply'], 'not supported yet')], ids=' '.join)
+    (['redirect'], 'which action?'),
+    (['redirect', 'aply'], 'did you mean `apply`?'),
+    (['redirect', 'apply', 'print'], 'one word too many'),
+    (['redirect', 'print', '--json'], 'unknown option `--json`')], ids=' '.join)
 def test_a_wrong_command_line(arguments, text):
     status, out, err = tool(*arguments)
     assert (status, out) == (2, '') and err.startswith('fairlead-agent') and text in err
@@ -381,6 +384,7 @@ def test_a_wrong_command_line(arguments, text):
 
 
 @pytest.mark.parametrize('arguments', [['--help'], ['-h'], ['run', '--help'], ['check', '-h'], ['wait', '--help'],
+                                       ['redirect', '--help'], ['redirect', 'apply', '-h'],
                                        ['-c', 'x', 'run', '--help']], ids=' '.join)
 def test_help(arguments):
     status, out, err = tool(*arguments)

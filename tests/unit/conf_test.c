@@ -562,12 +562,6 @@ static const struct {
 	{"rotation", "on_expiry = close"},
 	{"rotation", "on_policy_loss = close"},
 	{"rotation", "recycle = 5m"},
-	{"redirect", "mode = redirect"},
-	{"redirect", "inbound_ports = *"},
-	{"redirect", "exclude_inbound = 15020"},
-	{"redirect", "outbound = *"},
-	{"redirect", "exclude_outbound = *:53"},
-	{"redirect", "other_protocols = count"},
 	{"sidecar", "control = /run/fairlead/sidecar.sock"},
 };
 

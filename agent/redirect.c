@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* redirect - from the INI to the kernel, and back for those who want to look.
+ *
+ * mode = tproxy has routes besides the rules. They do nothing alone, so they come first and go last: whenever it is
+ * killed, the rules that are in force are complete. */
+#include "agent/redirect.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/nft.h"
+#include "agent/route.h"
+#include "agent/ruleset.h"
+#include "base/mem.h"
+
+#define COUNTERS_MAX 16
+
+static int complain(const struct fl_err *err)
+{
+	(void)fprintf(stderr, "fairlead-agent redirect: %s\n", err->text);
+	return 2;
+}
+
+static struct fl_conf *load(const char *conf_path)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+
+	if (fl_conf_load(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
+		fl_problems_print(&problems, conf_path, stderr);
+		conf = NULL;
+	}
+	fl_problems_done(&problems);
+	return conf;
+}
+
+/* --- apply ------------------------------------------------------------------------------------ */
+
+static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl_err *err)
+{
+	bool tproxy = conf->redirect.mode == FL_REDIRECT_TPROXY;
+	struct fl_nft *nft;
+	int rc = fl_nft_open(&nft, err);
+
+	if (rc != FL_OK) {
+		return rc;
+	}
+	if (tproxy) {
+		rc = fl_route_add(err);
+	}
+	if (rc == FL_OK) {
+		rc = fl_nft_load(nft, rules, err);
+	}
+	if (rc == FL_OK && !tproxy) {
+		rc = fl_route_remove(err);
+	}
+	fl_nft_close(nft);
+	return rc;
+}
+
+static void tell_family(const char *direction, const char *family, bool listens)
+{
+	if (!listens) {
+		(void)fprintf(stderr,
+			      "fairlead-agent redirect: warning: `[sidecar] %s` has no %s "
+			      "listener, so captured %s connections will be refused\n",
+			      direction, family, family);
+	}
+}
+
+static void tell_direction(const char *direction, const struct fl_ruleset_ports *ports)
+{
+	if (ports->v4 == 0) {
+		(void)printf("%s: not captured, `[sidecar] %s` is empty\n", direction, direction);
+		return;
+	}
+	(void)printf("%s: captured, to port %u\n", direction,
+		     ports->v4_listens ? ports->v4 : ports->v6);
+	tell_family(direction, "IPv4", ports->v4_listens);
+	tell_family(direction, "IPv6", ports->v6_listens);
+}
+
+static void tell(const struct fl_conf *conf)
+{
+	struct fl_ruleset_ports ports;
+
+	if (fl_ruleset_inbound(conf, &ports, NULL) == FL_OK) {
+		tell_direction("inbound", &ports);
+	}
+	if (fl_ruleset_outbound(conf, &ports, NULL) == FL_OK) {
+		tell_direction("outbound", &ports);
+	}
+}
+
+int fl_redirect_apply(const char *conf_path)
+{
+	struct fl_conf *conf = load(conf_path);
+	struct fl_text rules = {0};
+	struct fl_err err;
+	int rc;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	rc = fl_ruleset_format(conf, &rules, &err);
+	if (rc == FL_OK) {
+		rc = put_in_force(conf, rules.data, &err);
+	}
+	if (rc == FL_OK) {
+		tell(conf);
+	}
+	fl_text_done(&rules);
+	fl_conf_free(conf);
+	return rc == FL_OK ? 0 : complain(&err);
+}
+
+/* --- remove ----------------------------------------------------------------------------------- */
+
+/* What is to go is known without the INI: a broken one must not keep the rules in force. */
+int fl_redirect_remove(const char *conf_path)
+{
+	struct fl_nft *nft;
+	struct fl_err err;
+	int rc = fl_nft_open(&nft, &err);
+
+	(void)conf_path;
+	if (rc == FL_OK) {
+		rc = fl_nft_load(nft, fl_ruleset_removal, &err);
+		if (rc == FL_OK) {
+			rc = fl_route_remove(&err);
+		}
+		fl_nft_close(nft);
+	}
+	return rc == FL_OK ? 0 : complain(&err);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+/* Calls put for each line; true: they are the counters of rules that are in force. */
+static bool look(void (*put)(struct fl_text *out, bool first), struct fl_text *out)
+{
+	struct fl_nft_count counts[COUNTERS_MAX] = {{0}};
+	struct fl_nft *nft = NULL;
+	struct fl_err err;
+	bool there = false;
+
+	FL_REQUIRE(fl_ruleset_counter_count <= COUNTERS_MAX);
+	for (size_t i = 0; i < fl_ruleset_counter_count; i++) {
+		counts[i].name = fl_ruleset_counters[i].name;
+	}
+	if (fl_nft_open(&nft, &err) != FL_OK) {
+		put(out, true);
+		fl_text_print(out, "not known: %s\n",
+			      err.code == FL_ERR_DENIED ? "reading the rules takes NET_ADMIN"
+							: err.text);
+		return false;
+	}
+	there = fl_nft_count(nft, FL_RULESET_TABLE, counts, fl_ruleset_counter_count);
+	fl_nft_close(nft);
+	if (!there) {
+		put(out, true);
+		fl_text_print(out, "NOT IN FORCE here: fairlead-agent redirect apply\n");
+		return false;
+	}
+	for (size_t i = 0; i < fl_ruleset_counter_count; i++) {
+		put(out, i == 0);
+		fl_text_print(out, "%" PRIu64 " %s\n", counts[i].packets,
+			      fl_ruleset_counters[i].what);
+	}
+	return true;
+}
+
+void fl_redirect_counters(const struct fl_conf *conf, struct fl_text *out,
+			  void (*begin)(struct fl_text *out, bool first))
+{
+	if (conf->redirect.line != 0) {
+		(void)look(begin, out);
+	}
+}
+
+static void begin_comment(struct fl_text *out, bool first)
+{
+	fl_text_print(out, "%s", first ? "# In force now: " : "#               ");
+}
+
+static int write_out(const struct fl_text *text, struct fl_err *err)
+{
+	if (fwrite(text->data, 1, text->len, stdout) != text->len || fflush(stdout) != 0) {
+		return fl_err_sys(err, errno, "cannot write the rules");
+	}
+	return FL_OK;
+}
+
+int fl_redirect_print(const char *conf_path)
+{
+	struct fl_conf *conf = load(conf_path);
+	struct fl_text text = {0};
+	struct fl_err err;
+	int rc;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	(void)look(begin_comment, &text);
+	rc = fl_ruleset_format(conf, &text, &err);
+	if (rc == FL_OK) {
+		rc = write_out(&text, &err);
+	}
+	fl_text_done(&text);
+	fl_conf_free(conf);
+	return rc == FL_OK ? 0 : complain(&err);
+}

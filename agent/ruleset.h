@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_AGENT_RULESET_H
+#define FL_AGENT_RULESET_H
+/* ruleset - what [redirect] comes to: one nftables table, `inet fairlead`, as the text that `nft -f` takes.
+ *
+ * Pure: nothing is asked of the kernel and nothing loaded. Thread: any. Loading the text is one transaction that
+ * replaces the table of before, so that it can be loaded again and again, and touches nothing but that table. Only
+ * new TCP connections are led elsewhere: whatever was open before goes on as it was. */
+#include "base/err.h"
+#include "base/text.h"
+#include "conf/conf.h"
+
+#define FL_RULESET_TABLE "fairlead"
+
+/* Appends the text. Errors: FL_ERR_INVALID, the listeners cannot be reached by captured traffic, or nothing is
+ * captured at all; out then holds a part of it. */
+int fl_ruleset_format(const struct fl_conf *conf, struct fl_text *out,
+		      struct fl_err *err) FL_MUST_USE;
+
+/* The text that takes the table away, also where there is none. */
+extern const char fl_ruleset_removal[];
+
+/* Where captured connections are led. A family without a listener has the port of the other one, which is closed
+ * for it: its connections are refused, and do not slip past. */
+struct fl_ruleset_ports {
+	uint16_t v4, v6; /* 0: this direction is not captured */
+	bool v4_listens, v6_listens;
+};
+int fl_ruleset_inbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
+		       struct fl_err *err) FL_MUST_USE;
+int fl_ruleset_outbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
+			struct fl_err *err) FL_MUST_USE;
+
+/* The named counters of the table, in the order in which people want to read them. */
+struct fl_ruleset_counter {
+	const char *name;
+	const char *what; /* "inbound connections to a port where nobody listens, refused" */
+};
+extern const struct fl_ruleset_counter fl_ruleset_counters[];
+extern const size_t fl_ruleset_counter_count;
+
+#endif

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "agent/ruleset.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define ALL_PORTS                                                                                  \
+	{                                                                                          \
+		0, UINT16_MAX                                                                      \
+	}
+
+static struct fl_conf_selector everything[] = {{.any_net = true, .ports = ALL_PORTS}};
+
+struct world {
+	struct fl_conf conf;
+	struct fl_addr inbound[2], outbound[2];
+	struct fl_text text;
+	struct fl_err err;
+};
+
+static void listen_at(struct fl_addr *addrs, size_t *count, const char *text)
+{
+	cr_assert_eq(fl_addr_parse(text, FL_ADDR_ALLOW_ANY, &addrs[(*count)++], NULL), 0);
+}
+
+/* What an INI without [redirect] means. */
+static void world_init(struct world *w)
+{
+	*w = (struct world){0};
+	w->conf.agent.sidecar_uid = 2112;
+	w->conf.sidecar.inbound = w->inbound;
+	w->conf.sidecar.outbound = w->outbound;
+	listen_at(w->inbound, &w->conf.sidecar.inbound_count, "*:15006");
+	listen_at(w->outbound, &w->conf.sidecar.outbound_count, "127.0.0.1:15001");
+	listen_at(w->outbound, &w->conf.sidecar.outbound_count, "[::1]:15001");
+	cr_assert_eq(fl_addr_parse("*:15020", FL_ADDR_ALLOW_ANY, &w->conf.sidecar.admin, NULL), 0);
+	w->conf.redirect.inbound_ports = (struct fl_conf_selectors){everything, 1};
+	w->conf.redirect.outbound = (struct fl_conf_selectors){everything, 1};
+}
+
+static const char *format(struct world *w)
+{
+	fl_text_done(&w->text);
+	w->text = (struct fl_text){0};
+	cr_assert_eq(fl_ruleset_format(&w->conf, &w->text, &w->err), 0, "%s", w->err.text);
+	return w->text.data;
+}
+
+static const char *refusal(struct world *w)
+{
+	struct fl_text text = {0};
+
+	cr_assert_eq(fl_ruleset_format(&w->conf, &text, &w->err), FL_ERR_INVALID);
+	fl_text_done(&text);
+	return w->err.text;
+}
+
+static void world_done(struct world *w)
+{
+	fl_text_done(&w->text);
+}
+
+/* The lines of a chain, as one string to free(). */
+static char *chain(const char *rules, const char *name)
+{
+	char *head = fl_format("\tchain %s {\n", name);
+	const char *at = strstr(rules, head), *end = at != NULL ? strstr(at, "\n\t}") : NULL;
+	char *text = NULL;
+
+	if (at != NULL) {
+		text = fl_strndup(at + strlen(head), (size_t)(end - at) - strlen(head) + 1);
+	}
+	free(head);
+	return text;
+}
+
+static void expect(const char *rules, const char *name, const char *part, bool there)
+{
+	char *text = chain(rules, name);
+
+	cr_assert_not_null(text, "no chain %s in\n%s", name, rules);
+	cr_expect_eq(strstr(text, part) != NULL, there, "chain %s %s `%s`:\n%s", name,
+		     there ? "lacks" : "has", part, text);
+	free(text);
+}
+
+static void select_port(struct fl_conf_selector *selector, uint16_t first, uint16_t last)
+{
+	*selector =
+		(struct fl_conf_selector){.any_net = true, .ports = {.first = first, .last = last}};
+}
+
+static void select_net(struct fl_conf_selector *selector, const char *net)
+{
+	*selector = (struct fl_conf_selector){.ports = ALL_PORTS};
+	cr_assert_eq(fl_cidr_parse(net, &selector->net, NULL), 0);
+}
+
+Test(ruleset, replaces_the_table_in_one_transaction)
+{
+	struct world w;
+	const char *rules;
+
+	world_init(&w);
+	rules = format(&w);
+	cr_expect(strncmp(rules, fl_ruleset_removal, strlen(fl_ruleset_removal)) == 0);
+	cr_expect_not_null(strstr(rules, "\ntable inet fairlead {\n"));
+	cr_expect_null(strstr(rules, "flush"), "rules of others are nobody's business here");
+	world_done(&w);
+}
+
+Test(ruleset, every_rule_has_a_comment)
+{
+	struct world w;
+	char *copy, *rest = NULL;
+
+	world_init(&w);
+	w.conf.redirect.mode = FL_REDIRECT_TPROXY;
+	copy = fl_strdup(format(&w));
+	for (char *line = strtok_r(copy, "\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest)) {
+		if (strncmp(line, "\t\t", 2) == 0 && strncmp(line, "\t\ttype ", 7) != 0) {
+			cr_expect_not_null(strstr(line, " comment \""), "%s", line);
+		}
+	}
+	free(copy);
+	world_done(&w);
+}
+
+Test(ruleset, leads_inbound_only_where_somebody_listens)
+{
+	struct world w;
+	const char *rules;
+
+	world_init(&w);
+	rules = format(&w);
+	expect(rules, "take_inbound",
+	       "socket wildcard { 0, 1 } counter name inbound redirect to :15006", true);
+	expect(rules, "take_inbound", "reject with tcp reset", true);
+	expect(rules, "inbound", "goto take_inbound", true);
+	expect(rules, "spared_inbound", "tcp dport { 15006, 15001, 15020 } accept", true);
+	world_done(&w);
+}
+
+Test(ruleset, knows_the_sidecar_by_its_uid)
+{
+	struct world w;
+	const char *rules;
+
+	world_init(&w);
+	w.conf.agent.sidecar_uid = 4294967294;
+	rules = format(&w);
+	expect(rules, "outbound", "meta skuid 4294967294 accept", true);
+	expect(rules, "outbound", "meta skuid 4294967294 oifname \"lo\" goto to_self", true);
+	expect(rules, "outbound",
+	       "meta skuid 4294967294 ip6 daddr ::1 tcp dport 15099 redirect to :15001", true);
+	expect(rules, "to_self", "ip dscp 35 accept", true);
+	expect(rules, "to_self", "ip6 dscp 35 accept", true);
+	world_done(&w);
+}
+
+Test(ruleset, one_direction_alone)
+{
+	struct world w;
+	char *text;
+
+	world_init(&w);
+	w.conf.sidecar.outbound_count = 0;
+	expect(format(&w), "outbound", "take_outbound", false);
+	expect(w.text.data, "outbound", "goto to_self", true);
+
+	w.conf.sidecar.outbound_count = 2;
+	w.conf.sidecar.inbound_count = 0;
+	text = chain(format(&w), "inbound");
+	cr_expect_null(text);
+	free(text);
+	expect(w.text.data, "outbound", "to_self", false);
+	expect(w.text.data, "outbound", "goto take_outbound", true);
+
+	w.conf.sidecar.outbound_count = 0;
+	cr_expect_not_null(strstr(refusal(&w), "both empty"));
+	world_done(&w);
+}
+
+/* The other family's connections meet a closed port: they do not go on as they are. */
+Test(ruleset, a_family_without_a_listener_does_not_slip_past)
+{
+	struct world w;
+	struct fl_ruleset_ports ports;
+
+	world_init(&w);
+	w.conf.sidecar.outbound_count = 1;
+	cr_assert_eq(fl_ruleset_outbound(&w.conf, &ports, NULL), 0);
+	cr_expect(ports.v4_listens && !ports.v6_listens && ports.v6 == 15001);
+	expect(format(&w), "take_outbound", "\t\tmeta l4proto tcp counter name outbound redirect",
+	       true);
+	world_done(&w);
+}
+
+Test(ruleset, families_with_ports_of_their_own)
+{
+	struct world w;
+
+	world_init(&w);
+	w.conf.sidecar.outbound_count = 1;
+	listen_at(w.outbound, &w.conf.sidecar.outbound_count, "[::1]:15002");
+	expect(format(&w), "take_outbound",
+	       "meta nfproto ipv4 meta l4proto tcp counter name outbound redirect to :15001", true);
+	expect(w.text.data, "take_outbound",
+	       "meta nfproto ipv6 meta l4proto tcp counter name outbound redirect to :15002", true);
+	expect(w.text.data, "spared_inbound", "15006, 15001, 15002, 15020", true);
+	world_done(&w);
+}
+
+Test(ruleset, listeners_that_captured_traffic_does_not_reach)
+{
+	struct world w;
+
+	world_init(&w);
+	w.conf.sidecar.inbound_count = 0;
+	listen_at(w.inbound, &w.conf.sidecar.inbound_count, "127.0.0.1:15006");
+	cr_expect_not_null(strstr(refusal(&w), "`[sidecar] inbound` at 127.0.0.1:15006"), "%s",
+			   w.err.text);
+
+	world_init(&w);
+	w.conf.sidecar.outbound_count = 0;
+	listen_at(w.outbound, &w.conf.sidecar.outbound_count, "127.0.0.5:15001");
+	cr_expect_not_null(strstr(refusal(&w), "`[sidecar] outbound` at 127.0.0.5:15001"), "%s",
+			   w.err.text);
+
+	world_init(&w);
+	listen_at(w.inbound, &w.conf.sidecar.inbound_count, "0.0.0.0:15007");
+	cr_expect_not_null(strstr(refusal(&w), "15006 and 15007"), "%s", w.err.text);
+}
+
+Test(ruleset, exclusions)
+{
+	struct world w;
+	struct fl_conf_selector out[6], in[2];
+	const char *rules;
+
+	world_init(&w);
+	select_port(&out[0], 53, 53);
+	select_port(&out[1], 9000, 9010);
+	select_net(&out[2], "169.254.169.254");
+	select_net(&out[3], "fd00::/8");
+	select_port(&out[4], 0, UINT16_MAX);
+	out[4].interface = "net1";
+	select_net(&out[5], "10.0.0.0/8");
+	out[5].ports = (struct fl_port_range){80, 80};
+	out[5].interface = "eth0";
+	select_net(&in[0], "10.1.0.0/16");
+	select_port(&in[1], 8081, 8081);
+	w.conf.redirect.exclude_outbound = (struct fl_conf_selectors){out, 6};
+	w.conf.redirect.exclude_inbound = (struct fl_conf_selectors){in, 2};
+	rules = format(&w);
+
+	expect(rules, "outbound", "\t\ttcp dport 53 accept", true);
+	expect(rules, "outbound", "\t\ttcp dport 9000-9010 accept", true);
+	expect(rules, "outbound", "\t\tip daddr 169.254.169.254 accept", true);
+	expect(rules, "outbound", "\t\tip6 daddr fd00::/8 accept", true);
+	expect(rules, "outbound", "\t\toifname \"net1\" accept", true);
+	expect(rules, "outbound", "\t\ttcp dport 80 ip daddr 10.0.0.0/8 oifname \"eth0\" accept",
+	       true);
+	expect(rules, "spared_inbound", "\t\tip saddr 10.1.0.0/16 accept", true);
+	expect(rules, "spared_inbound", "\t\ttcp dport 8081 accept", true);
+	/* What is left alone is so whatever its protocol. */
+	expect(rules, "other_outbound", "th dport 9000-9010 accept", true);
+	expect(rules, "other_outbound", "\t\tip6 daddr fd00::/8 accept", true);
+	expect(rules, "other_inbound", "\t\tip saddr 10.1.0.0/16 accept", true);
+	world_done(&w);
+}
+
+Test(ruleset, captures_what_it_is_told)
+{
+	struct world w;
+	struct fl_conf_selector in[2], out[1];
+
+	world_init(&w);
+	select_port(&in[0], 8080, 8080);
+	select_port(&in[1], 9000, 9010);
+	select_net(&out[0], "10.0.0.0/8");
+	w.conf.redirect.inbound_ports = (struct fl_conf_selectors){in, 2};
+	w.conf.redirect.outbound = (struct fl_conf_selectors){out, 1};
+	expect(format(&w), "inbound", "tcp dport 8080 goto take_inbound", true);
+	expect(w.text.data, "inbound", "tcp dport 9000-9010 goto take_inbound", true);
+	expect(w.text.data, "inbound", "\t\tgoto take_inbound", false);
+	expect(w.text.data, "to_self", "tcp dport 8080 goto take_to_self", true);
+	expect(w.text.data, "outbound", "ip daddr 10.0.0.0/8 goto take_outbound", true);
+	expect(w.text.data, "outbound", "\t\tgoto take_outbound", false);
+
+	w.conf.redirect.inbound_ports.count = 0;
+	expect(format(&w), "inbound", "goto take_inbound", false);
+	world_done(&w);
+}
+
+Test(ruleset, a_name_of_an_interface_stays_one)
+{
+	struct world w;
+	struct fl_conf_selector out[1];
+
+	world_init(&w);
+	select_port(&out[0], 0, UINT16_MAX);
+	out[0].interface = "a\" accept #";
+	w.conf.redirect.exclude_outbound = (struct fl_conf_selectors){out, 1};
+	cr_expect_not_null(strstr(refusal(&w), "interface"), "%s", w.err.text);
+}
+
+Test(ruleset, fixed_listeners_are_not_captured)
+{
+	struct world w;
+	struct fl_conf_service services[3] = {{0}};
+
+	world_init(&w);
+	cr_assert_eq(fl_addr_parse("*:8443", FL_ADDR_ALLOW_ANY, &services[0].listen, NULL), 0);
+	cr_assert_eq(fl_addr_parse("10.0.0.1:9443", 0, &services[1].listen, NULL), 0);
+	services[2].port = 8081; /* a captured port */
+	w.conf.services = services;
+	w.conf.service_count = 3;
+	expect(format(&w), "spared_inbound", "\t\ttcp dport 8443 accept", true);
+	expect(w.text.data, "spared_inbound", "\t\ttcp dport 9443 ip daddr 10.0.0.1 accept", true);
+	expect(w.text.data, "spared_inbound", "8081", false);
+	world_done(&w);
+}
+
+Test(ruleset, other_protocols)
+{
+	struct world w;
+
+	world_init(&w);
+	expect(format(&w), "other_outbound", "reject", false);
+	expect(w.text.data, "other_outbound", "counter name other_outbound", true);
+	w.conf.redirect.drop_other_protocols = true;
+	expect(format(&w), "other_outbound",
+	       "counter name other_outbound reject with icmpx port-unreachable", true);
+	expect(w.text.data, "other_inbound",
+	       "counter name other_inbound reject with icmpx port-unreachable", true);
+	expect(w.text.data, "other_outbound", "ct original proto-dst 53 accept", true);
+	world_done(&w);
+}
+
+Test(ruleset, tproxy_keeps_the_destination)
+{
+	struct world w;
+
+	world_init(&w);
+	w.conf.redirect.mode = FL_REDIRECT_TPROXY;
+	expect(format(&w), "take_inbound", "tproxy ip to :15006", true);
+	expect(w.text.data, "take_inbound", "tproxy ip6 to :15006", true);
+	expect(w.text.data, "take_inbound", "redirect", false);
+	expect(w.text.data, "take_inbound", "reject with tcp reset", true);
+	expect(w.text.data, "inbound", "type filter hook prerouting priority mangle", true);
+	expect(w.text.data, "answers", "ct mark 0x539 ct direction reply", true);
+	expect(w.text.data, "to_self", "meta mark 0x539 accept", true);
+	world_done(&w);
+}
