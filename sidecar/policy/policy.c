@@ -2,88 +2,116 @@
 /* policy - rules, indexed by the literal start of their patterns.
  *
  * Every pattern hangs under the text before its first wildcard (all of it, when it has none): one
- * that begins `spiffe://td/ns/web/sa/` and goes on with a wildcard, under just that. A decision
- * walks the ID once, hashes as it goes and looks its starts up at each '/' and at the end; of what
- * it finds, the rule that stands first in the file decides. Deny rules are asked before allow
- * rules. So a decision costs about as much as the ID has segments, not as the policy has rules,
- * unless many rules share one start.
+ * that begins `spiffe://td/ns/web/sa/` and goes on with a wildcard, under just that. decide.c asks.
  * Nothing here fails: conf has checked what it adds. */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/mem.h"
-#include "policy/pattern.h"
-#include "policy/policy.h"
+#include "policy/rules.h"
 
-struct rule {
-	char *name;
-	char *file;
-	unsigned line;
-	struct fl_pattern **from;
-	size_t from_count;
-	struct fl_port_range *ports;
-	size_t port_count;
-	char **services;
-	size_t service_count;
-};
+/* --- looking up ---------------------------------------------------------------------------- */
 
-/* One pattern of one rule. */
-struct candidate {
-	const struct fl_pattern *pattern;
-	size_t rule; /* index in the set: the order of the file */
-};
-
-/* All patterns with the same literal start, in the order of the file. */
-struct start {
-	UT_hash_handle hh;
-	struct candidate *candidates;
-	size_t count;
-};
-
-/* The rules of one effect. */
-struct rule_set {
-	struct rule **rules;
-	size_t count;
-	struct start *starts;
-	size_t longest; /* bytes of the longest start: no need to look further */
-};
-
-struct fl_policy {
-	enum fl_effect default_effect;
-	bool audit;
-	struct rule_set sets[2]; /* by enum fl_effect */
-};
-
-/* --- hashing ------------------------------------------------------------------------------- */
-
-/* FNV-1a: the hash of a start is the hash of the ID on the way, so one pass makes them all. The
- * keys come from our own INI, nobody can flood the table. */
-#define HASH_INIT 2166136261U
-
-static unsigned hash_step(unsigned hash, char c)
+static uint32_t hash_text(const char *text, size_t len)
 {
-	return (hash ^ (unsigned char)c) * 16777619U;
-}
-
-static unsigned hash_text(const char *text, size_t len)
-{
-	unsigned hash = HASH_INIT;
+	uint32_t hash = FL_HASH_INIT;
 
 	for (size_t i = 0; i < len; i++) {
-		hash = hash_step(hash, text[i]);
+		hash = fl_hash_step(hash, text[i]);
 	}
 	return hash;
 }
 
-/* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
-static struct start *find_start(const struct rule_set *set, const char *text, size_t len,
-				unsigned hash)
+uint32_t fl_hash_tail(const char *text, size_t len)
 {
-	struct start *found = NULL;
+	uint32_t hash = FL_HASH_INIT;
+
+	while (len > 0 && text[len - 1] != '/') {
+		hash = fl_hash_step(hash, text[--len]);
+	}
+	return hash == FL_ANY_TAIL ? FL_ANY_TAIL + 1 : hash;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
+struct fl_start *fl_start_find(const struct fl_rule_set *set, const char *text, size_t len,
+			       uint32_t hash)
+{
+	struct fl_start *found = NULL;
 
 	HASH_FIND_BYHASHVALUE(hh, set->starts, text, len, hash, found);
 	return found;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
+uint32_t fl_service_id(const struct fl_policy *policy, const char *name)
+{
+	struct fl_service_id *found = NULL;
+
+	if (policy->services != NULL && name != NULL) {
+		HASH_FIND_STR(policy->services, name, found);
+	}
+	return found != NULL ? found->id : FL_OTHER_SERVICE;
+}
+
+uint32_t fl_net_start(const struct fl_cidr *net)
+{
+	uint32_t start;
+
+	memcpy(&start, net->addr, sizeof(start));
+	return ntohl(start);
+}
+
+int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b)
+{
+	int order = (a->family > b->family) - (a->family < b->family);
+
+	if (order == 0) {
+		order = memcmp(a->addr, b->addr, sizeof(a->addr));
+	}
+	return order != 0 ? order : (a->bits > b->bits) - (a->bits < b->bits);
+}
+
+static bool covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service)
+{
+	if (rule->port_count == 0 && rule->service_count == 0) {
+		return true;
+	}
+	for (size_t i = 0; i < rule->port_count; i++) {
+		if (port >= rule->ports[i].first && port <= rule->ports[i].last) {
+			return true;
+		}
+	}
+	for (size_t i = 0; i < rule->service_count; i++) {
+		if (rule->service_ids[i] == service) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Of networks that are sorted and apart, only the last one that begins at or before the address can hold it. */
+static bool covers_source(const struct fl_rule *rule, const struct fl_cidr *source)
+{
+	size_t low = 0, high = rule->net_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (fl_net_compare(&rule->nets[middle], source) <= 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low > 0 && fl_cidr_covers(&rule->nets[low - 1], source);
+}
+
+bool fl_rule_covers(const struct fl_rule *rule, uint32_t port, uint32_t service,
+		    const struct fl_cidr *source)
+{
+	return covers_target(rule, port, service) &&
+	       (rule->net_count == 0 || covers_source(rule, source));
 }
 
 /* --- building ------------------------------------------------------------------------------ */
@@ -98,32 +126,136 @@ struct fl_policy *fl_policy_new(enum fl_effect default_effect, bool audit)
 }
 
 /* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
-static void index_pattern(struct rule_set *set, const struct fl_pattern *pattern, size_t rule)
+static uint32_t add_service(struct fl_policy *policy, const char *name)
 {
+	uint32_t id = fl_service_id(policy, name);
+	struct fl_service_id *service;
+
+	if (id != FL_OTHER_SERVICE) {
+		return id;
+	}
+	service = fl_new(sizeof(*service));
+	service->name = name;
+	service->id = HASH_COUNT(policy->services) + 1;
+	HASH_ADD_KEYPTR(hh, policy->services, service->name, strlen(service->name), service);
+	return service->id;
+}
+
+static void port_bounds(const struct fl_rule *rule, struct fl_candidate *candidate)
+{
+	uint32_t first = UINT16_MAX, last = 0;
+
+	if (rule->port_count == 0) {
+		candidate->port = rule->service_count == 0 ? 0 : FL_NO_PORT;
+		candidate->port_span = rule->service_count == 0 ? UINT16_MAX : 0;
+		return;
+	}
+	for (size_t i = 0; i < rule->port_count; i++) {
+		first = rule->ports[i].first < first ? rule->ports[i].first : first;
+		last = rule->ports[i].last > last ? rule->ports[i].last : last;
+	}
+	candidate->port = first;
+	candidate->port_span = last - first;
+}
+
+static uint32_t mask_of(unsigned bits)
+{
+	return bits == 0 ? 0 : UINT32_MAX << (bits < 32 ? 32 - bits : 0);
+}
+
+static void net_bounds(const struct fl_rule *rule, struct fl_candidate *candidate)
+{
+	if (rule->net_count == 0) {
+		return;
+	}
+	candidate->mask = UINT32_MAX;
+	candidate->net = fl_net_start(&rule->nets[0]);
+	for (size_t i = 0; i < rule->net_count; i++) {
+		uint32_t start = fl_net_start(&rule->nets[i]);
+
+		candidate->mask &= mask_of(rule->nets[i].bits);
+		while (((start ^ candidate->net) & candidate->mask) != 0) {
+			candidate->mask <<= 1;
+		}
+	}
+	candidate->net &= candidate->mask;
+}
+
+static struct fl_candidate make_candidate(const struct fl_rule *rule, size_t index, size_t from)
+{
+	struct fl_candidate candidate = {
+		.rule = (uint32_t)index, .from = (uint32_t)from, .tail = FL_ANY_TAIL};
+
+	port_bounds(rule, &candidate);
+	net_bounds(rule, &candidate);
+	candidate.service = rule->service_count == 0   ? FL_NO_SERVICE
+			    : rule->service_count == 1 ? rule->service_ids[0]
+						       : FL_SOME_SERVICES;
+	return candidate;
+}
+
+static void start_add(struct fl_start *start, const struct fl_candidate *candidate)
+{
+	start->candidates =
+		fl_grow(start->candidates, start->count + 1, sizeof(*start->candidates));
+	start->candidates[start->count++] = *candidate;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
+static void index_pattern(struct fl_rule_set *set, size_t rule, size_t from)
+{
+	const struct fl_pattern *pattern = set->rules[rule]->from[from];
+	struct fl_candidate candidate = make_candidate(set->rules[rule], rule, from);
 	size_t len = pattern->literal_len;
-	unsigned hash = hash_text(pattern->text, len);
-	struct start *start = find_start(set, pattern->text, len, hash);
+	uint32_t hash = hash_text(pattern->text, len);
+	struct fl_start *start = fl_start_find(set, pattern->text, len, hash);
 
 	if (start == NULL) {
 		start = fl_new(sizeof(*start));
 		/* The key lives as long as the pattern, which the rule owns. */
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, set->starts, pattern->text, len, hash, start);
 	}
-	start->candidates =
-		fl_grow(start->candidates, start->count + 1, sizeof(*start->candidates));
-	start->candidates[start->count++] = (struct candidate){pattern, rule};
+	if (pattern->text[pattern->len - 1] != '*') {
+		candidate.tail = fl_hash_tail(pattern->text, pattern->len);
+	}
+	start_add(start, &candidate);
 	if (len > set->longest) {
 		set->longest = len;
 	}
 }
 
-static struct rule *copy_rule(const struct fl_rule_spec *spec)
+static int compare_nets(const void *left, const void *right)
 {
-	struct rule *rule = fl_new(sizeof(*rule));
+	return fl_net_compare(left, right);
+}
+
+static void sort_sources(struct fl_rule *rule)
+{
+	rule->nets = fl_grow(NULL, rule->source_count, sizeof(struct fl_cidr));
+	for (size_t i = 0; i < rule->source_count; i++) {
+		rule->nets[i] = rule->sources[i];
+	}
+	if (rule->source_count > 0) {
+		qsort(rule->nets, rule->source_count, sizeof(struct fl_cidr), compare_nets);
+	}
+	for (size_t i = 0; i < rule->source_count; i++) {
+		/* A network stands right behind the one that it is inside of, or others that are. */
+		if (rule->net_count == 0 ||
+		    !fl_cidr_covers(&rule->nets[rule->net_count - 1], &rule->nets[i])) {
+			rule->nets[rule->net_count++] = rule->nets[i];
+		}
+	}
+}
+
+static struct fl_rule *copy_rule(struct fl_policy *policy, const struct fl_rule_spec *spec)
+{
+	struct fl_rule *rule = fl_new(sizeof(*rule));
 
 	rule->name = fl_strdup(spec->name);
 	rule->file = fl_strdup(spec->file);
 	rule->line = spec->line;
+	rule->audit = spec->audit;
+	rule->plaintext = spec->plaintext;
 	rule->from_count = spec->from_count;
 	rule->from = fl_grow(NULL, spec->from_count, sizeof(struct fl_pattern *));
 	for (size_t i = 0; i < spec->from_count; i++) {
@@ -136,28 +268,41 @@ static struct rule *copy_rule(const struct fl_rule_spec *spec)
 	}
 	rule->service_count = spec->service_count;
 	rule->services = fl_grow(NULL, spec->service_count, sizeof(char *));
+	rule->service_ids = fl_grow(NULL, spec->service_count, sizeof(uint32_t));
 	for (size_t i = 0; i < spec->service_count; i++) {
 		rule->services[i] = fl_strdup(spec->services[i]);
+		rule->service_ids[i] = add_service(policy, rule->services[i]);
 	}
+	rule->source_count = spec->source_count;
+	rule->sources = fl_grow(NULL, spec->source_count, sizeof(struct fl_cidr));
+	for (size_t i = 0; i < spec->source_count; i++) {
+		rule->sources[i] = spec->sources[i];
+	}
+	sort_sources(rule);
 	return rule;
 }
 
 void fl_policy_add(struct fl_policy *policy, const struct fl_rule_spec *spec)
 {
-	struct rule_set *set = &policy->sets[spec->effect];
-	struct rule *rule;
+	struct fl_rule_set *set = &policy->sets[spec->effect];
+	struct fl_rule *rule;
 
 	FL_REQUIRE(spec->from_count > 0 || spec->plaintext);
-	rule = copy_rule(spec);
-	set->rules = fl_grow(set->rules, set->count + 1, sizeof(struct rule *));
+	rule = copy_rule(policy, spec);
+	set->rules = fl_grow(set->rules, set->count + 1, sizeof(struct fl_rule *));
 	set->rules[set->count] = rule;
 	for (size_t i = 0; i < rule->from_count; i++) {
-		index_pattern(set, rule->from[i], set->count);
+		index_pattern(set, set->count, i);
+	}
+	if (rule->plaintext) {
+		struct fl_candidate candidate = make_candidate(rule, set->count, 0);
+
+		start_add(&set->plaintext, &candidate);
 	}
 	set->count++;
 }
 
-static void rule_free(struct rule *rule)
+static void rule_free(struct fl_rule *rule)
 {
 	for (size_t i = 0; i < rule->from_count; i++) {
 		fl_pattern_free(rule->from[i]);
@@ -167,38 +312,58 @@ static void rule_free(struct rule *rule)
 	}
 	free(rule->from);
 	free(rule->services);
+	free(rule->service_ids);
 	free(rule->ports);
+	free(rule->sources);
+	free(rule->nets);
 	free(rule->file);
 	free(rule->name);
 	free(rule);
 }
 
-static void set_done(struct rule_set *set)
+static void set_done(struct fl_rule_set *set)
 {
-	struct start *start = set->starts;
+	struct fl_start *start = set->starts;
 
 	HASH_CLEAR(hh, set->starts); /* the table; the starts stay a list */
 	while (start != NULL) {
-		struct start *next = start->hh.next;
+		struct fl_start *next = start->hh.next;
 
 		free(start->candidates);
 		free(start);
 		start = next;
 	}
+	free(set->plaintext.candidates);
 	for (size_t i = 0; i < set->count; i++) {
 		rule_free(set->rules[i]);
 	}
 	free(set->rules);
 }
 
+static void services_done(struct fl_policy *policy)
+{
+	struct fl_service_id *service = policy->services;
+
+	HASH_CLEAR(hh, policy->services);
+	while (service != NULL) {
+		struct fl_service_id *next = service->hh.next;
+
+		free(service);
+		service = next;
+	}
+}
+
 void fl_policy_free(struct fl_policy *policy)
 {
 	if (policy != NULL) {
+		services_done(policy);
 		set_done(&policy->sets[FL_ALLOW]);
 		set_done(&policy->sets[FL_DENY]);
 		free(policy);
 	}
 }
+
+/* --- what stands in it --------------------------------------------------------------------- */
 
 size_t fl_policy_rule_count(const struct fl_policy *policy)
 {
@@ -209,21 +374,25 @@ void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule
 {
 	size_t denies = policy->sets[FL_DENY].count;
 	enum fl_effect effect = index < denies ? FL_DENY : FL_ALLOW;
-	const struct rule *rule;
+	const struct fl_rule *rule;
 
 	FL_REQUIRE(index < fl_policy_rule_count(policy));
 	rule = policy->sets[effect].rules[effect == FL_DENY ? index : index - denies];
 	*ret = (struct fl_rule_spec){
 		.name = rule->name,
 		.effect = effect,
+		.audit = rule->audit,
 		.file = rule->file,
 		.line = rule->line,
 		.from = rule->from,
 		.from_count = rule->from_count,
+		.plaintext = rule->plaintext,
 		.ports = rule->ports,
 		.port_count = rule->port_count,
 		.services = (const char *const *)rule->services,
 		.service_count = rule->service_count,
+		.sources = rule->sources,
+		.source_count = rule->source_count,
 	};
 }
 
@@ -232,73 +401,7 @@ enum fl_effect fl_policy_default(const struct fl_policy *policy)
 	return policy->default_effect;
 }
 
-/* --- deciding ------------------------------------------------------------------------------ */
-
-static bool covers_target(const struct rule *rule, const struct fl_request *request)
+bool fl_policy_audit(const struct fl_policy *policy)
 {
-	if (rule->port_count == 0 && rule->service_count == 0) {
-		return true;
-	}
-	for (size_t i = 0; i < rule->port_count; i++) {
-		if (request->port >= rule->ports[i].first && request->port <= rule->ports[i].last) {
-			return true;
-		}
-	}
-	for (size_t i = 0; request->service != NULL && i < rule->service_count; i++) {
-		if (strcmp(rule->services[i], request->service) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The first rule under one start that covers the request and stands before `best`; else best. */
-static size_t ask_start(const struct rule_set *set, const struct start *start,
-			const struct fl_request *request, size_t best)
-{
-	for (size_t i = 0; i < start->count && start->candidates[i].rule < best; i++) {
-		const struct candidate *candidate = &start->candidates[i];
-
-		if (covers_target(set->rules[candidate->rule], request) &&
-		    fl_pattern_match(candidate->pattern, request->id, request->id_len)) {
-			return candidate->rule;
-		}
-	}
-	return best;
-}
-
-static const struct rule *ask_set(const struct rule_set *set, const struct fl_request *request)
-{
-	unsigned hash = HASH_INIT;
-	size_t best = set->count;
-
-	for (size_t i = 0; i < request->id_len && i < set->longest; i++) {
-		hash = hash_step(hash, request->id[i]);
-		/* A start ends with the '/' before a wildcard, or it is a whole ID. */
-		if (request->id[i] == '/' || i + 1 == request->id_len) {
-			const struct start *start = find_start(set, request->id, i + 1, hash);
-
-			if (start != NULL) {
-				best = ask_start(set, start, request, best);
-			}
-		}
-	}
-	return best < set->count ? set->rules[best] : NULL;
-}
-
-struct fl_verdict fl_policy_decide(const struct fl_policy *policy, const struct fl_request *request)
-{
-	static const enum fl_effect order[] = {FL_DENY, FL_ALLOW};
-
-	for (size_t i = 0; i < FL_COUNT_OF(order); i++) {
-		const struct rule *rule = ask_set(&policy->sets[order[i]], request);
-
-		if (rule != NULL) {
-			return (struct fl_verdict){.effect = order[i],
-						   .rule = rule->name,
-						   .file = rule->file,
-						   .line = rule->line};
-		}
-	}
-	return (struct fl_verdict){.effect = policy->default_effect};
+	return policy->audit;
 }

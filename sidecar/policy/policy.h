@@ -60,6 +60,7 @@ size_t fl_policy_rule_count(const struct fl_policy *policy);
  * rules first). All of ret is borrowed from the policy. */
 void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule_spec *ret);
 enum fl_effect fl_policy_default(const struct fl_policy *policy);
+bool fl_policy_audit(const struct fl_policy *policy);
 
 struct fl_request {
 	const char *id; /* validated SPIFFE ID of the peer; NULL: it spoke plaintext */
@@ -69,18 +70,21 @@ struct fl_request {
 	const struct sockaddr *source; /* the peer's address; NULL: unknown, inside no `sources` */
 };
 
-/* An audit rule speaks but does not act: a deny rule in audit mode is recorded in the verdict, and
- * the rules after it decide as if it were not there; an allow rule in audit mode likewise lets
- * nobody in. Under `[policy] mode = audit` everything is let pass, and what would have been denied
- * is recorded. */
+/* Audit. A rule in audit mode is recorded, and not done:
+ * - what is done is what the other rules and the default say, as if the audit rules were not there. So an audit
+ *   deny rule never grants anything, and an audit allow rule lets nobody in;
+ * - where that is not what all rules together say, the verdict is `audited` and names the audit rule: a deny rule
+ *   that would have refused what is let in, or an allow rule that would have let in what is refused;
+ * - under `[policy] mode = audit` everything is let in. It is audited where a rule or the default would have denied
+ *   it, be it in earnest or in audit mode; the verdict names the one in earnest where there is one. */
 struct fl_verdict {
 	enum fl_effect effect; /* what is done */
-	bool audited; /* enforced in earnest, the rule below would have denied it (or, for an allow rule in
-			 audit mode, let it in) */
+	bool audited; /* the rule below (or the default) says the opposite, and is only recorded */
 	const char *
 		rule; /* name of the deciding rule, of the recorded one where audited; NULL: the default */
 	const char *file; /* of that rule, borrowed from the policy */
 	unsigned line;
+	size_t index; /* of that rule, as in fl_policy_rule; fl_policy_rule_count: the default */
 };
 
 struct fl_verdict fl_policy_decide(const struct fl_policy *policy,

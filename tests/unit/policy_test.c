@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Policy decisions: a truth table, the order of rules, and what a decision costs. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,20 @@ static struct fl_verdict ask(const struct fl_policy *policy, const char *id, uin
 		.id = id, .id_len = strlen(id), .port = port, .service = service};
 
 	return fl_policy_decide(policy, &request);
+}
+
+static void fill_source(struct sockaddr_storage *source, const char *text)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)(void *)source;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)source;
+
+	memset(source, 0, sizeof(*source));
+	if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+	} else {
+		cr_assert_eq(inet_pton(AF_INET6, text, &in6->sin6_addr), 1, "%s", text);
+		in6->sin6_family = AF_INET6;
+	}
 }
 
 #define WEB "spiffe://prod.example/ns/web/sa/front"
@@ -208,8 +223,16 @@ Test(policy, test_policy__spec_goes_away__rules_keep_their_own_copies)
 	fl_policy_free(policy);
 }
 
-/* Against a plain walk over the rules, with IDs and patterns from a small alphabet. */
+/* --- against a plain walk ------------------------------------------------------------------- */
+
+/* Rules and requests from a small alphabet, so that much of it meets. */
 static const char *const segments[] = {"a", "b", "ab", "*", "**"};
+static const char *const service_names[] = {"web", "db", "sock"};
+static const char *const networks[] = {"10.0.0.0/8", "10.1.0.0/16", "10.1.2.3",      "0.0.0.0/0",
+				       "fd00::/8",   "fd00:1::/32", "fd00:1::2/127", "::/0"};
+static const char *const addresses[] = {"10.1.2.3", "10.1.2.4",  "10.2.0.0",
+					"11.0.0.0", "fd00:1::3", "fd00:1::4",
+					"fd01::",   "fe00::",    "::ffff:10.1.2.3"};
 
 static void random_path(char *text, size_t size, bool pattern, unsigned *seed)
 {
@@ -226,45 +249,236 @@ static void random_path(char *text, size_t size, bool pattern, unsigned *seed)
 	}
 }
 
+/* A spec with its storage. */
+struct random_rule {
+	struct fl_rule_spec spec;
+	struct fl_pattern *from[2];
+	struct fl_port_range ports[2];
+	const char *services[2];
+	struct fl_cidr sources[3];
+};
+
+static size_t up_to(unsigned most, unsigned *seed)
+{
+	return (unsigned)rand_r(seed) % (most + 1);
+}
+
+static void random_rule(struct random_rule *rule, unsigned line, unsigned *seed)
+{
+	*rule = (struct random_rule){.spec = {.name = "r",
+					      .effect = rand_r(seed) % 3 == 0 ? FL_DENY : FL_ALLOW,
+					      .audit = rand_r(seed) % 4 == 0,
+					      .file = FILE_NAME,
+					      .line = line,
+					      .plaintext = rand_r(seed) % 4 == 0}};
+	rule->spec.from = rule->from;
+	rule->spec.ports = rule->ports;
+	rule->spec.services = rule->services;
+	rule->spec.sources = rule->sources;
+	rule->spec.from_count = up_to(1, seed) + !rule->spec.plaintext;
+	rule->spec.port_count = up_to(2, seed);
+	rule->spec.service_count = up_to(2, seed);
+	rule->spec.source_count = rand_r(seed) % 2 == 0 ? 0 : up_to(3, seed);
+	for (size_t i = 0; i < rule->spec.from_count; i++) {
+		char text[64];
+
+		random_path(text, sizeof(text), true, seed);
+		cr_assert_eq(fl_pattern_parse(text, &rule->from[i], NULL), 0, "%s", text);
+	}
+	for (size_t i = 0; i < rule->spec.port_count; i++) {
+		rule->ports[i].first = (uint16_t)up_to(5, seed);
+		rule->ports[i].last = (uint16_t)(rule->ports[i].first + up_to(2, seed));
+	}
+	for (size_t i = 0; i < rule->spec.service_count; i++) {
+		rule->services[i] = service_names[up_to(2, seed)];
+	}
+	for (size_t i = 0; i < rule->spec.source_count; i++) {
+		cr_assert_eq(fl_cidr_parse(networks[up_to(FL_COUNT_OF(networks) - 1, seed)],
+					   &rule->sources[i], NULL),
+			     0);
+	}
+}
+
+static void random_request(struct fl_request *request, char *id, size_t id_size,
+			   struct sockaddr_storage *source, unsigned *seed)
+{
+	size_t service = up_to(3, seed);
+	size_t address = up_to(FL_COUNT_OF(addresses), seed);
+
+	random_path(id, id_size, false, seed);
+	*request = (struct fl_request){.id = rand_r(seed) % 4 == 0 ? NULL : id,
+				       .id_len = strlen(id),
+				       .port = (uint16_t)up_to(7, seed),
+				       .service = service < 3 ? service_names[service] : NULL};
+	if (address < FL_COUNT_OF(addresses)) {
+		fill_source(source, addresses[address]);
+		request->source = (const struct sockaddr *)(const void *)source;
+	}
+}
+
+static bool plainly_covers(const struct fl_rule_spec *rule, const struct fl_request *request)
+{
+	bool from = rule->plaintext && request->id == NULL;
+	bool target = rule->port_count == 0 && rule->service_count == 0;
+	bool source = rule->source_count == 0;
+
+	for (size_t i = 0; request->id != NULL && i < rule->from_count; i++) {
+		from = from || fl_pattern_match(rule->from[i], request->id, request->id_len);
+	}
+	for (size_t i = 0; i < rule->port_count; i++) {
+		target = target || (request->port >= rule->ports[i].first &&
+				    request->port <= rule->ports[i].last);
+	}
+	for (size_t i = 0; request->service != NULL && i < rule->service_count; i++) {
+		target = target || strcmp(rule->services[i], request->service) == 0;
+	}
+	for (size_t i = 0; request->source != NULL && i < rule->source_count; i++) {
+		source = source || fl_cidr_has(&rule->sources[i], request->source);
+	}
+	return from && target && source;
+}
+
+/* The first rule of the effect, or none; those in audit mode too? */
+static const struct fl_rule_spec *first_of(const struct random_rule *rules, size_t count,
+					   enum fl_effect effect, bool with_audit,
+					   const struct fl_request *request)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (rules[i].spec.effect == effect && (with_audit || !rules[i].spec.audit) &&
+		    plainly_covers(&rules[i].spec, request)) {
+			return &rules[i].spec;
+		}
+	}
+	return NULL;
+}
+
+static struct fl_verdict plain_walk(const struct random_rule *rules, size_t count,
+				    enum fl_effect fallback, bool audit,
+				    const struct fl_request *request)
+{
+	const struct fl_rule_spec *by[2]; /* in earnest; all of them */
+	enum fl_effect effect[2];
+	size_t said = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		by[i] = first_of(rules, count, FL_DENY, i == 1, request);
+		if (by[i] == NULL) {
+			by[i] = first_of(rules, count, FL_ALLOW, i == 1, request);
+		}
+		effect[i] = by[i] != NULL ? by[i]->effect : fallback;
+	}
+	if (audit) {
+		said = effect[0] == FL_ALLOW && effect[1] == FL_DENY;
+	} else {
+		said = effect[0] != effect[1];
+	}
+	return (struct fl_verdict){.effect = audit ? FL_ALLOW : effect[0],
+				   .audited = audit ? effect[said] == FL_DENY : said == 1,
+				   .line = by[said] != NULL ? by[said]->line : 0};
+}
+
 Test(policy, test_policy__random_rules__agrees_with_a_plain_walk)
 {
 	enum { RULES = 12 };
 	unsigned seed = 20261121;
+	unsigned audited = 0;
 
-	for (int round = 0; round < 2000; round++) {
-		struct fl_policy *policy = fl_policy_new(FL_DENY, false);
-		struct fl_pattern *plain[RULES];
-		enum fl_effect effects[RULES];
+	for (int round = 0; round < 4000; round++) {
+		enum fl_effect fallback = rand_r(&seed) % 4 == 0 ? FL_ALLOW : FL_DENY;
+		bool audit = rand_r(&seed) % 4 == 0;
+		struct fl_policy *policy = fl_policy_new(fallback, audit);
+		struct random_rule rules[RULES];
 
 		for (unsigned i = 0; i < RULES; i++) {
-			char text[64];
-			struct rule_row row = {.name = "r", .from = {text}};
-
-			random_path(text, sizeof(text), true, &seed);
-			effects[i] = row.effect = rand_r(&seed) % 3 == 0 ? FL_DENY : FL_ALLOW;
-			cr_assert_eq(fl_pattern_parse(text, &plain[i], NULL), 0, "%s", text);
-			add(policy, &row, i + 1);
+			random_rule(&rules[i], i + 1, &seed);
+			fl_policy_add(policy, &rules[i].spec);
 		}
-		for (int k = 0; k < 10; k++) {
+		for (int k = 0; k < 20; k++) {
 			char id[64];
-			unsigned line[2] = {0, 0};
-			struct fl_verdict got;
+			struct sockaddr_storage source;
+			struct fl_request request;
+			struct fl_verdict got, want;
 
-			random_path(id, sizeof(id), false, &seed);
-			for (unsigned i = RULES; i-- > 0;) {
-				if (fl_pattern_match(plain[i], id, strlen(id))) {
-					line[effects[i]] = i + 1;
-				}
-			}
-			got = ask(policy, id, 1, NULL);
-			cr_assert_eq(got.line, line[FL_DENY] ? line[FL_DENY] : line[FL_ALLOW], "%s",
-				     id);
-		}
-		for (unsigned i = 0; i < RULES; i++) {
-			fl_pattern_free(plain[i]);
+			random_request(&request, id, sizeof(id), &source, &seed);
+			got = fl_policy_decide(policy, &request);
+			want = plain_walk(rules, RULES, fallback, audit, &request);
+			cr_assert_eq(got.effect, want.effect, "round %d, %s", round, id);
+			cr_assert_eq(got.audited, want.audited, "round %d, %s", round, id);
+			cr_assert_eq(got.line, want.line, "round %d, %s: %u, not %u", round, id,
+				     got.line, want.line);
+			audited += got.audited;
 		}
 		fl_policy_free(policy);
 	}
+	cr_expect_gt(audited, 1000, "%u", audited);
+}
+
+Test(policy, test_policy__verdict__index_names_the_rule)
+{
+	struct fl_policy *policy = build(FL_DENY, truth_rules, FL_COUNT_OF(truth_rules));
+	struct fl_verdict got = ask(policy, OPS, 22, NULL);
+	struct fl_rule_spec rule;
+
+	fl_policy_rule(policy, got.index, &rule);
+	cr_expect_str_eq(rule.name, "no-ops-on-22");
+	got = ask(policy, OPS, 443, NULL);
+	fl_policy_rule(policy, got.index, &rule);
+	cr_expect_str_eq(rule.name, "ops");
+	got = ask(policy, OPS "/x", 1, NULL);
+	cr_expect_str_eq(got.rule, "ops");
+	got = ask(policy, "spiffe://other.example/x", 1, NULL);
+	cr_expect_eq(got.index, fl_policy_rule_count(policy));
+	fl_policy_free(policy);
+}
+
+/* A rule with many networks, some inside others: sorted, each border is found. */
+Test(policy, test_policy__many_sources__every_border_of_each_network)
+{
+	struct fl_pattern *from[1];
+	struct fl_cidr nets[300];
+	struct fl_rule_spec spec = {.name = "many",
+				    .file = FILE_NAME,
+				    .line = 1,
+				    .from = from,
+				    .from_count = 1,
+				    .sources = nets};
+	struct fl_policy *policy = fl_policy_new(FL_DENY, false);
+
+	cr_assert_eq(fl_pattern_parse(WEB, &from[0], NULL), 0);
+	for (unsigned i = 0; i < 100;
+	     i++) { /* 10.i.16.0/20, and two inside of it, the widest last */
+		char text[3][32];
+
+		(void)snprintf(text[0], sizeof(text[0]), "10.%u.17.0/24", i);
+		(void)snprintf(text[1], sizeof(text[1]), "10.%u.16.0/30", i);
+		(void)snprintf(text[2], sizeof(text[2]), "10.%u.16.0/20", i);
+		for (size_t k = 0; k < 3; k++) {
+			cr_assert_eq(fl_cidr_parse(text[k], &nets[spec.source_count++], NULL), 0);
+		}
+	}
+	fl_policy_add(policy, &spec);
+	for (unsigned i = 0; i < 101; i++) {
+		static const struct {
+			const char *rest;
+			bool in;
+		} rows[] = {{"15.255", false}, {"16.0", true},   {"16.4", true},
+			    {"17.1", true},    {"31.255", true}, {"32.0", false}};
+
+		for (size_t k = 0; k < FL_COUNT_OF(rows); k++) {
+			struct sockaddr_storage source;
+			struct fl_request request = {
+				.id = WEB,
+				.id_len = strlen(WEB),
+				.source = (const struct sockaddr *)(void *)&source};
+			char text[32];
+
+			(void)snprintf(text, sizeof(text), "10.%u.%s", i, rows[k].rest);
+			fill_source(&source, text);
+			cr_expect_eq(fl_policy_decide(policy, &request).effect,
+				     rows[k].in && i < 100 ? FL_ALLOW : FL_DENY, "%s", text);
+		}
+	}
+	fl_policy_free(policy);
 }
 
 static double seconds(void)
