@@ -117,6 +117,14 @@ static void check_pattern(const struct fl_pattern *pattern,
 	}
 }
 
+static void check_peers(const struct fl_conf_upstream *upstream,
+			const struct fl_credentials *credentials, struct fl_problems *problems)
+{
+	for (size_t i = 0; i < upstream->peer_count; i++) {
+		check_pattern(upstream->peer[i], credentials, upstream->line, "`peer`", problems);
+	}
+}
+
 static void check_patterns(const struct fl_conf *conf, const struct fl_credentials *credentials,
 			   struct fl_problems *problems)
 {
@@ -129,13 +137,9 @@ static void check_patterns(const struct fl_conf *conf, const struct fl_credentia
 		}
 	}
 	for (size_t i = 0; i < conf->upstream_count; i++) {
-		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
-
-		for (size_t k = 0; k < upstream->peer_count; k++) {
-			check_pattern(upstream->peer[k], credentials, upstream->line, "`peer`",
-				      problems);
-		}
+		check_peers(&conf->upstreams[i], credentials, problems);
 	}
+	check_peers(&conf->outbound, credentials, problems);
 }
 
 /* --- settings that hardly anybody means
@@ -148,6 +152,12 @@ static void check_policy(const struct fl_conf *conf, struct fl_problems *problem
 			problems, 0,
 			"`[policy] default = allow` lets in every identity that no rule denies: "
 			"write [allow] rules, and set it to deny");
+	}
+	if (fl_policy_audit(conf->policy)) {
+		fl_problem_warning(
+			problems, 0,
+			"`[policy] mode = audit` only records what rules deny, and lets it in: set it "
+			"to enforce when the records are as they should be");
 	}
 }
 

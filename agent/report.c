@@ -3,9 +3,22 @@
 #include "agent/report.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "base/when.h"
+
+static const char *const inbound_modes[] = {
+	[FL_INBOUND_STRICT] = "strict",
+	[FL_INBOUND_PERMISSIVE] = "permissive",
+	[FL_INBOUND_PLAINTEXT] = "plaintext",
+};
+static const char *const outbound_modes[] = {
+	[FL_OUTBOUND_MTLS] = "mtls",
+	[FL_OUTBOUND_PLAINTEXT] = "plaintext",
+	[FL_OUTBOUND_REFUSE] = "refuse",
+};
+static const char *const changes[] = {[FL_CHANGE_KEEP] = "keep", [FL_CHANGE_CLOSE] = "close"};
 
 int fl_report_verdict(const struct fl_report *report)
 {
@@ -27,11 +40,32 @@ static const char *format_ms(uint32_t ms, char buf[FL_SPAN_TEXT])
 
 static void format_ports(const struct fl_port_range *range, char *buf, size_t size)
 {
-	if (range->first == range->last) {
+	if (range->first == 0) {
+		(void)snprintf(buf, size, "*");
+	} else if (range->first == range->last) {
 		(void)snprintf(buf, size, "%u", range->first);
 	} else {
 		(void)snprintf(buf, size, "%u-%u", range->first, range->last);
 	}
+}
+
+/* `10.0.0.0/8:443`, `[fd00::]/8:443`, `ledger:8443`, as it stands in the INI. */
+#define DEST_TEXT 320
+static const char *format_dest(const struct fl_conf_dest *dest, char buf[DEST_TEXT])
+{
+	char net[FL_CIDR_TEXT], ports[32];
+
+	format_ports(&dest->ports, ports, sizeof(ports));
+	if (dest->host != NULL) {
+		(void)snprintf(buf, DEST_TEXT, "%s:%s", dest->host, ports);
+	} else if (dest->net.family == AF_INET) {
+		(void)snprintf(buf, DEST_TEXT, "%s:%s", fl_cidr_format(&dest->net, net), ports);
+	} else {
+		size_t len = strcspn(fl_cidr_format(&dest->net, net), "/");
+
+		(void)snprintf(buf, DEST_TEXT, "[%.*s]%s:%s", (int)len, net, net + len, ports);
+	}
+	return buf;
 }
 
 /* --- text ------------------------------------------------------------------------------------- */
@@ -55,44 +89,127 @@ static void text_credentials(const struct fl_report *report, FILE *out)
 	}
 }
 
-static void text_listeners(const struct fl_conf *conf, FILE *out)
+static void text_addresses(const struct fl_addr *list, size_t count, FILE *out)
 {
+	char text[FL_ADDR_TEXT];
+
+	for (size_t i = 0; i < count; i++) {
+		(void)fprintf(out, "%s%s", i > 0 ? ", " : "", fl_addr_format(&list[i], text));
+	}
+}
+
+static const char *served_as(enum fl_inbound_mode mode)
+{
+	switch (mode) {
+	case FL_INBOUND_STRICT:
+		return "mTLS";
+	case FL_INBOUND_PERMISSIVE:
+		return "mTLS or plaintext";
+	case FL_INBOUND_PLAINTEXT:
+		break;
+	}
+	return "plaintext";
+}
+
+static const char *with_proxy_protocol(const struct fl_conf_inbound *inbound)
+{
+	return inbound->proxy_protocol ? ", with a PROXY header" : "";
+}
+
+static void text_inbound(const struct fl_conf *conf, FILE *out)
+{
+	const char *label = "inbound";
 	char from[FL_ADDR_TEXT], to[FL_ADDR_TEXT];
 
-	for (size_t i = 0; i < conf->service_count; i++) {
+	if (conf->sidecar.inbound_count > 0) {
+		(void)fprintf(out, "%-12s captured, arriving at ", label);
+		text_addresses(conf->sidecar.inbound, conf->sidecar.inbound_count, out);
+		(void)fprintf(out, ": %s -> app%s\n", served_as(conf->inbound.mode),
+			      with_proxy_protocol(&conf->inbound));
+		label = "";
+	}
+	for (size_t i = 0; i < conf->service_count; i++, label = "") {
 		const struct fl_conf_service *s = &conf->services[i];
 
-		(void)fprintf(out, "%-12s %s: mTLS on %s -> app at %s\n", i == 0 ? "inbound" : "",
-			      s->name, fl_addr_format(&s->listen, from),
-			      fl_addr_format(&s->app, to));
+		if (s->listen.kind == FL_ADDR_NONE) {
+			(void)fprintf(out, "%-12s %s: %s on captured port %u -> app%s\n", label,
+				      s->name, served_as(s->inbound.mode), s->port,
+				      with_proxy_protocol(&s->inbound));
+		} else {
+			(void)fprintf(out, "%-12s %s: %s on %s -> app at %s%s\n", label, s->name,
+				      served_as(s->inbound.mode), fl_addr_format(&s->listen, from),
+				      fl_addr_format(&s->app, to),
+				      with_proxy_protocol(&s->inbound));
+		}
 	}
-	for (size_t i = 0; i < conf->upstream_count; i++) {
+}
+
+/* How it goes on, and with whom. */
+static void text_carried(const struct fl_conf_upstream *u, FILE *out)
+{
+	char to[FL_ADDR_TEXT];
+
+	if (u->mode == FL_OUTBOUND_REFUSE) {
+		(void)fputs(" -> refused\n", out);
+		return;
+	}
+	(void)fputs(u->mode == FL_OUTBOUND_MTLS ? " -> mTLS" : " -> plaintext", out);
+	for (size_t i = 0; i < u->to_count; i++) {
+		(void)fprintf(out, "%s %s", i > 0 ? ", else" : " to",
+			      fl_addr_format(&u->to[i], to));
+	}
+	if (u->mode == FL_OUTBOUND_MTLS) {
+		(void)fputs(", expecting", out);
+		for (size_t i = 0; i < u->peer_count; i++) {
+			(void)fprintf(out, "%s %s", i > 0 ? " or" : "",
+				      fl_pattern_text(u->peer[i]));
+		}
+		(void)fputs(u->peer_count == 0 ? " any identity of our own trust domain" : "", out);
+	}
+	(void)fputc('\n', out);
+}
+
+static void text_outbound(const struct fl_conf *conf, FILE *out)
+{
+	const char *label = "outbound";
+	char text[FL_ADDR_TEXT], dest[DEST_TEXT];
+
+	for (size_t i = 0; i < conf->upstream_count; i++, label = "") {
 		const struct fl_conf_upstream *u = &conf->upstreams[i];
 
-		(void)fprintf(out, "%-12s %s: app on %s -> mTLS to", i == 0 ? "outbound" : "",
-			      u->name, fl_addr_format(&u->listen, from));
-		for (size_t k = 0; k < u->to_count; k++) {
-			(void)fprintf(out, "%s %s", k > 0 ? ", else" : "",
-				      fl_addr_format(&u->to[k], to));
+		(void)fprintf(out, "%-12s %s: ", label, u->name);
+		if (u->listen.kind != FL_ADDR_NONE) {
+			(void)fprintf(out, "app on %s", fl_addr_format(&u->listen, text));
 		}
-		(void)fputs(", expecting", out);
-		for (size_t k = 0; k < u->peer_count; k++) {
-			(void)fprintf(out, "%s %s", k > 0 ? " or" : "",
-				      fl_pattern_text(u->peer[k]));
+		for (size_t k = 0; k < u->dest_count; k++) {
+			(void)fprintf(out, "%s%s", k > 0 ? ", " : "captured, to ",
+				      format_dest(&u->dests[k], dest));
 		}
-		(void)fputs(u->peer_count == 0 ? " any identity of our own trust domain\n" : "\n",
-			    out);
+		text_carried(u, out);
+	}
+	if (conf->sidecar.outbound_count > 0) {
+		(void)fprintf(out, "%-12s captured, arriving at ", label);
+		text_addresses(conf->sidecar.outbound, conf->sidecar.outbound_count, out);
+		(void)fputs(conf->upstream_count > 0 ? ", to anything else" : "", out);
+		text_carried(&conf->outbound, out);
 	}
 }
 
 static void text_rule(size_t number, const struct fl_rule_spec *rule, FILE *out)
 {
-	char ports[32];
+	char ports[32], net[FL_CIDR_TEXT];
 
 	(void)fprintf(out, "%12zu %s %s: from", number, rule->effect == FL_DENY ? "deny" : "allow",
 		      rule->name);
 	for (size_t i = 0; i < rule->from_count; i++) {
 		(void)fprintf(out, "%s %s", i > 0 ? "," : "", fl_pattern_text(rule->from[i]));
+	}
+	if (rule->plaintext) {
+		(void)fprintf(out, "%s plaintext", rule->from_count > 0 ? "," : "");
+	}
+	for (size_t i = 0; i < rule->source_count; i++) {
+		(void)fprintf(out, "%s %s", i > 0 ? "," : " at",
+			      fl_cidr_format(&rule->sources[i], net));
 	}
 	(void)fputs(rule->port_count + rule->service_count == 0 ? " to everything" : " to", out);
 	for (size_t i = 0; i < rule->port_count; i++) {
@@ -103,7 +220,7 @@ static void text_rule(size_t number, const struct fl_rule_spec *rule, FILE *out)
 		(void)fprintf(out, "%s service %s", i + rule->port_count > 0 ? "," : "",
 			      rule->services[i]);
 	}
-	(void)fprintf(out, " (line %u)\n", rule->line);
+	(void)fprintf(out, "%s (line %u)\n", rule->audit ? ", audit only" : "", rule->line);
 }
 
 static void text_policy(const struct fl_conf *conf, FILE *out)
@@ -111,9 +228,10 @@ static void text_policy(const struct fl_conf *conf, FILE *out)
 	size_t count = fl_policy_rule_count(conf->policy);
 	struct fl_rule_spec rule;
 
-	(void)fprintf(out, "policy       %zu rule%s, first match decides, else %s\n", count,
+	(void)fprintf(out, "policy       %zu rule%s, first match decides, else %s%s\n", count,
 		      count == 1 ? "" : "s",
-		      fl_policy_default(conf->policy) == FL_ALLOW ? "allow" : "deny");
+		      fl_policy_default(conf->policy) == FL_ALLOW ? "allow" : "deny",
+		      fl_policy_audit(conf->policy) ? "; audit: nothing is denied" : "");
 	for (size_t i = 0; i < count; i++) {
 		fl_policy_rule(conf->policy, i, &rule);
 		text_rule(i + 1, &rule, out);
@@ -123,17 +241,36 @@ static void text_policy(const struct fl_conf *conf, FILE *out)
 static void text_limits(const struct fl_conf *conf, FILE *out)
 {
 	char handshake[FL_SPAN_TEXT], dial[FL_SPAN_TEXT], idle[FL_SPAN_TEXT], drain[FL_SPAN_TEXT];
+	char age[FL_SPAN_TEXT];
 
 	(void)fprintf(out,
 		      "limits       %" PRIu32 " connections, %" PRIu32
 		      " handshakes at once, %" PRIu32 " KiB held back a direction\n",
 		      conf->limits.connections, conf->limits.handshakes,
 		      conf->limits.buffer / 1024);
-	(void)fprintf(out, "             handshake %s, connect %s, idle %s, drain %s\n",
+	(void)fprintf(out, "             handshake %s, connect %s, idle %s, drain %s, age %s\n",
 		      format_ms(conf->limits.handshake_timeout_ms, handshake),
 		      format_ms(conf->limits.connect_timeout_ms, dial),
 		      format_ms(conf->limits.idle_timeout_ms, idle),
-		      format_ms(conf->sidecar.drain_ms, drain));
+		      format_ms(conf->sidecar.drain_ms, drain),
+		      conf->limits.max_age_ms > 0 ? format_ms(conf->limits.max_age_ms, age)
+						  : "unlimited");
+}
+
+static void text_rotation(const struct fl_conf *conf, FILE *out)
+{
+	char span[FL_SPAN_TEXT];
+
+	(void)fprintf(
+		out,
+		"rotation     trust lost: %s, policy lost: %s, expired: %s, older generations: ",
+		changes[conf->rotation.on_trust_loss], changes[conf->rotation.on_policy_loss],
+		changes[conf->rotation.on_expiry]);
+	if (conf->rotation.recycle_ms > 0) {
+		(void)fprintf(out, "close within %s\n", format_ms(conf->rotation.recycle_ms, span));
+	} else {
+		(void)fputs("keep\n", out);
+	}
 }
 
 void fl_report_text(const struct fl_report *report, FILE *out)
@@ -144,13 +281,17 @@ void fl_report_text(const struct fl_report *report, FILE *out)
 
 	if (fl_report_verdict(report) < 2) {
 		text_credentials(report, out);
-		text_listeners(conf, out);
+		text_inbound(conf, out);
+		text_outbound(conf, out);
 		text_policy(conf, out);
 		text_limits(conf, out);
+		text_rotation(conf, out);
 		(void)fprintf(out, "admin        %s\n",
 			      conf->sidecar.admin.kind == FL_ADDR_NONE
 				      ? "off"
 				      : fl_addr_format(&conf->sidecar.admin, admin));
+		(void)fprintf(out, "control      %s\n",
+			      conf->sidecar.control == NULL ? "off" : conf->sidecar.control);
 		(void)fprintf(out, "agent        %s, for uid %lu and its own\n", conf->agent.socket,
 			      (unsigned long)conf->agent.sidecar_uid);
 	}
@@ -212,18 +353,69 @@ static void json_credentials(struct fl_json *json, const struct fl_report *repor
 	fl_json_end(json);
 }
 
-static void json_listeners(struct fl_json *json, const struct fl_conf *conf)
+/* Without a name where key is NULL. NONE is null. */
+static void json_address(struct fl_json *json, const char *key, const struct fl_addr *addr)
 {
 	char text[FL_ADDR_TEXT];
 
+	fl_json_str(json, key, addr->kind != FL_ADDR_NONE ? fl_addr_format(addr, text) : NULL);
+}
+
+static void json_addresses(struct fl_json *json, const char *key, const struct fl_addr *list,
+			   size_t count)
+{
+	fl_json_array(json, key);
+	for (size_t i = 0; i < count; i++) {
+		json_address(json, NULL, &list[i]);
+	}
+	fl_json_end(json);
+}
+
+static void json_how_served(struct fl_json *json, const struct fl_conf_inbound *inbound)
+{
+	fl_json_str(json, "mode", inbound_modes[inbound->mode]);
+	fl_json_int(json, "detect_timeout_ms", inbound->detect_timeout_ms);
+	fl_json_str(json, "proxy_protocol", inbound->proxy_protocol ? "v2" : "off");
+}
+
+static void json_inbound(struct fl_json *json, const struct fl_conf *conf)
+{
+	fl_json_object(json, "inbound");
+	json_addresses(json, "listen", conf->sidecar.inbound, conf->sidecar.inbound_count);
+	json_how_served(json, &conf->inbound);
+	fl_json_end(json);
 	fl_json_array(json, "services");
 	for (size_t i = 0; i < conf->service_count; i++) {
+		const struct fl_conf_service *s = &conf->services[i];
+
 		fl_json_object(json, NULL);
-		fl_json_str(json, "name", conf->services[i].name);
-		fl_json_str(json, "listen", fl_addr_format(&conf->services[i].listen, text));
-		fl_json_str(json, "app", fl_addr_format(&conf->services[i].app, text));
+		fl_json_str(json, "name", s->name);
+		fl_json_int(json, "port", s->port);
+		json_address(json, "listen", &s->listen);
+		json_address(json, "app", &s->app);
+		json_how_served(json, &s->inbound);
 		fl_json_end(json);
 	}
+	fl_json_end(json);
+}
+
+static void json_carried(struct fl_json *json, const struct fl_conf_upstream *u)
+{
+	fl_json_str(json, "mode", outbound_modes[u->mode]);
+	fl_json_array(json, "peer");
+	for (size_t k = 0; k < u->peer_count; k++) {
+		fl_json_str(json, NULL, fl_pattern_text(u->peer[k]));
+	}
+	fl_json_end(json);
+}
+
+static void json_outbound(struct fl_json *json, const struct fl_conf *conf)
+{
+	char text[DEST_TEXT];
+
+	fl_json_object(json, "outbound");
+	json_addresses(json, "listen", conf->sidecar.outbound, conf->sidecar.outbound_count);
+	json_carried(json, &conf->outbound);
 	fl_json_end(json);
 	fl_json_array(json, "upstreams");
 	for (size_t i = 0; i < conf->upstream_count; i++) {
@@ -231,17 +423,16 @@ static void json_listeners(struct fl_json *json, const struct fl_conf *conf)
 
 		fl_json_object(json, NULL);
 		fl_json_str(json, "name", u->name);
-		fl_json_str(json, "listen", fl_addr_format(&u->listen, text));
+		json_address(json, "listen", &u->listen);
 		fl_json_array(json, "to");
 		for (size_t k = 0; k < u->to_count; k++) {
-			fl_json_str(json, NULL, fl_addr_format(&u->to[k], text));
+			json_address(json, NULL, &u->to[k]);
+		}
+		for (size_t k = 0; k < u->dest_count; k++) {
+			fl_json_str(json, NULL, format_dest(&u->dests[k], text));
 		}
 		fl_json_end(json);
-		fl_json_array(json, "peer");
-		for (size_t k = 0; k < u->peer_count; k++) {
-			fl_json_str(json, NULL, fl_pattern_text(u->peer[k]));
-		}
-		fl_json_end(json);
+		json_carried(json, u);
 		fl_json_end(json);
 	}
 	fl_json_end(json);
@@ -249,15 +440,24 @@ static void json_listeners(struct fl_json *json, const struct fl_conf *conf)
 
 static void json_rule(struct fl_json *json, const struct fl_rule_spec *rule)
 {
-	char ports[32];
+	char ports[32], net[FL_CIDR_TEXT];
 
 	fl_json_object(json, NULL);
 	fl_json_str(json, "name", rule->name);
 	fl_json_str(json, "effect", rule->effect == FL_DENY ? "deny" : "allow");
+	fl_json_str(json, "mode", rule->audit ? "audit" : "enforce");
 	fl_json_int(json, "line", rule->line);
 	fl_json_array(json, "from");
 	for (size_t i = 0; i < rule->from_count; i++) {
 		fl_json_str(json, NULL, fl_pattern_text(rule->from[i]));
+	}
+	if (rule->plaintext) {
+		fl_json_str(json, NULL, "plaintext");
+	}
+	fl_json_end(json);
+	fl_json_array(json, "sources");
+	for (size_t i = 0; i < rule->source_count; i++) {
+		fl_json_str(json, NULL, fl_cidr_format(&rule->sources[i], net));
 	}
 	fl_json_end(json);
 	fl_json_array(json, "to");
@@ -279,6 +479,7 @@ static void json_policy(struct fl_json *json, const struct fl_conf *conf)
 	fl_json_object(json, "policy");
 	fl_json_str(json, "default",
 		    fl_policy_default(conf->policy) == FL_ALLOW ? "allow" : "deny");
+	fl_json_str(json, "mode", fl_policy_audit(conf->policy) ? "audit" : "enforce");
 	fl_json_array(json, "rules");
 	for (size_t i = 0; i < fl_policy_rule_count(conf->policy); i++) {
 		fl_policy_rule(conf->policy, i, &rule);
@@ -290,8 +491,6 @@ static void json_policy(struct fl_json *json, const struct fl_conf *conf)
 
 static void json_rest(struct fl_json *json, const struct fl_conf *conf)
 {
-	char text[FL_ADDR_TEXT];
-
 	fl_json_object(json, "limits");
 	fl_json_int(json, "connections", conf->limits.connections);
 	fl_json_int(json, "handshakes", conf->limits.handshakes);
@@ -300,11 +499,16 @@ static void json_rest(struct fl_json *json, const struct fl_conf *conf)
 	fl_json_int(json, "connect_timeout_ms", conf->limits.connect_timeout_ms);
 	fl_json_int(json, "idle_timeout_ms", conf->limits.idle_timeout_ms);
 	fl_json_int(json, "drain_ms", conf->sidecar.drain_ms);
+	fl_json_int(json, "max_age_ms", conf->limits.max_age_ms);
 	fl_json_end(json);
-	fl_json_str(json, "admin",
-		    conf->sidecar.admin.kind == FL_ADDR_NONE
-			    ? NULL
-			    : fl_addr_format(&conf->sidecar.admin, text));
+	fl_json_object(json, "rotation");
+	fl_json_str(json, "on_trust_loss", changes[conf->rotation.on_trust_loss]);
+	fl_json_str(json, "on_expiry", changes[conf->rotation.on_expiry]);
+	fl_json_str(json, "on_policy_loss", changes[conf->rotation.on_policy_loss]);
+	fl_json_int(json, "recycle_ms", conf->rotation.recycle_ms);
+	fl_json_end(json);
+	json_address(json, "admin", &conf->sidecar.admin);
+	fl_json_str(json, "control", conf->sidecar.control);
 	fl_json_str(json, "socket", conf->agent.socket);
 	fl_json_int(json, "sidecar_uid", (int64_t)conf->agent.sidecar_uid);
 }
@@ -321,7 +525,8 @@ void fl_report_json(const struct fl_report *report, FILE *out)
 	json_problems(&json, report);
 	if (report->conf != NULL) {
 		json_credentials(&json, report);
-		json_listeners(&json, report->conf);
+		json_inbound(&json, report->conf);
+		json_outbound(&json, report->conf);
 		json_policy(&json, report->conf);
 		json_rest(&json, report->conf);
 	}

@@ -392,6 +392,47 @@ static void check_upstream_loops(struct fl_build *build, const struct listeners 
 	}
 }
 
+static bool is_excluded(const struct fl_conf *conf, uint16_t port)
+{
+	const struct fl_conf_selectors *excluded = &conf->redirect.exclude_inbound;
+
+	for (size_t i = 0; i < excluded->count; i++) {
+		const struct fl_conf_selector *item = &excluded->items[i];
+
+		if (item->any_net && item->interface == NULL && item->ports.first <= port &&
+		    port <= item->ports.last) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What comes to a listener of our own would be captured before it gets there. `*` means the app's ports, and so
+ * does a range that happens to hold the admin port: `fairlead-agent redirect` leaves those alone. */
+static void check_redirected_listener(struct fl_build *build, const struct listener *listener)
+{
+	const struct fl_conf_selectors *captured = &build->conf->redirect.inbound_ports;
+	uint16_t port = listener->addr->port;
+	char text[LISTENER_TEXT];
+
+	if (listener->addr->kind == FL_ADDR_UNIX || is_loopback(listener->addr) ||
+	    strcmp(listener->key, "admin") == 0 || is_excluded(build->conf, port)) {
+		return;
+	}
+	for (size_t i = 0; i < captured->count; i++) {
+		const struct fl_port_range *ports = &captured->items[i].ports;
+
+		if (ports->first != 0 && ports->first <= port && port <= ports->last) {
+			fl_problem_error(
+				build->problems,
+				fl_build_line(build, "redirect", NULL, "inbound_ports"),
+				"`inbound_ports`: %u is captured and one that we listen on ourselves (%s): "
+				"take it out, or name it in `exclude_inbound`",
+				port, describe(listener, text));
+		}
+	}
+}
+
 static void check_anything_to_do(struct fl_build *build)
 {
 	const struct fl_conf *conf = build->conf;
@@ -416,6 +457,9 @@ static void check_listeners(struct fl_build *build)
 	check_collisions(build, &all);
 	check_services(build, &all);
 	check_upstream_loops(build, &all);
+	for (size_t i = 0; i < all.count; i++) {
+		check_redirected_listener(build, &all.items[i]);
+	}
 	free(all.items);
 	check_anything_to_do(build);
 }

@@ -90,6 +90,23 @@ static bool serves(const struct fl_conf *conf)
 	       (conf->sidecar.inbound_count > 0 && conf->upstream_count == 0);
 }
 
+/* The other way round: it gets past the door, and no rule lets it in. */
+static void check_plaintext_ports(struct fl_build *build)
+{
+	bool allowed = build->default_effect == FL_ALLOW || build->audit;
+
+	for (size_t i = 0; i < build->rule_count; i++) {
+		allowed = allowed ||
+			  (build->rules[i].effect == FL_ALLOW && build->rules[i].plaintext);
+	}
+	if (!allowed) {
+		fl_problem_warning(
+			build->problems, 0,
+			"a `mode` lets plaintext in, and no rule does: all of it is refused, add for example "
+			"[allow kubelet] with `from = plaintext` and `sources = 10.0.0.1`");
+	}
+}
+
 void fl_build_check_rules(struct fl_build *build)
 {
 	bool any_allow = build->default_effect == FL_ALLOW;
@@ -106,7 +123,9 @@ void fl_build_check_rules(struct fl_build *build)
 			"no [allow NAME] rule: every peer of ours is refused, add for example "
 			"[allow web] with `from = spiffe://prod.example/ns/web/sa/*`");
 	}
-	if (!plaintext_is_let_in(build->conf)) {
+	if (plaintext_is_let_in(build->conf)) {
+		check_plaintext_ports(build);
+	} else {
 		check_plaintext_rules(build);
 	}
 }

@@ -67,8 +67,12 @@ def test_check_shows_what_would_run(lab, web):
     assert report['policy']['default'] == 'deny'
     assert report['identity']['id'] == labs.SERVER
     assert [b['roots'] for b in report['bundles']] == [1, 2]
-    assert report['services'] == [{'name': 'app', 'listen': f'0.0.0.0:{web.port}', 'app': '127.0.0.1:8080'}]
-    assert report['upstreams'][0]['peer'] == [labs.CLIENT]
+    assert report['services'] == [{
+        'name': 'app', 'port': web.port, 'listen': f'0.0.0.0:{web.port}', 'app': '127.0.0.1:8080', 'mode': 'strict',
+        'detect_timeout_ms': 300, 'proxy_protocol': 'off'}]
+    assert report['upstreams'] == [{
+        'name': 'ledger', 'listen': '127.0.0.1:7001', 'to': ['ledger.prod:8443', '10.0.0.1:8443'], 'mode': 'mtls',
+        'peer': [labs.CLIENT]}]
     assert report['admin'] == f'127.0.0.1:{web.admin}'
 
 

@@ -303,7 +303,7 @@ static const char captured[] = IDENTITY
 	"port = 8080\n"
 	"[service api]\n"
 	"port = 8082\n"
-	"mode = strict\n"
+	"mode = permissive\n"
 	"detect_timeout = 1s\n"
 	"proxy_protocol = off\n"
 	"[service fixed]\n"
@@ -372,7 +372,7 @@ Test(conf, test_conf__captured_traffic__is_taken)
 	expect_inbound(&conf->services[0].inbound, FL_INBOUND_PLAINTEXT, 50, true);
 	cr_expect_eq(conf->services[1].port, 8080);
 	expect_inbound(&conf->services[1].inbound, FL_INBOUND_PERMISSIVE, 50, true);
-	expect_inbound(&conf->services[2].inbound, FL_INBOUND_STRICT, 1000, false);
+	expect_inbound(&conf->services[2].inbound, FL_INBOUND_PERMISSIVE, 1000, false);
 	/* [inbound] is about captured ports. */
 	cr_expect_eq(conf->services[3].port, 8443);
 	expect_inbound(&conf->services[3].inbound, FL_INBOUND_STRICT, 300, false);
@@ -887,6 +887,21 @@ Test(conf, test_conf__captured_and_fixed__are_not_mixed)
 		       "networks and port ranges are for captured traffic");
 	expect_problem(GOOD "[upstream x]\nlisten = 127.0.0.1:1\nto = a:1\nmode = refuse\n", 13,
 		       "listens only to refuse");
+}
+
+Test(conf, test_conf__listener_of_ours_that_is_captured__is_refused)
+{
+	expect_problem(
+		GOOD "[redirect]\ninbound_ports = 80, 8000-9000\n", 11,
+		"8443 is captured and one that we listen on ourselves ([service web] listen in line 6)");
+	expect_problem(GOOD "[redirect]\nexclude_inbound = 10.0.0.0/8:8443\ninbound_ports = 8443\n",
+		       12, "take it out, or name it in `exclude_inbound`");
+	expect_problem(GOOD "[redirect]\ninbound_ports = 15006\n", 11,
+		       "([sidecar] inbound, the default)");
+	fl_conf_free(parse_good(GOOD "[redirect]\ninbound_ports = *\n"));
+	fl_conf_free(parse_good(GOOD "[redirect]\ninbound_ports = 80, 15001, 15020\n"));
+	fl_conf_free(parse_good(
+		GOOD "[redirect]\ninbound_ports = 8000-9000\nexclude_inbound = 8440-8450\n"));
 }
 
 Test(conf, test_conf__peer_where_nobody_proves_who_he_is__is_refused)
