@@ -1459,7 +1459,7 @@ static const struct {
 	{"[service x]\nport = 1\n", "[service x]\nlisten = *:1\napp = 127.0.0.1:9\n",
 	 "[service x] listen"},
 	{"",
-	 "[inbound]\nmode = permissive\n[outbound]\ndefault = refuse\n[rotation]\nrecycle = 1m\n",
+	 "[inbound]\ndetect_timeout = 1s\n[outbound]\ndefault = refuse\n[rotation]\nrecycle = 1m\n",
 	 NULL},
 	{"", UPSTREAM, "[upstream db] listen"},
 	{UPSTREAM, "", "[upstream db] listen"},
