@@ -89,6 +89,21 @@ static void text_credentials(const struct fl_report *report, FILE *out)
 	}
 }
 
+static void text_crls(const struct fl_credentials *c, FILE *out)
+{
+	char when[FL_WHEN_TEXT];
+
+	for (size_t i = 0; i < c->crl_count; i++) {
+		const struct fl_crl *crl = &c->crls[i];
+		bool loose = crl->bundle == FL_CRL_LOOSE;
+
+		(void)fprintf(out, "%-12s %s: %zu revoked, next due %s%s\n", i == 0 ? "crl" : "",
+			      loose ? "of a CA in no bundle" : c->bundles[crl->bundle].trust_domain,
+			      crl->count, fl_when_format(crl->next_update, when),
+			      loose ? "; counts where a chain presents that CA" : "");
+	}
+}
+
 static void text_addresses(const struct fl_addr *list, size_t count, FILE *out)
 {
 	char text[FL_ADDR_TEXT];
@@ -281,6 +296,7 @@ void fl_report_text(const struct fl_report *report, FILE *out)
 
 	if (fl_report_verdict(report) < 2) {
 		text_credentials(report, out);
+		text_crls(report->credentials, out);
 		text_inbound(conf, out);
 		text_outbound(conf, out);
 		text_policy(conf, out);
@@ -348,6 +364,27 @@ static void json_credentials(struct fl_json *json, const struct fl_report *repor
 		fl_json_object(json, NULL);
 		fl_json_str(json, "trust_domain", c->bundles[i].trust_domain);
 		fl_json_int(json, "roots", (int64_t)c->bundles[i].roots.count);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
+}
+
+/* trust_domain: null where its CA is in no bundle */
+static void json_crls(struct fl_json *json, const struct fl_credentials *c)
+{
+	char when[FL_WHEN_TEXT];
+
+	fl_json_array(json, "crls");
+	for (size_t i = 0; c != NULL && i < c->crl_count; i++) {
+		const struct fl_crl *crl = &c->crls[i];
+
+		fl_json_object(json, NULL);
+		fl_json_str(json, "trust_domain",
+			    crl->bundle == FL_CRL_LOOSE ? NULL
+							: c->bundles[crl->bundle].trust_domain);
+		fl_json_int(json, "revoked", (int64_t)crl->count);
+		fl_json_str(json, "this_update", fl_when_format(crl->this_update, when));
+		fl_json_str(json, "next_update", fl_when_format(crl->next_update, when));
 		fl_json_end(json);
 	}
 	fl_json_end(json);
@@ -525,6 +562,7 @@ void fl_report_json(const struct fl_report *report, FILE *out)
 	json_problems(&json, report);
 	if (report->conf != NULL) {
 		json_credentials(&json, report);
+		json_crls(&json, report->credentials);
 		json_inbound(&json, report->conf);
 		json_outbound(&json, report->conf);
 		json_policy(&json, report->conf);

@@ -338,27 +338,42 @@ static void parse_bundles(struct parse *p)
 
 /* --- CRLs --------------------------------------------------------------------------------------- */
 
-/* Looks for the CA that signed the list; err says why the last one that it could be has not. */
-static int find_crl_issuer(const struct parse *p, struct fl_crl *crl, struct fl_err *err)
+/* The CAs of one list that it may name: 1 when one of them has signed it, 0 when it names none, else the error
+ * of the last that it names. */
+static int try_crl_issuers(struct fl_crl *crl, size_t bundle, const struct fl_der_list *cas,
+			   size_t first, struct fl_err *err)
 {
-	const struct fl_credentials *c = p->c;
-	const struct fl_der_list *roots = &c->bundles[0].roots;
-	int rc = fl_err_set(
-		err, FL_ERR_INVALID,
-		"its issuer is neither a root of our own bundle nor an intermediate of our "
-		"own chain: take it out, or put that CA into the bundle");
+	int rc = 0;
 
-	for (size_t i = 0; rc < 0 && i < roots->count; i++) {
-		if (fl_crl_names(crl, span_of(&roots->items[i]))) {
-			rc = fl_crl_verify(crl, span_of(&roots->items[i]), err);
-		}
-	}
-	for (size_t i = 1; rc < 0 && i < c->chain.count; i++) {
-		if (fl_crl_names(crl, span_of(&c->chain.items[i]))) {
-			rc = fl_crl_verify(crl, span_of(&c->chain.items[i]), err);
+	for (size_t i = first; i < cas->count; i++) {
+		struct fl_span ca = span_of(&cas->items[i]);
+
+		if (fl_crl_names(crl, ca)) {
+			rc = fl_crl_verify(crl, bundle, ca, err);
+			if (rc == 0) {
+				return 1;
+			}
 		}
 	}
 	return rc;
+}
+
+/* Ties the list to the CA that signed it, or leaves it loose. Several CAs may have the name that it gives: one of them
+ * has to have made it. */
+static int find_crl_issuer(const struct parse *p, struct fl_crl *crl, struct fl_err *err)
+{
+	const struct fl_credentials *c = p->c;
+	int rc, problem = 0;
+
+	for (size_t i = 0; i < c->bundle_count; i++) {
+		rc = try_crl_issuers(crl, i, &c->bundles[i].roots, 0, err);
+		if (rc > 0) {
+			return 0;
+		}
+		problem = rc < 0 ? rc : problem;
+	}
+	rc = try_crl_issuers(crl, 0, &c->chain, 1, err);
+	return rc > 0 ? 0 : rc < 0 ? rc : problem;
 }
 
 static int check_crl_time(const struct fl_crl *crl, int64_t now, struct fl_err *err)
@@ -409,20 +424,22 @@ static int add_crl(struct parse *p, struct fl_der *der, struct fl_err *err)
 static void check_own_chain(struct parse *p)
 {
 	const struct fl_credentials_pem *pem = p->pem;
-	const struct fl_der_list *chain = &p->c->chain;
+	const struct fl_der_list *list = &p->c->chain;
+	struct fl_span *chain = fl_new((list->count + 1) * sizeof(*chain));
 	struct fl_err err;
+	size_t index;
 
-	for (size_t i = 0; i < chain->count; i++) {
-		if (fl_credentials_revoked(p->c, span_of(&chain->items[i]), &err)) {
-			(void)fl_err_prefix(&err,
-					    "certificate %zu is revoked by `crl`, no peer that "
-					    "knows of it takes it: have a new one issued for a "
-					    "new key",
-					    i + 1);
-			report(p, pem->cert_name ? pem->cert_name : pem->credential_bundle_name,
-			       &err);
-		}
+	for (size_t i = 0; i < list->count; i++) {
+		chain[i] = span_of(&list->items[i]);
 	}
+	if (fl_credentials_revoked(p->c, 0, chain, list->count, &index, &err)) {
+		(void)fl_err_prefix(&err,
+				    "certificate %zu is revoked by `crl`, no peer that knows of it "
+				    "takes it: have a new one issued for a new key",
+				    index + 1);
+		report(p, pem->cert_name ? pem->cert_name : pem->credential_bundle_name, &err);
+	}
+	free(chain);
 }
 
 static void parse_crls(struct parse *p)
@@ -448,15 +465,59 @@ static void parse_crls(struct parse *p)
 	check_own_chain(p);
 }
 
-bool fl_credentials_revoked(const struct fl_credentials *c, struct fl_span certificate,
+size_t fl_credentials_bundle_of(const struct fl_credentials *c, const struct fl_spiffe_id *id)
+{
+	size_t i = 0;
+
+	for (; i < c->bundle_count; i++) {
+		const char *name = c->bundles[i].trust_domain;
+
+		if (strlen(name) == id->trust_domain_len &&
+		    memcmp(name, id->trust_domain, id->trust_domain_len) == 0) {
+			break;
+		}
+	}
+	return i;
+}
+
+/* A loose list names the certificate at the front of the chain. Has one of the CAs above it made the list? */
+static bool is_vouched_for(const struct fl_crl *crl, const struct fl_span *chain, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		if (fl_crl_names(crl, chain[i]) &&
+		    fl_crl_check(crl, chain[i], NULL) != FL_ERR_INVALID) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_on_a_list(const struct fl_credentials *c, size_t bundle, const struct fl_span *chain,
+			 size_t count)
+{
+	for (size_t i = 0; i < c->crl_count; i++) {
+		const struct fl_crl *crl = &c->crls[i];
+		bool loose = crl->bundle == FL_CRL_LOOSE;
+
+		if ((loose || crl->bundle == bundle) && fl_crl_revokes(crl, chain[0]) &&
+		    (!loose || is_vouched_for(crl, chain, count))) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool fl_credentials_revoked(const struct fl_credentials *c, size_t bundle,
+			    const struct fl_span *chain, size_t count, size_t *ret_index,
 			    struct fl_err *detail)
 {
 	char serial[FL_SERIAL_TEXT];
 
-	for (size_t i = 0; i < c->crl_count; i++) {
-		if (fl_crl_revokes(&c->crls[i], certificate)) {
+	for (size_t i = 0; i < count; i++) {
+		if (is_on_a_list(c, bundle, chain + i, count - i)) {
 			(void)fl_err_set(detail, FL_ERR_DENIED, "its serial number is %s",
-					 fl_crl_serial_text(certificate, serial));
+					 fl_crl_serial_text(chain[i], serial));
+			*ret_index = i;
 			return true;
 		}
 	}

@@ -25,7 +25,7 @@ struct fl_credentials {
 	int64_t not_after;
 	struct fl_bundle *bundles; /* [0] is our own trust domain's */
 	size_t bundle_count;
-	struct fl_crl *crls; /* of CAs of our own trust domain; owned */
+	struct fl_crl *crls; /* of any CA of our own trust domain or of a federated one; owned */
 	size_t crl_count;
 };
 
@@ -47,8 +47,9 @@ struct fl_credentials_pem {
 
 /* Parses and judges everything that needs no signature check: PEM, key kind and match, leaf rules,
  * signer rules and validity of every root (each certificate of a bundle is a CA and valid now),
- * duplicates across trust domains, leaf valid at `now`. Each CRL is current at `now` and signed by a root of
- * our own bundle or an intermediate of our own chain, and our own chain is on none of them. A sentence names file, certificate number and remedy.
+ * duplicates across trust domains, leaf valid at `now`. Each CRL is current at `now`, and one that names a root of
+ * a bundle or an intermediate of our own chain is signed by it; what names neither may be an intermediate's of a peer and is
+ * kept (FL_CRL_LOOSE). Our own chain is on none of them. A sentence names file, certificate number and remedy.
  * now: seconds since the epoch. Chain verification and trial handshake: tls/trial.h. */
 int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now,
 			 struct fl_credentials **ret, struct fl_err *err) FL_MUST_USE;
@@ -60,9 +61,16 @@ int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
 			     fl_credentials_problem_cb problem, void *user,
 			     struct fl_credentials **ret) FL_MUST_USE;
 
-/* Is this certificate of our own or of a peer on one of the CRLs? A CA without a CRL is not covered. detail
- * (may be NULL) then gets its serial number. Takes no memory. */
-bool fl_credentials_revoked(const struct fl_credentials *c, struct fl_span certificate,
+/* Index of the bundle of the ID's trust domain; bundle_count: there is none. */
+size_t fl_credentials_bundle_of(const struct fl_credentials *c, const struct fl_spiffe_id *id);
+
+/* Is a certificate of this chain on one of the CRLs? The chain, leaf first, of our own or of a peer, has been verified
+ * in that bundle, whose roots' lists count, and those of an intermediate of the very chain. A CA without a CRL is not covered; a
+ * list that has run out since it was read goes on counting. *ret_index is then the place of that certificate, and detail (may be
+ * NULL) gets its serial number. Memory is taken only where a loose list names a certificate; when it is out, that one counts as
+ * revoked. */
+bool fl_credentials_revoked(const struct fl_credentials *c, size_t bundle,
+			    const struct fl_span *chain, size_t count, size_t *ret_index,
 			    struct fl_err *detail);
 
 /* SHA-256 over all of it, length-prefixed: equal content, equal digest. */

@@ -43,6 +43,14 @@ static const struct {
 	{OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c), CTC_SHA384wRSA},
 	{OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d), CTC_SHA512wRSA},
 	{OID(0x2b, 0x65, 0x70), CTC_ED25519},
+	{OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a), CTC_RSASSAPSS},
+};
+
+/* Hashes that RSA-PSS may name; what it does not name is SHA-1 (RFC 4055 section 3.1). */
+static const struct fl_span pss_hashes[] = {
+	OID(0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01),
+	OID(0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02),
+	OID(0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03),
 };
 
 /* --- pieces ------------------------------------------------------------------------------------- */
@@ -208,13 +216,13 @@ static bool read_certificate(struct fl_span der, struct certificate *ret)
 	return wrapped.len == 0 || fl_asn1_take(&wrapped, FL_ASN1_SEQUENCE, &ret->extensions);
 }
 
-/* Whose key signed the certificate, as far as it says; empty: it does not. False: broken. */
-static bool authority_key_id(const struct certificate *certificate, struct fl_span *ret)
+/* Whose key signed what has these extensions, as far as they say; empty: they do not. False: broken. */
+static bool authority_key_id(struct fl_span extensions, struct fl_span *ret)
 {
 	struct fl_span value, body;
 
 	*ret = (struct fl_span){0};
-	if (!find_extension(certificate->extensions, oid_authority_key_id, &value)) {
+	if (!find_extension(extensions, oid_authority_key_id, &value)) {
 		return false;
 	}
 	return value.len == 0 || (fl_asn1_take(&value, FL_ASN1_SEQUENCE, &body) &&
@@ -310,6 +318,9 @@ static int parse_tbs(struct fl_span tbs, struct fl_crl *crl, struct fl_err *err)
 		return fl_err_set(err, FL_ERR_INVALID, "it is not the DER of a CRL");
 	}
 	rc = check_extensions(extensions, err);
+	if (rc == 0 && !authority_key_id(extensions, &crl->authority)) {
+		rc = fl_err_set(err, FL_ERR_INVALID, "its authority key identifier does not parse");
+	}
 	return rc < 0 ? rc : parse_entries(entries, crl, err);
 }
 
@@ -340,7 +351,7 @@ int fl_crl_parse(struct fl_der *der, struct fl_crl *ret, struct fl_err *err)
 {
 	int rc;
 
-	*ret = (struct fl_crl){.der = *der};
+	*ret = (struct fl_crl){.der = *der, .bundle = FL_CRL_LOOSE};
 	*der = (struct fl_der){0};
 	rc = parse(ret, err);
 	if (rc < 0) {
@@ -362,79 +373,118 @@ void fl_crl_done(struct fl_crl *crl)
 bool fl_crl_names(const struct fl_crl *crl, struct fl_span ca)
 {
 	struct fl_public_key key = {.kind = FL_KEY_UNKNOWN};
+	struct certificate certificate;
+	struct fl_span key_id;
 
-	return fl_key_of_certificate(ca, &key, NULL) == 0 &&
-	       fl_span_equal(key.subject, crl->issuer);
+	if (fl_key_of_certificate(ca, &key, NULL) != 0 ||
+	    !fl_span_equal(key.subject, crl->issuer) || !read_certificate(ca, &certificate) ||
+	    !subject_key_id(&certificate, &key_id)) {
+		return false;
+	}
+	return crl->authority.len == 0 || key_id.len == 0 || fl_span_equal(crl->authority, key_id);
+}
+
+/* wolfCrypt takes whatever RSA-PSS says, and SHA-1 where it says nothing. */
+static bool has_good_pss_hash(struct fl_span parameters)
+{
+	struct fl_span fields, wrapped, algorithm, oid;
+
+	if (!fl_asn1_take(&parameters, FL_ASN1_SEQUENCE, &fields) ||
+	    !fl_asn1_take(&fields, FL_ASN1_CONTEXT_0, &wrapped) ||
+	    !fl_asn1_take(&wrapped, FL_ASN1_SEQUENCE, &algorithm) ||
+	    !fl_asn1_take(&algorithm, FL_ASN1_OID, &oid)) {
+		return false;
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(pss_hashes); i++) {
+		if (fl_span_equal(oid, pss_hashes[i])) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /* wolfCrypt's number of the algorithm; 0: not supported. */
-static word32 algorithm_of(const struct fl_crl *crl)
+static word32 algorithm_of(const struct fl_crl *crl, struct fl_span *ret_parameters)
 {
-	struct fl_span algorithm = crl->algorithm, oid;
+	struct fl_span oid;
+	word32 wolf = 0;
 
-	if (fl_asn1_take(&algorithm, FL_ASN1_OID, &oid)) {
-		for (size_t i = 0; i < FL_COUNT_OF(algorithms); i++) {
-			if (fl_span_equal(oid, algorithms[i].oid)) {
-				return algorithms[i].wolf;
-			}
-		}
+	*ret_parameters = crl->algorithm;
+	if (!fl_asn1_take(ret_parameters, FL_ASN1_OID, &oid)) {
+		return 0;
 	}
-	return 0;
+	for (size_t i = 0; i < FL_COUNT_OF(algorithms) && wolf == 0; i++) {
+		wolf = fl_span_equal(oid, algorithms[i].oid) ? algorithms[i].wolf : 0;
+	}
+	return wolf == CTC_RSASSAPSS && !has_good_pss_hash(*ret_parameters) ? 0 : wolf;
 }
 
-static int verify_signature(const struct fl_crl *crl, word32 algorithm, struct fl_span ca,
-			    struct fl_err *err)
+/* 0 or a wolfCrypt error. */
+static int verify_signature(const struct fl_crl *crl, word32 algorithm, struct fl_span parameters,
+			    struct fl_span ca)
 {
 	struct DecodedCert cert;
 	SignatureCtx context;
-	Signer signer = {0};
 	int rc;
 
 	wc_InitDecodedCert(&cert, ca.data, (word32)ca.len, NULL);
 	rc = wc_ParseCert(&cert, CA_TYPE, NO_VERIFY, NULL);
+	if (rc == 0 && (cert.extKeyUsage & KEYUSE_CRL_SIGN) == 0) {
+		rc = ASN_CRL_NO_SIGNER_E;
+	}
 	if (rc == 0) {
-		signer.publicKey = cert.publicKey;
-		signer.pubKeySize = cert.pubKeySize;
-		signer.keyOID = cert.keyOID;
-		signer.keyUsage = cert.extKeyUsage;
-		rc = VerifyCRL_Signature(&context, crl->tbs.data, (word32)crl->tbs.len,
-					 crl->signature.data, (word32)crl->signature.len, algorithm,
-					 NULL, 0, &signer, NULL);
+		/* VerifyCRL_Signature() does the same, and hides why it has failed. */
+		InitSignatureCtx(&context, NULL, INVALID_DEVID);
+		rc = ConfirmSignature(&context, crl->tbs.data, (word32)crl->tbs.len, cert.publicKey,
+				      cert.pubKeySize, cert.keyOID, crl->signature.data,
+				      (word32)crl->signature.len, algorithm, parameters.data,
+				      (word32)parameters.len, NULL);
 	}
 	wc_FreeDecodedCert(&cert);
-	if (rc == WC_NO_ERR_TRACE(ASN_CRL_NO_SIGNER_E)) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "its CA may not sign CRLs, its key usage lacks cRLSign: have the "
-				  "CA's certificate made anew with it");
-	}
-	if (rc != 0) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "its signature does not verify under the CA that it names: it is "
-				  "damaged, or another CA of that name has made it");
-	}
-	return 0;
+	return rc;
 }
 
-int fl_crl_verify(struct fl_crl *crl, struct fl_span ca, struct fl_err *err)
+int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err)
 {
-	word32 algorithm = algorithm_of(crl);
-	struct certificate certificate;
-	struct fl_span key_id;
-	int rc;
+	struct fl_span parameters;
+	word32 algorithm = algorithm_of(crl, &parameters);
 
 	if (algorithm == 0) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
 			"its signature algorithm is not supported; ECDSA and RSA (PKCS #1 "
-			"v1.5) with SHA-256, SHA-384 or SHA-512, and Ed25519 are");
+			"v1.5 or PSS) with SHA-256, SHA-384 or SHA-512, and Ed25519 are");
 	}
-	if (!read_certificate(ca, &certificate) || !subject_key_id(&certificate, &key_id)) {
-		return fl_err_set(err, FL_ERR_INVALID, "the certificate of its CA does not parse");
+	switch (verify_signature(crl, algorithm, parameters, ca)) {
+	case 0:
+		return 0;
+	case WC_NO_ERR_TRACE(MEMORY_E):
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	case WC_NO_ERR_TRACE(ASN_CRL_NO_SIGNER_E):
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "its CA may not sign CRLs, its key usage lacks cRLSign: have the "
+				  "CA's certificate made anew with it");
+	default:
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "its signature does not verify under the CA that it names: it is "
+				  "damaged, or another CA of that name has made it");
 	}
-	rc = verify_signature(crl, algorithm, ca, err);
+}
+
+int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca, struct fl_err *err)
+{
+	struct certificate certificate;
+	struct fl_span key_id;
+	int rc = fl_crl_check(crl, ca, err);
+
+	if (rc == 0 &&
+	    (!read_certificate(ca, &certificate) || !subject_key_id(&certificate, &key_id))) {
+		rc = fl_err_set(err, FL_ERR_INVALID, "the certificate of its CA does not parse");
+	}
 	if (rc == 0) {
 		free(crl->issuer_key_id.data);
 		fl_der_copy(&crl->issuer_key_id, key_id.data, key_id.len);
+		crl->bundle = bundle;
 	}
 	return rc;
 }
@@ -454,7 +504,7 @@ bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate)
 		    NULL) {
 		return false;
 	}
-	return !authority_key_id(&read, &key_id) || key_id.len == 0 ||
+	return !authority_key_id(read.extensions, &key_id) || key_id.len == 0 ||
 	       crl->issuer_key_id.len == 0 || fl_span_equal(key_id, span_of(&crl->issuer_key_id));
 }
 

@@ -13,9 +13,14 @@
 #include "base/mem.h"
 #include "pki/pem.h"
 
+/* Of no bundle: its CA has to come with the chain that it speaks about. */
+#define FL_CRL_LOOSE SIZE_MAX
+
 struct fl_crl {
 	struct fl_der der;           /* owned; the spans are views of it */
+	size_t bundle;               /* of credentials: that of its CA, or FL_CRL_LOOSE */
 	struct fl_span issuer;       /* content of the Name */
+	struct fl_span authority;    /* identifier of the key that signed it; empty: not said */
 	struct fl_der issuer_key_id; /* of the CA that signed it, owned; empty: it has none */
 	int64_t this_update;         /* seconds since the epoch */
 	int64_t next_update;         /* the last second at which the list is current */
@@ -29,15 +34,19 @@ struct fl_crl {
  * FL_ERR_INVALID; ret is then empty. */
 int fl_crl_parse(struct fl_der *der, struct fl_crl *ret, struct fl_err *err) FL_MUST_USE;
 
-/* Is this certificate's subject the issuer of the list? Says nothing about signatures. */
+/* Is this certificate's subject the issuer of the list, and its key the one that the list names, as far as both say?
+ * Says nothing about signatures. */
 bool fl_crl_names(const struct fl_crl *crl, struct fl_span ca);
 
-/* Has the key of ca, a good signing certificate, signed the list, and may it? From then on the list
- * speaks for this CA. Errors: FL_ERR_INVALID. */
-int fl_crl_verify(struct fl_crl *crl, struct fl_span ca, struct fl_err *err) FL_MUST_USE;
+/* Has the key of ca, a good signing certificate, signed the list, and may it? Errors: FL_ERR_INVALID,
+ * FL_ERR_NOMEM. */
+int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err) FL_MUST_USE;
+/* The same; from then on the list speaks for this CA, of the bundle with that index. */
+int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca,
+		  struct fl_err *err) FL_MUST_USE;
 
 /* Is the certificate one that the CA of this list has issued and revoked? Takes no memory. True also
- * for what cannot be read. */
+ * for what cannot be read. Of a loose list: would it be, if that CA had made the list? */
 bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate);
 
 /* "0x4fa3..." of the certificate's serial number; returns buf. */

@@ -64,10 +64,14 @@ static void add_chain(struct fl_expiries *expiries, const struct fl_credentials 
 static void add_crls(struct fl_expiries *expiries, const struct fl_credentials *credentials)
 {
 	for (size_t i = 0; i < credentials->crl_count; i++) {
-		struct fl_expiry expiry = {.kind = FL_CERTIFICATE_CRL,
-					   .trust_domain = credentials->trust_domain,
-					   .index = (unsigned)i + 1,
-					   .not_after = credentials->crls[i].next_update};
+		const struct fl_crl *crl = &credentials->crls[i];
+		struct fl_expiry expiry = {
+			.kind = FL_CERTIFICATE_CRL,
+			.trust_domain = crl->bundle == FL_CRL_LOOSE
+						? ""
+						: credentials->bundles[crl->bundle].trust_domain,
+			.index = (unsigned)i + 1,
+			.not_after = crl->next_update};
 
 		if (i < FL_EXPIRY_SHOWN_PER_DOMAIN) {
 			show(expiries, &expiry);

@@ -22,9 +22,10 @@ enum fl_certificate_kind {
 
 struct fl_expiry {
 	enum fl_certificate_kind kind;
-	const char *trust_domain; /* borrowed from the credentials */
-	unsigned index;           /* place in its file, from 1 on */
-	int64_t not_after;        /* seconds since the epoch; that second is still good */
+	const char *
+		trust_domain; /* borrowed from the credentials; "": a CRL whose CA is in no bundle */
+	unsigned index;       /* place in its file, from 1 on */
+	int64_t not_after;    /* seconds since the epoch; that second is still good */
 };
 
 struct fl_expiries {

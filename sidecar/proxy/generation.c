@@ -67,19 +67,15 @@ static struct fl_span span_of(const char *text)
 	return (struct fl_span){(const uint8_t *)text, strlen(text)};
 }
 
-/* Our own ID is in it, too: peers that resume a session go on believing the one of then. */
-static void digest_trust(const struct fl_credentials *credentials, struct fl_span ini,
-			 uint8_t ret[FL_DIGEST_LEN])
+static void digest_anchors(const struct fl_credentials *credentials, uint8_t ret[FL_DIGEST_LEN])
 {
 	struct fl_span *parts;
-	size_t count = 2 + credentials->crl_count, n = 0;
+	size_t count = credentials->crl_count, n = 0;
 
 	for (size_t i = 0; i < credentials->bundle_count; i++) {
 		count += 1 + credentials->bundles[i].roots.count;
 	}
-	parts = fl_new(count * sizeof(*parts));
-	parts[n++] = ini;
-	parts[n++] = span_of(credentials->id);
+	parts = fl_new((count + 1) * sizeof(*parts));
 	for (size_t i = 0; i < credentials->bundle_count; i++) {
 		const struct fl_bundle *bundle = &credentials->bundles[i];
 
@@ -95,6 +91,16 @@ static void digest_trust(const struct fl_credentials *credentials, struct fl_spa
 	}
 	fl_digest(parts, n, ret);
 	free(parts);
+}
+
+/* Our own ID is in it, too: peers that resume a session go on believing the one of then. */
+static void digest_trust(struct fl_generation *generation, struct fl_span ini)
+{
+	const struct fl_span parts[] = {{generation->anchors, sizeof(generation->anchors)},
+					ini,
+					span_of(generation->credentials->id)};
+
+	fl_digest(parts, FL_COUNT_OF(parts), generation->trust);
 }
 
 bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b)
@@ -114,6 +120,19 @@ static int make_ticket_keys(struct fl_generation *generation, const struct fl_ge
 				      &generation->ticket_keys, err);
 }
 
+static int find_peers(struct fl_generation *generation, const struct fl_generation *current,
+		      struct fl_err *err)
+{
+	if (current == NULL) {
+		generation->epoch = 1;
+		return fl_tls_peers_new(&generation->peers, err);
+	}
+	generation->peers = fl_tls_peers_ref(current->peers);
+	generation->epoch = current->epoch + (memcmp(generation->anchors, current->anchors,
+						     sizeof(current->anchors)) != 0);
+	return 0;
+}
+
 static struct fl_tls_options tls_options(const struct fl_generation *generation)
 {
 	const struct fl_conf *conf = generation->conf;
@@ -122,7 +141,9 @@ static struct fl_tls_options tls_options(const struct fl_generation *generation)
 				       .group_count = conf->tls.group_count,
 				       .ciphers = conf->tls.cipher_names,
 				       .cipher_count = conf->tls.cipher_count,
-				       .ticket_keys = generation->ticket_keys};
+				       .ticket_keys = generation->ticket_keys,
+				       .peers = generation->peers,
+				       .epoch = generation->epoch};
 }
 
 /* The agent has tried it too; but what a sender says is not what we go by. With an empty bundle on purpose nobody is
@@ -131,6 +152,9 @@ static int try_handshake(const struct fl_generation *generation, struct fl_err *
 {
 	struct fl_tls_options options = tls_options(generation);
 
+	/* Should this generation be refused, another one will have its epoch. */
+	options.peers = NULL;
+	options.epoch = 0;
 	if (generation->credentials->bundles[0].roots.count == 0) {
 		return 0;
 	}
@@ -160,8 +184,12 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 		.refs = 1, .number = message->number, .credentials = credentials, .conf = conf};
 	fl_expiries_init(&generation->expiries, credentials);
 	memcpy(generation->digest, message->digest, sizeof(generation->digest));
-	digest_trust(credentials, message->ini, generation->trust);
-	rc = make_ticket_keys(generation, current, err);
+	digest_anchors(credentials, generation->anchors);
+	digest_trust(generation, message->ini);
+	rc = find_peers(generation, current, err);
+	if (rc == 0) {
+		rc = make_ticket_keys(generation, current, err);
+	}
 	if (rc == 0) {
 		rc = try_handshake(generation, err);
 	}
@@ -188,6 +216,7 @@ void fl_generation_unref(struct fl_generation *generation)
 	fl_credentials_free(generation->credentials);
 	fl_conf_free(generation->conf);
 	fl_tls_ticket_keys_unref(generation->ticket_keys);
+	fl_tls_peers_unref(generation->peers);
 	free(generation);
 }
 

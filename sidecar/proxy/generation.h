@@ -29,12 +29,15 @@ struct fl_generation {
 	struct fl_conf *conf;
 	/* Over all bundles and CRLs, the INI, and our own ID; not over our certificate and key. */
 	uint8_t trust[FL_DIGEST_LEN];
+	uint8_t anchors[FL_DIGEST_LEN]; /* over all bundles and CRLs alone */
+	uint64_t epoch;                 /* as that of the generation before while anchors is */
 	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: tickets are off */
+	struct fl_tls_peers *peers; /* a reference: one table for all generations of a process */
 };
 
 /* From what the agent sent; everything is parsed and judged again, because the sidecar trusts rules, not
  * senders. now: seconds since the epoch. current (may be NULL): the one in use, whose tickets stay good when the
- * trust is the same. */
+ * trust is the same, and whose peers are known to this one. */
 int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 		      const struct fl_generation *current, struct fl_generation **ret,
 		      struct fl_err *err) FL_MUST_USE;

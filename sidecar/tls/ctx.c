@@ -239,6 +239,11 @@ static int configure(struct fl_tls_ctx *ctx, const struct fl_tls_options *option
 	    wolfSSL_CTX_SetMinEccKey_Sz(ctx->wolf, MIN_ECC_BITS) != WOLFSSL_SUCCESS) {
 		return fl_err_set(err, FL_ERR_BUG, "wolfSSL refuses the least key sizes");
 	}
+	if (options->peers != NULL) {
+		ctx->peers = fl_tls_peers_ref(options->peers);
+	} else if ((rc = fl_tls_peers_new(&ctx->peers, err)) != 0) {
+		return rc;
+	}
 	if (fl_tls_set_tickets(ctx, options->ticket_keys) != 0) {
 		return fl_err_set(err, FL_ERR_BUG, "wolfSSL does not turn tickets on or off");
 	}
@@ -265,6 +270,7 @@ int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls
 	ctx->credentials = credentials;
 	ctx->role = role;
 	ctx->now = seconds_now;
+	ctx->epoch = options->epoch;
 	ctx->wolf = wolfSSL_CTX_new(role == FL_TLS_CLIENT ? wolfTLSv1_3_client_method()
 							  : wolfTLSv1_3_server_method());
 	if (ctx->wolf == NULL) {
@@ -294,6 +300,7 @@ void fl_tls_ctx_free(struct fl_tls_ctx *ctx)
 	}
 	wolfSSL_CTX_free(ctx->wolf); /* zeroes its copy of the key */
 	fl_tls_ticket_keys_unref(ctx->ticket_keys);
+	fl_tls_peers_unref(ctx->peers);
 	fl_tls_release(ctx);
 }
 

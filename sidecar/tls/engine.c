@@ -167,7 +167,7 @@ void fl_tls_free(struct fl_tls *tls)
 	FL_REQUIRE(tls->io == NULL && tls->ctx->engines > 0);
 	tls->ctx->engines--;
 	wolfSSL_free(tls->wolf);
-	fl_tls_release(tls->peer_id);
+	fl_tls_peer_unref(tls->peer);
 	fl_tls_drop_claim(tls);
 	fl_tls_failure_free(tls);
 	fl_tls_release(tls);
@@ -199,7 +199,7 @@ static enum fl_tls_step establish(struct fl_tls *tls)
 
 	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT, or a ticket of ours, stand between us and an unverified
 	 * peer; should they ever not, that peer goes no further than here. */
-	if (!fl_tls_settle_claim(tls) || tls->peer_id == NULL || tls->failure != NULL) {
+	if (!fl_tls_settle_claim(tls) || tls->peer == NULL || tls->failure != NULL) {
 		return fail(tls, NO_PEER_VERIFY);
 	}
 	tls->alpn = wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
@@ -333,14 +333,19 @@ static bool was_established(const struct fl_tls *tls)
 	return tls->state == FL_TLS_STATE_OPEN || tls->state == FL_TLS_STATE_EOF;
 }
 
+struct fl_tls_peer *fl_tls_peer_of(const struct fl_tls *tls)
+{
+	return was_established(tls) ? tls->peer : NULL;
+}
+
 const char *fl_tls_peer_id(const struct fl_tls *tls)
 {
-	return was_established(tls) ? tls->peer_id : NULL;
+	return was_established(tls) ? fl_tls_peer_name(tls->peer) : NULL;
 }
 
 int64_t fl_tls_peer_not_after(const struct fl_tls *tls)
 {
-	return was_established(tls) ? tls->peer_not_after : 0;
+	return was_established(tls) ? fl_tls_peer_until(tls->peer) : 0;
 }
 
 bool fl_tls_resumed(const struct fl_tls *tls)

@@ -335,7 +335,7 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 	if ((failure = begin(tls)) == NULL) {
 		return;
 	}
-	if (rule != FL_RULE_NONE && tls->peer_id == NULL) {
+	if (rule != FL_RULE_NONE && tls->peer == NULL) {
 		fail_rule(failure, rule, NULL);
 		note_sent_alert(tls, failure);
 		return;

@@ -2,12 +2,13 @@
 /* ticket - resumption of sessions, and whom it lets in.
  *
  * wolfSSL builds a ticket (the secret of the session, cipher, group, age, ALPN) and calls
- * on_ticket() to seal it. We append our part, who the peer is and until when its chain was valid,
- * and seal both with AES-256-GCM under the current key: a random IV of 16 bytes, which GCM hashes
+ * on_ticket() to seal it. We append our part, which names the peer's chain, and seal both with AES-256-GCM under the current key: a random IV of 16 bytes, which GCM hashes
  * into its counter, so that even a key of months does not meet its bound; the key's name as
  * additional data.
  *
- *   of wolfSSL | version 1 | depth 1 | not after 8 | length of ID 1 | ID
+ *   of wolfSSL | version 1 | depth 1 | SHA-256 of the chain 32
+ *
+ * The chain itself is in the context's table of peers. One that is not there any more makes the handshake a full one.
  *
  * depth counts resumptions since the full handshake. wolfSSL counts them in one byte as well, and
  * lets the handshake fail when that is full; we ask for a full one before.
@@ -28,16 +29,14 @@
 
 #include "base/harden.h"
 
-#define VERSION 1
-#define HEAD_SIZE 11u
-#define ID_MAX (WOLFSSL_TICKET_EXTRA_PADDING_SZ - HEAD_SIZE)
+#define VERSION 2
+#define PART_SIZE (2u + FL_DIGEST_LEN)
 #define DEPTH_MAX 200 /* wolfSSL's own counter ends at 255 */
 #define TAG_SIZE 16u
 #define LIFETIME_S 3600u        /* of a ticket; the chain's end may come first */
 #define FOREIGN_TICKET_MAX 4096 /* bytes that we keep of a server that is not ours */
 
-_Static_assert(WOLFSSL_TICKET_EXTRA_PADDING_SZ > HEAD_SIZE && ID_MAX <= UINT8_MAX,
-	       "the length of an ID takes a byte");
+_Static_assert(WOLFSSL_TICKET_EXTRA_PADDING_SZ >= PART_SIZE, "there is room for our part");
 _Static_assert(TAG_SIZE <= WOLFSSL_TICKET_MAC_SZ, "the tag goes where wolfSSL has its MAC");
 
 /* --- keys -------------------------------------------------------------------------------------- */
@@ -135,27 +134,21 @@ static int run_gcm(enum direction direction, const struct ticket_key *key, const
 void fl_tls_drop_claim(struct fl_tls *tls)
 {
 	if (tls->claim != NULL) {
-		fl_tls_release(tls->claim->id);
+		fl_tls_peer_unref(tls->claim->peer);
 		fl_tls_release(tls->claim);
 		tls->claim = NULL;
 	}
 }
 
-/* False: memory is out. */
-static bool set_claim(struct fl_tls *tls, const char *id, size_t len, int64_t not_after)
+/* Takes a reference of its own. False: memory is out. */
+static bool set_claim(struct fl_tls *tls, struct fl_tls_peer *peer)
 {
 	fl_tls_drop_claim(tls);
 	tls->claim = fl_tls_alloc(sizeof(*tls->claim));
 	if (tls->claim == NULL) {
 		return false;
 	}
-	tls->claim->id = fl_tls_alloc(len + 1);
-	if (tls->claim->id == NULL) {
-		fl_tls_drop_claim(tls);
-		return false;
-	}
-	memcpy(tls->claim->id, id, len);
-	tls->claim->not_after = not_after;
+	tls->claim->peer = fl_tls_peer_ref(peer);
 	return true;
 }
 
@@ -165,11 +158,10 @@ bool fl_tls_settle_claim(struct fl_tls *tls)
 
 	if (tls->wolf->options.pskNegotiated) {
 		/* A certificate beside it would have been refused (verify.c). */
-		good = tls->claim != NULL && tls->peer_id == NULL;
+		good = tls->claim != NULL && tls->peer == NULL;
 		if (good) {
-			tls->peer_id = tls->claim->id;
-			tls->peer_not_after = tls->claim->not_after;
-			tls->claim->id = NULL;
+			tls->peer = tls->claim->peer;
+			tls->claim->peer = NULL;
 			tls->resumed = true;
 		}
 	}
@@ -181,49 +173,11 @@ bool fl_tls_settle_claim(struct fl_tls *tls)
 
 /* --- server: the part of a ticket that is ours ---------------------------------------------------- */
 
-struct part {
-	uint8_t version, depth, id_len;
-	int64_t not_after;
-	const char *id; /* in the ticket */
-};
-
-static size_t write_part(const struct part *part, uint8_t *to)
+static void write_part(uint8_t depth, const struct fl_tls_peer *peer, uint8_t *to)
 {
-	uint64_t not_after = (uint64_t)part->not_after;
-
 	to[0] = VERSION;
-	to[1] = part->depth;
-	for (size_t i = 0; i < 8; i++) {
-		to[2 + i] = (uint8_t)(not_after >> (56 - 8 * i));
-	}
-	to[HEAD_SIZE - 1] = part->id_len;
-	memcpy(to + HEAD_SIZE, part->id, part->id_len);
-	return HEAD_SIZE + part->id_len;
-}
-
-static bool read_part(const uint8_t *from, size_t len, struct part *ret)
-{
-	uint64_t not_after = 0;
-
-	if (len < HEAD_SIZE || len != HEAD_SIZE + from[HEAD_SIZE - 1]) {
-		return false;
-	}
-	for (size_t i = 0; i < 8; i++) {
-		not_after = not_after << 8 | from[2 + i];
-	}
-	*ret = (struct part){.version = from[0],
-			     .depth = from[1],
-			     .id_len = from[HEAD_SIZE - 1],
-			     .not_after = (int64_t)not_after,
-			     .id = (const char *)from + HEAD_SIZE};
-	return ret->version == VERSION;
-}
-
-void fl_tls_limit_tickets(struct fl_tls *tls, size_t id_len)
-{
-	if (tls->ctx->role == FL_TLS_SERVER && id_len > ID_MAX) {
-		(void)wolfSSL_no_ticket_TLSv13(tls->wolf);
-	}
+	to[1] = depth;
+	memcpy(to + 2, peer->digest, sizeof(peer->digest));
 }
 
 /* A ticket for the peer of a handshake that is all but done: its Finished has come. */
@@ -232,20 +186,13 @@ static int issue(const struct fl_tls *tls, uint8_t *name, uint8_t *iv, uint8_t *
 {
 	const struct ticket_key *key = &tls->ctx->ticket_keys->current;
 	const struct fl_tls_claim *claim = tls->wolf->options.pskNegotiated ? tls->claim : NULL;
-	const char *id = claim != NULL ? claim->id : tls->peer_id;
-	size_t id_len;
+	const struct fl_tls_peer *peer = claim != NULL ? claim->peer : tls->peer;
+	size_t all = (size_t)len + PART_SIZE;
 
-	if (id == NULL || (id_len = strlen(id)) > ID_MAX ||
-	    *ret_len - len < (int)(HEAD_SIZE + id_len)) {
+	if (peer == NULL || *ret_len < len || (size_t)*ret_len < all) {
 		return WOLFSSL_TICKET_RET_FATAL;
 	}
-	const struct part part = {
-		.depth = tls->wolf->session->ticketNonce.data[0],
-		.id_len = (uint8_t)id_len,
-		.not_after = claim != NULL ? claim->not_after : tls->peer_not_after,
-		.id = id,
-	};
-	size_t all = (size_t)len + write_part(&part, ticket + len);
+	write_part(tls->wolf->session->ticketNonce.data[0], peer, ticket + len);
 	memcpy(name, key->name, sizeof(key->name));
 	memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
 	if (wc_RNG_GenerateBlock(tls->wolf->rng, iv, WOLFSSL_TICKET_IV_SZ) != 0 ||
@@ -285,18 +232,25 @@ static bool has_our_group(const struct fl_tls *tls, const uint8_t *ticket)
 }
 
 /* Is what was in the ticket still good, and no other ticket of this handshake? */
-static bool accept_part(struct fl_tls *tls, const struct part *part, const uint8_t *iv)
+static bool accept_part(struct fl_tls *tls, const uint8_t *part, const uint8_t *iv)
 {
-	if (tls->claim != NULL && memcmp(tls->claim->iv, iv, sizeof(tls->claim->iv)) != 0) {
+	struct fl_tls_peer *peer;
+	bool good;
+
+	if (part[0] != VERSION || part[1] >= DEPTH_MAX ||
+	    (tls->claim != NULL && memcmp(tls->claim->iv, iv, sizeof(tls->claim->iv)) != 0)) {
 		return false;
 	}
-	if (part->depth >= DEPTH_MAX || part->not_after <= tls->ctx->now() ||
-	    !fl_tls_may_be(tls, part->id, part->id_len) ||
-	    !set_claim(tls, part->id, part->id_len, part->not_after)) {
+	peer = fl_tls_peers_find(tls->ctx->peers, part + 2);
+	if (peer == NULL) {
 		return false;
 	}
-	memcpy(tls->claim->iv, iv, sizeof(tls->claim->iv));
-	return true;
+	good = fl_tls_may_be(tls, peer) && set_claim(tls, peer);
+	fl_tls_peer_unref(peer);
+	if (good) {
+		memcpy(tls->claim->iv, iv, sizeof(tls->claim->iv));
+	}
+	return good;
 }
 
 static int admit(struct fl_tls *tls, const uint8_t *name, const uint8_t *iv, uint8_t *mac,
@@ -305,15 +259,13 @@ static int admit(struct fl_tls *tls, const uint8_t *name, const uint8_t *iv, uin
 	static const uint8_t zeros[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
 	const struct ticket_key *key = find_key(tls->ctx->ticket_keys, name);
 	const int own = (int)WOLFSSL_INTERNAL_TICKET_LEN;
-	struct part part;
 
-	if (key == NULL || len < own || memcmp(mac + TAG_SIZE, zeros, sizeof(zeros)) != 0 ||
-	    !offers_key_exchange(tls)) {
+	if (key == NULL || len != own + (int)PART_SIZE ||
+	    memcmp(mac + TAG_SIZE, zeros, sizeof(zeros)) != 0 || !offers_key_exchange(tls)) {
 		return WOLFSSL_TICKET_RET_REJECT;
 	}
-	if (run_gcm(OPEN, key, iv, mac, ticket, (size_t)len) != 0 ||
-	    !read_part(ticket + own, (size_t)(len - own), &part) || !has_our_group(tls, ticket) ||
-	    !accept_part(tls, &part, iv)) {
+	if (run_gcm(OPEN, key, iv, mac, ticket, (size_t)len) != 0 || !has_our_group(tls, ticket) ||
+	    !accept_part(tls, ticket + own, iv)) {
 		fl_wipe(ticket, (size_t)len);
 		return WOLFSSL_TICKET_RET_REJECT;
 	}
@@ -363,7 +315,6 @@ int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys)
 struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls)
 {
 	struct fl_tls_saved *saved;
-	size_t len;
 
 	if (fl_tls_peer_id(tls) == NULL || tls->ctx->role != FL_TLS_CLIENT ||
 	    tls->ctx->ticket_keys == NULL || !tls->wolf->msgsReceived.got_session_ticket ||
@@ -371,8 +322,7 @@ struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls)
 	    tls->wolf->session->ticketLen > FOREIGN_TICKET_MAX) {
 		return NULL;
 	}
-	len = strlen(tls->peer_id);
-	saved = fl_tls_alloc(sizeof(*saved) + len + 1);
+	saved = fl_tls_alloc(sizeof(*saved));
 	if (saved == NULL) {
 		return NULL;
 	}
@@ -381,9 +331,7 @@ struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls)
 		fl_tls_release(saved);
 		return NULL;
 	}
-	saved->not_after = tls->peer_not_after;
-	saved->id_len = len;
-	memcpy(saved->id, tls->peer_id, len);
+	saved->peer = fl_tls_peer_ref(tls->peer);
 	return saved;
 }
 
@@ -391,6 +339,7 @@ void fl_tls_saved_free(struct fl_tls_saved *saved)
 {
 	if (saved != NULL) {
 		wolfSSL_SESSION_free(saved->session); /* zeroes its secret */
+		fl_tls_peer_unref(saved->peer);
 		fl_tls_release(saved);
 	}
 }
@@ -415,14 +364,13 @@ bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved)
 
 	FL_REQUIRE(tls->ctx->role == FL_TLS_CLIENT && tls->state == FL_TLS_STATE_HANDSHAKE &&
 		   !tls->started);
-	if (tls->ctx->ticket_keys == NULL || tls->claim != NULL ||
-	    saved->not_after <= tls->ctx->now() || !fits(tls, saved->session) ||
-	    !fl_tls_may_be(tls, saved->id, saved->id_len)) {
+	if (tls->ctx->ticket_keys == NULL || tls->claim != NULL || !fits(tls, saved->session) ||
+	    !fl_tls_may_be(tls, saved->peer)) {
 		return false;
 	}
 	/* A copy: the connection that it came from may be alive, and goes on writing to its own. */
 	copy = wolfSSL_SESSION_dup(saved->session);
-	good = copy != NULL && set_claim(tls, saved->id, saved->id_len, saved->not_after);
+	good = copy != NULL && set_claim(tls, saved->peer);
 	if (good && wolfSSL_set_session(tls->wolf, copy) != WOLFSSL_SUCCESS) {
 		fl_tls_drop_claim(tls);
 		good = false;

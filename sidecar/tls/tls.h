@@ -14,12 +14,16 @@
  * Nothing of the peer counts before fl_tls_handshake() has returned FL_TLS_ESTABLISHED. There is no
  * switch that turns verification off.
  *
+ * What is kept of a peer is its chain, once for all connections of all contexts that share a table of
+ * peers (struct fl_tls_peers): fl_tls_peer_judge() judges it again, under another context and by the
+ * code that judged it at its start.
+ *
  * Resumption: a handshake by ticket proves that the peer is the one of an earlier full handshake, and
- * no certificate is seen. So who it is comes from what we stored then, encrypted in the ticket
- * (server) or beside the saved session (client), and is judged again: the chain of that time must
- * not have run out, its trust domain must still have a bundle, and the client's `expect` is asked.
+ * no certificate is seen. So who it is comes from what we stored then, the chain's digest encrypted in the ticket
+ * (server) or the peer beside the saved session (client), and is judged again as a chain that was just
+ * presented is; the client's `expect` is asked, too.
  * Whatever does not hold makes the handshake a full one, never a failure. That the trust itself has
- * not changed since is the caller's business: it makes keys without a predecessor, and throws saved
+ * not changed since is the caller's business as well: it makes keys without a predecessor, and throws saved
  * sessions away, when it has. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,8 +47,31 @@ struct fl_tls_options {
 	const char *const *ciphers; /* INI names, in order of preference */
 	size_t cipher_count;
 	struct fl_tls_ticket_keys
-		*ticket_keys; /* NULL: no tickets, every handshake is a full one */
+		*ticket_keys;       /* NULL: no tickets, every handshake is a full one */
+	struct fl_tls_peers *peers; /* whom they have seen; NULL: the context has its own table */
+	/* Of contexts with one table: those that have the same number judge a chain alike, that is, have the same
+	 * bundles and CRLs, so that each chain is judged once. Below 2^56; 0: nothing is remembered. */
+	uint64_t epoch;
 };
+
+/* The chains of peers, each once however many connections it has; with those that have none any more, for an hour,
+ * since their tickets are good as long, and in bounded number. Reference-counted; each peer that somebody holds counts.
+ * Thread: any; a lock is held for a look-up in each handshake. Errors: FL_ERR_NOMEM. */
+struct fl_tls_peers;
+int fl_tls_peers_new(struct fl_tls_peers **ret, struct fl_err *err) FL_MUST_USE;
+struct fl_tls_peers *fl_tls_peers_ref(struct fl_tls_peers *peers);
+void fl_tls_peers_unref(struct fl_tls_peers *peers); /* NULL is fine */
+/* How many there are, those without a connection included. */
+size_t fl_tls_peers_count(struct fl_tls_peers *peers);
+
+/* One of them: an ID and the chain that proves it. Immutable, reference-counted; thread: any. */
+struct fl_tls_peer;
+struct fl_tls_peer *fl_tls_peer_ref(struct fl_tls_peer *peer);
+void fl_tls_peer_unref(struct fl_tls_peer *peer);             /* NULL is fine */
+const char *fl_tls_peer_name(const struct fl_tls_peer *peer); /* its SPIFFE ID */
+int64_t fl_tls_peer_until(const struct fl_tls_peer *peer);    /* as fl_tls_peer_not_after() */
+struct fl_span fl_tls_peer_cert(const struct fl_tls_peer *peer, size_t index); /* DER; 0: leaf */
+size_t fl_tls_peer_cert_count(const struct fl_tls_peer *peer);
 
 /* Keys of the tickets that a server gives out; the same for all contexts of a generation, so that a
  * ticket of one worker is good at the others. A client's contexts only look whether there are any.
@@ -70,6 +97,14 @@ void fl_tls_global_done(void);
 int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		   enum fl_tls_role role, struct fl_tls_ctx **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_ctx_free(struct fl_tls_ctx *ctx); /* engines must be gone */
+
+/* Would this chain be let in by ctx, of either role, now? *ret_rule: FL_RULE_NONE, or the first rule that it breaks;
+ * detail (may be NULL) then gets a sentence. By the same code and in the same order as in a handshake: form, trust domain, the
+ * chain up to the domain's bundle, CRLs. Not asked: dates, which fl_tls_peer_until() tells, and `expect`. Takes a
+ * microsecond where this chain was judged in ctx's epoch before, else what verifying its signatures takes (0.1 ms).
+ * Thread: that of ctx, and no call of one of its engines under way. Errors: FL_ERR_NOMEM. */
+int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_rule *ret_rule,
+		      struct fl_err *detail) FL_MUST_USE;
 
 /* Who a client expects to find; borrowed until the handshake is over. */
 typedef bool (*fl_tls_expect_cb)(void *user, const char *id, size_t id_len);
@@ -153,7 +188,8 @@ struct fl_tls_failure {
 };
 const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls);
 
-/* Of an established connection. id is owned by the engine, NUL-terminated. */
+/* Of an established connection, else NULL; borrowed from the engine. The ID is NUL-terminated. */
+struct fl_tls_peer *fl_tls_peer_of(const struct fl_tls *tls);
 const char *fl_tls_peer_id(const struct fl_tls *tls);
 /* When the first certificate of the peer's chain runs out, seconds since the epoch. */
 int64_t fl_tls_peer_not_after(const struct fl_tls *tls);

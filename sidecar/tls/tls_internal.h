@@ -19,22 +19,39 @@ struct fl_tls_ctx {
 	size_t share_count;
 	size_t engines;                         /* alive */
 	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: no tickets */
+	struct fl_tls_peers *peers;             /* a reference */
+	uint64_t epoch;
 	int64_t (*now)(void); /* seconds since the epoch; tests put a clock of theirs here */
+};
+
+/* wolfSSL's own bound (verify.c): a longer chain never reaches us. */
+#define FL_TLS_CHAIN_MAX 9
+
+struct fl_tls_peer {
+	struct fl_tls_peer *next_in_bucket;
+	struct fl_tls_peer *prev, *next; /* in the queue of those that nobody holds */
+	struct fl_tls_peers *peers;
+	uint64_t verdict; /* atomic: epoch and rule of the last time, see peer.c */
+	int64_t not_after;
+	int64_t unheld_since_s;
+	unsigned refs;                 /* atomic; from nought only under the table's lock */
+	uint8_t digest[FL_DIGEST_LEN]; /* of the chain */
+	uint8_t cert_count;
+	uint32_t cert_lens[FL_TLS_CHAIN_MAX];
+	size_t id_len, der_len;
+	char data[]; /* ID, NUL, certificates, leaf first */
 };
 
 /* Whom a ticket (server) or a saved session (client) names. It counts only once the handshake has
  * chosen that very session. */
 struct fl_tls_claim {
-	char *id; /* owned */
-	int64_t not_after;
+	struct fl_tls_peer *peer;         /* a reference */
 	uint8_t iv[WOLFSSL_TICKET_IV_SZ]; /* server: of the ticket */
 };
 
 struct fl_tls_saved {
 	WOLFSSL_SESSION *session; /* a reference */
-	int64_t not_after;
-	size_t id_len;
-	char id[]; /* NUL-terminated */
+	struct fl_tls_peer *peer; /* a reference */
 };
 
 enum fl_tls_state {
@@ -50,9 +67,8 @@ struct fl_tls {
 	struct fl_tls_io *io; /* of the call under way, else NULL */
 	fl_tls_expect_cb expect;
 	void *expect_user;
-	char *peer_id; /* owned; set by verification, shown once established */
-	int64_t peer_not_after;
-	struct fl_tls_claim *claim;           /* owned; during the handshake */
+	struct fl_tls_peer *peer;   /* a reference; set by verification, shown once established */
+	struct fl_tls_claim *claim; /* owned; during the handshake */
 	const struct fl_tls_failure *failure; /* owned unless it is the static one; NULL: none */
 	enum fl_tls_state state : 8;
 	bool started : 1; /* the client's key shares are made */
@@ -92,15 +108,24 @@ enum fl_rule fl_tls_rule_of_error(int wolf_error);
 
 /* verify.c: the verify callback of both roles. Its userCtx is the struct fl_tls. */
 int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store);
-/* May this identity be the peer's, as far as bundles and `expect` go? */
-bool fl_tls_may_be(const struct fl_tls *tls, const char *id, size_t len);
+/* May this be the peer: is its chain good, now, and is it one that `expect` names? */
+bool fl_tls_may_be(const struct fl_tls *tls, struct fl_tls_peer *peer);
 /* Forgets the intermediates that handshakes leave in the context's store. */
 void fl_tls_forget_intermediates(struct fl_tls_ctx *ctx);
 
+/* peer.c: what gives a peer gives a reference; NULL: it is not there, or memory is out. */
+struct fl_tls_peer *fl_tls_peers_find(struct fl_tls_peers *peers,
+				      const uint8_t digest[FL_DIGEST_LEN]);
+struct fl_tls_peer *fl_tls_peers_add(struct fl_tls_peers *peers,
+				     const uint8_t digest[FL_DIGEST_LEN],
+				     const struct fl_span *chain, size_t count,
+				     const struct fl_spiffe_id *id);
+/* What judging in that epoch has come to; false: it has not been done, or something else since. */
+bool fl_tls_peer_recall(const struct fl_tls_peer *peer, uint64_t epoch, enum fl_rule *ret);
+void fl_tls_peer_note(struct fl_tls_peer *peer, uint64_t epoch, enum fl_rule rule);
+
 /* ticket.c */
 int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys); /* 0 or not */
-/* Longer IDs get no ticket: their engine is told so before it would send one. */
-void fl_tls_limit_tickets(struct fl_tls *tls, size_t id_len);
 /* The handshake is complete: it was resumed, and the claim becomes the peer's identity, or not, and
  * the claim is forgotten. False: resumed, but nothing says by whom. */
 bool fl_tls_settle_claim(struct fl_tls *tls);

@@ -16,6 +16,10 @@
  *
  * CRLs are judged here as well, and not by wolfSSL, which would refuse every issuer without one.
  *
+ * What judge_chain() says of a chain holds for all contexts of an epoch, so it is noted with the peer and not asked twice;
+ * the dates are wolfSSL's part in each handshake. fl_tls_peer_judge() asks it again under another context, and
+ * then the signatures, too, are its part.
+ *
  * A refusal has its own alert (RFC 8446 section 6.2), sent here before wolfSSL gets to send its
  * general one, which is then muted. Memory that runs out counts as a refusal with
  * FL_TLS_CAUSE_INTERNAL. */
@@ -25,34 +29,51 @@
 
 #include <wolfssl/internal.h>
 
+#include "pki/digest.h"
+
+_Static_assert(FL_TLS_CHAIN_MAX >= MAX_CHAIN_DEPTH, "there is room for every chain");
+
+struct chain {
+	struct fl_span certs[FL_TLS_CHAIN_MAX];
+	size_t count;
+};
+
 static struct fl_span cert(const WOLFSSL_X509_STORE_CTX *store, int index)
 {
 	return (struct fl_span){store->certs[index].buffer, store->certs[index].length};
 }
 
-/* Index of the bundle of the ID's trust domain, or bundle_count. */
-static size_t find_bundle(const struct fl_credentials *credentials, const struct fl_spiffe_id *id)
+static struct chain chain_of_store(const WOLFSSL_X509_STORE_CTX *store)
 {
-	size_t i = 0;
+	struct chain chain = {.count = (size_t)store->totalCerts};
 
-	for (; i < credentials->bundle_count; i++) {
-		const char *name = credentials->bundles[i].trust_domain;
-		if (strlen(name) == id->trust_domain_len &&
-		    memcmp(name, id->trust_domain, id->trust_domain_len) == 0) {
-			break;
-		}
+	FL_REQUIRE(chain.count <= FL_TLS_CHAIN_MAX);
+	for (size_t i = 0; i < chain.count; i++) {
+		chain.certs[i] = cert(store, (int)i);
 	}
-	return i;
+	return chain;
 }
 
-/* Verifies one certificate as wolfSSL's own handshake code does; a signer then joins the store. */
+static struct chain chain_of_peer(const struct fl_tls_peer *peer)
+{
+	struct chain chain = {.count = peer->cert_count};
+
+	for (size_t i = 0; i < chain.count; i++) {
+		chain.certs[i] = fl_tls_peer_cert(peer, i);
+	}
+	return chain;
+}
+
+/* Verifies one certificate as wolfSSL's own handshake code does, but for its dates; a signer then joins the
+ * store. */
 static int verify_one(WOLFSSL_CERT_MANAGER *manager, struct fl_span der, bool signer)
 {
 	DecodedCert decoded;
 	DerBuffer *copy = NULL;
 
 	wc_InitDecodedCert(&decoded, der.data, (word32)der.len, NULL);
-	int rc = wc_ParseCert(&decoded, signer ? CHAIN_CERT_TYPE : CERT_TYPE, VERIFY, manager);
+	int rc = wc_ParseCert(&decoded, signer ? CHAIN_CERT_TYPE : CERT_TYPE, VERIFY_SKIP_DATE,
+			      manager);
 	wc_FreeDecodedCert(&decoded);
 	if (rc != 0 || !signer) {
 		return rc;
@@ -67,83 +88,42 @@ static int verify_one(WOLFSSL_CERT_MANAGER *manager, struct fl_span der, bool si
 }
 
 /* 0 or the error of the first certificate, from the root down, that does not verify. */
-static int verify_in_domain(WOLFSSL_CERT_MANAGER *manager, const WOLFSSL_X509_STORE_CTX *store)
+static int verify_in_domain(WOLFSSL_CERT_MANAGER *manager, const struct chain *chain)
 {
 	int rc = 0;
 
-	for (int i = store->totalCerts - 1; rc == 0 && i >= 0; i--) {
-		rc = verify_one(manager, cert(store, i), i > 0);
+	for (size_t i = chain->count; rc == 0 && i-- > 0;) {
+		rc = verify_one(manager, chain->certs[i], i > 0);
 	}
-	if (store->totalCerts > 1) {
+	if (chain->count > 1) {
 		(void)wolfSSL_CertManagerUnloadIntermediateCerts(manager);
 	}
 	return rc;
 }
 
-static bool is_own_domain(const struct fl_tls *tls, const struct fl_spiffe_id *id)
+static bool is_own_domain(const struct fl_tls *tls, const struct fl_tls_peer *peer)
 {
+	static const char scheme[] = "spiffe://";
 	const char *own = tls->ctx->credentials->trust_domain;
+	const char *domain = peer->data + sizeof(scheme) - 1;
+	size_t len = strlen(own);
 
-	return strlen(own) == id->trust_domain_len &&
-	       memcmp(own, id->trust_domain, id->trust_domain_len) == 0;
+	return strncmp(domain, own, len) == 0 && domain[len] == '/';
 }
 
-static enum fl_rule judge_expectation(const struct fl_tls *tls, const struct fl_spiffe_id *id,
+static enum fl_rule judge_expectation(const struct fl_tls *tls, const struct fl_tls_peer *peer,
 				      struct fl_err *detail)
 {
 	if (tls->ctx->role == FL_TLS_SERVER) {
 		return FL_RULE_NONE;
 	}
-	if (tls->expect != NULL ? tls->expect(tls->expect_user, id->text, id->len)
-				: is_own_domain(tls, id)) {
+	if (tls->expect != NULL ? tls->expect(tls->expect_user, peer->data, peer->id_len)
+				: is_own_domain(tls, peer)) {
 		return FL_RULE_NONE;
 	}
-	fl_err_set(detail, FL_ERR_DENIED, "it is %.*s%s", (int)id->len, id->text,
+	fl_err_set(detail, FL_ERR_DENIED, "it is %s%s", peer->data,
 		   tls->expect != NULL ? "" : ", of another trust domain than ours");
 	return FL_RULE_PEER;
-}
-
-/* When the first of the chain runs out; 0 where memory did. */
-static int64_t chain_not_after(const WOLFSSL_X509_STORE_CTX *store)
-{
-	int64_t earliest = INT64_MAX, not_before, not_after;
-
-	for (int i = 0; i < store->totalCerts; i++) {
-		if (fl_svid_validity(cert(store, i), &not_before, &not_after, NULL) != 0) {
-			return 0;
-		}
-		earliest = not_after < earliest ? not_after : earliest;
-	}
-	return earliest;
-}
-
-/* Remembers who the peer will be, should the handshake succeed. False: memory is out. */
-static bool keep_identity(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
-			  const struct fl_spiffe_id *id)
-{
-	fl_tls_release(tls->peer_id);
-	tls->peer_id = fl_tls_alloc(id->len + 1);
-	if (tls->peer_id == NULL) {
-		return false;
-	}
-	memcpy(tls->peer_id, id->text, id->len);
-	fl_tls_limit_tickets(tls, id->len);
-	tls->peer_not_after = chain_not_after(store);
-	return tls->peer_not_after != 0;
-}
-
-bool fl_tls_may_be(const struct fl_tls *tls, const char *id, size_t len)
-{
-	const struct fl_credentials *credentials = tls->ctx->credentials;
-	struct fl_spiffe_id parsed;
-	size_t bundle;
-
-	if (fl_spiffe_id_parse(id, len, &parsed, NULL) != 0) {
-		return false;
-	}
-	bundle = find_bundle(credentials, &parsed);
-	return bundle < credentials->bundle_count && credentials->bundles[bundle].roots.count > 0 &&
-	       judge_expectation(tls, &parsed, NULL) == FL_RULE_NONE;
 }
 
 static enum fl_rule unknown_domain(const struct fl_spiffe_id *id, struct fl_err *detail)
@@ -153,58 +133,149 @@ static enum fl_rule unknown_domain(const struct fl_spiffe_id *id, struct fl_err 
 }
 
 /* The whole chain, for a revoked intermediate takes along what it has issued. */
-static enum fl_rule judge_revocation(const struct fl_credentials *credentials,
-				     const WOLFSSL_X509_STORE_CTX *store, struct fl_err *detail)
+static enum fl_rule judge_revocation(const struct fl_credentials *credentials, size_t bundle,
+				     const struct chain *chain, struct fl_err *detail)
 {
-	for (int i = 0; i < store->totalCerts; i++) {
-		if (fl_credentials_revoked(credentials, cert(store, i), detail)) {
-			(void)fl_err_prefix(detail, "certificate %d of the chain", i + 1);
-			return FL_RULE_REVOKED;
-		}
+	size_t index;
+
+	if (!fl_credentials_revoked(credentials, bundle, chain->certs, chain->count, &index,
+				    detail)) {
+		return FL_RULE_NONE;
 	}
-	return FL_RULE_NONE;
+	(void)fl_err_prefix(detail, "certificate %zu of the chain", index + 1);
+	return FL_RULE_REVOKED;
 }
 
-/* wolfSSL is content: the rest of the rules. FL_RULE_NONE also where memory ran out, with peer_id
- * NULL. */
+/* NULL: wolfSSL itself has just verified the chain in the one store there is. */
+static WOLFSSL_CERT_MANAGER *store_of(const struct fl_tls_ctx *ctx, size_t bundle, bool is_verified)
+{
+	if (ctx->managers != NULL) {
+		return ctx->managers[bundle];
+	}
+	return is_verified ? NULL : wolfSSL_CTX_GetCertManager(ctx->wolf);
+}
+
+/* Up to the bundle of the domain that its leaf claims. 0 or FL_ERR_NOMEM. */
+static int judge_path(const struct fl_tls_ctx *ctx, size_t bundle, const struct chain *chain,
+		      bool is_verified, const struct fl_spiffe_id *id, enum fl_rule *ret_rule,
+		      struct fl_err *detail)
+{
+	WOLFSSL_CERT_MANAGER *manager = store_of(ctx, bundle, is_verified);
+	int rc = manager != NULL ? verify_in_domain(manager, chain) : 0;
+
+	if (rc == WC_NO_ERR_TRACE(MEMORY_E)) {
+		return FL_ERR_NOMEM;
+	}
+	*ret_rule = FL_RULE_NONE;
+	if (rc != 0) {
+		fl_err_set(detail, FL_ERR_DENIED, "it claims to be %.*s", (int)id->len, id->text);
+		*ret_rule = fl_tls_rule_of_error(rc);
+		if (*ret_rule == FL_RULE_NONE) {
+			*ret_rule = FL_RULE_CHAIN;
+		}
+	}
+	return 0;
+}
+
+/* All that does not depend on time, nor on who is expected. is_verified: its signatures have been, up to some root of the
+ * context. 0 or FL_ERR_NOMEM. */
+static int judge_chain(const struct fl_tls_ctx *ctx, const struct chain *chain, bool is_verified,
+		       struct fl_spiffe_id *ret_id, enum fl_rule *ret_rule, struct fl_err *detail)
+{
+	enum fl_rule rule = fl_svid_check_leaf(chain->certs[0], ret_id, detail);
+	size_t bundle;
+	int rc;
+
+	for (size_t i = 1; rule == FL_RULE_NONE && i < chain->count; i++) {
+		rule = fl_svid_check_signer(chain->certs[i], detail);
+	}
+	if (rule == FL_RULE_NONE) {
+		bundle = fl_credentials_bundle_of(ctx->credentials, ret_id);
+		if (bundle == ctx->credentials->bundle_count) {
+			rule = unknown_domain(ret_id, detail);
+		}
+	}
+	*ret_rule = rule;
+	if (rule != FL_RULE_NONE) {
+		return 0;
+	}
+	rc = judge_path(ctx, bundle, chain, is_verified, ret_id, ret_rule, detail);
+	if (rc == 0 && *ret_rule == FL_RULE_NONE) {
+		*ret_rule = judge_revocation(ctx->credentials, bundle, chain, detail);
+	}
+	return rc;
+}
+
+static void digest_of(const struct chain *chain, uint8_t ret[FL_DIGEST_LEN])
+{
+	fl_digest(chain->certs, chain->count, ret);
+}
+
+/* wolfSSL is content: the rest of the rules. tls->peer is then who the peer will be, should the handshake succeed.
+ * FL_RULE_NONE also where memory ran out, with peer NULL. */
 static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
 			  struct fl_err *detail)
 {
 	const struct fl_tls_ctx *ctx = tls->ctx;
+	struct chain chain = chain_of_store(store);
+	enum fl_rule rule = FL_RULE_CHAIN;
+	struct fl_tls_peer *peer;
 	struct fl_spiffe_id id;
-	enum fl_rule rule = fl_svid_check_leaf(cert(store, 0), &id, detail);
+	uint8_t digest[FL_DIGEST_LEN];
 
-	for (int i = 1; rule == FL_RULE_NONE && i < store->totalCerts; i++) {
-		rule = fl_svid_check_signer(cert(store, i), detail);
-	}
-	if (rule != FL_RULE_NONE) {
-		return rule;
-	}
-	size_t bundle = find_bundle(ctx->credentials, &id);
-	if (bundle == ctx->credentials->bundle_count) {
-		return unknown_domain(&id, detail);
-	}
-	if (ctx->managers != NULL) {
-		int rc = verify_in_domain(ctx->managers[bundle], store);
-		if (rc == WC_NO_ERR_TRACE(MEMORY_E)) {
+	digest_of(&chain, digest);
+	peer = fl_tls_peers_find(ctx->peers, digest);
+	if (peer == NULL || !fl_tls_peer_recall(peer, ctx->epoch, &rule) || rule != FL_RULE_NONE) {
+		if (judge_chain(ctx, &chain, true, &id, &rule, detail) != 0) {
+			fl_tls_peer_unref(peer);
 			return FL_RULE_NONE;
 		}
-		if (rc != 0) {
-			fl_err_set(detail, FL_ERR_DENIED, "it claims to be %.*s", (int)id.len,
-				   id.text);
-			rule = fl_tls_rule_of_error(rc);
-			return rule != FL_RULE_NONE ? rule : FL_RULE_CHAIN;
+		if (peer == NULL && rule == FL_RULE_NONE) {
+			peer = fl_tls_peers_add(ctx->peers, digest, chain.certs, chain.count, &id);
+		}
+		if (peer != NULL) {
+			fl_tls_peer_note(peer, ctx->epoch, rule);
 		}
 	}
-	rule = judge_revocation(ctx->credentials, store, detail);
-	if (rule == FL_RULE_NONE) {
-		rule = judge_expectation(tls, &id, detail);
+	if (rule == FL_RULE_NONE && peer != NULL) {
+		rule = judge_expectation(tls, peer, detail);
 	}
-	if (rule == FL_RULE_NONE && !keep_identity(tls, store, &id)) {
-		fl_tls_release(tls->peer_id);
-		tls->peer_id = NULL;
+	if (rule != FL_RULE_NONE) {
+		fl_tls_peer_unref(peer);
+		return rule;
 	}
-	return rule;
+	fl_tls_peer_unref(tls->peer);
+	tls->peer = peer;
+	return FL_RULE_NONE;
+}
+
+int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_rule *ret_rule,
+		      struct fl_err *detail)
+{
+	struct chain chain;
+	struct fl_spiffe_id id;
+	int rc;
+
+	/* Why it was refused is only known to who asks again. */
+	if (fl_tls_peer_recall(peer, ctx->epoch, ret_rule) &&
+	    (*ret_rule == FL_RULE_NONE || detail == NULL)) {
+		return 0;
+	}
+	chain = chain_of_peer(peer);
+	rc = judge_chain(ctx, &chain, false, &id, ret_rule, detail);
+	if (rc == 0) {
+		fl_tls_peer_note(peer, ctx->epoch, *ret_rule);
+	}
+	return rc;
+}
+
+bool fl_tls_may_be(const struct fl_tls *tls, struct fl_tls_peer *peer)
+{
+	enum fl_rule rule;
+
+	return peer->not_after > tls->ctx->now() &&
+	       judge_expectation(tls, peer, NULL) == FL_RULE_NONE &&
+	       fl_tls_peer_judge(tls->ctx, peer, &rule, NULL) == 0 && rule == FL_RULE_NONE;
 }
 
 /* Does the certificate's form say more than wolfSSL's number? */
@@ -234,7 +305,7 @@ static enum fl_rule judge_refused(const struct fl_tls *tls, const WOLFSSL_X509_S
 		}
 		/* No bundle of that domain is a better reason than no issuer. */
 		if (fl_svid_check_leaf(cert(store, 0), &id, NULL) == FL_RULE_NONE &&
-		    find_bundle(tls->ctx->credentials, &id) ==
+		    fl_credentials_bundle_of(tls->ctx->credentials, &id) ==
 			    tls->ctx->credentials->bundle_count) {
 			return unknown_domain(&id, detail);
 		}
@@ -274,7 +345,7 @@ int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store)
 	if (store->totalCerts > 1) {
 		fl_tls_forget_intermediates(tls->ctx);
 	}
-	if (ok && rule == FL_RULE_NONE && tls->peer_id != NULL) {
+	if (ok && rule == FL_RULE_NONE && tls->peer != NULL) {
 		return 1;
 	}
 	if (rule != FL_RULE_NONE) {

@@ -61,6 +61,10 @@ static char *slurp(const char *name, const char *suffix, struct fl_span *ret)
 	return data;
 }
 
+/* As in a sidecar: of all generations, each with an epoch of its own. */
+static struct fl_tls_peers *peers;
+static uint64_t next_epoch = 1;
+
 static struct fl_credentials *credentials(const char *leaf, const char *root, const char *foreign)
 {
 	struct fl_credentials *c;
@@ -196,7 +200,8 @@ static void report(const char *what, struct end *client, struct end *server,
 /* With tickets: a full handshake gives one out, a resumed one takes one and gives out another. */
 static void resumptions(const char *what, const char *const *groups, size_t group_count)
 {
-	struct fl_tls_options options = {groups, group_count, ciphers, 3, NULL};
+	struct fl_tls_options options = {groups, group_count,    ciphers,
+					 3,      .peers = peers, .epoch = next_epoch++};
 	struct fl_credentials *c = credentials("p256", "root", NULL);
 	struct end client = {0}, server = {0};
 	struct fl_err err = {0};
@@ -224,7 +229,8 @@ static void resumptions(const char *what, const char *const *groups, size_t grou
 static void handshakes(const char *what, const char *leaf, const char *root, const char *foreign,
 		       const char *const *groups, size_t group_count)
 {
-	struct fl_tls_options options = {groups, group_count, ciphers, 3, NULL};
+	struct fl_tls_options options = {groups, group_count,    ciphers,
+					 3,      .peers = peers, .epoch = next_epoch++};
 	struct fl_credentials *c = credentials(leaf, root, foreign);
 	struct end client = {0}, server = {0};
 	open_ends(&client, &server, c, &options);
@@ -236,7 +242,7 @@ static void handshakes(const char *what, const char *leaf, const char *root, con
 /* Seals and opens writes of size bytes; MB/s each, or ns a record. */
 static void records(size_t cipher, size_t size)
 {
-	struct fl_tls_options options = {hybrid, 2, &ciphers[cipher], 1, NULL};
+	struct fl_tls_options options = {hybrid, 2, &ciphers[cipher], 1, .peers = peers};
 	struct fl_credentials *c = credentials("p256", "root", NULL);
 	struct end client = {0}, server = {0};
 	uint8_t *data = fl_new(65536), *got = fl_new(65536);
@@ -287,6 +293,9 @@ int main(void)
 	if (fl_tls_global_init(&err) != 0) {
 		die("fl_tls_global_init", err.text);
 	}
+	if (fl_tls_peers_new(&peers, &err) != 0) {
+		die("fl_tls_peers_new", err.text);
+	}
 	(void)printf("%-34s %8s %8s %8s\n", "handshake, us", "client", "server", "pair");
 	handshakes("P-256, X25519", "p256", "root", NULL, classic, 1);
 	handshakes("P-256, X25519MLKEM768", "p256", "root", NULL, hybrid, 1);
@@ -307,6 +316,7 @@ int main(void)
 			records(i, sizes[j]);
 		}
 	}
+	fl_tls_peers_unref(peers);
 	fl_tls_global_done();
 	return 0;
 }

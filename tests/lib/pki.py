@@ -56,8 +56,12 @@ with validity relative to now and keys that never leave the build tree.
         root (p384 is revoked) none own (p256) middle (the CA of intermediate) far (beyond 2050)
         lower (of the CA of intermediate, which is revoked), rsa-root p384-root ed25519-root (theirs, all of them none)
         same-serial (of a CA with the name of root.crt; its leaf same-serial.crt has the serial number of p384.crt)
+        rsa-root-pss (signed with RSA-PSS; under-rsa-root is revoked)
+        elsewhere elsewhere-web (of other.crt) elsewhere-chain (of the CA of other-chain): none, or the leaf of that name
+        lower-forged lower-namesake (of another CA with the name of that of intermediate; the first claims its key)
       and those that are refused:
-        late early elsewhere (of other.crt) no-sign (of root-no-crl.crt) critical critical-entry delta
+        late early no-sign (of root-no-crl.crt) critical critical-entry delta
+        forged forged-unsaid (of another CA of root.crt's name, which claims its key, or does not say) rsa-root-pss-sha1
         p256.bundle p256.sec1.bundle intermediate.bundle      key first, then the chain
 """
 import base64
@@ -69,7 +73,7 @@ import sys
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, ed448, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, ed448, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 
 KEY_KINDS = {
@@ -263,14 +267,18 @@ class CA(Issued):
         """A CA below this one; of the same trust domain unless said otherwise."""
         return CA(self.trust_domain if trust_domain is ... else trust_domain, parent=self, **options)
 
-    def crl(self, revoked=(), *, number=1, last_update=-HOUR, next_update=ALWAYS, extensions=(), reason=None):
+    def crl(self, revoked=(), *, number=1, last_update=-HOUR, next_update=ALWAYS, extensions=(), reason=None,
+            key_id=...):
         """PEM of a CRL. revoked: Issued, certificates or serial numbers. extensions: (extension, critical), more of
-        them. reason: an extension of each entry, critical."""
+        them. reason: an extension of each entry, critical. key_id: of another key than the one that signs; None: it
+        is not said."""
         builder = (x509.CertificateRevocationListBuilder()
                    .issuer_name(self.cert.subject)
                    .last_update(moment(last_update)).next_update(moment(next_update))
-                   .add_extension(x509.CRLNumber(number), False)
-                   .add_extension(x509.AuthorityKeyIdentifier(self.key_id, None, None), False))
+                   .add_extension(x509.CRLNumber(number), False))
+        if key_id is not None:
+            key_id = self.key_id if key_id is ... else key_id
+            builder = builder.add_extension(x509.AuthorityKeyIdentifier(key_id, None, None), False)
         for extension in extensions:
             builder = builder.add_extension(*extension)
         for entry in revoked:
@@ -447,6 +455,28 @@ def encodings(leaves, root):
     }
 
 
+def content_of(data):
+    """Of the DER element that data begins with."""
+    return data[2 + (data[1] & 0x7f if data[1] & 0x80 else 0):]
+
+
+def with_pss(ca, text, digest, name_it=True):
+    """The CRL of an RSA CA, signed again with RSA-PSS, which the library does not offer. name_it: else the
+    parameters are left out, which stands for SHA-1."""
+    crl = x509.load_pem_x509_crl(text)
+    whole = content_of(crl.public_bytes(serialization.Encoding.DER))
+    old = der(0x30, der(0x06, bytes.fromhex('2a864886f70d01010b')) + b'\x05\0')  # sha256WithRSAEncryption
+    assert whole[len(crl.tbs_certlist_bytes):].startswith(old)
+    oid = der(0x06, bytes.fromhex({'sha256': '608648016503040201', 'sha1': '2b0e03021a'}[digest.name]))
+    kind = der(0x30, oid + b'\x05\0')
+    mgf = der(0x30, der(0x06, bytes.fromhex('2a864886f70d010108')) + kind)
+    fields = der(0xa0, kind) + der(0xa1, mgf) + der(0xa2, der(0x02, bytes([digest.digest_size])))
+    algorithm = der(0x30, der(0x06, bytes.fromhex('2a864886f70d01010a')) + der(0x30, fields if name_it else b''))
+    tbs = der(0x30, content_of(crl.tbs_certlist_bytes).replace(old, algorithm, 1))
+    signature = ca.key.sign(tbs, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+    return pem(der(0x30, tbs + algorithm + der(0x03, b'\0' + signature)), 'X509 CRL')
+
+
 def lists(leaves, root, other, named):
     """CRLs. named: other roots."""
     middle = leaves['intermediate'].intermediates[0]
@@ -463,6 +493,12 @@ def lists(leaves, root, other, named):
         'late': root.crl(next_update=-minute),
         'early': root.crl(last_update=ALWAYS / 2),
         'elsewhere': other.crl(),
+        'elsewhere-web': other.crl([leaves['other-web']]),
+        'elsewhere-chain': leaves['other-chain'].intermediates[0].crl([leaves['other-chain']]),
+        'forged': CA(TD).crl(key_id=root.key_id),
+        'forged-unsaid': CA(TD).crl(key_id=None),
+        'lower-forged': root.intermediate().crl([leaves['intermediate']], key_id=middle.key_id),
+        'lower-namesake': root.intermediate().crl([leaves['intermediate']]),
         'no-sign': named['root-no-crl'].crl(),
         'critical': root.crl(extensions=[(scope, True)]),
         'critical-entry': root.crl([leaves['p384']], reason=x509.CRLReason(x509.ReasonFlags.key_compromise)),
@@ -470,6 +506,9 @@ def lists(leaves, root, other, named):
     }
     for kind in ('rsa-root', 'p384-root', 'ed25519-root'):
         made[kind] = named[kind].crl()
+    rsa, on_it = named['rsa-root'], [leaves['under-rsa-root']]
+    made['rsa-root-pss'] = with_pss(rsa, rsa.crl(on_it), hashes.SHA256())
+    made['rsa-root-pss-sha1'] = with_pss(rsa, rsa.crl(on_it), hashes.SHA1(), name_it=False)
     return {f'{n}.crl': text for n, text in made.items()}
 
 
@@ -491,6 +530,8 @@ def write_fixtures(folder):
     leaves['expired-intermediate'] = root.intermediate(**PAST).issue(ID + 'expired-intermediate')
     named = dict(signers(root))
     leaves['same-serial'] = named['root-namesake'].issue(ID + 'same-serial', serial=leaves['p384'].cert.serial_number)
+    for kind in ('rsa-root', 'p384-root', 'ed25519-root'):
+        leaves['under-' + kind] = named[kind].issue(ID + 'under-' + kind)
     for name_, leaf in leaves.items():
         leaf.write(folder, name_)
     pathlib.Path(folder, 'trailing-bytes.key').write_bytes(leaves['p256'].key_pem)
@@ -498,8 +539,6 @@ def write_fixtures(folder):
     zero.cert = zero_serial(zero)
     for name_, ca in [*named.items(), ('other', other), ('serial-zero', zero)]:
         pathlib.Path(folder, name_ + '.crt').write_bytes(ca.cert_pem)
-        if name_ in ('rsa-root', 'p384-root', 'ed25519-root'):
-            ca.issue(ID + 'under-' + name_).write(folder, 'under-' + name_)
     for name_, data in {**encodings(leaves, root), **lists(leaves, root, other, named)}.items():
         pathlib.Path(folder, name_).write_bytes(data)
     os.utime(folder)

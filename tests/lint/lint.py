@@ -43,7 +43,7 @@ FOREIGN = [
     (r'nftables/.*', ['agent']),
     (r'http_parser\.h', ['sidecar/admin']),
     (r'uthash\.h', ['sidecar/policy', 'sidecar/conf']),
-    (r'utlist\.h', ['sidecar/proxy']),
+    (r'utlist\.h', ['sidecar/proxy', 'sidecar/tls']),
 ]
 
 # libuv's streams belong to sidecar/net alone.

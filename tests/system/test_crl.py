@@ -135,6 +135,35 @@ def test_lists_of_several_cas(lab, app):
     assert peers.verdict(inbound.port, second.issue(labs.CLIENT), lab.root) == b'x'
 
 
+def test_a_list_of_a_peers_intermediate(lab, app):
+    """That CA is in no file of ours: it comes with the chains that it has issued, and is believed there alone."""
+    lower, other, false = lab.root.intermediate(), lab.root.intermediate(), lab.root.intermediate()
+    first, second = lower.issue(labs.CLIENT), lower.issue(labs.CLIENT)
+    lists = lower.crl([first]) + false.crl([second], key_id=lower.key_id)
+    sections, _ = with_crl(lab, 'back', lab.server, lists)
+    inbound = lab.inbound(app().port, sections)
+    assert peers.verdict(inbound.port, first, lab.root) == 44
+    assert peers.verdict(inbound.port, second, lab.root) == b'x'
+    same = other.issue(labs.CLIENT, serial=first.cert.serial_number)
+    assert peers.verdict(inbound.port, same, lab.root) == b'x'
+
+
+def test_lists_of_federated_domains(lab, app):
+    """In the file of all lists; each counts in its own domain only."""
+    theirs = lab.other_root.trust_domain
+    good, bad = (lab.other_root.issue(f'spiffe://{theirs}/ns/x/sa/y') for _ in range(2))
+    ours = lab.root.issue(labs.CLIENT, serial=bad.cert.serial_number)
+    sections, volume = with_crl(lab, 'back', lab.server, lab.root.crl() + lab.other_root.crl([bad]))
+    bundle = lab.folder / 'theirs.crt'
+    bundle.write_bytes(lab.other_root.cert_pem)
+    sections[f'federate {theirs}'] = {'bundle': bundle}
+    inbound = lab.inbound(app().port, sections)
+    assert peers.verdict(inbound.port, bad, lab.root) == 44
+    assert peers.verdict(inbound.port, good, lab.root) in (b'x', 49)
+    assert inbound.wait_line(peer=f'spiffe://{theirs}/ns/x/sa/y')
+    assert peers.verdict(inbound.port, ours, lab.root) == b'x'
+
+
 # --- candidates that are refused --------------------------------------------------------------------
 
 def test_a_broken_crl_changes_nothing(lab, inbound):
@@ -151,8 +180,8 @@ def test_a_broken_crl_changes_nothing(lab, inbound):
         'the bundle': (lab.root.cert_pem, 'are `crl` and `bundle` swapped'),
         'late': (lab.root.crl(next_update=-second), 'CRL 1: its successor was due at'),
         'early': (lab.root.crl(last_update=HOUR), 'CRL 1: it is not valid before .*does one of the clocks run wrong'),
-        'foreign': (text + lab.other_root.crl(), 'CRL 2: its issuer is neither'),
-        'forged': (CA(labs.TD).crl(), 'its signature does not verify'),
+        'forged': (text + CA(labs.TD).crl(key_id=lab.root.key_id), 'CRL 2: its signature does not verify'),
+        'unsaid': (CA(labs.TD).crl(key_id=None), 'its signature does not verify'),
         'own': (lab.root.crl([lab.server]), 'certificate 1 is revoked by `crl`'),
     }
     for count, (name, (crl, says)) in enumerate(cases.items(), 1):

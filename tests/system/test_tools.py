@@ -48,6 +48,15 @@ def check(workload, verdict):
     return out, err, report
 
 
+def test_check_lists_crls(lab, web):
+    (web.folder / 'crl.pem').write_bytes(lab.root.crl([1, 2, 3]) + lab.root.intermediate().crl([4]))
+    web.change({'identity': {'crl': web.folder / 'crl.pem'}})
+    out, _, report = check(web, 0)
+    assert re.search(rf'(?m)^crl +{re.escape(labs.TD)}: 3 revoked, next due 20', out), out
+    assert re.search(r'(?m)^ +of a CA in no bundle: 1 revoked, .*where a chain presents that CA', out), out
+    assert [(one['trust_domain'], one['revoked']) for one in report['crls']] == [(labs.TD, 3), (None, 1)]
+
+
 # --- check: good ----------------------------------------------------------------------------------
 
 def test_check_shows_what_would_run(lab, web):

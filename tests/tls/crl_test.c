@@ -16,7 +16,7 @@ static void add_crl(struct side *side, const char *name)
 	side->credentials->crl_count = 1;
 	cr_assert_eq(fl_crl_parse(&list.items[0], side->credentials->crls, &err), 0, "%s",
 		     err.text);
-	cr_assert_eq(fl_crl_verify(side->credentials->crls,
+	cr_assert_eq(fl_crl_verify(side->credentials->crls, 0,
 				   (struct fl_span){roots.items[0].data, roots.items[0].len}, &err),
 		     0, "%s", err.text);
 	fl_der_list_done(&list);

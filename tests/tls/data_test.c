@@ -196,7 +196,7 @@ Test(data, truncation__is_no_eof)
  * bytes, which is as good: it says MORE and gives nothing out. */
 static void flip_each_byte(const char *cipher)
 {
-	const struct fl_tls_options options = {all_groups, 2, &cipher, 1, NULL};
+	const struct fl_tls_options options = {all_groups, 2, &cipher, 1, .ticket_keys = NULL};
 	struct side_spec spec = {.options = &options};
 	size_t len = 1;
 	struct pair pair;

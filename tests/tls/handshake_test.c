@@ -169,7 +169,8 @@ Test(handshake, each_group_and_cipher)
 	static const char *const groups[] = {"X25519MLKEM768", "X25519", "P-256"};
 	for (size_t g = 0; g < FL_COUNT_OF(groups); g++) {
 		for (size_t c = 0; c < FL_COUNT_OF(all_ciphers); c++) {
-			struct fl_tls_options options = {&groups[g], 1, &all_ciphers[c], 1, NULL};
+			struct fl_tls_options options = {&groups[g], 1, &all_ciphers[c], 1,
+							 .ticket_keys = NULL};
 			struct side_spec spec = {.options = &options};
 			struct pair pair;
 			pair_open(&pair, &spec, &spec);
@@ -188,7 +189,8 @@ Test(handshake, each_group_and_cipher)
 Test(handshake, server_without_hybrid__no_retry)
 {
 	static const char *const classic[] = {"X25519"};
-	static const struct fl_tls_options options = {classic, 1, all_ciphers, 3, NULL};
+	static const struct fl_tls_options options = {classic, 1, all_ciphers, 3,
+						      .ticket_keys = NULL};
 	struct side_spec spec = {.options = &options};
 	struct pair pair;
 	pair_open(&pair, NULL, &spec);
@@ -207,8 +209,10 @@ Test(handshake, p256_by_retry)
 {
 	static const char *const client[] = {"X25519MLKEM768", "X25519", "P-256"},
 				 *const server[] = {"P-256"};
-	static const struct fl_tls_options client_options = {client, 3, all_ciphers, 3, NULL};
-	static const struct fl_tls_options server_options = {server, 1, all_ciphers, 3, NULL};
+	static const struct fl_tls_options client_options = {client, 3, all_ciphers, 3,
+							     .ticket_keys = NULL};
+	static const struct fl_tls_options server_options = {server, 1, all_ciphers, 3,
+							     .ticket_keys = NULL};
 	struct side_spec c = {.options = &client_options}, s = {.options = &server_options};
 	struct pair pair;
 	pair_open(&pair, &c, &s);
@@ -221,7 +225,8 @@ Test(handshake, p256_by_retry)
 Test(handshake, server_preference_of_cipher_wins)
 {
 	static const char *const reverse[] = {"TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"};
-	static const struct fl_tls_options options = {all_groups, 2, reverse, 2, NULL};
+	static const struct fl_tls_options options = {all_groups, 2, reverse, 2,
+						      .ticket_keys = NULL};
 	struct side_spec spec = {.options = &options};
 	struct pair pair;
 	pair_open(&pair, NULL, &spec);
@@ -235,8 +240,8 @@ Test(handshake, nothing_in_common__alert_40)
 {
 	static const char *const one[] = {"TLS_AES_128_GCM_SHA256"},
 				 *const two[] = {"TLS_CHACHA20_POLY1305_SHA256"};
-	static const struct fl_tls_options a = {all_groups, 2, one, 1, NULL},
-					   b = {all_groups, 2, two, 1, NULL};
+	static const struct fl_tls_options a = {all_groups, 2, one, 1, .ticket_keys = NULL},
+					   b = {all_groups, 2, two, 1, .ticket_keys = NULL};
 	struct side_spec c = {.options = &a}, s = {.options = &b};
 	struct pair pair;
 	pair_open(&pair, &c, &s);
@@ -320,11 +325,11 @@ Test(handshake, options_refused)
 {
 	static const char *const bad[] = {"X448"}, *const twice[] = {"X25519", "X25519", "X25519",
 								     "X25519"};
-	const struct fl_tls_options wrong[] = {{bad, 1, all_ciphers, 3, NULL},
-					       {all_groups, 2, bad, 1, NULL},
-					       {all_groups, 0, all_ciphers, 3, NULL},
-					       {all_groups, 2, all_ciphers, 0, NULL},
-					       {twice, 4, all_ciphers, 3, NULL}};
+	const struct fl_tls_options wrong[] = {{bad, 1, all_ciphers, 3, .ticket_keys = NULL},
+					       {all_groups, 2, bad, 1, .ticket_keys = NULL},
+					       {all_groups, 0, all_ciphers, 3, .ticket_keys = NULL},
+					       {all_groups, 2, all_ciphers, 0, .ticket_keys = NULL},
+					       {twice, 4, all_ciphers, 3, .ticket_keys = NULL}};
 	struct fl_err err = {0};
 	struct fl_tls_ctx *ctx;
 	cr_assert_eq(fl_tls_global_init(&err), 0);

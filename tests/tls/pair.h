@@ -47,7 +47,22 @@ static inline char *pki_id(const char *name)
 	return fl_format("spiffe://prod.example/ns/test/sa/%s", name);
 }
 
-/* own: of own.crt and own.key. bundles: "trust.domain=file" each, without a file for an empty
+/* Of several files, separated by '+'. */
+static inline void pki_roots(const char *names, struct fl_der_list *ret)
+{
+	char *copy = fl_strdup(names), *rest = copy;
+	for (char *name = strtok_r(copy, "+", &rest); name; name = strtok_r(NULL, "+", &rest)) {
+		struct fl_der_list one = {0};
+		pki_certificates(name, &one);
+		for (size_t i = 0; i < one.count; i++) {
+			fl_der_list_push(ret, one.items[i].data, one.items[i].len);
+		}
+		fl_der_list_done(&one);
+	}
+	free(copy);
+}
+
+/* own: of own.crt and own.key. bundles: "trust.domain=file" each, or "=file+file", without a file for an empty
  * bundle; the first is our own. */
 static inline struct fl_credentials *pki_credentials(const char *own, const char *const *bundles,
 						     size_t count)
@@ -67,7 +82,7 @@ static inline struct fl_credentials *pki_credentials(const char *own, const char
 		cr_assert_not_null(eq);
 		c->bundles[i].trust_domain = fl_strndup(bundles[i], (size_t)(eq - bundles[i]));
 		if (eq[1] != '\0') {
-			pki_certificates(eq + 1, &c->bundles[i].roots);
+			pki_roots(eq + 1, &c->bundles[i].roots);
 		}
 	}
 	c->trust_domain = fl_strdup(c->bundles[0].trust_domain);
@@ -115,7 +130,8 @@ struct pair {
 static const char *const all_groups[] = {"X25519MLKEM768", "X25519"};
 static const char *const all_ciphers[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
 					  "TLS_CHACHA20_POLY1305_SHA256"};
-static const struct fl_tls_options default_options = {all_groups, 2, all_ciphers, 3, NULL};
+static const struct fl_tls_options default_options = {
+	.groups = all_groups, .group_count = 2, .ciphers = all_ciphers, .cipher_count = 3};
 
 static const char *const own_bundle[] = {"prod.example=root"};
 

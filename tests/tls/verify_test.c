@@ -270,7 +270,7 @@ Test(verify, trap_override__callback_never_says_yes_to_a_failure)
 		pair.server.tls->io = &io;
 		cr_assert_eq(fl_tls_verify(0, &store), 0);
 		pair.server.tls->io = NULL;
-		cr_assert_null(pair.server.tls->peer_id);
+		cr_assert_null(pair.server.tls->peer);
 		cr_assert_neq(fl_tls_failure(pair.server.tls)->cause, FL_TLS_CAUSE_NONE);
 		pair_close(&pair);
 	}

@@ -77,22 +77,34 @@ static struct fl_credentials *parsed(const char *own, const char *bundle, const 
 	return c;
 }
 
-/* Of a chain, leaf first. */
-static bool is_revoked(const struct fl_credentials *c, const char *name, size_t index,
-		       struct fl_err *detail)
+/* A chain, presented from its certificate `from` on. bundle: of its trust domain. */
+static bool is_revoked_in(const struct fl_credentials *c, size_t bundle, const char *name,
+			  size_t from, size_t *ret_index, struct fl_err *detail)
 {
 	char *file = fl_format("%s.crt", name), *text = fl_fixture(file, NULL);
 	struct fl_der_list chain = {0};
+	struct fl_span spans[4];
 	bool revoked;
 
 	cr_assert_eq(fl_pem_certificates(text, strlen(text), false, &chain, NULL), 0);
-	cr_assert_lt(index, chain.count);
-	revoked = fl_credentials_revoked(
-		c, (struct fl_span){chain.items[index].data, chain.items[index].len}, detail);
+	cr_assert(from < chain.count && chain.count <= FL_COUNT_OF(spans));
+	for (size_t i = 0; i < chain.count; i++) {
+		spans[i] = (struct fl_span){chain.items[i].data, chain.items[i].len};
+	}
+	revoked = fl_credentials_revoked(c, bundle, spans + from, chain.count - from, ret_index,
+					 detail);
 	fl_der_list_done(&chain);
 	free(text);
 	free(file);
 	return revoked;
+}
+
+static bool is_revoked(const struct fl_credentials *c, const char *name, size_t from,
+		       struct fl_err *detail)
+{
+	size_t index;
+
+	return is_revoked_in(c, 0, name, from, &index, detail);
 }
 
 /* --- whom they revoke --------------------------------------------------------------------------- */
@@ -113,7 +125,7 @@ static const struct {
 	{"root.crt", "root.crl+middle.crl", "p384", 0, true},
 	/* an intermediate is revoked by its own issuer, and what is below it is on no list */
 	{"root.crt", "middle.crl", "intermediate", 1, true},
-	{"root.crt", "middle.crl", "intermediate", 0, false},
+	{"root.crt", "middle.crl", "intermediate", 0, true},
 	{"root.crt", "middle.crl", "p384", 0, false},
 	/* an issuer without a list is not covered, nor is another one of the same name */
 	{"root.crt+other.crt", "root.crl", "other-web", 0, false},
@@ -126,6 +138,16 @@ static const struct {
 	{"root.crt+rsa-root.crt", "rsa-root.crl+root.crl", "p384", 0, true},
 	{"root.crt+p384-root.crt", "p384-root.crl+root.crl", "p384", 0, true},
 	{"root.crt+ed25519-root.crt", "root.crl+ed25519-root.crl", "p384", 0, true},
+	{"root.crt+rsa-root.crt", "rsa-root-pss.crl", "under-rsa-root", 0, true},
+	{"root.crt+rsa-root.crt", "rsa-root-pss.crl", "p384", 0, false},
+	/* a list whose CA is in no bundle counts where a chain presents that CA, and only there */
+	{"root.crt", "lower.crl", "intermediate", 0, true},
+	{"root.crt", "lower.crl", "intermediate", 1, false},
+	{"root.crt", "lower.crl", "two-intermediates", 0, false},
+	{"root.crt", "lower.crl+root.crl", "p384", 0, true},
+	{"root.crt", "lower-forged.crl", "intermediate", 0, false},
+	{"root.crt", "lower-namesake.crl", "intermediate", 0, false},
+	{"root.crt", "elsewhere.crl", "p384", 0, false},
 };
 
 Test(crl, judged)
@@ -146,12 +168,47 @@ Test(crl, judged)
 	}
 }
 
-/* A list of an intermediate needs that intermediate in our own chain. */
-Test(crl, of_an_intermediate)
+/* Lists of a federated domain count in its bundle, and in no other. */
+Test(crl, of_a_federated_domain)
 {
-	struct fl_credentials *c = parsed("intermediate", "root.crt", "none.crl");
+	static const char *const lists[] = {"elsewhere-web.crl", "root.crl+elsewhere-web.crl",
+					    "elsewhere-chain.crl"};
 
-	cr_assert_not(is_revoked(c, "intermediate", 0, NULL));
+	for (size_t i = 0; i < FL_COUNT_OF(lists); i++) {
+		struct fl_foreign_bundle other = {.trust_domain = "other.example", .name = "other"};
+		struct fl_credentials *c = NULL;
+		struct fl_err err = {.text = ""};
+		struct set set;
+		size_t index = 9;
+
+		set_read(&set, "p256", "root.crt", lists[i]);
+		other.pem = read_joined(&set, "other.crt");
+		set.pem.foreign = &other;
+		set.pem.foreign_count = 1;
+		cr_assert_eq(fl_credentials_parse(&set.pem, now(), &c, &err), 0, "%s", err.text);
+		cr_assert_eq(c->crls[c->crl_count - 1].bundle, i < 2 ? 1 : FL_CRL_LOOSE);
+		cr_assert_eq(is_revoked_in(c, 1, "other-web", 0, &index, NULL), i < 2);
+		cr_assert_not(is_revoked_in(c, 0, "other-web", 0, &index, NULL),
+			      "a list counts in another domain");
+		cr_assert_eq(is_revoked_in(c, 1, "other-chain", 0, &index, NULL), i == 2);
+		cr_assert_eq(is_revoked(c, "p384", 0, NULL), i == 1);
+		fl_credentials_free(c);
+		set_done(&set);
+	}
+}
+
+Test(crl, tells_which_certificate)
+{
+	struct fl_credentials *c = parsed("p256", "root.crt", "middle.crl");
+	size_t index = 9;
+
+	cr_assert(is_revoked_in(c, 0, "intermediate", 0, &index, NULL));
+	cr_assert_eq(index, 1);
+	fl_credentials_free(c);
+	c = parsed("p256", "root.crt", "lower.crl");
+	cr_assert(is_revoked_in(c, 0, "intermediate", 0, &index, NULL));
+	cr_assert_eq(index, 0);
+	cr_assert_eq(c->crls[0].bundle, FL_CRL_LOOSE);
 	fl_credentials_free(c);
 }
 
@@ -174,8 +231,11 @@ Test(crl, what_is_no_certificate_counts_as_revoked)
 {
 	struct fl_credentials *c = parsed("p256", "root.crt", "root.crl");
 
-	cr_assert(fl_credentials_revoked(c, (struct fl_span){(const uint8_t *)"0", 1}, NULL));
-	cr_assert(fl_credentials_revoked(c, (struct fl_span){0}, NULL));
+	const struct fl_span bad = {(const uint8_t *)"0", 1}, none = {0};
+	size_t index;
+
+	cr_assert(fl_credentials_revoked(c, 0, &bad, 1, &index, NULL));
+	cr_assert(fl_credentials_revoked(c, 0, &none, 1, &index, NULL));
 	fl_credentials_free(c);
 }
 
@@ -191,10 +251,10 @@ static const struct {
 	{"p256", "root.crt", "none.crl+late.crl", "crl.pem: CRL 2: its successor was due at"},
 	{"p256", "root.crt", "early.crl", "crl.pem: CRL 1: it is not valid before"},
 	{"p256", "root.crt", "early.crl", "does one of the clocks run wrong?"},
-	{"p256", "root.crt", "elsewhere.crl", "CRL 1: its issuer is neither a root of our own"},
-	{"p256", "", "root.crl", "its issuer is neither a root of our own"},
-	{"p256", "root.crt", "lower.crl", "nor an intermediate of our own chain"},
-	{"p256", "root.crt", "same-serial.crl", "its signature does not verify under the CA"},
+	{"p256", "root.crt", "forged.crl", "CRL 1: its signature does not verify under the CA"},
+	{"p256", "root.crt", "forged-unsaid.crl", "its signature does not verify under the CA"},
+	{"intermediate", "root.crt", "lower-forged.crl", "its signature does not verify"},
+	{"p256", "root.crt+rsa-root.crt", "rsa-root-pss-sha1.crl", "algorithm is not supported"},
 	{"p256", "root.crt+root-no-crl.crt", "no-sign.crl", "its key usage lacks cRLSign"},
 	{"p256", "root.crt", "critical.crl", "CRL 1: it has a critical extension"},
 	{"p256", "root.crt", "critical-entry.crl", "CRL 1: entry 1: it has a critical extension"},
@@ -323,7 +383,8 @@ Test(crl, every_change_shows)
 		}
 		if (fl_crl_parse(&der, &crl, NULL) == 0) {
 			(void)fl_crl_revokes(&crl, root);
-			cr_assert(!fl_crl_names(&crl, root) || fl_crl_verify(&crl, root, NULL) < 0,
+			cr_assert(!fl_crl_names(&crl, root) ||
+					  fl_crl_verify(&crl, 0, root, NULL) < 0,
 				  "byte %zu, change %zu", at, kind);
 			fl_crl_done(&crl);
 		}
@@ -351,7 +412,8 @@ Test(crl, damaged_certificates)
 			der.data[at] ^= i % 3 == 0 ? 0x01 : 0xff;
 		}
 		struct fl_span span = {der.data, der.len};
-		bool revoked = fl_credentials_revoked(c, span, NULL);
+		size_t index;
+		bool revoked = fl_credentials_revoked(c, 0, &span, 1, &index, NULL);
 		cr_assert(i % 3 < 2 || revoked, "cut off at %zu", at);
 		cr_assert_lt(strlen(fl_crl_serial_text(span, serial)), FL_SERIAL_TEXT);
 		free(der.data);

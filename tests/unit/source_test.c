@@ -25,7 +25,7 @@
 
 static const char *const groups[] = {"X25519"};
 static const char *const ciphers[] = {"TLS_AES_128_GCM_SHA256"};
-static const struct fl_tls_options tls = {groups, 1, ciphers, 1, NULL};
+static const struct fl_tls_options tls = {groups, 1, ciphers, 1, .ticket_keys = NULL};
 
 /* --- a folder ----------------------------------------------------------------------------------- */
 
