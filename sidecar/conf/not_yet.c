@@ -23,9 +23,6 @@ struct row {
 };
 
 static const struct row rows[] = {
-	/* captured inbound traffic */
-	{"sidecar", "inbound", ANY, NULL, "leave it empty, and use [service NAME] with `listen`"},
-	{"service", "port", ANY, NULL, "use `listen` and `app`"},
 	/* inbound modes */
 	{"inbound", "mode", ITEM, "permissive", "write `mode = strict`"},
 	{"inbound", "mode", ITEM, "plaintext", "write `mode = strict`"},
@@ -37,14 +34,8 @@ static const struct row rows[] = {
 	{"inbound", "proxy_protocol", ITEM, "v2", "write `proxy_protocol = off`"},
 	{"service", "proxy_protocol", ITEM, "v2", "write `proxy_protocol = off`"},
 	/* captured outbound traffic */
-	{"sidecar", "outbound", ANY, NULL, "leave it empty, and use [upstream NAME] with `listen`"},
-	{"outbound", "default", ITEM, "plaintext", "use [upstream NAME] with `listen`"},
-	{"outbound", "default", ITEM, "refuse", "use [upstream NAME] with `listen`"},
-	{"outbound", "peer", ANY, NULL, "use [upstream NAME] with `listen`"},
 	{"upstream", "listen", WITHOUT, NULL,
 	 "captured traffic: add `listen`, for example 127.0.0.1:7001"},
-	{"upstream", "mode", ITEM, "plaintext", "write `mode = mtls`"},
-	{"upstream", "mode", ITEM, "refuse", "write `mode = mtls`, or leave the [upstream] out"},
 	/* the whole policy language */
 	{"policy", "mode", ITEM, "audit", "write `mode = enforce`"},
 	{"allow", "mode", ITEM, "audit", "write `mode = enforce`"},

@@ -335,3 +335,43 @@ int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd
 	*ret_fd = fd;
 	return 0;
 }
+
+int fl_net_set_transparent(int fd, struct fl_err *err)
+{
+	const int on = 1;
+	union fl_sockaddr sa = {0};
+	socklen_t len = sizeof(sa);
+	int rc = getsockname(fd, &sa.any, &len);
+
+	if (rc == 0) {
+		rc = sa.any.sa_family == AF_INET6
+			     ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on))
+			     : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+	}
+	if (rc == 0) {
+		return 0;
+	}
+	return errno == EPERM
+		       ? fl_err_set(err, FL_ERR_IO,
+				    "[redirect] mode = tproxy needs the capability NET_ADMIN: give "
+				    "it to the sidecar, or use mode = redirect")
+		       : fl_err_sys(err, errno, "cannot listen for [redirect] mode = tproxy");
+}
+
+/* Binding asks the kernel's table of local addresses, and nothing is left of it. */
+bool fl_net_is_local(const struct fl_inet *inet)
+{
+	struct fl_inet any_port = *inet;
+	union fl_sockaddr sa;
+	int fd = socket(inet->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool is_local;
+
+	any_port.port = 0;
+	sa = fl_inet_sockaddr(&any_port);
+	is_local = fd < 0 || bind(fd, &sa.any,
+				  inet->family == AF_INET6 ? sizeof(sa.in6) : sizeof(sa.in)) == 0;
+	if (fd >= 0) {
+		close(fd);
+	}
+	return is_local;
+}

@@ -20,6 +20,10 @@
 #include "base/mem.h"
 #include "net/net_internal.h"
 
+/* After netinet/in.h, which they respect. */
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+
 /* Bytes that the kernel did not take at once. */
 struct pending_write {
 	uv_write_t req;
@@ -28,7 +32,7 @@ struct pending_write {
 	uint8_t data[];
 };
 
-struct dial {
+struct connecting {
 	uv_connect_t req;
 	struct fl_sock *sock;
 	fl_sock_dial_cb cb;
@@ -198,11 +202,11 @@ void fl_sock_reset(struct fl_sock *sock)
 
 static void on_connected(uv_connect_t *req, int status)
 {
-	struct dial *dial = FL_CONTAINER_OF(req, struct dial, req);
-	struct fl_sock *sock = dial->sock;
-	fl_sock_dial_cb cb = dial->cb;
+	struct connecting *connecting = FL_CONTAINER_OF(req, struct connecting, req);
+	struct fl_sock *sock = connecting->sock;
+	fl_sock_dial_cb cb = connecting->cb;
 
-	free(dial);
+	free(connecting);
 	if (sock->events != NULL) {
 		cb(sock->user, status);
 	}
@@ -216,54 +220,79 @@ static void set_keepalive(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
 }
 
-static int start_connect(struct fl_sock *sock, struct dial *dial, const struct sockaddr *to,
-			 bool keepalive)
+/* A socket that carries tos from its first packet on: libuv would make it with the connection. */
+static int open_marked(struct fl_sock *sock, int family, int tos)
 {
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
 
-	if (to->sa_family == AF_UNIX) {
-		const struct sockaddr_un *un = (const void *)to;
+	if (fd < 0) {
+		return -errno;
+	}
+	rc = family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos))
+				: setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	rc = rc == 0 ? uv_tcp_open(&sock->h.tcp, fd) : -errno;
+	if (rc != 0) {
+		close(fd);
+	}
+	return rc;
+}
+
+static int start_connect(struct fl_sock *sock, struct connecting *connecting,
+			 const struct fl_dial *dial)
+{
+	int rc = 0;
+
+	if (dial->to->sa_family == AF_UNIX) {
+		const struct sockaddr_un *un = (const void *)dial->to;
 
 		/* Reports its errors through the callback. */
-		uv_pipe_connect(&dial->req, &sock->h.pipe, un->sun_path, on_connected);
+		uv_pipe_connect(&connecting->req, &sock->h.pipe, un->sun_path, on_connected);
 		return 0;
 	}
-	/* Relayed requests are small and answered at once: Nagle would only delay them. */
-	rc = uv_tcp_nodelay(&sock->h.tcp, 1);
-	if (rc == 0) {
-		rc = uv_tcp_connect(&dial->req, &sock->h.tcp, to, on_connected);
+	if (dial->tos != 0) {
+		rc = open_marked(sock, dial->to->sa_family, dial->tos);
 	}
-	if (rc == 0 && keepalive) {
+	/* Relayed requests are small and answered at once: Nagle would only delay them. */
+	if (rc == 0) {
+		rc = uv_tcp_nodelay(&sock->h.tcp, 1);
+	}
+	if (rc == 0) {
+		rc = uv_tcp_connect(&connecting->req, &sock->h.tcp, dial->to, on_connected);
+	}
+	if (rc == 0 && dial->keepalive) {
 		set_keepalive(fl_sock_fd(sock));
 	}
 	return rc;
 }
 
-int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive,
+int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 		 const struct fl_sock_events *events, void *user, fl_sock_dial_cb cb,
 		 struct fl_sock **ret, struct fl_err *err)
 {
-	struct dial *dial = calloc(1, sizeof(*dial));
-	struct fl_sock *sock = dial != NULL ? fl_sock_alloc(net, to->sa_family == AF_UNIX) : NULL;
+	const struct sockaddr *to = dial->to;
+	struct connecting *connecting = calloc(1, sizeof(*connecting));
+	struct fl_sock *sock =
+		connecting != NULL ? fl_sock_alloc(net, to->sa_family == AF_UNIX) : NULL;
 	int rc;
 
 	if (sock == NULL) {
-		free(dial);
+		free(connecting);
 		return fl_err_set(err, FL_ERR_NOMEM, "no memory for a connection");
 	}
-	dial->sock = sock;
-	dial->cb = cb;
+	connecting->sock = sock;
+	connecting->cb = cb;
 	if (to->sa_family != AF_UNIX) {
 		memcpy(&sock->peer, to,
 		       to->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
 						 : sizeof(struct sockaddr_in));
 	}
 	fl_sock_set_user(sock, events, user);
-	rc = start_connect(sock, dial, to, keepalive);
+	rc = start_connect(sock, connecting, dial);
 	if (rc != 0) {
 		char text[FL_ADDR_TEXT];
 
-		free(dial);
+		free(connecting);
 		fl_sock_close(sock, 0);
 		return fl_err_sys(err, -rc, "cannot connect to %s", fl_sockaddr_format(to, text));
 	}
@@ -441,6 +470,38 @@ const char *fl_sock_peer(const struct fl_sock *sock, char *buf)
 			       : memcpy(buf, "unknown", sizeof("unknown"));
 	}
 	return fl_sockaddr_format((const struct sockaddr *)&sock->peer, buf);
+}
+
+struct fl_inet fl_sock_peer_inet(const struct fl_sock *sock)
+{
+	return fl_inet_of((const struct sockaddr *)&sock->peer);
+}
+
+struct fl_inet fl_sock_local_inet(const struct fl_sock *sock)
+{
+	union fl_sockaddr sa = {0};
+	socklen_t len = sizeof(sa);
+
+	(void)getsockname(fl_sock_fd(sock), &sa.any, &len);
+	return fl_inet_of(&sa.any);
+}
+
+/* An IPv4 client of a dual-stack listener has an IPv6 socket, and IPv4 rules: the family is that of its address. The
+ * kernel says ENOENT at the wrong level. */
+_Static_assert(IP6T_SO_ORIGINAL_DST == SO_ORIGINAL_DST, "one number for both families");
+
+int fl_sock_original_dst(const struct fl_sock *sock, struct fl_inet *ret)
+{
+	bool v6 = fl_sock_peer_inet(sock).family == AF_INET6;
+	union fl_sockaddr sa = {0};
+	socklen_t len = v6 ? sizeof(sa.in6) : sizeof(sa.in);
+
+	if (getsockopt(fl_sock_fd(sock), v6 ? IPPROTO_IPV6 : IPPROTO_IP, SO_ORIGINAL_DST, &sa,
+		       &len) != 0) {
+		return -errno;
+	}
+	*ret = fl_inet_of(&sa.any);
+	return 0;
 }
 
 int fl_sock_peer_uid(const struct fl_sock *sock, uid_t *ret, struct fl_err *err)

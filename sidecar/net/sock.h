@@ -14,6 +14,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/inet.h"
 
 /* What the sockets of one loop share. */
 struct fl_net {
@@ -40,9 +41,16 @@ struct fl_sock_events {
 /* sys: 0, or a negative uv error. */
 typedef void (*fl_sock_dial_cb)(void *user, int sys);
 
+/* Where to connect to, and how. */
+struct fl_dial {
+	const struct sockaddr *to; /* borrowed for the call */
+	bool keepalive;
+	uint8_t tos; /* IP_TOS or IPV6_TCLASS, from the first packet on; 0: the system's default */
+};
+
 /* Starts to connect. cb runs once, later, unless the socket is closed first. On success the events
- * are live. Sets TCP_NODELAY (and keep-alive when keepalive). Errors: FL_ERR_IO. */
-int fl_sock_dial(struct fl_net *net, const struct sockaddr *to, bool keepalive,
+ * are live. Sets TCP_NODELAY. Errors: FL_ERR_IO. */
+int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 		 const struct fl_sock_events *events, void *user, fl_sock_dial_cb cb,
 		 struct fl_sock **ret, struct fl_err *err) FL_MUST_USE;
 
@@ -77,6 +85,13 @@ void fl_sock_reset(struct fl_sock *sock);
 
 /* "10.0.0.1:8443", for logs; buf of FL_ADDR_TEXT bytes. "unix" for Unix sockets. */
 const char *fl_sock_peer(const struct fl_sock *sock, char *buf);
+/* The same, packed; family 0: Unix, or unknown. */
+struct fl_inet fl_sock_peer_inet(const struct fl_sock *sock);
+/* Our own end of an accepted connection; for one that TPROXY has brought here, where its client wanted to go. */
+struct fl_inet fl_sock_local_inet(const struct fl_sock *sock);
+/* Where the client of an accepted connection wanted to go, before a NAT rule of this machine brought it here. 0, or a
+ * negative uv error: UV_ENOENT when the kernel knows of no such rule for it. */
+int fl_sock_original_dst(const struct fl_sock *sock, struct fl_inet *ret) FL_MUST_USE;
 /* Credentials of the process at the other end of a Unix socket (SO_PEERCRED). */
 int fl_sock_peer_uid(const struct fl_sock *sock, uid_t *ret, struct fl_err *err) FL_MUST_USE;
 
@@ -97,5 +112,12 @@ void fl_listener_close(struct fl_listener *listener);
 /* A bound socket for addr: SO_REUSEPORT when share (one for each worker), dual stack for `*`, TCP_NODELAY and keep-alive inherited by what it accepts. A Unix path that nobody listens on is removed first; mode: permissions of the new one. */
 int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd,
 		struct fl_err *err) FL_MUST_USE;
+/* Lets a bound socket take what TPROXY rules bring to it, whatever its address (IP_TRANSPARENT). Errors: FL_ERR_IO,
+ * without the capability that it takes. */
+int fl_net_set_transparent(int fd, struct fl_err *err) FL_MUST_USE;
+
+/* Is it an address of this machine (of its network namespace)? The port does not matter. Yes when it
+ * cannot be known, for want of a descriptor. Three system calls. */
+bool fl_net_is_local(const struct fl_inet *inet);
 
 #endif

@@ -44,7 +44,8 @@ static void rule_name_of(const char *id, char *name, size_t size)
 /* The lines of INI that would let this peer in: what somebody who reads the denial wants next. */
 static void add_remedy(struct fl_line *line, const struct fl_access *access)
 {
-	char remedy[3072], name[60];
+	char remedy[3072], name[60], port[8];
+	const char *to = fl_route_name(access->route);
 	const char *id;
 	int len;
 
@@ -53,43 +54,72 @@ static void add_remedy(struct fl_line *line, const struct fl_access *access)
 	}
 	id = fl_session_peer_id(access->session);
 	rule_name_of(id, name, sizeof(name));
+	(void)snprintf(port, sizeof(port), "%u", access->route->port);
 	len = snprintf(remedy, sizeof(remedy), "to let it in: [allow %s] from = %s  to = %s", name,
-		       id, access->endpoint->name);
+		       id, to != NULL ? to : port);
 	if (len > 0 && (size_t)len < sizeof(remedy)) {
 		fl_line_str(line, "remedy", remedy);
 	}
 }
 
-void fl_access_ended(struct fl_worker *worker, const struct fl_access *access)
+static void add_addresses(struct fl_line *line, const struct fl_route *route)
 {
+	char text[FL_ADDR_TEXT];
+
+	/* A connection that was reset before we accepted it has no address any more. */
+	fl_line_str(line, "source",
+		    route->source.family != 0  ? fl_inet_format(&route->source, text)
+		    : route->endpoint->is_unix ? "unix"
+					       : "unknown");
+	if (fl_route_is_captured(route)) {
+		fl_line_str(line, "destination", fl_inet_format(&route->destination, text));
+	}
+}
+
+/* Where the INI says so: [outbound] has no name that the line could give. */
+static void add_upstream_line(struct fl_line *line, const struct fl_route *route)
+{
+	fl_line_str(line, "rule_file", route->share->generation->conf->path);
+	fl_line_u64(line, "rule_line", route->upstream->line);
+}
+
+void fl_access_ended(const struct fl_access *access)
+{
+	const struct fl_route *route = access->route;
+	struct fl_worker *worker = route->worker;
 	bool denied = fl_reason_is_denial(access->reason);
-	bool inbound = access->endpoint->direction == FL_INBOUND;
+	bool inbound = route->direction == FL_INBOUND;
 	struct fl_line line;
 
-	fl_count(&worker->counters.ended[access->endpoint->direction][access->reason], 1);
+	fl_count(&worker->counters.ended[route->direction][access->reason], 1);
 	if (!is_wanted(worker, access->reason)) {
 		return;
 	}
 	fl_line_begin(&line, &worker->log, denied ? FL_LOG_WARN : FL_LOG_INFO,
 		      denied ? "connection refused" : "connection");
 	fl_line_str(&line, "direction", inbound ? "inbound" : "outbound");
-	fl_line_str(&line, inbound ? "service" : "upstream", access->endpoint->name);
-	fl_line_str(&line, "source", access->source);
+	fl_line_str(&line, inbound ? "service" : "upstream", fl_route_name(route));
+	add_addresses(&line, route);
 	if (access->session != NULL) {
 		fl_session_describe(access->session, &line);
+	} else if (access->plaintext) {
+		fl_line_str(&line, "security", "plaintext");
+		fl_line_u64(&line, "generation", route->share->generation->number);
 	}
 	if (access->verdict != NULL) {
 		add_verdict(&line, access->verdict);
 	}
 	fl_line_u64(&line, "bytes_to_app", access->to_app);
 	fl_line_u64(&line, "bytes_to_mesh", access->to_mesh);
-	fl_line_seconds(&line, "duration_s", uv_hrtime() - access->started_ns);
+	fl_line_seconds(&line, "duration_s", uv_hrtime() - route->started_ns);
 	fl_line_str(&line, "reason", fl_reason_word(access->reason));
 	if (access->reason != FL_REASON_DONE) {
 		fl_line_str(&line, "explanation", fl_reason_text(access->reason));
 	}
 	if (access->reason == FL_REASON_POLICY) {
 		add_remedy(&line, access);
+	} else if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
+		add_upstream_line(&line, route);
 	}
 	fl_line_end(&line);
 }

@@ -5,16 +5,15 @@
 #include "proxy/session.h"
 
 struct fl_access {
-	const struct fl_endpoint *endpoint;
+	const struct fl_route *route;
 	const struct fl_session *session; /* NULL: there was none */
-	const char *source; /* outbound: the app's address; NULL: take the session's */
 	const struct fl_verdict *verdict; /* NULL: policy was not asked */
 	enum fl_reason reason;
-	uint64_t started_ns;      /* uv_hrtime() */
+	bool plaintext;           /* its mesh side is a plain socket */
 	uint64_t to_app, to_mesh; /* bytes */
 };
 
 /* Counts the end and writes the line if [log] access wants it: info where it ended by itself, warn where we refused it. */
-void fl_access_ended(struct fl_worker *worker, const struct fl_access *access);
+void fl_access_ended(const struct fl_access *access);
 
 #endif

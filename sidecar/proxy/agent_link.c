@@ -159,10 +159,10 @@ static void on_dialed(void *user, int sys)
 static void on_retry(uv_timer_t *timer)
 {
 	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, retry);
+	struct fl_dial dial = {.to = &link->addr.sa.any};
 	struct fl_err err;
 
-	if (fl_sock_dial(link->net, &link->addr.sa.any, false, &sock_events, link, on_dialed,
-			 &link->sock, &err) != 0) {
+	if (fl_sock_dial(link->net, &dial, &sock_events, link, on_dialed, &link->sock, &err) != 0) {
 		try_later(link, err.text);
 	}
 }

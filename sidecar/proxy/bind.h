@@ -14,7 +14,10 @@ struct fl_made_path {
 	ino_t ino;
 };
 
-/* Names and binds the endpoints of one worker, services before upstreams; an fd of -1 is not bound.
+/* How many listeners the INI has on each worker: captured inbound and outbound traffic, and the sections with `listen`. */
+size_t fl_bind_count(const struct fl_conf *conf);
+
+/* Names and binds the endpoints of one worker, in that order, services before upstreams; an fd of -1 is not bound.
  * endpoints: zeroed, one for each. first: those of worker 0; NULL when these are they. Errors: FL_ERR_IO
  * with the section and address. */
 int fl_bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoints,

@@ -8,8 +8,6 @@
  * rule; the session ends by itself when its handshake fails. */
 #include "proxy/inbound.h"
 
-#include <string.h>
-
 #include "proxy/access.h"
 #include "proxy/stream.h"
 
@@ -18,27 +16,24 @@
 static void log_refusal(struct fl_session *session, const struct fl_verdict *verdict,
 			enum fl_reason reason)
 {
-	struct fl_endpoint *endpoint = fl_session_endpoint(session);
 	struct fl_access access = {
-		.endpoint = endpoint,
+		.route = fl_session_route(session),
 		.session = session,
 		.verdict = verdict,
 		.reason = reason,
-		.started_ns = fl_session_started_ns(session),
 	};
 
-	fl_access_ended(endpoint->worker, &access);
+	fl_access_ended(&access);
 }
 
 static void on_ready(void *user)
 {
 	struct fl_session *session = user;
-	struct fl_endpoint *endpoint = fl_session_endpoint(session);
-	const char *id = fl_session_peer_id(session);
-	struct fl_request request = {
-		.id = id, .id_len = strlen(id), .port = endpoint->port, .service = endpoint->name};
+	const struct fl_route *route = fl_session_route(session);
+	union fl_sockaddr source;
+	struct fl_request request = fl_route_request(route, fl_session_peer_id(session), &source);
 	struct fl_verdict verdict =
-		fl_policy_decide(fl_session_share(session)->generation->conf->policy, &request);
+		fl_policy_decide(route->share->generation->conf->policy, &request);
 
 	if (verdict.effect == FL_ALLOW) {
 		fl_stream_inbound(session, &verdict);
@@ -73,7 +68,7 @@ static const struct fl_session_events events = {.on_ready = on_ready,
 						.on_drain = on_nothing,
 						.on_closed = on_closed};
 
-void fl_inbound_accept(struct fl_endpoint *endpoint, struct fl_listener *listener)
+void fl_inbound_start(struct fl_route *route, struct fl_sock *sock)
 {
-	(void)fl_session_accept(endpoint, listener, &events);
+	fl_session_accept(route, sock, &events);
 }

@@ -217,7 +217,9 @@ static void put_listeners(struct fl_text *text, const struct fl_snapshot *s)
 		escape(text, listening->name);
 		put(text, "</td>");
 		cell(text, fl_addr_format(listening->address, addr));
-		put(text, "<td>");
+		put(text, strcmp(listening->section, "sidecar") == 0
+				  ? "<td>the original destination"
+				  : "<td>");
 		for (size_t k = 0; k < listening->leads_to_count; k++) {
 			put(text, k > 0 ? ", else " : "");
 			escape(text, fl_addr_format(&listening->leads_to[k], addr));

@@ -20,7 +20,8 @@
  *   rotations                 {used, refused_by_agent, refused_by_sidecar}
  *   last_rotation             {time, generation}
  *   last_refusal              {time, by: agent | sidecar, text, current: is it so still?}
- *   listeners                 [{section: service | upstream, name, address, leads_to: [], serving}]
+ *   listeners                 [{section: service | upstream | sidecar, name, address, leads_to: [], serving}];
+ *                             those of `sidecar` take captured traffic, which leads to its destination
  *   connections               {inbound, outbound: {open, opened, closed: {reason: count}}}
  *   bytes                     {inbound, outbound: {to_app, to_mesh}}
  *   handshakes                {inbound, outbound: {ok, resumed, failed: {reason: count}}}
@@ -50,7 +51,7 @@ struct fl_rotations {
 };
 
 struct fl_listening {
-	const char *section; /* "service", "upstream" */
+	const char *section; /* "service", "upstream", "sidecar" */
 	const char *name;
 	const struct fl_addr *address;
 	const struct fl_addr *leads_to;

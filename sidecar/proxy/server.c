@@ -35,7 +35,7 @@ static void on_worker_idle(void *user)
 static int make_workers(struct fl_server *server, struct fl_err *err)
 {
 	const struct fl_conf *conf = server->conf;
-	size_t count = conf->service_count + conf->upstream_count;
+	size_t count = fl_bind_count(conf);
 	unsigned wanted = conf->sidecar.workers != 0 ? conf->sidecar.workers : fl_cpus_available();
 	int rc = 0;
 
@@ -97,22 +97,35 @@ static void log_generation(struct fl_server *server, const struct fl_generation 
 	fl_line_end(&line);
 }
 
+static void log_if_new(struct fl_server *server, enum fl_direction direction, const char *name,
+		       const struct fl_addr *listen)
+{
+	const struct fl_worker *worker = server->workers[0];
+
+	if (listen->kind == FL_ADDR_NONE) {
+		return;
+	}
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		const struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (!endpoint->captures && endpoint->direction == direction &&
+		    strcmp(endpoint->name, name) == 0) {
+			return;
+		}
+	}
+	fl_log_msg(server->log, FL_LOG_WARN,
+		   "[%s %s] is new: its listener needs a restart of the sidecar",
+		   direction == FL_INBOUND ? "service" : "upstream", name);
+}
+
 static void log_restart_needed(struct fl_server *server, const struct fl_conf *conf)
 {
-	for (size_t i = 0; i < conf->service_count + conf->upstream_count; i++) {
-		bool is_service = i < conf->service_count;
-		const char *name = is_service ? conf->services[i].name
-					      : conf->upstreams[i - conf->service_count].name;
-		bool known = false;
-
-		for (size_t k = 0; k < server->workers[0]->endpoint_count; k++) {
-			known = known || strcmp(server->workers[0]->endpoints[k].name, name) == 0;
-		}
-		if (!known) {
-			fl_log_msg(server->log, FL_LOG_WARN,
-				   "[%s %s] is new: its listener needs a restart of the sidecar",
-				   is_service ? "service" : "upstream", name);
-		}
+	for (size_t i = 0; i < conf->service_count; i++) {
+		log_if_new(server, FL_INBOUND, conf->services[i].name, &conf->services[i].listen);
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		log_if_new(server, FL_OUTBOUND, conf->upstreams[i].name,
+			   &conf->upstreams[i].listen);
 	}
 }
 

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "proxy/access.h"
+
 #define ALERT_LINGER_MS 1000u
 #define HELD_ENOUGH 16384u /* bytes; one more read can come on top */
 
@@ -39,21 +41,17 @@ struct held {
 struct fl_session {
 	struct fl_corpse corpse; /* first: buried when closed */
 	struct fl_session *prev, *next;
-	struct fl_endpoint *endpoint;
-	struct fl_share *share;
-	struct fl_sock *sock; /* NULL between two dials */
-	struct fl_tls *tls;   /* NULL while dialing */
+	struct fl_route *route; /* a reference */
+	struct fl_sock *sock;   /* NULL between two dials */
+	struct fl_tls *tls;     /* NULL while dialing */
 	const struct fl_session_events *events;
 	void *user;
 	struct fl_deadline deadline; /* of DIALING and HANDSHAKE */
 	struct held *held;
 	struct held *unsent; /* end of our handshake: goes out with the first bytes that we send */
-	struct fl_targets *targets;              /* while dialing */
-	const struct fl_conf_upstream *upstream; /* client: of the share's generation */
-	uint64_t started_ns;                     /* of the handshake */
-	uint32_t next_target;
-	uint32_t offered; /* client: number of the session that the hello offers, 0: none */
-	uint8_t state;    /* enum state */
+	uint64_t started_ns; /* of the handshake */
+	uint32_t offered;    /* client: number of the session that the hello offers, 0: none */
+	uint8_t state;       /* enum state */
 	bool is_client;
 	bool saves;   /* client: its ticket has not come yet */
 	bool reading; /* the user wants plaintext */
@@ -65,7 +63,7 @@ static const struct fl_sock_events sock_events;
 
 static struct fl_worker *worker_of(const struct fl_session *session)
 {
-	return session->endpoint->worker;
+	return session->route->worker;
 }
 
 static void set_state(struct fl_session *session, enum state next)
@@ -76,27 +74,23 @@ static void set_state(struct fl_session *session, enum state next)
 
 /* --- birth and end ---------------------------------------------------------------------------- */
 
-static struct fl_session *session_new(struct fl_endpoint *endpoint,
+static struct fl_session *session_new(struct fl_route *route,
 				      const struct fl_session_events *events, bool is_client)
 {
-	struct fl_worker *worker = endpoint->worker;
+	struct fl_worker *worker = route->worker;
 	struct fl_session *session = calloc(1, sizeof(*session));
 
 	if (session == NULL) {
 		return NULL;
 	}
-	session->endpoint = endpoint;
+	session->route = fl_route_ref(route);
 	session->events = events;
 	session->user = session;
 	session->is_client = is_client;
 	session->state = is_client ? DIALING : HANDSHAKE;
-	session->started_ns = uv_hrtime();
-	session->share = fl_share_ref(worker->share);
+	session->started_ns = route->started_ns;
 	DL_APPEND(worker->sessions, session);
-	worker->handshakes[endpoint->direction]++;
-	if (!is_client) {
-		fl_worker_opened(worker, FL_INBOUND);
-	}
+	worker->handshakes[route->direction]++;
 	return session;
 }
 
@@ -109,22 +103,18 @@ static void release(struct fl_session *session)
 	set_state(session, CLOSED);
 	fl_deadline_drop(&session->deadline);
 	fl_tls_free(session->tls);
-	fl_targets_unref(session->targets);
-	fl_share_unref(session->share);
 	free(session->held);
 	free(session->unsent);
 	session->unsent = NULL;
 	session->tls = NULL;
-	session->targets = NULL;
-	session->share = NULL;
 	session->held = NULL;
 	DL_DELETE(worker->sessions, session);
 	fl_worker_bury(worker, &session->corpse);
-	if (!session->is_client) {
-		fl_worker_closed(worker, FL_INBOUND);
-	}
 	if (was_settling) {
-		worker->handshakes[session->endpoint->direction]--;
+		worker->handshakes[session->route->direction]--;
+	}
+	fl_route_unref(session->route);
+	if (was_settling) {
 		fl_worker_session_settled(worker);
 	}
 }
@@ -144,6 +134,23 @@ static void end_socket(struct fl_session *session, bool gently)
 	}
 }
 
+/* Where the sessions that can be resumed are kept; NULL: nowhere. */
+static struct fl_resume *resume_of(const struct fl_session *session)
+{
+	struct fl_endpoint *endpoint = session->route->endpoint;
+
+	return session->is_client && !endpoint->captures ? &endpoint->resume : NULL;
+}
+
+static void drop_offered(struct fl_session *session)
+{
+	struct fl_resume *resume = resume_of(session);
+
+	if (resume != NULL && session->offered != 0) {
+		fl_resume_drop(resume, session->offered);
+	}
+}
+
 /* The end that the user is told of. */
 static void fail(struct fl_session *session, enum fl_reason reason)
 {
@@ -153,11 +160,10 @@ static void fail(struct fl_session *session, enum fl_reason reason)
 	/* From here on, events of the socket find nobody: the user may look, but not act. */
 	fl_deadline_drop(&session->deadline);
 	if (session->state == HANDSHAKE) {
-		fl_resume_drop(&session->endpoint->resume, session->offered);
-		fl_count(
-			&worker_of(session)
-				 ->counters.handshakes_failed[session->endpoint->direction][reason],
-			1);
+		drop_offered(session);
+		fl_count(&worker_of(session)
+				  ->counters.handshakes_failed[session->route->direction][reason],
+			 1);
 	}
 	session->events = NULL;
 	events->on_closed(session->user, reason);
@@ -261,14 +267,14 @@ static bool has_current_trust(const struct fl_session *session)
 {
 	const struct fl_worker *worker = worker_of(session);
 
-	return worker->share != NULL &&
-	       fl_generation_same_trust(session->share->generation, worker->share->generation);
+	return worker->share != NULL && fl_generation_same_trust(session->route->share->generation,
+								 worker->share->generation);
 }
 
 /* Keeps what the next connection can resume, once the server has sent a ticket. */
 static void save(struct fl_session *session)
 {
-	struct fl_resume *resume = &session->endpoint->resume;
+	struct fl_resume *resume = resume_of(session);
 	uint64_t now = uv_now(&worker_of(session)->loop);
 	struct fl_tls_saved *saved;
 
@@ -322,13 +328,13 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 
 	set_state(session, READY);
 	fl_deadline_drop(&session->deadline);
-	worker->handshakes[session->endpoint->direction]--;
-	fl_counters_handshake(&worker->counters, session->endpoint->direction,
+	worker->handshakes[session->route->direction]--;
+	fl_counters_handshake(&worker->counters, session->route->direction,
 			      uv_hrtime() - session->started_ns);
 	if (fl_tls_resumed(session->tls)) {
-		fl_count(&worker->counters.handshakes_resumed[session->endpoint->direction], 1);
+		fl_count(&worker->counters.handshakes_resumed[session->route->direction], 1);
 	} else {
-		fl_resume_drop(&session->endpoint->resume, session->offered);
+		drop_offered(session);
 	}
 	session->events->on_ready(session->user);
 	/* The app had nothing to say yet. The server waits for this; for a ticket of ours nobody waits. */
@@ -430,28 +436,25 @@ static bool start_engine(struct fl_session *session, struct fl_tls_ctx *ctx,
 	return fl_tls_new(ctx, expect, expect_user, &session->tls, NULL) == 0;
 }
 
-struct fl_session *fl_session_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
-				     const struct fl_session_events *events)
+void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
+		       const struct fl_session_events *events)
 {
-	struct fl_sock *sock = fl_listener_accept(listener, &sock_events, NULL);
-	struct fl_session *session;
+	struct fl_session *session = session_new(route, events, false);
 
-	if (sock == NULL) {
-		return NULL;
-	}
-	session = session_new(endpoint, events, false);
 	if (session == NULL) {
+		struct fl_access access = {.route = route, .reason = FL_REASON_INTERNAL};
+
+		fl_access_ended(&access);
 		fl_sock_reset(sock);
-		return NULL;
+		return;
 	}
 	session->sock = sock;
 	fl_sock_set_user(sock, &sock_events, session);
-	if (!start_engine(session, session->share->server, NULL, NULL)) {
+	if (!start_engine(session, route->share->server, NULL, NULL)) {
 		fail(session, FL_REASON_INTERNAL);
-		return NULL;
+		return;
 	}
 	fl_sock_read_start(session->sock);
-	return session;
 }
 
 /* --- client ----------------------------------------------------------------------------------- */
@@ -472,20 +475,19 @@ static bool expects(void *user, const char *id, size_t id_len)
 
 static void start_client_handshake(struct fl_session *session)
 {
-	bool any_of_ours = session->upstream->peer_count == 0;
+	const struct fl_share *share = session->route->share;
+	const struct fl_conf_upstream *upstream = session->route->upstream;
+	bool any_of_ours = upstream->peer_count == 0;
 
 	set_state(session, HANDSHAKE);
 	session->started_ns = uv_hrtime();
-	fl_targets_unref(session->targets);
-	session->targets = NULL;
-	if (!start_engine(session, session->share->client, any_of_ours ? NULL : expects,
-			  (void *)session->upstream)) {
+	if (!start_engine(session, share->client, any_of_ours ? NULL : expects, (void *)upstream)) {
 		fail(session, FL_REASON_INTERNAL);
 		return;
 	}
-	session->saves = session->share->generation->ticket_keys != NULL;
+	session->saves = share->generation->ticket_keys != NULL && resume_of(session) != NULL;
 	if (session->saves && has_current_trust(session)) {
-		session->offered = fl_resume_offer(&session->endpoint->resume, session->tls);
+		session->offered = fl_resume_offer(resume_of(session), session->tls);
 	}
 	fl_sock_read_start(session->sock);
 	feed(session, NULL, 0);
@@ -509,23 +511,15 @@ static void on_dial_deadline(struct fl_deadline *deadline)
 			  FL_REASON_PEER_CONNECT_TIMEOUT);
 }
 
-/* 0: a dial is under way; else the error of the last address that could not even be tried. */
 static int dial_next(struct fl_session *session)
 {
-	struct fl_err err = {.sys = UV_EHOSTUNREACH};
-	int rc = UV_EHOSTUNREACH;
+	int rc = fl_route_dial(session->route, &sock_events, session, on_dialed, &session->sock);
 
-	while (rc != 0 && session->next_target < session->targets->count) {
-		const struct sockaddr *to = &session->targets->items[session->next_target++].any;
-
-		rc = fl_sock_dial(&worker_of(session)->net, to, true, &sock_events, session,
-				  on_dialed, &session->sock, &err);
+	if (rc == 0) {
+		fl_deadline_add(&worker_of(session)->connecting, &session->deadline,
+				on_dial_deadline);
 	}
-	if (rc != 0) {
-		return err.sys != 0 ? -err.sys : UV_ENOMEM;
-	}
-	fl_deadline_add(&worker_of(session)->connecting, &session->deadline, on_dial_deadline);
-	return 0;
+	return rc;
 }
 
 static void dial_next_or_fail(struct fl_session *session, enum fl_reason reason)
@@ -537,25 +531,22 @@ static void dial_next_or_fail(struct fl_session *session, enum fl_reason reason)
 	}
 }
 
-struct fl_session *fl_session_dial(struct fl_endpoint *endpoint,
-				   const struct fl_session_events *events, void *user,
-				   enum fl_reason *ret_reason)
+struct fl_session *fl_session_dial(struct fl_route *route, const struct fl_session_events *events,
+				   void *user, enum fl_reason *ret_reason)
 {
 	struct fl_session *session;
 	int rc;
 
-	if (endpoint->targets == NULL || endpoint->targets->count == 0) {
+	if (!fl_route_has_address(route)) {
 		*ret_reason = FL_REASON_NO_ADDRESS;
 		return NULL;
 	}
-	session = session_new(endpoint, events, true);
+	session = session_new(route, events, true);
 	if (session == NULL) {
 		*ret_reason = FL_REASON_INTERNAL;
 		return NULL;
 	}
 	session->user = user;
-	session->upstream = endpoint->upstream;
-	session->targets = fl_targets_ref(endpoint->targets);
 	rc = dial_next(session);
 	if (rc != 0) {
 		*ret_reason = fl_reason_of_peer_dial(rc);
@@ -655,9 +646,9 @@ const char *fl_session_peer_id(const struct fl_session *session)
 	return fl_tls_peer_id(session->tls);
 }
 
-struct fl_share *fl_session_share(const struct fl_session *session)
+struct fl_route *fl_session_route(const struct fl_session *session)
 {
-	return session->share;
+	return session->route;
 }
 
 const struct fl_tls_failure *fl_session_failure(const struct fl_session *session)
@@ -668,16 +659,6 @@ const struct fl_tls_failure *fl_session_failure(const struct fl_session *session
 	return failure != NULL && failure->cause != FL_TLS_CAUSE_NONE ? failure : NULL;
 }
 
-struct fl_endpoint *fl_session_endpoint(const struct fl_session *session)
-{
-	return session->endpoint;
-}
-
-uint64_t fl_session_started_ns(const struct fl_session *session)
-{
-	return session->started_ns;
-}
-
 void fl_session_describe(const struct fl_session *session, struct fl_line *line)
 {
 	const struct fl_tls_failure *failure = fl_session_failure(session);
@@ -686,9 +667,10 @@ void fl_session_describe(const struct fl_session *session, struct fl_line *line)
 	if (session->sock != NULL) {
 		fl_line_str(line, "peer_addr", fl_sock_peer(session->sock, addr));
 	}
-	fl_line_str(line, "own", session->share->generation->credentials->id);
-	fl_line_u64(line, "generation", session->share->generation->number);
+	fl_line_str(line, "own", session->route->share->generation->credentials->id);
+	fl_line_u64(line, "generation", session->route->share->generation->number);
 	if (session->tls != NULL && session->state >= READY) {
+		fl_line_str(line, "security", "mtls");
 		fl_line_str(line, "peer", fl_tls_peer_id(session->tls));
 		fl_line_str(line, "tls", "1.3");
 		fl_line_str(line, "group", fl_tls_group(session->tls));

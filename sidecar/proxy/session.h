@@ -10,7 +10,7 @@
  * change. Reading is off when READY is reached: fl_session_read_start() turns it on. Plaintext handed to on_data
  * is the worker's scratch. An ended session is gone for its user: on_closed is the last event, and
  * fl_session_close/reset/refuse end it without one. Loop-bound. */
-#include "proxy/worker.h"
+#include "proxy/route.h"
 
 struct fl_session;
 
@@ -22,15 +22,16 @@ struct fl_session_events {
 	void (*on_closed)(void *user, enum fl_reason reason); /* failed; gone */
 };
 
-/* Server role, on the connection that waits at the listener. Its user is, until set, the session itself.
- * NULL: nobody waits any more, or no memory. */
-struct fl_session *fl_session_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
-				     const struct fl_session_events *events);
-/* Client role: dials the endpoint's targets in order until one answers; its peer must be one that the upstream names.
+/* Server role, on a connection of the route. Takes sock over. Its user is, until set, the session itself. Without memory
+ * the connection is reset, and that is logged. */
+void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
+		       const struct fl_session_events *events);
+/* Client role: dials the route's addresses in order until one answers; its peer must be one that the upstream names.
  * NULL: it failed already, *ret_reason says why; no event runs inside. */
-struct fl_session *fl_session_dial(struct fl_endpoint *endpoint,
-				   const struct fl_session_events *events, void *user,
-				   enum fl_reason *ret_reason);
+struct fl_session *fl_session_dial(struct fl_route *route, const struct fl_session_events *events,
+				   void *user, enum fl_reason *ret_reason);
+/* Both take a reference of their own to the route, and keep it until their end. */
+struct fl_route *fl_session_route(const struct fl_session *session);
 
 void fl_session_set_user(struct fl_session *session, const struct fl_session_events *events,
 			 void *user);
@@ -53,13 +54,10 @@ void fl_session_refuse(struct fl_session *session, uint8_t alert); /* TLS alert,
 
 /* READY or later. */
 const char *fl_session_peer_id(const struct fl_session *session);
-struct fl_share *fl_session_share(const struct fl_session *session);
 /* Fields of the access log: peer_addr, peer, own, tls ... */
 void fl_session_describe(const struct fl_session *session, struct fl_line *line);
 /* Why the engine failed; NULL when it has not. Valid inside on_closed. */
 const struct fl_tls_failure *fl_session_failure(const struct fl_session *session);
-struct fl_endpoint *fl_session_endpoint(const struct fl_session *session);
-uint64_t fl_session_started_ns(const struct fl_session *session);
 
 /* Ends every session of the worker that has no stream yet (shutdown). */
 void fl_session_end_all(struct fl_worker *worker);

@@ -52,40 +52,78 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 
 /* --- what there is to tell ---------------------------------------------------------------------- */
 
-static void snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
+static struct fl_listening *snapshot_captures(const char *name, const struct fl_addr *addrs,
+					      size_t count, bool open, struct fl_listening *at)
 {
-	const struct fl_conf *conf = server->conf;
-	const struct fl_generation *now = server->current;
-	bool open = server->phase == SERVING && all_serving(server);
-	struct fl_listening *at;
+	for (size_t i = 0; i < count; i++) {
+		*at++ = (struct fl_listening){
+			.section = "sidecar", .name = name, .address = &addrs[i], .serving = open};
+	}
+	return at;
+}
 
-	ret->listeners = fl_new((conf->service_count + conf->upstream_count + 1) * sizeof(*at));
-	at = ret->listeners;
-	for (size_t i = 0; i < conf->service_count; i++, at++) {
-		const struct fl_conf_service *service = &conf->services[i];
+static struct fl_listening *snapshot_services(const struct fl_server *server, bool open,
+					      struct fl_listening *at)
+{
+	for (size_t i = 0; i < server->conf->service_count; i++) {
+		const struct fl_conf_service *service = &server->conf->services[i];
 
+		if (service->listen.kind == FL_ADDR_NONE) {
+			continue;
+		}
 		*at = (struct fl_listening){
 			.section = "service", .name = service->name, .address = &service->listen};
-		service = now != NULL ? fl_generation_service(now, service->name) : service;
-		if (service != NULL) {
+		if (server->current != NULL) {
+			service = fl_generation_service(server->current, service->name);
+		}
+		if (service != NULL && service->listen.kind != FL_ADDR_NONE) {
 			at->leads_to = &service->app;
 			at->leads_to_count = 1;
 			at->serving = open;
 		}
+		at++;
 	}
-	for (size_t i = 0; i < conf->upstream_count; i++, at++) {
-		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
+	return at;
+}
 
+static struct fl_listening *snapshot_upstreams(const struct fl_server *server, bool open,
+					       struct fl_listening *at)
+{
+	for (size_t i = 0; i < server->conf->upstream_count; i++) {
+		const struct fl_conf_upstream *upstream = &server->conf->upstreams[i];
+
+		if (upstream->listen.kind == FL_ADDR_NONE) {
+			continue;
+		}
 		*at = (struct fl_listening){.section = "upstream",
 					    .name = upstream->name,
 					    .address = &upstream->listen};
-		upstream = now != NULL ? fl_generation_upstream(now, upstream->name) : upstream;
-		if (upstream != NULL) {
+		if (server->current != NULL) {
+			upstream = fl_generation_upstream(server->current, upstream->name);
+		}
+		if (upstream != NULL && upstream->listen.kind != FL_ADDR_NONE) {
 			at->leads_to = upstream->to;
 			at->leads_to_count = upstream->to_count;
 			at->serving = open;
 		}
+		at++;
 	}
+	return at;
+}
+
+static void snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
+{
+	const struct fl_conf *conf = server->conf;
+	bool open = server->phase == SERVING && all_serving(server);
+	struct fl_listening *at;
+
+	ret->listeners = fl_new((fl_bind_count(conf) + 1) * sizeof(*at));
+	at = snapshot_captures("inbound", conf->sidecar.inbound, conf->sidecar.inbound_count, open,
+			       ret->listeners);
+	at = snapshot_captures("outbound", conf->sidecar.outbound, conf->sidecar.outbound_count,
+			       open, at);
+	at = snapshot_services(server, open, at);
+	at = snapshot_upstreams(server, open, at);
 	ret->listener_count = (size_t)(at - ret->listeners);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The relay of one app connection.
+/* The relay of one app connection. One relay for both kinds of mesh side: what differs is a switch in mesh_*().
  *
  * Happy path: what one side says is handed to the other in the same callback. A side that cannot take everything
  * holds the rest itself (bounded by one read) and its source is not read until it has drained. A finished side becomes a half-close of
@@ -7,7 +7,7 @@
  *
  * Failure: abort_stream() ends both sides with a reset, because neither may take what it got for everything there was.
  *
- * Ownership: the stream owns the app socket and, for now, its session: one connection of the app, one session. */
+ * Ownership: the stream owns the app socket and the mesh side: one connection of the app, one session or plain socket. */
 #include "proxy/stream.h"
 
 #include <stdlib.h>
@@ -15,11 +15,11 @@
 
 #include "proxy/access.h"
 
-enum state { WAIT_SESSION, DIAL_APP, OPEN, HALF_APP, HALF_MESH, FINISHED, CLOSED };
+enum state { DIAL_MESH, DIAL_APP, OPEN, HALF_APP, HALF_MESH, FINISHED, CLOSED };
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
-	[WAIT_SESSION] = TO(OPEN) | TO(CLOSED),
+	[DIAL_MESH] = TO(OPEN) | TO(CLOSED),
 	[DIAL_APP] = TO(OPEN) | TO(CLOSED),
 	[OPEN] = TO(HALF_APP) | TO(HALF_MESH) | TO(CLOSED),
 	[HALF_APP] = TO(FINISHED) | TO(CLOSED),  /* the app has finished sending */
@@ -31,12 +31,12 @@ static const unsigned allowed_next[] = {
 struct fl_stream {
 	struct fl_corpse corpse; /* first: buried when closed */
 	struct fl_stream *prev, *next;
-	struct fl_endpoint *endpoint;
-	struct fl_session *session; /* NULL once it is gone */
+	struct fl_route *route;     /* a reference */
+	struct fl_session *session; /* the mesh side; NULL once it is gone, or: */
+	struct fl_sock *plain;      /* the mesh side in plaintext; NULL once it is gone */
 	struct fl_sock *app;        /* NULL once it is gone */
-	struct fl_deadline
-		deadline; /* DIAL_APP: connect_timeout; OPEN and later: the next look for idleness */
-	uint64_t started_ns;
+	/* DIAL_APP, and DIAL_MESH in plaintext: connect_timeout. OPEN and later: the next look for idleness */
+	struct fl_deadline deadline;
 	uint64_t active_ms; /* uv_now() of the last byte */
 	uint64_t to_app, to_mesh;
 	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
@@ -48,7 +48,7 @@ static const struct fl_session_events session_events;
 
 static struct fl_worker *worker_of(const struct fl_stream *stream)
 {
-	return stream->endpoint->worker;
+	return stream->route->worker;
 }
 
 static void set_state(struct fl_stream *stream, enum state next)
@@ -57,43 +57,114 @@ static void set_state(struct fl_stream *stream, enum state next)
 	stream->state = (uint8_t)next;
 }
 
+/* --- the mesh side ------------------------------------------------------------------------------ */
+
+static int mesh_write(struct fl_stream *stream, const uint8_t *data, size_t len)
+{
+	return stream->session != NULL ? fl_session_write(stream->session, data, len)
+				       : fl_sock_write(stream->plain, data, len);
+}
+
+static bool mesh_pending(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_pending(stream->session)
+				       : fl_sock_pending(stream->plain);
+}
+
+static bool mesh_is_broken(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_is_broken(stream->session)
+				       : fl_sock_is_broken(stream->plain);
+}
+
+static void mesh_read_start(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_read_start(stream->session);
+	} else {
+		fl_sock_read_start(stream->plain);
+	}
+}
+
+static void mesh_read_stop(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_read_stop(stream->session);
+	} else {
+		fl_sock_read_stop(stream->plain);
+	}
+}
+
+static void mesh_shutdown(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_shutdown(stream->session);
+	} else {
+		fl_sock_shutdown(stream->plain);
+	}
+}
+
+static void mesh_close(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_close(stream->session);
+	} else {
+		fl_sock_close(stream->plain, 0);
+	}
+	stream->session = NULL;
+	stream->plain = NULL;
+}
+
+static void mesh_reset(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_reset(stream->session);
+	} else if (stream->plain != NULL) {
+		fl_sock_reset(stream->plain);
+	}
+	stream->session = NULL;
+	stream->plain = NULL;
+}
+
 /* --- birth and end ---------------------------------------------------------------------------- */
 
-static struct fl_stream *stream_new(struct fl_endpoint *endpoint, enum state state)
+static struct fl_stream *stream_new(struct fl_route *route, enum state state)
 {
-	struct fl_worker *worker = endpoint->worker;
 	struct fl_stream *stream = calloc(1, sizeof(*stream));
 
 	if (stream == NULL) {
 		return NULL;
 	}
-	stream->endpoint = endpoint;
+	stream->route = fl_route_ref(route);
 	stream->state = (uint8_t)state;
-	stream->started_ns = uv_hrtime();
-	DL_APPEND(worker->streams, stream);
-	if (endpoint->direction == FL_OUTBOUND) {
-		fl_worker_opened(worker, FL_OUTBOUND);
-	}
+	DL_APPEND(route->worker->streams, stream);
 	return stream;
+}
+
+static void refuse_for_memory(const struct fl_route *route, const struct fl_session *session,
+			      const struct fl_verdict *verdict)
+{
+	struct fl_access access = {.route = route,
+				   .session = session,
+				   .verdict = verdict,
+				   .reason = FL_REASON_INTERNAL};
+
+	fl_access_ended(&access);
 }
 
 static void log_end(struct fl_stream *stream, enum fl_reason reason)
 {
-	char source[FL_ADDR_TEXT];
-	bool outbound = stream->endpoint->direction == FL_OUTBOUND;
 	struct fl_access access = {
-		.endpoint = stream->endpoint,
+		.route = stream->route,
 		.session = stream->session,
-		.source =
-			outbound && stream->app != NULL ? fl_sock_peer(stream->app, source) : NULL,
-		.verdict = outbound ? NULL : &stream->verdict,
+		.verdict = stream->route->direction == FL_INBOUND ? &stream->verdict : NULL,
 		.reason = reason,
-		.started_ns = stream->started_ns,
+		.plaintext = stream->plain != NULL,
 		.to_app = stream->to_app,
 		.to_mesh = stream->to_mesh,
 	};
 
-	fl_access_ended(worker_of(stream), &access);
+	fl_access_ended(&access);
 }
 
 static void release(struct fl_stream *stream)
@@ -104,9 +175,7 @@ static void release(struct fl_stream *stream)
 	fl_deadline_drop(&stream->deadline);
 	DL_DELETE(worker->streams, stream);
 	fl_worker_bury(worker, &stream->corpse);
-	if (stream->endpoint->direction == FL_OUTBOUND) {
-		fl_worker_closed(worker, FL_OUTBOUND);
-	}
+	fl_route_unref(stream->route);
 }
 
 static void abort_stream(struct fl_stream *stream, enum fl_reason reason)
@@ -116,22 +185,19 @@ static void abort_stream(struct fl_stream *stream, enum fl_reason reason)
 		fl_sock_reset(stream->app);
 		stream->app = NULL;
 	}
-	if (stream->session != NULL) {
-		fl_session_reset(stream->session);
-		stream->session = NULL;
-	}
+	mesh_reset(stream);
 	release(stream);
 }
 
 static void finish_if_flushed(struct fl_stream *stream)
 {
-	if (stream->state != FINISHED || fl_sock_pending(stream->app) ||
-	    fl_session_pending(stream->session)) {
+	if (stream->state != FINISHED || fl_sock_pending(stream->app) || mesh_pending(stream)) {
 		return;
 	}
 	log_end(stream, FL_REASON_DONE);
 	fl_sock_close(stream->app, 0);
-	fl_session_close(stream->session);
+	stream->app = NULL;
+	mesh_close(stream);
 	release(stream);
 }
 
@@ -167,7 +233,7 @@ static void on_half_open_look(struct fl_deadline *deadline)
 
 	if (stream->state == HALF_APP && fl_sock_is_broken(stream->app)) {
 		abort_stream(stream, FL_REASON_APP_RESET);
-	} else if (stream->state == HALF_MESH && fl_session_is_broken(stream->session)) {
+	} else if (stream->state == HALF_MESH && mesh_is_broken(stream)) {
 		abort_stream(stream, FL_REASON_PEER_RESET);
 	} else if (!end_if_idle(stream)) {
 		fl_deadline_add(&worker_of(stream)->half_open, deadline, on_half_open_look);
@@ -185,11 +251,11 @@ static void set_half_open(struct fl_stream *stream, enum state state)
 static void on_app_data(void *user, uint8_t *data, size_t len)
 {
 	struct fl_stream *stream = user;
-	int rc = fl_session_write(stream->session, data, len);
+	int rc = mesh_write(stream, data, len);
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_mesh += len;
-	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->endpoint->direction], len);
+	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->route->direction], len);
 	if (rc > 0) {
 		fl_sock_read_stop(stream->app);
 	} else if (rc < 0) {
@@ -203,11 +269,11 @@ static void on_app_eof(void *user)
 
 	if (stream->state == OPEN) {
 		set_half_open(stream, HALF_APP);
-		fl_session_shutdown(stream->session);
+		mesh_shutdown(stream);
 		return;
 	}
 	set_state(stream, FINISHED);
-	fl_session_shutdown(stream->session);
+	mesh_shutdown(stream);
 	finish_if_flushed(stream);
 }
 
@@ -216,7 +282,7 @@ static void on_app_drain(void *user)
 	struct fl_stream *stream = user;
 
 	if (stream->state == OPEN || stream->state == HALF_APP) {
-		fl_session_read_start(stream->session);
+		mesh_read_start(stream);
 	} else {
 		finish_if_flushed(stream);
 	}
@@ -233,22 +299,22 @@ static const struct fl_sock_events app_events = {.on_data = on_app_data,
 						 .on_drain = on_app_drain,
 						 .on_error = on_app_error};
 
-static void on_session_data(void *user, uint8_t *data, size_t len)
+static void on_mesh_data(void *user, uint8_t *data, size_t len)
 {
 	struct fl_stream *stream = user;
 	int rc = fl_sock_write(stream->app, data, len);
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_app += len;
-	fl_count(&worker_of(stream)->counters.bytes_to_app[stream->endpoint->direction], len);
+	fl_count(&worker_of(stream)->counters.bytes_to_app[stream->route->direction], len);
 	if (rc > 0) {
-		fl_session_read_stop(stream->session);
+		mesh_read_stop(stream);
 	} else if (rc < 0) {
 		abort_stream(stream, FL_REASON_APP_RESET);
 	}
 }
 
-static void on_session_eof(void *user)
+static void on_mesh_eof(void *user)
 {
 	struct fl_stream *stream = user;
 
@@ -258,13 +324,13 @@ static void on_session_eof(void *user)
 		return;
 	}
 	set_state(stream, FINISHED);
-	if (fl_sock_pending(stream->app) || fl_session_pending(stream->session)) {
+	if (fl_sock_pending(stream->app) || mesh_pending(stream)) {
 		fl_sock_shutdown(stream->app);
 	}
 	finish_if_flushed(stream); /* close() is a FIN too */
 }
 
-static void on_session_drain(void *user)
+static void on_mesh_drain(void *user)
 {
 	struct fl_stream *stream = user;
 
@@ -286,6 +352,17 @@ static void on_session_closed(void *user, enum fl_reason reason)
 	release(stream);
 }
 
+static void on_plain_error(void *user, int sys)
+{
+	(void)sys;
+	abort_stream(user, FL_REASON_PEER_RESET);
+}
+
+static const struct fl_sock_events plain_events = {.on_data = on_mesh_data,
+						   .on_eof = on_mesh_eof,
+						   .on_drain = on_mesh_drain,
+						   .on_error = on_plain_error};
+
 static void start_relay(struct fl_stream *stream)
 {
 	struct fl_worker *worker = worker_of(stream);
@@ -297,16 +374,17 @@ static void start_relay(struct fl_stream *stream)
 
 static void read_both(struct fl_stream *stream)
 {
-	if (!fl_session_pending(stream->session)) {
+	if (!mesh_pending(stream)) {
 		fl_sock_read_start(stream->app);
 	}
-	fl_session_read_start(stream->session);
+	mesh_read_start(stream);
 }
 
-/* --- outbound: the app is there, the session has to be made -------------------------------------- */
+/* --- outbound: the app is there, the mesh side has to be made --------------------------------------- */
 
-/* What the app has said meanwhile goes out in one packet with the end of our handshake. */
-static void on_session_ready(void *user)
+/* The app is not read before that: its early bytes wait in the kernel, bounded. What it has said meanwhile goes out in
+ * one packet with the end of our handshake. */
+static void on_mesh_ready(void *user)
 {
 	struct fl_stream *stream = user;
 	struct fl_worker *worker = worker_of(stream);
@@ -318,36 +396,83 @@ static void on_session_ready(void *user)
 	}
 }
 
-static const struct fl_session_events session_events = {.on_ready = on_session_ready,
-							.on_data = on_session_data,
-							.on_eof = on_session_eof,
-							.on_drain = on_session_drain,
+static const struct fl_session_events session_events = {.on_ready = on_mesh_ready,
+							.on_data = on_mesh_data,
+							.on_eof = on_mesh_eof,
+							.on_drain = on_mesh_drain,
 							.on_closed = on_session_closed};
 
-void fl_stream_outbound(struct fl_endpoint *endpoint, struct fl_listener *listener)
+static void dial_plain(struct fl_stream *stream, enum fl_reason before);
+
+static void on_plain_dialed(void *user, int sys)
 {
-	struct fl_sock *app = fl_listener_accept(listener, &app_events, NULL);
-	struct fl_stream *stream;
+	struct fl_stream *stream = user;
+
+	if (sys == 0) {
+		on_mesh_ready(stream);
+	} else {
+		dial_plain(stream, fl_reason_of_peer_dial(sys));
+	}
+}
+
+static void on_plain_deadline(struct fl_deadline *deadline)
+{
+	dial_plain(FL_CONTAINER_OF(deadline, struct fl_stream, deadline),
+		   FL_REASON_PEER_CONNECT_TIMEOUT);
+}
+
+/* The next address; before: what became of the last one. */
+static void dial_plain(struct fl_stream *stream, enum fl_reason before)
+{
+	struct fl_sock *last = stream->plain;
+
+	if (fl_route_dial(stream->route, &plain_events, stream, on_plain_dialed, &stream->plain) !=
+	    0) {
+		abort_stream(stream, before);
+		return;
+	}
+	if (last != NULL) {
+		fl_sock_close(last, 0);
+	}
+	fl_deadline_add(&worker_of(stream)->connecting, &stream->deadline, on_plain_deadline);
+}
+
+static void dial_session(struct fl_stream *stream)
+{
 	enum fl_reason reason;
 
-	if (app == NULL) {
-		return;
-	}
-	stream = stream_new(endpoint, WAIT_SESSION);
-	if (stream == NULL) {
-		fl_sock_reset(app);
-		return;
-	}
-	stream->app = app;
-	fl_sock_set_user(app, &app_events, stream);
-	/* The app is not read before the peer is verified: its early bytes wait in the kernel, bounded. */
-	stream->session = fl_session_dial(endpoint, &session_events, stream, &reason);
+	stream->session = fl_session_dial(stream->route, &session_events, stream, &reason);
 	if (stream->session == NULL) {
 		abort_stream(stream, reason);
 	}
 }
 
-/* --- inbound: the session is there, the app has to answer ----------------------------------------- */
+void fl_stream_outbound(struct fl_route *route, struct fl_sock *sock)
+{
+	struct fl_stream *stream = stream_new(route, DIAL_MESH);
+
+	if (stream == NULL) {
+		refuse_for_memory(route, NULL, NULL);
+		fl_sock_reset(sock);
+		return;
+	}
+	stream->app = sock;
+	fl_sock_set_user(sock, &app_events, stream);
+	switch (route->upstream->mode) {
+	case FL_OUTBOUND_MTLS:
+		dial_session(stream);
+		break;
+	case FL_OUTBOUND_PLAINTEXT:
+		dial_plain(stream, fl_route_has_address(route) ? FL_REASON_PEER_UNREACHABLE
+							       : FL_REASON_NO_ADDRESS);
+		break;
+	case FL_OUTBOUND_REFUSE:
+		abort_stream(stream, FL_REASON_OUTBOUND_REFUSED);
+		break;
+	}
+}
+
+/* --- inbound: the mesh side is there, the app has to answer ----------------------------------------- */
 
 static void on_app_dialed(void *user, int sys)
 {
@@ -367,36 +492,50 @@ static void on_dial_deadline(struct fl_deadline *deadline)
 		     FL_REASON_APP_CONNECT_TIMEOUT);
 }
 
-void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict)
+static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 {
-	struct fl_endpoint *endpoint = fl_session_endpoint(session);
-	struct fl_worker *worker = endpoint->worker;
-	const struct fl_conf_service *service =
-		fl_generation_service(fl_session_share(session)->generation, endpoint->name);
-	struct fl_stream *stream = stream_new(endpoint, DIAL_APP);
+	struct fl_worker *worker = worker_of(stream);
+	union fl_sockaddr to;
+	struct fl_dial dial = fl_route_app(stream->route, &to);
 	struct fl_err err;
 
-	if (stream == NULL) {
-		struct fl_access access = {.endpoint = endpoint,
-					   .session = session,
-					   .verdict = verdict,
-					   .reason = FL_REASON_INTERNAL,
-					   .started_ns = fl_session_started_ns(session)};
-
-		fl_access_ended(worker, &access);
-		fl_session_reset(session);
-		return;
-	}
-	stream->session = session;
 	stream->verdict = *verdict;
-	stream->started_ns = fl_session_started_ns(session);
-	fl_session_set_user(session, &session_events, stream);
-	if (fl_sock_dial(&worker->net, &service->app.sa.any, false, &app_events, stream,
-			 on_app_dialed, &stream->app, &err) != 0) {
+	if (fl_sock_dial(&worker->net, &dial, &app_events, stream, on_app_dialed, &stream->app,
+			 &err) != 0) {
 		abort_stream(stream, fl_reason_of_app_dial(-err.sys));
 		return;
 	}
 	fl_deadline_add(&worker->connecting, &stream->deadline, on_dial_deadline);
+}
+
+void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict)
+{
+	struct fl_route *route = fl_session_route(session);
+	struct fl_stream *stream = stream_new(route, DIAL_APP);
+
+	if (stream == NULL) {
+		refuse_for_memory(route, session, verdict);
+		fl_session_reset(session);
+		return;
+	}
+	stream->session = session;
+	fl_session_set_user(session, &session_events, stream);
+	dial_app(stream, verdict);
+}
+
+void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock,
+			     const struct fl_verdict *verdict)
+{
+	struct fl_stream *stream = stream_new(route, DIAL_APP);
+
+	if (stream == NULL) {
+		refuse_for_memory(route, NULL, verdict);
+		fl_sock_reset(sock);
+		return;
+	}
+	stream->plain = sock;
+	fl_sock_set_user(sock, &plain_events, stream);
+	dial_app(stream, verdict);
 }
 
 /* --- shutdown ---------------------------------------------------------------------------------- */

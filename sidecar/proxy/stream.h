@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PROXY_STREAM_H
 #define FL_PROXY_STREAM_H
-/* stream - one app connection that uses a session: the relay, its half-closes and its end.
+/* stream - one app connection and its mesh side: the relay, its half-closes and its end.
  *
- *   outbound: the app connected  --> WAIT_SESSION --\
- *   inbound:  the peer was let in --> DIAL_APP ------+--> OPEN --> HALF_APP  --> CLOSED
- *                                                          \--> HALF_MESH --/
+ *   outbound: the app connected  --> DIAL_MESH --\
+ *   inbound:  the peer was let in --> DIAL_APP ---+--> OPEN --> HALF_APP  --> CLOSED
+ *                                                        \--> HALF_MESH --/
  *
- * HALF_APP: the app has finished sending (its FIN became close_notify); HALF_MESH: the peer has (close_notify became
- * FIN). The other direction goes on until it finishes, or until nothing moves for idle_timeout. A reset or a truncation of either side
- * becomes a reset of the other. Each direction holds back at most one read's worth of bytes and stops reading its
- * source meanwhile. Loop-bound. */
+ * The mesh side is a session, or a plain socket where the INI says plaintext. HALF_APP: the app has finished sending
+ * (its FIN became close_notify, or a FIN); HALF_MESH: the peer has. The other direction goes on until it finishes, or until
+ * nothing moves for idle_timeout. A reset or a truncation of either side becomes a reset of the other. Each direction
+ * holds back at most one read's worth of bytes and stops reading its source meanwhile. Loop-bound. */
 #include "proxy/session.h"
 
-/* An app connected to an outbound endpoint. Takes the waiting connection; ends by itself. */
-void fl_stream_outbound(struct fl_endpoint *endpoint, struct fl_listener *listener);
+/* An app has connected to an outbound endpoint. Takes sock over; ends by itself. */
+void fl_stream_outbound(struct fl_route *route, struct fl_sock *sock);
 /* A session was accepted, verified and allowed by rule (NULL: by default). Takes the session over. */
 void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict);
+/* The same for a peer that speaks plaintext. Takes sock over, which has not been read. */
+void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock,
+			     const struct fl_verdict *verdict);
 
 /* Ends every stream of the worker, with a reset (shutdown). */
 void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason);

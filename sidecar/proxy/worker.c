@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "proxy/access.h"
 #include "proxy/inbound.h"
+#include "proxy/route.h"
 #include "proxy/stream.h"
 
 #define IDLE_LOOKS 8u /* in one idle_timeout */
@@ -59,6 +59,27 @@ static void init_scratch(struct fl_worker *worker, size_t buffer)
 	worker->opened = fl_new(worker->opened_cap);
 }
 
+static void note_own_ports(struct fl_worker *worker, const struct fl_conf *conf)
+{
+	worker->own_ports = fl_new((worker->endpoint_count + 1) * sizeof(worker->own_ports[0]));
+	if (conf->sidecar.admin.kind != FL_ADDR_NONE) {
+		worker->own_ports[worker->own_port_count++] = conf->sidecar.admin.port;
+	}
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		if (!worker->endpoints[i].is_unix) {
+			worker->own_ports[worker->own_port_count++] = worker->endpoints[i].port;
+		}
+	}
+}
+
+const char *fl_endpoint_section(const struct fl_endpoint *endpoint)
+{
+	if (endpoint->captures) {
+		return "sidecar";
+	}
+	return endpoint->direction == FL_INBOUND ? "service" : "upstream";
+}
+
 struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_count,
 				const struct fl_log *log, struct fl_endpoint *endpoints,
 				size_t endpoint_count, void (*on_idle)(void *user),
@@ -85,6 +106,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	uv_unref((uv_handle_t *)&worker->turn_over);
 	fl_net_init(&worker->net, &worker->loop, conf->limits.buffer);
 	init_scratch(worker, conf->limits.buffer);
+	note_own_ports(worker, conf);
 	worker->idle_timeout_ms = conf->limits.idle_timeout_ms;
 	fl_deadline_queue_init(&worker->connecting, &worker->loop, conf->limits.connect_timeout_ms);
 	fl_deadline_queue_init(&worker->handshaking, &worker->loop,
@@ -169,6 +191,7 @@ static void free_endpoints(struct fl_worker *worker)
 		free(endpoint->name);
 	}
 	free(worker->endpoints);
+	free(worker->own_ports);
 }
 
 static void worker_free(struct fl_worker *worker)
@@ -192,42 +215,15 @@ void fl_worker_join(struct fl_worker *worker)
 
 static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *listener)
 {
-	static const struct fl_sock_events no_events;
 	struct fl_worker *worker = endpoint->worker;
-	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
 	uint64_t now = uv_now(&worker->loop);
+	bool quietly =
+		worker->refused_at_ms != 0 && now - worker->refused_at_ms < LIMIT_LOG_EVERY_MS;
 
-	if (sock == NULL) {
-		return;
-	}
-	fl_sock_reset(sock);
-	fl_count(&worker->counters.opened[endpoint->direction], 1);
-	if (worker->refused_at_ms == 0 || now - worker->refused_at_ms >= LIMIT_LOG_EVERY_MS) {
-		struct fl_access access = {.endpoint = endpoint,
-					   .reason = FL_REASON_CONNECTION_LIMIT,
-					   .started_ns = uv_hrtime()};
-
+	if (!quietly) {
 		worker->refused_at_ms = now;
-		fl_access_ended(worker, &access);
-	} else {
-		fl_count(&worker->counters.ended[endpoint->direction][FL_REASON_CONNECTION_LIMIT],
-			 1);
 	}
-}
-
-static void refuse_unknown(struct fl_endpoint *endpoint, struct fl_listener *listener)
-{
-	static const struct fl_sock_events no_events;
-	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
-	struct fl_access access = {.endpoint = endpoint,
-				   .reason = FL_REASON_RESTART_NEEDED,
-				   .started_ns = uv_hrtime()};
-
-	if (sock != NULL) {
-		fl_sock_reset(sock);
-		fl_count(&endpoint->worker->counters.opened[endpoint->direction], 1);
-		fl_access_ended(endpoint->worker, &access);
-	}
+	fl_route_refuse(endpoint, listener, FL_REASON_CONNECTION_LIMIT, quietly);
 }
 
 static bool has_room(const struct fl_endpoint *endpoint)
@@ -235,6 +231,22 @@ static bool has_room(const struct fl_endpoint *endpoint)
 	const struct fl_worker *worker = endpoint->worker;
 
 	return worker->handshakes[endpoint->direction] < worker->max_handshakes;
+}
+
+static void serve(struct fl_endpoint *endpoint, struct fl_listener *listener)
+{
+	struct fl_sock *sock;
+	struct fl_route *route = fl_route_accept(endpoint, listener, &sock);
+
+	if (route == NULL) {
+		return;
+	}
+	if (endpoint->direction == FL_INBOUND) {
+		fl_inbound_start(route, sock);
+	} else {
+		fl_stream_outbound(route, sock);
+	}
+	fl_route_unref(route); /* session and stream have their own references */
 }
 
 static void on_connection(void *user, struct fl_listener *listener)
@@ -246,12 +258,8 @@ static void on_connection(void *user, struct fl_listener *listener)
 		refuse_over_limit(endpoint, listener);
 	} else if (!has_room(endpoint)) {
 		endpoint->waiting = true;
-	} else if (endpoint->direction == FL_INBOUND && endpoint->service != NULL) {
-		fl_inbound_accept(endpoint, listener);
-	} else if (endpoint->direction == FL_OUTBOUND && endpoint->upstream != NULL) {
-		fl_stream_outbound(endpoint, listener);
 	} else {
-		refuse_unknown(endpoint, listener);
+		serve(endpoint, listener);
 	}
 }
 
@@ -269,7 +277,6 @@ void fl_worker_session_settled(struct fl_worker *worker)
 
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction)
 {
-	fl_count(&worker->counters.opened[direction], 1);
 	__atomic_store_n(&worker->open[direction], worker->open[direction] + 1, __ATOMIC_RELEASE);
 }
 
@@ -293,8 +300,7 @@ static void open_listeners(struct fl_worker *worker)
 		if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint,
 				     &endpoint->listener, &err) != 0) {
 			fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s",
-				   endpoint->direction == FL_INBOUND ? "service" : "upstream",
-				   endpoint->name, err.text);
+				   fl_endpoint_section(endpoint), endpoint->name, err.text);
 		}
 	}
 	__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);
@@ -330,6 +336,27 @@ static void apply_limits(struct fl_worker *worker, const struct fl_conf *conf)
 	worker->access = conf->log.access;
 }
 
+/* One that is a fixed listener no more is no section of this endpoint. */
+static void find_section(struct fl_endpoint *endpoint, const struct fl_generation *generation)
+{
+	if (endpoint->captures) {
+		return;
+	}
+	endpoint->service = NULL;
+	endpoint->upstream = NULL;
+	if (endpoint->direction == FL_INBOUND) {
+		endpoint->service = fl_generation_service(generation, endpoint->name);
+	} else {
+		endpoint->upstream = fl_generation_upstream(generation, endpoint->name);
+	}
+	if (endpoint->service != NULL && endpoint->service->listen.kind == FL_ADDR_NONE) {
+		endpoint->service = NULL;
+	}
+	if (endpoint->upstream != NULL && endpoint->upstream->listen.kind == FL_ADDR_NONE) {
+		endpoint->upstream = NULL;
+	}
+}
+
 static void take_share(struct fl_worker *worker, struct fl_share *share)
 {
 	bool first = worker->share == NULL;
@@ -342,8 +369,7 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
 
-		endpoint->service = fl_generation_service(share->generation, endpoint->name);
-		endpoint->upstream = fl_generation_upstream(share->generation, endpoint->name);
+		find_section(endpoint, share->generation);
 		if (!same_trust) {
 			fl_resume_flush(&endpoint->resume);
 		}
@@ -358,7 +384,8 @@ static void take_targets(struct fl_worker *worker, const char *upstream, struct 
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
 
-		if (endpoint->direction == FL_OUTBOUND && strcmp(endpoint->name, upstream) == 0) {
+		if (endpoint->direction == FL_OUTBOUND && !endpoint->captures &&
+		    strcmp(endpoint->name, upstream) == 0) {
 			fl_targets_unref(endpoint->targets);
 			endpoint->targets = fl_targets_ref(targets);
 		}

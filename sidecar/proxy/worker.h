@@ -19,14 +19,17 @@
 #include "proxy/resume.h"
 #include "proxy/targets.h"
 
-/* A fixed listener of the INI, on one worker. */
+/* A listener of the INI, on one worker: a fixed one, which leads to its section's addresses, or one where captured
+ * connections arrive, each with a destination of its own. */
 struct fl_endpoint {
 	struct fl_worker *worker;
 	enum fl_direction direction;
-	char *name;    /* of its [service] or [upstream] */
+	char *name;    /* of its [service] or [upstream]; captures: "inbound" or "outbound" */
 	uint16_t port; /* that it listens on; 0 for Unix */
 	bool is_unix;
-	int fd; /* bound; -1 once the listener has taken it */
+	bool captures;
+	bool tproxy; /* captures: the local address is the destination */
+	int fd;      /* bound; -1 once the listener has taken it */
 	struct fl_listener *listener;
 	bool waiting; /* a connection was left in the kernel's queue: too many handshakes */
 	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */
@@ -34,6 +37,9 @@ struct fl_endpoint {
 	struct fl_targets *targets; /* outbound; NULL until the resolver has said something */
 	struct fl_resume resume;    /* outbound: sessions under the trust of the current share */
 };
+
+/* "service", "upstream" or "sidecar": where its name stands in the INI. */
+const char *fl_endpoint_section(const struct fl_endpoint *endpoint);
 
 /* Memory that callbacks further up the stack may still look at: freed when the loop's turn is over. */
 struct fl_corpse {
@@ -64,6 +70,8 @@ struct fl_worker {
 	struct fl_share *share; /* current; NULL before the first generation */
 	struct fl_endpoint *endpoints;
 	size_t endpoint_count;
+	uint16_t *own_ports; /* that the sidecar listens on, admin included */
+	size_t own_port_count;
 	unsigned worker_count;                    /* among whom the limits are parted */
 	unsigned max_connections, max_handshakes; /* this worker's part of the limits */
 	struct fl_deadline_queue connecting, handshaking, idle, half_open;
@@ -110,7 +118,7 @@ bool fl_worker_serving(const struct fl_worker *worker);              /* any thre
 void fl_worker_bury(struct fl_worker *worker, struct fl_corpse *corpse);
 /* A session has ended its handshake, or itself: accepts what had to wait, notices the end of a drain. */
 void fl_worker_session_settled(struct fl_worker *worker);
-/* A connection that counts towards [limits] connections has come, or gone. */
+/* A connection that counts towards [limits] connections has come, or gone: for the route alone. */
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction);
 void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction);
 

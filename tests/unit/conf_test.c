@@ -535,8 +535,6 @@ static const struct {
 	const char *section;
 	const char *line;
 } not_built[] = {
-	{"sidecar", "inbound = *:15006"},
-	{"service x", "port = 8081"},
 	{"inbound", "mode = permissive"},
 	{"inbound", "mode = plaintext"},
 	{"service x", "mode = permissive"},
@@ -545,13 +543,7 @@ static const struct {
 	{"deny x", "from = plaintext"},
 	{"inbound", "proxy_protocol = v2"},
 	{"service x", "proxy_protocol = v2"},
-	{"sidecar", "outbound = 127.0.0.1:15001, [::1]:15001"},
-	{"outbound", "default = plaintext"},
-	{"outbound", "default = refuse"},
-	{"outbound", "peer = spiffe://td/x"},
 	{"upstream x", "listen ="},
-	{"upstream x", "mode = plaintext"},
-	{"upstream x", "mode = refuse"},
 	{"policy", "mode = audit"},
 	{"allow x", "mode = audit"},
 	{"deny x", "mode = audit"},

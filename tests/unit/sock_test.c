@@ -359,22 +359,23 @@ Test(sock, dial_reports_later_and_not_at_all_when_closed_before)
 	struct bench bench;
 	struct end client = {.bytes = 0};
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct fl_dial dial = {.to = (struct sockaddr *)&to, .keepalive = true};
 	struct fl_err err;
 
 	bench_init(&bench);
 	to.sin_port = htons(bench.port);
-	cr_assert_eq(fl_sock_dial(&bench.net, (struct sockaddr *)&to, true, &events, &client,
-				  on_dialed, &client.sock, &err),
-		     0);
+	cr_assert_eq(
+		fl_sock_dial(&bench.net, &dial, &events, &client, on_dialed, &client.sock, &err),
+		0);
 	cr_assert_eq(client.dialed, 0);
 	turn_until(&bench, &client.dialed, 1);
 	cr_assert_eq(client.errors, 0);
 	fl_sock_close(client.sock, 0);
 	turn_until(&bench, &bench.offered, 1);
 	fl_sock_reset(bench.end.sock);
-	cr_assert_eq(fl_sock_dial(&bench.net, (struct sockaddr *)&to, true, &events, &client,
-				  on_dialed, &client.sock, &err),
-		     0);
+	cr_assert_eq(
+		fl_sock_dial(&bench.net, &dial, &events, &client, on_dialed, &client.sock, &err),
+		0);
 	fl_sock_close(client.sock, 0);
 	turn_until(&bench, &bench.offered, 2);
 	cr_assert_eq(client.dialed, 1);

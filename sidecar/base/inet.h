@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_BASE_INET_H
+#define FL_BASE_INET_H
+/* inet - an IP address and a port, packed: 24 bytes where a sockaddr has 28 or 110, for what is kept of every connection.
+ *
+ * Pure, plain storage without padding: equal ones are equal byte for byte, so that it can be a key. Thread: any.
+ * IPv4 written inside IPv6 (`::ffff:10.0.0.1`) is IPv4 throughout. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+struct fl_inet {
+	uint8_t ip[16];  /* network byte order; IPv4 in the first four, zeros behind it */
+	uint32_t scope;  /* of a link-local IPv6 address: its interface */
+	uint16_t port;   /* host byte order */
+	uint16_t family; /* AF_INET or AF_INET6; 0: there is none */
+};
+
+/* family is 0 when sa is neither IPv4 nor IPv6. */
+struct fl_inet fl_inet_of(const struct sockaddr *sa);
+/* family must not be 0. */
+union fl_sockaddr fl_inet_sockaddr(const struct fl_inet *inet);
+bool fl_inet_equal(const struct fl_inet *a, const struct fl_inet *b);
+bool fl_inet_is_loopback(const struct fl_inet *inet);
+
+/* As fl_sockaddr_format(): "10.0.0.1:80", "[::1]:80"; "-" for none. buf of FL_ADDR_TEXT bytes; returns buf. */
+const char *fl_inet_format(const struct fl_inet *inet, char *buf);
+
+#endif

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* From an accepted socket to what it is.
+ *
+ * Happy path: a fixed listener knows its section; of a captured connection the kernel tells the original destination,
+ * which finds the section.
+ *
+ * Failure: a destination that is not known, or that is a listener of our own, would make us dial ourselves for ever. It
+ * is reset before anything else is done for it. What has one of our ports costs three system calls more, to see whether
+ * the address is ours, too: other pods have the same ports. */
+#include "proxy/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/capture.h"
+#include "proxy/access.h"
+
+static const struct fl_sock_events no_events; /* it is not read yet */
+
+/* --- life --------------------------------------------------------------------------------------- */
+
+static struct fl_route *route_new(struct fl_endpoint *endpoint, const struct fl_sock *sock)
+{
+	struct fl_worker *worker = endpoint->worker;
+	struct fl_route *route = calloc(1, sizeof(*route));
+
+	if (route == NULL) {
+		return NULL;
+	}
+	route->refs = 1;
+	route->worker = worker;
+	route->endpoint = endpoint;
+	route->direction = (uint8_t)endpoint->direction;
+	route->share = fl_share_ref(worker->share);
+	route->started_ns = uv_hrtime();
+	route->source = fl_sock_peer_inet(sock);
+	fl_worker_opened(worker, endpoint->direction);
+	return route;
+}
+
+struct fl_route *fl_route_ref(struct fl_route *route)
+{
+	route->refs++;
+	return route;
+}
+
+void fl_route_unref(struct fl_route *route)
+{
+	if (--route->refs > 0) {
+		return;
+	}
+	fl_targets_unref(route->targets);
+	fl_share_unref(route->share);
+	route->targets = NULL;
+	route->share = NULL;
+	fl_worker_bury(route->worker, &route->corpse);
+	fl_worker_closed(route->worker, route->direction);
+}
+
+static void refuse(struct fl_route *route, struct fl_sock *sock, enum fl_reason reason)
+{
+	struct fl_access access = {.route = route, .reason = reason};
+
+	fl_access_ended(&access);
+	fl_sock_reset(sock);
+	fl_route_unref(route);
+}
+
+/* --- what it is ---------------------------------------------------------------------------------- */
+
+static bool is_own_port(const struct fl_worker *worker, uint16_t port)
+{
+	for (size_t i = 0; i < worker->own_port_count; i++) {
+		if (worker->own_ports[i] == port) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* FL_REASON_DONE: it is known, and not ourselves. */
+static enum fl_reason find_destination(struct fl_route *route, const struct fl_sock *sock)
+{
+	const struct fl_endpoint *endpoint = route->endpoint;
+	struct fl_inet *to = &route->destination;
+
+	if (route->source.family == 0) { /* reset before we had it */
+		return route->direction == FL_INBOUND ? FL_REASON_PEER_RESET : FL_REASON_APP_RESET;
+	}
+	if (endpoint->tproxy) {
+		*to = fl_sock_local_inet(sock);
+	} else if (fl_sock_original_dst(sock, to) != 0) {
+		return FL_REASON_DESTINATION_UNKNOWN;
+	}
+	if (to->port == endpoint->port && fl_net_is_local(to)) {
+		return FL_REASON_DESTINATION_UNKNOWN; /* somebody has dialled the capture port itself */
+	}
+	return is_own_port(route->worker, to->port) && fl_net_is_local(to) ? FL_REASON_LOOP
+									   : FL_REASON_DONE;
+}
+
+static const struct fl_conf_service *service_of_port(const struct fl_conf *conf, uint16_t port)
+{
+	for (size_t i = 0; i < conf->service_count; i++) {
+		const struct fl_conf_service *service = &conf->services[i];
+
+		if (service->listen.kind == FL_ADDR_NONE && service->port == port) {
+			return service;
+		}
+	}
+	return NULL;
+}
+
+static enum fl_reason find_captured(struct fl_route *route, const struct fl_sock *sock)
+{
+	const struct fl_conf *conf = route->share->generation->conf;
+	enum fl_reason reason = find_destination(route, sock);
+
+	route->port = route->destination.port;
+	if (route->direction == FL_INBOUND) {
+		route->service = service_of_port(conf, route->port);
+	} else {
+		route->upstream = &conf->outbound;
+	}
+	return reason;
+}
+
+static enum fl_reason find_fixed(struct fl_route *route)
+{
+	const struct fl_endpoint *endpoint = route->endpoint;
+
+	route->port = endpoint->port;
+	route->service = endpoint->service;
+	route->upstream = endpoint->upstream;
+	if (endpoint->targets != NULL) {
+		route->targets = fl_targets_ref(endpoint->targets);
+	}
+	return endpoint->service != NULL || endpoint->upstream != NULL ? FL_REASON_DONE
+								       : FL_REASON_RESTART_NEEDED;
+}
+
+static enum fl_reason find(struct fl_route *route, const struct fl_sock *sock)
+{
+	return route->endpoint->captures ? find_captured(route, sock) : find_fixed(route);
+}
+
+/* The sidecar itself, which wants to know whether the rules lead here. */
+static bool is_probe(const struct fl_route *route)
+{
+	return route->destination.port == FL_CAPTURE_PROBE_PORT &&
+	       fl_inet_is_loopback(&route->destination);
+}
+
+struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
+				 struct fl_sock **ret_sock)
+{
+	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
+	struct fl_route *route = sock != NULL ? route_new(endpoint, sock) : NULL;
+	enum fl_reason reason;
+
+	if (route == NULL) {
+		if (sock != NULL) {
+			fl_sock_reset(sock);
+		}
+		return NULL;
+	}
+	reason = find(route, sock);
+	if (reason == FL_REASON_DONE && is_probe(route)) {
+		fl_sock_close(sock, 0);
+		fl_route_unref(route);
+		return NULL;
+	}
+	fl_count(&route->worker->counters.opened[route->direction], 1);
+	if (reason != FL_REASON_DONE) {
+		refuse(route, sock, reason);
+		return NULL;
+	}
+	*ret_sock = sock;
+	return route;
+}
+
+void fl_route_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
+		     enum fl_reason reason, bool quietly)
+{
+	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
+	struct fl_route *route = sock != NULL ? route_new(endpoint, sock) : NULL;
+	struct fl_counters *counters = &endpoint->worker->counters;
+
+	if (route != NULL) {
+		fl_count(&counters->opened[endpoint->direction], 1);
+	}
+	if (route != NULL && !quietly) {
+		(void)find(route, sock); /* for the line */
+		refuse(route, sock, reason);
+	} else if (route != NULL) {
+		fl_count(&counters->ended[endpoint->direction][reason], 1);
+		fl_sock_reset(sock);
+		fl_route_unref(route);
+	} else if (sock != NULL) {
+		fl_sock_reset(sock);
+	}
+}
+
+/* --- what follows from it ------------------------------------------------------------------------ */
+
+const char *fl_route_name(const struct fl_route *route)
+{
+	if (!route->endpoint->captures) {
+		return route->endpoint->name;
+	}
+	if (route->service != NULL) {
+		return route->service->name;
+	}
+	return route->upstream != NULL ? route->upstream->name : NULL;
+}
+
+const struct fl_conf_inbound *fl_route_inbound(const struct fl_route *route)
+{
+	return route->service != NULL ? &route->service->inbound
+				      : &route->share->generation->conf->inbound;
+}
+
+struct fl_request fl_route_request(const struct fl_route *route, const char *id,
+				   union fl_sockaddr *source)
+{
+	*source = fl_inet_sockaddr(&route->source);
+	return (struct fl_request){.id = id,
+				   .id_len = id != NULL ? strlen(id) : 0,
+				   .port = route->port,
+				   .service = fl_route_name(route),
+				   .source = route->source.family != 0 ? &source->any : NULL};
+}
+
+/* What the app gets is not captured again: not on loopback, and elsewhere by a mark (base/capture.h). */
+struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to)
+{
+	struct fl_dial dial = {.to = &to->any};
+
+	if (route->service != NULL && route->service->app.kind != FL_ADDR_NONE) {
+		*to = route->service->app.sa;
+	} else {
+		*to = fl_inet_sockaddr(&route->destination);
+	}
+	if (to->any.sa_family != AF_UNIX) {
+		struct fl_inet inet = fl_inet_of(&to->any);
+
+		dial.tos = fl_inet_is_loopback(&inet) ? 0 : FL_CAPTURE_TO_APP_TOS;
+	}
+	return dial;
+}
+
+bool fl_route_has_address(const struct fl_route *route)
+{
+	return fl_route_is_captured(route) || (route->targets != NULL && route->targets->count > 0);
+}
+
+/* The next address, which is then behind us; false: there is none left. */
+static bool next_address(struct fl_route *route, union fl_sockaddr *ret)
+{
+	size_t count = fl_route_is_captured(route) ? 1
+		       : route->targets != NULL    ? route->targets->count
+						   : 0;
+
+	if (route->next_target >= count) {
+		return false;
+	}
+	*ret = fl_route_is_captured(route) ? fl_inet_sockaddr(&route->destination)
+					   : route->targets->items[route->next_target];
+	route->next_target++;
+	return true;
+}
+
+int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, void *user,
+		  fl_sock_dial_cb cb, struct fl_sock **ret)
+{
+	union fl_sockaddr to;
+	int rc = UV_EHOSTUNREACH;
+
+	while (next_address(route, &to)) {
+		struct fl_dial dial = {.to = &to.any, .keepalive = true};
+		struct fl_err err;
+
+		if (fl_sock_dial(&route->worker->net, &dial, events, user, cb, ret, &err) == 0) {
+			return 0;
+		}
+		rc = err.sys != 0 ? -err.sys : UV_ENOMEM;
+	}
+	return rc;
+}

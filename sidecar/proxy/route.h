@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_ROUTE_H
+#define FL_PROXY_ROUTE_H
+/* route - what a connection is: where it came from, where it goes, and which section of which generation says how.
+ *
+ * Decided once, when it arrives, and the same until its end, whatever rotates meanwhile. A connection is open for as
+ * long as its route is referred to, by a session, a stream or both: the route counts it in and out, and holds the
+ * share of the generation that it began with. Loop-bound. Memory of a route that nobody refers to is freed when the
+ * loop's turn is over. */
+#include "base/inet.h"
+#include "policy/policy.h"
+#include "proxy/worker.h"
+
+struct fl_route {
+	struct fl_corpse corpse; /* first: buried when nobody refers to it */
+	struct fl_worker *worker;
+	struct fl_endpoint *endpoint; /* that it came by */
+	struct fl_share *share;       /* a reference */
+	/* Of the share's generation. */
+	const struct fl_conf_service
+		*service; /* inbound; NULL: a captured port without a section */
+	const struct fl_conf_upstream
+		*upstream; /* outbound; [outbound] where nothing else matches */
+	struct fl_targets
+		*targets; /* outbound: what a fixed listener leads to; NULL: unknown, or captured */
+	uint64_t started_ns;        /* uv_hrtime() */
+	struct fl_inet source;      /* family 0: a Unix socket, or unknown */
+	struct fl_inet destination; /* captured: the original one; family 0: a fixed listener */
+	uint32_t refs;
+	uint32_t next_target; /* outbound: which of targets, or the destination, to dial next */
+	uint16_t port;        /* as policy calls it; 0: Unix */
+	uint8_t direction;    /* enum fl_direction */
+};
+
+/* Takes the connection that waits at the listener, and finds out what it is. One that cannot be served (its destination
+ * is unknown or ourselves, its section has gone) is reset, counted and logged inside. NULL: that, or nobody waits, or
+ * no memory. Else one reference, and the socket, which has no user yet. */
+struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
+				 struct fl_sock **ret_sock);
+/* Resets the connection that waits. quietly: it is counted, and not logged. */
+void fl_route_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
+		     enum fl_reason reason, bool quietly);
+struct fl_route *fl_route_ref(struct fl_route *route);
+void fl_route_unref(struct fl_route *route);
+
+static inline bool fl_route_is_captured(const struct fl_route *route)
+{
+	return route->destination.family != 0;
+}
+
+/* Name of its section, for logs and metrics; NULL: a captured connection that no section is about. */
+const char *fl_route_name(const struct fl_route *route);
+
+/* Inbound: how its port is served, by its [service] or by [inbound]. */
+const struct fl_conf_inbound *fl_route_inbound(const struct fl_route *route);
+
+/* Inbound: what policy is asked, now or later, under this or another generation. id: of the verified peer, borrowed;
+ * NULL: it speaks plaintext. source: storage that the request refers to. */
+struct fl_request fl_route_request(const struct fl_route *route, const char *id,
+				   union fl_sockaddr *source);
+
+/* Inbound: where the app is, and how it is dialled. to: storage that the result refers to. */
+struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to);
+
+/* Outbound: dials the next of the addresses that the connection may go to. 0: cb runs once, later. Else the negative
+ * uv error of the last one that could not even be tried; UV_EHOSTUNREACH when none was left. */
+int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, void *user,
+		  fl_sock_dial_cb cb, struct fl_sock **ret);
+/* Outbound: is there any? */
+bool fl_route_has_address(const struct fl_route *route);
+
+#endif
