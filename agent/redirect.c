@@ -15,6 +15,7 @@
 #include "agent/route.h"
 #include "agent/ruleset.h"
 #include "base/mem.h"
+#include "conf/conf.h"
 
 #define COUNTERS_MAX 16
 
@@ -139,51 +140,74 @@ int fl_redirect_remove(const char *conf_path)
 
 /* --- looking ---------------------------------------------------------------------------------- */
 
-/* Calls put for each line; true: they are the counters of rules that are in force. */
-static bool look(void (*put)(struct fl_text *out, bool first), struct fl_text *out)
+typedef void (*begin_fn)(struct fl_text *out, bool first);
+
+static void put_counts(const struct fl_nft_count *counts, bool all, begin_fn begin,
+		       struct fl_text *out)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < fl_ruleset_counter_count; i++) {
+		if (all || counts[i].packets > 0) {
+			begin(out, first);
+			fl_text_print(out, "%" PRIu64 " %s\n", counts[i].packets,
+				      fl_ruleset_counters[i].what);
+			first = false;
+		}
+	}
+	if (first) {
+		begin(out, true);
+		fl_text_print(out, "in force, and nothing has come so far\n");
+	}
+}
+
+/* all: counters that have seen nothing, too. */
+static void look(bool all, begin_fn begin, struct fl_text *out)
 {
 	struct fl_nft_count counts[COUNTERS_MAX] = {{0}};
 	struct fl_nft *nft = NULL;
 	struct fl_err err;
-	bool there = false;
 
 	FL_REQUIRE(fl_ruleset_counter_count <= COUNTERS_MAX);
 	for (size_t i = 0; i < fl_ruleset_counter_count; i++) {
 		counts[i].name = fl_ruleset_counters[i].name;
 	}
 	if (fl_nft_open(&nft, &err) != FL_OK) {
-		put(out, true);
+		begin(out, true);
 		fl_text_print(out, "not known: %s\n",
 			      err.code == FL_ERR_DENIED ? "reading the rules takes NET_ADMIN"
 							: err.text);
-		return false;
+		return;
 	}
-	there = fl_nft_count(nft, FL_RULESET_TABLE, counts, fl_ruleset_counter_count);
-	fl_nft_close(nft);
-	if (!there) {
-		put(out, true);
+	if (fl_nft_count(nft, FL_RULESET_TABLE, counts, fl_ruleset_counter_count)) {
+		put_counts(counts, all, begin, out);
+	} else {
+		begin(out, true);
 		fl_text_print(out, "NOT IN FORCE here: fairlead-agent redirect apply\n");
-		return false;
 	}
-	for (size_t i = 0; i < fl_ruleset_counter_count; i++) {
-		put(out, i == 0);
-		fl_text_print(out, "%" PRIu64 " %s\n", counts[i].packets,
-			      fl_ruleset_counters[i].what);
-	}
-	return true;
+	fl_nft_close(nft);
 }
 
-void fl_redirect_counters(const struct fl_conf *conf, struct fl_text *out,
-			  void (*begin)(struct fl_text *out, bool first))
+bool fl_redirect_is_meant(const char *conf_path)
 {
-	if (conf->redirect.line != 0) {
-		(void)look(begin, out);
-	}
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	bool meant = fl_conf_load(conf_path, &conf, NULL, NULL, &problems) == FL_OK &&
+		     conf->redirect.line != 0;
+
+	fl_conf_free(conf);
+	fl_problems_done(&problems);
+	return meant;
+}
+
+void fl_redirect_counters(struct fl_text *out, begin_fn begin)
+{
+	look(false, begin, out);
 }
 
 static void begin_comment(struct fl_text *out, bool first)
 {
-	fl_text_print(out, "%s", first ? "# In force now: " : "#               ");
+	fl_text_print(out, "# %-10s", first ? "now: " : "");
 }
 
 static int write_out(const struct fl_text *text, struct fl_err *err)
@@ -204,7 +228,7 @@ int fl_redirect_print(const char *conf_path)
 	if (conf == NULL) {
 		return 2;
 	}
-	(void)look(begin_comment, &text);
+	look(true, begin_comment, &text);
 	rc = fl_ruleset_format(conf, &text, &err);
 	if (rc == FL_OK) {
 		rc = write_out(&text, &err);

@@ -4,16 +4,18 @@
 /* redirect - `fairlead-agent redirect`: the rules that lead the pod's connections through the sidecar.
  *
  * Each returns the process's exit code: 0, or 2 after a sentence on stderr. */
+#include <stdbool.h>
+
 #include "base/text.h"
-#include "conf/conf.h"
 
 int fl_redirect_apply(const char *conf_path);
 int fl_redirect_remove(const char *conf_path);
 int fl_redirect_print(const char *conf_path);
 
-/* For `status`: a line for each counter of the rules that has seen any, or one that says why there is nothing to
- * read. Nothing where the INI has no [redirect]. begin: what a line begins with, called with its place. */
-void fl_redirect_counters(const struct fl_conf *conf, struct fl_text *out,
-			  void (*begin)(struct fl_text *out, bool first));
+/* Does the INI have [redirect]? false as well: it cannot be read. */
+bool fl_redirect_is_meant(const char *conf_path);
+/* For `status`: appends what the rules of this network namespace have seen, or one line that says why that is not
+ * known. begin: puts what a line begins with. */
+void fl_redirect_counters(struct fl_text *out, void (*begin)(struct fl_text *out, bool first));
 
 #endif

@@ -451,7 +451,8 @@ static void other_chain(const struct writer *w, enum direction direction)
 	rule(w, "captured, or left alone, above", "meta l4proto tcp accept");
 	rule(w, "inside the pod", "%s \"lo\" accept", direction == INBOUND ? "iifname" : "oifname");
 	rule(w, "ICMP and neighbour discovery", "meta l4proto { icmp, ipv6-icmp } accept");
-	rule(w, "DNS, both ways", "meta l4proto udp ct original proto-dst 53 accept");
+	rule(w, "answers: decided with what they answer", "ct direction reply accept");
+	rule(w, "DNS", "meta l4proto udp ct original proto-dst 53 accept");
 	if (direction == OUTBOUND) {
 		rule(w, "the sidecar's own", "meta skuid %u accept", w->conf->agent.sidecar_uid);
 	}

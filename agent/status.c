@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "agent/ask.h"
+#include "agent/redirect.h"
 #include "base/utf8.h"
 #include "base/when.h"
 
@@ -297,7 +298,12 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 	}
 }
 
-static void put_status(struct fl_text *out, const cJSON *status)
+static void begin_capture(struct fl_text *out, bool first)
+{
+	line_begin(out, first ? "rules" : "");
+}
+
+static void put_status(struct fl_text *out, const cJSON *status, bool rules)
 {
 	const cJSON *agent = part(status, "agent");
 
@@ -310,18 +316,26 @@ static void put_status(struct fl_text *out, const cJSON *status)
 	line_end(out);
 	put_listeners(out, status);
 	put_traffic(out, status);
+	if (rules) {
+		fl_redirect_counters(out, begin_capture);
+	}
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
+struct way {
+	struct fl_addr admin;
+	bool json;  /* the document as it is */
+	bool rules; /* say what those of [redirect] have seen */
+};
+
 /* Appends the answer to out. 0: ready, 1: not; negative: err says why there is none. */
-static int ask(const struct fl_addr *admin, bool json, unsigned timeout_ms, struct fl_text *out,
-	       struct fl_err *err)
+static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, struct fl_err *err)
 {
 	struct fl_text body = {0};
 	unsigned code;
 	cJSON *status = NULL;
-	int rc = fl_ask(admin, "/status", timeout_ms, &code, &body, err);
+	int rc = fl_ask(&how->admin, "/status", timeout_ms, &code, &body, err);
 
 	if (rc == FL_OK) {
 		status = code == 200 ? cJSON_ParseWithLength(body.data, body.len) : NULL;
@@ -329,10 +343,10 @@ static int ask(const struct fl_addr *admin, bool json, unsigned timeout_ms, stru
 			rc = fl_err_set(err, FL_ERR_PEER,
 					"what answers there has no /status of Fairlead's; is it "
 					"another program, or an older sidecar?");
-		} else if (json) {
+		} else if (how->json) {
 			fl_text_put(out, body.data, body.len);
 		} else {
-			put_status(out, status);
+			put_status(out, status, how->rules);
 		}
 	}
 	if (rc == FL_OK) {
@@ -365,9 +379,9 @@ static bool pause_or_end(const sigset_t *ends)
 	return sigtimedwait(ends, NULL, &second) > 0;
 }
 
-static int watch_it(const struct fl_addr *admin, bool json)
+static int watch_it(const struct way *how)
 {
-	bool on_terminal = isatty(STDOUT_FILENO) != 0 && !json;
+	bool on_terminal = isatty(STDOUT_FILENO) != 0 && !how->json;
 	sigset_t ends;
 	int rc;
 
@@ -382,7 +396,7 @@ static int watch_it(const struct fl_addr *admin, bool json)
 		struct fl_text text = {0};
 		struct fl_err err;
 
-		rc = ask(admin, json, WATCH_REQUEST_MS, &text, &err);
+		rc = ask(how, WATCH_REQUEST_MS, &text, &err);
 		if (rc < 0 && on_terminal) {
 			line_begin(&text, "sidecar");
 			fl_text_print(&text, "NOT REACHABLE: %s\n", err.text);
@@ -392,7 +406,7 @@ static int watch_it(const struct fl_addr *admin, bool json)
 		if (on_terminal) {
 			draw(&text);
 		} else if (text.len > 0) {
-			(void)printf("%s%s", text.data, json ? "" : "\n");
+			(void)printf("%s%s", text.data, how->json ? "" : "\n");
 		}
 		fl_text_done(&text);
 		/* Nobody reads it any more. */
@@ -406,17 +420,18 @@ static int watch_it(const struct fl_addr *admin, bool json)
 int fl_status(const char *conf_path, bool json, bool watch)
 {
 	struct fl_text text = {0};
-	struct fl_addr admin;
+	struct way how = {.json = json};
 	struct fl_err err;
-	int rc = fl_ask_where(conf_path, &admin);
+	int rc = fl_ask_where(conf_path, &how.admin);
 
 	if (rc != 0) {
 		return rc;
 	}
+	how.rules = fl_redirect_is_meant(conf_path);
 	if (watch) {
-		return watch_it(&admin, json);
+		return watch_it(&how);
 	}
-	rc = ask(&admin, json, REQUEST_MS, &text, &err);
+	rc = ask(&how, REQUEST_MS, &text, &err);
 	if (rc < 0) {
 		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 	} else {
