@@ -29,8 +29,10 @@ static void clear_behind_prefix(struct fl_cidr *net)
 /* ::ffff:a.b.c.d/(96+n) is a.b.c.d/n. */
 static void unmap(struct fl_cidr *net)
 {
+	static const uint8_t mapped[MAPPED_BITS / 8] = {[10] = 0xff, [11] = 0xff};
+
 	if (net->family == AF_INET6 && net->bits >= MAPPED_BITS &&
-	    IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)net->addr)) {
+	    memcmp(net->addr, mapped, sizeof(mapped)) == 0) {
 		net->family = AF_INET;
 		net->bits = (uint8_t)(net->bits - MAPPED_BITS);
 		memmove(net->addr, net->addr + 12, 4);
