@@ -28,20 +28,12 @@ static const struct row rows[] = {
 	{"inbound", "mode", ITEM, "plaintext", "write `mode = strict`"},
 	{"service", "mode", ITEM, "permissive", "write `mode = strict`"},
 	{"service", "mode", ITEM, "plaintext", "write `mode = strict`"},
-	{"allow", "from", ITEM, "plaintext", "only mutual TLS is let in, name a SPIFFE ID"},
-	{"deny", "from", ITEM, "plaintext", "only mutual TLS is let in, name a SPIFFE ID"},
 	/* the PROXY protocol */
 	{"inbound", "proxy_protocol", ITEM, "v2", "write `proxy_protocol = off`"},
 	{"service", "proxy_protocol", ITEM, "v2", "write `proxy_protocol = off`"},
 	/* captured outbound traffic */
 	{"upstream", "listen", WITHOUT, NULL,
 	 "captured traffic: add `listen`, for example 127.0.0.1:7001"},
-	/* the whole policy language */
-	{"policy", "mode", ITEM, "audit", "write `mode = enforce`"},
-	{"allow", "mode", ITEM, "audit", "write `mode = enforce`"},
-	{"deny", "mode", ITEM, "audit", "write `mode = enforce`"},
-	{"allow", "sources", ANY, NULL, "rules go by identity alone, remove the line"},
-	{"deny", "sources", ANY, NULL, "rules go by identity alone, remove the line"},
 	/* judging live connections again */
 	{"limits", "max_age", NONZERO, NULL, "write `max_age = 0`"},
 	{"rotation", "on_trust_loss", ITEM, "close",

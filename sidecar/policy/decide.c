@@ -165,3 +165,19 @@ struct fl_verdict fl_policy_decide(const struct fl_policy *policy, const struct 
 	}
 	return enforced;
 }
+
+enum fl_decision fl_verdict_decision(const struct fl_verdict *verdict)
+{
+	if (verdict->effect == FL_ALLOW) {
+		return verdict->audited ? FL_DECISION_WOULD_DENY : FL_DECISION_ALLOW;
+	}
+	return verdict->audited ? FL_DECISION_WOULD_ALLOW : FL_DECISION_DENY;
+}
+
+const char *fl_decision_word(enum fl_decision decision)
+{
+	static const char *const words[FL_DECISIONS] = {"allow", "deny", "would_deny",
+							"would_allow"};
+
+	return words[decision];
+}

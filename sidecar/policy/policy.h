@@ -87,6 +87,18 @@ struct fl_verdict {
 	size_t index; /* of that rule, as in fl_policy_rule; fl_policy_rule_count: the default */
 };
 
+/* What became of it in one word, the same in log, metric and tools. */
+enum fl_decision {
+	FL_DECISION_ALLOW,
+	FL_DECISION_DENY,
+	FL_DECISION_WOULD_DENY,
+	FL_DECISION_WOULD_ALLOW
+};
+#define FL_DECISIONS 4
+enum fl_decision fl_verdict_decision(const struct fl_verdict *verdict);
+const char *
+fl_decision_word(enum fl_decision decision); /* "allow", "deny", "would_deny", "would_allow" */
+
 struct fl_verdict fl_policy_decide(const struct fl_policy *policy,
 				   const struct fl_request *request);
 

@@ -4,13 +4,15 @@
 #include <ctype.h>
 #include <string.h>
 
-static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason)
+/* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
+static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason,
+		      const struct fl_verdict *verdict)
 {
 	switch (worker->access) {
 	case FL_ACCESS_ALL:
 		return true;
 	case FL_ACCESS_DENIED:
-		return fl_reason_is_denial(reason);
+		return fl_reason_is_denial(reason) || (verdict != NULL && verdict->audited);
 	case FL_ACCESS_OFF:
 		break;
 	}
@@ -19,7 +21,7 @@ static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason)
 
 static void add_verdict(struct fl_line *line, const struct fl_verdict *verdict)
 {
-	fl_line_str(line, "decision", verdict->effect == FL_ALLOW ? "allow" : "deny");
+	fl_line_str(line, "decision", fl_decision_word(fl_verdict_decision(verdict)));
 	if (verdict->rule == NULL) {
 		fl_line_str(line, "rule", "default");
 		return;
@@ -92,7 +94,7 @@ void fl_access_ended(const struct fl_access *access)
 	struct fl_line line;
 
 	fl_count(&worker->counters.ended[route->direction][access->reason], 1);
-	if (!is_wanted(worker, access->reason)) {
+	if (!is_wanted(worker, access->reason, access->verdict)) {
 		return;
 	}
 	fl_line_begin(&line, &worker->log, denied ? FL_LOG_WARN : FL_LOG_INFO,

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules over real connections: where a peer comes from, and what audit mode does and records."""
+import socket
+import ssl
+
+import pytest
+
+import lab as labs
+import peers
+
+CLIENT, SERVER, TD = labs.CLIENT, labs.SERVER, labs.TD
+
+
+def verdict_from(source, to, svid, root):
+    """As peers.verdict, from an address of this machine."""
+    host = '::1' if ':' in source else '127.0.0.1'
+    try:
+        with socket.create_connection((host, to), timeout=10 * labs.SLOW, source_address=(source, 0)) as sock:
+            with peers.context(False, svid, root).wrap_socket(sock) as tls:
+                tls.sendall(b'x')
+                return tls.recv(100) or 'closed'
+    except ssl.SSLError as error:
+        return peers.alert_of(error) or str(error)
+
+
+# --- sources ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('sources, source, good', [
+    ('127.0.0.1', '127.0.0.1', True), ('127.0.0.1', '127.0.0.2', False), ('127.0.0.2/31', '127.0.0.3', True),
+    ('127.0.0.2/31', '127.0.0.4', False), ('127.0.0.0/8', '127.1.2.3', True), ('10.0.0.0/8', '127.0.0.1', False),
+    ('10.0.0.0/8, 127.0.0.7', '127.0.0.7', True), ('::1', '::1', True), ('::1', '127.0.0.1', False),
+    ('::2/127', '::1', False), ('0.0.0.0/0', '::1', False), ('::/0', '127.0.0.1', False), ('::/0', '::1', True)])
+def test_sources(lab, app, sources, source, good):
+    """On a dual-stack listener, where the kernel writes IPv4 peers as IPv6."""
+    server = app()
+    inbound = lab.inbound(server.port, {'service app': {'listen': '*:0'}, 'allow near': {'from': CLIENT,
+                                                                                      'sources': sources}},
+                          allow=None, start=False)
+    inbound.change({'service app': {'listen': f'*:{inbound.port}'}})
+    inbound.start().wait_ready()
+    assert verdict_from(source, inbound.port, lab.client, lab.root) == (b'x' if good else 49)
+    if not good:
+        line = inbound.wait_line(reason='policy_denied')
+        assert (line['decision'], line['rule']) == ('deny', 'default')
+        assert server.accepted == 0
+
+
+def test_deny_by_source(lab, app):
+    inbound = lab.inbound(app().port, {'deny far': {'from': f'spiffe://{TD}/**', 'sources': '127.0.0.2'}})
+    assert verdict_from('127.0.0.1', inbound.port, lab.client, lab.root) == b'x'
+    assert verdict_from('127.0.0.2', inbound.port, lab.client, lab.root) == 49
+    assert inbound.wait_line(reason='policy_denied')['rule'] == 'far'
+
+
+# --- audit ------------------------------------------------------------------------------------------
+
+def test_audit_for_all_lets_pass_and_records(lab, app):
+    """With `access = denied` too: what would be denied is what somebody who logs denials wants to know."""
+    inbound = lab.inbound(app().port, {'policy': {'mode': 'audit'}, 'log': {'access': 'denied'},
+                                       'deny server': {'from': SERVER}}, allow=CLIENT)
+    stranger = lab.root.issue(f'spiffe://{TD}/stranger')
+    for svid in (lab.client, lab.server, stranger):
+        assert peers.verdict(inbound.port, svid, lab.root) == b'x'
+    assert inbound.sidecar.stop() == 0
+    lines = [(line['peer'], line['decision'], line['rule'], line['msg'])
+             for line in inbound.sidecar.lines(direction='inbound')]
+    assert sorted(lines) == sorted([(SERVER, 'would_deny', 'server', 'connection'),
+                                    (f'spiffe://{TD}/stranger', 'would_deny', 'default', 'connection')])
+
+
+def test_audit_is_no_way_around_the_certificate(lab, app):
+    """Policy in audit mode, and yet: no certificate, one of a foreign root, one that is no SVID."""
+    inbound = lab.inbound(app().port, {'policy': {'mode': 'audit', 'default': 'allow'}})
+    assert peers.verdict(inbound.port, None, lab.root) == 116
+    assert peers.verdict(inbound.port, lab.other_root.issue(CLIENT), lab.root) == 48
+    assert peers.verdict(inbound.port, lab.root.issue(dns=['web']), lab.root) == 42
+
+
+def test_audit_of_a_deny_rule(lab, app):
+    """It refuses nobody, and grants nothing either."""
+    inbound = lab.inbound(app().port, {'deny trial': {'from': f'spiffe://{TD}/**', 'mode': 'audit'}}, allow=CLIENT)
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+    line = inbound.wait_line(msg='connection', direction='inbound')
+    assert (line['decision'], line['rule'], line['rule_file']) == ('would_deny', 'trial', str(inbound.ini))
+    assert inbound.ini.read_text().splitlines()[line['rule_line'] - 1] == '[deny trial]'
+    assert peers.verdict(inbound.port, lab.server, lab.root) == 49
+    line = inbound.wait_line(reason='policy_denied')
+    assert (line['decision'], line['rule']) == ('deny', 'default')
+
+
+def test_audit_of_an_allow_rule(lab, app):
+    """It lets nobody in, and says whom it would."""
+    server = app()
+    inbound = lab.inbound(server.port, {'allow trial': {'from': SERVER, 'mode': 'audit'}}, allow=CLIENT)
+    assert peers.verdict(inbound.port, lab.server, lab.root) == 49
+    line = inbound.wait_line(reason='policy_denied')
+    assert (line['decision'], line['rule'], line['level']) == ('would_allow', 'trial', 'warn')
+    assert server.accepted == 0
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
