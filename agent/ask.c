@@ -30,18 +30,53 @@ static int64_t now_ms(void)
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-int fl_ask_where(const char *conf_path, struct fl_addr *ret_admin)
+/* NULL: refused, and said why. */
+static struct fl_conf *load(const char *conf_path)
 {
 	struct fl_problems problems = {0};
-	struct fl_conf *conf;
-	int rc = fl_conf_load(conf_path, &conf, NULL, NULL, &problems);
+	struct fl_conf *conf = NULL;
 
-	if (rc != FL_OK) {
+	if (fl_conf_load(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
 		fl_problems_print(&problems, conf_path, stderr);
-		fl_problems_done(&problems);
-		return 2;
 	}
 	fl_problems_done(&problems);
+	return conf;
+}
+
+int fl_ask_where_control(const char *conf_path, struct fl_addr *ret_control)
+{
+	struct fl_conf *conf = load(conf_path);
+	bool found;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	found = conf->sidecar.control != NULL;
+	if (found) {
+		*ret_control = (struct fl_addr){.kind = FL_ADDR_UNIX,
+						.sa_len = sizeof(ret_control->sa.un)};
+		ret_control->sa.un.sun_family = AF_UNIX;
+		/* conf has checked the length */
+		(void)snprintf(ret_control->sa.un.sun_path, sizeof(ret_control->sa.un.sun_path),
+			       "%s", conf->sidecar.control);
+	} else {
+		(void)fprintf(
+			stderr,
+			"fairlead-agent: `[sidecar] control` is empty in %s, so the sidecar takes "
+			"no orders: set it, for example to /run/fairlead/sidecar.sock\n",
+			conf_path);
+	}
+	fl_conf_free(conf);
+	return found ? 0 : 2;
+}
+
+int fl_ask_where(const char *conf_path, struct fl_addr *ret_admin)
+{
+	struct fl_conf *conf = load(conf_path);
+
+	if (conf == NULL) {
+		return 2;
+	}
 	*ret_admin = conf->sidecar.admin;
 	fl_conf_free(conf);
 	if (ret_admin->kind == FL_ADDR_NONE) {
@@ -119,7 +154,7 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 		}
 	}
 	if (rc > 0) {
-		rc = fl_err_sys(err, rc, "cannot reach the sidecar's admin endpoint at %s",
+		rc = fl_err_sys(err, rc, "cannot reach the sidecar at %s",
 				fl_addr_format(to, text));
 	}
 	if (rc != 0) {
@@ -145,11 +180,12 @@ static int connect_admin(const struct fl_addr *admin, int64_t deadline, int *ret
 	return rc;
 }
 
-static int send_request(int fd, const char *path, int64_t deadline, struct fl_err *err)
+static int send_request(int fd, const char *method, const char *path, int64_t deadline,
+			struct fl_err *err)
 {
-	char *request = fl_format("GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+	char *request = fl_format("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 				  "User-Agent: fairlead-agent/" FL_VERSION "\r\n\r\n",
-				  path);
+				  method, path);
 	size_t sent = 0, len = strlen(request);
 	int rc = FL_OK;
 
@@ -232,18 +268,19 @@ static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct
 	return FL_OK;
 }
 
-int fl_ask(const struct fl_addr *admin, const char *path, unsigned timeout_ms, unsigned *ret_status,
-	   struct fl_text *ret_body, struct fl_err *err)
+static int request(const struct fl_addr *to, const char *method, const char *path,
+		   unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
+		   struct fl_err *err)
 {
 	int64_t deadline = now_ms() + timeout_ms;
 	struct fl_text answer = {0};
 	int fd = -1;
-	int rc = connect_admin(admin, deadline, &fd, err);
+	int rc = connect_admin(to, deadline, &fd, err);
 
 	if (rc != FL_OK) {
 		return rc;
 	}
-	rc = send_request(fd, path, deadline, err);
+	rc = send_request(fd, method, path, deadline, err);
 	if (rc == FL_OK) {
 		rc = read_answer(fd, deadline, &answer, err);
 	}
@@ -253,4 +290,16 @@ int fl_ask(const struct fl_addr *admin, const char *path, unsigned timeout_ms, u
 	}
 	fl_text_done(&answer);
 	return rc;
+}
+
+int fl_ask(const struct fl_addr *admin, const char *path, unsigned timeout_ms, unsigned *ret_status,
+	   struct fl_text *ret_body, struct fl_err *err)
+{
+	return request(admin, "GET", path, timeout_ms, ret_status, ret_body, err);
+}
+
+int fl_ask_change(const struct fl_addr *control, const char *path, unsigned timeout_ms,
+		  unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
+{
+	return request(control, "POST", path, timeout_ms, ret_status, ret_body, err);
 }

@@ -27,6 +27,8 @@ static const char program_page[] =
 	"  wait       until the sidecar is ready\n"
 	"  status     what the sidecar does and how long its certificates last\n"
 	"  redirect   the rules that lead the pod's connections through the sidecar\n"
+	"  drain      let the sidecar finish what is open, and end\n"
+	"  log-level  of the running sidecar\n"
 	"\n"
 	"  Not supported yet: preview, explain, suggest.\n"
 	"\n"
@@ -233,6 +235,50 @@ static const char redirect_page[] =
 	"SEE ALSO\n"
 	"  nft list table inet fairlead; fairlead-agent status\n";
 
+#define CONTROL_NOTES                                                                              \
+	"  It is asked over `[sidecar] control`, a Unix socket that takes orders from root,\n"     \
+	"  from the sidecar's own user and from the one whom the agent runs as. The same\n"        \
+	"  without this program:\n"
+
+static const char drain_page[] =
+	"NAME\n"
+	"  fairlead-agent drain - let the sidecar finish what is open, and end\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent drain [-c FILE]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  As SIGTERM does: the sidecar is not ready any more, accepts nothing, gives open\n"
+	"  connections at most `[sidecar] drain`, and ends. Asked again, it goes on with\n"
+	"  that. Returns at once.\n"
+	"\n" CONTROL_NOTES
+	"    curl -X POST --unix-socket /run/fairlead/sidecar.sock http://localhost/drain\n"
+	"\n"
+	"OPTIONS\n" COMMON_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  it drains\n"
+	"  1  not reachable, or refused\n"
+	"  2  it cannot be asked: the command line, the INI, or no control socket\n";
+
+static const char log_level_page[] =
+	"NAME\n"
+	"  fairlead-agent log-level - the log level of the running sidecar\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent log-level debug|info|warn|error|default [-c FILE]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Sets it in place of `[log] level`, until `default` gives that its say again or\n"
+	"  the sidecar ends. A new generation does not change it.\n"
+	"\n" CONTROL_NOTES "    curl -X POST --unix-socket /run/fairlead/sidecar.sock \\\n"
+	"      'http://localhost/log-level?level=debug'\n"
+	"\n"
+	"OPTIONS\n" COMMON_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  done\n"
+	"  1  not reachable, or refused\n"
+	"  2  it cannot be asked: the command line, the INI, or no control socket\n";
+
 const char *fl_help(const char *command)
 {
 	static const struct {
@@ -242,7 +288,9 @@ const char *fl_help(const char *command)
 		     {"check", check_page},
 		     {"wait", wait_page},
 		     {"status", status_page},
-		     {"redirect", redirect_page}};
+		     {"redirect", redirect_page},
+		     {"drain", drain_page},
+		     {"log-level", log_level_page}};
 
 	if (command == NULL) {
 		return program_page;

@@ -10,6 +10,7 @@
 
 #include "agent/args.h"
 #include "agent/check.h"
+#include "agent/control.h"
 #include "agent/help.h"
 #include "agent/redirect.h"
 #include "agent/run.h"
@@ -128,12 +129,41 @@ static int redirect(const struct settings *settings)
 	return no_action("redirect", actions, FL_COUNT_OF(actions), settings->words[0]);
 }
 
+static int drain(const struct settings *settings)
+{
+	return fl_control_drain(settings->conf_path);
+}
+
+static int log_level(const struct settings *settings)
+{
+	static const char *const levels[] = {"debug", "info", "warn", "error", "default"};
+	const char *given = settings->words[0];
+	char meant[FL_SUGGEST_TEXT];
+	char *text;
+
+	if (settings->word_count == 0) {
+		return complain("log-level", "which level? debug, info, warn, error or default");
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(levels); i++) {
+		if (strcmp(levels[i], given) == 0) {
+			return fl_control_log_level(settings->conf_path, given);
+		}
+	}
+	text = fl_format("unknown level `%s`%s", given,
+			 fl_suggest_text(fl_suggest(given, levels, FL_COUNT_OF(levels)), meant));
+	(void)complain("log-level", text);
+	free(text);
+	return 2;
+}
+
 static const struct command commands[] = {
 	{"run", run, NULL, 0, 0},
 	{"check", check, &json_option, 1, 0},
 	{"wait", wait_ready, &timeout_option, 1, 0},
 	{"status", status, status_options, FL_COUNT_OF(status_options), 0},
 	{"redirect", redirect, NULL, 0, 1},
+	{"drain", drain, NULL, 0, 0},
+	{"log-level", log_level, NULL, 0, 1},
 	{"preview", NULL, NULL, 0, 0},
 	{"explain", NULL, NULL, 0, 0},
 	{"suggest", NULL, NULL, 0, 0},

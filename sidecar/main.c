@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fairlead-sidecar: wiring only. Command line, INI, log, server, admin endpoint.
+/* fairlead-sidecar: wiring only. Command line, INI, log, server, admin endpoint and control socket.
  * Exit: 0 stopped by a signal; 1 could not run (a port in use); 2 wrong command line or INI. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "admin/admin.h"
@@ -98,35 +99,113 @@ static void page(void *user, struct fl_text *ret)
 	render(user, ret, fl_report_page);
 }
 
-static void close_admin(void *user)
-{
-	struct fl_admin **admin = user;
+/* What is asked and changed from outside. */
+struct outside {
+	struct fl_server *server;
+	struct fl_log *log;
+	struct fl_admin *admin, *control; /* NULL: not there */
+};
 
-	if (*admin != NULL) {
-		fl_admin_close(*admin);
-		*admin = NULL;
+static bool may_ask(void *user, uid_t uid)
+{
+	const struct outside *outside = user;
+	uid_t agent;
+
+	return uid == 0 || uid == geteuid() ||
+	       (fl_server_agent_uid(outside->server, &agent) && uid == agent);
+}
+
+static unsigned drain(void *user, uid_t uid, struct fl_text *ret)
+{
+	const struct outside *outside = user;
+	unsigned open = fl_server_open_connections(outside->server);
+
+	fl_log_msg(outside->log, FL_LOG_INFO, "control: uid %lu asks to drain", (unsigned long)uid);
+	if (fl_server_drain(outside->server)) {
+		fl_text_print(ret, "draining: %u connections may finish\n", open);
+	} else {
+		fl_text_print(ret, "stopping already: %u connections are open\n", open);
+	}
+	return 200;
+}
+
+static unsigned set_log_level(void *user, uid_t uid, const char *word, struct fl_text *ret)
+{
+	static const char *const words[] = {[FL_LOG_DEBUG] = "debug",
+					    [FL_LOG_INFO] = "info",
+					    [FL_LOG_WARN] = "warn",
+					    [FL_LOG_ERROR] = "error"};
+	const struct outside *outside = user;
+	enum fl_log_level level = FL_LOG_DEBUG;
+
+	while (level <= FL_LOG_ERROR && strcmp(words[level], word) != 0) {
+		level++;
+	}
+	if (level > FL_LOG_ERROR && strcmp(word, "default") != 0) {
+		fl_text_print(
+			ret,
+			"that is no level: debug, info, warn, error, or default for that of the INI\n");
+		return 400;
+	}
+	fl_log_msg(outside->log, FL_LOG_INFO, "control: uid %lu sets the log level to %s",
+		   (unsigned long)uid, level <= FL_LOG_ERROR ? words[level] : "that of the INI");
+	fl_server_set_log_level(outside->server, level <= FL_LOG_ERROR ? &level : NULL);
+	fl_text_print(ret, "log level: %s\n",
+		      level <= FL_LOG_ERROR ? words[level] : "as the INI says");
+	return 200;
+}
+
+static void close_outside(void *user)
+{
+	struct outside *outside = user;
+
+	fl_admin_close(outside->admin);
+	fl_admin_close(outside->control);
+	outside->admin = outside->control = NULL;
+}
+
+/* Traffic does not wait for the tools: another sidecar may have the path, its directory may not be there. */
+static void open_control(struct outside *outside, const char *path,
+			 const struct fl_admin_source *source)
+{
+	struct fl_admin_control control = {
+		.may_ask = may_ask, .drain = drain, .log_level = set_log_level, .user = outside};
+	struct fl_err err;
+
+	if (fl_admin_open_control(fl_server_net(outside->server), path, source, &control,
+				  &outside->control, &err) != 0) {
+		fl_log_msg(outside->log, FL_LOG_WARN, "[sidecar] control: %s; going on without it",
+			   err.text);
 	}
 }
 
-static int open_admin(struct fl_server *server, const struct fl_conf *conf, struct fl_admin **admin,
-		      struct fl_err *err)
+static int open_outside(struct outside *outside, const struct fl_conf *conf, struct fl_err *err)
 {
-	struct fl_admin_source source = {
-		.ready = ready, .metrics = metrics, .status = status, .page = page, .user = server};
+	struct fl_admin_source source = {.ready = ready,
+					 .metrics = metrics,
+					 .status = status,
+					 .page = page,
+					 .user = outside->server};
 	int rc = 0;
 
-	fl_server_on_stop(server, close_admin, admin);
+	fl_server_on_stop(outside->server, close_outside, outside);
 	if (conf->sidecar.admin.kind != FL_ADDR_NONE) {
-		rc = fl_admin_open(fl_server_net(server), &conf->sidecar.admin, &source, admin,
-				   err);
+		rc = fl_admin_open(fl_server_net(outside->server), &conf->sidecar.admin, &source,
+				   &outside->admin, err);
 	}
-	return rc == 0 ? 0 : fl_err_prefix(err, "[sidecar] admin");
+	if (rc != 0) {
+		return fl_err_prefix(err, "[sidecar] admin");
+	}
+	if (conf->sidecar.control != NULL) {
+		open_control(outside, conf->sidecar.control, &source);
+	}
+	return 0;
 }
 
 static int run(const struct fl_conf *conf, struct fl_log *log)
 {
 	struct fl_server *server = NULL;
-	struct fl_admin *admin = NULL;
+	struct outside outside = {.log = log};
 	struct fl_err err;
 	int rc;
 
@@ -135,7 +214,8 @@ static int run(const struct fl_conf *conf, struct fl_log *log)
 		rc = fl_server_new(conf, log, &server, &err);
 	}
 	if (rc == 0) {
-		rc = open_admin(server, conf, &admin, &err);
+		outside.server = server;
+		rc = open_outside(&outside, conf, &err);
 	}
 	if (rc == 0) {
 		rc = fl_server_run(server, &err);

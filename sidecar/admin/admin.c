@@ -10,7 +10,10 @@
  * Only opening fails; from then on a failure costs its own connection. */
 #include "admin/admin.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "admin/http.h"
 #include "admin/respond.h"
@@ -24,6 +27,8 @@ struct connection {
 	struct fl_admin *admin;
 	struct fl_sock *sock;
 	uint64_t deadline; /* uv_now() in ms */
+	uid_t uid;         /* on the control socket */
+	bool forbidden;
 	bool answered;
 	struct fl_http_request request;
 };
@@ -31,6 +36,11 @@ struct connection {
 struct fl_admin {
 	struct fl_net *net;
 	struct fl_admin_source source;
+	struct fl_admin_control control;
+	bool has_control;
+	char *path; /* of the control socket; and which file it was when we made it */
+	dev_t dev;
+	ino_t ino;
 	struct fl_listener *listener;
 	uv_timer_t timer;                                /* at the oldest connection's deadline */
 	struct connection *connections[CONNECTIONS_MAX]; /* oldest, and so next due, first */
@@ -87,10 +97,19 @@ static void connection_close(struct connection *connection)
 
 static void send_answer(struct connection *connection)
 {
+	const struct fl_admin *admin = connection->admin;
+	struct fl_admin_caller caller = {.source = &admin->source,
+					 .control = admin->has_control ? &admin->control : NULL,
+					 .uid = connection->uid};
 	struct fl_text text = {0};
 	int rc;
 
-	fl_admin_respond(&connection->request, &connection->admin->source, &text);
+	if (connection->forbidden) {
+		connection->request.refused = 403;
+		connection->request.reason =
+			"only root, the sidecar's own user and the agent's may ask here";
+	}
+	fl_admin_respond(&connection->request, &caller, &text);
 	rc = fl_sock_write(connection->sock, (const uint8_t *)text.data, text.len);
 	fl_text_done(&text);
 	if (rc < 0) {
@@ -128,6 +147,17 @@ static void on_error(void *user, int sys)
 
 static const struct fl_sock_events connection_events = {on_data, on_eof, on_drain, on_error};
 
+/* Who may not ask gets an answer like everybody else, when the question is there. */
+static void judge_caller(struct connection *connection)
+{
+	const struct fl_admin *admin = connection->admin;
+
+	connection->forbidden =
+		admin->has_control &&
+		(fl_sock_peer_uid(connection->sock, &connection->uid, NULL) != FL_OK ||
+		 !admin->control.may_ask(admin->control.user, connection->uid));
+}
+
 static void on_connection(void *user, struct fl_listener *listener)
 {
 	struct fl_admin *admin = user;
@@ -148,6 +178,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 	connection->admin = admin;
 	connection->sock = sock;
 	connection->deadline = uv_now(admin->net->loop) + REQUEST_MS;
+	judge_caller(connection);
 	fl_http_init(&connection->request);
 	fl_sock_set_user(sock, &connection_events, connection);
 	admin->connections[admin->count++] = connection;
@@ -157,14 +188,16 @@ static void on_connection(void *user, struct fl_listener *listener)
 
 /* --- open and close --------------------------------------------------------------------------- */
 
-int fl_admin_open(struct fl_net *net, const struct fl_addr *addr,
-		  const struct fl_admin_source *source, struct fl_admin **ret, struct fl_err *err)
+/* mode: of a Unix socket. */
+static int open_listener(struct fl_net *net, const struct fl_addr *addr, mode_t mode,
+			 const struct fl_admin_source *source, struct fl_admin **ret,
+			 struct fl_err *err)
 {
 	struct fl_admin *admin;
 	int fd = -1;
 	int rc;
 
-	rc = fl_net_bind(addr, false, 0660, &fd, err);
+	rc = fl_net_bind(addr, false, mode, &fd, err);
 	if (rc != FL_OK) {
 		return rc;
 	}
@@ -183,9 +216,58 @@ int fl_admin_open(struct fl_net *net, const struct fl_addr *addr,
 	return FL_OK;
 }
 
+int fl_admin_open(struct fl_net *net, const struct fl_addr *addr,
+		  const struct fl_admin_source *source, struct fl_admin **ret, struct fl_err *err)
+{
+	return open_listener(net, addr, 0660, source, ret, err);
+}
+
+int fl_admin_open_control(struct fl_net *net, const char *path,
+			  const struct fl_admin_source *source,
+			  const struct fl_admin_control *control, struct fl_admin **ret,
+			  struct fl_err *err)
+{
+	struct fl_addr addr = {.kind = FL_ADDR_UNIX, .sa_len = sizeof(addr.sa.un)};
+	struct fl_admin *admin;
+	struct stat st;
+	int rc;
+
+	addr.sa.un.sun_family = AF_UNIX;
+	/* conf has checked the length */
+	(void)snprintf(addr.sa.un.sun_path, sizeof(addr.sa.un.sun_path), "%s", path);
+	/* The agent may run as another user, whom nobody has named: who may ask is judged by uid. */
+	rc = open_listener(net, &addr, 0666, source, &admin, err);
+	if (rc != FL_OK) {
+		return rc;
+	}
+	admin->control = *control;
+	admin->has_control = true;
+	if (lstat(path, &st) == 0) {
+		admin->path = fl_strdup(path);
+		admin->dev = st.st_dev;
+		admin->ino = st.st_ino;
+	}
+	*ret = admin;
+	return FL_OK;
+}
+
+/* Another sidecar may have taken the path since. */
+static void remove_path(const struct fl_admin *admin)
+{
+	struct stat st;
+
+	if (admin->path != NULL && lstat(admin->path, &st) == 0 && st.st_dev == admin->dev &&
+	    st.st_ino == admin->ino) {
+		(void)unlink(admin->path);
+	}
+}
+
 static void on_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct fl_admin *admin = handle->data;
+
+	free(admin->path);
+	free(admin);
 }
 
 void fl_admin_close(struct fl_admin *admin)
@@ -194,6 +276,7 @@ void fl_admin_close(struct fl_admin *admin)
 		return;
 	}
 	admin->is_closing = true;
+	remove_path(admin);
 	fl_listener_close(admin->listener);
 	while (admin->count > 0) {
 		connection_close(admin->connections[admin->count - 1]);

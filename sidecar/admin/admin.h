@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_ADMIN_ADMIN_H
 #define FL_ADMIN_ADMIN_H
-/* admin - the HTTP endpoint of `[sidecar] admin`. It only reads: nothing that is asked here
- * changes anything.
+/* admin - the HTTP endpoints of the sidecar: `[sidecar] admin`, a TCP port that only reads, and `[sidecar] control`,
+ * a Unix socket that also changes something. Both speak the same HTTP/1.1 (RFC 9112), one request a connection.
  *
- * Loop: the main thread's; never a worker's Owns: its listener and connections; fl_admin_close()
- * ends both Borrows: what source's callbacks need, until fl_admin_close() Limits: 64
- * connections, the oldest goes when another comes; 8 KiB of request head; 10 s from connection to
- * answer; one request a connection Security: callers are not authenticated, so what they send is
- * bounded and judged before it counts */
+ * Loop: the main thread's; never a worker's. Owns: its listener and connections; fl_admin_close() ends both.
+ * Borrows: what source's callbacks need, until fl_admin_close(). Limits: 64 connections, the oldest goes when another
+ * comes; 8 KiB of request head; 10 s from connection to answer. Security: callers of the TCP port are not
+ * authenticated and those of the socket only by their uid, so what they send is bounded and judged before it counts. */
+#include <sys/types.h>
+
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/text.h"
@@ -25,12 +26,30 @@ struct fl_admin_source {
 	void *user;
 };
 
+/* What can be changed: `POST /drain`, `POST /log-level?level=WORD`. Each appends one line that says what has been done,
+ * or why not, and returns the status to answer with: 200, or 400 for a request that makes no sense. uid: the
+ * caller's. Callbacks run on the loop and must not block. */
+struct fl_admin_control {
+	bool (*may_ask)(void *user, uid_t uid);
+	unsigned (*drain)(void *user, uid_t uid, struct fl_text *ret);
+	unsigned (*log_level)(void *user, uid_t uid, const char *level, struct fl_text *ret);
+	void *user;
+};
+
 struct fl_admin;
 
 /* Listens on addr; source is copied. Errors: FL_ERR_IO, the address cannot be had. */
 int fl_admin_open(struct fl_net *net, const struct fl_addr *addr,
 		  const struct fl_admin_source *source, struct fl_admin **ret,
 		  struct fl_err *err) FL_MUST_USE;
+
+/* The same on a Unix socket, with control on top; it is copied. Who may not ask is answered 403. A path that nobody
+ * listens on is taken over; fl_admin_close() removes it, unless it is somebody else's by then. Errors: FL_ERR_IO,
+ * FL_ERR_INVALID: the path is in use or cannot be had. */
+int fl_admin_open_control(struct fl_net *net, const char *path,
+			  const struct fl_admin_source *source,
+			  const struct fl_admin_control *control, struct fl_admin **ret,
+			  struct fl_err *err) FL_MUST_USE;
 
 /* Answers that are on their way are still sent; the memory goes with the loop's next turns. NULL
  * is fine. */

@@ -43,23 +43,30 @@ static bool refuse(struct fl_http_request *request, unsigned status, const char 
 	return true;
 }
 
+static void keep_part(const struct fl_http_request *request, const struct http_parser_url *url,
+		      enum http_parser_url_fields field, char ret[FL_HTTP_PATH_MAX])
+{
+	size_t at = url->field_data[field].off;
+	size_t len = url->field_data[field].len;
+
+	if ((url->field_set & 1u << field) != 0 && at + len <= request->url_len &&
+	    len < FL_HTTP_PATH_MAX) {
+		memcpy(ret, request->url + at, len);
+	}
+}
+
 /* "/readyz?verbose" and "http://pod:15020/readyz" are both /readyz. */
 static void keep_path(struct fl_http_request *request)
 {
 	struct http_parser_url url;
-	size_t at, len;
 
 	http_parser_url_init(&url);
 	if (request->url_len == FL_HTTP_PATH_MAX ||
-	    http_parser_parse_url(request->url, request->url_len, 0, &url) != 0 ||
-	    !(url.field_set & 1u << UF_PATH)) {
+	    http_parser_parse_url(request->url, request->url_len, 0, &url) != 0) {
 		return;
 	}
-	at = url.field_data[UF_PATH].off;
-	len = url.field_data[UF_PATH].len;
-	if (at + len <= request->url_len && len < FL_HTTP_PATH_MAX) {
-		memcpy(request->path, request->url + at, len);
-	}
+	keep_part(request, &url, UF_PATH, request->path);
+	keep_part(request, &url, UF_QUERY, request->query);
 }
 
 static bool finish(struct fl_http_request *request)
@@ -68,6 +75,7 @@ static bool finish(struct fl_http_request *request)
 
 	request->method = method == HTTP_GET    ? FL_HTTP_GET
 			  : method == HTTP_HEAD ? FL_HTTP_HEAD
+			  : method == HTTP_POST ? FL_HTTP_POST
 						: FL_HTTP_OTHER;
 	keep_path(request);
 	return true;

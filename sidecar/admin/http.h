@@ -12,7 +12,7 @@
 #define FL_HTTP_HEAD_MAX 8192u /* bytes of request line and headers */
 #define FL_HTTP_PATH_MAX 256u  /* a longer path is none of ours */
 
-enum fl_http_method { FL_HTTP_GET, FL_HTTP_HEAD, FL_HTTP_OTHER };
+enum fl_http_method { FL_HTTP_GET, FL_HTTP_HEAD, FL_HTTP_POST, FL_HTTP_OTHER };
 
 struct fl_http_request {
 	http_parser parser;
@@ -22,9 +22,10 @@ struct fl_http_request {
 	bool complete;
 	/* valid once fl_http_feed() has returned true: */
 	enum fl_http_method method;
-	unsigned refused;            /* 0, or the status that says what was wrong with it */
-	const char *reason;          /* one sentence with `refused`; static */
-	char path[FL_HTTP_PATH_MAX]; /* without query; empty: none of ours */
+	unsigned refused;             /* 0, or the status that says what was wrong with it */
+	const char *reason;           /* one sentence with `refused`; static */
+	char path[FL_HTTP_PATH_MAX];  /* without query; empty: none of ours */
+	char query[FL_HTTP_PATH_MAX]; /* behind the `?`; empty: none */
 };
 
 void fl_http_init(struct fl_http_request *request);

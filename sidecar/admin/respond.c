@@ -19,8 +19,10 @@
 struct route {
 	const char *path;
 	const char *type; /* and further header lines */
-	/* Fills body and returns the status. */
-	unsigned (*handler)(const struct fl_admin_source *source, struct fl_text *body);
+	/* Fills body and returns the status. One of them is there. */
+	unsigned (*read)(const struct fl_admin_source *source, struct fl_text *body);
+	unsigned (*change)(const struct fl_admin_caller *caller, const char *query,
+			   struct fl_text *body);
 };
 
 static unsigned healthz(const struct fl_admin_source *source, struct fl_text *body)
@@ -60,29 +62,58 @@ static unsigned page(const struct fl_admin_source *source, struct fl_text *body)
 	return 200;
 }
 
+static unsigned drain(const struct fl_admin_caller *caller, const char *query, struct fl_text *body)
+{
+	(void)query;
+	return caller->control->drain(caller->control->user, caller->uid, body);
+}
+
+static unsigned log_level(const struct fl_admin_caller *caller, const char *query,
+			  struct fl_text *body)
+{
+	static const char name[] = "level=";
+
+	if (strncmp(query, name, sizeof(name) - 1) != 0) {
+		fl_text_print(body, "which level? POST /log-level?level=debug\n");
+		return 400;
+	}
+	return caller->control->log_level(caller->control->user, caller->uid,
+					  query + sizeof(name) - 1, body);
+}
+
 static const struct route routes[] = {
-	{"/healthz", TEXT_TYPE, healthz},
-	{"/readyz", TEXT_TYPE, readyz},
-	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics},
-	{"/status", "application/json", status},
-	{"/", PAGE_TYPE, page},
+	{"/healthz", TEXT_TYPE, healthz, NULL},
+	{"/readyz", TEXT_TYPE, readyz, NULL},
+	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics, NULL},
+	{"/status", "application/json", status, NULL},
+	{"/", PAGE_TYPE, page, NULL},
+	{"/drain", TEXT_TYPE, NULL, drain},
+	{"/log-level", TEXT_TYPE, NULL, log_level},
 };
 
-static const struct route *find_route(const char *path)
+static bool is_there(const struct route *route, const struct fl_admin_caller *caller)
+{
+	return route->read != NULL || caller->control != NULL;
+}
+
+static const struct route *find_route(const struct fl_admin_caller *caller, const char *path)
 {
 	for (size_t i = 0; i < FL_COUNT_OF(routes); i++) {
-		if (strcmp(routes[i].path, path) == 0) {
+		if (strcmp(routes[i].path, path) == 0 && is_there(&routes[i], caller)) {
 			return &routes[i];
 		}
 	}
 	return NULL;
 }
 
-static unsigned not_found(struct fl_text *body)
+static unsigned not_found(const struct fl_admin_caller *caller, struct fl_text *body)
 {
 	fl_text_print(body, "there is no such page; there are:\n");
 	for (size_t i = 0; i < FL_COUNT_OF(routes); i++) {
-		fl_text_print(body, "%s\n", routes[i].path);
+		if (is_there(&routes[i], caller)) {
+			fl_text_print(body, "%s%s\n", routes[i].read == NULL ? "POST " : "",
+				      routes[i].path);
+		}
 	}
 	return 404;
 }
@@ -94,6 +125,8 @@ static const char *status_text(unsigned status)
 		return "OK";
 	case 400:
 		return "Bad Request";
+	case 403:
+		return "Forbidden";
 	case 404:
 		return "Not Found";
 	case 405:
@@ -107,40 +140,61 @@ static const char *status_text(unsigned status)
 	}
 }
 
-static unsigned answer(const struct fl_http_request *request, const struct fl_admin_source *source,
-		       const char **ret_type, struct fl_text *body)
+/* allow: for 405, the methods that there are. */
+struct answer {
+	const char *type, *allow;
+};
+
+static unsigned wrong_method(const struct route *route, const struct fl_admin_caller *caller,
+			     struct answer *answer, struct fl_text *body)
 {
+	if (route->read == NULL) {
+		answer->allow = "POST";
+		fl_text_print(body, "this changes something: POST\n");
+	} else {
+		answer->allow = "GET, HEAD";
+		fl_text_print(body, "%s is only for reading: GET or HEAD\n",
+			      caller->control != NULL ? "this page" : "this endpoint");
+	}
+	return 405;
+}
+
+static unsigned fill(const struct fl_http_request *request, const struct fl_admin_caller *caller,
+		     struct answer *answer, struct fl_text *body)
+{
+	bool reads = request->method == FL_HTTP_GET || request->method == FL_HTTP_HEAD;
 	const struct route *route;
 
 	if (request->refused != 0) {
 		fl_text_print(body, "%s\n", request->reason);
 		return request->refused;
 	}
-	route = find_route(request->path);
+	route = find_route(caller, request->path);
 	if (route == NULL) {
-		return not_found(body);
+		return not_found(caller, body);
 	}
-	if (request->method == FL_HTTP_OTHER) {
-		fl_text_print(body, "this endpoint is only for reading: GET or HEAD\n");
-		return 405;
+	if (route->read != NULL ? !reads : request->method != FL_HTTP_POST) {
+		return wrong_method(route, caller, answer, body);
 	}
-	*ret_type = route->type;
-	return route->handler(source, body);
+	answer->type = route->type;
+	return route->read != NULL ? route->read(caller->source, body)
+				   : route->change(caller, request->query, body);
 }
 
-void fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_source *source,
+void fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
 		      struct fl_text *ret)
 {
 	struct fl_text body = {0};
-	const char *type = TEXT_TYPE;
-	unsigned status = answer(request, source, &type, &body);
+	struct answer answer = {.type = TEXT_TYPE};
+	unsigned status = fill(request, caller, &answer, &body);
 
 	fl_text_print(
 		ret,
 		"HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-		"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n%s\r\n",
-		status, status_text(status), type, body.len,
-		status == 405 ? "Allow: GET, HEAD\r\n" : "");
+		"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n%s%s%s\r\n",
+		status, status_text(status), answer.type, body.len,
+		answer.allow != NULL ? "Allow: " : "", answer.allow != NULL ? answer.allow : "",
+		answer.allow != NULL ? "\r\n" : "");
 	if (request->method != FL_HTTP_HEAD) {
 		fl_text_put(ret, body.data, body.len);
 	}

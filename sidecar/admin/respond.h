@@ -6,8 +6,14 @@
 #include "admin/http.h"
 #include "base/text.h"
 
+struct fl_admin_caller {
+	const struct fl_admin_source *source;
+	const struct fl_admin_control *control; /* NULL: the endpoint only reads */
+	uid_t uid;                              /* with control */
+};
+
 /* Appends the whole answer, head and (but for HEAD) body. */
-void fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_source *source,
+void fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
 		      struct fl_text *ret);
 
 #endif

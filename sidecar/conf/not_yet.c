@@ -43,8 +43,6 @@ static const struct row rows[] = {
 	{"rotation", "on_policy_loss", ITEM, "close",
 	 "write `keep`, open connections are not judged again"},
 	{"rotation", "recycle", NONZERO, NULL, "write `recycle = 0`"},
-	/* the tools' socket */
-	{"sidecar", "control", ANY, NULL, "remove the line, or leave it empty"},
 };
 
 static bool has_item(const char *value, const char *item)

@@ -24,6 +24,8 @@ struct fl_agent_link {
 	uv_timer_t retry;
 	uint32_t backoff_ms;
 	uint64_t connected_ms; /* uv_now() */
+	uid_t uid;             /* of the last agent */
+	bool has_uid;
 	char trouble[256];
 };
 
@@ -149,6 +151,7 @@ static void on_dialed(void *user, int sys)
 	}
 	link->trouble[0] = '\0';
 	link->connected_ms = uv_now(link->net->loop);
+	link->has_uid = fl_sock_peer_uid(link->sock, &link->uid, NULL) == 0 || link->has_uid;
 	link->decoder = fl_ctl_decoder_new();
 	link->events->describe(link->user, &hello);
 	fl_sock_read_start(link->sock);
@@ -187,6 +190,12 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, s
 bool fl_agent_link_connected(const struct fl_agent_link *link)
 {
 	return link->decoder != NULL;
+}
+
+bool fl_agent_link_uid(const struct fl_agent_link *link, uid_t *ret)
+{
+	*ret = link->uid;
+	return link->has_uid;
 }
 
 const char *fl_agent_link_trouble(const struct fl_agent_link *link)

@@ -23,6 +23,8 @@ struct fl_agent_link;
 struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, struct fl_log *log,
 					 const struct fl_agent_link_events *events, void *user);
 bool fl_agent_link_connected(const struct fl_agent_link *link);
+/* Whom the last agent that we reached runs as; false: there was none. */
+bool fl_agent_link_uid(const struct fl_agent_link *link, uid_t *ret);
 /* Why there is no agent at the moment, one sentence; "" when there is one. */
 const char *fl_agent_link_trouble(const struct fl_agent_link *link);
 /* Frees later, on the loop. */

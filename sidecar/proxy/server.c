@@ -151,7 +151,9 @@ static void raise_descriptor_limit(struct fl_server *server, const struct fl_con
 /* What the main thread takes from each new INI. */
 static void apply_settings(struct fl_server *server, const struct fl_conf *conf)
 {
-	server->log->level = conf->log.level;
+	if (!server->log_level_is_set) {
+		server->log->level = conf->log.level;
+	}
 	server->log->format = conf->log.format;
 	raise_descriptor_limit(server, conf);
 }
@@ -324,6 +326,36 @@ static void drain(struct fl_server *server)
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		fl_worker_post_drain(server->workers[i]);
 	}
+}
+
+bool fl_server_drain(struct fl_server *server)
+{
+	if (server->phase == DRAINING || server->phase == STOPPED) {
+		return false;
+	}
+	drain(server);
+	return true;
+}
+
+unsigned fl_server_open_connections(const struct fl_server *server)
+{
+	return open_connections(server);
+}
+
+void fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level)
+{
+	const struct fl_conf *conf = server->current != NULL ? server->current->conf : server->conf;
+
+	server->log_level_is_set = level != NULL;
+	server->log->level = level != NULL ? *level : conf->log.level;
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_worker_post_log_level(server->workers[i], server->log->level, level != NULL);
+	}
+}
+
+bool fl_server_agent_uid(const struct fl_server *server, uid_t *ret)
+{
+	return fl_agent_link_uid(server->agent, ret);
 }
 
 static void on_signal(uv_signal_t *handle, int signum)

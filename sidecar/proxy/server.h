@@ -26,6 +26,15 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size);
 /* All that it has to tell; to be given back with fl_snapshot_done() before the main loop turns on. */
 void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret);
 
+/* What SIGTERM does. False: it is stopping already. Main loop. */
+bool fl_server_drain(struct fl_server *server);
+/* Open connections of both directions, for a sentence. Main loop. */
+unsigned fl_server_open_connections(const struct fl_server *server);
+/* Of all threads, whatever the INI says, now and later; NULL: as the INI says again. Main loop. */
+void fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level);
+/* Whom the agent runs as. False: there has been none yet. Main loop. */
+bool fl_server_agent_uid(const struct fl_server *server, uid_t *ret);
+
 /* Called once when the server has stopped and its main loop should end: whoever else has handles on it closes them. */
 void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *user);
 

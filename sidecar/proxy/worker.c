@@ -24,13 +24,15 @@
 #define HALF_OPEN_LOOK_MS 500u
 #define LIMIT_LOG_EVERY_MS 1000u
 
-enum mail_kind { MAIL_SHARE, MAIL_TARGETS, MAIL_DRAIN, MAIL_STOP };
+enum mail_kind { MAIL_SHARE, MAIL_TARGETS, MAIL_LOG_LEVEL, MAIL_DRAIN, MAIL_STOP };
 
 struct fl_mail {
 	struct fl_mail *next;
 	enum mail_kind kind;
 	struct fl_share *share;
 	struct fl_targets *targets;
+	enum fl_log_level level;
+	bool level_is_set;
 	char upstream[]; /* MAIL_TARGETS */
 };
 
@@ -150,6 +152,15 @@ void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
 	struct fl_mail *mail = mail_new(MAIL_TARGETS, upstream);
 
 	mail->targets = fl_targets_ref(targets);
+	post(worker, mail);
+}
+
+void fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set)
+{
+	struct fl_mail *mail = mail_new(MAIL_LOG_LEVEL, "");
+
+	mail->level = level;
+	mail->level_is_set = is_set;
 	post(worker, mail);
 }
 
@@ -331,7 +342,9 @@ static void apply_limits(struct fl_worker *worker, const struct fl_conf *conf)
 	fl_deadline_queue_set(&worker->handshaking, conf->limits.handshake_timeout_ms);
 	fl_deadline_queue_set(&worker->idle, conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
 	set_maxima(worker, conf);
-	worker->log.level = conf->log.level;
+	if (!worker->log_level_is_set) {
+		worker->log.level = conf->log.level;
+	}
 	worker->log.format = conf->log.format;
 	worker->access = conf->log.access;
 }
@@ -427,6 +440,10 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 		break;
 	case MAIL_TARGETS:
 		take_targets(worker, mail->upstream, mail->targets);
+		break;
+	case MAIL_LOG_LEVEL:
+		worker->log.level = mail->level;
+		worker->log_level_is_set = mail->level_is_set;
 		break;
 	case MAIL_DRAIN:
 		drain(worker);

@@ -61,6 +61,7 @@ struct fl_worker {
 	struct fl_net net;
 	struct fl_log log;
 	enum fl_log_access access;
+	bool log_level_is_set; /* by mail: that of a share counts for nothing */
 	/* Scratch of one callback: never holds anything across turns. */
 	uint8_t *sealed; /* ciphertext on its way out */
 	size_t sealed_cap;
@@ -103,6 +104,8 @@ void fl_worker_post_share(struct fl_worker *worker,
 			  struct fl_share *share); /* main; takes share over */
 void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
 			    struct fl_targets *targets); /* main; takes a reference */
+/* main: is_set: whatever the INI says from now on; else until the next share */
+void fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set);
 void fl_worker_post_drain(
 	struct fl_worker *worker); /* main: stop accepting; on_idle when nothing is open */
 void fl_worker_post_stop(struct fl_worker *worker); /* main: cut what is open and end the thread */

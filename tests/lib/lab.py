@@ -256,7 +256,7 @@ class Workload:
         self.sections = {
             'identity': {'cert': self.folder / 'tls.crt', 'key': self.folder / 'tls.key',
                          'bundle': self.folder / 'ca.crt'},
-            'sidecar': {'inbound': '', 'outbound': '', 'admin': f'127.0.0.1:{self.admin}', 'workers': 1,
+            'sidecar': {'inbound': '', 'outbound': '', 'control': '', 'admin': f'127.0.0.1:{self.admin}', 'workers': 1,
                         'drain': '100ms'},
             'agent': {'socket': self.folder / 'agent.sock',
                       'sidecar_uid': sidecar_uid if sidecar_uid is not None else os.getuid()},

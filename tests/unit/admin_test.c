@@ -55,7 +55,7 @@ static char *ask(const char *text, size_t len, size_t piece, char *why_not)
 	if (!done) {
 		return NULL;
 	}
-	fl_admin_respond(&request, &source, &answer);
+	fl_admin_respond(&request, &(struct fl_admin_caller){.source = &source}, &answer);
 	return answer.data;
 }
 
@@ -188,6 +188,111 @@ Test(admin, long_heads)
 		free(answer);
 	}
 	free(text);
+}
+
+/* --- what changes something --------------------------------------------------------------------- */
+
+static bool root_only(void *user, uid_t uid)
+{
+	(void)user;
+	return uid == 0;
+}
+
+static bool nobody(void *user, uid_t uid)
+{
+	(void)user;
+	(void)uid;
+	return false;
+}
+
+static bool the_same(void *user, uid_t uid)
+{
+	(void)user;
+	return uid == geteuid();
+}
+
+static unsigned drained(void *user, uid_t uid, struct fl_text *ret)
+{
+	unsigned *count = user;
+
+	(*count)++;
+	fl_text_print(ret, "drained for %u\n", (unsigned)uid);
+	return 200;
+}
+
+static unsigned levelled(void *user, uid_t uid, const char *level, struct fl_text *ret)
+{
+	unsigned *count = user;
+
+	(void)uid;
+	if (strcmp(level, "debug") != 0) {
+		fl_text_print(ret, "no such level\n");
+		return 400;
+	}
+	(*count)++;
+	fl_text_print(ret, "now debug\n");
+	return 200;
+}
+
+static char *order(const char *text, bool has_control, unsigned *count)
+{
+	struct fl_admin_control control = {root_only, drained, levelled, count};
+	struct fl_admin_caller caller = {
+		.source = &source_of_all, .control = has_control ? &control : NULL, .uid = 7};
+	struct fl_http_request request;
+	struct fl_text answer = {0};
+
+	fl_http_init(&request);
+	cr_assert(fl_http_feed(&request, (const uint8_t *)text, strlen(text)));
+	fl_admin_respond(&request, &caller, &answer);
+	return answer.data;
+}
+
+Test(admin, control_changes_by_post_alone)
+{
+	static const struct {
+		const char *request, *status, *end;
+		unsigned done;
+	} rows[] = {
+		{"POST /drain HTTP/1.1\r\n\r\n", "200", "\r\n\r\ndrained for 7\n", 1},
+		{"POST /drain?now HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", "200", "drained for 7\n",
+		 1},
+		{"POST /log-level?level=debug HTTP/1.1\r\n\r\n", "200", "now debug\n", 1},
+		{"POST /log-level?level=x HTTP/1.1\r\n\r\n", "400", "no such level\n", 0},
+		{"POST /log-level?level= HTTP/1.1\r\n\r\n", "400", "no such level\n", 0},
+		{"POST /log-level?lvl=debug HTTP/1.1\r\n\r\n", "400", "level=debug\n", 0},
+		{"POST /log-level HTTP/1.1\r\n\r\n", "400", "level=debug\n", 0},
+		{"GET /drain HTTP/1.1\r\n\r\n", "405", "POST\n", 0},
+		{"PUT /drain HTTP/1.1\r\n\r\n", "405", "POST\n", 0},
+		{"HEAD /drain HTTP/1.1\r\n\r\n", "405", "Allow: POST\r\n\r\n", 0},
+		{"POST /readyz HTTP/1.1\r\n\r\n", "405",
+		 "this page is only for reading: GET or HEAD\n", 0},
+		{"GET /readyz HTTP/1.1\r\n\r\n", "200", "ready\n", 0},
+		{"GET /x HTTP/1.1\r\n\r\n", "404", "/\nPOST /drain\nPOST /log-level\n", 0},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		unsigned count = 0;
+		char *answer = order(rows[i].request, true, &count);
+
+		cr_expect(strncmp(answer + strlen("HTTP/1.1 "), rows[i].status, 3) == 0, "%zu: %s",
+			  i, answer);
+		cr_expect_str_eq(answer + strlen(answer) - strlen(rows[i].end), rows[i].end,
+				 "%zu: %s", i, answer);
+		cr_expect_eq(count, rows[i].done, "%zu", i);
+		free(answer);
+	}
+}
+
+Test(admin, the_reading_endpoint_has_none_of_it)
+{
+	unsigned count = 0;
+	char *answer = order("POST /drain HTTP/1.1\r\n\r\n", false, &count);
+
+	cr_expect(strncmp(answer, "HTTP/1.1 404 ", 13) == 0, "%s", answer);
+	cr_expect_null(strstr(answer, "drain"));
+	cr_expect_eq(count, 0);
+	free(answer);
 }
 
 /* --- on a loop -------------------------------------------------------------------------------- */
@@ -341,5 +446,85 @@ Test(admin, many_bad_callers)
 		(void)uv_run(&f.loop, UV_RUN_NOWAIT);
 	}
 	cr_assert_eq(f.net.open, 1, "only the listener is left");
+	fixture_close(&f);
+}
+
+/* --- the control socket ------------------------------------------------------------------------- */
+
+static void control_open(struct fixture *f, bool (*may_ask)(void *user, uid_t uid), unsigned *count)
+{
+	struct fl_admin_control control = {may_ask, drained, levelled, count};
+
+	fixture_open(f);
+	fl_admin_close(f->admin);
+	f->admin = NULL;
+	cr_assert_eq(unlink(f->addr.sa.un.sun_path), 0);
+	cr_assert_eq(fl_admin_open_control(&f->net, f->addr.sa.un.sun_path, &source_of_all,
+					   &control, &f->admin, NULL),
+		     0);
+}
+
+Test(admin, control_goes_by_the_callers_uid)
+{
+	struct fixture f;
+	char buf[1024];
+	unsigned count = 0;
+	int fd;
+
+	control_open(&f, the_same, &count);
+	fd = dial(&f);
+	send_text(fd, "POST /drain HTTP/1.1\r\n\r\n");
+	cr_assert(read_all(&f, fd, buf, sizeof(buf)));
+	cr_expect_not_null(strstr(buf, "drained for "));
+	cr_expect_eq(count, 1);
+	close(fd);
+	fixture_close(&f);
+
+	control_open(&f, nobody, &count);
+	fd = dial(&f);
+	send_text(fd, "POST /drain HTTP/1.1\r\n\r\n");
+	cr_assert(read_all(&f, fd, buf, sizeof(buf)));
+	cr_expect(strncmp(buf, "HTTP/1.1 403 Forbidden\r\n", 24) == 0, "%s", buf);
+	cr_expect_not_null(strstr(buf, "only root, "));
+	close(fd);
+	fd = dial(&f);
+	send_text(fd, "GET /status HTTP/1.1\r\n\r\n");
+	cr_assert(read_all(&f, fd, buf, sizeof(buf)));
+	cr_expect(strncmp(buf, "HTTP/1.1 403 ", 13) == 0, "%s", buf);
+	cr_expect_null(strstr(buf, "document"));
+	cr_expect_eq(count, 1);
+	close(fd);
+	fixture_close(&f);
+}
+
+Test(admin, control_path_is_removed_when_it_is_ours)
+{
+	struct fl_admin_control control = {the_same, drained, levelled, NULL};
+	struct fl_admin *second = NULL;
+	struct fl_err err = {0};
+	struct fixture f;
+	const char *path = f.addr.sa.un.sun_path;
+	int fd;
+
+	control_open(&f, the_same, NULL);
+	cr_expect_eq(fl_admin_open_control(&f.net, path, &source_of_all, &control, &second, &err),
+		     FL_ERR_IO);
+	cr_expect_not_null(strstr(err.text, "in use"), "%s", err.text);
+	fl_admin_close(f.admin);
+	cr_expect_neq(access(path, F_OK), 0, "ours has gone");
+	/* One that nobody listens on any more is taken over. */
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(fd, &f.addr.sa.any, f.addr.sa_len), 0);
+	close(fd);
+	cr_assert_eq(fl_admin_open_control(&f.net, path, &source_of_all, &control, &f.admin, NULL),
+		     0);
+	/* One that somebody else has put there since is left alone. */
+	cr_assert_eq(unlink(path), 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cr_assert_eq(bind(fd, &f.addr.sa.any, f.addr.sa_len), 0);
+	fl_admin_close(f.admin);
+	cr_expect_eq(access(path, F_OK), 0, "theirs is still there");
+	close(fd);
+	f.admin = NULL;
 	fixture_close(&f);
 }

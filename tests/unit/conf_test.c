@@ -547,7 +547,6 @@ static const struct {
 	{"rotation", "on_expiry = close"},
 	{"rotation", "on_policy_loss = close"},
 	{"rotation", "recycle = 5m"},
-	{"sidecar", "control = /run/fairlead/sidecar.sock"},
 };
 
 Test(conf, test_conf__known_but_not_built__is_said_so)
