@@ -23,14 +23,6 @@ struct row {
 };
 
 static const struct row rows[] = {
-	/* inbound modes */
-	{"inbound", "mode", ITEM, "permissive", "write `mode = strict`"},
-	{"inbound", "mode", ITEM, "plaintext", "write `mode = strict`"},
-	{"service", "mode", ITEM, "permissive", "write `mode = strict`"},
-	{"service", "mode", ITEM, "plaintext", "write `mode = strict`"},
-	/* the PROXY protocol */
-	{"inbound", "proxy_protocol", ITEM, "v2", "write `proxy_protocol = off`"},
-	{"service", "proxy_protocol", ITEM, "v2", "write `proxy_protocol = off`"},
 	/* captured outbound traffic */
 	{"upstream", "listen", WITHOUT, NULL,
 	 "captured traffic: add `listen`, for example 127.0.0.1:7001"},

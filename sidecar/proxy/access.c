@@ -4,6 +4,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "proxy/detect.h"
+
 /* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
 static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason,
 		      const struct fl_verdict *verdict)
@@ -43,6 +45,29 @@ static void rule_name_of(const char *id, char *name, size_t size)
 	name[len] = '\0';
 }
 
+/* Whoever comes without TLS is known by its address alone. */
+static void add_plaintext_remedy(struct fl_line *line, const struct fl_route *route)
+{
+	const char *to = fl_route_name(route);
+	union fl_sockaddr source;
+	char remedy[512], net[FL_CIDR_TEXT], port[8];
+	struct fl_cidr cidr;
+	int len;
+
+	if (route->source.family == 0) {
+		return;
+	}
+	source = fl_inet_sockaddr(&route->source);
+	FL_REQUIRE(fl_cidr_of(&source.any, &cidr));
+	(void)snprintf(port, sizeof(port), "%u", route->port);
+	len = snprintf(remedy, sizeof(remedy),
+		       "to let it in: [allow plaintext-%s] from = plaintext  sources = %s  to = %s",
+		       to != NULL ? to : port, fl_cidr_format(&cidr, net), to != NULL ? to : port);
+	if (len > 0 && (size_t)len < sizeof(remedy)) {
+		fl_line_str(line, "remedy", remedy);
+	}
+}
+
 /* The lines of INI that would let this peer in: what somebody who reads the denial wants next. */
 static void add_remedy(struct fl_line *line, const struct fl_access *access)
 {
@@ -51,7 +76,11 @@ static void add_remedy(struct fl_line *line, const struct fl_access *access)
 	const char *id;
 	int len;
 
-	if (access->verdict == NULL || access->verdict->rule != NULL || access->session == NULL) {
+	if (access->verdict == NULL || access->verdict->rule != NULL) {
+		return;
+	}
+	if (access->session == NULL) {
+		add_plaintext_remedy(line, access->route);
 		return;
 	}
 	id = fl_session_peer_id(access->session);
@@ -102,6 +131,7 @@ void fl_access_ended(const struct fl_access *access)
 	fl_line_str(&line, "direction", inbound ? "inbound" : "outbound");
 	fl_line_str(&line, inbound ? "service" : "upstream", fl_route_name(route));
 	add_addresses(&line, route);
+	fl_line_str(&line, "detected", fl_detected_word(route->detected));
 	if (access->session != NULL) {
 		fl_session_describe(access->session, &line);
 	} else if (access->plaintext) {

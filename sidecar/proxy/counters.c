@@ -28,3 +28,37 @@ void fl_counters_add(struct fl_counters *sum, const struct fl_counters *counters
 		to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 	}
 }
+
+/* The place of that port, a new one if need be. */
+static uint64_t *count_of(struct fl_port_counts *counts, uint64_t port)
+{
+	for (size_t i = 0; i < FL_COUNTED_PORTS; i++) {
+		struct fl_port_count *at = &counts->ports[i];
+
+		if (at->port == 0) {
+			fl_count(&at->port, port);
+		}
+		if (at->port == port) {
+			return &at->count;
+		}
+	}
+	return &counts->others;
+}
+
+void fl_port_count(struct fl_port_counts *counts, uint16_t port)
+{
+	fl_count(count_of(counts, port), 1);
+}
+
+void fl_port_counts_add(struct fl_port_counts *sum, const struct fl_port_counts *counts)
+{
+	for (size_t i = 0; i < FL_COUNTED_PORTS; i++) {
+		uint64_t port = __atomic_load_n(&counts->ports[i].port, __ATOMIC_RELAXED);
+
+		if (port == 0) {
+			break;
+		}
+		*count_of(sum, port) += __atomic_load_n(&counts->ports[i].count, __ATOMIC_RELAXED);
+	}
+	sum->others += __atomic_load_n(&counts->others, __ATOMIC_RELAXED);
+}

@@ -44,6 +44,22 @@ static inline void fl_count(uint64_t *counter, uint64_t n)
 /* A handshake of so many nanoseconds is done. The worker's own thread. */
 void fl_counters_handshake(struct fl_counters *counters, enum fl_direction direction, uint64_t ns);
 
+/* By port, for the first so many ports that there is something to count of: whoever dials us may choose the port, so
+ * the others are counted together. */
+#define FL_COUNTED_PORTS 64
+struct fl_port_counts {
+	struct fl_port_count {
+		uint64_t port; /* 0: not used yet */
+		uint64_t count;
+	} ports[FL_COUNTED_PORTS];
+	uint64_t others;
+};
+
+/* The worker's own thread. */
+void fl_port_count(struct fl_port_counts *counts, uint16_t port);
+/* Adds what another thread counts to sum. */
+void fl_port_counts_add(struct fl_port_counts *sum, const struct fl_port_counts *counts);
+
 /* Adds what another thread counts to sum. */
 void fl_counters_add(struct fl_counters *sum, const struct fl_counters *counters);
 

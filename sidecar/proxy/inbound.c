@@ -2,16 +2,30 @@
 /* Who comes in from the mesh.
  *
  * Happy path: a session is accepted; when its peer is verified, policy is asked once; allowed, a stream takes the
- * session over and dials the app. Nothing reaches the app before that.
+ * session over and dials the app. Nothing reaches the app before that. Where the INI lets plaintext in, policy is asked
+ * about `plaintext` instead, at once or when the first bytes have shown that it is that, and a stream relays it as it
+ * is.
  *
- * Failure: a refused peer gets a TLS alert (access_denied where policy refuses) and leaves one line that names the
- * rule; the session ends by itself when its handshake fails. */
+ * Failure: a refused peer gets a TLS alert (access_denied where policy refuses), a refused client without TLS a reset,
+ * and either leaves one line that names the rule; the session ends by itself when its handshake fails. */
 #include "proxy/inbound.h"
 
 #include "proxy/access.h"
+#include "proxy/detect.h"
 #include "proxy/stream.h"
 
 #define ALERT_ACCESS_DENIED 49u /* RFC 8446 section 6.2 */
+
+/* id: NULL: it speaks plaintext. */
+static struct fl_verdict ask_policy(const struct fl_route *route, const char *id)
+{
+	union fl_sockaddr source;
+	struct fl_request request = fl_route_request(route, id, &source);
+
+	return fl_policy_decide(route->share->generation->conf->policy, &request);
+}
+
+/* --- mutual TLS ----------------------------------------------------------------------------------- */
 
 static void log_refusal(struct fl_session *session, const struct fl_verdict *verdict,
 			enum fl_reason reason)
@@ -29,11 +43,8 @@ static void log_refusal(struct fl_session *session, const struct fl_verdict *ver
 static void on_ready(void *user)
 {
 	struct fl_session *session = user;
-	const struct fl_route *route = fl_session_route(session);
-	union fl_sockaddr source;
-	struct fl_request request = fl_route_request(route, fl_session_peer_id(session), &source);
 	struct fl_verdict verdict =
-		fl_policy_decide(route->share->generation->conf->policy, &request);
+		ask_policy(fl_session_route(session), fl_session_peer_id(session));
 
 	if (verdict.effect == FL_ALLOW) {
 		fl_stream_inbound(session, &verdict);
@@ -68,7 +79,47 @@ static const struct fl_session_events events = {.on_ready = on_ready,
 						.on_drain = on_nothing,
 						.on_closed = on_closed};
 
+/* --- plaintext ------------------------------------------------------------------------------------ */
+
+static void serve_plaintext(struct fl_route *route, struct fl_sock *sock, struct fl_span early)
+{
+	struct fl_verdict verdict = ask_policy(route, NULL);
+	struct fl_access access = {
+		.route = route, .plaintext = true, .verdict = &verdict, .reason = FL_REASON_POLICY};
+
+	if (verdict.effect != FL_ALLOW) {
+		fl_access_ended(&access);
+		fl_sock_reset(sock);
+		return;
+	}
+	if (route->detected == FL_DETECTED_SILENCE) {
+		fl_port_count(&route->worker->detect_timeouts, route->port);
+	}
+	fl_stream_inbound_plain(route, sock, early, &verdict);
+}
+
+static void on_detected(struct fl_route *route, struct fl_sock *sock, struct fl_span early)
+{
+	if (route->detected == FL_DETECTED_FAIRLEAD) {
+		fl_session_accept(route, sock, early, &events);
+	} else {
+		serve_plaintext(route, sock, early);
+	}
+}
+
 void fl_inbound_start(struct fl_route *route, struct fl_sock *sock)
 {
-	fl_session_accept(route, sock, &events);
+	static const struct fl_span nothing;
+
+	switch (fl_route_inbound(route)->mode) {
+	case FL_INBOUND_STRICT:
+		fl_session_accept(route, sock, nothing, &events);
+		break;
+	case FL_INBOUND_PERMISSIVE:
+		fl_detect_start(route, sock, on_detected);
+		break;
+	case FL_INBOUND_PLAINTEXT:
+		serve_plaintext(route, sock, nothing);
+		break;
+	}
 }

@@ -209,6 +209,22 @@ static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+/* A port has a series from its first one on. */
+static void put_detect_timeouts(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_detect_timeouts_total";
+	const struct fl_port_counts *counts = &s->detect_timeouts;
+
+	family(text, name, "counter",
+	       "Clients of permissive ports that were let in as plaintext because they had said nothing for "
+	       "detect_timeout, by port.");
+	for (size_t i = 0; i < FL_COUNTED_PORTS && counts->ports[i].port != 0; i++) {
+		fl_text_print(text, "%s{port=\"%" PRIu64 "\"} %" PRIu64 "\n", name,
+			      counts->ports[i].port, counts->ports[i].count);
+	}
+	series(text, name, "port", "other", NULL, NULL, counts->others);
+}
+
 /* Buckets add up to the count whatever a worker does meanwhile. */
 static void put_duration(struct fl_text *text, const struct fl_snapshot *s)
 {
@@ -251,4 +267,5 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_bytes(ret, snapshot);
 	put_handshakes(ret, snapshot);
 	put_duration(ret, snapshot);
+	put_detect_timeouts(ret, snapshot);
 }

@@ -72,7 +72,8 @@ struct fl_snapshot {
 	const struct fl_rotations *rotations;
 	struct fl_listening *listeners; /* owned */
 	size_t listener_count;
-	struct fl_counters counters; /* of all workers */
+	struct fl_counters counters;           /* of all workers */
+	struct fl_port_counts detect_timeouts; /* likewise */
 	uint64_t open[FL_DIRECTIONS];
 	bool agent_connected;
 	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */

@@ -11,6 +11,15 @@
 #include "policy/policy.h"
 #include "proxy/worker.h"
 
+/* What the first bytes of a permissive port's client were. */
+enum fl_detected {
+	FL_DETECTED_NOTHING, /* nobody has looked: the port is not permissive */
+	FL_DETECTED_FAIRLEAD,
+	FL_DETECTED_TLS, /* the app's own */
+	FL_DETECTED_PLAINTEXT,
+	FL_DETECTED_SILENCE, /* none within detect_timeout */
+};
+
 struct fl_route {
 	struct fl_corpse corpse; /* first: buried when nobody refers to it */
 	struct fl_worker *worker;
@@ -30,6 +39,7 @@ struct fl_route {
 	uint32_t next_target; /* outbound: which of targets, or the destination, to dial next */
 	uint16_t port;        /* as policy calls it; 0: Unix */
 	uint8_t direction;    /* enum fl_direction */
+	uint8_t detected;     /* enum fl_detected; inbound */
 };
 
 /* Takes the connection that waits at the listener, and finds out what it is. One that cannot be served (its destination

@@ -436,7 +436,7 @@ static bool start_engine(struct fl_session *session, struct fl_tls_ctx *ctx,
 	return fl_tls_new(ctx, expect, expect_user, &session->tls, NULL) == 0;
 }
 
-void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
+void fl_session_accept(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
 		       const struct fl_session_events *events)
 {
 	struct fl_session *session = session_new(route, events, false);
@@ -455,6 +455,9 @@ void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
 		return;
 	}
 	fl_sock_read_start(session->sock);
+	if (early.len > 0) {
+		feed(session, early.data, early.len);
+	}
 }
 
 /* --- client ----------------------------------------------------------------------------------- */
@@ -657,6 +660,19 @@ const struct fl_tls_failure *fl_session_failure(const struct fl_session *session
 		session->tls != NULL ? fl_tls_failure(session->tls) : NULL;
 
 	return failure != NULL && failure->cause != FL_TLS_CAUSE_NONE ? failure : NULL;
+}
+
+struct fl_inet fl_session_local_inet(const struct fl_session *session)
+{
+	return fl_sock_local_inet(session->sock);
+}
+
+void fl_session_introduce(const struct fl_session *session, struct fl_proxy_v2_peer *ret)
+{
+	*ret = (struct fl_proxy_v2_peer){.id = fl_tls_peer_id(session->tls),
+					 .version = "TLSv1.3",
+					 .cipher = fl_tls_cipher(session->tls),
+					 .resumed = fl_tls_resumed(session->tls)};
 }
 
 void fl_session_describe(const struct fl_session *session, struct fl_line *line)

@@ -11,6 +11,7 @@
  * is the worker's scratch. An ended session is gone for its user: on_closed is the last event, and
  * fl_session_close/reset/refuse end it without one. Loop-bound. */
 #include "proxy/route.h"
+#include "wire/proxy_v2.h"
 
 struct fl_session;
 
@@ -22,9 +23,9 @@ struct fl_session_events {
 	void (*on_closed)(void *user, enum fl_reason reason); /* failed; gone */
 };
 
-/* Server role, on a connection of the route. Takes sock over. Its user is, until set, the session itself. Without memory
- * the connection is reset, and that is logged. */
-void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
+/* Server role, on a connection of the route. Takes sock over. early: what has been read of it already. Its user is, until
+ * set, the session itself. Without memory the connection is reset, and that is logged. Events may run inside. */
+void fl_session_accept(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
 		       const struct fl_session_events *events);
 /* Client role: dials the route's addresses in order until one answers; its peer must be one that the upstream names.
  * NULL: it failed already, *ret_reason says why; no event runs inside. */
@@ -54,6 +55,9 @@ void fl_session_refuse(struct fl_session *session, uint8_t alert); /* TLS alert,
 
 /* READY or later. */
 const char *fl_session_peer_id(const struct fl_session *session);
+/* What an app is told of the peer; strings are the session's. */
+void fl_session_introduce(const struct fl_session *session, struct fl_proxy_v2_peer *ret);
+struct fl_inet fl_session_local_inet(const struct fl_session *session); /* our end of it */
 /* Fields of the access log: peer_addr, peer, own, tls ... */
 void fl_session_describe(const struct fl_session *session, struct fl_line *line);
 /* Why the engine failed; NULL when it has not. Valid inside on_closed. */

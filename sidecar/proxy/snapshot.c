@@ -149,6 +149,7 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		const struct fl_worker *worker = server->workers[i];
 
 		fl_counters_add(&ret->counters, &worker->counters);
+		fl_port_counts_add(&ret->detect_timeouts, &worker->detect_timeouts);
 		ret->log_lines_lost += fl_log_lost(&worker->log);
 		for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 			ret->open[d] += fl_worker_open(worker, d);

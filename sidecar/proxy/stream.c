@@ -11,9 +11,11 @@
 #include "proxy/stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "proxy/access.h"
+#include "proxy/announce.h"
 
 enum state { DIAL_MESH, DIAL_APP, OPEN, HALF_APP, HALF_MESH, FINISHED, CLOSED };
 
@@ -28,6 +30,12 @@ static const unsigned allowed_next[] = {
 	[CLOSED] = 0,
 };
 
+/* What the client had said before the app was there. */
+struct early {
+	size_t len;
+	uint8_t data[];
+};
+
 struct fl_stream {
 	struct fl_corpse corpse; /* first: buried when closed */
 	struct fl_stream *prev, *next;
@@ -35,6 +43,7 @@ struct fl_stream {
 	struct fl_session *session; /* the mesh side; NULL once it is gone, or: */
 	struct fl_sock *plain;      /* the mesh side in plaintext; NULL once it is gone */
 	struct fl_sock *app;        /* NULL once it is gone */
+	struct early *early;        /* owned; NULL: nothing, or the app has it */
 	/* DIAL_APP, and DIAL_MESH in plaintext: connect_timeout. OPEN and later: the next look for idleness */
 	struct fl_deadline deadline;
 	uint64_t active_ms; /* uv_now() of the last byte */
@@ -175,6 +184,8 @@ static void release(struct fl_stream *stream)
 	fl_deadline_drop(&stream->deadline);
 	DL_DELETE(worker->streams, stream);
 	fl_worker_bury(worker, &stream->corpse);
+	free(stream->early);
+	stream->early = NULL;
 	fl_route_unref(stream->route);
 }
 
@@ -377,7 +388,9 @@ static void read_both(struct fl_stream *stream)
 	if (!mesh_pending(stream)) {
 		fl_sock_read_start(stream->app);
 	}
-	mesh_read_start(stream);
+	if (!fl_sock_pending(stream->app)) {
+		mesh_read_start(stream);
+	}
 }
 
 /* --- outbound: the app is there, the mesh side has to be made --------------------------------------- */
@@ -474,15 +487,36 @@ void fl_stream_outbound(struct fl_route *route, struct fl_sock *sock)
 
 /* --- inbound: the mesh side is there, the app has to answer ----------------------------------------- */
 
+/* Before the relay: who it is, for an app that wants to know, and what was read to find out what it is. */
+static void speak_first(struct fl_stream *stream)
+{
+	uint8_t header[FL_PROXY_V2_MAX];
+	size_t len = fl_announce(stream->route, stream->session, stream->plain, header);
+	struct early *early = stream->early;
+
+	if (len > 0 && fl_sock_write(stream->app, header, len) < 0) {
+		abort_stream(stream, FL_REASON_APP_RESET);
+		return;
+	}
+	stream->early = NULL;
+	if (early != NULL) {
+		on_mesh_data(stream, early->data, early->len);
+		free(early);
+	}
+}
+
 static void on_app_dialed(void *user, int sys)
 {
 	struct fl_stream *stream = user;
 
-	if (sys == 0) {
-		start_relay(stream);
-		read_both(stream);
-	} else {
+	if (sys != 0) {
 		abort_stream(stream, fl_reason_of_app_dial(sys));
+		return;
+	}
+	start_relay(stream);
+	speak_first(stream);
+	if (stream->state == OPEN) {
+		read_both(stream);
 	}
 }
 
@@ -523,7 +557,22 @@ void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verd
 	dial_app(stream, verdict);
 }
 
-void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock,
+/* false: no memory. */
+static bool keep_early(struct fl_stream *stream, struct fl_span early)
+{
+	if (early.len == 0) {
+		return true;
+	}
+	stream->early = malloc(sizeof(*stream->early) + early.len);
+	if (stream->early == NULL) {
+		return false;
+	}
+	stream->early->len = early.len;
+	memcpy(stream->early->data, early.data, early.len);
+	return true;
+}
+
+void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
 			     const struct fl_verdict *verdict)
 {
 	struct fl_stream *stream = stream_new(route, DIAL_APP);
@@ -535,6 +584,10 @@ void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock,
 	}
 	stream->plain = sock;
 	fl_sock_set_user(sock, &plain_events, stream);
+	if (!keep_early(stream, early)) {
+		abort_stream(stream, FL_REASON_INTERNAL);
+		return;
+	}
 	dial_app(stream, verdict);
 }
 

@@ -17,8 +17,9 @@
 void fl_stream_outbound(struct fl_route *route, struct fl_sock *sock);
 /* A session was accepted, verified and allowed by rule (NULL: by default). Takes the session over. */
 void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict);
-/* The same for a peer that speaks plaintext. Takes sock over, which has not been read. */
-void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock,
+/* The same for a client that speaks plaintext. Takes sock over, which is not being read. early: what has been read of it
+ * already; copied. */
+void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
 			     const struct fl_verdict *verdict);
 
 /* Ends every stream of the worker, with a reset (shutdown). */

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/detect.h"
 #include "proxy/inbound.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
@@ -423,6 +424,7 @@ static void stop(struct fl_worker *worker)
 	close_listeners(worker);
 	fl_stream_end_all(worker, FL_REASON_DRAIN);
 	fl_session_end_all(worker);
+	fl_detect_end_all(worker);
 	fl_deadline_queue_close(&worker->connecting);
 	fl_deadline_queue_close(&worker->handshaking);
 	fl_deadline_queue_close(&worker->idle);

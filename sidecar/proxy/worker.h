@@ -78,14 +78,17 @@ struct fl_worker {
 	struct fl_deadline_queue connecting, handshaking, idle, half_open;
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;
-	/* Sessions that dial or shake hands. Each direction has its own, so that neither strangers who stall nor
+	struct fl_detect *detects;
+	/* Sessions that dial or shake hands, and connections of which it is not known yet what they are. Each direction has its own, so that neither strangers who stall nor
 	 * upstreams that do not answer stop the other one. */
 	unsigned handshakes[FL_DIRECTIONS];
 	uint32_t idle_timeout_ms;
 	bool draining, stopping;
 	struct fl_corpse *corpses;
 	struct fl_counters counters; /* read by the main thread */
-	uint64_t refused_at_ms;      /* last time the connection limit was logged */
+	struct fl_port_counts
+		detect_timeouts; /* likewise: clients let in because they were silent */
+	uint64_t refused_at_ms;  /* last time the connection limit was logged */
 
 	/* Read by the main thread (atomic, relaxed). */
 	unsigned open[FL_DIRECTIONS]; /* connections that peers opened inbound and apps outbound */

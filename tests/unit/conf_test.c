@@ -535,12 +535,6 @@ static const struct {
 	const char *section;
 	const char *line;
 } not_built[] = {
-	{"inbound", "mode = permissive"},
-	{"inbound", "mode = plaintext"},
-	{"service x", "mode = permissive"},
-	{"service x", "mode = plaintext"},
-	{"inbound", "proxy_protocol = v2"},
-	{"service x", "proxy_protocol = v2"},
 	{"upstream x", "listen ="},
 	{"limits", "max_age = 1h"},
 	{"rotation", "on_trust_loss = close"},

@@ -1,0 +1,559 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""strict, permissive, plaintext: who is let in at a port, who is not, and what the app then gets of them."""
+import errno
+import hashlib
+import os
+import re
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+
+import pytest
+
+import lab as labs
+import peers
+from lab import connect, end_of, read_all, wait_until
+
+ALPN = 'fairlead/1'
+SOON = f'{200 * labs.SLOW}ms'  # detect_timeout where it is waited for
+NEVER = '60s'                  # and where it must not be
+
+
+def plaintext(mode, *, service=None, rule=None, **sections):
+    """Sections of a port with that mode, and a rule that lets plaintext in."""
+    keys = {'mode': mode, **({'detect_timeout': NEVER} if mode == 'permissive' else {}), **(service or {})}
+    return {'service app': keys, 'allow plain': {'from': 'plaintext', **(rule or {})}, **sections}
+
+
+def ask(to, data=b'ping'):
+    """What comes back of a whole conversation, both ends finished; or how it ended."""
+    try:
+        with connect(to) as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            return read_all(sock)
+    except OSError as error:
+        if isinstance(error, ConnectionError) or error.errno == errno.ENOTCONN:
+            return 'reset'
+        raise
+
+
+def tls_ask(to, svid=None, alpn=(), root=labs.Lab.root, data=b'ping'):
+    """The same of a TLS client's; an alert is its number."""
+    context = peers.context(False, svid, root)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    try:
+        with connect(to) as sock, context.wrap_socket(sock) as tls:
+            tls.sendall(data)
+            return tls.recv(100) or 'closed'
+    except ssl.SSLEOFError:
+        return 'closed'
+    except ssl.SSLError as error:
+        return peers.alert_of(error) or str(error)
+    except ConnectionError:
+        return 'closed'
+
+
+def greeter(sock):
+    """Speaks first, as SMTP, FTP and MariaDB do."""
+    sock.sendall(b'220 ready\r\n')
+    labs.echo(sock)
+
+
+def detect_timeouts(workload):
+    """{port: count}"""
+    found = re.findall(r'^fairlead_detect_timeouts_total\{port="(\w+)"\} (\d+)$', workload.get('/metrics')[1], re.M)
+    return {port: int(count) for port, count in found}
+
+
+# --- who is let in ------------------------------------------------------------------------------------------
+
+def test_strict(lab, app):
+    """Mutual TLS, with our ALPN or without; nobody else, and the app never hears of them."""
+    server = app()
+    inbound = lab.inbound(server.port, plaintext('strict'))
+    assert tls_ask(inbound.port, lab.client, [ALPN]) == b'ping'
+    assert tls_ask(inbound.port, lab.client) == b'ping'
+    assert tls_ask(inbound.port, lab.client, ['h2']) == b'ping'
+    for line in inbound.sidecar.lines(reason='done'):
+        assert line['security'] == 'mtls' and 'detected' not in line
+    accepted = server.accepted
+    assert tls_ask(inbound.port) == 116, 'no certificate: certificate_required'
+    assert tls_ask(inbound.port, alpn=[ALPN]) == 116
+    assert ask(inbound.port, b'GET / HTTP/1.0\r\n\r\n') != b'GET / HTTP/1.0\r\n\r\n'
+    inbound.wait_line(reason='not_tls')
+    assert server.accepted == accepted
+
+
+def test_permissive(lab, app):
+    """Our own by mutual TLS, and whatever else comes, TLS included, to the app as it is."""
+    seen = []
+
+    def record(sock):
+        seen.append(sock.recv(1 << 16))
+        sock.sendall(b'seen')
+    server = app(record)
+    inbound = lab.inbound(server.port, plaintext('permissive'))
+    assert tls_ask(inbound.port, lab.client, ['h2', ALPN]) == b'seen'
+    assert seen.pop() == b'ping'
+    line = inbound.wait_line(security='mtls')
+    assert (line['detected'], line['peer'], line['rule']) == ('fairlead', labs.CLIENT, 'mesh')
+
+    assert ask(inbound.port, b'GET /') == b'seen'
+    assert seen.pop() == b'GET /'
+    line = inbound.wait_line(reason='done', detected='plaintext')
+    assert (line['security'], line['rule'], line['decision']) == ('plaintext', 'plain', 'allow')
+    assert 'peer' not in line and line['source'].startswith('127.0.0.1:')
+    assert (line['bytes_to_app'], line['bytes_to_mesh']) == (5, 4)
+
+    for alpn in [], ['h2'], ['fairlead/2']:
+        tls_ask(inbound.port, lab.client, alpn)
+        hello = seen.pop()
+        assert hello[:3] == b'\x16\x03\x01' and len(hello) == 5 + int.from_bytes(hello[3:5], 'big')
+    assert len(wait_until(lambda: inbound.sidecar.lines(detected='tls', security='plaintext'), 'it is logged')) > 0
+    assert inbound.get('/metrics')[1].count('fairlead_detect_timeouts_total{port="other"} 0') == 1
+
+
+def test_permissive__our_tls_without_certificate_is_refused(lab, app):
+    """Whoever offers our ALPN gets our handshake, with all that it demands: no way from there to plaintext."""
+    server = app()
+    inbound = lab.inbound(server.port, plaintext('permissive'))
+    assert tls_ask(inbound.port, alpn=[ALPN]) == 116
+    other = labs.Lab.other_root
+    assert tls_ask(inbound.port, other.issue('spiffe://other.example/x'), [ALPN], None) in (42, 46, 48)
+    assert server.accepted == 0
+    assert inbound.wait_line(reason='certificate_refused')['detected'] == 'fairlead'
+
+
+def test_plaintext(lab, app):
+    """Never TLS of ours: a ClientHello is the app's business, ALPN or not."""
+    server = app()
+    inbound = lab.inbound(server.port, plaintext('plaintext'))
+    assert ask(inbound.port) == b'ping'
+    line = inbound.wait_line(reason='done')
+    assert line['security'] == 'plaintext' and 'detected' not in line
+    hello = peers.client_hello()
+    assert ask(inbound.port, hello) == hello
+    tls_ask(inbound.port, lab.client, [ALPN])
+    assert not inbound.sidecar.lines(security='mtls')
+
+
+@pytest.mark.parametrize('mode', ['permissive', 'plaintext'])
+def test_policy_refuses(lab, app, mode):
+    """Without a rule for it, plaintext is reset before the app is dialled; the line says which rule would let it in."""
+    server = app()
+    inbound = lab.inbound(server.port, {'service app': {'mode': mode}}, allow=f'spiffe://{labs.TD}/**')
+    assert ask(inbound.port) == 'reset'
+    line = inbound.wait_line(reason='policy_denied')
+    assert line['security'] == 'plaintext' and line['decision'] == 'deny' and line['rule'] == 'default'
+    assert 'from = plaintext' in line['remedy'] and '127.0.0.1' in line['remedy'] and 'app' in line['remedy']
+    assert len(inbound.sidecar.lines(reason='policy_denied')) == 1
+    if mode == 'permissive':
+        assert ask(inbound.port, peers.client_hello()) == 'reset'
+        assert inbound.wait_line(reason='policy_denied', detected='tls')
+        assert tls_ask(inbound.port, lab.client, [ALPN]) == b'ping', 'the mesh is not concerned'
+    assert server.accepted == (1 if mode == 'permissive' else 0)
+
+
+def test_the_remedy_is_one(lab, app):
+    """What the line proposes, laid into the INI, lets it in."""
+    inbound = lab.inbound(app().port, {'service app': {'mode': 'plaintext'}})
+    assert ask(inbound.port) == 'reset'
+    remedy = inbound.wait_line(reason='policy_denied')['remedy']
+    name, rule = re.fullmatch(r'to let it in: \[(allow [\w-]+)\] (.*)', remedy).groups()
+    inbound.change({name: dict(part.split(' = ') for part in rule.split('  '))})
+    wait_until(lambda: ask(inbound.port) == b'ping', 'the rule is in force')
+
+
+def test_policy_by_source_and_port(lab, app):
+    """`sources` and `to` are asked of plaintext, too; an identity never matches it, nor it an identity."""
+    server = app()
+    inbound = lab.inbound(server.port, plaintext('plaintext', rule={'sources': '10.0.0.0/8'}))
+    assert ask(inbound.port) == 'reset'
+    inbound.change({'allow plain': {'sources': '127.0.0.0/8', 'to': '1'}})
+    assert ask(inbound.port) == 'reset'
+    inbound.change({'allow plain': {'sources': '127.0.0.0/8', 'to': 'app'}})
+    wait_until(lambda: ask(inbound.port) == b'ping', 'the rule is in force')
+    inbound.change({'deny plain-too': {'from': 'plaintext'}})
+    wait_until(lambda: ask(inbound.port) == 'reset', 'the rule is in force')
+    assert inbound.wait_line(rule='plain-too')['reason'] == 'policy_denied'
+
+
+def test_mode_changes_with_a_generation(lab, app):
+    """No restart: the next connection is served as the new INI says."""
+    inbound = lab.inbound(app().port, plaintext('strict'))
+    assert ask(inbound.port) != b'ping'
+    inbound.change({'service app': {'mode': 'permissive'}})
+    wait_until(lambda: ask(inbound.port) == b'ping', 'permissive is in force')
+    inbound.change({'service app': {'mode': None}, 'inbound': {'mode': 'strict'}})
+    inbound.sections['service app'].pop('mode')
+    inbound.change({})
+    wait_until(lambda: ask(inbound.port) != b'ping', 'strict is in force')
+    assert tls_ask(inbound.port, lab.client) == b'ping'
+
+
+def test_ipv6(lab, app):
+    inbound = lab.inbound(app().port, plaintext('permissive', rule={'sources': '::1'}), host='[::1]')
+    assert ask(('::1', inbound.port)) == b'ping'
+    assert inbound.wait_line(reason='done')['source'].startswith('[::1]:')
+
+
+# --- the first bytes ------------------------------------------------------------------------------------------
+
+def in_pieces(to, size):
+    """handler(sock) of a relay that hands on, to that port, at most `size` bytes at a time."""
+    def copy(source, sink):
+        try:
+            while data := source.recv(1 << 16):
+                for i in range(0, len(data), size):
+                    sink.sendall(data[i:i + size])
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def relay(sock):
+        with connect(to) as out:
+            out.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            back = threading.Thread(target=copy, args=(out, sock))
+            back.start()
+            copy(sock, out)
+            back.join()
+    return relay
+
+
+@pytest.mark.parametrize('size', [1, 100])
+def test_hello_in_pieces(lab, app, size):
+    """A hybrid ClientHello in 1500 segments is still ours; nothing of it was lost or read twice."""
+    inbound = lab.inbound(app().port, plaintext('permissive'))
+    outbound = lab.outbound(app(in_pieces(inbound.port, size)).port)
+    for _ in range(3):
+        assert ask(outbound.port, b'x' * 5000) == b'x' * 5000
+    lines = wait_until(lambda: len(found := inbound.sidecar.lines(reason='done')) == 3 and found, 'they are logged')
+    assert {line['detected'] for line in lines} == {'fairlead'}
+    assert lines[0]['group'] == 'X25519MLKEM768'
+    assert any(line['resumed'] for line in lines)
+
+
+def test_hello_in_many_records(lab, app):
+    """RFC 8446 section 5.1: a message may span records. Other people's hellos of that kind come to the app whole."""
+    inbound = lab.inbound(app().port, plaintext('permissive'))
+    hello = peers.records(peers.client_hello(6000), 100)
+    assert ask(inbound.port, hello) == hello
+    assert inbound.wait_line(reason='done')['detected'] == 'tls'
+
+
+@pytest.mark.parametrize('data', [b'\x16', b'\x16\x03\x01\x02\x00\x01\x00', peers.client_hello()[:-1], b''])
+def test_half_a_hello_and_then_fin(lab, app, data):
+    """Nothing more will come, so it is no hello: the app gets it, and the end."""
+    inbound = lab.inbound(app().port, plaintext('permissive'))
+    assert ask(inbound.port, data) == data
+    assert inbound.wait_line(reason='done')['detected'] == 'plaintext'
+
+
+def test_long_hello_is_not_ours(lab, app):
+    """It is bounded: 16 KiB without an end is somebody else's."""
+    inbound = lab.inbound(app().port, plaintext('permissive'))
+    data = peers.records(peers.client_hello(40000), 16000)
+    assert ask(inbound.port, data) == data
+    assert inbound.wait_line(reason='done')['detected'] == 'tls'
+
+
+@pytest.mark.parametrize('mode', ['permissive', 'plaintext'])
+def test_plaintext_stream_is_exact(lab, app, mode):
+    """Many bytes both ways at once, from the first one on, and each side ends by itself."""
+    inbound = lab.inbound(app().port, plaintext(mode))
+    data = os.urandom(4 << 20)
+    with connect(inbound.port) as sock:
+        sender = threading.Thread(target=lambda: (sock.sendall(data), sock.shutdown(socket.SHUT_WR)))
+        sender.start()
+        assert hashlib.sha256(read_all(sock)).digest() == hashlib.sha256(data).digest()
+        sender.join()
+    line = inbound.wait_line(reason='done')
+    assert (line['bytes_to_app'], line['bytes_to_mesh']) == (len(data), len(data))
+
+
+@pytest.mark.parametrize('mode', ['permissive', 'plaintext'])
+def test_reset_is_carried_through(lab, app, mode):
+    """A reset of either side becomes one of the other."""
+    ends = []
+
+    def handler(sock):
+        if sock.recv(4) == b'kill':
+            labs.reset(sock)
+        else:
+            ends.append(end_of(sock))
+    inbound = lab.inbound(app(handler).port, plaintext(mode))
+    with connect(inbound.port) as sock:
+        sock.sendall(b'kill')
+        assert end_of(sock) == 'reset'
+    inbound.wait_line(reason='app_reset')
+    sock = connect(inbound.port)
+    sock.sendall(b'live')
+    wait_until(lambda: inbound.get('/metrics')[1].count('to="app"} 8'), 'the app has it')
+    labs.reset(sock)
+    wait_until(lambda: ends == ['reset'], lambda: ends)
+    inbound.wait_line(reason='peer_reset')
+
+
+# --- servers that speak first -----------------------------------------------------------------------------------
+
+def test_server_speaks_first(lab, app):
+    """A silent client is let in after detect_timeout, which is counted by port; told `plaintext`, nobody waits."""
+    server = app(greeter)
+    inbound = lab.inbound(server.port, plaintext('permissive', service={'detect_timeout': SOON}))
+    for count in 1, 2:
+        with connect(inbound.port) as sock:
+            assert sock.recv(100) == b'220 ready\r\n'
+            sock.sendall(b'QUIT')
+            assert sock.recv(100) == b'QUIT'
+        assert detect_timeouts(inbound) == {str(inbound.port): count, 'other': 0}
+    assert inbound.wait_line(reason='done')['detected'] == 'silence'
+    assert tls_ask(inbound.port, lab.client, [ALPN]) == b'220 ready\r\n', 'the mesh speaks at once'
+    assert detect_timeouts(inbound)[str(inbound.port)] == 2
+    quick = lab.inbound(server.port, plaintext('plaintext', service={'detect_timeout': NEVER}))
+    with connect(quick.port) as sock:
+        assert sock.recv(100) == b'220 ready\r\n'
+    assert detect_timeouts(quick) == {'other': 0}
+
+
+def test_silent_and_refused(lab, app):
+    """Silence is judged as plaintext is; what is refused is not counted as let in."""
+    server = app(greeter)
+    inbound = lab.inbound(server.port, {'service app': {'mode': 'permissive', 'detect_timeout': SOON}})
+    with connect(inbound.port) as sock:
+        assert end_of(sock) == 'reset'
+    assert inbound.wait_line(reason='policy_denied')['detected'] == 'silence'
+    assert detect_timeouts(inbound) == {'other': 0} and server.accepted == 0
+
+
+def test_stalled_hello(lab, app):
+    """One byte of a hello, and silence: that is not plaintext, and it does not last."""
+    server = app()
+    inbound = lab.inbound(server.port, plaintext('permissive', service={'detect_timeout': '10ms'},
+                                                 limits={'handshake_timeout': f'{500 * labs.SLOW}ms'}))
+    with connect(inbound.port) as sock:
+        sock.sendall(b'\x16')
+        assert end_of(sock) == 'reset'
+    line = inbound.wait_line(reason='handshake_timeout')
+    assert 'detected' not in line and server.accepted == 0
+    assert 'result="handshake_timeout"} 1' in inbound.get('/metrics')[1]
+
+
+def test_strict_does_not_wait_for_anybody(lab, app):
+    """No detect_timeout in strict mode: a silent client has handshake_timeout, and gets nothing of the app."""
+    server = app(greeter)
+    inbound = lab.inbound(server.port, plaintext('strict', service={'detect_timeout': '10ms'},
+                                                 limits={'handshake_timeout': f'{500 * labs.SLOW}ms'}))
+    with connect(inbound.port) as sock:
+        assert end_of(sock) in ('eof', 'reset')
+    inbound.wait_line(reason='handshake_timeout')
+    assert server.accepted == 0 and detect_timeouts(inbound) == {'other': 0}
+
+
+# --- limits, drain, dead apps ---------------------------------------------------------------------------------------
+
+def test_detection_counts_as_handshake(lab, app):
+    """[limits] handshakes: silent clients hold no more places than that, and whoever comes next waits its turn."""
+    inbound = lab.inbound(app().port, plaintext('permissive', limits={'handshakes': 4}))
+    silent = [connect(inbound.port) for _ in range(4)]
+    inbound.wait_open(inbound.sidecar.fds())
+    wait_until(lambda: 'fairlead_connections_open{direction="inbound"} 4' in inbound.get('/metrics')[1], 'four wait')
+    with connect(inbound.port) as late:
+        late.sendall(b'ping')
+        late.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            late.recv(4)
+        late.settimeout(10 * labs.SLOW)
+        silent.pop().close()
+        assert late.recv(4) == b'ping'
+    for sock in silent:
+        labs.reset(sock)
+    wait_until(lambda: len(inbound.sidecar.lines(reason='peer_reset')) == 3, 'their ends are logged')
+
+
+def test_connection_limit(lab, app):
+    """[limits] connections counts plaintext and what is not known yet."""
+    inbound = lab.inbound(app().port, plaintext('permissive', limits={'connections': 2}))
+    silent, plain = connect(inbound.port), connect(inbound.port)
+    plain.sendall(b'ping')
+    assert plain.recv(4) == b'ping'
+    wait_until(lambda: 'fairlead_connections_open{direction="inbound"} 2' in inbound.get('/metrics')[1], 'two are open')
+    assert labs.outcome(inbound.port) == 'reset'
+    inbound.wait_line(reason='connection_limit')
+    for sock in silent, plain:
+        sock.close()
+
+
+def test_drain(lab, app):
+    """At the end, whoever has said nothing yet is reset, and the plaintext that flows has its grace."""
+    inbound = lab.inbound(app().port, plaintext('permissive'))
+    with connect(inbound.port) as silent, connect(inbound.port) as plain:
+        plain.sendall(b'ping')
+        assert plain.recv(4) == b'ping'
+        inbound.sidecar.terminate()
+        assert end_of(silent) == 'reset' and end_of(plain) == 'reset'
+    assert inbound.sidecar.wait() == 0
+    assert len(inbound.sidecar.lines(reason='drain')) == 2
+
+
+@pytest.mark.parametrize('mode', ['strict', 'permissive', 'plaintext'])
+def test_dead_app(lab, mode):
+    """Nobody listens where the app should: the client is reset, never served."""
+    inbound = lab.inbound(lab.ports.free(), plaintext(mode))
+    if mode != 'strict':
+        assert ask(inbound.port) == 'reset'
+    if mode != 'plaintext':
+        assert tls_ask(inbound.port, lab.client, [ALPN]) == 'closed'
+    assert 'is the app listening' in inbound.wait_line(reason='app_refused')['explanation']
+
+
+def test_idle_timeout(lab, app):
+    """Plaintext that does not move is ended as anything is."""
+    inbound = lab.inbound(app().port, plaintext('plaintext', limits={'idle_timeout': '1s'}))
+    with connect(inbound.port) as sock:
+        assert end_of(sock) == 'reset'
+    inbound.wait_line(reason='idle_timeout')
+
+
+# --- programs of others -----------------------------------------------------------------------------------------------
+
+def s_client(port, *options):
+    """The answer to a line; '' where there is none. It does not end by itself: it is told so once it has answered."""
+    with subprocess.Popen(['openssl', 's_client', '-quiet', '-connect', f'127.0.0.1:{port}', *options], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+        client.stdin.write('olleh\n')
+        client.stdin.flush()
+        answer = client.stdout.readline()
+        client.terminate()
+        return answer
+
+
+def test_openssl(lab, app):
+    """s_client with our ALPN is a peer; without, it comes through to the app's own s_server, certificates and all."""
+    pem = {name: peers.write_pem(lab.folder, name, svid) for name, svid in (('client', lab.client),
+                                                                             ('server', lab.server))}
+    own = lab.ports.free()
+    server = lab.program('s_server', ['openssl', 's_server', '-quiet', '-rev', '-accept', f'127.0.0.1:{own}', '-cert',
+                                      f'{pem["server"]}.crt', '-key', f'{pem["server"]}.key'])
+    server.expected = {0, -15}
+    wait_until(lambda: labs.listens(own), 's_server listens')
+    inbound = lab.inbound(own, plaintext('permissive'))
+    certificate = ['-cert', f'{pem["client"]}.crt', '-key', f'{pem["client"]}.key']
+    assert s_client(inbound.port, '-tls1_3') == 'hello\n'
+    assert s_client(inbound.port, '-tls1_2') == 'hello\n'
+    assert s_client(inbound.port, '-alpn', 'h2', '-servername', 'x.example') == 'hello\n'
+    wait_until(lambda: len(inbound.sidecar.lines(detected='tls')) == 3, 'they are logged')
+    # A peer's plaintext is no TLS: s_server hangs up. What counts here is who it was.
+    assert s_client(inbound.port, '-tls1_3', '-alpn', ALPN, *certificate) == ''
+    assert inbound.wait_line(security='mtls')['peer'] == labs.CLIENT
+    assert s_client(inbound.port, '-tls1_3', '-alpn', ALPN) == ''
+    assert inbound.wait_line(reason='certificate_refused')['alert'] == 116
+
+
+# --- who it is: proxy_protocol ------------------------------------------------------------------------------------------
+
+SIGNATURE = b'\r\n\r\n\0\r\nQUIT\n'
+VERSIONS = {4: (0x11, 4, socket.AF_INET), 6: (0x21, 16, socket.AF_INET6)}
+
+
+def proxy_header(sock):
+    """(source, destination, {type: value}) of the header, and no byte more."""
+    head = sock.recv(16, socket.MSG_WAITALL)
+    assert head[:13] == SIGNATURE + b'\x21'
+    rest = sock.recv(int.from_bytes(head[14:16], 'big'), socket.MSG_WAITALL)
+    _, size, family = next(v for v in VERSIONS.values() if v[0] == head[13])
+    ports = struct.unpack('>HH', rest[2 * size:2 * size + 4])
+    ends = [(socket.inet_ntop(family, rest[i * size:(i + 1) * size]), ports[i]) for i in (0, 1)]
+    return *ends, tlvs(rest[2 * size + 4:])
+
+
+def tlvs(data):
+    found = {}
+    while data:
+        kind, size = struct.unpack('>BH', data[:3])
+        found[kind], data = data[3:3 + size], data[3 + size:]
+    return found
+
+
+@pytest.mark.parametrize('host', ['127.0.0.1', '::1'])
+def test_proxy_protocol(lab, app, host):
+    """Before the first byte: the client's address, where it wanted to go, and who it is; of plaintext no word of TLS."""
+    headers = []
+
+    def handler(sock):
+        headers.append(proxy_header(sock))
+        labs.echo(sock)
+    inbound = lab.inbound(app(handler).port, plaintext('permissive', service={'proxy_protocol': 'v2'}),
+                          host=f'[{host}]' if ':' in host else host)
+    outbound = lab.outbound(f'[{host}]:{inbound.port}' if ':' in host else f'{host}:{inbound.port}')
+    for resumed in False, True:
+        assert ask(outbound.port, b'abc') == b'abc'
+        source, destination, found = headers.pop()
+        assert source[0] == host and destination == (host, inbound.port)
+        assert found[0xd0] == found[0x02] == labs.CLIENT.encode()
+        ssl_ = found[0x20]
+        assert ssl_[:5] == (b'\x05' if resumed else b'\x07') + bytes(4)
+        assert tlvs(ssl_[5:]) == {0x21: b'TLSv1.3', 0x23: b'TLS_AES_128_GCM_SHA256'}
+        lines = wait_until(lambda n=resumed: len(found := inbound.sidecar.lines(reason='done')) == n + 1 and found,
+                           'it is logged')
+        assert lines[-1]['bytes_to_app'] == 3, 'the header is none of the client\'s bytes'
+        assert lines[-1]['source'].rpartition(':')[2] == str(source[1])
+    with connect((host, inbound.port)) as sock:
+        sock.sendall(b'GET')
+        assert sock.recv(3) == b'GET'
+        assert headers.pop() == (sock.getsockname()[:2], (host, inbound.port), {})
+
+
+def test_proxy_protocol__server_speaks_first(lab, app):
+    """The header does not wait for a byte of the client's."""
+    def handler(sock):
+        proxy_header(sock)
+        greeter(sock)
+    inbound = lab.inbound(app(handler).port, plaintext('plaintext', service={'proxy_protocol': 'v2'}))
+    with connect(inbound.port) as sock:
+        assert sock.recv(100) == b'220 ready\r\n'
+
+
+def http_get(port):
+    return ask(port, b'GET / HTTP/1.0\r\n\r\n').partition(b'\r\n\r\n')[2].decode().split()
+
+
+def test_proxy_protocol__haproxy(lab):
+    """HAProxy reads addresses and SPIFFE ID."""
+    port = lab.ports.free()
+    config = lab.folder / 'haproxy.cfg'
+    config.write_text(
+        'global\n maxconn 100\ndefaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n'
+        f'frontend app\n bind 127.0.0.1:{port} accept-proxy\n http-request return status 200 content-type text/plain '
+        'lf-string "%[src] %[src_port] %[dst_port] %[fc_pp_authority]"\n')
+    lab.program('haproxy', ['haproxy', '-db', '-f', config]).expected = {0, 143, -15}
+    wait_until(lambda: labs.listens(port), 'HAProxy listens')
+    inbound = lab.inbound(port, plaintext('permissive', service={'proxy_protocol': 'v2'}))
+    outbound = lab.outbound(inbound.port)
+    address, source, destination, peer = http_get(outbound.port)
+    assert (address, destination, peer) == ('127.0.0.1', str(inbound.port), labs.CLIENT)
+    assert inbound.wait_line(reason='done')['source'] == f'127.0.0.1:{source}'
+    assert http_get(inbound.port)[::2] == ['127.0.0.1', str(inbound.port)], 'plaintext has no identity'
+
+
+def test_proxy_protocol__nginx(lab):
+    """nginx reads the addresses; the identity from 1.23.2 on, older ones pass over it."""
+    port = lab.ports.free()
+    config = lab.folder / 'nginx.conf'
+    temporary = '\n'.join(f'{kind}_temp_path {lab.folder}/{kind};'
+                          for kind in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'))
+    config.write_text(f'daemon off; master_process off; pid {lab.folder}/nginx.pid; error_log stderr;\nevents {{ }}\n'
+                      f'http {{ access_log off; {temporary}\n server {{ listen 127.0.0.1:{port} proxy_protocol;\n'
+                      'location / { return 200 "$proxy_protocol_addr $proxy_protocol_port '
+                      '$proxy_protocol_server_port"; } } }\n')
+    lab.program('nginx', ['nginx', '-e', 'stderr', '-c', config])
+    wait_until(lambda: labs.listens(port), 'nginx listens')
+    inbound = lab.inbound(port, plaintext('permissive', service={'proxy_protocol': 'v2'}))
+    outbound = lab.outbound(inbound.port)
+    address, source, destination = http_get(outbound.port)
+    assert (address, destination) == ('127.0.0.1', str(inbound.port))
+    assert inbound.wait_line(reason='done')['source'] == f'127.0.0.1:{source}'
+    assert http_get(inbound.port)[::2] == ['127.0.0.1', str(inbound.port)]
