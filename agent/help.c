@@ -26,11 +26,12 @@ static const char program_page[] =
 	"  check      every problem of the INI and the credentials, and what would run\n"
 	"  wait       until the sidecar is ready\n"
 	"  status     what the sidecar does and how long its certificates last\n"
+	"  explain    what policy decides about one connection, and which rule\n"
 	"  redirect   the rules that lead the pod's connections through the sidecar\n"
 	"  drain      let the sidecar finish what is open, and end\n"
 	"  log-level  of the running sidecar\n"
 	"\n"
-	"  Not supported yet: preview, explain, suggest.\n"
+	"  Not supported yet: preview, suggest.\n"
 	"\n"
 	"  fairlead-agent COMMAND --help tells more.\n"
 	"\n"
@@ -178,6 +179,51 @@ static const char status_page[] =
 	"SEE ALSO\n"
 	"  fairlead-agent wait, which says no more than ready or not\n";
 
+static const char explain_page[] =
+	"NAME\n"
+	"  fairlead-agent explain - what policy decides about one connection, and which\n"
+	"  rule\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent explain --from ID|plaintext --to PORT|SERVICE\n"
+	"                         [--source ADDRESS] [-c FILE] [--json]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks the policy of the INI as the sidecar asks it when this peer connects: the\n"
+	"  same code, and no sidecar need run. Says what is decided, by which rule\n"
+	"  with FILE:LINE, and where it is refused, what would let it in: what to change\n"
+	"  in a rule that nearly fits, or an [allow] rule to paste.\n"
+	"\n"
+	"  That the peer's certificate is good is taken for granted; check and the access\n"
+	"  log say when one is not. What the mode of a port does before policy is asked\n"
+	"  is taken into account: a strict port knows no plaintext, and on a plaintext\n"
+	"  port nobody has an identity.\n"
+	"\n"
+	"  decision is the word of the access log and of the metric: allow, deny,\n"
+	"  would_deny (let in by audit mode alone), would_allow (refused, and a rule in\n"
+	"  audit mode would let it in).\n"
+	"\n"
+	"OPTIONS\n"
+	"      --from ID       the peer's SPIFFE ID, or plaintext: it has none\n"
+	"      --to PORT       the port that the peer dials, or the name of a [service]\n"
+	"      --source ADDRESS  the peer's address. Without it no `sources` holds, and\n"
+	"                      the rules that depend on it are named\n"
+	"      --json          one JSON document: decision, let_in, audited, decided_by\n"
+	"                      (rule, default or mode), rule, file, line, from, port,\n"
+	"                      service, source, notes, needed\n" COMMON_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  it is let in\n"
+	"  1  it is refused\n"
+	"  2  no answer: the command line, or the INI\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent explain --from spiffe://prod.example/ns/web/sa/front --to 8080\n"
+	"  fairlead-agent explain --from plaintext --to metrics --source 10.0.0.1\n"
+	"  fairlead-agent explain -c new.ini --from \"$ID\" --to db --json | jq .rule\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent check, which lists the rules in the order of their turn\n";
+
 static const char redirect_page[] =
 	"NAME\n"
 	"  fairlead-agent redirect - the rules that lead the pod's connections through\n"
@@ -284,13 +330,10 @@ const char *fl_help(const char *command)
 	static const struct {
 		const char *command;
 		const char *page;
-	} pages[] = {{"run", run_page},
-		     {"check", check_page},
-		     {"wait", wait_page},
-		     {"status", status_page},
-		     {"redirect", redirect_page},
-		     {"drain", drain_page},
-		     {"log-level", log_level_page}};
+	} pages[] = {{"run", run_page},         {"check", check_page},
+		     {"wait", wait_page},       {"status", status_page},
+		     {"explain", explain_page}, {"redirect", redirect_page},
+		     {"drain", drain_page},     {"log-level", log_level_page}};
 
 	if (command == NULL) {
 		return program_page;

@@ -11,6 +11,7 @@
 #include "agent/args.h"
 #include "agent/check.h"
 #include "agent/control.h"
+#include "agent/explain.h"
 #include "agent/help.h"
 #include "agent/redirect.h"
 #include "agent/run.h"
@@ -32,6 +33,7 @@ struct settings {
 	const char *conf_path;
 	bool json, watch;
 	uint32_t timeout_ms;
+	struct fl_explain explain;
 	const char *words[WORDS_MAX]; /* after the command's name */
 	size_t word_count;
 };
@@ -44,9 +46,19 @@ struct command {
 	size_t words_max;                            /* at most WORDS_MAX */
 };
 
-enum { OPTION_CONFIG = 1, OPTION_HELP, OPTION_VERSION, OPTION_JSON, OPTION_TIMEOUT, OPTION_WATCH };
+enum {
+	OPTION_CONFIG = 1,
+	OPTION_HELP,
+	OPTION_VERSION,
+	OPTION_JSON,
+	OPTION_TIMEOUT,
+	OPTION_WATCH,
+	OPTION_FROM,
+	OPTION_TO,
+	OPTION_SOURCE
+};
 
-#define OPTIONS_MAX 2
+#define OPTIONS_MAX 4
 
 static const struct fl_option common_options[] = {
 	{"config", 'c', true, OPTION_CONFIG},
@@ -58,6 +70,12 @@ static const struct fl_option json_option = {"json", FL_ARG_NO_LETTER, false, OP
 static const struct fl_option status_options[] = {
 	{"json", FL_ARG_NO_LETTER, false, OPTION_JSON},
 	{"watch", FL_ARG_NO_LETTER, false, OPTION_WATCH},
+};
+static const struct fl_option explain_options[] = {
+	{"from", FL_ARG_NO_LETTER, true, OPTION_FROM},
+	{"to", FL_ARG_NO_LETTER, true, OPTION_TO},
+	{"source", FL_ARG_NO_LETTER, true, OPTION_SOURCE},
+	{"json", FL_ARG_NO_LETTER, false, OPTION_JSON},
 };
 static const struct fl_option timeout_option = {"timeout", FL_ARG_NO_LETTER, true, OPTION_TIMEOUT};
 
@@ -79,6 +97,14 @@ static int wait_ready(const struct settings *settings)
 static int status(const struct settings *settings)
 {
 	return fl_status(settings->conf_path, settings->json, settings->watch);
+}
+
+static int explain(const struct settings *settings)
+{
+	struct fl_explain options = settings->explain;
+
+	options.json = settings->json;
+	return fl_explain(settings->conf_path, &options);
 }
 
 static int complain(const char *command, const char *text)
@@ -161,11 +187,11 @@ static const struct command commands[] = {
 	{"check", check, &json_option, 1, 0},
 	{"wait", wait_ready, &timeout_option, 1, 0},
 	{"status", status, status_options, FL_COUNT_OF(status_options), 0},
+	{"explain", explain, explain_options, FL_COUNT_OF(explain_options), 0},
 	{"redirect", redirect, NULL, 0, 1},
 	{"drain", drain, NULL, 0, 0},
 	{"log-level", log_level, NULL, 0, 1},
 	{"preview", NULL, NULL, 0, 0},
-	{"explain", NULL, NULL, 0, 0},
 	{"suggest", NULL, NULL, 0, 0},
 };
 
@@ -231,6 +257,12 @@ static int read_options(struct fl_args *args, const struct command *command,
 			settings->json = true;
 		} else if (rc == OPTION_WATCH) {
 			settings->watch = true;
+		} else if (rc == OPTION_FROM) {
+			settings->explain.from = *ret_word;
+		} else if (rc == OPTION_TO) {
+			settings->explain.to = *ret_word;
+		} else if (rc == OPTION_SOURCE) {
+			settings->explain.source = *ret_word;
 		} else if (read_timeout(*ret_word, settings, &err) != FL_OK) {
 			rc = FL_ERR_INVALID;
 			break;
@@ -294,7 +326,8 @@ int main(int argc, char **argv)
 	case FL_ARG_WORD:
 		return run_command(&args, word, &settings);
 	case FL_ARG_END:
-		return complain(NULL, "which command? run, check, wait, status or redirect");
+		return complain(NULL,
+				"which command? run, check, wait, status, explain or redirect");
 	default:
 		return code;
 	}

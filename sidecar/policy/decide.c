@@ -166,6 +166,38 @@ struct fl_verdict fl_policy_decide(const struct fl_policy *policy, const struct 
 	return enforced;
 }
 
+static bool names_identity(const struct fl_rule *rule, const struct fl_request *request)
+{
+	if (request->id == NULL) {
+		return rule->plaintext;
+	}
+	for (size_t i = 0; i < rule->from_count; i++) {
+		if (fl_pattern_match(rule->from[i], request->id, request->id_len)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+unsigned fl_policy_misses(const struct fl_policy *policy, size_t index,
+			  const struct fl_request *request)
+{
+	const struct fl_rule *rule = fl_policy_rule_at(policy, index);
+	struct asked asked = prepare(policy, request);
+	unsigned misses = 0;
+
+	if (!names_identity(rule, request)) {
+		misses |= FL_MISS_FROM;
+	}
+	if (!fl_rule_covers_target(rule, request->port, asked.service)) {
+		misses |= FL_MISS_TO;
+	}
+	if (!fl_rule_covers_source(rule, &asked.source)) {
+		misses |= FL_MISS_SOURCE;
+	}
+	return misses;
+}
+
 enum fl_decision fl_verdict_decision(const struct fl_verdict *verdict)
 {
 	if (verdict->effect == FL_ALLOW) {

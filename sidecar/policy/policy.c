@@ -72,7 +72,7 @@ int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b)
 	return order != 0 ? order : (a->bits > b->bits) - (a->bits < b->bits);
 }
 
-static bool covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service)
+bool fl_rule_covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service)
 {
 	if (rule->port_count == 0 && rule->service_count == 0) {
 		return true;
@@ -91,9 +91,13 @@ static bool covers_target(const struct fl_rule *rule, uint32_t port, uint32_t se
 }
 
 /* Of networks that are sorted and apart, only the last one that begins at or before the address can hold it. */
-static bool covers_source(const struct fl_rule *rule, const struct fl_cidr *source)
+bool fl_rule_covers_source(const struct fl_rule *rule, const struct fl_cidr *source)
 {
 	size_t low = 0, high = rule->net_count;
+
+	if (rule->net_count == 0) {
+		return true;
+	}
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -110,8 +114,7 @@ static bool covers_source(const struct fl_rule *rule, const struct fl_cidr *sour
 bool fl_rule_covers(const struct fl_rule *rule, uint32_t port, uint32_t service,
 		    const struct fl_cidr *source)
 {
-	return covers_target(rule, port, service) &&
-	       (rule->net_count == 0 || covers_source(rule, source));
+	return fl_rule_covers_target(rule, port, service) && fl_rule_covers_source(rule, source);
 }
 
 /* --- building ------------------------------------------------------------------------------ */
@@ -370,17 +373,32 @@ size_t fl_policy_rule_count(const struct fl_policy *policy)
 	return policy->sets[FL_ALLOW].count + policy->sets[FL_DENY].count;
 }
 
-void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule_spec *ret)
+const struct fl_rule *fl_policy_rule_at(const struct fl_policy *policy, size_t index)
 {
 	size_t denies = policy->sets[FL_DENY].count;
-	enum fl_effect effect = index < denies ? FL_DENY : FL_ALLOW;
-	const struct fl_rule *rule;
 
 	FL_REQUIRE(index < fl_policy_rule_count(policy));
-	rule = policy->sets[effect].rules[effect == FL_DENY ? index : index - denies];
+	return index < denies ? policy->sets[FL_DENY].rules[index]
+			      : policy->sets[FL_ALLOW].rules[index - denies];
+}
+
+bool fl_policy_has_rule(const struct fl_policy *policy, const char *name)
+{
+	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
+		if (strcmp(fl_policy_rule_at(policy, i)->name, name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule_spec *ret)
+{
+	const struct fl_rule *rule = fl_policy_rule_at(policy, index);
+
 	*ret = (struct fl_rule_spec){
 		.name = rule->name,
-		.effect = effect,
+		.effect = index < policy->sets[FL_DENY].count ? FL_DENY : FL_ALLOW,
 		.audit = rule->audit,
 		.file = rule->file,
 		.line = rule->line,

@@ -59,6 +59,7 @@ size_t fl_policy_rule_count(const struct fl_policy *policy);
 /* For people who want to see it: rule number index, in the order in which they are asked (deny
  * rules first). All of ret is borrowed from the policy. */
 void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule_spec *ret);
+bool fl_policy_has_rule(const struct fl_policy *policy, const char *name);
 enum fl_effect fl_policy_default(const struct fl_policy *policy);
 bool fl_policy_audit(const struct fl_policy *policy);
 
@@ -101,5 +102,11 @@ fl_decision_word(enum fl_decision decision); /* "allow", "deny", "would_deny", "
 
 struct fl_verdict fl_policy_decide(const struct fl_policy *policy,
 				   const struct fl_request *request);
+
+/* For explanations: in what rule number index does not fit the request; 0: it speaks about it. Walks all of the rule:
+ * not for the data path. */
+enum fl_miss { FL_MISS_FROM = 1, FL_MISS_TO = 2, FL_MISS_SOURCE = 4 };
+unsigned fl_policy_misses(const struct fl_policy *policy, size_t index,
+			  const struct fl_request *request);
 
 #endif

@@ -97,6 +97,9 @@ uint32_t fl_net_start(const struct fl_cidr *net);
 /* The order of fl_rule.nets. */
 int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b);
 
+const struct fl_rule *fl_policy_rule_at(const struct fl_policy *policy, size_t index);
+bool fl_rule_covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service);
+bool fl_rule_covers_source(const struct fl_rule *rule, const struct fl_cidr *source);
 /* The rule, without its identities: does it speak about this port or service, and this address? source: one
  * address; of family AF_UNSPEC: unknown. */
 bool fl_rule_covers(const struct fl_rule *rule, uint32_t port, uint32_t service,

@@ -397,7 +397,7 @@ def test_a_wrong_command_line(arguments, text):
 
 
 @pytest.mark.parametrize('arguments', [['--help'], ['-h'], ['run', '--help'], ['check', '-h'], ['wait', '--help'],
-                                       ['redirect', '--help'], ['redirect', 'apply', '-h'],
+                                       ['explain', '--help'], ['redirect', '--help'], ['redirect', 'apply', '-h'],
                                        ['-c', 'x', 'run', '--help']], ids=' '.join)
 def test_help(arguments):
     status, out, err = tool(*arguments)

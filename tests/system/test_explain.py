@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""fairlead-agent explain: what policy decides, by which rule, and what would let it in; from the INI alone."""
+import json
+
+import pytest
+
+from lab import ini
+from test_tools import tool
+
+TD = 'spiffe://prod.example'
+WEB, BAD, OPS = f'{TD}/ns/web/sa/front', f'{TD}/ns/web/sa/bad', f'{TD}/ns/ops/sa/x'
+
+SECTIONS = {
+    'identity': {'cert': '/nowhere/tls.crt', 'key': '/nowhere/tls.key', 'bundle': '/nowhere/ca.crt'},
+    'service web': {'listen': '*:8443', 'app': '127.0.0.1:8080'},
+    'service db': {'listen': '*:8444', 'app': '127.0.0.1:8081'},
+    'allow web': {'from': f'{TD}/ns/web/sa/*', 'to': 'web, 9000-9010'},
+    'deny bad': {'from': BAD, 'sources': '10.0.0.0/8'},
+    'allow trial': {'mode': 'audit', 'from': OPS, 'to': 'db'},
+    'deny watch': {'mode': 'audit', 'from': f'{TD}/ns/web/sa/seen'},
+}
+
+
+@pytest.fixture
+def explain(tmp_path):
+    """(exit status, the JSON) of a question; the text gives the same status."""
+    path = tmp_path / 'fairlead.ini'
+
+    def ask(origin, to, source=None, sections=None):
+        path.write_text(ini({**SECTIONS, **(sections or {})}))
+        arguments = ['explain', '-c', path, '--from', origin, '--to', to, *(['--source', source] if source else [])]
+        status, out, err = tool(*arguments, '--json')
+        assert err == ''
+        answer = json.loads(out)
+        text_status, text, err = tool(*arguments)
+        assert (text_status, err) == (status, '')
+        assert f'decision  {answer["decision"]}\n' in text and f'from      {origin}' in text
+        for line in answer['notes'] + answer['needed']:
+            assert line.splitlines()[0] in text
+        if answer['rule']:
+            assert f'{path}:{answer["line"]}' in text
+            assert path.read_text().splitlines()[answer['line'] - 1].endswith(f' {answer["rule"]}]')
+            assert answer['file'] == str(path)
+        return status, answer
+    ask.path = path
+    return ask
+
+
+@pytest.mark.parametrize('origin, to, source, decision, rule', [
+    (WEB, 'web', None, 'allow', 'web'), (WEB, '8443', None, 'allow', 'web'), (WEB, 'db', None, 'deny', None),
+    (WEB, '8444', None, 'deny', None), (WEB, '9000', None, 'allow', 'web'), (WEB, '9011', None, 'deny', None),
+    (BAD, 'web', '10.0.0.1', 'deny', 'bad'), (BAD, 'web', '11.0.0.1', 'allow', 'web'),
+    (BAD, 'web', '::ffff:10.0.0.1', 'deny', 'bad'), (BAD, 'web', None, 'allow', 'web'),
+    (OPS, 'db', None, 'would_allow', 'trial'), (OPS, 'web', None, 'deny', None),
+    (f'{TD}/ns/web/sa/seen', 'web', None, 'would_deny', 'watch'),
+    ('spiffe://other.example/x', 'web', None, 'deny', None)])
+def test_decision(explain, origin, to, source, decision, rule):
+    status, answer = explain(origin, to, source)
+    assert (answer['decision'], answer['rule']) == (decision, rule)
+    assert status == (0 if decision in ('allow', 'would_deny') else 1)
+    assert answer['let_in'] == (status == 0) and answer['audited'] == decision.startswith('would')
+    assert answer['decided_by'] == ('rule' if rule else 'default')
+    assert (answer['from'], answer['source']) == (origin, source)
+    assert (answer['port'], answer['service']) in ((8443, 'web'), (8444, 'db'), (int(to) if to.isdigit() else 0, None))
+    assert bool(answer['needed']) == (decision != 'allow')
+
+
+def test_the_default(explain):
+    status, answer = explain(OPS, 'web', sections={'policy': {'default': 'allow'}})
+    assert (status, answer['decision'], answer['decided_by'], answer['needed']) == (0, 'allow', 'default', [])
+
+
+def test_audit_for_all(explain):
+    status, answer = explain(OPS, 'web', sections={'policy': {'mode': 'audit'}})
+    assert (status, answer['decision'], answer['audited']) == (0, 'would_deny', True)
+    assert 'audit mode alone' in answer['notes'][0]
+
+
+def test_the_rule_that_it_offers_lets_it_in(explain):
+    """Pasted as it is; and a name that is taken is not offered again."""
+    status, answer = explain(WEB, 'db', sections={'allow ns-web-sa-front': {'from': OPS, 'to': 1}})
+    rule = answer['needed'][-1]
+    assert status == 1 and rule.splitlines() == ['[allow ns-web-sa-front-2]', f'from = {WEB}', 'to = db']
+    explain.path.write_text(explain.path.read_text() + '\n' + rule + '\n')
+    status, out, _ = tool('explain', '-c', explain.path, '--from', WEB, '--to', 'db', '--json')
+    assert (status, json.loads(out)['rule']) == (0, 'ns-web-sa-front-2')
+    assert tool('explain', '-c', explain.path, '--from', f'{WEB}2', '--to', 'db')[0] == 1
+
+
+def test_rules_that_nearly_fit(explain):
+    """By the port, by the address; and a deny rule that stands in the way is named before all."""
+    _, answer = explain(WEB, 'db')
+    assert answer['needed'][0].startswith('[allow web]') and '`to`' in answer['needed'][0]
+    sources = {'allow near': {'from': OPS, 'sources': '192.0.2.0/24'}}
+    _, answer = explain(OPS, 'web', '198.51.100.1', sources)
+    assert answer['needed'][0].startswith('[allow near]') and '`sources`' in answer['needed'][0]
+    _, answer = explain(OPS, 'web', None, sources)
+    assert answer['notes'][0].startswith('[allow near]') and '--source' in answer['notes'][0]
+    _, answer = explain(BAD, 'web', '10.0.0.1')
+    assert [text.split(' (')[0] for text in answer['needed']] == ['[deny bad]']
+    _, answer = explain(BAD, 'db', '10.0.0.1')
+    assert answer['needed'][0].startswith('[deny bad]') and answer['needed'][-1].startswith('[allow ')
+
+
+def test_strict_port_knows_no_plaintext(explain):
+    status, answer = explain('plaintext', 'web', sections={'policy': {'default': 'allow'}})
+    assert (status, answer['decision'], answer['decided_by'], answer['rule']) == (1, 'deny', 'mode', None)
+    assert 'permissive' in answer['needed'][0]
+
+
+def test_port_that_nothing_listens_on(explain):
+    _, answer = explain(WEB, '7777', sections={'sidecar': {'inbound': ''}})
+    assert any('listens on port 7777' in text for text in answer['notes'])
+
+
+@pytest.mark.parametrize('arguments, text', [
+    ([], 'who?'), (['--from', WEB], 'whereto?'), (['--to', '80'], 'who?'),
+    (['--from', 'x', '--to', '80'], 'begins with spiffe://'), (['--from', f'{TD}/*', '--to', '80'], 'is a pattern'),
+    (['--from', TD, '--to', '80'], 'nobody\'s identity'), (['--from', f'{TD}/a b', '--to', '80'], '0x20'),
+    (['--from', WEB, '--to', '0'], 'from 1 to 65535'), (['--from', WEB, '--to', '65536'], 'from 1 to 65535'),
+    (['--from', WEB, '--to', '1-2'], 'name one port'), (['--from', WEB, '--to', 'webb'], 'did you mean `web`?'),
+    (['--from', WEB, '--to', ''], 'neither a port'), (['--from', WEB, '--to', '80', '--source', 'x'], 'no network'),
+    (['--from', WEB, '--to', '80', '--source', '10.0.0.0/8'], 'name one address'),
+    (['--from', WEB, '--to', '80', '--sorce', 'x'], 'did you mean `--source`?'),
+    (['--from', WEB, '--to', '80', 'x'], 'one word too many'), (['--from'], 'needs a value')], ids=' '.join)
+def test_a_wrong_question(explain, arguments, text):
+    explain(WEB, 'web')
+    status, out, err = tool('explain', '-c', explain.path, *arguments)
+    assert (status, out) == (2, '') and text in err
+    assert len(err.splitlines()) == 1 and err.startswith('fairlead-agent explain: ')
+
+
+def test_services_that_share_a_port_are_asked_for_by_name(explain):
+    sections = {'service web': {'listen': '127.0.0.1:8443', 'app': '127.0.0.1:8080'},
+                'service db': {'listen': '127.0.0.2:8443', 'app': '127.0.0.1:8081'}}
+    assert explain(WEB, 'web', sections=sections)[0] == 0
+    assert explain(WEB, 'db', sections=sections)[0] == 1
+    status, out, err = tool('explain', '-c', explain.path, '--from', WEB, '--to', '8443')
+    assert (status, out) == (2, '') and 'name one of them' in err
+
+
+def test_bad_ini(explain):
+    explain(WEB, 'web')
+    explain.path.write_text(explain.path.read_text() + '[alow x]\nfrom = plaintext\n')
+    status, out, err = tool('explain', '-c', explain.path, '--from', WEB, '--to', '80')
+    assert (status, out) == (2, '') and err.startswith(f'{explain.path}:')
+    status, out, err = tool('explain', '-c', f'{explain.path}.no', '--from', WEB, '--to', '80')
+    assert (status, out) == (2, '') and len(err.splitlines()) == 1
