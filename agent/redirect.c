@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/nft.h"
+#include "agent/open.h"
 #include "agent/route.h"
 #include "agent/ruleset.h"
 #include "base/mem.h"
@@ -96,6 +97,18 @@ static void tell(const struct fl_conf *conf)
 	}
 }
 
+/* What is open now goes on as it is. */
+static int add_open(const struct fl_conf *conf, struct fl_text *rules, struct fl_err *err)
+{
+	struct fl_ruleset_ports outbound;
+	int rc = fl_ruleset_outbound(conf, &outbound, err);
+
+	if (rc == FL_OK && outbound.v4 != 0) {
+		rc = fl_open_format(&outbound, rules, err);
+	}
+	return rc;
+}
+
 int fl_redirect_apply(const char *conf_path)
 {
 	struct fl_conf *conf = load(conf_path);
@@ -107,6 +120,9 @@ int fl_redirect_apply(const char *conf_path)
 		return 2;
 	}
 	rc = fl_ruleset_format(conf, &rules, &err);
+	if (rc == FL_OK) {
+		rc = add_open(conf, &rules, &err);
+	}
 	if (rc == FL_OK) {
 		rc = put_in_force(conf, rules.data, &err);
 	}

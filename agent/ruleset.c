@@ -7,6 +7,9 @@
  * - A SYN for a port where no socket listens is refused with a reset. Were it redirected, the kernel would complete
  *   the handshake for an app that is not there; were it let pass, an app that begins to listen in that moment would be
  *   reached without the sidecar.
+ * - Conntrack translates each packet of a captured connection. What it has forgotten (entries were flushed, or are
+ *   older than its time-outs) or takes for invalid, it does not: such a packet would leave the pod for the address that
+ *   the app knows, in the clear. It is refused, so that the app sees its connection end.
  * - Connections over lo never come to the prerouting hook: what is to be done with them is done at output. */
 #include "agent/ruleset.h"
 
@@ -23,7 +26,16 @@
 #define NOT_SYN "tcp flags & (fin | syn | rst | ack) != syn"
 #define INTERFACE_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.@:"
 /* Protocols whose ports are where those of TCP are. */
-#define WITH_PORTS "meta l4proto { tcp, udp, udplite, sctp, dccp }"
+#define WITH_PORTS "meta l4proto { $TCP, $UDP, $UDPLITE, $SCTP, $DCCP }"
+
+/* Their names stand in /etc/protocols, which a container image need not have. */
+static const char protocols[] = "define ICMP = 1\n"
+				"define TCP = 6\n"
+				"define UDP = 17\n"
+				"define DCCP = 33\n"
+				"define ICMPV6 = 58\n"
+				"define SCTP = 132\n"
+				"define UDPLITE = 136\n";
 
 const char fl_ruleset_removal[] = "add table inet " FL_RULESET_TABLE "\n"
 				  "delete table inet " FL_RULESET_TABLE "\n";
@@ -32,6 +44,7 @@ const struct fl_ruleset_counter fl_ruleset_counters[] = {
 	{"inbound", "inbound connections captured"},
 	{"inbound_closed", "inbound connections refused, as nobody listened there"},
 	{"outbound", "outbound connections captured"},
+	{"astray", "outbound packets of connections that conntrack does not know, refused"},
 	{"to_self", "connections of the sidecar to its own pod, captured as inbound"},
 	{"other_inbound", "inbound packets of other protocols"},
 	{"other_outbound", "outbound packets of other protocols"},
@@ -228,13 +241,13 @@ static void redirect_rules(const struct writer *w, const struct fl_ruleset_ports
 			   const char *match, const char *counter, const char *comment)
 {
 	if (ports->v4 == ports->v6) {
-		rule(w, comment, "meta l4proto tcp %scounter name %s redirect to :%u", match,
+		rule(w, comment, "meta l4proto $TCP %scounter name %s redirect to :%u", match,
 		     counter, ports->v4);
 		return;
 	}
-	rule(w, comment, "meta nfproto ipv4 meta l4proto tcp %scounter name %s redirect to :%u",
+	rule(w, comment, "meta nfproto ipv4 meta l4proto $TCP %scounter name %s redirect to :%u",
 	     match, counter, ports->v4);
-	rule(w, comment, "meta nfproto ipv6 meta l4proto tcp %scounter name %s redirect to :%u",
+	rule(w, comment, "meta nfproto ipv6 meta l4proto $TCP %scounter name %s redirect to :%u",
 	     match, counter, ports->v6);
 }
 
@@ -313,11 +326,11 @@ static void take_inbound_by_redirect(const struct writer *w)
 static void take_inbound_by_tproxy(const struct writer *w)
 {
 	rule(w, "an app listens there: to the sidecar, with the destination as it is",
-	     "meta nfproto ipv4 meta l4proto tcp socket wildcard { 0, 1 } tproxy ip to :%u "
+	     "meta nfproto ipv4 meta l4proto $TCP socket wildcard { 0, 1 } tproxy ip to :%u "
 	     "counter name inbound accept",
 	     w->inbound.v4);
 	rule(w, "the same for IPv6",
-	     "meta nfproto ipv6 meta l4proto tcp socket wildcard { 0, 1 } tproxy ip6 to :%u "
+	     "meta nfproto ipv6 meta l4proto $TCP socket wildcard { 0, 1 } tproxy ip6 to :%u "
 	     "counter name inbound accept",
 	     w->inbound.v6);
 }
@@ -332,13 +345,13 @@ static void inbound_chains(const struct writer *w)
 		take_inbound_by_redirect(w);
 	}
 	rule(w, "nobody listens there: refused, as without capture",
-	     "meta l4proto tcp counter name inbound_closed reject with tcp reset");
+	     "meta l4proto $TCP counter name inbound_closed reject with tcp reset");
 	chain_end(w);
 
 	chain_begin(w, "inbound",
 		    is_tproxy(w) ? "filter hook prerouting priority mangle"
 				 : "nat hook prerouting priority " DSTNAT);
-	rule(w, "not the begin of a TCP connection", "meta l4proto != tcp accept");
+	rule(w, "not the begin of a TCP connection", "meta l4proto != $TCP accept");
 	rule(w, "the same: what was open before goes on", NOT_SYN " accept");
 	if (is_tproxy(w)) {
 		rule(w, "over lo: decided at output", "iifname \"lo\" accept");
@@ -415,7 +428,7 @@ static void outbound_chains(const struct writer *w)
 		chain_end(w);
 	}
 	chain_begin(w, "outbound", "nat hook output priority " DSTNAT);
-	rule(w, "not the begin of a TCP connection", "meta l4proto != tcp accept");
+	rule(w, "not the begin of a TCP connection", "meta l4proto != $TCP accept");
 	rule(w, "the same: what was open before goes on", NOT_SYN " accept");
 	probe_rules(w, uid);
 	if (captures(&w->inbound)) {
@@ -434,6 +447,38 @@ static void outbound_chains(const struct writer *w)
 	chain_end(w);
 }
 
+/* --- connections that conntrack does not know -------------------------------------------------- */
+
+static void open_sets(const struct writer *w)
+{
+	fl_text_print(w->out,
+		      "\tset " FL_RULESET_OPEN4 " { type ipv4_addr . inet_service . ipv4_addr . "
+		      "inet_service; comment \"open before these rules\"; }\n"
+		      "\tset " FL_RULESET_OPEN6 " { type ipv6_addr . inet_service . ipv6_addr . "
+		      "inet_service; comment \"the same for IPv6\"; }\n");
+}
+
+/* A packet without a socket (its app has gone, and the kernel sends what is left) has no uid, and is refused. */
+static void astray_chain(const struct writer *w)
+{
+	chain_begin(w, "astray", "filter hook output priority filter");
+	rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
+	rule(w, "known, so it goes where it was led", "ct state { established, related } accept");
+	rule(w, "the begin of a connection, led above", SYN " accept");
+	rule(w, "inside the pod", "oifname \"lo\" accept");
+	rule(w, "the sidecar's own", "meta skuid %u accept", w->conf->agent.sidecar_uid);
+	rule(w, "open before these rules",
+	     "ip saddr . tcp sport . ip daddr . tcp dport @" FL_RULESET_OPEN4 " accept");
+	rule(w, "the same for IPv6",
+	     "ip6 saddr . tcp sport . ip6 daddr . tcp dport @" FL_RULESET_OPEN6 " accept");
+	rules_of(w, &w->conf->redirect.exclude_outbound, OUTBOUND, TCP, "accept",
+		 "[redirect] exclude_outbound");
+	rules_of(w, &w->conf->redirect.outbound, OUTBOUND, TCP,
+		 "counter name astray reject with tcp reset",
+		 "not known: it would go out as it is");
+	chain_end(w);
+}
+
 /* --- other protocols -------------------------------------------------------------------------- */
 
 static void other_chain(const struct writer *w, enum direction direction)
@@ -448,11 +493,11 @@ static void other_chain(const struct writer *w, enum direction direction)
 	chain_begin(w, counter,
 		    direction == INBOUND ? "filter hook input priority filter"
 					 : "filter hook output priority filter");
-	rule(w, "captured, or left alone, above", "meta l4proto tcp accept");
+	rule(w, "captured, or left alone, above", "meta l4proto $TCP accept");
 	rule(w, "inside the pod", "%s \"lo\" accept", direction == INBOUND ? "iifname" : "oifname");
-	rule(w, "ICMP and neighbour discovery", "meta l4proto { icmp, ipv6-icmp } accept");
+	rule(w, "ICMP and neighbour discovery", "meta l4proto { $ICMP, $ICMPV6 } accept");
 	rule(w, "answers: decided with what they answer", "ct direction reply accept");
-	rule(w, "DNS", "meta l4proto udp ct original proto-dst 53 accept");
+	rule(w, "DNS", "meta l4proto $UDP ct original proto-dst 53 accept");
 	if (direction == OUTBOUND) {
 		rule(w, "the sidecar's own", "meta skuid %u accept", w->conf->agent.sidecar_uid);
 	}
@@ -475,11 +520,17 @@ static void table(const struct writer *w)
 		fl_text_print(w->out, "\tcounter %s { comment \"%s\"; }\n",
 			      fl_ruleset_counters[i].name, fl_ruleset_counters[i].what);
 	}
+	if (captures(&w->outbound)) {
+		open_sets(w);
+	}
 	if (captures(&w->inbound)) {
 		inbound_chains(w);
 	}
 	tproxy_answers(w);
 	outbound_chains(w);
+	if (captures(&w->outbound)) {
+		astray_chain(w);
+	}
 	other_chain(w, INBOUND);
 	other_chain(w, OUTBOUND);
 	fl_text_print(w->out, "}\n");
@@ -536,7 +587,7 @@ int fl_ruleset_format(const struct fl_conf *conf, struct fl_text *out, struct fl
 				  "connections could be led nowhere: set them, for example to "
 				  "*:15006 and 127.0.0.1:15001, [::1]:15001");
 	}
-	fl_text_print(out, "%s", fl_ruleset_removal);
+	fl_text_print(out, "%s%s", fl_ruleset_removal, protocols);
 	table(&w);
 	return FL_OK;
 }

@@ -11,6 +11,10 @@
 #include "conf/conf.h"
 
 #define FL_RULESET_TABLE "fairlead"
+/* Its sets of connections that were there before: local address and port, remote address and port. Empty in the
+ * text; see agent/open.h. */
+#define FL_RULESET_OPEN4 "open4"
+#define FL_RULESET_OPEN6 "open6"
 
 /* Appends the text. Errors: FL_ERR_INVALID, the listeners cannot be reached by captured traffic, or nothing is
  * captured at all; out then holds a part of it. */

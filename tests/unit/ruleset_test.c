@@ -195,7 +195,7 @@ Test(ruleset, a_family_without_a_listener_does_not_slip_past)
 	w.conf.sidecar.outbound_count = 1;
 	cr_assert_eq(fl_ruleset_outbound(&w.conf, &ports, NULL), 0);
 	cr_expect(ports.v4_listens && !ports.v6_listens && ports.v6 == 15001);
-	expect(format(&w), "take_outbound", "\t\tmeta l4proto tcp counter name outbound redirect",
+	expect(format(&w), "take_outbound", "\t\tmeta l4proto $TCP counter name outbound redirect",
 	       true);
 	world_done(&w);
 }
@@ -208,9 +208,11 @@ Test(ruleset, families_with_ports_of_their_own)
 	w.conf.sidecar.outbound_count = 1;
 	listen_at(w.outbound, &w.conf.sidecar.outbound_count, "[::1]:15002");
 	expect(format(&w), "take_outbound",
-	       "meta nfproto ipv4 meta l4proto tcp counter name outbound redirect to :15001", true);
+	       "meta nfproto ipv4 meta l4proto $TCP counter name outbound redirect to :15001",
+	       true);
 	expect(w.text.data, "take_outbound",
-	       "meta nfproto ipv6 meta l4proto tcp counter name outbound redirect to :15002", true);
+	       "meta nfproto ipv6 meta l4proto $TCP counter name outbound redirect to :15002",
+	       true);
 	expect(w.text.data, "spared_inbound", "15006, 15001, 15002, 15020", true);
 	world_done(&w);
 }
@@ -271,6 +273,24 @@ Test(ruleset, exclusions)
 	expect(rules, "other_outbound", "th dport 9000-9010 accept", true);
 	expect(rules, "other_outbound", "\t\tip6 daddr fd00::/8 accept", true);
 	expect(rules, "other_inbound", "\t\tip saddr 10.1.0.0/16 accept", true);
+	world_done(&w);
+}
+
+Test(ruleset, what_conntrack_does_not_know_is_refused)
+{
+	struct world w;
+	struct fl_conf_selector out[1];
+
+	world_init(&w);
+	select_net(&out[0], "169.254.169.254");
+	w.conf.redirect.exclude_outbound = (struct fl_conf_selectors){out, 1};
+	expect(format(&w), "astray", "\t\tip daddr 169.254.169.254 accept", true);
+	expect(w.text.data, "astray", "@open4 accept", true);
+	expect(w.text.data, "astray", "@open6 accept", true);
+	expect(w.text.data, "astray", "\t\tcounter name astray reject with tcp reset", true);
+	/* Where nothing is captured, nothing can go astray. */
+	w.conf.sidecar.outbound_count = 0;
+	cr_expect_null(strstr(format(&w), "chain astray"));
 	world_done(&w);
 }
 
