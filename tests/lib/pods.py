@@ -19,17 +19,16 @@ import contextlib
 import ctypes
 import ipaddress
 import os
+import pathlib
 import re
 import select
 import shutil
-import signal
 import socket
 import struct
 import subprocess
 import threading
 
 import lab as labs
-from lab import wait_until
 
 SIDECAR_UID, AGENT_UID, APP_UID = 2112, 2113, 2114
 INBOUND, OUTBOUND, ADMIN = 15006, 15001, 15020
@@ -70,7 +69,7 @@ def in_thread(work):
     def run():
         try:
             outcome.append((work(), None))
-        except BaseException as error:  # pylint: disable=broad-except
+        except BaseException as error:
             outcome.append((None, error))
     thread = threading.Thread(target=run)
     thread.start()
@@ -81,8 +80,25 @@ def in_thread(work):
     return value
 
 
-class Namespace:
-    """A network and a mount namespace, by their descriptors. binds: {path: file that is seen there}."""
+class Network:
+    """A network namespace, by its descriptor."""
+
+    def __init__(self, path):
+        self.net = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def inside(self, work):
+        """work() by a thread in this network; what it opens stays there."""
+        def run():
+            checked(libc.setns(self.net, CLONE_NEWNET), 'setns')
+            return work()
+        return in_thread(run)
+
+    def close(self):
+        os.close(self.net)
+
+
+class Namespace(Network):
+    """One of the test's own, with a mount namespace. binds: {path: file that is seen there}."""
 
     def __init__(self, binds=None, sysctls=None):
         def make():
@@ -108,13 +124,6 @@ class Namespace:
         return ['nsenter', f'--net={folder}/{self.net}', f'--mount={folder}/{self.mnt}', 'setpriv', '--pdeathsig',
                 'KILL']
 
-    def inside(self, work):
-        """work() by a thread in this network; what it opens stays there."""
-        def run():
-            checked(libc.setns(self.net, CLONE_NEWNET), 'setns')
-            return work()
-        return in_thread(run)
-
     def try_run(self, command, text=None):
         return subprocess.run([*self.prefix, *map(str, command)], input=text, capture_output=True, text=True,
                               check=False)
@@ -132,8 +141,8 @@ class Namespace:
         return self.root(['nft', '-f', '-'], text)
 
     def close(self):
-        for fd in (self.net, self.mnt):
-            os.close(fd)
+        super().close()
+        os.close(self.mnt)
 
 
 # --- packets --------------------------------------------------------------------------------------------
@@ -142,13 +151,14 @@ ETH_P_ALL, SOL_PACKET, PACKET_STATISTICS = 3, 263, 6
 
 
 class Capture:
-    """The packets on eth0 of a pod, both ways, while it is used as a context manager."""
+    """The packets on an interface of a network (None: on all), both ways, while it is used as a context manager."""
 
-    def __init__(self, space, interface='eth0'):
+    def __init__(self, space, interface):
         self.packets = []
         self.sock = space.inside(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
         self.sock.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-        self.sock.bind((interface, ETH_P_ALL))
+        if interface:
+            self.sock.bind((interface, ETH_P_ALL))
         self.wake, self.woken = socket.socketpair()
         self.thread = threading.Thread(target=self.collect, daemon=True)
 
@@ -218,6 +228,16 @@ def joined(parts):
         stream += payload[end - offset:]
         end = max(end, offset + len(payload))
     return bytes(stream)
+
+
+@contextlib.contextmanager
+def in_the_dark(marker, *pods):
+    """Whatever happens inside: these bytes are not on the wire, at either end, in the clear."""
+    with contextlib.ExitStack() as stack:
+        captures = [stack.enter_context(pod.capture()) for pod in pods]
+        yield captures
+    for pod, seen in zip(pods, captures):
+        assert not seen.saw(marker), f'{marker} was on the wire of {pod.name} in the clear'
 
 
 # --- names ----------------------------------------------------------------------------------------------
@@ -317,10 +337,15 @@ class Node:
         self.space.nft(NODE_RULES)
         self.names = Dns(self.space, self.v4)
         self.closing.callback(self.names.close)
-        self.resolv = lab.folder / 'resolv.conf'
-        self.resolv.write_text(f'nameserver {self.v4}\noptions timeout:1 attempts:1\n')
-        self.hosts = lab.folder / 'hosts'
-        self.hosts.write_text('127.0.0.1 localhost\n::1 localhost\n')
+        # What is seen in the pods. PostgreSQL, for one, asks for the name of its user.
+        users = pathlib.Path('/etc/passwd').read_text(encoding='utf-8')
+        for name, uid in (('sidecar', SIDECAR_UID), ('agent', AGENT_UID), ('app', APP_UID)):
+            users += f'pod-{name}:x:{uid}:{uid}::/:/usr/sbin/nologin\n'
+        self.binds = {}
+        for path, text in (('/etc/resolv.conf', f'nameserver {self.v4}\noptions timeout:1 attempts:1\n'),
+                           ('/etc/hosts', '127.0.0.1 localhost\n::1 localhost\n'), ('/etc/passwd', users)):
+            self.binds[path] = lab.folder / pathlib.Path(path).name
+            self.binds[path].write_text(text, encoding='utf-8')
 
     @property
     def dns(self):
@@ -372,6 +397,22 @@ def connect(space, to, timeout, source=None):
         raise
 
 
+def fate(connecting, data=b''):
+    """What becomes of a connection on which data is sent: as many bytes that came back, or how it ended before that,
+    'refused', 'reset' or 'eof'."""
+    try:
+        with connecting() as sock:
+            sock.sendall(data)
+            received = b''
+            while (not data or len(received) < len(data)) and (chunk := sock.recv(1 << 16)):
+                received += chunk
+            return received or 'eof'
+    except ConnectionRefusedError:
+        return 'refused'
+    except (ConnectionResetError, BrokenPipeError):
+        return 'reset'
+
+
 # --- pods -----------------------------------------------------------------------------------------------
 
 class Pod:
@@ -381,7 +422,7 @@ class Pod:
         self.node, self.name, self.lab = node, name, node.lab
         number = len(node.pods) + 2
         self.v4, self.v6 = f'10.77.0.{number}', f'fd77::{number:x}'
-        self.space = Namespace({'/etc/resolv.conf': node.resolv, '/etc/hosts': node.hosts}, POD_SYSCTLS)
+        self.space = Namespace(node.binds, POD_SYSCTLS)
         node.closing.callback(self.space.close)
         veth = f'veth{number}'
         node.space.ip(f'link add {veth} type veth peer name eth0 netns {self.space.path}',
@@ -431,34 +472,10 @@ class Pod:
 
     def capture(self):
         """With it as a context manager: what is on eth0."""
-        return Capture(self.space)
+        return Capture(self.space, 'eth0')
 
     def conntrack(self, *arguments):
         return self.space.root(['conntrack', *arguments])
-
-
-# Until `fairlead-agent redirect` does it.
-RULES = f'''
-table inet fairlead
-delete table inet fairlead
-table inet fairlead {{
-  chain inbound {{ type nat hook prerouting priority dstnat;
-    tcp dport {ADMIN} return
-    fib daddr type local tcp flags & (fin | syn | rst | ack) == syn redirect to :{INBOUND}
-  }}
-  chain outbound {{ type nat hook output priority -100;
-    meta skuid {SIDECAR_UID} ip dscp 35 return
-    meta skuid {SIDECAR_UID} ip6 dscp 35 return
-    meta skuid {SIDECAR_UID} ip daddr 127.0.0.0/8 tcp dport 15099 redirect to :{OUTBOUND}
-    meta skuid {SIDECAR_UID} ip6 daddr ::1 tcp dport 15099 redirect to :{OUTBOUND}
-    meta skuid {SIDECAR_UID} oifname lo ip daddr != 127.0.0.0/8 tcp flags & (fin|syn|rst|ack) == syn redirect to :{INBOUND}
-    meta skuid {SIDECAR_UID} oifname lo ip6 daddr != ::1 tcp flags & (fin|syn|rst|ack) == syn redirect to :{INBOUND}
-    meta skuid {SIDECAR_UID} return
-    ip daddr 127.0.0.0/8 return
-    ip6 daddr ::1 return
-    tcp flags & (fin | syn | rst | ack) == syn redirect to :{OUTBOUND}
-  }}
-}}'''
 
 
 class MeshPod(Pod, labs.Workload):
@@ -482,8 +499,10 @@ class MeshPod(Pod, labs.Workload):
             self.start().wait_ready()
 
     def redirect(self):
-        """The rules of capture, loaded as the init container does it."""
-        self.space.nft(RULES)
+        """The rules of capture, put in force as the init container does it: root with this one capability."""
+        program = labs.within_reach(labs.AGENT, self.lab.folder)
+        self.space.root(['setpriv', '--bounding-set=-all,+net_admin', '--inh-caps=-all', program, 'redirect', 'apply',
+                         '-c', self.ini])
 
     def start_sidecar(self, prefix=()):
         program = labs.within_reach(labs.SIDECAR, self.lab.folder)
@@ -500,9 +519,19 @@ class MeshPod(Pod, labs.Workload):
     def dial_admin(self):
         return connect(self.space, ('127.0.0.1', ADMIN), 10)
 
-    def kill_sidecar(self):
-        """kill -9, and its sockets are gone."""
-        self.sidecar.kill()
+    def connections(self, direction, **fields):
+        """Access log lines of connections that have ended."""
+        return self.sidecar.lines(msg=re.compile('^connection'), direction=direction, **fields)
 
-    def lines(self, **fields):
-        return self.sidecar.lines(**fields)
+    def wait_connection(self, direction, **fields):
+        """The first such line, now or soon."""
+        return self.sidecar.wait_line(msg=re.compile('^connection'), direction=direction, **fields)
+
+    def metric(self, name, **labels):
+        """The sum of a metric over all series with these labels."""
+        total = 0.0
+        for line in self.get('/metrics')[1].splitlines():
+            found = re.fullmatch(rf'{name}(?:{{(.*)}})? (\S+)', line)
+            if found and all(f'{key}="{value}"' in (found[1] or '').split(',') for key, value in labels.items()):
+                total += float(found[2])
+        return total

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Load for the tests of rotation, in a process of its own, and the app that it talks to.
 
-    traffic.py echo PATH                  sends back what comes; PATH gets the port
+    traffic.py echo PATH [--port 0]       sends back what comes; PATH gets the port
     traffic.py load PORT REPORT           streams that stay, transactions on connections that stay, and connections
         [--streams 200] [--clients 8]     that are made for one transaction each; SIGUSR1 begins a new phase,
         [--newcomers 4]                   SIGTERM ends it and writes REPORT: counts, failures, latencies by phase
+    Both take --host, 127.0.0.1 else (empty, for echo: all addresses).
 
 A transaction is a request of random bytes that has to come back whole. A stream sends all the time and hashes both
 ways; whatever ends before its time, or is not the same in the end, is a failure.
@@ -35,8 +36,8 @@ async def echo(reader, writer):
         writer.close()
 
 
-async def serve(path):
-    server = await asyncio.start_server(echo, '127.0.0.1', 0, backlog=1024)
+async def serve(path, host, port):
+    server = await asyncio.start_server(echo, host, port, backlog=1024)
     temporary = pathlib.Path(path + '.tmp')
     temporary.write_text(str(server.sockets[0].getsockname()[1]), encoding='ascii')
     temporary.rename(path)
@@ -45,8 +46,8 @@ async def serve(path):
 
 
 class Load:
-    def __init__(self, port, seed):
-        self.port, self.chance = port, random.Random(seed)
+    def __init__(self, host, port, seed):
+        self.host, self.port, self.chance = host, port, random.Random(seed)
         self.ending = asyncio.Event()
         self.failures, self.streams_done, self.bytes = [], 0, 0
         self.phases = [{'transactions': [], 'connections': []}]
@@ -73,7 +74,7 @@ class Load:
     async def stream(self):
         sent, got = hashlib.sha256(), hashlib.sha256()
         try:
-            reader, writer = await asyncio.open_connection('127.0.0.1', self.port)
+            reader, writer = await asyncio.open_connection(self.host, self.port)
 
             async def receive():
                 while data := await reader.read(1 << 16):
@@ -99,7 +100,7 @@ class Load:
     async def client(self, think):
         """Transactions on one connection, like pgbench."""
         try:
-            reader, writer = await asyncio.open_connection('127.0.0.1', self.port)
+            reader, writer = await asyncio.open_connection(self.host, self.port)
             while await self.pause(think):
                 begin = time.perf_counter()
                 await self.transact(reader, writer, 256)
@@ -113,7 +114,7 @@ class Load:
         while await self.pause(think):
             begin = time.perf_counter()
             try:
-                reader, writer = await asyncio.open_connection('127.0.0.1', self.port)
+                reader, writer = await asyncio.open_connection(self.host, self.port)
                 await self.transact(reader, writer, 64)
                 writer.close()
                 self.phases[-1]['connections'].append(time.perf_counter() - begin)
@@ -138,20 +139,24 @@ def latencies(values):
 def main():
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers(dest='command', required=True)
-    commands.add_parser('echo').add_argument('path')
+    server = commands.add_parser('echo')
+    server.add_argument('path')
+    server.add_argument('--port', type=int, default=0)
     load = commands.add_parser('load')
     load.add_argument('port', type=int)
     load.add_argument('report')
     for name, value in (('streams', 200), ('clients', 8), ('newcomers', 4), ('seed', 1)):
         load.add_argument(f'--{name}', type=int, default=value)
+    for command in (server, load):
+        command.add_argument('--host', default='127.0.0.1')
     args = parser.parse_args()
     if args.command == 'echo':
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-        asyncio.run(serve(args.path))
+        asyncio.run(serve(args.path, args.host, args.port))
         return 0
 
     async def run():
-        loads = Load(args.port, args.seed)
+        loads = Load(args.host, args.port, args.seed)
         await loads.run(args.streams, args.clients, args.newcomers)
         return loads
     loads = asyncio.run(run())

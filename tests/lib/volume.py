@@ -27,8 +27,10 @@ def mounted(lab, name, sections=None):
 
 
 class Volume:
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+    """gid: the files belong to this group, as with fsGroup."""
+
+    def __init__(self, folder, gid=-1):
+        self.folder, self.gid = pathlib.Path(folder), gid
         self.folder.mkdir(exist_ok=True)
         self.numbers = itertools.count()
 
@@ -56,6 +58,7 @@ class Volume:
             for name, data in files.items():
                 (fresh / name).write_bytes(data)
                 (fresh / name).chmod(mode)
+                os.chown(fresh / name, -1, self.gid)
             (self.folder / '..data_tmp').symlink_to(stamp)
             (self.folder / '..data_tmp').rename(self.folder / '..data')
             swapped = time.time()

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What fails, fails closed: no byte of the app is on the wire in the clear, whatever is broken."""
+import json
+
+import pytest
+
+import lab as labs
+import pods
+from lab import end_of, wait_until
+from pods import fate
+
+FAMILIES = 'v4', 'v6'
+MARKER = b'a marker of the app that nobody may see'
+TRAFFIC = labs.ROOT / 'tests' / 'lib' / 'traffic.py'
+
+
+def attempt(connecting):
+    """Sends at once what an app would, and tells what comes of it."""
+    return fate(connecting, MARKER)
+
+
+# --- mutual TLS that fails ------------------------------------------------------------------------------
+
+def wrong_peer(pod):
+    return pod('shop', {'outbound': {'peer': f'spiffe://{labs.TD}/ns/test/sa/somebody-else'}}), pod('web')
+
+
+def not_let_in(pod):
+    return pod('shop'), pod('web', allow=f'spiffe://{labs.TD}/ns/other/**')
+
+
+def unknown_root(pod):
+    other = labs.Lab.other_root
+    identity = 'spiffe://other.example/ns/test/sa/web'
+    return pod('shop'), pod('web', svid=other.issue(identity), identity=identity, bundle=other.cert_pem)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('case', [wrong_peer, not_let_in, unknown_root], ids=lambda case: case.__name__)
+def test_failed_authentication_closes(pod, case, family):
+    shop, web = case(pod)
+    app = web.app()
+    with pods.in_the_dark(MARKER, shop, web) as (seen, _):
+        assert attempt(lambda: shop.connect((getattr(web, family), 8080))) in ('reset', 'eof')
+    assert seen.to_port(8080), 'it was on its way'
+    assert app.accepted == 0
+    assert shop.wait_connection('outbound')['reason'] in ('certificate_refused', 'peer_alert', 'peer_reset')
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_dead_app_is_dead_for_the_other_pod(pod, family):
+    shop, web = pod('shop'), pod('web')
+    with pods.in_the_dark(MARKER, shop, web):
+        assert attempt(lambda: shop.connect((getattr(web, family), 8080))) in ('reset', 'refused', 'eof')
+    assert shop.wait_connection('outbound')['reason'] in ('peer_refused', 'peer_reset')
+
+
+# --- a sidecar that is gone -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize('victim', ['shop', 'web'])
+def test_sidecar_is_killed_and_comes_back(pod, victim):
+    """While it is away, nothing of the app's goes out or comes in; then all is as before."""
+    shop, web = pod('shop'), pod('web')
+    app = web.app()
+    dead = {'shop': shop, 'web': web}[victim]
+    ways = [lambda a=a: shop.connect((a, 8080)) for a in (web.v4, web.v6)]
+    with pods.in_the_dark(MARKER, shop, web):
+        opened = [way() for way in ways]
+        for sock in opened:
+            sock.sendall(MARKER)
+            assert sock.recv(1000)
+        dead.sidecar.kill()
+        for sock in opened:
+            assert end_of(sock) in ('reset', 'eof')
+            sock.close()
+        accepted = app.accepted
+        for way in ways:
+            assert attempt(way) in ('refused', 'reset', 'eof')
+        assert app.accepted == accepted
+        dead.start_sidecar().wait_ready()
+        for way in ways:
+            assert attempt(way) == MARKER
+
+
+def test_app_that_goes_on_writing_while_the_sidecar_dies(pod):
+    """Bytes that were on their way when it died are not sent by another way."""
+    shop, web = pod('shop'), pod('web')
+    web.app()
+    with pods.in_the_dark(MARKER, shop, web):
+        with shop.connect((web.v4, 8080)) as sock:
+            sock.sendall(MARKER)
+            shop.sidecar.kill()
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                for _ in range(1000):
+                    sock.sendall(MARKER)
+        shop.start_sidecar().wait_ready()
+        assert attempt(lambda: shop.connect((web.v4, 8080))) == MARKER
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('where', ['shop', 'web', 'shop, with rules loaded again'])
+def test_conntrack_entries_that_are_flushed(pod, where, family):
+    """The kernel has forgotten where connections lead: they end, and do not go on in the clear."""
+    shop, web = pod('shop'), pod('web')
+    web.app()
+    to = getattr(web, family), 8080
+    with pods.in_the_dark(MARKER, shop, web):
+        with shop.connect(to) as sock:
+            sock.sendall(b'before')
+            assert sock.recv(1000)
+            if where.endswith('again'):
+                shop.redirect()
+            (web if where == 'web' else shop).conntrack('-F')
+            with pytest.raises(ConnectionResetError):
+                sock.sendall(MARKER)
+                sock.recv(1000)
+        assert attempt(lambda: shop.connect(to)) == MARKER
+
+
+# --- rotation -------------------------------------------------------------------------------------------
+
+@pytest.mark.heavy
+def test_rotation_under_load_drops_nothing(node, pod):
+    """New certificates on both sides, again and again: streams that stay, transactions and newcomers do not notice."""
+    shop, web = pod('shop'), pod('web')
+    web.spawn('echo', ['/usr/bin/python3', TRAFFIC, 'echo', web.home / 'port', '--host', '', '--port', '8080'])
+    wait_until((web.home / 'port').exists, 'the app listens')
+    service = node.service(80, [web], to=8080)
+    loads = []
+    for number, host in enumerate((service.v4, service.v6)):
+        loads.append(shop.spawn(f'load{number}', [
+            '/usr/bin/python3', TRAFFIC, 'load', '80', shop.home / f'report{number}', '--host', host,
+            '--streams', '20', '--clients', '4', '--newcomers', '2']))
+    wait_until(lambda: shop.metric('fairlead_connections_open') >= 40, 'the load is there')
+    for _ in range(5):
+        for each in shop, web:
+            generation = each.metric('fairlead_generation')
+            each.mount(node.lab.root.issue(each.identity))
+            wait_until(lambda: each.metric('fairlead_generation') > generation, f'{each.name} has the new one')
+    for number, load in enumerate(loads):
+        assert load.stop() == 0
+        report = json.loads((shop.home / f'report{number}').read_text())
+        assert report['failures'] == []
+        assert report['streams_done'] == 20
+        assert sum(phase['connections']['count'] for phase in report['phases']) > 0
