@@ -99,6 +99,11 @@ static void page(void *user, struct fl_text *ret)
 	render(user, ret, fl_report_page);
 }
 
+static bool connections(void *user, struct fl_text *ret)
+{
+	return fl_server_connections(user, ret);
+}
+
 /* What is asked and changed from outside. */
 struct outside {
 	struct fl_server *server;
@@ -155,6 +160,14 @@ static unsigned set_log_level(void *user, uid_t uid, const char *word, struct fl
 	return 200;
 }
 
+static void on_listed(void *user)
+{
+	const struct outside *outside = user;
+
+	fl_admin_go_on(outside->admin);
+	fl_admin_go_on(outside->control);
+}
+
 static void close_outside(void *user)
 {
 	struct outside *outside = user;
@@ -185,10 +198,12 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .metrics = metrics,
 					 .status = status,
 					 .page = page,
+					 .connections = connections,
 					 .user = outside->server};
 	int rc = 0;
 
 	fl_server_on_stop(outside->server, close_outside, outside);
+	fl_server_on_listed(outside->server, on_listed, outside);
 	if (conf->sidecar.admin.kind != FL_ADDR_NONE) {
 		rc = fl_admin_open(fl_server_net(outside->server), &conf->sidecar.admin, &source,
 				   &outside->admin, err);

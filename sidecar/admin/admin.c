@@ -29,6 +29,7 @@ struct connection {
 	uint64_t deadline; /* uv_now() in ms */
 	uid_t uid;         /* on the control socket */
 	bool forbidden;
+	bool waiting; /* its request is there, the answer is not */
 	bool answered;
 	struct fl_http_request request;
 };
@@ -109,7 +110,10 @@ static void send_answer(struct connection *connection)
 		connection->request.reason =
 			"only root, the sidecar's own user and the agent's may ask here";
 	}
-	fl_admin_respond(&connection->request, &caller, &text);
+	connection->waiting = !fl_admin_respond(&connection->request, &caller, &text);
+	if (connection->waiting) {
+		return;
+	}
 	rc = fl_sock_write(connection->sock, (const uint8_t *)text.data, text.len);
 	fl_text_done(&text);
 	if (rc < 0) {
@@ -124,7 +128,8 @@ static void on_data(void *user, uint8_t *data, size_t len)
 {
 	struct connection *connection = user;
 
-	if (!connection->answered && fl_http_feed(&connection->request, data, len)) {
+	if (!connection->answered && !connection->waiting &&
+	    fl_http_feed(&connection->request, data, len)) {
 		send_answer(connection);
 	}
 }
@@ -184,6 +189,16 @@ static void on_connection(void *user, struct fl_listener *listener)
 	admin->connections[admin->count++] = connection;
 	arm_timer(admin);
 	fl_sock_read_start(sock);
+}
+
+void fl_admin_go_on(struct fl_admin *admin)
+{
+	/* From behind: answering may close the connection. */
+	for (size_t i = admin != NULL ? admin->count : 0; i > 0; i--) {
+		if (admin->connections[i - 1]->waiting) {
+			send_answer(admin->connections[i - 1]);
+		}
+	}
 }
 
 /* --- open and close --------------------------------------------------------------------------- */

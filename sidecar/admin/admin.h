@@ -23,6 +23,8 @@ struct fl_admin_source {
 	void (*metrics)(void *user, struct fl_text *ret);
 	void (*status)(void *user, struct fl_text *ret);
 	void (*page)(void *user, struct fl_text *ret);
+	/* False: it is being made, and fl_admin_go_on() is called when it can be asked for again. */
+	bool (*connections)(void *user, struct fl_text *ret);
 	void *user;
 };
 
@@ -50,6 +52,9 @@ int fl_admin_open_control(struct fl_net *net, const char *path,
 			  const struct fl_admin_source *source,
 			  const struct fl_admin_control *control, struct fl_admin **ret,
 			  struct fl_err *err) FL_MUST_USE;
+
+/* Asks the source again for the callers that wait. NULL is fine. */
+void fl_admin_go_on(struct fl_admin *admin);
 
 /* Answers that are on their way are still sent; the memory goes with the loop's next turns. NULL
  * is fine. */

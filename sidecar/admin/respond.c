@@ -16,10 +16,12 @@
 	"text/html; charset=utf-8\r\nContent-Security-Policy: default-src 'none'; "                \
 	"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+#define NOT_YET 0u
+
 struct route {
 	const char *path;
 	const char *type; /* and further header lines */
-	/* Fills body and returns the status. One of them is there. */
+	/* Fills body and returns the status, or NOT_YET. One of them is there. */
 	unsigned (*read)(const struct fl_admin_source *source, struct fl_text *body);
 	unsigned (*change)(const struct fl_admin_caller *caller, const char *query,
 			   struct fl_text *body);
@@ -56,6 +58,11 @@ static unsigned status(const struct fl_admin_source *source, struct fl_text *bod
 	return 200;
 }
 
+static unsigned connections(const struct fl_admin_source *source, struct fl_text *body)
+{
+	return source->connections(source->user, body) ? 200 : NOT_YET;
+}
+
 static unsigned page(const struct fl_admin_source *source, struct fl_text *body)
 {
 	source->page(source->user, body);
@@ -86,6 +93,7 @@ static const struct route routes[] = {
 	{"/readyz", TEXT_TYPE, readyz, NULL},
 	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics, NULL},
 	{"/status", "application/json", status, NULL},
+	{"/connections", "application/json", connections, NULL},
 	{"/", PAGE_TYPE, page, NULL},
 	{"/drain", TEXT_TYPE, NULL, drain},
 	{"/log-level", TEXT_TYPE, NULL, log_level},
@@ -181,13 +189,17 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 				   : route->change(caller, request->query, body);
 }
 
-void fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
+bool fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
 		      struct fl_text *ret)
 {
 	struct fl_text body = {0};
 	struct answer answer = {.type = TEXT_TYPE};
 	unsigned status = fill(request, caller, &answer, &body);
 
+	if (status == NOT_YET) {
+		fl_text_done(&body);
+		return false;
+	}
 	fl_text_print(
 		ret,
 		"HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
@@ -199,4 +211,5 @@ void fl_admin_respond(const struct fl_http_request *request, const struct fl_adm
 		fl_text_put(ret, body.data, body.len);
 	}
 	fl_text_done(&body);
+	return true;
 }

@@ -12,8 +12,8 @@ struct fl_admin_caller {
 	uid_t uid;                              /* with control */
 };
 
-/* Appends the whole answer, head and (but for HEAD) body. */
-void fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
+/* Appends the whole answer, head and (but for HEAD) body. False: it cannot be given yet. */
+bool fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
 		      struct fl_text *ret);
 
 #endif

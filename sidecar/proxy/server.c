@@ -251,6 +251,73 @@ static void on_note(void *user, const struct fl_ctl_note *note)
 static const struct fl_agent_link_events agent_events = {
 	.describe = describe, .on_generation = on_generation, .on_note = on_note};
 
+/* --- connections ------------------------------------------------------------------------------- */
+
+static void drop_listings(struct fl_server *server)
+{
+	for (unsigned i = 0; server->listings != NULL && i < server->worker_count; i++) {
+		fl_listing_done(&server->listings[i]);
+	}
+	free(server->listings);
+	server->listings = NULL;
+	server->listed = 0;
+	server->is_listed = false;
+}
+
+/* On the worker's thread. */
+static void on_worker_listed(void *user)
+{
+	struct fl_server *server = user;
+
+	(void)__atomic_add_fetch(&server->listed, 1, __ATOMIC_ACQ_REL);
+	(void)uv_async_send(&server->worker_listed);
+}
+
+static void on_listed(uv_async_t *async)
+{
+	struct fl_server *server = FL_CONTAINER_OF(async, struct fl_server, worker_listed);
+
+	if (server->listings == NULL ||
+	    __atomic_load_n(&server->listed, __ATOMIC_ACQUIRE) < server->worker_count) {
+		return;
+	}
+	server->is_listed = true;
+	if (server->on_listed != NULL) {
+		server->on_listed(server->on_listed_user);
+	}
+	drop_listings(server);
+}
+
+static void ask_workers(struct fl_server *server)
+{
+	server->listings = fl_new(server->worker_count * sizeof(*server->listings));
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		server->listings[i].max = FL_LISTING_MAX / server->worker_count;
+		fl_worker_post_list(server->workers[i], &server->listings[i], on_worker_listed,
+				    server);
+	}
+}
+
+bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
+{
+	if (server->is_listed || server->worker_count == 0) {
+		fl_report_connections(server->listings,
+				      server->is_listed ? server->worker_count : 0, uv_hrtime(),
+				      ret);
+		return true;
+	}
+	if (server->listings == NULL) {
+		ask_workers(server);
+	}
+	return false;
+}
+
+void fl_server_on_listed(struct fl_server *server, void (*cb)(void *user), void *user)
+{
+	server->on_listed = cb;
+	server->on_listed_user = user;
+}
+
 /* --- the end ----------------------------------------------------------------------------------- */
 
 static void stop(struct fl_server *server)
@@ -268,6 +335,7 @@ static void stop(struct fl_server *server)
 	for (unsigned i = server->started; i < server->worker_count; i++) {
 		fl_worker_discard(server->workers[i]);
 	}
+	drop_listings(server);
 	server->worker_count = server->started = 0;
 	fl_bind_unlink_paths(server->conf, server->made);
 	if (server->on_stop != NULL) {
@@ -276,6 +344,7 @@ static void stop(struct fl_server *server)
 	fl_agent_link_close(server->agent);
 	fl_resolver_close(server->resolver);
 	uv_close((uv_handle_t *)&server->worker_idle, NULL);
+	uv_close((uv_handle_t *)&server->worker_listed, NULL);
 	uv_close((uv_handle_t *)&server->drain_timer, NULL);
 	uv_close((uv_handle_t *)&server->sigterm, NULL);
 	uv_close((uv_handle_t *)&server->sigint, NULL);
@@ -384,6 +453,7 @@ static void init_handles(struct fl_server *server)
 	FL_REQUIRE(uv_loop_init(&server->loop) == 0);
 	fl_net_init(&server->net, &server->loop, MAIN_READ_BUFFER);
 	FL_REQUIRE(uv_async_init(&server->loop, &server->worker_idle, on_idle_signal) == 0);
+	FL_REQUIRE(uv_async_init(&server->loop, &server->worker_listed, on_listed) == 0);
 	FL_REQUIRE(uv_timer_init(&server->loop, &server->drain_timer) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigterm) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigint) == 0);

@@ -32,6 +32,13 @@ struct fl_server {
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
 	uv_async_t worker_idle;
+	uv_async_t worker_listed;
+	struct fl_listing
+		*listings; /* one for each worker, while they are asked; NULL: they are not */
+	unsigned listed;   /* how many have answered; atomic */
+	bool is_listed;    /* all of them */
+	void (*on_listed)(void *user);
+	void *on_listed_user;
 	uv_timer_t drain_timer;
 	uv_check_t turn_over;
 	uv_signal_t sigterm, sigint;

@@ -649,6 +649,11 @@ const char *fl_session_peer_id(const struct fl_session *session)
 	return fl_tls_peer_id(session->tls);
 }
 
+const char *fl_session_peer_addr(const struct fl_session *session, char *buf)
+{
+	return fl_sock_peer(session->sock, buf);
+}
+
 struct fl_route *fl_session_route(const struct fl_session *session)
 {
 	return session->route;

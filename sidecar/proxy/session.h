@@ -58,6 +58,8 @@ const char *fl_session_peer_id(const struct fl_session *session);
 /* What an app is told of the peer; strings are the session's. */
 void fl_session_introduce(const struct fl_session *session, struct fl_proxy_v2_peer *ret);
 struct fl_inet fl_session_local_inet(const struct fl_session *session); /* our end of it */
+/* "10.0.0.1:8443"; buf of FL_ADDR_TEXT bytes; returns buf. */
+const char *fl_session_peer_addr(const struct fl_session *session, char *buf);
 /* Fields of the access log: peer_addr, peer, own, tls ... */
 void fl_session_describe(const struct fl_session *session, struct fl_line *line);
 /* Why the engine failed; NULL when it has not. Valid inside on_closed. */

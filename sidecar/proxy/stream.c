@@ -591,6 +591,65 @@ void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struc
 	dial_app(stream, verdict);
 }
 
+/* --- telling ------------------------------------------------------------------------------------ */
+
+static const char *const state_words[] = {
+	[DIAL_MESH] = "connecting", [DIAL_APP] = "connecting", [OPEN] = "open",
+	[HALF_APP] = "app_done",    [HALF_MESH] = "peer_done", [FINISHED] = "ending",
+};
+
+static char *copy(const char *text)
+{
+	return text != NULL ? fl_strdup(text) : NULL;
+}
+
+static void describe(const struct fl_stream *stream, struct fl_listed *ret)
+{
+	const struct fl_route *route = stream->route;
+	bool is_verified = stream->session != NULL && stream->state != DIAL_MESH;
+	bool is_inbound = route->direction == FL_INBOUND;
+	char far[FL_ADDR_TEXT];
+
+	*ret = (struct fl_listed){
+		.direction = route->direction,
+		.state = state_words[stream->state],
+		.security = is_verified             ? "mtls"
+			    : stream->plain != NULL ? "plaintext"
+						    : NULL,
+		.name = copy(fl_route_name(route)),
+		.peer = is_verified ? fl_strdup(fl_session_peer_id(stream->session)) : NULL,
+		.own = fl_strdup(route->share->generation->credentials->id),
+		.rule = is_inbound ? copy(stream->verdict.rule) : NULL,
+		.source = route->source,
+		.destination = route->destination,
+		.port = route->port,
+		.generation = route->share->generation->number,
+		.started_ns = route->started_ns,
+		.to_app = stream->to_app,
+		.to_mesh = stream->to_mesh,
+	};
+	if (!is_inbound && !fl_route_is_captured(route) && stream->state != DIAL_MESH) {
+		ret->far = fl_strdup(stream->plain != NULL
+					     ? fl_sock_peer(stream->plain, far)
+					     : fl_session_peer_addr(stream->session, far));
+	}
+}
+
+void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
+{
+	struct fl_stream *stream;
+
+	ret->open = fl_worker_open_connections(worker);
+	DL_FOREACH(worker->streams, stream)
+	{
+		if (ret->count == ret->max) {
+			return;
+		}
+		ret->items = fl_grow(ret->items, ret->count + 1, sizeof(*ret->items));
+		describe(stream, &ret->items[ret->count++]);
+	}
+}
+
 /* --- shutdown ---------------------------------------------------------------------------------- */
 
 void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason)

@@ -11,6 +11,7 @@
  * (its FIN became close_notify, or a FIN); HALF_MESH: the peer has. The other direction goes on until it finishes, or until
  * nothing moves for idle_timeout. A reset or a truncation of either side becomes a reset of the other. Each direction
  * holds back at most one read's worth of bytes and stops reading its source meanwhile. Loop-bound. */
+#include "proxy/listing.h"
 #include "proxy/session.h"
 
 /* An app has connected to an outbound endpoint. Takes sock over; ends by itself. */
@@ -21,6 +22,9 @@ void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verd
  * already; copied. */
 void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
 			     const struct fl_verdict *verdict);
+
+/* Fills ret with what is open, up to its max; streams whose mesh side is not there yet included. */
+void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret);
 
 /* Ends every stream of the worker, with a reset (shutdown). */
 void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason);

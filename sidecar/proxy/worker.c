@@ -25,7 +25,7 @@
 #define HALF_OPEN_LOOK_MS 500u
 #define LIMIT_LOG_EVERY_MS 1000u
 
-enum mail_kind { MAIL_SHARE, MAIL_TARGETS, MAIL_LOG_LEVEL, MAIL_DRAIN, MAIL_STOP };
+enum mail_kind { MAIL_SHARE, MAIL_TARGETS, MAIL_LOG_LEVEL, MAIL_LIST, MAIL_DRAIN, MAIL_STOP };
 
 struct fl_mail {
 	struct fl_mail *next;
@@ -34,6 +34,9 @@ struct fl_mail {
 	struct fl_targets *targets;
 	enum fl_log_level level;
 	bool level_is_set;
+	struct fl_listing *listing;
+	void (*done)(void *user);
+	void *done_user;
 	char upstream[]; /* MAIL_TARGETS */
 };
 
@@ -162,6 +165,17 @@ void fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level,
 
 	mail->level = level;
 	mail->level_is_set = is_set;
+	post(worker, mail);
+}
+
+void fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
+			 void *user)
+{
+	struct fl_mail *mail = mail_new(MAIL_LIST, "");
+
+	mail->listing = ret;
+	mail->done = done;
+	mail->done_user = user;
 	post(worker, mail);
 }
 
@@ -446,6 +460,10 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 	case MAIL_LOG_LEVEL:
 		worker->log.level = mail->level;
 		worker->log_level_is_set = mail->level_is_set;
+		break;
+	case MAIL_LIST:
+		fl_stream_list(worker, mail->listing);
+		mail->done(mail->done_user);
 		break;
 	case MAIL_DRAIN:
 		drain(worker);

@@ -16,6 +16,7 @@
 #include "proxy/counters.h"
 #include "proxy/deadline.h"
 #include "proxy/generation.h"
+#include "proxy/listing.h"
 #include "proxy/resume.h"
 #include "proxy/targets.h"
 
@@ -109,6 +110,9 @@ void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
 			    struct fl_targets *targets); /* main; takes a reference */
 /* main: is_set: whatever the INI says from now on; else until the next share */
 void fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set);
+/* main: fills ret, which has to stay until done has been called, on the worker's thread; done must be thread-safe */
+void fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
+			 void *user);
 void fl_worker_post_drain(
 	struct fl_worker *worker); /* main: stop accepting; on_idle when nothing is open */
 void fl_worker_post_stop(struct fl_worker *worker); /* main: cut what is open and end the thread */

@@ -55,7 +55,8 @@ static char *ask(const char *text, size_t len, size_t piece, char *why_not)
 	if (!done) {
 		return NULL;
 	}
-	fl_admin_respond(&request, &(struct fl_admin_caller){.source = &source}, &answer);
+	cr_assert(
+		fl_admin_respond(&request, &(struct fl_admin_caller){.source = &source}, &answer));
 	return answer.data;
 }
 
@@ -125,7 +126,7 @@ Test(admin, documents_and_their_types)
 
 Test(admin, unknown_paths_get_the_list)
 {
-	const char *list = "/healthz\n/readyz\n/metrics\n/status\n/\n";
+	const char *list = "/healthz\n/readyz\n/metrics\n/status\n/connections\n/\n";
 	char text[1024];
 
 	check("GET /index.html HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
@@ -244,7 +245,7 @@ static char *order(const char *text, bool has_control, unsigned *count)
 
 	fl_http_init(&request);
 	cr_assert(fl_http_feed(&request, (const uint8_t *)text, strlen(text)));
-	fl_admin_respond(&request, &caller, &answer);
+	cr_assert(fl_admin_respond(&request, &caller, &answer));
 	return answer.data;
 }
 
@@ -446,6 +447,58 @@ Test(admin, many_bad_callers)
 		(void)uv_run(&f.loop, UV_RUN_NOWAIT);
 	}
 	cr_assert_eq(f.net.open, 1, "only the listener is left");
+	fixture_close(&f);
+}
+
+/* --- answers that take their time --------------------------------------------------------------- */
+
+static bool when_it_is_there(void *user, struct fl_text *ret)
+{
+	const bool *there = user;
+
+	if (*there) {
+		fl_text_print(ret, "a document at last\n");
+	}
+	return *there;
+}
+
+Test(admin, callers_wait_for_what_is_being_made)
+{
+	struct fl_admin_source source = source_of_all;
+	struct fixture f;
+	char buf[1024];
+	bool there = false;
+	int fds[3];
+
+	fixture_open(&f);
+	fl_admin_close(f.admin);
+	cr_assert_eq(unlink(f.addr.sa.un.sun_path), 0);
+	source.connections = when_it_is_there;
+	source.user = &there;
+	cr_assert_eq(fl_admin_open(&f.net, &f.addr, &source, &f.admin, NULL), 0);
+	for (size_t i = 0; i < FL_COUNT_OF(fds); i++) {
+		fds[i] = dial(&f);
+		send_text(fds[i], "GET /connections HTTP/1.1\r\n\r\n");
+		cr_assert_not(read_all(&f, fds[i], buf, sizeof(buf)));
+		send_text(fds[i], "GET /healthz HTTP/1.1\r\n\r\n"); /* no second request */
+		cr_assert_not(read_all(&f, fds[i], buf, sizeof(buf)));
+	}
+	fl_admin_go_on(f.admin);
+	cr_assert_not(read_all(&f, fds[0], buf, sizeof(buf)), "it is not there yet");
+	close(fds[1]);
+	for (unsigned i = 0; i < 10; i++) {
+		(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+	}
+	there = true;
+	fl_admin_go_on(f.admin);
+	fl_admin_go_on(NULL);
+	for (size_t i = 0; i < FL_COUNT_OF(fds); i += 2) {
+		cr_assert(read_all(&f, fds[i], buf, sizeof(buf)));
+		cr_expect(strncmp(buf, OK, strlen(OK)) == 0 &&
+				  strstr(buf, "\r\n\r\na document at last\n") != NULL,
+			  "%s", buf);
+		close(fds[i]);
+	}
 	fixture_close(&f);
 }
 
