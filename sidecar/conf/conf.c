@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "conf/build.h"
 #include "conf/values.h"
+#include "policy/lint.h"
 
 static struct fl_addr *add_default(struct fl_addr *list, size_t *count, const char *text)
 {
@@ -161,6 +162,13 @@ static void make_policy(struct fl_build *build)
 	}
 }
 
+static void warn_of_rule(void *user, unsigned line, const char *text)
+{
+	struct fl_build *build = user;
+
+	fl_problem_warning(build->problems, line, "%s", text);
+}
+
 static void build_done(struct fl_build *build)
 {
 	for (size_t i = 0; i < build->rule_count; i++) {
@@ -214,6 +222,7 @@ int fl_build_parse(const char *path, const char *text, size_t len,
 	if (problems->errors == before) {
 		keep_lines(&build);
 		make_policy(&build);
+		fl_policy_lint(build.conf->policy, warn_of_rule, &build);
 		fl_build_tls_names(build.conf);
 		*ret = build.conf;
 	} else {

@@ -165,6 +165,35 @@ bool fl_pattern_match(const struct fl_pattern *pattern, const char *id, size_t i
 			      id_len - literal);
 }
 
+/* Segment by segment, as matching; what `**` stands for may be longer than what anything but `**` does. */
+bool fl_pattern_covers(const struct fl_pattern *wide, const struct fl_pattern *narrow)
+{
+	const char *w = wide->text, *n = narrow->text;
+	size_t w_len = wide->len, n_len = narrow->len;
+
+	for (;;) {
+		size_t want = segment_len(w, w_len);
+		size_t have = segment_len(n, n_len);
+
+		if (want == 2 && w[0] == '*' && w[1] == '*') {
+			return true;
+		}
+		if (have == 2 && n[0] == '*' && n[1] == '*') {
+			return false;
+		}
+		if (!(want == 1 && w[0] == '*') && (want != have || memcmp(w, n, want) != 0)) {
+			return false;
+		}
+		if (want == w_len || have == n_len) {
+			return want == w_len && have == n_len;
+		}
+		w += want + 1;
+		w_len -= want + 1;
+		n += have + 1;
+		n_len -= have + 1;
+	}
+}
+
 const char *fl_pattern_text(const struct fl_pattern *pattern)
 {
 	return pattern->text;

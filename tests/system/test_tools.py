@@ -123,6 +123,16 @@ def unknown_peer(lab, web):
     return '[upstream x]', 'no bundle'
 
 
+def allow_in_vain(lab, web):
+    web.change({'deny all': {'from': f'spiffe://{labs.TD}/**'}})
+    return '[allow mesh]', 'lets nobody in: [deny all]'
+
+
+def rule_twice(lab, web):
+    web.change({'allow mesh2': {'from': labs.CLIENT}})
+    return '[allow mesh2]', 'changes nothing'
+
+
 def old_certificate(lab, web):
     web.mount(lab.root.issue(labs.SERVER, not_before=-9 * DAY, not_after=DAY))
     return 'cert', 'less than a fifth of its life'
@@ -145,7 +155,8 @@ def readable_key(lab, web):
 
 
 @pytest.mark.parametrize('cause', [
-    loopback, open_upstream, default_allow, no_rule, unknown_trust_domain, unknown_peer, old_certificate,
+    loopback, open_upstream, default_allow, no_rule, unknown_trust_domain, unknown_peer, allow_in_vain, rule_twice,
+    old_certificate,
     old_root, no_directory, readable_key], ids=lambda cause: cause.__name__)
 def test_check_warns(lab, web, cause):
     place, text = cause(lab, web)

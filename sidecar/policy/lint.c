@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* lint - a rule that covers another one has a pattern that covers the other's first pattern, so its literal start is
+ * a start of that one: the index of decisions finds it. */
+#include "policy/lint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "policy/rules.h"
+
+#define TEXT_MAX 512
+
+/* Comparisons of two rules that are made before it stops looking: a policy of a thousand rules needs a
+ * fraction of it, and one that was made to be slow costs a tenth of a second. */
+#define BUDGET 4000000
+
+struct lint {
+	const struct fl_policy *policy;
+	size_t budget;
+	fl_policy_lint_cb report;
+	void *user;
+};
+
+static bool spend(struct lint *lint)
+{
+	return lint->budget > 0 && lint->budget-- > 0;
+}
+
+/* --- covering ------------------------------------------------------------------------------ */
+
+static bool covers_identities(const struct fl_rule *wide, const struct fl_rule *narrow)
+{
+	if (narrow->plaintext && !wide->plaintext) {
+		return false;
+	}
+	for (size_t i = 0; i < narrow->from_count; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < wide->from_count && !found; k++) {
+			found = fl_pattern_covers(wide->from[k], narrow->from[i]);
+		}
+		if (!found) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool has_service(const struct fl_rule *rule, uint32_t service)
+{
+	for (size_t i = 0; i < rule->service_count; i++) {
+		if (rule->service_ids[i] == service) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool range_covers(const struct fl_port_range *wide, const struct fl_port_range *narrow)
+{
+	return wide->first <= narrow->first && narrow->last <= wide->last;
+}
+
+static bool has_range(const struct fl_rule *rule, const struct fl_port_range *range)
+{
+	for (size_t i = 0; i < rule->port_count; i++) {
+		if (range_covers(&rule->ports[i], range)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool has_any_target(const struct fl_rule *rule)
+{
+	return rule->port_count == 0 && rule->service_count == 0;
+}
+
+static bool covers_targets(const struct fl_rule *wide, const struct fl_rule *narrow)
+{
+	if (has_any_target(wide) || has_any_target(narrow)) {
+		return has_any_target(wide);
+	}
+	for (size_t i = 0; i < narrow->port_count; i++) {
+		if (!has_range(wide, &narrow->ports[i])) {
+			return false;
+		}
+	}
+	for (size_t i = 0; i < narrow->service_count; i++) {
+		if (!has_service(wide, narrow->service_ids[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool covers_sources(const struct fl_rule *wide, const struct fl_rule *narrow)
+{
+	if (wide->net_count == 0 || narrow->net_count == 0) {
+		return wide->net_count == 0;
+	}
+	for (size_t i = 0; i < narrow->net_count; i++) {
+		if (!fl_rule_covers_source(wide, &narrow->nets[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool rule_covers(const struct fl_rule *wide, const struct fl_rule *narrow)
+{
+	return !wide->audit && covers_targets(wide, narrow) && covers_sources(wide, narrow) &&
+	       covers_identities(wide, narrow);
+}
+
+/* --- searching ----------------------------------------------------------------------------- */
+
+/* The first of the set's rules before `end` that covers all of rule; else `end`. */
+static size_t search_start(struct lint *lint, const struct fl_rule_set *set,
+			   const struct fl_start *start, const struct fl_rule *rule, size_t end)
+{
+	for (size_t i = 0; i < start->count && start->candidates[i].rule < end && spend(lint);
+	     i++) {
+		if (rule_covers(set->rules[start->candidates[i].rule], rule)) {
+			return start->candidates[i].rule;
+		}
+	}
+	return end;
+}
+
+static size_t search(struct lint *lint, const struct fl_rule_set *set, const struct fl_rule *rule,
+		     size_t end)
+{
+	const struct fl_pattern *pattern = rule->from_count > 0 ? rule->from[0] : NULL;
+	size_t found = end;
+	uint32_t hash = FL_HASH_INIT;
+
+	if (pattern == NULL) {
+		return search_start(lint, set, &set->plaintext, rule, end);
+	}
+	for (size_t i = 0; i < pattern->literal_len; i++) {
+		hash = fl_hash_step(hash, pattern->text[i]);
+		if (pattern->text[i] == '/' || i + 1 == pattern->literal_len) {
+			const struct fl_start *start =
+				fl_start_find(set, pattern->text, i + 1, hash);
+
+			if (start != NULL) {
+				found = search_start(lint, set, start, rule, found);
+			}
+		}
+	}
+	return found;
+}
+
+static void report_hidden(struct lint *lint, const struct fl_rule *rule, enum fl_effect effect,
+			  const struct fl_rule *by, enum fl_effect by_effect)
+{
+	char text[TEXT_MAX];
+
+	if (effect == by_effect) {
+		(void)snprintf(
+			text, sizeof(text),
+			"[%s %.64s] changes nothing: all that it says, [%s %.64s] in line %u "
+			"says before it",
+			effect == FL_ALLOW ? "allow" : "deny", rule->name,
+			by_effect == FL_ALLOW ? "allow" : "deny", by->name, by->line);
+	} else {
+		(void)snprintf(text, sizeof(text),
+			       "[allow %.64s] lets nobody in: [deny %.64s] in line %u refuses all "
+			       "that it is about, and deny rules win",
+			       rule->name, by->name, by->line);
+	}
+	lint->report(lint->user, rule->line, text);
+}
+
+static void check_hidden(struct lint *lint, enum fl_effect effect, size_t index)
+{
+	const struct fl_rule_set *set = &lint->policy->sets[effect];
+	const struct fl_rule_set *denies = &lint->policy->sets[FL_DENY];
+	const struct fl_rule *rule = set->rules[index];
+	size_t by;
+
+	if (effect == FL_ALLOW) {
+		by = search(lint, denies, rule, denies->count);
+		if (by < denies->count) {
+			report_hidden(lint, rule, effect, denies->rules[by], FL_DENY);
+			return;
+		}
+	}
+	by = search(lint, set, rule, index);
+	if (by < index) {
+		report_hidden(lint, rule, effect, set->rules[by], effect);
+	}
+}
+
+void fl_policy_lint(const struct fl_policy *policy, fl_policy_lint_cb report, void *user)
+{
+	static const enum fl_effect effects[] = {FL_DENY, FL_ALLOW};
+	struct lint lint = {.policy = policy, .budget = BUDGET, .report = report, .user = user};
+
+	for (size_t e = 0; e < FL_COUNT_OF(effects); e++) {
+		const struct fl_rule_set *set = &policy->sets[effects[e]];
+
+		for (size_t i = 0; i < set->count; i++) {
+			check_hidden(&lint, effects[e], i);
+		}
+	}
+}
