@@ -121,6 +121,9 @@ char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *
 	    list_differs(running->sidecar.outbound, running->sidecar.outbound_count,
 			 wanted->sidecar.outbound, wanted->sidecar.outbound_count),
 	    "sidecar", NULL, "outbound");
+	add(&list,
+	    running->redirect.mode != wanted->redirect.mode && running->sidecar.inbound_count > 0,
+	    "redirect", NULL, "mode");
 	add(&list, addr_differs(&running->sidecar.admin, &wanted->sidecar.admin), "sidecar", NULL,
 	    "admin");
 	add(&list, path_differs(running->sidecar.control, wanted->sidecar.control), "sidecar", NULL,

@@ -220,18 +220,61 @@ static void set_keepalive(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
 }
 
-/* A socket that carries tos from its first packet on: libuv would make it with the connection. */
-static int open_marked(struct fl_sock *sock, int family, int tos)
+static bool is_special(const struct fl_dial *dial)
 {
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return dial->tos != 0 || dial->mark != 0 || dial->from != NULL;
+}
+
+/* The kernel chooses the port when it connects, when it knows which ones are free towards there. */
+static int bind_transparent(int fd, const struct sockaddr *from)
+{
+	const int on = 1;
+	bool v6 = from->sa_family == AF_INET6;
+	union fl_sockaddr sa = {0};
+	int rc = v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on))
+		    : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+
+	if (rc == 0) {
+		rc = setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	}
+	memcpy(&sa, from, v6 ? sizeof(sa.in6) : sizeof(sa.in));
+	if (v6) {
+		sa.in6.sin6_port = 0;
+	} else {
+		sa.in.sin_port = 0;
+	}
+	return rc == 0 ? bind(fd, &sa.any, v6 ? sizeof(sa.in6) : sizeof(sa.in)) : rc;
+}
+
+static int set_special(int fd, const struct fl_dial *dial)
+{
+	const int tos = dial->tos;
+	int rc = dial->to->sa_family == AF_INET6
+			 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos))
+			 : setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+
+	if (rc == 0 && dial->mark != 0) {
+		rc = setsockopt(fd, SOL_SOCKET, SO_MARK, &dial->mark, sizeof(dial->mark));
+	}
+	if (rc == 0 && dial->from != NULL) {
+		rc = bind_transparent(fd, dial->from);
+	}
+	return rc == 0 ? 0 : -errno;
+}
+
+/* A socket that is what it has to be from its first packet on: libuv would make it with the connection. */
+static int open_special(struct fl_sock *sock, const struct fl_dial *dial)
+{
+	int fd = socket(dial->to->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int rc;
 
 	if (fd < 0) {
 		return -errno;
 	}
-	rc = family == AF_INET6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos))
-				: setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
-	rc = rc == 0 ? uv_tcp_open(&sock->h.tcp, fd) : -errno;
+	rc = set_special(fd, dial);
+	if (rc == 0) {
+		rc = uv_tcp_open(&sock->h.tcp, fd);
+	}
 	if (rc != 0) {
 		close(fd);
 	}
@@ -250,8 +293,8 @@ static int start_connect(struct fl_sock *sock, struct connecting *connecting,
 		uv_pipe_connect(&connecting->req, &sock->h.pipe, un->sun_path, on_connected);
 		return 0;
 	}
-	if (dial->tos != 0) {
-		rc = open_marked(sock, dial->to->sa_family, dial->tos);
+	if (is_special(dial)) {
+		rc = open_special(sock, dial);
 	}
 	/* Relayed requests are small and answered at once: Nagle would only delay them. */
 	if (rc == 0) {

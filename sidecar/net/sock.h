@@ -46,6 +46,10 @@ struct fl_dial {
 	const struct sockaddr *to; /* borrowed for the call */
 	bool keepalive;
 	uint8_t tos; /* IP_TOS or IPV6_TCLASS, from the first packet on; 0: the system's default */
+	uint32_t mark; /* SO_MARK, likewise; 0: none */
+	/* Whose address it comes from, whatever port: somebody else's (IP_TRANSPARENT). NULL: our own. It and mark take the
+	 * capability NET_ADMIN. Borrowed. */
+	const struct sockaddr *from;
 };
 
 /* Starts to connect. cb runs once, later, unless the socket is closed first. On success the events

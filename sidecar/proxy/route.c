@@ -89,7 +89,10 @@ static enum fl_reason find_destination(struct fl_route *route, const struct fl_s
 	}
 	if (endpoint->tproxy) {
 		*to = fl_sock_local_inet(sock);
-	} else if (fl_sock_original_dst(sock, to) != 0) {
+	}
+	/* Calls of the pod to itself come by NAT in any mode. */
+	if ((to->family == 0 || to->port == endpoint->port) &&
+	    fl_sock_original_dst(sock, to) != 0) {
 		return FL_REASON_DESTINATION_UNKNOWN;
 	}
 	if (to->port == endpoint->port && fl_net_is_local(to)) {
@@ -231,8 +234,10 @@ struct fl_request fl_route_request(const struct fl_route *route, const char *id,
 				   .source = route->source.family != 0 ? &source->any : NULL};
 }
 
-/* What the app gets is not captured again: not on loopback, and elsewhere by a mark (base/capture.h). */
-struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to)
+/* What the app gets is not captured again: not on loopback, and elsewhere by a mark (base/capture.h). Under the client's
+ * address it is dialled only where that client would have: an app elsewhere could not answer. */
+struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to,
+			    union fl_sockaddr *from)
 {
 	struct fl_dial dial = {.to = &to->any};
 
@@ -240,6 +245,11 @@ struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to)
 		*to = route->service->app.sa;
 	} else {
 		*to = fl_inet_sockaddr(&route->destination);
+		if (route->endpoint->tproxy) {
+			*from = fl_inet_sockaddr(&route->source);
+			dial.from = &from->any;
+			dial.mark = FL_CAPTURE_MARK;
+		}
 	}
 	if (to->any.sa_family != AF_UNIX) {
 		struct fl_inet inet = fl_inet_of(&to->any);

@@ -69,8 +69,9 @@ const struct fl_conf_inbound *fl_route_inbound(const struct fl_route *route);
 struct fl_request fl_route_request(const struct fl_route *route, const char *id,
 				   union fl_sockaddr *source);
 
-/* Inbound: where the app is, and how it is dialled. to: storage that the result refers to. */
-struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to);
+/* Inbound: where the app is, and how it is dialled. to, from: storage that the result refers to. */
+struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to,
+			    union fl_sockaddr *from);
 
 /* Outbound: dials the next of the addresses that the connection may go to. 0: cb runs once, later. Else the negative
  * uv error of the last one that could not even be tried; UV_EHOSTUNREACH when none was left. */

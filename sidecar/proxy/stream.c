@@ -529,8 +529,8 @@ static void on_dial_deadline(struct fl_deadline *deadline)
 static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 {
 	struct fl_worker *worker = worker_of(stream);
-	union fl_sockaddr to;
-	struct fl_dial dial = fl_route_app(stream->route, &to);
+	union fl_sockaddr to, from;
+	struct fl_dial dial = fl_route_app(stream->route, &to, &from);
 	struct fl_err err;
 
 	stream->verdict = *verdict;

@@ -438,10 +438,12 @@ class Pod:
         self.home.mkdir()
         os.chown(self.home, APP_UID, APP_UID)
 
-    def prefix_of(self, uid, *options):
-        """What a command has to begin with to run in here as this user, without any capability."""
-        return [*self.space.prefix, '--reuid', str(uid), '--regid', str(uid), '--clear-groups', '--inh-caps=-all',
-                '--ambient-caps=-all', '--bounding-set=-all', '--no-new-privs', *options]
+    def prefix_of(self, uid, *options, capabilities=()):
+        """What a command has to begin with to run in here as this user, without any capability but these."""
+        keep = ''.join(f',+{name}' for name in capabilities)
+        return [*self.space.prefix, '--reuid', str(uid), '--regid', str(uid), '--clear-groups',
+                f'--inh-caps=-all{keep}', f'--ambient-caps=-all{keep}', f'--bounding-set=-all{keep}', '--no-new-privs',
+                *options]
 
     # The app.
     def spawn(self, name, command, *, uid=APP_UID, **options):
@@ -482,8 +484,9 @@ class MeshPod(Pod, labs.Workload):
     """A pod with sidecar and agent in it, each a user of its own without any capability."""
 
     def __init__(self, node, name, sections=None, identity=None, *, redirect=True, start=True, svid=None,
-                 allow=f'spiffe://{labs.TD}/**', bundle=None):
+                 allow=f'spiffe://{labs.TD}/**', bundle=None, capabilities=()):
         Pod.__init__(self, node, name)
+        self.capabilities = capabilities  # of the sidecar
         self.identity = identity or f'spiffe://{labs.TD}/ns/test/sa/{name}'
         rules = {'allow mesh': {'from': allow}} if allow else {}
         labs.Workload.__init__(self, node.lab, name, svid or node.lab.root.issue(self.identity), {}, bundle=bundle,
@@ -507,7 +510,8 @@ class MeshPod(Pod, labs.Workload):
     def start_sidecar(self, prefix=()):
         program = labs.within_reach(labs.SIDECAR, self.lab.folder)
         self.sidecar = self.lab.program(f'{self.name}-sidecar', [program, '-c', self.ini],
-                                        prefix=[*self.prefix_of(SIDECAR_UID), *prefix])
+                                        prefix=[*self.prefix_of(SIDECAR_UID, capabilities=self.capabilities),
+                                                *prefix])
         return self
 
     def start_agent(self):

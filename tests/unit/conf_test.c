@@ -1440,6 +1440,8 @@ static const struct {
 	 "[inbound]\ndetect_timeout = 1s\n[outbound]\ndefault = refuse\n[rotation]\nrecycle = 1m\n",
 	 NULL},
 	{"", UPSTREAM, "[upstream db] listen"},
+	{"[sidecar]\ninbound = *:15006\n",
+	 "[sidecar]\ninbound = *:15006\n[redirect]\nmode = tproxy\n", "[redirect] mode"},
 	{UPSTREAM, "", "[upstream db] listen"},
 	{UPSTREAM "[service a]\nlisten = *:1\napp = 127.0.0.1:9\n",
 	 "[service a]\nlisten = *:2\napp = 127.0.0.1:9\n[service b]\nlisten = *:3\napp = 127.0.0.1:9\n",

@@ -195,6 +195,32 @@ Test(report, the_histogram_is_cumulative)
 	fl_snapshot_done(&s.snapshot);
 }
 
+/* Whoever dials us may choose the port: the series are bounded, whatever the workers have seen. */
+Test(report, detect_timeouts_by_port)
+{
+#define SERIES(port, n) "\nfairlead_detect_timeouts_total{port=\"" port "\"} " n "\n"
+	struct fl_port_counts workers[2] = {0};
+	struct state s;
+
+	make_state(&s);
+	expect(&s, fl_report_metrics, SERIES("other", "0"));
+	for (unsigned port = 1; port <= 1000; port++) {
+		fl_port_count(&workers[0], (uint16_t)port);
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		fl_port_count(&workers[1], 3306);
+		fl_port_count(&workers[1], 7);
+	}
+	fl_port_counts_add(&s.snapshot.detect_timeouts, &workers[1]);
+	fl_port_counts_add(&s.snapshot.detect_timeouts, &workers[0]);
+	expect(&s, fl_report_metrics, SERIES("3306", "5"));
+	expect(&s, fl_report_metrics, SERIES("7", "6"));
+	expect(&s, fl_report_metrics, SERIES("63", "1"));
+	expect_not(&s, fl_report_metrics, "port=\"64\"");
+	expect(&s, fl_report_metrics, SERIES("other", "937"));
+	fl_snapshot_done(&s.snapshot);
+}
+
 Test(report, hostile_label_values)
 {
 	struct state s;
