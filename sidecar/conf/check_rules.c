@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* check_rules - what only shows between rules, and between a rule and the services. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "conf/build.h"
@@ -36,6 +37,11 @@ static void check_rule(struct fl_build *build, const struct fl_rule_draft *rule)
 		fl_problem_error(build->problems, from != NULL ? from->line : rule->line,
 				 "[%s %s] has no `from`: name the identities that it is about",
 				 kind, rule->name);
+	}
+	if (strcmp(rule->name, "default") == 0) {
+		fl_problem_error(build->problems, rule->line,
+				 "the name `default` stands for `[policy] default` in log and "
+				 "metrics: give the rule another");
 	}
 	for (size_t i = 0; i < rule->service_count; i++) {
 		if (fl_ini_section(build->ini, "service", rule->services[i]) == NULL) {

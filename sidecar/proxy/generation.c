@@ -220,7 +220,8 @@ void fl_generation_unref(struct fl_generation *generation)
 	free(generation);
 }
 
-int fl_share_new(struct fl_generation *generation, struct fl_share **ret, struct fl_err *err)
+int fl_share_new(struct fl_generation *generation, struct fl_tally *tally, unsigned worker,
+		 struct fl_share **ret, struct fl_err *err)
 {
 	struct fl_tls_options options = tls_options(generation);
 	struct fl_share *share = fl_new(sizeof(*share));
@@ -237,6 +238,8 @@ int fl_share_new(struct fl_generation *generation, struct fl_share **ret, struct
 		return rc;
 	}
 	share->refs = 1;
+	share->tally = fl_tally_ref(tally);
+	share->tally_worker = worker;
 	share->generation = fl_generation_ref(generation);
 	*ret = share;
 	return 0;
@@ -248,11 +251,18 @@ struct fl_share *fl_share_ref(struct fl_share *share)
 	return share;
 }
 
+void fl_share_retire(struct fl_share *share)
+{
+	fl_tally_unref(share->tally);
+	share->tally = NULL;
+}
+
 void fl_share_unref(struct fl_share *share)
 {
 	if (share == NULL || --share->refs > 0) {
 		return;
 	}
+	fl_share_retire(share);
 	fl_tls_ctx_free(share->client);
 	fl_tls_ctx_free(share->server);
 	fl_generation_unref(share->generation);

@@ -18,6 +18,7 @@
 #include "ctl/message.h"
 #include "pki/credentials.h"
 #include "proxy/expiry.h"
+#include "proxy/tally.h"
 #include "tls/tls.h"
 
 struct fl_generation {
@@ -48,13 +49,18 @@ bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_gen
 struct fl_share {
 	struct fl_generation *generation; /* a reference */
 	struct fl_tls_ctx *client, *server;
-	unsigned refs; /* of one loop: not atomic */
+	struct fl_tally *tally; /* a reference; NULL once another share is current */
+	unsigned tally_worker;  /* whose counters are ours */
+	unsigned refs;          /* of one loop: not atomic */
 };
 
-int fl_share_new(struct fl_generation *generation, struct fl_share **ret,
-		 struct fl_err *err) FL_MUST_USE;
+/* For the worker of that number, which counts into tally. */
+int fl_share_new(struct fl_generation *generation, struct fl_tally *tally, unsigned worker,
+		 struct fl_share **ret, struct fl_err *err) FL_MUST_USE;
 struct fl_share *fl_share_ref(struct fl_share *share);
 void fl_share_unref(struct fl_share *share); /* NULL is fine */
+/* Another one has become current: what the worker counts from now on, it counts there. */
+void fl_share_retire(struct fl_share *share);
 
 /* By name; NULL when the generation's INI has no such section. */
 const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation,

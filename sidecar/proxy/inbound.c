@@ -21,8 +21,12 @@ static struct fl_verdict ask_policy(const struct fl_route *route, const char *id
 {
 	union fl_sockaddr source;
 	struct fl_request request = fl_route_request(route, id, &source);
+	struct fl_verdict verdict =
+		fl_policy_decide(route->share->generation->conf->policy, &request);
+	struct fl_share *now = route->worker->share;
 
-	return fl_policy_decide(route->share->generation->conf->policy, &request);
+	fl_tally_count(now->tally, now->tally_worker, &verdict, now == route->share);
+	return verdict;
 }
 
 /* --- mutual TLS ----------------------------------------------------------------------------------- */

@@ -258,6 +258,30 @@ static void put_duration(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+/* The default's are always there; of the rules, what has occurred. */
+static void put_decisions(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_policy_decisions_total";
+
+	if (s->decision_count == 0) {
+		return;
+	}
+	family(text, name, "counter",
+	       "What policy decided about inbound connections at their start, by the rule that did.");
+	for (size_t i = 0; i < s->decision_count; i++) {
+		const struct fl_rule_count *rule = &s->decisions[i];
+		bool is_default = i + 1 == s->decision_count;
+
+		for (unsigned d = 0; d < FL_DECISIONS; d++) {
+			if (rule->decisions[d] > 0 ||
+			    (is_default && (d == FL_DECISION_ALLOW || d == FL_DECISION_DENY))) {
+				series(text, name, "rule", rule->rule, "decision",
+				       fl_decision_word(d), rule->decisions[d]);
+			}
+		}
+	}
+}
+
 void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 {
 	put_process(ret, snapshot);
@@ -268,4 +292,5 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_handshakes(ret, snapshot);
 	put_duration(ret, snapshot);
 	put_detect_timeouts(ret, snapshot);
+	put_decisions(ret, snapshot);
 }

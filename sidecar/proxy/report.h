@@ -35,6 +35,7 @@
 #include "ctl/message.h"
 #include "proxy/counters.h"
 #include "proxy/expiry.h"
+#include "proxy/tally.h"
 
 struct fl_refusal {
 	int64_t time; /* seconds since the epoch, of the last one; 0: there was none */
@@ -74,6 +75,8 @@ struct fl_snapshot {
 	size_t listener_count;
 	struct fl_counters counters;           /* of all workers */
 	struct fl_port_counts detect_timeouts; /* likewise */
+	const struct fl_rule_count *decisions; /* likewise; borrowed */
+	size_t decision_count;
 	uint64_t open[FL_DIRECTIONS];
 	bool agent_connected;
 	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */

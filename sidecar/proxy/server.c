@@ -68,12 +68,12 @@ static void on_targets(void *user, const char *upstream, struct fl_targets *targ
 }
 
 static int make_shares(struct fl_server *server, struct fl_generation *generation,
-		       struct fl_share **shares, struct fl_err *err)
+		       struct fl_tally *tally, struct fl_share **shares, struct fl_err *err)
 {
 	int rc = 0;
 
 	for (unsigned i = 0; i < server->worker_count && rc == 0; i++) {
-		rc = fl_share_new(generation, &shares[i], err);
+		rc = fl_share_new(generation, tally, i, &shares[i], err);
 	}
 	for (unsigned i = 0; i < server->worker_count && rc != 0; i++) {
 		fl_share_unref(shares[i]);
@@ -162,9 +162,11 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 			  struct fl_err *err)
 {
 	struct fl_share **shares = fl_new(server->worker_count * sizeof(struct fl_share *));
-	int rc = make_shares(server, generation, shares, err);
+	struct fl_tally *tally = fl_tally_new(generation->conf->policy, server->worker_count);
+	int rc = make_shares(server, generation, tally, shares, err);
 
 	if (rc == 0) {
+		fl_tallies_add(&server->tallies, tally);
 		/* Addresses first: a worker that opens its listeners knows where they lead. */
 		fl_resolver_set(server->resolver, generation->conf);
 		for (unsigned i = 0; i < server->worker_count; i++) {
@@ -179,6 +181,7 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 			server->phase = SERVING;
 		}
 	}
+	fl_tally_unref(tally);
 	free(shares);
 	return rc;
 }
@@ -542,6 +545,7 @@ void fl_server_free(struct fl_server *server)
 	(void)uv_run(&server->loop, UV_RUN_DEFAULT);
 	FL_REQUIRE(uv_loop_close(&server->loop) == 0);
 	fl_generation_unref(server->current);
+	fl_tallies_done(&server->tallies);
 	fl_net_done(&server->net);
 	fl_log_flush(server->log);
 	free(server->workers);

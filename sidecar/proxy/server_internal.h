@@ -26,6 +26,7 @@ struct fl_server {
 	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
 	struct fl_rotations rotations;
+	struct fl_tallies tallies;
 	bool refusal_is_over;  /* of a candidate: the agent has taken it back */
 	int64_t started_at;    /* seconds since the epoch */
 	bool log_level_is_set; /* by fl_server_set_log_level(): the INI's counts for nothing */

@@ -144,6 +144,7 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.agent_trouble = fl_agent_link_trouble(server->agent),
 		.log_lines_lost = fl_log_lost(server->log),
 	};
+	ret->decisions = fl_tallies_sum(&server->tallies, &ret->decision_count);
 	ret->ready = fl_server_ready(server, ret->reason, sizeof(ret->reason));
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		const struct fl_worker *worker = server->workers[i];

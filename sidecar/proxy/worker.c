@@ -391,6 +391,9 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 	bool same_trust =
 		!first && fl_generation_same_trust(worker->share->generation, share->generation);
 
+	if (!first) {
+		fl_share_retire(worker->share);
+	}
 	fl_share_unref(worker->share);
 	worker->share = share;
 	apply_limits(worker, share->generation->conf);

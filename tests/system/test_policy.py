@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rules over real connections: where a peer comes from, and what audit mode does and records."""
+import re
 import socket
 import ssl
 
@@ -7,6 +8,7 @@ import pytest
 
 import lab as labs
 import peers
+from lab import wait_until
 
 CLIENT, SERVER, TD = labs.CLIENT, labs.SERVER, labs.TD
 
@@ -97,3 +99,42 @@ def test_audit_of_an_allow_rule(lab, app):
     assert (line['decision'], line['rule'], line['level']) == ('would_allow', 'trial', 'warn')
     assert server.accepted == 0
     assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+
+
+# --- counted by rule ----------------------------------------------------------------------------------
+
+def decisions(workload):
+    """{(rule, decision): number}, as Prometheus sees it"""
+    text = workload.get('/metrics')[1]
+    return {(rule, word): int(number) for rule, word, number in re.findall(
+        r'^fairlead_policy_decisions_total\{rule="(.+?)",decision="(.+?)"\} (\d+)$', text, re.MULTILINE)}
+
+
+def test_decisions_are_counted_by_rule_and_survive_a_reload(lab, app):
+    inbound = lab.inbound(app().port, {'deny server': {'from': SERVER}, 'deny trial': {
+        'from': f'spiffe://{TD}/tried', 'mode': 'audit'}, 'sidecar': {'workers': 2}}, allow=CLIENT)
+    tried, stranger = lab.root.issue(f'spiffe://{TD}/tried'), lab.root.issue(f'spiffe://{TD}/stranger')
+    assert decisions(inbound) == {('default', 'allow'): 0, ('default', 'deny'): 0}
+    for _ in range(3):
+        assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+    for svid, alert in ((lab.server, 49), (stranger, 49), (tried, 49)):
+        assert peers.verdict(inbound.port, svid, lab.root) == alert
+    counted = {('mesh', 'allow'): 3, ('server', 'deny'): 1, ('default', 'deny'): 2, ('default', 'allow'): 0}
+    assert decisions(inbound) == counted
+    # The rule `server` goes, the default changes, another rule moves up.
+    inbound.change({'deny server': None, 'policy': {'default': 'allow'}, 'deny early': {'from': f'spiffe://{TD}/x'}})
+    inbound.wait_line(msg='generation in use', generation=2)
+    del counted['server', 'deny']
+    wait_until(lambda: decisions(inbound) == counted, 'the counts of rules that are still there')
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+    assert peers.verdict(inbound.port, tried, lab.root) == b'x'
+    assert peers.verdict(inbound.port, stranger, lab.root) == b'x'
+    counted.update({('mesh', 'allow'): 4, ('trial', 'would_deny'): 1, ('default', 'allow'): 1})
+    assert decisions(inbound) == counted
+
+
+def test_no_certificate_is_no_decision(lab, app):
+    """Policy is not asked about somebody who has not proved who he is."""
+    inbound = lab.inbound(app().port)
+    assert peers.verdict(inbound.port, None, lab.root) == 116
+    assert decisions(inbound) == {('default', 'allow'): 0, ('default', 'deny'): 0}

@@ -763,6 +763,7 @@ static const struct {
 	{"log", "[service a,b]", "letters, digits"},
 	{"log", "[service 8080]", "needs a letter"},
 	{"log", "[deny all]", "rule name `all` stands already in line 8"},
+	{"log", "[allow default]\nfrom = spiffe://td/x", "`default` stands for `[policy] default`"},
 	{"log", "[federate partner]", "no `bundle`"},
 	{"log", "[service api]", "neither `port` nor `listen`"},
 	{"log", "[upstream api]", "no `to`"},

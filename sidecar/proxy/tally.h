@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_TALLY_H
+#define FL_PROXY_TALLY_H
+/* tally - how often which rule decided what: counted by each worker alone, summed by name for whoever asks.
+ *
+ * A tally has a counter for each rule of one generation's policy (and one for the default) and each decision, on each
+ * worker. Workers count into the one that came with their current share, and let go of it when the next comes; the
+ * main thread then carries its counts over to the rules of the same names. So what there is, is bounded by the rules of
+ * the INI in use, and a rule that keeps its name keeps its count. */
+#include "policy/policy.h"
+#include "proxy/counters.h"
+
+struct fl_tally; /* reference-counted across threads */
+
+struct fl_tally *fl_tally_new(const struct fl_policy *policy, unsigned workers);
+struct fl_tally *fl_tally_ref(struct fl_tally *tally); /* any thread */
+void fl_tally_unref(struct fl_tally *tally);           /* any thread; NULL is fine */
+
+/* The worker's own thread. `same`: the verdict is of the tally's policy; else its rule is looked for by name, and one
+ * that is no more is not counted. */
+void fl_tally_count(struct fl_tally *tally, unsigned worker, const struct fl_verdict *verdict,
+		    bool same);
+
+/* --- main thread ------------------------------------------------------------------------------- */
+
+struct fl_rule_count {
+	const char *rule;                 /* "default" for the default */
+	uint64_t decisions[FL_DECISIONS]; /* by enum fl_decision */
+};
+
+/* Plain storage; zeroes to begin with. */
+struct fl_tallies {
+	struct fl_tally *current; /* a reference; NULL: none yet */
+	struct fl_tally **old;    /* that a worker may still count into; references */
+	size_t old_count;
+	uint64_t *carried;         /* of rules of the same names, in the order of current */
+	struct fl_rule_count *sum; /* as fl_tallies_sum() gave it out last */
+};
+
+/* tally is the one to come: workers get it next. */
+void fl_tallies_add(struct fl_tallies *tallies, struct fl_tally *tally);
+/* By the rules of the current one, the default last. Valid until the next call of any of these. */
+const struct fl_rule_count *fl_tallies_sum(struct fl_tallies *tallies, size_t *ret_count);
+void fl_tallies_done(struct fl_tallies *tallies);
+
+#endif
