@@ -1341,7 +1341,7 @@ static void survive(const char *text, size_t len)
 	int rc;
 
 	exact = fl_grow(exact, len, 1);
-	rc = fl_conf_parse(PATH, exact, len, &conf, &problems);
+	rc = fl_build_parse(PATH, exact, len, NULL, &conf, &problems);
 	cr_assert_eq(rc, problems.errors == 0 ? 0 : FL_ERR_INVALID);
 	cr_assert_eq(conf != NULL, rc == 0);
 	for (size_t i = 0; i < problems.count; i++) {
@@ -1400,11 +1400,12 @@ Test(conf, test_conf__mutations_of_a_good_file__do_no_harm)
 	unsigned seed = 2;
 
 	for (int round = 0; round < 3000; round++) {
-		char text[sizeof(full) + 400];
-		size_t len = sizeof(full) - 1;
+		char text[sizeof(full) + sizeof(captured) + 400];
+		const char *from = round % 2 == 0 ? full : captured;
+		size_t len = strlen(from);
 		unsigned changes = 1 + pick(&seed, 8);
 
-		memcpy(text, full, len);
+		memcpy(text, from, len);
 		for (unsigned i = 0; i < changes; i++) {
 			len = mutate(text, len, &seed);
 		}
