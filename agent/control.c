@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/ask.h"
 #include "base/mem.h"
@@ -11,14 +12,16 @@
 #define REQUEST_MS 5000
 
 /* What answers there may be anybody. */
-static void print_line(const struct fl_text *body, FILE *out)
+static void print_line(struct fl_text *body, FILE *out)
 {
-	for (size_t i = 0; i < body->len && body->data[i] != '\n'; i++) {
-		unsigned char c = (unsigned char)body->data[i];
+	struct fl_text line = {0};
 
-		(void)fputc(c < ' ' || c >= 0x7f ? '?' : c, out);
-	}
-	(void)fputc('\n', out);
+	fl_text_print(body, "%s", ""); /* at least a NUL */
+	body->data[strcspn(body->data, "\n")] = '\0';
+	fl_text_put_clean(&line, body->data);
+	fl_text_put(&line, "\n", 1);
+	(void)fwrite(line.data, 1, line.len, out);
+	fl_text_done(&line);
 }
 
 static int change(const char *conf_path, const char *path)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* status - asks /status and writes what it says, in the order in which somebody who was woken up
+/* status - asks /status (and /connections, for who they are with) and writes what it says, in the order in which somebody who was woken up
  * wants to know it.
  *
  * What answers may be another version or somebody else: a key that is missing costs its line, text
@@ -17,13 +17,20 @@
 #include <unistd.h>
 
 #include "agent/ask.h"
+#include "agent/peers.h"
 #include "agent/redirect.h"
-#include "base/utf8.h"
 #include "base/when.h"
 
 #define REQUEST_MS 5000
 #define WATCH_REQUEST_MS 1000
+#define PEERS_REQUEST_MS 1000
 #define ROOTS_MAX 8 /* certificates besides the leaf, with a line each */
+
+struct way {
+	struct fl_addr admin;
+	bool json;  /* the document as it is */
+	bool rules; /* say what those of [redirect] have seen */
+};
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
@@ -61,26 +68,6 @@ static const cJSON *part(const cJSON *object, const char *key)
 }
 
 /* --- writing ---------------------------------------------------------------------------------- */
-
-/* Fit for a terminal. */
-static void put_clean(struct fl_text *out, const char *text)
-{
-	size_t left = strlen(text);
-
-	while (left > 0) {
-		uint32_t point = 0;
-		size_t len = fl_utf8_sequence(text, left, &point);
-
-		if (len == 0 || fl_utf8_is_control(point)) {
-			fl_text_put(out, "?", 1);
-			len = len == 0 ? 1 : len;
-		} else {
-			fl_text_put(out, text, len);
-		}
-		text += len;
-		left -= len;
-	}
-}
 
 static void line_begin(struct fl_text *out, const char *name)
 {
@@ -131,14 +118,14 @@ static void put_state(struct fl_text *out, const cJSON *status)
 		fl_text_print(out, "ready");
 	} else {
 		fl_text_print(out, "NOT READY: ");
-		put_clean(out, text_of(status, "reason"));
+		fl_text_put_clean(out, text_of(status, "reason"));
 	}
 	line_end(out);
 	line_begin(out, "");
 	fl_text_print(out, "version ");
-	put_clean(out, text_of(status, "version"));
+	fl_text_put_clean(out, text_of(status, "version"));
 	fl_text_print(out, ", process %" PRId64 ", started ", number_of(status, "pid"));
-	put_clean(out, text_of(status, "started"));
+	fl_text_put_clean(out, text_of(status, "started"));
 	if (number_of(status, "log_lines_lost") > 0) {
 		fl_text_print(out, ", %" PRId64 " log lines lost",
 			      number_of(status, "log_lines_lost"));
@@ -161,9 +148,9 @@ static void put_certificates(struct fl_text *out, const cJSON *status)
 			continue;
 		}
 		line_begin(out, lines++ == 0 ? "trust" : "");
-		put_clean(out, text_of(certificate, "kind"));
+		fl_text_put_clean(out, text_of(certificate, "kind"));
 		fl_text_print(out, " %" PRId64 " of ", number_of(certificate, "index"));
-		put_clean(out, text_of(certificate, "trust_domain"));
+		fl_text_put_clean(out, text_of(certificate, "trust_domain"));
 		fl_text_print(out, " expires ");
 		put_remaining(out, certificate);
 		line_end(out);
@@ -185,19 +172,19 @@ static void put_generation(struct fl_text *out, const cJSON *status)
 		fl_text_print(out, "none yet\n");
 		return;
 	}
-	put_clean(out, text_of(status, "id"));
+	fl_text_put_clean(out, text_of(status, "id"));
 	line_end(out);
 	line_begin(out, "");
 	fl_text_print(out, "expires ");
 	put_remaining(out, generation);
 	fl_text_print(out, ", ");
-	put_clean(out, text_of(generation, "not_after"));
+	fl_text_put_clean(out, text_of(generation, "not_after"));
 	line_end(out);
 	line_begin(out, "generation");
 	fl_text_print(out, "%" PRId64 ", since ", number_of(generation, "number"));
-	put_clean(out, text_of(generation, "since"));
+	fl_text_put_clean(out, text_of(generation, "since"));
 	fl_text_print(out, ", content ");
-	put_clean(out, text_of(generation, "digest"));
+	fl_text_put_clean(out, text_of(generation, "digest"));
 	line_end(out);
 	put_certificates(out, status);
 }
@@ -215,16 +202,16 @@ static void put_rotations(struct fl_text *out, const cJSON *status)
 		      number_of(rotations, "refused_by_sidecar"));
 	if (last != NULL) {
 		fl_text_print(out, "; last used ");
-		put_clean(out, text_of(last, "time"));
+		fl_text_put_clean(out, text_of(last, "time"));
 	}
 	line_end(out);
 	if (refusal != NULL) {
 		line_begin(out, is_true(refusal, "current") ? "REFUSED" : "last refusal");
-		put_clean(out, text_of(refusal, "time"));
+		fl_text_put_clean(out, text_of(refusal, "time"));
 		fl_text_print(out, " by the ");
-		put_clean(out, text_of(refusal, "by"));
+		fl_text_put_clean(out, text_of(refusal, "by"));
 		fl_text_print(out, ": ");
-		put_clean(out, text_of(refusal, "text"));
+		fl_text_put_clean(out, text_of(refusal, "text"));
 		line_end(out);
 	}
 }
@@ -238,13 +225,13 @@ static void put_listeners(struct fl_text *out, const cJSON *status)
 		bool first = true;
 
 		line_begin(out, text_of(listener, "section"));
-		put_clean(out, text_of(listener, "name"));
+		fl_text_put_clean(out, text_of(listener, "name"));
 		fl_text_print(out, ": ");
-		put_clean(out, text_of(listener, "address"));
+		fl_text_put_clean(out, text_of(listener, "address"));
 		cJSON_ArrayForEach(to, part(listener, "leads_to"))
 		{
 			fl_text_print(out, first ? " -> " : ", else ");
-			put_clean(out, cJSON_IsString(to) ? to->valuestring : "");
+			fl_text_put_clean(out, cJSON_IsString(to) ? to->valuestring : "");
 			first = false;
 		}
 		fl_text_print(out, "%s\n", is_true(listener, "serving") ? "" : "  NOT SERVING");
@@ -260,7 +247,7 @@ static void put_counts(struct fl_text *out, const cJSON *counts, const char *bef
 	{
 		if (cJSON_IsNumber(count) && count->valuedouble > 0) {
 			fl_text_print(out, "%s%.0f ", before, count->valuedouble);
-			put_clean(out, count->string);
+			fl_text_put_clean(out, count->string);
 			before = ", ";
 		}
 	}
@@ -303,7 +290,7 @@ static void begin_capture(struct fl_text *out, bool first)
 	line_begin(out, first ? "rules" : "");
 }
 
-static void put_status(struct fl_text *out, const cJSON *status, bool rules)
+static void put_status(struct fl_text *out, const struct way *how, const cJSON *status)
 {
 	const cJSON *agent = part(status, "agent");
 
@@ -312,22 +299,17 @@ static void put_status(struct fl_text *out, const cJSON *status, bool rules)
 	put_rotations(out, status);
 	line_begin(out, "agent");
 	fl_text_print(out, is_true(agent, "connected") ? "connected" : "NOT CONNECTED ");
-	put_clean(out, text_of(agent, "trouble"));
+	fl_text_put_clean(out, text_of(agent, "trouble"));
 	line_end(out);
 	put_listeners(out, status);
 	put_traffic(out, status);
-	if (rules) {
+	fl_peers_put(&how->admin, PEERS_REQUEST_MS, out);
+	if (how->rules) {
 		fl_redirect_counters(out, begin_capture);
 	}
 }
 
 /* --- asking ----------------------------------------------------------------------------------- */
-
-struct way {
-	struct fl_addr admin;
-	bool json;  /* the document as it is */
-	bool rules; /* say what those of [redirect] have seen */
-};
 
 /* Appends the answer to out. 0: ready, 1: not; negative: err says why there is none. */
 static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, struct fl_err *err)
@@ -346,7 +328,7 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 		} else if (how->json) {
 			fl_text_put(out, body.data, body.len);
 		} else {
-			put_status(out, status, how->rules);
+			put_status(out, how, status);
 		}
 	}
 	if (rc == FL_OK) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/utf8.h"
 
 static void make_room(struct fl_text *text, size_t len)
 {
@@ -51,6 +52,25 @@ void fl_text_print(struct fl_text *text, const char *fmt, ...)
 	}
 	va_end(again);
 	text->len += (size_t)len;
+}
+
+void fl_text_put_clean(struct fl_text *text, const char *from)
+{
+	size_t left = strlen(from);
+
+	while (left > 0) {
+		uint32_t point = 0;
+		size_t len = fl_utf8_sequence(from, left, &point);
+
+		if (len == 0 || fl_utf8_is_control(point)) {
+			fl_text_put(text, "?", 1);
+			len = len == 0 ? 1 : len;
+		} else {
+			fl_text_put(text, from, len);
+		}
+		from += len;
+		left -= len;
+	}
 }
 
 void fl_text_done(struct fl_text *text)

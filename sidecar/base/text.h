@@ -13,6 +13,8 @@ struct fl_text {
 
 void fl_text_print(struct fl_text *text, const char *fmt, ...) FL_PRINTF(2, 3);
 void fl_text_put(struct fl_text *text, const char *data, size_t len);
+/* Fit for a terminal: control characters and what is no UTF-8 become `?`. */
+void fl_text_put_clean(struct fl_text *text, const char *from);
 void fl_text_done(struct fl_text *text);
 
 #endif

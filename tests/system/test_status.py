@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the sidecar says of itself: /metrics, /status, the page and `fairlead-agent status`, and that all agree."""
 import collections
+import contextlib
 import datetime
 import html.parser
 import json
@@ -407,6 +408,22 @@ def test_status_for_people(lab, app):
                     r'^ +handshakes: 1 ok, \d of them resumed$', r'^ +bytes: 97\.7 KiB to the app, 97\.7 KiB to the mesh$'):
         assert re.search(pattern, out, re.M), (pattern, out)
     assert not re.search('^inbound', out, re.M), 'no traffic, no lines'
+
+
+def test_status_names_the_peers_of_open_connections(lab, app):
+    """The one with the most connections first."""
+    inbound, other = lab.inbound(app().port), lab.root.issue(f'spiffe://{labs.TD}/ns/test/sa/other')
+    fronts = [lab.outbound(inbound.port), lab.outbound(inbound.port, svid=other)]
+    with contextlib.ExitStack() as stack:
+        for front in (fronts[0], fronts[1], fronts[1]):
+            sock = stack.enter_context(connect(front.port))
+            sock.sendall(b'x')
+            assert sock.recv(1) == b'x'
+        out = tool('status', '-c', inbound.ini)[1]
+        assert re.search(rf'^peers        spiffe://{labs.TD}/ns/test/sa/other: 2 inbound\n'
+                         rf'             {labs.CLIENT}: 1 inbound$', out, re.M), out
+        assert re.search(rf'^peers        {labs.SERVER}: 1 outbound$', tool('status', '-c', fronts[0].ini)[1], re.M)
+    wait_until(lambda: 'peers' not in tool('status', '-c', inbound.ini)[1], 'nothing is open')
 
 
 def test_status_json_is_the_document(lab):
