@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """strict, permissive, plaintext: who is let in at a port, who is not, and what the app then gets of them."""
+import contextlib
 import errno
 import hashlib
+import json
 import os
+import random
 import re
 import socket
 import ssl
@@ -275,6 +278,62 @@ def test_plaintext_stream_is_exact(lab, app, mode):
     assert (line['bytes_to_app'], line['bytes_to_mesh']) == (len(data), len(data))
 
 
+def test_first_bytes_that_the_app_does_not_take(lab, app):
+    """They wait, and so does what is behind them: nothing is lost, nothing overtakes."""
+    go, received = threading.Event(), []
+
+    def slow(sock):
+        go.wait(30 * labs.SLOW)
+        received.append(hashlib.sha256(read_all(sock)).digest())
+        sock.sendall(b'done')
+    inbound = lab.inbound(app(slow, receive_buffer=2048).port,
+                          plaintext('permissive', service={'proxy_protocol': 'off'}, limits={'buffer': '1MiB'}))
+    data = os.urandom(8 << 20)
+    with connect(inbound.port) as sock:
+        sender = threading.Thread(target=lambda: (sock.sendall(data), sock.shutdown(socket.SHUT_WR)))
+        sender.start()
+        wait_until(lambda: re.search(r'to="app"} [1-9]', inbound.get('/metrics')[1]), 'the app has some of it')
+        go.set()
+        assert read_all(sock) == b'done'
+        sender.join()
+    assert received == [hashlib.sha256(data).digest()]
+
+
+def test_garbage(lab, app):
+    """Hellos with a wrong byte somewhere, of ours and of others, whole and cut: each costs at most its own connection."""
+    server = app()
+    inbound = lab.inbound(server.port, plaintext('permissive', limits={'handshake_timeout': f'{300 * labs.SLOW}ms'}))
+    ours, chance = our_hello(), random.Random(1)
+    assert end_of_bytes(inbound.port, ours) != ours
+    for _ in range(150):
+        data = bytearray(ours)
+        for _ in range(chance.choice((1, 1, 1, 5))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        end_of_bytes(inbound.port, data[:chance.choice((len(data), chance.randrange(len(data))))])
+    assert tls_ask(inbound.port, lab.client, [ALPN]) == b'ping'
+    wait_until(lambda: 'fairlead_connections_open{direction="inbound"} 0' in inbound.get('/metrics')[1], 'all are over')
+
+
+def our_hello():
+    """The first flight of a client that offers our ALPN."""
+    outgoing, context = ssl.MemoryBIO(), peers.context(False)
+    context.set_alpn_protocols([ALPN])
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    return outgoing.read()
+
+
+def end_of_bytes(to, data):
+    """What comes back of these bytes and a FIN."""
+    answer = b''
+    with contextlib.suppress(OSError), connect(to) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        while chunk := sock.recv(1 << 16):
+            answer += chunk
+    return answer
+
+
 @pytest.mark.parametrize('mode', ['permissive', 'plaintext'])
 def test_reset_is_carried_through(lab, app, mode):
     """A reset of either side becomes one of the other."""
@@ -300,10 +359,11 @@ def test_reset_is_carried_through(lab, app, mode):
 
 # --- servers that speak first -----------------------------------------------------------------------------------
 
+@pytest.mark.tsan
 def test_server_speaks_first(lab, app):
     """A silent client is let in after detect_timeout, which is counted by port; told `plaintext`, nobody waits."""
     server = app(greeter)
-    inbound = lab.inbound(server.port, plaintext('permissive', service={'detect_timeout': SOON}))
+    inbound = lab.inbound(server.port, plaintext('permissive', service={'detect_timeout': SOON}, sidecar={'workers': 3}))
     for count in 1, 2:
         with connect(inbound.port) as sock:
             assert sock.recv(100) == b'220 ready\r\n'
@@ -381,6 +441,11 @@ def test_connection_limit(lab, app):
     plain.sendall(b'ping')
     assert plain.recv(4) == b'ping'
     wait_until(lambda: 'fairlead_connections_open{direction="inbound"} 2' in inbound.get('/metrics')[1], 'two are open')
+    listing = json.loads(inbound.get('/connections')[1])
+    assert (listing['open'], listing['left_out']) == (2, 1), 'of one it is not known yet what it is'
+    seen = listing['connections'][0]
+    assert (seen['security'], seen['peer'], seen['rule'], seen['bytes_to_app']) == ('plaintext', None, 'plain', 4)
+    assert seen['source'] == '127.0.0.1:%d' % plain.getsockname()[1]
     assert labs.outcome(inbound.port) == 'reset'
     inbound.wait_line(reason='connection_limit')
     for sock in silent, plain:
@@ -505,6 +570,22 @@ def test_proxy_protocol(lab, app, host):
         sock.sendall(b'GET')
         assert sock.recv(3) == b'GET'
         assert headers.pop() == (sock.getsockname()[:2], (host, inbound.port), {})
+
+
+def test_proxy_protocol__unix_app(lab, app):
+    """An app behind a Unix socket is told the addresses of the connection that it never sees."""
+    headers = []
+
+    def handler(sock):
+        headers.append(proxy_header(sock))
+        labs.echo(sock)
+    path = lab.folder / 'app.sock'
+    app(handler, path=path)
+    inbound = lab.inbound(f'unix:{path}', plaintext('permissive', service={'proxy_protocol': 'v2'}))
+    assert ask(inbound.port) == b'ping'
+    assert tls_ask(inbound.port, lab.client, [ALPN]) == b'ping'
+    assert [(source[0], destination, found.get(0xd0)) for source, destination, found in headers] == \
+        [('127.0.0.1', ('127.0.0.1', inbound.port), peer) for peer in (None, labs.CLIENT.encode())]
 
 
 def test_proxy_protocol__server_speaks_first(lab, app):
