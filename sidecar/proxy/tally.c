@@ -167,7 +167,8 @@ void fl_tallies_add(struct fl_tallies *tallies, struct fl_tally *tally)
 	if (tallies->current != NULL) {
 		carry_old(tallies);
 		carry_over(tallies, tally, carried);
-		tallies->old = fl_grow(tallies->old, tallies->old_count + 1, sizeof(tally));
+		tallies->old =
+			fl_grow(tallies->old, tallies->old_count + 1, sizeof(struct fl_tally *));
 		tallies->old[tallies->old_count++] = tallies->current;
 	}
 	free(tallies->carried);
