@@ -42,10 +42,9 @@ static void check_fixed(struct fl_build *build, const struct fl_conf_upstream *u
 static bool is_loopback(const struct fl_cidr *net)
 {
 	static const struct fl_cidr v4 = {AF_INET, 8, {127}};
+	static const struct fl_cidr v6 = {AF_INET6, 128, {[15] = 1}};
 
-	return fl_cidr_covers(&v4, net) ||
-	       (net->family == AF_INET6 && fl_cidr_is_single(net) &&
-		IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)net->addr));
+	return fl_cidr_covers(&v4, net) || fl_cidr_covers(&v6, net);
 }
 
 static void check_captured(struct fl_build *build, const struct fl_conf_upstream *upstream)
