@@ -4,7 +4,9 @@
 
     wrk or curl -> outbound proxy -> mutual TLS 1.3 -> inbound proxy -> nginx
 
-Everything runs on loopback with the same certificates and one thread a proxy. The figures to quote are CPU
+All but two of them run on loopback, with the same certificates and one thread a proxy. "fairlead, captured" are two
+pods (network namespaces) with the rules of `fairlead-agent redirect`, and neither wrk nor nginx knows of a proxy;
+"fairlead, fixed in pods" the same pods without rules, with fixed listeners. The figures to quote are CPU
 (user and system time of all processes of a pair, from /proc) for each unit of work, as ratios
 from one run: they hold on a noisy machine where latencies and rates do not.
 
@@ -16,7 +18,7 @@ from one run: they hold on a noisy machine where latencies and rates do not.
   p50_us        median latency on one connection
 
 Needs the Debian packages haproxy, nginx-light, libnginx-mod-stream, stunnel4, wrk, curl, openssl, and about
-9000 descriptors (ulimit -n). Takes about 20 seconds for each pair and round.
+9000 descriptors (ulimit -n). The pods need root, iproute2 and nftables. Takes about 20 seconds for each pair and round.
 """
 import argparse
 import contextlib
@@ -33,11 +35,17 @@ import sys
 import tempfile
 import time
 
-TICK = os.sysconf("SC_CLK_TCK")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "lib"))
+
+import lab as labs  # noqa: E402
+import pods  # noqa: E402
+
+TICK = os.sysconf("SC_CLK_TCK")
 CLIENT_ID = "spiffe://bench.example/ns/shop/sa/web"
 SERVER_ID = "spiffe://bench.example/ns/shop/sa/api"
 CIPHER = "TLS_AES_128_GCM_SHA256"
+FIXED = "inbound =\noutbound ="  # fixed listeners only
 
 
 def run(*command, **options):
@@ -60,6 +68,20 @@ class Place:
         self.dir = pathlib.Path(directory)
         self.backend, self.outbound, self.inbound = free_port(), free_port(), free_port()
         self.make_certificates()
+        self.pods = None
+
+    # Where the load comes from, and what it asks.
+    def front(self):
+        return self.pods.front if self.pods else ("127.0.0.1", self.outbound)
+
+    def url(self, path):
+        return "http://{}:{}/{}".format(*self.front(), path)
+
+    def prefix(self):
+        return self.pods.client.space.prefix if self.pods else []
+
+    def connect(self):
+        return self.pods.client.connect(self.front()) if self.pods else socket.create_connection(self.front(), 10)
 
     def __truediv__(self, name):
         return self.dir / name
@@ -92,26 +114,31 @@ def pair_fairlead_full(place, options):
     yield from pair_fairlead(place, options, "off")
 
 
-def pair_fairlead(place, options, tickets="on"):
-    build = pathlib.Path(options.build)
-
-    def side(name, who, admin, sections):
-        ini = place.write(f"fairlead-{name}.ini", f"""
+def fairlead_ini(place, options, name, who, sections, *, uid, admin, capture=FIXED, tickets="on"):
+    return place.write(f"fairlead-{name}.ini", f"""
 [identity]
 cert = {place / who}.pem
 key = {place / who}.key
 bundle = {place / 'ca.pem'}
 [agent]
 socket = {place / name}.sock
-sidecar_uid = {os.getuid()}
+sidecar_uid = {uid}
 [sidecar]
 admin = 127.0.0.1:{admin}
 workers = 1
+{capture}
 [tls]
 groups = {options.groups}
 ciphers = {CIPHER}
 tickets = {tickets}
 {sections}""")
+
+
+def pair_fairlead(place, options, tickets="on"):
+    build = pathlib.Path(options.build)
+
+    def side(name, who, admin, sections):
+        ini = fairlead_ini(place, options, name, who, sections, uid=os.getuid(), admin=admin, tickets=tickets)
         yield f"{name}-sidecar", [build / "sidecar/fairlead-sidecar", "-c", ini]
         yield f"{name}-agent", [build / "agent/fairlead-agent", "run", "-c", ini]
 
@@ -129,6 +156,54 @@ app = 127.0.0.1:{place.backend}
 from = {CLIENT_ID}
 to = bench
 """)
+
+
+class Pods:
+    """Two pods, with nginx in one of them; front: what wrk asks in the other."""
+
+    def __init__(self, place, stack):
+        lab = stack.enter_context(labs.Lab(tempfile.mkdtemp(dir=place.dir)))
+        node = stack.enter_context(pods.Node(lab))
+        self.folder = lab.folder
+        self.client, self.server = node.pod("client", sidecar=False), node.pod("server", sidecar=False)
+        config = nginx_config(place, "pod", backend_config(place, "8080"))
+        stack.enter_context(processes(place, [("backend-pod", [*self.server.space.prefix, "nginx", "-p", place.dir, "-c",
+                                                              config])]))
+        self.front = self.server.v4, 8080
+
+
+def pair_pods(place, options, captured):
+    scene = place.pods
+    os.chmod(place.dir, 0o755)  # the sidecar's user is not ours
+    build = pathlib.Path(options.build)
+    programs = [labs.within_reach(build / path, scene.folder)
+                for path in ("sidecar/fairlead-sidecar", "agent/fairlead-agent")]
+
+    def side(pod, name, who, capture, sections):
+        ini = fairlead_ini(place, options, name, who, sections, uid=pods.SIDECAR_UID, admin=15020, capture=capture)
+        if captured:
+            pod.space.root([programs[1], "redirect", "apply", "-c", ini])
+        yield f"{name}-sidecar", [*pod.prefix_of(pods.SIDECAR_UID), programs[0], "-c", ini]
+        yield f"{name}-agent", [*pod.space.prefix, programs[1], "run", "-c", ini]
+    if captured:
+        outbound = f"[outbound]\npeer = {SERVER_ID}"
+        inbound = ""
+    else:
+        scene.front = "127.0.0.1", 7001
+        outbound = f"[upstream bench]\nlisten = 127.0.0.1:7001\nto = {scene.server.v4}:8443\npeer = {SERVER_ID}"
+        inbound = "[service bench]\nlisten = *:8443\napp = 127.0.0.1:8080"
+    ports = ("outbound = 127.0.0.1:15001, [::1]:15001\ninbound =", "inbound = *:15006\noutbound =")
+    captures = ports if captured else (FIXED, FIXED)
+    yield from side(scene.client, "out", "client", captures[0], outbound)
+    yield from side(scene.server, "in", "server", captures[1], f"{inbound}\n[allow bench]\nfrom = {CLIENT_ID}\n")
+
+
+def pair_captured(place, options):
+    yield from pair_pods(place, options, True)
+
+
+def pair_fixed_in_pods(place, options):
+    yield from pair_pods(place, options, False)
 
 
 def haproxy_config(place, name, front, back):
@@ -212,12 +287,15 @@ def pair_stunnel(place, _options):
 PAIRS = {
     "fairlead": pair_fairlead,
     "fairlead, full handshakes": pair_fairlead_full,
+    "fairlead, fixed in pods": pair_fixed_in_pods,
+    "fairlead, captured": pair_captured,
     "haproxy": pair_haproxy,
     "haproxy, full handshakes": pair_haproxy_full,
     "haproxy, no TLS": pair_plain,
     "nginx": pair_nginx,
     "stunnel": pair_stunnel,
 }
+IN_PODS = "fairlead, fixed in pods", "fairlead, captured"
 
 
 # --- processes ------------------------------------------------------------------------------------------
@@ -277,8 +355,8 @@ def wait_for(what, condition, seconds=10):
         time.sleep(0.01)
 
 
-def answers(port, path="/small"):
-    return subprocess.run(["curl", "-sf", "-m2", "-o", "/dev/null", f"http://127.0.0.1:{port}{path}"],
+def answers(place):
+    return subprocess.run([*place.prefix(), "curl", "-sf", "-m2", "-o", "/dev/null", place.url("small")],
                           check=False).returncode == 0
 
 
@@ -286,8 +364,8 @@ def answers(port, path="/small"):
 
 
 def wrk(place, connections, seconds, *headers):
-    text = run("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *headers,
-               f"http://127.0.0.1:{place.outbound}/small")
+    text = run(*place.prefix(), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *headers,
+               place.url("small"))
     if "Socket errors" in text or "Non-2xx" in text:
         raise RuntimeError(f"wrk saw errors: {text}")
     value, unit = re.search(r"50%\s+([\d.]+)(\w+)", text).groups()
@@ -298,7 +376,7 @@ def idle_connections(place, group, count):
     before, opened = memory_kb(group), []
     with contextlib.ExitStack() as stack:
         for _ in range(count):
-            connection = stack.enter_context(socket.create_connection(("127.0.0.1", place.outbound), 10))
+            connection = stack.enter_context(place.connect())
             connection.sendall(b"GET /small HTTP/1.1\r\nHost: bench\r\n\r\n")
             opened.append(connection)
             if len(opened) % 50 == 0:
@@ -310,8 +388,10 @@ def idle_connections(place, group, count):
 def measure(place, name, options):
     row = {}
     place.outbound, place.inbound = free_port(), free_port()  # not all peers take a port that was in use
-    with processes(place, PAIRS[name](place, options)) as group:
-        wait_for(f"an answer through {name}", lambda: answers(place.outbound))
+    with contextlib.ExitStack() as stack:
+        place.pods = Pods(place, stack) if name in IN_PODS else None
+        group = stack.enter_context(processes(place, PAIRS[name](place, options)))
+        wait_for(f"an answer through {name}", lambda: answers(place))
         row["idle_mb"] = memory_kb(group) / 1024
         wrk(place, 8, 1)
         before = cpu_seconds(group)
@@ -322,10 +402,16 @@ def measure(place, name, options):
         requests, _ = wrk(place, 32, options.seconds, "-H", "Connection: close")
         row["us_per_conn"] = (cpu_seconds(group) - before) / requests * 1e6
         before = cpu_seconds(group)
-        run("curl", "-sf", "-m60", "-o", "/dev/null", f"http://127.0.0.1:{place.outbound}/big")
+        run(*place.prefix(), "curl", "-sf", "-m60", "-o", "/dev/null", place.url("big"))
         row["s_per_gb"] = (cpu_seconds(group) - before) / 1.073741824
         row["kb_per_conn"] = idle_connections(place, group, options.connections)
     return row
+
+
+def backend_config(place, listen):
+    return f"""events {{ worker_connections 9000; }}
+http {{ access_log off; sendfile on; keepalive_timeout 600; keepalive_requests 100000000;
+server {{ listen {listen} backlog=4096; root {place / 'www'}; }} }}"""
 
 
 @contextlib.contextmanager
@@ -334,12 +420,16 @@ def backend(place):
     place.write("www/small", "x" * 128)
     with open(place / "www/big", "wb") as big:
         big.truncate(1 << 30)
-    config = nginx_config(place, "backend", f"""events {{ worker_connections 9000; }}
-http {{ access_log off; sendfile on; keepalive_timeout 600; keepalive_requests 100000000;
-server {{ listen 127.0.0.1:{place.backend} backlog=4096; root {place / 'www'}; }} }}""")
+    config = nginx_config(place, "backend", backend_config(place, f"127.0.0.1:{place.backend}"))
     with processes(place, [("backend", ["nginx", "-p", place.dir, "-c", config])]):
-        wait_for("nginx", lambda: answers(place.backend))
+        wait_for("nginx", lambda: listens(place.backend))
         yield
+
+
+def listens(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2):
+        return True
+    return False
 
 
 # --- the table ------------------------------------------------------------------------------------------
@@ -360,6 +450,10 @@ def print_table(rows, names):
             if name != "fairlead":
                 print(f"| fairlead / {name} | " +
                       " | ".join(f"{ours[column] / row[column]:.2f}" for column in COLUMNS) + " |")
+    captured, fixed = (medians.get(name) for name in reversed(IN_PODS))
+    if captured and fixed:
+        print("| captured / fixed, in pods | " +
+              " | ".join(f"{captured[column] / fixed[column]:.2f}" for column in COLUMNS) + " |")
     return medians
 
 
@@ -385,6 +479,11 @@ def main():
     unknown = [name for name in names if name not in PAIRS]
     if unknown:
         sys.exit(f"bench: no such pair: {', '.join(unknown)}; there are: {'; '.join(PAIRS)}")
+    if set(names) & set(IN_PODS) and pods.missing():
+        if options.pairs != ";".join(PAIRS):
+            sys.exit(f"bench: {pods.missing()}")
+        print(f"bench: no pods here, {pods.missing()}", file=sys.stderr)
+        names = [name for name in names if name not in IN_PODS]
     rows = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="fairlead-bench.") as directory:
         place = Place(directory)
