@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What fails, fails closed: no byte of the app is on the wire in the clear, whatever is broken."""
 import json
+import shutil
 
 import pytest
 
@@ -55,6 +56,16 @@ def test_dead_app_is_dead_for_the_other_pod(pod, family):
     assert shop.wait_connection('outbound')['reason'] in ('peer_refused', 'peer_reset')
 
 
+@pytest.mark.parametrize('family', FAMILIES)
+def test_peer_that_says_nothing(pod, family):
+    """What the app has sent early is held back, and is gone with the connection."""
+    shop, silent = pod('shop', {'limits': {'handshake_timeout': '300ms'}}), pod('silent', sidecar=False)
+    silent.app(lambda sock: [None for _ in iter(lambda: sock.recv(1000), b'')])
+    with pods.in_the_dark(MARKER, shop, silent):
+        assert attempt(lambda: shop.connect((getattr(silent, family), 8080))) in ('reset', 'eof')
+    assert shop.wait_connection('outbound')['reason'] == 'handshake_timeout'
+
+
 # --- a sidecar that is gone -----------------------------------------------------------------------------
 
 @pytest.mark.parametrize('victim', ['shop', 'web'])
@@ -97,6 +108,7 @@ def test_app_that_goes_on_writing_while_the_sidecar_dies(pod):
         assert attempt(lambda: shop.connect((web.v4, 8080))) == MARKER
 
 
+@pytest.mark.skipif(not shutil.which('conntrack'), reason='not installed: conntrack')
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('where', ['shop', 'web', 'shop, with rules loaded again'])
 def test_conntrack_entries_that_are_flushed(pod, where, family):
@@ -120,9 +132,10 @@ def test_conntrack_entries_that_are_flushed(pod, where, family):
 # --- rotation -------------------------------------------------------------------------------------------
 
 @pytest.mark.heavy
+@pytest.mark.tsan
 def test_rotation_under_load_drops_nothing(node, pod):
     """New certificates on both sides, again and again: streams that stay, transactions and newcomers do not notice."""
-    shop, web = pod('shop'), pod('web')
+    shop, web = (pod(name, {'sidecar': {'workers': 4}}) for name in ('shop', 'web'))
     web.spawn('echo', ['/usr/bin/python3', TRAFFIC, 'echo', web.home / 'port', '--host', '', '--port', '8080'])
     wait_until((web.home / 'port').exists, 'the app listens')
     service = node.service(80, [web], to=8080)
