@@ -4,7 +4,7 @@
 /* log - one line an event, as JSON or as text, to a file descriptor.
  *
  * Lines are built from typed fields and appended to a buffer that belongs to one thread; they
- * leave in whole lines by write(2) when the loop has run its turn (fl_log_flush), when the buffer is
+ * leave in whole lines by write(2) before the loop may sleep (fl_log_flush), when the buffer is
  * full, or at once for warnings and errors. A line longer than the buffer is cut and marked. Writing never allocates.
  * Untrusted text (peer IDs, file contents) is escaped; control characters never reach a terminal.
  *

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "net/net_internal.h"
+#include "net/poller.h"
 
 #define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
 #define RETRY_MS 50u
@@ -23,13 +23,12 @@
 struct fl_listener {
 	uv_poll_t poll;
 	uv_timer_t retry; /* runs while there are no descriptors */
-	uv_tcp_t
-		first; /* with a loop's first stream libuv takes a descriptor for itself: now, not later */
 	struct fl_net *net;
 	fl_listener_cb cb;
 	void *user;
-	int fd;      /* owned */
-	int waiting; /* accepted and not taken yet; -1: none */
+	int fd;                   /* owned */
+	int waiting;              /* accepted and not taken yet; -1: none */
+	struct sockaddr_in6 peer; /* its address, or a sockaddr_in */
 	bool is_unix;
 	bool is_closing;
 	unsigned handles; /* not closed yet */
@@ -42,7 +41,7 @@ static void on_closed(uv_handle_t *handle)
 	struct fl_listener *listener = handle->data;
 
 	if (--listener->handles == 0) {
-		listener->net->open--;
+		fl_net_closed(listener->net);
 		free(listener);
 	}
 }
@@ -52,7 +51,6 @@ void fl_listener_close(struct fl_listener *listener)
 	listener->is_closing = true;
 	uv_close((uv_handle_t *)&listener->poll, on_closed);
 	uv_close((uv_handle_t *)&listener->retry, on_closed);
-	uv_close((uv_handle_t *)&listener->first, on_closed);
 	close(listener->fd);
 	if (listener->waiting >= 0) {
 		close(listener->waiting);
@@ -77,7 +75,11 @@ static bool is_out_of_resources(int sys)
 /* Reports the next connection. False: enough for this turn. */
 static bool accept_next(struct fl_listener *listener)
 {
-	listener->waiting = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	socklen_t len = sizeof(listener->peer);
+
+	memset(&listener->peer, 0, sizeof(listener->peer));
+	listener->waiting = accept4(listener->fd, (struct sockaddr *)&listener->peer, &len,
+				    SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (listener->waiting < 0) {
 		if (is_out_of_resources(errno)) {
 			(void)uv_poll_stop(&listener->poll);
@@ -113,9 +115,13 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 	int rc = listen(fd, BACKLOG) == 0 ? 0 : -errno;
 
 	if (rc == 0) {
+		rc = fl_net_opened(net);
+	}
+	if (rc == 0) {
 		listener = fl_new(sizeof(*listener));
 		rc = uv_poll_init(net->loop, &listener->poll, fd);
 		if (rc != 0) {
+			fl_net_closed(net);
 			free(listener);
 		}
 	}
@@ -124,38 +130,17 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 		return fl_err_sys(err, -rc, "cannot listen");
 	}
 	FL_REQUIRE(uv_timer_init(net->loop, &listener->retry) == 0);
-	FL_REQUIRE(uv_tcp_init(net->loop, &listener->first) == 0);
-	listener->poll.data = listener->retry.data = listener->first.data = listener;
-	listener->handles = 3;
+	listener->poll.data = listener->retry.data = listener;
+	listener->handles = 2;
 	listener->net = net;
 	listener->cb = cb;
 	listener->user = user;
 	listener->fd = fd;
 	listener->waiting = -1;
 	listener->is_unix = unix_socket;
-	net->open++;
 	resume(listener);
 	*ret = listener;
 	return 0;
-}
-
-/* A socket of an accepted descriptor, which is taken over; NULL: no memory. */
-static struct fl_sock *adopt(struct fl_listener *listener, int fd)
-{
-	struct fl_sock *sock = fl_sock_alloc(listener->net, listener->is_unix);
-	int rc;
-
-	if (sock == NULL) {
-		close(fd);
-		return NULL;
-	}
-	rc = listener->is_unix ? uv_pipe_open(&sock->h.pipe, fd) : uv_tcp_open(&sock->h.tcp, fd);
-	if (rc != 0) {
-		close(fd);
-		fl_sock_close(sock, 0);
-		return NULL;
-	}
-	return sock;
 }
 
 struct fl_sock *fl_listener_accept(struct fl_listener *listener,
@@ -166,7 +151,7 @@ struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 	if (listener->waiting < 0) {
 		return NULL;
 	}
-	sock = adopt(listener, listener->waiting);
+	sock = fl_sock_adopt(listener->net, listener->waiting, listener->is_unix);
 	listener->waiting = -1;
 	if (!uv_is_active((uv_handle_t *)&listener->poll)) {
 		resume(listener);
@@ -175,9 +160,7 @@ struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 		return NULL;
 	}
 	if (!listener->is_unix) {
-		socklen_t len = sizeof(sock->peer);
-
-		(void)getpeername(fl_sock_fd(sock), (struct sockaddr *)&sock->peer, &len);
+		sock->peer = listener->peer;
 	}
 	fl_sock_set_user(sock, events, user);
 	return sock;

@@ -5,25 +5,30 @@
 #include "net/sock.h"
 
 struct fl_sock {
-	union {
-		uv_handle_t handle;
-		uv_stream_t stream;
-		uv_tcp_t tcp;
-		uv_pipe_t pipe;
-	} h;
 	struct fl_net *net;
 	const struct fl_sock_events *events; /* NULL once the user has closed it */
 	void *user;
-	struct fl_farewell *farewell; /* while closing with bytes still to send */
+	fl_sock_dial_cb dialed;           /* NULL: connected */
+	struct fl_farewell *farewell;     /* while closing with bytes still to send */
+	struct fl_pending *first, **last; /* what the kernel has not taken yet */
+	struct fl_sock *next;             /* in a list of the poller */
 	struct sockaddr_in6 peer; /* or a sockaddr_in; sin6_family 0: a Unix socket. Kept, because a
-					 socket that both sides have finished no longer knows */
-	uint32_t pending;         /* writes that the kernel has not taken yet */
-	bool fin_wanted;          /* FIN follows the last pending write */
+				     socket that both sides have finished no longer knows */
+	int fd;                   /* -1 when closed */
+	int dial_error;           /* known before anybody could be told */
+	bool is_unix : 1;
+	bool fin_wanted : 1; /* FIN follows the last pending write */
+	bool reading : 1;    /* the user wants what comes */
+	bool readable : 1;   /* there may be something */
+	bool ended : 1; /* the peer has finished, or has reset; what is left to read comes before that */
+	bool urgent : 1;  /* a read can be short with more behind it (tcp(7)) */
+	bool is_last : 1; /* what on_data has just now */
+	bool watched : 1;
+	bool waits : 1;  /* for its next turn */
+	bool closed : 1; /* about to be freed */
 };
 
-/* A socket without a connection yet. NULL: no memory. */
-struct fl_sock *fl_sock_alloc(struct fl_net *net, bool unix_socket);
-/* Its descriptor; -1 when it has none. */
-int fl_sock_fd(const struct fl_sock *sock);
+/* A socket of a connected or connecting descriptor, which it owns; NULL: no memory, and the descriptor is closed. */
+struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix);
 
 #endif

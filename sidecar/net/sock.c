@@ -2,12 +2,15 @@
 /* One connected socket.
  *
  * Happy path: bytes arrive in the loop's one read buffer and are handed to on_data; fl_sock_write()
- * gives bytes to the kernel at once. Only what the kernel does not take is copied, into a pending write that
- * libuv finishes; on_drain follows when the last of them is gone.
+ * gives bytes to the kernel at once. Only what the kernel does not take is copied, into a list of pending writes that go out
+ * when it takes more; on_drain follows when the last of them is gone.
+ *
+ * Events are edges (poller.c): `readable` remembers that there may be something to read, until a read has shown that there is
+ * not.
  *
  * Failure: a read error, or an error of a pending write, is reported by on_error once; an error of
- * a direct write is its return value. Closing detaches the user first, so nothing is reported after it; the memory goes in
- * libuv's close callback, which is why a sock is an allocation of its own.
+ * a direct write is its return value. Closing detaches the user first, so nothing is reported after it; the memory goes
+ * when the turn is over, which is why a sock is an allocation of its own.
  *
  * Ownership: the caller owns a sock until it calls fl_sock_close() or fl_sock_reset(). */
 #include <errno.h>
@@ -18,24 +21,19 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "net/net_internal.h"
+#include "net/poller.h"
+
+#define READS_MAX 32u /* in one turn: others want theirs */
 
 /* After netinet/in.h, which they respect. */
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
 /* Bytes that the kernel did not take at once. */
-struct pending_write {
-	uv_write_t req;
-	struct fl_sock *sock;
-	size_t len;
+struct fl_pending {
+	struct fl_pending *next;
+	size_t len, sent;
 	uint8_t data[];
-};
-
-struct connecting {
-	uv_connect_t req;
-	struct fl_sock *sock;
-	fl_sock_dial_cb cb;
 };
 
 /* Keeps a closing socket until its last bytes are out, but not for ever. */
@@ -44,32 +42,19 @@ struct fl_farewell {
 	struct fl_sock *sock; /* NULL once the socket is closed for good */
 };
 
-void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap)
-{
-	*net = (struct fl_net){.loop = loop, .read_cap = read_cap, .read_buf = fl_new(read_cap)};
-}
-
-void fl_net_done(struct fl_net *net)
-{
-	FL_REQUIRE(net->open == 0);
-	free(net->read_buf);
-	net->read_buf = NULL;
-}
-
-struct fl_sock *fl_sock_alloc(struct fl_net *net, bool unix_socket)
+struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix)
 {
 	struct fl_sock *sock = calloc(1, sizeof(*sock));
-	int rc;
 
-	if (sock == NULL) {
+	if (sock == NULL || fl_net_opened(net) != 0) {
+		free(sock);
+		close(fd);
 		return NULL;
 	}
 	sock->net = net;
-	rc = unix_socket ? uv_pipe_init(net->loop, &sock->h.pipe, 0)
-			 : uv_tcp_init(net->loop, &sock->h.tcp);
-	FL_REQUIRE(rc == 0); /* neither opens a descriptor, so neither can fail */
-	sock->h.handle.data = sock;
-	net->open++;
+	sock->fd = fd;
+	sock->is_unix = is_unix;
+	sock->last = &sock->first;
 	return sock;
 }
 
@@ -79,13 +64,6 @@ void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events,
 	sock->user = user;
 }
 
-int fl_sock_fd(const struct fl_sock *sock)
-{
-	uv_os_fd_t fd;
-
-	return uv_fileno(&sock->h.handle, &fd) == 0 ? fd : -1;
-}
-
 /* --- close ------------------------------------------------------------------------------------ */
 
 static void on_farewell_closed(uv_handle_t *handle)
@@ -93,31 +71,45 @@ static void on_farewell_closed(uv_handle_t *handle)
 	free(FL_CONTAINER_OF(handle, struct fl_farewell, timer));
 }
 
-static void on_closed(uv_handle_t *handle)
+static void drop_first_pending(struct fl_sock *sock)
 {
-	struct fl_sock *sock = handle->data;
+	struct fl_pending *pending = sock->first;
 
-	sock->net->open--;
-	free(sock);
+	sock->first = pending->next;
+	if (sock->first == NULL) {
+		sock->last = &sock->first;
+	}
+	if (sock->net->wipes) {
+		fl_wipe(pending->data, pending->len);
+	}
+	free(pending);
 }
 
 static void close_now(struct fl_sock *sock)
 {
+	if (sock->closed) {
+		return;
+	}
 	if (sock->farewell != NULL) {
 		sock->farewell->sock = NULL;
 		uv_close((uv_handle_t *)&sock->farewell->timer, on_farewell_closed);
 		sock->farewell = NULL;
 	}
-	if (!uv_is_closing(&sock->h.handle)) {
-		uv_close(&sock->h.handle, on_closed);
+	while (sock->first != NULL) {
+		drop_first_pending(sock);
 	}
+	sock->reading = false;
+	sock->closed = true;
+	close(sock->fd);
+	sock->fd = -1;
+	fl_poller_bury(sock);
 }
 
 static void set_reset_on_close(struct fl_sock *sock)
 {
 	struct linger hard = {.l_onoff = 1, .l_linger = 0};
 
-	(void)setsockopt(fl_sock_fd(sock), SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	(void)setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 }
 
 static void on_farewell_timeout(uv_timer_t *timer)
@@ -148,7 +140,7 @@ void fl_sock_close(struct fl_sock *sock, uint32_t linger_ms)
 {
 	sock->events = NULL;
 	fl_sock_read_stop(sock);
-	if (sock->pending == 0 || linger_ms == 0 || !start_farewell(sock, linger_ms)) {
+	if (sock->first == NULL || linger_ms == 0 || !start_farewell(sock, linger_ms)) {
 		close_now(sock);
 	}
 }
@@ -200,16 +192,24 @@ void fl_sock_reset(struct fl_sock *sock)
 
 /* --- dial ------------------------------------------------------------------------------------- */
 
-static void on_connected(uv_connect_t *req, int status)
+static int error_of(const struct fl_sock *sock)
 {
-	struct connecting *connecting = FL_CONTAINER_OF(req, struct connecting, req);
-	struct fl_sock *sock = connecting->sock;
-	fl_sock_dial_cb cb = connecting->cb;
+	int sys = 0;
+	socklen_t len = sizeof(sys);
 
-	free(connecting);
-	if (sock->events != NULL) {
-		cb(sock->user, status);
+	return getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &sys, &len) == 0 ? -sys : -errno;
+}
+
+static void finish_dial(struct fl_sock *sock, uint32_t events)
+{
+	fl_sock_dial_cb dialed = sock->dialed;
+	int sys = sock->dial_error;
+
+	if (sys == 0 && (events & (EPOLLERR | EPOLLHUP)) != 0) {
+		sys = error_of(sock);
 	}
+	sock->dialed = NULL;
+	dialed(sock->user, sys);
 }
 
 static void set_keepalive(int fd)
@@ -262,51 +262,57 @@ static int set_special(int fd, const struct fl_dial *dial)
 	return rc == 0 ? 0 : -errno;
 }
 
-/* A socket that is what it has to be from its first packet on: libuv would make it with the connection. */
-static int open_special(struct fl_sock *sock, const struct fl_dial *dial)
+/* 0 or a negative errno. */
+static int set_dial_options(int fd, const struct fl_dial *dial)
 {
-	int fd = socket(dial->to->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int rc;
+	const int on = 1;
 
-	if (fd < 0) {
-		return -errno;
+	/* Relayed requests are small and answered at once: Nagle would only delay them. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (dial->keepalive) {
+		set_keepalive(fd);
 	}
-	rc = set_special(fd, dial);
-	if (rc == 0) {
-		rc = uv_tcp_open(&sock->h.tcp, fd);
-	}
-	if (rc != 0) {
-		close(fd);
-	}
-	return rc;
+	return is_special(dial) ? set_special(fd, dial) : 0;
 }
 
-static int start_connect(struct fl_sock *sock, struct connecting *connecting,
-			 const struct fl_dial *dial)
+static socklen_t length_of(const struct sockaddr *to)
 {
-	int rc = 0;
+	switch (to->sa_family) {
+	case AF_UNIX:
+		return sizeof(struct sockaddr_un);
+	case AF_INET6:
+		return sizeof(struct sockaddr_in6);
+	default:
+		return sizeof(struct sockaddr_in);
+	}
+}
 
-	if (dial->to->sa_family == AF_UNIX) {
-		const struct sockaddr_un *un = (const void *)dial->to;
+/* 0: it is under way. Somebody who refuses is reported later, like one who answers. */
+static int start_connect(struct fl_sock *sock, const struct fl_dial *dial)
+{
+	const struct sockaddr *to = dial->to;
+	socklen_t len = length_of(to);
+	int rc = sock->is_unix ? 0 : set_dial_options(sock->fd, dial);
 
-		/* Reports its errors through the callback. */
-		uv_pipe_connect(&connecting->req, &sock->h.pipe, un->sun_path, on_connected);
-		return 0;
+	if (rc != 0) {
+		return rc;
 	}
-	if (is_special(dial)) {
-		rc = open_special(sock, dial);
+	if (connect(sock->fd, to, len) == 0 || errno == EINPROGRESS || errno == EINTR) {
+		return fl_poller_watch(sock, EPOLLOUT);
 	}
-	/* Relayed requests are small and answered at once: Nagle would only delay them. */
-	if (rc == 0) {
-		rc = uv_tcp_nodelay(&sock->h.tcp, 1);
+	if (!sock->is_unix && errno != ECONNREFUSED) {
+		return -errno;
 	}
-	if (rc == 0) {
-		rc = uv_tcp_connect(&connecting->req, &sock->h.tcp, dial->to, on_connected);
-	}
-	if (rc == 0 && dial->keepalive) {
-		set_keepalive(fl_sock_fd(sock));
-	}
-	return rc;
+	sock->dial_error = -errno;
+	fl_poller_come_back(sock);
+	return 0;
+}
+
+static int cannot_connect(struct fl_err *err, int sys, const struct sockaddr *to)
+{
+	char text[FL_ADDR_TEXT];
+
+	return fl_err_sys(err, sys, "cannot connect to %s", fl_sockaddr_format(to, text));
 }
 
 int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
@@ -314,30 +320,26 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 		 struct fl_sock **ret, struct fl_err *err)
 {
 	const struct sockaddr *to = dial->to;
-	struct connecting *connecting = calloc(1, sizeof(*connecting));
-	struct fl_sock *sock =
-		connecting != NULL ? fl_sock_alloc(net, to->sa_family == AF_UNIX) : NULL;
-	int rc;
+	bool is_unix = to->sa_family == AF_UNIX;
+	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+	struct fl_sock *sock;
 
+	if (fd < 0) {
+		return cannot_connect(err, errno, to);
+	}
+	sock = fl_sock_adopt(net, fd, is_unix);
 	if (sock == NULL) {
-		free(connecting);
 		return fl_err_set(err, FL_ERR_NOMEM, "no memory for a connection");
 	}
-	connecting->sock = sock;
-	connecting->cb = cb;
-	if (to->sa_family != AF_UNIX) {
-		memcpy(&sock->peer, to,
-		       to->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-						 : sizeof(struct sockaddr_in));
+	if (!is_unix) {
+		memcpy(&sock->peer, to, length_of(to));
 	}
+	sock->dialed = cb;
 	fl_sock_set_user(sock, events, user);
-	rc = start_connect(sock, connecting, dial);
+	rc = start_connect(sock, dial);
 	if (rc != 0) {
-		char text[FL_ADDR_TEXT];
-
-		free(connecting);
 		fl_sock_close(sock, 0);
-		return fl_err_sys(err, -rc, "cannot connect to %s", fl_sockaddr_format(to, text));
+		return cannot_connect(err, -rc, to);
 	}
 	*ret = sock;
 	return 0;
@@ -345,31 +347,50 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 
 /* --- read ------------------------------------------------------------------------------------- */
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void stop_for(struct fl_sock *sock, int sys)
 {
-	struct fl_net *net = ((struct fl_sock *)handle->data)->net;
-
-	(void)suggested;
-	buf->base = (char *)net->read_buf;
-	buf->len = net->read_cap;
+	sock->reading = false;
+	if (sys == 0) {
+		/* Still readable: who reads again, perhaps somebody else, finds the same end. */
+		sock->events->on_eof(sock->user);
+	} else {
+		sock->events->on_error(sock->user, -sys);
+	}
 }
 
-static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
+static void read_once(struct fl_sock *sock)
 {
-	struct fl_sock *sock = stream->data;
+	struct fl_net *net = sock->net;
+	ssize_t n = recv(sock->fd, net->read_buf, net->read_cap, 0);
 
-	if (nread > 0) {
-		sock->events->on_data(sock->user, (uint8_t *)buf->base, (size_t)nread);
-	} else if (nread == UV_EOF) {
-		sock->events->on_eof(sock->user);
-	} else if (nread < 0) {
-		sock->events->on_error(sock->user, (int)nread);
+	if (n > 0) {
+		/* Less than there was room for: nothing is left, unless the end is. */
+		sock->readable = (size_t)n == net->read_cap || sock->ended || sock->urgent;
+		sock->is_last = sock->ended && !sock->urgent && (size_t)n < net->read_cap;
+		sock->events->on_data(sock->user, net->read_buf, (size_t)n);
+		sock->is_last = false;
+	} else if (n == 0) {
+		stop_for(sock, 0);
+	} else if (errno == EAGAIN) {
+		sock->readable = false;
+	} else if (errno != EINTR) {
+		stop_for(sock, errno);
+	}
+}
+
+static void read_all(struct fl_sock *sock)
+{
+	for (unsigned i = 0; i < READS_MAX && sock->reading && sock->readable; i++) {
+		read_once(sock);
+	}
+	if (sock->reading && sock->readable) {
+		fl_poller_come_back(sock);
 	}
 }
 
 void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap)
 {
-	ssize_t n = recv(fl_sock_fd(sock), buf, cap, MSG_DONTWAIT);
+	ssize_t n = recv(sock->fd, buf, cap, MSG_DONTWAIT);
 
 	if (n > 0) {
 		sock->events->on_data(sock->user, buf, (size_t)n);
@@ -381,21 +402,50 @@ void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap)
 
 void fl_sock_read_start(struct fl_sock *sock)
 {
-	/* UV_EALREADY is success; the other errors are of sockets that are not connected. */
-	(void)uv_read_start(&sock->h.stream, on_alloc, on_read);
+	if (sock->reading) {
+		return;
+	}
+	sock->reading = true;
+	if (sock->readable) {
+		fl_poller_come_back(sock);
+	} else if (!sock->watched && fl_poller_watch(sock, 0) != 0) {
+		/* No memory: an error that the next turn finds. */
+		set_reset_on_close(sock);
+		(void)shutdown(sock->fd, SHUT_RDWR);
+		sock->readable = true;
+		fl_poller_come_back(sock);
+	}
 }
 
 void fl_sock_read_stop(struct fl_sock *sock)
 {
-	(void)uv_read_stop(&sock->h.stream);
+	sock->reading = false;
+}
+
+bool fl_sock_read_is_last(const struct fl_sock *sock)
+{
+	return sock->is_last;
 }
 
 /* --- write ------------------------------------------------------------------------------------ */
 
+/* Bytes sent, 0 when the kernel takes none just now, or a negative errno. */
+static ssize_t send_now(struct fl_sock *sock, const uint8_t *data, size_t len, int flags)
+{
+	ssize_t n;
+
+	do {
+		n = send(sock->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		return errno == EAGAIN ? 0 : -errno;
+	}
+	return n;
+}
+
 static void send_fin(struct fl_sock *sock)
 {
-	/* Not uv_shutdown(): that takes two more turns of the loop, and nothing is queued here. */
-	(void)shutdown(fl_sock_fd(sock), SHUT_WR);
+	(void)shutdown(sock->fd, SHUT_WR);
 }
 
 static void on_all_written(struct fl_sock *sock)
@@ -411,94 +461,117 @@ static void on_all_written(struct fl_sock *sock)
 	}
 }
 
-static void free_write(struct pending_write *write)
+static void fail_pending(struct fl_sock *sock, int sys)
 {
-	if (write->sock->net->wipes) {
-		fl_wipe(write->data, write->len);
+	while (sock->first != NULL) {
+		drop_first_pending(sock);
 	}
-	free(write);
-}
-
-static void on_written(uv_write_t *req, int status)
-{
-	struct pending_write *write = FL_CONTAINER_OF(req, struct pending_write, req);
-	struct fl_sock *sock = write->sock;
-
-	free_write(write);
-	sock->pending--;
-	if (uv_is_closing(&sock->h.handle)) {
-		return;
-	}
-	if (status == 0) {
-		if (sock->pending == 0) {
-			on_all_written(sock);
-		}
-	} else if (sock->events != NULL) {
-		sock->events->on_error(sock->user, status);
+	if (sock->events != NULL) {
+		sock->reading = false;
+		sock->events->on_error(sock->user, sys);
 	} else {
 		close_now(sock);
 	}
 }
 
+static void send_pending(struct fl_sock *sock)
+{
+	while (sock->first != NULL) {
+		struct fl_pending *pending = sock->first;
+		ssize_t n = send_now(sock, pending->data + pending->sent,
+				     pending->len - pending->sent, 0);
+
+		if (n < 0) {
+			fail_pending(sock, (int)n);
+			return;
+		}
+		pending->sent += (size_t)n;
+		if (pending->sent < pending->len) {
+			return;
+		}
+		drop_first_pending(sock);
+	}
+	on_all_written(sock);
+}
+
 static int write_later(struct fl_sock *sock, const uint8_t *data, size_t len)
 {
-	struct pending_write *write = malloc(sizeof(*write) + len);
-	uv_buf_t buf;
+	struct fl_pending *pending = malloc(sizeof(*pending) + len);
 	int rc;
 
-	if (write == NULL) {
+	if (pending == NULL) {
 		return UV_ENOMEM;
 	}
-	write->sock = sock;
-	write->len = len;
-	memcpy(write->data, data, len);
-	buf = uv_buf_init((char *)write->data, (unsigned)len);
-	rc = uv_write(&write->req, &sock->h.stream, &buf, 1, on_written);
-	if (rc != 0) {
-		free_write(write);
-		return rc;
+	*pending = (struct fl_pending){.len = len};
+	memcpy(pending->data, data, len);
+	*sock->last = pending;
+	sock->last = &pending->next;
+	rc = sock->first == pending ? fl_poller_watch(sock, EPOLLOUT) : 0;
+	return rc == 0 ? 1 : rc;
+}
+
+static int write_with(struct fl_sock *sock, const uint8_t *data, size_t len, int flags)
+{
+	ssize_t n = sock->first == NULL ? send_now(sock, data, len, flags) : 0;
+
+	if (n < 0) {
+		return (int)n;
 	}
-	sock->pending++;
-	return 1;
+	return (size_t)n == len ? 0 : write_later(sock, data + n, len - (size_t)n);
 }
 
 int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len)
 {
-	uv_buf_t buf = uv_buf_init((char *)data, (unsigned)len);
-	int rc;
+	return write_with(sock, data, len, 0);
+}
 
-	rc = uv_try_write(&sock->h.stream, &buf, 1);
-	if (rc >= 0 && (size_t)rc == len) {
-		return 0;
-	}
-	if (rc < 0 && rc != UV_EAGAIN) {
-		return rc;
-	}
-	if (rc > 0) {
-		data += rc;
-		len -= (size_t)rc;
-	}
-	return write_later(sock, data, len);
+int fl_sock_write_more(struct fl_sock *sock, const uint8_t *data, size_t len)
+{
+	return write_with(sock, data, len, MSG_MORE);
 }
 
 bool fl_sock_pending(const struct fl_sock *sock)
 {
-	return sock->pending > 0;
+	return sock->first != NULL;
 }
 
 bool fl_sock_is_broken(const struct fl_sock *sock)
 {
-	struct pollfd state = {.fd = fl_sock_fd(sock)}; /* errors come unasked */
+	struct pollfd state = {.fd = sock->fd}; /* errors come unasked */
 
 	return poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
 }
 
 void fl_sock_shutdown(struct fl_sock *sock)
 {
-	if (sock->pending > 0) {
+	if (sock->first != NULL) {
 		sock->fin_wanted = true;
 	} else {
 		send_fin(sock);
+	}
+}
+
+/* --- events ----------------------------------------------------------------------------------- */
+
+void fl_sock_on_events(struct fl_sock *sock, uint32_t events)
+{
+	const uint32_t broken = EPOLLHUP | EPOLLERR;
+
+	if (sock->closed) {
+		return; /* in this very turn */
+	}
+	sock->ended |= (events & (EPOLLRDHUP | broken)) != 0;
+	sock->urgent |= (events & EPOLLPRI) != 0;
+	sock->readable |= (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | broken)) != 0;
+	if (sock->dialed != NULL &&
+	    (sock->dial_error != 0 || (events & (EPOLLOUT | broken)) != 0)) {
+		finish_dial(sock, events);
+	}
+	if (sock->dialed == NULL) {
+		read_all(sock);
+		if (sock->first != NULL && (events & (EPOLLOUT | broken)) != 0) {
+			send_pending(sock);
+		}
 	}
 }
 
@@ -508,9 +581,8 @@ const char *fl_sock_peer(const struct fl_sock *sock, char *buf)
 {
 	if (sock->peer.sin6_family == 0) {
 		/* A connection that was reset before we accepted it has no address any more. */
-		return sock->h.handle.type == UV_NAMED_PIPE
-			       ? memcpy(buf, "unix", sizeof("unix"))
-			       : memcpy(buf, "unknown", sizeof("unknown"));
+		return sock->is_unix ? memcpy(buf, "unix", sizeof("unix"))
+				     : memcpy(buf, "unknown", sizeof("unknown"));
 	}
 	return fl_sockaddr_format((const struct sockaddr *)&sock->peer, buf);
 }
@@ -525,7 +597,7 @@ struct fl_inet fl_sock_local_inet(const struct fl_sock *sock)
 	union fl_sockaddr sa = {0};
 	socklen_t len = sizeof(sa);
 
-	(void)getsockname(fl_sock_fd(sock), &sa.any, &len);
+	(void)getsockname(sock->fd, &sa.any, &len);
 	return fl_inet_of(&sa.any);
 }
 
@@ -539,8 +611,7 @@ int fl_sock_original_dst(const struct fl_sock *sock, struct fl_inet *ret)
 	union fl_sockaddr sa = {0};
 	socklen_t len = v6 ? sizeof(sa.in6) : sizeof(sa.in);
 
-	if (getsockopt(fl_sock_fd(sock), v6 ? IPPROTO_IPV6 : IPPROTO_IP, SO_ORIGINAL_DST, &sa,
-		       &len) != 0) {
+	if (getsockopt(sock->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, SO_ORIGINAL_DST, &sa, &len) != 0) {
 		return -errno;
 	}
 	*ret = fl_inet_of(&sa.any);
@@ -552,7 +623,7 @@ int fl_sock_peer_uid(const struct fl_sock *sock, uid_t *ret, struct fl_err *err)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	if (getsockopt(fl_sock_fd(sock), SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0) {
+	if (getsockopt(sock->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0) {
 		return fl_err_sys(err, errno, "cannot learn who is at the other end of the socket");
 	}
 	*ret = cred.uid;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_NET_SOCK_H
 #define FL_NET_SOCK_H
-/* sock - one connected stream socket (TCP or Unix) on a libuv loop. The one place that touches uv streams.
+/* sock - one connected stream socket (TCP or Unix) on a libuv loop.
  *
  * Loop-bound: every call on the loop's thread. Reads land in a buffer that belongs to the loop's owner
  * (struct fl_net), so that an idle socket holds none: on_data must have used or copied the bytes when
@@ -19,10 +19,11 @@
 /* What the sockets of one loop share. */
 struct fl_net {
 	uv_loop_t *loop;
-	uint8_t *read_buf; /* owned */
-	size_t read_cap;   /* bytes: `[limits] buffer` */
-	size_t open;       /* sockets not yet freed */
-	bool wipes;        /* pending writes hold keys: wiped before they are freed */
+	uint8_t *read_buf;        /* owned */
+	size_t read_cap;          /* bytes: `[limits] buffer` */
+	struct fl_poller *poller; /* owned; NULL while nothing is open */
+	size_t open;              /* sockets and listeners not yet freed */
+	bool wipes;               /* pending writes hold keys: wiped before they are freed */
 };
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap);
 void fl_net_done(struct fl_net *net); /* open must be 0 */
@@ -33,7 +34,7 @@ struct fl_sock;
 struct fl_sock_events {
 	void (*on_data)(void *user, uint8_t *data,
 			size_t len);  /* data is writable scratch; len > 0 */
-	void (*on_eof)(void *user);   /* FIN; reading has stopped */
+	void (*on_eof)(void *user);   /* FIN; reading has stopped; once more for each read_start */
 	void (*on_drain)(void *user); /* pending is empty again */
 	void (*on_error)(void *user,
 			 int sys); /* negative uv error; only fl_sock_close/reset make sense now */
@@ -65,13 +66,18 @@ void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events,
 void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap);
 void fl_sock_read_start(struct fl_sock *sock);
 void fl_sock_read_stop(struct fl_sock *sock);
+/* In on_data: these bytes are the last, on_eof (or on_error) follows at once. False: nobody knows yet. */
+bool fl_sock_read_is_last(const struct fl_sock *sock);
 
 /* Sends len bytes: 0 = all in the kernel; 1 = the rest is pending, stop producing until on_drain; negative uv
  * error: the socket is broken (on_error does not follow). */
 int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
+/* The same for bytes behind which something follows at once (more bytes, the FIN): the kernel holds them back for that, so that
+ * both go out in one packet. */
+int fl_sock_write_more(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
 bool fl_sock_pending(const struct fl_sock *sock);
 
-/* Has the peer reset the connection? For a socket that is not read any more, where libuv does not tell. One system
+/* Has the peer reset the connection? For a socket that is not read any more, where nobody is told. One system
  * call. */
 bool fl_sock_is_broken(const struct fl_sock *sock);
 

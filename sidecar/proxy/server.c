@@ -446,9 +446,9 @@ static void on_signal(uv_signal_t *handle, int signum)
 
 /* --- life -------------------------------------------------------------------------------------- */
 
-static void on_turn_over(uv_check_t *check)
+static void on_turn_over(uv_prepare_t *prepare)
 {
-	fl_log_flush(FL_CONTAINER_OF(check, struct fl_server, turn_over)->log);
+	fl_log_flush(FL_CONTAINER_OF(prepare, struct fl_server, turn_over)->log);
 }
 
 static void init_handles(struct fl_server *server)
@@ -460,8 +460,8 @@ static void init_handles(struct fl_server *server)
 	FL_REQUIRE(uv_timer_init(&server->loop, &server->drain_timer) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigterm) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigint) == 0);
-	FL_REQUIRE(uv_check_init(&server->loop, &server->turn_over) == 0);
-	FL_REQUIRE(uv_check_start(&server->turn_over, on_turn_over) == 0);
+	FL_REQUIRE(uv_prepare_init(&server->loop, &server->turn_over) == 0);
+	FL_REQUIRE(uv_prepare_start(&server->turn_over, on_turn_over) == 0);
 	uv_unref((uv_handle_t *)&server->turn_over);
 	server->sigterm.data = server->sigint.data = server;
 	server->resolver = fl_resolver_new(&server->loop, server->log, on_targets, server);

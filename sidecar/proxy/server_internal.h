@@ -41,7 +41,7 @@ struct fl_server {
 	void (*on_listed)(void *user);
 	void *on_listed_user;
 	uv_timer_t drain_timer;
-	uv_check_t turn_over;
+	uv_prepare_t turn_over; /* before the loop may sleep */
 	uv_signal_t sigterm, sigint;
 	void (*on_stop)(void *user);
 	void *on_stop_user;

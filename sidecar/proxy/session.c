@@ -56,6 +56,7 @@ struct fl_session {
 	bool saves;   /* client: its ticket has not come yet */
 	bool reading; /* the user wants plaintext */
 	bool eof;     /* close_notify received */
+	bool is_last; /* what on_data has just now */
 	bool fin;     /* TCP has ended while nobody was reading */
 };
 
@@ -219,8 +220,8 @@ static struct fl_tls_io io_to_send(struct fl_session *session)
 	return io;
 }
 
-/* 0, 1 (pending) or a negative uv error. */
-static int flush(struct fl_session *session, struct fl_tls_io *io)
+/* 0, 1 (pending) or a negative uv error. more: something follows at once. */
+static int send_out(struct fl_session *session, struct fl_tls_io *io, bool more)
 {
 	size_t len = io->out_len;
 
@@ -236,7 +237,16 @@ static int flush(struct fl_session *session, struct fl_tls_io *io)
 			return rc;
 		}
 	}
-	return len > 0 ? fl_sock_write(session->sock, io->out, len) : 0;
+	if (len == 0) {
+		return 0;
+	}
+	return more ? fl_sock_write_more(session->sock, io->out, len)
+		    : fl_sock_write(session->sock, io->out, len);
+}
+
+static int flush(struct fl_session *session, struct fl_tls_io *io)
+{
+	return send_out(session, io, false);
 }
 
 /* Keeps the rest of the input for later. The source is stopped only when that grows: most of the time it is one
@@ -306,6 +316,7 @@ static void open_records(struct fl_session *session, struct fl_tls_io *io)
 		if (session->saves) {
 			save(session);
 		}
+		session->is_last = step == FL_TLS_EOF && !session->eof;
 		if (len > 0) {
 			session->events->on_data(session->user, worker->opened, len);
 			if (session->state != READY) {
@@ -595,12 +606,17 @@ void fl_session_read_stop(struct fl_session *session)
 	fl_sock_read_stop(session->sock);
 }
 
-int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len)
+int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len, bool more)
 {
 	struct fl_tls_io io = io_to_send(session);
 	int rc = fl_tls_write(session->tls, &io, data, len);
 
-	return rc == 0 ? flush(session, &io) : UV_EPROTO;
+	return rc == 0 ? send_out(session, &io, more) : UV_EPROTO;
+}
+
+bool fl_session_read_is_last(const struct fl_session *session)
+{
+	return session->is_last;
 }
 
 bool fl_session_pending(const struct fl_session *session)
@@ -613,12 +629,12 @@ bool fl_session_is_broken(const struct fl_session *session)
 	return fl_sock_is_broken(session->sock);
 }
 
-void fl_session_shutdown(struct fl_session *session)
+void fl_session_shutdown(struct fl_session *session, bool closing)
 {
 	struct fl_tls_io io = io_to_send(session);
 
 	fl_tls_close(session->tls, &io);
-	(void)flush(session, &io); /* a broken socket shows at the next read */
+	(void)send_out(session, &io, closing); /* a broken socket shows at the next read */
 }
 
 void fl_session_close(struct fl_session *session)

@@ -42,12 +42,17 @@ void fl_session_read_start(
 		session); /* may run on_data, on_eof and on_closed inside: bytes that came with the handshake */
 void fl_session_read_stop(struct fl_session *session);
 
-/* 0: all in the kernel; 1: pending, stop producing until on_drain; negative: broken, end it with fl_session_reset(). */
-int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len) FL_MUST_USE;
+/* In on_data: these bytes are the last, on_eof follows at once. */
+bool fl_session_read_is_last(const struct fl_session *session);
+
+/* 0: all in the kernel; 1: pending, stop producing until on_drain; negative: broken, end it with fl_session_reset().
+ * more: something follows at once, and both can go in one packet. */
+int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len,
+		     bool more) FL_MUST_USE;
 bool fl_session_pending(const struct fl_session *session);
 bool fl_session_is_broken(const struct fl_session *session); /* as fl_sock_is_broken() */
-/* close_notify: we have nothing more to say; reading goes on. Once. */
-void fl_session_shutdown(struct fl_session *session);
+/* close_notify: we have nothing more to say; reading goes on. Once. closing: fl_session_close() follows at once. */
+void fl_session_shutdown(struct fl_session *session, bool closing);
 
 void fl_session_close(struct fl_session *session); /* both sides have finished */
 void fl_session_reset(struct fl_session *session); /* TCP reset: never a clean end */

@@ -68,10 +68,22 @@ static void set_state(struct fl_stream *stream, enum state next)
 
 /* --- the mesh side ------------------------------------------------------------------------------ */
 
+/* What ends with these bytes goes on in one packet with its end. */
 static int mesh_write(struct fl_stream *stream, const uint8_t *data, size_t len)
 {
-	return stream->session != NULL ? fl_session_write(stream->session, data, len)
-				       : fl_sock_write(stream->plain, data, len);
+	bool last = fl_sock_read_is_last(stream->app);
+
+	if (stream->session != NULL) {
+		return fl_session_write(stream->session, data, len, last);
+	}
+	return last ? fl_sock_write_more(stream->plain, data, len)
+		    : fl_sock_write(stream->plain, data, len);
+}
+
+static bool mesh_read_is_last(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_read_is_last(stream->session)
+				       : fl_sock_read_is_last(stream->plain);
 }
 
 static bool mesh_pending(const struct fl_stream *stream)
@@ -104,10 +116,11 @@ static void mesh_read_stop(struct fl_stream *stream)
 	}
 }
 
-static void mesh_shutdown(struct fl_stream *stream)
+/* closing: mesh_close() follows at once, unless something is pending. */
+static void mesh_shutdown(struct fl_stream *stream, bool closing)
 {
 	if (stream->session != NULL) {
-		fl_session_shutdown(stream->session);
+		fl_session_shutdown(stream->session, closing);
 	} else {
 		fl_sock_shutdown(stream->plain);
 	}
@@ -280,11 +293,11 @@ static void on_app_eof(void *user)
 
 	if (stream->state == OPEN) {
 		set_half_open(stream, HALF_APP);
-		mesh_shutdown(stream);
+		mesh_shutdown(stream, false);
 		return;
 	}
 	set_state(stream, FINISHED);
-	mesh_shutdown(stream);
+	mesh_shutdown(stream, !fl_sock_pending(stream->app));
 	finish_if_flushed(stream);
 }
 
@@ -313,7 +326,8 @@ static const struct fl_sock_events app_events = {.on_data = on_app_data,
 static void on_mesh_data(void *user, uint8_t *data, size_t len)
 {
 	struct fl_stream *stream = user;
-	int rc = fl_sock_write(stream->app, data, len);
+	int rc = mesh_read_is_last(stream) ? fl_sock_write_more(stream->app, data, len)
+					   : fl_sock_write(stream->app, data, len);
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_app += len;

@@ -41,7 +41,7 @@ struct fl_mail {
 };
 
 static void on_mail(uv_async_t *async);
-static void on_turn_over(uv_check_t *check);
+static void on_turn_over(uv_prepare_t *prepare);
 
 /* --- main thread ------------------------------------------------------------------------------- */
 
@@ -107,8 +107,8 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	FL_REQUIRE(uv_loop_init(&worker->loop) == 0);
 	FL_REQUIRE(uv_mutex_init(&worker->mail_lock) == 0);
 	FL_REQUIRE(uv_async_init(&worker->loop, &worker->wake, on_mail) == 0);
-	FL_REQUIRE(uv_check_init(&worker->loop, &worker->turn_over) == 0);
-	FL_REQUIRE(uv_check_start(&worker->turn_over, on_turn_over) == 0);
+	FL_REQUIRE(uv_prepare_init(&worker->loop, &worker->turn_over) == 0);
+	FL_REQUIRE(uv_prepare_start(&worker->turn_over, on_turn_over) == 0);
 	uv_unref((uv_handle_t *)&worker->turn_over);
 	fl_net_init(&worker->net, &worker->loop, conf->limits.buffer);
 	init_scratch(worker, conf->limits.buffer);
@@ -520,9 +520,9 @@ static void free_corpses(struct fl_worker *worker)
 	}
 }
 
-static void on_turn_over(uv_check_t *check)
+static void on_turn_over(uv_prepare_t *prepare)
 {
-	struct fl_worker *worker = FL_CONTAINER_OF(check, struct fl_worker, turn_over);
+	struct fl_worker *worker = FL_CONTAINER_OF(prepare, struct fl_worker, turn_over);
 
 	free_corpses(worker);
 	fl_log_flush(&worker->log);

@@ -135,7 +135,7 @@ def test_handshake_that_is_done_frees_its_place(lab, app):
 def test_one_direction_does_not_wait_for_the_other(lab, app, stalled):
     """Strangers who stall at the mesh's port, or an upstream that does not answer, take no place of the other's."""
     behind = lab.inbound(app().port)
-    silent = app(lambda sock: sock.recv(1))
+    silent = app(end_of)
     dead, good = lab.ports.free(), lab.ports.free()
     both = lab.inbound(app().port, {
         'upstream dead': {'listen': f'127.0.0.1:{dead}', 'to': f'127.0.0.1:{silent.port}', 'peer': labs.SERVER},

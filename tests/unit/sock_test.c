@@ -131,6 +131,45 @@ static ssize_t read_to_end(struct bench *bench, int fd)
 	}
 }
 
+static bool was_last;
+static const struct fl_sock *watched;
+
+static void on_maybe_last(void *user, uint8_t *data, size_t len)
+{
+	was_last = fl_sock_read_is_last(watched);
+	on_data(user, data, len);
+}
+
+static const struct fl_sock_events events_and_last = {
+	.on_data = on_maybe_last, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
+
+/* Who reads after the end, perhaps somebody else than before, is told of it, too. */
+Test(sock, last_bytes_are_known_to_be_the_last_and_the_end_stays)
+{
+	struct bench bench;
+	int fd;
+
+	bench_init(&bench);
+	fd = connect_plain(&bench);
+	turn_until(&bench, &bench.offered, 1);
+	watched = bench.end.sock;
+	fl_sock_set_user(bench.end.sock, &events_and_last, &bench.end);
+	cr_assert_eq(send(fd, "bye", 3, 0), 3);
+	cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+	fl_sock_read_start(bench.end.sock);
+	turn_until(&bench, &bench.end.eofs, 1);
+	cr_assert_eq(bench.end.bytes, 3);
+	cr_assert(was_last);
+	cr_assert_not(fl_sock_read_is_last(watched));
+	for (int i = 2; i <= 3; i++) {
+		fl_sock_read_start(bench.end.sock);
+		turn_until(&bench, &bench.end.eofs, i);
+	}
+	fl_sock_close(bench.end.sock, 0);
+	close(fd);
+	bench_done(&bench);
+}
+
 Test(sock, data_and_eof_arrive_and_the_peer_is_known_after_the_end)
 {
 	struct bench bench;
