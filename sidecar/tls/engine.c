@@ -192,18 +192,23 @@ static int start(struct fl_tls *tls)
 	return 0;
 }
 
-static enum fl_tls_step establish(struct fl_tls *tls)
+bool fl_tls_alpn_chosen(const struct fl_tls *tls)
 {
 	char *name = NULL;
 	unsigned short len = 0;
 
+	return wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
+	       len == sizeof(FL_ALPN) - 1 && memcmp(name, FL_ALPN, len) == 0;
+}
+
+static enum fl_tls_step establish(struct fl_tls *tls)
+{
 	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT, or a ticket of ours, stand between us and an unverified
 	 * peer; should they ever not, that peer goes no further than here. */
 	if (!fl_tls_settle_claim(tls) || tls->peer == NULL || tls->failure != NULL) {
 		return fail(tls, NO_PEER_VERIFY);
 	}
-	tls->alpn = wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
-		    len == sizeof(FL_ALPN) - 1 && memcmp(name, FL_ALPN, len) == 0;
+	tls->alpn = fl_tls_alpn_chosen(tls);
 	tls->state = FL_TLS_STATE_OPEN;
 	return FL_TLS_ESTABLISHED;
 }
@@ -223,6 +228,7 @@ enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io)
 	if (!tls->started && (rc = start(tls)) != 0) {
 		return give_back(tls, fail(tls, rc));
 	}
+	fl_tls_spare_ticket(tls);
 	rc = tls->ctx->role == FL_TLS_CLIENT ? wolfSSL_connect(tls->wolf)
 					     : wolfSSL_accept(tls->wolf);
 	if (rc != WOLFSSL_SUCCESS) {

@@ -13,6 +13,11 @@
  * depth counts resumptions since the full handshake. wolfSSL counts them in one byte as well, and
  * lets the handshake fail when that is full; we ask for a full one before.
  *
+ * A peer of our own kind keeps the ticket that it has as long as that is young and of the current key; every other
+ * resumption gives out another one, which costs both sides a tenth of a resumed handshake. (RFC 8446 appendix C.4 would
+ * have a new one for each, so that nobody on the way can tell who comes back: a workload's address tells that anyway. The key
+ * exchange is a new one every time.)
+ *
  * A ticket that comes back is opened, and rejected, which makes the handshake a full one, for
  * whatever does not hold. Three traps: a hello may carry several tickets, of which the last one that
  * was opened need not be the one that is chosen, so the first that is good shuts the door behind it;
@@ -33,8 +38,9 @@
 #define PART_SIZE (2u + FL_DIGEST_LEN)
 #define DEPTH_MAX 200 /* wolfSSL's own counter ends at 255 */
 #define TAG_SIZE 16u
-#define LIFETIME_S 3600u        /* of a ticket; the chain's end may come first */
-#define FOREIGN_TICKET_MAX 4096 /* bytes that we keep of a server that is not ours */
+#define LIFETIME_S 3600u         /* of a ticket; the chain's end may come first */
+#define RENEW_S (LIFETIME_S / 6) /* older tickets are replaced by a new one when they are used */
+#define FOREIGN_TICKET_MAX 4096  /* bytes that we keep of a server that is not ours */
 
 _Static_assert(WOLFSSL_TICKET_EXTRA_PADDING_SZ >= PART_SIZE, "there is room for our part");
 _Static_assert(TAG_SIZE <= WOLFSSL_TICKET_MAC_SZ, "the tag goes where wolfSSL has its MAC");
@@ -231,6 +237,22 @@ static bool has_our_group(const struct fl_tls *tls, const uint8_t *ticket)
 	return i < tls->wolf->numGroups;
 }
 
+/* Seconds since we made it; at least 0. */
+static int64_t age_of(const struct fl_tls *tls, const uint8_t *ticket)
+{
+	InternalTicket own;
+	uint64_t made_ms = 0;
+	int64_t age;
+
+	memcpy(&own, ticket, sizeof(own));
+	for (size_t i = 0; i < sizeof(own.timestamp); i++) {
+		made_ms = made_ms << 8 | own.timestamp[i];
+	}
+	fl_wipe(&own, sizeof(own));
+	age = tls->ctx->now() - (int64_t)(made_ms / 1000);
+	return age > 0 ? age : 0;
+}
+
 /* Is what was in the ticket still good, and no other ticket of this handshake? */
 static bool accept_part(struct fl_tls *tls, const uint8_t *part, const uint8_t *iv)
 {
@@ -269,8 +291,17 @@ static int admit(struct fl_tls *tls, const uint8_t *name, const uint8_t *iv, uin
 		fl_wipe(ticket, (size_t)len);
 		return WOLFSSL_TICKET_RET_REJECT;
 	}
+	tls->claim->keeps = key == &tls->ctx->ticket_keys->current && age_of(tls, ticket) < RENEW_S;
 	*ret_len = own;
 	return WOLFSSL_TICKET_RET_OK;
+}
+
+void fl_tls_spare_ticket(struct fl_tls *tls)
+{
+	if (tls->claim != NULL && tls->claim->keeps && tls->wolf->options.pskNegotiated &&
+	    fl_tls_alpn_chosen(tls)) {
+		(void)wolfSSL_no_ticket_TLSv13(tls->wolf);
+	}
 }
 
 /* NOLINTNEXTLINE(readability-function-size): so many parameters has the type of wolfSSL. */

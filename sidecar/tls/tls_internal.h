@@ -47,6 +47,7 @@ struct fl_tls_peer {
 struct fl_tls_claim {
 	struct fl_tls_peer *peer;         /* a reference */
 	uint8_t iv[WOLFSSL_TICKET_IV_SZ]; /* server: of the ticket */
+	bool keeps;                       /* server: this ticket goes on being good */
 };
 
 struct fl_tls_saved {
@@ -130,6 +131,11 @@ int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys);
  * the claim is forgotten. False: resumed, but nothing says by whom. */
 bool fl_tls_settle_claim(struct fl_tls *tls);
 void fl_tls_drop_claim(struct fl_tls *tls);
+/* Server, before each step of the handshake: no new ticket where the peer needs none. */
+void fl_tls_spare_ticket(struct fl_tls *tls);
+
+/* engine.c: has this handshake agreed on our own protocol? */
+bool fl_tls_alpn_chosen(const struct fl_tls *tls);
 
 /* engine.c: the I/O callbacks that ctx.c installs, and our own fatal alert, after which nothing is
  * sent. */

@@ -55,13 +55,21 @@ static void mesh_close(struct mesh *mesh)
 	all_peers = NULL;
 }
 
-/* A handshake, and what a client saves of it in place of what it had. */
+/* A handshake, and what a client saves of it in place of what it had; a resumed one need not bring anything. */
 static void mesh_handshake(struct mesh *mesh)
 {
 	pair_handshake(&mesh->pair);
 	ASSERT_UP(&mesh->pair);
-	fl_tls_saved_free(mesh->saved);
-	mesh->saved = fl_tls_save(mesh->pair.client.tls);
+	struct fl_tls_saved *saved = fl_tls_save(mesh->pair.client.tls);
+	if (saved != NULL || !fl_tls_resumed(mesh->pair.client.tls)) {
+		fl_tls_saved_free(mesh->saved);
+		mesh->saved = saved;
+	}
+}
+
+static int64_t in_eleven_minutes(void)
+{
+	return (int64_t)time(NULL) + 11 * 60;
 }
 
 /* New engines; the client offers what it has saved. */
@@ -175,12 +183,14 @@ Test(resume, one_session_for_many_connections)
 	mesh_close(&mesh);
 }
 
-/* Many times as many as wolfSSL's counter allows; every 201st is a full one. */
+/* Many times as many as wolfSSL's counter allows; every 201st is a full one. The server finds each ticket too old to be
+ * kept, so that each resumption has another one. */
 Test(resume, a_thousand_in_a_chain)
 {
 	struct mesh mesh = {0};
 	size_t full = 0;
 	mesh_open(&mesh, fresh_keys(NULL));
+	mesh.pair.server.ctx->now = in_eleven_minutes;
 	mesh_handshake(&mesh);
 	for (int i = 1; i <= 1000; i++) {
 		cr_assert(mesh_again(&mesh));
@@ -191,6 +201,63 @@ Test(resume, a_thousand_in_a_chain)
 	}
 	cr_assert_eq(full, 4);
 	expect_outcome(&mesh, true);
+	mesh_close(&mesh);
+}
+
+/* Does the client get another ticket by resuming the one that it has? */
+static bool renews(struct mesh *mesh)
+{
+	cr_assert(mesh_again(mesh));
+	pair_handshake(&mesh->pair);
+	expect_outcome(mesh, true);
+	struct fl_tls_saved *saved = fl_tls_save(mesh->pair.client.tls);
+	fl_tls_saved_free(saved);
+	return saved != NULL;
+}
+
+Test(resume, a_thousand_with_one_ticket)
+{
+	struct mesh mesh = {0};
+	mesh_open(&mesh, fresh_keys(NULL));
+	mesh_handshake(&mesh);
+	for (int i = 0; i < 1000; i++) {
+		cr_assert_not(renews(&mesh), "%d", i);
+	}
+	mesh_close(&mesh);
+}
+
+Test(resume, old_ticket_and_one_of_the_previous_key_are_replaced)
+{
+	struct mesh mesh = {0};
+	mesh_open(&mesh, fresh_keys(NULL));
+	mesh_handshake(&mesh);
+	mesh.pair.server.ctx->now = in_eleven_minutes;
+	cr_assert(renews(&mesh));
+	mesh_rotate(&mesh, FL_TLS_SERVER, fresh_keys(mesh.options.ticket_keys));
+	cr_assert(renews(&mesh));
+	mesh_close(&mesh);
+}
+
+/* Others' clients throw a ticket away that they have used: they get another one each time. */
+Test(resume, peer_without_our_protocol__a_ticket_each_time)
+{
+	struct mesh mesh = {0};
+	mesh_open(&mesh, fresh_keys(NULL));
+	for (int i = 0; i < 3; i++) {
+		if (i > 0) {
+			cr_assert(mesh_again(&mesh));
+		}
+		TLSX_Remove(&mesh.pair.client.tls->wolf->extensions,
+			    TLSX_APPLICATION_LAYER_PROTOCOL, NULL);
+		fl_tls_saved_free(mesh.saved);
+		mesh.saved = NULL;
+		pair_handshake(&mesh.pair);
+		ASSERT_UP(&mesh.pair);
+		cr_assert_not(fl_tls_alpn_is_ours(mesh.pair.server.tls));
+		cr_assert_eq(fl_tls_resumed(mesh.pair.server.tls), i > 0);
+		mesh.saved = fl_tls_save(mesh.pair.client.tls);
+		cr_assert_not_null(mesh.saved, "%d", i);
+	}
 	mesh_close(&mesh);
 }
 
