@@ -264,6 +264,6 @@ show_rotation() {
 
 # Those that carried the load: 10 KB and more to the app, where a connection to ask for something takes 100 bytes.
 four_connections_done() { # MARK GENERATION
-	local pattern="\"generation\":$2,\"peer\":\"$(spiffe_id shop)\".*\"bytes_to_app\":[0-9]{5,},.*\"reason\":\"done\""
+	local pattern="\"generation\":$2,.*\"peer\":\"$(spiffe_id shop)\".*\"bytes_to_app\":[0-9]{5,},.*\"reason\":\"done\""
 	[[ $(tail -n "+$(($1 + 1))" "$dir/db/sidecar.log" | grep -cE "$pattern") == 4 ]]
 }
