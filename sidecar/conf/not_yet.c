@@ -12,7 +12,6 @@ enum what {
 	ANY,     /* every value, but for an empty one */
 	ITEM,    /* a list with this item, or this word */
 	NONZERO, /* every number but 0 */
-	WITHOUT, /* a section that has not got the key */
 };
 
 struct row {
@@ -23,9 +22,6 @@ struct row {
 };
 
 static const struct row rows[] = {
-	/* captured outbound traffic */
-	{"upstream", "listen", WITHOUT, NULL,
-	 "captured traffic: add `listen`, for example 127.0.0.1:7001"},
 	/* judging live connections again */
 	{"limits", "max_age", NONZERO, NULL, "write `max_age = 0`"},
 	{"rotation", "on_trust_loss", ITEM, "close",
@@ -61,8 +57,6 @@ static bool is_meant(const struct row *row, const char *value)
 		return has_item(value, row->item);
 	case NONZERO:
 		return strtoul(value, NULL, 10) != 0;
-	case WITHOUT:
-		break;
 	}
 	return false;
 }
@@ -85,11 +79,7 @@ static void check_row(struct fl_build *build, const struct row *row,
 {
 	const struct fl_ini_entry *entry = fl_ini_entry(build->ini, section, row->key);
 
-	if (row->what == WITHOUT && (entry == NULL || entry->value[0] == '\0')) {
-		fl_problem_error(build->problems, entry != NULL ? entry->line : section->line,
-				 "[%s] without `%s` is not supported yet: %s", section->kind,
-				 row->key, row->instead);
-	} else if (entry != NULL && is_meant(row, entry->value)) {
+	if (entry != NULL && is_meant(row, entry->value)) {
 		refuse_entry(build, row, entry);
 	}
 }

@@ -82,6 +82,14 @@ static int bind_next(struct binding *binding, enum fl_direction direction, const
 	return bind_endpoint(endpoint, addr, first, err);
 }
 
+/* Where IPv6 is off there is nothing of it to capture: [::1] is for those who have it. */
+static bool is_without_ipv6(const struct fl_addr *addr, const struct fl_err *err)
+{
+	return addr->kind == FL_ADDR_IP && addr->sa.any.sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr) &&
+	       (err->sys == EADDRNOTAVAIL || err->sys == EAFNOSUPPORT);
+}
+
 static int bind_captures(struct binding *binding, enum fl_direction direction,
 			 const struct fl_addr *addrs, size_t count, struct fl_err *err)
 {
@@ -93,9 +101,13 @@ static int bind_captures(struct binding *binding, enum fl_direction direction,
 		struct fl_endpoint *endpoint = binding->next;
 		int rc = bind_next(binding, direction, name, &addrs[i], err);
 
+		if (rc != 0 && is_without_ipv6(&addrs[i], err)) {
+			rc = 0;
+		}
+
 		endpoint->captures = true;
 		endpoint->tproxy = tproxy;
-		if (rc == 0 && tproxy) {
+		if (rc == 0 && tproxy && endpoint->fd >= 0) {
 			rc = fl_net_set_transparent(endpoint->fd, err);
 		}
 		if (rc != 0) {

@@ -17,7 +17,9 @@
 #include "conf/conf.h"
 #include "ctl/message.h"
 #include "pki/credentials.h"
+#include "policy/routes.h"
 #include "proxy/expiry.h"
+#include "proxy/plain.h"
 #include "proxy/tally.h"
 #include "tls/tls.h"
 
@@ -49,9 +51,12 @@ bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_gen
 struct fl_share {
 	struct fl_generation *generation; /* a reference */
 	struct fl_tls_ctx *client, *server;
-	struct fl_tally *tally; /* a reference; NULL once another share is current */
-	unsigned tally_worker;  /* whose counters are ours */
-	unsigned refs;          /* of one loop: not atomic */
+	/* Of captured destinations, numbers being those of the INI's upstreams; the newest there is. A reference. */
+	struct fl_routes *routes;
+	struct fl_plain_counter **plain; /* fl_plain_counters(); owned */
+	struct fl_tally *tally;          /* a reference; NULL once another share is current */
+	unsigned tally_worker;           /* whose counters are ours */
+	unsigned refs;                   /* of one loop: not atomic */
 };
 
 /* For the worker of that number, which counts into tally. */

@@ -183,6 +183,29 @@ static void put_bytes(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+static void put_plaintext(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char opened[] = "fairlead_plaintext_connections_total",
+			  bytes[] = "fairlead_plaintext_bytes_total";
+	struct fl_plain_counter sum;
+	const char *name;
+
+	if (!fl_plain_sum(s->plain, 0, &name, &sum)) {
+		return;
+	}
+	family(text, opened, "counter",
+	       "Connections that went out in plaintext because the INI says so, by upstream.");
+	for (size_t i = 0; fl_plain_sum(s->plain, i, &name, &sum); i++) {
+		series(text, opened, "upstream", name, NULL, NULL, sum.connections);
+	}
+	family(text, bytes, "counter",
+	       "Bytes of those connections, counted as they pass: towards the app or the mesh.");
+	for (size_t i = 0; fl_plain_sum(s->plain, i, &name, &sum); i++) {
+		series(text, bytes, "upstream", name, "to", "app", sum.bytes_to_app);
+		series(text, bytes, "upstream", name, "to", "mesh", sum.bytes_to_mesh);
+	}
+}
+
 static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_handshakes_total",
@@ -289,6 +312,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_certificates(ret, snapshot);
 	put_connections(ret, snapshot);
 	put_bytes(ret, snapshot);
+	put_plaintext(ret, snapshot);
 	put_handshakes(ret, snapshot);
 	put_duration(ret, snapshot);
 	put_detect_timeouts(ret, snapshot);

@@ -82,6 +82,8 @@ enum fl_reason fl_reason_of_peer_dial(int sys)
 		return FL_REASON_PEER_CONNECT_TIMEOUT;
 	case UV_ECONNRESET:
 		return FL_REASON_PEER_RESET;
+	case UV_ELOOP: /* ours, not the kernel's: fl_route_dial() */
+		return FL_REASON_LOOP;
 	default:
 		return FL_REASON_PEER_UNREACHABLE;
 	}

@@ -24,6 +24,8 @@
  *                             those of `sidecar` take captured traffic, which leads to its destination
  *   connections               {inbound, outbound: {open, opened, closed: {reason: count}}}
  *   bytes                     {inbound, outbound: {to_app, to_mesh}}
+ *   plaintext                 [{upstream, connections, to_app, to_mesh}]: what the INI sends in the clear; upstream is
+ *                             [outbound] where no section is about it
  *   handshakes                {inbound, outbound: {ok, resumed, failed: {reason: count}}}
  *   agent                     {connected, trouble}
  *   log_lines_lost */
@@ -35,6 +37,7 @@
 #include "ctl/message.h"
 #include "proxy/counters.h"
 #include "proxy/expiry.h"
+#include "proxy/plain.h"
 #include "proxy/tally.h"
 
 struct fl_refusal {
@@ -78,6 +81,7 @@ struct fl_snapshot {
 	const struct fl_rule_count *decisions; /* likewise; borrowed */
 	size_t decision_count;
 	uint64_t open[FL_DIRECTIONS];
+	const struct fl_plain *plain; /* NULL: none was ever counted */
 	bool agent_connected;
 	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */
 	uint64_t log_lines_lost;

@@ -9,6 +9,9 @@
  * trouble is logged, not every try. Without any answer the upstream has no targets, and its connections are refused
  * with `no_address`. Until that is known, a name that is new in a configuration leaves the addresses of the one before.
  *
+ * Upstreams of captured traffic: their networks and the answers of their names make one table, which is made anew and
+ * announced when an answer is another one. A name without any answer is in it, too: what it may stand for is refused.
+ *
  * c-ares runs only where a name has to be resolved: its sockets are polled by the loop, its time-outs by our timer. */
 #include "proxy/resolver.h"
 
@@ -39,6 +42,7 @@ struct item {
 
 struct route {
 	struct fl_resolver *resolver;
+	const struct fl_conf_upstream *upstream; /* of the resolver's conf */
 	char *name;
 	struct item *items;
 	size_t item_count;
@@ -55,7 +59,7 @@ struct watcher {
 struct fl_resolver {
 	uv_loop_t *loop;
 	struct fl_log *log;
-	fl_resolver_cb cb;
+	const struct fl_resolver_events *events;
 	void *user;
 	struct route *routes;
 	size_t route_count;
@@ -63,6 +67,7 @@ struct fl_resolver {
 	bool has_channel;
 	ares_channel channel;
 	struct watcher *watchers;
+	bool is_setting; /* the table is returned, not announced */
 	bool closing;
 };
 
@@ -136,6 +141,77 @@ static bool open_channel(struct fl_resolver *resolver)
 
 /* --- announcing -------------------------------------------------------------------------------- */
 
+static bool is_captured(const struct route *route)
+{
+	return route->upstream->listen.kind == FL_ADDR_NONE;
+}
+
+static void add_answers(struct fl_routes *routes, const struct item *item,
+			struct fl_port_range ports, uint32_t number)
+{
+	for (size_t i = 0; i < item->answer_count; i++) {
+		struct fl_cidr one;
+
+		if (fl_cidr_of(&item->answers[i].any, &one)) {
+			fl_routes_add(routes, &one, ports, number);
+		}
+	}
+	if (item->answer_count == 0) {
+		fl_routes_add_unknown(routes, ports, number);
+	}
+}
+
+/* An upstream's destinations with a name are its items, in order. */
+static void add_names(struct fl_routes *routes, const struct route *route, uint32_t number)
+{
+	const struct item *item = route->items;
+
+	for (size_t i = 0; i < route->upstream->dest_count; i++) {
+		const struct fl_conf_dest *dest = &route->upstream->dests[i];
+
+		if (dest->host != NULL) {
+			add_answers(routes, item++, dest->ports, number);
+		}
+	}
+}
+
+static void add_networks(struct fl_routes *routes, const struct route *route, uint32_t number)
+{
+	for (size_t i = 0; i < route->upstream->dest_count; i++) {
+		const struct fl_conf_dest *dest = &route->upstream->dests[i];
+
+		if (dest->host == NULL) {
+			fl_routes_add(routes, &dest->net, dest->ports, number);
+		}
+	}
+}
+
+/* An address that the INI writes goes before the same one that a name has. */
+static struct fl_routes *make_routes(const struct fl_resolver *resolver)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		if (is_captured(&resolver->routes[r])) {
+			add_networks(routes, &resolver->routes[r], (uint32_t)r);
+		}
+	}
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		if (is_captured(&resolver->routes[r])) {
+			add_names(routes, &resolver->routes[r], (uint32_t)r);
+		}
+	}
+	return routes;
+}
+
+static void announce_routes(struct fl_resolver *resolver)
+{
+	struct fl_routes *routes = make_routes(resolver);
+
+	resolver->events->on_routes(resolver->user, routes);
+	fl_routes_unref(routes);
+}
+
 /* even_nothing: also that there is no address, which ends those of an earlier configuration. */
 static void announce(struct route *route, bool even_nothing)
 {
@@ -159,7 +235,11 @@ static void announce(struct route *route, bool even_nothing)
 	}
 	fl_targets_unref(route->announced);
 	route->announced = targets;
-	route->resolver->cb(route->resolver->user, route->name, targets);
+	if (!is_captured(route)) {
+		route->resolver->events->on_targets(route->resolver->user, route->name, targets);
+	} else if (!route->resolver->is_setting) {
+		announce_routes(route->resolver);
+	}
 }
 
 /* --- asking ------------------------------------------------------------------------------------ */
@@ -182,6 +262,11 @@ static void set_timer(struct fl_resolver *resolver)
 		FL_REQUIRE(uv_timer_start(&resolver->timer, on_timer, at > now ? at - now : 0, 0) ==
 			   0);
 	}
+}
+
+static int compare_answers(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(union fl_sockaddr));
 }
 
 static void take_answer(struct item *item, const struct ares_addrinfo *info)
@@ -208,6 +293,9 @@ static void take_answer(struct item *item, const struct ares_addrinfo *info)
 			answer->in.sin_port = htons(item->port);
 		}
 		ttl_ms = node_ms < ttl_ms ? node_ms : ttl_ms;
+	}
+	if (is_captured(item->route)) { /* servers turn the order, which means nothing here */
+		qsort(item->answers, item->answer_count, sizeof(item->answers[0]), compare_answers);
 	}
 	item->due_ms = now + (ttl_ms < MIN_TTL_MS ? MIN_TTL_MS : ttl_ms);
 }
@@ -322,10 +410,26 @@ static void inherit_answer(struct item *item, const struct route *routes, size_t
 	}
 }
 
-static void build_route(struct route *route, const struct fl_conf_upstream *upstream,
-			const struct route *old, size_t old_count)
+static void build_captured(struct route *route, const struct route *old, size_t old_count)
 {
-	route->name = fl_strdup(upstream->name);
+	const struct fl_conf_upstream *upstream = route->upstream;
+
+	route->items = fl_new((upstream->dest_count + 1) * sizeof(route->items[0]));
+	for (size_t i = 0; i < upstream->dest_count; i++) {
+		if (upstream->dests[i].host != NULL) {
+			struct item *item = &route->items[route->item_count++];
+
+			item->route = route;
+			item->host = fl_strdup(upstream->dests[i].host);
+			inherit_answer(item, old, old_count);
+		}
+	}
+}
+
+static void build_fixed(struct route *route, const struct route *old, size_t old_count)
+{
+	const struct fl_conf_upstream *upstream = route->upstream;
+
 	route->item_count = upstream->to_count;
 	route->items = fl_new((upstream->to_count + 1) * sizeof(route->items[0]));
 	for (size_t i = 0; i < upstream->to_count; i++) {
@@ -359,17 +463,17 @@ static void free_routes(struct route *routes, size_t count)
 	free(routes);
 }
 
-struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log, fl_resolver_cb cb,
-				    void *user)
+struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
+				    const struct fl_resolver_events *events, void *user)
 {
 	struct fl_resolver *resolver = fl_new(sizeof(*resolver));
 
-	*resolver = (struct fl_resolver){.loop = loop, .log = log, .cb = cb, .user = user};
+	*resolver = (struct fl_resolver){.loop = loop, .log = log, .events = events, .user = user};
 	FL_REQUIRE(uv_timer_init(loop, &resolver->timer) == 0);
 	return resolver;
 }
 
-void fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
+struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
 {
 	struct route *old = resolver->routes;
 	size_t old_count = resolver->route_count;
@@ -379,13 +483,24 @@ void fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
 	}
 	resolver->route_count = conf->upstream_count;
 	resolver->routes = fl_new((conf->upstream_count + 1) * sizeof(resolver->routes[0]));
+	resolver->is_setting = true;
 	for (size_t r = 0; r < conf->upstream_count; r++) {
-		resolver->routes[r].resolver = resolver;
-		build_route(&resolver->routes[r], &conf->upstreams[r], old, old_count);
-		announce(&resolver->routes[r], false);
+		struct route *route = &resolver->routes[r];
+
+		route->resolver = resolver;
+		route->upstream = &conf->upstreams[r];
+		route->name = fl_strdup(conf->upstreams[r].name);
+		if (is_captured(route)) {
+			build_captured(route, old, old_count);
+		} else {
+			build_fixed(route, old, old_count);
+		}
+		announce(route, false);
 	}
+	resolver->is_setting = false;
 	free_routes(old, old_count);
 	set_timer(resolver);
+	return make_routes(resolver);
 }
 
 static void on_closed(uv_handle_t *handle)

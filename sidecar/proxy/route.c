@@ -68,11 +68,14 @@ static void refuse(struct fl_route *route, struct fl_sock *sock, enum fl_reason 
 
 /* --- what it is ---------------------------------------------------------------------------------- */
 
-static bool is_own_port(const struct fl_worker *worker, uint16_t port)
+/* One of ours; for_app: only one whose connections go out again. */
+static bool is_ourselves(const struct fl_worker *worker, const struct fl_inet *to, bool for_app)
 {
 	for (size_t i = 0; i < worker->own_port_count; i++) {
-		if (worker->own_ports[i] == port) {
-			return true;
+		const struct fl_own_port *own = &worker->own_ports[i];
+
+		if (own->port == to->port && (own->is_for_app || !for_app)) {
+			return fl_net_is_local(to);
 		}
 	}
 	return false;
@@ -98,8 +101,14 @@ static enum fl_reason find_destination(struct fl_route *route, const struct fl_s
 	if (to->port == endpoint->port && fl_net_is_local(to)) {
 		return FL_REASON_DESTINATION_UNKNOWN; /* somebody has dialled the capture port itself */
 	}
-	return is_own_port(route->worker, to->port) && fl_net_is_local(to) ? FL_REASON_LOOP
-									   : FL_REASON_DONE;
+	return is_ourselves(route->worker, to, false) ? FL_REASON_LOOP : FL_REASON_DONE;
+}
+
+/* The sidecar itself, which wants to know whether the rules lead here. */
+static bool is_probe(const struct fl_route *route)
+{
+	return route->destination.port == FL_CAPTURE_PROBE_PORT &&
+	       fl_inet_is_loopback(&route->destination);
 }
 
 static const struct fl_conf_service *service_of_port(const struct fl_conf *conf, uint16_t port)
@@ -114,18 +123,39 @@ static const struct fl_conf_service *service_of_port(const struct fl_conf *conf,
 	return NULL;
 }
 
-static enum fl_reason find_captured(struct fl_route *route, const struct fl_sock *sock)
+/* FL_REASON_NO_ADDRESS: it may be an address of that upstream's name, which does not resolve. */
+static enum fl_reason find_upstream(struct fl_route *route)
 {
 	const struct fl_conf *conf = route->share->generation->conf;
+	uint32_t number = 0;
+
+	switch (fl_routes_find(route->share->routes, &route->destination, &number)) {
+	case FL_MATCH_FOUND:
+		route->upstream = &conf->upstreams[number];
+		return FL_REASON_DONE;
+	case FL_MATCH_UNKNOWN:
+		route->upstream = &conf->upstreams[number];
+		return FL_REASON_NO_ADDRESS;
+	case FL_MATCH_NONE:
+		break;
+	}
+	route->upstream = &conf->outbound;
+	return FL_REASON_DONE;
+}
+
+static enum fl_reason find_captured(struct fl_route *route, const struct fl_sock *sock)
+{
 	enum fl_reason reason = find_destination(route, sock);
 
 	route->port = route->destination.port;
-	if (route->direction == FL_INBOUND) {
-		route->service = service_of_port(conf, route->port);
-	} else {
-		route->upstream = &conf->outbound;
+	if (reason != FL_REASON_DONE || is_probe(route)) {
+		return reason;
 	}
-	return reason;
+	if (route->direction == FL_OUTBOUND) {
+		return find_upstream(route);
+	}
+	route->service = service_of_port(route->share->generation->conf, route->port);
+	return FL_REASON_DONE;
 }
 
 static enum fl_reason find_fixed(struct fl_route *route)
@@ -145,13 +175,6 @@ static enum fl_reason find_fixed(struct fl_route *route)
 static enum fl_reason find(struct fl_route *route, const struct fl_sock *sock)
 {
 	return route->endpoint->captures ? find_captured(route, sock) : find_fixed(route);
-}
-
-/* The sidecar itself, which wants to know whether the rules lead here. */
-static bool is_probe(const struct fl_route *route)
-{
-	return route->destination.port == FL_CAPTURE_PROBE_PORT &&
-	       fl_inet_is_loopback(&route->destination);
 }
 
 struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
@@ -259,6 +282,16 @@ struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to,
 	return dial;
 }
 
+struct fl_plain_counter *fl_route_plain(const struct fl_route *route)
+{
+	const struct fl_conf *conf = route->share->generation->conf;
+	size_t number = route->upstream == &conf->outbound
+				? conf->upstream_count
+				: (size_t)(route->upstream - conf->upstreams);
+
+	return route->share->plain[number];
+}
+
 bool fl_route_has_address(const struct fl_route *route)
 {
 	return fl_route_is_captured(route) || (route->targets != NULL && route->targets->count > 0);
@@ -288,8 +321,14 @@ int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, v
 
 	while (next_address(route, &to)) {
 		struct fl_dial dial = {.to = &to.any, .keepalive = true};
+		struct fl_inet inet = fl_inet_of(&to.any);
 		struct fl_err err;
 
+		/* Names may resolve to anything; a captured destination has been judged. */
+		if (!fl_route_is_captured(route) && is_ourselves(route->worker, &inet, true)) {
+			rc = UV_ELOOP;
+			continue;
+		}
 		if (fl_sock_dial(&route->worker->net, &dial, events, user, cb, ret, &err) == 0) {
 			return 0;
 		}

@@ -73,8 +73,12 @@ struct fl_request fl_route_request(const struct fl_route *route, const char *id,
 struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to,
 			    union fl_sockaddr *from);
 
+/* Outbound in plaintext: where that is counted. */
+struct fl_plain_counter *fl_route_plain(const struct fl_route *route);
+
 /* Outbound: dials the next of the addresses that the connection may go to. 0: cb runs once, later. Else the negative
- * uv error of the last one that could not even be tried; UV_EHOSTUNREACH when none was left. */
+ * uv error of the last one that could not even be tried: UV_ELOOP for one that leads back here, UV_EHOSTUNREACH when
+ * none was left. */
 int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, void *user,
 		  fl_sock_dial_cb cb, struct fl_sock **ret);
 /* Outbound: is there any? */

@@ -42,6 +42,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 	if (wanted > MAX_WORKERS) {
 		wanted = MAX_WORKERS;
 	}
+	server->plain = fl_plain_new(wanted);
 	server->workers = fl_new(wanted * sizeof(struct fl_worker *));
 	for (unsigned i = 0; i < wanted && rc == 0; i++) {
 		struct fl_endpoint *endpoints = fl_new((count + 1) * sizeof(*endpoints));
@@ -66,6 +67,18 @@ static void on_targets(void *user, const char *upstream, struct fl_targets *targ
 		fl_worker_post_targets(server->workers[i], upstream, targets);
 	}
 }
+
+static void on_routes(void *user, struct fl_routes *routes)
+{
+	struct fl_server *server = user;
+
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_worker_post_routes(server->workers[i], routes);
+	}
+}
+
+static const struct fl_resolver_events resolver_events = {.on_targets = on_targets,
+							  .on_routes = on_routes};
 
 static int make_shares(struct fl_server *server, struct fl_generation *generation,
 		       struct fl_tally *tally, struct fl_share **shares, struct fl_err *err)
@@ -168,10 +181,14 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 	if (rc == 0) {
 		fl_tallies_add(&server->tallies, tally);
 		/* Addresses first: a worker that opens its listeners knows where they lead. */
-		fl_resolver_set(server->resolver, generation->conf);
+		struct fl_routes *routes = fl_resolver_set(server->resolver, generation->conf);
+
 		for (unsigned i = 0; i < server->worker_count; i++) {
+			shares[i]->routes = fl_routes_ref(routes);
+			shares[i]->plain = fl_plain_counters(server->plain, generation->conf, i);
 			fl_worker_post_share(server->workers[i], shares[i]);
 		}
+		fl_routes_unref(routes);
 		fl_generation_unref(server->current);
 		server->current = fl_generation_ref(generation);
 		apply_settings(server, generation->conf);
@@ -464,7 +481,7 @@ static void init_handles(struct fl_server *server)
 	FL_REQUIRE(uv_prepare_start(&server->turn_over, on_turn_over) == 0);
 	uv_unref((uv_handle_t *)&server->turn_over);
 	server->sigterm.data = server->sigint.data = server;
-	server->resolver = fl_resolver_new(&server->loop, server->log, on_targets, server);
+	server->resolver = fl_resolver_new(&server->loop, server->log, &resolver_events, server);
 	server->agent = fl_agent_link_open(&server->net, server->conf->agent.socket, server->log,
 					   &agent_events, server);
 }
@@ -548,6 +565,7 @@ void fl_server_free(struct fl_server *server)
 	fl_tallies_done(&server->tallies);
 	fl_net_done(&server->net);
 	fl_log_flush(server->log);
+	fl_plain_free(server->plain);
 	free(server->workers);
 	free(server->made);
 	free(server);

@@ -32,6 +32,7 @@ struct fl_server {
 	bool log_level_is_set; /* by fl_server_set_log_level(): the INI's counts for nothing */
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
+	struct fl_plain *plain; /* what workers count of plaintext */
 	uv_async_t worker_idle;
 	uv_async_t worker_listed;
 	struct fl_listing

@@ -138,16 +138,18 @@ static void end_socket(struct fl_session *session, bool gently)
 /* Where the sessions that can be resumed are kept; NULL: nowhere. */
 static struct fl_resume *resume_of(const struct fl_session *session)
 {
-	struct fl_endpoint *endpoint = session->route->endpoint;
+	const struct fl_route *route = session->route;
 
-	return session->is_client && !endpoint->captures ? &endpoint->resume : NULL;
+	return fl_route_is_captured(route)
+		       ? fl_resume_map_find(&route->worker->resumes, &route->destination)
+		       : &route->endpoint->resume;
 }
 
 static void drop_offered(struct fl_session *session)
 {
-	struct fl_resume *resume = resume_of(session);
+	struct fl_resume *resume = session->offered != 0 ? resume_of(session) : NULL;
 
-	if (resume != NULL && session->offered != 0) {
+	if (resume != NULL) {
 		fl_resume_drop(resume, session->offered);
 	}
 }
@@ -285,17 +287,25 @@ static bool has_current_trust(const struct fl_session *session)
 static void save(struct fl_session *session)
 {
 	struct fl_resume *resume = resume_of(session);
+	const struct fl_route *route = session->route;
 	uint64_t now = uv_now(&worker_of(session)->loop);
 	struct fl_tls_saved *saved;
 
-	if (!fl_resume_wants(resume, now) || !has_current_trust(session)) {
+	if ((resume != NULL && !fl_resume_wants(resume, now)) || !has_current_trust(session)) {
 		session->saves = false;
 		return;
 	}
 	saved = fl_tls_save(session->tls);
 	if (saved != NULL) {
 		session->saves = false;
-		fl_resume_keep(resume, saved, now);
+		if (resume == NULL) {
+			resume = fl_resume_map_get(&route->worker->resumes, &route->destination);
+		}
+		if (resume != NULL) {
+			fl_resume_keep(resume, saved, now);
+		} else {
+			fl_tls_saved_free(saved);
+		}
 	}
 }
 
@@ -491,6 +501,7 @@ static void start_client_handshake(struct fl_session *session)
 {
 	const struct fl_share *share = session->route->share;
 	const struct fl_conf_upstream *upstream = session->route->upstream;
+	struct fl_resume *resume;
 	bool any_of_ours = upstream->peer_count == 0;
 
 	set_state(session, HANDSHAKE);
@@ -499,9 +510,10 @@ static void start_client_handshake(struct fl_session *session)
 		fail(session, FL_REASON_INTERNAL);
 		return;
 	}
-	session->saves = share->generation->ticket_keys != NULL && resume_of(session) != NULL;
-	if (session->saves && has_current_trust(session)) {
-		session->offered = fl_resume_offer(resume_of(session), session->tls);
+	session->saves = share->generation->ticket_keys != NULL;
+	resume = session->saves && has_current_trust(session) ? resume_of(session) : NULL;
+	if (resume != NULL) {
+		session->offered = fl_resume_offer(resume, session->tls);
 	}
 	fl_sock_read_start(session->sock);
 	feed(session, NULL, 0);

@@ -140,6 +140,7 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.digest = now != NULL ? now->digest : NULL,
 		.expiries = now != NULL ? &now->expiries : NULL,
 		.rotations = &server->rotations,
+		.plain = server->plain,
 		.agent_connected = fl_agent_link_connected(server->agent),
 		.agent_trouble = fl_agent_link_trouble(server->agent),
 		.log_lines_lost = fl_log_lost(server->log),

@@ -129,6 +129,23 @@ static void put_reasons(struct fl_json *json, const char *name,
 	fl_json_end(json);
 }
 
+static void put_plaintext(struct fl_json *json, const struct fl_snapshot *s)
+{
+	struct fl_plain_counter sum;
+	const char *name;
+
+	fl_json_array(json, "plaintext");
+	for (size_t i = 0; fl_plain_sum(s->plain, i, &name, &sum); i++) {
+		fl_json_object(json, NULL);
+		fl_json_str(json, "upstream", name);
+		fl_json_u64(json, "connections", sum.connections);
+		fl_json_u64(json, "to_app", sum.bytes_to_app);
+		fl_json_u64(json, "to_mesh", sum.bytes_to_mesh);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
+}
+
 static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
 {
 	const struct fl_counters *c = &s->counters;
@@ -150,6 +167,7 @@ static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
 		fl_json_end(json);
 	}
 	fl_json_end(json);
+	put_plaintext(json, s);
 	fl_json_object(json, "handshakes");
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 		fl_json_object(json, fl_direction_word(d));

@@ -39,11 +39,12 @@ struct early {
 struct fl_stream {
 	struct fl_corpse corpse; /* first: buried when closed */
 	struct fl_stream *prev, *next;
-	struct fl_route *route;     /* a reference */
-	struct fl_session *session; /* the mesh side; NULL once it is gone, or: */
-	struct fl_sock *plain;      /* the mesh side in plaintext; NULL once it is gone */
-	struct fl_sock *app;        /* NULL once it is gone */
-	struct early *early;        /* owned; NULL: nothing, or the app has it */
+	struct fl_route *route;           /* a reference */
+	struct fl_session *session;       /* the mesh side; NULL once it is gone, or: */
+	struct fl_sock *plain;            /* the mesh side in plaintext; NULL once it is gone */
+	struct fl_sock *app;              /* NULL once it is gone */
+	struct early *early;              /* owned; NULL: nothing, or the app has it */
+	struct fl_plain_counter *counter; /* outbound in plaintext */
 	/* DIAL_APP, and DIAL_MESH in plaintext: connect_timeout. OPEN and later: the next look for idleness */
 	struct fl_deadline deadline;
 	uint64_t active_ms; /* uv_now() of the last byte */
@@ -280,6 +281,9 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_mesh += len;
 	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->route->direction], len);
+	if (stream->counter != NULL) {
+		fl_count(&stream->counter->bytes_to_mesh, len);
+	}
 	if (rc > 0) {
 		fl_sock_read_stop(stream->app);
 	} else if (rc < 0) {
@@ -332,6 +336,9 @@ static void on_mesh_data(void *user, uint8_t *data, size_t len)
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_app += len;
 	fl_count(&worker_of(stream)->counters.bytes_to_app[stream->route->direction], len);
+	if (stream->counter != NULL) {
+		fl_count(&stream->counter->bytes_to_app, len);
+	}
 	if (rc > 0) {
 		mesh_read_stop(stream);
 	} else if (rc < 0) {
@@ -436,6 +443,8 @@ static void on_plain_dialed(void *user, int sys)
 	struct fl_stream *stream = user;
 
 	if (sys == 0) {
+		stream->counter = fl_route_plain(stream->route);
+		fl_count(&stream->counter->connections, 1);
 		on_mesh_ready(stream);
 	} else {
 		dial_plain(stream, fl_reason_of_peer_dial(sys));
@@ -452,10 +461,12 @@ static void on_plain_deadline(struct fl_deadline *deadline)
 static void dial_plain(struct fl_stream *stream, enum fl_reason before)
 {
 	struct fl_sock *last = stream->plain;
+	int rc = fl_route_dial(stream->route, &plain_events, stream, on_plain_dialed,
+			       &stream->plain);
 
-	if (fl_route_dial(stream->route, &plain_events, stream, on_plain_dialed, &stream->plain) !=
-	    0) {
-		abort_stream(stream, before);
+	if (rc != 0) {
+		abort_stream(stream,
+			     before != FL_REASON_DONE ? before : fl_reason_of_peer_dial(rc));
 		return;
 	}
 	if (last != NULL) {
@@ -490,8 +501,8 @@ void fl_stream_outbound(struct fl_route *route, struct fl_sock *sock)
 		dial_session(stream);
 		break;
 	case FL_OUTBOUND_PLAINTEXT:
-		dial_plain(stream, fl_route_has_address(route) ? FL_REASON_PEER_UNREACHABLE
-							       : FL_REASON_NO_ADDRESS);
+		dial_plain(stream,
+			   fl_route_has_address(route) ? FL_REASON_DONE : FL_REASON_NO_ADDRESS);
 		break;
 	case FL_OUTBOUND_REFUSE:
 		abort_stream(stream, FL_REASON_OUTBOUND_REFUSED);

@@ -25,7 +25,15 @@
 #define HALF_OPEN_LOOK_MS 500u
 #define LIMIT_LOG_EVERY_MS 1000u
 
-enum mail_kind { MAIL_SHARE, MAIL_TARGETS, MAIL_LOG_LEVEL, MAIL_LIST, MAIL_DRAIN, MAIL_STOP };
+enum mail_kind {
+	MAIL_SHARE,
+	MAIL_TARGETS,
+	MAIL_ROUTES,
+	MAIL_LOG_LEVEL,
+	MAIL_LIST,
+	MAIL_DRAIN,
+	MAIL_STOP,
+};
 
 struct fl_mail {
 	struct fl_mail *next;
@@ -37,6 +45,7 @@ struct fl_mail {
 	struct fl_listing *listing;
 	void (*done)(void *user);
 	void *done_user;
+	struct fl_routes *routes;
 	char upstream[]; /* MAIL_TARGETS */
 };
 
@@ -69,11 +78,16 @@ static void note_own_ports(struct fl_worker *worker, const struct fl_conf *conf)
 {
 	worker->own_ports = fl_new((worker->endpoint_count + 1) * sizeof(worker->own_ports[0]));
 	if (conf->sidecar.admin.kind != FL_ADDR_NONE) {
-		worker->own_ports[worker->own_port_count++] = conf->sidecar.admin.port;
+		worker->own_ports[worker->own_port_count++] =
+			(struct fl_own_port){.port = conf->sidecar.admin.port};
 	}
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
-		if (!worker->endpoints[i].is_unix) {
-			worker->own_ports[worker->own_port_count++] = worker->endpoints[i].port;
+		const struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (!endpoint->is_unix) {
+			worker->own_ports[worker->own_port_count++] = (struct fl_own_port){
+				.port = endpoint->port,
+				.is_for_app = endpoint->direction == FL_OUTBOUND};
 		}
 	}
 }
@@ -120,6 +134,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	fl_deadline_queue_init(&worker->idle, &worker->loop,
 			       conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
 	fl_deadline_queue_init(&worker->half_open, &worker->loop, HALF_OPEN_LOOK_MS);
+	fl_resume_map_init(&worker->resumes, &worker->loop);
 	return worker;
 }
 
@@ -176,6 +191,14 @@ void fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void 
 	mail->listing = ret;
 	mail->done = done;
 	mail->done_user = user;
+	post(worker, mail);
+}
+
+void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes)
+{
+	struct fl_mail *mail = mail_new(MAIL_ROUTES, "");
+
+	mail->routes = fl_routes_ref(routes);
 	post(worker, mail);
 }
 
@@ -323,6 +346,9 @@ static void open_listeners(struct fl_worker *worker)
 		int fd = endpoint->fd;
 
 		endpoint->fd = -1;
+		if (fd < 0) {
+			continue; /* of a family that this machine has not got */
+		}
 		if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint,
 				     &endpoint->listener, &err) != 0) {
 			fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s",
@@ -405,6 +431,9 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 			fl_resume_flush(&endpoint->resume);
 		}
 	}
+	if (!same_trust) {
+		fl_resume_map_flush(&worker->resumes);
+	}
 	if (first && !worker->draining) {
 		open_listeners(worker);
 	}
@@ -422,6 +451,16 @@ static void take_targets(struct fl_worker *worker, const char *upstream, struct 
 		}
 	}
 	fl_targets_unref(targets);
+}
+
+static void take_routes(struct fl_worker *worker, struct fl_routes *routes)
+{
+	if (worker->share == NULL) { /* it is stopping */
+		fl_routes_unref(routes);
+		return;
+	}
+	fl_routes_unref(worker->share->routes);
+	worker->share->routes = routes;
 }
 
 static void drain(struct fl_worker *worker)
@@ -446,6 +485,7 @@ static void stop(struct fl_worker *worker)
 	fl_deadline_queue_close(&worker->handshaking);
 	fl_deadline_queue_close(&worker->idle);
 	fl_deadline_queue_close(&worker->half_open);
+	fl_resume_map_close(&worker->resumes);
 	fl_share_unref(worker->share);
 	worker->share = NULL;
 	uv_close((uv_handle_t *)&worker->wake, NULL);
@@ -467,6 +507,9 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 	case MAIL_LIST:
 		fl_stream_list(worker, mail->listing);
 		mail->done(mail->done_user);
+		break;
+	case MAIL_ROUTES:
+		take_routes(worker, mail->routes);
 		break;
 	case MAIL_DRAIN:
 		drain(worker);

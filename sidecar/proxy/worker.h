@@ -18,6 +18,7 @@
 #include "proxy/generation.h"
 #include "proxy/listing.h"
 #include "proxy/resume.h"
+#include "proxy/resume_map.h"
 #include "proxy/targets.h"
 
 /* A listener of the INI, on one worker: a fixed one, which leads to its section's addresses, or one where captured
@@ -30,13 +31,19 @@ struct fl_endpoint {
 	bool is_unix;
 	bool captures;
 	bool tproxy; /* captures: the local address is the destination */
-	int fd;      /* bound; -1 once the listener has taken it */
+	int fd;      /* bound; -1 once the listener has taken it, or without IPv6 */
 	struct fl_listener *listener;
 	bool waiting; /* a connection was left in the kernel's queue: too many handshakes */
 	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */
 	const struct fl_conf_upstream *upstream; /* likewise */
 	struct fl_targets *targets; /* outbound; NULL until the resolver has said something */
-	struct fl_resume resume;    /* outbound: sessions under the trust of the current share */
+	struct fl_resume resume; /* fixed outbound: sessions under the trust of the current share */
+};
+
+/* A port that we listen on. */
+struct fl_own_port {
+	uint16_t port;
+	bool is_for_app; /* outbound: what comes there goes out again */
 };
 
 /* "service", "upstream" or "sidecar": where its name stands in the INI. */
@@ -69,10 +76,11 @@ struct fl_worker {
 	uint8_t *opened; /* plaintext on its way out */
 	size_t opened_cap;
 
-	struct fl_share *share; /* current; NULL before the first generation */
+	struct fl_share *share;       /* current; NULL before the first generation */
+	struct fl_resume_map resumes; /* captured outbound: sessions under its trust */
 	struct fl_endpoint *endpoints;
 	size_t endpoint_count;
-	uint16_t *own_ports; /* that the sidecar listens on, admin included */
+	struct fl_own_port *own_ports; /* admin included */
 	size_t own_port_count;
 	unsigned worker_count;                    /* among whom the limits are parted */
 	unsigned max_connections, max_handshakes; /* this worker's part of the limits */
@@ -113,6 +121,8 @@ void fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level,
 /* main: fills ret, which has to stay until done has been called, on the worker's thread; done must be thread-safe */
 void fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
 			 void *user);
+/* main: for the share that was posted last; takes a reference */
+void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes);
 void fl_worker_post_drain(
 	struct fl_worker *worker); /* main: stop accepting; on_idle when nothing is open */
 void fl_worker_post_stop(struct fl_worker *worker); /* main: cut what is open and end the thread */

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Captured connections: where they go, what is refused, and that nothing comes round in a loop."""
+import contextlib
+import pathlib
+import re
 import socket
 import threading
 
@@ -29,8 +32,9 @@ def text(host, port):
 def echoed(sock, data=MARKER):
     """The data comes back, and the end after it."""
     def send():
-        sock.sendall(data)
-        sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # which the reader sees
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
     with sock:
         sender = threading.Thread(target=send)
         sender.start()
@@ -40,11 +44,13 @@ def echoed(sock, data=MARKER):
 
 
 def end(pod, to, data=b''):
-    """How a connection of the pod's app ends: 'eof', 'reset'; 'timeout' when it does not."""
+    """How a connection of the pod's app ends: 'eof', 'reset', 'refused'; 'timeout' when it does not."""
     try:
         with pod.connect(to) as sock:
             sock.sendall(data)
             return end_of(sock)
+    except ConnectionRefusedError:
+        return 'refused'
     except (ConnectionResetError, BrokenPipeError):
         return 'reset'
     except TimeoutError:
@@ -89,9 +95,11 @@ def test_policy_knows_captured_ports_and_their_names(pod):
 
 
 def test_app_that_does_not_listen_is_a_reset(pod):
+    """The rules over there refuse it, and our app sees that."""
     web, api = pod('web'), pod('api')
     assert end(web, (api.v4, 8080)) == 'reset'
-    assert api.wait_line(reason='app_refused')['destination'] == text(api.v4, 8080)
+    assert web.wait_line(reason='peer_refused')['destination'] == text(api.v4, 8080)
+    assert not api.sidecar.lines(direction='inbound')
 
 
 def test_app_bound_to_loopback_stays_private(pod):
@@ -110,17 +118,40 @@ def test_status_shows_the_listeners_of_captured_traffic(pod):
 
 # --- no loops -----------------------------------------------------------------------------------------
 
+# Less clever than those of `fairlead-agent redirect`, which lead nobody to these ports: what the sidecar does by itself.
+NAIVE = f'''
+table inet naive {{
+  chain inbound {{ type nat hook prerouting priority dstnat;
+    fib daddr type local meta l4proto tcp redirect to :{pods.INBOUND}
+  }}
+  chain outbound {{ type nat hook output priority -100;
+    meta skuid {pods.SIDECAR_UID} ip daddr 127.0.0.0/8 tcp dport 15099 redirect to :{pods.OUTBOUND}
+    meta skuid {pods.SIDECAR_UID} ip6 daddr ::1 tcp dport 15099 redirect to :{pods.OUTBOUND}
+    meta skuid {pods.SIDECAR_UID} return
+    ip daddr 127.0.0.0/8 return
+    ip6 daddr ::1 return
+    meta l4proto tcp redirect to :{pods.OUTBOUND}
+  }}
+}}'''
+
+
+def naive(pod, sections=None):
+    web = pod('web', sections, redirect=False)
+    web.space.nft(NAIVE)
+    return web
+
+
 def refused(pod, direction, reason, destination):
     """One line says so, and nothing of it is left."""
     line = pod.wait_line(msg='connection refused', direction=direction)
     assert (line['reason'], line.get('destination')) == (reason, destination)
     wait_until(lambda: labs.json.loads(pod.get('/status')[1])['connections'][direction]['open'] == 0, 'it is gone')
-    assert len(pod.lines(reason=reason)) == len(pod.lines(msg='connection refused')) == 1
+    assert len(pod.sidecar.lines(reason=reason)) == len(pod.sidecar.lines(msg='connection refused')) == 1
 
 
 @pytest.mark.parametrize('kind', (*FAMILIES, 'mapped'))
 def test_capture_port_dialled_by_another_pod(pod, kind):
-    other, web = pod('other', sidecar=False), pod('web')
+    other, web = pod('other', sidecar=False), naive(pod)
     assert end(other, (address(web, kind), pods.INBOUND)) == 'reset'
     refused(web, 'inbound', 'destination_unknown', text(getattr(web, 'v6' if kind == 'v6' else 'v4'), pods.INBOUND))
 
@@ -129,7 +160,8 @@ def test_capture_port_dialled_by_another_pod(pod, kind):
 @pytest.mark.parametrize('kind', (*FAMILIES, 'mapped'))
 def test_other_listeners_of_ours_dialled_by_another_pod(pod, kind, port):
     """Those for the app, and a fixed one that only loopback was to reach."""
-    other, web = pod('other', sidecar=False), pod('web', {'upstream db': {'listen': '127.0.0.1:8443', 'to': '10.1.1.1:1'}})
+    other, web = pod('other', sidecar=False), naive(pod, {'upstream db': {'listen': '127.0.0.1:8443',
+                                                                          'to': '10.1.1.1:1'}})
     assert end(other, (address(web, kind), port)) == 'reset'
     refused(web, 'inbound', 'loop', text(getattr(web, 'v6' if kind == 'v6' else 'v4'), port))
 
@@ -137,14 +169,14 @@ def test_other_listeners_of_ours_dialled_by_another_pod(pod, kind, port):
 @pytest.mark.parametrize('port', (pods.INBOUND, pods.ADMIN, 8443))
 @pytest.mark.parametrize('kind', (*FAMILIES, 'mapped'))
 def test_listeners_of_ours_dialled_by_the_app(pod, kind, port):
-    web = pod('web', {'service fixed': {'listen': '*:8443', 'app': '127.0.0.1:8080'}})
+    web = naive(pod, {'service fixed': {'listen': '*:8443', 'app': '127.0.0.1:8080'}})
     assert end(web, (address(web, kind), port)) == 'reset'
     refused(web, 'outbound', 'loop', text(getattr(web, 'v6' if kind == 'v6' else 'v4'), port))
 
 
 @pytest.mark.parametrize('host', ('127.0.0.1', '::1', '::ffff:127.0.0.1'))
 def test_capture_port_dialled_by_the_app(pod, host):
-    web = pod('web')
+    web = naive(pod)
     assert end(web, (host, pods.OUTBOUND)) == 'reset'
     refused(web, 'outbound', 'destination_unknown', text(host.removeprefix('::ffff:'), pods.OUTBOUND))
 
@@ -162,19 +194,19 @@ def test_without_rules_there_is_no_destination(pod, host):
 @pytest.mark.parametrize('family', FAMILIES)
 def test_the_same_port_of_another_pod_is_none_of_ours(pod, family):
     """An app may listen on 15001, elsewhere."""
-    web, other = pod('web', {'outbound': {'default': 'plaintext'}}), pod('other', sidecar=False)
+    web, other = naive(pod, {'outbound': {'default': 'plaintext'}}), pod('other', sidecar=False)
     other.app(port=pods.OUTBOUND)
     assert echoed(web.connect((getattr(other, family), pods.OUTBOUND)))
 
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_look_whether_the_rules_are_there_leaves_no_trace(pod, family):
-    web = pod('web')
+    web = naive(pod)
     probe = f'import socket; socket.create_connection(("{"127.0.0.1" if family == "v4" else "::1"}", 15099)).recv(1)'
     web.run(['/usr/bin/python3', '-c', probe], uid=pods.SIDECAR_UID)
     wait_until(lambda: labs.json.loads(web.get('/status')[1])['connections']['outbound'] ==
                {'open': 0, 'opened': 0, 'closed': {'done': 0}}, 'it counts as none')
-    assert not web.lines(direction='outbound')
+    assert not web.sidecar.lines(direction='outbound')
 
 
 # --- [outbound] default -------------------------------------------------------------------------------
@@ -202,3 +234,240 @@ def test_plaintext(pod, family):
     assert (line['security'], line['reason'], line['destination']) == \
         ('plaintext', 'done', text(getattr(other, family), 8080))
     assert line['bytes_to_app'] == line['bytes_to_mesh'] == len(data) and 'peer' not in line
+
+
+# --- which upstream -----------------------------------------------------------------------------------
+
+def counted(pod, name, upstream, **labels):
+    """Value of a metric of this upstream's; 0 when there is none."""
+    wanted = {'upstream': upstream, **labels}
+    for line in pod.get('/metrics')[1].splitlines():
+        found = re.fullmatch(r'(\w+)\{(.*)\} (\d+)', line)
+        if found and found[1] == name and dict(re.findall(r'(\w+)="([^"]*)"', found[2])) == wanted:
+            return int(found[3])
+    return 0
+
+
+def test_the_most_specific_upstream_decides(node, pod):
+    """An address before a prefix, a narrow range of ports before a wide one, [outbound] last; all of it in one INI."""
+    other = pod('other', sidecar=False)
+    for port in 9000, 9005, 9100, 7000:
+        other.app(port=port)
+    web = pod('web', {'outbound': {'default': 'refuse'},
+                      'upstream all': {'to': '10.0.0.0/8:9000-9100, [fd77::]/64:9000-9100', 'mode': 'plaintext'},
+                      'upstream narrow': {'to': '10.0.0.0/8:9005, [fd77::]/64:9005', 'mode': 'refuse'},
+                      'upstream exact': {'to': f'{other.v4}:9100, [{other.v6}]:9100', 'mode': 'plaintext'}})
+    for family in FAMILIES:
+        host = getattr(other, family)
+        assert echoed(web.connect((host, 9000)))
+        assert end(web, (host, 9005)) == 'reset'
+        assert echoed(web.connect((host, 9100)))
+        assert end(web, (host, 7000)) == 'reset'
+        for port, upstream in ((9000, 'all'), (9005, 'narrow'), (9100, 'exact'), (7000, None)):
+            assert web.wait_line(destination=text(host, port)).get('upstream') == upstream
+    for upstream in 'all', 'exact':
+        assert counted(web, 'fairlead_plaintext_connections_total', upstream) == 2
+        for to in 'app', 'mesh':
+            assert counted(web, 'fairlead_plaintext_bytes_total', upstream, to=to) == 2 * len(MARKER)
+    assert not counted(web, 'fairlead_plaintext_connections_total', 'narrow')
+    refusal = web.wait_line(reason='outbound_refused', upstream='narrow')
+    assert web.ini.read_text().splitlines()[refusal['rule_line'] - 1] == '[upstream narrow]'
+
+
+def test_peer_of_the_upstream_is_asked_for(pod):
+    """The right identity is served; another one is not, and gets nothing of the app's data."""
+    api, other = pod('api'), pod('other')
+    apps = [each.app() for each in (api, other)]
+    web = pod('web', {'upstream api': {'to': f'{api.v4}:8080, {other.v4}:8080', 'peer': api.identity}})
+    assert echoed(web.connect((api.v4, 8080)))
+    assert end(web, (other.v4, 8080), MARKER) == 'reset'
+    line = web.wait_line(reason='certificate_refused')
+    assert line['upstream'] == 'api' and other.identity in line['detail']
+    assert [app.accepted for app in apps] == [1, 0]
+    assert echoed(web.connect((other.v6, 8080))), 'this address is not the upstream\'s'
+
+
+def test_outbound_peer(pod):
+    """[outbound] peer is for what no upstream is about."""
+    api, other = pod('api'), pod('other')
+    for each in api, other:
+        each.app()
+    web = pod('web', {'outbound': {'peer': api.identity}})
+    assert echoed(web.connect((api.v4, 8080)))
+    assert end(web, (other.v4, 8080), MARKER) == 'reset'
+    assert web.wait_line(reason='certificate_refused')['destination'] == text(other.v4, 8080)
+
+
+def test_upstreams_change_without_a_restart(pod):
+    other = pod('other', sidecar=False)
+    other.app()
+    web = pod('web')
+    assert end(web, (other.v4, 8080), MARKER) == 'reset'
+    web.change({'upstream other': {'to': '10.77.0.0/16:8080', 'mode': 'plaintext'}})
+    web.wait_line(msg='generation in use', generation=2)
+    assert echoed(web.connect((other.v4, 8080)))
+    web.change({'upstream other': {'mode': 'refuse'}})
+    web.wait_line(msg='generation in use', generation=3)
+    assert end(web, (other.v4, 8080)) == 'reset'
+    assert counted(web, 'fairlead_plaintext_connections_total', 'other') == 1, 'what was, stays counted'
+
+
+# --- names --------------------------------------------------------------------------------------------
+
+def test_name_is_resolved_again_and_the_last_answer_stays(node, pod):
+    """Both families; then another address; then no DNS at all."""
+    first, second = pod('first', sidecar=False), pod('second', sidecar=False)
+    for each in first, second:
+        each.app()
+    node.names.ttl = 1
+    node.dns['db.test'] = [first.v4, first.v6]
+    web = pod('web', {'outbound': {'default': 'refuse'},
+                      'upstream db': {'to': 'db.test:8080-8090', 'mode': 'plaintext'}})
+    for family in FAMILIES:
+        wait_until(lambda f=family: works(web, (getattr(first, f), 8080)), 'the name resolves')
+        assert end(web, (getattr(second, family), 8080)) == 'reset'
+    node.dns['db.test'] = [second.v4]
+    wait_until(lambda: works(web, (second.v4, 8080)), 'the new address', 20)
+    assert end(web, (first.v4, 8080)) == 'reset'
+    node.names.lost = True
+    web.wait_line(msg=re.compile(r'db\.test does not resolve.*keeping the last addresses'), timeout=30)
+    assert works(web, (second.v4, 8080))
+
+
+def works(pod, to):
+    try:
+        return echoed(pod.connect(to))
+    except (ConnectionResetError, BrokenPipeError):
+        return False
+
+
+def test_name_that_does_not_resolve_at_start(node, pod):
+    """What might be it is refused and says so, instead of going where the rest goes; all else works; and when it
+    resolves, so does it."""
+    other, known = pod('other', sidecar=False), pod('known', sidecar=False)
+    for each in other, known:
+        each.app()
+        each.app(port=9999)
+    web = pod('web', {'outbound': {'default': 'plaintext'},
+                      'upstream secret': {'to': 'later.test:8080', 'peer': labs.SERVER},
+                      'upstream known': {'to': f'{known.v4}:8080', 'mode': 'plaintext'}})
+    web.wait_line(msg=re.compile(r'\[upstream secret\]: later\.test does not resolve'))
+    with web.capture() as seen:
+        assert end(web, (other.v4, 8080), MARKER) == 'reset'
+    assert not seen.saw(MARKER) and not seen.to_port(8080)
+    line = web.wait_line(reason='no_address')
+    assert (line['upstream'], line['destination']) == ('secret', text(other.v4, 8080))
+    assert works(web, (known.v4, 8080)) and works(web, (other.v4, 9999))
+    node.dns['later.test'] = [known.v6]
+    web.wait_line(msg=re.compile('later.test resolves'), timeout=30)
+    assert works(web, (other.v4, 8080))
+    assert end(web, (known.v6, 8080), MARKER) == 'reset', 'mutual TLS, which it does not speak'
+
+
+def test_name_of_a_fixed_upstream_that_is_ourselves(node, pod):
+    """It would come back to the same listener for ever."""
+    node.dns['self.test'] = ['127.0.0.1']
+    web = pod('web', {'upstream me': {'listen': '127.0.0.1:7001', 'to': 'self.test:7001'}})
+    wait_until(lambda: end(web, ('127.0.0.1', 7001)) == 'reset' and web.sidecar.lines(reason='loop'), 'it is seen')
+    assert web.sidecar.lines(reason='loop')[0]['upstream'] == 'me'
+
+
+# --- on every failure of mutual TLS, nothing in plaintext -----------------------------------------------
+
+def garbage(sock):
+    sock.recv(1)
+    sock.sendall(b'HTTP/1.1 400 Bad Request\r\n\r\n' + b'x' * 10000)
+
+
+def plain_alert(sock):
+    sock.recv(1)
+    sock.sendall(bytes.fromhex('15 03 03 00 02 02 28'))
+
+
+def close_at_once(sock):
+    del sock
+
+
+def silence(sock):
+    while sock.recv(1 << 16):
+        pass
+
+
+def speaks_first(sock):
+    sock.sendall(b'220 mail.example ESMTP\r\n')
+    silence(sock)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('handler, reason', [
+    (garbage, 'not_tls'), (plain_alert, 'peer_alert'), (close_at_once, '.*'), (silence, 'handshake_timeout'),
+    (speaks_first, 'not_tls')])
+def test_server_that_fails_mutual_tls_gets_nothing(pod, handler, reason, family):
+    """The app talks at once and a lot; it sees a reset, and not a byte of it is on the wire."""
+    other = pod('other', sidecar=False)
+    received = []
+
+    def recording(sock):
+        handler(Recorder(sock, received))
+    other.app(recording)
+    web = pod('web', {'limits': {'handshake_timeout': '1s'}})
+    with web.capture() as seen:
+        assert end(web, (getattr(other, family), 8080), MARKER * 5000) == 'reset'
+        web.wait_line(reason=re.compile(f'^{reason}$'))
+    assert MARKER not in b''.join(received) and not seen.saw(MARKER)
+    assert seen.to_port(8080), 'it was tried'
+
+
+class Recorder:
+    def __init__(self, sock, received):
+        self.sock, self.received = sock, received
+
+    def recv(self, size):
+        self.received.append(self.sock.recv(size))
+        return self.received[-1]
+
+    def sendall(self, data):
+        self.sock.sendall(data)
+
+
+def test_what_the_app_says_early_is_held_and_bounded(pod):
+    """A peer that never ends its handshake: the app is stopped, the sidecar does not grow."""
+    other = pod('other', sidecar=False)
+    other.app(silence)
+    web = pod('web', {'limits': {'handshake_timeout': '60s'}})
+    before = web.sidecar.heap()
+    with web.connect((other.v4, 8080)) as sock, web.capture() as seen:
+        sock.settimeout(0.5)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while True:
+                sent += sock.send(MARKER * 1000)
+        assert sent < 64 << 20 and web.sidecar.heap() - before < 1 << 20
+    assert not seen.saw(MARKER)
+
+
+# --- resumption ---------------------------------------------------------------------------------------
+
+def test_sessions_are_resumed_by_destination(pod):
+    """Each pod has sessions of its own: the second connection to each is resumed, whoever was asked in between."""
+    apis = [pod(name) for name in ('one', 'two', 'three')]
+    for api in apis:
+        api.app()
+    web = pod('web')
+    for _ in range(2):
+        for api in apis:
+            for family in FAMILIES:
+                assert echoed(web.connect((getattr(api, family), 8080)))
+    wait_until(lambda: len(web.sidecar.lines(direction='outbound', reason='done')) == 12, 'twelve lines')
+    lines = web.sidecar.lines(direction='outbound')
+    assert [line['resumed'] for line in lines] == [False] * 6 + [True] * 6
+    assert [line['peer'] for line in lines[6:]] == [api.identity for api in apis for _ in FAMILIES]
+
+
+def test_without_ipv6(pod):
+    """The defaults name [::1], which is not there: there is nothing of IPv6 to capture either."""
+    web, api = pod('web', start=False), pod('api')
+    api.app()
+    web.space.inside(lambda: pathlib.Path('/proc/sys/net/ipv6/conf/all/disable_ipv6').write_text('1'))
+    web.start().wait_ready()
+    assert echoed(web.connect((api.v4, 8080)))

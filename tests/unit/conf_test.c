@@ -535,11 +535,8 @@ static const struct {
 	const char *section;
 	const char *line;
 } not_built[] = {
-	{"upstream x", "listen ="},
-	{"limits", "max_age = 1h"},
-	{"rotation", "on_trust_loss = close"},
-	{"rotation", "on_expiry = close"},
-	{"rotation", "on_policy_loss = close"},
+	{"limits", "max_age = 1h"},        {"rotation", "on_trust_loss = close"},
+	{"rotation", "on_expiry = close"}, {"rotation", "on_policy_loss = close"},
 	{"rotation", "recycle = 5m"},
 };
 

@@ -92,6 +92,74 @@ static void expect_not(const struct state *s, render_fn *report, const char *par
 	free(document);
 }
 
+static void count_some(struct fl_plain *plain)
+{
+	struct fl_conf_upstream upstreams[] = {
+		{.name = (char *)"db", .mode = FL_OUTBOUND_PLAINTEXT},
+		{.name = (char *)"api", .mode = FL_OUTBOUND_MTLS}};
+	struct fl_conf conf = {.upstreams = upstreams,
+			       .upstream_count = 2,
+			       .outbound = {.mode = FL_OUTBOUND_PLAINTEXT}};
+
+	for (unsigned worker = 0; worker < 2; worker++) {
+		struct fl_plain_counter **counters = fl_plain_counters(plain, &conf, worker);
+
+		cr_assert_null(counters[1], "mutual TLS is not counted here");
+		counters[0]->connections += 2;
+		counters[0]->bytes_to_app += 100;
+		counters[2]->bytes_to_mesh += 7;
+		free(counters);
+	}
+}
+
+Test(report, plaintext_by_upstream_of_all_workers_and_generations)
+{
+	struct state s;
+	struct fl_plain *plain = fl_plain_new(2);
+
+	make_state(&s);
+	expect_not(&s, fl_report_metrics, "fairlead_plaintext");
+	expect(&s, fl_report_status, "\"plaintext\": []");
+	count_some(plain);
+	count_some(plain);
+	s.snapshot.plain = plain;
+	expect(&s, fl_report_metrics, "fairlead_plaintext_connections_total{upstream=\"db\"} 8\n");
+	expect(&s, fl_report_metrics,
+	       "fairlead_plaintext_bytes_total{upstream=\"db\",to=\"app\"} 400\n");
+	expect(&s, fl_report_metrics,
+	       "fairlead_plaintext_bytes_total{upstream=\"[outbound]\",to=\"mesh\"} 28\n");
+	expect_not(&s, fl_report_metrics, "upstream=\"api\"");
+	expect(&s, fl_report_status,
+	       "\"upstream\": \"db\",\n      \"connections\": 8,\n      \"to_app\": 400,\n      \"to_mesh\": 0");
+	fl_plain_free(plain);
+}
+
+Test(report, plaintext_has_a_bounded_number_of_names)
+{
+	struct fl_plain *plain = fl_plain_new(1);
+	struct fl_plain_counter sum;
+	const char *name;
+	size_t count = 0;
+
+	for (unsigned i = 0; i < 2 * FL_PLAIN_MAX; i++) {
+		struct fl_conf_upstream upstream = {.name = fl_format("u%u", i),
+						    .mode = FL_OUTBOUND_PLAINTEXT};
+		struct fl_conf conf = {.upstreams = &upstream, .upstream_count = 1};
+		struct fl_plain_counter **counters = fl_plain_counters(plain, &conf, 0);
+
+		counters[0]->connections++;
+		free(counters);
+		free(upstream.name);
+	}
+	while (fl_plain_sum(plain, count, &name, &sum)) {
+		count++;
+	}
+	cr_expect_eq(count, FL_PLAIN_MAX);
+	cr_expect_str_eq(name, "[others]");
+	cr_expect_eq(sum.connections, FL_PLAIN_MAX + 1);
+	fl_plain_free(plain);
+}
+
 /* --- metrics ---------------------------------------------------------------------------------- */
 
 Test(report, metrics_of_a_quiet_sidecar)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Which upstream a destination belongs to. */
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "policy/routes.h"
+
+enum { NOBODY = 9999, UNKNOWN = 5000 }; /* UNKNOWN + n: it may be n's */
+
+static void add(struct fl_routes *routes, const char *net, uint16_t first, uint16_t last,
+		uint32_t upstream)
+{
+	struct fl_cidr cidr;
+	struct fl_err err;
+
+	cr_assert_eq(fl_cidr_parse(net, &cidr, &err), 0, "%s", err.text);
+	fl_routes_add(routes, &cidr, (struct fl_port_range){first, last}, upstream);
+}
+
+static struct fl_inet inet(const char *text)
+{
+	struct fl_addr addr;
+	struct fl_err err;
+
+	cr_assert_eq(fl_addr_parse(text, 0, &addr, &err), 0, "%s", err.text);
+	return fl_inet_of(&addr.sa.any);
+}
+
+static uint32_t find(const struct fl_routes *routes, const char *text)
+{
+	struct fl_inet to = inet(text);
+	uint32_t upstream = NOBODY;
+
+	switch (fl_routes_find(routes, &to, &upstream)) {
+	case FL_MATCH_NONE:
+		return NOBODY;
+	case FL_MATCH_FOUND:
+		return upstream;
+	case FL_MATCH_UNKNOWN:
+		break;
+	}
+	return UNKNOWN + upstream;
+}
+
+Test(routes, nothing_matches_an_empty_table)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	cr_expect_eq(find(routes, "10.0.0.1:80"), NOBODY);
+	cr_expect_eq(find(routes, "[fd00::1]:80"), NOBODY);
+	fl_routes_unref(routes);
+}
+
+Test(routes, the_longest_prefix_wins_and_an_address_most_of_all)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add(routes, "10.0.0.0/8", 0, 65535, 1);
+	add(routes, "10.1.2.3", 0, 65535, 3);
+	add(routes, "10.1.0.0/16", 0, 65535, 2);
+	add(routes, "0.0.0.0/0", 0, 65535, 0);
+	cr_expect_eq(find(routes, "11.0.0.1:80"), 0);
+	cr_expect_eq(find(routes, "10.0.0.1:80"), 1);
+	cr_expect_eq(find(routes, "10.1.0.1:80"), 2);
+	cr_expect_eq(find(routes, "10.1.2.3:80"), 3);
+	cr_expect_eq(find(routes, "[fd00::1]:80"), NOBODY, "a network has one family");
+	fl_routes_unref(routes);
+}
+
+Test(routes, prefixes_end_between_bytes_too)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add(routes, "10.16.0.0/12", 80, 80, 1);
+	add(routes, "fd00:0:0:4000::/50", 80, 80, 2);
+	cr_expect_eq(find(routes, "10.16.0.0:80"), 1);
+	cr_expect_eq(find(routes, "10.31.255.255:80"), 1);
+	cr_expect_eq(find(routes, "10.32.0.0:80"), NOBODY);
+	cr_expect_eq(find(routes, "10.15.255.255:80"), NOBODY);
+	cr_expect_eq(find(routes, "[fd00::7fff:0:0:0:1]:80"), 2);
+	cr_expect_eq(find(routes, "[fd00::8000:0:0:0:1]:80"), NOBODY);
+	fl_routes_unref(routes);
+}
+
+Test(routes, ports_decide_within_a_network_the_narrowest_range_first)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add(routes, "10.0.0.0/8", 0, 65535, 1);
+	add(routes, "10.0.0.0/8", 9000, 9100, 2);
+	add(routes, "10.0.0.0/8", 9005, 9005, 3);
+	add(routes, "10.0.0.0/8", 9050, 9149, 4); /* one narrower than 2 */
+	cr_expect_eq(find(routes, "10.0.0.1:8999"), 1);
+	cr_expect_eq(find(routes, "10.0.0.1:9000"), 2);
+	cr_expect_eq(find(routes, "10.0.0.1:9005"), 3);
+	cr_expect_eq(find(routes, "10.0.0.1:9100"), 4);
+	cr_expect_eq(find(routes, "10.0.0.1:9150"), 1);
+	fl_routes_unref(routes);
+}
+
+Test(routes, a_port_that_the_address_has_not_is_the_networks)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add(routes, "10.0.0.1", 443, 443, 1);
+	add(routes, "10.0.0.0/24", 80, 80, 2);
+	cr_expect_eq(find(routes, "10.0.0.1:443"), 1);
+	cr_expect_eq(find(routes, "10.0.0.1:80"), 2);
+	cr_expect_eq(find(routes, "10.0.0.1:81"), NOBODY);
+	fl_routes_unref(routes);
+}
+
+Test(routes, ipv4_inside_ipv6_is_ipv4)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add(routes, "10.0.0.0/8", 80, 80, 1);
+	add(routes, "::ffff:11.0.0.0/104", 80, 80, 2);
+	cr_expect_eq(find(routes, "[::ffff:10.0.0.1]:80"), 1);
+	cr_expect_eq(find(routes, "11.0.0.1:80"), 2);
+	fl_routes_unref(routes);
+}
+
+Test(routes, of_equals_the_first)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add(routes, "10.0.0.1", 80, 80, 7);
+	add(routes, "10.0.0.1", 80, 80, 3);
+	cr_expect_eq(find(routes, "10.0.0.1:80"), 7);
+	fl_routes_unref(routes);
+}
+
+Test(routes, what_a_name_may_stand_for_is_nobodys_but_addresses_are)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add(routes, "0.0.0.0/0", 0, 65535, 1);
+	add(routes, "10.0.0.1", 0, 65535, 2);
+	fl_routes_add_unknown(routes, (struct fl_port_range){8000, 9000}, 3);
+	fl_routes_add_unknown(routes, (struct fl_port_range){8443, 8443}, 4);
+	cr_expect_eq(find(routes, "10.0.0.1:8443"), 2);
+	cr_expect_eq(find(routes, "10.0.0.2:8443"), UNKNOWN + 4);
+	cr_expect_eq(find(routes, "10.0.0.2:8444"), UNKNOWN + 3);
+	cr_expect_eq(find(routes, "10.0.0.2:80"), 1);
+	cr_expect_eq(find(routes, "[fd00::1]:8444"), UNKNOWN + 3);
+	fl_routes_unref(routes);
+}
+
+Test(routes, thousands_of_entries)
+{
+	struct fl_routes *routes = fl_routes_new();
+	char text[64];
+
+	for (unsigned i = 0; i < 20000; i++) {
+		(void)snprintf(text, sizeof(text), "10.%u.%u.%u", i % 7, i / 256, i % 256);
+		add(routes, text, 80, 80, i);
+	}
+	for (unsigned i = 0; i < 20000; i++) {
+		(void)snprintf(text, sizeof(text), "10.%u.%u.%u:80", i % 7, i / 256, i % 256);
+		cr_assert_eq(find(routes, text), i);
+	}
+	cr_expect_eq(find(routes, "10.8.0.0:80"), NOBODY);
+	fl_routes_unref(fl_routes_ref(routes));
+	fl_routes_unref(routes);
+}
+
+/* --- addresses, packed --------------------------------------------------------------------------- */
+
+Test(routes, an_address_comes_back_as_it_was)
+{
+	static const char *const same[] = {"10.0.0.1:80", "[fd00::1]:443", "[::1]:1", "0.0.0.0:1"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(same); i++) {
+		struct fl_inet packed = inet(same[i]);
+		union fl_sockaddr sa = fl_inet_sockaddr(&packed);
+		struct fl_inet again = fl_inet_of(&sa.any);
+		char text[FL_ADDR_TEXT];
+
+		cr_expect(fl_inet_equal(&packed, &again));
+		cr_expect_str_eq(fl_inet_format(&packed, text), same[i]);
+	}
+}
+
+Test(routes, an_address_of_one_link_keeps_its_interface)
+{
+	struct sockaddr_in6 in6 = {
+		.sin6_family = AF_INET6, .sin6_port = htons(80), .sin6_scope_id = 7};
+	struct fl_inet packed;
+	union fl_sockaddr sa;
+
+	cr_assert_eq(inet_pton(AF_INET6, "fe80::1", &in6.sin6_addr), 1);
+	packed = fl_inet_of((const struct sockaddr *)&in6);
+	sa = fl_inet_sockaddr(&packed);
+	cr_expect_eq(sa.in6.sin6_scope_id, 7);
+	cr_assert_eq(inet_pton(AF_INET6, "fd00::1", &in6.sin6_addr), 1);
+	cr_expect_eq(fl_inet_of((const struct sockaddr *)&in6).scope, 0);
+}
+
+Test(routes, loopback_is_known)
+{
+	struct fl_inet yes[] = {inet("127.0.0.1:1"), inet("127.9.9.9:1"), inet("[::1]:1"),
+				inet("[::ffff:127.0.0.1]:1")};
+	struct fl_inet no[] = {inet("128.0.0.1:1"), inet("[fd00::1]:1")};
+
+	for (size_t i = 0; i < FL_COUNT_OF(yes); i++) {
+		cr_expect(fl_inet_is_loopback(&yes[i]));
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(no); i++) {
+		cr_expect(!fl_inet_is_loopback(&no[i]));
+	}
+}
