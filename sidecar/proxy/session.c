@@ -646,7 +646,12 @@ void fl_session_shutdown(struct fl_session *session, bool closing)
 	struct fl_tls_io io = io_to_send(session);
 
 	fl_tls_close(session->tls, &io);
-	(void)send_out(session, &io, closing); /* a broken socket shows at the next read */
+	/* A broken socket shows at the next read. FIN goes with it: who finishes first keeps the port waiting (RFC 9293
+	 * TIME-WAIT), and that has to be the side whose app did so, or a client's would run out. */
+	(void)send_out(session, &io, true);
+	if (!closing) {
+		fl_sock_shutdown(session->sock);
+	}
 }
 
 void fl_session_close(struct fl_session *session)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What fails, fails closed: no byte of the app is on the wire in the clear, whatever is broken."""
 import json
+import re
 import shutil
+import socket
 
 import pytest
 
@@ -127,6 +129,30 @@ def test_conntrack_entries_that_are_flushed(pod, where, family):
                 sock.sendall(MARKER)
                 sock.recv(1000)
         assert attempt(lambda: shop.connect(to)) == MARKER
+
+
+# --- ports ---------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('first', ['web', 'shop'])
+def test_ports_wait_where_the_app_has_finished_first(pod, first):
+    """TIME-WAIT is with the side whose app ended the connection, as without us: a client whose servers do so would run
+    out of ports else."""
+    shop, web = pod('shop'), pod('web')
+    web.app(lambda sock: first == 'web' or sock.recv(1))
+    for _ in range(5):
+        with shop.connect((web.v4, 8080)) as sock:
+            if first == 'shop':
+                sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b''
+    wait_until(lambda: len(shop.connections('outbound', reason='done')) == 5, 'all have ended')
+
+    def waiting(at, other):
+        lines = at.space.root(['ss', '-Htan', 'state', 'time-wait']).splitlines()
+        return sum(re.search(rf'{at.v4}\S*\s+\S*{other.v4}\S*:', line) is not None for line in lines)
+    # In the shop the app's own ends look the same as the sidecar's.
+    expected = (0, 5) if first == 'web' else (10, 0)
+    wait_until(lambda: (waiting(shop, web), waiting(web, shop)) == expected,
+               lambda: f'{waiting(shop, web)} and {waiting(web, shop)} ports wait')
 
 
 # --- rotation -------------------------------------------------------------------------------------------
