@@ -131,6 +131,51 @@ def test_conntrack_entries_that_are_flushed(pod, where, family):
         assert attempt(lambda: shop.connect(to)) == MARKER
 
 
+# --- names ----------------------------------------------------------------------------------------------
+
+def test_names_that_dns_no_longer_tells(node, pod):
+    """[upstream] to by name: what it stood for stays known when nobody answers any more."""
+    web = pod('web')
+    node.names.ttl = 1
+    shop = pod('shop', {'upstream web': {'to': 'web.test:8080', 'peer': web.identity},
+                        'outbound': {'default': 'refuse'}})
+    web.app()
+    addresses = web.v4, web.v6
+    for address in addresses:
+        wait_until(lambda: attempt(lambda a=address: shop.connect((a, 8080))) == MARKER, 'the name is known')
+    node.names.lost, asked = True, len(node.names.asked)
+    wait_until(lambda: len(node.names.asked) > asked, 'it asks again')
+    for address in addresses:
+        assert attempt(lambda a=address: shop.connect((a, 8080))) == MARKER
+    assert attempt(lambda: shop.connect((web.v4, 8081))) == 'reset'
+    node.names.lost = False
+
+
+def test_name_that_is_not_known_at_start(node, pod):
+    """It starts; nothing goes there before the name is known; then it does."""
+    web = pod('web')
+    node.names.ttl = 1
+    shop = pod('shop', {'upstream web': {'to': 'later.test:8080', 'peer': web.identity},
+                        'outbound': {'default': 'refuse'}})
+    web.app()
+    assert attempt(lambda: shop.connect((web.v4, 8080))) == 'reset'
+    node.dns['later.test'] = [web.v4, web.v6]
+    wait_until(lambda: attempt(lambda: shop.connect((web.v4, 8080))) == MARKER, 'the name is known', 30)
+
+
+def test_name_moves_to_another_address(node, pod):
+    first, second = pod('first'), pod('second')
+    node.names.ttl = 1
+    node.dns['web.test'] = [first.v4]
+    shop = pod('shop', {'upstream web': {'to': 'web.test:8080'}, 'outbound': {'default': 'refuse'}})
+    for each in first, second:
+        each.app()
+    wait_until(lambda: attempt(lambda: shop.connect((first.v4, 8080))) == MARKER, 'the name is known')
+    assert attempt(lambda: shop.connect((second.v4, 8080))) == 'reset'
+    node.dns['web.test'] = [second.v4]
+    wait_until(lambda: attempt(lambda: shop.connect((second.v4, 8080))) == MARKER, 'its new address is known')
+
+
 # --- ports ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('first', ['web', 'shop'])

@@ -103,6 +103,20 @@ def test_nothing_goes_to_it_in_the_clear(pod, family):
 
 
 @pytest.mark.parametrize('family', FAMILIES)
+def test_plaintext_to_it_by_configuration(pod, family):
+    """And to it alone."""
+    old, other = pod('old', sidecar=False), pod('other', sidecar=False)
+    shop = pod('shop', {'upstream old': {'to': f'{old.v4}:8080, [{old.v6}]:8080', 'mode': 'plaintext'}})
+    for each in old, other:
+        each.app()
+    assert talk(shop, (getattr(old, family), 8080)) == HELLO
+    line = shop.wait_connection('outbound', upstream='old')
+    assert (line['security'], line['reason']) == ('plaintext', 'done')
+    with pods.in_the_dark(HELLO, shop, other):
+        assert talk(shop, (getattr(other, family), 8080)) != HELLO
+
+
+@pytest.mark.parametrize('family', FAMILIES)
 def test_refused_by_configuration(pod, family):
     """The destination does not even see a SYN."""
     old = pod('old', sidecar=False)
