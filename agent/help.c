@@ -27,11 +27,12 @@ static const char program_page[] =
 	"  wait       until the sidecar is ready\n"
 	"  status     what the sidecar does and how long its certificates last\n"
 	"  explain    what policy decides about one connection, and which rule\n"
+	"  suggest    the [allow] rules that would have let in what was refused\n"
 	"  redirect   the rules that lead the pod's connections through the sidecar\n"
 	"  drain      let the sidecar finish what is open, and end\n"
 	"  log-level  of the running sidecar\n"
 	"\n"
-	"  Not supported yet: preview, suggest.\n"
+	"  Not supported yet: preview.\n"
 	"\n"
 	"  fairlead-agent COMMAND --help tells more.\n"
 	"\n"
@@ -226,6 +227,44 @@ static const char explain_page[] =
 	"SEE ALSO\n"
 	"  fairlead-agent check, which lists the rules in the order of their turn\n";
 
+static const char suggest_page[] =
+	"NAME\n"
+	"  fairlead-agent suggest - the [allow] rules that would have let in what was\n"
+	"  refused\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent suggest [-c FILE] [--wildcards]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks /seen of `[sidecar] admin` whom policy has refused since the sidecar was\n"
+	"  started, or let in by audit mode alone, and prints the fewest [allow] rules\n"
+	"  that let in just them: INI to read, and then to paste. What the INI lets in by\n"
+	"  now needs no rule.\n"
+	"\n"
+	"  Identities are named in full, ports and services one by one, plaintext by its\n"
+	"  address. In comments: who came in plaintext, how often, and with which\n"
+	"  identity the same address was refused; and whom a [deny] rule refuses, which\n"
+	"  no [allow] rule can change.\n"
+	"\n"
+	"  The sidecar remembers some 1000 that it has seen last; how many it has\n"
+	"  forgotten stands in a comment.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --wildcards     identities that differ in their last segment alone become\n"
+	"                      one pattern with `*`: that lets in more than was seen\n" COMMON_OPTIONS
+	"\n"
+	"EXIT STATUS\n"
+	"  0  printed\n"
+	"  1  the sidecar is not reachable\n"
+	"  2  it cannot be asked: the command line, the INI, or no admin endpoint\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent suggest\n"
+	"  fairlead-agent suggest >> new.ini && fairlead-agent check -c new.ini\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent explain, which asks about one connection\n";
+
 static const char redirect_page[] =
 	"NAME\n"
 	"  fairlead-agent redirect - the rules that lead the pod's connections through\n"
@@ -332,10 +371,15 @@ const char *fl_help(const char *command)
 	static const struct {
 		const char *command;
 		const char *page;
-	} pages[] = {{"run", run_page},         {"check", check_page},
-		     {"wait", wait_page},       {"status", status_page},
-		     {"explain", explain_page}, {"redirect", redirect_page},
-		     {"drain", drain_page},     {"log-level", log_level_page}};
+	} pages[] = {{"run", run_page},
+		     {"check", check_page},
+		     {"wait", wait_page},
+		     {"status", status_page},
+		     {"explain", explain_page},
+		     {"suggest", suggest_page},
+		     {"redirect", redirect_page},
+		     {"drain", drain_page},
+		     {"log-level", log_level_page}};
 
 	if (command == NULL) {
 		return program_page;

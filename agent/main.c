@@ -16,6 +16,7 @@
 #include "agent/redirect.h"
 #include "agent/run.h"
 #include "agent/status.h"
+#include "agent/suggest.h"
 #include "agent/wait.h"
 #include "base/harden.h"
 #include "base/mem.h"
@@ -31,7 +32,7 @@
 /* What the options and words of all commands say. */
 struct settings {
 	const char *conf_path;
-	bool json, watch;
+	bool json, watch, wildcards;
 	uint32_t timeout_ms;
 	struct fl_explain explain;
 	const char *words[WORDS_MAX]; /* after the command's name */
@@ -55,7 +56,8 @@ enum {
 	OPTION_WATCH,
 	OPTION_FROM,
 	OPTION_TO,
-	OPTION_SOURCE
+	OPTION_SOURCE,
+	OPTION_WILDCARDS
 };
 
 #define OPTIONS_MAX 4
@@ -77,6 +79,8 @@ static const struct fl_option explain_options[] = {
 	{"source", FL_ARG_NO_LETTER, true, OPTION_SOURCE},
 	{"json", FL_ARG_NO_LETTER, false, OPTION_JSON},
 };
+static const struct fl_option wildcards_option = {"wildcards", FL_ARG_NO_LETTER, false,
+						  OPTION_WILDCARDS};
 static const struct fl_option timeout_option = {"timeout", FL_ARG_NO_LETTER, true, OPTION_TIMEOUT};
 
 static int run(const struct settings *settings)
@@ -97,6 +101,11 @@ static int wait_ready(const struct settings *settings)
 static int status(const struct settings *settings)
 {
 	return fl_status(settings->conf_path, settings->json, settings->watch);
+}
+
+static int suggest(const struct settings *settings)
+{
+	return fl_suggest_rules(settings->conf_path, settings->wildcards);
 }
 
 static int explain(const struct settings *settings)
@@ -188,11 +197,11 @@ static const struct command commands[] = {
 	{"wait", wait_ready, &timeout_option, 1, 0},
 	{"status", status, status_options, FL_COUNT_OF(status_options), 0},
 	{"explain", explain, explain_options, FL_COUNT_OF(explain_options), 0},
+	{"suggest", suggest, &wildcards_option, 1, 0},
 	{"redirect", redirect, NULL, 0, 1},
 	{"drain", drain, NULL, 0, 0},
 	{"log-level", log_level, NULL, 0, 1},
 	{"preview", NULL, NULL, 0, 0},
-	{"suggest", NULL, NULL, 0, 0},
 };
 
 static int unknown_command(const char *name)
@@ -257,6 +266,8 @@ static int read_options(struct fl_args *args, const struct command *command,
 			settings->json = true;
 		} else if (rc == OPTION_WATCH) {
 			settings->watch = true;
+		} else if (rc == OPTION_WILDCARDS) {
+			settings->wildcards = true;
 		} else if (rc == OPTION_FROM) {
 			settings->explain.from = *ret_word;
 		} else if (rc == OPTION_TO) {
@@ -326,8 +337,9 @@ int main(int argc, char **argv)
 	case FL_ARG_WORD:
 		return run_command(&args, word, &settings);
 	case FL_ARG_END:
-		return complain(NULL,
-				"which command? run, check, wait, status, explain or redirect");
+		return complain(
+			NULL,
+			"which command? run, check, wait, status, explain, suggest or redirect");
 	default:
 		return code;
 	}

@@ -104,6 +104,11 @@ static bool connections(void *user, struct fl_text *ret)
 	return fl_server_connections(user, ret);
 }
 
+static bool seen(void *user, struct fl_text *ret)
+{
+	return fl_server_seen(user, ret);
+}
+
 /* What is asked and changed from outside. */
 struct outside {
 	struct fl_server *server;
@@ -199,6 +204,7 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .status = status,
 					 .page = page,
 					 .connections = connections,
+					 .seen = seen,
 					 .user = outside->server};
 	int rc = 0;
 

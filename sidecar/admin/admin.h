@@ -25,6 +25,7 @@ struct fl_admin_source {
 	void (*page)(void *user, struct fl_text *ret);
 	/* False: it is being made, and fl_admin_go_on() is called when it can be asked for again. */
 	bool (*connections)(void *user, struct fl_text *ret);
+	bool (*seen)(void *user, struct fl_text *ret); /* likewise */
 	void *user;
 };
 

@@ -63,6 +63,11 @@ static unsigned connections(const struct fl_admin_source *source, struct fl_text
 	return source->connections(source->user, body) ? 200 : NOT_YET;
 }
 
+static unsigned seen(const struct fl_admin_source *source, struct fl_text *body)
+{
+	return source->seen(source->user, body) ? 200 : NOT_YET;
+}
+
 static unsigned page(const struct fl_admin_source *source, struct fl_text *body)
 {
 	source->page(source->user, body);
@@ -94,6 +99,7 @@ static const struct route routes[] = {
 	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics, NULL},
 	{"/status", "application/json", status, NULL},
 	{"/connections", "application/json", connections, NULL},
+	{"/seen", "application/json", seen, NULL},
 	{"/", PAGE_TYPE, page, NULL},
 	{"/drain", TEXT_TYPE, NULL, drain},
 	{"/log-level", TEXT_TYPE, NULL, log_level},

@@ -25,6 +25,7 @@ static struct fl_verdict ask_policy(const struct fl_route *route, const char *id
 		fl_policy_decide(route->share->generation->conf->policy, &request);
 	struct fl_share *now = route->worker->share;
 
+	fl_seen_note(&route->worker->seen, &request, &verdict);
 	fl_tally_count(now->tally, now->tally_worker, &verdict, now == route->share);
 	return verdict;
 }

@@ -19,6 +19,7 @@ void fl_listing_done(struct fl_listing *listing)
 		free(item->rule);
 		free(item->far);
 	}
+	fl_seen_done(&listing->seen);
 	free(listing->items);
 	*listing = (struct fl_listing){0};
 }

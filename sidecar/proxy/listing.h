@@ -18,6 +18,7 @@
 #include "base/inet.h"
 #include "base/text.h"
 #include "proxy/counters.h"
+#include "proxy/seen.h"
 
 #define FL_LISTING_MAX 1000u
 
@@ -38,6 +39,7 @@ struct fl_listing {
 	struct fl_listed *items; /* owned */
 	size_t count, max;
 	uint64_t open;
+	struct fl_seen seen; /* for /seen */
 };
 void fl_listing_done(struct fl_listing *listing);
 

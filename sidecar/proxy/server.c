@@ -332,6 +332,24 @@ bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
 	return false;
 }
 
+bool fl_server_seen(struct fl_server *server, struct fl_text *ret)
+{
+	struct fl_seen all = {.max = FL_SEEN_MAX};
+
+	if (!server->is_listed && server->worker_count > 0) {
+		if (server->listings == NULL) {
+			ask_workers(server);
+		}
+		return false;
+	}
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_seen_add(&all, &server->listings[i].seen);
+	}
+	fl_report_seen(&all, ret);
+	fl_seen_done(&all);
+	return true;
+}
+
 void fl_server_on_listed(struct fl_server *server, void (*cb)(void *user), void *user)
 {
 	server->on_listed = cb;

@@ -112,6 +112,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	worker->on_idle = on_idle;
 	worker->on_idle_user = on_idle_user;
 	worker->worker_count = worker_count;
+	worker->seen.max = FL_SEEN_MAX / worker_count + 1;
 	set_maxima(worker, conf);
 	for (size_t i = 0; i < endpoint_count; i++) {
 		endpoints[i].worker = worker;
@@ -249,6 +250,7 @@ static void worker_free(struct fl_worker *worker)
 	uv_mutex_destroy(&worker->mail_lock);
 	fl_net_done(&worker->net);
 	free_endpoints(worker);
+	fl_seen_done(&worker->seen);
 	free(worker->sealed);
 	free(worker->opened);
 	free(worker);
@@ -506,6 +508,8 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 		break;
 	case MAIL_LIST:
 		fl_stream_list(worker, mail->listing);
+		mail->listing->seen.max = worker->seen.max;
+		fl_seen_add(&mail->listing->seen, &worker->seen);
 		mail->done(mail->done_user);
 		break;
 	case MAIL_ROUTES:

@@ -19,6 +19,7 @@
 #include "proxy/listing.h"
 #include "proxy/resume.h"
 #include "proxy/resume_map.h"
+#include "proxy/seen.h"
 #include "proxy/targets.h"
 
 /* A listener of the INI, on one worker: a fixed one, which leads to its section's addresses, or one where captured
@@ -94,6 +95,7 @@ struct fl_worker {
 	uint32_t idle_timeout_ms;
 	bool draining, stopping;
 	struct fl_corpse *corpses;
+	struct fl_seen seen;         /* of inbound connections */
 	struct fl_counters counters; /* read by the main thread */
 	struct fl_port_counts
 		detect_timeouts; /* likewise: clients let in because they were silent */

@@ -428,7 +428,8 @@ def test_wait_without_an_admin_endpoint(idle):
     (['wait', '--timeout', '-1s'], '--timeout'),
     (['wait', '--timeout', '99999999999h'], '--timeout'),
     (['status', '--wacht'], 'did you mean `--watch`?'),
-    (['suggest'], 'not supported yet'),
+    (['preview'], 'not supported yet'),
+    (['suggest', '--wildcard'], 'did you mean `--wildcards`?'),
     (['redirect'], 'which action?'),
     (['redirect', 'aply'], 'did you mean `apply`?'),
     (['redirect', 'apply', 'print'], 'one word too many'),
@@ -440,7 +441,8 @@ def test_a_wrong_command_line(arguments, text):
 
 
 @pytest.mark.parametrize('arguments', [['--help'], ['-h'], ['run', '--help'], ['check', '-h'], ['wait', '--help'],
-                                       ['explain', '--help'], ['redirect', '--help'], ['redirect', 'apply', '-h'],
+                                       ['explain', '--help'], ['suggest', '--help'],
+                                       ['redirect', '--help'], ['redirect', 'apply', '-h'],
                                        ['-c', 'x', 'run', '--help']], ids=' '.join)
 def test_help(arguments):
     status, out, err = tool(*arguments)

@@ -126,7 +126,7 @@ Test(admin, documents_and_their_types)
 
 Test(admin, unknown_paths_get_the_list)
 {
-	const char *list = "/healthz\n/readyz\n/metrics\n/status\n/connections\n/\n";
+	const char *list = "/healthz\n/readyz\n/metrics\n/status\n/connections\n/seen\n/\n";
 	char text[1024];
 
 	check("GET /index.html HTTP/1.1\r\n\r\n", NULL, "HTTP/1.1 404 ", list);
