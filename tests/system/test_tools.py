@@ -91,17 +91,23 @@ def test_check_shows_what_is_captured(web):
                 'service admin-ui': {'port': 8081, 'mode': 'plaintext', 'proxy_protocol': 'off'},
                 'service web': {'port': 8080},
                 'outbound': {'default': 'refuse'},
+                'upstream payments': {'to': 'payments.prod:8443, 10.20.0.0/16:9000-9010, [fd00::]/8:*',
+                                      'peer': labs.CLIENT},
+                'upstream metrics': {'to': '10.30.0.1:9100', 'mode': 'plaintext'},
                 'policy': {'mode': 'audit'},
                 'allow kubelet': {'from': 'plaintext', 'sources': '10.0.0.1, fd00::/8', 'to': 8081, 'mode': 'audit'},
                 'limits': {'max_age': 0}})
     out, err, report = check(web, 1)
     assert '`[policy] mode = audit` only records' in err
-    assert out.splitlines()[3:11] == [
+    assert out.splitlines()[3:13] == [
         'inbound      captured, arriving at *:15006, 10.0.0.1:15007: mTLS or plaintext -> app, with a PROXY header',
         f'             app: mTLS on 0.0.0.0:{web.port} -> app at 127.0.0.1:8080',
         '             admin-ui: plaintext on captured port 8081 -> app',
         '             web: mTLS or plaintext on captured port 8080 -> app, with a PROXY header',
-        'outbound     captured, arriving at 127.0.0.1:15001 -> refused',
+        'outbound     payments: captured, to payments.prod:8443, 10.20.0.0/16:9000-9010, [fd00::]/8:* -> mTLS, '
+        f'expecting {labs.CLIENT}',
+        '             metrics: captured, to 10.30.0.1:9100 -> plaintext',
+        '             captured, arriving at 127.0.0.1:15001, to anything else -> refused',
         'policy       2 rules, first match decides, else deny; audit: nothing is denied',
         f'           1 allow mesh: from spiffe://{labs.TD}/** to everything (line {web.line("[allow mesh]")})',
         '           2 allow kubelet: from plaintext at 10.0.0.1, fd00::/8 to port 8081, audit only '
@@ -111,6 +117,9 @@ def test_check_shows_what_is_captured(web):
     assert report['services'][1] == {'name': 'admin-ui', 'port': 8081, 'listen': None, 'app': None,
                                      'mode': 'plaintext', 'detect_timeout_ms': 300, 'proxy_protocol': 'off'}
     assert report['outbound'] == {'listen': ['127.0.0.1:15001'], 'mode': 'refuse', 'peer': []}
+    assert report['upstreams'][0] == {
+        'name': 'payments', 'listen': None, 'to': ['payments.prod:8443', '10.20.0.0/16:9000-9010', '[fd00::]/8:*'],
+        'mode': 'mtls', 'peer': [labs.CLIENT]}
     assert report['policy']['mode'] == 'audit'
     assert report['policy']['rules'][1] == {
         'name': 'kubelet', 'effect': 'allow', 'mode': 'audit', 'line': web.line('[allow kubelet]'),
