@@ -58,18 +58,28 @@ static struct fl_resume *put_first(struct fl_resume_map *map, struct fl_resume_s
 	return &slot->resume;
 }
 
-struct fl_resume *fl_resume_map_find(struct fl_resume_map *map, const struct fl_inet *to)
+static struct fl_resume_slot *find(const struct fl_resume_map *map, const struct fl_inet *to)
 {
 	struct fl_resume_slot *slot;
 
 	DL_FOREACH(map->slots, slot)
 	{
 		if (fl_inet_equal(&slot->to, to)) {
-			DL_DELETE(map->slots, slot);
-			return put_first(map, slot);
+			break;
 		}
 	}
-	return NULL;
+	return slot;
+}
+
+struct fl_resume *fl_resume_map_find(struct fl_resume_map *map, const struct fl_inet *to)
+{
+	struct fl_resume_slot *slot = find(map, to);
+
+	if (slot == NULL) {
+		return NULL;
+	}
+	DL_DELETE(map->slots, slot);
+	return put_first(map, slot);
 }
 
 struct fl_resume *fl_resume_map_get(struct fl_resume_map *map, const struct fl_inet *to)
