@@ -471,3 +471,42 @@ def test_without_ipv6(pod):
     web.space.inside(lambda: pathlib.Path('/proc/sys/net/ipv6/conf/all/disable_ipv6').write_text('1'))
     web.start().wait_ready()
     assert echoed(web.connect((api.v4, 8080)))
+
+
+# --- fixed upstreams have modes, too --------------------------------------------------------------------
+
+def test_fixed_upstream_in_plaintext(lab, app):
+    """The addresses are tried in order here as well; when none answers, the app sees it."""
+    server = app()
+    outbound = lab.outbound(f'127.0.0.1:{lab.ports.free()}, 127.0.0.1:{server.port}',
+                            {'upstream peer': {'mode': 'plaintext', 'peer': ''}})
+    assert echoed(labs.connect(outbound.port), MARKER * 50000)
+    line = outbound.wait_line(msg='connection')
+    assert (line['upstream'], line['security'], line['reason']) == ('peer', 'plaintext', 'done')
+    assert 'destination' not in line and line['bytes_to_mesh'] == 50000 * len(MARKER)
+    assert counted(outbound, 'fairlead_plaintext_connections_total', 'peer') == 1
+    server.close()
+    assert labs.outcome(outbound.port) == 'reset'
+    assert outbound.wait_line(reason='peer_refused')['upstream'] == 'peer'
+    assert counted(outbound, 'fairlead_plaintext_connections_total', 'peer') == 1, 'that one never went out'
+
+
+def test_plaintext_ends_and_resets_pass(lab, app):
+    """Half-closes both ways, and a reset stays one."""
+    def answer_after_the_end(sock):
+        asked = labs.read_all(sock)
+        sock.sendall(asked[::-1])
+
+    def reset_it(sock):
+        sock.recv(1)
+        labs.reset(sock)
+    for handler, wanted in ((answer_after_the_end, 'eof'), (reset_it, 'reset')):
+        outbound = lab.outbound(app(handler).port, {'upstream peer': {'mode': 'plaintext', 'peer': ''}})
+        with labs.connect(outbound.port) as sock:
+            sock.sendall(MARKER)
+            if wanted == 'eof':
+                sock.shutdown(socket.SHUT_WR)
+                assert labs.read_all(sock) == MARKER[::-1]
+            else:
+                assert end_of(sock) == 'reset'
+        outbound.wait_line(reason='done' if wanted == 'eof' else 'peer_reset')
