@@ -4,7 +4,7 @@
 /* build - a struct fl_conf in the making. Private to conf.
  *
  * walk.c goes through the sections and keys that keys.c lists; settings.c, traffic.c, rules.c and selectors.c
- * read the value of each; not_yet.c refuses what nothing carries out so far; the check*.c then look at what
+ * read the value of each; the check*.c then look at what
  * only shows between settings; conf.c drives them and makes the policy. */
 #include "conf/conf.h"
 #include "conf/lines.h"
@@ -37,15 +37,8 @@ struct fl_build {
 	bool audit; /* [policy] mode */
 };
 
-/* As fl_conf_parse(), which passes fl_build_refuse_not_yet(); NULL lets a test read what is not built yet. */
-int fl_build_parse(const char *path, const char *text, size_t len,
-		   void (*refuse_not_yet)(struct fl_build *build), struct fl_conf **ret,
-		   struct fl_problems *problems) FL_MUST_USE;
-
 /* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
 void fl_build_settings(struct fl_build *build);
-/* What is understood, and carried out by nothing so far. */
-void fl_build_refuse_not_yet(struct fl_build *build);
 /* What is required, and what contradicts itself. */
 void fl_build_check(struct fl_build *build);
 void fl_build_check_upstreams(struct fl_build *build); /* of which the parts are: */

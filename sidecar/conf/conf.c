@@ -191,13 +191,6 @@ static void build_done(struct fl_build *build)
 int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf **ret,
 		  struct fl_problems *problems)
 {
-	return fl_build_parse(path, text, len, fl_build_refuse_not_yet, ret, problems);
-}
-
-int fl_build_parse(const char *path, const char *text, size_t len,
-		   void (*refuse_not_yet)(struct fl_build *build), struct fl_conf **ret,
-		   struct fl_problems *problems)
-{
 	struct fl_ini ini;
 	struct fl_build build = {.ini = &ini, .problems = problems, .default_effect = FL_DENY};
 	size_t before = problems->errors;
@@ -215,9 +208,6 @@ int fl_build_parse(const char *path, const char *text, size_t len,
 	build.conf = conf_new(path);
 	fl_build_settings(&build);
 	inherit_inbound(&build);
-	if (refuse_not_yet != NULL) {
-		refuse_not_yet(&build);
-	}
 	fl_build_check(&build);
 	if (problems->errors == before) {
 		keep_lines(&build);

@@ -114,6 +114,13 @@ static void add_upstream_line(struct fl_line *line, const struct fl_route *route
 	fl_line_u64(line, "rule_line", route->upstream->line);
 }
 
+/* Was it open, and has it lost that? */
+static bool is_judged(enum fl_reason reason)
+{
+	return reason == FL_REASON_TRUST_LOST || reason == FL_REASON_REVOKED ||
+	       reason == FL_REASON_PEER_EXPIRED || reason == FL_REASON_POLICY_LOST;
+}
+
 void fl_access_ended(const struct fl_access *access)
 {
 	const struct fl_route *route = access->route;
@@ -127,7 +134,9 @@ void fl_access_ended(const struct fl_access *access)
 		return;
 	}
 	fl_line_begin(&line, &worker->log, denied ? FL_LOG_WARN : FL_LOG_INFO,
-		      denied ? "connection refused" : "connection");
+		      is_judged(access->reason) ? "connection closed"
+		      : denied                  ? "connection refused"
+						: "connection");
 	fl_line_str(&line, "direction", inbound ? "inbound" : "outbound");
 	fl_line_str(&line, inbound ? "service" : "upstream", fl_route_name(route));
 	add_addresses(&line, route);
@@ -141,6 +150,12 @@ void fl_access_ended(const struct fl_access *access)
 	if (access->verdict != NULL) {
 		add_verdict(&line, access->verdict);
 	}
+	if (access->broken_rule != FL_RULE_NONE) {
+		fl_line_str(&line, "broken_rule", fl_rule_name(access->broken_rule));
+	}
+	if (access->detail != NULL) {
+		fl_line_str(&line, "detail", access->detail);
+	}
 	fl_line_u64(&line, "bytes_to_app", access->to_app);
 	fl_line_u64(&line, "bytes_to_mesh", access->to_mesh);
 	fl_line_seconds(&line, "duration_s", uv_hrtime() - route->started_ns);
@@ -148,7 +163,7 @@ void fl_access_ended(const struct fl_access *access)
 	if (access->reason != FL_REASON_DONE) {
 		fl_line_str(&line, "explanation", fl_reason_text(access->reason));
 	}
-	if (access->reason == FL_REASON_POLICY) {
+	if (access->reason == FL_REASON_POLICY || access->reason == FL_REASON_POLICY_LOST) {
 		add_remedy(&line, access);
 	} else if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
 		add_upstream_line(&line, route);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proxy/judge.h"
 #include "proxy/reason.h"
 
 enum fl_direction { FL_INBOUND, FL_OUTBOUND };
@@ -33,6 +34,10 @@ struct fl_counters {
 	uint64_t handshake_buckets[FL_DIRECTIONS]
 				  [FL_HANDSHAKE_BUCKETS]; /* of those that were done */
 	uint64_t handshake_us[FL_DIRECTIONS];             /* sum */
+	/* Open connections judged again; those that lost are among the ended ones, but for these. */
+	uint64_t judged;
+	uint64_t judged_kept[FL_LOSSES]; /* [rotation] keeps them */
+	uint64_t judged_audited;         /* [policy] or a rule in audit mode does */
 };
 
 /* The worker's own thread. */

@@ -30,7 +30,7 @@ struct fl_generation {
 	struct fl_credentials *credentials;
 	struct fl_expiries expiries; /* of those */
 	struct fl_conf *conf;
-	/* Over all bundles and CRLs, the INI, and our own ID; not over our certificate and key. */
+	/* Over all bundles and CRLs, the INI, our own ID and root; not over our certificate and key. */
 	uint8_t trust[FL_DIGEST_LEN];
 	uint8_t anchors[FL_DIGEST_LEN]; /* over all bundles and CRLs alone */
 	uint64_t epoch;                 /* as that of the generation before while anchors is */
@@ -57,6 +57,7 @@ struct fl_share {
 	struct fl_tally *tally;          /* a reference; NULL once another share is current */
 	unsigned tally_worker;           /* whose counters are ours */
 	unsigned refs;                   /* of one loop: not atomic */
+	uint64_t superseded_ms;          /* on the loop's clock, when another one took its place */
 };
 
 /* For the worker of that number, which counts into tally. */

@@ -169,6 +169,25 @@ static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+static void put_judgements(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char kept[] = "fairlead_connections_kept_total";
+
+	family(text, "fairlead_connections_judged_total", "counter",
+	       "Open connections that were judged again; those that lost are among the closed "
+	       "ones.");
+	plain(text, "fairlead_connections_judged_total", (int64_t)s->counters.judged);
+	family(text, kept, "counter",
+	       "Open connections that lost when they were judged again, and go on: [rotation] keeps "
+	       "them, or policy audits.");
+	for (unsigned i = 0; i < FL_LOSSES; i++) {
+		series(text, kept, "reason", fl_reason_word(fl_loss_reason((enum fl_loss)i)),
+		       "because", "keep", s->counters.judged_kept[i]);
+	}
+	series(text, kept, "reason", fl_reason_word(FL_REASON_POLICY_LOST), "because", "audit",
+	       s->counters.judged_audited);
+}
+
 static void put_bytes(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_bytes_total";
@@ -311,6 +330,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_rotations(ret, snapshot);
 	put_certificates(ret, snapshot);
 	put_connections(ret, snapshot);
+	put_judgements(ret, snapshot);
 	put_bytes(ret, snapshot);
 	put_plaintext(ret, snapshot);
 	put_handshakes(ret, snapshot);

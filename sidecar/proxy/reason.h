@@ -45,10 +45,11 @@
 	  "the peer's chain no longer verifies under the current bundles")                                                 \
 	X(REVOKED, "revoked", "a certificate of the peer's chain is on a current CRL")                                     \
 	X(PEER_EXPIRED, "peer_expired", "the peer's certificate has run out")                                              \
-	X(POLICY_LOST, "policy_lost", "the current policy no longer allows this connection")                               \
+	X(POLICY_LOST, "policy_lost",                                                                                      \
+	  "the current policy, or `peer` of its upstream, no longer allows this connection")                               \
 	X(RECYCLED, "recycled",                                                                                            \
-	  "it belonged to an older generation, and [rotation] recycle was over")                                           \
-	X(MAX_AGE, "max_age", "[limits] max_age was reached")                                                              \
+	  "it belonged to an older generation, and [rotation] recycle asks it to end")                                     \
+	X(MAX_AGE, "max_age", "it has reached [limits] max_age")                                                           \
 	X(CONNECTION_LIMIT, "connection_limit", "[limits] connections is reached")                                         \
 	X(RESTART_NEEDED, "restart_needed",                                                                                \
 	  "the INI no longer has this listener: restart the sidecar")                                                      \

@@ -27,6 +27,9 @@
  *   plaintext                 [{upstream, connections, to_app, to_mesh}]: what the INI sends in the clear; upstream is
  *                             [outbound] where no section is about it
  *   handshakes                {inbound, outbound: {ok, resumed, failed: {reason: count}}}
+ *   last_judgement            of the connections that were open when the generation came, or a certificate ran out
+ *                             since: {generation, done, judged, closed: {reason: count}, kept: {reason: count}, audited,
+ *                             cpu_microseconds}; kept: would have lost, but [rotation] keeps them
  *   agent                     {connected, trouble}
  *   log_lines_lost */
 #include <stdbool.h>
@@ -82,6 +85,7 @@ struct fl_snapshot {
 	size_t decision_count;
 	uint64_t open[FL_DIRECTIONS];
 	const struct fl_plain *plain; /* NULL: none was ever counted */
+	struct fl_judged judged;      /* of all workers that have the generation */
 	bool agent_connected;
 	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */
 	uint64_t log_lines_lost;

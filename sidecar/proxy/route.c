@@ -123,23 +123,25 @@ static const struct fl_conf_service *service_of_port(const struct fl_conf *conf,
 	return NULL;
 }
 
-/* FL_REASON_NO_ADDRESS: it may be an address of that upstream's name, which does not resolve. */
-static enum fl_reason find_upstream(struct fl_route *route)
+/* Of a captured connection. FL_REASON_NO_ADDRESS: it may be an address of that upstream's name, which does not
+ * resolve. */
+static enum fl_reason upstream_under(const struct fl_route *route, const struct fl_share *share,
+				     const struct fl_conf_upstream **ret)
 {
-	const struct fl_conf *conf = route->share->generation->conf;
+	const struct fl_conf *conf = share->generation->conf;
 	uint32_t number = 0;
 
-	switch (fl_routes_find(route->share->routes, &route->destination, &number)) {
+	switch (fl_routes_find(share->routes, &route->destination, &number)) {
 	case FL_MATCH_FOUND:
-		route->upstream = &conf->upstreams[number];
+		*ret = &conf->upstreams[number];
 		return FL_REASON_DONE;
 	case FL_MATCH_UNKNOWN:
-		route->upstream = &conf->upstreams[number];
+		*ret = &conf->upstreams[number];
 		return FL_REASON_NO_ADDRESS;
 	case FL_MATCH_NONE:
 		break;
 	}
-	route->upstream = &conf->outbound;
+	*ret = &conf->outbound;
 	return FL_REASON_DONE;
 }
 
@@ -152,7 +154,7 @@ static enum fl_reason find_captured(struct fl_route *route, const struct fl_sock
 		return reason;
 	}
 	if (route->direction == FL_OUTBOUND) {
-		return find_upstream(route);
+		return upstream_under(route, route->share, &route->upstream);
 	}
 	route->service = service_of_port(route->share->generation->conf, route->port);
 	return FL_REASON_DONE;
@@ -238,6 +240,47 @@ const char *fl_route_name(const struct fl_route *route)
 		return route->service->name;
 	}
 	return route->upstream != NULL ? route->upstream->name : NULL;
+}
+
+const struct fl_conf_service *fl_route_service_under(const struct fl_route *route,
+						     const struct fl_share *share)
+{
+	const struct fl_conf_service *service;
+
+	if (route->endpoint->captures) {
+		return service_of_port(share->generation->conf, route->port);
+	}
+	service = fl_generation_service(share->generation, route->endpoint->name);
+	return service != NULL && service->listen.kind != FL_ADDR_NONE ? service : NULL;
+}
+
+const struct fl_conf_upstream *fl_route_upstream_under(const struct fl_route *route,
+						       const struct fl_share *share)
+{
+	const struct fl_conf_upstream *upstream = NULL, *known = NULL;
+
+	if (!route->endpoint->captures) {
+		upstream = fl_generation_upstream(share->generation, route->endpoint->name);
+		return upstream != NULL && upstream->listen.kind != FL_ADDR_NONE ? upstream : NULL;
+	}
+	if (upstream_under(route, share, &upstream) == FL_REASON_NO_ADDRESS &&
+	    route->upstream->name != NULL) {
+		/* A name that is not resolved again yet: most likely the one that it was. */
+		known = fl_generation_upstream(share->generation, route->upstream->name);
+	}
+	return known != NULL ? known : upstream;
+}
+
+bool fl_upstream_expects(const void *user, const char *id, size_t id_len)
+{
+	const struct fl_conf_upstream *upstream = user;
+
+	for (size_t i = 0; i < upstream->peer_count; i++) {
+		if (fl_pattern_match(upstream->peer[i], id, id_len)) {
+			return true;
+		}
+	}
+	return false;
 }
 
 const struct fl_conf_inbound *fl_route_inbound(const struct fl_route *route)

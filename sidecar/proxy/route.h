@@ -61,6 +61,14 @@ static inline bool fl_route_is_captured(const struct fl_route *route)
 /* Name of its section, for logs and metrics; NULL: a captured connection that no section is about. */
 const char *fl_route_name(const struct fl_route *route);
 
+/* The section that would be in charge of it under that share; NULL: none is. */
+const struct fl_conf_service *fl_route_service_under(const struct fl_route *route,
+						     const struct fl_share *share);
+const struct fl_conf_upstream *fl_route_upstream_under(const struct fl_route *route,
+						       const struct fl_share *share);
+/* Does one of its `peer` patterns name this identity? user: the upstream; for fl_tls_new(). */
+bool fl_upstream_expects(const void *user, const char *id, size_t id_len);
+
 /* Inbound: how its port is served, by its [service] or by [inbound]. */
 const struct fl_conf_inbound *fl_route_inbound(const struct fl_route *route);
 

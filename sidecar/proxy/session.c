@@ -487,14 +487,7 @@ static void dial_next_or_fail(struct fl_session *session, enum fl_reason reason)
 
 static bool expects(void *user, const char *id, size_t id_len)
 {
-	const struct fl_conf_upstream *upstream = user;
-
-	for (size_t i = 0; i < upstream->peer_count; i++) {
-		if (fl_pattern_match(upstream->peer[i], id, id_len)) {
-			return true;
-		}
-	}
-	return false;
+	return fl_upstream_expects(user, id, id_len);
 }
 
 static void start_client_handshake(struct fl_session *session)
@@ -667,6 +660,12 @@ void fl_session_reset(struct fl_session *session)
 	release(session);
 }
 
+void fl_session_leave(struct fl_session *session)
+{
+	end_socket(session, true);
+	release(session);
+}
+
 void fl_session_refuse(struct fl_session *session, uint8_t alert)
 {
 	struct fl_tls_io io = io_to_send(session);
@@ -675,6 +674,11 @@ void fl_session_refuse(struct fl_session *session, uint8_t alert)
 	(void)flush(session, &io);
 	end_socket(session, true);
 	release(session);
+}
+
+struct fl_tls_peer *fl_session_peer(const struct fl_session *session)
+{
+	return session->state == READY ? fl_tls_peer_of(session->tls) : NULL;
 }
 
 const char *fl_session_peer_id(const struct fl_session *session)

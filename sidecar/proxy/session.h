@@ -58,7 +58,11 @@ void fl_session_shutdown(struct fl_session *session, bool closing);
 void fl_session_close(struct fl_session *session); /* both sides have finished */
 void fl_session_reset(struct fl_session *session); /* TCP reset: never a clean end */
 void fl_session_refuse(struct fl_session *session, uint8_t alert); /* TLS alert, then closed */
+/* After fl_session_shutdown(): closed so that what we have said arrives, whatever the peer says still. */
+void fl_session_leave(struct fl_session *session);
 
+/* READY, else NULL; borrowed. */
+struct fl_tls_peer *fl_session_peer(const struct fl_session *session);
 /* READY or later. */
 const char *fl_session_peer_id(const struct fl_session *session);
 /* What an app is told of the peer; strings are the session's. */

@@ -152,6 +152,7 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 
 		fl_counters_add(&ret->counters, &worker->counters);
 		fl_port_counts_add(&ret->detect_timeouts, &worker->detect_timeouts);
+		fl_judged_add(&ret->judged, &worker->judge.last);
 		ret->log_lines_lost += fl_log_lost(&worker->log);
 		for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 			ret->open[d] += fl_worker_open(worker, d);

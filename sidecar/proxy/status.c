@@ -179,6 +179,37 @@ static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
 	fl_json_end(json);
 }
 
+static void put_losses(struct fl_json *json, const char *name, const uint64_t counts[FL_LOSSES])
+{
+	fl_json_object(json, name);
+	for (unsigned i = 0; i < FL_LOSSES; i++) {
+		if (counts[i] > 0) {
+			fl_json_u64(json, fl_reason_word(fl_loss_reason((enum fl_loss)i)),
+				    counts[i]);
+		}
+	}
+	fl_json_end(json);
+}
+
+static void put_judgement(struct fl_json *json, const struct fl_snapshot *s)
+{
+	const struct fl_judged *judged = &s->judged;
+
+	if (judged->generation == 0) {
+		fl_json_str(json, "last_judgement", NULL);
+		return;
+	}
+	fl_json_object(json, "last_judgement");
+	fl_json_u64(json, "generation", judged->generation);
+	fl_json_bool(json, "done", judged->under_way == 0 && judged->workers == s->workers);
+	fl_json_u64(json, "judged", judged->judged);
+	put_losses(json, "closed", judged->closed);
+	put_losses(json, "kept", judged->kept);
+	fl_json_u64(json, "audited", judged->audited);
+	fl_json_u64(json, "cpu_microseconds", judged->ns / 1000);
+	fl_json_end(json);
+}
+
 void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 {
 	const struct fl_snapshot *s = snapshot;
@@ -198,6 +229,7 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_rotations(&json, s);
 	put_listeners(&json, s);
 	put_traffic(&json, s);
+	put_judgement(&json, s);
 	fl_json_object(&json, "agent");
 	fl_json_bool(&json, "connected", s->agent_connected);
 	fl_json_str(&json, "trouble", s->agent_trouble[0] != '\0' ? s->agent_trouble : NULL);

@@ -16,8 +16,9 @@
 
 #include "proxy/access.h"
 #include "proxy/announce.h"
+#include "proxy/stream_internal.h"
 
-enum state { DIAL_MESH, DIAL_APP, OPEN, HALF_APP, HALF_MESH, FINISHED, CLOSED };
+#define GOODBYE_MS 1000u
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
@@ -36,23 +37,6 @@ struct early {
 	uint8_t data[];
 };
 
-struct fl_stream {
-	struct fl_corpse corpse; /* first: buried when closed */
-	struct fl_stream *prev, *next;
-	struct fl_route *route;           /* a reference */
-	struct fl_session *session;       /* the mesh side; NULL once it is gone, or: */
-	struct fl_sock *plain;            /* the mesh side in plaintext; NULL once it is gone */
-	struct fl_sock *app;              /* NULL once it is gone */
-	struct early *early;              /* owned; NULL: nothing, or the app has it */
-	struct fl_plain_counter *counter; /* outbound in plaintext */
-	/* DIAL_APP, and DIAL_MESH in plaintext: connect_timeout. OPEN and later: the next look for idleness */
-	struct fl_deadline deadline;
-	uint64_t active_ms; /* uv_now() of the last byte */
-	uint64_t to_app, to_mesh;
-	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
-	uint8_t state;             /* enum state */
-};
-
 static const struct fl_sock_events app_events;
 static const struct fl_session_events session_events;
 
@@ -61,7 +45,7 @@ static struct fl_worker *worker_of(const struct fl_stream *stream)
 	return stream->route->worker;
 }
 
-static void set_state(struct fl_stream *stream, enum state next)
+static void set_state(struct fl_stream *stream, enum fl_stream_state next)
 {
 	FL_REQUIRE((allowed_next[stream->state] & TO(next)) != 0);
 	stream->state = (uint8_t)next;
@@ -151,7 +135,7 @@ static void mesh_reset(struct fl_stream *stream)
 
 /* --- birth and end ---------------------------------------------------------------------------- */
 
-static struct fl_stream *stream_new(struct fl_route *route, enum state state)
+static struct fl_stream *stream_new(struct fl_route *route, enum fl_stream_state state)
 {
 	struct fl_stream *stream = calloc(1, sizeof(*stream));
 
@@ -160,6 +144,7 @@ static struct fl_stream *stream_new(struct fl_route *route, enum state state)
 	}
 	stream->route = fl_route_ref(route);
 	stream->state = (uint8_t)state;
+	stream->walked = route->worker->walk.number;
 	DL_APPEND(route->worker->streams, stream);
 	return stream;
 }
@@ -175,19 +160,28 @@ static void refuse_for_memory(const struct fl_route *route, const struct fl_sess
 	fl_access_ended(&access);
 }
 
-static void log_end(struct fl_stream *stream, enum fl_reason reason)
+static void log_ending(struct fl_stream *stream, const struct fl_ending *ending)
 {
 	struct fl_access access = {
 		.route = stream->route,
 		.session = stream->session,
-		.verdict = stream->route->direction == FL_INBOUND ? &stream->verdict : NULL,
-		.reason = reason,
+		.verdict = ending->verdict != NULL                  ? ending->verdict
+			   : stream->route->direction == FL_INBOUND ? &stream->verdict
+								    : NULL,
+		.reason = ending->reason,
+		.broken_rule = ending->broken_rule,
+		.detail = ending->detail,
 		.plaintext = stream->plain != NULL,
 		.to_app = stream->to_app,
 		.to_mesh = stream->to_mesh,
 	};
 
 	fl_access_ended(&access);
+}
+
+static void log_end(struct fl_stream *stream, enum fl_reason reason)
+{
+	log_ending(stream, &(struct fl_ending){.reason = reason});
 }
 
 static void release(struct fl_stream *stream)
@@ -265,7 +259,7 @@ static void on_half_open_look(struct fl_deadline *deadline)
 	}
 }
 
-static void set_half_open(struct fl_stream *stream, enum state state)
+static void set_half_open(struct fl_stream *stream, enum fl_stream_state state)
 {
 	set_state(stream, state);
 	fl_deadline_add(&worker_of(stream)->half_open, &stream->deadline, on_half_open_look);
@@ -280,6 +274,7 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_mesh += len;
+	stream->asks = stream->route->direction == FL_OUTBOUND;
 	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->route->direction], len);
 	if (stream->counter != NULL) {
 		fl_count(&stream->counter->bytes_to_mesh, len);
@@ -335,6 +330,7 @@ static void on_mesh_data(void *user, uint8_t *data, size_t len)
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
 	stream->to_app += len;
+	stream->asks = stream->route->direction == FL_INBOUND;
 	fl_count(&worker_of(stream)->counters.bytes_to_app[stream->route->direction], len);
 	if (stream->counter != NULL) {
 		fl_count(&stream->counter->bytes_to_app, len);
@@ -399,7 +395,12 @@ static void start_relay(struct fl_stream *stream)
 {
 	struct fl_worker *worker = worker_of(stream);
 
+	struct fl_tls_peer *peer = fl_stream_peer(stream);
+
 	set_state(stream, OPEN);
+	if (peer != NULL) {
+		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
+	}
 	stream->active_ms = uv_now(&worker->loop);
 	fl_deadline_add(&worker->idle, &stream->deadline, on_idle_look);
 }
@@ -423,6 +424,9 @@ static void on_mesh_ready(void *user)
 	struct fl_stream *stream = user;
 	struct fl_worker *worker = worker_of(stream);
 
+	if (!fl_judge_late(stream)) {
+		return;
+	}
 	start_relay(stream);
 	fl_sock_read_now(stream->app, worker->opened, worker->net.read_cap);
 	if (stream->state == OPEN) {
@@ -559,6 +563,9 @@ static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 	struct fl_err err;
 
 	stream->verdict = *verdict;
+	if (!fl_judge_late(stream)) {
+		return;
+	}
 	if (fl_sock_dial(&worker->net, &dial, &app_events, stream, on_app_dialed, &stream->app,
 			 &err) != 0) {
 		abort_stream(stream, fl_reason_of_app_dial(-err.sys));
@@ -616,63 +623,50 @@ void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struc
 	dial_app(stream, verdict);
 }
 
-/* --- telling ------------------------------------------------------------------------------------ */
+/* --- walk, judge and recycle ---------------------------------------------------------------------- */
 
-static const char *const state_words[] = {
-	[DIAL_MESH] = "connecting", [DIAL_APP] = "connecting", [OPEN] = "open",
-	[HALF_APP] = "app_done",    [HALF_MESH] = "peer_done", [FINISHED] = "ending",
-};
-
-static char *copy(const char *text)
+bool fl_stream_is_quiet(const struct fl_stream *stream)
 {
-	return text != NULL ? fl_strdup(text) : NULL;
+	return !fl_sock_pending(stream->app) && !mesh_pending(stream);
 }
 
-static void describe(const struct fl_stream *stream, struct fl_listed *ret)
+/* Whoever speaks still is heard for a moment, and not answered, so that our FIN comes before any reset. */
+static void say_goodbye(struct fl_stream *stream)
 {
-	const struct fl_route *route = stream->route;
-	bool is_verified = stream->session != NULL && stream->state != DIAL_MESH;
-	bool is_inbound = route->direction == FL_INBOUND;
-	char far[FL_ADDR_TEXT];
-
-	*ret = (struct fl_listed){
-		.direction = route->direction,
-		.state = state_words[stream->state],
-		.security = is_verified             ? "mtls"
-			    : stream->plain != NULL ? "plaintext"
-						    : NULL,
-		.name = copy(fl_route_name(route)),
-		.peer = is_verified ? fl_strdup(fl_session_peer_id(stream->session)) : NULL,
-		.own = fl_strdup(route->share->generation->credentials->id),
-		.rule = is_inbound ? copy(stream->verdict.rule) : NULL,
-		.source = route->source,
-		.destination = route->destination,
-		.port = route->port,
-		.generation = route->share->generation->number,
-		.started_ns = route->started_ns,
-		.to_app = stream->to_app,
-		.to_mesh = stream->to_mesh,
-	};
-	if (!is_inbound && !fl_route_is_captured(route) && stream->state != DIAL_MESH) {
-		ret->far = fl_strdup(stream->plain != NULL
-					     ? fl_sock_peer(stream->plain, far)
-					     : fl_session_peer_addr(stream->session, far));
-	}
-}
-
-void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
-{
-	struct fl_stream *stream;
-
-	ret->open = fl_worker_open_connections(worker);
-	DL_FOREACH(worker->streams, stream)
-	{
-		if (ret->count == ret->max) {
-			return;
+	fl_sock_hang_up(stream->app, GOODBYE_MS);
+	if (stream->session != NULL) {
+		if (stream->state != HALF_APP) {
+			fl_session_shutdown(stream->session, false);
 		}
-		ret->items = fl_grow(ret->items, ret->count + 1, sizeof(*ret->items));
-		describe(stream, &ret->items[ret->count++]);
+		fl_session_leave(stream->session);
+	} else {
+		fl_sock_hang_up(stream->plain, GOODBYE_MS);
 	}
+	stream->session = NULL;
+	stream->plain = NULL;
+	stream->app = NULL;
+}
+
+void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending)
+{
+	/* After close_notify there are no alerts. */
+	bool speaks = stream->session != NULL && fl_session_peer(stream->session) != NULL &&
+		      stream->state != HALF_APP && stream->state != FINISHED;
+
+	log_ending(stream, ending);
+	if (ending->orderly) {
+		FL_REQUIRE(fl_stream_is_relayed(stream));
+		say_goodbye(stream);
+	} else if (ending->alert != 0 && speaks) {
+		fl_session_refuse(stream->session, ending->alert);
+		stream->session = NULL;
+	}
+	if (stream->app != NULL) {
+		fl_sock_reset(stream->app);
+		stream->app = NULL;
+	}
+	mesh_reset(stream);
+	release(stream);
 }
 
 /* --- shutdown ---------------------------------------------------------------------------------- */

@@ -25,6 +25,32 @@ void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struc
 
 /* Fills ret with what is open, up to its max; streams whose mesh side is not there yet included. */
 void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret);
+/* --- for walk, judge and recycle ------------------------------------------------------------------ */
+
+/* The next one that the walk of that number has not seen, which now it has; NULL: there is none. */
+struct fl_stream *fl_stream_take_turn(struct fl_worker *worker, uint32_t walk);
+struct fl_route *fl_stream_route(const struct fl_stream *stream);
+/* Is its mesh side there: a verified peer, or a plaintext connection? */
+bool fl_stream_has_mesh(const struct fl_stream *stream);
+/* NULL: plaintext, or not verified yet. Borrowed. */
+struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream);
+bool fl_stream_is_relayed(const struct fl_stream *stream); /* OPEN, HALF_* */
+uint64_t
+fl_stream_active_ms(const struct fl_stream *stream); /* the last byte, on the loop's clock */
+/* Has who opened it spoken last, so that an answer may be on its way? */
+bool fl_stream_asks(const struct fl_stream *stream);
+bool fl_stream_is_quiet(const struct fl_stream *stream); /* nothing waits to be sent, either way */
+
+struct fl_ending {
+	enum fl_reason reason;
+	bool orderly; /* close_notify and FIN to the peer, FIN to the app; only where it is relayed */
+	uint8_t alert; /* else, to a peer that has heard nothing final of us: this one, and a reset where it is 0 */
+	enum fl_rule broken_rule;
+	const char *detail;               /* for the log; NULL: nothing to add */
+	const struct fl_verdict *verdict; /* that has decided so; NULL: that of its start */
+};
+/* Ends it; in every way but the orderly one, the app gets a reset. */
+void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending);
 
 /* Ends every stream of the worker, with a reset (shutdown). */
 void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason);

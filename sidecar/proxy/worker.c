@@ -136,6 +136,9 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 			       conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
 	fl_deadline_queue_init(&worker->half_open, &worker->loop, HALF_OPEN_LOOK_MS);
 	fl_resume_map_init(&worker->resumes, &worker->loop);
+	fl_walk_init(worker);
+	fl_judge_init(worker);
+	fl_recycle_init(worker);
 	return worker;
 }
 
@@ -421,6 +424,7 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 
 	if (!first) {
 		fl_share_retire(worker->share);
+		worker->share->superseded_ms = uv_now(&worker->loop);
 	}
 	fl_share_unref(worker->share);
 	worker->share = share;
@@ -436,6 +440,8 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 	if (!same_trust) {
 		fl_resume_map_flush(&worker->resumes);
 	}
+	fl_judge_start(worker);
+	fl_recycle_generation(worker);
 	if (first && !worker->draining) {
 		open_listeners(worker);
 	}
@@ -488,6 +494,9 @@ static void stop(struct fl_worker *worker)
 	fl_deadline_queue_close(&worker->idle);
 	fl_deadline_queue_close(&worker->half_open);
 	fl_resume_map_close(&worker->resumes);
+	fl_walk_close(worker);
+	fl_judge_close(worker);
+	fl_recycle_close(worker);
 	fl_share_unref(worker->share);
 	worker->share = NULL;
 	uv_close((uv_handle_t *)&worker->wake, NULL);

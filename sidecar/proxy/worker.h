@@ -16,11 +16,14 @@
 #include "proxy/counters.h"
 #include "proxy/deadline.h"
 #include "proxy/generation.h"
+#include "proxy/judge.h"
 #include "proxy/listing.h"
+#include "proxy/recycle.h"
 #include "proxy/resume.h"
 #include "proxy/resume_map.h"
 #include "proxy/seen.h"
 #include "proxy/targets.h"
+#include "proxy/walk.h"
 
 /* A listener of the INI, on one worker: a fixed one, which leads to its section's addresses, or one where captured
  * connections arrive, each with a destination of its own. */
@@ -86,6 +89,9 @@ struct fl_worker {
 	unsigned worker_count;                    /* among whom the limits are parted */
 	unsigned max_connections, max_handshakes; /* this worker's part of the limits */
 	struct fl_deadline_queue connecting, handshaking, idle, half_open;
+	struct fl_walk walk;
+	struct fl_judge judge; /* its counts are read by the main thread */
+	struct fl_recycle recycle;
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;
 	struct fl_detect *detects;

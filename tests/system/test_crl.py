@@ -56,7 +56,9 @@ def inbound(lab, app):
 
 @pytest.mark.tsan
 def test_a_revoked_client_is_out_at_its_next_connection(lab, inbound):
-    """Connections that are open go on; others are not touched; a list that no longer names it lets it in again."""
+    """Open connections go on, as `keep` says; others are not touched; a list that no longer names it lets it in
+    again."""
+    next_generation(inbound, lambda: inbound.change({'rotation': {'on_trust_loss': 'keep'}}))
     evil, good = lab.root.issue(labs.CLIENT), lab.client
     with peers.client(inbound.port, evil, lab.root) as tls, peers.client(inbound.port, good, lab.root) as other:
         next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl([evil])))

@@ -245,8 +245,8 @@ def test_killed_sidecar_gets_the_generation_back(lab, app):
 
 
 def test_changed_policy_applies_to_new_connections_after_a_restart_of_the_agent(lab, app):
-    """The INI comes with the generation: what was allowed is denied, what is open goes on."""
-    inbound = lab.inbound(app().port)
+    """The INI comes with the generation: what was allowed is denied, what is open goes on where it says `keep`."""
+    inbound = lab.inbound(app().port, {'rotation': {'on_policy_loss': 'keep'}})
     outbound = lab.outbound(inbound.port)
     with opened(outbound.port) as sock:
         inbound.agent.stop()

@@ -547,7 +547,9 @@ def warnings(pair):
 
 
 def test_root_rollover_in_the_safe_order(lab, pair):
-    """The new root everywhere, certificates from it, the old root out: no failure, and no warning."""
+    """The new root everywhere, certificates from it, the old root out: no failure, and no warning. A connection from
+    before has the old root's certificates, and would end with it; one that is made under the new ones does not, nor one
+    that resumes a session of the old ones."""
     new = CA(labs.TD, common_name='new')
     with Traffic(pair.port):
         for side, svid in ((pair.inbound, lab.server), (pair.outbound, lab.client)):
@@ -555,9 +557,11 @@ def test_root_rollover_in_the_safe_order(lab, pair):
         fresh = {pair.inbound: new.issue(labs.SERVER), pair.outbound: new.issue(labs.CLIENT)}
         for side, svid in fresh.items():
             roll(pair, side, 3, svid, lab.root, new)
+    with Traffic(pair.port):
         for side, svid in fresh.items():
             roll(pair, side, 4, svid, new)
     assert warnings(pair) == []
+    assert pair.inbound.sidecar.lines(reason='trust_lost') == []
 
 
 def test_root_rollover_in_the_unsafe_order(lab, pair):

@@ -433,7 +433,7 @@ def test_status_json_is_the_document(lab):
     assert list(json.loads(out)) == [
         'ready', 'reason', 'version', 'pid', 'now', 'started', 'workers', 'id', 'generation', 'certificates',
         'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'listeners', 'connections', 'bytes',
-        'plaintext', 'handshakes', 'agent', 'log_lines_lost']
+        'plaintext', 'handshakes', 'last_judgement', 'agent', 'log_lines_lost']
     assert json.loads(out)['pid'] == web.sidecar.pid
 
 

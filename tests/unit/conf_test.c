@@ -24,7 +24,7 @@
 static struct fl_conf *parse(const char *text, struct fl_problems *problems)
 {
 	struct fl_conf *conf = NULL;
-	int rc = fl_build_parse(PATH, text, strlen(text), NULL, &conf, problems);
+	int rc = fl_conf_parse(PATH, text, strlen(text), &conf, problems);
 
 	cr_assert_eq(rc, problems->errors == 0 ? 0 : FL_ERR_INVALID);
 	cr_assert_eq(conf == NULL, problems->errors != 0);
@@ -528,33 +528,6 @@ static void expect_taken(const char *section, const char *line)
 	fl_problems_done(&problems);
 	fl_conf_free(conf);
 	free(text);
-}
-
-/* One row for each of not_yet.c: both go together when what they name is built. */
-static const struct {
-	const char *section;
-	const char *line;
-} not_built[] = {
-	{"limits", "max_age = 1h"},        {"rotation", "on_trust_loss = close"},
-	{"rotation", "on_expiry = close"}, {"rotation", "on_policy_loss = close"},
-	{"rotation", "recycle = 5m"},
-};
-
-Test(conf, test_conf__known_but_not_built__is_said_so)
-{
-	for (size_t i = 0; i < FL_COUNT_OF(not_built); i++) {
-		struct fl_problems problems = {0};
-		struct fl_conf *conf = NULL;
-		char *text =
-			fl_format("%s[%s]\n%s\n", GOOD, not_built[i].section, not_built[i].line);
-
-		cr_expect_eq(fl_conf_parse(PATH, text, strlen(text), &conf, &problems),
-			     FL_ERR_INVALID, "%s is accepted", not_built[i].line);
-		cr_expect_eq(count_at(&problems, 11, "not supported yet"), 1, "%s",
-			     not_built[i].line);
-		fl_problems_done(&problems);
-		free(text);
-	}
 }
 
 Test(conf, test_conf__bounds__are_where_they_should_be)
@@ -1338,7 +1311,7 @@ static void survive(const char *text, size_t len)
 	int rc;
 
 	exact = fl_grow(exact, len, 1);
-	rc = fl_build_parse(PATH, exact, len, NULL, &conf, &problems);
+	rc = fl_conf_parse(PATH, exact, len, &conf, &problems);
 	cr_assert_eq(rc, problems.errors == 0 ? 0 : FL_ERR_INVALID);
 	cr_assert_eq(conf != NULL, rc == 0);
 	for (size_t i = 0; i < problems.count; i++) {

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Looks at streams that change nothing: for /connections, and for those who judge them. */
+#include <utlist.h>
+
+#include "proxy/stream_internal.h"
+
+/* --- telling ------------------------------------------------------------------------------------ */
+
+static const char *const state_words[] = {
+	[DIAL_MESH] = "connecting", [DIAL_APP] = "connecting", [OPEN] = "open",
+	[HALF_APP] = "app_done",    [HALF_MESH] = "peer_done", [FINISHED] = "ending",
+};
+
+static char *copy(const char *text)
+{
+	return text != NULL ? fl_strdup(text) : NULL;
+}
+
+static void describe(const struct fl_stream *stream, struct fl_listed *ret)
+{
+	const struct fl_route *route = stream->route;
+	bool is_verified = stream->session != NULL && stream->state != DIAL_MESH;
+	bool is_inbound = route->direction == FL_INBOUND;
+	char far[FL_ADDR_TEXT];
+
+	*ret = (struct fl_listed){
+		.direction = route->direction,
+		.state = state_words[stream->state],
+		.security = is_verified             ? "mtls"
+			    : stream->plain != NULL ? "plaintext"
+						    : NULL,
+		.name = copy(fl_route_name(route)),
+		.peer = is_verified ? fl_strdup(fl_session_peer_id(stream->session)) : NULL,
+		.own = fl_strdup(route->share->generation->credentials->id),
+		.rule = is_inbound ? copy(stream->verdict.rule) : NULL,
+		.source = route->source,
+		.destination = route->destination,
+		.port = route->port,
+		.generation = route->share->generation->number,
+		.started_ns = route->started_ns,
+		.to_app = stream->to_app,
+		.to_mesh = stream->to_mesh,
+	};
+	if (!is_inbound && !fl_route_is_captured(route) && stream->state != DIAL_MESH) {
+		ret->far = fl_strdup(stream->plain != NULL
+					     ? fl_sock_peer(stream->plain, far)
+					     : fl_session_peer_addr(stream->session, far));
+	}
+}
+
+void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
+{
+	struct fl_stream *stream;
+
+	ret->open = fl_worker_open_connections(worker);
+	DL_FOREACH(worker->streams, stream)
+	{
+		if (ret->count == ret->max) {
+			return;
+		}
+		ret->items = fl_grow(ret->items, ret->count + 1, sizeof(*ret->items));
+		describe(stream, &ret->items[ret->count++]);
+	}
+}
+
+/* --- for walk, judge and recycle -------------------------------------------------------------------- */
+
+struct fl_stream *fl_stream_take_turn(struct fl_worker *worker, uint32_t walk)
+{
+	struct fl_stream *stream = worker->streams;
+
+	if (stream == NULL || stream->walked == walk) {
+		return NULL;
+	}
+	stream->walked = walk;
+	DL_DELETE(worker->streams, stream);
+	DL_APPEND(worker->streams, stream);
+	return stream;
+}
+
+struct fl_route *fl_stream_route(const struct fl_stream *stream)
+{
+	return stream->route;
+}
+
+struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_peer(stream->session) : NULL;
+}
+
+bool fl_stream_has_mesh(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_peer(stream->session) != NULL
+				       : stream->state != DIAL_MESH;
+}
+
+bool fl_stream_is_relayed(const struct fl_stream *stream)
+{
+	return stream->state == OPEN || stream->state == HALF_APP || stream->state == HALF_MESH;
+}
+
+uint64_t fl_stream_active_ms(const struct fl_stream *stream)
+{
+	return stream->active_ms;
+}
+
+bool fl_stream_asks(const struct fl_stream *stream)
+{
+	return stream->asks;
+}
