@@ -202,7 +202,7 @@ Test(lint, test_lint__many_rules__ends)
 	struct fl_policy *policy = fl_policy_new(FL_DENY, false);
 	struct found found = {0};
 
-	for (unsigned i = 0; i < 20000; i++) {
+	for (unsigned i = 0; i < 6000; i++) {
 		struct fl_port_range port = {(uint16_t)(i + 1), (uint16_t)(i + 1)};
 		struct fl_pattern *from[1];
 		struct fl_rule_spec spec = {.name = "r",
