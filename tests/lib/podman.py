@@ -77,6 +77,10 @@ def libraries(program):
     return re.findall(r'(/\S+) \(0x', text)
 
 
+class CannotRun(Exception):
+    """This machine lets nobody run containers; why."""
+
+
 class Podman:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -92,7 +96,9 @@ class Podman:
         self.world = subprocess.Popen(
             ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--pid', '--net', '--mount', '--ipc', '--fork',
              '--kill-child=KILL', '--mount-proc', 'sh', '-c', WORLD], stdout=subprocess.PIPE)
-        assert self.world.stdout.readline() == b'ready\n', 'a world for podman cannot be made'
+        if self.world.stdout.readline() != b'ready\n':
+            self.world.wait()
+            raise CannotRun('no namespaces, or no mounts in them, can be made')
         children = f'/proc/{self.world.pid}/task/{self.world.pid}/children'
         self.init = int(wait_until(lambda: pathlib.Path(children).read_text().split(), 'it has begun')[0])
         return self
@@ -117,6 +123,12 @@ class Podman:
         done = self.try_run(*words, **options)
         assert done.returncode == 0, f'podman {" ".join(map(str, words))}: {done.stderr.decode()}'
         return done.stdout.decode().strip()
+
+    def try_out(self, image, *command):
+        """CannotRun, if it cannot."""
+        done = self.try_run('run', '--rm', '--cgroup-parent', f'/{self.name}', f'localhost/{image}', *command)
+        if done.returncode != 0:
+            raise CannotRun(done.stderr.decode().strip().splitlines()[-1])
 
     def image(self, name, programs, files=None):
         """An image of nothing but these programs ({path in it: path here}), their libraries, and text files."""

@@ -49,7 +49,11 @@ def missing():
     try:
         with contextlib.closing(Namespace()) as space:
             nft = space.try_run(['nft', '-f', '-'], 'table inet t { chain c { type nat hook output priority 0; }; }')
-            return None if nft.returncode == 0 else f'nft cannot be used: {nft.stderr.strip()}'
+            user = space.try_run(['setpriv', '--reuid', SIDECAR_UID, '--regid', SIDECAR_UID, '--clear-groups', 'true'])
+            for done, what in (nft, 'nft cannot be used'), (user, 'nobody else can be run'):
+                if done.returncode != 0:
+                    return f'no pods: {what}: {done.stderr.strip()}'
+            return None
     except OSError as error:
         return f'no network namespace can be made: {error}'
 

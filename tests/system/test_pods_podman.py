@@ -82,12 +82,16 @@ def podman(lab):
     gone = software.missing('redis-server', 'redis-cli')
     if why or gone:
         pytest.skip(why or f'not installed: {", ".join(gone)}')
-    with podmans.Podman(lab.folder) as podman:
-        nftables = podmans.library('libnftables.so.1')
-        podman.image('fairlead', {
-            nftables: nftables,
-            '/usr/bin/fairlead-sidecar': labs.SIDECAR, '/usr/bin/fairlead-agent': labs.AGENT,
-            '/usr/bin/redis-server': '/usr/bin/redis-server', '/usr/bin/redis-cli': '/usr/bin/redis-cli'})
+    nftables = podmans.library('libnftables.so.1')
+    with contextlib.ExitStack() as stack:
+        try:
+            podman = stack.enter_context(podmans.Podman(lab.folder))
+            podman.image('fairlead', {
+                nftables: nftables, '/usr/bin/fairlead-sidecar': labs.SIDECAR, '/usr/bin/fairlead-agent': labs.AGENT,
+                '/usr/bin/redis-server': '/usr/bin/redis-server', '/usr/bin/redis-cli': '/usr/bin/redis-cli'})
+            podman.try_out('fairlead', 'fairlead-agent', '--version')
+        except podmans.CannotRun as why:
+            pytest.skip(f'podman cannot run here: {why}')
         podman('network', 'create', '--ipv6', '--subnet', '10.90.0.0/24', '--subnet', 'fd90::/64', 'lab')
         yield podman
 
