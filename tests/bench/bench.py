@@ -303,10 +303,13 @@ IN_PODS = "fairlead, fixed in pods", "fairlead, captured"
 
 @contextlib.contextmanager
 def processes(place, commands):
+    # Not beside the certificates: the agents watch that folder, and each line would wake them.
+    logs = place / "logs"
+    logs.mkdir(exist_ok=True)
     started = []
     try:
         for name, command in commands:
-            with open(place / f"{name}.log", "w", encoding="utf-8") as log:
+            with open(logs / f"{name}.log", "w", encoding="utf-8") as log:
                 started.append(subprocess.Popen([str(word) for word in command], stdout=log, stderr=log,
                                                 start_new_session=True))
         yield started

@@ -584,7 +584,7 @@ def test_root_rollover_in_the_unsafe_order(lab, pair):
 
 # --- kill -9 ------------------------------------------------------------------------------------------------------
 
-KILLS = int(os.environ.get('FAIRLEAD_KILLS', '30'))  # 100 by hand
+KILLS = int(os.environ.get('FAIRLEAD_KILLS', '100'))
 
 
 def in_use(workload, svid):

@@ -1,0 +1,224 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two things that are best compared within one run, in turns, with the median of the ratios of neighbours: what else the
+machine does then hits both alike.
+
+    paired.py resumption    CPU of a new connection: sessions resumed / full handshakes
+    paired.py rotation      99th percentile of latency: certificates rotated all the time / not at all
+
+Rotation: both sides get a new certificate --swaps times a second, written as the kubelet writes it, while a load of a fixed rate
+(a part of what the pair can do) asks on kept connections and on new ones. Needs nginx-light, wrk, curl, openssl and
+python3-cryptography.
+"""
+import argparse
+import contextlib
+import copy
+import shutil
+import socket
+import statistics
+import sys
+import tempfile
+import threading
+import time
+
+import bench
+
+sys.path.insert(0, str(bench.ROOT / "tests/lib"))
+REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\n%b\r\n"
+
+
+def beside(place, name):
+    """The same certificates and backend in a folder of its own, with other ports."""
+    other = copy.copy(place)
+    other.dir = place.dir / name
+    other.dir.mkdir()
+    for file in ("ca.pem", "client.pem", "client.key", "server.pem", "server.key"):
+        shutil.copy(place / file, other / file)
+    other.outbound, other.inbound = bench.free_port(), bench.free_port()
+    return other
+
+
+def in_turns(rounds, one, other):
+    """[(one(), other())], each in both orders."""
+    pairs = []
+    for number in range(rounds):
+        if number % 2 == 0:
+            first = one()
+            pairs.append((first, other()))
+        else:
+            second = other()
+            pairs.append((one(), second))
+        print(f"round {number + 1}: {pairs[-1][0]} {pairs[-1][1]}", file=sys.stderr)
+    return pairs
+
+
+# --- resumption -------------------------------------------------------------------------------------------
+
+
+def resumption(place, options, stack):
+    def side(name, tickets):
+        there = beside(place, name)
+        group = stack.enter_context(bench.processes(there, bench.pair_fairlead(there, options, tickets)))
+        bench.wait_for("an answer", lambda: bench.answers(there))
+        return there, group
+
+    def us_per_conn(there, group):
+        before = bench.cpu_seconds(group)
+        requests, _ = bench.wrk(there, 32, options.seconds, "-H", "Connection: close")
+        return round((bench.cpu_seconds(group) - before) / requests * 1e6, 1)
+    resumed, full = side("resumed", "on"), side("full", "off")
+    pairs = in_turns(options.rounds, lambda: us_per_conn(*resumed), lambda: us_per_conn(*full))
+    for number, what in enumerate(("resumed", "full")):
+        print(f"{what}: {statistics.median(pair[number] for pair in pairs):.0f} us of CPU a connection")
+    print(f"ratio: {statistics.median(a / b for a, b in pairs):.2f}")
+
+
+# --- rotation ---------------------------------------------------------------------------------------------
+
+
+class Load:
+    """Asks at a fixed rate, in a thread; the latencies of the phase under way, in seconds."""
+
+    def __init__(self, rate, ask):
+        self.every, self.ask, self.found = 1 / rate, ask, []
+        self.over = False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        due, pace = time.monotonic(), threading.Event()
+        while not self.over:
+            due = max(due + self.every, time.monotonic() - 1)
+            pace.wait(max(due - time.monotonic(), 0))
+            begin = time.perf_counter()
+            self.ask()
+            self.found.append(time.perf_counter() - begin)
+
+    def stop(self):
+        self.over = True
+        self.thread.join()
+
+
+def answered(sock, more):
+    sock.sendall(REQUEST % more)
+    data = sock.recv(4096)
+    while not data.endswith(b"x" * 128):
+        data += sock.recv(4096)
+
+
+class Rotation:
+    """Writes the Secrets of both sides, in a thread, while it is on."""
+
+    def __init__(self, volumes, secrets, rate):
+        self.volumes, self.secrets, self.every = volumes, secrets, 1 / rate
+        self.on, self.over, self.swaps = threading.Event(), False, 0
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.over:
+            if not self.on.wait(0.1):
+                continue
+            for volume, secrets in zip(self.volumes, self.secrets):
+                volume.write(secrets[self.swaps % len(secrets)])
+            self.swaps += 1
+            time.sleep(self.every)
+
+    def stop(self):
+        self.over = True
+        self.thread.join()
+
+
+def rotation(place, options, stack):
+    import pki
+    import volume
+    root = pki.CA("bench.example")
+    sides = {"client": bench.CLIENT_ID, "server": bench.SERVER_ID}
+    volumes = [volume.Volume(place / f"{name}-volume") for name in sides]
+    count = int(options.rounds * options.seconds * options.swaps) + 1
+    secrets = [[volume.secret(root.issue(identity), root) for _ in range(count)] for identity in sides.values()]
+    for one, content in zip(volumes, secrets):
+        one.write(content[-1])
+
+    def commands():
+        for name, command in bench.pair_fairlead(place, options):
+            ini = command[-1]
+            text = ini.read_text()
+            for side in sides:
+                text = text.replace(f"{place / side}.pem", f"{place / side}-volume/tls.crt").replace(
+                    f"{place / side}.key", f"{place / side}-volume/tls.key")
+                if f"{side}-volume" in text:
+                    text = text.replace(f"bundle = {place / 'ca.pem'}", f"bundle = {place / side}-volume/ca.crt")
+            ini.write_text(text)
+            yield name, command
+    place.outbound, place.inbound = bench.free_port(), bench.free_port()  # issuing took long
+    group = stack.enter_context(bench.processes(place, commands()))
+    bench.wait_for("an answer", lambda: bench.answers(place))
+    kept = [socket.create_connection(("127.0.0.1", place.outbound)) for _ in range(16)]
+    for sock in kept:
+        stack.enter_context(sock)
+
+    def on_kept():
+        kept.append(kept.pop(0))
+        answered(kept[-1], b"")
+
+    def on_new():
+        with socket.create_connection(("127.0.0.1", place.outbound)) as sock:
+            answered(sock, b"Connection: close\r\n")
+    loads = {"a request": Load(options.requests, on_kept), "a new connection": Load(options.connects, on_new)}
+    rotating = Rotation(volumes, secrets, options.swaps)
+    for one in (*loads.values(), rotating):
+        stack.callback(one.stop)
+
+    def phase():
+        for load in loads.values():
+            load.found = []
+        before = bench.cpu_seconds(group)
+        time.sleep(options.seconds)
+        cpu = (bench.cpu_seconds(group) - before) / options.seconds
+        return {**{name: round(statistics.quantiles(load.found, n=100)[98] * 1e3, 2) for name, load in loads.items()},
+                "cpu": round(cpu, 2)}
+
+    def quiet():
+        time.sleep(0.5)
+        return phase()
+
+    def rotated():
+        rotating.on.set()
+        time.sleep(0.5)
+        found = phase()
+        rotating.on.clear()
+        return found
+    pairs = in_turns(options.rounds, rotated, quiet)
+    used = (place / "logs/out-sidecar.log").read_text().count('"generation in use"')
+    print(f"{rotating.swaps} swaps of each side; {used} generations came into use")
+    for name in loads:
+        ours, theirs = ([pair[number][name] for pair in pairs] for number in (0, 1))
+        print(f"{name}: 99th percentile {statistics.median(ours):.2f} ms rotated, {statistics.median(theirs):.2f} ms "
+              f"not; ratio of the medians {statistics.median(ours) / statistics.median(theirs):.2f}")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["resumption", "rotation"])
+    parser.add_argument("--build", default=bench.ROOT / "build", help="build directory (default: build)")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=int, default=3, help="of each load")
+    parser.add_argument("--groups", default="X25519", help="[tls] groups")
+    parser.add_argument("--swaps", type=float, default=10, help="a second, of each side")
+    parser.add_argument("--requests", type=float, default=400, help="a second, on kept connections")
+    parser.add_argument("--connects", type=float, default=50, help="a second")
+    return parser.parse_args()
+
+
+def main():
+    options = parse_arguments()
+    run = {"resumption": resumption, "rotation": rotation}[options.what]
+    with tempfile.TemporaryDirectory(prefix="fairlead-bench.") as directory, contextlib.ExitStack() as stack:
+        place = bench.Place(directory)
+        stack.enter_context(bench.backend(place))
+        run(place, options, stack)
+
+
+if __name__ == "__main__":
+    main()
