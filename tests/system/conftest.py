@@ -4,9 +4,14 @@
 Marks: tsan, worth its time under ThreadSanitizer; heavy, takes seconds (left out with -m 'not heavy');
 slow, a minute.
 """
+import contextlib
+import fcntl
+import os
 import pathlib
+import shutil
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -31,10 +36,33 @@ def pytest_runtest_makereport(item):
         report.sections += [(f'log of {name}', text) for name, text in lab.logs()]
 
 
+FOLDER = 'fairlead-lab-'
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """The folder is in use for as long as this process lives."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
+
+
+def pytest_sessionstart():
+    """Removes what runs have left that were killed."""
+    for folder in pathlib.Path(tempfile.gettempdir()).glob(f'{FOLDER}*'):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > 60:  # it may just be on its way to its lock
+                with locked(folder):
+                    shutil.rmtree(folder)
+
+
 @pytest.fixture
 def lab():
     # Not tmp_path: other users look in here, and Unix socket paths are short.
-    with tempfile.TemporaryDirectory(prefix='fairlead-') as folder, labs.Lab(folder) as lab:
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as folder, locked(folder), labs.Lab(folder) as lab:
         yield lab
 
 
