@@ -54,6 +54,8 @@ static struct request rule_request(bool add, sa_family_t family)
 	request.body.rule.family = (uint8_t)family;
 	request.body.rule.table = FL_CAPTURE_TABLE;
 	request.body.rule.action = FR_ACT_TO_TBL;
+	/* Its place is given, or the kernel would take it again each time. */
+	put_u32(&request, FRA_PRIORITY, FL_CAPTURE_TABLE);
 	put_u32(&request, FRA_FWMARK, FL_CAPTURE_MARK);
 	put_u32(&request, FRA_FWMASK, UINT32_MAX);
 	return request;

@@ -381,17 +381,16 @@ static void tproxy_answers(const struct writer *w)
 
 /* --- outbound --------------------------------------------------------------------------------- */
 
-/* What the sidecar dials every few seconds to see whether the rules are there. */
+/* What the sidecar dials every few seconds to see whether the rules are there: led to any listener of its own. */
 static void probe_rules(const struct writer *w, unsigned uid)
 {
-	if (!captures(&w->outbound)) {
-		return;
-	}
+	const struct fl_ruleset_ports *to = captures(&w->outbound) ? &w->outbound : &w->inbound;
+
 	rule(w, "the sidecar looks whether these rules are in force",
 	     "meta skuid %u ip daddr 127.0.0.1 tcp dport %u redirect to :%u", uid,
-	     FL_CAPTURE_PROBE_PORT, w->outbound.v4);
+	     FL_CAPTURE_PROBE_PORT, to->v4);
 	rule(w, "the same for IPv6", "meta skuid %u ip6 daddr ::1 tcp dport %u redirect to :%u",
-	     uid, FL_CAPTURE_PROBE_PORT, w->outbound.v6);
+	     uid, FL_CAPTURE_PROBE_PORT, to->v6);
 }
 
 /* The sidecar to an address of its own pod, as when a service has us among its pods. */

@@ -285,7 +285,38 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 	}
 }
 
-static void begin_capture(struct fl_text *out, bool first)
+/* "IPv4 in force, IPv6 NOT IN FORCE since ..." */
+static void put_capture(struct fl_text *out, const cJSON *capture)
+{
+	static const struct {
+		const char *key, *name;
+	} families[] = {{"inet", "IPv4"}, {"inet6", "IPv6"}};
+	bool expected = is_true(capture, "expected"), first = true;
+
+	for (size_t i = 0; i < 2; i++) {
+		const cJSON *active = part(capture, families[i].key);
+
+		if (!cJSON_IsBool(active) || (!expected && cJSON_IsFalse(active))) {
+			continue;
+		}
+		if (first) {
+			line_begin(out, "capture");
+		}
+		fl_text_print(out, "%s%s %s", first ? "" : ", ", families[i].name,
+			      cJSON_IsTrue(active) ? "in force" : "NOT IN FORCE");
+		first = false;
+	}
+	if (!first) {
+		fl_text_print(out, ", since ");
+		fl_text_put_clean(out, text_of(capture, "since"));
+		line_end(out);
+	} else if (expected) {
+		line_begin(out, "capture");
+		fl_text_print(out, "not known\n");
+	}
+}
+
+static void begin_rules(struct fl_text *out, bool first)
 {
 	line_begin(out, first ? "rules" : "");
 }
@@ -302,10 +333,11 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	fl_text_put_clean(out, text_of(agent, "trouble"));
 	line_end(out);
 	put_listeners(out, status);
+	put_capture(out, part(status, "capture"));
 	put_traffic(out, status);
 	fl_peers_put(&how->admin, PEERS_REQUEST_MS, out);
 	if (how->rules) {
-		fl_redirect_counters(out, begin_capture);
+		fl_redirect_counters(out, begin_rules);
 	}
 }
 

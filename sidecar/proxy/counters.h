@@ -22,6 +22,7 @@ enum fl_direction { FL_INBOUND, FL_OUTBOUND };
 #define FL_HANDSHAKE_BUCKETS 13
 
 struct fl_counters {
+	uint64_t probes; /* the sidecar's own, by the rules of capture; they are no connections */
 	/* by direction */
 	/* Connections, refused ones included; those that were opened and have not ended are open. */
 	uint64_t opened[FL_DIRECTIONS];

@@ -138,6 +138,22 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 	plain(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
 }
 
+/* What is not known is no series: 0 is an alarm. */
+static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_capture_active";
+
+	family(text, name, "gauge",
+	       "1 when the rules of fairlead-agent redirect are in force, for a family where that is "
+	       "known.");
+	for (unsigned i = 0; i < FL_CAPTURE_FAMILIES; i++) {
+		if (s->capture->states[i] != FL_CAPTURE_UNKNOWN) {
+			series(text, name, "family", fl_capture_family_word(i), NULL, NULL,
+			       s->capture->states[i] == FL_CAPTURE_ACTIVE);
+		}
+	}
+}
+
 /* --- traffic -------------------------------------------------------------------------------------- */
 
 static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
@@ -329,6 +345,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_process(ret, snapshot);
 	put_rotations(ret, snapshot);
 	put_certificates(ret, snapshot);
+	put_capture(ret, snapshot);
 	put_connections(ret, snapshot);
 	put_judgements(ret, snapshot);
 	put_bytes(ret, snapshot);

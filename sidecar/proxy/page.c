@@ -148,6 +148,26 @@ static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+static void put_capture(struct fl_text *text, const struct fl_capture *capture)
+{
+	bool first = true;
+
+	row_begin(text, "Capture rules");
+	for (unsigned i = 0; i < FL_CAPTURE_FAMILIES; i++) {
+		if (capture->states[i] == FL_CAPTURE_UNKNOWN) {
+			continue;
+		}
+		fl_text_print(text, "%s%s: %s", first ? "" : ", ",
+			      i == FL_CAPTURE_INET ? "IPv4" : "IPv6",
+			      capture->states[i] == FL_CAPTURE_ACTIVE ? "in force"
+			      : capture->expected ? "<span class=\"bad\">not in force</span>"
+						  : "none");
+		first = false;
+	}
+	put(text, first ? "not known" : "");
+	row_end(text);
+}
+
 static void put_facts(struct fl_text *text, const struct fl_snapshot *s)
 {
 	put(text, "<table>\n");
@@ -169,6 +189,7 @@ static void put_facts(struct fl_text *text, const struct fl_snapshot *s)
 		escape(text, s->agent_trouble);
 	}
 	row_end(text);
+	put_capture(text, s->capture);
 	row_begin(text, "Sidecar");
 	fl_text_print(text, "version %s, %u worker%s, process %" PRId64 ", started ", FL_VERSION,
 		      s->workers, s->workers == 1 ? "" : "s", s->pid);

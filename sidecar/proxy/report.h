@@ -22,6 +22,8 @@
  *   last_refusal              {time, by: agent | sidecar, text, current: is it so still?}
  *   listeners                 [{section: service | upstream | sidecar, name, address, leads_to: [], serving}];
  *                             those of `sidecar` take captured traffic, which leads to its destination
+ *   capture                   {expected: the INI has [redirect], or its rules were seen once; inet, inet6: are they in
+ *                             force? null: not known, or no listener of ours for it; since}
  *   connections               {inbound, outbound: {open, opened, closed: {reason: count}}}
  *   bytes                     {inbound, outbound: {to_app, to_mesh}}
  *   plaintext                 [{upstream, connections, to_app, to_mesh}]: what the INI sends in the clear; upstream is
@@ -38,6 +40,7 @@
 #include "base/addr.h"
 #include "base/text.h"
 #include "ctl/message.h"
+#include "proxy/capture_probe.h"
 #include "proxy/counters.h"
 #include "proxy/expiry.h"
 #include "proxy/plain.h"
@@ -79,6 +82,7 @@ struct fl_snapshot {
 	const struct fl_rotations *rotations;
 	struct fl_listening *listeners; /* owned */
 	size_t listener_count;
+	const struct fl_capture *capture;
 	struct fl_counters counters;           /* of all workers */
 	struct fl_port_counts detect_timeouts; /* likewise */
 	const struct fl_rule_count *decisions; /* likewise; borrowed */

@@ -179,6 +179,14 @@ static enum fl_reason find(struct fl_route *route, const struct fl_sock *sock)
 	return route->endpoint->captures ? find_captured(route, sock) : find_fixed(route);
 }
 
+/* The other end is ours, and resets it: nothing stays behind, not even for a minute. */
+static void end_probe(struct fl_route *route, struct fl_sock *sock)
+{
+	fl_count(&route->worker->counters.probes, 1);
+	fl_sock_close(sock, 0);
+	fl_route_unref(route);
+}
+
 struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
 				 struct fl_sock **ret_sock)
 {
@@ -194,8 +202,7 @@ struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listene
 	}
 	reason = find(route, sock);
 	if (reason == FL_REASON_DONE && is_probe(route)) {
-		fl_sock_close(sock, 0);
-		fl_route_unref(route);
+		end_probe(route, sock);
 		return NULL;
 	}
 	fl_count(&route->worker->counters.opened[route->direction], 1);
@@ -214,11 +221,15 @@ void fl_route_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
 	struct fl_route *route = sock != NULL ? route_new(endpoint, sock) : NULL;
 	struct fl_counters *counters = &endpoint->worker->counters;
 
+	/* For the line, and as a look at the rules is none of the connections that are too many. */
+	if (route != NULL && find(route, sock) == FL_REASON_DONE && is_probe(route)) {
+		end_probe(route, sock);
+		return;
+	}
 	if (route != NULL) {
 		fl_count(&counters->opened[endpoint->direction], 1);
 	}
 	if (route != NULL && !quietly) {
-		(void)find(route, sock); /* for the line */
 		refuse(route, sock, reason);
 	} else if (route != NULL) {
 		fl_count(&counters->ended[endpoint->direction][reason], 1);

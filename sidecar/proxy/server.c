@@ -192,6 +192,7 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 		fl_generation_unref(server->current);
 		server->current = fl_generation_ref(generation);
 		apply_settings(server, generation->conf);
+		fl_capture_probe_expect(server->capture, generation->conf->redirect.line != 0);
 		server->rotations.used++;
 		server->rotations.last_used = (int64_t)time(NULL);
 		if (server->phase == STARTING) {
@@ -381,6 +382,7 @@ static void stop(struct fl_server *server)
 	}
 	fl_agent_link_close(server->agent);
 	fl_resolver_close(server->resolver);
+	fl_capture_probe_close(server->capture);
 	uv_close((uv_handle_t *)&server->worker_idle, NULL);
 	uv_close((uv_handle_t *)&server->worker_listed, NULL);
 	uv_close((uv_handle_t *)&server->drain_timer, NULL);
@@ -426,6 +428,7 @@ static void drain(struct fl_server *server)
 	uint32_t drain_ms = conf->sidecar.drain_ms;
 
 	server->phase = DRAINING;
+	fl_capture_probe_stop(server->capture);
 	fl_log_msg(server->log, FL_LOG_INFO,
 		   "stopping: %u connections may finish, for at most %u ms",
 		   open_connections(server), drain_ms);
@@ -486,6 +489,21 @@ static void on_turn_over(uv_prepare_t *prepare)
 	fl_log_flush(FL_CONTAINER_OF(prepare, struct fl_server, turn_over)->log);
 }
 
+static bool probes_seen(void *user, uint64_t *ret_count)
+{
+	const struct fl_server *server = user;
+
+	if (server->phase != SERVING || !fl_server_all_serving(server)) {
+		return false;
+	}
+	*ret_count = 0;
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		*ret_count +=
+			__atomic_load_n(&server->workers[i]->counters.probes, __ATOMIC_RELAXED);
+	}
+	return true;
+}
+
 static void init_handles(struct fl_server *server)
 {
 	FL_REQUIRE(uv_loop_init(&server->loop) == 0);
@@ -500,6 +518,8 @@ static void init_handles(struct fl_server *server)
 	uv_unref((uv_handle_t *)&server->turn_over);
 	server->sigterm.data = server->sigint.data = server;
 	server->resolver = fl_resolver_new(&server->loop, server->log, &resolver_events, server);
+	server->capture =
+		fl_capture_probe_open(&server->net, server->conf, server->log, probes_seen, server);
 	server->agent = fl_agent_link_open(&server->net, server->conf->agent.socket, server->log,
 					   &agent_events, server);
 }

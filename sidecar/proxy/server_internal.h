@@ -8,6 +8,7 @@
 
 #include "proxy/agent_link.h"
 #include "proxy/bind.h"
+#include "proxy/capture_probe.h"
 #include "proxy/resolver.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
@@ -33,6 +34,7 @@ struct fl_server {
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
 	struct fl_plain *plain; /* what workers count of plaintext */
+	struct fl_capture_probe *capture;
 	uv_async_t worker_idle;
 	uv_async_t worker_listed;
 	struct fl_listing
@@ -47,5 +49,8 @@ struct fl_server {
 	void (*on_stop)(void *user);
 	void *on_stop_user;
 };
+
+/* Have all workers opened their listeners? */
+bool fl_server_all_serving(const struct fl_server *server);
 
 #endif

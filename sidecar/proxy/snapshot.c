@@ -11,7 +11,7 @@
 
 /* --- readiness --------------------------------------------------------------------------------- */
 
-static bool all_serving(const struct fl_server *server)
+bool fl_server_all_serving(const struct fl_server *server)
 {
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		if (!fl_worker_serving(server->workers[i])) {
@@ -44,8 +44,11 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 	} else if (!fl_expiries_usable(&server->current->expiries, (int64_t)time(NULL), reason,
 				       size)) {
 		return false;
-	} else if (!all_serving(server)) {
+	} else if (!fl_server_all_serving(server)) {
 		(void)snprintf(reason, size, "the workers are opening their listeners");
+	} else {
+		return fl_capture_usable(fl_capture_probe_state(server->capture),
+					 server->current->conf->agent.sidecar_uid, reason, size);
 	}
 	return reason[0] == '\0';
 }
@@ -114,7 +117,7 @@ static struct fl_listening *snapshot_upstreams(const struct fl_server *server, b
 static void snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
 {
 	const struct fl_conf *conf = server->conf;
-	bool open = server->phase == SERVING && all_serving(server);
+	bool open = server->phase == SERVING && fl_server_all_serving(server);
 	struct fl_listening *at;
 
 	ret->listeners = fl_new((fl_bind_count(conf) + 1) * sizeof(*at));
@@ -143,6 +146,7 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.plain = server->plain,
 		.agent_connected = fl_agent_link_connected(server->agent),
 		.agent_trouble = fl_agent_link_trouble(server->agent),
+		.capture = fl_capture_probe_state(server->capture),
 		.log_lines_lost = fl_log_lost(server->log),
 	};
 	ret->decisions = fl_tallies_sum(&server->tallies, &ret->decision_count);

@@ -117,6 +117,28 @@ static void put_listeners(struct fl_json *json, const struct fl_snapshot *s)
 	fl_json_end(json);
 }
 
+static void put_capture(struct fl_json *json, const struct fl_snapshot *s)
+{
+	const struct fl_capture *capture = s->capture;
+
+	fl_json_object(json, "capture");
+	fl_json_bool(json, "expected", capture->expected);
+	for (unsigned i = 0; i < FL_CAPTURE_FAMILIES; i++) {
+		if (capture->states[i] == FL_CAPTURE_UNKNOWN) {
+			fl_json_str(json, fl_capture_family_word(i), NULL);
+		} else {
+			fl_json_bool(json, fl_capture_family_word(i),
+				     capture->states[i] == FL_CAPTURE_ACTIVE);
+		}
+	}
+	if (capture->since > 0) {
+		put_time(json, "since", capture->since);
+	} else {
+		fl_json_str(json, "since", NULL);
+	}
+	fl_json_end(json);
+}
+
 static void put_reasons(struct fl_json *json, const char *name,
 			const uint64_t counts[FL_REASON_COUNT], bool always_done)
 {
@@ -228,6 +250,7 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_certificates(&json, s);
 	put_rotations(&json, s);
 	put_listeners(&json, s);
+	put_capture(&json, s);
 	put_traffic(&json, s);
 	put_judgement(&json, s);
 	fl_json_object(&json, "agent");

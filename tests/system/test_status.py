@@ -432,8 +432,8 @@ def test_status_json_is_the_document(lab):
     assert (code, err) == (0, '')
     assert list(json.loads(out)) == [
         'ready', 'reason', 'version', 'pid', 'now', 'started', 'workers', 'id', 'generation', 'certificates',
-        'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'listeners', 'connections', 'bytes',
-        'plaintext', 'handshakes', 'last_judgement', 'agent', 'log_lines_lost']
+        'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'listeners', 'capture',
+        'connections', 'bytes', 'plaintext', 'handshakes', 'last_judgement', 'agent', 'log_lines_lost']
     assert json.loads(out)['pid'] == web.sidecar.pid
 
 

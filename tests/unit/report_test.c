@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "fixture.h"
@@ -18,6 +19,7 @@ struct state {
 	struct fl_expiries expiries;
 	struct fl_expiry items[3];
 	struct fl_addr addr;
+	struct fl_capture capture;
 };
 
 /* Ready, with one generation and a service. */
@@ -51,6 +53,7 @@ static void make_state(struct state *s)
 		.digest = digest,
 		.expiries = &s->expiries,
 		.rotations = &s->rotations,
+		.capture = &s->capture,
 		.agent_connected = true,
 		.agent_trouble = "",
 	};
@@ -408,6 +411,73 @@ static void check_usable(const struct fl_expiries *expiries, int64_t now, const 
 		cr_assert_not(usable);
 		cr_assert_not_null(strstr(reason, expected), "%s", reason);
 	}
+}
+
+Test(report, capture)
+{
+	struct state s;
+	char *text;
+
+	make_state(&s);
+	text = render(&s, fl_report_status);
+	cr_expect_not_null(strstr(text, "\"capture\": {\n"
+					"    \"expected\": false,\n"
+					"    \"inet\": null,\n"
+					"    \"inet6\": null,\n"
+					"    \"since\": null\n"),
+			   "%s", text);
+	free(text);
+	text = render(&s, fl_report_metrics);
+	cr_expect_null(strstr(text, "fairlead_capture_active{"), "%s", text);
+	free(text);
+
+	s.capture = (struct fl_capture){
+		.expected = true, .states = {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT}, .since = NOW};
+	text = render(&s, fl_report_status);
+	cr_expect_not_null(strstr(text, "\"capture\": {\n"
+					"    \"expected\": true,\n"
+					"    \"inet\": true,\n"
+					"    \"inet6\": false,\n"
+					"    \"since\": \"2026-11-21T08:33:20Z\"\n"),
+			   "%s", text);
+	free(text);
+	text = render(&s, fl_report_metrics);
+	cr_expect_not_null(strstr(text, "\nfairlead_capture_active{family=\"inet\"} 1\n"));
+	cr_expect_not_null(strstr(text, "\nfairlead_capture_active{family=\"inet6\"} 0\n"));
+	free(text);
+	text = render(&s, fl_report_page);
+	cr_expect_not_null(strstr(text, "IPv4: in force, IPv6: <span class=\"bad\">not in force"));
+	free(text);
+	fl_snapshot_done(&s.snapshot);
+}
+
+Test(capture, which_rules_stand_in_the_way)
+{
+	static const struct {
+		struct fl_capture capture;
+		const char *reason; /* NULL: none */
+	} rows[] = {
+		{{false, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN}, 0}, NULL},
+		{{false, {FL_CAPTURE_ABSENT, FL_CAPTURE_ABSENT}, 0}, NULL},
+		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0}, NULL},
+		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_UNKNOWN}, 0}, NULL},
+		{{true, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_ACTIVE}, 0}, NULL},
+		{{true, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN}, 0}, "not known whether"},
+		{{true, {FL_CAPTURE_ABSENT, FL_CAPTURE_ACTIVE}, 0}, "not in force for IPv4"},
+		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT}, 0}, "not in force for IPv6"},
+	};
+	char reason[512];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool usable = fl_capture_usable(&rows[i].capture, getuid(), reason, sizeof(reason));
+
+		cr_expect_eq(usable, rows[i].reason == NULL, "row %zu: %s", i, reason);
+		cr_expect(rows[i].reason == NULL || strstr(reason, rows[i].reason) != NULL,
+			  "row %zu: %s", i, reason);
+	}
+	cr_expect_not(fl_capture_usable(&rows[6].capture, getuid() + 1, reason, sizeof(reason)));
+	cr_expect_not_null(strstr(reason, "[agent] sidecar_uid"), "%s", reason);
+	cr_expect_not_null(strstr(reason, "fairlead-agent redirect apply"), "%s", reason);
 }
 
 Test(expiry, which_certificate_is_in_the_way)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sidecar knows whether the rules of capture are in force: status, metrics, readiness, log."""
+import json
+import re
+
+import pytest
+
+import lab as labs
+from lab import wait_until
+
+GONE = 'the rules of capture are not in force'
+
+
+def redirect(pod, action):
+    done = pod.space.try_run([labs.AGENT, 'redirect', action, '-c', pod.ini])
+    assert (done.returncode, done.stderr) == (0, ''), done
+
+
+def capture(pod):
+    return json.loads(pod.get('/status')[1])['capture']
+
+
+def told(pod):
+    """What `fairlead-agent status` prints."""
+    return pod.space.try_run([labs.AGENT, 'status', '-c', pod.ini]).stdout
+
+
+def active(pod):
+    """{family: value} of the metric."""
+    return {family: int(value) for family, value in
+            re.findall(r'^fairlead_capture_active\{family="(\w+)"\} (\d)$', pod.get('/metrics')[1], re.M)}
+
+
+def settled(pod, **wanted):
+    """Until /status says so."""
+    wait_until(lambda: {key: capture(pod)[key] for key in wanted} == wanted, lambda: f'{wanted}: {capture(pod)}', 20)
+
+
+def meant(pod, name='web', sections=None, **options):
+    """A pod whose INI has [redirect]."""
+    return pod(name, labs.merge({'redirect': {'mode': 'redirect'}}, sections), redirect=False, **options)
+
+
+def start(workload):
+    """Without waiting for it to be ready."""
+    workload.start()
+    wait_until(lambda: 'generation in use' in workload.sidecar.text, 'it has a generation')
+    return workload
+
+
+@pytest.mark.tsan
+def test_rules_are_seen_and_missed(pod):
+    web = meant(pod, start=False)
+    redirect(web, 'apply')
+    web.start().wait_ready()
+    settled(web, expected=True, inet=True, inet6=True)
+    assert active(web) == {'inet': 1, 'inet6': 1}
+    since = capture(web)['since']
+    assert re.search(r'^capture +IPv4 in force, IPv6 in force, since 20', told(web), re.M)
+    # Somebody else takes them away.
+    web.space.nft('delete table inet fairlead')
+    wait_until(lambda: web.get('/readyz')[0] == 503, 'it is noticed')
+    status, text = web.get('/readyz')
+    assert status == 503 and GONE in text and 'fairlead-agent redirect apply' in text
+    settled(web, expected=True, inet=False, inet6=False)
+    assert re.search(r'^capture +IPv4 NOT IN FORCE, IPv6 NOT IN FORCE, since 20', told(web), re.M)
+    assert active(web) == {'inet': 0, 'inet6': 0} and capture(web)['since'] >= since
+    redirect(web, 'apply')
+    web.wait_ready()
+    settled(web, expected=True, inet=True, inet6=True)
+    for version in 'IPv4', 'IPv6':
+        assert [line['level'] for line in web.sidecar.lines(msg=re.compile(f'rules of capture.*{version}'))] == \
+            ['info', 'warn', 'info']
+    # None of that was a connection.
+    counts = json.loads(web.get('/status')[1])['connections']
+    assert [counts[direction]['opened'] for direction in ('inbound', 'outbound')] == [0, 0]
+    assert not web.sidecar.lines(msg=re.compile('^connection'))
+
+
+def test_rules_that_are_waited_for(pod):
+    web = start(meant(pod, start=False))
+    wait_until(lambda: GONE in web.get('/readyz')[1], lambda: web.get('/readyz'))
+    assert web.get('/readyz')[0] == 503
+    redirect(web, 'apply')
+    web.wait_ready()
+
+
+def test_rules_that_nobody_expects(pod):
+    """Without [redirect] they are welcome, not needed; once seen, they are."""
+    web = pod('web', redirect=False)
+    settled(web, expected=False, inet=False, inet6=False)
+    assert web.get('/readyz')[0] == 200
+    assert not web.sidecar.lines(msg=re.compile('rules of capture'))
+    redirect(web, 'apply')
+    settled(web, expected=True, inet=True, inet6=True)
+    redirect(web, 'remove')
+    wait_until(lambda: web.get('/readyz')[0] == 503, 'it is noticed')
+
+
+def test_a_sidecar_without_listeners_for_them_asks_nobody(pod):
+    web = pod('web', {'sidecar': {'inbound': '', 'outbound': ''},
+                      'service web': {'listen': '*:8443', 'app': '127.0.0.1:8080'}}, redirect=False)
+    assert capture(web) == {'expected': False, 'inet': None, 'inet6': None, 'since': None}
+    assert active(web) == {}
+
+
+@pytest.mark.parametrize('family, listener', [('inet', '127.0.0.1:15001'), ('inet6', '[::1]:15001')])
+def test_a_family_without_a_listener_is_not_missed(pod, family, listener):
+    web = meant(pod, sections={'sidecar': {'outbound': listener}}, start=False)
+    assert web.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', web.ini]).returncode == 0
+    web.start().wait_ready()
+    other = {'inet': 'inet6', 'inet6': 'inet'}[family]
+    settled(web, **{'expected': True, family: True, other: None})
+
+
+def test_rules_for_another_user(pod):
+    web = meant(pod, start=False)
+    web.change({'agent': {'sidecar_uid': 2999}})
+    redirect(web, 'apply')
+    web.change({'agent': {'sidecar_uid': 2112}})
+    start(web)
+    wait_until(lambda: GONE in web.get('/readyz')[1], lambda: web.get('/readyz'))
+
+
+def test_inbound_alone(pod):
+    web = meant(pod, sections={'sidecar': {'outbound': ''}}, start=False)
+    redirect(web, 'apply')
+    web.start().wait_ready()
+    settled(web, expected=True, inet=True, inet6=True)
+
+
+@pytest.mark.parametrize('handler, reason', [
+    (lambda sock: None, GONE), (labs.echo, 'it is not known whether')], ids=['hangs up', 'stays'])
+def test_an_app_that_listens_there_does_not_stand_for_them(pod, handler, reason):
+    web = meant(pod, start=False)
+    app = web.app(handler, 15099)
+    start(web)
+    wait_until(lambda: app.accepted > 2, 'it was asked', 20)
+    status, text = web.get('/readyz')
+    assert status == 503 and reason in text
+
+
+def test_a_pod_without_ipv6(pod):
+    web = meant(pod, start=False)
+    web.space.inside(lambda: open('/proc/sys/net/ipv6/conf/all/disable_ipv6', 'w', encoding='ascii').write('1'))
+    web.change({'sidecar': {'inbound': '0.0.0.0:15006', 'outbound': '127.0.0.1:15001', 'admin': '0.0.0.0:15020'}})
+    assert web.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', web.ini]).returncode == 0
+    web.start().wait_ready()
+    settled(web, expected=True, inet=True, inet6=None)
+
+
+@pytest.mark.heavy
+def test_asking_costs_nothing_that_stays(pod):
+    """Neither memory nor descriptors nor lines nor sockets that the kernel keeps for a while."""
+    web = meant(pod, start=False)
+    redirect(web, 'apply')
+    web.start().wait_ready()
+
+    def dialled():
+        names, values = [line.split() for line in web.space.root(['cat', '/proc/net/snmp']).splitlines()
+                         if line.startswith('Tcp:')]
+        return int(values[names.index('ActiveOpens')])
+    settled(web, expected=True, inet=True, inet6=True)
+    fds, heap, lines, before = web.sidecar.fds(), web.sidecar.heap(), len(web.sidecar.text), dialled()
+    wait_until(lambda: dialled() >= before + 6, 'it has asked three times', 30)
+    assert active(web) == {'inet': 1, 'inet6': 1}
+    assert web.space.root(['ss', '-Htan', 'state', 'time-wait', '( sport = :15001 or dport = :15099 )']) == ''
+    assert len(web.sidecar.text) == lines
+    assert web.sidecar.heap() <= heap + 64 * 1024 and web.sidecar.fds() <= fds + 2
