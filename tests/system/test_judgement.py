@@ -68,7 +68,7 @@ class Echo:
 @pytest.fixture
 def echo():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 16384)), hard))
     made = Echo()
     yield made
     made.close()
@@ -383,6 +383,30 @@ def test_outbound_plaintext_that_is_no_longer_let_out(lab, app, crowd, gone):
     crowd.expect({'second'})
     assert closed(outbound, 'policy_lost', 'outbound') == 3
     outbound.wait_line(reason='policy_lost', detail=re.compile('no such upstream' if gone else 'is mtls now'))
+
+
+# --- plaintext on the way in --------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('mode', ['plaintext', 'permissive'])
+@pytest.mark.parametrize('change, detail', [
+    ({'allow plain': None}, None), ({'allow plain': {'sources': '10.0.0.0/8'}}, None),
+    ({'deny clear': {'from': 'plaintext'}}, None), ({'service app': {'mode': 'strict'}}, 'its port is strict now')])
+def test_inbound_plaintext(lab, echo, crowd, mode, change, detail):
+    """Rules about plaintext, and the mode of its port; a peer with an identity beside it stays."""
+    inbound = judged_inbound(lab, echo, sections={'service app': {'mode': mode}, 'allow plain': {'from': 'plaintext'}})
+    crowd.add('plain', 3, lambda: connect(inbound.port))
+    if mode == 'permissive':
+        ours = peers.context(False, lab.client, lab.root)
+        ours.set_alpn_protocols(['fairlead/1'])
+        crowd.add('mtls', 2, lambda: ours.wrap_socket(no_delay(connect(inbound.port))))
+    inbound.change({'log': {'level': 'debug'}})
+    assert judgement(inbound, 2)['closed'] == {}
+    crowd.expect_alive()
+    inbound.change(change)
+    crowd.expect({'plain'})
+    assert closed(inbound, 'policy_lost') == 3
+    line = inbound.wait_line(reason='policy_lost', security='plaintext')
+    assert detail in (None, line.get('detail')) or detail in line['detail']
 
 
 # --- time -------------------------------------------------------------------------------------------------
