@@ -180,27 +180,41 @@ static int connect_admin(const struct fl_addr *admin, int64_t deadline, int *ret
 	return rc;
 }
 
-static int send_request(int fd, const char *method, const char *path, int64_t deadline,
-			struct fl_err *err)
+static int send_all(int fd, const char *data, size_t len, int64_t deadline, struct fl_err *err)
 {
-	char *request = fl_format("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-				  "User-Agent: fairlead-agent/" FL_VERSION "\r\n\r\n",
-				  method, path);
-	size_t sent = 0, len = strlen(request);
+	size_t sent = 0;
 	int rc = FL_OK;
 
 	while (rc == FL_OK && sent < len) {
-		ssize_t n = send(fd, request + sent, len - sent, MSG_NOSIGNAL);
+		ssize_t n = send(fd, data + sent, len - sent, MSG_NOSIGNAL);
 
 		if (n >= 0) {
 			sent += (size_t)n;
 		} else if (errno == EAGAIN || errno == EINTR) {
 			rc = wait_for(fd, POLLOUT, deadline, err);
+		} else if (errno == EPIPE || errno == ECONNRESET) {
+			return FL_OK; /* answered before it had heard all: the answer says why */
 		} else {
 			rc = fl_err_sys(err, errno, "cannot ask the sidecar");
 		}
 	}
-	free(request);
+	return rc;
+}
+
+static int send_request(int fd, const char *method, const char *path, struct fl_span body,
+			int64_t deadline, struct fl_err *err)
+{
+	char *length = body.len > 0 ? fl_format("Content-Length: %zu\r\n", body.len) : NULL;
+	char *head = fl_format("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s"
+			       "User-Agent: fairlead-agent/" FL_VERSION "\r\n\r\n",
+			       method, path, length != NULL ? length : "");
+	int rc = send_all(fd, head, strlen(head), deadline, err);
+
+	if (rc == FL_OK) {
+		rc = send_all(fd, (const char *)body.data, body.len, deadline, err);
+	}
+	free(head);
+	free(length);
 	return rc;
 }
 
@@ -269,8 +283,8 @@ static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct
 }
 
 static int request(const struct fl_addr *to, const char *method, const char *path,
-		   unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
-		   struct fl_err *err)
+		   struct fl_span body, unsigned timeout_ms, unsigned *ret_status,
+		   struct fl_text *ret_body, struct fl_err *err)
 {
 	int64_t deadline = now_ms() + timeout_ms;
 	struct fl_text answer = {0};
@@ -280,7 +294,7 @@ static int request(const struct fl_addr *to, const char *method, const char *pat
 	if (rc != FL_OK) {
 		return rc;
 	}
-	rc = send_request(fd, method, path, deadline, err);
+	rc = send_request(fd, method, path, body, deadline, err);
 	if (rc == FL_OK) {
 		rc = read_answer(fd, deadline, &answer, err);
 	}
@@ -295,11 +309,20 @@ static int request(const struct fl_addr *to, const char *method, const char *pat
 int fl_ask(const struct fl_addr *admin, const char *path, unsigned timeout_ms, unsigned *ret_status,
 	   struct fl_text *ret_body, struct fl_err *err)
 {
-	return request(admin, "GET", path, timeout_ms, ret_status, ret_body, err);
+	return request(admin, "GET", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
+		       err);
 }
 
 int fl_ask_change(const struct fl_addr *control, const char *path, unsigned timeout_ms,
 		  unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
 {
-	return request(control, "POST", path, timeout_ms, ret_status, ret_body, err);
+	return request(control, "POST", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
+		       err);
+}
+
+int fl_ask_with(const struct fl_addr *control, const char *path, struct fl_span body,
+		unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
+		struct fl_err *err)
+{
+	return request(control, "POST", path, body, timeout_ms, ret_status, ret_body, err);
 }

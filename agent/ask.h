@@ -4,6 +4,7 @@
 /* ask - one request to the sidecar's admin endpoint or its control socket, for the tools. Blocks, for as long as it
  * is told. */
 #include "base/addr.h"
+#include "base/mem.h"
 #include "base/text.h"
 
 /* Where `[sidecar] admin` of the INI listens. 0, or having said why on stderr the exit code 2. */
@@ -21,5 +22,10 @@ int fl_ask(const struct fl_addr *admin, const char *path, unsigned timeout_ms, u
 /* The same with POST, for what changes something. */
 int fl_ask_change(const struct fl_addr *control, const char *path, unsigned timeout_ms,
 		  unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err) FL_MUST_USE;
+
+/* POST with a body. */
+int fl_ask_with(const struct fl_addr *control, const char *path, struct fl_span body,
+		unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
+		struct fl_err *err) FL_MUST_USE;
 
 #endif

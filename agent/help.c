@@ -28,11 +28,10 @@ static const char program_page[] =
 	"  status     what the sidecar does and how long its certificates last\n"
 	"  explain    what policy decides about one connection, and which rule\n"
 	"  suggest    the [allow] rules that would have let in what was refused\n"
+	"  preview    which open connections a candidate would close\n"
 	"  redirect   the rules that lead the pod's connections through the sidecar\n"
 	"  drain      let the sidecar finish what is open, and end\n"
 	"  log-level  of the running sidecar\n"
-	"\n"
-	"  Not supported yet: preview.\n"
 	"\n"
 	"  fairlead-agent COMMAND --help tells more.\n"
 	"\n"
@@ -182,6 +181,43 @@ static const char status_page[] =
 	"\n"
 	"SEE ALSO\n"
 	"  fairlead-agent wait, which says no more than ready or not\n";
+
+static const char preview_page[] =
+	"NAME\n"
+	"  fairlead-agent preview - which open connections a candidate would close\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent preview [-c FILE] [--json] [CANDIDATE...]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks the running sidecar what would become of its open connections if the\n"
+	"  candidates took the place of what is mounted. Nothing is changed, nobody is\n"
+	"  closed. A CANDIDATE is\n"
+	"    an INI                in place of the one that -c names\n"
+	"    a PEM of certificates in place of the bundle of our own trust domain\n"
+	"    a PEM of CRLs         in place of [identity] crl\n"
+	"    TRUST_DOMAIN=FILE     in place of the bundle of a federated trust domain\n"
+	"  and what it is, its content tells. Without one, what is mounted now is asked\n"
+	"  about.\n"
+	"\n"
+	"  Each connection that would be closed is named with its reason; so is whoever was\n"
+	"  refused lately, or came in plaintext, and would be let in or out; so are the roots\n"
+	"  in use, with who stands on them alone: \"safe to remove: yes\" says that no open\n"
+	"  connection does. Peers that are not connected just now are not known.\n"
+	"\n"
+	"  The sidecar is asked over `[sidecar] control`, by root, its own user or the\n"
+	"  agent's.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --json          the sidecar's answer as it is\n" COMMON_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0 nobody would be closed, let in or out; 1 somebody would; 2 the candidate would\n"
+	"  be refused, or the sidecar cannot be asked.\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent preview new.ini\n"
+	"  fairlead-agent preview roots-without-the-old-one.pem\n"
+	"  fairlead-agent preview partner.example=/tmp/partner.pem\n";
 
 static const char explain_page[] =
 	"NAME\n"
@@ -372,15 +408,11 @@ const char *fl_help(const char *command)
 	static const struct {
 		const char *command;
 		const char *page;
-	} pages[] = {{"run", run_page},
-		     {"check", check_page},
-		     {"wait", wait_page},
-		     {"status", status_page},
-		     {"explain", explain_page},
-		     {"suggest", suggest_page},
-		     {"redirect", redirect_page},
-		     {"drain", drain_page},
-		     {"log-level", log_level_page}};
+	} pages[] = {{"run", run_page},         {"check", check_page},
+		     {"wait", wait_page},       {"status", status_page},
+		     {"explain", explain_page}, {"suggest", suggest_page},
+		     {"preview", preview_page}, {"redirect", redirect_page},
+		     {"drain", drain_page},     {"log-level", log_level_page}};
 
 	if (command == NULL) {
 		return program_page;

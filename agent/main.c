@@ -13,6 +13,7 @@
 #include "agent/control.h"
 #include "agent/explain.h"
 #include "agent/help.h"
+#include "agent/preview.h"
 #include "agent/redirect.h"
 #include "agent/run.h"
 #include "agent/status.h"
@@ -116,6 +117,12 @@ static int explain(const struct settings *settings)
 	return fl_explain(settings->conf_path, &options);
 }
 
+static int preview(const struct settings *settings)
+{
+	return fl_preview(settings->conf_path, settings->words, settings->word_count,
+			  settings->json);
+}
+
 static int complain(const char *command, const char *text)
 {
 	(void)fprintf(stderr, "fairlead-agent%s%s: %s; see fairlead-agent%s%s --help\n",
@@ -201,7 +208,7 @@ static const struct command commands[] = {
 	{"redirect", redirect, NULL, 0, 1},
 	{"drain", drain, NULL, 0, 0},
 	{"log-level", log_level, NULL, 0, 1},
-	{"preview", NULL, NULL, 0, 0},
+	{"preview", preview, &json_option, 1, WORDS_MAX},
 };
 
 static int unknown_command(const char *name)

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/answer.h"
 #include "agent/ask.h"
 #include "agent/peers.h"
 #include "agent/redirect.h"
@@ -32,41 +33,6 @@ struct way {
 	bool rules; /* say what those of [redirect] have seen */
 };
 
-/* --- reading ---------------------------------------------------------------------------------- */
-
-static const char *text_of(const cJSON *object, const char *key)
-{
-	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-
-	return text != NULL ? text : "";
-}
-
-static int64_t number_of(const cJSON *object, const char *key)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-
-	if (!cJSON_IsNumber(item)) {
-		return 0;
-	}
-	/* Beyond these a conversion is undefined. */
-	if (item->valuedouble >= 9.2e18) {
-		return INT64_MAX;
-	}
-	return item->valuedouble <= -9.2e18 ? INT64_MIN : (int64_t)item->valuedouble;
-}
-
-static bool is_true(const cJSON *object, const char *key)
-{
-	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
-}
-
-static const cJSON *part(const cJSON *object, const char *key)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-
-	return cJSON_IsNull(item) ? NULL : item;
-}
-
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void line_begin(struct fl_text *out, const char *name)
@@ -81,7 +47,7 @@ static void line_end(struct fl_text *out)
 
 static void put_remaining(struct fl_text *out, const cJSON *certificate)
 {
-	int64_t left = number_of(certificate, "remaining_seconds");
+	int64_t left = fl_answer_number(certificate, "remaining_seconds");
 	char span[FL_SPAN_TEXT];
 
 	if (left < 0) {
@@ -114,21 +80,21 @@ static void put_bytes(struct fl_text *out, int64_t bytes)
 static void put_state(struct fl_text *out, const cJSON *status)
 {
 	line_begin(out, "sidecar");
-	if (is_true(status, "ready")) {
+	if (fl_answer_true(status, "ready")) {
 		fl_text_print(out, "ready");
 	} else {
 		fl_text_print(out, "NOT READY: ");
-		fl_text_put_clean(out, text_of(status, "reason"));
+		fl_text_put_clean(out, fl_answer_text(status, "reason"));
 	}
 	line_end(out);
 	line_begin(out, "");
 	fl_text_print(out, "version ");
-	fl_text_put_clean(out, text_of(status, "version"));
-	fl_text_print(out, ", process %" PRId64 ", started ", number_of(status, "pid"));
-	fl_text_put_clean(out, text_of(status, "started"));
-	if (number_of(status, "log_lines_lost") > 0) {
+	fl_text_put_clean(out, fl_answer_text(status, "version"));
+	fl_text_print(out, ", process %" PRId64 ", started ", fl_answer_number(status, "pid"));
+	fl_text_put_clean(out, fl_answer_text(status, "started"));
+	if (fl_answer_number(status, "log_lines_lost") > 0) {
 		fl_text_print(out, ", %" PRId64 " log lines lost",
-			      number_of(status, "log_lines_lost"));
+			      fl_answer_number(status, "log_lines_lost"));
 	}
 	line_end(out);
 }
@@ -138,9 +104,9 @@ static void put_certificates(struct fl_text *out, const cJSON *status)
 	const cJSON *certificate;
 	unsigned lines = 0, more = 0;
 
-	cJSON_ArrayForEach(certificate, part(status, "certificates"))
+	cJSON_ArrayForEach(certificate, fl_answer_part(status, "certificates"))
 	{
-		if (strcmp(text_of(certificate, "kind"), "leaf") == 0) {
+		if (strcmp(fl_answer_text(certificate, "kind"), "leaf") == 0) {
 			continue;
 		}
 		if (lines == ROOTS_MAX) {
@@ -148,70 +114,72 @@ static void put_certificates(struct fl_text *out, const cJSON *status)
 			continue;
 		}
 		line_begin(out, lines++ == 0 ? "trust" : "");
-		fl_text_put_clean(out, text_of(certificate, "kind"));
-		fl_text_print(out, " %" PRId64 " of ", number_of(certificate, "index"));
-		fl_text_put_clean(out, text_of(certificate, "trust_domain"));
+		fl_text_put_clean(out, fl_answer_text(certificate, "kind"));
+		fl_text_print(out, " %" PRId64 " of ", fl_answer_number(certificate, "index"));
+		fl_text_put_clean(out, fl_answer_text(certificate, "trust_domain"));
 		fl_text_print(out, " expires ");
 		put_remaining(out, certificate);
 		line_end(out);
 	}
-	if (more + number_of(status, "certificates_left_out") > 0) {
+	if (more + fl_answer_number(status, "certificates_left_out") > 0) {
 		line_begin(out, "");
 		fl_text_print(out, "and %" PRId64 " more",
-			      more + number_of(status, "certificates_left_out"));
+			      more + fl_answer_number(status, "certificates_left_out"));
 		line_end(out);
 	}
 }
 
 static void put_generation(struct fl_text *out, const cJSON *status)
 {
-	const cJSON *generation = part(status, "generation");
+	const cJSON *generation = fl_answer_part(status, "generation");
 
 	line_begin(out, "identity");
 	if (generation == NULL) {
 		fl_text_print(out, "none yet\n");
 		return;
 	}
-	fl_text_put_clean(out, text_of(status, "id"));
+	fl_text_put_clean(out, fl_answer_text(status, "id"));
 	line_end(out);
 	line_begin(out, "");
 	fl_text_print(out, "expires ");
 	put_remaining(out, generation);
 	fl_text_print(out, ", ");
-	fl_text_put_clean(out, text_of(generation, "not_after"));
+	fl_text_put_clean(out, fl_answer_text(generation, "not_after"));
 	line_end(out);
 	line_begin(out, "generation");
-	fl_text_print(out, "%" PRId64 ", since ", number_of(generation, "number"));
-	fl_text_put_clean(out, text_of(generation, "since"));
+	fl_text_print(out, "%" PRId64 ", since ", fl_answer_number(generation, "number"));
+	fl_text_put_clean(out, fl_answer_text(generation, "since"));
 	fl_text_print(out, ", content ");
-	fl_text_put_clean(out, text_of(generation, "digest"));
+	fl_text_put_clean(out, fl_answer_text(generation, "digest"));
 	line_end(out);
 	put_certificates(out, status);
 }
 
 static void put_rotations(struct fl_text *out, const cJSON *status)
 {
-	const cJSON *rotations = part(status, "rotations"), *last = part(status, "last_rotation"),
-		    *refusal = part(status, "last_refusal");
+	const cJSON *rotations = fl_answer_part(status, "rotations"),
+		    *last = fl_answer_part(status, "last_rotation"),
+		    *refusal = fl_answer_part(status, "last_refusal");
 
 	line_begin(out, "rotations");
 	fl_text_print(out,
 		      "%" PRId64 " used, %" PRId64 " refused by the agent, %" PRId64
 		      " by the sidecar",
-		      number_of(rotations, "used"), number_of(rotations, "refused_by_agent"),
-		      number_of(rotations, "refused_by_sidecar"));
+		      fl_answer_number(rotations, "used"),
+		      fl_answer_number(rotations, "refused_by_agent"),
+		      fl_answer_number(rotations, "refused_by_sidecar"));
 	if (last != NULL) {
 		fl_text_print(out, "; last used ");
-		fl_text_put_clean(out, text_of(last, "time"));
+		fl_text_put_clean(out, fl_answer_text(last, "time"));
 	}
 	line_end(out);
 	if (refusal != NULL) {
-		line_begin(out, is_true(refusal, "current") ? "REFUSED" : "last refusal");
-		fl_text_put_clean(out, text_of(refusal, "time"));
+		line_begin(out, fl_answer_true(refusal, "current") ? "REFUSED" : "last refusal");
+		fl_text_put_clean(out, fl_answer_text(refusal, "time"));
 		fl_text_print(out, " by the ");
-		fl_text_put_clean(out, text_of(refusal, "by"));
+		fl_text_put_clean(out, fl_answer_text(refusal, "by"));
 		fl_text_print(out, ": ");
-		fl_text_put_clean(out, text_of(refusal, "text"));
+		fl_text_put_clean(out, fl_answer_text(refusal, "text"));
 		line_end(out);
 	}
 }
@@ -220,21 +188,22 @@ static void put_listeners(struct fl_text *out, const cJSON *status)
 {
 	const cJSON *listener, *to;
 
-	cJSON_ArrayForEach(listener, part(status, "listeners"))
+	cJSON_ArrayForEach(listener, fl_answer_part(status, "listeners"))
 	{
 		bool first = true;
 
-		line_begin(out, text_of(listener, "section"));
-		fl_text_put_clean(out, text_of(listener, "name"));
+		line_begin(out, fl_answer_text(listener, "section"));
+		fl_text_put_clean(out, fl_answer_text(listener, "name"));
 		fl_text_print(out, ": ");
-		fl_text_put_clean(out, text_of(listener, "address"));
-		cJSON_ArrayForEach(to, part(listener, "leads_to"))
+		fl_text_put_clean(out, fl_answer_text(listener, "address"));
+		cJSON_ArrayForEach(to, fl_answer_part(listener, "leads_to"))
 		{
 			fl_text_print(out, first ? " -> " : ", else ");
 			fl_text_put_clean(out, cJSON_IsString(to) ? to->valuestring : "");
 			first = false;
 		}
-		fl_text_print(out, "%s\n", is_true(listener, "serving") ? "" : "  NOT SERVING");
+		fl_text_print(out, "%s\n",
+			      fl_answer_true(listener, "serving") ? "" : "  NOT SERVING");
 	}
 }
 
@@ -259,28 +228,32 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 
 	for (size_t i = 0; i < 2; i++) {
 		const char *direction = directions[i];
-		const cJSON *connections = part(part(status, "connections"), direction),
-			    *bytes = part(part(status, "bytes"), direction),
-			    *handshakes = part(part(status, "handshakes"), direction);
+		const cJSON *connections = fl_answer_part(fl_answer_part(status, "connections"),
+							  direction),
+			    *bytes = fl_answer_part(fl_answer_part(status, "bytes"), direction),
+			    *handshakes =
+				    fl_answer_part(fl_answer_part(status, "handshakes"), direction);
 
-		if (number_of(connections, "opened") == 0) {
+		if (fl_answer_number(connections, "opened") == 0) {
 			continue;
 		}
 		line_begin(out, direction);
 		fl_text_print(out, "connections: %" PRId64 " open of %" PRId64,
-			      number_of(connections, "open"), number_of(connections, "opened"));
-		put_counts(out, part(connections, "closed"), "; ended: ");
+			      fl_answer_number(connections, "open"),
+			      fl_answer_number(connections, "opened"));
+		put_counts(out, fl_answer_part(connections, "closed"), "; ended: ");
 		line_end(out);
 		line_begin(out, "");
 		fl_text_print(out, "handshakes: %" PRId64 " ok, %" PRId64 " of them resumed",
-			      number_of(handshakes, "ok"), number_of(handshakes, "resumed"));
-		put_counts(out, part(handshakes, "failed"), "; failed: ");
+			      fl_answer_number(handshakes, "ok"),
+			      fl_answer_number(handshakes, "resumed"));
+		put_counts(out, fl_answer_part(handshakes, "failed"), "; failed: ");
 		line_end(out);
 		line_begin(out, "");
 		fl_text_print(out, "bytes: ");
-		put_bytes(out, number_of(bytes, "to_app"));
+		put_bytes(out, fl_answer_number(bytes, "to_app"));
 		fl_text_print(out, " to the app, ");
-		put_bytes(out, number_of(bytes, "to_mesh"));
+		put_bytes(out, fl_answer_number(bytes, "to_mesh"));
 		fl_text_print(out, " to the mesh\n");
 	}
 }
@@ -323,14 +296,14 @@ static void begin_rules(struct fl_text *out, bool first)
 
 static void put_status(struct fl_text *out, const struct way *how, const cJSON *status)
 {
-	const cJSON *agent = part(status, "agent");
+	const cJSON *agent = fl_answer_part(status, "agent");
 
 	put_state(out, status);
 	put_generation(out, status);
 	put_rotations(out, status);
 	line_begin(out, "agent");
-	fl_text_print(out, is_true(agent, "connected") ? "connected" : "NOT CONNECTED ");
-	fl_text_put_clean(out, text_of(agent, "trouble"));
+	fl_text_print(out, fl_answer_true(agent, "connected") ? "connected" : "NOT CONNECTED ");
+	fl_text_put_clean(out, fl_answer_text(agent, "trouble"));
 	line_end(out);
 	put_listeners(out, status);
 	put_capture(out, part(status, "capture"));
@@ -364,7 +337,7 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 		}
 	}
 	if (rc == FL_OK) {
-		rc = is_true(status, "ready") ? 0 : 1;
+		rc = fl_answer_true(status, "ready") ? 0 : 1;
 	}
 	cJSON_Delete(status);
 	fl_text_done(&body);

@@ -165,6 +165,14 @@ static unsigned set_log_level(void *user, uid_t uid, const char *word, struct fl
 	return 200;
 }
 
+static bool preview(void *user, struct fl_span body, const void *asker, unsigned *ret_status,
+		    struct fl_text *ret)
+{
+	const struct outside *outside = user;
+
+	return fl_server_preview(outside->server, body, asker, ret_status, ret);
+}
+
 static void on_listed(void *user)
 {
 	const struct outside *outside = user;
@@ -186,8 +194,11 @@ static void close_outside(void *user)
 static void open_control(struct outside *outside, const char *path,
 			 const struct fl_admin_source *source)
 {
-	struct fl_admin_control control = {
-		.may_ask = may_ask, .drain = drain, .log_level = set_log_level, .user = outside};
+	struct fl_admin_control control = {.may_ask = may_ask,
+					   .drain = drain,
+					   .log_level = set_log_level,
+					   .preview = preview,
+					   .user = outside};
 	struct fl_err err;
 
 	if (fl_admin_open_control(fl_server_net(outside->server), path, source, &control,

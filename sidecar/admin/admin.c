@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* admin - connections and their deadlines; http.c reads, respond.c answers.
  *
- * A connection: accepted -> head complete -> answered and our side closed -> the caller closes.
- * What the caller sends after its head is read and dropped, because closing with unread bytes
+ * A connection: accepted -> head, and on the control socket body, complete -> answered and our side closed -> the
+ * caller closes. What the caller sends besides is read and dropped, because closing with unread bytes
  * would reset the connection and could cost the answer. One that is not through within its time
  * is closed, wherever it stands; so is the oldest when there is no room for the next, because who
  * is silent must not keep probes out.
@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,9 @@ struct connection {
 	bool forbidden;
 	bool waiting; /* its request is there, the answer is not */
 	bool answered;
+	bool has_head;
+	uint8_t *body; /* owned; NULL: none is wanted; may hold a key */
+	size_t body_len, body_have;
 	struct fl_http_request request;
 };
 
@@ -90,6 +94,7 @@ static void connection_close(struct connection *connection)
 		admin->connections[i] = admin->connections[i + 1];
 	}
 	fl_sock_close(connection->sock, connection->answered ? LINGER_MS : 0);
+	fl_wipe_free(connection->body, connection->body_len);
 	free(connection);
 	if (!admin->is_closing) {
 		arm_timer(admin);
@@ -101,7 +106,9 @@ static void send_answer(struct connection *connection)
 	const struct fl_admin *admin = connection->admin;
 	struct fl_admin_caller caller = {.source = &admin->source,
 					 .control = admin->has_control ? &admin->control : NULL,
-					 .uid = connection->uid};
+					 .uid = connection->uid,
+					 .body = {connection->body, connection->body_len},
+					 .asker = connection};
 	struct fl_text text = {0};
 	int rc;
 
@@ -124,12 +131,58 @@ static void send_answer(struct connection *connection)
 	fl_sock_shutdown(connection->sock);
 }
 
+/* Only who may ask is listened to, and only where there is something to say. */
+static void expect_body(struct connection *connection)
+{
+	struct fl_http_request *request = &connection->request;
+
+	if (!connection->admin->has_control || connection->forbidden ||
+	    !fl_admin_wants_body(request)) {
+		return;
+	}
+	if (request->body_len > FL_ADMIN_BODY_MAX) {
+		request->refused = 413;
+		request->reason = "the body is too large: 9 MiB are the most";
+		return;
+	}
+	connection->body = malloc((size_t)request->body_len + 1);
+	connection->body_len = connection->body != NULL ? (size_t)request->body_len : 0;
+}
+
+/* False: more of it has to come. */
+static bool take_body(struct connection *connection, const uint8_t *data, size_t len)
+{
+	size_t left = connection->body_len - connection->body_have;
+
+	len = len < left ? len : left;
+	if (len > 0) {
+		memcpy(connection->body + connection->body_have, data, len);
+		connection->body_have += len;
+	}
+	return connection->body_have == connection->body_len;
+}
+
 static void on_data(void *user, uint8_t *data, size_t len)
 {
 	struct connection *connection = user;
 
-	if (!connection->answered && !connection->waiting &&
-	    fl_http_feed(&connection->request, data, len)) {
+	if (connection->answered || connection->waiting) {
+		return;
+	}
+	if (!connection->has_head) {
+		if (!fl_http_feed(&connection->request, data, len)) {
+			return;
+		}
+		connection->has_head = true;
+		expect_body(connection);
+		if (connection->request.head_end < len) {
+			data += connection->request.head_end;
+			len -= connection->request.head_end;
+		} else {
+			len = 0;
+		}
+	}
+	if (take_body(connection, data, len)) {
 		send_answer(connection);
 	}
 }

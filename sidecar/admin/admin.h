@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "net/sock.h"
 
@@ -29,15 +30,20 @@ struct fl_admin_source {
 	void *user;
 };
 
-/* What can be changed: `POST /drain`, `POST /log-level?level=WORD`. Each appends one line that says what has been done,
+/* What can be changed, or asked by those who could: `POST /drain`, `POST /log-level?level=WORD`, `POST /preview` with a
+ * body of FL_ADMIN_BODY_MAX bytes at most. Each appends one line that says what has been done,
  * or why not, and returns the status to answer with: 200, or 400 for a request that makes no sense. uid: the
  * caller's. Callbacks run on the loop and must not block. */
 struct fl_admin_control {
 	bool (*may_ask)(void *user, uid_t uid);
 	unsigned (*drain)(void *user, uid_t uid, struct fl_text *ret);
 	unsigned (*log_level)(void *user, uid_t uid, const char *level, struct fl_text *ret);
+	/* False: it is being made, and fl_admin_go_on() is called when it can be asked for again. asker: the same then. */
+	bool (*preview)(void *user, struct fl_span body, const void *asker, unsigned *ret_status,
+			struct fl_text *ret);
 	void *user;
 };
+#define FL_ADMIN_BODY_MAX (9u * 1024 * 1024)
 
 struct fl_admin;
 

@@ -24,6 +24,7 @@ static int on_headers_complete(http_parser *parser)
 	struct fl_http_request *request = parser->data;
 
 	request->complete = true;
+	request->body_len = parser->content_length != UINT64_MAX ? parser->content_length : 0;
 	http_parser_pause(parser, 1);
 	return 0;
 }
@@ -90,9 +91,11 @@ bool fl_http_feed(struct fl_http_request *request, const uint8_t *data, size_t l
 	size_t room = FL_HTTP_HEAD_MAX - request->seen;
 	size_t take = len < room ? len : room;
 
-	(void)http_parser_execute(&request->parser, &settings, (const char *)data, take);
+	request->head_end =
+		http_parser_execute(&request->parser, &settings, (const char *)data, take);
 	request->seen += take;
 	if (request->complete) {
+		request->head_end++; /* the parser stops before the last newline */
 		return finish(request);
 	}
 	if (HTTP_PARSER_ERRNO(&request->parser) != HPE_OK) {

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_ADMIN_HTTP_H
 #define FL_ADMIN_HTTP_H
-/* http - the head of one HTTP/1 request, collected from pieces of any size. Pure; no I/O.
- *
- * A body is not waited for: nothing that is asked here needs one. */
+/* http - the head of one HTTP/1 request, collected from pieces of any size. Pure; no I/O. */
 #include <http_parser.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +18,8 @@ struct fl_http_request {
 	char url[FL_HTTP_PATH_MAX];
 	size_t url_len; /* FL_HTTP_PATH_MAX: too long */
 	bool complete;
+	size_t head_end;   /* bytes of what was fed last that belong to the head */
+	uint64_t body_len; /* bytes that follow it, by Content-Length; 0 where it has none */
 	/* valid once fl_http_feed() has returned true: */
 	enum fl_http_method method;
 	unsigned refused;             /* 0, or the status that says what was wrong with it */

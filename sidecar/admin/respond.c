@@ -17,6 +17,7 @@
 	"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 #define NOT_YET 0u
+#define PREVIEW_PATH "/preview"
 
 struct route {
 	const char *path;
@@ -93,6 +94,18 @@ static unsigned log_level(const struct fl_admin_caller *caller, const char *quer
 					  query + sizeof(name) - 1, body);
 }
 
+static unsigned preview(const struct fl_admin_caller *caller, const char *query,
+			struct fl_text *body)
+{
+	unsigned status;
+
+	(void)query;
+	return caller->control->preview(caller->control->user, caller->body, caller->asker, &status,
+					body)
+		       ? status
+		       : NOT_YET;
+}
+
 static const struct route routes[] = {
 	{"/healthz", TEXT_TYPE, healthz, NULL},
 	{"/readyz", TEXT_TYPE, readyz, NULL},
@@ -103,11 +116,18 @@ static const struct route routes[] = {
 	{"/", PAGE_TYPE, page, NULL},
 	{"/drain", TEXT_TYPE, NULL, drain},
 	{"/log-level", TEXT_TYPE, NULL, log_level},
+	{PREVIEW_PATH, "application/json", NULL, preview},
 };
 
 static bool is_there(const struct route *route, const struct fl_admin_caller *caller)
 {
 	return route->read != NULL || caller->control != NULL;
+}
+
+bool fl_admin_wants_body(const struct fl_http_request *request)
+{
+	return request->refused == 0 && request->method == FL_HTTP_POST &&
+	       strcmp(request->path, PREVIEW_PATH) == 0;
 }
 
 static const struct route *find_route(const struct fl_admin_caller *caller, const char *path)
@@ -145,6 +165,8 @@ static const char *status_text(unsigned status)
 		return "Not Found";
 	case 405:
 		return "Method Not Allowed";
+	case 413:
+		return "Content Too Large";
 	case 431:
 		return "Request Header Fields Too Large";
 	case 503:
@@ -164,7 +186,7 @@ static unsigned wrong_method(const struct route *route, const struct fl_admin_ca
 {
 	if (route->read == NULL) {
 		answer->allow = "POST";
-		fl_text_print(body, "this changes something: POST\n");
+		fl_text_print(body, "this is asked with POST\n");
 	} else {
 		answer->allow = "GET, HEAD";
 		fl_text_print(body, "%s is only for reading: GET or HEAD\n",
@@ -178,6 +200,7 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 {
 	bool reads = request->method == FL_HTTP_GET || request->method == FL_HTTP_HEAD;
 	const struct route *route;
+	unsigned status;
 
 	if (request->refused != 0) {
 		fl_text_print(body, "%s\n", request->reason);
@@ -190,9 +213,10 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 	if (route->read != NULL ? !reads : request->method != FL_HTTP_POST) {
 		return wrong_method(route, caller, answer, body);
 	}
-	answer->type = route->type;
-	return route->read != NULL ? route->read(caller->source, body)
-				   : route->change(caller, request->query, body);
+	status = route->read != NULL ? route->read(caller->source, body)
+				     : route->change(caller, request->query, body);
+	answer->type = status == 200 ? route->type : TEXT_TYPE;
+	return status;
 }
 
 bool fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,

@@ -10,7 +10,12 @@ struct fl_admin_caller {
 	const struct fl_admin_source *source;
 	const struct fl_admin_control *control; /* NULL: the endpoint only reads */
 	uid_t uid;                              /* with control */
+	struct fl_span body;                    /* likewise; of a request that has one */
+	const void *asker;                      /* the connection, to tell it from others */
 };
+
+/* Is there more to wait for than the head? */
+bool fl_admin_wants_body(const struct fl_http_request *request);
 
 /* Appends the whole answer, head and (but for HEAD) body. False: it cannot be given yet. */
 bool fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,

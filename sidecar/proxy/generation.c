@@ -156,7 +156,7 @@ static int find_peers(struct fl_generation *generation, const struct fl_generati
 	return 0;
 }
 
-static struct fl_tls_options tls_options(const struct fl_generation *generation)
+struct fl_tls_options fl_generation_tls_options(const struct fl_generation *generation)
 {
 	const struct fl_conf *conf = generation->conf;
 
@@ -173,7 +173,7 @@ static struct fl_tls_options tls_options(const struct fl_generation *generation)
  * trusted, not even ourselves. */
 static int try_handshake(const struct fl_generation *generation, struct fl_err *err)
 {
-	struct fl_tls_options options = tls_options(generation);
+	struct fl_tls_options options = fl_generation_tls_options(generation);
 
 	/* Should this generation be refused, another one will have its epoch. */
 	options.peers = NULL;
@@ -246,7 +246,7 @@ void fl_generation_unref(struct fl_generation *generation)
 int fl_share_new(struct fl_generation *generation, struct fl_tally *tally, unsigned worker,
 		 struct fl_share **ret, struct fl_err *err)
 {
-	struct fl_tls_options options = tls_options(generation);
+	struct fl_tls_options options = fl_generation_tls_options(generation);
 	struct fl_share *share = fl_new(sizeof(*share));
 	int rc;
 

@@ -48,6 +48,9 @@ struct fl_generation *fl_generation_ref(struct fl_generation *generation); /* an
 void fl_generation_unref(struct fl_generation *generation); /* any thread; NULL is fine */
 bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b);
 
+/* Borrows from the generation. */
+struct fl_tls_options fl_generation_tls_options(const struct fl_generation *generation);
+
 struct fl_share {
 	struct fl_generation *generation; /* a reference */
 	struct fl_tls_ctx *client, *server;

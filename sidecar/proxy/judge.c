@@ -141,12 +141,11 @@ static bool may_come_in(const struct fl_route *route, const struct fl_share *sha
 	return true;
 }
 
-/* 0 or FL_ERR_NOMEM. peer: NULL in plaintext. */
-static int find_facts(struct fl_worker *worker, const struct fl_route *route,
+/* 0 or FL_ERR_NOMEM. share: of the generation that asks; peer: NULL in plaintext. */
+static int find_facts(struct fl_share *share, const struct fl_route *route,
 		      struct fl_tls_peer *peer, struct fl_judge_facts *facts,
 		      struct grounds *grounds)
 {
-	struct fl_share *share = worker->share;
 	const char *id = peer != NULL ? fl_tls_peer_name(peer) : NULL;
 	int rc = 0;
 
@@ -236,7 +235,7 @@ static bool judge(struct fl_stream *stream, bool is_new)
 	grounds.detail.text[0] = '\0';
 	fl_count(&worker->judge.last.judged, 1);
 	fl_count(&worker->counters.judged, 1);
-	rc = find_facts(worker, route, peer, &facts, &grounds);
+	rc = find_facts(worker->share, route, peer, &facts, &grounds);
 	if (rc != 0) {
 		fl_stream_end(stream, &(struct fl_ending){.reason = FL_REASON_INTERNAL});
 		return false;
@@ -251,6 +250,27 @@ static bool judge(struct fl_stream *stream, bool is_new)
 		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
 	}
 	return true;
+}
+
+void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_judge_outcome *ret,
+		  struct fl_err *detail)
+{
+	struct fl_tls_peer *peer = fl_stream_peer(stream);
+	struct fl_judge_facts facts = {.rule = FL_RULE_NONE};
+	struct grounds grounds = {.verdict = {.effect = FL_ALLOW}};
+
+	if (find_facts(share, fl_stream_route(stream), peer, &facts, &grounds) != 0) {
+		facts.rule = FL_RULE_CHAIN;
+	}
+	*ret = fl_judge_decide(&facts, share->generation->conf);
+	if (ret->loss == FL_LOSS_TRUST || ret->loss == FL_LOSS_REVOKED) {
+		(void)!fl_tls_peer_judge(share->server, peer, &facts.rule, detail);
+	} else if (ret->loss == FL_LOSS_POLICY && grounds.verdict.effect != FL_ALLOW) {
+		fl_err_set(detail, FL_ERR_DENIED, "rule %s",
+			   grounds.verdict.rule != NULL ? grounds.verdict.rule : "default");
+	} else if (ret->loss == FL_LOSS_POLICY) {
+		*detail = grounds.detail;
+	}
 }
 
 bool fl_judge_stream(struct fl_stream *stream)

@@ -15,8 +15,9 @@
 #include "pki/svid.h"
 #include "proxy/reason.h"
 
-struct fl_worker;
+struct fl_share;
 struct fl_stream;
+struct fl_worker;
 
 /* Ways to lose, in the order in which they count. */
 enum fl_loss { FL_LOSS_TRUST, FL_LOSS_REVOKED, FL_LOSS_POLICY, FL_LOSS_EXPIRED, FL_LOSSES };
@@ -66,6 +67,10 @@ void fl_judge_start(struct fl_worker *worker);
 bool fl_judge_stream(struct fl_stream *stream);
 /* The same for one that has just become ready, and whose generation is not the current one any more. */
 bool fl_judge_late(struct fl_stream *stream);
+/* What would become of it if share's generation arrived, whose contexts no engine uses meanwhile. Nothing comes of it.
+ * detail: for a loser, one sentence where there is something to add. */
+void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_judge_outcome *ret,
+		  struct fl_err *detail);
 /* A peer is there whose chain is good until then. */
 void fl_judge_note_expiry(struct fl_worker *worker, int64_t until);
 /* For walk.c: it has seen them all. */

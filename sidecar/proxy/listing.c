@@ -3,21 +3,23 @@
 
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "proxy/report.h"
 
 #define NS_PER_S 1000000000u
 
+void fl_listed_done(struct fl_listed *item)
+{
+	free(item->name);
+	free(item->peer);
+	free(item->own);
+	free(item->rule);
+	free(item->far);
+}
+
 void fl_listing_done(struct fl_listing *listing)
 {
 	for (size_t i = 0; i < listing->count; i++) {
-		struct fl_listed *item = &listing->items[i];
-
-		free(item->name);
-		free(item->peer);
-		free(item->own);
-		free(item->rule);
-		free(item->far);
+		fl_listed_done(&listing->items[i]);
 	}
 	fl_seen_done(&listing->seen);
 	free(listing->items);
@@ -31,9 +33,8 @@ static void put_address(struct fl_json *json, const char *key, const struct fl_i
 	fl_json_str(json, key, inet->family != 0 ? fl_inet_format(inet, text) : NULL);
 }
 
-static void put_item(struct fl_json *json, const struct fl_listed *item, uint64_t now_ns)
+void fl_listed_put(struct fl_json *json, const struct fl_listed *item, uint64_t now_ns)
 {
-	fl_json_object(json, NULL);
 	fl_json_str(json, "direction", fl_direction_word(item->direction));
 	fl_json_str(json, "name", item->name);
 	fl_json_str(json, "state", item->state);
@@ -53,7 +54,6 @@ static void put_item(struct fl_json *json, const struct fl_listed *item, uint64_
 		    now_ns > item->started_ns ? (now_ns - item->started_ns) / NS_PER_S : 0);
 	fl_json_u64(json, "bytes_to_app", item->to_app);
 	fl_json_u64(json, "bytes_to_mesh", item->to_mesh);
-	fl_json_end(json);
 }
 
 void fl_report_connections(const struct fl_listing *listings, size_t count, uint64_t now_ns,
@@ -73,7 +73,9 @@ void fl_report_connections(const struct fl_listing *listings, size_t count, uint
 	fl_json_array(&json, "connections");
 	for (size_t i = 0; i < count; i++) {
 		for (size_t k = 0; k < listings[i].count; k++) {
-			put_item(&json, &listings[i].items[k], now_ns);
+			fl_json_object(&json, NULL);
+			fl_listed_put(&json, &listings[i].items[k], now_ns);
+			fl_json_end(&json);
 		}
 	}
 	fl_json_end(&json);

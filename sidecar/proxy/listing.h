@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/inet.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "proxy/counters.h"
 #include "proxy/seen.h"
@@ -34,6 +35,8 @@ struct fl_listed {
 	uint64_t to_app, to_mesh;
 };
 
+void fl_listed_done(struct fl_listed *item);
+
 /* Of one worker; begins as {0} but for max. */
 struct fl_listing {
 	struct fl_listed *items; /* owned */
@@ -42,6 +45,9 @@ struct fl_listing {
 	struct fl_seen seen; /* for /seen */
 };
 void fl_listing_done(struct fl_listing *listing);
+
+/* Appends the keys of one connection to an object that is open. now_ns: uv_hrtime(). */
+void fl_listed_put(struct fl_json *json, const struct fl_listed *item, uint64_t now_ns);
 
 /* Appends a whole document. now_ns: uv_hrtime(). */
 void fl_report_connections(const struct fl_listing *listings, size_t count, uint64_t now_ns,

@@ -503,6 +503,25 @@ struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_
 	return make_routes(resolver);
 }
 
+struct fl_routes *fl_resolver_imagine(const struct fl_resolver *resolver,
+				      const struct fl_conf *conf)
+{
+	struct fl_resolver imagined = {.route_count = conf->upstream_count};
+	struct fl_routes *routes;
+
+	imagined.routes = fl_new((conf->upstream_count + 1) * sizeof(imagined.routes[0]));
+	for (size_t r = 0; r < conf->upstream_count; r++) {
+		imagined.routes[r].upstream = &conf->upstreams[r];
+		if (is_captured(&imagined.routes[r])) {
+			build_captured(&imagined.routes[r], resolver->routes,
+				       resolver->route_count);
+		}
+	}
+	routes = make_routes(&imagined);
+	free_routes(imagined.routes, imagined.route_count);
+	return routes;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	struct fl_resolver *resolver = FL_CONTAINER_OF(handle, struct fl_resolver, timer);

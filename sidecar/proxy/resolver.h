@@ -26,6 +26,9 @@ struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
  * already. Returns the table of what is captured, as far as it is known: one reference; on_routes tells of the next
  * ones. conf is borrowed until the next call or close. */
 struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf);
+/* The table that conf would have, as far as its names are known now. One reference; asks nobody, changes nothing. */
+struct fl_routes *fl_resolver_imagine(const struct fl_resolver *resolver,
+				      const struct fl_conf *conf);
 /* Frees later, on the loop. */
 void fl_resolver_close(struct fl_resolver *resolver);
 

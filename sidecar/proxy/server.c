@@ -80,8 +80,8 @@ static void on_routes(void *user, struct fl_routes *routes)
 static const struct fl_resolver_events resolver_events = {.on_targets = on_targets,
 							  .on_routes = on_routes};
 
-static int make_shares(struct fl_server *server, struct fl_generation *generation,
-		       struct fl_tally *tally, struct fl_share **shares, struct fl_err *err)
+int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
+			  struct fl_tally *tally, struct fl_share **shares, struct fl_err *err)
 {
 	int rc = 0;
 
@@ -176,7 +176,7 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 {
 	struct fl_share **shares = fl_new(server->worker_count * sizeof(struct fl_share *));
 	struct fl_tally *tally = fl_tally_new(generation->conf->policy, server->worker_count);
-	int rc = make_shares(server, generation, tally, shares, err);
+	int rc = fl_server_make_shares(server, generation, tally, shares, err);
 
 	if (rc == 0) {
 		fl_tallies_add(&server->tallies, tally);
@@ -294,10 +294,8 @@ static void on_worker_listed(void *user)
 	(void)uv_async_send(&server->worker_listed);
 }
 
-static void on_listed(uv_async_t *async)
+static void listed(struct fl_server *server)
 {
-	struct fl_server *server = FL_CONTAINER_OF(async, struct fl_server, worker_listed);
-
 	if (server->listings == NULL ||
 	    __atomic_load_n(&server->listed, __ATOMIC_ACQUIRE) < server->worker_count) {
 		return;
@@ -307,6 +305,14 @@ static void on_listed(uv_async_t *async)
 		server->on_listed(server->on_listed_user);
 	}
 	drop_listings(server);
+}
+
+static void on_listed(uv_async_t *async)
+{
+	struct fl_server *server = FL_CONTAINER_OF(async, struct fl_server, worker_listed);
+
+	listed(server);
+	fl_server_previewed(server);
 }
 
 static void ask_workers(struct fl_server *server)
@@ -375,6 +381,7 @@ static void stop(struct fl_server *server)
 		fl_worker_discard(server->workers[i]);
 	}
 	drop_listings(server);
+	fl_server_drop_preview(server);
 	server->worker_count = server->started = 0;
 	fl_bind_unlink_paths(server->conf, server->made);
 	if (server->on_stop != NULL) {

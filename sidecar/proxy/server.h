@@ -42,6 +42,13 @@ bool fl_server_connections(struct fl_server *server, struct fl_text *ret);
 bool fl_server_seen(struct fl_server *server, struct fl_text *ret);
 void fl_server_on_listed(struct fl_server *server, void (*cb)(void *user), void *user);
 
+/* What a candidate would do to the connections that are open: frame is a GENERATION of ctl/message.h, key and all. Appends
+ * a document (preview.h) and returns true with *ret_status 200; or a sentence with 400 (it would be refused, and why) or
+ * 503. False: not yet; on_listed is called when it can be asked again, with the same asker, which is only compared.
+ * Main loop. */
+bool fl_server_preview(struct fl_server *server, struct fl_span frame, const void *asker,
+		       unsigned *ret_status, struct fl_text *ret);
+
 /* Called once when the server has stopped and its main loop should end: whoever else has handles on it closes them. */
 void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *user);
 

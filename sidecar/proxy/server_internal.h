@@ -9,6 +9,7 @@
 #include "proxy/agent_link.h"
 #include "proxy/bind.h"
 #include "proxy/capture_probe.h"
+#include "proxy/preview.h"
 #include "proxy/resolver.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
@@ -43,6 +44,16 @@ struct fl_server {
 	bool is_listed;    /* all of them */
 	void (*on_listed)(void *user);
 	void *on_listed_user;
+	struct fl_previewing {
+		const void *asker;             /* who gets it; an address, never followed */
+		struct fl_preview *parts;      /* one for each worker; NULL: nothing is under way */
+		unsigned part_count, answered; /* answered: atomic */
+		struct fl_generation *current, *candidate; /* references */
+		bool is_done;
+		unsigned status;
+		struct fl_text body;
+		uint64_t number; /* of the last one */
+	} previewing;
 	uv_timer_t drain_timer;
 	uv_prepare_t turn_over; /* before the loop may sleep */
 	uv_signal_t sigterm, sigint;
@@ -52,5 +63,10 @@ struct fl_server {
 
 /* Have all workers opened their listeners? */
 bool fl_server_all_serving(const struct fl_server *server);
+int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
+			  struct fl_tally *tally, struct fl_share **shares,
+			  struct fl_err *err) FL_MUST_USE;
+void fl_server_previewed(struct fl_server *server); /* a worker has done its part of a preview */
+void fl_server_drop_preview(struct fl_server *server);
 
 #endif

@@ -25,6 +25,9 @@ void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struc
 
 /* Fills ret with what is open, up to its max; streams whose mesh side is not there yet included. */
 void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret);
+/* One of them; fl_listed_done() frees what ret then holds. */
+void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret);
+
 /* --- for walk, judge and recycle ------------------------------------------------------------------ */
 
 /* The next one that the walk of that number has not seen, which now it has; NULL: there is none. */

@@ -16,7 +16,7 @@ static char *copy(const char *text)
 	return text != NULL ? fl_strdup(text) : NULL;
 }
 
-static void describe(const struct fl_stream *stream, struct fl_listed *ret)
+void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 {
 	const struct fl_route *route = stream->route;
 	bool is_verified = stream->session != NULL && stream->state != DIAL_MESH;
@@ -59,7 +59,7 @@ void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
 			return;
 		}
 		ret->items = fl_grow(ret->items, ret->count + 1, sizeof(*ret->items));
-		describe(stream, &ret->items[ret->count++]);
+		fl_stream_describe(stream, &ret->items[ret->count++]);
 	}
 }
 

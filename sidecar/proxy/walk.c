@@ -3,6 +3,7 @@
  * this walk has seen. So no place has to be remembered, whoever ends between two slices. Nothing here fails. */
 #include "proxy/walk.h"
 
+#include "proxy/preview.h"
 #include "proxy/stream.h"
 
 #define SLICE_NS (1000u * 1000)
@@ -39,6 +40,10 @@ void fl_walk_start(struct fl_worker *worker, enum fl_walk_aim aim)
 		return;
 	}
 	if (walk->aims == 0 || aim == FL_WALK_JUDGE) {
+		/* A preview that is under way has counted some already: it begins again, too. */
+		if ((walk->aims & FL_WALK_PREVIEW) != 0) {
+			fl_preview_again(worker);
+		}
 		begin(worker, (uint8_t)(walk->aims | aim));
 	} else {
 		walk->wanted |= (uint8_t)aim;
@@ -58,6 +63,9 @@ static void finish(struct fl_worker *worker)
 	if ((aims & FL_WALK_RECYCLE) != 0) {
 		fl_recycle_walked(worker);
 	}
+	if ((aims & FL_WALK_PREVIEW) != 0) {
+		fl_preview_walked(worker);
+	}
 	if (walk->wanted != 0 && walk->aims == 0) {
 		aims = walk->wanted;
 		walk->wanted = 0;
@@ -69,6 +77,10 @@ static void look_at(struct fl_worker *worker, struct fl_stream *stream)
 {
 	uint8_t aims = worker->walk.aims;
 
+	/* First: what is judged may be gone then. */
+	if ((aims & FL_WALK_PREVIEW) != 0) {
+		fl_preview_stream(worker, stream);
+	}
 	if ((aims & FL_WALK_JUDGE) != 0 && !fl_judge_stream(stream)) {
 		return;
 	}

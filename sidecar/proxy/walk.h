@@ -15,6 +15,7 @@ struct fl_worker;
 enum fl_walk_aim {
 	FL_WALK_JUDGE = 1,   /* judge.h */
 	FL_WALK_RECYCLE = 2, /* recycle.h */
+	FL_WALK_PREVIEW = 4, /* preview.h */
 };
 
 struct fl_walk {
@@ -27,7 +28,7 @@ struct fl_walk {
 
 void fl_walk_init(struct fl_worker *worker);
 void fl_walk_close(struct fl_worker *worker); /* the loop has to run once more */
-/* Begins one. To judge, one that is under way begins again; to recycle, it comes after it. */
+/* Begins one. To judge, one that is under way begins again; for the others, it comes after it. */
 void fl_walk_start(struct fl_worker *worker, enum fl_walk_aim aim);
 
 #endif

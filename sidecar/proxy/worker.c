@@ -18,6 +18,7 @@
 
 #include "proxy/detect.h"
 #include "proxy/inbound.h"
+#include "proxy/preview.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
 
@@ -31,6 +32,7 @@ enum mail_kind {
 	MAIL_ROUTES,
 	MAIL_LOG_LEVEL,
 	MAIL_LIST,
+	MAIL_PREVIEW,
 	MAIL_DRAIN,
 	MAIL_STOP,
 };
@@ -46,6 +48,7 @@ struct fl_mail {
 	void (*done)(void *user);
 	void *done_user;
 	struct fl_routes *routes;
+	struct fl_preview *preview;
 	char upstream[]; /* MAIL_TARGETS */
 };
 
@@ -203,6 +206,14 @@ void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes)
 	struct fl_mail *mail = mail_new(MAIL_ROUTES, "");
 
 	mail->routes = fl_routes_ref(routes);
+	post(worker, mail);
+}
+
+void fl_worker_post_preview(struct fl_worker *worker, struct fl_preview *preview)
+{
+	struct fl_mail *mail = mail_new(MAIL_PREVIEW, "");
+
+	mail->preview = preview;
 	post(worker, mail);
 }
 
@@ -494,6 +505,7 @@ static void stop(struct fl_worker *worker)
 	fl_deadline_queue_close(&worker->idle);
 	fl_deadline_queue_close(&worker->half_open);
 	fl_resume_map_close(&worker->resumes);
+	fl_preview_walked(worker);
 	fl_walk_close(worker);
 	fl_judge_close(worker);
 	fl_recycle_close(worker);
@@ -520,6 +532,9 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 		mail->listing->seen.max = worker->seen.max;
 		fl_seen_add(&mail->listing->seen, &worker->seen);
 		mail->done(mail->done_user);
+		break;
+	case MAIL_PREVIEW:
+		fl_preview_start(worker, mail->preview);
 		break;
 	case MAIL_ROUTES:
 		take_routes(worker, mail->routes);

@@ -59,6 +59,7 @@ struct fl_corpse {
 };
 
 struct fl_mail;
+struct fl_preview;
 
 struct fl_worker {
 	uv_thread_t thread;
@@ -92,6 +93,7 @@ struct fl_worker {
 	struct fl_walk walk;
 	struct fl_judge judge; /* its counts are read by the main thread */
 	struct fl_recycle recycle;
+	struct fl_preview *preview;  /* under way; NULL: there is none */
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;
 	struct fl_detect *detects;
@@ -131,6 +133,8 @@ void fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void 
 			 void *user);
 /* main: for the share that was posted last; takes a reference */
 void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes);
+/* main; preview is the worker's until its done is called. */
+void fl_worker_post_preview(struct fl_worker *worker, struct fl_preview *preview);
 void fl_worker_post_drain(
 	struct fl_worker *worker); /* main: stop accepting; on_idle when nothing is open */
 void fl_worker_post_stop(struct fl_worker *worker); /* main: cut what is open and end the thread */

@@ -235,11 +235,25 @@ static unsigned levelled(void *user, uid_t uid, const char *level, struct fl_tex
 	return 200;
 }
 
+/* Says it back. */
+static bool previewed(void *user, struct fl_span body, const void *asker, unsigned *ret_status,
+		      struct fl_text *ret)
+{
+	(void)user;
+	cr_assert_not_null(asker);
+	fl_text_print(ret, "body ");
+	fl_text_put(ret, (const char *)body.data, body.len);
+	*ret_status = body.len > 0 ? 200 : 400;
+	return true;
+}
+
 static char *order(const char *text, bool has_control, unsigned *count)
 {
-	struct fl_admin_control control = {root_only, drained, levelled, count};
-	struct fl_admin_caller caller = {
-		.source = &source_of_all, .control = has_control ? &control : NULL, .uid = 7};
+	struct fl_admin_control control = {root_only, drained, levelled, previewed, count};
+	struct fl_admin_caller caller = {.source = &source_of_all,
+					 .control = has_control ? &control : NULL,
+					 .uid = 7,
+					 .asker = text};
 	struct fl_http_request request;
 	struct fl_text answer = {0};
 
@@ -269,7 +283,8 @@ Test(admin, control_changes_by_post_alone)
 		{"POST /readyz HTTP/1.1\r\n\r\n", "405",
 		 "this page is only for reading: GET or HEAD\n", 0},
 		{"GET /readyz HTTP/1.1\r\n\r\n", "200", "ready\n", 0},
-		{"GET /x HTTP/1.1\r\n\r\n", "404", "/\nPOST /drain\nPOST /log-level\n", 0},
+		{"GET /x HTTP/1.1\r\n\r\n", "404",
+		 "/\nPOST /drain\nPOST /log-level\nPOST /preview\n", 0},
 	};
 
 	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
@@ -506,7 +521,7 @@ Test(admin, callers_wait_for_what_is_being_made)
 
 static void control_open(struct fixture *f, bool (*may_ask)(void *user, uid_t uid), unsigned *count)
 {
-	struct fl_admin_control control = {may_ask, drained, levelled, count};
+	struct fl_admin_control control = {may_ask, drained, levelled, previewed, count};
 
 	fixture_open(f);
 	fl_admin_close(f->admin);
@@ -550,9 +565,67 @@ Test(admin, control_goes_by_the_callers_uid)
 	fixture_close(&f);
 }
 
+/* Byte by byte, and whole; its first byte may look like the end of a head. */
+Test(admin, control_collects_a_body_where_one_is_asked_for)
+{
+	static const char request[] = "POST /preview HTTP/1.1\r\nContent-Length: 5\r\n\r\n\nabc\n";
+	struct fixture f;
+	char buf[1024];
+	unsigned count = 0;
+
+	control_open(&f, the_same, &count);
+	for (size_t step = 1; step <= sizeof(request); step += sizeof(request) - 1) {
+		int fd = dial(&f);
+
+		for (size_t at = 0; at < sizeof(request) - 1; at += step) {
+			size_t len =
+				sizeof(request) - 1 - at < step ? sizeof(request) - 1 - at : step;
+
+			cr_assert_eq(send(fd, request + at, len, 0), (ssize_t)len);
+			(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+		}
+		cr_assert(read_all(&f, fd, buf, sizeof(buf)));
+		cr_expect_not_null(strstr(buf, "\r\n\r\nbody \nabc\n"), "%s", buf);
+		close(fd);
+	}
+	fixture_close(&f);
+}
+
+Test(admin, control_bounds_a_body)
+{
+	static const struct {
+		const char *request, *status;
+		bool (*may_ask)(void *user, uid_t uid);
+	} rows[] = {
+		{"POST /preview HTTP/1.1\r\nContent-Length: 9437185\r\n\r\n", "413", the_same},
+		{"POST /preview HTTP/1.1\r\nContent-Length: 18446744073709551614\r\n\r\n", "413",
+		 the_same},
+		{"POST /preview HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400", the_same},
+		{"POST /preview HTTP/1.1\r\n\r\n", "400", the_same},
+		{"POST /preview HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "403", nobody},
+		{"POST /drain HTTP/1.1\r\nContent-Length: 5\r\n\r\n", "200", the_same},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		struct fixture f;
+		char buf[1024];
+		unsigned count = 0;
+		int fd;
+
+		control_open(&f, rows[i].may_ask, &count);
+		fd = dial(&f);
+		send_text(fd, rows[i].request);
+		cr_assert(read_all(&f, fd, buf, sizeof(buf)), "%zu", i);
+		cr_expect(strncmp(buf + strlen("HTTP/1.1 "), rows[i].status, 3) == 0, "%zu: %s", i,
+			  buf);
+		close(fd);
+		fixture_close(&f);
+	}
+}
+
 Test(admin, control_path_is_removed_when_it_is_ours)
 {
-	struct fl_admin_control control = {the_same, drained, levelled, NULL};
+	struct fl_admin_control control = {the_same, drained, levelled, previewed, NULL};
 	struct fl_admin *second = NULL;
 	struct fl_err err = {0};
 	struct fixture f;
