@@ -42,10 +42,10 @@ struct settings {
 
 struct command {
 	const char *name;
-	int (*run)(const struct settings *settings); /* NULL: not supported yet */
-	const struct fl_option *options;             /* of its own */
-	size_t option_count;                         /* at most OPTIONS_MAX */
-	size_t words_max;                            /* at most WORDS_MAX */
+	int (*run)(const struct settings *settings);
+	const struct fl_option *options; /* of its own */
+	size_t option_count;             /* at most OPTIONS_MAX */
+	size_t words_max;                /* at most WORDS_MAX */
 };
 
 enum {
@@ -310,10 +310,6 @@ static int run_command(struct fl_args *args, const char *name, struct settings *
 
 	if (command == NULL) {
 		return unknown_command(name);
-	}
-	if (command->run == NULL) {
-		(void)fprintf(stderr, "fairlead-agent: `%s` is not supported yet\n", name);
-		return 2;
 	}
 	for (;;) {
 		switch (read_options(args, command, settings, &word, &code)) {

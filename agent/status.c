@@ -264,10 +264,10 @@ static void put_capture(struct fl_text *out, const cJSON *capture)
 	static const struct {
 		const char *key, *name;
 	} families[] = {{"inet", "IPv4"}, {"inet6", "IPv6"}};
-	bool expected = is_true(capture, "expected"), first = true;
+	bool expected = fl_answer_true(capture, "expected"), first = true;
 
 	for (size_t i = 0; i < 2; i++) {
-		const cJSON *active = part(capture, families[i].key);
+		const cJSON *active = fl_answer_part(capture, families[i].key);
 
 		if (!cJSON_IsBool(active) || (!expected && cJSON_IsFalse(active))) {
 			continue;
@@ -281,7 +281,7 @@ static void put_capture(struct fl_text *out, const cJSON *capture)
 	}
 	if (!first) {
 		fl_text_print(out, ", since ");
-		fl_text_put_clean(out, text_of(capture, "since"));
+		fl_text_put_clean(out, fl_answer_text(capture, "since"));
 		line_end(out);
 	} else if (expected) {
 		line_begin(out, "capture");
@@ -306,7 +306,7 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	fl_text_put_clean(out, fl_answer_text(agent, "trouble"));
 	line_end(out);
 	put_listeners(out, status);
-	put_capture(out, part(status, "capture"));
+	put_capture(out, fl_answer_part(status, "capture"));
 	put_traffic(out, status);
 	fl_peers_put(&how->admin, PEERS_REQUEST_MS, out);
 	if (how->rules) {

@@ -9,17 +9,20 @@
 
 static void forget(struct fl_preview *preview)
 {
-	struct fl_peer_count *peer, *next;
+	struct fl_peer_count *peer = preview->peers;
 
 	for (size_t i = 0; i < preview->doomed_count; i++) {
 		fl_listed_done(&preview->doomed[i].connection);
 		free(preview->doomed[i].detail);
 	}
 	free(preview->doomed);
-	HASH_ITER (hh, preview->peers, peer, next) {
-		HASH_DEL(preview->peers, peer);
+	HASH_CLEAR(hh, preview->peers); /* the table; its items stay a list */
+	while (peer != NULL) {
+		struct fl_peer_count *next = peer->hh.next;
+
 		fl_tls_peer_unref(peer->peer);
 		free(peer);
+		peer = next;
 	}
 	fl_seen_done(&preview->seen);
 	*preview = (struct fl_preview){.share = preview->share,

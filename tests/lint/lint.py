@@ -42,7 +42,7 @@ FOREIGN = [
     (r'cjson/.*', ['agent']),
     (r'nftables/.*', ['agent']),
     (r'http_parser\.h', ['sidecar/admin']),
-    (r'uthash\.h', ['sidecar/policy', 'sidecar/conf']),
+    (r'uthash\.h', ['sidecar/policy', 'sidecar/conf', 'sidecar/proxy']),
     (r'utlist\.h', ['sidecar/proxy', 'sidecar/tls']),
 ]
 

@@ -437,7 +437,7 @@ def test_wait_without_an_admin_endpoint(idle):
     (['wait', '--timeout', '-1s'], '--timeout'),
     (['wait', '--timeout', '99999999999h'], '--timeout'),
     (['status', '--wacht'], 'did you mean `--watch`?'),
-    (['preview'], 'not supported yet'),
+    (['preview', '/no/such/candidate'], 'cannot be read'),
     (['suggest', '--wildcard'], 'did you mean `--wildcards`?'),
     (['redirect'], 'which action?'),
     (['redirect', 'aply'], 'did you mean `apply`?'),

@@ -598,7 +598,7 @@ Test(admin, control_bounds_a_body)
 		bool (*may_ask)(void *user, uid_t uid);
 	} rows[] = {
 		{"POST /preview HTTP/1.1\r\nContent-Length: 9437185\r\n\r\n", "413", the_same},
-		{"POST /preview HTTP/1.1\r\nContent-Length: 18446744073709551614\r\n\r\n", "413",
+		{"POST /preview HTTP/1.1\r\nContent-Length: 18446744073709551614\r\n\r\n", "400",
 		 the_same},
 		{"POST /preview HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400", the_same},
 		{"POST /preview HTTP/1.1\r\n\r\n", "400", the_same},
