@@ -121,12 +121,48 @@ static bool is_judged(enum fl_reason reason)
 	       reason == FL_REASON_PEER_EXPIRED || reason == FL_REASON_POLICY_LOST;
 }
 
+/* What the connection is, and what it has carried. */
+static void add_facts(struct fl_line *line, const struct fl_access *access)
+{
+	const struct fl_route *route = access->route;
+	bool inbound = route->direction == FL_INBOUND;
+
+	fl_line_str(line, "direction", inbound ? "inbound" : "outbound");
+	fl_line_str(line, inbound ? "service" : "upstream", fl_route_name(route));
+	add_addresses(line, route);
+	fl_line_str(line, "detected", fl_detected_word(route->detected));
+	if (access->session != NULL) {
+		fl_session_describe(access->session, line);
+	} else if (access->plaintext) {
+		fl_line_str(line, "security", "plaintext");
+		fl_line_u64(line, "generation", route->share->generation->number);
+	}
+	if (access->verdict != NULL) {
+		add_verdict(line, access->verdict);
+	}
+	if (access->broken_rule != FL_RULE_NONE) {
+		fl_line_str(line, "broken_rule", fl_rule_name(access->broken_rule));
+	}
+	fl_line_str(line, "detail", access->detail);
+	fl_line_u64(line, "bytes_to_app", access->to_app);
+	fl_line_u64(line, "bytes_to_mesh", access->to_mesh);
+	fl_line_seconds(line, "duration_s", uv_hrtime() - route->started_ns);
+}
+
+void fl_access_goes_on(const struct fl_access *access)
+{
+	struct fl_line line;
+
+	fl_line_begin(&line, &access->route->worker->log, FL_LOG_INFO, "connection open");
+	add_facts(&line, access);
+	fl_line_end(&line);
+}
+
 void fl_access_ended(const struct fl_access *access)
 {
 	const struct fl_route *route = access->route;
 	struct fl_worker *worker = route->worker;
 	bool denied = fl_reason_is_denial(access->reason);
-	bool inbound = route->direction == FL_INBOUND;
 	struct fl_line line;
 
 	fl_count(&worker->counters.ended[route->direction][access->reason], 1);
@@ -137,28 +173,7 @@ void fl_access_ended(const struct fl_access *access)
 		      is_judged(access->reason) ? "connection closed"
 		      : denied                  ? "connection refused"
 						: "connection");
-	fl_line_str(&line, "direction", inbound ? "inbound" : "outbound");
-	fl_line_str(&line, inbound ? "service" : "upstream", fl_route_name(route));
-	add_addresses(&line, route);
-	fl_line_str(&line, "detected", fl_detected_word(route->detected));
-	if (access->session != NULL) {
-		fl_session_describe(access->session, &line);
-	} else if (access->plaintext) {
-		fl_line_str(&line, "security", "plaintext");
-		fl_line_u64(&line, "generation", route->share->generation->number);
-	}
-	if (access->verdict != NULL) {
-		add_verdict(&line, access->verdict);
-	}
-	if (access->broken_rule != FL_RULE_NONE) {
-		fl_line_str(&line, "broken_rule", fl_rule_name(access->broken_rule));
-	}
-	if (access->detail != NULL) {
-		fl_line_str(&line, "detail", access->detail);
-	}
-	fl_line_u64(&line, "bytes_to_app", access->to_app);
-	fl_line_u64(&line, "bytes_to_mesh", access->to_mesh);
-	fl_line_seconds(&line, "duration_s", uv_hrtime() - route->started_ns);
+	add_facts(&line, access);
 	fl_line_str(&line, "reason", fl_reason_word(access->reason));
 	if (access->reason != FL_REASON_DONE) {
 		fl_line_str(&line, "explanation", fl_reason_text(access->reason));

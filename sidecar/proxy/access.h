@@ -17,5 +17,7 @@ struct fl_access {
 
 /* Counts the end and writes the line if [log] access wants it: info where it ended by itself, warn where we refused it. */
 void fl_access_ended(const struct fl_access *access);
+/* A line about one that is open still; reason is not looked at. */
+void fl_access_goes_on(const struct fl_access *access);
 
 #endif

@@ -28,6 +28,9 @@ void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret);
 /* One of them; fl_listed_done() frees what ret then holds. */
 void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret);
 
+/* Leaves a line about it, if that is due (tell.h). */
+void fl_stream_tell(struct fl_stream *stream);
+
 /* --- for walk, judge and recycle ------------------------------------------------------------------ */
 
 /* The next one that the walk of that number has not seen, which now it has; NULL: there is none. */

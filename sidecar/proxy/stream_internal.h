@@ -21,6 +21,7 @@ struct fl_stream {
 	uint64_t to_app, to_mesh;
 	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
 	uint32_t walked;           /* number of the last walk that has seen it */
+	uint32_t told_s;           /* how old it was when the log told of it; 0: never */
 	uint8_t state;             /* enum fl_stream_state */
 	bool asks;                 /* who opened the connection has spoken last */
 };

@@ -2,7 +2,11 @@
 /* Looks at streams that change nothing: for /connections, and for those who judge them. */
 #include <utlist.h>
 
+#include "proxy/access.h"
 #include "proxy/stream_internal.h"
+#include "proxy/tell.h"
+
+#define NS_PER_S 1000000000u
 
 /* --- telling ------------------------------------------------------------------------------------ */
 
@@ -60,6 +64,25 @@ void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
 		}
 		ret->items = fl_grow(ret->items, ret->count + 1, sizeof(*ret->items));
 		fl_stream_describe(stream, &ret->items[ret->count++]);
+	}
+}
+
+void fl_stream_tell(struct fl_stream *stream)
+{
+	const struct fl_route *route = stream->route;
+	uint64_t age_s = (uv_hrtime() - route->started_ns) / NS_PER_S;
+	struct fl_access access = {
+		.route = route,
+		.session = stream->session,
+		.verdict = route->direction == FL_INBOUND ? &stream->verdict : NULL,
+		.plaintext = stream->plain != NULL,
+		.to_app = stream->to_app,
+		.to_mesh = stream->to_mesh,
+	};
+
+	if (fl_stream_is_relayed(stream) && fl_tell_is_due(age_s, stream->told_s)) {
+		stream->told_s = (uint32_t)age_s;
+		fl_access_goes_on(&access);
 	}
 }
 

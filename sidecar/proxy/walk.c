@@ -81,6 +81,9 @@ static void look_at(struct fl_worker *worker, struct fl_stream *stream)
 	if ((aims & FL_WALK_PREVIEW) != 0) {
 		fl_preview_stream(worker, stream);
 	}
+	if ((aims & FL_WALK_TELL) != 0) {
+		fl_stream_tell(stream);
+	}
 	if ((aims & FL_WALK_JUDGE) != 0 && !fl_judge_stream(stream)) {
 		return;
 	}

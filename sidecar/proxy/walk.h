@@ -16,6 +16,7 @@ enum fl_walk_aim {
 	FL_WALK_JUDGE = 1,   /* judge.h */
 	FL_WALK_RECYCLE = 2, /* recycle.h */
 	FL_WALK_PREVIEW = 4, /* preview.h */
+	FL_WALK_TELL = 8,    /* tell.h */
 };
 
 struct fl_walk {

@@ -21,6 +21,7 @@
 #include "proxy/preview.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
+#include "proxy/tell.h"
 
 #define IDLE_LOOKS 8u /* in one idle_timeout */
 #define HALF_OPEN_LOOK_MS 500u
@@ -142,6 +143,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	fl_walk_init(worker);
 	fl_judge_init(worker);
 	fl_recycle_init(worker);
+	fl_tell_init(worker, &worker->tell);
 	return worker;
 }
 
@@ -509,6 +511,7 @@ static void stop(struct fl_worker *worker)
 	fl_walk_close(worker);
 	fl_judge_close(worker);
 	fl_recycle_close(worker);
+	fl_tell_close(&worker->tell);
 	fl_share_unref(worker->share);
 	worker->share = NULL;
 	uv_close((uv_handle_t *)&worker->wake, NULL);

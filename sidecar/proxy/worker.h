@@ -93,6 +93,7 @@ struct fl_worker {
 	struct fl_walk walk;
 	struct fl_judge judge; /* its counts are read by the main thread */
 	struct fl_recycle recycle;
+	uv_timer_t tell;
 	struct fl_preview *preview;  /* under way; NULL: there is none */
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;

@@ -328,6 +328,40 @@ def test_a_root_that_moves_to_another_domain(lab, echo, crowd):
     crowd.expect({'theirs'}, alert=48)
 
 
+def session_of(port, context, session=None):
+    """A connection that says something: its session, and whether it was resumed."""
+    with context.wrap_socket(connect(port), session=session) as tls:
+        tls.sendall(b'ping')
+        assert tls.recv(4) == b'ping'
+        return tls.session, tls.session_reused
+
+
+def federated_root(lab, workload):
+    """The other root, which spoke for our domain as well, speaks for its own one only from now on."""
+    bundle = lab.folder / 'other.crt'
+    bundle.write_bytes(lab.other_root.cert_pem)
+    workload.volume.change(ca_crt=lab.root.cert_pem)
+    workload.change({'federate other.example': {'bundle': bundle}})
+
+
+def test_a_session_under_a_root_that_moves_is_not_resumed(lab, echo):
+    """Who comes in with a ticket of before is judged as if there was none."""
+    ours = lab.other_root.issue(identity('ours'))
+    inbound = judged_inbound(lab, echo, lab.root, lab.other_root)
+    context = peers.context(False, ours, lab.root)
+    session, _ = session_of(inbound.port, context)
+    session, resumed = session_of(inbound.port, context, session)
+    assert resumed
+    federated_root(lab, inbound)
+    theirs = lab.other_root.issue('spiffe://other.example/ns/test/sa/theirs')
+    inbound.change({'allow theirs': {'from': 'spiffe://other.example/**'}})
+    wait_until(lambda: peers.verdict(inbound.port, theirs, lab.root) == b'x', 'the domain is federated')
+    with pytest.raises(OSError):
+        session_of(inbound.port, context, session)
+    inbound.sidecar.wait_line(reason='certificate_refused', broken_rule='chain-unknown-issuer')
+    assert peers.verdict(inbound.port, ours, lab.root) == 48
+
+
 # --- on the way out ---------------------------------------------------------------------------------------
 
 def outbound_to(lab, port, *roots, sections=None):
@@ -336,6 +370,23 @@ def outbound_to(lab, port, *roots, sections=None):
     workload = lab.outbound(port, made)
     workload.volume = volume
     return workload
+
+
+def test_outbound_session_under_a_root_that_moves_is_not_resumed(lab, app):
+    server = peers.Server(app, lab.other_root.issue(labs.SERVER), lab.root)
+    outbound = outbound_to(lab, server.port, lab.root, lab.other_root)
+
+    def ping():
+        with connect(outbound.port) as sock:
+            sock.sendall(b'ping')
+            return sock.recv(4) == b'ping'
+    assert ping() and ping() and ping()
+    wait_until(lambda: len(outbound.sidecar.lines(msg='connection')) == 3, 'three lines')
+    assert outbound.sidecar.lines(msg='connection', resumed=True)
+    federated_root(lab, outbound)
+    outbound.sidecar.wait_line(msg='generation in use', generation=3)
+    assert labs.outcome(outbound.port, b'ping') == 'reset'
+    outbound.sidecar.wait_line(reason='certificate_refused', broken_rule='chain-unknown-issuer')
 
 
 def test_outbound_peer_pattern(lab, app, crowd):

@@ -2,8 +2,11 @@
 """What the sidecar writes: one line a connection, in the format that was asked for, and never at the traffic's cost."""
 import json
 import os
+import pathlib
 import re
 import subprocess
+
+import pytest
 
 import lab as labs
 import peers
@@ -113,3 +116,28 @@ def test_the_alert_of_our_peer_is_explained(lab, app):
     assert outcome(outbound.port) == 'reset'
     line = outbound.wait_line(reason='peer_alert')
     assert line['alert'] == 48 and 'our CA is not in the bundle' in line['detail']
+
+
+FAKETIME = next(pathlib.Path('/usr/lib').glob('*/faketime/libfaketimeMT.so.1'), None)
+
+
+@pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='the sanitizers and libfaketime both want to be the first library')
+@pytest.mark.skipif(FAKETIME is None, reason='libfaketime is missing: apt-get install faketime')
+def test_a_connection_that_lives_long_is_told_of_every_ten_minutes(lab, app):
+    """In a process for which a second is ten minutes."""
+    inbound = lab.inbound(app().port, {'limits': {'idle_timeout': '500h', 'handshake_timeout': '1h',
+                                                  'connect_timeout': '1h'}}, start=False)
+    inbound.start_sidecar(['env', f'LD_PRELOAD={FAKETIME}', 'FAKETIME=+0 x600']).start_agent().wait_ready()
+    with peers.context(False, lab.client, lab.root).wrap_socket(connect(inbound.port)) as sock:
+        sock.sendall(b'ping')
+        assert sock.recv(4) == b'ping'
+        lines = wait_until(lambda: len(told := inbound.sidecar.lines(msg='connection open')) >= 3 and told,
+                           'told of three times')
+        sock.sendall(b'ping')
+        assert sock.recv(4) == b'ping'
+    for number, line in enumerate(lines, 1):
+        assert 600 * number <= line['duration_s'] < 600 * (number + 1)
+        assert (line['peer'], line['rule'], line['bytes_to_app'], line['level']) == (labs.CLIENT, 'mesh', 4, 'info')
+        assert 'reason' not in line
+    end = inbound.sidecar.wait_line(msg='connection')
+    assert (end['bytes_to_app'], end['reason'] in ('done', 'peer_truncated')) == (8, True)
