@@ -11,7 +11,7 @@
  *
  * Ownership: the session owns socket and engine and holds its share of the generation. Its own memory is buried, not freed:
  * frames up the stack look at `state` after every callback. */
-#include "proxy/session.h"
+#include "proxy/session_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,42 +22,12 @@
 #define ALERT_LINGER_MS 1000u
 #define HELD_ENOUGH 16384u /* bytes; one more read can come on top */
 
-enum state { DIALING, HANDSHAKE, READY, CLOSED };
-
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
 	[DIALING] = TO(HANDSHAKE) | TO(CLOSED),
 	[HANDSHAKE] = TO(READY) | TO(CLOSED),
 	[READY] = TO(CLOSED),
 	[CLOSED] = 0,
-};
-
-/* Ciphertext: what came when nobody was ready for its plaintext, or the end of our handshake that can wait. */
-struct held {
-	size_t len;
-	uint8_t data[];
-};
-
-struct fl_session {
-	struct fl_corpse corpse; /* first: buried when closed */
-	struct fl_session *prev, *next;
-	struct fl_route *route; /* a reference */
-	struct fl_sock *sock;   /* NULL between two dials */
-	struct fl_tls *tls;     /* NULL while dialing */
-	const struct fl_session_events *events;
-	void *user;
-	struct fl_deadline deadline; /* of DIALING and HANDSHAKE */
-	struct held *held;
-	struct held *unsent; /* end of our handshake: goes out with the first bytes that we send */
-	uint64_t started_ns; /* of the handshake */
-	uint32_t offered;    /* client: number of the session that the hello offers, 0: none */
-	uint8_t state;       /* enum state */
-	bool is_client;
-	bool saves;   /* client: its ticket has not come yet */
-	bool reading; /* the user wants plaintext */
-	bool eof;     /* close_notify received */
-	bool is_last; /* what on_data has just now */
-	bool fin;     /* TCP has ended while nobody was reading */
 };
 
 static const struct fl_sock_events sock_events;
@@ -67,7 +37,7 @@ static struct fl_worker *worker_of(const struct fl_session *session)
 	return session->route->worker;
 }
 
-static void set_state(struct fl_session *session, enum state next)
+static void set_state(struct fl_session *session, enum fl_session_state next)
 {
 	FL_REQUIRE((allowed_next[session->state] & TO(next)) != 0);
 	session->state = (uint8_t)next;
@@ -198,7 +168,7 @@ static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, 
 /* Puts off sending it: a packet and a wake-up of the peer less for each connection. */
 static void keep_unsent(struct fl_session *session, struct fl_tls_io *io)
 {
-	struct held *unsent = malloc(sizeof(*unsent) + io->out_len);
+	struct fl_held *unsent = malloc(sizeof(*unsent) + io->out_len);
 
 	if (unsent != NULL) {
 		unsent->len = io->out_len;
@@ -230,7 +200,7 @@ static int send_out(struct fl_session *session, struct fl_tls_io *io, bool more)
 	io->out_len = 0;
 	if (len > 0 && session->unsent != NULL) {
 		/* An answer of the engine's own: records have an order. */
-		struct held *unsent = session->unsent;
+		struct fl_held *unsent = session->unsent;
 		int rc = fl_sock_write(session->sock, unsent->data, unsent->len);
 
 		session->unsent = NULL;
@@ -256,7 +226,7 @@ static int flush(struct fl_session *session, struct fl_tls_io *io)
 static void hold(struct fl_session *session, const struct fl_tls_io *io)
 {
 	size_t len = session->held != NULL ? session->held->len : 0;
-	struct held *held;
+	struct fl_held *held;
 
 	if (io->in_len == 0) {
 		return;
@@ -586,7 +556,7 @@ void fl_session_set_user(struct fl_session *session, const struct fl_session_eve
 
 void fl_session_read_start(struct fl_session *session)
 {
-	struct held *held = session->held;
+	struct fl_held *held = session->held;
 
 	session->reading = true;
 	if (session->eof) {
@@ -674,75 +644,6 @@ void fl_session_refuse(struct fl_session *session, uint8_t alert)
 	(void)flush(session, &io);
 	end_socket(session, true);
 	release(session);
-}
-
-struct fl_tls_peer *fl_session_peer(const struct fl_session *session)
-{
-	return session->state == READY ? fl_tls_peer_of(session->tls) : NULL;
-}
-
-const char *fl_session_peer_id(const struct fl_session *session)
-{
-	return fl_tls_peer_id(session->tls);
-}
-
-const char *fl_session_peer_addr(const struct fl_session *session, char *buf)
-{
-	return fl_sock_peer(session->sock, buf);
-}
-
-struct fl_route *fl_session_route(const struct fl_session *session)
-{
-	return session->route;
-}
-
-const struct fl_tls_failure *fl_session_failure(const struct fl_session *session)
-{
-	const struct fl_tls_failure *failure =
-		session->tls != NULL ? fl_tls_failure(session->tls) : NULL;
-
-	return failure != NULL && failure->cause != FL_TLS_CAUSE_NONE ? failure : NULL;
-}
-
-struct fl_inet fl_session_local_inet(const struct fl_session *session)
-{
-	return fl_sock_local_inet(session->sock);
-}
-
-void fl_session_introduce(const struct fl_session *session, struct fl_proxy_v2_peer *ret)
-{
-	*ret = (struct fl_proxy_v2_peer){.id = fl_tls_peer_id(session->tls),
-					 .version = "TLSv1.3",
-					 .cipher = fl_tls_cipher(session->tls),
-					 .resumed = fl_tls_resumed(session->tls)};
-}
-
-void fl_session_describe(const struct fl_session *session, struct fl_line *line)
-{
-	const struct fl_tls_failure *failure = fl_session_failure(session);
-	char addr[FL_ADDR_TEXT];
-
-	if (session->sock != NULL) {
-		fl_line_str(line, "peer_addr", fl_sock_peer(session->sock, addr));
-	}
-	fl_line_str(line, "own", session->route->share->generation->credentials->id);
-	fl_line_u64(line, "generation", session->route->share->generation->number);
-	if (session->tls != NULL && session->state >= READY) {
-		fl_line_str(line, "security", "mtls");
-		fl_line_str(line, "peer", fl_tls_peer_id(session->tls));
-		fl_line_str(line, "tls", "1.3");
-		fl_line_str(line, "group", fl_tls_group(session->tls));
-		fl_line_str(line, "cipher", fl_tls_cipher(session->tls));
-		fl_line_bool(line, "resumed", fl_tls_resumed(session->tls));
-	}
-	if (failure != NULL) {
-		fl_line_str(line, "broken_rule",
-			    failure->rule != FL_RULE_NONE ? fl_rule_name(failure->rule) : NULL);
-		if (failure->alert != 0) {
-			fl_line_u64(line, "alert", failure->alert);
-		}
-		fl_line_str(line, "detail", failure->text);
-	}
 }
 
 /* --- shutdown --------------------------------------------------------------------------------- */

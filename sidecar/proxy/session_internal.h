@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PROXY_SESSION_INTERNAL_H
+#define FL_PROXY_SESSION_INTERNAL_H
+/* What session.c drives and session_look.c looks at. Private to the two. */
+#include "proxy/session.h"
+
+enum fl_session_state { DIALING, HANDSHAKE, READY, CLOSED };
+
+/* Ciphertext: what came when nobody was ready for its plaintext, or the end of our handshake that can wait. */
+struct fl_held {
+	size_t len;
+	uint8_t data[];
+};
+
+struct fl_session {
+	struct fl_corpse corpse; /* first: buried when closed */
+	struct fl_session *prev, *next;
+	struct fl_route *route; /* a reference */
+	struct fl_sock *sock;   /* NULL between two dials */
+	struct fl_tls *tls;     /* NULL while dialing */
+	const struct fl_session_events *events;
+	void *user;
+	struct fl_deadline deadline; /* of DIALING and HANDSHAKE */
+	struct fl_held *held;
+	struct fl_held
+		*unsent;     /* end of our handshake: goes out with the first bytes that we send */
+	uint64_t started_ns; /* of the handshake */
+	uint32_t offered;    /* client: number of the session that the hello offers, 0: none */
+	uint8_t state;       /* enum fl_session_state */
+	bool is_client;
+	bool saves;   /* client: its ticket has not come yet */
+	bool reading; /* the user wants plaintext */
+	bool eof;     /* close_notify received */
+	bool is_last; /* what on_data has just now */
+	bool fin;     /* TCP has ended while nobody was reading */
+};
+
+#endif
