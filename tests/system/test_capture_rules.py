@@ -166,4 +166,6 @@ def test_asking_costs_nothing_that_stays(pod):
     assert active(web) == {'inet': 1, 'inet6': 1}
     assert web.space.root(['ss', '-Htan', 'state', 'time-wait', '( sport = :15001 or dport = :15099 )']) == ''
     assert len(web.sidecar.text) == lines
-    assert web.sidecar.heap() <= heap + 64 * 1024 and web.sidecar.fds() <= fds + 2
+    assert web.sidecar.fds() <= fds + 2
+    if not (labs.ASAN or labs.TSAN):  # which keep what was freed for a while
+        assert web.sidecar.heap() <= heap + 64 * 1024

@@ -227,8 +227,8 @@ def test_removal_of_a_root(lab, echo, crowd):
         assert crowd.all[-1][1].session_reused, name
     inbound.volume.change(ca_crt=lab.root.cert_pem)
     crowd.expect({'theirs', 'theirs below'}, alert=48)
-    assert judgement(inbound, 2)['closed'] == {'trust_lost': THOUSAND // 2}
-    assert closed(inbound, 'trust_lost') == THOUSAND // 2
+    assert judgement(inbound, 2)['closed'] == {'trust_lost': THOUSAND // 4 * 2}
+    assert closed(inbound, 'trust_lost') == THOUSAND // 4 * 2
     lines = inbound.sidecar.lines(reason='trust_lost')
     assert {line['broken_rule'] for line in lines} == {'chain-unknown-issuer'}
     assert sum(line['resumed'] for line in lines) == 2

@@ -134,6 +134,7 @@ Test(report, plaintext_by_upstream_of_all_workers_and_generations)
 	expect_not(&s, fl_report_metrics, "upstream=\"api\"");
 	expect(&s, fl_report_status,
 	       "\"upstream\": \"db\",\n      \"connections\": 8,\n      \"to_app\": 400,\n      \"to_mesh\": 0");
+	fl_snapshot_done(&s.snapshot);
 	fl_plain_free(plain);
 }
 
