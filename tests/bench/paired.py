@@ -13,6 +13,7 @@ python3-cryptography.
 import argparse
 import contextlib
 import copy
+import multiprocessing
 import shutil
 import socket
 import statistics
@@ -107,26 +108,26 @@ def answered(sock, more):
 
 
 class Rotation:
-    """Writes the Secrets of both sides, in a thread, while it is on."""
+    """Writes the Secrets of both sides while it is on: in a process of its own, or the load would wait for it."""
 
     def __init__(self, volumes, secrets, rate):
         self.volumes, self.secrets, self.every = volumes, secrets, 1 / rate
-        self.on, self.over, self.swaps = threading.Event(), False, 0
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
+        self.on, self.over, self.swaps = multiprocessing.Event(), multiprocessing.Event(), multiprocessing.Value("i", 0)
+        self.process = multiprocessing.Process(target=self.run)
+        self.process.start()
 
     def run(self):
-        while not self.over:
+        while not self.over.is_set():
             if not self.on.wait(0.1):
                 continue
             for volume, secrets in zip(self.volumes, self.secrets):
-                volume.write(secrets[self.swaps % len(secrets)])
-            self.swaps += 1
+                volume.write(secrets[self.swaps.value % len(secrets)])
+            self.swaps.value += 1
             time.sleep(self.every)
 
     def stop(self):
-        self.over = True
-        self.thread.join()
+        self.over.set()
+        self.process.join()
 
 
 def rotation(place, options, stack):
@@ -152,8 +153,11 @@ def rotation(place, options, stack):
             ini.write_text(text)
             yield name, command
     place.outbound, place.inbound = bench.free_port(), bench.free_port()  # issuing took long
-    group = stack.enter_context(bench.processes(place, commands()))
+    # All of them first: the INI of one that runs is not to be written again.
+    group = stack.enter_context(bench.processes(place, list(commands())))
     bench.wait_for("an answer", lambda: bench.answers(place))
+    rotating = Rotation(volumes, secrets, options.swaps)  # before there are threads
+    stack.callback(rotating.stop)
     kept = [socket.create_connection(("127.0.0.1", place.outbound)) for _ in range(16)]
     for sock in kept:
         stack.enter_context(sock)
@@ -166,8 +170,7 @@ def rotation(place, options, stack):
         with socket.create_connection(("127.0.0.1", place.outbound)) as sock:
             answered(sock, b"Connection: close\r\n")
     loads = {"a request": Load(options.requests, on_kept), "a new connection": Load(options.connects, on_new)}
-    rotating = Rotation(volumes, secrets, options.swaps)
-    for one in (*loads.values(), rotating):
+    for one in loads.values():
         stack.callback(one.stop)
 
     def phase():
@@ -191,7 +194,7 @@ def rotation(place, options, stack):
         return found
     pairs = in_turns(options.rounds, rotated, quiet)
     used = (place / "logs/out-sidecar.log").read_text().count('"generation in use"')
-    print(f"{rotating.swaps} swaps of each side; {used} generations came into use")
+    print(f"{rotating.swaps.value} swaps of each side; {used} generations came into use")
     for name in loads:
         ours, theirs = ([pair[number][name] for pair in pairs] for number in (0, 1))
         print(f"{name}: 99th percentile {statistics.median(ours):.2f} ms rotated, {statistics.median(theirs):.2f} ms "
@@ -213,6 +216,7 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
+    sys.setswitchinterval(0.0002)  # the two loads share an interpreter
     run = {"resumption": resumption, "rotation": rotation}[options.what]
     with tempfile.TemporaryDirectory(prefix="fairlead-bench.") as directory, contextlib.ExitStack() as stack:
         place = bench.Place(directory)
