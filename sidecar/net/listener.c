@@ -21,7 +21,7 @@
 #define ACCEPTS_MAX 64u /* in one turn of the loop: others want theirs */
 
 struct fl_listener {
-	uv_poll_t poll;
+	struct fl_watched in_poller;
 	uv_timer_t retry; /* runs while there are no descriptors */
 	struct fl_net *net;
 	fl_listener_cb cb;
@@ -30,26 +30,20 @@ struct fl_listener {
 	int waiting;              /* accepted and not taken yet; -1: none */
 	struct sockaddr_in6 peer; /* its address, or a sockaddr_in */
 	bool is_unix;
+	bool is_listening; /* in the poller */
 	bool is_closing;
-	unsigned handles; /* not closed yet */
 };
-
-static void on_readable(uv_poll_t *poll, int status, int events);
 
 static void on_closed(uv_handle_t *handle)
 {
 	struct fl_listener *listener = handle->data;
 
-	if (--listener->handles == 0) {
-		fl_net_closed(listener->net);
-		free(listener);
-	}
+	fl_poller_bury(listener->net, &listener->in_poller);
 }
 
 void fl_listener_close(struct fl_listener *listener)
 {
 	listener->is_closing = true;
-	uv_close((uv_handle_t *)&listener->poll, on_closed);
 	uv_close((uv_handle_t *)&listener->retry, on_closed);
 	close(listener->fd);
 	if (listener->waiting >= 0) {
@@ -57,14 +51,33 @@ void fl_listener_close(struct fl_listener *listener)
 	}
 }
 
+static void on_retry(uv_timer_t *timer);
+
+static void try_later(struct fl_listener *listener)
+{
+	FL_REQUIRE(uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0) == 0);
+}
+
 static void resume(struct fl_listener *listener)
 {
-	FL_REQUIRE(uv_poll_start(&listener->poll, UV_READABLE, on_readable) == 0);
+	if (!listener->is_listening) {
+		listener->is_listening =
+			fl_poller_listen(listener->net, listener->fd, &listener->in_poller) == 0;
+	}
+	if (!listener->is_listening) {
+		try_later(listener); /* the kernel has no memory for it just now */
+	}
 }
 
 static void on_retry(uv_timer_t *timer)
 {
 	resume(timer->data);
+}
+
+static void pause_listener(struct fl_listener *listener)
+{
+	fl_poller_pause(listener->net, listener->fd);
+	listener->is_listening = false;
 }
 
 static bool is_out_of_resources(int sys)
@@ -82,8 +95,8 @@ static bool accept_next(struct fl_listener *listener)
 				    SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (listener->waiting < 0) {
 		if (is_out_of_resources(errno)) {
-			(void)uv_poll_stop(&listener->poll);
-			FL_REQUIRE(uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0) == 0);
+			pause_listener(listener);
+			try_later(listener);
 			return false;
 		}
 		/* Otherwise it is that connection's own end, which comes with its turn. */
@@ -94,19 +107,30 @@ static bool accept_next(struct fl_listener *listener)
 		return false;
 	}
 	if (listener->waiting >= 0) {
-		(void)uv_poll_stop(&listener->poll);
+		pause_listener(listener);
 		return false;
 	}
 	return true;
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void on_events(struct fl_watched *watched, uint32_t events)
 {
-	(void)status;
+	struct fl_listener *listener = FL_CONTAINER_OF(watched, struct fl_listener, in_poller);
+
 	(void)events;
-	for (unsigned i = 0; i < ACCEPTS_MAX && accept_next(poll->data); i++) {
+	if (listener->is_closing || !listener->is_listening) {
+		return; /* in this very turn */
+	}
+	for (unsigned i = 0; i < ACCEPTS_MAX && accept_next(listener); i++) {
 	}
 }
+
+static void free_listener(struct fl_watched *watched)
+{
+	free(FL_CONTAINER_OF(watched, struct fl_listener, in_poller));
+}
+
+static const struct fl_watched_type watched_type = {.on_events = on_events, .free = free_listener};
 
 int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_cb cb, void *user,
 		     struct fl_listener **ret, struct fl_err *err)
@@ -117,21 +141,14 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 	if (rc == 0) {
 		rc = fl_net_opened(net);
 	}
-	if (rc == 0) {
-		listener = fl_new(sizeof(*listener));
-		rc = uv_poll_init(net->loop, &listener->poll, fd);
-		if (rc != 0) {
-			fl_net_closed(net);
-			free(listener);
-		}
-	}
 	if (rc != 0) {
 		close(fd);
 		return fl_err_sys(err, -rc, "cannot listen");
 	}
+	listener = fl_new(sizeof(*listener));
 	FL_REQUIRE(uv_timer_init(net->loop, &listener->retry) == 0);
-	listener->poll.data = listener->retry.data = listener;
-	listener->handles = 2;
+	listener->retry.data = listener;
+	listener->in_poller.type = &watched_type;
 	listener->net = net;
 	listener->cb = cb;
 	listener->user = user;
@@ -153,9 +170,7 @@ struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 	}
 	sock = fl_sock_adopt(listener->net, listener->waiting, listener->is_unix);
 	listener->waiting = -1;
-	if (!uv_is_active((uv_handle_t *)&listener->poll)) {
-		resume(listener);
-	}
+	resume(listener);
 	if (sock == NULL) {
 		return NULL;
 	}

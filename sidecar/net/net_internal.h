@@ -4,14 +4,24 @@
 /* Shared by the files of net/, and by nobody else. */
 #include "net/sock.h"
 
+/* What a poller looks after. */
+struct fl_watched {
+	const struct fl_watched_type *type;
+	struct fl_watched *next; /* in a list of the poller */
+};
+struct fl_watched_type {
+	void (*on_events)(struct fl_watched *watched, uint32_t events);
+	void (*free)(struct fl_watched *watched); /* once buried */
+};
+
 struct fl_sock {
+	struct fl_watched in_poller;
 	struct fl_net *net;
 	const struct fl_sock_events *events; /* NULL once the user has closed it */
 	void *user;
 	fl_sock_dial_cb dialed;           /* NULL: connected */
 	struct fl_farewell *farewell;     /* while closing with bytes still to send */
 	struct fl_pending *first, **last; /* what the kernel has not taken yet */
-	struct fl_sock *next;             /* in a list of the poller */
 	struct sockaddr_in6 peer; /* or a sockaddr_in; sin6_family 0: a Unix socket. Kept, because a
 				     socket that both sides have finished no longer knows */
 	int fd;                   /* -1 when closed */

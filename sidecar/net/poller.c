@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One epoll descriptor for all sockets of a loop, which libuv watches.
+/* One epoll descriptor for all sockets of a loop, which libuv watches; or which watches libuv, where fl_net_run() runs the loop:
+ * a system call less for each turn, and timers and other threads' mail are asked for only when they are due.
  *
  * Not libuv's streams, because of what a short connection costs: here a socket is registered once and edge-triggered, where a
  * stream asks again and again for one direction or the other; and we are told that the peer has finished together with its last
@@ -19,32 +20,38 @@
 #define EVENTS_MAX 256
 
 struct fl_poller {
-	uv_poll_t poll; /* of epoll, in the loop */
-	uv_idle_t idle; /* runs while somebody waits, or is dead and not freed */
+	uv_poll_t poll; /* of epoll, in the loop; not where it leads */
+	uv_idle_t idle; /* runs while somebody waits, or is dead and not freed; likewise */
 	struct fl_net *net;
-	struct fl_sock *waiting, *dead;
+	struct fl_watched *waiting; /* sockets */
+	struct fl_watched *dead;
 	int epoll;        /* owned */
 	unsigned handles; /* not closed yet */
+	bool leads;       /* the loop is run by fl_net_run() */
 	bool busy;        /* in a turn, which frees the dead itself */
 };
 
-static void free_sock(struct fl_sock *sock)
-{
-	struct fl_net *net = sock->net;
-
-	free(sock);
-	fl_net_closed(net);
-}
-
 static void end_turn(struct fl_poller *poller)
 {
-	poller->busy = false;
-	while (poller->dead != NULL) {
-		struct fl_sock *sock = poller->dead;
+	struct fl_watched *dead = poller->dead;
+	struct fl_net *net = poller->net;
 
-		poller->dead = sock->next;
-		free_sock(sock);
+	poller->busy = false;
+	poller->dead = NULL;
+	while (dead != NULL) {
+		struct fl_watched *next = dead->next;
+
+		dead->type->free(dead);
+		fl_net_closed(net); /* with the last, the poller goes */
+		dead = next;
 	}
+}
+
+static void report(const struct epoll_event *event)
+{
+	struct fl_watched *watched = event->data.ptr;
+
+	watched->type->on_events(watched, event->events);
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events)
@@ -57,31 +64,48 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	(void)events;
 	poller->busy = true;
 	for (int i = 0; i < count; i++) {
-		fl_sock_on_events(got[i].data.ptr, got[i].events);
+		report(&got[i]);
+	}
+	end_turn(poller);
+}
+
+static struct fl_sock *sock_of(struct fl_watched *watched)
+{
+	return FL_CONTAINER_OF(watched, struct fl_sock, in_poller);
+}
+
+static void call_back(struct fl_poller *poller)
+{
+	struct fl_watched *watched = poller->waiting;
+
+	poller->waiting = NULL;
+	poller->busy = true;
+	while (watched != NULL) {
+		struct fl_watched *next = watched->next;
+
+		sock_of(watched)->waits = false;
+		if (sock_of(watched)->closed) {
+			fl_poller_bury(poller->net, watched);
+		} else {
+			watched->type->on_events(watched, 0);
+		}
+		watched = next;
 	}
 	end_turn(poller);
 }
 
 static void on_idle(uv_idle_t *idle)
 {
-	struct fl_poller *poller = idle->data;
-	struct fl_sock *sock = poller->waiting;
-
-	poller->waiting = NULL;
 	(void)uv_idle_stop(idle);
-	poller->busy = true;
-	while (sock != NULL) {
-		struct fl_sock *next = sock->next;
+	call_back(idle->data);
+}
 
-		sock->waits = false;
-		if (sock->closed) {
-			fl_poller_bury(sock);
-		} else {
-			fl_sock_on_events(sock, 0);
-		}
-		sock = next;
+/* The loop is not to sleep now. */
+static void stay_awake(struct fl_poller *poller)
+{
+	if (!poller->leads) {
+		(void)uv_idle_start(&poller->idle, on_idle);
 	}
-	end_turn(poller);
 }
 
 void fl_poller_come_back(struct fl_sock *sock)
@@ -90,30 +114,27 @@ void fl_poller_come_back(struct fl_sock *sock)
 
 	if (!sock->waits) {
 		sock->waits = true;
-		sock->next = poller->waiting;
-		poller->waiting = sock;
-		(void)uv_idle_start(&poller->idle, on_idle);
+		sock->in_poller.next = poller->waiting;
+		poller->waiting = &sock->in_poller;
+		stay_awake(poller);
 	}
 }
 
-void fl_poller_bury(struct fl_sock *sock)
+void fl_poller_bury(struct fl_net *net, struct fl_watched *watched)
 {
-	struct fl_poller *poller = sock->net->poller;
+	struct fl_poller *poller = net->poller;
 
-	if (sock->waits) {
-		return; /* its list has it until the next turn */
-	}
-	sock->next = poller->dead;
-	poller->dead = sock;
+	watched->next = poller->dead;
+	poller->dead = watched;
 	if (!poller->busy) {
-		(void)uv_idle_start(&poller->idle, on_idle);
+		stay_awake(poller);
 	}
 }
 
 int fl_poller_watch(struct fl_sock *sock, uint32_t events)
 {
 	struct epoll_event event = {.events = events | EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET,
-				    .data.ptr = sock};
+				    .data.ptr = &sock->in_poller};
 	int op = sock->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
 	if (epoll_ctl(sock->net->poller->epoll, op, sock->fd, &event) != 0) {
@@ -123,15 +144,51 @@ int fl_poller_watch(struct fl_sock *sock, uint32_t events)
 	return 0;
 }
 
+int fl_poller_listen(struct fl_net *net, int fd, struct fl_watched *listener)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
+
+	return epoll_ctl(net->poller->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+/* Not watched at all: EPOLLHUP would be reported whatever is asked for. */
+void fl_poller_pause(struct fl_net *net, int fd)
+{
+	(void)epoll_ctl(net->poller->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
 /* --- birth and end ------------------------------------------------------------------------------ */
 
-static int poller_new(struct fl_net *net)
+static int follow(struct fl_poller *poller, uv_loop_t *loop)
+{
+	int rc = uv_poll_init(loop, &poller->poll, poller->epoll);
+
+	if (rc == 0) {
+		FL_REQUIRE(uv_idle_init(loop, &poller->idle) == 0);
+		FL_REQUIRE(uv_poll_start(&poller->poll, UV_READABLE, on_ready) == 0);
+		poller->poll.data = poller->idle.data = poller;
+		poller->handles = 2;
+	}
+	return rc;
+}
+
+/* An event without a socket is libuv's. */
+static int lead(struct fl_poller *poller, uv_loop_t *loop)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+
+	poller->leads = true;
+	return epoll_ctl(poller->epoll, EPOLL_CTL_ADD, uv_backend_fd(loop), &event) == 0 ? 0
+											 : -errno;
+}
+
+static int poller_new(struct fl_net *net, int (*begin)(struct fl_poller *poller, uv_loop_t *loop))
 {
 	struct fl_poller *poller = fl_new(sizeof(*poller));
 	int rc;
 
 	poller->epoll = epoll_create1(EPOLL_CLOEXEC);
-	rc = poller->epoll >= 0 ? uv_poll_init(net->loop, &poller->poll, poller->epoll) : -errno;
+	rc = poller->epoll >= 0 ? begin(poller, net->loop) : -errno;
 	if (rc != 0) {
 		if (poller->epoll >= 0) {
 			close(poller->epoll);
@@ -139,13 +196,15 @@ static int poller_new(struct fl_net *net)
 		free(poller);
 		return rc;
 	}
-	FL_REQUIRE(uv_idle_init(net->loop, &poller->idle) == 0);
-	FL_REQUIRE(uv_poll_start(&poller->poll, UV_READABLE, on_ready) == 0);
-	poller->poll.data = poller->idle.data = poller;
-	poller->handles = 2;
 	poller->net = net;
 	net->poller = poller;
 	return 0;
+}
+
+static void poller_free(struct fl_poller *poller)
+{
+	close(poller->epoll);
+	free(poller);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -153,13 +212,13 @@ static void on_handle_closed(uv_handle_t *handle)
 	struct fl_poller *poller = handle->data;
 
 	if (--poller->handles == 0) {
-		free(poller);
+		poller_free(poller);
 	}
 }
 
 int fl_net_opened(struct fl_net *net)
 {
-	int rc = net->poller == NULL ? poller_new(net) : 0;
+	int rc = net->poller == NULL ? poller_new(net, follow) : 0;
 
 	if (rc == 0) {
 		net->open++;
@@ -177,7 +236,69 @@ void fl_net_closed(struct fl_net *net)
 	net->poller = NULL;
 	uv_close((uv_handle_t *)&poller->poll, on_handle_closed);
 	uv_close((uv_handle_t *)&poller->idle, on_handle_closed);
-	close(poller->epoll);
+}
+
+/* --- a loop of its own --------------------------------------------------------------------------- */
+
+/* ms until libuv has something to do; -1: nothing that it knows of. */
+static int time_left(const uv_loop_t *loop)
+{
+	return uv_loop_alive(loop) ? uv_backend_timeout(loop) : -1;
+}
+
+static bool has_uv(const struct epoll_event *got, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (got[i].data.ptr == NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* libuv comes first: a connection that begins after a post finds it done. */
+static void take_turn(struct fl_poller *poller, uv_loop_t *loop)
+{
+	bool stays = poller->waiting != NULL || poller->dead != NULL;
+	struct epoll_event got[EVENTS_MAX];
+	int count = epoll_wait(poller->epoll, got, EVENTS_MAX, stays ? 0 : time_left(loop));
+
+	uv_update_time(loop);
+	poller->busy = true;
+	if (has_uv(got, count) || time_left(loop) == 0) {
+		(void)uv_run(loop, UV_RUN_NOWAIT); /* what others have posted, and timers */
+	}
+	for (int i = 0; i < count; i++) {
+		if (got[i].data.ptr != NULL) {
+			report(&got[i]);
+		}
+	}
+	if (stays) {
+		call_back(poller);
+	}
+	end_turn(poller);
+}
+
+int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user)
+{
+	int rc;
+
+	FL_REQUIRE(net->poller == NULL);
+	rc = poller_new(net, lead);
+	if (rc != 0) {
+		return rc;
+	}
+	net->open++;                            /* by us: it is not to go with the last socket */
+	(void)uv_run(net->loop, UV_RUN_NOWAIT); /* libuv tells its epoll what it watches */
+	while (uv_loop_alive(net->loop) || net->open > 1) {
+		turn_over(user);
+		take_turn(net->poller, net->loop);
+	}
+	turn_over(user);
+	net->open--;
+	poller_free(net->poller);
+	net->poller = NULL;
+	return 0;
 }
 
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap)

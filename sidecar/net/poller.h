@@ -11,15 +11,16 @@
 int fl_net_opened(struct fl_net *net) FL_MUST_USE;
 void fl_net_closed(struct fl_net *net);
 
-/* Reports what can be read, the end, and what is in `events` besides, by fl_sock_on_events(): each change once. A later call
+/* Reports what can be read, the end, and what is in `events` besides, by on_events(): each change once. A later call
  * adds to it. Closing the descriptor ends it. Errors: a negative errno. */
 int fl_poller_watch(struct fl_sock *sock, uint32_t events) FL_MUST_USE;
-/* fl_sock_on_events() with no event in the next turn. */
+/* Reports, in each turn anew, that fd has a connection to be accepted. listener is borrowed until the end of the turn in which
+ * it is paused or its descriptor closed. Errors: a negative errno. */
+int fl_poller_listen(struct fl_net *net, int fd, struct fl_watched *listener) FL_MUST_USE;
+void fl_poller_pause(struct fl_net *net, int fd);
+/* on_events() with no event in the next turn. */
 void fl_poller_come_back(struct fl_sock *sock);
 /* Frees it when this turn is over; its descriptor is closed already. */
-void fl_poller_bury(struct fl_sock *sock);
-
-/* sock.c */
-void fl_sock_on_events(struct fl_sock *sock, uint32_t events);
+void fl_poller_bury(struct fl_net *net, struct fl_watched *watched);
 
 #endif

@@ -42,6 +42,15 @@ struct fl_farewell {
 	struct fl_sock *sock; /* NULL once the socket is closed for good */
 };
 
+static void on_events(struct fl_watched *watched, uint32_t events);
+
+static void free_sock(struct fl_watched *watched)
+{
+	free(FL_CONTAINER_OF(watched, struct fl_sock, in_poller));
+}
+
+static const struct fl_watched_type watched_type = {.on_events = on_events, .free = free_sock};
+
 struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix)
 {
 	struct fl_sock *sock = calloc(1, sizeof(*sock));
@@ -51,6 +60,7 @@ struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix)
 		close(fd);
 		return NULL;
 	}
+	sock->in_poller.type = &watched_type;
 	sock->net = net;
 	sock->fd = fd;
 	sock->is_unix = is_unix;
@@ -102,7 +112,9 @@ static void close_now(struct fl_sock *sock)
 	sock->closed = true;
 	close(sock->fd);
 	sock->fd = -1;
-	fl_poller_bury(sock);
+	if (!sock->waits) { /* else its list has it until the next turn */
+		fl_poller_bury(sock->net, &sock->in_poller);
+	}
 }
 
 static void set_reset_on_close(struct fl_sock *sock)
@@ -553,8 +565,9 @@ void fl_sock_shutdown(struct fl_sock *sock)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-void fl_sock_on_events(struct fl_sock *sock, uint32_t events)
+static void on_events(struct fl_watched *watched, uint32_t events)
 {
+	struct fl_sock *sock = FL_CONTAINER_OF(watched, struct fl_sock, in_poller);
 	const uint32_t broken = EPOLLHUP | EPOLLERR;
 
 	if (sock->closed) {

@@ -27,6 +27,10 @@ struct fl_net {
 };
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap);
 void fl_net_done(struct fl_net *net); /* open must be 0 */
+/* Runs the loop until it has no active handle and the net has nothing open; quicker than uv_run(), which serves as well.
+ * turn_over is called whenever all that had happened is dealt with. Nothing of the net may be open when it begins, and
+ * uv_stop() does not end it. Errors: a negative errno, before anything ran. */
+int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user) FL_MUST_USE;
 
 struct fl_sock;
 

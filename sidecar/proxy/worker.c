@@ -54,7 +54,6 @@ struct fl_mail {
 };
 
 static void on_mail(uv_async_t *async);
-static void on_turn_over(uv_prepare_t *prepare);
 
 /* --- main thread ------------------------------------------------------------------------------- */
 
@@ -126,9 +125,6 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	FL_REQUIRE(uv_loop_init(&worker->loop) == 0);
 	FL_REQUIRE(uv_mutex_init(&worker->mail_lock) == 0);
 	FL_REQUIRE(uv_async_init(&worker->loop, &worker->wake, on_mail) == 0);
-	FL_REQUIRE(uv_prepare_init(&worker->loop, &worker->turn_over) == 0);
-	FL_REQUIRE(uv_prepare_start(&worker->turn_over, on_turn_over) == 0);
-	uv_unref((uv_handle_t *)&worker->turn_over);
 	fl_net_init(&worker->net, &worker->loop, conf->limits.buffer);
 	init_scratch(worker, conf->limits.buffer);
 	note_own_ports(worker, conf);
@@ -493,7 +489,7 @@ static void drain(struct fl_worker *worker)
 	}
 }
 
-/* Closes every handle; uv_run() returns when the last of them is gone. */
+/* Closes every handle; fl_net_run() returns when the last of them is gone. */
 static void stop(struct fl_worker *worker)
 {
 	worker->stopping = true;
@@ -594,9 +590,9 @@ static void free_corpses(struct fl_worker *worker)
 	}
 }
 
-static void on_turn_over(uv_prepare_t *prepare)
+static void on_turn_over(void *user)
 {
-	struct fl_worker *worker = FL_CONTAINER_OF(prepare, struct fl_worker, turn_over);
+	struct fl_worker *worker = user;
 
 	free_corpses(worker);
 	fl_log_flush(&worker->log);
@@ -604,11 +600,7 @@ static void on_turn_over(uv_prepare_t *prepare)
 
 static void run_loop(struct fl_worker *worker)
 {
-	(void)uv_run(&worker->loop, UV_RUN_DEFAULT);
-	uv_close((uv_handle_t *)&worker->turn_over, NULL);
-	(void)uv_run(&worker->loop, UV_RUN_DEFAULT);
-	free_corpses(worker);
-	fl_log_flush(&worker->log);
+	FL_REQUIRE(fl_net_run(&worker->net, on_turn_over, worker) == 0);
 }
 
 static void run(void *arg)

@@ -65,7 +65,6 @@ struct fl_worker {
 	uv_thread_t thread;
 	uv_loop_t loop;
 	uv_async_t wake;
-	uv_prepare_t turn_over; /* before the loop may sleep */
 	uv_mutex_t mail_lock;
 	struct fl_mail *mail;        /* under mail_lock: newest first */
 	void (*on_idle)(void *user); /* called on the worker's thread when drained; thread-safe */

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* fl_net_run(): sockets lead, and nothing of libuv's is forgotten. Everything is opened from inside, as a worker does. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/net_internal.h"
+
+struct end {
+	struct bench *bench;
+	struct fl_sock *sock;
+};
+
+struct bench {
+	uv_loop_t loop;
+	struct fl_net net;
+	uv_timer_t start, stop;
+	uv_async_t mail;
+	void (*open)(struct bench *bench);
+	struct end ends[2];
+	int far; /* the other end of ends[0], where the test has it */
+	int turns, bytes;
+};
+
+static void close_end(struct end *end)
+{
+	fl_sock_close(end->sock, 0);
+	end->sock = NULL;
+}
+
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	struct end *end = user;
+
+	end->bench->bytes += (int)len;
+	cr_assert_eq(fl_sock_write(end->sock, data, len), 0);
+}
+
+static void on_eof(void *user)
+{
+	close_end(user);
+}
+
+static void on_drain(void *user)
+{
+	(void)user;
+}
+
+static void on_error(void *user, int sys)
+{
+	(void)sys;
+	close_end(user);
+}
+
+static const struct fl_sock_events events = {
+	.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
+
+static void on_turn_over(void *user)
+{
+	((struct bench *)user)->turns++;
+}
+
+static void on_start(uv_timer_t *timer)
+{
+	struct bench *bench = timer->data;
+
+	uv_close((uv_handle_t *)timer, NULL);
+	bench->open(bench);
+}
+
+static void begin(struct bench *bench, void (*open)(struct bench *bench))
+{
+	*bench = (struct bench){.open = open, .far = -1};
+	cr_assert_eq(uv_loop_init(&bench->loop), 0);
+	fl_net_init(&bench->net, &bench->loop, 4096);
+	cr_assert_eq(uv_timer_init(&bench->loop, &bench->start), 0);
+	bench->start.data = bench->stop.data = bench->mail.data = bench;
+	cr_assert_eq(uv_timer_start(&bench->start, on_start, 0, 0), 0);
+}
+
+static void run_to_the_end(struct bench *bench)
+{
+	cr_assert_eq(fl_net_run(&bench->net, on_turn_over, bench), 0);
+	fl_net_done(&bench->net);
+	cr_assert_eq(uv_loop_close(&bench->loop), 0);
+}
+
+/* Two connected descriptors that do not block. */
+static void pair(int ret[2])
+{
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ret), 0);
+}
+
+static void adopt(struct bench *bench, struct end *end, int fd)
+{
+	end->bench = bench;
+	end->sock = fl_sock_adopt(&bench->net, fd, true);
+	cr_assert_not_null(end->sock);
+	fl_sock_set_user(end->sock, &events, end);
+	fl_sock_read_start(end->sock);
+}
+
+static void open_nothing(struct bench *bench)
+{
+	(void)bench;
+}
+
+Test(net_run, ends_when_there_is_nothing_left, .timeout = 10)
+{
+	struct bench bench;
+
+	begin(&bench, open_nothing);
+	run_to_the_end(&bench);
+	cr_assert_gt(bench.turns, 0);
+}
+
+static void on_stop(uv_timer_t *timer)
+{
+	struct bench *bench = timer->data;
+
+	uv_close((uv_handle_t *)timer, NULL);
+	close_end(&bench->ends[0]);
+	close_end(&bench->ends[1]);
+}
+
+static void open_echoes(struct bench *bench)
+{
+	int fds[2];
+
+	pair(fds);
+	adopt(bench, &bench->ends[0], fds[0]);
+	adopt(bench, &bench->ends[1], fds[1]);
+	cr_assert_eq(fl_sock_write(bench->ends[0].sock, (const uint8_t *)"ball", 4), 0);
+	cr_assert_eq(uv_timer_init(&bench->loop, &bench->stop), 0);
+	cr_assert_eq(uv_timer_start(&bench->stop, on_stop, 20, 0), 0);
+}
+
+/* Each turn has an event of a socket, so the loop never sleeps until the timer is due. */
+Test(net_run, timers_come_while_sockets_are_never_silent, .timeout = 10)
+{
+	struct bench bench;
+
+	begin(&bench, open_echoes);
+	run_to_the_end(&bench);
+	cr_assert_gt(bench.bytes, 8);
+}
+
+static void on_mail(uv_async_t *async)
+{
+	struct bench *bench = async->data;
+
+	uv_close((uv_handle_t *)async, NULL);
+	close_end(&bench->ends[0]);
+}
+
+static void open_with_mail(struct bench *bench)
+{
+	int fds[2];
+
+	pair(fds);
+	adopt(bench, &bench->ends[0], fds[0]);
+	bench->far = fds[1];
+}
+
+/* Bytes have come back: so the loop goes round, and may sleep. */
+static void send_mail(void *user)
+{
+	struct bench *bench = user;
+	char byte = 'x';
+
+	cr_assert_eq(write(bench->far, &byte, 1), 1);
+	cr_assert_eq(read(bench->far, &byte, 1), 1);
+	cr_assert_eq(uv_async_send(&bench->mail), 0);
+}
+
+static void open_and_post(struct bench *bench)
+{
+	uv_thread_t *thread = bench->loop.data;
+
+	open_with_mail(bench);
+	cr_assert_eq(fcntl(bench->far, F_SETFL, 0), 0);
+	cr_assert_eq(uv_thread_create(thread, send_mail, bench), 0);
+}
+
+Test(net_run, mail_of_another_thread_wakes_it, .timeout = 10)
+{
+	struct bench bench;
+	uv_thread_t thread;
+
+	begin(&bench, open_and_post);
+	bench.loop.data = &thread;
+	cr_assert_eq(uv_async_init(&bench.loop, &bench.mail, on_mail), 0);
+	run_to_the_end(&bench);
+	cr_assert_eq(uv_thread_join(&thread), 0);
+	close(bench.far);
+}
+
+/* Ends the last socket when it has had its answer. */
+static void finish_later(void *user)
+{
+	struct bench *bench = user;
+	char byte = 'x';
+
+	cr_assert_eq(write(bench->far, &byte, 1), 1);
+	cr_assert_eq(read(bench->far, &byte, 1), 1);
+	close(bench->far);
+}
+
+static void open_and_finish_later(struct bench *bench)
+{
+	uv_thread_t *thread = bench->loop.data;
+
+	open_with_mail(bench);
+	cr_assert_eq(fcntl(bench->far, F_SETFL, 0), 0);
+	cr_assert_eq(uv_thread_create(thread, finish_later, bench), 0);
+}
+
+Test(net_run, a_socket_alone_keeps_it_running_but_not_spinning, .timeout = 10)
+{
+	struct bench bench;
+	uv_thread_t thread;
+
+	begin(&bench, open_and_finish_later);
+	bench.loop.data = &thread;
+	run_to_the_end(&bench);
+	cr_assert_eq(uv_thread_join(&thread), 0);
+	cr_assert_eq(bench.bytes, 1);
+	cr_assert_lt(bench.turns, 20);
+}
