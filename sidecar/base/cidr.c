@@ -125,13 +125,6 @@ bool fl_cidr_covers(const struct fl_cidr *wide, const struct fl_cidr *narrow)
 	return rest == 0 || ((wide->addr[whole] ^ narrow->addr[whole]) >> (8u - rest)) == 0;
 }
 
-bool fl_cidr_has(const struct fl_cidr *net, const struct sockaddr *sa)
-{
-	struct fl_cidr one;
-
-	return fl_cidr_of(sa, &one) && fl_cidr_covers(net, &one);
-}
-
 bool fl_cidr_equal(const struct fl_cidr *a, const struct fl_cidr *b)
 {
 	return a->bits == b->bits && fl_cidr_covers(a, b);

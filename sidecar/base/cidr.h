@@ -22,7 +22,6 @@ struct fl_cidr {
 int fl_cidr_parse(const char *text, struct fl_cidr *ret, struct fl_err *err) FL_MUST_USE;
 /* The network of that one address; false: it is neither IPv4 nor IPv6. */
 bool fl_cidr_of(const struct sockaddr *sa, struct fl_cidr *ret);
-bool fl_cidr_has(const struct fl_cidr *net, const struct sockaddr *sa);
 bool fl_cidr_covers(const struct fl_cidr *wide, const struct fl_cidr *narrow); /* or is equal */
 bool fl_cidr_equal(const struct fl_cidr *a, const struct fl_cidr *b);
 bool fl_cidr_is_single(const struct fl_cidr *net); /* one address only */

@@ -321,6 +321,7 @@ static bool plainly_covers(const struct fl_rule_spec *rule, const struct fl_requ
 	bool from = rule->plaintext && request->id == NULL;
 	bool target = rule->port_count == 0 && rule->service_count == 0;
 	bool source = rule->source_count == 0;
+	struct fl_cidr one;
 
 	for (size_t i = 0; request->id != NULL && i < rule->from_count; i++) {
 		from = from || fl_pattern_match(rule->from[i], request->id, request->id_len);
@@ -333,7 +334,8 @@ static bool plainly_covers(const struct fl_rule_spec *rule, const struct fl_requ
 		target = target || strcmp(rule->services[i], request->service) == 0;
 	}
 	for (size_t i = 0; request->source != NULL && i < rule->source_count; i++) {
-		source = source || fl_cidr_has(&rule->sources[i], request->source);
+		source = source || (fl_cidr_of(request->source, &one) &&
+				    fl_cidr_covers(&rule->sources[i], &one));
 	}
 	return from && target && source;
 }
