@@ -18,7 +18,8 @@
 
 #define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
 #define RETRY_MS 50u
-#define ACCEPTS_MAX 64u /* in one turn of the loop: others want theirs */
+#define NO_INTERFACE 0x7fffffff /* an index that the kernel gives to none */
+#define ACCEPTS_MAX 64u         /* in one turn of the loop: others want theirs */
 
 struct fl_listener {
 	struct fl_watched in_poller;
@@ -283,17 +284,15 @@ static int bind_unix(int fd, const struct fl_addr *addr, mode_t mode, struct fl_
 	return 0;
 }
 
-static int bind_ip(int fd, const struct fl_addr *addr, struct fl_err *err)
+static int cannot_listen(const struct fl_addr *addr, int sys, struct fl_err *err)
 {
 	char text[FL_ADDR_TEXT];
 
-	if (bind(fd, &addr->sa.any, addr->sa_len) == 0) {
-		return 0;
-	}
-	switch (errno) {
+	switch (sys) {
 	case EADDRINUSE:
 		return fl_err_set(err, FL_ERR_IO,
-				  "cannot listen on %s: another process uses this port",
+				  "cannot listen on %s: another process uses this port: stop that "
+				  "one, or choose another port",
 				  fl_addr_format(addr, text));
 	case EACCES:
 		return fl_err_set(
@@ -301,7 +300,7 @@ static int bind_ip(int fd, const struct fl_addr *addr, struct fl_err *err)
 			"cannot listen on %s: ports below 1024 need a privilege; choose a higher port",
 			fl_addr_format(addr, text));
 	default:
-		return fl_err_sys(err, errno, "cannot listen on %s", fl_addr_format(addr, text));
+		return fl_err_sys(err, sys, "cannot listen on %s", fl_addr_format(addr, text));
 	}
 }
 
@@ -324,7 +323,9 @@ int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd
 	}
 	rc = is_unix ? bind_unix(fd, &actual, mode, err) : set_ip_options(fd, &actual, share, err);
 	if (rc == 0 && !is_unix) {
-		rc = bind_ip(fd, &actual, err);
+		rc = bind(fd, &actual.sa.any, actual.sa_len) == 0
+			     ? 0
+			     : cannot_listen(&actual, errno, err);
 	}
 	if (rc != 0) {
 		close(fd);
@@ -332,6 +333,36 @@ int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+/* What listens keeps everybody else out, by the kernel's own rules for addresses that overlap. This one listens where
+ * nothing can come from, so that clients are refused as long as nobody serves them. */
+static int keep_others_out(int fd, const struct fl_addr *addr, struct fl_err *err)
+{
+	const int on = 1, interface = NO_INTERFACE;
+
+	/* Before Linux 5.7 that takes a capability; then only those who listen already are seen. */
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &interface, sizeof(interface)) == 0 &&
+	    listen(fd, 1) != 0) {
+		return cannot_listen(addr, errno, err);
+	}
+	/* Our own workers' sockets are let in. */
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0
+		       ? 0
+		       : fl_err_sys(err, errno, "cannot prepare a listening socket");
+}
+
+int fl_net_reserve(const struct fl_addr *addr, int *ret_fd, struct fl_err *err)
+{
+	int rc = fl_net_bind(addr, false, 0, ret_fd, err);
+
+	if (rc == 0) {
+		rc = keep_others_out(*ret_fd, addr, err);
+		if (rc != 0) {
+			close(*ret_fd);
+		}
+	}
+	return rc;
 }
 
 int fl_net_set_transparent(int fd, struct fl_err *err)

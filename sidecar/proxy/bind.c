@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* bind - sockets for the listeners of the INI, bound before there is a generation to serve under.
  *
- * IP: each worker has a socket of its own, by SO_REUSEPORT. Unix: one socket, the others are duplicates
+ * IP: each worker has a socket of its own, by SO_REUSEPORT; until they listen, another one keeps the port for them. Unix: one socket, the others are duplicates
  * of it. Failure: the sentence names the section; what is bound by then belongs to the endpoints. */
 #include "proxy/bind.h"
 
@@ -14,21 +14,6 @@
 
 #define UNIX_LISTENER_MODE                                                                         \
 	0666 /* who may connect is the directory's business, as for a TCP port on loopback */
-
-/* SO_REUSEPORT lets a second sidecar of the same user share our ports in silence: ask first without it. */
-static int refuse_shared_port(const struct fl_addr *addr, struct fl_err *err)
-{
-	int fd, rc;
-
-	if (addr->kind == FL_ADDR_UNIX) {
-		return 0;
-	}
-	rc = fl_net_bind(addr, false, 0, &fd, err);
-	if (rc == 0) {
-		close(fd);
-	}
-	return rc;
-}
 
 static int bind_endpoint(struct fl_endpoint *endpoint, const struct fl_addr *addr,
 			 const struct fl_endpoint *first, struct fl_err *err)
@@ -44,7 +29,9 @@ static int bind_endpoint(struct fl_endpoint *endpoint, const struct fl_addr *add
 			       ? 0
 			       : fl_err_sys(err, errno, "cannot share a socket between workers");
 	}
-	rc = first == NULL ? refuse_shared_port(addr, err) : 0;
+	/* SO_REUSEPORT would let a second sidecar of the same user share our ports in silence. */
+	rc = first == NULL && !endpoint->is_unix ? fl_net_reserve(addr, &endpoint->reserved_fd, err)
+						 : 0;
 	return rc == 0 ? fl_net_bind(addr, true, UNIX_LISTENER_MODE, &endpoint->fd, err) : rc;
 }
 
@@ -157,7 +144,7 @@ int fl_bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoints,
 	int rc;
 
 	for (size_t i = 0; i < count; i++) {
-		endpoints[i].fd = -1;
+		endpoints[i].fd = endpoints[i].reserved_fd = -1;
 	}
 	rc = bind_captures(&binding, FL_INBOUND, conf->sidecar.inbound, conf->sidecar.inbound_count,
 			   err);

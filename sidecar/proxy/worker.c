@@ -240,14 +240,21 @@ bool fl_worker_serving(const struct fl_worker *worker)
 	return __atomic_load_n(&worker->serving, __ATOMIC_ACQUIRE);
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0) {
+		close(*fd);
+		*fd = -1;
+	}
+}
+
 static void free_endpoints(struct fl_worker *worker)
 {
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
 
-		if (endpoint->fd >= 0) {
-			close(endpoint->fd);
-		}
+		close_fd(&endpoint->fd);
+		close_fd(&endpoint->reserved_fd);
 		fl_targets_unref(endpoint->targets);
 		fl_resume_flush(&endpoint->resume);
 		free(endpoint->name);
@@ -368,6 +375,7 @@ static void open_listeners(struct fl_worker *worker)
 			fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s",
 				   fl_endpoint_section(endpoint), endpoint->name, err.text);
 		}
+		close_fd(&endpoint->reserved_fd);
 	}
 	__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);
 }
@@ -381,10 +389,8 @@ static void close_listeners(struct fl_worker *worker)
 			fl_listener_close(endpoint->listener);
 			endpoint->listener = NULL;
 		}
-		if (endpoint->fd >= 0) {
-			close(endpoint->fd);
-			endpoint->fd = -1;
-		}
+		close_fd(&endpoint->fd);
+		close_fd(&endpoint->reserved_fd);
 	}
 }
 

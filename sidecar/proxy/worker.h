@@ -34,8 +34,9 @@ struct fl_endpoint {
 	uint16_t port; /* that it listens on; 0 for Unix */
 	bool is_unix;
 	bool captures;
-	bool tproxy; /* captures: the local address is the destination */
-	int fd;      /* bound; -1 once the listener has taken it, or without IPv6 */
+	bool tproxy;     /* captures: the local address is the destination */
+	int fd;          /* bound; -1 once the listener has taken it, or without IPv6 */
+	int reserved_fd; /* of the first worker: keeps others out until we listen; -1: none */
 	struct fl_listener *listener;
 	bool waiting; /* a connection was left in the kernel's queue: too many handshakes */
 	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */

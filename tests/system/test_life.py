@@ -295,26 +295,74 @@ def test_port_in_use(lab, which):
     assert ('[service app]' if which == 'service' else '[sidecar] admin') in text
 
 
-def test_port_of_another_sidecar(lab, app):
-    """SO_REUSEPORT would let two sidecars share a port in silence."""
-    first = lab.inbound(app().port)
-    second = lab.inbound(8080, start=False)
-    second.change({'service app': {'listen': f'127.0.0.1:{first.port}'}})
-    assert 'another process uses this port' in refused_start(second, 1)
-    assert peers.verdict(first.port, lab.client, lab.root) == b'x'
+# What the first one has, and what the second one wants; True: both can have it.
+PLACES = [('127.0.0.1', '127.0.0.1', False), ('127.0.0.1', '*', False), ('*', '127.0.0.1', False), ('*', '[::1]', False),
+          ('[::1]', '*', False), ('127.0.0.1', '127.0.0.2', True), ('127.0.0.1', '[::1]', True)]
 
 
-@pytest.mark.xfail(reason='a socket that is bound and does not listen yet cannot be told from the remains of a restart')
-def test_port_of_another_sidecar_that_waits_for_its_agent(lab):
-    first, second = lab.inbound(8080, start=False), lab.inbound(8080, start=False)
-    first.start_sidecar()
-    first.wait_line(msg=re.compile('^started'))
-    second.change({'service app': {'listen': f'127.0.0.1:{first.port}'}})
-    second.start_sidecar()
-    second.sidecar.expected = {0, 1}
-    wait_until(lambda: second.sidecar.lines(), 'it says something')
-    assert wait_until(lambda: second.sidecar.process.poll() is not None or second.sidecar.lines(
-        msg=re.compile('^started')), 'it has decided') is True
+@pytest.mark.parametrize('serving', [False, True], ids=['waiting', 'serving'])
+@pytest.mark.parametrize('first, second, possible', PLACES)
+def test_port_of_another_sidecar(lab, serving, first, second, possible):
+    """SO_REUSEPORT would let two sidecars share a port in silence, one that waits for its agent included."""
+    port = lab.ports.free()
+    at = (first.strip('[]').replace('*', '127.0.0.1'), port)
+    one, two = lab.inbound(8080, start=False), lab.inbound(8080, start=False)
+    one.change({'service app': {'listen': f'{first}:{port}'}, 'sidecar': {'workers': 2}})
+    two.change({'service app': {'listen': f'{second}:{port}'}})
+    one.start_sidecar()
+    one.wait_line(msg=re.compile('^started'))
+    if serving:
+        one.start_agent().wait_ready()
+    else:
+        assert outcome(at) == 'refused', 'nobody serves yet'
+    if possible:
+        two.start_sidecar()
+        two.wait_line(msg=re.compile('^started'))
+    else:
+        text = refused_start(two, 1)
+        assert '[service app]: cannot listen on ' in text and 'another process uses this port: stop that one' in text
+    if not serving:
+        one.start_agent().wait_ready()
+    assert listens(at)
+
+
+@pytest.mark.parametrize('capture', ['inbound', 'outbound'])
+def test_capture_port_of_another_sidecar(lab, capture):
+    port = lab.ports.free()
+    one, two = lab.inbound(8080, {'sidecar': {capture: f'127.0.0.1:{port}'}}, start=False), lab.inbound(
+        8080, {'sidecar': {capture: f'*:{port}'}}, start=False)
+    one.start_sidecar()
+    one.wait_line(msg=re.compile('^started'))
+    assert f'[sidecar] {capture}: cannot listen on ' in refused_start(two, 1)
+
+
+def test_of_sidecars_that_start_at_once_one_has_the_port(lab):
+    port = lab.ports.free()
+    many = [lab.inbound(8080, {'service app': {'listen': f'127.0.0.1:{port}', 'app': '127.0.0.1:8080'}}, start=False)
+            for _ in range(8)]
+    for one in many:
+        one.start_sidecar()
+        one.sidecar.expected = {0, 1}
+    wait_until(lambda: sum(one.sidecar.process.poll() == 1 for one in many) == 7, 'seven give up')
+    last, = [one for one in many if one.sidecar.process.poll() is None]
+    last.start_agent().wait_ready()
+    assert listens(port)
+
+
+def test_successor_while_the_old_one_drains(lab, app):
+    """The old sidecar has connections open on the port that the new one takes over."""
+    server = app()
+    old = lab.inbound(server.port, {'sidecar': {'drain': '60s'}})
+    outbound = lab.outbound(old.port)
+    with opened(outbound.port) as sock:
+        old.sidecar.terminate()
+        wait_until(lambda: not listens(old.port), 'it listens no more')
+        new = lab.inbound(server.port, {'service app': {'listen': f'127.0.0.1:{old.port}'}}, start=False)
+        new.start().wait_ready()
+        assert is_alive(sock)
+        with opened(outbound.port) as second:
+            assert is_alive(second) and is_alive(sock)
+    assert old.sidecar.wait() == 0
 
 
 def test_unix_path_in_use(lab, app):
