@@ -18,7 +18,8 @@ int64_t fl_candidate_now(void)
 	return (int64_t)time(NULL);
 }
 
-int fl_candidate_load(const struct fl_conf *conf, int64_t now, struct fl_candidate *ret)
+int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_late_crls *late,
+		      struct fl_candidate *ret)
 {
 	struct fl_tls_options tls = {.groups = conf->tls.group_names,
 				     .group_count = conf->tls.group_count,
@@ -31,6 +32,7 @@ int fl_candidate_load(const struct fl_conf *conf, int64_t now, struct fl_candida
 		.credential_bundle = conf->identity.credential_bundle,
 		.bundle = conf->identity.bundle,
 		.crl = conf->identity.crl,
+		.late = *late,
 		.foreign = foreign,
 		.foreign_count = conf->federate_count,
 	};

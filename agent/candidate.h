@@ -15,8 +15,8 @@ struct fl_candidate {
 };
 
 /* Reads and judges what [identity] and [federate] name. Returns FL_ERR_INVALID when refused; the
- * findings are there either way. conf must outlive ret. */
-int fl_candidate_load(const struct fl_conf *conf, int64_t now,
+ * findings are there either way. conf must outlive ret; late is borrowed for the call. */
+int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_late_crls *late,
 		      struct fl_candidate *ret) FL_MUST_USE;
 void fl_candidate_done(struct fl_candidate *candidate); /* wipes */
 

@@ -288,7 +288,8 @@ int fl_check(const char *conf_path, bool json)
 		if (fl_source_is_mount(conf_path)) {
 			fl_problem_warning(&problems, 0, "%s", FL_SOURCE_MOUNT_TEXT);
 		}
-		if (fl_candidate_load(conf, report.now, &candidate) == FL_OK) {
+		if (fl_candidate_load(conf, report.now, &(struct fl_late_crls){0}, &candidate) ==
+		    FL_OK) {
 			struct fl_span text = {(const uint8_t *)ini, ini_len};
 
 			report.credentials = candidate.credentials;

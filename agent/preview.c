@@ -205,6 +205,8 @@ static int make_frame(const char *conf_path, const struct given *given, uint8_t 
 	const char *path = given->ini != NULL ? given->ini : conf_path;
 	struct fl_problems problems = {0};
 	struct fl_candidate candidate = {0};
+	/* The sidecar knows which ones are in force. */
+	struct fl_late_crls late = {.all = true};
 	struct fl_conf *conf = NULL;
 	uint8_t digest[FL_DIGEST_LEN];
 	char *ini = NULL;
@@ -216,7 +218,7 @@ static int make_frame(const char *conf_path, const struct given *given, uint8_t 
 		fl_problems_print(&problems, path, stderr);
 	} else if (lay_over(conf, given) != 0) {
 		code = 2;
-	} else if (fl_candidate_load(conf, fl_candidate_now(), &candidate) != FL_OK) {
+	} else if (fl_candidate_load(conf, fl_candidate_now(), &late, &candidate) != FL_OK) {
 		print_findings(&candidate.findings);
 		(void)complain("this candidate would be refused; what is in use would stay");
 	} else if (fl_candidate_encode(&candidate, conf,

@@ -29,6 +29,7 @@
 #define FIRST_RETRY_MS 1000
 #define REFUSED_RETRY_MS 10000
 #define TIDY_MS 1000
+#define CRL_LOOK_S 3600
 
 struct fl_reload {
 	uv_loop_t *loop;
@@ -49,6 +50,7 @@ struct fl_reload {
 	} refused;
 	uint64_t patience_end; /* uv_now(); 0: nothing is waited for */
 	uint64_t last_attempt;
+	size_t late_crls;              /* of those in force, so many have run out; it was said */
 	char *warnings, *restart_keys; /* what was said last */
 };
 
@@ -159,6 +161,7 @@ static void digest_ini(const struct attempt *attempt, uint8_t ret[FL_DIGEST_LEN]
 static void attempt_begin(struct fl_reload *reload, struct attempt *attempt)
 {
 	struct fl_files_request request = {.path = reload->conf_path, .ret = &attempt->ini};
+	struct fl_late_crls late = {.in_force = reload->in_force.credentials};
 	struct fl_span parts[2];
 	uint8_t ini[FL_DIGEST_LEN];
 
@@ -168,7 +171,7 @@ static void attempt_begin(struct fl_reload *reload, struct attempt *attempt)
 	    fl_conf_parse(reload->conf_path, attempt->ini.data, attempt->ini.len, &attempt->conf,
 			  &attempt->problems) == FL_OK) {
 		watch_files(reload, attempt->conf);
-		attempt->is_good = fl_candidate_load(attempt->conf, attempt->now,
+		attempt->is_good = fl_candidate_load(attempt->conf, attempt->now, &late,
 						     &attempt->candidate) == FL_OK;
 	}
 	attempt->may_be_torn = attempt->conf == NULL ? !fl_files_is_atomic(reload->conf_path)
@@ -372,6 +375,58 @@ static bool is_known_refusal(const struct fl_reload *reload, const struct attemp
 	       memcmp(reload->refused.files, attempt->files, FL_DIGEST_LEN) == 0;
 }
 
+/* --- CRLs that run out --------------------------------------------------------------------------- */
+
+static size_t count_late_crls(const struct fl_credentials *credentials, int64_t now)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < credentials->crl_count; i++) {
+		count += fl_crl_is_late(&credentials->crls[i], now);
+	}
+	return count;
+}
+
+/* A list in force that runs out: nothing changes, so nothing else would say it. */
+static void warn_of_late_crls(struct fl_reload *reload, const struct attempt *attempt)
+{
+	const struct fl_credentials *credentials = reload->in_force.credentials;
+	struct fl_findings findings = {0};
+	struct fl_source source = {0};
+	size_t late;
+
+	if (credentials == NULL || attempt->conf == NULL) {
+		return;
+	}
+	late = count_late_crls(credentials, attempt->now);
+	if (late > reload->late_crls) {
+		source.crl = attempt->conf->identity.crl;
+		fl_source_judge_crls(&source, credentials, attempt->now, &findings);
+		for (size_t i = 0; i < findings.count; i++) {
+			log_finding(reload, &findings.items[i]);
+		}
+		fl_findings_done(&findings);
+	}
+	reload->late_crls = late;
+}
+
+/* When to look at them again, on a clock that may be set; 0: there is nothing to wait for. */
+static uint64_t next_late_crl_ms(const struct fl_reload *reload, int64_t now)
+{
+	const struct fl_credentials *credentials = reload->in_force.credentials;
+	int64_t soonest = INT64_MAX;
+
+	for (size_t i = 0; credentials != NULL && i < credentials->crl_count; i++) {
+		int64_t left = credentials->crls[i].next_update - now;
+
+		soonest = left >= 0 && left < soonest ? left : soonest;
+	}
+	if (soonest == INT64_MAX) {
+		return 0;
+	}
+	return soonest < CRL_LOOK_S ? (uint64_t)(soonest + 1) * 1000 : (uint64_t)CRL_LOOK_S * 1000;
+}
+
 static void judge_change(const struct fl_reload *reload, struct attempt *attempt)
 {
 	struct fl_source source = {.cert = attempt->conf->identity.cert,
@@ -407,6 +462,8 @@ static void put_in_force(struct fl_reload *reload, struct attempt *attempt)
 	reload->in_force.credentials = attempt->candidate.credentials;
 	attempt->candidate.credentials = NULL;
 	fl_der_wipe(&reload->in_force.credentials->key);
+	/* Said with the warnings. */
+	reload->late_crls = count_late_crls(reload->in_force.credentials, attempt->now);
 }
 
 static void accept_candidate(struct fl_reload *reload, struct attempt *attempt)
@@ -487,10 +544,13 @@ static void consider(struct fl_reload *reload)
 {
 	struct attempt attempt;
 	uint64_t now, in_ms = 0;
+	int64_t wall_clock;
 
 	attempt_begin(reload, &attempt);
 	uv_update_time(reload->loop);
 	judge(reload, &attempt);
+	warn_of_late_crls(reload, &attempt);
+	wall_clock = attempt.now;
 	attempt_done(&attempt);
 	tidy_up(reload);
 
@@ -501,6 +561,8 @@ static void consider(struct fl_reload *reload)
 		in_ms = FIRST_RETRY_MS;
 	} else if (reload->refused.is_current) {
 		in_ms = REFUSED_RETRY_MS;
+	} else {
+		in_ms = next_late_crl_ms(reload, wall_clock);
 	}
 	(void)uv_timer_stop(&reload->again);
 	if (in_ms != 0) {

@@ -45,6 +45,7 @@ static void line_end(struct fl_text *out)
 	fl_text_put(out, "\n", 1);
 }
 
+/* "expires in 5d", "EXPIRED 3m 10s ago" */
 static void put_remaining(struct fl_text *out, const cJSON *certificate)
 {
 	int64_t left = fl_answer_number(certificate, "remaining_seconds");
@@ -54,7 +55,7 @@ static void put_remaining(struct fl_text *out, const cJSON *certificate)
 		fl_text_print(out, "EXPIRED %s ago",
 			      fl_when_span(left > -INT64_MAX ? -left : INT64_MAX, span));
 	} else {
-		fl_text_print(out, "in %s", fl_when_span(left, span));
+		fl_text_print(out, "expires in %s", fl_when_span(left, span));
 	}
 }
 
@@ -99,6 +100,22 @@ static void put_state(struct fl_text *out, const cJSON *status)
 	line_end(out);
 }
 
+static void put_certificate(struct fl_text *out, const cJSON *certificate)
+{
+	bool is_crl = strcmp(fl_answer_text(certificate, "kind"), "crl") == 0;
+	const char *domain = fl_answer_text(certificate, "trust_domain");
+
+	fl_text_put_clean(out, fl_answer_text(certificate, "kind"));
+	fl_text_print(out, " %" PRId64, fl_answer_number(certificate, "index"));
+	fl_text_print(out, domain[0] != '\0' ? " of " : " of a CA that is in no bundle");
+	fl_text_put_clean(out, domain);
+	fl_text_print(out, " ");
+	put_remaining(out, certificate);
+	if (is_crl && fl_answer_number(certificate, "remaining_seconds") < 0) {
+		fl_text_print(out, ", and stays in force: whom its CA has revoked since is let in");
+	}
+}
+
 static void put_certificates(struct fl_text *out, const cJSON *status)
 {
 	const cJSON *certificate;
@@ -114,11 +131,7 @@ static void put_certificates(struct fl_text *out, const cJSON *status)
 			continue;
 		}
 		line_begin(out, lines++ == 0 ? "trust" : "");
-		fl_text_put_clean(out, fl_answer_text(certificate, "kind"));
-		fl_text_print(out, " %" PRId64 " of ", fl_answer_number(certificate, "index"));
-		fl_text_put_clean(out, fl_answer_text(certificate, "trust_domain"));
-		fl_text_print(out, " expires ");
-		put_remaining(out, certificate);
+		put_certificate(out, certificate);
 		line_end(out);
 	}
 	if (more + fl_answer_number(status, "certificates_left_out") > 0) {
@@ -141,7 +154,6 @@ static void put_generation(struct fl_text *out, const cJSON *status)
 	fl_text_put_clean(out, fl_answer_text(status, "id"));
 	line_end(out);
 	line_begin(out, "");
-	fl_text_print(out, "expires ");
 	put_remaining(out, generation);
 	fl_text_print(out, ", ");
 	fl_text_put_clean(out, fl_answer_text(generation, "not_after"));

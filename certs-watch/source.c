@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/when.h"
 #include "certs-watch/files.h"
 #include "pki/digest.h"
 
@@ -112,6 +113,7 @@ static struct fl_credentials *parse(const struct fl_source *source,
 		.credential_bundle_name = source->credential_bundle,
 		.bundle_name = source->bundle,
 		.crl_name = source->crl,
+		.late = source->late,
 		.foreign = foreign,
 		.foreign_count = source->foreign_count,
 	};
@@ -173,6 +175,9 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 	credentials = parse(source, &files, now, &load);
 	if (credentials && all_read) {
 		findings->trusts_nobody = trusts_nobody(credentials);
+		if (!source->late.all) {
+			fl_source_judge_crls(source, credentials, now, findings);
+		}
 		run_trial(source, credentials, tls, findings);
 	}
 	if (findings->errors > 0) {
@@ -183,6 +188,24 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 	*ret_credentials = credentials;
 	*ret_files = files;
 	return 0;
+}
+
+void fl_source_judge_crls(const struct fl_source *source, const struct fl_credentials *credentials,
+			  int64_t now, struct fl_findings *findings)
+{
+	char when[FL_WHEN_TEXT];
+
+	for (size_t i = 0; i < credentials->crl_count; i++) {
+		if (fl_crl_is_late(&credentials->crls[i], now)) {
+			fl_findings_add(
+				findings, false, source->crl,
+				fl_format("CRL %zu: its successor was due at %s; it stays in "
+					  "force, but whom its CA has revoked since is let in: "
+					  "have that CA make a new one, and see why nobody did",
+					  i + 1,
+					  fl_when_format(credentials->crls[i].next_update, when)));
+		}
+	}
 }
 
 void fl_source_files_done(struct fl_source_files *files)

@@ -19,6 +19,7 @@
 struct fl_source {
 	const char *cert, *key, *credential_bundle, *bundle;
 	const char *crl; /* NULL: there is none */
+	struct fl_late_crls late;
 	struct fl_source_foreign {
 		const char *trust_domain;
 		const char *bundle;
@@ -68,6 +69,11 @@ void fl_source_files_done(struct fl_source_files *files);
  * be wiped already. */
 void fl_source_judge_change(const struct fl_source *source, const struct fl_credentials *before,
 			    const struct fl_credentials *after, struct fl_findings *findings);
+
+/* Adds a warning for each CRL of a good set that has run out: what a set may become while it is in force, and what
+ * fl_source_load() warns of when the next one has the same list still. */
+void fl_source_judge_crls(const struct fl_source *source, const struct fl_credentials *credentials,
+			  int64_t now, struct fl_findings *findings);
 
 /* A file that is a mount by itself (a subPath of Kubernetes, a single file bound into a container) shows what
  * it showed at the start, for ever. fl_source_load() warns with this text. */

@@ -376,15 +376,29 @@ static int find_crl_issuer(const struct parse *p, struct fl_crl *crl, struct fl_
 	return rc > 0 ? 0 : rc < 0 ? rc : problem;
 }
 
-static int check_crl_time(const struct fl_crl *crl, int64_t now, struct fl_err *err)
+static bool may_be_late(const struct fl_late_crls *late, const struct fl_crl *crl)
+{
+	size_t count = late->in_force ? late->in_force->crl_count : 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (fl_span_equal(span_of(&late->in_force->crls[i].der), span_of(&crl->der))) {
+			return true;
+		}
+	}
+	return late->all;
+}
+
+static int check_crl_time(const struct fl_crl *crl, const struct fl_late_crls *late, int64_t now,
+			  struct fl_err *err)
 {
 	char then[TIME_TEXT], here[TIME_TEXT];
 
-	if (now > crl->next_update) {
+	if (fl_crl_is_late(crl, now) && !may_be_late(late, crl)) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"its successor was due at %s (the clock here says %s): have its CA "
-			"make a new one, and see why nobody did",
+			"its successor was due at %s (the clock here says %s), and only a list "
+			"that is in force already may be that old: have its CA make a new one, "
+			"and see why nobody did",
 			format_time(crl->next_update, then), format_time(now, here));
 	}
 	if (now < crl->this_update) {
@@ -408,7 +422,7 @@ static int add_crl(struct parse *p, struct fl_der *der, struct fl_err *err)
 	if (rc < 0) {
 		return rc;
 	}
-	rc = check_crl_time(&crl, p->now, err);
+	rc = check_crl_time(&crl, &p->pem->late, p->now, err);
 	if (rc == 0) {
 		rc = find_crl_issuer(p, &crl, err);
 	}

@@ -5,6 +5,7 @@
  * each trust domain. Bundles are never merged (SPIFFE Trust Domain and Bundle, section 4.1).
  *
  * Built whole, then immutable. Thread: any, one at a time until it is published in a generation. */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pki/crl.h"
@@ -29,12 +30,22 @@ struct fl_credentials {
 	size_t crl_count;
 };
 
+/* Which CRLs may have run out. A list has to be current when it is taken first; from then on it goes on counting, and a
+ * set that still has that very list (its DER, byte by byte) is no worse for it than what is in force. To refuse it would
+ * protect nobody, and hold up the renewal of our certificate. All zero: none. */
+struct fl_late_crls {
+	const struct fl_credentials
+		*in_force; /* borrowed: those that this set has; NULL: nothing is in force */
+	bool all;          /* somebody else judges that, who knows what is in force */
+};
+
 /* Input as PEM; spans are borrowed for the call. Either cert and key, or credential_bundle. */
 struct fl_credentials_pem {
 	struct fl_span cert, key;
 	struct fl_span credential_bundle;
 	struct fl_span bundle; /* own trust domain */
 	struct fl_span crl;    /* data and crl_name NULL: there is none */
+	struct fl_late_crls late;
 	const char *cert_name, *key_name, *credential_bundle_name, *bundle_name,
 		*crl_name; /* file names for messages */
 	struct fl_foreign_bundle {
@@ -47,7 +58,7 @@ struct fl_credentials_pem {
 
 /* Parses and judges everything that needs no signature check: PEM, key kind and match, leaf rules,
  * signer rules and validity of every root (each certificate of a bundle is a CA and valid now),
- * duplicates across trust domains, leaf valid at `now`. Each CRL is current at `now`, and one that names a root of
+ * duplicates across trust domains, leaf valid at `now`. Each CRL is current at `now`, or may have run out (pem->late), and one that names a root of
  * a bundle or an intermediate of our own chain is signed by it; what names neither may be an intermediate's of a peer and is
  * kept (FL_CRL_LOOSE). Our own chain is on none of them. A sentence names file, certificate number and remedy.
  * now: seconds since the epoch. Chain verification and trial handshake: tls/trial.h. */

@@ -508,6 +508,11 @@ bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate)
 	       crl->issuer_key_id.len == 0 || fl_span_equal(key_id, span_of(&crl->issuer_key_id));
 }
 
+bool fl_crl_is_late(const struct fl_crl *crl, int64_t now)
+{
+	return now > crl->next_update;
+}
+
 const char *fl_crl_serial_text(struct fl_span certificate, char buf[FL_SERIAL_TEXT])
 {
 	static const char digits[] = "0123456789abcdef";

@@ -49,6 +49,9 @@ int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca,
  * for what cannot be read. Of a loose list: would it be, if that CA had made the list? */
 bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate);
 
+/* Is its successor due at `now` (seconds since the epoch)? What it revokes it revokes still. */
+bool fl_crl_is_late(const struct fl_crl *crl, int64_t now);
+
 /* "0x4fa3..." of the certificate's serial number; returns buf. */
 #define FL_SERIAL_TEXT 48
 const char *fl_crl_serial_text(struct fl_span certificate, char buf[FL_SERIAL_TEXT]);

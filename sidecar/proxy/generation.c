@@ -34,7 +34,8 @@ static int parse_conf(const struct fl_ctl_generation *message, struct fl_conf **
 
 /* An INI that asks for CRLs does not pass without them. */
 static int parse_credentials(const struct fl_ctl_generation *message, const struct fl_conf *conf,
-			     int64_t now, struct fl_credentials **ret, struct fl_err *err)
+			     int64_t now, const struct fl_generation *current,
+			     struct fl_credentials **ret, struct fl_err *err)
 {
 	struct fl_credentials_pem pem = {
 		.credential_bundle = message->credential,
@@ -43,6 +44,7 @@ static int parse_credentials(const struct fl_ctl_generation *message, const stru
 		.bundle_name = "bundle",
 		.crl = message->crl.len > 0 ? message->crl : (struct fl_span){0},
 		.crl_name = message->crl.len > 0 || conf->identity.crl != NULL ? "crl" : NULL,
+		.late.in_force = current != NULL ? current->credentials : NULL,
 		.foreign_count = message->foreign_count,
 	};
 	struct fl_foreign_bundle *foreign = fl_new((message->foreign_count + 1) * sizeof(*foreign));
@@ -197,7 +199,7 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 	if (rc != 0) {
 		return rc;
 	}
-	rc = parse_credentials(message, conf, now, &credentials, err);
+	rc = parse_credentials(message, conf, now, current, &credentials, err);
 	if (rc != 0) {
 		fl_conf_free(conf);
 		return rc;

@@ -40,7 +40,7 @@ struct fl_generation {
 
 /* From what the agent sent; everything is parsed and judged again, because the sidecar trusts rules, not
  * senders. now: seconds since the epoch. current (may be NULL): the one in use, whose tickets stay good when the
- * trust is the same, and whose peers are known to this one. */
+ * trust is the same, whose peers are known to this one, and whose CRLs may have run out meanwhile. */
 int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 		      const struct fl_generation *current, struct fl_generation **ret,
 		      struct fl_err *err) FL_MUST_USE;

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/when.h"
 #include "proxy/cpus.h"
 
 #define MAIN_READ_BUFFER (64u * 1024)
@@ -108,6 +109,22 @@ static void log_generation(struct fl_server *server, const struct fl_generation 
 	fl_line_str(&line, "not_after", until);
 	fl_line_u64(&line, "rules", fl_policy_rule_count(generation->conf->policy));
 	fl_line_end(&line);
+}
+
+static void log_late_crls(struct fl_server *server, const struct fl_credentials *credentials)
+{
+	char when[FL_WHEN_TEXT];
+
+	for (size_t i = 0; i < credentials->crl_count; i++) {
+		const struct fl_crl *crl = &credentials->crls[i];
+
+		if (fl_crl_is_late(crl, (int64_t)time(NULL))) {
+			fl_log_msg(server->log, FL_LOG_WARN,
+				   "CRL %zu: its successor was due at %s; it stays in force, but "
+				   "whom its CA has revoked since is let in",
+				   i + 1, fl_when_format(crl->next_update, when));
+		}
+	}
 }
 
 static void log_if_new(struct fl_server *server, enum fl_direction direction, const char *name,
@@ -221,6 +238,7 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 		rc = use_generation(server, generation, err);
 		if (rc == 0) {
 			log_generation(server, generation);
+			log_late_crls(server, generation->credentials);
 			log_restart_needed(server, generation->conf);
 		}
 		fl_generation_unref(generation);

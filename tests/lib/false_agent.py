@@ -18,11 +18,12 @@ def frame(kind, payload):
     return b'FLC1' + struct.pack('>HHI', kind, 0, len(payload)) + payload
 
 
-def generation(number, credential, bundle, ini, ini_path='test.ini'):
+def generation(number, credential, bundle, ini, ini_path='test.ini', crl=b''):
     """A whole GENERATION. credential: key first, then the chain (PEM)."""
-    digest = hashlib.sha256(credential + bundle + ini.encode()).digest()
+    digest = hashlib.sha256(credential + bundle + crl + ini.encode()).digest()
     return frame(GENERATION, field(1, struct.pack('>Q', number)) + field(2, digest) + field(3, credential) +
-                 field(4, bundle) + field(6, ini_path.encode()) + field(7, ini.encode()))
+                 field(4, bundle) + field(6, ini_path.encode()) + field(7, ini.encode()) +
+                 (field(8, crl) if crl else b''))
 
 
 class FalseAgent:
@@ -64,14 +65,14 @@ class FalseAgent:
     def send(self, data):
         self.sock.sendall(data)
 
-    def push(self, number=1, svid=None, bundle=None, ini=None):
+    def push(self, number=1, svid=None, bundle=None, ini=None, crl=b''):
         """Sends a generation, by default what the workload's INI says; returns (accepted, reason)."""
         workload = self.workload
         credential = svid.bundle_pem if svid else (
             (workload.folder / 'tls.key').read_bytes() + (workload.folder / 'tls.crt').read_bytes())
         self.send(generation(number, credential, bundle if bundle is not None else
                              (workload.folder / 'ca.crt').read_bytes(),
-                             ini if ini is not None else workload.ini.read_text(), str(workload.ini)))
+                             ini if ini is not None else workload.ini.read_text(), str(workload.ini), crl))
         result = self.receive(RESULT)
         assert struct.unpack('>Q', result[1])[0] == number
         return result[2] == b'\1', result[3].decode()

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CRLs: who is on one is out at the next connection, on both sides and without a restart; nobody else notices."""
 import datetime
+import json
 import re
 import ssl
+import subprocess
 
 import pytest
 
@@ -34,6 +36,13 @@ def next_generation(workload, change):
     before = len(generations(workload))
     change()
     wait_until(lambda: len(generations(workload)) > before, lambda: f'{workload.name}: {generations(workload)}')
+
+
+def tool(*arguments):
+    """Exit status, stdout, stderr of fairlead-agent."""
+    done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, *arguments], capture_output=True, text=True,
+                          timeout=30 * labs.SLOW, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 def exchange(port, context, session=None):
@@ -199,6 +208,108 @@ def test_a_broken_crl_changes_nothing(lab, inbound):
                    f'{name}: it is not over')
     assert generations(inbound) == before
 
+
+# --- lists that run out ---------------------------------------------------------------------------
+
+LATE = 'CRL 1: its successor was due at'
+
+
+def credentials_warnings(inbound):
+    return [line['reason'] for line in inbound.agent.lines(msg='credentials')]
+
+
+def run_out(lab, inbound, revoked, seconds=2):
+    """A list that is in force and has run out; its text."""
+    crl = lab.root.crl(revoked, next_update=datetime.timedelta(seconds=seconds * labs.SLOW))
+    before = len(credentials_warnings(inbound))
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=crl))
+    wait_until(lambda: any(text.startswith(LATE) for text in credentials_warnings(inbound)[before:]),
+               'the agent says nothing when a list runs out', timeout=30)
+    return crl
+
+
+def test_a_list_that_has_run_out_holds_up_no_renewal(lab, inbound):
+    """It stays in force, loudly: our certificate is renewed and the policy changed all the same."""
+    evil = lab.root.issue(labs.CLIENT)
+    run_out(lab, inbound, [evil])
+    assert len(credentials_warnings(inbound)) == 1, 'once is enough'
+    renewed = lab.root.issue(labs.SERVER)
+    next_generation(inbound, lambda: inbound.volume.change(tls_crt=renewed.chain_pem, tls_key=renewed.key_pem))
+    assert credentials_warnings(inbound)[-1].startswith(LATE) and 'have that CA make a new one' in \
+        credentials_warnings(inbound)[-1]
+    assert [line for line in inbound.sidecar.lines(level='warn') if line['msg'].startswith(LATE)]
+    with peers.client(inbound.port, lab.client, lab.root) as tls:
+        assert tls.getpeercert(True) == renewed.cert_der
+    next_generation(inbound, lambda: inbound.change({'limits': {'idle_timeout': '2h'}}))
+    assert peers.verdict(inbound.port, evil, lab.root) == 44, 'whom it names is out still'
+    assert not inbound.agent.lines(msg='credentials refused')
+    told = json.loads(inbound.get('/status')[1])
+    assert [c['remaining_seconds'] < 0 for c in told['certificates'] if c['kind'] == 'crl'] == [True]
+    assert 'crl 1 of prod.example EXPIRED' in tool('status', '-c', inbound.ini)[1]
+
+
+def test_a_new_list_has_to_be_current(lab, inbound):
+    """Of the lists that have run out only the very one that is in force is taken, and a current one ends it."""
+    evil = lab.root.issue(labs.CLIENT)
+    old = run_out(lab, inbound, [evil])
+    other = lab.root.crl([], number=2, next_update=-datetime.timedelta(seconds=1))
+    renewed = lab.root.issue(labs.SERVER)
+    for count, crl in enumerate((other, old + other), 1):
+        inbound.volume.change(crl_pem=crl, tls_crt=renewed.chain_pem, tls_key=renewed.key_pem)
+        line = wait_until(lambda n=count: inbound.agent.lines(msg='credentials refused')[n - 1:], 'refused')[0]
+        assert f'CRL {count}: its successor was due at' in line['reason']
+        assert 'only a list that is in force already may be that old: have its CA make a new one' in line['reason']
+        assert peers.verdict(inbound.port, evil, lab.root) == 44
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=old))
+    assert peers.verdict(inbound.port, evil, lab.root) == 44
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl([], number=3)))
+    assert peers.verdict(inbound.port, evil, lab.root) == b'x'
+    before = len(credentials_warnings(inbound))
+    next_generation(inbound, lambda: inbound.change({'limits': {'idle_timeout': '2h'}}))
+    assert len(credentials_warnings(inbound)) == before
+
+
+def test_with_nothing_in_force_a_list_has_to_be_current(lab, inbound):
+    """After a restart of the sidecar, or of the agent, nobody vouches for it; both say what to do."""
+    run_out(lab, inbound, [lab.root.issue(labs.CLIENT)])
+    inbound.sidecar.stop()
+    inbound.start_sidecar()
+    reason = wait_until(lambda: inbound.sidecar.lines(level='error'), 'the sidecar takes it')[0]['msg']
+    assert LATE in reason and 'have its CA make a new one' in reason
+    status, text = inbound.get('/readyz')
+    assert status == 503 and LATE in text
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl(number=2)))
+    inbound.wait_ready()
+
+    run_out(lab, inbound, [lab.root.issue(labs.CLIENT)])
+    inbound.agent.stop()
+    inbound.start_agent()
+    assert LATE in inbound.agent.wait_line(msg='credentials refused')['reason']
+    wait_until(lambda: LATE in inbound.get('/status')[1], 'the sidecar does not hear of it')
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x', 'the sidecar goes on'
+    code, out, err = tool('check', '-c', inbound.ini)
+    assert code == 2 and LATE in err and 'verdict      refused' in out
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl(number=3)))
+
+
+def test_a_sidecar_judges_lists_that_have_run_out_by_itself(lab, app):
+    crl = lab.root.crl([], next_update=datetime.timedelta(seconds=2 * labs.SLOW))
+    late = datetime.datetime.now().timestamp() + 2 * labs.SLOW + 1
+    other = lab.root.crl([], number=2, next_update=-datetime.timedelta(seconds=1))
+    inbound = lab.inbound(app().port, {'identity': {'crl': lab.folder / 'crl.pem'}}, start=False)
+    with FalseAgent(inbound) as agent:
+        inbound.start_sidecar()
+        agent.accept()
+        accepted, reason = agent.push(1, crl=other)
+        assert not accepted and f'crl: {LATE}' in reason
+        assert agent.push(2, crl=crl) == (True, '')
+        wait_until(lambda: datetime.datetime.now().timestamp() > late, 'time stands still', timeout=30)
+        assert agent.push(3, svid=lab.root.issue(labs.SERVER), crl=crl) == (True, '')
+        accepted, reason = agent.push(4, crl=other)
+        assert not accepted and 'only a list that is in force already may be that old' in reason
+
+
+# --- lists that are asked for ----------------------------------------------------------------------
 
 def test_a_sidecar_does_not_start_without_the_crl_that_is_asked_for(lab, app):
     """Nobody is let in for want of a list."""

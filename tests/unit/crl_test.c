@@ -325,6 +325,36 @@ Test(crl, clock)
 	set_done(&set);
 }
 
+/* Past its time only the very list that is in force is taken, and it revokes as ever. */
+Test(crl, late)
+{
+	struct fl_credentials *in_force = NULL, *c = NULL;
+	int64_t begin, end;
+	struct set set, other;
+	struct fl_err err;
+
+	set_read(&set, "p256", "root.crt", "late.crl+root.crl");
+	set_read(&other, "p256", "root.crt", "none.crl");
+	read_period(&set, &begin, &end);
+	cr_assert_eq(fl_credentials_parse(&set.pem, end, &in_force, &err), 0, "%s", err.text);
+	cr_assert_not(fl_crl_is_late(&in_force->crls[0], end));
+	cr_assert(fl_crl_is_late(&in_force->crls[0], end + 1));
+	set.pem.late.in_force = in_force;
+	cr_assert_eq(fl_credentials_parse(&set.pem, end + 1, &c, &err), 0, "%s", err.text);
+	cr_assert(is_revoked(c, "p384", 0, NULL));
+	/* Another set that has it not: as if nothing were in force. */
+	fl_credentials_free(in_force);
+	cr_assert_eq(fl_credentials_parse(&other.pem, end, &in_force, &err), 0, "%s", err.text);
+	set.pem.late.in_force = in_force;
+	at(&set, end + 1, "crl.pem: CRL 1: its successor was due");
+	set.pem.late.all = true;
+	at(&set, end + 1, NULL);
+	fl_credentials_free(in_force);
+	fl_credentials_free(c);
+	set_done(&other);
+	set_done(&set);
+}
+
 /* --- content ------------------------------------------------------------------------------------ */
 
 Test(crl, digest_covers_them)
