@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the pod of a Deployment in podman, as the kubelet would: volumes, users, capabilities, limits, the order of the
+containers, probes. What a manifest says and this does not know of is an error, so that nothing is silently left out.
+
+    pod = Pod(podman, folder, 'shop', objects(path), secret={'tls.crt': ...}, commands={'app': ['nginx', ...]})
+    pod.start()
+    pod.get(8081, '/healthz')       as the kubelet asks it, from the node: (status or None, body)
+    pod.secret.write({...})         as the kubelet brings a Secret that has changed
+    pod.end()                       {container: exit status}, in the kubelet's order
+"""
+import contextlib
+import http.client
+import os
+import re
+
+import lab as labs
+from lab import wait_until
+from manifest import containers, quantity
+from pods import Network
+from volume import Volume
+
+# Said to the cluster, not to the runtime; or, like `lifecycle`, about when it is that the pod ends.
+NOT_OURS = {'name', 'image', 'args', 'ports', 'lifecycle', 'restartPolicy', 'readinessProbe', 'livenessProbe', 'startupProbe',
+            'resources', 'volumeMounts', 'securityContext'}
+OF_POD = {'serviceAccountName', 'automountServiceAccountToken', 'terminationGracePeriodSeconds', 'securityContext',
+          'initContainers', 'containers', 'volumes'}
+
+
+def known(thing, names):
+    assert set(thing) <= set(names), f'not known here: {set(thing) - set(names)}'
+    return thing
+
+
+class Pod:
+    def __init__(self, podman, folder, name, objects, *, secret, commands):
+        self.podman, self.folder, self.name, self.commands = podman, folder, name, commands
+        one = {each['kind']: each for each in objects}
+        self.spec = known(one['Deployment']['spec']['template']['spec'], OF_POD)
+        self.context = known(self.spec['securityContext'], {'runAsNonRoot', 'fsGroup', 'fsGroupChangePolicy',
+                                                            'seccompProfile'})
+        self.running = []
+        self.volumes = {each['name']: self.volume(each, one['ConfigMap']['data'], secret) for each in self.spec['volumes']}
+
+    # Volumes.
+    def volume(self, volume, config, secret):
+        """The folder that stands for it."""
+        folder = self.folder / f'{self.name}-{volume["name"]}'
+        if 'configMap' in volume:
+            Volume(folder).write({name: text.encode() for name, text in config.items()}, mode=0o644)
+        elif 'secret' in volume:
+            self.secret = Volume(folder, gid=self.context['fsGroup'])
+            self.secret.write(secret, mode=volume['secret']['defaultMode'])
+        else:
+            assert volume['emptyDir']
+            folder.mkdir()
+            os.chown(folder, 0, self.context['fsGroup'])
+            folder.chmod(0o2777)
+        return folder
+
+    # Containers.
+    def options(self, container):
+        own = known(container['securityContext'], {'runAsUser', 'runAsGroup', 'runAsNonRoot', 'allowPrivilegeEscalation',
+                                                   'readOnlyRootFilesystem', 'capabilities'})
+        yield from ('--user', f'{own["runAsUser"]}:{own["runAsGroup"]}', '--group-add', str(self.context['fsGroup']))
+        if own['readOnlyRootFilesystem']:
+            yield from ('--read-only', '--read-only-tmpfs=false')
+        if not own['allowPrivilegeEscalation']:
+            yield from ('--security-opt', 'no-new-privileges')
+        for what in 'drop', 'add':
+            for capability in own['capabilities'].get(what, []):
+                yield from (f'--cap-{what}', capability.lower())
+        limits = known(container.get('resources', {}).get('limits', {}), {'cpu', 'memory'})
+        if 'memory' in limits:
+            yield from ('--memory', str(int(quantity(limits['memory']))))
+        if 'cpu' in limits:
+            yield from ('--cpus', str(quantity(limits['cpu'])))
+        for mount in container.get('volumeMounts', []):
+            suffix = ':ro' if mount.get('readOnly') else ''
+            yield from ('-v', f'{self.volumes[mount["name"]]}:{mount["mountPath"]}{suffix}')
+
+    def run(self, container):
+        known(container, NOT_OURS)
+        name = container['name']
+        stays = container.get('restartPolicy') == 'Always' or container in self.spec['containers']
+        self.podman('run', '--pod', self.name, '--name', f'{self.name}-{name}', *(['-d'] if stays else []),
+                    *self.options(container), container['image'], *self.commands.get(name, container.get('args', [])))
+        if stays:
+            self.running.append(name)
+
+    def start(self, *hosts):
+        """Until everything in it is ready. hosts: what else it is called in DNS."""
+        aliases = [word for host in hosts for word in ('--network-alias', host)]
+        self.podman('pod', 'create', '--name', self.name, '--network', 'lab', *aliases)
+        self.begun = False
+        for container in containers(self.spec):
+            self.run(container)
+            if not self.begun:
+                self.begin()
+            if 'startupProbe' in container:
+                self.wait_for(container, 'startupProbe')
+        for container in containers(self.spec):
+            if 'readinessProbe' in container:
+                self.wait_for(container, 'readinessProbe')
+
+    def begin(self):
+        """What is known once the first container has run."""
+        infra = self.podman('pod', 'inspect', '--format', '{{.InfraContainerID}}', self.name)
+        text = self.podman('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}} '
+                           '{{.NetworkSettings.SandboxKey}}', infra)
+        self.address, sandbox = text.split()
+        self.network = f'/proc/{self.podman.init}/root{sandbox}'
+        self.begun = True
+
+    def inside(self):
+        """The network of the pod."""
+        return contextlib.closing(Network(self.network))
+
+    def logs(self, name):
+        done = self.podman.try_run('logs', f'{self.name}-{name}')
+        return (done.stdout + done.stderr).decode()
+
+    # The kubelet's questions.
+    def get(self, port, path):
+        def ask():
+            client = http.client.HTTPConnection(self.address, port, timeout=2 * labs.SLOW)
+            with contextlib.closing(client):
+                client.request('GET', path)
+                answer = client.getresponse()
+                return answer.status, answer.read().decode()
+        try:
+            with contextlib.closing(Network(f'/proc/{self.podman.init}/ns/net')) as node:
+                return node.inside(ask)
+        except (OSError, http.client.HTTPException):
+            return None, ''
+
+    def probe(self, container, kind):
+        what = container[kind]['httpGet']
+        port = next(port['containerPort'] for port in container['ports'] if port['name'] == what['port'])
+        return self.get(port, what['path'])
+
+    def wait_for(self, container, kind):
+        wait_until(lambda: self.probe(container, kind)[0] == 200, lambda: f'{kind} of {container["name"]} in {self.name}: '
+                   f'{self.probe(container, kind)} {self.logs(container["name"])}', 20)
+
+    # The end.
+    def terminate(self, name):
+        self.podman('kill', '--signal', 'TERM', f'{self.name}-{name}')
+
+    def wait(self, name):
+        """Its exit status."""
+        self.running.remove(name)
+        return int(re.match(r'\d+', self.podman('wait', f'{self.name}-{name}'))[0])
+
+    def end(self):
+        """The app first, then what began before it, the last first."""
+        statuses = {}
+        for name in reversed(self.running[:]):
+            self.terminate(name)
+            statuses[name] = self.wait(name)
+        return statuses

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""deploy/kubernetes: what a cluster would refuse or only show when it is too late."""
+import json
+import os
+import re
+
+import pytest
+
+import lab as labs
+from test_tools import tool
+
+yaml = pytest.importorskip('yaml', reason='not installed: python3-yaml')
+import manifest  # noqa: E402
+from manifest import containers, objects, quantity  # noqa: E402
+
+FOLDER = labs.ROOT / 'deploy' / 'kubernetes'
+FILES = sorted(FOLDER.glob('*.yaml'))
+ID = 'spiffe://prod.example/ns/prod/sa/'
+CAPTURED, FIXED = ('app', 'pod-certificate'), ('fixed',)
+SIDECAR_UID, AGENT_UID = 2112, 2113
+CERT_MANAGER = {  # cert-manager.io/v1: fields that we use, of those that it has
+    'Certificate': {'secretName': str, 'commonName': str, 'uris': list, 'duration': str, 'renewBefore': str, 'privateKey': dict, 'usages': list,
+                    'issuerRef': dict},
+    'Issuer': {'ca': dict}}
+
+
+def named(kind, name):
+    """The one object of this kind in that file."""
+    found = [each for each in objects(FOLDER / f'{name}.yaml') if each['kind'] == kind]
+    assert len(found) == 1
+    return found[0]
+
+
+def pod_of(name):
+    return named('Deployment', name)['spec']['template']['spec']
+
+
+def container(pod, name):
+    return next(each for each in containers(pod) if each['name'] == name)
+
+
+def ini_of(name):
+    return named('ConfigMap', name)['data']['fairlead.ini']
+
+
+def test_all_files_are_known():
+    assert {path.stem for path in FILES} == {*CAPTURED, *FIXED, 'permissive', 'cert-manager'}
+    readme = (labs.ROOT / 'README.md').read_text()
+    assert all(f'| `{path.name}` |' in readme for path in FILES)
+
+
+# --- what the API server would say -----------------------------------------------------------------------
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_every_field_exists_and_has_its_type(path):
+    for thing in objects(path):
+        if not thing['apiVersion'].startswith('cert-manager.io/'):
+            assert manifest.wrong_fields(thing) == []
+
+
+def test_the_check_of_fields_finds_mistakes():
+    thing = named('Deployment', 'app')
+    pod = thing['spec']['template']['spec']
+    pod['initContainers'][1]['restartPolicyy'] = 'Always'
+    pod['containers'][0]['ports'][0]['containerPort'] = '8080'
+    pod['volumes'][1]['secret']['defaultMode'] = True
+    del pod['containers'][0]['name']
+    del thing['spec']['selector']
+    assert {line.split(': ')[0].rpartition('.')[2] for line in manifest.wrong_fields(thing)} == {
+        'selector', 'name', 'containerPort', 'restartPolicyy', 'defaultMode'}
+    assert manifest.wrong_fields({'apiVersion': 'v1', 'kind': 'Podd'}) == ['v1 Podd: not known here']
+
+
+def test_cert_manager_makes_the_secret_that_the_pod_mounts():
+    certificate, issuer = named('Certificate', 'cert-manager'), named('Issuer', 'cert-manager')
+    for thing in certificate, issuer:
+        assert thing['apiVersion'] == 'cert-manager.io/v1'
+        for name, value in thing['spec'].items():
+            assert isinstance(value, CERT_MANAGER[thing['kind']][name])
+    spec = certificate['spec']
+    assert spec['issuerRef'] == {'group': 'cert-manager.io', 'kind': 'Issuer', 'name': issuer['metadata']['name']}
+    assert spec['uris'] == [f'{ID}shop'], 'one and no more'
+    assert {'digital signature', 'server auth', 'client auth'} == set(spec['usages'])
+    for name in 'app', 'fixed':
+        volume = next(each for each in pod_of(name)['volumes'] if each['name'] == 'fairlead-tls')
+        assert volume['secret']['secretName'] == spec['secretName']
+
+
+# --- what a security officer would say -------------------------------------------------------------------
+
+@pytest.mark.parametrize('name', CAPTURED)
+def test_nothing_but_the_init_container_goes_beyond_restricted(name):
+    assert manifest.not_restricted(pod_of(name)) == {
+        'fairlead-redirect': ['adds NET_ADMIN', 'runAsNonRoot', 'runAsUser']}
+
+
+@pytest.mark.parametrize('name', FIXED)
+def test_without_capture_everything_is_restricted(name):
+    assert manifest.not_restricted(pod_of(name)) == {}
+
+
+def test_the_check_of_pod_security_finds_breaches():
+    pod = pod_of('fixed')
+    assert manifest.not_restricted(pod) == {}
+    pod['hostNetwork'] = True
+    pod['volumes'].append({'name': 'x', 'hostPath': {'path': '/'}})
+    del pod['securityContext']['seccompProfile']
+    del container(pod, 'fairlead-agent')['securityContext']['capabilities']
+    container(pod, 'app')['securityContext'].update(privileged=True, allowPrivilegeEscalation=True, runAsUser=0)
+    assert manifest.not_restricted(pod) == {
+        'pod': ['hostNetwork', 'volume x: hostPath'], 'fairlead-sidecar': ['seccompProfile'],
+        'fairlead-agent': ['does not drop ALL', 'seccompProfile'],
+        'app': ['allowPrivilegeEscalation', 'privileged', 'runAsUser', 'seccompProfile']}
+
+
+@pytest.mark.parametrize('name', [*CAPTURED, *FIXED])
+def test_the_pod_gives_no_more_than_it_has_to(name):
+    pod = pod_of(name)
+    assert pod['automountServiceAccountToken'] is False
+    users = [each['securityContext']['runAsUser'] for each in containers(pod)]
+    assert len(set(users)) == len(users), 'nobody can look into the memory of another, or go out as the sidecar'
+    assert container(pod, 'fairlead-sidecar')['securityContext']['runAsUser'] == SIDECAR_UID
+    assert container(pod, 'fairlead-agent')['securityContext']['runAsUser'] == AGENT_UID
+    assert pod['securityContext']['fsGroup'] == AGENT_UID
+    for each in containers(pod):
+        assert each['securityContext']['readOnlyRootFilesystem'] is True
+        mounts = {mount['name'] for mount in each.get('volumeMounts', [])}
+        assert ('fairlead-tls' in mounts) == (each['name'] == 'fairlead-agent'), 'only the agent sees the key'
+        assert each['name'] != 'app' or not mounts, "the app sees neither the sockets nor the policy"
+
+
+# --- what an operator would say --------------------------------------------------------------------------
+
+def seconds(ini, key, default):
+    found = re.search(rf'^{key}\s*=\s*(\d+)s', ini, re.M)
+    return int(found[1]) if found else default
+
+
+@pytest.mark.parametrize('name', [*CAPTURED, *FIXED])
+def test_it_begins_and_ends_in_the_right_order(name):
+    pod = pod_of(name)
+    init = [each['name'] for each in pod['initContainers']]
+    assert init == [*(['fairlead-redirect'] if name in CAPTURED else []), 'fairlead-agent', 'fairlead-sidecar'], \
+        'they end in the opposite order'
+    for each in pod['initContainers']:
+        assert (each.get('restartPolicy') == 'Always') == (each['name'] != 'fairlead-redirect')
+    assert container(pod, 'fairlead-sidecar')['startupProbe']['httpGet']['path'] == '/readyz'
+    app_ends = container(pod, 'app')['lifecycle']['preStop']['sleep']['seconds']
+    assert pod['terminationGracePeriodSeconds'] >= app_ends + seconds(ini_of(name), 'drain', 30) + 10
+
+
+@pytest.mark.parametrize('name', [*CAPTURED, *FIXED])
+def test_the_limit_holds_as_many_connections_as_the_ini_allows(name):
+    limits = container(pod_of(name), 'fairlead-sidecar')['resources']['limits']
+    connections = int(re.search(r'^connections = (\d+)', ini_of(name), re.M)[1])
+    assert quantity(limits['memory']) >= 32 * 2**20 + connections * (2 * 64 + 8) * 1024
+    for each in pod_of(name)['initContainers']:
+        resources = each['resources']
+        assert quantity(resources['requests']['memory']) <= quantity(resources['limits']['memory'])
+
+
+@pytest.mark.parametrize('name', [*CAPTURED, *FIXED])
+def test_names_lead_somewhere(name):
+    """Volumes, ports of probes and of the Service, ConfigMap, service account; what differs between the files is little."""
+    deployment, pod = named('Deployment', name), pod_of(name)
+    volumes = {each['name']: each for each in pod['volumes']}
+    assert {mount['name'] for each in containers(pod) for mount in each.get('volumeMounts', [])} == set(volumes)
+    assert volumes['fairlead-ini']['configMap']['name'] == named('ConfigMap', name)['metadata']['name']
+    for each in containers(pod):
+        ports = {port['name'] for port in each.get('ports', [])}
+        for probe in 'startup', 'readiness', 'liveness':
+            if f'{probe}Probe' in each:
+                assert each[f'{probe}Probe']['httpGet']['port'] in ports
+    home = name if name in FIXED else 'app'
+    assert pod['serviceAccountName'] == named('ServiceAccount', home)['metadata']['name']
+    service = named('Service', home)['spec']
+    labels = deployment['spec']['template']['metadata']['labels']
+    assert deployment['spec']['selector']['matchLabels'] == service['selector'] == labels
+    listening = {port.get('name'): port['containerPort'] for each in containers(pod) for port in each.get('ports', [])}
+    target = service['ports'][0].get('targetPort', service['ports'][0]['port'])
+    assert target in listening or target in listening.values()
+    annotations = deployment['spec']['template']['metadata']['annotations']
+    assert annotations['prometheus.io/port'] == str(listening['fairlead-admin']) == '15020'
+    sidecar, example = container(pod, 'fairlead-sidecar'), container(pod_of('app'), 'fairlead-sidecar')
+    assert {**sidecar, 'ports': None} == {**example, 'ports': None}
+    assert container(pod, 'fairlead-agent') == container(pod_of('app'), 'fairlead-agent')
+
+
+def test_the_image_is_the_one_that_is_built():
+    version = tool('--version')[1].split()[1]
+    images = {each['image'] for name in (*CAPTURED, *FIXED) for each in containers(pod_of(name)) if each['name'] != 'app'}
+    assert images == {f'localhost/fairlead:{version}'}
+    assert 'localhost/fairlead:$version' in (labs.ROOT / 'deploy' / 'image').read_text()
+
+
+def test_every_command_line_exists():
+    def exists(words):
+        if words == ['fairlead-sidecar']:
+            return True
+        program, *arguments = words
+        status, _, err = tool(*arguments, '-c', '/nowhere/fairlead.ini')
+        return program == 'fairlead-agent' and status == 2 and '/nowhere/fairlead.ini' in err
+    assert not exists(['fairlead-agent', 'ran']) and not exists(['fairlead-agent', 'redirect', 'aply'])
+    for name in *CAPTURED, *FIXED:
+        for each in containers(pod_of(name)):
+            assert each['name'] == 'app' or exists(each['args'])
+    named_in_text = {word for path in FILES for word in re.findall(r'fairlead-agent ([a-z][a-z-]+)', path.read_text())}
+    assert {'suggest', 'preview'} <= named_in_text
+    for word in named_in_text:
+        assert tool(word, '--help')[0] == 0
+
+
+# --- what the programs say of the INIs -------------------------------------------------------------------
+
+@pytest.fixture
+def mounted(lab):
+    """mounted(name): the ConfigMap's INI, with the volumes in folders of the test's."""
+    def mount(name):
+        folder = lab.folder / name
+        (folder / 'tls').mkdir(parents=True)
+        (folder / 'run').mkdir()
+        svid = lab.root.issue(f'{ID}shop')
+        for key, data in (('tls.crt', svid.chain_pem), ('tls.key', svid.key_pem), ('ca.crt', lab.root.cert_pem),
+                          ('credential-bundle.pem', svid.bundle_pem)):
+            (folder / 'tls' / key).write_bytes(data)
+            os.chmod(folder / 'tls' / key, 0o440)
+        text = ini_of(name).replace('/var/run/fairlead/tls', str(folder / 'tls'))
+        assert '[agent]' not in text, 'its default socket is in the volume fairlead-run'
+        (folder / 'fairlead.ini').write_text(f'{text}\n[agent]\nsocket = {folder}/run/agent.sock\n')
+        return folder / 'fairlead.ini'
+    return mount
+
+
+@pytest.mark.parametrize('name', ['app', 'pod-certificate', 'fixed', 'permissive'])
+def test_every_ini_is_good(name, mounted):
+    status, out, err = tool('check', '-c', mounted(name))
+    if name == 'permissive':
+        assert status == 1 and err.count('\n') == 1 and '`[policy] mode = audit`' in err
+    else:
+        assert (status, err) == (0, ''), out
+
+
+@pytest.mark.parametrize('name, question, decision', [
+    ('app', (f'{ID}front', 8080), 'allow'),
+    ('app', (f'{ID}front', 8082), 'deny'),
+    ('app', (f'{ID}other', 8080), 'deny'),
+    ('app', ('plaintext', 'health'), 'allow'),
+    ('app', ('plaintext', 8080), 'deny'),
+    ('pod-certificate', (f'{ID}front', 8080), 'allow'),
+    ('pod-certificate', ('plaintext', 8080), 'deny'),
+    ('fixed', (f'{ID}front', 'web'), 'allow'),
+    ('fixed', (f'{ID}other', 'web'), 'deny'),
+    ('permissive', (f'{ID}front', 8080), 'allow'),
+    ('permissive', ('plaintext', 8080), 'allow'),
+])
+def test_every_ini_lets_in_whom_it_says(name, question, decision, mounted):
+    status, out, _ = tool('explain', '-c', mounted(name), '--from', question[0], '--to', question[1], '--json')
+    assert (json.loads(out)['decision'], status) == (decision, 0 if decision == 'allow' else 1)

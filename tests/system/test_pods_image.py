@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The image that deploy/image makes, in pods of podman that are what deploy/kubernetes says."""
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+
+import lab as labs
+import podman as podmans
+import software
+from lab import wait_until
+
+yaml = pytest.importorskip('yaml', reason='not installed: python3-yaml')
+from kubelet import Pod  # noqa: E402
+from pods import connect  # noqa: E402
+from volume import secret  # noqa: E402
+
+pytestmark = [pytest.mark.heavy, pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='it is made of the release build')]
+
+BODY = 'served by an app that knows of nothing'
+ID = 'spiffe://prod.example/ns/prod/sa/'
+NGINX = '''
+daemon off; worker_processes 1; pid /dev/shm/nginx.pid; error_log stderr;
+events {{ worker_connections 100; }}
+http {{
+  access_log off; root /www; default_type text/plain;
+  client_body_temp_path /dev/shm/body; proxy_temp_path /dev/shm/proxy; fastcgi_temp_path /dev/shm/fastcgi;
+  uwsgi_temp_path /dev/shm/uwsgi; scgi_temp_path /dev/shm/scgi;
+  server {{ listen {listen}; }}
+  server {{ listen 8081; location /healthz {{ return 200 healthy; }} location / {{ return 404; }} }}
+}}'''
+
+
+@pytest.fixture(scope='module')
+def build(tmp_path_factory):
+    """build(): (archive, {what it says of it}) of one more run."""
+    gone = [program for program in ('umoci', 'strip', 'git', 'dpkg-query') if not shutil.which(program)]
+    if gone:
+        pytest.skip(f'not installed: {", ".join(gone)}')
+
+    def run(**environment):
+        archive = tmp_path_factory.mktemp('image') / 'fairlead.oci.tar'
+        done = subprocess.run([labs.ROOT / 'deploy' / 'image', '--no-build', '--output', archive], capture_output=True,
+                              text=True, check=False, env={**os.environ, **environment})
+        assert done.returncode == 0, done.stderr
+        return archive, dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    return run
+
+
+@pytest.fixture(scope='module')
+def image(build):
+    return build(SOURCE_DATE_EPOCH='1760000000')
+
+
+class Archive:
+    """What is in an OCI archive."""
+
+    def __init__(self, path):
+        self.tar = tarfile.open(path)
+        self.index = self.json('index.json')
+        self.manifest = self.blob(self.index['manifests'][0])
+        self.config = self.blob(self.manifest['config'])
+        layer = self.tar.extractfile(self.path(self.manifest['layers'][0])).read()
+        self.layer = tarfile.open(fileobj=io.BytesIO(layer), mode='r:gz')
+        self.members = {'/' + member.name.removeprefix('./'): member for member in self.layer.getmembers()}
+
+    @staticmethod
+    def path(descriptor):
+        return './blobs/' + descriptor['digest'].replace(':', '/')
+
+    def json(self, path):
+        return json.loads(self.tar.extractfile(f'./{path}').read())
+
+    def blob(self, descriptor):
+        return self.json(self.path(descriptor)[2:])
+
+    def text(self, path):
+        return self.layer.extractfile(self.members[path]).read().decode()
+
+
+# --- the image itself ------------------------------------------------------------------------------------
+
+def test_the_same_input_gives_the_same_image(build, image):
+    again, said = build(SOURCE_DATE_EPOCH='1760000000')
+    assert again.read_bytes() == image[0].read_bytes() and said['digest'] == image[1]['digest']
+    assert build(SOURCE_DATE_EPOCH='1760000001')[1]['digest'] != said['digest']
+
+
+def test_it_holds_what_it_needs_and_nothing_else(image):
+    archive = Archive(image[0])
+    assert len(archive.manifest['layers']) == 1
+    files = {path: member for path, member in archive.members.items() if member.isfile()}
+    programs = {path for path, member in files.items() if member.mode & 0o111}
+    assert {path for path in programs if '/ld-' not in path} == {'/usr/bin/fairlead-sidecar', '/usr/bin/fairlead-agent'}
+    for path, member in archive.members.items():
+        assert (member.uid, member.gid, int(member.mtime)) == (0, 0, 1760000000)
+        assert member.issym() or not member.mode & 0o6022 or path == '/run/fairlead', f'{path}: {member.mode:o}'
+    allowed = r'/usr/(bin|lib|lib64|share/(doc|common-licenses))/|/etc/(passwd|group)$|/var/lib/dpkg/status\.d/'
+    assert [path for path in files if not re.match(allowed, path)] == []
+    assert 'fairlead:x:2112:2112:' in archive.text('/etc/passwd')
+
+
+def test_it_says_what_it_is_and_under_which_licences(image):
+    archive = Archive(image[0])
+    config = archive.config['config']
+    assert (config['User'], config['Cmd'], config['Env']) == ('2112:2112', ['fairlead-sidecar'], ['PATH=/usr/bin'])
+    labels = {key.removeprefix('org.opencontainers.image.'): value for key, value in config['Labels'].items()}
+    assert labels['created'] == archive.config['created'] == '2025-10-09T08:53:20Z'
+    assert image[1]['image'] == f'localhost/fairlead:{labels["version"]}'
+    assert 'GPL-3.0-or-later' in labels['licenses'] and 'source' not in labels
+    assert archive.manifest['annotations'] == config['Labels']
+    listed = archive.text('/usr/share/doc/fairlead/CONTENTS')
+    packages = [path.rpartition('/')[2] for path in archive.members if path.startswith('/var/lib/dpkg/status.d/')]
+    assert {'libc6', 'libuv1', 'libnftables1'} <= set(packages)
+    for package in packages:
+        assert archive.text(f'/usr/share/doc/{package}/copyright')
+        version = re.search(r'^Version: (.*)', archive.text(f'/var/lib/dpkg/status.d/{package}'), re.M)[1]
+        assert f'{package} {version} ' in listed
+    assert 'GNU GENERAL PUBLIC LICENSE' in archive.text('/usr/share/doc/fairlead/LICENSE')
+
+
+# --- in pods ---------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def podman(lab, image):
+    why = podmans.missing()
+    gone = software.missing('nginx', 'curl')
+    if why or gone:
+        pytest.skip(why or f'not installed: {", ".join(gone)}')
+    with contextlib.ExitStack() as stack:
+        try:
+            podman = stack.enter_context(podmans.Podman(lab.folder))
+            podman('load', '-i', image[0])
+            podman.try_out(image[1]['image'].removeprefix('localhost/'), 'fairlead-agent', '--version')
+        except podmans.CannotRun as why:
+            pytest.skip(f'podman cannot run here: {why}')
+        podman('network', 'create', '--subnet', '10.90.0.0/24', 'lab')
+        yield podman
+
+
+def app_image(podman, listen):
+    podman.image('your-app:1', {'/usr/bin/nginx': shutil.which('nginx') or '/usr/sbin/nginx', '/usr/bin/curl': '/usr/bin/curl'},
+                 {'/nginx.conf': NGINX.format(listen=listen), '/www/index.html': BODY})
+
+
+def pod(podman, lab, manifest, name, **replace):
+    """The pod of a manifest, with these words replaced."""
+    text = (labs.ROOT / 'deploy' / 'kubernetes' / f'{manifest}.yaml').read_text()
+    for old, new in replace.items():
+        text = re.sub(rf'\b{old}\b', new, text)
+    if manifest == 'fixed':
+        # There are no Services here: what that of fixed.yaml leads to is called as it is.
+        text = text.replace('.svc.cluster.local:8080', '.svc.cluster.local:8443')
+    svid = lab.root.issue(f'{ID}{name}')
+    made = Pod(podman, lab.folder, name, [each for each in yaml.safe_load_all(text) if each], secret=secret(svid, lab.root),
+               commands={'app': ['nginx', '-c', '/nginx.conf', '-e', 'stderr']})
+    made.start(f'{name}.prod.svc.cluster.local')
+    return made
+
+
+@pytest.mark.parametrize('manifest, listen, url', [
+    ('app', '8080', 'http://shop.prod.svc.cluster.local:8080/'), ('fixed', '127.0.0.1:8080', 'http://127.0.0.1:7001/')])
+def test_the_manifests_run(podman, lab, manifest, listen, url):
+    """Two apps of the same manifest: front calls shop, as shop would call ledger."""
+    app_image(podman, listen)
+    pods = []
+    try:
+        pods.append(pod(podman, lab, manifest, 'shop'))
+        pods.append(pod(podman, lab, manifest, 'front', front='web', shop='front', ledger='shop'))
+        carries_traffic(podman, *pods, url)
+        rotates(lab, *pods, url)
+        stops_gently(*pods, url)
+        for each in pods:
+            assert set(each.end().values()) == {0}
+    except BaseException:
+        for each in pods:
+            for name in 'fairlead-agent', 'fairlead-sidecar', 'app':
+                print(f'--- {each.name}-{name}\n{each.logs(name)}')
+        raise
+
+
+def curl(podman, pod, *words):
+    done = podman.try_run('exec', f'{pod.name}-app', 'curl', '-sS', '--max-time', '10', *words)
+    return (done.stdout + done.stderr).decode()
+
+
+def carries_traffic(podman, shop, front, url):
+    assert curl(podman, front, url) == BODY
+    wait_until(lambda: f'"peer":"{ID}front"' in shop.logs('fairlead-sidecar'), 'it has told who came')
+    assert f'"peer":"{ID}shop"' in front.logs('fairlead-sidecar')
+    assert BODY not in curl(podman, shop, f'http://{front.address}:8080/'), 'no rule lets it in there'
+    # The kubelet, or anybody without an identity.
+    assert shop.get(8080, '/')[0] is None, 'not without mutual TLS'
+    assert shop.get(8081, '/healthz') == (200, 'healthy')
+    assert 'fairlead_ready 1' in shop.get(15020, '/metrics')[1]
+    # Each container sees what it is for.
+    assert f'{ID}shop' in podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'status')
+    podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'log-level', 'info')
+    done = podman.try_run('exec', 'shop-fairlead-sidecar', 'fairlead-agent', 'check')
+    assert done.returncode == 2 and b'/var/run/fairlead/tls/tls.key: it does not exist' in done.stderr
+
+
+class Client:
+    """A connection of front's app to shop's, in the hands of this process."""
+
+    def __init__(self, shop, front, url):
+        to = ('127.0.0.1', 7001) if '127.0.0.1' in url else (shop.address, 8080)
+        with front.inside() as network:
+            self.sock = connect(network, to, 10)
+        self.answers = self.sock.makefile('rb')
+
+    def ask(self):
+        self.sock.sendall(b'GET / HTTP/1.1\r\nHost: shop\r\n')
+
+    def answer(self):
+        self.sock.sendall(b'\r\n')
+        head = ''
+        while not head.endswith('\r\n\r\n'):
+            line = self.answers.readline()
+            if not line:
+                raise ConnectionError('it has ended')
+            head += line.decode()
+        return self.answers.read(int(re.search(r'Content-Length: (\d+)', head)[1])).decode()
+
+    def close(self):
+        self.answers.close()
+        self.sock.close()
+
+
+def rotates(lab, shop, front, url):
+    """New certificates for both, as the kubelet brings them, under a connection that stays."""
+    client = Client(shop, front, url)
+    client.ask()
+    assert client.answer() == BODY
+    for each in shop, front:
+        each.secret.write(secret(lab.root.issue(f'{ID}{each.name}'), lab.root))
+        wait_until(lambda pod=each: '"generation in use","program":"fairlead-sidecar","generation":2' in
+                   pod.logs('fairlead-sidecar'), f'{each.name} has the new one', 20)
+    client.ask()
+    assert client.answer() == BODY
+    client.close()
+
+
+def stops_gently(shop, front, url):
+    """What is open may finish, and nothing new begins."""
+    client = Client(shop, front, url)
+    client.ask()
+    wait_until(lambda: json.loads(shop.get(15020, '/connections')[1])['connections'], 'it has come through')
+    shop.terminate('fairlead-sidecar')
+    wait_until(lambda: shop.get(15020, '/readyz')[0] == 503, 'the Service is told')
+    with pytest.raises(OSError), contextlib.closing(Client(shop, front, url)) as late:
+        late.ask()
+        late.answer()
+    assert client.answer() == BODY
+    client.close()
+    assert shop.wait('fairlead-sidecar') == 0
