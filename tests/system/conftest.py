@@ -2,7 +2,9 @@
 """The system tests drive the real programs over real sockets. FAIRLEAD_BUILD=build-asan pytest tests/system
 
 Marks: tsan, worth its time under ThreadSanitizer; heavy, takes seconds (left out with -m 'not heavy');
-slow, a minute.
+slow, a minute; alone, measures, so that nothing else may run (tests/run gives it the machine).
+tests/run uses several processes (pytest-xdist), so a test names nothing that it would share with another one: ports
+come from the kernel, files lie in the lab's folder, fixed addresses in namespaces.
 """
 import contextlib
 import fcntl
@@ -25,6 +27,12 @@ def pytest_configure(config):
     config.addinivalue_line('markers', 'tsan: threads meet here; runs under ThreadSanitizer, too')
     config.addinivalue_line('markers', 'heavy: takes seconds')
     config.addinivalue_line('markers', 'slow: takes up to a minute')
+    config.addinivalue_line('markers', 'alone: measures; nothing else runs meanwhile')
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest begins first: none of them is left over when the other processes are done."""
+    items.sort(key=lambda item: sum(item.get_closest_marker(mark) is None for mark in ('heavy', 'slow')))
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -32,8 +40,9 @@ def pytest_runtest_makereport(item):
     """The logs of every process of a test that failed."""
     report = (yield).get_result()
     lab = getattr(item, 'funcargs', {}).get('lab')
-    if report.failed and lab is not None:
-        report.sections += [(f'log of {name}', text) for name, text in lab.logs()]
+    if report.failed and lab is not None and hasattr(report.longrepr, 'addsection'):
+        for name, text in lab.logs():
+            report.longrepr.addsection(f'log of {name}', text)
 
 
 FOLDER = 'fairlead-lab-'

@@ -109,7 +109,7 @@ def handshakes(workload):
     for result, count in re.findall(r'^fairlead_handshakes_total\{.*result="(\w+)"\} (\d+)$',
                                     workload.get('/metrics')[1], re.M):
         counts[result] += int(count)
-    return +counts
+    return dict(+counts)
 
 
 def quiet():
@@ -137,6 +137,7 @@ def compare(phases):
 
 @pytest.mark.heavy
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(not programs(), reason='PostgreSQL is missing (package postgresql)')
 def test_a_thousand_swaps_under_load(lab, pair, record_property):
     fds = {program.name: program.fds() for w in pair.workloads for program in (w.sidecar, w.agent)}
