@@ -165,7 +165,10 @@ void fl_access_ended(const struct fl_access *access)
 	bool denied = fl_reason_is_denial(access->reason);
 	struct fl_line line;
 
-	fl_count(&worker->counters.ended[route->direction][access->reason], 1);
+	fl_counters_ended(&worker->counters, route->direction, route->security, access->reason);
+	if (route->peer != NULL) {
+		fl_peer_ended(route->peer, access->reason);
+	}
 	if (!is_wanted(worker, access->reason, access->verdict)) {
 		return;
 	}

@@ -17,6 +17,26 @@ void fl_counters_handshake(struct fl_counters *counters, enum fl_direction direc
 	fl_count(&counters->handshake_us[direction], us);
 }
 
+void fl_counters_ended(struct fl_counters *counters, enum fl_direction direction,
+		       enum fl_security security, enum fl_reason reason)
+{
+	if (security == FL_SECURITY_NONE) {
+		fl_count(&counters->settled[direction][security], 1);
+	}
+	fl_count(&counters->ended[direction][security][reason], 1);
+}
+
+uint64_t fl_counters_ended_sum(const struct fl_counters *counters, enum fl_direction direction,
+			       enum fl_reason reason)
+{
+	uint64_t sum = 0;
+
+	for (unsigned s = 0; s < FL_SECURITIES; s++) {
+		sum += counters->ended[direction][s][reason];
+	}
+	return sum;
+}
+
 void fl_counters_add(struct fl_counters *sum, const struct fl_counters *counters)
 {
 	/* Nothing but uint64_t, so that it can be walked as an array. */

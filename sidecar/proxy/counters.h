@@ -14,6 +14,14 @@
 enum fl_direction { FL_INBOUND, FL_OUTBOUND };
 #define FL_DIRECTIONS 2
 
+/* What the mesh side of a connection has come to be. */
+enum fl_security {
+	FL_SECURITY_NONE, /* nothing yet; or it ended before it was one of these */
+	FL_SECURITY_MTLS, /* the peer is verified */
+	FL_SECURITY_PLAINTEXT,
+};
+#define FL_SECURITIES 3
+
 /* Upper bounds of the handshake histogram, in microseconds; the last bucket is without bound. */
 #define FL_HANDSHAKE_BOUNDS_US                                                                     \
 	{                                                                                          \
@@ -26,7 +34,9 @@ struct fl_counters {
 	/* by direction */
 	/* Connections, refused ones included; those that were opened and have not ended are open. */
 	uint64_t opened[FL_DIRECTIONS];
-	uint64_t ended[FL_DIRECTIONS][FL_REASON_COUNT];
+	uint64_t ended[FL_DIRECTIONS][FL_SECURITIES][FL_REASON_COUNT];
+	/* The opened ones of which it is known what they are: they have come to it, or ended before. */
+	uint64_t settled[FL_DIRECTIONS][FL_SECURITIES];
 	uint64_t bytes_to_app[FL_DIRECTIONS], bytes_to_mesh[FL_DIRECTIONS];
 	uint64_t handshakes_done[FL_DIRECTIONS];
 	uint64_t handshakes_resumed[FL_DIRECTIONS]; /* of those */
@@ -65,6 +75,13 @@ struct fl_port_counts {
 void fl_port_count(struct fl_port_counts *counts, uint16_t port);
 /* Adds what another thread counts to sum. */
 void fl_port_counts_add(struct fl_port_counts *sum, const struct fl_port_counts *counts);
+
+/* A connection has ended that was of that security. The worker's own thread. */
+void fl_counters_ended(struct fl_counters *counters, enum fl_direction direction,
+		       enum fl_security security, enum fl_reason reason);
+/* Of whatever security. */
+uint64_t fl_counters_ended_sum(const struct fl_counters *counters, enum fl_direction direction,
+			       enum fl_reason reason);
 
 /* Adds what another thread counts to sum. */
 void fl_counters_add(struct fl_counters *sum, const struct fl_counters *counters);

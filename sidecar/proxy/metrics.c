@@ -156,33 +156,83 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 
 /* --- traffic -------------------------------------------------------------------------------------- */
 
+/* name{direction="inbound",security="mtls"} value, for all of both. */
+static void by_security(struct fl_text *text, const char *name,
+			uint64_t values[FL_DIRECTIONS][FL_SECURITIES])
+{
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned i = 0; i < FL_SECURITIES; i++) {
+			series(text, name, "direction", fl_direction_word(d), "security",
+			       fl_security_word(i), values[d][i]);
+		}
+	}
+}
+
+/* Those of which it is not known yet what they are, are what is left of all that are open. */
+static void open_by_security(const struct fl_snapshot *s,
+			     uint64_t ret[FL_DIRECTIONS][FL_SECURITIES])
+{
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		uint64_t known = 0;
+
+		for (unsigned i = FL_SECURITY_NONE + 1; i < FL_SECURITIES; i++) {
+			uint64_t ended = 0, settled = s->counters.settled[d][i];
+
+			for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+				ended += s->counters.ended[d][i][r];
+			}
+			ret[d][i] = settled > ended ? settled - ended : 0;
+			known += ret[d][i];
+		}
+		ret[d][FL_SECURITY_NONE] = s->open[d] > known ? s->open[d] - known : 0;
+	}
+}
+
+/* done is always there for what can come to it. */
+static void closed_series(struct fl_text *text, const char *name, unsigned direction,
+			  unsigned security, const uint64_t counts[FL_REASON_COUNT])
+{
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		if (counts[r] > 0 || (r == FL_REASON_DONE && security != FL_SECURITY_NONE)) {
+			fl_text_print(text, "%s", name);
+			label(text, '{', "direction", fl_direction_word(direction));
+			label(text, ',', "security", fl_security_word(security));
+			label(text, ',', "reason", fl_reason_word(r));
+			fl_text_print(text, "} %" PRIu64 "\n", counts[r]);
+		}
+	}
+}
+
+static void put_closed(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_connections_closed_total";
+
+	family(text, name, "counter",
+	       "Connections that ended, refused ones included, by the access log's reason.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned i = 0; i < FL_SECURITIES; i++) {
+			closed_series(text, name, d, i, s->counters.ended[d][i]);
+		}
+	}
+}
+
 static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char opened[] = "fairlead_connections_opened_total",
-			  closed[] = "fairlead_connections_closed_total",
 			  open[] = "fairlead_connections_open";
+	uint64_t values[FL_DIRECTIONS][FL_SECURITIES];
 
 	family(text, opened, "counter",
-	       "Connections that came, from peers (inbound) or from the app (outbound), refused "
-	       "ones included.");
-	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
-		series(text, opened, "direction", fl_direction_word(d), NULL, NULL,
-		       s->counters.opened[d]);
-	}
-	family(text, closed, "counter",
-	       "Connections that ended, refused ones included, by the access log's reason.");
-	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
-		for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
-			if (s->counters.ended[d][r] > 0 || r == FL_REASON_DONE) {
-				series(text, closed, "direction", fl_direction_word(d), "reason",
-				       fl_reason_word(r), s->counters.ended[d][r]);
-			}
-		}
-	}
-	family(text, open, "gauge", "Connections that are open now.");
-	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
-		series(text, open, "direction", fl_direction_word(d), NULL, NULL, s->open[d]);
-	}
+	       "Connections that came, from peers (inbound) or from the app (outbound), by what they "
+	       "came to be; none: they ended before.");
+	memcpy(values, s->counters.settled, sizeof(values));
+	by_security(text, opened, values);
+	put_closed(text, s);
+	family(text, open, "gauge",
+	       "Connections that are open now; none: still dialling, shaking hands, or being looked "
+	       "at.");
+	open_by_security(s, values);
+	by_security(text, open, values);
 }
 
 static void put_judgements(struct fl_text *text, const struct fl_snapshot *s)
@@ -340,6 +390,85 @@ static void put_decisions(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+/* --- peers ------------------------------------------------------------------------------------ */
+
+/* name{direction="inbound",peer="spiffe://td/a",more_name="more"} value; more_name: NULL for none */
+static void peer_series(struct fl_text *text, const char *name, const struct fl_peer_sum *peer,
+			const char *more_name, const char *more, uint64_t value)
+{
+	fl_text_print(text, "%s", name);
+	label(text, '{', "direction", fl_direction_word(peer->direction));
+	label(text, ',', "peer", peer->name);
+	if (more_name != NULL) {
+		label(text, ',', more_name, more);
+	}
+	fl_text_print(text, "} %" PRIu64 "\n", value);
+}
+
+static void peer_reasons(struct fl_text *text, const char *name, const struct fl_peer_sum *peer,
+			 const uint64_t counts[FL_REASON_COUNT], bool always_done)
+{
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		if (counts[r] > 0 || (always_done && r == FL_REASON_DONE)) {
+			peer_series(text, name, peer, "reason", fl_reason_word(r), counts[r]);
+		}
+	}
+}
+
+static void put_peer_connections(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char opened[] = "fairlead_peer_connections_opened_total",
+			  closed[] = "fairlead_peer_connections_closed_total",
+			  open[] = "fairlead_peer_connections_open";
+
+	family(text, opened, "counter",
+	       "Connections with a peer: a verified SPIFFE ID, plaintext, or other: all that have no "
+	       "series of their own.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_series(text, opened, &s->peers[i], NULL, NULL, s->peers[i].opened);
+	}
+	family(text, closed, "counter", "Those of them that ended, by the access log's reason.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_reasons(text, closed, &s->peers[i], s->peers[i].ended, true);
+	}
+	family(text, open, "gauge", "Those of them that are open now.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_series(text, open, &s->peers[i], NULL, NULL, s->peers[i].open);
+	}
+}
+
+static void put_peer_traffic(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char bytes[] = "fairlead_peer_bytes_total",
+			  failed[] = "fairlead_peer_handshakes_failed_total";
+
+	family(text, bytes, "counter",
+	       "Plaintext bytes relayed for a peer, counted as they pass: towards the app or the mesh.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_series(text, bytes, &s->peers[i], "to", "app", s->peers[i].bytes_to_app);
+		peer_series(text, bytes, &s->peers[i], "to", "mesh", s->peers[i].bytes_to_mesh);
+	}
+	family(text, failed, "counter",
+	       "TLS handshakes that failed in which a peer with series was presented, which is no proof that "
+	       "it was that peer.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_reasons(text, failed, &s->peers[i], s->peers[i].failed, false);
+	}
+}
+
+static void put_peers_size(struct fl_text *text, const struct fl_snapshot *s)
+{
+	family(text, "fairlead_peers", "gauge",
+	       "Peers that have series of their own, by direction and identity.");
+	plain(text, "fairlead_peers", (int64_t)s->peers_size.count);
+	family(text, "fairlead_peers_max", "gauge",
+	       "How many may; those that come then are counted together as other.");
+	plain(text, "fairlead_peers_max", (int64_t)s->peers_size.max);
+	family(text, "fairlead_peers_forgotten_total", "counter",
+	       "Peers whose series went for those of another, after an hour without a connection.");
+	plain(text, "fairlead_peers_forgotten_total", (int64_t)s->peers_size.forgotten);
+}
+
 void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 {
 	put_process(ret, snapshot);
@@ -354,4 +483,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_duration(ret, snapshot);
 	put_detect_timeouts(ret, snapshot);
 	put_decisions(ret, snapshot);
+	put_peer_connections(ret, snapshot);
+	put_peer_traffic(ret, snapshot);
+	put_peers_size(ret, snapshot);
 }

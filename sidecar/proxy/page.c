@@ -252,15 +252,16 @@ static void put_listeners(struct fl_text *text, const struct fl_snapshot *s)
 }
 
 static void put_counts(struct fl_text *text, const char *what,
-		       const uint64_t counts[FL_DIRECTIONS][FL_REASON_COUNT])
+		       const uint64_t inbound[FL_REASON_COUNT],
+		       const uint64_t outbound[FL_REASON_COUNT])
 {
 	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
-		if (counts[FL_INBOUND][r] + counts[FL_OUTBOUND][r] == 0) {
+		if (inbound[r] + outbound[r] == 0) {
 			continue;
 		}
 		fl_text_print(text, "<tr><td>%s: %s</td>", what, fl_reason_word(r));
-		number(text, counts[FL_INBOUND][r]);
-		number(text, counts[FL_OUTBOUND][r]);
+		number(text, inbound[r]);
+		number(text, outbound[r]);
 		put(text, "</tr>\n");
 	}
 }
@@ -273,6 +274,18 @@ static void put_count(struct fl_text *text, const char *what, const uint64_t cou
 	put(text, "</tr>\n");
 }
 
+static void put_ended(struct fl_text *text, const struct fl_counters *c)
+{
+	uint64_t counts[FL_DIRECTIONS][FL_REASON_COUNT];
+
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+			counts[d][r] = fl_counters_ended_sum(c, d, r);
+		}
+	}
+	put_counts(text, "Connections ended", counts[FL_INBOUND], counts[FL_OUTBOUND]);
+}
+
 static void put_traffic(struct fl_text *text, const struct fl_snapshot *s)
 {
 	const struct fl_counters *c = &s->counters;
@@ -281,12 +294,13 @@ static void put_traffic(struct fl_text *text, const struct fl_snapshot *s)
 		  "<th class=\"n\">Outbound</th></tr>\n");
 	put_count(text, "Connections open", s->open);
 	put_count(text, "Connections opened", c->opened);
-	put_counts(text, "Connections ended", c->ended);
+	put_ended(text, c);
 	put_count(text, "Bytes to the app", c->bytes_to_app);
 	put_count(text, "Bytes to the mesh", c->bytes_to_mesh);
 	put_count(text, "Handshakes ok", c->handshakes_done);
 	put_count(text, "Handshakes ok, resumed", c->handshakes_resumed);
-	put_counts(text, "Handshakes failed", c->handshakes_failed);
+	put_counts(text, "Handshakes failed", c->handshakes_failed[FL_INBOUND],
+		   c->handshakes_failed[FL_OUTBOUND]);
 	put(text, "</table>\n");
 }
 

@@ -6,7 +6,7 @@
  *
  * The server takes the snapshot; rendering is pure. Names of metrics and keys of the JSON are part of
  * the contract with users: add, never rename. Nothing here grows with traffic: label values come from
- * fixed lists, and certificates are bounded by expiry.h.
+ * fixed lists, certificates are bounded by expiry.h, and peers by peers.h.
  *
  * Keys of the JSON (times are UTC as 2026-11-21T07:44:37Z; what there is none of is null):
  *   ready, reason             can it carry traffic; when not, why
@@ -29,6 +29,10 @@
  *   plaintext                 [{upstream, connections, to_app, to_mesh}]: what the INI sends in the clear; upstream is
  *                             [outbound] where no section is about it
  *   handshakes                {inbound, outbound: {ok, resumed, failed: {reason: count}}}
+ *   peers                     [{peer: a SPIFFE ID | plaintext | other, direction, open, opened, closed: {reason: count},
+ *                             to_app, to_mesh, handshakes_failed: {reason: count}}]: those that there was something of,
+ *                             with most that is open first; other: all that found no room in the list
+ *   peers_size                {own: how many have an entry of their own, max, forgotten: how many made room so far}
  *   last_judgement            of the connections that were open when the generation came, or a certificate ran out
  *                             since: {generation, done, judged, closed: {reason: count}, kept: {reason: count}, audited,
  *                             cpu_microseconds}; kept: would have lost, but [rotation] keeps them
@@ -43,6 +47,7 @@
 #include "proxy/capture_probe.h"
 #include "proxy/counters.h"
 #include "proxy/expiry.h"
+#include "proxy/peers.h"
 #include "proxy/plain.h"
 #include "proxy/tally.h"
 
@@ -69,7 +74,7 @@ struct fl_listening {
 	bool serving;
 };
 
-/* Pointers are borrowed from the server, but for listeners: valid until its loop turns on. */
+/* Pointers are borrowed from the server, but for listeners and peers: valid until its loop turns on. */
 struct fl_snapshot {
 	int64_t now, started; /* seconds since the epoch */
 	int64_t pid;
@@ -88,6 +93,10 @@ struct fl_snapshot {
 	const struct fl_rule_count *decisions; /* likewise; borrowed */
 	size_t decision_count;
 	uint64_t open[FL_DIRECTIONS];
+	struct fl_peers *peers_of; /* where peers are from; NULL: there are none */
+	struct fl_peer_sum *peers; /* owned */
+	size_t peer_count;
+	struct fl_peers_size peers_size;
 	const struct fl_plain *plain; /* NULL: none was ever counted */
 	struct fl_judged judged;      /* of all workers that have the generation */
 	bool agent_connected;
@@ -106,6 +115,8 @@ void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret);   
 
 /* "inbound", "outbound" */
 const char *fl_direction_word(enum fl_direction direction);
+/* "none", "mtls", "plaintext" */
+const char *fl_security_word(enum fl_security security);
 /* The later of the two; NULL when there was none. */
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);
 

@@ -49,12 +49,27 @@ void fl_route_unref(struct fl_route *route)
 	if (--route->refs > 0) {
 		return;
 	}
+	if (route->peer != NULL) {
+		fl_peer_left(route->peer, uv_now(&route->worker->loop));
+		route->peer = NULL;
+	}
 	fl_targets_unref(route->targets);
 	fl_share_unref(route->share);
 	route->targets = NULL;
 	route->share = NULL;
 	fl_worker_bury(route->worker, &route->corpse);
 	fl_worker_closed(route->worker, route->direction);
+}
+
+void fl_route_secured(struct fl_route *route, const char *id)
+{
+	struct fl_worker *worker = route->worker;
+
+	FL_REQUIRE(route->security == FL_SECURITY_NONE);
+	route->security = id != NULL ? FL_SECURITY_MTLS : FL_SECURITY_PLAINTEXT;
+	fl_count(&worker->counters.settled[route->direction][route->security], 1);
+	route->peer = fl_peers_opened(worker->peers, worker->number, route->direction, id,
+				      uv_now(&worker->loop));
 }
 
 static void refuse(struct fl_route *route, struct fl_sock *sock, enum fl_reason reason)
@@ -232,7 +247,7 @@ void fl_route_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
 	if (route != NULL && !quietly) {
 		refuse(route, sock, reason);
 	} else if (route != NULL) {
-		fl_count(&counters->ended[endpoint->direction][reason], 1);
+		fl_counters_ended(counters, endpoint->direction, FL_SECURITY_NONE, reason);
 		fl_sock_reset(sock);
 		fl_route_unref(route);
 	} else if (sock != NULL) {

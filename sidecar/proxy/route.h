@@ -32,14 +32,17 @@ struct fl_route {
 		*upstream; /* outbound; [outbound] where nothing else matches */
 	struct fl_targets
 		*targets; /* outbound: what a fixed listener leads to; NULL: unknown, or captured */
-	uint64_t started_ns;        /* uv_hrtime() */
-	struct fl_inet source;      /* family 0: a Unix socket, or unknown */
+	uint64_t started_ns; /* uv_hrtime() */
+	struct fl_peer_cell
+		*peer;         /* where its bytes are counted; NULL: it is not known who that is */
+	struct fl_inet source; /* family 0: a Unix socket, or unknown */
 	struct fl_inet destination; /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
 	uint32_t next_target; /* outbound: which of targets, or the destination, to dial next */
 	uint16_t port;        /* as policy calls it; 0: Unix */
 	uint8_t direction;    /* enum fl_direction */
 	uint8_t detected;     /* enum fl_detected; inbound */
+	uint8_t security;     /* enum fl_security */
 };
 
 /* Takes the connection that waits at the listener, and finds out what it is. One that cannot be served (its destination
@@ -52,6 +55,10 @@ void fl_route_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
 		     enum fl_reason reason, bool quietly);
 struct fl_route *fl_route_ref(struct fl_route *route);
 void fl_route_unref(struct fl_route *route);
+
+/* It is known what its mesh side is, and who is there: id of the verified peer, or NULL for plaintext. Once; from then on
+ * it is counted as that. */
+void fl_route_secured(struct fl_route *route, const char *id);
 
 static inline bool fl_route_is_captured(const struct fl_route *route)
 {

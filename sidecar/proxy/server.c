@@ -44,6 +44,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 		wanted = MAX_WORKERS;
 	}
 	server->plain = fl_plain_new(wanted);
+	server->peers = fl_peers_new(wanted, FL_PEERS_MAX);
 	server->workers = fl_new(wanted * sizeof(struct fl_worker *));
 	for (unsigned i = 0; i < wanted && rc == 0; i++) {
 		struct fl_endpoint *endpoints = fl_new((count + 1) * sizeof(*endpoints));
@@ -52,6 +53,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 				       i > 0 ? server->workers[0]->endpoints : NULL, err);
 		server->workers[i] = fl_worker_new(conf, wanted, server->log, endpoints, count,
 						   on_worker_idle, server);
+		fl_worker_count_peers(server->workers[i], server->peers, i);
 		server->worker_count++;
 	}
 	server->made = fl_bind_note_paths(conf, server->workers[0]->endpoints);
@@ -629,6 +631,7 @@ void fl_server_free(struct fl_server *server)
 	fl_net_done(&server->net);
 	fl_log_flush(server->log);
 	fl_plain_free(server->plain);
+	fl_peers_free(server->peers);
 	free(server->workers);
 	free(server->made);
 	free(server);

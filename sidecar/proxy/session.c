@@ -124,6 +124,18 @@ static void drop_offered(struct fl_session *session)
 	}
 }
 
+static void count_failed(const struct fl_session *session, enum fl_reason reason)
+{
+	struct fl_worker *worker = worker_of(session);
+	enum fl_direction direction = session->route->direction;
+	const struct fl_tls_failure *failure = fl_session_failure(session);
+
+	fl_count(&worker->counters.handshakes_failed[direction][reason], 1);
+	if (failure != NULL && failure->peer != NULL) {
+		fl_peers_failed(worker->peers, direction, fl_tls_peer_name(failure->peer), reason);
+	}
+}
+
 /* The end that the user is told of. */
 static void fail(struct fl_session *session, enum fl_reason reason)
 {
@@ -134,9 +146,7 @@ static void fail(struct fl_session *session, enum fl_reason reason)
 	fl_deadline_drop(&session->deadline);
 	if (session->state == HANDSHAKE) {
 		drop_offered(session);
-		fl_count(&worker_of(session)
-				  ->counters.handshakes_failed[session->route->direction][reason],
-			 1);
+		count_failed(session, reason);
 	}
 	session->events = NULL;
 	events->on_closed(session->user, reason);
@@ -327,6 +337,7 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	} else {
 		drop_offered(session);
 	}
+	fl_route_secured(session->route, fl_session_peer_id(session));
 	session->events->on_ready(session->user);
 	/* The app had nothing to say yet. The server waits for this; for a ticket of ours nobody waits. */
 	if (session->state == READY && session->is_client && session->unsent != NULL) {

@@ -3,6 +3,8 @@
  *
  * Nothing here changes the server, and nothing can fail. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -130,6 +132,18 @@ static void snapshot_listeners(const struct fl_server *server, struct fl_snapsho
 	ret->listener_count = (size_t)(at - ret->listeners);
 }
 
+/* For who reads: what goes on now comes first. */
+static int compare_peers(const void *left, const void *right)
+{
+	const struct fl_peer_sum *a = left, *b = right;
+	int order = strcmp(a->name, b->name);
+
+	if (a->open != b->open) {
+		return a->open < b->open ? 1 : -1;
+	}
+	return order != 0 ? order : (int)a->direction - (int)b->direction;
+}
+
 void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 {
 	const struct fl_generation *now = server->current;
@@ -163,4 +177,8 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		}
 	}
 	snapshot_listeners(server, ret);
+	ret->peers_of = server->peers;
+	ret->peers = fl_peers_sums(server->peers, &ret->peer_count);
+	qsort(ret->peers, ret->peer_count, sizeof(*ret->peers), compare_peers);
+	ret->peers_size = fl_peers_size(server->peers);
 }

@@ -151,6 +151,41 @@ static void put_reasons(struct fl_json *json, const char *name,
 	fl_json_end(json);
 }
 
+static void put_closed(struct fl_json *json, const struct fl_counters *c, unsigned direction)
+{
+	uint64_t counts[FL_REASON_COUNT];
+
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		counts[r] = fl_counters_ended_sum(c, direction, r);
+	}
+	put_reasons(json, "closed", counts, true);
+}
+
+static void put_peers(struct fl_json *json, const struct fl_snapshot *s)
+{
+	fl_json_array(json, "peers");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		const struct fl_peer_sum *peer = &s->peers[i];
+
+		fl_json_object(json, NULL);
+		fl_json_str(json, "peer", peer->name);
+		fl_json_str(json, "direction", fl_direction_word(peer->direction));
+		fl_json_u64(json, "open", peer->open);
+		fl_json_u64(json, "opened", peer->opened);
+		put_reasons(json, "closed", peer->ended, true);
+		fl_json_u64(json, "to_app", peer->bytes_to_app);
+		fl_json_u64(json, "to_mesh", peer->bytes_to_mesh);
+		put_reasons(json, "handshakes_failed", peer->failed, false);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
+	fl_json_object(json, "peers_size");
+	fl_json_u64(json, "own", s->peers_size.count);
+	fl_json_u64(json, "max", s->peers_size.max);
+	fl_json_u64(json, "forgotten", s->peers_size.forgotten);
+	fl_json_end(json);
+}
+
 static void put_plaintext(struct fl_json *json, const struct fl_snapshot *s)
 {
 	struct fl_plain_counter sum;
@@ -177,7 +212,7 @@ static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
 		fl_json_object(json, fl_direction_word(d));
 		fl_json_u64(json, "open", s->open[d]);
 		fl_json_u64(json, "opened", c->opened[d]);
-		put_reasons(json, "closed", c->ended[d], true);
+		put_closed(json, c, d);
 		fl_json_end(json);
 	}
 	fl_json_end(json);
@@ -252,6 +287,7 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_listeners(&json, s);
 	put_capture(&json, s);
 	put_traffic(&json, s);
+	put_peers(&json, s);
 	put_judgement(&json, s);
 	fl_json_object(&json, "agent");
 	fl_json_bool(&json, "connected", s->agent_connected);

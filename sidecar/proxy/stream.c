@@ -276,6 +276,7 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	stream->to_mesh += len;
 	stream->asks = stream->route->direction == FL_OUTBOUND;
 	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->route->direction], len);
+	fl_count(&stream->route->peer->bytes_to_mesh, len);
 	if (stream->counter != NULL) {
 		fl_count(&stream->counter->bytes_to_mesh, len);
 	}
@@ -332,6 +333,7 @@ static void on_mesh_data(void *user, uint8_t *data, size_t len)
 	stream->to_app += len;
 	stream->asks = stream->route->direction == FL_INBOUND;
 	fl_count(&worker_of(stream)->counters.bytes_to_app[stream->route->direction], len);
+	fl_count(&stream->route->peer->bytes_to_app, len);
 	if (stream->counter != NULL) {
 		fl_count(&stream->counter->bytes_to_app, len);
 	}
@@ -447,6 +449,7 @@ static void on_plain_dialed(void *user, int sys)
 	struct fl_stream *stream = user;
 
 	if (sys == 0) {
+		fl_route_secured(stream->route, NULL);
 		stream->counter = fl_route_plain(stream->route);
 		fl_count(&stream->counter->connections, 1);
 		on_mesh_ready(stream);

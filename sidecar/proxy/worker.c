@@ -143,6 +143,12 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	return worker;
 }
 
+void fl_worker_count_peers(struct fl_worker *worker, struct fl_peers *peers, unsigned number)
+{
+	worker->peers = peers;
+	worker->number = number;
+}
+
 static void post(struct fl_worker *worker, struct fl_mail *mail)
 {
 	uv_mutex_lock(&worker->mail_lock);

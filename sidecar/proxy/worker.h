@@ -18,6 +18,7 @@
 #include "proxy/generation.h"
 #include "proxy/judge.h"
 #include "proxy/listing.h"
+#include "proxy/peers.h"
 #include "proxy/recycle.h"
 #include "proxy/resume.h"
 #include "proxy/resume_map.h"
@@ -106,6 +107,8 @@ struct fl_worker {
 	struct fl_corpse *corpses;
 	struct fl_seen seen;         /* of inbound connections */
 	struct fl_counters counters; /* read by the main thread */
+	struct fl_peers *peers;      /* likewise; of all workers, locks for itself */
+	unsigned number;             /* from 0 on */
 	struct fl_port_counts
 		detect_timeouts; /* likewise: clients let in because they were silent */
 	uint64_t refused_at_ms;  /* last time the connection limit was logged */
@@ -121,6 +124,8 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 				const struct fl_log *log, struct fl_endpoint *endpoints,
 				size_t endpoint_count, void (*on_idle)(void *user),
 				void *on_idle_user);
+/* main: before it starts: where it counts its peers (borrowed), as the worker of that number */
+void fl_worker_count_peers(struct fl_worker *worker, struct fl_peers *peers, unsigned number);
 /* main */
 int fl_worker_start(struct fl_worker *worker, struct fl_err *err) FL_MUST_USE;
 void fl_worker_post_share(struct fl_worker *worker,

@@ -227,7 +227,8 @@ static void put(struct fl_tls_failure *failure, const char *fmt, ...)
 
 void fl_tls_failure_free(struct fl_tls *tls)
 {
-	if (tls->failure != &no_memory) {
+	if (tls->failure != NULL && tls->failure != &no_memory) {
+		fl_tls_peer_unref(tls->failure->peer);
 		fl_tls_release(tls->failure);
 	}
 	tls->failure = NULL;
@@ -245,12 +246,14 @@ static void fail_rule(struct fl_tls_failure *failure, enum fl_rule rule,
 	    more ? "; " : "", more ? detail->text : "");
 }
 
-void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, const struct fl_err *detail)
+void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, struct fl_tls_peer *peer,
+		      const struct fl_err *detail)
 {
 	struct fl_tls_failure *failure = begin(tls);
 
 	if (failure != NULL) {
 		fail_rule(failure, rule, detail);
+		failure->peer = peer != NULL ? fl_tls_peer_ref(peer) : NULL;
 	}
 }
 
@@ -334,6 +337,9 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 	/* Once the peer's certificate has passed, it is its proof of possession that fails. */
 	if ((failure = begin(tls)) == NULL) {
 		return;
+	}
+	if (tls->state == FL_TLS_STATE_HANDSHAKE && tls->peer != NULL) {
+		failure->peer = fl_tls_peer_ref(tls->peer);
 	}
 	if (rule != FL_RULE_NONE && tls->peer == NULL) {
 		fail_rule(failure, rule, NULL);

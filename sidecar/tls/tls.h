@@ -183,7 +183,10 @@ enum fl_tls_cause {
 struct fl_tls_failure {
 	enum fl_tls_cause cause;
 	enum fl_rule rule;
-	uint8_t alert;  /* sent by us, or the peer's with PEER_ALERT; 0 = none */
+	uint8_t alert; /* sent by us, or the peer's with PEER_ALERT; 0 = none */
+	/* Whose chain was presented, where that was good once: refused now, or the handshake failed later. Nothing has
+	 * proven that it was that peer. NULL: nobody's. A reference of the failure's. */
+	struct fl_tls_peer *peer;
 	char text[512]; /* one sentence */
 };
 const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls);

@@ -99,7 +99,9 @@ static inline void fl_tls_release(const void *memory)
 const char *fl_tls_cipher_name(const char *wolf);
 
 /* failure.c: the first call counts, later ones are ignored. None of them sends anything. */
-void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, const struct fl_err *detail);
+/* peer: whose chain it is, as far as that is known; borrowed. */
+void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, struct fl_tls_peer *peer,
+		      const struct fl_err *detail);
 void fl_tls_fail_error(struct fl_tls *tls, int wolf_error);
 void fl_tls_fail_alert(struct fl_tls *tls, uint8_t alert);
 void fl_tls_failure_free(struct fl_tls *tls);

@@ -212,9 +212,9 @@ static void digest_of(const struct chain *chain, uint8_t ret[FL_DIGEST_LEN])
 }
 
 /* wolfSSL is content: the rest of the rules. tls->peer is then who the peer will be, should the handshake succeed.
- * FL_RULE_NONE also where memory ran out, with peer NULL. */
+ * FL_RULE_NONE also where memory ran out, with peer NULL. *ret_refused: else, who it was if that is known; a reference. */
 static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
-			  struct fl_err *detail)
+			  struct fl_tls_peer **ret_refused, struct fl_err *detail)
 {
 	const struct fl_tls_ctx *ctx = tls->ctx;
 	struct chain chain = chain_of_store(store);
@@ -241,7 +241,7 @@ static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *stor
 		rule = judge_expectation(tls, peer, detail);
 	}
 	if (rule != FL_RULE_NONE) {
-		fl_tls_peer_unref(peer);
+		*ret_refused = peer;
 		return rule;
 	}
 	fl_tls_peer_unref(tls->peer);
@@ -328,6 +328,7 @@ int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store)
 {
 	struct fl_tls *tls = store->userCtx;
 	struct fl_err detail = {.code = FL_OK};
+	struct fl_tls_peer *refused = NULL;
 	enum fl_rule rule;
 
 	FL_REQUIRE(tls != NULL && store->totalCerts > 0);
@@ -338,7 +339,7 @@ int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store)
 		return 0;
 	}
 	if (ok) {
-		rule = judge(tls, store, &detail);
+		rule = judge(tls, store, &refused, &detail);
 	} else {
 		rule = judge_refused(tls, store, &detail);
 	}
@@ -349,7 +350,8 @@ int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store)
 		return 1;
 	}
 	if (rule != FL_RULE_NONE) {
-		fl_tls_fail_rule(tls, rule, &detail);
+		fl_tls_fail_rule(tls, rule, refused, &detail);
+		fl_tls_peer_unref(refused);
 	} else {
 		fl_tls_fail_error(tls, ok ? MEMORY_ERROR : store->error);
 	}

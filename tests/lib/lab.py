@@ -317,6 +317,15 @@ class Workload:
             head, _, body = read_all(sock).partition(b'\r\n\r\n')
         return int(head.split()[1]), body.decode()
 
+    def metric(self, name, **labels):
+        """The sum of a metric over all series with these labels."""
+        total = 0.0
+        for line in self.get('/metrics')[1].splitlines():
+            found = re.fullmatch(rf'{name}(?:{{(.*)}})? (\S+)', line)
+            if found and all(f'{key}="{value}"' in (found[1] or '').split(',') for key, value in labels.items()):
+                total += float(found[2])
+        return total
+
     def wait_line(self, **fields):
         """A line of the sidecar."""
         return self.sidecar.wait_line(**fields)

@@ -534,12 +534,3 @@ class MeshPod(Pod, labs.Workload):
     def wait_connection(self, direction, **fields):
         """The first such line, now or soon."""
         return self.sidecar.wait_line(msg=re.compile('^connection'), direction=direction, **fields)
-
-    def metric(self, name, **labels):
-        """The sum of a metric over all series with these labels."""
-        total = 0.0
-        for line in self.get('/metrics')[1].splitlines():
-            found = re.fullmatch(rf'{name}(?:{{(.*)}})? (\S+)', line)
-            if found and all(f'{key}="{value}"' in (found[1] or '').split(',') for key, value in labels.items()):
-                total += float(found[2])
-        return total

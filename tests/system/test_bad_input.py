@@ -2,6 +2,7 @@
 """What comes from the network and should not: each costs its own connection, gets a clear line, and leaks nothing."""
 import concurrent.futures
 import contextlib
+import json
 import os
 import random
 import re
@@ -21,8 +22,7 @@ HTTP = b'GET / HTTP/1.1\r\nHost: web.example\r\n\r\n'
 
 def opened(workload, direction='inbound'):
     """How many connections the sidecar has taken so far."""
-    metrics = workload.get('/metrics')[1]
-    return int(re.search(rf'^fairlead_connections_opened_total\{{direction="{direction}"\}} (\d+)', metrics, re.M)[1])
+    return json.loads(workload.get('/status')[1])['connections'][direction]['opened']
 
 
 @pytest.fixture

@@ -86,8 +86,7 @@ def test_log_level_of_every_thread(lab, app, path):
         with connect(outbound.port) as sock:
             sock.sendall(b'x')
             assert sock.recv(1) == b'x'
-        none_open = 'fairlead_connections_open{direction="inbound"} 0\n'
-        wait_until(lambda: none_open in inbound.get('/metrics')[1], 'it has ended')
+        wait_until(lambda: inbound.metric('fairlead_connections_open', direction='inbound') == 0, 'it has ended')
 
     connection()
     assert not inbound.sidecar.lines(level='info')

@@ -314,7 +314,7 @@ def test_garbage(lab, app):
             data[chance.randrange(len(data))] = chance.randrange(256)
         end_of_bytes(inbound.port, data[:chance.choice((len(data), chance.randrange(len(data))))])
     assert tls_ask(inbound.port, lab.client, [ALPN]) == b'ping'
-    wait_until(lambda: 'fairlead_connections_open{direction="inbound"} 0' in inbound.get('/metrics')[1], 'all are over')
+    wait_until(lambda: inbound.metric('fairlead_connections_open', direction='inbound') == 0, 'all are over')
 
 
 def our_hello():
@@ -423,7 +423,7 @@ def test_detection_counts_as_handshake(lab, app):
     inbound = lab.inbound(app().port, plaintext('permissive', limits={'handshakes': 4}))
     silent = [connect(inbound.port) for _ in range(4)]
     inbound.wait_open(inbound.sidecar.fds())
-    wait_until(lambda: 'fairlead_connections_open{direction="inbound"} 4' in inbound.get('/metrics')[1], 'four wait')
+    wait_until(lambda: inbound.metric('fairlead_connections_open', direction='inbound', security='none') == 4, 'four wait')
     with connect(inbound.port) as late:
         late.sendall(b'ping')
         late.settimeout(0.3)
@@ -443,7 +443,7 @@ def test_connection_limit(lab, app):
     silent, plain = connect(inbound.port), connect(inbound.port)
     plain.sendall(b'ping')
     assert plain.recv(4) == b'ping'
-    wait_until(lambda: 'fairlead_connections_open{direction="inbound"} 2' in inbound.get('/metrics')[1], 'two are open')
+    wait_until(lambda: inbound.metric('fairlead_connections_open', direction='inbound') == 2, 'two are open')
     listing = json.loads(inbound.get('/connections')[1])
     assert (listing['open'], listing['left_out']) == (2, 1), 'of one it is not known yet what it is'
     seen = listing['connections'][0]

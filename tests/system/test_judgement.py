@@ -181,14 +181,8 @@ def judgement(workload, number):
     return wait_until(done, lambda: f'no judgement: {status(workload)["last_judgement"]}')
 
 
-def metric(workload, name, **labels):
-    wanted = ','.join(f'{key}="{value}"' for key, value in labels.items())
-    found = re.search(rf'(?m)^{name}{{{re.escape(wanted)}}} (\d+)$', workload.get('/metrics')[1])
-    return int(found[1]) if found else 0
-
-
 def closed(workload, reason, direction='inbound'):
-    return metric(workload, 'fairlead_connections_closed_total', direction=direction, reason=reason)
+    return workload.metric('fairlead_connections_closed_total', direction=direction, reason=reason)
 
 
 # --- a thousand connections ---------------------------------------------------------------------------
@@ -259,7 +253,7 @@ def test_audit_mode_closes_none_and_counts_all(lab, echo, crowd):
     inbound.change({'policy': {'mode': 'audit'}, 'deny b': {'from': identity('b')}})
     last = judgement(inbound, 2)
     assert (last['judged'], last['closed'], last['audited']) == (THOUSAND // 2 * 2, {}, THOUSAND // 2)
-    assert metric(inbound, 'fairlead_connections_kept_total', reason='policy_lost', because='audit') == THOUSAND // 2
+    assert inbound.metric('fairlead_connections_kept_total', reason='policy_lost', because='audit') == THOUSAND // 2
     crowd.expect_alive()
     inbound.change({'policy': {'mode': 'enforce'}})
     crowd.expect({'b'}, alert=49)
@@ -284,7 +278,7 @@ def test_each_keep_keeps(lab, echo, crowd, key, reason, alert):
         inbound.volume.change(crl_pem=second.crl([svid]))
     last = judgement(inbound, 2)
     assert (last['judged'], last['closed'], last['kept']) == (5, {}, {reason: 3})
-    assert metric(inbound, 'fairlead_connections_kept_total', reason=reason, because='keep') == 3
+    assert inbound.metric('fairlead_connections_kept_total', reason=reason, because='keep') == 3
     crowd.expect_alive()
     assert peers.verdict(inbound.port, svid, lab.root) == alert, 'new ones are refused all the same'
     inbound.change({'rotation': {key: 'close'}})

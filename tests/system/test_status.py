@@ -41,7 +41,23 @@ def metrics(workload):
 
 
 def metric(workload, name, **labels):
-    return metrics(workload).get((name, *sorted(labels.items())))
+    """The sum over all series with these labels; None: there are none."""
+    found = [v for k, v in metrics(workload).items() if k[0] == name and labels.items() <= dict(k[1:]).items()]
+    return sum(found) if found else None
+
+
+def of(seen, name, **labels):
+    """One series of metrics()."""
+    return seen[name, *sorted(labels.items())]
+
+
+def ended_by(seen, name, **labels):
+    """{reason: connections} of all series with these labels."""
+    found = collections.Counter()
+    for key, value in seen.items():
+        if key[0] == name and labels.items() <= dict(key[1:]).items():
+            found[dict(key[1:])['reason']] += value
+    return {reason: count for reason, count in found.items() if count}
 
 
 def status(workload):
@@ -80,14 +96,26 @@ def agree(workload, reasons, direction):
     wait_until(settled, lambda: f'{workload.name}: {reasons} is not {status(workload)["connections"]}')
     seen, told, log = metrics(workload), status(workload), workload.sidecar.lines(direction=direction)
     assert collections.Counter(line['reason'] for line in log) == reasons
-    closed = {k[2][1]: v for k, v in seen.items()
-              if k[:2] == ('fairlead_connections_closed_total', ('direction', direction)) and v}
-    assert closed == reasons
+    assert ended_by(seen, 'fairlead_connections_closed_total', direction=direction) == reasons
     assert {k: v for k, v in told['connections'][direction]['closed'].items() if v} == reasons
     opened = told['connections'][direction]['opened']
     assert opened == sum(reasons.values())
-    assert opened == seen['fairlead_connections_opened_total', ('direction', direction)]
-    assert seen['fairlead_connections_open', ('direction', direction)] == 0
+    for security in ('mtls', 'plaintext', 'none'):
+        series = ('direction', direction), ('security', security)
+        of_it = sum(line.get('security', 'none') == security for line in log)
+        assert seen['fairlead_connections_opened_total', *series] == of_it
+        assert seen['fairlead_connections_open', *series] == 0
+        assert sum(ended_by(seen, 'fairlead_connections_closed_total', direction=direction,
+                            security=security).values()) == of_it
+    for peer in {line['peer'] for line in log if 'peer' in line}:
+        lines = [line for line in log if line.get('peer') == peer]
+        labels = {'direction': direction, 'peer': peer}
+        assert ended_by(seen, 'fairlead_peer_connections_closed_total', **labels) == \
+            collections.Counter(line['reason'] for line in lines)
+        for to in ('app', 'mesh'):
+            assert of(seen, 'fairlead_peer_bytes_total', **labels, to=to) == sum(line[f'bytes_to_{to}'] for line in lines)
+        assert of(seen, 'fairlead_peer_connections_opened_total', **labels) == len(lines)
+        assert of(seen, 'fairlead_peer_connections_open', **labels) == 0
     for to in ('app', 'mesh'):
         total = sum(line[f'bytes_to_{to}'] for line in log)
         assert seen['fairlead_bytes_total', ('direction', direction), ('to', to)] == total
@@ -433,7 +461,7 @@ def test_status_json_is_the_document(lab):
     assert list(json.loads(out)) == [
         'ready', 'reason', 'version', 'pid', 'now', 'started', 'workers', 'id', 'generation', 'certificates',
         'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'listeners', 'capture',
-        'connections', 'bytes', 'plaintext', 'handshakes', 'last_judgement', 'agent', 'log_lines_lost']
+        'connections', 'bytes', 'plaintext', 'handshakes', 'peers', 'peers_size', 'last_judgement', 'agent', 'log_lines_lost']
     assert json.loads(out)['pid'] == web.sidecar.pid
 
 

@@ -182,7 +182,7 @@ Test(report, metrics_of_a_quiet_sidecar)
 	       "example\",index=\"1\"} 1795253600\n");
 	/* Nothing has happened: only what rates are made from is there. */
 	expect(&s, fl_report_metrics,
-	       "fairlead_connections_closed_total{direction=\"inbound\",reason=\"done\"} 0\n");
+	       "fairlead_connections_closed_total{direction=\"inbound\",security=\"mtls\",reason=\"done\"} 0\n");
 	expect(&s, fl_report_metrics,
 	       "fairlead_handshakes_total{direction=\"outbound\",result=\"ok\"} 0\n");
 	expect_not(&s, fl_report_metrics, "not_tls");
@@ -215,7 +215,7 @@ Test(report, each_reason_has_its_series)
 	make_state(&s);
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 		for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
-			s.snapshot.counters.ended[d][r] = 1000 * (d + 1) + r;
+			s.snapshot.counters.ended[d][FL_SECURITY_MTLS][r] = 1000 * (d + 1) + r;
 			s.snapshot.counters.handshakes_failed[d][r] = 5000 * (d + 1) + r;
 		}
 	}
@@ -225,7 +225,7 @@ Test(report, each_reason_has_its_series)
 
 			(void)snprintf(line, sizeof(line),
 				       "\nfairlead_connections_closed_total{direction=\"%s\","
-				       "reason=\"%s\"} %u\n",
+				       "security=\"mtls\",reason=\"%s\"} %u\n",
 				       fl_direction_word(d), fl_reason_word(r), 1000 * (d + 1) + r);
 			expect(&s, fl_report_metrics, line);
 			(void)snprintf(
@@ -316,7 +316,8 @@ Test(report, status)
 		.time = NOW - 5, .count = 3, .current = true, .text = "no \"key\""};
 	s.rotations.by_sidecar = (struct fl_refusal){.time = NOW - 6, .count = 1, .text = "older"};
 	s.snapshot.open[FL_OUTBOUND] = 4;
-	s.snapshot.counters.ended[FL_INBOUND][FL_REASON_POLICY] = 9;
+	s.snapshot.counters.ended[FL_INBOUND][FL_SECURITY_PLAINTEXT][FL_REASON_POLICY] = 4;
+	s.snapshot.counters.ended[FL_INBOUND][FL_SECURITY_MTLS][FL_REASON_POLICY] = 5;
 	expect(&s, fl_report_status, "{\n  \"ready\": true,\n  \"reason\": null,\n");
 	expect(&s, fl_report_status, "\"digest\": \"0123456789abcdef\",\n");
 	expect(&s, fl_report_status, "\"remaining_seconds\": -1\n");
