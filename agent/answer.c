@@ -22,6 +22,13 @@ int64_t fl_answer_number(const cJSON *object, const char *key)
 	return item->valuedouble <= -9.2e18 ? INT64_MIN : (int64_t)item->valuedouble;
 }
 
+uint64_t fl_answer_count(const cJSON *object, const char *key)
+{
+	int64_t number = fl_answer_number(object, key);
+
+	return number > 0 ? (uint64_t)number : 0;
+}
+
 bool fl_answer_true(const cJSON *object, const char *key)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_ANSWER_H
 #define FL_AGENT_ANSWER_H
-/* answer - what the sidecar says, read with care: it may be another version, or somebody else. A key that is missing
- * reads as nothing. What goes to a terminal goes through fl_text_put_clean(). */
+/* answer - what others say in JSON, the sidecar or libnftables, read with care: it may be another version, or somebody
+ * else. There is one meaning of absent: a key that is missing, null, or of another type reads as nothing ("", 0, false,
+ * NULL). What goes to a terminal goes through fl_text_put_clean(). */
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,6 +12,8 @@
 const char *fl_answer_text(const cJSON *object, const char *key);
 /* 0 for what is not there or no number; clamped. */
 int64_t fl_answer_number(const cJSON *object, const char *key);
+/* The same for what is counted, and so never below 0. */
+uint64_t fl_answer_count(const cJSON *object, const char *key);
 bool fl_answer_true(const cJSON *object, const char *key);
 /* NULL for what is not there, or null; borrowed. */
 const cJSON *fl_answer_part(const cJSON *object, const char *key);

@@ -33,7 +33,7 @@
 /* What the options and words of all commands say. */
 struct settings {
 	const char *conf_path;
-	bool json, watch, wildcards;
+	bool json, watch, wildcards, force;
 	uint32_t timeout_ms;
 	struct fl_explain explain;
 	const char *words[WORDS_MAX]; /* after the command's name */
@@ -58,7 +58,8 @@ enum {
 	OPTION_FROM,
 	OPTION_TO,
 	OPTION_SOURCE,
-	OPTION_WILDCARDS
+	OPTION_WILDCARDS,
+	OPTION_FORCE
 };
 
 #define OPTIONS_MAX 4
@@ -82,6 +83,7 @@ static const struct fl_option explain_options[] = {
 };
 static const struct fl_option wildcards_option = {"wildcards", FL_ARG_NO_LETTER, false,
 						  OPTION_WILDCARDS};
+static const struct fl_option force_option = {"force", FL_ARG_NO_LETTER, false, OPTION_FORCE};
 static const struct fl_option timeout_option = {"timeout", FL_ARG_NO_LETTER, true, OPTION_TIMEOUT};
 
 static int run(const struct settings *settings)
@@ -131,44 +133,33 @@ static int complain(const char *command, const char *text)
 	return 2;
 }
 
-struct action {
-	const char *name;
-	int (*run)(const char *conf_path);
-};
-
-static int no_action(const char *command, const struct action *actions, size_t count,
-		     const char *given)
-{
-	const char *names[WORDS_MAX];
-	char meant[FL_SUGGEST_TEXT];
-	char *text;
-
-	FL_REQUIRE(count <= WORDS_MAX);
-	for (size_t i = 0; i < count; i++) {
-		names[i] = actions[i].name;
-	}
-	text = fl_format("unknown action `%s`%s", given,
-			 fl_suggest_text(fl_suggest(given, names, count), meant));
-	(void)complain(command, text);
-	free(text);
-	return 2;
-}
-
 static int redirect(const struct settings *settings)
 {
-	static const struct action actions[] = {{"apply", fl_redirect_apply},
-						{"remove", fl_redirect_remove},
-						{"print", fl_redirect_print}};
+	static const char *const actions[] = {"apply", "remove", "print"};
+	const char *given = settings->words[0];
+	char meant[FL_SUGGEST_TEXT];
+	char *text;
 
 	if (settings->word_count == 0) {
 		return complain("redirect", "which action? apply, remove or print");
 	}
-	for (size_t i = 0; i < FL_COUNT_OF(actions); i++) {
-		if (strcmp(actions[i].name, settings->words[0]) == 0) {
-			return actions[i].run(settings->conf_path);
-		}
+	if (strcmp(given, "remove") == 0) {
+		return fl_redirect_remove(settings->force);
 	}
-	return no_action("redirect", actions, FL_COUNT_OF(actions), settings->words[0]);
+	if (settings->force) {
+		return complain("redirect", "--force goes with remove");
+	}
+	if (strcmp(given, "apply") == 0) {
+		return fl_redirect_apply(settings->conf_path);
+	}
+	if (strcmp(given, "print") == 0) {
+		return fl_redirect_print(settings->conf_path);
+	}
+	text = fl_format("unknown action `%s`%s", given,
+			 fl_suggest_text(fl_suggest(given, actions, FL_COUNT_OF(actions)), meant));
+	(void)complain("redirect", text);
+	free(text);
+	return 2;
 }
 
 static int drain(const struct settings *settings)
@@ -205,7 +196,7 @@ static const struct command commands[] = {
 	{"status", status, status_options, FL_COUNT_OF(status_options), 0},
 	{"explain", explain, explain_options, FL_COUNT_OF(explain_options), 0},
 	{"suggest", suggest, &wildcards_option, 1, 0},
-	{"redirect", redirect, NULL, 0, 1},
+	{"redirect", redirect, &force_option, 1, 1},
 	{"drain", drain, NULL, 0, 0},
 	{"log-level", log_level, NULL, 0, 1},
 	{"preview", preview, &json_option, 1, WORDS_MAX},
@@ -275,6 +266,8 @@ static int read_options(struct fl_args *args, const struct command *command,
 			settings->watch = true;
 		} else if (rc == OPTION_WILDCARDS) {
 			settings->wildcards = true;
+		} else if (rc == OPTION_FORCE) {
+			settings->force = true;
 		} else if (rc == OPTION_FROM) {
 			settings->explain.from = *ret_word;
 		} else if (rc == OPTION_TO) {
@@ -341,8 +334,8 @@ int main(int argc, char **argv)
 		return run_command(&args, word, &settings);
 	case FL_ARG_END:
 		return complain(
-			NULL,
-			"which command? run, check, wait, status, explain, suggest or redirect");
+			NULL, "which command? run, check, wait, status, explain, suggest, preview, "
+			      "redirect, drain or log-level");
 	default:
 		return code;
 	}

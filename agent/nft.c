@@ -2,7 +2,6 @@
 /* nft - a handful of functions of libnftables, found by name. */
 #include "agent/nft.h"
 
-#include <cjson/cJSON.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
@@ -14,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/answer.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -182,46 +182,77 @@ int fl_nft_load(struct fl_nft *nft, const char *text, struct fl_err *err)
 	return FL_OK;
 }
 
-static uint64_t number_of(const cJSON *object, const char *key)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-
-	return cJSON_IsNumber(item) && item->valuedouble >= 0 && item->valuedouble < 1.8e19
-		       ? (uint64_t)item->valuedouble
-		       : 0;
-}
-
 static void take_counter(const cJSON *counter, struct fl_nft_count *counts, size_t count)
 {
-	const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(counter, "name"));
+	const char *name = fl_answer_text(counter, "name");
 
-	for (size_t i = 0; name != NULL && i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (strcmp(counts[i].name, name) == 0) {
-			counts[i].packets = number_of(counter, "packets");
-			counts[i].bytes = number_of(counter, "bytes");
+			counts[i].packets = fl_answer_count(counter, "packets");
+			counts[i].bytes = fl_answer_count(counter, "bytes");
 			counts[i].found = true;
 		}
 	}
 }
 
-bool fl_nft_count(struct fl_nft *nft, const char *table, struct fl_nft_count *counts, size_t count)
+/* Runs a listing; NULL: what it is about is not there. */
+static cJSON *list(struct fl_nft *nft, const char *what, const char *table)
 {
 	struct fl_text command = {0};
 	cJSON *listing = NULL;
-	const cJSON *item;
-	bool there;
 
-	fl_text_print(&command, "list counters table inet %s", table);
+	fl_text_print(&command, "list %s inet %s", what, table);
 	nft->set_flags(nft->ctx, NFT_CTX_OUTPUT_JSON);
-	there = nft->run(nft->ctx, command.data) == 0;
-	if (there) {
+	if (nft->run(nft->ctx, command.data) == 0) {
 		listing = cJSON_Parse(nft->get_output(nft->ctx));
 	}
-	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(listing, "nftables"))
+	fl_text_done(&command);
+	return listing;
+}
+
+bool fl_nft_count(struct fl_nft *nft, const char *table, struct fl_nft_count *counts, size_t count)
+{
+	cJSON *listing = list(nft, "counters table", table);
+	bool there = listing != NULL;
+	const cJSON *item;
+
+	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
 	{
-		take_counter(cJSON_GetObjectItemCaseSensitive(item, "counter"), counts, count);
+		take_counter(fl_answer_part(item, "counter"), counts, count);
 	}
 	cJSON_Delete(listing);
-	fl_text_done(&command);
+	return there;
+}
+
+static void take_target(const cJSON *statement, struct fl_nft_targets *ret)
+{
+	uint64_t port = fl_answer_count(statement, "port");
+	size_t i = 0;
+
+	while (i < ret->count && ret->ports[i] != port) {
+		i++;
+	}
+	if (port > 0 && port <= UINT16_MAX && i == ret->count && i < FL_NFT_PORTS_MAX) {
+		ret->ports[ret->count++] = (uint16_t)port;
+	}
+}
+
+bool fl_nft_targets(struct fl_nft *nft, const char *table, struct fl_nft_targets *ret)
+{
+	cJSON *listing = list(nft, "table", table);
+	bool there = listing != NULL;
+	const cJSON *item, *statement;
+
+	*ret = (struct fl_nft_targets){.count = 0};
+	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	{
+		cJSON_ArrayForEach(statement, fl_answer_part(fl_answer_part(item, "rule"), "expr"))
+		{
+			take_target(fl_answer_part(statement, "redirect"), ret);
+			take_target(fl_answer_part(statement, "tproxy"), ret);
+			ret->tproxy = ret->tproxy || fl_answer_part(statement, "tproxy") != NULL;
+		}
+	}
+	cJSON_Delete(listing);
 	return there;
 }

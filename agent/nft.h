@@ -28,4 +28,14 @@ struct fl_nft_count {
 /* Fills in the counters of `table inet NAME` that are there. false: there is no such table. */
 bool fl_nft_count(struct fl_nft *nft, const char *table, struct fl_nft_count *counts, size_t count);
 
+/* Where the rules of a table lead connections. */
+#define FL_NFT_PORTS_MAX 8
+struct fl_nft_targets {
+	uint16_t ports[FL_NFT_PORTS_MAX]; /* of `redirect` and `tproxy`, each once */
+	size_t count;
+	bool tproxy; /* some by that: the destination stays as it is */
+};
+/* Reads them from `table inet NAME` as it is in force. false: there is no such table. */
+bool fl_nft_targets(struct fl_nft *nft, const char *table, struct fl_nft_targets *ret);
+
 #endif

@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,14 @@
 #include "base/mem.h"
 
 /* States of the kernel's <net/tcp_states.h>. */
-enum { TIME_WAIT = 6, CLOSED = 7, LISTENING = 10 };
+enum {
+	TIME_WAIT = 6,
+	CLOSED = 7,
+	CLOSE_WAIT = 8,
+	LAST_ACK = 9,
+	LISTENING = 10,
+	CLOSING = 11,
+};
 
 struct end {
 	struct in6_addr addr; /* IPv4 as ::ffff:a.b.c.d */
@@ -20,6 +29,7 @@ struct end {
 };
 struct conn {
 	struct end local, remote;
+	uint32_t state;
 };
 struct list {
 	struct conn *items;
@@ -77,16 +87,14 @@ static bool read_line(char *line, struct conn *ret)
 {
 	char *rest = line;
 	const char *words[4];
-	uint32_t state;
-
 	for (size_t i = 0; i < FL_COUNT_OF(words); i++) {
 		words[i] = strtok_r(NULL, " ", &rest);
 		if (words[i] == NULL) {
 			return false;
 		}
 	}
-	return read_hex(words[3], 2, &state) && state != TIME_WAIT && state != CLOSED &&
-	       state != LISTENING && read_end(words[1], &ret->local) &&
+	return read_hex(words[3], 2, &ret->state) && ret->state != TIME_WAIT &&
+	       ret->state != CLOSED && ret->state != LISTENING && read_end(words[1], &ret->local) &&
 	       read_end(words[2], &ret->remote);
 }
 
@@ -176,14 +184,18 @@ static void put(const struct conn *conn, struct fl_text *out)
 	fl_text_print(out, " }\n");
 }
 
+static int read_tables(struct list *list, struct fl_err *err)
+{
+	int rc = read_table("/proc/self/net/tcp", list, err);
+
+	return rc == FL_OK ? read_table("/proc/self/net/tcp6", list, err) : rc;
+}
+
 int fl_open_format(const struct fl_ruleset_ports *outbound, struct fl_text *out, struct fl_err *err)
 {
 	struct list all = {0}, captured = {0};
-	int rc = read_table("/proc/self/net/tcp", &all, err);
+	int rc = read_tables(&all, err);
 
-	if (rc == FL_OK) {
-		rc = read_table("/proc/self/net/tcp6", &all, err);
-	}
 	if (rc == FL_OK) {
 		find_captured(&all, outbound, &captured);
 		for (size_t i = 0; i < all.count; i++) {
@@ -194,5 +206,76 @@ int fl_open_format(const struct fl_ruleset_ports *outbound, struct fl_text *out,
 	}
 	free(captured.items);
 	free(all.items);
+	return rc;
+}
+
+/* --- counting --------------------------------------------------------------------------------- */
+
+static bool is_loopback(const struct in6_addr *addr)
+{
+	return IN6_IS_ADDR_LOOPBACK(addr) ||
+	       (IN6_IS_ADDR_V4MAPPED(addr) && addr->s6_addr[12] == IN_LOOPBACKNET);
+}
+
+static bool is_at(const struct ifaddrs *interface, const struct in6_addr *addr)
+{
+	const struct sockaddr *sa = interface->ifa_addr;
+	const struct sockaddr_in6 *in6 = (const void *)sa;
+	const struct sockaddr_in *in = (const void *)sa;
+
+	if (sa != NULL && sa->sa_family == AF_INET) {
+		return IN6_IS_ADDR_V4MAPPED(addr) &&
+		       memcmp(&in->sin_addr, &addr->s6_addr[12], sizeof(in->sin_addr)) == 0;
+	}
+	return sa != NULL && sa->sa_family == AF_INET6 && IN6_ARE_ADDR_EQUAL(&in6->sin6_addr, addr);
+}
+
+/* Of this network namespace. */
+static bool is_ours(const struct ifaddrs *interfaces, const struct in6_addr *addr)
+{
+	bool found = is_loopback(addr);
+
+	for (; interfaces != NULL && !found; interfaces = interfaces->ifa_next) {
+		found = is_at(interfaces, addr);
+	}
+	return found;
+}
+
+/* Has it all that the other end will ever send? */
+static bool is_at_end(const struct conn *conn)
+{
+	return conn->state == CLOSE_WAIT || conn->state == LAST_ACK || conn->state == CLOSING;
+}
+
+static bool is_port_of(const uint16_t *ports, size_t count, uint16_t port)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (ports[i] == port) {
+			return true;
+		}
+	}
+	return false;
+}
+
+int fl_open_count(const uint16_t *ports, size_t port_count, bool tproxy, size_t *ret_count,
+		  struct fl_err *err)
+{
+	struct ifaddrs *interfaces = NULL;
+	struct list all = {0};
+	size_t count = 0;
+	int rc = getifaddrs(&interfaces) == 0
+			 ? read_tables(&all, err)
+			 : fl_err_sys(err, errno, "the addresses of this machine are not known");
+
+	for (size_t i = 0; i < all.count; i++) {
+		const struct conn *conn = &all.items[i];
+
+		count += !is_at_end(conn) && ((is_port_of(ports, port_count, conn->local.port) &&
+					       !is_loopback(&conn->remote.addr)) ||
+					      (tproxy && !is_ours(interfaces, &conn->local.addr)));
+	}
+	freeifaddrs(interfaces);
+	free(all.items);
+	*ret_count = count;
 	return rc;
 }

@@ -3,10 +3,11 @@
  * over. */
 #include "agent/peers.h"
 
-#include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/answer.h"
 #include "agent/ask.h"
 #include "base/mem.h"
 
@@ -22,29 +23,24 @@ struct peers {
 	size_t count;
 };
 
-static const char *text_of(const cJSON *object, const char *key)
-{
-	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-}
-
 static const char *name_of(const cJSON *connection)
 {
-	const char *peer = text_of(connection, "peer");
-	const char *security = text_of(connection, "security");
+	const char *peer = fl_answer_text(connection, "peer");
 
-	if (peer != NULL) {
+	if (peer[0] != '\0') {
 		return peer;
 	}
-	return security != NULL ? "nobody known, in plaintext" : "not known yet";
+	return fl_answer_text(connection, "security")[0] != '\0' ? "nobody known, in plaintext"
+								 : "not known yet";
 }
 
 static void add(struct peers *peers, const cJSON *connection)
 {
-	const char *direction = text_of(connection, "direction");
+	const char *direction = fl_answer_text(connection, "direction");
 	const char *name = name_of(connection);
 	size_t i = 0;
 
-	if (direction == NULL) {
+	if (direction[0] == '\0') {
 		return;
 	}
 	while (i < peers->count && strcmp(peers->items[i].name, name) != 0) {
@@ -83,13 +79,13 @@ static void put_line(struct fl_text *out, const struct peer *peer, bool first)
 	fl_text_put(out, "\n", 1);
 }
 
-static void put_rest(struct fl_text *out, const struct peers *peers, double left_out)
+static void put_rest(struct fl_text *out, const struct peers *peers, uint64_t left_out)
 {
 	if (peers->count > LINES_MAX) {
 		fl_text_print(out, "%-12s and %zu more\n", "", peers->count - LINES_MAX);
 	}
 	if (left_out > 0) {
-		fl_text_print(out, "%-12s %.0f open connections are not in this\n",
+		fl_text_print(out, "%-12s %" PRIu64 " open connections are not in this\n",
 			      peers->count > 0 ? "" : "peers", left_out);
 	}
 }
@@ -97,10 +93,9 @@ static void put_rest(struct fl_text *out, const struct peers *peers, double left
 static void put_document(const cJSON *document, struct fl_text *out)
 {
 	const cJSON *connection;
-	const cJSON *left_out = cJSON_GetObjectItemCaseSensitive(document, "left_out");
 	struct peers peers = {0};
 
-	cJSON_ArrayForEach(connection, cJSON_GetObjectItemCaseSensitive(document, "connections"))
+	cJSON_ArrayForEach(connection, fl_answer_part(document, "connections"))
 	{
 		add(&peers, connection);
 	}
@@ -110,7 +105,7 @@ static void put_document(const cJSON *document, struct fl_text *out)
 	for (size_t i = 0; i < peers.count && i < LINES_MAX; i++) {
 		put_line(out, &peers.items[i], i == 0);
 	}
-	put_rest(out, &peers, cJSON_IsNumber(left_out) ? left_out->valuedouble : 0);
+	put_rest(out, &peers, fl_answer_count(document, "left_out"));
 	free(peers.items);
 }
 

@@ -136,21 +136,55 @@ int fl_redirect_apply(const char *conf_path)
 
 /* --- remove ----------------------------------------------------------------------------------- */
 
+/* What the app sends on a captured connection once the rules have gone, nobody translates any more: it would go to the
+ * network as it is. Where the rules lead, they say themselves. FL_ERR_DENIED: there are such connections. */
+static int check_nothing_captured(struct fl_nft *nft, struct fl_err *err)
+{
+	struct fl_nft_targets targets;
+	size_t count = 0;
+	int rc;
+
+	if (!fl_nft_targets(nft, FL_RULESET_TABLE, &targets)) {
+		return FL_OK;
+	}
+	rc = fl_open_count(targets.ports, targets.count, targets.tproxy, &count, err);
+	if (rc == FL_OK && count > 0) {
+		rc = fl_err_set(err, FL_ERR_DENIED,
+				"nothing has changed: %zu captured connection%s open, and without "
+				"the rules what the app sends on %s goes to the network as it is; "
+				"stop the sidecar first, or take that with --force",
+				count, count == 1 ? " is" : "s are", count == 1 ? "it" : "them");
+	}
+	return rc;
+}
+
+static int take_away(struct fl_nft *nft, struct fl_err *err)
+{
+	int rc = fl_nft_load(nft, fl_ruleset_removal, err);
+
+	return rc == FL_OK ? fl_route_remove(err) : rc;
+}
+
 /* What is to go is known without the INI: a broken one must not keep the rules in force. */
-int fl_redirect_remove(const char *conf_path)
+int fl_redirect_remove(bool force)
 {
 	struct fl_nft *nft;
 	struct fl_err err;
 	int rc = fl_nft_open(&nft, &err);
 
-	(void)conf_path;
-	if (rc == FL_OK) {
-		rc = fl_nft_load(nft, fl_ruleset_removal, &err);
-		if (rc == FL_OK) {
-			rc = fl_route_remove(&err);
-		}
-		fl_nft_close(nft);
+	if (rc != FL_OK) {
+		return complain(&err);
 	}
+	rc = force ? FL_OK : check_nothing_captured(nft, &err);
+	if (rc == FL_ERR_DENIED) {
+		(void)complain(&err);
+		fl_nft_close(nft);
+		return 1;
+	}
+	if (rc == FL_OK) {
+		rc = take_away(nft, &err);
+	}
+	fl_nft_close(nft);
 	return rc == FL_OK ? 0 : complain(&err);
 }
 

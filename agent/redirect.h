@@ -3,13 +3,14 @@
 #define FL_AGENT_REDIRECT_H
 /* redirect - `fairlead-agent redirect`: the rules that lead the pod's connections through the sidecar.
  *
- * Each returns the process's exit code: 0, or 2 after a sentence on stderr. */
+ * Each returns the process's exit code: 0, or 2 after a sentence on stderr, and nothing has changed. */
 #include <stdbool.h>
 
 #include "base/text.h"
 
 int fl_redirect_apply(const char *conf_path);
-int fl_redirect_remove(const char *conf_path);
+/* 1, after a sentence: captured connections are open, and nothing has changed. force: they do not matter. */
+int fl_redirect_remove(bool force);
 int fl_redirect_print(const char *conf_path);
 
 /* Does the INI have [redirect]? false as well: it cannot be read. */

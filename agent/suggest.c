@@ -3,12 +3,12 @@
  * it lets in. What else a person wants to know stands in comments, so that all of it can be pasted. */
 #include "agent/suggest.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/answer.h"
 #include "agent/ask.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -33,28 +33,27 @@ static int complain(const char *text, int code)
 
 /* --- what the sidecar says --------------------------------------------------------------------- */
 
-static const char *text_of(const cJSON *object, const char *key)
+/* NULL for nothing. */
+static const char *given(const char *text)
 {
-	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-}
-
-static uint64_t number_of(const cJSON *object, const char *key)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-
-	return cJSON_IsNumber(item) && item->valuedouble > 0 ? (uint64_t)item->valuedouble : 0;
+	return text[0] != '\0' ? text : NULL;
 }
 
 /* Nothing that a peer could have put there gets into an INI unchecked. */
 static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl_observation *ret)
 {
-	const char *source = text_of(object, "source");
-	const char *service = text_of(object, "service");
+	const char *source = given(fl_answer_text(object, "source"));
+	const char *service = given(fl_answer_text(object, "service"));
+	uint64_t port = fl_answer_count(object, "port");
 	struct fl_spiffe_id id;
 
-	*ret = (struct fl_observation){.id = text_of(object, "peer"),
-				       .port = (uint16_t)number_of(object, "port"),
+	*ret = (struct fl_observation){.id = given(fl_answer_text(object, "peer")),
+				       .port = port <= UINT16_MAX ? (uint16_t)port : 0,
 				       .source.family = AF_UNSPEC};
+	/* What is no text is nobody, and not somebody in plaintext. */
+	if (ret->id == NULL && fl_answer_part(object, "peer") != NULL) {
+		return false;
+	}
 	if (ret->id != NULL && fl_spiffe_id_parse(ret->id, strlen(ret->id), &id, NULL) != 0) {
 		return false;
 	}
@@ -75,21 +74,22 @@ static int read_seen(const struct fl_conf *conf, const char *text, struct seen *
 	const cJSON *item, *list;
 
 	ret->root = cJSON_Parse(text);
-	list = cJSON_GetObjectItemCaseSensitive(ret->root, "seen");
+	list = fl_answer_part(ret->root, "seen");
 	if (!cJSON_IsArray(list)) {
 		return complain("what the sidecar answers is not understood: is it of another "
 				"version?",
 				2);
 	}
-	ret->left_out = number_of(ret->root, "left_out");
+	ret->left_out = fl_answer_count(ret->root, "left_out");
 	ret->items = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->items));
 	ret->times = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->times));
 	cJSON_ArrayForEach(item, list)
 	{
 		if (read_item(conf, item, &ret->items[ret->count])) {
-			ret->times[ret->count++] =
-				number_of(item, "allow") + number_of(item, "deny") +
-				number_of(item, "would_deny") + number_of(item, "would_allow");
+			ret->times[ret->count++] = fl_answer_count(item, "allow") +
+						   fl_answer_count(item, "deny") +
+						   fl_answer_count(item, "would_deny") +
+						   fl_answer_count(item, "would_allow");
 		}
 	}
 	return 0;

@@ -73,14 +73,14 @@ class Scene:
             'identity': {'cert': '/x/tls.crt', 'key': '/x/tls.key', 'bundle': '/x/ca.crt'},
             'sidecar': {'admin': f'*:{ADMIN}'}}, sections)))
 
-    def try_redirect(self, action):
-        return self.pod.space.try_run([labs.AGENT, 'redirect', action, '-c', self.ini])
+    def try_redirect(self, action, *options):
+        return self.pod.space.try_run([labs.AGENT, 'redirect', action, *options, '-c', self.ini])
 
-    def redirect(self, action, **keys):
+    def redirect(self, action, *options, **keys):
         """Runs it with these keys of [redirect]; its output."""
         if keys:
             self.write({'redirect': keys})
-        done = self.try_redirect(action)
+        done = self.try_redirect(action, *options)
         assert (done.returncode, done.stderr) == (0, ''), done
         return done.stdout
 
@@ -663,13 +663,47 @@ def test_live_connections_stay_as_they_are(scene, family):
     for _ in range(3):
         scene.redirect('apply')
         assert all(lives(sock) for sock in (*before, *captured))
+    rules = scene.rules()
+    text = refused(scene.try_redirect('remove'), 1)
+    assert re.search(r'nothing has changed: [2-9] captured connections are open', text) and '--force' in text
+    assert scene.rules() == rules and all(lives(sock) for sock in (*before, *captured))
     for _ in range(2):
-        scene.redirect('remove')
+        scene.redirect('remove', '--force')
         assert all(lives(sock) for sock in before)
         scene.redirect('apply')
         assert all(lives(sock) for sock in before)
     for sock in (*before, *captured):
         sock.close()
+
+
+def test_remove_is_refused_while_the_app_may_still_send(scene):
+    """And no longer: a connection that it has closed is not in the way, nor is the sidecar by itself."""
+    scene.redirect('apply')
+    with scene.dial(scene.pod, (scene.caller.v4, 9000)) as sock:
+        assert line_of(sock)[0] == 'outbound'
+        assert '1 captured connection is open' in refused(scene.try_redirect('remove'), 1)
+        sock.shutdown(socket.SHUT_WR)
+        wait_until(lambda: scene.try_redirect('remove').returncode == 0, 'it has closed')
+    assert scene.rules() == ''
+
+
+def test_remove_with_tproxy(scene):
+    """The sidecar's sockets have the addresses of others, and an app's answers to those would leave the pod."""
+    scene.write({'sidecar': {'inbound': '*:15007'}, 'redirect': {'mode': 'tproxy'}})
+    scene.redirect('apply')
+    to = scene.pod.v4, 8080
+    with tproxy_listener(scene, 'v4') as listener, scene.dial(scene.caller, to):
+        sock, peer = listener.accept()
+        with sock, tproxy_dial(scene, 'v4', peer[0], to) as inner:
+            assert line_of(inner)[0] == 'app'
+            assert '1 captured connection is open' in refused(scene.try_redirect('remove'), 1)
+            scene.redirect('remove', '--force')
+    assert scene.rules() == ''
+
+
+def test_force_goes_with_remove_alone(scene):
+    for action in 'apply', 'print':
+        assert '--force goes with remove' in refused(scene.try_redirect(action, '--force'))
 
 
 def test_again_and_again_is_fine(scene):
@@ -779,9 +813,9 @@ def test_status_tells_what_the_rules_have_seen(node, scene):
 
 # --- trouble ----------------------------------------------------------------------------------------------
 
-def refused(done):
+def refused(done, code=2):
     """Its one sentence."""
-    assert (done.returncode, done.stdout) == (2, ''), done
+    assert (done.returncode, done.stdout) == (code, ''), done
     assert len(done.stderr.splitlines()) == 1, done.stderr
     return done.stderr
 

@@ -127,7 +127,9 @@ def test_unreachable_and_bad_ini(lab, app):
 
 
 @pytest.mark.parametrize('body', ['', '{}', '{"seen": 1}', 'nonsense', '{"seen": [{"peer": "x\\n[allow all]"}]}',
-                                  '{"seen": [{"peer": "spiffe://a/b", "port": 80, "source": "x"}]}'])
+                                  '{"seen": [{"peer": "spiffe://a/b", "port": 80, "source": "x"}]}',
+                                  '{"seen": [{"peer": 5, "port": 80, "source": "10.0.0.1", "deny": 1}]}',
+                                  '{"seen": [{"peer": "spiffe://a/b", "port": 65616, "deny": 1}]}'])
 def test_odd_answers_never_become_rules(lab, app, body):
     """Whoever sits at the admin port: what he says is checked before it may go into an INI."""
     inbound = lab.inbound(app().port, start=False)

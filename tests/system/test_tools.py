@@ -450,7 +450,8 @@ def test_a_wrong_command_line(arguments, text):
 
 
 @pytest.mark.parametrize('arguments', [['--help'], ['-h'], ['run', '--help'], ['check', '-h'], ['wait', '--help'],
-                                       ['explain', '--help'], ['suggest', '--help'],
+                                       ['status', '--help'], ['explain', '--help'], ['suggest', '--help'],
+                                       ['preview', '--help'], ['drain', '--help'], ['log-level', '--help'],
                                        ['redirect', '--help'], ['redirect', 'apply', '-h'],
                                        ['-c', 'x', 'run', '--help']], ids=' '.join)
 def test_help(arguments):
