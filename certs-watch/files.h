@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CERTS_WATCH_FILES_H
 #define FL_CERTS_WATCH_FILES_H
-/* files - reads a list of mounted files as of one moment. Blocking; thread: any. */
+/* files - reads a list of mounted files as of one moment, for source.h and for files that belong to a set and are no
+ * credentials (the agent's INI). Blocking; thread: any. */
 #include "certs-watch/source.h"
 
 struct fl_files_request {
@@ -18,9 +19,10 @@ bool fl_files_read(const struct fl_files_request *requests, size_t count,
 /* Is what the path leads to swapped as a whole, through `..data`? Then it is never half written. */
 bool fl_files_is_atomic(const char *path);
 
-/* Takes over text. */
+/* Takes over text; path is borrowed. */
 void fl_findings_add(struct fl_findings *findings, bool is_error, const char *path, char *text);
 
+/* Wipes and frees; all zero is fine. */
 void fl_source_file_done(struct fl_source_file *file);
 
 #endif

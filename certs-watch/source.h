@@ -5,7 +5,13 @@
  *
  * Knows files and credentials, and nothing of proxies, sockets or policies. Files of one directory are read
  * through one directory handle: where Kubernetes' `..data` link is present, all of them come from one resolved target, so that a
- * swap in between is never seen half. Each file is bounded; keys are wiped. Thread: any, blocking reads. */
+ * swap in between is never seen half. Each file is bounded; keys are wiped.
+ *
+ * certs-watch is used by itself through this header and watch.h; certs-watch/example.c shows how. files.h and trail.h are
+ * what the two are made of. Before the first call: fl_tls_global_init() (tls/tls.h), once a process.
+ *
+ * Thread: any. Blocks: for reading, a few milliseconds of arithmetic, and while files change under its
+ * hands a tenth of a second. Out of memory ends the process (base/mem.h). */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,22 +21,27 @@
 
 #define FL_SOURCE_FILE_MAX (1024 * 1024) /* bytes of one file */
 
-/* Paths are borrowed for the call. cert and key, or credential_bundle; the rest NULL. */
+/* What makes a set. Either cert and key, or credential_bundle (PEM: the key first, then the chain); and bundle. The rest is
+ * NULL or zero where there is none. All of it is borrowed for the call, but the paths for as long as findings name them. */
 struct fl_source {
-	const char *cert, *key, *credential_bundle, *bundle;
-	const char *crl; /* NULL: there is none */
-	struct fl_late_crls late;
+	const char *cert; /* PEM: the leaf, then the intermediates */
+	const char *key;  /* PEM */
+	const char *credential_bundle;
+	const char *bundle; /* PEM: the roots of our own trust domain */
+	const char *crl;    /* PEM: any number of CRLs */
+	struct fl_late_crls
+		late; /* which of them may have run out: best, those of the set in force */
 	struct fl_source_foreign {
-		const char *trust_domain;
-		const char *bundle;
+		const char *trust_domain; /* "partner.example" */
+		const char *bundle;       /* the roots that vouch for it, and for nothing else */
 	} const *foreign;
 	size_t foreign_count;
 };
 
-/* What was read, as PEM; owned, wiped by fl_source_files_done(). The agent forwards exactly this. */
+/* What was read, as PEM, byte by byte; for who wants to pass it on. Wiped and freed by fl_source_files_done(). */
 struct fl_source_file {
-	char *data; /* NUL-terminated */
-	size_t len;
+	char *data; /* NUL-terminated; NULL: there was no such path */
+	size_t len; /* without the NUL */
 };
 struct fl_source_files {
 	struct fl_source_file cert, key, credential_bundle, bundle, crl;
@@ -38,35 +49,41 @@ struct fl_source_files {
 	size_t foreign_count;
 };
 
-/* Findings: an error refuses the candidate, a warning does not (a world-readable key). */
+/* What there is to say about a set, to be freed with fl_findings_done(): an error refuses it, a warning does not (a key
+ * that everybody may read). */
 struct fl_finding {
 	bool is_error;
-	const char *path; /* borrowed from the source, NULL: the set as a whole */
+	const char *path; /* that pointer of the source, or NULL: the set as a whole */
 	char *text;       /* one sentence with the remedy; owned */
 };
 struct fl_findings {
 	struct fl_finding *items;
-	size_t count, errors;
+	size_t count;  /* of items, in the order in which they were found */
+	size_t errors; /* of those, the ones that refuse it */
 	/* Of what was read, or could not be: the same files later, the same digest, whatever the verdict. */
 	uint8_t digest[FL_DIGEST_LEN];
-	bool is_atomic;     /* all files came through `..data`: none of them was being written */
+	/* All files came through `..data`: none of them was being written. Else a set that is refused may be written half,
+	 * and the writer's next step is a change. */
+	bool is_atomic;
 	bool trusts_nobody; /* some bundle is empty; as good as written half, unless is_atomic */
 };
 void fl_findings_done(struct fl_findings *findings);
 
-/* Reads, parses, judges and tries (handshake in memory) a candidate. now: seconds since the epoch.
+/* Reads, parses, judges (pki/credentials.h) and tries (a handshake with themselves in memory, with the groups and ciphers
+ * of tls) a candidate. now: seconds since the epoch, which certificates and CRLs are judged by.
  * An empty bundle (blanks and comments only) means that nobody of its domain is trusted; with our own there
  * is nobody to try the credentials on, and a warning says so.
- * Returns FL_ERR_INVALID when refused; findings has every problem that could be found at once.
- * On success ret_credentials and ret_files are the caller's; findings always is. */
+ * Returns 0: ret_credentials (fl_credentials_free()) and ret_files (fl_source_files_done()) are the caller's.
+ * Or FL_ERR_INVALID, refused: the two are untouched, and no key is left in memory.
+ * findings is written either way, and is the caller's; it has every problem that could be found at once. */
 int fl_source_load(const struct fl_source *source, const struct fl_tls_options *tls, int64_t now,
 		   struct fl_credentials **ret_credentials, struct fl_source_files *ret_files,
 		   struct fl_findings *findings) FL_MUST_USE;
 void fl_source_files_done(struct fl_source_files *files);
 
 /* What going from one good set to the next does to peers that have not come as far: adds warnings where a
- * root is gone that was needed a moment ago, or needed now and unknown a moment ago. The keys of both may
- * be wiped already. */
+ * root is gone that was needed a moment ago, or needed now and unknown a moment ago. source gives the names of the files.
+ * The keys of both may be wiped already (fl_der_wipe()): keep the set in force without its key to compare with. */
 void fl_source_judge_change(const struct fl_source *source, const struct fl_credentials *before,
 			    const struct fl_credentials *after, struct fl_findings *findings);
 

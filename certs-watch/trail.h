@@ -2,7 +2,8 @@
 #ifndef FL_CERTS_WATCH_TRAIL_H
 #define FL_CERTS_WATCH_TRAIL_H
 /* trail - the way from paths to files: in which directories a change of it would show, and what the
- * files look like at its end. Asks the file system and opens nothing. Thread: any. */
+ * files look like at its end; for watch.h. Asks the file system and opens nothing. What cannot be found out is part of what
+ * it looks like. Thread: any. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -22,6 +23,7 @@ struct fl_trail_mark {
 	int64_t mtime_ns, ctime_ns; /* since the epoch */
 };
 
+/* All zero: of no path. Owned by fl_trail_done(). */
 struct fl_trail {
 	struct fl_trail_place *places;
 	size_t place_count;
