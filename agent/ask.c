@@ -140,6 +140,7 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 {
 	char text[FL_ADDR_TEXT];
 	socklen_t len = sizeof(int);
+	struct fl_err cause;
 	int sys = 0, rc;
 	int fd = socket(to->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -154,8 +155,13 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 		}
 	}
 	if (rc > 0) {
-		rc = fl_err_sys(err, rc, "cannot reach the sidecar at %s",
-				fl_addr_format(to, text));
+		const char *remedy = rc == ECONNREFUSED || rc == ENOENT
+					     ? "; is it running, with the same INI?"
+					     : "";
+
+		(void)fl_err_sys(&cause, rc, "cannot reach the sidecar at %s",
+				 fl_addr_format(to, text));
+		rc = fl_err_set(err, FL_ERR_IO, "%s%s", cause.text, remedy);
 	}
 	if (rc != 0) {
 		close(fd);

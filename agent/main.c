@@ -3,6 +3,7 @@
  *
  * What is wrong with the command line is one sentence on stderr, with a suggestion where there is
  * one, and exit 2; nothing has happened then. */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +236,50 @@ static int read_timeout(const char *value, struct settings *settings, struct fl_
 	return rc == FL_OK ? rc : fl_err_prefix(err, "--timeout");
 }
 
+static void take_option(int option, const char *value, struct settings *settings)
+{
+	switch (option) {
+	case OPTION_CONFIG:
+		settings->conf_path = value;
+		break;
+	case OPTION_JSON:
+		settings->json = true;
+		break;
+	case OPTION_WATCH:
+		settings->watch = true;
+		break;
+	case OPTION_WILDCARDS:
+		settings->wildcards = true;
+		break;
+	case OPTION_FORCE:
+		settings->force = true;
+		break;
+	case OPTION_FROM:
+		settings->explain.from = value;
+		break;
+	case OPTION_TO:
+		settings->explain.to = value;
+		break;
+	case OPTION_SOURCE:
+		settings->explain.source = value;
+		break;
+	default: /* taken where it is read */
+		break;
+	}
+}
+
+static int print(const char *text)
+{
+	struct fl_err err;
+
+	if (fputs(text, stdout) < 0 || fflush(stdout) != 0) {
+		(void)fl_err_sys(&err, errno, "cannot write");
+		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		return 2;
+	}
+	return 0;
+}
+
 /* Reads options until a word or the end. Returns FL_ARG_WORD or FL_ARG_END, or after anything that
  * ends the program -1 with its exit code. */
 static int read_options(struct fl_args *args, const struct command *command,
@@ -252,32 +297,15 @@ static int read_options(struct fl_args *args, const struct command *command,
 	}
 	while ((rc = fl_args_next(args, options, count, ret_word, &err)) > 0) {
 		if (rc == OPTION_HELP || rc == OPTION_VERSION) {
-			(void)fputs(rc == OPTION_HELP ? fl_help(name)
-						      : "fairlead-agent " FL_VERSION "\n",
-				    stdout);
-			*ret_exit = 0;
+			*ret_exit = print(rc == OPTION_HELP ? fl_help(name)
+							    : "fairlead-agent " FL_VERSION "\n");
 			return -1;
 		}
-		if (rc == OPTION_CONFIG) {
-			settings->conf_path = *ret_word;
-		} else if (rc == OPTION_JSON) {
-			settings->json = true;
-		} else if (rc == OPTION_WATCH) {
-			settings->watch = true;
-		} else if (rc == OPTION_WILDCARDS) {
-			settings->wildcards = true;
-		} else if (rc == OPTION_FORCE) {
-			settings->force = true;
-		} else if (rc == OPTION_FROM) {
-			settings->explain.from = *ret_word;
-		} else if (rc == OPTION_TO) {
-			settings->explain.to = *ret_word;
-		} else if (rc == OPTION_SOURCE) {
-			settings->explain.source = *ret_word;
-		} else if (read_timeout(*ret_word, settings, &err) != FL_OK) {
+		if (rc == OPTION_TIMEOUT && read_timeout(*ret_word, settings, &err) != FL_OK) {
 			rc = FL_ERR_INVALID;
 			break;
 		}
+		take_option(rc, *ret_word, settings);
 	}
 	if (rc == FL_ARG_WORD || rc == FL_ARG_END) {
 		return rc;

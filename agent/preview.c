@@ -258,7 +258,8 @@ static void put_counts(struct fl_text *out, const char *word, const cJSON *count
 	if (sum(counts) == 0) {
 		return;
 	}
-	fl_text_print(out, "%-12s %" PRId64 " open connections", word, sum(counts));
+	fl_text_print(out, "%-12s %" PRId64 " open connection%s", word, sum(counts),
+		      sum(counts) == 1 ? "" : "s");
 	cJSON_ArrayForEach(item, counts)
 	{
 		fl_text_print(out, "%s%" PRId64 " ", between, (int64_t)item->valuedouble);
@@ -354,11 +355,12 @@ static bool changes_something(const cJSON *answer)
 static void write_text(const cJSON *answer)
 {
 	const cJSON *closes = fl_answer_part(answer, "closes");
+	uint64_t judged = fl_answer_count(answer, "judged");
 	struct fl_text out = {0};
 
-	fl_text_print(&out, "%-12s generation %" PRId64 ", %" PRId64 " open connections\n",
-		      "compared", fl_answer_number(answer, "generation"),
-		      fl_answer_number(answer, "judged"));
+	fl_text_print(&out, "%-12s generation %" PRIu64 ", %" PRIu64 " open connection%s\n",
+		      "compared", fl_answer_count(answer, "generation"), judged,
+		      judged == 1 ? "" : "s");
 	if (sum(closes) == 0) {
 		fl_text_print(&out, "%-12s no open connection\n", "closes");
 	}

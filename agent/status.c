@@ -20,6 +20,7 @@
 #include "agent/ask.h"
 #include "agent/peers.h"
 #include "agent/redirect.h"
+#include "agent/screen.h"
 #include "base/when.h"
 
 #define REQUEST_MS 5000
@@ -78,6 +79,23 @@ static void put_bytes(struct fl_text *out, int64_t bytes)
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
+static void put_after(struct fl_text *out, const char *before, const char *text)
+{
+	if (text[0] != '\0') {
+		fl_text_print(out, "%s", before);
+		fl_text_put_clean(out, text);
+	}
+}
+
+static void put_version(struct fl_text *out, const char *version)
+{
+	fl_text_print(out, "version ");
+	fl_text_put_clean(out, version[0] != '\0' ? version : "unknown");
+	if (strcmp(version, FL_VERSION) != 0) {
+		fl_text_print(out, " (this fairlead-agent is " FL_VERSION ")");
+	}
+}
+
 static void put_state(struct fl_text *out, const cJSON *status)
 {
 	line_begin(out, "sidecar");
@@ -89,10 +107,11 @@ static void put_state(struct fl_text *out, const cJSON *status)
 	}
 	line_end(out);
 	line_begin(out, "");
-	fl_text_print(out, "version ");
-	fl_text_put_clean(out, fl_answer_text(status, "version"));
-	fl_text_print(out, ", process %" PRId64 ", started ", fl_answer_number(status, "pid"));
-	fl_text_put_clean(out, fl_answer_text(status, "started"));
+	put_version(out, fl_answer_text(status, "version"));
+	if (fl_answer_count(status, "pid") > 0) {
+		fl_text_print(out, ", process %" PRIu64, fl_answer_count(status, "pid"));
+	}
+	put_after(out, ", started ", fl_answer_text(status, "started"));
 	if (fl_answer_number(status, "log_lines_lost") > 0) {
 		fl_text_print(out, ", %" PRId64 " log lines lost",
 			      fl_answer_number(status, "log_lines_lost"));
@@ -151,18 +170,18 @@ static void put_generation(struct fl_text *out, const cJSON *status)
 		fl_text_print(out, "none yet\n");
 		return;
 	}
-	fl_text_put_clean(out, fl_answer_text(status, "id"));
+	put_after(out, "", fl_answer_text(status, "id"));
 	line_end(out);
-	line_begin(out, "");
-	put_remaining(out, generation);
-	fl_text_print(out, ", ");
-	fl_text_put_clean(out, fl_answer_text(generation, "not_after"));
-	line_end(out);
+	if (fl_answer_part(generation, "remaining_seconds") != NULL) {
+		line_begin(out, "");
+		put_remaining(out, generation);
+		put_after(out, ", ", fl_answer_text(generation, "not_after"));
+		line_end(out);
+	}
 	line_begin(out, "generation");
-	fl_text_print(out, "%" PRId64 ", since ", fl_answer_number(generation, "number"));
-	fl_text_put_clean(out, fl_answer_text(generation, "since"));
-	fl_text_print(out, ", content ");
-	fl_text_put_clean(out, fl_answer_text(generation, "digest"));
+	fl_text_print(out, "%" PRIu64, fl_answer_count(generation, "number"));
+	put_after(out, ", since ", fl_answer_text(generation, "since"));
+	put_after(out, ", content ", fl_answer_text(generation, "digest"));
 	line_end(out);
 	put_certificates(out, status);
 }
@@ -313,10 +332,13 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	put_state(out, status);
 	put_generation(out, status);
 	put_rotations(out, status);
-	line_begin(out, "agent");
-	fl_text_print(out, fl_answer_true(agent, "connected") ? "connected" : "NOT CONNECTED ");
-	fl_text_put_clean(out, fl_answer_text(agent, "trouble"));
-	line_end(out);
+	if (agent != NULL) {
+		line_begin(out, "agent");
+		fl_text_print(out,
+			      fl_answer_true(agent, "connected") ? "connected" : "NOT CONNECTED");
+		put_after(out, " ", fl_answer_text(agent, "trouble"));
+		line_end(out);
+	}
 	put_listeners(out, status);
 	put_capture(out, fl_answer_part(status, "capture"));
 	put_traffic(out, status);
@@ -356,20 +378,6 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 	return rc;
 }
 
-/* In place: what is left of the screen before is erased line by line, so that nothing flickers. */
-static void draw(const struct fl_text *text)
-{
-	(void)fputs("\033[H", stdout);
-	for (const char *at = text->data, *end; at != NULL && *at != '\0'; at = end + 1) {
-		end = at + strcspn(at, "\n");
-		(void)printf("%.*s\033[K\n", (int)(end - at), at);
-		if (*end == '\0') {
-			break;
-		}
-	}
-	(void)fputs("\033[J", stdout);
-}
-
 /* True when a signal has come that ends it. */
 static bool pause_or_end(const sigset_t *ends)
 {
@@ -389,7 +397,7 @@ static int watch_it(const struct way *how)
 	(void)sigaddset(&ends, SIGTERM);
 	(void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	if (on_terminal) {
-		(void)fputs("\033[2J", stdout);
+		fl_screen_clear();
 	}
 	do {
 		struct fl_text text = {0};
@@ -403,7 +411,7 @@ static int watch_it(const struct way *how)
 			(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 		}
 		if (on_terminal) {
-			draw(&text);
+			fl_screen_draw(&text);
 		} else if (text.len > 0) {
 			(void)printf("%s%s", text.data, how->json ? "" : "\n");
 		}

@@ -269,6 +269,10 @@ static int read_file(const char *path, char **ret_text, size_t *ret_len,
 	ssize_t len;
 	int sys;
 
+	if (fd < 0 && errno == ENOENT) {
+		fl_problem_error(problems, 0, "there is no such file: -c FILE names the INI");
+		return FL_ERR_IO;
+	}
 	if (fd < 0) {
 		return refuse_file(problems, "the INI cannot be opened", errno);
 	}

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import datetime
+import fcntl
 import html.parser
 import json
 import os
@@ -13,6 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -535,6 +537,24 @@ def test_watch(lab, app):
         process.kill()
         process.wait()
         os.close(master)
+
+
+def test_watch_in_a_small_window(lab):
+    """Nothing wraps and nothing scrolls."""
+    web = lab.inbound(8080)
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('4H', 6, 30, 0, 0))
+    with subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '--watch', '-c', web.ini], stdin=slave,
+                          stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        screen = b''
+        while screen.count(b'\x1b[H') < 3:
+            screen += os.read(master, 65536)
+        process.send_signal(signal.SIGINT)
+    os.close(master)
+    lines = screen.split(b'\x1b[H')[1].replace(b'\x1b[K', b'').replace(b'\x1b[J', b'').decode().splitlines()
+    assert len(lines) == 5 and all(len(line) < 30 for line in lines), lines
+    assert lines[0] == 'sidecar      ready' and re.fullmatch(r'and \d+ more lines, in a larger.*', lines[-1])
 
 
 def test_watch_into_a_pipe(lab):

@@ -461,6 +461,14 @@ def test_help(arguments):
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
+def test_what_cannot_be_written_is_said():
+    for option in '--help', '--version':
+        with open('/dev/full', 'w', encoding='ascii') as full:
+            done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, option], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, check=False)
+        assert done.returncode == 2 and 'cannot write' in done.stderr
+
+
 def test_version():
     status, out, err = tool('--version')
     assert (status, err) == (0, '') and re.fullmatch(r'fairlead-agent \d+\.\d+\.\d+\n', out)

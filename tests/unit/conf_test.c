@@ -1271,7 +1271,7 @@ Test(conf, test_conf__files__are_loaded_or_refused_in_words)
 
 	cr_assert_not_null(mkdtemp(folder));
 	path = fl_format("%s/fairlead.ini", folder);
-	expect_unreadable(path, FL_ERR_IO, "No such file");
+	expect_unreadable(path, FL_ERR_IO, "there is no such file");
 	expect_unreadable(folder, FL_ERR_IO, "not a regular file");
 	cr_assert_eq(mkfifo(path, 0600), 0);
 	expect_unreadable(path, FL_ERR_IO, "not a regular file");
