@@ -6,6 +6,7 @@ containers, probes. What a manifest says and this does not know of is an error, 
     pod.start()
     pod.get(8081, '/healthz')       as the kubelet asks it, from the node: (status or None, body)
     pod.secret.write({...})         as the kubelet brings a Secret that has changed
+    pod.configure({...})            and a ConfigMap
     pod.end()                       {container: exit status}, in the kubelet's order
 """
 import contextlib
@@ -46,16 +47,21 @@ class Pod:
         """The folder that stands for it."""
         folder = self.folder / f'{self.name}-{volume["name"]}'
         if 'configMap' in volume:
-            Volume(folder).write({name: text.encode() for name, text in config.items()}, mode=0o644)
-        elif 'secret' in volume:
+            self.config = Volume(folder)
+            self.configure(config)
+        elif 'secret' in volume or 'projected' in volume:
             self.secret = Volume(folder, gid=self.context['fsGroup'])
-            self.secret.write(secret, mode=volume['secret']['defaultMode'])
+            self.secret.write(secret, mode=(volume.get('secret') or volume['projected'])['defaultMode'])
         else:
             assert volume['emptyDir']
             folder.mkdir()
             os.chown(folder, 0, self.context['fsGroup'])
             folder.chmod(0o2777)
         return folder
+
+    def configure(self, config):
+        """What the ConfigMap has now."""
+        self.config.write({name: text.encode() for name, text in config.items()}, mode=0o644)
 
     # Containers.
     def options(self, container):

@@ -149,39 +149,47 @@ def app_image(podman, listen):
                  {'/nginx.conf': NGINX.format(listen=listen), '/www/index.html': BODY})
 
 
-def pod(podman, lab, manifest, name, **replace):
-    """The pod of a manifest, with these words replaced."""
-    text = (labs.ROOT / 'deploy' / 'kubernetes' / f'{manifest}.yaml').read_text()
-    for old, new in replace.items():
+def manifest(name, replace=None):
+    """The objects of a manifest, with these words replaced."""
+    text = (labs.ROOT / 'deploy' / 'kubernetes' / f'{name}.yaml').read_text()
+    for old, new in (replace or {}).items():
         text = re.sub(rf'\b{old}\b', new, text)
-    if manifest == 'fixed':
+    if name == 'fixed':
         # There are no Services here: what that of fixed.yaml leads to is called as it is.
         text = text.replace('.svc.cluster.local:8080', '.svc.cluster.local:8443')
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+def credentials(lab, name):
+    """What the volume of each manifest has, whatever its kind."""
     svid = lab.root.issue(f'{ID}{name}')
-    made = Pod(podman, lab.folder, name, [each for each in yaml.safe_load_all(text) if each], secret=secret(svid, lab.root),
-               commands={'app': ['nginx', '-c', '/nginx.conf', '-e', 'stderr']})
-    made.start(f'{name}.prod.svc.cluster.local')
-    return made
+    return {**secret(svid, lab.root), 'credential-bundle.pem': svid.bundle_pem}
 
 
-@pytest.mark.parametrize('manifest, listen, url', [
-    ('app', '8080', 'http://shop.prod.svc.cluster.local:8080/'), ('fixed', '127.0.0.1:8080', 'http://127.0.0.1:7001/')])
-def test_the_manifests_run(podman, lab, manifest, listen, url):
+@pytest.mark.parametrize('name, listen, url', [
+    ('app', '8080', 'http://shop.prod.svc.cluster.local:8080/'),
+    ('pod-certificate', '8080', 'http://shop.prod.svc.cluster.local:8080/'),
+    ('fixed', '127.0.0.1:8080', 'http://127.0.0.1:7001/')], ids=['app', 'pod-certificate', 'fixed'])
+def test_the_manifests_run(podman, lab, name, listen, url):
     """Two apps of the same manifest: front calls shop, as shop would call ledger."""
     app_image(podman, listen)
     pods = []
     try:
-        pods.append(pod(podman, lab, manifest, 'shop'))
-        pods.append(pod(podman, lab, manifest, 'front', front='web', shop='front', ledger='shop'))
+        for app, replace in ('shop', {}), ('front', {'front': 'web', 'shop': 'front', 'ledger': 'shop'}):
+            pods.append(Pod(podman, lab.folder, app, manifest(name, replace), secret=credentials(lab, app),
+                            commands={'app': ['nginx', '-c', '/nginx.conf', '-e', 'stderr']}))
+            pods[-1].start(f'{app}.prod.svc.cluster.local')
         carries_traffic(podman, *pods, url)
         rotates(lab, *pods, url)
+        if name == 'app':
+            becomes_permissive_and_back(podman, *pods, url)
         stops_gently(*pods, url)
         for each in pods:
             assert set(each.end().values()) == {0}
     except BaseException:
         for each in pods:
-            for name in 'fairlead-agent', 'fairlead-sidecar', 'app':
-                print(f'--- {each.name}-{name}\n{each.logs(name)}')
+            for container in 'fairlead-agent', 'fairlead-sidecar', 'app':
+                print(f'--- {each.name}-{container}\n{each.logs(container)}')
         raise
 
 
@@ -199,11 +207,12 @@ def carries_traffic(podman, shop, front, url):
     assert shop.get(8080, '/')[0] is None, 'not without mutual TLS'
     assert shop.get(8081, '/healthz') == (200, 'healthy')
     assert 'fairlead_ready 1' in shop.get(15020, '/metrics')[1]
-    # Each container sees what it is for.
+    # Each container sees what it is for, and the agent has nothing to complain about.
     assert f'{ID}shop' in podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'status')
+    podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'check')
     podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'log-level', 'info')
     done = podman.try_run('exec', 'shop-fairlead-sidecar', 'fairlead-agent', 'check')
-    assert done.returncode == 2 and b'/var/run/fairlead/tls/tls.key: it does not exist' in done.stderr
+    assert done.returncode == 2 and b'/var/run/fairlead/tls/ca.crt: it does not exist' in done.stderr
 
 
 class Client:
@@ -239,9 +248,24 @@ def rotates(lab, shop, front, url):
     client.ask()
     assert client.answer() == BODY
     for each in shop, front:
-        each.secret.write(secret(lab.root.issue(f'{ID}{each.name}'), lab.root))
+        each.secret.write(credentials(lab, each.name))
         wait_until(lambda pod=each: '"generation in use","program":"fairlead-sidecar","generation":2' in
                    pod.logs('fairlead-sidecar'), f'{each.name} has the new one', 20)
+    client.ask()
+    assert client.answer() == BODY
+    client.close()
+
+
+def becomes_permissive_and_back(podman, shop, front, url):
+    """By its ConfigMap alone, under a connection that stays."""
+    client = Client(shop, front, url)
+    for name, plaintext in ('permissive', (200, BODY)), ('app', (None, '')):
+        config = next(each['data'] for each in manifest(name) if each['kind'] == 'ConfigMap')
+        shop.configure(config)
+        wait_until(lambda due=plaintext: shop.get(8080, '/') == due, f'{name}.yaml is in force', 20)
+        assert curl(podman, front, url) == BODY
+    told = podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'suggest')
+    assert '[allow plaintext]' in told and 'to = 8080' in told
     client.ask()
     assert client.answer() == BODY
     client.close()
