@@ -13,6 +13,7 @@
 
 #include "base/mem.h"
 #include "base/when.h"
+#include "base/yield.h"
 #include "certs-watch/files.h"
 #include "pki/digest.h"
 
@@ -172,6 +173,7 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 	*findings = (struct fl_findings){0};
 	all_read = read_files(source, &files, findings);
 	load.unread = findings->count;
+	fl_yield();
 	credentials = parse(source, &files, now, &load);
 	if (credentials && all_read) {
 		findings->trusts_nobody = trusts_nobody(credentials);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/yield.h"
 #include "pki/digest.h"
 
 static char *copy_span(struct fl_span span)
@@ -199,6 +200,7 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 	if (rc != 0) {
 		return rc;
 	}
+	fl_yield();
 	rc = parse_credentials(message, conf, now, current, &credentials, err);
 	if (rc != 0) {
 		fl_conf_free(conf);
@@ -209,6 +211,7 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 		.refs = 1, .number = message->number, .credentials = credentials, .conf = conf};
 	fl_expiries_init(&generation->expiries, credentials);
 	memcpy(generation->digest, message->digest, sizeof(generation->digest));
+	fl_yield();
 	digest_anchors(credentials, generation->anchors);
 	digest_trust(generation, message->ini);
 	rc = find_peers(generation, current, err);
@@ -252,8 +255,10 @@ int fl_share_new(struct fl_generation *generation, struct fl_tally *tally, unsig
 	struct fl_share *share = fl_new(sizeof(*share));
 	int rc;
 
+	fl_yield();
 	rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_SERVER, &share->server, err);
 	if (rc == 0) {
+		fl_yield();
 		rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_CLIENT,
 				    &share->client, err);
 	}

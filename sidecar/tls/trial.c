@@ -4,11 +4,13 @@
  * As client and as server at once, in memory, under their own bundle: that runs our chain through
  * the very verification that peers of our trust domain will run, and proves that key and chain sign
  * and verify. What a side refuses becomes the sentence of the error. For start-up and reload paths:
- * takes below a millisecond and aborts when memory is out. */
+ * takes below a millisecond, with pauses for others, and aborts when memory is out. */
 #include "tls/tls_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/yield.h"
 
 #define FLIGHT_MAX FL_TLS_OUT_RESERVE
 #define ROUNDS_MAX 8 /* a handshake with a HelloRetryRequest needs 4 */
@@ -29,6 +31,7 @@ static int open_side(struct side *side, const struct fl_credentials *credentials
 	side->name = role == FL_TLS_CLIENT ? "as client" : "as server";
 	side->out = fl_new(FLIGHT_MAX);
 	side->step = FL_TLS_MORE;
+	fl_yield();
 	int rc = fl_tls_ctx_new(credentials, options, role, &side->ctx, err);
 	return rc != 0 ? rc : fl_tls_new(side->ctx, NULL, NULL, &side->tls, err);
 }
@@ -46,6 +49,7 @@ static void turn(struct side *side, struct side *from)
 	struct fl_tls_io io = {
 		.in = from->out, .in_len = from->out_len, .out = side->out, .out_cap = FLIGHT_MAX};
 
+	fl_yield();
 	side->step = fl_tls_handshake(side->tls, &io);
 	side->out_len = io.out_len;
 	from->out_len = 0;

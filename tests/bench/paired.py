@@ -6,9 +6,9 @@ machine does then hits both alike.
     paired.py resumption    CPU of a new connection: sessions resumed / full handshakes
     paired.py rotation      99th percentile of latency: certificates rotated all the time / not at all
 
-Rotation: both sides get a new certificate --swaps times a second, written as the kubelet writes it, while a load of a fixed rate
-(a part of what the pair can do) asks on kept connections and on new ones. Needs nginx-light, wrk, curl, openssl and
-python3-cryptography.
+Rotation: both sides get a new certificate --swaps times a second, both at once, swapped as the kubelet does it, while a load
+of a fixed rate (a part of what the pair can do) asks on kept connections and on new ones. Needs nginx-light, wrk, curl,
+openssl and python3-cryptography.
 """
 import argparse
 import contextlib
@@ -108,10 +108,12 @@ def answered(sock, more):
 
 
 class Rotation:
-    """Writes the Secrets of both sides while it is on: in a process of its own, or the load would wait for it."""
+    """Swaps the Secrets of both sides while it is on: in a process of its own, or the load would wait for it. They are
+    written beforehand: that is the kubelet's work, and on two cores all that follows would wait for it, too."""
 
     def __init__(self, volumes, secrets, rate):
-        self.volumes, self.secrets, self.every = volumes, secrets, 1 / rate
+        self.volumes, self.every = volumes, 1 / rate
+        self.prepared = [[one.prepare(content) for content in contents] for one, contents in zip(volumes, secrets)]
         self.on, self.over, self.swaps = multiprocessing.Event(), multiprocessing.Event(), multiprocessing.Value("i", 0)
         self.process = multiprocessing.Process(target=self.run)
         self.process.start()
@@ -120,8 +122,8 @@ class Rotation:
         while not self.over.is_set():
             if not self.on.wait(0.1):
                 continue
-            for volume, secrets in zip(self.volumes, self.secrets):
-                volume.write(secrets[self.swaps.value % len(secrets)])
+            for one, stamps in zip(self.volumes, self.prepared):
+                one.swap(stamps[self.swaps.value % len(stamps)])
             self.swaps.value += 1
             time.sleep(self.every)
 

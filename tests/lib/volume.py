@@ -46,22 +46,30 @@ class Volume:
         old = self.old()
         return {path.name: path.read_bytes() for path in (self.folder / old).iterdir()} if old else {}
 
+    def prepare(self, files, mode=0o440):
+        """A folder that swap() takes."""
+        stamp = time.strftime('..%Y_%m_%d_%H_%M_%S.', time.gmtime()) + str(next(self.numbers))
+        fresh = self.folder / stamp
+        fresh.mkdir()
+        fresh.chmod(0o755)
+        for name, data in files.items():
+            (fresh / name).write_bytes(data)
+            (fresh / name).chmod(mode)
+            os.chown(fresh / name, -1, self.gid)
+        return stamp
+
+    def swap(self, stamp):
+        """Returns when it was done, in seconds since the epoch."""
+        os.symlink(stamp, self.folder / '..data_tmp')
+        os.rename(self.folder / '..data_tmp', self.folder / '..data')
+        return time.time()
+
     def write(self, files, mode=0o440):
         """Returns when the swap was done, in seconds since the epoch. The same content again changes nothing."""
         old, before = self.old(), self.read()
         swapped = None
         if files != before or old is None:
-            stamp = time.strftime('..%Y_%m_%d_%H_%M_%S.', time.gmtime()) + str(next(self.numbers))
-            fresh = self.folder / stamp
-            fresh.mkdir()
-            fresh.chmod(0o755)
-            for name, data in files.items():
-                (fresh / name).write_bytes(data)
-                (fresh / name).chmod(mode)
-                os.chown(fresh / name, -1, self.gid)
-            (self.folder / '..data_tmp').symlink_to(stamp)
-            (self.folder / '..data_tmp').rename(self.folder / '..data')
-            swapped = time.time()
+            swapped = self.swap(self.prepare(files, mode))
         for name in files:
             if not (self.folder / name).is_symlink():
                 (self.folder / name).symlink_to(f'..data/{name}')
