@@ -77,6 +77,19 @@ void fl_deadline_drop(struct fl_deadline *deadline)
 	deadline->prev = deadline->next = NULL;
 }
 
+bool fl_deadline_pass_on(struct fl_deadline *from, struct fl_deadline *to, fl_deadline_cb cb)
+{
+	if (from->next == NULL) {
+		return false;
+	}
+	fl_deadline_drop(to);
+	*to = *from;
+	to->cb = cb;
+	to->prev->next = to->next->prev = to;
+	from->prev = from->next = NULL;
+	return true;
+}
+
 void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadline,
 		     fl_deadline_cb cb)
 {

@@ -34,6 +34,8 @@ void fl_deadline_queue_close(struct fl_deadline_queue *queue);
 /* Drops the entry from wherever it is, then appends it. */
 void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadline,
 		     fl_deadline_cb cb);
+/* The time of one goes on for another, in its place in the queue. from: not queued: nothing happens, and false. */
+bool fl_deadline_pass_on(struct fl_deadline *from, struct fl_deadline *to, fl_deadline_cb cb);
 void fl_deadline_drop(struct fl_deadline *deadline); /* not queued: nothing happens */
 
 #endif

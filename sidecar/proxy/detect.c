@@ -66,7 +66,7 @@ static void fail(struct fl_detect *detect, enum fl_reason reason)
 	if (reason == FL_REASON_HANDSHAKE_TIMEOUT) {
 		fl_count(&worker->counters.handshakes_failed[FL_INBOUND][reason], 1);
 	}
-	worker->handshakes[FL_INBOUND]--;
+	fl_places_give_back(&worker->places[FL_INBOUND], detect->route->lane);
 	fl_sock_reset(detect->sock);
 	release(detect);
 }
@@ -74,15 +74,15 @@ static void fail(struct fl_detect *detect, enum fl_reason reason)
 /* data: what came last and is not held; its place is the loop's buffer. */
 static void decide(struct fl_detect *detect, enum fl_detected what, struct fl_span data)
 {
-	struct fl_span early = data;
+	struct fl_session_begun begun = {.early = data, .deadline = &detect->deadline};
 
 	if (detect->held != NULL) {
-		early = (struct fl_span){.data = detect->held, .len = detect->held_len};
+		begun.early = (struct fl_span){.data = detect->held, .len = detect->held_len};
 	}
 	fl_sock_read_stop(detect->sock);
 	detect->route->detected = (uint8_t)what;
-	worker_of(detect)->handshakes[FL_INBOUND]--;
-	detect->cb(detect->route, detect->sock, early);
+	fl_places_give_back(&worker_of(detect)->places[FL_INBOUND], detect->route->lane);
+	detect->cb(detect->route, detect->sock, &begun);
 	release(detect);
 }
 
@@ -186,7 +186,7 @@ void fl_detect_start(struct fl_route *route, struct fl_sock *sock, fl_detect_cb 
 	detect->cb = cb;
 	fl_hello_init(&detect->hello);
 	DL_APPEND(worker->detects, detect);
-	worker->handshakes[FL_INBOUND]++;
+	fl_places_take(&worker->places[FL_INBOUND], route->lane);
 	FL_REQUIRE(uv_timer_init(&worker->loop, &detect->silence) == 0);
 	FL_REQUIRE(uv_timer_start(&detect->silence, on_silence,
 				  fl_route_inbound(route)->detect_timeout_ms, 0) == 0);

@@ -7,14 +7,14 @@
  * A connection is looked at until its first bytes tell (wire/hello.h) or the port's detect_timeout is over without
  * one. Meanwhile it counts as a handshake. What was read goes to whoever gets the connection: nothing is read twice, and
  * a client that is silent costs no buffer. One that starts a ClientHello and does not finish it has
- * handshake_timeout. Loop-bound. */
+ * handshake_timeout, which goes on for the handshake. Loop-bound. */
 #include "base/mem.h"
-#include "proxy/route.h"
+#include "proxy/session.h"
 
 /* Takes sock over, which has no user yet; cb then gets it, unless it ends before: that is logged inside. */
-typedef void (*fl_detect_cb)(struct fl_route *route, struct fl_sock *sock, struct fl_span early);
-/* route->detected says what it is before cb is called. early: the bytes that were read, for the call only. The socket
- * is not being read. */
+typedef void (*fl_detect_cb)(struct fl_route *route, struct fl_sock *sock,
+			     const struct fl_session_begun *begun);
+/* route->detected says what it is before cb is called. begun: for the call only. The socket is not being read. */
 void fl_detect_start(struct fl_route *route, struct fl_sock *sock, fl_detect_cb cb);
 
 /* "fairlead", "tls", "plaintext", "silence"; NULL when nobody has looked. */

@@ -104,28 +104,29 @@ static void serve_plaintext(struct fl_route *route, struct fl_sock *sock, struct
 	fl_stream_inbound_plain(route, sock, early, &verdict);
 }
 
-static void on_detected(struct fl_route *route, struct fl_sock *sock, struct fl_span early)
+static void on_detected(struct fl_route *route, struct fl_sock *sock,
+			const struct fl_session_begun *begun)
 {
 	if (route->detected == FL_DETECTED_FAIRLEAD) {
-		fl_session_accept(route, sock, early, &events);
+		fl_session_accept(route, sock, begun, &events);
 	} else {
-		serve_plaintext(route, sock, early);
+		serve_plaintext(route, sock, begun->early);
 	}
 }
 
 void fl_inbound_start(struct fl_route *route, struct fl_sock *sock)
 {
-	static const struct fl_span nothing;
+	static const struct fl_session_begun nothing;
 
 	switch (fl_route_inbound(route)->mode) {
 	case FL_INBOUND_STRICT:
-		fl_session_accept(route, sock, nothing, &events);
+		fl_session_accept(route, sock, &nothing, &events);
 		break;
 	case FL_INBOUND_PERMISSIVE:
 		fl_detect_start(route, sock, on_detected);
 		break;
 	case FL_INBOUND_PLAINTEXT:
-		serve_plaintext(route, sock, nothing);
+		serve_plaintext(route, sock, nothing.early);
 		break;
 	}
 }

@@ -194,6 +194,29 @@ static enum fl_reason find(struct fl_route *route, const struct fl_sock *sock)
 	return route->endpoint->captures ? find_captured(route, sock) : find_fixed(route);
 }
 
+/* FNV-1a: any destination of the app's has its own, or nearly so. */
+static uint32_t hash(const struct fl_inet *inet)
+{
+	const uint8_t *bytes = (const uint8_t *)inet;
+	uint32_t value = 2166136261u;
+
+	for (size_t i = 0; i < sizeof(*inet); i++) {
+		value = (value ^ bytes[i]) * 16777619u;
+	}
+	return value;
+}
+
+/* What gets nowhere is a destination: one dead pod, and not the others of its section. */
+static uint32_t lane_of(const struct fl_route *route)
+{
+	const struct fl_worker *worker = route->worker;
+	bool by_destination = route->direction == FL_OUTBOUND && fl_route_is_captured(route);
+
+	return by_destination
+		       ? fl_places_lane(&worker->places[FL_OUTBOUND], hash(&route->destination))
+		       : fl_worker_lane(route->endpoint);
+}
+
 /* The other end is ours, and resets it: nothing stays behind, not even for a minute. */
 static void end_probe(struct fl_route *route, struct fl_sock *sock)
 {
@@ -225,6 +248,7 @@ struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listene
 		refuse(route, sock, reason);
 		return NULL;
 	}
+	route->lane = lane_of(route);
 	*ret_sock = sock;
 	return route;
 }
@@ -366,14 +390,19 @@ bool fl_route_has_address(const struct fl_route *route)
 	return fl_route_is_captured(route) || (route->targets != NULL && route->targets->count > 0);
 }
 
-/* The next address, which is then behind us; false: there is none left. */
-static bool next_address(struct fl_route *route, union fl_sockaddr *ret)
+static size_t addresses_left(const struct fl_route *route)
 {
 	size_t count = fl_route_is_captured(route) ? 1
 		       : route->targets != NULL    ? route->targets->count
 						   : 0;
 
-	if (route->next_target >= count) {
+	return count - route->next_target;
+}
+
+/* The next address, which is then behind us; false: there is none left. */
+static bool next_address(struct fl_route *route, union fl_sockaddr *ret)
+{
+	if (addresses_left(route) == 0) {
 		return false;
 	}
 	*ret = fl_route_is_captured(route) ? fl_inet_sockaddr(&route->destination)
@@ -382,12 +411,42 @@ static bool next_address(struct fl_route *route, union fl_sockaddr *ret)
 	return true;
 }
 
+static uint64_t now_of(const struct fl_route *route)
+{
+	return uv_now(&route->worker->loop);
+}
+
+/* Parts what is left of it. An address that swallows packets must not use up the time of those behind it. False: it is
+ * over. */
+static bool has_time(struct fl_route *route)
+{
+	uint64_t now = now_of(route);
+	size_t left = addresses_left(route);
+
+	if (route->dial_until_ms == 0) {
+		route->dial_until_ms = now + route->worker->connecting.duration_ms;
+	}
+	if (now >= route->dial_until_ms) {
+		return false;
+	}
+	route->address_until_ms = now + (route->dial_until_ms - now) / (left > 0 ? left : 1);
+	return true;
+}
+
+bool fl_route_dial_is_late(const struct fl_route *route)
+{
+	return now_of(route) >= route->address_until_ms;
+}
+
 int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, void *user,
 		  fl_sock_dial_cb cb, struct fl_sock **ret)
 {
 	union fl_sockaddr to;
 	int rc = UV_EHOSTUNREACH;
 
+	if (!has_time(route)) {
+		return UV_ETIMEDOUT;
+	}
 	while (next_address(route, &to)) {
 		struct fl_dial dial = {.to = &to.any, .keepalive = true};
 		struct fl_inet inet = fl_inet_of(&to.any);

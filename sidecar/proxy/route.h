@@ -38,11 +38,14 @@ struct fl_route {
 	struct fl_inet source; /* family 0: a Unix socket, or unknown */
 	struct fl_inet destination; /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
-	uint32_t next_target; /* outbound: which of targets, or the destination, to dial next */
-	uint16_t port;        /* as policy calls it; 0: Unix */
-	uint8_t direction;    /* enum fl_direction */
-	uint8_t detected;     /* enum fl_detected; inbound */
-	uint8_t security;     /* enum fl_security */
+	uint32_t next_target;   /* outbound: which of targets, or the destination, to dial next */
+	uint32_t lane;          /* among the places for handshakes of its direction */
+	uint64_t dial_until_ms; /* outbound: connect_timeout ends; 0: nothing is dialled yet */
+	uint64_t address_until_ms; /* and the part of it that the address dialled now may have */
+	uint16_t port;             /* as policy calls it; 0: Unix */
+	uint8_t direction;         /* enum fl_direction */
+	uint8_t detected;          /* enum fl_detected; inbound */
+	uint8_t security;          /* enum fl_security */
 };
 
 /* Takes the connection that waits at the listener, and finds out what it is. One that cannot be served (its destination
@@ -93,9 +96,13 @@ struct fl_plain_counter *fl_route_plain(const struct fl_route *route);
 
 /* Outbound: dials the next of the addresses that the connection may go to. 0: cb runs once, later. Else the negative
  * uv error of the last one that could not even be tried: UV_ELOOP for one that leads back here, UV_EHOSTUNREACH when
- * none was left. */
+ * none was left, UV_ETIMEDOUT when connect_timeout is over. */
 int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, void *user,
 		  fl_sock_dial_cb cb, struct fl_sock **ret);
+/* Outbound: has the address that is dialled just now had its time? Until it answers, this is asked FL_DIAL_LOOKS times in one
+ * connect_timeout (worker->dialing). An address gets an equal part of what is left of connect_timeout, and at least the time
+ * between two looks. */
+bool fl_route_dial_is_late(const struct fl_route *route);
 /* Outbound: is there any? */
 bool fl_route_has_address(const struct fl_route *route);
 

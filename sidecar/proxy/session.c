@@ -61,8 +61,14 @@ static struct fl_session *session_new(struct fl_route *route,
 	session->state = is_client ? DIALING : HANDSHAKE;
 	session->started_ns = route->started_ns;
 	DL_APPEND(worker->sessions, session);
-	worker->handshakes[route->direction]++;
+	fl_places_take(&worker->places[route->direction], route->lane);
 	return session;
+}
+
+static void give_place_back(const struct fl_session *session)
+{
+	fl_places_give_back(&worker_of(session)->places[session->route->direction],
+			    session->route->lane);
 }
 
 /* Lets go of everything but the memory; the socket is gone already. */
@@ -82,7 +88,7 @@ static void release(struct fl_session *session)
 	DL_DELETE(worker->sessions, session);
 	fl_worker_bury(worker, &session->corpse);
 	if (was_settling) {
-		worker->handshakes[session->route->direction]--;
+		give_place_back(session);
 	}
 	fl_route_unref(session->route);
 	if (was_settling) {
@@ -329,7 +335,9 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 
 	set_state(session, READY);
 	fl_deadline_drop(&session->deadline);
-	worker->handshakes[session->route->direction]--;
+	give_place_back(session);
+	fl_places_note_passed(&worker->places[session->route->direction], session->route->lane,
+			      uv_now(&worker->loop));
 	fl_counters_handshake(&worker->counters, session->route->direction,
 			      uv_hrtime() - session->started_ns);
 	if (fl_tls_resumed(session->tls)) {
@@ -431,15 +439,19 @@ static const struct fl_sock_events sock_events = {.on_data = on_sock_data,
 
 /* --- server ----------------------------------------------------------------------------------- */
 
+static void start_clock(struct fl_session *session)
+{
+	fl_deadline_add(&worker_of(session)->handshaking, &session->deadline, on_deadline);
+}
+
 static bool start_engine(struct fl_session *session, struct fl_tls_ctx *ctx,
 			 fl_tls_expect_cb expect, void *expect_user)
 {
-	fl_deadline_add(&worker_of(session)->handshaking, &session->deadline, on_deadline);
 	return fl_tls_new(ctx, expect, expect_user, &session->tls, NULL) == 0;
 }
 
-void fl_session_accept(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
-		       const struct fl_session_events *events)
+void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
+		       const struct fl_session_begun *begun, const struct fl_session_events *events)
 {
 	struct fl_session *session = session_new(route, events, false);
 
@@ -452,13 +464,17 @@ void fl_session_accept(struct fl_route *route, struct fl_sock *sock, struct fl_s
 	}
 	session->sock = sock;
 	fl_sock_set_user(sock, &sock_events, session);
+	if (begun->deadline == NULL ||
+	    !fl_deadline_pass_on(begun->deadline, &session->deadline, on_deadline)) {
+		start_clock(session);
+	}
 	if (!start_engine(session, route->share->server, NULL, NULL)) {
 		fail(session, FL_REASON_INTERNAL);
 		return;
 	}
 	fl_sock_read_start(session->sock);
-	if (early.len > 0) {
-		feed(session, early.data, early.len);
+	if (begun->early.len > 0) {
+		feed(session, begun->early.data, begun->early.len);
 	}
 }
 
@@ -480,6 +496,7 @@ static void start_client_handshake(struct fl_session *session)
 
 	set_state(session, HANDSHAKE);
 	session->started_ns = uv_hrtime();
+	start_clock(session);
 	if (!start_engine(session, share->client, any_of_ours ? NULL : expects, (void *)upstream)) {
 		fail(session, FL_REASON_INTERNAL);
 		return;
@@ -504,11 +521,15 @@ static void on_dialed(void *user, int sys)
 	dial_next_or_fail(session, fl_reason_of_peer_dial(sys));
 }
 
-/* An address that swallows packets must not use up the time of the next one. */
-static void on_dial_deadline(struct fl_deadline *deadline)
+static void on_dial_look(struct fl_deadline *deadline)
 {
-	dial_next_or_fail(FL_CONTAINER_OF(deadline, struct fl_session, deadline),
-			  FL_REASON_PEER_CONNECT_TIMEOUT);
+	struct fl_session *session = FL_CONTAINER_OF(deadline, struct fl_session, deadline);
+
+	if (fl_route_dial_is_late(session->route)) {
+		dial_next_or_fail(session, FL_REASON_PEER_CONNECT_TIMEOUT);
+	} else {
+		fl_deadline_add(&worker_of(session)->dialing, deadline, on_dial_look);
+	}
 }
 
 static int dial_next(struct fl_session *session)
@@ -516,8 +537,7 @@ static int dial_next(struct fl_session *session)
 	int rc = fl_route_dial(session->route, &sock_events, session, on_dialed, &session->sock);
 
 	if (rc == 0) {
-		fl_deadline_add(&worker_of(session)->connecting, &session->deadline,
-				on_dial_deadline);
+		fl_deadline_add(&worker_of(session)->dialing, &session->deadline, on_dial_look);
 	}
 	return rc;
 }

@@ -23,9 +23,17 @@ struct fl_session_events {
 	void (*on_closed)(void *user, enum fl_reason reason); /* failed; gone */
 };
 
-/* Server role, on a connection of the route. Takes sock over. early: what has been read of it already. Its user is, until
+/* What others have had of a connection before its handshake. */
+struct fl_session_begun {
+	struct fl_span early; /* that has been read already */
+	struct fl_deadline *
+		deadline; /* its handshake_timeout runs since then; NULL, or not queued: it begins now */
+};
+
+/* Server role, on a connection of the route. Takes sock over. Its user is, until
  * set, the session itself. Without memory the connection is reset, and that is logged. Events may run inside. */
-void fl_session_accept(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
+void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
+		       const struct fl_session_begun *begun,
 		       const struct fl_session_events *events);
 /* Client role: dials the route's addresses in order until one answers; its peer must be one that the upstream names.
  * NULL: it failed already, *ret_reason says why; no event runs inside. */

@@ -5,7 +5,7 @@
  * holds the rest itself (bounded by one read) and its source is not read until it has drained. A finished side becomes a half-close of
  * the other; when both have finished and nothing is pending, the stream is done.
  *
- * Failure: abort_stream() ends both sides with a reset, because neither may take what it got for everything there was.
+ * Failure: fl_stream_abort() ends both sides with a reset, because neither may take what it got for everything there was.
  *
  * Ownership: the stream owns the app socket and the mesh side: one connection of the app, one session or plain socket. */
 #include "proxy/stream.h"
@@ -22,6 +22,7 @@
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
+	[WAITING] = TO(DIAL_MESH) | TO(CLOSED), /* for a place (places.h) */
 	[DIAL_MESH] = TO(OPEN) | TO(CLOSED),
 	[DIAL_APP] = TO(OPEN) | TO(CLOSED),
 	[OPEN] = TO(HALF_APP) | TO(HALF_MESH) | TO(CLOSED),
@@ -37,15 +38,12 @@ struct early {
 	uint8_t data[];
 };
 
-static const struct fl_sock_events app_events;
-static const struct fl_session_events session_events;
-
 static struct fl_worker *worker_of(const struct fl_stream *stream)
 {
 	return stream->route->worker;
 }
 
-static void set_state(struct fl_stream *stream, enum fl_stream_state next)
+void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next)
 {
 	FL_REQUIRE((allowed_next[stream->state] & TO(next)) != 0);
 	stream->state = (uint8_t)next;
@@ -135,7 +133,7 @@ static void mesh_reset(struct fl_stream *stream)
 
 /* --- birth and end ---------------------------------------------------------------------------- */
 
-static struct fl_stream *stream_new(struct fl_route *route, enum fl_stream_state state)
+struct fl_stream *fl_stream_new(struct fl_route *route, enum fl_stream_state state)
 {
 	struct fl_stream *stream = calloc(1, sizeof(*stream));
 
@@ -149,8 +147,8 @@ static struct fl_stream *stream_new(struct fl_route *route, enum fl_stream_state
 	return stream;
 }
 
-static void refuse_for_memory(const struct fl_route *route, const struct fl_session *session,
-			      const struct fl_verdict *verdict)
+void fl_stream_refuse_for_memory(const struct fl_route *route, const struct fl_session *session,
+				 const struct fl_verdict *verdict)
 {
 	struct fl_access access = {.route = route,
 				   .session = session,
@@ -188,8 +186,9 @@ static void release(struct fl_stream *stream)
 {
 	struct fl_worker *worker = worker_of(stream);
 
-	set_state(stream, CLOSED);
+	fl_stream_set_state(stream, CLOSED);
 	fl_deadline_drop(&stream->deadline);
+	fl_places_leave(&worker->places[FL_OUTBOUND], &stream->waiter);
 	DL_DELETE(worker->streams, stream);
 	fl_worker_bury(worker, &stream->corpse);
 	free(stream->early);
@@ -197,7 +196,7 @@ static void release(struct fl_stream *stream)
 	fl_route_unref(stream->route);
 }
 
-static void abort_stream(struct fl_stream *stream, enum fl_reason reason)
+void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason)
 {
 	log_end(stream, reason);
 	if (stream->app != NULL) {
@@ -229,7 +228,7 @@ static bool end_if_idle(struct fl_stream *stream)
 	if (uv_now(&worker->loop) - stream->active_ms < worker->idle_timeout_ms) {
 		return false;
 	}
-	abort_stream(stream, FL_REASON_IDLE_TIMEOUT);
+	fl_stream_abort(stream, FL_REASON_IDLE_TIMEOUT);
 	return true;
 }
 
@@ -251,9 +250,9 @@ static void on_half_open_look(struct fl_deadline *deadline)
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
 
 	if (stream->state == HALF_APP && fl_sock_is_broken(stream->app)) {
-		abort_stream(stream, FL_REASON_APP_RESET);
+		fl_stream_abort(stream, FL_REASON_APP_RESET);
 	} else if (stream->state == HALF_MESH && mesh_is_broken(stream)) {
-		abort_stream(stream, FL_REASON_PEER_RESET);
+		fl_stream_abort(stream, FL_REASON_PEER_RESET);
 	} else if (!end_if_idle(stream)) {
 		fl_deadline_add(&worker_of(stream)->half_open, deadline, on_half_open_look);
 	}
@@ -261,7 +260,7 @@ static void on_half_open_look(struct fl_deadline *deadline)
 
 static void set_half_open(struct fl_stream *stream, enum fl_stream_state state)
 {
-	set_state(stream, state);
+	fl_stream_set_state(stream, state);
 	fl_deadline_add(&worker_of(stream)->half_open, &stream->deadline, on_half_open_look);
 }
 
@@ -283,7 +282,7 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	if (rc > 0) {
 		fl_sock_read_stop(stream->app);
 	} else if (rc < 0) {
-		abort_stream(stream, FL_REASON_PEER_RESET);
+		fl_stream_abort(stream, FL_REASON_PEER_RESET);
 	}
 }
 
@@ -296,7 +295,7 @@ static void on_app_eof(void *user)
 		mesh_shutdown(stream, false);
 		return;
 	}
-	set_state(stream, FINISHED);
+	fl_stream_set_state(stream, FINISHED);
 	mesh_shutdown(stream, !fl_sock_pending(stream->app));
 	finish_if_flushed(stream);
 }
@@ -315,13 +314,13 @@ static void on_app_drain(void *user)
 static void on_app_error(void *user, int sys)
 {
 	(void)sys;
-	abort_stream(user, FL_REASON_APP_RESET);
+	fl_stream_abort(user, FL_REASON_APP_RESET);
 }
 
-static const struct fl_sock_events app_events = {.on_data = on_app_data,
-						 .on_eof = on_app_eof,
-						 .on_drain = on_app_drain,
-						 .on_error = on_app_error};
+const struct fl_sock_events fl_stream_app_events = {.on_data = on_app_data,
+						    .on_eof = on_app_eof,
+						    .on_drain = on_app_drain,
+						    .on_error = on_app_error};
 
 static void on_mesh_data(void *user, uint8_t *data, size_t len)
 {
@@ -340,7 +339,7 @@ static void on_mesh_data(void *user, uint8_t *data, size_t len)
 	if (rc > 0) {
 		mesh_read_stop(stream);
 	} else if (rc < 0) {
-		abort_stream(stream, FL_REASON_APP_RESET);
+		fl_stream_abort(stream, FL_REASON_APP_RESET);
 	}
 }
 
@@ -353,7 +352,7 @@ static void on_mesh_eof(void *user)
 		fl_sock_shutdown(stream->app);
 		return;
 	}
-	set_state(stream, FINISHED);
+	fl_stream_set_state(stream, FINISHED);
 	if (fl_sock_pending(stream->app) || mesh_pending(stream)) {
 		fl_sock_shutdown(stream->app);
 	}
@@ -382,24 +381,30 @@ static void on_session_closed(void *user, enum fl_reason reason)
 	release(stream);
 }
 
+const struct fl_session_events fl_stream_session_events = {.on_ready = fl_stream_mesh_ready,
+							   .on_data = on_mesh_data,
+							   .on_eof = on_mesh_eof,
+							   .on_drain = on_mesh_drain,
+							   .on_closed = on_session_closed};
+
 static void on_plain_error(void *user, int sys)
 {
 	(void)sys;
-	abort_stream(user, FL_REASON_PEER_RESET);
+	fl_stream_abort(user, FL_REASON_PEER_RESET);
 }
 
-static const struct fl_sock_events plain_events = {.on_data = on_mesh_data,
-						   .on_eof = on_mesh_eof,
-						   .on_drain = on_mesh_drain,
-						   .on_error = on_plain_error};
+const struct fl_sock_events fl_stream_plain_events = {.on_data = on_mesh_data,
+						      .on_eof = on_mesh_eof,
+						      .on_drain = on_mesh_drain,
+						      .on_error = on_plain_error};
 
-static void start_relay(struct fl_stream *stream)
+void fl_stream_start_relay(struct fl_stream *stream)
 {
 	struct fl_worker *worker = worker_of(stream);
 
 	struct fl_tls_peer *peer = fl_stream_peer(stream);
 
-	set_state(stream, OPEN);
+	fl_stream_set_state(stream, OPEN);
 	if (peer != NULL) {
 		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
 	}
@@ -407,113 +412,13 @@ static void start_relay(struct fl_stream *stream)
 	fl_deadline_add(&worker->idle, &stream->deadline, on_idle_look);
 }
 
-static void read_both(struct fl_stream *stream)
+void fl_stream_read_both(struct fl_stream *stream)
 {
 	if (!mesh_pending(stream)) {
 		fl_sock_read_start(stream->app);
 	}
 	if (!fl_sock_pending(stream->app)) {
 		mesh_read_start(stream);
-	}
-}
-
-/* --- outbound: the app is there, the mesh side has to be made --------------------------------------- */
-
-/* The app is not read before that: its early bytes wait in the kernel, bounded. What it has said meanwhile goes out in
- * one packet with the end of our handshake. */
-static void on_mesh_ready(void *user)
-{
-	struct fl_stream *stream = user;
-	struct fl_worker *worker = worker_of(stream);
-
-	if (!fl_judge_late(stream)) {
-		return;
-	}
-	start_relay(stream);
-	fl_sock_read_now(stream->app, worker->opened, worker->net.read_cap);
-	if (stream->state == OPEN) {
-		read_both(stream);
-	}
-}
-
-static const struct fl_session_events session_events = {.on_ready = on_mesh_ready,
-							.on_data = on_mesh_data,
-							.on_eof = on_mesh_eof,
-							.on_drain = on_mesh_drain,
-							.on_closed = on_session_closed};
-
-static void dial_plain(struct fl_stream *stream, enum fl_reason before);
-
-static void on_plain_dialed(void *user, int sys)
-{
-	struct fl_stream *stream = user;
-
-	if (sys == 0) {
-		fl_route_secured(stream->route, NULL);
-		stream->counter = fl_route_plain(stream->route);
-		fl_count(&stream->counter->connections, 1);
-		on_mesh_ready(stream);
-	} else {
-		dial_plain(stream, fl_reason_of_peer_dial(sys));
-	}
-}
-
-static void on_plain_deadline(struct fl_deadline *deadline)
-{
-	dial_plain(FL_CONTAINER_OF(deadline, struct fl_stream, deadline),
-		   FL_REASON_PEER_CONNECT_TIMEOUT);
-}
-
-/* The next address; before: what became of the last one. */
-static void dial_plain(struct fl_stream *stream, enum fl_reason before)
-{
-	struct fl_sock *last = stream->plain;
-	int rc = fl_route_dial(stream->route, &plain_events, stream, on_plain_dialed,
-			       &stream->plain);
-
-	if (rc != 0) {
-		abort_stream(stream,
-			     before != FL_REASON_DONE ? before : fl_reason_of_peer_dial(rc));
-		return;
-	}
-	if (last != NULL) {
-		fl_sock_close(last, 0);
-	}
-	fl_deadline_add(&worker_of(stream)->connecting, &stream->deadline, on_plain_deadline);
-}
-
-static void dial_session(struct fl_stream *stream)
-{
-	enum fl_reason reason;
-
-	stream->session = fl_session_dial(stream->route, &session_events, stream, &reason);
-	if (stream->session == NULL) {
-		abort_stream(stream, reason);
-	}
-}
-
-void fl_stream_outbound(struct fl_route *route, struct fl_sock *sock)
-{
-	struct fl_stream *stream = stream_new(route, DIAL_MESH);
-
-	if (stream == NULL) {
-		refuse_for_memory(route, NULL, NULL);
-		fl_sock_reset(sock);
-		return;
-	}
-	stream->app = sock;
-	fl_sock_set_user(sock, &app_events, stream);
-	switch (route->upstream->mode) {
-	case FL_OUTBOUND_MTLS:
-		dial_session(stream);
-		break;
-	case FL_OUTBOUND_PLAINTEXT:
-		dial_plain(stream,
-			   fl_route_has_address(route) ? FL_REASON_DONE : FL_REASON_NO_ADDRESS);
-		break;
-	case FL_OUTBOUND_REFUSE:
-		abort_stream(stream, FL_REASON_OUTBOUND_REFUSED);
-		break;
 	}
 }
 
@@ -527,7 +432,7 @@ static void speak_first(struct fl_stream *stream)
 	struct early *early = stream->early;
 
 	if (len > 0 && fl_sock_write(stream->app, header, len) < 0) {
-		abort_stream(stream, FL_REASON_APP_RESET);
+		fl_stream_abort(stream, FL_REASON_APP_RESET);
 		return;
 	}
 	stream->early = NULL;
@@ -542,20 +447,20 @@ static void on_app_dialed(void *user, int sys)
 	struct fl_stream *stream = user;
 
 	if (sys != 0) {
-		abort_stream(stream, fl_reason_of_app_dial(sys));
+		fl_stream_abort(stream, fl_reason_of_app_dial(sys));
 		return;
 	}
-	start_relay(stream);
+	fl_stream_start_relay(stream);
 	speak_first(stream);
 	if (stream->state == OPEN) {
-		read_both(stream);
+		fl_stream_read_both(stream);
 	}
 }
 
 static void on_dial_deadline(struct fl_deadline *deadline)
 {
-	abort_stream(FL_CONTAINER_OF(deadline, struct fl_stream, deadline),
-		     FL_REASON_APP_CONNECT_TIMEOUT);
+	fl_stream_abort(FL_CONTAINER_OF(deadline, struct fl_stream, deadline),
+			FL_REASON_APP_CONNECT_TIMEOUT);
 }
 
 static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
@@ -569,9 +474,9 @@ static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 	if (!fl_judge_late(stream)) {
 		return;
 	}
-	if (fl_sock_dial(&worker->net, &dial, &app_events, stream, on_app_dialed, &stream->app,
-			 &err) != 0) {
-		abort_stream(stream, fl_reason_of_app_dial(-err.sys));
+	if (fl_sock_dial(&worker->net, &dial, &fl_stream_app_events, stream, on_app_dialed,
+			 &stream->app, &err) != 0) {
+		fl_stream_abort(stream, fl_reason_of_app_dial(-err.sys));
 		return;
 	}
 	fl_deadline_add(&worker->connecting, &stream->deadline, on_dial_deadline);
@@ -580,15 +485,15 @@ static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict)
 {
 	struct fl_route *route = fl_session_route(session);
-	struct fl_stream *stream = stream_new(route, DIAL_APP);
+	struct fl_stream *stream = fl_stream_new(route, DIAL_APP);
 
 	if (stream == NULL) {
-		refuse_for_memory(route, session, verdict);
+		fl_stream_refuse_for_memory(route, session, verdict);
 		fl_session_reset(session);
 		return;
 	}
 	stream->session = session;
-	fl_session_set_user(session, &session_events, stream);
+	fl_session_set_user(session, &fl_stream_session_events, stream);
 	dial_app(stream, verdict);
 }
 
@@ -610,17 +515,17 @@ static bool keep_early(struct fl_stream *stream, struct fl_span early)
 void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
 			     const struct fl_verdict *verdict)
 {
-	struct fl_stream *stream = stream_new(route, DIAL_APP);
+	struct fl_stream *stream = fl_stream_new(route, DIAL_APP);
 
 	if (stream == NULL) {
-		refuse_for_memory(route, NULL, verdict);
+		fl_stream_refuse_for_memory(route, NULL, verdict);
 		fl_sock_reset(sock);
 		return;
 	}
 	stream->plain = sock;
-	fl_sock_set_user(sock, &plain_events, stream);
+	fl_sock_set_user(sock, &fl_stream_plain_events, stream);
 	if (!keep_early(stream, early)) {
-		abort_stream(stream, FL_REASON_INTERNAL);
+		fl_stream_abort(stream, FL_REASON_INTERNAL);
 		return;
 	}
 	dial_app(stream, verdict);
@@ -680,6 +585,6 @@ void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason)
 
 	DL_FOREACH_SAFE(worker->streams, stream, tmp)
 	{
-		abort_stream(stream, reason);
+		fl_stream_abort(stream, reason);
 	}
 }

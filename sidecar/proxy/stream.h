@@ -3,7 +3,7 @@
 #define FL_PROXY_STREAM_H
 /* stream - one app connection and its mesh side: the relay, its half-closes and its end.
  *
- *   outbound: the app connected  --> DIAL_MESH --\
+ *   outbound: the app connected  --> [WAITING] --> DIAL_MESH --\
  *   inbound:  the peer was let in --> DIAL_APP ---+--> OPEN --> HALF_APP  --> CLOSED
  *                                                        \--> HALF_MESH --/
  *
@@ -22,6 +22,9 @@ void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verd
  * already; copied. */
 void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
 			     const struct fl_verdict *verdict);
+
+/* Outbound: those who wait for a place for their handshake, as far as there are any. */
+void fl_stream_serve_waiting(struct fl_worker *worker);
 
 /* Fills ret with what is open, up to its max; streams whose mesh side is not there yet included. */
 void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret);

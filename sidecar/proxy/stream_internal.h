@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PROXY_STREAM_INTERNAL_H
 #define FL_PROXY_STREAM_INTERNAL_H
-/* What stream.c relays and stream_look.c looks at. Private to the two. */
+/* What stream.c relays, stream_dial.c dials and stream_look.c looks at. Private to the three. */
 #include "proxy/stream.h"
 
-enum fl_stream_state { DIAL_MESH, DIAL_APP, OPEN, HALF_APP, HALF_MESH, FINISHED, CLOSED };
+enum fl_stream_state { WAITING, DIAL_MESH, DIAL_APP, OPEN, HALF_APP, HALF_MESH, FINISHED, CLOSED };
 
 struct fl_stream {
 	struct fl_corpse corpse; /* first: buried when closed */
@@ -15,7 +15,8 @@ struct fl_stream {
 	struct fl_sock *app;              /* NULL once it is gone */
 	struct early *early;              /* owned; NULL: nothing, or the app has it */
 	struct fl_plain_counter *counter; /* outbound in plaintext */
-	/* DIAL_APP, and DIAL_MESH in plaintext: connect_timeout. OPEN and later: the next look for idleness */
+	struct fl_waiter waiter;          /* WAITING */
+	/* WAITING and DIAL_APP: connect_timeout. DIAL_MESH in plaintext: the next look at it. OPEN and later: the next look for idleness */
 	struct fl_deadline deadline;
 	uint64_t active_ms; /* uv_now() of the last byte */
 	uint64_t to_app, to_mesh;
@@ -25,5 +26,22 @@ struct fl_stream {
 	uint8_t state;             /* enum fl_stream_state */
 	bool asks;                 /* who opened the connection has spoken last */
 };
+
+/* stream.c: the mesh side, when it is a session, and a plain socket; and the app's. */
+extern const struct fl_session_events fl_stream_session_events;
+extern const struct fl_sock_events fl_stream_plain_events, fl_stream_app_events;
+
+/* NULL: no memory; fl_stream_refuse_for_memory() says so. */
+struct fl_stream *fl_stream_new(struct fl_route *route, enum fl_stream_state state);
+void fl_stream_refuse_for_memory(const struct fl_route *route, const struct fl_session *session,
+				 const struct fl_verdict *verdict);
+void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next);
+/* Ends both sides with a reset. */
+void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason);
+void fl_stream_start_relay(struct fl_stream *stream);
+void fl_stream_read_both(struct fl_stream *stream); /* what is not stopped by the other side */
+
+/* stream_dial.c: the outbound session's peer is verified, or the plain socket is connected. user: the stream. */
+void fl_stream_mesh_ready(void *user);
 
 #endif

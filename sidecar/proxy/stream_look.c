@@ -11,9 +11,16 @@
 /* --- telling ------------------------------------------------------------------------------------ */
 
 static const char *const state_words[] = {
-	[DIAL_MESH] = "connecting", [DIAL_APP] = "connecting", [OPEN] = "open",
-	[HALF_APP] = "app_done",    [HALF_MESH] = "peer_done", [FINISHED] = "ending",
+	[WAITING] = "connecting", [DIAL_MESH] = "connecting", [DIAL_APP] = "connecting",
+	[OPEN] = "open",          [HALF_APP] = "app_done",    [HALF_MESH] = "peer_done",
+	[FINISHED] = "ending",
 };
+
+/* Is there no mesh side yet? */
+static bool is_on_its_way(const struct fl_stream *stream)
+{
+	return stream->state == WAITING || stream->state == DIAL_MESH;
+}
 
 static char *copy(const char *text)
 {
@@ -23,7 +30,7 @@ static char *copy(const char *text)
 void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 {
 	const struct fl_route *route = stream->route;
-	bool is_verified = stream->session != NULL && stream->state != DIAL_MESH;
+	bool is_verified = stream->session != NULL && !is_on_its_way(stream);
 	bool is_inbound = route->direction == FL_INBOUND;
 	char far[FL_ADDR_TEXT];
 
@@ -45,7 +52,7 @@ void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 		.to_app = stream->to_app,
 		.to_mesh = stream->to_mesh,
 	};
-	if (!is_inbound && !fl_route_is_captured(route) && stream->state != DIAL_MESH) {
+	if (!is_inbound && !fl_route_is_captured(route) && !is_on_its_way(stream)) {
 		ret->far = fl_strdup(stream->plain != NULL
 					     ? fl_sock_peer(stream->plain, far)
 					     : fl_session_peer_addr(stream->session, far));
@@ -114,7 +121,7 @@ struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream)
 bool fl_stream_has_mesh(const struct fl_stream *stream)
 {
 	return stream->session != NULL ? fl_session_peer(stream->session) != NULL
-				       : stream->state != DIAL_MESH;
+				       : !is_on_its_way(stream);
 }
 
 bool fl_stream_is_relayed(const struct fl_stream *stream)

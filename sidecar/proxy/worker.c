@@ -4,7 +4,8 @@
  * Happy path: the first share opens the listeners; each connection becomes a session (inbound) or a stream (outbound). A later
  * share replaces the current one between two events: what is open keeps the share it began with.
  *
- * Limits: over max_handshakes of its direction a connection is left in the kernel's queue until one settles; over
+ * Limits: inbound, who finds no place for its handshake (places.h) is left in the kernel's queue until one settles; outbound,
+ * where an accepted connection alone tells its destination, its stream waits. Over
  * max_connections it is reset at once and a line says so, at most once a second.
  *
  * End: drain closes the listeners and reports when nothing is open; stop cuts what is left and ends the loop, which returns when
@@ -26,6 +27,7 @@
 #define IDLE_LOOKS 8u /* in one idle_timeout */
 #define HALF_OPEN_LOOK_MS 500u
 #define LIMIT_LOG_EVERY_MS 1000u
+#define CAPTURE_LANES 1024u /* destinations whose lanes seldom meet */
 
 enum mail_kind {
 	MAIL_SHARE,
@@ -65,7 +67,34 @@ static unsigned part_of(uint32_t limit, unsigned worker_count)
 static void set_maxima(struct fl_worker *worker, const struct fl_conf *conf)
 {
 	worker->max_connections = part_of(conf->limits.connections, worker->worker_count);
-	worker->max_handshakes = part_of(conf->limits.handshakes, worker->worker_count);
+	for (unsigned i = 0; i < FL_DIRECTIONS; i++) {
+		worker->places[i].max = part_of(conf->limits.handshakes, worker->worker_count);
+	}
+}
+
+uint32_t fl_worker_lane(const struct fl_endpoint *endpoint)
+{
+	const struct fl_worker *worker = endpoint->worker;
+
+	return fl_places_lane(&worker->places[endpoint->direction],
+			      (uint32_t)(endpoint - worker->endpoints));
+}
+
+static void init_places(struct fl_worker *worker, enum fl_direction direction)
+{
+	unsigned listeners = 0;
+	bool captures = false;
+
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		if (worker->endpoints[i].direction == direction) {
+			listeners++;
+			captures = captures || worker->endpoints[i].captures;
+		}
+	}
+	captures = captures && direction == FL_OUTBOUND;
+	fl_places_init(&worker->places[direction],
+		       captures ? CAPTURE_LANES : (uint32_t)worker->endpoint_count + 1,
+		       captures || listeners > 1);
 }
 
 static void init_scratch(struct fl_worker *worker, size_t buffer)
@@ -116,6 +145,8 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	worker->on_idle_user = on_idle_user;
 	worker->worker_count = worker_count;
 	worker->seen.max = FL_SEEN_MAX / worker_count + 1;
+	init_places(worker, FL_INBOUND);
+	init_places(worker, FL_OUTBOUND);
 	set_maxima(worker, conf);
 	for (size_t i = 0; i < endpoint_count; i++) {
 		endpoints[i].worker = worker;
@@ -130,6 +161,8 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	note_own_ports(worker, conf);
 	worker->idle_timeout_ms = conf->limits.idle_timeout_ms;
 	fl_deadline_queue_init(&worker->connecting, &worker->loop, conf->limits.connect_timeout_ms);
+	fl_deadline_queue_init(&worker->dialing, &worker->loop,
+			       conf->limits.connect_timeout_ms / FL_DIAL_LOOKS + 1);
 	fl_deadline_queue_init(&worker->handshaking, &worker->loop,
 			       conf->limits.handshake_timeout_ms);
 	fl_deadline_queue_init(&worker->idle, &worker->loop,
@@ -276,6 +309,8 @@ static void worker_free(struct fl_worker *worker)
 	fl_net_done(&worker->net);
 	free_endpoints(worker);
 	fl_seen_done(&worker->seen);
+	fl_places_done(&worker->places[FL_INBOUND]);
+	fl_places_done(&worker->places[FL_OUTBOUND]);
 	free(worker->sealed);
 	free(worker->opened);
 	free(worker);
@@ -302,11 +337,10 @@ static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *
 	fl_route_refuse(endpoint, listener, FL_REASON_CONNECTION_LIMIT, quietly);
 }
 
+/* Inbound. */
 static bool has_room(const struct fl_endpoint *endpoint)
 {
-	const struct fl_worker *worker = endpoint->worker;
-
-	return worker->handshakes[endpoint->direction] < worker->max_handshakes;
+	return fl_places_has_room(&endpoint->worker->places[FL_INBOUND], fl_worker_lane(endpoint));
 }
 
 static void serve(struct fl_endpoint *endpoint, struct fl_listener *listener)
@@ -332,14 +366,14 @@ static void on_connection(void *user, struct fl_listener *listener)
 
 	if (fl_worker_open_connections(worker) >= worker->max_connections) {
 		refuse_over_limit(endpoint, listener);
-	} else if (!has_room(endpoint)) {
+	} else if (endpoint->direction == FL_INBOUND && !has_room(endpoint)) {
 		endpoint->waiting = true;
 	} else {
 		serve(endpoint, listener);
 	}
 }
 
-void fl_worker_session_settled(struct fl_worker *worker)
+static void accept_waiting(struct fl_worker *worker)
 {
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
@@ -349,6 +383,22 @@ void fl_worker_session_settled(struct fl_worker *worker)
 			on_connection(endpoint, endpoint->listener);
 		}
 	}
+}
+
+/* Those who fail at once settle, too: each is seen here, and not on top of the one before. */
+void fl_worker_session_settled(struct fl_worker *worker)
+{
+	worker->settled_again = true;
+	if (worker->settling) {
+		return;
+	}
+	worker->settling = true;
+	while (worker->settled_again && !worker->stopping) {
+		worker->settled_again = false;
+		fl_stream_serve_waiting(worker);
+		accept_waiting(worker);
+	}
+	worker->settling = false;
 }
 
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction)
@@ -406,6 +456,8 @@ static void apply_limits(struct fl_worker *worker, const struct fl_conf *conf)
 {
 	worker->idle_timeout_ms = conf->limits.idle_timeout_ms;
 	fl_deadline_queue_set(&worker->connecting, conf->limits.connect_timeout_ms);
+	fl_deadline_queue_set(&worker->dialing,
+			      conf->limits.connect_timeout_ms / FL_DIAL_LOOKS + 1);
 	fl_deadline_queue_set(&worker->handshaking, conf->limits.handshake_timeout_ms);
 	fl_deadline_queue_set(&worker->idle, conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
 	set_maxima(worker, conf);
@@ -511,6 +563,7 @@ static void stop(struct fl_worker *worker)
 	fl_session_end_all(worker);
 	fl_detect_end_all(worker);
 	fl_deadline_queue_close(&worker->connecting);
+	fl_deadline_queue_close(&worker->dialing);
 	fl_deadline_queue_close(&worker->handshaking);
 	fl_deadline_queue_close(&worker->idle);
 	fl_deadline_queue_close(&worker->half_open);

@@ -19,6 +19,7 @@
 #include "proxy/judge.h"
 #include "proxy/listing.h"
 #include "proxy/peers.h"
+#include "proxy/places.h"
 #include "proxy/recycle.h"
 #include "proxy/resume.h"
 #include "proxy/resume_map.h"
@@ -39,12 +40,14 @@ struct fl_endpoint {
 	int fd;          /* bound; -1 once the listener has taken it, or without IPv6 */
 	int reserved_fd; /* of the first worker: keeps others out until we listen; -1: none */
 	struct fl_listener *listener;
-	bool waiting; /* a connection was left in the kernel's queue: too many handshakes */
+	bool waiting; /* inbound: a connection was left in the kernel's queue: too many handshakes */
 	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */
 	const struct fl_conf_upstream *upstream; /* likewise */
 	struct fl_targets *targets; /* outbound; NULL until the resolver has said something */
 	struct fl_resume resume; /* fixed outbound: sessions under the trust of the current share */
 };
+
+#define FL_DIAL_LOOKS 8u /* at an address that is dialled, in one connect_timeout */
 
 /* A port that we listen on. */
 struct fl_own_port {
@@ -54,6 +57,9 @@ struct fl_own_port {
 
 /* "service", "upstream" or "sidecar": where its name stands in the INI. */
 const char *fl_endpoint_section(const struct fl_endpoint *endpoint);
+
+/* Where its connections stand among the places for handshakes; captured outbound ones go by their destination instead. */
+uint32_t fl_worker_lane(const struct fl_endpoint *endpoint);
 
 /* Memory that callbacks further up the stack may still look at: freed when the loop's turn is over. */
 struct fl_corpse {
@@ -88,9 +94,9 @@ struct fl_worker {
 	size_t endpoint_count;
 	struct fl_own_port *own_ports; /* admin included */
 	size_t own_port_count;
-	unsigned worker_count;                    /* among whom the limits are parted */
-	unsigned max_connections, max_handshakes; /* this worker's part of the limits */
-	struct fl_deadline_queue connecting, handshaking, idle, half_open;
+	unsigned worker_count;    /* among whom the limits are parted */
+	unsigned max_connections; /* this worker's part of the limit */
+	struct fl_deadline_queue connecting, dialing, handshaking, idle, half_open;
 	struct fl_walk walk;
 	struct fl_judge judge; /* its counts are read by the main thread */
 	struct fl_recycle recycle;
@@ -101,7 +107,9 @@ struct fl_worker {
 	struct fl_detect *detects;
 	/* Sessions that dial or shake hands, and connections of which it is not known yet what they are. Each direction has its own, so that neither strangers who stall nor
 	 * upstreams that do not answer stop the other one. */
-	unsigned handshakes[FL_DIRECTIONS];
+	struct fl_places places[FL_DIRECTIONS];
+	bool settling,
+		settled_again; /* places are given away just now; another one is free since */
 	uint32_t idle_timeout_ms;
 	bool draining, stopping;
 	struct fl_corpse *corpses;

@@ -126,6 +126,31 @@ def listens(to):
         return False
 
 
+@contextlib.contextmanager
+def full_backlog(family=socket.AF_INET):
+    """A port whose queue is full: connections to it hang."""
+    with socket.socket(family) as listener, contextlib.ExitStack() as stack:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket(family))
+            sock.setblocking(False)
+            sock.connect_ex(('127.0.0.1', port))
+        wait_until(lambda: hangs(port), 'the queue is full')
+        yield port
+
+
+def hangs(port):
+    with socket.socket() as sock:
+        sock.settimeout(0.05)
+        try:
+            sock.connect(('127.0.0.1', port))
+        except TimeoutError:
+            return True
+        return False
+
+
 # --- processes ------------------------------------------------------------------------------------
 
 def sanitizer_prefix():

@@ -15,7 +15,7 @@ import pytest
 
 import lab as labs
 import peers
-from lab import connect, end_of, outcome, reset, wait_until
+from lab import connect, end_of, full_backlog, outcome, reset, wait_until
 
 HTTP = b'GET / HTTP/1.1\r\nHost: web.example\r\n\r\n'
 
@@ -259,31 +259,6 @@ def test_refused_peer_that_stays_and_goes_on_sending(inbound):
 
 
 # --- apps and upstreams that misbehave ---------------------------------------------------------------------
-
-@contextlib.contextmanager
-def full_backlog(family=socket.AF_INET):
-    """A port whose queue is full: connections to it hang."""
-    with socket.socket(family) as listener, contextlib.ExitStack() as stack:
-        listener.bind(('127.0.0.1', 0))
-        listener.listen(0)
-        port = listener.getsockname()[1]
-        for _ in range(4):
-            sock = stack.enter_context(socket.socket(family))
-            sock.setblocking(False)
-            sock.connect_ex(('127.0.0.1', port))
-        wait_until(lambda: hangs(port), 'the queue is full')
-        yield port
-
-
-def hangs(port):
-    with socket.socket() as sock:
-        sock.settimeout(0.05)
-        try:
-            sock.connect(('127.0.0.1', port))
-        except TimeoutError:
-            return True
-        return False
-
 
 def test_app_that_is_down(lab, app):
     """The mesh peer sees a reset, and the log says whose fault it is. Once the app is up, all is well."""

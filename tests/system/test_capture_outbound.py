@@ -446,6 +446,22 @@ def test_what_the_app_says_early_is_held_and_bounded(pod):
     assert not seen.saw(MARKER)
 
 
+def test_destination_that_swallows_packets_delays_no_other(pod):
+    """It has a part of [limits] handshakes. Its connections end in time, those that waited for a place, too."""
+    hole, api = pod('hole', sidecar=False), pod('api')
+    hole.space.nft('table inet hole { chain in { type filter hook input priority 0; tcp dport 9999 drop; }; }')
+    api.app()
+    web = pod('web', {'limits': {'handshakes': 8, 'connect_timeout': f'{3 * labs.SLOW}s'}, 'sidecar': {'workers': 1}})
+    with hole.capture() as seen:
+        stuck = [web.connect((hole.v4, 9999)) for _ in range(20)]
+        assert all(echoed(web.connect((api.v4, 8080))) for _ in range(10))
+        asked = {flow[0] for flow in seen.to_port(9999)}
+    assert len(asked) == 3, 'three eighths of eight, and the others wait'
+    assert not web.sidecar.lines(reason='peer_connect_timeout'), 'all that was while it was asked'
+    assert [end_of(sock) for sock in stuck] == ['reset'] * 20
+    wait_until(lambda: len(web.sidecar.lines(reason='peer_connect_timeout')) == 20, 'each has its line')
+
+
 # --- resumption ---------------------------------------------------------------------------------------
 
 def test_sessions_are_resumed_by_destination(pod):

@@ -405,6 +405,22 @@ def test_stalled_hello(lab, app):
     assert 'result="handshake_timeout"} 1' in inbound.get('/metrics')[1]
 
 
+def test_slow_hello_leaves_less_for_the_handshake(lab, app):
+    """handshake_timeout is for both together, from the hello's first byte on."""
+    timeout = 1.0 * labs.SLOW
+    inbound = lab.inbound(app().port, plaintext('permissive', limits={
+        'handshake_timeout': f'{round(timeout * 1000)}ms'}))
+    hello = our_hello()
+    with connect(inbound.port) as sock:
+        sock.sendall(hello[:100])
+        threading.Event().wait(0.7 * timeout)
+        sock.sendall(hello[100:])
+        assert sock.recv(1) == b'\x16', 'the server has answered'
+        assert end_of(sock) == 'reset'
+    line = inbound.wait_line(reason='handshake_timeout')
+    assert line['detected'] == 'fairlead' and timeout - 0.005 <= line['duration_s'] < 1.5 * timeout
+
+
 def test_strict_does_not_wait_for_anybody(lab, app):
     """No detect_timeout in strict mode: a silent client has handshake_timeout, and gets nothing of the app."""
     server = app(greeter)

@@ -100,3 +100,28 @@ Test(deadline, a_shorter_duration_holds_for_entries_that_wait_already)
 	cr_assert_eq(added.fired, 1);
 	close_all(&loop, &queue);
 }
+
+Test(deadline, time_that_is_passed_on_goes_on)
+{
+	struct entry entries[3] = {{.fired = 0}}, heir = {.fired = 0};
+	struct fl_deadline_queue queue;
+	uint64_t at_ms;
+	uv_loop_t loop;
+
+	cr_assert_eq(uv_loop_init(&loop), 0);
+	fl_deadline_queue_init(&queue, &loop, 5);
+	cr_expect_not(fl_deadline_pass_on(&entries[1].deadline, &heir.deadline, on_deadline));
+	for (size_t i = 0; i < FL_COUNT_OF(entries); i++) {
+		fl_deadline_add(&queue, &entries[i].deadline, on_deadline);
+	}
+	at_ms = entries[1].deadline.at_ms;
+	cr_expect(fl_deadline_pass_on(&entries[1].deadline, &heir.deadline, on_deadline));
+	cr_expect_eq(heir.deadline.at_ms, at_ms);
+	cr_expect_eq(heir.deadline.next, &entries[2].deadline);
+	fl_deadline_drop(&entries[1].deadline); /* it is not queued any more */
+	cr_assert_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	cr_expect_eq(entries[0].fired + entries[2].fired, 2);
+	cr_expect_eq(entries[1].fired, 0);
+	cr_expect_eq(heir.fired, 1);
+	close_all(&loop, &queue);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Looking for the next one steps over the lanes that have no room: as many as there are destinations in trouble. */
+#include "proxy/places.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define FIRST_COMERS_PART 4u
+
+struct fl_lane {
+	struct fl_lane *prev, *next; /* among those in which somebody waits */
+	struct fl_waiter *first;
+	uint64_t passed_ms; /* the last time that somebody got through */
+	unsigned held;
+};
+
+void fl_places_init(struct fl_places *places, uint32_t lane_count, bool is_shared)
+{
+	*places = (struct fl_places){
+		.is_shared = is_shared,
+		.lane_count = lane_count,
+		.lanes = fl_new(lane_count * sizeof(struct fl_lane)),
+	};
+}
+
+void fl_places_done(struct fl_places *places)
+{
+	FL_REQUIRE(places->waiting == NULL);
+	free(places->lanes);
+	places->lanes = NULL;
+}
+
+uint32_t fl_places_lane(const struct fl_places *places, uint32_t number)
+{
+	return number % places->lane_count;
+}
+
+bool fl_places_has_room(const struct fl_places *places, uint32_t lane)
+{
+	unsigned own = places->lanes[lane].held;
+	unsigned free = places->held < places->max ? places->max - places->held : 0;
+
+	if (own == 0 || !places->is_shared) {
+		return free > 0;
+	}
+	return own + places->max / FIRST_COMERS_PART < free;
+}
+
+void fl_places_take(struct fl_places *places, uint32_t lane)
+{
+	places->held++;
+	places->lanes[lane].held++;
+}
+
+void fl_places_give_back(struct fl_places *places, uint32_t lane)
+{
+	FL_REQUIRE(places->lanes[lane].held > 0);
+	places->held--;
+	places->lanes[lane].held--;
+}
+
+void fl_places_note_passed(struct fl_places *places, uint32_t lane, uint64_t now_ms)
+{
+	places->lanes[lane].passed_ms = now_ms;
+}
+
+bool fl_places_has_passed(const struct fl_places *places, uint32_t lane, uint64_t since_ms)
+{
+	return places->lanes[lane].passed_ms >= since_ms;
+}
+
+bool fl_places_must_wait(const struct fl_places *places, uint32_t lane)
+{
+	return !fl_places_has_room(places, lane) || places->lanes[lane].first != NULL;
+}
+
+static void go_to_the_end(struct fl_lane **list, struct fl_lane *lane)
+{
+	DL_DELETE(*list, lane);
+	DL_APPEND(*list, lane);
+}
+
+void fl_places_wait(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane)
+{
+	struct fl_lane *of = &places->lanes[lane];
+
+	if (of->first == NULL) {
+		DL_APPEND(places->waiting, of);
+	}
+	waiter->lane = lane;
+	DL_APPEND(of->first, waiter);
+}
+
+static void end_turns(struct fl_lane **list, struct fl_lane *lane)
+{
+	DL_DELETE(*list, lane);
+}
+
+void fl_places_leave(struct fl_places *places, struct fl_waiter *waiter)
+{
+	struct fl_lane *of = &places->lanes[waiter->lane];
+
+	if (waiter->prev == NULL) {
+		return;
+	}
+	DL_DELETE(of->first, waiter);
+	waiter->prev = waiter->next = NULL;
+	if (of->first == NULL) {
+		end_turns(&places->waiting, of);
+	}
+}
+
+struct fl_waiter *fl_places_next(struct fl_places *places)
+{
+	const struct fl_lane *last = places->waiting != NULL ? places->waiting->prev : NULL;
+	struct fl_lane *lane = NULL;
+
+	while (lane != last && places->held < places->max) {
+		lane = places->waiting;
+		go_to_the_end(&places->waiting, lane);
+		if (fl_places_has_room(places, (uint32_t)(lane - places->lanes))) {
+			struct fl_waiter *waiter = lane->first;
+
+			fl_places_leave(places, waiter);
+			return waiter;
+		}
+	}
+	return NULL;
+}
