@@ -44,7 +44,7 @@ def ini_of(name):
 
 
 def test_all_files_are_known():
-    assert {path.stem for path in FILES} == {*CAPTURED, *FIXED, 'permissive', 'cert-manager'}
+    assert {path.stem for path in FILES} == {*CAPTURED, *FIXED, 'permissive', 'cert-manager', 'inject'}
     readme = (labs.ROOT / 'README.md').read_text()
     assert all(f'| `{path.name}` |' in readme for path in FILES)
 
@@ -184,6 +184,45 @@ def test_names_lead_somewhere(name):
     sidecar, example = container(pod, 'fairlead-sidecar'), container(pod_of('app'), 'fairlead-sidecar')
     assert {**sidecar, 'ports': None} == {**example, 'ports': None}
     assert container(pod, 'fairlead-agent') == container(pod_of('app'), 'fairlead-agent')
+
+
+def braced(text, start):
+    """From the brace at start to the one that closes it."""
+    depth = 0
+    for end in range(start, len(text)):
+        depth += {'{': 1, '}': -1}.get(text[end], 0)
+        if depth == 0:
+            return text[start:end + 1]
+    raise ValueError(text[start:])
+
+
+def injected():
+    """What inject.yaml puts into a pod: {path: [values]}, in the order in which they are put there."""
+    policy, values = named('MutatingAdmissionPolicy', 'inject')['spec'], {}
+    variables = {each['name']: each['expression'] for each in policy['variables']}
+    for mutation in policy['mutations']:
+        text = mutation['jsonPatch']['expression']
+        for found in re.finditer(r'path: "([^"]+)", value: Object(?:\.\w+)+(?={)', text):
+            literal = re.sub(r'Object(\.\w+)+(?={)', '', braced(text, found.end()))
+            literal = literal.replace('variables.image', variables['image']).replace('variables.names', 'shop-fairlead')
+            values.setdefault(found[1], []).append(yaml.safe_load(literal))
+    return values
+
+
+def test_what_is_injected_is_what_the_example_has():
+    """(Its CEL takes an API server; what it writes down is compared here.)"""
+    pod, put = pod_of('app'), injected()
+    assert put['/spec/volumes/-'] == pod['volumes']
+    assert len(put['/spec/initContainers/0']) == len(pod['initContainers'])
+    for due, each in zip(pod['initContainers'], reversed(put['/spec/initContainers/0'])):
+        # The rest of the pod may be of another mind: ours say themselves what app.yaml says for all.
+        context = {'runAsNonRoot': True, **due['securityContext'], 'seccompProfile': {'type': 'RuntimeDefault'}}
+        assert each == {**due, 'securityContext': context}
+    assert put['/spec/securityContext'] == [{}]
+    text = (FOLDER / 'inject.yaml').read_text()
+    assert f'path: "/spec/securityContext/fsGroup", value: {pod["securityContext"]["fsGroup"]}}}' in text
+    assert named('MutatingAdmissionPolicyBinding', 'inject')['spec']['policyName'] == \
+        named('MutatingAdmissionPolicy', 'inject')['metadata']['name']
 
 
 def test_the_image_is_the_one_that_is_built():
