@@ -6,8 +6,8 @@
     tally.py RESULTS        the total over all runs, as the last line; exit 1 if anything failed or
                             nothing ran
 
-RESULTS holds NAME.xml (or for each part NAME.PART.first, and NAME.PART.second of those that failed at first), NAME.json
-(Meson's own log of the same run), NAME.sanitizer.PID (one report each) and NAME.broken (the harness itself failed).
+RESULTS holds NAME.xml (or NAME.first, and NAME.second of those that failed at first), NAME.json (Meson's own log of
+the same run), NAME.sanitizer.PID (one report each) and NAME.broken (the harness itself failed).
 """
 import json
 import sys
@@ -54,7 +54,7 @@ def show(suite, case, printed):
 
 def count(results, name, verbose):
     counts, printed, failed = Counter(), set(), ''
-    for xml in sorted([*results.glob(name + '.xml'), *results.glob(name + '.*.first')]):
+    for xml in sorted([*results.glob(name + '.xml'), *results.glob(name + '.first')]):
         again = second_try(xml)
         for suite, case, verdict in verdicts(xml):
             if verdict == 'failed' and again.get(key(case)) == 'passed':
