@@ -295,6 +295,8 @@ int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user)
 		take_turn(net->poller, net->loop);
 	}
 	turn_over(user);
+	FL_REQUIRE(net->open == 1 &&
+		   net->poller != NULL); /* ours: nobody else's end took it away */
 	net->open--;
 	poller_free(net->poller);
 	net->poller = NULL;
