@@ -131,7 +131,7 @@ static void put_certificate(struct fl_text *out, const cJSON *certificate)
 	fl_text_print(out, " ");
 	put_remaining(out, certificate);
 	if (is_crl && fl_answer_number(certificate, "remaining_seconds") < 0) {
-		fl_text_print(out, ", and stays in force: whom its CA has revoked since is let in");
+		fl_text_print(out, ", and stays in force");
 	}
 }
 
@@ -211,6 +211,18 @@ static void put_rotations(struct fl_text *out, const cJSON *status)
 		fl_text_put_clean(out, fl_answer_text(refusal, "by"));
 		fl_text_print(out, ": ");
 		fl_text_put_clean(out, fl_answer_text(refusal, "text"));
+		line_end(out);
+	}
+}
+
+static void put_warnings(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *warning;
+
+	cJSON_ArrayForEach(warning, fl_answer_part(status, "warnings"))
+	{
+		line_begin(out, "WARNING");
+		fl_text_put_clean(out, cJSON_IsString(warning) ? warning->valuestring : "");
 		line_end(out);
 	}
 }
@@ -332,6 +344,7 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	put_state(out, status);
 	put_generation(out, status);
 	put_rotations(out, status);
+	put_warnings(out, status);
 	if (agent != NULL) {
 		line_begin(out, "agent");
 		fl_text_print(out,

@@ -134,6 +134,33 @@ bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_gen
 	return a == b || memcmp(a->trust, b->trust, sizeof(a->trust)) == 0;
 }
 
+static bool same_chain(const struct fl_credentials *a, const struct fl_credentials *b)
+{
+	bool same = a->chain.count == b->chain.count;
+
+	for (size_t i = 0; same && i < a->chain.count; i++) {
+		const struct fl_der *x = &a->chain.items[i], *y = &b->chain.items[i];
+
+		same = x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
+	}
+	return same;
+}
+
+/* Other rules and settings change nothing about it. */
+static void judge_rollover(struct fl_generation *generation, const struct fl_generation *current)
+{
+	if (current == NULL) {
+		return;
+	}
+	if (same_chain(generation->credentials, current->credentials) &&
+	    memcmp(generation->anchors, current->anchors, sizeof(generation->anchors)) == 0) {
+		generation->rollover = current->rollover;
+	} else {
+		generation->rollover =
+			fl_rollover_judge(current->credentials, generation->credentials);
+	}
+}
+
 static int make_ticket_keys(struct fl_generation *generation, const struct fl_generation *current,
 			    struct fl_err *err)
 {
@@ -214,6 +241,7 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 	fl_yield();
 	digest_anchors(credentials, generation->anchors);
 	digest_trust(generation, message->ini);
+	judge_rollover(generation, current);
 	rc = find_peers(generation, current, err);
 	if (rc == 0) {
 		rc = make_ticket_keys(generation, current, err);

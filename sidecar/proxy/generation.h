@@ -17,6 +17,7 @@
 #include "conf/conf.h"
 #include "ctl/message.h"
 #include "pki/credentials.h"
+#include "pki/rollover.h"
 #include "policy/routes.h"
 #include "proxy/expiry.h"
 #include "proxy/plain.h"
@@ -29,6 +30,7 @@ struct fl_generation {
 	uint8_t digest[FL_DIGEST_LEN];
 	struct fl_credentials *credentials;
 	struct fl_expiries expiries; /* of those */
+	struct fl_rollover rollover; /* what the change to these credentials may have broken */
 	struct fl_conf *conf;
 	/* Over all bundles and CRLs, the INI, our own ID and root; not over our certificate and key. */
 	uint8_t trust[FL_DIGEST_LEN];

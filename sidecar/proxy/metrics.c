@@ -138,6 +138,19 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 	plain(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
 }
 
+static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
+{
+	char warning[FL_WARNING_TEXT];
+	int64_t count = 0;
+
+	while (fl_report_warning(s, (size_t)count, warning)) {
+		count++;
+	}
+	family(text, "fairlead_generation_warnings", "gauge",
+	       "What is to be seen to about the credentials in use; /status says it in words.");
+	plain(text, "fairlead_generation_warnings", count);
+}
+
 /* What is not known is no series: 0 is an alarm. */
 static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 {
@@ -474,6 +487,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_process(ret, snapshot);
 	put_rotations(ret, snapshot);
 	put_certificates(ret, snapshot);
+	put_warnings(ret, snapshot);
 	put_capture(ret, snapshot);
 	put_connections(ret, snapshot);
 	put_judgements(ret, snapshot);

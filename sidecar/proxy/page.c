@@ -126,6 +126,17 @@ static void put_state(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
+{
+	char warning[FL_WARNING_TEXT];
+
+	for (size_t i = 0; fl_report_warning(s, i, warning); i++) {
+		put(text, "<p class=\"bad\"><b>Warning</b>: ");
+		escape(text, warning);
+		put(text, "</p>\n");
+	}
+}
+
 static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 {
 	const struct fl_rotations *r = s->rotations;
@@ -310,6 +321,7 @@ void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret)
 
 	put(ret, head);
 	put_state(ret, snapshot);
+	put_warnings(ret, snapshot);
 	put_facts(ret, snapshot);
 	put_listeners(ret, snapshot);
 	put_certificates(ret, snapshot);

@@ -2,7 +2,10 @@
 /* report - what metrics, status and page have in common. Nothing here can fail. */
 #include "proxy/report.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "base/when.h"
 
 void fl_snapshot_done(struct fl_snapshot *snapshot)
 {
@@ -39,4 +42,40 @@ const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *ro
 						: &rotations->by_sidecar;
 
 	return last->time > 0 ? last : NULL;
+}
+
+static bool late_crl(const struct fl_snapshot *snapshot, size_t number, char buf[FL_WARNING_TEXT])
+{
+	size_t count = snapshot->expiries != NULL ? snapshot->expiries->count : 0;
+	char when[FL_WHEN_TEXT];
+
+	for (size_t i = 0; i < count; i++) {
+		const struct fl_expiry *expiry = &snapshot->expiries->items[i];
+
+		if (expiry->kind == FL_CERTIFICATE_CRL && expiry->not_after < snapshot->now &&
+		    number-- == 0) {
+			(void)snprintf(
+				buf, FL_WARNING_TEXT,
+				"CRL %u%s%s: its successor was due at %s; it stays in force, but "
+				"whom its CA has revoked since is let in: have that CA make a new "
+				"one, and see why nobody did",
+				expiry->index, expiry->trust_domain[0] != '\0' ? " of " : "",
+				expiry->trust_domain, fl_when_format(expiry->not_after, when));
+			return true;
+		}
+	}
+	return false;
+}
+
+bool fl_report_warning(const struct fl_snapshot *snapshot, size_t number, char buf[FL_WARNING_TEXT])
+{
+	if (snapshot->rollover.removed && number-- == 0) {
+		(void)snprintf(buf, FL_WARNING_TEXT, "%s", fl_rollover_removed_text);
+		return true;
+	}
+	if (snapshot->rollover.unknown && number-- == 0) {
+		(void)snprintf(buf, FL_WARNING_TEXT, "%s", fl_rollover_unknown_text);
+		return true;
+	}
+	return late_crl(snapshot, number, buf);
 }

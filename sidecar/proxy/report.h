@@ -20,6 +20,8 @@
  *   rotations                 {used, refused_by_agent, refused_by_sidecar}
  *   last_rotation             {time, generation}
  *   last_refusal              {time, by: agent | sidecar, text, current: is it so still?}
+ *   warnings                  [sentence]: what the last change of our credentials may have broken for peers, and CRLs
+ *                             in force that have run out
  *   listeners                 [{section: service | upstream | sidecar, name, address, leads_to: [], serving}];
  *                             those of `sidecar` take captured traffic, which leads to its destination
  *   capture                   {expected: the INI has [redirect], or its rules were seen once; inet, inet6: are they in
@@ -44,6 +46,7 @@
 #include "base/addr.h"
 #include "base/text.h"
 #include "ctl/message.h"
+#include "pki/rollover.h"
 #include "proxy/capture_probe.h"
 #include "proxy/counters.h"
 #include "proxy/expiry.h"
@@ -84,6 +87,7 @@ struct fl_snapshot {
 	uint64_t generation; /* 0: none */
 	const uint8_t *digest;
 	const struct fl_expiries *expiries; /* NULL without a generation */
+	struct fl_rollover rollover;        /* of the generation */
 	const struct fl_rotations *rotations;
 	struct fl_listening *listeners; /* owned */
 	size_t listener_count;
@@ -119,5 +123,10 @@ const char *fl_direction_word(enum fl_direction direction);
 const char *fl_security_word(enum fl_security security);
 /* The later of the two; NULL when there was none. */
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);
+
+/* The warning of that number, from 0 on, in buf; false: there are no more. */
+#define FL_WARNING_TEXT 512
+bool fl_report_warning(const struct fl_snapshot *snapshot, size_t number,
+		       char buf[FL_WARNING_TEXT]);
 
 #endif

@@ -156,6 +156,7 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.generation = now != NULL ? now->number : 0,
 		.digest = now != NULL ? now->digest : NULL,
 		.expiries = now != NULL ? &now->expiries : NULL,
+		.rollover = now != NULL ? now->rollover : (struct fl_rollover){.removed = false},
 		.rotations = &server->rotations,
 		.plain = server->plain,
 		.agent_connected = fl_agent_link_connected(server->agent),

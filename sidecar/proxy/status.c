@@ -94,6 +94,17 @@ static void put_rotations(struct fl_json *json, const struct fl_snapshot *s)
 	}
 }
 
+static void put_warnings(struct fl_json *json, const struct fl_snapshot *s)
+{
+	char text[FL_WARNING_TEXT];
+
+	fl_json_array(json, "warnings");
+	for (size_t i = 0; fl_report_warning(s, i, text); i++) {
+		fl_json_str(json, NULL, text);
+	}
+	fl_json_end(json);
+}
+
 static void put_listeners(struct fl_json *json, const struct fl_snapshot *s)
 {
 	char text[FL_ADDR_TEXT];
@@ -284,6 +295,7 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_generation(&json, s);
 	put_certificates(&json, s);
 	put_rotations(&json, s);
+	put_warnings(&json, s);
 	put_listeners(&json, s);
 	put_capture(&json, s);
 	put_traffic(&json, s);

@@ -244,6 +244,8 @@ def test_a_list_that_has_run_out_holds_up_no_renewal(lab, inbound):
     assert peers.verdict(inbound.port, evil, lab.root) == 44, 'whom it names is out still'
     assert not inbound.agent.lines(msg='credentials refused')
     told = json.loads(inbound.get('/status')[1])
+    assert [text for text in told['warnings'] if text.startswith('CRL 1 of prod.example: its successor was due at')]
+    assert '\nfairlead_generation_warnings 1\n' in inbound.get('/metrics')[1] and 'Warning' in inbound.get('/')[1]
     assert [c['remaining_seconds'] < 0 for c in told['certificates'] if c['kind'] == 'crl'] == [True]
     assert 'crl 1 of prod.example EXPIRED' in tool('status', '-c', inbound.ini)[1]
 

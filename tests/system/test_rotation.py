@@ -3,6 +3,7 @@
 said in one sentence, and no connection notices either."""
 import contextlib
 import datetime
+import json
 import os
 import random
 import re
@@ -542,6 +543,13 @@ def roll(pair, side, number, *content):
     wait_generation(side, number)
 
 
+def told(side):
+    """What it warns of in /status; the metric counts the same."""
+    told = json.loads(side.get('/status')[1])['warnings']
+    assert f'\nfairlead_generation_warnings {len(told)}\n' in side.get('/metrics')[1]
+    return told
+
+
 def warnings(pair):
     return [line['reason'] for side in pair.workloads for line in side.agent.lines(msg='credentials', level='warn')]
 
@@ -571,14 +579,20 @@ def test_root_rollover_in_the_unsafe_order(lab, pair):
     assert any('issue from the new root only after every workload has it' in text for text in warnings(pair))
     log = pair.inbound.agent.text
     assert log.index('issue from the new root') < log.index('"generation":2'), 'the warning comes first'
+    assert [text for text in told(pair.inbound) if 'issue from the new root only after' in text]
+    pair.inbound.change({'limits': {'idle_timeout': '2h'}})
+    wait_generation(pair.inbound, 3)
+    assert len(told(pair.inbound)) == 1, 'other settings make it no better'
     assert not ping(pair.port), 'the client does not know the new root'
     roll(pair, pair.outbound, 2, lab.client, lab.root, new)
     assert ping(pair.port)
-    roll(pair, pair.inbound, 3, new.issue(labs.SERVER), new)
+    roll(pair, pair.inbound, 4, new.issue(labs.SERVER), new)
+    assert told(pair.inbound) == []
     assert not ping(pair.port), "the client's certificate is from the old root"
     roll(pair, pair.outbound, 3, lab.client, lab.root)
     roll(pair, pair.outbound, 4, new.issue(labs.CLIENT), new)
     assert any('take a root out only after every' in text for text in warnings(pair))
+    assert len(told(pair.outbound)) == 2
     assert ping(pair.port)
 
 

@@ -562,7 +562,7 @@ static const struct {
 	{"p256", "root.crt", "two-intermediates", "root.crt", NULL, NULL},
 	{"two-intermediates", "root.crt+root-second.crt", "p256", "root.crt", NULL, NULL},
 	/* all at once, and each step too early */
-	{"p256", "root.crt", "under-rsa-root", "rsa-root.crt", "gone from it",
+	{"p256", "root.crt", "under-rsa-root", "rsa-root.crt", "gone from our bundle",
 	 "did not hold before"},
 	{"p256", "root.crt", "under-rsa-root", "root.crt+rsa-root.crt", NULL,
 	 "issue from the new root only after every workload has it"},
