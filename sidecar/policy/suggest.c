@@ -512,6 +512,30 @@ static bool is_out_of_reach(const struct fl_policy *policy, const struct fl_obse
 	return false;
 }
 
+/* A rule that only lacks the address: its author wanted it so, and a new rule without addresses would undo that. */
+static void tell_of_sources(const struct fl_policy *policy, const struct fl_observation *seen,
+			    const struct fl_request *request, struct fl_text *ret)
+{
+	char source[FL_CIDR_TEXT];
+	struct fl_rule_spec rule;
+
+	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
+		fl_policy_rule(policy, i, &rule);
+		if (rule.effect == FL_ALLOW && !rule.audit &&
+		    fl_policy_misses(policy, i, request) == FL_MISS_SOURCE) {
+			fl_text_print(ret,
+				      "; [allow %s] (%s:%u) lets in %s, but not from %s: add that "
+				      "to its sources, in place of a rule below\n",
+				      rule.name, rule.file, rule.line,
+				      seen->id != NULL ? seen->id : "plaintext",
+				      seen->source.family != AF_UNSPEC
+					      ? fl_cidr_format(&seen->source, source)
+					      : "an unknown address");
+			return;
+		}
+	}
+}
+
 static bool needs_rule(const struct fl_policy *policy, const struct fl_observation *seen,
 		       struct fl_text *ret)
 {
@@ -519,8 +543,12 @@ static bool needs_rule(const struct fl_policy *policy, const struct fl_observati
 	struct fl_request request = request_of(seen, &source);
 	struct fl_verdict verdict = fl_policy_decide(policy, &request);
 
-	return fl_verdict_decision(&verdict) != FL_DECISION_ALLOW &&
-	       !is_out_of_reach(policy, seen, &request, ret);
+	if (fl_verdict_decision(&verdict) == FL_DECISION_ALLOW ||
+	    is_out_of_reach(policy, seen, &request, ret)) {
+		return false;
+	}
+	tell_of_sources(policy, seen, &request, ret);
+	return true;
 }
 
 size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observation *seen,

@@ -23,7 +23,8 @@ struct fl_observation {
  * alone become one pattern with `*`, which does let in more), ports and services one by one; plaintext by its
  * address. Identities that go to the same places share a rule, and places that the same identities go to, whichever
  * takes fewer rules. Rules for identities do not name addresses: who can prove who he is may move.
- * What no rule can let in, because a deny rule covers it, is told in a comment. Returns how many rules there are. */
+ * Told in comments: what no rule can let in, because a deny rule covers it; and an allow rule that has it all but the
+ * address, whose sources might grow instead. Returns how many rules there are. */
 size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observation *seen,
 			 size_t count, bool wildcards, struct fl_text *ret);
 

@@ -131,6 +131,19 @@ Test(suggest, test_suggest__names__do_not_collide)
 		    "[allow default-2]\nfrom = " TD "/default\nto = 82\n");
 }
 
+Test(suggest, test_suggest__a_rule_that_lacks_the_address__is_told)
+{
+	struct fl_observation items[] = {seen(TD "/a", 8443, "10.0.0.9"),
+					 seen(TD "/b", 8443, "10.0.0.9")};
+
+	expect_text("[allow x]\nfrom = " TD "/a\nsources = 10.0.0.1\n", items, 2, false,
+		    "; [allow x] (x.ini:11) lets in " TD "/a, but not from 10.0.0.9: add that to "
+		    "its sources, in place of a rule below\n\n"
+		    "[allow to-web]\nfrom = " TD "/a, " TD "/b\nto = web\n");
+	expect_text("[allow x]\nfrom = " TD "/a\nsources = 10.0.0.1\nmode = audit\n", items, 1,
+		    false, "[allow a]\nfrom = " TD "/a\nto = web\n");
+}
+
 Test(suggest, test_suggest__what_a_deny_rule_covers__is_told)
 {
 	struct fl_observation items[] = {seen(TD "/bad", 8443, NULL), seen(NULL, 81, "10.0.0.1")};
