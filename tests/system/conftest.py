@@ -21,6 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'lib'))
 
 import lab as labs  # noqa: E402
 import pods  # noqa: E402
+import scene as scenes  # noqa: E402
 
 
 def pytest_configure(config):
@@ -107,3 +108,9 @@ def node(lab, no_pods):
 def pod(node):
     """pod("web", identity=...): a pod on the node, with sidecar and agent."""
     return node.pod
+
+
+@pytest.fixture
+def scene(node):
+    """A pod with listeners in the sidecar's place and an app, and a pod that calls it."""
+    return scenes.Scene(node)

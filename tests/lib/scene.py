@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the kernel leads connections: a pod under the rules, with listeners of the test's own in the sidecar's place."""
+import ctypes
+import json
+import socket
+import struct
+
+import lab as labs
+from pods import ADMIN, INBOUND, OUTBOUND, SIDECAR_UID
+
+FAMILIES = 'v4', 'v6'
+SO_ORIGINAL_DST = 80
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def loopback(family):
+    return {'v4': '127.0.0.1', 'v6': '::1'}[family]
+
+
+def number_of(family):
+    return socket.AF_INET if family == 'v4' else socket.AF_INET6
+
+
+def original(sock):
+    """Where a captured connection wanted to go; None: the kernel knows nothing of one."""
+    mapped = sock.getpeername()[0].startswith('::ffff:')
+    v4 = sock.family == socket.AF_INET or mapped
+    try:
+        raw = sock.getsockopt(socket.SOL_IP if v4 else socket.IPPROTO_IPV6, SO_ORIGINAL_DST, 28)
+    except OSError:
+        return None
+    address = socket.inet_ntop(*((socket.AF_INET, raw[4:8]) if v4 else (socket.AF_INET6, raw[8:24])))
+    return address, struct.unpack('!H', raw[2:4])[0]
+
+
+def teller(name):
+    """A server that says who it is and which destination it was dialled for, then sends back what comes."""
+    def handle(sock):
+        to = original(sock)
+        sock.sendall(f'{name} {to[0]} {to[1]}\n'.encode() if to else f'{name}\n'.encode())
+        labs.echo(sock)
+    return handle
+
+
+class Scene:
+    """A pod with listeners in the sidecar's place and an app, and a pod that calls it."""
+
+    def __init__(self, node):
+        self.pod, self.caller = node.pod('web', sidecar=False), node.pod('caller', sidecar=False)
+        self.pod.app(teller('inbound'), INBOUND)
+        self.pod.app(teller('outbound'), OUTBOUND, '127.0.0.1')
+        self.pod.app(teller('outbound'), OUTBOUND, '::1')
+        self.pod.app(teller('app'), 8080)
+        self.caller.app(teller('caller'), 9000)
+        self.ini = self.pod.home / 'fairlead.ini'
+        self.write({})
+
+    def write(self, sections):
+        self.ini.write_text(labs.ini(labs.merge({
+            'identity': {'cert': '/x/tls.crt', 'key': '/x/tls.key', 'bundle': '/x/ca.crt'},
+            'sidecar': {'admin': f'*:{ADMIN}'}}, sections)))
+
+    def try_redirect(self, action, *options):
+        return self.pod.space.try_run([labs.AGENT, 'redirect', action, *options, '-c', self.ini])
+
+    def redirect(self, action, *options, **keys):
+        """Runs it with these keys of [redirect]; its output."""
+        if keys:
+            self.write({'redirect': keys})
+        done = self.try_redirect(action, *options)
+        assert (done.returncode, done.stderr) == (0, ''), done
+        return done.stdout
+
+    def rules(self):
+        return self.pod.space.root(['nft', 'list', 'ruleset'])
+
+    def counters(self):
+        listing = json.loads(self.pod.space.root(['nft', '-j', 'list', 'counters', 'table', 'inet', 'fairlead']))
+        return {each['counter']['name']: each['counter']['packets'] for each in listing['nftables']
+                if 'counter' in each}
+
+    def dial(self, pod, to, uid=None, options=()):
+        """A connection of this pod's, of a socket that this user has made."""
+        def make():
+            if uid is not None:
+                libc.setfsuid(uid)  # of this thread, which ends with it
+            return socket.socket(number_of('v6' if ':' in to[0] else 'v4'))
+        sock = pod.space.inside(make)
+        try:
+            sock.settimeout(10 * labs.SLOW)
+            for option in options:
+                sock.setsockopt(*option)
+            sock.connect(to)
+            return sock
+        except BaseException:
+            sock.close()
+            raise
+
+    def reached(self, pod, to, **options):
+        """Who answers there, and for which destination: ('inbound', address, port), ('app',), or ('refused',)."""
+        try:
+            with self.dial(pod, to, **options) as sock:
+                return line_of(sock)
+        except ConnectionRefusedError:
+            return ('refused',)
+
+    def inward(self, family, port=8080, **options):
+        """The caller to the pod: captured, or who else has answered."""
+        to = (getattr(self.pod, family), port)
+        return self.verdict(self.reached(self.caller, to, **options), 'inbound', to)
+
+    def outward(self, family, port=9000, **options):
+        """The pod's app to the caller."""
+        to = (getattr(self.caller, family), port)
+        return self.verdict(self.reached(self.pod, to, **options), 'outbound', to)
+
+    @staticmethod
+    def verdict(answer, direction, to):
+        if answer[0] != direction:
+            return answer[0]
+        assert answer[1:] == (to[0], str(to[1]))
+        return 'captured'
+
+
+def line_of(sock):
+    line = b''
+    while not line.endswith(b'\n'):
+        data = sock.recv(1)
+        assert data, f'the connection ended after {line}'
+        line += data
+    return tuple(line.decode().split())
+
+
+def lives(sock):
+    sock.sendall(b'still there?')
+    return sock.recv(100) == b'still there?'
+
+
+# --- mode = tproxy ------------------------------------------------------------------------------------------
+
+def transparent(family):
+    return (socket.SOL_IP, 19) if family == 'v4' else (socket.IPPROTO_IPV6, 75)
+
+
+def tproxy_listener(scene, family):
+    """In the place of the sidecar's: sees the destination as its own address."""
+    def make():
+        sock = socket.socket(number_of(family))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(*transparent(family), 1)
+        if family == 'v6':
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(({'v4': '0.0.0.0', 'v6': '::'}[family], 15007))
+        sock.listen()
+        sock.settimeout(10 * labs.SLOW)
+        return sock
+    return scene.pod.space.inside(make)
+
+
+def tproxy_dial(scene, family, client, to):
+    """As the sidecar does it: to the app, under the client's address."""
+    def make():
+        libc.setfsuid(SIDECAR_UID)
+        sock = socket.socket(number_of(family))
+        libc.setfsuid(0)
+        return sock
+    sock = scene.pod.space.inside(make)
+    sock.settimeout(10 * labs.SLOW)
+    sock.setsockopt(*transparent(family), 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0x539)
+    sock.bind((client, 0))
+    try:
+        sock.connect(to)
+        return sock
+    except BaseException:
+        sock.close()
+        raise

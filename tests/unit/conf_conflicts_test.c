@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The INI: what contradicts itself, and what is only doubtful. */
+#include "conf_case.h"
+
+static void expect_problem(const char *text, fl_conf_line line, const char *part)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = parse(text, &problems);
+	bool found = false;
+
+	for (size_t i = 0; i < problems.count; i++) {
+		found = found || (problems.items[i].line == line &&
+				  strstr(problems.items[i].text, part) != NULL);
+	}
+	cr_expect(found, "no `%s` in line %u but, in line %u: %s", part, line,
+		  problems.count > 0 ? problems.items[0].line : 0,
+		  problems.count > 0 ? problems.items[0].text : "nothing");
+	cr_expect_eq(problems.count, 1, "%zu problems: %s", problems.count,
+		     problems.count > 1 ? problems.items[1].text : "");
+	fl_problems_done(&problems);
+	fl_conf_free(conf);
+}
+
+#define BUNDLE "bundle = /ca\n"
+#define REST SERVICE RULE
+
+Test(conf, test_conf__identity__is_complete_and_says_one_thing)
+{
+	expect_problem(REST, 0, "[identity] is missing");
+	expect_problem("[identity]\n" BUNDLE REST, 1, "names no credentials");
+	expect_problem("[identity]\ncert = /c\n" BUNDLE REST, 2, "`cert` needs `key`");
+	expect_problem("[identity]\nkey = /c\n" BUNDLE REST, 2, "`key` needs `cert`");
+	expect_problem("[identity]\ncert = /c\nkey = /k\n" REST, 1, "no `bundle`");
+	expect_problem("[identity]\ncert = /c\nkey = /k\n" BUNDLE "credential_bundle = /b\n" REST,
+		       5, "in place of `cert` and `key` (line 2)");
+	expect_problem("[identity]\ncredential_bundle = /b\nkey = /k\n" BUNDLE REST, 2,
+		       "in place of `cert` and `key` (line 3)");
+	expect_problem("[identity]\ncert = c\nkey = /k\n" BUNDLE REST, 2, "full path");
+}
+
+#define FIXED "[sidecar]\ninbound =\noutbound =\n" /* in lines 5 to 7, behind IDENTITY */
+
+Test(conf, test_conf__nothing_to_listen_on__says_what_to_add)
+{
+	expect_problem(IDENTITY FIXED, 0, "there is nothing to do");
+	expect_problem(IDENTITY "[upstream x]\nlisten = 127.0.0.1:1\n", 5, "no `to`");
+	expect_problem(IDENTITY "[upstream x]\nmode = refuse\n", 5, "no `to`");
+	fl_conf_free(parse_good(IDENTITY RULE));
+	fl_conf_free(parse_good(IDENTITY RULE "[sidecar]\ninbound =\n"));
+	fl_conf_free(parse_good(IDENTITY RULE "[sidecar]\noutbound =\n"));
+}
+
+Test(conf, test_conf__captured_and_fixed__are_not_mixed)
+{
+	expect_problem(GOOD "[service x]\nport = 80\nlisten = *:81\napp = 127.0.0.1:80\n", 11,
+		       "`listen` (line 12) a fixed listener: keep one of the two");
+	expect_problem(GOOD "[service x]\nport = 80\napp = 127.0.0.1:80\n", 12,
+		       "remove `app`, or write `listen` in place of `port`");
+	expect_problem(GOOD "[service x]\napp = 127.0.0.1:80\n", 10, "neither `port` nor `listen`");
+	expect_problem(GOOD "[service x]\nlisten =\napp = 127.0.0.1:80\n", 11,
+		       "neither `port` nor `listen`");
+	fl_conf_free(parse_good(GOOD "[service x]\nlisten =\nport = 80\n"));
+	expect_problem(GOOD "[service x]\nport = 80\n[service y]\nport = 80\n", 13,
+		       "`port = 80` is [service x] already (line 11)");
+	expect_problem(IDENTITY FIXED RULE "[service x]\nport = 80\n", 11,
+		       "`[sidecar] inbound` is empty (line 6)");
+	expect_problem(IDENTITY FIXED "[upstream x]\nto = a:1\n", 8,
+		       "`[sidecar] outbound` is empty (line 7)");
+	expect_problem(GOOD "[upstream x]\nlisten = 127.0.0.1:1\nto = 10.0.0.0/8:1\n", 12,
+		       "networks and port ranges are for captured traffic");
+	expect_problem(GOOD "[upstream x]\nlisten = 127.0.0.1:1\nto = a:1-2\n", 12,
+		       "networks and port ranges are for captured traffic");
+	expect_problem(GOOD "[upstream x]\nlisten = 127.0.0.1:1\nto = a:*\n", 12,
+		       "networks and port ranges are for captured traffic");
+	expect_problem(GOOD "[upstream x]\nlisten = 127.0.0.1:1\nto = a:1\nmode = refuse\n", 13,
+		       "listens only to refuse");
+}
+
+Test(conf, test_conf__listener_of_ours_that_is_captured__is_refused)
+{
+	expect_problem(
+		GOOD "[redirect]\ninbound_ports = 80, 8000-9000\n", 11,
+		"8443 is captured and one that we listen on ourselves ([service web] listen in line 6)");
+	expect_problem(GOOD "[redirect]\nexclude_inbound = 10.0.0.0/8:8443\ninbound_ports = 8443\n",
+		       12, "take it out, or name it in `exclude_inbound`");
+	expect_problem(GOOD "[redirect]\ninbound_ports = 15006\n", 11,
+		       "([sidecar] inbound, the default)");
+	fl_conf_free(parse_good(GOOD "[redirect]\ninbound_ports = *\n"));
+	fl_conf_free(parse_good(GOOD "[redirect]\ninbound_ports = 80, 15001, 15020\n"));
+	fl_conf_free(parse_good(
+		GOOD "[redirect]\ninbound_ports = 8000-9000\nexclude_inbound = 8440-8450\n"));
+}
+
+Test(conf, test_conf__peer_where_nobody_proves_who_he_is__is_refused)
+{
+	expect_problem(GOOD "[upstream x]\nto = a:1\nmode = plaintext\npeer = spiffe://td/x\n", 13,
+		       "`mode = plaintext` (line 12) nobody proves who he is");
+	expect_problem(GOOD "[upstream x]\nto = a:1\nmode = refuse\npeer = spiffe://td/x\n", 13,
+		       "`mode = refuse` (line 12)");
+	expect_problem(GOOD "[outbound]\npeer = spiffe://td/x\ndefault = plaintext\n", 11,
+		       "`default = plaintext` (line 12)");
+	expect_problem(GOOD "[outbound]\npeer = spiffe://td/x\ndefault = refuse\n", 11,
+		       "`default = refuse` (line 12)");
+	fl_conf_free(parse_good(GOOD "[outbound]\npeer =\ndefault = refuse\n"));
+	fl_conf_free(parse_good(GOOD "[outbound]\npeer = spiffe://td/x\ndefault = mtls\n"));
+}
+
+Test(conf, test_conf__upstreams_that_overlap__are_a_tie_where_neither_is_more_specific)
+{
+	static const struct {
+		const char *a, *b;
+		bool tie;
+	} rows[] = {
+		{"10.0.0.0/8:80", "10.0.0.0/8:80", true},
+		{"10.0.0.0/8:80", "10.0.0.0/8:81", false},
+		{"10.0.0.0/8:80", "10.0.0.0/16:80", false},
+		{"10.0.0.0/8:80", "10.0.0.0/8:80-81", false},
+		{"10.0.0.0/8:80", "10.0.0.0/8:*", false},
+		{"10.0.0.0/8:*", "10.0.0.0/8:*", true},
+		{"10.0.0.0/8:1-10", "10.0.0.0/8:10-19", true},
+		{"10.0.0.0/8:10-19", "10.0.0.0/8:1-10", true},
+		{"10.0.0.0/8:1-10", "10.0.0.0/8:11-20", false},
+		{"10.0.0.0/8:1-10", "10.0.0.0/8:10-20", false},
+		{"10.0.0.1:80", "10.0.0.1/32:80", true},
+		{"10.0.0.1:80", "[::ffff:10.0.0.1]:80", true},
+		{"10.0.0.1:80", "10.0.0.2:80", false},
+		{"[fd00::1]:80", "[fd00:0::1]:80", true},
+		{"[fd00::]/8:80", "[fd00::]/16:80", false},
+		{"0.0.0.0/0:80", "[::]/0:80", false},
+		{"*:80", "[::]/0:80", true},
+		{"*:80", "*:81", false},
+		{"ledger:80", "LEDGER:80", true},
+		{"ledger:80", "ledger:81", false},
+		{"ledger:80", "ledger.prod:80", false},
+		{"ledger:80", "ledger:80-90", false},
+		{"ledger:80", "10.0.0.1:80", false},
+		{"x:1, 10.0.0.0/8:80, y:1", "z:1, 10.0.0.0/8:80", true},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		char *text = fl_format("%s[upstream a]\nto = %s\n[upstream b]\nto = %s\n", IDENTITY,
+				       rows[i].a, rows[i].b);
+
+		if (rows[i].tie) {
+			expect_problem(text, 8, "just as much [upstream a] (line 6)");
+		} else {
+			fl_conf_free(parse_good(text));
+		}
+		free(text);
+	}
+	/* In one and the same upstream it makes no difference. */
+	fl_conf_free(parse_good(IDENTITY "[upstream a]\nto = 10.0.0.0/8:1-10, 10.0.0.0/8:5-14\n"));
+}
+
+Test(conf, test_conf__two_listeners_in_one_place__are_refused)
+{
+	static const struct {
+		const char *first;
+		const char *second;
+		bool collide;
+	} rows[] = {
+		{"*:7000", "*:7000", true},
+		{"*:7000", "*:7001", false},
+		{"*:7000", "127.0.0.1:7000", true},
+		{"127.0.0.1:7000", "*:7000", true},
+		{"*:7000", "[::1]:7000", true},
+		{"127.0.0.1:7000", "127.0.0.1:7000", true},
+		{"127.0.0.1:7000", "127.0.0.2:7000", false},
+		{"127.0.0.1:7000", "[::1]:7000", false},
+		{"127.0.0.1:7000", "[::ffff:127.0.0.1]:7000", true},
+		{"[::1]:7000", "[0:0:0:0:0:0:0:1]:7000", true},
+		{"[::1]:7000", "[::2]:7000", false},
+		{"0.0.0.0:7000", "10.0.0.1:7000", true},
+		{"0.0.0.0:7000", "[::1]:7000", false},
+		{"[::]:7000", "[::1]:7000", true},
+		{"unix:/run/x", "unix:/run/x", true},
+		{"unix:/run/x", "unix:/run/y", false},
+		{"unix:/run/x", "*:7000", false},
+		{"127.0.0.1:7000", "127.0.0.1:15020", true}, /* the admin listener's default */
+		{"*:7000", "unix:/run/fairlead/agent.sock", true}, /* the agent's */
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		char *text = fl_format("%s[upstream a]\nlisten = %s\nto = a:1\n"
+				       "[upstream b]\nlisten = %s\nto = a:1\n",
+				       IDENTITY, rows[i].first, rows[i].second);
+
+		if (rows[i].collide) {
+			expect_problem(text, 9, "is taken by");
+		} else {
+			fl_conf_free(parse_good(text));
+		}
+		free(text);
+	}
+	expect_problem(GOOD "[sidecar]\nadmin = 127.0.0.1:8443\n", 11,
+		       "taken by [service web] listen in line 6 (*:8443)");
+}
+
+Test(conf, test_conf__destination_that_leads_back__is_refused)
+{
+	expect_problem(IDENTITY "[upstream a]\nlisten = 127.0.0.1:7000\nto = 127.0.0.1:7000\n", 7,
+		       "leads back");
+	expect_problem(IDENTITY "[upstream a]\nlisten = *:7000\nto = x:1, [::1]:7000\n", 7,
+		       "leads back");
+	expect_problem(GOOD "[service x]\nlisten = *:8444\napp = 127.0.0.1:8443\n", 12,
+		       "leads back");
+	expect_problem(GOOD "[service x]\nlisten = *:8444\napp = 127.0.0.1:15006\n", 12,
+		       "leads back to the sidecar itself ([sidecar] inbound, the default)");
+	expect_problem(GOOD "[service x]\nlisten = *:8444\napp = [::1]:15001\n", 12, "leads back");
+	expect_problem(IDENTITY "[upstream a]\nlisten = *:7000\nto = 127.0.0.1:15001\n", 7,
+		       "leads back");
+	/* The admin endpoint for peers, with mutual TLS. */
+	fl_conf_free(parse_good(GOOD "[service x]\nlisten = *:8444\napp = 127.0.0.1:15020\n"));
+	fl_conf_free(parse_good(IDENTITY "[upstream a]\nlisten = *:7000\nto = 192.0.2.1:7000\n"));
+	fl_conf_free(parse_good(IDENTITY "[upstream a]\nlisten = 127.0.0.1:7000\nto = x:7000\n"));
+	/* On purpose: what comes in goes out again to another mesh peer. */
+	fl_conf_free(parse_good(IDENTITY RULE "[service a]\nlisten = *:8443\napp = unix:/run/up\n"
+					      "[upstream b]\nlisten = unix:/run/up\nto = x:1\n"));
+}
+
+static void expect_warning(const char *text, fl_conf_line line, const char *part)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = parse(text, &problems);
+
+	cr_expect_not_null(conf);
+	cr_assert_eq(problems.count, 1, "%zu problems, not one `%s`", problems.count, part);
+	cr_expect_eq(problems.errors, 0);
+	cr_expect_eq(problems.items[0].kind, FL_PROBLEM_WARNING);
+	cr_expect_eq(problems.items[0].line, line, "line %u", problems.items[0].line);
+	cr_expect_not_null(strstr(problems.items[0].text, part), "%s", problems.items[0].text);
+	fl_problems_done(&problems);
+	fl_conf_free(conf);
+}
+
+Test(conf, test_conf__what_never_matches__is_a_warning)
+{
+	expect_warning(GOOD "[allow x]\nfrom = plaintext\n", 11,
+		       "never matches, for no port lets plaintext in");
+	expect_warning(GOOD "[deny x]\nfrom = spiffe://td/x, plaintext\n", 11,
+		       "no port lets plaintext in");
+	expect_warning(
+		IDENTITY SERVICE
+		"[sidecar]\ninbound =\n[inbound]\nmode = plaintext\n[allow x]\nfrom = plaintext\n",
+		13, "no port lets plaintext in");
+	fl_conf_free(
+		parse_good(GOOD "[allow x]\nfrom = plaintext\n[inbound]\nmode = permissive\n"));
+	fl_conf_free(parse_good(
+		GOOD "[allow x]\nfrom = plaintext\n[service y]\nport = 1\nmode = plaintext\n"));
+	expect_warning(GOOD "[upstream x]\nto = 10.0.0.1:1, 127.0.0.1:1\n", 11,
+		       "127.0.0.1 never matches, for what goes to loopback is not captured");
+	expect_warning(GOOD "[upstream x]\nto = [::1]:1\n", 11, "::1 never matches");
+}
+
+Test(conf, test_conf__nobody_let_in__is_a_warning)
+{
+	expect_warning(IDENTITY SERVICE, 0, "no [allow NAME]");
+	expect_warning(IDENTITY, 0, "no [allow NAME]");
+	fl_conf_free(parse_good(IDENTITY SERVICE "[policy]\ndefault = allow\n"));
+	fl_conf_free(parse_good(IDENTITY "[upstream a]\nlisten = *:7000\nto = x:1\n"));
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The INI as a text and a file: many problems, long lines, odd bytes, files that are none. */
+#include "conf_case.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- all of them at once ------------------------------------------------------------------- */
+
+static const struct {
+	const char *line;
+	const char *parts[2]; /* of what is reported about it; none: it is fine */
+} broken[] = {
+	{"orphan = 1", {"before the first [SECTION]"}},
+	{"[identity]", {"has no `bundle`"}},
+	{"cert = tls.crt", {"not a full path"}},
+	{"key = \"/tls/tls.key\"", {"without quotes"}},
+	{"bundel = /tls/ca.crt", {"did you mean `bundle`?"}},
+	{"crl = crl.pem", {"not a full path"}},
+	{"credential_bundle = /tls/both.pem", {"in place of `cert` and `key` (line 3)"}},
+	{"[sidecar]", {NULL}},
+	{"inbound = *:15006, 15007", {"`15007` is not an address"}},
+	{"drain = 30", {"has no unit"}},
+	{"drain = 40s", {"`drain` stands already in line 10"}},
+	{"workers = 0", {"out of bounds (1 to 256)"}},
+	{"[servcie api]", {"did you mean `service`?"}},
+	{"this is not looked at = x", {NULL}},
+	{"[service web]", {NULL}},
+	{"listen = *:8443", {NULL}},
+	{"app = localhost:8080", {"no name is resolved"}},
+	{"mode = permissiv", {"did you mean `permissive`?"}},
+	{"port = 8080", {"`listen` (line 16) a fixed listener"}},
+	{"[service web2]", {"has no `app`"}},
+	{"listen = 127.0.0.1:8443", {"taken by [service web] listen in line 16"}},
+	{"[upstream ledger]", {NULL}},
+	{"to = 10.0.0.1/8:80, x:90, y", {"bits behind its prefix", "`y` has no port"}},
+	{"   z:90", {"does not go on in the next line"}},
+	{"peer = spiffe://prod.example/web-*, spiffe://*/x", {"whole segment", "is literal"}},
+	{"[sidecar]", {"[sidecar] stands already in line 8"}},
+	{"admin = 15020", {"not an address"}},
+	{"[allow a]", {"has no `from`"}},
+	{"to = 99999, wbe", {"1 to 65535", "did you mean `web`?"}},
+	{"[deny a]", {"rule name `a` stands already in line 28"}},
+	{"from = front", {"spiffe://"}},
+	{"[limits]", {NULL}},
+	{"buffer = 64K", {"not a unit"}},
+	{"connections = 20000    handshakes = 512", {"not a whole number"}},
+	{"max_age = 5", {"has no unit"}},
+	{"[log", {"`]`"}},
+	{"level = nobody's", {NULL}},
+	{"[log] ; comment", {NULL}},
+	{"level = warning", {"did you mean `warn`?"}},
+	{"format json", {"neither [SECTION] nor KEY = VALUE"}},
+	{"[redirect]", {NULL}},
+	{"mode = proxy", {"did you mean `tproxy`?"}},
+	{"[federate Partner]", {"lower case", "has no `bundle`"}},
+	{"[federate]", {"needs a name"}},
+	{"[tls]", {NULL}},
+	{"groups = X25519, Kyber", {"`Kyber` is not one of"}},
+	{"tickets = yes", {"`yes` is not one of"}},
+	{"[rotation]", {NULL}},
+	{"on_expiry = closed", {"did you mean `close`?"}},
+};
+
+static char *join_broken(void)
+{
+	char *text = fl_strdup("");
+
+	for (size_t i = 0; i < FL_COUNT_OF(broken); i++) {
+		char *more = fl_format("%s%s\n", text, broken[i].line);
+
+		free(text);
+		text = more;
+	}
+	return text;
+}
+
+Test(conf, test_conf__file_full_of_problems__has_each_reported_with_its_line)
+{
+	struct fl_problems problems = {0};
+	char *text = join_broken();
+	size_t expected = 0;
+
+	cr_expect_null(parse(text, &problems));
+	for (size_t i = 0; i < FL_COUNT_OF(broken); i++) {
+		for (size_t k = 0; k < 2 && broken[i].parts[k] != NULL; k++) {
+			expected++;
+			cr_expect_eq(count_at(&problems, (fl_conf_line)i + 1, broken[i].parts[k]),
+				     1, "line %zu `%s`: not exactly one `%s`", i + 1,
+				     broken[i].line, broken[i].parts[k]);
+		}
+	}
+	cr_expect_geq(expected, 25);
+	cr_expect_eq(problems.count, expected, "%zu problems, %zu expected", problems.count,
+		     expected);
+	for (size_t i = 1; i < problems.count; i++) {
+		cr_expect_leq(problems.items[i - 1].line, problems.items[i].line, "not sorted");
+	}
+	fl_problems_done(&problems);
+	free(text);
+}
+
+Test(conf, test_conf__printing__is_file_line_and_harmless_to_terminals)
+{
+	struct fl_problems problems = {0};
+	char *shown = NULL;
+	size_t len = 0;
+	FILE *stream = open_memstream(&shown, &len);
+
+	(void)parse("[log]\nlevel = \xc2\x9b"
+		    "1m\n[x]\n",
+		    &problems);
+	fl_problems_print(&problems, "/etc/x.ini", stream);
+	cr_assert_eq(fclose(stream), 0);
+	cr_expect_not_null(strstr(shown, "/etc/x.ini: [identity] is missing"), "%s", shown);
+	cr_expect_not_null(strstr(shown, "/etc/x.ini:2: `level`: "), "%s", shown);
+	cr_expect_not_null(strstr(shown, "/etc/x.ini:3: unknown section [x]\n"), "%s", shown);
+	cr_expect_null(strstr(shown, "\xc2\x9b"), "%s", shown);
+	fl_problems_done(&problems);
+	free(shown);
+}
+
+/* --- long and odd texts -------------------------------------------------------------------- */
+
+/* A rule with so many identities that its line has just about size bytes. */
+static char *with_long_line(size_t size)
+{
+	static const char more[] = ", spiffe://td/abcd";
+	char *list = fl_new(size + sizeof(more));
+	size_t len = (size_t)snprintf(list, size, "from = spiffe://td/x");
+	char *text;
+
+	while (len < size - strlen(more)) {
+		len += (size_t)snprintf(list + len, size + sizeof(more) - len, "%s", more);
+	}
+	text = fl_format(IDENTITY SERVICE "[allow many]\n%s\n", list);
+	free(list);
+	return text;
+}
+
+Test(conf, test_conf__long_line__is_read_in_full_or_refused_but_never_cut)
+{
+	static const size_t sizes[] = {190, 200, 210, 300, 5000, 60000};
+	struct fl_problems problems = {0};
+	char *text;
+
+	for (size_t i = 0; i < FL_COUNT_OF(sizes); i++) {
+		struct fl_request request = {.id = "spiffe://td/abcd", .id_len = 16, .port = 1};
+		struct fl_conf *conf;
+
+		text = with_long_line(sizes[i]);
+		conf = parse_good(text);
+		cr_expect_eq(fl_policy_decide(conf->policy, &request).effect, FL_ALLOW);
+		fl_conf_free(conf);
+		free(text);
+	}
+	text = with_long_line(70000);
+	cr_expect_null(parse(text, &problems));
+	cr_expect_eq(count_at(&problems, 9, "bytes, 65534 is the most"), 1);
+	fl_problems_done(&problems);
+	free(text);
+}
+
+Test(conf, test_conf__long_names__are_not_cut)
+{
+	struct fl_conf *conf = parse_good(
+		GOOD
+		"[federate a-trust-domain-with-a-name-of-more-than-fifty-bytes.partner.example]\n"
+		"bundle = /ca\n"
+		"[federate a-trust-domain-with-a-name-of-more-than-fifty-bytes.partner.other]\n"
+		"bundle = /ca\n");
+
+	cr_expect_str_eq(conf->federate[0].trust_domain,
+			 "a-trust-domain-with-a-name-of-more-than-fifty-bytes.partner.example");
+	fl_conf_free(conf);
+	expect_refused(
+		"limits",
+		"handshake_timeout_but_with_a_very_long_tail_that_inih_might_well_cut = 1s",
+		"unknown key `handshake_timeout_but_with_a_very_long_tail_that_inih_might_well_cut`");
+}
+
+Test(conf, test_conf__empty_and_oversized_texts__are_refused)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	char *big = fl_new(FL_CONF_MAX_SIZE + 1);
+
+	cr_expect_eq(fl_conf_parse(PATH, NULL, 0, &conf, &problems), FL_ERR_INVALID);
+	cr_expect_geq(problems.errors, 1);
+	fl_problems_done(&problems);
+
+	memset(big, '\n', FL_CONF_MAX_SIZE + 1);
+	memcpy(big, GOOD, sizeof(GOOD) - 1);
+	cr_expect_eq(fl_conf_parse(PATH, big, FL_CONF_MAX_SIZE + 1, &conf, &problems),
+		     FL_ERR_INVALID);
+	cr_expect_not_null(strstr(problems.items[0].text, "1048576 is the most"));
+	fl_problems_done(&problems);
+	cr_expect_null(conf);
+
+	cr_expect_eq(fl_conf_parse(PATH, big, FL_CONF_MAX_SIZE, &conf, &problems), 0);
+	fl_problems_done(&problems);
+	fl_conf_free(conf);
+	free(big);
+}
+
+Test(conf, test_conf__nul_byte__does_not_hide_what_follows)
+{
+	static const char text[] = GOOD "[log]\nlevel = info\0\nformat = xml\n";
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+
+	cr_expect_eq(fl_conf_parse(PATH, text, sizeof(text) - 1, &conf, &problems), FL_ERR_INVALID);
+	cr_expect_eq(count_at(&problems, 11, "0x00"), 1);
+	cr_expect_eq(count_at(&problems, 12, "json, text"), 1);
+	fl_problems_done(&problems);
+}
+
+/* --- files --------------------------------------------------------------------------------- */
+
+static void expect_unreadable(const char *path, int code, const char *part)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	char *text = NULL;
+	size_t len = 0;
+
+	cr_expect_eq(fl_conf_load(path, &conf, &text, &len, &problems), code);
+	cr_assert_geq(problems.count, 1);
+	cr_expect_eq(problems.items[0].line, 0);
+	cr_expect_not_null(strstr(problems.items[0].text, part), "%s", problems.items[0].text);
+	cr_expect_null(conf);
+	cr_expect_null(text);
+	fl_problems_done(&problems);
+}
+
+static void write_file(const char *path, const char *text, off_t size)
+{
+	FILE *file = fopen(path, "w");
+
+	cr_assert_not_null(file);
+	cr_assert_geq(fputs(text, file), 0);
+	cr_assert_eq(fclose(file), 0);
+	cr_assert(size == 0 || truncate(path, size) == 0);
+}
+
+Test(conf, test_conf__files__are_loaded_or_refused_in_words)
+{
+	char folder[] = "/tmp/fairlead-conf-XXXXXX";
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	char *text = NULL;
+	size_t len = 0;
+	char *path;
+
+	cr_assert_not_null(mkdtemp(folder));
+	path = fl_format("%s/fairlead.ini", folder);
+	expect_unreadable(path, FL_ERR_IO, "there is no such file");
+	expect_unreadable(folder, FL_ERR_IO, "not a regular file");
+	cr_assert_eq(mkfifo(path, 0600), 0);
+	expect_unreadable(path, FL_ERR_IO, "not a regular file");
+	cr_assert_eq(unlink(path), 0);
+	write_file(path, "", 0);
+	expect_unreadable(path, FL_ERR_INVALID, "[identity] is missing");
+	write_file(path, GOOD, FL_CONF_MAX_SIZE + 1);
+	expect_unreadable(path, FL_ERR_INVALID, "is the most");
+	write_file(path, GOOD, 0);
+	cr_expect_eq(fl_conf_load(path, &conf, &text, &len, &problems), 0);
+	cr_expect_str_eq(conf->path, path);
+	cr_expect_eq(len, strlen(GOOD));
+	cr_expect_str_eq(text, GOOD);
+	fl_conf_free(conf);
+	free(text);
+	cr_expect_eq(fl_conf_load(path, &conf, NULL, NULL, &problems), 0);
+	fl_conf_free(conf);
+	fl_problems_done(&problems);
+	(void)unlink(path);
+	(void)rmdir(folder);
+	free(path);
+}
