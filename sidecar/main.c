@@ -94,9 +94,9 @@ static void status(void *user, struct fl_text *ret)
 	render(user, ret, fl_report_status);
 }
 
-static void page(void *user, struct fl_text *ret)
+static bool page(void *user, struct fl_text *ret)
 {
-	render(user, ret, fl_report_page);
+	return fl_server_page(user, ret);
 }
 
 static bool connections(void *user, struct fl_text *ret)

@@ -23,10 +23,10 @@ struct fl_admin_source {
 	/* Each appends a whole document: Prometheus text, JSON, HTML. */
 	void (*metrics)(void *user, struct fl_text *ret);
 	void (*status)(void *user, struct fl_text *ret);
-	void (*page)(void *user, struct fl_text *ret);
 	/* False: it is being made, and fl_admin_go_on() is called when it can be asked for again. */
-	bool (*connections)(void *user, struct fl_text *ret);
-	bool (*seen)(void *user, struct fl_text *ret); /* likewise */
+	bool (*page)(void *user, struct fl_text *ret);
+	bool (*connections)(void *user, struct fl_text *ret); /* likewise */
+	bool (*seen)(void *user, struct fl_text *ret);        /* likewise */
 	void *user;
 };
 

@@ -71,8 +71,7 @@ static unsigned seen(const struct fl_admin_source *source, struct fl_text *body)
 
 static unsigned page(const struct fl_admin_source *source, struct fl_text *body)
 {
-	source->page(source->user, body);
-	return 200;
+	return source->page(source->user, body) ? 200 : NOT_YET;
 }
 
 static unsigned drain(const struct fl_admin_caller *caller, const char *query, struct fl_text *body)

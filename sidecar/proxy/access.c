@@ -107,6 +107,21 @@ static void add_addresses(struct fl_line *line, const struct fl_route *route)
 	}
 }
 
+/* The other end of the mesh side, and we. */
+static void add_ends(struct fl_line *line, const struct fl_access *access)
+{
+	const struct fl_generation *generation = access->route->share->generation;
+	char addr[FL_ADDR_TEXT];
+
+	if (access->session != NULL) {
+		fl_line_str(line, "peer_addr", fl_session_peer_addr(access->session, addr));
+	} else if (access->plain != NULL) {
+		fl_line_str(line, "peer_addr", fl_sock_peer(access->plain, addr));
+	}
+	fl_line_str(line, "own", generation->credentials->id);
+	fl_line_u64(line, "generation", generation->number);
+}
+
 /* Where the INI says so: [outbound] has no name that the line could give. */
 static void add_upstream_line(struct fl_line *line, const struct fl_route *route)
 {
@@ -131,11 +146,11 @@ static void add_facts(struct fl_line *line, const struct fl_access *access)
 	fl_line_str(line, inbound ? "service" : "upstream", fl_route_name(route));
 	add_addresses(line, route);
 	fl_line_str(line, "detected", fl_detected_word(route->detected));
+	add_ends(line, access);
 	if (access->session != NULL) {
 		fl_session_describe(access->session, line);
-	} else if (access->plaintext) {
+	} else if (access->plain != NULL) {
 		fl_line_str(line, "security", "plaintext");
-		fl_line_u64(line, "generation", route->share->generation->number);
 	}
 	if (access->verdict != NULL) {
 		add_verdict(line, access->verdict);

@@ -211,6 +211,21 @@ const char *fl_detected_word(enum fl_detected detected)
 	return NULL;
 }
 
+void fl_detect_list(struct fl_worker *worker, struct fl_listing *ret)
+{
+	struct fl_detect *detect;
+
+	DL_FOREACH(worker->detects, detect)
+	{
+		struct fl_listed *item = fl_listing_add(ret);
+
+		if (item == NULL) {
+			return;
+		}
+		fl_route_describe(detect->route, "detecting", item);
+	}
+}
+
 void fl_detect_end_all(struct fl_worker *worker)
 {
 	struct fl_detect *detect, *tmp;

@@ -23,4 +23,7 @@ const char *fl_detected_word(enum fl_detected detected);
 /* Ends every detection of the worker, with a reset (shutdown). */
 void fl_detect_end_all(struct fl_worker *worker);
 
+/* Adds those that are under way. */
+void fl_detect_list(struct fl_worker *worker, struct fl_listing *ret);
+
 #endif

@@ -90,7 +90,7 @@ static void serve_plaintext(struct fl_route *route, struct fl_sock *sock, struct
 {
 	struct fl_verdict verdict = ask_policy(route, NULL);
 	struct fl_access access = {
-		.route = route, .plaintext = true, .verdict = &verdict, .reason = FL_REASON_POLICY};
+		.route = route, .plain = sock, .verdict = &verdict, .reason = FL_REASON_POLICY};
 
 	fl_route_secured(route, NULL);
 	if (verdict.effect != FL_ALLOW) {

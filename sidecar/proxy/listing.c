@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "proxy/report.h"
 
 #define NS_PER_S 1000000000u
@@ -24,6 +25,15 @@ void fl_listing_done(struct fl_listing *listing)
 	fl_seen_done(&listing->seen);
 	free(listing->items);
 	*listing = (struct fl_listing){0};
+}
+
+struct fl_listed *fl_listing_add(struct fl_listing *listing)
+{
+	if (listing->count == listing->max) {
+		return NULL;
+	}
+	listing->items = fl_grow(listing->items, listing->count + 1, sizeof(*listing->items));
+	return &listing->items[listing->count++];
 }
 
 static void put_address(struct fl_json *json, const char *key, const struct fl_inet *inet)

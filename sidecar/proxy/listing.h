@@ -6,11 +6,11 @@
  * Each worker copies what it has into a listing of its own, which then belongs to the main thread; rendering is pure.
  * Bounded: FL_LISTING_MAX of all workers together, so that a worker is held up for a fraction of a millisecond.
  *
- * Keys of the JSON: open (how many there are), left_out (of those: beyond the bound, or without a direction for their
- * bytes yet, because the peer is not verified), connections: [{direction: inbound | outbound, name (of the [service] or
- * [upstream]; null: none is about it), state: connecting | open | app_done | peer_done | ending, source,
- * destination, port (inbound: that policy was asked about), security: mtls | plaintext | null (not there yet), peer, own,
- * generation, rule (null: the default, or outbound), age_seconds, bytes_to_app, bytes_to_mesh}]. */
+ * Keys of the JSON: open (how many there are), left_out (of those: beyond the bound), connections: [{direction:
+ * inbound | outbound, name (of the [service] or [upstream]; null: none is about it), state: waiting (for one of [limits] handshakes) | detecting (what the client speaks) | connecting (to the app, or to the
+ * peer) | handshake | open | app_done | peer_done | ending, source, destination, port (inbound: that policy was asked
+ * about), security: mtls | plaintext | null (not there yet), peer, own, generation, rule (null: the default, or
+ * outbound, or policy was not asked yet), age_seconds, bytes_to_app, bytes_to_mesh}]. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,6 +45,9 @@ struct fl_listing {
 	struct fl_seen seen; /* for /seen */
 };
 void fl_listing_done(struct fl_listing *listing);
+
+/* One place more; NULL: there is none left. */
+struct fl_listed *fl_listing_add(struct fl_listing *listing);
 
 /* Appends the keys of one connection to an object that is open. now_ns: uv_hrtime(). */
 void fl_listed_put(struct fl_json *json, const struct fl_listed *item, uint64_t now_ns);

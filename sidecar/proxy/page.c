@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/utf8.h"
 #include "base/when.h"
 #include "proxy/report.h"
@@ -20,15 +21,17 @@ static const char head[] =
 	"<title>Fairlead</title>\n"
 	"<style>\n"
 	":root { color-scheme: light dark; --line: #8885; --good: #1a7f37; --bad: #cf222e; }\n"
-	"body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; "
+	"body { font: 15px/1.5 system-ui, sans-serif; max-width: 72em; margin: 2em auto; "
 	"padding: 0 1em; }\n"
 	"h1 { font-size: 1.3em; overflow-wrap: anywhere; }\n"
 	"h2 { font-size: 1.05em; margin: 2em 0 .4em; }\n"
 	"table { border-collapse: collapse; width: 100%; }\n"
-	"th, td { text-align: left; vertical-align: top; padding: .25em .8em .25em 0; "
-	"border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }\n"
-	"th { font-weight: 600; }\n"
-	"td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }\n"
+	"th, td { text-align: left; vertical-align: top; padding: .25em 1em .25em 0; "
+	"border-bottom: 1px solid var(--line); }\n"
+	"th { font-weight: 600; white-space: nowrap; }\n"
+	"td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }\n"
+	"td.w { overflow-wrap: anywhere; min-width: 9em; }\n"
+	".table { overflow-x: auto; }\n"
 	".state { border-left: .4em solid var(--good); padding: .5em 1em; background: #8881; }\n"
 	".bad { color: var(--bad); }\n"
 	".state.bad { border-color: var(--bad); }\n"
@@ -36,6 +39,10 @@ static const char head[] =
 	"</style>\n"
 	"</head>\n"
 	"<body>\n";
+
+/* Rows: a page is for a look, and is made anew all the time. */
+#define PEERS_SHOWN 50u
+#define CONNECTIONS_SHOWN 100u
 
 static void put(struct fl_text *text, const char *literal)
 {
@@ -67,7 +74,7 @@ static void escape(struct fl_text *text, const char *value)
 
 static void row_begin(struct fl_text *text, const char *name)
 {
-	fl_text_print(text, "<tr><th>%s</th><td>", name);
+	fl_text_print(text, "<tr><th>%s</th><td class=\"w\">", name);
 }
 
 static void row_end(struct fl_text *text)
@@ -77,7 +84,7 @@ static void row_end(struct fl_text *text)
 
 static void cell(struct fl_text *text, const char *value)
 {
-	put(text, "<td>");
+	put(text, "<td class=\"w\">");
 	escape(text, value);
 	put(text, "</td>");
 }
@@ -85,6 +92,33 @@ static void cell(struct fl_text *text, const char *value)
 static void number(struct fl_text *text, uint64_t value)
 {
 	fl_text_print(text, "<td class=\"n\">%" PRIu64 "</td>", value);
+}
+
+/* "736.5 kB"; the exact number where the pointer rests. */
+static void put_bytes(struct fl_text *text, uint64_t bytes)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+	uint64_t rest = bytes, tenths = 0;
+	size_t unit = 0;
+
+	while (rest >= 1000 && unit + 1 < FL_COUNT_OF(units)) {
+		tenths = rest % 1000 / 100;
+		rest /= 1000;
+		unit++;
+	}
+	if (unit == 0) {
+		fl_text_print(text, "%" PRIu64 " B", bytes);
+	} else {
+		fl_text_print(text, "<span title=\"%" PRIu64 "\">%" PRIu64 ".%" PRIu64 " %s</span>",
+			      bytes, rest, tenths, units[unit]);
+	}
+}
+
+static void bytes_cell(struct fl_text *text, uint64_t bytes)
+{
+	put(text, "<td class=\"n\">");
+	put_bytes(text, bytes);
+	put(text, "</td>");
 }
 
 /* "2026-12-01T00:00:00Z, in 9d 3h" */
@@ -181,7 +215,7 @@ static void put_capture(struct fl_text *text, const struct fl_capture *capture)
 
 static void put_facts(struct fl_text *text, const struct fl_snapshot *s)
 {
-	put(text, "<table>\n");
+	put(text, "<div class=\"table\"><table>\n");
 	if (s->expiries != NULL) {
 		row_begin(text, "Generation");
 		fl_text_print(text, "%" PRIu64 ", since ", s->generation);
@@ -210,7 +244,7 @@ static void put_facts(struct fl_text *text, const struct fl_snapshot *s)
 			      s->log_lines_lost);
 	}
 	row_end(text);
-	put(text, "</table>\n");
+	put(text, "</table></div>\n");
 }
 
 static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
@@ -218,8 +252,9 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 	if (s->expiries == NULL) {
 		return;
 	}
-	put(text, "<h2>Certificates</h2>\n<table>\n<tr><th>Kind</th><th>Trust domain</th>"
-		  "<th>In its file</th><th>Expires</th></tr>\n");
+	put(text,
+	    "<h2>Certificates</h2>\n<div class=\"table\"><table>\n<tr><th>Kind</th><th>Trust domain</th>"
+	    "<th>In its file</th><th>Expires</th></tr>\n");
 	for (size_t i = 0; i < s->expiries->count; i++) {
 		const struct fl_expiry *expiry = &s->expiries->items[i];
 
@@ -229,7 +264,7 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 		put_expiry(text, expiry->not_after, s->now);
 		row_end(text);
 	}
-	put(text, "</table>\n");
+	put(text, "</table></div>\n");
 	if (s->expiries->left_out > 0) {
 		fl_text_print(text, "<p>and %zu more roots, which expire later</p>\n",
 			      s->expiries->left_out);
@@ -240,8 +275,9 @@ static void put_listeners(struct fl_text *text, const struct fl_snapshot *s)
 {
 	char addr[FL_ADDR_TEXT];
 
-	put(text, "<h2>Listeners</h2>\n<table>\n<tr><th>Section</th><th>Listens on</th>"
-		  "<th>Leads to</th><th>State</th></tr>\n");
+	put(text,
+	    "<h2>Listeners</h2>\n<div class=\"table\"><table>\n<tr><th>Section</th><th>Listens on</th>"
+	    "<th>Leads to</th><th>State</th></tr>\n");
 	for (size_t i = 0; i < s->listener_count; i++) {
 		const struct fl_listening *listening = &s->listeners[i];
 
@@ -259,7 +295,7 @@ static void put_listeners(struct fl_text *text, const struct fl_snapshot *s)
 		put(text, listening->serving ? "</td><td>serving</td></tr>\n"
 					     : "</td><td class=\"bad\">not serving</td></tr>\n");
 	}
-	put(text, "</table>\n");
+	put(text, "</table></div>\n");
 }
 
 static void put_counts(struct fl_text *text, const char *what,
@@ -285,6 +321,15 @@ static void put_count(struct fl_text *text, const char *what, const uint64_t cou
 	put(text, "</tr>\n");
 }
 
+static void put_bytes_of(struct fl_text *text, const char *what,
+			 const uint64_t counts[FL_DIRECTIONS])
+{
+	fl_text_print(text, "<tr><td>%s</td>", what);
+	bytes_cell(text, counts[FL_INBOUND]);
+	bytes_cell(text, counts[FL_OUTBOUND]);
+	put(text, "</tr>\n");
+}
+
 static void put_ended(struct fl_text *text, const struct fl_counters *c)
 {
 	uint64_t counts[FL_DIRECTIONS][FL_REASON_COUNT];
@@ -301,18 +346,150 @@ static void put_traffic(struct fl_text *text, const struct fl_snapshot *s)
 {
 	const struct fl_counters *c = &s->counters;
 
-	put(text, "<h2>Traffic</h2>\n<table>\n<tr><th></th><th class=\"n\">Inbound</th>"
-		  "<th class=\"n\">Outbound</th></tr>\n");
+	put(text,
+	    "<h2>Traffic</h2>\n<div class=\"table\"><table>\n<tr><th></th><th class=\"n\">Inbound</th>"
+	    "<th class=\"n\">Outbound</th></tr>\n");
 	put_count(text, "Connections open", s->open);
 	put_count(text, "Connections opened", c->opened);
 	put_ended(text, c);
-	put_count(text, "Bytes to the app", c->bytes_to_app);
-	put_count(text, "Bytes to the mesh", c->bytes_to_mesh);
+	put_bytes_of(text, "Bytes to the app", c->bytes_to_app);
+	put_bytes_of(text, "Bytes to the mesh", c->bytes_to_mesh);
 	put_count(text, "Handshakes ok", c->handshakes_done);
 	put_count(text, "Handshakes ok, resumed", c->handshakes_resumed);
 	put_counts(text, "Handshakes failed", c->handshakes_failed[FL_INBOUND],
 		   c->handshakes_failed[FL_OUTBOUND]);
-	put(text, "</table>\n");
+	put(text, "</table></div>\n");
+}
+
+/* --- peers ------------------------------------------------------------------------------------ */
+
+/* "3 policy_denied, 1 peer_reset": how connections ended that did not just finish, and failed handshakes. */
+static void put_trouble(struct fl_text *text, const struct fl_peer_sum *peer)
+{
+	const char *between = "";
+
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		if (r != FL_REASON_DONE && peer->ended[r] > 0) {
+			fl_text_print(text, "%s%" PRIu64 " %s", between, peer->ended[r],
+				      fl_reason_word(r));
+			between = ", ";
+		}
+	}
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		if (peer->failed[r] > 0) {
+			fl_text_print(text, "%s%" PRIu64 " handshakes: %s", between,
+				      peer->failed[r], fl_reason_word(r));
+			between = ", ";
+		}
+	}
+}
+
+static void put_peers(struct fl_text *text, const struct fl_snapshot *s)
+{
+	put(text, "<h2>Peers</h2>\n");
+	if (s->peer_count == 0) {
+		put(text, "<p>None yet.</p>\n");
+		return;
+	}
+	put(text,
+	    "<div class=\"table\"><table>\n<tr><th>Peer</th><th>Direction</th><th class=\"n\">Open</th>"
+	    "<th class=\"n\">Opened</th><th class=\"n\">To the app</th>"
+	    "<th class=\"n\">To the mesh</th><th>Ended otherwise than done</th></tr>\n");
+	for (size_t i = 0; i < s->peer_count && i < PEERS_SHOWN; i++) {
+		const struct fl_peer_sum *peer = &s->peers[i];
+
+		put(text, "<tr>");
+		cell(text, peer->name);
+		fl_text_print(text, "<td>%s</td>", fl_direction_word(peer->direction));
+		number(text, peer->open);
+		number(text, peer->opened);
+		bytes_cell(text, peer->bytes_to_app);
+		bytes_cell(text, peer->bytes_to_mesh);
+		put(text, "<td>");
+		put_trouble(text, peer);
+		row_end(text);
+	}
+	put(text, "</table></div>\n");
+	if (s->peer_count > PEERS_SHOWN) {
+		fl_text_print(text,
+			      "<p>and %zu more, with less that is open: <a href=\"/status\">"
+			      "/status</a></p>\n",
+			      s->peer_count - PEERS_SHOWN);
+	}
+}
+
+/* --- connections -------------------------------------------------------------------------------- */
+
+static void address_cell(struct fl_text *text, const struct fl_inet *inet)
+{
+	char addr[FL_ADDR_TEXT];
+
+	fl_text_print(text, "<td>%s</td>", inet->family != 0 ? fl_inet_format(inet, addr) : "");
+}
+
+static void put_connection(struct fl_text *text, const struct fl_listed *item, uint64_t now_ns)
+{
+	char span[FL_SPAN_TEXT];
+	uint64_t age_s = now_ns > item->started_ns ? (now_ns - item->started_ns) / 1000000000u : 0;
+	bool is_plain = item->security != NULL && item->peer == NULL;
+
+	fl_text_print(text, "<tr><td>%s</td><td class=\"w\">%s ", item->state,
+		      fl_direction_word(item->direction));
+	escape(text, item->name != NULL ? item->name : "");
+	put(text, "</td>");
+	cell(text, item->peer != NULL ? item->peer : is_plain ? "plaintext" : "");
+	address_cell(text, &item->source);
+	if (item->far != NULL) {
+		cell(text, item->far);
+	} else {
+		address_cell(text, &item->destination);
+	}
+	fl_text_print(text, "<td class=\"n\">%s</td>", fl_when_span((int64_t)age_s, span));
+	bytes_cell(text, item->to_app);
+	bytes_cell(text, item->to_mesh);
+	put(text, "</tr>\n");
+}
+
+static size_t put_some(struct fl_text *text, const struct fl_snapshot *s)
+{
+	size_t shown = 0;
+
+	for (size_t i = 0; i < s->listing_count; i++) {
+		const struct fl_listing *listing = &s->listings[i];
+
+		for (size_t k = 0; k < listing->count && shown < CONNECTIONS_SHOWN; k++) {
+			put_connection(text, &listing->items[k], s->now_ns);
+			shown++;
+		}
+	}
+	return shown;
+}
+
+static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
+{
+	uint64_t open = 0;
+	size_t shown;
+
+	for (size_t i = 0; i < s->listing_count; i++) {
+		open += s->listings[i].open;
+	}
+	put(text, "<h2>Open connections</h2>\n");
+	if (open == 0) {
+		put(text, "<p>None.</p>\n");
+		return;
+	}
+	put(text,
+	    "<div class=\"table\"><table>\n<tr><th>State</th><th>By</th><th>Peer</th><th>Source</th>"
+	    "<th>Destination</th><th class=\"n\">Age</th><th class=\"n\">To the app</th>"
+	    "<th class=\"n\">To the mesh</th></tr>\n");
+	shown = put_some(text, s);
+	put(text, "</table></div>\n");
+	if (open > shown) {
+		fl_text_print(text,
+			      "<p>and %" PRIu64 " more: <a href=\"/connections\">"
+			      "/connections</a></p>\n",
+			      open - shown);
+	}
 }
 
 void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret)
@@ -326,10 +503,13 @@ void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_listeners(ret, snapshot);
 	put_certificates(ret, snapshot);
 	put_traffic(ret, snapshot);
+	put_peers(ret, snapshot);
+	put_connections(ret, snapshot);
 	fl_text_print(
 		ret,
 		"<footer>As of %s, made anew every 5 seconds. The same for machines: "
-		"<a href=\"/status\">/status</a>, <a href=\"/metrics\">/metrics</a>, "
+		"<a href=\"/status\">/status</a>, <a href=\"/connections\">/connections</a>, "
+		"<a href=\"/seen\">/seen</a>, <a href=\"/metrics\">/metrics</a>, "
 		"<a href=\"/readyz\">/readyz</a>, <a href=\"/healthz\">/healthz</a></footer>\n"
 		"</body>\n</html>\n",
 		fl_when_format(snapshot->now, now));

@@ -23,7 +23,8 @@
  *   warnings                  [sentence]: what the last change of our credentials may have broken for peers, and CRLs
  *                             in force that have run out
  *   listeners                 [{section: service | upstream | sidecar, name, address, leads_to: [], serving}];
- *                             those of `sidecar` take captured traffic, which leads to its destination
+ *                             those of `sidecar` take captured traffic, which leads to its destination;
+ *                             one of an address family that the machine has not got is left out
  *   capture                   {expected: the INI has [redirect], or its rules were seen once; inet, inet6: are they in
  *                             force? null: not known, or no listener of ours for it; since}
  *   connections               {inbound, outbound: {open, opened, closed: {reason: count}}}
@@ -50,6 +51,7 @@
 #include "proxy/capture_probe.h"
 #include "proxy/counters.h"
 #include "proxy/expiry.h"
+#include "proxy/listing.h"
 #include "proxy/peers.h"
 #include "proxy/plain.h"
 #include "proxy/tally.h"
@@ -101,8 +103,11 @@ struct fl_snapshot {
 	struct fl_peer_sum *peers; /* owned */
 	size_t peer_count;
 	struct fl_peers_size peers_size;
-	const struct fl_plain *plain; /* NULL: none was ever counted */
-	struct fl_judged judged;      /* of all workers that have the generation */
+	const struct fl_plain *plain;      /* NULL: none was ever counted */
+	struct fl_judged judged;           /* of all workers that have the generation */
+	const struct fl_listing *listings; /* for the page: what is open, by worker; borrowed */
+	size_t listing_count;
+	uint64_t now_ns; /* with them: uv_hrtime() */
 	bool agent_connected;
 	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */
 	uint64_t log_lines_lost;

@@ -292,6 +292,21 @@ const char *fl_route_name(const struct fl_route *route)
 	return route->upstream != NULL ? route->upstream->name : NULL;
 }
 
+void fl_route_describe(const struct fl_route *route, const char *state, struct fl_listed *ret)
+{
+	*ret = (struct fl_listed){
+		.direction = route->direction,
+		.state = state,
+		.name = fl_strdup(fl_route_name(route)),
+		.own = fl_strdup(route->share->generation->credentials->id),
+		.source = route->source,
+		.destination = route->destination,
+		.port = route->port,
+		.generation = route->share->generation->number,
+		.started_ns = route->started_ns,
+	};
+}
+
 const struct fl_conf_service *fl_route_service_under(const struct fl_route *route,
 						     const struct fl_share *share)
 {

@@ -71,6 +71,9 @@ static inline bool fl_route_is_captured(const struct fl_route *route)
 /* Name of its section, for logs and metrics; NULL: a captured connection that no section is about. */
 const char *fl_route_name(const struct fl_route *route);
 
+/* What there is to tell of it as long as nothing but its route is known; fl_listed_done() frees what ret then holds. */
+void fl_route_describe(const struct fl_route *route, const char *state, struct fl_listed *ret);
+
 /* The section that would be in charge of it under that share; NULL: none is. */
 const struct fl_conf_service *fl_route_service_under(const struct fl_route *route,
 						     const struct fl_share *share);

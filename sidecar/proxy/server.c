@@ -345,12 +345,10 @@ static void ask_workers(struct fl_server *server)
 	}
 }
 
-bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
+/* Are they there? Else they will be: the workers are asked. */
+static bool has_listings(struct fl_server *server)
 {
 	if (server->is_listed || server->worker_count == 0) {
-		fl_report_connections(server->listings,
-				      server->is_listed ? server->worker_count : 0, uv_hrtime(),
-				      ret);
 		return true;
 	}
 	if (server->listings == NULL) {
@@ -359,14 +357,36 @@ bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
 	return false;
 }
 
+bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
+{
+	if (!has_listings(server)) {
+		return false;
+	}
+	fl_report_connections(server->listings, server->worker_count, uv_hrtime(), ret);
+	return true;
+}
+
+bool fl_server_page(struct fl_server *server, struct fl_text *ret)
+{
+	struct fl_snapshot snapshot;
+
+	if (!has_listings(server)) {
+		return false;
+	}
+	fl_server_snapshot(server, &snapshot);
+	snapshot.listings = server->listings;
+	snapshot.listing_count = server->worker_count;
+	snapshot.now_ns = uv_hrtime();
+	fl_report_page(&snapshot, ret);
+	fl_snapshot_done(&snapshot);
+	return true;
+}
+
 bool fl_server_seen(struct fl_server *server, struct fl_text *ret)
 {
 	struct fl_seen all = {.max = FL_SEEN_MAX};
 
-	if (!server->is_listed && server->worker_count > 0) {
-		if (server->listings == NULL) {
-			ask_workers(server);
-		}
+	if (!has_listings(server)) {
 		return false;
 	}
 	for (unsigned i = 0; i < server->worker_count; i++) {

@@ -38,6 +38,8 @@ bool fl_server_agent_uid(const struct fl_server *server, uid_t *ret);
 /* Appends what is open, as a document (listing.h). False: not yet, the workers are asked, and on_listed is called when
  * it can be had, in a turn of the loop, for the time of that call. Main loop. */
 bool fl_server_connections(struct fl_server *server, struct fl_text *ret);
+/* The same for the page of all there is (report.h). */
+bool fl_server_page(struct fl_server *server, struct fl_text *ret);
 /* The same for whom policy refused (seen.h). */
 bool fl_server_seen(struct fl_server *server, struct fl_text *ret);
 void fl_server_on_listed(struct fl_server *server, void (*cb)(void *user), void *user);

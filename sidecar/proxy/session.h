@@ -69,6 +69,10 @@ void fl_session_refuse(struct fl_session *session, uint8_t alert); /* TLS alert,
 /* After fl_session_shutdown(): closed so that what we have said arrives, whatever the peer says still. */
 void fl_session_leave(struct fl_session *session);
 
+/* Adds those that no stream has yet: clients that shake hands. */
+void fl_session_list(struct fl_worker *worker, struct fl_listing *ret);
+bool fl_session_is_in_handshake(const struct fl_session *session); /* else it dials, or is READY */
+
 /* READY, else NULL; borrowed. */
 struct fl_tls_peer *fl_session_peer(const struct fl_session *session);
 /* READY or later. */
@@ -76,9 +80,9 @@ const char *fl_session_peer_id(const struct fl_session *session);
 /* What an app is told of the peer; strings are the session's. */
 void fl_session_introduce(const struct fl_session *session, struct fl_proxy_v2_peer *ret);
 struct fl_inet fl_session_local_inet(const struct fl_session *session); /* our end of it */
-/* "10.0.0.1:8443"; buf of FL_ADDR_TEXT bytes; returns buf. */
+/* "10.0.0.1:8443"; buf of FL_ADDR_TEXT bytes; returns buf, or NULL where there is no socket. */
 const char *fl_session_peer_addr(const struct fl_session *session, char *buf);
-/* Fields of the access log: peer_addr, peer, own, tls ... */
+/* Fields of the access log: security, peer, tls ... */
 void fl_session_describe(const struct fl_session *session, struct fl_line *line);
 /* Why the engine failed; NULL when it has not. Valid inside on_closed. */
 const struct fl_tls_failure *fl_session_failure(const struct fl_session *session);

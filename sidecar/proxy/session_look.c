@@ -2,6 +2,32 @@
 /* Looks at sessions that change nothing: who the peer is, for the log, policy and the app. */
 #include "proxy/session_internal.h"
 
+#include <utlist.h>
+
+void fl_session_list(struct fl_worker *worker, struct fl_listing *ret)
+{
+	struct fl_session *session;
+
+	DL_FOREACH(worker->sessions, session)
+	{
+		struct fl_listed *item;
+
+		if (session->is_client || session->state != HANDSHAKE) {
+			continue;
+		}
+		item = fl_listing_add(ret);
+		if (item == NULL) {
+			return;
+		}
+		fl_route_describe(session->route, "handshake", item);
+	}
+}
+
+bool fl_session_is_in_handshake(const struct fl_session *session)
+{
+	return session->state == HANDSHAKE;
+}
+
 struct fl_tls_peer *fl_session_peer(const struct fl_session *session)
 {
 	return session->state == READY ? fl_tls_peer_of(session->tls) : NULL;
@@ -14,7 +40,7 @@ const char *fl_session_peer_id(const struct fl_session *session)
 
 const char *fl_session_peer_addr(const struct fl_session *session, char *buf)
 {
-	return fl_sock_peer(session->sock, buf);
+	return session->sock != NULL ? fl_sock_peer(session->sock, buf) : NULL;
 }
 
 struct fl_route *fl_session_route(const struct fl_session *session)
@@ -46,13 +72,7 @@ void fl_session_introduce(const struct fl_session *session, struct fl_proxy_v2_p
 void fl_session_describe(const struct fl_session *session, struct fl_line *line)
 {
 	const struct fl_tls_failure *failure = fl_session_failure(session);
-	char addr[FL_ADDR_TEXT];
 
-	if (session->sock != NULL) {
-		fl_line_str(line, "peer_addr", fl_sock_peer(session->sock, addr));
-	}
-	fl_line_str(line, "own", session->route->share->generation->credentials->id);
-	fl_line_u64(line, "generation", session->route->share->generation->number);
 	if (session->tls != NULL && session->state >= READY) {
 		fl_line_str(line, "security", "mtls");
 		fl_line_str(line, "peer", fl_tls_peer_id(session->tls));

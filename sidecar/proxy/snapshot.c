@@ -23,9 +23,34 @@ bool fl_server_all_serving(const struct fl_server *server)
 	return true;
 }
 
+/* Of one listener: open where one worker has it open, since the kernel then brings everything there. */
+static enum fl_endpoint_state endpoint_state(const struct fl_server *server, size_t number)
+{
+	enum fl_endpoint_state state = FL_ENDPOINT_CLOSED;
+
+	for (unsigned i = 0; i < server->worker_count && state != FL_ENDPOINT_OPEN; i++) {
+		state = fl_worker_endpoint_state(server->workers[i], number);
+	}
+	return state;
+}
+
+/* One that should be open, and is not; NULL: all are. */
+static const struct fl_endpoint *failed_endpoint(const struct fl_server *server)
+{
+	const struct fl_worker *worker = server->workers[0];
+
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		if (endpoint_state(server, i) == FL_ENDPOINT_FAILED) {
+			return &worker->endpoints[i];
+		}
+	}
+	return NULL;
+}
+
 bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 {
 	const struct fl_rotations *rotations = &server->rotations;
+	const struct fl_endpoint *failed;
 
 	reason[0] = '\0';
 	if (server->phase == DRAINING || server->phase == STOPPED) {
@@ -48,6 +73,11 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 		return false;
 	} else if (!fl_server_all_serving(server)) {
 		(void)snprintf(reason, size, "the workers are opening their listeners");
+	} else if ((failed = failed_endpoint(server)) != NULL) {
+		(void)snprintf(
+			reason, size,
+			"[%s %s] does not listen: the log says why; restart the sidecar then",
+			fl_endpoint_section(failed), failed->name);
 	} else {
 		return fl_capture_usable(fl_capture_probe_state(server->capture),
 					 server->current->conf->agent.sidecar_uid, reason, size);
@@ -57,79 +87,96 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 
 /* --- what there is to tell ---------------------------------------------------------------------- */
 
-static struct fl_listening *snapshot_captures(const char *name, const struct fl_addr *addrs,
-					      size_t count, bool open, struct fl_listening *at)
+/* Through the listeners of the INI, in the order of the workers' endpoints. */
+struct listing {
+	const struct fl_server *server;
+	struct fl_listening *at;
+	size_t endpoint;
+};
+
+/* One that the machine has no address family for is left out. has_section: it is in the INI of the generation, too. */
+static void list(struct listing *listing, struct fl_listening item, bool has_section)
 {
-	for (size_t i = 0; i < count; i++) {
-		*at++ = (struct fl_listening){
-			.section = "sidecar", .name = name, .address = &addrs[i], .serving = open};
+	enum fl_endpoint_state state = endpoint_state(listing->server, listing->endpoint++);
+
+	if (state != FL_ENDPOINT_ABSENT) {
+		item.serving = has_section && state == FL_ENDPOINT_OPEN;
+		*listing->at++ = item;
 	}
-	return at;
 }
 
-static struct fl_listening *snapshot_services(const struct fl_server *server, bool open,
-					      struct fl_listening *at)
+static void list_captures(struct listing *listing, const char *name, const struct fl_addr *addrs,
+			  size_t count)
 {
+	for (size_t i = 0; i < count; i++) {
+		list(listing,
+		     (struct fl_listening){
+			     .section = "sidecar", .name = name, .address = &addrs[i]},
+		     true);
+	}
+}
+
+static void list_services(struct listing *listing)
+{
+	const struct fl_server *server = listing->server;
+
 	for (size_t i = 0; i < server->conf->service_count; i++) {
 		const struct fl_conf_service *service = &server->conf->services[i];
+		struct fl_listening item = {
+			.section = "service", .name = service->name, .address = &service->listen};
 
 		if (service->listen.kind == FL_ADDR_NONE) {
 			continue;
 		}
-		*at = (struct fl_listening){
-			.section = "service", .name = service->name, .address = &service->listen};
 		if (server->current != NULL) {
 			service = fl_generation_service(server->current, service->name);
 		}
-		if (service != NULL && service->listen.kind != FL_ADDR_NONE) {
-			at->leads_to = &service->app;
-			at->leads_to_count = 1;
-			at->serving = open;
+		if (service != NULL && service->listen.kind == FL_ADDR_NONE) {
+			service = NULL;
 		}
-		at++;
+		item.leads_to = service != NULL ? &service->app : NULL;
+		item.leads_to_count = service != NULL;
+		list(listing, item, service != NULL);
 	}
-	return at;
 }
 
-static struct fl_listening *snapshot_upstreams(const struct fl_server *server, bool open,
-					       struct fl_listening *at)
+static void list_upstreams(struct listing *listing)
 {
+	const struct fl_server *server = listing->server;
+
 	for (size_t i = 0; i < server->conf->upstream_count; i++) {
 		const struct fl_conf_upstream *upstream = &server->conf->upstreams[i];
+		struct fl_listening item = {.section = "upstream",
+					    .name = upstream->name,
+					    .address = &upstream->listen};
 
 		if (upstream->listen.kind == FL_ADDR_NONE) {
 			continue;
 		}
-		*at = (struct fl_listening){.section = "upstream",
-					    .name = upstream->name,
-					    .address = &upstream->listen};
 		if (server->current != NULL) {
 			upstream = fl_generation_upstream(server->current, upstream->name);
 		}
-		if (upstream != NULL && upstream->listen.kind != FL_ADDR_NONE) {
-			at->leads_to = upstream->to;
-			at->leads_to_count = upstream->to_count;
-			at->serving = open;
+		if (upstream != NULL && upstream->listen.kind == FL_ADDR_NONE) {
+			upstream = NULL;
 		}
-		at++;
+		item.leads_to = upstream != NULL ? upstream->to : NULL;
+		item.leads_to_count = upstream != NULL ? upstream->to_count : 0;
+		list(listing, item, upstream != NULL);
 	}
-	return at;
 }
 
 static void snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
 {
 	const struct fl_conf *conf = server->conf;
-	bool open = server->phase == SERVING && fl_server_all_serving(server);
-	struct fl_listening *at;
+	struct listing listing = {.server = server};
 
-	ret->listeners = fl_new((fl_bind_count(conf) + 1) * sizeof(*at));
-	at = snapshot_captures("inbound", conf->sidecar.inbound, conf->sidecar.inbound_count, open,
-			       ret->listeners);
-	at = snapshot_captures("outbound", conf->sidecar.outbound, conf->sidecar.outbound_count,
-			       open, at);
-	at = snapshot_services(server, open, at);
-	at = snapshot_upstreams(server, open, at);
-	ret->listener_count = (size_t)(at - ret->listeners);
+	ret->listeners = fl_new((fl_bind_count(conf) + 1) * sizeof(*ret->listeners));
+	listing.at = ret->listeners;
+	list_captures(&listing, "inbound", conf->sidecar.inbound, conf->sidecar.inbound_count);
+	list_captures(&listing, "outbound", conf->sidecar.outbound, conf->sidecar.outbound_count);
+	list_services(&listing);
+	list_upstreams(&listing);
+	ret->listener_count = (size_t)(listing.at - ret->listeners);
 }
 
 /* For who reads: what goes on now comes first. */

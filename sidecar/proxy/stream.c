@@ -169,7 +169,7 @@ static void log_ending(struct fl_stream *stream, const struct fl_ending *ending)
 		.reason = ending->reason,
 		.broken_rule = ending->broken_rule,
 		.detail = ending->detail,
-		.plaintext = stream->plain != NULL,
+		.plain = stream->plain,
 		.to_app = stream->to_app,
 		.to_mesh = stream->to_mesh,
 	};

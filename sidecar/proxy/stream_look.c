@@ -11,8 +11,8 @@
 /* --- telling ------------------------------------------------------------------------------------ */
 
 static const char *const state_words[] = {
-	[WAITING] = "connecting", [DIAL_MESH] = "connecting", [DIAL_APP] = "connecting",
-	[OPEN] = "open",          [HALF_APP] = "app_done",    [HALF_MESH] = "peer_done",
+	[WAITING] = "waiting", [DIAL_MESH] = "connecting", [DIAL_APP] = "connecting",
+	[OPEN] = "open",       [HALF_APP] = "app_done",    [HALF_MESH] = "peer_done",
 	[FINISHED] = "ending",
 };
 
@@ -22,9 +22,12 @@ static bool is_on_its_way(const struct fl_stream *stream)
 	return stream->state == WAITING || stream->state == DIAL_MESH;
 }
 
-static char *copy(const char *text)
+static const char *state_word(const struct fl_stream *stream)
 {
-	return text != NULL ? fl_strdup(text) : NULL;
+	bool shakes_hands = stream->state == DIAL_MESH && stream->session != NULL &&
+			    fl_session_is_in_handshake(stream->session);
+
+	return shakes_hands ? "handshake" : state_words[stream->state];
 }
 
 void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
@@ -34,24 +37,12 @@ void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 	bool is_inbound = route->direction == FL_INBOUND;
 	char far[FL_ADDR_TEXT];
 
-	*ret = (struct fl_listed){
-		.direction = route->direction,
-		.state = state_words[stream->state],
-		.security = is_verified             ? "mtls"
-			    : stream->plain != NULL ? "plaintext"
-						    : NULL,
-		.name = copy(fl_route_name(route)),
-		.peer = is_verified ? fl_strdup(fl_session_peer_id(stream->session)) : NULL,
-		.own = fl_strdup(route->share->generation->credentials->id),
-		.rule = is_inbound ? copy(stream->verdict.rule) : NULL,
-		.source = route->source,
-		.destination = route->destination,
-		.port = route->port,
-		.generation = route->share->generation->number,
-		.started_ns = route->started_ns,
-		.to_app = stream->to_app,
-		.to_mesh = stream->to_mesh,
-	};
+	fl_route_describe(route, state_word(stream), ret);
+	ret->security = is_verified ? "mtls" : stream->plain != NULL ? "plaintext" : NULL;
+	ret->peer = is_verified ? fl_strdup(fl_session_peer_id(stream->session)) : NULL;
+	ret->rule = is_inbound ? fl_strdup(stream->verdict.rule) : NULL;
+	ret->to_app = stream->to_app;
+	ret->to_mesh = stream->to_mesh;
 	if (!is_inbound && !fl_route_is_captured(route) && !is_on_its_way(stream)) {
 		ret->far = fl_strdup(stream->plain != NULL
 					     ? fl_sock_peer(stream->plain, far)
@@ -66,11 +57,12 @@ void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
 	ret->open = fl_worker_open_connections(worker);
 	DL_FOREACH(worker->streams, stream)
 	{
-		if (ret->count == ret->max) {
+		struct fl_listed *item = fl_listing_add(ret);
+
+		if (item == NULL) {
 			return;
 		}
-		ret->items = fl_grow(ret->items, ret->count + 1, sizeof(*ret->items));
-		fl_stream_describe(stream, &ret->items[ret->count++]);
+		fl_stream_describe(stream, item);
 	}
 }
 
@@ -82,7 +74,7 @@ void fl_stream_tell(struct fl_stream *stream)
 		.route = route,
 		.session = stream->session,
 		.verdict = route->direction == FL_INBOUND ? &stream->verdict : NULL,
-		.plaintext = stream->plain != NULL,
+		.plain = stream->plain,
 		.to_app = stream->to_app,
 		.to_mesh = stream->to_mesh,
 	};

@@ -287,6 +287,13 @@ static void close_fd(int *fd)
 	}
 }
 
+enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number)
+{
+	FL_REQUIRE(number < worker->endpoint_count);
+	return (enum fl_endpoint_state)__atomic_load_n(&worker->endpoints[number].state,
+						       __ATOMIC_ACQUIRE);
+}
+
 static void free_endpoints(struct fl_worker *worker)
 {
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
@@ -414,23 +421,35 @@ void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction)
 	}
 }
 
-static void open_listeners(struct fl_worker *worker)
+static void set_endpoint_state(struct fl_endpoint *endpoint, enum fl_endpoint_state state)
 {
+	__atomic_store_n(&endpoint->state, (uint8_t)state, __ATOMIC_RELEASE);
+}
+
+static enum fl_endpoint_state open_listener(struct fl_worker *worker, struct fl_endpoint *endpoint)
+{
+	int fd = endpoint->fd;
 	struct fl_err err;
 
+	endpoint->fd = -1;
+	if (fd < 0) {
+		return FL_ENDPOINT_ABSENT;
+	}
+	if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint,
+			     &endpoint->listener, &err) == 0) {
+		return FL_ENDPOINT_OPEN;
+	}
+	fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s", fl_endpoint_section(endpoint),
+		   endpoint->name, err.text);
+	return FL_ENDPOINT_FAILED;
+}
+
+static void open_listeners(struct fl_worker *worker)
+{
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
-		int fd = endpoint->fd;
 
-		endpoint->fd = -1;
-		if (fd < 0) {
-			continue; /* of a family that this machine has not got */
-		}
-		if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint,
-				     &endpoint->listener, &err) != 0) {
-			fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s",
-				   fl_endpoint_section(endpoint), endpoint->name, err.text);
-		}
+		set_endpoint_state(endpoint, open_listener(worker, endpoint));
 		close_fd(&endpoint->reserved_fd);
 	}
 	__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);
@@ -444,6 +463,7 @@ static void close_listeners(struct fl_worker *worker)
 		if (endpoint->listener != NULL) {
 			fl_listener_close(endpoint->listener);
 			endpoint->listener = NULL;
+			set_endpoint_state(endpoint, FL_ENDPOINT_CLOSED);
 		}
 		close_fd(&endpoint->fd);
 		close_fd(&endpoint->reserved_fd);
@@ -593,6 +613,8 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 		break;
 	case MAIL_LIST:
 		fl_stream_list(worker, mail->listing);
+		fl_session_list(worker, mail->listing);
+		fl_detect_list(worker, mail->listing);
 		mail->listing->seen.max = worker->seen.max;
 		fl_seen_add(&mail->listing->seen, &worker->seen);
 		mail->done(mail->done_user);

@@ -27,6 +27,13 @@
 #include "proxy/targets.h"
 #include "proxy/walk.h"
 
+enum fl_endpoint_state {
+	FL_ENDPOINT_CLOSED, /* there is no generation yet, or no more connections are taken */
+	FL_ENDPOINT_OPEN,
+	FL_ENDPOINT_FAILED, /* it could not be opened; the log says why */
+	FL_ENDPOINT_ABSENT, /* of a family that this machine has not got */
+};
+
 /* A listener of the INI, on one worker: a fixed one, which leads to its section's addresses, or one where captured
  * connections arrive, each with a destination of its own. */
 struct fl_endpoint {
@@ -40,6 +47,7 @@ struct fl_endpoint {
 	int fd;          /* bound; -1 once the listener has taken it, or without IPv6 */
 	int reserved_fd; /* of the first worker: keeps others out until we listen; -1: none */
 	struct fl_listener *listener;
+	uint8_t state; /* enum fl_endpoint_state; atomic: read by the main thread */
 	bool waiting; /* inbound: a connection was left in the kernel's queue: too many handshakes */
 	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */
 	const struct fl_conf_upstream *upstream; /* likewise */
@@ -158,6 +166,8 @@ unsigned fl_worker_open(const struct fl_worker *worker,
 			enum fl_direction direction);                /* any thread */
 unsigned fl_worker_open_connections(const struct fl_worker *worker); /* any thread */
 bool fl_worker_serving(const struct fl_worker *worker);              /* any thread */
+/* Of the endpoint of that number, in the order of fl_worker_new(); any thread. */
+enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number);
 
 /* --- for session and stream, on the loop ------------------------------------------------------- */
 

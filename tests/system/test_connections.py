@@ -71,8 +71,28 @@ def test_states(lab, app):
     with labs.socket.create_server(('127.0.0.1', 0)) as stalled:
         outbound = lab.outbound(stalled.getsockname()[1])
         with connect(outbound.port):
-            [waits] = wait_until(lambda: listing(outbound)['connections'], 'it is under way')
-            assert (waits['state'], waits['security'], waits['peer']) == ('connecting', None, None)
+            wait_until(lambda: [c['state'] for c in listing(outbound)['connections']] == ['handshake'], 'it waits')
+            [waits] = listing(outbound)['connections']
+            assert (waits['security'], waits['peer']) == (None, None)
+
+
+def test_those_that_have_not_come_through_yet(lab, app):
+    """Silent clients: of a strict port, and of one that looks first what they speak."""
+    looks = lab.ports.free()
+    inbound = lab.inbound(app().port, {
+        'service both': {'listen': f'127.0.0.1:{looks}', 'app': '127.0.0.1:1', 'mode': 'permissive',
+                         'detect_timeout': '1m'}})
+    with connect(inbound.port) as strict, connect(looks) as permissive:
+        wait_until(lambda: listing(inbound)['open'] == 2, 'both are there')
+        told = {c['name']: c for c in listing(inbound)['connections']}
+        for name, state, sock in (('app', 'handshake', strict), ('both', 'detecting', permissive)):
+            assert told[name] == {
+                'direction': 'inbound', 'name': name, 'state': state, 'destination': None, 'port': sock.getpeername()[1],
+                'source': f'127.0.0.1:{sock.getsockname()[1]}', 'security': None, 'peer': None, 'own': labs.SERVER,
+                'generation': 1, 'rule': None, 'age_seconds': told[name]['age_seconds'], 'bytes_to_app': 0,
+                'bytes_to_mesh': 0}
+        page = inbound.get('/')[1]
+        assert '<td>handshake</td>' in page and '<td>detecting</td>' in page
 
 
 def test_all_workers_and_many_callers_at_once(lab, app):

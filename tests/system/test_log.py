@@ -41,6 +41,28 @@ def test_one_line_a_connection_with_everything_in_it(lab, app):
             assert all(re.fullmatch(r'127\.0\.0\.1:\d+', line['source']) for line in lines)
 
 
+def test_what_every_line_has(lab, app):
+    """Whatever became of it: refused before it was anything, in plaintext, or with nobody there."""
+    plain, nobody, dead, echo = lab.ports.free(), lab.ports.free(), lab.ports.free(), app().port
+    inbound = lab.inbound(echo, {
+        'service clear': {'listen': f'127.0.0.1:{plain}', 'app': f'127.0.0.1:{echo}', 'mode': 'plaintext'},
+        'upstream clear-out': {'listen': f'127.0.0.1:{nobody}', 'to': f'127.0.0.1:{echo}', 'mode': 'plaintext'},
+        'upstream dead': {'listen': f'127.0.0.1:{dead}', 'to': f'127.0.0.1:{lab.ports.free()}'},
+        'allow clear': {'from': 'plaintext', 'to': 'clear'}})
+    outcome(inbound.port, b'this is no TLS')
+    assert ping(plain) and ping(nobody)
+    assert outcome(dead) == 'reset'
+    wanted = {'app': ('not_tls', None), 'clear': ('done', 'plaintext'), 'clear-out': ('done', 'plaintext'),
+              'dead': ('peer_refused', None)}
+    for name, (reason, security) in wanted.items():
+        line = inbound.wait_line(**{'service' if name in ('app', 'clear') else 'upstream': name})
+        assert (line['reason'], line.get('security')) == (reason, security)
+        assert line.keys() >= {'time', 'direction', 'source', 'own', 'generation', 'bytes_to_app', 'bytes_to_mesh',
+                               'duration_s', 'reason'}
+        assert (line['own'], line['generation']) == (labs.SERVER, 1)
+    assert inbound.wait_line(upstream='clear-out')['peer_addr'] == f'127.0.0.1:{echo}'
+
+
 def test_access_denied_and_off(lab, app):
     """`denied`: only those that we refused; `off`: none."""
     server = app()

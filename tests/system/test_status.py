@@ -275,6 +275,47 @@ def test_every_connection_over_the_limit_is_counted_though_not_logged(lab, app):
         sock.close()
 
 
+NO_LISTEN = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* The port of the environment is taken by the time that it is listened on. */
+int listen(int fd, int backlog)
+{
+	struct sockaddr_in sa;
+	socklen_t len = sizeof(sa);
+
+	if (backlog > 1 && getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && ntohs(sa.sin_port) == atoi(getenv("PORT"))) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return ((int (*)(int, int))dlsym(RTLD_NEXT, "listen"))(fd, backlog);
+}
+"""
+
+
+@pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='a sanitizer wants to be the first library')
+def test_a_listener_that_cannot_be_opened(lab, app):
+    """The sidecar does not claim to serve it, nor to be ready; the others are served."""
+    other = lab.ports.free()
+    web = lab.inbound(app().port, {'service other': {'listen': f'127.0.0.1:{other}', 'app': '127.0.0.1:1'}}, start=False)
+    library = web.folder / 'listen.so'
+    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, '-x', 'c', '-'], input=NO_LISTEN.encode(), check=True, timeout=60)
+    web.start_sidecar(['env', f'LD_PRELOAD={library}', f'PORT={web.port}']).start_agent()
+    web.wait_line(level='error', msg=re.compile(r'^\[service app\]: cannot listen'))
+    wait_until(lambda: labs.listens(other), 'the other one listens')
+    assert {each['name']: each['serving'] for each in status(web)['listeners']} == {'app': False, 'other': True}
+    assert web.get('/readyz') == (503, '[service app] does not listen: the log says why; restart the sidecar then\n')
+    assert metric(web, 'fairlead_ready') == 0
+    assert '<td class="bad">not serving</td>' in web.get('/')[1]
+    code, out, _ = tool('status', '-c', web.ini)
+    assert code == 1 and out.count('NOT SERVING') == 1
+
+
 # --- generations ----------------------------------------------------------------------------------
 
 def test_before_there_is_a_generation(lab):

@@ -31,8 +31,14 @@ static void document(void *user, struct fl_text *ret)
 	fl_text_print(ret, "a whole document\n");
 }
 
+static bool page(void *user, struct fl_text *ret)
+{
+	document(user, ret);
+	return true;
+}
+
 static const struct fl_admin_source source_of_all = {
-	.ready = is_ready, .metrics = document, .status = document, .page = document};
+	.ready = is_ready, .metrics = document, .status = document, .page = page};
 
 /* The answer to a request that comes in pieces of `piece` bytes. To be freed. */
 static char *ask(const char *text, size_t len, size_t piece, char *why_not)
