@@ -94,6 +94,35 @@ def test_policy_knows_captured_ports_and_their_names(pod):
     assert refused['destination'] == text(api.v4, 8082) and refused['remedy'].endswith('to = 8082')
 
 
+@pytest.mark.parametrize('mode', ['redirect', 'tproxy'])
+def test_rules_stay_while_captured_connections_are_open(pod, mode):
+    """Without them the next bytes of the app would go out as they are, with tproxy also an app's answers. Once the
+    sidecars have ended, nothing is in the way."""
+    web, api = pod('web'), pod('api', {'redirect': {'mode': mode}}, redirect=False, start=False,
+                              capabilities=['net_admin'])
+    assert api.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', api.ini]).returncode == 0
+    api.start().wait_ready()
+    api.app()
+
+    def remove(one):
+        done = one.space.try_run([labs.AGENT, 'redirect', 'remove', '-c', one.ini])
+        return done.returncode, done.stderr
+    with web.capture() as seen, web.connect((api.v4, 8080)) as sock:
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
+        for one in web, api:
+            code, said = remove(one)
+            assert code == 1 and 'captured connection' in said and '--force' in said
+        sock.sendall(MARKER)
+        assert sock.recv(100) == MARKER, 'it goes on'
+        for one in web, api:
+            one.sidecar.stop()
+            assert remove(one) == (0, '')
+        with contextlib.suppress(OSError):
+            sock.sendall(MARKER)
+    assert not seen.saw(MARKER)
+
+
 def test_app_that_does_not_listen_is_a_reset(pod):
     """The rules over there refuse it, and our app sees that."""
     web, api = pod('web'), pod('api')

@@ -294,6 +294,19 @@ def test_with_nothing_in_force_a_list_has_to_be_current(lab, inbound):
     next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl(number=3)))
 
 
+def test_preview_knows_which_lists_are_in_force(lab, app):
+    """It asks the sidecar: the one that is in force is taken there, another one that has run out is not."""
+    sections, volume = with_crl(lab, 'back', lab.server, lab.root.crl())
+    inbound = lab.inbound(app().port, labs.merge(sections, {'sidecar': {'control': lab.folder / 'control.sock'}}))
+    inbound.volume = volume
+    run_out(lab, inbound, [])
+    assert tool('preview', '-c', inbound.ini)[0] == 0
+    other = lab.folder / 'other.pem'
+    other.write_bytes(lab.root.crl([], number=2, next_update=-datetime.timedelta(seconds=1)))
+    code, out, err = tool('preview', '-c', inbound.ini, other)
+    assert (code, out) == (2, '') and 'only a list that is in force already may be that old' in err
+
+
 def test_a_sidecar_judges_lists_that_have_run_out_by_itself(lab, app):
     crl = lab.root.crl([], next_update=datetime.timedelta(seconds=2 * labs.SLOW))
     late = datetime.datetime.now().timestamp() + 2 * labs.SLOW + 1
