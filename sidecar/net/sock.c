@@ -24,6 +24,7 @@
 #include "net/poller.h"
 
 #define READS_MAX 32u /* in one turn: others want theirs */
+#define FAREWELLS_MAX 1024u
 
 /* After netinet/in.h, which they respect. */
 #include <linux/netfilter_ipv4.h>
@@ -101,6 +102,7 @@ static void close_now(struct fl_sock *sock)
 		return;
 	}
 	if (sock->farewell != NULL) {
+		sock->net->farewells--;
 		sock->farewell->sock = NULL;
 		uv_close((uv_handle_t *)&sock->farewell->timer, on_farewell_closed);
 		sock->farewell = NULL;
@@ -134,9 +136,11 @@ static void on_farewell_timeout(uv_timer_t *timer)
 	close_now(sock);
 }
 
+/* Those who are refused by thousands get a shorter good-bye: descriptors are for those who are served. */
 static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 {
-	struct fl_farewell *farewell = calloc(1, sizeof(*farewell));
+	struct fl_farewell *farewell =
+		sock->net->farewells < FAREWELLS_MAX ? calloc(1, sizeof(*farewell)) : NULL;
 
 	if (farewell == NULL) {
 		return false;
@@ -145,6 +149,7 @@ static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 	FL_REQUIRE(uv_timer_init(sock->net->loop, &farewell->timer) == 0);
 	FL_REQUIRE(uv_timer_start(&farewell->timer, on_farewell_timeout, linger_ms, 0) == 0);
 	sock->farewell = farewell;
+	sock->net->farewells++;
 	return true;
 }
 

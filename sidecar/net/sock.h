@@ -23,6 +23,7 @@ struct fl_net {
 	size_t read_cap;          /* bytes: `[limits] buffer` */
 	struct fl_poller *poller; /* owned; NULL while nothing is open */
 	size_t open;              /* sockets and listeners not yet freed */
+	size_t farewells;         /* of those, closed and lingering: 1024 at most */
 	bool wipes;               /* pending writes hold keys: wiped before they are freed */
 };
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap);

@@ -258,6 +258,30 @@ def test_refused_peer_that_stays_and_goes_on_sending(inbound):
     assert len(inbound.sidecar.lines(reason='not_tls')) == 2
 
 
+def test_2000_refused_peers_that_stay(inbound):
+    """The time to hear why they are refused takes descriptors, 1024 at most; who is served has the others."""
+    before = inbound.sidecar.fds()
+    inbound.sidecar.signal(signal.SIGSTOP)
+    try:
+        crowd = [connect(inbound.port) for _ in range(2000)]
+        for sock in crowd:
+            sock.sendall(HTTP)
+    finally:
+        inbound.sidecar.signal(signal.SIGCONT)
+    peak = 0
+
+    def all_refused():
+        nonlocal peak
+        peak = max(peak, inbound.sidecar.fds())
+        return len(inbound.sidecar.lines(reason='not_tls')) == 2000
+    wait_until(all_refused, 'each has its line')
+    assert is_served(inbound)
+    settled(inbound.sidecar, before)
+    assert 1000 < peak < before + 1024 + 512, 'of those refused, and of 512 handshakes'
+    for sock in crowd:
+        sock.close()
+
+
 # --- apps and upstreams that misbehave ---------------------------------------------------------------------
 
 def test_app_that_is_down(lab, app):
