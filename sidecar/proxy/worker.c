@@ -538,6 +538,7 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 	if (first && !worker->draining) {
 		open_listeners(worker);
 	}
+	fl_worker_session_settled(worker); /* there may be more places now */
 }
 
 static void take_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets)

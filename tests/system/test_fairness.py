@@ -182,6 +182,22 @@ def test_upstream_that_fails_at_once_with_many_waiting(lab):
     assert 'reason="peer_refused"' in outbound.get('/metrics')[1]
 
 
+def test_limit_that_is_raised(lab, app):
+    """Those who wait have their places at once, and not when the next one is done."""
+    server = app(end_of)
+    other, dead = lab.ports.free(), lab.ports.free()
+    outbound = lab.workload(lab.client, {
+        'upstream dead': upstream(lab, dead, f'127.0.0.1:{server.port}'),
+        'upstream other': upstream(lab, other, '127.0.0.1:9'),
+        'limits': {'handshakes': 4, 'connect_timeout': LONG, 'handshake_timeout': LONG}})
+    stuck = [connect(dead) for _ in range(10)]
+    wait_until(lambda: opened_so_far(outbound) == 10 and server.accepted == 2, 'eight wait')
+    outbound.change({'limits': {'handshakes': 64}})
+    wait_until(lambda: server.accepted == 10, 'all of them are dialled')
+    for sock in stuck:
+        sock.close()
+
+
 @pytest.mark.parametrize('end', ['drain', 'stop', 'generation'])
 def test_who_waits_when_everything_changes(lab, end):
     """The sidecar stops, at once or after a drain; a generation comes."""

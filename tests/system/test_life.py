@@ -326,6 +326,21 @@ def test_port_of_another_sidecar(lab, serving, first, second, possible):
     assert listens(at)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason='needs root, to become two other users')
+@pytest.mark.parametrize('second_uid', [2112, 2113])
+def test_port_of_another_sidecar_without_privileges(lab, second_uid):
+    """It needs none to keep its port, neither from its own user's processes nor from others'."""
+    port = lab.ports.free()
+    one, two = (lab.inbound(8080, {'service app': {'app': '127.0.0.1:8080'}}, start=False, sidecar_uid=uid)
+                for uid in (2112, second_uid))
+    for each in (one, two):
+        each.change({'service app': {'listen': f'127.0.0.1:{port}'}})
+    one.start_sidecar()
+    one.wait_line(msg=re.compile('^started'))
+    assert 'another process uses this port' in refused_start(two, 1)
+    assert outcome(port) == 'refused'
+
+
 @pytest.mark.parametrize('capture', ['inbound', 'outbound'])
 def test_capture_port_of_another_sidecar(lab, capture):
     port = lab.ports.free()
