@@ -4,21 +4,15 @@
  * Happy path: the first share opens the listeners; each connection becomes a session (inbound) or a stream (outbound). A later
  * share replaces the current one between two events: what is open keeps the share it began with.
  *
- * Limits: inbound, who finds no place for its handshake (places.h) is left in the kernel's queue until one settles; outbound,
- * where an accepted connection alone tells its destination, its stream waits. Over
- * max_connections it is reset at once and a line says so, at most once a second.
- *
  * End: drain closes the listeners and reports when nothing is open; stop cuts what is left and ends the loop, which returns when
  * the last handle is closed. */
-#include "proxy/worker.h"
+#include "proxy/worker_internal.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proxy/detect.h"
-#include "proxy/inbound.h"
 #include "proxy/preview.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
@@ -26,7 +20,6 @@
 
 #define IDLE_LOOKS 8u /* in one idle_timeout */
 #define HALF_OPEN_LOOK_MS 500u
-#define LIMIT_LOG_EVERY_MS 1000u
 #define CAPTURE_LANES 1024u /* destinations whose lanes seldom meet */
 
 enum mail_kind {
@@ -279,28 +272,11 @@ bool fl_worker_serving(const struct fl_worker *worker)
 	return __atomic_load_n(&worker->serving, __ATOMIC_ACQUIRE);
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0) {
-		close(*fd);
-		*fd = -1;
-	}
-}
-
-enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number)
-{
-	FL_REQUIRE(number < worker->endpoint_count);
-	return (enum fl_endpoint_state)__atomic_load_n(&worker->endpoints[number].state,
-						       __ATOMIC_ACQUIRE);
-}
-
 static void free_endpoints(struct fl_worker *worker)
 {
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
 
-		close_fd(&endpoint->fd);
-		close_fd(&endpoint->reserved_fd);
 		fl_targets_unref(endpoint->targets);
 		fl_resume_flush(&endpoint->resume);
 		free(endpoint->name);
@@ -314,6 +290,7 @@ static void worker_free(struct fl_worker *worker)
 	FL_REQUIRE(uv_loop_close(&worker->loop) == 0);
 	uv_mutex_destroy(&worker->mail_lock);
 	fl_net_done(&worker->net);
+	fl_worker_close_listeners(worker);
 	free_endpoints(worker);
 	fl_seen_done(&worker->seen);
 	fl_places_done(&worker->places[FL_INBOUND]);
@@ -329,84 +306,7 @@ void fl_worker_join(struct fl_worker *worker)
 	worker_free(worker);
 }
 
-/* --- worker thread: accepting ------------------------------------------------------------------- */
-
-static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *listener)
-{
-	struct fl_worker *worker = endpoint->worker;
-	uint64_t now = uv_now(&worker->loop);
-	bool quietly =
-		worker->refused_at_ms != 0 && now - worker->refused_at_ms < LIMIT_LOG_EVERY_MS;
-
-	if (!quietly) {
-		worker->refused_at_ms = now;
-	}
-	fl_route_refuse(endpoint, listener, FL_REASON_CONNECTION_LIMIT, quietly);
-}
-
-/* Inbound. */
-static bool has_room(const struct fl_endpoint *endpoint)
-{
-	return fl_places_has_room(&endpoint->worker->places[FL_INBOUND], fl_worker_lane(endpoint));
-}
-
-static void serve(struct fl_endpoint *endpoint, struct fl_listener *listener)
-{
-	struct fl_sock *sock;
-	struct fl_route *route = fl_route_accept(endpoint, listener, &sock);
-
-	if (route == NULL) {
-		return;
-	}
-	if (endpoint->direction == FL_INBOUND) {
-		fl_inbound_start(route, sock);
-	} else {
-		fl_stream_outbound(route, sock);
-	}
-	fl_route_unref(route); /* session and stream have their own references */
-}
-
-static void on_connection(void *user, struct fl_listener *listener)
-{
-	struct fl_endpoint *endpoint = user;
-	struct fl_worker *worker = endpoint->worker;
-
-	if (fl_worker_open_connections(worker) >= worker->max_connections) {
-		refuse_over_limit(endpoint, listener);
-	} else if (endpoint->direction == FL_INBOUND && !has_room(endpoint)) {
-		endpoint->waiting = true;
-	} else {
-		serve(endpoint, listener);
-	}
-}
-
-static void accept_waiting(struct fl_worker *worker)
-{
-	for (size_t i = 0; i < worker->endpoint_count; i++) {
-		struct fl_endpoint *endpoint = &worker->endpoints[i];
-
-		if (endpoint->waiting && endpoint->listener != NULL && has_room(endpoint)) {
-			endpoint->waiting = false;
-			on_connection(endpoint, endpoint->listener);
-		}
-	}
-}
-
-/* Those who fail at once settle, too: each is seen here, and not on top of the one before. */
-void fl_worker_session_settled(struct fl_worker *worker)
-{
-	worker->settled_again = true;
-	if (worker->settling) {
-		return;
-	}
-	worker->settling = true;
-	while (worker->settled_again && !worker->stopping) {
-		worker->settled_again = false;
-		fl_stream_serve_waiting(worker);
-		accept_waiting(worker);
-	}
-	worker->settling = false;
-}
+/* --- worker thread: connections ------------------------------------------------------------------ */
 
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction)
 {
@@ -418,55 +318,6 @@ void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction)
 	__atomic_store_n(&worker->open[direction], worker->open[direction] - 1, __ATOMIC_RELEASE);
 	if (worker->draining && fl_worker_open_connections(worker) == 0) {
 		worker->on_idle(worker->on_idle_user);
-	}
-}
-
-static void set_endpoint_state(struct fl_endpoint *endpoint, enum fl_endpoint_state state)
-{
-	__atomic_store_n(&endpoint->state, (uint8_t)state, __ATOMIC_RELEASE);
-}
-
-static enum fl_endpoint_state open_listener(struct fl_worker *worker, struct fl_endpoint *endpoint)
-{
-	int fd = endpoint->fd;
-	struct fl_err err;
-
-	endpoint->fd = -1;
-	if (fd < 0) {
-		return FL_ENDPOINT_ABSENT;
-	}
-	if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint,
-			     &endpoint->listener, &err) == 0) {
-		return FL_ENDPOINT_OPEN;
-	}
-	fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s", fl_endpoint_section(endpoint),
-		   endpoint->name, err.text);
-	return FL_ENDPOINT_FAILED;
-}
-
-static void open_listeners(struct fl_worker *worker)
-{
-	for (size_t i = 0; i < worker->endpoint_count; i++) {
-		struct fl_endpoint *endpoint = &worker->endpoints[i];
-
-		set_endpoint_state(endpoint, open_listener(worker, endpoint));
-		close_fd(&endpoint->reserved_fd);
-	}
-	__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);
-}
-
-static void close_listeners(struct fl_worker *worker)
-{
-	for (size_t i = 0; i < worker->endpoint_count; i++) {
-		struct fl_endpoint *endpoint = &worker->endpoints[i];
-
-		if (endpoint->listener != NULL) {
-			fl_listener_close(endpoint->listener);
-			endpoint->listener = NULL;
-			set_endpoint_state(endpoint, FL_ENDPOINT_CLOSED);
-		}
-		close_fd(&endpoint->fd);
-		close_fd(&endpoint->reserved_fd);
 	}
 }
 
@@ -536,7 +387,7 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 	fl_judge_start(worker);
 	fl_recycle_generation(worker);
 	if (first && !worker->draining) {
-		open_listeners(worker);
+		fl_worker_open_listeners(worker);
 	}
 	fl_worker_session_settled(worker); /* there may be more places now */
 }
@@ -568,7 +419,7 @@ static void take_routes(struct fl_worker *worker, struct fl_routes *routes)
 static void drain(struct fl_worker *worker)
 {
 	worker->draining = true;
-	close_listeners(worker);
+	fl_worker_close_listeners(worker);
 	if (fl_worker_open_connections(worker) == 0) {
 		worker->on_idle(worker->on_idle_user);
 	}
@@ -579,7 +430,7 @@ static void stop(struct fl_worker *worker)
 {
 	worker->stopping = true;
 	worker->draining = false;
-	close_listeners(worker);
+	fl_worker_close_listeners(worker);
 	fl_stream_end_all(worker, FL_REASON_DRAIN);
 	fl_session_end_all(worker);
 	fl_detect_end_all(worker);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A worker's listeners, and what becomes of those who connect.
+ *
+ * Happy path: each connection becomes a session (inbound) or a stream (outbound).
+ *
+ * Limits: inbound, who finds no place for its handshake (places.h) is left in the kernel's queue until one settles; outbound,
+ * where an accepted connection alone tells its destination, its stream waits. Over max_connections it is reset at once and a line says so, at most once a second. */
+#include "proxy/worker_internal.h"
+
+#include <unistd.h>
+
+#include "proxy/inbound.h"
+#include "proxy/route.h"
+#include "proxy/stream.h"
+
+#define LIMIT_LOG_EVERY_MS 1000u
+
+/* --- accepting ------------------------------------------------------------------------------------- */
+
+static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *listener)
+{
+	struct fl_worker *worker = endpoint->worker;
+	uint64_t now = uv_now(&worker->loop);
+	bool quietly =
+		worker->refused_at_ms != 0 && now - worker->refused_at_ms < LIMIT_LOG_EVERY_MS;
+
+	if (!quietly) {
+		worker->refused_at_ms = now;
+	}
+	fl_route_refuse(endpoint, listener, FL_REASON_CONNECTION_LIMIT, quietly);
+}
+
+/* Inbound. */
+static bool has_room(const struct fl_endpoint *endpoint)
+{
+	return fl_places_has_room(&endpoint->worker->places[FL_INBOUND], fl_worker_lane(endpoint));
+}
+
+static void serve(struct fl_endpoint *endpoint, struct fl_listener *listener)
+{
+	struct fl_sock *sock;
+	struct fl_route *route = fl_route_accept(endpoint, listener, &sock);
+
+	if (route == NULL) {
+		return;
+	}
+	if (endpoint->direction == FL_INBOUND) {
+		fl_inbound_start(route, sock);
+	} else {
+		fl_stream_outbound(route, sock);
+	}
+	fl_route_unref(route); /* session and stream have their own references */
+}
+
+static void on_connection(void *user, struct fl_listener *listener)
+{
+	struct fl_endpoint *endpoint = user;
+	struct fl_worker *worker = endpoint->worker;
+
+	if (fl_worker_open_connections(worker) >= worker->max_connections) {
+		refuse_over_limit(endpoint, listener);
+	} else if (endpoint->direction == FL_INBOUND && !has_room(endpoint)) {
+		endpoint->waiting = true;
+	} else {
+		serve(endpoint, listener);
+	}
+}
+
+static void accept_waiting(struct fl_worker *worker)
+{
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (endpoint->waiting && endpoint->listener != NULL && has_room(endpoint)) {
+			endpoint->waiting = false;
+			on_connection(endpoint, endpoint->listener);
+		}
+	}
+}
+
+/* Those who fail at once settle, too: each is seen here, and not on top of the one before. */
+void fl_worker_session_settled(struct fl_worker *worker)
+{
+	worker->settled_again = true;
+	if (worker->settling) {
+		return;
+	}
+	worker->settling = true;
+	while (worker->settled_again && !worker->stopping) {
+		worker->settled_again = false;
+		fl_stream_serve_waiting(worker);
+		accept_waiting(worker);
+	}
+	worker->settling = false;
+}
+
+/* --- listeners ------------------------------------------------------------------------------------- */
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0) {
+		close(*fd);
+		*fd = -1;
+	}
+}
+
+enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number)
+{
+	FL_REQUIRE(number < worker->endpoint_count);
+	return (enum fl_endpoint_state)__atomic_load_n(&worker->endpoints[number].state,
+						       __ATOMIC_ACQUIRE);
+}
+
+static void set_endpoint_state(struct fl_endpoint *endpoint, enum fl_endpoint_state state)
+{
+	__atomic_store_n(&endpoint->state, (uint8_t)state, __ATOMIC_RELEASE);
+}
+
+static enum fl_endpoint_state open_listener(struct fl_worker *worker, struct fl_endpoint *endpoint)
+{
+	int fd = endpoint->fd;
+	struct fl_err err;
+
+	endpoint->fd = -1;
+	if (fd < 0) {
+		return FL_ENDPOINT_ABSENT;
+	}
+	if (fl_listener_open(&worker->net, fd, endpoint->is_unix, on_connection, endpoint,
+			     &endpoint->listener, &err) == 0) {
+		return FL_ENDPOINT_OPEN;
+	}
+	fl_log_msg(&worker->log, FL_LOG_ERROR, "[%s %s]: %s", fl_endpoint_section(endpoint),
+		   endpoint->name, err.text);
+	return FL_ENDPOINT_FAILED;
+}
+
+void fl_worker_open_listeners(struct fl_worker *worker)
+{
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		set_endpoint_state(endpoint, open_listener(worker, endpoint));
+		close_fd(&endpoint->reserved_fd);
+	}
+	__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);
+}
+
+void fl_worker_close_listeners(struct fl_worker *worker)
+{
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (endpoint->listener != NULL) {
+			fl_listener_close(endpoint->listener);
+			endpoint->listener = NULL;
+			set_endpoint_state(endpoint, FL_ENDPOINT_CLOSED);
+		}
+		close_fd(&endpoint->fd);
+		close_fd(&endpoint->reserved_fd);
+	}
+}
