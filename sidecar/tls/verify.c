@@ -285,6 +285,16 @@ static bool is_about_form(enum fl_rule rule)
 	       rule == FL_RULE_EXT_KEY_USAGE || rule == FL_RULE_CHAIN || rule == FL_RULE_SIGNER_CA;
 }
 
+/* For whoever wants to know whose certificate has run out: nothing vouches for it. */
+static void name_claim(struct fl_span leaf, struct fl_err *detail)
+{
+	struct fl_spiffe_id id;
+
+	if (fl_svid_check_leaf(leaf, &id, NULL) == FL_RULE_NONE) {
+		fl_err_set(detail, FL_ERR_DENIED, "it claims to be %.*s", (int)id.len, id.text);
+	}
+}
+
 /* wolfSSL has refused: names the rule, as exactly as the certificates allow. */
 static enum fl_rule judge_refused(const struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
 				  struct fl_err *detail)
@@ -309,11 +319,15 @@ static enum fl_rule judge_refused(const struct fl_tls *tls, const WOLFSSL_X509_S
 			    tls->ctx->credentials->bundle_count) {
 			return unknown_domain(&id, detail);
 		}
+		name_claim(cert(store, 0), detail);
 		return rule;
 	}
 	if (is_about_form(rule) && index >= 0 && index < store->totalCerts) {
 		exact = index == 0 ? fl_svid_check_leaf(cert(store, 0), &id, detail)
 				   : fl_svid_check_signer(cert(store, index), detail);
+	}
+	if (exact == FL_RULE_NONE) {
+		name_claim(cert(store, 0), detail);
 	}
 	return exact != FL_RULE_NONE ? exact : rule;
 }

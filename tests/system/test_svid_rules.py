@@ -6,6 +6,7 @@ One sidecar on each side judges all of them. Policy lets everybody in, `peer` na
 refused is refused for his certificate."""
 import contextlib
 import datetime
+import re
 import ssl
 import tempfile
 import types
@@ -193,6 +194,15 @@ def test_bad_client(world, make, rule, alert):
     assert got in any_of(alert) and line['alert'] == got, line
     assert line['broken_rule'] in any_of(rule), line
     assert world.app.accepted == accepted
+
+
+@pytest.mark.parametrize('make', [leaf(**PAST), lambda w: w.namesake.issue(ID + 'x')], ids=['run out', 'unknown issuer'])
+def test_refusal_says_who_it_claims_to_be(world, make):
+    """Whoever has to renew it wants to know whose it is, though nothing vouches for that."""
+    svid = make(world)
+    _, line = next_line(world.inbound, lambda: peers.verdict(world.inbound.port, svid))
+    assert re.search(rf'it claims to be {re.escape(ID)}\w+$', line['detail']), line
+    assert 'peer' not in line
 
 
 @pytest.mark.parametrize('make, rule, alert', BAD)
