@@ -42,6 +42,13 @@ static void on_closed(uv_handle_t *handle)
 	fl_poller_bury(listener->net, &listener->in_poller);
 }
 
+void fl_listener_join_acks(struct fl_listener *listener, bool on)
+{
+	if (!listener->is_unix) {
+		fl_sock_set_quickack(listener->fd, !on);
+	}
+}
+
 void fl_listener_close(struct fl_listener *listener)
 {
 	listener->is_closing = true;

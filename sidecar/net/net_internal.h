@@ -40,5 +40,7 @@ struct fl_sock {
 
 /* A socket of a connected or connecting descriptor, which it owns; NULL: no memory, and the descriptor is closed. */
 struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix);
+/* tcp(7), TCP_QUICKACK. Accepted sockets inherit it. */
+void fl_sock_set_quickack(int fd, bool on);
 
 #endif

@@ -237,6 +237,13 @@ static void set_keepalive(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
 }
 
+void fl_sock_set_quickack(int fd, bool on)
+{
+	const int value = on;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof(value));
+}
+
 static bool is_special(const struct fl_dial *dial)
 {
 	return dial->tos != 0 || dial->mark != 0 || dial->from != NULL;
@@ -288,6 +295,9 @@ static int set_dial_options(int fd, const struct fl_dial *dial)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (dial->keepalive) {
 		set_keepalive(fd);
+	}
+	if (dial->joins_acks) {
+		fl_sock_set_quickack(fd, false);
 	}
 	return is_special(dial) ? set_special(fd, dial) : 0;
 }

@@ -51,6 +51,9 @@ typedef void (*fl_sock_dial_cb)(void *user, int sys);
 struct fl_dial {
 	const struct sockaddr *to; /* borrowed for the call */
 	bool keepalive;
+	/* A dialogue that we begin and in which every word is answered at once, as a TLS handshake: ACKs go with what is sent
+	 * anyway, the first with our first bytes. A server that speaks first would hear of the connection up to 200 ms late. */
+	bool joins_acks;
 	uint8_t tos; /* IP_TOS or IPV6_TCLASS, from the first packet on; 0: the system's default */
 	uint32_t mark; /* SO_MARK, likewise; 0: none */
 	/* Whose address it comes from, whatever port: somebody else's (IP_TRANSPARENT). NULL: our own. It and mark take the
@@ -123,6 +126,9 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 				   const struct fl_sock_events *events, void *user);
 void fl_listener_close(struct fl_listener *listener);
+/* Of connections from now on: the same dialogue, which the client begins. Not where it may wait for an ACK between two small
+ * writes (Nagle's algorithm) before we have said anything. */
+void fl_listener_join_acks(struct fl_listener *listener, bool on);
 
 /* A bound socket for addr: SO_REUSEPORT when share (one for each worker), dual stack for `*`, TCP_NODELAY and keep-alive inherited by what it accepts. A Unix path that nobody listens on is removed first; mode: permissions of the new one. */
 int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd,

@@ -453,7 +453,7 @@ bool fl_route_dial_is_late(const struct fl_route *route)
 	return now_of(route) >= route->address_until_ms;
 }
 
-int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, void *user,
+int fl_route_dial(struct fl_route *route, bool tls, const struct fl_sock_events *events, void *user,
 		  fl_sock_dial_cb cb, struct fl_sock **ret)
 {
 	union fl_sockaddr to;
@@ -463,7 +463,7 @@ int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, v
 		return UV_ETIMEDOUT;
 	}
 	while (next_address(route, &to)) {
-		struct fl_dial dial = {.to = &to.any, .keepalive = true};
+		struct fl_dial dial = {.to = &to.any, .keepalive = true, .joins_acks = tls};
 		struct fl_inet inet = fl_inet_of(&to.any);
 		struct fl_err err;
 

@@ -97,10 +97,10 @@ struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to,
 /* Outbound in plaintext: where that is counted. */
 struct fl_plain_counter *fl_route_plain(const struct fl_route *route);
 
-/* Outbound: dials the next of the addresses that the connection may go to. 0: cb runs once, later. Else the negative
+/* Outbound: dials the next of the addresses that the connection may go to; tls: for a handshake. 0: cb runs once, later. Else the negative
  * uv error of the last one that could not even be tried: UV_ELOOP for one that leads back here, UV_EHOSTUNREACH when
  * none was left, UV_ETIMEDOUT when connect_timeout is over. */
-int fl_route_dial(struct fl_route *route, const struct fl_sock_events *events, void *user,
+int fl_route_dial(struct fl_route *route, bool tls, const struct fl_sock_events *events, void *user,
 		  fl_sock_dial_cb cb, struct fl_sock **ret);
 /* Outbound: has the address that is dialled just now had its time? Until it answers, this is asked FL_DIAL_LOOKS times in one
  * connect_timeout (worker->dialing). An address gets an equal part of what is left of connect_timeout, and at least the time

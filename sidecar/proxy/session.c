@@ -534,7 +534,8 @@ static void on_dial_look(struct fl_deadline *deadline)
 
 static int dial_next(struct fl_session *session)
 {
-	int rc = fl_route_dial(session->route, &sock_events, session, on_dialed, &session->sock);
+	int rc = fl_route_dial(session->route, true, &sock_events, session, on_dialed,
+			       &session->sock);
 
 	if (rc == 0) {
 		fl_deadline_add(&worker_of(session)->dialing, &session->deadline, on_dial_look);

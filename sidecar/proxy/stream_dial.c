@@ -56,8 +56,8 @@ static void on_plain_look(struct fl_deadline *deadline)
 static void dial_plain(struct fl_stream *stream, enum fl_reason before)
 {
 	struct fl_sock *last = stream->plain;
-	int rc = fl_route_dial(stream->route, &fl_stream_plain_events, stream, on_plain_dialed,
-			       &stream->plain);
+	int rc = fl_route_dial(stream->route, false, &fl_stream_plain_events, stream,
+			       on_plain_dialed, &stream->plain);
 
 	if (rc != 0) {
 		fl_stream_abort(stream,

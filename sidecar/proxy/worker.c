@@ -389,6 +389,7 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 	if (first && !worker->draining) {
 		fl_worker_open_listeners(worker);
 	}
+	fl_worker_tune_listeners(worker);
 	fl_worker_session_settled(worker); /* there may be more places now */
 }
 

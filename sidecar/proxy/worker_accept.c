@@ -134,6 +134,33 @@ static enum fl_endpoint_state open_listener(struct fl_worker *worker, struct fl_
 	return FL_ENDPOINT_FAILED;
 }
 
+static bool is_for_tls_only(const struct fl_endpoint *endpoint, const struct fl_conf *conf)
+{
+	bool strict = conf->inbound.mode == FL_INBOUND_STRICT;
+
+	if (!endpoint->captures) {
+		return endpoint->service != NULL &&
+		       endpoint->service->inbound.mode == FL_INBOUND_STRICT;
+	}
+	for (size_t i = 0; i < conf->service_count; i++) {
+		strict = strict && conf->services[i].inbound.mode == FL_INBOUND_STRICT;
+	}
+	return strict;
+}
+
+void fl_worker_tune_listeners(struct fl_worker *worker)
+{
+	const struct fl_conf *conf = worker->share->generation->conf;
+
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (endpoint->direction == FL_INBOUND && endpoint->listener != NULL) {
+			fl_listener_join_acks(endpoint->listener, is_for_tls_only(endpoint, conf));
+		}
+	}
+}
+
 void fl_worker_open_listeners(struct fl_worker *worker)
 {
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
