@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Captured connections: where they go, what is refused, and that nothing comes round in a loop."""
 import contextlib
+import json
 import pathlib
 import re
 import socket
@@ -516,6 +517,8 @@ def test_without_ipv6(pod):
     web.space.inside(lambda: pathlib.Path('/proc/sys/net/ipv6/conf/all/disable_ipv6').write_text('1'))
     web.start().wait_ready()
     assert echoed(web.connect((api.v4, 8080)))
+    listeners = json.loads(web.get('/status')[1])['listeners']
+    assert listeners and all(each['serving'] and '[::1]' not in each['address'] for each in listeners)
 
 
 # --- fixed upstreams have modes, too --------------------------------------------------------------------

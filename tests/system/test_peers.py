@@ -152,6 +152,21 @@ def test_handshake_that_fails_for_a_known_peer(lab, app):
                                           failed={'certificate_refused': 1})}, 'outbound')
 
 
+def test_a_known_peer_that_is_revoked(lab, app):
+    sections, volume = mounted(lab, 'back')
+    sections['identity']['crl'] = volume / 'crl.pem'
+    svid = lab.root.issue(f'{ID}one')
+    volume.write({**secret(lab.server, lab.root), 'crl.pem': lab.root.crl([])})
+    inbound = lab.inbound(app().port, sections)
+    assert peers.verdict(inbound.port, svid, lab.root) == b'x'
+    inbound.wait_line(reason='peer_truncated')
+    volume.write({**secret(lab.server, lab.root), 'crl.pem': lab.root.crl([svid])})
+    inbound.wait_line(msg='generation in use', generation=2)
+    assert peers.verdict(inbound.port, svid, lab.root) == 44
+    expect(inbound, {f'{ID}one': counts(1, closed={'peer_truncated': 1}, to_app=1, to_mesh=1,
+                                        failed={'certificate_refused': 1})})
+
+
 def test_our_own_certificate_is_refused_by_that_peer(lab, app):
     """In TLS 1.3 a client is done before the server has judged it: the peer is known, and is who refused."""
     inbound = lab.inbound(app().port, allow=f'{ID}somebody')
