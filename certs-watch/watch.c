@@ -55,8 +55,10 @@ struct fl_watch {
 	struct dir **dirs; /* open ones */
 	size_t dir_count;
 	uv_timer_t timer;
+	uv_check_t read; /* runs once events have been read */
 	/* What is waited for; times of uv_now(). */
 	bool is_touched, is_swapped, is_noisy;
+	bool has_rested; /* and no event has come since */
 	uint64_t touched_first, touched_last, noisy_first, looked;
 	bool is_polling;
 	bool is_closing;
@@ -101,6 +103,8 @@ static void arm(struct fl_watch *watch)
 static void note_touch(struct fl_watch *watch)
 {
 	watch->touched_last = uv_now(watch->loop);
+	watch->has_rested = false;
+	(void)uv_check_stop(&watch->read);
 	if (!watch->is_touched) {
 		watch->is_touched = true;
 		watch->touched_first = watch->touched_last;
@@ -337,7 +341,7 @@ static bool look(struct fl_watch *watch)
 	bool changed = watch->is_fresh;
 	bool again = true;
 
-	watch->is_touched = watch->is_swapped = watch->is_noisy = false;
+	watch->is_touched = watch->is_swapped = watch->is_noisy = watch->has_rested = false;
 	watch->looked = uv_now(watch->loop);
 	for (unsigned i = 0; again && i < ROUNDS_MAX; i++) {
 		struct fl_trail trail = {0};
@@ -358,12 +362,30 @@ static bool look(struct fl_watch *watch)
 	return changed;
 }
 
+/* libuv runs timers before it reads events. Where we were held up, those that end the rest are still unread. */
+static bool may_have_unread(const struct fl_watch *watch)
+{
+	return watch->is_touched && !watch->is_swapped && !watch->has_rested &&
+	       uv_now(watch->loop) < watch->touched_first + watch->options.limit_ms;
+}
+
+static void on_read(uv_check_t *read)
+{
+	((struct fl_watch *)read->data)->has_rested = true;
+	(void)uv_check_stop(read);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
 	struct fl_watch *watch = timer->data;
-	bool touched = watch->is_touched;
-	bool changed = look(watch);
+	bool touched = watch->is_touched, changed;
 
+	if (may_have_unread(watch)) {
+		FL_REQUIRE(uv_check_start(&watch->read, on_read) == 0);
+		FL_REQUIRE(uv_timer_start(timer, on_timer, 1, 0) == 0);
+		return;
+	}
+	changed = look(watch);
 	arm(watch);
 	if (changed || touched) {
 		watch->events->on_change(watch->user);
@@ -391,8 +413,9 @@ struct fl_watch *fl_watch_new(uv_loop_t *loop, const struct fl_watch_options *op
 	watch->events = events;
 	watch->user = user;
 	FL_REQUIRE(uv_timer_init(loop, &watch->timer) == 0);
-	watch->timer.data = watch;
-	watch->handles = 1;
+	FL_REQUIRE(uv_check_init(loop, &watch->read) == 0);
+	watch->timer.data = watch->read.data = watch;
+	watch->handles = 2;
 	return watch;
 }
 
@@ -423,7 +446,7 @@ void fl_watch_set(struct fl_watch *watch, const char *const *paths, size_t count
 	arm(watch);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
 	free_watch_if_done(handle->data);
 }
@@ -435,5 +458,6 @@ void fl_watch_close(struct fl_watch *watch)
 		dir_close(watch->dirs[i]);
 	}
 	watch->dir_count = 0;
-	uv_close((uv_handle_t *)&watch->timer, on_timer_closed);
+	uv_close((uv_handle_t *)&watch->timer, on_handle_closed);
+	uv_close((uv_handle_t *)&watch->read, on_handle_closed);
 }
