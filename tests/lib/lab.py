@@ -31,6 +31,7 @@ SIDECAR = str(BUILD / 'sidecar' / 'fairlead-sidecar')
 AGENT = str(BUILD / 'agent' / 'fairlead-agent')
 ASAN, TSAN = 'asan' in BUILD.name, 'tsan' in BUILD.name
 SLOW = 8 if TSAN else 4 if ASAN else 1  # how much longer things may take
+PACE = min(SLOW, 2)  # the same, of times that a test has to sit out
 
 TD = 'prod.example'
 CLIENT, SERVER = f'spiffe://{TD}/ns/test/sa/client', f'spiffe://{TD}/ns/test/sa/server'

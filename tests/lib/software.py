@@ -56,7 +56,8 @@ def mariadb(pod, port=3306):
 
 def redis(pod, port=6379):
     server = pod.spawn('redis', ['redis-server', '--port', port, '--bind', '*', '-::*', '--protected-mode', 'no',
-                                 '--save', '', '--dir', pod.home, '--repl-diskless-sync-delay', '0'])
+                                 '--save', '', '--dir', pod.home, '--repl-diskless-sync-delay', '0',
+                                 '--shutdown-timeout', '0'])
     listening(pod, port)
     return server
 

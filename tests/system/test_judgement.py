@@ -459,7 +459,7 @@ def test_inbound_plaintext(lab, echo, crowd, mode, change, detail):
 @pytest.mark.parametrize('word', ['close', 'keep'])
 def test_on_expiry(lab, echo, crowd, word):
     """As time passes, without a new generation."""
-    seconds = 3 * labs.SLOW
+    seconds = 3 * labs.PACE
     short = lab.root.issue(identity('short'), not_after=datetime.timedelta(seconds=seconds))
     inbound = judged_inbound(lab, echo, sections={'rotation': {'on_expiry': word}})
     crowd.add('long', 3, tls_dialler(inbound.port, lab.client, lab.root))
@@ -575,10 +575,10 @@ class Talker(threading.Thread):
 @pytest.mark.heavy
 def test_recycle(lab, echo, crowd):
     """Idle ones first and spread, at a pause and orderly: no byte is lost, and new ones are not touched."""
-    inbound = judged_inbound(lab, echo, sections={'rotation': {'recycle': f'{6 * labs.SLOW}s'}})
+    inbound = judged_inbound(lab, echo, sections={'rotation': {'recycle': f'{6 * labs.PACE}s'}})
     dial = tls_dialler(inbound.port, lab.client, lab.root)
     crowd.add('idle', 20, dial)
-    talkers = [Talker(dial(), pause=1.2 * labs.SLOW) for _ in range(10)]
+    talkers = [Talker(dial(), pause=1.2 * labs.PACE) for _ in range(10)]
     wait_until(lambda: all(one.rounds > 1 for one in talkers), 'they do not talk', timeout=30)
     inbound.volume.write(secret(lab.root.issue(labs.SERVER), lab.root))
     judgement(inbound, 2)
@@ -608,7 +608,7 @@ def test_recycle(lab, echo, crowd):
 @pytest.mark.heavy
 def test_recycle_of_one_that_never_pauses(lab, echo):
     """When the time is over it is reset, which nobody takes for an end."""
-    inbound = judged_inbound(lab, echo, sections={'rotation': {'recycle': f'{6 * labs.SLOW}s'}})
+    inbound = judged_inbound(lab, echo, sections={'rotation': {'recycle': f'{6 * labs.PACE}s'}})
     sock = tls_dialler(inbound.port, lab.client, lab.root)()
     sock.suppress_ragged_eofs = False
     talker = Talker(sock, pause=0)
@@ -632,7 +632,7 @@ def test_an_answer_that_takes_its_time(lab, app):
                 answer.wait(60)
             sock.sendall(data)
     server = app(think)
-    inbound = judged_inbound(lab, server, sections={'rotation': {'recycle': f'{8 * labs.SLOW}s'}})
+    inbound = judged_inbound(lab, server, sections={'rotation': {'recycle': f'{8 * labs.PACE}s'}})
     with tls_dialler(inbound.port, lab.client, lab.root)() as hard, \
             tls_dialler(inbound.port, lab.client, lab.root)() as easy:
         for sock, question in ((hard, b'hard'), (easy, b'easy')):
@@ -640,7 +640,7 @@ def test_an_answer_that_takes_its_time(lab, app):
         assert easy.recv(4) == b'easy' and asked.wait(10)
         inbound.volume.write(secret(lab.root.issue(labs.SERVER), lab.root))
         begin = time.monotonic()
-        wait_until(lambda: time.monotonic() - begin > 1.6 * labs.SLOW, 'time does not pass', timeout=20)
+        wait_until(lambda: time.monotonic() - begin > 1.6 * labs.PACE, 'time does not pass', timeout=20)
         answer.set()
         assert hard.recv(4) == b'hard'
         assert end_of(hard) == end_of(easy) == 'eof'
@@ -648,11 +648,11 @@ def test_an_answer_that_takes_its_time(lab, app):
 
 def test_max_age(lab, echo, crowd):
     """At a pause, and orderly; a new one in its place lives as long."""
-    inbound = judged_inbound(lab, echo, sections={'limits': {'max_age': f'{2 * labs.SLOW}s', 'connections': 100}})
+    inbound = judged_inbound(lab, echo, sections={'limits': {'max_age': f'{2 * labs.PACE}s', 'connections': 100}})
     begin = time.monotonic()
     crowd.add('old', 5, tls_dialler(inbound.port, lab.client, lab.root))
     wait_until(lambda: len(crowd.ended()) == 5, 'they live on')
-    assert time.monotonic() - begin > 1.7 * labs.SLOW
+    assert time.monotonic() - begin > 1.7 * labs.PACE
     assert {how_it_ended(sock) for _, sock in crowd.all} == {'eof'}
     assert closed(inbound, 'max_age') == 5
     talker = Talker(tls_dialler(inbound.port, lab.client, lab.root)(), pause=0)
@@ -663,7 +663,7 @@ def test_max_age(lab, echo, crowd):
 
 def test_max_age_on_the_way_out(lab, app, crowd):
     server = peers.Server(app, lab.server, lab.root)
-    outbound = outbound_to(lab, server.port, sections={'limits': {'max_age': f'{labs.SLOW}s'}})
+    outbound = outbound_to(lab, server.port, sections={'limits': {'max_age': f'{labs.PACE}s'}})
     crowd.add('old', 3, lambda: connect(outbound.port))
     wait_until(lambda: len(crowd.ended()) == 3, 'they live on')
     assert {how_it_ended(sock) for _, sock in crowd.all} == {'eof'}

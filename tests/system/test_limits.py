@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """[limits]: each holds, says so in the log, and leaves alone those who keep to it."""
 import concurrent.futures
+import json
 import socket
 import threading
 
@@ -141,9 +142,8 @@ def test_one_direction_does_not_wait_for_the_other(lab, app, stalled):
         'upstream dead': {'listen': f'127.0.0.1:{dead}', 'to': f'127.0.0.1:{silent.port}', 'peer': labs.SERVER},
         'upstream good': {'listen': f'127.0.0.1:{good}', 'to': f'127.0.0.1:{behind.port}', 'peer': labs.SERVER},
         'limits': {'handshakes': 2, 'handshake_timeout': f'{60 * labs.SLOW}s'}}, svid=lab.client)
-    before = both.sidecar.fds()
     socks = [connect(both.port if stalled == 'inbound' else dead) for _ in range(4)]
-    wait_until(lambda: both.sidecar.fds() >= before + 2, 'both places are taken')
+    wait_until(lambda: json.loads(both.get('/status')[1])['connections'][stalled]['open'] >= 2, 'no place is left')
     if stalled == 'inbound':
         socks.append(opened(good))
     else:

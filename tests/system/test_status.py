@@ -422,7 +422,7 @@ def test_every_certificate_has_its_own_expiry(lab):
 
 def expiring(lab, kind):
     """(svid, bundle), one certificate of which has a few seconds to live, and what is said when they are over."""
-    soon = datetime.timedelta(seconds=4 * labs.SLOW)
+    soon = datetime.timedelta(seconds=4 * labs.PACE)
     if kind == 'leaf':
         return lab.root.issue(labs.SERVER, not_after=soon), lab.root.cert_pem, f'our own certificate ({labs.SERVER}) '
     if kind == 'intermediate':
@@ -457,7 +457,7 @@ def test_not_ready_when_a_certificate_that_is_needed_has_expired(lab, kind):
 
 
 def test_one_good_root_is_enough(lab):
-    soon = CA(labs.TD, common_name='old root', not_after=datetime.timedelta(seconds=2 * labs.SLOW))
+    soon = CA(labs.TD, common_name='old root', not_after=datetime.timedelta(seconds=2 * labs.PACE))
     web = lab.inbound(8080, bundle=soon.cert_pem + lab.root.cert_pem)
     wait_until(lambda: any(c['remaining_seconds'] < 0 for c in status(web)['certificates']), 'it lives on')
     assert web.get('/readyz') == (200, 'ready\n')
