@@ -49,8 +49,18 @@ void fl_listener_join_acks(struct fl_listener *listener, bool on)
 	}
 }
 
+static void pause_listener(struct fl_listener *listener)
+{
+	fl_poller_pause(listener->net, listener->fd);
+	listener->is_listening = false;
+}
+
+/* Other workers may have duplicates of the socket: as long as one is open, closing ours does not end its events. */
 void fl_listener_close(struct fl_listener *listener)
 {
+	if (listener->is_listening) {
+		pause_listener(listener);
+	}
 	listener->is_closing = true;
 	uv_close((uv_handle_t *)&listener->retry, on_closed);
 	close(listener->fd);
@@ -80,12 +90,6 @@ static void resume(struct fl_listener *listener)
 static void on_retry(uv_timer_t *timer)
 {
 	resume(timer->data);
-}
-
-static void pause_listener(struct fl_listener *listener)
-{
-	fl_poller_pause(listener->net, listener->fd);
-	listener->is_listening = false;
 }
 
 static bool is_out_of_resources(int sys)

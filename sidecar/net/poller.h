@@ -15,7 +15,7 @@ void fl_net_closed(struct fl_net *net);
  * adds to it. Closing the descriptor ends it. Errors: a negative errno. */
 int fl_poller_watch(struct fl_sock *sock, uint32_t events) FL_MUST_USE;
 /* Reports, in each turn anew, that fd has a connection to be accepted. listener is borrowed until the end of the turn in which
- * it is paused or its descriptor closed. Errors: a negative errno. */
+ * it is paused, which has to come before its descriptor is closed: that of a duplicate would go on. Errors: a negative errno. */
 int fl_poller_listen(struct fl_net *net, int fd, struct fl_watched *listener) FL_MUST_USE;
 void fl_poller_pause(struct fl_net *net, int fd);
 /* on_events() with no event in the next turn. */

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -20,6 +21,7 @@ struct bench {
 	uv_async_t mail;
 	void (*open)(struct bench *bench);
 	struct end ends[2];
+	struct fl_listener *listener;
 	int far; /* the other end of ends[0], where the test has it */
 	int turns, bytes;
 };
@@ -228,4 +230,69 @@ Test(net_run, a_socket_alone_keeps_it_running_but_not_spinning, .timeout = 10)
 	cr_assert_eq(uv_thread_join(&thread), 0);
 	cr_assert_eq(bench.bytes, 1);
 	cr_assert_lt(bench.turns, 20);
+}
+
+static void count_connection(void *user, struct fl_listener *listener)
+{
+	struct bench *bench = user;
+
+	(void)listener;
+	bench->bytes++;
+}
+
+/* Bound to a name that the kernel chooses. */
+static int bind_anywhere(void)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&name, sizeof(name.sun_family)), 0);
+	return fd;
+}
+
+static void connect_to(int listening, int fd)
+{
+	struct sockaddr_un name;
+	socklen_t len = sizeof(name);
+
+	cr_assert_eq(getsockname(listening, (struct sockaddr *)&name, &len), 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&name, len), 0);
+}
+
+/* For a moment, in which somebody waits in the queue. */
+static void on_stop_of_shared(uv_timer_t *timer)
+{
+	uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void open_shared_and_close(struct bench *bench)
+{
+	int shared = bind_anywhere();
+	struct fl_err err;
+
+	bench->far = dup(shared);
+	cr_assert_geq(bench->far, 0);
+	cr_assert_eq(fl_listener_open(&bench->net, shared, true, count_connection, bench,
+				      &bench->listener, &err),
+		     0);
+	connect_to(bench->far, *(int *)bench->loop.data);
+	fl_listener_close(bench->listener);
+	cr_assert_eq(uv_timer_init(&bench->loop, &bench->stop), 0);
+	cr_assert_eq(uv_timer_start(&bench->stop, on_stop_of_shared, 20, 0), 0);
+}
+
+/* Workers share a Unix socket by duplicates, and the kernel forgets none of them before the last one is closed. */
+Test(net_run, a_closed_listener_hears_nothing_of_those_who_share_its_socket, .timeout = 10)
+{
+	struct bench bench;
+	int client = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	begin(&bench, open_shared_and_close);
+	bench.loop.data = &client;
+	run_to_the_end(&bench);
+	cr_assert_eq(bench.bytes, 0);
+	cr_assert_lt(bench.turns, 20);
+	close(client);
+	close(bench.far);
 }
