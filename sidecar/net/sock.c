@@ -136,7 +136,7 @@ static void on_farewell_timeout(uv_timer_t *timer)
 	close_now(sock);
 }
 
-/* Those who are refused by thousands get a shorter good-bye: descriptors are for those who are served. */
+/* Those who are refused by thousands get no good-bye: descriptors are for those who are served. */
 static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 {
 	struct fl_farewell *farewell =
@@ -153,12 +153,21 @@ static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 	return true;
 }
 
+/* At once. A clean end after half of what was to be said would be a lie. */
+static void cut_off(struct fl_sock *sock)
+{
+	if (sock->first != NULL) {
+		set_reset_on_close(sock);
+	}
+	close_now(sock);
+}
+
 void fl_sock_close(struct fl_sock *sock, uint32_t linger_ms)
 {
 	sock->events = NULL;
 	fl_sock_read_stop(sock);
 	if (sock->first == NULL || linger_ms == 0 || !start_farewell(sock, linger_ms)) {
-		close_now(sock);
+		cut_off(sock);
 	}
 }
 
@@ -196,7 +205,7 @@ void fl_sock_hang_up(struct fl_sock *sock, uint32_t linger_ms)
 	fl_sock_shutdown(sock);
 	fl_sock_read_start(sock);
 	if (!start_farewell(sock, linger_ms)) {
-		close_now(sock);
+		cut_off(sock);
 	}
 }
 

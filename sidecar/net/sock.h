@@ -92,7 +92,8 @@ bool fl_sock_is_broken(const struct fl_sock *sock);
 /* FIN once pending is empty. */
 void fl_sock_shutdown(struct fl_sock *sock);
 
-/* Orderly close: pending bytes are sent first, for at most linger_ms; then freed. sock is dead for the caller. */
+/* Orderly close: pending bytes are sent first, for at most linger_ms; then freed. Those that are left then, or that nothing
+ * is left for (fl_net.farewells), make it a reset. sock is dead for the caller. */
 void fl_sock_close(struct fl_sock *sock, uint32_t linger_ms);
 /* Says the last word: pending bytes, then FIN; what the peer still sends is thrown away until it has finished too or
  * linger_ms are over. Without this, bytes unread at close() become a reset that can overtake our last word (a TLS

@@ -263,6 +263,24 @@ Test(sock, a_peer_that_never_reads_costs_the_linger_and_gets_a_reset)
 	cr_assert_eq(uv_loop_close(&bench.loop), 0);
 }
 
+/* As many as there may be linger already. */
+Test(sock, half_of_what_was_to_be_said_never_ends_cleanly)
+{
+	struct bench bench;
+	int fd;
+
+	bench_init(&bench);
+	fd = connect_plain(&bench);
+	turn_until(&bench, &bench.offered, 1);
+	(void)fill(&bench.end);
+	bench.net.farewells = 1024;
+	fl_sock_close(bench.end.sock, 60000);
+	bench.net.farewells = 0;
+	cr_assert_eq(read_to_end(&bench, fd), -1);
+	close(fd);
+	bench_done(&bench);
+}
+
 Test(sock, reset_is_seen_as_a_reset)
 {
 	struct bench bench;
