@@ -149,7 +149,7 @@ static void add_facts(struct fl_line *line, const struct fl_access *access)
 	add_ends(line, access);
 	if (access->session != NULL) {
 		fl_session_describe(access->session, line);
-	} else if (access->plain != NULL) {
+	} else if (route->security == FL_SECURITY_PLAINTEXT) {
 		fl_line_str(line, "security", "plaintext");
 	}
 	if (access->verdict != NULL) {

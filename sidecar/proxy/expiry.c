@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/when.h"
 
 const char *fl_certificate_kind_word(enum fl_certificate_kind kind)
@@ -61,26 +62,6 @@ static void add_chain(struct fl_expiries *expiries, const struct fl_credentials 
 	}
 }
 
-static void add_crls(struct fl_expiries *expiries, const struct fl_credentials *credentials)
-{
-	for (size_t i = 0; i < credentials->crl_count; i++) {
-		const struct fl_crl *crl = &credentials->crls[i];
-		struct fl_expiry expiry = {
-			.kind = FL_CERTIFICATE_CRL,
-			.trust_domain = crl->bundle == FL_CRL_LOOSE
-						? ""
-						: credentials->bundles[crl->bundle].trust_domain,
-			.index = (unsigned)i + 1,
-			.not_after = crl->next_update};
-
-		if (i < FL_EXPIRY_SHOWN_PER_DOMAIN) {
-			show(expiries, &expiry);
-		} else {
-			expiries->left_out++;
-		}
-	}
-}
-
 static int by_time(const void *a, const void *b)
 {
 	const struct fl_expiry *first = a, *second = b;
@@ -91,7 +72,38 @@ static int by_time(const void *a, const void *b)
 	return first->index < second->index ? -1 : 1;
 }
 
-/* Sorted: where not all are shown it is those that run out first. */
+/* Sorts them: where not all are shown it is those that run out first. */
+static void show_first(struct fl_expiries *expiries, struct fl_expiry *items, size_t count)
+{
+	qsort(items, count, sizeof(*items), by_time);
+	for (size_t i = 0; i < count && i < FL_EXPIRY_SHOWN_PER_DOMAIN; i++) {
+		show(expiries, &items[i]);
+	}
+	if (count > FL_EXPIRY_SHOWN_PER_DOMAIN) {
+		expiries->left_out += count - FL_EXPIRY_SHOWN_PER_DOMAIN;
+	}
+}
+
+static void add_crls(struct fl_expiries *expiries, const struct fl_credentials *credentials)
+{
+	size_t count = credentials->crl_count;
+	struct fl_expiry *lists = fl_new((count + 1) * sizeof(*lists));
+
+	for (size_t i = 0; i < count; i++) {
+		const struct fl_crl *crl = &credentials->crls[i];
+
+		lists[i] = (struct fl_expiry){
+			.kind = FL_CERTIFICATE_CRL,
+			.trust_domain = crl->bundle == FL_CRL_LOOSE
+						? ""
+						: credentials->bundles[crl->bundle].trust_domain,
+			.index = (unsigned)i + 1,
+			.not_after = crl->next_update};
+	}
+	show_first(expiries, lists, count);
+	free(lists);
+}
+
 static void add_bundle(struct fl_expiries *expiries, const struct fl_bundle *bundle, bool own)
 {
 	struct fl_expiry *roots = fl_new((bundle->roots.count + 1) * sizeof(*roots));
@@ -101,13 +113,7 @@ static void add_bundle(struct fl_expiries *expiries, const struct fl_bundle *bun
 		count += read_one(&bundle->roots.items[i], FL_CERTIFICATE_ROOT,
 				  bundle->trust_domain, i, &roots[count]);
 	}
-	qsort(roots, count, sizeof(*roots), by_time);
-	for (size_t i = 0; i < count && i < FL_EXPIRY_SHOWN_PER_DOMAIN; i++) {
-		show(expiries, &roots[i]);
-	}
-	if (count > FL_EXPIRY_SHOWN_PER_DOMAIN) {
-		expiries->left_out += count - FL_EXPIRY_SHOWN_PER_DOMAIN;
-	}
+	show_first(expiries, roots, count);
 	if (own) {
 		expiries->own_roots = count;
 		expiries->own_roots_not_after = count > 0 ? roots[count - 1].not_after : 0;

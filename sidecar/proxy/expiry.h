@@ -10,7 +10,7 @@
 
 #include "pki/credentials.h"
 
-#define FL_EXPIRY_SHOWN_PER_DOMAIN 16u /* roots: those that run out first */
+#define FL_EXPIRY_SHOWN_PER_DOMAIN 16u /* roots; and of all CRLs: those that run out first */
 #define FL_EXPIRY_SHOWN 256u           /* of all */
 
 enum fl_certificate_kind {

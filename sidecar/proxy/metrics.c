@@ -133,7 +133,7 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 			      expiry->not_after);
 	}
 	family(text, "fairlead_certificates_left_out", "gauge",
-	       "Certificates of long bundles that have no series of their own; those with one "
+	       "Roots of long bundles, and CRLs, that have no series of their own; those with one "
 	       "expire first.");
 	plain(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
 }

@@ -266,7 +266,7 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 	}
 	put(text, "</table></div>\n");
 	if (s->expiries->left_out > 0) {
-		fl_text_print(text, "<p>and %zu more roots, which expire later</p>\n",
+		fl_text_print(text, "<p>and %zu more roots and CRLs, which expire later</p>\n",
 			      s->expiries->left_out);
 	}
 }

@@ -3,6 +3,7 @@
 #include <utlist.h>
 
 #include "proxy/access.h"
+#include "proxy/report.h"
 #include "proxy/stream_internal.h"
 #include "proxy/tell.h"
 
@@ -38,7 +39,8 @@ void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 	char far[FL_ADDR_TEXT];
 
 	fl_route_describe(route, state_word(stream), ret);
-	ret->security = is_verified ? "mtls" : stream->plain != NULL ? "plaintext" : NULL;
+	ret->security =
+		route->security != FL_SECURITY_NONE ? fl_security_word(route->security) : NULL;
 	ret->peer = is_verified ? fl_strdup(fl_session_peer_id(stream->session)) : NULL;
 	ret->rule = is_inbound ? fl_strdup(stream->verdict.rule) : NULL;
 	ret->to_app = stream->to_app;

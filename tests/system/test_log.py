@@ -43,17 +43,19 @@ def test_one_line_a_connection_with_everything_in_it(lab, app):
 
 def test_what_every_line_has(lab, app):
     """Whatever became of it: refused before it was anything, in plaintext, or with nobody there."""
-    plain, nobody, dead, echo = lab.ports.free(), lab.ports.free(), lab.ports.free(), app().port
+    plain, nobody, dead, gone = (lab.ports.free() for _ in range(4))
+    echo = app().port
     inbound = lab.inbound(echo, {
         'service clear': {'listen': f'127.0.0.1:{plain}', 'app': f'127.0.0.1:{echo}', 'mode': 'plaintext'},
         'upstream clear-out': {'listen': f'127.0.0.1:{nobody}', 'to': f'127.0.0.1:{echo}', 'mode': 'plaintext'},
         'upstream dead': {'listen': f'127.0.0.1:{dead}', 'to': f'127.0.0.1:{lab.ports.free()}'},
+        'upstream gone': {'listen': f'127.0.0.1:{gone}', 'to': f'127.0.0.1:{lab.ports.free()}', 'mode': 'plaintext'},
         'allow clear': {'from': 'plaintext', 'to': 'clear'}})
     outcome(inbound.port, b'this is no TLS')
     assert ping(plain) and ping(nobody)
-    assert outcome(dead) == 'reset'
+    assert outcome(dead) == outcome(gone) == 'reset'
     wanted = {'app': ('not_tls', None), 'clear': ('done', 'plaintext'), 'clear-out': ('done', 'plaintext'),
-              'dead': ('peer_refused', None)}
+              'dead': ('peer_refused', None), 'gone': ('peer_refused', None)}
     for name, (reason, security) in wanted.items():
         line = inbound.wait_line(**{'service' if name in ('app', 'clear') else 'upstream': name})
         assert (line['reason'], line.get('security')) == (reason, security)

@@ -572,3 +572,22 @@ Test(expiry, of_a_set_of_credentials)
 	fl_der_list_done(&bundles[0].roots);
 	fl_der_list_done(&bundles[1].roots);
 }
+
+/* One that has run out is a warning wherever it stands in its file. */
+Test(report, of_many_crls_those_that_run_out_first_are_shown)
+{
+	struct fl_crl crls[20] = {0};
+	struct fl_credentials credentials = {.crls = crls, .crl_count = FL_COUNT_OF(crls)};
+	struct fl_expiries expiries;
+
+	for (size_t i = 0; i < FL_COUNT_OF(crls); i++) {
+		crls[i].bundle = FL_CRL_LOOSE;
+		crls[i].next_update = NOW + 20 - (int64_t)i;
+	}
+	fl_expiries_init(&expiries, &credentials);
+	cr_assert_eq(expiries.count, FL_EXPIRY_SHOWN_PER_DOMAIN);
+	cr_assert_eq(expiries.left_out, 4);
+	cr_assert_eq(expiries.items[0].index, 20);
+	cr_assert_eq(expiries.items[15].index, 5);
+	fl_expiries_done(&expiries);
+}
