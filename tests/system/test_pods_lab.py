@@ -96,10 +96,13 @@ def test_sidecar_and_agent_are_users_of_their_own_without_capabilities(pod):
 CRASH = '''
 import os, sys
 sys.path.insert(0, sys.argv[1])
-import tempfile, lab, pods
+import pathlib, tempfile, lab, pods
 with tempfile.TemporaryDirectory() as folder, lab.Lab(folder) as lab, pods.Node(lab) as node:
     os.chmod(folder, 0o755)
-    print(node.pod('a', sidecar=False).spawn('app', ['sleep', '1000']).pid, flush=True)
+    app = node.pod('a', sidecar=False).spawn('app', ['sleep', '1000'])
+    while pathlib.Path(f'/proc/{app.pid}/comm').read_text() != 'sleep\\n':
+        pass  # on its way there it does not know yet that it has to end with us
+    print(app.pid, flush=True)
     os.kill(os.getpid(), 9)
 '''
 
