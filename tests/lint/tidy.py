@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""clang-tidy over every file of ours in a build tree; unchanged files that passed are not asked again.
+"""clang-tidy over every file of ours in a build tree; files that passed are not asked again while nothing changes that
+the verdict depends on, here or in another checkout of the same user (~/.cache/fairlead/tidy).
 
     tests/lint/tidy.py BUILD [FILE...]
 """
@@ -11,12 +12,15 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TIDY = 'clang-tidy-14'
 ANALYZER = ROOT / 'tests/lint/analyzer.h'
+CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache', 'fairlead', 'tidy')
+KEPT_DAYS = 30
 OURS = ('sidecar/', 'agent/', 'certs-watch/', 'tests/')
 
 
@@ -57,24 +61,25 @@ def main():
     if not shutil.which(TIDY):
         sys.exit(f'{TIDY} is missing: apt-get install {TIDY}, or run tests/run')
     build, wanted = os.path.abspath(sys.argv[1]), {os.path.relpath(f, ROOT) for f in sys.argv[2:]}
-    cache = Path(build, 'tidy-cache')
-    cache.mkdir(exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     deps = headers(build)
 
-    jobs, good = {}, set()
+    jobs, known = {}, 0
     for entry in json.loads(Path(build, 'compile_commands.json').read_text()):
         name = ours(entry['file'], build)
         if not name or (wanted and name not in wanted) or name in jobs:
             continue
-        mark = cache / fingerprint(entry, deps, build)
-        good.add(mark.name)
-        if not mark.exists():
+        mark = CACHE / fingerprint(entry, deps, build)
+        if mark.exists():
+            mark.touch()
+            known += 1
+        else:
             jobs[name] = mark
 
     def run(name):
         # err.c defines what analyzer.h describes.
-        known = [] if name == 'sidecar/base/err.c' else [f'--extra-arg=-include{ANALYZER}']
-        result = subprocess.run([TIDY, '--quiet', '-p', build, *known, name],
+        told = [] if name == 'sidecar/base/err.c' else [f'--extra-arg=-include{ANALYZER}']
+        result = subprocess.run([TIDY, '--quiet', '-p', build, *told, name],
                                 cwd=ROOT, capture_output=True, text=True)
         if result.returncode == 0:
             jobs[name].touch()
@@ -88,11 +93,11 @@ def main():
         # The analyzer's path to a finding is long: only for files asked for by name.
         shown = ': (error|note): ' if wanted else ': error: '
         print('\n'.join(l for l in text.splitlines() if l.startswith(OURS) and re.search(shown, l)) or text)
-    for old in cache.iterdir() if not wanted else []:
-        if old.name not in good:
-            old.unlink()
+    for old in CACHE.iterdir():
+        if old.stat().st_mtime < time.time() - KEPT_DAYS * 24 * 3600:
+            old.unlink(missing_ok=True)
     print(f'{len(results) - len(failed)} clean, {len(failed)} with findings, '
-          f'{len(good) - len(jobs)} unchanged since they were clean')
+          f'{known} unchanged since they were clean')
     return 1 if failed else 0
 
 
