@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_ANSWER_H
 #define FL_AGENT_ANSWER_H
-/* answer - what others say in JSON, the sidecar or libnftables, read with care: it may be another version, or somebody
+/* answer - what others say in JSON, the sidecar or nft, read with care: it may be another version, or somebody
  * else. There is one meaning of absent: a key that is missing, null, or of another type reads as nothing ("", 0, false,
  * NULL). What goes to a terminal goes through fl_text_put_clean(). */
 #include <cjson/cJSON.h>

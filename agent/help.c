@@ -356,9 +356,10 @@ static const char redirect_page[] =
 	"      --force         remove: also when captured connections are open\n" COMMON_OPTIONS
 	"\n"
 	"ENVIRONMENT\n"
-	"  apply and remove take the capability NET_ADMIN and libnftables (package\n"
-	"  libnftables1), which nothing else here does: an init container has them, and\n"
-	"  neither the sidecar nor the app.\n"
+	"  apply and remove take the capability NET_ADMIN and the program nft (package\n"
+	"  nftables; in /usr/sbin, /sbin or /usr/bin), which nothing else here does: an\n"
+	"  init container has them, and neither the sidecar nor the app. PATH and the\n"
+	"  rest of the environment are not used, and nft does not see them.\n"
 	"\n"
 	"EXIT STATUS\n"
 	"  0  done\n"

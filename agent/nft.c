@@ -1,36 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* nft - a handful of functions of libnftables, found by name. */
+/* nft - what goes into the program, and what comes out. */
 #include "agent/nft.h"
 
-#include <dlfcn.h>
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
-#include <nftables/libnftables.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/answer.h"
 #include "base/mem.h"
-#include "base/text.h"
 
-#define LIBRARY "libnftables.so.1"
-
-/* Each function with the type that the header gives it. */
-struct fl_nft {
-	struct nft_ctx *ctx;
-	__typeof__(nft_ctx_new) *ctx_new;
-	__typeof__(nft_ctx_free) *ctx_free;
-	__typeof__(nft_ctx_buffer_output) *buffer_output;
-	__typeof__(nft_ctx_get_output_buffer) *get_output;
-	__typeof__(nft_ctx_buffer_error) *buffer_error;
-	__typeof__(nft_ctx_get_error_buffer) *get_error;
-	__typeof__(nft_ctx_output_set_flags) *set_flags;
-	__typeof__(nft_run_cmd_from_buffer) *run;
-};
+#define SECONDS_MAX 30
+#define ARGS_MAX 7
+#define OUTPUT_MAX ((size_t)4 << 20) /* a table of ours is 40 kB, without what its sets hold */
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
@@ -90,95 +77,162 @@ static int check_kernel(struct fl_err *err)
 	return FL_OK;
 }
 
-/* --- the library ------------------------------------------------------------------------------ */
+/* --- the program ------------------------------------------------------------------------------ */
 
-/* POSIX has it that a pointer to data may hold one to a function; ISO C does not. */
-static bool find(void *library, const char *name, void *ret_function)
+/* Where distributions have it; PATH is anybody's, and this is root. */
+static const char *find_program(void)
 {
-	void *found = dlsym(library, name);
+	static const char *const places[] = {"/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"};
 
-	memcpy(ret_function, &found, sizeof(found));
-	return found != NULL;
-}
-
-static int load_library(struct fl_nft *nft, struct fl_err *err)
-{
-	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-
-	if (library == NULL) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  LIBRARY " is not here, or not all that it needs: install the "
-					  "package libnftables1");
-	}
-	if (!find(library, "nft_ctx_new", &nft->ctx_new) ||
-	    !find(library, "nft_ctx_free", &nft->ctx_free) ||
-	    !find(library, "nft_ctx_buffer_output", &nft->buffer_output) ||
-	    !find(library, "nft_ctx_get_output_buffer", &nft->get_output) ||
-	    !find(library, "nft_ctx_buffer_error", &nft->buffer_error) ||
-	    !find(library, "nft_ctx_get_error_buffer", &nft->get_error) ||
-	    !find(library, "nft_ctx_output_set_flags", &nft->set_flags) ||
-	    !find(library, "nft_run_cmd_from_buffer", &nft->run)) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  LIBRARY " lacks functions: install a newer package libnftables1");
-	}
-	return FL_OK;
-}
-
-int fl_nft_open(struct fl_nft **ret, struct fl_err *err)
-{
-	struct fl_nft *nft = fl_new(sizeof(*nft));
-	int rc = check_kernel(err);
-
-	if (rc == FL_OK) {
-		rc = load_library(nft, err);
-	}
-	if (rc == FL_OK) {
-		nft->ctx = nft->ctx_new(NFT_CTX_DEFAULT);
-		if (nft->ctx == NULL || nft->buffer_output(nft->ctx) != 0 ||
-		    nft->buffer_error(nft->ctx) != 0) {
-			rc = fl_err_set(err, FL_ERR_NOMEM, LIBRARY ": out of memory");
+	for (size_t i = 0; i < FL_COUNT_OF(places); i++) {
+		if (access(places[i], X_OK) == 0) {
+			return places[i];
 		}
 	}
+	return NULL;
+}
+
+static int missing(struct fl_err *err)
+{
+	return fl_err_set(err, FL_ERR_INVALID,
+			  "the program nft is not here (/usr/sbin/nft, /sbin/nft or /usr/bin/nft): "
+			  "install the package nftables");
+}
+
+int fl_nft_check(struct fl_err *err)
+{
+	int rc = check_kernel(err);
+
+	return rc == FL_OK && find_program() == NULL ? missing(err) : rc;
+}
+
+static int ended(int number, struct fl_err *err)
+{
+	switch (number) {
+	case SIGALRM:
+		return fl_err_set(err, FL_ERR_LIMIT,
+				  "nft had not ended after %d s, so it may be done or not: "
+				  "do it again, once this machine or kernel is less busy",
+				  SECONDS_MAX);
+	case SIGXFSZ:
+		return fl_err_set(err, FL_ERR_LIMIT,
+				  "nft has more to say than %zu MB, so not all of it is known: "
+				  "look yourself with `nft list table inet fairlead`",
+				  OUTPUT_MAX >> 20);
+	default:
+		return fl_err_set(
+			err, FL_ERR_IO,
+			"nft was ended by signal %d, so it may be done or not: do it again",
+			number);
+	}
+}
+
+int fl_nft_explain(const struct fl_child_end *end, const char *what, struct fl_err *err)
+{
+	static const char mark[] = "Error: ", kernel[] = "Could not process rule: ";
+	const char *said = end->errors.data, *why = strstr(said, mark), *line;
+	const char *who = "nft";
+	int len;
+
+	if (end->signal != 0) {
+		return ended(end->signal, err);
+	}
+	if (why == NULL) {
+		/* Not its own words: those of the loader, of child.c, or none. */
+		said = said[0] != '\0' ? said : "without a word";
+		return fl_err_set(
+			err, FL_ERR_IO,
+			"nft did not %s: exit %d, %.*s: install the package nftables anew", what,
+			end->code, (int)strcspn(said, "\n"), said);
+	}
+	why += strlen(mark);
+	if (strncmp(why, kernel, strlen(kernel)) == 0) {
+		why += strlen(kernel);
+		who = "the kernel";
+	}
+	len = (int)strcspn(why, "\n");
+	line = why + len;
+	line += strspn(line, "\n \t");
+	return fl_err_set(err, FL_ERR_IO, "%s did not %s: %.*s%s%.*s", who, what, len, why,
+			  *line != '\0' ? ": " : "", (int)strcspn(line, "\n"), line);
+}
+
+/* args: what follows the program's name; NULL ends it. what: it is to do this. */
+static int run(const char *const *args, const char *input, const char *what,
+	       struct fl_child_end *ret, struct fl_err *err)
+{
+	const char *argv[ARGS_MAX + 2] = {find_program()};
+	struct fl_child_task task = {
+		.argv = argv, .input = input, .output_max = OUTPUT_MAX, .seconds_max = SECONDS_MAX};
+	int rc;
+
+	if (argv[0] == NULL) {
+		return missing(err);
+	}
+	for (size_t i = 0; args[i] != NULL; i++) {
+		FL_REQUIRE(i < ARGS_MAX);
+		argv[i + 1] = args[i];
+	}
+	rc = fl_child_run(&task, ret, err);
+	if (rc == FL_OK && (ret->signal != 0 || ret->code != 0)) {
+		rc = fl_nft_explain(ret, what, err);
+		fl_child_end_done(ret);
+	}
+	return rc;
+}
+
+int fl_nft_load(const char *text, struct fl_err *err)
+{
+	static const char *const args[] = {"-f", "-", NULL};
+	struct fl_child_end end;
+	int rc = run(args, text, "take the rules, and nothing has changed", &end, err);
+
+	if (rc == FL_OK) {
+		fl_child_end_done(&end);
+	}
+	return rc;
+}
+
+/* --- listings --------------------------------------------------------------------------------- */
+
+static int list(const char *const *args, cJSON **ret, struct fl_err *err)
+{
+	struct fl_child_end end;
+	int rc = run(args, NULL, "list what is in force", &end, err);
+
 	if (rc != FL_OK) {
-		fl_nft_close(nft);
 		return rc;
 	}
-	*ret = nft;
+	*ret = cJSON_Parse(end.out.data);
+	fl_child_end_done(&end);
+	if (*ret == NULL) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"nft answers with no JSON: install a package nftables that has it, "
+			"as Debian's has");
+	}
 	return FL_OK;
 }
 
-void fl_nft_close(struct fl_nft *nft)
+/* Others' tables are named, and not read. */
+static int find_table(const char *table, bool *ret_there, struct fl_err *err)
 {
-	if (nft == NULL) {
-		return;
+	static const char *const args[] = {"-j", "list", "tables", "inet", NULL};
+	const cJSON *item;
+	cJSON *listing;
+	int rc = list(args, &listing, err);
+
+	if (rc != FL_OK) {
+		return rc;
 	}
-	if (nft->ctx != NULL) {
-		nft->ctx_free(nft->ctx);
+	*ret_there = false;
+	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	{
+		const char *name = fl_answer_text(fl_answer_part(item, "table"), "name");
+
+		*ret_there = *ret_there || strcmp(name, table) == 0;
 	}
-	/* The library stays loaded: it has handlers of its own for the process's end. */
-	free(nft);
-}
-
-/* --- its use ---------------------------------------------------------------------------------- */
-
-/* What it says is several lines: which one is wrong and why, that one, and marks below it. */
-static int refused(const char *said, struct fl_err *err)
-{
-	size_t why = strcspn(said, "\n");
-	const char *line = said[why] == '\n' ? said + why + 1 : "";
-
-	line += strspn(line, " \t");
-	return fl_err_set(err, FL_ERR_IO,
-			  "the kernel did not take the rules, and nothing has changed: %.*s: %.*s",
-			  (int)why, said, (int)strcspn(line, "\n"), line);
-}
-
-int fl_nft_load(struct fl_nft *nft, const char *text, struct fl_err *err)
-{
-	nft->set_flags(nft->ctx, 0);
-	if (nft->run(nft->ctx, text) != 0) {
-		return refused(nft->get_error(nft->ctx), err);
-	}
+	cJSON_Delete(listing);
 	return FL_OK;
 }
 
@@ -195,33 +249,27 @@ static void take_counter(const cJSON *counter, struct fl_nft_count *counts, size
 	}
 }
 
-/* Runs a listing; NULL: what it is about is not there. */
-static cJSON *list(struct fl_nft *nft, const char *what, const char *table)
+int fl_nft_count(const char *table, struct fl_nft_count *counts, size_t count, bool *ret_there,
+		 struct fl_err *err)
 {
-	struct fl_text command = {0};
-	cJSON *listing = NULL;
-
-	fl_text_print(&command, "list %s inet %s", what, table);
-	nft->set_flags(nft->ctx, NFT_CTX_OUTPUT_JSON);
-	if (nft->run(nft->ctx, command.data) == 0) {
-		listing = cJSON_Parse(nft->get_output(nft->ctx));
-	}
-	fl_text_done(&command);
-	return listing;
-}
-
-bool fl_nft_count(struct fl_nft *nft, const char *table, struct fl_nft_count *counts, size_t count)
-{
-	cJSON *listing = list(nft, "counters table", table);
-	bool there = listing != NULL;
+	const char *const args[] = {"-j", "list", "counters", "table", "inet", table, NULL};
 	const cJSON *item;
+	cJSON *listing;
+	int rc = find_table(table, ret_there, err);
 
+	if (rc != FL_OK || !*ret_there) {
+		return rc;
+	}
+	rc = list(args, &listing, err);
+	if (rc != FL_OK) {
+		return rc;
+	}
 	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
 	{
 		take_counter(fl_answer_part(item, "counter"), counts, count);
 	}
 	cJSON_Delete(listing);
-	return there;
+	return FL_OK;
 }
 
 static void take_target(const cJSON *statement, struct fl_nft_targets *ret)
@@ -237,22 +285,40 @@ static void take_target(const cJSON *statement, struct fl_nft_targets *ret)
 	}
 }
 
-bool fl_nft_targets(struct fl_nft *nft, const char *table, struct fl_nft_targets *ret)
+static void take_rule(const cJSON *rule, struct fl_nft_targets *ret)
 {
-	cJSON *listing = list(nft, "table", table);
-	bool there = listing != NULL;
-	const cJSON *item, *statement;
+	const cJSON *statement;
 
-	*ret = (struct fl_nft_targets){.count = 0};
-	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	cJSON_ArrayForEach(statement, fl_answer_part(rule, "expr"))
 	{
-		cJSON_ArrayForEach(statement, fl_answer_part(fl_answer_part(item, "rule"), "expr"))
-		{
-			take_target(fl_answer_part(statement, "redirect"), ret);
-			take_target(fl_answer_part(statement, "tproxy"), ret);
-			ret->tproxy = ret->tproxy || fl_answer_part(statement, "tproxy") != NULL;
-		}
+		take_target(fl_answer_part(statement, "redirect"), ret);
+		take_target(fl_answer_part(statement, "tproxy"), ret);
+		ret->tproxy = ret->tproxy || fl_answer_part(statement, "tproxy") != NULL;
 	}
-	cJSON_Delete(listing);
-	return there;
+}
+
+int fl_nft_targets(const char *table, struct fl_nft_targets *ret, struct fl_err *err)
+{
+	/* Not what its sets hold, which may be a lot; and protocols as numbers, so that it asks no NSS. */
+	const char *const args[] = {"-j", "-t", "-n", "list", "table", "inet", table, NULL};
+	const cJSON *item;
+	cJSON *listing;
+	bool there;
+	int rc = find_table(table, &there, err);
+
+	if (rc == FL_OK && there) {
+		rc = list(args, &listing, err);
+	}
+	if (rc != FL_OK) {
+		return rc;
+	}
+	*ret = (struct fl_nft_targets){.count = 0};
+	if (there) {
+		cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+		{
+			take_rule(fl_answer_part(item, "rule"), ret);
+		}
+		cJSON_Delete(listing);
+	}
+	return FL_OK;
 }

@@ -1,32 +1,34 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_NFT_H
 #define FL_AGENT_NFT_H
-/* nft - loads rulesets into the kernel and reads counters back, through libnftables.
+/* nft - loads rulesets into the kernel and reads them back, through the program nft.
  *
- * The library is opened when it is needed and not before: `run` stays small without it, and all else works where it
- * is not installed. Thread: one. It acts on the network namespace of the process. */
+ * The program and not its library: libnftables is under the GPL version 2 alone, and what holds wolfSSL is under version
+ * 3, so one process cannot have both. Thread: as child.h. It acts on the network namespace of the process. */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "agent/child.h"
 #include "base/err.h"
 
-struct fl_nft;
+/* Asks the kernel whether it has nftables and whether we may use it, and whether the program is here. Errors:
+ * FL_ERR_DENIED, NET_ADMIN is missing; FL_ERR_IO, the kernel has no nftables; FL_ERR_INVALID, the program is not
+ * installed. Each names its remedy. The others below expect it to have said yes. */
+int fl_nft_check(struct fl_err *err) FL_MUST_USE;
 
-/* Asks the kernel first whether it has nftables and whether we may use it. Errors: FL_ERR_DENIED, NET_ADMIN is missing;
- * FL_ERR_IO, the kernel has no nftables; FL_ERR_INVALID, the library is not installed. Each names its remedy. */
-int fl_nft_open(struct fl_nft **ret, struct fl_err *err) FL_MUST_USE;
-void fl_nft_close(struct fl_nft *nft); /* NULL is fine */
-
-/* Loads text, as `nft -f` would: all of it in one transaction, or FL_ERR_IO and nothing has changed. */
-int fl_nft_load(struct fl_nft *nft, const char *text, struct fl_err *err) FL_MUST_USE;
+/* Loads text, as `nft -f` would: all of it in one transaction. FL_ERR_IO and FL_ERR_INVALID: nothing has changed, or the
+ * text says that it is not known. */
+int fl_nft_load(const char *text, struct fl_err *err) FL_MUST_USE;
 
 struct fl_nft_count {
 	const char *name; /* of the counter, given by the caller */
 	uint64_t packets, bytes;
 	bool found;
 };
-/* Fills in the counters of `table inet NAME` that are there. false: there is no such table. */
-bool fl_nft_count(struct fl_nft *nft, const char *table, struct fl_nft_count *counts, size_t count);
+/* Fills in the counters of `table inet NAME` that are there. ret_there: whether there is such a table. */
+int fl_nft_count(const char *table, struct fl_nft_count *counts, size_t count, bool *ret_there,
+		 struct fl_err *err) FL_MUST_USE;
 
 /* Where the rules of a table lead connections. */
 #define FL_NFT_PORTS_MAX 8
@@ -35,7 +37,11 @@ struct fl_nft_targets {
 	size_t count;
 	bool tproxy; /* some by that: the destination stays as it is */
 };
-/* Reads them from `table inet NAME` as it is in force. false: there is no such table. */
-bool fl_nft_targets(struct fl_nft *nft, const char *table, struct fl_nft_targets *ret);
+/* Reads them from `table inet NAME` as it is in force: none where there is no such table. */
+int fl_nft_targets(const char *table, struct fl_nft_targets *ret, struct fl_err *err) FL_MUST_USE;
+
+/* The sentence about a program that has failed at what it was to do ("nft did not WHAT"), and its code. What it says
+ * itself is several lines: where and why, the line that is wrong, marks below that. Pure, for tests. */
+int fl_nft_explain(const struct fl_child_end *end, const char *what, struct fl_err *err);
 
 #endif

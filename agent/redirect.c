@@ -44,22 +44,17 @@ static struct fl_conf *load(const char *conf_path)
 static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl_err *err)
 {
 	bool tproxy = conf->redirect.mode == FL_REDIRECT_TPROXY;
-	struct fl_nft *nft;
-	int rc = fl_nft_open(&nft, err);
+	int rc = fl_nft_check(err);
 
-	if (rc != FL_OK) {
-		return rc;
-	}
-	if (tproxy) {
+	if (rc == FL_OK && tproxy) {
 		rc = fl_route_add(err);
 	}
 	if (rc == FL_OK) {
-		rc = fl_nft_load(nft, rules, err);
+		rc = fl_nft_load(rules, err);
 	}
 	if (rc == FL_OK && !tproxy) {
 		rc = fl_route_remove(err);
 	}
-	fl_nft_close(nft);
 	return rc;
 }
 
@@ -138,16 +133,15 @@ int fl_redirect_apply(const char *conf_path)
 
 /* What the app sends on a captured connection once the rules have gone, nobody translates any more: it would go to the
  * network as it is. Where the rules lead, they say themselves. FL_ERR_DENIED: there are such connections. */
-static int check_nothing_captured(struct fl_nft *nft, struct fl_err *err)
+static int check_nothing_captured(struct fl_err *err)
 {
 	struct fl_nft_targets targets;
 	size_t count = 0;
-	int rc;
+	int rc = fl_nft_targets(FL_RULESET_TABLE, &targets, err);
 
-	if (!fl_nft_targets(nft, FL_RULESET_TABLE, &targets)) {
-		return FL_OK;
+	if (rc == FL_OK && targets.count > 0) {
+		rc = fl_open_count(targets.ports, targets.count, targets.tproxy, &count, err);
 	}
-	rc = fl_open_count(targets.ports, targets.count, targets.tproxy, &count, err);
 	if (rc == FL_OK && count > 0) {
 		rc = fl_err_set(err, FL_ERR_DENIED,
 				"nothing has changed: %zu captured connection%s open, and without "
@@ -158,9 +152,9 @@ static int check_nothing_captured(struct fl_nft *nft, struct fl_err *err)
 	return rc;
 }
 
-static int take_away(struct fl_nft *nft, struct fl_err *err)
+static int take_away(struct fl_err *err)
 {
-	int rc = fl_nft_load(nft, fl_ruleset_removal, err);
+	int rc = fl_nft_load(fl_ruleset_removal, err);
 
 	return rc == FL_OK ? fl_route_remove(err) : rc;
 }
@@ -168,23 +162,20 @@ static int take_away(struct fl_nft *nft, struct fl_err *err)
 /* What is to go is known without the INI: a broken one must not keep the rules in force. */
 int fl_redirect_remove(bool force)
 {
-	struct fl_nft *nft;
 	struct fl_err err;
-	int rc = fl_nft_open(&nft, &err);
+	int rc = fl_nft_check(&err);
 
 	if (rc != FL_OK) {
 		return complain(&err);
 	}
-	rc = force ? FL_OK : check_nothing_captured(nft, &err);
+	rc = force ? FL_OK : check_nothing_captured(&err);
 	if (rc == FL_ERR_DENIED) {
 		(void)complain(&err);
-		fl_nft_close(nft);
 		return 1;
 	}
 	if (rc == FL_OK) {
-		rc = take_away(nft, &err);
+		rc = take_away(&err);
 	}
-	fl_nft_close(nft);
 	return rc == FL_OK ? 0 : complain(&err);
 }
 
@@ -215,27 +206,28 @@ static void put_counts(const struct fl_nft_count *counts, bool all, begin_fn beg
 static void look(bool all, begin_fn begin, struct fl_text *out)
 {
 	struct fl_nft_count counts[COUNTERS_MAX] = {{0}};
-	struct fl_nft *nft = NULL;
+	bool there = false;
 	struct fl_err err;
+	int rc;
 
 	FL_REQUIRE(fl_ruleset_counter_count <= COUNTERS_MAX);
 	for (size_t i = 0; i < fl_ruleset_counter_count; i++) {
 		counts[i].name = fl_ruleset_counters[i].name;
 	}
-	if (fl_nft_open(&nft, &err) != FL_OK) {
+	rc = fl_nft_check(&err);
+	if (rc == FL_OK) {
+		rc = fl_nft_count(FL_RULESET_TABLE, counts, fl_ruleset_counter_count, &there, &err);
+	}
+	if (rc != FL_OK) {
 		begin(out, true);
 		fl_text_print(out, "not known: %s\n",
-			      err.code == FL_ERR_DENIED ? "reading the rules takes NET_ADMIN"
-							: err.text);
-		return;
-	}
-	if (fl_nft_count(nft, FL_RULESET_TABLE, counts, fl_ruleset_counter_count)) {
+			      rc == FL_ERR_DENIED ? "reading the rules takes NET_ADMIN" : err.text);
+	} else if (there) {
 		put_counts(counts, all, begin, out);
 	} else {
 		begin(out, true);
 		fl_text_print(out, "NOT IN FORCE here: fairlead-agent redirect apply\n");
 	}
-	fl_nft_close(nft);
 }
 
 bool fl_redirect_is_meant(const char *conf_path)

@@ -65,12 +65,6 @@ def missing():
     return f'not installed: {", ".join(gone)}' if gone else None
 
 
-def library(name):
-    """Where it is, of those that a program opens by itself."""
-    text = subprocess.run(['/sbin/ldconfig', '-p'], capture_output=True, text=True, check=True).stdout
-    return re.search(rf'^\s*{re.escape(name)} .* => (\S+)$', text, re.M)[1]
-
-
 def libraries(program):
     """What it is linked with, the loader as well."""
     text = subprocess.run(['ldd', program], capture_output=True, text=True, check=False).stdout

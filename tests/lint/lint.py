@@ -40,7 +40,6 @@ FOREIGN = [
     (r'ares.*\.h', ['sidecar/proxy']),
     (r'ini\.h', ['sidecar/conf']),
     (r'cjson/.*', ['agent']),
-    (r'nftables/.*', ['agent']),
     (r'http_parser\.h', ['sidecar/admin']),
     (r'uthash\.h', ['sidecar/policy', 'sidecar/conf', 'sidecar/proxy']),
     (r'utlist\.h', ['sidecar/proxy', 'sidecar/tls']),

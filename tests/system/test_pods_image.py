@@ -97,13 +97,25 @@ def test_it_holds_what_it_needs_and_nothing_else(image):
     assert len(archive.manifest['layers']) == 1
     files = {path: member for path, member in archive.members.items() if member.isfile()}
     programs = {path for path, member in files.items() if member.mode & 0o111}
-    assert {path for path in programs if '/ld-' not in path} == {'/usr/bin/fairlead-sidecar', '/usr/bin/fairlead-agent'}
+    assert {path for path in programs if '/ld-' not in path} == {
+        '/usr/bin/fairlead-sidecar', '/usr/bin/fairlead-agent', '/usr/sbin/nft'}
     for path, member in archive.members.items():
         assert (member.uid, member.gid, int(member.mtime)) == (0, 0, 1760000000)
         assert member.issym() or not member.mode & 0o6022 or path == '/run/fairlead', f'{path}: {member.mode:o}'
-    allowed = r'/usr/(bin|lib|lib64|share/(doc|common-licenses))/|/etc/(passwd|group)$|/var/lib/dpkg/status\.d/'
+    allowed = r'/usr/(s?bin|lib|lib64|share/(doc|common-licenses))/|/etc/(passwd|group)$|/var/lib/dpkg/status\.d/'
     assert [path for path in files if not re.match(allowed, path)] == []
     assert 'fairlead:x:2112:2112:' in archive.text('/etc/passwd')
+
+
+def test_licences_that_do_not_go_together_share_no_program(image):
+    """What is under the GPL version 2 alone, nft's own process has. Ours, with wolfSSL, neither link nor name it."""
+    archive = Archive(image[0])
+    only_2 = {path for path in archive.members if re.search(r'/lib(nftables|xtables)\.so', path)}
+    assert only_2 and 'GPL-2.0-only' in archive.config['config']['Labels']['org.opencontainers.image.licenses']
+    for name in 'fairlead-sidecar', 'fairlead-agent':
+        program = archive.layer.extractfile(archive.members[f'/usr/bin/{name}']).read()
+        assert b'libuv.so' in program and b'libnftables.so' not in program and b'libxtables' not in program
+        assert b'dlopen' not in program
 
 
 def test_it_says_what_it_is_and_under_which_licences(image):
@@ -117,7 +129,7 @@ def test_it_says_what_it_is_and_under_which_licences(image):
     assert archive.manifest['annotations'] == config['Labels']
     listed = archive.text('/usr/share/doc/fairlead/CONTENTS')
     packages = [path.rpartition('/')[2] for path in archive.members if path.startswith('/var/lib/dpkg/status.d/')]
-    assert {'libc6', 'libuv1', 'libnftables1'} <= set(packages)
+    assert {'libc6', 'libuv1', 'nftables', 'libnftables1'} <= set(packages)
     for package in packages:
         assert archive.text(f'/usr/share/doc/{package}/copyright')
         version = re.search(r'^Version: (.*)', archive.text(f'/var/lib/dpkg/status.d/{package}'), re.M)[1]

@@ -82,12 +82,11 @@ def podman(lab):
     gone = software.missing('redis-server', 'redis-cli')
     if why or gone:
         pytest.skip(why or f'not installed: {", ".join(gone)}')
-    nftables = podmans.library('libnftables.so.1')
     with contextlib.ExitStack() as stack:
         try:
             podman = stack.enter_context(podmans.Podman(lab.folder))
             podman.image('fairlead', {
-                nftables: nftables, '/usr/bin/fairlead-sidecar': labs.SIDECAR, '/usr/bin/fairlead-agent': labs.AGENT,
+                '/usr/sbin/nft': '/usr/sbin/nft', '/usr/bin/fairlead-sidecar': labs.SIDECAR, '/usr/bin/fairlead-agent': labs.AGENT,
                 '/usr/bin/redis-server': '/usr/bin/redis-server', '/usr/bin/redis-cli': '/usr/bin/redis-cli'})
             podman.try_out('fairlead', 'fairlead-agent', '--version')
         except podmans.CannotRun as why:

@@ -202,18 +202,58 @@ def test_without_net_admin(scene, action):
     assert subprocess.run([*prefix, agent, 'redirect', action, '-c', scene.ini], check=False).returncode == 0
 
 
-def test_without_the_library(scene):
-    """Hidden by an empty folder in its place."""
-    found = subprocess.run(['ldconfig', '-p'], capture_output=True, text=True, check=True,
-                           env={'PATH': '/sbin:/usr/sbin'}).stdout
-    path = re.search(r'libnftables\.so\.1 .*=> (\S+)', found)[1]
-    hide = f'mount --bind /dev/null {os.path.realpath(path)} && exec "$@"'
-    for action in 'apply', 'remove':
-        done = subprocess.run(
-            [*scene.pod.space.prefix, 'unshare', '-m', 'sh', '-c', hide, 'sh', labs.AGENT, 'redirect', action, '-c',
-             scene.ini], capture_output=True, text=True, check=False)
-        assert 'libnftables1' in refused(done)
+def in_place_of_nft(scene, script, action):
+    """The command, where nft is this script; None: where it is not there. For the command alone."""
+    stand_in = '/dev/null'
+    if script is not None:
+        stand_in = scene.pod.lab.folder / 'nft'
+        stand_in.write_text('#!/bin/sh\n' + script)
+        stand_in.chmod(0o755)
+    path = os.path.realpath(shutil.which('nft', path='/usr/sbin:/sbin:/usr/bin'))
+    hide = f'mount --bind {stand_in} {path} && exec "$@"'
+    return subprocess.run(
+        [*scene.pod.space.prefix, 'unshare', '-m', 'sh', '-c', hide, 'sh', labs.AGENT, 'redirect', action, '-c',
+         scene.ini][:-2 if action == 'remove' else None], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize('action', ['apply', 'remove'])
+def test_without_nft(scene, action):
+    assert 'install the package nftables' in refused(in_place_of_nft(scene, None, action))
     assert scene.rules() == ''
+
+
+@pytest.mark.parametrize('script, text', [
+    ('echo "nft: cannot open shared object file" >&2; exit 127', 'exit 127, nft: cannot open shared object file'),
+    ('exit 1', 'exit 1, without a word: install the package nftables anew'),
+    ('kill -9 $$', 'ended by signal 9'),
+    ('exec cat /dev/zero', 'more to say than 4 MB'),
+], ids=['unfit', 'mute', 'killed', 'endless'])
+@pytest.mark.parametrize('action', ['apply', 'remove'])
+def test_nft_that_fails(scene, script, text, action):
+    """And rules that cannot be read are not taken for rules that are not there."""
+    scene.redirect('apply')
+    before = scene.rules()
+    assert text in refused(in_place_of_nft(scene, script, action))
+    assert scene.rules() == before
+    done = in_place_of_nft(scene, script, 'print')
+    assert done.returncode == 0 and done.stdout.startswith('# now:      not known: nft ') and text in done.stdout
+
+
+def test_nft_that_knows_no_json(scene):
+    scene.redirect('apply')
+    assert 'no JSON' in refused(in_place_of_nft(scene, 'echo table inet fairlead', 'remove'))
+    assert scene.rules() != ''
+
+
+def test_nft_gets_nothing_but_the_rules(scene):
+    """No environment, no descriptors, and no shell's ways."""
+    seen = scene.pod.lab.folder / 'seen'
+    script = f'(cat /proc/$$/environ; echo "$#: $*"; cat) >{seen}'
+    assert in_place_of_nft(scene, script, 'apply').returncode == 0
+    text = seen.read_text()
+    assert text.startswith('2: -f -\nadd table inet fairlead\n')
+    printed = scene.redirect('print')
+    assert printed[printed.index('add table'):] in text
 
 
 def test_bad_settings_change_nothing(scene):
