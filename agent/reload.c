@@ -431,7 +431,8 @@ static void judge_change(const struct fl_reload *reload, struct attempt *attempt
 {
 	struct fl_source source = {.cert = attempt->conf->identity.cert,
 				   .credential_bundle = attempt->conf->identity.credential_bundle,
-				   .bundle = attempt->conf->identity.bundle};
+				   .bundle = attempt->conf->identity.bundle,
+				   .crl = attempt->conf->identity.crl};
 
 	if (reload->in_force.credentials != NULL) {
 		fl_source_judge_change(&source, reload->in_force.credentials,

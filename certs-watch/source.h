@@ -82,7 +82,8 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 void fl_source_files_done(struct fl_source_files *files);
 
 /* What going from one good set to the next does to peers that have not come as far: adds warnings where a
- * root is gone that was needed a moment ago, or needed now and unknown a moment ago. source gives the names of the files.
+ * root is gone that was needed a moment ago, or needed now and unknown a moment ago; and where a CRL is older than that of the
+ * same CA was. source gives the names of the files.
  * The keys of both may be wiped already (fl_der_wipe()): keep the set in force without its key to compare with. */
 void fl_source_judge_change(const struct fl_source *source, const struct fl_credentials *before,
 			    const struct fl_credentials *after, struct fl_findings *findings);

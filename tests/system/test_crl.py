@@ -250,6 +250,19 @@ def test_a_list_that_has_run_out_holds_up_no_renewal(lab, inbound):
     assert 'crl 1 of prod.example EXPIRED' in tool('status', '-c', inbound.ini)[1]
 
 
+def test_a_list_that_goes_back_is_taken_with_a_warning(lab, inbound):
+    """It is current, and whoever mounts it may do so; but nobody wants that."""
+    evil = lab.root.issue(labs.CLIENT)
+    newer = lab.root.crl([evil], number=2, last_update=-datetime.timedelta(minutes=5))
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=newer))
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl() + newer))
+    assert not credentials_warnings(inbound), 'the newer one is there still'
+    next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl()))
+    [warning] = credentials_warnings(inbound)
+    assert 'CRL 1: it is of ' in warning and 'put the newer one back' in warning
+    assert peers.verdict(inbound.port, evil, lab.root) == b'x'
+
+
 def test_a_new_list_has_to_be_current(lab, inbound):
     """Of the lists that have run out only the very one that is in force is taken, and a current one ends it."""
     evil = lab.root.issue(labs.CLIENT)
