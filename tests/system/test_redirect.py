@@ -202,8 +202,8 @@ def test_without_net_admin(scene, action):
     assert subprocess.run([*prefix, agent, 'redirect', action, '-c', scene.ini], check=False).returncode == 0
 
 
-def in_place_of_nft(scene, script, action):
-    """The command, where nft is this script; None: where it is not there. For the command alone."""
+def with_nft(scene, script, action):
+    """The words of the command, for which nft is this script; None: for which it is not there."""
     stand_in = '/dev/null'
     if script is not None:
         stand_in = scene.pod.lab.folder / 'nft'
@@ -211,9 +211,12 @@ def in_place_of_nft(scene, script, action):
         stand_in.chmod(0o755)
     path = os.path.realpath(shutil.which('nft', path='/usr/sbin:/sbin:/usr/bin'))
     hide = f'mount --bind {stand_in} {path} && exec "$@"'
-    return subprocess.run(
-        [*scene.pod.space.prefix, 'unshare', '-m', 'sh', '-c', hide, 'sh', labs.AGENT, 'redirect', action, '-c',
-         scene.ini][:-2 if action == 'remove' else None], capture_output=True, text=True, check=False)
+    return [*scene.pod.space.prefix, 'unshare', '-m', 'sh', '-c', hide, 'sh', labs.AGENT, 'redirect', action,
+            *([] if action == 'remove' else ['-c', scene.ini])]
+
+
+def in_place_of_nft(scene, script, action):
+    return subprocess.run(with_nft(scene, script, action), capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize('action', ['apply', 'remove'])
@@ -254,6 +257,15 @@ def test_nft_gets_nothing_but_the_rules(scene):
     assert text.startswith('2: -f -\nadd table inet fairlead\n')
     printed = scene.redirect('print')
     assert printed[printed.index('add table'):] in text
+
+
+def test_nft_ends_with_the_agent(scene):
+    """What it would do later, nobody would know of."""
+    begun = scene.pod.lab.folder / 'begun'
+    with subprocess.Popen(with_nft(scene, f'echo $$ >{begun}.new; mv {begun}.new {begun}; exec sleep 60', 'apply')) as agent:
+        wait_until(begun.exists, 'nft has begun')
+        agent.kill()
+    wait_until(lambda: not os.path.exists(f'/proc/{begun.read_text().strip()}'), 'it is gone', 10)
 
 
 def test_bad_settings_change_nothing(scene):
