@@ -338,6 +338,12 @@ def federated_root(lab, workload):
     workload.change({'federate other.example': {'bundle': bundle}})
 
 
+def since_reload(agent):
+    """What the agent said when it had taken the INI anew: the volume's change may be in the same generation, or not."""
+    said = [line['msg'] for line in agent.lines()]
+    return said[said.index('INI reloaded'):] if 'INI reloaded' in said else []
+
+
 def test_a_session_under_a_root_that_moves_is_not_resumed(lab, echo):
     """Who comes in with a ticket of before is judged as if there was none."""
     ours = lab.other_root.issue(identity('ours'))
@@ -378,7 +384,7 @@ def test_outbound_session_under_a_root_that_moves_is_not_resumed(lab, app):
     wait_until(lambda: len(outbound.sidecar.lines(msg='connection')) == 3, 'three lines')
     assert outbound.sidecar.lines(msg='connection', resumed=True)
     federated_root(lab, outbound)
-    outbound.sidecar.wait_line(msg='generation in use', generation=3)
+    wait_until(lambda: 'generation accepted' in since_reload(outbound.agent), 'one generation, or two')
     assert labs.outcome(outbound.port, b'ping') == 'reset'
     outbound.sidecar.wait_line(reason='certificate_refused', broken_rule='chain-unknown-issuer')
 
