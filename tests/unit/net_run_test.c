@@ -23,6 +23,8 @@ struct bench {
 	struct end ends[2];
 	struct fl_listener *listener;
 	int far; /* the other end of ends[0], where the test has it */
+	uv_thread_t player;
+	bool posts; /* the player sends mail when it is done; else it closes */
 	int turns, bytes;
 };
 
@@ -157,77 +159,51 @@ static void on_mail(uv_async_t *async)
 	close_end(&bench->ends[0]);
 }
 
-static void open_with_mail(struct bench *bench)
+/* The far end's thread writes a byte and reads it again: so the loop goes round, and may sleep. */
+static void play(void *user)
+{
+	struct bench *bench = user;
+	char byte = 'x';
+
+	cr_assert_eq(write(bench->far, &byte, 1), 1);
+	cr_assert_eq(read(bench->far, &byte, 1), 1);
+	if (bench->posts) {
+		cr_assert_eq(uv_async_send(&bench->mail), 0);
+	} else {
+		close(bench->far);
+	}
+}
+
+static void open_and_play(struct bench *bench)
 {
 	int fds[2];
 
 	pair(fds);
 	adopt(bench, &bench->ends[0], fds[0]);
 	bench->far = fds[1];
-}
-
-/* Bytes have come back: so the loop goes round, and may sleep. */
-static void send_mail(void *user)
-{
-	struct bench *bench = user;
-	char byte = 'x';
-
-	cr_assert_eq(write(bench->far, &byte, 1), 1);
-	cr_assert_eq(read(bench->far, &byte, 1), 1);
-	cr_assert_eq(uv_async_send(&bench->mail), 0);
-}
-
-static void open_and_post(struct bench *bench)
-{
-	uv_thread_t *thread = bench->loop.data;
-
-	open_with_mail(bench);
 	cr_assert_eq(fcntl(bench->far, F_SETFL, 0), 0);
-	cr_assert_eq(uv_thread_create(thread, send_mail, bench), 0);
+	cr_assert_eq(uv_thread_create(&bench->player, play, bench), 0);
 }
 
 Test(net_run, mail_of_another_thread_wakes_it, .timeout = 10)
 {
 	struct bench bench;
-	uv_thread_t thread;
 
-	begin(&bench, open_and_post);
-	bench.loop.data = &thread;
+	begin(&bench, open_and_play);
+	bench.posts = true;
 	cr_assert_eq(uv_async_init(&bench.loop, &bench.mail, on_mail), 0);
 	run_to_the_end(&bench);
-	cr_assert_eq(uv_thread_join(&thread), 0);
+	cr_assert_eq(uv_thread_join(&bench.player), 0);
 	close(bench.far);
-}
-
-/* Ends the last socket when it has had its answer. */
-static void finish_later(void *user)
-{
-	struct bench *bench = user;
-	char byte = 'x';
-
-	cr_assert_eq(write(bench->far, &byte, 1), 1);
-	cr_assert_eq(read(bench->far, &byte, 1), 1);
-	close(bench->far);
-}
-
-static void open_and_finish_later(struct bench *bench)
-{
-	uv_thread_t *thread = bench->loop.data;
-
-	open_with_mail(bench);
-	cr_assert_eq(fcntl(bench->far, F_SETFL, 0), 0);
-	cr_assert_eq(uv_thread_create(thread, finish_later, bench), 0);
 }
 
 Test(net_run, a_socket_alone_keeps_it_running_but_not_spinning, .timeout = 10)
 {
 	struct bench bench;
-	uv_thread_t thread;
 
-	begin(&bench, open_and_finish_later);
-	bench.loop.data = &thread;
+	begin(&bench, open_and_play);
 	run_to_the_end(&bench);
-	cr_assert_eq(uv_thread_join(&thread), 0);
+	cr_assert_eq(uv_thread_join(&bench.player), 0);
 	cr_assert_eq(bench.bytes, 1);
 	cr_assert_lt(bench.turns, 20);
 }
