@@ -3,6 +3,10 @@
  * sizes.
  *
  *   FL_TEST_PKI=<folder of tests/lib/pki.py> tls_bench
+ *   FL_TEST_PKI=... valgrind --tool=callgrind tls_bench full|resumed|records COUNT
+ *
+ * The second form measures nothing itself: it does COUNT of one thing, for a tool that counts instructions, which a busy
+ * machine does not disturb. What two COUNTs differ by is what the thing costs.
  *
  * One thread; client and server take turns and are timed apart. Each figure is the best of many short
  * runs, by the monotonic clock: the CPU clock of a thread costs a system call, which is more than
@@ -286,7 +290,75 @@ static void records(size_t cipher, size_t size)
 	fl_credentials_free(c);
 }
 
-int main(void)
+/* COUNT handshakes, the hybrid group and P-256 leaves. */
+static void repeat_handshakes(bool resumed, int count)
+{
+	struct fl_tls_options options = {hybrid, 2, ciphers, 3, .peers = peers, .epoch = 1};
+	struct fl_credentials *c = credentials("p256", "root", NULL);
+	struct end client = {0}, server = {0};
+	struct fl_tls_saved *saved = NULL;
+	struct fl_err err = {0};
+	if (fl_tls_ticket_keys_new(NULL, &options.ticket_keys, &err) != 0) {
+		die("fl_tls_ticket_keys_new", err.text);
+	}
+	open_ends(&client, &server, c, &options);
+	if (resumed) {
+		connect_ends(&client, &server, NULL);
+		saved = fl_tls_save(client.tls);
+		drop_ends(&client, &server);
+	}
+	for (int i = 0; i < count; i++) {
+		connect_ends(&client, &server, saved);
+		drop_ends(&client, &server);
+	}
+	fl_tls_saved_free(saved);
+	close_ends(&client, &server);
+	fl_tls_ticket_keys_unref(options.ticket_keys);
+	fl_credentials_free(c);
+}
+
+static void repeat_records(int count)
+{
+	struct fl_tls_options options = {hybrid, 2, ciphers, 3, .peers = peers};
+	struct fl_credentials *c = credentials("p256", "root", NULL);
+	struct end client = {0}, server = {0};
+	uint8_t *data = fl_new(1400), *got = fl_new(16384);
+	open_ends(&client, &server, c, &options);
+	connect_ends(&client, &server, NULL);
+	for (int i = 0; i < count; i++) {
+		struct fl_tls_io io = {.out = client.out, .out_cap = OUT_CAP};
+		size_t n = 0;
+		if (fl_tls_write(client.tls, &io, data, 1400) != 0) {
+			die("fl_tls_write", fl_tls_failure(client.tls)->text);
+		}
+		struct fl_tls_io in = {.in = client.out,
+				       .in_len = io.out_len,
+				       .out = server.out,
+				       .out_cap = OUT_CAP};
+		if (fl_tls_read(server.tls, &in, got, 16384, &n) != FL_TLS_MORE || n != 1400) {
+			die("fl_tls_read", fl_tls_failure(server.tls)->text);
+		}
+	}
+	drop_ends(&client, &server);
+	close_ends(&client, &server);
+	free(data);
+	free(got);
+	fl_credentials_free(c);
+}
+
+static void repeat(const char *what, const char *times)
+{
+	int count = (int)strtol(times, NULL, 10);
+	if (strcmp(what, "records") == 0) {
+		repeat_records(count);
+	} else if (strcmp(what, "full") == 0 || strcmp(what, "resumed") == 0) {
+		repeat_handshakes(strcmp(what, "resumed") == 0, count);
+	} else {
+		die(what, "is none of full, resumed, records");
+	}
+}
+
+int main(int argc, char **argv)
 {
 	static const size_t sizes[] = {64, 1400, 16384, 65536};
 	struct fl_err err = {0};
@@ -295,6 +367,12 @@ int main(void)
 	}
 	if (fl_tls_peers_new(&peers, &err) != 0) {
 		die("fl_tls_peers_new", err.text);
+	}
+	if (argc == 3) {
+		repeat(argv[1], argv[2]);
+		fl_tls_peers_unref(peers);
+		fl_tls_global_done();
+		return 0;
 	}
 	(void)printf("%-34s %8s %8s %8s\n", "handshake, us", "client", "server", "pair");
 	handshakes("P-256, X25519", "p256", "root", NULL, classic, 1);

@@ -121,5 +121,7 @@
 #define HAVE_CRL
 #define WOLFSSL_ALT_NAMES
 #define WOLFSSL_ALWAYS_VERIFY_CB
+/* A signature of ours is verified before it goes out: one made by a faulty machine could give the key away. */
+#define WOLFSSL_CHECK_SIG_FAULTS
 
 #endif

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the compiler and the linker were asked for is in what they made: both programs, every object of ours, and every
+object of libwolfssl, which parses what strangers send. Each finding is one line, FILE: what is missing.
+
+    tests/lint/hardened.py BUILD
+"""
+import json
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+X86 = platform.machine() == 'x86_64'
+
+PROGRAMS = ['sidecar/fairlead-sidecar', 'agent/fairlead-agent']
+
+# Objects that are not C, and the one reason for it: assembly is written by hand, so the compiler puts no canary, probe or
+# zeroing into it. Stack and branch tracking marks it has to have like all others.
+ASSEMBLY = re.compile(
+    r'meson-generated_(?:aes|aes_gcm|chacha|fe_x25519|poly1305|sha256|sha3|sha512|sp_x86_64|wc_mlkem)_asm\.S\.o|'
+    r'wolfcrypt_src_port_arm_armv8-[a-z0-9]+(?:-asm)?\.S\.o')
+
+# As the compiler has written them down in its debug information.
+FLAGS = ['-fstack-protector-strong', '-fstack-clash-protection', '-ftrivial-auto-var-init=zero']
+if X86:
+    FLAGS.append('-fcf-protection=full')
+
+
+def out(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def program(path):
+    headers = out('readelf', '--wide', '--file-header', '--program-headers', '--dynamic', path)
+    if not re.search(r'Type:\s+DYN ', headers) or not re.search(r'\(FLAGS_1\).*\bPIE\b', headers):
+        yield 'is not position independent'
+    if 'GNU_RELRO' not in headers:
+        yield 'has no RELRO segment'
+    if not re.search(r'\(FLAGS_1\).*\bNOW\b', headers):
+        yield 'binds its symbols lazily, so that their table stays writable'
+    if not re.search(r'GNU_STACK(?:\s+0x\w+){5}\s+RW\s', headers):
+        yield 'has an executable stack, or does not say'
+    if X86 and 'SHSTK' not in out('readelf', '--notes', path):
+        yield 'is not marked for shadow stacks'
+    symbols = out('nm', '--dynamic', '--undefined-only', path)
+    if '__stack_chk_fail' not in symbols:
+        yield 'has no stack protector'
+    if not re.search(r'__mem\w+_chk', symbols):
+        yield 'calls no fortified function'
+
+
+def producers(path):
+    """How each unit of an object was made."""
+    text = out('readelf', '--debug-dump=info', '--dwarf-depth=1', path)
+    return re.findall(r'DW_AT_producer\s*:.*?(?=GNU |clang)(.*)', text)
+
+
+def code(path):
+    notes = out('readelf', '--notes', path)
+    if X86 and not re.search(r'\bIBT\b.*\bSHSTK\b', notes):
+        yield 'is not marked for indirect branch tracking and shadow stacks'
+    if '.note.GNU-stack' not in out('readelf', '--wide', '--section-headers', path):
+        yield 'does not say that it needs no executable stack'
+    if ASSEMBLY.fullmatch(path.name):
+        return
+    made = producers(path)
+    if not made:
+        yield 'does not say how it was compiled'
+    for producer in made:
+        for flag in FLAGS:
+            if flag not in producer:
+                yield f'was compiled without {flag}'
+
+
+def fortified(build):
+    """Macros are in no debug information; so, as they stand in the commands."""
+    for entry in json.loads((build / 'compile_commands.json').read_text(encoding='utf-8')):
+        if entry['file'].endswith('.c') and not re.search(r'-D_FORTIFY_SOURCE=[23]\b', entry['command']):
+            yield f'{entry["output"]}: was compiled without _FORTIFY_SOURCE'
+
+
+def main():
+    build = Path(sys.argv[1])
+    wolfssl = next(build.glob('deploy/subprojects/wolfssl-*/libwolfssl.a.p')).parent
+    objects = sorted(p for d in ('sidecar', 'agent', 'certs-watch') for p in (build / d).rglob('*.o'))
+    objects += sorted(wolfssl.rglob('*.o'))
+    findings = [f'{build / name}: {what}' for name in PROGRAMS for what in program(build / name)]
+    findings += [f'{path}: {what}' for path in objects for what in code(path)]
+    findings += list(fortified(build))
+    print('\n'.join(findings) or f'{len(objects)} objects and {len(PROGRAMS)} programs: nothing to say')
+    return 1 if findings else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
