@@ -224,6 +224,40 @@ static void judge_mode(struct inquiry *inquiry)
 	}
 }
 
+/* The key of the INI that keeps the rule from applying; misses: exceptions, and nothing else. */
+static const char *excepting_key(unsigned misses)
+{
+	return (misses & FL_MISS_EXCEPT_FROM) != 0 ? "except_from"
+	       : (misses & FL_MISS_EXCEPT_TO) != 0 ? "except_to"
+						   : "except_sources";
+}
+
+static bool is_only_excepted(unsigned misses)
+{
+	return misses != 0 && (misses & ~(unsigned)FL_MISS_EXCEPT) == 0;
+}
+
+static void need_no_exception(struct inquiry *inquiry)
+{
+	const struct fl_policy *policy = inquiry->conf->policy;
+	size_t shown = 0;
+
+	for (size_t i = 0; i < fl_policy_rule_count(policy) && shown < SAME_MAX; i++) {
+		unsigned misses = fl_policy_misses(policy, i, &inquiry->request);
+		struct fl_rule_spec rule;
+
+		fl_policy_rule(policy, i, &rule);
+		if (rule.effect == FL_ALLOW && is_only_excepted(misses)) {
+			char *name = section(&rule);
+
+			need(inquiry, fl_format("%s (%s:%u) without this in its `%s`, or", name,
+						rule.file, rule.line, excepting_key(misses)));
+			free(name);
+			shown++;
+		}
+	}
+}
+
 /* The rules that fit but for this (0: that fit), and what would have to be done about them. */
 static void need_change(struct inquiry *inquiry, enum fl_effect effect, unsigned miss,
 			const char *change)
@@ -301,28 +335,43 @@ static void find_needed(struct inquiry *inquiry)
 			    "with this address among its `sources`, or");
 	}
 	need_change(inquiry, FL_ALLOW, FL_MISS_TO, "with this port or service in its `to`, or");
+	need_no_exception(inquiry);
 	offer_rule(inquiry);
+}
+
+/* The rule's word depends on the address, which was not given. */
+static bool needs_source(const struct inquiry *inquiry, const struct fl_rule_spec *rule,
+			 unsigned misses)
+{
+	return inquiry->options->source == NULL &&
+	       (misses == FL_MISS_SOURCE || (rule->except.source_count > 0 &&
+					     (misses & ~(unsigned)FL_MISS_EXCEPT_SOURCE) == 0));
+}
+
+static void note_rule(struct inquiry *inquiry, const struct fl_rule_spec *rule, unsigned misses)
+{
+	char *name = section(rule);
+
+	if (needs_source(inquiry, rule, misses)) {
+		note(inquiry, fl_format("%s (%s:%u) holds for some addresses: say which "
+					"with --source",
+					name, rule->file, rule->line));
+	} else if (is_only_excepted(misses)) {
+		note(inquiry, fl_format("%s (%s:%u) does not apply: this is in its `%s`", name,
+					rule->file, rule->line, excepting_key(misses)));
+	}
+	free(name);
 }
 
 static void find_notes(struct inquiry *inquiry)
 {
-	if (inquiry->options->source == NULL) {
-		const struct fl_policy *policy = inquiry->conf->policy;
+	const struct fl_policy *policy = inquiry->conf->policy;
 
-		for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
-			struct fl_rule_spec rule;
+	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
+		struct fl_rule_spec rule;
 
-			fl_policy_rule(policy, i, &rule);
-			if (fl_policy_misses(policy, i, &inquiry->request) == FL_MISS_SOURCE) {
-				char *name = section(&rule);
-
-				note(inquiry,
-				     fl_format("%s (%s:%u) holds for some addresses: say which "
-					       "with --source",
-					       name, rule.file, rule.line));
-				free(name);
-			}
-		}
+		fl_policy_rule(policy, i, &rule);
+		note_rule(inquiry, &rule, fl_policy_misses(policy, i, &inquiry->request));
 	}
 	if (inquiry->verdict.audited && inquiry->verdict.effect == FL_ALLOW) {
 		note(inquiry,

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "agent/report_rules.h"
 #include "base/json.h"
 #include "base/when.h"
 
@@ -38,24 +39,13 @@ static const char *format_ms(uint32_t ms, char buf[FL_SPAN_TEXT])
 	return buf;
 }
 
-static void format_ports(const struct fl_port_range *range, char *buf, size_t size)
-{
-	if (range->first == 0) {
-		(void)snprintf(buf, size, "*");
-	} else if (range->first == range->last) {
-		(void)snprintf(buf, size, "%u", range->first);
-	} else {
-		(void)snprintf(buf, size, "%u-%u", range->first, range->last);
-	}
-}
-
 /* `10.0.0.0/8:443`, `[fd00::]/8:443`, `ledger:8443`, as it stands in the INI. */
 #define DEST_TEXT 320
 static const char *format_dest(const struct fl_conf_dest *dest, char buf[DEST_TEXT])
 {
 	char net[FL_CIDR_TEXT], ports[32];
 
-	format_ports(&dest->ports, ports, sizeof(ports));
+	fl_report_ports(&dest->ports, ports, sizeof(ports));
 	if (dest->host != NULL) {
 		(void)snprintf(buf, DEST_TEXT, "%s:%s", dest->host, ports);
 	} else if (dest->net.family == AF_INET) {
@@ -210,49 +200,6 @@ static void text_outbound(const struct fl_conf *conf, FILE *out)
 	}
 }
 
-static void text_rule(size_t number, const struct fl_rule_spec *rule, FILE *out)
-{
-	char ports[32], net[FL_CIDR_TEXT];
-
-	(void)fprintf(out, "%12zu %s %s: from", number, rule->effect == FL_DENY ? "deny" : "allow",
-		      rule->name);
-	for (size_t i = 0; i < rule->from_count; i++) {
-		(void)fprintf(out, "%s %s", i > 0 ? "," : "", fl_pattern_text(rule->from[i]));
-	}
-	if (rule->plaintext) {
-		(void)fprintf(out, "%s plaintext", rule->from_count > 0 ? "," : "");
-	}
-	for (size_t i = 0; i < rule->source_count; i++) {
-		(void)fprintf(out, "%s %s", i > 0 ? "," : " at",
-			      fl_cidr_format(&rule->sources[i], net));
-	}
-	(void)fputs(rule->port_count + rule->service_count == 0 ? " to everything" : " to", out);
-	for (size_t i = 0; i < rule->port_count; i++) {
-		format_ports(&rule->ports[i], ports, sizeof(ports));
-		(void)fprintf(out, "%s port %s", i > 0 ? "," : "", ports);
-	}
-	for (size_t i = 0; i < rule->service_count; i++) {
-		(void)fprintf(out, "%s service %s", i + rule->port_count > 0 ? "," : "",
-			      rule->services[i]);
-	}
-	(void)fprintf(out, "%s (line %u)\n", rule->audit ? ", audit only" : "", rule->line);
-}
-
-static void text_policy(const struct fl_conf *conf, FILE *out)
-{
-	size_t count = fl_policy_rule_count(conf->policy);
-	struct fl_rule_spec rule;
-
-	(void)fprintf(out, "policy       %zu rule%s, first match decides, else %s%s\n", count,
-		      count == 1 ? "" : "s",
-		      fl_policy_default(conf->policy) == FL_ALLOW ? "allow" : "deny",
-		      fl_policy_audit(conf->policy) ? "; audit: nothing is denied" : "");
-	for (size_t i = 0; i < count; i++) {
-		fl_policy_rule(conf->policy, i, &rule);
-		text_rule(i + 1, &rule, out);
-	}
-}
-
 static void text_limits(const struct fl_conf *conf, FILE *out)
 {
 	char handshake[FL_SPAN_TEXT], dial[FL_SPAN_TEXT], idle[FL_SPAN_TEXT], drain[FL_SPAN_TEXT];
@@ -299,7 +246,7 @@ void fl_report_text(const struct fl_report *report, FILE *out)
 		text_crls(report->credentials, out);
 		text_inbound(conf, out);
 		text_outbound(conf, out);
-		text_policy(conf, out);
+		fl_report_policy_text(conf, out);
 		text_limits(conf, out);
 		text_rotation(conf, out);
 		(void)fprintf(out, "admin        %s\n",
@@ -475,57 +422,6 @@ static void json_outbound(struct fl_json *json, const struct fl_conf *conf)
 	fl_json_end(json);
 }
 
-static void json_rule(struct fl_json *json, const struct fl_rule_spec *rule)
-{
-	char ports[32], net[FL_CIDR_TEXT];
-
-	fl_json_object(json, NULL);
-	fl_json_str(json, "name", rule->name);
-	fl_json_str(json, "effect", rule->effect == FL_DENY ? "deny" : "allow");
-	fl_json_str(json, "mode", rule->audit ? "audit" : "enforce");
-	fl_json_int(json, "line", rule->line);
-	fl_json_array(json, "from");
-	for (size_t i = 0; i < rule->from_count; i++) {
-		fl_json_str(json, NULL, fl_pattern_text(rule->from[i]));
-	}
-	if (rule->plaintext) {
-		fl_json_str(json, NULL, "plaintext");
-	}
-	fl_json_end(json);
-	fl_json_array(json, "sources");
-	for (size_t i = 0; i < rule->source_count; i++) {
-		fl_json_str(json, NULL, fl_cidr_format(&rule->sources[i], net));
-	}
-	fl_json_end(json);
-	fl_json_array(json, "to");
-	for (size_t i = 0; i < rule->port_count; i++) {
-		format_ports(&rule->ports[i], ports, sizeof(ports));
-		fl_json_str(json, NULL, ports);
-	}
-	for (size_t i = 0; i < rule->service_count; i++) {
-		fl_json_str(json, NULL, rule->services[i]);
-	}
-	fl_json_end(json);
-	fl_json_end(json);
-}
-
-static void json_policy(struct fl_json *json, const struct fl_conf *conf)
-{
-	struct fl_rule_spec rule;
-
-	fl_json_object(json, "policy");
-	fl_json_str(json, "default",
-		    fl_policy_default(conf->policy) == FL_ALLOW ? "allow" : "deny");
-	fl_json_str(json, "mode", fl_policy_audit(conf->policy) ? "audit" : "enforce");
-	fl_json_array(json, "rules");
-	for (size_t i = 0; i < fl_policy_rule_count(conf->policy); i++) {
-		fl_policy_rule(conf->policy, i, &rule);
-		json_rule(json, &rule);
-	}
-	fl_json_end(json);
-	fl_json_end(json);
-}
-
 static void json_rest(struct fl_json *json, const struct fl_conf *conf)
 {
 	fl_json_object(json, "limits");
@@ -565,7 +461,7 @@ void fl_report_json(const struct fl_report *report, FILE *out)
 		json_crls(&json, report->credentials);
 		json_inbound(&json, report->conf);
 		json_outbound(&json, report->conf);
-		json_policy(&json, report->conf);
+		fl_report_policy_json(&json, report->conf);
 		json_rest(&json, report->conf);
 	}
 	fl_json_end(&json);

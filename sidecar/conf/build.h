@@ -10,21 +10,26 @@
 #include "conf/lines.h"
 #include "conf/problems.h"
 
-/* An [allow NAME] or [deny NAME] before it becomes a rule of the policy. */
-struct fl_rule_draft {
-	const char *name; /* borrowed from the INI; NULL: a section without a name, or repeated */
-	enum fl_effect effect;
-	fl_conf_line line;
-	bool audit;
+/* `from`, `to` and `sources` of a rule, or its `except_from`, `except_to` and `except_sources`. */
+struct fl_rule_part {
 	struct fl_pattern **from;
 	size_t from_count;
-	bool plaintext; /* among from */
 	struct fl_port_range *ports;
 	size_t port_count;
 	char **services;
 	size_t service_count;
 	struct fl_cidr *sources;
 	size_t source_count;
+};
+
+/* An [allow NAME] or [deny NAME] before it becomes a rule of the policy. */
+struct fl_rule_draft {
+	const char *name; /* borrowed from the INI; NULL: a section without a name, or repeated */
+	enum fl_effect effect;
+	fl_conf_line line;
+	bool audit;
+	bool plaintext; /* among from */
+	struct fl_rule_part is, except;
 };
 
 struct fl_build {

@@ -9,8 +9,9 @@
 /* --- rules --------------------------------------------------------------------------------- */
 
 static void report_service(struct fl_build *build, const struct fl_rule_draft *rule,
-			   const char *kind, const char *name)
+			   const char *key, const char *name)
 {
+	const char *kind = rule->effect == FL_ALLOW ? "allow" : "deny";
 	const struct fl_conf *conf = build->conf;
 	const char **names = fl_grow(NULL, conf->service_count, sizeof(char *));
 	char suggestion[FL_SUGGEST_TEXT];
@@ -22,9 +23,19 @@ static void report_service(struct fl_build *build, const struct fl_rule_draft *r
 		}
 	}
 	(void)fl_suggest_text(fl_suggest(name, names, count), suggestion);
-	fl_problem_error(build->problems, fl_build_line(build, kind, rule->name, "to"),
-			 "`to`: there is no [service %s]%s", name, suggestion);
+	fl_problem_error(build->problems, fl_build_line(build, kind, rule->name, key),
+			 "`%s`: there is no [service %s]%s", key, name, suggestion);
 	free(names);
+}
+
+static void check_services(struct fl_build *build, const struct fl_rule_draft *rule,
+			   const struct fl_rule_part *part, const char *key)
+{
+	for (size_t i = 0; i < part->service_count; i++) {
+		if (fl_ini_section(build->ini, "service", part->services[i]) == NULL) {
+			report_service(build, rule, key, part->services[i]);
+		}
+	}
 }
 
 static void check_rule(struct fl_build *build, const struct fl_rule_draft *rule)
@@ -43,11 +54,8 @@ static void check_rule(struct fl_build *build, const struct fl_rule_draft *rule)
 				 "the name `default` stands for `[policy] default` in log and "
 				 "metrics: give the rule another");
 	}
-	for (size_t i = 0; i < rule->service_count; i++) {
-		if (fl_ini_section(build->ini, "service", rule->services[i]) == NULL) {
-			report_service(build, rule, kind, rule->services[i]);
-		}
-	}
+	check_services(build, rule, &rule->is, "to");
+	check_services(build, rule, &rule->except, "except_to");
 	if (rule->effect == FL_DENY) {
 		const struct fl_ini_section *twin = fl_ini_section(build->ini, "allow", rule->name);
 

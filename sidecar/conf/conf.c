@@ -146,19 +146,31 @@ static void make_policy(struct fl_build *build)
 			.audit = rule->audit,
 			.file = conf->path,
 			.line = rule->line,
-			.from = rule->from,
-			.from_count = rule->from_count,
+			.from = rule->is.from,
+			.from_count = rule->is.from_count,
 			.plaintext = rule->plaintext,
-			.ports = rule->ports,
-			.port_count = rule->port_count,
-			.services = (const char *const *)rule->services,
-			.service_count = rule->service_count,
-			.sources = rule->sources,
-			.source_count = rule->source_count,
+			.ports = rule->is.ports,
+			.port_count = rule->is.port_count,
+			.services = (const char *const *)rule->is.services,
+			.service_count = rule->is.service_count,
+			.sources = rule->is.sources,
+			.source_count = rule->is.source_count,
+			.except =
+				{
+					.from = rule->except.from,
+					.from_count = rule->except.from_count,
+					.ports = rule->except.ports,
+					.port_count = rule->except.port_count,
+					.services = (const char *const *)rule->except.services,
+					.service_count = rule->except.service_count,
+					.sources = rule->except.sources,
+					.source_count = rule->except.source_count,
+				},
 		};
 
 		fl_policy_add(conf->policy, &spec);
-		rule->from_count = 0; /* the policy has taken them over */
+		rule->is.from_count = rule->except.from_count =
+			0; /* the policy has taken them over */
 	}
 }
 
@@ -169,21 +181,25 @@ static void warn_of_rule(void *user, unsigned line, const char *text)
 	fl_problem_warning(build->problems, line, "%s", text);
 }
 
+static void rule_part_done(struct fl_rule_part *part)
+{
+	for (size_t i = 0; i < part->from_count; i++) {
+		fl_pattern_free(part->from[i]);
+	}
+	for (size_t i = 0; i < part->service_count; i++) {
+		free(part->services[i]);
+	}
+	free(part->from);
+	free(part->ports);
+	free(part->services);
+	free(part->sources);
+}
+
 static void build_done(struct fl_build *build)
 {
 	for (size_t i = 0; i < build->rule_count; i++) {
-		struct fl_rule_draft *rule = &build->rules[i];
-
-		for (size_t k = 0; k < rule->from_count; k++) {
-			fl_pattern_free(rule->from[k]);
-		}
-		for (size_t k = 0; k < rule->service_count; k++) {
-			free(rule->services[k]);
-		}
-		free(rule->from);
-		free(rule->ports);
-		free(rule->services);
-		free(rule->sources);
+		rule_part_done(&build->rules[i].is);
+		rule_part_done(&build->rules[i].except);
 	}
 	free(build->rules);
 }

@@ -88,6 +88,7 @@ fl_set_fn fl_set_service_port, fl_set_service_listen, fl_set_app;
 fl_set_fn fl_set_upstream_listen, fl_set_to, fl_set_peer;
 /* rules.c: [allow NAME], [deny NAME] */
 fl_set_fn fl_set_from, fl_set_rule_targets, fl_set_sources;
+fl_set_fn fl_set_except_from, fl_set_except_to, fl_set_except_sources;
 /* selectors.c: [redirect] */
 fl_set_fn fl_set_captured_ports, fl_set_selectors;
 

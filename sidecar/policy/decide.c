@@ -55,9 +55,11 @@ static bool fits(const struct fl_rule *rule, const struct fl_candidate *candidat
 {
 	const struct fl_request *request = asked->request;
 
-	return fl_rule_covers(rule, request->port, asked->service, &asked->source) &&
+	return fl_rule_covers_target(rule, request->port, asked->service) &&
+	       fl_rule_covers_source(rule, &asked->source) &&
 	       (request->id == NULL ||
-		fl_pattern_match(rule->from[candidate->from], request->id, request->id_len));
+		fl_pattern_match(rule->from[candidate->from], request->id, request->id_len)) &&
+	       fl_rule_excepts(rule, request, asked->service, &asked->source) == 0;
 }
 
 static void ask_start(const struct fl_rule_set *set, const struct fl_start *start,
@@ -195,7 +197,7 @@ unsigned fl_policy_misses(const struct fl_policy *policy, size_t index,
 	if (!fl_rule_covers_source(rule, &asked.source)) {
 		misses |= FL_MISS_SOURCE;
 	}
-	return misses;
+	return misses | fl_rule_excepts(rule, request, asked.service, &asked.source);
 }
 
 enum fl_decision fl_verdict_decision(const struct fl_verdict *verdict)

@@ -29,28 +29,34 @@ static bool spend(struct lint *lint)
 
 /* --- covering ------------------------------------------------------------------------------ */
 
+static bool has_pattern(struct fl_pattern *const *wide, size_t count,
+			const struct fl_pattern *narrow)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (fl_pattern_covers(wide[i], narrow)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool covers_identities(const struct fl_rule *wide, const struct fl_rule *narrow)
 {
 	if (narrow->plaintext && !wide->plaintext) {
 		return false;
 	}
 	for (size_t i = 0; i < narrow->from_count; i++) {
-		bool found = false;
-
-		for (size_t k = 0; k < wide->from_count && !found; k++) {
-			found = fl_pattern_covers(wide->from[k], narrow->from[i]);
-		}
-		if (!found) {
+		if (!has_pattern(wide->from, wide->from_count, narrow->from[i])) {
 			return false;
 		}
 	}
 	return true;
 }
 
-static bool has_service(const struct fl_rule *rule, uint32_t service)
+static bool has_service(const struct fl_rule_targets *targets, uint32_t service)
 {
-	for (size_t i = 0; i < rule->service_count; i++) {
-		if (rule->service_ids[i] == service) {
+	for (size_t i = 0; i < targets->service_count; i++) {
+		if (targets->service_ids[i] == service) {
 			return true;
 		}
 	}
@@ -62,26 +68,24 @@ static bool range_covers(const struct fl_port_range *wide, const struct fl_port_
 	return wide->first <= narrow->first && narrow->last <= wide->last;
 }
 
-static bool has_range(const struct fl_rule *rule, const struct fl_port_range *range)
+static bool has_range(const struct fl_rule_targets *targets, const struct fl_port_range *range)
 {
-	for (size_t i = 0; i < rule->port_count; i++) {
-		if (range_covers(&rule->ports[i], range)) {
+	for (size_t i = 0; i < targets->port_count; i++) {
+		if (range_covers(&targets->ports[i], range)) {
 			return true;
 		}
 	}
 	return false;
 }
 
-static bool has_any_target(const struct fl_rule *rule)
+static bool is_empty(const struct fl_rule_targets *targets)
 {
-	return rule->port_count == 0 && rule->service_count == 0;
+	return targets->port_count == 0 && targets->service_count == 0;
 }
 
-static bool covers_targets(const struct fl_rule *wide, const struct fl_rule *narrow)
+/* All that is named in narrow is named in wide. */
+static bool have_targets(const struct fl_rule_targets *wide, const struct fl_rule_targets *narrow)
 {
-	if (has_any_target(wide) || has_any_target(narrow)) {
-		return has_any_target(wide);
-	}
 	for (size_t i = 0; i < narrow->port_count; i++) {
 		if (!has_range(wide, &narrow->ports[i])) {
 			return false;
@@ -95,23 +99,38 @@ static bool covers_targets(const struct fl_rule *wide, const struct fl_rule *nar
 	return true;
 }
 
-static bool covers_sources(const struct fl_rule *wide, const struct fl_rule *narrow)
+static bool covers_targets(const struct fl_rule *wide, const struct fl_rule *narrow)
 {
-	if (wide->net_count == 0 || narrow->net_count == 0) {
-		return wide->net_count == 0;
+	if (is_empty(&wide->to) || is_empty(&narrow->to)) {
+		return is_empty(&wide->to);
 	}
+	return have_targets(&wide->to, &narrow->to);
+}
+
+static bool have_sources(const struct fl_rule_sources *wide, const struct fl_rule_sources *narrow)
+{
 	for (size_t i = 0; i < narrow->net_count; i++) {
-		if (!fl_rule_covers_source(wide, &narrow->nets[i])) {
+		if (!fl_sources_have(wide, &narrow->nets[i])) {
 			return false;
 		}
 	}
 	return true;
 }
 
+static bool covers_sources(const struct fl_rule *wide, const struct fl_rule *narrow)
+{
+	if (wide->sources.net_count == 0 || narrow->sources.net_count == 0) {
+		return wide->sources.net_count == 0;
+	}
+	return have_sources(&wide->sources, &narrow->sources);
+}
+
+/* A rule with exceptions is taken to cover nothing: what is reported is certain. The other one's exceptions only make
+ * it smaller. */
 static bool rule_covers(const struct fl_rule *wide, const struct fl_rule *narrow)
 {
-	return !wide->audit && covers_targets(wide, narrow) && covers_sources(wide, narrow) &&
-	       covers_identities(wide, narrow);
+	return !wide->audit && !wide->has_exceptions && covers_targets(wide, narrow) &&
+	       covers_sources(wide, narrow) && covers_identities(wide, narrow);
 }
 
 /* --- searching ----------------------------------------------------------------------------- */
@@ -153,6 +172,35 @@ static size_t search(struct lint *lint, const struct fl_rule_set *set, const str
 	return found;
 }
 
+/* Nothing is left of it beside its exceptions. */
+static const char *eaten_by(const struct fl_rule *rule)
+{
+	bool all = !rule->plaintext && rule->from_count > 0;
+
+	for (size_t i = 0; i < rule->from_count && all; i++) {
+		all = has_pattern(rule->except_from, rule->except_from_count, rule->from[i]);
+	}
+	if (all) {
+		return "except_from";
+	}
+	if (!is_empty(&rule->to) && have_targets(&rule->except_to, &rule->to)) {
+		return "except_to";
+	}
+	return rule->sources.net_count > 0 && have_sources(&rule->except_sources, &rule->sources)
+		       ? "except_sources"
+		       : NULL;
+}
+
+static void report_eaten(struct lint *lint, const struct fl_rule *rule, const char *key)
+{
+	char text[TEXT_MAX];
+
+	(void)snprintf(text, sizeof(text),
+		       "[%s %.64s] never applies: `%s` takes back all that the rule is about",
+		       rule->effect == FL_ALLOW ? "allow" : "deny", rule->name, key);
+	lint->report(lint->user, rule->line, text);
+}
+
 static void report_hidden(struct lint *lint, const struct fl_rule *rule, enum fl_effect effect,
 			  const struct fl_rule *by, enum fl_effect by_effect)
 {
@@ -179,7 +227,13 @@ static void check_hidden(struct lint *lint, enum fl_effect effect, size_t index)
 	const struct fl_rule_set *set = &lint->policy->sets[effect];
 	const struct fl_rule_set *denies = &lint->policy->sets[FL_DENY];
 	const struct fl_rule *rule = set->rules[index];
+	const char *eaten = eaten_by(rule);
 	size_t by;
+
+	if (eaten != NULL) {
+		report_eaten(lint, rule, eaten);
+		return;
+	}
 
 	if (effect == FL_ALLOW) {
 		by = search(lint, denies, rule, denies->count);

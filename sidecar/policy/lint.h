@@ -3,8 +3,8 @@
 #define FL_POLICY_LINT_H
 /* lint - rules that can never matter: what their author meant is not what they do. Pure. Thread: any.
  *
- * Found are: an allow rule all of which a deny rule refuses, and a rule all of which an earlier one of the same
- * effect says. A rule in audit mode hides nothing from
+ * Found are: an allow rule all of which a deny rule refuses, a rule all of which an earlier one of the same
+ * effect says, and a rule all of which its own exceptions take back. A rule in audit mode hides nothing from
  * others. What only several rules together cover is not looked for, nor which port a service has: what is
  * reported is certain. What it costs is bounded: a policy made of many thousand rules alike is not looked through to its
  * end. */

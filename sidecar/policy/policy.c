@@ -72,18 +72,15 @@ int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b)
 	return order != 0 ? order : (a->bits > b->bits) - (a->bits < b->bits);
 }
 
-bool fl_rule_covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service)
+bool fl_targets_have(const struct fl_rule_targets *targets, uint32_t port, uint32_t service)
 {
-	if (rule->port_count == 0 && rule->service_count == 0) {
-		return true;
-	}
-	for (size_t i = 0; i < rule->port_count; i++) {
-		if (port >= rule->ports[i].first && port <= rule->ports[i].last) {
+	for (size_t i = 0; i < targets->port_count; i++) {
+		if (port >= targets->ports[i].first && port <= targets->ports[i].last) {
 			return true;
 		}
 	}
-	for (size_t i = 0; i < rule->service_count; i++) {
-		if (rule->service_ids[i] == service) {
+	for (size_t i = 0; i < targets->service_count; i++) {
+		if (targets->service_ids[i] == service) {
 			return true;
 		}
 	}
@@ -91,30 +88,70 @@ bool fl_rule_covers_target(const struct fl_rule *rule, uint32_t port, uint32_t s
 }
 
 /* Of networks that are sorted and apart, only the last one that begins at or before the address can hold it. */
-bool fl_rule_covers_source(const struct fl_rule *rule, const struct fl_cidr *source)
+bool fl_sources_have(const struct fl_rule_sources *sources, const struct fl_cidr *source)
 {
-	size_t low = 0, high = rule->net_count;
-
-	if (rule->net_count == 0) {
-		return true;
-	}
+	size_t low = 0, high = sources->net_count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (fl_net_compare(&rule->nets[middle], source) <= 0) {
+		if (fl_net_compare(&sources->nets[middle], source) <= 0) {
 			low = middle + 1;
 		} else {
 			high = middle;
 		}
 	}
-	return low > 0 && fl_cidr_covers(&rule->nets[low - 1], source);
+	return low > 0 && fl_cidr_covers(&sources->nets[low - 1], source);
 }
 
-bool fl_rule_covers(const struct fl_rule *rule, uint32_t port, uint32_t service,
-		    const struct fl_cidr *source)
+bool fl_rule_covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service)
 {
-	return fl_rule_covers_target(rule, port, service) && fl_rule_covers_source(rule, source);
+	return (rule->to.port_count == 0 && rule->to.service_count == 0) ||
+	       fl_targets_have(&rule->to, port, service);
+}
+
+bool fl_rule_covers_source(const struct fl_rule *rule, const struct fl_cidr *source)
+{
+	return rule->sources.net_count == 0 || fl_sources_have(&rule->sources, source);
+}
+
+static bool excepts_identity(const struct fl_rule *rule, const struct fl_request *request)
+{
+	for (size_t i = 0; request->id != NULL && i < rule->except_from_count; i++) {
+		if (fl_pattern_match(rule->except_from[i], request->id, request->id_len)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* An unknown address may be an excepted one: an allow rule must not let it in, a deny rule must not let it go. */
+static bool excepts_source(const struct fl_rule *rule, const struct fl_cidr *source)
+{
+	if (source->family == AF_UNSPEC) {
+		return rule->except_sources.net_count > 0 && rule->effect == FL_ALLOW;
+	}
+	return fl_sources_have(&rule->except_sources, source);
+}
+
+unsigned fl_rule_excepts(const struct fl_rule *rule, const struct fl_request *request,
+			 uint32_t service, const struct fl_cidr *source)
+{
+	unsigned excepts = 0;
+
+	if (!rule->has_exceptions) {
+		return 0;
+	}
+	if (excepts_identity(rule, request)) {
+		excepts |= FL_MISS_EXCEPT_FROM;
+	}
+	if (fl_targets_have(&rule->except_to, request->port, service)) {
+		excepts |= FL_MISS_EXCEPT_TO;
+	}
+	if (excepts_source(rule, source)) {
+		excepts |= FL_MISS_EXCEPT_SOURCE;
+	}
+	return excepts;
 }
 
 /* --- building ------------------------------------------------------------------------------ */
@@ -148,14 +185,16 @@ static void port_bounds(const struct fl_rule *rule, struct fl_candidate *candida
 {
 	uint32_t first = UINT16_MAX, last = 0;
 
-	if (rule->port_count == 0) {
-		candidate->port = rule->service_count == 0 ? 0 : FL_NO_PORT;
-		candidate->port_span = rule->service_count == 0 ? UINT16_MAX : 0;
+	if (rule->to.port_count == 0) {
+		candidate->port = rule->to.service_count == 0 ? 0 : FL_NO_PORT;
+		candidate->port_span = rule->to.service_count == 0 ? UINT16_MAX : 0;
 		return;
 	}
-	for (size_t i = 0; i < rule->port_count; i++) {
-		first = rule->ports[i].first < first ? rule->ports[i].first : first;
-		last = rule->ports[i].last > last ? rule->ports[i].last : last;
+	for (size_t i = 0; i < rule->to.port_count; i++) {
+		const struct fl_port_range *range = &rule->to.ports[i];
+
+		first = range->first < first ? range->first : first;
+		last = range->last > last ? range->last : last;
 	}
 	candidate->port = first;
 	candidate->port_span = last - first;
@@ -166,17 +205,17 @@ static uint32_t mask_of(unsigned bits)
 	return bits == 0 ? 0 : UINT32_MAX << (bits < 32 ? 32 - bits : 0);
 }
 
-static void net_bounds(const struct fl_rule *rule, struct fl_candidate *candidate)
+static void net_bounds(const struct fl_rule_sources *sources, struct fl_candidate *candidate)
 {
-	if (rule->net_count == 0) {
+	if (sources->net_count == 0) {
 		return;
 	}
 	candidate->mask = UINT32_MAX;
-	candidate->net = fl_net_start(&rule->nets[0]);
-	for (size_t i = 0; i < rule->net_count; i++) {
-		uint32_t start = fl_net_start(&rule->nets[i]);
+	candidate->net = fl_net_start(&sources->nets[0]);
+	for (size_t i = 0; i < sources->net_count; i++) {
+		uint32_t start = fl_net_start(&sources->nets[i]);
 
-		candidate->mask &= mask_of(rule->nets[i].bits);
+		candidate->mask &= mask_of(sources->nets[i].bits);
 		while (((start ^ candidate->net) & candidate->mask) != 0) {
 			candidate->mask <<= 1;
 		}
@@ -190,10 +229,10 @@ static struct fl_candidate make_candidate(const struct fl_rule *rule, size_t ind
 		.rule = (uint32_t)index, .from = (uint32_t)from, .tail = FL_ANY_TAIL};
 
 	port_bounds(rule, &candidate);
-	net_bounds(rule, &candidate);
-	candidate.service = rule->service_count == 0   ? FL_NO_SERVICE
-			    : rule->service_count == 1 ? rule->service_ids[0]
-						       : FL_SOME_SERVICES;
+	net_bounds(&rule->sources, &candidate);
+	candidate.service = rule->to.service_count == 0   ? FL_NO_SERVICE
+			    : rule->to.service_count == 1 ? rule->to.service_ids[0]
+							  : FL_SOME_SERVICES;
 	return candidate;
 }
 
@@ -232,56 +271,87 @@ static int compare_nets(const void *left, const void *right)
 	return fl_net_compare(left, right);
 }
 
-static void sort_sources(struct fl_rule *rule)
+static struct fl_rule_sources copy_sources(const struct fl_cidr *items, size_t count)
 {
-	rule->nets = fl_grow(NULL, rule->source_count, sizeof(struct fl_cidr));
-	for (size_t i = 0; i < rule->source_count; i++) {
-		rule->nets[i] = rule->sources[i];
+	struct fl_rule_sources sources = {.items = fl_grow(NULL, count, sizeof(struct fl_cidr)),
+					  .count = count,
+					  .nets = fl_grow(NULL, count, sizeof(struct fl_cidr))};
+
+	for (size_t i = 0; i < count; i++) {
+		sources.items[i] = sources.nets[i] = items[i];
 	}
-	if (rule->source_count > 0) {
-		qsort(rule->nets, rule->source_count, sizeof(struct fl_cidr), compare_nets);
+	if (count > 0) {
+		qsort(sources.nets, count, sizeof(struct fl_cidr), compare_nets);
 	}
-	for (size_t i = 0; i < rule->source_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		/* A network stands right behind the one that it is inside of, or others that are. */
-		if (rule->net_count == 0 ||
-		    !fl_cidr_covers(&rule->nets[rule->net_count - 1], &rule->nets[i])) {
-			rule->nets[rule->net_count++] = rule->nets[i];
+		if (sources.net_count == 0 ||
+		    !fl_cidr_covers(&sources.nets[sources.net_count - 1], &sources.nets[i])) {
+			sources.nets[sources.net_count++] = sources.nets[i];
 		}
 	}
+	return sources;
+}
+
+static struct fl_rule_targets copy_targets(struct fl_policy *policy,
+					   const struct fl_port_range *ports, size_t port_count,
+					   const char *const *services, size_t service_count)
+{
+	struct fl_rule_targets targets = {
+		.ports = fl_grow(NULL, port_count, sizeof(struct fl_port_range)),
+		.port_count = port_count,
+		.services = fl_grow(NULL, service_count, sizeof(char *)),
+		.service_ids = fl_grow(NULL, service_count, sizeof(uint32_t)),
+		.service_count = service_count};
+
+	for (size_t i = 0; i < port_count; i++) {
+		targets.ports[i] = ports[i];
+	}
+	for (size_t i = 0; i < service_count; i++) {
+		targets.services[i] = fl_strdup(services[i]);
+		targets.service_ids[i] = add_service(policy, targets.services[i]);
+	}
+	return targets;
+}
+
+static struct fl_pattern **copy_patterns(struct fl_pattern *const *patterns, size_t count)
+{
+	struct fl_pattern **copy = fl_grow(NULL, count, sizeof(struct fl_pattern *));
+
+	for (size_t i = 0; i < count; i++) {
+		copy[i] = patterns[i];
+	}
+	return copy;
+}
+
+static void copy_exceptions(struct fl_policy *policy, const struct fl_rule_exceptions *except,
+			    struct fl_rule *rule)
+{
+	rule->has_exceptions = except->from_count > 0 || except->port_count > 0 ||
+			       except->service_count > 0 || except->source_count > 0;
+	rule->except_from = copy_patterns(except->from, except->from_count);
+	rule->except_from_count = except->from_count;
+	rule->except_to = copy_targets(policy, except->ports, except->port_count, except->services,
+				       except->service_count);
+	rule->except_sources = copy_sources(except->sources, except->source_count);
 }
 
 static struct fl_rule *copy_rule(struct fl_policy *policy, const struct fl_rule_spec *spec)
 {
 	struct fl_rule *rule = fl_new(sizeof(*rule));
 
+	rule->effect = spec->effect;
 	rule->name = fl_strdup(spec->name);
 	rule->file = fl_strdup(spec->file);
 	rule->line = spec->line;
 	rule->audit = spec->audit;
 	rule->plaintext = spec->plaintext;
+	rule->from = copy_patterns(spec->from, spec->from_count);
 	rule->from_count = spec->from_count;
-	rule->from = fl_grow(NULL, spec->from_count, sizeof(struct fl_pattern *));
-	for (size_t i = 0; i < spec->from_count; i++) {
-		rule->from[i] = spec->from[i];
-	}
-	rule->port_count = spec->port_count;
-	rule->ports = fl_grow(NULL, spec->port_count, sizeof(struct fl_port_range));
-	for (size_t i = 0; i < spec->port_count; i++) {
-		rule->ports[i] = spec->ports[i];
-	}
-	rule->service_count = spec->service_count;
-	rule->services = fl_grow(NULL, spec->service_count, sizeof(char *));
-	rule->service_ids = fl_grow(NULL, spec->service_count, sizeof(uint32_t));
-	for (size_t i = 0; i < spec->service_count; i++) {
-		rule->services[i] = fl_strdup(spec->services[i]);
-		rule->service_ids[i] = add_service(policy, rule->services[i]);
-	}
-	rule->source_count = spec->source_count;
-	rule->sources = fl_grow(NULL, spec->source_count, sizeof(struct fl_cidr));
-	for (size_t i = 0; i < spec->source_count; i++) {
-		rule->sources[i] = spec->sources[i];
-	}
-	sort_sources(rule);
+	rule->to = copy_targets(policy, spec->ports, spec->port_count, spec->services,
+				spec->service_count);
+	rule->sources = copy_sources(spec->sources, spec->source_count);
+	copy_exceptions(policy, &spec->except, rule);
 	return rule;
 }
 
@@ -305,20 +375,38 @@ void fl_policy_add(struct fl_policy *policy, const struct fl_rule_spec *spec)
 	set->count++;
 }
 
+static void patterns_free(struct fl_pattern **patterns, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		fl_pattern_free(patterns[i]);
+	}
+	free(patterns);
+}
+
+static void targets_done(struct fl_rule_targets *targets)
+{
+	for (size_t i = 0; i < targets->service_count; i++) {
+		free(targets->services[i]);
+	}
+	free(targets->services);
+	free(targets->service_ids);
+	free(targets->ports);
+}
+
+static void sources_done(struct fl_rule_sources *sources)
+{
+	free(sources->items);
+	free(sources->nets);
+}
+
 static void rule_free(struct fl_rule *rule)
 {
-	for (size_t i = 0; i < rule->from_count; i++) {
-		fl_pattern_free(rule->from[i]);
-	}
-	for (size_t i = 0; i < rule->service_count; i++) {
-		free(rule->services[i]);
-	}
-	free(rule->from);
-	free(rule->services);
-	free(rule->service_ids);
-	free(rule->ports);
-	free(rule->sources);
-	free(rule->nets);
+	patterns_free(rule->from, rule->from_count);
+	patterns_free(rule->except_from, rule->except_from_count);
+	targets_done(&rule->to);
+	targets_done(&rule->except_to);
+	sources_done(&rule->sources);
+	sources_done(&rule->except_sources);
 	free(rule->file);
 	free(rule->name);
 	free(rule);
@@ -398,19 +486,30 @@ void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule
 
 	*ret = (struct fl_rule_spec){
 		.name = rule->name,
-		.effect = index < policy->sets[FL_DENY].count ? FL_DENY : FL_ALLOW,
+		.effect = rule->effect,
 		.audit = rule->audit,
 		.file = rule->file,
 		.line = rule->line,
 		.from = rule->from,
 		.from_count = rule->from_count,
 		.plaintext = rule->plaintext,
-		.ports = rule->ports,
-		.port_count = rule->port_count,
-		.services = (const char *const *)rule->services,
-		.service_count = rule->service_count,
-		.sources = rule->sources,
-		.source_count = rule->source_count,
+		.ports = rule->to.ports,
+		.port_count = rule->to.port_count,
+		.services = (const char *const *)rule->to.services,
+		.service_count = rule->to.service_count,
+		.sources = rule->sources.items,
+		.source_count = rule->sources.count,
+		.except =
+			{
+				.from = rule->except_from,
+				.from_count = rule->except_from_count,
+				.ports = rule->except_to.ports,
+				.port_count = rule->except_to.port_count,
+				.services = (const char *const *)rule->except_to.services,
+				.service_count = rule->except_to.service_count,
+				.sources = rule->except_sources.items,
+				.source_count = rule->except_sources.count,
+			},
 	};
 }
 

@@ -34,6 +34,18 @@ struct fl_port_range {
 	uint16_t first, last; /* inclusive */
 };
 
+/* What a rule does not speak about although the rest of it fits. Empty: everything that fits. */
+struct fl_rule_exceptions {
+	struct fl_pattern **from; /* owned like the rule's own patterns */
+	size_t from_count;
+	const struct fl_port_range *ports;
+	size_t port_count;
+	const char *const *services; /* names of [service NAME] */
+	size_t service_count;
+	const struct fl_cidr *sources;
+	size_t source_count;
+};
+
 /* Input of one rule; everything is copied except patterns, which are taken over. */
 struct fl_rule_spec {
 	const char *name; /* "web-to-api" */
@@ -50,6 +62,7 @@ struct fl_rule_spec {
 	size_t service_count;
 	const struct fl_cidr *sources; /* none: from anywhere */
 	size_t source_count;
+	struct fl_rule_exceptions except;
 };
 
 /* audit: `[policy] mode = audit`, what would be denied is recorded and let pass. */
@@ -68,9 +81,11 @@ bool fl_policy_audit(const struct fl_policy *policy);
 struct fl_request {
 	const char *id; /* validated SPIFFE ID of the peer; NULL: it spoke plaintext */
 	size_t id_len;
-	uint16_t port;                 /* the port that the peer dialled; 0 for a Unix listener */
-	const char *service;           /* name of the [service], or NULL */
-	const struct sockaddr *source; /* the peer's address; NULL: unknown, inside no `sources` */
+	uint16_t port;       /* the port that the peer dialled; 0 for a Unix listener */
+	const char *service; /* name of the [service], or NULL */
+	/* The peer's address. NULL: unknown. Then no `sources` holds, and `except_sources` takes the careful side: an
+	 * allow rule that has it lets nobody in, a deny rule that has it refuses. */
+	const struct sockaddr *source;
 };
 
 /* Audit. A rule in audit mode is recorded, and not done:
@@ -107,7 +122,15 @@ struct fl_verdict fl_policy_decide(const struct fl_policy *policy,
 
 /* For explanations: in what rule number index does not fit the request; 0: it speaks about it. Walks all of the rule:
  * not for the data path. */
-enum fl_miss { FL_MISS_FROM = 1, FL_MISS_TO = 2, FL_MISS_SOURCE = 4 };
+enum fl_miss {
+	FL_MISS_FROM = 1,
+	FL_MISS_TO = 2,
+	FL_MISS_SOURCE = 4,
+	FL_MISS_EXCEPT_FROM = 8, /* the rule fits, and one of its exceptions does, too */
+	FL_MISS_EXCEPT_TO = 16,
+	FL_MISS_EXCEPT_SOURCE = 32
+};
+#define FL_MISS_EXCEPT (FL_MISS_EXCEPT_FROM | FL_MISS_EXCEPT_TO | FL_MISS_EXCEPT_SOURCE)
 unsigned fl_policy_misses(const struct fl_policy *policy, size_t index,
 			  const struct fl_request *request);
 

@@ -9,7 +9,26 @@
 #include "policy/pattern.h"
 #include "policy/policy.h"
 
+/* A rule's `to`, or its `except_to`. */
+struct fl_rule_targets {
+	struct fl_port_range *ports;
+	size_t port_count;
+	char **services;
+	uint32_t *service_ids; /* the same, as in fl_policy.services */
+	size_t service_count;
+};
+
+/* A rule's `sources`, or its `except_sources`. */
+struct fl_rule_sources {
+	struct fl_cidr *items; /* as they stand in the file */
+	size_t count;
+	/* The same, sorted, none inside another: one search finds the only one that may fit. */
+	struct fl_cidr *nets;
+	size_t net_count;
+};
+
 struct fl_rule {
+	enum fl_effect effect;
 	char *name;
 	char *file;
 	unsigned line;
@@ -17,16 +36,13 @@ struct fl_rule {
 	bool plaintext;
 	struct fl_pattern **from;
 	size_t from_count;
-	struct fl_port_range *ports;
-	size_t port_count;
-	char **services;
-	uint32_t *service_ids; /* the same, as in fl_policy.services */
-	size_t service_count;
-	struct fl_cidr *sources; /* as they stand in the file */
-	size_t source_count;
-	struct fl_cidr *
-		nets; /* the same, sorted, none inside another: one search finds the only one that may fit */
-	size_t net_count;
+	struct fl_rule_targets to;
+	struct fl_rule_sources sources;
+	bool has_exceptions;
+	struct fl_pattern **except_from;
+	size_t except_from_count;
+	struct fl_rule_targets except_to;
+	struct fl_rule_sources except_sources;
 };
 
 /* One pattern of one rule, or its `plaintext`. What stands here only sorts out fast what cannot fit, so that a
@@ -94,15 +110,21 @@ uint32_t fl_service_id(const struct fl_policy *policy, const char *name); /* or 
 
 /* The first 32 bits of an address; for IPv4 all of it. */
 uint32_t fl_net_start(const struct fl_cidr *net);
-/* The order of fl_rule.nets. */
+/* The order of fl_rule_sources.nets. */
 int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b);
 
 const struct fl_rule *fl_policy_rule_at(const struct fl_policy *policy, size_t index);
+
+/* Are port or service named, is the address inside one of them? Of empty lists: no. source: one address; of family
+ * AF_UNSPEC: unknown. */
+bool fl_targets_have(const struct fl_rule_targets *targets, uint32_t port, uint32_t service);
+bool fl_sources_have(const struct fl_rule_sources *sources, const struct fl_cidr *source);
+
+/* The rule's `to` and `sources`, where an absent one fits everything, and exceptions are left aside. */
 bool fl_rule_covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service);
 bool fl_rule_covers_source(const struct fl_rule *rule, const struct fl_cidr *source);
-/* The rule, without its identities: does it speak about this port or service, and this address? source: one
- * address; of family AF_UNSPEC: unknown. */
-bool fl_rule_covers(const struct fl_rule *rule, uint32_t port, uint32_t service,
-		    const struct fl_cidr *source);
+/* Which of its exceptions fit: FL_MISS_EXCEPT_…, or 0. id: NULL for plaintext. */
+unsigned fl_rule_excepts(const struct fl_rule *rule, const struct fl_request *request,
+			 uint32_t service, const struct fl_cidr *source);
 
 #endif

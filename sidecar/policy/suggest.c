@@ -512,27 +512,46 @@ static bool is_out_of_reach(const struct fl_policy *policy, const struct fl_obse
 	return false;
 }
 
-/* A rule that only lacks the address: its author wanted it so, and a new rule without addresses would undo that. */
-static void tell_of_sources(const struct fl_policy *policy, const struct fl_observation *seen,
-			    const struct fl_request *request, struct fl_text *ret)
+/* The allow rule that is about all of this except what misses says; false: none. */
+static bool find_near(const struct fl_policy *policy, const struct fl_request *request,
+		      unsigned misses, struct fl_rule_spec *ret)
 {
-	char source[FL_CIDR_TEXT];
+	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
+		unsigned missing = fl_policy_misses(policy, i, request);
+
+		fl_policy_rule(policy, i, ret);
+		if (ret->effect == FL_ALLOW && !ret->audit && missing != 0 &&
+		    (missing & ~misses) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A rule that only lacks the address, or leaves this out by an exception: its author wanted it so, and a new rule
+ * would undo that. */
+static void tell_of_near(const struct fl_policy *policy, const struct fl_observation *seen,
+			 const struct fl_request *request, struct fl_text *ret)
+{
+	const char *id = seen->id != NULL ? seen->id : "plaintext";
+	char source[FL_CIDR_TEXT] = "an unknown address";
 	struct fl_rule_spec rule;
 
-	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
-		fl_policy_rule(policy, i, &rule);
-		if (rule.effect == FL_ALLOW && !rule.audit &&
-		    fl_policy_misses(policy, i, request) == FL_MISS_SOURCE) {
-			fl_text_print(ret,
-				      "; [allow %s] (%s:%u) lets in %s, but not from %s: add that "
-				      "to its sources, in place of a rule below\n",
-				      rule.name, rule.file, rule.line,
-				      seen->id != NULL ? seen->id : "plaintext",
-				      seen->source.family != AF_UNSPEC
-					      ? fl_cidr_format(&seen->source, source)
-					      : "an unknown address");
-			return;
-		}
+	if (seen->source.family != AF_UNSPEC) {
+		(void)fl_cidr_format(&seen->source, source);
+	}
+	if (find_near(policy, request, FL_MISS_SOURCE, &rule)) {
+		fl_text_print(ret,
+			      "; [allow %s] (%s:%u) lets in %s, but not from %s: add that "
+			      "to its sources, in place of a rule below\n",
+			      rule.name, rule.file, rule.line, id, source);
+	}
+	if (find_near(policy, request, FL_MISS_EXCEPT, &rule)) {
+		fl_text_print(
+			ret,
+			"; [allow %s] (%s:%u) leaves out %s by an exception: a rule below lets "
+			"it in all the same\n",
+			rule.name, rule.file, rule.line, id);
 	}
 }
 
@@ -547,7 +566,7 @@ static bool needs_rule(const struct fl_policy *policy, const struct fl_observati
 	    is_out_of_reach(policy, seen, &request, ret)) {
 		return false;
 	}
-	tell_of_sources(policy, seen, &request, ret);
+	tell_of_near(policy, seen, &request, ret);
 	return true;
 }
 

@@ -146,3 +146,23 @@ def test_bad_ini(explain):
     assert (status, out) == (2, '') and err.startswith(f'{explain.path}:')
     status, out, err = tool('explain', '-c', f'{explain.path}.no', '--from', WEB, '--to', '80')
     assert (status, out) == (2, '') and len(err.splitlines()) == 1
+
+
+def test_exceptions(explain):
+    sections = {'allow most': {'from': f'{TD}/ns/ops/**', 'except_from': f'{TD}/ns/ops/sa/z', 'except_to': 'web'}}
+    _, answer = explain(f'{TD}/ns/ops/sa/z', 'db', None, sections)
+    most = answer['needed'][-2]
+    assert most.startswith('[allow most]') and 'without this in its `except_from`' in most
+    assert any('[allow most]' in note and '`except_from`' in note for note in answer['notes'])
+    status, answer = explain(f'{TD}/ns/ops/sa/y', 'db', None, sections)
+    assert (status, answer['rule']) == (0, 'most')
+    status, answer = explain(f'{TD}/ns/ops/sa/y', 'web', None, sections)
+    assert status == 1 and any('`except_to`' in note for note in answer['notes'])
+
+
+def test_exceptions__address_unknown__is_asked_for(explain):
+    sections = {'deny far': {'from': f'{TD}/**', 'except_sources': '10.0.0.0/8'}}
+    status, answer = explain(WEB, 'web', None, sections)
+    assert (status, answer['rule']) == (1, 'far')
+    assert any('[deny far]' in note and '--source' in note for note in answer['notes'])
+    assert explain(WEB, 'web', '10.0.0.1', sections)[0] == 0

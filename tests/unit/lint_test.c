@@ -155,9 +155,33 @@ Test(lint, test_lint__rule_that_an_earlier_one_covers__is_found)
 	}
 }
 
+Test(lint, test_lint__rule_that_its_own_exceptions_take_back__is_found)
+{
+	static const struct row rows[] = {
+		{ALLOW("a", "from = " TD "/a, " TD "/b\nexcept_from = " TD "/*"),
+		 "[allow a] never applies: `except_from` takes back all that the rule is about", 1},
+		{OTHER DENY("a", "from = " TD "/a\nto = 80-90, web\nexcept_to = web, 1-100"),
+		 "[deny a] never applies: `except_to`", 3},
+		{ALLOW("a", "from = plaintext\nsources = 10.1.0.0/16\nexcept_sources = 10.0.0.0/8"),
+		 "[allow a] never applies: `except_sources`", 1},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		check(&rows[i]);
+	}
+}
+
 Test(lint, test_lint__rules_that_each_say_something__are_not)
 {
 	static const struct row rows[] = {
+		/* What the first leaves out, the second may be about. */
+		{ALLOW("a", "from = " TD "/**\nexcept_from = " TD "/x")
+			 ALLOW("b", "from = " TD "/a"),
+		 NULL, 0},
+		{OTHER DENY("d", "from = " TD "/**\nexcept_to = 81") ALLOW("a", "from = " TD "/a"),
+		 NULL, 0},
+		{ALLOW("a", "from = " TD "/a, plaintext\nexcept_from = " TD "/a"), NULL, 0},
+		{ALLOW("a", "from = " TD "/a\nexcept_to = 1-65535"), NULL, 0},
 		/* The narrow one first: it has the verdict's name. */
 		{ALLOW("b", "from = " TD "/a") ALLOW("a", "from = " TD "/**"), NULL, 0},
 		{ALLOW("a", "from = " TD "/a\nto = 80") ALLOW("b", "from = " TD "/a\nto = 81"),

@@ -252,6 +252,10 @@ static void random_path(char *text, size_t size, bool pattern, unsigned *seed)
 /* A spec with its storage. */
 struct random_rule {
 	struct fl_rule_spec spec;
+	struct fl_pattern *except_from[1];
+	struct fl_port_range except_ports[1];
+	const char *except_services[1];
+	struct fl_cidr except_sources[2];
 	struct fl_pattern *from[2];
 	struct fl_port_range ports[2];
 	const char *services[2];
@@ -261,6 +265,53 @@ struct random_rule {
 static size_t up_to(unsigned most, unsigned *seed)
 {
 	return (unsigned)rand_r(seed) % (most + 1);
+}
+
+static struct fl_port_range random_ports(unsigned *seed)
+{
+	uint16_t first = (uint16_t)up_to(5, seed);
+
+	return (struct fl_port_range){first, (uint16_t)(first + up_to(2, seed))};
+}
+
+static struct fl_pattern *random_pattern(unsigned *seed)
+{
+	struct fl_pattern *pattern = NULL;
+	char text[64];
+
+	random_path(text, sizeof(text), true, seed);
+	cr_assert_eq(fl_pattern_parse(text, &pattern, NULL), 0, "%s", text);
+	return pattern;
+}
+
+static struct fl_cidr random_network(unsigned *seed)
+{
+	struct fl_cidr net;
+
+	cr_assert_eq(fl_cidr_parse(networks[up_to(FL_COUNT_OF(networks) - 1, seed)], &net, NULL),
+		     0);
+	return net;
+}
+
+static void random_exceptions(struct random_rule *rule, unsigned *seed)
+{
+	struct fl_rule_exceptions *except = &rule->spec.except;
+
+	*except = (struct fl_rule_exceptions){.from = rule->except_from,
+					      .ports = rule->except_ports,
+					      .services = rule->except_services,
+					      .sources = rule->except_sources,
+					      .from_count = rand_r(seed) % 3 == 0,
+					      .port_count = rand_r(seed) % 3 == 0,
+					      .service_count = rand_r(seed) % 4 == 0,
+					      .source_count = rand_r(seed) % 3 == 0 ? 2 : 0};
+	if (except->from_count > 0) {
+		rule->except_from[0] = random_pattern(seed);
+	}
+	rule->except_ports[0] = random_ports(seed);
+	rule->except_services[0] = service_names[up_to(2, seed)];
+	rule->except_sources[0] = random_network(seed);
+	rule->except_sources[1] = random_network(seed);
 }
 
 static void random_rule(struct random_rule *rule, unsigned line, unsigned *seed)
@@ -280,23 +331,18 @@ static void random_rule(struct random_rule *rule, unsigned line, unsigned *seed)
 	rule->spec.service_count = up_to(2, seed);
 	rule->spec.source_count = rand_r(seed) % 2 == 0 ? 0 : up_to(3, seed);
 	for (size_t i = 0; i < rule->spec.from_count; i++) {
-		char text[64];
-
-		random_path(text, sizeof(text), true, seed);
-		cr_assert_eq(fl_pattern_parse(text, &rule->from[i], NULL), 0, "%s", text);
+		rule->from[i] = random_pattern(seed);
 	}
 	for (size_t i = 0; i < rule->spec.port_count; i++) {
-		rule->ports[i].first = (uint16_t)up_to(5, seed);
-		rule->ports[i].last = (uint16_t)(rule->ports[i].first + up_to(2, seed));
+		rule->ports[i] = random_ports(seed);
 	}
 	for (size_t i = 0; i < rule->spec.service_count; i++) {
 		rule->services[i] = service_names[up_to(2, seed)];
 	}
 	for (size_t i = 0; i < rule->spec.source_count; i++) {
-		cr_assert_eq(fl_cidr_parse(networks[up_to(FL_COUNT_OF(networks) - 1, seed)],
-					   &rule->sources[i], NULL),
-			     0);
+		rule->sources[i] = random_network(seed);
 	}
+	random_exceptions(rule, seed);
 }
 
 static void random_request(struct fl_request *request, char *id, size_t id_size,
@@ -314,6 +360,37 @@ static void random_request(struct fl_request *request, char *id, size_t id_size,
 		fill_source(source, addresses[address]);
 		request->source = (const struct sockaddr *)(const void *)source;
 	}
+}
+
+static bool plainly_excepts(const struct fl_rule_spec *rule, const struct fl_request *request)
+{
+	const struct fl_rule_exceptions *except = &rule->except;
+	struct fl_cidr one;
+
+	for (size_t i = 0; request->id != NULL && i < except->from_count; i++) {
+		if (fl_pattern_match(except->from[i], request->id, request->id_len)) {
+			return true;
+		}
+	}
+	for (size_t i = 0; i < except->port_count; i++) {
+		if (request->port >= except->ports[i].first &&
+		    request->port <= except->ports[i].last) {
+			return true;
+		}
+	}
+	for (size_t i = 0; request->service != NULL && i < except->service_count; i++) {
+		if (strcmp(except->services[i], request->service) == 0) {
+			return true;
+		}
+	}
+	for (size_t i = 0; i < except->source_count; i++) {
+		if (request->source == NULL ? rule->effect == FL_ALLOW
+					    : fl_cidr_of(request->source, &one) &&
+						      fl_cidr_covers(&except->sources[i], &one)) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool plainly_covers(const struct fl_rule_spec *rule, const struct fl_request *request)
@@ -337,7 +414,7 @@ static bool plainly_covers(const struct fl_rule_spec *rule, const struct fl_requ
 		source = source || (fl_cidr_of(request->source, &one) &&
 				    fl_cidr_covers(&rule->sources[i], &one));
 	}
-	return from && target && source;
+	return from && target && source && !plainly_excepts(rule, request);
 }
 
 /* The first rule of the effect, or none; those in audit mode too? */

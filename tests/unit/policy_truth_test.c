@@ -262,6 +262,80 @@ static const struct world worlds[] = {
 	  {DENY, NULL, OPS, 23, ANY, NULL},
 	  {ALLOW, "web", WEB, 23, NULL, NULL}}},
 
+	{"exceptions of an allow rule: identities",
+	 "[allow all]\nfrom = " TD "/ns/**\nexcept_from = " TD "/ns/web/*/front, " OPS "\n",
+	 {{ALLOW, "all", TD "/ns/web/sa/back", 80, ANY, NULL},
+	  {DENY, NULL, WEB, 80, ANY, NULL},
+	  {DENY, NULL, OPS, 80, ANY, NULL},
+	  {ALLOW, "all", OPS "/x", 80, ANY, NULL},
+	  {ALLOW, "all", BAD, 80, ANY, NULL}}},
+
+	{"exceptions of an allow rule: ports and services",
+	 "[allow some]\nfrom = " WEB "\nto = 8000-9000, web, db\nexcept_to = 8100-8199, db\n"
+	 "[allow any]\nfrom = " OPS "\nexcept_to = 22, web\n",
+	 {{ALLOW, "some", WEB, 8099, ANY, NULL},
+	  {DENY, NULL, WEB, 8100, ANY, NULL},
+	  {DENY, NULL, WEB, 8199, ANY, NULL},
+	  {ALLOW, "some", WEB, 8200, ANY, NULL},
+	  {ALLOW, "some", WEB, 8443, ANY, "web"},
+	  {DENY, NULL, WEB, 8445, ANY, "db"},
+	  {DENY, NULL, WEB, 0, NULL, "db"},
+	  {DENY, NULL, WEB, 8100, ANY, "web"},
+	  {ALLOW, "any", OPS, 23, ANY, NULL},
+	  {DENY, NULL, OPS, 22, ANY, NULL},
+	  {DENY, NULL, OPS, 8443, ANY, "web"},
+	  {ALLOW, "any", OPS, 8444, ANY, "web2"}}},
+
+	/* An unknown address may be an excepted one. */
+	{"exceptions of an allow rule: addresses",
+	 "[allow net]\nfrom = " WEB ", plaintext\nsources = 10.0.0.0/8, fd00::/8\n"
+	 "except_sources = 10.9.0.0/16, fd00:9::/32\n"
+	 "[allow far]\nfrom = " OPS "\nexcept_sources = 10.0.0.0/8\n",
+	 {{ALLOW, "net", WEB, 80, "10.8.255.255", NULL},
+	  {DENY, NULL, WEB, 80, "10.9.0.0", NULL},
+	  {DENY, NULL, WEB, 80, "::ffff:10.9.0.0", NULL},
+	  {DENY, NULL, "plaintext", 80, "10.9.0.0", NULL},
+	  {ALLOW, "net", "plaintext", 80, "10.10.0.0", NULL},
+	  {ALLOW, "net", WEB, 80, "fd00:8::1", NULL},
+	  {DENY, NULL, WEB, 80, "fd00:9::1", NULL},
+	  {ALLOW, "far", OPS, 80, ANY, NULL},
+	  {ALLOW, "far", OPS, 80, "fd00::1", NULL},
+	  {DENY, NULL, OPS, 80, "10.0.0.1", NULL},
+	  {DENY, NULL, OPS, 80, NULL, NULL}}},
+
+	{"exceptions of a deny rule let nobody in by themselves",
+	 "[policy]\ndefault = deny\n"
+	 "[deny all]\nfrom = " TD "/**, plaintext\nexcept_from = " WEB "\n"
+	 "[allow web]\nfrom = " WEB "\nto = 80\n",
+	 {{ALLOW, "web", WEB, 80, ANY, NULL},
+	  {DENY, NULL, WEB, 81, ANY, NULL},
+	  {DENY, "all", OPS, 80, ANY, NULL},
+	  {DENY, "all", "plaintext", 80, ANY, NULL}}},
+
+	{"a deny rule that leaves out addresses covers an unknown one",
+	 "[policy]\ndefault = allow\n"
+	 "[deny near]\nfrom = " TD "/**\nto = 22\nexcept_sources = 10.0.0.0/8\n"
+	 "[deny port]\nfrom = " OPS "\nexcept_to = 80-443\n",
+	 {{ALLOW, NULL, WEB, 22, "10.0.0.1", NULL},
+	  {DENY, "near", WEB, 22, ANY, NULL},
+	  {DENY, "near", WEB, 22, NULL, NULL},
+	  {ALLOW, NULL, WEB, 23, NULL, NULL},
+	  {ALLOW, NULL, OPS, 443, ANY, NULL},
+	  {DENY, "port", OPS, 444, ANY, NULL}}},
+
+	{"each kind of exception is enough",
+	 "[allow all]\nfrom = " TD "/**\nexcept_from = " BAD "\nexcept_to = 22\n"
+	 "except_sources = 10.0.0.0/8\n",
+	 {{ALLOW, "all", WEB, 80, ANY, NULL},
+	  {DENY, NULL, BAD, 80, ANY, NULL},
+	  {DENY, NULL, WEB, 22, ANY, NULL},
+	  {DENY, NULL, WEB, 80, "10.0.0.1", NULL}}},
+
+	{"exceptions under audit",
+	 "[deny trial]\nmode = audit\nfrom = " TD "/**\nexcept_from = " OPS "\n"
+	 "[allow all]\nfrom = " TD "/**\n",
+	 {{WOULD_DENY, "trial", WEB, 80, ANY, NULL}, {ALLOW, "all", OPS, 80, ANY, NULL}}},
+
 	{"of several rules, the first in the file is named",
 	 "[allow third]\nfrom = " TD "/**\nto = 3\n"
 	 "[allow first]\nfrom = " WEB "\n"

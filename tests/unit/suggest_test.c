@@ -144,6 +144,16 @@ Test(suggest, test_suggest__a_rule_that_lacks_the_address__is_told)
 		    false, "[allow a]\nfrom = " TD "/a\nto = web\n");
 }
 
+Test(suggest, test_suggest__a_rule_that_leaves_it_out__is_told)
+{
+	struct fl_observation items[] = {seen(TD "/a", 8443, "10.0.0.9")};
+
+	expect_text("[allow x]\nfrom = " TD "/**\nexcept_from = " TD "/a\n", items, 1, false,
+		    "; [allow x] (x.ini:11) leaves out " TD "/a by an exception: a rule below lets "
+		    "it in all the same\n\n"
+		    "[allow a]\nfrom = " TD "/a\nto = web\n");
+}
+
 Test(suggest, test_suggest__what_a_deny_rule_covers__is_told)
 {
 	struct fl_observation items[] = {seen(TD "/bad", 8443, NULL), seen(NULL, 81, "10.0.0.1")};
