@@ -40,6 +40,11 @@ struct fl_sock {
 
 /* A socket of a connected or connecting descriptor, which it owns; NULL: no memory, and the descriptor is closed. */
 struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix);
+/* A descriptor that connects as dial says, from one of the ports that it asks for. 0: it is under way, or ret_sys is what
+ * has become of it already, a negative errno. Else that, and no descriptor. */
+int fl_dial_start(struct fl_net *net, const struct fl_dial *dial, int *ret_fd,
+		  int *ret_sys) FL_MUST_USE;
+socklen_t fl_sockaddr_len(const struct sockaddr *to);
 /* tcp(7), TCP_QUICKACK. Accepted sockets inherit it. */
 void fl_sock_set_quickack(int fd, bool on);
 

@@ -238,112 +238,6 @@ static void finish_dial(struct fl_sock *sock, uint32_t events)
 	dialed(sock->user, sys);
 }
 
-static void set_keepalive(int fd)
-{
-	const int on = 1, idle_s = 60;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-}
-
-void fl_sock_set_quickack(int fd, bool on)
-{
-	const int value = on;
-
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof(value));
-}
-
-static bool is_special(const struct fl_dial *dial)
-{
-	return dial->tos != 0 || dial->mark != 0 || dial->from != NULL;
-}
-
-/* The kernel chooses the port when it connects, when it knows which ones are free towards there. */
-static int bind_transparent(int fd, const struct sockaddr *from)
-{
-	const int on = 1;
-	bool v6 = from->sa_family == AF_INET6;
-	union fl_sockaddr sa = {0};
-	int rc = v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on))
-		    : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
-
-	if (rc == 0) {
-		rc = setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	}
-	memcpy(&sa, from, v6 ? sizeof(sa.in6) : sizeof(sa.in));
-	if (v6) {
-		sa.in6.sin6_port = 0;
-	} else {
-		sa.in.sin_port = 0;
-	}
-	return rc == 0 ? bind(fd, &sa.any, v6 ? sizeof(sa.in6) : sizeof(sa.in)) : rc;
-}
-
-static int set_special(int fd, const struct fl_dial *dial)
-{
-	const int tos = dial->tos;
-	int rc = dial->to->sa_family == AF_INET6
-			 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos))
-			 : setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
-
-	if (rc == 0 && dial->mark != 0) {
-		rc = setsockopt(fd, SOL_SOCKET, SO_MARK, &dial->mark, sizeof(dial->mark));
-	}
-	if (rc == 0 && dial->from != NULL) {
-		rc = bind_transparent(fd, dial->from);
-	}
-	return rc == 0 ? 0 : -errno;
-}
-
-/* 0 or a negative errno. */
-static int set_dial_options(int fd, const struct fl_dial *dial)
-{
-	const int on = 1;
-
-	/* Relayed requests are small and answered at once: Nagle would only delay them. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (dial->keepalive) {
-		set_keepalive(fd);
-	}
-	if (dial->joins_acks) {
-		fl_sock_set_quickack(fd, false);
-	}
-	return is_special(dial) ? set_special(fd, dial) : 0;
-}
-
-static socklen_t length_of(const struct sockaddr *to)
-{
-	switch (to->sa_family) {
-	case AF_UNIX:
-		return sizeof(struct sockaddr_un);
-	case AF_INET6:
-		return sizeof(struct sockaddr_in6);
-	default:
-		return sizeof(struct sockaddr_in);
-	}
-}
-
-/* 0: it is under way. Somebody who refuses is reported later, like one who answers. */
-static int start_connect(struct fl_sock *sock, const struct fl_dial *dial)
-{
-	const struct sockaddr *to = dial->to;
-	socklen_t len = length_of(to);
-	int rc = sock->is_unix ? 0 : set_dial_options(sock->fd, dial);
-
-	if (rc != 0) {
-		return rc;
-	}
-	if (connect(sock->fd, to, len) == 0 || errno == EINPROGRESS || errno == EINTR) {
-		return fl_poller_watch(sock, EPOLLOUT);
-	}
-	if (!sock->is_unix && errno != ECONNREFUSED) {
-		return -errno;
-	}
-	sock->dial_error = -errno;
-	fl_poller_come_back(sock);
-	return 0;
-}
-
 static int cannot_connect(struct fl_err *err, int sys, const struct sockaddr *to)
 {
 	char text[FL_ADDR_TEXT];
@@ -357,22 +251,27 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 {
 	const struct sockaddr *to = dial->to;
 	bool is_unix = to->sa_family == AF_UNIX;
-	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
 	struct fl_sock *sock;
+	int fd, sys, rc = fl_dial_start(net, dial, &fd, &sys);
 
-	if (fd < 0) {
-		return cannot_connect(err, errno, to);
+	if (rc != 0) {
+		return cannot_connect(err, -rc, to);
 	}
 	sock = fl_sock_adopt(net, fd, is_unix);
 	if (sock == NULL) {
 		return fl_err_set(err, FL_ERR_NOMEM, "no memory for a connection");
 	}
 	if (!is_unix) {
-		memcpy(&sock->peer, to, length_of(to));
+		memcpy(&sock->peer, to, fl_sockaddr_len(to));
 	}
 	sock->dialed = cb;
 	fl_sock_set_user(sock, events, user);
-	rc = start_connect(sock, dial);
+	if (sys != 0) {
+		sock->dial_error = sys;
+		fl_poller_come_back(sock);
+	} else {
+		rc = fl_poller_watch(sock, EPOLLOUT);
+	}
 	if (rc != 0) {
 		fl_sock_close(sock, 0);
 		return cannot_connect(err, -rc, to);

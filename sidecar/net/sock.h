@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/inet.h"
+#include "net/ports.h"
 
 /* What the sockets of one loop share. */
 struct fl_net {
@@ -25,6 +26,7 @@ struct fl_net {
 	size_t open;              /* sockets and listeners not yet freed */
 	size_t farewells;         /* of those, closed and lingering: 1024 at most */
 	bool wipes;               /* pending writes hold keys: wiped before they are freed */
+	struct fl_ports ports;    /* for dials that ask for them; none until fl_ports_load() */
 };
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap);
 void fl_net_done(struct fl_net *net); /* open must be 0 */
@@ -59,6 +61,8 @@ struct fl_dial {
 	/* Whose address it comes from, whatever port: somebody else's (IP_TRANSPARENT). NULL: our own. It and mark take the
 	 * capability NET_ADMIN. Borrowed. */
 	const struct sockaddr *from;
+	/* TCP: which ports it may come from. Those that are taken are passed over; when none is left, the kernel chooses. */
+	enum fl_port_choice port;
 };
 
 /* Starts to connect. cb runs once, later, unless the socket is closed first. On success the events

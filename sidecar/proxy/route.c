@@ -380,6 +380,7 @@ struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to,
 			*from = fl_inet_sockaddr(&route->source);
 			dial.from = &from->any;
 			dial.mark = FL_CAPTURE_MARK;
+			dial.port = FL_PORT_FOR_CLIENT;
 		}
 	}
 	if (to->any.sa_family != AF_UNIX) {
@@ -467,6 +468,9 @@ int fl_route_dial(struct fl_route *route, bool tls, const struct fl_sock_events 
 		struct fl_inet inet = fl_inet_of(&to.any);
 		struct fl_err err;
 
+		if (fl_route_is_captured(route)) {
+			dial.port = FL_PORT_OF_OURS; /* the app has called the same address */
+		}
 		/* Names may resolve to anything; a captured destination has been judged. */
 		if (!fl_route_is_captured(route) && is_ourselves(route->worker, &inet, true)) {
 			rc = UV_ELOOP;

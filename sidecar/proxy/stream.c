@@ -10,6 +10,7 @@
  * Ownership: the stream owns the app socket and the mesh side: one connection of the app, one session or plain socket. */
 #include "proxy/stream.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -463,6 +464,10 @@ static void on_dial_deadline(struct fl_deadline *deadline)
 			FL_REASON_APP_CONNECT_TIMEOUT);
 }
 
+/* mode = tproxy: one client has so many connections to one port of the app. */
+static const char no_port[] =
+	"every source port that the sidecar may use towards the app, in this client's name, is in use";
+
 static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 {
 	struct fl_worker *worker = worker_of(stream);
@@ -476,7 +481,9 @@ static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 	}
 	if (fl_sock_dial(&worker->net, &dial, &fl_stream_app_events, stream, on_app_dialed,
 			 &stream->app, &err) != 0) {
-		fl_stream_abort(stream, fl_reason_of_app_dial(-err.sys));
+		fl_stream_end(stream, &(struct fl_ending){
+					      .reason = fl_reason_of_app_dial(-err.sys),
+					      .detail = err.sys == EADDRNOTAVAIL ? no_port : NULL});
 		return;
 	}
 	fl_deadline_add(&worker->connecting, &stream->deadline, on_dial_deadline);

@@ -150,6 +150,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	FL_REQUIRE(uv_mutex_init(&worker->mail_lock) == 0);
 	FL_REQUIRE(uv_async_init(&worker->loop, &worker->wake, on_mail) == 0);
 	fl_net_init(&worker->net, &worker->loop, conf->limits.buffer);
+	fl_ports_load(&worker->net.ports);
 	init_scratch(worker, conf->limits.buffer);
 	note_own_ports(worker, conf);
 	worker->idle_timeout_ms = conf->limits.idle_timeout_ms;

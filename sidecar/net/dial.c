@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* dial - from a struct fl_dial to a descriptor that connects; what becomes of it is the business of sock.c.
+ *
+ * Happy path: socket, options, a source port (ports.h), connect. A source port that is taken costs another try with a new
+ * socket, as a bound one keeps its port. Failure: a negative errno, and no descriptor. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/net_internal.h"
+
+static void set_keepalive(int fd)
+{
+	const int on = 1, idle_s = 60;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+}
+
+void fl_sock_set_quickack(int fd, bool on)
+{
+	const int value = on;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof(value));
+}
+
+static bool is_special(const struct fl_dial *dial)
+{
+	return dial->tos != 0 || dial->mark != 0 || dial->from != NULL;
+}
+
+static int set_transparent(int fd, bool v6)
+{
+	const int on = 1;
+
+	return v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on))
+		  : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+}
+
+/* from: NULL: whatever address the route has. port 0: the kernel chooses when it connects, when it knows which ones are
+ * free towards there. A port of ours is shared by connections to different places, so SO_REUSEADDR. */
+static int bind_source(int fd, sa_family_t family, const struct sockaddr *from, uint16_t port)
+{
+	const int on = 1;
+	bool v6 = family == AF_INET6;
+	socklen_t len = v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+	union fl_sockaddr sa = {.any.sa_family = family};
+	int rc = port != 0 ? setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))
+			   : setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+
+	if (from != NULL) {
+		memcpy(&sa, from, len);
+	}
+	if (v6) {
+		sa.in6.sin6_port = htons(port);
+	} else {
+		sa.in.sin_port = htons(port);
+	}
+	return rc == 0 ? bind(fd, &sa.any, len) : rc;
+}
+
+static int set_special(int fd, const struct fl_dial *dial)
+{
+	const int tos = dial->tos;
+	int rc = dial->to->sa_family == AF_INET6
+			 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos))
+			 : setsockopt(fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+
+	if (rc == 0 && dial->mark != 0) {
+		rc = setsockopt(fd, SOL_SOCKET, SO_MARK, &dial->mark, sizeof(dial->mark));
+	}
+	if (rc == 0 && dial->from != NULL) {
+		rc = set_transparent(fd, dial->from->sa_family == AF_INET6);
+	}
+	return rc == 0 ? 0 : -errno;
+}
+
+/* port: of ours, or 0. 0 or a negative errno. */
+static int set_dial_options(int fd, const struct fl_dial *dial, uint16_t port)
+{
+	const int on = 1;
+
+	/* Relayed requests are small and answered at once: Nagle would only delay them. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (dial->keepalive) {
+		set_keepalive(fd);
+	}
+	if (dial->joins_acks) {
+		fl_sock_set_quickack(fd, false);
+	}
+	if (is_special(dial)) {
+		int rc = set_special(fd, dial);
+
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	if (dial->from == NULL && port == 0) {
+		return 0;
+	}
+	return bind_source(fd, dial->to->sa_family, dial->from, port) == 0 ? 0 : -errno;
+}
+
+socklen_t fl_sockaddr_len(const struct sockaddr *to)
+{
+	switch (to->sa_family) {
+	case AF_UNIX:
+		return sizeof(struct sockaddr_un);
+	case AF_INET6:
+		return sizeof(struct sockaddr_in6);
+	default:
+		return sizeof(struct sockaddr_in);
+	}
+}
+
+/* What is known at once is told later, like what takes time: somebody refuses, or a Unix socket has nobody behind it. */
+static bool is_told_later(const struct fl_dial *dial, int sys)
+{
+	return dial->to->sa_family == AF_UNIX || sys == -ECONNREFUSED;
+}
+
+/* One try, from this port. */
+static int connect_from(const struct fl_dial *dial, uint16_t port, int *ret_fd, int *ret_sys)
+{
+	const struct sockaddr *to = dial->to;
+	bool is_unix = to->sa_family == AF_UNIX;
+	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+
+	if (fd < 0) {
+		return -errno;
+	}
+	*ret_sys = 0;
+	rc = is_unix ? 0 : set_dial_options(fd, dial, port);
+	if (rc == 0 && connect(fd, to, fl_sockaddr_len(to)) != 0 && errno != EINPROGRESS &&
+	    errno != EINTR) {
+		*ret_sys = -errno;
+		rc = is_told_later(dial, *ret_sys) ? 0 : *ret_sys;
+	}
+	if (rc != 0) {
+		close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Is there an address to connect from at all? Where there is none, connect() says the same as for a port that is taken. */
+static bool has_source(const struct fl_dial *dial)
+{
+	int fd =
+		dial->from == NULL ? socket(dial->to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+	bool has = fd < 0 || connect(fd, dial->to, fl_sockaddr_len(dial->to)) == 0 ||
+		   errno != EADDRNOTAVAIL;
+
+	if (fd >= 0) {
+		close(fd);
+	}
+	return has;
+}
+
+int fl_dial_start(struct fl_net *net, const struct fl_dial *dial, int *ret_fd, int *ret_sys)
+{
+	for (unsigned attempt = 0;; attempt++) {
+		uint16_t port = fl_ports_pick(&net->ports, dial->port, attempt);
+		int rc = connect_from(dial, port, ret_fd, ret_sys);
+		bool is_taken = rc == -EADDRINUSE || rc == -EADDRNOTAVAIL || rc == -EACCES;
+
+		if (port == 0 || !is_taken || (attempt == 0 && !has_source(dial))) {
+			return rc;
+		}
+	}
+}
