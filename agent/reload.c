@@ -50,8 +50,8 @@ struct fl_reload {
 	} refused;
 	uint64_t patience_end; /* uv_now(); 0: nothing is waited for */
 	uint64_t last_attempt;
-	size_t late_crls;              /* of those in force, so many have run out; it was said */
-	char *warnings, *restart_keys; /* what was said last */
+	size_t late_crls; /* of those in force, so many have run out; it was said */
+	char *warnings, *restart_keys, *capture_keys; /* what was said last */
 };
 
 /* One candidate. */
@@ -340,6 +340,25 @@ static void log_restart_keys(struct fl_reload *reload, const struct fl_conf *con
 	reload->restart_keys = keys;
 }
 
+/* The rules are taken for those of the INI that we began with; the sidecar, which sees them, says so in `/readyz`. */
+static void log_capture_keys(struct fl_reload *reload, const struct fl_conf *conf)
+{
+	bool captures = conf->sidecar.inbound_count + conf->sidecar.outbound_count > 0;
+	char *keys = captures ? fl_conf_capture_keys(reload->started, conf) : NULL;
+	struct fl_line line;
+
+	if (keys != NULL &&
+	    (reload->capture_keys == NULL || strcmp(keys, reload->capture_keys) != 0)) {
+		fl_line_begin(&line, reload->log, FL_LOG_WARN,
+			      "where this pod is captured, some settings wait for `fairlead-agent "
+			      "redirect apply`: until then the sidecar is not ready");
+		fl_line_str(&line, "keys", keys);
+		fl_line_end(&line);
+	}
+	free(reload->capture_keys);
+	reload->capture_keys = keys;
+}
+
 /* --- verdicts ----------------------------------------------------------------------------------- */
 
 static void end_refusal(struct fl_reload *reload)
@@ -456,6 +475,7 @@ static void put_in_force(struct fl_reload *reload, struct attempt *attempt)
 		fl_log_msg(reload->log, FL_LOG_INFO, "INI reloaded");
 	}
 	log_restart_keys(reload, conf);
+	log_capture_keys(reload, conf);
 	reload->log->level = conf->log.level;
 	reload->log->format = conf->log.format;
 	memcpy(reload->in_force.ini, ini, sizeof(ini));
@@ -623,6 +643,7 @@ static void on_closed(uv_handle_t *handle)
 	fl_conf_free(reload->started);
 	free(reload->warnings);
 	free(reload->restart_keys);
+	free(reload->capture_keys);
 	free(reload);
 }
 

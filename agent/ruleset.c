@@ -13,6 +13,7 @@
  * - Connections over lo never come to the prerouting hook: what is to be done with them is done at output. */
 #include "agent/ruleset.h"
 
+#include <arpa/inet.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -381,16 +382,30 @@ static void tproxy_answers(const struct writer *w)
 
 /* --- outbound --------------------------------------------------------------------------------- */
 
+static const char *ipv4(uint32_t addr, char buf[INET_ADDRSTRLEN])
+{
+	struct in_addr in = {.s_addr = htonl(addr)};
+
+	return inet_ntop(AF_INET, &in, buf, INET_ADDRSTRLEN);
+}
+
 /* What the sidecar dials every few seconds to see whether the rules are there: led to any listener of its own. */
 static void probe_rules(const struct writer *w, unsigned uid)
 {
 	const struct fl_ruleset_ports *to = captures(&w->outbound) ? &w->outbound : &w->inbound;
+	char printed[INET_ADDRSTRLEN], print[INET_ADDRSTRLEN];
 
 	rule(w, "the sidecar looks whether these rules are in force",
 	     "meta skuid %u ip daddr 127.0.0.1 tcp dport %u redirect to :%u", uid,
 	     FL_CAPTURE_PROBE_PORT, to->v4);
 	rule(w, "the same for IPv6", "meta skuid %u ip6 daddr ::1 tcp dport %u redirect to :%u",
 	     uid, FL_CAPTURE_PROBE_PORT, to->v6);
+	/* base/capture.h */
+	rule(w, "the print of the INI that these rules are from",
+	     "meta skuid %u ip daddr { %s, %s } tcp dport %u redirect to :%u", uid,
+	     ipv4(FL_CAPTURE_PRINTED, printed),
+	     ipv4(FL_CAPTURE_PRINT_BASE + fl_conf_capture_print(w->conf), print),
+	     FL_CAPTURE_PROBE_PORT, to->v4);
 }
 
 /* The sidecar to an address of its own pod, as when a service has us among its pods. */

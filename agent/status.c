@@ -301,6 +301,15 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 	}
 }
 
+/* Where it is not known, they are not called wrong. */
+static void put_rules(struct fl_text *out, const char *rules)
+{
+	if (strcmp(rules, "outdated") == 0) {
+		line_begin(out, "");
+		fl_text_print(out, "NOT THE RULES OF THE INI: fairlead-agent redirect apply\n");
+	}
+}
+
 /* "IPv4 in force, IPv6 NOT IN FORCE since ..." */
 static void put_capture(struct fl_text *out, const cJSON *capture)
 {
@@ -326,6 +335,7 @@ static void put_capture(struct fl_text *out, const cJSON *capture)
 		fl_text_print(out, ", since ");
 		fl_text_put_clean(out, fl_answer_text(capture, "since"));
 		line_end(out);
+		put_rules(out, fl_answer_text(capture, "rules"));
 	} else if (expected) {
 		line_begin(out, "capture");
 		fl_text_print(out, "not known\n");

@@ -15,6 +15,17 @@
  * listener, while nobody listens on the port itself. */
 #define FL_CAPTURE_PROBE_PORT 15099
 
+/* From which INI the rules were made, told in the same way: on that port they lead FL_CAPTURE_PRINT_BASE plus the print of the
+ * INI (fl_conf_capture_print()), an address of 127.128.0.0/9, to the listener, and no other address of that network. So
+ * the sidecar learns whether they are those of the INI that it has, without a privilege. Nothing else can be read off
+ * without one: not the rules, not who put them there. Rules that have a print of this kind lead FL_CAPTURE_PRINTED there,
+ * too: those of another version have none, and are not called wrong. Another version of the print (other settings go in)
+ * has another such address: 127.0.0.1 plus its number. */
+#define FL_CAPTURE_PRINT_VERSION 1
+#define FL_CAPTURE_PRINTED (0x7f000001u + FL_CAPTURE_PRINT_VERSION)
+#define FL_CAPTURE_PRINT_BASE 0x7f800000u
+#define FL_CAPTURE_PRINTS 0x7fffffu /* without the broadcast address */
+
 /* mode = tproxy: of packets that are for the sidecar, and of its own that go to the app under the client's address. */
 #define FL_CAPTURE_MARK 0x539
 #define FL_CAPTURE_TABLE 133 /* routing table that leads them to the sidecar's sockets */

@@ -185,6 +185,13 @@ void fl_problems_print(const struct fl_problems *problems, const char *path, voi
  * people, to free(); NULL: nothing, all of it applies at once. */
 char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted);
 
+/* Which keys of `wanted` have no effect until the rules of capture are made anew, when those in force are from `applied`:
+ * a list for people, to free(); NULL: none. */
+char *fl_conf_capture_keys(const struct fl_conf *applied, const struct fl_conf *wanted);
+/* A number below FL_CAPTURE_PRINTS that tells whether rules of capture were made from this INI, or one that means the same to
+ * them (base/capture.h). */
+uint32_t fl_conf_capture_print(const struct fl_conf *conf);
+
 void fl_conf_free(struct fl_conf *conf);
 
 #endif

@@ -129,6 +129,11 @@ static void add_upstream_line(struct fl_line *line, const struct fl_route *route
 	fl_line_u64(line, "rule_line", route->upstream->line);
 }
 
+/* Fixed listeners are left alone by the rules, so what comes to us for one of them was led by older rules. */
+static const char loop_remedy[] =
+	"if this is a fixed listener of the INI, the rules of capture are older than it: run `fairlead-agent "
+	"redirect apply` in this pod; else call the port of the app, as this one is the sidecar's own";
+
 /* Was it open, and has it lost that? */
 static bool is_judged(enum fl_reason reason)
 {
@@ -200,6 +205,8 @@ void fl_access_ended(const struct fl_access *access)
 		add_remedy(&line, access);
 	} else if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
 		add_upstream_line(&line, route);
+	} else if (access->reason == FL_REASON_LOOP) {
+		fl_line_str(&line, "remedy", loop_remedy);
 	}
 	fl_line_end(&line);
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* capture_probe - one timer and at most one socket.
  *
- *	IDLE -> DIALING -> HANGING -> (next family, or) IDLE
+ *	IDLE -> DIALING -> HANGING -> (next question, next family, or) IDLE
+ *
+ * Over IPv4 the first question is for rules of the very INI; a yes says all there is to know. After a no it asks whether there
+ * are rules at all, then whether they have a print, and then for the print again: they may just have been replaced.
  *
  * A dial that is refused says that the rules are absent. One that gets through says nothing by itself, as an app may
  * listen on that port: what counts is whether a listener of ours has counted it when it ends. One that is not answered
@@ -24,6 +27,8 @@
 #define UNWANTED_MS 10000 /* ... where they are not */
 #define ANSWER_MS 2000
 
+enum question { PRINT, RULES, PRINTED, PRINT_AGAIN };
+
 struct fl_capture_probe {
 	struct fl_net *net;
 	struct fl_log *log;
@@ -31,6 +36,7 @@ struct fl_capture_probe {
 	void *user;
 	bool wanted;    /* by the INI */
 	bool seen_once; /* the rules */
+	uint32_t print; /* of the INI */
 	bool asks[FL_CAPTURE_FAMILIES];
 	struct fl_capture capture;
 	bool stopped;
@@ -38,12 +44,22 @@ struct fl_capture_probe {
 	/* Of the dial that is under way. */
 	struct fl_sock *sock; /* NULL: there is none */
 	enum fl_capture_family family;
+	enum question question;
+	bool is_stale; /* the INI has changed since the first question */
 	uint64_t seen_before;
 };
 
 const char *fl_capture_family_word(enum fl_capture_family family)
 {
 	return family == FL_CAPTURE_INET ? "inet" : "inet6";
+}
+
+const char *fl_capture_rules_word(enum fl_capture_rules rules)
+{
+	static const char *const words[] = {
+		[FL_CAPTURE_RULES_CURRENT] = "current", [FL_CAPTURE_RULES_OUTDATED] = "outdated"};
+
+	return words[rules];
 }
 
 static const char *ip_version(enum fl_capture_family family)
@@ -80,6 +96,13 @@ bool fl_capture_usable(const struct fl_capture *capture, uid_t sidecar_uid, char
 				       "`fairlead-agent redirect apply` in this pod",
 				       ip_version(i));
 		}
+		return false;
+	}
+	if (capture->rules == FL_CAPTURE_RULES_OUTDATED) {
+		(void)snprintf(reason, size,
+			       "the rules of capture in force are not those of the INI, so what it "
+			       "captures and leaves alone does not hold: run `fairlead-agent "
+			       "redirect apply` in this pod, or start a new one");
 		return false;
 	}
 	if (!active) {
@@ -128,6 +151,21 @@ static void learn(struct fl_capture_probe *probe, enum fl_capture_state state)
 	log_change(probe, before, state);
 }
 
+static void learn_rules(struct fl_capture_probe *probe, enum fl_capture_rules rules)
+{
+	enum fl_capture_rules before = probe->capture.rules;
+
+	probe->capture.rules = rules;
+	if (rules == FL_CAPTURE_RULES_OUTDATED && before != rules) {
+		fl_log_msg(probe->log, FL_LOG_WARN,
+			   "the rules of capture in force are not those of the INI: run "
+			   "`fairlead-agent redirect apply` in this pod");
+	} else if (rules == FL_CAPTURE_RULES_CURRENT && before == FL_CAPTURE_RULES_OUTDATED) {
+		fl_log_msg(probe->log, FL_LOG_INFO,
+			   "the rules of capture in force are those of the INI again");
+	}
+}
+
 /* --- one dial ------------------------------------------------------------------------------------ */
 
 static void ask(struct fl_capture_probe *probe);
@@ -148,16 +186,19 @@ static uint64_t pause_ms(const struct fl_capture *capture)
 			return capture->expected ? ABSENT_MS : UNWANTED_MS;
 		}
 	}
-	return ACTIVE_MS;
+	return capture->rules == FL_CAPTURE_RULES_OUTDATED ? ABSENT_MS : ACTIVE_MS;
 }
 
 static void next(struct fl_capture_probe *probe)
 {
 	if (probe->family == FL_CAPTURE_INET) {
 		probe->family = FL_CAPTURE_INET6;
+		probe->question = RULES;
 		ask(probe);
 	} else {
 		probe->family = FL_CAPTURE_INET;
+		probe->question = PRINT;
+		probe->is_stale = false;
 		wait_for(probe, pause_ms(&probe->capture));
 	}
 }
@@ -169,19 +210,72 @@ static bool has_come(const struct fl_capture_probe *probe)
 	return probe->seen(probe->user, &now) && now != probe->seen_before;
 }
 
+static void go_on(struct fl_capture_probe *probe, enum question question)
+{
+	probe->question = question;
+	ask(probe);
+}
+
+/* They are in force, which is said with what is known of them, and not a moment before. */
+static void learn_both(struct fl_capture_probe *probe, enum fl_capture_rules rules)
+{
+	learn_rules(probe, rules);
+	learn(probe, FL_CAPTURE_ACTIVE);
+	next(probe);
+}
+
+static void answer(struct fl_capture_probe *probe, bool come)
+{
+	switch (probe->question) {
+	case PRINT:
+		if (come) {
+			learn_both(probe, FL_CAPTURE_RULES_CURRENT);
+		} else {
+			go_on(probe, RULES);
+		}
+		break;
+	case RULES:
+		if (come && probe->family == FL_CAPTURE_INET) {
+			go_on(probe, PRINTED);
+			break;
+		}
+		if (probe->family == FL_CAPTURE_INET) {
+			learn_rules(probe, FL_CAPTURE_RULES_UNKNOWN);
+		}
+		learn(probe, come ? FL_CAPTURE_ACTIVE : FL_CAPTURE_ABSENT);
+		next(probe);
+		break;
+	case PRINTED:
+		if (come) {
+			go_on(probe, PRINT_AGAIN);
+		} else {
+			learn_both(probe, FL_CAPTURE_RULES_UNKNOWN);
+		}
+		break;
+	case PRINT_AGAIN:
+		learn_both(probe, come ? FL_CAPTURE_RULES_CURRENT : FL_CAPTURE_RULES_OUTDATED);
+		break;
+	}
+}
+
 /* sys: how it ended, a negative uv error or 0. */
 static void finish(struct fl_capture_probe *probe, int sys)
 {
+	bool has_answer = sys == UV_ECONNREFUSED || sys == 0, come = has_come(probe);
+
 	fl_sock_reset(probe->sock);
 	probe->sock = NULL;
-	if (has_come(probe)) {
-		learn(probe, FL_CAPTURE_ACTIVE);
-	} else if (sys == UV_ECONNREFUSED || sys == 0) {
-		learn(probe, FL_CAPTURE_ABSENT);
-	} else if (sys == UV_EADDRNOTAVAIL || sys == UV_ENETUNREACH || sys == UV_EAFNOSUPPORT) {
-		learn(probe, FL_CAPTURE_UNKNOWN);
+	if (probe->is_stale && probe->family == FL_CAPTURE_INET) {
+		probe->is_stale = false;
+		go_on(probe, PRINT);
+	} else if (come || has_answer) {
+		answer(probe, come);
+	} else {
+		if (sys == UV_EADDRNOTAVAIL || sys == UV_ENETUNREACH || sys == UV_EAFNOSUPPORT) {
+			learn(probe, FL_CAPTURE_UNKNOWN);
+		}
+		next(probe);
 	}
-	next(probe);
 }
 
 static void on_data(void *user, uint8_t *data, size_t len)
@@ -220,14 +314,28 @@ static void on_dialled(void *user, int sys)
 	}
 }
 
-static union fl_sockaddr address_of(enum fl_capture_family family)
+static uint32_t ipv4_of(const struct fl_capture_probe *probe)
+{
+	switch (probe->question) {
+	case PRINT:
+	case PRINT_AGAIN:
+		return FL_CAPTURE_PRINT_BASE + probe->print;
+	case PRINTED:
+		return FL_CAPTURE_PRINTED;
+	case RULES:
+		break;
+	}
+	return INADDR_LOOPBACK;
+}
+
+static union fl_sockaddr address_of(const struct fl_capture_probe *probe)
 {
 	union fl_sockaddr to = {0};
 
-	if (family == FL_CAPTURE_INET) {
+	if (probe->family == FL_CAPTURE_INET) {
 		to.in = (struct sockaddr_in){.sin_family = AF_INET,
 					     .sin_port = htons(FL_CAPTURE_PROBE_PORT),
-					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+					     .sin_addr.s_addr = htonl(ipv4_of(probe))};
 	} else {
 		to.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
 					       .sin6_port = htons(FL_CAPTURE_PROBE_PORT),
@@ -238,7 +346,7 @@ static union fl_sockaddr address_of(enum fl_capture_family family)
 
 static void ask(struct fl_capture_probe *probe)
 {
-	union fl_sockaddr to = address_of(probe->family);
+	union fl_sockaddr to = address_of(probe);
 	struct fl_dial dial = {.to = &to.any};
 	struct fl_err err;
 
@@ -307,18 +415,22 @@ struct fl_capture_probe *fl_capture_probe_open(struct fl_net *net, const struct 
 	probe->asks[FL_CAPTURE_INET6] = has_listener(conf, AF_INET6);
 	FL_REQUIRE(uv_timer_init(net->loop, &probe->timer) == 0);
 	probe->stopped = !probe->asks[FL_CAPTURE_INET] && !probe->asks[FL_CAPTURE_INET6];
-	fl_capture_probe_expect(probe, conf->redirect.line != 0);
+	fl_capture_probe_expect(probe, conf);
 	wait_for(probe, SOON_MS);
 	return probe;
 }
 
-void fl_capture_probe_expect(struct fl_capture_probe *probe, bool expected)
+void fl_capture_probe_expect(struct fl_capture_probe *probe, const struct fl_conf *conf)
 {
 	bool before = probe->capture.expected;
+	uint32_t print = fl_conf_capture_print(conf);
+	bool is_other = print != probe->print;
 
-	probe->wanted = expected;
+	probe->wanted = conf->redirect.line != 0;
+	probe->print = print;
+	probe->is_stale = probe->is_stale || (is_other && probe->sock != NULL);
 	set_expected(probe);
-	if (probe->capture.expected && !before && probe->sock == NULL) {
+	if (((probe->capture.expected && !before) || is_other) && probe->sock == NULL) {
 		wait_for(probe, SOON_MS); /* sooner than what was unwanted */
 	}
 }

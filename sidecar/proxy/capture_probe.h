@@ -8,6 +8,9 @@
  * tells the same whoever has taken the rules away, and whatever way. One dial at a time, bounded in time; nothing is
  * logged but a change.
  *
+ * In the same way it learns whether the rules are those of the current INI: they lead an address of 127.128.0.0/9 that its
+ * settings come to (base/capture.h). That is told over IPv4 alone, for both families.
+ *
  * Loop-bound: the main loop. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,15 +29,26 @@ enum fl_capture_state {
 	FL_CAPTURE_ACTIVE,
 };
 
+/* Are the rules in force those of the INI? */
+enum fl_capture_rules {
+	FL_CAPTURE_RULES_UNKNOWN, /* not asked yet, none in force, of a version that does not tell, or no IPv4 listener */
+	FL_CAPTURE_RULES_CURRENT,
+	FL_CAPTURE_RULES_OUTDATED,
+};
+
 /* What is known now. */
 struct fl_capture {
 	bool expected; /* the INI has [redirect], or the rules were seen once */
 	enum fl_capture_state states[FL_CAPTURE_FAMILIES];
 	int64_t since; /* seconds since the epoch, when states changed last; 0: never */
+	enum fl_capture_rules rules;
 };
 
 /* "inet", "inet6" */
 const char *fl_capture_family_word(enum fl_capture_family family);
+
+/* "current", "outdated"; NULL: not known */
+const char *fl_capture_rules_word(enum fl_capture_rules rules);
 
 /* Does capture work as far as it has to? When not, reason (of size bytes) says what to do. sidecar_uid: `[agent]
  * sidecar_uid`, the one that the rules know. */
@@ -51,8 +65,8 @@ typedef bool (*fl_capture_seen_cb)(void *user, uint64_t *ret_count);
 struct fl_capture_probe *fl_capture_probe_open(struct fl_net *net, const struct fl_conf *conf,
 					       struct fl_log *log, fl_capture_seen_cb seen,
 					       void *user);
-/* A new INI: does it have [redirect]? */
-void fl_capture_probe_expect(struct fl_capture_probe *probe, bool expected);
+/* A new INI: does it have [redirect], and what do its rules look like? */
+void fl_capture_probe_expect(struct fl_capture_probe *probe, const struct fl_conf *conf);
 const struct fl_capture *fl_capture_probe_state(const struct fl_capture_probe *probe);
 void fl_capture_probe_stop(struct fl_capture_probe *probe); /* asks no more; what is known stays */
 /* Freed when the loop has turned. */

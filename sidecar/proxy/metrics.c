@@ -165,6 +165,12 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 			       s->capture->states[i] == FL_CAPTURE_ACTIVE);
 		}
 	}
+	if (s->capture->rules != FL_CAPTURE_RULES_UNKNOWN) {
+		family(text, "fairlead_capture_current", "gauge",
+		       "1 when the rules in force are those of the INI, where that is known.");
+		plain(text, "fairlead_capture_current",
+		      s->capture->rules == FL_CAPTURE_RULES_CURRENT);
+	}
 }
 
 /* --- traffic -------------------------------------------------------------------------------------- */

@@ -210,6 +210,9 @@ static void put_capture(struct fl_text *text, const struct fl_capture *capture)
 		first = false;
 	}
 	put(text, first ? "not known" : "");
+	if (capture->rules == FL_CAPTURE_RULES_OUTDATED) {
+		put(text, ", <span class=\"bad\">not those of the INI</span>");
+	}
 	row_end(text);
 }
 

@@ -211,7 +211,7 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 		fl_generation_unref(server->current);
 		server->current = fl_generation_ref(generation);
 		apply_settings(server, generation->conf);
-		fl_capture_probe_expect(server->capture, generation->conf->redirect.line != 0);
+		fl_capture_probe_expect(server->capture, generation->conf);
 		server->rotations.used++;
 		server->rotations.last_used = (int64_t)time(NULL);
 		if (server->phase == STARTING) {

@@ -147,6 +147,7 @@ static void put_capture(struct fl_json *json, const struct fl_snapshot *s)
 	} else {
 		fl_json_str(json, "since", NULL);
 	}
+	fl_json_str(json, "rules", fl_capture_rules_word(capture->rules));
 	fl_json_end(json);
 }
 

@@ -100,7 +100,7 @@ def test_rules_that_nobody_expects(pod):
 def test_a_sidecar_without_listeners_for_them_asks_nobody(pod):
     web = pod('web', {'sidecar': {'inbound': '', 'outbound': ''},
                       'service web': {'listen': '*:8443', 'app': '127.0.0.1:8080'}}, redirect=False)
-    assert capture(web) == {'expected': False, 'inet': None, 'inet6': None, 'since': None}
+    assert capture(web) == {'expected': False, 'inet': None, 'inet6': None, 'since': None, 'rules': None}
     assert active(web) == {}
 
 
@@ -147,6 +147,117 @@ def test_a_pod_without_ipv6(pod):
     assert web.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', web.ini]).returncode == 0
     web.start().wait_ready()
     settled(web, expected=True, inet=True, inet6=None)
+
+
+OLDER = 'the rules of capture in force are not those of the INI'
+FIXED = {'service fixed': {'listen': '*:8443', 'app': '127.0.0.1:8080'}}
+CHANGES = {
+    'a removed exclusion': ({'redirect': {'exclude_outbound': ''}}, '[redirect] exclude_outbound'),
+    'an added exclusion': ({'redirect': {'exclude_inbound': '15020, 8080'}}, '[redirect] exclude_inbound'),
+    'a fixed listener': (FIXED, '[service fixed] listen'),
+    'the port of a listener': ({'sidecar': {'outbound': '127.0.0.1:15011'}}, '[sidecar] outbound'),
+    'mode': ({'redirect': {'mode': 'tproxy'}}, '[redirect] mode'),
+}
+
+
+def current(pod):
+    """The value of the metric, or None."""
+    found = re.search(r'^fairlead_capture_current (\d)$', pod.get('/metrics')[1], re.M)
+    return int(found[1]) if found else None
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_rules_of_an_older_ini(pod, change):
+    """A change that the rules would have to follow: agent, readiness, status and metrics say what is missing."""
+    sections, key = CHANGES[change]
+    web = pod('web', {'redirect': {'exclude_outbound': '10.9.0.0/16'}})
+    settled(web, rules='current')
+    assert current(web) == 1
+    before = {name: dict(web.sections.get(name) or {}) or None for name in sections}
+    web.change(sections)
+    line = web.agent.wait_line(msg=re.compile('wait for `fairlead-agent redirect apply`'))
+    assert line['keys'] == key and line['level'] == 'warn'
+    wait_until(lambda: web.get('/readyz')[0] == 503, 'it is noticed')
+    text = web.get('/readyz')[1]
+    assert OLDER in text and 'fairlead-agent redirect apply' in text
+    assert capture(web)['rules'] == 'outdated' and capture(web)['inet'] is True and current(web) == 0
+    assert re.search(r'^ +NOT THE RULES OF THE INI: fairlead-agent redirect apply$', told(web), re.M)
+    # Taken back, it is good again.
+    web.sections.update(before)
+    web.change({})
+    web.wait_ready()
+    settled(web, rules='current')
+    assert [line['level'] for line in web.sidecar.lines(msg=re.compile('of the INI'))] == ['warn', 'info']
+
+
+@pytest.mark.tsan
+def test_rules_made_anew(pod):
+    web = pod('web', {'redirect': {'exclude_outbound': '10.9.0.0/16'}})
+    other = pod('other', sidecar=False)
+    other.app()
+    web.change({'redirect': {'exclude_outbound': f'{other.v4}'}})
+    wait_until(lambda: OLDER in web.get('/readyz')[1], 'it is noticed')
+    web.connect((other.v4, 8080)).close()  # captured still
+    web.wait_connection('outbound', destination=f'{other.v4}:8080')
+    redirect(web, 'apply')
+    web.wait_ready()
+    settled(web, rules='current', inet=True, inet6=True)
+    with web.connect((other.v4, 8080)) as sock:
+        sock.sendall(b'plain')
+        assert sock.recv(5) == b'plain'
+    # Rules of another INI, without any change of ours.
+    candidate = web.folder / 'other.ini'
+    candidate.write_text(web.ini.read_text().replace(f'{other.v4}', '10.8.0.0/16'))
+    assert web.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', candidate]).returncode == 0
+    wait_until(lambda: OLDER in web.get('/readyz')[1], 'it is noticed', 20)
+    redirect(web, 'apply')
+    web.wait_ready()
+
+
+def test_an_ini_that_means_the_same_waits_for_nothing(pod):
+    web = pod('web', {'redirect': {'exclude_outbound': '10.9.0.0/16, *:53'}})
+    settled(web, rules='current')
+    web.change({'redirect': {'exclude_outbound': '*:53,10.9.0.0/16', 'other_protocols': 'count'},
+                'limits': {'idle_timeout': '5m'}, 'outbound': {'default': 'plaintext'},
+                'service late': {'port': '8081', 'mode': 'plaintext'}})
+    wait_until(lambda: web.metric('fairlead_generation') == 2, 'it is in use')
+    settled(web, rules='current')
+    assert web.get('/readyz')[0] == 200
+    assert not web.agent.lines(msg=re.compile('redirect apply')) and not web.sidecar.lines(msg=re.compile('of the INI'))
+
+
+def test_rules_of_a_version_that_does_not_tell(pod):
+    """Rules without a print, as older versions made them, or with a print of another kind: nobody calls them wrong."""
+    web = meant(pod, start=False)
+    rules = web.space.root([labs.AGENT, 'redirect', 'print', '-c', web.ini])
+    printed = [line for line in rules.splitlines() if '127.0.0.2' in line]
+    assert len(printed) == 1
+    web.space.nft(rules.replace(printed[0], ''))
+    web.start().wait_ready()
+    settled(web, expected=True, inet=True, inet6=True, rules=None)
+    assert current(web) is None and 'NOT THE RULES' not in told(web)
+    web.space.nft(re.sub(r'127\.0\.0\.2, [\d.]+', '127.0.0.3, 127.128.0.1', rules))
+    web.change({'redirect': {'exclude_outbound': ''}})
+    wait_until(lambda: web.metric('fairlead_generation') == 2, 'it is in use')
+    settled(web, expected=True, inet=True, inet6=True, rules=None)
+    assert web.get('/readyz')[0] == 200
+    redirect(web, 'apply')
+    settled(web, rules='current')
+
+
+def test_a_loop_names_its_remedy(pod):
+    """The listener of a fixed service that came later than the rules."""
+    web, peer = pod('web', {'redirect': {'mode': 'redirect'}}, start=False), pod('peer', sidecar=False)
+    web.change(FIXED)
+    start(web)
+    wait_until(lambda: OLDER in web.get('/readyz')[1], 'it is noticed')
+    with pytest.raises(OSError):
+        peer.connect((web.v4, 8443)).recv(1)
+        raise ConnectionResetError
+    line = web.wait_connection('inbound', reason='loop')
+    assert 'fairlead-agent redirect apply' in line['remedy']
+    redirect(web, 'apply')
+    web.wait_ready()
 
 
 @pytest.mark.heavy

@@ -426,29 +426,36 @@ Test(report, capture)
 					"    \"expected\": false,\n"
 					"    \"inet\": null,\n"
 					"    \"inet6\": null,\n"
-					"    \"since\": null\n"),
+					"    \"since\": null,\n"
+					"    \"rules\": null\n"),
 			   "%s", text);
 	free(text);
 	text = render(&s, fl_report_metrics);
 	cr_expect_null(strstr(text, "fairlead_capture_active{"), "%s", text);
+	cr_expect_null(strstr(text, "fairlead_capture_current"), "%s", text);
 	free(text);
 
-	s.capture = (struct fl_capture){
-		.expected = true, .states = {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT}, .since = NOW};
+	s.capture = (struct fl_capture){.expected = true,
+					.states = {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT},
+					.since = NOW,
+					.rules = FL_CAPTURE_RULES_OUTDATED};
 	text = render(&s, fl_report_status);
 	cr_expect_not_null(strstr(text, "\"capture\": {\n"
 					"    \"expected\": true,\n"
 					"    \"inet\": true,\n"
 					"    \"inet6\": false,\n"
-					"    \"since\": \"2026-11-21T08:33:20Z\"\n"),
+					"    \"since\": \"2026-11-21T08:33:20Z\",\n"
+					"    \"rules\": \"outdated\"\n"),
 			   "%s", text);
 	free(text);
 	text = render(&s, fl_report_metrics);
 	cr_expect_not_null(strstr(text, "\nfairlead_capture_active{family=\"inet\"} 1\n"));
 	cr_expect_not_null(strstr(text, "\nfairlead_capture_active{family=\"inet6\"} 0\n"));
+	cr_expect_not_null(strstr(text, "\nfairlead_capture_current 0\n"));
 	free(text);
 	text = render(&s, fl_report_page);
 	cr_expect_not_null(strstr(text, "IPv4: in force, IPv6: <span class=\"bad\">not in force"));
+	cr_expect_not_null(strstr(text, "<span class=\"bad\">not those of the INI</span>"));
 	free(text);
 	fl_snapshot_done(&s.snapshot);
 }
@@ -459,14 +466,26 @@ Test(capture, which_rules_stand_in_the_way)
 		struct fl_capture capture;
 		const char *reason; /* NULL: none */
 	} rows[] = {
-		{{false, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN}, 0}, NULL},
-		{{false, {FL_CAPTURE_ABSENT, FL_CAPTURE_ABSENT}, 0}, NULL},
-		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0}, NULL},
-		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_UNKNOWN}, 0}, NULL},
-		{{true, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_ACTIVE}, 0}, NULL},
-		{{true, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN}, 0}, "not known whether"},
-		{{true, {FL_CAPTURE_ABSENT, FL_CAPTURE_ACTIVE}, 0}, "not in force for IPv4"},
-		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT}, 0}, "not in force for IPv6"},
+		{{false, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		 NULL},
+		{{false, {FL_CAPTURE_ABSENT, FL_CAPTURE_ABSENT}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		 NULL},
+		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_UNKNOWN}, NULL},
+		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_UNKNOWN}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		 NULL},
+		{{true, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		 NULL},
+		{{true, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		 "not known whether"},
+		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_CURRENT}, NULL},
+		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_OUTDATED},
+		 "not those of the INI"},
+		{{false, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_OUTDATED},
+		 NULL},
+		{{true, {FL_CAPTURE_ABSENT, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		 "not in force for IPv4"},
+		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		 "not in force for IPv6"},
 	};
 	char reason[512];
 
@@ -477,7 +496,7 @@ Test(capture, which_rules_stand_in_the_way)
 		cr_expect(rows[i].reason == NULL || strstr(reason, rows[i].reason) != NULL,
 			  "row %zu: %s", i, reason);
 	}
-	cr_expect_not(fl_capture_usable(&rows[6].capture, getuid() + 1, reason, sizeof(reason)));
+	cr_expect_not(fl_capture_usable(&rows[9].capture, getuid() + 1, reason, sizeof(reason)));
 	cr_expect_not_null(strstr(reason, "[agent] sidecar_uid"), "%s", reason);
 	cr_expect_not_null(strstr(reason, "fairlead-agent redirect apply"), "%s", reason);
 }
