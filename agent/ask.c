@@ -43,52 +43,6 @@ static struct fl_conf *load(const char *conf_path)
 	return conf;
 }
 
-int fl_ask_where_control(const char *conf_path, struct fl_addr *ret_control)
-{
-	struct fl_conf *conf = load(conf_path);
-	bool found;
-
-	if (conf == NULL) {
-		return 2;
-	}
-	found = conf->sidecar.control != NULL;
-	if (found) {
-		*ret_control = (struct fl_addr){.kind = FL_ADDR_UNIX,
-						.sa_len = sizeof(ret_control->sa.un)};
-		ret_control->sa.un.sun_family = AF_UNIX;
-		/* conf has checked the length */
-		(void)snprintf(ret_control->sa.un.sun_path, sizeof(ret_control->sa.un.sun_path),
-			       "%s", conf->sidecar.control);
-	} else {
-		(void)fprintf(
-			stderr,
-			"fairlead-agent: `[sidecar] control` is empty in %s, so the sidecar takes "
-			"no orders: set it, for example to /run/fairlead/sidecar.sock\n",
-			conf_path);
-	}
-	fl_conf_free(conf);
-	return found ? 0 : 2;
-}
-
-int fl_ask_where(const char *conf_path, struct fl_addr *ret_admin)
-{
-	struct fl_conf *conf = load(conf_path);
-
-	if (conf == NULL) {
-		return 2;
-	}
-	*ret_admin = conf->sidecar.admin;
-	fl_conf_free(conf);
-	if (ret_admin->kind == FL_ADDR_NONE) {
-		(void)fprintf(stderr,
-			      "fairlead-agent: `[sidecar] admin` is empty in %s, so the sidecar "
-			      "cannot be asked: set it, for example to 127.0.0.1:15020\n",
-			      conf_path);
-		return 2;
-	}
-	return 0;
-}
-
 static void to_loopback(struct fl_addr *addr, bool v6)
 {
 	memset(&addr->sa, 0, sizeof(addr->sa));
@@ -119,6 +73,86 @@ static struct fl_addr reachable(const struct fl_addr *addr)
 		to_loopback(&to, true);
 	}
 	return to;
+}
+
+static bool is_loopback(const struct fl_addr *addr)
+{
+	return addr->sa.any.sa_family == AF_INET
+		       ? ntohl(addr->sa.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET
+		       : IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr);
+}
+
+/* Does it listen where it is asked on loopback? */
+static bool is_on_loopback(const struct fl_addr *addr)
+{
+	const struct fl_addr to = reachable(addr);
+
+	return is_loopback(&to);
+}
+
+static bool has_control(const struct fl_conf *conf, struct fl_ask_target *ret)
+{
+	struct sockaddr_un *un = &ret->addr.sa.un;
+
+	if (conf->sidecar.control == NULL) {
+		return false;
+	}
+	ret->addr = (struct fl_addr){.kind = FL_ADDR_UNIX, .sa_len = sizeof(*un)};
+	un->sun_family = AF_UNIX;
+	/* conf has checked the length */
+	(void)snprintf(un->sun_path, sizeof(un->sun_path), "%s", conf->sidecar.control);
+	ret->sidecar_uid = conf->agent.sidecar_uid;
+	return true;
+}
+
+int fl_ask_where_control(const char *conf_path, struct fl_ask_target *ret)
+{
+	struct fl_conf *conf = load(conf_path);
+	bool found;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	found = has_control(conf, ret);
+	fl_conf_free(conf);
+	if (!found) {
+		(void)fprintf(
+			stderr,
+			"fairlead-agent: `[sidecar] control` is empty in %s, so the sidecar takes "
+			"no orders: set it, for example to /run/fairlead/sidecar.sock\n",
+			conf_path);
+	}
+	return found ? 0 : 2;
+}
+
+int fl_ask_where(const char *conf_path, bool details, struct fl_ask_target *ret)
+{
+	struct fl_conf *conf = load(conf_path);
+	const struct fl_addr *admin;
+	bool found;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	admin = &conf->sidecar.admin;
+	found = admin->kind != FL_ADDR_NONE &&
+		(!details || conf->sidecar.admin_everywhere || is_on_loopback(admin));
+	if (found) {
+		*ret = (struct fl_ask_target){.addr = *admin};
+	} else {
+		found = has_control(conf, ret);
+	}
+	if (!found) {
+		(void)fprintf(stderr,
+			      "fairlead-agent: `[sidecar] %s in %s, and `control` is empty, so the "
+			      "sidecar cannot be asked: set one of them, for example `admin = "
+			      "127.0.0.1:15020`\n",
+			      admin->kind == FL_ADDR_NONE ? "admin` is empty"
+							  : "admin` is not on loopback",
+			      conf_path);
+	}
+	fl_conf_free(conf);
+	return found ? 0 : 2;
 }
 
 /* --- one request ------------------------------------------------------------------------------ */
@@ -169,6 +203,29 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 	}
 	*ret_fd = fd;
 	return FL_OK;
+}
+
+/* Who listens on a Unix socket is who made its path. */
+static int judge_answerer(const struct fl_ask_target *target, int fd, struct fl_err *err)
+{
+	struct ucred who = {.uid = (uid_t)-1};
+	socklen_t len = sizeof(who);
+
+	if (target->addr.kind != FL_ADDR_UNIX) {
+		return FL_OK;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) {
+		return fl_err_sys(err, errno, "cannot learn who listens at the sidecar's socket");
+	}
+	if (who.uid == 0 || who.uid == geteuid() || who.uid == target->sidecar_uid) {
+		return FL_OK;
+	}
+	return fl_err_set(
+		err, FL_ERR_PEER,
+		"who listens at %s runs as uid %lu and is not taken for the sidecar: it should "
+		"be `[agent] sidecar_uid` (%lu) or root",
+		target->addr.sa.un.sun_path, (unsigned long)who.uid,
+		(unsigned long)target->sidecar_uid);
 }
 
 /* Of a dual-stack listener, machines may have either family only. */
@@ -243,6 +300,8 @@ static int read_answer(int fd, int64_t deadline, struct fl_text *answer, struct 
 			fl_text_put(answer, piece, (size_t)n);
 		} else if (errno == EAGAIN || errno == EINTR) {
 			rc = wait_for(fd, POLLIN, deadline, err);
+		} else if (errno == ECONNRESET && answer->len > 0) {
+			return FL_OK; /* it had not heard all; its length tells whether it has said all */
 		} else {
 			rc = fl_err_sys(err, errno, "the sidecar broke off its answer");
 		}
@@ -288,19 +347,22 @@ static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct
 	return FL_OK;
 }
 
-static int request(const struct fl_addr *to, const char *method, const char *path,
+static int request(const struct fl_ask_target *target, const char *method, const char *path,
 		   struct fl_span body, unsigned timeout_ms, unsigned *ret_status,
 		   struct fl_text *ret_body, struct fl_err *err)
 {
 	int64_t deadline = now_ms() + timeout_ms;
 	struct fl_text answer = {0};
 	int fd = -1;
-	int rc = connect_admin(to, deadline, &fd, err);
+	int rc = connect_admin(&target->addr, deadline, &fd, err);
 
 	if (rc != FL_OK) {
 		return rc;
 	}
-	rc = send_request(fd, method, path, body, deadline, err);
+	rc = judge_answerer(target, fd, err);
+	if (rc == FL_OK) {
+		rc = send_request(fd, method, path, body, deadline, err);
+	}
 	if (rc == FL_OK) {
 		rc = read_answer(fd, deadline, &answer, err);
 	}
@@ -312,21 +374,21 @@ static int request(const struct fl_addr *to, const char *method, const char *pat
 	return rc;
 }
 
-int fl_ask(const struct fl_addr *admin, const char *path, unsigned timeout_ms, unsigned *ret_status,
-	   struct fl_text *ret_body, struct fl_err *err)
+int fl_ask(const struct fl_ask_target *target, const char *path, unsigned timeout_ms,
+	   unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
 {
-	return request(admin, "GET", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
+	return request(target, "GET", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
 		       err);
 }
 
-int fl_ask_change(const struct fl_addr *control, const char *path, unsigned timeout_ms,
+int fl_ask_change(const struct fl_ask_target *control, const char *path, unsigned timeout_ms,
 		  unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
 {
 	return request(control, "POST", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
 		       err);
 }
 
-int fl_ask_with(const struct fl_addr *control, const char *path, struct fl_span body,
+int fl_ask_with(const struct fl_ask_target *control, const char *path, struct fl_span body,
 		unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
 		struct fl_err *err)
 {

@@ -12,6 +12,7 @@
 
 #include "agent/candidate.h"
 #include "agent/report.h"
+#include "base/guarded.h"
 #include "base/mem.h"
 #include "base/when.h"
 #include "conf/problems.h"
@@ -207,13 +208,18 @@ static void check_socket(const struct fl_conf *conf, struct fl_problems *problem
 {
 	const char *slash = strrchr(conf->agent.socket, '/');
 	struct stat st;
+	struct fl_err err;
 	char *dir;
 
+	if (fl_conf_guard_socket(conf->agent.socket, conf->agent.uid, conf->agent.sidecar_uid,
+				 &err) != FL_OK) {
+		fl_problem_error(problems, 0, "`[agent] socket`: %s", err.text);
+	}
 	if (slash == NULL || slash == conf->agent.socket) {
 		return;
 	}
 	dir = fl_strndup(conf->agent.socket, (size_t)(slash - conf->agent.socket));
-	if (stat(dir, &st) != 0 && errno == ENOENT) {
+	if (stat(dir, &st) != 0 && errno == ENOENT && !fl_guarded_above_is_shared(dir)) {
 		fl_problem_warning(problems, 0,
 				   "the directory %s of `[agent] socket` does not exist: create it "
 				   "before `fairlead-agent run`",

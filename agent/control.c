@@ -27,7 +27,7 @@ static void print_line(struct fl_text *body, FILE *out)
 static int change(const char *conf_path, const char *path)
 {
 	struct fl_text body = {0};
-	struct fl_addr control;
+	struct fl_ask_target control;
 	struct fl_err err;
 	unsigned status = 0;
 	int code = fl_ask_where_control(conf_path, &control);

@@ -4,6 +4,7 @@
  * What is wrong with the command line is one sentence on stderr, with a suggestion where there is
  * one, and exit 2; nothing has happened then. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,12 @@ struct command {
 	const struct fl_option *options; /* of its own */
 	size_t option_count;             /* at most OPTIONS_MAX */
 	size_t words_max;                /* at most WORDS_MAX */
+	uint64_t keeps;                  /* capabilities, where it is given them */
+	bool executes;                   /* another program, with these */
 };
+
+/* Root asks about files of others, and only reads them. `run` is no tool: it stays, and reads what its user may read. */
+#define READS .keeps = FL_CAPABILITY(CAP_DAC_READ_SEARCH)
 
 enum {
 	OPTION_CONFIG = 1,
@@ -191,16 +197,36 @@ static int log_level(const struct settings *settings)
 }
 
 static const struct command commands[] = {
-	{"run", run, NULL, 0, 0},
-	{"check", check, &json_option, 1, 0},
-	{"wait", wait_ready, &timeout_option, 1, 0},
-	{"status", status, status_options, FL_COUNT_OF(status_options), 0},
-	{"explain", explain, explain_options, FL_COUNT_OF(explain_options), 0},
-	{"suggest", suggest, &wildcards_option, 1, 0},
-	{"redirect", redirect, &force_option, 1, 1},
-	{"drain", drain, NULL, 0, 0},
-	{"log-level", log_level, NULL, 0, 1},
-	{"preview", preview, &json_option, 1, WORDS_MAX},
+	{.name = "run", .run = run},
+	{.name = "check", .run = check, .options = &json_option, .option_count = 1, READS},
+	{.name = "wait", .run = wait_ready, .options = &timeout_option, .option_count = 1, READS},
+	{.name = "status",
+	 .run = status,
+	 .options = status_options,
+	 .option_count = FL_COUNT_OF(status_options),
+	 .keeps = FL_CAPABILITY(CAP_DAC_READ_SEARCH) | FL_CAPABILITY(CAP_NET_ADMIN),
+	 .executes = true},
+	{.name = "explain",
+	 .run = explain,
+	 .options = explain_options,
+	 .option_count = FL_COUNT_OF(explain_options),
+	 READS},
+	{.name = "suggest", .run = suggest, .options = &wildcards_option, .option_count = 1, READS},
+	{.name = "redirect",
+	 .run = redirect,
+	 .options = &force_option,
+	 .option_count = 1,
+	 .words_max = 1,
+	 .keeps = FL_CAPABILITY(CAP_NET_ADMIN),
+	 .executes = true},
+	{.name = "drain", .run = drain, READS},
+	{.name = "log-level", .run = log_level, .words_max = 1, READS},
+	{.name = "preview",
+	 .run = preview,
+	 .options = &json_option,
+	 .option_count = 1,
+	 .words_max = WORDS_MAX,
+	 READS},
 };
 
 static int unknown_command(const char *name)
@@ -323,6 +349,17 @@ static int one_word_too_many(const char *command, const char *word)
 	return 2;
 }
 
+static int start(const struct command *command, const struct settings *settings)
+{
+	struct fl_err err;
+
+	if (fl_harden_capabilities(command->keeps, command->executes, &err) != FL_OK) {
+		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		return 2;
+	}
+	return command->run(settings);
+}
+
 static int run_command(struct fl_args *args, const char *name, struct settings *settings)
 {
 	const struct command *command = find_command(name);
@@ -335,7 +372,7 @@ static int run_command(struct fl_args *args, const char *name, struct settings *
 	for (;;) {
 		switch (read_options(args, command, settings, &word, &code)) {
 		case FL_ARG_END:
-			return command->run(settings);
+			return start(command, settings);
 		case FL_ARG_WORD:
 			if (settings->word_count == command->words_max) {
 				return one_word_too_many(name, word);

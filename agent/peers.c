@@ -109,7 +109,7 @@ static void put_document(const cJSON *document, struct fl_text *out)
 	free(peers.items);
 }
 
-void fl_peers_put(const struct fl_addr *admin, unsigned timeout_ms, struct fl_text *out)
+void fl_peers_put(const struct fl_ask_target *admin, unsigned timeout_ms, struct fl_text *out)
 {
 	struct fl_text body = {0};
 	unsigned status = 0;

@@ -2,11 +2,11 @@
 #ifndef FL_AGENT_PEERS_H
 #define FL_AGENT_PEERS_H
 /* peers - whom the sidecar's open connections are with, for `status`. Blocks, for as long as it is told. */
-#include "base/addr.h"
+#include "agent/ask.h"
 #include "base/text.h"
 
 /* Asks /connections and appends a line for each peer, those with the most connections first. Appends nothing when there
  * are none, or when the sidecar does not tell. */
-void fl_peers_put(const struct fl_addr *admin, unsigned timeout_ms, struct fl_text *out);
+void fl_peers_put(const struct fl_ask_target *admin, unsigned timeout_ms, struct fl_text *out);
 
 #endif

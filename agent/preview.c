@@ -399,7 +399,7 @@ static int write_answer(const struct fl_text *body, bool json)
 static int ask(const char *conf_path, struct fl_span frame, bool json)
 {
 	struct fl_text body = {0};
-	struct fl_addr control;
+	struct fl_ask_target control;
 	struct fl_err err;
 	unsigned status = 0;
 	int code = fl_ask_where_control(conf_path, &control);

@@ -632,6 +632,11 @@ struct fl_reload *fl_reload_open(uv_loop_t *loop, const char *conf_path, struct 
 	return reload;
 }
 
+void fl_reload_look(struct fl_reload *reload)
+{
+	consider(reload);
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	struct fl_reload *reload = handle->data;

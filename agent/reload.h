@@ -25,6 +25,9 @@ struct fl_reload;
 struct fl_reload *fl_reload_open(uv_loop_t *loop, const char *conf_path, struct fl_conf *conf,
 				 struct fl_log *log, struct fl_serve *serve);
 
+/* Looks at all of it now, whether anything seems to have changed or not. */
+void fl_reload_look(struct fl_reload *reload);
+
 /* The memory goes with the loop's next turns. */
 void fl_reload_close(struct fl_reload *reload);
 

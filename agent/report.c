@@ -255,8 +255,11 @@ void fl_report_text(const struct fl_report *report, FILE *out)
 				      : fl_addr_format(&conf->sidecar.admin, admin));
 		(void)fprintf(out, "control      %s\n",
 			      conf->sidecar.control == NULL ? "off" : conf->sidecar.control);
-		(void)fprintf(out, "agent        %s, for uid %lu and its own\n", conf->agent.socket,
-			      (unsigned long)conf->agent.sidecar_uid);
+		(void)fprintf(
+			out,
+			"agent        %s, of uid %lu, for the sidecar's uid %lu; each also for its own\n",
+			conf->agent.socket, (unsigned long)conf->agent.uid,
+			(unsigned long)conf->agent.sidecar_uid);
 	}
 	switch (fl_report_verdict(report)) {
 	case 0:
@@ -444,6 +447,7 @@ static void json_rest(struct fl_json *json, const struct fl_conf *conf)
 	fl_json_str(json, "control", conf->sidecar.control);
 	fl_json_str(json, "socket", conf->agent.socket);
 	fl_json_int(json, "sidecar_uid", (int64_t)conf->agent.sidecar_uid);
+	fl_json_int(json, "agent_uid", (int64_t)conf->agent.uid);
 }
 
 void fl_report_json(const struct fl_report *report, FILE *out)

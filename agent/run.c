@@ -16,6 +16,7 @@
 
 #include "agent/reload.h"
 #include "agent/serve.h"
+#include "base/harden.h"
 #include "base/log.h"
 #include "tls/tls.h"
 
@@ -24,7 +25,7 @@
 struct run {
 	uv_loop_t loop;
 	uv_prepare_t flush; /* lines leave before the loop sleeps */
-	uv_signal_t signals[2];
+	uv_signal_t signals[3];
 	struct fl_net net;
 	struct fl_log log;
 	struct fl_serve *serve;
@@ -56,6 +57,13 @@ static void on_signal(uv_signal_t *signal, int number)
 {
 	struct run *run = signal->data;
 
+	if (number == SIGHUP) {
+		fl_log_msg(&run->log, FL_LOG_INFO, "SIGHUP: looking at INI and credentials");
+		if (run->reload != NULL) {
+			fl_reload_look(run->reload);
+		}
+		return;
+	}
 	fl_log_msg(&run->log, FL_LOG_INFO, "stopping on %s",
 		   number == SIGINT ? "SIGINT" : "SIGTERM");
 	stop(run);
@@ -63,7 +71,7 @@ static void on_signal(uv_signal_t *signal, int number)
 
 static void start_handles(struct run *run)
 {
-	static const int numbers[] = {SIGTERM, SIGINT};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
 
 	for (size_t i = 0; i < FL_COUNT_OF(numbers); i++) {
 		FL_REQUIRE(uv_signal_init(&run->loop, &run->signals[i]) == 0);
@@ -95,8 +103,7 @@ static int serve_until_signal(struct run *run)
 	run->net.wipes = true; /* generations hold the key */
 	/* Before the socket: who sees it may send a signal and expect a clean end. */
 	start_handles(run);
-	rc = fl_serve_open(&run->net, run->conf->agent.socket, run->conf->agent.sidecar_uid,
-			   &run->log, &run->serve, &err);
+	rc = fl_serve_open(&run->net, run->conf, &run->log, &run->serve, &err);
 	if (rc == FL_OK) {
 		run->reload = fl_reload_open(&run->loop, run->conf_path, run->conf, &run->log,
 					     run->serve);
@@ -118,7 +125,7 @@ int fl_run(const char *conf_path)
 	int code = 2;
 	int rc;
 
-	(void)signal(SIGPIPE, SIG_IGN);
+	fl_harden_signals();
 	run->conf_path = conf_path;
 	rc = fl_conf_load(conf_path, &run->conf, NULL, NULL, &problems);
 	fl_problems_print(&problems, conf_path, stderr);

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guarded.h"
 #include "base/harden.h"
 #include "base/mem.h"
 #include "certs-watch/watch.h"
@@ -47,7 +48,7 @@ struct fl_serve {
 	uv_timer_t reopen;      /* while the path is not ours */
 	unsigned open_timers;
 	char trouble[sizeof(((struct fl_err *)0)->text)]; /* why it is not, as it was said */
-	uid_t sidecar_uid;
+	uid_t sidecar_uid, agent_uid;
 	char *path;                             /* owned */
 	struct stat made;                       /* device and inode of the path as we made it */
 	struct channel *channels[FL_SERVE_MAX]; /* oldest first */
@@ -399,15 +400,30 @@ static void on_connection(void *user, struct fl_listener *listener)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* Opens the directory of path, and locks it, so that of two agents that start at once one sees
- * the other. */
-static int lock_directory(const char *path, int *ret_fd, struct fl_err *err)
+/* Others' umask says nothing about whom the sidecar runs as. */
+static void make_directory(const char *dir)
 {
-	const char *slash = strrchr(path, '/');
+	if (fl_guarded_above_is_shared(dir) && mkdir(dir, 0755) == 0) {
+		(void)chmod(dir, 0755);
+	}
+}
+
+/* Opens the directory of the socket, and locks it, so that of two agents that start at once one sees
+ * the other. */
+static int lock_directory(const struct fl_serve *serve, int *ret_fd, struct fl_err *err)
+{
+	const char *path = serve->path, *slash = strrchr(path, '/');
 	size_t len = slash == NULL ? 0 : (size_t)(slash - path);
 	char *dir = slash == NULL ? fl_strdup(".") : fl_strndup(path, len > 0 ? len : 1);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int rc = FL_OK;
+	int fd, rc;
+
+	make_directory(dir);
+	rc = fl_conf_guard_socket(path, serve->agent_uid, serve->sidecar_uid, err);
+	if (rc != FL_OK) {
+		free(dir);
+		return rc;
+	}
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0 && errno == ENOENT) {
 		rc = fl_err_set(
@@ -505,7 +521,7 @@ static int open_path(struct fl_serve *serve, struct fl_err *err)
 	if (rc != FL_OK) {
 		return fl_err_prefix(err, "`[agent] socket`");
 	}
-	rc = lock_directory(serve->path, &dir, err);
+	rc = lock_directory(serve, &dir, err);
 	if (rc != FL_OK) {
 		return rc;
 	}
@@ -582,7 +598,21 @@ static void watch_path(struct fl_serve *serve)
 
 /* --- the interface ---------------------------------------------------------------------------- */
 
-int fl_serve_open(struct fl_net *net, const char *path, uid_t sidecar_uid, struct fl_log *log,
+/* A sidecar of another user than ours takes nothing from us unless it is told to. */
+static void warn_of_uid(const struct fl_serve *serve)
+{
+	uid_t own = geteuid();
+
+	if (own != serve->agent_uid && own != serve->sidecar_uid) {
+		fl_log_msg(
+			serve->log, FL_LOG_WARN,
+			"we run as uid %lu, and a sidecar of another user takes generations from "
+			"uid %lu only: run the agent as that one, or set `[agent] uid = %lu`",
+			(unsigned long)own, (unsigned long)serve->agent_uid, (unsigned long)own);
+	}
+}
+
+int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log *log,
 		  struct fl_serve **ret, struct fl_err *err)
 {
 	struct fl_serve *serve = fl_new(sizeof(*serve));
@@ -590,8 +620,9 @@ int fl_serve_open(struct fl_net *net, const char *path, uid_t sidecar_uid, struc
 
 	serve->net = net;
 	serve->log = log;
-	serve->sidecar_uid = sidecar_uid;
-	serve->path = fl_strdup(path);
+	serve->sidecar_uid = conf->agent.sidecar_uid;
+	serve->agent_uid = conf->agent.uid;
+	serve->path = fl_strdup(conf->agent.socket);
 	rc = open_path(serve, err);
 	if (rc != FL_OK) {
 		free(serve->path);
@@ -603,6 +634,7 @@ int fl_serve_open(struct fl_net *net, const char *path, uid_t sidecar_uid, struc
 	serve->timer.data = serve->reopen.data = serve;
 	serve->open_timers = 2;
 	watch_path(serve);
+	warn_of_uid(serve);
 	*ret = serve;
 	return FL_OK;
 }

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/log.h"
+#include "conf/conf.h"
 #include "net/sock.h"
 #include "pki/credentials.h"
 
@@ -26,10 +27,10 @@
 
 struct fl_serve;
 
-/* Listens on path; lets in processes of our own uid and of sidecar_uid. log is borrowed. Errors
- * name the remedy: no such directory, another agent has the socket (who), something else is in
- * the way. */
-int fl_serve_open(struct fl_net *net, const char *path, uid_t sidecar_uid, struct fl_log *log,
+/* Listens on `[agent] socket`; lets in processes of our own uid and of `sidecar_uid`. Its directory is made where only that
+ * one is missing. conf is for the call, log is borrowed. Errors name the remedy: no such directory, one that others may
+ * write to, another agent has the socket (who), something else is in the way. */
+int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log *log,
 		  struct fl_serve **ret, struct fl_err *err) FL_MUST_USE;
 
 /* From now on this is the generation: sent to all who are connected and to all who come. Takes

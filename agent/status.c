@@ -29,7 +29,7 @@
 #define ROOTS_MAX 8 /* certificates besides the leaf, with a line each */
 
 struct way {
-	struct fl_addr admin;
+	struct fl_ask_target admin;
 	bool json;  /* the document as it is */
 	bool rules; /* say what those of [redirect] have seen */
 };
@@ -452,7 +452,7 @@ int fl_status(const char *conf_path, bool json, bool watch)
 	struct fl_text text = {0};
 	struct way how = {.json = json};
 	struct fl_err err;
-	int rc = fl_ask_where(conf_path, &how.admin);
+	int rc = fl_ask_where(conf_path, true, &how.admin);
 
 	if (rc != 0) {
 		return rc;

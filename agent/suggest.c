@@ -95,7 +95,7 @@ static int read_seen(const struct fl_conf *conf, const char *text, struct seen *
 	return 0;
 }
 
-static int ask(const struct fl_addr *admin, struct fl_text *body)
+static int ask(const struct fl_ask_target *admin, struct fl_text *body)
 {
 	struct fl_err err;
 	unsigned status = 0;
@@ -187,8 +187,8 @@ int fl_suggest_rules(const char *conf_path, bool wildcards)
 	struct fl_conf *conf = NULL;
 	struct fl_text body = {0};
 	struct seen seen = {0};
-	struct fl_addr admin;
-	int code = fl_ask_where(conf_path, &admin);
+	struct fl_ask_target admin;
+	int code = fl_ask_where(conf_path, true, &admin);
 
 	if (code != 0) {
 		return code;

@@ -49,7 +49,7 @@ static int judge_answer(unsigned status, struct fl_text *body, struct fl_err *er
 			  body->data[0] != '\0' ? body->data : "it gives no reason");
 }
 
-static int ask(const struct fl_addr *admin, int64_t left, struct fl_err *err)
+static int ask(const struct fl_ask_target *admin, int64_t left, struct fl_err *err)
 {
 	int64_t timeout = left < LEAST_MS ? LEAST_MS : left > REQUEST_MS ? REQUEST_MS : left;
 	struct fl_text body = {0};
@@ -63,7 +63,7 @@ static int ask(const struct fl_addr *admin, int64_t left, struct fl_err *err)
 	return rc;
 }
 
-static int ask_until(const struct fl_addr *admin, unsigned timeout_ms)
+static int ask_until(const struct fl_ask_target *admin, unsigned timeout_ms)
 {
 	int64_t deadline = now_ms() + timeout_ms, pause = FIRST_PAUSE_MS;
 	struct fl_err err;
@@ -89,8 +89,8 @@ static int ask_until(const struct fl_addr *admin, unsigned timeout_ms)
 
 int fl_wait(const char *conf_path, unsigned timeout_ms)
 {
-	struct fl_addr admin;
-	int code = fl_ask_where(conf_path, &admin);
+	struct fl_ask_target admin;
+	int code = fl_ask_where(conf_path, false, &admin);
 
 	return code == 0 ? ask_until(&admin, timeout_ms) : code;
 }

@@ -2,6 +2,7 @@
 /* fairlead-sidecar: wiring only. Command line, INI, log, server, admin endpoint and control socket.
  * Exit: 0 stopped by a signal; 1 could not run (a port in use); 2 wrong command line or INI. */
 #include <getopt.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static const char help[] =
 	"Signals:\n"
 	"  SIGTERM, SIGINT    not ready, stop accepting, let open connections finish for [sidecar] drain;\n"
 	"                     a second one ends at once\n"
+	"  SIGHUP, SIGUSR1 …  nothing: there is nothing to reopen\n"
 	"\n"
 	"Exit status: 0 ended by a signal; 1 could not run; 2 wrong command line or INI.\n"
 	"See also: fairlead-agent run, fairlead-agent check, fairlead-agent wait, fairlead-agent status.\n";
@@ -107,6 +109,11 @@ static bool connections(void *user, struct fl_text *ret)
 static bool seen(void *user, struct fl_text *ret)
 {
 	return fl_server_seen(user, ret);
+}
+
+static bool everywhere(void *user)
+{
+	return fl_server_conf(user)->sidecar.admin_everywhere;
 }
 
 /* What is asked and changed from outside. */
@@ -216,6 +223,7 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .page = page,
 					 .connections = connections,
 					 .seen = seen,
+					 .everywhere = everywhere,
 					 .user = outside->server};
 	int rc = 0;
 
@@ -234,6 +242,14 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 	return 0;
 }
 
+/* What root was good for, a low port or a folder of somebody else's, is done. */
+static int give_up_capabilities(const struct fl_conf *conf, struct fl_err *err)
+{
+	bool tproxy = conf->redirect.mode == FL_REDIRECT_TPROXY && conf->sidecar.inbound_count > 0;
+
+	return fl_harden_capabilities(tproxy ? FL_CAPABILITY(CAP_NET_ADMIN) : 0, false, err);
+}
+
 static int run(const struct fl_conf *conf, struct fl_log *log)
 {
 	struct fl_server *server = NULL;
@@ -248,6 +264,9 @@ static int run(const struct fl_conf *conf, struct fl_log *log)
 	if (rc == 0) {
 		outside.server = server;
 		rc = open_outside(&outside, conf, &err);
+	}
+	if (rc == 0) {
+		rc = give_up_capabilities(conf, &err);
 	}
 	if (rc == 0) {
 		rc = fl_server_run(server, &err);
@@ -272,6 +291,7 @@ int main(int argc, char **argv)
 		return rc;
 	}
 	fl_harden_process();
+	fl_harden_signals();
 	rc = fl_conf_load(path, &conf, NULL, NULL, &problems);
 	fl_problems_print(&problems, path, stderr);
 	fl_problems_done(&problems);

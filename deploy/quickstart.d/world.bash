@@ -102,6 +102,7 @@ drain    = 1s
 [agent]
 socket      = $dir/$1/agent.sock
 sidecar_uid = $UID
+uid         = $UID
 
 INI
 		cat

@@ -101,11 +101,32 @@ static void connection_close(struct connection *connection)
 	}
 }
 
+/* Both ends: an address of loopback reaches nobody but processes of this pod, whatever rules of NAT there are. */
+static bool is_on_loopback(const struct fl_sock *sock)
+{
+	struct fl_inet end = fl_sock_peer_inet(sock);
+
+	if (end.family == 0 || !fl_inet_is_loopback(&end)) {
+		return false;
+	}
+	end = fl_sock_local_inet(sock);
+	return end.family != 0 && fl_inet_is_loopback(&end);
+}
+
+static bool may_see_details(const struct connection *connection)
+{
+	const struct fl_admin *admin = connection->admin;
+
+	return admin->has_control || admin->source.everywhere(admin->source.user) ||
+	       is_on_loopback(connection->sock);
+}
+
 static void send_answer(struct connection *connection)
 {
 	const struct fl_admin *admin = connection->admin;
 	struct fl_admin_caller caller = {.source = &admin->source,
 					 .control = admin->has_control ? &admin->control : NULL,
+					 .may_see_details = may_see_details(connection),
 					 .uid = connection->uid,
 					 .body = {connection->body, connection->body_len},
 					 .asker = connection};

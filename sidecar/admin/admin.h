@@ -27,6 +27,9 @@ struct fl_admin_source {
 	bool (*page)(void *user, struct fl_text *ret);
 	bool (*connections)(void *user, struct fl_text *ret); /* likewise */
 	bool (*seen)(void *user, struct fl_text *ret);        /* likewise */
+	/* Of the TCP port: may everybody read all of it? Else those on loopback, and the others only what tells nothing
+	 * of peers, rules and addresses: /healthz, /readyz, /metrics. */
+	bool (*everywhere)(void *user);
 	void *user;
 };
 

@@ -22,6 +22,7 @@
 struct route {
 	const char *path;
 	const char *type; /* and further header lines */
+	bool details;     /* tells peers, rules and addresses: not for everybody */
 	/* Fills body and returns the status, or NOT_YET. One of them is there. */
 	unsigned (*read)(const struct fl_admin_source *source, struct fl_text *body);
 	unsigned (*change)(const struct fl_admin_caller *caller, const char *query,
@@ -106,16 +107,16 @@ static unsigned preview(const struct fl_admin_caller *caller, const char *query,
 }
 
 static const struct route routes[] = {
-	{"/healthz", TEXT_TYPE, healthz, NULL},
-	{"/readyz", TEXT_TYPE, readyz, NULL},
-	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", metrics, NULL},
-	{"/status", "application/json", status, NULL},
-	{"/connections", "application/json", connections, NULL},
-	{"/seen", "application/json", seen, NULL},
-	{"/", PAGE_TYPE, page, NULL},
-	{"/drain", TEXT_TYPE, NULL, drain},
-	{"/log-level", TEXT_TYPE, NULL, log_level},
-	{PREVIEW_PATH, "application/json", NULL, preview},
+	{.path = "/healthz", .type = TEXT_TYPE, .read = healthz},
+	{.path = "/readyz", .type = TEXT_TYPE, .read = readyz},
+	{.path = "/metrics", .type = "text/plain; version=0.0.4; charset=utf-8", .read = metrics},
+	{.path = "/status", .type = "application/json", .details = true, .read = status},
+	{.path = "/connections", .type = "application/json", .details = true, .read = connections},
+	{.path = "/seen", .type = "application/json", .details = true, .read = seen},
+	{.path = "/", .type = PAGE_TYPE, .details = true, .read = page},
+	{.path = "/drain", .type = TEXT_TYPE, .change = drain},
+	{.path = "/log-level", .type = TEXT_TYPE, .change = log_level},
+	{.path = PREVIEW_PATH, .type = "application/json", .change = preview},
 };
 
 static bool is_there(const struct route *route, const struct fl_admin_caller *caller)
@@ -143,7 +144,8 @@ static unsigned not_found(const struct fl_admin_caller *caller, struct fl_text *
 {
 	fl_text_print(body, "there is no such page; there are:\n");
 	for (size_t i = 0; i < FL_COUNT_OF(routes); i++) {
-		if (is_there(&routes[i], caller)) {
+		if (is_there(&routes[i], caller) &&
+		    (!routes[i].details || caller->may_see_details)) {
 			fl_text_print(body, "%s%s\n", routes[i].read == NULL ? "POST " : "",
 				      routes[i].path);
 		}
@@ -208,6 +210,14 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 	route = find_route(caller, request->path);
 	if (route == NULL) {
 		return not_found(caller, body);
+	}
+	if (route->details && !caller->may_see_details) {
+		fl_text_print(
+			body,
+			"this is only told over loopback (in Kubernetes: kubectl port-forward) and "
+			"over the control socket; `[sidecar] admin_details = everywhere` tells it "
+			"to everybody\n");
+		return 403;
 	}
 	if (route->read != NULL ? !reads : request->method != FL_HTTP_POST) {
 		return wrong_method(route, caller, answer, body);

@@ -9,6 +9,7 @@
 struct fl_admin_caller {
 	const struct fl_admin_source *source;
 	const struct fl_admin_control *control; /* NULL: the endpoint only reads */
+	bool may_see_details;                   /* more than health and metrics */
 	uid_t uid;                              /* with control */
 	struct fl_span body;                    /* likewise; of a request that has one */
 	const void *asker;                      /* the connection, to tell it from others */

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guarded.h"
 #include "base/mem.h"
 #include "conf/build.h"
 #include "conf/values.h"
@@ -66,7 +67,9 @@ static struct fl_conf *conf_new(const char *path)
 		.sidecar = {.control = fl_strdup("/run/fairlead/sidecar.sock"),
 			    .workers = 0,
 			    .drain_ms = 30 * 1000},
-		.agent = {.socket = fl_strdup("/run/fairlead/agent.sock"), .sidecar_uid = 2112},
+		.agent = {.socket = fl_strdup("/run/fairlead/agent.sock"),
+			  .sidecar_uid = 2112,
+			  .uid = 2113},
 		.tls = {.groups = {FL_GROUP_X25519MLKEM768, FL_GROUP_X25519},
 			.group_count = 2,
 			.ciphers = {FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM,
@@ -352,6 +355,22 @@ static void free_selectors(struct fl_conf_selectors *list)
 		free(list->items[i].interface);
 	}
 	free(list->items);
+}
+
+int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar, struct fl_err *err)
+{
+	const uid_t trusted[] = {agent, sidecar, geteuid()};
+	struct fl_err cause;
+
+	if (fl_guarded_path(socket, trusted, FL_COUNT_OF(trusted), &cause) == FL_OK) {
+		return FL_OK;
+	}
+	return fl_err_set(
+		err, FL_ERR_INVALID,
+		"%s; give `[agent] socket` a directory of its own, which belongs to the agent's "
+		"user and has mode 0755: in a sticky one fairlead-agent makes it, as with "
+		"`socket = /run/fairlead/agent/agent.sock` in a volume of a pod",
+		cause.text);
 }
 
 void fl_conf_free(struct fl_conf *conf)

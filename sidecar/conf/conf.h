@@ -107,13 +107,14 @@ struct fl_conf {
 		struct fl_addr *outbound;
 		size_t outbound_count;
 		struct fl_addr admin; /* IP, ANY or NONE */
-		char *control;        /* path of the tools' socket; NULL: none */
-		unsigned workers;     /* 0 = auto */
+		bool admin_everywhere; /* all of it, for everybody; else what tells details is for loopback */
+		char *control;    /* path of the tools' socket; NULL: none */
+		unsigned workers; /* 0 = auto */
 		uint32_t drain_ms;
 	} sidecar;
 	struct {
-		char *socket; /* path */
-		uid_t sidecar_uid;
+		char *socket;           /* path */
+		uid_t sidecar_uid, uid; /* uid: the agent's own */
 	} agent;
 	struct {
 		enum fl_tls_group groups[3];
@@ -177,6 +178,11 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 /* Reads the file (bounded) and parses it. ret_text (may be NULL): the text, to free(). */
 int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
 		 struct fl_problems *problems) FL_MUST_USE;
+
+/* May nobody but root, these two users and we ourselves put something at `[agent] socket`? Looks at the directories.
+ * Errors: FL_ERR_INVALID with the remedy. */
+int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar,
+			 struct fl_err *err) FL_MUST_USE;
 
 /* Writes each problem as `FILE:LINE: [warning: ]text\n` to stream (stdio, stderr usually). */
 void fl_problems_print(const struct fl_problems *problems, const char *path, void *stream);

@@ -31,6 +31,8 @@ static const struct fl_word outbound_modes[] = {
 	{.text = "refuse", .value = FL_OUTBOUND_REFUSE}};
 static const struct fl_word proxy_protocols[] = {{.text = "off", .value = false},
 						 {.text = "v2", .value = true}};
+static const struct fl_word admin_details[] = {{.text = "loopback", .value = false},
+					       {.text = "everywhere", .value = true}};
 static const struct fl_word redirect_modes[] = {{.text = "redirect", .value = FL_REDIRECT_NAT},
 						{.text = "tproxy", .value = FL_REDIRECT_TPROXY}};
 static const struct fl_word other_protocols[] = {{.text = "count", .value = false},
@@ -103,6 +105,10 @@ static const struct fl_key sidecar_keys[] = {
 	 .set = fl_set_admin,
 	 IN_CONF(sidecar.admin),
 	 .hint = "*:15020"},
+	{.name = "admin_details",
+	 .type = FL_TYPE_FLAG,
+	 IN_CONF(sidecar.admin_everywhere),
+	 WORDS(admin_details)},
 	{.name = "control",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_control,
@@ -131,6 +137,11 @@ static const struct fl_key agent_keys[] = {
 	 IN_CONF(agent.sidecar_uid),
 	 .max = UINT32_MAX - 1,
 	 .hint = "2112"},
+	{.name = "uid",
+	 .type = FL_TYPE_COUNT,
+	 IN_CONF(agent.uid),
+	 .max = UINT32_MAX - 1,
+	 .hint = "2113"},
 };
 static const struct fl_key tls_keys[] = {
 	{.name = "groups",

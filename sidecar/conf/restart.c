@@ -133,6 +133,7 @@ char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *
 	    "socket");
 	add(&list, running->agent.sidecar_uid != wanted->agent.sidecar_uid, "agent", NULL,
 	    "sidecar_uid");
+	add(&list, running->agent.uid != wanted->agent.uid, "agent", NULL, "uid");
 	add(&list, running->limits.buffer != wanted->limits.buffer, "limits", NULL, "buffer");
 	compare_listeners(&list, running, wanted);
 	return list.text;

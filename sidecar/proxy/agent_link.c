@@ -8,13 +8,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MIN_BACKOFF_MS 20u
 #define MAX_BACKOFF_MS 1000u
 
 struct fl_agent_link {
 	struct fl_net *net;
-	const char *path;
+	const struct fl_conf *conf; /* of the start */
 	struct fl_log *log;
 	const struct fl_agent_link_events *events;
 	void *user;
@@ -26,7 +27,7 @@ struct fl_agent_link {
 	uint64_t connected_ms; /* uv_now() */
 	uid_t uid;             /* of the last agent */
 	bool has_uid;
-	char trouble[256];
+	char trouble[sizeof(((struct fl_err *)0)->text)];
 };
 
 static void on_retry(uv_timer_t *timer);
@@ -130,11 +131,34 @@ static void on_error(void *user, int sys)
 static const struct fl_sock_events sock_events = {
 	.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
 
+/* Before anything is said or taken: whoever got hold of the path would be our identity and our roots. */
+static bool is_the_agent(struct fl_agent_link *link, struct fl_err *err)
+{
+	uid_t uid;
+
+	if (fl_sock_peer_uid(link->sock, &uid, err) != 0) {
+		return false;
+	}
+	if (uid != link->conf->agent.uid && uid != geteuid()) {
+		(void)fl_err_set(
+			err, FL_ERR_PEER,
+			"who listens at %s runs as uid %lu and is not taken for the agent: run "
+			"fairlead-agent as uid %lu, or set `[agent] uid = %lu` if that is it",
+			link->conf->agent.socket, (unsigned long)uid,
+			(unsigned long)link->conf->agent.uid, (unsigned long)uid);
+		return false;
+	}
+	link->uid = uid;
+	link->has_uid = true;
+	return true;
+}
+
 static void on_dialed(void *user, int sys)
 {
 	struct fl_agent_link *link = user;
 	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION};
 	char trouble[sizeof(link->trouble)];
+	struct fl_err err;
 	uint8_t *frame;
 	size_t len;
 
@@ -142,8 +166,12 @@ static void on_dialed(void *user, int sys)
 		(void)snprintf(
 			trouble, sizeof(trouble),
 			"cannot reach fairlead-agent at %s (%s): is it running with the same INI?",
-			link->path, uv_strerror(sys));
+			link->conf->agent.socket, uv_strerror(sys));
 		try_later(link, trouble);
+		return;
+	}
+	if (!is_the_agent(link, &err)) {
+		try_later(link, err.text);
 		return;
 	}
 	if (link->trouble[0] != '\0') {
@@ -151,7 +179,6 @@ static void on_dialed(void *user, int sys)
 	}
 	link->trouble[0] = '\0';
 	link->connected_ms = uv_now(link->net->loop);
-	link->has_uid = fl_sock_peer_uid(link->sock, &link->uid, NULL) == 0 || link->has_uid;
 	link->decoder = fl_ctl_decoder_new();
 	link->events->describe(link->user, &hello);
 	fl_sock_read_start(link->sock);
@@ -163,25 +190,30 @@ static void on_retry(uv_timer_t *timer)
 {
 	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, retry);
 	struct fl_dial dial = {.to = &link->addr.sa.any};
+	const struct fl_conf *conf = link->conf;
 	struct fl_err err;
 
-	if (fl_sock_dial(link->net, &dial, &sock_events, link, on_dialed, &link->sock, &err) != 0) {
+	if (fl_conf_guard_socket(conf->agent.socket, conf->agent.uid, conf->agent.sidecar_uid,
+				 &err) != 0 ||
+	    fl_sock_dial(link->net, &dial, &sock_events, link, on_dialed, &link->sock, &err) != 0) {
 		try_later(link, err.text);
 	}
 }
 
-struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, struct fl_log *log,
+struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_conf *conf,
+					 struct fl_log *log,
 					 const struct fl_agent_link_events *events, void *user)
 {
 	struct fl_agent_link *link = fl_new(sizeof(*link));
 
 	*link = (struct fl_agent_link){
-		.net = net, .path = path, .log = log, .events = events, .user = user};
+		.net = net, .conf = conf, .log = log, .events = events, .user = user};
 	link->backoff_ms = MIN_BACKOFF_MS;
 	link->addr.kind = FL_ADDR_UNIX;
 	link->addr.sa.un.sun_family = AF_UNIX;
 	/* conf has checked the length */
-	(void)snprintf(link->addr.sa.un.sun_path, sizeof(link->addr.sa.un.sun_path), "%s", path);
+	(void)snprintf(link->addr.sa.un.sun_path, sizeof(link->addr.sa.un.sun_path), "%s",
+		       conf->agent.socket);
 	FL_REQUIRE(uv_timer_init(net->loop, &link->retry) == 0);
 	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, 0, 0) == 0);
 	return link;

@@ -4,6 +4,7 @@
 /* agent_link - the sidecar's end of the channel to its agent: connects, says what it has, takes generations, and
  * connects again with back-off whatever happens. Losing the agent never disturbs traffic. Main loop. */
 #include "base/log.h"
+#include "conf/conf.h"
 #include "ctl/message.h"
 #include "net/sock.h"
 
@@ -19,8 +20,11 @@ struct fl_agent_link_events {
 
 struct fl_agent_link;
 
-/* path, log, events, user: borrowed. Connecting starts at once. */
-struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const char *path, struct fl_log *log,
+/* conf, log, events, user: borrowed. Connecting starts at once, to `[agent] socket`. Who listens there is the agent only if it
+ * runs as `[agent] uid`, or as our own, and the directory is closed to others: else nothing is said to it and nothing
+ * taken. */
+struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_conf *conf,
+					 struct fl_log *log,
 					 const struct fl_agent_link_events *events, void *user);
 bool fl_agent_link_connected(const struct fl_agent_link *link);
 /* Whom the last agent that we reached runs as; false: there was none. */

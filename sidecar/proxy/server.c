@@ -469,10 +469,14 @@ static void on_drain_timeout(uv_timer_t *timer)
 	stop(server);
 }
 
+const struct fl_conf *fl_server_conf(const struct fl_server *server)
+{
+	return server->current != NULL ? server->current->conf : server->conf;
+}
+
 static void drain(struct fl_server *server)
 {
-	const struct fl_conf *conf = server->current != NULL ? server->current->conf : server->conf;
-	uint32_t drain_ms = conf->sidecar.drain_ms;
+	uint32_t drain_ms = fl_server_conf(server)->sidecar.drain_ms;
 
 	server->phase = DRAINING;
 	fl_capture_probe_stop(server->capture);
@@ -501,10 +505,8 @@ unsigned fl_server_open_connections(const struct fl_server *server)
 
 void fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level)
 {
-	const struct fl_conf *conf = server->current != NULL ? server->current->conf : server->conf;
-
 	server->log_level_is_set = level != NULL;
-	server->log->level = level != NULL ? *level : conf->log.level;
+	server->log->level = level != NULL ? *level : fl_server_conf(server)->log.level;
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		fl_worker_post_log_level(server->workers[i], server->log->level, level != NULL);
 	}
@@ -567,8 +569,8 @@ static void init_handles(struct fl_server *server)
 	server->resolver = fl_resolver_new(&server->loop, server->log, &resolver_events, server);
 	server->capture =
 		fl_capture_probe_open(&server->net, server->conf, server->log, probes_seen, server);
-	server->agent = fl_agent_link_open(&server->net, server->conf->agent.socket, server->log,
-					   &agent_events, server);
+	server->agent =
+		fl_agent_link_open(&server->net, server->conf, server->log, &agent_events, server);
 }
 
 int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret,
@@ -624,7 +626,6 @@ int fl_server_run(struct fl_server *server, struct fl_err *err)
 {
 	int rc;
 
-	(void)signal(SIGPIPE, SIG_IGN);
 	FL_REQUIRE(uv_signal_start(&server->sigterm, on_signal, SIGTERM) == 0);
 	FL_REQUIRE(uv_signal_start(&server->sigint, on_signal, SIGINT) == 0);
 	rc = start_workers(server, err);

@@ -17,6 +17,9 @@ struct fl_server;
 int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret,
 		  struct fl_err *err) FL_MUST_USE;
 
+/* The INI of the generation in use; before the first, that of the start. Valid until the loop turns on. */
+const struct fl_conf *fl_server_conf(const struct fl_server *server);
+
 /* The main loop's sockets, for the admin endpoint. */
 struct fl_net *fl_server_net(struct fl_server *server);
 

@@ -123,6 +123,7 @@ bundle = {place / 'ca.pem'}
 [agent]
 socket = {place / name}.sock
 sidecar_uid = {uid}
+uid = {os.getuid()}
 [sidecar]
 admin = 127.0.0.1:{admin}
 workers = 1

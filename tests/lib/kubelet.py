@@ -53,10 +53,10 @@ class Pod:
             self.secret = Volume(folder, gid=self.context['fsGroup'])
             self.secret.write(secret, mode=(volume.get('secret') or volume['projected'])['defaultMode'])
         else:
-            assert volume['emptyDir']
+            assert volume['emptyDir']['medium'] == 'Memory'
             folder.mkdir()
             os.chown(folder, 0, self.context['fsGroup'])
-            folder.chmod(0o2777)
+            folder.chmod(0o3777)  # that of a tmpfs, and the setgid bit for fsGroup
         return folder
 
     def configure(self, config):

@@ -290,7 +290,8 @@ class Workload:
             'sidecar': {'inbound': '', 'outbound': '', 'control': '', 'admin': f'127.0.0.1:{self.admin}', 'workers': 1,
                         'drain': '100ms'},
             'agent': {'socket': self.folder / 'agent.sock',
-                      'sidecar_uid': sidecar_uid if sidecar_uid is not None else os.getuid()},
+                      'sidecar_uid': sidecar_uid if sidecar_uid is not None else os.getuid(),
+                      'uid': agent_uid if agent_uid is not None else os.getuid()},
         }
         self.change(sections)
         self.mount(svid, bundle if bundle is not None else lab.root.cert_pem)

@@ -2,12 +2,89 @@
 """What a process that holds a private key gives up, seen from outside."""
 import os
 import re
+import signal
+import subprocess
 
 import pytest
 
+import lab as labs
 from lab import ASAN
 
 NOBODY = 65534
+
+
+root_only = pytest.mark.skipif(os.getuid() != 0, reason='needs root, to have something to give up')
+
+
+def capability_sets(pid):
+    with open(f'/proc/{pid}/status', encoding='utf-8') as status:
+        return {name: int(value, 16) for name, value in re.findall(r'^Cap(\w+):\s+(\w+)', status.read(), re.M)}
+
+
+@root_only
+def test_root_keeps_no_capability(lab):
+    """Of any thread."""
+    inbound = lab.inbound('127.0.0.1:9')
+    for process in processes(inbound):
+        for tid in os.listdir(f'/proc/{process.pid}/task'):
+            assert set(capability_sets(f'{process.pid}/task/{tid}').values()) == {0}, process.name
+
+
+@root_only
+def test_root_keeps_what_tproxy_takes(lab):
+    """And the bounding set has nothing else either."""
+    inbound = lab.inbound('127.0.0.1:9', {'redirect': {'mode': 'tproxy'},
+                                          'sidecar': {'inbound': f'127.0.0.1:{lab.ports.free()}'}}, start=False)
+    inbound.start_agent().start_sidecar()
+    inbound.sidecar.wait_line(msg=re.compile('started'))
+    sets = capability_sets(inbound.sidecar.pid)
+    assert sets['Prm'] == sets['Eff'] == sets['Bnd'] == 1 << 12, 'NET_ADMIN'
+
+
+@root_only
+def test_a_key_that_root_may_not_read_is_said_to_be_so(lab):
+    """Without capabilities root is one more user."""
+    inbound = lab.inbound('127.0.0.1:9', start=False)
+    os.chown(inbound.folder / 'tls.key', NOBODY, -1)
+    inbound.start()
+    inbound.agent.wait_line(msg='credentials refused', reason=re.compile(f'uid 0 .* may not read it, it belongs to {NOBODY}'))
+    done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, 'check', '-c', inbound.ini], capture_output=True,
+                          check=False)
+    assert b'tls.key' not in done.stderr, 'the tools, which root starts, read it'
+
+
+# --- signals ----------------------------------------------------------------------------------------
+
+NOBODY_MEANS_THE_END = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGALRM, signal.SIGVTALRM,
+                        signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGXFSZ, signal.SIGSTKFLT, signal.SIGRTMIN,
+                        signal.SIGRTMAX]
+
+
+def test_signals_that_nobody_means_as_the_end(lab, app):
+    inbound = lab.inbound(app().port)
+    outbound = lab.outbound(inbound.port)
+    with labs.connect(outbound.port) as sock:
+        for workload in inbound, outbound:
+            for process in processes(workload):
+                for number in NOBODY_MEANS_THE_END:
+                    process.signal(number)
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
+    inbound.agent.wait_line(msg=re.compile('^SIGHUP'))
+    assert inbound.get('/readyz')[0] == 200 and outbound.get('/readyz')[0] == 200
+    assert [process.stop() for process in processes(inbound)] == [0, 0]
+
+
+def test_sighup_makes_the_agent_look_at_once(lab):
+    """A change by another name of the file is not an event of its folder: nothing else would tell of it so soon."""
+    inbound = lab.inbound('127.0.0.1:9')
+    other = lab.folder / 'another-name.ini'
+    os.link(inbound.ini, other)
+    inbound.sections['limits'] = {'idle_timeout': '7m'}
+    other.write_text(labs.ini(inbound.sections))
+    inbound.agent.signal(signal.SIGHUP)
+    inbound.agent.wait_line(msg=re.compile('^SIGHUP'))
+    inbound.agent.wait_line(msg='generation accepted', generation=2, timeout=5)
 
 
 def field(pid, name):

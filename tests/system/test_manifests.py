@@ -264,8 +264,9 @@ def mounted(lab):
             (folder / 'tls' / key).write_bytes(data)
             os.chmod(folder / 'tls' / key, 0o440)
         text = ini_of(name).replace('/var/run/fairlead/tls', str(folder / 'tls'))
-        assert '[agent]' not in text, 'its default socket is in the volume fairlead-run'
-        (folder / 'fairlead.ini').write_text(f'{text}\n[agent]\nsocket = {folder}/run/agent.sock\n')
+        assert 'uid    = 2113' in text and '= /run/fairlead/agent/agent.sock' in text, 'in the volume fairlead-run'
+        (folder / 'run').chmod(0o3777)
+        (folder / 'fairlead.ini').write_text(text.replace('= /run/fairlead/agent', f'= {folder}/run/agent'))
         return folder / 'fairlead.ini'
     return mount
 

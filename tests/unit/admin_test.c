@@ -37,8 +37,17 @@ static bool page(void *user, struct fl_text *ret)
 	return true;
 }
 
-static const struct fl_admin_source source_of_all = {
-	.ready = is_ready, .metrics = document, .status = document, .page = page};
+static bool everyone(void *user)
+{
+	(void)user;
+	return true;
+}
+
+static const struct fl_admin_source source_of_all = {.ready = is_ready,
+						     .metrics = document,
+						     .status = document,
+						     .page = page,
+						     .everywhere = everyone};
 
 /* The answer to a request that comes in pieces of `piece` bytes. To be freed. */
 static char *ask(const char *text, size_t len, size_t piece, char *why_not)
@@ -61,8 +70,9 @@ static char *ask(const char *text, size_t len, size_t piece, char *why_not)
 	if (!done) {
 		return NULL;
 	}
-	cr_assert(
-		fl_admin_respond(&request, &(struct fl_admin_caller){.source = &source}, &answer));
+	cr_assert(fl_admin_respond(
+		&request, &(struct fl_admin_caller){.source = &source, .may_see_details = true},
+		&answer));
 	return answer.data;
 }
 
@@ -258,6 +268,7 @@ static char *order(const char *text, bool has_control, unsigned *count)
 	struct fl_admin_control control = {root_only, drained, levelled, previewed, count};
 	struct fl_admin_caller caller = {.source = &source_of_all,
 					 .control = has_control ? &control : NULL,
+					 .may_see_details = true,
 					 .uid = 7,
 					 .asker = text};
 	struct fl_http_request request;
@@ -315,6 +326,35 @@ Test(admin, the_reading_endpoint_has_none_of_it)
 	cr_expect_null(strstr(answer, "drain"));
 	cr_expect_eq(count, 0);
 	free(answer);
+}
+
+/* What tells of peers, rules and addresses is for those who may see it. */
+Test(admin, details_are_not_for_everybody)
+{
+	static const struct {
+		const char *path, *status;
+	} rows[] = {{"/healthz", "200"},      {"/readyz", "200"}, {"/metrics", "200"},
+		    {"/status", "403"},       {"/", "403"},       {"/connections", "403"},
+		    {"/seen?verbose", "403"}, {"/nowhere", "404"}};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		struct fl_admin_caller caller = {.source = &source_of_all};
+		char *text = fl_format("GET %s HTTP/1.1\r\n\r\n", rows[i].path);
+		struct fl_http_request request;
+		struct fl_text answer = {0};
+
+		fl_http_init(&request);
+		cr_assert(fl_http_feed(&request, (const uint8_t *)text, strlen(text)));
+		cr_assert(fl_admin_respond(&request, &caller, &answer));
+		cr_expect(strncmp(answer.data + strlen("HTTP/1.1 "), rows[i].status, 3) == 0,
+			  "%s: %s", rows[i].path, answer.data);
+		cr_expect_null(strstr(answer.data, "/status\n"), "%s", answer.data);
+		cr_expect(strcmp(rows[i].status, "403") != 0 ||
+				  strstr(answer.data, "kubectl port-forward") != NULL,
+			  "%s", answer.data);
+		fl_text_done(&answer);
+		free(text);
+	}
 }
 
 /* --- on a loop -------------------------------------------------------------------------------- */

@@ -84,6 +84,8 @@ Test(conf, test_conf__shortest_file__has_the_defaults_of_the_design)
 	cr_expect_eq(conf->sidecar.drain_ms, 30000);
 	cr_expect_str_eq(conf->agent.socket, "/run/fairlead/agent.sock");
 	cr_expect_eq(conf->agent.sidecar_uid, 2112);
+	cr_expect_eq(conf->agent.uid, 2113);
+	cr_expect_not(conf->sidecar.admin_everywhere);
 	cr_expect_eq(conf->tls.group_count, 2);
 	cr_expect_eq(conf->tls.groups[0], FL_GROUP_X25519MLKEM768);
 	cr_expect_eq(conf->tls.groups[1], FL_GROUP_X25519);
@@ -127,6 +129,17 @@ Test(conf, test_conf__shortest_file__has_the_defaults_of_the_design)
 	cr_expect_eq(fl_policy_rule_count(conf->policy), 1);
 	fl_conf_free(conf);
 	fl_conf_free(NULL);
+}
+
+Test(conf, who_the_agent_is_and_who_reads_details)
+{
+	struct fl_conf *conf = parse_good(
+		GOOD "[agent]\nuid = 4294967294\n[sidecar]\nadmin_details = everywhere\n");
+
+	cr_expect_eq(conf->agent.uid, 4294967294);
+	cr_expect_eq(conf->agent.sidecar_uid, 2112);
+	cr_expect(conf->sidecar.admin_everywhere);
+	fl_conf_free(conf);
 }
 
 static const char full[] = "[identity] ; the mounted files\n"

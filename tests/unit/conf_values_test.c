@@ -29,6 +29,7 @@ Test(conf, test_conf__bounds__are_where_they_should_be)
 		{"limits", "max_age = 1000h", "max_age = 1001h"},
 		{"rotation", "recycle = 1000h", "recycle = 1001h"},
 		{"agent", "sidecar_uid = 4294967294", "sidecar_uid = 4294967295"},
+		{"agent", "uid = 4294967294", "uid = 4294967295"},
 	};
 
 	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
