@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/inet.h"
 #include "base/mem.h"
 #include "conf/build.h"
 
@@ -289,6 +290,29 @@ static void check_captured_port(struct fl_build *build, const struct listeners *
 	}
 }
 
+/* Which addresses this machine has is unknown here, and may be another one's tomorrow. */
+static void check_remote(struct fl_build *build, const struct fl_conf_service *service,
+			 fl_conf_line line)
+{
+	char text[FL_ADDR_TEXT];
+	struct fl_inet inet;
+
+	if (service->app.kind != FL_ADDR_IP || service->remote) {
+		return;
+	}
+	inet = fl_inet_of(&service->app.sa.any);
+	if (fl_inet_is_loopback(&inet)) {
+		return;
+	}
+	(void)fl_addr_format(&service->app, text);
+	fl_problem_error(
+		build->problems, line,
+		"`app = %s` may be another machine, which would get over the network in the clear what "
+		"peers have sent by mutual TLS: let the app listen on loopback and write 127.0.0.1:%u, or "
+		"write `remote = allow` in [service %s] if that is meant",
+		text, service->app.port, service->name);
+}
+
 static void check_captured_service(struct fl_build *build, const struct listeners *all,
 				   const struct fl_conf_service *service)
 {
@@ -300,6 +324,13 @@ static void check_captured_service(struct fl_build *build, const struct listener
 			"`app` belongs to a fixed listener, and this port is captured (line %u): what is "
 			"captured goes to where it was going, so remove `app`, or write `listen` in place "
 			"of `port`",
+			line);
+	}
+	if (fl_build_has(build, "service", service->name, "remote")) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "service", service->name, "remote"),
+			"`remote` is about `app` of a fixed listener, and this port is captured (line %u): "
+			"what is captured stays in the pod, so remove `remote`",
 			line);
 	}
 	if (service->port != 0) { /* else it has been reported */
@@ -319,6 +350,7 @@ static void check_fixed_service(struct fl_build *build, const struct listeners *
 		fl_conf_line line = fl_build_line(build, "service", service->name, "app");
 
 		check_loop(build, all, "service", &service->app, line, "app");
+		check_remote(build, service, line);
 	}
 }
 

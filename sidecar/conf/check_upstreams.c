@@ -71,6 +71,114 @@ static void check_captured(struct fl_build *build, const struct fl_conf_upstream
 	}
 }
 
+/* --- names of plaintext upstreams ------------------------------------------------------------- */
+
+/* A destination by name, or NULL: there is none. */
+static const char *a_name_of(const struct fl_conf_upstream *upstream)
+{
+	for (size_t i = 0; i < upstream->to_count; i++) {
+		if (upstream->to[i].kind == FL_ADDR_NAME) {
+			return upstream->to[i].host;
+		}
+	}
+	for (size_t i = 0; i < upstream->dest_count; i++) {
+		if (upstream->dests[i].host != NULL) {
+			return upstream->dests[i].host;
+		}
+	}
+	return NULL;
+}
+
+/* One of another mode that covers all of net on all of these ports; NULL: there is none. */
+static const struct fl_conf_upstream *
+claimer_of(const struct fl_conf *conf, const struct fl_cidr *net, struct fl_port_range ports)
+{
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		const struct fl_conf_upstream *other = &conf->upstreams[i];
+
+		for (size_t k = 0; other->mode != FL_OUTBOUND_PLAINTEXT && k < other->dest_count;
+		     k++) {
+			const struct fl_conf_dest *dest = &other->dests[k];
+
+			if (other->name != NULL && dest->host == NULL &&
+			    fl_cidr_covers(&dest->net, net) && dest->ports.first <= ports.first &&
+			    dest->ports.last >= ports.last) {
+				return other;
+			}
+		}
+	}
+	return NULL;
+}
+
+static void check_claimed(struct fl_build *build, const struct fl_conf_upstream *upstream,
+			  const char *host, struct fl_port_range ports)
+{
+	static const struct fl_cidr everywhere[] = {{.family = AF_INET}, {.family = AF_INET6}};
+	bool bounded = upstream->within_count > 0;
+	const struct fl_cidr *nets = bounded ? upstream->within : everywhere;
+	size_t count = bounded ? upstream->within_count : FL_COUNT_OF(everywhere);
+	const struct fl_conf_upstream *claimer = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		claimer = claimer_of(build->conf, &nets[i], ports);
+		if (claimer == NULL) {
+			return;
+		}
+	}
+	fl_problem_error(
+		build->problems, fl_build_line(build, "upstream", upstream->name, "to"),
+		"`to`: %s can never be used, for a name of a plaintext upstream gets no address that an mtls "
+		"or refuse upstream covers, and [upstream %s] (line %u) covers all that are left: write "
+		"addresses in place of the name, or a narrower network there",
+		host, claimer->name, claimer->line);
+}
+
+static void check_plaintext_names(struct fl_build *build, const struct fl_conf_upstream *upstream)
+{
+	for (size_t i = 0; i < upstream->to_count; i++) {
+		if (upstream->to[i].kind == FL_ADDR_NAME) {
+			uint16_t port = upstream->to[i].port;
+
+			check_claimed(build, upstream, upstream->to[i].host,
+				      (struct fl_port_range){port, port});
+		}
+	}
+	for (size_t i = 0; i < upstream->dest_count; i++) {
+		if (upstream->dests[i].host != NULL) {
+			check_claimed(build, upstream, upstream->dests[i].host,
+				      upstream->dests[i].ports);
+		}
+	}
+}
+
+static void check_within(struct fl_build *build, const struct fl_conf_upstream *upstream)
+{
+	bool says = fl_build_says(build, "upstream", upstream->name, "within");
+	const char *host = a_name_of(upstream);
+
+	if (upstream->mode != FL_OUTBOUND_PLAINTEXT || host == NULL) {
+		if (says && fl_build_has(build, "upstream", upstream->name, "to")) {
+			fl_problem_error(
+				build->problems,
+				fl_build_line(build, "upstream", upstream->name, "within"),
+				"`within` bounds which addresses DNS may give to the names of an upstream with "
+				"`mode = plaintext`, and %s: remove it",
+				upstream->mode != FL_OUTBOUND_PLAINTEXT
+					? "here the peer proves who it is"
+					: "this one has no name");
+		}
+		return;
+	}
+	if (!says) {
+		fl_problem_warning(
+			build->problems, fl_build_line(build, "upstream", upstream->name, "to"),
+			"`to`: whoever answers for %s in DNS decides where plaintext goes: bound that with "
+			"`within`, for example `within = 10.0.0.0/8`",
+			host);
+	}
+	check_plaintext_names(build, upstream);
+}
+
 static void check_upstream(struct fl_build *build, const struct fl_conf_upstream *upstream)
 {
 	if (!fl_build_has(build, "upstream", upstream->name, "to")) {
@@ -80,6 +188,7 @@ static void check_upstream(struct fl_build *build, const struct fl_conf_upstream
 				 upstream->name);
 	}
 	check_peer(build, "upstream", upstream, "mode");
+	check_within(build, upstream);
 	if (fl_build_says(build, "upstream", upstream->name, "listen")) {
 		check_fixed(build, upstream);
 	} else {

@@ -346,6 +346,7 @@ static void free_upstream(struct fl_conf_upstream *upstream)
 	free(upstream->peer);
 	free(upstream->dests);
 	free(upstream->to);
+	free(upstream->within);
 	free(upstream->name);
 }
 

@@ -50,6 +50,7 @@ struct fl_conf_service { /* [service NAME] */
 	fl_conf_line line;
 	struct fl_addr listen; /* IP or ANY: a fixed listener; NONE: a captured port of the app */
 	struct fl_addr app;    /* IP or UNIX; NONE for a captured port: the original destination */
+	bool remote;           /* app may be an address of another machine */
 	uint16_t port;         /* what rules call its port: that of listen, or the captured one */
 	/* What the section says; else [inbound] for a captured port, and for a fixed listener the defaults of the
 	 * program (strict). */
@@ -76,6 +77,9 @@ struct fl_conf_upstream { /* [upstream NAME]; also [outbound], with no name and 
 	size_t dest_count;
 	struct fl_pattern **peer; /* who may answer; empty: any identity of our own trust domain */
 	size_t peer_count;
+	/* Plaintext: where the addresses of its names may lie; empty: anywhere. */
+	struct fl_cidr *within;
+	size_t within_count;
 };
 
 /* What [redirect] captures or leaves alone: every part that is given has to fit. */

@@ -29,6 +29,8 @@ static const struct fl_word outbound_modes[] = {
 	{.text = "mtls", .value = FL_OUTBOUND_MTLS},
 	{.text = "plaintext", .value = FL_OUTBOUND_PLAINTEXT},
 	{.text = "refuse", .value = FL_OUTBOUND_REFUSE}};
+static const struct fl_word remotes[] = {{.text = "refuse", .value = false},
+					 {.text = "allow", .value = true}};
 static const struct fl_word proxy_protocols[] = {{.text = "off", .value = false},
 						 {.text = "v2", .value = true}};
 static const struct fl_word admin_details[] = {{.text = "loopback", .value = false},
@@ -187,6 +189,7 @@ static const struct fl_key service_keys[] = {
 	 .set = fl_set_app,
 	 IN_SERVICE(app),
 	 .hint = "127.0.0.1:8080"},
+	{.name = "remote", .type = FL_TYPE_FLAG, IN_SERVICE(remote), WORDS(remotes)},
 	{.name = "mode", .type = FL_TYPE_WORD, IN_SERVICE(inbound.mode), WORDS(inbound_modes)},
 	{.name = "detect_timeout",
 	 .type = FL_TYPE_DURATION,
@@ -221,6 +224,11 @@ static const struct fl_key upstream_keys[] = {
 	 .hint = "ledger.prod.svc.cluster.local:8443"},
 	{.name = "mode", .type = FL_TYPE_WORD, IN_UPSTREAM(mode), WORDS(outbound_modes)},
 	{.name = "peer", .type = FL_TYPE_OWN, .set = fl_set_peer, .offset = 0, .hint = PEER_HINT},
+	{.name = "within",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_within,
+	 .offset = 0,
+	 .hint = "10.0.0.0/8, fd00::/8"},
 };
 static const struct fl_key policy_keys[] = {
 	{.name = "default", .type = FL_TYPE_WORD, IN_BUILD(default_effect), WORDS(effects)},

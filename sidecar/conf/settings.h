@@ -85,7 +85,7 @@ fl_set_fn fl_set_capture_listeners, fl_set_admin, fl_set_control, fl_set_workers
 fl_set_fn fl_set_groups, fl_set_ciphers;
 /* traffic.c: [service NAME]; [outbound], [upstream NAME] */
 fl_set_fn fl_set_service_port, fl_set_service_listen, fl_set_app;
-fl_set_fn fl_set_upstream_listen, fl_set_to, fl_set_peer;
+fl_set_fn fl_set_upstream_listen, fl_set_to, fl_set_peer, fl_set_within;
 /* rules.c: [allow NAME], [deny NAME] */
 fl_set_fn fl_set_from, fl_set_rule_targets, fl_set_sources;
 fl_set_fn fl_set_except_from, fl_set_except_to, fl_set_except_sources;

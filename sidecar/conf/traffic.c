@@ -211,6 +211,27 @@ int fl_set_to(const struct fl_setting *setting, struct fl_err *err)
 				     err);
 }
 
+static int add_within(const struct fl_setting *setting, const char *text, struct fl_err *err)
+{
+	struct fl_conf_upstream *upstream = setting->field;
+	struct fl_cidr net;
+	int rc = fl_cidr_parse(text, &net, err);
+
+	if (rc == 0) {
+		upstream->within =
+			fl_grow(upstream->within, upstream->within_count + 1, sizeof(net));
+		upstream->within[upstream->within_count++] = net;
+	}
+	return rc;
+}
+
+/* Empty: anywhere. */
+int fl_set_within(const struct fl_setting *setting, struct fl_err *err)
+{
+	return setting->entry->value[0] != '\0' ? fl_setting_take_items(setting, add_within, err)
+						: 0;
+}
+
 static int add_peer(const struct fl_setting *setting, const char *text, struct fl_err *err)
 {
 	struct fl_conf_upstream *upstream = setting->field;

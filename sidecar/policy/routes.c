@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One hash table of networks; a list of the prefix lengths that occur, longest first; for each network its ranges of
  * ports, narrowest first. A look-up asks the table once for each length, so that thousands of addresses cost what one
- * costs. Nothing here fails. */
+ * costs. Names are few, and a list. Nothing here fails. */
 #include "policy/routes.h"
 
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 struct range {
 	struct fl_port_range ports;
 	uint32_t upstream;
+	unsigned kind;
 };
 
 struct ranges { /* narrowest first */
@@ -34,11 +35,18 @@ struct lengths {
 	size_t count;
 };
 
+struct name {
+	struct fl_route_name about;
+	uint64_t settled_ms[2]; /* atomic; IPv4, IPv6 */
+};
+
 struct fl_routes {
 	unsigned refs; /* atomic */
 	struct network *networks;
 	struct lengths v4, v6;
-	struct ranges unknown;
+	bool has_claims;
+	struct name *names;
+	size_t name_count;
 };
 
 /* --- life --------------------------------------------------------------------------------------- */
@@ -71,7 +79,11 @@ void fl_routes_unref(struct fl_routes *routes)
 		free(network->ranges.items);
 		free(network);
 	}
-	free(routes->unknown.items);
+	for (size_t i = 0; i < routes->name_count; i++) {
+		free((char *)routes->names[i].about.host);
+		free((char *)routes->names[i].about.trouble);
+	}
+	free(routes->names);
 	free(routes);
 }
 
@@ -82,7 +94,8 @@ static unsigned width(struct fl_port_range ports)
 	return (unsigned)ports.last - ports.first;
 }
 
-static void add_range(struct ranges *ranges, struct fl_port_range ports, uint32_t upstream)
+static void add_range(struct ranges *ranges, struct fl_port_range ports, uint32_t upstream,
+		      unsigned kind)
 {
 	size_t at = ranges->count;
 
@@ -91,7 +104,7 @@ static void add_range(struct ranges *ranges, struct fl_port_range ports, uint32_
 		ranges->items[at] = ranges->items[at - 1];
 		at--;
 	}
-	ranges->items[at] = (struct range){.ports = ports, .upstream = upstream};
+	ranges->items[at] = (struct range){.ports = ports, .upstream = upstream, .kind = kind};
 	ranges->count++;
 }
 
@@ -148,7 +161,7 @@ static struct network *add_network(struct fl_routes *routes, const struct fl_cid
 }
 
 void fl_routes_add(struct fl_routes *routes, const struct fl_cidr *net, struct fl_port_range ports,
-		   uint32_t upstream)
+		   uint32_t upstream, unsigned kind)
 {
 	struct fl_cidr key = key_of(net->family, net->bits, net->addr);
 	struct network *network = find_network(routes, &key);
@@ -157,56 +170,223 @@ void fl_routes_add(struct fl_routes *routes, const struct fl_cidr *net, struct f
 		network = add_network(routes, &key);
 		note_length(net->family == AF_INET ? &routes->v4 : &routes->v6, net->bits);
 	}
-	add_range(&network->ranges, ports, upstream);
+	add_range(&network->ranges, ports, upstream, kind);
+	routes->has_claims = routes->has_claims || (kind & FL_ROUTE_CLAIMS) != 0;
 }
 
-void fl_routes_add_unknown(struct fl_routes *routes, struct fl_port_range ports, uint32_t upstream)
+void fl_routes_add_name(struct fl_routes *routes, const struct fl_route_name *name)
 {
-	add_range(&routes->unknown, ports, upstream);
+	struct name *added;
+
+	routes->names = fl_grow(routes->names, routes->name_count + 1, sizeof(*routes->names));
+	added = &routes->names[routes->name_count++];
+	*added = (struct name){.about = *name,
+			       .settled_ms = {name->settled_ms_v4, name->settled_ms_v6}};
+	added->about.host = fl_strdup(name->host);
+	added->about.trouble = fl_strdup(name->trouble);
 }
 
 /* --- asking ------------------------------------------------------------------------------------- */
 
-static bool find_range(const struct ranges *ranges, uint16_t port, uint32_t *ret_upstream)
+static struct fl_port_range one_port(uint16_t port)
+{
+	return (struct fl_port_range){port, port};
+}
+
+static bool overlap(struct fl_port_range a, struct fl_port_range b)
+{
+	return a.first <= b.last && b.first <= a.last;
+}
+
+static const struct ranges *ranges_of(const struct fl_routes *routes, int family, uint8_t bits,
+				      const uint8_t *addr)
+{
+	static const struct ranges none;
+	struct fl_cidr key = key_of((sa_family_t)family, bits, addr);
+	const struct network *network = find_network(routes, &key);
+
+	return network != NULL ? &network->ranges : &none;
+}
+
+static bool claims(const struct ranges *ranges, struct fl_port_range ports, uint32_t *ret_upstream)
 {
 	for (size_t i = 0; i < ranges->count; i++) {
-		if (port >= ranges->items[i].ports.first && port <= ranges->items[i].ports.last) {
-			*ret_upstream = ranges->items[i].upstream;
+		const struct range *range = &ranges->items[i];
+
+		if ((range->kind & FL_ROUTE_CLAIMS) != 0 && overlap(range->ports, ports)) {
+			if (ret_upstream != NULL) {
+				*ret_upstream = range->upstream;
+			}
 			return true;
 		}
 	}
 	return false;
 }
 
+static bool is_claimed(const struct fl_routes *routes, int family, const uint8_t *addr,
+		       struct fl_port_range ports, uint32_t *ret_upstream)
+{
+	const struct lengths *lengths = family == AF_INET ? &routes->v4 : &routes->v6;
+
+	for (size_t i = 0; i < lengths->count; i++) {
+		if (claims(ranges_of(routes, family, lengths->bits[i], addr), ports,
+			   ret_upstream)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* RFC 6052 section 2.1: behind this prefix lies all of IPv4, where a network translates. */
+static bool is_nat64(const uint8_t *addr)
+{
+	static const uint8_t prefix[12] = {0x00, 0x64, 0xff, 0x9b};
+
+	return memcmp(addr, prefix, sizeof(prefix)) == 0;
+}
+
+bool fl_routes_is_claimed(const struct fl_routes *routes, const struct fl_cidr *address,
+			  struct fl_port_range ports, uint32_t *ret_upstream)
+{
+	if (!routes->has_claims) {
+		return false;
+	}
+	if (is_claimed(routes, address->family, address->addr, ports, ret_upstream)) {
+		return true;
+	}
+	return address->family == AF_INET6 && is_nat64(address->addr) &&
+	       is_claimed(routes, AF_INET, &address->addr[12], ports, ret_upstream);
+}
+
+static bool is_claimed_at(const struct fl_routes *routes, const struct fl_inet *to)
+{
+	struct fl_cidr address =
+		key_of((sa_family_t)to->family, to->family == AF_INET ? 32 : 128, to->ip);
+
+	return fl_routes_is_claimed(routes, &address, one_port(to->port), NULL);
+}
+
 static bool find_in(const struct fl_routes *routes, uint8_t bits, const struct fl_inet *to,
 		    uint32_t *ret_upstream)
 {
-	struct fl_cidr key = key_of((sa_family_t)to->family, bits, to->ip);
-	const struct network *network = find_network(routes, &key);
+	const struct ranges *ranges = ranges_of(routes, to->family, bits, to->ip);
 
-	return network != NULL && find_range(&network->ranges, to->port, ret_upstream);
+	for (size_t i = 0; i < ranges->count; i++) {
+		const struct range *range = &ranges->items[i];
+
+		if (to->port < range->ports.first || to->port > range->ports.last ||
+		    (range->kind & FL_ROUTE_HIDDEN) != 0 ||
+		    ((range->kind & FL_ROUTE_LOOSE) != 0 && is_claimed_at(routes, to))) {
+			continue;
+		}
+		*ret_upstream = range->upstream;
+		return true;
+	}
+	return false;
+}
+
+static uint8_t single_of(const struct fl_inet *to)
+{
+	return to->family == AF_INET ? 32 : 128;
+}
+
+bool fl_routes_find_address(const struct fl_routes *routes, const struct fl_inet *to,
+			    uint32_t *ret_upstream)
+{
+	return find_in(routes, single_of(to), to, ret_upstream);
+}
+
+bool fl_routes_find_network(const struct fl_routes *routes, const struct fl_inet *to,
+			    uint32_t *ret_upstream)
+{
+	const struct lengths *lengths = to->family == AF_INET ? &routes->v4 : &routes->v6;
+
+	for (size_t i = 0; i < lengths->count; i++) {
+		if (lengths->bits[i] != single_of(to) &&
+		    find_in(routes, lengths->bits[i], to, ret_upstream)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* That has this port, in the narrowest range, and no address. */
+static const struct fl_route_name *unknown_name(const struct fl_routes *routes, uint16_t port)
+{
+	const struct fl_route_name *found = NULL;
+
+	for (size_t i = 0; i < routes->name_count; i++) {
+		const struct fl_route_name *name = &routes->names[i].about;
+
+		if (!name->has_address && overlap(name->ports, one_port(port)) &&
+		    (found == NULL || width(name->ports) < width(found->ports))) {
+			found = name;
+		}
+	}
+	return found;
 }
 
 enum fl_match fl_routes_find(const struct fl_routes *routes, const struct fl_inet *to,
 			     uint32_t *ret_upstream)
 {
-	const struct lengths *lengths = to->family == AF_INET ? &routes->v4 : &routes->v6;
-	uint8_t single = to->family == AF_INET ? 32 : 128;
-	size_t i = 0;
+	const struct fl_route_name *name;
 
-	if (lengths->count > 0 && lengths->bits[0] == single) {
-		if (find_in(routes, single, to, ret_upstream)) {
-			return FL_MATCH_FOUND;
-		}
-		i = 1;
+	if (fl_routes_find_address(routes, to, ret_upstream)) {
+		return FL_MATCH_FOUND;
 	}
-	if (find_range(&routes->unknown, to->port, ret_upstream)) {
+	name = unknown_name(routes, to->port);
+	if (name != NULL) {
+		*ret_upstream = name->upstream;
 		return FL_MATCH_UNKNOWN;
 	}
-	for (; i < lengths->count; i++) {
-		if (find_in(routes, lengths->bits[i], to, ret_upstream)) {
-			return FL_MATCH_FOUND;
+	return fl_routes_find_network(routes, to, ret_upstream) ? FL_MATCH_FOUND : FL_MATCH_NONE;
+}
+
+/* --- names --------------------------------------------------------------------------------------- */
+
+#define FRESH_MS 1000u
+#define NAMES_A_SECOND 100u
+
+size_t fl_routes_name_on(const struct fl_routes *routes, uint16_t port, size_t from)
+{
+	for (size_t i = from; i < routes->name_count; i++) {
+		if (overlap(routes->names[i].about.ports, one_port(port))) {
+			return i;
 		}
 	}
-	return FL_MATCH_NONE;
+	return FL_ROUTES_NO_NAME;
+}
+
+size_t fl_routes_name_of(const struct fl_routes *routes, uint32_t upstream, size_t from)
+{
+	for (size_t i = from; i < routes->name_count; i++) {
+		if (routes->names[i].about.upstream == upstream) {
+			return i;
+		}
+	}
+	return FL_ROUTES_NO_NAME;
+}
+
+const struct fl_route_name *fl_routes_name(const struct fl_routes *routes, size_t number)
+{
+	return &routes->names[number].about;
+}
+
+uint64_t fl_routes_fresh_ms(const struct fl_routes *routes)
+{
+	uint64_t all = routes->name_count * 1000u / NAMES_A_SECOND;
+
+	return all > FRESH_MS ? all : FRESH_MS;
+}
+
+uint64_t fl_routes_settled_ms(const struct fl_routes *routes, size_t number, int family)
+{
+	return __atomic_load_n(&routes->names[number].settled_ms[family != AF_INET],
+			       __ATOMIC_ACQUIRE);
+}
+
+void fl_routes_settle(struct fl_routes *routes, size_t number, int family, uint64_t asked_ms)
+{
+	__atomic_store_n(&routes->names[number].settled_ms[family != AF_INET], asked_ms,
+			 __ATOMIC_RELEASE);
 }

@@ -4,9 +4,13 @@
 /* routes - which upstream a captured destination belongs to: the exact address, else the longest prefix; for one and the
  * same network the narrowest range of ports.
  *
- * Pure and I/O-free: whoever resolves names adds their addresses. A table is filled, then immutable and
- * reference-counted: any thread may ask it, without locks and without allocation, at a cost that grows with the number
- * of different prefix lengths and not with that of the entries. */
+ * Pure and I/O-free: whoever resolves names adds their addresses. A table is filled, then immutable (except for when its
+ * names were last answered, which is atomic) and reference-counted: any thread may ask it, without locks and without
+ * allocation, at a cost that grows with the number of different prefix lengths and of names, not with that of the
+ * addresses.
+ *
+ * DNS must not switch mutual TLS off. So an address that a name of a plaintext upstream has is LOOSE: it is never found
+ * where an entry that CLAIMS covers the same address and port, whichever was added first. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,19 +27,70 @@ void fl_routes_unref(struct fl_routes *routes);            /* any thread; NULL i
 
 /* --- filling, before it is shared ------------------------------------------------------------- */
 
-/* upstream: number that fl_routes_find() gives. Of two that fit equally well the one that was added first is found
- * (the INI has no such pair; addresses of names may be one). */
+enum fl_route_kind {
+	FL_ROUTE_PLAIN = 0, /* nothing of the others */
+	FL_ROUTE_CLAIMS =
+		1, /* of an upstream that is mtls or refuse: plaintext names do not get it */
+	FL_ROUTE_LOOSE = 2,  /* a plaintext upstream's name has it */
+	FL_ROUTE_HIDDEN = 4, /* never found, only claims: a fixed listener's */
+};
+/* upstream: number that fl_routes_find() gives. kind: bits. Of two that fit equally well the one that was added first is
+ * found (the INI has no such pair; addresses of names may be one). */
 void fl_routes_add(struct fl_routes *routes, const struct fl_cidr *net, struct fl_port_range ports,
-		   uint32_t upstream);
-/* A name that has no address so far. What might be one of its addresses is nobody's: all on these ports but the
- * addresses that are named one by one. Else it would be served as if the upstream were not there. */
-void fl_routes_add_unknown(struct fl_routes *routes, struct fl_port_range ports, uint32_t upstream);
+		   uint32_t upstream, unsigned kind);
+
+enum fl_name_state {
+	FL_NAME_UNASKED, /* not answered yet */
+	FL_NAME_KNOWN,   /* the last answer had addresses */
+	FL_NAME_MISSING, /* the last answer was that it does not exist, or has no address */
+	FL_NAME_FAILING, /* the last question was not answered */
+};
+struct fl_route_name {
+	const char *host;    /* copied */
+	const char *trouble; /* a sentence about a state that is not KNOWN; copied; NULL: none */
+	struct fl_port_range ports; /* of its destinations; first > last: of a fixed listener */
+	uint32_t upstream;
+	enum fl_name_state state;
+	bool has_address;       /* of the last answer, or of an earlier one */
+	uint64_t settled_ms_v4; /* when the question was asked whose answer its addresses are; */
+	uint64_t settled_ms_v6; /* 0: never. Only for fl_routes_add_name() */
+};
+/* A name, with or without addresses (which are added one by one). What might be one of its addresses and is none that is
+ * known is nobody's as long as the name has no address: else it would be served as if the upstream were not there. */
+void fl_routes_add_name(struct fl_routes *routes, const struct fl_route_name *name);
 
 /* --- asking ------------------------------------------------------------------------------------ */
 
 enum fl_match { FL_MATCH_NONE, FL_MATCH_FOUND, FL_MATCH_UNKNOWN };
-/* NONE: no upstream is about it. UNKNOWN: it may be an address of this upstream. to->family must not be 0. */
+/* NONE: no upstream is about it. UNKNOWN: it may be an address of this upstream, which has none so far. to->family must
+ * not be 0. */
 enum fl_match fl_routes_find(const struct fl_routes *routes, const struct fl_inet *to,
 			     uint32_t *ret_upstream);
+/* The two halves of it: by the address alone, and by the networks around it. */
+bool fl_routes_find_address(const struct fl_routes *routes, const struct fl_inet *to,
+			    uint32_t *ret_upstream);
+bool fl_routes_find_network(const struct fl_routes *routes, const struct fl_inet *to,
+			    uint32_t *ret_upstream);
+/* Does an entry that claims cover some of these ports at that address, or at the IPv4 address inside it (NAT64)?
+ * ret_upstream may be NULL. */
+bool fl_routes_is_claimed(const struct fl_routes *routes, const struct fl_cidr *address,
+			  struct fl_port_range ports, uint32_t *ret_upstream);
+
+/* --- names --------------------------------------------------------------------------------------- */
+
+#define FL_ROUTES_NO_NAME SIZE_MAX
+/* The number of the first name, from that number on, that has this port; FL_ROUTES_NO_NAME: there are no more. */
+size_t fl_routes_name_on(const struct fl_routes *routes, uint16_t port, size_t from);
+/* Likewise of that upstream, whatever its ports. */
+size_t fl_routes_name_of(const struct fl_routes *routes, uint32_t upstream, size_t from);
+/* Borrowed; numbers are those of the order in which they were added. */
+const struct fl_route_name *fl_routes_name(const struct fl_routes *routes, size_t number);
+/* Answers that were asked for so long ago are as good as new: a second; more where there are very many names, which
+ * bounds the questions a second. */
+uint64_t fl_routes_fresh_ms(const struct fl_routes *routes);
+/* When the question was asked whose answer its addresses of that family are; 0: never. */
+uint64_t fl_routes_settled_ms(const struct fl_routes *routes, size_t number, int family);
+/* It has been answered again, and nothing is different. Any thread may be asking meanwhile. */
+void fl_routes_settle(struct fl_routes *routes, size_t number, int family, uint64_t asked_ms);
 
 #endif

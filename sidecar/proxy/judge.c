@@ -86,9 +86,10 @@ static bool is_of_domain(const char *id, const char *trust_domain)
 }
 
 /* id: NULL in plaintext. Would it be let out there, to this peer? */
-static bool may_go_out(const struct fl_route *route, const struct fl_share *share, const char *id,
+static bool may_go_out(const struct fl_stream *stream, const struct fl_share *share, const char *id,
 		       struct fl_err *detail)
 {
+	const struct fl_route *route = fl_stream_route(stream);
 	const struct fl_conf_upstream *upstream = fl_route_upstream_under(route, share);
 
 	if (upstream == NULL) {
@@ -102,6 +103,11 @@ static bool may_go_out(const struct fl_route *route, const struct fl_share *shar
 	if (id == NULL && upstream->mode == FL_OUTBOUND_MTLS) {
 		fl_err_set(detail, FL_ERR_DENIED,
 			   "it is in plaintext, its destination is mtls now");
+		return false;
+	}
+	if (id == NULL && fl_stream_is_claimed(stream, share)) {
+		fl_err_set(detail, FL_ERR_DENIED,
+			   "it is in plaintext, its address belongs to an upstream that is not");
 		return false;
 	}
 	if (id == NULL || upstream->mode == FL_OUTBOUND_PLAINTEXT) {
@@ -142,10 +148,11 @@ static bool may_come_in(const struct fl_route *route, const struct fl_share *sha
 }
 
 /* 0 or FL_ERR_NOMEM. share: of the generation that asks; peer: NULL in plaintext. */
-static int find_facts(struct fl_share *share, const struct fl_route *route,
+static int find_facts(struct fl_share *share, const struct fl_stream *stream,
 		      struct fl_tls_peer *peer, struct fl_judge_facts *facts,
 		      struct grounds *grounds)
 {
+	const struct fl_route *route = fl_stream_route(stream);
 	const char *id = peer != NULL ? fl_tls_peer_name(peer) : NULL;
 	int rc = 0;
 
@@ -157,7 +164,7 @@ static int find_facts(struct fl_share *share, const struct fl_route *route,
 		facts->denied = !may_come_in(route, share, id, grounds);
 		facts->audited = !facts->denied && grounds->verdict.audited;
 	} else {
-		facts->denied = !may_go_out(route, share, id, &grounds->detail);
+		facts->denied = !may_go_out(stream, share, id, &grounds->detail);
 	}
 	return rc;
 }
@@ -235,7 +242,7 @@ static bool judge(struct fl_stream *stream, bool is_new)
 	grounds.detail.text[0] = '\0';
 	fl_count(&worker->judge.last.judged, 1);
 	fl_count(&worker->counters.judged, 1);
-	rc = find_facts(worker->share, route, peer, &facts, &grounds);
+	rc = find_facts(worker->share, stream, peer, &facts, &grounds);
 	if (rc != 0) {
 		fl_stream_end(stream, &(struct fl_ending){.reason = FL_REASON_INTERNAL});
 		return false;
@@ -259,7 +266,7 @@ void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_ju
 	struct fl_judge_facts facts = {.rule = FL_RULE_NONE};
 	struct grounds grounds = {.verdict = {.effect = FL_ALLOW}};
 
-	if (find_facts(share, fl_stream_route(stream), peer, &facts, &grounds) != 0) {
+	if (find_facts(share, stream, peer, &facts, &grounds) != 0) {
 		facts.rule = FL_RULE_CHAIN;
 	}
 	*ret = fl_judge_decide(&facts, share->generation->conf);
@@ -283,8 +290,12 @@ bool fl_judge_late(struct fl_stream *stream)
 {
 	struct fl_worker *worker = fl_stream_route(stream)->worker;
 
-	if (fl_stream_route(stream)->share == worker->share || worker->share == NULL) {
+	if (worker->share == NULL) {
 		return true;
+	}
+	if (fl_stream_route(stream)->share == worker->share) {
+		/* Whose address it is may have changed while it was dialled. */
+		return !fl_stream_is_claimed(stream, worker->share) || judge(stream, true);
 	}
 	fl_recycle_generation(worker);
 	return judge(stream, true);

@@ -310,6 +310,17 @@ static void put_plaintext(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+static void put_dns(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_dns_addresses_refused_total";
+
+	family(text, name, "counter",
+	       "Addresses that DNS gave to a name of a plaintext upstream, and that it did not get: claimed by "
+	       "an mtls or refuse upstream, or outside of `within`.");
+	series(text, name, "because", "claimed", NULL, NULL, s->dns_refused.claimed);
+	series(text, name, "because", "outside", NULL, NULL, s->dns_refused.outside);
+}
+
 static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_handshakes_total",
@@ -499,6 +510,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_judgements(ret, snapshot);
 	put_bytes(ret, snapshot);
 	put_plaintext(ret, snapshot);
+	put_dns(ret, snapshot);
 	put_handshakes(ret, snapshot);
 	put_duration(ret, snapshot);
 	put_detect_timeouts(ret, snapshot);

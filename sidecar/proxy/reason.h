@@ -24,7 +24,7 @@
 	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout",                                                                    \
 	  "no upstream address answered within [limits] connect_timeout")                                                  \
 	X(NO_ADDRESS, "no_address",                                                                                        \
-	  "no address is known for the upstream: its name does not resolve")                                               \
+	  "no address is known for the upstream: its name does not resolve, or not yet")                                   \
 	X(HANDSHAKE_TIMEOUT, "handshake_timeout",                                                                          \
 	  "the TLS handshake took longer than [limits] handshake_timeout")                                                 \
 	X(IDLE_TIMEOUT, "idle_timeout", "no bytes either way for [limits] idle_timeout")                                   \

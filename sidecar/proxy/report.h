@@ -31,6 +31,8 @@
  *   bytes                     {inbound, outbound: {to_app, to_mesh}}
  *   plaintext                 [{upstream, connections, to_app, to_mesh}]: what the INI sends in the clear; upstream is
  *                             [outbound] where no section is about it
+ *   dns_addresses_refused     {claimed, outside}: addresses that DNS gave to names of plaintext upstreams, and that they did
+ *                             not get: an mtls or refuse upstream covers it, or it is not `within`
  *   handshakes                {inbound, outbound: {ok, resumed, failed: {reason: count}}}
  *   peers                     [{peer: a SPIFFE ID | plaintext | other, direction, open, opened, closed: {reason: count},
  *                             to_app, to_mesh, handshakes_failed: {reason: count}}]: those that there was something of,
@@ -54,6 +56,7 @@
 #include "proxy/listing.h"
 #include "proxy/peers.h"
 #include "proxy/plain.h"
+#include "proxy/refusals.h"
 #include "proxy/tally.h"
 
 struct fl_refusal {
@@ -103,6 +106,7 @@ struct fl_snapshot {
 	struct fl_peer_sum *peers; /* owned */
 	size_t peer_count;
 	struct fl_peers_size peers_size;
+	struct fl_refusal_counts dns_refused;
 	const struct fl_plain *plain;      /* NULL: none was ever counted */
 	struct fl_judged judged;           /* of all workers that have the generation */
 	const struct fl_listing *listings; /* for the page: what is open, by worker; borrowed */

@@ -1,541 +1,363 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Upstreams and their addresses.
  *
- * Happy path: each `to` entry is an item; an IP address is its own answer, a name is asked for by c-ares now and
- * whenever its TTL (within bounds) is over. An upstream's targets are the answers of its items in order; when they
- * differ from what was announced, they are announced.
+ * Happy path: each name in `to` is an item; so is each address of a fixed listener. Whenever a name is answered, the table
+ * of captured traffic is made anew if something in it is different, then the targets of fixed listeners, and then the
+ * workers are told that there was an answer, because connections may wait for it.
  *
- * Failure: a name that does not resolve keeps its last answer and is asked for again with back-off; a change of
- * trouble is logged, not every try. Without any answer the upstream has no targets, and its connections are refused
- * with `no_address`. Until that is known, a name that is new in a configuration leaves the addresses of the one before.
- *
- * Upstreams of captured traffic: their networks and the answers of their names make one table, which is made anew and
- * announced when an answer is another one. A name without any answer is in it, too: what it may stand for is refused.
- *
- * c-ares runs only where a name has to be resolved: its sockets are polled by the loop, its time-outs by our timer. */
-#include "proxy/resolver.h"
+ * Failure: a name that does not resolve keeps its last answer; a change of trouble is logged, not every try. A name
+ * without any answer is in the table, too: what it may stand for is refused. A fixed upstream without an address has no
+ * targets. */
+#include "proxy/resolver_internal.h"
 
-#include <ares.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "base/mem.h"
+#include "proxy/family_order.h"
 
-#define MIN_TTL_MS 5000u
-#define MAX_TTL_MS 300000u
-#define MIN_BACKOFF_MS 500u
-#define MAX_BACKOFF_MS 15000u
-#define ARES_TICK_MS 200u /* while a query is under way */
+#define FIRST_ROUND_MS 2000u
 
-struct item {
-	struct route *route;
-	char *host; /* NULL: an IP address, answers[0] */
-	uint16_t port;
-	union fl_sockaddr *answers;
-	size_t answer_count;
-	bool asking;
-	uint64_t due_ms;     /* uv_now() time of the next question */
-	uint64_t backoff_ms; /* 0: the last question was answered */
-};
-
-struct route {
-	struct fl_resolver *resolver;
-	const struct fl_conf_upstream *upstream; /* of the resolver's conf */
-	char *name;
-	struct item *items;
-	size_t item_count;
-	struct fl_targets *announced;
-};
-
-struct watcher {
-	struct watcher *next;
-	uv_poll_t poll;
-	struct fl_resolver *resolver;
-	ares_socket_t fd;
-};
-
-struct fl_resolver {
-	uv_loop_t *loop;
-	struct fl_log *log;
-	const struct fl_resolver_events *events;
-	void *user;
-	struct route *routes;
-	size_t route_count;
-	uv_timer_t timer;
-	bool has_channel;
-	ares_channel channel;
-	struct watcher *watchers;
-	bool is_setting; /* the table is returned, not announced */
-	bool closing;
-};
-
-static void on_timer(uv_timer_t *timer);
-
-/* --- c-ares on the loop ------------------------------------------------------------------------ */
-
-static void on_watcher_closed(uv_handle_t *handle)
+/* In the order of the table's names. */
+static void list_entries(struct fl_resolver *resolver)
 {
-	free(FL_CONTAINER_OF(handle, struct watcher, poll));
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-	struct watcher *watcher = FL_CONTAINER_OF(poll, struct watcher, poll);
-	bool broken = status < 0;
-
-	ares_process_fd(watcher->resolver->channel,
-			broken || (events & UV_READABLE) != 0 ? watcher->fd : ARES_SOCKET_BAD,
-			broken || (events & UV_WRITABLE) != 0 ? watcher->fd : ARES_SOCKET_BAD);
-}
-
-static struct watcher *watch(struct fl_resolver *resolver, ares_socket_t fd)
-{
-	struct watcher *watcher;
-
-	LL_SEARCH_SCALAR(resolver->watchers, watcher, fd, fd);
-	if (watcher == NULL) {
-		watcher = fl_new(sizeof(*watcher));
-		watcher->resolver = resolver;
-		watcher->fd = fd;
-		FL_REQUIRE(uv_poll_init(resolver->loop, &watcher->poll, fd) == 0);
-		LL_PREPEND(resolver->watchers, watcher);
+	resolver->entry_count = 0;
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
+			if (resolver->routes[r].items[i].host != NULL) {
+				resolver->entries =
+					fl_grow(resolver->entries, resolver->entry_count + 1,
+						sizeof(struct fl_name *));
+				resolver->entries[resolver->entry_count++] =
+					resolver->routes[r].items[i].name;
+			}
+		}
 	}
-	return watcher;
 }
 
-static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable)
-{
-	struct fl_resolver *resolver = data;
-	struct watcher *watcher = watch(resolver, fd);
+/* --- targets ------------------------------------------------------------------------------------- */
 
-	if (readable != 0 || writable != 0) {
-		(void)uv_poll_start(&watcher->poll,
-				    (readable != 0 ? UV_READABLE : 0) |
-					    (writable != 0 ? UV_WRITABLE : 0),
-				    on_poll);
+static void add_targets(struct fl_resolver *resolver, const struct fl_resolved *route,
+			const struct fl_resolved_item *item, struct fl_targets *ret)
+{
+	unsigned first = 0;
+
+	if (item->host == NULL) {
+		ret->items[ret->count++] = item->addr;
 		return;
 	}
-	LL_DELETE(resolver->watchers, watcher);
-	(void)uv_poll_stop(&watcher->poll);
-	uv_close((uv_handle_t *)&watcher->poll, on_watcher_closed);
-}
+	first = fl_family_goes_first(item->name);
+	for (unsigned k = 0; k < 2; k++) {
+		const struct fl_name_half *half = &item->name->halves[k == 0 ? first : !first];
 
-static bool open_channel(struct fl_resolver *resolver)
-{
-	struct ares_options options = {.sock_state_cb = on_socket_state,
-				       .sock_state_cb_data = resolver,
-				       .timeout = 2000,
-				       .tries = 2};
+		for (size_t n = 0; n < half->count; n++) {
+			union fl_sockaddr addr = half->items[n].addr;
 
-	if (!resolver->has_channel) {
-		resolver->has_channel =
-			ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS &&
-			ares_init_options(&resolver->channel, &options,
-					  ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS |
-						  ARES_OPT_TRIES) == ARES_SUCCESS;
-	}
-	return resolver->has_channel;
-}
-
-/* --- announcing -------------------------------------------------------------------------------- */
-
-static bool is_captured(const struct route *route)
-{
-	return route->upstream->listen.kind == FL_ADDR_NONE;
-}
-
-static void add_answers(struct fl_routes *routes, const struct item *item,
-			struct fl_port_range ports, uint32_t number)
-{
-	for (size_t i = 0; i < item->answer_count; i++) {
-		struct fl_cidr one;
-
-		if (fl_cidr_of(&item->answers[i].any, &one)) {
-			fl_routes_add(routes, &one, ports, number);
-		}
-	}
-	if (item->answer_count == 0) {
-		fl_routes_add_unknown(routes, ports, number);
-	}
-}
-
-/* An upstream's destinations with a name are its items, in order. */
-static void add_names(struct fl_routes *routes, const struct route *route, uint32_t number)
-{
-	const struct item *item = route->items;
-
-	for (size_t i = 0; i < route->upstream->dest_count; i++) {
-		const struct fl_conf_dest *dest = &route->upstream->dests[i];
-
-		if (dest->host != NULL) {
-			add_answers(routes, item++, dest->ports, number);
+			if (!fl_resolver_may_have(resolver, resolver->table, route, item,
+						  &half->items[n], true)) {
+				continue;
+			}
+			if (addr.any.sa_family == AF_INET) {
+				addr.in.sin_port = htons(item->ports.first);
+			} else {
+				addr.in6.sin6_port = htons(item->ports.first);
+			}
+			ret->items[ret->count++] = addr;
 		}
 	}
 }
 
-static void add_networks(struct fl_routes *routes, const struct route *route, uint32_t number)
-{
-	for (size_t i = 0; i < route->upstream->dest_count; i++) {
-		const struct fl_conf_dest *dest = &route->upstream->dests[i];
-
-		if (dest->host == NULL) {
-			fl_routes_add(routes, &dest->net, dest->ports, number);
-		}
-	}
-}
-
-/* An address that the INI writes goes before the same one that a name has. */
-static struct fl_routes *make_routes(const struct fl_resolver *resolver)
-{
-	struct fl_routes *routes = fl_routes_new();
-
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		if (is_captured(&resolver->routes[r])) {
-			add_networks(routes, &resolver->routes[r], (uint32_t)r);
-		}
-	}
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		if (is_captured(&resolver->routes[r])) {
-			add_names(routes, &resolver->routes[r], (uint32_t)r);
-		}
-	}
-	return routes;
-}
-
-static void announce_routes(struct fl_resolver *resolver)
-{
-	struct fl_routes *routes = make_routes(resolver);
-
-	resolver->events->on_routes(resolver->user, routes);
-	fl_routes_unref(routes);
-}
-
-/* even_nothing: also that there is no address, which ends those of an earlier configuration. */
-static void announce(struct route *route, bool even_nothing)
+static void announce_targets(struct fl_resolver *resolver, struct fl_resolved *route)
 {
 	struct fl_targets *targets;
+	bool others_withhold = resolver->withholds;
 	size_t count = 0;
 
 	for (size_t i = 0; i < route->item_count; i++) {
-		count += route->items[i].answer_count;
+		const struct fl_name *name = route->items[i].name;
+
+		count += name != NULL ? name->halves[0].count + name->halves[1].count : 1;
 	}
 	targets = fl_targets_new(count);
-	count = 0;
+	targets->count = 0;
+	resolver->withholds = false;
 	for (size_t i = 0; i < route->item_count; i++) {
-		for (size_t k = 0; k < route->items[i].answer_count; k++) {
-			targets->items[count++] = route->items[i].answers[k];
-		}
+		add_targets(resolver, route, &route->items[i], targets);
 	}
-	if ((count == 0 && !even_nothing) ||
-	    (route->announced != NULL && fl_targets_equal(route->announced, targets))) {
+	targets->withholds = resolver->withholds;
+	resolver->withholds = resolver->withholds || others_withhold;
+	if (route->announced != NULL && fl_targets_equal(route->announced, targets)) {
 		fl_targets_unref(targets);
 		return;
 	}
 	fl_targets_unref(route->announced);
 	route->announced = targets;
-	if (!is_captured(route)) {
-		route->resolver->events->on_targets(route->resolver->user, route->name, targets);
-	} else if (!route->resolver->is_setting) {
-		announce_routes(route->resolver);
+	resolver->events->on_targets(resolver->user, route->upstream->name, targets);
+}
+
+static void announce_all(struct fl_resolver *resolver)
+{
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		if (!fl_resolver_is_captured(&resolver->routes[r])) {
+			announce_targets(resolver, &resolver->routes[r]);
+		}
 	}
 }
 
-/* --- asking ------------------------------------------------------------------------------------ */
-
-static void set_timer(struct fl_resolver *resolver)
+/* The table anew, and all targets. */
+static void refresh(struct fl_resolver *resolver)
 {
-	uint64_t now = uv_now(resolver->loop), at = UINT64_MAX;
+	fl_refusals_begin(resolver->refusals);
+	fl_routes_unref(resolver->table);
+	resolver->withholds = false;
+	resolver->table = NULL;
+	resolver->table = fl_resolver_make_table(resolver, true);
+	resolver->fresh_ms = fl_routes_fresh_ms(resolver->table);
+	announce_all(resolver);
+	fl_refusals_end(resolver->refusals, uv_now(resolver->loop));
+}
 
+/* --- answers ------------------------------------------------------------------------------------- */
+
+static const char *upstream_of(const struct fl_resolver *resolver, const struct fl_name *name)
+{
 	for (size_t r = 0; r < resolver->route_count; r++) {
 		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
-			const struct item *item = &resolver->routes[r].items[i];
-			uint64_t next = item->asking ? now + ARES_TICK_MS : item->due_ms;
-
-			if (item->host != NULL && next < at) {
-				at = next;
+			if (resolver->routes[r].items[i].name == name) {
+				return resolver->routes[r].upstream->name;
 			}
 		}
 	}
-	if (at != UINT64_MAX && !resolver->closing) {
-		FL_REQUIRE(uv_timer_start(&resolver->timer, on_timer, at > now ? at - now : 0, 0) ==
-			   0);
-	}
+	return "?";
 }
 
-static int compare_answers(const void *a, const void *b)
+static void log_trouble(struct fl_resolver *resolver, struct fl_name *name)
 {
-	return memcmp(a, b, sizeof(union fl_sockaddr));
-}
+	bool is_in_trouble = name->state != FL_NAME_KNOWN;
 
-static void take_answer(struct item *item, const struct ares_addrinfo *info)
-{
-	uint64_t ttl_ms = MAX_TTL_MS, now = uv_now(item->route->resolver->loop);
-	size_t count = 0;
-
-	for (const struct ares_addrinfo_node *node = info->nodes; node != NULL;
-	     node = node->ai_next) {
-		count++;
-	}
-	free(item->answers);
-	item->answers = fl_new((count + 1) * sizeof(item->answers[0]));
-	item->answer_count = 0;
-	for (const struct ares_addrinfo_node *node = info->nodes; node != NULL;
-	     node = node->ai_next) {
-		union fl_sockaddr *answer = &item->answers[item->answer_count++];
-		uint64_t node_ms = node->ai_ttl > 0 ? (uint64_t)node->ai_ttl * 1000 : 0;
-
-		memcpy(answer, node->ai_addr, (size_t)node->ai_addrlen);
-		if (answer->any.sa_family == AF_INET6) {
-			answer->in6.sin6_port = htons(item->port);
-		} else {
-			answer->in.sin_port = htons(item->port);
-		}
-		ttl_ms = node_ms < ttl_ms ? node_ms : ttl_ms;
-	}
-	if (is_captured(item->route)) { /* servers turn the order, which means nothing here */
-		qsort(item->answers, item->answer_count, sizeof(item->answers[0]), compare_answers);
-	}
-	item->due_ms = now + (ttl_ms < MIN_TTL_MS ? MIN_TTL_MS : ttl_ms);
-}
-
-static bool is_asking(const struct route *route)
-{
-	bool asking = false;
-
-	for (size_t i = 0; i < route->item_count; i++) {
-		asking = asking || route->items[i].asking;
-	}
-	return asking;
-}
-
-static void take_failure(struct item *item, int status)
-{
-	struct fl_resolver *resolver = item->route->resolver;
-
-	if (item->backoff_ms == 0) {
-		fl_log_msg(resolver->log, FL_LOG_WARN,
-			   "[upstream %s]: %s does not resolve (%s); %s", item->route->name,
-			   item->host, ares_strerror(status),
-			   item->answer_count > 0 ? "keeping the last addresses"
-						  : "its connections are refused until it does");
-		item->backoff_ms = MIN_BACKOFF_MS;
-	} else if (item->backoff_ms < MAX_BACKOFF_MS) {
-		item->backoff_ms *= 2;
-	}
-	item->due_ms = uv_now(resolver->loop) + item->backoff_ms;
-	announce(item->route, !is_asking(item->route));
-}
-
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
-{
-	struct item *item = arg;
-	struct fl_resolver *resolver = item->route->resolver;
-
-	(void)timeouts;
-	item->asking = false;
-	if (status == ARES_ECANCELLED || status == ARES_EDESTRUCTION) {
-		return; /* the configuration that asked is being replaced */
-	}
-	if (status == ARES_SUCCESS && info->nodes != NULL) {
-		if (item->backoff_ms != 0) {
-			fl_log_msg(resolver->log, FL_LOG_INFO, "[upstream %s]: %s resolves",
-				   item->route->name, item->host);
-			item->backoff_ms = 0;
-		}
-		take_answer(item, info);
-		announce(item->route, false);
-	} else {
-		take_failure(item, status == ARES_SUCCESS ? ARES_ENODATA : status);
-	}
-	if (info != NULL) {
-		ares_freeaddrinfo(info);
-	}
-	set_timer(resolver);
-}
-
-static void ask(struct item *item)
-{
-	struct fl_resolver *resolver = item->route->resolver;
-	struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-
-	if (!open_channel(resolver)) {
-		take_failure(item, ARES_ENOTINITIALIZED);
+	if (is_in_trouble == name->is_told) {
 		return;
 	}
-	item->asking = true;
-	ares_getaddrinfo(resolver->channel, item->host, NULL, &hints, on_answer, item);
+	name->is_told = is_in_trouble;
+	if (!is_in_trouble) {
+		fl_log_msg(resolver->log, FL_LOG_INFO, "[upstream %s]: %s resolves",
+			   upstream_of(resolver, name), name->host);
+		return;
+	}
+	fl_log_msg(resolver->log, FL_LOG_WARN, "[upstream %s]: %s does not resolve (%s); %s",
+		   upstream_of(resolver, name), name->host, fl_dns_status_text(name->status),
+		   fl_name_has_address(name) ? "keeping the last addresses"
+					     : "its connections are refused until it does");
 }
 
-static void on_timer(uv_timer_t *timer)
+static void settle(const struct fl_resolver *resolver, const struct fl_name *name)
 {
-	struct fl_resolver *resolver = FL_CONTAINER_OF(timer, struct fl_resolver, timer);
-	uint64_t now = uv_now(resolver->loop);
-
-	if (resolver->has_channel) {
-		ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	for (size_t i = 0; i < resolver->entry_count; i++) {
+		if (resolver->entries[i] == name) {
+			fl_routes_settle(resolver->table, i, AF_INET, name->halves[0].settled_ms);
+			fl_routes_settle(resolver->table, i, AF_INET6, name->halves[1].settled_ms);
+		}
 	}
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
-			struct item *item = &resolver->routes[r].items[i];
+}
 
-			if (item->host != NULL && !item->asking && item->due_ms <= now) {
-				ask(item);
+static void on_answer(void *user, struct fl_name *name, bool differs)
+{
+	struct fl_resolver *resolver = user;
+
+	log_trouble(resolver, name);
+	if (differs || resolver->withholds) {
+		refresh(resolver);
+		resolver->events->on_routes(resolver->user, resolver->table);
+	} else {
+		announce_all(resolver); /* their order may be another one */
+		settle(resolver, name);
+	}
+	resolver->events->on_answer(resolver->user);
+}
+
+static const struct fl_names_events names_events = {.on_answer = on_answer};
+
+void fl_resolver_want(struct fl_resolver *resolver, size_t name)
+{
+	size_t bit = name % FL_WANTED_NAMES;
+
+	(void)__atomic_fetch_or(&resolver->wanted_bits[bit / 64], UINT64_C(1) << bit % 64,
+				__ATOMIC_ACQ_REL);
+	(void)uv_async_send(&resolver->wanted);
+}
+
+static void on_wanted(uv_async_t *async)
+{
+	struct fl_resolver *resolver = FL_CONTAINER_OF(async, struct fl_resolver, wanted);
+
+	for (size_t word = 0; word < FL_WANTED_NAMES / 64; word++) {
+		uint64_t bits =
+			__atomic_exchange_n(&resolver->wanted_bits[word], 0, __ATOMIC_ACQ_REL);
+
+		for (size_t bit = 0; bit < 64 && bits != 0; bit++) {
+			if ((bits >> bit & 1) == 0) {
+				continue;
+			}
+			for (size_t i = word * 64 + bit; i < resolver->entry_count;
+			     i += FL_WANTED_NAMES) {
+				fl_name_want(resolver->names, resolver->entries[i],
+					     resolver->fresh_ms);
 			}
 		}
 	}
-	set_timer(resolver);
 }
 
 /* --- configuration ----------------------------------------------------------------------------- */
 
-/* DNS may be down just now: what an earlier configuration knew of the same name is still the best there is. */
-static void inherit_answer(struct item *item, const struct route *routes, size_t route_count)
-{
-	for (size_t r = 0; r < route_count; r++) {
-		for (size_t i = 0; i < routes[r].item_count; i++) {
-			const struct item *old = &routes[r].items[i];
-
-			if (old->host != NULL && strcmp(old->host, item->host) == 0 &&
-			    old->port == item->port && old->answer_count > 0) {
-				item->answers =
-					fl_new(old->answer_count * sizeof(item->answers[0]));
-				memcpy(item->answers, old->answers,
-				       old->answer_count * sizeof(item->answers[0]));
-				item->answer_count = old->answer_count;
-				return;
-			}
-		}
-	}
-}
-
-static void build_captured(struct route *route, const struct route *old, size_t old_count)
+static void build_captured(struct fl_resolved *route)
 {
 	const struct fl_conf_upstream *upstream = route->upstream;
 
 	route->items = fl_new((upstream->dest_count + 1) * sizeof(route->items[0]));
 	for (size_t i = 0; i < upstream->dest_count; i++) {
 		if (upstream->dests[i].host != NULL) {
-			struct item *item = &route->items[route->item_count++];
-
-			item->route = route;
-			item->host = fl_strdup(upstream->dests[i].host);
-			inherit_answer(item, old, old_count);
+			route->items[route->item_count++] = (struct fl_resolved_item){
+				.host = upstream->dests[i].host, .ports = upstream->dests[i].ports};
 		}
 	}
 }
 
-static void build_fixed(struct route *route, const struct route *old, size_t old_count)
+static void build_fixed(struct fl_resolved *route)
 {
 	const struct fl_conf_upstream *upstream = route->upstream;
 
 	route->item_count = upstream->to_count;
 	route->items = fl_new((upstream->to_count + 1) * sizeof(route->items[0]));
 	for (size_t i = 0; i < upstream->to_count; i++) {
-		struct item *item = &route->items[i];
 		const struct fl_addr *to = &upstream->to[i];
 
-		item->route = route;
-		item->port = to->port;
-		if (to->kind == FL_ADDR_NAME) {
-			item->host = fl_strdup(to->host);
-			inherit_answer(item, old, old_count);
+		route->items[i] = (struct fl_resolved_item){
+			.host = to->kind == FL_ADDR_NAME ? to->host : NULL,
+			.addr = to->sa,
+			.ports = {to->port, to->port}};
+	}
+}
+
+static void build_routes(struct fl_resolver *resolver, const struct fl_conf *conf)
+{
+	resolver->route_count = conf->upstream_count;
+	resolver->routes = fl_new((conf->upstream_count + 1) * sizeof(resolver->routes[0]));
+	for (size_t r = 0; r < conf->upstream_count; r++) {
+		struct fl_resolved *route = &resolver->routes[r];
+
+		route->upstream = &conf->upstreams[r];
+		if (fl_resolver_is_captured(route)) {
+			build_captured(route);
 		} else {
-			item->answers = fl_new(sizeof(item->answers[0]));
-			item->answers[0] = to->sa;
-			item->answer_count = 1;
+			build_fixed(route);
 		}
 	}
 }
 
-static void free_routes(struct route *routes, size_t count)
+static void free_routes(struct fl_resolved *routes, size_t count)
 {
 	for (size_t r = 0; r < count; r++) {
-		for (size_t i = 0; i < routes[r].item_count; i++) {
-			free(routes[r].items[i].host);
-			free(routes[r].items[i].answers);
-		}
 		free(routes[r].items);
-		free(routes[r].name);
 		fl_targets_unref(routes[r].announced);
 	}
 	free(routes);
 }
+
+static void get_names(struct fl_resolver *resolver)
+{
+	fl_names_begin(resolver->names);
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
+			struct fl_resolved_item *item = &resolver->routes[r].items[i];
+
+			if (item->host != NULL) {
+				item->name = fl_names_get(resolver->names, item->host);
+			}
+		}
+	}
+	fl_names_end(resolver->names);
+}
+
+struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
+{
+	free_routes(resolver->routes, resolver->route_count);
+	build_routes(resolver, conf);
+	get_names(resolver);
+	list_entries(resolver);
+	if (resolver->first_round_until_ms == 0) {
+		resolver->first_round_until_ms = uv_now(resolver->loop) + FIRST_ROUND_MS;
+	}
+	refresh(resolver);
+	return fl_routes_ref(resolver->table);
+}
+
+struct fl_routes *fl_resolver_imagine(const struct fl_resolver *resolver,
+				      const struct fl_conf *conf)
+{
+	struct fl_resolver imagined = {.names = resolver->names};
+	struct fl_routes *table;
+
+	build_routes(&imagined, conf);
+	for (size_t r = 0; r < imagined.route_count; r++) {
+		for (size_t i = 0; i < imagined.routes[r].item_count; i++) {
+			struct fl_resolved_item *item = &imagined.routes[r].items[i];
+
+			if (item->host != NULL) {
+				item->name = fl_names_find(resolver->names, item->host);
+			}
+		}
+	}
+	table = fl_resolver_make_table(&imagined, false);
+	free_routes(imagined.routes, imagined.route_count);
+	return table;
+}
+
+const char *fl_resolver_first_round(struct fl_resolver *resolver)
+{
+	const struct fl_name *unasked = fl_names_unasked(resolver->names);
+
+	if (resolver->first_round_until_ms != 0 &&
+	    (unasked == NULL || uv_now(resolver->loop) >= resolver->first_round_until_ms)) {
+		resolver->first_round_is_over = true;
+	}
+	return !resolver->first_round_is_over && unasked != NULL ? unasked->host : NULL;
+}
+
+struct fl_refusal_counts fl_resolver_refused(const struct fl_resolver *resolver)
+{
+	return fl_refusals_counts(resolver->refusals);
+}
+
+/* --- life ---------------------------------------------------------------------------------------- */
 
 struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
 				    const struct fl_resolver_events *events, void *user)
 {
 	struct fl_resolver *resolver = fl_new(sizeof(*resolver));
 
-	*resolver = (struct fl_resolver){.loop = loop, .log = log, .events = events, .user = user};
-	FL_REQUIRE(uv_timer_init(loop, &resolver->timer) == 0);
+	resolver->loop = loop;
+	resolver->log = log;
+	resolver->events = events;
+	resolver->user = user;
+	resolver->names = fl_names_new(loop, &names_events, resolver);
+	resolver->refusals = fl_refusals_new(log);
+	FL_REQUIRE(uv_async_init(loop, &resolver->wanted, on_wanted) == 0);
 	return resolver;
-}
-
-struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
-{
-	struct route *old = resolver->routes;
-	size_t old_count = resolver->route_count;
-
-	if (resolver->has_channel) {
-		ares_cancel(resolver->channel);
-	}
-	resolver->route_count = conf->upstream_count;
-	resolver->routes = fl_new((conf->upstream_count + 1) * sizeof(resolver->routes[0]));
-	resolver->is_setting = true;
-	for (size_t r = 0; r < conf->upstream_count; r++) {
-		struct route *route = &resolver->routes[r];
-
-		route->resolver = resolver;
-		route->upstream = &conf->upstreams[r];
-		route->name = fl_strdup(conf->upstreams[r].name);
-		if (is_captured(route)) {
-			build_captured(route, old, old_count);
-		} else {
-			build_fixed(route, old, old_count);
-		}
-		announce(route, false);
-	}
-	resolver->is_setting = false;
-	free_routes(old, old_count);
-	set_timer(resolver);
-	return make_routes(resolver);
-}
-
-struct fl_routes *fl_resolver_imagine(const struct fl_resolver *resolver,
-				      const struct fl_conf *conf)
-{
-	struct fl_resolver imagined = {.route_count = conf->upstream_count};
-	struct fl_routes *routes;
-
-	imagined.routes = fl_new((conf->upstream_count + 1) * sizeof(imagined.routes[0]));
-	for (size_t r = 0; r < conf->upstream_count; r++) {
-		imagined.routes[r].upstream = &conf->upstreams[r];
-		if (is_captured(&imagined.routes[r])) {
-			build_captured(&imagined.routes[r], resolver->routes,
-				       resolver->route_count);
-		}
-	}
-	routes = make_routes(&imagined);
-	free_routes(imagined.routes, imagined.route_count);
-	return routes;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-	struct fl_resolver *resolver = FL_CONTAINER_OF(handle, struct fl_resolver, timer);
+	struct fl_resolver *resolver = FL_CONTAINER_OF(handle, struct fl_resolver, wanted);
 
 	free_routes(resolver->routes, resolver->route_count);
+	free(resolver->entries);
+	fl_routes_unref(resolver->table);
+	fl_refusals_free(resolver->refusals);
 	free(resolver);
 }
 
 void fl_resolver_close(struct fl_resolver *resolver)
 {
-	resolver->closing = true;
-	if (resolver->has_channel) {
-		ares_destroy(resolver->channel);
-		ares_library_cleanup();
-	}
-	uv_close((uv_handle_t *)&resolver->timer, on_closed);
+	fl_names_close(resolver->names);
+	uv_close((uv_handle_t *)&resolver->wanted, on_closed);
 }

@@ -138,10 +138,10 @@ static const struct fl_conf_service *service_of_port(const struct fl_conf *conf,
 	return NULL;
 }
 
-/* Of a captured connection. FL_REASON_NO_ADDRESS: it may be an address of that upstream's name, which does not
- * resolve. */
-static enum fl_reason upstream_under(const struct fl_route *route, const struct fl_share *share,
-				     const struct fl_conf_upstream **ret)
+/* Of a captured connection, by what is known just now. False: it may be an address of that upstream's name, which does
+ * not resolve. */
+static bool upstream_under(const struct fl_route *route, const struct fl_share *share,
+			   const struct fl_conf_upstream **ret)
 {
 	const struct fl_conf *conf = share->generation->conf;
 	uint32_t number = 0;
@@ -149,15 +149,15 @@ static enum fl_reason upstream_under(const struct fl_route *route, const struct 
 	switch (fl_routes_find(share->routes, &route->destination, &number)) {
 	case FL_MATCH_FOUND:
 		*ret = &conf->upstreams[number];
-		return FL_REASON_DONE;
+		return true;
 	case FL_MATCH_UNKNOWN:
 		*ret = &conf->upstreams[number];
-		return FL_REASON_NO_ADDRESS;
+		return false;
 	case FL_MATCH_NONE:
 		break;
 	}
 	*ret = &conf->outbound;
-	return FL_REASON_DONE;
+	return true;
 }
 
 static enum fl_reason find_captured(struct fl_route *route, const struct fl_sock *sock)
@@ -169,7 +169,9 @@ static enum fl_reason find_captured(struct fl_route *route, const struct fl_sock
 		return reason;
 	}
 	if (route->direction == FL_OUTBOUND) {
-		return upstream_under(route, route->share, &route->upstream);
+		/* DNS may have to be asked before that is certain: naming.h. */
+		(void)upstream_under(route, route->share, &route->upstream);
+		return FL_REASON_DONE;
 	}
 	route->service = service_of_port(route->share->generation->conf, route->port);
 	return FL_REASON_DONE;
@@ -182,9 +184,6 @@ static enum fl_reason find_fixed(struct fl_route *route)
 	route->port = endpoint->port;
 	route->service = endpoint->service;
 	route->upstream = endpoint->upstream;
-	if (endpoint->targets != NULL) {
-		route->targets = fl_targets_ref(endpoint->targets);
-	}
 	return endpoint->service != NULL || endpoint->upstream != NULL ? FL_REASON_DONE
 								       : FL_REASON_RESTART_NEEDED;
 }
@@ -328,8 +327,7 @@ const struct fl_conf_upstream *fl_route_upstream_under(const struct fl_route *ro
 		upstream = fl_generation_upstream(share->generation, route->endpoint->name);
 		return upstream != NULL && upstream->listen.kind != FL_ADDR_NONE ? upstream : NULL;
 	}
-	if (upstream_under(route, share, &upstream) == FL_REASON_NO_ADDRESS &&
-	    route->upstream->name != NULL) {
+	if (!upstream_under(route, share, &upstream) && route->upstream->name != NULL) {
 		/* A name that is not resolved again yet: most likely the one that it was. */
 		known = fl_generation_upstream(share->generation, route->upstream->name);
 	}

@@ -28,8 +28,8 @@ struct fl_route {
 	/* Of the share's generation. */
 	const struct fl_conf_service
 		*service; /* inbound; NULL: a captured port without a section */
-	const struct fl_conf_upstream
-		*upstream; /* outbound; [outbound] where nothing else matches */
+	const struct fl_conf_upstream *
+		upstream; /* outbound; [outbound] where nothing else matches. Certain once naming.h says so */
 	struct fl_targets
 		*targets; /* outbound: what a fixed listener leads to; NULL: unknown, or captured */
 	uint64_t started_ns; /* uv_hrtime() */

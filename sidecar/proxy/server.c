@@ -33,6 +33,13 @@ static void on_worker_idle(void *user)
 	(void)uv_async_send(&server->worker_idle);
 }
 
+static void want_name(void *user, size_t name)
+{
+	struct fl_server *server = user;
+
+	fl_resolver_want(server->resolver, name);
+}
+
 static int make_workers(struct fl_server *server, struct fl_err *err)
 {
 	const struct fl_conf *conf = server->conf;
@@ -54,6 +61,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 		server->workers[i] = fl_worker_new(conf, wanted, server->log, endpoints, count,
 						   on_worker_idle, server);
 		fl_worker_count_peers(server->workers[i], server->peers, i);
+		fl_worker_on_want(server->workers[i], want_name, server);
 		server->worker_count++;
 	}
 	server->made = fl_bind_note_paths(conf, server->workers[0]->endpoints);
@@ -80,8 +88,17 @@ static void on_routes(void *user, struct fl_routes *routes)
 	}
 }
 
-static const struct fl_resolver_events resolver_events = {.on_targets = on_targets,
-							  .on_routes = on_routes};
+static void on_answer(void *user)
+{
+	struct fl_server *server = user;
+
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_worker_post_answer(server->workers[i]);
+	}
+}
+
+static const struct fl_resolver_events resolver_events = {
+	.on_targets = on_targets, .on_routes = on_routes, .on_answer = on_answer};
 
 int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
 			  struct fl_tally *tally, struct fl_share **shares, struct fl_err *err)

@@ -51,6 +51,7 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 {
 	const struct fl_rotations *rotations = &server->rotations;
 	const struct fl_endpoint *failed;
+	const char *name;
 
 	reason[0] = '\0';
 	if (server->phase == DRAINING || server->phase == STOPPED) {
@@ -73,6 +74,8 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 		return false;
 	} else if (!fl_server_all_serving(server)) {
 		(void)snprintf(reason, size, "the workers are opening their listeners");
+	} else if ((name = fl_resolver_first_round(server->resolver)) != NULL) {
+		(void)snprintf(reason, size, "%s has not been answered yet by DNS", name);
 	} else if ((failed = failed_endpoint(server)) != NULL) {
 		(void)snprintf(
 			reason, size,
@@ -206,6 +209,7 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.rollover = now != NULL ? now->rollover : (struct fl_rollover){.removed = false},
 		.rotations = &server->rotations,
 		.plain = server->plain,
+		.dns_refused = fl_resolver_refused(server->resolver),
 		.agent_connected = fl_agent_link_connected(server->agent),
 		.agent_trouble = fl_agent_link_trouble(server->agent),
 		.capture = fl_capture_probe_state(server->capture),

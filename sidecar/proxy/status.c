@@ -237,6 +237,10 @@ static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
 	}
 	fl_json_end(json);
 	put_plaintext(json, s);
+	fl_json_object(json, "dns_addresses_refused");
+	fl_json_u64(json, "claimed", s->dns_refused.claimed);
+	fl_json_u64(json, "outside", s->dns_refused.outside);
+	fl_json_end(json);
 	fl_json_object(json, "handshakes");
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 		fl_json_object(json, fl_direction_word(d));

@@ -23,7 +23,8 @@
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
-	[WAITING] = TO(DIAL_MESH) | TO(CLOSED), /* for a place (places.h) */
+	[NAMING] = TO(WAITING) | TO(DIAL_MESH) | TO(CLOSED), /* for DNS (naming.h) */
+	[WAITING] = TO(DIAL_MESH) | TO(CLOSED),              /* for a place (places.h) */
 	[DIAL_MESH] = TO(OPEN) | TO(CLOSED),
 	[DIAL_APP] = TO(OPEN) | TO(CLOSED),
 	[OPEN] = TO(HALF_APP) | TO(HALF_MESH) | TO(CLOSED),
@@ -189,6 +190,7 @@ static void release(struct fl_stream *stream)
 
 	fl_stream_set_state(stream, CLOSED);
 	fl_deadline_drop(&stream->deadline);
+	fl_naming_leave(worker, &stream->unnamed);
 	fl_places_leave(&worker->places[FL_OUTBOUND], &stream->waiter);
 	DL_DELETE(worker->streams, stream);
 	fl_worker_bury(worker, &stream->corpse);

@@ -3,7 +3,7 @@
 #define FL_PROXY_STREAM_H
 /* stream - one app connection and its mesh side: the relay, its half-closes and its end.
  *
- *   outbound: the app connected  --> [WAITING] --> DIAL_MESH --\
+ *   outbound: the app connected --> NAMING --> [WAITING] --> DIAL_MESH --\
  *   inbound:  the peer was let in --> DIAL_APP ---+--> OPEN --> HALF_APP  --> CLOSED
  *                                                        \--> HALF_MESH --/
  *
@@ -23,6 +23,8 @@ void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verd
 void fl_stream_inbound_plain(struct fl_route *route, struct fl_sock *sock, struct fl_span early,
 			     const struct fl_verdict *verdict);
 
+/* Outbound: those who wait for DNS, as far as it has said something. */
+void fl_stream_names_answered(struct fl_worker *worker);
 /* Outbound: those who wait for a place for their handshake, as far as there are any. */
 void fl_stream_serve_waiting(struct fl_worker *worker);
 
@@ -46,6 +48,11 @@ struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream);
 bool fl_stream_is_relayed(const struct fl_stream *stream); /* OPEN, HALF_* */
 uint64_t
 fl_stream_active_ms(const struct fl_stream *stream); /* the last byte, on the loop's clock */
+/* Outbound in plaintext: does its address belong to an mtls or refuse upstream now, whose address the INI does not write
+ * where this one leads? */
+bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share);
+/* The worker's routes are others now: judges those of which that is so since. */
+void fl_stream_judge_claimed(struct fl_worker *worker);
 /* Has who opened it spoken last, so that an answer may be on its way? */
 bool fl_stream_asks(const struct fl_stream *stream);
 bool fl_stream_is_quiet(const struct fl_stream *stream); /* nothing waits to be sent, either way */

@@ -106,6 +106,7 @@ static void dial_when_there_is_room(struct fl_stream *stream)
 	struct fl_places *places = &worker->places[FL_OUTBOUND];
 
 	if (fl_places_must_wait(places, stream->route->lane)) {
+		fl_stream_set_state(stream, WAITING);
 		fl_places_wait(places, &stream->waiter, stream->route->lane);
 		fl_deadline_add(&worker->connecting, &stream->deadline, on_waited);
 		return;
@@ -131,7 +132,7 @@ void fl_stream_serve_waiting(struct fl_worker *worker)
 
 void fl_stream_outbound(struct fl_route *route, struct fl_sock *sock)
 {
-	struct fl_stream *stream = fl_stream_new(route, WAITING);
+	struct fl_stream *stream = fl_stream_new(route, NAMING);
 
 	if (stream == NULL) {
 		fl_stream_refuse_for_memory(route, NULL, NULL);
@@ -140,14 +141,19 @@ void fl_stream_outbound(struct fl_route *route, struct fl_sock *sock)
 	}
 	stream->app = sock;
 	fl_sock_set_user(sock, &fl_stream_app_events, stream);
-	switch (route->upstream->mode) {
+	fl_stream_find_name(stream);
+}
+
+void fl_stream_go_out(struct fl_stream *stream)
+{
+	switch (stream->route->upstream->mode) {
 	case FL_OUTBOUND_MTLS:
 		dial_when_there_is_room(stream);
 		break;
 	case FL_OUTBOUND_PLAINTEXT:
 		fl_stream_set_state(stream, DIAL_MESH);
-		dial_plain(stream,
-			   fl_route_has_address(route) ? FL_REASON_DONE : FL_REASON_NO_ADDRESS);
+		dial_plain(stream, fl_route_has_address(stream->route) ? FL_REASON_DONE
+								       : FL_REASON_NO_ADDRESS);
 		break;
 	case FL_OUTBOUND_REFUSE:
 		fl_stream_abort(stream, FL_REASON_OUTBOUND_REFUSED);

@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PROXY_STREAM_INTERNAL_H
 #define FL_PROXY_STREAM_INTERNAL_H
-/* What stream.c relays, stream_dial.c dials and stream_look.c looks at. Private to the three. */
+/* What stream.c relays, stream_name.c names, stream_dial.c dials and stream_look.c looks at. Private to them. */
+#include "proxy/naming.h"
 #include "proxy/stream.h"
 
-enum fl_stream_state { WAITING, DIAL_MESH, DIAL_APP, OPEN, HALF_APP, HALF_MESH, FINISHED, CLOSED };
+enum fl_stream_state {
+	NAMING,
+	WAITING,
+	DIAL_MESH,
+	DIAL_APP,
+	OPEN,
+	HALF_APP,
+	HALF_MESH,
+	FINISHED,
+	CLOSED
+};
 
 struct fl_stream {
 	struct fl_corpse corpse; /* first: buried when closed */
@@ -16,7 +27,8 @@ struct fl_stream {
 	struct early *early;              /* owned; NULL: nothing, or the app has it */
 	struct fl_plain_counter *counter; /* outbound in plaintext */
 	struct fl_waiter waiter;          /* WAITING */
-	/* WAITING and DIAL_APP: connect_timeout. DIAL_MESH in plaintext: the next look at it. OPEN and later: the next look for idleness */
+	struct fl_naming_waiter unnamed;  /* NAMING */
+	/* NAMING, WAITING and DIAL_APP: connect_timeout. DIAL_MESH in plaintext: the next look at it. OPEN and later: the next look for idleness */
 	struct fl_deadline deadline;
 	uint64_t active_ms; /* uv_now() of the last byte */
 	uint64_t to_app, to_mesh;
@@ -41,6 +53,11 @@ void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason);
 void fl_stream_start_relay(struct fl_stream *stream);
 void fl_stream_read_both(struct fl_stream *stream); /* what is not stopped by the other side */
 
+/* stream_name.c: outbound, NAMING: finds out which upstream it belongs to and where that leads, waits for DNS if it must,
+ * and goes on with fl_stream_go_out(). */
+void fl_stream_find_name(struct fl_stream *stream);
+/* stream_dial.c: outbound: that is known. */
+void fl_stream_go_out(struct fl_stream *stream);
 /* stream_dial.c: the outbound session's peer is verified, or the plain socket is connected. user: the stream. */
 void fl_stream_mesh_ready(void *user);
 

@@ -12,15 +12,15 @@
 /* --- telling ------------------------------------------------------------------------------------ */
 
 static const char *const state_words[] = {
-	[WAITING] = "waiting", [DIAL_MESH] = "connecting", [DIAL_APP] = "connecting",
-	[OPEN] = "open",       [HALF_APP] = "app_done",    [HALF_MESH] = "peer_done",
-	[FINISHED] = "ending",
+	[NAMING] = "resolving",    [WAITING] = "waiting", [DIAL_MESH] = "connecting",
+	[DIAL_APP] = "connecting", [OPEN] = "open",       [HALF_APP] = "app_done",
+	[HALF_MESH] = "peer_done", [FINISHED] = "ending",
 };
 
 /* Is there no mesh side yet? */
 static bool is_on_its_way(const struct fl_stream *stream)
 {
-	return stream->state == WAITING || stream->state == DIAL_MESH;
+	return stream->state == NAMING || stream->state == WAITING || stream->state == DIAL_MESH;
 }
 
 static const char *state_word(const struct fl_stream *stream)

@@ -30,6 +30,6 @@ void fl_targets_unref(struct fl_targets *targets)
 
 bool fl_targets_equal(const struct fl_targets *a, const struct fl_targets *b)
 {
-	return a->count == b->count &&
+	return a->count == b->count && a->withholds == b->withholds &&
 	       memcmp(a->items, b->items, a->count * sizeof(a->items[0])) == 0;
 }

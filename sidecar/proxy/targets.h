@@ -10,6 +10,7 @@
 struct fl_targets {
 	unsigned refs; /* atomic */
 	size_t count;
+	bool withholds; /* an address that may be one: that is asked for just now */
 	union fl_sockaddr items[];
 };
 

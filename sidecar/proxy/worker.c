@@ -26,6 +26,7 @@ enum mail_kind {
 	MAIL_SHARE,
 	MAIL_TARGETS,
 	MAIL_ROUTES,
+	MAIL_ANSWER,
 	MAIL_LOG_LEVEL,
 	MAIL_LIST,
 	MAIL_PREVIEW,
@@ -176,6 +177,12 @@ void fl_worker_count_peers(struct fl_worker *worker, struct fl_peers *peers, uns
 	worker->number = number;
 }
 
+void fl_worker_on_want(struct fl_worker *worker, void (*want)(void *user, size_t name), void *user)
+{
+	worker->want = want;
+	worker->want_user = user;
+}
+
 static void post(struct fl_worker *worker, struct fl_mail *mail)
 {
 	uv_mutex_lock(&worker->mail_lock);
@@ -238,6 +245,11 @@ void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes)
 
 	mail->routes = fl_routes_ref(routes);
 	post(worker, mail);
+}
+
+void fl_worker_post_answer(struct fl_worker *worker)
+{
+	post(worker, mail_new(MAIL_ANSWER, ""));
 }
 
 void fl_worker_post_preview(struct fl_worker *worker, struct fl_preview *preview)
@@ -392,6 +404,7 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 	}
 	fl_worker_tune_listeners(worker);
 	fl_worker_session_settled(worker); /* there may be more places now */
+	fl_stream_names_answered(worker);  /* they may not have to wait any more */
 }
 
 static void take_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets)
@@ -416,6 +429,7 @@ static void take_routes(struct fl_worker *worker, struct fl_routes *routes)
 	}
 	fl_routes_unref(worker->share->routes);
 	worker->share->routes = routes;
+	fl_stream_judge_claimed(worker);
 }
 
 static void drain(struct fl_worker *worker)
@@ -478,6 +492,9 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 		break;
 	case MAIL_ROUTES:
 		take_routes(worker, mail->routes);
+		break;
+	case MAIL_ANSWER:
+		fl_stream_names_answered(worker);
 		break;
 	case MAIL_DRAIN:
 		drain(worker);

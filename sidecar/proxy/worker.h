@@ -18,6 +18,7 @@
 #include "proxy/generation.h"
 #include "proxy/judge.h"
 #include "proxy/listing.h"
+#include "proxy/naming.h"
 #include "proxy/peers.h"
 #include "proxy/places.h"
 #include "proxy/recycle.h"
@@ -85,6 +86,8 @@ struct fl_worker {
 	struct fl_mail *mail;        /* under mail_lock: newest first */
 	void (*on_idle)(void *user); /* called on the worker's thread when drained; thread-safe */
 	void *on_idle_user;
+	void (*want)(void *user, size_t name); /* a name of the newest routes; thread-safe */
+	void *want_user;
 
 	struct fl_net net;
 	struct fl_log log;
@@ -113,6 +116,7 @@ struct fl_worker {
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;
 	struct fl_detect *detects;
+	struct fl_naming_waiter *unnamed; /* streams that wait for DNS */
 	/* Sessions that dial or shake hands, and connections of which it is not known yet what they are. Each direction has its own, so that neither strangers who stall nor
 	 * upstreams that do not answer stop the other one. */
 	struct fl_places places[FL_DIRECTIONS];
@@ -142,6 +146,8 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 				void *on_idle_user);
 /* main: before it starts: where it counts its peers (borrowed), as the worker of that number */
 void fl_worker_count_peers(struct fl_worker *worker, struct fl_peers *peers, unsigned number);
+/* main: before it starts: who asks DNS of a name (by its number in the routes) that a connection waits for */
+void fl_worker_on_want(struct fl_worker *worker, void (*want)(void *user, size_t name), void *user);
 /* main */
 int fl_worker_start(struct fl_worker *worker, struct fl_err *err) FL_MUST_USE;
 void fl_worker_post_share(struct fl_worker *worker,
@@ -155,6 +161,8 @@ void fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void 
 			 void *user);
 /* main: for the share that was posted last; takes a reference */
 void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes);
+/* main: a name was answered, or was not; after the targets and routes that follow from it */
+void fl_worker_post_answer(struct fl_worker *worker);
 /* main; preview is the worker's until its done is called. */
 void fl_worker_post_preview(struct fl_worker *worker, struct fl_preview *preview);
 void fl_worker_post_drain(

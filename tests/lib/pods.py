@@ -247,10 +247,12 @@ def in_the_dark(marker, *pods):
 # --- names ----------------------------------------------------------------------------------------------
 
 class Dns:
-    """Answers A and AAAA over UDP from a table of addresses by name."""
+    """Answers A and AAAA over UDP from a table of addresses by name. mute: kinds of question that are never answered (1: A,
+    28: AAAA); lost_names: names of which none is; codes: errors by name (2: SERVFAIL)."""
 
     def __init__(self, space, address):
         self.table, self.ttl, self.lost, self.asked = {}, 60, False, []
+        self.mute, self.lost_names, self.codes = set(), set(), {}
         self.sock = space.inside(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self.sock.bind((address, 53))
         self.wake, self.woken = socket.socketpair()
@@ -265,7 +267,7 @@ class Dns:
             query, client = self.sock.recvfrom(4096)
             name, kind, end = question(query)
             self.asked.append(name)
-            if not self.lost:
+            if not self.lost and kind not in self.mute and name not in self.lost_names:
                 self.sock.sendto(self.answer(query, name, kind, end), client)
 
     def answer(self, query, name, kind, end):
@@ -276,7 +278,8 @@ class Dns:
             if kind == {4: 1, 6: 28}[address.version]:
                 records += struct.pack('>HHHIH', 0xc00c, kind, 1, self.ttl, len(address.packed)) + address.packed
                 count += 1
-        flags = 0x8580 if known is not None else 0x8583  # no such name
+        flags = 0x8580 | self.codes.get(name, 0 if known is not None else 3)  # 3: no such name
+        count, records = (count, records) if flags & 15 == 0 else (0, b'')
         return query[:2] + struct.pack('>HHHHH', flags, 1, count, 0, 0) + query[12:end] + records
 
     def close(self):

@@ -21,6 +21,21 @@ static void expect_problem(const char *text, fl_conf_line line, const char *part
 	fl_conf_free(conf);
 }
 
+static void expect_warning(const char *text, fl_conf_line line, const char *part)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = parse(text, &problems);
+
+	cr_expect_not_null(conf);
+	cr_assert_eq(problems.count, 1, "%zu problems, not one `%s`", problems.count, part);
+	cr_expect_eq(problems.errors, 0);
+	cr_expect_eq(problems.items[0].kind, FL_PROBLEM_WARNING);
+	cr_expect_eq(problems.items[0].line, line, "line %u", problems.items[0].line);
+	cr_expect_not_null(strstr(problems.items[0].text, part), "%s", problems.items[0].text);
+	fl_problems_done(&problems);
+	fl_conf_free(conf);
+}
+
 #define BUNDLE "bundle = /ca\n"
 #define REST SERVICE RULE
 
@@ -93,8 +108,9 @@ Test(conf, test_conf__listener_of_ours_that_is_captured__is_refused)
 
 Test(conf, test_conf__peer_where_nobody_proves_who_he_is__is_refused)
 {
-	expect_problem(GOOD "[upstream x]\nto = a:1\nmode = plaintext\npeer = spiffe://td/x\n", 13,
-		       "`mode = plaintext` (line 12) nobody proves who he is");
+	expect_problem(GOOD
+		       "[upstream x]\nto = 10.0.0.1:1\nmode = plaintext\npeer = spiffe://td/x\n",
+		       13, "`mode = plaintext` (line 12) nobody proves who he is");
 	expect_problem(GOOD "[upstream x]\nto = a:1\nmode = refuse\npeer = spiffe://td/x\n", 13,
 		       "`mode = refuse` (line 12)");
 	expect_problem(GOOD "[outbound]\npeer = spiffe://td/x\ndefault = plaintext\n", 11,
@@ -103,6 +119,85 @@ Test(conf, test_conf__peer_where_nobody_proves_who_he_is__is_refused)
 		       "`default = refuse` (line 12)");
 	fl_conf_free(parse_good(GOOD "[outbound]\npeer =\ndefault = refuse\n"));
 	fl_conf_free(parse_good(GOOD "[outbound]\npeer = spiffe://td/x\ndefault = mtls\n"));
+}
+
+Test(conf, test_conf__an_app_elsewhere__has_to_be_allowed)
+{
+	static const char *const elsewhere[] = {"10.77.0.9:5432", "[fd00::1]:5432",
+						"[::ffff:10.77.0.9]:5432", "128.0.0.1:1"};
+	static const char *const here[] = {"127.0.0.1:5432", "127.9.9.9:1", "[::1]:5432",
+					   "[::ffff:127.0.0.1]:1", "unix:/run/app.sock"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(elsewhere); i++) {
+		char *text = fl_format(IDENTITY RULE "[service x]\nlisten = *:81\napp = %s\n",
+				       elsewhere[i]);
+		char *refused = fl_format("%sremote = refuse\n", text);
+		char *allowed = fl_format("%sremote = allow\n", text);
+
+		expect_problem(text, 9, "write `remote = allow` in [service x]");
+		expect_problem(refused, 9, "may be another machine");
+		fl_conf_free(parse_good(allowed));
+		free(text);
+		free(refused);
+		free(allowed);
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(here); i++) {
+		char *text =
+			fl_format(IDENTITY RULE "[service x]\nlisten = *:81\napp = %s\n", here[i]);
+		char *allowed = fl_format("%sremote = allow\n", text);
+
+		fl_conf_free(parse_good(text));
+		fl_conf_free(parse_good(allowed));
+		free(text);
+		free(allowed);
+	}
+	expect_problem(GOOD "[service x]\nport = 80\nremote = allow\n", 12, "remove `remote`");
+}
+
+#define PLAIN "mode = plaintext\n"
+#define WITHIN "within = 10.0.0.0/8\n"
+
+Test(conf, test_conf__names_of_plaintext_upstreams__are_bounded)
+{
+	fl_conf_free(parse_good(GOOD "[upstream x]\nto = a:1\n" PLAIN WITHIN));
+	fl_conf_free(parse_good(GOOD "[upstream x]\nto = a:1\nwithin =\n"));
+	fl_conf_free(parse_good(GOOD "[upstream x]\nto = 10.0.0.1:1\n" PLAIN));
+	expect_warning(GOOD "[upstream x]\nto = a:1\n" PLAIN, 11, "within = 10.0.0.0/8");
+	expect_warning(GOOD "[upstream x]\nlisten = 127.0.0.1:1\nto = a:1\n" PLAIN, 12,
+		       "whoever answers for a in DNS");
+	expect_problem(GOOD "[upstream x]\nto = a:1\n" WITHIN, 12, "remove it");
+	expect_problem(GOOD "[upstream x]\nto = a:1\nmode = refuse\n" WITHIN, 13, "remove it");
+	expect_problem(GOOD "[upstream x]\nto = 10.0.0.1:1\n" PLAIN WITHIN, 13,
+		       "this one has no name");
+	expect_problem(GOOD "[upstream x]\nto = a:1\n" PLAIN "within = b\n", 13, "`within`");
+}
+
+Test(conf, test_conf__a_plaintext_name_that_can_have_no_address__is_refused)
+{
+	static const struct {
+		const char *name, *other;
+		bool is_good;
+	} cases[] = {
+		{"to = a:1\n" WITHIN, "to = 10.0.0.0/8:1\n", false},
+		{"to = a:1\n" WITHIN, "to = 0.0.0.0/0:1-9\nmode = refuse\n", false},
+		{"to = a:1\nlisten = 127.0.0.1:1\n" WITHIN, "to = *:*\n", false},
+		{"to = a:1\n" WITHIN, "to = 10.0.0.0/9:1\n", true},
+		{"to = a:1-2\n" WITHIN, "to = 10.0.0.0/8:1\n", true},
+		{"to = a:1\nwithin = 10.0.0.0/8, fd00::/8\n", "to = 10.0.0.0/8:1\n", true},
+		{"to = a:1\n" WITHIN, "to = 10.0.0.0/8:1\nmode = plaintext\n", true},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(cases); i++) {
+		char *text = fl_format(IDENTITY RULE "[upstream x]\n" PLAIN "%s[upstream y]\n%s",
+				       cases[i].name, cases[i].other);
+
+		if (cases[i].is_good) {
+			fl_conf_free(parse_good(text));
+		} else {
+			expect_problem(text, 9, "can never be used");
+		}
+		free(text);
+	}
 }
 
 Test(conf, test_conf__upstreams_that_overlap__are_a_tie_where_neither_is_more_specific)
@@ -216,21 +311,6 @@ Test(conf, test_conf__destination_that_leads_back__is_refused)
 	/* On purpose: what comes in goes out again to another mesh peer. */
 	fl_conf_free(parse_good(IDENTITY RULE "[service a]\nlisten = *:8443\napp = unix:/run/up\n"
 					      "[upstream b]\nlisten = unix:/run/up\nto = x:1\n"));
-}
-
-static void expect_warning(const char *text, fl_conf_line line, const char *part)
-{
-	struct fl_problems problems = {0};
-	struct fl_conf *conf = parse(text, &problems);
-
-	cr_expect_not_null(conf);
-	cr_assert_eq(problems.count, 1, "%zu problems, not one `%s`", problems.count, part);
-	cr_expect_eq(problems.errors, 0);
-	cr_expect_eq(problems.items[0].kind, FL_PROBLEM_WARNING);
-	cr_expect_eq(problems.items[0].line, line, "line %u", problems.items[0].line);
-	cr_expect_not_null(strstr(problems.items[0].text, part), "%s", problems.items[0].text);
-	fl_problems_done(&problems);
-	fl_conf_free(conf);
 }
 
 Test(conf, test_conf__what_never_matches__is_a_warning)

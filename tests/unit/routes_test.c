@@ -11,14 +11,27 @@
 
 enum { NOBODY = 9999, UNKNOWN = 5000 }; /* UNKNOWN + n: it may be n's */
 
-static void add(struct fl_routes *routes, const char *net, uint16_t first, uint16_t last,
-		uint32_t upstream)
+static void add_kind(struct fl_routes *routes, const char *net, uint16_t first, uint16_t last,
+		     uint32_t upstream, unsigned kind)
 {
 	struct fl_cidr cidr;
 	struct fl_err err;
 
 	cr_assert_eq(fl_cidr_parse(net, &cidr, &err), 0, "%s", err.text);
-	fl_routes_add(routes, &cidr, (struct fl_port_range){first, last}, upstream);
+	fl_routes_add(routes, &cidr, (struct fl_port_range){first, last}, upstream, kind);
+}
+
+static void add(struct fl_routes *routes, const char *net, uint16_t first, uint16_t last,
+		uint32_t upstream)
+{
+	add_kind(routes, net, first, last, upstream, FL_ROUTE_PLAIN);
+}
+
+static void add_name(struct fl_routes *routes, uint16_t first, uint16_t last, uint32_t upstream)
+{
+	fl_routes_add_name(routes, &(struct fl_route_name){.host = "x.test",
+							   .ports = {first, last},
+							   .upstream = upstream});
 }
 
 static struct fl_inet inet(const char *text)
@@ -141,13 +154,112 @@ Test(routes, what_a_name_may_stand_for_is_nobodys_but_addresses_are)
 
 	add(routes, "0.0.0.0/0", 0, 65535, 1);
 	add(routes, "10.0.0.1", 0, 65535, 2);
-	fl_routes_add_unknown(routes, (struct fl_port_range){8000, 9000}, 3);
-	fl_routes_add_unknown(routes, (struct fl_port_range){8443, 8443}, 4);
+	add_name(routes, 8000, 9000, 3);
+	add_name(routes, 8443, 8443, 4);
 	cr_expect_eq(find(routes, "10.0.0.1:8443"), 2);
 	cr_expect_eq(find(routes, "10.0.0.2:8443"), UNKNOWN + 4);
 	cr_expect_eq(find(routes, "10.0.0.2:8444"), UNKNOWN + 3);
 	cr_expect_eq(find(routes, "10.0.0.2:80"), 1);
 	cr_expect_eq(find(routes, "[fd00::1]:8444"), UNKNOWN + 3);
+	fl_routes_unref(routes);
+}
+
+/* An address of a plaintext name: whoever claims it has it, narrow or wide, added before or after. */
+Test(routes, a_loose_address_gives_way_to_claims)
+{
+	static const struct {
+		const char *net;
+		uint16_t first, last;
+		bool takes_it;
+	} cases[] = {
+		{"10.0.0.1", 8080, 8080, true},   {"10.0.0.1", 0, 65535, true},
+		{"10.0.0.0/8", 8080, 8080, true}, {"0.0.0.0/0", 8000, 9000, true},
+		{"10.0.0.1", 8081, 8081, false},  {"10.0.0.2", 8080, 8080, false},
+		{"::/0", 8080, 8080, false},
+	};
+
+	for (size_t i = 0; i < 2 * FL_COUNT_OF(cases); i++) {
+		struct fl_routes *routes = fl_routes_new();
+		bool claim_first = i % 2 == 0;
+
+		if (claim_first) {
+			add_kind(routes, cases[i / 2].net, cases[i / 2].first, cases[i / 2].last, 2,
+				 FL_ROUTE_CLAIMS);
+		}
+		add_kind(routes, "10.0.0.1", 8080, 8080, 1, FL_ROUTE_LOOSE);
+		if (!claim_first) {
+			add_kind(routes, cases[i / 2].net, cases[i / 2].first, cases[i / 2].last, 2,
+				 FL_ROUTE_CLAIMS);
+		}
+		cr_expect_eq(find(routes, "10.0.0.1:8080"), cases[i / 2].takes_it ? 2 : 1, "%zu",
+			     i);
+		fl_routes_unref(routes);
+	}
+}
+
+Test(routes, a_claim_takes_its_ports_and_leaves_the_others)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add_kind(routes, "10.0.0.1", 0, 65535, 1, FL_ROUTE_LOOSE);
+	add_kind(routes, "10.0.0.0/24", 8443, 8443, 2, FL_ROUTE_CLAIMS);
+	cr_expect_eq(find(routes, "10.0.0.1:8443"), 2);
+	cr_expect_eq(find(routes, "10.0.0.1:8442"), 1);
+	fl_routes_unref(routes);
+}
+
+/* A fixed listener's: nothing captured belongs to it, and no plaintext name has its address. */
+Test(routes, a_hidden_claim_is_never_found)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add_kind(routes, "10.0.0.1", 8080, 8080, 2, FL_ROUTE_CLAIMS | FL_ROUTE_HIDDEN);
+	add_kind(routes, "10.0.0.1", 8080, 8080, 1, FL_ROUTE_LOOSE);
+	cr_expect_eq(find(routes, "10.0.0.1:8080"), NOBODY);
+	fl_routes_unref(routes);
+}
+
+Test(routes, the_same_host_in_other_words_is_claimed_too)
+{
+	static const char *const spellings[] = {"10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::10.1.2.3"};
+	struct fl_routes *routes = fl_routes_new();
+	uint32_t upstream = 0;
+
+	add_kind(routes, "10.0.0.0/8", 8080, 8080, 2, FL_ROUTE_CLAIMS);
+	for (size_t i = 0; i < FL_COUNT_OF(spellings); i++) {
+		struct fl_cidr cidr;
+		struct fl_err err;
+
+		cr_assert_eq(fl_cidr_parse(spellings[i], &cidr, &err), 0);
+		cr_expect(fl_routes_is_claimed(routes, &cidr, (struct fl_port_range){8000, 8080},
+					       &upstream),
+			  "%s", spellings[i]);
+		cr_expect_eq(upstream, 2);
+		cr_expect_not(fl_routes_is_claimed(routes, &cidr,
+						   (struct fl_port_range){8081, 9000}, NULL));
+	}
+	fl_routes_unref(routes);
+}
+
+Test(routes, a_name_is_as_fresh_as_its_last_answer)
+{
+	struct fl_routes *routes = fl_routes_new();
+
+	add_name(routes, 80, 80, 1);
+	add_name(routes, 1, 0, 2); /* a fixed listener's: it has no port */
+	cr_expect_eq(fl_routes_name_on(routes, 80, 0), 0);
+	cr_expect_eq(fl_routes_name_on(routes, 80, 1), FL_ROUTES_NO_NAME);
+	cr_expect_eq(fl_routes_name_on(routes, 0, 0), FL_ROUTES_NO_NAME);
+	cr_expect_eq(fl_routes_name_of(routes, 2, 0), 1);
+	cr_expect_eq(fl_routes_settled_ms(routes, 0, AF_INET), 0);
+	fl_routes_settle(routes, 0, AF_INET, 7);
+	cr_expect_eq(fl_routes_settled_ms(routes, 0, AF_INET), 7);
+	cr_expect_eq(fl_routes_settled_ms(routes, 0, AF_INET6), 0);
+	cr_expect_eq(fl_routes_fresh_ms(routes), 1000);
+	for (unsigned i = 0; i < 500; i++) {
+		add_name(routes, 80, 80, 1);
+	}
+	cr_expect_eq(fl_routes_fresh_ms(routes), 5020, "a hundred questions a second");
 	fl_routes_unref(routes);
 }
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The table of routes knows when each of its names was asked last; what is asked here is whether that is recent enough for
+ * a connection that came just now. */
+#include "proxy/naming.h"
+
+#include <stdio.h>
+#include <utlist.h>
+
+#include "proxy/route.h"
+
+#define NS_PER_MS 1000000u
+
+void fl_naming_wait(struct fl_worker *worker, struct fl_naming_waiter *waiter)
+{
+	DL_APPEND(worker->unnamed, waiter);
+}
+
+void fl_naming_leave(struct fl_worker *worker, struct fl_naming_waiter *waiter)
+{
+	if (waiter->prev != NULL) {
+		DL_DELETE(worker->unnamed, waiter);
+		waiter->prev = waiter->next = NULL;
+	}
+}
+
+/* Nothing has been done for it so far, so it goes by what is current. */
+static void take_current_share(struct fl_route *route)
+{
+	struct fl_share *share = route->worker->share;
+
+	if (route->share != share) {
+		(void)fl_share_ref(share);
+		fl_share_unref(route->share);
+		route->share = share;
+	}
+}
+
+static void want(const struct fl_route *route, size_t name)
+{
+	route->worker->want(route->worker->want_user, name);
+}
+
+static bool is_fresh(const struct fl_route *route, size_t name, int family)
+{
+	const struct fl_routes *routes = route->share->routes;
+	uint64_t settled_ms = fl_routes_settled_ms(routes, name, family);
+
+	return settled_ms != 0 &&
+	       settled_ms + fl_routes_fresh_ms(routes) >= route->started_ns / NS_PER_MS;
+}
+
+static void explain(const struct fl_route_name *name, char *detail, size_t size)
+{
+	if (name->trouble != NULL) {
+		(void)snprintf(detail, size, "%s", name->trouble);
+	} else {
+		(void)snprintf(detail, size, "%s has not been answered again yet", name->host);
+	}
+}
+
+/* --- captured ----------------------------------------------------------------------------------- */
+
+/* Of the names that have its port: one that is not answered, else one without address. */
+static enum fl_naming ask_names(struct fl_route *route, const struct fl_route_name **ret)
+{
+	const struct fl_routes *routes = route->share->routes;
+	enum fl_naming result = FL_NAMING_KNOWN;
+	size_t i = fl_routes_name_on(routes, route->port, 0);
+
+	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_on(routes, route->port, i + 1)) {
+		const struct fl_route_name *name = fl_routes_name(routes, i);
+
+		if (name->state == FL_NAME_FAILING || name->state == FL_NAME_UNASKED ||
+		    !is_fresh(route, i, route->destination.family)) {
+			want(route, i);
+			*ret = name;
+			result = FL_NAMING_WAIT;
+		} else if (name->state == FL_NAME_MISSING && result == FL_NAMING_KNOWN) {
+			*ret = name;
+			result = FL_NAMING_NOBODY;
+		}
+	}
+	return result;
+}
+
+static enum fl_naming decide_captured(struct fl_route *route, char *detail, size_t size)
+{
+	const struct fl_conf *conf = route->share->generation->conf;
+	const struct fl_routes *routes = route->share->routes;
+	const struct fl_route_name *name = NULL;
+	enum fl_naming result;
+	uint32_t number = 0;
+
+	if (fl_routes_find_address(routes, &route->destination, &number)) {
+		route->upstream = &conf->upstreams[number];
+		return FL_NAMING_KNOWN;
+	}
+	result = ask_names(route, &name);
+	if (result != FL_NAMING_KNOWN) {
+		route->upstream = &conf->upstreams[name->upstream];
+		explain(name, detail, size);
+		return result;
+	}
+	route->upstream = fl_routes_find_network(routes, &route->destination, &number)
+				  ? &conf->upstreams[number]
+				  : &conf->outbound;
+	return FL_NAMING_KNOWN;
+}
+
+/* --- fixed -------------------------------------------------------------------------------------- */
+
+static enum fl_naming ask_names_of(struct fl_route *route, char *detail, size_t size)
+{
+	const struct fl_routes *routes = route->share->routes;
+	uint32_t number = (uint32_t)(route->upstream - route->share->generation->conf->upstreams);
+	enum fl_naming result = FL_NAMING_NOBODY;
+	size_t i = fl_routes_name_of(routes, number, 0);
+
+	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_of(routes, number, i + 1)) {
+		const struct fl_route_name *name = fl_routes_name(routes, i);
+		bool is_answered = name->state == FL_NAME_KNOWN || name->state == FL_NAME_MISSING;
+
+		if (!is_answered ||
+		    (!is_fresh(route, i, AF_INET) && !is_fresh(route, i, AF_INET6))) {
+			want(route, i);
+			explain(name, detail, size);
+			result = FL_NAMING_WAIT;
+		} else if (result == FL_NAMING_NOBODY && name->trouble != NULL) {
+			explain(name, detail, size);
+		} else if (result == FL_NAMING_NOBODY) {
+			(void)snprintf(
+				detail, size,
+				"%s has no address that this upstream may use: the log names "
+				"those that are refused",
+				name->host);
+		}
+	}
+	return result;
+}
+
+static enum fl_naming decide_fixed(struct fl_route *route, char *detail, size_t size)
+{
+	const struct fl_endpoint *endpoint = route->endpoint;
+
+	route->upstream = endpoint->upstream;
+	if (endpoint->upstream == NULL) {
+		return FL_NAMING_NO_SUCH;
+	}
+	if (endpoint->targets != NULL && endpoint->targets->count > 0) {
+		route->targets = fl_targets_ref(endpoint->targets);
+		return FL_NAMING_KNOWN;
+	}
+	if (endpoint->targets == NULL || endpoint->targets->withholds) {
+		(void)snprintf(detail, size,
+			       "names of mtls upstreams have not been answered yet, which may have "
+			       "the same address");
+		return FL_NAMING_WAIT;
+	}
+	return ask_names_of(route, detail, size);
+}
+
+enum fl_naming fl_naming_decide(struct fl_route *route, char *detail, size_t size)
+{
+	take_current_share(route);
+	detail[0] = '\0';
+	return fl_route_is_captured(route) ? decide_captured(route, detail, size)
+					   : decide_fixed(route, detail, size);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Outbound: the app is there, and where it goes is to be found out (naming.h).
+ *
+ * Happy path: it is known already. Else the stream waits until DNS has been answered, within connect_timeout, of which the
+ * rest is for dialling. Failure: the app sees a reset. */
+#include <utlist.h>
+
+#include "proxy/stream_internal.h"
+
+#define DETAIL 512
+
+static void end_without_name(struct fl_stream *stream, enum fl_reason reason, const char *detail)
+{
+	fl_stream_end(stream, &(struct fl_ending){.reason = reason, .detail = detail});
+}
+
+static void on_named_too_late(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
+	char detail[DETAIL];
+
+	(void)fl_naming_decide(stream->route, detail, sizeof(detail));
+	end_without_name(stream, FL_REASON_NO_ADDRESS, detail[0] != '\0' ? detail : NULL);
+}
+
+static void wait_for_name(struct fl_stream *stream)
+{
+	struct fl_worker *worker = stream->route->worker;
+
+	if (stream->unnamed.prev == NULL) {
+		stream->route->dial_until_ms =
+			uv_now(&worker->loop) + worker->connecting.duration_ms;
+		fl_naming_wait(worker, &stream->unnamed);
+		fl_deadline_add(&worker->connecting, &stream->deadline, on_named_too_late);
+	}
+}
+
+void fl_stream_find_name(struct fl_stream *stream)
+{
+	struct fl_worker *worker = stream->route->worker;
+	char detail[DETAIL];
+	enum fl_naming naming = fl_naming_decide(stream->route, detail, sizeof(detail));
+
+	if (naming == FL_NAMING_WAIT) {
+		wait_for_name(stream);
+		return;
+	}
+	fl_naming_leave(worker, &stream->unnamed);
+	fl_deadline_drop(&stream->deadline);
+	switch (naming) {
+	case FL_NAMING_KNOWN:
+		fl_stream_go_out(stream);
+		break;
+	case FL_NAMING_NOBODY:
+		end_without_name(stream, FL_REASON_NO_ADDRESS, detail);
+		break;
+	case FL_NAMING_NO_SUCH:
+	case FL_NAMING_WAIT:
+		end_without_name(stream, FL_REASON_RESTART_NEEDED, NULL);
+		break;
+	}
+}
+
+void fl_stream_names_answered(struct fl_worker *worker)
+{
+	struct fl_naming_waiter *waiter, *next;
+
+	DL_FOREACH_SAFE(worker->unnamed, waiter, next)
+	{
+		fl_stream_find_name(FL_CONTAINER_OF(waiter, struct fl_stream, unnamed));
+	}
+}
+
+/* --- whose address it is -------------------------------------------------------------------------- */
+
+/* Of a fixed listener that leads to addresses of the INI's own. */
+static bool is_written(const struct fl_conf_upstream *upstream, const struct fl_inet *to)
+{
+	for (size_t i = 0; upstream != NULL && i < upstream->to_count; i++) {
+		if (upstream->to[i].kind == FL_ADDR_IP) {
+			struct fl_inet written = fl_inet_of(&upstream->to[i].sa.any);
+
+			if (fl_inet_equal(&written, to)) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share)
+{
+	const struct fl_route *route = stream->route;
+	const struct fl_conf_upstream *upstream;
+	union fl_sockaddr sa;
+	struct fl_inet to;
+	struct fl_cidr address;
+
+	if (route->direction != FL_OUTBOUND || route->security != FL_SECURITY_PLAINTEXT ||
+	    stream->plain == NULL) {
+		return false;
+	}
+	upstream = fl_route_upstream_under(route, share);
+	to = fl_route_is_captured(route) ? route->destination : fl_sock_peer_inet(stream->plain);
+	if (to.family == 0 || (fl_route_is_captured(route) && upstream != NULL &&
+			       upstream->mode == FL_OUTBOUND_PLAINTEXT)) {
+		return false;
+	}
+	sa = fl_inet_sockaddr(&to);
+	return fl_cidr_of(&sa.any, &address) &&
+	       fl_routes_is_claimed(share->routes, &address,
+				    (struct fl_port_range){to.port, to.port}, NULL) &&
+	       (fl_route_is_captured(route) || !is_written(upstream, &to));
+}
+
+void fl_stream_judge_claimed(struct fl_worker *worker)
+{
+	struct fl_stream *stream, *next;
+
+	DL_FOREACH_SAFE(worker->streams, stream, next)
+	{
+		if (fl_stream_is_claimed(stream, worker->share)) {
+			(void)fl_judge_stream(stream);
+		}
+	}
+}

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names in [upstream] to, and what DNS may decide: who is asked for `peer`, who waits, and where plaintext may go."""
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+import lab as labs
+from lab import wait_until
+from pods import fate
+
+MARKER = b'a marker of the app that nobody may see'
+A, AAAA = 1, 28
+SERVFAIL = 2
+
+
+def attempt(pod, to, timeout=15):
+    """What becomes of it: the marker that came back, or 'reset'."""
+    return fate(lambda: pod.connect(to, timeout), MARKER)
+
+
+def refused_addresses(pod, because):
+    return pod.metric('fairlead_dns_addresses_refused_total', because=because)
+
+
+class Later(threading.Thread):
+    """An attempt under way."""
+
+    def __init__(self, pod, to):
+        super().__init__(daemon=True)
+        self.pod, self.to, self.result = pod, to, None
+        self.start()
+
+    def run(self):
+        begin = time.monotonic()
+        self.result = attempt(self.pod, self.to)
+        self.took = time.monotonic() - begin
+
+    def end(self):
+        self.join(30)
+        return self.result
+
+
+def resolving(pod):
+    return [each for each in json.loads(pod.get('/connections')[1])['connections'] if each['state'] == 'resolving']
+
+
+# --- `peer` is asked, whatever the TTL is ---------------------------------------------------------------
+
+@pytest.mark.parametrize('ttl', [0, 30])
+@pytest.mark.parametrize('family', ['v4', 'v6'])
+def test_a_new_address_of_a_name_is_the_names_at_once(node, pod, family, ttl):
+    """A restarted pod behind a headless name: whoever has its address has to be the `peer`, from the first connection on."""
+    first, second, thief = pod('first', identity=labs.SERVER), pod('second', identity=labs.SERVER), pod('thief')
+    node.names.ttl = ttl
+    node.dns['db.test'] = [getattr(first, family)]
+    shop = pod('shop', {'upstream db': {'to': 'db.test:8080', 'peer': labs.SERVER}})
+    for each in first, second, thief:
+        each.app()
+        each.app(port=9000)
+    assert attempt(shop, (getattr(first, family), 8080)) == MARKER
+    assert attempt(shop, (getattr(thief, family), 8080)) == MARKER, 'not the name\'s: [outbound] default'
+    time.sleep(1.1)  # what was asked for that is not fresh any more
+    node.dns['db.test'] = [getattr(thief, family)]
+    assert attempt(shop, (getattr(thief, family), 9000)) == MARKER, 'another port is none of the name\'s'
+    # An exact address that was the name's when it was last asked stays so until its TTL is over; a new one is found.
+    node.dns['db.test'] = [getattr(second, family)]
+    assert attempt(shop, (getattr(second, family), 8080)) == MARKER
+    assert shop.wait_line(msg='connection', destination=re.compile('8080'), upstream='db')
+    node.dns['db.test'] = [getattr(thief, family), getattr(second, family)]
+    time.sleep(1.1)
+    assert attempt(shop, (getattr(thief, family), 8080)) == 'reset'
+    assert shop.wait_line(reason='certificate_refused')['upstream'] == 'db'
+
+
+def test_a_name_that_is_gone_for_a_moment(node, pod):
+    """NXDOMAIN while the pod restarts: nobody on the port passes in its place, and it is back as soon as DNS says so."""
+    first, second = pod('first', identity=labs.SERVER), pod('second', identity=labs.SERVER)
+    node.names.ttl = 1
+    node.dns['db.test'] = [first.v4]
+    shop = pod('shop', {'upstream db': {'to': 'db.test:8080', 'peer': labs.SERVER}})
+    for each in first, second:
+        each.app()
+    assert attempt(shop, (first.v4, 8080)) == MARKER
+    del node.dns['db.test']
+    time.sleep(1.1)
+    begin = time.monotonic()
+    assert attempt(shop, (second.v4, 8080)) == 'reset'
+    assert time.monotonic() - begin < 3, 'DNS has answered: there is nothing to wait for'
+    assert shop.wait_line(reason='no_address')['detail'] == 'db.test: the name does not exist'
+    for _ in range(3):  # back-off grows
+        time.sleep(1.1)
+        assert attempt(shop, (second.v4, 8080)) == 'reset'
+    node.dns['db.test'] = [second.v4]
+    wait_until(lambda: attempt(shop, (second.v4, 8080)) == MARKER, 'back-off ends', 3)
+    assert attempt(shop, (first.v4, 8080)) == MARKER, '[outbound] default: it is nobody\'s now'
+
+
+def test_an_app_that_scans_makes_no_storm(node, pod):
+    """Many connections to unknown addresses share a query; there is one a second for each name."""
+    node.names.ttl = 60
+    node.dns.update({'one.test': ['10.77.9.1'], 'two.test': ['10.77.9.2']})
+    shop = pod('shop', {'upstream one': {'to': 'one.test:1-65535', 'peer': labs.SERVER},
+                        'upstream two': {'to': 'two.test:8080', 'peer': labs.SERVER},
+                        'upstream more': {'to': 'one.test:8080', 'listen': '127.0.0.1:7001'},
+                        'outbound': {'default': 'refuse'}})
+    asked, begin, count = len(node.names.asked), time.monotonic(), 0
+    while time.monotonic() - begin < 3:
+        for port in range(8070, 8090):
+            assert attempt(shop, (f'10.77.8.{count % 250}', port)) == 'reset'
+            count += 1
+    seconds = time.monotonic() - begin
+    assert count > 100
+    assert len(node.names.asked) - asked <= (seconds + 1) * 2 * 2, 'A and AAAA, of two names'
+    assert len(shop.connections('outbound', reason='outbound_refused')) == count
+
+
+def test_dns_that_is_silent_lets_nobody_unknown_pass(node, pod):
+    """What is known works on; what might be the name's waits for connect_timeout and is refused; other ports go on."""
+    web, other = pod('web'), pod('other')
+    node.names.ttl = 1
+    node.dns['db.test'] = [web.v4]
+    shop = pod('shop', {'upstream db': {'to': 'db.test:8080', 'peer': web.identity}, 'limits': {'connect_timeout': '2s'}})
+    for each in web, other:
+        each.app()
+    other.app(port=9000)
+    assert attempt(shop, (web.v4, 8080)) == MARKER
+    node.names.lost = True
+    time.sleep(1.1)
+    waiting = Later(shop, (other.v4, 8080))
+    wait_until(lambda: resolving(shop), 'it waits')
+    assert attempt(shop, (web.v4, 8080)) == MARKER and attempt(shop, (other.v4, 9000)) == MARKER
+    assert waiting.end() == 'reset' and waiting.took >= 1.5
+    assert re.match('db.test', shop.wait_line(reason='no_address')['detail'])
+    again = Later(shop, (other.v4, 8080))
+    wait_until(lambda: resolving(shop), 'it waits')
+    node.names.lost = False
+    assert again.end() == MARKER, 'DNS is back within connect_timeout'
+
+
+# --- before the first answer ----------------------------------------------------------------------------
+
+@pytest.mark.parametrize('kind', ['fixed', 'captured'])
+def test_connections_wait_for_the_first_answer(node, pod, kind):
+    web = pod('web')
+    web.app()
+    node.names.lost = True
+    shop = pod('shop', {'upstream far': {'to': 'far.test:8080', 'peer': web.identity,
+                                         **({'listen': '127.0.0.1:7001'} if kind == 'fixed' else {})}}, start=False)
+    begin = time.monotonic()
+    shop.start().wait_ready()
+    assert time.monotonic() - begin >= 2, 'the first round of answers was waited for'
+    node.dns['far.test'] = [web.v4, web.v6]
+    to = ('127.0.0.1', 7001) if kind == 'fixed' else (web.v4, 8080)
+    waiting = [Later(shop, to) for _ in range(20)]
+    wait_until(lambda: len(resolving(shop)) == 20, 'they wait')
+    node.names.lost = False
+    assert {each.end() for each in waiting} == {MARKER}
+
+
+@pytest.mark.parametrize('kind', ['fixed', 'captured'])
+@pytest.mark.parametrize('case', ['silent', 'missing', 'failing'])
+def test_the_sentence_tells_why(node, pod, case, kind):
+    """Not answered yet, does not exist, or the DNS server fails."""
+    node.names.lost = case == 'silent'
+    if case == 'failing':
+        node.names.codes['far.test'] = SERVFAIL
+    shop = pod('shop', {'upstream far': {'to': 'far.test:8080',
+                                         **({'listen': '127.0.0.1:7001'} if kind == 'fixed' else {})},
+                        'limits': {'connect_timeout': '1s'}})
+    assert attempt(shop, ('127.0.0.1', 7001) if kind == 'fixed' else ('10.77.9.9', 8080)) == 'reset'
+    line = shop.wait_line(reason='no_address')
+    assert line['detail'] == {'silent': 'far.test has not been answered yet',
+                              'missing': 'far.test: the name does not exist',
+                              'failing': 'far.test: no DNS server is there, or none could answer (SERVFAIL)'}[case]
+    assert line['upstream'] == 'far'
+
+
+def unready(pod):
+    try:
+        return pod.get('/readyz')[1]
+    except ConnectionRefusedError:
+        return None
+
+
+def test_ready_after_the_first_round(node, pod):
+    """/readyz says what it waits for; a name that is added later does not make it unready."""
+    node.names.lost = True
+    shop = pod('shop', {'upstream far': {'to': 'far.test:8080'}}, start=False)
+    shop.start()
+    wait_until(lambda: unready(shop) == 'far.test has not been answered yet by DNS\n', 'it says so')
+    node.names.lost = False
+    shop.wait_ready()
+    node.names.lost = True
+    shop.change({'upstream new': {'to': 'new.test:8080'}})
+    shop.wait_line(msg='generation in use', generation=2)
+    assert shop.get('/readyz')[0] == 200
+
+
+@pytest.mark.parametrize('kind', ['fixed', 'captured'])
+@pytest.mark.parametrize('mute, family', [(AAAA, 'v4'), (A, 'v6')])
+def test_one_family_that_is_never_answered(node, pod, mute, family, kind):
+    """What the other one says is used at once, and again by its own TTL."""
+    web, next_one = pod('web'), pod('next')
+    for each in web, next_one:
+        each.app()
+    node.names.mute.add(mute)
+    node.names.ttl = 1
+    node.dns['far.test'] = [getattr(web, family)]
+    shop = pod('shop', {'upstream far': {'to': 'far.test:8080', 'peer': web.identity,
+                                         **({'listen': '127.0.0.1:7001'} if kind == 'fixed' else {})}}, start=False)
+    begin = time.monotonic()
+    shop.start().wait_ready()
+    assert attempt(shop, ('127.0.0.1', 7001) if kind == 'fixed' else (getattr(web, family), 8080)) == MARKER
+    assert time.monotonic() - begin < 4
+    if kind == 'captured':
+        node.dns['far.test'] = [getattr(next_one, family)]
+        time.sleep(1.1)
+        assert attempt(shop, (getattr(next_one, family), 8080)) == 'reset', 'it has not the peer\'s identity'
+
+
+# --- where plaintext may go -----------------------------------------------------------------------------
+
+def claims(kind, ledger):
+    """Sections by which [upstream ledger] has the address, and the names of which DNS says so."""
+    section = {'to': {'network': f'{ledger.v4}/32:8080, [{ledger.v6}]/128:8080', 'ports': f'{ledger.v4}:1-65535, [{ledger.v6}]:*',
+                      'name': 'ledger.test:8080', 'fixed': f'{ledger.v4}:8080, [{ledger.v6}]:8080',
+                      'fixed name': 'ledger.test:8080', 'refuse': 'ledger.test:8000-9000'}[kind]}
+    if kind.startswith('fixed'):
+        section['listen'] = '127.0.0.1:7001'
+    if kind == 'refuse':
+        section['mode'] = 'refuse'
+    return section
+
+
+@pytest.mark.parametrize('family', ['v4', 'v6'])
+@pytest.mark.parametrize('kind', ['network', 'ports', 'name', 'fixed', 'fixed name', 'refuse'])
+def test_dns_cannot_switch_mtls_off(node, pod, kind, family):
+    """A plaintext name that says it has the address of a mesh service."""
+    legacy, ledger = pod('legacy', sidecar=False), pod('ledger', sidecar=False)
+    for each in legacy, ledger:
+        each.app()
+    node.names.ttl = 1
+    node.dns['old.test'] = [getattr(legacy, family)]
+    web = pod('web', {'upstream ledger': claims(kind, ledger),
+                      'upstream old': {'to': 'old.test:8080', 'mode': 'plaintext'},
+                      'upstream by-hand': {'to': 'old.test:8080', 'mode': 'plaintext', 'listen': '127.0.0.1:7002'}})
+    assert attempt(web, (getattr(legacy, family), 8080)) == MARKER and attempt(web, ('127.0.0.1', 7002)) == MARKER
+    to = getattr(ledger, family), 8080
+    with web.capture() as seen:
+        assert attempt(web, to) == 'reset'
+        node.dns['old.test'] = [getattr(ledger, family)]
+        line = web.wait_line(msg=re.compile(r'\[upstream old\]: DNS says that old\.test has the address'), timeout=20)
+        assert '[upstream ledger]' in line['msg']
+        assert attempt(web, to) == 'reset' and attempt(web, ('127.0.0.1', 7002)) == 'reset'
+    assert not seen.saw(MARKER)
+    assert refused_addresses(web, 'claimed') == 2, 'once for each of the two upstreams, however often it is looked at'
+    time.sleep(1.1)
+    assert attempt(web, to) == 'reset' and refused_addresses(web, 'claimed') == 2
+
+
+@pytest.mark.parametrize('form', ['::ffff:{}', '64:ff9b::{}'])
+def test_other_spellings_of_an_address_are_no_way_around(node, pod, form):
+    ledger = pod('ledger', sidecar=False)
+    ledger.app()
+    node.dns['old.test'] = [form.format(ledger.v4)]
+    web = pod('web', {'upstream ledger': {'to': f'{ledger.v4}:8080'},
+                      'upstream old': {'to': 'old.test:8080', 'mode': 'plaintext', 'listen': '127.0.0.1:7002'}})
+    with web.capture() as seen:
+        assert attempt(web, ('127.0.0.1', 7002)) == 'reset'
+    assert not seen.saw(MARKER)
+    assert 'old.test has no address that this upstream may use' in web.wait_line(reason='no_address')['detail']
+    assert refused_addresses(web, 'claimed') == 1
+
+
+@pytest.mark.parametrize('how', ['captured', 'fixed'])
+@pytest.mark.parametrize('policy', ['close', 'keep'])
+def test_an_mtls_name_takes_an_address_away(node, pod, how, policy):
+    """The plaintext name was answered first; the other one later, and open connections are judged again."""
+    ledger = pod('ledger', sidecar=False)
+    ledger.app()
+    node.names.ttl = 1
+    node.dns.update({'old.test': [ledger.v4], 'ledger.test': ['10.77.9.9']})
+    web = pod('web', {'upstream ledger': {'to': 'ledger.test:8080'}, 'rotation': {'on_policy_loss': policy},
+                      'upstream old': {'to': 'old.test:8080', 'mode': 'plaintext',
+                                       **({'listen': '127.0.0.1:7002'} if how == 'fixed' else {})}})
+    to = ('127.0.0.1', 7002) if how == 'fixed' else (ledger.v4, 8080)
+    with web.connect(to, 20) as sock:
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
+        node.dns['ledger.test'] = [ledger.v4]
+        web.wait_line(msg=re.compile('old.test has the address'), timeout=20)
+        if policy == 'close':
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b'', 'a reset'
+            assert 'plaintext' in web.wait_line(reason='policy_lost')['detail']
+        else:
+            sock.sendall(b'y')
+            assert sock.recv(1) == b'y'
+        assert attempt(web, to) == 'reset', 'a new one, in any case'
+
+
+@pytest.mark.parametrize('how', ['captured', 'fixed'])
+def test_an_mtls_name_that_is_not_answered_is_waited_for(node, pod, how):
+    """Before it is known what the mtls name has, plaintext goes nowhere; a name that does not exist has nothing."""
+    ledger = pod('ledger', sidecar=False)
+    ledger.app()
+    node.names.ttl = 1
+    node.names.lost_names.add('ledger.test')
+    node.dns['old.test'] = [ledger.v4]
+    web = pod('web', {'upstream ledger': {'to': 'ledger.test:8080'}, 'limits': {'connect_timeout': '1s'},
+                      'upstream old': {'to': 'old.test:8080', 'mode': 'plaintext',
+                                       **({'listen': '127.0.0.1:7002'} if how == 'fixed' else {})}})
+    to = ('127.0.0.1', 7002) if how == 'fixed' else (ledger.v4, 8080)
+    with web.capture() as seen:
+        assert attempt(web, to) == 'reset'
+    assert not seen.saw(MARKER)
+    del node.dns['ledger.test']
+    node.names.lost_names.clear()
+    wait_until(lambda: attempt(web, to) == MARKER, 'nobody claims it', 20)
+    node.dns['ledger.test'] = [ledger.v4]
+    wait_until(lambda: attempt(web, to) == 'reset', 'now somebody does', 20)
+
+
+def test_within_bounds_a_plaintext_name(node, pod):
+    """[outbound] default = mtls: an address that no section names is what the INI asks for, within what it says."""
+    legacy, elsewhere = pod('legacy', sidecar=False), pod('elsewhere', sidecar=False)
+    for each in legacy, elsewhere:
+        each.app()
+    node.names.ttl = 1
+    node.dns['old.test'] = [legacy.v4, elsewhere.v4, elsewhere.v6]
+    web = pod('web', {'upstream old': {'to': 'old.test:8080', 'mode': 'plaintext', 'within': f'{legacy.v4}/32'}})
+    with web.capture() as seen:
+        for host in elsewhere.v4, elsewhere.v6:
+            assert attempt(web, (host, 8080)) == 'reset'
+    assert not seen.saw(MARKER)
+    assert attempt(web, (legacy.v4, 8080)) == MARKER
+    assert refused_addresses(web, 'outside') == 2
+    assert 'not in `within`' in web.wait_line(msg=re.compile('old.test has the address'))['msg']
+
+
+def test_a_reload_gives_and_takes(node, pod):
+    """Sections come and go: the address with them, and open connections are judged by what is in force."""
+    legacy = pod('legacy', sidecar=False)
+    legacy.app()
+    node.dns['old.test'] = [legacy.v4]
+    web = pod('web', {'upstream old': {'to': 'old.test:8080', 'mode': 'plaintext', 'listen': '127.0.0.1:7002'}})
+    with web.connect(('127.0.0.1', 7002)) as sock:
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
+        web.change({'upstream ledger': {'to': '10.77.0.0/24:8080'}})
+        web.wait_line(reason='policy_lost')
+    assert attempt(web, ('127.0.0.1', 7002)) == 'reset'
+    web.change({'upstream ledger': {'to': '10.77.0.0/24:8081'}})
+    wait_until(lambda: attempt(web, ('127.0.0.1', 7002)) == MARKER, 'another port')
+
+
+def test_an_address_by_hand_is_meant(node, pod):
+    """What the INI itself writes in plaintext stays plaintext inside an mtls network."""
+    legacy = pod('legacy', sidecar=False)
+    legacy.app()
+    web = pod('web', {'upstream mesh': {'to': '10.77.0.0/16:8080'},
+                      'upstream old': {'to': f'{legacy.v4}:8080', 'mode': 'plaintext'},
+                      'upstream by-hand': {'to': f'{legacy.v4}:8080', 'mode': 'plaintext', 'listen': '127.0.0.1:7002'}})
+    assert attempt(web, (legacy.v4, 8080)) == MARKER and attempt(web, ('127.0.0.1', 7002)) == MARKER
+
+
+# --- the app --------------------------------------------------------------------------------------------
+
+def test_an_app_on_another_machine_has_to_be_allowed(pod):
+    """Refused by the sidecar and by `check`, with the remedy; the INI in force stays."""
+    web = pod('web', {'service db': {'listen': '*:8443', 'app': '127.0.0.1:5432'}})
+    web.change({'service db': {'app': '10.77.0.9:5432'}})
+    assert '10.77.0.9:5432' in web.agent.wait_line(msg='INI refused', reason=re.compile('remote = allow'))['reason']
+    assert json.loads(web.get('/status')[1])['generation']['number'] == 1
+    web.change({'service db': {'remote': 'allow'}})
+    web.wait_line(msg='generation in use', generation=2)
