@@ -31,7 +31,8 @@
 	X(NOT_TLS, "not_tls",                                                                                              \
 	  "the peer does not speak TLS: plaintext or garbage came where a TLS record was due")                             \
 	X(TLS_VERSION, "tls_version", "the peer does not speak TLS 1.3")                                                   \
-	X(TLS_PARAMETERS, "tls_parameters", "no cipher or group in common with the peer")                                  \
+	X(TLS_PARAMETERS, "tls_parameters",                                                                                \
+	  "no cipher, group or signature algorithm in common with the peer")                                               \
 	X(TLS_PROTOCOL, "tls_protocol", "a broken, tampered or unexpected TLS message")                                    \
 	X(PEER_ALERT, "peer_alert", "the peer refused us with a TLS alert")                                                \
 	X(CERTIFICATE, "certificate_refused", "the peer's certificate breaks a rule")                                      \

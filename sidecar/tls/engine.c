@@ -148,6 +148,10 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 		fl_tls_release(tls);
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
+	if (ctx->role == FL_TLS_CLIENT) {
+		/* No session ID and no ChangeCipherSpec: six bytes, and for no peer of a mesh. */
+		tls->wolf->options.tls13MiddleBoxCompat = 0;
+	}
 	wolfSSL_SetIOReadCtx(tls->wolf, tls);
 	wolfSSL_SetIOWriteCtx(tls->wolf, tls);
 	wolfSSL_SetCertCbCtx(tls->wolf, tls);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* failure - wolfSSL's error numbers translated once: cause, rule, alert and a sentence for people.
  *
- * What is not in the table is reported as FL_TLS_CAUSE_INTERNAL with wolfSSL's number and text,
- * never guessed at. When there is no memory for a failure, a static one says so. */
+ * What we know to be our own trouble is FL_TLS_CAUSE_INTERNAL, and so is whatever happens before the peer was heard. All
+ * else comes of what the peer has sent. When there is no memory for a failure, a static one says so. */
 #include "tls/tls_internal.h"
 
 #include <stdarg.h>
@@ -120,83 +120,110 @@ enum fl_rule fl_tls_rule_of_error(int wolf_error)
 }
 
 /* Errors of the protocol proper. alert: what we send unless wolfSSL has sent one already. */
+#define DAMAGED "a record of the peer was damaged or tampered with"
+#define UNPROVEN "the peer has not proven that it holds its private key"
+#define CUT_SHORT "a message of the peer is cut short, or contradicts itself"
+#define OUT_OF_ORDER "the peer sent a message that is not due"
+#define NO_VERSION "the peer does not offer TLS 1.3"
+#define NO_CIPHER "no TLS cipher in common with the peer"
+#define NO_GROUP "no TLS group in common with the peer"
+#define BAD_SHARE "a key share of the peer is no valid key, or of a group that was not asked for"
+#define NOT_ALLOWED "the peer sent a value that TLS 1.3 does not allow there"
 static const struct {
 	int error;
 	enum fl_tls_cause cause;
 	uint8_t alert;
-	const char *text; /* NULL: wolfSSL's own */
+	const char *text;
 } errors[] = {
-	{VERSION_ERROR, FL_TLS_CAUSE_VERSION, 70, "the peer does not offer TLS 1.3"},
-	{UNSUPPORTED_PROTO_VERSION, FL_TLS_CAUSE_VERSION, 70, "the peer does not offer TLS 1.3"},
-	{MATCH_SUITE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS cipher in common with the peer"},
-	{UNSUPPORTED_SUITE, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS cipher in common with the peer"},
-	{KEY_SHARE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS group in common with the peer"},
-	{BAD_KEY_SHARE_DATA, FL_TLS_CAUSE_PARAMETERS, 47,
-	 "no TLS group in common with the peer, or a bad key share"},
-	{ECC_CURVE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS group in common with the peer"},
-	{ECC_CURVETYPE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS group in common with the peer"},
-	{INVALID_PARAMETER, FL_TLS_CAUSE_PARAMETERS, 47, NULL},
-	{UNKNOWN_ALPN_PROTOCOL_NAME_E, FL_TLS_CAUSE_PARAMETERS, 120, NULL},
+	{VERSION_ERROR, FL_TLS_CAUSE_VERSION, 70, NO_VERSION},
+	{UNSUPPORTED_PROTO_VERSION, FL_TLS_CAUSE_VERSION, 70, NO_VERSION},
+	{MATCH_SUITE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, NO_CIPHER},
+	{UNSUPPORTED_SUITE, FL_TLS_CAUSE_PARAMETERS, 40, NO_CIPHER},
+	{KEY_SHARE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, NO_GROUP},
+	{ECC_CURVE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, NO_GROUP},
+	{SIG_TYPE_E, FL_TLS_CAUSE_PARAMETERS, 40,
+	 "no signature algorithm in common with the peer: it takes no key of our kind"},
+	{ECC_CURVETYPE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, NO_GROUP},
 
-	{AES_GCM_AUTH_E, FL_TLS_CAUSE_PROTOCOL, 20,
-	 "a record of the peer was damaged or tampered with"},
-	{MAC_CMP_FAILED_E, FL_TLS_CAUSE_PROTOCOL, 20,
-	 "a record of the peer was damaged or tampered with"},
-	{VERIFY_MAC_ERROR, FL_TLS_CAUSE_PROTOCOL, 20,
-	 "a record of the peer was damaged or tampered with"},
-	{DECRYPT_ERROR, FL_TLS_CAUSE_PROTOCOL, 20,
-	 "a record of the peer was damaged or tampered with"},
-	{SANITY_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, 20,
-	 "a record of the peer was damaged or tampered with"},
-	{LENGTH_ERROR, FL_TLS_CAUSE_PROTOCOL, 22, NULL},
+	{BAD_KEY_SHARE_DATA, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
+	{PUBLIC_KEY_E, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
+	{ECC_PEERKEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
+	{ECC_OUT_OF_RANGE_E, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
+	{PEER_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
+	{INVALID_PARAMETER, FL_TLS_CAUSE_PROTOCOL, 47, NOT_ALLOWED},
+	{UNKNOWN_ALPN_PROTOCOL_NAME_E, FL_TLS_CAUSE_PROTOCOL, 47,
+	 "the peer chose an application protocol that was not offered"},
+	{AES_GCM_AUTH_E, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
+	{MAC_CMP_FAILED_E, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
+	{VERIFY_MAC_ERROR, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
+	{DECRYPT_ERROR, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
+	{SANITY_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
+	{LENGTH_ERROR, FL_TLS_CAUSE_PROTOCOL, 22, "a record of the peer is too long"},
+	{RECV_OVERFLOW_E, FL_TLS_CAUSE_PROTOCOL, 22, "a record of the peer is too long"},
+	{INPUT_SIZE_E, FL_TLS_CAUSE_PROTOCOL, 22, "a record of the peer is too long"},
 	{VERIFY_FINISHED_ERROR, FL_TLS_CAUSE_PROTOCOL, 51,
 	 "the peer's Finished does not match the handshake"},
-	{VERIFY_SIGN_ERROR, FL_TLS_CAUSE_PROTOCOL, 51,
-	 "the peer has not proven that it holds its private key"},
+	{VERIFY_SIGN_ERROR, FL_TLS_CAUSE_PROTOCOL, 51, UNPROVEN},
+	{SIG_VERIFY_E, FL_TLS_CAUSE_PROTOCOL, 51, UNPROVEN},
+	{ASN_SIG_CONFIRM_E, FL_TLS_CAUSE_PROTOCOL, 51, UNPROVEN},
+	{NO_PEER_VERIFY, FL_TLS_CAUSE_PROTOCOL, 10, UNPROVEN},
 	{BAD_BINDER, FL_TLS_CAUSE_PROTOCOL, 51,
 	 "the peer has not proven that it holds the secret of the session that it resumes"},
-	{SIG_VERIFY_E, FL_TLS_CAUSE_PROTOCOL, 51,
-	 "the peer has not proven that it holds its private key"},
-	{ASN_SIG_CONFIRM_E, FL_TLS_CAUSE_PROTOCOL, 51,
-	 "the peer has not proven that it holds its private key"},
-	{NO_PEER_VERIFY, FL_TLS_CAUSE_PROTOCOL, 10,
-	 "the peer has not proven that it holds its private key"},
-	{BUFFER_ERROR, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
-	{BUFFER_E, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
-	{PARSE_ERROR, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
-	{DECODE_E, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
-	{INCOMPLETE_DATA, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
-	{MISSING_HANDSHAKE_DATA, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
-	{BAD_HELLO, FL_TLS_CAUSE_PROTOCOL, 50, NULL},
-	{INVALID_CERT_CTX_E, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+	{BUFFER_ERROR, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
+	{BUFFER_E, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
+	{PARSE_ERROR, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
+	{DECODE_E, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
+	{BAD_HELLO, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
+	{INVALID_CERT_CTX_E, FL_TLS_CAUSE_PROTOCOL, 47,
+	 "the peer's certificate answers a request that was not made"},
 	{HANDSHAKE_SIZE_ERROR, FL_TLS_CAUSE_PROTOCOL, 47,
 	 "a handshake message of the peer is too large"},
-	{RECV_OVERFLOW_E, FL_TLS_CAUSE_PROTOCOL, 22, NULL},
-	{INPUT_SIZE_E, FL_TLS_CAUSE_PROTOCOL, 22, NULL},
-	{UNKNOWN_HANDSHAKE_TYPE, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
-	{OUT_OF_ORDER_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
+	{UNKNOWN_HANDSHAKE_TYPE, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
+	{OUT_OF_ORDER_E, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
+	{SIDE_ERROR, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
+	{SANITY_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
+	{NO_CHANGE_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
+	{DUPLICATE_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent a message twice"},
 	{SOCKET_ERROR_E, FL_TLS_CAUSE_PROTOCOL, 10,
 	 "the peer asks for more answers than there is room for: a flood of key updates?"},
-	{SIDE_ERROR, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
-	{SANITY_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
-	{DUPLICATE_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
-	{NO_CHANGE_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
 	{ALERT_COUNT_E, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent too many alerts"},
 	{EMPTY_RECORD_LIMIT_E, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent too many empty records"},
-	{EXT_NOT_ALLOWED, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
-	{PSK_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+	{EXT_NOT_ALLOWED, FL_TLS_CAUSE_PROTOCOL, 47,
+	 "the peer sent an extension in a message where TLS 1.3 does not allow it"},
+	{DUPLICATE_TLS_EXT_E, FL_TLS_CAUSE_PROTOCOL, 47, "the peer sent an extension twice"},
+	{PSK_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, "the peer resumes a session that does not fit"},
 	{SERVER_HINT_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, "the peer's ticket lives too long"},
-	{EXT_MISSING, FL_TLS_CAUSE_PROTOCOL, 109, NULL},
-	{UNSUPPORTED_EXTENSION, FL_TLS_CAUSE_PROTOCOL, 110, NULL},
-	{DUPLICATE_TLS_EXT_E, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
-	{TOO_MUCH_EARLY_DATA, FL_TLS_CAUSE_PROTOCOL, 10, NULL},
-	{PUBLIC_KEY_E, FL_TLS_CAUSE_PROTOCOL, 47, "a key share of the peer is no valid key"},
-	{PEER_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
-	{ECC_PEERKEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
-	{ECC_OUT_OF_RANGE_E, FL_TLS_CAUSE_PROTOCOL, 47, NULL},
+	{EXT_MISSING, FL_TLS_CAUSE_PROTOCOL, 109,
+	 "the peer left out an extension that has to be there"},
+	{INCOMPLETE_DATA, FL_TLS_CAUSE_PROTOCOL, 109,
+	 "the peer left out an extension that has to be there"},
+	{MISSING_HANDSHAKE_DATA, FL_TLS_CAUSE_PROTOCOL, 40,
+	 "the peer left out something that has to be there"},
+	{UNSUPPORTED_EXTENSION, FL_TLS_CAUSE_PROTOCOL, 110,
+	 "the peer answers an extension that was not sent"},
+	{TOO_MUCH_EARLY_DATA, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent too much early data"},
+};
 
-	{MEMORY_E, FL_TLS_CAUSE_INTERNAL, 80, "out of memory"},
-	{MEMORY_ERROR, FL_TLS_CAUSE_INTERNAL, 80, "out of memory"},
+/* What nobody else can be the cause of. All other numbers come up while something of the peer's is looked at, so they
+ * are its doing, in the table above or not. */
+static const struct {
+	int error;
+	const char *text;
+} own_errors[] = {
+	{MEMORY_E, "out of memory"},
+	{MEMORY_ERROR, "out of memory"},
+	{MP_MEM, "out of memory"},
+	{OPEN_RAN_E, "no random numbers"},
+	{READ_RAN_E, "no random numbers"},
+	{RAN_BLOCK_E, "no random numbers"},
+	{RNG_FAILURE_E, "no random numbers"},
+	{MISSING_RNG_E, "no random numbers"},
+	{GETTIME_ERROR, "this machine does not tell the time"},
+	{NO_PRIVATE_KEY, "there is no private key of ours to sign with"},
+	{NO_CERT_ERROR, "there is no certificate of ours to send"},
+	{RSA_SIGN_FAULT, "our own signature came out wrong: a fault of this machine?"},
+	{SEQUENCE_NUMBER_E, "the records of this connection are used up"},
+	{SESSION_TICKET_NONCE_OVERFLOW, "a session was resumed too often"},
 };
 
 /* The failure to be filled in, or NULL when there is one already or no memory for it. */
@@ -271,23 +298,6 @@ static void fail_peer_alert(struct fl_tls_failure *failure, int number)
 	put(failure, "the peer refused us with alert %d", number);
 }
 
-/* wolfSSL asks again even for a group that the peer never named; a peer that refuses has none of
- * ours. */
-static bool refused_our_group(const struct fl_tls *tls)
-{
-	return tls->ctx->role == FL_TLS_SERVER && tls->state == FL_TLS_STATE_HANDSHAKE &&
-	       tls->wolf->options.serverState == SERVER_HELLO_RETRY_REQUEST_COMPLETE;
-}
-
-static void fail_group(struct fl_tls_failure *failure, int alert)
-{
-	failure->cause = FL_TLS_CAUSE_PARAMETERS;
-	failure->alert = (uint8_t)alert;
-	put(failure,
-	    "no TLS group in common with the peer: it refused the one that we asked for with alert %d",
-	    alert);
-}
-
 /* The first bytes of a connection that are no TLS, or, later, what is no record. */
 static void fail_record(struct fl_tls_failure *failure, bool handshake)
 {
@@ -299,22 +309,72 @@ static void fail_record(struct fl_tls_failure *failure, bool handshake)
 		    : "garbage from the peer where a TLS record was due");
 }
 
-static void fail_other(struct fl_tls_failure *failure, int error)
+/* The last message of the peer that was begun. */
+static const char *message_under_way(const struct fl_tls *tls)
 {
-	const char *wolf_text = wolfSSL_ERR_reason_error_string((unsigned long)(long)error);
+	const MsgsReceived *got = &tls->wolf->msgsReceived;
+
+	return got->got_key_update             ? "KeyUpdate"
+	       : got->got_session_ticket       ? "NewSessionTicket"
+	       : got->got_finished             ? "Finished"
+	       : got->got_certificate_verify   ? "CertificateVerify"
+	       : got->got_certificate          ? "Certificate"
+	       : got->got_certificate_request  ? "CertificateRequest"
+	       : got->got_encrypted_extensions ? "EncryptedExtensions"
+	       : got->got_server_hello         ? "ServerHello"
+	       : got->got_hello_retry_request  ? "HelloRetryRequest"
+	       : got->got_client_hello         ? "ClientHello"
+					       : "first message";
+}
+
+static bool is_own(int error)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(own_errors); i++) {
+		if (own_errors[i].error == error) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void fail_own(struct fl_tls_failure *failure, int error)
+{
+	const char *text = wolfSSL_ERR_reason_error_string((unsigned long)(long)error);
+
+	for (size_t i = 0; i < FL_COUNT_OF(own_errors); i++) {
+		text = own_errors[i].error == error ? own_errors[i].text : text;
+	}
+	failure->cause = FL_TLS_CAUSE_INTERNAL;
+	failure->alert = internal_error;
+	put(failure, "%s (wolfSSL %d)", text, error);
+}
+
+static void fail_other(const struct fl_tls *tls, struct fl_tls_failure *failure, int error)
+{
+	const char *message = message_under_way(tls);
 
 	for (size_t i = 0; i < FL_COUNT_OF(errors); i++) {
 		if (errors[i].error == error) {
 			failure->cause = errors[i].cause;
 			failure->alert = errors[i].alert;
-			put(failure, "%s (wolfSSL %d)",
-			    errors[i].text != NULL ? errors[i].text : wolf_text, error);
+			put(failure, "%s (wolfSSL %d)", errors[i].text, error);
 			return;
 		}
 	}
-	failure->cause = FL_TLS_CAUSE_INTERNAL;
-	failure->alert = internal_error;
-	put(failure, "wolfSSL error %d: %s", error, wolf_text);
+	if (!tls->heard) {
+		fail_own(failure, error);
+		return;
+	}
+	failure->cause = FL_TLS_CAUSE_PROTOCOL;
+	/* A signature that cannot even be read proves as little as a wrong one (RFC 8446 section 4.4.3). */
+	if (strcmp(message, "CertificateVerify") == 0) {
+		failure->alert = decrypt_error;
+		put(failure, UNPROVEN " (wolfSSL %d)", error);
+		return;
+	}
+	failure->alert = decode_error;
+	put(failure, "the peer's %s, or what came after it, makes no sense: %s (wolfSSL %d)",
+	    message, wolfSSL_ERR_reason_error_string((unsigned long)(long)error), error);
 }
 
 /* An alert that wolfSSL has sent by itself is the one that the peer saw. */
@@ -341,6 +401,10 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 	if (tls->state == FL_TLS_STATE_HANDSHAKE && tls->peer != NULL) {
 		failure->peer = fl_tls_peer_ref(tls->peer);
 	}
+	if (is_own(error)) {
+		fail_own(failure, error);
+		return;
+	}
 	if (rule != FL_RULE_NONE && tls->peer == NULL) {
 		fail_rule(failure, rule, NULL);
 		note_sent_alert(tls, failure);
@@ -348,11 +412,7 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 	}
 	if (error == FATAL_ERROR &&
 	    wolfSSL_get_alert_history(tls->wolf, &history) == WOLFSSL_SUCCESS) {
-		if (refused_our_group(tls)) {
-			fail_group(failure, history.last_rx.code);
-		} else {
-			fail_peer_alert(failure, history.last_rx.code);
-		}
+		fail_peer_alert(failure, history.last_rx.code);
 	} else if (error == WOLFSSL_ERROR_ZERO_RETURN) {
 		fail_peer_alert(failure, close_notify);
 	} else {
@@ -362,7 +422,7 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 		    (!handshake && error == VERSION_ERROR)) {
 			fail_record(failure, handshake);
 		} else {
-			fail_other(failure, error);
+			fail_other(tls, failure, error);
 		}
 		note_sent_alert(tls, failure);
 	}

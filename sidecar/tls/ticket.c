@@ -40,7 +40,6 @@
 #define TAG_SIZE 16u
 #define LIFETIME_S 3600u         /* of a ticket; the chain's end may come first */
 #define RENEW_S (LIFETIME_S / 6) /* older tickets are replaced by a new one when they are used */
-#define FOREIGN_TICKET_MAX 4096  /* bytes that we keep of a server that is not ours */
 
 _Static_assert(WOLFSSL_TICKET_EXTRA_PADDING_SZ >= PART_SIZE, "there is room for our part");
 _Static_assert(TAG_SIZE <= WOLFSSL_TICKET_MAC_SZ, "the tag goes where wolfSSL has its MAC");
@@ -350,7 +349,7 @@ struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls)
 	if (fl_tls_peer_id(tls) == NULL || tls->ctx->role != FL_TLS_CLIENT ||
 	    tls->ctx->ticket_keys == NULL || !tls->wolf->msgsReceived.got_session_ticket ||
 	    tls->wolf->session->ticketLen == 0 ||
-	    tls->wolf->session->ticketLen > FOREIGN_TICKET_MAX) {
+	    tls->wolf->session->ticketLen > FAIRLEAD_FOREIGN_TICKET_MAX) {
 		return NULL;
 	}
 	saved = fl_tls_alloc(sizeof(*saved));

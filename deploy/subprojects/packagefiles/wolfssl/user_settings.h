@@ -118,6 +118,14 @@
 /* Room for our part of a ticket (tls/ticket.c): 11 bytes and a SPIFFE ID. Each byte is one more of
  * every connection, on either side. */
 #define WOLFSSL_TICKET_EXTRA_PADDING_SZ 212
+#define WOLFSSL_TICKET_NONCE_MALLOC
+/* Bytes of another server's ticket that a client keeps (tls/ticket.c, mend.py). */
+#define FAIRLEAD_FOREIGN_TICKET_MAX 4096
+/* A ClientHello with another server's ticket, and a NewSessionTicket, may have 64 KB and a little; memory for it grows with
+ * what has come (mend.py). */
+#define MAX_HANDSHAKE_SZ (80 * 1024)
+/* A client that sends a session ID gets a ChangeCipherSpec that says nothing (RFC 8446 appendix D.4). Our own sends none. */
+#define WOLFSSL_TLS13_MIDDLEBOX_COMPAT
 #define HAVE_CRL
 #define WOLFSSL_ALT_NAMES
 #define WOLFSSL_ALWAYS_VERIFY_CB

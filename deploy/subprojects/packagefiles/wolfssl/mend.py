@@ -1,0 +1,329 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One C file of wolfSSL 5.9.2, mended: mend.py FILE prints it.
+
+Each mend says why, and replaces a passage that has to be there exactly once, so that another wolfSSL is noticed at once.
+"""
+import sys
+from pathlib import Path
+
+MENDS = {
+    'src/tls.c': [
+        ('RFC 8446 section 4.1.4: a HelloRetryRequest asks for a group that the client has offered. wolfSSL would ask for '
+         'its own first one where there is none in common (alert handshake_failure: section 4.1.1).',
+         '''    if (curve == NULL) {
+        byte i;
+        /* Fallback to user selected group */
+        preferredRank = WOLFSSL_MAX_GROUP_COUNT;
+        for (i = 0; i < ssl->numGroups; i++) {
+            rank = TLSX_KeyShare_GroupRank(ssl, ssl->group[i]);
+            if (rank == -1)
+                continue;
+            if (rank < preferredRank) {
+                name = ssl->group[i];
+                preferredRank = rank;
+            }
+        }
+        if (name == WOLFSSL_NAMED_GROUP_INVALID) {
+            /* No group selected or specified by the server */
+            WOLFSSL_ERROR_VERBOSE(BAD_KEY_SHARE_DATA);
+            return BAD_KEY_SHARE_DATA;
+        }
+    }
+''',
+         '''    if (curve == NULL) {
+        return KEY_SHARE_ERROR;
+    }
+'''),
+        ('A ticket of another server may be of any size; it is none of ours, and the handshake a full one.',
+         '''        if (len < OPAQUE16_LEN + identityLen + OPAQUE32_LEN ||
+                identityLen > MAX_PSK_ID_LEN)
+            return BUFFER_E;
+''',
+         '''        if (len < OPAQUE16_LEN + identityLen + OPAQUE32_LEN)
+            return BUFFER_E;
+'''),
+        ('Of a list of signature algorithms longer than there is room for, wolfSSL would take the first ones; now, those that '
+         'it knows. One always stays: none at all would be an extension left out.',
+         '''    if (suites->hashSigAlgoSz > WOLFSSL_MAX_SIGALGO) {
+        WOLFSSL_MSG("TLSX SigAlgo list exceeds max, truncating");
+        suites->hashSigAlgoSz = WOLFSSL_MAX_SIGALGO;
+    }
+    XMEMCPY(suites->hashSigAlgo, input, suites->hashSigAlgoSz);
+''',
+         '''    if (len > WOLFSSL_MAX_SIGALGO) {
+        word32 at;
+        suites->hashSigAlgoSz = 0;
+        for (at = 0; at < len && suites->hashSigAlgoSz < WOLFSSL_MAX_SIGALGO; at += 2) {
+            int known = input[at] == 0x08 ? input[at + 1] >= 0x04 && input[at + 1] <= 0x0b
+                                          : input[at] >= 0x04 && input[at] <= 0x06;
+            if (known || (at + 2 == len && suites->hashSigAlgoSz == 0)) {
+                XMEMCPY(suites->hashSigAlgo + suites->hashSigAlgoSz, input + at, 2);
+                suites->hashSigAlgoSz += 2;
+            }
+        }
+        return TLSX_SignatureAlgorithms_MapPss(ssl, suites->hashSigAlgo, suites->hashSigAlgoSz);
+    }
+    XMEMCPY(suites->hashSigAlgo, input, suites->hashSigAlgoSz);
+'''),
+    ],
+    'src/internal.c': [
+        ('A cipher in common, but no signature algorithm: another number, so that it can be said.',
+         '''        ret = PickHashSigAlgo(ssl, peerSuites->hashSigAlgo,
+                              peerSuites->hashSigAlgoSz, 1);
+        if (ret != 0)
+            return ret;
+
+#if defined(WOLFSSL_TLS13) && defined(HAVE_SUPPORTED_CURVES)
+        if (cs.doHelloRetry) {
+''',
+         '''        ret = PickHashSigAlgo(ssl, peerSuites->hashSigAlgo,
+                              peerSuites->hashSigAlgoSz, 1);
+        if (ret != 0)
+            return SIG_TYPE_E;
+
+#if defined(WOLFSSL_TLS13) && defined(HAVE_SUPPORTED_CURVES)
+        if (cs.doHelloRetry) {
+'''),
+        ('RFC 8446 section 5.1: an alert is one whole record; an empty one is answered by unexpected_message.',
+         '''#ifdef WOLFSSL_EXTRA_ALERTS
+        SendAlert(ssl, alert_fatal, unexpected_message);
+#endif
+        return BUFFER_E;
+    }
+
+    level = input[(*inOutIdx)++];
+''',
+         '''        SendAlert(ssl, alert_fatal, unexpected_message);
+        return BUFFER_E;
+    }
+
+    level = input[(*inOutIdx)++];
+'''),
+        ('(the same, in the clear; of handshake messages as well)',
+         '''        WOLFSSL_MSG("0 length, non-app data record.");
+        WOLFSSL_ERROR_VERBOSE(LENGTH_ERROR);
+        return LENGTH_ERROR;
+''',
+         '''        return SANITY_MSG_E;
+'''),
+        ('A peer that could not take our first flight has no keys for its alert. As long as it has sent nothing encrypted, the '
+         'alert in the clear ends the handshake, as it would under keys, and is not answered.',
+         '''    if (IsAtLeastTLSv1_3(ssl->version) && IsEncryptionOn(ssl, 0) &&
+                                                      !ssl->keys.decryptedCur)
+    {
+#ifdef WOLFSSL_TLS13_IGNORE_PT_ALERT_ON_ENC
+''',
+         '''    if (IsAtLeastTLSv1_3(ssl->version) && IsEncryptionOn(ssl, 0) &&
+        !ssl->keys.decryptedCur &&
+        (ssl->options.handShakeDone || ssl->keys.peer_sequence_number_hi != 0 ||
+         ssl->keys.peer_sequence_number_lo != 0))
+    {
+#ifdef WOLFSSL_TLS13_IGNORE_PT_ALERT_ON_ENC
+'''),
+    ],
+    'src/tls13.c': [
+        ('A ticket may have 64 KB. One that is too big for us to keep (ticket.c) is not kept at all: it would take its memory '
+         'for as long as the connection lives.',
+         '''    if ((ret = SetTicket(ssl, input + *inOutIdx, length)) != 0)
+        return ret;
+''',
+         '''    if (length > FAIRLEAD_FOREIGN_TICKET_MAX) {
+        *inOutIdx = begin + size;
+        ssl->expect_session_ticket = 0;
+        return 0;
+    }
+    if ((ret = SetTicket(ssl, input + *inOutIdx, length)) != 0)
+        return ret;
+'''),
+        ('As in MatchSuite(): no signature algorithm in common.',
+         '''                            peerSuites.hashSigAlgoSz, 0) != 0) {
+            WOLFSSL_ERROR_VERBOSE(INVALID_PARAMETER);
+            return INVALID_PARAMETER;
+        }
+''',
+         '''                            peerSuites.hashSigAlgoSz, 0) != 0) {
+            return SIG_TYPE_E;
+        }
+'''),
+        ('RFC 8446 section 4.4.3: an algorithm that does not belong to the key is an illegal parameter, no bad signature.',
+         '''                WOLFSSL_MSG("Sig algo doesn't correspond to certificate");
+                ERROR_OUT(SIG_VERIFY_E, exit_dcv);
+''',
+         '''                ERROR_OUT(INVALID_PARAMETER, exit_dcv);
+'''),
+        ('A failure to choose the group of a HelloRetryRequest stays one.',
+         '''            ssl->options.serverState = SERVER_HELLO_RETRY_REQUEST_COMPLETE;
+            if (ret != WC_NO_ERR_TRACE(WC_PENDING_E))
+                ret = 0; /* for hello_retry return 0 */
+''',
+         '''            ssl->options.serverState = SERVER_HELLO_RETRY_REQUEST_COMPLETE;
+'''),
+        ('More cipher suites than wolfSSL has room for are legal. Those of TLS 1.3 are what is looked at.',
+         '''    if (ssl->clSuites->suiteSz > WOLFSSL_MAX_SUITE_SZ)
+        ERROR_OUT(BUFFER_ERROR, exit_dch);
+    XMEMCPY(ssl->clSuites->suites, input + args->idx, ssl->clSuites->suiteSz);
+    args->idx += ssl->clSuites->suiteSz;
+''',
+         '''    if (ssl->clSuites->suiteSz > WOLFSSL_MAX_SUITE_SZ) {
+        const byte* from = input + args->idx;
+        word16 all = ssl->clSuites->suiteSz;
+        word16 at;
+        ssl->clSuites->suiteSz = 0;
+        for (at = 0; at < all && ssl->clSuites->suiteSz < WOLFSSL_MAX_SUITE_SZ - 1; at += 2) {
+            if (from[at] == TLS13_BYTE || (at + 2 == all && ssl->clSuites->suiteSz == 0)) {
+                XMEMCPY(ssl->clSuites->suites + ssl->clSuites->suiteSz, from + at, 2);
+                ssl->clSuites->suiteSz += 2;
+            }
+        }
+        args->idx += all;
+    }
+    else {
+        XMEMCPY(ssl->clSuites->suites, input + args->idx, ssl->clSuites->suiteSz);
+        args->idx += ssl->clSuites->suiteSz;
+    }
+'''),
+        ('A wrong signature of our own is our own trouble, and no bad proof of the peer.',
+         '''                            &tmp
+                #else
+                            NULL
+                #endif
+                            );
+                }
+            }
+        #ifdef WOLFSSL_DUAL_ALG_CERTS
+''',
+         '''                            &tmp
+                #else
+                            NULL
+                #endif
+                            );
+                    if (ret != 0 && ret != WC_NO_ERR_TRACE(MEMORY_E))
+                        ret = RSA_SIGN_FAULT;
+                }
+            }
+        #ifdef WOLFSSL_DUAL_ALG_CERTS
+'''),
+        ('A message in several records: memory grows with what has come, not with what was announced; and after the '
+         'handshake, where wolfSSL has given away what it collects them in, such messages (big tickets) are legal, too.',
+         '''    if (ssl->arrays == NULL) {
+        if (GetHandshakeHeader(ssl, input, inOutIdx, &type, &size,
+                                                                totalSz) != 0) {
+            SendAlert(ssl, alert_fatal, unexpected_message);
+            WOLFSSL_ERROR_VERBOSE(PARSE_ERROR);
+            return PARSE_ERROR;
+        }
+''',
+         '''    if (ssl->arrays == NULL) {
+        word32 start = *inOutIdx;
+        if (GetHandshakeHeader(ssl, input, inOutIdx, &type, &size,
+                                                                totalSz) != 0) {
+            SendAlert(ssl, alert_fatal, unexpected_message);
+            WOLFSSL_ERROR_VERBOSE(PARSE_ERROR);
+            return PARSE_ERROR;
+        }
+        if (size > totalSz - *inOutIdx &&
+            (type == key_update ||
+             (type == session_ticket && ssl->options.side == WOLFSSL_CLIENT_END))) {
+            ssl->arrays = (Arrays*)XMALLOC(sizeof(Arrays), ssl->heap,
+                                           DYNAMIC_TYPE_ARRAYS);
+            if (ssl->arrays == NULL)
+                return MEMORY_E;
+            XMEMSET(ssl->arrays, 0, sizeof(Arrays));
+            *inOutIdx = start;
+        }
+    }
+    if (ssl->arrays == NULL) {
+'''),
+        ('(the same)',
+         '''            ssl->arrays->pendingMsg = (byte*)XMALLOC(size + HANDSHAKE_HEADER_SZ,
+                                                     ssl->heap,
+                                                     DYNAMIC_TYPE_ARRAYS);
+            if (ssl->arrays->pendingMsg == NULL)
+                return MEMORY_E;
+            XMEMCPY(ssl->arrays->pendingMsg,
+                    input + *inOutIdx - HANDSHAKE_HEADER_SZ,
+                    inputLength);
+''',
+         '''            ssl->arrays->pendingMsg = (byte*)XMALLOC(PendingRoom(inputLength,
+                                                     size + HANDSHAKE_HEADER_SZ),
+                                                     ssl->heap,
+                                                     DYNAMIC_TYPE_ARRAYS);
+            if (ssl->arrays->pendingMsg == NULL)
+                return MEMORY_E;
+            XMEMCPY(ssl->arrays->pendingMsg,
+                    input + *inOutIdx - HANDSHAKE_HEADER_SZ,
+                    inputLength);
+'''),
+        ('(the same)',
+         '''        XMEMCPY(ssl->arrays->pendingMsg + ssl->arrays->pendingMsgOffset,
+                input + *inOutIdx, inputLength);
+        ssl->arrays->pendingMsgOffset += inputLength;
+''',
+         '''        size = PendingRoom(ssl->arrays->pendingMsgOffset + inputLength,
+                           ssl->arrays->pendingMsgSz);
+        if (size > PendingRoom(ssl->arrays->pendingMsgOffset,
+                               ssl->arrays->pendingMsgSz)) {
+            byte* bigger = (byte*)XREALLOC(ssl->arrays->pendingMsg, size,
+                                           ssl->heap, DYNAMIC_TYPE_ARRAYS);
+            if (bigger == NULL)
+                return MEMORY_E;
+            ssl->arrays->pendingMsg = bigger;
+        }
+        XMEMCPY(ssl->arrays->pendingMsg + ssl->arrays->pendingMsgOffset,
+                input + *inOutIdx, inputLength);
+        ssl->arrays->pendingMsgOffset += inputLength;
+'''),
+        ('(the same)',
+         '''                ssl->arrays->pendingMsg = NULL;
+                ssl->arrays->pendingMsgSz = 0;
+            }
+        }
+    }
+
+    WOLFSSL_LEAVE("DoTls13HandShakeMsg", ret);
+''',
+         '''                ssl->arrays->pendingMsg = NULL;
+                ssl->arrays->pendingMsgSz = 0;
+                if (ssl->options.handShakeDone)
+                    FreeArrays(ssl, 0);
+            }
+        }
+    }
+
+    WOLFSSL_LEAVE("DoTls13HandShakeMsg", ret);
+'''),
+        ('(the same)',
+         '''int DoTls13HandShakeMsg(WOLFSSL* ssl, byte* input, word32* inOutIdx,
+                        word32 totalSz)
+{
+''',
+         '''static word32 PendingRoom(word32 len, word32 all)
+{
+    word32 room = 1024;
+    while (room < len)
+        room *= 2;
+    return room < all ? room : all;
+}
+
+int DoTls13HandShakeMsg(WOLFSSL* ssl, byte* input, word32* inOutIdx,
+                        word32 totalSz)
+{
+'''),
+    ],
+}
+
+
+def main():
+    path = Path(sys.argv[1])
+    name = '/'.join(path.parts[-2:])
+    text = path.read_text(encoding='utf-8')
+    for why, old, new in MENDS[name]:
+        if text.count(old) != 1:
+            sys.exit(f'{path}: a passage to be mended is there {text.count(old)} times, not once ({why})')
+        text = text.replace(old, new)
+    sys.stdout.write(text)
+
+
+if __name__ == '__main__':
+    main()
