@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "agent/hints.h"
 #include "agent/report_rules.h"
 #include "base/json.h"
 #include "base/when.h"
@@ -260,6 +261,7 @@ void fl_report_text(const struct fl_report *report, FILE *out)
 			"agent        %s, of uid %lu, for the sidecar's uid %lu; each also for its own\n",
 			conf->agent.socket, (unsigned long)conf->agent.uid,
 			(unsigned long)conf->agent.sidecar_uid);
+		fl_hints_text(conf, out);
 	}
 	switch (fl_report_verdict(report)) {
 	case 0:
@@ -467,6 +469,7 @@ void fl_report_json(const struct fl_report *report, FILE *out)
 		json_outbound(&json, report->conf);
 		fl_report_policy_json(&json, report->conf);
 		json_rest(&json, report->conf);
+		fl_hints_json(report->conf, &json);
 	}
 	fl_json_end(&json);
 	(void)fwrite(text.data, 1, text.len, out);

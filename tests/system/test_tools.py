@@ -126,6 +126,39 @@ def test_check_shows_what_is_captured(web):
         'from': ['plaintext'], 'sources': ['10.0.0.1', 'fd00::/8'], 'to': ['8081']}
 
 
+HINTS = {
+    'service redis': ({'service redis': {'port': 6379}}, 6379, 'replica-announce-ip'),
+    'rule for the sentinel': ({'allow mesh': None, 'allow sentinels': {'from': f'spiffe://{labs.TD}/**', 'to': '8080, 26370-26379'}}, 26379,
+                              'sentinel announce-ip'),
+    'captured bus': ({'redirect': {'inbound_ports': '16379'}}, 16379, 'cluster-announce-ip'),
+    'service ftp': ({'service files': {'port': 21}}, 21, 'PASV'),
+}
+
+
+@pytest.mark.parametrize('case', HINTS)
+def test_check_hints_at_software_that_capture_surprises(web, case):
+    sections, port, remedy = HINTS[case]
+    web.change({'sidecar': {'inbound': '*:15006'}, **sections})
+    out, err, report = check(web, 0)
+    assert err == '' and re.search(rf'(?m)^hint +line \d+: port {port} is that of .*{remedy}.*mode = tproxy', out), out
+    assert [remedy in hint['text'] and hint['line'] > 0 for hint in report['hints']] == [True]
+    web.change({'redirect': {'mode': 'tproxy'}})
+    out, _, report = check(web, 0)
+    assert 'hint' not in out and report['hints'] == []
+
+
+def test_check_hints_at_nothing_else(web):
+    web.change({'sidecar': {'inbound': '*:15006', 'outbound': '127.0.0.1:15001'}, 'allow mesh': None, 'allow many': {'from': f'spiffe://{labs.TD}/**', 'to': '1-65535'},
+                'deny redis': {'from': f'spiffe://{labs.TD}/ns/x/**', 'to': '6379'},
+                'upstream redis': {'to': 'redis.test:6379'}, 'redirect': {'inbound_ports': '1-14000'}})
+    out, _, report = check(web, 0)
+    assert 'hint' not in out and report['hints'] == []
+    # A fixed listener is not captured.
+    web.change({'redirect': None, 'service fixed': {'listen': '0.0.0.0:6379', 'app': '127.0.0.1:6380'},
+                'allow many': {'from': f'spiffe://{labs.TD}/**', 'to': '6379'}})
+    assert check(web, 0)[2]['hints'] == []
+
+
 def test_check_changes_nothing(web):
     before = {path.name: path.stat().st_mtime_ns for path in web.folder.iterdir()}
     check(web, 0)

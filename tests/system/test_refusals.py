@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the app is told of a destination that refuses, and when: at once, by a reset, without a second try."""
+import socket
+import time
+
+import pytest
+
+import lab as labs
+from scene import FAMILIES
+
+LONG = {'limits': {'connect_timeout': '30s', 'handshake_timeout': '30s'}}
+PORT = 8080
+
+
+def client_of(node, mode, sections=None):
+    sections = labs.merge(LONG, sections)
+    if mode == 'tproxy':
+        return node.pod('client', labs.merge(sections, {'redirect': {'mode': mode}}), capabilities=('net_admin',))
+    return node.pod('client', sections)
+
+
+def told(connecting):
+    """How a connection ends that says nothing and waits, and after how many seconds."""
+    start = time.monotonic()
+    try:
+        with connecting() as sock:
+            sock.settimeout(20 * labs.SLOW)
+            how = sock.recv(1) or 'eof'
+    except OSError as error:
+        how = type(error).__name__
+    return how, time.monotonic() - start
+
+
+def dead(node, kind):
+    """A pod with an address of each family where PORT is refused, in this way."""
+    if kind == 'captured':
+        return node.pod('server')
+    server = node.pod('server', sidecar=False)
+    if kind == 'unreachable':
+        node.space.ip(f'route add unreachable {server.v4}/32', f'route add unreachable {server.v6}/128')
+    return server
+
+
+REASONS = {'captured': 'peer_refused', 'plain': 'peer_refused', 'unreachable': 'peer_unreachable'}
+
+
+@pytest.mark.parametrize('kind', REASONS)
+@pytest.mark.parametrize('mode', ('redirect', 'tproxy'))
+def test_a_refusal_is_passed_on_at_once(node, mode, kind):
+    client, server = client_of(node, mode), dead(node, kind)
+    for family in FAMILIES:
+        to = getattr(server, family), PORT
+        with client.capture() as seen:
+            how, seconds = told(lambda: client.connect(to))  # pylint: disable=cell-var-from-loop
+        # The node answers before connect() has returned, and the kernel does not take an ICMP error for final then: it
+        # sends the SYN once more, after a second.
+        tries = 2 if kind == 'unreachable' else 1
+        assert how == 'ConnectionResetError' and seconds < (2 * tries - 1) * labs.SLOW
+        syns = [segment for segment in seen.segments() if segment[1] == to and segment[3] & 2]
+        assert len(syns) <= tries
+    for family in FAMILIES:
+        host = getattr(server, family)
+        destination = f'{host}:{PORT}' if family == 'v4' else f'[{host}]:{PORT}'
+        assert client.wait_connection('outbound', destination=destination)['reason'] == REASONS[kind]
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_refusal_on_a_fixed_listener(node, family):
+    server = dead(node, 'plain')
+    host = getattr(server, family)
+    to = f'[{host}]:{PORT}' if family == 'v6' else f'{host}:{PORT}'
+    client = client_of(node, 'redirect', {'upstream fixed': {'listen': '127.0.0.1:7001', 'to': f'{to}, {to}'}})
+    how, seconds = told(lambda: client.connect(('127.0.0.1', 7001)))
+    assert how == 'ConnectionResetError' and seconds < labs.SLOW
+    assert client.wait_connection('outbound', upstream='fixed')['reason'] == 'peer_refused'
+
+
+@pytest.mark.parametrize('mode', ('redirect', 'tproxy'))
+def test_an_app_of_one_family_only(node, mode):
+    """The other family is refused by the kernel of its pod, as without us, and its client is told in one round trip."""
+    client, server = client_of(node, mode), node.pod('server')
+    server.app(host='0.0.0.0', port=PORT)
+    how, seconds = told(lambda: client.connect((server.v6, PORT)))
+    assert how == 'ConnectionResetError' and seconds < labs.SLOW
+    with client.connect((server.v4, PORT)) as sock:
+        sock.sendall(b'yes')
+        assert sock.recv(3, socket.MSG_WAITALL) == b'yes'
+
+
+def test_an_app_that_is_down_behind_a_fixed_listener(node):
+    server = node.pod('server', labs.merge(LONG, {'service fixed': {'listen': '*:8443', 'app': '127.0.0.1:9999'}}))
+    client = client_of(node, 'redirect')
+    for family in FAMILIES:
+        how, seconds = told(lambda: client.connect((getattr(server, family), 8443)))  # pylint: disable=cell-var-from-loop
+        assert how == 'ConnectionResetError' and seconds < 2 * labs.SLOW
+    assert server.wait_connection('inbound', service='fixed')['reason'] == 'app_refused'
