@@ -151,7 +151,7 @@ static const struct fl_key tls_keys[] = {
 	 .set = fl_set_groups,
 	 .offset = 0,
 	 WORDS(groups),
-	 .hint = "X25519MLKEM768, X25519"},
+	 .hint = "X25519MLKEM768, X25519, P-256"},
 	{.name = "ciphers",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_ciphers,

@@ -134,16 +134,26 @@ bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_gen
 	return a == b || memcmp(a->trust, b->trust, sizeof(a->trust)) == 0;
 }
 
-static bool same_chain(const struct fl_credentials *a, const struct fl_credentials *b)
+static void digest_own(const struct fl_credentials *credentials, uint8_t ret[FL_DIGEST_LEN])
 {
-	bool same = a->chain.count == b->chain.count;
+	const struct fl_der_list *chain = &credentials->chain;
+	struct fl_span *parts = fl_new((chain->count + 1) * sizeof(*parts));
 
-	for (size_t i = 0; same && i < a->chain.count; i++) {
-		const struct fl_der *x = &a->chain.items[i], *y = &b->chain.items[i];
-
-		same = x->len == y->len && memcmp(x->data, y->data, x->len) == 0;
+	for (size_t i = 0; i < chain->count; i++) {
+		parts[i] = (struct fl_span){chain->items[i].data, chain->items[i].len};
 	}
-	return same;
+	fl_digest(parts, chain->count, ret);
+	free(parts);
+}
+
+static bool same_chain(const struct fl_generation *a, const struct fl_generation *b)
+{
+	return memcmp(a->own, b->own, sizeof(a->own)) == 0;
+}
+
+bool fl_generation_may_resume(const struct fl_generation *a, const struct fl_generation *b)
+{
+	return fl_generation_same_trust(a, b) && same_chain(a, b);
 }
 
 /* Other rules and settings change nothing about it. */
@@ -152,7 +162,7 @@ static void judge_rollover(struct fl_generation *generation, const struct fl_gen
 	if (current == NULL) {
 		return;
 	}
-	if (same_chain(generation->credentials, current->credentials) &&
+	if (same_chain(generation, current) &&
 	    memcmp(generation->anchors, current->anchors, sizeof(generation->anchors)) == 0) {
 		generation->rollover = current->rollover;
 	} else {
@@ -240,6 +250,7 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 	memcpy(generation->digest, message->digest, sizeof(generation->digest));
 	fl_yield();
 	digest_anchors(credentials, generation->anchors);
+	digest_own(generation->credentials, generation->own);
 	digest_trust(generation, message->ini);
 	judge_rollover(generation, current);
 	rc = find_peers(generation, current, err);

@@ -35,6 +35,7 @@ struct fl_generation {
 	/* Over all bundles and CRLs, the INI, our own ID and root; not over our certificate and key. */
 	uint8_t trust[FL_DIGEST_LEN];
 	uint8_t anchors[FL_DIGEST_LEN]; /* over all bundles and CRLs alone */
+	uint8_t own[FL_DIGEST_LEN];     /* over our certificate chain alone */
 	uint64_t epoch;                 /* as that of the generation before while anchors is */
 	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: tickets are off */
 	struct fl_tls_peers *peers; /* a reference: one table for all generations of a process */
@@ -49,6 +50,9 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 struct fl_generation *fl_generation_ref(struct fl_generation *generation); /* any thread */
 void fl_generation_unref(struct fl_generation *generation); /* any thread; NULL is fine */
 bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b);
+/* May a client of b resume what a client of a has kept? Of equal trust, and with the same certificate of ours: who
+ * resumes presents none, and a server would go on seeing the old one. */
+bool fl_generation_may_resume(const struct fl_generation *a, const struct fl_generation *b);
 
 /* Borrows from the generation. */
 struct fl_tls_options fl_generation_tls_options(const struct fl_generation *generation);

@@ -260,12 +260,12 @@ static void hold(struct fl_session *session, const struct fl_tls_io *io)
 	}
 }
 
-/* May sessions of this one's trust be resumed, and offered for it? */
-static bool has_current_trust(const struct fl_session *session)
+/* May what this session leaves be resumed by the next ones, and the reverse? */
+static bool may_resume(const struct fl_session *session)
 {
 	const struct fl_worker *worker = worker_of(session);
 
-	return worker->share != NULL && fl_generation_same_trust(session->route->share->generation,
+	return worker->share != NULL && fl_generation_may_resume(session->route->share->generation,
 								 worker->share->generation);
 }
 
@@ -277,7 +277,7 @@ static void save(struct fl_session *session)
 	uint64_t now = uv_now(&worker_of(session)->loop);
 	struct fl_tls_saved *saved;
 
-	if ((resume != NULL && !fl_resume_wants(resume, now)) || !has_current_trust(session)) {
+	if ((resume != NULL && !fl_resume_wants(resume, now)) || !may_resume(session)) {
 		session->saves = false;
 		return;
 	}
@@ -502,7 +502,7 @@ static void start_client_handshake(struct fl_session *session)
 		return;
 	}
 	session->saves = share->generation->ticket_keys != NULL;
-	resume = session->saves && has_current_trust(session) ? resume_of(session) : NULL;
+	resume = session->saves && may_resume(session) ? resume_of(session) : NULL;
 	if (resume != NULL) {
 		session->offered = fl_resume_offer(resume, session->tls);
 	}

@@ -376,8 +376,8 @@ static void find_section(struct fl_endpoint *endpoint, const struct fl_generatio
 static void take_share(struct fl_worker *worker, struct fl_share *share)
 {
 	bool first = worker->share == NULL;
-	bool same_trust =
-		!first && fl_generation_same_trust(worker->share->generation, share->generation);
+	bool may_resume =
+		!first && fl_generation_may_resume(worker->share->generation, share->generation);
 
 	if (!first) {
 		fl_share_retire(worker->share);
@@ -390,11 +390,11 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
 
 		find_section(endpoint, share->generation);
-		if (!same_trust) {
+		if (!may_resume) {
 			fl_resume_flush(&endpoint->resume);
 		}
 	}
-	if (!same_trust) {
+	if (!may_resume) {
 		fl_resume_map_flush(&worker->resumes);
 	}
 	fl_judge_start(worker);

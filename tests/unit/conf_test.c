@@ -86,9 +86,10 @@ Test(conf, test_conf__shortest_file__has_the_defaults_of_the_design)
 	cr_expect_eq(conf->agent.sidecar_uid, 2112);
 	cr_expect_eq(conf->agent.uid, 2113);
 	cr_expect_not(conf->sidecar.admin_everywhere);
-	cr_expect_eq(conf->tls.group_count, 2);
+	cr_expect_eq(conf->tls.group_count, 3);
 	cr_expect_eq(conf->tls.groups[0], FL_GROUP_X25519MLKEM768);
 	cr_expect_eq(conf->tls.groups[1], FL_GROUP_X25519);
+	cr_expect_eq(conf->tls.groups[2], FL_GROUP_P256);
 	cr_expect_eq(conf->tls.cipher_count, 3);
 	cr_expect_eq(conf->tls.ciphers[0], FL_CIPHER_AES_128_GCM);
 	cr_expect_eq(conf->tls.ciphers[1], FL_CIPHER_AES_256_GCM);

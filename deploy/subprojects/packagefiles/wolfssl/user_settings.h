@@ -43,7 +43,7 @@
 #endif
 
 /* Mathematics. FP_ECC keeps tables of public keys seen twice, per thread: P-256 verification 2.7 times
- * as fast. It makes ephemeral P-256 slower, so P-256 is no group of ours by default. */
+ * as fast. It makes ephemeral P-256 slower, so P-256 is our last group, and no share of it goes into a first hello. */
 #define WOLFSSL_SP_MATH_ALL
 #define WOLFSSL_SP_ASM
 #define WOLFSSL_SP_LARGE_CODE
