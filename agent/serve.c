@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/refused.h"
 #include "base/guarded.h"
 #include "base/harden.h"
 #include "base/mem.h"
@@ -46,6 +47,7 @@ struct fl_serve {
 	uv_timer_t timer;       /* fires at the earliest deadline */
 	struct fl_watch *watch; /* of the socket's path */
 	uv_timer_t reopen;      /* while the path is not ours */
+	struct fl_refused refused;
 	unsigned open_timers;
 	char trouble[sizeof(((struct fl_err *)0)->text)]; /* why it is not, as it was said */
 	uid_t sidecar_uid, agent_uid;
@@ -350,6 +352,9 @@ static bool is_welcome(struct fl_serve *serve, const struct fl_sock *sock)
 	if (uid == geteuid() || uid == serve->sidecar_uid) {
 		return true;
 	}
+	if (!fl_refused_has_line(&serve->refused, uid)) {
+		return false;
+	}
 	fl_line_begin(&line, serve->log, FL_LOG_WARN, "caller refused");
 	fl_line_u64(&line, "uid", uid);
 	fl_line_str(&line, "reason",
@@ -631,8 +636,9 @@ int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log 
 	}
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->reopen) == 0);
-	serve->timer.data = serve->reopen.data = serve;
-	serve->open_timers = 2;
+	fl_refused_init(&serve->refused, net->loop, log);
+	serve->timer.data = serve->reopen.data = serve->refused.window.data = serve;
+	serve->open_timers = 3;
 	watch_path(serve);
 	warn_of_uid(serve);
 	*ret = serve;
@@ -689,4 +695,6 @@ void fl_serve_close(struct fl_serve *serve)
 	}
 	uv_close((uv_handle_t *)&serve->timer, on_closed);
 	uv_close((uv_handle_t *)&serve->reopen, on_closed);
+	fl_refused_end(&serve->refused);
+	uv_close((uv_handle_t *)&serve->refused.window, on_closed);
 }

@@ -67,6 +67,26 @@ bool fl_inet_is_loopback(const struct fl_inet *inet)
 				       : memcmp(inet->ip, one, sizeof(one)) == 0;
 }
 
+struct fl_inet fl_inet_network(const struct fl_inet *inet)
+{
+	struct fl_inet network = {.family = inet->family, .scope = inet->scope};
+
+	memcpy(network.ip, inet->ip, inet->family == AF_INET ? 3 : 8);
+	return network;
+}
+
+/* FNV-1a */
+uint32_t fl_inet_hash(const struct fl_inet *inet)
+{
+	const uint8_t *bytes = (const uint8_t *)inet;
+	uint32_t value = 2166136261u;
+
+	for (size_t i = 0; i < sizeof(*inet); i++) {
+		value = (value ^ bytes[i]) * 16777619u;
+	}
+	return value;
+}
+
 const char *fl_inet_format(const struct fl_inet *inet, char *buf)
 {
 	union fl_sockaddr sa = fl_inet_sockaddr(inet);

@@ -22,6 +22,10 @@ struct fl_inet fl_inet_of(const struct sockaddr *sa);
 /* family must not be 0. */
 union fl_sockaddr fl_inet_sockaddr(const struct fl_inet *inet);
 bool fl_inet_equal(const struct fl_inet *a, const struct fl_inet *b);
+/* Who has one address there may have them all: its /24 (IPv4) or /64 (IPv6), without a port. Family 0 stays what it is. */
+struct fl_inet fl_inet_network(const struct fl_inet *inet);
+/* Equal ones have the same, and others seldom; nobody is kept from looking for those. */
+uint32_t fl_inet_hash(const struct fl_inet *inet);
 bool fl_inet_is_loopback(const struct fl_inet *inet);
 
 /* As fl_sockaddr_format(): "10.0.0.1:80", "[::1]:80"; "-" for none. buf of FL_ADDR_TEXT bytes; returns buf. */

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 
 #define EVENTS_MAX 256
+#define FAREWELLS_MAX 1024u
 
 struct fl_poller {
 	uv_poll_t poll; /* of epoll, in the loop; not where it leads */
@@ -305,7 +306,10 @@ int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user)
 
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap)
 {
-	*net = (struct fl_net){.loop = loop, .read_cap = read_cap, .read_buf = fl_new(read_cap)};
+	*net = (struct fl_net){.loop = loop,
+			       .read_cap = read_cap,
+			       .read_buf = fl_new(read_cap),
+			       .farewells_max = FAREWELLS_MAX};
 }
 
 void fl_net_done(struct fl_net *net)

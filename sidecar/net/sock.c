@@ -24,7 +24,6 @@
 #include "net/poller.h"
 
 #define READS_MAX 32u /* in one turn: others want theirs */
-#define FAREWELLS_MAX 1024u
 
 /* After netinet/in.h, which they respect. */
 #include <linux/netfilter_ipv4.h>
@@ -139,8 +138,9 @@ static void on_farewell_timeout(uv_timer_t *timer)
 /* Those who are refused by thousands get no good-bye: descriptors are for those who are served. */
 static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 {
-	struct fl_farewell *farewell =
-		sock->net->farewells < FAREWELLS_MAX ? calloc(1, sizeof(*farewell)) : NULL;
+	struct fl_farewell *farewell = sock->net->farewells < sock->net->farewells_max
+					       ? calloc(1, sizeof(*farewell))
+					       : NULL;
 
 	if (farewell == NULL) {
 		return false;

@@ -24,7 +24,8 @@ struct fl_net {
 	size_t read_cap;          /* bytes: `[limits] buffer` */
 	struct fl_poller *poller; /* owned; NULL while nothing is open */
 	size_t open;              /* sockets and listeners not yet freed */
-	size_t farewells;         /* of those, closed and lingering: 1024 at most */
+	size_t farewells;         /* of those, closed and lingering */
+	size_t farewells_max;     /* 1024 to begin with; the owner's to set */
 	bool wipes;               /* pending writes hold keys: wiped before they are freed */
 	struct fl_ports ports;    /* for dials that ask for them; none until fl_ports_load() */
 };

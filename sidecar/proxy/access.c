@@ -4,7 +4,8 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "proxy/detect.h"
+#include "proxy/left_out.h"
+#include "proxy/stranger.h"
 
 /* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
 static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason,
@@ -189,7 +190,8 @@ void fl_access_ended(const struct fl_access *access)
 	if (route->peer != NULL) {
 		fl_peer_ended(route->peer, access->reason);
 	}
-	if (!is_wanted(worker, access->reason, access->verdict)) {
+	if (!is_wanted(worker, access->reason, access->verdict) ||
+	    !fl_left_out_has_line(worker, route, access->reason)) {
 		return;
 	}
 	fl_line_begin(&line, &worker->log, denied ? FL_LOG_WARN : FL_LOG_INFO,

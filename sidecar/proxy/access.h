@@ -9,10 +9,11 @@ struct fl_access {
 	const struct fl_session *session; /* NULL: there was none */
 	const struct fl_verdict *verdict; /* NULL: policy was not asked */
 	enum fl_reason reason;
-	enum fl_rule broken_rule;    /* that a good peer's chain breaks now; FL_RULE_NONE: none */
-	const char *detail;          /* a sentence more; NULL: none */
-	const struct fl_sock *plain; /* its mesh side is this plain socket; NULL: it is not */
-	uint64_t to_app, to_mesh;    /* bytes */
+	enum fl_rule broken_rule; /* that a good peer's chain breaks now; FL_RULE_NONE: none */
+	const char *detail;       /* a sentence more; NULL: none */
+	const struct fl_sock *
+		plain; /* its mesh side is this plain socket, or will be a session; NULL: neither */
+	uint64_t to_app, to_mesh; /* bytes */
 };
 
 /* Counts the end and writes the line if [log] access wants it: info where it ended by itself, warn where we refused it. */

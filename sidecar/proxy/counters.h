@@ -31,6 +31,7 @@ enum fl_security {
 
 struct fl_counters {
 	uint64_t probes; /* the sidecar's own, by the rules of capture; they are no connections */
+	uint64_t lines_left_out; /* of the log, about strangers */
 	/* by direction */
 	/* Connections, refused ones included; those that were opened and have not ended are open. */
 	uint64_t opened[FL_DIRECTIONS];

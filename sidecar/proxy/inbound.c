@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Who comes in from the mesh.
  *
- * Happy path: a session is accepted; when its peer is verified, policy is asked once; allowed, a stream takes the
+ * Happy path: a stranger has said hello, and a session begins; when its peer is verified, policy is asked once; allowed, a stream takes the
  * session over and dials the app. Nothing reaches the app before that. Where the INI lets plaintext in, policy is asked
  * about `plaintext` instead, at once or when the first bytes have shown that it is that, and a stream relays it as it
  * is.
@@ -11,7 +11,7 @@
 #include "proxy/inbound.h"
 
 #include "proxy/access.h"
-#include "proxy/detect.h"
+#include "proxy/stranger.h"
 #include "proxy/stream.h"
 
 #define ALERT_ACCESS_DENIED 49u /* RFC 8446 section 6.2 */
@@ -33,13 +33,14 @@ static struct fl_verdict ask_policy(const struct fl_route *route, const char *id
 /* --- mutual TLS ----------------------------------------------------------------------------------- */
 
 static void log_refusal(struct fl_session *session, const struct fl_verdict *verdict,
-			enum fl_reason reason)
+			enum fl_reason reason, const char *detail)
 {
 	struct fl_access access = {
 		.route = fl_session_route(session),
 		.session = session,
 		.verdict = verdict,
 		.reason = reason,
+		.detail = detail,
 	};
 
 	fl_access_ended(&access);
@@ -48,20 +49,27 @@ static void log_refusal(struct fl_session *session, const struct fl_verdict *ver
 static void on_ready(void *user)
 {
 	struct fl_session *session = user;
-	struct fl_verdict verdict =
-		ask_policy(fl_session_route(session), fl_session_peer_id(session));
+	struct fl_route *route = fl_session_route(session);
+	const char *id = fl_session_peer_id(session), *full;
+	struct fl_verdict verdict = ask_policy(route, id);
 
-	if (verdict.effect == FL_ALLOW) {
-		fl_stream_inbound(session, &verdict);
+	if (verdict.effect != FL_ALLOW) {
+		log_refusal(session, &verdict, FL_REASON_POLICY, NULL);
+		fl_session_refuse(session, ALERT_ACCESS_DENIED);
 		return;
 	}
-	log_refusal(session, &verdict, FL_REASON_POLICY);
-	fl_session_refuse(session, ALERT_ACCESS_DENIED);
+	full = fl_route_admit(route, id);
+	if (full != NULL) {
+		log_refusal(session, &verdict, FL_REASON_CONNECTION_LIMIT, full);
+		fl_session_reset(session);
+		return;
+	}
+	fl_stream_inbound(session, &verdict);
 }
 
 static void on_closed(void *user, enum fl_reason reason)
 {
-	log_refusal(user, NULL, reason);
+	log_refusal(user, NULL, reason, NULL);
 }
 
 /* The session does not read before a stream has it. */
@@ -93,7 +101,11 @@ static void serve_plaintext(struct fl_route *route, struct fl_sock *sock, struct
 		.route = route, .plain = sock, .verdict = &verdict, .reason = FL_REASON_POLICY};
 
 	fl_route_secured(route, NULL);
-	if (verdict.effect != FL_ALLOW) {
+	if (verdict.effect == FL_ALLOW) {
+		access.detail = fl_route_admit(route, NULL);
+		access.reason = FL_REASON_CONNECTION_LIMIT;
+	}
+	if (!route->admitted) {
 		fl_access_ended(&access);
 		fl_sock_reset(sock);
 		return;
@@ -104,10 +116,10 @@ static void serve_plaintext(struct fl_route *route, struct fl_sock *sock, struct
 	fl_stream_inbound_plain(route, sock, early, &verdict);
 }
 
-static void on_detected(struct fl_route *route, struct fl_sock *sock,
-			const struct fl_session_begun *begun)
+static void on_known(struct fl_route *route, struct fl_sock *sock,
+		     const struct fl_session_begun *begun)
 {
-	if (route->detected == FL_DETECTED_FAIRLEAD) {
+	if (route->detected == FL_DETECTED_NOTHING || route->detected == FL_DETECTED_FAIRLEAD) {
 		fl_session_accept(route, sock, begun, &events);
 	} else {
 		serve_plaintext(route, sock, begun->early);
@@ -116,17 +128,9 @@ static void on_detected(struct fl_route *route, struct fl_sock *sock,
 
 void fl_inbound_start(struct fl_route *route, struct fl_sock *sock)
 {
-	static const struct fl_session_begun nothing;
-
-	switch (fl_route_inbound(route)->mode) {
-	case FL_INBOUND_STRICT:
-		fl_session_accept(route, sock, &nothing, &events);
-		break;
-	case FL_INBOUND_PERMISSIVE:
-		fl_detect_start(route, sock, on_detected);
-		break;
-	case FL_INBOUND_PLAINTEXT:
-		serve_plaintext(route, sock, nothing.early);
-		break;
+	if (fl_route_inbound(route)->mode == FL_INBOUND_PLAINTEXT) {
+		serve_plaintext(route, sock, (struct fl_span){0});
+	} else {
+		fl_stranger_start(route, sock, on_known);
 	}
 }

@@ -83,6 +83,9 @@ static void put_process(struct fl_text *text, const struct fl_snapshot *s)
 	family(text, "fairlead_log_lines_lost_total", "counter",
 	       "Log lines that standard error did not take.");
 	plain(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
+	family(text, "fairlead_log_lines_left_out_total", "counter",
+	       "Lines about strangers beyond what their network may have.");
+	plain(text, "fairlead_log_lines_left_out_total", (int64_t)s->counters.lines_left_out);
 }
 
 static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)

@@ -9,12 +9,18 @@
 #include "base/mem.h"
 
 #define FIRST_COMERS_PART 4u
+#define DISTRUST_PART 32u /* of all places */
+#define DISTRUST_MAX 64u
+#define PATIENCE_MS 1000u
+#define IMPATIENCE_MS 100u
 
 struct fl_lane {
 	struct fl_lane *prev, *next; /* among those in which somebody waits */
 	struct fl_waiter *first;
-	uint64_t passed_ms; /* the last time that somebody got through */
+	struct fl_place *holders; /* those of `held` that can be found again */
+	uint64_t passed_ms;       /* the last time that somebody got through */
 	unsigned held;
+	unsigned distrust; /* how many more were silent than got through, DISTRUST_MAX at most */
 };
 
 void fl_places_init(struct fl_places *places, uint32_t lane_count, bool is_shared)
@@ -62,9 +68,59 @@ void fl_places_give_back(struct fl_places *places, uint32_t lane)
 	places->lanes[lane].held--;
 }
 
+void fl_places_hold(struct fl_places *places, struct fl_place *place, uint32_t lane,
+		    uint64_t now_ms)
+{
+	fl_places_take(places, lane);
+	place->lane = lane;
+	place->since_ms = now_ms;
+	DL_APPEND(places->lanes[lane].holders, place);
+}
+
+void fl_places_release(struct fl_places *places, struct fl_place *place)
+{
+	DL_DELETE(places->lanes[place->lane].holders, place);
+	fl_places_give_back(places, place->lane);
+}
+
+static const struct fl_lane *fullest(const struct fl_places *places)
+{
+	const struct fl_lane *most = &places->lanes[0];
+
+	for (uint32_t i = 1; i < places->lane_count; i++) {
+		most = places->lanes[i].held > most->held ? &places->lanes[i] : most;
+	}
+	return most;
+}
+
+struct fl_place *fl_places_oldest(const struct fl_places *places, uint32_t lane)
+{
+	const struct fl_lane *own = &places->lanes[lane];
+
+	return own->held > 0 ? own->holders : fullest(places)->holders;
+}
+
+uint64_t fl_places_patience_ms(const struct fl_places *places, uint32_t lane)
+{
+	unsigned few = places->max / DISTRUST_PART;
+
+	few = few < DISTRUST_MAX / 4 ? few : DISTRUST_MAX / 4;
+	return places->lanes[lane].distrust <= few ? PATIENCE_MS : IMPATIENCE_MS;
+}
+
+void fl_places_note_silent(struct fl_places *places, uint32_t lane)
+{
+	struct fl_lane *of = &places->lanes[lane];
+
+	of->distrust += of->distrust < DISTRUST_MAX ? 1 : 0;
+}
+
 void fl_places_note_passed(struct fl_places *places, uint32_t lane, uint64_t now_ms)
 {
-	places->lanes[lane].passed_ms = now_ms;
+	struct fl_lane *of = &places->lanes[lane];
+
+	of->passed_ms = now_ms;
+	of->distrust -= of->distrust > 0 ? 1 : 0;
 }
 
 bool fl_places_has_passed(const struct fl_places *places, uint32_t lane, uint64_t since_ms)
@@ -83,15 +139,44 @@ static void go_to_the_end(struct fl_lane **list, struct fl_lane *lane)
 	DL_APPEND(*list, lane);
 }
 
-void fl_places_wait(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane)
+static struct fl_lane *lane_to_wait_in(struct fl_places *places, uint32_t lane)
 {
 	struct fl_lane *of = &places->lanes[lane];
 
 	if (of->first == NULL) {
 		DL_APPEND(places->waiting, of);
 	}
+	return of;
+}
+
+void fl_places_wait(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane)
+{
+	struct fl_lane *of = lane_to_wait_in(places, lane);
+
 	waiter->lane = lane;
 	DL_APPEND(of->first, waiter);
+}
+
+void fl_places_wait_first(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane)
+{
+	struct fl_lane *of = lane_to_wait_in(places, lane);
+
+	waiter->lane = lane;
+	DL_PREPEND(of->first, waiter);
+}
+
+bool fl_places_waiting_lane(const struct fl_places *places, unsigned number, uint32_t *ret_lane)
+{
+	const struct fl_lane *lane = places->waiting;
+
+	while (lane != NULL && number-- > 0) {
+		lane = lane->next;
+	}
+	if (lane == NULL) {
+		return false;
+	}
+	*ret_lane = (uint32_t)(lane - places->lanes);
+	return true;
 }
 
 static void end_turns(struct fl_lane **list, struct fl_lane *lane)

@@ -3,7 +3,8 @@
 #define FL_PROXY_PLACES_H
 /* places - who may dial and shake hands just now: `[limits] handshakes` of one direction on one worker.
  *
- * A connection has a lane, by where it leads or by the listener that it came to. A quarter of the places is for lanes that
+ * A connection has a lane, by where it leads (outbound), or by the network that it comes from and the listener that it comes
+ * to (inbound). A quarter of the places is for lanes that
  * have none; of the others, a lane may have as many as it leaves free (the "dynamic threshold" of Choudhury and Hahne,
  * 1998). So one that gets nowhere holds three eighths of all places, and it takes many of them to delay the next one. Asking
  * and taking cost a look at two numbers. Who finds no place may wait, first come, first served within a lane; lanes take turns. Pure; loop-bound. */
@@ -16,6 +17,13 @@ struct fl_lane;
 /* In what waits. */
 struct fl_waiter {
 	struct fl_waiter *prev, *next; /* prev NULL: it does not wait */
+	uint32_t lane;
+};
+
+/* In what holds a place that it can be asked to give up. */
+struct fl_place {
+	struct fl_place *prev, *next; /* in its lane: oldest first */
+	uint64_t since_ms;
 	uint32_t lane;
 };
 
@@ -39,6 +47,19 @@ bool fl_places_has_room(const struct fl_places *places, uint32_t lane);
 void fl_places_take(struct fl_places *places, uint32_t lane);
 void fl_places_give_back(struct fl_places *places, uint32_t lane);
 
+/* The same for one that is to be found again by fl_places_oldest(). */
+void fl_places_hold(struct fl_places *places, struct fl_place *place, uint32_t lane,
+		    uint64_t now_ms);
+void fl_places_release(struct fl_places *places, struct fl_place *place);
+/* Whose place would help somebody of that lane who has none: the oldest of its own, or else of the lane that holds most.
+ * NULL: nobody's. Looks at every lane then: that is for floods. */
+struct fl_place *fl_places_oldest(const struct fl_places *places, uint32_t lane);
+/* How long who holds a place may keep a newcomer waiting for the next word of its peer. Short where others of its lane have
+ * kept silent for good, long where they get through: many who come at once, and a slow peer, are no attack. */
+uint64_t fl_places_patience_ms(const struct fl_places *places, uint32_t lane);
+/* One has kept silent for good. */
+void fl_places_note_silent(struct fl_places *places, uint32_t lane);
+
 /* Somebody of that lane has got where it wanted to. */
 void fl_places_note_passed(struct fl_places *places, uint32_t lane, uint64_t now_ms);
 /* Has anybody, since then? */
@@ -47,6 +68,10 @@ bool fl_places_has_passed(const struct fl_places *places, uint32_t lane, uint64_
 /* Must a newcomer wait: is there no room, or are others first? */
 bool fl_places_must_wait(const struct fl_places *places, uint32_t lane);
 void fl_places_wait(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane);
+/* The same before all others of its lane: where there are too many, those who have waited long have mostly gone. */
+void fl_places_wait_first(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane);
+/* A lane in which somebody waits, by its number in that list; false: there are no more. */
+bool fl_places_waiting_lane(const struct fl_places *places, unsigned number, uint32_t *ret_lane);
 /* One that waits no more; one that does not wait: nothing happens. */
 void fl_places_leave(struct fl_places *places, struct fl_waiter *waiter);
 /* The next one for whom there is room now: it waits no more, and is to take its place before the next call. NULL: there is none. */

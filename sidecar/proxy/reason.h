@@ -52,6 +52,8 @@
 	  "it belonged to an older generation, and [rotation] recycle asks it to end")                                     \
 	X(MAX_AGE, "max_age", "it has reached [limits] max_age")                                                           \
 	X(CONNECTION_LIMIT, "connection_limit", "[limits] connections is reached")                                         \
+	X(CROWDED_OUT, "crowded_out",                                                                                      \
+	  "too many were there who had proven no identity, and of those its network had most")                             \
 	X(RESTART_NEEDED, "restart_needed",                                                                                \
 	  "the INI no longer has this listener: restart the sidecar")                                                      \
 	X(DRAIN, "drain", "the sidecar stops")                                                                             \

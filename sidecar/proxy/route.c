@@ -53,12 +53,29 @@ void fl_route_unref(struct fl_route *route)
 		fl_peer_left(route->peer, uv_now(&route->worker->loop));
 		route->peer = NULL;
 	}
+	if (route->admitted) {
+		fl_quota_give_back(&route->worker->quota, (enum fl_direction)route->direction,
+				   route->quota);
+	}
 	fl_targets_unref(route->targets);
 	fl_share_unref(route->share);
 	route->targets = NULL;
 	route->share = NULL;
 	fl_worker_bury(route->worker, &route->corpse);
 	fl_worker_closed(route->worker, route->direction);
+}
+
+const char *fl_route_admit(struct fl_route *route, const char *id)
+{
+	struct fl_quota *quota = &route->worker->quota;
+	enum fl_direction direction = (enum fl_direction)route->direction;
+	struct fl_inet network = fl_inet_network(&route->source);
+	enum fl_quota_answer answer =
+		direction == FL_INBOUND ? fl_quota_take_inbound(quota, id, &network, &route->quota)
+					: fl_quota_take_outbound(quota);
+
+	route->admitted = answer == FL_QUOTA_TAKEN;
+	return fl_quota_text(answer, direction);
 }
 
 void fl_route_secured(struct fl_route *route, const char *id)
@@ -72,9 +89,10 @@ void fl_route_secured(struct fl_route *route, const char *id)
 				      uv_now(&worker->loop));
 }
 
-static void refuse(struct fl_route *route, struct fl_sock *sock, enum fl_reason reason)
+static void refuse(struct fl_route *route, struct fl_sock *sock, enum fl_reason reason,
+		   const char *detail)
 {
-	struct fl_access access = {.route = route, .reason = reason};
+	struct fl_access access = {.route = route, .reason = reason, .detail = detail};
 
 	fl_access_ended(&access);
 	fl_sock_reset(sock);
@@ -193,26 +211,19 @@ static enum fl_reason find(struct fl_route *route, const struct fl_sock *sock)
 	return route->endpoint->captures ? find_captured(route, sock) : find_fixed(route);
 }
 
-/* FNV-1a: any destination of the app's has its own, or nearly so. */
-static uint32_t hash(const struct fl_inet *inet)
-{
-	const uint8_t *bytes = (const uint8_t *)inet;
-	uint32_t value = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(*inet); i++) {
-		value = (value ^ bytes[i]) * 16777619u;
-	}
-	return value;
-}
-
-/* What gets nowhere is a destination: one dead pod, and not the others of its section. */
+/* Outbound, what gets nowhere is a destination: one dead pod, and not the others of its section. Inbound it is whoever
+ * has the addresses of a network. */
 static uint32_t lane_of(const struct fl_route *route)
 {
-	const struct fl_worker *worker = route->worker;
-	bool by_destination = route->direction == FL_OUTBOUND && fl_route_is_captured(route);
+	const struct fl_places *places = &route->worker->places[route->direction];
+	struct fl_inet from = fl_inet_network(&route->source);
 
-	return by_destination
-		       ? fl_places_lane(&worker->places[FL_OUTBOUND], hash(&route->destination))
+	if (route->direction == FL_INBOUND) {
+		return fl_places_lane(places,
+				      fl_inet_hash(&from) + fl_worker_lane(route->endpoint));
+	}
+	return fl_route_is_captured(route)
+		       ? fl_places_lane(places, fl_inet_hash(&route->destination))
 		       : fl_worker_lane(route->endpoint);
 }
 
@@ -244,7 +255,7 @@ struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listene
 	}
 	fl_count(&route->worker->counters.opened[route->direction], 1);
 	if (reason != FL_REASON_DONE) {
-		refuse(route, sock, reason);
+		refuse(route, sock, reason, NULL);
 		return NULL;
 	}
 	route->lane = lane_of(route);
@@ -253,7 +264,7 @@ struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listene
 }
 
 void fl_route_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
-		     enum fl_reason reason, bool quietly)
+		     enum fl_reason reason, const char *detail, bool quietly)
 {
 	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
 	struct fl_route *route = sock != NULL ? route_new(endpoint, sock) : NULL;
@@ -268,7 +279,7 @@ void fl_route_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
 		fl_count(&counters->opened[endpoint->direction], 1);
 	}
 	if (route != NULL && !quietly) {
-		refuse(route, sock, reason);
+		refuse(route, sock, reason, detail);
 	} else if (route != NULL) {
 		fl_counters_ended(counters, endpoint->direction, FL_SECURITY_NONE, reason);
 		fl_sock_reset(sock);

@@ -34,9 +34,10 @@ struct fl_route {
 		*targets; /* outbound: what a fixed listener leads to; NULL: unknown, or captured */
 	uint64_t started_ns; /* uv_hrtime() */
 	struct fl_peer_cell
-		*peer;         /* where its bytes are counted; NULL: it is not known who that is */
-	struct fl_inet source; /* family 0: a Unix socket, or unknown */
-	struct fl_inet destination; /* captured: the original one; family 0: a fixed listener */
+		*peer; /* where its bytes are counted; NULL: it is not known who that is */
+	struct fl_quota_peer *quota; /* whose share it is of; NULL: nobody's */
+	struct fl_inet source;       /* family 0: a Unix socket, or unknown */
+	struct fl_inet destination;  /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
 	uint32_t next_target;   /* outbound: which of targets, or the destination, to dial next */
 	uint32_t lane;          /* among the places for handshakes of its direction */
@@ -46,6 +47,7 @@ struct fl_route {
 	uint8_t direction;         /* enum fl_direction */
 	uint8_t detected;          /* enum fl_detected; inbound */
 	uint8_t security;          /* enum fl_security */
+	bool admitted;             /* counts towards [limits] connections */
 };
 
 /* Takes the connection that waits at the listener, and finds out what it is. One that cannot be served (its destination
@@ -53,11 +55,15 @@ struct fl_route {
  * no memory. Else one reference, and the socket, which has no user yet. */
 struct fl_route *fl_route_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
 				 struct fl_sock **ret_sock);
-/* Resets the connection that waits. quietly: it is counted, and not logged. */
+/* Resets the connection that waits. detail: for the log. quietly: it is counted, and not logged. */
 void fl_route_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
-		     enum fl_reason reason, bool quietly);
+		     enum fl_reason reason, const char *detail, bool quietly);
 struct fl_route *fl_route_ref(struct fl_route *route);
 void fl_route_unref(struct fl_route *route);
+
+/* It is let in: it counts towards `[limits] connections` from now on, inbound as one of the peer of that id, or in plaintext
+ * (NULL) of its source's network. Once. NULL: done; else why that may not be, a sentence. */
+const char *fl_route_admit(struct fl_route *route, const char *id);
 
 /* It is known what its mesh side is, and who is there: id of the verified peer, or NULL for plaintext. Once; from then on
  * it is counted as that. */

@@ -19,6 +19,7 @@
 
 #include "base/mem.h"
 #include "base/when.h"
+#include "proxy/budget.h"
 #include "proxy/cpus.h"
 
 #define MAIN_READ_BUFFER (64u * 1024)
@@ -178,11 +179,12 @@ static void log_restart_needed(struct fl_server *server, const struct fl_conf *c
 	}
 }
 
-/* Each connection is two descriptors; the soft limit is often 1024. */
+/* The soft limit is often 1024. */
 static void raise_descriptor_limit(struct fl_server *server, const struct fl_conf *conf)
 {
 	struct rlimit limit;
-	rlim_t wanted = (rlim_t)conf->limits.connections * 2 + 64;
+	rlim_t wanted =
+		(rlim_t)fl_budget_wanted(conf, server->worker_count, (unsigned)fl_bind_count(conf));
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
 		return;
@@ -204,7 +206,6 @@ static void apply_settings(struct fl_server *server, const struct fl_conf *conf)
 		server->log->level = conf->log.level;
 	}
 	server->log->format = conf->log.format;
-	raise_descriptor_limit(server, conf);
 }
 
 static int use_generation(struct fl_server *server, struct fl_generation *generation,
@@ -216,6 +217,7 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 
 	if (rc == 0) {
 		fl_tallies_add(&server->tallies, tally);
+		raise_descriptor_limit(server, generation->conf);
 		/* Addresses first: a worker that opens its listeners knows where they lead. */
 		struct fl_routes *routes = fl_resolver_set(server->resolver, generation->conf);
 

@@ -21,6 +21,7 @@
 
 #define ALERT_LINGER_MS 1000u
 #define HELD_ENOUGH 16384u /* bytes; one more read can come on top */
+#define FLIGHT_MAX 16384u  /* bytes of a client's last flight, and most of the time all of it */
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
@@ -61,14 +62,14 @@ static struct fl_session *session_new(struct fl_route *route,
 	session->state = is_client ? DIALING : HANDSHAKE;
 	session->started_ns = route->started_ns;
 	DL_APPEND(worker->sessions, session);
-	fl_places_take(&worker->places[route->direction], route->lane);
+	fl_places_hold(&worker->places[route->direction], &session->place, route->lane,
+		       uv_now(&worker->loop));
 	return session;
 }
 
-static void give_place_back(const struct fl_session *session)
+static void give_place_back(struct fl_session *session)
 {
-	fl_places_give_back(&worker_of(session)->places[session->route->direction],
-			    session->route->lane);
+	fl_places_release(&worker_of(session)->places[session->route->direction], &session->place);
 }
 
 /* Lets go of everything but the memory; the socket is gone already. */
@@ -366,6 +367,8 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	enum fl_tls_step step = fl_tls_handshake(session->tls, io);
 	int rc;
 
+	/* Who may have to wait for us is not silent. */
+	session->answered = step != FL_TLS_SIGNING && (session->answered || io->out_len > 0);
 	if (step == FL_TLS_ESTABLISHED && io->out_len > 0) {
 		keep_unsent(session, io);
 	}
@@ -379,6 +382,9 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	} else if (step == FL_TLS_SIGNING) {
 		fl_sock_read_stop(session->sock);
 		hold(session, io); /* whoever signs feeds it again */
+	} else if (!session->is_client && !session->answered) {
+		/* It had all of a ClientHello, or what can be none: nobody waits here for what may never come. */
+		fail(session, FL_REASON_TLS_PROTOCOL);
 	}
 }
 
@@ -473,9 +479,31 @@ void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
 		return;
 	}
 	fl_sock_read_start(session->sock);
-	if (begun->early.len > 0) {
-		feed(session, begun->early.data, begun->early.len);
+	feed(session, begun->early.data, begun->early.len);
+}
+
+bool fl_session_make_room(struct fl_worker *worker, uint32_t lane, unsigned patience)
+{
+	struct fl_places *places = &worker->places[FL_INBOUND];
+	struct fl_place *place = fl_places_oldest(places, lane);
+	struct fl_session *session;
+	uint8_t buf[FLIGHT_MAX];
+
+	if (place == NULL || uv_now(&worker->loop) - place->since_ms <
+				     patience * fl_places_patience_ms(places, place->lane)) {
+		return false;
 	}
+	session = FL_CONTAINER_OF(place, struct fl_session, place);
+	if (!session->answered) {
+		return false;
+	}
+	fl_sock_read_now(session->sock, buf,
+			 sizeof(buf)); /* what lies in the kernel has come in time */
+	if (session->state == HANDSHAKE) {
+		fl_places_note_silent(places, session->route->lane);
+		fail(session, FL_REASON_CROWDED_OUT);
+	}
+	return true;
 }
 
 /* --- client ----------------------------------------------------------------------------------- */

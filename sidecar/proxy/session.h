@@ -30,11 +30,14 @@ struct fl_session_begun {
 		deadline; /* its handshake_timeout runs since then; NULL, or not queued: it begins now */
 };
 
-/* Server role, on a connection of the route. Takes sock over. Its user is, until
- * set, the session itself. Without memory the connection is reset, and that is logged. Events may run inside. */
+/* Server role, on a connection of the route. Takes sock over. early: what the engine needs for its first answer; when it gives none
+ * it is the end. Its user is, until set, the session itself. Without memory the connection is reset, and that is logged. Events may run inside. */
 void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
 		       const struct fl_session_begun *begun,
 		       const struct fl_session_events *events);
+/* Somebody of that lane needs a place: ends the inbound handshake that is in its way, if its peer has been silent for `patience`
+ * times the lane's (fl_places_patience_ms()). False: it is not, or there is none. Who waits for places may be served inside. */
+bool fl_session_make_room(struct fl_worker *worker, uint32_t lane, unsigned patience);
 /* Client role: dials the route's addresses in order until one answers; its peer must be one that the upstream names.
  * NULL: it failed already, *ret_reason says why; no event runs inside. */
 struct fl_session *fl_session_dial(struct fl_route *route, const struct fl_session_events *events,

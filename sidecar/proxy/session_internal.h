@@ -21,6 +21,7 @@ struct fl_session {
 	const struct fl_session_events *events;
 	void *user;
 	struct fl_deadline deadline; /* of DIALING and HANDSHAKE */
+	struct fl_place place;       /* in DIALING and HANDSHAKE */
 	struct fl_held *held;
 	struct fl_held
 		*unsent;     /* end of our handshake: goes out with the first bytes that we send */
@@ -28,11 +29,12 @@ struct fl_session {
 	uint32_t offered;    /* client: number of the session that the hello offers, 0: none */
 	uint8_t state;       /* enum fl_session_state */
 	bool is_client;
-	bool saves;   /* client: its ticket has not come yet */
-	bool reading; /* the user wants plaintext */
-	bool eof;     /* close_notify received */
-	bool is_last; /* what on_data has just now */
-	bool fin;     /* TCP has ended while nobody was reading */
+	bool answered; /* server: the client has heard of us */
+	bool saves;    /* client: its ticket has not come yet */
+	bool reading;  /* the user wants plaintext */
+	bool eof;      /* close_notify received */
+	bool is_last;  /* what on_data has just now */
+	bool fin;      /* TCP has ended while nobody was reading */
 };
 
 #endif

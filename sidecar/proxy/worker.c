@@ -11,16 +11,20 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
 
-#include "proxy/detect.h"
+#include "proxy/budget.h"
+#include "proxy/left_out.h"
 #include "proxy/preview.h"
 #include "proxy/route.h"
+#include "proxy/stranger.h"
 #include "proxy/stream.h"
 #include "proxy/tell.h"
 
 #define IDLE_LOOKS 8u /* in one idle_timeout */
 #define HALF_OPEN_LOOK_MS 500u
-#define CAPTURE_LANES 1024u /* destinations whose lanes seldom meet */
+#define MANY_LANES 1024u /* destinations, or networks, whose lanes seldom meet */
 
 enum mail_kind {
 	MAIL_SHARE,
@@ -53,17 +57,24 @@ static void on_mail(uv_async_t *async);
 
 /* --- main thread ------------------------------------------------------------------------------- */
 
-static unsigned part_of(uint32_t limit, unsigned worker_count)
+static uint64_t descriptors_allowed(void)
 {
-	return (limit + worker_count - 1) / worker_count;
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
 }
 
 static void set_maxima(struct fl_worker *worker, const struct fl_conf *conf)
 {
-	worker->max_connections = part_of(conf->limits.connections, worker->worker_count);
+	struct fl_budget budget = fl_budget_of(conf, descriptors_allowed(), worker->worker_count,
+					       (unsigned)worker->endpoint_count);
+
+	worker->quota.max = budget.connections;
+	worker->net.farewells_max = budget.farewells;
 	for (unsigned i = 0; i < FL_DIRECTIONS; i++) {
-		worker->places[i].max = part_of(conf->limits.handshakes, worker->worker_count);
+		worker->places[i].max = budget.handshakes;
 	}
+	fl_strangers_limit(worker, budget.strangers, conf->limits.handshake_timeout_ms);
 }
 
 uint32_t fl_worker_lane(const struct fl_endpoint *endpoint)
@@ -85,10 +96,20 @@ static void init_places(struct fl_worker *worker, enum fl_direction direction)
 			captures = captures || worker->endpoints[i].captures;
 		}
 	}
-	captures = captures && direction == FL_OUTBOUND;
+	captures = captures || direction == FL_INBOUND;
 	fl_places_init(&worker->places[direction],
-		       captures ? CAPTURE_LANES : (uint32_t)worker->endpoint_count + 1,
+		       captures ? MANY_LANES : (uint32_t)worker->endpoint_count + 1,
 		       captures || listeners > 1);
+}
+
+/* Without randomness a flood may cost more. */
+static uint64_t seed_of(const struct fl_worker *worker)
+{
+	uint64_t seed;
+
+	return getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == (ssize_t)sizeof(seed)
+		       ? seed
+		       : (uint64_t)(uintptr_t)worker;
 }
 
 static void init_scratch(struct fl_worker *worker, size_t buffer)
@@ -141,7 +162,6 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	worker->seen.max = FL_SEEN_MAX / worker_count + 1;
 	init_places(worker, FL_INBOUND);
 	init_places(worker, FL_OUTBOUND);
-	set_maxima(worker, conf);
 	for (size_t i = 0; i < endpoint_count; i++) {
 		endpoints[i].worker = worker;
 	}
@@ -152,6 +172,9 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	FL_REQUIRE(uv_async_init(&worker->loop, &worker->wake, on_mail) == 0);
 	fl_net_init(&worker->net, &worker->loop, conf->limits.buffer);
 	fl_ports_load(&worker->net.ports);
+	fl_quota_init(&worker->quota, seed_of(worker));
+	fl_strangers_init(worker, (uint32_t)seed_of(worker));
+	set_maxima(worker, conf);
 	init_scratch(worker, conf->limits.buffer);
 	note_own_ports(worker, conf);
 	worker->idle_timeout_ms = conf->limits.idle_timeout_ms;
@@ -168,6 +191,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	fl_judge_init(worker);
 	fl_recycle_init(worker);
 	fl_tell_init(worker, &worker->tell);
+	fl_left_out_init(worker);
 	return worker;
 }
 
@@ -308,6 +332,7 @@ static void worker_free(struct fl_worker *worker)
 	fl_seen_done(&worker->seen);
 	fl_places_done(&worker->places[FL_INBOUND]);
 	fl_places_done(&worker->places[FL_OUTBOUND]);
+	fl_quota_done(&worker->quota);
 	free(worker->sealed);
 	free(worker->opened);
 	free(worker);
@@ -449,7 +474,7 @@ static void stop(struct fl_worker *worker)
 	fl_worker_close_listeners(worker);
 	fl_stream_end_all(worker, FL_REASON_DRAIN);
 	fl_session_end_all(worker);
-	fl_detect_end_all(worker);
+	fl_strangers_close(worker);
 	fl_deadline_queue_close(&worker->connecting);
 	fl_deadline_queue_close(&worker->dialing);
 	fl_deadline_queue_close(&worker->handshaking);
@@ -461,6 +486,7 @@ static void stop(struct fl_worker *worker)
 	fl_judge_close(worker);
 	fl_recycle_close(worker);
 	fl_tell_close(&worker->tell);
+	fl_left_out_close(worker);
 	fl_share_unref(worker->share);
 	worker->share = NULL;
 	uv_close((uv_handle_t *)&worker->wake, NULL);
@@ -482,7 +508,7 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 	case MAIL_LIST:
 		fl_stream_list(worker, mail->listing);
 		fl_session_list(worker, mail->listing);
-		fl_detect_list(worker, mail->listing);
+		fl_strangers_list(worker, mail->listing);
 		mail->listing->seen.max = worker->seen.max;
 		fl_seen_add(&mail->listing->seen, &worker->seen);
 		mail->done(mail->done_user);

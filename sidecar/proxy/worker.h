@@ -11,9 +11,11 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "base/ration.h"
 #include "conf/conf.h"
 #include "net/sock.h"
 #include "proxy/counters.h"
+#include "proxy/crowd.h"
 #include "proxy/deadline.h"
 #include "proxy/generation.h"
 #include "proxy/judge.h"
@@ -21,6 +23,7 @@
 #include "proxy/naming.h"
 #include "proxy/peers.h"
 #include "proxy/places.h"
+#include "proxy/quota.h"
 #include "proxy/recycle.h"
 #include "proxy/resume.h"
 #include "proxy/resume_map.h"
@@ -49,7 +52,6 @@ struct fl_endpoint {
 	int reserved_fd; /* of the first worker: keeps others out until we listen; -1: none */
 	struct fl_listener *listener;
 	uint8_t state; /* enum fl_endpoint_state; atomic: read by the main thread */
-	bool waiting; /* inbound: a connection was left in the kernel's queue: too many handshakes */
 	const struct fl_conf_service *service;   /* in the current generation; NULL: gone */
 	const struct fl_conf_upstream *upstream; /* likewise */
 	struct fl_targets *targets; /* outbound; NULL until the resolver has said something */
@@ -75,6 +77,15 @@ struct fl_corpse {
 	struct fl_corpse *next;
 };
 
+/* Inbound connections of which nothing is known yet (stranger.h). */
+struct fl_strangers {
+	struct fl_crowd crowd;
+	struct fl_stranger *all;
+	struct fl_deadline_queue hello; /* how long a ClientHello may take */
+	uv_timer_t pace;                /* runs while somebody waits for a place */
+	bool making_room;
+};
+
 struct fl_mail;
 struct fl_preview;
 
@@ -92,6 +103,8 @@ struct fl_worker {
 	struct fl_net net;
 	struct fl_log log;
 	enum fl_log_access access;
+	struct fl_ration ration; /* of lines about strangers */
+	uv_timer_t ration_timer;
 	bool log_level_is_set; /* by mail: that of a share counts for nothing */
 	/* Scratch of one callback: never holds anything across turns. */
 	uint8_t *sealed; /* ciphertext on its way out */
@@ -105,8 +118,8 @@ struct fl_worker {
 	size_t endpoint_count;
 	struct fl_own_port *own_ports; /* admin included */
 	size_t own_port_count;
-	unsigned worker_count;    /* among whom the limits are parted */
-	unsigned max_connections; /* this worker's part of the limit */
+	unsigned worker_count; /* among whom the limits are parted */
+	struct fl_quota quota; /* of [limits] connections: those that are let in */
 	struct fl_deadline_queue connecting, dialing, handshaking, idle, half_open;
 	struct fl_walk walk;
 	struct fl_judge judge; /* its counts are read by the main thread */
@@ -115,10 +128,10 @@ struct fl_worker {
 	struct fl_preview *preview;  /* under way; NULL: there is none */
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;
-	struct fl_detect *detects;
 	struct fl_naming_waiter *unnamed; /* streams that wait for DNS */
-	/* Sessions that dial or shake hands, and connections of which it is not known yet what they are. Each direction has its own, so that neither strangers who stall nor
-	 * upstreams that do not answer stop the other one. */
+	struct fl_strangers strangers;
+	/* Sessions that dial or shake hands. Each direction has its own, so that neither peers who stall nor upstreams that do not
+	 * answer stop the other one. */
 	struct fl_places places[FL_DIRECTIONS];
 	bool settling,
 		settled_again; /* places are given away just now; another one is free since */
@@ -180,9 +193,9 @@ enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, 
 /* --- for session and stream, on the loop ------------------------------------------------------- */
 
 void fl_worker_bury(struct fl_worker *worker, struct fl_corpse *corpse);
-/* A session has ended its handshake, or itself: accepts what had to wait, notices the end of a drain. */
+/* A session has ended its handshake, or itself: serves who had to wait. */
 void fl_worker_session_settled(struct fl_worker *worker);
-/* A connection that counts towards [limits] connections has come, or gone: for the route alone. */
+/* A connection has come, or gone: for the route alone. */
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction);
 void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction);
 

@@ -3,14 +3,16 @@
  *
  * Happy path: each connection becomes a session (inbound) or a stream (outbound).
  *
- * Limits: inbound, who finds no place for its handshake (places.h) is left in the kernel's queue until one settles; outbound,
- * where an accepted connection alone tells its destination, its stream waits. Over max_connections it is reset at once and a line says so, at most once a second. */
+ * Limits: everybody is accepted at once, for only then it can be told who is who. Inbound, strangers wait for a place for their
+ * handshake in a crowd of bounded size (stranger.h); outbound, streams wait. Where `[limits] connections` has room for nobody of
+ * that direction (quota.h), it is reset at once and a line says so, at most once a second. */
 #include "proxy/worker_internal.h"
 
 #include <unistd.h>
 
 #include "proxy/inbound.h"
 #include "proxy/route.h"
+#include "proxy/stranger.h"
 #include "proxy/stream.h"
 
 #define LIMIT_LOG_EVERY_MS 1000u
@@ -27,13 +29,8 @@ static void refuse_over_limit(struct fl_endpoint *endpoint, struct fl_listener *
 	if (!quietly) {
 		worker->refused_at_ms = now;
 	}
-	fl_route_refuse(endpoint, listener, FL_REASON_CONNECTION_LIMIT, quietly);
-}
-
-/* Inbound. */
-static bool has_room(const struct fl_endpoint *endpoint)
-{
-	return fl_places_has_room(&endpoint->worker->places[FL_INBOUND], fl_worker_lane(endpoint));
+	fl_route_refuse(endpoint, listener, FL_REASON_CONNECTION_LIMIT,
+			fl_quota_text(FL_QUOTA_DIRECTION, endpoint->direction), quietly);
 }
 
 static void serve(struct fl_endpoint *endpoint, struct fl_listener *listener)
@@ -47,6 +44,7 @@ static void serve(struct fl_endpoint *endpoint, struct fl_listener *listener)
 	if (endpoint->direction == FL_INBOUND) {
 		fl_inbound_start(route, sock);
 	} else {
+		(void)fl_route_admit(route, NULL); /* there is room */
 		fl_stream_outbound(route, sock);
 	}
 	fl_route_unref(route); /* session and stream have their own references */
@@ -55,26 +53,11 @@ static void serve(struct fl_endpoint *endpoint, struct fl_listener *listener)
 static void on_connection(void *user, struct fl_listener *listener)
 {
 	struct fl_endpoint *endpoint = user;
-	struct fl_worker *worker = endpoint->worker;
 
-	if (fl_worker_open_connections(worker) >= worker->max_connections) {
-		refuse_over_limit(endpoint, listener);
-	} else if (endpoint->direction == FL_INBOUND && !has_room(endpoint)) {
-		endpoint->waiting = true;
-	} else {
+	if (fl_quota_has_room(&endpoint->worker->quota, endpoint->direction)) {
 		serve(endpoint, listener);
-	}
-}
-
-static void accept_waiting(struct fl_worker *worker)
-{
-	for (size_t i = 0; i < worker->endpoint_count; i++) {
-		struct fl_endpoint *endpoint = &worker->endpoints[i];
-
-		if (endpoint->waiting && endpoint->listener != NULL && has_room(endpoint)) {
-			endpoint->waiting = false;
-			on_connection(endpoint, endpoint->listener);
-		}
+	} else {
+		refuse_over_limit(endpoint, listener);
 	}
 }
 
@@ -89,7 +72,7 @@ void fl_worker_session_settled(struct fl_worker *worker)
 	while (worker->settled_again && !worker->stopping) {
 		worker->settled_again = false;
 		fl_stream_serve_waiting(worker);
-		accept_waiting(worker);
+		fl_strangers_serve_waiting(worker);
 	}
 	worker->settling = false;
 }

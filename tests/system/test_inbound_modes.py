@@ -434,26 +434,21 @@ def test_strict_does_not_wait_for_anybody(lab, app):
 
 # --- limits, drain, dead apps ---------------------------------------------------------------------------------------
 
-def test_detection_counts_as_handshake(lab, app):
-    """[limits] handshakes: silent clients hold no more places than that, and whoever comes next waits its turn."""
-    inbound = lab.inbound(app().port, plaintext('permissive', limits={'handshakes': 4}))
+def test_silence_takes_no_place(lab, app):
+    """[limits] handshakes: silent clients hold none, and neither does half a ClientHello."""
+    inbound = lab.inbound(app().port, plaintext('permissive', limits={'handshakes': 1}))
     silent = [connect(inbound.port) for _ in range(4)]
+    silent[0].sendall(our_hello()[:100])
     wait_until(lambda: inbound.metric('fairlead_connections_open', direction='inbound', security='none') == 4, 'four wait')
-    with connect(inbound.port) as late:
-        late.sendall(b'ping')
-        late.settimeout(0.3)
-        with pytest.raises(TimeoutError):
-            late.recv(4)
-        late.settimeout(10 * labs.SLOW)
-        silent.pop().close()
-        assert late.recv(4) == b'ping'
+    assert ask(inbound.port) != 'reset'
+    assert tls_ask(inbound.port, lab.client, [ALPN]) != 'closed'
     for sock in silent:
         labs.reset(sock)
-    wait_until(lambda: len(inbound.sidecar.lines(reason='peer_reset')) == 3, 'their ends are logged')
+    wait_until(lambda: len(inbound.sidecar.lines(reason='peer_reset')) == 4, 'their ends are logged')
 
 
 def test_connection_limit(lab, app):
-    """[limits] connections counts plaintext and what is not known yet."""
+    """[limits] connections counts plaintext, and nobody of whom it is not known yet what he is."""
     inbound = lab.inbound(app().port, plaintext('permissive', limits={'connections': 2}))
     silent, plain = connect(inbound.port), connect(inbound.port)
     plain.sendall(b'ping')
@@ -465,8 +460,11 @@ def test_connection_limit(lab, app):
     assert (unknown['state'], unknown['security']) == ('detecting', None), 'of one it is not known yet what it is'
     assert (seen['security'], seen['peer'], seen['rule'], seen['bytes_to_app']) == ('plaintext', None, 'plain', 4)
     assert seen['source'] == '127.0.0.1:%d' % plain.getsockname()[1]
-    assert labs.outcome(inbound.port) == 'reset'
-    inbound.wait_line(reason='connection_limit')
+    with connect(inbound.port) as second:
+        second.sendall(b'ping')
+        assert second.recv(4) == b'ping'
+        assert labs.outcome(inbound.port) == 'reset'
+        inbound.wait_line(reason='connection_limit')
     for sock in silent, plain:
         sock.close()
 

@@ -158,3 +158,64 @@ Test(places, who_got_through_and_when)
 	cr_expect_not(fl_places_has_passed(&places, 2, 1));
 	fl_places_done(&places);
 }
+
+Test(places, the_oldest_of_ones_own_goes_first_or_else_of_the_fullest)
+{
+	struct fl_places places = make(8, 16);
+	struct fl_place a[3], b;
+
+	fl_places_hold(&places, &b, 2, 5);
+	cr_expect_eq(fl_places_oldest(&places, 2), &b);
+	for (size_t i = 0; i < 3; i++) {
+		fl_places_hold(&places, &a[i], 1, 10 + i);
+	}
+	cr_expect_eq(fl_places_oldest(&places, 2), &b, "its own");
+	cr_expect_eq(fl_places_oldest(&places, 9), &a[0], "it has none");
+	fl_places_release(&places, &a[0]);
+	cr_expect_eq(fl_places_oldest(&places, 1), &a[1]);
+	fl_places_release(&places, &a[1]);
+	fl_places_release(&places, &a[2]);
+	fl_places_release(&places, &b);
+	cr_expect_null(fl_places_oldest(&places, 1));
+	cr_expect_eq(places.held, 0);
+	fl_places_done(&places);
+}
+
+Test(places, patience_ends_where_many_are_silent_for_good)
+{
+	struct fl_places places = make(8, 4);
+	uint64_t patient = fl_places_patience_ms(&places, 1);
+
+	for (unsigned i = 0; i < 1000; i++) {
+		fl_places_note_silent(&places, 1);
+	}
+	cr_expect_lt(fl_places_patience_ms(&places, 1), patient);
+	cr_expect_eq(fl_places_patience_ms(&places, 2), patient,
+		     "others have nothing to do with it");
+	fl_places_note_passed(&places, 1, 1);
+	cr_expect_lt(fl_places_patience_ms(&places, 1), patient,
+		     "one that gets through is not enough");
+	for (unsigned i = 0; i < 64; i++) {
+		fl_places_note_passed(&places, 1, 1);
+	}
+	cr_expect_eq(fl_places_patience_ms(&places, 1), patient);
+	fl_places_done(&places);
+}
+
+Test(places, who_waits_first_is_served_first)
+{
+	struct fl_waiter waiters[3] = {{0}};
+	struct fl_places places = make(1, 4);
+	uint32_t lane;
+
+	cr_expect_not(fl_places_waiting_lane(&places, 0, &lane));
+	for (size_t i = 0; i < 3; i++) {
+		fl_places_wait_first(&places, &waiters[i], 3);
+	}
+	cr_expect(fl_places_waiting_lane(&places, 0, &lane) && lane == 3);
+	cr_expect_not(fl_places_waiting_lane(&places, 1, &lane));
+	for (size_t i = 3; i-- > 0;) {
+		cr_expect_eq(fl_places_next(&places), &waiters[i]);
+	}
+	fl_places_done(&places);
+}
