@@ -32,6 +32,7 @@ static const char program_page[] =
 	"  redirect   the rules that lead the pod's connections through the sidecar\n"
 	"  drain      let the sidecar finish what is open, and end\n"
 	"  log-level  of the running sidecar\n"
+	"  import     policies of Istio and Linkerd as INI\n"
 	"\n"
 	"  fairlead-agent COMMAND --help tells more.\n"
 	"\n"
@@ -427,6 +428,52 @@ static const char log_level_page[] =
 	"  1  not reachable, or refused\n"
 	"  2  it cannot be asked: the command line, the INI, or no control socket\n";
 
+static const char import_page[] =
+	"NAME\n"
+	"  fairlead-agent import - policies of Istio and Linkerd as INI\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent import [--labels KEY=VALUE,...] [--namespace NS]\n"
+	"                        [--trust-domain NAME] FILE...\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Reads resources as YAML or JSON, as kubectl get -o yaml prints them, and\n"
+	"  writes the sections of an INI for one workload: who may reach it, in which\n"
+	"  mode, and whom it may reach. [identity] is for you to add; then run check.\n"
+	"\n"
+	"  Read are, of Istio, AuthorizationPolicy, PeerAuthentication and\n"
+	"  DestinationRule; of Linkerd, Server, AuthorizationPolicy,\n"
+	"  MeshTLSAuthentication and NetworkAuthentication. Resources of other systems\n"
+	"  are skipped.\n"
+	"\n"
+	"  What has no counterpart (HTTP methods, paths, JWTs, ports by name) is named\n"
+	"  with FILE:LINE on stderr and in comments of the INI. The translation never\n"
+	"  lets in what the original refuses: an ALLOW rule with such a condition is\n"
+	"  left out, a DENY rule loses the condition and refuses more.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --labels KEY=VALUE,...  the labels of the workload's pods. Without it,\n"
+	"                      allowing policies that select by labels let nobody in, and\n"
+	"                      denying ones are taken for the workload's\n"
+	"      --namespace NS  the workload's namespace; default: the only one there is\n"
+	"      --trust-domain NAME  of the SPIFFE IDs; default cluster.local, which in\n"
+	"                      Istio's resources stands for whatever it is\n"
+	"      --root-namespace NS  whose policies are for all; default istio-system\n"
+	"  -h, --help          this page\n"
+	"  -V, --version       the version\n"
+	"\n"
+	"EXIT STATUS\n"
+	"  0  all of it is expressed\n"
+	"  1  some is not, and is named\n"
+	"  2  a file cannot be read, or the workload is not known\n"
+	"\n"
+	"EXAMPLES\n"
+	"  kubectl get authorizationpolicies,peerauthentications,destinationrules -A \\\n"
+	"    -o yaml | fairlead-agent import --namespace prod --labels app=api -\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent check, fairlead-agent explain\n";
+
 const char *fl_help(const char *command)
 {
 	static const struct {
@@ -436,7 +483,8 @@ const char *fl_help(const char *command)
 		     {"wait", wait_page},       {"status", status_page},
 		     {"explain", explain_page}, {"suggest", suggest_page},
 		     {"preview", preview_page}, {"redirect", redirect_page},
-		     {"drain", drain_page},     {"log-level", log_level_page}};
+		     {"drain", drain_page},     {"log-level", log_level_page},
+		     {"import", import_page}};
 
 	if (command == NULL) {
 		return program_page;

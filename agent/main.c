@@ -15,6 +15,7 @@
 #include "agent/control.h"
 #include "agent/explain.h"
 #include "agent/help.h"
+#include "agent/import.h"
 #include "agent/preview.h"
 #include "agent/redirect.h"
 #include "agent/run.h"
@@ -30,7 +31,7 @@
 #define DEFAULT_TIMEOUT_MS 30000
 #define MAX_TIMEOUT_MS (24U * 3600 * 1000)
 
-#define WORDS_MAX 16
+#define WORDS_MAX 64
 
 /* What the options and words of all commands say. */
 struct settings {
@@ -38,6 +39,7 @@ struct settings {
 	bool json, watch, wildcards, force;
 	uint32_t timeout_ms;
 	struct fl_explain explain;
+	struct fl_import_options import;
 	const char *words[WORDS_MAX]; /* after the command's name */
 	size_t word_count;
 };
@@ -66,7 +68,11 @@ enum {
 	OPTION_TO,
 	OPTION_SOURCE,
 	OPTION_WILDCARDS,
-	OPTION_FORCE
+	OPTION_FORCE,
+	OPTION_TRUST_DOMAIN,
+	OPTION_NAMESPACE,
+	OPTION_LABELS,
+	OPTION_ROOT_NAMESPACE
 };
 
 #define OPTIONS_MAX 4
@@ -91,6 +97,12 @@ static const struct fl_option explain_options[] = {
 static const struct fl_option wildcards_option = {"wildcards", FL_ARG_NO_LETTER, false,
 						  OPTION_WILDCARDS};
 static const struct fl_option force_option = {"force", FL_ARG_NO_LETTER, false, OPTION_FORCE};
+static const struct fl_option import_options[] = {
+	{"trust-domain", FL_ARG_NO_LETTER, true, OPTION_TRUST_DOMAIN},
+	{"namespace", FL_ARG_NO_LETTER, true, OPTION_NAMESPACE},
+	{"labels", FL_ARG_NO_LETTER, true, OPTION_LABELS},
+	{"root-namespace", FL_ARG_NO_LETTER, true, OPTION_ROOT_NAMESPACE},
+};
 static const struct fl_option timeout_option = {"timeout", FL_ARG_NO_LETTER, true, OPTION_TIMEOUT};
 
 static int run(const struct settings *settings)
@@ -138,6 +150,14 @@ static int complain(const char *command, const char *text)
 		      command != NULL ? " " : "", command != NULL ? command : "", text,
 		      command != NULL ? " " : "", command != NULL ? command : "");
 	return 2;
+}
+
+static int import(const struct settings *settings)
+{
+	if (settings->word_count == 0) {
+		return complain("import", "which files? `-` is stdin");
+	}
+	return fl_import(&settings->import, settings->words, settings->word_count);
 }
 
 static int redirect(const struct settings *settings)
@@ -227,6 +247,12 @@ static const struct command commands[] = {
 	 .option_count = 1,
 	 .words_max = WORDS_MAX,
 	 READS},
+	{.name = "import",
+	 .run = import,
+	 .options = import_options,
+	 .option_count = FL_COUNT_OF(import_options),
+	 .words_max = WORDS_MAX,
+	 READS},
 };
 
 static int unknown_command(const char *name)
@@ -288,6 +314,18 @@ static void take_option(int option, const char *value, struct settings *settings
 		break;
 	case OPTION_SOURCE:
 		settings->explain.source = value;
+		break;
+	case OPTION_TRUST_DOMAIN:
+		settings->import.trust_domain = value;
+		break;
+	case OPTION_NAMESPACE:
+		settings->import.workload_ns = value;
+		break;
+	case OPTION_LABELS:
+		settings->import.workload_labels = value;
+		break;
+	case OPTION_ROOT_NAMESPACE:
+		settings->import.root_ns = value;
 		break;
 	default: /* taken where it is read */
 		break;
@@ -400,7 +438,7 @@ int main(int argc, char **argv)
 	case FL_ARG_END:
 		return complain(
 			NULL, "which command? run, check, wait, status, explain, suggest, preview, "
-			      "redirect, drain or log-level");
+			      "redirect, drain, log-level or import");
 	default:
 		return code;
 	}

@@ -40,6 +40,7 @@ FOREIGN = [
     (r'ares.*\.h', ['sidecar/proxy']),
     (r'ini\.h', ['sidecar/conf']),
     (r'cjson/.*', ['agent']),
+    (r'yaml\.h', ['agent']),
     (r'http_parser\.h', ['sidecar/admin']),
     (r'uthash\.h', ['sidecar/policy', 'sidecar/conf', 'sidecar/proxy']),
     (r'utlist\.h', ['sidecar/proxy', 'sidecar/tls']),

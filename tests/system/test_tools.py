@@ -123,7 +123,8 @@ def test_check_shows_what_is_captured(web):
     assert report['policy']['mode'] == 'audit'
     assert report['policy']['rules'][1] == {
         'name': 'kubelet', 'effect': 'allow', 'mode': 'audit', 'line': web.line('[allow kubelet]'),
-        'from': ['plaintext'], 'sources': ['10.0.0.1', 'fd00::/8'], 'to': ['8081']}
+        'from': ['plaintext'], 'sources': ['10.0.0.1', 'fd00::/8'], 'to': ['8081'],
+        'except_from': [], 'except_sources': [], 'except_to': []}
 
 
 HINTS = {
@@ -485,7 +486,7 @@ def test_a_wrong_command_line(arguments, text):
 @pytest.mark.parametrize('arguments', [['--help'], ['-h'], ['run', '--help'], ['check', '-h'], ['wait', '--help'],
                                        ['status', '--help'], ['explain', '--help'], ['suggest', '--help'],
                                        ['preview', '--help'], ['drain', '--help'], ['log-level', '--help'],
-                                       ['redirect', '--help'], ['redirect', 'apply', '-h'],
+                                       ['redirect', '--help'], ['redirect', 'apply', '-h'], ['import', '--help'],
                                        ['-c', 'x', 'run', '--help']], ids=' '.join)
 def test_help(arguments):
     status, out, err = tool(*arguments)

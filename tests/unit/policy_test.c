@@ -252,14 +252,10 @@ static void random_path(char *text, size_t size, bool pattern, unsigned *seed)
 /* A spec with its storage. */
 struct random_rule {
 	struct fl_rule_spec spec;
-	struct fl_pattern *except_from[1];
-	struct fl_port_range except_ports[1];
-	const char *except_services[1];
-	struct fl_cidr except_sources[2];
-	struct fl_pattern *from[2];
-	struct fl_port_range ports[2];
-	const char *services[2];
-	struct fl_cidr sources[3];
+	struct fl_pattern *from[2], *except_from[1];
+	const char *services[2], *except_services[1];
+	struct fl_port_range ports[2], except_ports[1];
+	struct fl_cidr sources[3], except_sources[2];
 };
 
 static size_t up_to(unsigned most, unsigned *seed)
