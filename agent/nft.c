@@ -17,7 +17,8 @@
 
 #define SECONDS_MAX 30
 #define ARGS_MAX 7
-#define OUTPUT_MAX ((size_t)4 << 20) /* a table of ours is 40 kB, without what its sets hold */
+#define OUTPUT_MAX ((size_t)4 << 20)     /* a table of ours is 40 kB, without what its sets hold */
+#define ELEMENTS_MAX ((size_t)256 << 20) /* what a set of ours holds is 150 bytes each */
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
@@ -158,12 +159,12 @@ int fl_nft_explain(const struct fl_child_end *end, const char *what, struct fl_e
 }
 
 /* args: what follows the program's name; NULL ends it. what: it is to do this. */
-static int run(const char *const *args, const char *input, const char *what,
-	       struct fl_child_end *ret, struct fl_err *err)
+static int run_for(const char *const *args, const char *input, size_t output_max, const char *what,
+		   struct fl_child_end *ret, struct fl_err *err)
 {
 	const char *argv[ARGS_MAX + 2] = {find_program()};
 	struct fl_child_task task = {
-		.argv = argv, .input = input, .output_max = OUTPUT_MAX, .seconds_max = SECONDS_MAX};
+		.argv = argv, .input = input, .output_max = output_max, .seconds_max = SECONDS_MAX};
 	int rc;
 
 	if (argv[0] == NULL) {
@@ -181,6 +182,12 @@ static int run(const char *const *args, const char *input, const char *what,
 	return rc;
 }
 
+static int run(const char *const *args, const char *input, const char *what,
+	       struct fl_child_end *ret, struct fl_err *err)
+{
+	return run_for(args, input, OUTPUT_MAX, what, ret, err);
+}
+
 int fl_nft_load(const char *text, struct fl_err *err)
 {
 	static const char *const args[] = {"-f", "-", NULL};
@@ -195,10 +202,10 @@ int fl_nft_load(const char *text, struct fl_err *err)
 
 /* --- listings --------------------------------------------------------------------------------- */
 
-static int list(const char *const *args, cJSON **ret, struct fl_err *err)
+static int list_up_to(size_t output_max, const char *const *args, cJSON **ret, struct fl_err *err)
 {
 	struct fl_child_end end;
-	int rc = run(args, NULL, "list what is in force", &end, err);
+	int rc = run_for(args, NULL, output_max, "list what is in force", &end, err);
 
 	if (rc != FL_OK) {
 		return rc;
@@ -212,6 +219,11 @@ static int list(const char *const *args, cJSON **ret, struct fl_err *err)
 			"as Debian's has");
 	}
 	return FL_OK;
+}
+
+static int list(const char *const *args, cJSON **ret, struct fl_err *err)
+{
+	return list_up_to(OUTPUT_MAX, args, ret, err);
 }
 
 /* Others' tables are named, and not read. */
@@ -267,6 +279,80 @@ int fl_nft_count(const char *table, struct fl_nft_count *counts, size_t count, b
 	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
 	{
 		take_counter(fl_answer_part(item, "counter"), counts, count);
+	}
+	cJSON_Delete(listing);
+	return FL_OK;
+}
+
+/* "elem": {"val": {"concat": ["10.0.0.1", 80, "10.0.0.2", 40000]}, "expires": 86000} */
+static void tell_ends(const cJSON *element, fl_nft_ends_cb cb, void *user)
+{
+	const cJSON *value = fl_answer_part(fl_answer_part(element, "elem"), "val"), *part;
+	const char *addrs[2];
+	uint16_t ports[2];
+	int i = 0;
+
+	cJSON_ArrayForEach(part, fl_answer_part(value, "concat"))
+	{
+		if (i >= 4 || (i % 2 == 0 ? !cJSON_IsString(part) : !cJSON_IsNumber(part))) {
+			return;
+		}
+		if (i % 2 == 0) {
+			addrs[i / 2] = part->valuestring;
+		} else {
+			ports[i / 2] = (uint16_t)part->valueint;
+		}
+		i++;
+	}
+	if (i == 4) {
+		cb(user, addrs, ports);
+	}
+}
+
+/* Is there a set of that name, and do its elements go by themselves? */
+static int find_set(const char *table, const char *set, bool *ret_there, struct fl_err *err)
+{
+	static const char *const args[] = {"-j", "-t", "list", "sets", "inet", NULL};
+	const cJSON *item;
+	cJSON *listing;
+	int rc = list(args, &listing, err);
+
+	if (rc != FL_OK) {
+		return rc;
+	}
+	*ret_there = false;
+	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	{
+		const cJSON *found = fl_answer_part(item, "set");
+
+		*ret_there = *ret_there || (strcmp(fl_answer_text(found, "table"), table) == 0 &&
+					    strcmp(fl_answer_text(found, "name"), set) == 0 &&
+					    fl_answer_number(found, "timeout") > 0);
+	}
+	cJSON_Delete(listing);
+	return FL_OK;
+}
+
+int fl_nft_ends(const char *table, const char *set, fl_nft_ends_cb cb, void *user, bool *ret_there,
+		struct fl_err *err)
+{
+	const char *const args[] = {"-j", "-n", "list", "set", "inet", table, set, NULL};
+	const cJSON *item, *element;
+	cJSON *listing;
+	int rc = find_set(table, set, ret_there, err);
+
+	if (rc == FL_OK && *ret_there) {
+		rc = list_up_to(ELEMENTS_MAX, args, &listing, err);
+	}
+	if (rc != FL_OK || !*ret_there) {
+		return rc;
+	}
+	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	{
+		cJSON_ArrayForEach(element, fl_answer_part(fl_answer_part(item, "set"), "elem"))
+		{
+			tell_ends(element, cb, user);
+		}
 	}
 	cJSON_Delete(listing);
 	return FL_OK;

@@ -30,6 +30,13 @@ struct fl_nft_count {
 int fl_nft_count(const char *table, struct fl_nft_count *counts, size_t count, bool *ret_there,
 		 struct fl_err *err) FL_MUST_USE;
 
+/* An element of a set of (address, port, address, port); the texts are borrowed. */
+typedef void (*fl_nft_ends_cb)(void *user, const char *const addrs[2], const uint16_t ports[2]);
+/* Tells each element of that set of `table inet NAME`. ret_there: there is such a set, and its elements go by
+ * themselves in time. */
+int fl_nft_ends(const char *table, const char *set, fl_nft_ends_cb cb, void *user, bool *ret_there,
+		struct fl_err *err) FL_MUST_USE;
+
 /* Where the rules of a table lead connections. */
 #define FL_NFT_PORTS_MAX 8
 struct fl_nft_targets {

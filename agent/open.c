@@ -30,6 +30,7 @@ struct end {
 struct conn {
 	struct end local, remote;
 	uint32_t state;
+	unsigned long uid; /* 0 once its owner has closed it */
 };
 struct list {
 	struct conn *items;
@@ -82,17 +83,19 @@ static bool read_end(const char *text, struct end *ret)
 	return true;
 }
 
-/* "   0: LOCAL REMOTE STATE ..." */
+/* "   0: LOCAL REMOTE STATE QUEUES TIMER RETRANSMITS UID ..." */
 static bool read_line(char *line, struct conn *ret)
 {
 	char *rest = line;
-	const char *words[4];
+	const char *words[8];
+
 	for (size_t i = 0; i < FL_COUNT_OF(words); i++) {
 		words[i] = strtok_r(NULL, " ", &rest);
 		if (words[i] == NULL) {
 			return false;
 		}
 	}
+	ret->uid = strtoul(words[7], NULL, 10);
 	return read_hex(words[3], 2, &ret->state) && ret->state != TIME_WAIT &&
 	       ret->state != CLOSED && ret->state != LISTENING && read_end(words[1], &ret->local) &&
 	       read_end(words[2], &ret->remote);
@@ -161,6 +164,69 @@ static bool is_captured(const struct list *captured, const struct conn *conn)
 	       bsearch(&key, captured->items, captured->count, sizeof(key), by_remote_end) != NULL;
 }
 
+static int by_both_ends(const void *a, const void *b)
+{
+	const struct conn *left = a, *right = b;
+	int order = compare_ends(&left->local, &right->local);
+
+	return order != 0 ? order : compare_ends(&left->remote, &right->remote);
+}
+
+/* Is its other end here, too? Then it stays on lo: the app with itself, or with mode = tproxy with the sidecar. */
+static bool stays_here(const struct list *sorted, const struct conn *conn)
+{
+	struct conn key = {.local = conn->remote, .remote = conn->local};
+
+	return bsearch(&key, sorted->items, sorted->count, sizeof(key), by_both_ends) != NULL;
+}
+
+/* --- what the rules in force hold --------------------------------------------------------------- */
+
+struct fl_open_kept {
+	struct list list;
+};
+
+struct fl_open_kept *fl_open_kept_new(void)
+{
+	return fl_new(sizeof(struct fl_open_kept));
+}
+
+void fl_open_kept_free(struct fl_open_kept *kept)
+{
+	if (kept != NULL) {
+		free(kept->list.items);
+		free(kept);
+	}
+}
+
+static bool take_end(const char *addr, uint16_t port, struct end *ret)
+{
+	char mapped[INET6_ADDRSTRLEN + 8];
+
+	*ret = (struct end){.port = port};
+	(void)snprintf(mapped, sizeof(mapped), "%s%s", strchr(addr, ':') == NULL ? "::ffff:" : "",
+		       addr);
+	return inet_pton(AF_INET6, mapped, &ret->addr) == 1;
+}
+
+void fl_open_keep(void *user, const char *const addrs[2], const uint16_t ports[2])
+{
+	struct fl_open_kept *kept = user;
+	struct conn conn = {0};
+
+	if (take_end(addrs[0], ports[0], &conn.local) &&
+	    take_end(addrs[1], ports[1], &conn.remote)) {
+		add(&kept->list, &conn);
+	}
+}
+
+static bool is_kept(const struct fl_open_kept *kept, const struct conn *conn)
+{
+	return kept == NULL ||
+	       (kept->list.count > 0 && bsearch(conn, kept->list.items, kept->list.count,
+						sizeof(*conn), by_both_ends) != NULL);
+}
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 static void put_end(const struct end *end, bool v4, struct fl_text *out)
@@ -191,17 +257,25 @@ static int read_tables(struct list *list, struct fl_err *err)
 	return rc == FL_OK ? read_table("/proc/self/net/tcp6", list, err) : rc;
 }
 
-int fl_open_format(const struct fl_ruleset_ports *outbound, struct fl_text *out, struct fl_err *err)
+int fl_open_format(const struct fl_open_scope *scope, struct fl_text *out, struct fl_err *err)
 {
 	struct list all = {0}, captured = {0};
 	int rc = read_tables(&all, err);
 
-	if (rc == FL_OK) {
-		find_captured(&all, outbound, &captured);
-		for (size_t i = 0; i < all.count; i++) {
-			if (!is_captured(&captured, &all.items[i])) {
-				put(&all.items[i], out);
-			}
+	if (rc == FL_OK && all.count > 0) {
+		qsort(all.items, all.count, sizeof(*all.items), by_both_ends);
+		find_captured(&all, &scope->outbound, &captured);
+	}
+	if (scope->kept != NULL && scope->kept->list.count > 0) {
+		qsort(scope->kept->list.items, scope->kept->list.count, sizeof(struct conn),
+		      by_both_ends);
+	}
+	for (size_t i = 0; rc == FL_OK && i < all.count; i++) {
+		const struct conn *conn = &all.items[i];
+
+		if (conn->uid != scope->sidecar_uid && is_kept(scope->kept, conn) &&
+		    !is_captured(&captured, conn) && !stays_here(&all, conn)) {
+			put(conn, out);
 		}
 	}
 	free(captured.items);

@@ -44,11 +44,8 @@ static struct fl_conf *load(const char *conf_path)
 static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl_err *err)
 {
 	bool tproxy = conf->redirect.mode == FL_REDIRECT_TPROXY;
-	int rc = fl_nft_check(err);
+	int rc = tproxy ? fl_route_add(err) : FL_OK;
 
-	if (rc == FL_OK && tproxy) {
-		rc = fl_route_add(err);
-	}
 	if (rc == FL_OK) {
 		rc = fl_nft_load(rules, err);
 	}
@@ -92,15 +89,41 @@ static void tell(const struct fl_conf *conf)
 	}
 }
 
+/* What the rules in force let pass as older than they are. NULL: there are none, or of a version that knew less. */
+static int read_kept(struct fl_open_kept **ret, struct fl_err *err)
+{
+	static const char *const sets[] = {FL_RULESET_OPEN4, FL_RULESET_OPEN6};
+	struct fl_open_kept *kept = fl_open_kept_new();
+	bool there = true;
+	int rc = FL_OK;
+
+	for (size_t i = 0; i < FL_COUNT_OF(sets) && rc == FL_OK && there; i++) {
+		rc = fl_nft_ends(FL_RULESET_TABLE, sets[i], fl_open_keep, kept, &there, err);
+	}
+	if (rc != FL_OK || !there) {
+		fl_open_kept_free(kept);
+		kept = NULL;
+	}
+	*ret = kept;
+	return rc;
+}
+
 /* What is open now goes on as it is. */
 static int add_open(const struct fl_conf *conf, struct fl_text *rules, struct fl_err *err)
 {
-	struct fl_ruleset_ports outbound;
-	int rc = fl_ruleset_outbound(conf, &outbound, err);
+	struct fl_open_scope scope = {.sidecar_uid = conf->agent.sidecar_uid};
+	int rc = fl_ruleset_outbound(conf, &scope.outbound, err);
 
-	if (rc == FL_OK && outbound.v4 != 0) {
-		rc = fl_open_format(&outbound, rules, err);
+	if (rc == FL_OK) {
+		rc = fl_nft_check(err);
 	}
+	if (rc == FL_OK) {
+		rc = read_kept(&scope.kept, err);
+	}
+	if (rc == FL_OK) {
+		rc = fl_open_format(&scope, rules, err);
+	}
+	fl_open_kept_free(scope.kept);
 	return rc;
 }
 

@@ -5,7 +5,8 @@
  *
  * Pure: nothing is asked of the kernel and nothing loaded. Thread: any. Loading the text is one transaction that
  * replaces the table of before, so that it can be loaded again and again, and touches nothing but that table. Only
- * new TCP connections are led elsewhere: whatever was open before goes on as it was. */
+ * new TCP connections are led elsewhere; what was open before, its sets say, and all else that goes past the sidecar is
+ * refused. */
 #include "base/err.h"
 #include "base/text.h"
 #include "conf/conf.h"
@@ -15,6 +16,9 @@
  * text; see agent/open.h. */
 #define FL_RULESET_OPEN4 "open4"
 #define FL_RULESET_OPEN6 "open6"
+/* What holds an element while something was refused lately that would have gone past the sidecar. */
+#define FL_RULESET_REFUSED_INBOUND "refused_inbound"
+#define FL_RULESET_REFUSED_OUTBOUND "refused_outbound"
 
 /* Appends the text. Errors: FL_ERR_INVALID, the listeners cannot be reached by captured traffic, or nothing is
  * captured at all; out then holds a part of it. */
@@ -34,6 +38,8 @@ int fl_ruleset_inbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
 		       struct fl_err *err) FL_MUST_USE;
 int fl_ruleset_outbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
 			struct fl_err *err) FL_MUST_USE;
+
+bool fl_ruleset_is_unspecified(const struct fl_addr *addr); /* 0.0.0.0 or [::] */
 
 /* The named counters of the table, in the order in which people want to read them. */
 struct fl_ruleset_counter {

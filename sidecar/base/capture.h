@@ -14,6 +14,17 @@
 /* What the sidecar dials on 127.0.0.1 and ::1 to see whether the rules are there: they lead it to the outbound
  * listener, while nobody listens on the port itself. */
 #define FL_CAPTURE_PROBE_PORT 15099
+/* The same, while the rules have refused something in the last minute that would have gone past the sidecar. */
+#define FL_CAPTURE_REFUSED_INBOUND_PORT 15098
+#define FL_CAPTURE_REFUSED_OUTBOUND_PORT 15097
+
+/* Zone of conntrack for the connections that the sidecar begins. */
+#define FL_CAPTURE_ZONE 2112
+/* SO_PRIORITY of its sockets, for packets that the kernel sends after they are closed: one that no IP_TOS stands for. It
+ * does not leave the pod. */
+#define FL_CAPTURE_PRIORITY 5
+/* Bit of the ct mark: the connection was left alone when it began. */
+#define FL_CAPTURE_SPARED 0x8000000
 
 /* From which INI the rules were made, told in the same way: on that port they lead FL_CAPTURE_PRINT_BASE plus the print of the
  * INI (fl_conf_capture_print()), an address of 127.128.0.0/9, to the listener, and no other address of that network. So
@@ -28,6 +39,8 @@
 
 /* mode = tproxy: of packets that are for the sidecar, and of its own that go to the app under the client's address. */
 #define FL_CAPTURE_MARK 0x539
+/* Of what the sidecar accepts under the destination's address, also before it does, or once it has closed it. */
+#define FL_CAPTURE_OWN_MARK 0x53a
 #define FL_CAPTURE_TABLE 133 /* routing table that leads them to the sidecar's sockets */
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/capture.h"
 #include "net/net_internal.h"
 
 static void set_keepalive(int fd)
@@ -76,6 +77,14 @@ static int set_special(int fd, const struct fl_dial *dial)
 	return rc == 0 ? 0 : -errno;
 }
 
+/* By it the rules of capture know packets of sockets that we have closed (base/capture.h). */
+static void set_priority(int fd)
+{
+	const int priority = FL_CAPTURE_PRIORITY;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority));
+}
+
 /* port: of ours, or 0. 0 or a negative errno. */
 static int set_dial_options(int fd, const struct fl_dial *dial, uint16_t port)
 {
@@ -96,6 +105,7 @@ static int set_dial_options(int fd, const struct fl_dial *dial, uint16_t port)
 			return rc;
 		}
 	}
+	set_priority(fd); /* after IP_TOS, which sets another one */
 	if (dial->from == NULL && port == 0) {
 		return 0;
 	}

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/capture.h"
 #include "base/mem.h"
 #include "net/poller.h"
 
@@ -379,6 +380,7 @@ int fl_net_reserve(const struct fl_addr *addr, int *ret_fd, struct fl_err *err)
 int fl_net_set_transparent(int fd, struct fl_err *err)
 {
 	const int on = 1;
+	const uint32_t mark = FL_CAPTURE_OWN_MARK;
 	union fl_sockaddr sa = {0};
 	socklen_t len = sizeof(sa);
 	int rc = getsockname(fd, &sa.any, &len);
@@ -387,6 +389,10 @@ int fl_net_set_transparent(int fd, struct fl_err *err)
 		rc = sa.any.sa_family == AF_INET6
 			     ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on))
 			     : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
+	}
+	if (rc == 0) {
+		/* What it will accept is nobody's as yet, but answers already. */
+		rc = setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 	}
 	if (rc == 0) {
 		return 0;

@@ -143,7 +143,8 @@ int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd
  * else binds it, nor an address that overlaps with it, and who connects is refused. Where our own sockets listen, it is
  * needed no more. Errors: FL_ERR_IO, when others have it. */
 int fl_net_reserve(const struct fl_addr *addr, int *ret_fd, struct fl_err *err) FL_MUST_USE;
-/* Lets a bound socket take what TPROXY rules bring to it, whatever its address (IP_TRANSPARENT). Errors: FL_ERR_IO,
+/* Lets a bound socket take what TPROXY rules bring to it, whatever its address (IP_TRANSPARENT), and marks what it takes
+ * as ours (FL_CAPTURE_OWN_MARK). Errors: FL_ERR_IO,
  * without the capability that it takes. */
 int fl_net_set_transparent(int fd, struct fl_err *err) FL_MUST_USE;
 

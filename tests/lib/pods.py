@@ -472,10 +472,15 @@ class Pod:
         """A connection of the app's, in the hands of this process. source: (address, port) that it comes from."""
         return connect(self.space, to, timeout, source)
 
-    def app(self, handler=labs.echo, port=8080, host='::'):
-        """A server of the app's, in the hands of this process; '::' is every address of both families."""
+    def app(self, handler=labs.echo, port=8080, host='::', uid=0):
+        """A server of the app's, in the hands of this process; '::' is every address of both families. uid: whose its
+        sockets are."""
         family = socket.AF_INET6 if ':' in host else socket.AF_INET
-        app = self.space.inside(lambda: labs.App(handler, family=family, host=host, port=port))
+
+        def serve():
+            libc.setfsuid(uid)  # of this thread, and of those that it starts
+            return labs.App(handler, family=family, host=host, port=port)
+        app = self.space.inside(serve)
         self.node.closing.callback(app.close)
         return app
 

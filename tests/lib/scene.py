@@ -2,6 +2,7 @@
 """Where the kernel leads connections: a pod under the rules, with listeners of the test's own in the sidecar's place."""
 import ctypes
 import json
+import re
 import socket
 import struct
 
@@ -47,9 +48,9 @@ class Scene:
 
     def __init__(self, node):
         self.pod, self.caller = node.pod('web', sidecar=False), node.pod('caller', sidecar=False)
-        self.pod.app(teller('inbound'), INBOUND)
-        self.pod.app(teller('outbound'), OUTBOUND, '127.0.0.1')
-        self.pod.app(teller('outbound'), OUTBOUND, '::1')
+        self.pod.app(teller('inbound'), INBOUND, uid=SIDECAR_UID)
+        self.outbound = {family: self.pod.app(teller('outbound'), OUTBOUND, loopback(family), uid=SIDECAR_UID)
+                         for family in FAMILIES}
         self.pod.app(teller('app'), 8080)
         self.caller.app(teller('caller'), 9000)
         self.ini = self.pod.home / 'fairlead.ini'
@@ -72,15 +73,16 @@ class Scene:
         return done.stdout
 
     def rules(self):
-        return self.pod.space.root(['nft', 'list', 'ruleset'])
+        """But for how long elements of sets have still to live."""
+        return re.sub(r' expires \w+', '', self.pod.space.root(['nft', 'list', 'ruleset']))
 
     def counters(self):
         listing = json.loads(self.pod.space.root(['nft', '-j', 'list', 'counters', 'table', 'inet', 'fairlead']))
         return {each['counter']['name']: each['counter']['packets'] for each in listing['nftables']
                 if 'counter' in each}
 
-    def dial(self, pod, to, uid=None, options=()):
-        """A connection of this pod's, of a socket that this user has made."""
+    def dial(self, pod, to, uid=None, options=(), source=None):
+        """A connection of this pod's, of a socket that this user has made, from this (address, port)."""
         def make():
             if uid is not None:
                 libc.setfsuid(uid)  # of this thread, which ends with it
@@ -90,6 +92,9 @@ class Scene:
             sock.settimeout(10 * labs.SLOW)
             for option in options:
                 sock.setsockopt(*option)
+            if source:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(source)
             sock.connect(to)
             return sock
         except BaseException:
@@ -142,10 +147,22 @@ def transparent(family):
     return (socket.SOL_IP, 19) if family == 'v4' else (socket.IPPROTO_IPV6, 75)
 
 
+class SidecarsSocket(socket.socket):
+    """What it accepts is the sidecar's user's, too."""
+
+    def accept(self):
+        libc.setfsuid(SIDECAR_UID)
+        try:
+            return super().accept()
+        finally:
+            libc.setfsuid(0)
+
+
 def tproxy_listener(scene, family):
     """In the place of the sidecar's: sees the destination as its own address."""
     def make():
-        sock = socket.socket(number_of(family))
+        libc.setfsuid(SIDECAR_UID)
+        sock = SidecarsSocket(number_of(family))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(*transparent(family), 1)
         if family == 'v6':

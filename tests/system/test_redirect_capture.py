@@ -2,12 +2,12 @@
 """`fairlead-agent redirect`: what the rules capture, and what they leave alone."""
 import contextlib
 import socket
-import struct
 import threading
 
 import pytest
 
 import lab as labs
+import segments
 from lab import wait_until
 from pods import ADMIN, INBOUND, OUTBOUND, SIDECAR_UID
 from scene import FAMILIES, line_of, loopback, number_of, teller
@@ -112,18 +112,10 @@ def test_segments_out_of_nowhere_open_nothing(scene, family):
     assert scene.counters()['inbound'] == 4 and accepted.accepted == 0
 
 
-def send_segment(scene, family, port, flags, source=40000):
+def send_segment(scene, family, port, flags):
     source, destination = getattr(scene.caller, family), getattr(scene.pod, family)
-    segment = struct.pack('!HHIIBBHHH', 40000 + flags, port, 1, 1, 5 << 4, flags, 1000, 0, 0)
-    packed = [socket.inet_pton(number_of(family), each) for each in (source, destination)]
-    pseudo = b''.join(packed) + (struct.pack('!BBH', 0, 6, len(segment)) if family == 'v4'
-                                 else struct.pack('!IHBB', len(segment), 0, 0, 6))
-    total = sum(struct.unpack(f'!{len(pseudo + segment) // 2}H', pseudo + segment))
-    total = (total & 0xffff) + (total >> 16)
-    total = (total & 0xffff) + (total >> 16)
-    segment = segment[:16] + struct.pack('!H', ~total & 0xffff) + segment[18:]
-    with scene.caller.space.inside(lambda: socket.socket(number_of(family), socket.SOCK_RAW, 6)) as raw:
-        raw.sendto(segment, (destination, 0))
+    with segments.Sender(scene.caller.space, family) as sender:
+        sender.send((source, 40000 + flags), (destination, port), flags)
 
 
 # --- what is not captured --------------------------------------------------------------------------------
@@ -182,8 +174,8 @@ def test_the_sidecar_sees_that_the_rules_are_there(scene, family):
 @pytest.mark.parametrize('family', FAMILIES)
 def test_ports_of_the_sidecar_are_never_led_elsewhere(scene, family):
     """The admin port is reached as it is; who dials a capture port gets there, and is no captured connection."""
-    scene.pod.app(teller('admin'), ADMIN)
-    scene.pod.app(teller('fixed'), 8443)
+    scene.pod.app(teller('admin'), ADMIN, uid=SIDECAR_UID)
+    scene.pod.app(teller('fixed'), 8443, uid=SIDECAR_UID)
     scene.write({'redirect': {'exclude_inbound': ''},
                  'service web': {'listen': '*:8443', 'app': '127.0.0.1:8080'}})
     scene.redirect('apply')

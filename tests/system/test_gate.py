@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing goes past the sidecar, whatever conntrack believes: the rules that decide, with listeners of the test's own in
+the sidecar's place, and with the real programs."""
+import json
+import socket
+import struct
+import time
+
+import pytest
+
+import lab as labs
+import pods
+import segments
+from lab import wait_until
+from pods import SIDECAR_UID
+from scene import FAMILIES, line_of, lives, teller, tproxy_listener
+from segments import ACK, FIN, PSH, RST, SYN
+
+MODES = 'redirect', 'tproxy'
+MARKER = b'not for the network: '
+RESETTING = struct.pack('ii', 1, 0)
+
+
+def mesh(pod, name, mode, sections=None):
+    return pod(name, labs.merge({'redirect': {'mode': mode}}, sections),
+               capabilities=['net_admin'] if mode == 'tproxy' else [])
+
+
+def opened(scene):
+    """How many connections the rules still take for older than they are."""
+    return sum(len(each['set'].get('elem', ())) for name in ('open4', 'open6')
+               for each in json.loads(scene.pod.space.root(['nft', '-j', 'list', 'set', 'inet', 'fairlead', name]))[
+                   'nftables'] if 'set' in each)
+
+
+def heard(connecting, data=MARKER):
+    """The first that comes back, or how it ended."""
+    return pods.fate(connecting, data)
+
+
+# --- segments beforehand ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('mode', MODES)
+def test_no_segment_beforehand_opens_a_way_in(pod, mode, family):
+    """What conntrack makes of it leads nobody past: the connection that follows is captured, like any other."""
+    web, old = mesh(pod, 'web', mode), pod('old', sidecar=False)
+    app = web.app()
+    to, source = (getattr(web, family), 8080), getattr(old, family)
+    sent = [(flags, options) for flags in (ACK, PSH | ACK, FIN | ACK, SYN | ACK, RST, RST | ACK, 0)
+            for options in (b'', segments.MD5)]
+    with segments.Sender(old.space, family) as sender:
+        for i, (flags, options) in enumerate(sent):
+            sender.send((source, 42000 + i), to, flags, options=options)
+    for i in range(len(sent)):
+        with old.space.inside(lambda: socket.socket(socket.AF_INET6 if ':' in to[0] else socket.AF_INET)) as sock:
+            sock.settimeout(10 * labs.SLOW)
+            sock.bind((source, 42000 + i))
+            sock.connect(to)
+            sock.sendall(MARKER)
+            assert sock.recv(1) == b'\x15'  # a TLS alert
+    assert app.accepted == 0
+    wait_until(lambda: len(web.connections('inbound', reason='not_tls')) == len(sent), 'the sidecar has refused them')
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('mode', MODES)
+def test_no_segment_beforehand_opens_a_way_out(pod, mode, family):
+    """From the destination, to every port that the app may get."""
+    shop, old = mesh(pod, 'shop', mode), pod('old', sidecar=False)
+    heads = []
+
+    def listen(sock):
+        heads.append(sock.recv(1))
+    old.app(listen, 9000)
+    ports = range(41000, 41200)
+    shop.space.root(['sysctl', '-qw', f'net.ipv4.ip_local_port_range={ports[0]} {ports[-1]}'])
+    to = getattr(old, family), 9000
+    with segments.Sender(old.space, family) as sender, pods.in_the_dark(MARKER, shop, old):
+        for options in b'', segments.MD5:
+            for port in ports:
+                sender.send(to, (getattr(shop, family), port), ACK, options=options)
+        for _ in range(10):
+            assert heard(lambda: shop.connect(to)) in ('reset', 'eof')
+    wait_until(lambda: len(heads) == 10, lambda: heads)
+    assert set(heads) == {b'\x16'}  # the sidecar's ClientHello
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_the_end_of_a_connection_of_the_sidecar_is_no_way_out(scene, family):
+    """Its entry stays for a while; whoever of the app gets the same port is captured all the same."""
+    def end(sock, how):
+        sock.recv(1)
+        if how == 'reset':
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
+    scene.redirect('apply')
+    for i, how in enumerate(('reset', 'fin')):
+        scene.caller.app(lambda sock, how=how: end(sock, how), 9100 + i)
+        to, source = (getattr(scene.caller, family), 9100 + i), (getattr(scene.pod, family), 41000 + i)
+        with scene.dial(scene.pod, to, uid=SIDECAR_UID, source=source) as sock:
+            sock.sendall(b'x')
+            try:
+                assert sock.recv(1) == b''
+            except ConnectionResetError:
+                assert how == 'reset'
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
+        with scene.dial(scene.pod, to, source=source) as sock:
+            assert line_of(sock) == ('outbound', to[0], str(to[1]))
+    assert scene.counters()['past_outbound'] == scene.counters()['astray'] == 0
+
+
+# --- others' rules ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('mode', MODES)
+def test_others_who_switch_tracking_off(scene, family, mode):
+    """Then nothing is led, and nothing passes."""
+    scene.redirect('apply', mode=mode)
+    scene.pod.space.nft('''table inet other {
+        chain out { type filter hook output priority -400; meta l4proto tcp notrack; }
+        chain in { type filter hook prerouting priority -400; meta l4proto tcp notrack; }
+    }''')
+    assert scene.outward(family) == 'refused' and scene.counters()['past_outbound'] == 1
+    if mode == 'redirect':
+        assert scene.inward(family) == 'refused' and scene.counters()['past_inbound'] == 1
+    assert scene.outward(family, uid=SIDECAR_UID) == 'caller'
+
+
+def test_others_who_lead_elsewhere(scene):
+    """Before us, or what we leave alone."""
+    target = f'dnat ip to {scene.caller.v4}:9001'
+    reached = scene.caller.app(teller('elsewhere'), 9001)
+    scene.redirect('apply')
+    scene.pod.space.nft(f'''table inet other {{
+        chain out {{ type nat hook output priority -150; tcp dport 9000 {target};
+            ip daddr {scene.pod.v4} tcp dport 7777 {target}; }}
+    }}''')
+    assert scene.outward('v4') == 'refused' and scene.counters()['past_outbound'] == 1
+    sock = scene.pod.space.inside(socket.socket)
+    with sock:
+        sock.setblocking(False)
+        assert sock.connect_ex((scene.pod.v4, 7777)) != 0
+        wait_until(lambda: scene.counters()['slipped'] > 0, 'it is dropped')
+    assert reached.accepted == 0
+
+
+def test_exclusions_are_what_is_dialled(scene):
+    """Whatever others make of it after us."""
+    scene.caller.app(teller('translated'), 9001)
+    scene.pod.app(teller('translated'), 8081)
+    scene.redirect('apply', exclude_outbound='*:9000', exclude_inbound='8080')
+    scene.pod.space.nft(f'''table inet other {{
+        chain out {{ type nat hook output priority -100; tcp dport 9000 dnat ip to {scene.caller.v4}:9001; }}
+        chain in {{ type nat hook prerouting priority -100; tcp dport 8080 redirect to :8081; }}
+    }}''')
+    assert (scene.outward('v4'), scene.inward('v4')) == ('translated', 'translated')
+    assert scene.outward('v4', 9001) == 'captured' and scene.inward('v4', 8081) == 'captured'
+
+
+# --- what is open, before and after -------------------------------------------------------------------------
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_connection_of_before_has_no_successor(scene, family):
+    """Who comes from the same port to the same one is captured, and what was said of the last one is forgotten."""
+    source, to = (getattr(scene.pod, family), 41000), (getattr(scene.caller, family), 9000)
+    with scene.dial(scene.pod, to, source=source) as sock:
+        assert line_of(sock)[0] == 'caller'
+        scene.redirect('apply')
+        assert lives(sock) and opened(scene) == 1
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
+    with scene.dial(scene.pod, to, source=source) as sock:
+        assert line_of(sock)[0] == 'outbound' and opened(scene) == 0
+        # Nor is a captured one taken for one of before.
+        for _ in range(2):
+            scene.redirect('apply')
+            assert opened(scene) == 0
+        scene.pod.conntrack('-F')
+        with pytest.raises(ConnectionResetError), pods.in_the_dark(MARKER, scene.caller):
+            sock.sendall(MARKER)
+            sock.recv(1)
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_what_was_left_alone_lives_when_it_no_longer_is(scene, family):
+    scene.redirect('apply', exclude_outbound='*:9000', exclude_inbound='8080')
+    socks = [scene.dial(scene.pod, (getattr(scene.caller, family), 9000)),
+             scene.dial(scene.caller, (getattr(scene.pod, family), 8080))]
+    assert [line_of(sock)[0] for sock in socks] == ['caller', 'app']
+    scene.redirect('apply', exclude_outbound='', exclude_inbound='')
+    assert all(lives(sock) for sock in socks)
+    assert (scene.outward(family), scene.inward(family)) == ('captured', 'captured')
+    for sock in socks:
+        sock.close()
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('case', ['sidecar', 'app, captured', 'app, left alone', 'app, answering'])
+def test_what_a_closed_socket_still_has_to_say(scene, family, case):
+    """Its packets have no owner any more, and arrive."""
+    size, total = 4 << 20, []
+
+    def drink(sock):
+        data = sock.recv(1)
+        while data:
+            total.append(len(data))
+            data = sock.recv(1 << 16)
+            time.sleep(0.001)  # slower than it comes
+
+    def pour(sock):
+        sock.sendall(b'x' * size)
+        sock.close()
+    buffers = [(socket.SOL_SOCKET, 32, size)]  # SO_SNDBUFFORCE: all of it is the kernel's at once
+    scene.redirect('apply', exclude_outbound='*:9300', exclude_inbound='8300')
+    outbound = scene.outbound[family]
+    if case == 'app, answering':
+        def answer(sock):
+            sock.setsockopt(*buffers[0])
+            pour(sock)
+        scene.pod.app(answer, 8300)
+        with scene.dial(scene.caller, (getattr(scene.pod, family), 8300)) as sock:
+            drink(sock)
+    else:
+        port, uid = {'sidecar': (9200, SIDECAR_UID), 'app, captured': (9200, None),
+                     'app, left alone': (9300, None)}[case]
+        (outbound if case == 'app, captured' else scene.caller.app(drink, port)).handler = drink
+        pour(scene.dial(scene.pod, (getattr(scene.caller, family), port), uid=uid, options=[
+            *buffers, *([(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)] if uid else [])]))
+        wait_until(lambda: sum(total) == size, lambda: sum(total), 30)
+        # Then it is in TIME-WAIT, and has answered the other's end.
+        wait_until(lambda: 'LAST-ACK' not in scene.caller.space.root(['ss', '-Htan']), 'it is told')
+    assert sum(total) == size
+    assert scene.counters()['astray'] == 0
