@@ -41,6 +41,7 @@ int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_l
 	for (size_t i = 0; i < conf->federate_count; i++) {
 		foreign[i].trust_domain = conf->federate[i].trust_domain;
 		foreign[i].bundle = conf->federate[i].path;
+		foreign[i].shared_root = conf->federate[i].shared_root;
 	}
 	memset(ret, 0, sizeof(*ret));
 	rc = fl_source_load(&source, &tls, now, &ret->credentials, &ret->files, &ret->findings);

@@ -3,8 +3,7 @@
  *
  * A stage runs when the one before left something to work on, so that all problems come out at once:
  * files that were read are parsed even when others are missing. What a missing file would entail
- * (no key, an empty bundle) is not told a second time. The trial handshake needs a complete set, and
- * somebody whom it trusts.
+ * (no key, an empty bundle) is not told a second time. The trial handshake needs a complete set.
  * On failure nothing is left over and keys are wiped. */
 #include "certs-watch/source.h"
 
@@ -22,7 +21,7 @@ struct load {
 	size_t unread; /* the first findings so many are about reading */
 };
 
-static void note_problem(void *user, const char *name, const char *text)
+static void note_finding(void *user, bool is_error, const char *name, const char *text)
 {
 	struct load *load = user;
 
@@ -33,7 +32,7 @@ static void note_problem(void *user, const char *name, const char *text)
 			return;
 		}
 	}
-	fl_findings_add(load->findings, true, name, fl_strdup(text));
+	fl_findings_add(load->findings, is_error, name, fl_strdup(text));
 }
 
 static struct fl_span span_of(const struct fl_source_file *file)
@@ -64,12 +63,34 @@ static void digest_files(const struct fl_source_files *files, struct fl_findings
 	free(parts);
 }
 
+/* A federated bundle that cannot be read costs its domain the trust, and nothing else. */
+static void excuse_foreign(const struct fl_source *source, struct fl_findings *findings)
+{
+	for (size_t i = 0; i < findings->count; i++) {
+		struct fl_finding *finding = &findings->items[i];
+		size_t k = 0;
+		char *text;
+
+		while (k < source->foreign_count && source->foreign[k].bundle != finding->path) {
+			k++;
+		}
+		if (!finding->is_error || k == source->foreign_count) {
+			continue;
+		}
+		text = fl_format("%s; as long as that is so, nobody of %s is trusted",
+				 finding->text, source->foreign[k].trust_domain);
+		free(finding->text);
+		finding->text = text;
+		finding->is_error = false;
+		findings->errors--;
+	}
+}
+
 static bool read_files(const struct fl_source *source, struct fl_source_files *files,
 		       struct fl_findings *findings)
 {
 	size_t count = 5 + source->foreign_count;
 	struct fl_files_request *requests = fl_new(count * sizeof(*requests));
-	bool all;
 
 	files->foreign = fl_new(source->foreign_count * sizeof(*files->foreign));
 	files->foreign_count = source->foreign_count;
@@ -91,10 +112,11 @@ static bool read_files(const struct fl_source *source, struct fl_source_files *f
 			findings->is_atomic = false;
 		}
 	}
-	all = fl_files_read(requests, count, findings);
+	(void)fl_files_read(requests, count, findings);
 	digest_files(files, findings);
 	free(requests);
-	return all;
+	excuse_foreign(source, findings);
+	return findings->errors == 0;
 }
 
 /* Parses what there is; NULL when there was a problem. */
@@ -125,9 +147,10 @@ static struct fl_credentials *parse(const struct fl_source *source,
 			.trust_domain = source->foreign[i].trust_domain,
 			.pem = span_of(&files->foreign[i]),
 			.name = source->foreign[i].bundle,
+			.shared_root = source->foreign[i].shared_root,
 		};
 	}
-	if (fl_credentials_parse_all(&pem, now, note_problem, load, &credentials) < 0) {
+	if (fl_credentials_parse_all(&pem, now, note_finding, load, &credentials) < 0) {
 		credentials = NULL;
 	}
 	free(foreign);
@@ -144,23 +167,6 @@ static bool trusts_nobody(const struct fl_credentials *credentials)
 	return false;
 }
 
-/* Only with somebody to trust can the credentials shake hands with themselves. */
-static void run_trial(const struct fl_source *source, const struct fl_credentials *credentials,
-		      const struct fl_tls_options *tls, struct fl_findings *findings)
-{
-	struct fl_err err;
-
-	if (credentials->bundles[0].roots.count == 0) {
-		fl_findings_add(findings, false, source->bundle,
-				fl_format("it is empty, so nobody of our own trust domain %s is "
-					  "trusted: no connection with any of its workloads will "
-					  "succeed until it holds a root again",
-					  credentials->trust_domain));
-	} else if (fl_tls_trial(credentials, tls, &err) < 0) {
-		fl_findings_add(findings, true, NULL, fl_strdup(err.text));
-	}
-}
-
 int fl_source_load(const struct fl_source *source, const struct fl_tls_options *tls, int64_t now,
 		   struct fl_credentials **ret_credentials, struct fl_source_files *ret_files,
 		   struct fl_findings *findings)
@@ -168,6 +174,7 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 	struct load load = {.findings = findings};
 	struct fl_source_files files = {0};
 	struct fl_credentials *credentials;
+	struct fl_err err;
 	bool all_read;
 
 	*findings = (struct fl_findings){0};
@@ -180,7 +187,9 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 		if (!source->late.all) {
 			fl_source_judge_crls(source, credentials, now, findings);
 		}
-		run_trial(source, credentials, tls, findings);
+		if (fl_tls_trial(credentials, tls, &err) < 0) {
+			fl_findings_add(findings, true, NULL, fl_strdup(err.text));
+		}
 	}
 	if (findings->errors > 0) {
 		fl_credentials_free(credentials);

@@ -34,6 +34,7 @@ struct fl_source {
 	struct fl_source_foreign {
 		const char *trust_domain; /* "partner.example" */
 		const char *bundle;       /* the roots that vouch for it, and for nothing else */
+		bool shared_root;         /* a root of another domain may stand there, too */
 	} const *foreign;
 	size_t foreign_count;
 };
@@ -65,14 +66,15 @@ struct fl_findings {
 	/* All files came through `..data`: none of them was being written. Else a set that is refused may be written half,
 	 * and the writer's next step is a change. */
 	bool is_atomic;
-	bool trusts_nobody; /* some bundle is empty; as good as written half, unless is_atomic */
+	/* Some bundle is empty, or a federated one is refused; as good as written half, unless is_atomic. */
+	bool trusts_nobody;
 };
 void fl_findings_done(struct fl_findings *findings);
 
 /* Reads, parses, judges (pki/credentials.h) and tries (a handshake with themselves in memory, with the groups and ciphers
  * of tls) a candidate. now: seconds since the epoch, which certificates and CRLs are judged by.
- * An empty bundle (blanks and comments only) means that nobody of its domain is trusted; with our own there
- * is nobody to try the credentials on, and a warning says so.
+ * What is wrong with a federated bundle is a warning: nobody of its domain is trusted then, nor when it is empty (blanks and
+ * comments only).
  * Returns 0: ret_credentials (fl_credentials_free()) and ret_files (fl_source_files_done()) are the caller's.
  * Or FL_ERR_INVALID, refused: the two are untouched, and no key is left in memory.
  * findings is written either way, and is the caller's; it has every problem that could be found at once. */

@@ -31,6 +31,7 @@ enum fl_log_access { FL_ACCESS_ALL, FL_ACCESS_DENIED, FL_ACCESS_OFF };
 struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
 	char *trust_domain;
 	char *path;
+	bool shared_root; /* a root of another domain may stand here, too */
 	fl_conf_line line;
 };
 

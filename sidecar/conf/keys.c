@@ -39,6 +39,8 @@ static const struct fl_word redirect_modes[] = {{.text = "redirect", .value = FL
 						{.text = "tproxy", .value = FL_REDIRECT_TPROXY}};
 static const struct fl_word other_protocols[] = {{.text = "count", .value = false},
 						 {.text = "drop", .value = true}};
+static const struct fl_word shared_roots[] = {{.text = "refuse", .value = false},
+					      {.text = "allow", .value = true}};
 static const struct fl_word tickets[] = {{.text = "off", .value = FL_TICKETS_OFF},
 					 {.text = "on", .value = FL_TICKETS_ON}};
 static const struct fl_word on_change[] = {{.text = "keep", .value = FL_CHANGE_KEEP},
@@ -90,6 +92,10 @@ static const struct fl_key federate_keys[] = {
 	 .type = FL_TYPE_PATH,
 	 .offset = offsetof(struct fl_conf_bundle, path),
 	 .hint = "/var/run/fairlead/partner/ca.crt"},
+	{.name = "shared_root",
+	 .type = FL_TYPE_FLAG,
+	 .offset = offsetof(struct fl_conf_bundle, shared_root),
+	 WORDS(shared_roots)},
 };
 static const struct fl_key sidecar_keys[] = {
 	{.name = "inbound",

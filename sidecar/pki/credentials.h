@@ -9,12 +9,15 @@
 #include <stdint.h>
 
 #include "pki/crl.h"
+#include "pki/path.h"
 #include "pki/pem.h"
 #include "pki/svid.h"
 
 struct fl_bundle {
-	char *trust_domain;       /* owned */
-	struct fl_der_list roots; /* may be empty: then nobody of this domain is trusted */
+	char *trust_domain;        /* owned */
+	struct fl_der_list roots;  /* may be empty: then nobody of this domain is trusted */
+	struct fl_anchors anchors; /* the same, to look up, those included that are out of date */
+	char *refused; /* of a federated domain, which then has no roots: why; owned; NULL: all is well */
 };
 
 struct fl_credentials {
@@ -26,6 +29,7 @@ struct fl_credentials {
 	int64_t not_after;
 	struct fl_bundle *bundles; /* [0] is our own trust domain's */
 	size_t bundle_count;
+	size_t own_anchor;   /* where our own chain ends: a place in bundles[0].roots */
 	struct fl_crl *crls; /* of any CA of our own trust domain or of a federated one; owned */
 	size_t crl_count;
 };
@@ -52,37 +56,47 @@ struct fl_credentials_pem {
 		const char *trust_domain;
 		struct fl_span pem;
 		const char *name; /* file name for messages */
+		bool shared_root; /* a root of another domain may stand here, too */
 	} const *foreign;
 	size_t foreign_count;
 };
 
-/* Parses and judges everything that needs no signature check: PEM, key kind and match, leaf rules,
- * signer rules and validity of every root (each certificate of a bundle is a CA and valid now),
- * duplicates across trust domains, leaf valid at `now`. Each CRL is current at `now`, or may have run out (pem->late), and one that names a root of
- * a bundle or an intermediate of our own chain is signed by it; what names neither may be an intermediate's of a peer and is
- * kept (FL_CRL_LOOSE). Our own chain is on none of them. A sentence names file, certificate number and remedy.
- * now: seconds since the epoch. Chain verification and trial handshake: tls/trial.h. */
+/* Parses and judges: PEM, key kind and match, the leaf by the rules of SVIDs, every root of a bundle, CRLs, and last the
+ * way from our leaf up to our own bundle (pki/judge.h). now: seconds since the epoch. The trial handshake comes
+ * later: tls/trial.h.
+ *
+ * Roots are judged leniently: those that have run out or are not valid yet stay, and do not count until they are valid; that
+ * is a warning, and an error only when none of our own bundle is left.
+ * What is wrong with a federated bundle is a warning, too, and nobody of that domain is trusted: it says nothing about
+ * ourselves. That holds as well for one that has a root of another domain, unless shared_root.
+ * Our own bundle has a root; a federated one may be empty.
+ *
+ * CRLs: each is current at `now`, or may have run out (pem->late), and one that names a root of a bundle or an intermediate
+ * of our own chain is signed by it; what names neither may be an intermediate's of a peer and is kept (FL_CRL_LOOSE). A list that
+ * cannot be used (fl_crl.unusable) of a root or of an intermediate of ours refuses the set, for without it the revoked would be
+ * let in, unless others of the same CA cover all that it could be about. Of another CA it is kept, with a warning: what that CA
+ * has issued counts as revoked.
+ *
+ * A sentence names file, certificate number and remedy. The first error is in err. Errors: FL_ERR_INVALID. */
 int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now,
 			 struct fl_credentials **ret, struct fl_err *err) FL_MUST_USE;
 
-/* As fl_credentials_parse(), but goes on after a problem and tells each: name is the file's name out of
+/* As fl_credentials_parse(), but goes on after an error and tells each, and each warning: name is the file's name out of
  * pem, that very pointer, or NULL for the set as a whole; text is the sentence without it. */
-typedef void (*fl_credentials_problem_cb)(void *user, const char *name, const char *text);
+typedef void (*fl_credentials_finding_cb)(void *user, bool is_error, const char *name,
+					  const char *text);
 int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
-			     fl_credentials_problem_cb problem, void *user,
+			     fl_credentials_finding_cb finding, void *user,
 			     struct fl_credentials **ret) FL_MUST_USE;
+
+/* Makes anchors of the roots that are good ones. Aborts when memory is out. */
+void fl_bundle_index(struct fl_bundle *bundle);
+
+/* How many of its roots are out of date at `now`? */
+size_t fl_bundle_late_count(const struct fl_bundle *bundle, int64_t now);
 
 /* Index of the bundle of the ID's trust domain; bundle_count: there is none. */
 size_t fl_credentials_bundle_of(const struct fl_credentials *c, const struct fl_spiffe_id *id);
-
-/* Is a certificate of this chain on one of the CRLs? The chain, leaf first, of our own or of a peer, has been verified
- * in that bundle, whose roots' lists count, and those of an intermediate of the very chain. A CA without a CRL is not covered; a
- * list that has run out since it was read goes on counting. *ret_index is then the place of that certificate, and detail (may be
- * NULL) gets its serial number. Memory is taken only where a loose list names a certificate; when it is out, that one counts as
- * revoked. */
-bool fl_credentials_revoked(const struct fl_credentials *c, size_t bundle,
-			    const struct fl_span *chain, size_t count, size_t *ret_index,
-			    struct fl_err *detail);
 
 /* SHA-256 over all of it, length-prefixed: equal content, equal digest. */
 #define FL_DIGEST_LEN 32

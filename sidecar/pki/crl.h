@@ -11,14 +11,17 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "pki/cert.h"
 #include "pki/pem.h"
 
 /* Of no bundle: its CA has to come with the chain that it speaks about. */
 #define FL_CRL_LOOSE SIZE_MAX
+/* Its CA is a root of several. */
+#define FL_CRL_EVERYWHERE (SIZE_MAX - 1)
 
 struct fl_crl {
 	struct fl_der der;           /* owned; the spans are views of it */
-	size_t bundle;               /* of credentials: that of its CA, or FL_CRL_LOOSE */
+	size_t bundle;               /* of credentials: that of its CA, or one of the two */
 	struct fl_span issuer;       /* content of the Name */
 	struct fl_span authority;    /* identifier of the key that signed it; empty: not said */
 	struct fl_der issuer_key_id; /* of the CA that signed it, owned; empty: it has none */
@@ -26,12 +29,14 @@ struct fl_crl {
 	int64_t next_update;         /* the last second at which the list is current */
 	struct fl_span *serials;     /* sorted, without leading zeros; owned */
 	size_t count;
+	bool only_leaves, only_cas; /* what it covers; neither: all */
+	char *unusable;             /* why its entries do not count; NULL: they do; owned */
 	struct fl_span tbs, algorithm, signature; /* for fl_crl_verify() */
 };
 
-/* Takes der over and nulls it, whatever the outcome. Complete lists of one CA only: no deltas, and no
- * critical extension at all, since each would change whom the list speaks about. Errors:
- * FL_ERR_INVALID; ret is then empty. */
+/* Takes der over and nulls it, whatever the outcome. Complete lists of one CA, of all of its certificates or of those of
+ * leaves or of CAs (issuingDistributionPoint, RFC 5280 section 5.2.5). A list of another kind, such as a delta, or one
+ * with a critical extension that is unknown, is noted as unusable. Errors: FL_ERR_INVALID; ret is then empty. */
 int fl_crl_parse(struct fl_der *der, struct fl_crl *ret, struct fl_err *err) FL_MUST_USE;
 
 /* Is this certificate's subject the issuer of the list, and its key the one that the list names, as far as both say?
@@ -45,8 +50,12 @@ int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err
 int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca,
 		  struct fl_err *err) FL_MUST_USE;
 
+/* Is the certificate of those that this list speaks about? */
+bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert);
+
 /* Is the certificate one that the CA of this list has issued and revoked? Takes no memory. True also
- * for what cannot be read. Of a loose list: would it be, if that CA had made the list? */
+ * for what cannot be read, and for all that an unusable list is about. Of a loose list: would it be, if that CA had made the
+ * list? */
 bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate);
 
 /* Is its successor due at `now` (seconds since the epoch)? What it revokes it revokes still. */

@@ -18,7 +18,6 @@
 #include <limits.h>
 
 #include "pki/asn1.h"
-#include "pki/svid.h"
 
 #define RSA_BITS_MIN 2048u
 #define RSA_BITS_MAX 4096u /* what the arithmetic of our build is sized for */
@@ -35,27 +34,22 @@ static const struct {
 
 /* --- which kind --------------------------------------------------------------------------------- */
 
-#define OID(...)                                                                                   \
-	{                                                                                          \
-		(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})             \
-	}
-
-static const struct fl_span oid_ec = OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01);
+static const struct fl_span oid_ec = FL_OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01);
 
 static const struct {
 	struct fl_span oid;
 	enum fl_key_kind kind;
 } algorithms[] =
 	{
-		{OID(0x2b, 0x65, 0x70), FL_KEY_ED25519},
-		{OID(0x2b, 0x65, 0x71), FL_KEY_ED448},
-		{OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01), FL_KEY_RSA},
-		{OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a), FL_KEY_RSA_PSS},
+		{FL_OID(0x2b, 0x65, 0x70), FL_KEY_ED25519},
+		{FL_OID(0x2b, 0x65, 0x71), FL_KEY_ED448},
+		{FL_OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01), FL_KEY_RSA},
+		{FL_OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a), FL_KEY_RSA_PSS},
 },
   curves[] = {
-	  {OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07), FL_KEY_P256},
-	  {OID(0x2b, 0x81, 0x04, 0x00, 0x22), FL_KEY_P384},
-	  {OID(0x2b, 0x81, 0x04, 0x00, 0x23), FL_KEY_P521},
+	  {FL_OID(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07), FL_KEY_P256},
+	  {FL_OID(0x2b, 0x81, 0x04, 0x00, 0x22), FL_KEY_P384},
+	  {FL_OID(0x2b, 0x81, 0x04, 0x00, 0x23), FL_KEY_P521},
 };
 
 static enum fl_key_kind kind_of_curve(struct fl_span params)
@@ -136,32 +130,19 @@ static unsigned rsa_bits(struct fl_span bits)
 	return count + (unsigned)(n.len - 1) * 8;
 }
 
-int fl_key_of_certificate(struct fl_span certificate, struct fl_public_key *ret, struct fl_err *err)
+int fl_key_of_info(struct fl_span info, struct fl_public_key *ret)
 {
-	struct fl_span body, tbs, skip, subject, spki, algorithm, bits;
+	struct fl_span rest = info, body, algorithm, bits;
 
-	if (!fl_asn1_take(&certificate, FL_ASN1_SEQUENCE, &body) ||
-	    !fl_asn1_take(&body, FL_ASN1_SEQUENCE, &tbs)) {
-		return fl_err_set(err, FL_ERR_INVALID, "it is not the DER of a certificate");
+	if (!fl_asn1_take(&rest, FL_ASN1_SEQUENCE, &body) || rest.len > 0 ||
+	    !fl_asn1_take(&body, FL_ASN1_SEQUENCE, &algorithm) ||
+	    !fl_asn1_take_bytes(&body, &bits) || body.len > 0) {
+		return FL_ERR_INVALID;
 	}
-	/* version (v1 has none), serial number, signature, issuer, validity, subject */
-	(void)fl_asn1_take(&tbs, FL_ASN1_CONTEXT_0, &skip);
-	if (!fl_asn1_take(&tbs, FL_ASN1_INTEGER, &skip) ||
-	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
-	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
-	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &skip) ||
-	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &subject) ||
-	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &spki) ||
-	    !fl_asn1_take(&spki, FL_ASN1_SEQUENCE, &algorithm) ||
-	    !fl_asn1_take(&spki, FL_ASN1_BIT_STRING, &bits) || bits.len < 2 || bits.data[0] != 0) {
-		return fl_err_set(err, FL_ERR_INVALID, "it is not the DER of a certificate");
-	}
-	/* The first byte counts unused bits. */
-	bits = (struct fl_span){bits.data + 1, bits.len - 1};
 	*ret = (struct fl_public_key){
 		.kind = kind_of_algorithm(algorithm),
 		.bits = bits,
-		.subject = subject,
+		.info = info,
 	};
 	if (ret->kind == FL_KEY_RSA) {
 		ret->rsa_bits = rsa_bits(bits);
@@ -284,16 +265,12 @@ static int match(enum fl_key_kind kind, struct fl_span key, struct fl_span bits,
 	return -1;
 }
 
-int fl_svid_check_key(struct fl_span leaf, struct fl_span key, struct fl_err *err)
+int fl_key_check_private(const struct fl_public_key *public, struct fl_span key, struct fl_err *err)
 {
-	struct fl_public_key public = {.kind = FL_KEY_UNKNOWN};
 	enum fl_key_kind kind = kind_of_private_key(key);
 	bool equal = false;
-	int rc = fl_key_of_certificate(leaf, &public, err);
+	int rc = fl_key_check_kind(public, err);
 
-	if (rc == 0) {
-		rc = fl_key_check_kind(&public, err);
-	}
 	if (rc < 0) {
 		return fl_err_prefix(err, "the leaf certificate");
 	}
@@ -301,13 +278,13 @@ int fl_svid_check_key(struct fl_span leaf, struct fl_span key, struct fl_err *er
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "it is not a private key, or one of an unknown kind");
 	}
-	if (kind != public.kind) {
+	if (kind != public->kind) {
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "the key does not belong to the certificate: the key is %s, the "
 				  "certificate's is %s; was only one of the two renewed?",
-				  kinds[kind].name, kinds[public.kind].name);
+				  kinds[kind].name, kinds[public->kind].name);
 	}
-	if (match(kind, key, public.bits, &equal) != 0) {
+	if (match(kind, key, public->bits, &equal) != 0) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
 			"the key (%s) is damaged; `openssl pkey -check -in FILE` may say where",

@@ -25,16 +25,20 @@ enum fl_key_kind {
 
 struct fl_public_key {
 	enum fl_key_kind kind;
-	struct fl_span bits;    /* content of the BIT STRING; a view of the certificate */
-	struct fl_span subject; /* content of the Name beside it; likewise */
-	unsigned rsa_bits;      /* size of the modulus; 0: not RSA */
+	struct fl_span bits; /* content of the BIT STRING; a view of the certificate */
+	struct fl_span info; /* SubjectPublicKeyInfo, the element; likewise */
+	unsigned rsa_bits;   /* size of the modulus; 0: not RSA */
 };
 
-/* Errors: FL_ERR_INVALID, the certificate is no DER. An unknown kind is no error here. */
-int fl_key_of_certificate(struct fl_span certificate, struct fl_public_key *ret,
-			  struct fl_err *err) FL_MUST_USE;
+/* Reads a SubjectPublicKeyInfo. Errors: FL_ERR_INVALID, it is no DER. An unknown kind is no error here. */
+int fl_key_of_info(struct fl_span info, struct fl_public_key *ret) FL_MUST_USE;
 
 /* Do we take keys of this kind and size? Errors: FL_ERR_INVALID, "its key is ..." and the remedy. */
 int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err) FL_MUST_USE;
+
+/* Does the private key (DER, any of PKCS#8/SEC1/PKCS#1) belong to that public key, and is it of a kind we
+ * take: P-256, P-384, Ed25519, RSA of 2048 bits or more. Errors: FL_ERR_INVALID, a sentence with the remedy. */
+int fl_key_check_private(const struct fl_public_key *public, struct fl_span key,
+			 struct fl_err *err) FL_MUST_USE;
 
 #endif

@@ -106,6 +106,7 @@ static bool parse_boundary(struct fl_span line, const char *prefix, struct fl_sp
 static int check_text(struct scan *scan, const struct line *line, struct fl_err *err)
 {
 	struct fl_span text = line->text;
+	size_t blanks = 0;
 
 	if (has_prefix(text, END)) {
 		return fl_err_set(err, FL_ERR_INVALID, "line %u: an END line without BEGIN",
@@ -115,6 +116,17 @@ static int check_text(struct scan *scan, const struct line *line, struct fl_err 
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "line 1: the file begins with a byte-order mark, save it as "
 				  "plain text without one");
+	}
+	while (blanks < text.len && is_blank(text.data[blanks])) {
+		blanks++;
+	}
+	if (blanks > 0 &&
+	    has_prefix((struct fl_span){text.data + blanks, text.len - blanks}, DASHES)) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"line %u begins with blanks: take the indentation out, each line of "
+			"PEM begins at the margin (in YAML, a block after `|` does)",
+			line->number);
 	}
 	if (has_prefix(text, DASHES) || (contains(text, "BEGIN ") && contains(text, "--"))) {
 		return fl_err_set(err, FL_ERR_INVALID,

@@ -3,7 +3,9 @@
  * it. Nor is a bundle that is empty, before or after: that has its own warning, and no order. */
 #include "pki/rollover.h"
 
-#include "pki/svid.h"
+#include <stdlib.h>
+
+#include "pki/path.h"
 
 const char fl_rollover_removed_text[] =
 	"the root that issued our own certificate until now is gone from our bundle: workloads "
@@ -15,27 +17,27 @@ const char fl_rollover_unknown_text[] =
 	"have not got that root yet refuse us; issue from the new root only after every workload "
 	"has it";
 
-static struct fl_span span_of(const struct fl_der *der)
-{
-	return (struct fl_span){der->data, der->len};
-}
-
-/* Does the chain of holder end in our own bundle as keeper has it? */
+/* Does the chain of holder lead to our own bundle as keeper has it, whatever the date? */
 static bool ends_in(const struct fl_credentials *holder, const struct fl_credentials *keeper)
 {
-	const struct fl_der_list *roots = &keeper->bundles[0].roots;
-	struct fl_span top;
+	struct fl_span *chain = fl_new((holder->chain.count + 1) * sizeof(*chain));
+	struct fl_path path = {.rule = FL_RULE_NO_CERTIFICATE};
+	const struct fl_path_request request = {
+		.certs = chain,
+		.count = holder->chain.count,
+		.anchors = &keeper->bundles[0].anchors,
+		.any_time = true,
+		.usage = FL_EKU_SERVER | FL_EKU_CLIENT,
+	};
+	bool ends;
 
-	if (holder->chain.count == 0) {
-		return false;
+	for (size_t i = 0; i < holder->chain.count; i++) {
+		chain[i] =
+			(struct fl_span){holder->chain.items[i].data, holder->chain.items[i].len};
 	}
-	top = span_of(&holder->chain.items[holder->chain.count - 1]);
-	for (size_t i = 0; i < roots->count; i++) {
-		if (fl_svid_is_issuer(span_of(&roots->items[i]), top)) {
-			return true;
-		}
-	}
-	return false;
+	ends = fl_path_find(&request, &path, NULL) == 0 && path.rule == FL_RULE_NONE;
+	free(chain);
+	return ends;
 }
 
 struct fl_rollover fl_rollover_judge(const struct fl_credentials *before,

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* svid - one parse of a certificate by wolfCrypt, then the rules one after the other.
+/* svid - the rules one after the other, on what cert.h has read.
  *
- * wolfCrypt parses without verifying (NO_VERIFY); it still refuses what is no proper X.509, and
- * those refusals are translated to rules in parse(). What it lets pass, among it a CA used as a
- * leaf, uncritical key usage and any number of URIs, is judged here. Fails with the first rule
- * broken; text of the certificate in messages is printable. Nothing outlives a call. */
+ * Fails with the first rule broken; text of the certificate in messages is printable. Nothing outlives a call. */
 #include <wolfssl/wolfcrypt/settings.h>
 
-#include <wolfssl/wolfcrypt/asn.h>
-#include <wolfssl/wolfcrypt/error-crypt.h>
+#include <wolfssl/wolfcrypt/hash.h>
 
 #include "pki/svid.h"
 
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "pki/asn1.h"
 #include "pki/key.h"
@@ -26,121 +20,37 @@
 #define URIS_SHOWN 3
 #define URI_SHOWN 100
 
-_Static_assert(KEYID_SIZE == 20, "fl_svid_key_id() promises 20 bytes");
-
-static const struct {
-	const char *name, *text;
-	uint8_t alert;
-} rules[] = {
-#define FL_RULE_ROW(id, name, text, alert) {name, text, alert},
-	FL_RULES(FL_RULE_ROW)
-#undef FL_RULE_ROW
-};
-
-const char *fl_rule_name(enum fl_rule rule)
-{
-	FL_REQUIRE(rule < FL_COUNT_OF(rules));
-	return rules[rule].name;
-}
-
-const char *fl_rule_text(enum fl_rule rule)
-{
-	FL_REQUIRE(rule < FL_COUNT_OF(rules));
-	return rules[rule].text;
-}
-
-uint8_t fl_rule_alert(enum fl_rule rule)
-{
-	FL_REQUIRE(rule < FL_COUNT_OF(rules));
-	return rules[rule].alert;
-}
-
 static enum fl_rule broken(enum fl_rule rule, struct fl_err *detail, const char *text)
 {
 	(void)fl_err_set(detail, FL_ERR_DENIED, "%s", text);
 	return rule;
 }
 
-/* --- parsing ------------------------------------------------------------------------------------ */
-
-/* Why wolfCrypt did not like it, in our words. is_leaf: which of two rules a refusal stands for. */
-static enum fl_rule refusal(struct fl_span der, int rc, bool is_leaf, struct fl_err *detail)
-{
-	struct fl_public_key key = {.kind = FL_KEY_UNKNOWN};
-
-	switch (rc) {
-	case ASN_CRIT_EXT_E:
-		return broken(FL_RULE_CRITICAL_EXTENSION, detail,
-			      "it has a critical extension that is unknown here");
-	case ASN_ALT_NAME_E:
-		return broken(is_leaf ? FL_RULE_SPIFFE_ID : FL_RULE_SIGNER_ID, detail,
-			      "a URI SAN is empty or has no scheme");
-	case KEYUSAGE_E:
-		return broken(is_leaf ? FL_RULE_KEY_USAGE : FL_RULE_SIGNER_CA, detail,
-			      "key usage has keyCertSign although it is not a CA");
-	default:
-		break;
-	}
-	if (fl_key_of_certificate(der, &key, detail) == 0 && fl_key_check_kind(&key, detail) == 0) {
-		(void)fl_err_set(detail, FL_ERR_DENIED, "%s (wolfSSL error %d)",
-				 wc_GetErrorString(rc), rc);
-	}
-	return FL_RULE_MALFORMED;
-}
-
-/* Whatever it returns, the caller frees cert with wc_FreeDecodedCert(). */
-static enum fl_rule parse(struct DecodedCert *cert, struct fl_span der, bool is_leaf,
-			  struct fl_err *detail)
-{
-	struct fl_span rest = der, body;
-	int rc;
-
-	if (der.len > INT_MAX) {
-		der.len = 0; /* refused below */
-	}
-	wc_InitDecodedCert(cert, der.data, (word32)der.len, NULL);
-	if (!fl_asn1_take(&rest, FL_ASN1_SEQUENCE, &body) || der.len == 0) {
-		return broken(FL_RULE_MALFORMED, detail, "it is not DER, or cut off");
-	}
-	if (rest.len > 0) {
-		return broken(FL_RULE_MALFORMED, detail, "bytes follow the end of the certificate");
-	}
-	/* The type makes one difference: a self-signed CA may have serial number 0. */
-	rc = wc_ParseCert(cert, is_leaf ? CERT_TYPE : CA_TYPE, NO_VERIFY, NULL);
-	return rc == 0 ? FL_RULE_NONE : refusal(der, rc, is_leaf, detail);
-}
-
 /* --- names -------------------------------------------------------------------------------------- */
 
-static bool is_uri(const DNS_entry *name)
+/* The i-th URI; false: there are no more. */
+static bool uri_at(const struct fl_cert *cert, size_t i, struct fl_span *ret)
 {
-	return name->type == ASN_URI_TYPE;
+	struct fl_span names = cert->names;
+	uint8_t form;
+
+	while (fl_cert_take_name(&names, &form, ret)) {
+		if (form == FL_NAME_URI && i-- == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
-static size_t uri_count(const struct DecodedCert *cert)
+static size_t uri_count(const struct fl_cert *cert)
 {
+	struct fl_span uri;
 	size_t count = 0;
 
-	for (const DNS_entry *name = cert->altNames; name; name = name->next) {
-		count += is_uri(name);
+	while (uri_at(cert, count, &uri)) {
+		count++;
 	}
 	return count;
-}
-
-/* The i-th URI as it stands in the certificate; wolfCrypt's list is the other way round. */
-static struct fl_span uri_at(const struct DecodedCert *cert, struct fl_span der, size_t i)
-{
-	size_t reversed = uri_count(cert) - 1 - i;
-	const DNS_entry *name = cert->altNames;
-	const uint8_t *at;
-
-	while (!is_uri(name) || reversed-- > 0) {
-		name = name->next;
-	}
-	/* The list holds copies; the bytes are in the DER, too, and there they outlive the parse. */
-	at = memmem(der.data, der.len, name->name, (size_t)name->len);
-	FL_REQUIRE(at && name->len > 0);
-	return (struct fl_span){at, (size_t)name->len};
 }
 
 /* Text of a peer may hold anything. */
@@ -155,13 +65,14 @@ static void printable(struct fl_span text, char buf[URI_SHOWN + 4])
 }
 
 /* "it has 3 URI SANs: spiffe://a/x, spiffe://a/y, ..." */
-static void tell_uris(const struct DecodedCert *cert, struct fl_span der, struct fl_err *detail)
+static void tell_uris(const struct fl_cert *cert, struct fl_err *detail)
 {
 	char list[URIS_SHOWN * (URI_SHOWN + 8) + 8] = "", buf[URI_SHOWN + 4];
 	size_t count = uri_count(cert), len = 0;
+	struct fl_span uri;
 
-	for (size_t i = 0; i < count && i < URIS_SHOWN; i++) {
-		printable(uri_at(cert, der, i), buf);
+	for (size_t i = 0; i < URIS_SHOWN && uri_at(cert, i, &uri); i++) {
+		printable(uri, buf);
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", buf);
 	}
 	(void)fl_err_set(detail, FL_ERR_DENIED, "it has %zu URI SANs: %s%s", count, list,
@@ -169,30 +80,31 @@ static void tell_uris(const struct DecodedCert *cert, struct fl_span der, struct
 }
 
 /* `spiffe://td/`: valid but for the slash. */
-static bool is_lone_slash(const char *uri, size_t len)
+static bool is_lone_slash(struct fl_span uri)
 {
+	const char *text = (const char *)uri.data;
 	struct fl_spiffe_id id;
 
-	return uri[len - 1] == '/' && fl_spiffe_id_parse(uri, len - 1, &id, NULL) == 0 && !id.path;
+	return uri.len > 0 && text[uri.len - 1] == '/' &&
+	       fl_spiffe_id_parse(text, uri.len - 1, &id, NULL) == 0 && !id.path;
 }
 
-static enum fl_rule check_leaf_id(const struct DecodedCert *cert, struct fl_span der,
-				  struct fl_spiffe_id *ret_id, struct fl_err *detail)
+static enum fl_rule check_leaf_id(const struct fl_cert *cert, struct fl_spiffe_id *ret_id,
+				  struct fl_err *detail)
 {
 	char buf[URI_SHOWN + 4];
 	struct fl_span uri;
 
-	if (uri_count(cert) == 0) {
+	if (!uri_at(cert, 0, &uri)) {
 		return broken(FL_RULE_URI_COUNT, detail, "it has none");
 	}
 	if (uri_count(cert) > 1) {
-		tell_uris(cert, der, detail);
+		tell_uris(cert, detail);
 		return FL_RULE_URI_COUNT;
 	}
-	uri = uri_at(cert, der, 0);
 	printable(uri, buf);
 	/* What a CA may have and a leaf may not: say so instead of "must not end in '/'". */
-	if (is_lone_slash((const char *)uri.data, uri.len)) {
+	if (is_lone_slash(uri)) {
 		(void)fl_err_set(detail, FL_ERR_DENIED, "it is %s", buf);
 		return FL_RULE_PATH;
 	}
@@ -205,38 +117,37 @@ static enum fl_rule check_leaf_id(const struct DecodedCert *cert, struct fl_span
 		return FL_RULE_PATH;
 	}
 	/* RFC 5280, section 4.1.2.6: without a subject the name is in the SAN, so nobody may skip it. */
-	if (cert->subjectRawLen == 0 && !cert->extSubjAltNameCrit) {
+	if (cert->subject.len == 0 && !cert->names_critical) {
 		return broken(FL_RULE_SAN_CRITICAL, detail,
 			      "the subject is empty and the SAN extension is not critical");
 	}
 	return FL_RULE_NONE;
 }
 
-/* A signer's SPIFFE ID is its trust domain. `spiffe://td/` is what the bundle standard's own
- * examples show, and is let pass here, and only here. Other URIs are none of our business. */
-static enum fl_rule check_signer_id(const struct DecodedCert *cert, struct fl_span der,
-				    struct fl_err *detail)
+/* `spiffe://td/` is what the bundle standard's own examples show, and is let pass here, and only here. Other URIs are
+ * none of our business. */
+enum fl_rule fl_svid_check_signer_id(const struct fl_cert *cert, struct fl_err *detail)
 {
 	static const char scheme[] = "spiffe:";
 	struct fl_spiffe_id id;
 	char buf[URI_SHOWN + 4];
+	struct fl_span uri;
 
-	for (const DNS_entry *name = cert->altNames; name; name = name->next) {
-		size_t len = (size_t)name->len;
+	for (size_t i = 0; uri_at(cert, i, &uri); i++) {
+		const char *text = (const char *)uri.data;
 
-		if (!is_uri(name) || len < strlen(scheme) ||
-		    strncasecmp(name->name, scheme, strlen(scheme)) != 0) {
+		if (uri.len < strlen(scheme) || strncasecmp(text, scheme, strlen(scheme)) != 0) {
 			continue;
 		}
 		if (uri_count(cert) > 1) {
-			tell_uris(cert, der, detail);
+			tell_uris(cert, detail);
 			return FL_RULE_SIGNER_ID;
 		}
-		printable((struct fl_span){(const uint8_t *)name->name, len}, buf);
-		if (is_lone_slash(name->name, len)) {
+		printable(uri, buf);
+		if (is_lone_slash(uri)) {
 			return FL_RULE_NONE;
 		}
-		if (fl_spiffe_id_parse(name->name, len, &id, detail) < 0) {
+		if (fl_spiffe_id_parse(text, uri.len, &id, detail) < 0) {
 			(void)fl_err_prefix(detail, "%s", buf);
 			return FL_RULE_SIGNER_ID;
 		}
@@ -250,111 +161,93 @@ static enum fl_rule check_signer_id(const struct DecodedCert *cert, struct fl_sp
 
 /* --- what the key is for ------------------------------------------------------------------------ */
 
-static enum fl_rule check_leaf_usage(const struct DecodedCert *cert, struct fl_err *detail)
+static enum fl_rule check_leaf_usage(const struct fl_cert *cert, struct fl_err *detail)
 {
-	const word16 signer = KEYUSE_KEY_CERT_SIGN | KEYUSE_CRL_SIGN;
-	const byte both = EXTKEYUSE_SERVER_AUTH | EXTKEYUSE_CLIENT_AUTH;
+	const uint8_t both = FL_EKU_SERVER | FL_EKU_CLIENT;
 
-	if (!cert->extKeyUsageSet) {
+	if (!cert->has_key_usage) {
 		return broken(FL_RULE_KEY_USAGE, detail, "key usage is absent");
 	}
-	if (!cert->extKeyUsageCrit) {
+	if (!cert->key_usage_critical) {
 		return broken(FL_RULE_KEY_USAGE, detail, "key usage is not critical");
 	}
-	if (!(cert->extKeyUsage & KEYUSE_DIGITAL_SIG)) {
+	if (cert->key_usage & FL_KU_CERT_SIGN) {
+		return broken(FL_RULE_KEY_USAGE, detail, "key usage has keyCertSign");
+	}
+	if (!(cert->key_usage & FL_KU_DIGITAL_SIGNATURE)) {
 		return broken(FL_RULE_KEY_USAGE, detail, "digitalSignature is missing");
 	}
-	if (cert->extKeyUsage & signer) {
-		return broken(FL_RULE_KEY_USAGE, detail,
-			      cert->extKeyUsage & KEYUSE_KEY_CERT_SIGN ? "key usage has keyCertSign"
-								       : "key usage has cRLSign");
+	if (cert->key_usage & FL_KU_CRL_SIGN) {
+		return broken(FL_RULE_KEY_USAGE, detail, "key usage has cRLSign");
 	}
-	if (cert->extExtKeyUsageSet && (cert->extExtKeyUsage & both) != both) {
+	if (cert->has_ext_key_usage && (cert->ext_key_usage & both) != both) {
 		return broken(FL_RULE_EXT_KEY_USAGE, detail,
-			      cert->extExtKeyUsage & EXTKEYUSE_SERVER_AUTH ? "clientAuth is missing"
-			      : cert->extExtKeyUsage & EXTKEYUSE_CLIENT_AUTH
-				      ? "serverAuth is missing"
-				      : "both are missing");
-	}
-	return FL_RULE_NONE;
-}
-
-static enum fl_rule check_signer_usage(const struct DecodedCert *cert, struct fl_err *detail)
-{
-	if (!cert->isCA) {
-		return broken(FL_RULE_SIGNER_CA, detail,
-			      cert->extBasicConstSet ? "its basic constraints say that it is none"
-						     : "basic constraints are absent");
-	}
-	if (!cert->extKeyUsageSet) {
-		return broken(FL_RULE_SIGNER_KEY_USAGE, detail, "key usage is absent");
-	}
-	if (!cert->extKeyUsageCrit) {
-		return broken(FL_RULE_SIGNER_KEY_USAGE, detail, "key usage is not critical");
-	}
-	if (!(cert->extKeyUsage & KEYUSE_KEY_CERT_SIGN)) {
-		return broken(FL_RULE_SIGNER_KEY_USAGE, detail, "keyCertSign is missing");
+			      cert->ext_key_usage & FL_EKU_SERVER   ? "clientAuth is missing"
+			      : cert->ext_key_usage & FL_EKU_CLIENT ? "serverAuth is missing"
+								    : "both are missing");
 	}
 	return FL_RULE_NONE;
 }
 
 /* --- the interface ------------------------------------------------------------------------------ */
 
-enum fl_rule fl_svid_check_leaf(struct fl_span der, struct fl_spiffe_id *ret_id,
-				struct fl_err *detail)
+enum fl_rule fl_svid_check_leaf_cert(const struct fl_cert *cert, struct fl_spiffe_id *ret_id,
+				     struct fl_err *detail)
 {
-	struct DecodedCert cert;
 	struct fl_spiffe_id id;
-	enum fl_rule rule = parse(&cert, der, true, detail);
+	enum fl_rule rule = FL_RULE_NONE;
 
 	/* First of all: a CA breaks most other rules, too, and this one says what is the matter. */
-	if (rule == FL_RULE_NONE && cert.isCA) {
+	if (cert->is_ca) {
 		rule = broken(FL_RULE_LEAF_CA, detail, "its basic constraints say CA:TRUE");
 	}
-	if (rule == FL_RULE_NONE) {
-		rule = check_leaf_id(&cert, der, &id, detail);
+	if (rule == FL_RULE_NONE && cert->unknown.len > 0) {
+		rule = broken(FL_RULE_CRITICAL_EXTENSION, detail,
+			      "it has a critical extension that is unknown here");
 	}
 	if (rule == FL_RULE_NONE) {
-		rule = check_leaf_usage(&cert, detail);
+		rule = check_leaf_id(cert, &id, detail);
+	}
+	if (rule == FL_RULE_NONE) {
+		rule = check_leaf_usage(cert, detail);
 	}
 	if (rule == FL_RULE_NONE) {
 		*ret_id = id;
 	}
-	wc_FreeDecodedCert(&cert);
 	return rule;
 }
 
-enum fl_rule fl_svid_check_signer(struct fl_span der, struct fl_err *detail)
+enum fl_rule fl_svid_check_leaf(struct fl_span der, struct fl_spiffe_id *ret_id,
+				struct fl_err *detail)
 {
-	struct DecodedCert cert;
-	enum fl_rule rule = parse(&cert, der, false, detail);
+	struct fl_cert cert;
+	enum fl_rule rule = fl_cert_parse(der, &cert, detail);
 
-	if (rule == FL_RULE_NONE) {
-		rule = check_signer_usage(&cert, detail);
-	}
-	if (rule == FL_RULE_NONE) {
-		rule = check_signer_id(&cert, der, detail);
-	}
-	wc_FreeDecodedCert(&cert);
-	return rule;
+	return rule == FL_RULE_NONE ? fl_svid_check_leaf_cert(&cert, ret_id, detail) : rule;
 }
 
-static bool seconds(const byte *date, int len, int64_t *ret)
+enum fl_rule fl_svid_check_anchor(const struct fl_cert *cert, struct fl_err *detail)
 {
-	struct tm tm = {0};
-	const byte *digits;
-	byte format;
-	int digits_len;
-
-	if (wc_GetDateInfo(date, len, &digits, &format, &digits_len) != 0 ||
-	    wc_GetDateAsCalendarTime(digits, digits_len, format, &tm) != 0) {
-		return false;
+	if (cert->unknown.len > 0) {
+		return broken(FL_RULE_CRITICAL_EXTENSION, detail,
+			      "it has a critical extension that is unknown here");
 	}
-	*ret = (int64_t)timegm(&tm);
-	return true;
+	if (!fl_cert_is_ca(cert)) {
+		return broken(FL_RULE_SIGNER_CA, detail,
+			      cert->has_basic_constraints
+				      ? "its basic constraints say that it is none"
+				      : "basic constraints are absent");
+	}
+	if (cert->has_key_usage && !(cert->key_usage & FL_KU_CERT_SIGN)) {
+		return broken(FL_RULE_SIGNER_KEY_USAGE, detail, "keyCertSign is missing");
+	}
+	if (fl_key_check_kind(&cert->key, detail) < 0) {
+		return FL_RULE_ALGORITHM;
+	}
+	return fl_svid_check_signer_id(cert, detail);
 }
 
-/* After a refusal by parse(). */
+/* After a refusal by fl_cert_parse(). */
 static int does_not_parse(struct fl_err *err)
 {
 	(void)fl_err_prefix(err, "%s", fl_rule_text(FL_RULE_MALFORMED));
@@ -367,47 +260,27 @@ static int does_not_parse(struct fl_err *err)
 int fl_svid_validity(struct fl_span der, int64_t *ret_not_before, int64_t *ret_not_after,
 		     struct fl_err *err)
 {
-	struct DecodedCert cert;
-	int64_t before, after;
-	int rc = 0;
+	struct fl_cert cert;
 
-	if (parse(&cert, der, false, err) != FL_RULE_NONE) {
-		rc = does_not_parse(err);
-	} else if (!seconds(cert.beforeDate, cert.beforeDateLen, &before) ||
-		   !seconds(cert.afterDate, cert.afterDateLen, &after)) {
-		rc = fl_err_set(err, FL_ERR_INVALID, "its dates do not parse");
-	} else {
-		*ret_not_before = before;
-		*ret_not_after = after;
+	if (fl_cert_parse(der, &cert, err) != FL_RULE_NONE) {
+		return does_not_parse(err);
 	}
-	wc_FreeDecodedCert(&cert);
-	return rc;
-}
-
-bool fl_svid_is_issuer(struct fl_span issuer, struct fl_span certificate)
-{
-	struct DecodedCert above, below;
-	bool good = parse(&above, issuer, false, NULL) == FL_RULE_NONE;
-
-	good = parse(&below, certificate, true, NULL) == FL_RULE_NONE && good;
-	good = good && memcmp(above.subjectHash, below.issuerHash, KEYID_SIZE) == 0 &&
-	       (!below.extAuthKeyIdSet ||
-		memcmp(above.extSubjKeyId, below.extAuthKeyId, KEYID_SIZE) == 0);
-	wc_FreeDecodedCert(&above);
-	wc_FreeDecodedCert(&below);
-	return good;
+	*ret_not_before = cert.not_before;
+	*ret_not_after = cert.not_after;
+	return 0;
 }
 
 int fl_svid_key_id(struct fl_span der, uint8_t ret[20], struct fl_err *err)
 {
-	struct DecodedCert cert;
-	int rc = 0;
+	struct fl_cert cert;
 
-	if (parse(&cert, der, false, err) != FL_RULE_NONE) {
-		rc = does_not_parse(err);
-	} else {
-		memcpy(ret, cert.extSubjKeyId, KEYID_SIZE);
+	if (fl_cert_parse(der, &cert, err) != FL_RULE_NONE) {
+		return does_not_parse(err);
 	}
-	wc_FreeDecodedCert(&cert);
-	return rc;
+	if (cert.key_id.len == 20) {
+		memcpy(ret, cert.key_id.data, 20);
+	} else if (wc_ShaHash(cert.key.bits.data, (word32)cert.key.bits.len, ret) != 0) {
+		return fl_err_set(err, FL_ERR_INVALID, "its key cannot be hashed");
+	}
+	return 0;
 }

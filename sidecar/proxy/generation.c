@@ -33,6 +33,16 @@ static int parse_conf(const struct fl_ctl_generation *message, struct fl_conf **
 	return rc;
 }
 
+static bool may_share_root(const struct fl_conf *conf, const char *trust_domain)
+{
+	for (size_t i = 0; i < conf->federate_count; i++) {
+		if (strcmp(conf->federate[i].trust_domain, trust_domain) == 0) {
+			return conf->federate[i].shared_root;
+		}
+	}
+	return false;
+}
+
 /* An INI that asks for CRLs does not pass without them. */
 static int parse_credentials(const struct fl_ctl_generation *message, const struct fl_conf *conf,
 			     int64_t now, const struct fl_generation *current,
@@ -55,6 +65,7 @@ static int parse_credentials(const struct fl_ctl_generation *message, const stru
 		foreign[i].trust_domain = foreign[i].name =
 			copy_span(message->foreign[i].trust_domain);
 		foreign[i].pem = message->foreign[i].bundle;
+		foreign[i].shared_root = may_share_root(conf, foreign[i].trust_domain);
 	}
 	pem.foreign = foreign;
 	rc = fl_credentials_parse(&pem, now, ret, err);
@@ -96,37 +107,20 @@ static void digest_anchors(const struct fl_credentials *credentials, uint8_t ret
 	free(parts);
 }
 
-/* The roots that our own chain may end in: one, but for a rollover in which the new has the old one's name. */
-static size_t own_roots(const struct fl_credentials *credentials, struct fl_span *ret)
-{
-	const struct fl_der_list *roots = &credentials->bundles[0].roots;
-	const struct fl_der *last = &credentials->chain.items[credentials->chain.count - 1];
-	size_t count = 0;
-
-	for (size_t i = 0; i < roots->count; i++) {
-		struct fl_span root = {roots->items[i].data, roots->items[i].len};
-
-		if (fl_svid_is_issuer(root, (struct fl_span){last->data, last->len})) {
-			ret[count++] = root;
-		}
-	}
-	return count;
-}
-
 /* Our own ID is in it, too: peers that resume a session go on believing the one of then. And our root: a session that
  * was resumed for ever would be lost with the old one, long after we have a certificate of the new. */
 static void digest_trust(struct fl_generation *generation, struct fl_span ini)
 {
 	const struct fl_credentials *credentials = generation->credentials;
-	struct fl_span *parts = fl_new((credentials->bundles[0].roots.count + 3) * sizeof(*parts));
-	size_t n = 0;
+	const struct fl_der *root = &credentials->bundles[0].roots.items[credentials->own_anchor];
+	const struct fl_span parts[] = {
+		{generation->anchors, sizeof(generation->anchors)},
+		ini,
+		span_of(credentials->id),
+		{root->data, root->len},
+	};
 
-	parts[n++] = (struct fl_span){generation->anchors, sizeof(generation->anchors)};
-	parts[n++] = ini;
-	parts[n++] = span_of(credentials->id);
-	n += own_roots(credentials, parts + n);
-	fl_digest(parts, n, generation->trust);
-	free(parts);
+	fl_digest(parts, FL_COUNT_OF(parts), generation->trust);
 }
 
 bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b)

@@ -117,6 +117,8 @@ static int judge_on_root(const struct roots *roots, size_t index, struct standin
 
 	bundle.roots.items = &all->bundles[root->bundle].roots.items[root->index];
 	bundle.roots.count = 1;
+	bundle.anchors = (struct fl_anchors){0};
+	fl_bundle_index(&bundle);
 	one.bundles = &bundle;
 	one.bundle_count = 1;
 	one.crl_count = 0; /* whom a list revokes stands on a root all the same */
@@ -124,6 +126,7 @@ static int judge_on_root(const struct roots *roots, size_t index, struct standin
 	options.epoch = 0;
 	rc = fl_tls_ctx_new(&one, &options, FL_TLS_SERVER, &ctx, err);
 	if (rc != 0) {
+		fl_anchors_done(&bundle.anchors);
 		return rc;
 	}
 	for (size_t i = 0; i < standings->count && rc == 0; i++) {
@@ -137,6 +140,7 @@ static int judge_on_root(const struct roots *roots, size_t index, struct standin
 	fl_tls_ctx_free(ctx);
 	/* Only a chain that its root verifies passes the trial. */
 	*ret_own = root->bundle == 0 && fl_tls_trial(&one, &options, NULL) == 0;
+	fl_anchors_done(&bundle.anchors);
 	return rc;
 }
 

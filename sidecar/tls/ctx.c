@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* ctx - one WOLFSSL_CTX for a generation, a worker and a role, from parsed credentials.
  *
- * Everything is loaded from memory as DER, root by root: wolfSSL's loading of many at once succeeds
- * when any of them loads. TLS 1.3 only, both sides authenticate, no session cache of wolfSSL's.
- * Fails with FL_ERR_INVALID and a sentence for material that wolfSSL does not take (which
+ * TLS 1.3 only, both sides authenticate, no session cache of wolfSSL's, and no roots in it: verify.c judges peers.
+ * Fails with FL_ERR_INVALID and a sentence for material that cannot be used (which
  * fl_credentials_parse() should have caught), with FL_ERR_NOMEM when memory is out. Nothing is
  * shared between contexts, so each thread has its own and no lock is contended. */
 #include "tls/tls_internal.h"
@@ -138,85 +137,79 @@ static int set_ciphers(struct fl_tls_ctx *ctx, const struct fl_tls_options *opti
 	return rc == WOLFSSL_SUCCESS ? 0 : wolf_failed(err, rc, "the TLS ciphers");
 }
 
-/* Every root into the context's own store, and once more into the store of its trust domain where
- * there are several: verify.c says why. */
-static int load_bundle(struct fl_tls_ctx *ctx, size_t index, struct fl_err *err)
+/* Copies len bytes into a buffer of the context's. */
+static int put_der(DerBuffer **to, size_t len, int type, struct fl_err *err)
 {
-	const struct fl_bundle *bundle = &ctx->credentials->bundles[index];
-
-	for (size_t i = 0; i < bundle->roots.count; i++) {
-		const struct fl_der *root = &bundle->roots.items[i];
-		int rc = wolfSSL_CTX_load_verify_buffer(ctx->wolf, root->data, (long)root->len,
-							WOLFSSL_FILETYPE_ASN1);
-		if (rc == WOLFSSL_SUCCESS && ctx->managers != NULL) {
-			rc = wolfSSL_CertManagerLoadCABuffer(ctx->managers[index], root->data,
-							     (long)root->len,
-							     WOLFSSL_FILETYPE_ASN1);
-		}
-		if (rc != WOLFSSL_SUCCESS) {
-			wolf_failed(err, rc, "loading it");
-			return fl_err_prefix(err, "bundle of %s, certificate %zu",
-					     bundle->trust_domain, i + 1);
-		}
+	FreeDer(to);
+	if (len > INT_MAX || wc_AllocDer(to, (word32)len, type, NULL) != 0) {
+		return fl_err_set(err, FL_ERR_NOMEM, "our certificate chain: out of memory");
 	}
 	return 0;
 }
 
-static int load_bundles(struct fl_tls_ctx *ctx, struct fl_err *err)
+/* Our certificates go out as they are. wolfSSL's functions would read them first, and refuse some that are legal. What it has to
+ * know of them is the kind of key. */
+static int put_chain(struct fl_tls_ctx *ctx, const struct fl_cert *leaf, struct fl_err *err)
 {
-	size_t count = ctx->credentials->bundle_count;
+	const struct fl_der_list *chain = &ctx->credentials->chain;
+	WOLFSSL_CTX *wolf = ctx->wolf;
+	size_t len = 0, at;
+	int rc = put_der(&wolf->certificate, chain->items[0].len, CERT_TYPE, err);
 
-	if (count > 1) {
-		ctx->managers = fl_tls_alloc(count * sizeof(WOLFSSL_CERT_MANAGER *));
-		if (ctx->managers == NULL) {
-			return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
-		}
-		for (size_t i = 0; i < count; i++) {
-			ctx->managers[i] = wolfSSL_CertManagerNew();
-			if (ctx->managers[i] == NULL) {
-				return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
-			}
-		}
+	if (rc != 0) {
+		return rc;
 	}
-	for (size_t i = 0; i < count; i++) {
-		int rc = load_bundle(ctx, i, err);
-		if (rc != 0) {
-			return rc;
-		}
+	memcpy(wolf->certificate->buffer, chain->items[0].data, chain->items[0].len);
+	for (size_t i = 1; i < chain->count; i++) {
+		len += CERT_HEADER_SZ + chain->items[i].len;
 	}
+	if (len > 0 && (rc = put_der(&wolf->certChain, len, CERT_TYPE, err)) != 0) {
+		return rc;
+	}
+	at = 0;
+	for (size_t i = 1; i < chain->count; i++) {
+		uint8_t *to = wolf->certChain->buffer + at;
+		size_t one = chain->items[i].len;
+
+		to[0] = (uint8_t)(one >> 16);
+		to[1] = (uint8_t)(one >> 8);
+		to[2] = (uint8_t)one;
+		memcpy(to + CERT_HEADER_SZ, chain->items[i].data, one);
+		at += CERT_HEADER_SZ + one;
+	}
+	wolf->certChainCnt = (int)chain->count - 1;
+	wolf->pkCurveOID = leaf->key.kind == FL_KEY_P256      ? ECC_SECP256R1_OID
+			   : leaf->key.kind == FL_KEY_P384    ? ECC_SECP384R1_OID
+			   : leaf->key.kind == FL_KEY_ED25519 ? ED25519k
+							      : 0;
+	wolf->haveRSA = leaf->key.kind == FL_KEY_RSA;
+	wolf->haveECC = !wolf->haveRSA;
 	return 0;
 }
 
 static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 {
 	const struct fl_credentials *c = ctx->credentials;
-	size_t len = 0;
+	struct fl_cert leaf;
+	int rc;
 
-	for (size_t i = 0; i < c->chain.count; i++) {
-		FL_REQUIRE(c->chain.items[i].len <= INT_MAX - len);
-		len += c->chain.items[i].len;
+	if (c->chain.count == 0 ||
+	    fl_cert_parse((struct fl_span){c->chain.items[0].data, c->chain.items[0].len}, &leaf,
+			  err) != FL_RULE_NONE ||
+	    fl_key_check_kind(&leaf.key, err) != 0) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "our certificate is not one that we can use");
 	}
-	uint8_t *chain = fl_tls_alloc(len > 0 ? len : 1);
-	if (chain == NULL) {
-		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
-	}
-	len = 0;
-	for (size_t i = 0; i < c->chain.count; i++) {
-		memcpy(chain + len, c->chain.items[i].data, c->chain.items[i].len);
-		len += c->chain.items[i].len;
-	}
-	int rc = wolfSSL_CTX_use_certificate_chain_buffer_format(ctx->wolf, chain, (long)len,
-								 WOLFSSL_FILETYPE_ASN1);
-	fl_tls_release(chain);
-	if (rc != WOLFSSL_SUCCESS) {
-		return wolf_failed(err, rc, "our certificate chain");
+	rc = put_chain(ctx, &leaf, err);
+	if (rc != 0) {
+		return rc;
 	}
 	rc = wolfSSL_CTX_use_PrivateKey_buffer(ctx->wolf, c->key.data, (long)c->key.len,
 					       WOLFSSL_FILETYPE_ASN1);
 	if (rc != WOLFSSL_SUCCESS) {
 		return wolf_failed(err, rc, "our private key");
 	}
-	if (wolfSSL_CTX_check_private_key(ctx->wolf) != WOLFSSL_SUCCESS) {
+	if (fl_key_check_private(&leaf.key, (struct fl_span){c->key.data, c->key.len}, NULL) != 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "our private key does not belong to our certificate");
 	}
@@ -248,7 +241,7 @@ static int configure(struct fl_tls_ctx *ctx, const struct fl_tls_options *option
 		return fl_err_set(err, FL_ERR_BUG, "wolfSSL does not turn tickets on or off");
 	}
 	if ((rc = set_groups(ctx, options, err)) != 0 ||
-	    (rc = set_ciphers(ctx, options, err)) != 0 || (rc = load_bundles(ctx, err)) != 0) {
+	    (rc = set_ciphers(ctx, options, err)) != 0) {
 		return rc;
 	}
 	return load_own(ctx, err);
@@ -292,12 +285,6 @@ void fl_tls_ctx_free(struct fl_tls_ctx *ctx)
 		return;
 	}
 	FL_REQUIRE(ctx->engines == 0);
-	if (ctx->managers != NULL) {
-		for (size_t i = 0; i < ctx->credentials->bundle_count; i++) {
-			wolfSSL_CertManagerFree(ctx->managers[i]);
-		}
-		fl_tls_release(ctx->managers);
-	}
 	wolfSSL_CTX_free(ctx->wolf); /* zeroes its copy of the key */
 	fl_tls_ticket_keys_unref(ctx->ticket_keys);
 	fl_tls_peers_unref(ctx->peers);

@@ -103,9 +103,6 @@ static enum fl_tls_step fail(struct fl_tls *tls, int error)
 	    !alert_was_sent(tls)) {
 		fl_tls_send_alert(tls, tls->failure->alert);
 	}
-	if (tls->state == FL_TLS_STATE_HANDSHAKE) {
-		fl_tls_forget_intermediates(tls->ctx);
-	}
 	tls->muted = true;
 	tls->state = FL_TLS_STATE_FAILED;
 	return FL_TLS_FAILED;
@@ -323,9 +320,6 @@ void fl_tls_alert(struct fl_tls *tls, struct fl_tls_io *io, uint8_t alert)
 	lend(tls, io);
 	fl_tls_fail_alert(tls, alert);
 	fl_tls_send_alert(tls, alert);
-	if (tls->state == FL_TLS_STATE_HANDSHAKE) {
-		fl_tls_forget_intermediates(tls->ctx);
-	}
 	tls->state = FL_TLS_STATE_FAILED;
 	(void)give_back(tls, FL_TLS_FAILED);
 }

@@ -192,58 +192,46 @@ size_t fl_tls_peers_count(struct fl_tls_peers *peers)
 
 struct fl_span fl_tls_peer_cert(const struct fl_tls_peer *peer, size_t index)
 {
-	const uint8_t *der = (const uint8_t *)peer->data + peer->id_len + 1;
+	const uint8_t *at = (const uint8_t *)peer->data + peer->id_len + 1;
+	uint32_t len = 0;
 
 	FL_REQUIRE(index < peer->cert_count);
-	for (size_t i = 0; i < index; i++) {
-		der += peer->cert_lens[i];
+	for (size_t i = 0; i <= index; i++) {
+		at += len;
+		memcpy(&len, at, sizeof(len));
+		at += sizeof(len);
 	}
-	return (struct fl_span){der, peer->cert_lens[index]};
-}
-
-/* When the first of the chain runs out. False: memory did. */
-static bool find_not_after(const struct fl_span *chain, size_t count, int64_t *ret)
-{
-	int64_t not_before, not_after;
-
-	*ret = INT64_MAX;
-	for (size_t i = 0; i < count; i++) {
-		if (fl_svid_validity(chain[i], &not_before, &not_after, NULL) != 0) {
-			return false;
-		}
-		*ret = not_after < *ret ? not_after : *ret;
-	}
-	return true;
+	return (struct fl_span){at, len};
 }
 
 static struct fl_tls_peer *peer_new(struct fl_tls_peers *peers, const struct fl_span *chain,
-				    size_t count, const struct fl_spiffe_id *id)
+				    size_t count, const struct fl_judgement *judgement)
 {
+	const struct fl_spiffe_id *id = &judgement->id;
 	struct fl_tls_peer *peer;
 	size_t der_len = 0;
 	char *at;
 
 	for (size_t i = 0; i < count; i++) {
-		der_len += chain[i].len;
+		der_len += sizeof(uint32_t) + chain[i].len;
 	}
 	peer = fl_tls_alloc(sizeof(*peer) + id->len + 1 + der_len);
 	if (peer == NULL) {
 		return NULL;
 	}
-	if (!find_not_after(chain, count, &peer->not_after)) {
-		fl_tls_release(peer);
-		return NULL;
-	}
 	peer->peers = peers;
+	peer->not_after = judgement->path.sent_not_after;
 	peer->id_len = id->len;
 	peer->der_len = der_len;
 	peer->cert_count = (uint8_t)count;
 	memcpy(peer->data, id->text, id->len);
 	at = peer->data + id->len + 1;
 	for (size_t i = 0; i < count; i++) {
-		peer->cert_lens[i] = (uint32_t)chain[i].len;
-		memcpy(at, chain[i].data, chain[i].len);
-		at += chain[i].len;
+		uint32_t len = (uint32_t)chain[i].len;
+
+		memcpy(at, &len, sizeof(len));
+		memcpy(at + sizeof(len), chain[i].data, len);
+		at += sizeof(len) + len;
 	}
 	return peer;
 }
@@ -265,9 +253,9 @@ struct fl_tls_peer *fl_tls_peers_find(struct fl_tls_peers *peers,
 struct fl_tls_peer *fl_tls_peers_add(struct fl_tls_peers *peers,
 				     const uint8_t digest[FL_DIGEST_LEN],
 				     const struct fl_span *chain, size_t count,
-				     const struct fl_spiffe_id *id)
+				     const struct fl_judgement *judgement)
 {
-	struct fl_tls_peer *made = peer_new(peers, chain, count, id), *peer;
+	struct fl_tls_peer *made = peer_new(peers, chain, count, judgement), *peer;
 
 	if (made == NULL) {
 		return NULL;
@@ -343,28 +331,49 @@ size_t fl_tls_peer_cert_count(const struct fl_tls_peer *peer)
 
 int64_t fl_tls_peer_until(const struct fl_tls_peer *peer)
 {
-	return peer->not_after;
+	return __atomic_load_n(&peer->not_after, __ATOMIC_RELAXED);
 }
 
 /* --- what was found the last time ----------------------------------------------------------------- */
 
-/* Epoch and rule in one word, so that no reader sees half of it. 0: not judged yet. */
-#define VERDICT(epoch, rule) ((epoch) << 8 | (uint64_t)(rule))
-
-bool fl_tls_peer_recall(const struct fl_tls_peer *peer, uint64_t epoch, enum fl_rule *ret)
+bool fl_tls_peer_recall(struct fl_tls_peer *peer, uint64_t epoch, int64_t now, enum fl_rule *ret)
 {
-	uint64_t verdict = __atomic_load_n(&peer->verdict, __ATOMIC_RELAXED);
+	bool known;
 
-	if (epoch == 0 || verdict >> 8 != epoch) {
+	if (epoch == 0) {
 		return false;
 	}
-	*ret = (enum fl_rule)(verdict & 0xff);
-	return true;
+	(void)pthread_mutex_lock(&peer->peers->lock);
+	known = peer->epoch == epoch &&
+		(now == FL_TLS_ANY_TIME || (now >= peer->valid_from && now <= peer->valid_until));
+	if (known) {
+		*ret = peer->rule;
+	}
+	(void)pthread_mutex_unlock(&peer->peers->lock);
+	return known;
+}
+
+static void note(struct fl_tls_peer *peer, uint64_t epoch, enum fl_rule rule, int64_t from,
+		 int64_t until)
+{
+	if (epoch == 0) {
+		return;
+	}
+	(void)pthread_mutex_lock(&peer->peers->lock);
+	peer->epoch = epoch;
+	peer->rule = rule;
+	peer->valid_from = from;
+	peer->valid_until = until;
+	(void)pthread_mutex_unlock(&peer->peers->lock);
 }
 
 void fl_tls_peer_note(struct fl_tls_peer *peer, uint64_t epoch, enum fl_rule rule)
 {
-	if (epoch != 0) {
-		__atomic_store_n(&peer->verdict, VERDICT(epoch, rule), __ATOMIC_RELAXED);
-	}
+	note(peer, epoch, rule, INT64_MAX, INT64_MIN);
+}
+
+void fl_tls_peer_note_path(struct fl_tls_peer *peer, uint64_t epoch, const struct fl_path *path)
+{
+	__atomic_store_n(&peer->not_after, path->sent_not_after, __ATOMIC_RELAXED);
+	note(peer, epoch, FL_RULE_NONE, path->not_before, path->not_after);
 }

@@ -6,15 +6,13 @@
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/settings.h>
 
+#include "pki/judge.h"
 #include "tls/tls.h"
 
 struct fl_tls_ctx {
 	WOLFSSL_CTX *wolf;
 	enum fl_tls_role role;
 	const struct fl_credentials *credentials; /* borrowed: trust domain names, CRLs */
-	/* One for each bundle, in its order; NULL as long as there is but one (see verify.c).
-	 * Owned. */
-	WOLFSSL_CERT_MANAGER **managers;
 	uint16_t shares[4]; /* client: groups whose key share goes into the first hello */
 	size_t share_count;
 	size_t engines;                         /* alive */
@@ -24,22 +22,21 @@ struct fl_tls_ctx {
 	int64_t (*now)(void); /* seconds since the epoch; tests put a clock of theirs here */
 };
 
-/* wolfSSL's own bound (verify.c): a longer chain never reaches us. */
-#define FL_TLS_CHAIN_MAX 9
-
 struct fl_tls_peer {
 	struct fl_tls_peer *next_in_bucket;
 	struct fl_tls_peer *prev, *next; /* in the queue of those that nobody holds */
 	struct fl_tls_peers *peers;
-	uint64_t verdict; /* atomic: epoch and rule of the last time, see peer.c */
-	int64_t not_after;
+	/* Of the last time that it was judged, under the table's lock: see peer.c. */
+	uint64_t epoch; /* 0: none */
+	enum fl_rule rule;
+	int64_t valid_from, valid_until; /* all of the way; from > until: judged without dates */
+	int64_t not_after;               /* atomic: when what was sent runs out first */
 	int64_t unheld_since_s;
 	unsigned refs;                 /* atomic; from nought only under the table's lock */
 	uint8_t digest[FL_DIGEST_LEN]; /* of the chain */
 	uint8_t cert_count;
-	uint32_t cert_lens[FL_TLS_CHAIN_MAX];
 	size_t id_len, der_len;
-	char data[]; /* ID, NUL, certificates, leaf first */
+	char data[]; /* ID, NUL, certificates, leaf first; each behind 4 bytes of length */
 };
 
 /* Whom a ticket (server) or a saved session (client) names. It counts only once the handshake has
@@ -109,23 +106,26 @@ void fl_tls_failure_free(struct fl_tls *tls);
  * error. */
 enum fl_rule fl_tls_rule_of_error(int wolf_error);
 
-/* verify.c: the verify callback of both roles. Its userCtx is the struct fl_tls. */
+/* verify.c: the verify callback of both roles, which says no (see there). */
 int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store);
 /* May this be the peer: is its chain good, now, and is it one that `expect` names? */
 bool fl_tls_may_be(const struct fl_tls *tls, struct fl_tls_peer *peer);
-/* Forgets the intermediates that handshakes leave in the context's store. */
-void fl_tls_forget_intermediates(struct fl_tls_ctx *ctx);
 
 /* peer.c: what gives a peer gives a reference; NULL: it is not there, or memory is out. */
 struct fl_tls_peer *fl_tls_peers_find(struct fl_tls_peers *peers,
 				      const uint8_t digest[FL_DIGEST_LEN]);
+/* judgement: of the chain, which is good. */
 struct fl_tls_peer *fl_tls_peers_add(struct fl_tls_peers *peers,
 				     const uint8_t digest[FL_DIGEST_LEN],
 				     const struct fl_span *chain, size_t count,
-				     const struct fl_spiffe_id *id);
-/* What judging in that epoch has come to; false: it has not been done, or something else since. */
-bool fl_tls_peer_recall(const struct fl_tls_peer *peer, uint64_t epoch, enum fl_rule *ret);
+				     const struct fl_judgement *judgement);
+/* What judging in that epoch has come to, as far as it holds at `now`; false: it has not been done, or something else
+ * since. */
+#define FL_TLS_ANY_TIME INT64_MIN
+bool fl_tls_peer_recall(struct fl_tls_peer *peer, uint64_t epoch, int64_t now, enum fl_rule *ret);
+/* Judged without dates; and with them, good. */
 void fl_tls_peer_note(struct fl_tls_peer *peer, uint64_t epoch, enum fl_rule rule);
+void fl_tls_peer_note_path(struct fl_tls_peer *peer, uint64_t epoch, const struct fl_path *path);
 
 /* ticket.c */
 int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys); /* 0 or not */

@@ -1,105 +1,50 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* verify - who the peer is, or which rule it breaks.
  *
- * wolfSSL calls fl_tls_verify() once for the peer's leaf, good or bad (WOLFSSL_ALWAYS_VERIFY_CB),
- * and for an intermediate that does not verify. By then it has checked signatures, dates, path
- * lengths, name constraints and key sizes up to any anchor of the context. We add the rules of
- * SPIFFE: what an SVID and a signing certificate look like, and that the chain ends in the bundle
- * of the very trust domain that the leaf claims. wolfSSL's store knows no domains: a CA of any
- * federated domain could vouch for an ID in ours. So, where more than one is loaded, the chain is
- * verified again in a store that holds the roots of that domain only.
+ * wolfSSL's own reading of a peer's Certificate message, ProcessPeerCerts(), is replaced at link time by ours (`--wrap`), as
+ * it refuses legal chains, forgets rules, and knows no trust domains. Ours takes the message apart, has pki/judge.h
+ * judge what came, and hands the key of the leaf to wolfSSL, which checks with it that the peer holds the private one
+ * (CertificateVerify), without which there is no handshake. Nothing else tells wolfSSL that a peer is good: its store of CAs is
+ * empty, and the callback that its own function would ask says no. So should ours ever not be the one that is called,
+ * nobody gets in; establish() (engine.c) asks for a peer that was judged here as well.
  *
- * Two traps decide the shape. The answer for ok=0 is never 1, since wolfSSL would then keep an
- * intermediate that it could not verify as trusted for the life of the context. And good
- * intermediates stay in the context's store, where a later peer could rest on them: they are
- * removed before the callback returns.
+ * What was judged good holds for all contexts of an epoch, and as long as all of the way is valid: so it is noted with the
+ * peer, and the same chain costs a digest the next time. A refusal is not noted: it may be one of time. fl_tls_peer_judge()
+ * asks the same of a live connection, without dates, under whatever context.
  *
- * CRLs are judged here as well, and not by wolfSSL, which would refuse every issuer without one.
- *
- * What judge_chain() says of a chain holds for all contexts of an epoch, so it is noted with the peer and not asked twice;
- * the dates are wolfSSL's part in each handshake. fl_tls_peer_judge() asks it again under another context, and
- * then the signatures, too, are its part.
- *
- * A refusal has its own alert (RFC 8446 section 6.2), sent here before wolfSSL gets to send its
- * general one, which is then muted. Memory that runs out counts as a refusal with
+ * A refusal has its own alert (RFC 8446 section 6.2). Memory that runs out counts as a refusal with
  * FL_TLS_CAUSE_INTERNAL. */
 #include "tls/tls_internal.h"
 
 #include <string.h>
 
 #include <wolfssl/internal.h>
+#include <wolfssl/wolfcrypt/ed25519.h>
 
 #include "pki/digest.h"
+#include "pki/judge.h"
 
-_Static_assert(FL_TLS_CHAIN_MAX >= MAX_CHAIN_DEPTH, "there is room for every chain");
+/* Called by wolfSSL in place of its own function, whose parameters and errors it has. */
+int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index,
+			     word32 size) __asm__("__wrap_ProcessPeerCerts");
 
 struct chain {
-	struct fl_span certs[FL_TLS_CHAIN_MAX];
-	size_t count;
+	struct fl_span certs[FL_PATH_SENT_MAX];
+	size_t count; /* one more than there is room for: there were too many */
 };
-
-static struct fl_span cert(const WOLFSSL_X509_STORE_CTX *store, int index)
-{
-	return (struct fl_span){store->certs[index].buffer, store->certs[index].length};
-}
-
-static struct chain chain_of_store(const WOLFSSL_X509_STORE_CTX *store)
-{
-	struct chain chain = {.count = (size_t)store->totalCerts};
-
-	FL_REQUIRE(chain.count <= FL_TLS_CHAIN_MAX);
-	for (size_t i = 0; i < chain.count; i++) {
-		chain.certs[i] = cert(store, (int)i);
-	}
-	return chain;
-}
 
 static struct chain chain_of_peer(const struct fl_tls_peer *peer)
 {
-	struct chain chain = {.count = peer->cert_count};
+	struct chain chain;
 
+	chain.count = peer->cert_count;
 	for (size_t i = 0; i < chain.count; i++) {
 		chain.certs[i] = fl_tls_peer_cert(peer, i);
 	}
 	return chain;
 }
 
-/* Verifies one certificate as wolfSSL's own handshake code does, but for its dates; a signer then joins the
- * store. */
-static int verify_one(WOLFSSL_CERT_MANAGER *manager, struct fl_span der, bool signer)
-{
-	DecodedCert decoded;
-	DerBuffer *copy = NULL;
-
-	wc_InitDecodedCert(&decoded, der.data, (word32)der.len, NULL);
-	int rc = wc_ParseCert(&decoded, signer ? CHAIN_CERT_TYPE : CERT_TYPE, VERIFY_SKIP_DATE,
-			      manager);
-	wc_FreeDecodedCert(&decoded);
-	if (rc != 0 || !signer) {
-		return rc;
-	}
-	rc = wc_AllocDer(&copy, (word32)der.len, CA_TYPE, NULL);
-	if (rc != 0) {
-		return rc;
-	}
-	memcpy(copy->buffer, der.data, der.len);
-	rc = AddCA(manager, &copy, WOLFSSL_CHAIN_CA, NO_VERIFY);
-	return rc == WOLFSSL_SUCCESS ? 0 : rc;
-}
-
-/* 0 or the error of the first certificate, from the root down, that does not verify. */
-static int verify_in_domain(WOLFSSL_CERT_MANAGER *manager, const struct chain *chain)
-{
-	int rc = 0;
-
-	for (size_t i = chain->count; rc == 0 && i-- > 0;) {
-		rc = verify_one(manager, chain->certs[i], i > 0);
-	}
-	if (chain->count > 1) {
-		(void)wolfSSL_CertManagerUnloadIntermediateCerts(manager);
-	}
-	return rc;
-}
+/* --- judging ------------------------------------------------------------------------------------ */
 
 static bool is_own_domain(const struct fl_tls *tls, const struct fl_tls_peer *peer)
 {
@@ -126,123 +71,71 @@ static enum fl_rule judge_expectation(const struct fl_tls *tls, const struct fl_
 	return FL_RULE_PEER;
 }
 
-static enum fl_rule unknown_domain(const struct fl_spiffe_id *id, struct fl_err *detail)
+/* Good now, for all that is known without asking again? */
+static bool is_known_good(const struct fl_tls_ctx *ctx, struct fl_tls_peer *peer)
 {
-	fl_err_set(detail, FL_ERR_DENIED, "it is %.*s", (int)id->len, id->text);
-	return FL_RULE_TRUST_DOMAIN;
+	enum fl_rule rule;
+
+	return fl_tls_peer_recall(peer, ctx->epoch, ctx->now(), &rule) && rule == FL_RULE_NONE;
 }
 
-/* The whole chain, for a revoked intermediate takes along what it has issued. */
-static enum fl_rule judge_revocation(const struct fl_credentials *credentials, size_t bundle,
-				     const struct chain *chain, struct fl_err *detail)
+static struct fl_moment moment_of(const struct fl_tls_ctx *ctx)
 {
-	size_t index;
-
-	if (!fl_credentials_revoked(credentials, bundle, chain->certs, chain->count, &index,
-				    detail)) {
-		return FL_RULE_NONE;
-	}
-	(void)fl_err_prefix(detail, "certificate %zu of the chain", index + 1);
-	return FL_RULE_REVOKED;
+	return (struct fl_moment){.now = ctx->now()};
 }
 
-/* NULL: wolfSSL itself has just verified the chain in the one store there is. */
-static WOLFSSL_CERT_MANAGER *store_of(const struct fl_tls_ctx *ctx, size_t bundle, bool is_verified)
+/* A good chain becomes a peer, without the certificates that can be of no use to anybody. NULL: memory is out. */
+static struct fl_tls_peer *add_peer(const struct fl_tls_ctx *ctx, const struct chain *chain,
+				    const uint8_t digest[FL_DIGEST_LEN],
+				    const struct fl_judgement *judgement)
 {
-	if (ctx->managers != NULL) {
-		return ctx->managers[bundle];
-	}
-	return is_verified ? NULL : wolfSSL_CTX_GetCertManager(ctx->wolf);
-}
+	struct fl_span kept[FL_PATH_SENT_MAX];
+	bool keep[FL_PATH_SENT_MAX];
+	size_t count = 0;
 
-/* Up to the bundle of the domain that its leaf claims. 0 or FL_ERR_NOMEM. */
-static int judge_path(const struct fl_tls_ctx *ctx, size_t bundle, const struct chain *chain,
-		      bool is_verified, const struct fl_spiffe_id *id, enum fl_rule *ret_rule,
-		      struct fl_err *detail)
-{
-	WOLFSSL_CERT_MANAGER *manager = store_of(ctx, bundle, is_verified);
-	int rc = manager != NULL ? verify_in_domain(manager, chain) : 0;
-
-	if (rc == WC_NO_ERR_TRACE(MEMORY_E)) {
-		return FL_ERR_NOMEM;
+	if (judgement->path.count == chain->count) {
+		return fl_tls_peers_add(ctx->peers, digest, chain->certs, chain->count, judgement);
 	}
-	*ret_rule = FL_RULE_NONE;
-	if (rc != 0) {
-		fl_err_set(detail, FL_ERR_DENIED, "it claims to be %.*s", (int)id->len, id->text);
-		*ret_rule = fl_tls_rule_of_error(rc);
-		if (*ret_rule == FL_RULE_NONE) {
-			*ret_rule = FL_RULE_CHAIN;
+	(void)fl_judge_relevant(chain->certs, chain->count, keep);
+	for (size_t i = 0; i < chain->count; i++) {
+		if (keep[i]) {
+			kept[count++] = chain->certs[i];
 		}
 	}
-	return 0;
+	return fl_tls_peers_add(ctx->peers, digest, kept, count, judgement);
 }
 
-/* All that does not depend on time, nor on who is expected. is_verified: its signatures have been, up to some root of the
- * context. 0 or FL_ERR_NOMEM. */
-static int judge_chain(const struct fl_tls_ctx *ctx, const struct chain *chain, bool is_verified,
-		       struct fl_spiffe_id *ret_id, enum fl_rule *ret_rule, struct fl_err *detail)
-{
-	enum fl_rule rule = fl_svid_check_leaf(chain->certs[0], ret_id, detail);
-	size_t bundle;
-	int rc;
-
-	for (size_t i = 1; rule == FL_RULE_NONE && i < chain->count; i++) {
-		rule = fl_svid_check_signer(chain->certs[i], detail);
-	}
-	if (rule == FL_RULE_NONE) {
-		bundle = fl_credentials_bundle_of(ctx->credentials, ret_id);
-		if (bundle == ctx->credentials->bundle_count) {
-			rule = unknown_domain(ret_id, detail);
-		}
-	}
-	*ret_rule = rule;
-	if (rule != FL_RULE_NONE) {
-		return 0;
-	}
-	rc = judge_path(ctx, bundle, chain, is_verified, ret_id, ret_rule, detail);
-	if (rc == 0 && *ret_rule == FL_RULE_NONE) {
-		*ret_rule = judge_revocation(ctx->credentials, bundle, chain, detail);
-	}
-	return rc;
-}
-
-static void digest_of(const struct chain *chain, uint8_t ret[FL_DIGEST_LEN])
-{
-	fl_digest(chain->certs, chain->count, ret);
-}
-
-/* wolfSSL is content: the rest of the rules. tls->peer is then who the peer will be, should the handshake succeed.
- * FL_RULE_NONE also where memory ran out, with peer NULL. *ret_refused: else, who it was if that is known; a reference. */
-static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
+/* tls->peer is then who the peer will be, should the handshake succeed. FL_RULE_NONE also where memory ran out, with
+ * peer NULL. *ret_refused: else, who it was if that is known; a reference. */
+static enum fl_rule judge(struct fl_tls *tls, const struct chain *chain,
 			  struct fl_tls_peer **ret_refused, struct fl_err *detail)
 {
 	const struct fl_tls_ctx *ctx = tls->ctx;
-	struct chain chain = chain_of_store(store);
-	enum fl_rule rule = FL_RULE_CHAIN;
-	struct fl_tls_peer *peer;
-	struct fl_spiffe_id id;
+	struct fl_judgement judgement = {.rule = FL_RULE_NONE};
 	uint8_t digest[FL_DIGEST_LEN];
+	struct fl_tls_peer *peer;
 
-	digest_of(&chain, digest);
+	fl_digest(chain->certs, chain->count, digest);
 	peer = fl_tls_peers_find(ctx->peers, digest);
-	if (peer == NULL || !fl_tls_peer_recall(peer, ctx->epoch, &rule) || rule != FL_RULE_NONE) {
-		if (judge_chain(ctx, &chain, true, &id, &rule, detail) != 0) {
+	if (peer == NULL || !is_known_good(ctx, peer)) {
+		if (fl_judge(ctx->credentials, chain->certs, chain->count, moment_of(ctx),
+			     &judgement, detail) != 0) {
 			fl_tls_peer_unref(peer);
 			return FL_RULE_NONE;
 		}
-		if (peer == NULL && rule == FL_RULE_NONE) {
-			peer = fl_tls_peers_add(ctx->peers, digest, chain.certs, chain.count, &id);
+		if (peer == NULL && judgement.rule == FL_RULE_NONE) {
+			peer = add_peer(ctx, chain, digest, &judgement);
 		}
-		if (peer != NULL) {
-			fl_tls_peer_note(peer, ctx->epoch, rule);
+		if (peer != NULL && judgement.rule == FL_RULE_NONE) {
+			fl_tls_peer_note_path(peer, ctx->epoch, &judgement.path);
 		}
 	}
-	if (rule == FL_RULE_NONE && peer != NULL) {
-		rule = judge_expectation(tls, peer, detail);
+	if (judgement.rule == FL_RULE_NONE && peer != NULL) {
+		judgement.rule = judge_expectation(tls, peer, detail);
 	}
-	if (rule != FL_RULE_NONE) {
+	if (judgement.rule != FL_RULE_NONE) {
 		*ret_refused = peer;
-		return rule;
+		return judgement.rule;
 	}
 	fl_tls_peer_unref(tls->peer);
 	tls->peer = peer;
@@ -252,125 +145,235 @@ static enum fl_rule judge(struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *stor
 int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_rule *ret_rule,
 		      struct fl_err *detail)
 {
+	struct fl_judgement judgement;
 	struct chain chain;
-	struct fl_spiffe_id id;
 	int rc;
 
 	/* Why it was refused is only known to who asks again. */
-	if (fl_tls_peer_recall(peer, ctx->epoch, ret_rule) &&
+	if (fl_tls_peer_recall(peer, ctx->epoch, FL_TLS_ANY_TIME, ret_rule) &&
 	    (*ret_rule == FL_RULE_NONE || detail == NULL)) {
 		return 0;
 	}
 	chain = chain_of_peer(peer);
-	rc = judge_chain(ctx, &chain, false, &id, ret_rule, detail);
+	rc = fl_judge(ctx->credentials, chain.certs, chain.count,
+		      (struct fl_moment){.now = ctx->now(), .any_time = true}, &judgement, detail);
 	if (rc == 0) {
-		fl_tls_peer_note(peer, ctx->epoch, *ret_rule);
+		*ret_rule = judgement.rule;
+		fl_tls_peer_note(peer, ctx->epoch, judgement.rule);
 	}
 	return rc;
 }
 
 bool fl_tls_may_be(const struct fl_tls *tls, struct fl_tls_peer *peer)
 {
-	enum fl_rule rule;
+	const struct fl_tls_ctx *ctx = tls->ctx;
+	struct fl_judgement judgement;
+	struct chain chain;
 
-	return peer->not_after > tls->ctx->now() &&
-	       judge_expectation(tls, peer, NULL) == FL_RULE_NONE &&
-	       fl_tls_peer_judge(tls->ctx, peer, &rule, NULL) == 0 && rule == FL_RULE_NONE;
-}
-
-/* Does the certificate's form say more than wolfSSL's number? */
-static bool is_about_form(enum fl_rule rule)
-{
-	return rule == FL_RULE_MALFORMED || rule == FL_RULE_KEY_USAGE ||
-	       rule == FL_RULE_EXT_KEY_USAGE || rule == FL_RULE_CHAIN || rule == FL_RULE_SIGNER_CA;
-}
-
-/* For whoever wants to know whose certificate has run out: nothing vouches for it. */
-static void name_claim(struct fl_span leaf, struct fl_err *detail)
-{
-	struct fl_spiffe_id id;
-
-	if (fl_svid_check_leaf(leaf, &id, NULL) == FL_RULE_NONE) {
-		fl_err_set(detail, FL_ERR_DENIED, "it claims to be %.*s", (int)id.len, id.text);
+	if (judge_expectation(tls, peer, NULL) != FL_RULE_NONE) {
+		return false;
 	}
+	if (is_known_good(ctx, peer)) {
+		return true;
+	}
+	chain = chain_of_peer(peer);
+	if (fl_judge(ctx->credentials, chain.certs, chain.count, moment_of(ctx), &judgement,
+		     NULL) != 0 ||
+	    judgement.rule != FL_RULE_NONE) {
+		return false;
+	}
+	fl_tls_peer_note_path(peer, ctx->epoch, &judgement.path);
+	return true;
 }
 
-/* wolfSSL has refused: names the rule, as exactly as the certificates allow. */
-static enum fl_rule judge_refused(const struct fl_tls *tls, const WOLFSSL_X509_STORE_CTX *store,
-				  struct fl_err *detail)
-{
-	enum fl_rule rule = fl_tls_rule_of_error(store->error);
-	enum fl_rule exact = FL_RULE_NONE;
-	int index = store->error_depth;
-	struct fl_spiffe_id id;
+/* --- the message --------------------------------------------------------------------------------- */
 
-	if (rule == FL_RULE_UNKNOWN_ISSUER) {
-		/* A certificate that may not sign is one that wolfSSL has not looked at as an
-		 * issuer. */
-		for (int i = 1; i < store->totalCerts; i++) {
-			exact = fl_svid_check_signer(cert(store, i), detail);
-			if (exact != FL_RULE_NONE) {
-				return exact;
-			}
+/* Takes a number of `bytes` bytes and so much content off the front. */
+static bool take_vector(struct fl_span *in, size_t bytes, struct fl_span *ret)
+{
+	size_t len = 0;
+
+	if (in->len < bytes) {
+		return false;
+	}
+	for (size_t i = 0; i < bytes; i++) {
+		len = len << 8 | in->data[i];
+	}
+	if (len > in->len - bytes) {
+		return false;
+	}
+	*ret = (struct fl_span){in->data + bytes, len};
+	*in = (struct fl_span){in->data + bytes + len, in->len - bytes - len};
+	return true;
+}
+
+/* RFC 8446 section 4.4.2. We ask for no extension of a certificate, and look at none. 0 or a wolfSSL error. */
+static int read_message(struct fl_span message, struct chain *ret)
+{
+	struct fl_span context, list, der, extensions;
+
+	ret->count = 0;
+	if (!take_vector(&message, OPAQUE8_LEN, &context) ||
+	    !take_vector(&message, OPAQUE24_LEN, &list) || message.len > 0) {
+		return BUFFER_ERROR;
+	}
+	/* Neither side has given one: nobody is asked for a certificate after the handshake. */
+	if (context.len > 0) {
+		return INVALID_CERT_CTX_E;
+	}
+	while (list.len > 0) {
+		if (!take_vector(&list, OPAQUE24_LEN, &der) || der.len == 0 ||
+		    !take_vector(&list, OPAQUE16_LEN, &extensions)) {
+			return BUFFER_ERROR;
 		}
-		/* No bundle of that domain is a better reason than no issuer. */
-		if (fl_svid_check_leaf(cert(store, 0), &id, NULL) == FL_RULE_NONE &&
-		    fl_credentials_bundle_of(tls->ctx->credentials, &id) ==
-			    tls->ctx->credentials->bundle_count) {
-			return unknown_domain(&id, detail);
+		if (ret->count < FL_PATH_SENT_MAX) {
+			ret->certs[ret->count] = der;
 		}
-		name_claim(cert(store, 0), detail);
-		return rule;
+		ret->count += ret->count <= FL_PATH_SENT_MAX;
 	}
-	if (is_about_form(rule) && index >= 0 && index < store->totalCerts) {
-		exact = index == 0 ? fl_svid_check_leaf(cert(store, 0), &id, detail)
-				   : fl_svid_check_signer(cert(store, index), detail);
-	}
-	if (exact == FL_RULE_NONE) {
-		name_claim(cert(store, 0), detail);
-	}
-	return exact != FL_RULE_NONE ? exact : rule;
+	return 0;
 }
 
-void fl_tls_forget_intermediates(struct fl_tls_ctx *ctx)
+/* --- the key --------------------------------------------------------------------------------------- */
+
+static int give_ec_key(WOLFSSL *wolf, const struct fl_public_key *key)
 {
-	/* (The function for contexts refuses as long as there are engines.) */
-	(void)wolfSSL_CertManagerUnloadIntermediateCerts(wolfSSL_CTX_GetCertManager(ctx->wolf));
+	word32 index = 0;
+	int rc = AllocKey(wolf, DYNAMIC_TYPE_ECC, (void **)&wolf->peerEccDsaKey);
+
+	if (rc == 0) {
+		rc = wc_EccPublicKeyDecode(key->info.data, &index, wolf->peerEccDsaKey,
+					   (word32)key->info.len);
+	}
+	wolf->peerEccDsaKeyPresent = rc == 0;
+	return rc;
+}
+
+static int give_ed25519_key(WOLFSSL *wolf, const struct fl_public_key *key)
+{
+	int rc = AllocKey(wolf, DYNAMIC_TYPE_ED25519, (void **)&wolf->peerEd25519Key);
+
+	if (rc == 0) {
+		rc = wc_ed25519_import_public(key->bits.data, (word32)key->bits.len,
+					      wolf->peerEd25519Key);
+	}
+	wolf->peerEd25519KeyPresent = rc == 0;
+	return rc;
+}
+
+static int give_rsa_key(WOLFSSL *wolf, const struct fl_public_key *key)
+{
+	word32 index = 0;
+	int rc = AllocKey(wolf, DYNAMIC_TYPE_RSA, (void **)&wolf->peerRsaKey);
+
+	if (rc == 0) {
+		rc = wc_RsaPublicKeyDecode(key->bits.data, &index, wolf->peerRsaKey,
+					   (word32)key->bits.len);
+	}
+	wolf->peerRsaKeyPresent = rc == 0;
+	return rc;
+}
+
+/* For CertificateVerify. 0 or a wolfSSL error. */
+static int give_key(WOLFSSL *wolf, struct fl_span leaf)
+{
+	struct fl_cert cert;
+	int rc = PEER_KEY_ERROR;
+
+	/* A second message, or a key from elsewhere. */
+	if (wolf->peerEccDsaKey != NULL || wolf->peerEd25519Key != NULL ||
+	    wolf->peerRsaKey != NULL || fl_cert_parse(leaf, &cert, NULL) != FL_RULE_NONE) {
+		return PEER_KEY_ERROR;
+	}
+	switch (cert.key.kind) {
+	case FL_KEY_P256:
+	case FL_KEY_P384:
+		rc = give_ec_key(wolf, &cert.key);
+		break;
+	case FL_KEY_ED25519:
+		rc = give_ed25519_key(wolf, &cert.key);
+		break;
+	case FL_KEY_RSA:
+		rc = give_rsa_key(wolf, &cert.key);
+		break;
+	case FL_KEY_UNKNOWN:
+	case FL_KEY_P521:
+	case FL_KEY_EC_OTHER:
+	case FL_KEY_ED448:
+	case FL_KEY_RSA_PSS:
+		break;
+	}
+	return rc == 0 || rc == WC_NO_ERR_TRACE(MEMORY_E) ? rc : PEER_KEY_ERROR;
+}
+
+/* --- what wolfSSL calls ------------------------------------------------------------------------------- */
+
+/* 0 or a wolfSSL error, whose failure and alert are settled. */
+static int accept_chain(struct fl_tls *tls, const struct chain *chain)
+{
+	struct fl_err detail = {.code = FL_OK};
+	struct fl_tls_peer *refused = NULL;
+	enum fl_rule rule = judge(tls, chain, &refused, &detail);
+	int rc = 0;
+
+	if (rule != FL_RULE_NONE) {
+		fl_tls_fail_rule(tls, rule, refused, &detail);
+		fl_tls_peer_unref(refused);
+		rc = VERIFY_CERT_ERROR;
+	} else if (tls->peer == NULL) {
+		rc = MEMORY_ERROR;
+	} else {
+		rc = give_key(tls->wolf, chain->certs[0]);
+	}
+	return rc;
+}
+
+static int read_certificates(struct fl_tls *tls, struct fl_span message)
+{
+	struct chain chain;
+	int rc;
+
+	if (tls->wolf->options.pskNegotiated || tls->state != FL_TLS_STATE_HANDSHAKE ||
+	    tls->peer != NULL) {
+		/* Nobody asked, and nothing would prove that the key is there as well. */
+		return SANITY_MSG_E;
+	}
+	rc = read_message(message, &chain);
+	if (rc == 0 && chain.count == 0) {
+		(void)SendAlert(tls->wolf, alert_fatal,
+				tls->ctx->role == FL_TLS_SERVER ? certificate_required
+								: decode_error);
+		return NO_PEER_CERT;
+	}
+	return rc == 0 ? accept_chain(tls, &chain) : rc;
+}
+
+int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index, word32 size)
+{
+	struct fl_tls *tls = wolfSSL_GetIOReadCtx(wolf);
+	int rc;
+
+	FL_REQUIRE(tls != NULL && tls->wolf == wolf);
+	rc = read_certificates(tls, (struct fl_span){input + *in_out_index, size});
+	if (rc == 0) {
+		FL_REQUIRE(tls->peer != NULL && tls->failure == NULL);
+		wolf->options.havePeerCert = 1;
+		*in_out_index += size;
+		return 0;
+	}
+	if (rc != NO_PEER_CERT) {
+		fl_tls_fail_error(tls, rc); /* unless accept_chain() has said why */
+		if (tls->failure->alert != 0) {
+			fl_tls_send_alert(tls, tls->failure->alert);
+		}
+	}
+	wolf->error = rc;
+	return rc;
 }
 
 int fl_tls_verify(int ok, WOLFSSL_X509_STORE_CTX *store)
 {
-	struct fl_tls *tls = store->userCtx;
-	struct fl_err detail = {.code = FL_OK};
-	struct fl_tls_peer *refused = NULL;
-	enum fl_rule rule;
-
-	FL_REQUIRE(tls != NULL && store->totalCerts > 0);
-	if (tls->wolf->options.pskNegotiated) {
-		/* Nobody asked, and nothing would prove that the key is there as well. */
-		fl_tls_fail_error(tls, SANITY_MSG_E);
-		fl_tls_send_alert(tls, unexpected_message);
-		return 0;
-	}
-	if (ok) {
-		rule = judge(tls, store, &refused, &detail);
-	} else {
-		rule = judge_refused(tls, store, &detail);
-	}
-	if (store->totalCerts > 1) {
-		fl_tls_forget_intermediates(tls->ctx);
-	}
-	if (ok && rule == FL_RULE_NONE && tls->peer != NULL) {
-		return 1;
-	}
-	if (rule != FL_RULE_NONE) {
-		fl_tls_fail_rule(tls, rule, refused, &detail);
-		fl_tls_peer_unref(refused);
-	} else {
-		fl_tls_fail_error(tls, ok ? MEMORY_ERROR : store->error);
-	}
-	if (tls->failure->alert != 0) {
-		fl_tls_send_alert(tls, tls->failure->alert);
-	}
+	(void)ok;
+	(void)store;
 	return 0;
 }

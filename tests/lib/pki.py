@@ -57,10 +57,12 @@ with validity relative to now and keys that never leave the build tree.
         lower (of the CA of intermediate, which is revoked), rsa-root p384-root ed25519-root (theirs, all of them none)
         same-serial (of a CA with the name of root.crt; its leaf same-serial.crt has the serial number of p384.crt)
         rsa-root-pss (signed with RSA-PSS; under-rsa-root is revoked)
+        scope-url scope-users scope-cas (issuing distribution points; p384 and the CA of intermediate are on them)
         elsewhere elsewhere-web (of other.crt) elsewhere-chain (of the CA of other-chain): none, or the leaf of that name
         lower-forged lower-namesake (of another CA with the name of that of intermediate; the first claims its key)
       and those that are refused:
         late early no-sign (of root-no-crl.crt) critical critical-entry delta
+        scope-reasons scope-indirect scope-attributes elsewhere-indirect (of other.crt)
         forged forged-unsaid (of another CA of root.crt's name, which claims its key, or does not say) rsa-root-pss-sha1
         p256.bundle p256.sec1.bundle intermediate.bundle      key first, then the chain
 """
@@ -196,7 +198,6 @@ def build(issuer_name, issuer_key, key, *, subject, uri=(), dns=(), email=(), ip
                .subject_name(subject).issuer_name(issuer_name or subject)
                .public_key(public).serial_number(x509.random_serial_number() if serial is None else serial)
                .not_valid_before(moment(not_before)).not_valid_after(moment(not_after)))
-    # Basic constraints first: wolfSSL wants to know of a CA before it sees name constraints.
     if constraints:
         builder = builder.add_extension(x509.BasicConstraints(ca, path_len), True)
     if ku is not None:
@@ -481,7 +482,13 @@ def lists(leaves, root, other, named):
     """CRLs. named: other roots."""
     middle = leaves['intermediate'].intermediates[0]
     minute = datetime.timedelta(minutes=1)
-    scope = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
+    url = [x509.UniformResourceIdentifier('http://ca.prod.example/1.crl')]
+    reasons = frozenset([x509.ReasonFlags.key_compromise])
+
+    def scope(users=False, cas=False, some=None, indirect=False, attributes=False):
+        return {'extensions': [(x509.IssuingDistributionPoint(url, None, users, cas, some, indirect, attributes), True)]}
+
+    unknown = x509.UnrecognizedExtension(ObjectIdentifier('1.3.6.1.4.1.99999.1'), b'\x05\0')
     made = {
         'root': root.crl([leaves['p384']]),
         'none': root.crl(),
@@ -500,7 +507,14 @@ def lists(leaves, root, other, named):
         'lower-forged': root.intermediate().crl([leaves['intermediate']], key_id=middle.key_id),
         'lower-namesake': root.intermediate().crl([leaves['intermediate']]),
         'no-sign': named['root-no-crl'].crl(),
-        'critical': root.crl(extensions=[(scope, True)]),
+        'critical': root.crl(extensions=[(unknown, True)]),
+        'scope-url': root.crl([leaves['p384']], **scope()),
+        'scope-users': root.crl([leaves['p384'], middle], **scope(users=True)),
+        'scope-cas': root.crl([leaves['p384'], middle], **scope(cas=True)),
+        'scope-reasons': root.crl([leaves['p384']], **scope(some=reasons)),
+        'scope-indirect': root.crl([leaves['p384']], **scope(indirect=True)),
+        'scope-attributes': root.crl(**scope(attributes=True)),
+        'elsewhere-indirect': other.crl(**scope(indirect=True)),
         'critical-entry': root.crl([leaves['p384']], reason=x509.CRLReason(x509.ReasonFlags.key_compromise)),
         'delta': root.crl(extensions=[(x509.DeltaCRLIndicator(1), True)]),
     }

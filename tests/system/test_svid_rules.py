@@ -100,7 +100,7 @@ RULES = {
     'a signer is a CA': ([below(), below(ku=('key_cert_sign', 'crl_sign'))], [
         below(ca=False, ku=('digital_signature',)), below(constraints=False, ku=('digital_signature',))],
         'signer-ca', 42),
-    'key usage of a signer': ([below()], [below(ku=None), below(ku=('digital_signature', 'crl_sign'))],
+    'key usage of a signer': ([below(), below(ku=None)], [below(ku=('digital_signature', 'crl_sign'))],
                               'signer-key-usage', 42),
     'ID of a signer has no path': ([below(), below(uri=[]), below(uri=f'spiffe://{TD}/')], [
         below(uri=f'spiffe://{TD}/ca')], 'signer-id', 42),
@@ -201,7 +201,7 @@ def test_refusal_says_who_it_claims_to_be(world, make):
     """Whoever has to renew it wants to know whose it is, though nothing vouches for that."""
     svid = make(world)
     _, line = next_line(world.inbound, lambda: peers.verdict(world.inbound.port, svid))
-    assert re.search(rf'it claims to be {re.escape(ID)}\w+$', line['detail']), line
+    assert re.search(rf'it claims to be {re.escape(ID)}\w+; certificate 1 \(', line['detail']), line
     assert 'peer' not in line
 
 

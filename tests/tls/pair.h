@@ -84,6 +84,7 @@ static inline struct fl_credentials *pki_credentials(const char *own, const char
 		if (eq[1] != '\0') {
 			pki_roots(eq + 1, &c->bundles[i].roots);
 		}
+		fl_bundle_index(&c->bundles[i]);
 	}
 	c->trust_domain = fl_strdup(c->bundles[0].trust_domain);
 	return c;
@@ -100,6 +101,7 @@ static inline void pki_credentials_free(struct fl_credentials *c)
 	free(c->trust_domain);
 	for (size_t i = 0; i < c->bundle_count; i++) {
 		free(c->bundles[i].trust_domain);
+		fl_anchors_done(&c->bundles[i].anchors);
 		fl_der_list_done(&c->bundles[i].roots);
 	}
 	for (size_t i = 0; i < c->crl_count; i++) {

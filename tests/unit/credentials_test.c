@@ -2,6 +2,7 @@
 /* Whole sets: what belongs together, and each way in which a set is no set. */
 #include <criterion/criterion.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -108,7 +109,6 @@ static const struct {
 	{{CERT_KEY("p256"), .bundle = "root.crt+root-slash.crt+serial-zero.crt"}, 1, 3},
 	/* once is enough */
 	{{CERT_KEY("p256"), .bundle = "root.crt+root-second.crt+root.crt"}, 1, 2},
-	{{CERT_KEY("p256"), .bundle = ""}, 1, 0}, /* trusts nobody, on purpose */
 	{{CERT_KEY("p256"), ROOT, .foreign = {OTHER}}, 1, 1},
 	{{CERT_KEY("p256"), ROOT, .foreign = {{"nobody.example", ""}, OTHER}}, 1, 1},
 };
@@ -151,10 +151,13 @@ static const struct {
 	{{.cert = "p256.key", .key = "p256.crt", ROOT},
 	 "tls.crt: block 1 (line 1) is \"PRIVATE KEY\""},
 	{{.cert = "root.crt+p256.crt", .key = "p256.key", ROOT}, "the leaf comes first"},
-	{{.cert = "p256.crt+p384.crt", .key = "p256.key", ROOT},
-	 "tls.crt: certificate 2: a signing"},
-	{{.cert = "p256.crt+root-expired.crt", .key = "p256.key", ROOT}, "have the chain renewed"},
-	{{CERT_KEY("expired-intermediate"), ROOT}, "tls.crt: certificate 2: it has expired at"},
+	{{CERT_KEY("expired-intermediate"), ROOT},
+	 "certificate 2 (CN=prod.example intermediate, O=Fairlead tests): it has expired at"},
+	{{CERT_KEY("expired-intermediate"), ROOT}, "have the chain renewed"},
+	{{CERT_KEY("other-ca"), ROOT},
+	 "tls.crt: the chain does not end in the bundle of its trust domain (chain-"},
+	{{CERT_KEY("chain-no-sign"), ROOT}, "signer-key-usage"},
+	{{CERT_KEY("chain-too-long"), ROOT}, "chain-path-length"},
 	{{CERT_KEY("expired"), ROOT}, "tls.crt: certificate 1, the leaf: it has expired at"},
 	{{CERT_KEY("not-yet"), ROOT}, "does one of the clocks run wrong?"},
 	{{CERT_KEY("ku-uncritical"), ROOT}, "(svid-key-usage): key usage is not critical; have it"},
@@ -173,35 +176,22 @@ static const struct {
 	 "bundle.pem: a credential bundle has the key"},
 	{{.credential_bundle = "p384.key+p256.crt", ROOT}, "bundle.pem: the key does not belong"},
 	/* own bundle */
-	{{CERT_KEY("p256"), .bundle = "root.crt+p256.crt"},
-	 "ca.crt: certificate 2: a signing certificate"},
+	{{CERT_KEY("p256"), .bundle = ""}, "ca.crt: it is empty, a certificate belongs here"},
+	{{CERT_KEY("p256"), .bundle = "root.crt+p256.crt"}, "ca.crt: certificate 2 (CN=workload"},
 	{{CERT_KEY("p256"), .bundle = "root-not-ca.crt"}, "roots of a trust domain and no leaves"},
 	{{CERT_KEY("p256"), .bundle = "root.crt+root-ku-no-sign.crt"}, "signer-key-usage"},
-	{{CERT_KEY("p256"), .bundle = "root.crt+root-ku-uncritical.crt"}, "signer-key-usage"},
 	{{CERT_KEY("p256"), .bundle = "root.crt+root-path.crt"}, "signer-id"},
-	{{CERT_KEY("p256"), .bundle = "root.crt+root-expired.crt"},
-	 "certificate 2: it has expired"},
-	{{CERT_KEY("p256"), .bundle = "root-not-yet.crt+root.crt"},
-	 "certificate 1: it is not valid before"},
+	{{CERT_KEY("p256"), .bundle = "root-expired.crt+root-not-yet.crt"},
+	 "ca.crt: no good anchor is left in it"},
 	{{CERT_KEY("p256"), .bundle = "root.crt+root-p521.crt"},
-	 "certificate 2: its key is EC P-521"},
+	 "(chain-algorithm): its key is EC P-521"},
 	{{CERT_KEY("p256"), .bundle = "root.crl"}, "the file that `crl` names"},
 	{{CERT_KEY("p256"), .bundle = "root.crt+p256.key"}, "block 2"},
-	{{CERT_KEY("p256"), .bundle = "root.crt+other-same-key-id.crt"}, "key or subject differ"},
 	/* federation */
 	{{CERT_KEY("p256"), ROOT, .foreign = {{"prod.example", "other.crt"}}},
 	 "is our own trust domain"},
 	{{CERT_KEY("p256"), ROOT, .foreign = {OTHER, OTHER}}, "other.example is federated twice"},
 	{{CERT_KEY("p256"), ROOT, .foreign = {{"Other.example", "other.crt"}}}, "lower case"},
-	{{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "root.crt"}}},
-	 "foreign.crt: certificate 1: its subject key identifier is that of a root of prod.example"},
-	{{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "other-same-key-id.crt"}}},
-	 "that of a root of prod.example"},
-	{{CERT_KEY("p256"), ROOT, .foreign = {OTHER, {"third.example", "other.crt"}}},
-	 "that of a root of other.example"},
-	{{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "root-expired.crt"}}},
-	 "foreign.crt: certificate 1: it has expired"},
-	{{CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "p256.der"}}}, "foreign.crt: "},
 };
 
 Test(credentials, bad)
@@ -247,17 +237,20 @@ Test(credentials, clock)
 }
 
 struct seen {
-	size_t count;
+	size_t count, errors;
 	const char *names[16];
+	char texts[16][768];
 };
 
-static void note(void *user, const char *name, const char *text)
+static void note(void *user, bool is_error, const char *name, const char *text)
 {
 	struct seen *seen = user;
 
 	cr_assert_lt(seen->count, FL_COUNT_OF(seen->names));
 	cr_assert_gt(strlen(text), 10);
+	(void)snprintf(seen->texts[seen->count], sizeof(seen->texts[0]), "%s", text);
 	seen->names[seen->count++] = name;
+	seen->errors += is_error;
 }
 
 Test(credentials, all_problems_at_once)
@@ -274,15 +267,113 @@ Test(credentials, all_problems_at_once)
 
 	set_read(&set, &input);
 	cr_assert_eq(fl_credentials_parse_all(&set.pem, now(), note, &seen, &c), FL_ERR_INVALID);
-	cr_assert_eq(seen.count, 7);
+	cr_assert_eq(seen.count, 6);
+	cr_assert_eq(seen.errors, 4);
 	cr_assert_eq(seen.names[0], set.pem.cert_name);
-	cr_assert_eq(seen.names[1], set.pem.cert_name);
-	cr_assert_eq(seen.names[2], set.pem.key_name);
+	cr_assert_eq(seen.names[1], set.pem.key_name);
+	cr_assert_eq(seen.names[2], set.pem.bundle_name);
 	cr_assert_eq(seen.names[3], set.pem.bundle_name);
-	cr_assert_eq(seen.names[4], set.pem.bundle_name);
-	cr_assert_eq(seen.names[5], set.foreign[0].name);
-	cr_assert_eq(seen.names[6], set.foreign[1].name);
+	cr_assert(strstr(seen.texts[3], "has expired at"), "%s", seen.texts[3]);
+	cr_assert_eq(seen.names[4], set.foreign[0].name);
+	cr_assert_eq(seen.names[5], set.foreign[1].name);
+	cr_assert(strstr(seen.texts[5], "nobody of x.example is trusted"), "%s", seen.texts[5]);
 	set_done(&set);
+}
+
+/* What is wrong, and refuses nothing. trusted: roots of each bundle that are there. */
+static const struct {
+	struct input input;
+	const char *says;
+	size_t own, foreign[FOREIGN_MAX];
+	bool shared[FOREIGN_MAX];
+} warned[] = {
+	{.input = {CERT_KEY("p256"), .bundle = "root.crt+root-expired.crt"},
+	 .says = "has expired at",
+	 .own = 2},
+	{.input = {CERT_KEY("p256"), .bundle = "root.crt+root-not-yet.crt"},
+	 .says = "is not valid before",
+	 .own = 2},
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "root-expired.crt"}}},
+	 .says = "no good anchor is left in it, so nobody of other.example",
+	 .own = 1,
+	 .foreign = {1}},
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "p256.der"}}},
+	 .says = "nobody of other.example is trusted",
+	 .own = 1},
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "other.crt+p256.crt"}}},
+	 .says = "certificate 2 (CN=workload",
+	 .own = 1},
+	/* a root of two domains */
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "other.crt+root.crt"}}},
+	 .says = "say `shared_root = allow` in [federate other.example]",
+	 .own = 1},
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {OTHER, {"third.example", "other.crt"}}},
+	 .says = "is one of third.example, too",
+	 .own = 1},
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {OTHER, {"third.example", "other.crt"}}},
+	 .says = "[federate third.example]",
+	 .own = 1,
+	 .foreign = {1},
+	 .shared = {true}},
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {OTHER, {"third.example", "other.crt"}}},
+	 .says = NULL,
+	 .own = 1,
+	 .foreign = {1, 1},
+	 .shared = {true, true}},
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "root.crt"}}},
+	 .says = NULL,
+	 .own = 1,
+	 .foreign = {1},
+	 .shared = {true}},
+	/* nothing to do with one another, but for what they say of their keys */
+	{.input = {CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "other-same-key-id.crt"}}},
+	 .says = NULL,
+	 .own = 1,
+	 .foreign = {1}},
+	{.input = {CERT_KEY("p256"), .bundle = "root.crt+other-same-key-id.crt"},
+	 .says = NULL,
+	 .own = 2},
+	{.input = {CERT_KEY("chain-no-ku"), ROOT}, .says = "is a CA without key usage", .own = 1},
+	{.input = {.cert = "p256.crt+p384.crt", .key = "p256.key", ROOT}, .says = NULL, .own = 1},
+	{.input = {.cert = "p256.crt+root-expired.crt+root.crt", .key = "p256.key", ROOT},
+	 .says = NULL,
+	 .own = 1},
+	{.input = {CERT_KEY("p256"),
+		   .bundle = "root.crt+root-ku-absent.crt+root-ku-uncritical.crt"},
+	 .says = NULL,
+	 .own = 3},
+};
+
+Test(credentials, warned)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(warned); i++) {
+		struct fl_credentials *c = NULL;
+		struct seen seen = {0};
+		struct set set;
+		bool said = warned[i].says == NULL;
+
+		set_read(&set, &warned[i].input);
+		for (size_t k = 0; k < FOREIGN_MAX; k++) {
+			set.foreign[k].shared_root = warned[i].shared[k];
+		}
+		cr_assert_eq(fl_credentials_parse_all(&set.pem, now(), note, &seen, &c), 0,
+			     "%zu: %s", i, seen.texts[0]);
+		cr_assert_eq(seen.errors, 0);
+		cr_assert(!said || seen.count == 0, "%zu: %s", i, seen.texts[0]);
+		for (size_t k = 0; k < seen.count; k++) {
+			said = said || strstr(seen.texts[k], warned[i].says) != NULL;
+		}
+		cr_assert(said, "%zu, not %s: %s", i, warned[i].says, seen.texts[0]);
+		cr_assert_eq(c->bundles[0].roots.count, warned[i].own);
+		cr_assert_eq(c->bundles[0].anchors.count, warned[i].own);
+		for (size_t k = 1; k < c->bundle_count; k++) {
+			cr_assert_eq(c->bundles[k].anchors.count, warned[i].foreign[k - 1],
+				     "%zu: %zu", i, c->bundles[k].anchors.count);
+			cr_assert_eq(c->bundles[k].refused != NULL, warned[i].foreign[k - 1] == 0);
+		}
+		fl_credentials_free(c);
+		set_done(&set);
+	}
 }
 
 static void digest(const struct input *input, uint8_t ret[FL_DIGEST_LEN])

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "fixture.h"
 #include "pki/credentials.h"
+#include "pki/judge.h"
 
 /* --- a set with CRLs ---------------------------------------------------------------------------- */
 
@@ -91,8 +92,7 @@ static bool is_revoked_in(const struct fl_credentials *c, size_t bundle, const c
 	for (size_t i = 0; i < chain.count; i++) {
 		spans[i] = (struct fl_span){chain.items[i].data, chain.items[i].len};
 	}
-	revoked = fl_credentials_revoked(c, bundle, spans + from, chain.count - from, ret_index,
-					 detail);
+	revoked = fl_judge_revoked(c, bundle, spans + from, chain.count - from, ret_index, detail);
 	fl_der_list_done(&chain);
 	free(text);
 	free(file);
@@ -148,6 +148,19 @@ static const struct {
 	{"root.crt", "lower-forged.crl", "intermediate", 0, false},
 	{"root.crt", "lower-namesake.crl", "intermediate", 0, false},
 	{"root.crt", "elsewhere.crl", "p384", 0, false},
+	/* lists of a part of what their CA has issued */
+	{"root.crt", "scope-url.crl", "p384", 0, true},
+	{"root.crt", "scope-users.crl", "p384", 0, true},
+	{"root.crt", "scope-users.crl", "intermediate", 1, false},
+	{"root.crt", "scope-cas.crl", "p384", 0, false},
+	{"root.crt", "scope-cas.crl", "intermediate", 1, true},
+	{"root.crt", "scope-users.crl+scope-cas.crl", "intermediate", 1, true},
+	/* one that cannot be used takes none along that can */
+	{"root.crt", "scope-indirect.crl+root.crl", "p384", 0, true},
+	{"root.crt", "none.crl+scope-indirect.crl", "p384", 0, false},
+	{"root.crt", "scope-cas.crl+scope-indirect.crl+scope-users.crl", "p384", 0, true},
+	/* of a CA of which we know no more than the name: nobody can tell whom it has revoked */
+	{"root.crt", "elsewhere-indirect.crl", "p384", 0, false},
 };
 
 Test(crl, judged)
@@ -234,8 +247,8 @@ Test(crl, what_is_no_certificate_counts_as_revoked)
 	const struct fl_span bad = {(const uint8_t *)"0", 1}, none = {0};
 	size_t index;
 
-	cr_assert(fl_credentials_revoked(c, 0, &bad, 1, &index, NULL));
-	cr_assert(fl_credentials_revoked(c, 0, &none, 1, &index, NULL));
+	cr_assert(fl_judge_revoked(c, 0, &bad, 1, &index, NULL));
+	cr_assert(fl_judge_revoked(c, 0, &none, 1, &index, NULL));
 	fl_credentials_free(c);
 }
 
@@ -256,12 +269,21 @@ static const struct {
 	{"intermediate", "root.crt", "lower-forged.crl", "its signature does not verify"},
 	{"p256", "root.crt+rsa-root.crt", "rsa-root-pss-sha1.crl", "algorithm is not supported"},
 	{"p256", "root.crt+root-no-crl.crt", "no-sign.crl", "its key usage lacks cRLSign"},
-	{"p256", "root.crt", "critical.crl", "CRL 1: it has a critical extension"},
-	{"p256", "root.crt", "critical-entry.crl", "CRL 1: entry 1: it has a critical extension"},
+	{"p256", "root.crt", "critical.crl", "it has a critical extension"},
+	{"p256", "root.crt", "critical-entry.crl", "entry 1: it has a critical extension"},
 	{"p256", "root.crt", "delta.crl", "it is a delta CRL"},
-	{"p256", "root.crt", "own.crl", "tls.crt: certificate 1 is revoked by `crl`"},
-	{"intermediate", "root.crt", "middle.crl", "tls.crt: certificate 2 is revoked by `crl`"},
-	{"intermediate", "root.crt", "lower.crl", "tls.crt: certificate 1 is revoked by `crl`"},
+	{"p256", "root.crt", "scope-reasons.crl", "onlySomeReasons"},
+	{"p256", "root.crt", "scope-indirect.crl", "indirectCRL"},
+	{"p256", "root.crt", "scope-attributes.crl", "onlyContainsAttributeCerts"},
+	{"p256", "root.crt", "scope-indirect.crl+scope-users.crl",
+	 "CRL 1 (of CN=prod.example root"},
+	{"p256", "root.crt+other.crt", "elsewhere-indirect.crl+root.crl", "indirectCRL"},
+	{"p256", "root.crt", "own.crl",
+	 "tls.crt: a certificate of the chain is revoked (certificate-revoked): it claims to be "},
+	{"intermediate", "root.crt", "middle.crl",
+	 "certificate 2 (CN=prod.example intermediate, O=Fairlead tests): its serial number is"},
+	{"intermediate", "root.crt", "lower.crl",
+	 "tls.crt: a certificate of the chain is revoked (certificate-revoked): it claims to be "},
 };
 
 Test(crl, refused)
@@ -443,7 +465,7 @@ Test(crl, damaged_certificates)
 		}
 		struct fl_span span = {der.data, der.len};
 		size_t index;
-		bool revoked = fl_credentials_revoked(c, 0, &span, 1, &index, NULL);
+		bool revoked = fl_judge_revoked(c, 0, &span, 1, &index, NULL);
 		cr_assert(i % 3 < 2 || revoked, "cut off at %zu", at);
 		cr_assert_lt(strlen(fl_crl_serial_text(span, serial)), FL_SERIAL_TEXT);
 		free(der.data);

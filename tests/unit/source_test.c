@@ -130,6 +130,16 @@ static void expect_good(struct mount *m)
 	cr_assert_not_null(m->credentials);
 }
 
+static void expect_warning(struct mount *m, const char *path, const char *says)
+{
+	expect_good(m);
+	cr_assert_eq(m->findings.count, 1, "%zu findings", m->findings.count);
+	cr_assert(!m->findings.items[0].is_error);
+	cr_assert_eq(m->findings.items[0].path, path);
+	cr_assert(strstr(m->findings.items[0].text, says), "%s", m->findings.items[0].text);
+	unload(m);
+}
+
 /* Refused with one error that says so about path, among count findings; an own candidate each time. */
 static void expect_bad(struct mount *m, const char *path, const char *says)
 {
@@ -191,13 +201,15 @@ Test(source, credential_bundle_and_federation)
 	cr_assert_gt(m.files.credential_bundle.len, 0);
 	unload(&m);
 
-	/* An empty foreign bundle trusts nobody; one that is missing is an error. */
+	/* An empty foreign bundle trusts nobody; what is wrong with it, too, and is said. */
 	write_file(m.extra, "", 0, 0644);
 	expect_good(&m);
 	cr_assert_eq(m.credentials->bundles[1].roots.count, 0);
 	unload(&m);
 	cr_assert_eq(unlink(m.extra), 0);
-	expect_bad(&m, m.extra, "it does not exist");
+	expect_warning(&m, m.extra, "as long as that is so, nobody of other.example is trusted");
+	copy_fixture("p256.crt", m.extra, 0644);
+	expect_warning(&m, m.extra, "as long as that is so, nobody of other.example is trusted");
 	mount_end(&m);
 }
 
@@ -438,30 +450,17 @@ Test(source, size)
 
 /* --- nobody, for ever, too early ---------------------------------------------------------------- */
 
-static void expect_warning(struct mount *m, const char *path, const char *says)
-{
-	expect_good(m);
-	cr_assert_eq(m->findings.count, 1, "%zu findings", m->findings.count);
-	cr_assert(!m->findings.items[0].is_error);
-	cr_assert_eq(m->findings.items[0].path, path);
-	cr_assert(strstr(m->findings.items[0].text, says), "%s", m->findings.items[0].text);
-	unload(m);
-}
-
-/* Emptied on purpose. What is no PEM at all is no purpose. */
-Test(source, empty_bundle_trusts_nobody)
+/* Emptied by accident, as far as anybody can tell. */
+Test(source, empty_bundle)
 {
 	static const char comment[] = "# nobody, until the audit is over\n\n";
 	struct mount m;
 
 	mount_plain(&m);
 	write_file(m.bundle, "", 0, 0644);
-	expect_warning(&m, m.bundle, "nobody of our own trust domain prod.example is trusted");
+	expect_bad(&m, m.bundle, "it is empty, a certificate belongs here");
 	write_file(m.bundle, comment, sizeof(comment) - 1, 0644);
-	expect_good(&m);
-	cr_assert(m.findings.trusts_nobody);
-	cr_assert_eq(m.credentials->bundles[0].roots.count, 0);
-	unload(&m);
+	expect_bad(&m, m.bundle, "it is empty, a certificate belongs here");
 	write_file(m.bundle, "nobody\n", 7, 0644);
 	expect_bad(&m, m.bundle, "no PEM block");
 	cr_assert_eq(unlink(m.bundle), 0);
@@ -568,9 +567,6 @@ static const struct {
 	 "issue from the new root only after every workload has it"},
 	{"intermediate", "root.crt+rsa-root.crt", "under-rsa-root", "rsa-root.crt",
 	 "take a root out only after", NULL},
-	/* nobody */
-	{"p256", "root.crt", "p256", "", NULL, NULL},
-	{"p256", "", "under-rsa-root", "rsa-root.crt", NULL, NULL},
 };
 
 static void expect_text(const struct fl_findings *findings, const char *path, const char *says)
@@ -687,7 +683,7 @@ Test(source, unreadable)
 Test(source, all_problems_at_once)
 {
 	struct fl_source_foreign foreign = {.trust_domain = "other.example"};
-	const char *paths[4];
+	const char *paths[5];
 	struct mount m;
 
 	mount_plain(&m);
@@ -703,17 +699,18 @@ Test(source, all_problems_at_once)
 	paths[0] = m.key;
 	paths[1] = m.extra;
 	paths[2] = m.cert;
-	paths[3] = m.bundle;
-	cr_assert_eq(m.findings.count, 4, "%zu", m.findings.count);
-	cr_assert_eq(m.findings.errors, 4);
-	for (size_t i = 0; i < 4; i++) {
+	paths[3] = m.bundle; /* that root, and that none is left */
+	paths[4] = m.bundle;
+	cr_assert_eq(m.findings.count, 5, "%zu", m.findings.count);
+	cr_assert_eq(m.findings.errors, 3);
+	for (size_t i = 0; i < 5; i++) {
 		cr_assert_eq(m.findings.items[i].path, paths[i], "%zu: %s", i,
 			     m.findings.items[i].text);
 	}
 	mount_end(&m);
 }
 
-/* Everything parses and belongs together, but nobody would believe it: only the trial shows that. */
+/* Everything parses and belongs together, but nobody would believe it. */
 Test(source, trial)
 {
 	struct mount m;
@@ -721,7 +718,7 @@ Test(source, trial)
 	mount_plain(&m);
 	copy_fixture("other-ca.crt", m.cert, 0644);
 	copy_fixture("other-ca.key", m.key, 0600);
-	expect_bad(&m, NULL, "chain-unknown-issuer");
+	expect_bad(&m, m.cert, "chain-unknown-issuer");
 	copy_fixture("foreign-td.crt", m.cert, 0644);
 	copy_fixture("foreign-td.key", m.key, 0600);
 	copy_fixture("root.crt", m.bundle, 0644);

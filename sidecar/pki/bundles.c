@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* bundles - the roots of our own trust domain, which have to be good, and those of the federated ones, which may be what they
+ * are: there, whatever is wrong costs that domain its trust and nothing else.
+ *
+ * Which domains share a root shows only when all bundles are read. Bundles of thousands of roots take
+ * milliseconds. */
+#include "pki/credentials_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/when.h"
+#include "pki/asn1.h"
+#include "pki/name.h"
+
+static uint64_t hash_of(struct fl_span bytes)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < bytes.len; i++) {
+		hash = (hash ^ bytes.data[i]) * 0x100000001b3u;
+	}
+	return hash;
+}
+
+/* --- one bundle ------------------------------------------------------------------------------------- */
+
+void fl_bundle_index(struct fl_bundle *bundle)
+{
+	struct fl_cert cert;
+
+	fl_anchors_done(&bundle->anchors);
+	for (size_t i = 0; i < bundle->roots.count; i++) {
+		if (fl_cert_parse(fl_span_of(&bundle->roots.items[i]), &cert, NULL) ==
+			    FL_RULE_NONE &&
+		    fl_svid_check_anchor(&cert, NULL) == FL_RULE_NONE) {
+			fl_anchors_add(&bundle->anchors, &cert, i);
+		}
+	}
+	fl_anchors_sort(&bundle->anchors);
+}
+
+size_t fl_bundle_late_count(const struct fl_bundle *bundle, int64_t now)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < bundle->anchors.count; i++) {
+		const struct fl_cert *cert = &bundle->anchors.items[i].cert;
+
+		count += now < cert->not_before || now > cert->not_after;
+	}
+	return count;
+}
+
+/* A certificate of the file by name. */
+static void name_it(struct fl_span der, size_t i, struct fl_err *err)
+{
+	char name[FL_NAME_TEXT];
+	struct fl_cert cert;
+
+	if (fl_cert_parse(der, &cert, NULL) == FL_RULE_NONE) {
+		(void)fl_err_prefix(err, "certificate %zu (%s)", i + 1,
+				    fl_name_text(cert.subject, name));
+	} else {
+		(void)fl_err_prefix(err, "certificate %zu", i + 1);
+	}
+}
+
+static int check_root(struct fl_span der, struct fl_err *err)
+{
+	struct fl_cert cert;
+	enum fl_rule rule = fl_cert_parse(der, &cert, err);
+
+	if (rule == FL_RULE_NONE) {
+		rule = fl_svid_check_anchor(&cert, err);
+	}
+	if (rule == FL_RULE_NONE) {
+		return 0;
+	}
+	return fl_parse_rule(rule,
+			     rule == FL_RULE_SIGNER_CA
+				     ? "a bundle holds the roots of a trust domain and no leaves"
+			     : rule == FL_RULE_MALFORMED || rule == FL_RULE_ALGORITHM
+				     ? NULL
+				     : "have the CA's certificate made anew",
+			     err);
+}
+
+/* Bundles are often made with cat: once is enough. */
+static bool is_in(const struct fl_der_list *list, const uint64_t *hashes, uint64_t hash,
+		  struct fl_span der)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (hashes[i] == hash && fl_span_equal(fl_span_of(&list->items[i]), der)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What tells of one problem: an error in our own bundle, the end of trust in a federated one. */
+static void refuse(struct fl_parse *p, struct fl_bundle *bundle, bool is_own, const char *name,
+		   const struct fl_err *err)
+{
+	if (is_own) {
+		fl_parse_error(p, name, err);
+		return;
+	}
+	fl_parse_warning(p, name, "%s; as long as that is so, nobody of %s is trusted", err->text,
+			 bundle->trust_domain);
+	if (!bundle->refused) {
+		bundle->refused = fl_strdup(err->text);
+	}
+}
+
+static void read_roots(struct fl_parse *p, struct fl_bundle *bundle, bool is_own,
+		       const struct fl_der_list *all, const char *name)
+{
+	uint64_t *hashes = fl_new((all->count + 1) * sizeof(*hashes));
+	struct fl_err err;
+
+	for (size_t i = 0; i < all->count; i++) {
+		struct fl_span der = fl_span_of(&all->items[i]);
+		uint64_t hash = hash_of(der);
+
+		if (is_in(&bundle->roots, hashes, hash, der)) {
+			continue;
+		}
+		if (check_root(der, &err) < 0) {
+			name_it(der, i, &err);
+			refuse(p, bundle, is_own, name, &err);
+		} else {
+			hashes[bundle->roots.count] = hash;
+			fl_der_list_push(&bundle->roots, der.data, der.len);
+		}
+	}
+	free(hashes);
+}
+
+/* Those that are out of date do not count, and are told: SPIRE leaves a dead CA in its bundle for a day. */
+static void tell_late(struct fl_parse *p, struct fl_bundle *bundle, bool is_own, const char *name)
+{
+	char when[FL_WHEN_TEXT], here[FL_WHEN_TEXT], subject[FL_NAME_TEXT];
+	bool none_left = bundle->anchors.count > 0 &&
+			 fl_bundle_late_count(bundle, p->now) == bundle->anchors.count;
+	struct fl_err err;
+
+	for (size_t i = 0; i < bundle->anchors.count; i++) {
+		const struct fl_anchor *anchor = &bundle->anchors.items[i];
+		bool early = p->now < anchor->cert.not_before;
+
+		if (!early && p->now <= anchor->cert.not_after) {
+			continue;
+		}
+		fl_parse_warning(
+			p, name,
+			"certificate %zu (%s) %s %s (the clock here says %s), and is left out%s",
+			anchor->place + 1, fl_name_text(anchor->cert.subject, subject),
+			early ? "is not valid before" : "has expired at",
+			fl_when_format(early ? anchor->cert.not_before : anchor->cert.not_after,
+				       when),
+			fl_when_format(p->now, here),
+			early ? " until then" : ": take it out of the bundle");
+	}
+	if (none_left && is_own) {
+		(void)fl_err_set(
+			&err, FL_ERR_INVALID,
+			"no good anchor is left in it, all are out of date (the clock here "
+			"says %s): nobody of our own trust domain could be trusted; put the "
+			"CA's current certificate into it",
+			fl_when_format(p->now, here));
+		fl_parse_error(p, name, &err);
+	} else if (none_left) {
+		fl_parse_warning(p, name,
+				 "no good anchor is left in it, so nobody of %s is trusted",
+				 bundle->trust_domain);
+	}
+}
+
+/* Adds a bundle; its trust_domain is NULL where the leaf did not tell our own. */
+static void read_bundle(struct fl_parse *p, const char *trust_domain, struct fl_span pem,
+			const char *name, const struct fl_err *refused)
+{
+	struct fl_credentials *c = p->c;
+	bool is_own = c->bundle_count == 0;
+	struct fl_bundle bundle = {.trust_domain = fl_strdup(trust_domain)};
+	struct fl_der_list all = {0};
+	struct fl_err err;
+
+	if (refused) {
+		refuse(p, &bundle, is_own, name, refused);
+	}
+	if (fl_pem_certificates((const char *)pem.data, pem.len, !is_own, &all, &err) < 0) {
+		refuse(p, &bundle, is_own, name, &err);
+	}
+	read_roots(p, &bundle, is_own, &all, name);
+	fl_der_list_done(&all);
+	if (bundle.refused) {
+		fl_der_list_done(&bundle.roots);
+	}
+	fl_bundle_index(&bundle);
+	tell_late(p, &bundle, is_own, name);
+	c->bundles = fl_grow(c->bundles, c->bundle_count + 1, sizeof(*c->bundles));
+	c->bundles[c->bundle_count++] = bundle;
+}
+
+/* --- shared roots ------------------------------------------------------------------------------------- */
+
+struct holding {
+	uint64_t hash; /* of the key */
+	const struct fl_cert *cert;
+	size_t bundle;
+};
+
+static int compare_holdings(const void *a, const void *b)
+{
+	const struct holding *x = a, *y = b;
+
+	if (x->hash != y->hash) {
+		return x->hash < y->hash ? -1 : 1;
+	}
+	return x->bundle < y->bundle ? -1 : x->bundle > y->bundle;
+}
+
+/* holdings: of one key, by bundle. Whoever has it can issue identities of all of these domains. */
+static void judge_shared(struct fl_parse *p, const struct holding *holdings, size_t count)
+{
+	char name[FL_NAME_TEXT];
+	struct fl_err err;
+
+	if (holdings[0].bundle == holdings[count - 1].bundle) {
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		size_t at = holdings[i].bundle,
+		       with = i == 0 ? holdings[count - 1].bundle : holdings[0].bundle;
+		struct fl_bundle *bundle = &p->c->bundles[at];
+
+		if (at == 0 || p->pem->foreign[at - 1].shared_root || bundle->refused) {
+			continue;
+		}
+		(void)fl_err_set(
+			&err, FL_ERR_INVALID,
+			"the root %s is one of %s, too, and so each of the two could issue "
+			"identities of the other: take as anchor the CA below it that is of "
+			"%s alone, or, if one CA is meant to vouch for both, say "
+			"`shared_root = allow` in [federate %s]",
+			fl_name_text(holdings[i].cert->subject, name),
+			with == 0 ? "our own trust domain" : p->c->bundles[with].trust_domain,
+			bundle->trust_domain, bundle->trust_domain);
+		refuse(p, bundle, false, p->pem->foreign[at - 1].name, &err);
+	}
+}
+
+static void judge_sharing(struct fl_parse *p)
+{
+	struct fl_credentials *c = p->c;
+	struct holding *holdings;
+	size_t count = 0;
+
+	for (size_t i = 0; i < c->bundle_count; i++) {
+		count += c->bundles[i].anchors.count;
+	}
+	holdings = fl_new((count + 1) * sizeof(*holdings));
+	count = 0;
+	for (size_t i = 0; i < c->bundle_count; i++) {
+		const struct fl_anchors *anchors = &c->bundles[i].anchors;
+
+		for (size_t k = 0; k < anchors->count; k++) {
+			const struct fl_cert *cert = &anchors->items[k].cert;
+
+			holdings[count++] = (struct holding){hash_of(cert->key.info), cert, i};
+		}
+	}
+	qsort(holdings, count, sizeof(*holdings), compare_holdings);
+	for (size_t first = 0, end; first < count; first = end) {
+		end = first + 1;
+		while (end < count && fl_span_equal(holdings[end].cert->key.info,
+						    holdings[first].cert->key.info)) {
+			end++;
+		}
+		judge_shared(p, holdings + first, end - first);
+	}
+	free(holdings);
+	for (size_t i = 1; i < c->bundle_count; i++) {
+		if (c->bundles[i].refused) {
+			fl_anchors_done(&c->bundles[i].anchors);
+			fl_der_list_done(&c->bundles[i].roots);
+		}
+	}
+}
+
+/* --- all ---------------------------------------------------------------------------------------------------- */
+
+static int check_domain(const struct fl_parse *p, const char *trust_domain, struct fl_err *err)
+{
+	int rc = fl_spiffe_trust_domain_check(trust_domain, strlen(trust_domain), err);
+
+	for (size_t i = 0; rc == 0 && i < p->c->bundle_count; i++) {
+		const char *known = p->c->bundles[i].trust_domain;
+
+		if (known && strcmp(known, trust_domain) == 0) {
+			return fl_err_set(
+				err, FL_ERR_INVALID,
+				i == 0 ? "%s is our own trust domain: its roots belong into "
+					 "[identity] bundle, not into [federate]"
+				       : "%s is federated twice",
+				trust_domain);
+		}
+	}
+	return rc;
+}
+
+void fl_parse_bundles(struct fl_parse *p)
+{
+	const struct fl_credentials_pem *pem = p->pem;
+	struct fl_err err;
+
+	read_bundle(p, p->c->trust_domain, pem->bundle, pem->bundle_name, NULL);
+	for (size_t i = 0; i < pem->foreign_count; i++) {
+		const struct fl_foreign_bundle *foreign = &pem->foreign[i];
+
+		/* What the INI says is no fault of the partner's. */
+		if (check_domain(p, foreign->trust_domain, &err) < 0) {
+			fl_parse_error(p, foreign->name, &err);
+		}
+		read_bundle(p, foreign->trust_domain, foreign->pem, foreign->name, NULL);
+	}
+	judge_sharing(p);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PKI_CERT_H
+#define FL_PKI_CERT_H
+/* cert - what a certificate says (RFC 5280 section 4), read once and checked for form. Everything that judges
+ * certificates works on this and on nothing else; no other library's idea of a certificate counts.
+ *
+ * Pure; takes no memory; thread: any. Spans are views of the DER, which has to stay. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "pki/key.h"
+#include "pki/rule.h"
+
+/* Bits of key usage, as they stand in its first byte. */
+enum {
+	FL_KU_DIGITAL_SIGNATURE = 0x80,
+	FL_KU_CERT_SIGN = 0x04,
+	FL_KU_CRL_SIGN = 0x02,
+};
+
+/* Of extended key usage. */
+enum {
+	FL_EKU_SERVER = 1,
+	FL_EKU_CLIENT = 2,
+	FL_EKU_ANY = 4,
+};
+
+/* Forms of a GeneralName, by tag. */
+enum fl_name_form {
+	FL_NAME_OTHER = 0,
+	FL_NAME_EMAIL = 1,
+	FL_NAME_DNS = 2,
+	FL_NAME_DIRECTORY = 4,
+	FL_NAME_URI = 6,
+	FL_NAME_IP = 7,
+	FL_NAME_FORMS = 9,
+};
+
+#define FL_CERT_NO_LIMIT INT32_MAX /* a path length, a count of policies: it says none */
+
+struct fl_cert {
+	struct fl_span der;
+	struct fl_span tbs; /* the element: what is signed */
+	struct fl_span serial;
+	struct fl_span algorithm; /* content of the AlgorithmIdentifier of the signature */
+	struct fl_span signature;
+	struct fl_span issuer, subject; /* names, see name.h */
+	uint64_t issuer_hash, subject_hash;
+	int64_t not_before, not_after; /* seconds since the epoch; both belong to the period */
+	struct fl_public_key key;
+	struct fl_span key_id, authority_key_id; /* empty: it does not say */
+	struct fl_span names;                    /* GeneralNames of subjectAltName; empty: none */
+	struct fl_span permitted, excluded;      /* GeneralSubtrees of nameConstraints */
+	struct fl_span policies;                 /* PolicyInformation after another */
+	struct fl_span unknown;                  /* OID of a critical extension that is unknown */
+	int32_t path_length;                     /* FL_CERT_NO_LIMIT: none */
+	int32_t require_explicit_policy, inhibit_any_policy; /* likewise */
+	uint8_t version;                                     /* 1 to 3 */
+	uint8_t key_usage, ext_key_usage;
+	bool has_basic_constraints : 1, is_ca : 1;
+	bool has_key_usage : 1, key_usage_critical : 1;
+	bool has_ext_key_usage : 1;
+	bool names_critical : 1;
+	bool has_name_constraints : 1;
+	bool maps_policies : 1;
+	bool serial_is_zero : 1;
+	bool is_self_issued : 1; /* subject and issuer are the same name */
+};
+
+/* FL_RULE_NONE, or FL_RULE_MALFORMED with a sentence in detail (may be NULL). A critical extension that is unknown is
+ * noted, and no fault as long as nobody relies on the certificate. */
+enum fl_rule fl_cert_parse(struct fl_span der, struct fl_cert *ret, struct fl_err *detail);
+
+/* Takes the next of names; *ret is the content. False: there is none, or it is broken (then names is not empty). */
+bool fl_cert_take_name(struct fl_span *names, uint8_t *ret_form, struct fl_span *ret);
+
+/* Is it a CA: by its basic constraints, or a self-issued one of version 1, which has none? */
+bool fl_cert_is_ca(const struct fl_cert *cert);
+
+/* Have both the same subject and key, that is, are they certificates of one CA? */
+bool fl_cert_same_entity(const struct fl_cert *a, const struct fl_cert *b);
+
+/* By names, and by key identifiers where both say one: may issuer have issued it? Says nothing about signatures. */
+bool fl_cert_may_have_issued(const struct fl_cert *issuer, const struct fl_cert *cert);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PKI_CREDENTIALS_INTERNAL_H
+#define FL_PKI_CREDENTIALS_INTERNAL_H
+/* credentials_internal - what the files that read a set share: credentials.c, bundles.c, crls.c. Nobody else includes
+ * it. */
+#include "pki/credentials.h"
+
+struct fl_parse {
+	const struct fl_credentials_pem *pem;
+	int64_t now;
+	fl_credentials_finding_cb finding;
+	void *user;
+	size_t problems;
+	const char *chain_name;   /* of the file that has it */
+	struct fl_credentials *c; /* what is there so far */
+};
+
+static inline struct fl_span fl_span_of(const struct fl_der *der)
+{
+	return (struct fl_span){der->data, der->len};
+}
+
+void fl_parse_error(struct fl_parse *p, const char *name, const struct fl_err *err);
+void fl_parse_warning(struct fl_parse *p, const char *name, const char *fmt, ...) FL_PRINTF(3, 4);
+
+/* The sentence of a rule, with what err says so far, and the remedy (may be NULL). */
+int fl_parse_rule(enum fl_rule rule, const char *remedy, struct fl_err *err);
+
+/* Each goes through its part of p->pem and adds to p->c; the chain comes first, then bundles, then CRLs. */
+void fl_parse_bundles(struct fl_parse *p);
+void fl_parse_crls(struct fl_parse *p);
+
+#endif

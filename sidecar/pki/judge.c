@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* judge - puts svid.h, path.h and crl.h together.
+ *
+ * Fails for want of memory only; FL_RULE_NONE is written nowhere but behind the last question. */
+#include "pki/judge.h"
+
+#include <string.h>
+
+/* A loose list names the certificate at the front of the chain. Has one of the CAs above it made the list? */
+static bool is_vouched_for(const struct fl_crl *crl, const struct fl_span *chain, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		/* Nobody has to have signed what cannot be used: it says no more than that there is something. */
+		if (fl_crl_names(crl, chain[i]) &&
+		    (crl->unusable || fl_crl_check(crl, chain[i], NULL) != FL_ERR_INVALID)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* NULL: on none of them. */
+static const struct fl_crl *list_of(const struct fl_credentials *c, size_t bundle,
+				    const struct fl_span *chain, size_t count)
+{
+	for (size_t i = 0; i < c->crl_count; i++) {
+		const struct fl_crl *crl = &c->crls[i];
+		bool loose = crl->bundle == FL_CRL_LOOSE;
+
+		if ((loose || crl->bundle == bundle || crl->bundle == FL_CRL_EVERYWHERE) &&
+		    fl_crl_revokes(crl, chain[0]) &&
+		    (!loose || is_vouched_for(crl, chain, count))) {
+			return crl;
+		}
+	}
+	return NULL;
+}
+
+bool fl_judge_revoked(const struct fl_credentials *c, size_t bundle, const struct fl_span *chain,
+		      size_t count, size_t *ret_index, struct fl_err *detail)
+{
+	char serial[FL_SERIAL_TEXT];
+
+	for (size_t i = 0; i < count; i++) {
+		const struct fl_crl *crl = list_of(c, bundle, chain + i, count - i);
+
+		if (crl == NULL) {
+			continue;
+		}
+		if (crl->unusable) {
+			(void)fl_err_set(detail, FL_ERR_DENIED,
+					 "nobody can tell whether it is revoked, the CRL of its CA "
+					 "cannot be used: %s",
+					 crl->unusable);
+		} else {
+			(void)fl_err_set(detail, FL_ERR_DENIED, "its serial number is %s",
+					 fl_crl_serial_text(chain[i], serial));
+		}
+		*ret_index = i;
+		return true;
+	}
+	return false;
+}
+
+struct revocation {
+	const struct fl_credentials *c;
+	size_t bundle;
+};
+
+static bool is_revoked(void *user, const struct fl_span *chain, size_t count, size_t *ret_index,
+		       struct fl_err *detail)
+{
+	const struct revocation *revocation = user;
+
+	return fl_judge_revoked(revocation->c, revocation->bundle, chain, count, ret_index, detail);
+}
+
+/* The SPIFFE IDs of the CAs of a good way. */
+static enum fl_rule judge_signers(const struct fl_span *chain, struct fl_path *path,
+				  struct fl_err *detail)
+{
+	enum fl_rule rule = FL_RULE_NONE;
+	struct fl_cert cert;
+
+	for (size_t i = 1; rule == FL_RULE_NONE && i < path->count; i++) {
+		rule = fl_cert_parse(chain[path->at[i]], &cert, detail);
+		if (rule == FL_RULE_NONE) {
+			rule = fl_svid_check_signer_id(&cert, detail);
+		}
+		if (rule != FL_RULE_NONE) {
+			path->index = path->at[i];
+			(void)fl_err_prefix(detail, "certificate %zu", path->index + 1);
+		}
+	}
+	return rule;
+}
+
+static int judge_path(const struct fl_credentials *c, const struct fl_span *chain, size_t count,
+		      struct fl_moment when, struct fl_judgement *ret, struct fl_err *detail)
+{
+	const struct fl_bundle *bundle = &c->bundles[ret->bundle];
+	struct revocation revocation = {c, ret->bundle};
+	const struct fl_path_request request = {
+		.certs = chain,
+		.count = count,
+		.anchors = &bundle->anchors,
+		.now = when.now,
+		.any_time = when.any_time,
+		.usage = FL_EKU_SERVER | FL_EKU_CLIENT,
+		.revoked = c->crl_count > 0 ? is_revoked : NULL,
+		.user = &revocation,
+	};
+	int rc = fl_path_find(&request, &ret->path, detail);
+
+	if (rc < 0) {
+		return rc;
+	}
+	ret->rule = ret->path.rule;
+	if (ret->rule == FL_RULE_NONE) {
+		ret->rule = judge_signers(chain, &ret->path, detail);
+	} else if (bundle->refused) {
+		(void)fl_err_set(detail, FL_ERR_DENIED,
+				 "nobody of %s is trusted, because something is wrong with its "
+				 "bundle: %s",
+				 bundle->trust_domain, bundle->refused);
+	}
+	return 0;
+}
+
+int fl_judge(const struct fl_credentials *c, const struct fl_span *chain, size_t count,
+	     struct fl_moment when, struct fl_judgement *ret, struct fl_err *detail)
+{
+	struct fl_cert leaf;
+	enum fl_rule rule;
+	int rc;
+
+	*ret = (struct fl_judgement){.rule = FL_RULE_NO_CERTIFICATE, .bundle = c->bundle_count};
+	if (count == 0) {
+		return 0;
+	}
+	rule = fl_cert_parse(chain[0], &leaf, detail);
+	if (rule == FL_RULE_NONE) {
+		rule = fl_svid_check_leaf_cert(&leaf, &ret->id, detail);
+	}
+	if (rule != FL_RULE_NONE) {
+		ret->rule = rule;
+		return 0;
+	}
+	ret->bundle = fl_credentials_bundle_of(c, &ret->id);
+	if (ret->bundle == c->bundle_count) {
+		ret->rule = FL_RULE_TRUST_DOMAIN;
+		(void)fl_err_set(detail, FL_ERR_DENIED, "it is %.*s", (int)ret->id.len,
+				 ret->id.text);
+		return 0;
+	}
+	rc = judge_path(c, chain, count, when, ret, detail);
+	if (rc == 0 && ret->rule != FL_RULE_NONE && ret->rule != FL_RULE_TRUST_DOMAIN && detail) {
+		struct fl_err why = *detail;
+
+		(void)fl_err_set(detail, FL_ERR_DENIED, "it claims to be %.*s; %s",
+				 ret->id.len < 200 ? (int)ret->id.len : 200, ret->id.text,
+				 why.text);
+	}
+	return rc;
+}
+
+/* The names of a certificate, as hashes; 0: none that counts. */
+struct ends {
+	uint64_t subject, issuer;
+};
+
+/* Who may have issued one that is kept is kept as well. True: that was somebody new. */
+static bool keep_issuers(const struct ends *ends, size_t count, bool *keep)
+{
+	bool more = false;
+
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; keep[i] && k < count; k++) {
+			if (!keep[k] && ends[k].subject != 0 && ends[k].subject == ends[i].issuer) {
+				keep[k] = more = true;
+			}
+		}
+	}
+	return more;
+}
+
+size_t fl_judge_relevant(const struct fl_span *certs, size_t count, bool keep[FL_PATH_SENT_MAX])
+{
+	struct ends ends[FL_PATH_SENT_MAX];
+	struct fl_cert cert;
+	size_t kept = 0;
+
+	FL_REQUIRE(count <= FL_PATH_SENT_MAX);
+	for (size_t i = 0; i < count; i++) {
+		bool good = fl_cert_parse(certs[i], &cert, NULL) == FL_RULE_NONE;
+
+		keep[i] = i == 0;
+		ends[i].issuer = good ? cert.issuer_hash : 0;
+		ends[i].subject = good && i > 0 ? cert.subject_hash : 0;
+	}
+	while (keep_issuers(ends, count, keep)) {
+	}
+	for (size_t i = 0; i < count; i++) {
+		kept += keep[i];
+	}
+	return kept;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_PKI_PATH_H
+#define FL_PKI_PATH_H
+/* path - is there a way from a leaf up to an anchor on which no rule is broken? RFC 5280 section 6, and RFC 8446
+ * section 4.4.2 for what peers send: any order, and more than is needed. The one place that knows: handshakes,
+ * resumption, the judging of live connections, preview, `check` and the agent ask it.
+ *
+ * First a way is looked for by names and key identifiers, which costs next to nothing; then what RFC 5280 asks of each
+ * certificate on it; then its signatures, from the anchor down, so that who has no certificate from one of our anchors
+ * makes us check one signature for each anchor of the name that he chooses. A way that breaks a rule makes us
+ * look for another one.
+ *
+ * Work is bounded: FL_PATH_* below, and the number of ways looked at. Who exceeds it is refused. Pure but for
+ * wolfCrypt's memory; thread: any. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pki/anchors.h"
+#include "pki/cert.h"
+
+#define FL_PATH_SENT_MAX 100         /* certificates of a peer, leaf included */
+#define FL_PATH_INTERMEDIATES_MAX 20 /* between leaf and anchor */
+#define FL_PATH_SIGNATURES_MAX 32    /* checked: the longest way takes 21 */
+#define FL_PATH_FAILURES_MAX 16      /* of those, that do not verify: anchors of one name */
+#define FL_PATH_SENT_FAILURES_MAX 8  /* and CAs of one name that were sent */
+
+/* Is one of the certificates of the way revoked? chain: leaf first, without the anchor. *ret_index: which; detail as below. */
+typedef bool (*fl_path_revoked_cb)(void *user, const struct fl_span *chain, size_t count,
+				   size_t *ret_index, struct fl_err *detail);
+
+struct fl_path_request {
+	const struct fl_span *certs; /* leaf first, then whatever was sent with it */
+	size_t count;
+	const struct fl_anchors *anchors;
+	int64_t now;   /* seconds since the epoch */
+	bool any_time; /* dates do not count */
+	uint8_t usage; /* bits FL_EKU_* that a certificate with extended key usage has to allow */
+	fl_path_revoked_cb revoked; /* NULL: nobody is */
+	void *user;
+};
+
+/* What came of it. */
+struct fl_path {
+	enum fl_rule rule; /* FL_RULE_NONE: a way was found */
+	size_t index; /* where not: whose fault it is, a place in certs or, with is_anchor, in the bundle */
+	bool is_anchor;
+
+	uint8_t at[1 + FL_PATH_INTERMEDIATES_MAX]; /* the way: places in certs, leaf first */
+	size_t count;
+	size_t anchor; /* its end: the place in the bundle */
+	/* When all of the way, the anchor included, is valid; and until when what was sent is. */
+	int64_t not_before, not_after, sent_not_after;
+
+	unsigned signatures; /* checked */
+};
+
+/* detail (may be NULL): a sentence that names the certificate, where a rule is broken. Errors: FL_ERR_NOMEM. */
+int fl_path_find(const struct fl_path_request *request, struct fl_path *ret,
+		 struct fl_err *detail) FL_MUST_USE;
+
+#endif
