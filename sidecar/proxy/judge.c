@@ -106,8 +106,10 @@ static bool may_go_out(const struct fl_stream *stream, const struct fl_share *sh
 		return false;
 	}
 	if (id == NULL && fl_stream_is_claimed(stream, share)) {
-		fl_err_set(detail, FL_ERR_DENIED,
-			   "it is in plaintext, its address belongs to an upstream that is not");
+		fl_err_set(
+			detail, FL_ERR_DENIED,
+			"it is in plaintext, its address belongs to an upstream that is not, or is "
+			"not `within`");
 		return false;
 	}
 	if (id == NULL || upstream->mode == FL_OUTBOUND_PLAINTEXT) {

@@ -68,11 +68,19 @@ static void evaluate(struct walk *walk);
 
 static bool may_ask(const struct fl_name *name);
 
+/* Of one family. */
+static bool is_same(const union fl_sockaddr *a, const union fl_sockaddr *b)
+{
+	return a->any.sa_family == AF_INET
+		       ? a->in.sin_addr.s_addr == b->in.sin_addr.s_addr
+		       : IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr);
+}
+
 static const struct fl_name_answer *answer_of(const struct fl_name_half *half,
 					      const union fl_sockaddr *addr)
 {
 	for (size_t i = 0; i < half->count; i++) {
-		if (memcmp(&half->items[i].addr, addr, sizeof(*addr)) == 0) {
+		if (is_same(&half->items[i].addr, addr)) {
 			return &half->items[i];
 		}
 	}
@@ -414,6 +422,7 @@ struct fl_name *fl_names_find(const struct fl_names *names, const char *host)
 	return NULL;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is large is utlist's macro */
 struct fl_name *fl_names_get(struct fl_names *names, const char *host)
 {
 	struct fl_name *name = fl_names_find(names, host);

@@ -15,6 +15,7 @@ void fl_naming_wait(struct fl_worker *worker, struct fl_naming_waiter *waiter)
 	DL_APPEND(worker->unnamed, waiter);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): what is large is utlist's macro */
 void fl_naming_leave(struct fl_worker *worker, struct fl_naming_waiter *waiter)
 {
 	if (waiter->prev != NULL) {

@@ -42,7 +42,7 @@ static void add_targets(struct fl_resolver *resolver, const struct fl_resolved *
 {
 	unsigned first = 0;
 
-	if (item->host == NULL) {
+	if (item->name == NULL) {
 		ret->items[ret->count++] = item->addr;
 		return;
 	}
@@ -95,6 +95,22 @@ static void announce_targets(struct fl_resolver *resolver, struct fl_resolved *r
 	resolver->events->on_targets(resolver->user, route->upstream->name, targets);
 }
 
+/* The order of its addresses may be another one. */
+static void announce_those_of(struct fl_resolver *resolver, const struct fl_name *name)
+{
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		struct fl_resolved *route = &resolver->routes[r];
+		bool has = false;
+
+		for (size_t i = 0; i < route->item_count; i++) {
+			has = has || route->items[i].name == name;
+		}
+		if (has && !fl_resolver_is_captured(route)) {
+			announce_targets(resolver, route);
+		}
+	}
+}
+
 static void announce_all(struct fl_resolver *resolver)
 {
 	for (size_t r = 0; r < resolver->route_count; r++) {
@@ -109,7 +125,7 @@ static void refresh(struct fl_resolver *resolver)
 {
 	fl_refusals_begin(resolver->refusals);
 	fl_routes_unref(resolver->table);
-	resolver->withholds = false;
+	resolver->withholds = resolver->is_outdated = false;
 	resolver->table = NULL;
 	resolver->table = fl_resolver_make_table(resolver, true);
 	resolver->fresh_ms = fl_routes_fresh_ms(resolver->table);
@@ -166,13 +182,13 @@ static void on_answer(void *user, struct fl_name *name, bool differs)
 
 	log_trouble(resolver, name);
 	if (differs || resolver->withholds) {
-		refresh(resolver);
-		resolver->events->on_routes(resolver->user, resolver->table);
-	} else {
-		announce_all(resolver); /* their order may be another one */
+		resolver->is_outdated = true; /* many answers come at once */
+		(void)uv_async_send(&resolver->wake);
+	} else if (!resolver->is_outdated) {
+		announce_those_of(resolver, name);
 		settle(resolver, name);
+		resolver->events->on_answer(resolver->user);
 	}
-	resolver->events->on_answer(resolver->user);
 }
 
 static const struct fl_names_events names_events = {.on_answer = on_answer};
@@ -183,13 +199,11 @@ void fl_resolver_want(struct fl_resolver *resolver, size_t name)
 
 	(void)__atomic_fetch_or(&resolver->wanted_bits[bit / 64], UINT64_C(1) << bit % 64,
 				__ATOMIC_ACQ_REL);
-	(void)uv_async_send(&resolver->wanted);
+	(void)uv_async_send(&resolver->wake);
 }
 
-static void on_wanted(uv_async_t *async)
+static void ask_wanted(struct fl_resolver *resolver)
 {
-	struct fl_resolver *resolver = FL_CONTAINER_OF(async, struct fl_resolver, wanted);
-
 	for (size_t word = 0; word < FL_WANTED_NAMES / 64; word++) {
 		uint64_t bits =
 			__atomic_exchange_n(&resolver->wanted_bits[word], 0, __ATOMIC_ACQ_REL);
@@ -205,6 +219,18 @@ static void on_wanted(uv_async_t *async)
 			}
 		}
 	}
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct fl_resolver *resolver = FL_CONTAINER_OF(wake, struct fl_resolver, wake);
+
+	if (resolver->is_outdated) {
+		refresh(resolver);
+		resolver->events->on_routes(resolver->user, resolver->table);
+		resolver->events->on_answer(resolver->user);
+	}
+	ask_wanted(resolver);
 }
 
 /* --- configuration ----------------------------------------------------------------------------- */
@@ -341,13 +367,13 @@ struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
 	resolver->user = user;
 	resolver->names = fl_names_new(loop, &names_events, resolver);
 	resolver->refusals = fl_refusals_new(log);
-	FL_REQUIRE(uv_async_init(loop, &resolver->wanted, on_wanted) == 0);
+	FL_REQUIRE(uv_async_init(loop, &resolver->wake, on_wake) == 0);
 	return resolver;
 }
 
 static void on_closed(uv_handle_t *handle)
 {
-	struct fl_resolver *resolver = FL_CONTAINER_OF(handle, struct fl_resolver, wanted);
+	struct fl_resolver *resolver = FL_CONTAINER_OF(handle, struct fl_resolver, wake);
 
 	free_routes(resolver->routes, resolver->route_count);
 	free(resolver->entries);
@@ -359,5 +385,5 @@ static void on_closed(uv_handle_t *handle)
 void fl_resolver_close(struct fl_resolver *resolver)
 {
 	fl_names_close(resolver->names);
-	uv_close((uv_handle_t *)&resolver->wanted, on_closed);
+	uv_close((uv_handle_t *)&resolver->wake, on_closed);
 }

@@ -38,7 +38,8 @@ struct fl_resolver {
 	struct fl_refusals *refusals;
 	uint64_t first_round_until_ms; /* 0: it has not begun */
 	bool first_round_is_over;
-	uv_async_t wanted;
+	uv_async_t wake; /* the table is outdated, or a name is wanted */
+	bool is_outdated;
 	uint64_t wanted_bits[FL_WANTED_NAMES / 64]; /* atomic */
 };
 

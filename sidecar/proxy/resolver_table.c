@@ -15,6 +15,11 @@ static bool is_plaintext(const struct fl_resolved *route)
 	return route->upstream->mode == FL_OUTBOUND_PLAINTEXT;
 }
 
+static bool is_loose(const struct fl_resolved *route)
+{
+	return is_plaintext(route) && fl_resolver_is_captured(route);
+}
+
 static bool overlap(struct fl_port_range a, struct fl_port_range b)
 {
 	return a.first <= b.last && b.first <= a.last;
@@ -141,22 +146,21 @@ static void add_claims(struct fl_routes *table, const struct fl_resolved *route,
 	}
 }
 
-/* Those of captured plaintext upstreams, when all claims are there. */
+/* Those of a captured plaintext upstream's name, when all claims are there. */
 static void add_loose(struct fl_resolver *resolver, struct fl_routes *table,
-		      const struct fl_resolved *route, size_t number, bool tells)
+		      const struct fl_resolved *route, const struct fl_resolved_item *item,
+		      bool tells)
 {
-	for (size_t i = 0; i < route->item_count; i++) {
-		const struct fl_resolved_item *item = &route->items[i];
+	size_t number = (size_t)(route - resolver->routes);
 
-		for (size_t k = 0; item->name != NULL && k < 2; k++) {
-			const struct fl_name_half *half = &item->name->halves[k];
+	for (size_t k = 0; item->name != NULL && k < 2; k++) {
+		const struct fl_name_half *half = &item->name->halves[k];
 
-			for (size_t n = 0; n < half->count; n++) {
-				if (fl_resolver_may_have(resolver, table, route, item,
-							 &half->items[n], tells)) {
-					add_address(table, item, &half->items[n].addr, number,
-						    FL_ROUTE_LOOSE);
-				}
+		for (size_t n = 0; n < half->count; n++) {
+			if (fl_resolver_may_have(resolver, table, route, item, &half->items[n],
+						 tells)) {
+				add_address(table, item, &half->items[n].addr, number,
+					    FL_ROUTE_LOOSE);
 			}
 		}
 	}
@@ -206,8 +210,8 @@ struct fl_routes *fl_resolver_make_table(struct fl_resolver *resolver, bool tell
 		}
 	}
 	for (size_t r = 0; r < resolver->route_count; r++) {
-		if (is_plaintext(&routes[r]) && fl_resolver_is_captured(&routes[r])) {
-			add_loose(resolver, table, &routes[r], r, tells);
+		for (size_t i = 0; is_loose(&routes[r]) && i < routes[r].item_count; i++) {
+			add_loose(resolver, table, &routes[r], &routes[r].items[i], tells);
 		}
 	}
 	for (size_t r = 0; r < resolver->route_count; r++) {

@@ -48,8 +48,8 @@ struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream);
 bool fl_stream_is_relayed(const struct fl_stream *stream); /* OPEN, HALF_* */
 uint64_t
 fl_stream_active_ms(const struct fl_stream *stream); /* the last byte, on the loop's clock */
-/* Outbound in plaintext: does its address belong to an mtls or refuse upstream now, whose address the INI does not write
- * where this one leads? */
+/* Outbound in plaintext: does its address belong to an mtls or refuse upstream now, or lie outside of `within`, and is none
+ * that the INI itself writes where this one leads? */
 bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share);
 /* The worker's routes are others now: judges those of which that is so since. */
 void fl_stream_judge_claimed(struct fl_worker *worker);

@@ -88,11 +88,22 @@ static bool is_written(const struct fl_conf_upstream *upstream, const struct fl_
 	return false;
 }
 
+static bool is_within(const struct fl_conf_upstream *upstream, const struct fl_cidr *address)
+{
+	for (size_t i = 0; i < upstream->within_count; i++) {
+		if (fl_cidr_covers(&upstream->within[i], address)) {
+			return true;
+		}
+	}
+	return upstream->within_count == 0;
+}
+
 bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share)
 {
 	const struct fl_route *route = stream->route;
 	const struct fl_conf_upstream *upstream;
 	union fl_sockaddr sa;
+	bool claimed;
 	struct fl_inet to;
 	struct fl_cidr address;
 
@@ -107,10 +118,16 @@ bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share 
 		return false;
 	}
 	sa = fl_inet_sockaddr(&to);
-	return fl_cidr_of(&sa.any, &address) &&
-	       fl_routes_is_claimed(share->routes, &address,
-				    (struct fl_port_range){to.port, to.port}, NULL) &&
-	       (fl_route_is_captured(route) || !is_written(upstream, &to));
+	if (!fl_cidr_of(&sa.any, &address)) {
+		return false;
+	}
+	claimed = fl_routes_is_claimed(share->routes, &address,
+				       (struct fl_port_range){to.port, to.port}, NULL);
+	if (fl_route_is_captured(route)) {
+		return claimed;
+	}
+	return upstream != NULL && !is_written(upstream, &to) &&
+	       (claimed || !is_within(upstream, &address));
 }
 
 void fl_stream_judge_claimed(struct fl_worker *worker)

@@ -51,8 +51,7 @@ def resolving(pod):
 
 # --- `peer` is asked, whatever the TTL is ---------------------------------------------------------------
 
-@pytest.mark.parametrize('ttl', [0, 30])
-@pytest.mark.parametrize('family', ['v4', 'v6'])
+@pytest.mark.parametrize('family, ttl', [('v4', 30), ('v6', 0)])
 def test_a_new_address_of_a_name_is_the_names_at_once(node, pod, family, ttl):
     """A restarted pod behind a headless name: whoever has its address has to be the `peer`, from the first connection on."""
     first, second, thief = pod('first', identity=labs.SERVER), pod('second', identity=labs.SERVER), pod('thief')
@@ -162,8 +161,8 @@ def test_connections_wait_for_the_first_answer(node, pod, kind):
     assert {each.end() for each in waiting} == {MARKER}
 
 
-@pytest.mark.parametrize('kind', ['fixed', 'captured'])
-@pytest.mark.parametrize('case', ['silent', 'missing', 'failing'])
+@pytest.mark.parametrize('case, kind', [('silent', 'fixed'), ('silent', 'captured'), ('missing', 'fixed'),
+                                        ('missing', 'captured'), ('failing', 'captured')])
 def test_the_sentence_tells_why(node, pod, case, kind):
     """Not answered yet, does not exist, or the DNS server fails."""
     node.names.lost = case == 'silent'
@@ -223,6 +222,26 @@ def test_one_family_that_is_never_answered(node, pod, mute, family, kind):
         assert attempt(shop, (getattr(next_one, family), 8080)) == 'reset', 'it has not the peer\'s identity'
 
 
+def test_search_domains(node, pod):
+    """As resolv.conf has it; the domain where any address is found is the name, and no other answers for the rest of it."""
+    web, other = pod('web'), pod('other')
+    for each in web, other:
+        each.app()
+    node.names.mute.add(AAAA)
+    node.dns.update({'db.two.test': [web.v4], 'db.three.test': [other.v4]})
+    shop = pod('shop', {'upstream db': {'to': 'db:8080', 'peer': web.identity}, 'outbound': {'default': 'refuse'}},
+               start=False)
+    shop.start_agent().start_sidecar(['env', 'LOCALDOMAIN=none.test two.test three.test', 'RES_OPTIONS=ndots:2'])
+    shop.wait_ready()
+    assert attempt(shop, (web.v4, 8080)) == MARKER and attempt(shop, (other.v4, 8080)) == 'reset'
+    assert 'db.three.test' not in node.names.asked
+    node.names.mute.clear()
+    node.dns.update({'db.two.test': [web.v4], 'db.three.test': [other.v6]})
+    time.sleep(1.1)
+    assert attempt(shop, (other.v6, 8080)) == 'reset'
+    assert 'db.three.test' not in node.names.asked
+
+
 # --- where plaintext may go -----------------------------------------------------------------------------
 
 def claims(kind, ledger):
@@ -237,8 +256,14 @@ def claims(kind, ledger):
     return section
 
 
-@pytest.mark.parametrize('family', ['v4', 'v6'])
-@pytest.mark.parametrize('kind', ['network', 'ports', 'name', 'fixed', 'fixed name', 'refuse'])
+def ask_again(pod, other, family):
+    """An unknown address on the names' port, of either family, and what was asked last is not fresh any more."""
+    time.sleep(1.1)
+    assert attempt(pod, (other.v6 if family == 'v4' else other.v4, 8080)) == 'reset'
+
+
+@pytest.mark.parametrize('kind, family', [('network', 'v4'), ('ports', 'v6'), ('name', 'v4'), ('name', 'v6'), ('fixed', 'v6'),
+                                          ('fixed name', 'v4'), ('refuse', 'v4')])
 def test_dns_cannot_switch_mtls_off(node, pod, kind, family):
     """A plaintext name that says it has the address of a mesh service."""
     legacy, ledger = pod('legacy', sidecar=False), pod('ledger', sidecar=False)
@@ -254,12 +279,13 @@ def test_dns_cannot_switch_mtls_off(node, pod, kind, family):
     with web.capture() as seen:
         assert attempt(web, to) == 'reset'
         node.dns['old.test'] = [getattr(ledger, family)]
+        ask_again(web, legacy, family)
         line = web.wait_line(msg=re.compile(r'\[upstream old\]: DNS says that old\.test has the address'), timeout=20)
         assert '[upstream ledger]' in line['msg']
         assert attempt(web, to) == 'reset' and attempt(web, ('127.0.0.1', 7002)) == 'reset'
     assert not seen.saw(MARKER)
     assert refused_addresses(web, 'claimed') == 2, 'once for each of the two upstreams, however often it is looked at'
-    time.sleep(1.1)
+    ask_again(web, legacy, family)
     assert attempt(web, to) == 'reset' and refused_addresses(web, 'claimed') == 2
 
 
@@ -293,6 +319,7 @@ def test_an_mtls_name_takes_an_address_away(node, pod, how, policy):
         sock.sendall(b'x')
         assert sock.recv(1) == b'x'
         node.dns['ledger.test'] = [ledger.v4]
+        ask_again(web, ledger, 'v4')
         web.wait_line(msg=re.compile('old.test has the address'), timeout=20)
         if policy == 'close':
             with contextlib.suppress(ConnectionResetError):
@@ -357,6 +384,11 @@ def test_a_reload_gives_and_takes(node, pod):
     assert attempt(web, ('127.0.0.1', 7002)) == 'reset'
     web.change({'upstream ledger': {'to': '10.77.0.0/24:8081'}})
     wait_until(lambda: attempt(web, ('127.0.0.1', 7002)) == MARKER, 'another port')
+    with web.connect(('127.0.0.1', 7002)) as sock:
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
+        web.change({'upstream old': {'within': '10.78.0.0/16'}})
+        wait_until(lambda: len(web.sidecar.lines(reason='policy_lost')) == 2, 'it is not within')
 
 
 def test_an_address_by_hand_is_meant(node, pod):
