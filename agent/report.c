@@ -204,20 +204,23 @@ static void text_outbound(const struct fl_conf *conf, FILE *out)
 static void text_limits(const struct fl_conf *conf, FILE *out)
 {
 	char handshake[FL_SPAN_TEXT], dial[FL_SPAN_TEXT], idle[FL_SPAN_TEXT], drain[FL_SPAN_TEXT];
-	char age[FL_SPAN_TEXT];
+	char age[FL_SPAN_TEXT], peer[FL_SPAN_TEXT];
 
 	(void)fprintf(out,
 		      "limits       %" PRIu32 " connections, %" PRIu32
 		      " handshakes at once, %" PRIu32 " KiB held back a direction\n",
 		      conf->limits.connections, conf->limits.handshakes,
 		      conf->limits.buffer / 1024);
-	(void)fprintf(out, "             handshake %s, connect %s, idle %s, drain %s, age %s\n",
-		      format_ms(conf->limits.handshake_timeout_ms, handshake),
-		      format_ms(conf->limits.connect_timeout_ms, dial),
-		      format_ms(conf->limits.idle_timeout_ms, idle),
-		      format_ms(conf->sidecar.drain_ms, drain),
-		      conf->limits.max_age_ms > 0 ? format_ms(conf->limits.max_age_ms, age)
-						  : "unlimited");
+	(void)fprintf(
+		out, "             handshake %s, connect %s, peer %s, idle %s, drain %s, age %s\n",
+		format_ms(conf->limits.handshake_timeout_ms, handshake),
+		format_ms(conf->limits.connect_timeout_ms, dial),
+		format_ms(conf->limits.peer_timeout_ms, peer),
+		conf->limits.idle_timeout_ms > 0 ? format_ms(conf->limits.idle_timeout_ms, idle)
+						 : "unlimited",
+		format_ms(conf->sidecar.drain_ms, drain),
+		conf->limits.max_age_ms > 0 ? format_ms(conf->limits.max_age_ms, age)
+					    : "unlimited");
 }
 
 static void text_rotation(const struct fl_conf *conf, FILE *out)
@@ -436,6 +439,7 @@ static void json_rest(struct fl_json *json, const struct fl_conf *conf)
 	fl_json_int(json, "handshake_timeout_ms", conf->limits.handshake_timeout_ms);
 	fl_json_int(json, "connect_timeout_ms", conf->limits.connect_timeout_ms);
 	fl_json_int(json, "idle_timeout_ms", conf->limits.idle_timeout_ms);
+	fl_json_int(json, "peer_timeout_ms", conf->limits.peer_timeout_ms);
 	fl_json_int(json, "drain_ms", conf->sidecar.drain_ms);
 	fl_json_int(json, "max_age_ms", conf->limits.max_age_ms);
 	fl_json_end(json);

@@ -84,6 +84,7 @@ static struct fl_conf *conf_new(const char *path)
 			   .handshake_timeout_ms = 10 * 1000,
 			   .connect_timeout_ms = 5 * 1000,
 			   .idle_timeout_ms = 3600 * 1000,
+			   .peer_timeout_ms = 30 * 1000,
 			   .buffer = 64 * 1024},
 		.log = {.level = FL_LOG_INFO, .format = FL_LOG_JSON, .access = FL_ACCESS_ALL},
 	};

@@ -140,9 +140,10 @@ struct fl_conf {
 	struct {
 		uint32_t connections;
 		uint32_t handshakes;
-		uint32_t handshake_timeout_ms, connect_timeout_ms, idle_timeout_ms;
-		uint32_t buffer;     /* bytes a direction of a connection may hold back */
-		uint32_t max_age_ms; /* 0: no limit */
+		uint32_t handshake_timeout_ms, connect_timeout_ms, peer_timeout_ms;
+		uint32_t idle_timeout_ms; /* 0: never */
+		uint32_t buffer;          /* bytes a direction of a connection may hold back */
+		uint32_t max_age_ms;      /* 0: no limit */
 	} limits;
 	struct {
 		enum fl_on_change on_trust_loss, on_expiry, on_policy_loss;

@@ -11,14 +11,6 @@
 #include "base/capture.h"
 #include "net/net_internal.h"
 
-static void set_keepalive(int fd)
-{
-	const int on = 1, idle_s = 60;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-}
-
 void fl_sock_set_quickack(int fd, bool on)
 {
 	const int value = on;
@@ -92,8 +84,9 @@ static int set_dial_options(int fd, const struct fl_dial *dial, uint16_t port)
 
 	/* Relayed requests are small and answered at once: Nagle would only delay them. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (dial->keepalive) {
-		set_keepalive(fd);
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	if (dial->alive.keep_s != 0) {
+		fl_alive_set(fd, &dial->alive);
 	}
 	if (dial->joins_acks) {
 		fl_sock_set_quickack(fd, false);

@@ -34,6 +34,7 @@ struct fl_listener {
 	bool is_unix;
 	bool is_listening; /* in the poller */
 	bool is_closing;
+	struct fl_alive alive; /* of what it accepts */
 };
 
 static void on_closed(uv_handle_t *handle)
@@ -47,6 +48,15 @@ void fl_listener_join_acks(struct fl_listener *listener, bool on)
 {
 	if (!listener->is_unix) {
 		fl_sock_set_quickack(listener->fd, !on);
+	}
+}
+
+void fl_listener_keep(struct fl_listener *listener, uint32_t give_up_ms)
+{
+	if (!listener->is_unix) {
+		listener->alive = (struct fl_alive){.keep_s = listener->net->keep_s,
+						    .give_up_ms = give_up_ms};
+		fl_alive_set(listener->fd, &listener->alive);
 	}
 }
 
@@ -168,6 +178,7 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 	listener->fd = fd;
 	listener->waiting = -1;
 	listener->is_unix = unix_socket;
+	fl_listener_keep(listener, 0);
 	resume(listener);
 	*ret = listener;
 	return 0;
@@ -189,6 +200,9 @@ struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 	}
 	if (!listener->is_unix) {
 		sock->peer = listener->peer;
+		/* What it had inherited when it came into the queue: perhaps longer ago than the last change. */
+		sock->alive = listener->alive;
+		sock->alive.keep_s = FL_KEEP_S;
 	}
 	fl_sock_set_user(sock, events, user);
 	return sock;
@@ -239,11 +253,10 @@ static int remove_stale_path(const struct fl_addr *addr, struct fl_err *err)
 /* What accepted connections inherit, so that it costs nothing for each of them. */
 static void set_inherited_options(int fd)
 {
-	const int on = 1, idle_s = 60;
+	const int on = 1;
 
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 }
 
 static int set_ip_options(int fd, const struct fl_addr *addr, bool share, struct fl_err *err)

@@ -26,11 +26,13 @@ struct fl_sock {
 				     socket that both sides have finished no longer knows */
 	int fd;                   /* -1 when closed */
 	int dial_error;           /* known before anybody could be told */
+	struct fl_alive alive;    /* as it is set, or oftener */
 	bool is_unix : 1;
 	bool fin_wanted : 1; /* FIN follows the last pending write */
 	bool reading : 1;    /* the user wants what comes */
 	bool readable : 1;   /* there may be something */
 	bool ended : 1; /* the peer has finished, or has reset; what is left to read comes before that */
+	bool broken : 1;  /* an error waits for who reads or writes next */
 	bool urgent : 1;  /* a read can be short with more behind it (tcp(7)) */
 	bool is_last : 1; /* what on_data has just now */
 	bool watched : 1;

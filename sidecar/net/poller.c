@@ -309,7 +309,8 @@ void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap)
 	*net = (struct fl_net){.loop = loop,
 			       .read_cap = read_cap,
 			       .read_buf = fl_new(read_cap),
-			       .farewells_max = FAREWELLS_MAX};
+			       .farewells_max = FAREWELLS_MAX,
+			       .keep_s = FL_KEEP_S};
 }
 
 void fl_net_done(struct fl_net *net)

@@ -15,7 +15,6 @@
  * Ownership: the caller owns a sock until it calls fl_sock_close() or fl_sock_reset(). */
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -264,6 +263,7 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 	if (!is_unix) {
 		memcpy(&sock->peer, to, fl_sockaddr_len(to));
 	}
+	sock->alive = dial->alive;
 	sock->dialed = cb;
 	fl_sock_set_user(sock, events, user);
 	if (sys != 0) {
@@ -470,11 +470,17 @@ bool fl_sock_pending(const struct fl_sock *sock)
 	return sock->first != NULL;
 }
 
-bool fl_sock_is_broken(const struct fl_sock *sock)
+struct fl_debt fl_sock_debt(const struct fl_sock *sock)
 {
-	struct pollfd state = {.fd = sock->fd}; /* errors come unasked */
+	return fl_alive_debt(sock->fd);
+}
 
-	return poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
+void fl_sock_keep(struct fl_sock *sock)
+{
+	if (sock->alive.keep_s != 0 && sock->alive.keep_s != sock->net->keep_s) {
+		sock->alive.keep_s = sock->net->keep_s;
+		fl_alive_set(sock->fd, &sock->alive);
+	}
 }
 
 void fl_sock_shutdown(struct fl_sock *sock)
@@ -488,6 +494,18 @@ void fl_sock_shutdown(struct fl_sock *sock)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
+/* Nobody reads, so that no read will find the error: an end that nobody waits for, on a socket whose other side takes nothing
+ * just now, or that has finished. What it has sent before and nobody has read goes with it. */
+static void report_broken(struct fl_sock *sock)
+{
+	int sys = error_of(sock);
+
+	sock->broken = false;
+	if (sys != 0 && sock->events != NULL) {
+		sock->events->on_error(sock->user, sys);
+	}
+}
+
 static void on_events(struct fl_watched *watched, uint32_t events)
 {
 	struct fl_sock *sock = FL_CONTAINER_OF(watched, struct fl_sock, in_poller);
@@ -497,6 +515,7 @@ static void on_events(struct fl_watched *watched, uint32_t events)
 		return; /* in this very turn */
 	}
 	sock->ended |= (events & (EPOLLRDHUP | broken)) != 0;
+	sock->broken |= (events & EPOLLERR) != 0;
 	sock->urgent |= (events & EPOLLPRI) != 0;
 	sock->readable |= (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | broken)) != 0;
 	if (sock->dialed != NULL &&
@@ -505,6 +524,9 @@ static void on_events(struct fl_watched *watched, uint32_t events)
 	}
 	if (sock->dialed == NULL) {
 		read_all(sock);
+		if (sock->broken && !sock->reading && !sock->closed) {
+			report_broken(sock);
+		}
 		if (sock->first != NULL && (events & (EPOLLOUT | broken)) != 0) {
 			send_pending(sock);
 		}

@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/inet.h"
+#include "net/alive.h"
 #include "net/ports.h"
 
 /* What the sockets of one loop share. */
@@ -28,6 +29,7 @@ struct fl_net {
 	size_t farewells_max;     /* 1024 to begin with; the owner's to set */
 	bool wipes;               /* pending writes hold keys: wiped before they are freed */
 	struct fl_ports ports;    /* for dials that ask for them; none until fl_ports_load() */
+	uint16_t keep_s;          /* of what is opened from now on (alive.h) */
 };
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap);
 void fl_net_done(struct fl_net *net); /* open must be 0 */
@@ -44,8 +46,8 @@ struct fl_sock_events {
 			size_t len);  /* data is writable scratch; len > 0 */
 	void (*on_eof)(void *user);   /* FIN; reading has stopped; once more for each read_start */
 	void (*on_drain)(void *user); /* pending is empty again */
-	void (*on_error)(void *user,
-			 int sys); /* negative uv error; only fl_sock_close/reset make sense now */
+	/* Negative uv error; only fl_sock_close/reset make sense now. Comes for a socket that is not read as well. */
+	void (*on_error)(void *user, int sys);
 };
 /* sys: 0, or a negative uv error. */
 typedef void (*fl_sock_dial_cb)(void *user, int sys);
@@ -53,7 +55,7 @@ typedef void (*fl_sock_dial_cb)(void *user, int sys);
 /* Where to connect to, and how. */
 struct fl_dial {
 	const struct sockaddr *to; /* borrowed for the call */
-	bool keepalive;
+	struct fl_alive alive;
 	/* A dialogue that we begin and in which every word is answered at once, as a TLS handshake: ACKs go with what is sent
 	 * anyway, the first with our first bytes. A server that speaks first would hear of the connection up to 200 ms late. */
 	bool joins_acks;
@@ -67,7 +69,7 @@ struct fl_dial {
 };
 
 /* Starts to connect. cb runs once, later, unless the socket is closed first. On success the events
- * are live. Sets TCP_NODELAY. Errors: FL_ERR_IO. */
+ * are live. Sets TCP_NODELAY, and SO_OOBINLINE. Errors: FL_ERR_IO. */
 int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 		 const struct fl_sock_events *events, void *user, fl_sock_dial_cb cb,
 		 struct fl_sock **ret, struct fl_err *err) FL_MUST_USE;
@@ -90,9 +92,10 @@ int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST
 int fl_sock_write_more(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
 bool fl_sock_pending(const struct fl_sock *sock);
 
-/* Has the peer reset the connection? For a socket that is not read any more, where nobody is told. One system
- * call. */
-bool fl_sock_is_broken(const struct fl_sock *sock);
+struct fl_debt fl_sock_debt(const struct fl_sock *sock); /* fl_alive_debt() */
+
+/* Its keep_s becomes that of its net, where it is kept at all. No system call when it is that already. */
+void fl_sock_keep(struct fl_sock *sock);
 
 /* FIN once pending is empty. */
 void fl_sock_shutdown(struct fl_sock *sock);
@@ -136,7 +139,10 @@ void fl_listener_close(struct fl_listener *listener);
  * writes (Nagle's algorithm) before we have said anything. */
 void fl_listener_join_acks(struct fl_listener *listener, bool on);
 
-/* A bound socket for addr: SO_REUSEPORT when share (one for each worker), dual stack for `*`, TCP_NODELAY and keep-alive inherited by what it accepts. A Unix path that nobody listens on is removed first; mode: permissions of the new one. */
+/* Likewise: how it is kept, as often as its net says now. Not for Unix sockets. */
+void fl_listener_keep(struct fl_listener *listener, uint32_t give_up_ms);
+
+/* A bound socket for addr: SO_REUSEPORT when share (one for each worker), dual stack for `*`, TCP_NODELAY, and SO_OOBINLINE inherited by what it accepts. A Unix path that nobody listens on is removed first; mode: permissions of the new one. */
 int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd,
 		struct fl_err *err) FL_MUST_USE;
 /* Keeps an IP address and port for this process, before its workers bind it with `share`: as long as *ret_fd is open, nobody

@@ -89,3 +89,34 @@ enum fl_reason fl_reason_of_peer_dial(int sys)
 		return FL_REASON_PEER_UNREACHABLE;
 	}
 }
+
+/* Which of them it is, of the app's side or the peer's. EPIPE: a reset after a FIN. Where a router says that there is no way,
+ * that is what the kernel says in the end in place of ETIMEDOUT. */
+static enum fl_reason reason_of_error(int sys, enum fl_reason reset, enum fl_reason timeout)
+{
+	switch (sys) {
+	case UV_ECONNRESET:
+	case UV_EPIPE:
+		return reset;
+	case UV_ETIMEDOUT:
+	case UV_EHOSTUNREACH:
+	case UV_EHOSTDOWN:
+	case UV_ENETUNREACH:
+	case UV_ENETDOWN:
+		return timeout;
+	case UV_ECONNABORTED:
+		return FL_REASON_ABORTED;
+	default:
+		return FL_REASON_INTERNAL;
+	}
+}
+
+enum fl_reason fl_reason_of_app_error(int sys)
+{
+	return reason_of_error(sys, FL_REASON_APP_RESET, FL_REASON_APP_TIMEOUT);
+}
+
+enum fl_reason fl_reason_of_peer_error(int sys)
+{
+	return reason_of_error(sys, FL_REASON_PEER_RESET, FL_REASON_PEER_TIMEOUT);
+}

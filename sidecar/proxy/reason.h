@@ -12,12 +12,16 @@
 #define FL_REASONS(X)                                                                                                      \
 	X(DONE, "done", "both sides finished")                                                                             \
 	X(APP_RESET, "app_reset", "the app reset its connection")                                                          \
+	X(APP_TIMEOUT, "app_timeout",                                                                                      \
+	  "nothing came from the app's address any more, though it was asked")                                             \
 	X(APP_REFUSED, "app_refused",                                                                                      \
 	  "the app's address refused the connection: is the app listening there?")                                         \
 	X(APP_UNREACHABLE, "app_unreachable", "the app's address cannot be reached")                                       \
 	X(APP_CONNECT_TIMEOUT, "app_connect_timeout",                                                                      \
 	  "the app did not accept within [limits] connect_timeout")                                                        \
 	X(PEER_RESET, "peer_reset", "the peer reset its connection")                                                       \
+	X(PEER_TIMEOUT, "peer_timeout",                                                                                    \
+	  "nothing came from the peer's machine for [limits] peer_timeout, though it was asked")                           \
 	X(PEER_TRUNCATED, "peer_truncated", "the peer's connection ended without close_notify")                            \
 	X(PEER_REFUSED, "peer_refused", "the upstream's address refused the connection")                                   \
 	X(PEER_UNREACHABLE, "peer_unreachable", "the upstream's address cannot be reached")                                \
@@ -57,6 +61,8 @@
 	X(RESTART_NEEDED, "restart_needed",                                                                                \
 	  "the INI no longer has this listener: restart the sidecar")                                                      \
 	X(DRAIN, "drain", "the sidecar stops")                                                                             \
+	X(ABORTED, "aborted",                                                                                              \
+	  "the kernel of this machine ended the connection, as `ss --kill` asks it to")                                    \
 	X(INTERNAL, "internal", "out of memory, or a defect of ours")
 
 enum fl_reason {
@@ -76,5 +82,8 @@ bool fl_reason_is_denial(enum fl_reason reason);
 enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure);
 enum fl_reason fl_reason_of_app_dial(int sys);
 enum fl_reason fl_reason_of_peer_dial(int sys);
+/* Of a connection that was open: what a read, a write or the kernel by itself said of it. */
+enum fl_reason fl_reason_of_app_error(int sys);
+enum fl_reason fl_reason_of_peer_error(int sys);
 
 #endif

@@ -379,7 +379,7 @@ struct fl_request fl_route_request(const struct fl_route *route, const char *id,
 struct fl_dial fl_route_app(const struct fl_route *route, union fl_sockaddr *to,
 			    union fl_sockaddr *from)
 {
-	struct fl_dial dial = {.to = &to->any};
+	struct fl_dial dial = {.to = &to->any, .alive = {.keep_s = route->worker->net.keep_s}};
 
 	if (route->service != NULL && route->service->app.kind != FL_ADDR_NONE) {
 		*to = route->service->app.sa;
@@ -473,7 +473,10 @@ int fl_route_dial(struct fl_route *route, bool tls, const struct fl_sock_events 
 		return UV_ETIMEDOUT;
 	}
 	while (next_address(route, &to)) {
-		struct fl_dial dial = {.to = &to.any, .keepalive = true, .joins_acks = tls};
+		struct fl_dial dial = {.to = &to.any,
+				       .alive = {.keep_s = route->worker->net.keep_s,
+						 .give_up_ms = route->worker->peer_timeout_ms},
+				       .joins_acks = tls};
 		struct fl_inet inet = fl_inet_of(&to.any);
 		struct fl_err err;
 

@@ -54,6 +54,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 	server->plain = fl_plain_new(wanted);
 	server->peers = fl_peers_new(wanted, FL_PEERS_MAX);
 	server->workers = fl_new(wanted * sizeof(struct fl_worker *));
+	fl_conntrack_open(&server->conntrack);
 	for (unsigned i = 0; i < wanted && rc == 0; i++) {
 		struct fl_endpoint *endpoints = fl_new((count + 1) * sizeof(*endpoints));
 
@@ -63,6 +64,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 						   on_worker_idle, server);
 		fl_worker_count_peers(server->workers[i], server->peers, i);
 		fl_worker_on_want(server->workers[i], want_name, server);
+		fl_worker_mind_conntrack(server->workers[i], &server->conntrack);
 		server->worker_count++;
 	}
 	server->made = fl_bind_note_paths(conf, server->workers[0]->endpoints);
@@ -671,6 +673,7 @@ void fl_server_free(struct fl_server *server)
 	fl_net_done(&server->net);
 	fl_log_flush(server->log);
 	fl_plain_free(server->plain);
+	fl_conntrack_close(&server->conntrack);
 	fl_peers_free(server->peers);
 	free(server->workers);
 	free(server->made);

@@ -35,6 +35,7 @@ struct fl_server {
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
 	struct fl_plain *plain; /* what workers count of plaintext */
+	struct fl_conntrack conntrack;
 	struct fl_peers *peers; /* and of each peer */
 	struct fl_capture_probe *capture;
 	uv_async_t worker_idle;

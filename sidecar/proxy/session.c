@@ -376,7 +376,7 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	if (step == FL_TLS_FAILED) {
 		fail_tls(session);
 	} else if (rc < 0) {
-		fail(session, FL_REASON_PEER_RESET);
+		fail(session, fl_reason_of_peer_error(rc));
 	} else if (step == FL_TLS_ESTABLISHED) {
 		established(session, io);
 	} else if (step == FL_TLS_SIGNING) {
@@ -434,8 +434,12 @@ static void on_sock_drain(void *user)
 
 static void on_sock_error(void *user, int sys)
 {
-	(void)sys;
-	fail(user, FL_REASON_PEER_RESET);
+	struct fl_session *session = user;
+
+	/* What follows the last word of both takes nothing away. */
+	if (!session->eof || !session->shut || fl_sock_pending(session->sock)) {
+		fail(session, fl_reason_of_peer_error(sys));
+	}
 }
 
 static const struct fl_sock_events sock_events = {.on_data = on_sock_data,
@@ -659,15 +663,21 @@ bool fl_session_pending(const struct fl_session *session)
 	return fl_sock_pending(session->sock);
 }
 
-bool fl_session_is_broken(const struct fl_session *session)
+struct fl_debt fl_session_debt(const struct fl_session *session)
 {
-	return fl_sock_is_broken(session->sock);
+	return fl_sock_debt(session->sock);
+}
+
+void fl_session_keep(struct fl_session *session)
+{
+	fl_sock_keep(session->sock);
 }
 
 void fl_session_shutdown(struct fl_session *session, bool closing)
 {
 	struct fl_tls_io io = io_to_send(session);
 
+	session->shut = true;
 	fl_tls_close(session->tls, &io);
 	/* A broken socket shows at the next read. FIN goes with it: who finishes first keeps the port waiting (RFC 9293
 	 * TIME-WAIT), and that has to be the side whose app did so, or a client's would run out. */

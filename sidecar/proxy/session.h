@@ -61,7 +61,8 @@ bool fl_session_read_is_last(const struct fl_session *session);
 int fl_session_write(struct fl_session *session, const uint8_t *data, size_t len,
 		     bool more) FL_MUST_USE;
 bool fl_session_pending(const struct fl_session *session);
-bool fl_session_is_broken(const struct fl_session *session); /* as fl_sock_is_broken() */
+struct fl_debt fl_session_debt(const struct fl_session *session); /* as fl_sock_debt() */
+void fl_session_keep(struct fl_session *session);                 /* as fl_sock_keep() */
 /* close_notify and FIN: we have nothing more to say; reading goes on. Once. closing: fl_session_close() follows at
  * once, and is the FIN. */
 void fl_session_shutdown(struct fl_session *session, bool closing);

@@ -34,6 +34,7 @@ struct fl_session {
 	bool reading;  /* the user wants plaintext */
 	bool eof;      /* close_notify received */
 	bool is_last;  /* what on_data has just now */
+	bool shut;     /* close_notify sent: we have said all */
 	bool fin;      /* TCP has ended while nobody was reading */
 };
 

@@ -288,8 +288,7 @@ static void on_nothing(void *user)
 
 static void on_error(void *user, int sys)
 {
-	(void)sys;
-	fail(user, FL_REASON_PEER_RESET, NULL);
+	fail(user, fl_reason_of_peer_error(sys), NULL);
 }
 
 static const struct fl_sock_events sock_events = {

@@ -20,6 +20,8 @@
 #include "proxy/stream_internal.h"
 
 #define GOODBYE_MS 1000u
+/* A kernel without room answers twice a second at most (net.ipv4.tcp_invalid_ratelimit): a question may have to be asked twice. */
+#define VAIN_MS 2000u
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
@@ -77,10 +79,19 @@ static bool mesh_pending(const struct fl_stream *stream)
 				       : fl_sock_pending(stream->plain);
 }
 
-static bool mesh_is_broken(const struct fl_stream *stream)
+static struct fl_debt mesh_debt(const struct fl_stream *stream)
 {
-	return stream->session != NULL ? fl_session_is_broken(stream->session)
-				       : fl_sock_is_broken(stream->plain);
+	return stream->session != NULL ? fl_session_debt(stream->session)
+				       : fl_sock_debt(stream->plain);
+}
+
+static void mesh_keep(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_keep(stream->session);
+	} else {
+		fl_sock_keep(stream->plain);
+	}
 }
 
 static void mesh_read_start(struct fl_stream *stream)
@@ -191,6 +202,7 @@ static void release(struct fl_stream *stream)
 	fl_stream_set_state(stream, CLOSED);
 	fl_deadline_drop(&stream->deadline);
 	fl_naming_leave(worker, &stream->unnamed);
+	fl_deadline_drop(&stream->unanswered);
 	fl_places_leave(&worker->places[FL_OUTBOUND], &stream->waiter);
 	DL_DELETE(worker->streams, stream);
 	fl_worker_bury(worker, &stream->corpse);
@@ -228,7 +240,8 @@ static bool end_if_idle(struct fl_stream *stream)
 {
 	const struct fl_worker *worker = worker_of(stream);
 
-	if (uv_now(&worker->loop) - stream->active_ms < worker->idle_timeout_ms) {
+	if (worker->idle_timeout_ms == 0 ||
+	    uv_now(&worker->loop) - stream->active_ms < worker->idle_timeout_ms) {
 		return false;
 	}
 	fl_stream_abort(stream, FL_REASON_IDLE_TIMEOUT);
@@ -246,25 +259,61 @@ static void on_idle_look(struct fl_deadline *deadline)
 	}
 }
 
-/* The side that has finished is not read any more, so its reset would show with the next write only, and a silent
- * other side would wait for the idle_timeout. */
-static void on_half_open_look(struct fl_deadline *deadline)
+/* Has the peer's kernel been asked in vain for peer_timeout? When it answers that there is no room, it has answered. */
+static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
 {
-	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
+	const struct fl_worker *worker = worker_of(stream);
+	uint64_t now = uv_now(&worker->loop), silent = debt->silent_ms;
 
-	if (stream->state == HALF_APP && fl_sock_is_broken(stream->app)) {
-		fl_stream_abort(stream, FL_REASON_APP_RESET);
-	} else if (stream->state == HALF_MESH && mesh_is_broken(stream)) {
-		fl_stream_abort(stream, FL_REASON_PEER_RESET);
-	} else if (!end_if_idle(stream)) {
-		fl_deadline_add(&worker_of(stream)->half_open, deadline, on_half_open_look);
+	if (!debt->is_asked) {
+		stream->answered_ms = now;
+		return false;
 	}
+	if (now - stream->answered_ms < silent) {
+		silent = now - stream->answered_ms;
+	}
+	return silent >= worker->peer_timeout_ms && silent >= VAIN_MS;
+}
+
+static void on_unanswered_look(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, unanswered);
+	struct fl_debt debt = mesh_debt(stream);
+
+	if (!debt.is_open) {
+		return; /* until we write again */
+	}
+	if (is_peer_gone(stream, &debt)) {
+		fl_stream_abort(stream, FL_REASON_PEER_TIMEOUT);
+	} else {
+		fl_deadline_add(&worker_of(stream)->unanswered, deadline, on_unanswered_look);
+	}
+}
+
+/* Whoever writes to the peer expects an answer of its kernel. Whether it came is looked at now and then, and not for each
+ * byte; an idle peer is asked by keep-alive. */
+static void expect_answer(struct fl_stream *stream)
+{
+	struct fl_worker *worker = worker_of(stream);
+
+	if (stream->unanswered.next == NULL) {
+		stream->answered_ms = uv_now(&worker->loop);
+		fl_deadline_add(&worker->unanswered, &stream->unanswered, on_unanswered_look);
+	}
+}
+
+/* As often as conntrack wants to hear of them; half-closed ones it forgets soonest. */
+static void keep_both(struct fl_stream *stream)
+{
+	fl_worker_mind_time_outs(worker_of(stream));
+	fl_sock_keep(stream->app);
+	mesh_keep(stream);
 }
 
 static void set_half_open(struct fl_stream *stream, enum fl_stream_state state)
 {
 	fl_stream_set_state(stream, state);
-	fl_deadline_add(&worker_of(stream)->half_open, &stream->deadline, on_half_open_look);
+	keep_both(stream);
 }
 
 /* --- relay ------------------------------------------------------------------------------------ */
@@ -275,6 +324,7 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	int rc = mesh_write(stream, data, len);
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
+	expect_answer(stream);
 	stream->to_mesh += len;
 	stream->asks = stream->route->direction == FL_OUTBOUND;
 	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->route->direction], len);
@@ -285,7 +335,7 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	if (rc > 0) {
 		fl_sock_read_stop(stream->app);
 	} else if (rc < 0) {
-		fl_stream_abort(stream, FL_REASON_PEER_RESET);
+		fl_stream_abort(stream, fl_reason_of_peer_error(rc));
 	}
 }
 
@@ -293,6 +343,7 @@ static void on_app_eof(void *user)
 {
 	struct fl_stream *stream = user;
 
+	expect_answer(stream); /* of the FIN */
 	if (stream->state == OPEN) {
 		set_half_open(stream, HALF_APP);
 		mesh_shutdown(stream, false);
@@ -316,8 +367,12 @@ static void on_app_drain(void *user)
 
 static void on_app_error(void *user, int sys)
 {
-	(void)sys;
-	fl_stream_abort(user, FL_REASON_APP_RESET);
+	struct fl_stream *stream = user;
+
+	/* What follows the last word of both takes nothing away. */
+	if (stream->state != FINISHED || fl_sock_pending(stream->app)) {
+		fl_stream_abort(stream, fl_reason_of_app_error(sys));
+	}
 }
 
 const struct fl_sock_events fl_stream_app_events = {.on_data = on_app_data,
@@ -342,7 +397,7 @@ static void on_mesh_data(void *user, uint8_t *data, size_t len)
 	if (rc > 0) {
 		mesh_read_stop(stream);
 	} else if (rc < 0) {
-		fl_stream_abort(stream, FL_REASON_APP_RESET);
+		fl_stream_abort(stream, fl_reason_of_app_error(rc));
 	}
 }
 
@@ -373,14 +428,26 @@ static void on_mesh_drain(void *user)
 	}
 }
 
+/* The peer is gone. What it had said to the end still goes out, when the app takes it; of anything else that would be a lie. */
+static void end_app(struct fl_stream *stream)
+{
+	bool has_all = stream->state == HALF_MESH || stream->state == FINISHED;
+
+	if (has_all && (fl_sock_pending(stream->app) || fl_sock_debt(stream->app).is_open)) {
+		fl_sock_close(stream->app, worker_of(stream)->peer_timeout_ms);
+	} else {
+		fl_sock_reset(stream->app);
+	}
+	stream->app = NULL;
+}
+
 static void on_session_closed(void *user, enum fl_reason reason)
 {
 	struct fl_stream *stream = user;
 
 	log_end(stream, reason);
 	stream->session = NULL; /* it ends by itself */
-	fl_sock_reset(stream->app);
-	stream->app = NULL;
+	end_app(stream);
 	release(stream);
 }
 
@@ -392,8 +459,15 @@ const struct fl_session_events fl_stream_session_events = {.on_ready = fl_stream
 
 static void on_plain_error(void *user, int sys)
 {
-	(void)sys;
-	fl_stream_abort(user, FL_REASON_PEER_RESET);
+	struct fl_stream *stream = user;
+
+	if (stream->state == FINISHED && !fl_sock_pending(stream->plain)) {
+		return; /* as above */
+	}
+	log_end(stream, fl_reason_of_peer_error(sys));
+	end_app(stream);
+	mesh_reset(stream);
+	release(stream);
 }
 
 const struct fl_sock_events fl_stream_plain_events = {.on_data = on_mesh_data,
@@ -411,17 +485,23 @@ void fl_stream_start_relay(struct fl_stream *stream)
 	if (peer != NULL) {
 		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
 	}
+	keep_both(stream);
 	stream->active_ms = uv_now(&worker->loop);
 	fl_deadline_add(&worker->idle, &stream->deadline, on_idle_look);
 }
 
 void fl_stream_read_both(struct fl_stream *stream)
 {
-	if (!mesh_pending(stream)) {
-		fl_sock_read_start(stream->app);
+	/* Who is not read yet is watched all the same: it may reset. */
+	fl_sock_read_start(stream->app);
+	if (mesh_pending(stream)) {
+		fl_sock_read_stop(stream->app);
 	}
 	if (!fl_sock_pending(stream->app)) {
 		mesh_read_start(stream);
+	} else if (stream->plain != NULL) {
+		fl_sock_read_start(stream->plain);
+		fl_sock_read_stop(stream->plain);
 	}
 }
 
@@ -433,9 +513,10 @@ static void speak_first(struct fl_stream *stream)
 	uint8_t header[FL_PROXY_V2_MAX];
 	size_t len = fl_announce(stream->route, stream->session, stream->plain, header);
 	struct early *early = stream->early;
+	int rc = len > 0 ? fl_sock_write(stream->app, header, len) : 0;
 
-	if (len > 0 && fl_sock_write(stream->app, header, len) < 0) {
-		fl_stream_abort(stream, FL_REASON_APP_RESET);
+	if (rc < 0) {
+		fl_stream_abort(stream, fl_reason_of_app_error(rc));
 		return;
 	}
 	stream->early = NULL;

@@ -30,7 +30,10 @@ struct fl_stream {
 	struct fl_naming_waiter unnamed;  /* NAMING */
 	/* NAMING, WAITING and DIAL_APP: connect_timeout. DIAL_MESH in plaintext: the next look at it. OPEN and later: the next look for idleness */
 	struct fl_deadline deadline;
-	uint64_t active_ms; /* uv_now() of the last byte */
+	struct fl_deadline
+		unanswered;   /* while the peer may owe us an acknowledgement: the next look */
+	uint64_t answered_ms; /* uv_now() when nothing was asked in vain */
+	uint64_t active_ms;   /* uv_now() of the last byte */
 	uint64_t to_app, to_mesh;
 	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
 	uint32_t walked;           /* number of the last walk that has seen it */

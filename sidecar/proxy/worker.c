@@ -23,7 +23,9 @@
 #include "proxy/tell.h"
 
 #define IDLE_LOOKS 8u /* in one idle_timeout */
-#define HALF_OPEN_LOOK_MS 500u
+#define IDLE_LOOK_FOR_NOBODY_MS 3600000u
+#define PEER_LOOKS 6u /* in one peer_timeout */
+#define CONNTRACK_LOOK_MS 1000u
 #define MANY_LANES 1024u /* destinations, or networks, whose lanes seldom meet */
 
 enum mail_kind {
@@ -83,6 +85,13 @@ uint32_t fl_worker_lane(const struct fl_endpoint *endpoint)
 
 	return fl_places_lane(&worker->places[endpoint->direction],
 			      (uint32_t)(endpoint - worker->endpoints));
+}
+
+/* Where idle_timeout is 0, one may still come with the next INI. */
+static uint64_t idle_look_ms(const struct fl_conf *conf)
+{
+	return conf->limits.idle_timeout_ms != 0 ? conf->limits.idle_timeout_ms / IDLE_LOOKS + 1
+						 : IDLE_LOOK_FOR_NOBODY_MS;
 }
 
 static void init_places(struct fl_worker *worker, enum fl_direction direction)
@@ -183,9 +192,10 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 			       conf->limits.connect_timeout_ms / FL_DIAL_LOOKS + 1);
 	fl_deadline_queue_init(&worker->handshaking, &worker->loop,
 			       conf->limits.handshake_timeout_ms);
-	fl_deadline_queue_init(&worker->idle, &worker->loop,
-			       conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
-	fl_deadline_queue_init(&worker->half_open, &worker->loop, HALF_OPEN_LOOK_MS);
+	worker->peer_timeout_ms = conf->limits.peer_timeout_ms;
+	fl_deadline_queue_init(&worker->idle, &worker->loop, idle_look_ms(conf));
+	fl_deadline_queue_init(&worker->unanswered, &worker->loop,
+			       conf->limits.peer_timeout_ms / PEER_LOOKS);
 	fl_resume_map_init(&worker->resumes, &worker->loop);
 	fl_walk_init(worker);
 	fl_judge_init(worker);
@@ -205,6 +215,12 @@ void fl_worker_on_want(struct fl_worker *worker, void (*want)(void *user, size_t
 {
 	worker->want = want;
 	worker->want_user = user;
+}
+
+void fl_worker_mind_conntrack(struct fl_worker *worker, const struct fl_conntrack *conntrack)
+{
+	worker->conntrack = conntrack;
+	worker->net.keep_s = fl_conntrack_keep_s(conntrack);
 }
 
 static void post(struct fl_worker *worker, struct fl_mail *mail)
@@ -359,6 +375,23 @@ void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction)
 	}
 }
 
+void fl_worker_mind_time_outs(struct fl_worker *worker)
+{
+	uint64_t now = uv_now(&worker->loop);
+	uint16_t keep_s;
+
+	if (worker->conntrack == NULL ||
+	    (worker->kept_ms != 0 && now - worker->kept_ms < CONNTRACK_LOOK_MS)) {
+		return;
+	}
+	worker->kept_ms = now;
+	keep_s = fl_conntrack_keep_s(worker->conntrack);
+	if (keep_s != worker->net.keep_s) {
+		worker->net.keep_s = keep_s;
+		fl_worker_tune_listeners(worker);
+	}
+}
+
 /* --- worker thread: mail ------------------------------------------------------------------------ */
 
 static void apply_limits(struct fl_worker *worker, const struct fl_conf *conf)
@@ -368,7 +401,9 @@ static void apply_limits(struct fl_worker *worker, const struct fl_conf *conf)
 	fl_deadline_queue_set(&worker->dialing,
 			      conf->limits.connect_timeout_ms / FL_DIAL_LOOKS + 1);
 	fl_deadline_queue_set(&worker->handshaking, conf->limits.handshake_timeout_ms);
-	fl_deadline_queue_set(&worker->idle, conf->limits.idle_timeout_ms / IDLE_LOOKS + 1);
+	worker->peer_timeout_ms = conf->limits.peer_timeout_ms;
+	fl_deadline_queue_set(&worker->idle, idle_look_ms(conf));
+	fl_deadline_queue_set(&worker->unanswered, conf->limits.peer_timeout_ms / PEER_LOOKS);
 	set_maxima(worker, conf);
 	if (!worker->log_level_is_set) {
 		worker->log.level = conf->log.level;
@@ -479,7 +514,7 @@ static void stop(struct fl_worker *worker)
 	fl_deadline_queue_close(&worker->dialing);
 	fl_deadline_queue_close(&worker->handshaking);
 	fl_deadline_queue_close(&worker->idle);
-	fl_deadline_queue_close(&worker->half_open);
+	fl_deadline_queue_close(&worker->unanswered);
 	fl_resume_map_close(&worker->resumes);
 	fl_preview_walked(worker);
 	fl_walk_close(worker);

@@ -120,7 +120,7 @@ struct fl_worker {
 	size_t own_port_count;
 	unsigned worker_count; /* among whom the limits are parted */
 	struct fl_quota quota; /* of [limits] connections: those that are let in */
-	struct fl_deadline_queue connecting, dialing, handshaking, idle, half_open;
+	struct fl_deadline_queue connecting, dialing, handshaking, idle, unanswered;
 	struct fl_walk walk;
 	struct fl_judge judge; /* its counts are read by the main thread */
 	struct fl_recycle recycle;
@@ -134,8 +134,11 @@ struct fl_worker {
 	 * answer stop the other one. */
 	struct fl_places places[FL_DIRECTIONS];
 	bool settling,
-		settled_again; /* places are given away just now; another one is free since */
-	uint32_t idle_timeout_ms;
+		settled_again;    /* places are given away just now; another one is free since */
+	uint32_t idle_timeout_ms; /* 0: never */
+	uint32_t peer_timeout_ms;
+	const struct fl_conntrack *conntrack; /* of all workers; NULL: none */
+	uint64_t kept_ms;                     /* when it was asked last; 0: never */
 	bool draining, stopping;
 	struct fl_corpse *corpses;
 	struct fl_seen seen;         /* of inbound connections */
@@ -161,6 +164,8 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 void fl_worker_count_peers(struct fl_worker *worker, struct fl_peers *peers, unsigned number);
 /* main: before it starts: who asks DNS of a name (by its number in the routes) that a connection waits for */
 void fl_worker_on_want(struct fl_worker *worker, void (*want)(void *user, size_t name), void *user);
+/* main: likewise: whose time-outs captured connections have (borrowed) */
+void fl_worker_mind_conntrack(struct fl_worker *worker, const struct fl_conntrack *conntrack);
 /* main */
 int fl_worker_start(struct fl_worker *worker, struct fl_err *err) FL_MUST_USE;
 void fl_worker_post_share(struct fl_worker *worker,
@@ -195,6 +200,8 @@ enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, 
 void fl_worker_bury(struct fl_worker *worker, struct fl_corpse *corpse);
 /* A session has ended its handshake, or itself: serves who had to wait. */
 void fl_worker_session_settled(struct fl_worker *worker);
+/* A connection has been made, or is half done: net.keep_s becomes what conntrack asks for now. Files are read once a second. */
+void fl_worker_mind_time_outs(struct fl_worker *worker);
 /* A connection has come, or gone: for the route alone. */
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction);
 void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction);

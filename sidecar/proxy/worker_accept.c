@@ -138,8 +138,14 @@ void fl_worker_tune_listeners(struct fl_worker *worker)
 	for (size_t i = 0; i < worker->endpoint_count; i++) {
 		struct fl_endpoint *endpoint = &worker->endpoints[i];
 
-		if (endpoint->direction == FL_INBOUND && endpoint->listener != NULL) {
+		if (endpoint->listener == NULL) {
+			continue;
+		}
+		if (endpoint->direction == FL_INBOUND) {
 			fl_listener_join_acks(endpoint->listener, is_for_tls_only(endpoint, conf));
+			fl_listener_keep(endpoint->listener, worker->peer_timeout_ms);
+		} else {
+			fl_listener_keep(endpoint->listener, 0);
 		}
 	}
 }

@@ -100,6 +100,7 @@ Test(conf, test_conf__shortest_file__has_the_defaults_of_the_design)
 	cr_expect_eq(conf->limits.handshake_timeout_ms, 10000);
 	cr_expect_eq(conf->limits.connect_timeout_ms, 5000);
 	cr_expect_eq(conf->limits.idle_timeout_ms, 3600000);
+	cr_expect_eq(conf->limits.peer_timeout_ms, 30000);
 	cr_expect_eq(conf->limits.buffer, 65536);
 	cr_expect_eq(conf->limits.max_age_ms, 0);
 	expect_inbound(&conf->inbound, FL_INBOUND_STRICT, 300, false);
@@ -195,6 +196,7 @@ static const char full[] = "[identity] ; the mounted files\n"
 			   "handshake_timeout = 1s\n"
 			   "connect_timeout = 10ms\n"
 			   "idle_timeout = 5m\n"
+			   "peer_timeout = 15s\n"
 			   "buffer = 16KiB\n"
 			   "max_age = 0\n"
 			   "[rotation]\n"
@@ -247,6 +249,7 @@ Test(conf, test_conf__everything_that_is_built__is_taken)
 	cr_expect_eq(conf->limits.handshake_timeout_ms, 1000);
 	cr_expect_eq(conf->limits.connect_timeout_ms, 10);
 	cr_expect_eq(conf->limits.idle_timeout_ms, 300000);
+	cr_expect_eq(conf->limits.peer_timeout_ms, 15000);
 	cr_expect_eq(conf->limits.buffer, 16384);
 	cr_expect_eq(conf->log.level, FL_LOG_DEBUG);
 	cr_expect_eq(conf->log.format, FL_LOG_TEXT);

@@ -296,6 +296,94 @@ Test(sock, reset_is_seen_as_a_reset)
 }
 
 /* With a plain close, bytes unread at our end become a reset that destroys the last word. */
+/* Nobody reads: the other side of a relay is full, or this one has finished. */
+Test(sock, reset_is_seen_while_nobody_reads)
+{
+	const struct linger hard = {.l_onoff = 1};
+
+	for (int finished = 0; finished <= 1; finished++) {
+		struct bench bench;
+		int fd;
+
+		bench_init(&bench);
+		fd = connect_plain(&bench);
+		turn_until(&bench, &bench.offered, 1);
+		fl_sock_read_start(bench.end.sock);
+		if (finished) {
+			cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+			turn_until(&bench, &bench.end.eofs, 1);
+		} else {
+			fl_sock_read_stop(bench.end.sock);
+			cr_assert_eq(send(fd, "unread", 6, 0), 6);
+		}
+		cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+		close(fd);
+		turn_until(&bench, &bench.end.errors, 1);
+		cr_assert_eq(bench.end.bytes, 0);
+		fl_sock_reset(bench.end.sock);
+		bench_done(&bench);
+		cr_assert_eq(bench.end.errors, 1);
+	}
+}
+
+Test(sock, urgent_bytes_stay_in_line)
+{
+	struct bench bench;
+	int fd;
+
+	bench_init(&bench);
+	fd = connect_plain(&bench);
+	turn_until(&bench, &bench.offered, 1);
+	fl_sock_read_start(bench.end.sock);
+	cr_assert_eq(send(fd, "a!", 2, MSG_OOB), 2);
+	cr_assert_eq(send(fd, "b", 1, 0), 1);
+	cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+	turn_until(&bench, &bench.end.eofs, 1);
+	cr_assert_eq(bench.end.bytes, 3);
+	fl_sock_close(bench.end.sock, 0);
+	close(fd);
+	bench_done(&bench);
+}
+
+/* A peer that has no room owes us nothing but room. */
+Test(sock, debt_of_a_peer_that_does_not_read_is_not_asked_for_in_vain)
+{
+	struct bench bench;
+	struct fl_debt debt;
+	int fd;
+
+	bench_init(&bench);
+	fd = connect_plain(&bench);
+	turn_until(&bench, &bench.offered, 1);
+	cr_assert_not(fl_sock_debt(bench.end.sock).is_open);
+	(void)fill(&bench.end);
+	for (int open_looks = 0, i = 0; i < 60; i++) {
+		(void)usleep(50000);
+		debt = fl_sock_debt(bench.end.sock);
+		cr_assert(debt.is_open);
+		open_looks = debt.is_asked ? open_looks + 1 : 0;
+		cr_assert_lt(open_looks, 20, "it is asked in vain for a second");
+	}
+	fl_sock_reset(bench.end.sock);
+	close(fd);
+	bench_done(&bench);
+}
+
+Test(alive, probes_come_three_times_as_often_as_conntrack_forgets)
+{
+	static const struct {
+		unsigned timeouts[3];
+		uint16_t keep_s;
+	} rows[] = {
+		{{0, 0, 0}, FL_KEEP_S},      {{60, 120, 432000}, 20}, {{60, 30, 432000}, 10},
+		{{3600, 120, 0}, FL_KEEP_S}, {{4, 120, 432000}, 1},   {{60, 120, 1}, 1},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		cr_expect_eq(fl_keep_s_of(rows[i].timeouts, 3), rows[i].keep_s, "row %zu", i);
+	}
+}
+
 Test(sock, hang_up_delivers_the_last_word_although_the_peer_still_talks)
 {
 	struct bench bench;
@@ -416,7 +504,7 @@ Test(sock, dial_reports_later_and_not_at_all_when_closed_before)
 	struct bench bench;
 	struct end client = {.bytes = 0};
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct fl_dial dial = {.to = (struct sockaddr *)&to, .keepalive = true};
+	struct fl_dial dial = {.to = (struct sockaddr *)&to, .alive = {.keep_s = FL_KEEP_S}};
 	struct fl_err err;
 
 	bench_init(&bench);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Asks the kernel: <linux/tcp.h> knows more than <netinet/tcp.h>, and the two cannot meet in one file. Nothing here fails:
+ * what a kernel does not know stays as it is. */
+#include "net/alive.h"
+
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+#define PROBES_MAX 127u /* the kernel's limit */
+/* Fifteen retransmissions (net.ipv4.tcp_retries2) with breaks of FL_KEEP_S at most take three minutes: where a peer has
+ * longer, they keep the kernel's own breaks. */
+#define RTO_MAX_UNTIL_MS 180000u
+
+static void set(int fd, int level, int option, unsigned value)
+{
+	const int number = (int)value;
+
+	(void)setsockopt(fd, level, option, &number, sizeof(number));
+}
+
+static unsigned clamp(unsigned value, unsigned low, unsigned high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+/* The first probe comes early enough for three to follow; a break that is longer than that would delay the next first one. */
+static void set_probes(int fd, const struct fl_alive *alive)
+{
+	unsigned give_up_s = alive->give_up_ms / 1000, idle, left, between;
+
+	if (alive->give_up_ms == 0) {
+		set(fd, IPPROTO_TCP, TCP_KEEPIDLE, alive->keep_s);
+		set(fd, IPPROTO_TCP, TCP_KEEPINTVL, alive->keep_s);
+		return;
+	}
+	idle = clamp(give_up_s / 2, 1, alive->keep_s);
+	left = give_up_s > idle ? give_up_s - idle : 1;
+	between = clamp(left / 3, 1, idle);
+	between = clamp(between, (left + PROBES_MAX - 1) / PROBES_MAX, left);
+	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, between);
+	set(fd, IPPROTO_TCP, TCP_KEEPCNT, clamp(left / between, 1, PROBES_MAX));
+}
+
+void fl_alive_set(int fd, const struct fl_alive *alive)
+{
+	set(fd, SOL_SOCKET, SO_KEEPALIVE, alive->keep_s != 0);
+	if (alive->keep_s == 0) {
+		return;
+	}
+	set_probes(fd, alive);
+	if (alive->give_up_ms <= RTO_MAX_UNTIL_MS) {
+		set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, alive->keep_s * 1000u);
+	}
+}
+
+struct fl_debt fl_alive_debt(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
+		return (struct fl_debt){0}; /* a Unix socket */
+	}
+	/* Probes are counted until an answer comes; retransmissions until the answer is more than "there is no room". */
+	bool is_sent_again =
+		info.tcpi_retransmits > 0 && info.tcpi_last_data_sent < info.tcpi_last_ack_recv;
+
+	return (struct fl_debt){.is_open = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0,
+				.is_asked = is_sent_again || info.tcpi_probes > 0,
+				.silent_ms = info.tcpi_last_ack_recv};
+}
+
+/* --- conntrack ----------------------------------------------------------------------------------- */
+
+void fl_conntrack_open(struct fl_conntrack *conntrack)
+{
+	/* The states in which a connection can be silent for long. */
+	static const char *const paths[FL_CONNTRACK_FILES] = {
+		"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+		"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_fin_wait",
+		"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established",
+	};
+
+	for (unsigned i = 0; i < FL_CONNTRACK_FILES; i++) {
+		conntrack->fds[i] = open(paths[i], O_RDONLY | O_CLOEXEC);
+	}
+}
+
+void fl_conntrack_close(struct fl_conntrack *conntrack)
+{
+	for (unsigned i = 0; i < FL_CONNTRACK_FILES; i++) {
+		if (conntrack->fds[i] >= 0) {
+			close(conntrack->fds[i]);
+		}
+	}
+}
+
+static unsigned read_number(int fd)
+{
+	char text[16];
+	ssize_t len = fd >= 0 ? pread(fd, text, sizeof(text) - 1, 0) : -1;
+
+	if (len <= 0) {
+		return 0;
+	}
+	text[len] = '\0';
+	return (unsigned)strtoul(text, NULL, 10);
+}
+
+uint16_t fl_keep_s_of(const unsigned *timeouts, unsigned count)
+{
+	unsigned keep_s = FL_KEEP_S;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (timeouts[i] != 0) {
+			keep_s = clamp(timeouts[i] / 3, 1, keep_s);
+		}
+	}
+	return (uint16_t)keep_s;
+}
+
+uint16_t fl_conntrack_keep_s(const struct fl_conntrack *conntrack)
+{
+	unsigned timeouts[FL_CONNTRACK_FILES];
+
+	for (unsigned i = 0; i < FL_CONNTRACK_FILES; i++) {
+		timeouts[i] = read_number(conntrack->fds[i]);
+	}
+	return fl_keep_s_of(timeouts, FL_CONNTRACK_FILES);
+}
