@@ -354,12 +354,26 @@ static void check_fixed_service(struct fl_build *build, const struct listeners *
 	}
 }
 
+/* Only a strict port takes TLS that does not offer our own protocol. */
+static void check_alpn(struct fl_build *build, const struct fl_conf_service *service)
+{
+	if (service->alpn != NULL && service->inbound.mode != FL_INBOUND_STRICT) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "service", service->name, "alpn"),
+			"`alpn` is for TLS clients of other kinds, and in %s mode their TLS goes to the app "
+			"as it is: remove `alpn`, or write `mode = strict` in [service %s]",
+			service->inbound.mode == FL_INBOUND_PERMISSIVE ? "permissive" : "plaintext",
+			service->name);
+	}
+}
+
 static void check_service(struct fl_build *build, const struct listeners *all,
 			  const struct fl_conf_service *service)
 {
 	bool port = fl_build_has(build, "service", service->name, "port");
 	bool listen = fl_build_says(build, "service", service->name, "listen");
 
+	check_alpn(build, service);
 	if (port && listen) {
 		fl_problem_error(
 			build->problems, fl_build_line(build, "service", service->name, "port"),

@@ -179,6 +179,28 @@ static void check_within(struct fl_build *build, const struct fl_conf_upstream *
 	check_plaintext_names(build, upstream);
 }
 
+/* What is about a handshake, where there is none. */
+static void check_handshake_keys(struct fl_build *build, const struct fl_conf_upstream *upstream)
+{
+	static const struct {
+		const char *key, *is;
+	} keys[] = {{"alpn", "what the peer is offered"},
+		    {"mutual", "whom a peer has to ask for a certificate"}};
+
+	for (size_t i = 0; upstream->mode != FL_OUTBOUND_MTLS && i < FL_COUNT_OF(keys); i++) {
+		if (fl_build_says(build, "upstream", upstream->name, keys[i].key)) {
+			fl_problem_error(
+				build->problems,
+				fl_build_line(build, "upstream", upstream->name, keys[i].key),
+				"`%s` says %s in a TLS handshake, and with `mode = %s` (line %u) there is "
+				"none: remove one of the two",
+				keys[i].key, keys[i].is,
+				upstream->mode == FL_OUTBOUND_REFUSE ? "refuse" : "plaintext",
+				fl_build_line(build, "upstream", upstream->name, "mode"));
+		}
+	}
+}
+
 static void check_upstream(struct fl_build *build, const struct fl_conf_upstream *upstream)
 {
 	if (!fl_build_has(build, "upstream", upstream->name, "to")) {
@@ -188,6 +210,7 @@ static void check_upstream(struct fl_build *build, const struct fl_conf_upstream
 				 upstream->name);
 	}
 	check_peer(build, "upstream", upstream, "mode");
+	check_handshake_keys(build, upstream);
 	check_within(build, upstream);
 	if (fl_build_says(build, "upstream", upstream->name, "listen")) {
 		check_fixed(build, upstream);

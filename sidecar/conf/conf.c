@@ -348,6 +348,7 @@ static void free_upstream(struct fl_conf_upstream *upstream)
 	free(upstream->dests);
 	free(upstream->to);
 	free(upstream->within);
+	free(upstream->alpn);
 	free(upstream->name);
 }
 
@@ -386,6 +387,7 @@ void fl_conf_free(struct fl_conf *conf)
 	}
 	for (size_t i = 0; i < conf->service_count; i++) {
 		free(conf->services[i].name);
+		free(conf->services[i].alpn);
 	}
 	for (size_t i = 0; i < conf->upstream_count; i++) {
 		free_upstream(&conf->upstreams[i]);

@@ -53,6 +53,8 @@ struct fl_conf_service { /* [service NAME] */
 	struct fl_addr app;    /* IP or UNIX; NONE for a captured port: the original destination */
 	bool remote;           /* app may be an address of another machine */
 	uint16_t port;         /* what rules call its port: that of listen, or the captured one */
+	/* Application protocols (ALPN) for clients of other kinds, separated by commas; NULL: ours alone. */
+	char *alpn;
 	/* What the section says; else [inbound] for a captured port, and for a fixed listener the defaults of the
 	 * program (strict). */
 	struct fl_conf_inbound inbound;
@@ -81,6 +83,10 @@ struct fl_conf_upstream { /* [upstream NAME]; also [outbound], with no name and 
 	/* Plaintext: where the addresses of its names may lie; empty: anywhere. */
 	struct fl_cidr *within;
 	size_t within_count;
+	/* What it is offered in place of our application protocol (ALPN), separated by commas; NULL: ours, and nothing once
+	 * that was refused. */
+	char *alpn;
+	bool mutual_optional; /* mtls: a server that does not ask for our certificate will do */
 };
 
 /* What [redirect] captures or leaves alone: every part that is given has to fit. */

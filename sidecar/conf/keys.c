@@ -29,6 +29,8 @@ static const struct fl_word outbound_modes[] = {
 	{.text = "mtls", .value = FL_OUTBOUND_MTLS},
 	{.text = "plaintext", .value = FL_OUTBOUND_PLAINTEXT},
 	{.text = "refuse", .value = FL_OUTBOUND_REFUSE}};
+static const struct fl_word mutuals[] = {{.text = "required", .value = false},
+					 {.text = "optional", .value = true}};
 static const struct fl_word remotes[] = {{.text = "refuse", .value = false},
 					 {.text = "allow", .value = true}};
 static const struct fl_word proxy_protocols[] = {{.text = "off", .value = false},
@@ -196,6 +198,11 @@ static const struct fl_key service_keys[] = {
 	 IN_SERVICE(app),
 	 .hint = "127.0.0.1:8080"},
 	{.name = "remote", .type = FL_TYPE_FLAG, IN_SERVICE(remote), WORDS(remotes)},
+	{.name = "alpn",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_service_alpn,
+	 .offset = 0,
+	 .hint = "h2"},
 	{.name = "mode", .type = FL_TYPE_WORD, IN_SERVICE(inbound.mode), WORDS(inbound_modes)},
 	{.name = "detect_timeout",
 	 .type = FL_TYPE_DURATION,
@@ -235,6 +242,12 @@ static const struct fl_key upstream_keys[] = {
 	 .set = fl_set_within,
 	 .offset = 0,
 	 .hint = "10.0.0.0/8, fd00::/8"},
+	{.name = "alpn",
+	 .type = FL_TYPE_OWN,
+	 .set = fl_set_upstream_alpn,
+	 .offset = 0,
+	 .hint = "h2, http/1.1"},
+	{.name = "mutual", .type = FL_TYPE_FLAG, IN_UPSTREAM(mutual_optional), WORDS(mutuals)},
 };
 static const struct fl_key policy_keys[] = {
 	{.name = "default", .type = FL_TYPE_WORD, IN_BUILD(default_effect), WORDS(effects)},

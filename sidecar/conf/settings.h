@@ -54,7 +54,7 @@ struct fl_section {
 };
 
 #define FL_SECTIONS 16
-#define FL_SECTION_KEYS_MAX 8 /* of one section */
+#define FL_SECTION_KEYS_MAX 10 /* of one section */
 extern const struct fl_section fl_sections[FL_SECTIONS];
 
 struct fl_setting {
@@ -85,6 +85,7 @@ fl_set_fn fl_set_capture_listeners, fl_set_admin, fl_set_control, fl_set_workers
 fl_set_fn fl_set_groups, fl_set_ciphers;
 /* traffic.c: [service NAME]; [outbound], [upstream NAME] */
 fl_set_fn fl_set_service_port, fl_set_service_listen, fl_set_app;
+fl_set_fn fl_set_service_alpn, fl_set_upstream_alpn;
 fl_set_fn fl_set_upstream_listen, fl_set_to, fl_set_peer, fl_set_within;
 /* rules.c: [allow NAME], [deny NAME] */
 fl_set_fn fl_set_from, fl_set_rule_targets, fl_set_sources;

@@ -74,6 +74,83 @@ int fl_set_app(const struct fl_setting *setting, struct fl_err *err)
 	return 0;
 }
 
+/* --- alpn, of both --------------------------------------------------------------------------- */
+
+#define ALPN_NAME_MAX 255u
+#define ALPN_NAMES_MAX 16u
+
+/* Appends one name to a list separated by commas. */
+static int add_protocol(char **list, const char *name, struct fl_err *err)
+{
+	size_t len = strlen(name), count = 1;
+	char *old = *list;
+
+	for (size_t i = 0; i < len; i++) {
+		if (name[i] <= ' ' || name[i] > '~') {
+			return fl_err_set(err, FL_ERR_INVALID,
+					  "`%.100s` is no name of a protocol: write for example h2",
+					  name);
+		}
+	}
+	if (len > ALPN_NAME_MAX) {
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s...` has more than %u bytes", name,
+				  ALPN_NAME_MAX);
+	}
+	for (const char *at = old; at != NULL; count++) {
+		const char *comma = strchr(at, ',');
+		size_t n = comma != NULL ? (size_t)(comma - at) : strlen(at);
+
+		if (n == len && memcmp(at, name, len) == 0) {
+			return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is there twice", name);
+		}
+		at = comma != NULL ? comma + 1 : NULL;
+	}
+	if (count > ALPN_NAMES_MAX) {
+		return fl_err_set(err, FL_ERR_INVALID, "more than %u protocols are too many",
+				  ALPN_NAMES_MAX);
+	}
+	*list = old != NULL ? fl_format("%s,%s", old, name) : fl_strdup(name);
+	free(old);
+	return 0;
+}
+
+static int add_service_protocol(const struct fl_setting *setting, const char *text,
+				struct fl_err *err)
+{
+	struct fl_conf_service *service = setting->field;
+
+	if (strncmp(text, "fairlead/", strlen("fairlead/")) == 0) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%.100s` is what peers of our kind get in any case: name what "
+				  "others insist on",
+				  text);
+	}
+	return add_protocol(&service->alpn, text, err);
+}
+
+static int add_upstream_protocol(const struct fl_setting *setting, const char *text,
+				 struct fl_err *err)
+{
+	struct fl_conf_upstream *upstream = setting->field;
+
+	return add_protocol(&upstream->alpn, text, err);
+}
+
+/* Empty: as without the key. */
+int fl_set_service_alpn(const struct fl_setting *setting, struct fl_err *err)
+{
+	return setting->entry->value[0] != '\0'
+		       ? fl_setting_take_items(setting, add_service_protocol, err)
+		       : 0;
+}
+
+int fl_set_upstream_alpn(const struct fl_setting *setting, struct fl_err *err)
+{
+	return setting->entry->value[0] != '\0'
+		       ? fl_setting_take_items(setting, add_upstream_protocol, err)
+		       : 0;
+}
+
 /* --- [upstream NAME], [outbound] ----------------------------------------------------------- */
 
 /* Empty: none, the upstream is for captured traffic. */

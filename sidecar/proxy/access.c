@@ -7,6 +7,8 @@
 #include "proxy/left_out.h"
 #include "proxy/stranger.h"
 
+#define ALERT_NO_APPLICATION_PROTOCOL 120 /* RFC 7301 section 3.2 */
+
 /* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
 static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason,
 		      const struct fl_verdict *verdict)
@@ -67,6 +69,33 @@ static void add_plaintext_remedy(struct fl_line *line, const struct fl_route *ro
 	if (len > 0 && (size_t)len < sizeof(remedy)) {
 		fl_line_str(line, "remedy", remedy);
 	}
+}
+
+/* What an [upstream] could say for this server. */
+static void add_server_remedy(struct fl_line *line, const struct fl_access *access)
+{
+	const char *name = fl_route_name(access->route);
+	char section[256], remedy[512];
+
+	(void)snprintf(section, sizeof(section),
+		       name != NULL ? "[upstream %s]" : "an [upstream] for it", name);
+	(void)snprintf(
+		remedy, sizeof(remedy),
+		access->reason == FL_REASON_NOT_MUTUAL
+			? "let the server ask for client certificates; if it is not meant to, write `mutual = "
+			  "optional` in %s"
+			: "name what the server speaks in %s, for example `alpn = h2`",
+		section);
+	fl_line_str(line, "remedy", remedy);
+}
+
+static bool is_about_protocols(const struct fl_access *access)
+{
+	const struct fl_tls_failure *failure =
+		access->session != NULL ? fl_session_failure(access->session) : NULL;
+
+	return access->reason == FL_REASON_PEER_ALERT && access->route->direction == FL_OUTBOUND &&
+	       failure != NULL && failure->alert == ALERT_NO_APPLICATION_PROTOCOL;
 }
 
 /* The lines of INI that would let this peer in: what somebody who reads the denial wants next. */
@@ -207,6 +236,8 @@ void fl_access_ended(const struct fl_access *access)
 		add_remedy(&line, access);
 	} else if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
 		add_upstream_line(&line, route);
+	} else if (access->reason == FL_REASON_NOT_MUTUAL || is_about_protocols(access)) {
+		add_server_remedy(&line, access);
 	} else if (access->reason == FL_REASON_LOOP) {
 		fl_line_str(&line, "remedy", loop_remedy);
 	}

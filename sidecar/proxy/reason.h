@@ -40,6 +40,8 @@
 	X(TLS_PROTOCOL, "tls_protocol", "a broken, tampered or unexpected TLS message")                                    \
 	X(PEER_ALERT, "peer_alert", "the peer refused us with a TLS alert")                                                \
 	X(CERTIFICATE, "certificate_refused", "the peer's certificate breaks a rule")                                      \
+	X(NOT_MUTUAL, "not_mutual",                                                                                        \
+	  "the peer did not ask for our certificate: that is not mutual TLS")                                              \
 	X(POLICY, "policy_denied", "no rule lets this identity in, or a rule denies it")                                   \
 	X(DESTINATION_UNKNOWN, "destination_unknown",                                                                      \
 	  "the original destination is not known: a direct connection to a capture port, or its conntrack entry has gone") \

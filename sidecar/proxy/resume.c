@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define OLD_MS (10u * 60 * 1000) /* a sixth of the life of a ticket of ours */
+#define BARE_MS (10u * 60 * 1000)
 
 static void remove_at(struct fl_resume *resume, uint32_t index)
 {
@@ -71,5 +72,18 @@ void fl_resume_flush(struct fl_resume *resume)
 {
 	while (resume->count > 0) {
 		remove_at(resume, resume->count - 1);
+	}
+	resume->bare_until_ms = 0;
+}
+
+bool fl_resume_is_bare(const struct fl_resume *resume, uint64_t now_ms)
+{
+	return now_ms < resume->bare_until_ms;
+}
+
+void fl_resume_note_bare(struct fl_resume *resume, uint64_t now_ms)
+{
+	if (!fl_resume_is_bare(resume, now_ms)) {
+		resume->bare_until_ms = now_ms + BARE_MS;
 	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PROXY_RESUME_H
 #define FL_PROXY_RESUME_H
-/* resume - the few TLS sessions that an upstream's endpoint keeps, to resume them.
+/* resume - what an upstream's endpoint remembers of the server: a few TLS sessions, to resume them, and for ten minutes that
+ * it refuses our application protocol.
  *
  * The newest first, and each for one connection only as long as there is another (a ticket that is
  * seen twice tells an onlooker that it is the same client). The last one stays, used, until a fresh
@@ -23,6 +24,7 @@ struct fl_resume {
 	} entries[FL_RESUME_MAX]; /* newest first */
 	uint32_t count;
 	uint32_t last_number;
+	uint64_t bare_until_ms; /* it is offered none */
 };
 
 /* Lets tls, which has not begun, offer a session. Returns its number, 0: none is good. */
@@ -34,5 +36,8 @@ bool fl_resume_wants(const struct fl_resume *resume, uint64_t now_ms);
 /* Takes saved over; in place of the oldest where there is no room. */
 void fl_resume_keep(struct fl_resume *resume, struct fl_tls_saved *saved, uint64_t now_ms);
 void fl_resume_flush(struct fl_resume *resume);
+/* It has taken us without an application protocol: the next ones need not try. Counted from the first of them. */
+void fl_resume_note_bare(struct fl_resume *resume, uint64_t now_ms);
+bool fl_resume_is_bare(const struct fl_resume *resume, uint64_t now_ms);
 
 #endif

@@ -463,6 +463,13 @@ bool fl_route_dial_is_late(const struct fl_route *route)
 	return now_of(route) >= route->address_until_ms;
 }
 
+void fl_route_dial_again(struct fl_route *route)
+{
+	FL_REQUIRE(route->next_target > 0);
+	route->next_target--;
+	route->dial_until_ms = 0;
+}
+
 int fl_route_dial(struct fl_route *route, bool tls, const struct fl_sock_events *events, void *user,
 		  fl_sock_dial_cb cb, struct fl_sock **ret)
 {

@@ -112,6 +112,8 @@ int fl_route_dial(struct fl_route *route, bool tls, const struct fl_sock_events 
  * connect_timeout (worker->dialing). An address gets an equal part of what is left of connect_timeout, and at least the time
  * between two looks. */
 bool fl_route_dial_is_late(const struct fl_route *route);
+/* Outbound: what was dialled last is the next one again, and connect_timeout begins anew. */
+void fl_route_dial_again(struct fl_route *route);
 /* Outbound: is there any? */
 bool fl_route_has_address(const struct fl_route *route);
 

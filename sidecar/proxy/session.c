@@ -20,13 +20,14 @@
 #include "proxy/access.h"
 
 #define ALERT_LINGER_MS 1000u
-#define HELD_ENOUGH 16384u /* bytes; one more read can come on top */
-#define FLIGHT_MAX 16384u  /* bytes of a client's last flight, and most of the time all of it */
+#define ALERT_ACCESS_DENIED 49 /* RFC 8446 section 6.2 */
+#define HELD_ENOUGH 16384u     /* bytes; one more read can come on top */
+#define FLIGHT_MAX 16384u      /* bytes of a client's last flight, and most of the time all of it */
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
 	[DIALING] = TO(HANDSHAKE) | TO(CLOSED),
-	[HANDSHAKE] = TO(READY) | TO(CLOSED),
+	[HANDSHAKE] = TO(READY) | TO(DIALING) | TO(CLOSED),
 	[READY] = TO(CLOSED),
 	[CLOSED] = 0,
 };
@@ -112,25 +113,6 @@ static void end_socket(struct fl_session *session, bool gently)
 	}
 }
 
-/* Where the sessions that can be resumed are kept; NULL: nowhere. */
-static struct fl_resume *resume_of(const struct fl_session *session)
-{
-	const struct fl_route *route = session->route;
-
-	return fl_route_is_captured(route)
-		       ? fl_resume_map_find(&route->worker->resumes, &route->destination)
-		       : &route->endpoint->resume;
-}
-
-static void drop_offered(struct fl_session *session)
-{
-	struct fl_resume *resume = session->offered != 0 ? resume_of(session) : NULL;
-
-	if (resume != NULL) {
-		fl_resume_drop(resume, session->offered);
-	}
-}
-
 static void count_failed(const struct fl_session *session, enum fl_reason reason)
 {
 	struct fl_worker *worker = worker_of(session);
@@ -143,23 +125,31 @@ static void count_failed(const struct fl_session *session, enum fl_reason reason
 	}
 }
 
-/* The end that the user is told of. */
-static void fail(struct fl_session *session, enum fl_reason reason)
+/* gently: we have said why, and it has to arrive. */
+static void fail_and_end(struct fl_session *session, enum fl_reason reason, bool gently)
 {
-	const struct fl_tls_failure *failure = fl_session_failure(session);
 	const struct fl_session_events *events = session->events;
 
 	/* From here on, events of the socket find nobody: the user may look, but not act. */
 	fl_deadline_drop(&session->deadline);
 	if (session->state == HANDSHAKE) {
-		drop_offered(session);
+		fl_session_drop_offered(session);
 		count_failed(session, reason);
 	}
 	session->events = NULL;
 	events->on_closed(session->user, reason);
-	end_socket(session, failure != NULL && failure->alert != 0 &&
-				    failure->cause != FL_TLS_CAUSE_PEER_ALERT);
+	end_socket(session, gently);
 	release(session);
+}
+
+/* The end that the user is told of. */
+static void fail(struct fl_session *session, enum fl_reason reason)
+{
+	const struct fl_tls_failure *failure = fl_session_failure(session);
+
+	fail_and_end(session, reason,
+		     failure != NULL && failure->alert != 0 &&
+			     failure->cause != FL_TLS_CAUSE_PEER_ALERT);
 }
 
 static void on_deadline(struct fl_deadline *deadline)
@@ -167,8 +157,14 @@ static void on_deadline(struct fl_deadline *deadline)
 	fail(FL_CONTAINER_OF(deadline, struct fl_session, deadline), FL_REASON_HANDSHAKE_TIMEOUT);
 }
 
+static void dial_again(struct fl_session *session);
+
 static void fail_tls(struct fl_session *session)
 {
+	if (session->state == HANDSHAKE && fl_session_wants_no_alpn(session)) {
+		dial_again(session);
+		return;
+	}
 	fail(session, fl_reason_of_tls(fl_tls_failure(session->tls)));
 }
 
@@ -261,41 +257,6 @@ static void hold(struct fl_session *session, const struct fl_tls_io *io)
 	}
 }
 
-/* May what this session leaves be resumed by the next ones, and the reverse? */
-static bool may_resume(const struct fl_session *session)
-{
-	const struct fl_worker *worker = worker_of(session);
-
-	return worker->share != NULL && fl_generation_may_resume(session->route->share->generation,
-								 worker->share->generation);
-}
-
-/* Keeps what the next connection can resume, once the server has sent a ticket. */
-static void save(struct fl_session *session)
-{
-	struct fl_resume *resume = resume_of(session);
-	const struct fl_route *route = session->route;
-	uint64_t now = uv_now(&worker_of(session)->loop);
-	struct fl_tls_saved *saved;
-
-	if ((resume != NULL && !fl_resume_wants(resume, now)) || !may_resume(session)) {
-		session->saves = false;
-		return;
-	}
-	saved = fl_tls_save(session->tls);
-	if (saved != NULL) {
-		session->saves = false;
-		if (resume == NULL) {
-			resume = fl_resume_map_get(&route->worker->resumes, &route->destination);
-		}
-		if (resume != NULL) {
-			fl_resume_keep(resume, saved, now);
-		} else {
-			fl_tls_saved_free(saved);
-		}
-	}
-}
-
 /* Opens all of the input: what the user cannot take waits behind it in its own bounded queue. */
 static void open_records(struct fl_session *session, struct fl_tls_io *io)
 {
@@ -311,7 +272,7 @@ static void open_records(struct fl_session *session, struct fl_tls_io *io)
 			fl_sock_read_stop(session->sock);
 		}
 		if (session->saves) {
-			save(session);
+			fl_session_save(session);
 		}
 		session->is_last = step == FL_TLS_EOF && !session->eof;
 		if (len > 0) {
@@ -330,10 +291,30 @@ static void open_records(struct fl_session *session, struct fl_tls_io *io)
 	}
 }
 
+/* A server that took us without asking who we are. */
+static void refuse_one_sided(struct fl_session *session)
+{
+	struct fl_tls_io io = io_to_send(session);
+
+	fl_tls_alert(session->tls, &io, ALERT_ACCESS_DENIED);
+	(void)flush(session, &io);
+	fail_and_end(session, FL_REASON_NOT_MUTUAL, true);
+}
+
+static bool is_one_sided(const struct fl_session *session)
+{
+	return session->is_client && !fl_tls_is_mutual(session->tls) &&
+	       !session->route->upstream->mutual_optional;
+}
+
 static void established(struct fl_session *session, struct fl_tls_io *io)
 {
 	struct fl_worker *worker = worker_of(session);
 
+	if (is_one_sided(session)) {
+		refuse_one_sided(session);
+		return;
+	}
 	set_state(session, READY);
 	fl_deadline_drop(&session->deadline);
 	give_place_back(session);
@@ -344,8 +325,9 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	if (fl_tls_resumed(session->tls)) {
 		fl_count(&worker->counters.handshakes_resumed[session->route->direction], 1);
 	} else {
-		drop_offered(session);
+		fl_session_drop_offered(session);
 	}
+	fl_session_note_alpn(session);
 	fl_route_secured(session->route, fl_session_peer_id(session));
 	session->events->on_ready(session->user);
 	/* The app had nothing to say yet. The server waits for this; for a ticket of ours nobody waits. */
@@ -478,7 +460,8 @@ void fl_session_accept(struct fl_route *route, struct fl_sock *sock,
 	    !fl_deadline_pass_on(begun->deadline, &session->deadline, on_deadline)) {
 		start_clock(session);
 	}
-	if (!start_engine(session, route->share->server, NULL, NULL)) {
+	if (!start_engine(session, route->share->server, NULL, NULL) ||
+	    !fl_session_name_protocols(session)) {
 		fail(session, FL_REASON_INTERNAL);
 		return;
 	}
@@ -523,20 +506,15 @@ static void start_client_handshake(struct fl_session *session)
 {
 	const struct fl_share *share = session->route->share;
 	const struct fl_conf_upstream *upstream = session->route->upstream;
-	struct fl_resume *resume;
 	bool any_of_ours = upstream->peer_count == 0;
 
 	set_state(session, HANDSHAKE);
 	session->started_ns = uv_hrtime();
 	start_clock(session);
-	if (!start_engine(session, share->client, any_of_ours ? NULL : expects, (void *)upstream)) {
+	if (!start_engine(session, share->client, any_of_ours ? NULL : expects, (void *)upstream) ||
+	    !fl_session_offer(session)) {
 		fail(session, FL_REASON_INTERNAL);
 		return;
-	}
-	session->saves = share->generation->ticket_keys != NULL;
-	resume = session->saves && may_resume(session) ? resume_of(session) : NULL;
-	if (resume != NULL) {
-		session->offered = fl_resume_offer(resume, session->tls);
 	}
 	fl_sock_read_start(session->sock);
 	feed(session, NULL, 0);
@@ -581,6 +559,26 @@ static void dial_next_or_fail(struct fl_session *session, enum fl_reason reason)
 	session->sock = NULL;
 	if (dial_next(session) != 0) {
 		fail(session, reason);
+	}
+}
+
+/* The same address once more, and this time without a name of an application protocol. */
+static void dial_again(struct fl_session *session)
+{
+	int rc;
+
+	fl_deadline_drop(&session->deadline);
+	fl_session_drop_offered(session);
+	end_socket(session, false);
+	fl_tls_free(session->tls);
+	session->tls = NULL;
+	session->offered = 0;
+	session->bare = true;
+	set_state(session, DIALING);
+	fl_route_dial_again(session->route);
+	rc = dial_next(session);
+	if (rc != 0) {
+		fail(session, fl_reason_of_peer_dial(rc));
 	}
 }
 

@@ -80,6 +80,9 @@ void fl_session_describe(const struct fl_session *session, struct fl_line *line)
 		fl_line_str(line, "group", fl_tls_group(session->tls));
 		fl_line_str(line, "cipher", fl_tls_cipher(session->tls));
 		fl_line_bool(line, "resumed", fl_tls_resumed(session->tls));
+		if (!fl_tls_is_mutual(session->tls)) {
+			fl_line_bool(line, "mutual", false);
+		}
 	}
 	if (failure != NULL) {
 		fl_line_str(line, "broken_rule",

@@ -131,6 +131,22 @@ static int set_alpn(WOLFSSL *wolf)
 	return wolfSSL_UseALPN(wolf, name, sizeof(name) - 1, WOLFSSL_ALPN_CONTINUE_ON_MISMATCH);
 }
 
+int fl_tls_set_alpn(struct fl_tls *tls, const char *names)
+{
+	FL_REQUIRE(tls->state == FL_TLS_STATE_HANDSHAKE && !tls->started && !tls->heard);
+	if (tls->ctx->role == FL_TLS_CLIENT) {
+		TLSX_Remove(&tls->wolf->extensions, TLSX_APPLICATION_LAYER_PROTOCOL,
+			    tls->wolf->heap);
+	}
+	/* (It copies them.) */
+	if (names != NULL &&
+	    wolfSSL_UseALPN(tls->wolf, (char *)names, (unsigned)strlen(names),
+			    WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) != WOLFSSL_SUCCESS) {
+		return FL_ERR_NOMEM;
+	}
+	return 0;
+}
+
 int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user,
 	       struct fl_tls **ret, struct fl_err *err)
 {
@@ -210,6 +226,8 @@ static enum fl_tls_step establish(struct fl_tls *tls)
 		return fail(tls, NO_PEER_VERIFY);
 	}
 	tls->alpn = fl_tls_alpn_chosen(tls);
+	tls->mutual = tls->ctx->role == FL_TLS_SERVER || tls->mutual ||
+		      tls->wolf->msgsReceived.got_certificate_request;
 	tls->state = FL_TLS_STATE_OPEN;
 	return FL_TLS_ESTABLISHED;
 }
@@ -372,6 +390,11 @@ const char *fl_tls_cipher(const struct fl_tls *tls)
 	const char *name = wolfSSL_get_cipher_name(tls->wolf);
 
 	return name != NULL ? fl_tls_cipher_name(name) : "none";
+}
+
+bool fl_tls_is_mutual(const struct fl_tls *tls)
+{
+	return tls->mutual;
 }
 
 bool fl_tls_alpn_is_ours(const struct fl_tls *tls)

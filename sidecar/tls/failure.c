@@ -51,7 +51,8 @@ static const struct {
 	{113, "bad_certificate_status_response", "it does not accept our certificate's status"},
 	{115, "unknown_psk_identity", "it does not know the session"},
 	{116, "certificate_required", "it wants a client certificate"},
-	{120, "no_application_protocol", "it does not speak " FL_ALPN},
+	{120, "no_application_protocol",
+	 "it speaks none of the application protocols (ALPN) that it was offered"},
 };
 
 enum fl_rule fl_tls_rule_of_error(int wolf_error)

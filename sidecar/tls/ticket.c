@@ -168,6 +168,7 @@ bool fl_tls_settle_claim(struct fl_tls *tls)
 			tls->peer = tls->claim->peer;
 			tls->claim->peer = NULL;
 			tls->resumed = true;
+			tls->mutual = tls->claim->mutual;
 		}
 	}
 	/* wolfSSL would keep the tickets of the hello as long as the connection. */
@@ -362,6 +363,7 @@ struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls)
 		return NULL;
 	}
 	saved->peer = fl_tls_peer_ref(tls->peer);
+	saved->mutual = tls->mutual;
 	return saved;
 }
 
@@ -406,5 +408,8 @@ bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved)
 		good = false;
 	}
 	wolfSSL_SESSION_free(copy);
+	if (good) {
+		tls->claim->mutual = saved->mutual;
+	}
 	return good;
 }

@@ -135,6 +135,11 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 	       struct fl_tls **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_free(struct fl_tls *tls);
 
+/* Before the handshake: other application protocols (RFC 7301) than ours. names: separated by commas, copied. Client: they are
+ * offered in place of ours; NULL: none at all. Server: who does not offer ours gets the first of its own list that is
+ * among them. Errors: FL_ERR_NOMEM. */
+int fl_tls_set_alpn(struct fl_tls *tls, const char *names) FL_MUST_USE;
+
 /* What a client needs to resume, later and on another connection. Belongs to one thread at a time,
  * outlives engine and context. */
 struct fl_tls_saved;
@@ -200,6 +205,9 @@ bool fl_tls_resumed(const struct fl_tls *tls);
 const char *fl_tls_group(const struct fl_tls *tls);  /* "X25519MLKEM768" */
 const char *fl_tls_cipher(const struct fl_tls *tls); /* "TLS_AES_128_GCM_SHA256" */
 bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_ALPN was negotiated */
+/* Once established. Of a client: has the server asked for our certificate, now or when the session was a new one? Of a
+ * server: true. */
+bool fl_tls_is_mutual(const struct fl_tls *tls);
 
 /* The trial that each candidate has to pass: the credentials shake hands with themselves, in memory,
  * as client and as server, under their own bundle. Errors: FL_ERR_INVALID with the sentence of the

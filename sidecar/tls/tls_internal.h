@@ -45,11 +45,13 @@ struct fl_tls_claim {
 	struct fl_tls_peer *peer;         /* a reference */
 	uint8_t iv[WOLFSSL_TICKET_IV_SZ]; /* server: of the ticket */
 	bool keeps;                       /* server: this ticket goes on being good */
+	bool mutual;                      /* client: as it was saved */
 };
 
 struct fl_tls_saved {
 	WOLFSSL_SESSION *session; /* a reference */
 	struct fl_tls_peer *peer; /* a reference */
+	bool mutual;
 };
 
 enum fl_tls_state {
@@ -76,6 +78,7 @@ struct fl_tls {
 	bool heard : 1;   /* the peer's first byte has been seen */
 	bool not_tls : 1; /* and it begins no TLS record */
 	bool resumed : 1;
+	bool mutual : 1; /* client: the server wanted our certificate */
 };
 
 /* Zeroed memory of wolfSSL's allocator, NULL when there is none: with it, all that a connection

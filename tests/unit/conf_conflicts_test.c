@@ -155,6 +155,32 @@ Test(conf, test_conf__an_app_elsewhere__has_to_be_allowed)
 }
 
 #define PLAIN "mode = plaintext\n"
+#define KUBELET "[allow kubelet]\nfrom = plaintext\nsources = 10.0.0.1\n"
+
+Test(conf, test_conf__alpn_and_mutual__are_where_there_is_a_handshake)
+{
+	struct fl_conf *conf =
+		parse_good(GOOD "[service x]\nport = 80\nalpn = h2 , http/1.1\n"
+				"[upstream x]\nto = a:1\nalpn = http/1.1,h2\n"
+				"mutual = optional\n[upstream y]\nto = b:1\nalpn =\n");
+
+	cr_expect_str_eq(conf->services[conf->service_count - 1].alpn, "h2,http/1.1");
+	cr_expect_str_eq(conf->upstreams[0].alpn, "http/1.1,h2");
+	cr_expect(conf->upstreams[0].mutual_optional);
+	cr_expect_null(conf->upstreams[1].alpn);
+	cr_expect_not(conf->upstreams[1].mutual_optional);
+	fl_conf_free(conf);
+	expect_problem(GOOD "[service x]\nport = 80\nmode = permissive\nalpn = h2\n" KUBELET, 13,
+		       "write `mode = strict` in [service x]");
+	expect_problem(GOOD
+		       "[service x]\nport = 80\nalpn = h2\n[inbound]\nmode = plaintext\n" KUBELET,
+		       12, "goes to the app as it is");
+	expect_problem(GOOD "[upstream x]\nto = 10.0.0.1:1\nmode = plaintext\nalpn = h2\n", 13,
+		       "with `mode = plaintext` (line 12) there is none");
+	expect_problem(GOOD "[upstream x]\nto = 10.0.0.1:1\nmode = refuse\nmutual = optional\n", 13,
+		       "with `mode = refuse` (line 12) there is none");
+}
+
 #define WITHIN "within = 10.0.0.0/8\n"
 
 Test(conf, test_conf__names_of_plaintext_upstreams__are_bounded)

@@ -9,6 +9,34 @@ from pathlib import Path
 
 MENDS = {
     'src/tls.c': [
+        ('Of the names that a client offers ours comes first, wherever in its list it stands.',
+         '''    list = (ALPN*)extension->data;
+    for (s = alpn_val;
+         (s - alpn_val) < alpn_val_len;
+         s += wlen) {
+        wlen = *s++; /* bounds already checked on save */
+        alpn = TLSX_ALPN_Find(list, (char*)s, wlen);
+        if (alpn != NULL) {
+''',
+         '''    list = (ALPN*)extension->data;
+    for (s = alpn_val;
+         (s - alpn_val) < alpn_val_len;
+         s += wlen) {
+        wlen = *s++;
+        if (wlen > 9 && XMEMCMP(s, "fairlead/", 9) == 0 &&
+                TLSX_ALPN_Find(list, (char*)s, wlen) != NULL) {
+            sel = s;
+            sel_len = wlen;
+            break;
+        }
+    }
+    for (s = alpn_val;
+         sel == NULL && (s - alpn_val) < alpn_val_len;
+         s += wlen) {
+        wlen = *s++; /* bounds already checked on save */
+        alpn = TLSX_ALPN_Find(list, (char*)s, wlen);
+        if (alpn != NULL) {
+'''),
         ('RFC 8446 section 4.1.4: a HelloRetryRequest asks for a group that the client has offered. wolfSSL would ask for '
          'its own first one where there is none in common (alert handshake_failure: section 4.1.1).',
          '''    if (curve == NULL) {
