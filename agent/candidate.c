@@ -146,6 +146,7 @@ int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_co
 	rc = fl_ctl_generation_check(&generation, err);
 	if (rc == FL_OK) {
 		*ret_frame = fl_ctl_encode_generation(&generation, ret_len);
+		rc = *ret_frame != NULL ? FL_OK : fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 		memcpy(ret_digest, generation.digest, FL_DIGEST_LEN);
 	}
 	fl_wipe_free((uint8_t *)generation.credential.data, generation.credential.len);

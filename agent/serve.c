@@ -217,7 +217,7 @@ static bool send_note(struct channel *channel)
 		return true;
 	}
 	frame = fl_ctl_encode_note(&note, &len);
-	rc = fl_sock_write(channel->sock, frame, len);
+	rc = frame != NULL ? fl_sock_write(channel->sock, frame, len) : UV_ENOMEM;
 	free(frame);
 	if (rc < 0) {
 		channel_fail(channel, uv_strerror(rc));
@@ -380,6 +380,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 {
 	struct fl_serve *serve = user;
 	struct fl_sock *sock = fl_listener_accept(listener, &channel_events, NULL);
+	struct fl_ctl_decoder *decoder;
 	struct channel *channel;
 
 	if (sock == NULL) {
@@ -392,10 +393,17 @@ static void on_connection(void *user, struct fl_listener *listener)
 	if (serve->channel_count == FL_SERVE_MAX) {
 		evict_one(serve);
 	}
-	channel = fl_new(sizeof(*channel));
+	channel = calloc(1, sizeof(*channel));
+	decoder = fl_ctl_decoder_new();
+	if (channel == NULL || decoder == NULL) {
+		free(channel);
+		fl_ctl_decoder_free(decoder);
+		fl_sock_close(sock, 0);
+		return; /* it comes again */
+	}
 	channel->serve = serve;
 	channel->sock = sock;
-	channel->decoder = fl_ctl_decoder_new();
+	channel->decoder = decoder;
 	channel->id = ++serve->channel_ids;
 	serve->channels[serve->channel_count++] = channel;
 	fl_sock_set_user(sock, &channel_events, channel);

@@ -81,7 +81,10 @@ static void render(struct fl_server *server, struct fl_text *ret,
 {
 	struct fl_snapshot snapshot;
 
-	fl_server_snapshot(server, &snapshot);
+	if (!fl_server_snapshot(server, &snapshot)) {
+		ret->has_failed = true;
+		return;
+	}
 	report(&snapshot, ret);
 	fl_snapshot_done(&snapshot);
 }
@@ -166,7 +169,10 @@ static unsigned set_log_level(void *user, uid_t uid, const char *word, struct fl
 	}
 	fl_log_msg(outside->log, FL_LOG_INFO, "control: uid %lu sets the log level to %s",
 		   (unsigned long)uid, level <= FL_LOG_ERROR ? words[level] : "that of the INI");
-	fl_server_set_log_level(outside->server, level <= FL_LOG_ERROR ? &level : NULL);
+	if (!fl_server_set_log_level(outside->server, level <= FL_LOG_ERROR ? &level : NULL)) {
+		fl_text_print(ret, "not of all threads: there is no memory; ask again\n");
+		return 503;
+	}
 	fl_text_print(ret, "log level: %s\n",
 		      level <= FL_LOG_ERROR ? words[level] : "as the INI says");
 	return 200;

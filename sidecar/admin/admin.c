@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* admin - connections and their deadlines; http.c reads, respond.c answers.
+/* admin - connections and their deadlines; http.c reads, respond.c answers, answer.c keeps what is asked for again.
  *
- * A connection: accepted -> head, and on the control socket body, complete -> answered and our side closed -> the
- * caller closes. What the caller sends besides is read and dropped, because closing with unread bytes
- * would reset the connection and could cost the answer. One that is not through within its time
- * is closed, wherever it stands; so is the oldest when there is no room for the next, because who
- * is silent must not keep probes out.
+ * A connection: accepted -> READING, until the head, and on the control socket a body, is complete [-> SLOW, while workers are
+ * asked, or while it takes a large answer] -> SENT, and our side closed -> the caller closes. What the caller sends besides is read
+ * and dropped, because closing with unread bytes would reset the connection and could cost the answer. One that is not
+ * through within its time is closed, wherever it stands.
  *
+ * Probes come through whatever others do: everybody is accepted, and read at once; where there is no room the oldest goes
+ * that has its answer, else the oldest that has asked for nothing yet; those that are slow to take theirs have a part of
+ * the places. Nothing takes the loop for long: large answers go out in pieces, in turns of SLICE_NS.
+ *
+ * Memory: places for connections, of which each holds a piece at most; the answers themselves are shared; BODIES_MAX.
  * Only opening fails; from then on a failure costs its own connection. */
 #include "admin/admin.h"
 
@@ -16,90 +20,96 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "admin/http.h"
+#include "admin/admin_internal.h"
 #include "admin/respond.h"
 #include "base/mem.h"
 
-#define CONNECTIONS_MAX 64
-#define REQUEST_MS 10000
+#define BODIES_MAX (2 * (size_t)FL_ADMIN_BODY_MAX) /* bytes, of all callers together */
 #define LINGER_MS 1000
+#define PIECE ((size_t)16 * 1024)
+#define SLICE_NS (1000u * 1000)
+#define FIRST_READ 2048u
 
-struct connection {
-	struct fl_admin *admin;
-	struct fl_sock *sock;
-	uint64_t deadline; /* uv_now() in ms */
-	uid_t uid;         /* on the control socket */
-	bool forbidden;
-	bool waiting; /* its request is there, the answer is not */
-	bool answered;
-	bool has_head;
-	uint8_t *body; /* owned; NULL: none is wanted; may hold a key */
-	size_t body_len, body_have;
-	struct fl_http_request request;
-};
+/* --- sending ---------------------------------------------------------------------------------- */
 
-struct fl_admin {
-	struct fl_net *net;
-	struct fl_admin_source source;
-	struct fl_admin_control control;
-	bool has_control;
-	char *path; /* of the control socket; and which file it was when we made it */
-	dev_t dev;
-	ino_t ino;
-	struct fl_listener *listener;
-	uv_timer_t timer;                                /* at the oldest connection's deadline */
-	struct connection *connections[CONNECTIONS_MAX]; /* oldest, and so next due, first */
-	size_t count;
-	bool is_closing;
-};
-
-/* --- deadlines -------------------------------------------------------------------------------- */
-
-static void connection_close(struct connection *connection);
-
-static void on_timer(uv_timer_t *timer)
+static size_t length_of(const struct fl_admin_connection *connection)
 {
-	struct fl_admin *admin = timer->data;
-	uint64_t now = uv_now(admin->net->loop);
-
-	while (admin->count > 0 && admin->connections[0]->deadline <= now) {
-		connection_close(admin->connections[0]);
-	}
+	return connection->request.method == FL_HTTP_HEAD ? connection->answer->head_len
+							  : connection->answer->len;
 }
 
-static void arm_timer(struct fl_admin *admin)
+/* The next piece, if the last one has gone. */
+static void send_piece(struct fl_admin_connection *connection)
 {
-	uint64_t now = uv_now(admin->net->loop), due;
+	struct fl_answer *answer = connection->answer;
+	size_t len = length_of(connection) - connection->sent;
+	int rc;
 
-	if (admin->count == 0) {
-		(void)uv_timer_stop(&admin->timer);
+	len = len < PIECE ? len : PIECE;
+	rc = fl_sock_write(connection->sock, (const uint8_t *)answer->data + connection->sent, len);
+	if (rc < 0) {
+		fl_admin_connection_close(connection);
 		return;
 	}
-	due = admin->connections[0]->deadline;
-	FL_REQUIRE(uv_timer_start(&admin->timer, on_timer, due > now ? due - now : 0, 0) == 0);
+	connection->sent += len;
+	if (connection->sent == length_of(connection)) {
+		connection->answer = NULL;
+		fl_answer_unref(answer);
+		fl_admin_connection_move(connection, SENT);
+		fl_sock_shutdown(connection->sock);
+	}
 }
 
-/* --- connections ------------------------------------------------------------------------------ */
+static void on_send(uv_idle_t *idle)
+{
+	struct fl_admin *admin = idle->data;
+	uint64_t begun = uv_hrtime();
+	bool has_more = true;
 
-static void connection_close(struct connection *connection)
+	while (has_more && uv_hrtime() - begun < SLICE_NS) {
+		struct fl_admin_connection *connection = admin->first[SLOW];
+
+		has_more = false;
+		while (connection != NULL) {
+			struct fl_admin_connection *next = connection->next;
+
+			if (connection->answer != NULL && !fl_sock_pending(connection->sock)) {
+				send_piece(connection);
+				has_more = true;
+			}
+			connection = next;
+		}
+	}
+	if (!has_more) {
+		(void)uv_idle_stop(idle);
+	}
+}
+
+static void start_sending(struct fl_admin_connection *connection, struct fl_answer *answer)
 {
 	struct fl_admin *admin = connection->admin;
-	size_t i = 0;
 
-	while (admin->connections[i] != connection) {
-		i++;
+	connection->waits = false;
+	connection->answer = fl_answer_ref(answer);
+	connection->sent = 0;
+	if (length_of(connection) <= PIECE) {
+		send_piece(connection);
+		return;
 	}
-	admin->count--;
-	for (; i < admin->count; i++) {
-		admin->connections[i] = admin->connections[i + 1];
-	}
-	fl_sock_close(connection->sock, connection->answered ? LINGER_MS : 0);
-	fl_wipe_free(connection->body, connection->body_len);
-	free(connection);
-	if (!admin->is_closing) {
-		arm_timer(admin);
+	FL_REQUIRE(uv_idle_start(&admin->sender, on_send) == 0);
+	fl_admin_connection_move(connection, SLOW);
+}
+
+static void on_drain(void *user)
+{
+	const struct fl_admin_connection *connection = user;
+
+	if (connection->answer != NULL) {
+		FL_REQUIRE(uv_idle_start(&connection->admin->sender, on_send) == 0);
 	}
 }
+
+/* --- answering -------------------------------------------------------------------------------- */
 
 /* Both ends: an address of loopback reaches nobody but processes of this pod, whatever rules of NAT there are. */
 static bool is_on_loopback(const struct fl_sock *sock)
@@ -113,7 +123,7 @@ static bool is_on_loopback(const struct fl_sock *sock)
 	return end.family != 0 && fl_inet_is_loopback(&end);
 }
 
-static bool may_see_details(const struct connection *connection)
+static bool may_see_details(const struct fl_admin_connection *connection)
 {
 	const struct fl_admin *admin = connection->admin;
 
@@ -121,57 +131,87 @@ static bool may_see_details(const struct connection *connection)
 	       is_on_loopback(connection->sock);
 }
 
-static void send_answer(struct connection *connection)
+/* NULL: it cannot be given yet. Else a reference. */
+static struct fl_answer *make_answer(struct fl_admin_connection *connection,
+				     const struct fl_admin_caller *caller)
 {
-	const struct fl_admin *admin = connection->admin;
+	struct fl_admin *admin = connection->admin;
+	int document = fl_admin_document(&connection->request, caller);
+	struct fl_answer_again *again = document >= 0 ? &admin->documents[document] : NULL;
+	uint64_t round = admin->is_going_on ? admin->round : 0, begun = uv_hrtime();
+	struct fl_text text = {.is_soft = true};
+	struct fl_answer *answer = again != NULL ? fl_answer_again(again, begun, round) : NULL;
+	size_t head_len = 0;
+
+	if (answer != NULL) {
+		return fl_answer_ref(answer);
+	}
+	if (!fl_admin_respond(&connection->request, caller, &text, &head_len)) {
+		return NULL;
+	}
+	answer = fl_answer_new(&text, head_len);
+	if (again != NULL) {
+		fl_answer_made(again, answer, uv_hrtime() - begun, round);
+	}
+	return answer;
+}
+
+static void give_answer(struct fl_admin_connection *connection)
+{
+	struct fl_admin *admin = connection->admin;
 	struct fl_admin_caller caller = {.source = &admin->source,
 					 .control = admin->has_control ? &admin->control : NULL,
 					 .may_see_details = may_see_details(connection),
 					 .uid = connection->uid,
 					 .body = {connection->body, connection->body_len},
 					 .asker = connection};
-	struct fl_text text = {0};
-	int rc;
+	struct fl_answer *answer = make_answer(connection, &caller);
 
-	if (connection->forbidden) {
-		connection->request.refused = 403;
-		connection->request.reason =
-			"only root, the sidecar's own user and the agent's may ask here";
+	if (answer != NULL) {
+		start_sending(connection, answer);
+		fl_answer_unref(answer);
+	} else {
+		connection->waits = true;
+		fl_admin_connection_move(connection, SLOW);
 	}
-	connection->waiting = !fl_admin_respond(&connection->request, &caller, &text);
-	if (connection->waiting) {
-		return;
-	}
-	rc = fl_sock_write(connection->sock, (const uint8_t *)text.data, text.len);
-	fl_text_done(&text);
-	if (rc < 0) {
-		connection_close(connection);
-		return;
-	}
-	connection->answered = true;
-	fl_sock_shutdown(connection->sock);
 }
 
-/* Only who may ask is listened to, and only where there is something to say. */
-static void expect_body(struct connection *connection)
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static void refuse(struct fl_http_request *request, unsigned status, const char *reason)
+{
+	request->refused = status;
+	request->reason = reason;
+}
+
+/* Only where there is something to say. */
+static void expect_body(struct fl_admin_connection *connection)
 {
 	struct fl_http_request *request = &connection->request;
+	struct fl_admin *admin = connection->admin;
 
-	if (!connection->admin->has_control || connection->forbidden ||
-	    !fl_admin_wants_body(request)) {
+	if (!admin->has_control || !fl_admin_wants_body(request)) {
 		return;
 	}
 	if (request->body_len > FL_ADMIN_BODY_MAX) {
-		request->refused = 413;
-		request->reason = "the body is too large: 9 MiB are the most";
+		refuse(request, 413, "the body is too large: 9 MiB are the most");
+		return;
+	}
+	if (admin->bodies + request->body_len > BODIES_MAX) {
+		refuse(request, 503, "others are asking the same: try again in a moment");
 		return;
 	}
 	connection->body = malloc((size_t)request->body_len + 1);
-	connection->body_len = connection->body != NULL ? (size_t)request->body_len : 0;
+	if (connection->body == NULL) {
+		refuse(request, 503, "the sidecar has no memory for this now; ask again");
+		return;
+	}
+	connection->body_len = (size_t)request->body_len;
+	admin->bodies += connection->body_len;
 }
 
 /* False: more of it has to come. */
-static bool take_body(struct connection *connection, const uint8_t *data, size_t len)
+static bool take_body(struct fl_admin_connection *connection, const uint8_t *data, size_t len)
 {
 	size_t left = connection->body_len - connection->body_have;
 
@@ -185,9 +225,9 @@ static bool take_body(struct connection *connection, const uint8_t *data, size_t
 
 static void on_data(void *user, uint8_t *data, size_t len)
 {
-	struct connection *connection = user;
+	struct fl_admin_connection *connection = user;
 
-	if (connection->answered || connection->waiting) {
+	if (connection->list != READING) {
 		return;
 	}
 	if (!connection->has_head) {
@@ -204,46 +244,72 @@ static void on_data(void *user, uint8_t *data, size_t len)
 		}
 	}
 	if (take_body(connection, data, len)) {
-		send_answer(connection);
+		give_answer(connection);
 	}
 }
 
 static void on_eof(void *user)
 {
-	connection_close(user);
-}
-
-static void on_drain(void *user)
-{
-	(void)user;
+	fl_admin_connection_close(user);
 }
 
 static void on_error(void *user, int sys)
 {
 	(void)sys;
-	connection_close(user);
+	fl_admin_connection_close(user);
 }
 
 static const struct fl_sock_events connection_events = {on_data, on_eof, on_drain, on_error};
 
-/* Who may not ask gets an answer like everybody else, when the question is there. */
-static void judge_caller(struct connection *connection)
-{
-	const struct fl_admin *admin = connection->admin;
+/* --- accepting -------------------------------------------------------------------------------- */
 
-	connection->forbidden =
-		admin->has_control &&
-		(fl_sock_peer_uid(connection->sock, &connection->uid, NULL) != FL_OK ||
-		 !admin->control.may_ask(admin->control.user, connection->uid));
+/* Before it has a place, and before it has said anything. */
+static bool is_welcome(const struct fl_admin *admin, const struct fl_sock *sock, uid_t *ret_uid)
+{
+	return !admin->has_control || (fl_sock_peer_uid(sock, ret_uid, NULL) == FL_OK &&
+				       admin->control.may_ask(admin->control.user, *ret_uid));
+}
+
+static void turn_away(struct fl_sock *sock)
+{
+	static const char answer[] =
+		"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain; charset=utf-8\r\n"
+		"Content-Length: 63\r\nConnection: close\r\n\r\n"
+		"only root, the sidecar's own user and the agent's may ask here\n";
+
+	if (fl_sock_write(sock, (const uint8_t *)answer, sizeof(answer) - 1) < 0) {
+		fl_sock_close(sock, 0);
+	} else {
+		fl_sock_hang_up(sock, LINGER_MS);
+	}
+}
+
+/* Who asks at once, as probes do, is answered at once, and needs no place any more. */
+static void read_at_once(struct fl_admin_connection *connection)
+{
+	uint8_t buf[FIRST_READ];
+	bool is_gone = false;
+
+	connection->is_gone = &is_gone;
+	fl_sock_read_now(connection->sock, buf, sizeof(buf));
+	if (!is_gone) {
+		connection->is_gone = NULL;
+		fl_sock_read_start(connection->sock);
+	}
 }
 
 static void on_connection(void *user, struct fl_listener *listener)
 {
 	struct fl_admin *admin = user;
 	struct fl_sock *sock = fl_listener_accept(listener, &connection_events, NULL);
-	struct connection *connection;
+	struct fl_admin_connection *connection;
+	uid_t uid = 0;
 
 	if (sock == NULL) {
+		return;
+	}
+	if (!is_welcome(admin, sock, &uid)) {
+		turn_away(sock);
 		return;
 	}
 	connection = calloc(1, sizeof(*connection));
@@ -251,28 +317,31 @@ static void on_connection(void *user, struct fl_listener *listener)
 		fl_sock_close(sock, 0);
 		return;
 	}
-	if (admin->count == CONNECTIONS_MAX) {
-		connection_close(admin->connections[0]);
-	}
 	connection->admin = admin;
 	connection->sock = sock;
-	connection->deadline = uv_now(admin->net->loop) + REQUEST_MS;
-	judge_caller(connection);
+	connection->uid = uid;
 	fl_http_init(&connection->request);
 	fl_sock_set_user(sock, &connection_events, connection);
-	admin->connections[admin->count++] = connection;
-	arm_timer(admin);
-	fl_sock_read_start(sock);
+	fl_admin_connection_enter(connection);
+	read_at_once(connection);
 }
 
 void fl_admin_go_on(struct fl_admin *admin)
 {
-	/* From behind: answering may close the connection. */
-	for (size_t i = admin != NULL ? admin->count : 0; i > 0; i--) {
-		if (admin->connections[i - 1]->waiting) {
-			send_answer(admin->connections[i - 1]);
+	struct fl_admin_connection *connection, *next;
+
+	if (admin == NULL) {
+		return;
+	}
+	admin->round++;
+	admin->is_going_on = true;
+	for (connection = admin->first[SLOW]; connection != NULL; connection = next) {
+		next = connection->next; /* answering changes nobody else's place */
+		if (connection->waits) {
+			give_answer(connection);
 		}
 	}
+	admin->is_going_on = false;
 }
 
 /* --- open and close --------------------------------------------------------------------------- */
@@ -300,7 +369,9 @@ static int open_listener(struct fl_net *net, const struct fl_addr *addr, mode_t 
 		return rc;
 	}
 	FL_REQUIRE(uv_timer_init(net->loop, &admin->timer) == 0);
-	admin->timer.data = admin;
+	FL_REQUIRE(uv_idle_init(net->loop, &admin->sender) == 0);
+	admin->timer.data = admin->sender.data = admin;
+	admin->open_handles = 2;
 	*ret = admin;
 	return FL_OK;
 }
@@ -355,6 +426,9 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct fl_admin *admin = handle->data;
 
+	if (--admin->open_handles > 0) {
+		return;
+	}
 	free(admin->path);
 	free(admin);
 }
@@ -367,8 +441,14 @@ void fl_admin_close(struct fl_admin *admin)
 	admin->is_closing = true;
 	remove_path(admin);
 	fl_listener_close(admin->listener);
-	while (admin->count > 0) {
-		connection_close(admin->connections[admin->count - 1]);
+	for (size_t i = 0; i < LISTS; i++) {
+		while (admin->first[i] != NULL) {
+			fl_admin_connection_close(admin->first[i]);
+		}
+	}
+	for (size_t i = 0; i < FL_ADMIN_DOCUMENTS; i++) {
+		fl_answer_forget(&admin->documents[i]);
 	}
 	uv_close((uv_handle_t *)&admin->timer, on_closed);
+	uv_close((uv_handle_t *)&admin->sender, on_closed);
 }

@@ -5,9 +5,11 @@
  * a Unix socket that also changes something. Both speak the same HTTP/1.1 (RFC 9112), one request a connection.
  *
  * Loop: the main thread's; never a worker's. Owns: its listener and connections; fl_admin_close() ends both.
- * Borrows: what source's callbacks need, until fl_admin_close(). Limits: 64 connections, the oldest goes when another
- * comes; 8 KiB of request head; 10 s from connection to answer. Security: callers of the TCP port are not
- * authenticated and those of the socket only by their uid, so what they send is bounded and judged before it counts. */
+ * Borrows: what source's callbacks need, until fl_admin_close(). Limits: 1024 connections, of which one goes when another
+ * comes (admin.c); 8 KiB of request head; 10 s from connection to answer; documents are made as often as a fifth of the
+ * loop's time allows (answer.h). Security: callers of the TCP port are not authenticated, those of the socket by their uid
+ * before they have said anything, so what they send is bounded and judged before it counts. Memory that is out costs an
+ * answer (503) and never the process. */
 #include <sys/types.h>
 
 #include "base/addr.h"
@@ -20,7 +22,7 @@
 struct fl_admin_source {
 	/* Can the sidecar carry traffic? When not, reason gets one sentence (NUL-terminated). */
 	bool (*ready)(void *user, char *reason, size_t size);
-	/* Each appends a whole document: Prometheus text, JSON, HTML. */
+	/* Each appends a whole document: Prometheus text, JSON, HTML. ret is soft: for want of memory, it is made to fail. */
 	void (*metrics)(void *user, struct fl_text *ret);
 	void (*status)(void *user, struct fl_text *ret);
 	/* False: it is being made, and fl_admin_go_on() is called when it can be asked for again. */
@@ -55,7 +57,7 @@ int fl_admin_open(struct fl_net *net, const struct fl_addr *addr,
 		  const struct fl_admin_source *source, struct fl_admin **ret,
 		  struct fl_err *err) FL_MUST_USE;
 
-/* The same on a Unix socket, with control on top; it is copied. Who may not ask is answered 403. A path that nobody
+/* The same on a Unix socket, with control on top; it is copied. Who may not ask is told so (403) when he comes. A path that nobody
  * listens on is taken over; fl_admin_close() removes it, unless it is somebody else's by then. Errors: FL_ERR_IO,
  * FL_ERR_INVALID: the path is in use or cannot be had. */
 int fl_admin_open_control(struct fl_net *net, const char *path,

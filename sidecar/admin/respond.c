@@ -21,8 +21,9 @@
 
 struct route {
 	const char *path;
-	const char *type; /* and further header lines */
-	bool details;     /* tells peers, rules and addresses: not for everybody */
+	const char *type;  /* and further header lines */
+	unsigned document; /* its number, from 1 on; 0: it costs nothing to make */
+	bool details;      /* tells peers, rules and addresses: not for everybody */
 	/* Fills body and returns the status, or NOT_YET. One of them is there. */
 	unsigned (*read)(const struct fl_admin_source *source, struct fl_text *body);
 	unsigned (*change)(const struct fl_admin_caller *caller, const char *query,
@@ -109,11 +110,22 @@ static unsigned preview(const struct fl_admin_caller *caller, const char *query,
 static const struct route routes[] = {
 	{.path = "/healthz", .type = TEXT_TYPE, .read = healthz},
 	{.path = "/readyz", .type = TEXT_TYPE, .read = readyz},
-	{.path = "/metrics", .type = "text/plain; version=0.0.4; charset=utf-8", .read = metrics},
-	{.path = "/status", .type = "application/json", .details = true, .read = status},
-	{.path = "/connections", .type = "application/json", .details = true, .read = connections},
-	{.path = "/seen", .type = "application/json", .details = true, .read = seen},
-	{.path = "/", .type = PAGE_TYPE, .details = true, .read = page},
+	{.path = "/metrics",
+	 .document = 1,
+	 .type = "text/plain; version=0.0.4; charset=utf-8",
+	 .read = metrics},
+	{.path = "/status",
+	 .document = 2,
+	 .type = "application/json",
+	 .details = true,
+	 .read = status},
+	{.path = "/connections",
+	 .document = 3,
+	 .type = "application/json",
+	 .details = true,
+	 .read = connections},
+	{.path = "/seen", .document = 4, .type = "application/json", .details = true, .read = seen},
+	{.path = "/", .document = 5, .type = PAGE_TYPE, .details = true, .read = page},
 	{.path = "/drain", .type = TEXT_TYPE, .change = drain},
 	{.path = "/log-level", .type = TEXT_TYPE, .change = log_level},
 	{.path = PREVIEW_PATH, .type = "application/json", .change = preview},
@@ -138,6 +150,17 @@ static const struct route *find_route(const struct fl_admin_caller *caller, cons
 		}
 	}
 	return NULL;
+}
+
+int fl_admin_document(const struct fl_http_request *request, const struct fl_admin_caller *caller)
+{
+	bool reads = request->method == FL_HTTP_GET || request->method == FL_HTTP_HEAD;
+	const struct route *route =
+		request->refused == 0 && reads ? find_route(caller, request->path) : NULL;
+
+	return route != NULL && (!route->details || caller->may_see_details)
+		       ? (int)route->document - 1
+		       : -1;
 }
 
 static unsigned not_found(const struct fl_admin_caller *caller, struct fl_text *body)
@@ -229,9 +252,9 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 }
 
 bool fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
-		      struct fl_text *ret)
+		      struct fl_text *ret, size_t *ret_head)
 {
-	struct fl_text body = {0};
+	struct fl_text body = {.is_soft = ret->is_soft};
 	struct answer answer = {.type = TEXT_TYPE};
 	unsigned status = fill(request, caller, &answer, &body);
 
@@ -246,9 +269,9 @@ bool fl_admin_respond(const struct fl_http_request *request, const struct fl_adm
 		status, status_text(status), answer.type, body.len,
 		answer.allow != NULL ? "Allow: " : "", answer.allow != NULL ? answer.allow : "",
 		answer.allow != NULL ? "\r\n" : "");
-	if (request->method != FL_HTTP_HEAD) {
-		fl_text_put(ret, body.data, body.len);
-	}
+	*ret_head = ret->len;
+	fl_text_put(ret, body.data, body.len);
+	ret->has_failed = ret->has_failed || body.has_failed;
 	fl_text_done(&body);
 	return true;
 }

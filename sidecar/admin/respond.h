@@ -18,8 +18,14 @@ struct fl_admin_caller {
 /* Is there more to wait for than the head? */
 bool fl_admin_wants_body(const struct fl_http_request *request);
 
-/* Appends the whole answer, head and (but for HEAD) body. False: it cannot be given yet. */
+/* Answers that cost something to make, and that are the same for all who may see them. */
+#define FL_ADMIN_DOCUMENTS 5u
+/* Which of them the request is for, from 0 on; -1: none of them. */
+int fl_admin_document(const struct fl_http_request *request, const struct fl_admin_caller *caller);
+
+/* Appends the whole answer. *ret_head: how much of it is head, all that HEAD gets. False: it cannot be given yet. ret may have
+ * failed for want of memory, if it is soft. */
 bool fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
-		      struct fl_text *ret);
+		      struct fl_text *ret, size_t *ret_head);
 
 #endif

@@ -26,6 +26,16 @@ void *fl_new(size_t size)
 	return memory;
 }
 
+bool fl_mem_has(size_t size)
+{
+	/* volatile: else the compiler knows that nobody needs it */
+	void *volatile memory = malloc(size);
+	bool is_there = memory != NULL;
+
+	free(memory);
+	return is_there;
+}
+
 void *fl_grow(void *array, size_t count, size_t size)
 {
 	void *grown = NULL;

@@ -6,11 +6,16 @@
  * fl_new/fl_dup abort with a sentence when memory is out: for start-up and reload paths, where
  * there is nothing sensible left to do. The data path uses malloc and handles NULL, costing the
  * connection. Thread: any. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FL_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define FL_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* Could so much be had just now? For work that takes many pieces, each of which has to be there once it has begun; others may
+ * be faster. */
+bool fl_mem_has(size_t size);
 
 /* A view of bytes that somebody else owns, valid as long as the owner says. */
 struct fl_span {

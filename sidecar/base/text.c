@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* text - grows by doubling. What is put in comes from our own tables and counters, never from a
- * caller's length, so running out of memory here ends the process like anywhere in its start. */
+ * caller's length. */
 #include "base/text.h"
 
 #include <stdarg.h>
@@ -11,23 +11,33 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
-static void make_room(struct fl_text *text, size_t len)
+/* False: it has failed. */
+static bool make_room(struct fl_text *text, size_t len)
 {
 	size_t cap = text->cap > 0 ? text->cap : 256;
+	char *grown;
 
 	FL_REQUIRE(len < SIZE_MAX / 4 - text->len);
 	while (cap < text->len + len + 1) {
 		cap *= 2;
 	}
-	if (cap > text->cap) {
-		text->data = fl_grow(text->data, cap, 1);
+	if (text->has_failed || cap == text->cap) {
+		return !text->has_failed;
+	}
+	grown = text->is_soft ? realloc(text->data, cap) : fl_grow(text->data, cap, 1);
+	text->has_failed = grown == NULL;
+	if (grown != NULL) {
+		text->data = grown;
 		text->cap = cap;
 	}
+	return !text->has_failed;
 }
 
 void fl_text_put(struct fl_text *text, const char *data, size_t len)
 {
-	make_room(text, len);
+	if (!make_room(text, len)) {
+		return;
+	}
 	if (len > 0) {
 		memcpy(text->data + text->len, data, len);
 	}
@@ -40,18 +50,22 @@ void fl_text_print(struct fl_text *text, const char *fmt, ...)
 	va_list args, again;
 	int len;
 
-	make_room(text, 0);
+	if (!make_room(text, 0)) {
+		return;
+	}
 	va_start(args, fmt);
 	va_copy(again, args);
 	len = vsnprintf(text->data + text->len, text->cap - text->len, fmt, args);
 	va_end(args);
 	FL_REQUIRE(len >= 0);
 	if ((size_t)len >= text->cap - text->len) {
-		make_room(text, (size_t)len);
-		(void)vsnprintf(text->data + text->len, (size_t)len + 1, fmt, again);
+		len = make_room(text, (size_t)len)
+			      ? vsnprintf(text->data + text->len, (size_t)len + 1, fmt, again)
+			      : 0;
 	}
 	va_end(again);
 	text->len += (size_t)len;
+	text->data[text->len] = '\0';
 }
 
 void fl_text_put_clean(struct fl_text *text, const char *from)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_BASE_TEXT_H
 #define FL_BASE_TEXT_H
-/* text - a growing string. Thread: any, one at a time. Begins as {0}. */
+/* text - a growing string. Thread: any, one at a time. Begins as {0}, or as {.is_soft = true} where somebody has asked for it:
+ * when memory is out, the first ends the process, and the second has failed and takes nothing more. */
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -9,6 +11,7 @@
 struct fl_text {
 	char *data; /* owned; NUL-terminated once something was put; NULL before */
 	size_t len, cap;
+	bool is_soft, has_failed; /* has_failed: what is there is not all of it */
 };
 
 void fl_text_print(struct fl_text *text, const char *fmt, ...) FL_PRINTF(2, 3);

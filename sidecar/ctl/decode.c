@@ -234,9 +234,14 @@ static int read_foreign(struct fl_span rest, struct fl_ctl_foreign *ret, struct 
 	return rc < 0 ? rc : require_seen(seen, FOREIGN_BUNDLE, 0, err);
 }
 
+static int no_memory(struct fl_err *err)
+{
+	return fl_err_set(err, FL_ERR_NOMEM, "out of memory for a message");
+}
+
 static int add_foreign(struct fl_span value, struct fl_ctl_generation *g, struct fl_err *err)
 {
-	struct fl_ctl_foreign foreign = {0};
+	struct fl_ctl_foreign foreign = {0}, *grown;
 	int rc;
 
 	if (g->foreign_count == FL_CTL_MAX_FOREIGN) {
@@ -247,7 +252,11 @@ static int add_foreign(struct fl_span value, struct fl_ctl_generation *g, struct
 	if (rc != FL_OK) {
 		return rc;
 	}
-	g->foreign = fl_grow(g->foreign, g->foreign_count + 1, sizeof(*g->foreign));
+	grown = realloc(g->foreign, (g->foreign_count + 1) * sizeof(*g->foreign));
+	if (grown == NULL) {
+		return no_memory(err);
+	}
+	g->foreign = grown;
 	g->foreign[g->foreign_count++] = foreign;
 	return FL_OK;
 }
@@ -327,7 +336,7 @@ struct fl_ctl_decoder {
 
 struct fl_ctl_decoder *fl_ctl_decoder_new(void)
 {
-	return fl_new(sizeof(struct fl_ctl_decoder));
+	return calloc(1, sizeof(struct fl_ctl_decoder));
 }
 
 static void forget(struct fl_ctl_decoder *d)
@@ -411,24 +420,28 @@ static int collect_header(struct fl_ctl_decoder *d, const uint8_t **data, size_t
 }
 
 /* Room for more payload, at most double of what has really come; what is outgrown is wiped. */
-static void make_room(struct fl_ctl_decoder *d, size_t coming)
+static int make_room(struct fl_ctl_decoder *d, size_t coming, struct fl_err *err)
 {
 	size_t wanted = d->have + coming;
 	size_t cap = d->cap * 2 > wanted ? d->cap * 2 : wanted;
 	uint8_t *bigger;
 
 	if (wanted <= d->cap) {
-		return;
+		return FL_OK;
 	}
 	cap = cap < FIRST_CHUNK ? FIRST_CHUNK : cap;
 	cap = cap > d->payload_len ? d->payload_len : cap;
-	bigger = fl_new(cap);
+	bigger = malloc(cap);
+	if (bigger == NULL) {
+		return no_memory(err);
+	}
 	if (d->have > 0) {
 		memcpy(bigger, d->payload, d->have);
 	}
 	fl_wipe_free(d->payload, d->cap);
 	d->payload = bigger;
 	d->cap = cap;
+	return FL_OK;
 }
 
 static int read_message(struct fl_ctl_decoder *d, struct fl_ctl_message *ret, struct fl_err *err)
@@ -479,7 +492,10 @@ static int collect_frame(struct fl_ctl_decoder *d, const uint8_t **data, size_t 
 	}
 	take = d->payload_len - d->have;
 	take = take > *len ? *len : take;
-	make_room(d, take);
+	rc = make_room(d, take, err);
+	if (rc != FL_OK) {
+		return rc;
+	}
 	if (take > 0) {
 		memcpy(d->payload + d->have, *data, take);
 		d->have += take;

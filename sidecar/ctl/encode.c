@@ -49,8 +49,11 @@ static uint8_t *frame_begin(struct writer *w, enum fl_ctl_type type, size_t payl
 			    size_t *ret_len)
 {
 	size_t len = FL_CTL_HEADER + payload;
-	uint8_t *frame = fl_new(len);
+	uint8_t *frame = malloc(len);
 
+	if (frame == NULL) {
+		return NULL;
+	}
 	w->at = frame;
 	w->end = frame + len;
 	put(w, magic, sizeof(magic));
@@ -67,6 +70,9 @@ uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len)
 	uint8_t *frame =
 		frame_begin(&w, FL_CTL_HELLO, 3 * FIELD_HEADER + 4 + 8 + DIGEST_LEN, ret_len);
 
+	if (frame == NULL) {
+		return NULL;
+	}
 	put_field_uint(&w, HELLO_VERSION, hello->version, 4);
 	put_field_uint(&w, HELLO_GENERATION, hello->generation, 8);
 	put_field(&w, HELLO_DIGEST, hello->digest, DIGEST_LEN);
@@ -82,6 +88,9 @@ uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_le
 	FL_REQUIRE(result->reason.len <= FL_CTL_MAX_SMALL / 2);
 	frame = frame_begin(&w, FL_CTL_RESULT, 3 * FIELD_HEADER + 8 + 1 + result->reason.len,
 			    ret_len);
+	if (frame == NULL) {
+		return NULL;
+	}
 	put_field_uint(&w, RESULT_NUMBER, result->number, 8);
 	put_field_uint(&w, RESULT_OK, result->ok != 0, 1);
 	put_field(&w, RESULT_REASON, result->reason.data, result->reason.len);
@@ -95,6 +104,9 @@ uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note, size_t *ret_len)
 	struct writer w;
 	uint8_t *frame = frame_begin(&w, FL_CTL_NOTE, 3 * FIELD_HEADER + 1 + 8 + len, ret_len);
 
+	if (frame == NULL) {
+		return NULL;
+	}
 	put_field_uint(&w, NOTE_REFUSED, note->refused, 1);
 	put_field_uint(&w, NOTE_TIME, (uint64_t)note->time, 8);
 	put_field(&w, NOTE_TEXT, note->text.data, len);
@@ -148,6 +160,9 @@ uint8_t *fl_ctl_encode_generation(const struct fl_ctl_generation *g, size_t *ret
 
 	FL_REQUIRE(fl_ctl_generation_check(g, NULL) == FL_OK);
 	frame = frame_begin(&w, FL_CTL_GENERATION, generation_size(g), ret_len);
+	if (frame == NULL) {
+		return NULL;
+	}
 	put_field_uint(&w, GENERATION_NUMBER, g->number, 8);
 	put_field(&w, GENERATION_DIGEST, g->digest, DIGEST_LEN);
 	put_field(&w, GENERATION_CREDENTIAL, g->credential.data, g->credential.len);

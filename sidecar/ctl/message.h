@@ -81,7 +81,7 @@ struct fl_ctl_message {
 	} u;
 };
 
-/* Fresh memory with a whole frame, never NULL; length in ret_len. Wipe generation frames with
+/* Fresh memory with a whole frame; NULL: there is none. Length in ret_len. Wipe generation frames with
  * fl_wipe_free(). */
 uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len);
 uint8_t *fl_ctl_encode_generation(const struct fl_ctl_generation *generation, size_t *ret_len);
@@ -94,13 +94,13 @@ uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_le
 uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note,
 			    size_t *ret_len); /* cuts a longer text */
 
-struct fl_ctl_decoder; /* collects one frame at a time */
-struct fl_ctl_decoder *fl_ctl_decoder_new(void);
+struct fl_ctl_decoder;                                    /* collects one frame at a time */
+struct fl_ctl_decoder *fl_ctl_decoder_new(void);          /* NULL: no memory */
 void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder); /* wipes */
 
 /* Takes what it needs of *data (advances data and len). Returns 1 when message holds a whole one
  * (valid until the next call), 0 when more bytes are needed (all of data is taken), or
- * FL_ERR_PEER: close the channel; the decoder is then only good for freeing. Call until it
+ * FL_ERR_PEER, or FL_ERR_NOMEM: close the channel; the decoder is then only good for freeing. Call until it
  * returns 0. */
 int fl_ctl_decoder_feed(struct fl_ctl_decoder *decoder, const uint8_t **data, size_t *len,
 			struct fl_ctl_message *ret, struct fl_err *err) FL_MUST_USE;

@@ -12,6 +12,7 @@
 
 #define MIN_BACKOFF_MS 20u
 #define MAX_BACKOFF_MS 1000u
+#define NO_MEMORY_MS 10000u /* until a generation is asked for again that there was no memory for */
 
 struct fl_agent_link {
 	struct fl_net *net;
@@ -61,11 +62,11 @@ static void try_later(struct fl_agent_link *link, const char *trouble)
 
 static void send_frame(struct fl_agent_link *link, uint8_t *frame, size_t len)
 {
-	int rc = fl_sock_write(link->sock, frame, len);
+	int rc = frame != NULL ? fl_sock_write(link->sock, frame, len) : UV_ENOMEM;
 
 	free(frame);
 	if (rc < 0) {
-		try_later(link, "the agent closed the channel");
+		try_later(link, rc == UV_ENOMEM ? "out of memory" : "the agent closed the channel");
 	}
 }
 
@@ -75,8 +76,16 @@ static void answer(struct fl_agent_link *link, const struct fl_ctl_generation *g
 	struct fl_ctl_result result = {.number = generation->number};
 	uint8_t *frame;
 	size_t len;
+	int rc;
 
-	result.ok = link->events->on_generation(link->user, generation, &err) == 0;
+	rc = link->events->on_generation(link->user, generation, &err);
+
+	if (rc == FL_ERR_NOMEM) {
+		link->backoff_ms = NO_MEMORY_MS;
+		try_later(link, err.text);
+		return;
+	}
+	result.ok = rc == 0;
 	if (!result.ok) {
 		result.reason = (struct fl_span){(const uint8_t *)err.text, strlen(err.text)};
 	}
@@ -180,6 +189,10 @@ static void on_dialed(void *user, int sys)
 	link->trouble[0] = '\0';
 	link->connected_ms = uv_now(link->net->loop);
 	link->decoder = fl_ctl_decoder_new();
+	if (link->decoder == NULL) {
+		try_later(link, "out of memory");
+		return;
+	}
 	link->events->describe(link->user, &hello);
 	fl_sock_read_start(link->sock);
 	frame = fl_ctl_encode_hello(&hello, &len);

@@ -2,6 +2,7 @@
 #include "proxy/listing.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "proxy/report.h"
@@ -32,8 +33,36 @@ struct fl_listed *fl_listing_add(struct fl_listing *listing)
 	if (listing->count == listing->max) {
 		return NULL;
 	}
-	listing->items = fl_grow(listing->items, listing->count + 1, sizeof(*listing->items));
+	/* In steps of a power of two, so that a worker does not copy its listing again and again. */
+	if ((listing->count & (listing->count - 1)) == 0) {
+		size_t room = listing->count > 0 ? listing->count * 2 : 1;
+		struct fl_listed *items = realloc(listing->items, room * sizeof(*items));
+
+		if (items == NULL) {
+			return NULL;
+		}
+		listing->items = items;
+	}
+	listing->items[listing->count] = (struct fl_listed){.state = NULL};
 	return &listing->items[listing->count++];
+}
+
+char *fl_listed_copy(struct fl_listed *item, const char *text)
+{
+	char *copy = text != NULL ? strdup(text) : NULL;
+
+	item->is_short = item->is_short || (text != NULL && copy == NULL);
+	return copy;
+}
+
+void fl_listing_keep(struct fl_listing *listing)
+{
+	struct fl_listed *item = &listing->items[listing->count - 1];
+
+	if (item->is_short) {
+		fl_listed_done(item);
+		listing->count--;
+	}
 }
 
 static void put_address(struct fl_json *json, const char *key, const struct fl_inet *inet)

@@ -33,6 +33,7 @@ struct fl_listed {
 	uint16_t port;
 	uint64_t generation, started_ns;
 	uint64_t to_app, to_mesh;
+	bool is_short; /* memory was out: something is missing */
 };
 
 void fl_listed_done(struct fl_listed *item);
@@ -46,8 +47,12 @@ struct fl_listing {
 };
 void fl_listing_done(struct fl_listing *listing);
 
-/* One place more; NULL: there is none left. */
+/* One place more; NULL: there is none left, or no memory. */
 struct fl_listed *fl_listing_add(struct fl_listing *listing);
+/* A copy for the newest one; NULL: there is no memory, or text is NULL. */
+char *fl_listed_copy(struct fl_listed *item, const char *text);
+/* The newest one is described. Where memory was out for that it is gone again, and counts as left out. */
+void fl_listing_keep(struct fl_listing *listing);
 
 /* Appends the keys of one connection to an object that is open. now_ns: uv_hrtime(). */
 void fl_listed_put(struct fl_json *json, const struct fl_listed *item, uint64_t now_ns);

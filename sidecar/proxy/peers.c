@@ -289,7 +289,11 @@ struct fl_peer_sum *fl_peers_sums(struct fl_peers *peers, size_t *ret_count)
 	peers->held = true;
 	count = peers->count;
 	(void)pthread_mutex_unlock(&peers->lock);
-	sums = fl_new((count + (size_t)COMMON * FL_DIRECTIONS) * sizeof(*sums));
+	sums = calloc(count + (size_t)COMMON * FL_DIRECTIONS, sizeof(*sums));
+	if (sums == NULL) {
+		fl_peers_let_go(peers);
+		return NULL;
+	}
 	for (size_t i = 0; i < count; i++) {
 		sum_of(peers, peers->items[i], &sums[n++]);
 	}

@@ -59,7 +59,7 @@ struct fl_peer_sum {
 };
 
 /* Of all workers: those that there is something to count of, the others last. To free(), and good until
- * fl_peers_let_go(); nobody makes room meanwhile. */
+ * fl_peers_let_go(); nobody makes room meanwhile. NULL: no memory, and nothing to let go. */
 struct fl_peer_sum *fl_peers_sums(struct fl_peers *peers, size_t *ret_count);
 void fl_peers_let_go(struct fl_peers *peers); /* of what fl_peers_sums() gave out */
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The worker's part. Nothing here fails: memory that runs out ends the process only where it would do so for
- * /connections as well, and a verdict that takes memory which is not there counts as a loss, as it would in earnest. */
+/* The worker's part. Nothing here fails: what there is no memory for is left out and counted, and a verdict that takes memory
+ * which is not there counts as a loss, as it would in earnest. */
+#define HASH_NONFATAL_OOM 1
 #include "proxy/preview.h"
 
 #include <stdlib.h>
@@ -76,9 +77,19 @@ static void count_peer(struct fl_preview *preview, struct fl_tls_peer *peer)
 			preview->peers_left_out++;
 			return;
 		}
-		found = fl_new(sizeof(*found));
+		found = calloc(1, sizeof(*found));
+		if (found == NULL) {
+			preview->peers_left_out++;
+			return;
+		}
 		found->peer = fl_tls_peer_ref(peer);
 		HASH_ADD_PTR(preview->peers, peer, found);
+		if (found->hh.tbl == NULL) { /* no memory for the table */
+			fl_tls_peer_unref(found->peer);
+			free(found);
+			preview->peers_left_out++;
+			return;
+		}
 	}
 	found->connections++;
 }
@@ -91,12 +102,22 @@ static void list(struct fl_preview *preview, const struct fl_stream *stream, enu
 	if (preview->doomed_count == preview->max) {
 		return;
 	}
-	preview->doomed =
-		fl_grow(preview->doomed, preview->doomed_count + 1, sizeof(*preview->doomed));
-	doomed = &preview->doomed[preview->doomed_count++];
-	*doomed = (struct fl_doomed){
-		.loss = loss, .detail = detail->text[0] != '\0' ? fl_strdup(detail->text) : NULL};
+	doomed = realloc(preview->doomed, (preview->doomed_count + 1) * sizeof(*doomed));
+	if (doomed == NULL) {
+		return; /* counted all the same */
+	}
+	preview->doomed = doomed;
+	doomed = &preview->doomed[preview->doomed_count];
+	*doomed = (struct fl_doomed){.loss = loss};
 	fl_stream_describe(stream, &doomed->connection);
+	doomed->detail =
+		detail->text[0] != '\0' ? fl_listed_copy(&doomed->connection, detail->text) : NULL;
+	if (doomed->connection.is_short) {
+		fl_listed_done(&doomed->connection);
+		free(doomed->detail);
+		return;
+	}
+	preview->doomed_count++;
 }
 
 void fl_preview_stream(struct fl_worker *worker, struct fl_stream *stream)

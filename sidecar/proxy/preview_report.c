@@ -4,6 +4,7 @@
  * A peer stands on a root if its chain verifies where that root is all that its trust domain has. So each root gets a
  * context of its own, each chain is judged in it by the code that judges handshakes, and roots of equal names are told
  * apart. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,8 +93,14 @@ static void collect_peers(struct standings *standings, const struct fl_preview *
 
 		standings->left_out += parts[i].peers_left_out;
 		for (; peer != NULL; peer = peer->hh.next) {
-			standings->items = fl_grow(standings->items, standings->count + 1,
-						   sizeof(*standings->items));
+			struct standing *grown =
+				realloc(standings->items, (standings->count + 1) * sizeof(*grown));
+
+			if (grown == NULL) {
+				standings->left_out++;
+				continue;
+			}
+			standings->items = grown;
 			standings->items[standings->count++] = (struct standing){
 				.peer = peer->peer, .connections = peer->connections};
 		}
@@ -183,32 +190,35 @@ static int find_standings(struct roots *roots, struct standings *standings, stru
 
 static void put_answer(struct fl_json *json, const struct root *root, bool complete)
 {
-	char *because;
+	char because[160];
 
 	if (root->only_own) {
-		because =
-			fl_format("our own certificate chains to it and to no other root of ours");
+		(void)snprintf(because, sizeof(because),
+			       "our own certificate chains to it and to no other root of ours");
 	} else if (root->only_peers > 0) {
-		because = fl_format("%llu open connections of %llu certificates chain to it and to "
-				    "no other root of that trust domain",
-				    (unsigned long long)root->only_connections,
-				    (unsigned long long)root->only_peers);
+		(void)snprintf(because, sizeof(because),
+			       "%llu open connections of %llu certificates chain to it and to "
+			       "no other root of that trust domain",
+			       (unsigned long long)root->only_connections,
+			       (unsigned long long)root->only_peers);
 	} else if (!complete) {
-		because = fl_format("there are more peers or roots than are looked at");
+		(void)snprintf(because, sizeof(because),
+			       "there are more peers or roots than are looked at");
 	} else if (root->peers > 0) {
-		because = fl_format("all %llu open connections that chain to it chain to another "
-				    "root as well",
-				    (unsigned long long)root->connections);
+		(void)snprintf(because, sizeof(because),
+			       "all %llu open connections that chain to it chain to another "
+			       "root as well",
+			       (unsigned long long)root->connections);
 	} else {
-		because = fl_format("no open connection chains to it; peers that are not connected "
-				    "just now may");
+		(void)snprintf(because, sizeof(because),
+			       "no open connection chains to it; peers that are not connected "
+			       "just now may");
 	}
 	fl_json_str(json, "safe_to_remove",
 		    root->only_own || root->only_peers > 0 ? "no"
 		    : complete                             ? "yes"
 							   : "unknown");
 	fl_json_str(json, "because", because);
-	free(because);
 }
 
 static void put_key_id(struct fl_json *json, const struct fl_der *der)

@@ -307,14 +307,14 @@ void fl_route_describe(const struct fl_route *route, const char *state, struct f
 	*ret = (struct fl_listed){
 		.direction = route->direction,
 		.state = state,
-		.name = fl_strdup(fl_route_name(route)),
-		.own = fl_strdup(route->share->generation->credentials->id),
 		.source = route->source,
 		.destination = route->destination,
 		.port = route->port,
 		.generation = route->share->generation->number,
 		.started_ns = route->started_ns,
 	};
+	ret->name = fl_listed_copy(ret, fl_route_name(route));
+	ret->own = fl_listed_copy(ret, route->share->generation->credentials->id);
 }
 
 const struct fl_conf_service *fl_route_service_under(const struct fl_route *route,

@@ -103,6 +103,31 @@ static void on_answer(void *user)
 static const struct fl_resolver_events resolver_events = {
 	.on_targets = on_targets, .on_routes = on_routes, .on_answer = on_answer};
 
+/* More than it was ever seen to take: parsed, a PEM takes its own size several times over, and again in each context. */
+#define MEMORY_AT_LEAST ((size_t)1024 * 1024)
+#define MEMORY_FACTOR ((size_t)16)
+#define WORKER_MEMORY ((size_t)256 * 1024)
+#define WORKER_FACTOR ((size_t)8)
+
+int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_generation *message,
+			 struct fl_err *err)
+{
+	size_t size =
+		message->credential.len + message->bundle.len + message->crl.len + message->ini.len;
+
+	for (size_t i = 0; i < message->foreign_count; i++) {
+		size += message->foreign[i].bundle.len;
+	}
+	size = MEMORY_AT_LEAST + MEMORY_FACTOR * size +
+	       server->worker_count * (WORKER_MEMORY + WORKER_FACTOR * size);
+	return fl_mem_has(size)
+		       ? FL_OK
+		       : fl_err_set(
+				 err, FL_ERR_NOMEM,
+				 "out of memory: a generation like this one needs up to %zu MiB more",
+				 size >> 20);
+}
+
 int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
 			  struct fl_tally *tally, struct fl_share **shares, struct fl_err *err)
 {
@@ -255,8 +280,12 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 {
 	struct fl_server *server = user;
 	struct fl_generation *generation;
-	int rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &generation, err);
+	int rc = fl_server_has_memory(server, message, err);
 
+	if (rc != 0) {
+		return rc; /* nobody has refused it: it is sent again */
+	}
+	rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &generation, err);
 	if (rc == 0) {
 		rc = use_generation(server, generation, err);
 		if (rc == 0) {
@@ -356,32 +385,40 @@ static void on_listed(uv_async_t *async)
 	fl_server_previewed(server);
 }
 
-static void ask_workers(struct fl_server *server)
+static bool ask_workers(struct fl_server *server)
 {
-	server->listings = fl_new(server->worker_count * sizeof(*server->listings));
-	for (unsigned i = 0; i < server->worker_count; i++) {
+	server->listings = calloc(server->worker_count, sizeof(*server->listings));
+	for (unsigned i = 0; server->listings != NULL && i < server->worker_count; i++) {
 		server->listings[i].max = FL_LISTING_MAX / server->worker_count;
-		fl_worker_post_list(server->workers[i], &server->listings[i], on_worker_listed,
-				    server);
+		if (!fl_worker_post_list(server->workers[i], &server->listings[i], on_worker_listed,
+					 server)) {
+			/* That worker lists nothing. */
+			on_worker_listed(server);
+		}
 	}
+	return server->listings != NULL;
 }
 
-/* Are they there? Else they will be: the workers are asked. */
-static bool has_listings(struct fl_server *server)
+/* Are they there? Else they will be: the workers are asked. For want of memory ret is made to fail. */
+static bool has_listings(struct fl_server *server, struct fl_text *ret)
 {
 	if (server->is_listed || server->worker_count == 0) {
 		return true;
 	}
-	if (server->listings == NULL) {
-		ask_workers(server);
+	if (server->listings == NULL && !ask_workers(server)) {
+		ret->has_failed = true;
+		return true;
 	}
 	return false;
 }
 
 bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
 {
-	if (!has_listings(server)) {
+	if (!has_listings(server, ret)) {
 		return false;
+	}
+	if (ret->has_failed) {
+		return true;
 	}
 	fl_report_connections(server->listings, server->worker_count, uv_hrtime(), ret);
 	return true;
@@ -391,10 +428,13 @@ bool fl_server_page(struct fl_server *server, struct fl_text *ret)
 {
 	struct fl_snapshot snapshot;
 
-	if (!has_listings(server)) {
+	if (!has_listings(server, ret)) {
 		return false;
 	}
-	fl_server_snapshot(server, &snapshot);
+	if (ret->has_failed || !fl_server_snapshot(server, &snapshot)) {
+		ret->has_failed = true;
+		return true;
+	}
 	snapshot.listings = server->listings;
 	snapshot.listing_count = server->worker_count;
 	snapshot.now_ns = uv_hrtime();
@@ -407,7 +447,7 @@ bool fl_server_seen(struct fl_server *server, struct fl_text *ret)
 {
 	struct fl_seen all = {.max = FL_SEEN_MAX};
 
-	if (!has_listings(server)) {
+	if (!has_listings(server, ret)) {
 		return false;
 	}
 	for (unsigned i = 0; i < server->worker_count; i++) {
@@ -524,13 +564,17 @@ unsigned fl_server_open_connections(const struct fl_server *server)
 	return open_connections(server);
 }
 
-void fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level)
+bool fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level)
 {
+	bool all = true;
+
 	server->log_level_is_set = level != NULL;
 	server->log->level = level != NULL ? *level : fl_server_conf(server)->log.level;
 	for (unsigned i = 0; i < server->worker_count; i++) {
-		fl_worker_post_log_level(server->workers[i], server->log->level, level != NULL);
+		all &= fl_worker_post_log_level(server->workers[i], server->log->level,
+						level != NULL);
 	}
+	return all;
 }
 
 bool fl_server_agent_uid(const struct fl_server *server, uid_t *ret)

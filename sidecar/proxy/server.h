@@ -26,18 +26,21 @@ struct fl_net *fl_server_net(struct fl_server *server);
 /* Can it carry traffic? When not, reason (of size bytes) says why in one sentence. Main loop. */
 bool fl_server_ready(struct fl_server *server, char *reason, size_t size);
 
-/* All that it has to tell; to be given back with fl_snapshot_done() before the main loop turns on. */
-void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret);
+/* All that it has to tell; to be given back with fl_snapshot_done() before the main loop turns on. False: there is no memory
+ * for it, and nothing to give back. */
+bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret) FL_MUST_USE;
 
 /* What SIGTERM does. False: it is stopping already. Main loop. */
 bool fl_server_drain(struct fl_server *server);
 /* Open connections of both directions, for a sentence. Main loop. */
 unsigned fl_server_open_connections(const struct fl_server *server);
-/* Of all threads, whatever the INI says, now and later; NULL: as the INI says again. Main loop. */
-void fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level);
+/* Of all threads, whatever the INI says, now and later; NULL: as the INI says again. False: for want of memory not of all.
+ * Main loop. */
+bool fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level);
 /* Whom the agent runs as. False: there has been none yet. Main loop. */
 bool fl_server_agent_uid(const struct fl_server *server, uid_t *ret);
 
+/* For want of memory ret is made to fail, in each of these. */
 /* Appends what is open, as a document (listing.h). False: not yet, the workers are asked, and on_listed is called when
  * it can be had, in a turn of the loop, for the time of that call. Main loop. */
 bool fl_server_connections(struct fl_server *server, struct fl_text *ret);

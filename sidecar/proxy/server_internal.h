@@ -65,6 +65,9 @@ struct fl_server {
 
 /* Have all workers opened their listeners? */
 bool fl_server_all_serving(const struct fl_server *server);
+/* A generation is made of many pieces, and none of them may be missing: is there room for all? Errors: FL_ERR_NOMEM. */
+int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_generation *message,
+			 struct fl_err *err) FL_MUST_USE;
 int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
 			  struct fl_tally *tally, struct fl_share **shares,
 			  struct fl_err *err) FL_MUST_USE;

@@ -53,6 +53,7 @@ void fl_server_previewed(struct fl_server *server)
 	}
 	previewing->is_done = true;
 	previewing->status = 200;
+	previewing->body.is_soft = true;
 	if (fl_report_preview(previewing->current, previewing->candidate, previewing->parts,
 			      previewing->part_count, &previewing->body, &err) != 0) {
 		fl_text_print(&previewing->body, "%s\n", err.text);
@@ -91,10 +92,15 @@ static int begin(struct fl_server *server, const struct fl_ctl_generation *messa
 	struct fl_generation *candidate;
 	struct fl_share **shares;
 	struct fl_tally *tally;
-	int rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &candidate, err);
+	int rc = fl_server_has_memory(server, message, err);
 
+	if (rc == 0) {
+		rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &candidate,
+				       err);
+	}
 	if (rc != 0) {
-		return fl_err_prefix(err, "this candidate would be refused");
+		return rc == FL_ERR_NOMEM ? rc
+					  : fl_err_prefix(err, "this candidate would be refused");
 	}
 	candidate->epoch = PREVIEW_EPOCHS + ++server->previewing.number;
 	shares = fl_new(server->worker_count * sizeof(struct fl_share *));
@@ -114,7 +120,9 @@ static int take_frame(struct fl_server *server, struct fl_span frame, struct fl_
 {
 	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
 	struct fl_ctl_message message;
-	int rc = fl_ctl_decoder_feed(decoder, &frame.data, &frame.len, &message, err);
+	int rc = decoder == NULL
+			 ? fl_err_set(err, FL_ERR_NOMEM, "out of memory")
+			 : fl_ctl_decoder_feed(decoder, &frame.data, &frame.len, &message, err);
 
 	if (rc == 1 && message.type == FL_CTL_GENERATION && frame.len == 0) {
 		rc = begin(server, &message.u.generation, err);
@@ -131,9 +139,11 @@ bool fl_server_preview(struct fl_server *server, struct fl_span frame, const voi
 {
 	struct fl_previewing *previewing = &server->previewing;
 	struct fl_err err;
+	int rc;
 
 	if (previewing->is_done && previewing->asker == asker) {
 		fl_text_put(ret, previewing->body.data, previewing->body.len);
+		ret->has_failed = ret->has_failed || previewing->body.has_failed;
 		*ret_status = previewing->status;
 		return true;
 	}
@@ -145,9 +155,10 @@ bool fl_server_preview(struct fl_server *server, struct fl_span frame, const voi
 		*ret_status = 503;
 		return true;
 	}
-	if (take_frame(server, frame, &err) != 0) {
+	rc = take_frame(server, frame, &err);
+	if (rc != 0) {
 		fl_text_print(ret, "%s\n", err.text);
-		*ret_status = 400;
+		*ret_status = rc == FL_ERR_NOMEM ? 503 : 400;
 		return true;
 	}
 	previewing->asker = asker;

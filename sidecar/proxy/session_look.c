@@ -20,6 +20,7 @@ void fl_session_list(struct fl_worker *worker, struct fl_listing *ret)
 			return;
 		}
 		fl_route_describe(session->route, "handshake", item);
+		fl_listing_keep(ret);
 	}
 }
 

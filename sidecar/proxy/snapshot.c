@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* snapshot - what the server tells of itself: whether it can carry traffic, and all that report.h writes.
  *
- * Nothing here changes the server, and nothing can fail. */
+ * Nothing here changes the server, and nothing fails but for want of memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,18 +168,22 @@ static void list_upstreams(struct listing *listing)
 	}
 }
 
-static void snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
+static bool snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
 {
 	const struct fl_conf *conf = server->conf;
 	struct listing listing = {.server = server};
 
-	ret->listeners = fl_new((fl_bind_count(conf) + 1) * sizeof(*ret->listeners));
+	ret->listeners = calloc(fl_bind_count(conf) + 1, sizeof(*ret->listeners));
+	if (ret->listeners == NULL) {
+		return false;
+	}
 	listing.at = ret->listeners;
 	list_captures(&listing, "inbound", conf->sidecar.inbound, conf->sidecar.inbound_count);
 	list_captures(&listing, "outbound", conf->sidecar.outbound, conf->sidecar.outbound_count);
 	list_services(&listing);
 	list_upstreams(&listing);
 	ret->listener_count = (size_t)(listing.at - ret->listeners);
+	return true;
 }
 
 /* For who reads: what goes on now comes first. */
@@ -194,7 +198,7 @@ static int compare_peers(const void *left, const void *right)
 	return order != 0 ? order : (int)a->direction - (int)b->direction;
 }
 
-void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
+bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 {
 	const struct fl_generation *now = server->current;
 
@@ -228,9 +232,16 @@ void fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 			ret->open[d] += fl_worker_open(worker, d);
 		}
 	}
-	snapshot_listeners(server, ret);
-	ret->peers_of = server->peers;
-	ret->peers = fl_peers_sums(server->peers, &ret->peer_count);
-	qsort(ret->peers, ret->peer_count, sizeof(*ret->peers), compare_peers);
 	ret->peers_size = fl_peers_size(server->peers);
+	if (!snapshot_listeners(server, ret)) {
+		return false;
+	}
+	ret->peers = fl_peers_sums(server->peers, &ret->peer_count);
+	if (ret->peers == NULL) {
+		fl_snapshot_done(ret);
+		return false;
+	}
+	ret->peers_of = server->peers;
+	qsort(ret->peers, ret->peer_count, sizeof(*ret->peers), compare_peers);
+	return true;
 }

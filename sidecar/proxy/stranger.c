@@ -460,6 +460,7 @@ void fl_strangers_list(struct fl_worker *worker, struct fl_listing *ret)
 				  : stranger->permissive ? "detecting"
 							 : "handshake",
 				  item);
+		fl_listing_keep(ret);
 	}
 }
 

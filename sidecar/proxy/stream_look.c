@@ -41,14 +41,14 @@ void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 	fl_route_describe(route, state_word(stream), ret);
 	ret->security =
 		route->security != FL_SECURITY_NONE ? fl_security_word(route->security) : NULL;
-	ret->peer = is_verified ? fl_strdup(fl_session_peer_id(stream->session)) : NULL;
-	ret->rule = is_inbound ? fl_strdup(stream->verdict.rule) : NULL;
+	ret->peer = is_verified ? fl_listed_copy(ret, fl_session_peer_id(stream->session)) : NULL;
+	ret->rule = is_inbound ? fl_listed_copy(ret, stream->verdict.rule) : NULL;
 	ret->to_app = stream->to_app;
 	ret->to_mesh = stream->to_mesh;
 	if (!is_inbound && !fl_route_is_captured(route) && !is_on_its_way(stream)) {
-		ret->far = fl_strdup(stream->plain != NULL
-					     ? fl_sock_peer(stream->plain, far)
-					     : fl_session_peer_addr(stream->session, far));
+		ret->far = fl_listed_copy(
+			ret, stream->plain != NULL ? fl_sock_peer(stream->plain, far)
+						   : fl_session_peer_addr(stream->session, far));
 	}
 }
 
@@ -65,6 +65,7 @@ void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
 			return;
 		}
 		fl_stream_describe(stream, item);
+		fl_listing_keep(ret);
 	}
 }
 

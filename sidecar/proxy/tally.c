@@ -173,32 +173,33 @@ void fl_tallies_add(struct fl_tallies *tallies, struct fl_tally *tally)
 	}
 	free(tallies->carried);
 	tallies->carried = carried;
+	/* Here, so that who asks needs no memory. */
+	tallies->counts =
+		fl_grow(tallies->counts, tally->count * FL_DECISIONS, sizeof(*tallies->counts));
+	tallies->sum = fl_grow(tallies->sum, tally->count, sizeof(*tallies->sum));
 	tallies->current = fl_tally_ref(tally);
 }
 
 const struct fl_rule_count *fl_tallies_sum(struct fl_tallies *tallies, size_t *ret_count)
 {
 	const struct fl_tally *current = tallies->current;
-	uint64_t *counts;
+	uint64_t *counts = tallies->counts;
 
 	*ret_count = 0;
 	if (current == NULL) {
 		return NULL;
 	}
 	carry_old(tallies);
-	counts = fl_new(current->count * FL_DECISIONS * sizeof(uint64_t));
 	memcpy(counts, tallies->carried, current->count * FL_DECISIONS * sizeof(uint64_t));
 	for (size_t i = 0; i < tallies->old_count; i++) {
 		add_counts(counts, current, tallies->old[i]);
 	}
 	add_counts(counts, current, current);
-	tallies->sum = fl_grow(tallies->sum, current->count, sizeof(*tallies->sum));
 	for (size_t i = 0; i < current->count; i++) {
 		tallies->sum[i].rule = current->names[i];
 		memcpy(tallies->sum[i].decisions, &counts[i * FL_DECISIONS],
 		       sizeof(tallies->sum[i].decisions));
 	}
-	free(counts);
 	*ret_count = current->count;
 	return tallies->sum;
 }
@@ -211,6 +212,7 @@ void fl_tallies_done(struct fl_tallies *tallies)
 	fl_tally_unref(tallies->current);
 	free(tallies->old);
 	free(tallies->carried);
+	free(tallies->counts);
 	free(tallies->sum);
 	*tallies = (struct fl_tallies){0};
 }

@@ -34,7 +34,8 @@ struct fl_tallies {
 	struct fl_tally **old;    /* that a worker may still count into; references */
 	size_t old_count;
 	uint64_t *carried;         /* of rules of the same names, in the order of current */
-	struct fl_rule_count *sum; /* as fl_tallies_sum() gave it out last */
+	uint64_t *counts;          /* for fl_tallies_sum(), and as many */
+	struct fl_rule_count *sum; /* as it gave it out last */
 };
 
 /* tally is the one to come: workers get it next. */

@@ -232,6 +232,17 @@ static void post(struct fl_worker *worker, struct fl_mail *mail)
 	FL_REQUIRE(uv_async_send(&worker->wake) == 0);
 }
 
+/* NULL: there is no memory. */
+static struct fl_mail *mail_try(enum mail_kind kind)
+{
+	struct fl_mail *mail = calloc(1, sizeof(*mail) + 1);
+
+	if (mail != NULL) {
+		mail->kind = kind;
+	}
+	return mail;
+}
+
 static struct fl_mail *mail_new(enum mail_kind kind, const char *upstream)
 {
 	size_t len = strlen(upstream) + 1;
@@ -259,24 +270,32 @@ void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
 	post(worker, mail);
 }
 
-void fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set)
+bool fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set)
 {
-	struct fl_mail *mail = mail_new(MAIL_LOG_LEVEL, "");
+	struct fl_mail *mail = mail_try(MAIL_LOG_LEVEL);
 
+	if (mail == NULL) {
+		return false;
+	}
 	mail->level = level;
 	mail->level_is_set = is_set;
 	post(worker, mail);
+	return true;
 }
 
-void fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
+bool fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
 			 void *user)
 {
-	struct fl_mail *mail = mail_new(MAIL_LIST, "");
+	struct fl_mail *mail = mail_try(MAIL_LIST);
 
+	if (mail == NULL) {
+		return false;
+	}
 	mail->listing = ret;
 	mail->done = done;
 	mail->done_user = user;
 	post(worker, mail);
+	return true;
 }
 
 void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes)

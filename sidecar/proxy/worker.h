@@ -172,10 +172,11 @@ void fl_worker_post_share(struct fl_worker *worker,
 			  struct fl_share *share); /* main; takes share over */
 void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
 			    struct fl_targets *targets); /* main; takes a reference */
-/* main: is_set: whatever the INI says from now on; else until the next share */
-void fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set);
-/* main: fills ret, which has to stay until done has been called, on the worker's thread; done must be thread-safe */
-void fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
+/* main: is_set: whatever the INI says from now on; else until the next share. False: no memory */
+bool fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set);
+/* main: fills ret, which has to stay until done has been called, on the worker's thread; done must be thread-safe. False: no
+ * memory, and it will not be called */
+bool fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
 			 void *user);
 /* main: for the share that was posted last; takes a reference */
 void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes);

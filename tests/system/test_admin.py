@@ -95,11 +95,11 @@ def test_a_slow_caller_has_ten_seconds(web):
 
 
 def test_connections_are_bounded(web):
-    """The 65th is served at once, although 64 are silent; the oldest has to go for it."""
+    """The 1025th is served at once, although 1024 are silent; the oldest has to go for it."""
     web.start().wait_ready()
     wait_until(lambda: accepted(web) == 0, 'the probes do not go')
-    silent = [connect(web.admin) for _ in range(64)]
-    wait_until(lambda: accepted(web) == 64, lambda: f'{accepted(web)} accepted')
+    silent = [connect(web.admin) for _ in range(1024)]
+    wait_until(lambda: accepted(web) == 1024, lambda: f'{accepted(web)} accepted')
     with connect(web.admin) as late:
         late.sendall(b'GET /healthz HTTP/1.1\r\n\r\n')
         late.settimeout(5)

@@ -211,7 +211,7 @@ def test_half_requests_keep_nobody_out(lab, app, path):
     inbound = serve(lab, app, path)
     before = inbound.sidecar.fds()
     halves = []
-    for number in range(100):
+    for number in range(1030):
         halves.append(connect(path))
         halves[-1].sendall(b'POST /drain HTTP/1.1\r\n'[:number % 22])
     assert post(path, '/log-level?level=debug')[0] == 200
