@@ -230,3 +230,38 @@ def test_what_a_closed_socket_still_has_to_say(scene, family, case):
         wait_until(lambda: 'LAST-ACK' not in scene.caller.space.root(['ss', '-Htan']), 'it is told')
     assert sum(total) == size
     assert scene.counters()['astray'] == 0
+
+
+# --- handshakes that have no socket, and sockets that are gone ------------------------------------------------
+
+PERMISSIVE = {'inbound': {'mode': 'permissive'}, 'allow plain': {'from': 'plaintext'}}
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('mode', MODES)
+def test_syn_cookies(pod, mode, family):
+    """The last packet of a handshake finds no socket: with tproxy it must not find the app's."""
+    web, old = mesh(pod, 'web', mode, PERMISSIVE), pod('old', sidecar=False)
+    web.app()
+    web.space.root(['sysctl', '-qw', 'net.ipv4.tcp_syncookies=2'])  # always
+    for _ in range(10):
+        assert heard(lambda: old.connect((getattr(web, family), 8080))) == MARKER
+    assert len(web.connections('inbound', reason='done')) + 1 >= 10
+    refused = web.space.root(['nft', '-j', 'list', 'counter', 'inet', 'fairlead', 'past_inbound'])
+    assert '"packets": 0' in refused
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('mode', MODES)
+def test_a_client_comes_back_from_its_port(pod, mode, family):
+    """While this side has its last connection in TIME-WAIT."""
+    def answer(sock):
+        sock.recv(100)
+        sock.sendall(b'answer')
+    web, old = mesh(pod, 'web', mode, PERMISSIVE), pod('old', sidecar=False)
+    web.app(answer)
+    for _ in range(4):
+        with old.connect((getattr(web, family), 8080), source=(getattr(old, family), 40000)) as sock:
+            sock.sendall(b'question')
+            assert sock.recv(100) == b'answer' and sock.recv(1) == b''
+    assert ':8080' in web.space.root(['ss', '-Htan', 'state', 'time-wait'])
