@@ -13,6 +13,7 @@
 
 #include "agent/nft.h"
 #include "agent/open.h"
+#include "agent/outside.h"
 #include "agent/route.h"
 #include "agent/ruleset.h"
 #include "base/mem.h"
@@ -37,6 +38,14 @@ static struct fl_conf *load(const char *conf_path)
 	}
 	fl_problems_done(&problems);
 	return conf;
+}
+
+static int format(const struct fl_conf *conf, struct fl_text *out, struct fl_err *err)
+{
+	struct fl_ruleset_outside outside;
+	int rc = fl_outside_read(&outside, err);
+
+	return rc == FL_OK ? fl_ruleset_format(conf, &outside, out, err) : rc;
 }
 
 /* --- apply ------------------------------------------------------------------------------------ */
@@ -137,7 +146,7 @@ int fl_redirect_apply(const char *conf_path)
 	if (conf == NULL) {
 		return 2;
 	}
-	rc = fl_ruleset_format(conf, &rules, &err);
+	rc = format(conf, &rules, &err);
 	if (rc == FL_OK) {
 		rc = add_open(conf, &rules, &err);
 	}
@@ -294,7 +303,7 @@ int fl_redirect_print(const char *conf_path)
 		return 2;
 	}
 	look(true, begin_comment, &text);
-	rc = fl_ruleset_format(conf, &text, &err);
+	rc = format(conf, &text, &err);
 	if (rc == FL_OK) {
 		rc = write_out(&text, &err);
 	}

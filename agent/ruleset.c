@@ -33,6 +33,8 @@ const struct fl_ruleset_counter fl_ruleset_counters[] = {
 	{"astray", "outbound packets of connections that conntrack does not know, refused"},
 	{"slipped", "outbound packets that others led past the sidecar, dropped"},
 	{"stray", "inbound packets of connections that nobody has, refused"},
+	{"forwarded_captured", "connections of containers inside the pod captured"},
+	{"forwarded", "forwarded packets of containers inside the pod, not captured"},
 	{"other_inbound", "inbound packets of other protocols"},
 	{"other_outbound", "outbound packets of other protocols"},
 };
@@ -146,18 +148,47 @@ static void table(const struct fl_writer *w)
 	fl_writer_sets(w);
 	fl_writer_lead(w);
 	fl_writer_gate(w);
+	fl_writer_forwarded(w);
 	fl_text_print(w->out, "}\n");
 }
 
 /* Letters of a name that would end it, or the line. (What the kernel allows is more than what anybody writes.) */
+static bool is_interface(const char *name)
+{
+	return name[0] != '\0' && strlen(name) < IF_NAMESIZE &&
+	       strspn(name, INTERFACE_LETTERS) == strlen(name);
+}
+
+static int check_outside(const struct fl_conf *conf, const struct fl_ruleset_outside *outside,
+			 struct fl_err *err)
+{
+	if (conf->redirect.forwarded != FL_FORWARDED_CAPTURE) {
+		return FL_OK;
+	}
+	for (size_t i = 0; i < outside->count; i++) {
+		if (!is_interface(outside->names[i])) {
+			return fl_err_set(err, FL_ERR_INVALID,
+					  "an interface with a default route has a name that rules "
+					  "cannot hold: %s",
+					  outside->names[i]);
+		}
+	}
+	if (outside->count == 0) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`[redirect] forwarded = capture` cannot tell containers inside "
+				  "the pod from strangers, as no interface has a default route "
+				  "here: use `forwarded = drop`");
+	}
+	return FL_OK;
+}
+
 static int check_interfaces(const char *key, const struct fl_conf_selectors *selectors,
 			    struct fl_err *err)
 {
 	for (size_t i = 0; i < selectors->count; i++) {
 		const char *name = selectors->items[i].interface;
 
-		if (name != NULL && (name[0] == '\0' || strlen(name) >= IF_NAMESIZE ||
-				     strspn(name, INTERFACE_LETTERS) != strlen(name))) {
+		if (name != NULL && !is_interface(name)) {
 			return fl_err_set(err, FL_ERR_INVALID,
 					  "`[redirect] %s` names an interface that cannot be one: "
 					  "%.*s",
@@ -180,9 +211,10 @@ static int check_redirect(const struct fl_conf *conf, struct fl_err *err)
 					      err);
 }
 
-int fl_ruleset_format(const struct fl_conf *conf, struct fl_text *out, struct fl_err *err)
+int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_outside *outside,
+		      struct fl_text *out, struct fl_err *err)
 {
-	struct fl_writer w = {.conf = conf, .out = out};
+	struct fl_writer w = {.conf = conf, .outside = outside, .out = out};
 	int rc = fl_ruleset_inbound(conf, &w.inbound, err);
 
 	if (rc == FL_OK) {
@@ -190,6 +222,9 @@ int fl_ruleset_format(const struct fl_conf *conf, struct fl_text *out, struct fl
 	}
 	if (rc == FL_OK) {
 		rc = check_redirect(conf, err);
+	}
+	if (rc == FL_OK) {
+		rc = check_outside(conf, outside, err);
 	}
 	if (rc != FL_OK) {
 		return rc;

@@ -7,6 +7,8 @@
  * replaces the table of before, so that it can be loaded again and again, and touches nothing but that table. Only
  * new TCP connections are led elsewhere; what was open before, its sets say, and all else that goes past the sidecar is
  * refused. */
+#include <net/if.h>
+
 #include "base/err.h"
 #include "base/text.h"
 #include "conf/conf.h"
@@ -20,10 +22,18 @@
 #define FL_RULESET_REFUSED_INBOUND "refused_inbound"
 #define FL_RULESET_REFUSED_OUTBOUND "refused_outbound"
 
-/* Appends the text. Errors: FL_ERR_INVALID, the listeners cannot be reached by captured traffic, or nothing is
- * captured at all; out then holds a part of it. */
-int fl_ruleset_format(const struct fl_conf *conf, struct fl_text *out,
-		      struct fl_err *err) FL_MUST_USE;
+/* Interfaces that lead out of the pod (agent/outside.h). */
+#define FL_RULESET_OUTSIDE_MAX 16
+struct fl_ruleset_outside {
+	char names[FL_RULESET_OUTSIDE_MAX][IF_NAMESIZE];
+	size_t count;
+};
+
+/* Appends the text. outside: matters for `forwarded = capture` alone. Errors: FL_ERR_INVALID, the listeners cannot be
+ * reached by captured traffic, or nothing is captured at all, or inside and outside cannot be told apart where they have
+ * to be; out then holds a part of it. */
+int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_outside *outside,
+		      struct fl_text *out, struct fl_err *err) FL_MUST_USE;
 
 /* The text that takes the table away, also where there is none. */
 extern const char fl_ruleset_removal[];

@@ -6,9 +6,12 @@
  * ruleset.c       listeners, the table, refusals
  * ruleset_parts.c lines and matches
  * ruleset_lead.c  chains that lead connections to the sidecar: nat and tproxy
- * ruleset_gate.c  chains that decide what may pass: filter */
+ * ruleset_gate.c  chains that decide what may pass: filter
+ * ruleset_forward.c  both, for what the pod forwards */
 #include "agent/ruleset.h"
 
+/* Just before others, whose priority is -100. */
+#define FL_RULESET_DSTNAT "-101"
 #define SYN "tcp flags & (fin | syn | rst | ack) == syn"
 #define NOT_SYN "tcp flags & (fin | syn | rst | ack) != syn"
 
@@ -26,6 +29,7 @@ enum fl_ruleset_protocol { FL_RULESET_TCP, FL_RULESET_OTHER };
 
 struct fl_writer {
 	const struct fl_conf *conf;
+	const struct fl_ruleset_outside *outside;
 	struct fl_text *out;
 	struct fl_ruleset_ports inbound, outbound;
 };
@@ -47,6 +51,9 @@ void fl_writer_chain(const struct fl_writer *w, const char *name, const char *ba
 void fl_writer_chain_end(const struct fl_writer *w);
 void fl_writer_rule(const struct fl_writer *w, const char *comment, const char *fmt, ...)
 	FL_PRINTF(3, 4);
+/* Leads to these ports: a rule for each family where they differ. */
+void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
+			const char *match, const char *counter, const char *comment);
 /* Writes what a selector matches, with a space at its end; nothing where all fits. */
 void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset_look look,
 			enum fl_ruleset_protocol protocol, struct fl_text *out);
@@ -64,5 +71,7 @@ void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look l
 void fl_writer_lead(const struct fl_writer *w);
 void fl_writer_sets(const struct fl_writer *w);
 void fl_writer_gate(const struct fl_writer *w);
+/* What the pod forwards: both. */
+void fl_writer_forwarded(const struct fl_writer *w);
 
 #endif

@@ -2,7 +2,7 @@
 /* ruleset_lead - the chains that lead connections to the sidecar. They decide nothing: what they do not lead, for
  * whatever reason, the chains of ruleset_gate.c stop.
  *
- * - Base chains run just before those of others at the same hook (DSTNAT, theirs is -100), so that we see the destination that was
+ * - Base chains run just before those of others at the same hook (FL_RULESET_DSTNAT, theirs is -100), so that we see the destination that was
  *   dialled; what we leave alone goes on to theirs.
  * - `accept` in a base chain ends our part only.
  * - A SYN for a port where no socket listens is refused with a reset. Were it redirected, the kernel would complete
@@ -17,25 +17,7 @@
 
 #include "base/capture.h"
 
-#define DSTNAT "-101"
 #define A_SOCKET "socket transparent { 0, 1 } "
-
-/* With a rule for each family where their ports differ. */
-static void redirect_rules(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
-			   const char *match, const char *counter, const char *comment)
-{
-	if (ports->v4 == ports->v6) {
-		fl_writer_rule(w, comment, "meta l4proto $TCP %scounter name %s redirect to :%u",
-			       match, counter, ports->v4);
-		return;
-	}
-	fl_writer_rule(w, comment,
-		       "meta nfproto ipv4 meta l4proto $TCP %scounter name %s redirect to :%u",
-		       match, counter, ports->v4);
-	fl_writer_rule(w, comment,
-		       "meta nfproto ipv6 meta l4proto $TCP %scounter name %s redirect to :%u",
-		       match, counter, ports->v6);
-}
 
 /* --- inbound ---------------------------------------------------------------------------------- */
 
@@ -77,8 +59,8 @@ static void take_inbound(const struct fl_writer *w)
 		fl_writer_rule(w, "of a connection that there is, or of none: decided at input",
 			       NOT_SYN " accept");
 	} else {
-		redirect_rules(w, &w->inbound, A_SOCKET, "inbound",
-			       "an app listens there: to the sidecar");
+		fl_writer_redirect(w, &w->inbound, A_SOCKET, "inbound",
+				   "an app listens there: to the sidecar");
 	}
 	fl_writer_rule(w, "nobody listens there: refused, as without capture",
 		       "meta l4proto $TCP counter name inbound_closed reject with tcp reset");
@@ -91,7 +73,7 @@ static void inbound_chain(const struct fl_writer *w)
 
 	fl_writer_chain(w, "inbound",
 			tproxy ? "filter hook prerouting priority mangle"
-			       : "nat hook prerouting priority " DSTNAT);
+			       : "nat hook prerouting priority " FL_RULESET_DSTNAT);
 	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
 	if (tproxy) {
 		fl_writer_rule(w, "over lo: decided at output", "iifname \"lo\" accept");
@@ -178,7 +160,7 @@ static void print_rule(const struct fl_writer *w)
 static void to_self_chain(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "take_to_self", NULL);
-	redirect_rules(w, &w->inbound, "", "to_self", "judged like what a peer sends");
+	fl_writer_redirect(w, &w->inbound, "", "to_self", "judged like what a peer sends");
 	fl_writer_chain_end(w);
 	fl_writer_chain(w, "to_self", NULL);
 	fl_writer_rule(w, "on to the app, for a peer", "ip dscp %d accept", FL_CAPTURE_TO_APP_DSCP);
@@ -199,7 +181,7 @@ static void outbound_chain(const struct fl_writer *w)
 {
 	unsigned uid = w->conf->agent.sidecar_uid;
 
-	fl_writer_chain(w, "outbound", "nat hook output priority " DSTNAT);
+	fl_writer_chain(w, "outbound", "nat hook output priority " FL_RULESET_DSTNAT);
 	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
 	fl_writer_rule(w, "not the begin of a connection: decided below", NOT_SYN " accept");
 	probe_rules(w, FL_CAPTURE_PROBE_PORT, "",
@@ -245,7 +227,7 @@ void fl_writer_lead(const struct fl_writer *w)
 	}
 	if (fl_writer_captures(&w->outbound)) {
 		fl_writer_chain(w, "take_outbound", NULL);
-		redirect_rules(w, &w->outbound, "", "outbound", "to the sidecar");
+		fl_writer_redirect(w, &w->outbound, "", "outbound", "to the sidecar");
 		fl_writer_chain_end(w);
 	}
 	outbound_chain(w);

@@ -37,6 +37,22 @@ void fl_writer_rule(const struct fl_writer *w, const char *comment, const char *
 	fl_text_print(w->out, "\t\t%s comment \"%s\"\n", text, comment);
 }
 
+void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
+			const char *match, const char *counter, const char *comment)
+{
+	if (ports->v4 == ports->v6) {
+		fl_writer_rule(w, comment, "meta l4proto $TCP %scounter name %s redirect to :%u",
+			       match, counter, ports->v4);
+		return;
+	}
+	fl_writer_rule(w, comment,
+		       "meta nfproto ipv4 meta l4proto $TCP %scounter name %s redirect to :%u",
+		       match, counter, ports->v4);
+	fl_writer_rule(w, comment,
+		       "meta nfproto ipv6 meta l4proto $TCP %scounter name %s redirect to :%u",
+		       match, counter, ports->v6);
+}
+
 /* --- selectors -------------------------------------------------------------------------------- */
 
 /* How nft calls the ends of a packet; before_port: what it wants to have been said before a port. */

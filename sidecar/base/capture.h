@@ -32,7 +32,7 @@
  * without one: not the rules, not who put them there. Rules that have a print of this kind lead FL_CAPTURE_PRINTED there,
  * too: those of another version have none, and are not called wrong. Another version of the print (other settings go in)
  * has another such address: 127.0.0.1 plus its number. */
-#define FL_CAPTURE_PRINT_VERSION 1
+#define FL_CAPTURE_PRINT_VERSION 2
 #define FL_CAPTURE_PRINTED (0x7f000001u + FL_CAPTURE_PRINT_VERSION)
 #define FL_CAPTURE_PRINT_BASE 0x7f800000u
 #define FL_CAPTURE_PRINTS 0x7fffffu /* without the broadcast address */

@@ -93,6 +93,11 @@ static void put_exclude_outbound(const struct fl_conf *conf, struct fl_text *out
 	put_selectors(&conf->redirect.exclude_outbound, out);
 }
 
+static void put_forwarded(const struct fl_conf *conf, struct fl_text *out)
+{
+	fl_text_print(out, "%d", (int)conf->redirect.forwarded);
+}
+
 static void put_other_protocols(const struct fl_conf *conf, struct fl_text *out)
 {
 	fl_text_print(out, "%d", (int)conf->redirect.drop_other_protocols);
@@ -165,6 +170,7 @@ static const struct setting {
 	{"[redirect] exclude_inbound", put_exclude_inbound},
 	{"[redirect] outbound", put_outbound},
 	{"[redirect] exclude_outbound", put_exclude_outbound},
+	{"[redirect] forwarded", put_forwarded},
 	{"[redirect] other_protocols", put_other_protocols},
 	{"[sidecar] inbound", put_inbound_listeners},
 	{"[sidecar] outbound", put_outbound_listeners},

@@ -453,6 +453,32 @@ static bool is_excluded(const struct fl_conf *conf, uint16_t port)
 	return false;
 }
 
+static bool is_everywhere(const struct fl_addr *addr)
+{
+	return addr->kind == FL_ADDR_ANY ||
+	       (addr->sa.any.sa_family == AF_INET
+			? addr->sa.in.sin_addr.s_addr == htonl(INADDR_ANY)
+			: IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr));
+}
+
+/* What comes by another interface is led to the address of that, never to loopback. */
+static void check_forwarded(struct fl_build *build)
+{
+	const struct fl_conf *conf = build->conf;
+	bool reached = conf->sidecar.outbound_count > 0;
+
+	for (size_t i = 0; i < conf->sidecar.outbound_count; i++) {
+		reached = reached && is_everywhere(&conf->sidecar.outbound[i]);
+	}
+	if (conf->redirect.forwarded == FL_FORWARDED_CAPTURE && !reached) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "redirect", NULL, "forwarded"),
+			"`forwarded = capture` leads connections of containers inside the "
+			"pod to an address of the pod, where `[sidecar] outbound` does not "
+			"listen: write `outbound = *:15001` there");
+	}
+}
+
 /* What comes to a listener of our own would be captured before it gets there. `*` means the app's ports, and so
  * does a range that happens to hold the admin port: `fairlead-agent redirect` leaves those alone. */
 static void check_redirected_listener(struct fl_build *build, const struct listener *listener)
@@ -503,6 +529,7 @@ static void check_listeners(struct fl_build *build)
 	check_collisions(build, &all);
 	check_services(build, &all);
 	check_upstream_loops(build, &all);
+	check_forwarded(build);
 	for (size_t i = 0; i < all.count; i++) {
 		check_redirected_listener(build, &all.items[i]);
 	}

@@ -100,6 +100,8 @@ struct fl_conf_selectors {
 	struct fl_conf_selector *items;
 	size_t count;
 };
+/* TCP that the pod forwards, of containers inside it. */
+enum fl_forwarded { FL_FORWARDED_DROP, FL_FORWARDED_COUNT, FL_FORWARDED_CAPTURE };
 enum fl_redirect_mode { FL_REDIRECT_NAT, FL_REDIRECT_TPROXY };
 enum fl_on_change { FL_CHANGE_KEEP, FL_CHANGE_CLOSE };
 
@@ -159,6 +161,7 @@ struct fl_conf {
 		fl_conf_line line; /* of [redirect]; 0: the INI has none, these are the defaults */
 		enum fl_redirect_mode mode;
 		struct fl_conf_selectors inbound_ports, exclude_inbound, outbound, exclude_outbound;
+		enum fl_forwarded forwarded;
 		bool drop_other_protocols; /* else they are counted */
 	} redirect;
 	struct {

@@ -39,6 +39,9 @@ static const struct fl_word admin_details[] = {{.text = "loopback", .value = fal
 					       {.text = "everywhere", .value = true}};
 static const struct fl_word redirect_modes[] = {{.text = "redirect", .value = FL_REDIRECT_NAT},
 						{.text = "tproxy", .value = FL_REDIRECT_TPROXY}};
+static const struct fl_word forwarded[] = {{.text = "drop", .value = FL_FORWARDED_DROP},
+					   {.text = "count", .value = FL_FORWARDED_COUNT},
+					   {.text = "capture", .value = FL_FORWARDED_CAPTURE}};
 static const struct fl_word other_protocols[] = {{.text = "count", .value = false},
 						 {.text = "drop", .value = true}};
 static const struct fl_word shared_roots[] = {{.text = "refuse", .value = false},
@@ -373,6 +376,7 @@ static const struct fl_key redirect_keys[] = {
 	 .set = fl_set_selectors,
 	 IN_CONF(redirect.exclude_outbound),
 	 .hint = SELECTORS_HINT},
+	{.name = "forwarded", .type = FL_TYPE_WORD, IN_CONF(redirect.forwarded), WORDS(forwarded)},
 	{.name = "other_protocols",
 	 .type = FL_TYPE_FLAG,
 	 IN_CONF(redirect.drop_other_protocols),

@@ -68,6 +68,7 @@ Test(conf_capture, what_does_not)
 	       "[redirect]\nexclude_outbound = 10.0.0.0/9\n", "[redirect] exclude_outbound");
 	expect("[redirect]\nexclude_outbound = interface:eth1\n",
 	       "[redirect]\nexclude_outbound = interface:eth2\n", "[redirect] exclude_outbound");
+	expect("", "[redirect]\nforwarded = count\n", "[redirect] forwarded");
 	expect("", "[redirect]\nother_protocols = drop\n", "[redirect] other_protocols");
 	expect("", "[sidecar]\ninbound = *:15007\noutbound = 127.0.0.1:15002\nadmin = *:15021\n",
 	       "[sidecar] inbound, [sidecar] outbound, [sidecar] admin");

@@ -17,6 +17,7 @@ static struct fl_conf_selector everything[] = {{.any_net = true, .ports = ALL_PO
 struct world {
 	struct fl_conf conf;
 	struct fl_addr inbound[2], outbound[2];
+	struct fl_ruleset_outside outside;
 	struct fl_text text;
 	struct fl_err err;
 };
@@ -45,7 +46,8 @@ static const char *format(struct world *w)
 {
 	fl_text_done(&w->text);
 	w->text = (struct fl_text){0};
-	cr_assert_eq(fl_ruleset_format(&w->conf, &w->text, &w->err), 0, "%s", w->err.text);
+	cr_assert_eq(fl_ruleset_format(&w->conf, &w->outside, &w->text, &w->err), 0, "%s",
+		     w->err.text);
 	return w->text.data;
 }
 
@@ -53,7 +55,7 @@ static const char *refusal(struct world *w)
 {
 	struct fl_text text = {0};
 
-	cr_assert_eq(fl_ruleset_format(&w->conf, &text, &w->err), FL_ERR_INVALID);
+	cr_assert_eq(fl_ruleset_format(&w->conf, &w->outside, &text, &w->err), FL_ERR_INVALID);
 	fl_text_done(&text);
 	return w->err.text;
 }
@@ -432,6 +434,44 @@ Test(ruleset, other_protocols)
 	expect(w.text.data, "other_inbound",
 	       "counter name other_inbound reject with icmpx port-unreachable", true);
 	expect(w.text.data, "other_outbound", "ct original proto-dst 53 accept", true);
+	world_done(&w);
+}
+
+Test(ruleset, what_the_pod_forwards)
+{
+	struct world w;
+	struct fl_conf_selector in[1], out[2];
+	const char *rules;
+
+	world_init(&w);
+	select_port(&in[0], 8081, 8081);
+	select_net(&out[0], "10.9.0.0/16");
+	select_port(&out[1], 0, UINT16_MAX);
+	out[1].interface = "net1";
+	w.conf.redirect.exclude_inbound = (struct fl_conf_selectors){in, 1};
+	w.conf.redirect.exclude_outbound = (struct fl_conf_selectors){out, 2};
+	rules = format(&w);
+	expect(rules, "refuse_forwarded", "counter name forwarded reject with tcp reset", true);
+	expect(rules, "gate_forward", "\t\tip daddr 10.9.0.0/16 goto spare_forwarded", true);
+	expect(rules, "gate_forward", "ct original proto-dst 8081 goto spare_forwarded", true);
+	expect(rules, "gate_forward", "\t\tgoto refuse_forwarded", true);
+	cr_expect_null(strstr(rules, "chain lead_forwarded"));
+
+	w.conf.redirect.forwarded = FL_FORWARDED_COUNT;
+	expect(format(&w), "gate_forward", "counter name forwarded accept", true);
+	expect(w.text.data, "gate_forward", "refuse", false);
+
+	w.conf.redirect.forwarded = FL_FORWARDED_CAPTURE;
+	cr_expect_not_null(strstr(refusal(&w), "no interface has a default route"), "%s",
+			   w.err.text);
+	w.outside = (struct fl_ruleset_outside){.names = {"eth0", "eth1"}, .count = 2};
+	rules = format(&w);
+	expect(rules, "lead_forwarded", "iifname { \"lo\", \"eth0\", \"eth1\" } accept", true);
+	expect(rules, "lead_forwarded", "meta iifkind != \"bridge\" accept", true);
+	expect(rules, "lead_forwarded", "\t\tip daddr 10.9.0.0/16 accept", true);
+	expect(rules, "lead_forwarded", "net1", false);
+	expect(rules, "take_forwarded", "counter name forwarded_captured redirect to :15001", true);
+	expect(rules, "gate_forward", "\t\tgoto refuse_forwarded", true);
 	world_done(&w);
 }
 

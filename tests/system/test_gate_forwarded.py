@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`[redirect] forwarded`: containers inside the pod, as with docker in docker."""
+import contextlib
+
+import pytest
+
+import lab as labs
+import pods
+import segments
+from lab import wait_until
+from scene import FAMILIES
+from test_gate import MARKER, MODES, PERMISSIVE, heard, mesh
+
+INNER = {'v4': '172.17.0.2', 'v6': 'fd17::2'}
+EVERYWHERE = {'sidecar': {'outbound': '*:15001'}}
+
+
+@contextlib.contextmanager
+def inner_of(pod):
+    """A container inside the pod, on a bridge of the pod's, behind NAT."""
+    with contextlib.closing(pods.Namespace(sysctls={'ipv6/conf/default/accept_dad': 0})) as inner:
+        pod.space.root(['sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'])
+        pod.space.ip('link add docker0 type bridge forward_delay 0', 'link set docker0 up',
+                     'addr add 172.17.0.1/16 dev docker0', 'addr add fd17::1/64 dev docker0 nodad',
+                     f'link add inner type veth peer name eth0 netns {inner.path}', 'link set inner master docker0',
+                     'link set inner up')
+        inner.ip('link set lo up', 'link set eth0 up', 'addr add 172.17.0.2/16 dev eth0',
+                 'addr add fd17::2/64 dev eth0 nodad', 'route add default via 172.17.0.1',
+                 'route add ::/0 via fd17::1 dev eth0')
+        pod.space.nft('''table inet docker { chain p { type nat hook postrouting priority srcnat;
+            ip saddr 172.17.0.0/16 oifname eth0 masquerade
+            ip6 saddr fd17::/64 oifname eth0 masquerade
+        }; }''')
+        yield inner
+
+
+def forwarded(pod):
+    text = pod.space.try_run([labs.AGENT, 'redirect', 'print', '-c', pod.ini]).stdout
+    return {what: int(line.split()[-len(what.split()) - 1]) for what in (
+        'connections of containers inside the pod captured',
+        'forwarded packets of containers inside the pod, not captured')
+        for line in text.splitlines() if line.startswith('#') and line.endswith(what)}.values()
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('mode', MODES)
+def test_not_in_the_clear_unless_asked_for(pod, mode, family):
+    """By default they are refused, and counted."""
+    shop, web = mesh(pod, 'shop', mode), pod('web', PERMISSIVE)
+    web.app()
+    to = getattr(web, family), 8080
+    with inner_of(shop) as inner, pods.in_the_dark(MARKER, shop):
+        assert heard(lambda: pods.connect(inner, to, 10)) == 'refused'
+        assert [*forwarded(shop)] == [0, 1]
+        # What the pod itself does goes on.
+        assert heard(lambda: shop.connect(to)) == MARKER
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_they_may_be_left_alone(pod, family):
+    shop, web = pod('shop', {'redirect': {'forwarded': 'count'}}), pod('web', PERMISSIVE)
+    web.app()
+    to = getattr(web, family), 8080
+    with inner_of(shop) as inner:
+        assert heard(lambda: pods.connect(inner, to, 10)) == MARKER
+        assert [*forwarded(shop)][1] > 3
+    net = f'{web.v4}, [{web.v6}]'
+    narrow = pod('narrow', {'redirect': {'exclude_outbound': net}})
+    with inner_of(narrow) as inner:
+        assert heard(lambda: pods.connect(inner, to, 10)) == MARKER
+        assert [*forwarded(narrow)] == [0, 0]
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('mode', MODES)
+def test_they_may_be_captured(pod, mode, family):
+    """Like what the app sends; a stranger who takes the pod for a router is none of them."""
+    shop = mesh(pod, 'shop', mode, labs.merge({'redirect': {'forwarded': 'capture'}}, EVERYWHERE))
+    web, stranger = pod('web'), pod('stranger', sidecar=False)
+    web.app()
+    to = getattr(web, family), 8080
+    with inner_of(shop) as inner, pods.in_the_dark(MARKER, shop, web):
+        assert heard(lambda: pods.connect(inner, to, 10)) == MARKER
+        line = web.wait_connection('inbound')
+        assert line['security'] == 'mtls' and line['peer'] == shop.identity
+        assert shop.wait_connection('outbound')['source'].strip('[').startswith(INNER[family])
+        before = [*forwarded(shop)]
+        assert before == [1, 0]
+        via = {'v4': f'route replace {web.v4} via {shop.v4} dev br0',
+               'v6': f'route replace {web.v6} via {shop.v6} dev br0'}[family]
+        shop.node.space.ip(via)
+        with segments.Sender(stranger.space, family) as sender:
+            sender.send((getattr(stranger, family), 4000), to, segments.SYN)
+        wait_until(lambda: [*forwarded(shop)] == [1, 1], lambda: [*forwarded(shop)])
+
+
+def test_capture_needs_a_listener_that_is_reached(pod):
+    web = pod('web', redirect=False, start=False)
+    web.change({'redirect': {'forwarded': 'capture'}})
+    done = web.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', web.ini])
+    assert done.returncode == 2 and 'outbound = *:15001' in done.stderr
+    web.change(EVERYWHERE)
+    web.space.ip('route del default')
+    web.space.ip('route del ::/0')
+    done = web.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', web.ini])
+    assert done.returncode == 2 and 'no interface has a default route' in done.stderr
