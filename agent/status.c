@@ -310,6 +310,19 @@ static void put_rules(struct fl_text *out, const char *rules)
 	}
 }
 
+static void put_refused(struct fl_text *out, const cJSON *refused)
+{
+	static const char *const ways[] = {"inbound", "outbound"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(ways); i++) {
+		if (fl_answer_true(refused, ways[i])) {
+			line_begin(out, "");
+			fl_text_print(out, "%s TCP past the sidecar refused in the last minute\n",
+				      ways[i]);
+		}
+	}
+}
+
 /* "IPv4 in force, IPv6 NOT IN FORCE since ..." */
 static void put_capture(struct fl_text *out, const cJSON *capture)
 {
@@ -336,6 +349,7 @@ static void put_capture(struct fl_text *out, const cJSON *capture)
 		fl_text_put_clean(out, fl_answer_text(capture, "since"));
 		line_end(out);
 		put_rules(out, fl_answer_text(capture, "rules"));
+		put_refused(out, fl_answer_part(capture, "refused"));
 	} else if (expected) {
 		line_begin(out, "capture");
 		fl_text_print(out, "not known\n");

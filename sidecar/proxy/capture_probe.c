@@ -27,7 +27,7 @@
 #define UNWANTED_MS 10000 /* ... where they are not */
 #define ANSWER_MS 2000
 
-enum question { PRINT, RULES, PRINTED, PRINT_AGAIN };
+enum question { PRINT, RULES, PRINTED, PRINT_AGAIN, REFUSED_INBOUND, REFUSED_OUTBOUND };
 
 struct fl_capture_probe {
 	struct fl_net *net;
@@ -52,6 +52,11 @@ struct fl_capture_probe {
 const char *fl_capture_family_word(enum fl_capture_family family)
 {
 	return family == FL_CAPTURE_INET ? "inet" : "inet6";
+}
+
+const char *fl_capture_way_word(enum fl_capture_way way)
+{
+	return way == FL_CAPTURE_INBOUND ? "inbound" : "outbound";
 }
 
 const char *fl_capture_rules_word(enum fl_capture_rules rules)
@@ -166,6 +171,18 @@ static void learn_rules(struct fl_capture_probe *probe, enum fl_capture_rules ru
 	}
 }
 
+static void learn_refused(struct fl_capture_probe *probe, enum fl_capture_way way, bool refused)
+{
+	if (refused && !probe->capture.refused[way]) {
+		fl_log_msg(probe->log, FL_LOG_WARN,
+			   "the rules of capture have refused TCP that would have %s past the "
+			   "sidecar: `fairlead-agent redirect print` with NET_ADMIN in this pod "
+			   "tells how much, by which rule",
+			   way == FL_CAPTURE_INBOUND ? "come in" : "gone out");
+	}
+	probe->capture.refused[way] = refused;
+}
+
 /* --- one dial ------------------------------------------------------------------------------------ */
 
 static void ask(struct fl_capture_probe *probe);
@@ -189,17 +206,40 @@ static uint64_t pause_ms(const struct fl_capture *capture)
 	return capture->rules == FL_CAPTURE_RULES_OUTDATED ? ABSENT_MS : ACTIVE_MS;
 }
 
+static void end_round(struct fl_capture_probe *probe)
+{
+	probe->family = FL_CAPTURE_INET;
+	probe->question = PRINT;
+	probe->is_stale = false;
+	wait_for(probe, pause_ms(&probe->capture));
+}
+
+/* What the rules have refused is asked where they are in force, for both families at once. */
+static void ask_refused(struct fl_capture_probe *probe)
+{
+	for (int i = 0; i < FL_CAPTURE_FAMILIES; i++) {
+		if (probe->asks[i] && probe->capture.states[i] == FL_CAPTURE_ACTIVE) {
+			probe->family = i;
+			probe->question = REFUSED_INBOUND;
+			ask(probe);
+			return;
+		}
+	}
+	probe->capture.refused_known = false;
+	memset(probe->capture.refused, 0, sizeof(probe->capture.refused));
+	end_round(probe);
+}
+
 static void next(struct fl_capture_probe *probe)
 {
-	if (probe->family == FL_CAPTURE_INET) {
+	if (probe->question >= REFUSED_INBOUND) {
+		end_round(probe);
+	} else if (probe->family == FL_CAPTURE_INET) {
 		probe->family = FL_CAPTURE_INET6;
 		probe->question = RULES;
 		ask(probe);
 	} else {
-		probe->family = FL_CAPTURE_INET;
-		probe->question = PRINT;
-		probe->is_stale = false;
-		wait_for(probe, pause_ms(&probe->capture));
+		ask_refused(probe);
 	}
 }
 
@@ -255,6 +295,15 @@ static void answer(struct fl_capture_probe *probe, bool come)
 	case PRINT_AGAIN:
 		learn_both(probe, come ? FL_CAPTURE_RULES_CURRENT : FL_CAPTURE_RULES_OUTDATED);
 		break;
+	case REFUSED_INBOUND:
+		learn_refused(probe, FL_CAPTURE_INBOUND, come);
+		go_on(probe, REFUSED_OUTBOUND);
+		break;
+	case REFUSED_OUTBOUND:
+		learn_refused(probe, FL_CAPTURE_OUTBOUND, come);
+		probe->capture.refused_known = true;
+		next(probe);
+		break;
 	}
 }
 
@@ -271,7 +320,8 @@ static void finish(struct fl_capture_probe *probe, int sys)
 	} else if (come || has_answer) {
 		answer(probe, come);
 	} else {
-		if (sys == UV_EADDRNOTAVAIL || sys == UV_ENETUNREACH || sys == UV_EAFNOSUPPORT) {
+		if (probe->question < REFUSED_INBOUND &&
+		    (sys == UV_EADDRNOTAVAIL || sys == UV_ENETUNREACH || sys == UV_EAFNOSUPPORT)) {
 			learn(probe, FL_CAPTURE_UNKNOWN);
 		}
 		next(probe);
@@ -323,9 +373,18 @@ static uint32_t ipv4_of(const struct fl_capture_probe *probe)
 	case PRINTED:
 		return FL_CAPTURE_PRINTED;
 	case RULES:
+	case REFUSED_INBOUND:
+	case REFUSED_OUTBOUND:
 		break;
 	}
 	return INADDR_LOOPBACK;
+}
+
+static uint16_t port_of(const struct fl_capture_probe *probe)
+{
+	return probe->question == REFUSED_INBOUND    ? FL_CAPTURE_REFUSED_INBOUND_PORT
+	       : probe->question == REFUSED_OUTBOUND ? FL_CAPTURE_REFUSED_OUTBOUND_PORT
+						     : FL_CAPTURE_PROBE_PORT;
 }
 
 static union fl_sockaddr address_of(const struct fl_capture_probe *probe)
@@ -334,11 +393,11 @@ static union fl_sockaddr address_of(const struct fl_capture_probe *probe)
 
 	if (probe->family == FL_CAPTURE_INET) {
 		to.in = (struct sockaddr_in){.sin_family = AF_INET,
-					     .sin_port = htons(FL_CAPTURE_PROBE_PORT),
+					     .sin_port = htons(port_of(probe)),
 					     .sin_addr.s_addr = htonl(ipv4_of(probe))};
 	} else {
 		to.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
-					       .sin6_port = htons(FL_CAPTURE_PROBE_PORT),
+					       .sin6_port = htons(port_of(probe)),
 					       .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	}
 	return to;
@@ -363,6 +422,10 @@ static void ask(struct fl_capture_probe *probe)
 		return;
 	}
 	probe->sock = NULL;
+	if (probe->question >= REFUSED_INBOUND) {
+		end_round(probe);
+		return;
+	}
 	if (err.sys == EAFNOSUPPORT || err.sys == EADDRNOTAVAIL || err.sys == ENETUNREACH) {
 		learn(probe, FL_CAPTURE_UNKNOWN);
 	}

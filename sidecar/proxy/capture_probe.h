@@ -11,6 +11,9 @@
  * In the same way it learns whether the rules are those of the current INI: they lead an address of 127.128.0.0/9 that its
  * settings come to (base/capture.h). That is told over IPv4 alone, for both families.
  *
+ * And whether they have refused something lately that would have gone past us: for a minute after that, they lead two more
+ * ports. How much and by which rule, only who has NET_ADMIN can read off the rules.
+ *
  * Loop-bound: the main loop. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,16 +39,25 @@ enum fl_capture_rules {
 	FL_CAPTURE_RULES_OUTDATED,
 };
 
+enum fl_capture_way { FL_CAPTURE_INBOUND, FL_CAPTURE_OUTBOUND };
+#define FL_CAPTURE_WAYS 2
+
 /* What is known now. */
 struct fl_capture {
 	bool expected; /* the INI has [redirect], or the rules were seen once */
 	enum fl_capture_state states[FL_CAPTURE_FAMILIES];
 	int64_t since; /* seconds since the epoch, when states changed last; 0: never */
 	enum fl_capture_rules rules;
+	/* Have they refused something in the last minute that would have gone past us? By fl_capture_way. */
+	bool refused[FL_CAPTURE_WAYS];
+	bool refused_known;
 };
 
 /* "inet", "inet6" */
 const char *fl_capture_family_word(enum fl_capture_family family);
+
+/* "inbound", "outbound" */
+const char *fl_capture_way_word(enum fl_capture_way way);
 
 /* "current", "outdated"; NULL: not known */
 const char *fl_capture_rules_word(enum fl_capture_rules rules);

@@ -174,6 +174,15 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 		plain(text, "fairlead_capture_current",
 		      s->capture->rules == FL_CAPTURE_RULES_CURRENT);
 	}
+	if (s->capture->refused_known) {
+		family(text, "fairlead_capture_refused", "gauge",
+		       "1 when the rules have refused TCP past the sidecar within the last minute, "
+		       "where that is known.");
+		for (unsigned i = 0; i < FL_CAPTURE_WAYS; i++) {
+			series(text, "fairlead_capture_refused", "direction",
+			       fl_capture_way_word(i), NULL, NULL, s->capture->refused[i]);
+		}
+	}
 }
 
 /* --- traffic -------------------------------------------------------------------------------------- */

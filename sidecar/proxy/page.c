@@ -213,6 +213,14 @@ static void put_capture(struct fl_text *text, const struct fl_capture *capture)
 	if (capture->rules == FL_CAPTURE_RULES_OUTDATED) {
 		put(text, ", <span class=\"bad\">not those of the INI</span>");
 	}
+	for (unsigned i = 0; i < FL_CAPTURE_WAYS; i++) {
+		if (capture->refused[i]) {
+			fl_text_print(text,
+				      ", <span class=\"bad\">refused %s TCP past the sidecar in "
+				      "the last minute</span>",
+				      fl_capture_way_word(i));
+		}
+	}
 	row_end(text);
 }
 

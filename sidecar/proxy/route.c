@@ -140,7 +140,10 @@ static enum fl_reason find_destination(struct fl_route *route, const struct fl_s
 /* The sidecar itself, which wants to know whether the rules lead here. */
 static bool is_probe(const struct fl_route *route)
 {
-	return route->destination.port == FL_CAPTURE_PROBE_PORT &&
+	uint16_t port = route->destination.port;
+
+	return (port == FL_CAPTURE_PROBE_PORT || port == FL_CAPTURE_REFUSED_INBOUND_PORT ||
+		port == FL_CAPTURE_REFUSED_OUTBOUND_PORT) &&
 	       fl_inet_is_loopback(&route->destination);
 }
 

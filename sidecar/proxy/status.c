@@ -148,6 +148,15 @@ static void put_capture(struct fl_json *json, const struct fl_snapshot *s)
 		fl_json_str(json, "since", NULL);
 	}
 	fl_json_str(json, "rules", fl_capture_rules_word(capture->rules));
+	if (capture->refused_known) {
+		fl_json_object(json, "refused");
+		for (unsigned i = 0; i < FL_CAPTURE_WAYS; i++) {
+			fl_json_bool(json, fl_capture_way_word(i), capture->refused[i]);
+		}
+		fl_json_end(json);
+	} else {
+		fl_json_str(json, "refused", NULL);
+	}
 	fl_json_end(json);
 }
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import lab as labs
+import pods
 from lab import wait_until
 
 GONE = 'the rules of capture are not in force'
@@ -100,7 +101,7 @@ def test_rules_that_nobody_expects(pod):
 def test_a_sidecar_without_listeners_for_them_asks_nobody(pod):
     web = pod('web', {'sidecar': {'inbound': '', 'outbound': ''},
                       'service web': {'listen': '*:8443', 'app': '127.0.0.1:8080'}}, redirect=False)
-    assert capture(web) == {'expected': False, 'inet': None, 'inet6': None, 'since': None, 'rules': None}
+    assert capture(web) == {'expected': False, 'inet': None, 'inet6': None, 'since': None, 'rules': None, 'refused': None}
     assert active(web) == {}
 
 
@@ -138,6 +139,33 @@ def test_an_app_that_listens_there_does_not_stand_for_them(pod, handler, reason)
     wait_until(lambda: app.accepted > 2, 'it was asked', 20)
     status, text = web.get('/readyz')
     assert status == 503 and reason in text
+
+
+@pytest.mark.parametrize('family', ['v4', 'v6'])
+def test_what_the_rules_refuse_is_told(pod, family):
+    """Without any privilege the sidecar knows that there was something, for a minute."""
+    web, old = meant(pod, start=False), pod('old', sidecar=False)
+    web.app()
+    old.app()
+    redirect(web, 'apply')
+    web.start().wait_ready()
+    settled(web, refused={'inbound': False, 'outbound': False})
+    # Somebody has switched connection tracking off, so nothing is led.
+    web.space.nft('''table inet other {
+        chain out { type filter hook output priority -400; oifname eth0 meta l4proto tcp notrack; }
+        chain in { type filter hook prerouting priority -400; iifname eth0 meta l4proto tcp notrack; }
+    }''')
+    assert pods.fate(lambda: web.connect((getattr(old, family), 8080)), b'x') == 'refused'
+    settled(web, refused={'inbound': False, 'outbound': True})
+    assert re.search(r'^ +outbound TCP past the sidecar refused in the last minute$', told(web), re.M)
+    assert pods.fate(lambda: old.connect((getattr(web, family), 8080)), b'x') == 'refused'
+    settled(web, refused={'inbound': True, 'outbound': True})
+    metrics = web.get('/metrics')[1]
+    for way in 'inbound', 'outbound':
+        assert f'fairlead_capture_refused{{direction="{way}"}} 1\n' in metrics
+    assert len(web.sidecar.lines(msg=re.compile('rules of capture have refused'), level='warn')) == 2
+    # Not that there is less capture for it.
+    assert web.get('/readyz')[0] == 200
 
 
 def test_a_pod_without_ipv6(pod):
@@ -230,13 +258,13 @@ def test_rules_of_a_version_that_does_not_tell(pod):
     """Rules without a print, as older versions made them, or with a print of another kind: nobody calls them wrong."""
     web = meant(pod, start=False)
     rules = web.space.root([labs.AGENT, 'redirect', 'print', '-c', web.ini])
-    printed = [line for line in rules.splitlines() if '127.0.0.2' in line]
+    printed = [line for line in rules.splitlines() if '127.0.0.3' in line]
     assert len(printed) == 1
     web.space.nft(rules.replace(printed[0], ''))
     web.start().wait_ready()
     settled(web, expected=True, inet=True, inet6=True, rules=None)
     assert current(web) is None and 'NOT THE RULES' not in told(web)
-    web.space.nft(re.sub(r'127\.0\.0\.2, [\d.]+', '127.0.0.3, 127.128.0.1', rules))
+    web.space.nft(re.sub(r'127\.0\.0\.3, [\d.]+', '127.0.0.4, 127.128.0.1', rules))
     web.change({'redirect': {'exclude_outbound': ''}})
     wait_until(lambda: web.metric('fairlead_generation') == 2, 'it is in use')
     settled(web, expected=True, inet=True, inet6=True, rules=None)

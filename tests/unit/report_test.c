@@ -427,35 +427,44 @@ Test(report, capture)
 					"    \"inet\": null,\n"
 					"    \"inet6\": null,\n"
 					"    \"since\": null,\n"
-					"    \"rules\": null\n"),
+					"    \"rules\": null,\n"
+					"    \"refused\": null\n"),
 			   "%s", text);
 	free(text);
 	text = render(&s, fl_report_metrics);
 	cr_expect_null(strstr(text, "fairlead_capture_active{"), "%s", text);
 	cr_expect_null(strstr(text, "fairlead_capture_current"), "%s", text);
+	cr_expect_null(strstr(text, "fairlead_capture_refused"), "%s", text);
 	free(text);
 
 	s.capture = (struct fl_capture){.expected = true,
 					.states = {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT},
 					.since = NOW,
-					.rules = FL_CAPTURE_RULES_OUTDATED};
+					.rules = FL_CAPTURE_RULES_OUTDATED,
+					.refused = {false, true},
+					.refused_known = true};
 	text = render(&s, fl_report_status);
 	cr_expect_not_null(strstr(text, "\"capture\": {\n"
 					"    \"expected\": true,\n"
 					"    \"inet\": true,\n"
 					"    \"inet6\": false,\n"
 					"    \"since\": \"2026-11-21T08:33:20Z\",\n"
-					"    \"rules\": \"outdated\"\n"),
+					"    \"rules\": \"outdated\",\n"
+					"    \"refused\": {\n"
+					"      \"inbound\": false,\n"
+					"      \"outbound\": true\n"),
 			   "%s", text);
 	free(text);
 	text = render(&s, fl_report_metrics);
 	cr_expect_not_null(strstr(text, "\nfairlead_capture_active{family=\"inet\"} 1\n"));
 	cr_expect_not_null(strstr(text, "\nfairlead_capture_active{family=\"inet6\"} 0\n"));
 	cr_expect_not_null(strstr(text, "\nfairlead_capture_current 0\n"));
+	cr_expect_not_null(strstr(text, "\nfairlead_capture_refused{direction=\"outbound\"} 1\n"));
 	free(text);
 	text = render(&s, fl_report_page);
 	cr_expect_not_null(strstr(text, "IPv4: in force, IPv6: <span class=\"bad\">not in force"));
 	cr_expect_not_null(strstr(text, "<span class=\"bad\">not those of the INI</span>"));
+	cr_expect_not_null(strstr(text, "refused outbound TCP past the sidecar"));
 	free(text);
 	fl_snapshot_done(&s.snapshot);
 }
@@ -466,25 +475,82 @@ Test(capture, which_rules_stand_in_the_way)
 		struct fl_capture capture;
 		const char *reason; /* NULL: none */
 	} rows[] = {
-		{{false, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		{{false,
+		  {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN},
+		  0,
+		  FL_CAPTURE_RULES_UNKNOWN,
+		  {false},
+		  false},
 		 NULL},
-		{{false, {FL_CAPTURE_ABSENT, FL_CAPTURE_ABSENT}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		{{false,
+		  {FL_CAPTURE_ABSENT, FL_CAPTURE_ABSENT},
+		  0,
+		  FL_CAPTURE_RULES_UNKNOWN,
+		  {false},
+		  false},
 		 NULL},
-		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_UNKNOWN}, NULL},
-		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_UNKNOWN}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		{{true,
+		  {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE},
+		  0,
+		  FL_CAPTURE_RULES_UNKNOWN,
+		  {false},
+		  false},
 		 NULL},
-		{{true, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		{{true,
+		  {FL_CAPTURE_ACTIVE, FL_CAPTURE_UNKNOWN},
+		  0,
+		  FL_CAPTURE_RULES_UNKNOWN,
+		  {false},
+		  false},
 		 NULL},
-		{{true, {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		{{true,
+		  {FL_CAPTURE_UNKNOWN, FL_CAPTURE_ACTIVE},
+		  0,
+		  FL_CAPTURE_RULES_UNKNOWN,
+		  {false},
+		  false},
+		 NULL},
+		{{true,
+		  {FL_CAPTURE_UNKNOWN, FL_CAPTURE_UNKNOWN},
+		  0,
+		  FL_CAPTURE_RULES_UNKNOWN,
+		  {false},
+		  false},
 		 "not known whether"},
-		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_CURRENT}, NULL},
-		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_OUTDATED},
-		 "not those of the INI"},
-		{{false, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_OUTDATED},
+		{{true,
+		  {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE},
+		  0,
+		  FL_CAPTURE_RULES_CURRENT,
+		  {false},
+		  false},
 		 NULL},
-		{{true, {FL_CAPTURE_ABSENT, FL_CAPTURE_ACTIVE}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		{{true,
+		  {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE},
+		  0,
+		  FL_CAPTURE_RULES_OUTDATED,
+		  {false},
+		  false},
+		 "not those of the INI"},
+		{{false,
+		  {FL_CAPTURE_ACTIVE, FL_CAPTURE_ACTIVE},
+		  0,
+		  FL_CAPTURE_RULES_OUTDATED,
+		  {false},
+		  false},
+		 NULL},
+		{{true,
+		  {FL_CAPTURE_ABSENT, FL_CAPTURE_ACTIVE},
+		  0,
+		  FL_CAPTURE_RULES_UNKNOWN,
+		  {false},
+		  false},
 		 "not in force for IPv4"},
-		{{true, {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT}, 0, FL_CAPTURE_RULES_UNKNOWN},
+		{{true,
+		  {FL_CAPTURE_ACTIVE, FL_CAPTURE_ABSENT},
+		  0,
+		  FL_CAPTURE_RULES_UNKNOWN,
+		  {false},
+		  false},
 		 "not in force for IPv6"},
 	};
 	char reason[512];
