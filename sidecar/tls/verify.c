@@ -308,13 +308,28 @@ static int give_key(WOLFSSL *wolf, struct fl_span leaf)
 
 /* --- what wolfSSL calls ------------------------------------------------------------------------------- */
 
+/* A chain with more certificates than were read is not looked at. */
+static enum fl_rule refuse_excess(const struct chain *chain, struct fl_err *detail)
+{
+	if (chain->count <= FL_PATH_SENT_MAX) {
+		return FL_RULE_NONE;
+	}
+	(void)fl_err_set(detail, FL_ERR_DENIED, "it came with more than %d certificates",
+			 FL_PATH_SENT_MAX);
+	return FL_RULE_TOO_MUCH;
+}
+
 /* 0 or a wolfSSL error, whose failure and alert are settled. */
 static int accept_chain(struct fl_tls *tls, const struct chain *chain)
 {
 	struct fl_err detail = {.code = FL_OK};
 	struct fl_tls_peer *refused = NULL;
-	enum fl_rule rule = judge(tls, chain, &refused, &detail);
+	enum fl_rule rule = refuse_excess(chain, &detail);
 	int rc = 0;
+
+	if (rule == FL_RULE_NONE) {
+		rule = judge(tls, chain, &refused, &detail);
+	}
 
 	if (rule != FL_RULE_NONE) {
 		fl_tls_fail_rule(tls, rule, refused, &detail);
