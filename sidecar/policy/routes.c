@@ -266,23 +266,32 @@ static bool is_claimed_at(const struct fl_routes *routes, const struct fl_inet *
 	return fl_routes_is_claimed(routes, &address, one_port(to->port), NULL);
 }
 
-static bool find_in(const struct fl_routes *routes, uint8_t bits, const struct fl_inet *to,
-		    uint32_t *ret_upstream)
+static const struct range *range_in(const struct fl_routes *routes, uint8_t bits,
+				    const struct fl_inet *to)
 {
 	const struct ranges *ranges = ranges_of(routes, to->family, bits, to->ip);
 
 	for (size_t i = 0; i < ranges->count; i++) {
 		const struct range *range = &ranges->items[i];
 
-		if (to->port < range->ports.first || to->port > range->ports.last ||
-		    (range->kind & FL_ROUTE_HIDDEN) != 0 ||
-		    ((range->kind & FL_ROUTE_LOOSE) != 0 && is_claimed_at(routes, to))) {
-			continue;
+		if (overlap(range->ports, one_port(to->port)) &&
+		    (range->kind & FL_ROUTE_HIDDEN) == 0 &&
+		    ((range->kind & FL_ROUTE_LOOSE) == 0 || !is_claimed_at(routes, to))) {
+			return range;
 		}
-		*ret_upstream = range->upstream;
-		return true;
 	}
-	return false;
+	return NULL;
+}
+
+static bool find_in(const struct fl_routes *routes, uint8_t bits, const struct fl_inet *to,
+		    uint32_t *ret_upstream)
+{
+	const struct range *range = range_in(routes, bits, to);
+
+	if (range != NULL) {
+		*ret_upstream = range->upstream;
+	}
+	return range != NULL;
 }
 
 static uint8_t single_of(const struct fl_inet *to)
@@ -294,6 +303,13 @@ bool fl_routes_find_address(const struct fl_routes *routes, const struct fl_inet
 			    uint32_t *ret_upstream)
 {
 	return find_in(routes, single_of(to), to, ret_upstream);
+}
+
+bool fl_routes_is_loose(const struct fl_routes *routes, const struct fl_inet *to)
+{
+	const struct range *range = range_in(routes, single_of(to), to);
+
+	return range != NULL && (range->kind & FL_ROUTE_LOOSE) != 0;
 }
 
 bool fl_routes_find_network(const struct fl_routes *routes, const struct fl_inet *to,

@@ -71,6 +71,8 @@ bool fl_routes_find_address(const struct fl_routes *routes, const struct fl_inet
 			    uint32_t *ret_upstream);
 bool fl_routes_find_network(const struct fl_routes *routes, const struct fl_inet *to,
 			    uint32_t *ret_upstream);
+/* Is what fl_routes_find_address() finds a LOOSE entry? */
+bool fl_routes_is_loose(const struct fl_routes *routes, const struct fl_inet *to);
 /* Does an entry that claims cover some of these ports at that address, or at the IPv4 address inside it (NAT64)?
  * ret_upstream may be NULL. */
 bool fl_routes_is_claimed(const struct fl_routes *routes, const struct fl_cidr *address,

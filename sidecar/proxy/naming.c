@@ -84,6 +84,22 @@ static enum fl_naming ask_names(struct fl_route *route, const struct fl_route_na
 	return result;
 }
 
+/* Is there any that is stale, and not because DNS fails? All that are stale are asked. */
+static bool asks_again(struct fl_route *route)
+{
+	const struct fl_routes *routes = route->share->routes;
+	size_t i = fl_routes_name_on(routes, route->port, 0);
+	bool any = false;
+
+	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_on(routes, route->port, i + 1)) {
+		if (!is_fresh(route, i, route->destination.family)) {
+			want(route, i);
+			any = any || fl_routes_name(routes, i)->state != FL_NAME_FAILING;
+		}
+	}
+	return any;
+}
+
 static enum fl_naming decide_captured(struct fl_route *route, char *detail, size_t size)
 {
 	const struct fl_conf *conf = route->share->generation->conf;
@@ -94,7 +110,11 @@ static enum fl_naming decide_captured(struct fl_route *route, char *detail, size
 
 	if (fl_routes_find_address(routes, &route->destination, &number)) {
 		route->upstream = &conf->upstreams[number];
-		return FL_NAMING_KNOWN;
+		return route->upstream->mode == FL_OUTBOUND_PLAINTEXT &&
+				       fl_routes_is_loose(routes, &route->destination) &&
+				       asks_again(route)
+			       ? FL_NAMING_LINGER
+			       : FL_NAMING_KNOWN;
 	}
 	result = ask_names(route, &name);
 	if (result != FL_NAMING_KNOWN) {

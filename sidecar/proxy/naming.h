@@ -7,7 +7,10 @@
  * one of a name's, it may be an address of that name that DNS has not told us of yet, and anything else would let it go
  * where `peer` is not asked. So the names of that port are asked first, by answers that are fresh (fl_routes_fresh_ms()); a
  * name that is not answered, or has no address, lets nothing unknown pass on its ports. A connection to a fixed upstream
- * waits where that has no address. Loop-bound. */
+ * waits where that has no address.
+ *
+ * An address that only a plaintext upstream's name has may be a mesh service's by now, too, which would get in the clear what
+ * is meant for it. So those names are asked again likewise, but where DNS is lost its last word stands. Loop-bound. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -20,8 +23,9 @@ struct fl_naming_waiter {
 };
 
 enum fl_naming {
-	FL_NAMING_KNOWN,   /* upstream, and targets, are what it goes by */
-	FL_NAMING_WAIT,    /* for an answer that has been asked for */
+	FL_NAMING_KNOWN,  /* upstream, and targets, are what it goes by */
+	FL_NAMING_WAIT,   /* for an answer that has been asked for */
+	FL_NAMING_LINGER, /* as KNOWN, but whether that is still so has been asked: worth a moment */
 	FL_NAMING_NOBODY,  /* DNS has answered, and there is no address */
 	FL_NAMING_NO_SUCH, /* a reload has taken its upstream away */
 };

@@ -28,7 +28,7 @@ struct fl_stream {
 	struct fl_plain_counter *counter; /* outbound in plaintext */
 	struct fl_waiter waiter;          /* WAITING */
 	struct fl_naming_waiter unnamed;  /* NAMING */
-	/* NAMING, WAITING and DIAL_APP: connect_timeout. DIAL_MESH in plaintext: the next look at it. OPEN and later: the next look for idleness */
+	/* WAITING and DIAL_APP: connect_timeout. NAMING, and DIAL_MESH in plaintext: the next look at it. OPEN and later: the next look for idleness */
 	struct fl_deadline deadline;
 	struct fl_deadline
 		unanswered;   /* while the peer may owe us an acknowledgement: the next look */

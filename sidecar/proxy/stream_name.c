@@ -14,50 +14,67 @@ static void end_without_name(struct fl_stream *stream, enum fl_reason reason, co
 	fl_stream_end(stream, &(struct fl_ending){.reason = reason, .detail = detail});
 }
 
-static void on_named_too_late(struct fl_deadline *deadline)
+static void go_on(struct fl_stream *stream, enum fl_naming naming, const char *detail)
 {
-	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
-	char detail[DETAIL];
-
-	(void)fl_naming_decide(stream->route, detail, sizeof(detail));
-	end_without_name(stream, FL_REASON_NO_ADDRESS, detail[0] != '\0' ? detail : NULL);
+	fl_naming_leave(stream->route->worker, &stream->unnamed);
+	fl_deadline_drop(&stream->deadline);
+	switch (naming) {
+	case FL_NAMING_KNOWN:
+	case FL_NAMING_LINGER:
+		fl_stream_go_out(stream);
+		break;
+	case FL_NAMING_WAIT:
+	case FL_NAMING_NOBODY:
+		end_without_name(stream, FL_REASON_NO_ADDRESS, detail[0] != '\0' ? detail : NULL);
+		break;
+	case FL_NAMING_NO_SUCH:
+		end_without_name(stream, FL_REASON_RESTART_NEEDED, NULL);
+		break;
+	}
 }
 
+static uint64_t now_of(const struct fl_stream *stream)
+{
+	return uv_now(&stream->route->worker->loop);
+}
+
+static void on_look(struct fl_deadline *deadline);
+
+/* The time for dialling begins with that for asking. */
 static void wait_for_name(struct fl_stream *stream)
 {
 	struct fl_worker *worker = stream->route->worker;
 
 	if (stream->unnamed.prev == NULL) {
-		stream->route->dial_until_ms =
-			uv_now(&worker->loop) + worker->connecting.duration_ms;
+		stream->route->dial_until_ms = now_of(stream) + worker->connecting.duration_ms;
 		fl_naming_wait(worker, &stream->unnamed);
-		fl_deadline_add(&worker->connecting, &stream->deadline, on_named_too_late);
+		fl_deadline_add(&worker->dialing, &stream->deadline, on_look);
 	}
 }
 
 void fl_stream_find_name(struct fl_stream *stream)
 {
-	struct fl_worker *worker = stream->route->worker;
 	char detail[DETAIL];
 	enum fl_naming naming = fl_naming_decide(stream->route, detail, sizeof(detail));
 
-	if (naming == FL_NAMING_WAIT) {
+	if (naming == FL_NAMING_WAIT || naming == FL_NAMING_LINGER) {
 		wait_for_name(stream);
-		return;
+	} else {
+		go_on(stream, naming, detail);
 	}
-	fl_naming_leave(worker, &stream->unnamed);
-	fl_deadline_drop(&stream->deadline);
-	switch (naming) {
-	case FL_NAMING_KNOWN:
-		fl_stream_go_out(stream);
-		break;
-	case FL_NAMING_NOBODY:
-		end_without_name(stream, FL_REASON_NO_ADDRESS, detail);
-		break;
-	case FL_NAMING_NO_SUCH:
-	case FL_NAMING_WAIT:
-		end_without_name(stream, FL_REASON_RESTART_NEEDED, NULL);
-		break;
+}
+
+/* FL_DIAL_LOOKS times in one connect_timeout; who only lingers does so until the first. */
+static void on_look(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
+	char detail[DETAIL];
+	enum fl_naming naming = fl_naming_decide(stream->route, detail, sizeof(detail));
+
+	if (naming == FL_NAMING_WAIT && now_of(stream) < stream->route->dial_until_ms) {
+		fl_deadline_add(&stream->route->worker->dialing, deadline, on_look);
+	} else {
+		go_on(stream, naming, detail);
 	}
 }
 

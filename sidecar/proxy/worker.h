@@ -103,9 +103,9 @@ struct fl_worker {
 	struct fl_net net;
 	struct fl_log log;
 	enum fl_log_access access;
+	bool log_level_is_set;   /* by mail: that of a share counts for nothing */
 	struct fl_ration ration; /* of lines about strangers */
 	uv_timer_t ration_timer;
-	bool log_level_is_set; /* by mail: that of a share counts for nothing */
 	/* Scratch of one callback: never holds anything across turns. */
 	uint8_t *sealed; /* ciphertext on its way out */
 	size_t sealed_cap;

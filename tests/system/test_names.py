@@ -353,6 +353,31 @@ def test_an_mtls_name_that_is_not_answered_is_waited_for(node, pod, how):
     wait_until(lambda: attempt(web, to) == 'reset', 'now somebody does', 20)
 
 
+def test_an_address_that_has_become_a_mesh_services(node, pod):
+    """The plaintext name has left it, and a pod of the mesh has got it, within the TTL of both: not a byte in the clear.
+    When DNS is lost, its last word stands, without much ado."""
+    moved, legacy = pod('moved', sidecar=False), pod('legacy', sidecar=False)
+    for each in moved, legacy:
+        each.app()
+    node.names.ttl = 300
+    node.dns.update({'old.test': [moved.v4, legacy.v6], 'ledger.test': ['10.77.9.9']})
+    web = pod('web', {'upstream ledger': {'to': 'ledger.test:8080'},
+                      'upstream old': {'to': 'old.test:8000-9000', 'mode': 'plaintext'}})
+    assert attempt(web, (moved.v4, 8080)) == MARKER
+    node.dns.update({'old.test': [legacy.v4, legacy.v6], 'ledger.test': [moved.v4]})
+    time.sleep(1.1)
+    with web.capture() as seen:
+        assert attempt(web, (moved.v4, 8080)) == 'reset'
+    assert not seen.saw(MARKER)
+    assert attempt(web, (legacy.v4, 8080)) == MARKER
+    node.names.lost = True
+    time.sleep(1.1)
+    begin = time.monotonic()
+    assert attempt(web, (legacy.v4, 8080)) == MARKER
+    assert time.monotonic() - begin < 4
+    web.wait_line(msg=re.compile(r'(old|ledger)\.test does not resolve.*keeping the last addresses'), timeout=20)
+
+
 def test_within_bounds_a_plaintext_name(node, pod):
     """[outbound] default = mtls: an address that no section names is what the INI asks for, within what it says."""
     legacy, elsewhere = pod('legacy', sidecar=False), pod('elsewhere', sidecar=False)

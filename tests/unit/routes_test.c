@@ -180,6 +180,7 @@ Test(routes, a_loose_address_gives_way_to_claims)
 
 	for (size_t i = 0; i < 2 * FL_COUNT_OF(cases); i++) {
 		struct fl_routes *routes = fl_routes_new();
+		struct fl_inet to = inet("10.0.0.1:8080");
 		bool claim_first = i % 2 == 0;
 
 		if (claim_first) {
@@ -193,6 +194,7 @@ Test(routes, a_loose_address_gives_way_to_claims)
 		}
 		cr_expect_eq(find(routes, "10.0.0.1:8080"), cases[i / 2].takes_it ? 2 : 1, "%zu",
 			     i);
+		cr_expect_eq(fl_routes_is_loose(routes, &to), !cases[i / 2].takes_it);
 		fl_routes_unref(routes);
 	}
 }
