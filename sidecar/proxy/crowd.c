@@ -31,6 +31,21 @@ static struct fl_crowd_net **bucket_of(struct fl_crowd *crowd, const struct fl_i
 	return &crowd->buckets[fl_inet_hash(&seeded) % FL_CROWD_BUCKETS];
 }
 
+/* NULL: no memory. */
+static struct fl_crowd_net *add_net(struct fl_crowd *crowd, struct fl_crowd_net **bucket,
+				    const struct fl_inet *network)
+{
+	struct fl_crowd_net *net = calloc(1, sizeof(*net));
+
+	if (net != NULL) {
+		net->network = *network;
+		net->below = *bucket;
+		*bucket = net;
+		DL_APPEND(crowd->nets, net);
+	}
+	return net;
+}
+
 static struct fl_crowd_net *net_of(struct fl_crowd *crowd, const struct fl_inet *network)
 {
 	struct fl_crowd_net **bucket = bucket_of(crowd, network);
@@ -39,16 +54,7 @@ static struct fl_crowd_net *net_of(struct fl_crowd *crowd, const struct fl_inet 
 	while (net != NULL && !fl_inet_equal(&net->network, network)) {
 		net = net->below;
 	}
-	if (net == NULL) {
-		net = calloc(1, sizeof(*net));
-		if (net != NULL) {
-			net->network = *network;
-			net->below = *bucket;
-			*bucket = net;
-			DL_APPEND(crowd->nets, net);
-		}
-	}
-	return net;
+	return net != NULL ? net : add_net(crowd, bucket, network);
 }
 
 static void forget_net(struct fl_crowd *crowd, struct fl_crowd_net *net)

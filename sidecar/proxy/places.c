@@ -100,19 +100,29 @@ struct fl_place *fl_places_oldest(const struct fl_places *places, uint32_t lane)
 	return own->held > 0 ? own->holders : fullest(places)->holders;
 }
 
-uint64_t fl_places_patience_ms(const struct fl_places *places, uint32_t lane)
+uint64_t fl_places_patience_ms(const struct fl_places *places, uint32_t of, uint32_t lane)
 {
+	unsigned distrust = of == lane ? places->lanes[lane].distrust : places->distrust;
 	unsigned few = places->max / DISTRUST_PART;
 
 	few = few < DISTRUST_MAX / 4 ? few : DISTRUST_MAX / 4;
-	return places->lanes[lane].distrust <= few ? PATIENCE_MS : IMPATIENCE_MS;
+	return distrust <= few ? PATIENCE_MS : IMPATIENCE_MS;
+}
+
+static void distrust(unsigned *count)
+{
+	*count += *count < DISTRUST_MAX ? 1 : 0;
+}
+
+static void trust(unsigned *count)
+{
+	*count -= *count > 0 ? 1 : 0;
 }
 
 void fl_places_note_silent(struct fl_places *places, uint32_t lane)
 {
-	struct fl_lane *of = &places->lanes[lane];
-
-	of->distrust += of->distrust < DISTRUST_MAX ? 1 : 0;
+	distrust(&places->lanes[lane].distrust);
+	distrust(&places->distrust);
 }
 
 void fl_places_note_passed(struct fl_places *places, uint32_t lane, uint64_t now_ms)
@@ -120,7 +130,8 @@ void fl_places_note_passed(struct fl_places *places, uint32_t lane, uint64_t now
 	struct fl_lane *of = &places->lanes[lane];
 
 	of->passed_ms = now_ms;
-	of->distrust -= of->distrust > 0 ? 1 : 0;
+	trust(&of->distrust);
+	trust(&places->distrust);
 }
 
 bool fl_places_has_passed(const struct fl_places *places, uint32_t lane, uint64_t since_ms)
@@ -139,28 +150,35 @@ static void go_to_the_end(struct fl_lane **list, struct fl_lane *lane)
 	DL_APPEND(*list, lane);
 }
 
-static struct fl_lane *lane_to_wait_in(struct fl_places *places, uint32_t lane)
+static void end_turns(struct fl_lane **list, struct fl_lane *lane)
+{
+	DL_DELETE(*list, lane);
+}
+
+static void begin_turns(struct fl_lane **list, struct fl_lane *lane)
+{
+	DL_PREPEND(*list, lane);
+}
+
+void fl_places_wait(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane)
 {
 	struct fl_lane *of = &places->lanes[lane];
 
 	if (of->first == NULL) {
 		DL_APPEND(places->waiting, of);
 	}
-	return of;
-}
-
-void fl_places_wait(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane)
-{
-	struct fl_lane *of = lane_to_wait_in(places, lane);
-
 	waiter->lane = lane;
 	DL_APPEND(of->first, waiter);
 }
 
 void fl_places_wait_first(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane)
 {
-	struct fl_lane *of = lane_to_wait_in(places, lane);
+	struct fl_lane *of = &places->lanes[lane];
 
+	if (of->first != NULL) {
+		end_turns(&places->waiting, of);
+	}
+	begin_turns(&places->waiting, of);
 	waiter->lane = lane;
 	DL_PREPEND(of->first, waiter);
 }
@@ -177,11 +195,6 @@ bool fl_places_waiting_lane(const struct fl_places *places, unsigned number, uin
 	}
 	*ret_lane = (uint32_t)(lane - places->lanes);
 	return true;
-}
-
-static void end_turns(struct fl_lane **list, struct fl_lane *lane)
-{
-	DL_DELETE(*list, lane);
 }
 
 void fl_places_leave(struct fl_places *places, struct fl_waiter *waiter)

@@ -29,7 +29,8 @@ struct fl_place {
 
 struct fl_places {
 	unsigned max, held;
-	bool is_shared; /* false: one lane is all that there is, and it may have all places */
+	unsigned distrust; /* as that of a lane, of all of them */
+	bool is_shared;    /* false: one lane is all that there is, and it may have all places */
 	uint32_t lane_count;
 	struct fl_lane *lanes;   /* owned */
 	struct fl_lane *waiting; /* those in which somebody waits, in the order of their turns */
@@ -54,9 +55,10 @@ void fl_places_release(struct fl_places *places, struct fl_place *place);
 /* Whose place would help somebody of that lane who has none: the oldest of its own, or else of the lane that holds most.
  * NULL: nobody's. Looks at every lane then: that is for floods. */
 struct fl_place *fl_places_oldest(const struct fl_places *places, uint32_t lane);
-/* How long who holds a place may keep a newcomer waiting for the next word of its peer. Short where others of its lane have
- * kept silent for good, long where they get through: many who come at once, and a slow peer, are no attack. */
-uint64_t fl_places_patience_ms(const struct fl_places *places, uint32_t lane);
+/* How long who holds a place in lane `of` may keep somebody of `lane` waiting for the next word of its peer. Short where others of
+ * that lane (where the two are not the same: of all lanes) have kept silent for good, long where they get through: many who
+ * come at once, and a slow peer, are no attack. */
+uint64_t fl_places_patience_ms(const struct fl_places *places, uint32_t of, uint32_t lane);
 /* One has kept silent for good. */
 void fl_places_note_silent(struct fl_places *places, uint32_t lane);
 
@@ -68,7 +70,7 @@ bool fl_places_has_passed(const struct fl_places *places, uint32_t lane, uint64_
 /* Must a newcomer wait: is there no room, or are others first? */
 bool fl_places_must_wait(const struct fl_places *places, uint32_t lane);
 void fl_places_wait(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane);
-/* The same before all others of its lane: where there are too many, those who have waited long have mostly gone. */
+/* The same before all others, of whatever lane: where there are too many, those who have waited long have mostly gone. */
 void fl_places_wait_first(struct fl_places *places, struct fl_waiter *waiter, uint32_t lane);
 /* A lane in which somebody waits, by its number in that list; false: there are no more. */
 bool fl_places_waiting_lane(const struct fl_places *places, unsigned number, uint32_t *ret_lane);

@@ -477,7 +477,7 @@ bool fl_session_make_room(struct fl_worker *worker, uint32_t lane, unsigned pati
 	uint8_t buf[FLIGHT_MAX];
 
 	if (place == NULL || uv_now(&worker->loop) - place->since_ms <
-				     patience * fl_places_patience_ms(places, place->lane)) {
+				     patience * fl_places_patience_ms(places, place->lane, lane)) {
 		return false;
 	}
 	session = FL_CONTAINER_OF(place, struct fl_session, place);

@@ -156,7 +156,9 @@ static bool hold(struct fl_stranger *stranger, const uint8_t *data, size_t len)
 		fail(stranger, FL_REASON_INTERNAL, NULL);
 		return false;
 	}
-	memcpy(held + stranger->held_len, data, len);
+	if (len > 0) {
+		memcpy(held + stranger->held_len, data, len);
+	}
 	stranger->held = held;
 	stranger->held_len += len;
 	if (stranger->held_len >= FL_HELLO_MAX) {

@@ -118,7 +118,6 @@ struct fl_worker {
 	size_t endpoint_count;
 	struct fl_own_port *own_ports; /* admin included */
 	size_t own_port_count;
-	unsigned worker_count; /* among whom the limits are parted */
 	struct fl_quota quota; /* of [limits] connections: those that are let in */
 	struct fl_deadline_queue connecting, dialing, handshaking, idle, unanswered;
 	struct fl_walk walk;
@@ -133,18 +132,19 @@ struct fl_worker {
 	/* Sessions that dial or shake hands. Each direction has its own, so that neither peers who stall nor upstreams that do not
 	 * answer stop the other one. */
 	struct fl_places places[FL_DIRECTIONS];
-	bool settling,
-		settled_again;    /* places are given away just now; another one is free since */
+	/* Places are given away just now; another one is free since. */
+	bool settling, settled_again;
+	bool draining, stopping;
 	uint32_t idle_timeout_ms; /* 0: never */
 	uint32_t peer_timeout_ms;
 	const struct fl_conntrack *conntrack; /* of all workers; NULL: none */
 	uint64_t kept_ms;                     /* when it was asked last; 0: never */
-	bool draining, stopping;
 	struct fl_corpse *corpses;
 	struct fl_seen seen;         /* of inbound connections */
 	struct fl_counters counters; /* read by the main thread */
 	struct fl_peers *peers;      /* likewise; of all workers, locks for itself */
 	unsigned number;             /* from 0 on */
+	unsigned worker_count;       /* among whom the limits are parted */
 	struct fl_port_counts
 		detect_timeouts; /* likewise: clients let in because they were silent */
 	uint64_t refused_at_ms;  /* last time the connection limit was logged */

@@ -255,6 +255,20 @@ def test_other_users_are_refused_by_uid(web):
 
 
 @root_only
+def test_refused_callers_do_not_fill_the_log(web):
+    """Twenty lines in ten seconds for each uid, and how many were left out."""
+    web.change({'agent': {'sidecar_uid': 2112}})
+    web.start_agent()
+    web.agent.wait_line(msg='credentials validated')
+    for _ in range(30):
+        assert connect_as(NOBODY, web.folder / 'agent.sock') == 'closed'
+    assert web.agent.stop() == 0
+    told = web.agent.lines(msg='lines left out')
+    assert len(web.agent.lines(msg='caller refused')) + sum(line['left_out'] for line in told) == 30
+    assert told and {line['uid'] for line in told} == {NOBODY}
+
+
+@root_only
 def test_root_has_no_privilege_here(web):
     web.change({'agent': {'sidecar_uid': 2112}})
     web.agent_uid = 2112

@@ -155,6 +155,16 @@ def test_silence_after_a_hello_gives_way(lab, app, source):
     wait_until(lambda: is_served(inbound), 'and after them')
 
 
+def test_silent_hellos_of_many_networks_give_way(lab, app):
+    """Each of them is a newcomer, and takes a place of those that are kept for such; the next one gets through all the same."""
+    inbound = lab.inbound(app().port, {'limits': {'handshakes': 8, 'handshake_timeout': '1h'}, 'sidecar': {'workers': 1}})
+    socks = []
+    for number in range(200):
+        socks += crowd(inbound.port, 1, peers.client_hello(), f'127.{number % 100 + 1}.{number}.1')
+    assert all(is_served(inbound) for _ in range(3))
+    leave(socks)
+
+
 # --- descriptors --------------------------------------------------------------------------------------
 
 def test_descriptors_of_those_who_are_let_in(lab, app):

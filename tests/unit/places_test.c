@@ -184,27 +184,27 @@ Test(places, the_oldest_of_ones_own_goes_first_or_else_of_the_fullest)
 Test(places, patience_ends_where_many_are_silent_for_good)
 {
 	struct fl_places places = make(8, 4);
-	uint64_t patient = fl_places_patience_ms(&places, 1);
+	uint64_t patient = fl_places_patience_ms(&places, 1, 1);
 
 	for (unsigned i = 0; i < 1000; i++) {
 		fl_places_note_silent(&places, 1);
 	}
-	cr_expect_lt(fl_places_patience_ms(&places, 1), patient);
-	cr_expect_eq(fl_places_patience_ms(&places, 2), patient,
+	cr_expect_lt(fl_places_patience_ms(&places, 1, 1), patient);
+	cr_expect_eq(fl_places_patience_ms(&places, 2, 2), patient,
 		     "others have nothing to do with it");
 	fl_places_note_passed(&places, 1, 1);
-	cr_expect_lt(fl_places_patience_ms(&places, 1), patient,
+	cr_expect_lt(fl_places_patience_ms(&places, 1, 1), patient,
 		     "one that gets through is not enough");
 	for (unsigned i = 0; i < 64; i++) {
 		fl_places_note_passed(&places, 1, 1);
 	}
-	cr_expect_eq(fl_places_patience_ms(&places, 1), patient);
+	cr_expect_eq(fl_places_patience_ms(&places, 1, 1), patient);
 	fl_places_done(&places);
 }
 
-Test(places, who_waits_first_is_served_first)
+Test(places, the_newest_can_be_first)
 {
-	struct fl_waiter waiters[3] = {{0}};
+	struct fl_waiter waiters[3] = {{0}}, other[2] = {{0}};
 	struct fl_places places = make(1, 4);
 	uint32_t lane;
 
@@ -214,8 +214,14 @@ Test(places, who_waits_first_is_served_first)
 	}
 	cr_expect(fl_places_waiting_lane(&places, 0, &lane) && lane == 3);
 	cr_expect_not(fl_places_waiting_lane(&places, 1, &lane));
+	fl_places_wait(&places, &other[0], 1);
+	fl_places_wait_first(&places, &other[1], 2);
+	cr_expect_eq(fl_places_next(&places), &other[1]);
 	for (size_t i = 3; i-- > 0;) {
 		cr_expect_eq(fl_places_next(&places), &waiters[i]);
+		if (i == 2) {
+			cr_expect_eq(fl_places_next(&places), &other[0], "lanes take turns");
+		}
 	}
 	fl_places_done(&places);
 }
