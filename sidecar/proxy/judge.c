@@ -115,6 +115,11 @@ static bool may_go_out(const struct fl_stream *stream, const struct fl_share *sh
 	if (id == NULL || upstream->mode == FL_OUTBOUND_PLAINTEXT) {
 		return true;
 	}
+	if (!fl_stream_is_mutual(stream) && !upstream->mutual_optional) {
+		fl_err_set(detail, FL_ERR_DENIED,
+			   "its server has not asked for our certificate, which is required now");
+		return false;
+	}
 	if (upstream->peer_count > 0
 		    ? fl_upstream_expects(upstream, id, strlen(id))
 		    : is_of_domain(id, share->generation->credentials->trust_domain)) {

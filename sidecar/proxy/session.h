@@ -79,6 +79,8 @@ bool fl_session_is_in_handshake(const struct fl_session *session); /* else it di
 
 /* READY, else NULL; borrowed. */
 struct fl_tls_peer *fl_session_peer(const struct fl_session *session);
+/* READY: has the peer asked for our certificate? */
+bool fl_session_is_mutual(const struct fl_session *session);
 /* READY or later. */
 const char *fl_session_peer_id(const struct fl_session *session);
 /* What an app is told of the peer; strings are the session's. */

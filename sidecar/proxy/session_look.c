@@ -34,6 +34,11 @@ struct fl_tls_peer *fl_session_peer(const struct fl_session *session)
 	return session->state == READY ? fl_tls_peer_of(session->tls) : NULL;
 }
 
+bool fl_session_is_mutual(const struct fl_session *session)
+{
+	return session->state == READY && fl_tls_is_mutual(session->tls);
+}
+
 const char *fl_session_peer_id(const struct fl_session *session)
 {
 	return fl_tls_peer_id(session->tls);

@@ -45,6 +45,8 @@ struct fl_route *fl_stream_route(const struct fl_stream *stream);
 bool fl_stream_has_mesh(const struct fl_stream *stream);
 /* NULL: plaintext, or not verified yet. Borrowed. */
 struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream);
+/* Has its TLS peer asked for our certificate, as a client's always has? */
+bool fl_stream_is_mutual(const struct fl_stream *stream);
 bool fl_stream_is_relayed(const struct fl_stream *stream); /* OPEN, HALF_* */
 uint64_t
 fl_stream_active_ms(const struct fl_stream *stream); /* the last byte, on the loop's clock */

@@ -108,6 +108,11 @@ struct fl_route *fl_stream_route(const struct fl_stream *stream)
 	return stream->route;
 }
 
+bool fl_stream_is_mutual(const struct fl_stream *stream)
+{
+	return stream->session != NULL && fl_session_is_mutual(stream->session);
+}
+
 struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream)
 {
 	return stream->session != NULL ? fl_session_peer(stream->session) : NULL;

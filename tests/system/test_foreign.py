@@ -135,6 +135,18 @@ def test_resumed_session_was_mutual(lab, app):
     assert [line['resumed'] for line in lines] == [False, True, True] and not any('mutual' in line for line in lines)
 
 
+def test_open_connection_to_a_server_that_has_to_ask_from_now_on(lab, app):
+    """Judged again, like everything that the INI says of an upstream."""
+    server = peers.Server(app, lab.server, None)
+    outbound = lab.outbound(server.port, {'upstream peer': {'mutual': 'optional'}})
+    with connect(outbound.port) as sock:
+        sock.sendall(b'hello')
+        assert sock.recv(5) == b'hello'
+        outbound.change({'upstream peer': {'mutual': 'required'}})
+        line = outbound.wait_line(reason='policy_lost')
+    assert 'asked for our certificate' in line['detail']
+
+
 def test_server_that_stops_asking_is_refused(lab, app):
     """At the next full handshake."""
     server = peers.Server(app, lab.server, lab.root)
