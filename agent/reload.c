@@ -50,7 +50,7 @@ struct fl_reload {
 	} refused;
 	uint64_t patience_end; /* uv_now(); 0: nothing is waited for */
 	uint64_t last_attempt;
-	size_t late_crls; /* of those in force, so many have run out; it was said */
+	size_t late_crls, late_roots; /* of those in force, so many have run out; it was said */
 	char *warnings, *restart_keys, *capture_keys; /* what was said last */
 };
 
@@ -394,7 +394,7 @@ static bool is_known_refusal(const struct fl_reload *reload, const struct attemp
 	       memcmp(reload->refused.files, attempt->files, FL_DIGEST_LEN) == 0;
 }
 
-/* --- CRLs that run out --------------------------------------------------------------------------- */
+/* --- CRLs and roots that run out --------------------------------------------------------------------------- */
 
 static size_t count_late_crls(const struct fl_credentials *credentials, int64_t now)
 {
@@ -404,6 +404,58 @@ static size_t count_late_crls(const struct fl_credentials *credentials, int64_t 
 		count += fl_crl_is_late(&credentials->crls[i], now);
 	}
 	return count;
+}
+
+static size_t count_late_roots(const struct fl_credentials *credentials, int64_t now)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		count += fl_bundle_late_count(&credentials->bundles[i], now);
+	}
+	return count;
+}
+
+static void log_findings(struct fl_reload *reload, struct fl_findings *findings)
+{
+	for (size_t i = 0; i < findings->count; i++) {
+		log_finding(reload, &findings->items[i]);
+	}
+	fl_findings_done(findings);
+}
+
+/* The set in force is of another INI than this one while that is refused. */
+static bool has_bundles_of(const struct fl_conf *conf, const struct fl_credentials *credentials)
+{
+	return conf->federate_count + 1 == credentials->bundle_count;
+}
+
+/* Likewise a root. */
+static void warn_of_late_roots(struct fl_reload *reload, const struct attempt *attempt)
+{
+	const struct fl_credentials *credentials = reload->in_force.credentials;
+	struct fl_findings findings = {0};
+	struct fl_source source = {0};
+	struct fl_source_foreign *foreign;
+	size_t late;
+
+	if (credentials == NULL || attempt->conf == NULL ||
+	    !has_bundles_of(attempt->conf, credentials)) {
+		return;
+	}
+	late = count_late_roots(credentials, attempt->now);
+	if (late > reload->late_roots) {
+		foreign = fl_new((attempt->conf->federate_count + 1) * sizeof(*foreign));
+		for (size_t i = 0; i < attempt->conf->federate_count; i++) {
+			foreign[i].bundle = attempt->conf->federate[i].path;
+		}
+		source.bundle = attempt->conf->identity.bundle;
+		source.foreign = foreign;
+		fl_source_judge_roots(&source, credentials, attempt->now, &findings);
+		log_findings(reload, &findings);
+		free(foreign);
+	}
+	reload->late_roots = late;
 }
 
 /* A list in force that runs out: nothing changes, so nothing else would say it. */
@@ -421,16 +473,13 @@ static void warn_of_late_crls(struct fl_reload *reload, const struct attempt *at
 	if (late > reload->late_crls) {
 		source.crl = attempt->conf->identity.crl;
 		fl_source_judge_crls(&source, credentials, attempt->now, &findings);
-		for (size_t i = 0; i < findings.count; i++) {
-			log_finding(reload, &findings.items[i]);
-		}
-		fl_findings_done(&findings);
+		log_findings(reload, &findings);
 	}
 	reload->late_crls = late;
 }
 
-/* When to look at them again, on a clock that may be set; 0: there is nothing to wait for. */
-static uint64_t next_late_crl_ms(const struct fl_reload *reload, int64_t now)
+/* When to look at lists and roots again, on a clock that may be set; 0: there is nothing to wait for. */
+static uint64_t next_late_ms(const struct fl_reload *reload, int64_t now)
 {
 	const struct fl_credentials *credentials = reload->in_force.credentials;
 	int64_t soonest = INT64_MAX;
@@ -439,6 +488,15 @@ static uint64_t next_late_crl_ms(const struct fl_reload *reload, int64_t now)
 		int64_t left = credentials->crls[i].next_update - now;
 
 		soonest = left >= 0 && left < soonest ? left : soonest;
+	}
+	for (size_t i = 0; credentials != NULL && i < credentials->bundle_count; i++) {
+		const struct fl_anchors *anchors = &credentials->bundles[i].anchors;
+
+		for (size_t k = 0; k < anchors->count; k++) {
+			int64_t left = anchors->items[k].cert.not_after - now;
+
+			soonest = left >= 0 && left < soonest ? left : soonest;
+		}
 	}
 	if (soonest == INT64_MAX) {
 		return 0;
@@ -485,6 +543,7 @@ static void put_in_force(struct fl_reload *reload, struct attempt *attempt)
 	fl_der_wipe(&reload->in_force.credentials->key);
 	/* Said with the warnings. */
 	reload->late_crls = count_late_crls(reload->in_force.credentials, attempt->now);
+	reload->late_roots = count_late_roots(reload->in_force.credentials, attempt->now);
 }
 
 static void accept_candidate(struct fl_reload *reload, struct attempt *attempt)
@@ -571,6 +630,7 @@ static void consider(struct fl_reload *reload)
 	uv_update_time(reload->loop);
 	judge(reload, &attempt);
 	warn_of_late_crls(reload, &attempt);
+	warn_of_late_roots(reload, &attempt);
 	wall_clock = attempt.now;
 	attempt_done(&attempt);
 	tidy_up(reload);
@@ -583,7 +643,7 @@ static void consider(struct fl_reload *reload)
 	} else if (reload->refused.is_current) {
 		in_ms = REFUSED_RETRY_MS;
 	} else {
-		in_ms = next_late_crl_ms(reload, wall_clock);
+		in_ms = next_late_ms(reload, wall_clock);
 	}
 	(void)uv_timer_stop(&reload->again);
 	if (in_ms != 0) {

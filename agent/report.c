@@ -76,7 +76,9 @@ static void text_credentials(const struct fl_report *report, FILE *out)
 
 		(void)fprintf(out, "%-12s %s: %zu root%s%s\n", i == 0 ? "trusts" : "",
 			      c->bundles[i].trust_domain, roots, roots == 1 ? "" : "s",
-			      roots == 0 ? ", so nobody of it" : "");
+			      c->bundles[i].refused ? ", for its bundle is refused"
+			      : roots == 0          ? ", so nobody of it"
+						    : "");
 	}
 }
 
@@ -89,7 +91,10 @@ static void text_crls(const struct fl_credentials *c, FILE *out)
 		bool loose = crl->bundle == FL_CRL_LOOSE;
 
 		(void)fprintf(out, "%-12s %s: %zu revoked, next due %s%s\n", i == 0 ? "crl" : "",
-			      loose ? "of a CA in no bundle" : c->bundles[crl->bundle].trust_domain,
+			      loose ? "of a CA in no bundle"
+			      : crl->bundle == FL_CRL_EVERYWHERE
+				      ? "of a shared root"
+				      : fl_credentials_crl_domain(c, crl),
 			      crl->count, fl_when_format(crl->next_update, when),
 			      loose ? "; counts where a chain presents that CA" : "");
 	}
@@ -324,7 +329,7 @@ static void json_credentials(struct fl_json *json, const struct fl_report *repor
 	fl_json_end(json);
 }
 
-/* trust_domain: null where its CA is in no bundle */
+/* trust_domain: null where its CA is in no bundle, or in several */
 static void json_crls(struct fl_json *json, const struct fl_credentials *c)
 {
 	char when[FL_WHEN_TEXT];
@@ -333,10 +338,10 @@ static void json_crls(struct fl_json *json, const struct fl_credentials *c)
 	for (size_t i = 0; c != NULL && i < c->crl_count; i++) {
 		const struct fl_crl *crl = &c->crls[i];
 
+		const char *domain = fl_credentials_crl_domain(c, crl);
+
 		fl_json_object(json, NULL);
-		fl_json_str(json, "trust_domain",
-			    crl->bundle == FL_CRL_LOOSE ? NULL
-							: c->bundles[crl->bundle].trust_domain);
+		fl_json_str(json, "trust_domain", domain[0] != '\0' ? domain : NULL);
 		fl_json_int(json, "revoked", (int64_t)crl->count);
 		fl_json_str(json, "this_update", fl_when_format(crl->this_update, when));
 		fl_json_str(json, "next_update", fl_when_format(crl->next_update, when));

@@ -219,6 +219,29 @@ void fl_source_judge_crls(const struct fl_source *source, const struct fl_creden
 	}
 }
 
+void fl_source_judge_roots(const struct fl_source *source, const struct fl_credentials *credentials,
+			   int64_t now, struct fl_findings *findings)
+{
+	char here[FL_WHEN_TEXT];
+
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		const struct fl_bundle *bundle = &credentials->bundles[i];
+		size_t late = fl_bundle_late_count(bundle, now);
+
+		if (late > 0) {
+			fl_findings_add(
+				findings, false,
+				i == 0 ? source->bundle : source->foreign[i - 1].bundle,
+				fl_format(
+					"%zu of the %zu roots of %s are out of date (the clock here "
+					"says %s), and left out: take those that have expired out "
+					"of the bundle",
+					late, bundle->anchors.count, bundle->trust_domain,
+					fl_when_format(now, here)));
+		}
+	}
+}
+
 void fl_source_files_done(struct fl_source_files *files)
 {
 	fl_source_file_done(&files->cert);

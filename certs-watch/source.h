@@ -95,6 +95,10 @@ void fl_source_judge_change(const struct fl_source *source, const struct fl_cred
 void fl_source_judge_crls(const struct fl_source *source, const struct fl_credentials *credentials,
 			  int64_t now, struct fl_findings *findings);
 
+/* Adds a warning for each bundle of a good set that has roots which have run out since it was loaded. */
+void fl_source_judge_roots(const struct fl_source *source, const struct fl_credentials *credentials,
+			   int64_t now, struct fl_findings *findings);
+
 /* A file that is a mount by itself (a subPath of Kubernetes, a single file bound into a container) shows what
  * it showed at the start, for ever. fl_source_load() warns with this text. */
 bool fl_source_is_mount(const char *path);

@@ -241,10 +241,9 @@ static void judge_shared(struct fl_parse *p, const struct holding *holdings, siz
 		}
 		(void)fl_err_set(
 			&err, FL_ERR_INVALID,
-			"the root %s is one of %s, too, and so each of the two could issue "
-			"identities of the other: take as anchor the CA below it that is of "
-			"%s alone, or, if one CA is meant to vouch for both, say "
-			"`shared_root = allow` in [federate %s]",
+			"the root %s is one of %s, too: say `shared_root = allow` in [federate %s] "
+			"if it is meant to vouch for both, else take the CA below it that is of %s "
+			"alone as anchor",
 			fl_name_text(holdings[i].cert->subject, name),
 			with == 0 ? "our own trust domain" : p->c->bundles[with].trust_domain,
 			bundle->trust_domain, bundle->trust_domain);

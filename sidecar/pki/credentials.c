@@ -238,10 +238,15 @@ static void judge_own(struct fl_parse *p)
 				 why.text, remedy_of(judgement.rule));
 		fl_parse_error(p, p->chain_name, &err);
 	} else {
-		c->own_anchor = judgement.path.anchor;
+		c->own = judgement.path;
 		tell_oddities(p, chain, &judgement.path);
 	}
 	free(chain);
+}
+
+const char *fl_credentials_crl_domain(const struct fl_credentials *c, const struct fl_crl *crl)
+{
+	return crl->bundle < c->bundle_count ? c->bundles[crl->bundle].trust_domain : "";
 }
 
 size_t fl_credentials_bundle_of(const struct fl_credentials *c, const struct fl_spiffe_id *id)

@@ -29,7 +29,8 @@ struct fl_credentials {
 	int64_t not_after;
 	struct fl_bundle *bundles; /* [0] is our own trust domain's */
 	size_t bundle_count;
-	size_t own_anchor;   /* where our own chain ends: a place in bundles[0].roots */
+	struct fl_path
+		own; /* the way of our own chain: places in it, and its end in bundles[0].roots */
 	struct fl_crl *crls; /* of any CA of our own trust domain or of a federated one; owned */
 	size_t crl_count;
 };
@@ -91,6 +92,9 @@ int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
 
 /* Makes anchors of the roots that are good ones. Aborts when memory is out. */
 void fl_bundle_index(struct fl_bundle *bundle);
+
+/* The trust domain that a list of the set is about; "": of a CA in no bundle, or of one in several. */
+const char *fl_credentials_crl_domain(const struct fl_credentials *c, const struct fl_crl *crl);
 
 /* How many of its roots are out of date at `now`? */
 size_t fl_bundle_late_count(const struct fl_bundle *bundle, int64_t now);

@@ -120,8 +120,7 @@ static int judge_path(const struct fl_credentials *c, const struct fl_span *chai
 		ret->rule = judge_signers(chain, &ret->path, detail);
 	} else if (bundle->refused) {
 		(void)fl_err_set(detail, FL_ERR_DENIED,
-				 "nobody of %s is trusted, because something is wrong with its "
-				 "bundle: %s",
+				 "nobody of %s is trusted, its bundle is refused: %s",
 				 bundle->trust_domain, bundle->refused);
 	}
 	return 0;

@@ -31,3 +31,41 @@ uint8_t fl_rule_alert(enum fl_rule rule)
 	FL_REQUIRE(rule < FL_COUNT_OF(rules));
 	return rules[rule].alert;
 }
+
+static const struct {
+	enum fl_rule rule;
+	const char *remedy;
+} remedies[] = {
+	{FL_RULE_NO_CERTIFICATE,
+	 "give the client an SVID; a health checker without one needs a port of "
+	 "its own: [service], mode = plaintext"},
+	{FL_RULE_TRUST_DOMAIN,
+	 "if that trust domain is to be trusted, add [federate] with its bundle"},
+	{FL_RULE_UNKNOWN_ISSUER,
+	 "put the CA that is missing into the bundle of that trust domain, or, if "
+	 "it is an intermediate, into the chain that the peer sends"},
+	{FL_RULE_SIGNATURE,
+	 "have the certificate issued anew: it is damaged or forged, or its CA has a "
+	 "new key that the bundle does not have"},
+	{FL_RULE_EXPIRED,
+	 "have it renewed, and see why nobody did; or set the clock that runs wrong"},
+	{FL_RULE_NOT_YET_VALID, "set the clock that runs wrong"},
+	{FL_RULE_REVOKED, "have a new certificate issued for a new key"},
+	{FL_RULE_NAME_CONSTRAINT,
+	 "have it issued by a CA that may name it, or the CA's name constraints "
+	 "widened"},
+	{FL_RULE_WEAK_SIGNATURE, "have the certificate signed anew, with SHA-256"},
+	{FL_RULE_TOO_MUCH,
+	 "have the peer send its leaf and the intermediates that are needed, no more"},
+	{FL_RULE_PEER, "correct `peer`, or `to`, of the upstream"},
+};
+
+const char *fl_rule_remedy(enum fl_rule rule)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(remedies); i++) {
+		if (remedies[i].rule == rule) {
+			return remedies[i].remedy;
+		}
+	}
+	return "have the certificate that `detail` names made anew without that";
+}

@@ -240,6 +240,8 @@ void fl_access_ended(const struct fl_access *access)
 		add_server_remedy(&line, access);
 	} else if (access->reason == FL_REASON_LOOP) {
 		fl_line_str(&line, "remedy", loop_remedy);
+	} else if (access->broken_rule != FL_RULE_NONE) {
+		fl_line_str(&line, "remedy", fl_rule_remedy(access->broken_rule));
 	}
 	fl_line_end(&line);
 }

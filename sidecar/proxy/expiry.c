@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/when.h"
+#include "pki/judge.h"
 
 const char *fl_certificate_kind_word(enum fl_certificate_kind kind)
 {
@@ -24,15 +25,15 @@ const char *fl_certificate_kind_word(enum fl_certificate_kind kind)
 }
 
 static bool read_one(const struct fl_der *der, enum fl_certificate_kind kind,
-		     const char *trust_domain, size_t place, struct fl_expiry *ret)
+		     const char *trust_domain, size_t place, int64_t *ret_not_before,
+		     struct fl_expiry *ret)
 {
 	struct fl_span span = {der->data, der->len};
-	int64_t not_before;
 
 	ret->kind = kind;
 	ret->trust_domain = trust_domain;
 	ret->index = (unsigned)place + 1;
-	return fl_svid_validity(span, &not_before, &ret->not_after, NULL) == 0;
+	return fl_svid_validity(span, ret_not_before, &ret->not_after, NULL) == 0;
 }
 
 static void show(struct fl_expiries *expiries, const struct fl_expiry *expiry)
@@ -47,12 +48,19 @@ static void show(struct fl_expiries *expiries, const struct fl_expiry *expiry)
 static void add_chain(struct fl_expiries *expiries, const struct fl_credentials *credentials)
 {
 	struct fl_expiry expiry;
+	int64_t not_before;
 
-	for (size_t i = 0; i < credentials->chain.count; i++) {
-		if (!read_one(&credentials->chain.items[i],
-			      i == 0 ? FL_CERTIFICATE_LEAF : FL_CERTIFICATE_INTERMEDIATE,
-			      credentials->trust_domain, i, &expiry)) {
+	/* What else stands in the file is of no use to anybody. */
+	for (size_t i = 0; i < credentials->own.count; i++) {
+		size_t at = credentials->own.at[i];
+
+		if (!read_one(&credentials->chain.items[at],
+			      at == 0 ? FL_CERTIFICATE_LEAF : FL_CERTIFICATE_INTERMEDIATE,
+			      credentials->trust_domain, at, &not_before, &expiry)) {
 			continue;
+		}
+		if (i == 0 || not_before > expiries->chain_not_before) {
+			expiries->chain_not_before = not_before;
 		}
 		if (expiries->chain_index == 0 || expiry.not_after < expiries->chain_not_after) {
 			expiries->chain_index = expiry.index;
@@ -92,13 +100,11 @@ static void add_crls(struct fl_expiries *expiries, const struct fl_credentials *
 	for (size_t i = 0; i < count; i++) {
 		const struct fl_crl *crl = &credentials->crls[i];
 
-		lists[i] = (struct fl_expiry){
-			.kind = FL_CERTIFICATE_CRL,
-			.trust_domain = crl->bundle == FL_CRL_LOOSE
-						? ""
-						: credentials->bundles[crl->bundle].trust_domain,
-			.index = (unsigned)i + 1,
-			.not_after = crl->next_update};
+		lists[i] = (struct fl_expiry){.kind = FL_CERTIFICATE_CRL,
+					      .trust_domain =
+						      fl_credentials_crl_domain(credentials, crl),
+					      .index = (unsigned)i + 1,
+					      .not_after = crl->next_update};
 	}
 	show_first(expiries, lists, count);
 	free(lists);
@@ -108,10 +114,11 @@ static void add_bundle(struct fl_expiries *expiries, const struct fl_bundle *bun
 {
 	struct fl_expiry *roots = fl_new((bundle->roots.count + 1) * sizeof(*roots));
 	size_t count = 0;
+	int64_t not_before;
 
 	for (size_t i = 0; i < bundle->roots.count; i++) {
 		count += read_one(&bundle->roots.items[i], FL_CERTIFICATE_ROOT,
-				  bundle->trust_domain, i, &roots[count]);
+				  bundle->trust_domain, i, &not_before, &roots[count]);
 	}
 	show_first(expiries, roots, count);
 	if (own) {
@@ -123,7 +130,8 @@ static void add_bundle(struct fl_expiries *expiries, const struct fl_bundle *bun
 
 void fl_expiries_init(struct fl_expiries *expiries, const struct fl_credentials *credentials)
 {
-	*expiries = (struct fl_expiries){.id = credentials->id,
+	*expiries = (struct fl_expiries){.credentials = credentials,
+					 .id = credentials->id,
 					 .trust_domain = credentials->trust_domain};
 	expiries->items = fl_new(FL_EXPIRY_SHOWN * sizeof(*expiries->items));
 	add_chain(expiries, credentials);
@@ -140,11 +148,50 @@ void fl_expiries_done(struct fl_expiries *expiries)
 	*expiries = (struct fl_expiries){0};
 }
 
+/* Outside the time in which the way that was found at the start is valid, there may be another one: with the successor
+ * of its root, say. */
+static bool has_a_way(const struct fl_credentials *credentials, int64_t now, char *reason,
+		      size_t size)
+{
+	struct fl_span *chain;
+	struct fl_judgement judgement;
+	struct fl_err why;
+	bool good;
+
+	if (credentials == NULL ||
+	    (now >= credentials->own.not_before && now <= credentials->own.not_after)) {
+		return true;
+	}
+	chain = fl_new((credentials->chain.count + 1) * sizeof(*chain));
+	for (size_t i = 0; i < credentials->chain.count; i++) {
+		chain[i] = (struct fl_span){credentials->chain.items[i].data,
+					    credentials->chain.items[i].len};
+	}
+	good = fl_judge(credentials, chain, credentials->chain.count,
+			(struct fl_moment){.now = now}, &judgement, &why) == 0 &&
+	       judgement.rule == FL_RULE_NONE;
+	if (!good) {
+		(void)snprintf(reason, size,
+			       "our own chain (%s) does not lead to our own bundle now, so no peer "
+			       "accepts us: %s",
+			       credentials->id, why.text);
+	}
+	free(chain);
+	return good;
+}
+
 bool fl_expiries_usable(const struct fl_expiries *expiries, int64_t now, char *reason, size_t size)
 {
-	char when[FL_WHEN_TEXT];
+	char when[FL_WHEN_TEXT], here[FL_WHEN_TEXT];
 
-	if (expiries->chain_index == 1 && expiries->chain_not_after < now) {
+	if (expiries->chain_not_before > now) {
+		(void)snprintf(
+			reason, size,
+			"our own certificate (%s), or one above it, is not valid before %s, and "
+			"the clock here says %s: does one of the clocks run wrong?",
+			expiries->id, fl_when_format(expiries->chain_not_before, when),
+			fl_when_format(now, here));
+	} else if (expiries->chain_index == 1 && expiries->chain_not_after < now) {
 		(void)snprintf(reason, size,
 			       "our own certificate (%s) has expired at %s: renew it, or see why "
 			       "its issuer no longer does",
@@ -169,7 +216,7 @@ bool fl_expiries_usable(const struct fl_expiries *expiries, int64_t now, char *r
 			       expiries->trust_domain,
 			       fl_when_format(expiries->own_roots_not_after, when));
 	} else {
-		return true;
+		return has_a_way(expiries->credentials, now, reason, size);
 	}
 	return false;
 }

@@ -31,10 +31,12 @@ struct fl_expiry {
 struct fl_expiries {
 	struct fl_expiry *items; /* owned: leaf, intermediates, CRLs, our roots, foreign roots */
 	size_t count;
-	size_t left_out;               /* more than these are not shown */
-	const char *id, *trust_domain; /* our own, borrowed from the credentials */
-	int64_t chain_not_after;       /* when the first of our own chain runs out */
-	unsigned chain_index;          /* which one that is; 1: the leaf */
+	size_t left_out;                          /* more than these are not shown */
+	const char *id, *trust_domain;            /* our own, borrowed from the credentials */
+	const struct fl_credentials *credentials; /* likewise */
+	int64_t chain_not_before;                 /* when the last of our own chain begins */
+	int64_t chain_not_after;                  /* when the first of it runs out */
+	unsigned chain_index;                     /* which one that is; 1: the leaf */
 	size_t own_roots;
 	int64_t own_roots_not_after; /* when the last of them runs out */
 };

@@ -112,7 +112,7 @@ static void digest_anchors(const struct fl_credentials *credentials, uint8_t ret
 static void digest_trust(struct fl_generation *generation, struct fl_span ini)
 {
 	const struct fl_credentials *credentials = generation->credentials;
-	const struct fl_der *root = &credentials->bundles[0].roots.items[credentials->own_anchor];
+	const struct fl_der *root = &credentials->bundles[0].roots.items[credentials->own.anchor];
 	const struct fl_span parts[] = {
 		{generation->anchors, sizeof(generation->anchors)},
 		ini,

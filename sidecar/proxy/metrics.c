@@ -141,6 +141,28 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 	plain(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
 }
 
+static void put_roots(struct fl_text *text, const struct fl_snapshot *s)
+{
+	const struct fl_credentials *c = s->expiries != NULL ? s->expiries->credentials : NULL;
+
+	if (c == NULL) {
+		return;
+	}
+	family(text, "fairlead_roots", "gauge",
+	       "Roots of each trust domain, by whether they count now: those that are out of date do "
+	       "not, and of a domain without a good one nobody is trusted.");
+	for (size_t i = 0; i < c->bundle_count; i++) {
+		size_t late = fl_bundle_late_count(&c->bundles[i], s->now);
+		size_t good = c->bundles[i].anchors.count - late;
+
+		fl_text_print(text, "fairlead_roots");
+		label(text, '{', "trust_domain", c->bundles[i].trust_domain);
+		fl_text_print(text, ",state=\"good\"} %zu\nfairlead_roots", good);
+		label(text, '{', "trust_domain", c->bundles[i].trust_domain);
+		fl_text_print(text, ",state=\"out_of_date\"} %zu\n", late);
+	}
+}
+
 static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
 {
 	char warning[FL_WARNING_TEXT];
@@ -516,6 +538,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_process(ret, snapshot);
 	put_rotations(ret, snapshot);
 	put_certificates(ret, snapshot);
+	put_roots(ret, snapshot);
 	put_warnings(ret, snapshot);
 	put_capture(ret, snapshot);
 	put_connections(ret, snapshot);

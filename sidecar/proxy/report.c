@@ -67,6 +67,36 @@ static bool late_crl(const struct fl_snapshot *snapshot, size_t number, char buf
 	return false;
 }
 
+/* Roots that do not count just now, and domains that nobody is trusted of. */
+static bool bad_bundle(const struct fl_snapshot *snapshot, size_t *number,
+		       char buf[FL_WARNING_TEXT])
+{
+	const struct fl_credentials *credentials =
+		snapshot->expiries != NULL ? snapshot->expiries->credentials : NULL;
+
+	for (size_t i = 0; credentials != NULL && i < credentials->bundle_count; i++) {
+		const struct fl_bundle *bundle = &credentials->bundles[i];
+		size_t late = fl_bundle_late_count(bundle, snapshot->now);
+
+		if (bundle->refused != NULL && (*number)-- == 0) {
+			(void)snprintf(buf, FL_WARNING_TEXT,
+				       "nobody of %s is trusted, for something is wrong with its "
+				       "bundle: %s",
+				       bundle->trust_domain, bundle->refused);
+			return true;
+		}
+		if (late > 0 && (*number)-- == 0) {
+			(void)snprintf(
+				buf, FL_WARNING_TEXT,
+				"%zu of the %zu roots of %s are out of date, and left out: take "
+				"those that have expired out of its bundle",
+				late, bundle->anchors.count, bundle->trust_domain);
+			return true;
+		}
+	}
+	return false;
+}
+
 bool fl_report_warning(const struct fl_snapshot *snapshot, size_t number, char buf[FL_WARNING_TEXT])
 {
 	if (snapshot->rollover.removed && number-- == 0) {
@@ -77,5 +107,5 @@ bool fl_report_warning(const struct fl_snapshot *snapshot, size_t number, char b
 		(void)snprintf(buf, FL_WARNING_TEXT, "%s", fl_rollover_unknown_text);
 		return true;
 	}
-	return late_crl(snapshot, number, buf);
+	return bad_bundle(snapshot, &number, buf) || late_crl(snapshot, number, buf);
 }

@@ -97,5 +97,7 @@ void fl_session_describe(const struct fl_session *session, struct fl_line *line)
 			fl_line_u64(line, "alert", failure->alert);
 		}
 		fl_line_str(line, "detail", failure->text);
+		fl_line_str(line, "remedy",
+			    failure->rule != FL_RULE_NONE ? fl_rule_remedy(failure->rule) : NULL);
 	}
 }

@@ -398,11 +398,14 @@ def ways(end, sent):
 
 
 def somewhere(folder, bundle, end, sent):
-    """openssl does not go back where a way turns out to be bad: is one of them good by itself?"""
+    """openssl does not go back where a way turns out to be bad: is one of them good by itself? One on which a name comes twice
+    it cannot be asked about, for it takes the first of that name."""
     for way in ways(end, sent):
         for anchor in bundle:
-            if anchor.entity.subject == way[-1].issuer and openssl(folder, [anchor], way[0], way[1:]):
-                return True
+            if anchor.entity.subject == way[-1].issuer:
+                names = [cert.entity.subject for cert in [*way, anchor]]
+                if len(set(names)) < len(names) or openssl(folder, [anchor], way[0], way[1:]):
+                    return True
     return False
 
 

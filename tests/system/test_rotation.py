@@ -331,9 +331,7 @@ def candidates(lab):
         'a key in the bundle': (bundle(root.cert_pem, svid.key_pem), 'ca.crt', 'block 2'),
         'a CRL for bundle': (bundle(root.crl()), 'ca.crt', 'that `crl` names'),
         'expired roots alone': (bundle(CA(labs.TD, **PAST).cert_pem), 'ca.crt', 'no good anchor is left'),
-        'the wrong root': (bundle(other.cert_pem), None, 'trial handshake'),
-        'two roots with one key identifier': (bundle(root.cert_pem, CA(labs.TD, key_id=root.key_id).cert_pem), 'ca.crt',
-                                              'each CA has its own'),
+        'the wrong root': (bundle(other.cert_pem), 'tls.crt', 'does not end in the bundle'),
         'a file too big': (cert(svid.chain_pem + b'\n' * (1 << 20)), 'tls.crt', '1048576 is the most'),
         'expired a second ago': (leaf(not_before=-300 * second, not_after=-second), 'tls.crt', 'renew it'),
     }

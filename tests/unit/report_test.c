@@ -415,6 +415,23 @@ static void check_usable(const struct fl_expiries *expiries, int64_t now, const 
 	}
 }
 
+Test(report, our_own_certificate_is_of_the_future)
+{
+	char id[] = "spiffe://prod.example/x";
+	struct fl_expiries expiries = {.id = id,
+				       .trust_domain = "prod.example",
+				       .chain_not_before = NOW + 1,
+				       .chain_not_after = NOW + 10,
+				       .chain_index = 1,
+				       .own_roots = 1,
+				       .own_roots_not_after = NOW + 10};
+
+	check_usable(&expiries, NOW, "is not valid before");
+	check_usable(&expiries, NOW + 1, NULL);
+	check_usable(&expiries, NOW + 10, NULL);
+	check_usable(&expiries, NOW + 11, "has expired at");
+}
+
 Test(report, capture)
 {
 	struct state s;
@@ -623,8 +640,11 @@ Test(expiry, of_a_set_of_credentials)
 {
 	char own[] = "prod.example", other[] = "other.example", id[] = "spiffe://prod.example/x";
 	struct fl_bundle bundles[2] = {{.trust_domain = own}, {.trust_domain = other}};
-	struct fl_credentials credentials = {
-		.id = id, .trust_domain = own, .bundles = bundles, .bundle_count = 2};
+	struct fl_credentials credentials = {.id = id,
+					     .trust_domain = own,
+					     .bundles = bundles,
+					     .bundle_count = 2,
+					     .own = {.at = {0, 1}, .count = 2}};
 	struct fl_expiries e;
 
 	push_pem(&credentials.chain, "expired-intermediate.crt");

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Certificates as other people's CAs make them, before real sidecars: what the path function (test_chains.py) says is what
+handshakes, `check`, readiness and the log say."""
+import json
+import pathlib
+import re
+import time
+
+import pytest
+
+import lab as labs
+import peers
+from test_tools import check
+from x509 import (ANY_POLICY, CN, SERIAL, Entity, attribute, constraints, extended, key_id, name, permit, policies, uri,
+                  usage)
+
+ALLOWED = 'spiffe://prod.example/**'
+CALLER = 'spiffe://prod.example/ns/test/sa/caller'
+
+
+class Svid:
+    """What a peer presents: a leaf's key, and certificates in any order behind the leaf."""
+
+    def __init__(self, entity, *certs):
+        self.chain_pem = ''.join(cert.pem for cert in certs).encode()
+        self.key_pem = entity.key_pem.encode()
+        self.cert_pem = certs[0].pem.encode()
+
+    def write(self, folder, name_):
+        pathlib.Path(folder, f'{name_}.crt').write_bytes(self.chain_pem)
+        pathlib.Path(folder, f'{name_}.key').write_bytes(self.key_pem)
+
+
+def leaf(issuer, identity=CALLER, key='p256', subject='leaf', **options):
+    entity = Entity(subject, key)
+    return entity, entity.under(issuer, ca=False, **{'names': [uri(identity)], **options})
+
+
+def caller(issuer, *above, **options):
+    return Svid(*leaf(issuer, **options), *above)
+
+
+def bundle_of(*certs):
+    return ''.join(cert.pem for cert in certs).encode()
+
+
+@pytest.fixture
+def place(lab, app):
+    """A sidecar whose own certificate is of a root beside those under test."""
+    own = Entity('Own root')
+
+    def make(*anchors, sections=None, **options):
+        inbound = lab.inbound(app().port, sections or {}, allow=ALLOWED, name='node', start=False)
+        inbound.mount(Svid(*leaf(own, labs.SERVER)), bundle_of(own.certify(own), *anchors))
+        inbound.own = own
+        if options.pop('start', True):
+            inbound.start().wait_ready()
+        return inbound
+    return make
+
+
+def is_served(inbound, svid):
+    return peers.verdict(inbound.port, svid) == b'x'
+
+
+def test_a_bundle_of_intermediates(place):
+    root, issuing = Entity('Company root, kept offline'), Entity('Issuing CA')
+    anchor = issuing.under(root)
+    inbound = place(anchor)
+    assert is_served(inbound, caller(issuing))
+    assert is_served(inbound, caller(issuing, anchor))
+    assert is_served(inbound, caller(issuing, anchor, root.certify(root)))
+
+
+def test_our_own_chain_ends_in_its_anchor(lab, app):
+    """As cert-manager's CA issuer writes it: `ca.crt` an intermediate, `tls.crt` leaf and intermediate."""
+    root, issuing = Entity('Root'), Entity('Issuing CA')
+    anchor = issuing.under(root)
+    inbound = lab.inbound(app().port, allow=ALLOWED, name='node', start=False)
+    inbound.mount(Svid(*leaf(issuing, labs.SERVER), anchor), bundle_of(anchor))
+    inbound.start().wait_ready()
+    assert is_served(inbound, caller(issuing))
+
+
+def test_more_than_the_one_way(place):
+    old, new, middle, lower, stranger = (Entity(n) for n in ('Old', 'New', 'Middle', 'Lower', 'Stranger'))
+    inbound = place(new.certify(new))
+    chain = lower.under(middle), middle.under(new)
+    cross, late = new.under(old), new.under(old, before=-7200, after=-3600)
+    for more in ((), (cross,), (late,), (stranger.certify(stranger),), (new.certify(new),), chain):
+        for order in (chain + more, more + chain, (chain[1], *more, chain[0])):
+            assert is_served(inbound, caller(lower, *order))
+    entity, end = leaf(lower)
+    assert is_served(inbound, Svid(entity, end, end, *chain))
+
+
+def test_many_intermediates(lab, place):
+    root = above = Entity('Root')
+    chain = []
+    for i in range(16):
+        entity = Entity(f'CA {i}')
+        chain.insert(0, entity.under(above))
+        above = entity
+    inbound = place(root.certify(root))
+    assert is_served(inbound, caller(above, *chain))
+    # And as our own.
+    inbound.mount(Svid(*leaf(above, labs.SERVER), *chain), bundle_of(inbound.own.certify(inbound.own), root.certify(root)))
+    inbound.wait_line(msg='generation in use', own=labs.SERVER, generation=2)
+    assert is_served(inbound, caller(above, *chain))
+
+
+def test_name_constraints_of_every_ca(place):
+    top, team, sub = Entity('Company root'), Entity('Team CA'), Entity('Sub CA that the team has made')
+    fence = permit(uri('team.example'))
+    closed, fenced = Entity('Constrained root'), Entity('Int')
+    inbound = place(top.certify(top), closed.certify(closed, more=[fence]))
+    teams = team.under(top, more=[fence])
+    for svid in (caller(team, teams), caller(sub, sub.under(team), teams), caller(fenced, fenced.under(closed))):
+        assert peers.verdict(inbound.port, svid) == 42
+        line = inbound.wait_line(broken_rule='chain-name-constraint')
+        assert 'is not permitted by the CA CN=' in line['detail'] and CALLER in line['detail']
+
+
+@pytest.mark.parametrize('ids', [True, False])
+def test_two_keys_of_one_name(place, ids):
+    """A CA gets a new key and keeps its name: both are tried, and no connection of the old one is cut."""
+    old, new = Entity('Mesh CA'), Entity('Mesh CA')
+    inbound = place(old.certify(old))
+    before = caller(old, with_id=ids)
+    with peers.client(inbound.port, before) as tls:
+        tls.sendall(b'a')
+        assert tls.recv(1) == b'a'
+        for number, both in enumerate(((old, new), (new, old)), 2):
+            (inbound.folder / 'ca.crt').write_bytes(bundle_of(inbound.own.certify(inbound.own), *(ca.certify(ca) for ca in both)))
+            inbound.wait_line(msg='generation in use', generation=number)
+            tls.sendall(b'b')
+            assert tls.recv(1) == b'b'
+            assert is_served(inbound, before)
+            assert is_served(inbound, caller(new, with_id=ids))
+
+
+def forms():
+    two = name([attribute(CN, 'ca'), attribute(SERIAL, '42')])
+    root, middle, odd = Entity('Root'), Entity('Int'), Entity(two)
+    top = root.certify(root)
+    end = odd.certify(odd)
+    yield 'two attributes in a CA\'s RDN', end, caller(odd), True
+    yield 'two attributes in a leaf\'s RDN', top, caller(root, subject=two), True
+    yield 'name constraints first', root.certify(root, extensions=[
+        permit(uri('prod.example')), constraints(), usage('cert', 'crl'), key_id(root.id)]), caller(root), True
+    yield 'critical policies', root.certify(root, more=[policies(ANY_POLICY, critical=True)]), caller(root), True
+    yield 'root without key usage', root.certify(root, extensions=[constraints(), key_id(root.id)]), caller(root), True
+    yield 'root of version 1', root.certify(root, version=1), caller(root, with_id=False), True
+    yield 'serial number 0', top, caller(root, serial=0), True
+    rsa = Entity('RSA', 'rsa2048')
+    yield 'RSA and SHA-1', rsa.certify(rsa), caller(rsa, digest='sha1'), 'chain-weak-signature'
+    yield 'leaf with SHA-1', top, caller(root, digest='sha1'), 'chain-weak-signature'
+    yield 'intermediate with SHA-1', top, caller(middle, middle.under(root, digest='sha1')), 'chain-weak-signature'
+    yield 'intermediate for e-mail', top, caller(middle, middle.under(root, more=[extended('email')])), 'signer-ext-key-usage'
+    yield 'intermediate without key usage', top, caller(middle, middle.under(root, extensions=[
+        constraints(), key_id(middle.id)])), True
+
+
+def test_forms(place):
+    cases = list(forms())
+    inbound = place(*(anchor for _, anchor, _, _ in cases))
+    for what, _, svid, wanted in cases:
+        got = peers.verdict(inbound.port, svid)
+        if wanted is True:
+            assert got == b'x', what
+        else:
+            assert got == 42, what
+            inbound.wait_line(broken_rule=wanted)
+
+
+# --- anchors that are out of date -------------------------------------------------------------------------
+
+def test_a_root_that_runs_out(lab, app):
+    """An unused root runs out in our bundle, as SPIRE leaves one for a day: renewals and restarts go on, and it is told."""
+    new, old = Entity('New root'), Entity('Old root')
+    inbound = lab.inbound(app().port, allow=ALLOWED, name='node', start=False)
+    dead = old.certify(old, before=-3600, after=-60)
+    bundle = bundle_of(new.certify(new), dead)
+    inbound.mount(Svid(*leaf(new, labs.SERVER)), bundle)
+    inbound.start().wait_ready()
+    line = inbound.agent.wait_line(msg='credentials', file=str(inbound.folder / 'ca.crt'))
+    assert re.search(r'certificate 2 \(CN=Old root.*\) has expired at .*the clock here says .*take it out', line['reason'])
+    assert is_served(inbound, caller(new))
+    assert not is_served(inbound, caller(old))
+    line = inbound.wait_line(broken_rule='certificate-expired')
+    assert 'certificate of the bundle 2 (CN=Old root' in line['detail'] and 'renewed' in line['remedy']
+    _, err, report = check(inbound, 1)
+    assert [p['kind'] for p in report['problems'] if 'Old root' in p['text']] == ['warning'], err
+    # A renewal is taken.
+    inbound.mount(Svid(*leaf(new, labs.SERVER)), bundle)
+    inbound.wait_line(msg='generation in use', generation=2)
+    assert inbound.metric('fairlead_roots', trust_domain='prod.example', state='out_of_date') == 1
+    assert inbound.metric('fairlead_roots', trust_domain='prod.example', state='good') == 1
+    assert any('out of date' in warning for warning in json.loads(inbound.get('/status')[1])['warnings'])
+    # None left.
+    (inbound.folder / 'ca.crt').write_bytes(bundle_of(dead))
+    line = inbound.agent.wait_line(msg='credentials refused', file=str(inbound.folder / 'ca.crt'))
+    assert is_served(inbound, caller(new))
+
+
+@pytest.mark.parametrize('what', ['expired', 'garbage', 'missing', 'shared'])
+def test_a_partners_bundle_never_blocks_ours(lab, app, what):
+    own, far = Entity('Own root'), Entity('Partner root')
+    path = lab.folder / 'partner.pem'
+    texts = {'expired': bundle_of(far.certify(far, before=-99, after=-9)), 'garbage': b'nonsense',
+             'shared': bundle_of(far.certify(far), own.certify(own))}
+    if what in texts:
+        path.write_bytes(texts[what])
+    inbound = lab.inbound(app().port, {'federate partner.example': {'bundle': path}},
+                          allow='spiffe://prod.example/**, spiffe://partner.example/**', name='node', start=False)
+    inbound.mount(Svid(*leaf(own, labs.SERVER)), bundle_of(own.certify(own)))
+    inbound.start().wait_ready()
+    line = inbound.agent.wait_line(msg='credentials', file=str(path))
+    assert 'nobody of partner.example is trusted' in ' '.join(l['reason'] for l in inbound.agent.lines(msg='credentials')), line
+    assert is_served(inbound, caller(own))
+    partner = caller(far, identity='spiffe://partner.example/ns/a/sa/b')
+    assert not is_served(inbound, partner)
+    path.write_bytes(bundle_of(far.certify(far)))
+    inbound.wait_line(msg='generation in use', generation=2)
+    assert is_served(inbound, partner)
+    assert not is_served(inbound, caller(far)), 'a partner does not vouch for us'
+
+
+def test_a_shared_root_is_said_to_be_one(lab, app):
+    """Istio's multi-cluster layout: one root for two domains, where the user says so in so many words."""
+    root = Entity('Shared root')
+    path = lab.folder / 'partner.pem'
+    path.write_bytes(bundle_of(root.certify(root)))
+    sections = {'federate partner.example': {'bundle': path}}
+    inbound = lab.inbound(app().port, sections, allow='spiffe://prod.example/**, spiffe://partner.example/**', name='node',
+                          start=False)
+    inbound.mount(Svid(*leaf(root, labs.SERVER)), bundle_of(root.certify(root)))
+    inbound.start().wait_ready()
+    partner = caller(root, identity='spiffe://partner.example/ns/a/sa/b')
+    assert not is_served(inbound, partner)
+    line = inbound.wait_line(reason='certificate_refused')
+    assert '`shared_root = allow` in [federate partner.example]' in line['detail']
+    inbound.change({'federate partner.example': {'bundle': path, 'shared_root': 'allow'}})
+    inbound.wait_line(msg='generation in use', generation=2)
+    assert is_served(inbound, partner)
+
+
+def test_a_root_that_runs_out_under_way(lab, app):
+    """Nothing changes, and yet it is said."""
+    new, old = Entity('New root'), Entity('Old root')
+    inbound = lab.inbound(app().port, allow=ALLOWED, name='node', start=False)
+    inbound.mount(Svid(*leaf(new, labs.SERVER)), bundle_of(new.certify(new), old.certify(old, after=4)))
+    inbound.start().wait_ready()
+    line = inbound.agent.wait_line(msg='credentials', file=str(inbound.folder / 'ca.crt'))
+    assert '1 of the 2 roots of prod.example are out of date' in line['reason']
+    assert is_served(inbound, caller(new)) and not is_served(inbound, caller(old))
+    assert inbound.get('/readyz')[0] == 200
+
+
+# --- CRLs ---------------------------------------------------------------------------------------------------
+
+def test_crls_with_a_distribution_point(lab, app):
+    """step-ca and AWS Private CA write it, critical as RFC 5280 has it."""
+    from cryptography import x509 as library
+    root = lab.root
+    bad = root.issue('spiffe://prod.example/ns/test/sa/bad')
+    url = [library.UniformResourceIdentifier('http://ca.example/1.0/crl')]
+
+    def crl(users=False, some=None):
+        point = library.IssuingDistributionPoint(url, None, users, False, some, False, False)
+        return root.crl([bad], extensions=[(point, True)])
+    inbound = lab.inbound(app().port, {'identity': {'crl': lab.folder / 'node' / 'crl.pem'}}, name='node',
+                          start=False, allow=ALLOWED)
+    inbound.mount(lab.server, root.cert_pem)
+    (inbound.folder / 'crl.pem').write_bytes(crl())
+    inbound.start().wait_ready()
+    for number, text in enumerate((crl(), crl(users=True)), 1):
+        if number > 1:
+            (inbound.folder / 'crl.pem').write_bytes(text)
+            inbound.wait_line(msg='generation in use', generation=number)
+        assert is_served(inbound, lab.client)
+        assert peers.verdict(inbound.port, bad) == 44
+        line = inbound.wait_line(broken_rule='certificate-revoked')
+        assert 'spiffe://prod.example/ns/test/sa/bad' in line['detail']
+    (inbound.folder / 'crl.pem').write_bytes(crl(some=frozenset([library.ReasonFlags.key_compromise])))
+    line = inbound.agent.wait_line(msg='credentials refused')
+    assert 'onlySomeReasons' in line['reason']
+
+
+# --- bundles of a thousand -----------------------------------------------------------------------------------
+
+def test_a_thousand_anchors(lab, app):
+    roots = [Entity(f'Root {i}', key) for key in [Entity('x').key] for i in range(1000)]
+    own = Entity('Own root')
+    inbound = lab.inbound(app().port, allow=ALLOWED, name='node', start=False)
+    inbound.mount(Svid(*leaf(own, labs.SERVER)), bundle_of(own.certify(own), *(r.certify(r) for r in roots)))
+    begun = time.monotonic()
+    inbound.start().wait_ready()
+    assert time.monotonic() - begun < 20, 'it took five seconds for each of several contexts once'
+    assert is_served(inbound, caller(roots[777]))
