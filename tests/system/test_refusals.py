@@ -51,7 +51,7 @@ def test_a_refusal_is_passed_on_at_once(node, mode, kind):
     for family in FAMILIES:
         to = getattr(server, family), PORT
         with client.capture() as seen:
-            how, seconds = told(lambda: client.connect(to))  # pylint: disable=cell-var-from-loop
+            how, seconds = told(lambda: client.connect(to))
         # The node answers before connect() has returned, and the kernel does not take an ICMP error for final then: it
         # sends the SYN once more, after a second.
         tries = 2 if kind == 'unreachable' else 1
@@ -91,6 +91,6 @@ def test_an_app_that_is_down_behind_a_fixed_listener(node):
     server = node.pod('server', labs.merge(LONG, {'service fixed': {'listen': '*:8443', 'app': '127.0.0.1:9999'}}))
     client = client_of(node, 'redirect')
     for family in FAMILIES:
-        how, seconds = told(lambda: client.connect((getattr(server, family), 8443)))  # pylint: disable=cell-var-from-loop
+        how, seconds = told(lambda: client.connect((getattr(server, family), 8443)))
         assert how == 'ConnectionResetError' and seconds < 2 * labs.SLOW
     assert server.wait_connection('inbound', service='fixed')['reason'] == 'app_refused'
