@@ -6,10 +6,14 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/capture.h"
 #include "net/net_internal.h"
+
+/* After those, which it takes types from. */
+#include <linux/errqueue.h>
 
 void fl_sock_set_quickack(int fd, bool on)
 {
@@ -69,6 +73,49 @@ static int set_special(int fd, const struct fl_dial *dial)
 	return rc == 0 ? 0 : -errno;
 }
 
+/* --- ICMP errors -------------------------------------------------------------------------------- */
+
+static void heed_icmp(int fd, sa_family_t family, bool on)
+{
+	const int value = on;
+
+	if (family == AF_INET6) {
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &value, sizeof(value));
+	} else {
+		(void)setsockopt(fd, IPPROTO_IP, IP_RECVERR, &value, sizeof(value));
+	}
+}
+
+void fl_dial_forget_icmp(int fd, sa_family_t family)
+{
+	heed_icmp(fd, family, false); /* and what has come of them */
+}
+
+/* The kernel queues one for a socket that waits for an answer to its SYN, whether or not it takes it for final. */
+int fl_dial_icmp_error(int fd)
+{
+	union {
+		struct cmsghdr header;
+		char room[512];
+	} control;
+	struct msghdr msg = {.msg_control = &control, .msg_controllen = sizeof(control)};
+	const struct sock_extended_err *error = NULL;
+
+	if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+		return 0;
+	}
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg); cmsg != NULL;
+	     cmsg = CMSG_NXTHDR(&msg, cmsg)) {
+		if ((cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_RECVERR) ||
+		    (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_RECVERR)) {
+			error = (const void *)CMSG_DATA(cmsg);
+		}
+	}
+	return error != NULL ? -(int)error->ee_errno : 0;
+}
+
+/* --- options ------------------------------------------------------------------------------------ */
+
 /* By it the rules of capture know packets of sockets that we have closed (base/capture.h). */
 static void set_priority(int fd)
 {
@@ -90,6 +137,9 @@ static int set_dial_options(int fd, const struct fl_dial *dial, uint16_t port)
 	}
 	if (dial->joins_acks) {
 		fl_sock_set_quickack(fd, false);
+	}
+	if (dial->heeds_icmp) {
+		heed_icmp(fd, dial->to->sa_family, true);
 	}
 	if (is_special(dial)) {
 		int rc = set_special(fd, dial);

@@ -29,6 +29,7 @@ struct fl_sock {
 	struct fl_alive alive;    /* as it is set, or oftener */
 	bool is_unix : 1;
 	bool fin_wanted : 1; /* FIN follows the last pending write */
+	bool heeds_icmp : 1; /* while it is dialled */
 	bool reading : 1;    /* the user wants what comes */
 	bool readable : 1;   /* there may be something */
 	bool ended : 1; /* the peer has finished, or has reset; what is left to read comes before that */
@@ -46,6 +47,10 @@ struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix);
  * has become of it already, a negative errno. Else that, and no descriptor. */
 int fl_dial_start(struct fl_net *net, const struct fl_dial *dial, int *ret_fd,
 		  int *ret_sys) FL_MUST_USE;
+/* Dialled with heeds_icmp, and connected: such errors are the kernel's business again, which would else end it for one. */
+void fl_dial_forget_icmp(int fd, sa_family_t family);
+/* The error that has come for it before that, a negative errno; 0: none. */
+int fl_dial_icmp_error(int fd);
 socklen_t fl_sockaddr_len(const struct sockaddr *to);
 /* tcp(7), TCP_QUICKACK. Accepted sockets inherit it. */
 void fl_sock_set_quickack(int fd, bool on);

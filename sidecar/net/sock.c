@@ -233,6 +233,13 @@ static void finish_dial(struct fl_sock *sock, uint32_t events)
 	if (sys == 0 && (events & (EPOLLERR | EPOLLHUP)) != 0) {
 		sys = error_of(sock);
 	}
+	if (sock->heeds_icmp) {
+		if (sys == 0 && (events & EPOLLOUT) == 0) {
+			sys = fl_dial_icmp_error(sock->fd);
+		}
+		fl_dial_forget_icmp(sock->fd, sock->peer.sin6_family);
+		sock->heeds_icmp = false;
+	}
 	sock->dialed = NULL;
 	dialed(sock->user, sys);
 }
@@ -265,6 +272,7 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 	}
 	sock->alive = dial->alive;
 	sock->dialed = cb;
+	sock->heeds_icmp = dial->heeds_icmp;
 	fl_sock_set_user(sock, events, user);
 	if (sys != 0) {
 		sock->dial_error = sys;

@@ -64,6 +64,9 @@ struct fl_dial {
 	/* Whose address it comes from, whatever port: somebody else's (IP_TRANSPARENT). NULL: our own. It and mark take the
 	 * capability NET_ADMIN. Borrowed. */
 	const struct sockaddr *from;
+	/* TCP: an ICMP error ends it at once. By itself the kernel takes one for final unless it comes before connect() has
+	 * returned, as from the node that the pod is on: then it sends the SYN once more, a second later. */
+	bool heeds_icmp;
 	/* TCP: which ports it may come from. Those that are taken are passed over; when none is left, the kernel chooses. */
 	enum fl_port_choice port;
 };

@@ -486,7 +486,8 @@ int fl_route_dial(struct fl_route *route, bool tls, const struct fl_sock_events 
 		struct fl_dial dial = {.to = &to.any,
 				       .alive = {.keep_s = route->worker->net.keep_s,
 						 .give_up_ms = route->worker->peer_timeout_ms},
-				       .joins_acks = tls};
+				       .joins_acks = tls,
+				       .heeds_icmp = true};
 		struct fl_inet inet = fl_inet_of(&to.any);
 		struct fl_err err;
 
