@@ -5,6 +5,7 @@
 
 #include "base/capture.h"
 #include "base/mem.h"
+#include "conf/settings.h"
 #include "conf_case.h"
 
 static struct fl_conf *conf_of(const char *text)
@@ -85,4 +86,26 @@ Test(conf_capture, fixed_listeners)
 	expect(a, "[service a]\nlisten = 10.0.0.1:8443\napp = 127.0.0.1:1\n", "[service a] listen");
 	expect(a, "[service b]\nlisten = *:8444\napp = 127.0.0.1:1\n",
 	       "[service b] listen, [service a] listen");
+}
+
+/* A key that nobody has added here would be one that changes the rules and that nobody misses. */
+Test(conf_capture, knows_every_key_of_redirect)
+{
+	static const char *const known[] = {"mode",     "inbound_ports",    "exclude_inbound",
+					    "outbound", "exclude_outbound", "other_protocols"};
+
+	for (size_t i = 0; i < FL_SECTIONS; i++) {
+		const struct fl_section *section = &fl_sections[i];
+
+		for (size_t k = 0; strcmp(section->name, "redirect") == 0 && k < section->key_count;
+		     k++) {
+			bool found = false;
+
+			for (size_t n = 0; n < FL_COUNT_OF(known); n++) {
+				found = found || strcmp(section->keys[k].name, known[n]) == 0;
+			}
+			cr_expect(found, "[redirect] %s: add it to conf/capture.c, and here",
+				  section->keys[k].name);
+		}
+	}
 }
