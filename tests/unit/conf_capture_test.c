@@ -91,8 +91,9 @@ Test(conf_capture, fixed_listeners)
 /* A key that nobody has added here would be one that changes the rules and that nobody misses. */
 Test(conf_capture, knows_every_key_of_redirect)
 {
-	static const char *const known[] = {"mode",     "inbound_ports",    "exclude_inbound",
-					    "outbound", "exclude_outbound", "other_protocols"};
+	static const char *const known[] = {"mode",           "inbound_ports",    "exclude_inbound",
+					    "outbound",       "exclude_outbound", "forwarded",
+					    "other_protocols"};
 
 	for (size_t i = 0; i < FL_SECTIONS; i++) {
 		const struct fl_section *section = &fl_sections[i];
