@@ -73,7 +73,8 @@ static int check_kernel(struct fl_err *err)
 	if (code != 0) {
 		return fl_err_sys(err, code,
 				  "this kernel has no nftables (modules nf_tables, nft_chain_nat, "
-				  "nft_redir, nft_fib_inet, nft_socket)");
+				  "nft_redir, nft_fib_inet, nft_socket, nft_ct with zones, "
+				  "nft_reject_inet; for tproxy nft_tproxy)");
 	}
 	return FL_OK;
 }
@@ -188,9 +189,8 @@ static int run(const char *const *args, const char *input, const char *what,
 	return run_for(args, input, OUTPUT_MAX, what, ret, err);
 }
 
-int fl_nft_load(const char *text, struct fl_err *err)
+static int load(const char *const *args, const char *text, struct fl_err *err)
 {
-	static const char *const args[] = {"-f", "-", NULL};
 	struct fl_child_end end;
 	int rc = run(args, text, "take the rules, and nothing has changed", &end, err);
 
@@ -198,6 +198,20 @@ int fl_nft_load(const char *text, struct fl_err *err)
 		fl_child_end_done(&end);
 	}
 	return rc;
+}
+
+int fl_nft_load(const char *text, struct fl_err *err)
+{
+	static const char *const args[] = {"-f", "-", NULL};
+
+	return load(args, text, err);
+}
+
+int fl_nft_rehearse(const char *text, struct fl_err *err)
+{
+	static const char *const args[] = {"-c", "-f", "-", NULL};
+
+	return load(args, text, err);
 }
 
 /* --- listings --------------------------------------------------------------------------------- */

@@ -21,6 +21,9 @@ int fl_nft_check(struct fl_err *err) FL_MUST_USE;
  * text says that it is not known. */
 int fl_nft_load(const char *text, struct fl_err *err) FL_MUST_USE;
 
+/* Asks whether text could be loaded, without doing it. Errors: likewise. */
+int fl_nft_rehearse(const char *text, struct fl_err *err) FL_MUST_USE;
+
 struct fl_nft_count {
 	const char *name; /* of the counter, given by the caller */
 	uint64_t packets, bytes;

@@ -257,9 +257,28 @@ static int read_tables(struct list *list, struct fl_err *err)
 	return rc == FL_OK ? read_table("/proc/self/net/tcp6", list, err) : rc;
 }
 
+static bool is_own_port(const struct fl_open_scope *scope, uint16_t port)
+{
+	const struct fl_ruleset_ports *const both[] = {&scope->inbound, &scope->outbound};
+
+	for (size_t i = 0; i < FL_COUNT_OF(both); i++) {
+		if (port == both[i]->v4 || port == both[i]->v6) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Its own, not one that was led to it. */
+static bool is_dialled_by_sidecar(const struct fl_open_scope *scope, const struct conn *conn)
+{
+	return conn->uid == scope->sidecar_uid && !is_own_port(scope, conn->local.port);
+}
+
 int fl_open_format(const struct fl_open_scope *scope, struct fl_text *out, struct fl_err *err)
 {
 	struct list all = {0}, captured = {0};
+	bool has_sidecars = false;
 	int rc = read_tables(&all, err);
 
 	if (rc == FL_OK && all.count > 0) {
@@ -272,11 +291,16 @@ int fl_open_format(const struct fl_open_scope *scope, struct fl_text *out, struc
 	}
 	for (size_t i = 0; rc == FL_OK && i < all.count; i++) {
 		const struct conn *conn = &all.items[i];
+		bool dialled = is_dialled_by_sidecar(scope, conn);
 
-		if (conn->uid != scope->sidecar_uid && is_kept(scope->kept, conn) &&
+		if ((dialled || conn->uid != scope->sidecar_uid) && is_kept(scope->kept, conn) &&
 		    !is_captured(&captured, conn) && !stays_here(&all, conn)) {
 			put(conn, out);
+			has_sidecars = has_sidecars || dialled;
 		}
+	}
+	if (has_sidecars) {
+		fl_text_print(out, "%s", fl_ruleset_before);
 	}
 	free(captured.items);
 	free(all.items);

@@ -23,7 +23,7 @@ void fl_open_kept_free(struct fl_open_kept *kept); /* NULL is fine */
 void fl_open_keep(void *user, const char *const addrs[2], const uint16_t ports[2]);
 
 struct fl_open_scope {
-	struct fl_ruleset_ports outbound; /* where captured connections are led */
+	struct fl_ruleset_ports inbound, outbound; /* where captured connections are led */
 	uid_t sidecar_uid;
 	/* NULL: there were no rules. Otherwise what is not in it was captured or left alone by those, which the kernel
 	 * remembers (the ct mark). Borrowed, and put in order. */
@@ -31,8 +31,8 @@ struct fl_open_scope {
 };
 
 /* Appends commands that put them into the sets of the table, to be loaded after it, in the same transaction. Left out are
- * those of the sidecar, those that are captured already, and so have it at their other end, and those that stay in this
- * network namespace. Errors: FL_ERR_IO, the kernel does not tell; out is then as it was. */
+ * those that are captured already, and so have the sidecar at their other end, and those that stay in this network
+ * namespace. Errors: FL_ERR_IO, the kernel does not tell; out is then as it was. */
 int fl_open_format(const struct fl_open_scope *scope, struct fl_text *out,
 		   struct fl_err *err) FL_MUST_USE;
 

@@ -53,8 +53,12 @@ static int format(const struct fl_conf *conf, struct fl_text *out, struct fl_err
 static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl_err *err)
 {
 	bool tproxy = conf->redirect.mode == FL_REDIRECT_TPROXY;
-	int rc = tproxy ? fl_route_add(err) : FL_OK;
+	/* First a part: who may not do that hears so. Of all of it the kernel would say so much that nothing is heard. */
+	int rc = fl_nft_rehearse(fl_ruleset_removal, err);
 
+	if (rc == FL_OK && tproxy) {
+		rc = fl_route_add(err);
+	}
 	if (rc == FL_OK) {
 		rc = fl_nft_load(rules, err);
 	}
@@ -123,6 +127,9 @@ static int add_open(const struct fl_conf *conf, struct fl_text *rules, struct fl
 	struct fl_open_scope scope = {.sidecar_uid = conf->agent.sidecar_uid};
 	int rc = fl_ruleset_outbound(conf, &scope.outbound, err);
 
+	if (rc == FL_OK) {
+		rc = fl_ruleset_inbound(conf, &scope.inbound, err);
+	}
 	if (rc == FL_OK) {
 		rc = fl_nft_check(err);
 	}

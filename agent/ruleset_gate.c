@@ -84,13 +84,25 @@ static void open_rules(const struct fl_writer *w, const char *ends4, const char 
 
 /* --- whose entry it is ------------------------------------------------------------------------ */
 
+#define BEFORE "zone_before"
+#define ADD_BEFORE "add rule inet " FL_RULESET_TABLE " " BEFORE " "
+const char fl_ruleset_before[] = ADD_BEFORE SYN
+	" delete @" FL_RULESET_OPEN4 " { " OUT4 " } comment \"a new one\"\n" ADD_BEFORE SYN
+	" delete @" FL_RULESET_OPEN6 " { " OUT6
+	" } comment \"the same for IPv6\"\n" ADD_BEFORE NOT_SYN " " OUT4 " @" FL_RULESET_OPEN4
+	" accept comment \"open before these rules\"\n" ADD_BEFORE NOT_SYN " " OUT6
+	" @" FL_RULESET_OPEN6 " accept comment \"the same for IPv6\"\n";
+
 static void zone_chain(const struct fl_writer *w)
 {
 	unsigned uid = w->conf->agent.sidecar_uid;
 
+	fl_writer_chain(w, BEFORE, NULL);
+	fl_writer_chain_end(w);
 	fl_writer_chain(w, "zone", "filter hook output priority raw");
 	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
 	fl_writer_rule(w, "inside the pod", "oifname \"lo\" accept");
+	fl_writer_rule(w, "the sidecar's, from before", "meta skuid %u jump " BEFORE, uid);
 	fl_writer_rule(w, "the sidecar's: its entries are nobody else's",
 		       "meta skuid %u ct original zone set %u accept", uid, FL_CAPTURE_ZONE);
 	fl_writer_rule(w, "somebody else's", "meta skuid != %u accept", uid);
