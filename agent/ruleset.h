@@ -18,8 +18,7 @@
  * text; see agent/open.h. */
 #define FL_RULESET_OPEN4 "open4"
 #define FL_RULESET_OPEN6 "open6"
-/* Its chain that what the sidecar sends goes through first; empty in the text. Connections of the sidecar that are in the
- * sets have entries without a zone, and so need fl_ruleset_before. */
+/* Rules to be added where connections of the sidecar are in the sets, whose entries have no zone. */
 extern const char fl_ruleset_before[];
 /* What holds an element while something was refused lately that would have gone past the sidecar. */
 #define FL_RULESET_REFUSED_INBOUND "refused_inbound"

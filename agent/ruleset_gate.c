@@ -84,27 +84,27 @@ static void open_rules(const struct fl_writer *w, const char *ends4, const char 
 
 /* --- whose entry it is ------------------------------------------------------------------------ */
 
-#define BEFORE "zone_before"
-#define ADD_BEFORE "add rule inet " FL_RULESET_TABLE " " BEFORE " "
-const char fl_ruleset_before[] = ADD_BEFORE SYN
-	" delete @" FL_RULESET_OPEN4 " { " OUT4 " } comment \"a new one\"\n" ADD_BEFORE SYN
-	" delete @" FL_RULESET_OPEN6 " { " OUT6
-	" } comment \"the same for IPv6\"\n" ADD_BEFORE NOT_SYN " " OUT4 " @" FL_RULESET_OPEN4
-	" accept comment \"open before these rules\"\n" ADD_BEFORE NOT_SYN " " OUT6
-	" @" FL_RULESET_OPEN6 " accept comment \"the same for IPv6\"\n";
+#define OF_SIDECAR "zone_of_sidecar"
+/* Each before the ones above it. */
+#define INSERT "insert rule inet " FL_RULESET_TABLE " " OF_SIDECAR " "
+const char fl_ruleset_before[] = INSERT NOT_SYN
+	" " OUT6 " @" FL_RULESET_OPEN6 " accept comment \"the same for IPv6\"\n" INSERT NOT_SYN
+	" " OUT4 " @" FL_RULESET_OPEN4 " accept comment \"open before these rules\"\n" INSERT SYN
+	" delete @" FL_RULESET_OPEN6 " { " OUT6 " } comment \"the same for IPv6\"\n" INSERT SYN
+	" delete @" FL_RULESET_OPEN4 " { " OUT4 " } comment \"a new one\"\n";
 
 static void zone_chain(const struct fl_writer *w)
 {
 	unsigned uid = w->conf->agent.sidecar_uid;
 
-	fl_writer_chain(w, BEFORE, NULL);
+	fl_writer_chain(w, OF_SIDECAR, NULL);
+	fl_writer_rule(w, "its entries are nobody else's", "ct original zone set %u accept",
+		       FL_CAPTURE_ZONE);
 	fl_writer_chain_end(w);
 	fl_writer_chain(w, "zone", "filter hook output priority raw");
-	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
 	fl_writer_rule(w, "inside the pod", "oifname \"lo\" accept");
-	fl_writer_rule(w, "the sidecar's, from before", "meta skuid %u jump " BEFORE, uid);
-	fl_writer_rule(w, "the sidecar's: its entries are nobody else's",
-		       "meta skuid %u ct original zone set %u accept", uid, FL_CAPTURE_ZONE);
+	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
+	fl_writer_rule(w, "the sidecar's", "meta skuid %u goto " OF_SIDECAR, uid);
 	fl_writer_rule(w, "somebody else's", "meta skuid != %u accept", uid);
 	fl_writer_rule(w, "the sidecar's, of a socket that it has closed",
 		       "meta priority 0:%x ct original zone set %u accept", FL_CAPTURE_PRIORITY,
@@ -166,8 +166,8 @@ static void gate_in_chain(const struct fl_writer *w)
 
 	fl_writer_own_ports(w, &own);
 	fl_writer_chain(w, "gate_in", "filter hook input priority filter");
-	fl_writer_rule(w, "not captured", "meta l4proto != $TCP goto other_inbound");
 	fl_writer_rule(w, "inside the pod", "iifname \"lo\" accept");
+	fl_writer_rule(w, "not captured", "meta l4proto != $TCP goto other_inbound");
 	fl_writer_rule(w, "to a socket of the sidecar's", "meta skuid %u accept",
 		       w->conf->agent.sidecar_uid);
 	fl_writer_rule(w, "to the sidecar's ports: capture and admin", "tcp dport { %s } accept",
@@ -279,8 +279,8 @@ static void judge_chains(const struct fl_writer *w)
 static void gate_out_chain(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "gate_out", "filter hook output priority filter");
-	fl_writer_rule(w, "not captured", "meta l4proto != $TCP goto other_outbound");
 	fl_writer_rule(w, "inside the pod", "oifname \"lo\" accept");
+	fl_writer_rule(w, "not captured", "meta l4proto != $TCP goto other_outbound");
 	fl_writer_rule(w, "the sidecar's own", "meta skuid %u accept", w->conf->agent.sidecar_uid);
 	if (fl_writer_captures(&w->outbound)) {
 		fl_writer_rule(w, "led to the sidecar", "ip daddr 127.0.0.1 tcp dport %u accept",
@@ -330,7 +330,6 @@ static void other_chain(const struct fl_writer *w, bool inbound)
 	const char *counter = inbound ? "other_inbound" : "other_outbound";
 
 	fl_writer_chain(w, counter, NULL);
-	fl_writer_rule(w, "inside the pod", "%s \"lo\" accept", inbound ? "iifname" : "oifname");
 	fl_writer_rule(w, "ICMP and neighbour discovery", "meta l4proto { $ICMP, $ICMPV6 } accept");
 	fl_writer_rule(w, "answers: decided with what they answer", "ct direction reply accept");
 	fl_writer_rule(w, "DNS", "meta l4proto $UDP ct original proto-dst 53 accept");

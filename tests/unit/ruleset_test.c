@@ -309,7 +309,8 @@ Test(ruleset, what_leaves_past_the_sidecar_is_refused)
 	select_net(&out[0], "169.254.169.254");
 	w.conf.redirect.exclude_outbound = (struct fl_conf_selectors){out, 1};
 	rules = format(&w);
-	expect(rules, "zone", "meta skuid 2112 ct original zone set 2112 accept", true);
+	expect(rules, "zone", "meta skuid 2112 goto zone_of_sidecar", true);
+	expect(rules, "zone_of_sidecar", "ct original zone set 2112 accept", true);
 	expect(rules, "gate_out", "meta skuid 2112 accept", true);
 	expect(rules, "gate_out", "ip daddr 127.0.0.1 tcp dport 15001 accept", true);
 	expect(rules, "gate_out", "ip6 daddr ::1 tcp dport 15001 accept", true);
