@@ -61,8 +61,25 @@ static void lately_set(const struct fl_writer *w, const char *name, const char *
 		      name, comment);
 }
 
+static void led_maps(const struct fl_writer *w, const char *family, const char *addr)
+{
+	static const char *const flags = "size 65535; flags dynamic, timeout; timeout 24h;";
+
+	fl_text_print(
+		w->out,
+		"\tmap led%s { type inet_service : %s; %s comment \"where it wanted to go, by "
+		"the app's port\"; }\n"
+		"\tmap led%s_port { type inet_service : inet_service; %s comment \"the same: to "
+		"which port\"; }\n",
+		family, addr, flags, family, flags);
+}
+
 void fl_writer_sets(const struct fl_writer *w)
 {
+	if (fl_writer_captures(&w->outbound)) {
+		led_maps(w, "4", "ipv4_addr");
+		led_maps(w, "6", "ipv6_addr");
+	}
 	open_set(w, FL_RULESET_OPEN4, "ipv4_addr", "open before these rules");
 	open_set(w, FL_RULESET_OPEN6, "ipv6_addr", "the same for IPv6");
 	gone_set(w, "gone4", "ipv4_addr",

@@ -214,6 +214,47 @@ static void outbound_chain(const struct fl_writer *w)
 	fl_writer_chain_end(w);
 }
 
+/* The app knows the sidecar by the address that it has dialled. Conntrack makes that of the sidecar's own, and when it has
+ * forgotten the connection, the app would hear nothing more of it, and wait for ever. So where a connection was led from is kept
+ * here as well. (Two maps for each family: nft 1.0.6 cannot write an IPv6 address and a port into one.) */
+static void remember_rules(const struct fl_writer *w)
+{
+	fl_writer_rule(w, "should conntrack forget where it wanted to go",
+		       "meta nfproto ipv4 meta l4proto $TCP update @led4 { tcp sport : ip daddr } "
+		       "update @led4_port { tcp sport : tcp dport }");
+	fl_writer_rule(w, "the same for IPv6",
+		       "meta nfproto ipv6 meta l4proto $TCP update @led6 { tcp sport : ip6 daddr } "
+		       "update @led6_port { tcp sport : tcp dport }");
+}
+
+/* What conntrack meets in the middle is new to it, and translated like the first of a connection; a FIN or RST there it takes
+ * for invalid, and never translates. */
+static void forgotten_chains(const struct fl_writer *w)
+{
+	fl_writer_chain(w, "forgotten", "nat hook postrouting priority 90");
+	fl_writer_rule(
+		w,
+		"the sidecar to an app whose connection conntrack has forgotten: it is known again",
+		NOT_SYN " oifname \"lo\" ip saddr 127.0.0.1 tcp sport %u "
+			"snat ip to tcp dport map @led4 : tcp dport map @led4_port",
+		w->outbound.v4);
+	fl_writer_rule(w, "the same for IPv6",
+		       NOT_SYN " oifname \"lo\" ip6 saddr ::1 tcp sport %u "
+			       "snat ip6 to tcp dport map @led6 : tcp dport map @led6_port",
+		       w->outbound.v6);
+	fl_writer_chain_end(w);
+	fl_writer_chain(w, "forgotten_end", "filter hook output priority mangle");
+	fl_writer_rule(w, "the same for its end: the app is told",
+		       "ct state invalid oifname \"lo\" ip saddr 127.0.0.1 tcp sport %u "
+		       "ip saddr set tcp dport map @led4 tcp sport set tcp dport map @led4_port",
+		       w->outbound.v4);
+	fl_writer_rule(w, "the same for IPv6",
+		       "ct state invalid oifname \"lo\" ip6 saddr ::1 tcp sport %u "
+		       "ip6 saddr set tcp dport map @led6 tcp sport set tcp dport map @led6_port",
+		       w->outbound.v6);
+	fl_writer_chain_end(w);
+}
+
 void fl_writer_lead(const struct fl_writer *w)
 {
 	if (fl_writer_captures(&w->inbound)) {
@@ -227,8 +268,12 @@ void fl_writer_lead(const struct fl_writer *w)
 	}
 	if (fl_writer_captures(&w->outbound)) {
 		fl_writer_chain(w, "take_outbound", NULL);
+		remember_rules(w);
 		fl_writer_redirect(w, &w->outbound, "", "outbound", "to the sidecar");
 		fl_writer_chain_end(w);
 	}
 	outbound_chain(w);
+	if (fl_writer_captures(&w->outbound)) {
+		forgotten_chains(w);
+	}
 }

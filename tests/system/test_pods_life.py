@@ -136,6 +136,71 @@ def test_open_and_silent(node, pod, mode):
     assert at_once(*[lambda a=a: talk(a) for a in (server.v4, server.v6)]) == ['well'] * 2
 
 
+# --- forgotten ------------------------------------------------------------------------------------------
+
+def says_and_ends(sock):
+    sock.sendall(b'the end')
+
+
+def says_and_waits(sock):
+    sock.sendall(b'the end')
+    labs.end_of(sock)
+
+
+def resets(sock):
+    labs.reset(sock)
+
+
+@pytest.mark.skipif(not shutil.which('conntrack'), reason='not installed: conntrack')
+@pytest.mark.heavy
+@pytest.mark.parametrize('where', ['client', 'server'])
+@pytest.mark.parametrize('mode', WAYS)
+def test_app_is_told_although_conntrack_has_forgotten(pod, mode, where):
+    """An app that only waits hears what is said to it later, or that the connection has ended; half-closed or not."""
+    client, server = (make(pod, name, mode, {'peer_timeout': '3s'}) for name in ('client', 'server'))
+    go_on = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    def serve(what, sock):
+        sock.sendall(sock.recv(1))
+        waiting.release()
+        go_on.wait(60)
+        what(sock)
+    ways = says_and_ends, says_and_waits, resets
+    for i, what in enumerate(ways):
+        server.app(lambda sock, what=what: serve(what, sock), 8080 + i)
+
+    def ask(address, port, half):
+        with client.connect((address, port), timeout=40) as sock:
+            sock.sendall(b'x')
+            assert sock.recv(1) == b'x'
+            if half:
+                sock.shutdown(socket.SHUT_WR)
+            try:
+                return sock.recv(7, socket.MSG_WAITALL)
+            except ConnectionResetError:
+                return 'reset'
+    cases = [(address, 8080 + i, half) for address in (server.v4, server.v6) for i in range(len(ways))
+             for half in (False, True)]
+
+    def forget():
+        for _ in cases:
+            assert waiting.acquire(timeout=30)
+        time.sleep(0.5)
+        (client if where == 'client' else server).conntrack('-F')
+        if where == 'client':
+            go_on.set()
+        else:
+            time.sleep(4 * PACE)  # the peers' probes find out
+            go_on.set()
+    results = at_once(*[lambda c=c: ask(*c) for c in cases], forget)[:-1]
+    for case, result in zip(cases, results):
+        heard = b'the end' if case[1] < 8082 else 'reset'
+        assert result in (heard, 'reset'), case
+        if where == 'client':
+            assert result == heard, case
+
+
 # --- a node that is gone --------------------------------------------------------------------------------
 
 def cut_off(node, pod):
