@@ -201,6 +201,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 	fl_judge_init(worker);
 	fl_recycle_init(worker);
 	fl_tell_init(worker, &worker->tell);
+	fl_trim_init(&worker->trim, &worker->loop);
 	fl_left_out_init(worker);
 	return worker;
 }
@@ -384,11 +385,13 @@ void fl_worker_join(struct fl_worker *worker)
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction)
 {
 	__atomic_store_n(&worker->open[direction], worker->open[direction] + 1, __ATOMIC_RELEASE);
+	fl_trim_note(&worker->trim, fl_worker_open_connections(worker));
 }
 
 void fl_worker_closed(struct fl_worker *worker, enum fl_direction direction)
 {
 	__atomic_store_n(&worker->open[direction], worker->open[direction] - 1, __ATOMIC_RELEASE);
+	fl_trim_note(&worker->trim, fl_worker_open_connections(worker));
 	if (worker->draining && fl_worker_open_connections(worker) == 0) {
 		worker->on_idle(worker->on_idle_user);
 	}
@@ -540,6 +543,7 @@ static void stop(struct fl_worker *worker)
 	fl_judge_close(worker);
 	fl_recycle_close(worker);
 	fl_tell_close(&worker->tell);
+	fl_trim_close(&worker->trim);
 	fl_left_out_close(worker);
 	fl_share_unref(worker->share);
 	worker->share = NULL;

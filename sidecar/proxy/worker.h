@@ -29,6 +29,7 @@
 #include "proxy/resume_map.h"
 #include "proxy/seen.h"
 #include "proxy/targets.h"
+#include "proxy/trim.h"
 #include "proxy/walk.h"
 
 enum fl_endpoint_state {
@@ -124,6 +125,7 @@ struct fl_worker {
 	struct fl_judge judge; /* its counts are read by the main thread */
 	struct fl_recycle recycle;
 	uv_timer_t tell;
+	struct fl_trim trim;
 	struct fl_preview *preview;  /* under way; NULL: there is none */
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;

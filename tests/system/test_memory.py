@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a burst took of memory goes back."""
+import contextlib
+import socket
+
+import pytest
+
+import lab as labs
+from lab import wait_until
+
+BURST = 2500
+
+
+@contextlib.contextmanager
+def silent_app():
+    """Its kernel takes connections, and nobody ever looks at them."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(2 * BURST)
+        yield listener.getsockname()[1]
+
+
+def is_open(workload, count):
+    return sum(workload.metric('fairlead_connections_open', direction=direction, security='mtls') or 0
+               for direction in ('inbound', 'outbound')) == count
+
+
+def burst(pair, count):
+    sides = pair.inbound, pair.outbound
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            stack.callback(labs.reset, labs.connect(pair.outbound.port))
+        wait_until(lambda: all(is_open(side, count) for side in sides), 'all are open', 60)
+        peak = [side.sidecar.heap() for side in sides]
+    wait_until(lambda: all(is_open(side, 0) for side in sides), 'all are closed', 60)
+    return peak
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='memory is measured')
+def test_memory_of_a_burst_goes_back(lab):
+    if int(open('/proc/sys/net/core/somaxconn', encoding='ascii').read()) < BURST:
+        pytest.skip('net.core.somaxconn is too small for the app of this test')
+    with silent_app() as port:
+        pair = lab.pair(port)
+        sides = pair.inbound, pair.outbound
+        burst(pair, 20)
+        before = [side.sidecar.heap() for side in sides]
+        peak = burst(pair, BURST)
+
+        def now():
+            return [side.sidecar.heap() for side in sides]
+        wait_until(lambda: all(a <= b * 1.3 for a, b in zip(now(), before)),
+                   lambda: f'{now()} bytes of heap, where {before} were before and {peak} meanwhile', 60)
+        assert all(a > 3 * b for a, b in zip(peak, before)), 'it was a burst'
