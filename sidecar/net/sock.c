@@ -478,6 +478,11 @@ bool fl_sock_pending(const struct fl_sock *sock)
 	return sock->first != NULL;
 }
 
+void fl_sock_ack_now(struct fl_sock *sock)
+{
+	fl_sock_set_quickack(sock->fd, true);
+}
+
 struct fl_debt fl_sock_debt(const struct fl_sock *sock)
 {
 	return fl_alive_debt(sock->fd);

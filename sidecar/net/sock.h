@@ -95,6 +95,10 @@ int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST
 int fl_sock_write_more(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
 bool fl_sock_pending(const struct fl_sock *sock);
 
+/* An ACK that waits for something to go with goes at once, and so do the next ones: for a peer that may wait for it (Nagle's
+ * algorithm) before it says the rest. One system call. */
+void fl_sock_ack_now(struct fl_sock *sock);
+
 struct fl_debt fl_sock_debt(const struct fl_sock *sock); /* fl_alive_debt() */
 
 /* Its keep_s becomes that of its net, where it is kept at all. No system call when it is that already. */

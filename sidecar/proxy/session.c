@@ -307,9 +307,21 @@ static bool is_one_sided(const struct fl_session *session)
 	       !session->route->upstream->mutual_optional;
 }
 
+/* The peer's kernel may hold back what it says next until we have acknowledged its last word of the handshake, and nothing of
+ * ours goes there now to take the ACK along. A peer of our kind holds nothing back (TCP_NODELAY): when its app has said
+ * something, it has come with that last word, and gets an answer soon; others may write in pieces at any time. */
+static void acknowledge(struct fl_session *session, bool is_alone)
+{
+	if (session->state == READY &&
+	    ((is_alone && !session->is_client) || !fl_tls_alpn_is_ours(session->tls))) {
+		fl_sock_ack_now(session->sock);
+	}
+}
+
 static void established(struct fl_session *session, struct fl_tls_io *io)
 {
 	struct fl_worker *worker = worker_of(session);
+	bool is_alone = io->in_len == 0;
 
 	if (is_one_sided(session)) {
 		refuse_one_sided(session);
@@ -341,12 +353,14 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	} else if (session->state == READY && io->in_len > 0) {
 		open_records(session, io);
 	}
+	acknowledge(session, is_alone);
 	fl_worker_session_settled(worker);
 }
 
 static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 {
 	enum fl_tls_step step = fl_tls_handshake(session->tls, io);
+	bool is_answered = io->out_len > 0;
 	int rc;
 
 	/* Who may have to wait for us is not silent. */
@@ -367,6 +381,8 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	} else if (!session->is_client && !session->answered) {
 		/* It had all of a ClientHello, or what can be none: nobody waits here for what may never come. */
 		fail(session, FL_REASON_TLS_PROTOCOL);
+	} else if (!is_answered) {
+		fl_sock_ack_now(session->sock); /* the rest of its flight may wait for that */
 	}
 }
 

@@ -267,6 +267,7 @@ static void on_data(void *user, uint8_t *data, size_t len)
 		decide(stranger, meaning_of(stranger, verdict),
 		       (struct fl_span){.data = data, .len = len});
 	} else if (!stranger->waits) {
+		fl_sock_ack_now(stranger->sock);
 		wait_for_more(stranger);
 	}
 	make_room(worker);
