@@ -20,8 +20,6 @@
 #include "proxy/stream_internal.h"
 
 #define GOODBYE_MS 1000u
-/* A kernel without room answers twice a second at most (net.ipv4.tcp_invalid_ratelimit): a question may have to be asked twice. */
-#define VAIN_MS 2000u
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
@@ -77,21 +75,6 @@ static bool mesh_pending(const struct fl_stream *stream)
 {
 	return stream->session != NULL ? fl_session_pending(stream->session)
 				       : fl_sock_pending(stream->plain);
-}
-
-static struct fl_debt mesh_debt(const struct fl_stream *stream)
-{
-	return stream->session != NULL ? fl_session_debt(stream->session)
-				       : fl_sock_debt(stream->plain);
-}
-
-static void mesh_keep(struct fl_stream *stream)
-{
-	if (stream->session != NULL) {
-		fl_session_keep(stream->session);
-	} else {
-		fl_sock_keep(stream->plain);
-	}
 }
 
 static void mesh_read_start(struct fl_stream *stream)
@@ -234,86 +217,10 @@ static void finish_if_flushed(struct fl_stream *stream)
 	release(stream);
 }
 
-/* --- looks ------------------------------------------------------------------------------------- */
-
-static bool end_if_idle(struct fl_stream *stream)
-{
-	const struct fl_worker *worker = worker_of(stream);
-
-	if (worker->idle_timeout_ms == 0 ||
-	    uv_now(&worker->loop) - stream->active_ms < worker->idle_timeout_ms) {
-		return false;
-	}
-	fl_stream_abort(stream, FL_REASON_IDLE_TIMEOUT);
-	return true;
-}
-
-/* Looks now and then instead of re-arming a timer for every byte: late by an eighth of idle_timeout at most. */
-static void on_idle_look(struct fl_deadline *deadline)
-{
-	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
-	struct fl_worker *worker = worker_of(stream);
-
-	if (!end_if_idle(stream)) {
-		fl_deadline_add(&worker->idle, deadline, on_idle_look);
-	}
-}
-
-/* Has the peer's kernel been asked in vain for peer_timeout? When it answers that there is no room, it has answered. */
-static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
-{
-	const struct fl_worker *worker = worker_of(stream);
-	uint64_t now = uv_now(&worker->loop), silent = debt->silent_ms;
-
-	if (!debt->is_asked) {
-		stream->answered_ms = now;
-		return false;
-	}
-	if (now - stream->answered_ms < silent) {
-		silent = now - stream->answered_ms;
-	}
-	return silent >= worker->peer_timeout_ms && silent >= VAIN_MS;
-}
-
-static void on_unanswered_look(struct fl_deadline *deadline)
-{
-	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, unanswered);
-	struct fl_debt debt = mesh_debt(stream);
-
-	if (!debt.is_open) {
-		return; /* until we write again */
-	}
-	if (is_peer_gone(stream, &debt)) {
-		fl_stream_abort(stream, FL_REASON_PEER_TIMEOUT);
-	} else {
-		fl_deadline_add(&worker_of(stream)->unanswered, deadline, on_unanswered_look);
-	}
-}
-
-/* Whoever writes to the peer expects an answer of its kernel. Whether it came is looked at now and then, and not for each
- * byte; an idle peer is asked by keep-alive. */
-static void expect_answer(struct fl_stream *stream)
-{
-	struct fl_worker *worker = worker_of(stream);
-
-	if (stream->unanswered.next == NULL) {
-		stream->answered_ms = uv_now(&worker->loop);
-		fl_deadline_add(&worker->unanswered, &stream->unanswered, on_unanswered_look);
-	}
-}
-
-/* As often as conntrack wants to hear of them; half-closed ones it forgets soonest. */
-static void keep_both(struct fl_stream *stream)
-{
-	fl_worker_mind_time_outs(worker_of(stream));
-	fl_sock_keep(stream->app);
-	mesh_keep(stream);
-}
-
 static void set_half_open(struct fl_stream *stream, enum fl_stream_state state)
 {
 	fl_stream_set_state(stream, state);
-	keep_both(stream);
+	fl_stream_keep(stream);
 }
 
 /* --- relay ------------------------------------------------------------------------------------ */
@@ -324,7 +231,7 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	int rc = mesh_write(stream, data, len);
 
 	stream->active_ms = uv_now(&worker_of(stream)->loop);
-	expect_answer(stream);
+	fl_stream_expect_answer(stream);
 	stream->to_mesh += len;
 	stream->asks = stream->route->direction == FL_OUTBOUND;
 	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->route->direction], len);
@@ -343,7 +250,7 @@ static void on_app_eof(void *user)
 {
 	struct fl_stream *stream = user;
 
-	expect_answer(stream); /* of the FIN */
+	fl_stream_expect_answer(stream); /* of the FIN */
 	if (stream->state == OPEN) {
 		set_half_open(stream, HALF_APP);
 		mesh_shutdown(stream, false);
@@ -485,9 +392,8 @@ void fl_stream_start_relay(struct fl_stream *stream)
 	if (peer != NULL) {
 		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
 	}
-	keep_both(stream);
 	stream->active_ms = uv_now(&worker->loop);
-	fl_deadline_add(&worker->idle, &stream->deadline, on_idle_look);
+	fl_stream_watch(stream);
 }
 
 void fl_stream_read_both(struct fl_stream *stream)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PROXY_STREAM_INTERNAL_H
 #define FL_PROXY_STREAM_INTERNAL_H
-/* What stream.c relays, stream_name.c names, stream_dial.c dials and stream_look.c looks at. Private to them. */
+/* What stream.c relays, stream_name.c names, stream_dial.c dials, stream_watch.c watches and stream_look.c looks at.
+ * Private to them. */
 #include "proxy/naming.h"
 #include "proxy/stream.h"
 
@@ -59,6 +60,13 @@ void fl_stream_read_both(struct fl_stream *stream); /* what is not stopped by th
 /* stream_name.c: outbound, NAMING: finds out which upstream it belongs to and where that leads, waits for DNS if it must,
  * and goes on with fl_stream_go_out(). */
 void fl_stream_find_name(struct fl_stream *stream);
+/* stream_watch.c: the relay begins. */
+void fl_stream_watch(struct fl_stream *stream);
+/* Something was sent to the peer. */
+void fl_stream_expect_answer(struct fl_stream *stream);
+/* Both sides are probed as often as conntrack has to hear of them now; half-closed ones it forgets soonest. */
+void fl_stream_keep(struct fl_stream *stream);
+
 /* stream_dial.c: outbound: that is known. */
 void fl_stream_go_out(struct fl_stream *stream);
 /* stream_dial.c: the outbound session's peer is verified, or the plain socket is connected. user: the stream. */
