@@ -158,7 +158,7 @@ static void text_inbound(const struct fl_conf *conf, FILE *out)
 /* How it goes on, and with whom. */
 static void text_carried(const struct fl_conf_upstream *u, FILE *out)
 {
-	char to[FL_ADDR_TEXT];
+	char to[FL_ADDR_TEXT], net[FL_CIDR_TEXT];
 
 	if (u->mode == FL_OUTBOUND_REFUSE) {
 		(void)fputs(" -> refused\n", out);
@@ -176,6 +176,10 @@ static void text_carried(const struct fl_conf_upstream *u, FILE *out)
 				      fl_pattern_text(u->peer[i]));
 		}
 		(void)fputs(u->peer_count == 0 ? " any identity of our own trust domain" : "", out);
+	}
+	for (size_t i = 0; i < u->within_count; i++) {
+		(void)fprintf(out, "%s %s", i > 0 ? "," : ", within",
+			      fl_cidr_format(&u->within[i], net));
 	}
 	(void)fputc('\n', out);
 }

@@ -87,6 +87,13 @@ uint32_t fl_inet_hash(const struct fl_inet *inet)
 	return value;
 }
 
+bool fl_inet_is_nat64(const uint8_t ip[16])
+{
+	static const uint8_t prefix[12] = {0x00, 0x64, 0xff, 0x9b};
+
+	return memcmp(ip, prefix, sizeof(prefix)) == 0;
+}
+
 const char *fl_inet_format(const struct fl_inet *inet, char *buf)
 {
 	union fl_sockaddr sa = fl_inet_sockaddr(inet);

@@ -27,6 +27,9 @@ struct fl_inet fl_inet_network(const struct fl_inet *inet);
 /* Equal ones have the same, and others seldom; nobody is kept from looking for those. */
 uint32_t fl_inet_hash(const struct fl_inet *inet);
 bool fl_inet_is_loopback(const struct fl_inet *inet);
+/* Is this IPv6 address one with an IPv4 address in its last four bytes that a network may translate to that (RFC 6052
+ * section 2.1)? */
+bool fl_inet_is_nat64(const uint8_t ip[16]);
 
 /* As fl_sockaddr_format(): "10.0.0.1:80", "[::1]:80"; "-" for none. buf of FL_ADDR_TEXT bytes; returns buf. */
 const char *fl_inet_format(const struct fl_inet *inet, char *buf);

@@ -163,9 +163,10 @@ static void check_within(struct fl_build *build, const struct fl_conf_upstream *
 				fl_build_line(build, "upstream", upstream->name, "within"),
 				"`within` bounds which addresses DNS may give to the names of an upstream with "
 				"`mode = plaintext`, and %s: remove it",
-				upstream->mode != FL_OUTBOUND_PLAINTEXT
+				upstream->mode == FL_OUTBOUND_MTLS
 					? "here the peer proves who it is"
-					: "this one has no name");
+				: upstream->mode == FL_OUTBOUND_REFUSE ? "here nothing goes there"
+								       : "this one has no name");
 		}
 		return;
 	}

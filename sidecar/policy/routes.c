@@ -237,14 +237,6 @@ static bool is_claimed(const struct fl_routes *routes, int family, const uint8_t
 	return false;
 }
 
-/* RFC 6052 section 2.1: behind this prefix lies all of IPv4, where a network translates. */
-static bool is_nat64(const uint8_t *addr)
-{
-	static const uint8_t prefix[12] = {0x00, 0x64, 0xff, 0x9b};
-
-	return memcmp(addr, prefix, sizeof(prefix)) == 0;
-}
-
 bool fl_routes_is_claimed(const struct fl_routes *routes, const struct fl_cidr *address,
 			  struct fl_port_range ports, uint32_t *ret_upstream)
 {
@@ -254,7 +246,7 @@ bool fl_routes_is_claimed(const struct fl_routes *routes, const struct fl_cidr *
 	if (is_claimed(routes, address->family, address->addr, ports, ret_upstream)) {
 		return true;
 	}
-	return address->family == AF_INET6 && is_nat64(address->addr) &&
+	return address->family == AF_INET6 && fl_inet_is_nat64(address->addr) &&
 	       is_claimed(routes, AF_INET, &address->addr[12], ports, ret_upstream);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two lists: what is refused now, and what was at the last look. Whoever answers for a name decides how much there is, so
- * both are bounded; beyond that, what is refused is not told again and again, but not told. */
+/* What has been told of, and when it was last seen. Whoever answers for a name decides how much there is, so the list is
+ * bounded, and the oldest makes room. */
 #include "proxy/refusals.h"
 
 #include <stdio.h>
@@ -12,70 +12,56 @@
 #define KEPT_MAX 1024u
 #define LINES_MAX 20u /* in a minute */
 #define MINUTE_MS 60000u
+#define FORGOTTEN_MS (60 * MINUTE_MS) /* one that comes back later is a new one */
 
 struct kept {
 	char upstream[64];
 	struct fl_cidr address;
 	bool is_claimed;
-};
-
-struct list {
-	struct kept *items; /* KEPT_MAX; NULL: there never was one */
-	size_t count;
+	uint64_t seen_ms;
 };
 
 struct fl_refusals {
 	struct fl_log *log;
-	struct list now, before;
-	struct fl_refused_address *added; /* that are new */
-	size_t added_count;
+	struct kept *kept; /* KEPT_MAX; NULL: there never was one */
+	size_t count;
 	struct fl_refusal_counts counts;
 	uint64_t minute_ms; /* when the current one began */
 	unsigned lines;     /* in it */
 };
 
-static bool has(const struct list *list, const struct kept *one)
+static struct kept *find(const struct fl_refusals *refusals, const struct kept *one)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		const struct kept *kept = &list->items[i];
+	for (size_t i = 0; i < refusals->count; i++) {
+		struct kept *kept = &refusals->kept[i];
 
 		if (kept->is_claimed == one->is_claimed &&
 		    fl_cidr_equal(&kept->address, &one->address) &&
 		    strcmp(kept->upstream, one->upstream) == 0) {
-			return true;
+			return kept;
 		}
 	}
-	return false;
+	return NULL;
 }
 
-void fl_refusals_begin(struct fl_refusals *refusals)
+static void keep(struct fl_refusals *refusals, const struct kept *one)
 {
-	struct list before = refusals->before;
+	struct kept *oldest;
 
-	refusals->before = refusals->now;
-	refusals->now = before;
-	refusals->now.count = 0;
-	refusals->added_count = 0;
-}
-
-void fl_refusals_add(struct fl_refusals *refusals, const struct fl_refused_address *refused)
-{
-	struct kept one = {.address = refused->address, .is_claimed = refused->claimer != NULL};
-	struct list *now = &refusals->now;
-
-	(void)snprintf(one.upstream, sizeof(one.upstream), "%s", refused->upstream);
-	if (now->count == KEPT_MAX || has(now, &one)) {
+	if (refusals->kept == NULL) {
+		refusals->kept = fl_new(KEPT_MAX * sizeof(*refusals->kept));
+	}
+	if (refusals->count < KEPT_MAX) {
+		refusals->kept[refusals->count++] = *one;
 		return;
 	}
-	if (now->items == NULL) {
-		now->items = fl_new(KEPT_MAX * sizeof(*now->items));
+	oldest = &refusals->kept[0];
+	for (size_t i = 1; i < KEPT_MAX; i++) {
+		if (refusals->kept[i].seen_ms < oldest->seen_ms) {
+			oldest = &refusals->kept[i];
+		}
 	}
-	now->items[now->count++] = one;
-	if (!has(&refusals->before, &one)) {
-		refusals->added = fl_grow(refusals->added, refusals->added_count + 1,
-					  sizeof(*refusals->added));
-		refusals->added[refusals->added_count++] = *refused;
-	}
+	*oldest = *one;
 }
 
 static void log_one(struct fl_refusals *refusals, const struct fl_refused_address *refused)
@@ -100,28 +86,45 @@ static void log_one(struct fl_refusals *refusals, const struct fl_refused_addres
 	}
 }
 
-void fl_refusals_end(struct fl_refusals *refusals, uint64_t now_ms)
+static void log_at_a_bounded_rate(struct fl_refusals *refusals,
+				  const struct fl_refused_address *refused, uint64_t now_ms)
 {
 	if (now_ms - refusals->minute_ms >= MINUTE_MS) {
 		refusals->minute_ms = now_ms;
 		refusals->lines = 0;
 	}
-	for (size_t i = 0; i < refusals->added_count; i++) {
-		bool is_claimed = refusals->added[i].claimer != NULL;
-
-		refusals->counts.claimed += is_claimed;
-		refusals->counts.outside += !is_claimed;
-		if (refusals->lines < LINES_MAX) {
-			log_one(refusals, &refusals->added[i]);
-		} else if (refusals->lines == LINES_MAX) {
-			fl_log_msg(
-				refusals->log, FL_LOG_WARN,
-				"more addresses of plaintext upstreams are refused, and not named "
-				"for a minute: fairlead_dns_addresses_refused_total counts them");
-		}
-		refusals->lines++;
+	refusals->lines++;
+	if (refusals->lines <= LINES_MAX) {
+		log_one(refusals, refused);
+	} else if (refusals->lines == LINES_MAX + 1) {
+		fl_log_msg(refusals->log, FL_LOG_WARN,
+			   "more addresses of plaintext upstreams are refused, and not named for a "
+			   "minute: fairlead_dns_addresses_refused_total counts them");
 	}
-	refusals->added_count = 0;
+}
+
+void fl_refusals_note(struct fl_refusals *refusals, const struct fl_refused_address *refused,
+		      uint64_t now_ms)
+{
+	struct kept one = {.address = refused->address,
+			   .is_claimed = refused->claimer != NULL,
+			   .seen_ms = now_ms};
+	struct kept *known;
+	bool is_new;
+
+	(void)snprintf(one.upstream, sizeof(one.upstream), "%s", refused->upstream);
+	known = find(refusals, &one);
+	is_new = known == NULL || now_ms - known->seen_ms >= FORGOTTEN_MS;
+	if (known != NULL) {
+		known->seen_ms = now_ms;
+	} else {
+		keep(refusals, &one);
+	}
+	if (is_new) {
+		refusals->counts.claimed += one.is_claimed;
+		refusals->counts.outside += !one.is_claimed;
+		log_at_a_bounded_rate(refusals, refused, now_ms);
+	}
 }
 
 struct fl_refusal_counts fl_refusals_counts(const struct fl_refusals *refusals)
@@ -139,8 +142,6 @@ struct fl_refusals *fl_refusals_new(struct fl_log *log)
 
 void fl_refusals_free(struct fl_refusals *refusals)
 {
-	free(refusals->now.items);
-	free(refusals->before.items);
-	free(refusals->added);
+	free(refusals->kept);
 	free(refusals);
 }

@@ -2,7 +2,7 @@
 #ifndef FL_PROXY_REFUSALS_H
 #define FL_PROXY_REFUSALS_H
 /* refusals - addresses that DNS says a plaintext upstream's name has, and that it does not get: each is logged (at a
- * bounded rate) and counted when it appears, not as long as it stays. Main loop. */
+ * bounded rate) and counted when it appears, and again only after an hour without it. Main loop. */
 #include "base/cidr.h"
 #include "base/log.h"
 #include "conf/conf.h"
@@ -10,9 +10,9 @@
 struct fl_refusals;
 
 struct fl_refused_address {
-	const char *upstream, *host; /* borrowed until fl_refusals_end() */
+	const char *upstream, *host; /* borrowed */
 	struct fl_cidr address;
-	const struct fl_conf_upstream *claimer; /* NULL: it is not `within`; likewise */
+	const struct fl_conf_upstream *claimer; /* NULL: it is not `within`; borrowed */
 };
 struct fl_refusal_counts {
 	uint64_t claimed; /* an mtls or refuse upstream covers it */
@@ -21,10 +21,9 @@ struct fl_refusal_counts {
 
 struct fl_refusals *fl_refusals_new(struct fl_log *log);
 void fl_refusals_free(struct fl_refusals *refusals);
-/* A look at all addresses begins; what is not added until its end is not refused any more. */
-void fl_refusals_begin(struct fl_refusals *refusals);
-void fl_refusals_add(struct fl_refusals *refusals, const struct fl_refused_address *refused);
-void fl_refusals_end(struct fl_refusals *refusals, uint64_t now_ms);
+/* It is refused; said again at each look. */
+void fl_refusals_note(struct fl_refusals *refusals, const struct fl_refused_address *refused,
+		      uint64_t now_ms);
 struct fl_refusal_counts fl_refusals_counts(const struct fl_refusals *refusals);
 
 #endif

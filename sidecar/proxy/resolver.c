@@ -123,14 +123,12 @@ static void announce_all(struct fl_resolver *resolver)
 /* The table anew, and all targets. */
 static void refresh(struct fl_resolver *resolver)
 {
-	fl_refusals_begin(resolver->refusals);
 	fl_routes_unref(resolver->table);
 	resolver->withholds = resolver->is_outdated = false;
 	resolver->table = NULL;
 	resolver->table = fl_resolver_make_table(resolver, true);
 	resolver->fresh_ms = fl_routes_fresh_ms(resolver->table);
 	announce_all(resolver);
-	fl_refusals_end(resolver->refusals, uv_now(resolver->loop));
 }
 
 /* --- answers ------------------------------------------------------------------------------------- */

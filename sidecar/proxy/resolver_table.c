@@ -7,6 +7,7 @@
  * since, so that it does not matter which of two names is answered first. */
 #include <stdlib.h>
 
+#include "base/inet.h"
 #include "base/mem.h"
 #include "proxy/resolver_internal.h"
 
@@ -27,11 +28,21 @@ static bool overlap(struct fl_port_range a, struct fl_port_range b)
 
 /* --- what a plaintext name may have ------------------------------------------------------------- */
 
+/* Its A and its AAAA records, as far as one of them could claim that address. IPv4 inside IPv6 may be claimed by either. */
+static bool has_spoken(const struct fl_name *name, const struct fl_name_answer *answer)
+{
+	const struct in6_addr *v6 = &answer->addr.in6.sin6_addr;
+	bool is_v4 = answer->addr.any.sa_family == AF_INET;
+	bool holds_v4 = is_v4 || IN6_IS_ADDR_V4MAPPED(v6) || fl_inet_is_nat64(v6->s6_addr);
+
+	return (!holds_v4 || name->halves[0].settled_ms >= answer->since_ms) &&
+	       (is_v4 || name->halves[1].settled_ms >= answer->since_ms);
+}
+
 /* Has everybody who might claim it been asked since it was first heard of? Those who have not are asked now. */
 static bool is_vetted(struct fl_resolver *resolver, const struct fl_resolved_item *item,
 		      const struct fl_name_answer *answer, bool asks)
 {
-	unsigned half = answer->addr.any.sa_family != AF_INET;
 	bool vetted = true;
 
 	for (size_t r = 0; r < resolver->route_count; r++) {
@@ -41,8 +52,7 @@ static bool is_vetted(struct fl_resolver *resolver, const struct fl_resolved_ite
 			struct fl_resolved_item *other = &route->items[i];
 
 			if (other->host == NULL || !overlap(other->ports, item->ports) ||
-			    (other->name != NULL &&
-			     other->name->halves[half].settled_ms >= answer->since_ms)) {
+			    (other->name != NULL && has_spoken(other->name, answer))) {
 				continue;
 			}
 			vetted = false;
@@ -89,11 +99,12 @@ bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_routes *
 		claimer = resolver->routes[number].upstream;
 	}
 	if (tells) {
-		fl_refusals_add(resolver->refusals,
-				&(struct fl_refused_address){.upstream = route->upstream->name,
-							     .host = item->host,
-							     .address = address,
-							     .claimer = claimer});
+		fl_refusals_note(resolver->refusals,
+				 &(struct fl_refused_address){.upstream = route->upstream->name,
+							      .host = item->host,
+							      .address = address,
+							      .claimer = claimer},
+				 uv_now(resolver->loop));
 	}
 	/* Captured: only some of its ports may be claimed, and the table knows which. */
 	return fl_resolver_is_captured(route) && claimer != NULL &&

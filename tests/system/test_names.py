@@ -303,6 +303,22 @@ def test_other_spellings_of_an_address_are_no_way_around(node, pod, form):
     assert refused_addresses(web, 'claimed') == 1
 
 
+@pytest.mark.parametrize('form', ['::ffff:{}', '64:ff9b::{}'])
+def test_other_spellings_wait_for_both_kinds_of_record(node, pod, form):
+    """IPv4 inside an AAAA record of the plaintext name: the mtls name's A records decide."""
+    ledger = pod('ledger', sidecar=False)
+    ledger.app()
+    node.names.mute.add(A)
+    node.dns.update({'old.test': [form.format(ledger.v4)], 'ledger.test': [ledger.v4, 'fd77::999']})
+    web = pod('web', {'upstream ledger': {'to': 'ledger.test:8080'}, 'limits': {'connect_timeout': '1s'},
+                      'upstream old': {'to': 'old.test:8080', 'mode': 'plaintext', 'listen': '127.0.0.1:7002'}})
+    with web.capture() as seen:
+        assert attempt(web, ('127.0.0.1', 7002)) == 'reset'
+        node.names.mute.clear()
+        assert attempt(web, ('127.0.0.1', 7002)) == 'reset'
+    assert not seen.saw(MARKER)
+
+
 @pytest.mark.parametrize('how', ['captured', 'fixed'])
 @pytest.mark.parametrize('policy', ['close', 'keep'])
 def test_an_mtls_name_takes_an_address_away(node, pod, how, policy):
