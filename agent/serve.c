@@ -33,7 +33,8 @@ struct channel {
 	uint64_t id;       /* for the log */
 	uint64_t deadline; /* uv_now() in ms; 0 = none */
 	bool greeted;      /* HELLO has come; the fields below are valid */
-	uint64_t has;      /* generation that the sidecar uses, 0 = none */
+	bool wants_beats;
+	uint64_t has; /* generation that the sidecar uses, 0 = none */
 	uint8_t has_digest[FL_DIGEST_LEN];
 	uint64_t pushed; /* generation sent last, 0 = none */
 	bool is_pending; /* that one has not been answered yet */
@@ -45,6 +46,7 @@ struct fl_serve {
 	struct fl_log *log;
 	struct fl_listener *listener;
 	uv_timer_t timer;       /* fires at the earliest deadline */
+	uv_timer_t beat;        /* while somebody is connected: we are alive */
 	struct fl_watch *watch; /* of the socket's path */
 	uv_timer_t reopen;      /* while the path is not ours */
 	struct fl_refused refused;
@@ -199,6 +201,51 @@ static bool offer(struct channel *channel)
 	return push(channel);
 }
 
+/* What a sidecar that does not read has not taken yet tells it as much. False: the channel is gone. */
+static bool send_beat(struct channel *channel)
+{
+	struct fl_ctl_beat beat = {.every_ms = FL_CTL_BEAT_MS};
+	uint8_t *frame;
+	size_t len;
+	int rc;
+
+	if (!channel->wants_beats || fl_sock_pending(channel->sock)) {
+		return true;
+	}
+	frame = fl_ctl_encode_beat(&beat, &len);
+	rc = frame != NULL ? fl_sock_write(channel->sock, frame, len) : UV_ENOMEM;
+	free(frame);
+	if (rc < 0) {
+		channel_fail(channel, uv_strerror(rc));
+		return false;
+	}
+	return true;
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+	struct fl_serve *serve = timer->data;
+	bool anybody = false;
+
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		anybody |= serve->channels[i]->wants_beats;
+		(void)send_beat(serve->channels[i]);
+	}
+	if (!anybody) {
+		(void)uv_timer_stop(timer);
+	}
+}
+
+static bool start_beating(struct channel *channel)
+{
+	if (!channel->wants_beats) {
+		return true;
+	}
+	FL_REQUIRE(uv_timer_start(&channel->serve->beat, on_beat, FL_CTL_BEAT_MS, FL_CTL_BEAT_MS) ==
+		   0);
+	return send_beat(channel);
+}
+
 /* False: the channel is gone. */
 static bool send_note(struct channel *channel)
 {
@@ -242,11 +289,13 @@ static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
 		return false;
 	}
 	channel->greeted = true;
+	channel->wants_beats = hello->wants_beats;
 	channel->has = hello->generation;
 	memcpy(channel->has_digest, hello->digest, FL_DIGEST_LEN);
 	set_deadline(channel, 0);
 	log_generation(channel, FL_LOG_INFO, "sidecar connected", hello->generation);
-	return offer(channel) && (channel->serve->note == NULL || send_note(channel));
+	return start_beating(channel) && offer(channel) &&
+	       (channel->serve->note == NULL || send_note(channel));
 }
 
 static void log_refused(struct channel *channel, const struct fl_ctl_result *result)
@@ -289,9 +338,10 @@ static bool on_message(struct channel *channel, const struct fl_ctl_message *mes
 		return on_result(channel, &message->u.result);
 	case FL_CTL_GENERATION:
 	case FL_CTL_NOTE:
+	case FL_CTL_BEAT:
 		break;
 	}
-	channel_fail(channel, "it sent a generation or a note: only agents do");
+	channel_fail(channel, "it sent a generation, a note or a beat: only agents do");
 	return false;
 }
 
@@ -645,8 +695,10 @@ int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log 
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->reopen) == 0);
 	fl_refused_init(&serve->refused, net->loop, log);
-	serve->timer.data = serve->reopen.data = serve->refused.window.data = serve;
-	serve->open_timers = 3;
+	FL_REQUIRE(uv_timer_init(net->loop, &serve->beat) == 0);
+	serve->timer.data = serve->reopen.data = serve->refused.window.data = serve->beat.data =
+		serve;
+	serve->open_timers = 4;
 	watch_path(serve);
 	warn_of_uid(serve);
 	*ret = serve;
@@ -703,6 +755,7 @@ void fl_serve_close(struct fl_serve *serve)
 	}
 	uv_close((uv_handle_t *)&serve->timer, on_closed);
 	uv_close((uv_handle_t *)&serve->reopen, on_closed);
+	uv_close((uv_handle_t *)&serve->beat, on_closed);
 	fl_refused_end(&serve->refused);
 	uv_close((uv_handle_t *)&serve->refused.window, on_closed);
 }

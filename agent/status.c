@@ -371,8 +371,10 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	put_warnings(out, status);
 	if (agent != NULL) {
 		line_begin(out, "agent");
-		fl_text_print(out,
-			      fl_answer_true(agent, "connected") ? "connected" : "NOT CONNECTED");
+		fl_text_print(out, "%s",
+			      fl_answer_true(agent, "hung")        ? "HANGS"
+			      : fl_answer_true(agent, "connected") ? "connected"
+								   : "NOT CONNECTED");
 		put_after(out, " ", fl_answer_text(agent, "trouble"));
 		line_end(out);
 	}

@@ -104,6 +104,21 @@ static int take_span(const struct field *f, struct fl_span *ret, unsigned *seen,
 	return rc;
 }
 
+/* A byte that is 0 or 1. */
+static int take_bool(const struct field *f, bool *ret, unsigned *seen, struct fl_err *err)
+{
+	int rc = take_fixed(f, 1, seen, err);
+
+	if (rc == FL_OK && f->value.data[0] > 1) {
+		rc = fl_err_set(err, FL_ERR_PEER, "field %u is 0 or 1, not %u", f->tag,
+				f->value.data[0]);
+	}
+	if (rc == FL_OK) {
+		*ret = f->value.data[0] == 1;
+	}
+	return rc;
+}
+
 static int read_hello(struct fl_span rest, struct fl_ctl_hello *ret, struct fl_err *err)
 {
 	struct field f;
@@ -126,6 +141,9 @@ static int read_hello(struct fl_span rest, struct fl_ctl_hello *ret, struct fl_e
 				memcpy(ret->digest, f.value.data, DIGEST_LEN);
 			}
 			break;
+		case HELLO_WANTS_BEATS:
+			rc = take_bool(&f, &ret->wants_beats, &seen, err);
+			break;
 		default:
 			break;
 		}
@@ -134,21 +152,6 @@ static int read_hello(struct fl_span rest, struct fl_ctl_hello *ret, struct fl_e
 		}
 	}
 	return rc < 0 ? rc : require_seen(seen, HELLO_DIGEST, 0, err);
-}
-
-/* A byte that is 0 or 1. */
-static int take_bool(const struct field *f, bool *ret, unsigned *seen, struct fl_err *err)
-{
-	int rc = take_fixed(f, 1, seen, err);
-
-	if (rc == FL_OK && f->value.data[0] > 1) {
-		rc = fl_err_set(err, FL_ERR_PEER, "field %u is 0 or 1, not %u", f->tag,
-				f->value.data[0]);
-	}
-	if (rc == FL_OK) {
-		*ret = f->value.data[0] == 1;
-	}
-	return rc;
 }
 
 static int read_result(struct fl_span rest, struct fl_ctl_result *ret, struct fl_err *err)
@@ -210,6 +213,24 @@ static int read_note(struct fl_span rest, struct fl_ctl_note *ret, struct fl_err
 		}
 	}
 	return rc < 0 ? rc : require_seen(seen, NOTE_TEXT, 0, err);
+}
+
+static int read_beat(struct fl_span rest, struct fl_ctl_beat *ret, struct fl_err *err)
+{
+	struct field f;
+	unsigned seen = 0;
+	int rc;
+
+	while ((rc = next_field(&rest, &f, err)) > 0) {
+		if (f.tag == BEAT_EVERY) {
+			rc = take_fixed(&f, 4, &seen, err);
+			ret->every_ms = rc == FL_OK ? (uint32_t)get_uint(f.value.data, 4) : 0;
+		}
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	return rc < 0 ? rc : require_seen(seen, BEAT_EVERY, 0, err);
 }
 
 static int read_foreign(struct fl_span rest, struct fl_ctl_foreign *ret, struct fl_err *err)
@@ -368,6 +389,7 @@ static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
 	case FL_CTL_HELLO:
 	case FL_CTL_RESULT:
 	case FL_CTL_NOTE:
+	case FL_CTL_BEAT:
 		most = FL_CTL_MAX_SMALL;
 		break;
 	case FL_CTL_GENERATION:
@@ -465,6 +487,9 @@ static int read_message(struct fl_ctl_decoder *d, struct fl_ctl_message *ret, st
 		break;
 	case FL_CTL_NOTE:
 		rc = read_note(payload, &message.u.note, err);
+		break;
+	case FL_CTL_BEAT:
+		rc = read_beat(payload, &message.u.beat, err);
 		break;
 	}
 	if (rc == FL_OK) {

@@ -68,13 +68,14 @@ uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len)
 {
 	struct writer w;
 	uint8_t *frame =
-		frame_begin(&w, FL_CTL_HELLO, 3 * FIELD_HEADER + 4 + 8 + DIGEST_LEN, ret_len);
+		frame_begin(&w, FL_CTL_HELLO, 4 * FIELD_HEADER + 4 + 8 + DIGEST_LEN + 1, ret_len);
 
 	if (frame == NULL) {
 		return NULL;
 	}
 	put_field_uint(&w, HELLO_VERSION, hello->version, 4);
 	put_field_uint(&w, HELLO_GENERATION, hello->generation, 8);
+	put_field_uint(&w, HELLO_WANTS_BEATS, hello->wants_beats, 1);
 	put_field(&w, HELLO_DIGEST, hello->digest, DIGEST_LEN);
 	FL_REQUIRE(w.at == w.end);
 	return frame;
@@ -110,6 +111,19 @@ uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note, size_t *ret_len)
 	put_field_uint(&w, NOTE_REFUSED, note->refused, 1);
 	put_field_uint(&w, NOTE_TIME, (uint64_t)note->time, 8);
 	put_field(&w, NOTE_TEXT, note->text.data, len);
+	FL_REQUIRE(w.at == w.end);
+	return frame;
+}
+
+uint8_t *fl_ctl_encode_beat(const struct fl_ctl_beat *beat, size_t *ret_len)
+{
+	struct writer w;
+	uint8_t *frame = frame_begin(&w, FL_CTL_BEAT, FIELD_HEADER + 4, ret_len);
+
+	if (frame == NULL) {
+		return NULL;
+	}
+	put_field_uint(&w, BEAT_EVERY, beat->every_ms, 4);
 	FL_REQUIRE(w.at == w.end);
 	return frame;
 }

@@ -6,7 +6,8 @@
  *
  * The sidecar connects and says HELLO (protocol version, the generation that it has). The agent
  * answers with a GENERATION unless the sidecar has this very content already (equal digest), and
- * again whenever a new one is validated. The sidecar answers each with RESULT. Frame: magic
+ * again whenever a new one is validated. The sidecar answers each with RESULT. To a sidecar that wants it the agent says
+ * every FL_CTL_BEAT_MS that it is alive: BEAT. Frame: magic
  * "FLC1", type (u16), reserved (u16, zero), payload length (u32), all big endian; payload:
  * fields (tag u16, length u32, bytes). Unknown fields are skipped, unknown types and anything
  * else unexpected end the channel: it is reconnected with back-off. Everything is bounded by
@@ -30,12 +31,14 @@ enum fl_ctl_type {
 	FL_CTL_GENERATION = 2,
 	FL_CTL_RESULT = 3,
 	FL_CTL_NOTE = FL_CTL_OPTIONAL,
+	FL_CTL_BEAT = FL_CTL_OPTIONAL + 2,
 };
 
 struct fl_ctl_hello {
 	uint32_t version;    /* FL_CTL_VERSION */
 	uint64_t generation; /* number that the sidecar serves, 0 = none */
 	uint8_t digest[32];  /* its content, zeros for none */
+	bool wants_beats;    /* BEATs, that is; an older release does not know of them */
 };
 
 struct fl_ctl_foreign {
@@ -71,6 +74,12 @@ struct fl_ctl_note {
 		text; /* why, one sentence of at most FL_CTL_MAX_NOTE bytes; empty unless refused */
 };
 
+/* From the agent, again and again, to who wants it: it is alive. One that never sends it is of an older release. */
+struct fl_ctl_beat {
+	uint32_t every_ms; /* the next one is due then */
+};
+#define FL_CTL_BEAT_MS 2000u
+
 struct fl_ctl_message {
 	enum fl_ctl_type type;
 	union {
@@ -78,6 +87,7 @@ struct fl_ctl_message {
 		struct fl_ctl_generation generation;
 		struct fl_ctl_result result;
 		struct fl_ctl_note note;
+		struct fl_ctl_beat beat;
 	} u;
 };
 
@@ -93,6 +103,7 @@ void fl_ctl_generation_renumber(uint8_t *frame, size_t len, uint64_t number);
 uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_len);
 uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note,
 			    size_t *ret_len); /* cuts a longer text */
+uint8_t *fl_ctl_encode_beat(const struct fl_ctl_beat *beat, size_t *ret_len);
 
 struct fl_ctl_decoder;                                    /* collects one frame at a time */
 struct fl_ctl_decoder *fl_ctl_decoder_new(void);          /* NULL: no memory */

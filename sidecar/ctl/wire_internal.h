@@ -11,7 +11,7 @@
 static const uint8_t magic[4] = {'F', 'L', 'C', '1'};
 
 /* Numbers on the wire: never reused, never given another meaning. 0 is none. */
-enum { HELLO_VERSION = 1, HELLO_GENERATION, HELLO_DIGEST };
+enum { HELLO_VERSION = 1, HELLO_GENERATION, HELLO_DIGEST, HELLO_WANTS_BEATS };
 enum {
 	GENERATION_NUMBER = 1, /* first, for fl_ctl_generation_renumber() */
 	GENERATION_DIGEST,
@@ -24,6 +24,7 @@ enum {
 };
 enum { FOREIGN_TRUST_DOMAIN = 1, FOREIGN_BUNDLE };
 enum { RESULT_NUMBER = 1, RESULT_OK, RESULT_REASON };
+enum { BEAT_EVERY = 1 };
 enum { NOTE_REFUSED = 1, NOTE_TIME, NOTE_TEXT };
 
 #define FIELD_HEADER ((size_t)6)

@@ -3,7 +3,8 @@
  *
  * Failure: anything that is not as the protocol says, an agent that goes away, or one that cannot be reached closes
  * the channel; the next try comes after a back-off that doubles up to MAX_BACKOFF_MS, and starts anew after a
- * channel that lived for so long. Only a change of trouble is logged, not every try. */
+ * channel that lived for so long. Only a change of trouble is logged, not every try. An agent that hangs keeps its channel:
+ * it may go on, and nobody else would answer there. */
 #include "proxy/agent_link.h"
 
 #include <stdlib.h>
@@ -12,6 +13,10 @@
 
 #define MIN_BACKOFF_MS 20u
 #define MAX_BACKOFF_MS 1000u
+#define WATCH_MS 1000u
+#define BEATS_MISSED 4u /* it hangs then; a beat may wait for a look at large files */
+#define BEAT_MIN_MS 500u
+#define BEAT_MAX_MS 60000u
 #define NO_MEMORY_MS 10000u /* until a generation is asked for again that there was no memory for */
 
 struct fl_agent_link {
@@ -24,6 +29,12 @@ struct fl_agent_link {
 	struct fl_sock *sock; /* NULL while waiting to try again */
 	struct fl_ctl_decoder *decoder;
 	uv_timer_t retry;
+	uv_timer_t watch;  /* while an agent that beats is connected */
+	uint64_t heard_ms; /* uv_now(), of its last word on this channel */
+	uint32_t beat_ms;  /* how often it says that it is alive; 0: it never did on this channel */
+	bool is_late;      /* at the last look */
+	bool is_hung;
+	unsigned open_timers;
 	uint32_t backoff_ms;
 	uint64_t connected_ms; /* uv_now() */
 	uid_t uid;             /* of the last agent */
@@ -33,12 +44,66 @@ struct fl_agent_link {
 
 static void on_retry(uv_timer_t *timer);
 
+/* --- does it still live? ---------------------------------------------------------------------- */
+
+/* Twice late: the first time it may be us who did not run, and its word is there to be read. */
+static void on_watch(uv_timer_t *timer)
+{
+	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, watch);
+	uint64_t silence_ms = uv_now(link->net->loop) - link->heard_ms;
+	bool is_late = silence_ms >= (uint64_t)link->beat_ms * BEATS_MISSED;
+
+	if (is_late && link->is_late && !link->is_hung) {
+		link->is_hung = true;
+		(void)snprintf(
+			link->trouble, sizeof(link->trouble),
+			"it hangs: it is connected and says nothing any more, not even that it "
+			"is alive; is it stopped (SIGSTOP), or does it get no CPU? Traffic goes "
+			"on, renewals do not come");
+		fl_log_msg(link->log, FL_LOG_WARN, "agent: %s", link->trouble);
+	}
+	link->is_late = is_late;
+}
+
+static void hear(struct fl_agent_link *link)
+{
+	uint64_t now = uv_now(link->net->loop);
+
+	if (link->is_hung) {
+		fl_log_msg(link->log, FL_LOG_INFO, "agent: it speaks again, after %llu s",
+			   (unsigned long long)((now - link->heard_ms) / 1000));
+		link->trouble[0] = '\0';
+	}
+	link->is_hung = link->is_late = false;
+	link->heard_ms = now;
+}
+
+static void take_beat(struct fl_agent_link *link, const struct fl_ctl_beat *beat)
+{
+	link->beat_ms = beat->every_ms < BEAT_MIN_MS   ? BEAT_MIN_MS
+			: beat->every_ms > BEAT_MAX_MS ? BEAT_MAX_MS
+						       : beat->every_ms;
+	if (uv_is_active((uv_handle_t *)&link->watch) == 0) {
+		FL_REQUIRE(uv_timer_start(&link->watch, on_watch, WATCH_MS, WATCH_MS) == 0);
+	}
+}
+
+static void stop_watching(struct fl_agent_link *link)
+{
+	(void)uv_timer_stop(&link->watch);
+	link->beat_ms = 0;
+	link->is_hung = link->is_late = false;
+}
+
+/* --- the channel ------------------------------------------------------------------------------ */
+
 static void disconnect(struct fl_agent_link *link)
 {
 	if (link->sock != NULL) {
 		fl_sock_close(link->sock, 0);
 		link->sock = NULL;
 	}
+	stop_watching(link);
 	/* An agent that crashes as soon as it is connected must not be hammered. */
 	if (link->decoder != NULL &&
 	    uv_now(link->net->loop) - link->connected_ms >= MAX_BACKOFF_MS) {
@@ -102,6 +167,7 @@ static void on_data(void *user, uint8_t *data, size_t len)
 	struct fl_err err;
 	int rc;
 
+	hear(link);
 	while (link->decoder != NULL) {
 		rc = fl_ctl_decoder_feed(link->decoder, &rest, &rest_len, &message, &err);
 		if (rc == 0) {
@@ -111,6 +177,8 @@ static void on_data(void *user, uint8_t *data, size_t len)
 			answer(link, &message.u.generation);
 		} else if (rc == 1 && message.type == FL_CTL_NOTE) {
 			link->events->on_note(link->user, &message.u.note);
+		} else if (rc == 1 && message.type == FL_CTL_BEAT) {
+			take_beat(link, &message.u.beat);
 		} else {
 			try_later(link,
 				  rc == 1 ? "the agent sent a message that only a sidecar sends"
@@ -165,7 +233,7 @@ static bool is_the_agent(struct fl_agent_link *link, struct fl_err *err)
 static void on_dialed(void *user, int sys)
 {
 	struct fl_agent_link *link = user;
-	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION};
+	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION, .wants_beats = true};
 	char trouble[sizeof(link->trouble)];
 	struct fl_err err;
 	uint8_t *frame;
@@ -187,7 +255,7 @@ static void on_dialed(void *user, int sys)
 		fl_log_msg(link->log, FL_LOG_INFO, "agent: connected");
 	}
 	link->trouble[0] = '\0';
-	link->connected_ms = uv_now(link->net->loop);
+	link->connected_ms = link->heard_ms = uv_now(link->net->loop);
 	link->decoder = fl_ctl_decoder_new();
 	if (link->decoder == NULL) {
 		try_later(link, "out of memory");
@@ -228,6 +296,9 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_con
 	(void)snprintf(link->addr.sa.un.sun_path, sizeof(link->addr.sa.un.sun_path), "%s",
 		       conf->agent.socket);
 	FL_REQUIRE(uv_timer_init(net->loop, &link->retry) == 0);
+	FL_REQUIRE(uv_timer_init(net->loop, &link->watch) == 0);
+	link->retry.data = link->watch.data = link;
+	link->open_timers = 2;
 	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, 0, 0) == 0);
 	return link;
 }
@@ -235,6 +306,16 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_con
 bool fl_agent_link_connected(const struct fl_agent_link *link)
 {
 	return link->decoder != NULL;
+}
+
+bool fl_agent_link_hung(const struct fl_agent_link *link)
+{
+	return link->is_hung;
+}
+
+uint64_t fl_agent_link_silence(const struct fl_agent_link *link)
+{
+	return link->decoder != NULL ? (uv_now(link->net->loop) - link->heard_ms) / 1000 : 0;
 }
 
 bool fl_agent_link_uid(const struct fl_agent_link *link, uid_t *ret)
@@ -250,11 +331,16 @@ const char *fl_agent_link_trouble(const struct fl_agent_link *link)
 
 static void on_closed(uv_handle_t *handle)
 {
-	free(FL_CONTAINER_OF(handle, struct fl_agent_link, retry));
+	struct fl_agent_link *link = handle->data;
+
+	if (--link->open_timers == 0) {
+		free(link);
+	}
 }
 
 void fl_agent_link_close(struct fl_agent_link *link)
 {
 	disconnect(link);
 	uv_close((uv_handle_t *)&link->retry, on_closed);
+	uv_close((uv_handle_t *)&link->watch, on_closed);
 }

@@ -2,7 +2,8 @@
 #ifndef FL_PROXY_AGENT_LINK_H
 #define FL_PROXY_AGENT_LINK_H
 /* agent_link - the sidecar's end of the channel to its agent: connects, says what it has, takes generations, and
- * connects again with back-off whatever happens. Losing the agent never disturbs traffic. Main loop. */
+ * connects again with back-off whatever happens. Losing the agent never disturbs traffic, nor does one that hangs: that is
+ * logged, and told. Main loop. */
 #include "base/log.h"
 #include "conf/conf.h"
 #include "ctl/message.h"
@@ -29,7 +30,11 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_con
 bool fl_agent_link_connected(const struct fl_agent_link *link);
 /* Whom the last agent that we reached runs as; false: there was none. */
 bool fl_agent_link_uid(const struct fl_agent_link *link, uid_t *ret);
-/* Why there is no agent at the moment, one sentence; "" when there is one. */
+/* Is it connected and says nothing any more, although it had begun to say every few seconds that it is alive? */
+bool fl_agent_link_hung(const struct fl_agent_link *link);
+/* For how long what is connected has said nothing, in seconds; 0 where nothing is. */
+uint64_t fl_agent_link_silence(const struct fl_agent_link *link);
+/* Why there is no agent at the moment, or none that works, one sentence; "" when there is one. */
 const char *fl_agent_link_trouble(const struct fl_agent_link *link);
 /* Frees later, on the loop. */
 void fl_agent_link_close(struct fl_agent_link *link);

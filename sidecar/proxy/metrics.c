@@ -80,6 +80,9 @@ static void put_process(struct fl_text *text, const struct fl_snapshot *s)
 	plain(text, "fairlead_ready", s->ready);
 	family(text, "fairlead_agent_connected", "gauge", "1 when the agent is connected.");
 	plain(text, "fairlead_agent_connected", s->agent_connected);
+	family(text, "fairlead_agent_hung", "gauge",
+	       "1 when the agent is connected and has ceased to say that it is alive.");
+	plain(text, "fairlead_agent_hung", s->agent_hung);
 	family(text, "fairlead_log_lines_lost_total", "counter",
 	       "Log lines that standard error did not take.");
 	plain(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);

@@ -238,10 +238,11 @@ static void put_facts(struct fl_text *text, const struct fl_snapshot *s)
 	}
 	put_rotations(text, s);
 	row_begin(text, "Agent");
-	if (s->agent_connected) {
+	if (s->agent_connected && !s->agent_hung) {
 		put(text, "connected");
 	} else {
-		put(text, "<span class=\"bad\">not connected</span> ");
+		fl_text_print(text, "<span class=\"bad\">%s</span> ",
+			      s->agent_hung ? "hung" : "not connected");
 		escape(text, s->agent_trouble);
 	}
 	row_end(text);

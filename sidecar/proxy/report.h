@@ -41,7 +41,7 @@
  *   last_judgement            of the connections that were open when the generation came, or a certificate ran out
  *                             since: {generation, done, judged, closed: {reason: count}, kept: {reason: count}, audited,
  *                             cpu_microseconds}; kept: would have lost, but [rotation] keeps them
- *   agent                     {connected, trouble}
+ *   agent                     {connected, hung (it says nothing any more), silence_seconds, trouble}
  *   log_lines_lost */
 #include <stdbool.h>
 #include <stdint.h>
@@ -112,7 +112,8 @@ struct fl_snapshot {
 	const struct fl_listing *listings; /* for the page: what is open, by worker; borrowed */
 	size_t listing_count;
 	uint64_t now_ns; /* with them: uv_hrtime() */
-	bool agent_connected;
+	bool agent_connected, agent_hung;
+	uint64_t agent_silence;    /* seconds since its last word */
 	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */
 	uint64_t log_lines_lost;
 };

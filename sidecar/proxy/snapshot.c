@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "proxy/server_internal.h"
 
+#define SILENCE_S 10u
+
 /* --- readiness --------------------------------------------------------------------------------- */
 
 bool fl_server_all_serving(const struct fl_server *server)
@@ -66,8 +68,10 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 
 		(void)snprintf(
 			reason, size, "no generation yet: %s",
-			trouble[0] != '\0'
-				? trouble
+			trouble[0] != '\0' ? trouble
+			: fl_agent_link_silence(server->agent) > SILENCE_S
+				? "the agent is connected and says nothing: is it stopped, or of an "
+				  "older release?"
 				: "the agent has not sent one; its log says what it waits for");
 	} else if (!fl_expiries_usable(&server->current->expiries, (int64_t)time(NULL), reason,
 				       size)) {
@@ -215,6 +219,8 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.plain = server->plain,
 		.dns_refused = fl_resolver_refused(server->resolver),
 		.agent_connected = fl_agent_link_connected(server->agent),
+		.agent_hung = fl_agent_link_hung(server->agent),
+		.agent_silence = fl_agent_link_silence(server->agent),
 		.agent_trouble = fl_agent_link_trouble(server->agent),
 		.capture = fl_capture_probe_state(server->capture),
 		.log_lines_lost = fl_log_lost(server->log),

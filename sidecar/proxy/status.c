@@ -317,6 +317,8 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_judgement(&json, s);
 	fl_json_object(&json, "agent");
 	fl_json_bool(&json, "connected", s->agent_connected);
+	fl_json_bool(&json, "hung", s->agent_hung);
+	fl_json_u64(&json, "silence_seconds", s->agent_silence);
 	fl_json_str(&json, "trouble", s->agent_trouble[0] != '\0' ? s->agent_trouble : NULL);
 	fl_json_end(&json);
 	fl_json_u64(&json, "log_lines_lost", s->log_lines_lost);

@@ -417,6 +417,22 @@ Test(message, optional_types_are_skipped)
 	check_refused(raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SMALL + 1), "the most");
 }
 
+Test(message, beat)
+{
+	struct fl_ctl_beat beat = {.every_ms = 2000};
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_message m;
+	struct frame f;
+
+	f.data = fl_ctl_encode_beat(&beat, &f.len);
+	cr_assert_eq(decode(decoder, f, &m, NULL), 1);
+	cr_expect_eq(m.type, FL_CTL_BEAT);
+	cr_expect_eq(m.u.beat.every_ms, 2000);
+	free(f.data);
+	fl_ctl_decoder_free(decoder);
+	check_refused(raw_frame(FL_CTL_BEAT, 0, NULL, 0), "missing");
+}
+
 Test(message, note)
 {
 	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();

@@ -203,6 +203,9 @@ Test(report, metrics_without_a_generation)
 	expect(&s, fl_report_metrics, "\nfairlead_ready 0\n");
 	expect(&s, fl_report_metrics, "\nfairlead_generation 0\n");
 	expect(&s, fl_report_metrics, "\nfairlead_agent_connected 0\n");
+	expect(&s, fl_report_metrics, "\nfairlead_agent_hung 0\n");
+	s.snapshot.agent_connected = s.snapshot.agent_hung = true;
+	expect(&s, fl_report_metrics, "\nfairlead_agent_hung 1\n");
 	expect_not(&s, fl_report_metrics, "fairlead_certificate_expiry");
 	expect_not(&s, fl_report_metrics, "fairlead_last_rotation");
 	fl_snapshot_done(&s.snapshot);
