@@ -49,6 +49,38 @@ Test(deadline, fires_each_entry_once_and_then_sleeps)
 	close_all(&loop, &queue);
 }
 
+static void on_check(uv_check_t *check)
+{
+	(*(unsigned *)check->data)++;
+}
+
+/* A thousand that end together do not keep the loop from everything else. */
+Test(deadline, many_at_once_take_several_turns)
+{
+	static struct entry entries[1000];
+	struct fl_deadline_queue queue;
+	unsigned turns = 0;
+	uv_check_t check;
+	uv_loop_t loop;
+
+	cr_assert_eq(uv_loop_init(&loop), 0);
+	fl_deadline_queue_init(&queue, &loop, 5);
+	cr_assert_eq(uv_check_init(&loop, &check), 0);
+	check.data = &turns;
+	cr_assert_eq(uv_check_start(&check, on_check), 0);
+	uv_unref((uv_handle_t *)&check);
+	for (size_t i = 0; i < FL_COUNT_OF(entries); i++) {
+		fl_deadline_add(&queue, &entries[i].deadline, on_deadline);
+	}
+	cr_assert_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+	for (size_t i = 0; i < FL_COUNT_OF(entries); i++) {
+		cr_assert_eq(entries[i].fired, 1);
+	}
+	cr_expect_geq(turns, 10, "%u", turns);
+	uv_close((uv_handle_t *)&check, NULL);
+	close_all(&loop, &queue);
+}
+
 Test(deadline, a_dropped_entry_does_not_fire_and_others_do)
 {
 	struct entry entries[3] = {{.fired = 0}};
