@@ -199,6 +199,28 @@ static void expect_alert(struct pair *pair, enum fl_tls_cause cause, uint8_t ale
 			   fl_tls_failure(pair->server.tls)->text);
 }
 
+/* Keys of groups that nobody knows yet, before ours. */
+Test(foreign, many_key_shares__ours_is_found)
+{
+	static uint8_t list[65536];
+	struct pair pair;
+	pair_open(&pair, NULL, NULL);
+	make_hello(&pair, &hello);
+	size_t at = find_extension(&hello, TLSX_KEY_SHARE);
+	size_t ours = number16(hello.data + at + 4), unknown = 200, len = 2;
+	for (size_t i = 0; i < unknown; i++, len += 4 + 64) {
+		put16(list + len, 0x5000 + i);
+		put16(list + len + 2, 64);
+	}
+	memcpy(list + len, hello.data + at + 6, ours);
+	len += ours;
+	put16(list, len - 2);
+	set_extension(&hello, TLSX_KEY_SHARE, list, len);
+	send_hello(&pair, &hello);
+	ASSERT_ANSWERED(&pair);
+	pair_close(&pair);
+}
+
 /* RFC 8446 section 4.1.1 and 4.1.4: nobody is asked for a group that it has not offered. */
 Test(foreign, no_group_in_common__handshake_failure_and_no_retry)
 {
@@ -212,6 +234,24 @@ Test(foreign, no_group_in_common__handshake_failure_and_no_retry)
 	send_hello(&pair, &hello);
 	expect_alert(&pair, FL_TLS_CAUSE_PARAMETERS, 40, "no TLS group in common");
 	cr_assert_eq(pair.server.out_len, 7, "the alert alone");
+	pair_close(&pair);
+}
+
+/* What is wrong with an extension is what is said, even where another one would have come after it. */
+Test(foreign, broken_key_share__is_not_called_a_missing_extension)
+{
+	static const uint8_t empty[] = {0, 4, 0, 29, 0, 0};
+	struct pair pair;
+	pair_open(&pair, NULL, NULL);
+	make_hello(&pair, &hello);
+	size_t at = find_extension(&hello, TLSX_SUPPORTED_GROUPS);
+	uint8_t groups[64];
+	size_t len = number16(hello.data + at + 2);
+	memcpy(groups, hello.data + at + 4, len);
+	set_extension(&hello, TLSX_KEY_SHARE, empty, sizeof(empty));
+	set_extension(&hello, TLSX_SUPPORTED_GROUPS, groups, len); /* the last one now */
+	send_hello(&pair, &hello);
+	expect_alert(&pair, FL_TLS_CAUSE_PROTOCOL, 50, "cut short");
 	pair_close(&pair);
 }
 
@@ -280,6 +320,25 @@ Test(foreign, change_cipher_spec__for_who_sends_a_session_id)
 	static const uint8_t dummy[] = {20, 3, 3, 0, 1, 1};
 	cr_assert_arr_eq(pair.server.out + second, dummy, sizeof(dummy));
 	pair_close(&pair);
+}
+
+/* RFC 8446 section 5.1: the version of a record is ignored. */
+Test(foreign, change_cipher_spec_of_a_client__whatever_its_version)
+{
+	static const uint8_t minors[] = {1, 3};
+	for (size_t i = 0; i < FL_COUNT_OF(minors); i++) {
+		uint8_t record[] = {20, 3, minors[i], 0, 1, 1};
+		struct pair pair;
+		pair_open(&pair, NULL, NULL);
+		pair_start(&pair);
+		side_deliver(&pair.server, &pair.client, 0);
+		side_feed(&pair.server, record, sizeof(record));
+		cr_assert_eq(pair.server.step, FL_TLS_MORE, "%s",
+			     fl_tls_failure(pair.server.tls)->text);
+		pair_settle(&pair, 0);
+		ASSERT_UP(&pair);
+		pair_close(&pair);
+	}
 }
 
 /* --- under keys ------------------------------------------------------------------------------------- */

@@ -9,6 +9,11 @@ from pathlib import Path
 
 MENDS = {
     'src/tls.c': [
+        ('What is wrong with one extension is not that another one, which was not looked at any more, is missing.',
+         '''    if (IsAtLeastTLSv1_3(ssl->version) && msgType == client_hello && isRequest) {
+        int hasKeyShare =''',
+         '''    if (ret == 0 && IsAtLeastTLSv1_3(ssl->version) && msgType == client_hello && isRequest) {
+        int hasKeyShare ='''),
         ('Of the names that a client offers ours comes first, wherever in its list it stands.',
          '''    list = (ALPN*)extension->data;
     for (s = alpn_val;
@@ -96,6 +101,21 @@ MENDS = {
 '''),
     ],
     'src/internal.c': [
+        ('RFC 8446 section 5.1: the version of a record is ignored. A ChangeCipherSpec that follows a ClientHello may have that of '
+         'its record.',
+         '''#endif /* WOLFSSL_DTLS13 */
+        /* Don't care about protocol version being lower than expected on alerts
+         * sent back before version negotiation. */
+        else if (!(ssl->options.side == WOLFSSL_CLIENT_END &&
+''',
+         '''#endif /* WOLFSSL_DTLS13 */
+        else if (!ssl->options.handShakeDone && rh->pvMajor == ssl->version.major &&
+                 rh->pvMinor <= TLSv1_2_MINOR) {
+        }
+        /* Don't care about protocol version being lower than expected on alerts
+         * sent back before version negotiation. */
+        else if (!(ssl->options.side == WOLFSSL_CLIENT_END &&
+'''),
         ('A cipher in common, but no signature algorithm: another number, so that it can be said.',
          '''        ret = PickHashSigAlgo(ssl, peerSuites->hashSigAlgo,
                               peerSuites->hashSigAlgoSz, 1);

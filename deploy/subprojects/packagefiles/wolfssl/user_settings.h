@@ -124,6 +124,8 @@
 /* A ClientHello with another server's ticket, and a NewSessionTicket, may have 64 KB and a little; memory for it grows with
  * what has come (mend.py). */
 #define MAX_HANDSHAKE_SZ (80 * 1024)
+/* Key shares of one hello; more than there are groups that we know of are legal. */
+#define MAX_KEYSHARE_NAMED_GROUPS 512
 /* A client that sends a session ID gets a ChangeCipherSpec that says nothing (RFC 8446 appendix D.4). Our own sends none. */
 #define WOLFSSL_TLS13_MIDDLEBOX_COMPAT
 #define HAVE_CRL
