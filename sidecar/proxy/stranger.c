@@ -2,7 +2,8 @@
 /* The first look at an inbound connection.
  *
  * Happy path: the first read holds a whole ClientHello, or something else altogether, and is handed on where it lies.
- * Only a hello in pieces, or one that has to wait for a place, is collected, up to FL_HELLO_MAX and the read that exceeds it.
+ * Only a hello in pieces, or one that has to wait for a place, is collected, up to held_max() and the read that exceeds it: at a
+ * permissive port a longer one is none of ours.
  *
  * Who waits for a place is served last come, first served: where more come than can be served, those who have waited long
  * have mostly gone. Meanwhile the oldest handshakes of the same network give theirs up, when their peer keeps silent
@@ -28,6 +29,7 @@
 /* How long a silent handshake may be in the way of others. Between the two, there is always one for whoever comes. */
 #define FOR_NEWCOMERS 1u
 #define FOR_OTHERS 2u
+#define HEADERS_MAX 4096u /* of a hello's records, cut as senders do */
 #define PART 2048u /* bytes that we keep of a stranger for each part of the room but the first */
 
 /* Until the first byte; ports differ in it, so no queue of equals. */
@@ -148,6 +150,11 @@ static void take_parts(struct fl_stranger *stranger, bool whole)
 	fl_crowd_change(&worker_of(stranger)->strangers.crowd, &stranger->member, parts, whole);
 }
 
+static size_t held_max(const struct fl_stranger *stranger)
+{
+	return stranger->permissive ? FL_HELLO_MAX : FL_FIRST_MAX + HEADERS_MAX;
+}
+
 static bool hold(struct fl_stranger *stranger, const uint8_t *data, size_t len)
 {
 	uint8_t *held = realloc(stranger->held, stranger->held_len + len);
@@ -161,7 +168,7 @@ static bool hold(struct fl_stranger *stranger, const uint8_t *data, size_t len)
 	}
 	stranger->held = held;
 	stranger->held_len += len;
-	if (stranger->held_len >= FL_HELLO_MAX) {
+	if (stranger->held_len >= held_max(stranger)) {
 		fl_sock_read_stop(stranger->sock);
 	}
 	take_parts(stranger, stranger->member.whole);
@@ -235,7 +242,7 @@ static enum fl_hello_verdict look(struct fl_stranger *stranger, const uint8_t *d
 	}
 	/* Of whatever kind: the engine says what is wrong with it. */
 	return fl_first_feed(&stranger->first, data, len) ||
-			       stranger->held_len + len >= FL_HELLO_MAX
+			       stranger->held_len + len >= held_max(stranger)
 		       ? FL_HELLO_TLS_OURS
 		       : FL_HELLO_NEED_MORE;
 }

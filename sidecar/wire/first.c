@@ -2,8 +2,6 @@
 /* What cannot become a ClientHello is whole at once, or with its record, for an engine refuses it then. */
 #include "wire/first.h"
 
-#include "wire/hello.h"
-
 #define RECORD_FIRST_TYPE                                                                          \
 	20u /* change_cipher_spec; alert, handshake, application_data: RFC 8446 section 5.1 */
 #define RECORD_LAST_TYPE 23u
@@ -33,7 +31,7 @@ static void end_message_header(struct fl_first *first)
 
 	first->message_left =
 		(uint32_t)header[1] << 16 | (uint32_t)header[2] << 8 | (uint32_t)header[3];
-	first->whole = first->message_left == 0 || first->message_left > FL_HELLO_MAX;
+	first->whole = first->message_left == 0 || first->message_left > FL_FIRST_MAX;
 }
 
 /* Of a handshake record. */

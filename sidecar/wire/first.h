@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bytes of a ClientHello, its header included, that the TLS engine takes: one with a big ticket of another server's comes to
+ * more than 64 KiB. */
+#define FL_FIRST_MAX (80u * 1024)
+
 /* Plain storage, owns nothing; zeroed to begin with. Its fields are first.c's. */
 struct fl_first {
 	uint32_t message_left; /* bytes to come of the message, once its header is there */

@@ -112,6 +112,19 @@ def pad_hello(message, extra):
     return message
 
 
+def hello_with_ticket(message, size):
+    """Lays a ticket that no server of ours knows into a handshake message (RFC 8446 section 4.2.11)."""
+    at = 4 + 2 + 32
+    at += 1 + message[at]
+    at += 2 + struct.unpack('>H', message[at:at + 2])[0]
+    at += 1 + message[at]
+    identities = struct.pack('>HH', size + 6, size) + bytes(size) + bytes(4)
+    ticket = identities + struct.pack('>HB', 33, 32) + bytes(32)
+    extensions = message[at + 2:] + struct.pack('>HH', 41, len(ticket)) + ticket
+    body = message[4:at] + struct.pack('>H', len(extensions)) + extensions
+    return b'\x01' + len(body).to_bytes(3, 'big') + body
+
+
 def records(message, size):
     """A handshake message as many records."""
     return b''.join(b'\x16\x03\x01' + struct.pack('>H', len(message[i:i + size])) + message[i:i + size]

@@ -165,3 +165,16 @@ def test_server_with_32_kb_of_ca_names(lab, server):
     port, _ = server(more_roots=b''.join(name.cert_pem for name in names))
     outbound = lab.outbound(port)
     assert ask(outbound.port) == b'hello\n'
+
+
+def test_client_with_a_ticket_of_64_kb(lab, app):
+    """Of another server behind the same name (RFC 8446 section 4.2.11): a full handshake, however the hello is cut."""
+    inbound = lab.inbound(app().port)
+    for size, cut in ((100, 1 << 20), (17000, 1 << 20), (64000, 1 << 20), (64000, 1000)):
+        message = peers.hello_with_ticket(peers.client_hello()[5:], size)
+        with connect(inbound.port) as sock:
+            data = peers.records(message, 16384)
+            for at in range(0, len(data), cut):
+                sock.sendall(data[at:at + cut])
+            answer = sock.recv(6)
+        assert answer[:1] + answer[5:] == b'\x16\x02', (size, cut, answer)
