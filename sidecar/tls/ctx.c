@@ -27,6 +27,8 @@
 #include <wolfssl/wolfcrypt/wc_mlkem.h>
 
 #define MIN_RSA_BITS 2048
+/* Our flight has room for it, with a large key share and an RSA signature beside it. */
+#define OWN_CHAIN_MAX (FL_TLS_OUT_RESERVE - 6u * 1024)
 #define MIN_ECC_BITS 256
 
 static const struct {
@@ -162,6 +164,13 @@ static int put_chain(struct fl_tls_ctx *ctx, const struct fl_cert *leaf, struct 
 	memcpy(wolf->certificate->buffer, chain->items[0].data, chain->items[0].len);
 	for (size_t i = 1; i < chain->count; i++) {
 		len += CERT_HEADER_SZ + chain->items[i].len;
+	}
+	if (len + chain->items[0].len > OWN_CHAIN_MAX) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"our certificate chain has %zu bytes, %u is the most: leave out what "
+			"is not needed",
+			len + chain->items[0].len, OWN_CHAIN_MAX);
 	}
 	if (len > 0 && (rc = put_der(&wolf->certChain, len, CERT_TYPE, err)) != 0) {
 		return rc;

@@ -370,12 +370,12 @@ int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index, w
 
 	FL_REQUIRE(tls != NULL && tls->wolf == wolf);
 	rc = read_certificates(tls, (struct fl_span){input + *in_out_index, size});
-	if (rc == 0) {
-		FL_REQUIRE(tls->peer != NULL && tls->failure == NULL);
+	if (rc == 0 && tls->peer != NULL && tls->failure == NULL) {
 		wolf->options.havePeerCert = 1;
 		*in_out_index += size;
 		return 0;
 	}
+	rc = rc == 0 ? VERIFY_CERT_ERROR : rc;
 	if (rc != NO_PEER_CERT) {
 		fl_tls_fail_error(tls, rc); /* unless accept_chain() has said why */
 		if (tls->failure->alert != 0) {

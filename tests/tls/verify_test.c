@@ -222,6 +222,90 @@ Test(verify, trap_wolfssl_alone__trusts_nobody)
 	pair_close(&pair);
 }
 
+int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index,
+			     word32 size) __asm__("__wrap_ProcessPeerCerts");
+
+/* A Certificate message of so many copies of the client's leaf; free() it. */
+static uint8_t *message_of(const struct fl_der *leaf, size_t count, size_t *ret_len)
+{
+	size_t entry = 3 + leaf->len + 2, list = entry * count;
+	uint8_t *message = fl_new(4 + list), *at = message + 4;
+	message[1] = (uint8_t)(list >> 16);
+	message[2] = (uint8_t)(list >> 8);
+	message[3] = (uint8_t)list;
+	for (size_t i = 0; i < count; i++, at += entry) {
+		at[1] = (uint8_t)(leaf->len >> 8);
+		at[2] = (uint8_t)leaf->len;
+		memcpy(at + 3, leaf->data, leaf->len);
+	}
+	*ret_len = 4 + list;
+	return message;
+}
+
+/* What a server that waits for the message makes of it. */
+static int hand_over(uint8_t *message, size_t len, enum fl_rule *ret_rule)
+{
+	struct pair pair;
+	word32 index = 0;
+	pair_open(&pair, NULL, NULL);
+	struct fl_tls_io io = side_io(&pair.server, NULL, 0, FL_TLS_OUT_RESERVE);
+	pair.server.tls->io = &io;
+	int rc = fl_tls_read_certificates(pair.server.tls->wolf, message, &index, (word32)len);
+	pair.server.tls->io = NULL;
+	cr_assert_eq(rc == 0, pair.server.tls->peer != NULL);
+	cr_assert_eq(rc == 0, pair.server.tls->wolf->options.havePeerCert);
+	*ret_rule = fl_tls_failure(pair.server.tls)->rule;
+	pair_close(&pair);
+	return rc;
+}
+
+/* Each way to cut it off, each byte of its frame changed: nobody, and no byte read beyond its end. */
+Test(verify, certificate_message__damaged)
+{
+	struct fl_der_list chain = {0};
+	enum fl_rule rule;
+	size_t len;
+	pki_certificates("p256", &chain);
+	uint8_t *good = message_of(&chain.items[0], 2, &len);
+	cr_assert_eq(hand_over(good, len, &rule), 0);
+	for (size_t cut = 0; cut < len; cut += cut < 16 || cut + 16 > len ? 1 : 37) {
+		uint8_t *copy = fl_new(cut + 1);
+		memcpy(copy, good, cut);
+		cr_assert_neq(hand_over(copy, cut, &rule), 0, "%zu", cut);
+		free(copy);
+	}
+	for (size_t i = 0; i < 7; i++) {
+		good[i] ^= 1;
+		cr_assert_neq(hand_over(good, len, &rule), 0, "%zu", i);
+		good[i] ^= 1;
+	}
+	free(good);
+	fl_der_list_done(&chain);
+}
+
+Test(verify, certificate_message__how_many)
+{
+	static const struct {
+		size_t count;
+		enum fl_rule rule;
+	} cases[] = {{1, FL_RULE_NONE},
+		     {50, FL_RULE_NONE},
+		     {100, FL_RULE_NONE},
+		     {101, FL_RULE_TOO_MUCH},
+		     {5000, FL_RULE_TOO_MUCH}};
+	struct fl_der_list chain = {0};
+	enum fl_rule rule;
+	size_t len;
+	pki_certificates("p256", &chain);
+	for (size_t i = 0; i < FL_COUNT_OF(cases); i++) {
+		uint8_t *message = message_of(&chain.items[0], cases[i].count, &len);
+		cr_assert_eq(hand_over(message, len, &rule) == 0, cases[i].rule == FL_RULE_NONE);
+		cr_assert_eq(rule, cases[i].rule, "%zu: %s", cases[i].count, fl_rule_name(rule));
+		free(message);
+	}
+	fl_der_list_done(&chain);
+}
+
 Test(verify, no_client_certificate__116)
 {
 	struct pair pair;
