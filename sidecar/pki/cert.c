@@ -489,7 +489,11 @@ bool fl_cert_same_entity(const struct fl_cert *a, const struct fl_cert *b)
 bool fl_cert_may_have_issued(const struct fl_cert *issuer, const struct fl_cert *cert)
 {
 	return issuer->subject_hash == cert->issuer_hash &&
-	       (issuer->key_id.len == 0 || cert->authority_key_id.len == 0 ||
-		fl_span_equal(issuer->key_id, cert->authority_key_id)) &&
 	       fl_name_equal(issuer->subject, cert->issuer);
+}
+
+bool fl_cert_differs_in_key_id(const struct fl_cert *issuer, const struct fl_cert *cert)
+{
+	return issuer->key_id.len > 0 && cert->authority_key_id.len > 0 &&
+	       !fl_span_equal(issuer->key_id, cert->authority_key_id);
 }

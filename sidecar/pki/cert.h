@@ -82,7 +82,11 @@ bool fl_cert_is_ca(const struct fl_cert *cert);
 /* Have both the same subject and key, that is, are they certificates of one CA? */
 bool fl_cert_same_entity(const struct fl_cert *a, const struct fl_cert *b);
 
-/* By names, and by key identifiers where both say one: may issuer have issued it? Says nothing about signatures. */
+/* By names: may issuer have issued it? Says nothing about signatures. */
 bool fl_cert_may_have_issued(const struct fl_cert *issuer, const struct fl_cert *cert);
+
+/* Do both say a key identifier, and not the same? That is a hint and no more (RFC 5280 section 4.2.1.1): one key may have
+ * been given several. */
+bool fl_cert_differs_in_key_id(const struct fl_cert *issuer, const struct fl_cert *cert);
 
 #endif

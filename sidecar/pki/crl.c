@@ -333,6 +333,7 @@ void fl_crl_done(struct fl_crl *crl)
 {
 	free(crl->der.data);
 	free(crl->issuer_key_id.data);
+	free(crl->signer.data);
 	free(crl->unusable);
 	free(crl->serials);
 	*crl = (struct fl_crl){0};
@@ -352,6 +353,14 @@ bool fl_crl_names(const struct fl_crl *crl, struct fl_span ca)
 	struct fl_cert cert;
 
 	return fl_cert_parse(ca, &cert, NULL) == FL_RULE_NONE && is_named(crl, &cert);
+}
+
+bool fl_crl_may_name(const struct fl_crl *crl, struct fl_span ca)
+{
+	struct fl_cert cert;
+
+	return fl_cert_parse(ca, &cert, NULL) == FL_RULE_NONE &&
+	       fl_name_equal(cert.subject, crl->issuer);
 }
 
 int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err)
@@ -388,6 +397,8 @@ int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca, struct f
 		(void)fl_cert_parse(ca, &cert, NULL);
 		free(crl->issuer_key_id.data);
 		fl_der_copy(&crl->issuer_key_id, cert.key_id.data, cert.key_id.len);
+		free(crl->signer.data);
+		fl_der_copy(&crl->signer, cert.key.info.data, cert.key.info.len);
 		crl->bundle = bundle;
 	}
 	return rc;
@@ -395,24 +406,31 @@ int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca, struct f
 
 /* --- judging ------------------------------------------------------------------------------------ */
 
-bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert)
+bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert,
+		   const struct fl_cert *issuer)
 {
 	if ((crl->only_leaves && cert->is_ca) || (crl->only_cas && !cert->is_ca) ||
 	    !fl_name_equal(cert->issuer, crl->issuer)) {
 		return false;
 	}
+	/* The same key under another identifier is the same CA. */
+	if (issuer && crl->signer.len > 0 &&
+	    fl_span_equal(issuer->key.info, span_of(&crl->signer))) {
+		return true;
+	}
 	return cert->authority_key_id.len == 0 || crl->issuer_key_id.len == 0 ||
 	       fl_span_equal(cert->authority_key_id, span_of(&crl->issuer_key_id));
 }
 
-bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate)
+bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate, struct fl_span issuer)
 {
-	struct fl_cert cert;
+	struct fl_cert cert, above;
+	bool known = issuer.len > 0 && fl_cert_parse(issuer, &above, NULL) == FL_RULE_NONE;
 
 	if (fl_cert_parse(certificate, &cert, NULL) != FL_RULE_NONE) {
 		return true;
 	}
-	if (!fl_crl_covers(crl, &cert)) {
+	if (!fl_crl_covers(crl, &cert, known ? &above : NULL)) {
 		return false;
 	}
 	cert.serial = without_zeros(cert.serial);

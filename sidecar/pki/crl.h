@@ -25,6 +25,7 @@ struct fl_crl {
 	struct fl_span issuer;       /* content of the Name */
 	struct fl_span authority;    /* identifier of the key that signed it; empty: not said */
 	struct fl_der issuer_key_id; /* of the CA that signed it, owned; empty: it has none */
+	struct fl_der signer;        /* its SubjectPublicKeyInfo, owned; empty: loose */
 	int64_t this_update;         /* seconds since the epoch */
 	int64_t next_update;         /* the last second at which the list is current */
 	struct fl_span *serials;     /* sorted, without leading zeros; owned */
@@ -50,13 +51,18 @@ int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err
 int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca,
 		  struct fl_err *err) FL_MUST_USE;
 
-/* Is the certificate of those that this list speaks about? */
-bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert);
+/* Has the CA at least the name of the list's issuer? */
+bool fl_crl_may_name(const struct fl_crl *crl, struct fl_span ca);
+
+/* Is the certificate of those that this list speaks about? issuer: the CA that has issued it, NULL where that is not known:
+ * then key identifiers have to tell, as far as they say. */
+bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert,
+		   const struct fl_cert *issuer);
 
 /* Is the certificate one that the CA of this list has issued and revoked? Takes no memory. True also
- * for what cannot be read, and for all that an unusable list is about. Of a loose list: would it be, if that CA had made the
+ * for what cannot be read, and for all that an unusable list is about. issuer: as above, may be empty. Of a loose list: would it be, if that CA had made the
  * list? */
-bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate);
+bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate, struct fl_span issuer);
 
 /* Is its successor due at `now` (seconds since the epoch)? What it revokes it revokes still. */
 bool fl_crl_is_late(const struct fl_crl *crl, int64_t now);

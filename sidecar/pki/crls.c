@@ -28,6 +28,9 @@ static int try_issuers(struct fl_crl *crl, size_t bundle, const struct fl_der_li
 			if (rc == 0) {
 				return 1;
 			}
+		} else if (!crl->unusable && fl_crl_may_name(crl, ca) &&
+			   fl_crl_verify(crl, bundle, ca, NULL) == 0) {
+			return 1; /* its key, under another identifier */
 		}
 	}
 	return rc;

@@ -11,15 +11,16 @@ static bool is_vouched_for(const struct fl_crl *crl, const struct fl_span *chain
 {
 	for (size_t i = 1; i < count; i++) {
 		/* Nobody has to have signed what cannot be used: it says no more than that there is something. */
-		if (fl_crl_names(crl, chain[i]) &&
-		    (crl->unusable || fl_crl_check(crl, chain[i], NULL) != FL_ERR_INVALID)) {
+		if (crl->unusable ? fl_crl_names(crl, chain[i])
+				  : fl_crl_may_name(crl, chain[i]) &&
+					    fl_crl_check(crl, chain[i], NULL) != FL_ERR_INVALID) {
 			return true;
 		}
 	}
 	return false;
 }
 
-/* NULL: on none of them. */
+/* NULL: on none of them. chain[1]: who has issued it, the anchor if count is 1. */
 static const struct fl_crl *list_of(const struct fl_credentials *c, size_t bundle,
 				    const struct fl_span *chain, size_t count)
 {
@@ -28,7 +29,7 @@ static const struct fl_crl *list_of(const struct fl_credentials *c, size_t bundl
 		bool loose = crl->bundle == FL_CRL_LOOSE;
 
 		if ((loose || crl->bundle == bundle || crl->bundle == FL_CRL_EVERYWHERE) &&
-		    fl_crl_revokes(crl, chain[0]) &&
+		    fl_crl_revokes(crl, chain[0], chain[1]) &&
 		    (!loose || is_vouched_for(crl, chain, count))) {
 			return crl;
 		}

@@ -26,12 +26,13 @@
 
 /* --- the search ------------------------------------------------------------------------------------------ */
 
-/* Where to look for the issuer of a certificate, one after the other. Those that are out of date come last, for what they
- * can say in a refusal. */
-enum pass { ANCHORS, SENT, LATE_ANCHORS, LATE_SENT, PASSES };
+/* Who comes when an issuer is looked for, anchors before what was sent. Those that are out of date come last, for what they can
+ * say in a refusal. */
+enum rank { LIKELY, OTHER_KEY_ID, LATE, RANKS };
 
 struct frame {
-	enum pass pass;
+	enum rank rank;
+	bool anchors_done;
 	size_t next;
 	bool led; /* somewhere, however that ended */
 };
@@ -76,6 +77,14 @@ static bool is_late(const struct fl_path_request *request, const struct fl_cert 
 	       (request->now < cert->not_before || request->now > cert->not_after);
 }
 
+static enum rank rank_of(const struct fl_path_request *request, const struct fl_cert *issuer,
+			 const struct fl_cert *cert)
+{
+	return is_late(request, issuer)                  ? LATE
+	       : fl_cert_differs_in_key_id(issuer, cert) ? OTHER_KEY_ID
+							 : LIKELY;
+}
+
 /* --- faults ------------------------------------------------------------------------------------------------- */
 
 /* i: a place on the way; depth: the anchor. */
@@ -112,10 +121,6 @@ static enum fl_rule fault(struct search *s, enum weight weight, size_t i, enum f
 static void dead_end(struct search *s)
 {
 	const struct fl_cert *last = s->way[s->depth - 1];
-	const struct fl_anchors *anchors = s->request->anchors;
-	size_t i = fl_anchors_find(anchors, last->issuer_hash);
-	bool known =
-		i < anchors->count && fl_name_equal(anchors->items[i].cert.subject, last->issuer);
 	char issuer[FL_NAME_TEXT], unread[64] = "";
 
 	if (s->weight == DEAD_END && s->depth > s->dead_depth) {
@@ -129,12 +134,7 @@ static void dead_end(struct search *s)
 		(void)snprintf(unread, sizeof(unread), "; certificate %zu does not parse",
 			       s->unread + 1);
 	}
-	if (known) {
-		(void)fault(s, DEAD_END, s->depth - 1, FL_RULE_UNKNOWN_ISSUER,
-			    "it was issued by %s, and the bundle has that name with another key "
-			    "only%s",
-			    fl_name_text(last->issuer, issuer), unread);
-	} else if (last->is_self_issued) {
+	if (last->is_self_issued) {
 		(void)fault(s, DEAD_END, s->depth - 1, FL_RULE_UNKNOWN_ISSUER,
 			    "it is a root that is not in the bundle%s", unread);
 	} else {
@@ -301,7 +301,13 @@ static enum fl_rule check_signatures(struct search *s)
 
 	for (size_t i = s->depth; rule == FL_RULE_NONE && i-- > 0;) {
 		rule = check_signature(s, i);
-		if (rule != FL_RULE_NONE && rule != FL_RULE_TOO_MUCH) {
+		if (rule == FL_RULE_SIGNATURE &&
+		    fl_cert_differs_in_key_id(s->way[i + 1], s->way[i])) {
+			(void)fault(s, DEAD_END, i, FL_RULE_UNKNOWN_ISSUER,
+				    "it was issued by %s, and %s that name with another key only",
+				    fl_name_text(s->way[i]->issuer, issuer),
+				    i + 1 == s->depth ? "the bundle has" : "what came with it has");
+		} else if (rule != FL_RULE_NONE && rule != FL_RULE_TOO_MUCH) {
 			(void)fault(s, SIGNATURE, i, rule,
 				    "its signature does not verify with the key of %s%s",
 				    fl_name_text(s->way[i]->issuer, issuer),
@@ -344,14 +350,14 @@ static enum fl_rule check_policies(struct search *s)
 
 static enum fl_rule check_revocation(struct search *s)
 {
-	struct fl_span chain[WAY_MAX];
+	struct fl_span chain[WAY_MAX + 1];
 	struct fl_err why;
 	size_t index;
 
 	if (s->request->revoked == NULL) {
 		return FL_RULE_NONE;
 	}
-	for (size_t i = 0; i < s->depth; i++) {
+	for (size_t i = 0; i <= s->depth; i++) {
 		chain[i] = s->way[i]->der;
 	}
 	if (!s->request->revoked(s->request->user, chain, s->depth, &index, &why)) {
@@ -408,7 +414,7 @@ static void put_way(struct search *s)
 /* --- which way ------------------------------------------------------------------------------------------------------ */
 
 static const struct fl_anchor *next_anchor(const struct search *s, struct frame *frame,
-					   const struct fl_cert *cert, bool late)
+					   const struct fl_cert *cert)
 {
 	const struct fl_anchors *anchors = s->request->anchors;
 
@@ -421,8 +427,8 @@ static const struct fl_anchor *next_anchor(const struct search *s, struct frame 
 		if (anchor->cert.subject_hash != cert->issuer_hash) {
 			break;
 		}
-		if (is_late(s->request, &anchor->cert) == late &&
-		    fl_cert_may_have_issued(&anchor->cert, cert)) {
+		if (fl_cert_may_have_issued(&anchor->cert, cert) &&
+		    rank_of(s->request, &anchor->cert, cert) == frame->rank) {
 			frame->next++;
 			return anchor;
 		}
@@ -441,15 +447,15 @@ static bool is_on_way(const struct search *s, const struct fl_cert *cert)
 }
 
 /* A place in certs, or NOT_SENT. */
-static size_t next_sent(const struct search *s, struct frame *frame, const struct fl_cert *cert,
-			bool late)
+static size_t next_sent(const struct search *s, struct frame *frame, const struct fl_cert *cert)
 {
 	for (; frame->next < s->count; frame->next++) {
 		size_t i = frame->next;
 
 		if (i > 0 && s->is_read[i] && s->certs[i].subject_hash == cert->issuer_hash &&
-		    is_late(s->request, &s->certs[i]) == late &&
-		    fl_cert_may_have_issued(&s->certs[i], cert) && !is_on_way(s, &s->certs[i])) {
+		    fl_cert_may_have_issued(&s->certs[i], cert) &&
+		    rank_of(s->request, &s->certs[i], cert) == frame->rank &&
+		    !is_on_way(s, &s->certs[i])) {
 			frame->next++;
 			return i;
 		}
@@ -461,7 +467,7 @@ static void push(struct search *s, size_t place)
 {
 	s->at[s->depth] = (uint8_t)place;
 	s->way[s->depth] = &s->certs[place];
-	s->frames[s->depth] = (struct frame){.pass = ANCHORS};
+	s->frames[s->depth] = (struct frame){.rank = LIKELY};
 	s->depth++;
 }
 
@@ -470,25 +476,25 @@ static bool step(struct search *s)
 {
 	struct frame *frame = &s->frames[s->depth - 1];
 	const struct fl_cert *top = s->way[s->depth - 1];
-	bool late = frame->pass == LATE_ANCHORS || frame->pass == LATE_SENT;
 	size_t place = NOT_SENT;
 
-	if (frame->pass == PASSES) {
+	if (frame->rank == RANKS) {
 		if (!frame->led) {
 			dead_end(s);
 		}
 		s->depth--;
 		return false;
 	}
-	if (frame->pass == ANCHORS || frame->pass == LATE_ANCHORS) {
-		s->anchor = next_anchor(s, frame, top, late);
-	} else {
-		s->anchor = NULL;
-		place = next_sent(s, frame, top, late);
+	s->anchor = frame->anchors_done ? NULL : next_anchor(s, frame, top);
+	if (s->anchor == NULL) {
+		frame->next = frame->anchors_done ? frame->next : 0;
+		frame->anchors_done = true;
+		place = next_sent(s, frame, top);
 	}
 	if (s->anchor == NULL && place == NOT_SENT) {
-		frame->pass++;
+		frame->rank++;
 		frame->next = 0;
+		frame->anchors_done = false;
 		return false;
 	}
 	frame->led = true;

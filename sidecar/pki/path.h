@@ -25,7 +25,7 @@
 #define FL_PATH_FAILURES_MAX 16      /* of those, that do not verify: anchors of one name */
 #define FL_PATH_SENT_FAILURES_MAX 8  /* and CAs of one name that were sent */
 
-/* Is one of the certificates of the way revoked? chain: leaf first, without the anchor. *ret_index: which; detail as below. */
+/* Is one of the certificates of the way revoked? chain: leaf first, and in chain[count] the anchor. *ret_index: which; detail as below. */
 typedef bool (*fl_path_revoked_cb)(void *user, const struct fl_span *chain, size_t count,
 				   size_t *ret_index, struct fl_err *detail);
 

@@ -110,6 +110,8 @@ def anchors():
     yield 'without key usage', [ROOT.certify(ROOT, extensions=[constraints()])], [leaf(ROOT)], OK
     yield 'with uncritical key usage', [ROOT.certify(ROOT, extensions=[
         constraints(), usage('sign', 'cert', critical=False)])], [leaf(ROOT)], OK
+    yield 'with another identifier of its key', [ROOT.certify(ROOT, extensions=[
+        constraints(), usage('cert', 'crl'), key_id(b'made by a newer version')])], [leaf(ROOT)], OK
     yield 'signed with SHA-1', [ROOT.certify(ROOT, digest='sha1')], [leaf(ROOT)], OK
     twins = [Entity('Mesh CA') for _ in range(10)]
     for twin in twins[0], twins[9]:
