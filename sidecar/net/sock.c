@@ -309,7 +309,9 @@ static void read_once(struct fl_sock *sock)
 	if (n > 0) {
 		/* Less than there was room for: nothing is left, unless the end is. */
 		sock->readable = (size_t)n == net->read_cap || sock->ended || sock->urgent;
-		sock->is_last = sock->ended && !sock->urgent && (size_t)n < net->read_cap;
+		/* What comes before a reset goes on at once: held back for an end, it would go with it. */
+		sock->is_last =
+			sock->ended && !sock->broken && !sock->urgent && (size_t)n < net->read_cap;
 		sock->events->on_data(sock->user, net->read_buf, (size_t)n);
 		sock->is_last = false;
 	} else if (n == 0) {

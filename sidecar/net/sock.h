@@ -84,7 +84,7 @@ void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events,
 void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap);
 void fl_sock_read_start(struct fl_sock *sock);
 void fl_sock_read_stop(struct fl_sock *sock);
-/* In on_data: these bytes are the last, on_eof (or on_error) follows at once. False: nobody knows yet. */
+/* In on_data: these bytes are the last, on_eof follows at once. False: nobody knows yet. */
 bool fl_sock_read_is_last(const struct fl_sock *sock);
 
 /* Sends len bytes: 0 = all in the kernel; 1 = the rest is pending, stop producing until on_drain; negative uv

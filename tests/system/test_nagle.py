@@ -3,7 +3,6 @@
 an acknowledgement that waits for something to go with it would cost them 40 ms each time."""
 import socket
 import ssl
-import statistics
 import time
 
 import pytest
@@ -12,6 +11,11 @@ import lab as labs
 import peers
 
 ROUNDS = 9
+
+
+def typical(times):
+    """Of one connection, in ms: a delay of the kernel's own is in all of them, one of a busy machine's in some."""
+    return sorted(times)[ROUNDS // 4] * 1000
 
 
 def answer(sock):
@@ -57,7 +61,7 @@ def whole(context, sock):
     return context.wrap_socket(sock)
 
 
-def median_ms(port, context, wrap, nodelay, questions):
+def typical_ms(port, context, wrap, nodelay, questions):
     times = []
     for _ in range(ROUNDS):
         begin = time.monotonic()
@@ -67,10 +71,10 @@ def median_ms(port, context, wrap, nodelay, questions):
             for part in questions:
                 tls.sendall(part)
             assert tls.recv(100) == b'answer'
-            times.append((time.monotonic() - begin) * 1000)
+            times.append(time.monotonic() - begin)
             if wrap is whole:
                 tls.close()
-    return statistics.median(times)
+    return typical(times)
 
 
 @pytest.mark.parametrize('alpn', [None, 'fairlead/1'])
@@ -85,7 +89,7 @@ def test_client_without_nodelay(lab, app, wrap, questions, alpn):
     context = peers.context(False, lab.client, lab.root)
     if alpn:
         context.set_alpn_protocols([alpn])
-    with_it, without = (median_ms(inbound.port, context, wrap, value, questions) for value in (1, 0))
+    with_it, without = (typical_ms(inbound.port, context, wrap, value, questions) for value in (1, 0))
     assert without < with_it + 25 * labs.SLOW
 
 
@@ -102,13 +106,13 @@ def test_server_without_nodelay(lab, app):
             tls.recv(1)
     outbound = lab.outbound(app(serve).port)
 
-    def median(nodelay):
+    def of(nodelay):
         held.append(nodelay)
         times = []
         for _ in range(ROUNDS):
             begin = time.monotonic()
             with labs.connect(outbound.port) as sock, sock.makefile('rb') as file:
                 assert file.read(5) == b'hello'
-            times.append((time.monotonic() - begin) * 1000)
-        return statistics.median(times)
-    assert median(0) < median(1) + 25 * labs.SLOW
+            times.append(time.monotonic() - begin)
+        return typical(times)
+    assert of(0) < of(1) + 25 * labs.SLOW

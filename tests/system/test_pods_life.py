@@ -345,6 +345,22 @@ def test_reset_while_the_other_side_does_not_read(pod, mode, who):
         assert each.metric('fairlead_connections_open', direction=direction, security='mtls') == 0
 
 
+def test_words_before_a_reset_arrive(pod):
+    """An app that closes without having read all that was sent to it resets; what it had said before is heard, as without
+    us, through both sidecars."""
+    client, server = pod('client'), pod('server')
+
+    def serve(sock):
+        sock.recv(1)
+        sock.sendall(b'goodbye')  # a byte is left unread
+    server.app(serve)
+    for address in (server.v4, server.v6) * 10:
+        with client.connect((address, 8080)) as sock:
+            sock.sendall(b'xx')
+            assert sock.recv(7, socket.MSG_WAITALL) == b'goodbye'
+            assert labs.end_of(sock) == 'reset'
+
+
 def test_answer_that_was_whole_survives_the_reset_behind_it(pod):
     """The server has said all and closes; a word that comes too late is answered with a reset. The client, which reads
     slowly, has the answer all the same."""

@@ -326,6 +326,29 @@ Test(sock, reset_is_seen_while_nobody_reads)
 	}
 }
 
+Test(sock, bytes_before_a_reset_are_not_the_last_before_an_end)
+{
+	const struct linger hard = {.l_onoff = 1};
+	struct bench bench;
+	int fd;
+
+	bench_init(&bench);
+	fd = connect_plain(&bench);
+	turn_until(&bench, &bench.offered, 1);
+	watched = bench.end.sock;
+	was_last = true;
+	fl_sock_set_user(bench.end.sock, &events_and_last, &bench.end);
+	cr_assert_eq(send(fd, "words", 5, 0), 5);
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+	close(fd);
+	fl_sock_read_start(bench.end.sock);
+	turn_until(&bench, &bench.end.errors, 1);
+	cr_assert_eq(bench.end.bytes, 5);
+	cr_assert_not(was_last);
+	fl_sock_reset(bench.end.sock);
+	bench_done(&bench);
+}
+
 Test(sock, urgent_bytes_stay_in_line)
 {
 	struct bench bench;
