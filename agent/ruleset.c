@@ -162,9 +162,6 @@ static bool is_interface(const char *name)
 static int check_outside(const struct fl_conf *conf, const struct fl_ruleset_outside *outside,
 			 struct fl_err *err)
 {
-	if (conf->redirect.forwarded != FL_FORWARDED_CAPTURE) {
-		return FL_OK;
-	}
 	for (size_t i = 0; i < outside->count; i++) {
 		if (!is_interface(outside->names[i])) {
 			return fl_err_set(err, FL_ERR_INVALID,
@@ -173,7 +170,7 @@ static int check_outside(const struct fl_conf *conf, const struct fl_ruleset_out
 					  outside->names[i]);
 		}
 	}
-	if (outside->count == 0) {
+	if (conf->redirect.forwarded == FL_FORWARDED_CAPTURE && outside->count == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "`[redirect] forwarded = capture` cannot tell containers inside "
 				  "the pod from strangers, as no interface has a default route "

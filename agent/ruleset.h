@@ -31,7 +31,7 @@ struct fl_ruleset_outside {
 	size_t count;
 };
 
-/* Appends the text. outside: matters for `forwarded = capture` alone. Errors: FL_ERR_INVALID, the listeners cannot be
+/* Appends the text. outside: for `[redirect] forwarded`. Errors: FL_ERR_INVALID, the listeners cannot be
  * reached by captured traffic, or nothing is captured at all, or inside and outside cannot be told apart where they have
  * to be; out then holds a part of it. */
 int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_outside *outside,

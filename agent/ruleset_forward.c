@@ -9,10 +9,22 @@
 #include "base/capture.h"
 #include "base/mem.h"
 
+/* "{ "lo", "eth0" }": from there come strangers, and there what leaves the pod goes. */
+static void put_outside(const struct fl_writer *w, struct fl_text *out)
+{
+	fl_text_print(out, "{ \"lo\"");
+	for (size_t i = 0; i < w->outside->count; i++) {
+		fl_text_print(out, ", \"%s\"", w->outside->names[i]);
+	}
+	fl_text_print(out, " }");
+}
+
 static void lead_forwarded(const struct fl_writer *w)
 {
 	const struct fl_conf_selectors *spared = &w->conf->redirect.exclude_outbound;
+	struct fl_text outside = {0};
 
+	put_outside(w, &outside);
 	fl_writer_chain(w, "take_forwarded", NULL);
 	fl_writer_redirect(w, &w->outbound, "", "forwarded_captured", "to the sidecar");
 	fl_writer_chain_end(w);
@@ -21,12 +33,11 @@ static void lead_forwarded(const struct fl_writer *w)
 	fl_writer_rule(w, "not by a bridge of the pod's own", "meta iifkind != \"bridge\" accept");
 	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
 	fl_writer_rule(w, "not the begin of a connection: decided below", NOT_SYN " accept");
-	fl_text_print(w->out, "\t\tiifname { \"lo\"");
-	for (size_t i = 0; i < w->outside->count; i++) {
-		fl_text_print(w->out, ", \"%s\"", w->outside->names[i]);
-	}
-	fl_text_print(w->out, " } accept comment \"from outside: there are default routes\"\n");
+	fl_writer_rule(w, "from outside: there are default routes", "iifname %s accept",
+		       outside.data);
 	fl_writer_rule(w, "for this pod", "fib daddr type local accept");
+	fl_writer_rule(w, "among those on one bridge, where a bridge shows us its packets",
+		       "fib daddr . iif oif exists accept");
 	/* By which interface it would leave is not known yet. */
 	for (size_t i = 0; i < spared->count; i++) {
 		const struct fl_conf_selectors one = {&spared->items[i], 1};
@@ -39,6 +50,7 @@ static void lead_forwarded(const struct fl_writer *w)
 	fl_writer_rules_of(w, &w->conf->redirect.outbound, FL_LOOK_OUTBOUND, FL_RULESET_TCP,
 			   "goto take_forwarded", "[redirect] outbound");
 	fl_writer_chain_end(w);
+	fl_text_done(&outside);
 }
 
 static void gate_rules(const struct fl_writer *w)
@@ -57,6 +69,15 @@ static void gate_rules(const struct fl_writer *w)
 		 "the same, translated by others"},
 	};
 
+	struct fl_text outside = {0};
+
+	put_outside(w, &outside);
+	fl_writer_rule(
+		w, "among containers inside the pod",
+		"meta iifkind \"bridge\" meta oifkind \"bridge\" iifname != %s oifname != %s "
+		"accept",
+		outside.data, outside.data);
+	fl_text_done(&outside);
 	fl_writer_rule(w, "left alone when it began", NOT_SYN " ct mark and 0x%x != 0 accept",
 		       FL_CAPTURE_SPARED);
 	fl_writer_rule(w, "of no connection that may be", NOT_SYN " goto refuse_forwarded");

@@ -34,6 +34,21 @@ def inner_of(pod):
         yield inner
 
 
+@contextlib.contextmanager
+def another_of(pod, bridge):
+    """One more container of that pod, on this bridge."""
+    with contextlib.closing(pods.Namespace(sysctls={'ipv6/conf/default/accept_dad': 0})) as other:
+        if bridge != 'docker0':
+            pod.space.ip(f'link add {bridge} type bridge forward_delay 0', f'link set {bridge} up',
+                         f'addr add 172.18.0.1/16 dev {bridge}')
+        net = '172.17.0' if bridge == 'docker0' else '172.18.0'
+        pod.space.ip(f'link add other type veth peer name eth0 netns {other.path}', f'link set other master {bridge}',
+                     'link set other up')
+        other.ip('link set lo up', 'link set eth0 up', f'addr add {net}.3/16 dev eth0', f'route add default via {net}.1')
+        with other.inside(lambda: labs.App(labs.echo, host=f'{net}.3', port=80)):
+            yield f'{net}.3', 80
+
+
 def forwarded(pod):
     text = pod.space.try_run([labs.AGENT, 'redirect', 'print', '-c', pod.ini]).stdout
     return {what: int(line.split()[-len(what.split()) - 1]) for what in (
@@ -92,6 +107,16 @@ def test_they_may_be_captured(pod, mode, family):
         with segments.Sender(stranger.space, family) as sender:
             sender.send((getattr(stranger, family), 4000), to, segments.SYN)
         wait_until(lambda: [*forwarded(shop)] == [1, 1], lambda: [*forwarded(shop)])
+
+
+@pytest.mark.parametrize('what, bridge', [('drop', 'docker0'), ('drop', 'docker1'), ('capture', 'docker0')])
+def test_among_themselves_they_are_left_alone(pod, what, bridge):
+    """Where bridges show their packets to the rules, too (br_netfilter)."""
+    shop = pod('shop', labs.merge({'redirect': {'forwarded': what}}, EVERYWHERE))
+    shop.space.try_run(['sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=1'])
+    with inner_of(shop) as inner, another_of(shop, bridge) as to:
+        assert heard(lambda: pods.connect(inner, to, 10)) == MARKER
+        assert [*forwarded(shop)] == [0, 0]
 
 
 def test_capture_needs_a_listener_that_is_reached(pod):

@@ -453,6 +453,9 @@ Test(ruleset, what_the_pod_forwards)
 	w.conf.redirect.exclude_outbound = (struct fl_conf_selectors){out, 2};
 	rules = format(&w);
 	expect(rules, "refuse_forwarded", "counter name forwarded reject with tcp reset", true);
+	expect(rules, "gate_forward",
+	       "iifkind \"bridge\" meta oifkind \"bridge\" iifname != { \"lo\" } oifname != { \"lo\" }",
+	       true);
 	expect(rules, "gate_forward", "\t\tip daddr 10.9.0.0/16 goto spare_forwarded", true);
 	expect(rules, "gate_forward", "ct original proto-dst 8081 goto spare_forwarded", true);
 	expect(rules, "gate_forward", "\t\tgoto refuse_forwarded", true);
