@@ -397,6 +397,10 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 	cJSON *status = NULL;
 	int rc = fl_ask(&how->admin, "/status", timeout_ms, &code, &body, err);
 
+	if (rc == FL_OK && (code == 403 || code == 503)) {
+		rc = fl_err_set(err, FL_ERR_IO, "the sidecar does not tell: %.*s",
+				(int)strcspn(body.data, "\n"), body.data);
+	}
 	if (rc == FL_OK) {
 		status = code == 200 ? cJSON_ParseWithLength(body.data, body.len) : NULL;
 		if (!cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(status, "ready"))) {

@@ -51,6 +51,14 @@ void *fl_grow(void *array, size_t count, size_t size)
 	return grown;
 }
 
+void *fl_try_grow(void *array, size_t count, size_t size)
+{
+	size_t bytes;
+
+	return __builtin_mul_overflow(count, size, &bytes) || bytes == 0 ? NULL
+									 : realloc(array, bytes);
+}
+
 char *fl_strdup(const char *text)
 {
 	return text != NULL ? fl_strndup(text, strlen(text)) : NULL;

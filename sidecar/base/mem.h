@@ -27,6 +27,8 @@ struct fl_span {
 void *fl_new(size_t size);
 /* Grows an array to count items of size bytes, never NULL; overflow aborts. */
 void *fl_grow(void *array, size_t count, size_t size);
+/* The same for what others can ask for. NULL: it cannot be had, and the array is as it was. */
+void *fl_try_grow(void *array, size_t count, size_t size);
 /* A copy of a string / of len bytes with a NUL appended. Never NULL. fl_strdup(NULL) is NULL. */
 char *fl_strdup(const char *text);
 char *fl_strndup(const char *text, size_t len);

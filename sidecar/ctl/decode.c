@@ -273,7 +273,7 @@ static int add_foreign(struct fl_span value, struct fl_ctl_generation *g, struct
 	if (rc != FL_OK) {
 		return rc;
 	}
-	grown = realloc(g->foreign, (g->foreign_count + 1) * sizeof(*g->foreign));
+	grown = fl_try_grow(g->foreign, g->foreign_count + 1, sizeof(*g->foreign));
 	if (grown == NULL) {
 		return no_memory(err);
 	}

@@ -36,7 +36,7 @@ struct fl_listed *fl_listing_add(struct fl_listing *listing)
 	/* In steps of a power of two, so that a worker does not copy its listing again and again. */
 	if ((listing->count & (listing->count - 1)) == 0) {
 		size_t room = listing->count > 0 ? listing->count * 2 : 1;
-		struct fl_listed *items = realloc(listing->items, room * sizeof(*items));
+		struct fl_listed *items = fl_try_grow(listing->items, room, sizeof(*items));
 
 		if (items == NULL) {
 			return NULL;

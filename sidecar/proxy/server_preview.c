@@ -120,10 +120,12 @@ static int take_frame(struct fl_server *server, struct fl_span frame, struct fl_
 {
 	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
 	struct fl_ctl_message message;
-	int rc = decoder == NULL
-			 ? fl_err_set(err, FL_ERR_NOMEM, "out of memory")
-			 : fl_ctl_decoder_feed(decoder, &frame.data, &frame.len, &message, err);
+	int rc;
 
+	if (decoder == NULL) {
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	}
+	rc = fl_ctl_decoder_feed(decoder, &frame.data, &frame.len, &message, err);
 	if (rc == 1 && message.type == FL_CTL_GENERATION && frame.len == 0) {
 		rc = begin(server, &message.u.generation, err);
 	} else if (rc >= 0) {
