@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* crl - read with the cursor of asn1.h; signatures are signature.h's business.
  *
- * Two CAs may have one name (all of SPIRE's have), so a list is tied to the key that signed it: a
- * certificate whose authority key identifier tells of another key is not meant. One without that
- * extension is judged by the issuer's name alone.
+ * Two CAs may have one name (all of SPIRE's have), so a list is tied to the key that signed it. It speaks about what that key
+ * has issued, and about certificates of that name that do not say which key, or say this one: a CA may have a new key.
  *
  * Fails with FL_ERR_INVALID and a sentence. Judging a certificate cannot fail: what does not parse
  * counts as revoked, and no memory is needed. */

@@ -5,7 +5,7 @@
  * section 4.4.2 for what peers send: any order, and more than is needed. The one place that knows: handshakes,
  * resumption, the judging of live connections, preview, `check` and the agent ask it.
  *
- * First a way is looked for by names and key identifiers, which costs next to nothing; then what RFC 5280 asks of each
+ * First a way is looked for by names, with key identifiers as hints, which costs next to nothing; then what RFC 5280 asks of each
  * certificate on it; then its signatures, from the anchor down, so that who has no certificate from one of our anchors
  * makes us check one signature for each anchor of the name that he chooses. A way that breaks a rule makes us
  * look for another one.

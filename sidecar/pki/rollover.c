@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* rollover - nothing fails. A chain whose root is not found is no case for a warning: the trial handshake has judged
+/* rollover - nothing fails. A chain whose root is not found is no case for a warning: credentials.c has judged
  * it. Nor is a bundle that is empty, before or after: that has its own warning, and no order. */
 #include "pki/rollover.h"
 

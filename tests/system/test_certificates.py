@@ -226,6 +226,23 @@ def test_a_partners_bundle_never_blocks_ours(lab, app, what):
     assert not is_served(inbound, caller(far)), 'a partner does not vouch for us'
 
 
+def test_one_root_above_two_domains(lab, app):
+    """With a CA of each domain as its anchor nothing is shared, whatever the peers send."""
+    root, ours, theirs = Entity('Root above both'), Entity('CA of prod.example'), Entity('CA of partner.example')
+    top, mine, other = root.certify(root), ours.under(root), theirs.under(root)
+    path = lab.folder / 'partner.pem'
+    path.write_bytes(bundle_of(other))
+    inbound = lab.inbound(app().port, {'federate partner.example': {'bundle': path}},
+                          allow='spiffe://prod.example/**, spiffe://partner.example/**', name='node', start=False)
+    inbound.mount(Svid(*leaf(ours, labs.SERVER), mine, top), bundle_of(mine))
+    inbound.start().wait_ready()
+    partner = 'spiffe://partner.example/ns/a/sa/b'
+    assert is_served(inbound, caller(ours, mine, top))
+    assert is_served(inbound, caller(theirs, other, top, identity=partner))
+    assert not is_served(inbound, caller(theirs, other, top))
+    assert not is_served(inbound, caller(ours, mine, top, identity=partner))
+
+
 def test_a_shared_root_is_said_to_be_one(lab, app):
     """Istio's multi-cluster layout: one root for two domains, where the user says so in so many words."""
     root = Entity('Shared root')
