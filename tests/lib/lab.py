@@ -72,14 +72,15 @@ class Ports:
             holder.close()
 
 
-def connect(to, timeout=10):
-    """A TCP connection to a port of 127.0.0.1 or to (host, port), or a Unix one to a path."""
+def connect(to, timeout=10, source=None):
+    """A TCP connection to a port of 127.0.0.1 or to (host, port), or a Unix one to a path. source: an address of ours."""
     if isinstance(to, (str, pathlib.Path)):
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout * SLOW)
         sock.connect(str(to))
         return sock
-    return socket.create_connection(('127.0.0.1', to) if isinstance(to, int) else to, timeout * SLOW)
+    return socket.create_connection(('127.0.0.1', to) if isinstance(to, int) else to, timeout * SLOW,
+                                    (source, 0) if source else None)
 
 
 def reset(sock):

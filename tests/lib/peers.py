@@ -44,9 +44,9 @@ def load(ctx, chain, key):
         ctx.load_cert_chain(file.name)
 
 
-def client(to, svid=None, root=None, **options):
+def client(to, svid=None, root=None, *, source=None, **options):
     """A connected client; the server's judgement of it is still to come, with the first read."""
-    sock = labs.connect(to)
+    sock = labs.connect(to, source=source)
     try:
         return context(False, svid, root, **options).wrap_socket(sock)
     except BaseException:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """TLS with peers that are not ours: OpenSSL, curl, HAProxy, Python; and who is refused with which alert."""
 import contextlib
+import itertools
 import re
 import ssl
 import subprocess
@@ -248,6 +249,7 @@ class Judge:
         self.lab.root = Bundle(fixtures, 'root')
         self.own = Fixture(fixtures, 'p256')
         self.app = labs.App(labs.echo)
+        self.networks = itertools.count(1)
 
     def next_lines(self, workload):
         """From here on, only new lines are looked at."""
@@ -272,7 +274,9 @@ def test_client_with_a_broken_svid_is_refused(server_judge, fixtures, case, rule
     """Over the wire: the alert that says what is wrong, one line that names the rule, and the app hears nothing."""
     server_judge.next_lines(server_judge.inbound)
     accepted = server_judge.app.accepted
-    assert peers.verdict(server_judge.inbound.port, Fixture(fixtures, case), Bundle(fixtures, 'root')) == alert
+    # From a network of its own: lines about strangers are rationed by network.
+    source = f'127.0.{next(server_judge.networks)}.1'
+    assert peers.verdict(server_judge.inbound.port, Fixture(fixtures, case), Bundle(fixtures, 'root'), source=source) == alert
     check_refusal(server_judge.inbound, case, rule, alert)
     assert server_judge.app.accepted == accepted
 
