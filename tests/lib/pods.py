@@ -339,7 +339,7 @@ class Node:
         self.pods, self.services = {}, {}
         self.space = Namespace(sysctls=SYSCTLS)
         self.closing.callback(self.space.close)
-        self.space.ip('link set lo up', 'link add br0 type bridge forward_delay 0 mcast_snooping 0', 'link set br0 up',
+        self.space.ip('link set lo up', 'link add br0 address 02:00:00:00:00:01 type bridge forward_delay 0', 'link set br0 up',
                       f'addr add {self.v4}/16 dev br0', f'addr add {self.v6}/64 dev br0 nodad')
         self.space.nft(NODE_RULES)
         self.names = Dns(self.space, self.v4)

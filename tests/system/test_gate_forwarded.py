@@ -20,7 +20,7 @@ def inner_of(pod):
     """A container inside the pod, on a bridge of the pod's, behind NAT."""
     with contextlib.closing(pods.Namespace(sysctls={'ipv6/conf/default/accept_dad': 0})) as inner:
         pod.space.root(['sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'])
-        pod.space.ip('link add docker0 type bridge forward_delay 0 mcast_snooping 0', 'link set docker0 up',
+        pod.space.ip('link add docker0 address 02:00:00:00:00:02 type bridge forward_delay 0', 'link set docker0 up',
                      'addr add 172.17.0.1/16 dev docker0', 'addr add fd17::1/64 dev docker0 nodad',
                      f'link add inner type veth peer name eth0 netns {inner.path}', 'link set inner master docker0',
                      'link set inner up')
