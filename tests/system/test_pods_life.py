@@ -279,8 +279,9 @@ def test_peer_that_does_not_read_for_longer_than_peer_timeout(pod, mode):
             assert sock.recv(1) == b''
             return total + len(b'the end')
     sent = at_once(*[lambda a=a: send(a) for a in (server.v4, server.v6)])
-    wait_until(lambda: len(got) == 2, 'all is read')
+    wait_until(lambda: len(got) == 2, 'both are read')
     assert sorted(got) == sorted(sent)
+    wait_until(lambda: len(client.connections('outbound')) == 2, 'both are over')
     assert {line['reason'] for line in client.connections('outbound')} == {'done'}
 
 
