@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/err.h"
+
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44
 #endif
@@ -44,6 +46,7 @@ static void set_probes(int fd, const struct fl_alive *alive)
 	left = give_up_s > idle ? give_up_s - idle : 1;
 	between = clamp(left / 3, 1, idle);
 	between = clamp(between, (left + PROBES_MAX - 1) / PROBES_MAX, left);
+	FL_REQUIRE(between > 0);
 	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, between);
 	set(fd, IPPROTO_TCP, TCP_KEEPCNT, clamp(left / between, 1, PROBES_MAX));

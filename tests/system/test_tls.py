@@ -480,7 +480,7 @@ def test_end_of_a_server_as_the_client_app_sees_it(lab, app, clean):
 @pytest.mark.parametrize('count, served', [(100, True), (101, False), (150, False)])
 def test_as_many_certificates_as_are_read(lab, app, count, served):
     """A hundred at most: more are refused before they are looked at."""
-    inbound = lab.inbound(app(lambda sock: sock.sendall(b'x')).port)
+    inbound = lab.inbound(app(labs.echo).port)
     chain = lab.client.cert_pem + lab.root.cert_pem * (count - 1)
     outcome_of = peers.verdict(inbound.port, (chain, lab.client.key_pem), lab.root)
     assert (outcome_of == b'x') == served, outcome_of
