@@ -27,7 +27,7 @@ LAYERS = {
     'sidecar/net': ['base'],
     'sidecar/proxy': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net'],
     'sidecar/admin': ['base', 'net'],
-    'sidecar': ['base', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'proxy', 'admin'],
+    'sidecar': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'proxy', 'admin'],
     'certs-watch': ['base', 'pki', 'tls'],
     'agent': ['base', 'conf', 'policy', 'pki', 'ctl', 'tls', 'net', 'certs-watch'],
 }
@@ -293,6 +293,68 @@ def check_unfinished(_):
         for number, line in enumerate(read(name).split('\n'), 1):
             if note.search(line):
                 yield f'{name}:{number}: {note.search(line).group()}: finish it or open an issue'
+
+
+# --- documents --------------------------------------------------------------------------------------
+
+
+def table(text, heading):
+    """The rows of the Markdown table whose first row begins so, each as its cells."""
+    lines = iter(text[text.index('\n' + heading) + 1:].split('\n')[2:])
+    for line in lines:
+        if not line.startswith('|'):
+            return
+        yield [cell.strip() for cell in re.split(r'(?<!\\)\|', line)[1:-1]]
+
+
+def quoted(cell):
+    return re.findall(r'`([^`]+)`', cell)
+
+
+def ini_keys():
+    source = read('sidecar/conf/keys.c')
+    keys = {name: re.findall(r'\.name = "(\w+)"', body)
+            for name, body in re.findall(r'struct fl_key (\w+)\[\] = \{(.*?)\n\};', source, re.S)}
+    return {f'[{section}] {key}' for section, name in re.findall(r'SECTION\("(\w+)", \w+, (\w+)\)', source)
+            for key in keys[name]}
+
+
+def documented_keys(readme):
+    sections = []
+    for cells in table(readme, '| section | key |'):
+        sections = re.findall(r'`\[(\w+)', cells[0]) or sections
+        yield from (f'[{section}] {key}' for section in sections for key in quoted(cells[1]))
+
+
+def documented_layers(design):
+    """Folder -> the layers that it may include, where the table lists them."""
+    layers, above = {}, set()
+    for cells in table(design, '| folder | is |'):
+        folder = quoted(cells[0])[0].removesuffix('/main.c')
+        words = {'-': set(), 'all above': set(above), 'all of `sidecar/`': set(above)}
+        layers[folder] = words.get(cells[2]) if cells[2] in words else set(cells[2].split(', '))
+        above.add(folder.removeprefix('sidecar/'))
+    return layers
+
+
+def check_documented(_):
+    """README names every key, reason and metric and no other; ARCHITECTURE's layers are those above"""
+    readme, layers = read('README.md'), documented_layers(read('sidecar/ARCHITECTURE.md'))
+    for name, what, there, said in [
+            ('README.md', 'key', ini_keys(), set(documented_keys(readme))),
+            ('README.md', 'reason', set(re.findall(r'X\(\w+, "(\w+)"', read('sidecar/proxy/reason.h'))),
+             {quoted(cells[0])[0] for cells in table(readme, '| `reason` |')}),
+            ('README.md', 'metric', set(re.findall(r'"(fairlead_\w+)', read('sidecar/proxy/metrics.c'))),
+             {metric for cells in table(readme, '| name | labels |') for metric in quoted(cells[0])}),
+            ('sidecar/ARCHITECTURE.md', 'layer', set(LAYERS), set(layers))]:
+        for each in sorted(there - said):
+            yield f'{name}:1: a table lacks the {what} {each}'
+        for each in sorted(said - there):
+            yield f'{name}:1: a table names the {what} {each}, which does not exist'
+    for layer in sorted(set(LAYERS) & set(layers)):
+        if set(LAYERS[layer]) != layers[layer]:
+            yield (f'sidecar/ARCHITECTURE.md:1: {layer} may include {", ".join(LAYERS[layer]) or "nothing"}: '
+                   'that is what LAYERS in tests/lint/lint.py says')
 
 
 CHECKS = {
