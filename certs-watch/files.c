@@ -229,11 +229,11 @@ static enum outcome fail_unreadable(const struct fl_files_request *request, cons
 		findings, request->path,
 		fl_format(
 			"uid %u (gid %u) may not read it, it belongs to %u:%u and has mode %04o; in "
-			"Kubernetes set the pod's securityContext.fsGroup to %u and the volume's "
-			"defaultMode to 0440, elsewhere give the group the right to read",
+			"Kubernetes set the container's securityContext.runAsGroup to %u and the "
+			"volume's defaultMode to 0440, elsewhere give the group the right to read",
 			(unsigned)geteuid(), (unsigned)getegid(), (unsigned)st->st_uid,
 			(unsigned)st->st_gid, (unsigned)(st->st_mode & 07777),
-			(unsigned)getegid()));
+			(unsigned)st->st_gid));
 }
 
 static enum outcome fail_open(const struct fl_files_request *request, const struct handle *handle,
@@ -244,9 +244,8 @@ static enum outcome fail_open(const struct fl_files_request *request, const stru
 			findings, request->path,
 			fl_format(
 				"uid %u (gid %u) may not search its directory %s; in Kubernetes set "
-				"the pod's securityContext.fsGroup to %u",
-				(unsigned)geteuid(), (unsigned)getegid(), handle->dir,
-				(unsigned)getegid()));
+				"the container's securityContext.runAsGroup to 0",
+				(unsigned)geteuid(), (unsigned)getegid(), handle->dir));
 	}
 	if (error == ENOENT) {
 		return fail(
@@ -274,7 +273,7 @@ static bool is_our_group(gid_t gid)
 	return gid == getegid();
 }
 
-/* Readable by our own group is how Kubernetes mounts it (fsGroup, mode 0440), and no finding. */
+/* Readable by our own group is how Kubernetes mounts it (mode 0440, runAsGroup 0 or fsGroup), and no finding. */
 static void judge_mode(const struct fl_files_request *request, const struct stat *st,
 		       struct fl_findings *findings)
 {
@@ -291,8 +290,8 @@ static void judge_mode(const struct fl_files_request *request, const struct stat
 		fl_findings_add(
 			findings, false, request->path,
 			fl_format("everyone may read the private key (mode %04o): chmod o-r, or in "
-				  "Kubernetes the volume's defaultMode 0440 with the pod's "
-				  "securityContext.fsGroup",
+				  "Kubernetes the volume's defaultMode 0440 with the "
+				  "container's runAsGroup: 0",
 				  mode));
 	} else if ((mode & S_IRGRP) && !is_our_group(st->st_gid)) {
 		fl_findings_add(

@@ -5,6 +5,7 @@ containers, probes. What a manifest says and this does not know of is an error, 
     pod = Pod(podman, folder, 'shop', objects(path), secret={'tls.crt': ...}, commands={'app': ['nginx', ...]})
     pod.start()
     pod.get(8081, '/healthz')       as the kubelet asks it, from the node: (status or None, body)
+    pod.get(15020, '/', '127.0.0.1') from inside it, as through `kubectl port-forward`
     pod.secret.write({...})         as the kubelet brings a Secret that has changed
     pod.configure({...})            and a ConfigMap
     pod.end()                       {container: exit status}, in the kubelet's order
@@ -22,7 +23,7 @@ from volume import Volume
 
 # Said to the cluster, not to the runtime; or, like `lifecycle`, about when it is that the pod ends.
 NOT_OURS = {'name', 'image', 'args', 'ports', 'lifecycle', 'restartPolicy', 'readinessProbe', 'livenessProbe', 'startupProbe',
-            'resources', 'volumeMounts', 'securityContext'}
+            'resources', 'volumeMounts', 'securityContext', 'terminationMessagePolicy'}
 OF_POD = {'serviceAccountName', 'automountServiceAccountToken', 'terminationGracePeriodSeconds', 'securityContext',
           'initContainers', 'containers', 'volumes'}
 
@@ -37,8 +38,7 @@ class Pod:
         self.podman, self.folder, self.name, self.commands = podman, folder, name, commands
         one = {each['kind']: each for each in objects}
         self.spec = known(one['Deployment']['spec']['template']['spec'], OF_POD)
-        self.context = known(self.spec['securityContext'], {'runAsNonRoot', 'fsGroup', 'fsGroupChangePolicy',
-                                                            'seccompProfile'})
+        self.context = known(self.spec['securityContext'], {'runAsNonRoot', 'seccompProfile'})
         self.running = []
         self.volumes = {each['name']: self.volume(each, one['ConfigMap']['data'], secret) for each in self.spec['volumes']}
 
@@ -50,13 +50,12 @@ class Pod:
             self.config = Volume(folder)
             self.configure(config)
         elif 'secret' in volume or 'projected' in volume:
-            self.secret = Volume(folder, gid=self.context['fsGroup'])
+            self.secret = Volume(folder, gid=0)
             self.secret.write(secret, mode=(volume.get('secret') or volume['projected'])['defaultMode'])
         else:
             assert volume['emptyDir']['medium'] == 'Memory'
             folder.mkdir()
-            os.chown(folder, 0, self.context['fsGroup'])
-            folder.chmod(0o3777)  # that of a tmpfs, and the setgid bit for fsGroup
+            folder.chmod(0o1777)  # that of a tmpfs
         return folder
 
     def configure(self, config):
@@ -67,7 +66,7 @@ class Pod:
     def options(self, container):
         own = known(container['securityContext'], {'runAsUser', 'runAsGroup', 'runAsNonRoot', 'allowPrivilegeEscalation',
                                                    'readOnlyRootFilesystem', 'capabilities'})
-        yield from ('--user', f'{own["runAsUser"]}:{own["runAsGroup"]}', '--group-add', str(self.context['fsGroup']))
+        yield from ('--user', f'{own["runAsUser"]}:{own["runAsGroup"]}')
         if own['readOnlyRootFilesystem']:
             yield from ('--read-only', '--read-only-tmpfs=false')
         if not own['allowPrivilegeEscalation']:
@@ -126,26 +125,31 @@ class Pod:
         return (done.stdout + done.stderr).decode()
 
     # The kubelet's questions.
-    def get(self, port, path):
+    def get(self, port, path, host=None):
         def ask():
-            client = http.client.HTTPConnection(self.address, port, timeout=2 * labs.SLOW)
+            client = http.client.HTTPConnection(host or self.address, port, timeout=2 * labs.SLOW)
             with contextlib.closing(client):
                 client.request('GET', path)
                 answer = client.getresponse()
                 return answer.status, answer.read().decode()
         try:
-            with contextlib.closing(Network(f'/proc/{self.podman.init}/ns/net')) as node:
+            with contextlib.closing(Network(self.network if host else f'/proc/{self.podman.init}/ns/net')) as node:
                 return node.inside(ask)
         except (OSError, http.client.HTTPException):
             return None, ''
 
     def probe(self, container, kind):
+        """(is it good, what it says)"""
+        if 'exec' in container[kind]:
+            done = self.podman.try_run('exec', f'{self.name}-{container["name"]}', *container[kind]['exec']['command'])
+            return done.returncode == 0, (done.stdout + done.stderr).decode()
         what = container[kind]['httpGet']
         port = next(port['containerPort'] for port in container['ports'] if port['name'] == what['port'])
-        return self.get(port, what['path'])
+        status, body = self.get(port, what['path'])
+        return status == 200, body
 
     def wait_for(self, container, kind):
-        wait_until(lambda: self.probe(container, kind)[0] == 200, lambda: f'{kind} of {container["name"]} in {self.name}: '
+        wait_until(lambda: self.probe(container, kind)[0], lambda: f'{kind} of {container["name"]} in {self.name}: '
                    f'{self.probe(container, kind)} {self.logs(container["name"])}', 20)
 
     # The end.

@@ -121,7 +121,12 @@ def test_the_pod_gives_no_more_than_it_has_to(name):
     assert len(set(users)) == len(users), 'nobody can look into the memory of another, or go out as the sidecar'
     assert container(pod, 'fairlead-sidecar')['securityContext']['runAsUser'] == SIDECAR_UID
     assert container(pod, 'fairlead-agent')['securityContext']['runAsUser'] == AGENT_UID
-    assert pod['securityContext']['fsGroup'] == AGENT_UID
+    assert not {'fsGroup', 'supplementalGroups'} & set(pod['securityContext']), "it would change the app's own volumes"
+    for volume in pod['volumes']:
+        if volume['name'] == 'fairlead-tls':
+            assert (volume.get('secret') or volume['projected'])['defaultMode'] == 0o440, "root's, and of root's group"
+    groups = {each['name']: each['securityContext']['runAsGroup'] for each in containers(pod)}
+    assert {name for name, group in groups.items() if group == 0} - {'fairlead-redirect'} == {'fairlead-agent'}
     for each in containers(pod):
         assert each['securityContext']['readOnlyRootFilesystem'] is True
         mounts = {mount['name'] for mount in each.get('volumeMounts', [])}
@@ -136,6 +141,11 @@ def seconds(ini, key, default):
     return int(found[1]) if found else default
 
 
+def seconds_of(probe):
+    """How long its command may take at most, by its own option."""
+    return int(re.fullmatch(r'(\d+)s', probe['exec']['command'][-1])[1])
+
+
 @pytest.mark.parametrize('name', [*CAPTURED, *FIXED])
 def test_it_begins_and_ends_in_the_right_order(name):
     pod = pod_of(name)
@@ -144,7 +154,11 @@ def test_it_begins_and_ends_in_the_right_order(name):
         'they end in the opposite order'
     for each in pod['initContainers']:
         assert (each.get('restartPolicy') == 'Always') == (each['name'] != 'fairlead-redirect')
-    assert container(pod, 'fairlead-sidecar')['startupProbe']['httpGet']['path'] == '/readyz'
+    startup = container(pod, 'fairlead-sidecar')['startupProbe']
+    assert startup['exec']['command'][:2] == ['fairlead-agent', 'wait'] and startup['timeoutSeconds'] > seconds_of(startup)
+    assert 'readinessProbe' not in container(pod, 'fairlead-agent'), 'traffic does not hang on it'
+    for each in pod['initContainers']:
+        assert each['terminationMessagePolicy'] == 'FallbackToLogsOnError', 'kubectl describe says why it has ended'
     app_ends = container(pod, 'app')['lifecycle']['preStop']['sleep']['seconds']
     assert pod['terminationGracePeriodSeconds'] >= app_ends + seconds(ini_of(name), 'drain', 30) + 10
 
@@ -154,9 +168,10 @@ def test_the_limit_holds_as_many_connections_as_the_ini_allows(name):
     limits = container(pod_of(name), 'fairlead-sidecar')['resources']['limits']
     connections = int(re.search(r'^connections = (\d+)', ini_of(name), re.M)[1])
     assert quantity(limits['memory']) >= 32 * 2**20 + connections * (2 * 64 + 8) * 1024
-    for each in pod_of(name)['initContainers']:
+    for each in containers(pod_of(name)):
         resources = each['resources']
-        assert quantity(resources['requests']['memory']) <= quantity(resources['limits']['memory'])
+        for what in 'cpu', 'memory':  # a ResourceQuota asks each container for both
+            assert quantity(resources['requests'][what]) <= quantity(resources['limits'][what])
 
 
 @pytest.mark.parametrize('name', [*CAPTURED, *FIXED])
@@ -169,7 +184,7 @@ def test_names_lead_somewhere(name):
     for each in containers(pod):
         ports = {port['name'] for port in each.get('ports', [])}
         for probe in 'startup', 'readiness', 'liveness':
-            if f'{probe}Probe' in each:
+            if 'httpGet' in each.get(f'{probe}Probe', {}):
                 assert each[f'{probe}Probe']['httpGet']['port'] in ports
     home = name if name in FIXED else 'app'
     assert pod['serviceAccountName'] == named('ServiceAccount', home)['metadata']['name']
@@ -212,17 +227,35 @@ def injected():
 def test_what_is_injected_is_what_the_example_has():
     """(Its CEL takes an API server; what it writes down is compared here.)"""
     pod, put = pod_of('app'), injected()
-    assert put['/spec/volumes/-'] == pod['volumes']
+    nothing = {'name': 'fairlead-no-token', 'emptyDir': {'medium': 'Memory', 'sizeLimit': '1Mi'}}
+    instead = {'name': nothing['name'], 'mountPath': '/var/run/secrets/kubernetes.io/serviceaccount', 'readOnly': True}
+    assert put['/spec/volumes/-'] == [*pod['volumes'], nothing]
     assert len(put['/spec/initContainers/0']) == len(pod['initContainers'])
     for due, each in zip(pod['initContainers'], reversed(put['/spec/initContainers/0'])):
         # The rest of the pod may be of another mind: ours say themselves what app.yaml says for all.
         context = {'runAsNonRoot': True, **due['securityContext'], 'seccompProfile': {'type': 'RuntimeDefault'}}
-        assert each == {**due, 'securityContext': context}
-    assert put['/spec/securityContext'] == [{}]
-    text = (FOLDER / 'inject.yaml').read_text()
-    assert f'path: "/spec/securityContext/fsGroup", value: {pod["securityContext"]["fsGroup"]}}}' in text
+        assert each == {**due, 'securityContext': context, 'volumeMounts': [*due['volumeMounts'], instead]}
+    assert set(put) == {'/spec/volumes/-', '/spec/initContainers/0'} and '/spec/securityContext' not in (FOLDER / 'inject.yaml').read_text()
     assert named('MutatingAdmissionPolicyBinding', 'inject')['spec']['policyName'] == \
         named('MutatingAdmissionPolicy', 'inject')['metadata']['name']
+
+
+def test_who_is_left_alone_is_written_down():
+    conditions = {each['name']: each['expression'] for each in named('MutatingAdmissionPolicy', 'inject')['spec']['matchConditions']}
+    assert set(conditions) == {'not-yet', 'network-of-its-own', 'not-of-windows', 'no-mirror', 'not-disabled'}
+    assert 'object.spec.os.name != "windows"' in conditions['not-of-windows']
+    assert 'kubernetes.io/config.mirror' in conditions['no-mirror']
+
+
+def test_nobody_else_may_run_as_the_sidecar():
+    spec, binding = named('ValidatingAdmissionPolicy', 'inject')['spec'], named('ValidatingAdmissionPolicyBinding', 'inject')['spec']
+    assert (spec['failurePolicy'], binding['validationActions']) == ('Fail', ['Deny'])
+    assert binding['policyName'] == named('ValidatingAdmissionPolicy', 'inject')['metadata']['name']
+    assert binding['matchResources'] == named('MutatingAdmissionPolicyBinding', 'inject')['spec']['matchResources']
+    asked = [re.search(r'object\.spec\.(\w+)\.all\(', each['expression'])[1] for each in spec['validations']]
+    assert asked == ['containers', 'initContainers', 'ephemeralContainers']
+    for each in spec['validations']:
+        assert f'in [{SIDECAR_UID}, {AGENT_UID}]' in each['expression'] and '\n' not in each['message']
 
 
 def test_the_image_is_the_one_that_is_built():
@@ -243,6 +276,8 @@ def test_every_command_line_exists():
     for name in *CAPTURED, *FIXED:
         for each in containers(pod_of(name)):
             assert each['name'] == 'app' or exists(each['args'])
+            commands = [probe['exec']['command'] for probe in each.values() if isinstance(probe, dict) and 'exec' in probe]
+            assert all(map(exists, commands))
     named_in_text = {word for path in FILES for word in re.findall(r'fairlead-agent ([a-z][a-z-]+)', path.read_text())}
     assert {'suggest', 'preview'} <= named_in_text
     for word in named_in_text:

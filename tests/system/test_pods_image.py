@@ -219,12 +219,17 @@ def carries_traffic(podman, shop, front, url):
     assert shop.get(8080, '/')[0] is None, 'not without mutual TLS'
     assert shop.get(8081, '/healthz') == (200, 'healthy')
     assert 'fairlead_ready 1' in shop.get(15020, '/metrics')[1]
-    # Each container sees what it is for, and the agent has nothing to complain about.
+    # Each container sees what it is for, and the agent has nothing to complain about: that root's group may read the key is no warning.
     assert f'{ID}shop' in podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'status')
     podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'check')
     podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'log-level', 'info')
     done = podman.try_run('exec', 'shop-fairlead-sidecar', 'fairlead-agent', 'check')
     assert done.returncode == 2 and b'/var/run/fairlead/tls/ca.crt: it does not exist' in done.stderr
+    # What asks whether it may start takes the INI alone, and says why not.
+    wait = ['exec', 'shop-fairlead-sidecar', 'fairlead-agent', 'wait', '--timeout', '1s']
+    assert podman(*wait) == 'ready'
+    done = podman.try_run(*wait, '-c', '/etc/fairlead/nothing.ini')
+    assert done.returncode == 2 and b'/etc/fairlead/nothing.ini: there is no such file' in done.stderr
 
 
 class Client:
@@ -287,7 +292,7 @@ def stops_gently(shop, front, url):
     """What is open may finish, and nothing new begins."""
     client = Client(shop, front, url)
     client.ask()
-    wait_until(lambda: json.loads(shop.get(15020, '/connections')[1])['connections'], 'it has come through')
+    wait_until(lambda: json.loads(shop.get(15020, '/connections', '127.0.0.1')[1])['connections'], 'it has come through')
     shop.terminate('fairlead-sidecar')
     wait_until(lambda: shop.get(15020, '/readyz')[0] == 503, 'the Service is told')
     with pytest.raises(OSError), contextlib.closing(Client(shop, front, url)) as late:

@@ -656,15 +656,17 @@ static void regain(void)
 Test(source, unreadable)
 {
 	struct mount m;
+	struct stat st;
 	char *mode, *gid;
 
 	mount_plain(&m);
+	cr_assert_eq(stat(m.key, &st), 0);
 	cr_assert_eq(chmod(m.key, 0000), 0);
 	drop();
 	mode = fl_format("uid %u (gid %u) may not read it", (unsigned)geteuid(),
 			 (unsigned)getegid());
-	gid = fl_format("securityContext.fsGroup to %u and the volume's defaultMode to 0440",
-			(unsigned)getegid());
+	gid = fl_format("securityContext.runAsGroup to %u and the volume's defaultMode to 0440",
+			(unsigned)st.st_gid);
 	expect_bad(&m, m.key, mode);
 	expect_bad(&m, m.key, gid);
 	regain();
