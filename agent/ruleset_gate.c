@@ -53,6 +53,16 @@ static void gone_set(const struct fl_writer *w, const char *name, const char *ad
 		      name, addr, addr, comment);
 }
 
+/* The kernel asks for a silent one, or tries a closed window again, every two minutes at the latest. */
+static void brought_set(const struct fl_writer *w, const char *name, const char *addr,
+			const char *comment)
+{
+	fl_text_print(w->out,
+		      "\tset %s { type %s . inet_service . %s . inet_service; size " OPEN_MAX
+		      "; flags dynamic, timeout; timeout 5m; comment \"%s\"; }\n",
+		      name, addr, addr, comment);
+}
+
 static void lately_set(const struct fl_writer *w, const char *name, const char *comment)
 {
 	fl_text_print(w->out,
@@ -85,6 +95,11 @@ void fl_writer_sets(const struct fl_writer *w)
 	gone_set(w, "gone4", "ipv4_addr",
 		 "what has just come for a socket that the sidecar has closed");
 	gone_set(w, "gone6", "ipv6_addr", "the same for IPv6");
+	if (fl_writer_brings(w)) {
+		brought_set(w, "brought4", "ipv4_addr",
+			    "what the sidecar has brought under the client's address");
+		brought_set(w, "brought6", "ipv6_addr", "the same for IPv6");
+	}
 	lately_set(w, FL_RULESET_REFUSED_INBOUND, "TCP past the sidecar was refused lately");
 	lately_set(w, FL_RULESET_REFUSED_OUTBOUND, "the same on its way out");
 }
@@ -245,6 +260,11 @@ static void judge_out_chain(const struct fl_writer *w)
 	fl_writer_rule(w, "left alone when it began",
 		       NOT_SYN " ct mark and 0x%x != 0 goto spared_outbound", FL_CAPTURE_SPARED);
 	fl_writer_rule(w, "not the begin of a connection", NOT_SYN " jump open_outbound");
+	if (fl_writer_brings(w)) {
+		fl_writer_rule(w, "answers what the sidecar has brought, which conntrack forgot",
+			       NOT_SYN " " OUT4 " @brought4 return");
+		fl_writer_rule(w, "the same for IPv6", NOT_SYN " " OUT6 " @brought6 return");
+	}
 	if (fl_writer_captures(&w->outbound)) {
 		fl_writer_rules_of(w, spared, FL_LOOK_OUTBOUND, FL_RULESET_TCP,
 				   "goto spare_outbound", "[redirect] exclude_outbound");

@@ -44,6 +44,12 @@ static inline bool fl_writer_is_tproxy(const struct fl_writer *w)
 	return w->conf->redirect.mode == FL_REDIRECT_TPROXY;
 }
 
+/* Does the sidecar dial the app under the client's address? */
+static inline bool fl_writer_brings(const struct fl_writer *w)
+{
+	return fl_writer_is_tproxy(w) && fl_writer_captures(&w->inbound);
+}
+
 /* --- lines ------------------------------------------------------------------------------------ */
 
 /* base: "filter hook input priority filter", NULL: a chain that others jump to. */

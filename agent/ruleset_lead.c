@@ -111,6 +111,14 @@ static void tproxy_answers(const struct fl_writer *w)
 	fl_writer_rule(w, "the sidecar to the app under the client's address: remembered",
 		       "meta skuid %u meta mark 0x%x oifname \"lo\" ct mark set meta mark",
 		       w->conf->agent.sidecar_uid, FL_CAPTURE_MARK);
+	fl_writer_rule(w, "... should conntrack forget it: its answers must not leave",
+		       "meta skuid %u meta mark 0x%x oifname \"lo\" update @brought4 "
+		       "{ ip daddr . tcp dport . ip saddr . tcp sport }",
+		       w->conf->agent.sidecar_uid, FL_CAPTURE_MARK);
+	fl_writer_rule(w, "the same for IPv6",
+		       "meta skuid %u meta mark 0x%x oifname \"lo\" update @brought6 "
+		       "{ ip6 daddr . tcp dport . ip6 saddr . tcp sport }",
+		       w->conf->agent.sidecar_uid, FL_CAPTURE_MARK);
 	fl_writer_rule(w, "what the app answers to that: back to the sidecar",
 		       "ct mark 0x%x ct direction reply meta mark set ct mark", FL_CAPTURE_MARK);
 	fl_writer_chain_end(w);

@@ -13,7 +13,7 @@ import pods
 import segments
 from lab import wait_until
 from pods import SIDECAR_UID
-from scene import FAMILIES, line_of, lives, teller, tproxy_listener
+from scene import FAMILIES, line_of, lives, teller, tproxy_dial, tproxy_listener
 from segments import ACK, FIN, PSH, RST, SYN
 
 MODES = 'redirect', 'tproxy'
@@ -155,6 +155,30 @@ def test_exclusions_are_what_is_dialled(scene):
     }}''')
     assert (scene.outward('v4'), scene.inward('v4')) == ('translated', 'translated')
     assert scene.outward('v4', 9001) == 'captured' and scene.inward('v4', 8081) == 'captured'
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+@pytest.mark.parametrize('keys', [{'outbound': '10.99.0.0/16, [fd99::]/16'},
+                                  {'exclude_outbound': '0.0.0.0/0, [::]/0'}], ids=lambda keys: next(iter(keys)))
+def test_answers_to_what_the_sidecar_has_brought_are_not_left_alone(scene, family, keys):
+    """With tproxy they are for the client's address, which may be one that the app may dial as it likes. Conntrack leads
+    them back; when it has forgotten that, they go nowhere."""
+    accepted = []
+
+    def app(sock):
+        accepted.append(sock)
+        labs.echo(sock)
+    scene.pod.app(app, 8082)
+    scene.write({'sidecar': {'inbound': '*:15007'}, 'redirect': {'mode': 'tproxy', **keys}})
+    scene.redirect('apply')
+    client, to = getattr(scene.caller, family), (getattr(scene.pod, family), 8082)
+    with tproxy_dial(scene, family, client, to) as brought, scene.dial(scene.pod, (client, 9000)) as spared:
+        assert lives(brought) and line_of(spared) == ('caller',)
+        with pods.in_the_dark(MARKER, scene.pod, scene.caller):
+            scene.pod.conntrack('-F')
+            accepted[0].sendall(MARKER)
+            wait_until(lambda: scene.counters()['astray'] > 0, 'it is refused')
+        assert lives(spared)
 
 
 # --- what is open, before and after -------------------------------------------------------------------------
