@@ -391,10 +391,11 @@ void fl_name_want(struct fl_names *names, struct fl_name *name, uint64_t fresh_m
 	uint64_t earliest = name->asked_ms != 0 ? name->asked_ms + fresh_ms : 0;
 
 	name->wanted_ms = uv_now(names->loop);
+	/* Wanted by many at once: only the first has something to change, and the timer looks at all names. */
 	if (may_ask(name) && name->due_ms > earliest) {
 		name->due_ms = earliest;
+		set_timer(names);
 	}
-	set_timer(names);
 }
 
 /* --- which names ------------------------------------------------------------------------------- */

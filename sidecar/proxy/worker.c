@@ -578,7 +578,7 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 		take_routes(worker, mail->routes);
 		break;
 	case MAIL_ANSWER:
-		fl_stream_names_answered(worker);
+		worker->is_answered = true;
 		break;
 	case MAIL_DRAIN:
 		drain(worker);
@@ -611,6 +611,11 @@ static void on_mail(uv_async_t *async)
 
 		take_mail(worker, oldest);
 		oldest = next;
+	}
+	/* Once for all answers that have come: thousands may wait, each for hundreds of names. */
+	if (worker->is_answered) {
+		worker->is_answered = false;
+		fl_stream_names_answered(worker);
 	}
 }
 

@@ -130,6 +130,7 @@ struct fl_worker {
 	struct fl_session *sessions; /* all of them: utlist doubly linked */
 	struct fl_stream *streams;
 	struct fl_naming_waiter *unnamed; /* streams that wait for DNS */
+	bool is_answered;                 /* DNS has, and they have not been looked at since */
 	struct fl_strangers strangers;
 	/* Sessions that dial or shake hands. Each direction has its own, so that neither peers who stall nor upstreams that do not
 	 * answer stop the other one. */
