@@ -12,8 +12,7 @@
 #define FL_REASONS(X)                                                                                                      \
 	X(DONE, "done", "both sides finished")                                                                             \
 	X(APP_RESET, "app_reset", "the app reset its connection")                                                          \
-	X(APP_TIMEOUT, "app_timeout",                                                                                      \
-	  "nothing came from the app's address any more, though it was asked")                                             \
+	X(APP_TIMEOUT, "app_timeout", "the app's address no longer answers at TCP level")                                  \
 	X(APP_REFUSED, "app_refused",                                                                                      \
 	  "the app's address refused the connection: is the app listening there?")                                         \
 	X(APP_UNREACHABLE, "app_unreachable", "the app's address cannot be reached")                                       \
@@ -21,7 +20,7 @@
 	  "the app did not accept within [limits] connect_timeout")                                                        \
 	X(PEER_RESET, "peer_reset", "the peer reset its connection")                                                       \
 	X(PEER_TIMEOUT, "peer_timeout",                                                                                    \
-	  "nothing came from the peer's machine for [limits] peer_timeout, though it was asked")                           \
+	  "the peer's machine answered nothing at TCP level for [limits] peer_timeout")                                    \
 	X(PEER_TRUNCATED, "peer_truncated", "the peer's connection ended without close_notify")                            \
 	X(PEER_REFUSED, "peer_refused", "the upstream's address refused the connection")                                   \
 	X(PEER_UNREACHABLE, "peer_unreachable", "the upstream's address cannot be reached")                                \
@@ -59,7 +58,7 @@
 	X(MAX_AGE, "max_age", "it has reached [limits] max_age")                                                           \
 	X(CONNECTION_LIMIT, "connection_limit", "[limits] connections is reached")                                         \
 	X(CROWDED_OUT, "crowded_out",                                                                                      \
-	  "too many were there who had proven no identity, and of those its network had most")                             \
+	  "there were too many connections without a proven identity, most of them from its network")                      \
 	X(RESTART_NEEDED, "restart_needed",                                                                                \
 	  "the INI no longer has this listener: restart the sidecar")                                                      \
 	X(DRAIN, "drain", "the sidecar stops")                                                                             \

@@ -57,6 +57,11 @@ def test_check_lists_crls(lab, web):
     assert [(one['trust_domain'], one['revoked']) for one in report['crls']] == [(labs.TD, 3), (None, 1)]
 
 
+def test_check_help_lists_the_document(web):
+    keys = set(check(web, 0)[2])
+    assert 'bundles' in keys and keys <= set(re.findall(r'\w+', tool('check', '--help')[1]))
+
+
 # --- check: good ----------------------------------------------------------------------------------
 
 def test_check_shows_what_would_run(lab, web):
