@@ -54,8 +54,8 @@ static void gone_set(const struct fl_writer *w, const char *name, const char *ad
 }
 
 /* The kernel asks for a silent one, or tries a closed window again, every two minutes at the latest. */
-static void brought_set(const struct fl_writer *w, const char *name, const char *addr,
-			const char *comment)
+static void living_set(const struct fl_writer *w, const char *name, const char *addr,
+		       const char *comment)
 {
 	fl_text_print(w->out,
 		      "\tset %s { type %s . inet_service . %s . inet_service; size " OPEN_MAX
@@ -95,10 +95,13 @@ void fl_writer_sets(const struct fl_writer *w)
 	gone_set(w, "gone4", "ipv4_addr",
 		 "what has just come for a socket that the sidecar has closed");
 	gone_set(w, "gone6", "ipv6_addr", "the same for IPv6");
+	living_set(w, "others4", "ipv4_addr",
+		   "not the sidecar's, though with the priority of its sockets");
+	living_set(w, "others6", "ipv6_addr", "the same for IPv6");
 	if (fl_writer_brings(w)) {
-		brought_set(w, "brought4", "ipv4_addr",
-			    "what the sidecar has brought under the client's address");
-		brought_set(w, "brought6", "ipv6_addr", "the same for IPv6");
+		living_set(w, "brought4", "ipv4_addr",
+			   "what the sidecar has brought under the client's address");
+		living_set(w, "brought6", "ipv6_addr", "the same for IPv6");
 	}
 	lately_set(w, FL_RULESET_REFUSED_INBOUND, "TCP past the sidecar was refused lately");
 	lately_set(w, FL_RULESET_REFUSED_OUTBOUND, "the same on its way out");
@@ -117,6 +120,7 @@ static void open_rules(const struct fl_writer *w, const char *ends4, const char 
 /* --- whose entry it is ------------------------------------------------------------------------ */
 
 #define OF_SIDECAR "zone_of_sidecar"
+#define OF_OTHERS "zone_of_others"
 /* Each before the ones above it. */
 #define INSERT "insert rule inet " FL_RULESET_TABLE " " OF_SIDECAR " "
 const char fl_ruleset_before[] = INSERT NOT_SYN
@@ -133,11 +137,22 @@ static void zone_chain(const struct fl_writer *w)
 	fl_writer_rule(w, "its entries are nobody else's", "ct original zone set %u accept",
 		       FL_CAPTURE_ZONE);
 	fl_writer_chain_end(w);
+	fl_writer_chain(w, OF_OTHERS, NULL);
+	fl_writer_rule(w, "they have no zone", "update @others4 { " OUT4 " } accept");
+	fl_writer_rule(w, "the same for IPv6", "update @others6 { " OUT6 " } accept");
+	fl_writer_chain_end(w);
 	fl_writer_chain(w, "zone", "filter hook output priority raw");
 	fl_writer_rule(w, "inside the pod", "oifname \"lo\" accept");
 	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
 	fl_writer_rule(w, "the sidecar's", "meta skuid %u goto " OF_SIDECAR, uid);
-	fl_writer_rule(w, "somebody else's", "meta skuid != %u accept", uid);
+	fl_writer_rule(w, "somebody else's", "meta skuid != %u meta priority != 0:%x accept", uid,
+		       FL_CAPTURE_PRIORITY);
+	fl_writer_rule(w, "somebody else's of the same priority: remembered",
+		       "meta skuid != %u goto " OF_OTHERS, uid);
+	fl_writer_rule(w, "one of those, whose socket is closed",
+		       "meta priority 0:%x " OUT4 " @others4 goto " OF_OTHERS, FL_CAPTURE_PRIORITY);
+	fl_writer_rule(w, "the same for IPv6",
+		       "meta priority 0:%x " OUT6 " @others6 goto " OF_OTHERS, FL_CAPTURE_PRIORITY);
 	fl_writer_rule(w, "the sidecar's, of a socket that it has closed",
 		       "meta priority 0:%x ct original zone set %u accept", FL_CAPTURE_PRIORITY,
 		       FL_CAPTURE_ZONE);

@@ -240,7 +240,8 @@ def test_what_was_left_alone_lives_when_it_no_longer_is(scene, family):
 
 
 @pytest.mark.parametrize('family', FAMILIES)
-@pytest.mark.parametrize('case', ['sidecar', 'app, captured', 'app, left alone', 'app, answering'])
+@pytest.mark.parametrize('case', ['sidecar', 'app, captured', 'app, captured, of our priority', 'app, left alone',
+                                  'app, left alone, of our priority', 'app, answering'])
 def test_what_a_closed_socket_still_has_to_say(scene, family, case):
     """Its packets have no owner any more, and arrive."""
     size, total = 4 << 20, []
@@ -266,11 +267,12 @@ def test_what_a_closed_socket_still_has_to_say(scene, family, case):
         with scene.dial(scene.caller, (getattr(scene.pod, family), 8300)) as sock:
             drink(sock)
     else:
+        who, _, whose = case.partition(', of ')
         port, uid = {'sidecar': (9200, SIDECAR_UID), 'app, captured': (9200, None),
-                     'app, left alone': (9300, None)}[case]
-        (outbound if case == 'app, captured' else scene.caller.app(drink, port)).handler = drink
+                     'app, left alone': (9300, None)}[who]
+        (outbound if who == 'app, captured' else scene.caller.app(drink, port)).handler = drink
         pour(scene.dial(scene.pod, (getattr(scene.caller, family), port), uid=uid, options=[
-            *buffers, *([(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)] if uid else [])]))
+            *buffers, *([(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)] if uid or whose else [])]))
         wait_until(lambda: sum(total) == size, lambda: sum(total), 30)
         # Then it is in TIME-WAIT, and has answered the other's end.
         wait_until(lambda: 'LAST-ACK' not in scene.caller.space.root(['ss', '-Htan']), 'it is told')
