@@ -31,7 +31,9 @@ struct fl_agent_link {
 	uv_timer_t retry;
 	uv_timer_t watch;  /* while an agent that beats is connected */
 	uint64_t heard_ms; /* uv_now(), of its last word on this channel */
-	uint32_t beat_ms;  /* how often it says that it is alive; 0: it never did on this channel */
+	uint32_t beat_ms;  /* how often it says that it is alive; 0: we do not count on it */
+	bool has_beaten;   /* one has: its successors do, too */
+	bool is_expected;  /* it has said nothing yet on this channel, and should */
 	bool is_late;      /* at the last look */
 	bool is_hung;
 	unsigned open_timers;
@@ -65,6 +67,13 @@ static void on_watch(uv_timer_t *timer)
 	link->is_late = is_late;
 }
 
+static void stop_watching(struct fl_agent_link *link)
+{
+	(void)uv_timer_stop(&link->watch);
+	link->beat_ms = 0;
+	link->is_hung = link->is_late = link->is_expected = false;
+}
+
 static void hear(struct fl_agent_link *link)
 {
 	uint64_t now = uv_now(link->net->loop);
@@ -76,6 +85,20 @@ static void hear(struct fl_agent_link *link)
 	}
 	link->is_hung = link->is_late = false;
 	link->heard_ms = now;
+	if (link->is_expected) {
+		stop_watching(link); /* until it says that it beats */
+	}
+}
+
+/* Connecting takes no agent that runs, only one that listens. But who has something to say, or is known to beat, says it at
+ * once. */
+static void expect_first_word(struct fl_agent_link *link, uint64_t generation)
+{
+	if (generation == 0 || link->has_beaten) {
+		link->beat_ms = FL_CTL_BEAT_MS;
+		link->is_expected = true;
+		FL_REQUIRE(uv_timer_start(&link->watch, on_watch, WATCH_MS, WATCH_MS) == 0);
+	}
 }
 
 static void take_beat(struct fl_agent_link *link, const struct fl_ctl_beat *beat)
@@ -83,16 +106,10 @@ static void take_beat(struct fl_agent_link *link, const struct fl_ctl_beat *beat
 	link->beat_ms = beat->every_ms < BEAT_MIN_MS   ? BEAT_MIN_MS
 			: beat->every_ms > BEAT_MAX_MS ? BEAT_MAX_MS
 						       : beat->every_ms;
+	link->has_beaten = true;
 	if (uv_is_active((uv_handle_t *)&link->watch) == 0) {
 		FL_REQUIRE(uv_timer_start(&link->watch, on_watch, WATCH_MS, WATCH_MS) == 0);
 	}
-}
-
-static void stop_watching(struct fl_agent_link *link)
-{
-	(void)uv_timer_stop(&link->watch);
-	link->beat_ms = 0;
-	link->is_hung = link->is_late = false;
 }
 
 /* --- the channel ------------------------------------------------------------------------------ */
@@ -264,6 +281,7 @@ static void on_dialed(void *user, int sys)
 	link->events->describe(link->user, &hello);
 	fl_sock_read_start(link->sock);
 	frame = fl_ctl_encode_hello(&hello, &len);
+	expect_first_word(link, hello.generation);
 	send_frame(link, frame, len);
 }
 

@@ -60,6 +60,24 @@ def lab_tool(workload, *words):
 
 
 @pytest.mark.heavy
+def test_an_agent_that_was_stopped_before_we_came_is_told_of(lab, app):
+    """Its socket takes connections all the same."""
+    inbound = lab.inbound(app().port, start=False).start_agent()
+    wait_until((inbound.folder / 'agent.sock').exists, 'it listens')
+    inbound.agent.signal(signal.SIGSTOP)
+    try:
+        inbound.start_sidecar()
+        inbound.wait_line(level='warn', msg=re.compile('^agent: it hangs: .*SIGSTOP'), timeout=20)
+        told = agent_of(inbound)
+        assert told['connected'] and told['hung'] and inbound.get('/readyz')[0] == 503
+    finally:
+        inbound.agent.signal(signal.SIGCONT)
+    inbound.wait_line(level='info', msg=re.compile('^agent: it speaks again, after [0-9]+ s'))
+    inbound.wait_ready()
+    assert agent_of(inbound)['hung'] is False
+
+
+@pytest.mark.heavy
 def test_who_never_beats_is_of_an_older_release(lab, app):
     """And one that has begun to is held to its own word."""
     inbound = lab.inbound(app().port, start=False)
