@@ -162,7 +162,12 @@ static bool has_a_way(const struct fl_credentials *credentials, int64_t now, cha
 	    (now >= credentials->own.not_before && now <= credentials->own.not_after)) {
 		return true;
 	}
-	chain = fl_new((credentials->chain.count + 1) * sizeof(*chain));
+	chain = calloc(credentials->chain.count + 1, sizeof(*chain));
+	if (chain == NULL) {
+		(void)snprintf(reason, size,
+			       "there is no memory to see whether our own chain is good now");
+		return false;
+	}
 	for (size_t i = 0; i < credentials->chain.count; i++) {
 		chain[i] = (struct fl_span){credentials->chain.items[i].data,
 					    credentials->chain.items[i].len};

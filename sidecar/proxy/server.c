@@ -450,7 +450,7 @@ bool fl_server_seen(struct fl_server *server, struct fl_text *ret)
 	if (!has_listings(server, ret)) {
 		return false;
 	}
-	for (unsigned i = 0; i < server->worker_count; i++) {
+	for (unsigned i = 0; server->listings != NULL && i < server->worker_count; i++) {
 		fl_seen_add(&all, &server->listings[i].seen);
 	}
 	fl_report_seen(&all, ret);
