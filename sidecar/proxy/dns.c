@@ -188,6 +188,9 @@ static void on_reply(void *arg, int status, int timeouts, unsigned char *message
 	int count = ANSWER_MAX;
 
 	(void)timeouts;
+	if (status != ARES_EDESTRUCTION && !fl_mem_has(FL_DNS_MEMORY)) {
+		status = ARES_ENOMEM; /* it is asked again */
+	}
 	if (status == ARES_SUCCESS) {
 		addrs = fl_new(ANSWER_MAX * sizeof(*addrs));
 		status = question->family == AF_INET

@@ -13,6 +13,9 @@
 #include "base/addr.h"
 
 #define FL_DNS_TICK_MS 100u /* while a question is under way */
+/* What has to be there for a question, or for an answer and all that is made of it: more than it was ever seen to take. Without
+ * it, it is asked again later. */
+#define FL_DNS_MEMORY ((size_t)4 << 20)
 
 enum fl_dns_status {
 	FL_DNS_FOUND,

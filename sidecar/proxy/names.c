@@ -342,8 +342,13 @@ static bool knows_itself(struct walk *walk)
 
 static void start(struct fl_names *names, struct fl_name *name)
 {
-	struct walk *walk = fl_new(sizeof(*walk));
+	struct walk *walk;
 
+	if (!fl_mem_has(FL_DNS_MEMORY)) {
+		name->due_ms = uv_now(names->loop) + MIN_BACKOFF_MS;
+		return;
+	}
+	walk = fl_new(sizeof(*walk));
 	*walk = (struct walk){.names = names, .name = name, .started_ms = uv_now(names->loop)};
 	LL_PREPEND(names->walks, walk);
 	name->walk = walk;

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import socket
+import subprocess
 import threading
 import time
 
@@ -452,3 +453,45 @@ def test_an_app_on_another_machine_has_to_be_allowed(pod):
     assert json.loads(web.get('/status')[1])['generation']['number'] == 1
     web.change({'service db': {'remote': 'allow'}})
     web.wait_line(msg='generation in use', generation=2)
+
+
+# --- no memory ----------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='sanitizers end the process themselves when memory is out')
+def test_answers_do_not_end_the_process_when_memory_is_out(node, pod):
+    """With less and less of it, large answers come, and connections ask: later all of it is made up for."""
+    db, stranger = pod('db', identity=labs.SERVER), pod('stranger', sidecar=False)
+    db.app()
+    node.names.ttl = 0
+    node.dns['db.test'] = [db.v4]
+    shop = pod('shop', {'upstream db': {'to': 'db.test:8080', 'peer': labs.SERVER}, 'limits': {'connect_timeout': '1s'}})
+    shop.app()
+    assert attempt(shop, (db.v4, 8080)) == MARKER
+    for spare in (0, 256, 1024):
+        limit_data(shop.sidecar, int(status_of(shop.sidecar, 'VmData')) + spare)
+        # Hellos in pieces take what is left.
+        held = []
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                held.append(stranger.connect((shop.v4, 8080)))
+                held[-1].sendall(b'\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb' + bytes(12000))
+        node.dns['db.test'] = [f'10.99.{spare >> 8}.{n}' for n in range(25)] + [db.v4]
+        for last in range(201, 204):
+            attempt(shop, (f'{db.v4.rpartition(".")[0]}.{last}', 8080), 2)
+        assert shop.sidecar.process.poll() is None, f'alive with {spare} KiB left: {shop.sidecar.text[-500:]}'
+        for sock in held:
+            sock.close()
+    limit_data(shop.sidecar)
+    assert shop.sidecar.lines(reason='no_address'), 'nobody could be asked'
+    wait_until(lambda: attempt(shop, (db.v4, 8080)) == MARKER, 'as before', 15)
+
+
+def status_of(process, name):
+    with open(f'/proc/{process.pid}/status', encoding='ascii') as status:
+        return re.search(rf'^{name}:\s+(\d+)', status.read(), re.M)[1]
+
+
+def limit_data(process, kib=None):
+    """As its own user: root may lack the capability for another one's."""
+    subprocess.run(['prlimit', '--pid', str(process.pid), f'--data={kib * 1024 if kib else "unlimited"}:'],
+                   user=int(status_of(process, 'Uid')), group=int(status_of(process, 'Gid')), extra_groups=[], check=True)
