@@ -230,7 +230,8 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .connections = connections,
 					 .seen = seen,
 					 .everywhere = everywhere,
-					 .user = outside->server};
+					 .user = outside->server,
+					 .places = fl_server_callers(outside->server)};
 	int rc = 0;
 
 	fl_server_on_stop(outside->server, close_outside, outside);

@@ -26,6 +26,7 @@
 
 #define BODIES_MAX (2 * (size_t)FL_ADMIN_BODY_MAX) /* bytes, of all callers together */
 #define LINGER_MS 1000
+#define PLACES 1024u /* where nobody says how many */
 #define PIECE ((size_t)16 * 1024)
 #define SLICE_NS (1000u * 1000)
 #define FIRST_READ 2048u
@@ -362,6 +363,7 @@ static int open_listener(struct fl_net *net, const struct fl_addr *addr, mode_t 
 	admin = fl_new(sizeof(*admin));
 	admin->net = net;
 	admin->source = *source;
+	admin->source.places = source->places > 0 ? source->places : PLACES;
 	rc = fl_listener_open(net, fd, addr->kind == FL_ADDR_UNIX, on_connection, admin,
 			      &admin->listener, err);
 	if (rc != FL_OK) {

@@ -5,7 +5,7 @@
  * a Unix socket that also changes something. Both speak the same HTTP/1.1 (RFC 9112), one request a connection.
  *
  * Loop: the main thread's; never a worker's. Owns: its listener and connections; fl_admin_close() ends both.
- * Borrows: what source's callbacks need, until fl_admin_close(). Limits: 1024 connections, of which one goes when another
+ * Borrows: what source's callbacks need, until fl_admin_close(). Limits: so many connections as source says, of which one goes when another
  * comes (admin.c); 8 KiB of request head; 10 s from connection to answer; documents are made as often as a fifth of the
  * loop's time allows (answer.h). Security: callers of the TCP port are not authenticated, those of the socket by their uid
  * before they have said anything, so what they send is bounded and judged before it counts. Memory that is out costs an
@@ -33,6 +33,7 @@ struct fl_admin_source {
 	 * of peers, rules and addresses: /healthz, /readyz, /metrics. */
 	bool (*everywhere)(void *user);
 	void *user;
+	unsigned places; /* how many connections there may be at a time; 0: 1024 */
 };
 
 /* What can be changed, or asked by those who could: `POST /drain`, `POST /log-level?level=WORD`, `POST /preview` with a

@@ -4,8 +4,7 @@
 
 #include "admin/admin_internal.h"
 
-#define PLACES 1024u
-#define SLOW_PLACES 128u  /* of those */
+#define SLOW_PART 8u      /* of the places */
 #define REQUEST_MS 10000u /* for each of the three lists */
 #define LINGER_MS 1000
 
@@ -122,7 +121,7 @@ static void make_room(struct fl_admin *admin)
 
 void fl_admin_connection_enter(struct fl_admin_connection *connection)
 {
-	if (count(connection->admin) == PLACES) {
+	if (count(connection->admin) >= connection->admin->source.places) {
 		make_room(connection->admin);
 	}
 	enter_list(connection, READING);
@@ -138,7 +137,7 @@ void fl_admin_connection_move(struct fl_admin_connection *connection, enum fl_ad
 	}
 	leave_list(connection);
 	enter_list(connection, list);
-	if (admin->counts[SLOW] > SLOW_PLACES) {
+	if (admin->counts[SLOW] > admin->source.places / SLOW_PART) {
 		fl_admin_connection_close(admin->first[SLOW]);
 	}
 }

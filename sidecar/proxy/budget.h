@@ -22,6 +22,9 @@ struct fl_budget {
 struct fl_budget fl_budget_of(const struct fl_conf *conf, uint64_t descriptors,
 			      unsigned worker_count, unsigned listeners);
 
+/* How many callers the admin port may have at a time, and the control socket. */
+unsigned fl_budget_callers(uint64_t descriptors);
+
 /* How many descriptors it takes to have all that [limits] allows. */
 uint64_t fl_budget_wanted(const struct fl_conf *conf, unsigned worker_count, unsigned listeners);
 

@@ -649,6 +649,7 @@ int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_serv
 	server->started_at = (int64_t)time(NULL);
 	raise_descriptor_limit(server, conf);
 	init_handles(server);
+	server->net.farewells_max = fl_server_callers(server) / 2;
 	rc = make_workers(server, err);
 	if (rc != 0) {
 		fl_server_free(server);
@@ -661,6 +662,14 @@ int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_serv
 struct fl_net *fl_server_net(struct fl_server *server)
 {
 	return &server->net;
+}
+
+unsigned fl_server_callers(const struct fl_server *server)
+{
+	struct rlimit limit;
+
+	(void)server;
+	return fl_budget_callers(getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024);
 }
 
 void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *user)

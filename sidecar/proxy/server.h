@@ -22,6 +22,8 @@ const struct fl_conf *fl_server_conf(const struct fl_server *server);
 
 /* The main loop's sockets, for the admin endpoint. */
 struct fl_net *fl_server_net(struct fl_server *server);
+/* How many callers that may have, by the descriptors that there are. */
+unsigned fl_server_callers(const struct fl_server *server);
 
 /* Can it carry traffic? When not, reason (of size bytes) says why in one sentence. Main loop. */
 bool fl_server_ready(struct fl_server *server, char *reason, size_t size);

@@ -182,6 +182,16 @@ def test_descriptors_of_those_who_are_let_in(lab, app):
     leave(socks)
 
 
+def test_callers_of_admin_leave_descriptors_to_others(lab, app):
+    """Whoever can reach that port keeps no peer out."""
+    inbound = lab.inbound(app().port, {'sidecar': {'workers': 1}}, start=False)
+    inbound.start_agent().start_sidecar(prefix=['prlimit', '--nofile=256:256']).wait_ready()
+    socks = crowd(inbound.admin, 600)
+    assert all(is_served(inbound) for _ in range(5))
+    assert inbound.get('/readyz')[0] == 200 and inbound.sidecar.fds() < 128
+    leave(socks)
+
+
 # --- [limits] connections -----------------------------------------------------------------------------
 
 def held_by(inbound, svid, source='127.0.0.1', most=100):

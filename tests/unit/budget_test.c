@@ -25,7 +25,9 @@ Test(budget, with_less_all_of_it_together_fits)
 
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
 		struct fl_budget budget = fl_budget_of(&usual, allowed[i], 2, 4);
-		uint64_t all = 2 * ((uint64_t)budget.connections * 2 + budget.strangers +
+		uint64_t callers = fl_budget_callers(allowed[i]);
+		uint64_t all = callers + callers / 2 +
+			       2 * ((uint64_t)budget.connections * 2 + budget.strangers +
 				    budget.handshakes + budget.farewells);
 
 		cr_expect_lt(all, allowed[i], "%llu", (unsigned long long)allowed[i]);
