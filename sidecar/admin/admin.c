@@ -58,6 +58,9 @@ static void send_piece(struct fl_admin_connection *connection)
 		fl_answer_unref(answer);
 		fl_admin_connection_move(connection, SENT);
 		fl_sock_shutdown(connection->sock);
+		if (connection->has_ended) {
+			fl_admin_connection_close(connection);
+		}
 	}
 }
 
@@ -249,9 +252,16 @@ static void on_data(void *user, uint8_t *data, size_t len)
 	}
 }
 
+/* Who has asked and says nothing more still wants to hear: `nc -N` closes its side at once. */
 static void on_eof(void *user)
 {
-	fl_admin_connection_close(user);
+	struct fl_admin_connection *connection = user;
+
+	if (connection->list == SLOW) {
+		connection->has_ended = true;
+	} else {
+		fl_admin_connection_close(connection);
+	}
 }
 
 static void on_error(void *user, int sys)

@@ -19,7 +19,8 @@ struct fl_admin_connection {
 	uint64_t deadline; /* uv_now() in ms */
 	uid_t uid;         /* on the control socket */
 	bool has_head;
-	bool *is_gone; /* set when it goes, for who is in the middle of something with it */
+	bool has_ended; /* the caller's side */
+	bool *is_gone;  /* set when it goes, for who is in the middle of something with it */
 	struct fl_answer *answer; /* a reference, while it is being sent */
 	size_t sent;
 	uint8_t *body; /* owned; NULL: none is wanted; may hold a key */

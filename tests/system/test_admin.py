@@ -85,6 +85,16 @@ def test_bad_requests_are_answered(web, data, status):
 
 
 @pytest.mark.heavy
+def test_who_closes_his_side_is_answered(lab):
+    web = lab.inbound(8080)
+    for path in ('/readyz', '/metrics', '/status', '/connections', '/seen', '/') * 3:
+        with connect(web.admin) as sock:
+            sock.sendall(f'GET {path} HTTP/1.0\r\n\r\n'.encode())
+            sock.shutdown(socket.SHUT_WR)
+            head, _, body = read_all(sock).partition(b'\r\n\r\n')
+        assert head.startswith(b'HTTP/1.1 200 ') and f'Content-Length: {len(body)}'.encode() in head
+
+
 def test_a_slow_caller_has_ten_seconds(web):
     web.start().wait_ready()
     with connect(web.admin, 30) as sock:
