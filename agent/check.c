@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "agent/candidate.h"
+#include "agent/input.h"
 #include "agent/report.h"
 #include "base/guarded.h"
 #include "base/mem.h"
@@ -288,7 +289,7 @@ int fl_check(const char *conf_path, bool json)
 		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 		return 2;
 	}
-	if (fl_conf_load(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
+	if (fl_input_conf(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
 		report.conf = conf;
 		check_conf(conf, &problems);
 		if (fl_source_is_mount(conf_path)) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/input.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -527,7 +528,7 @@ int fl_explain(const char *conf_path, const struct fl_explain *options)
 		return complain(options->from == NULL ? "who? --from ID, or --from plaintext"
 						      : "whereto? --to PORT, or --to SERVICE");
 	}
-	if (fl_conf_load(conf_path, &conf, NULL, NULL, &problems) == 0) {
+	if (fl_input_conf(conf_path, &conf, NULL, NULL, &problems) == 0) {
 		inquiry.conf = conf;
 		code = ask(&inquiry);
 	} else {

@@ -104,6 +104,7 @@ static const char check_page[] =
 	"  they lead, the policy in the order in which it is asked, and the limits.\n"
 	"  Hints about software that needs other settings when captured do not change the\n"
 	"  verdict. Changes nothing, opens no port, and needs no running sidecar.\n"
+	"  `-c -` reads the INI from stdin, as explain and redirect print do.\n"
 	"\n"
 	"OPTIONS\n"
 	"      --json          one JSON document on stdout, problems included: verdict\n"
@@ -119,6 +120,7 @@ static const char check_page[] =
 	"\n"
 	"EXAMPLES\n"
 	"  fairlead-agent check -c fairlead.ini\n"
+	"  kubectl exec -i POD -c fairlead-agent -- fairlead-agent check -c - <new.ini\n"
 	"  fairlead-agent check --json | jq -r '.problems[].text'\n";
 
 static const char wait_page[] =
@@ -213,8 +215,8 @@ static const char preview_page[] =
 	"    a PEM of certificates in place of the bundle of our own trust domain\n"
 	"    a PEM of CRLs         in place of [identity] crl\n"
 	"    TRUST_DOMAIN=FILE     in place of the bundle of a federated trust domain\n"
-	"  and what it is, its content tells. Without one, what is mounted now is asked\n"
-	"  about.\n"
+	"  and what it is, its content tells. One FILE may be `-`, which is stdin.\n"
+	"  Without a candidate, what is mounted now is asked about.\n"
 	"\n"
 	"  Each connection that would be closed is named with its reason; so is whoever\n"
 	"  was seen lately and would be newly admitted or newly refused; so are\n"
@@ -234,6 +236,7 @@ static const char preview_page[] =
 	"\n"
 	"EXAMPLES\n"
 	"  fairlead-agent preview new.ini\n"
+	"  kubectl exec -i POD -c fairlead-agent -- fairlead-agent preview - <new.ini\n"
 	"  fairlead-agent preview roots-without-the-old-one.pem\n"
 	"  fairlead-agent preview partner.example=/tmp/partner.pem\n";
 

@@ -16,6 +16,7 @@
 #include "agent/explain.h"
 #include "agent/help.h"
 #include "agent/import.h"
+#include "agent/input.h"
 #include "agent/preview.h"
 #include "agent/redirect.h"
 #include "agent/run.h"
@@ -52,6 +53,7 @@ struct command {
 	size_t words_max;                /* at most WORDS_MAX */
 	uint64_t keeps;                  /* capabilities, where it is given them */
 	bool executes;                   /* another program, with these */
+	bool takes_input;                /* -c may be stdin */
 };
 
 /* Root asks about files of others, and only reads them. `run` is no tool: it stays, and reads what its user may read. */
@@ -218,7 +220,12 @@ static int log_level(const struct settings *settings)
 
 static const struct command commands[] = {
 	{.name = "run", .run = run},
-	{.name = "check", .run = check, .options = &json_option, .option_count = 1, READS},
+	{.name = "check",
+	 .run = check,
+	 .options = &json_option,
+	 .option_count = 1,
+	 .takes_input = true,
+	 READS},
 	{.name = "wait", .run = wait_ready, .options = &timeout_option, .option_count = 1, READS},
 	{.name = "status",
 	 .run = status,
@@ -230,6 +237,7 @@ static const struct command commands[] = {
 	 .run = explain,
 	 .options = explain_options,
 	 .option_count = FL_COUNT_OF(explain_options),
+	 .takes_input = true,
 	 READS},
 	{.name = "suggest", .run = suggest, .options = &wildcards_option, .option_count = 1, READS},
 	{.name = "redirect",
@@ -292,7 +300,7 @@ static void take_option(int option, const char *value, struct settings *settings
 {
 	switch (option) {
 	case OPTION_CONFIG:
-		settings->conf_path = value;
+		settings->conf_path = fl_input_is(value) ? FL_INPUT_NAME : value;
 		break;
 	case OPTION_JSON:
 		settings->json = true;
@@ -387,10 +395,23 @@ static int one_word_too_many(const char *command, const char *word)
 	return 2;
 }
 
+/* Of what is in force, there is a file. */
+static bool takes_input(const struct command *command, const struct settings *settings)
+{
+	return command->takes_input || (command->run == redirect && settings->word_count > 0 &&
+					strcmp(settings->words[0], "print") == 0);
+}
+
 static int start(const struct command *command, const struct settings *settings)
 {
 	struct fl_err err;
 
+	if (fl_input_is(settings->conf_path) && !takes_input(command, settings)) {
+		return complain(
+			command->name,
+			"-c takes the path of a file here: of stdin the INI is read by check, "
+			"explain and redirect print alone, and preview takes a `-` as its candidate");
+	}
 	if (fl_harden_capabilities(command->keeps, command->executes, &err) != FL_OK) {
 		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 		return 2;

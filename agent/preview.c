@@ -15,6 +15,7 @@
 #include "agent/answer.h"
 #include "agent/ask.h"
 #include "agent/candidate.h"
+#include "agent/input.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "tls/tls.h"
@@ -26,6 +27,7 @@
 /* What is in place of what is mounted. */
 struct given {
 	char *ini, *bundle, *crl; /* absolute paths; NULL: as it is */
+	char *input;              /* the one that stdin is */
 	struct {
 		char *trust_domain, *path;
 	} * foreign;
@@ -71,12 +73,12 @@ static enum kind kind_of(const char *path)
 	return kind;
 }
 
-static int put(char **place, char *path, const char *what)
+static int put(char **place, char *path, const char *word, const char *what)
 {
 	if (*place != NULL) {
 		char *text = fl_format("a second %s: one of a kind", what);
 
-		(void)complain_of(path, text);
+		(void)complain_of(word, text);
 		free(text);
 		free(path);
 		return 2;
@@ -98,10 +100,37 @@ static char *absolute(const char *file)
 	return path;
 }
 
+/* The path of a file that is given, to free(), or NULL after having said why not. */
+static char *path_of(struct given *given, const char *file)
+{
+	char *path = NULL;
+	struct fl_err err;
+
+	if (!fl_input_is(file)) {
+		return absolute(file);
+	}
+	if (given->input != NULL) {
+		(void)complain_of(file, "stdin is one candidate, and no second one");
+	} else if (fl_input_file(&path, &err) != FL_OK) {
+		(void)complain_of(FL_INPUT_NAME, err.text);
+	} else {
+		given->input = fl_strdup(path);
+	}
+	return path;
+}
+
+/* What its author calls the file. */
+static const char *name_of(const struct given *given, const char *path)
+{
+	return path != NULL && given->input != NULL && strcmp(path, given->input) == 0
+		       ? FL_INPUT_NAME
+		       : path;
+}
+
 /* `TRUST_DOMAIN=FILE` */
 static int take_bundle_of(struct given *given, const char *word, const char *equals)
 {
-	char *path = absolute(equals + 1);
+	char *path = path_of(given, equals + 1);
 
 	if (path == NULL) {
 		return 2;
@@ -124,17 +153,17 @@ static int take_file(struct given *given, const char *word)
 	if (equals != NULL) {
 		return take_bundle_of(given, word, equals);
 	}
-	path = absolute(word);
+	path = path_of(given, word);
 	if (path == NULL) {
 		return 2;
 	}
 	switch (kind_of(path)) {
 	case KIND_INI:
-		return put(&given->ini, path, "INI");
+		return put(&given->ini, path, word, "INI");
 	case KIND_BUNDLE:
-		return put(&given->bundle, path, "bundle");
+		return put(&given->bundle, path, word, "bundle");
 	case KIND_CRL:
-		return put(&given->crl, path, "file of CRLs");
+		return put(&given->crl, path, word, "file of CRLs");
 	case KIND_UNREADABLE:
 		break;
 	}
@@ -147,6 +176,7 @@ static void given_done(struct given *given)
 	free(given->ini);
 	free(given->bundle);
 	free(given->crl);
+	free(given->input);
 	for (size_t i = 0; i < given->foreign_count; i++) {
 		free(given->foreign[i].trust_domain);
 		free(given->foreign[i].path);
@@ -187,15 +217,31 @@ static int lay_over(struct fl_conf *conf, const struct given *given)
 	return 0;
 }
 
-static void print_findings(const struct fl_findings *findings)
+static void print_findings(const struct given *given, const struct fl_findings *findings)
 {
 	for (size_t i = 0; i < findings->count; i++) {
 		const struct fl_finding *finding = &findings->items[i];
 
-		(void)fprintf(stderr, "%s%s%s%s\n", finding->path != NULL ? finding->path : "",
+		(void)fprintf(stderr, "%s%s%s%s\n",
+			      finding->path != NULL ? name_of(given, finding->path) : "",
 			      finding->path != NULL ? ": " : "",
 			      finding->is_error ? "" : "warning: ", finding->text);
 	}
+}
+
+/* fl_candidate_encode(), with the name that the INI is to have in answers. */
+static int encode(const struct fl_candidate *candidate, const struct fl_conf *conf,
+		  const char *name, struct fl_span ini, uint8_t **ret_frame, size_t *ret_len,
+		  uint8_t ret_digest[FL_DIGEST_LEN], struct fl_err *err)
+{
+	char *own = fl_strdup(name);
+	struct fl_conf named = *conf;
+	int rc;
+
+	named.path = own;
+	rc = fl_candidate_encode(candidate, &named, ini, ret_frame, ret_len, ret_digest, err);
+	free(own);
+	return rc;
 }
 
 /* The frame that would be sent to the sidecar; to be wiped and freed. */
@@ -215,18 +261,18 @@ static int make_frame(const char *conf_path, const struct given *given, uint8_t 
 	int code = 2;
 
 	if (fl_conf_load(path, &conf, &ini, &ini_len, &problems) != FL_OK) {
-		fl_problems_print(&problems, path, stderr);
+		fl_problems_print(&problems, name_of(given, path), stderr);
 	} else if (lay_over(conf, given) != 0) {
 		code = 2;
 	} else if (fl_candidate_load(conf, fl_candidate_now(), &late, &candidate) != FL_OK) {
-		print_findings(&candidate.findings);
+		print_findings(given, &candidate.findings);
 		(void)complain("this candidate would be refused; what is in use would stay");
-	} else if (fl_candidate_encode(&candidate, conf,
-				       (struct fl_span){(const uint8_t *)ini, ini_len}, ret_frame,
-				       ret_len, digest, &err) != FL_OK) {
+	} else if (encode(&candidate, conf, name_of(given, path),
+			  (struct fl_span){(const uint8_t *)ini, ini_len}, ret_frame, ret_len,
+			  digest, &err) != FL_OK) {
 		(void)complain(err.text);
 	} else {
-		print_findings(&candidate.findings);
+		print_findings(given, &candidate.findings);
 		code = 0;
 	}
 	fl_candidate_done(&candidate);

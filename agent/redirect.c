@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/input.h"
 #include "agent/nft.h"
 #include "agent/open.h"
 #include "agent/outside.h"
@@ -32,7 +33,7 @@ static struct fl_conf *load(const char *conf_path)
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
 
-	if (fl_conf_load(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
+	if (fl_input_conf(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
 		fl_problems_print(&problems, conf_path, stderr);
 		conf = NULL;
 	}

@@ -225,6 +225,12 @@ def carries_traffic(podman, shop, front, url):
     podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'log-level', 'info')
     done = podman.try_run('exec', 'shop-fairlead-sidecar', 'fairlead-agent', 'check')
     assert done.returncode == 2 and b'/var/run/fairlead/tls/ca.crt: it does not exist' in done.stderr
+    # A candidate comes in through stdin: there is no shell here, and no tar.
+    for words in ('check', '-c', '-'), ('preview', '-'):
+        done = podman.try_run('exec', '-i', 'shop-fairlead-agent', 'fairlead-agent', *words, stdin=b'[identty]\n')
+        assert done.returncode == 2 and b'/dev/stdin:1: unknown section [identty]' in done.stderr
+    root = podman('exec', '-i', 'shop-fairlead-agent', 'fairlead-agent', 'preview', '-', stdin=shop.secret.read()['ca.crt'])
+    assert 'closes       no open connection' in root
     # What asks whether it may start takes the INI alone, and says why not.
     wait = ['exec', 'shop-fairlead-sidecar', 'fairlead-agent', 'wait', '--timeout', '1s']
     assert podman(*wait) == 'ready'

@@ -18,10 +18,10 @@ WEB, OPS = (f'spiffe://{labs.TD}/ns/test/sa/{name}' for name in ('web', 'ops'))
 
 # --- helpers ----------------------------------------------------------------------------------------
 
-def preview(workload, *candidates, json_wanted=True, code=None):
+def preview(workload, *candidates, json_wanted=True, code=None, stdin=None):
     done = subprocess.run(
         [labs.AGENT, 'preview', '-c', str(workload.ini), *(['--json'] if json_wanted else []), *map(str, candidates)],
-        capture_output=True, text=True, timeout=30 * labs.SLOW)
+        capture_output=True, text=True, timeout=30 * labs.SLOW, input=stdin)
     if code is not None:
         assert done.returncode == code, done
     return done
@@ -112,6 +112,21 @@ def test_a_rule_that_goes(inbound, callers):
             assert sock.recv(1) == b''
     callers.alive(OPS)
     wait_until(lambda: told(inbound, code=0)['judged'] == 3, 'as it was told')
+
+
+def test_candidates_from_stdin(inbound, callers, lab):
+    text = ini_with(inbound, 'new.ini', {'allow web': None}).read_text()
+    assert json.loads(preview(inbound, '-', code=1, stdin=text).stdout)['closes'] == {'policy_lost': 5}
+    done = preview(inbound, '-', code=2, stdin=text + '[alow x]\n')
+    assert done.stderr.startswith('/dev/stdin:') and 'unknown section [alow]' in done.stderr
+    # What it is, its content tells; with a file beside it.
+    other = CA('other')
+    done = preview(inbound, inbound.ini, '/dev/stdin', code=2, stdin=other.cert_pem.decode())
+    assert 'this candidate would be refused' in done.stderr and '/proc/' not in done.stderr
+    assert preview(inbound, '-', code=0, stdin=lab.root.cert_pem.decode() + other.cert_pem.decode()).stderr == ''
+    done = preview(inbound, '-', '-', code=2, stdin=text)
+    assert 'stdin is one candidate, and no second one' in done.stderr
+    assert 'the INI has no such [federate' in preview(inbound, 'partner.example=-', code=2, stdin=lab.root.cert_pem.decode()).stderr
 
 
 def test_rotation_that_keeps(inbound, callers):

@@ -18,10 +18,10 @@ from pki import CA, key_pem
 DAY = datetime.timedelta(days=1)
 
 
-def tool(*arguments):
-    """(exit status, stdout, stderr)"""
+def tool(*arguments, text=None):
+    """(exit status, stdout, stderr); text: what stdin has"""
     done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, *map(str, arguments)], capture_output=True,
-                          text=True, timeout=60 * labs.SLOW, check=False)
+                          text=True, timeout=60 * labs.SLOW, check=False, input=text)
     assert 'Sanitizer' not in done.stderr and 'runtime error:' not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 
@@ -60,6 +60,36 @@ def test_check_lists_crls(lab, web):
 def test_check_help_lists_the_document(web):
     keys = set(check(web, 0)[2])
     assert 'bundles' in keys and keys <= set(re.findall(r'\w+', tool('check', '--help')[1]))
+
+
+# --- stdin ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('name', ['-', '/dev/stdin'])
+def test_a_candidate_from_stdin(web, name):
+    text = web.ini.read_text()
+    status, out, err = tool('check', '-c', name, text=text)
+    assert (status, err) == (0, ''), out
+    status, out, err = tool('check', '-c', name, text=text + '[servce x]\n')
+    assert status == 2 and err.startswith(f'/dev/stdin:{text.count(chr(10)) + 1}: unknown section [servce]'), err
+    status, out, err = tool('explain', '-c', name, '--from', f'spiffe://{labs.TD}/a', '--to', 1, text=text)
+    assert status == 0 and '/dev/stdin:' in out, out + err
+    status, out, err = tool('redirect', 'print', '-c', name, text=text)
+    assert status == 2 and 'captured connections could be led nowhere' in err, 'it has no listeners for them'
+
+
+@pytest.mark.parametrize('text, why', [
+    ('', 'it is empty; kubectl exec passes it on with -i only'),
+    ('; \n' * 400_000, 'there are more than 1048576 bytes')], ids=['empty', 'large'])
+def test_stdin_has_bounds(text, why):
+    for words in ('check', '-c', '-'), ('preview', '-'):
+        status, _, err = tool(*words, text=text)
+        assert status == 2 and f'/dev/stdin: {why}' in err, err
+
+
+@pytest.mark.parametrize('words', [['run'], ['status'], ['wait'], ['suggest'], ['preview'], ['redirect', 'apply'], ['drain']], ids=' '.join)
+def test_what_is_in_force_has_a_file(web, words):
+    status, _, err = tool(*words, '-c', '-', text=web.ini.read_text())
+    assert status == 2 and '-c takes the path of a file here' in err and err.count('\n') == 1, err
 
 
 # --- check: good ----------------------------------------------------------------------------------
