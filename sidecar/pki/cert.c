@@ -480,16 +480,27 @@ bool fl_cert_is_ca(const struct fl_cert *cert)
 	return cert->is_ca || (cert->version == 1 && cert->is_self_issued);
 }
 
-bool fl_cert_same_entity(const struct fl_cert *a, const struct fl_cert *b)
+/* Of two names that have the same hash. */
+static bool same_name(struct fl_span a, struct fl_span b, size_t *letters)
 {
-	return a->subject_hash == b->subject_hash && fl_span_equal(a->key.info, b->key.info) &&
-	       fl_name_equal(a->subject, b->subject);
+	if (fl_span_equal(a, b)) {
+		return true;
+	}
+	*letters += a.len;
+	return fl_name_equal(a, b);
 }
 
-bool fl_cert_may_have_issued(const struct fl_cert *issuer, const struct fl_cert *cert)
+bool fl_cert_same_entity(const struct fl_cert *a, const struct fl_cert *b, size_t *letters)
+{
+	return a->subject_hash == b->subject_hash && fl_span_equal(a->key.info, b->key.info) &&
+	       same_name(a->subject, b->subject, letters);
+}
+
+bool fl_cert_may_have_issued(const struct fl_cert *issuer, const struct fl_cert *cert,
+			     size_t *letters)
 {
 	return issuer->subject_hash == cert->issuer_hash &&
-	       fl_name_equal(issuer->subject, cert->issuer);
+	       same_name(issuer->subject, cert->issuer, letters);
 }
 
 bool fl_cert_differs_in_key_id(const struct fl_cert *issuer, const struct fl_cert *cert)

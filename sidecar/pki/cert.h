@@ -79,11 +79,13 @@ bool fl_cert_take_name(struct fl_span *names, uint8_t *ret_form, struct fl_span 
 /* Is it a CA: by its basic constraints, or a self-issued one of version 1, which has none? */
 bool fl_cert_is_ca(const struct fl_cert *cert);
 
-/* Have both the same subject and key, that is, are they certificates of one CA? */
-bool fl_cert_same_entity(const struct fl_cert *a, const struct fl_cert *b);
+/* Have both the same subject and key, that is, are they certificates of one CA? *letters grows by those that had to be
+ * compared one by one, which is slow, as the names are not the same byte by byte. */
+bool fl_cert_same_entity(const struct fl_cert *a, const struct fl_cert *b, size_t *letters);
 
-/* By names: may issuer have issued it? Says nothing about signatures. */
-bool fl_cert_may_have_issued(const struct fl_cert *issuer, const struct fl_cert *cert);
+/* By names: may issuer have issued it? Says nothing about signatures. letters: as above. */
+bool fl_cert_may_have_issued(const struct fl_cert *issuer, const struct fl_cert *cert,
+			     size_t *letters);
 
 /* Do both say a key identifier, and not the same? That is a hint and no more (RFC 5280 section 4.2.1.1): one key may have
  * been given several. */

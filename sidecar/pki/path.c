@@ -21,6 +21,7 @@
 
 #define STEPS_MAX 256u        /* certificates put on a way, anchors included */
 #define COMPARISONS_MAX 16384 /* of names with name constraints */
+#define LETTERS_MAX (256u * 1024) /* of names compared that are not the same bytes */
 #define WAY_MAX (1 + FL_PATH_INTERMEDIATES_MAX)
 #define NOT_SENT SIZE_MAX
 
@@ -51,7 +52,7 @@ struct search {
 	struct fl_path *ret;
 	struct fl_err *detail;
 	size_t count;
-	size_t steps, comparisons;
+	size_t steps, comparisons, letters;
 	unsigned failures, sent_failures;
 	bool exceeded, no_memory;
 	size_t unread; /* place of the first that does not parse; 0: none */
@@ -413,7 +414,7 @@ static void put_way(struct search *s)
 
 /* --- which way ------------------------------------------------------------------------------------------------------ */
 
-static const struct fl_anchor *next_anchor(const struct search *s, struct frame *frame,
+static const struct fl_anchor *next_anchor(struct search *s, struct frame *frame,
 					   const struct fl_cert *cert)
 {
 	const struct fl_anchors *anchors = s->request->anchors;
@@ -427,7 +428,7 @@ static const struct fl_anchor *next_anchor(const struct search *s, struct frame 
 		if (anchor->cert.subject_hash != cert->issuer_hash) {
 			break;
 		}
-		if (fl_cert_may_have_issued(&anchor->cert, cert) &&
+		if (fl_cert_may_have_issued(&anchor->cert, cert, &s->letters) &&
 		    rank_of(s->request, &anchor->cert, cert) == frame->rank) {
 			frame->next++;
 			return anchor;
@@ -436,10 +437,10 @@ static const struct fl_anchor *next_anchor(const struct search *s, struct frame 
 	return NULL;
 }
 
-static bool is_on_way(const struct search *s, const struct fl_cert *cert)
+static bool is_on_way(struct search *s, const struct fl_cert *cert)
 {
 	for (size_t i = 0; i < s->depth; i++) {
-		if (fl_cert_same_entity(s->way[i], cert)) {
+		if (fl_cert_same_entity(s->way[i], cert, &s->letters)) {
 			return true;
 		}
 	}
@@ -447,13 +448,13 @@ static bool is_on_way(const struct search *s, const struct fl_cert *cert)
 }
 
 /* A place in certs, or NOT_SENT. */
-static size_t next_sent(const struct search *s, struct frame *frame, const struct fl_cert *cert)
+static size_t next_sent(struct search *s, struct frame *frame, const struct fl_cert *cert)
 {
 	for (; frame->next < s->count; frame->next++) {
 		size_t i = frame->next;
 
 		if (i > 0 && s->is_read[i] && s->certs[i].subject_hash == cert->issuer_hash &&
-		    fl_cert_may_have_issued(&s->certs[i], cert) &&
+		    fl_cert_may_have_issued(&s->certs[i], cert, &s->letters) &&
 		    rank_of(s->request, &s->certs[i], cert) == frame->rank &&
 		    !is_on_way(s, &s->certs[i])) {
 			frame->next++;
@@ -516,7 +517,8 @@ static bool find(struct search *s)
 	bool found = false;
 
 	push(s, 0);
-	while (!found && s->depth > 0 && !s->no_memory && s->steps < STEPS_MAX) {
+	while (!found && s->depth > 0 && !s->no_memory && s->steps < STEPS_MAX &&
+	       s->letters < LETTERS_MAX) {
 		found = step(s);
 	}
 	s->exceeded = s->exceeded || (!found && s->depth > 0);

@@ -28,14 +28,13 @@ static enum fl_rule broken(enum fl_rule rule, struct fl_err *detail, const char 
 
 /* --- names -------------------------------------------------------------------------------------- */
 
-/* The i-th URI; false: there are no more. */
-static bool uri_at(const struct fl_cert *cert, size_t i, struct fl_span *ret)
+/* The next URI; false: there are no more. A peer may send tens of thousands: nobody starts again at the first. */
+static bool next_uri(struct fl_span *names, struct fl_span *ret)
 {
-	struct fl_span names = cert->names;
 	uint8_t form;
 
-	while (fl_cert_take_name(&names, &form, ret)) {
-		if (form == FL_NAME_URI && i-- == 0) {
+	while (fl_cert_take_name(names, &form, ret)) {
+		if (form == FL_NAME_URI) {
 			return true;
 		}
 	}
@@ -44,10 +43,10 @@ static bool uri_at(const struct fl_cert *cert, size_t i, struct fl_span *ret)
 
 static size_t uri_count(const struct fl_cert *cert)
 {
-	struct fl_span uri;
+	struct fl_span names = cert->names, uri;
 	size_t count = 0;
 
-	while (uri_at(cert, count, &uri)) {
+	while (next_uri(&names, &uri)) {
 		count++;
 	}
 	return count;
@@ -69,9 +68,9 @@ static void tell_uris(const struct fl_cert *cert, struct fl_err *detail)
 {
 	char list[URIS_SHOWN * (URI_SHOWN + 8) + 8] = "", buf[URI_SHOWN + 4];
 	size_t count = uri_count(cert), len = 0;
-	struct fl_span uri;
+	struct fl_span names = cert->names, uri;
 
-	for (size_t i = 0; i < URIS_SHOWN && uri_at(cert, i, &uri); i++) {
+	for (size_t i = 0; i < URIS_SHOWN && next_uri(&names, &uri); i++) {
 		printable(uri, buf);
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", buf);
 	}
@@ -92,10 +91,10 @@ static bool is_lone_slash(struct fl_span uri)
 static enum fl_rule check_leaf_id(const struct fl_cert *cert, struct fl_spiffe_id *ret_id,
 				  struct fl_err *detail)
 {
+	struct fl_span names = cert->names, uri;
 	char buf[URI_SHOWN + 4];
-	struct fl_span uri;
 
-	if (!uri_at(cert, 0, &uri)) {
+	if (!next_uri(&names, &uri)) {
 		return broken(FL_RULE_URI_COUNT, detail, "it has none");
 	}
 	if (uri_count(cert) > 1) {
@@ -129,11 +128,11 @@ static enum fl_rule check_leaf_id(const struct fl_cert *cert, struct fl_spiffe_i
 enum fl_rule fl_svid_check_signer_id(const struct fl_cert *cert, struct fl_err *detail)
 {
 	static const char scheme[] = "spiffe:";
+	struct fl_span names = cert->names, uri;
 	struct fl_spiffe_id id;
 	char buf[URI_SHOWN + 4];
-	struct fl_span uri;
 
-	for (size_t i = 0; uri_at(cert, i, &uri); i++) {
+	while (next_uri(&names, &uri)) {
 		const char *text = (const char *)uri.data;
 
 		if (uri.len < strlen(scheme) || strncasecmp(text, scheme, strlen(scheme)) != 0) {

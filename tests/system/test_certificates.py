@@ -173,6 +173,17 @@ def test_forms(place):
             inbound.wait_line(broken_rule=wanted)
 
 
+def test_names_without_end(place):
+    """A certificate that nobody has signed, with as many URIs as a message has room for, costs no more than another one."""
+    root = Entity('Root')
+    inbound = place(root.certify(root))
+    begun = time.monotonic()
+    assert peers.verdict(inbound.port, caller(Entity('Root'), names=[uri('')] * 30000)) == 42
+    inbound.wait_line(broken_rule='svid-one-uri')
+    assert is_served(inbound, caller(root))
+    assert time.monotonic() - begun < 5  # 30 s and more, where each is counted from the first on
+
+
 # --- anchors that are out of date -------------------------------------------------------------------------
 
 def test_a_root_that_runs_out(lab, app):
