@@ -136,6 +136,11 @@ static int read_distribution_point(struct fl_span value, struct fl_crl *crl, str
 		crl->only_leaves = crl->only_leaves || tag == 1;
 		crl->only_cas = crl->only_cas || tag == 2;
 	}
+	if (crl->only_leaves && crl->only_cas) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "it covers nothing: its issuing distribution point says both "
+				  "onlyContainsUserCerts and onlyContainsCACerts");
+	}
 	return 0;
 }
 
@@ -401,6 +406,14 @@ int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca, struct f
 		crl->bundle = bundle;
 	}
 	return rc;
+}
+
+bool fl_crl_is_by(const struct fl_crl *crl, struct fl_span ca)
+{
+	struct fl_cert cert;
+
+	return crl->signer.len > 0 && fl_cert_parse(ca, &cert, NULL) == FL_RULE_NONE &&
+	       fl_span_equal(cert.key.info, span_of(&crl->signer));
 }
 
 /* --- judging ------------------------------------------------------------------------------------ */

@@ -54,6 +54,9 @@ int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca,
 /* Has the CA at least the name of the list's issuer? */
 bool fl_crl_may_name(const struct fl_crl *crl, struct fl_span ca);
 
+/* Has the key of ca signed the list, as far as fl_crl_verify() knows? */
+bool fl_crl_is_by(const struct fl_crl *crl, struct fl_span ca);
+
 /* Is the certificate of those that this list speaks about? issuer: the CA that has issued it, NULL where that is not known:
  * then key identifiers have to tell, as far as they say. */
 bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert,

@@ -20,7 +20,9 @@ static bool is_vouched_for(const struct fl_crl *crl, const struct fl_span *chain
 	return false;
 }
 
-/* NULL: on none of them. chain[1]: who has issued it, the anchor if count is 1. */
+/* NULL: on none of them. chain[1]: who has issued it, the anchor if count is 1. A CA may be an anchor of one domain and stand
+ * below one of another: its list counts wherever its key has signed. Elsewhere, names have to do, and those of two
+ * domains may be the same. */
 static const struct fl_crl *list_of(const struct fl_credentials *c, size_t bundle,
 				    const struct fl_span *chain, size_t count)
 {
@@ -28,7 +30,8 @@ static const struct fl_crl *list_of(const struct fl_credentials *c, size_t bundl
 		const struct fl_crl *crl = &c->crls[i];
 		bool loose = crl->bundle == FL_CRL_LOOSE;
 
-		if ((loose || crl->bundle == bundle || crl->bundle == FL_CRL_EVERYWHERE) &&
+		if ((loose || crl->bundle == bundle || crl->bundle == FL_CRL_EVERYWHERE ||
+		     fl_crl_is_by(crl, chain[1])) &&
 		    fl_crl_revokes(crl, chain[0], chain[1]) &&
 		    (!loose || is_vouched_for(crl, chain, count))) {
 			return crl;

@@ -19,8 +19,8 @@
 #include "pki/policies.h"
 #include "pki/signature.h"
 
-#define STEPS_MAX 256u        /* certificates put on a way, anchors included */
-#define COMPARISONS_MAX 16384 /* of names with name constraints */
+#define STEPS_MAX 256u            /* certificates put on a way, anchors included */
+#define COMPARISONS_MAX 16384     /* of names with name constraints */
 #define LETTERS_MAX (256u * 1024) /* of names compared that are not the same bytes */
 #define WAY_MAX (1 + FL_PATH_INTERMEDIATES_MAX)
 #define NOT_SENT SIZE_MAX

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Certificates as other people's CAs make them, before real sidecars: what the path function (test_chains.py) says is what
 handshakes, `check`, readiness and the log say."""
+import datetime
 import json
 import pathlib
 import re
 import time
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 import lab as labs
 import peers
@@ -314,6 +316,36 @@ def test_crls_with_a_distribution_point(lab, app):
     (inbound.folder / 'crl.pem').write_bytes(crl(some=frozenset([library.ReasonFlags.key_compromise])))
     line = inbound.agent.wait_line(msg='credentials refused')
     assert 'onlySomeReasons' in line['reason']
+    both = library.UnrecognizedExtension(library.ObjectIdentifier('2.5.29.28'), bytes.fromhex('30068101ff8201ff'))
+    (inbound.folder / 'crl.pem').write_bytes(root.crl([bad], extensions=[(both, True)]))
+    labs.wait_until(lambda: any('it covers nothing' in line['reason'] for line in inbound.agent.lines(msg='credentials refused')),
+                    'the agent does not say that such a list covers nothing')
+
+
+def test_a_list_counts_wherever_its_ca_stands(lab, app):
+    """A CA below our own root is the anchor of a partner: whom its list revokes is revoked for both."""
+    from cryptography import x509 as library
+    from cryptography.hazmat.primitives import hashes
+    root, branch = Entity('Root'), Entity('Branch')
+    below = branch.under(root)
+    here, there = (caller(branch, below, identity=f'spiffe://{domain}/ns/test/sa/bad', serial=number)
+                   for number, domain in enumerate(('prod.example', 'partner.example'), 77))
+    now = datetime.datetime.utcnow()
+    crl = library.CertificateRevocationListBuilder().issuer_name(
+        library.load_pem_x509_certificate(below.pem.encode()).subject).last_update(now - datetime.timedelta(1)).next_update(
+        now + datetime.timedelta(1))
+    for number in 77, 78:
+        crl = crl.add_revoked_certificate(library.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build())
+    partner, file = lab.folder / 'partner.crt', lab.folder / 'node' / 'crl.pem'
+    partner.write_bytes(bundle_of(below))
+    inbound = lab.inbound(app().port, {'identity': {'crl': file}, 'federate partner.example': {'bundle': partner}},
+                          name='node', start=False, allow=f'{ALLOWED}, spiffe://partner.example/**')
+    inbound.mount(Svid(*leaf(root, labs.SERVER)), bundle_of(root.certify(root)))
+    file.write_bytes(crl.sign(branch.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    inbound.start().wait_ready()
+    assert is_served(inbound, caller(branch, below))
+    assert peers.verdict(inbound.port, there) == 44
+    assert peers.verdict(inbound.port, here) == 44
 
 
 # --- bundles of a thousand -----------------------------------------------------------------------------------
