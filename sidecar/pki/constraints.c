@@ -213,6 +213,10 @@ static enum match match_ip(struct fl_span name, struct fl_span base)
 
 static enum match match(const struct general_name *name, struct fl_span base, bool excluded)
 {
+	/* Some take a host that is empty for all of them, others for none: nobody gets in by that. */
+	if (base.len == 0 && (name->form == FL_NAME_EMAIL || name->form == FL_NAME_URI)) {
+		return excluded ? WITHIN : OUTSIDE;
+	}
 	switch (name->form) {
 	case FL_NAME_DIRECTORY:
 		return fl_name_is_within(name->value, base) ? WITHIN : OUTSIDE;
@@ -257,10 +261,10 @@ static bool is_good_base(const struct general_name *base)
 	case FL_NAME_DNS:
 		return text.len == 0 || is_host_or_domain(text);
 	case FL_NAME_EMAIL:
-		return at == text.len ? is_host_or_domain(text)
+		return at == text.len ? text.len == 0 || is_host_or_domain(text)
 				      : at > 0 && is_host(from(text, at + 1), "_");
 	case FL_NAME_URI:
-		return is_host_or_domain(text);
+		return text.len == 0 || is_host_or_domain(text);
 	case FL_NAME_IP:
 		return (text.len == 8 || text.len == 32) &&
 		       is_mask(text.data + text.len / 2, text.len / 2);
