@@ -112,14 +112,14 @@ def pad_hello(message, extra):
     return message
 
 
-def hello_with_ticket(message, size):
-    """Lays a ticket that no server of ours knows into a handshake message (RFC 8446 section 4.2.11)."""
+def hello_with_ticket(message, size, count=1):
+    """Lays tickets that no server of ours knows into a handshake message (RFC 8446 section 4.2.11), with one binder."""
     at = 4 + 2 + 32
     at += 1 + message[at]
     at += 2 + struct.unpack('>H', message[at:at + 2])[0]
     at += 1 + message[at]
-    identities = struct.pack('>HH', size + 6, size) + bytes(size) + bytes(4)
-    ticket = identities + struct.pack('>HB', 33, 32) + bytes(32)
+    identities = b''.join(struct.pack('>H', size) + i.to_bytes(size, 'little') + bytes(4) for i in range(count))
+    ticket = struct.pack('>H', len(identities)) + identities + struct.pack('>HB', 33, 32) + bytes(32)
     extensions = message[at + 2:] + struct.pack('>HH', 41, len(ticket)) + ticket
     body = message[4:at] + struct.pack('>H', len(extensions)) + extensions
     return b'\x01' + len(body).to_bytes(3, 'big') + body

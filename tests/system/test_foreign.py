@@ -2,6 +2,7 @@
 """Servers and clients of other kinds: application protocols that they insist on (ALPN), and servers that do not want to know
 who we are."""
 import ssl
+import time
 
 import pytest
 
@@ -178,3 +179,16 @@ def test_client_with_a_ticket_of_64_kb(lab, app):
                 sock.sendall(data[at:at + cut])
             answer = sock.recv(6)
         assert answer[:1] + answer[5:] == b'\x16\x02', (size, cut, answer)
+
+
+def test_hellos_with_thousands_of_tickets(lab, app):
+    """None of them is looked at: each would be compared with all others, 118 ms for each hello."""
+    inbound = lab.inbound(app().port)
+    data = peers.records(peers.hello_with_ticket(peers.client_hello()[5:], 2, 8000), 16384)
+    begun = time.monotonic()
+    for _ in range(40):
+        with connect(inbound.port) as sock:
+            sock.sendall(data)
+            answer = sock.recv(6)
+        assert answer[:1] + answer[5:] == b'\x16\x02', answer
+    assert time.monotonic() - begun < 3
