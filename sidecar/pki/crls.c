@@ -67,9 +67,8 @@ static int find_issuer(const struct fl_parse *p, struct fl_crl *crl, bool *ret_o
 
 static bool is_of_same_ca(const struct fl_crl *a, const struct fl_crl *b)
 {
-	return fl_name_equal(a->issuer, b->issuer) &&
-	       (a->authority.len == 0 || b->authority.len == 0 ||
-		fl_span_equal(a->authority, b->authority));
+	/* Two CAs may have one name: a list that does not say which is not covered by one that does. */
+	return fl_name_equal(a->issuer, b->issuer) && fl_span_equal(a->authority, b->authority);
 }
 
 /* Do other lists cover all that its CA can have issued? */

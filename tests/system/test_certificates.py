@@ -316,6 +316,14 @@ def test_crls_with_a_distribution_point(lab, app):
     (inbound.folder / 'crl.pem').write_bytes(crl(some=frozenset([library.ReasonFlags.key_compromise])))
     line = inbound.agent.wait_line(msg='credentials refused')
     assert 'onlySomeReasons' in line['reason']
+    # Which of the CAs of that name has made it? The other list need not be of the same.
+    unsaid = root.crl([], key_id=None, extensions=[
+        (library.IssuingDistributionPoint(url, None, False, False, frozenset([library.ReasonFlags.key_compromise]), False, False),
+         True)])
+    before = len(inbound.agent.lines(msg='credentials refused'))
+    (inbound.folder / 'crl.pem').write_bytes(crl() + unsaid)
+    labs.wait_until(lambda: any('CRL 2' in line['reason'] for line in inbound.agent.lines(msg='credentials refused')[before:]),
+                    'a list of nobody knows whom is taken for one that another covers')
     both = library.UnrecognizedExtension(library.ObjectIdentifier('2.5.29.28'), bytes.fromhex('30068101ff8201ff'))
     (inbound.folder / 'crl.pem').write_bytes(root.crl([bad], extensions=[(both, True)]))
     labs.wait_until(lambda: any('it covers nothing' in line['reason'] for line in inbound.agent.lines(msg='credentials refused')),
