@@ -205,6 +205,16 @@ static void check_listeners(const struct fl_conf *conf, struct fl_problems *prob
 	}
 }
 
+static void check_capture(const struct fl_conf *conf, struct fl_problems *problems)
+{
+	if (conf->redirect.line != 0 && conf->agent.sidecar_uid == 0) {
+		fl_problem_warning(
+			problems, conf->redirect.line,
+			"`[agent] sidecar_uid = 0`: whatever runs as root in this pod is taken for "
+			"the sidecar, and goes out in the clear: give the sidecar a uid of its own");
+	}
+}
+
 static void check_socket(const struct fl_conf *conf, struct fl_problems *problems)
 {
 	const char *slash = strrchr(conf->agent.socket, '/');
@@ -236,6 +246,7 @@ static void check_conf(const struct fl_conf *conf, struct fl_problems *problems)
 {
 	check_policy(conf, problems);
 	check_listeners(conf, problems);
+	check_capture(conf, problems);
 	check_socket(conf, problems);
 }
 

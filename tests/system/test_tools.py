@@ -174,7 +174,7 @@ HINTS = {
 @pytest.mark.parametrize('case', HINTS)
 def test_check_hints_at_software_that_capture_surprises(web, case):
     sections, port, remedy = HINTS[case]
-    web.change({'sidecar': {'inbound': '*:15006'}, **sections})
+    web.change({'sidecar': {'inbound': '*:15006'}, 'agent': {'sidecar_uid': 2112}, **sections})
     out, err, report = check(web, 0)
     assert err == '' and re.search(rf'(?m)^hint +line \d+: port {port} is that of .*{remedy}.*mode = tproxy', out), out
     assert [remedy in hint['text'] and hint['line'] > 0 for hint in report['hints']] == [True]
@@ -186,7 +186,8 @@ def test_check_hints_at_software_that_capture_surprises(web, case):
 def test_check_hints_at_nothing_else(web):
     web.change({'sidecar': {'inbound': '*:15006', 'outbound': '127.0.0.1:15001'}, 'allow mesh': None, 'allow many': {'from': f'spiffe://{labs.TD}/**', 'to': '1-65535'},
                 'deny redis': {'from': f'spiffe://{labs.TD}/ns/x/**', 'to': '6379'},
-                'upstream redis': {'to': 'redis.test:6379'}, 'redirect': {'inbound_ports': '1-14000'}})
+                'upstream redis': {'to': 'redis.test:6379'}, 'redirect': {'inbound_ports': '1-14000'},
+                'agent': {'sidecar_uid': 2112}})
     out, _, report = check(web, 0)
     assert 'hint' not in out and report['hints'] == []
     # A fixed listener is not captured.
@@ -259,6 +260,11 @@ def no_directory(lab, web):
     return None, 'create it'
 
 
+def capture_without_root(lab, web):
+    web.change({'redirect': {'mode': 'redirect'}, 'agent': {'sidecar_uid': 0}})
+    return '[redirect]', 'goes out in the clear'
+
+
 def readable_key(lab, web):
     (web.folder / 'tls.key').chmod(0o644)
     return 'key', 'tls.key'
@@ -267,7 +273,7 @@ def readable_key(lab, web):
 @pytest.mark.parametrize('cause', [
     loopback, open_upstream, default_allow, no_rule, unknown_trust_domain, unknown_peer, allow_in_vain, rule_twice,
     old_certificate,
-    old_root, no_directory, readable_key], ids=lambda cause: cause.__name__)
+    old_root, no_directory, capture_without_root, readable_key], ids=lambda cause: cause.__name__)
 def test_check_warns(lab, web, cause):
     place, text = cause(lab, web)
     _, err, report = check(web, 1)
