@@ -17,6 +17,7 @@
 #include "agent/help.h"
 #include "agent/import.h"
 #include "agent/input.h"
+#include "agent/keep.h"
 #include "agent/preview.h"
 #include "agent/redirect.h"
 #include "agent/run.h"
@@ -109,7 +110,9 @@ static const struct fl_option timeout_option = {"timeout", FL_ARG_NO_LETTER, tru
 
 static int run(const struct settings *settings)
 {
-	return fl_run(settings->conf_path);
+	int code = fl_keep_first();
+
+	return code >= 0 ? code : fl_run(settings->conf_path);
 }
 
 static int check(const struct settings *settings)

@@ -31,6 +31,62 @@ def refused_start(workload):
     return agent.wait(), agent.text
 
 
+# --- as the first process of a container -------------------------------------------------------------------
+
+def first_in_namespace(workload):
+    """(program, pid of the first process in a process namespace), which is the agent."""
+    program = Program(workload.lab, f'{workload.name}-first', [labs.AGENT, 'run', '-c', workload.ini],
+                      prefix=['unshare', '--pid', '--fork', '--kill-child'])
+    [first] = wait_until(lambda: children(program.process.pid), 'there is a first process')
+    return program, first
+
+
+def children(pid):
+    with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
+        return [int(word) for word in file.read().split()]
+
+
+@root_only
+def test_the_first_process_begins_it_again(web):
+    program, first = first_in_namespace(web)
+    program.wait_line(msg='credentials validated')
+    for turn in range(2):
+        [worker] = wait_until(lambda: children(first), 'there is a worker')
+        with FalseSidecar(web) as sidecar:
+            assert sidecar.take().number == 1
+            os.kill(worker, signal.SIGKILL)
+        wait_until(lambda gone=worker: children(first) and gone not in children(first), 'there is another')
+        wait_until(lambda due=turn + 2: len(program.lines(msg='credentials validated')) == due, 'which works')
+    assert len(program.lines(msg='ended by signal 9 (Killed): it begins again, and traffic goes on')) == 2
+    # What is said to the first is meant for it.
+    os.kill(first, signal.SIGHUP)
+    program.wait_line(msg='SIGHUP: looking at INI and credentials')
+    os.kill(first, signal.SIGTERM)
+    assert program.wait() == 0
+    assert 'stopping on SIGTERM' in program.text
+
+
+@root_only
+def test_the_first_process_keeps_exit_statuses(lab, web):
+    web.ini.write_text('[identty]\n')
+    program = Program(lab, 'refused', [labs.AGENT, 'run', '-c', web.ini], prefix=['unshare', '--pid', '--fork', '--kill-child'])
+    program.expected.add(2)
+    assert program.wait() == 2 and 'unknown section [identty]' in program.text
+
+
+@root_only
+def test_the_first_process_gives_up_on_what_dies_again_and_again(web):
+    program, first = first_in_namespace(web)
+    program.expected.add(137)
+    seen = set()
+    while len(seen) < 5:
+        [worker] = wait_until(lambda: [pid for pid in children(first) if pid not in seen], 'there is another', 20)
+        seen.add(worker)
+        os.kill(worker, signal.SIGKILL)
+    assert program.wait() == 137
+    assert program.lines(msg='ended by signal 9 (Killed), again and again: giving up')
+
+
 # --- generations ----------------------------------------------------------------------------------
 
 def test_a_new_sidecar_gets_all_of_it(lab, web):

@@ -193,6 +193,7 @@ def test_the_manifests_run(podman, lab, name, listen, url):
             pods[-1].start(f'{app}.prod.svc.cluster.local')
         carries_traffic(podman, *pods, url)
         rotates(lab, *pods, url)
+        outlives_its_agent(podman, *pods, url)
         if name == 'app':
             becomes_permissive_and_back(podman, *pods, url)
         stops_gently(*pods, url)
@@ -275,6 +276,22 @@ def rotates(lab, shop, front, url):
         wait_until(lambda pod=each: '"generation in use","program":"fairlead-sidecar","generation":2' in
                    pod.logs('fairlead-sidecar'), f'{each.name} has the new one', 20)
     client.ask()
+    assert client.answer() == BODY
+    client.close()
+
+
+def outlives_its_agent(podman, shop, front, url):
+    """Its container goes on, so the pod stays ready; and so does what is open."""
+    def inside(*words):
+        return subprocess.run(podman.inside(words), capture_output=True, text=True, check=True).stdout
+    client = Client(shop, front, url)
+    client.ask()
+    first = podman('inspect', '--format', '{{.State.Pid}}', 'shop-fairlead-agent')
+    inside('kill', '-9', *inside('cat', f'/proc/{first}/task/{first}/children').split())
+    wait_until(lambda: 'it begins again, and traffic goes on' in shop.logs('fairlead-agent'), 'its parent has seen it')
+    wait_until(lambda: podman.try_run('exec', 'shop-fairlead-agent', 'fairlead-agent', 'status').returncode == 0, 'it is there again')
+    assert podman('inspect', '--format', '{{.State.Pid}}', 'shop-fairlead-agent') == first
+    assert shop.get(15020, '/readyz')[0] == 200
     assert client.answer() == BODY
     client.close()
 
