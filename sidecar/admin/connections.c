@@ -5,6 +5,7 @@
 #include "admin/admin_internal.h"
 
 #define SLOW_PART 8u      /* of the places */
+#define SLOW_LEAST 4u     /* a scrape, a tool, a person */
 #define REQUEST_MS 10000u /* for each of the three lists */
 #define LINGER_MS 1000
 
@@ -131,13 +132,15 @@ void fl_admin_connection_enter(struct fl_admin_connection *connection)
 void fl_admin_connection_move(struct fl_admin_connection *connection, enum fl_admin_list list)
 {
 	struct fl_admin *admin = connection->admin;
+	size_t slow_places;
 
 	if (connection->list == list) {
 		return;
 	}
 	leave_list(connection);
 	enter_list(connection, list);
-	if (admin->counts[SLOW] > admin->source.places / SLOW_PART) {
+	slow_places = admin->source.places / SLOW_PART;
+	if (admin->counts[SLOW] > (slow_places > SLOW_LEAST ? slow_places : SLOW_LEAST)) {
 		fl_admin_connection_close(admin->first[SLOW]);
 	}
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who has proven no identity keeps nobody out: not silent, not halfway, not after a ClientHello, and not in the log."""
+import concurrent.futures
 import json
 import resource
 import socket
@@ -189,6 +190,8 @@ def test_callers_of_admin_leave_descriptors_to_others(lab, app):
     socks = crowd(inbound.admin, 600)
     assert all(is_served(inbound) for _ in range(5))
     assert inbound.get('/readyz')[0] == 200 and inbound.sidecar.fds() < 128
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert [status for status, _ in pool.map(inbound.get, ['/connections', '/seen', '/', '/metrics'])] == [200] * 4
     leave(socks)
 
 
