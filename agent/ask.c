@@ -331,6 +331,11 @@ static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct
 	long stated;
 	size_t len;
 
+	if (answer->len == 0) {
+		return fl_err_set(err, FL_ERR_IO,
+				  "the sidecar closed the connection without an answer: others ask "
+				  "too much of it, or it has no memory; ask again");
+	}
 	/* "HTTP/1.1 200 ..." */
 	if (strncmp(head, "HTTP/1.", 7) != 0 || body == NULL || head[8] != ' ') {
 		return fl_err_set(err, FL_ERR_PEER,

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -224,3 +225,13 @@ def test_no_request_ends_the_process_when_memory_is_out(busy):
     assert json.loads(busy.get('/connections')[1])['open'] == 1000
     # What there was no memory for is sent again.
     wait_until(lambda: busy.get('/readyz')[0] == 200 and busy.metric('fairlead_generation') >= 3, 'a newer generation', 30)
+
+
+def test_no_answer_is_not_taken_for_a_wrong_one(lab):
+    web = lab.inbound(8080, start=False)
+    with socket.create_server(('127.0.0.1', web.admin)) as server:
+        tool = subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '-c', web.ini], stderr=subprocess.PIPE, text=True)
+        sock, _ = server.accept()
+        sock.recv(4096)
+        sock.close()
+        assert 'closed the connection without an answer' in tool.communicate(timeout=20)[1] and tool.returncode == 1
