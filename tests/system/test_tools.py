@@ -94,6 +94,14 @@ def test_what_is_in_force_has_a_file(web, words):
 
 # --- check: good ----------------------------------------------------------------------------------
 
+@pytest.mark.parametrize('text', re.findall(r'(?s)```ini\n(.*?)```', (labs.ROOT / 'README.md').read_text()))
+def test_check_takes_the_examples_of_the_readme(web, text):
+    web.ini.write_text(text.replace('/var/run/fairlead/tls', str(web.folder)) +
+                       labs.ini({name: web.sections[name] for name in ('sidecar', 'agent')}))
+    _, err, _ = check(web, 0)
+    assert err == ''
+
+
 def test_check_shows_what_would_run(lab, web):
     (web.folder / 'other.crt').write_bytes(lab.other_root.cert_pem + CA('other.example', common_name='2').cert_pem)
     web.change({'federate other.example': {'bundle': web.folder / 'other.crt'},
