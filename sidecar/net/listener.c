@@ -303,6 +303,14 @@ static int bind_unix(int fd, const struct fl_addr *addr, mode_t mode, struct fl_
 			"cannot listen on unix:%s: its directory does not exist; create it first",
 			path);
 	}
+	if (rc != 0 && sys == EACCES) {
+		return fl_err_set(
+			err, FL_ERR_IO,
+			"cannot listen on unix:%s: uid %u may not write to its directory, "
+			"and no capability is kept that would let root do so; give it a "
+			"directory that belongs to this uid",
+			path, (unsigned)geteuid());
+	}
 	if (rc != 0) {
 		return fl_err_sys(err, sys, "cannot listen on unix:%s", path);
 	}

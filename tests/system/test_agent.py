@@ -295,6 +295,17 @@ def test_the_directory_must_exist(web):
     assert f'{web.folder}/nowhere' in text and 'create it' in text
 
 
+@root_only
+def test_root_may_not_write_to_the_directory_of_another(web):
+    """It keeps no capability; the sentence says what to do."""
+    web.change({'agent': {'socket': web.folder / 'run' / 'agent.sock', 'sidecar_uid': 2112}})
+    (web.folder / 'run').mkdir(mode=0o755)
+    os.chown(web.folder / 'run', 2112, 2112)
+    status, text = refused_start(web)
+    assert status == 2
+    assert 'uid 0 may not write to its directory' in text and 'that belongs to this uid' in text
+
+
 # --- who is let in --------------------------------------------------------------------------------------
 
 @root_only
