@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/harden.h"
 #include "base/log.h"
 
@@ -47,7 +48,7 @@ static bool begin(struct keep *keep)
 	keep->worker = fork();
 	if (keep->worker == 0) {
 		(void)prctl(PR_SET_NAME, "fairlead-agent");
-		(void)sigprocmask(SIG_SETMASK, &keep->before, NULL);
+		(void)pthread_sigmask(SIG_SETMASK, &keep->before, NULL);
 		return true;
 	}
 	/* Who looks for the agent by its name finds the one that works. */
@@ -100,10 +101,12 @@ static void rest(struct keep *keep)
 /* A line as the agent's own: what the INI says of the log is not known here. */
 static void complain(const struct keep *keep, int number)
 {
+	const char *name = sigdescr_np(number);
 	struct fl_log log;
 
 	fl_log_init(&log, STDERR_FILENO, FL_LOG_WARN, FL_LOG_JSON, "fairlead-agent");
-	fl_log_msg(&log, FL_LOG_ERROR, "ended by signal %d (%s)%s", number, strsignal(number),
+	fl_log_msg(&log, FL_LOG_ERROR, "ended by signal %d (%s)%s", number,
+		   name != NULL ? name : "of real time",
 		   keep->deaths < KEEP_DEATHS ? ": it begins again, and traffic goes on"
 					      : ", again and again: giving up");
 	fl_log_flush(&log);
@@ -129,6 +132,7 @@ static bool is_to_go_on(struct keep *keep, int status)
 int fl_keep_first(void)
 {
 	struct keep keep = {0};
+	struct fl_err err;
 	int status;
 
 	if (getpid() != 1) {
@@ -142,14 +146,14 @@ int fl_keep_first(void)
 	(void)sigaddset(&keep.signals, SIGINT);
 	(void)sigaddset(&keep.signals, SIGHUP);
 	(void)sigaddset(&keep.signals, SIGCHLD);
-	(void)sigprocmask(SIG_BLOCK, &keep.signals, &keep.before);
+	(void)pthread_sigmask(SIG_BLOCK, &keep.signals, &keep.before);
 	do {
 		if (begin(&keep)) {
 			return -1;
 		}
 		if (keep.worker < 0) {
-			(void)fprintf(stderr, "fairlead-agent: cannot make a process: %s\n",
-				      strerror(errno));
+			(void)fl_err_sys(&err, errno, "cannot make a process");
+			(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 			return 2;
 		}
 		status = watch(&keep);
