@@ -84,6 +84,15 @@ static struct fl_moment moment_of(const struct fl_tls_ctx *ctx)
 	return (struct fl_moment){.now = ctx->now()};
 }
 
+/* Bytes of certificates beside the way that are kept: another way may be needed when a bundle changes, and each connection
+ * of a peer may come with 70 KB of others. */
+#define BESIDE_MAX (8u * 1024)
+
+static bool is_on_way(const struct fl_path *path, size_t place)
+{
+	return memchr(path->at, (int)place, path->count) != NULL;
+}
+
 /* A good chain becomes a peer, without the certificates that can be of no use to anybody. NULL: memory is out. */
 static struct fl_tls_peer *add_peer(const struct fl_tls_ctx *ctx, const struct chain *chain,
 				    const uint8_t digest[FL_DIGEST_LEN],
@@ -91,14 +100,17 @@ static struct fl_tls_peer *add_peer(const struct fl_tls_ctx *ctx, const struct c
 {
 	struct fl_span kept[FL_PATH_SENT_MAX];
 	bool keep[FL_PATH_SENT_MAX];
-	size_t count = 0;
+	size_t count = 0, beside = 0;
 
 	if (judgement->path.count == chain->count) {
 		return fl_tls_peers_add(ctx->peers, digest, chain->certs, chain->count, judgement);
 	}
 	(void)fl_judge_relevant(chain->certs, chain->count, keep);
 	for (size_t i = 0; i < chain->count; i++) {
-		if (keep[i]) {
+		bool on_way = is_on_way(&judgement->path, i);
+
+		beside += keep[i] && !on_way ? chain->certs[i].len : 0;
+		if (on_way || (keep[i] && beside <= BESIDE_MAX)) {
 			kept[count++] = chain->certs[i];
 		}
 	}

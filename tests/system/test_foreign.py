@@ -191,4 +191,4 @@ def test_hellos_with_thousands_of_tickets(lab, app):
             sock.sendall(data)
             answer = sock.recv(6)
         assert answer[:1] + answer[5:] == b'\x16\x02', answer
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 3 * labs.SLOW
