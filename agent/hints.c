@@ -13,13 +13,14 @@ static const struct known {
 	uint16_t port;
 	const char *what, *remedy;
 } known_ports[] = {
-	{6379, "Redis: its replicas are listed under the address of this pod",
+	{6379, "Redis: it lists its replicas under the address of this pod",
 	 "`replica-announce-ip`, in a cluster `cluster-announce-ip`"},
-	{26379, "Redis Sentinel: the others are taken for this pod itself",
+	{26379, "Redis Sentinel: it sees the others under the address of this pod",
 	 "`sentinel announce-ip`, and `replica-announce-ip` in Redis"},
-	{16379, "the bus of Redis Cluster: nodes that meet this one get its own address",
+	{16379, "the bus of Redis Cluster: it sees other nodes under the address of this pod",
 	 "`cluster-announce-ip`"},
-	{21, "FTP: active transfers (PORT, EPRT) are refused, as the client seems to be this pod",
+	{21,
+	 "FTP: active transfers (PORT, EPRT) are refused, because clients have the address of this pod",
 	 "passive transfers (PASV, EPSV)"},
 };
 

@@ -160,7 +160,7 @@ static int complain(const char *command, const char *text)
 static int import(const struct settings *settings)
 {
 	if (settings->word_count == 0) {
-		return complain("import", "which files? `-` is stdin");
+		return complain("import", "missing FILE: the policies to translate; `-` is stdin");
 	}
 	return fl_import(&settings->import, settings->words, settings->word_count);
 }

@@ -59,9 +59,9 @@ static void on_watch(uv_timer_t *timer)
 		link->is_hung = true;
 		(void)snprintf(
 			link->trouble, sizeof(link->trouble),
-			"it hangs: it is connected and says nothing any more, not even that it "
-			"is alive; is it stopped (SIGSTOP), or does it get no CPU? Traffic goes "
-			"on, renewals do not come");
+			"it hangs: it is connected, but its heartbeats are missing; is it "
+			"stopped (SIGSTOP), or does it get no CPU? Traffic goes on, renewals do "
+			"not arrive");
 		fl_log_msg(link->log, FL_LOG_WARN, "agent: %s", link->trouble);
 	}
 	link->is_late = is_late;

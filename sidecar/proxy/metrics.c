@@ -81,13 +81,13 @@ static void put_process(struct fl_text *text, const struct fl_snapshot *s)
 	family(text, "fairlead_agent_connected", "gauge", "1 when the agent is connected.");
 	plain(text, "fairlead_agent_connected", s->agent_connected);
 	family(text, "fairlead_agent_hung", "gauge",
-	       "1 when the agent is connected and has ceased to say that it is alive.");
+	       "1 when the agent is connected, but its heartbeats are missing.");
 	plain(text, "fairlead_agent_hung", s->agent_hung);
 	family(text, "fairlead_log_lines_lost_total", "counter",
 	       "Log lines that standard error did not take.");
 	plain(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
 	family(text, "fairlead_log_lines_left_out_total", "counter",
-	       "Lines about strangers beyond what their network may have.");
+	       "Log lines about strangers that were left out: more than their network may have.");
 	plain(text, "fairlead_log_lines_left_out_total", (int64_t)s->counters.lines_left_out);
 }
 
@@ -152,8 +152,8 @@ static void put_roots(struct fl_text *text, const struct fl_snapshot *s)
 		return;
 	}
 	family(text, "fairlead_roots", "gauge",
-	       "Roots of each trust domain, by whether they count now: those that are out of date do "
-	       "not, and of a domain without a good one nobody is trusted.");
+	       "Roots of each trust domain: valid now, or out of date. Nobody of a trust domain without a "
+	       "good one is trusted.");
 	for (size_t i = 0; i < c->bundle_count; i++) {
 		size_t late = fl_bundle_late_count(&c->bundles[i], s->now);
 		size_t good = c->bundles[i].anchors.count - late;
@@ -352,8 +352,8 @@ static void put_dns(struct fl_text *text, const struct fl_snapshot *s)
 	static const char name[] = "fairlead_dns_addresses_refused_total";
 
 	family(text, name, "counter",
-	       "Addresses that DNS gave to a name of a plaintext upstream, and that it did not get: claimed by "
-	       "an mtls or refuse upstream, or outside of `within`.");
+	       "Addresses from DNS that a name of a plaintext upstream was refused: claimed by an mtls or "
+	       "refuse upstream, or outside of `within`.");
 	series(text, name, "because", "claimed", NULL, NULL, s->dns_refused.claimed);
 	series(text, name, "because", "outside", NULL, NULL, s->dns_refused.outside);
 }

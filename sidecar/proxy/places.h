@@ -4,23 +4,23 @@
 /* places - who may dial and shake hands just now: `[limits] handshakes` of one direction on one worker.
  *
  * A connection has a lane, by where it leads (outbound), or by the network that it comes from and the listener that it comes
- * to (inbound). A quarter of the places is for lanes that
- * have none; of the others, a lane may have as many as it leaves free (the "dynamic threshold" of Choudhury and Hahne,
- * 1998). So one that gets nowhere holds three eighths of all places, and it takes many of them to delay the next one. Asking
- * and taking cost a look at two numbers. Who finds no place may wait, first come, first served within a lane; lanes take turns. Pure; loop-bound. */
+ * to (inbound). A quarter of the places is for lanes that have none; of the others, a lane may have as many as it leaves free
+ * (the "dynamic threshold" of Choudhury and Hahne, 1998). So a lane that gets nowhere holds at most three eighths of all
+ * places, and only many such lanes can delay the next one. Asking and taking cost a look at two numbers. A connection that
+ * finds no place may wait, first come, first served within a lane; lanes take turns. Pure; loop-bound. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct fl_lane;
 
-/* In what waits. */
+/* Embed this in the waiting object. */
 struct fl_waiter {
 	struct fl_waiter *prev, *next; /* prev NULL: it does not wait */
 	uint32_t lane;
 };
 
-/* In what holds a place that it can be asked to give up. */
+/* Embed this in an object that holds a place and can be asked to give it up. */
 struct fl_place {
 	struct fl_place *prev, *next; /* in its lane: oldest first */
 	uint64_t since_ms;
