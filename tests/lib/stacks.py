@@ -182,4 +182,4 @@ class GnuTLS:
 
 
 STACKS = [OpenSSL(), GnuTLS(), Built('go', 'go', ['go', 'build', '-o', 'stack', '.'], 'stack'),
-          Built('rust', 'cargo', ['cargo', 'build', '--release', '--locked', '-q'], 'target/release/stack')]
+          Built('rust', 'cargo', ['cargo', 'build', '--release', '-q'], 'target/release/stack')]

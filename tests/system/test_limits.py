@@ -122,7 +122,7 @@ def test_stalled_handshakes_give_way_at_their_deadline(lab, app):
     for sock in stalled:
         assert end_of(sock) == 'reset'
         sock.close()
-    assert len(inbound.sidecar.lines(reason='handshake_timeout')) == 4
+    labs.wait_until(lambda: len(inbound.sidecar.lines(reason='handshake_timeout')) == 4, 'a line for each')
 
 
 def test_handshake_that_is_done_frees_its_place(lab, app):
