@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -49,27 +50,13 @@ static void close_files(const int *files)
 	}
 }
 
-static bool write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t done = write(fd, data, len);
-
-		if (done < 0 && errno != EINTR) {
-			return false;
-		}
-		data += done > 0 ? done : 0;
-		len -= done > 0 ? (size_t)done : 0;
-	}
-	return true;
-}
-
 static int open_files(const char *input, int *files, struct fl_err *err)
 {
 	for (int i = 0; i < FILES; i++) {
 		files[i] = make_file();
 	}
 	if (files[0] < 0 || files[1] < 0 || files[2] < 0 ||
-	    !write_all(files[0], input, strlen(input)) || lseek(files[0], 0, SEEK_SET) != 0) {
+	    !fl_fd_write_all(files[0], input, strlen(input)) || lseek(files[0], 0, SEEK_SET) != 0) {
 		return fl_err_sys(err, errno, "cannot make a file in memory");
 	}
 	return FL_OK;

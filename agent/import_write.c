@@ -9,17 +9,6 @@
 #include "agent/import_draft.h"
 #include "base/mem.h"
 
-static const char *const inbound_modes[] = {
-	[FL_INBOUND_STRICT] = "strict",
-	[FL_INBOUND_PERMISSIVE] = "permissive",
-	[FL_INBOUND_PLAINTEXT] = "plaintext",
-};
-static const char *const outbound_modes[] = {
-	[FL_OUTBOUND_MTLS] = "mtls",
-	[FL_OUTBOUND_PLAINTEXT] = "plaintext",
-	[FL_OUTBOUND_REFUSE] = "refuse",
-};
-
 #define NAME_MAX_LEN 48
 
 /* A name that no section before it has: what a section may be called, and a number where it is taken. */
@@ -90,7 +79,7 @@ static void put_inbound(const struct fl_import_draft *draft, struct fl_text *out
 			"; Istio without a PeerAuthentication lets plaintext in; this INI does "
 			"not. For a time of change:\n; mode = permissive\n");
 	}
-	fl_text_print(out, "[inbound]\nmode = %s\n\n", inbound_modes[inbound_mode(draft)]);
+	fl_text_print(out, "[inbound]\nmode = %s\n\n", fl_inbound_mode_word(inbound_mode(draft)));
 }
 
 static void put_ports(const struct fl_import_draft *draft, struct fl_text *out)
@@ -103,7 +92,7 @@ static void put_ports(const struct fl_import_draft *draft, struct fl_text *out)
 
 		fl_text_print(out, "[service %s]\nport = %u\n", name, port->port);
 		if (port->has_mode) {
-			fl_text_print(out, "mode = %s\n", inbound_modes[port->mode]);
+			fl_text_print(out, "mode = %s\n", fl_inbound_mode_word(port->mode));
 		}
 		fl_text_print(out, "\n");
 		free(name);
@@ -120,7 +109,7 @@ static void put_upstreams(const struct fl_import_draft *draft, struct fl_text *o
 		char *name = section_name(&taken, upstream->name);
 
 		fl_text_print(out, "[upstream %s]\nto = %s\nmode = %s\n", name, upstream->to,
-			      outbound_modes[upstream->mode]);
+			      fl_outbound_mode_word(upstream->mode));
 		put_list(out, "peer", &upstream->peer, NULL);
 		fl_text_print(out, "\n");
 		free(name);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/mem.h"
 #include "certs-watch/source.h"
 #include "conf/problems.h"
@@ -79,20 +80,6 @@ int fl_input_conf(const char *path, struct fl_conf **ret, char **ret_text, size_
 	return rc;
 }
 
-static bool write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t done = write(fd, data, len);
-
-		if (done < 0 && errno != EINTR) {
-			return false;
-		}
-		data += done > 0 ? done : 0;
-		len -= done > 0 ? (size_t)done : 0;
-	}
-	return true;
-}
-
 int fl_input_file(char **ret_path, struct fl_err *err)
 {
 	char *text = NULL;
@@ -105,7 +92,7 @@ int fl_input_file(char **ret_path, struct fl_err *err)
 	}
 	fd = memfd_create("fairlead", MFD_CLOEXEC);
 	/* Made with 0777, which would be a finding. */
-	if (fd < 0 || fchmod(fd, 0600) != 0 || !write_all(fd, text, len)) {
+	if (fd < 0 || fchmod(fd, 0600) != 0 || !fl_fd_write_all(fd, text, len)) {
 		rc = fl_err_sys(err, errno, "cannot make a file in memory");
 		if (fd >= 0) {
 			(void)close(fd);

@@ -10,16 +10,6 @@
 #include "base/json.h"
 #include "base/when.h"
 
-static const char *const inbound_modes[] = {
-	[FL_INBOUND_STRICT] = "strict",
-	[FL_INBOUND_PERMISSIVE] = "permissive",
-	[FL_INBOUND_PLAINTEXT] = "plaintext",
-};
-static const char *const outbound_modes[] = {
-	[FL_OUTBOUND_MTLS] = "mtls",
-	[FL_OUTBOUND_PLAINTEXT] = "plaintext",
-	[FL_OUTBOUND_REFUSE] = "refuse",
-};
 static const char *const changes[] = {[FL_CHANGE_KEEP] = "keep", [FL_CHANGE_CLOSE] = "close"};
 
 int fl_report_verdict(const struct fl_report *report)
@@ -374,7 +364,7 @@ static void json_addresses(struct fl_json *json, const char *key, const struct f
 
 static void json_how_served(struct fl_json *json, const struct fl_conf_inbound *inbound)
 {
-	fl_json_str(json, "mode", inbound_modes[inbound->mode]);
+	fl_json_str(json, "mode", fl_inbound_mode_word(inbound->mode));
 	fl_json_int(json, "detect_timeout_ms", inbound->detect_timeout_ms);
 	fl_json_str(json, "proxy_protocol", inbound->proxy_protocol ? "v2" : "off");
 }
@@ -402,7 +392,7 @@ static void json_inbound(struct fl_json *json, const struct fl_conf *conf)
 
 static void json_carried(struct fl_json *json, const struct fl_conf_upstream *u)
 {
-	fl_json_str(json, "mode", outbound_modes[u->mode]);
+	fl_json_str(json, "mode", fl_outbound_mode_word(u->mode));
 	fl_json_array(json, "peer");
 	for (size_t k = 0; k < u->peer_count; k++) {
 		fl_json_str(json, NULL, fl_pattern_text(u->peer[k]));

@@ -202,24 +202,30 @@ static bool offer(struct channel *channel)
 }
 
 /* What a sidecar that does not read has not taken yet tells it as much. False: the channel is gone. */
-static bool send_beat(struct channel *channel)
+/* Takes the frame over; NULL: there was no memory for it. False: the channel is gone. */
+static bool send_frame(struct channel *channel, uint8_t *frame, size_t len)
 {
-	struct fl_ctl_beat beat = {.every_ms = FL_CTL_BEAT_MS};
-	uint8_t *frame;
-	size_t len;
-	int rc;
+	int rc = frame != NULL ? fl_sock_write(channel->sock, frame, len) : UV_ENOMEM;
 
-	if (!channel->wants_beats || fl_sock_pending(channel->sock)) {
-		return true;
-	}
-	frame = fl_ctl_encode_beat(&beat, &len);
-	rc = frame != NULL ? fl_sock_write(channel->sock, frame, len) : UV_ENOMEM;
 	free(frame);
 	if (rc < 0) {
 		channel_fail(channel, uv_strerror(rc));
 		return false;
 	}
 	return true;
+}
+
+static bool send_beat(struct channel *channel)
+{
+	struct fl_ctl_beat beat = {.every_ms = FL_CTL_BEAT_MS};
+	uint8_t *frame;
+	size_t len;
+
+	if (!channel->wants_beats || fl_sock_pending(channel->sock)) {
+		return true;
+	}
+	frame = fl_ctl_encode_beat(&beat, &len);
+	return send_frame(channel, frame, len);
 }
 
 static void on_beat(uv_timer_t *timer)
@@ -258,19 +264,12 @@ static bool send_note(struct channel *channel)
 	};
 	uint8_t *frame;
 	size_t len;
-	int rc;
 
 	if (!channel->greeted) {
 		return true;
 	}
 	frame = fl_ctl_encode_note(&note, &len);
-	rc = frame != NULL ? fl_sock_write(channel->sock, frame, len) : UV_ENOMEM;
-	free(frame);
-	if (rc < 0) {
-		channel_fail(channel, uv_strerror(rc));
-		return false;
-	}
-	return true;
+	return send_frame(channel, frame, len);
 }
 
 static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)

@@ -213,6 +213,10 @@ char *fl_conf_capture_keys(const struct fl_conf *applied, const struct fl_conf *
  * them (base/capture.h). */
 uint32_t fl_conf_capture_print(const struct fl_conf *conf);
 
+/* As the INI writes them: "strict", "mtls". Static. */
+const char *fl_inbound_mode_word(enum fl_inbound_mode mode);
+const char *fl_outbound_mode_word(enum fl_outbound_mode mode);
+
 void fl_conf_free(struct fl_conf *conf);
 
 #endif

@@ -435,3 +435,13 @@ void fl_build_tls_names(struct fl_conf *conf)
 			word_of(ciphers, FL_COUNT_OF(ciphers), conf->tls.ciphers[i]);
 	}
 }
+
+const char *fl_inbound_mode_word(enum fl_inbound_mode mode)
+{
+	return word_of(inbound_modes, FL_COUNT_OF(inbound_modes), (unsigned)mode);
+}
+
+const char *fl_outbound_mode_word(enum fl_outbound_mode mode)
+{
+	return word_of(outbound_modes, FL_COUNT_OF(outbound_modes), (unsigned)mode);
+}

@@ -204,7 +204,7 @@ enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, 
 void fl_worker_bury(struct fl_worker *worker, struct fl_corpse *corpse);
 /* A session has ended its handshake, or itself: serves who had to wait. */
 void fl_worker_session_settled(struct fl_worker *worker);
-/* A connection has been made, or is half done: net.keep_s becomes what conntrack asks for now. Files are read once a second. */
+/* A connection has been made, or one side of it has finished: net.keep_s becomes what conntrack asks for now. Files are read once a second. */
 void fl_worker_mind_time_outs(struct fl_worker *worker);
 /* A connection has come, or gone: for the route alone. */
 void fl_worker_opened(struct fl_worker *worker, enum fl_direction direction);

@@ -19,6 +19,11 @@ A, AAAA = 1, 28
 SERVFAIL = 2
 
 
+def let_answers_age():
+    """An answer decides for one second. Time has to pass, and nothing shows from outside that it has."""
+    time.sleep(1.1)
+
+
 def attempt(pod, to, timeout=15):
     """What becomes of it: the marker that came back, or 'reset'."""
     return fate(lambda: pod.connect(to, timeout), MARKER)
@@ -64,7 +69,7 @@ def test_a_new_address_of_a_name_is_the_names_at_once(node, pod, family, ttl):
         each.app(port=9000)
     assert attempt(shop, (getattr(first, family), 8080)) == MARKER
     assert attempt(shop, (getattr(thief, family), 8080)) == MARKER, 'not the name\'s: [outbound] default'
-    time.sleep(1.1)  # what was asked for that is not fresh any more
+    let_answers_age()
     node.dns['db.test'] = [getattr(thief, family)]
     assert attempt(shop, (getattr(thief, family), 9000)) == MARKER, 'another port is none of the name\'s'
     # An exact address that was the name's when it was last asked stays so until its TTL is over; a new one is found.
@@ -72,7 +77,7 @@ def test_a_new_address_of_a_name_is_the_names_at_once(node, pod, family, ttl):
     assert attempt(shop, (getattr(second, family), 8080)) == MARKER
     assert shop.wait_line(msg='connection', destination=re.compile('8080'), upstream='db')
     node.dns['db.test'] = [getattr(thief, family), getattr(second, family)]
-    time.sleep(1.1)
+    let_answers_age()
     assert attempt(shop, (getattr(thief, family), 8080)) == 'reset'
     assert shop.wait_line(reason='certificate_refused')['upstream'] == 'db'
 
@@ -87,13 +92,13 @@ def test_a_name_that_is_gone_for_a_moment(node, pod):
         each.app()
     assert attempt(shop, (first.v4, 8080)) == MARKER
     del node.dns['db.test']
-    time.sleep(1.1)
+    let_answers_age()
     begin = time.monotonic()
     assert attempt(shop, (second.v4, 8080)) == 'reset'
     assert time.monotonic() - begin < 3, 'DNS has answered: there is nothing to wait for'
     assert shop.wait_line(reason='no_address')['detail'] == 'db.test: the name does not exist'
     for _ in range(3):  # back-off grows
-        time.sleep(1.1)
+        let_answers_age()
         assert attempt(shop, (second.v4, 8080)) == 'reset'
     node.dns['db.test'] = [second.v4]
     wait_until(lambda: attempt(shop, (second.v4, 8080)) == MARKER, 'back-off ends', 3)
@@ -130,7 +135,7 @@ def test_dns_that_is_silent_lets_nobody_unknown_pass(node, pod):
     other.app(port=9000)
     assert attempt(shop, (web.v4, 8080)) == MARKER
     node.names.lost = True
-    time.sleep(1.1)
+    let_answers_age()
     waiting = Later(shop, (other.v4, 8080))
     wait_until(lambda: resolving(shop), 'it waits')
     assert attempt(shop, (web.v4, 8080)) == MARKER and attempt(shop, (other.v4, 9000)) == MARKER
@@ -219,7 +224,7 @@ def test_one_family_that_is_never_answered(node, pod, mute, family, kind):
     assert time.monotonic() - begin < 4
     if kind == 'captured':
         node.dns['far.test'] = [getattr(next_one, family)]
-        time.sleep(1.1)
+        let_answers_age()
         assert attempt(shop, (getattr(next_one, family), 8080)) == 'reset', 'it has not the peer\'s identity'
 
 
@@ -238,7 +243,7 @@ def test_search_domains(node, pod):
     assert 'db.three.test' not in node.names.asked
     node.names.mute.clear()
     node.dns.update({'db.two.test': [web.v4], 'db.three.test': [other.v6]})
-    time.sleep(1.1)
+    let_answers_age()
     assert attempt(shop, (other.v6, 8080)) == 'reset'
     assert 'db.three.test' not in node.names.asked
 
@@ -259,7 +264,7 @@ def claims(kind, ledger):
 
 def ask_again(pod, other, family):
     """An unknown address on the names' port, of either family, and what was asked last is not fresh any more."""
-    time.sleep(1.1)
+    let_answers_age()
     assert attempt(pod, (other.v6 if family == 'v4' else other.v4, 8080)) == 'reset'
 
 
@@ -382,13 +387,13 @@ def test_an_address_that_has_become_a_mesh_services(node, pod):
                       'upstream old': {'to': 'old.test:8000-9000', 'mode': 'plaintext'}})
     assert attempt(web, (moved.v4, 8080)) == MARKER
     node.dns.update({'old.test': [legacy.v4, legacy.v6], 'ledger.test': [moved.v4]})
-    time.sleep(1.1)
+    let_answers_age()
     with web.capture() as seen:
         assert attempt(web, (moved.v4, 8080)) == 'reset'
     assert not seen.saw(MARKER)
     assert attempt(web, (legacy.v4, 8080)) == MARKER
     node.names.lost = True
-    time.sleep(1.1)
+    let_answers_age()
     begin = time.monotonic()
     assert attempt(web, (legacy.v4, 8080)) == MARKER
     assert time.monotonic() - begin < 4
