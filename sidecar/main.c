@@ -10,7 +10,7 @@
 
 #include "admin/admin.h"
 #include "base/harden.h"
-#include "proxy/server.h"
+#include "server/server.h"
 #include "tls/tls.h"
 
 static const char help[] =

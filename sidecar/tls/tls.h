@@ -173,7 +173,7 @@ void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io);
  * handshake. */
 void fl_tls_alert(struct fl_tls *tls, struct fl_tls_io *io, uint8_t alert);
 
-/* Why the engine failed. reason is a stable word of proxy/reason.h's list where rule is
+/* Why the engine failed. reason is a stable word of count/reason.h's list where rule is
  * FL_RULE_NONE. */
 enum fl_tls_cause {
 	FL_TLS_CAUSE_NONE,

@@ -25,9 +25,16 @@ LAYERS = {
     'sidecar/ctl': ['base'],
     'sidecar/tls': ['base', 'pki'],
     'sidecar/net': ['base'],
-    'sidecar/proxy': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net'],
+    'sidecar/count': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'judge'],
+    'sidecar/generation': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'count'],
+    'sidecar/conn': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'count', 'generation', 'worker', 'judge', 'report'],
+    'sidecar/judge': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'count', 'generation', 'conn', 'worker'],
+    'sidecar/report': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'count', 'generation', 'conn', 'judge', 'server'],
+    'sidecar/worker': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'count', 'generation', 'conn', 'judge', 'report'],
+    'sidecar/server': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'count', 'generation', 'conn', 'judge', 'report', 'worker'],
     'sidecar/admin': ['base', 'net'],
-    'sidecar': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net', 'proxy', 'admin'],
+    'sidecar': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net',
+                'count', 'generation', 'conn', 'judge', 'report', 'worker', 'server', 'admin'],
     'certs-watch': ['base', 'pki', 'tls'],
     'agent': ['base', 'conf', 'policy', 'pki', 'ctl', 'tls', 'net', 'certs-watch'],
 }
@@ -36,14 +43,14 @@ LAYERS = {
 FOREIGN = [
     (r'wolfssl/ssl\.h', ['sidecar/tls']),
     (r'wolfssl/.*', ['sidecar/pki', 'sidecar/tls']),
-    (r'uv\.h', ['sidecar/net', 'sidecar/proxy', 'sidecar/admin', 'sidecar', 'certs-watch', 'agent']),
-    (r'ares.*\.h', ['sidecar/proxy']),
+    (r'uv\.h', ['sidecar/net', 'sidecar/count', 'sidecar/conn', 'sidecar/judge', 'sidecar/worker', 'sidecar/server', 'sidecar/admin', 'sidecar', 'certs-watch', 'agent']),
+    (r'ares.*\.h', ['sidecar/server']),
     (r'ini\.h', ['sidecar/conf']),
     (r'cjson/.*', ['agent']),
     (r'yaml\.h', ['agent']),
     (r'http_parser\.h', ['sidecar/admin']),
-    (r'uthash\.h', ['sidecar/policy', 'sidecar/conf', 'sidecar/proxy']),
-    (r'utlist\.h', ['sidecar/proxy', 'sidecar/tls']),
+    (r'uthash\.h', ['sidecar/policy', 'sidecar/conf', 'sidecar/count', 'sidecar/generation', 'sidecar/conn', 'sidecar/judge', 'sidecar/server']),
+    (r'utlist\.h', ['sidecar/conn', 'sidecar/judge', 'sidecar/worker', 'sidecar/server', 'sidecar/tls']),
 ]
 
 # libuv's streams belong to sidecar/net alone.
@@ -341,9 +348,9 @@ def check_documented(_):
     readme, layers = read('README.md'), documented_layers(read('sidecar/ARCHITECTURE.md'))
     for name, what, there, said in [
             ('README.md', 'key', ini_keys(), set(documented_keys(readme))),
-            ('README.md', 'reason', set(re.findall(r'X\(\w+, "(\w+)"', read('sidecar/proxy/reason.h'))),
+            ('README.md', 'reason', set(re.findall(r'X\(\w+, "(\w+)"', read('sidecar/count/reason.h'))),
              {quoted(cells[0])[0] for cells in table(readme, '| `reason` |')}),
-            ('README.md', 'metric', set(re.findall(r'"(fairlead_\w+)', read('sidecar/proxy/metrics.c'))),
+            ('README.md', 'metric', set(re.findall(r'"(fairlead_\w+)', read('sidecar/report/metrics.c'))),
              {metric for cells in table(readme, '| name | labels |') for metric in quoted(cells[0])}),
             ('sidecar/ARCHITECTURE.md', 'layer', set(LAYERS), set(layers))]:
         for each in sorted(there - said):

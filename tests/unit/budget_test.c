@@ -2,7 +2,7 @@
 /* Descriptors are enough for all that is promised. */
 #include <criterion/criterion.h>
 
-#include "proxy/budget.h"
+#include "worker/budget.h"
 
 static const struct fl_conf usual = {.limits = {.connections = 20000, .handshakes = 512}};
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "proxy/crowd.h"
+#include "conn/crowd.h"
 
 static struct fl_inet network(unsigned number)
 {

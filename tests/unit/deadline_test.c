@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "base/mem.h"
-#include "proxy/deadline.h"
+#include "conn/deadline.h"
 
 struct entry {
 	struct fl_deadline deadline;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "proxy/judge.h"
-#include "proxy/recycle.h"
+#include "judge/judge.h"
+#include "judge/recycle.h"
 
 /* --- judge ------------------------------------------------------------------------------------------ */
 

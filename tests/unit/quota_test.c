@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "proxy/quota.h"
+#include "conn/quota.h"
 
 static const struct fl_inet nowhere;
 

@@ -5,7 +5,7 @@
 #include <uv.h>
 
 #include "base/mem.h"
-#include "proxy/reason.h"
+#include "count/reason.h"
 
 Test(reason, errors_of_open_connections)
 {

@@ -9,7 +9,7 @@
 
 #include "base/mem.h"
 #include "fixture.h"
-#include "proxy/report.h"
+#include "report/report.h"
 
 #define NOW 1795250000 /* 2026-11-21T08:33:20Z */
 
@@ -95,7 +95,7 @@ static void expect_not(const struct state *s, render_fn *report, const char *par
 	free(document);
 }
 
-static void count_some(struct fl_plain *plain)
+static void count_some(struct fl_plaintext_counts *plain)
 {
 	struct fl_conf_upstream upstreams[] = {
 		{.name = (char *)"db", .mode = FL_OUTBOUND_PLAINTEXT},
@@ -105,7 +105,8 @@ static void count_some(struct fl_plain *plain)
 			       .outbound = {.mode = FL_OUTBOUND_PLAINTEXT}};
 
 	for (unsigned worker = 0; worker < 2; worker++) {
-		struct fl_plain_counter **counters = fl_plain_counters(plain, &conf, worker);
+		struct fl_plaintext_counter **counters =
+			fl_plaintext_counters(plain, &conf, worker);
 
 		cr_assert_null(counters[1], "mutual TLS is not counted here");
 		counters[0]->connections += 2;
@@ -118,7 +119,7 @@ static void count_some(struct fl_plain *plain)
 Test(report, plaintext_by_upstream_of_all_workers_and_generations)
 {
 	struct state s;
-	struct fl_plain *plain = fl_plain_new(2);
+	struct fl_plaintext_counts *plain = fl_plaintext_counts_new(2);
 
 	make_state(&s);
 	expect_not(&s, fl_report_metrics, "fairlead_plaintext");
@@ -135,13 +136,13 @@ Test(report, plaintext_by_upstream_of_all_workers_and_generations)
 	expect(&s, fl_report_status,
 	       "\"upstream\": \"db\",\n      \"connections\": 8,\n      \"to_app\": 400,\n      \"to_mesh\": 0");
 	fl_snapshot_done(&s.snapshot);
-	fl_plain_free(plain);
+	fl_plaintext_counts_free(plain);
 }
 
 Test(report, plaintext_has_a_bounded_number_of_names)
 {
-	struct fl_plain *plain = fl_plain_new(1);
-	struct fl_plain_counter sum;
+	struct fl_plaintext_counts *plain = fl_plaintext_counts_new(1);
+	struct fl_plaintext_counter sum;
 	const char *name;
 	size_t count = 0;
 
@@ -149,19 +150,19 @@ Test(report, plaintext_has_a_bounded_number_of_names)
 		struct fl_conf_upstream upstream = {.name = fl_format("u%u", i),
 						    .mode = FL_OUTBOUND_PLAINTEXT};
 		struct fl_conf conf = {.upstreams = &upstream, .upstream_count = 1};
-		struct fl_plain_counter **counters = fl_plain_counters(plain, &conf, 0);
+		struct fl_plaintext_counter **counters = fl_plaintext_counters(plain, &conf, 0);
 
 		counters[0]->connections++;
 		free(counters);
 		free(upstream.name);
 	}
-	while (fl_plain_sum(plain, count, &name, &sum)) {
+	while (fl_plaintext_counts_sum(plain, count, &name, &sum)) {
 		count++;
 	}
 	cr_expect_eq(count, FL_PLAIN_MAX);
 	cr_expect_str_eq(name, "[others]");
 	cr_expect_eq(sum.connections, FL_PLAIN_MAX + 1);
-	fl_plain_free(plain);
+	fl_plaintext_counts_free(plain);
 }
 
 /* --- metrics ---------------------------------------------------------------------------------- */

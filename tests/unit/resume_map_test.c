@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "proxy/resume_map.h"
+#include "conn/resume_map.h"
 
 struct bench {
 	uv_loop_t loop;

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "conn/access.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "conn/log_ration.h"
+#include "conn/stranger.h"
+
+#define ALERT_NO_APPLICATION_PROTOCOL 120 /* RFC 7301 section 3.2 */
+
+/* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
+static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason,
+		      const struct fl_verdict *verdict)
+{
+	switch (worker->access) {
+	case FL_ACCESS_ALL:
+		return true;
+	case FL_ACCESS_DENIED:
+		return fl_reason_is_denial(reason) || (verdict != NULL && verdict->audited);
+	case FL_ACCESS_OFF:
+		break;
+	}
+	return false;
+}
+
+static void add_verdict(struct fl_line *line, const struct fl_verdict *verdict)
+{
+	fl_line_str(line, "decision", fl_decision_word(fl_verdict_decision(verdict)));
+	if (verdict->rule == NULL) {
+		fl_line_str(line, "rule", "default");
+		return;
+	}
+	fl_line_str(line, "rule", verdict->rule);
+	fl_line_str(line, "rule_file", verdict->file);
+	fl_line_u64(line, "rule_line", verdict->line);
+}
+
+/* A section name out of an ID: its path with `-` for what a name may not hold. Peers get rules of their own. */
+static void rule_name_of(const char *id, char *name, size_t size)
+{
+	const char *path = strchr(id + sizeof("spiffe://") - 1, '/');
+	size_t len = 0;
+
+	for (; path != NULL && *++path != '\0' && len + 1 < size;) {
+		name[len++] = isalnum((unsigned char)*path) ? *path : '-';
+	}
+	name[len] = '\0';
+}
+
+/* Whoever comes without TLS is known by its address alone. */
+static void add_plaintext_remedy(struct fl_line *line, const struct fl_conn *conn)
+{
+	const char *to = fl_conn_name(conn);
+	union fl_sockaddr source;
+	char remedy[512], net[FL_CIDR_TEXT], port[8];
+	struct fl_cidr cidr;
+	int len;
+
+	if (conn->source.family == 0) {
+		return;
+	}
+	source = fl_inet_sockaddr(&conn->source);
+	FL_REQUIRE(fl_cidr_of(&source.any, &cidr));
+	(void)snprintf(port, sizeof(port), "%u", conn->port);
+	len = snprintf(remedy, sizeof(remedy),
+		       "to let it in: [allow plaintext-%s] from = plaintext  sources = %s  to = %s",
+		       to != NULL ? to : port, fl_cidr_format(&cidr, net), to != NULL ? to : port);
+	if (len > 0 && (size_t)len < sizeof(remedy)) {
+		fl_line_str(line, "remedy", remedy);
+	}
+}
+
+/* What an [upstream] could say for this server. */
+static void add_server_remedy(struct fl_line *line, const struct fl_access *access)
+{
+	const char *name = fl_conn_name(access->conn);
+	char section[256], remedy[512];
+
+	(void)snprintf(section, sizeof(section),
+		       name != NULL ? "[upstream %s]" : "an [upstream] for it", name);
+	(void)snprintf(
+		remedy, sizeof(remedy),
+		access->reason == FL_REASON_NOT_MUTUAL
+			? "let the server ask for client certificates; if it is not meant to, write `mutual = "
+			  "optional` in %s"
+			: "name what the server speaks in %s, for example `alpn = h2`",
+		section);
+	fl_line_str(line, "remedy", remedy);
+}
+
+static bool is_about_protocols(const struct fl_access *access)
+{
+	const struct fl_tls_failure *failure =
+		access->session != NULL ? fl_session_failure(access->session) : NULL;
+
+	return access->reason == FL_REASON_PEER_ALERT && access->conn->direction == FL_OUTBOUND &&
+	       failure != NULL && failure->alert == ALERT_NO_APPLICATION_PROTOCOL;
+}
+
+/* The lines of INI that would let this peer in: what somebody who reads the denial wants next. */
+static void add_remedy(struct fl_line *line, const struct fl_access *access)
+{
+	char remedy[3072], name[60], port[8];
+	const char *to = fl_conn_name(access->conn);
+	const char *id;
+	int len;
+
+	if (access->verdict == NULL || access->verdict->rule != NULL) {
+		return;
+	}
+	if (access->session == NULL) {
+		add_plaintext_remedy(line, access->conn);
+		return;
+	}
+	id = fl_session_peer_id(access->session);
+	rule_name_of(id, name, sizeof(name));
+	(void)snprintf(port, sizeof(port), "%u", access->conn->port);
+	len = snprintf(remedy, sizeof(remedy), "to let it in: [allow %s] from = %s  to = %s", name,
+		       id, to != NULL ? to : port);
+	if (len > 0 && (size_t)len < sizeof(remedy)) {
+		fl_line_str(line, "remedy", remedy);
+	}
+}
+
+static void add_addresses(struct fl_line *line, const struct fl_conn *conn)
+{
+	char text[FL_ADDR_TEXT];
+
+	/* A connection that was reset before we accepted it has no address any more. */
+	fl_line_str(line, "source",
+		    conn->source.family != 0  ? fl_inet_format(&conn->source, text)
+		    : conn->endpoint->is_unix ? "unix"
+					      : "unknown");
+	if (fl_conn_is_captured(conn)) {
+		fl_line_str(line, "destination", fl_inet_format(&conn->destination, text));
+	}
+}
+
+/* The other end of the mesh side, and we. */
+static void add_ends(struct fl_line *line, const struct fl_access *access)
+{
+	const struct fl_generation *generation = access->conn->share->generation;
+	char addr[FL_ADDR_TEXT];
+
+	if (access->session != NULL) {
+		fl_line_str(line, "peer_addr", fl_session_peer_addr(access->session, addr));
+	} else if (access->plain != NULL) {
+		fl_line_str(line, "peer_addr", fl_sock_peer(access->plain, addr));
+	}
+	fl_line_str(line, "own", generation->credentials->id);
+	fl_line_u64(line, "generation", generation->number);
+}
+
+/* Where the INI says so: [outbound] has no name that the line could give. */
+static void add_upstream_line(struct fl_line *line, const struct fl_conn *conn)
+{
+	fl_line_str(line, "rule_file", conn->share->generation->conf->path);
+	fl_line_u64(line, "rule_line", conn->upstream->line);
+}
+
+/* Fixed listeners are left alone by the rules, so what comes to us for one of them was led by older rules. */
+static const char loop_remedy[] =
+	"if this is a fixed listener of the INI, the rules of capture are older than it: run `fairlead-agent "
+	"redirect apply` in this pod; else call the port of the app, as this one is the sidecar's own";
+
+/* Was it open, and has it lost that? */
+static bool is_judged(enum fl_reason reason)
+{
+	return reason == FL_REASON_TRUST_LOST || reason == FL_REASON_REVOKED ||
+	       reason == FL_REASON_PEER_EXPIRED || reason == FL_REASON_POLICY_LOST;
+}
+
+/* What the connection is, and what it has carried. */
+static void add_facts(struct fl_line *line, const struct fl_access *access)
+{
+	const struct fl_conn *conn = access->conn;
+	bool inbound = conn->direction == FL_INBOUND;
+
+	fl_line_str(line, "direction", inbound ? "inbound" : "outbound");
+	fl_line_str(line, inbound ? "service" : "upstream", fl_conn_name(conn));
+	add_addresses(line, conn);
+	fl_line_str(line, "detected", fl_detected_word(conn->detected));
+	add_ends(line, access);
+	if (access->session != NULL) {
+		fl_session_describe(access->session, line);
+	} else if (conn->security == FL_SECURITY_PLAINTEXT) {
+		fl_line_str(line, "security", "plaintext");
+	}
+	if (access->verdict != NULL) {
+		add_verdict(line, access->verdict);
+	}
+	if (access->broken_rule != FL_RULE_NONE) {
+		fl_line_str(line, "broken_rule", fl_rule_name(access->broken_rule));
+	}
+	fl_line_str(line, "detail", access->detail);
+	fl_line_u64(line, "bytes_to_app", access->to_app);
+	fl_line_u64(line, "bytes_to_mesh", access->to_mesh);
+	fl_line_seconds(line, "duration_s", uv_hrtime() - conn->started_ns);
+}
+
+void fl_access_goes_on(const struct fl_access *access)
+{
+	struct fl_line line;
+
+	fl_line_begin(&line, &access->conn->worker->log, FL_LOG_INFO, "connection open");
+	add_facts(&line, access);
+	fl_line_end(&line);
+}
+
+void fl_access_ended(const struct fl_access *access)
+{
+	const struct fl_conn *conn = access->conn;
+	struct fl_worker *worker = conn->worker;
+	bool denied = fl_reason_is_denial(access->reason);
+	struct fl_line line;
+
+	fl_counters_ended(&worker->counters, conn->direction, conn->security, access->reason);
+	if (conn->peer != NULL) {
+		fl_peer_ended(conn->peer, access->reason);
+	}
+	if (!is_wanted(worker, access->reason, access->verdict) ||
+	    !fl_log_ration_has_line(worker, conn, access->reason)) {
+		return;
+	}
+	fl_line_begin(&line, &worker->log, denied ? FL_LOG_WARN : FL_LOG_INFO,
+		      is_judged(access->reason) ? "connection closed"
+		      : denied                  ? "connection refused"
+						: "connection");
+	add_facts(&line, access);
+	fl_line_str(&line, "reason", fl_reason_word(access->reason));
+	if (access->reason != FL_REASON_DONE) {
+		fl_line_str(&line, "explanation", fl_reason_text(access->reason));
+	}
+	if (access->reason == FL_REASON_POLICY || access->reason == FL_REASON_POLICY_LOST) {
+		add_remedy(&line, access);
+	} else if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
+		add_upstream_line(&line, conn);
+	} else if (access->reason == FL_REASON_NOT_MUTUAL || is_about_protocols(access)) {
+		add_server_remedy(&line, access);
+	} else if (access->reason == FL_REASON_LOOP) {
+		fl_line_str(&line, "remedy", loop_remedy);
+	} else if (access->broken_rule != FL_RULE_NONE) {
+		fl_line_str(&line, "remedy", fl_rule_remedy(access->broken_rule));
+	}
+	fl_line_end(&line);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_ACCESS_H
+#define FL_CONN_ACCESS_H
+/* access - the one line that a connection leaves behind, at its end. Loop-bound. */
+#include "conn/session.h"
+
+struct fl_access {
+	const struct fl_conn *conn;
+	const struct fl_session *session; /* NULL: there was none */
+	const struct fl_verdict *verdict; /* NULL: policy was not asked */
+	enum fl_reason reason;
+	enum fl_rule broken_rule; /* that a good peer's chain breaks now; FL_RULE_NONE: none */
+	const char *detail;       /* a sentence more; NULL: none */
+	const struct fl_sock *
+		plain; /* its mesh side is this plain socket, or will be a session; NULL: neither */
+	uint64_t to_app, to_mesh; /* bytes */
+};
+
+/* Counts the end and writes the line if [log] access wants it: info where it ended by itself, warn where we refused it. */
+void fl_access_ended(const struct fl_access *access);
+/* A line about one that is open still; reason is not looked at. */
+void fl_access_goes_on(const struct fl_access *access);
+
+#endif

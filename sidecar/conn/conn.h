@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_CONN_H
+#define FL_CONN_CONN_H
+/* conn - what a connection is: where it came from, where it goes, and which section of which generation says how.
+ *
+ * Decided once, when it arrives, and the same until its end, whatever rotates meanwhile. A connection is open for as
+ * long as it is referred to, by a session, a stream or both: it is counted in and out, and holds the
+ * share of the generation that it began with. Loop-bound. Memory of one that nobody refers to is freed when the
+ * loop's turn is over. */
+#include "base/inet.h"
+#include "policy/policy.h"
+#include "worker/worker.h"
+
+/* What the first bytes of a permissive port's client were. */
+enum fl_detected {
+	FL_DETECTED_NOTHING, /* nobody has looked: the port is not permissive */
+	FL_DETECTED_FAIRLEAD,
+	FL_DETECTED_TLS, /* the app's own */
+	FL_DETECTED_PLAINTEXT,
+	FL_DETECTED_SILENCE, /* none within detect_timeout */
+};
+
+struct fl_conn {
+	struct fl_corpse corpse; /* first: buried when nobody refers to it */
+	struct fl_worker *worker;
+	struct fl_endpoint *endpoint; /* that it came by */
+	struct fl_share *share;       /* a reference */
+	/* Of the share's generation. */
+	const struct fl_conf_service
+		*service; /* inbound; NULL: a captured port without a section */
+	const struct fl_conf_upstream *
+		upstream; /* outbound; [outbound] where nothing else matches. Certain once naming.h says so */
+	struct fl_targets
+		*targets; /* outbound: what a fixed listener leads to; NULL: unknown, or captured */
+	uint64_t started_ns; /* uv_hrtime() */
+	struct fl_peer_cell
+		*peer; /* where its bytes are counted; NULL: it is not known who that is */
+	struct fl_quota_peer *quota; /* whose share it is of; NULL: nobody's */
+	struct fl_inet source;       /* family 0: a Unix socket, or unknown */
+	struct fl_inet destination;  /* captured: the original one; family 0: a fixed listener */
+	uint32_t refs;
+	uint32_t next_target;   /* outbound: which of targets, or the destination, to dial next */
+	uint32_t lane;          /* among the places for handshakes of its direction */
+	uint64_t dial_until_ms; /* outbound: connect_timeout ends; 0: nothing is dialled yet */
+	uint64_t address_until_ms; /* and the part of it that the address dialled now may have */
+	uint16_t port;             /* as policy calls it; 0: Unix */
+	uint8_t direction;         /* enum fl_direction */
+	uint8_t detected;          /* enum fl_detected; inbound */
+	uint8_t security;          /* enum fl_security */
+	bool admitted;             /* counts towards [limits] connections */
+};
+
+/* Takes the connection that waits at the listener, and finds out what it is. One that cannot be served (its destination
+ * is unknown or ourselves, its section has gone) is reset, counted and logged inside. NULL: that, or nobody waits, or
+ * no memory. Else one reference, and the socket, which has no user yet. */
+struct fl_conn *fl_conn_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
+			       struct fl_sock **ret_sock);
+/* Resets the connection that waits. detail: for the log. quietly: it is counted, and not logged. */
+void fl_conn_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
+		    enum fl_reason reason, const char *detail, bool quietly);
+struct fl_conn *fl_conn_ref(struct fl_conn *conn);
+void fl_conn_unref(struct fl_conn *conn);
+
+/* It is let in: it counts towards `[limits] connections` from now on, inbound as one of the peer of that id, or in plaintext
+ * (NULL) of its source's network. Once. NULL: done; else why that may not be, a sentence. */
+const char *fl_conn_admit(struct fl_conn *conn, const char *id);
+
+/* It is known what its mesh side is, and who is there: id of the verified peer, or NULL for plaintext. Once; from then on
+ * it is counted as that. */
+void fl_conn_secured(struct fl_conn *conn, const char *id);
+
+static inline bool fl_conn_is_captured(const struct fl_conn *conn)
+{
+	return conn->destination.family != 0;
+}
+
+/* Name of its section, for logs and metrics; NULL: a captured connection that no section is about. */
+const char *fl_conn_name(const struct fl_conn *conn);
+
+/* What there is to tell of it as long as nothing but this is known; fl_listed_done() frees what ret then holds. */
+void fl_conn_describe(const struct fl_conn *conn, const char *state, struct fl_listed *ret);
+
+/* The section that would be in charge of it under that share; NULL: none is. */
+const struct fl_conf_service *fl_conn_service_under(const struct fl_conn *conn,
+						    const struct fl_share *share);
+const struct fl_conf_upstream *fl_conn_upstream_under(const struct fl_conn *conn,
+						      const struct fl_share *share);
+/* Does one of its `peer` patterns name this identity? user: the upstream; for fl_tls_new(). */
+bool fl_upstream_expects(const void *user, const char *id, size_t id_len);
+
+/* Inbound: how its port is served, by its [service] or by [inbound]. */
+const struct fl_conf_inbound *fl_conn_inbound(const struct fl_conn *conn);
+
+/* Inbound: what policy is asked, now or later, under this or another generation. id: of the verified peer, borrowed;
+ * NULL: it speaks plaintext. source: storage that the request refers to. */
+struct fl_request fl_conn_request(const struct fl_conn *conn, const char *id,
+				  union fl_sockaddr *source);
+
+/* Inbound: where the app is, and how it is dialled. to, from: storage that the result refers to. */
+struct fl_dial fl_conn_app(const struct fl_conn *conn, union fl_sockaddr *to,
+			   union fl_sockaddr *from);
+
+/* Outbound in plaintext: where that is counted. */
+struct fl_plaintext_counter *fl_conn_plain(const struct fl_conn *conn);
+
+/* Outbound: dials the next of the addresses that the connection may go to; tls: for a handshake. 0: cb runs once, later. Else the negative
+ * uv error of the last one that could not even be tried: UV_ELOOP for one that leads back here, UV_EHOSTUNREACH when
+ * none was left, UV_ETIMEDOUT when connect_timeout is over. */
+int fl_conn_dial(struct fl_conn *conn, bool tls, const struct fl_sock_events *events, void *user,
+		 fl_sock_dial_cb cb, struct fl_sock **ret);
+/* Outbound: has the address that is dialled just now had its time? Until it answers, this is asked FL_DIAL_LOOKS times in one
+ * connect_timeout (worker->dialing). An address gets an equal part of what is left of connect_timeout, and at least the time
+ * between two looks. */
+bool fl_conn_dial_is_late(const struct fl_conn *conn);
+/* Outbound: what was dialled last is the next one again, and connect_timeout begins anew. */
+void fl_conn_dial_again(struct fl_conn *conn);
+/* Outbound: is there any? */
+bool fl_conn_has_address(const struct fl_conn *conn);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_DEADLINE_H
+#define FL_CONN_DEADLINE_H
+/* deadline - many timeouts of equal length behind one libuv timer.
+ *
+ * A queue holds entries of one duration in the order in which they were added, which is the order in which they
+ * end: adding, dropping and firing cost the same however many there are, and an entry is 32 bytes without a
+ * close callback of its own, where a uv_timer_t would be 152 with one. Loop-bound. */
+#include <stdbool.h>
+#include <uv.h>
+
+struct fl_deadline;
+/* The entry is dropped from the queue before the callback, which may add it again or free it. */
+typedef void (*fl_deadline_cb)(struct fl_deadline *deadline);
+
+struct fl_deadline {
+	struct fl_deadline *prev, *next; /* NULL when not queued */
+	uint64_t at_ms;                  /* uv_now() time */
+	fl_deadline_cb cb;
+};
+
+struct fl_deadline_queue {
+	uv_timer_t timer;
+	uint64_t duration_ms;
+	struct fl_deadline head; /* sentinel */
+};
+
+void fl_deadline_queue_init(struct fl_deadline_queue *queue, uv_loop_t *loop, uint64_t duration_ms);
+/* For entries added from now on; those that wait end no later than it says. */
+void fl_deadline_queue_set(struct fl_deadline_queue *queue, uint64_t duration_ms);
+/* Closes the timer (the loop has to run once more); entries must be gone. */
+void fl_deadline_queue_close(struct fl_deadline_queue *queue);
+
+/* Drops the entry from wherever it is, then appends it. */
+void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadline,
+		     fl_deadline_cb cb);
+/* The time of one goes on for another, in its place in the queue. from: not queued: nothing happens, and false. */
+bool fl_deadline_pass_on(struct fl_deadline *from, struct fl_deadline *to, fl_deadline_cb cb);
+void fl_deadline_drop(struct fl_deadline *deadline); /* not queued: nothing happens */
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Who comes in from the mesh.
+ *
+ * Happy path: a stranger has said hello, and a session begins; when its peer is verified, policy is asked once; allowed, a stream takes the
+ * session over and dials the app. Nothing reaches the app before that. Where the INI lets plaintext in, policy is asked
+ * about `plaintext` instead, at once or when the first bytes have shown that it is that, and a stream relays it as it
+ * is.
+ *
+ * Failure: a refused peer gets a TLS alert (access_denied where policy refuses), a refused client without TLS a reset,
+ * and either leaves one line that names the rule; the session ends by itself when its handshake fails. */
+#include "conn/inbound.h"
+
+#include "conn/access.h"
+#include "conn/stranger.h"
+#include "conn/stream.h"
+
+#define ALERT_ACCESS_DENIED 49u /* RFC 8446 section 6.2 */
+
+/* id: NULL: it speaks plaintext. */
+static struct fl_verdict ask_policy(const struct fl_conn *conn, const char *id)
+{
+	union fl_sockaddr source;
+	struct fl_request request = fl_conn_request(conn, id, &source);
+	struct fl_verdict verdict =
+		fl_policy_decide(conn->share->generation->conf->policy, &request);
+	struct fl_share *now = conn->worker->share;
+
+	fl_callers_note(&conn->worker->seen, &request, &verdict);
+	fl_rule_counts_count(now->tally, now->tally_worker, &verdict, now == conn->share);
+	return verdict;
+}
+
+/* --- mutual TLS ----------------------------------------------------------------------------------- */
+
+static void log_refusal(struct fl_session *session, const struct fl_verdict *verdict,
+			enum fl_reason reason, const char *detail)
+{
+	struct fl_access access = {
+		.conn = fl_session_route(session),
+		.session = session,
+		.verdict = verdict,
+		.reason = reason,
+		.detail = detail,
+	};
+
+	fl_access_ended(&access);
+}
+
+static void on_ready(void *user)
+{
+	struct fl_session *session = user;
+	struct fl_conn *conn = fl_session_route(session);
+	const char *id = fl_session_peer_id(session), *full;
+	struct fl_verdict verdict = ask_policy(conn, id);
+
+	if (verdict.effect != FL_ALLOW) {
+		log_refusal(session, &verdict, FL_REASON_POLICY, NULL);
+		fl_session_refuse(session, ALERT_ACCESS_DENIED);
+		return;
+	}
+	full = fl_conn_admit(conn, id);
+	if (full != NULL) {
+		log_refusal(session, &verdict, FL_REASON_CONNECTION_LIMIT, full);
+		fl_session_reset(session);
+		return;
+	}
+	fl_stream_inbound(session, &verdict);
+}
+
+static void on_closed(void *user, enum fl_reason reason)
+{
+	log_refusal(user, NULL, reason, NULL);
+}
+
+/* The session does not read before a stream has it. */
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	(void)user;
+	(void)data;
+	(void)len;
+	FL_REQUIRE(!"plaintext before authorization");
+}
+
+static void on_nothing(void *user)
+{
+	(void)user;
+}
+
+static const struct fl_session_events events = {.on_ready = on_ready,
+						.on_data = on_data,
+						.on_eof = on_nothing,
+						.on_drain = on_nothing,
+						.on_closed = on_closed};
+
+/* --- plaintext ------------------------------------------------------------------------------------ */
+
+static void serve_plaintext(struct fl_conn *conn, struct fl_sock *sock, struct fl_span early)
+{
+	struct fl_verdict verdict = ask_policy(conn, NULL);
+	struct fl_access access = {
+		.conn = conn, .plain = sock, .verdict = &verdict, .reason = FL_REASON_POLICY};
+
+	fl_conn_secured(conn, NULL);
+	if (verdict.effect == FL_ALLOW) {
+		access.detail = fl_conn_admit(conn, NULL);
+		access.reason = FL_REASON_CONNECTION_LIMIT;
+	}
+	if (!conn->admitted) {
+		fl_access_ended(&access);
+		fl_sock_reset(sock);
+		return;
+	}
+	if (conn->detected == FL_DETECTED_SILENCE) {
+		fl_port_count(&conn->worker->detect_timeouts, conn->port);
+	}
+	fl_stream_inbound_plain(conn, sock, early, &verdict);
+}
+
+static void on_known(struct fl_conn *conn, struct fl_sock *sock,
+		     const struct fl_session_begun *begun)
+{
+	if (conn->detected == FL_DETECTED_NOTHING || conn->detected == FL_DETECTED_FAIRLEAD) {
+		fl_session_accept(conn, sock, begun, &events);
+	} else {
+		serve_plaintext(conn, sock, begun->early);
+	}
+}
+
+void fl_inbound_start(struct fl_conn *conn, struct fl_sock *sock)
+{
+	if (fl_conn_inbound(conn)->mode == FL_INBOUND_PLAINTEXT) {
+		serve_plaintext(conn, sock, (struct fl_span){0});
+	} else {
+		fl_stranger_start(conn, sock, on_known);
+	}
+}

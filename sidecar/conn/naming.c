@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The table of routes knows when each of its names was asked last; what is asked here is whether that is recent enough for
+ * a connection that came just now. */
+#include "conn/naming.h"
+
+#include <stdio.h>
+#include <utlist.h>
+
+#include "conn/conn.h"
+
+#define NS_PER_MS 1000000u
+
+void fl_naming_wait(struct fl_worker *worker, struct fl_naming_waiter *waiter)
+{
+	DL_APPEND(worker->unnamed, waiter);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): what is large is utlist's macro */
+void fl_naming_leave(struct fl_worker *worker, struct fl_naming_waiter *waiter)
+{
+	if (waiter->prev != NULL) {
+		DL_DELETE(worker->unnamed, waiter);
+		waiter->prev = waiter->next = NULL;
+	}
+}
+
+/* Nothing has been done for it so far, so it goes by what is current. */
+static void take_current_share(struct fl_conn *conn)
+{
+	struct fl_share *share = conn->worker->share;
+
+	if (conn->share != share) {
+		(void)fl_share_ref(share);
+		fl_share_unref(conn->share);
+		conn->share = share;
+	}
+}
+
+static void want(const struct fl_conn *conn, size_t name)
+{
+	conn->worker->want(conn->worker->want_user, name);
+}
+
+static bool is_fresh(const struct fl_conn *conn, size_t name, int family)
+{
+	const struct fl_routes *routes = conn->share->routes;
+	uint64_t settled_ms = fl_routes_settled_ms(routes, name, family);
+
+	return settled_ms != 0 &&
+	       settled_ms + fl_routes_fresh_ms(routes) >= conn->started_ns / NS_PER_MS;
+}
+
+static void explain(const struct fl_route_name *name, char *detail, size_t size)
+{
+	if (name->trouble != NULL) {
+		(void)snprintf(detail, size, "%s", name->trouble);
+	} else {
+		(void)snprintf(detail, size, "%s has not been answered again yet", name->host);
+	}
+}
+
+/* --- captured ----------------------------------------------------------------------------------- */
+
+/* Of the names that have its port: one that is not answered, else one without address. */
+static enum fl_naming ask_names(struct fl_conn *conn, const struct fl_route_name **ret)
+{
+	const struct fl_routes *routes = conn->share->routes;
+	enum fl_naming result = FL_NAMING_KNOWN;
+	size_t i = fl_routes_name_on(routes, conn->port, 0);
+
+	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_on(routes, conn->port, i + 1)) {
+		const struct fl_route_name *name = fl_routes_name(routes, i);
+
+		if (name->state == FL_NAME_FAILING || name->state == FL_NAME_UNASKED ||
+		    !is_fresh(conn, i, conn->destination.family)) {
+			want(conn, i);
+			*ret = name;
+			result = FL_NAMING_WAIT;
+		} else if (name->state == FL_NAME_MISSING && result == FL_NAMING_KNOWN) {
+			*ret = name;
+			result = FL_NAMING_NOBODY;
+		}
+	}
+	return result;
+}
+
+/* Is there any that is stale, and not because DNS fails? All that are stale are asked. */
+static bool asks_again(struct fl_conn *conn)
+{
+	const struct fl_routes *routes = conn->share->routes;
+	size_t i = fl_routes_name_on(routes, conn->port, 0);
+	bool any = false;
+
+	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_on(routes, conn->port, i + 1)) {
+		if (!is_fresh(conn, i, conn->destination.family)) {
+			want(conn, i);
+			any = any || fl_routes_name(routes, i)->state != FL_NAME_FAILING;
+		}
+	}
+	return any;
+}
+
+static enum fl_naming decide_captured(struct fl_conn *conn, char *detail, size_t size)
+{
+	const struct fl_conf *conf = conn->share->generation->conf;
+	const struct fl_routes *routes = conn->share->routes;
+	const struct fl_route_name *name = NULL;
+	enum fl_naming result;
+	uint32_t number = 0;
+
+	if (fl_routes_find_address(routes, &conn->destination, &number)) {
+		conn->upstream = &conf->upstreams[number];
+		return conn->upstream->mode == FL_OUTBOUND_PLAINTEXT &&
+				       fl_routes_is_loose(routes, &conn->destination) &&
+				       asks_again(conn)
+			       ? FL_NAMING_LINGER
+			       : FL_NAMING_KNOWN;
+	}
+	result = ask_names(conn, &name);
+	if (result != FL_NAMING_KNOWN) {
+		conn->upstream = &conf->upstreams[name->upstream];
+		explain(name, detail, size);
+		return result;
+	}
+	conn->upstream = fl_routes_find_network(routes, &conn->destination, &number)
+				 ? &conf->upstreams[number]
+				 : &conf->outbound;
+	return FL_NAMING_KNOWN;
+}
+
+/* --- fixed -------------------------------------------------------------------------------------- */
+
+static enum fl_naming ask_names_of(struct fl_conn *conn, char *detail, size_t size)
+{
+	const struct fl_routes *routes = conn->share->routes;
+	uint32_t number = (uint32_t)(conn->upstream - conn->share->generation->conf->upstreams);
+	enum fl_naming result = FL_NAMING_NOBODY;
+	size_t i = fl_routes_name_of(routes, number, 0);
+
+	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_of(routes, number, i + 1)) {
+		const struct fl_route_name *name = fl_routes_name(routes, i);
+		bool is_answered = name->state == FL_NAME_KNOWN || name->state == FL_NAME_MISSING;
+
+		if (!is_answered || (!is_fresh(conn, i, AF_INET) && !is_fresh(conn, i, AF_INET6))) {
+			want(conn, i);
+			explain(name, detail, size);
+			result = FL_NAMING_WAIT;
+		} else if (result == FL_NAMING_NOBODY && name->trouble != NULL) {
+			explain(name, detail, size);
+		} else if (result == FL_NAMING_NOBODY) {
+			(void)snprintf(
+				detail, size,
+				"%s has no address that this upstream may use: the log names "
+				"those that are refused",
+				name->host);
+		}
+	}
+	return result;
+}
+
+static enum fl_naming decide_fixed(struct fl_conn *conn, char *detail, size_t size)
+{
+	const struct fl_endpoint *endpoint = conn->endpoint;
+
+	conn->upstream = endpoint->upstream;
+	if (endpoint->upstream == NULL) {
+		return FL_NAMING_NO_SUCH;
+	}
+	if (endpoint->targets != NULL && endpoint->targets->count > 0) {
+		conn->targets = fl_targets_ref(endpoint->targets);
+		return FL_NAMING_KNOWN;
+	}
+	if (endpoint->targets == NULL || endpoint->targets->withholds) {
+		(void)snprintf(detail, size,
+			       "names of mtls upstreams have not been answered yet, which may have "
+			       "the same address");
+		return FL_NAMING_WAIT;
+	}
+	return ask_names_of(conn, detail, size);
+}
+
+enum fl_naming fl_naming_decide(struct fl_conn *conn, char *detail, size_t size)
+{
+	take_current_share(conn);
+	detail[0] = '\0';
+	return fl_conn_is_captured(conn) ? decide_captured(conn, detail, size)
+					 : decide_fixed(conn, detail, size);
+}

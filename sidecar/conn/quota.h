@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_QUOTA_H
+#define FL_CONN_QUOTA_H
+/* quota - who may have one more of `[limits] connections`, of which this worker has `max`.
+ *
+ * A direction may have what the other one has not, and does not need an eighth of all for: that eighth is kept. Inbound,
+ * an eighth of what the direction may have is kept for those who have few; who has more may have seven times what it
+ * leaves free above that. So a single peer has two thirds of all when nobody else is there, and whatever one has,
+ * there is room for the next.
+ *
+ *   D    = max - greater(open of the other direction, max / 8)
+ *   free = D - open of this direction
+ *   outbound:                       free > 0
+ *   inbound, own < max / 256 (1):   free > 0           (plaintext: free > D / 8)
+ *   inbound, else:                  own < 7 * (free - D / 8)
+ *
+ * A peer is an identity, from wherever it comes; who speaks plaintext is its network. Pure; loop-bound. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/inet.h"
+#include "count/counters.h"
+
+enum fl_quota_answer {
+	FL_QUOTA_TAKEN,
+	FL_QUOTA_DIRECTION, /* this direction has its share */
+	FL_QUOTA_PEER,      /* this peer has */
+	FL_QUOTA_NO_MEMORY,
+};
+
+/* Who has connections; there as long as there are any. */
+struct fl_quota_peer {
+	struct fl_quota_peer *next; /* in its bucket */
+	uint64_t key;
+	uint32_t open;
+	bool is_plaintext;
+};
+
+#define FL_QUOTA_BUCKETS 1024u
+struct fl_quota {
+	unsigned max; /* the owner's to set, any time */
+	unsigned open[FL_DIRECTIONS];
+	uint64_t seed; /* nobody shall choose names that meet in a bucket */
+	struct fl_quota_peer *peers[FL_QUOTA_BUCKETS];
+};
+
+void fl_quota_init(struct fl_quota *quota, uint64_t seed);
+void fl_quota_done(struct fl_quota *quota); /* nothing is open any more */
+
+/* Could anybody have one more? */
+bool fl_quota_has_room(const struct fl_quota *quota, enum fl_direction direction);
+
+/* One more outbound. fl_quota_give_back() with NULL. */
+enum fl_quota_answer fl_quota_take_outbound(struct fl_quota *quota);
+/* One more inbound, of that identity; or in plaintext (id NULL) of that network. */
+enum fl_quota_answer fl_quota_take_inbound(struct fl_quota *quota, const char *id,
+					   const struct fl_inet *network,
+					   struct fl_quota_peer **ret);
+void fl_quota_give_back(struct fl_quota *quota, enum fl_direction direction,
+			struct fl_quota_peer *peer);
+
+/* A sentence for the log; NULL for FL_QUOTA_TAKEN. */
+const char *fl_quota_text(enum fl_quota_answer answer, enum fl_direction direction);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_RESUME_MAP_H
+#define FL_CONN_RESUME_MAP_H
+/* resume_map - the TLS sessions of captured destinations, to resume them: those of each address by themselves.
+ *
+ * At most FL_RESUME_MAP_MAX addresses; the one that was asked for the longest time ago makes room, and one that
+ * nobody asks for any more is forgotten after FL_RESUME_MAP_IDLE_MS. All of it belongs to one loop. */
+#include "base/inet.h"
+#include "conn/deadline.h"
+#include "conn/resume.h"
+
+#define FL_RESUME_MAP_MAX 256u
+#define FL_RESUME_MAP_IDLE_MS (10u * 60 * 1000)
+
+struct fl_resume_slot;
+
+struct fl_resume_map {
+	struct fl_resume_slot
+		*slots; /* utlist doubly linked, in the order of their last use, newest first */
+	unsigned count;
+	struct fl_deadline_queue idle;
+};
+
+void fl_resume_map_init(struct fl_resume_map *map, uv_loop_t *loop);
+/* Forgets everything and closes the timer (the loop has to run once more). */
+void fl_resume_map_close(struct fl_resume_map *map);
+
+/* What is kept of that address; NULL: nothing. Valid until the loop's turn is over, or the next call. */
+struct fl_resume *fl_resume_map_find(struct fl_resume_map *map, const struct fl_inet *to);
+/* The same, with room for it; NULL: no memory. */
+struct fl_resume *fl_resume_map_get(struct fl_resume_map *map, const struct fl_inet *to);
+void fl_resume_map_flush(struct fl_resume_map *map);
+
+#endif

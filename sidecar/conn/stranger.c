@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The first look at an inbound connection.
+ *
+ * Happy path: the first read holds a whole ClientHello, or something else altogether, and is handed on where it lies.
+ * Only a hello in pieces, or one that has to wait for a place, is collected, up to held_max() and the read that exceeds it: at a
+ * permissive port a longer one is none of ours.
+ *
+ * Who waits for a place is served last come, first served: where more come than can be served, those who have waited long
+ * have mostly gone. Meanwhile the oldest handshakes of the same network give theirs up, when their peer keeps silent
+ * (fl_session_make_room()).
+ *
+ * Failure: a client that resets, stalls, or is pushed out ends here with a reset of ours. At a permissive port a FIN is no
+ * failure: nothing more will come, so what came is not a hello, and the app gets both.
+ *
+ * Ownership: its memory is buried when it has ended, so that frames up the stack may return into it. */
+#include "conn/stranger.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "conn/access.h"
+#include "wire/first.h"
+#include "wire/hello.h"
+
+#define HELLO_TIMEOUT_MS 5000u /* two lost packets, at any round trip */
+#define PACE_MS 20u /* how often those who hold places are looked at when others wait for them */
+#define PACE_LANES 64u
+/* How long a silent handshake may be in the way of others. Between the two, there is always one for whoever comes. */
+#define FOR_NEWCOMERS 1u
+#define FOR_OTHERS 2u
+#define HEADERS_MAX 4096u /* of a hello's records, cut as senders do */
+#define PART 2048u /* bytes that we keep of a stranger for each part of the room but the first */
+
+/* Until the first byte; ports differ in it, so no queue of equals. */
+struct silence {
+	uv_timer_t timer;
+	struct fl_stranger *of; /* NULL: it is being closed */
+};
+
+struct fl_stranger {
+	struct fl_corpse corpse; /* first: buried when it has ended */
+	struct fl_stranger *prev, *next;
+	struct fl_conn *conn; /* a reference */
+	struct fl_sock *sock; /* NULL once it has ended */
+	fl_stranger_cb cb;
+	struct silence *silence; /* NULL: a byte has come, or the port is strict */
+	struct fl_deadline hello_deadline;
+	struct fl_deadline deadline; /* handshake_timeout, which goes on for the handshake */
+	struct fl_crowd_member member;
+	struct fl_waiter waiter;
+	struct fl_hello hello; /* permissive */
+	struct fl_first first; /* strict */
+	uint8_t *held;         /* owned: what came when that was not enough */
+	size_t held_len;
+	bool permissive;
+	bool waits; /* for a place, with a whole ClientHello */
+};
+
+static struct fl_worker *worker_of(const struct fl_stranger *stranger)
+{
+	return stranger->conn->worker;
+}
+
+/* --- end ---------------------------------------------------------------------------------------- */
+
+static void on_silence_closed(uv_handle_t *handle)
+{
+	free(FL_CONTAINER_OF(handle, struct silence, timer));
+}
+
+static void end_silence(struct fl_stranger *stranger)
+{
+	if (stranger->silence != NULL) {
+		uv_close((uv_handle_t *)&stranger->silence->timer, on_silence_closed);
+		stranger->silence = NULL;
+	}
+}
+
+/* The socket has gone to somebody else, or goes. */
+static void leave(struct fl_stranger *stranger)
+{
+	struct fl_worker *worker = worker_of(stranger);
+
+	stranger->sock = NULL;
+	fl_deadline_drop(&stranger->hello_deadline);
+	fl_deadline_drop(&stranger->deadline);
+	end_silence(stranger);
+	fl_crowd_leave(&worker->strangers.crowd, &stranger->member);
+	fl_slots_leave(&worker->places[FL_INBOUND], &stranger->waiter);
+	DL_DELETE(worker->strangers.all, stranger);
+}
+
+static void bury(struct fl_stranger *stranger)
+{
+	struct fl_worker *worker = worker_of(stranger);
+
+	free(stranger->held);
+	stranger->held = NULL;
+	fl_worker_bury(worker, &stranger->corpse);
+	fl_conn_unref(stranger->conn);
+	fl_worker_session_settled(worker);
+}
+
+/* Did it look like a handshake? */
+static bool shakes_hands(const struct fl_stranger *stranger)
+{
+	return !stranger->permissive || stranger->hello.seen > 0;
+}
+
+static void fail(struct fl_stranger *stranger, enum fl_reason reason, const char *detail)
+{
+	struct fl_sock *sock = stranger->sock;
+	struct fl_access access = {
+		.conn = stranger->conn, .plain = sock, .reason = reason, .detail = detail};
+
+	if (shakes_hands(stranger)) {
+		fl_count(&worker_of(stranger)->counters.handshakes_failed[FL_INBOUND][reason], 1);
+	}
+	fl_access_ended(&access);
+	leave(stranger);
+	fl_sock_reset(sock);
+	bury(stranger);
+}
+
+/* data: what came last and is not held; its place is the loop's buffer. */
+static void hand_over(struct fl_stranger *stranger, struct fl_span data)
+{
+	struct fl_deadline left = {0};
+	struct fl_session_begun begun = {.early = data, .deadline = &left};
+	struct fl_sock *sock = stranger->sock;
+
+	if (stranger->held != NULL) {
+		begun.early = (struct fl_span){.data = stranger->held, .len = stranger->held_len};
+	}
+	(void)fl_deadline_pass_on(&stranger->deadline, &left, NULL);
+	fl_sock_read_stop(sock);
+	leave(stranger);
+	stranger->cb(stranger->conn, sock, &begun);
+	fl_deadline_drop(&left); /* in plaintext nobody wants it */
+	bury(stranger);
+}
+
+/* --- what comes ----------------------------------------------------------------------------------- */
+
+static void take_parts(struct fl_stranger *stranger, bool whole)
+{
+	uint32_t parts = 1 + (uint32_t)(stranger->held_len / PART);
+
+	fl_crowd_change(&worker_of(stranger)->strangers.crowd, &stranger->member, parts, whole);
+}
+
+static size_t held_max(const struct fl_stranger *stranger)
+{
+	return stranger->permissive ? FL_HELLO_MAX : FL_FIRST_MAX + HEADERS_MAX;
+}
+
+static bool hold(struct fl_stranger *stranger, const uint8_t *data, size_t len)
+{
+	uint8_t *held = realloc(stranger->held, stranger->held_len + len);
+
+	if (held == NULL) {
+		fail(stranger, FL_REASON_INTERNAL, NULL);
+		return false;
+	}
+	if (len > 0) {
+		memcpy(held + stranger->held_len, data, len);
+	}
+	stranger->held = held;
+	stranger->held_len += len;
+	if (stranger->held_len >= held_max(stranger)) {
+		fl_sock_read_stop(stranger->sock);
+	}
+	take_parts(stranger, stranger->member.whole);
+	return true;
+}
+
+static void on_no_hello(struct fl_deadline *deadline)
+{
+	fail(FL_CONTAINER_OF(deadline, struct fl_stranger, hello_deadline),
+	     FL_REASON_HANDSHAKE_TIMEOUT,
+	     "no whole ClientHello has come in that time, or in 5 s where that is less");
+}
+
+static void on_late(struct fl_deadline *deadline)
+{
+	fail(FL_CONTAINER_OF(deadline, struct fl_stranger, deadline), FL_REASON_HANDSHAKE_TIMEOUT,
+	     "it has waited for one of [limits] handshakes");
+}
+
+static void wait_for_more(struct fl_stranger *stranger)
+{
+	end_silence(stranger);
+	if (stranger->deadline.next == NULL) {
+		struct fl_worker *worker = worker_of(stranger);
+
+		fl_deadline_add(&worker->strangers.hello, &stranger->hello_deadline, on_no_hello);
+		fl_deadline_add(&worker->handshaking, &stranger->deadline, on_late);
+	}
+}
+
+static void on_pace(uv_timer_t *timer);
+
+/* All that it has to say is held. */
+static void wait_for_a_place(struct fl_stranger *stranger)
+{
+	struct fl_worker *worker = worker_of(stranger);
+
+	stranger->waits = true;
+	take_parts(stranger, true);
+	fl_deadline_drop(&stranger->hello_deadline);
+	if (stranger->deadline.next == NULL) {
+		fl_deadline_add(&worker->handshaking, &stranger->deadline, on_late);
+	}
+	fl_slots_wait_first(&worker->places[FL_INBOUND], &stranger->waiter, stranger->conn->lane);
+	if (!uv_is_active((uv_handle_t *)&worker->strangers.pace)) {
+		FL_REQUIRE(uv_timer_start(&worker->strangers.pace, on_pace, PACE_MS, PACE_MS) == 0);
+	}
+}
+
+/* It is known what it is; data: as in hand_over(). */
+static void decide(struct fl_stranger *stranger, enum fl_detected what, struct fl_span data)
+{
+	struct fl_worker *worker = worker_of(stranger);
+	uint32_t lane = stranger->conn->lane;
+	bool needs_place = !stranger->permissive || what == FL_DETECTED_FAIRLEAD;
+
+	stranger->conn->detected = (uint8_t)what;
+	if (!needs_place || fl_slots_has_room(&worker->places[FL_INBOUND], lane)) {
+		hand_over(stranger, data);
+	} else if (stranger->held != NULL || hold(stranger, data.data, data.len)) {
+		wait_for_a_place(stranger);
+		(void)fl_session_make_room(worker, lane, FOR_NEWCOMERS);
+	}
+}
+
+/* FL_HELLO_NEED_MORE, or what it is. */
+static enum fl_hello_verdict look(struct fl_stranger *stranger, const uint8_t *data, size_t len)
+{
+	if (stranger->permissive) {
+		return fl_hello_feed(&stranger->hello, data, len);
+	}
+	/* Of whatever kind: the engine says what is wrong with it. */
+	return fl_first_feed(&stranger->first, data, len) ||
+			       stranger->held_len + len >= held_max(stranger)
+		       ? FL_HELLO_TLS_OURS
+		       : FL_HELLO_NEED_MORE;
+}
+
+static enum fl_detected meaning_of(const struct fl_stranger *stranger,
+				   enum fl_hello_verdict verdict)
+{
+	static const enum fl_detected meaning[] = {[FL_HELLO_NOT_TLS] = FL_DETECTED_PLAINTEXT,
+						   [FL_HELLO_TLS_OTHER] = FL_DETECTED_TLS,
+						   [FL_HELLO_TLS_OURS] = FL_DETECTED_FAIRLEAD};
+
+	return stranger->permissive ? meaning[verdict] : FL_DETECTED_NOTHING;
+}
+
+static void make_room(struct fl_worker *worker);
+
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	struct fl_stranger *stranger = user;
+	struct fl_worker *worker = worker_of(stranger);
+	enum fl_hello_verdict verdict =
+		stranger->waits ? FL_HELLO_NEED_MORE : look(stranger, data, len);
+	bool in_place = stranger->held == NULL && verdict != FL_HELLO_NEED_MORE;
+
+	if (!in_place && !hold(stranger, data, len)) {
+		return;
+	}
+	if (verdict != FL_HELLO_NEED_MORE) {
+		decide(stranger, meaning_of(stranger, verdict),
+		       (struct fl_span){.data = data, .len = len});
+	} else if (!stranger->waits) {
+		fl_sock_ack_now(stranger->sock);
+		wait_for_more(stranger);
+	}
+	make_room(worker);
+}
+
+static void on_eof(void *user)
+{
+	struct fl_stranger *stranger = user;
+
+	if (stranger->permissive && !stranger->waits) {
+		decide(stranger, FL_DETECTED_PLAINTEXT, (struct fl_span){0});
+	} else {
+		fail(stranger, FL_REASON_PEER_TRUNCATED, NULL);
+	}
+}
+
+static void on_nothing(void *user)
+{
+	(void)user;
+}
+
+static void on_error(void *user, int sys)
+{
+	fail(user, fl_reason_of_peer_error(sys), NULL);
+}
+
+static const struct fl_sock_events sock_events = {
+	.on_data = on_data, .on_eof = on_eof, .on_drain = on_nothing, .on_error = on_error};
+
+/* The loop may have been late: what has come by now counts. */
+static void on_silence(uv_timer_t *timer)
+{
+	struct fl_stranger *stranger = FL_CONTAINER_OF(timer, struct silence, timer)->of;
+	const struct fl_net *net = &worker_of(stranger)->net;
+
+	fl_sock_read_now(stranger->sock, net->read_buf, net->read_cap);
+	if (stranger->sock != NULL && stranger->hello.seen == 0) {
+		decide(stranger, FL_DETECTED_SILENCE, (struct fl_span){0});
+	}
+}
+
+/* --- when there are too many ----------------------------------------------------------------------- */
+
+/* What lies in the kernel has come in time. */
+static bool is_still_partial(struct fl_stranger *stranger)
+{
+	uint8_t buf[FL_HELLO_MAX];
+
+	if (!stranger->member.whole) {
+		fl_sock_read_now(stranger->sock, buf, sizeof(buf));
+	}
+	return stranger->sock != NULL && !stranger->member.whole;
+}
+
+static void push_out(struct fl_stranger *stranger)
+{
+	bool was_whole = stranger->member.whole;
+
+	if (was_whole || is_still_partial(stranger)) {
+		fail(stranger, FL_REASON_CROWDED_OUT, NULL);
+	}
+}
+
+/* Reading a last time can make more of it: not on top of each other. */
+static void make_room(struct fl_worker *worker)
+{
+	struct fl_strangers *strangers = &worker->strangers;
+	struct fl_crowd_member *member;
+
+	if (strangers->making_room) {
+		return;
+	}
+	strangers->making_room = true;
+	while ((member = fl_crowd_surplus(&strangers->crowd)) != NULL) {
+		push_out(FL_CONTAINER_OF(member, struct fl_stranger, member));
+	}
+	strangers->making_room = false;
+}
+
+/* Nobody tells of a place whose holder has been silent for too long. */
+static void on_pace(uv_timer_t *timer)
+{
+	struct fl_worker *worker = timer->data;
+	uint32_t lane;
+
+	for (unsigned number = 0; number < PACE_LANES;) {
+		if (!fl_slots_waiting_lane(&worker->places[FL_INBOUND], number, &lane)) {
+			break;
+		}
+		if (!fl_session_make_room(worker, lane,
+					  FOR_OTHERS)) { /* else it has served somebody */
+			number++;
+		}
+	}
+	if (worker->places[FL_INBOUND].waiting == NULL) {
+		(void)uv_timer_stop(timer);
+	}
+}
+
+void fl_strangers_serve_waiting(struct fl_worker *worker)
+{
+	struct fl_waiter *waiter;
+
+	while ((waiter = fl_slots_next(&worker->places[FL_INBOUND])) != NULL) {
+		hand_over(FL_CONTAINER_OF(waiter, struct fl_stranger, waiter), (struct fl_span){0});
+	}
+}
+
+/* --- start ---------------------------------------------------------------------------------------- */
+
+static bool start_silence(struct fl_stranger *stranger)
+{
+	struct silence *silence = calloc(1, sizeof(*silence));
+
+	if (silence == NULL) {
+		return false;
+	}
+	silence->of = stranger;
+	stranger->silence = silence;
+	FL_REQUIRE(uv_timer_init(&worker_of(stranger)->loop, &silence->timer) == 0);
+	FL_REQUIRE(uv_timer_start(&silence->timer, on_silence,
+				  fl_conn_inbound(stranger->conn)->detect_timeout_ms, 0) == 0);
+	return true;
+}
+
+static void refuse_for_memory(const struct fl_conn *conn, struct fl_sock *sock)
+{
+	struct fl_access access = {.conn = conn, .reason = FL_REASON_INTERNAL};
+
+	fl_access_ended(&access);
+	fl_sock_reset(sock);
+}
+
+void fl_stranger_start(struct fl_conn *conn, struct fl_sock *sock, fl_stranger_cb cb)
+{
+	struct fl_worker *worker = conn->worker;
+	struct fl_stranger *stranger = calloc(1, sizeof(*stranger));
+	struct fl_inet network = fl_inet_network(&conn->source);
+
+	if (stranger == NULL ||
+	    !fl_crowd_join(&worker->strangers.crowd, &stranger->member, &network)) {
+		free(stranger);
+		refuse_for_memory(conn, sock);
+		return;
+	}
+	stranger->conn = fl_conn_ref(conn);
+	stranger->sock = sock;
+	stranger->cb = cb;
+	stranger->permissive = fl_conn_inbound(conn)->mode == FL_INBOUND_PERMISSIVE;
+	fl_hello_init(&stranger->hello);
+	DL_APPEND(worker->strangers.all, stranger);
+	fl_sock_set_user(sock, &sock_events, stranger);
+	if (!stranger->permissive) {
+		wait_for_more(stranger);
+	} else if (!start_silence(stranger)) {
+		fail(stranger, FL_REASON_INTERNAL, NULL);
+		return;
+	}
+	fl_sock_read_start(sock);
+	make_room(worker);
+}
+
+const char *fl_detected_word(enum fl_detected detected)
+{
+	switch (detected) {
+	case FL_DETECTED_NOTHING:
+		break;
+	case FL_DETECTED_FAIRLEAD:
+		return "fairlead";
+	case FL_DETECTED_TLS:
+		return "tls";
+	case FL_DETECTED_PLAINTEXT:
+		return "plaintext";
+	case FL_DETECTED_SILENCE:
+		return "silence";
+	}
+	return NULL;
+}
+
+void fl_strangers_list(struct fl_worker *worker, struct fl_listing *ret)
+{
+	struct fl_stranger *stranger;
+
+	DL_FOREACH(worker->strangers.all, stranger)
+	{
+		struct fl_listed *item = fl_listing_add(ret);
+
+		if (item == NULL) {
+			return;
+		}
+		fl_conn_describe(stranger->conn,
+				 stranger->waits        ? "waiting"
+				 : stranger->permissive ? "detecting"
+							: "handshake",
+				 item);
+		fl_listing_keep(ret);
+	}
+}
+
+/* --- of a worker ------------------------------------------------------------------------------------ */
+
+void fl_strangers_init(struct fl_worker *worker, uint32_t seed)
+{
+	struct fl_strangers *strangers = &worker->strangers;
+
+	fl_crowd_init(&strangers->crowd, seed);
+	fl_deadline_queue_init(&strangers->hello, &worker->loop, HELLO_TIMEOUT_MS);
+	FL_REQUIRE(uv_timer_init(&worker->loop, &strangers->pace) == 0);
+	strangers->pace.data = worker;
+}
+
+void fl_strangers_limit(struct fl_worker *worker, unsigned room, uint32_t handshake_timeout_ms)
+{
+	worker->strangers.crowd.room = room;
+	fl_deadline_queue_set(&worker->strangers.hello, handshake_timeout_ms < HELLO_TIMEOUT_MS
+								? handshake_timeout_ms
+								: HELLO_TIMEOUT_MS);
+}
+
+void fl_strangers_close(struct fl_worker *worker)
+{
+	struct fl_strangers *strangers = &worker->strangers;
+	struct fl_stranger *stranger, *tmp;
+
+	DL_FOREACH_SAFE(strangers->all, stranger, tmp)
+	{
+		fail(stranger, FL_REASON_DRAIN, NULL);
+	}
+	fl_deadline_queue_close(&strangers->hello);
+	uv_close((uv_handle_t *)&strangers->pace, NULL);
+	fl_crowd_done(&strangers->crowd);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_STRANGER_H
+#define FL_CONN_STRANGER_H
+/* stranger - an inbound connection of which nothing is known yet but where it comes from.
+ *
+ *   accepted --> LOOKED AT --> [WAITING for a place] --> cb: a session, or plaintext
+ *
+ * It is looked at until its first bytes tell what it is: at a strict port until a whole ClientHello is there, or what can
+ * be none (wire/first.h); at a permissive one until they tell a peer of ours, the app's own TLS and plaintext apart
+ * (wire/hello.h), or until the port's detect_timeout is over without one. What was read goes to whoever gets the connection:
+ * nothing is read twice, and who is silent costs no buffer. Only then a peer of ours takes a place among `[limits]
+ * handshakes`, and there is an engine.
+ *
+ * So a stranger costs a descriptor and some hundred bytes, for five seconds at most, and no place. All of a worker's
+ * are in one crowd (crowd.h): when that is full, the network with most of them loses its oldest, who is asked a last time
+ * whether it has said something. Loop-bound. */
+#include "base/mem.h"
+#include "conn/session.h"
+
+struct fl_stranger;
+
+/* Takes sock over, which has no user yet; cb then gets it, unless it ends before: that is logged inside. */
+typedef void (*fl_stranger_cb)(struct fl_conn *conn, struct fl_sock *sock,
+			       const struct fl_session_begun *begun);
+/* conn->detected says what a permissive port has found before cb is called. begun: for the call only. The socket is not being
+ * read. */
+void fl_stranger_start(struct fl_conn *conn, struct fl_sock *sock, fl_stranger_cb cb);
+
+/* "fairlead", "tls", "plaintext", "silence"; NULL when nobody has looked. */
+const char *fl_detected_word(enum fl_detected detected);
+
+void fl_strangers_init(struct fl_worker *worker, uint32_t seed);
+/* Of the current [limits]: in parts of the crowd, and what handshake_timeout allows for a ClientHello. */
+void fl_strangers_limit(struct fl_worker *worker, unsigned room, uint32_t handshake_timeout_ms);
+/* Ends every one, with a reset (shutdown); the loop has to run once more. */
+void fl_strangers_close(struct fl_worker *worker);
+
+/* Gives places to those who wait for one, as far as there are any. */
+void fl_strangers_serve_waiting(struct fl_worker *worker);
+
+/* Adds those that are there. */
+void fl_strangers_list(struct fl_worker *worker, struct fl_listing *ret);
+
+#endif

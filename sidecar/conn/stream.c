@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The relay of one app connection. One relay for both kinds of mesh side: what differs is a switch in mesh_*().
+ *
+ * Happy path: what one side says is handed to the other in the same callback. A side that cannot take everything
+ * holds the rest itself (bounded by one read) and its source is not read until it has drained. A finished side becomes a half-close of
+ * the other; when both have finished and nothing is pending, the stream is done.
+ *
+ * Failure: fl_stream_abort() ends both sides with a reset, because neither may take what it got for everything there was.
+ *
+ * Ownership: the stream owns the app socket and the mesh side: one connection of the app, one session or plain socket. */
+#include "conn/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "conn/access.h"
+#include "conn/proxy_header.h"
+#include "conn/stream_internal.h"
+
+#define GOODBYE_MS 1000u
+
+#define TO(state) (1u << (state))
+static const unsigned allowed_next[] = {
+	[NAMING] = TO(WAITING) | TO(DIAL_MESH) | TO(CLOSED), /* for DNS (naming.h) */
+	[WAITING] = TO(DIAL_MESH) | TO(CLOSED),              /* for a place (slots.h) */
+	[DIAL_MESH] = TO(OPEN) | TO(CLOSED),
+	[DIAL_APP] = TO(OPEN) | TO(CLOSED),
+	[OPEN] = TO(HALF_APP) | TO(HALF_MESH) | TO(CLOSED),
+	[HALF_APP] = TO(FINISHED) | TO(CLOSED),  /* the app has finished sending */
+	[HALF_MESH] = TO(FINISHED) | TO(CLOSED), /* the peer has */
+	[FINISHED] = TO(CLOSED),                 /* both have; bytes may still be pending */
+	[CLOSED] = 0,
+};
+
+/* What the client had said before the app was there. */
+struct early {
+	size_t len;
+	uint8_t data[];
+};
+
+static struct fl_worker *worker_of(const struct fl_stream *stream)
+{
+	return stream->conn->worker;
+}
+
+void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next)
+{
+	FL_REQUIRE((allowed_next[stream->state] & TO(next)) != 0);
+	stream->state = (uint8_t)next;
+}
+
+/* --- the mesh side ------------------------------------------------------------------------------ */
+
+/* What ends with these bytes goes on in one packet with its end. */
+static int mesh_write(struct fl_stream *stream, const uint8_t *data, size_t len)
+{
+	bool last = fl_sock_read_is_last(stream->app);
+
+	if (stream->session != NULL) {
+		return fl_session_write(stream->session, data, len, last);
+	}
+	return last ? fl_sock_write_more(stream->plain, data, len)
+		    : fl_sock_write(stream->plain, data, len);
+}
+
+static bool mesh_read_is_last(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_read_is_last(stream->session)
+				       : fl_sock_read_is_last(stream->plain);
+}
+
+static bool mesh_pending(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_pending(stream->session)
+				       : fl_sock_pending(stream->plain);
+}
+
+static void mesh_read_start(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_read_start(stream->session);
+	} else {
+		fl_sock_read_start(stream->plain);
+	}
+}
+
+static void mesh_read_stop(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_read_stop(stream->session);
+	} else {
+		fl_sock_read_stop(stream->plain);
+	}
+}
+
+/* closing: mesh_close() follows at once, unless something is pending. */
+static void mesh_shutdown(struct fl_stream *stream, bool closing)
+{
+	if (stream->session != NULL) {
+		fl_session_shutdown(stream->session, closing);
+	} else {
+		fl_sock_shutdown(stream->plain);
+	}
+}
+
+static void mesh_close(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_close(stream->session);
+	} else {
+		fl_sock_close(stream->plain, 0);
+	}
+	stream->session = NULL;
+	stream->plain = NULL;
+}
+
+static void mesh_reset(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_reset(stream->session);
+	} else if (stream->plain != NULL) {
+		fl_sock_reset(stream->plain);
+	}
+	stream->session = NULL;
+	stream->plain = NULL;
+}
+
+/* --- birth and end ---------------------------------------------------------------------------- */
+
+struct fl_stream *fl_stream_new(struct fl_conn *conn, enum fl_stream_state state)
+{
+	struct fl_stream *stream = calloc(1, sizeof(*stream));
+
+	if (stream == NULL) {
+		return NULL;
+	}
+	stream->conn = fl_conn_ref(conn);
+	stream->state = (uint8_t)state;
+	stream->walked = conn->worker->walk.number;
+	DL_APPEND(conn->worker->streams, stream);
+	return stream;
+}
+
+void fl_stream_refuse_for_memory(const struct fl_conn *conn, const struct fl_session *session,
+				 const struct fl_verdict *verdict)
+{
+	struct fl_access access = {
+		.conn = conn, .session = session, .verdict = verdict, .reason = FL_REASON_INTERNAL};
+
+	fl_access_ended(&access);
+}
+
+static void log_ending(struct fl_stream *stream, const struct fl_ending *ending)
+{
+	struct fl_access access = {
+		.conn = stream->conn,
+		.session = stream->session,
+		.verdict = ending->verdict != NULL                 ? ending->verdict
+			   : stream->conn->direction == FL_INBOUND ? &stream->verdict
+								   : NULL,
+		.reason = ending->reason,
+		.broken_rule = ending->broken_rule,
+		.detail = ending->detail,
+		.plain = stream->plain,
+		.to_app = stream->to_app,
+		.to_mesh = stream->to_mesh,
+	};
+
+	fl_access_ended(&access);
+}
+
+static void log_end(struct fl_stream *stream, enum fl_reason reason)
+{
+	log_ending(stream, &(struct fl_ending){.reason = reason});
+}
+
+static void release(struct fl_stream *stream)
+{
+	struct fl_worker *worker = worker_of(stream);
+
+	fl_stream_set_state(stream, CLOSED);
+	fl_deadline_drop(&stream->deadline);
+	fl_naming_leave(worker, &stream->unnamed);
+	fl_deadline_drop(&stream->unanswered);
+	fl_slots_leave(&worker->places[FL_OUTBOUND], &stream->waiter);
+	DL_DELETE(worker->streams, stream);
+	fl_worker_bury(worker, &stream->corpse);
+	free(stream->early);
+	stream->early = NULL;
+	fl_conn_unref(stream->conn);
+}
+
+void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason)
+{
+	log_end(stream, reason);
+	if (stream->app != NULL) {
+		fl_sock_reset(stream->app);
+		stream->app = NULL;
+	}
+	mesh_reset(stream);
+	release(stream);
+}
+
+static void finish_if_flushed(struct fl_stream *stream)
+{
+	if (stream->state != FINISHED || fl_sock_pending(stream->app) || mesh_pending(stream)) {
+		return;
+	}
+	log_end(stream, FL_REASON_DONE);
+	fl_sock_close(stream->app, 0);
+	stream->app = NULL;
+	mesh_close(stream);
+	release(stream);
+}
+
+static void set_half_open(struct fl_stream *stream, enum fl_stream_state state)
+{
+	fl_stream_set_state(stream, state);
+	fl_stream_keep(stream);
+}
+
+/* --- relay ------------------------------------------------------------------------------------ */
+
+static void on_app_data(void *user, uint8_t *data, size_t len)
+{
+	struct fl_stream *stream = user;
+	int rc = mesh_write(stream, data, len);
+
+	stream->active_ms = uv_now(&worker_of(stream)->loop);
+	fl_stream_expect_answer(stream);
+	stream->to_mesh += len;
+	stream->asks = stream->conn->direction == FL_OUTBOUND;
+	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->conn->direction], len);
+	fl_count(&stream->conn->peer->bytes_to_mesh, len);
+	if (stream->counter != NULL) {
+		fl_count(&stream->counter->bytes_to_mesh, len);
+	}
+	if (rc > 0) {
+		fl_sock_read_stop(stream->app);
+	} else if (rc < 0) {
+		fl_stream_abort(stream, fl_reason_of_peer_error(rc));
+	}
+}
+
+static void on_app_eof(void *user)
+{
+	struct fl_stream *stream = user;
+
+	fl_stream_expect_answer(stream); /* of the FIN */
+	if (stream->state == OPEN) {
+		set_half_open(stream, HALF_APP);
+		mesh_shutdown(stream, false);
+		return;
+	}
+	fl_stream_set_state(stream, FINISHED);
+	mesh_shutdown(stream, !fl_sock_pending(stream->app));
+	finish_if_flushed(stream);
+}
+
+static void on_app_drain(void *user)
+{
+	struct fl_stream *stream = user;
+
+	if (stream->state == OPEN || stream->state == HALF_APP) {
+		mesh_read_start(stream);
+	} else {
+		finish_if_flushed(stream);
+	}
+}
+
+static void on_app_error(void *user, int sys)
+{
+	struct fl_stream *stream = user;
+
+	/* What follows the last word of both takes nothing away. */
+	if (stream->state != FINISHED || fl_sock_pending(stream->app)) {
+		fl_stream_abort(stream, fl_reason_of_app_error(sys));
+	}
+}
+
+const struct fl_sock_events fl_stream_app_events = {.on_data = on_app_data,
+						    .on_eof = on_app_eof,
+						    .on_drain = on_app_drain,
+						    .on_error = on_app_error};
+
+static void on_mesh_data(void *user, uint8_t *data, size_t len)
+{
+	struct fl_stream *stream = user;
+	int rc = mesh_read_is_last(stream) ? fl_sock_write_more(stream->app, data, len)
+					   : fl_sock_write(stream->app, data, len);
+
+	stream->active_ms = uv_now(&worker_of(stream)->loop);
+	stream->to_app += len;
+	stream->asks = stream->conn->direction == FL_INBOUND;
+	fl_count(&worker_of(stream)->counters.bytes_to_app[stream->conn->direction], len);
+	fl_count(&stream->conn->peer->bytes_to_app, len);
+	if (stream->counter != NULL) {
+		fl_count(&stream->counter->bytes_to_app, len);
+	}
+	if (rc > 0) {
+		mesh_read_stop(stream);
+	} else if (rc < 0) {
+		fl_stream_abort(stream, fl_reason_of_app_error(rc));
+	}
+}
+
+static void on_mesh_eof(void *user)
+{
+	struct fl_stream *stream = user;
+
+	if (stream->state == OPEN) {
+		set_half_open(stream, HALF_MESH);
+		fl_sock_shutdown(stream->app);
+		return;
+	}
+	fl_stream_set_state(stream, FINISHED);
+	if (fl_sock_pending(stream->app) || mesh_pending(stream)) {
+		fl_sock_shutdown(stream->app);
+	}
+	finish_if_flushed(stream); /* close() is a FIN too */
+}
+
+static void on_mesh_drain(void *user)
+{
+	struct fl_stream *stream = user;
+
+	if (stream->state == OPEN || stream->state == HALF_MESH) {
+		fl_sock_read_start(stream->app);
+	} else {
+		finish_if_flushed(stream);
+	}
+}
+
+/* The peer is gone. What it had said to the end still goes out, when the app takes it; of anything else that would be a lie. */
+static void end_app(struct fl_stream *stream)
+{
+	bool has_all = stream->state == HALF_MESH || stream->state == FINISHED;
+
+	if (has_all && (fl_sock_pending(stream->app) || fl_sock_debt(stream->app).is_open)) {
+		fl_sock_close(stream->app, worker_of(stream)->peer_timeout_ms);
+	} else {
+		fl_sock_reset(stream->app);
+	}
+	stream->app = NULL;
+}
+
+static void on_session_closed(void *user, enum fl_reason reason)
+{
+	struct fl_stream *stream = user;
+
+	log_end(stream, reason);
+	stream->session = NULL; /* it ends by itself */
+	end_app(stream);
+	release(stream);
+}
+
+const struct fl_session_events fl_stream_session_events = {.on_ready = fl_stream_mesh_ready,
+							   .on_data = on_mesh_data,
+							   .on_eof = on_mesh_eof,
+							   .on_drain = on_mesh_drain,
+							   .on_closed = on_session_closed};
+
+static void on_plain_error(void *user, int sys)
+{
+	struct fl_stream *stream = user;
+
+	if (stream->state == FINISHED && !fl_sock_pending(stream->plain)) {
+		return; /* as above */
+	}
+	log_end(stream, fl_reason_of_peer_error(sys));
+	end_app(stream);
+	mesh_reset(stream);
+	release(stream);
+}
+
+const struct fl_sock_events fl_stream_plain_events = {.on_data = on_mesh_data,
+						      .on_eof = on_mesh_eof,
+						      .on_drain = on_mesh_drain,
+						      .on_error = on_plain_error};
+
+void fl_stream_start_relay(struct fl_stream *stream)
+{
+	struct fl_worker *worker = worker_of(stream);
+
+	struct fl_tls_peer *peer = fl_stream_peer(stream);
+
+	fl_stream_set_state(stream, OPEN);
+	if (peer != NULL) {
+		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
+	}
+	stream->active_ms = uv_now(&worker->loop);
+	fl_stream_watch(stream);
+}
+
+void fl_stream_read_both(struct fl_stream *stream)
+{
+	/* Who is not read yet is watched all the same: it may reset. */
+	fl_sock_read_start(stream->app);
+	if (mesh_pending(stream)) {
+		fl_sock_read_stop(stream->app);
+	}
+	if (!fl_sock_pending(stream->app)) {
+		mesh_read_start(stream);
+	} else if (stream->plain != NULL) {
+		fl_sock_read_start(stream->plain);
+		fl_sock_read_stop(stream->plain);
+	}
+}
+
+/* --- inbound: the mesh side is there, the app has to answer ----------------------------------------- */
+
+/* Before the relay: who it is, for an app that wants to know, and what was read to find out what it is. */
+static void speak_first(struct fl_stream *stream)
+{
+	uint8_t header[FL_PROXY_V2_MAX];
+	size_t len = fl_proxy_header(stream->conn, stream->session, stream->plain, header);
+	struct early *early = stream->early;
+	int rc = len > 0 ? fl_sock_write(stream->app, header, len) : 0;
+
+	if (rc < 0) {
+		fl_stream_abort(stream, fl_reason_of_app_error(rc));
+		return;
+	}
+	stream->early = NULL;
+	if (early != NULL) {
+		on_mesh_data(stream, early->data, early->len);
+		free(early);
+	}
+}
+
+static void on_app_dialed(void *user, int sys)
+{
+	struct fl_stream *stream = user;
+
+	if (sys != 0) {
+		fl_stream_abort(stream, fl_reason_of_app_dial(sys));
+		return;
+	}
+	fl_stream_start_relay(stream);
+	speak_first(stream);
+	if (stream->state == OPEN) {
+		fl_stream_read_both(stream);
+	}
+}
+
+static void on_dial_deadline(struct fl_deadline *deadline)
+{
+	fl_stream_abort(FL_CONTAINER_OF(deadline, struct fl_stream, deadline),
+			FL_REASON_APP_CONNECT_TIMEOUT);
+}
+
+/* mode = tproxy: one client has so many connections to one port of the app. */
+static const char no_port[] =
+	"every source port that the sidecar may use towards the app, in this client's name, is in use";
+
+static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
+{
+	struct fl_worker *worker = worker_of(stream);
+	union fl_sockaddr to, from;
+	struct fl_dial dial = fl_conn_app(stream->conn, &to, &from);
+	struct fl_err err;
+
+	stream->verdict = *verdict;
+	if (!fl_judge_late(stream)) {
+		return;
+	}
+	if (fl_sock_dial(&worker->net, &dial, &fl_stream_app_events, stream, on_app_dialed,
+			 &stream->app, &err) != 0) {
+		fl_stream_end(stream, &(struct fl_ending){
+					      .reason = fl_reason_of_app_dial(-err.sys),
+					      .detail = err.sys == EADDRNOTAVAIL ? no_port : NULL});
+		return;
+	}
+	fl_deadline_add(&worker->connecting, &stream->deadline, on_dial_deadline);
+}
+
+void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict)
+{
+	struct fl_conn *conn = fl_session_route(session);
+	struct fl_stream *stream = fl_stream_new(conn, DIAL_APP);
+
+	if (stream == NULL) {
+		fl_stream_refuse_for_memory(conn, session, verdict);
+		fl_session_reset(session);
+		return;
+	}
+	stream->session = session;
+	fl_session_set_user(session, &fl_stream_session_events, stream);
+	dial_app(stream, verdict);
+}
+
+/* false: no memory. */
+static bool keep_early(struct fl_stream *stream, struct fl_span early)
+{
+	if (early.len == 0) {
+		return true;
+	}
+	stream->early = malloc(sizeof(*stream->early) + early.len);
+	if (stream->early == NULL) {
+		return false;
+	}
+	stream->early->len = early.len;
+	memcpy(stream->early->data, early.data, early.len);
+	return true;
+}
+
+void fl_stream_inbound_plain(struct fl_conn *conn, struct fl_sock *sock, struct fl_span early,
+			     const struct fl_verdict *verdict)
+{
+	struct fl_stream *stream = fl_stream_new(conn, DIAL_APP);
+
+	if (stream == NULL) {
+		fl_stream_refuse_for_memory(conn, NULL, verdict);
+		fl_sock_reset(sock);
+		return;
+	}
+	stream->plain = sock;
+	fl_sock_set_user(sock, &fl_stream_plain_events, stream);
+	if (!keep_early(stream, early)) {
+		fl_stream_abort(stream, FL_REASON_INTERNAL);
+		return;
+	}
+	dial_app(stream, verdict);
+}
+
+/* --- walk, judge and recycle ---------------------------------------------------------------------- */
+
+bool fl_stream_is_quiet(const struct fl_stream *stream)
+{
+	return !fl_sock_pending(stream->app) && !mesh_pending(stream);
+}
+
+/* Whoever speaks still is heard for a moment, and not answered, so that our FIN comes before any reset. */
+static void say_goodbye(struct fl_stream *stream)
+{
+	fl_sock_hang_up(stream->app, GOODBYE_MS);
+	if (stream->session != NULL) {
+		if (stream->state != HALF_APP) {
+			fl_session_shutdown(stream->session, false);
+		}
+		fl_session_leave(stream->session);
+	} else {
+		fl_sock_hang_up(stream->plain, GOODBYE_MS);
+	}
+	stream->session = NULL;
+	stream->plain = NULL;
+	stream->app = NULL;
+}
+
+void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending)
+{
+	/* After close_notify there are no alerts. */
+	bool speaks = stream->session != NULL && fl_session_peer(stream->session) != NULL &&
+		      stream->state != HALF_APP && stream->state != FINISHED;
+
+	log_ending(stream, ending);
+	if (ending->orderly) {
+		FL_REQUIRE(fl_stream_is_relayed(stream));
+		say_goodbye(stream);
+	} else if (ending->alert != 0 && speaks) {
+		fl_session_refuse(stream->session, ending->alert);
+		stream->session = NULL;
+	}
+	if (stream->app != NULL) {
+		fl_sock_reset(stream->app);
+		stream->app = NULL;
+	}
+	mesh_reset(stream);
+	release(stream);
+}
+
+/* --- shutdown ---------------------------------------------------------------------------------- */
+
+void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason)
+{
+	struct fl_stream *stream, *tmp;
+
+	DL_FOREACH_SAFE(worker->streams, stream, tmp)
+	{
+		fl_stream_abort(stream, reason);
+	}
+}

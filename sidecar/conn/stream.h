@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_STREAM_H
+#define FL_CONN_STREAM_H
+/* stream - one app connection and its mesh side: the relay, its half-closes and its end.
+ *
+ *   outbound: the app connected --> NAMING --> [WAITING] --> DIAL_MESH --\
+ *   inbound:  the peer was let in --> DIAL_APP ---+--> OPEN --> HALF_APP  --> CLOSED
+ *                                                        \--> HALF_MESH --/
+ *
+ * The mesh side is a session, or a plain socket where the INI says plaintext. HALF_APP: the app has finished sending
+ * (its FIN became close_notify, or a FIN); HALF_MESH: the peer has. The other direction goes on until it finishes, or until
+ * nothing moves for idle_timeout. A reset or a truncation of either side becomes a reset of the other. Each direction
+ * holds back at most one read's worth of bytes and stops reading its source meanwhile. Loop-bound. */
+#include "conn/listing.h"
+#include "conn/session.h"
+
+/* An app has connected to an outbound endpoint. Takes sock over; ends by itself. */
+void fl_stream_outbound(struct fl_conn *conn, struct fl_sock *sock);
+/* A session was accepted, verified and allowed by rule (NULL: by default). Takes the session over. */
+void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict);
+/* The same for a client that speaks plaintext. Takes sock over, which is not being read. early: what has been read of it
+ * already; copied. */
+void fl_stream_inbound_plain(struct fl_conn *conn, struct fl_sock *sock, struct fl_span early,
+			     const struct fl_verdict *verdict);
+
+/* Outbound: those who wait for DNS, as far as it has said something. */
+void fl_stream_names_answered(struct fl_worker *worker);
+/* Outbound: those who wait for a place for their handshake, as far as there are any. */
+void fl_stream_serve_waiting(struct fl_worker *worker);
+
+/* Fills ret with what is open, up to its max; streams whose mesh side is not there yet included. */
+void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret);
+/* One of them; fl_listed_done() frees what ret then holds. */
+void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret);
+
+/* Leaves a line about it, if that is due (long_lived.h). */
+void fl_stream_tell(struct fl_stream *stream);
+
+/* --- for walk, judge and recycle ------------------------------------------------------------------ */
+
+/* The next one that the walk of that number has not seen, which now it has; NULL: there is none. */
+struct fl_stream *fl_stream_take_turn(struct fl_worker *worker, uint32_t walk);
+struct fl_conn *fl_stream_route(const struct fl_stream *stream);
+/* Is its mesh side there: a verified peer, or a plaintext connection? */
+bool fl_stream_has_mesh(const struct fl_stream *stream);
+/* NULL: plaintext, or not verified yet. Borrowed. */
+struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream);
+/* Has its TLS peer asked for our certificate, as a client's always has? */
+bool fl_stream_is_mutual(const struct fl_stream *stream);
+bool fl_stream_is_relayed(const struct fl_stream *stream); /* OPEN, HALF_* */
+uint64_t
+fl_stream_active_ms(const struct fl_stream *stream); /* the last byte, on the loop's clock */
+/* Outbound in plaintext: does its address belong to an mtls or refuse upstream now, or lie outside of `within`, and is none
+ * that the INI itself writes where this one leads? */
+bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share);
+/* The worker's routes are others now: judges those of which that is so since. */
+void fl_stream_judge_claimed(struct fl_worker *worker);
+/* Has who opened it spoken last, so that an answer may be on its way? */
+bool fl_stream_asks(const struct fl_stream *stream);
+bool fl_stream_is_quiet(const struct fl_stream *stream); /* nothing waits to be sent, either way */
+
+struct fl_ending {
+	enum fl_reason reason;
+	bool orderly; /* close_notify and FIN to the peer, FIN to the app; only where it is relayed */
+	uint8_t alert; /* else, to a peer that has heard nothing final of us: this one, and a reset where it is 0 */
+	enum fl_rule broken_rule;
+	const char *detail;               /* for the log; NULL: nothing to add */
+	const struct fl_verdict *verdict; /* that has decided so; NULL: that of its start */
+};
+/* Ends it; in every way but the orderly one, the app gets a reset. */
+void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending);
+
+/* Ends every stream of the worker, with a reset (shutdown). */
+void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Looks at streams that change nothing: for /connections, and for those who judge them. */
+#include <utlist.h>
+
+#include "conn/access.h"
+#include "conn/stream_internal.h"
+#include "judge/long_lived.h"
+#include "report/report.h"
+
+#define NS_PER_S 1000000000u
+
+/* --- telling ------------------------------------------------------------------------------------ */
+
+static const char *const state_words[] = {
+	[NAMING] = "resolving",    [WAITING] = "waiting", [DIAL_MESH] = "connecting",
+	[DIAL_APP] = "connecting", [OPEN] = "open",       [HALF_APP] = "app_done",
+	[HALF_MESH] = "peer_done", [FINISHED] = "ending",
+};
+
+/* Is there no mesh side yet? */
+static bool is_on_its_way(const struct fl_stream *stream)
+{
+	return stream->state == NAMING || stream->state == WAITING || stream->state == DIAL_MESH;
+}
+
+static const char *state_word(const struct fl_stream *stream)
+{
+	bool shakes_hands = stream->state == DIAL_MESH && stream->session != NULL &&
+			    fl_session_is_in_handshake(stream->session);
+
+	return shakes_hands ? "handshake" : state_words[stream->state];
+}
+
+void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
+{
+	const struct fl_conn *conn = stream->conn;
+	bool is_verified = stream->session != NULL && !is_on_its_way(stream);
+	bool is_inbound = conn->direction == FL_INBOUND;
+	char far[FL_ADDR_TEXT];
+
+	fl_conn_describe(conn, state_word(stream), ret);
+	ret->security =
+		conn->security != FL_SECURITY_NONE ? fl_security_word(conn->security) : NULL;
+	ret->peer = is_verified ? fl_listed_copy(ret, fl_session_peer_id(stream->session)) : NULL;
+	ret->rule = is_inbound ? fl_listed_copy(ret, stream->verdict.rule) : NULL;
+	ret->to_app = stream->to_app;
+	ret->to_mesh = stream->to_mesh;
+	if (!is_inbound && !fl_conn_is_captured(conn) && !is_on_its_way(stream)) {
+		ret->far = fl_listed_copy(
+			ret, stream->plain != NULL ? fl_sock_peer(stream->plain, far)
+						   : fl_session_peer_addr(stream->session, far));
+	}
+}
+
+void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
+{
+	struct fl_stream *stream;
+
+	ret->open = fl_worker_open_connections(worker);
+	DL_FOREACH(worker->streams, stream)
+	{
+		struct fl_listed *item = fl_listing_add(ret);
+
+		if (item == NULL) {
+			return;
+		}
+		fl_stream_describe(stream, item);
+		fl_listing_keep(ret);
+	}
+}
+
+void fl_stream_tell(struct fl_stream *stream)
+{
+	const struct fl_conn *conn = stream->conn;
+	uint64_t age_s = (uv_hrtime() - conn->started_ns) / NS_PER_S;
+	struct fl_access access = {
+		.conn = conn,
+		.session = stream->session,
+		.verdict = conn->direction == FL_INBOUND ? &stream->verdict : NULL,
+		.plain = stream->plain,
+		.to_app = stream->to_app,
+		.to_mesh = stream->to_mesh,
+	};
+
+	if (fl_stream_is_relayed(stream) && fl_long_lived_is_due(age_s, stream->told_s)) {
+		stream->told_s = (uint32_t)age_s;
+		fl_access_goes_on(&access);
+	}
+}
+
+/* --- for walk, judge and recycle -------------------------------------------------------------------- */
+
+struct fl_stream *fl_stream_take_turn(struct fl_worker *worker, uint32_t walk)
+{
+	struct fl_stream *stream = worker->streams;
+
+	if (stream == NULL || stream->walked == walk) {
+		return NULL;
+	}
+	stream->walked = walk;
+	DL_DELETE(worker->streams, stream);
+	DL_APPEND(worker->streams, stream);
+	return stream;
+}
+
+struct fl_conn *fl_stream_route(const struct fl_stream *stream)
+{
+	return stream->conn;
+}
+
+bool fl_stream_is_mutual(const struct fl_stream *stream)
+{
+	return stream->session != NULL && fl_session_is_mutual(stream->session);
+}
+
+struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_peer(stream->session) : NULL;
+}
+
+bool fl_stream_has_mesh(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_peer(stream->session) != NULL
+				       : !is_on_its_way(stream);
+}
+
+bool fl_stream_is_relayed(const struct fl_stream *stream)
+{
+	return stream->state == OPEN || stream->state == HALF_APP || stream->state == HALF_MESH;
+}
+
+uint64_t fl_stream_active_ms(const struct fl_stream *stream)
+{
+	return stream->active_ms;
+}
+
+bool fl_stream_asks(const struct fl_stream *stream)
+{
+	return stream->asks;
+}

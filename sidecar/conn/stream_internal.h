@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_STREAM_INTERNAL_H
+#define FL_CONN_STREAM_INTERNAL_H
+/* What stream.c relays, stream_name.c names, stream_dial.c dials, stream_watch.c watches and stream_describe.c looks at.
+ * Private to them. */
+#include "conn/naming.h"
+#include "conn/stream.h"
+
+enum fl_stream_state {
+	NAMING,
+	WAITING,
+	DIAL_MESH,
+	DIAL_APP,
+	OPEN,
+	HALF_APP,
+	HALF_MESH,
+	FINISHED,
+	CLOSED
+};
+
+struct fl_stream {
+	struct fl_corpse corpse; /* first: buried when closed */
+	struct fl_stream *prev, *next;
+	struct fl_conn *conn;                 /* a reference */
+	struct fl_session *session;           /* the mesh side; NULL once it is gone, or: */
+	struct fl_sock *plain;                /* the mesh side in plaintext; NULL once it is gone */
+	struct fl_sock *app;                  /* NULL once it is gone */
+	struct early *early;                  /* owned; NULL: nothing, or the app has it */
+	struct fl_plaintext_counter *counter; /* outbound in plaintext */
+	struct fl_waiter waiter;              /* WAITING */
+	struct fl_naming_waiter unnamed;      /* NAMING */
+	/* WAITING and DIAL_APP: connect_timeout. NAMING, and DIAL_MESH in plaintext: the next look at it. OPEN and later: the next look for idleness */
+	struct fl_deadline deadline;
+	struct fl_deadline
+		unanswered;   /* while the peer may owe us an acknowledgement: the next look */
+	uint64_t answered_ms; /* uv_now() when nothing was asked in vain */
+	uint64_t active_ms;   /* uv_now() of the last byte */
+	uint64_t to_app, to_mesh;
+	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
+	uint32_t walked;           /* number of the last walk that has seen it */
+	uint32_t told_s;           /* how old it was when the log told of it; 0: never */
+	uint8_t state;             /* enum fl_stream_state */
+	bool asks;                 /* who opened the connection has spoken last */
+};
+
+/* stream.c: the mesh side, when it is a session, and a plain socket; and the app's. */
+extern const struct fl_session_events fl_stream_session_events;
+extern const struct fl_sock_events fl_stream_plain_events, fl_stream_app_events;
+
+/* NULL: no memory; fl_stream_refuse_for_memory() says so. */
+struct fl_stream *fl_stream_new(struct fl_conn *conn, enum fl_stream_state state);
+void fl_stream_refuse_for_memory(const struct fl_conn *conn, const struct fl_session *session,
+				 const struct fl_verdict *verdict);
+void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next);
+/* Ends both sides with a reset. */
+void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason);
+void fl_stream_start_relay(struct fl_stream *stream);
+void fl_stream_read_both(struct fl_stream *stream); /* what is not stopped by the other side */
+
+/* stream_name.c: outbound, NAMING: finds out which upstream it belongs to and where that leads, waits for DNS if it must,
+ * and goes on with fl_stream_go_out(). */
+void fl_stream_find_name(struct fl_stream *stream);
+/* stream_watch.c: the relay begins. */
+void fl_stream_watch(struct fl_stream *stream);
+/* Something was sent to the peer. */
+void fl_stream_expect_answer(struct fl_stream *stream);
+/* Both sides are probed as often as conntrack has to hear of them now; half-closed ones it forgets soonest. */
+void fl_stream_keep(struct fl_stream *stream);
+
+/* stream_dial.c: outbound: that is known. */
+void fl_stream_go_out(struct fl_stream *stream);
+/* stream_dial.c: the outbound session's peer is verified, or the plain socket is connected. user: the stream. */
+void fl_stream_mesh_ready(void *user);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Outbound: the app is there, and where it goes is to be found out (naming.h).
+ *
+ * Happy path: it is known already. Else the stream waits until DNS has been answered, within connect_timeout, of which the
+ * rest is for dialling. Failure: the app sees a reset. */
+#include <utlist.h>
+
+#include "conn/stream_internal.h"
+
+#define DETAIL 512
+
+static void end_without_name(struct fl_stream *stream, enum fl_reason reason, const char *detail)
+{
+	fl_stream_end(stream, &(struct fl_ending){.reason = reason, .detail = detail});
+}
+
+static void go_on(struct fl_stream *stream, enum fl_naming naming, const char *detail)
+{
+	fl_naming_leave(stream->conn->worker, &stream->unnamed);
+	fl_deadline_drop(&stream->deadline);
+	switch (naming) {
+	case FL_NAMING_KNOWN:
+	case FL_NAMING_LINGER:
+		fl_stream_go_out(stream);
+		break;
+	case FL_NAMING_WAIT:
+	case FL_NAMING_NOBODY:
+		end_without_name(stream, FL_REASON_NO_ADDRESS, detail[0] != '\0' ? detail : NULL);
+		break;
+	case FL_NAMING_NO_SUCH:
+		end_without_name(stream, FL_REASON_RESTART_NEEDED, NULL);
+		break;
+	}
+}
+
+static uint64_t now_of(const struct fl_stream *stream)
+{
+	return uv_now(&stream->conn->worker->loop);
+}
+
+static void on_look(struct fl_deadline *deadline);
+
+/* The time for dialling begins with that for asking. */
+static void wait_for_name(struct fl_stream *stream)
+{
+	struct fl_worker *worker = stream->conn->worker;
+
+	if (stream->unnamed.prev == NULL) {
+		stream->conn->dial_until_ms = now_of(stream) + worker->connecting.duration_ms;
+		fl_naming_wait(worker, &stream->unnamed);
+		fl_deadline_add(&worker->dialing, &stream->deadline, on_look);
+	}
+}
+
+void fl_stream_find_name(struct fl_stream *stream)
+{
+	char detail[DETAIL];
+	enum fl_naming naming = fl_naming_decide(stream->conn, detail, sizeof(detail));
+
+	if (naming == FL_NAMING_WAIT || naming == FL_NAMING_LINGER) {
+		wait_for_name(stream);
+	} else {
+		go_on(stream, naming, detail);
+	}
+}
+
+/* FL_DIAL_LOOKS times in one connect_timeout; who only lingers does so until the first. */
+static void on_look(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
+	char detail[DETAIL];
+	enum fl_naming naming = fl_naming_decide(stream->conn, detail, sizeof(detail));
+
+	if (naming == FL_NAMING_WAIT && now_of(stream) < stream->conn->dial_until_ms) {
+		fl_deadline_add(&stream->conn->worker->dialing, deadline, on_look);
+	} else {
+		go_on(stream, naming, detail);
+	}
+}
+
+void fl_stream_names_answered(struct fl_worker *worker)
+{
+	struct fl_naming_waiter *waiter, *next;
+
+	DL_FOREACH_SAFE(worker->unnamed, waiter, next)
+	{
+		fl_stream_find_name(FL_CONTAINER_OF(waiter, struct fl_stream, unnamed));
+	}
+}
+
+/* --- whose address it is -------------------------------------------------------------------------- */
+
+/* Of a fixed listener that leads to addresses of the INI's own. */
+static bool is_written(const struct fl_conf_upstream *upstream, const struct fl_inet *to)
+{
+	for (size_t i = 0; upstream != NULL && i < upstream->to_count; i++) {
+		if (upstream->to[i].kind == FL_ADDR_IP) {
+			struct fl_inet written = fl_inet_of(&upstream->to[i].sa.any);
+
+			if (fl_inet_equal(&written, to)) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool is_within(const struct fl_conf_upstream *upstream, const struct fl_cidr *address)
+{
+	for (size_t i = 0; i < upstream->within_count; i++) {
+		if (fl_cidr_covers(&upstream->within[i], address)) {
+			return true;
+		}
+	}
+	return upstream->within_count == 0;
+}
+
+bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share)
+{
+	const struct fl_conn *conn = stream->conn;
+	const struct fl_conf_upstream *upstream;
+	union fl_sockaddr sa;
+	bool claimed;
+	struct fl_inet to;
+	struct fl_cidr address;
+
+	if (conn->direction != FL_OUTBOUND || conn->security != FL_SECURITY_PLAINTEXT ||
+	    stream->plain == NULL) {
+		return false;
+	}
+	upstream = fl_conn_upstream_under(conn, share);
+	to = fl_conn_is_captured(conn) ? conn->destination : fl_sock_peer_inet(stream->plain);
+	if (to.family == 0 || (fl_conn_is_captured(conn) && upstream != NULL &&
+			       upstream->mode == FL_OUTBOUND_PLAINTEXT)) {
+		return false;
+	}
+	sa = fl_inet_sockaddr(&to);
+	if (!fl_cidr_of(&sa.any, &address)) {
+		return false;
+	}
+	claimed = fl_routes_is_claimed(share->routes, &address,
+				       (struct fl_port_range){to.port, to.port}, NULL);
+	if (fl_conn_is_captured(conn)) {
+		return claimed;
+	}
+	return upstream != NULL && !is_written(upstream, &to) &&
+	       (claimed || !is_within(upstream, &address));
+}
+
+void fl_stream_judge_claimed(struct fl_worker *worker)
+{
+	struct fl_stream *stream, *next;
+
+	DL_FOREACH_SAFE(worker->streams, stream, next)
+	{
+		if (fl_stream_is_claimed(stream, worker->share)) {
+			(void)fl_judge_stream(stream);
+		}
+	}
+}

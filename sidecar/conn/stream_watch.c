@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Watches streams whose relay is open: for idleness, and for a peer that is there no more. What a kernel finds out by
+ * itself comes as an error of the socket; here is what it would find too late. */
+#include "conn/stream_internal.h"
+
+/* A kernel without room answers twice a second at most (net.ipv4.tcp_invalid_ratelimit): a question may have to be asked twice. */
+#define VAIN_MS 2000u
+
+static struct fl_debt mesh_debt(const struct fl_stream *stream)
+{
+	return stream->session != NULL ? fl_session_debt(stream->session)
+				       : fl_sock_debt(stream->plain);
+}
+
+static void mesh_keep(struct fl_stream *stream)
+{
+	if (stream->session != NULL) {
+		fl_session_keep(stream->session);
+	} else {
+		fl_sock_keep(stream->plain);
+	}
+}
+
+/* --- looks ---------------------------------------------------------------------------------------------- */
+
+static bool end_if_idle(struct fl_stream *stream)
+{
+	const struct fl_worker *worker = stream->conn->worker;
+
+	if (worker->idle_timeout_ms == 0 ||
+	    uv_now(&worker->loop) - stream->active_ms < worker->idle_timeout_ms) {
+		return false;
+	}
+	fl_stream_abort(stream, FL_REASON_IDLE_TIMEOUT);
+	return true;
+}
+
+/* Looks now and then instead of re-arming a timer for every byte: late by an eighth of idle_timeout at most. */
+static void on_idle_look(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
+	struct fl_worker *worker = stream->conn->worker;
+
+	if (!end_if_idle(stream)) {
+		fl_deadline_add(&worker->idle, deadline, on_idle_look);
+	}
+}
+
+/* Has the peer's kernel been asked in vain for peer_timeout? When it answers that there is no room, it has answered. */
+static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
+{
+	const struct fl_worker *worker = stream->conn->worker;
+	uint64_t now = uv_now(&worker->loop), silent = debt->silent_ms;
+
+	if (!debt->is_asked) {
+		stream->answered_ms = now;
+		return false;
+	}
+	if (now - stream->answered_ms < silent) {
+		silent = now - stream->answered_ms;
+	}
+	return silent >= worker->peer_timeout_ms && silent >= VAIN_MS;
+}
+
+static void on_unanswered_look(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, unanswered);
+	struct fl_debt debt = mesh_debt(stream);
+
+	if (!debt.is_open) {
+		return; /* until we write again */
+	}
+	if (is_peer_gone(stream, &debt)) {
+		fl_stream_abort(stream, FL_REASON_PEER_TIMEOUT);
+	} else {
+		fl_deadline_add(&stream->conn->worker->unanswered, deadline, on_unanswered_look);
+	}
+}
+
+/* Whoever writes to the peer expects an answer of its kernel. Whether it came is looked at now and then, and not for each
+ * byte; an idle peer is asked by keep-alive. */
+void fl_stream_expect_answer(struct fl_stream *stream)
+{
+	struct fl_worker *worker = stream->conn->worker;
+
+	if (stream->unanswered.next == NULL) {
+		stream->answered_ms = uv_now(&worker->loop);
+		fl_deadline_add(&worker->unanswered, &stream->unanswered, on_unanswered_look);
+	}
+}
+
+/* As often as conntrack wants to hear of them; half-closed ones it forgets soonest. */
+void fl_stream_keep(struct fl_stream *stream)
+{
+	fl_worker_mind_time_outs(stream->conn->worker);
+	fl_sock_keep(stream->app);
+	mesh_keep(stream);
+}
+
+void fl_stream_watch(struct fl_stream *stream)
+{
+	fl_stream_keep(stream);
+	fl_deadline_add(&stream->conn->worker->idle, &stream->deadline, on_idle_look);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "count/callers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+
+/* FNV-1a, 64 bits. Whoever makes two keys collide gains nothing: they are compared. */
+#define HASH_INIT 14695981039346656037ULL
+#define HASH_PRIME 1099511628211ULL
+
+static uint64_t hash_bytes(uint64_t hash, const void *data, size_t len)
+{
+	const unsigned char *bytes = data;
+
+	for (size_t i = 0; i < len; i++) {
+		hash = (hash ^ bytes[i]) * HASH_PRIME;
+	}
+	return hash;
+}
+
+static uint64_t hash_of(const struct fl_caller *item)
+{
+	uint64_t hash = hash_bytes(HASH_INIT, &item->port, sizeof(item->port));
+
+	if (item->service != NULL) {
+		hash = hash_bytes(hash, item->service, strlen(item->service));
+	}
+	return item->peer != NULL ? hash_bytes(hash, item->peer, strlen(item->peer))
+				  : hash_bytes(hash, &item->source, sizeof(item->source));
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool is_same(const struct fl_caller *a, const struct fl_caller *b)
+{
+	return a->hash == b->hash && a->port == b->port && same_text(a->service, b->service) &&
+	       same_text(a->peer, b->peer) &&
+	       (a->peer != NULL || fl_inet_equal(&a->source, &b->source));
+}
+
+static struct fl_caller *find(struct fl_callers *seen, const struct fl_caller *key)
+{
+	for (size_t i = 0; i < seen->count; i++) {
+		if (is_same(&seen->items[i], key)) {
+			return &seen->items[i];
+		}
+	}
+	return NULL;
+}
+
+static void clear(struct fl_caller *item)
+{
+	free(item->peer);
+	free(item->service);
+}
+
+/* A place for a new one: the next, or that of the one that has not been seen for longest. NULL: no memory. */
+static struct fl_caller *make_room(struct fl_callers *seen)
+{
+	struct fl_caller *oldest = seen->items;
+
+	if (seen->count < seen->max) {
+		struct fl_caller *items =
+			realloc(seen->items, (seen->count + 1) * sizeof(*seen->items));
+
+		if (items == NULL) {
+			return NULL;
+		}
+		seen->items = items;
+		return &seen->items[seen->count++];
+	}
+	for (size_t i = 1; i < seen->count; i++) {
+		if (seen->items[i].at < oldest->at) {
+			oldest = &seen->items[i];
+		}
+	}
+	if (oldest != NULL) {
+		clear(oldest);
+		seen->left_out++;
+	}
+	return oldest;
+}
+
+/* The item like key, new if need be. NULL: no memory. */
+static struct fl_caller *take(struct fl_callers *seen, const struct fl_caller *key)
+{
+	struct fl_caller *item = find(seen, key), made;
+
+	if (item == NULL) {
+		made = *key;
+		memset(made.decisions, 0, sizeof(made.decisions));
+		made.peer = key->peer != NULL ? strdup(key->peer) : NULL;
+		made.service = key->service != NULL ? strdup(key->service) : NULL;
+		if ((key->peer != NULL && made.peer == NULL) ||
+		    (key->service != NULL && made.service == NULL) ||
+		    (item = make_room(seen)) == NULL) {
+			clear(&made);
+			seen->left_out++;
+			return NULL;
+		}
+		*item = made;
+	}
+	item->at = ++seen->clock;
+	item->source = key->source;
+	return item;
+}
+
+void fl_callers_note(struct fl_callers *seen, const struct fl_request *request,
+		     const struct fl_verdict *verdict)
+{
+	enum fl_decision decision = fl_verdict_decision(verdict);
+	/* Borrowed: take() makes copies. */
+	struct fl_caller key = {.peer = (char *)(uintptr_t)request->id,
+				.service = (char *)(uintptr_t)request->service,
+				.port = request->port},
+			 *item;
+
+	if (decision == FL_DECISION_ALLOW && request->id != NULL) {
+		return;
+	}
+	if (request->source != NULL) {
+		key.source = fl_inet_of(request->source);
+		key.source.port = 0;
+	}
+	key.hash = hash_of(&key);
+	item = take(seen, &key);
+	if (item != NULL) {
+		item->decisions[decision]++;
+	}
+}
+
+void fl_callers_add(struct fl_callers *to, const struct fl_callers *from)
+{
+	to->left_out += from->left_out;
+	for (size_t i = 0; i < from->count; i++) {
+		struct fl_caller *item = take(to, &from->items[i]);
+
+		for (size_t d = 0; item != NULL && d < FL_DECISIONS; d++) {
+			item->decisions[d] += from->items[i].decisions[d];
+		}
+	}
+}
+
+void fl_callers_done(struct fl_callers *seen)
+{
+	for (size_t i = 0; i < seen->count; i++) {
+		clear(&seen->items[i]);
+	}
+	free(seen->items);
+	*seen = (struct fl_callers){0};
+}
+
+/* --- the document ------------------------------------------------------------------------------- */
+
+static int compare(const void *left, const void *right)
+{
+	const struct fl_caller *a = left, *b = right;
+
+	return a->at < b->at ? 1 : a->at > b->at ? -1 : 0;
+}
+
+static void put_address(struct fl_json *json, const struct fl_inet *inet)
+{
+	struct fl_cidr net;
+	union fl_sockaddr sa;
+	char text[FL_CIDR_TEXT];
+
+	if (inet->family != 0) {
+		sa = fl_inet_sockaddr(inet);
+	}
+	fl_json_str(json, "source",
+		    inet->family != 0 && fl_cidr_of(&sa.any, &net) ? fl_cidr_format(&net, text)
+								   : NULL);
+}
+
+void fl_report_seen(struct fl_callers *seen, struct fl_text *ret)
+{
+	struct fl_json json;
+
+	if (seen->count > 0) {
+		qsort(seen->items, seen->count, sizeof(*seen->items), compare);
+	}
+	fl_json_init(&json, ret);
+	fl_json_object(&json, NULL);
+	fl_json_u64(&json, "left_out", seen->left_out);
+	fl_json_array(&json, "seen");
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct fl_caller *item = &seen->items[i];
+
+		fl_json_object(&json, NULL);
+		fl_json_str(&json, "peer", item->peer);
+		put_address(&json, &item->source);
+		fl_json_u64(&json, "port", item->port);
+		fl_json_str(&json, "service", item->service);
+		for (unsigned d = 0; d < FL_DECISIONS; d++) {
+			fl_json_u64(&json, fl_decision_word(d), item->decisions[d]);
+		}
+		fl_json_end(&json);
+	}
+	fl_json_end(&json);
+	fl_json_end(&json);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_COUNT_COUNTERS_H
+#define FL_COUNT_COUNTERS_H
+/* counters - what a worker has done, counted by the worker alone and read by anybody.
+ *
+ * One writer: fl_count() is a plain addition whose store another thread may read at any time, with no lock and no
+ * locked instruction. Sums over workers are made by the reader. Counters only grow. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "count/reason.h"
+#include "judge/judge.h"
+
+enum fl_direction { FL_INBOUND, FL_OUTBOUND };
+#define FL_DIRECTIONS 2
+
+/* What the mesh side of a connection has come to be. */
+enum fl_security {
+	FL_SECURITY_NONE, /* nothing yet; or it ended before it was one of these */
+	FL_SECURITY_MTLS, /* the peer is verified */
+	FL_SECURITY_PLAINTEXT,
+};
+#define FL_SECURITIES 3
+
+/* Upper bounds of the handshake histogram, in microseconds; the last bucket is without bound. */
+#define FL_HANDSHAKE_BOUNDS_US                                                                     \
+	{                                                                                          \
+		250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000, 5000000  \
+	}
+#define FL_HANDSHAKE_BUCKETS 13
+
+struct fl_counters {
+	uint64_t probes; /* the sidecar's own, by the rules of capture; they are no connections */
+	uint64_t lines_left_out; /* of the log, about strangers */
+	/* by direction */
+	/* Connections, refused ones included; those that were opened and have not ended are open. */
+	uint64_t opened[FL_DIRECTIONS];
+	uint64_t ended[FL_DIRECTIONS][FL_SECURITIES][FL_REASON_COUNT];
+	/* The opened ones of which it is known what they are: they have come to it, or ended before. */
+	uint64_t settled[FL_DIRECTIONS][FL_SECURITIES];
+	uint64_t bytes_to_app[FL_DIRECTIONS], bytes_to_mesh[FL_DIRECTIONS];
+	uint64_t handshakes_done[FL_DIRECTIONS];
+	uint64_t handshakes_resumed[FL_DIRECTIONS]; /* of those */
+	/* A peer that cannot be reached is none of these. */
+	uint64_t handshakes_failed[FL_DIRECTIONS][FL_REASON_COUNT];
+	uint64_t handshake_buckets[FL_DIRECTIONS]
+				  [FL_HANDSHAKE_BUCKETS]; /* of those that were done */
+	uint64_t handshake_us[FL_DIRECTIONS];             /* sum */
+	/* Open connections judged again; those that lost are among the ended ones, but for these. */
+	uint64_t judged;
+	uint64_t judged_kept[FL_LOSSES]; /* [rotation] keeps them */
+	uint64_t judged_audited;         /* [policy] or a rule in audit mode does */
+};
+
+/* The worker's own thread. */
+static inline void fl_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* A handshake of so many nanoseconds is done. The worker's own thread. */
+void fl_counters_handshake(struct fl_counters *counters, enum fl_direction direction, uint64_t ns);
+
+/* By port, for the first so many ports that there is something to count of: whoever dials us may choose the port, so
+ * the others are counted together. */
+#define FL_COUNTED_PORTS 64
+struct fl_port_counts {
+	struct fl_port_count {
+		uint64_t port; /* 0: not used yet */
+		uint64_t count;
+	} ports[FL_COUNTED_PORTS];
+	uint64_t others;
+};
+
+/* The worker's own thread. */
+void fl_port_count(struct fl_port_counts *counts, uint16_t port);
+/* Adds what another thread counts to sum. */
+void fl_port_counts_add(struct fl_port_counts *sum, const struct fl_port_counts *counts);
+
+/* A connection has ended that was of that security. The worker's own thread. */
+void fl_counters_ended(struct fl_counters *counters, enum fl_direction direction,
+		       enum fl_security security, enum fl_reason reason);
+/* Of whatever security. */
+uint64_t fl_counters_ended_sum(const struct fl_counters *counters, enum fl_direction direction,
+			       enum fl_reason reason);
+
+/* Adds what another thread counts to sum. */
+void fl_counters_add(struct fl_counters *sum, const struct fl_counters *counters);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_COUNT_EXPIRY_H
+#define FL_COUNT_EXPIRY_H
+/* expiry - when each certificate of a generation runs out, and whether it is usable still.
+ *
+ * Built once with the generation, then immutable; thread: any. How many are shown is bounded, for
+ * bundles are as long as somebody makes them and each certificate shown is a series in a monitoring
+ * system. */
+#include <stdbool.h>
+
+#include "pki/credentials.h"
+
+#define FL_EXPIRY_SHOWN_PER_DOMAIN 16u /* roots; and of all CRLs: those that run out first */
+#define FL_EXPIRY_SHOWN 256u           /* of all */
+
+enum fl_certificate_kind {
+	FL_CERTIFICATE_LEAF,
+	FL_CERTIFICATE_INTERMEDIATE,
+	FL_CERTIFICATE_ROOT,
+	FL_CERTIFICATE_CRL
+};
+
+struct fl_expiry {
+	enum fl_certificate_kind kind;
+	const char *
+		trust_domain; /* borrowed from the credentials; "": a CRL whose CA is in no bundle */
+	unsigned index;       /* place in its file, from 1 on */
+	int64_t not_after;    /* seconds since the epoch; that second is still good */
+};
+
+struct fl_expiries {
+	struct fl_expiry *items; /* owned: leaf, intermediates, CRLs, our roots, foreign roots */
+	size_t count;
+	size_t left_out;                          /* more than these are not shown */
+	const char *id, *trust_domain;            /* our own, borrowed from the credentials */
+	const struct fl_credentials *credentials; /* likewise */
+	int64_t chain_not_before;                 /* when the last of our own chain begins */
+	int64_t chain_not_after;                  /* when the first of it runs out */
+	unsigned chain_index;                     /* which one that is; 1: the leaf */
+	size_t own_roots;
+	int64_t own_roots_not_after; /* when the last of them runs out */
+};
+
+/* "leaf", "intermediate", "root", "crl" */
+const char *fl_certificate_kind_word(enum fl_certificate_kind kind);
+
+/* credentials is borrowed for as long as the result lives. */
+void fl_expiries_init(struct fl_expiries *expiries, const struct fl_credentials *credentials);
+void fl_expiries_done(struct fl_expiries *expiries);
+
+/* Can peers be convinced, and be verified, at `now` (seconds since the epoch)? When not, reason (of
+ * size bytes) says which certificate stands in the way. */
+bool fl_expiries_usable(const struct fl_expiries *expiries, int64_t now, char *reason, size_t size);
+
+#endif

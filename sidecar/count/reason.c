@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Words and sentences of the close reasons, and the translations into them. */
+#include "count/reason.h"
+
+#include <uv.h>
+
+static const struct {
+	const char *word, *text;
+} reasons[] = {
+#define REASON_ROW(id, word, text) {word, text},
+	FL_REASONS(REASON_ROW)
+#undef REASON_ROW
+};
+
+const char *fl_reason_word(enum fl_reason reason)
+{
+	return reasons[reason].word;
+}
+
+const char *fl_reason_text(enum fl_reason reason)
+{
+	return reasons[reason].text;
+}
+
+#define DENIAL(id) (UINT64_C(1) << FL_REASON_##id)
+
+bool fl_reason_is_denial(enum fl_reason reason)
+{
+	static const uint64_t denials =
+		DENIAL(CERTIFICATE) | DENIAL(NOT_MUTUAL) | DENIAL(POLICY) |
+		DENIAL(CONNECTION_LIMIT) | DENIAL(CROWDED_OUT) | DENIAL(NOT_TLS) |
+		DENIAL(TLS_VERSION) | DENIAL(TLS_PARAMETERS) | DENIAL(DESTINATION_UNKNOWN) |
+		DENIAL(LOOP) | DENIAL(OUTBOUND_REFUSED) | DENIAL(TRUST_LOST) | DENIAL(REVOKED) |
+		DENIAL(PEER_EXPIRED) | DENIAL(POLICY_LOST);
+
+	_Static_assert(FL_REASON_COUNT <= 64, "one bit for each");
+	return (denials >> reason & 1) != 0;
+}
+
+enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure)
+{
+	switch (failure->cause) {
+	case FL_TLS_CAUSE_CERTIFICATE:
+		return FL_REASON_CERTIFICATE;
+	case FL_TLS_CAUSE_NOT_TLS:
+		return FL_REASON_NOT_TLS;
+	case FL_TLS_CAUSE_VERSION:
+		return FL_REASON_TLS_VERSION;
+	case FL_TLS_CAUSE_PARAMETERS:
+		return FL_REASON_TLS_PARAMETERS;
+	case FL_TLS_CAUSE_PEER_ALERT:
+		return FL_REASON_PEER_ALERT;
+	case FL_TLS_CAUSE_PROTOCOL:
+		return FL_REASON_TLS_PROTOCOL;
+	case FL_TLS_CAUSE_NONE:
+	case FL_TLS_CAUSE_INTERNAL:
+		break;
+	}
+	return FL_REASON_INTERNAL;
+}
+
+enum fl_reason fl_reason_of_app_dial(int sys)
+{
+	switch (sys) {
+	case UV_ECONNREFUSED:
+	case UV_ENOENT: /* unix:PATH that nobody has made yet */
+		return FL_REASON_APP_REFUSED;
+	case UV_ETIMEDOUT:
+		return FL_REASON_APP_CONNECT_TIMEOUT;
+	case UV_ECONNRESET: /* accepted, and reset before we had looked */
+		return FL_REASON_APP_RESET;
+	default:
+		return FL_REASON_APP_UNREACHABLE;
+	}
+}
+
+enum fl_reason fl_reason_of_peer_dial(int sys)
+{
+	switch (sys) {
+	case UV_ECONNREFUSED:
+		return FL_REASON_PEER_REFUSED;
+	case UV_ETIMEDOUT:
+		return FL_REASON_PEER_CONNECT_TIMEOUT;
+	case UV_ECONNRESET:
+		return FL_REASON_PEER_RESET;
+	case UV_ELOOP: /* ours, not the kernel's: fl_conn_dial() */
+		return FL_REASON_LOOP;
+	default:
+		return FL_REASON_PEER_UNREACHABLE;
+	}
+}
+
+/* Which of them it is, of the app's side or the peer's. EPIPE: a reset after a FIN. Where a router says that there is no way,
+ * that is what the kernel says in the end in place of ETIMEDOUT. */
+static enum fl_reason reason_of_error(int sys, enum fl_reason reset, enum fl_reason timeout)
+{
+	switch (sys) {
+	case UV_ECONNRESET:
+	case UV_EPIPE:
+		return reset;
+	case UV_ETIMEDOUT:
+	case UV_EHOSTUNREACH:
+	case UV_EHOSTDOWN:
+	case UV_ENETUNREACH:
+	case UV_ENETDOWN:
+		return timeout;
+	case UV_ECONNABORTED:
+		return FL_REASON_ABORTED;
+	default:
+		return FL_REASON_INTERNAL;
+	}
+}
+
+enum fl_reason fl_reason_of_app_error(int sys)
+{
+	return reason_of_error(sys, FL_REASON_APP_RESET, FL_REASON_APP_TIMEOUT);
+}
+
+enum fl_reason fl_reason_of_peer_error(int sys)
+{
+	return reason_of_error(sys, FL_REASON_PEER_RESET, FL_REASON_PEER_TIMEOUT);
+}

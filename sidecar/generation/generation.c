@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Building and releasing generations. A failure leaves nothing behind: the caller goes on with what it has. */
+#include "generation/generation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/yield.h"
+#include "pki/digest.h"
+
+static char *copy_span(struct fl_span span)
+{
+	return fl_strndup((const char *)span.data, span.len);
+}
+
+static int parse_conf(const struct fl_ctl_generation *message, struct fl_conf **ret,
+		      struct fl_err *err)
+{
+	char *path = copy_span(message->ini_path);
+	struct fl_problems problems = {0};
+	int rc = fl_conf_parse(path, (const char *)message->ini.data, message->ini.len, ret,
+			       &problems);
+
+	if (rc != 0) {
+		const struct fl_problem *first = &problems.items[0];
+
+		(void)fl_err_set(err, FL_ERR_INVALID, "%s:%u: %s%s", path, first->line, first->text,
+				 problems.errors > 1 ? " (and more: see `fairlead-agent check`)"
+						     : "");
+	}
+	fl_problems_done(&problems);
+	free(path);
+	return rc;
+}
+
+static bool may_share_root(const struct fl_conf *conf, const char *trust_domain)
+{
+	for (size_t i = 0; i < conf->federate_count; i++) {
+		if (strcmp(conf->federate[i].trust_domain, trust_domain) == 0) {
+			return conf->federate[i].shared_root;
+		}
+	}
+	return false;
+}
+
+/* An INI that asks for CRLs does not pass without them. */
+static int parse_credentials(const struct fl_ctl_generation *message, const struct fl_conf *conf,
+			     int64_t now, const struct fl_generation *current,
+			     struct fl_credentials **ret, struct fl_err *err)
+{
+	struct fl_credentials_pem pem = {
+		.credential_bundle = message->credential,
+		.credential_bundle_name = "credential",
+		.bundle = message->bundle,
+		.bundle_name = "bundle",
+		.crl = message->crl.len > 0 ? message->crl : (struct fl_span){0},
+		.crl_name = message->crl.len > 0 || conf->identity.crl != NULL ? "crl" : NULL,
+		.late.in_force = current != NULL ? current->credentials : NULL,
+		.foreign_count = message->foreign_count,
+	};
+	struct fl_foreign_bundle *foreign = fl_new((message->foreign_count + 1) * sizeof(*foreign));
+	int rc;
+
+	for (size_t i = 0; i < message->foreign_count; i++) {
+		foreign[i].trust_domain = foreign[i].name =
+			copy_span(message->foreign[i].trust_domain);
+		foreign[i].pem = message->foreign[i].bundle;
+		foreign[i].shared_root = may_share_root(conf, foreign[i].trust_domain);
+	}
+	pem.foreign = foreign;
+	rc = fl_credentials_parse(&pem, now, ret, err);
+	for (size_t i = 0; i < message->foreign_count; i++) {
+		free((char *)foreign[i].trust_domain);
+	}
+	free(foreign);
+	return rc;
+}
+
+static struct fl_span span_of(const char *text)
+{
+	return (struct fl_span){(const uint8_t *)text, strlen(text)};
+}
+
+static void digest_anchors(const struct fl_credentials *credentials, uint8_t ret[FL_DIGEST_LEN])
+{
+	struct fl_span *parts;
+	size_t count = credentials->crl_count, n = 0;
+
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		count += 1 + credentials->bundles[i].roots.count;
+	}
+	parts = fl_new((count + 1) * sizeof(*parts));
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		const struct fl_bundle *bundle = &credentials->bundles[i];
+
+		parts[n++] = span_of(bundle->trust_domain);
+		for (size_t k = 0; k < bundle->roots.count; k++) {
+			parts[n++] = (struct fl_span){bundle->roots.items[k].data,
+						      bundle->roots.items[k].len};
+		}
+	}
+	for (size_t i = 0; i < credentials->crl_count; i++) {
+		parts[n++] = (struct fl_span){credentials->crls[i].der.data,
+					      credentials->crls[i].der.len};
+	}
+	fl_digest(parts, n, ret);
+	free(parts);
+}
+
+/* Our own ID is in it, too: peers that resume a session go on believing the one of then. And our root: a session that
+ * was resumed for ever would be lost with the old one, long after we have a certificate of the new. */
+static void digest_trust(struct fl_generation *generation, struct fl_span ini)
+{
+	const struct fl_credentials *credentials = generation->credentials;
+	const struct fl_der *root = &credentials->bundles[0].roots.items[credentials->own.anchor];
+	const struct fl_span parts[] = {
+		{generation->anchors, sizeof(generation->anchors)},
+		ini,
+		span_of(credentials->id),
+		{root->data, root->len},
+	};
+
+	fl_digest(parts, FL_COUNT_OF(parts), generation->trust);
+}
+
+bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b)
+{
+	return a == b || memcmp(a->trust, b->trust, sizeof(a->trust)) == 0;
+}
+
+static void digest_own(const struct fl_credentials *credentials, uint8_t ret[FL_DIGEST_LEN])
+{
+	const struct fl_der_list *chain = &credentials->chain;
+	struct fl_span *parts = fl_new((chain->count + 1) * sizeof(*parts));
+
+	for (size_t i = 0; i < chain->count; i++) {
+		parts[i] = (struct fl_span){chain->items[i].data, chain->items[i].len};
+	}
+	fl_digest(parts, chain->count, ret);
+	free(parts);
+}
+
+static bool same_chain(const struct fl_generation *a, const struct fl_generation *b)
+{
+	return memcmp(a->own, b->own, sizeof(a->own)) == 0;
+}
+
+bool fl_generation_may_resume(const struct fl_generation *a, const struct fl_generation *b)
+{
+	return fl_generation_same_trust(a, b) && same_chain(a, b);
+}
+
+/* Other rules and settings change nothing about it. */
+static void judge_rollover(struct fl_generation *generation, const struct fl_generation *current)
+{
+	if (current == NULL) {
+		return;
+	}
+	if (same_chain(generation, current) &&
+	    memcmp(generation->anchors, current->anchors, sizeof(generation->anchors)) == 0) {
+		generation->rollover = current->rollover;
+	} else {
+		generation->rollover =
+			fl_rollover_judge(current->credentials, generation->credentials);
+	}
+}
+
+static int make_ticket_keys(struct fl_generation *generation, const struct fl_generation *current,
+			    struct fl_err *err)
+{
+	bool goes_on = current != NULL && fl_generation_same_trust(generation, current);
+
+	if (generation->conf->tls.tickets == FL_TICKETS_OFF) {
+		return 0;
+	}
+	return fl_tls_ticket_keys_new(goes_on ? current->ticket_keys : NULL,
+				      &generation->ticket_keys, err);
+}
+
+static int find_peers(struct fl_generation *generation, const struct fl_generation *current,
+		      struct fl_err *err)
+{
+	if (current == NULL) {
+		generation->epoch = 1;
+		return fl_tls_peers_new(&generation->peers, err);
+	}
+	generation->peers = fl_tls_peers_ref(current->peers);
+	generation->epoch = current->epoch + (memcmp(generation->anchors, current->anchors,
+						     sizeof(current->anchors)) != 0);
+	return 0;
+}
+
+struct fl_tls_options fl_generation_tls_options(const struct fl_generation *generation)
+{
+	const struct fl_conf *conf = generation->conf;
+
+	return (struct fl_tls_options){.groups = conf->tls.group_names,
+				       .group_count = conf->tls.group_count,
+				       .ciphers = conf->tls.cipher_names,
+				       .cipher_count = conf->tls.cipher_count,
+				       .ticket_keys = generation->ticket_keys,
+				       .peers = generation->peers,
+				       .epoch = generation->epoch};
+}
+
+/* The agent has tried it too; but what a sender says is not what we go by. With an empty bundle on purpose nobody is
+ * trusted, not even ourselves. */
+static int try_handshake(const struct fl_generation *generation, struct fl_err *err)
+{
+	struct fl_tls_options options = fl_generation_tls_options(generation);
+
+	/* Should this generation be refused, another one will have its epoch. */
+	options.peers = NULL;
+	options.epoch = 0;
+	if (generation->credentials->bundles[0].roots.count == 0) {
+		return 0;
+	}
+	return fl_tls_trial(generation->credentials, &options, err);
+}
+
+int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
+		      const struct fl_generation *current, struct fl_generation **ret,
+		      struct fl_err *err)
+{
+	struct fl_credentials *credentials;
+	struct fl_generation *generation;
+	struct fl_conf *conf;
+	int rc;
+
+	rc = parse_conf(message, &conf, err);
+	if (rc != 0) {
+		return rc;
+	}
+	fl_yield();
+	rc = parse_credentials(message, conf, now, current, &credentials, err);
+	if (rc != 0) {
+		fl_conf_free(conf);
+		return rc;
+	}
+	generation = fl_new(sizeof(*generation));
+	*generation = (struct fl_generation){
+		.refs = 1, .number = message->number, .credentials = credentials, .conf = conf};
+	fl_expiries_init(&generation->expiries, credentials);
+	memcpy(generation->digest, message->digest, sizeof(generation->digest));
+	fl_yield();
+	digest_anchors(credentials, generation->anchors);
+	digest_own(generation->credentials, generation->own);
+	digest_trust(generation, message->ini);
+	judge_rollover(generation, current);
+	rc = find_peers(generation, current, err);
+	if (rc == 0) {
+		rc = make_ticket_keys(generation, current, err);
+	}
+	if (rc == 0) {
+		rc = try_handshake(generation, err);
+	}
+	if (rc != 0) {
+		fl_generation_unref(generation);
+		return rc;
+	}
+	*ret = generation;
+	return 0;
+}
+
+struct fl_generation *fl_generation_ref(struct fl_generation *generation)
+{
+	__atomic_add_fetch(&generation->refs, 1, __ATOMIC_RELAXED);
+	return generation;
+}
+
+void fl_generation_unref(struct fl_generation *generation)
+{
+	if (generation == NULL || __atomic_sub_fetch(&generation->refs, 1, __ATOMIC_ACQ_REL) > 0) {
+		return;
+	}
+	fl_expiries_done(&generation->expiries);
+	fl_credentials_free(generation->credentials);
+	fl_conf_free(generation->conf);
+	fl_tls_ticket_keys_unref(generation->ticket_keys);
+	fl_tls_peers_unref(generation->peers);
+	free(generation);
+}
+
+int fl_share_new(struct fl_generation *generation, struct fl_rule_counts *tally, unsigned worker,
+		 struct fl_share **ret, struct fl_err *err)
+{
+	struct fl_tls_options options = fl_generation_tls_options(generation);
+	struct fl_share *share = fl_new(sizeof(*share));
+	int rc;
+
+	fl_yield();
+	rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_SERVER, &share->server, err);
+	if (rc == 0) {
+		fl_yield();
+		rc = fl_tls_ctx_new(generation->credentials, &options, FL_TLS_CLIENT,
+				    &share->client, err);
+	}
+	if (rc != 0) {
+		fl_tls_ctx_free(share->server);
+		free(share);
+		return rc;
+	}
+	share->refs = 1;
+	share->tally = fl_rule_counts_ref(tally);
+	share->tally_worker = worker;
+	share->generation = fl_generation_ref(generation);
+	*ret = share;
+	return 0;
+}
+
+struct fl_share *fl_share_ref(struct fl_share *share)
+{
+	share->refs++;
+	return share;
+}
+
+void fl_share_retire(struct fl_share *share)
+{
+	fl_rule_counts_unref(share->tally);
+	share->tally = NULL;
+}
+
+void fl_share_unref(struct fl_share *share)
+{
+	if (share == NULL || --share->refs > 0) {
+		return;
+	}
+	fl_share_retire(share);
+	fl_tls_ctx_free(share->client);
+	fl_tls_ctx_free(share->server);
+	fl_routes_unref(share->routes);
+	free(share->plain);
+	fl_generation_unref(share->generation);
+	free(share);
+}
+
+const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation,
+						    const char *name)
+{
+	for (size_t i = 0; i < generation->conf->service_count; i++) {
+		if (strcmp(generation->conf->services[i].name, name) == 0) {
+			return &generation->conf->services[i];
+		}
+	}
+	return NULL;
+}
+
+const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation,
+						      const char *name)
+{
+	for (size_t i = 0; i < generation->conf->upstream_count; i++) {
+		if (strcmp(generation->conf->upstreams[i].name, name) == 0) {
+			return &generation->conf->upstreams[i];
+		}
+	}
+	return NULL;
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* judge - facts, decision, consequence.
+ *
+ * Happy path: nothing has changed for the connection, which costs a look into its peer's noted verdict and one decision of
+ * policy. Failure: memory that runs out while a chain is verified costs the connection, as in a handshake. */
+#include "judge/judge.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "conn/stream.h"
+
+#define ALERT_ACCESS_DENIED 49u       /* RFC 8446 section 6.2 */
+#define ALERT_CERTIFICATE_EXPIRED 45u /* likewise */
+#define CLOCK_LOOK_S 60               /* clocks are set: no timer of ours runs longer */
+
+/* --- decision ------------------------------------------------------------------------------------- */
+
+enum fl_reason fl_loss_reason(enum fl_loss loss)
+{
+	static const enum fl_reason reasons[FL_LOSSES] = {
+		[FL_LOSS_TRUST] = FL_REASON_TRUST_LOST,
+		[FL_LOSS_REVOKED] = FL_REASON_REVOKED,
+		[FL_LOSS_POLICY] = FL_REASON_POLICY_LOST,
+		[FL_LOSS_EXPIRED] = FL_REASON_PEER_EXPIRED,
+	};
+
+	FL_REQUIRE(loss < FL_LOSSES);
+	return reasons[loss];
+}
+
+static uint8_t losses_of(const struct fl_judge_facts *facts)
+{
+	uint8_t losses = 0;
+
+	if (facts->rule != FL_RULE_NONE) {
+		losses |= 1u << (facts->rule == FL_RULE_REVOKED ? FL_LOSS_REVOKED : FL_LOSS_TRUST);
+	}
+	if (facts->denied) {
+		losses |= 1u << FL_LOSS_POLICY;
+	}
+	if (facts->expired) {
+		losses |= 1u << FL_LOSS_EXPIRED;
+	}
+	return losses;
+}
+
+struct fl_judge_outcome fl_judge_decide(const struct fl_judge_facts *facts,
+					const struct fl_conf *conf)
+{
+	const enum fl_on_change on[FL_LOSSES] = {
+		[FL_LOSS_TRUST] = conf->rotation.on_trust_loss,
+		[FL_LOSS_REVOKED] = conf->rotation.on_trust_loss,
+		[FL_LOSS_POLICY] = conf->rotation.on_policy_loss,
+		[FL_LOSS_EXPIRED] = conf->rotation.on_expiry,
+	};
+	struct fl_judge_outcome outcome = {.losses = losses_of(facts), .loss = FL_LOSSES};
+
+	for (unsigned i = FL_LOSSES; i-- > 0;) {
+		bool closes = facts->is_new || on[i] == FL_CHANGE_CLOSE;
+
+		/* The first counts, but one that closes before one that does not. */
+		if ((outcome.losses & 1u << i) != 0 && (closes || !outcome.closes)) {
+			outcome.loss = (enum fl_loss)i;
+			outcome.closes = closes;
+		}
+	}
+	return outcome;
+}
+
+/* --- facts ---------------------------------------------------------------------------------------- */
+
+/* What there is to say of a loser besides. */
+struct grounds {
+	struct fl_verdict verdict; /* inbound: of the current policy */
+	struct fl_err detail;
+};
+
+static bool is_of_domain(const char *id, const char *trust_domain)
+{
+	static const char scheme[] = "spiffe://";
+	size_t len = strlen(trust_domain);
+	const char *domain = id + sizeof(scheme) - 1;
+
+	return strncmp(domain, trust_domain, len) == 0 && domain[len] == '/';
+}
+
+/* id: NULL in plaintext. Would it be let out there, to this peer? */
+static bool may_go_out(const struct fl_stream *stream, const struct fl_share *share, const char *id,
+		       struct fl_err *detail)
+{
+	const struct fl_conn *conn = fl_stream_route(stream);
+	const struct fl_conf_upstream *upstream = fl_conn_upstream_under(conn, share);
+
+	if (upstream == NULL) {
+		fl_err_set(detail, FL_ERR_DENIED, "the INI has no such upstream any more");
+		return false;
+	}
+	if (upstream->mode == FL_OUTBOUND_REFUSE) {
+		fl_err_set(detail, FL_ERR_DENIED, "its destination is refused now");
+		return false;
+	}
+	if (id == NULL && upstream->mode == FL_OUTBOUND_MTLS) {
+		fl_err_set(detail, FL_ERR_DENIED,
+			   "it is in plaintext, its destination is mtls now");
+		return false;
+	}
+	if (id == NULL && fl_stream_is_claimed(stream, share)) {
+		fl_err_set(
+			detail, FL_ERR_DENIED,
+			"it is in plaintext, its address belongs to an upstream that is not, or is "
+			"not `within`");
+		return false;
+	}
+	if (id == NULL || upstream->mode == FL_OUTBOUND_PLAINTEXT) {
+		return true;
+	}
+	if (!fl_stream_is_mutual(stream) && !upstream->mutual_optional) {
+		fl_err_set(detail, FL_ERR_DENIED,
+			   "its server has not asked for our certificate, which is required now");
+		return false;
+	}
+	if (upstream->peer_count > 0
+		    ? fl_upstream_expects(upstream, id, strlen(id))
+		    : is_of_domain(id, share->generation->credentials->trust_domain)) {
+		return true;
+	}
+	fl_err_set(detail, FL_ERR_DENIED, "`peer` of the upstream does not name %s any more", id);
+	return false;
+}
+
+static bool may_come_in(const struct fl_conn *conn, const struct fl_share *share, const char *id,
+			struct grounds *grounds)
+{
+	const struct fl_conf *conf = share->generation->conf;
+	const struct fl_conf_service *service = fl_conn_service_under(conn, share);
+	const struct fl_conf_inbound *inbound =
+		service != NULL ? &service->inbound : &conf->inbound;
+	union fl_sockaddr source;
+	struct fl_request request = fl_conn_request(conn, id, &source);
+
+	request.service = service != NULL ? service->name : NULL;
+	grounds->verdict = fl_policy_decide(conf->policy, &request);
+	if (grounds->verdict.effect != FL_ALLOW) {
+		return false;
+	}
+	/* A fixed listener whose section has gone says nothing about its mode. */
+	if (id == NULL && inbound->mode == FL_INBOUND_STRICT &&
+	    (service != NULL || fl_conn_is_captured(conn))) {
+		fl_err_set(&grounds->detail, FL_ERR_DENIED,
+			   "it is in plaintext, its port is strict now");
+		return false;
+	}
+	return true;
+}
+
+/* 0 or FL_ERR_NOMEM. share: of the generation that asks; peer: NULL in plaintext. */
+static int find_facts(struct fl_share *share, const struct fl_stream *stream,
+		      struct fl_tls_peer *peer, struct fl_judge_facts *facts,
+		      struct grounds *grounds)
+{
+	const struct fl_conn *conn = fl_stream_route(stream);
+	const char *id = peer != NULL ? fl_tls_peer_name(peer) : NULL;
+	int rc = 0;
+
+	if (peer != NULL) {
+		facts->expired = fl_tls_peer_until(peer) < (int64_t)time(NULL);
+		rc = fl_tls_peer_judge(share->server, peer, &facts->rule, NULL);
+	}
+	if (conn->direction == FL_INBOUND) {
+		facts->denied = !may_come_in(conn, share, id, grounds);
+		facts->audited = !facts->denied && grounds->verdict.audited;
+	} else {
+		facts->denied = !may_go_out(stream, share, id, &grounds->detail);
+	}
+	return rc;
+}
+
+/* --- consequence ---------------------------------------------------------------------------------- */
+
+static uint8_t alert_of(enum fl_loss loss, enum fl_rule rule)
+{
+	switch (loss) {
+	case FL_LOSS_TRUST:
+	case FL_LOSS_REVOKED:
+		return fl_rule_alert(rule);
+	case FL_LOSS_EXPIRED:
+		return ALERT_CERTIFICATE_EXPIRED;
+	case FL_LOSS_POLICY:
+	case FL_LOSSES:
+		break;
+	}
+	return ALERT_ACCESS_DENIED;
+}
+
+static void close_loser(struct fl_worker *worker, struct fl_stream *stream,
+			struct fl_tls_peer *peer, struct fl_judge_outcome outcome,
+			enum fl_rule rule, struct grounds *grounds)
+{
+	bool by_trust = outcome.loss == FL_LOSS_TRUST || outcome.loss == FL_LOSS_REVOKED;
+	struct fl_ending ending = {
+		.reason = fl_loss_reason(outcome.loss),
+		.alert = alert_of(outcome.loss, rule),
+		.verdict = grounds->verdict.effect != FL_ALLOW ? &grounds->verdict : NULL,
+	};
+
+	if (by_trust) {
+		/* Once more for the sentence: the rule is noted, the sentence is not. */
+		grounds->detail = (struct fl_err){.code = FL_OK};
+		ending.broken_rule = rule;
+		(void)!fl_tls_peer_judge(worker->share->server, peer, &rule, &grounds->detail);
+	}
+	if ((by_trust || outcome.loss == FL_LOSS_POLICY) && grounds->detail.text[0] != '\0') {
+		ending.detail = grounds->detail.text;
+	}
+	fl_count(&worker->judge.last.closed[outcome.loss], 1);
+	fl_stream_end(stream, &ending);
+}
+
+static void count_kept(struct fl_worker *worker, const struct fl_judge_facts *facts,
+		       struct fl_judge_outcome outcome)
+{
+	struct fl_judged *last = &worker->judge.last;
+
+	if (facts->audited) {
+		fl_count(&last->audited, 1);
+		fl_count(&worker->counters.judged_audited, 1);
+	}
+	for (unsigned i = 0; i < FL_LOSSES; i++) {
+		if ((outcome.losses & 1u << i) != 0) {
+			fl_count(&last->kept[i], 1);
+			fl_count(&worker->counters.judged_kept[i], 1);
+			break; /* each connection once: under the first */
+		}
+	}
+}
+
+static bool judge(struct fl_stream *stream, bool is_new)
+{
+	const struct fl_conn *conn = fl_stream_route(stream);
+	struct fl_worker *worker = conn->worker;
+	struct fl_tls_peer *peer = fl_stream_peer(stream);
+	struct fl_judge_facts facts = {.rule = FL_RULE_NONE, .is_new = is_new};
+	struct grounds grounds;
+	struct fl_judge_outcome outcome;
+	int rc;
+
+	grounds.verdict = (struct fl_verdict){.effect = FL_ALLOW};
+	grounds.detail.text[0] = '\0';
+	fl_count(&worker->judge.last.judged, 1);
+	fl_count(&worker->counters.judged, 1);
+	rc = find_facts(worker->share, stream, peer, &facts, &grounds);
+	if (rc != 0) {
+		fl_stream_end(stream, &(struct fl_ending){.reason = FL_REASON_INTERNAL});
+		return false;
+	}
+	outcome = fl_judge_decide(&facts, worker->share->generation->conf);
+	if (outcome.closes) {
+		close_loser(worker, stream, peer, outcome, facts.rule, &grounds);
+		return false;
+	}
+	count_kept(worker, &facts, outcome);
+	if (peer != NULL && !facts.expired) {
+		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
+	}
+	return true;
+}
+
+void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_judge_outcome *ret,
+		  struct fl_err *detail)
+{
+	struct fl_tls_peer *peer = fl_stream_peer(stream);
+	struct fl_judge_facts facts = {.rule = FL_RULE_NONE};
+	struct grounds grounds = {.verdict = {.effect = FL_ALLOW}};
+
+	if (find_facts(share, stream, peer, &facts, &grounds) != 0) {
+		facts.rule = FL_RULE_CHAIN;
+	}
+	*ret = fl_judge_decide(&facts, share->generation->conf);
+	if (ret->loss == FL_LOSS_TRUST || ret->loss == FL_LOSS_REVOKED) {
+		(void)!fl_tls_peer_judge(share->server, peer, &facts.rule, detail);
+	} else if (ret->loss == FL_LOSS_POLICY && grounds.verdict.effect != FL_ALLOW) {
+		fl_err_set(detail, FL_ERR_DENIED, "rule %s",
+			   grounds.verdict.rule != NULL ? grounds.verdict.rule : "default");
+	} else if (ret->loss == FL_LOSS_POLICY) {
+		*detail = grounds.detail;
+	}
+}
+
+bool fl_judge_stream(struct fl_stream *stream)
+{
+	/* One whose mesh side is under way is judged when that is ready. */
+	return !fl_stream_has_mesh(stream) || judge(stream, false);
+}
+
+bool fl_judge_late(struct fl_stream *stream)
+{
+	struct fl_worker *worker = fl_stream_route(stream)->worker;
+
+	if (worker->share == NULL) {
+		return true;
+	}
+	if (fl_stream_route(stream)->share == worker->share) {
+		/* Whose address it is may have changed while it was dialled. */
+		return !fl_stream_is_claimed(stream, worker->share) || judge(stream, true);
+	}
+	fl_recycle_generation(worker);
+	return judge(stream, true);
+}
+
+/* --- time ----------------------------------------------------------------------------------------- */
+
+static void on_clock(uv_timer_t *timer);
+
+static void set_clock(struct fl_worker *worker)
+{
+	int64_t left = worker->judge.next_expiry - (int64_t)time(NULL);
+
+	/* The second in which a certificate ends is still good. */
+	left = left < 0 ? 1 : left >= CLOCK_LOOK_S ? CLOCK_LOOK_S : left + 1;
+	FL_REQUIRE(uv_timer_start(&worker->judge.expiry, on_clock, (uint64_t)left * 1000, 0) == 0);
+}
+
+static void on_clock(uv_timer_t *timer)
+{
+	struct fl_worker *worker = FL_CONTAINER_OF(timer, struct fl_worker, judge.expiry);
+
+	if (worker->judge.next_expiry < (int64_t)time(NULL)) {
+		fl_judge_start(worker);
+	} else {
+		set_clock(worker);
+	}
+}
+
+void fl_judge_note_expiry(struct fl_worker *worker, int64_t until)
+{
+	if (until < worker->judge.next_expiry && worker->share != NULL && !worker->stopping &&
+	    worker->share->generation->conf->rotation.on_expiry == FL_CHANGE_CLOSE) {
+		worker->judge.next_expiry = until;
+		set_clock(worker);
+	}
+}
+
+/* --- walks ---------------------------------------------------------------------------------------- */
+
+void fl_judge_init(struct fl_worker *worker)
+{
+	worker->judge.next_expiry = INT64_MAX;
+	FL_REQUIRE(uv_timer_init(&worker->loop, &worker->judge.expiry) == 0);
+}
+
+void fl_judge_close(struct fl_worker *worker)
+{
+	uv_close((uv_handle_t *)&worker->judge.expiry, NULL);
+}
+
+/* The reader may see a mixture of two times for a moment, never a count that is torn. */
+static void forget(struct fl_judged *last)
+{
+	uint64_t *fields = (uint64_t *)(void *)last;
+
+	for (size_t i = 0; i < sizeof(*last) / sizeof(*fields); i++) {
+		__atomic_store_n(&fields[i], 0, __ATOMIC_RELAXED);
+	}
+}
+
+void fl_judge_start(struct fl_worker *worker)
+{
+	struct fl_judged *last = &worker->judge.last;
+
+	forget(last);
+	fl_count(&last->generation, worker->share->generation->number);
+	fl_count(&last->workers, 1);
+	fl_count(&last->under_way, 1);
+	worker->judge.next_expiry = INT64_MAX;
+	(void)uv_timer_stop(&worker->judge.expiry);
+	fl_walk_start(worker, FL_WALK_JUDGE);
+}
+
+static uint64_t sum_of(const uint64_t counts[FL_LOSSES])
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < FL_LOSSES; i++) {
+		sum += counts[i];
+	}
+	return sum;
+}
+
+void fl_judge_walked(struct fl_worker *worker)
+{
+	struct fl_judged *last = &worker->judge.last;
+	uint64_t closed = sum_of(last->closed), kept = sum_of(last->kept);
+	struct fl_line line;
+
+	__atomic_store_n(&last->under_way, 0, __ATOMIC_RELAXED);
+	if (last->judged == 0) {
+		return;
+	}
+	fl_line_begin(&line, &worker->log,
+		      closed + kept + last->audited > 0 ? FL_LOG_INFO : FL_LOG_DEBUG,
+		      "open connections judged again");
+	fl_line_u64(&line, "generation", last->generation);
+	fl_line_u64(&line, "judged", last->judged);
+	fl_line_u64(&line, "closed", closed);
+	fl_line_u64(&line, "kept", kept);
+	fl_line_u64(&line, "audited", last->audited);
+	fl_line_seconds(&line, "cpu_s", last->ns);
+	fl_line_end(&line);
+}
+
+void fl_judged_add(struct fl_judged *sum, const struct fl_judged *judged)
+{
+	uint64_t *to = (uint64_t *)(void *)sum;
+	const uint64_t *from = (const uint64_t *)(const void *)judged;
+	uint64_t generation = __atomic_load_n(&judged->generation, __ATOMIC_RELAXED);
+
+	if (generation == 0 || generation < sum->generation) {
+		return;
+	}
+	if (generation > sum->generation) {
+		*sum = (struct fl_judged){0};
+	}
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++) {
+		to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	}
+	sum->generation = generation;
+}

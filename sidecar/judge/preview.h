@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_JUDGE_PREVIEW_H
+#define FL_JUDGE_PREVIEW_H
+/* preview - what a candidate generation would do to the connections that are open, without doing it.
+ *
+ * The candidate is built and judged like every generation; then each worker asks of each of its connections what
+ * judge.c would ask, in the same slices, and nobody is closed. The main thread puts the workers' parts together, and
+ * tells of each root of the generation in use which live peers stand on it.
+ *
+ * Keys of the JSON:
+ *   generation           in use, that it was compared with
+ *   open, judged         connections; the others' peers are not verified yet
+ *   closes               {reason: count}: what would be closed, by the reasons of reason.h
+ *   keeps                {reason: count}: what would have lost, but the candidate's [rotation] keeps it
+ *   connections          those that would be closed, as in /connections, with `reason` and `detail`
+ *   left_out             how many there are beyond those
+ *   newly_let_in         of those that were refused lately or came in plaintext (callers.h), whom the candidate's policy
+ *   newly_refused        would treat otherwise: [{peer (null: plaintext), source, port, service, rule (null: the
+ *                        default)}]
+ *   roots                [{trust_domain, index (place in its file, from 1 on), key_id, peers, connections (that chain to
+ *                        it), only_peers, only_connections (and to no other of that domain), own (our own chain
+ *                        does), safe_to_remove: yes | no | unknown, because}]
+ *   peers_left_out       peers beyond those that were looked at for roots */
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "base/text.h"
+#include "conn/listing.h"
+#include "judge/judge.h"
+#include "worker/worker.h"
+
+#define FL_PREVIEW_LISTED 200u /* connections, of all workers together */
+#define FL_PREVIEW_PEERS 1024u /* different chains that are looked at for roots */
+
+/* An open connection that would be closed. */
+struct fl_doomed {
+	struct fl_listed connection;
+	enum fl_loss loss;
+	char *detail; /* owned; NULL: there is nothing to add */
+};
+
+/* Connections of one chain. */
+struct fl_peer_count {
+	struct fl_tls_peer *peer; /* a reference */
+	uint64_t connections;
+	UT_hash_handle hh;
+};
+
+/* Of one worker. Begins as {0} but for what is said to be the asker's; belongs to the worker until done is called. */
+struct fl_preview {
+	struct fl_share *share;   /* asker: of the candidate; the worker lets go of it */
+	size_t max;               /* asker: how many to list */
+	void (*done)(void *user); /* asker: on the worker's thread; last thing that happens */
+	void *done_user;
+	uint64_t open, judged;
+	uint64_t closes[FL_LOSSES], keeps[FL_LOSSES];
+	struct fl_doomed *doomed; /* owned */
+	size_t doomed_count;
+	struct fl_peer_count *peers; /* owned: a hash table by address */
+	uint64_t peers_left_out;
+	struct fl_callers seen; /* owned: a copy of the worker's */
+};
+void fl_preview_done(struct fl_preview *preview);
+
+/* Loop: begins it. One at a time. */
+void fl_preview_start(struct fl_worker *worker, struct fl_preview *preview);
+void fl_preview_stream(struct fl_worker *worker, struct fl_stream *stream); /* for walk.c */
+void fl_preview_again(struct fl_worker *worker);  /* likewise: from the first one on */
+void fl_preview_walked(struct fl_worker *worker); /* likewise; also when the worker stops */
+
+/* Main thread. Appends a whole document. current: in use. parts: of all workers. Errors: FL_ERR_NOMEM. */
+int fl_report_preview(const struct fl_generation *current, const struct fl_generation *candidate,
+		      const struct fl_preview *parts, size_t count, struct fl_text *ret,
+		      struct fl_err *err) FL_MUST_USE;
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* recycle - a look every now and then at all connections, each of which is ended or not. Nothing is kept of a
+ * connection: how many have to go at this look follows from the time, and which ones from how long the others had
+ * been idle at the look before. Nothing here fails. */
+#include "judge/recycle.h"
+
+#include "conn/stream.h"
+
+#define LOOKS 64u /* in the time that is set */
+#define LOOK_MIN_MS 50u
+#define LOOK_MAX_MS 1000u
+#define PAUSE_MS 1000u
+
+/* --- who goes ------------------------------------------------------------------------------------- */
+
+unsigned fl_recycle_bucket(uint64_t idle_ms)
+{
+	unsigned bucket = 0;
+
+	while (idle_ms > 0 && bucket < FL_RECYCLE_BUCKETS - 1) {
+		idle_ms >>= 1;
+		bucket++;
+	}
+	return bucket;
+}
+
+double fl_recycle_share(uint64_t begin, uint64_t end, uint64_t last, uint64_t now)
+{
+	if (now >= end) {
+		return 1;
+	}
+	last = last < begin ? begin : last;
+	if (now <= last) {
+		return 0;
+	}
+	return (double)(now - last) / (double)(end - last);
+}
+
+bool fl_recycle_is_among(const struct fl_recycle_census *census, uint64_t idle_ms, double share,
+			 double chance)
+{
+	unsigned bucket = fl_recycle_bucket(idle_ms);
+	uint32_t longer = 0;
+
+	for (unsigned i = bucket + 1; i < FL_RECYCLE_BUCKETS; i++) {
+		longer += census->counts[i];
+	}
+	return longer + chance * census->counts[bucket] < share * census->total;
+}
+
+/* xorshift64: to spread, not to hide. 0 to below 1. */
+static double draw(struct fl_recycle *recycle)
+{
+	recycle->random ^= recycle->random << 13;
+	recycle->random ^= recycle->random >> 7;
+	recycle->random ^= recycle->random << 17;
+	return (double)(recycle->random >> 11) / (double)(UINT64_C(1) << 53);
+}
+
+/* The same for a connection whenever it is asked. */
+static double lot_of(const struct fl_conn *conn)
+{
+	uint64_t hash = conn->started_ns * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (double)(hash >> 11) / (double)(UINT64_C(1) << 53);
+}
+
+/* --- one connection ------------------------------------------------------------------------------- */
+
+/* How long it had been idle at that time. */
+static uint64_t idle_at(const struct fl_stream *stream, uint64_t when_ms)
+{
+	uint64_t active = fl_stream_active_ms(stream);
+
+	return when_ms > active ? when_ms - active : 0;
+}
+
+static bool pauses(const struct fl_stream *stream, uint32_t time_ms)
+{
+	uint32_t pause = fl_stream_asks(stream)   ? time_ms / 4
+			 : time_ms / 8 < PAUSE_MS ? time_ms / 8
+						  : PAUSE_MS;
+	uint64_t now = uv_now(&fl_stream_route(stream)->worker->loop);
+
+	return idle_at(stream, now) >= pause && fl_stream_is_quiet(stream);
+}
+
+/* Of an older generation: is its time over, and has its turn come? */
+static void end_if_old(struct fl_stream *stream, const struct fl_share *share, uint32_t recycle_ms)
+{
+	struct fl_worker *worker = fl_stream_route(stream)->worker;
+	struct fl_recycle *recycle = &worker->recycle;
+	uint64_t begin = share->superseded_ms, idle = idle_at(stream, recycle->last_ms);
+	double part = fl_recycle_share(begin, begin + recycle_ms / 4 * 3, recycle->last_ms,
+				       recycle->now_ms);
+
+	/* The census of the look before knows it by what it was then. */
+	recycle->next.counts[fl_recycle_bucket(idle_at(stream, recycle->now_ms))]++;
+	recycle->next.total++;
+	if (recycle->now_ms >= begin + recycle_ms) {
+		fl_stream_end(stream, &(struct fl_ending){.reason = FL_REASON_RECYCLED});
+	} else if ((part >= 1 ||
+		    fl_recycle_is_among(&recycle->census, idle, part, draw(recycle))) &&
+		   pauses(stream, recycle_ms)) {
+		fl_stream_end(stream,
+			      &(struct fl_ending){.reason = FL_REASON_RECYCLED, .orderly = true});
+	}
+}
+
+static void end_if_aged(struct fl_stream *stream, uint32_t max_age_ms, uint32_t grace_ms)
+{
+	const struct fl_conn *conn = fl_stream_route(stream);
+	uint64_t age = (uv_hrtime() - conn->started_ns) / 1000000;
+	uint64_t asked = max_age_ms - (uint64_t)(lot_of(conn) * max_age_ms / 10);
+
+	if (age >= (uint64_t)max_age_ms + grace_ms) {
+		fl_stream_end(stream, &(struct fl_ending){.reason = FL_REASON_MAX_AGE});
+	} else if (age >= asked && pauses(stream, max_age_ms)) {
+		fl_stream_end(stream,
+			      &(struct fl_ending){.reason = FL_REASON_MAX_AGE, .orderly = true});
+	}
+}
+
+void fl_recycle_stream(struct fl_stream *stream)
+{
+	const struct fl_conn *conn = fl_stream_route(stream);
+	const struct fl_share *current = conn->worker->share;
+	const struct fl_conf *conf = current->generation->conf;
+
+	if (!fl_stream_is_relayed(stream)) {
+		return; /* it has deadlines of its own */
+	}
+	if (conf->rotation.recycle_ms > 0 && conn->share != current) {
+		end_if_old(stream, conn->share, conf->rotation.recycle_ms);
+	} else if (conf->limits.max_age_ms > 0) {
+		end_if_aged(stream, conf->limits.max_age_ms, conf->sidecar.drain_ms);
+	}
+}
+
+/* --- looks ------------------------------------------------------------------------------------------ */
+
+static void on_look(uv_timer_t *timer);
+
+/* How often, in ms; 0: there is nothing to look for. */
+static uint64_t interval(const struct fl_worker *worker)
+{
+	const struct fl_conf *conf = worker->share->generation->conf;
+	uint32_t recycle = conf->rotation.recycle_ms, age = conf->limits.max_age_ms;
+	uint32_t shorter = recycle == 0 || (age > 0 && age < recycle) ? age : recycle;
+
+	return shorter == 0                    ? 0
+	       : shorter / LOOKS < LOOK_MIN_MS ? LOOK_MIN_MS
+	       : shorter / LOOKS > LOOK_MAX_MS ? LOOK_MAX_MS
+					       : shorter / LOOKS;
+}
+
+/* The next look, sooner or later by a quarter: many sidecars get a generation at once. */
+static void set_timer(struct fl_worker *worker)
+{
+	struct fl_recycle *recycle = &worker->recycle;
+	uint64_t time = interval(worker);
+
+	if (time > 0) {
+		time = (uint64_t)((double)time * (0.75 + draw(recycle) / 2));
+		FL_REQUIRE(uv_timer_start(&recycle->timer, on_look, time, 0) == 0);
+	}
+}
+
+static void on_look(uv_timer_t *timer)
+{
+	struct fl_worker *worker = FL_CONTAINER_OF(timer, struct fl_worker, recycle.timer);
+
+	worker->recycle.now_ms = uv_now(&worker->loop);
+	fl_walk_start(worker, FL_WALK_RECYCLE);
+}
+
+void fl_recycle_walked(struct fl_worker *worker)
+{
+	struct fl_recycle *recycle = &worker->recycle;
+
+	recycle->census = recycle->next;
+	recycle->next = (struct fl_recycle_census){.total = 0};
+	recycle->last_ms = recycle->now_ms;
+	/* Of older generations there will be no more, until fl_recycle_generation() is called. */
+	if (!recycle->closed &&
+	    (recycle->census.total > 0 || worker->share->generation->conf->limits.max_age_ms > 0)) {
+		set_timer(worker);
+	}
+}
+
+void fl_recycle_generation(struct fl_worker *worker)
+{
+	if (!uv_is_active((uv_handle_t *)&worker->recycle.timer)) {
+		worker->recycle.last_ms = uv_now(&worker->loop);
+		set_timer(worker);
+	}
+}
+
+void fl_recycle_init(struct fl_worker *worker)
+{
+	worker->recycle.random = uv_hrtime() | 1;
+	FL_REQUIRE(uv_timer_init(&worker->loop, &worker->recycle.timer) == 0);
+}
+
+void fl_recycle_close(struct fl_worker *worker)
+{
+	worker->recycle.closed = true;
+	uv_close((uv_handle_t *)&worker->recycle.timer, NULL);
+}

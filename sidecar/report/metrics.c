@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* metrics - the snapshot as Prometheus reads it: a family is its HELP, its TYPE and its series.
+ *
+ * A series of a reason that has never occurred is left out; those that rates and alarms are made
+ * from (`done`, `ok`) are always there. A label's value may hold anything: it comes out as valid
+ * UTF-8 on one line. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "report/report.h"
+
+static void family(struct fl_text *text, const char *name, const char *type, const char *help)
+{
+	fl_text_print(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* Backslash, quote and newline are escaped in a label, and nothing else is. */
+static void put_value(struct fl_text *text, const char *value)
+{
+	size_t left = strlen(value);
+
+	while (left > 0) {
+		uint32_t point = 0;
+		size_t len = fl_utf8_sequence(value, left, &point);
+
+		if (len == 0) {
+			fl_text_put(text, "\xef\xbf\xbd", 3); /* U+FFFD */
+			len = 1;
+		} else if (point == '\n') {
+			fl_text_put(text, "\\n", 2);
+		} else if (point == '"' || point == '\\') {
+			fl_text_print(text, "\\%c", (char)point);
+		} else {
+			fl_text_put(text, value, len);
+		}
+		value += len;
+		left -= len;
+	}
+}
+
+static void label(struct fl_text *text, char before, const char *name, const char *value)
+{
+	fl_text_print(text, "%c%s=\"", before, name);
+	put_value(text, value);
+	fl_text_put(text, "\"", 1);
+}
+
+static void plain(struct fl_text *text, const char *name, int64_t value)
+{
+	fl_text_print(text, "%s %" PRId64 "\n", name, value);
+}
+
+/* name{first_name="first",second_name="second"} value; second_name: NULL for none */
+static void series(struct fl_text *text, const char *name, const char *first_name,
+		   const char *first, const char *second_name, const char *second, uint64_t value)
+{
+	fl_text_print(text, "%s", name);
+	label(text, '{', first_name, first);
+	if (second_name != NULL) {
+		label(text, ',', second_name, second);
+	}
+	fl_text_print(text, "} %" PRIu64 "\n", value);
+}
+
+/* --- the sidecar and its generation ------------------------------------------------------------- */
+
+static void put_process(struct fl_text *text, const struct fl_snapshot *s)
+{
+	family(text, "fairlead_build_info", "gauge",
+	       "The version that runs, as a label; always 1.");
+	series(text, "fairlead_build_info", "version", FL_VERSION, NULL, NULL, 1);
+	family(text, "fairlead_start_time_seconds", "gauge",
+	       "When the sidecar was started, in seconds since the epoch.");
+	plain(text, "fairlead_start_time_seconds", s->started);
+	family(text, "fairlead_workers", "gauge", "Threads that carry traffic.");
+	plain(text, "fairlead_workers", s->workers);
+	family(text, "fairlead_ready", "gauge",
+	       "1 when the sidecar can carry traffic; /readyz says why not.");
+	plain(text, "fairlead_ready", s->ready);
+	family(text, "fairlead_agent_connected", "gauge", "1 when the agent is connected.");
+	plain(text, "fairlead_agent_connected", s->agent_connected);
+	family(text, "fairlead_agent_hung", "gauge",
+	       "1 when the agent is connected, but its heartbeats are missing.");
+	plain(text, "fairlead_agent_hung", s->agent_hung);
+	family(text, "fairlead_log_lines_lost_total", "counter",
+	       "Log lines that standard error did not take.");
+	plain(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
+	family(text, "fairlead_log_lines_left_out_total", "counter",
+	       "Log lines about strangers that were left out: more than their network may have.");
+	plain(text, "fairlead_log_lines_left_out_total", (int64_t)s->counters.lines_left_out);
+}
+
+static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
+{
+	const struct fl_rotations *r = s->rotations;
+	const struct fl_refusal *refusal = fl_rotations_last_refusal(r);
+
+	family(text, "fairlead_generation", "gauge",
+	       "Number of the generation in use; 0 before the first.");
+	plain(text, "fairlead_generation", (int64_t)s->generation);
+	family(text, "fairlead_rotations_total", "counter",
+	       "Generations offered, the first one included, by what became of them.");
+	series(text, "fairlead_rotations_total", "result", "used", NULL, NULL, r->used);
+	series(text, "fairlead_rotations_total", "result", "refused_by_agent", NULL, NULL,
+	       r->by_agent.count);
+	series(text, "fairlead_rotations_total", "result", "refused_by_sidecar", NULL, NULL,
+	       r->by_sidecar.count);
+	if (r->last_used > 0) {
+		family(text, "fairlead_last_rotation_timestamp_seconds", "gauge",
+		       "When the generation in use was taken, in seconds since the epoch.");
+		plain(text, "fairlead_last_rotation_timestamp_seconds", r->last_used);
+	}
+	if (refusal != NULL) {
+		family(text, "fairlead_last_refusal_timestamp_seconds", "gauge",
+		       "When a generation was last refused, in seconds since the epoch; /status "
+		       "says why.");
+		plain(text, "fairlead_last_refusal_timestamp_seconds", refusal->time);
+	}
+}
+
+static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_certificate_expiry_timestamp_seconds";
+
+	if (s->expiries == NULL) {
+		return;
+	}
+	family(text, name, "gauge",
+	       "When a certificate or CRL in use expires, in seconds since the epoch; index is its place "
+	       "in its file.");
+	for (size_t i = 0; i < s->expiries->count; i++) {
+		const struct fl_expiry *expiry = &s->expiries->items[i];
+
+		fl_text_print(text, "%s", name);
+		label(text, '{', "kind", fl_certificate_kind_word(expiry->kind));
+		label(text, ',', "trust_domain", expiry->trust_domain);
+		fl_text_print(text, ",index=\"%u\"} %" PRId64 "\n", expiry->index,
+			      expiry->not_after);
+	}
+	family(text, "fairlead_certificates_left_out", "gauge",
+	       "Roots of long bundles, and CRLs, that have no series of their own; those with one "
+	       "expire first.");
+	plain(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
+}
+
+static void put_roots(struct fl_text *text, const struct fl_snapshot *s)
+{
+	const struct fl_credentials *c = s->expiries != NULL ? s->expiries->credentials : NULL;
+
+	if (c == NULL) {
+		return;
+	}
+	family(text, "fairlead_roots", "gauge",
+	       "Roots of each trust domain: valid now, or out of date. Nobody of a trust domain without a "
+	       "good one is trusted.");
+	for (size_t i = 0; i < c->bundle_count; i++) {
+		size_t late = fl_bundle_late_count(&c->bundles[i], s->now);
+		size_t good = c->bundles[i].anchors.count - late;
+
+		fl_text_print(text, "fairlead_roots");
+		label(text, '{', "trust_domain", c->bundles[i].trust_domain);
+		fl_text_print(text, ",state=\"good\"} %zu\nfairlead_roots", good);
+		label(text, '{', "trust_domain", c->bundles[i].trust_domain);
+		fl_text_print(text, ",state=\"out_of_date\"} %zu\n", late);
+	}
+}
+
+static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
+{
+	char warning[FL_WARNING_TEXT];
+	int64_t count = 0;
+
+	while (fl_report_warning(s, (size_t)count, warning)) {
+		count++;
+	}
+	family(text, "fairlead_generation_warnings", "gauge",
+	       "What is to be seen to about the credentials in use; /status says it in words.");
+	plain(text, "fairlead_generation_warnings", count);
+}
+
+/* What is not known is no series: 0 is an alarm. */
+static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_capture_active";
+
+	family(text, name, "gauge",
+	       "1 when the rules of fairlead-agent redirect are in force, for a family where that is "
+	       "known.");
+	for (unsigned i = 0; i < FL_CAPTURE_FAMILIES; i++) {
+		if (s->capture->states[i] != FL_CAPTURE_UNKNOWN) {
+			series(text, name, "family", fl_capture_family_word(i), NULL, NULL,
+			       s->capture->states[i] == FL_CAPTURE_ACTIVE);
+		}
+	}
+	if (s->capture->rules != FL_CAPTURE_RULES_UNKNOWN) {
+		family(text, "fairlead_capture_current", "gauge",
+		       "1 when the rules in force are those of the INI, where that is known.");
+		plain(text, "fairlead_capture_current",
+		      s->capture->rules == FL_CAPTURE_RULES_CURRENT);
+	}
+	if (s->capture->refused_known) {
+		family(text, "fairlead_capture_refused", "gauge",
+		       "1 when the rules have refused TCP past the sidecar within the last minute, "
+		       "where that is known.");
+		for (unsigned i = 0; i < FL_CAPTURE_WAYS; i++) {
+			series(text, "fairlead_capture_refused", "direction",
+			       fl_capture_way_word(i), NULL, NULL, s->capture->refused[i]);
+		}
+	}
+}
+
+/* --- traffic -------------------------------------------------------------------------------------- */
+
+/* name{direction="inbound",security="mtls"} value, for all of both. */
+static void by_security(struct fl_text *text, const char *name,
+			uint64_t values[FL_DIRECTIONS][FL_SECURITIES])
+{
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned i = 0; i < FL_SECURITIES; i++) {
+			series(text, name, "direction", fl_direction_word(d), "security",
+			       fl_security_word(i), values[d][i]);
+		}
+	}
+}
+
+/* Those of which it is not known yet what they are, are what is left of all that are open. */
+static void open_by_security(const struct fl_snapshot *s,
+			     uint64_t ret[FL_DIRECTIONS][FL_SECURITIES])
+{
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		uint64_t known = 0;
+
+		for (unsigned i = FL_SECURITY_NONE + 1; i < FL_SECURITIES; i++) {
+			uint64_t ended = 0, settled = s->counters.settled[d][i];
+
+			for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+				ended += s->counters.ended[d][i][r];
+			}
+			ret[d][i] = settled > ended ? settled - ended : 0;
+			known += ret[d][i];
+		}
+		ret[d][FL_SECURITY_NONE] = s->open[d] > known ? s->open[d] - known : 0;
+	}
+}
+
+/* done is always there for what can come to it. */
+static void closed_series(struct fl_text *text, const char *name, unsigned direction,
+			  unsigned security, const uint64_t counts[FL_REASON_COUNT])
+{
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		if (counts[r] > 0 || (r == FL_REASON_DONE && security != FL_SECURITY_NONE)) {
+			fl_text_print(text, "%s", name);
+			label(text, '{', "direction", fl_direction_word(direction));
+			label(text, ',', "security", fl_security_word(security));
+			label(text, ',', "reason", fl_reason_word(r));
+			fl_text_print(text, "} %" PRIu64 "\n", counts[r]);
+		}
+	}
+}
+
+static void put_closed(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_connections_closed_total";
+
+	family(text, name, "counter",
+	       "Connections that ended, refused ones included, by the access log's reason.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned i = 0; i < FL_SECURITIES; i++) {
+			closed_series(text, name, d, i, s->counters.ended[d][i]);
+		}
+	}
+}
+
+static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char opened[] = "fairlead_connections_opened_total",
+			  open[] = "fairlead_connections_open";
+	uint64_t values[FL_DIRECTIONS][FL_SECURITIES];
+
+	family(text, opened, "counter",
+	       "Connections that came, from peers (inbound) or from the app (outbound), by what they "
+	       "came to be; none: they ended before.");
+	memcpy(values, s->counters.settled, sizeof(values));
+	by_security(text, opened, values);
+	put_closed(text, s);
+	family(text, open, "gauge",
+	       "Connections that are open now; none: still dialling, shaking hands, or being looked "
+	       "at.");
+	open_by_security(s, values);
+	by_security(text, open, values);
+}
+
+static void put_judgements(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char kept[] = "fairlead_connections_kept_total";
+
+	family(text, "fairlead_connections_judged_total", "counter",
+	       "Open connections that were judged again; those that lost are among the closed "
+	       "ones.");
+	plain(text, "fairlead_connections_judged_total", (int64_t)s->counters.judged);
+	family(text, kept, "counter",
+	       "Open connections that lost when they were judged again, and go on: [rotation] keeps "
+	       "them, or policy audits.");
+	for (unsigned i = 0; i < FL_LOSSES; i++) {
+		series(text, kept, "reason", fl_reason_word(fl_loss_reason((enum fl_loss)i)),
+		       "because", "keep", s->counters.judged_kept[i]);
+	}
+	series(text, kept, "reason", fl_reason_word(FL_REASON_POLICY_LOST), "because", "audit",
+	       s->counters.judged_audited);
+}
+
+static void put_bytes(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_bytes_total";
+
+	family(text, name, "counter",
+	       "Plaintext bytes relayed, counted as they pass: towards the app or the mesh.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, name, "direction", fl_direction_word(d), "to", "app",
+		       s->counters.bytes_to_app[d]);
+		series(text, name, "direction", fl_direction_word(d), "to", "mesh",
+		       s->counters.bytes_to_mesh[d]);
+	}
+}
+
+static void put_plaintext(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char opened[] = "fairlead_plaintext_connections_total",
+			  bytes[] = "fairlead_plaintext_bytes_total";
+	struct fl_plaintext_counter sum;
+	const char *name;
+
+	if (!fl_plaintext_counts_sum(s->plain, 0, &name, &sum)) {
+		return;
+	}
+	family(text, opened, "counter",
+	       "Connections that went out in plaintext because the INI says so, by upstream.");
+	for (size_t i = 0; fl_plaintext_counts_sum(s->plain, i, &name, &sum); i++) {
+		series(text, opened, "upstream", name, NULL, NULL, sum.connections);
+	}
+	family(text, bytes, "counter",
+	       "Bytes of those connections, counted as they pass: towards the app or the mesh.");
+	for (size_t i = 0; fl_plaintext_counts_sum(s->plain, i, &name, &sum); i++) {
+		series(text, bytes, "upstream", name, "to", "app", sum.bytes_to_app);
+		series(text, bytes, "upstream", name, "to", "mesh", sum.bytes_to_mesh);
+	}
+}
+
+static void put_dns(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_dns_addresses_refused_total";
+
+	family(text, name, "counter",
+	       "Addresses from DNS that a name of a plaintext upstream was refused: claimed by an mtls or "
+	       "refuse upstream, or outside of `within`.");
+	series(text, name, "because", "claimed", NULL, NULL, s->dns_refused.claimed);
+	series(text, name, "because", "outside", NULL, NULL, s->dns_refused.outside);
+}
+
+static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_handshakes_total",
+			  resumed[] = "fairlead_handshakes_resumed_total";
+
+	family(text, name, "counter",
+	       "TLS handshakes that ended, by result: ok, or the access log's reason.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, name, "direction", fl_direction_word(d), "result", "ok",
+		       s->counters.handshakes_done[d]);
+		for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+			if (s->counters.handshakes_failed[d][r] > 0) {
+				series(text, name, "direction", fl_direction_word(d), "result",
+				       fl_reason_word(r), s->counters.handshakes_failed[d][r]);
+			}
+		}
+	}
+	family(text, resumed, "counter",
+	       "TLS handshakes that resumed an earlier session; they are among those that were "
+	       "ok.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, resumed, "direction", fl_direction_word(d), NULL, NULL,
+		       s->counters.handshakes_resumed[d]);
+	}
+}
+
+/* A port has a series from its first one on. */
+static void put_detect_timeouts(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_detect_timeouts_total";
+	const struct fl_port_counts *counts = &s->detect_timeouts;
+
+	family(text, name, "counter",
+	       "Clients of permissive ports that were let in as plaintext because they had said nothing for "
+	       "detect_timeout, by port.");
+	for (size_t i = 0; i < FL_COUNTED_PORTS && counts->ports[i].port != 0; i++) {
+		fl_text_print(text, "%s{port=\"%" PRIu64 "\"} %" PRIu64 "\n", name,
+			      counts->ports[i].port, counts->ports[i].count);
+	}
+	series(text, name, "port", "other", NULL, NULL, counts->others);
+}
+
+/* Buckets add up to the count whatever a worker does meanwhile. */
+static void put_duration(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_handshake_duration_seconds";
+	static const uint32_t bounds_us[] = FL_HANDSHAKE_BOUNDS_US;
+
+	_Static_assert(FL_COUNT_OF(bounds_us) + 1 == FL_HANDSHAKE_BUCKETS, "one without bound");
+	family(text, name, "histogram",
+	       "Time of the TLS handshakes that were ok, from the TCP connection on.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		const char *direction = fl_direction_word(d);
+		uint64_t sum = s->counters.handshake_us[d], count = 0;
+
+		for (size_t i = 0; i < FL_HANDSHAKE_BUCKETS; i++) {
+			count += s->counters.handshake_buckets[d][i];
+			if (i < FL_COUNT_OF(bounds_us)) {
+				fl_text_print(text,
+					      "%s_bucket{direction=\"%s\",le=\"%g\"} %" PRIu64 "\n",
+					      name, direction, bounds_us[i] / 1e6, count);
+			} else {
+				fl_text_print(text,
+					      "%s_bucket{direction=\"%s\",le=\"+Inf\"} %" PRIu64
+					      "\n",
+					      name, direction, count);
+			}
+		}
+		fl_text_print(text, "%s_sum{direction=\"%s\"} %" PRIu64 ".%06" PRIu64 "\n", name,
+			      direction, sum / 1000000, sum % 1000000);
+		fl_text_print(text, "%s_count{direction=\"%s\"} %" PRIu64 "\n", name, direction,
+			      count);
+	}
+}
+
+/* The default's are always there; of the rules, what has occurred. */
+static void put_decisions(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_policy_decisions_total";
+
+	if (s->decision_count == 0) {
+		return;
+	}
+	family(text, name, "counter",
+	       "What policy decided about inbound connections at their start, by the rule that did.");
+	for (size_t i = 0; i < s->decision_count; i++) {
+		const struct fl_rule_count *rule = &s->decisions[i];
+		bool is_default = i + 1 == s->decision_count;
+
+		for (unsigned d = 0; d < FL_DECISIONS; d++) {
+			if (rule->decisions[d] > 0 ||
+			    (is_default && (d == FL_DECISION_ALLOW || d == FL_DECISION_DENY))) {
+				series(text, name, "rule", rule->rule, "decision",
+				       fl_decision_word(d), rule->decisions[d]);
+			}
+		}
+	}
+}
+
+/* --- peers ------------------------------------------------------------------------------------ */
+
+/* name{direction="inbound",peer="spiffe://td/a",more_name="more"} value; more_name: NULL for none */
+static void peer_series(struct fl_text *text, const char *name, const struct fl_peer_sum *peer,
+			const char *more_name, const char *more, uint64_t value)
+{
+	fl_text_print(text, "%s", name);
+	label(text, '{', "direction", fl_direction_word(peer->direction));
+	label(text, ',', "peer", peer->name);
+	if (more_name != NULL) {
+		label(text, ',', more_name, more);
+	}
+	fl_text_print(text, "} %" PRIu64 "\n", value);
+}
+
+static void peer_reasons(struct fl_text *text, const char *name, const struct fl_peer_sum *peer,
+			 const uint64_t counts[FL_REASON_COUNT], bool always_done)
+{
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		if (counts[r] > 0 || (always_done && r == FL_REASON_DONE)) {
+			peer_series(text, name, peer, "reason", fl_reason_word(r), counts[r]);
+		}
+	}
+}
+
+static void put_peer_connections(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char opened[] = "fairlead_peer_connections_opened_total",
+			  closed[] = "fairlead_peer_connections_closed_total",
+			  open[] = "fairlead_peer_connections_open";
+
+	family(text, opened, "counter",
+	       "Connections with a peer: a verified SPIFFE ID, plaintext, or other: all that have no "
+	       "series of their own.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_series(text, opened, &s->peers[i], NULL, NULL, s->peers[i].opened);
+	}
+	family(text, closed, "counter", "Those of them that ended, by the access log's reason.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_reasons(text, closed, &s->peers[i], s->peers[i].ended, true);
+	}
+	family(text, open, "gauge", "Those of them that are open now.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_series(text, open, &s->peers[i], NULL, NULL, s->peers[i].open);
+	}
+}
+
+static void put_peer_traffic(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char bytes[] = "fairlead_peer_bytes_total",
+			  failed[] = "fairlead_peer_handshakes_failed_total";
+
+	family(text, bytes, "counter",
+	       "Plaintext bytes relayed for a peer, counted as they pass: towards the app or the mesh.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_series(text, bytes, &s->peers[i], "to", "app", s->peers[i].bytes_to_app);
+		peer_series(text, bytes, &s->peers[i], "to", "mesh", s->peers[i].bytes_to_mesh);
+	}
+	family(text, failed, "counter",
+	       "TLS handshakes that failed in which a peer with series was presented, which is no proof that "
+	       "it was that peer.");
+	for (size_t i = 0; i < s->peer_count; i++) {
+		peer_reasons(text, failed, &s->peers[i], s->peers[i].failed, false);
+	}
+}
+
+static void put_peers_size(struct fl_text *text, const struct fl_snapshot *s)
+{
+	family(text, "fairlead_peers", "gauge",
+	       "Peers that have series of their own, by direction and identity.");
+	plain(text, "fairlead_peers", (int64_t)s->peers_size.count);
+	family(text, "fairlead_peers_max", "gauge",
+	       "How many may; those that come then are counted together as other.");
+	plain(text, "fairlead_peers_max", (int64_t)s->peers_size.max);
+	family(text, "fairlead_peers_forgotten_total", "counter",
+	       "Peers whose series went for those of another, after an hour without a connection.");
+	plain(text, "fairlead_peers_forgotten_total", (int64_t)s->peers_size.forgotten);
+}
+
+void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
+{
+	put_process(ret, snapshot);
+	put_rotations(ret, snapshot);
+	put_certificates(ret, snapshot);
+	put_roots(ret, snapshot);
+	put_warnings(ret, snapshot);
+	put_capture(ret, snapshot);
+	put_connections(ret, snapshot);
+	put_judgements(ret, snapshot);
+	put_bytes(ret, snapshot);
+	put_plaintext(ret, snapshot);
+	put_dns(ret, snapshot);
+	put_handshakes(ret, snapshot);
+	put_duration(ret, snapshot);
+	put_detect_timeouts(ret, snapshot);
+	put_decisions(ret, snapshot);
+	put_peer_connections(ret, snapshot);
+	put_peer_traffic(ret, snapshot);
+	put_peers_size(ret, snapshot);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* report - what metrics, status and page have in common. Nothing here can fail. */
+#include "report/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/when.h"
+
+void fl_snapshot_done(struct fl_snapshot *snapshot)
+{
+	free(snapshot->listeners);
+	free(snapshot->peers);
+	if (snapshot->peers_of != NULL) {
+		fl_peer_counts_let_go(snapshot->peers_of);
+	}
+	snapshot->listeners = NULL;
+	snapshot->listener_count = 0;
+	snapshot->peers_of = NULL;
+	snapshot->peers = NULL;
+	snapshot->peer_count = 0;
+}
+
+const char *fl_direction_word(enum fl_direction direction)
+{
+	return direction == FL_INBOUND ? "inbound" : "outbound";
+}
+
+const char *fl_security_word(enum fl_security security)
+{
+	static const char *const words[] = {[FL_SECURITY_NONE] = "none",
+					    [FL_SECURITY_MTLS] = "mtls",
+					    [FL_SECURITY_PLAINTEXT] = "plaintext"};
+
+	return words[security];
+}
+
+const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations)
+{
+	const struct fl_refusal *last = rotations->by_agent.time >= rotations->by_sidecar.time
+						? &rotations->by_agent
+						: &rotations->by_sidecar;
+
+	return last->time > 0 ? last : NULL;
+}
+
+static bool late_crl(const struct fl_snapshot *snapshot, size_t number, char buf[FL_WARNING_TEXT])
+{
+	size_t count = snapshot->expiries != NULL ? snapshot->expiries->count : 0;
+	char when[FL_WHEN_TEXT];
+
+	for (size_t i = 0; i < count; i++) {
+		const struct fl_expiry *expiry = &snapshot->expiries->items[i];
+
+		if (expiry->kind == FL_CERTIFICATE_CRL && expiry->not_after < snapshot->now &&
+		    number-- == 0) {
+			(void)snprintf(
+				buf, FL_WARNING_TEXT,
+				"CRL %u%s%s: its successor was due at %s; it stays in force, but "
+				"whom its CA has revoked since is let in: have that CA make a new "
+				"one, and see why nobody did",
+				expiry->index, expiry->trust_domain[0] != '\0' ? " of " : "",
+				expiry->trust_domain, fl_when_format(expiry->not_after, when));
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Roots that do not count just now, and domains that nobody is trusted of. */
+static bool bad_bundle(const struct fl_snapshot *snapshot, size_t *number,
+		       char buf[FL_WARNING_TEXT])
+{
+	const struct fl_credentials *credentials =
+		snapshot->expiries != NULL ? snapshot->expiries->credentials : NULL;
+
+	for (size_t i = 0; credentials != NULL && i < credentials->bundle_count; i++) {
+		const struct fl_bundle *bundle = &credentials->bundles[i];
+		size_t late = fl_bundle_late_count(bundle, snapshot->now);
+
+		if (bundle->refused != NULL && (*number)-- == 0) {
+			(void)snprintf(buf, FL_WARNING_TEXT,
+				       "nobody of %s is trusted, for something is wrong with its "
+				       "bundle: %s",
+				       bundle->trust_domain, bundle->refused);
+			return true;
+		}
+		if (late > 0 && (*number)-- == 0) {
+			(void)snprintf(
+				buf, FL_WARNING_TEXT,
+				"%zu of the %zu roots of %s are out of date, and left out: take "
+				"those that have expired out of its bundle",
+				late, bundle->anchors.count, bundle->trust_domain);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool fl_report_warning(const struct fl_snapshot *snapshot, size_t number, char buf[FL_WARNING_TEXT])
+{
+	if (snapshot->rollover.removed && number-- == 0) {
+		(void)snprintf(buf, FL_WARNING_TEXT, "%s", fl_rollover_removed_text);
+		return true;
+	}
+	if (snapshot->rollover.unknown && number-- == 0) {
+		(void)snprintf(buf, FL_WARNING_TEXT, "%s", fl_rollover_unknown_text);
+		return true;
+	}
+	return bad_bundle(snapshot, &number, buf) || late_crl(snapshot, number, buf);
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Happy path: dial, HELLO, then a RESULT for each GENERATION.
+ *
+ * Failure: anything that is not as the protocol says, an agent that goes away, or one that cannot be reached closes
+ * the channel; the next try comes after a back-off that doubles up to MAX_BACKOFF_MS, and starts anew after a
+ * channel that lived for so long. Only a change of trouble is logged, not every try. An agent that hangs keeps its channel:
+ * it may go on, and nobody else would answer there. */
+#include "server/agent_link.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MIN_BACKOFF_MS 20u
+#define MAX_BACKOFF_MS 1000u
+#define WATCH_MS 1000u
+#define BEATS_MISSED 4u /* it hangs then; a beat may wait for a look at large files */
+#define BEAT_MIN_MS 500u
+#define BEAT_MAX_MS 60000u
+#define NO_MEMORY_MS 10000u /* until a generation is asked for again that there was no memory for */
+
+struct fl_agent_link {
+	struct fl_net *net;
+	const struct fl_conf *conf; /* of the start */
+	struct fl_log *log;
+	const struct fl_agent_link_events *events;
+	void *user;
+	struct fl_addr addr;
+	struct fl_sock *sock; /* NULL while waiting to try again */
+	struct fl_ctl_decoder *decoder;
+	uv_timer_t retry;
+	uv_timer_t watch;  /* while an agent that beats is connected */
+	uint64_t heard_ms; /* uv_now(), of its last word on this channel */
+	uint32_t beat_ms;  /* how often it says that it is alive; 0: we do not count on it */
+	bool has_beaten;   /* one has: its successors do, too */
+	bool is_expected;  /* it has said nothing yet on this channel, and should */
+	bool is_late;      /* at the last look */
+	bool is_hung;
+	unsigned open_timers;
+	uint32_t backoff_ms;
+	uint64_t connected_ms; /* uv_now() */
+	uid_t uid;             /* of the last agent */
+	bool has_uid;
+	char trouble[sizeof(((struct fl_err *)0)->text)];
+};
+
+static void on_retry(uv_timer_t *timer);
+
+/* --- does it still live? ---------------------------------------------------------------------- */
+
+/* Twice late: the first time it may be us who did not run, and its word is there to be read. */
+static void on_watch(uv_timer_t *timer)
+{
+	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, watch);
+	uint64_t silence_ms = uv_now(link->net->loop) - link->heard_ms;
+	bool is_late = silence_ms >= (uint64_t)link->beat_ms * BEATS_MISSED;
+
+	if (is_late && link->is_late && !link->is_hung) {
+		link->is_hung = true;
+		(void)snprintf(
+			link->trouble, sizeof(link->trouble),
+			"it hangs: it is connected, but its heartbeats are missing; is it "
+			"stopped (SIGSTOP), or does it get no CPU? Traffic goes on, renewals do "
+			"not arrive");
+		fl_log_msg(link->log, FL_LOG_WARN, "agent: %s", link->trouble);
+	}
+	link->is_late = is_late;
+}
+
+static void stop_watching(struct fl_agent_link *link)
+{
+	(void)uv_timer_stop(&link->watch);
+	link->beat_ms = 0;
+	link->is_hung = link->is_late = link->is_expected = false;
+}
+
+static void hear(struct fl_agent_link *link)
+{
+	uint64_t now = uv_now(link->net->loop);
+
+	if (link->is_hung) {
+		fl_log_msg(link->log, FL_LOG_INFO, "agent: it speaks again, after %llu s",
+			   (unsigned long long)((now - link->heard_ms) / 1000));
+		link->trouble[0] = '\0';
+	}
+	link->is_hung = link->is_late = false;
+	link->heard_ms = now;
+	if (link->is_expected) {
+		stop_watching(link); /* until it says that it beats */
+	}
+}
+
+/* Connecting takes no agent that runs, only one that listens. But who has something to say, or is known to beat, says it at
+ * once. */
+static void expect_first_word(struct fl_agent_link *link, uint64_t generation)
+{
+	if (generation == 0 || link->has_beaten) {
+		link->beat_ms = FL_CTL_BEAT_MS;
+		link->is_expected = true;
+		FL_REQUIRE(uv_timer_start(&link->watch, on_watch, WATCH_MS, WATCH_MS) == 0);
+	}
+}
+
+static void take_beat(struct fl_agent_link *link, const struct fl_ctl_beat *beat)
+{
+	link->beat_ms = beat->every_ms < BEAT_MIN_MS   ? BEAT_MIN_MS
+			: beat->every_ms > BEAT_MAX_MS ? BEAT_MAX_MS
+						       : beat->every_ms;
+	link->has_beaten = true;
+	if (uv_is_active((uv_handle_t *)&link->watch) == 0) {
+		FL_REQUIRE(uv_timer_start(&link->watch, on_watch, WATCH_MS, WATCH_MS) == 0);
+	}
+}
+
+/* --- the channel ------------------------------------------------------------------------------ */
+
+static void disconnect(struct fl_agent_link *link)
+{
+	if (link->sock != NULL) {
+		fl_sock_close(link->sock, 0);
+		link->sock = NULL;
+	}
+	stop_watching(link);
+	/* An agent that crashes as soon as it is connected must not be hammered. */
+	if (link->decoder != NULL &&
+	    uv_now(link->net->loop) - link->connected_ms >= MAX_BACKOFF_MS) {
+		link->backoff_ms = MIN_BACKOFF_MS;
+	}
+	fl_ctl_decoder_free(link->decoder);
+	link->decoder = NULL;
+}
+
+static void try_later(struct fl_agent_link *link, const char *trouble)
+{
+	disconnect(link);
+	if (strcmp(link->trouble, trouble) != 0) {
+		(void)snprintf(link->trouble, sizeof(link->trouble), "%s", trouble);
+		fl_log_msg(link->log, FL_LOG_WARN, "agent: %s; trying again", trouble);
+	}
+	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, link->backoff_ms, 0) == 0);
+	link->backoff_ms =
+		link->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : link->backoff_ms * 2;
+}
+
+static void send_frame(struct fl_agent_link *link, uint8_t *frame, size_t len)
+{
+	int rc = frame != NULL ? fl_sock_write(link->sock, frame, len) : UV_ENOMEM;
+
+	free(frame);
+	if (rc < 0) {
+		try_later(link, rc == UV_ENOMEM ? "out of memory" : "the agent closed the channel");
+	}
+}
+
+static void answer(struct fl_agent_link *link, const struct fl_ctl_generation *generation)
+{
+	struct fl_err err = {0};
+	struct fl_ctl_result result = {.number = generation->number};
+	uint8_t *frame;
+	size_t len;
+	int rc;
+
+	rc = link->events->on_generation(link->user, generation, &err);
+
+	if (rc == FL_ERR_NOMEM) {
+		link->backoff_ms = NO_MEMORY_MS;
+		try_later(link, err.text);
+		return;
+	}
+	result.ok = rc == 0;
+	if (!result.ok) {
+		result.reason = (struct fl_span){(const uint8_t *)err.text, strlen(err.text)};
+	}
+	frame = fl_ctl_encode_result(&result, &len);
+	send_frame(link, frame, len);
+}
+
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	struct fl_agent_link *link = user;
+	const uint8_t *rest = data;
+	size_t rest_len = len;
+	struct fl_ctl_message message;
+	struct fl_err err;
+	int rc;
+
+	hear(link);
+	while (link->decoder != NULL) {
+		rc = fl_ctl_decoder_feed(link->decoder, &rest, &rest_len, &message, &err);
+		if (rc == 0) {
+			break;
+		}
+		if (rc == 1 && message.type == FL_CTL_GENERATION) {
+			answer(link, &message.u.generation);
+		} else if (rc == 1 && message.type == FL_CTL_NOTE) {
+			link->events->on_note(link->user, &message.u.note);
+		} else if (rc == 1 && message.type == FL_CTL_BEAT) {
+			take_beat(link, &message.u.beat);
+		} else {
+			try_later(link,
+				  rc == 1 ? "the agent sent a message that only a sidecar sends"
+					  : err.text);
+		}
+	}
+	/* The key was in it. */
+	fl_wipe(data, len);
+}
+
+static void on_eof(void *user)
+{
+	try_later(user, "the agent closed the channel");
+}
+
+static void on_drain(void *user)
+{
+	(void)user;
+}
+
+static void on_error(void *user, int sys)
+{
+	(void)sys;
+	try_later(user, "the channel to the agent broke");
+}
+
+static const struct fl_sock_events sock_events = {
+	.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
+
+/* Before anything is said or taken: whoever got hold of the path would be our identity and our roots. */
+static bool is_the_agent(struct fl_agent_link *link, struct fl_err *err)
+{
+	uid_t uid;
+
+	if (fl_sock_peer_uid(link->sock, &uid, err) != 0) {
+		return false;
+	}
+	if (uid != link->conf->agent.uid && uid != geteuid()) {
+		(void)fl_err_set(
+			err, FL_ERR_PEER,
+			"who listens at %s runs as uid %lu and is not taken for the agent: run "
+			"fairlead-agent as uid %lu, or set `[agent] uid = %lu` if that is it",
+			link->conf->agent.socket, (unsigned long)uid,
+			(unsigned long)link->conf->agent.uid, (unsigned long)uid);
+		return false;
+	}
+	link->uid = uid;
+	link->has_uid = true;
+	return true;
+}
+
+static void on_dialed(void *user, int sys)
+{
+	struct fl_agent_link *link = user;
+	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION, .wants_beats = true};
+	char trouble[sizeof(link->trouble)];
+	struct fl_err err;
+	uint8_t *frame;
+	size_t len;
+
+	if (sys != 0) {
+		(void)snprintf(
+			trouble, sizeof(trouble),
+			"cannot reach fairlead-agent at %s (%s): is it running with the same INI?",
+			link->conf->agent.socket, uv_strerror(sys));
+		try_later(link, trouble);
+		return;
+	}
+	if (!is_the_agent(link, &err)) {
+		try_later(link, err.text);
+		return;
+	}
+	if (link->trouble[0] != '\0') {
+		fl_log_msg(link->log, FL_LOG_INFO, "agent: connected");
+	}
+	link->trouble[0] = '\0';
+	link->connected_ms = link->heard_ms = uv_now(link->net->loop);
+	link->decoder = fl_ctl_decoder_new();
+	if (link->decoder == NULL) {
+		try_later(link, "out of memory");
+		return;
+	}
+	link->events->describe(link->user, &hello);
+	fl_sock_read_start(link->sock);
+	frame = fl_ctl_encode_hello(&hello, &len);
+	expect_first_word(link, hello.generation);
+	send_frame(link, frame, len);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, retry);
+	struct fl_dial dial = {.to = &link->addr.sa.any};
+	const struct fl_conf *conf = link->conf;
+	struct fl_err err;
+
+	if (fl_conf_guard_socket(conf->agent.socket, conf->agent.uid, conf->agent.sidecar_uid,
+				 &err) != 0 ||
+	    fl_sock_dial(link->net, &dial, &sock_events, link, on_dialed, &link->sock, &err) != 0) {
+		try_later(link, err.text);
+	}
+}
+
+struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_conf *conf,
+					 struct fl_log *log,
+					 const struct fl_agent_link_events *events, void *user)
+{
+	struct fl_agent_link *link = fl_new(sizeof(*link));
+
+	*link = (struct fl_agent_link){
+		.net = net, .conf = conf, .log = log, .events = events, .user = user};
+	link->backoff_ms = MIN_BACKOFF_MS;
+	link->addr.kind = FL_ADDR_UNIX;
+	link->addr.sa.un.sun_family = AF_UNIX;
+	/* conf has checked the length */
+	(void)snprintf(link->addr.sa.un.sun_path, sizeof(link->addr.sa.un.sun_path), "%s",
+		       conf->agent.socket);
+	FL_REQUIRE(uv_timer_init(net->loop, &link->retry) == 0);
+	FL_REQUIRE(uv_timer_init(net->loop, &link->watch) == 0);
+	link->retry.data = link->watch.data = link;
+	link->open_timers = 2;
+	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, 0, 0) == 0);
+	return link;
+}
+
+bool fl_agent_link_connected(const struct fl_agent_link *link)
+{
+	return link->decoder != NULL;
+}
+
+bool fl_agent_link_hung(const struct fl_agent_link *link)
+{
+	return link->is_hung;
+}
+
+uint64_t fl_agent_link_silence(const struct fl_agent_link *link)
+{
+	return link->decoder != NULL ? (uv_now(link->net->loop) - link->heard_ms) / 1000 : 0;
+}
+
+bool fl_agent_link_uid(const struct fl_agent_link *link, uid_t *ret)
+{
+	*ret = link->uid;
+	return link->has_uid;
+}
+
+const char *fl_agent_link_trouble(const struct fl_agent_link *link)
+{
+	return link->trouble;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct fl_agent_link *link = handle->data;
+
+	if (--link->open_timers == 0) {
+		free(link);
+	}
+}
+
+void fl_agent_link_close(struct fl_agent_link *link)
+{
+	disconnect(link);
+	uv_close((uv_handle_t *)&link->retry, on_closed);
+	uv_close((uv_handle_t *)&link->watch, on_closed);
+}

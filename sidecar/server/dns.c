@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* c-ares, and nothing else: questions, the search list, /etc/hosts. */
+#include "server/dns.h"
+
+#include <ares.h>
+#include <arpa/nameser.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <utlist.h>
+
+#include "base/mem.h"
+
+#define TIMEOUT_MS 1000 /* the first; doubled by each try */
+#define TRIES 3
+#define ANSWER_MAX 4096 /* addresses of one answer: as many as fit into a message */
+
+struct watcher {
+	struct watcher *next;
+	uv_poll_t poll;
+	struct fl_dns *dns;
+	ares_socket_t fd;
+};
+
+struct question {
+	int family;
+	fl_dns_cb cb;
+	void *user;
+};
+
+struct fl_dns {
+	uv_loop_t *loop;
+	bool has_channel;
+	ares_channel channel;
+	struct watcher *watchers;
+};
+
+/* --- c-ares on the loop ------------------------------------------------------------------------ */
+
+static void on_watcher_closed(uv_handle_t *handle)
+{
+	free(FL_CONTAINER_OF(handle, struct watcher, poll));
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	struct watcher *watcher = FL_CONTAINER_OF(poll, struct watcher, poll);
+	bool broken = status < 0;
+
+	ares_process_fd(watcher->dns->channel,
+			broken || (events & UV_READABLE) != 0 ? watcher->fd : ARES_SOCKET_BAD,
+			broken || (events & UV_WRITABLE) != 0 ? watcher->fd : ARES_SOCKET_BAD);
+}
+
+static struct watcher *watch(struct fl_dns *dns, ares_socket_t fd)
+{
+	struct watcher *watcher;
+
+	LL_SEARCH_SCALAR(dns->watchers, watcher, fd, fd);
+	if (watcher == NULL) {
+		watcher = fl_new(sizeof(*watcher));
+		watcher->dns = dns;
+		watcher->fd = fd;
+		FL_REQUIRE(uv_poll_init(dns->loop, &watcher->poll, fd) == 0);
+		LL_PREPEND(dns->watchers, watcher);
+	}
+	return watcher;
+}
+
+static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable)
+{
+	struct fl_dns *dns = data;
+	struct watcher *watcher = watch(dns, fd);
+
+	if (readable != 0 || writable != 0) {
+		(void)uv_poll_start(&watcher->poll,
+				    (readable != 0 ? UV_READABLE : 0) |
+					    (writable != 0 ? UV_WRITABLE : 0),
+				    on_poll);
+		return;
+	}
+	LL_DELETE(dns->watchers, watcher);
+	(void)uv_poll_stop(&watcher->poll);
+	uv_close((uv_handle_t *)&watcher->poll, on_watcher_closed);
+}
+
+static bool open_channel(struct fl_dns *dns)
+{
+	struct ares_options options = {.sock_state_cb = on_socket_state,
+				       .sock_state_cb_data = dns,
+				       .timeout = TIMEOUT_MS,
+				       .tries = TRIES};
+
+	if (!dns->has_channel) {
+		dns->has_channel = ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS &&
+				   ares_init_options(&dns->channel, &options,
+						     ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS |
+							     ARES_OPT_TRIES) == ARES_SUCCESS;
+	}
+	return dns->has_channel;
+}
+
+/* --- questions --------------------------------------------------------------------------------- */
+
+static enum fl_dns_status status_of(int status)
+{
+	switch (status) {
+	case ARES_SUCCESS:
+		return FL_DNS_FOUND;
+	case ARES_ENODATA:
+		return FL_DNS_NO_ADDRESS;
+	case ARES_ENOTFOUND:
+		return FL_DNS_NO_NAME;
+	case ARES_ESERVFAIL:
+	case ARES_ECONNREFUSED: /* c-ares, also when every server has sent SERVFAIL or REFUSED */
+	case ARES_EREFUSED:
+	case ARES_ENOTIMP:
+		return FL_DNS_SERVER_FAILED;
+	case ARES_ECANCELLED:
+	case ARES_EDESTRUCTION:
+		return FL_DNS_ENDED;
+	default:
+		return FL_DNS_NO_ANSWER;
+	}
+}
+
+const char *fl_dns_status_text(enum fl_dns_status status)
+{
+	switch (status) {
+	case FL_DNS_NO_ADDRESS:
+		return "the name exists and has no address";
+	case FL_DNS_NO_NAME:
+		return "the name does not exist";
+	case FL_DNS_SERVER_FAILED:
+		return "no DNS server is there, or none could answer (SERVFAIL)";
+	case FL_DNS_NO_ANSWER:
+		return "no DNS server answers";
+	case FL_DNS_FOUND:
+	case FL_DNS_ENDED:
+		break;
+	}
+	return "";
+}
+
+static uint64_t least(uint64_t ms, int ttl_s)
+{
+	uint64_t ttl_ms = ttl_s > 0 ? (uint64_t)ttl_s * 1000 : 0;
+
+	return ttl_ms < ms ? ttl_ms : ms;
+}
+
+static int parse_a(const unsigned char *message, int len, union fl_sockaddr *addrs, int *count,
+		   uint64_t *ttl_ms)
+{
+	struct ares_addrttl *found = fl_new(ANSWER_MAX * sizeof(*found));
+	int rc = ares_parse_a_reply(message, len, NULL, found, count);
+
+	for (int i = 0; rc == ARES_SUCCESS && i < *count; i++) {
+		addrs[i].in.sin_family = AF_INET;
+		addrs[i].in.sin_addr = found[i].ipaddr;
+		*ttl_ms = least(*ttl_ms, found[i].ttl);
+	}
+	free(found);
+	return rc;
+}
+
+static int parse_aaaa(const unsigned char *message, int len, union fl_sockaddr *addrs, int *count,
+		      uint64_t *ttl_ms)
+{
+	struct ares_addr6ttl *found = fl_new(ANSWER_MAX * sizeof(*found));
+	int rc = ares_parse_aaaa_reply(message, len, NULL, found, count);
+
+	for (int i = 0; rc == ARES_SUCCESS && i < *count; i++) {
+		addrs[i].in6.sin6_family = AF_INET6;
+		memcpy(&addrs[i].in6.sin6_addr, &found[i].ip6addr, sizeof(found[i].ip6addr));
+		*ttl_ms = least(*ttl_ms, found[i].ttl);
+	}
+	free(found);
+	return rc;
+}
+
+static void on_reply(void *arg, int status, int timeouts, unsigned char *message, int len)
+{
+	struct question *question = arg;
+	union fl_sockaddr *addrs = NULL;
+	uint64_t ttl_ms = UINT64_MAX;
+	int count = ANSWER_MAX;
+
+	(void)timeouts;
+	if (status != ARES_EDESTRUCTION && !fl_mem_has(FL_DNS_MEMORY)) {
+		status = ARES_ENOMEM; /* it is asked again */
+	}
+	if (status == ARES_SUCCESS) {
+		addrs = fl_new(ANSWER_MAX * sizeof(*addrs));
+		status = question->family == AF_INET
+				 ? parse_a(message, len, addrs, &count, &ttl_ms)
+				 : parse_aaaa(message, len, addrs, &count, &ttl_ms);
+		if (status == ARES_SUCCESS && count <= 0) {
+			status = ARES_ENODATA;
+		}
+	}
+	question->cb(question->user, status_of(status), addrs,
+		     status == ARES_SUCCESS ? (size_t)count : 0, ttl_ms);
+	free(addrs);
+	free(question);
+}
+
+void fl_dns_ask(struct fl_dns *dns, const char *host, int family, fl_dns_cb cb, void *user)
+{
+	struct question *question;
+
+	if (!open_channel(dns)) {
+		cb(user, FL_DNS_NO_ANSWER, NULL, 0, 0);
+		return;
+	}
+	question = fl_new(sizeof(*question));
+	*question = (struct question){.family = family, .cb = cb, .user = user};
+	ares_query(dns->channel, host, ns_c_in, family == AF_INET ? ns_t_a : ns_t_aaaa, on_reply,
+		   question);
+}
+
+void fl_dns_tick(struct fl_dns *dns)
+{
+	if (dns->has_channel) {
+		ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	}
+}
+
+/* --- where to look ------------------------------------------------------------------------------ */
+
+struct candidates {
+	char **items;
+	size_t count;
+};
+
+static void add_candidate(struct candidates *all, const char *host, const char *domain)
+{
+	all->items = fl_grow(all->items, all->count + 1, sizeof(all->items[0]));
+	all->items[all->count++] =
+		domain[0] != '\0' ? fl_format("%s.%s", host, domain) : fl_strdup(host);
+}
+
+static int dots_of(const char *host)
+{
+	int dots = 0;
+
+	for (; *host != '\0'; host++) {
+		dots += *host == '.';
+	}
+	return dots;
+}
+
+/* As resolv.conf(5) has it. */
+char **fl_dns_candidates(struct fl_dns *dns, const char *host, size_t *ret_count)
+{
+	struct candidates all = {0};
+	struct ares_options options;
+	size_t len = strlen(host);
+	int mask = 0;
+	bool is_first;
+
+	if ((len > 0 && host[len - 1] == '.') || !open_channel(dns) ||
+	    ares_save_options(dns->channel, &options, &mask) != ARES_SUCCESS) {
+		add_candidate(&all, host, "");
+		*ret_count = all.count;
+		return all.items;
+	}
+	is_first = dots_of(host) >= options.ndots;
+	if (is_first) {
+		add_candidate(&all, host, "");
+	}
+	for (int i = 0; i < options.ndomains; i++) {
+		if (strcmp(options.domains[i], ".") != 0) {
+			add_candidate(&all, host, options.domains[i]);
+		}
+	}
+	if (!is_first) {
+		add_candidate(&all, host, "");
+	}
+	ares_destroy_options(&options);
+	*ret_count = all.count;
+	return all.items;
+}
+
+/* RFC 6761 section 6.3: localhost is never asked of DNS. */
+static bool is_localhost(const char *host)
+{
+	static const char localhost[] = "localhost";
+	size_t len = strlen(host), tail = sizeof(localhost) - 1;
+
+	return len >= tail && strcasecmp(host + len - tail, localhost) == 0 &&
+	       (len == tail || host[len - tail - 1] == '.');
+}
+
+static union fl_sockaddr *loopback(int family)
+{
+	union fl_sockaddr *addr = fl_new(sizeof(*addr));
+
+	addr->any.sa_family = (sa_family_t)family;
+	if (family == AF_INET) {
+		addr->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	} else {
+		addr->in6.sin6_addr = in6addr_loopback;
+	}
+	return addr;
+}
+
+static size_t count_of(char *const *list)
+{
+	size_t count = 0;
+
+	while (list[count] != NULL) {
+		count++;
+	}
+	return count;
+}
+
+union fl_sockaddr *fl_dns_local(struct fl_dns *dns, const char *host, int family, size_t *ret_count)
+{
+	struct hostent *entry = NULL;
+	union fl_sockaddr *addrs;
+
+	*ret_count = 0;
+	if (!open_channel(dns) ||
+	    ares_gethostbyname_file(dns->channel, host, family, &entry) != ARES_SUCCESS) {
+		*ret_count = is_localhost(host);
+		return is_localhost(host) ? loopback(family) : NULL;
+	}
+	*ret_count = count_of(entry->h_addr_list);
+	addrs = fl_new((*ret_count + 1) * sizeof(*addrs));
+	for (size_t i = 0; i < *ret_count; i++) {
+		addrs[i].any.sa_family = (sa_family_t)family;
+		memcpy(family == AF_INET ? (void *)&addrs[i].in.sin_addr
+					 : (void *)&addrs[i].in6.sin6_addr,
+		       entry->h_addr_list[i], (size_t)entry->h_length);
+	}
+	ares_free_hostent(entry);
+	return addrs;
+}
+
+/* --- life --------------------------------------------------------------------------------------- */
+
+struct fl_dns *fl_dns_new(uv_loop_t *loop)
+{
+	struct fl_dns *dns = fl_new(sizeof(*dns));
+
+	dns->loop = loop;
+	return dns;
+}
+
+void fl_dns_close(struct fl_dns *dns)
+{
+	if (dns->has_channel) {
+		ares_destroy(dns->channel);
+		ares_library_cleanup();
+	}
+	free(dns); /* its watchers have been closed, and free themselves */
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_SERVER_NAMES_H
+#define FL_SERVER_NAMES_H
+/* names - what DNS says of names, now and again: once for each name, however many upstreams have it.
+ *
+ * A name is asked for at once, whenever its TTL (within bounds) is over, with back-off after a failure, and whenever
+ * somebody needs to know (fl_name_want()), at most once in the time that its user calls fresh. Its A and its AAAA records
+ * are two questions: what one answers is used whether or not the other is ever answered. Searching follows resolv.conf:
+ * the candidate that has any address is the name. /etc/hosts goes first. Answers of a lost DNS are kept. Main loop. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/addr.h"
+#include "policy/routes.h"
+#include "server/dns.h"
+
+struct fl_names;
+
+struct fl_name_answer {
+	union fl_sockaddr addr; /* port 0 */
+	uint64_t since_ms;      /* when the question was asked that first had it as an answer */
+};
+struct fl_name_half {
+	struct fl_name_answer *items; /* as the server has ordered them */
+	size_t count;
+	uint64_t settled_ms; /* when the question was asked that was last answered; 0: never was */
+};
+struct fl_name {
+	char *host;
+	bool is_told; /* the caller's */
+	enum fl_name_state state;
+	enum fl_dns_status status;     /* where the state is MISSING or FAILING */
+	struct fl_name_half halves[2]; /* A, AAAA */
+	/* the rest is names.c's */
+	bool is_used;
+	struct walk *walk;   /* under way, the newest; NULL: none */
+	uint64_t asked_ms;   /* when the last question was asked; 0: never was */
+	uint64_t due_ms;     /* when the next one is */
+	uint64_t wanted_ms;  /* when it was last wanted */
+	uint64_t backoff_ms; /* 0: the last question was answered with addresses */
+	struct fl_name *next;
+};
+
+struct fl_names_events {
+	/* A question was answered, in whole or in part, or was not. differs: other addresses, or another state. It must not add
+	 * or drop names. */
+	void (*on_answer)(void *user, struct fl_name *name, bool differs);
+};
+
+struct fl_names *fl_names_new(uv_loop_t *loop, const struct fl_names_events *events, void *user);
+void fl_names_close(
+	struct fl_names *names); /* frees later, on the loop; nothing is called any more */
+
+/* A new set of names: begin, get each one (which keeps what is known of it), and drop those that were not got. */
+void fl_names_begin(struct fl_names *names);
+struct fl_name *fl_names_get(struct fl_names *names, const char *host);
+void fl_names_end(struct fl_names *names);
+/* NULL: it is not among them. */
+struct fl_name *fl_names_find(const struct fl_names *names, const char *host);
+
+/* Somebody needs to know. Asks soon, unless it was asked less than fresh_ms ago: then when they are over. */
+void fl_name_want(struct fl_names *names, struct fl_name *name, uint64_t fresh_ms);
+/* One that has not been answered yet, well or badly; NULL: there is none. */
+const struct fl_name *fl_names_unasked(const struct fl_names *names);
+
+static inline bool fl_name_has_address(const struct fl_name *name)
+{
+	return name->halves[0].count + name->halves[1].count > 0;
+}
+
+#endif

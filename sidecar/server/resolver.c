@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Upstreams and their addresses.
+ *
+ * Happy path: each name in `to` is an item; so is each address of a fixed listener. Whenever a name is answered, the table
+ * of captured traffic is made anew if something in it is different, then the targets of fixed listeners, and then the
+ * workers are told that there was an answer, because connections may wait for it.
+ *
+ * Failure: a name that does not resolve keeps its last answer; a change of trouble is logged, not every try. A name
+ * without any answer is in the table, too: what it may stand for is refused. A fixed upstream without an address has no
+ * targets. */
+#include "server/resolver_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "server/family_order.h"
+
+#define FIRST_ROUND_MS 2000u
+
+/* In the order of the table's names. */
+static void list_entries(struct fl_resolver *resolver)
+{
+	resolver->entry_count = 0;
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
+			if (resolver->routes[r].items[i].host != NULL) {
+				resolver->entries =
+					fl_grow(resolver->entries, resolver->entry_count + 1,
+						sizeof(struct fl_name *));
+				resolver->entries[resolver->entry_count++] =
+					resolver->routes[r].items[i].name;
+			}
+		}
+	}
+}
+
+/* --- targets ------------------------------------------------------------------------------------- */
+
+static void add_targets(struct fl_resolver *resolver, const struct fl_resolved *route,
+			const struct fl_resolved_item *item, struct fl_targets *ret)
+{
+	unsigned first = 0;
+
+	if (item->name == NULL) {
+		ret->items[ret->count++] = item->addr;
+		return;
+	}
+	first = fl_family_goes_first(item->name);
+	for (unsigned k = 0; k < 2; k++) {
+		const struct fl_name_half *half = &item->name->halves[k == 0 ? first : !first];
+
+		for (size_t n = 0; n < half->count; n++) {
+			union fl_sockaddr addr = half->items[n].addr;
+
+			if (!fl_resolver_may_have(resolver, resolver->table, route, item,
+						  &half->items[n], true)) {
+				continue;
+			}
+			if (addr.any.sa_family == AF_INET) {
+				addr.in.sin_port = htons(item->ports.first);
+			} else {
+				addr.in6.sin6_port = htons(item->ports.first);
+			}
+			ret->items[ret->count++] = addr;
+		}
+	}
+}
+
+static void announce_targets(struct fl_resolver *resolver, struct fl_resolved *route)
+{
+	struct fl_targets *targets;
+	bool others_withhold = resolver->withholds;
+	size_t count = 0;
+
+	for (size_t i = 0; i < route->item_count; i++) {
+		const struct fl_name *name = route->items[i].name;
+
+		count += name != NULL ? name->halves[0].count + name->halves[1].count : 1;
+	}
+	targets = fl_targets_new(count);
+	targets->count = 0;
+	resolver->withholds = false;
+	for (size_t i = 0; i < route->item_count; i++) {
+		add_targets(resolver, route, &route->items[i], targets);
+	}
+	targets->withholds = resolver->withholds;
+	resolver->withholds = resolver->withholds || others_withhold;
+	if (route->announced != NULL && fl_targets_equal(route->announced, targets)) {
+		fl_targets_unref(targets);
+		return;
+	}
+	fl_targets_unref(route->announced);
+	route->announced = targets;
+	resolver->events->on_targets(resolver->user, route->upstream->name, targets);
+}
+
+/* The order of its addresses may be another one. */
+static void announce_those_of(struct fl_resolver *resolver, const struct fl_name *name)
+{
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		struct fl_resolved *route = &resolver->routes[r];
+		bool has = false;
+
+		for (size_t i = 0; i < route->item_count; i++) {
+			has = has || route->items[i].name == name;
+		}
+		if (has && !fl_resolver_is_captured(route)) {
+			announce_targets(resolver, route);
+		}
+	}
+}
+
+static void announce_all(struct fl_resolver *resolver)
+{
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		if (!fl_resolver_is_captured(&resolver->routes[r])) {
+			announce_targets(resolver, &resolver->routes[r]);
+		}
+	}
+}
+
+/* The table anew, and all targets. */
+static void refresh(struct fl_resolver *resolver)
+{
+	fl_routes_unref(resolver->table);
+	resolver->withholds = resolver->is_outdated = false;
+	resolver->table = NULL;
+	resolver->table = fl_resolver_make_table(resolver, true);
+	resolver->fresh_ms = fl_routes_fresh_ms(resolver->table);
+	announce_all(resolver);
+}
+
+/* --- answers ------------------------------------------------------------------------------------- */
+
+static const char *upstream_of(const struct fl_resolver *resolver, const struct fl_name *name)
+{
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
+			if (resolver->routes[r].items[i].name == name) {
+				return resolver->routes[r].upstream->name;
+			}
+		}
+	}
+	return "?";
+}
+
+static void log_trouble(struct fl_resolver *resolver, struct fl_name *name)
+{
+	bool is_in_trouble = name->state != FL_NAME_KNOWN;
+
+	if (is_in_trouble == name->is_told) {
+		return;
+	}
+	name->is_told = is_in_trouble;
+	if (!is_in_trouble) {
+		fl_log_msg(resolver->log, FL_LOG_INFO, "[upstream %s]: %s resolves",
+			   upstream_of(resolver, name), name->host);
+		return;
+	}
+	fl_log_msg(resolver->log, FL_LOG_WARN, "[upstream %s]: %s does not resolve (%s); %s",
+		   upstream_of(resolver, name), name->host, fl_dns_status_text(name->status),
+		   fl_name_has_address(name) ? "keeping the last addresses"
+					     : "its connections are refused until it does");
+}
+
+static void settle(const struct fl_resolver *resolver, const struct fl_name *name)
+{
+	for (size_t i = 0; i < resolver->entry_count; i++) {
+		if (resolver->entries[i] == name) {
+			fl_routes_settle(resolver->table, i, AF_INET, name->halves[0].settled_ms);
+			fl_routes_settle(resolver->table, i, AF_INET6, name->halves[1].settled_ms);
+		}
+	}
+}
+
+static void on_answer(void *user, struct fl_name *name, bool differs)
+{
+	struct fl_resolver *resolver = user;
+
+	log_trouble(resolver, name);
+	if (differs || resolver->withholds) {
+		resolver->is_outdated = true; /* many answers come at once */
+		(void)uv_async_send(&resolver->wake);
+	} else if (!resolver->is_outdated) {
+		announce_those_of(resolver, name);
+		settle(resolver, name);
+		resolver->events->on_answer(resolver->user);
+	}
+}
+
+static const struct fl_names_events names_events = {.on_answer = on_answer};
+
+void fl_resolver_want(struct fl_resolver *resolver, size_t name)
+{
+	size_t bit = name % FL_WANTED_NAMES;
+
+	(void)__atomic_fetch_or(&resolver->wanted_bits[bit / 64], UINT64_C(1) << bit % 64,
+				__ATOMIC_ACQ_REL);
+	(void)uv_async_send(&resolver->wake);
+}
+
+static void ask_wanted(struct fl_resolver *resolver)
+{
+	for (size_t word = 0; word < FL_WANTED_NAMES / 64; word++) {
+		uint64_t bits =
+			__atomic_exchange_n(&resolver->wanted_bits[word], 0, __ATOMIC_ACQ_REL);
+
+		for (size_t bit = 0; bit < 64 && bits != 0; bit++) {
+			if ((bits >> bit & 1) == 0) {
+				continue;
+			}
+			for (size_t i = word * 64 + bit; i < resolver->entry_count;
+			     i += FL_WANTED_NAMES) {
+				fl_name_want(resolver->names, resolver->entries[i],
+					     resolver->fresh_ms);
+			}
+		}
+	}
+}
+
+static void on_wake(uv_async_t *wake)
+{
+	struct fl_resolver *resolver = FL_CONTAINER_OF(wake, struct fl_resolver, wake);
+
+	if (resolver->is_outdated) {
+		refresh(resolver);
+		resolver->events->on_routes(resolver->user, resolver->table);
+		resolver->events->on_answer(resolver->user);
+	}
+	ask_wanted(resolver);
+}
+
+/* --- configuration ----------------------------------------------------------------------------- */
+
+static void build_captured(struct fl_resolved *route)
+{
+	const struct fl_conf_upstream *upstream = route->upstream;
+
+	route->items = fl_new((upstream->dest_count + 1) * sizeof(route->items[0]));
+	for (size_t i = 0; i < upstream->dest_count; i++) {
+		if (upstream->dests[i].host != NULL) {
+			route->items[route->item_count++] = (struct fl_resolved_item){
+				.host = upstream->dests[i].host, .ports = upstream->dests[i].ports};
+		}
+	}
+}
+
+static void build_fixed(struct fl_resolved *route)
+{
+	const struct fl_conf_upstream *upstream = route->upstream;
+
+	route->item_count = upstream->to_count;
+	route->items = fl_new((upstream->to_count + 1) * sizeof(route->items[0]));
+	for (size_t i = 0; i < upstream->to_count; i++) {
+		const struct fl_addr *to = &upstream->to[i];
+
+		route->items[i] = (struct fl_resolved_item){
+			.host = to->kind == FL_ADDR_NAME ? to->host : NULL,
+			.addr = to->sa,
+			.ports = {to->port, to->port}};
+	}
+}
+
+static void build_routes(struct fl_resolver *resolver, const struct fl_conf *conf)
+{
+	resolver->route_count = conf->upstream_count;
+	resolver->routes = fl_new((conf->upstream_count + 1) * sizeof(resolver->routes[0]));
+	for (size_t r = 0; r < conf->upstream_count; r++) {
+		struct fl_resolved *route = &resolver->routes[r];
+
+		route->upstream = &conf->upstreams[r];
+		if (fl_resolver_is_captured(route)) {
+			build_captured(route);
+		} else {
+			build_fixed(route);
+		}
+	}
+}
+
+static void free_routes(struct fl_resolved *routes, size_t count)
+{
+	for (size_t r = 0; r < count; r++) {
+		free(routes[r].items);
+		fl_targets_unref(routes[r].announced);
+	}
+	free(routes);
+}
+
+static void get_names(struct fl_resolver *resolver)
+{
+	fl_names_begin(resolver->names);
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
+			struct fl_resolved_item *item = &resolver->routes[r].items[i];
+
+			if (item->host != NULL) {
+				item->name = fl_names_get(resolver->names, item->host);
+			}
+		}
+	}
+	fl_names_end(resolver->names);
+}
+
+struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
+{
+	free_routes(resolver->routes, resolver->route_count);
+	build_routes(resolver, conf);
+	get_names(resolver);
+	list_entries(resolver);
+	if (resolver->first_round_until_ms == 0) {
+		resolver->first_round_until_ms = uv_now(resolver->loop) + FIRST_ROUND_MS;
+	}
+	refresh(resolver);
+	return fl_routes_ref(resolver->table);
+}
+
+struct fl_routes *fl_resolver_imagine(const struct fl_resolver *resolver,
+				      const struct fl_conf *conf)
+{
+	struct fl_resolver imagined = {.names = resolver->names};
+	struct fl_routes *table;
+
+	build_routes(&imagined, conf);
+	for (size_t r = 0; r < imagined.route_count; r++) {
+		for (size_t i = 0; i < imagined.routes[r].item_count; i++) {
+			struct fl_resolved_item *item = &imagined.routes[r].items[i];
+
+			if (item->host != NULL) {
+				item->name = fl_names_find(resolver->names, item->host);
+			}
+		}
+	}
+	table = fl_resolver_make_table(&imagined, false);
+	free_routes(imagined.routes, imagined.route_count);
+	return table;
+}
+
+const char *fl_resolver_first_round(struct fl_resolver *resolver)
+{
+	const struct fl_name *unasked = fl_names_unasked(resolver->names);
+
+	if (resolver->first_round_until_ms != 0 &&
+	    (unasked == NULL || uv_now(resolver->loop) >= resolver->first_round_until_ms)) {
+		resolver->first_round_is_over = true;
+	}
+	return !resolver->first_round_is_over && unasked != NULL ? unasked->host : NULL;
+}
+
+struct fl_refusal_counts fl_resolver_refused(const struct fl_resolver *resolver)
+{
+	return fl_refusals_counts(resolver->refusals);
+}
+
+/* --- life ---------------------------------------------------------------------------------------- */
+
+struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
+				    const struct fl_resolver_events *events, void *user)
+{
+	struct fl_resolver *resolver = fl_new(sizeof(*resolver));
+
+	resolver->loop = loop;
+	resolver->log = log;
+	resolver->events = events;
+	resolver->user = user;
+	resolver->names = fl_names_new(loop, &names_events, resolver);
+	resolver->refusals = fl_refusals_new(log);
+	FL_REQUIRE(uv_async_init(loop, &resolver->wake, on_wake) == 0);
+	return resolver;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct fl_resolver *resolver = FL_CONTAINER_OF(handle, struct fl_resolver, wake);
+
+	free_routes(resolver->routes, resolver->route_count);
+	free(resolver->entries);
+	fl_routes_unref(resolver->table);
+	fl_refusals_free(resolver->refusals);
+	free(resolver);
+}
+
+void fl_resolver_close(struct fl_resolver *resolver)
+{
+	fl_names_close(resolver->names);
+	uv_close((uv_handle_t *)&resolver->wake, on_closed);
+}

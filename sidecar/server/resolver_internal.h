@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_SERVER_RESOLVER_INTERNAL_H
+#define FL_SERVER_RESOLVER_INTERNAL_H
+/* What resolver.c keeps and resolver_table.c makes a table of. Private to the two. */
+#include "server/names.h"
+#include "server/refusals.h"
+#include "server/resolver.h"
+
+#define FL_WANTED_NAMES 65536u /* bits; further names share them */
+
+struct fl_resolved_item {
+	const char *host;     /* of the INI; NULL: an IP address */
+	struct fl_name *name; /* NULL: an IP address, or a name that nobody has asked for */
+	union fl_sockaddr addr;
+	struct fl_port_range ports; /* a fixed listener's: one */
+};
+
+struct fl_resolved {
+	const struct fl_conf_upstream *upstream; /* of the resolver's conf */
+	struct fl_resolved_item *items;
+	size_t item_count;
+	struct fl_targets *announced;
+};
+
+struct fl_resolver {
+	uv_loop_t *loop;
+	struct fl_log *log;
+	const struct fl_resolver_events *events;
+	void *user;
+	struct fl_names *names;
+	struct fl_resolved *routes;
+	size_t route_count;
+	struct fl_routes *table;  /* the newest; a reference; NULL before the first */
+	struct fl_name **entries; /* the table's names; NULL: only imagined */
+	size_t entry_count;
+	uint64_t fresh_ms; /* of the table */
+	bool withholds;    /* an address, until others have been answered */
+	struct fl_refusals *refusals;
+	uint64_t first_round_until_ms; /* 0: it has not begun */
+	bool first_round_is_over;
+	uv_async_t wake; /* the table is outdated, or a name is wanted */
+	bool is_outdated;
+	uint64_t wanted_bits[FL_WANTED_NAMES / 64]; /* atomic */
+};
+
+static inline bool fl_resolver_is_captured(const struct fl_resolved *route)
+{
+	return route->upstream->listen.kind == FL_ADDR_NONE;
+}
+
+/* May the item of a route have that address? Those of other modes than plaintext always. claims: a table that has them
+ * all. tells: what is refused is noted, and names that have to be asked for it are asked. */
+bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_routes *claims,
+			  const struct fl_resolved *route, const struct fl_resolved_item *item,
+			  const struct fl_name_answer *answer, bool tells);
+/* One reference. tells: likewise. */
+struct fl_routes *fl_resolver_make_table(struct fl_resolver *resolver, bool tells);
+
+#endif

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The table of what is captured, and which addresses a plaintext name may have.
+ *
+ * What an mtls or refuse upstream covers is a claim, also where it belongs to a fixed listener. Addresses that a plaintext
+ * upstream's name has give way to claims: routes.h sees to it at each look-up, and here what is claimed is kept out of
+ * targets, noted and counted. An address that is new is withheld until the names that might claim it have been answered
+ * since, so that it does not matter which of two names is answered first. */
+#include <stdlib.h>
+
+#include "base/inet.h"
+#include "base/mem.h"
+#include "server/resolver_internal.h"
+
+static bool is_plaintext(const struct fl_resolved *route)
+{
+	return route->upstream->mode == FL_OUTBOUND_PLAINTEXT;
+}
+
+static bool is_loose(const struct fl_resolved *route)
+{
+	return is_plaintext(route) && fl_resolver_is_captured(route);
+}
+
+static bool overlap(struct fl_port_range a, struct fl_port_range b)
+{
+	return a.first <= b.last && b.first <= a.last;
+}
+
+/* --- what a plaintext name may have ------------------------------------------------------------- */
+
+/* Its A and its AAAA records, as far as one of them could claim that address. IPv4 inside IPv6 may be claimed by either. */
+static bool has_spoken(const struct fl_name *name, const struct fl_name_answer *answer)
+{
+	const struct in6_addr *v6 = &answer->addr.in6.sin6_addr;
+	bool is_v4 = answer->addr.any.sa_family == AF_INET;
+	bool holds_v4 = is_v4 || IN6_IS_ADDR_V4MAPPED(v6) || fl_inet_is_nat64(v6->s6_addr);
+
+	return (!holds_v4 || name->halves[0].settled_ms >= answer->since_ms) &&
+	       (is_v4 || name->halves[1].settled_ms >= answer->since_ms);
+}
+
+/* Has everybody who might claim it been asked since it was first heard of? Those who have not are asked now. */
+static bool is_vetted(struct fl_resolver *resolver, const struct fl_resolved_item *item,
+		      const struct fl_name_answer *answer, bool asks)
+{
+	bool vetted = true;
+
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		const struct fl_resolved *route = &resolver->routes[r];
+
+		for (size_t i = 0; i < route->item_count && !is_plaintext(route); i++) {
+			struct fl_resolved_item *other = &route->items[i];
+
+			if (other->host == NULL || !overlap(other->ports, item->ports) ||
+			    (other->name != NULL && has_spoken(other->name, answer))) {
+				continue;
+			}
+			vetted = false;
+			if (asks && other->name != NULL) {
+				fl_name_want(resolver->names, other->name, resolver->fresh_ms);
+			}
+		}
+	}
+	return vetted;
+}
+
+static bool is_within(const struct fl_conf_upstream *upstream, const struct fl_cidr *address)
+{
+	for (size_t i = 0; i < upstream->within_count; i++) {
+		if (fl_cidr_covers(&upstream->within[i], address)) {
+			return true;
+		}
+	}
+	return upstream->within_count == 0;
+}
+
+bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_routes *claims,
+			  const struct fl_resolved *route, const struct fl_resolved_item *item,
+			  const struct fl_name_answer *answer, bool tells)
+{
+	const struct fl_conf_upstream *claimer = NULL;
+	struct fl_cidr address;
+	uint32_t number = 0;
+
+	if (!is_plaintext(route)) {
+		return true;
+	}
+	if (!fl_cidr_of(&answer->addr.any, &address)) {
+		return false;
+	}
+	if (is_within(route->upstream, &address) &&
+	    !fl_routes_is_claimed(claims, &address, item->ports, &number)) {
+		bool vetted = is_vetted(resolver, item, answer, tells);
+
+		resolver->withholds = resolver->withholds || (tells && !vetted);
+		return vetted;
+	}
+	if (is_within(route->upstream, &address)) {
+		claimer = resolver->routes[number].upstream;
+	}
+	if (tells) {
+		fl_refusals_note(resolver->refusals,
+				 &(struct fl_refused_address){.upstream = route->upstream->name,
+							      .host = item->host,
+							      .address = address,
+							      .claimer = claimer},
+				 uv_now(resolver->loop));
+	}
+	/* Captured: only some of its ports may be claimed, and the table knows which. */
+	return fl_resolver_is_captured(route) && claimer != NULL &&
+	       is_vetted(resolver, item, answer, tells);
+}
+
+/* --- the table ---------------------------------------------------------------------------------- */
+
+static void add_address(struct fl_routes *table, const struct fl_resolved_item *item,
+			const union fl_sockaddr *addr, size_t number, unsigned kind)
+{
+	struct fl_cidr one;
+
+	if (fl_cidr_of(&addr->any, &one)) {
+		fl_routes_add(table, &one, item->ports, (uint32_t)number, kind);
+	}
+}
+
+static void add_networks(struct fl_routes *table, const struct fl_resolved *route, size_t number)
+{
+	const struct fl_conf_upstream *upstream = route->upstream;
+	unsigned kind = is_plaintext(route) ? FL_ROUTE_PLAIN : FL_ROUTE_CLAIMS;
+
+	for (size_t i = 0; i < upstream->dest_count; i++) {
+		if (upstream->dests[i].host == NULL) {
+			fl_routes_add(table, &upstream->dests[i].net, upstream->dests[i].ports,
+				      (uint32_t)number, kind);
+		}
+	}
+}
+
+/* Those of mtls and refuse upstreams. */
+static void add_claims(struct fl_routes *table, const struct fl_resolved *route, size_t number)
+{
+	unsigned kind = FL_ROUTE_CLAIMS | (fl_resolver_is_captured(route) ? 0u : FL_ROUTE_HIDDEN);
+
+	for (size_t i = 0; i < route->item_count; i++) {
+		const struct fl_resolved_item *item = &route->items[i];
+
+		if (item->host == NULL) {
+			add_address(table, item, &item->addr, number, kind);
+		}
+		for (size_t k = 0; item->name != NULL && k < 2; k++) {
+			const struct fl_name_half *half = &item->name->halves[k];
+
+			for (size_t n = 0; n < half->count; n++) {
+				add_address(table, item, &half->items[n].addr, number, kind);
+			}
+		}
+	}
+}
+
+/* Those of a captured plaintext upstream's name, when all claims are there. */
+static void add_loose(struct fl_resolver *resolver, struct fl_routes *table,
+		      const struct fl_resolved *route, const struct fl_resolved_item *item,
+		      bool tells)
+{
+	size_t number = (size_t)(route - resolver->routes);
+
+	for (size_t k = 0; item->name != NULL && k < 2; k++) {
+		const struct fl_name_half *half = &item->name->halves[k];
+
+		for (size_t n = 0; n < half->count; n++) {
+			if (fl_resolver_may_have(resolver, table, route, item, &half->items[n],
+						 tells)) {
+				add_address(table, item, &half->items[n].addr, number,
+					    FL_ROUTE_LOOSE);
+			}
+		}
+	}
+}
+
+static void add_name(struct fl_routes *table, const struct fl_resolved *route,
+		     const struct fl_resolved_item *item, size_t number)
+{
+	static const struct fl_port_range none = {1, 0};
+	const struct fl_name *name = item->name;
+	struct fl_route_name about = {.host = item->host,
+				      .ports = fl_resolver_is_captured(route) ? item->ports : none,
+				      .upstream = (uint32_t)number,
+				      .state = FL_NAME_UNASKED};
+	char *trouble = NULL;
+
+	if (name != NULL) {
+		about.state = name->state;
+		about.has_address = fl_name_has_address(name);
+		about.settled_ms_v4 = name->halves[0].settled_ms;
+		about.settled_ms_v6 = name->halves[1].settled_ms;
+	}
+	if (about.state == FL_NAME_UNASKED) {
+		trouble = fl_format("%s has not been answered yet", item->host);
+	} else if (about.state != FL_NAME_KNOWN) {
+		trouble = fl_format("%s: %s", item->host, fl_dns_status_text(name->status));
+	}
+	about.trouble = trouble;
+	fl_routes_add_name(table, &about);
+	free(trouble);
+}
+
+/* An address that the INI writes goes before the same one that a name has. */
+struct fl_routes *fl_resolver_make_table(struct fl_resolver *resolver, bool tells)
+{
+	struct fl_routes *table = fl_routes_new();
+	struct fl_resolved *routes = resolver->routes;
+
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		if (fl_resolver_is_captured(&routes[r])) {
+			add_networks(table, &routes[r], r);
+		}
+	}
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		if (!is_plaintext(&routes[r])) {
+			add_claims(table, &routes[r], r);
+		}
+	}
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		for (size_t i = 0; is_loose(&routes[r]) && i < routes[r].item_count; i++) {
+			add_loose(resolver, table, &routes[r], &routes[r].items[i], tells);
+		}
+	}
+	for (size_t r = 0; r < resolver->route_count; r++) {
+		for (size_t i = 0; i < routes[r].item_count; i++) {
+			if (routes[r].items[i].host != NULL) {
+				add_name(table, &routes[r], &routes[r].items[i], r);
+			}
+		}
+	}
+	return table;
+}

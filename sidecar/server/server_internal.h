@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_SERVER_SERVER_INTERNAL_H
+#define FL_SERVER_SERVER_INTERNAL_H
+/* What server.c does and snapshot.c looks at. Private to the two. */
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "judge/preview.h"
+#include "server/agent_link.h"
+#include "server/capture_probe.h"
+#include "server/resolver.h"
+#include "server/server.h"
+#include "worker/bind.h"
+#include "worker/worker.h"
+
+enum fl_phase { STARTING, SERVING, DRAINING, STOPPED };
+
+struct fl_server {
+	const struct fl_conf *conf; /* of the start: listeners, workers, paths */
+	struct fl_log *log;
+	uv_loop_t loop;
+	struct fl_net net;
+	enum fl_phase phase;
+	struct fl_worker **workers;
+	struct fl_made_path *made; /* one for each upstream of conf */
+	unsigned worker_count;
+	unsigned started;              /* workers with a running thread */
+	struct fl_generation *current; /* NULL before the first */
+	struct fl_rotations rotations;
+	struct fl_tallies tallies;
+	bool refusal_is_over;  /* of a candidate: the agent has taken it back */
+	int64_t started_at;    /* seconds since the epoch */
+	bool log_level_is_set; /* by fl_server_set_log_level(): the INI's counts for nothing */
+	struct fl_agent_link *agent;
+	struct fl_resolver *resolver;
+	struct fl_plaintext_counts *plain; /* what workers count of plaintext */
+	struct fl_conntrack conntrack;
+	struct fl_peer_counts *peers; /* and of each peer */
+	struct fl_capture_probe *capture;
+	uv_async_t worker_idle;
+	uv_async_t worker_listed;
+	struct fl_listing
+		*listings; /* one for each worker, while they are asked; NULL: they are not */
+	unsigned listed;   /* how many have answered; atomic */
+	bool is_listed;    /* all of them */
+	void (*on_listed)(void *user);
+	void *on_listed_user;
+	struct fl_previewing {
+		const void *asker;             /* who gets it; an address, never followed */
+		struct fl_preview *parts;      /* one for each worker; NULL: nothing is under way */
+		unsigned part_count, answered; /* answered: atomic */
+		struct fl_generation *current, *candidate; /* references */
+		bool is_done;
+		unsigned status;
+		struct fl_text body;
+		uint64_t number; /* of the last one */
+	} previewing;
+	uv_timer_t drain_timer;
+	uv_prepare_t turn_over; /* before the loop may sleep */
+	uv_signal_t sigterm, sigint;
+	void (*on_stop)(void *user);
+	void *on_stop_user;
+};
+
+/* Have all workers opened their listeners? */
+bool fl_server_all_serving(const struct fl_server *server);
+/* A generation is made of many pieces, and none of them may be missing: is there room for all? Errors: FL_ERR_NOMEM. */
+int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_generation *message,
+			 struct fl_err *err) FL_MUST_USE;
+int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
+			  struct fl_rule_counts *tally, struct fl_share **shares,
+			  struct fl_err *err) FL_MUST_USE;
+void fl_server_previewed(struct fl_server *server); /* a worker has done its part of a preview */
+void fl_server_drop_preview(struct fl_server *server);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* snapshot - what the server tells of itself: whether it can carry traffic, and all that report.h writes.
+ *
+ * Nothing here changes the server, and nothing fails but for want of memory. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "server/server_internal.h"
+
+#define SILENCE_S 10u
+
+/* --- readiness --------------------------------------------------------------------------------- */
+
+bool fl_server_all_serving(const struct fl_server *server)
+{
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		if (!fl_worker_serving(server->workers[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Of one listener: open where one worker has it open, since the kernel then brings everything there. */
+static enum fl_endpoint_state endpoint_state(const struct fl_server *server, size_t number)
+{
+	enum fl_endpoint_state state = FL_ENDPOINT_CLOSED;
+
+	for (unsigned i = 0; i < server->worker_count && state != FL_ENDPOINT_OPEN; i++) {
+		state = fl_worker_endpoint_state(server->workers[i], number);
+	}
+	return state;
+}
+
+/* One that should be open, and is not; NULL: all are. */
+static const struct fl_endpoint *failed_endpoint(const struct fl_server *server)
+{
+	const struct fl_worker *worker = server->workers[0];
+
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		if (endpoint_state(server, i) == FL_ENDPOINT_FAILED) {
+			return &worker->endpoints[i];
+		}
+	}
+	return NULL;
+}
+
+bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
+{
+	const struct fl_rotations *rotations = &server->rotations;
+	const struct fl_endpoint *failed;
+	const char *name;
+
+	reason[0] = '\0';
+	if (server->phase == DRAINING || server->phase == STOPPED) {
+		(void)snprintf(reason, size, "draining: the sidecar stops");
+	} else if (server->current == NULL && rotations->by_sidecar.current) {
+		(void)snprintf(reason, size, "no usable generation: %s",
+			       rotations->by_sidecar.text);
+	} else if (server->current == NULL && rotations->by_agent.current) {
+		(void)snprintf(reason, size, "no usable generation: %s", rotations->by_agent.text);
+	} else if (server->current == NULL) {
+		const char *trouble = fl_agent_link_trouble(server->agent);
+
+		(void)snprintf(
+			reason, size, "no generation yet: %s",
+			trouble[0] != '\0' ? trouble
+			: fl_agent_link_silence(server->agent) > SILENCE_S
+				? "the agent is connected and says nothing: is it stopped, or of an "
+				  "older release?"
+				: "the agent has not sent one; its log says what it waits for");
+	} else if (!fl_expiries_usable(&server->current->expiries, (int64_t)time(NULL), reason,
+				       size)) {
+		return false;
+	} else if (!fl_server_all_serving(server)) {
+		(void)snprintf(reason, size, "the workers are opening their listeners");
+	} else if ((name = fl_resolver_first_round(server->resolver)) != NULL) {
+		(void)snprintf(reason, size, "%s has not been answered yet by DNS", name);
+	} else if ((failed = failed_endpoint(server)) != NULL) {
+		(void)snprintf(
+			reason, size,
+			"[%s %s] does not listen: the log says why; restart the sidecar then",
+			fl_endpoint_section(failed), failed->name);
+	} else {
+		return fl_capture_usable(fl_capture_probe_state(server->capture),
+					 server->current->conf->agent.sidecar_uid, reason, size);
+	}
+	return reason[0] == '\0';
+}
+
+/* --- what there is to tell ---------------------------------------------------------------------- */
+
+/* Through the listeners of the INI, in the order of the workers' endpoints. */
+struct listing {
+	const struct fl_server *server;
+	struct fl_listening *at;
+	size_t endpoint;
+};
+
+/* One that the machine has no address family for is left out. has_section: it is in the INI of the generation, too. */
+static void list(struct listing *listing, struct fl_listening item, bool has_section)
+{
+	enum fl_endpoint_state state = endpoint_state(listing->server, listing->endpoint++);
+
+	if (state != FL_ENDPOINT_ABSENT) {
+		item.serving = has_section && state == FL_ENDPOINT_OPEN;
+		*listing->at++ = item;
+	}
+}
+
+static void list_captures(struct listing *listing, const char *name, const struct fl_addr *addrs,
+			  size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		list(listing,
+		     (struct fl_listening){
+			     .section = "sidecar", .name = name, .address = &addrs[i]},
+		     true);
+	}
+}
+
+static void list_services(struct listing *listing)
+{
+	const struct fl_server *server = listing->server;
+
+	for (size_t i = 0; i < server->conf->service_count; i++) {
+		const struct fl_conf_service *service = &server->conf->services[i];
+		struct fl_listening item = {
+			.section = "service", .name = service->name, .address = &service->listen};
+
+		if (service->listen.kind == FL_ADDR_NONE) {
+			continue;
+		}
+		if (server->current != NULL) {
+			service = fl_generation_service(server->current, service->name);
+		}
+		if (service != NULL && service->listen.kind == FL_ADDR_NONE) {
+			service = NULL;
+		}
+		item.leads_to = service != NULL ? &service->app : NULL;
+		item.leads_to_count = service != NULL;
+		list(listing, item, service != NULL);
+	}
+}
+
+static void list_upstreams(struct listing *listing)
+{
+	const struct fl_server *server = listing->server;
+
+	for (size_t i = 0; i < server->conf->upstream_count; i++) {
+		const struct fl_conf_upstream *upstream = &server->conf->upstreams[i];
+		struct fl_listening item = {.section = "upstream",
+					    .name = upstream->name,
+					    .address = &upstream->listen};
+
+		if (upstream->listen.kind == FL_ADDR_NONE) {
+			continue;
+		}
+		if (server->current != NULL) {
+			upstream = fl_generation_upstream(server->current, upstream->name);
+		}
+		if (upstream != NULL && upstream->listen.kind == FL_ADDR_NONE) {
+			upstream = NULL;
+		}
+		item.leads_to = upstream != NULL ? upstream->to : NULL;
+		item.leads_to_count = upstream != NULL ? upstream->to_count : 0;
+		list(listing, item, upstream != NULL);
+	}
+}
+
+static bool snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
+{
+	const struct fl_conf *conf = server->conf;
+	struct listing listing = {.server = server};
+
+	ret->listeners = calloc(fl_bind_count(conf) + 1, sizeof(*ret->listeners));
+	if (ret->listeners == NULL) {
+		return false;
+	}
+	listing.at = ret->listeners;
+	list_captures(&listing, "inbound", conf->sidecar.inbound, conf->sidecar.inbound_count);
+	list_captures(&listing, "outbound", conf->sidecar.outbound, conf->sidecar.outbound_count);
+	list_services(&listing);
+	list_upstreams(&listing);
+	ret->listener_count = (size_t)(listing.at - ret->listeners);
+	return true;
+}
+
+/* For who reads: what goes on now comes first. */
+static int compare_peers(const void *left, const void *right)
+{
+	const struct fl_peer_sum *a = left, *b = right;
+	int order = strcmp(a->name, b->name);
+
+	if (a->open != b->open) {
+		return a->open < b->open ? 1 : -1;
+	}
+	return order != 0 ? order : (int)a->direction - (int)b->direction;
+}
+
+bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
+{
+	const struct fl_generation *now = server->current;
+
+	*ret = (struct fl_snapshot){
+		.now = (int64_t)time(NULL),
+		.started = server->started_at,
+		.pid = getpid(),
+		.workers = server->worker_count,
+		.generation = now != NULL ? now->number : 0,
+		.digest = now != NULL ? now->digest : NULL,
+		.expiries = now != NULL ? &now->expiries : NULL,
+		.rollover = now != NULL ? now->rollover : (struct fl_rollover){.removed = false},
+		.rotations = &server->rotations,
+		.plain = server->plain,
+		.dns_refused = fl_resolver_refused(server->resolver),
+		.agent_connected = fl_agent_link_connected(server->agent),
+		.agent_hung = fl_agent_link_hung(server->agent),
+		.agent_silence = fl_agent_link_silence(server->agent),
+		.agent_trouble = fl_agent_link_trouble(server->agent),
+		.capture = fl_capture_probe_state(server->capture),
+		.log_lines_lost = fl_log_lost(server->log),
+	};
+	ret->decisions = fl_tallies_sum(&server->tallies, &ret->decision_count);
+	ret->ready = fl_server_ready(server, ret->reason, sizeof(ret->reason));
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		const struct fl_worker *worker = server->workers[i];
+
+		fl_counters_add(&ret->counters, &worker->counters);
+		fl_port_counts_add(&ret->detect_timeouts, &worker->detect_timeouts);
+		fl_judged_add(&ret->judged, &worker->judge.last);
+		ret->log_lines_lost += fl_log_lost(&worker->log);
+		for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+			ret->open[d] += fl_worker_open(worker, d);
+		}
+	}
+	ret->peers_size = fl_peer_counts_size(server->peers);
+	if (!snapshot_listeners(server, ret)) {
+		return false;
+	}
+	ret->peers = fl_peer_counts_sums(server->peers, &ret->peer_count);
+	if (ret->peers == NULL) {
+		fl_snapshot_done(ret);
+		return false;
+	}
+	ret->peers_of = server->peers;
+	qsort(ret->peers, ret->peer_count, sizeof(*ret->peers), compare_peers);
+	return true;
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* bind - sockets for the listeners of the INI, bound before there is a generation to serve under.
+ *
+ * IP: each worker has a socket of its own, by SO_REUSEPORT; until they listen, another one keeps the port for them. Unix: one socket, the others are duplicates
+ * of it. Failure: the sentence names the section; what is bound by then belongs to the endpoints. */
+#include "worker/bind.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define UNIX_LISTENER_MODE                                                                         \
+	0666 /* who may connect is the directory's business, as for a TCP port on loopback */
+
+static int bind_endpoint(struct fl_endpoint *endpoint, const struct fl_addr *addr,
+			 const struct fl_endpoint *first, struct fl_err *err)
+{
+	int rc;
+
+	endpoint->is_unix = addr->kind == FL_ADDR_UNIX;
+	endpoint->port = addr->port;
+	if (endpoint->is_unix && first != NULL) {
+		/* One path, one socket: the workers share its queue. */
+		endpoint->fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
+		return endpoint->fd >= 0
+			       ? 0
+			       : fl_err_sys(err, errno, "cannot share a socket between workers");
+	}
+	/* SO_REUSEPORT would let a second sidecar of the same user share our ports in silence. */
+	rc = first == NULL && !endpoint->is_unix ? fl_net_reserve(addr, &endpoint->reserved_fd, err)
+						 : 0;
+	return rc == 0 ? fl_net_bind(addr, true, UNIX_LISTENER_MODE, &endpoint->fd, err) : rc;
+}
+
+size_t fl_bind_count(const struct fl_conf *conf)
+{
+	size_t count = conf->sidecar.inbound_count + conf->sidecar.outbound_count;
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		count += conf->services[i].listen.kind != FL_ADDR_NONE;
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		count += conf->upstreams[i].listen.kind != FL_ADDR_NONE;
+	}
+	return count;
+}
+
+/* One worker's endpoints while they are bound. */
+struct binding {
+	const struct fl_conf *conf;
+	struct fl_endpoint *next;
+	const struct fl_endpoint *first; /* the same of worker 0; NULL: these are they */
+};
+
+static int bind_next(struct binding *binding, enum fl_direction direction, const char *name,
+		     const struct fl_addr *addr, struct fl_err *err)
+{
+	struct fl_endpoint *endpoint = binding->next++;
+	const struct fl_endpoint *first = binding->first;
+
+	if (binding->first != NULL) {
+		binding->first++;
+	}
+	endpoint->direction = direction;
+	endpoint->name = fl_strdup(name);
+	return bind_endpoint(endpoint, addr, first, err);
+}
+
+/* Where IPv6 is off there is nothing of it to capture: [::1] is for those who have it. */
+static bool is_without_ipv6(const struct fl_addr *addr, const struct fl_err *err)
+{
+	return addr->kind == FL_ADDR_IP && addr->sa.any.sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr) &&
+	       (err->sys == EADDRNOTAVAIL || err->sys == EAFNOSUPPORT);
+}
+
+static int bind_captures(struct binding *binding, enum fl_direction direction,
+			 const struct fl_addr *addrs, size_t count, struct fl_err *err)
+{
+	const struct fl_conf *conf = binding->conf;
+	const char *name = direction == FL_INBOUND ? "inbound" : "outbound";
+	bool tproxy = direction == FL_INBOUND && conf->redirect.mode == FL_REDIRECT_TPROXY;
+
+	for (size_t i = 0; i < count; i++) {
+		struct fl_endpoint *endpoint = binding->next;
+		int rc = bind_next(binding, direction, name, &addrs[i], err);
+
+		if (rc != 0 && is_without_ipv6(&addrs[i], err)) {
+			rc = 0;
+		}
+
+		endpoint->captures = true;
+		endpoint->tproxy = tproxy;
+		if (rc == 0 && tproxy && endpoint->fd >= 0) {
+			rc = fl_net_set_transparent(endpoint->fd, err);
+		}
+		if (rc != 0) {
+			return fl_err_prefix(err, "%s: [sidecar] %s", conf->path, name);
+		}
+	}
+	return 0;
+}
+
+static int bind_services(struct binding *binding, struct fl_err *err)
+{
+	const struct fl_conf *conf = binding->conf;
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		const struct fl_conf_service *service = &conf->services[i];
+
+		if (service->listen.kind != FL_ADDR_NONE &&
+		    bind_next(binding, FL_INBOUND, service->name, &service->listen, err) != 0) {
+			return fl_err_prefix(err, "%s:%u: [service %s]", conf->path, service->line,
+					     service->name);
+		}
+	}
+	return 0;
+}
+
+static int bind_upstreams(struct binding *binding, struct fl_err *err)
+{
+	const struct fl_conf *conf = binding->conf;
+
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
+
+		if (upstream->listen.kind != FL_ADDR_NONE &&
+		    bind_next(binding, FL_OUTBOUND, upstream->name, &upstream->listen, err) != 0) {
+			return fl_err_prefix(err, "%s:%u: [upstream %s]", conf->path,
+					     upstream->line, upstream->name);
+		}
+	}
+	return 0;
+}
+
+int fl_bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoints,
+		      const struct fl_endpoint *first, struct fl_err *err)
+{
+	struct binding binding = {.conf = conf, .next = endpoints, .first = first};
+	size_t count = fl_bind_count(conf);
+	int rc;
+
+	for (size_t i = 0; i < count; i++) {
+		endpoints[i].fd = endpoints[i].reserved_fd = -1;
+	}
+	rc = bind_captures(&binding, FL_INBOUND, conf->sidecar.inbound, conf->sidecar.inbound_count,
+			   err);
+	if (rc == 0) {
+		rc = bind_captures(&binding, FL_OUTBOUND, conf->sidecar.outbound,
+				   conf->sidecar.outbound_count, err);
+	}
+	if (rc == 0) {
+		rc = bind_services(&binding, err);
+	}
+	return rc == 0 ? bind_upstreams(&binding, err) : rc;
+}
+
+struct fl_made_path *fl_bind_note_paths(const struct fl_conf *conf,
+					const struct fl_endpoint *endpoints)
+{
+	/* Upstreams come last. */
+	const struct fl_endpoint *endpoint = endpoints + fl_bind_count(conf);
+	struct fl_made_path *made = fl_new((conf->upstream_count + 1) * sizeof(*made));
+	struct stat st;
+
+	for (size_t i = conf->upstream_count; i-- > 0;) {
+		const struct fl_addr *listen = &conf->upstreams[i].listen;
+
+		if (listen->kind == FL_ADDR_NONE) {
+			continue;
+		}
+		endpoint--;
+		if (endpoint->is_unix && endpoint->fd >= 0 &&
+		    lstat(listen->sa.un.sun_path, &st) == 0) {
+			made[i] = (struct fl_made_path){.dev = st.st_dev, .ino = st.st_ino};
+		}
+	}
+	return made;
+}
+
+void fl_bind_unlink_paths(const struct fl_conf *conf, const struct fl_made_path *made)
+{
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		const char *path = conf->upstreams[i].listen.sa.un.sun_path;
+		struct stat st;
+
+		if (made[i].ino != 0 && lstat(path, &st) == 0 && st.st_dev == made[i].dev &&
+		    st.st_ino == made[i].ino) {
+			(void)unlink(path);
+		}
+	}
+}

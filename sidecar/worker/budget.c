@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The parts: an eighth of the descriptors each for strangers, for inbound handshakes and for farewells, at most, and the
+ * rest for connections. What the process itself needs comes first, and that is half at most. Callers of the admin port are
+ * strangers as well: they have a sixteenth, and half as much to be told why not. */
+#include "worker/budget.h"
+
+#define STRANGERS_PER_HANDSHAKE 8u
+#define STRANGERS_MIN 1024u
+#define FAREWELLS_MAX 1024u /* of a worker */
+#define OWN 96u             /* admin and control, agent, resolver, log */
+#define OWN_CALLERS 64u     /* of those, for callers of admin and control */
+#define OWN_PER_WORKER 8u
+#define CALLERS_MAX 1024u
+#define CALLERS_PART 16u
+#define CALLERS_MIN 8u
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t strangers_of(const struct fl_conf *conf)
+{
+	uint64_t strangers = (uint64_t)conf->limits.handshakes * STRANGERS_PER_HANDSHAKE;
+
+	return strangers > STRANGERS_MIN ? strangers : STRANGERS_MIN;
+}
+
+/* With farewells. */
+static uint64_t all_callers(unsigned callers)
+{
+	return callers + callers / 2;
+}
+
+static uint64_t own(unsigned worker_count, unsigned listeners, unsigned callers)
+{
+	uint64_t more = all_callers(callers) > OWN_CALLERS ? all_callers(callers) - OWN_CALLERS : 0;
+
+	return OWN + more + (uint64_t)worker_count * (OWN_PER_WORKER + listeners);
+}
+
+unsigned fl_budget_callers(uint64_t descriptors)
+{
+	uint64_t callers = least(CALLERS_MAX, descriptors / CALLERS_PART);
+
+	return callers > CALLERS_MIN ? (unsigned)callers : CALLERS_MIN;
+}
+
+uint64_t fl_budget_wanted(const struct fl_conf *conf, unsigned worker_count, unsigned listeners)
+{
+	uint64_t lingering = (uint64_t)FAREWELLS_MAX * worker_count;
+	uint64_t reserve = own(worker_count, listeners, CALLERS_MAX);
+	uint64_t all = reserve + (uint64_t)conf->limits.connections * 2 + conf->limits.handshakes +
+		       strangers_of(conf) + lingering;
+	/* None of those three may be above its eighth, either. */
+	uint64_t eighth = conf->limits.handshakes;
+
+	eighth = eighth > strangers_of(conf) ? eighth : strangers_of(conf);
+	eighth = eighth > lingering ? eighth : lingering;
+	eighth = eighth * 8 + reserve;
+	return all > eighth ? all : eighth;
+}
+
+/* At least one: without it nothing would go at all. */
+static unsigned part_of(uint64_t all, unsigned worker_count)
+{
+	unsigned part = (unsigned)(all / worker_count);
+
+	return part > 0 ? part : 1;
+}
+
+/* Rounded up, as ever: small limits and many workers. */
+static unsigned share_of(uint64_t limit, unsigned worker_count)
+{
+	return (unsigned)((limit + worker_count - 1) / worker_count);
+}
+
+static unsigned lesser(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+struct fl_budget fl_budget_of(const struct fl_conf *conf, uint64_t descriptors,
+			      unsigned worker_count, unsigned listeners)
+{
+	uint64_t reserve = least(own(worker_count, listeners, fl_budget_callers(descriptors)),
+				 descriptors / 2);
+	uint64_t left = descriptors - reserve, eighth = left / 8;
+	uint64_t strangers = least(strangers_of(conf), eighth);
+	uint64_t handshakes = least(conf->limits.handshakes, eighth);
+	uint64_t farewells = least((uint64_t)FAREWELLS_MAX * worker_count, eighth);
+
+	return (struct fl_budget){
+		.strangers = part_of(strangers, worker_count),
+		.handshakes = lesser(share_of(conf->limits.handshakes, worker_count),
+				     part_of(eighth, worker_count)),
+		.farewells = part_of(farewells, worker_count),
+		.connections = lesser(
+			share_of(conf->limits.connections, worker_count),
+			part_of((left - strangers - handshakes - farewells) / 2, worker_count)),
+	};
+}

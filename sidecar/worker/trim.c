@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A burst is over when less than half of its connections are left, and a while later still. malloc_trim() looks at all
+ * arenas, so that whichever worker comes first gives back what others have freed, too. */
+#include "worker/trim.h"
+
+#include <malloc.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define BURST_MIN 32u /* fewer have left too little behind to be worth a millisecond */
+#define QUIET_MS 10000u
+
+static bool is_over(const struct fl_trim *trim)
+{
+	return trim->peak - trim->open >= BURST_MIN && trim->open <= trim->peak / 2;
+}
+
+static void on_quiet(uv_timer_t *timer)
+{
+	struct fl_trim *trim = FL_CONTAINER_OF(timer, struct fl_trim, timer);
+
+	if (is_over(trim)) {
+		trim->peak = trim->open;
+#ifdef __GLIBC__
+		(void)malloc_trim(0);
+#endif
+	}
+}
+
+void fl_trim_init(struct fl_trim *trim, uv_loop_t *loop)
+{
+	trim->open = trim->peak = 0;
+	FL_REQUIRE(uv_timer_init(loop, &trim->timer) == 0);
+}
+
+void fl_trim_note(struct fl_trim *trim, unsigned open)
+{
+	trim->open = open;
+	if (open > trim->peak) {
+		trim->peak = open;
+	} else if (is_over(trim) && !uv_is_active((uv_handle_t *)&trim->timer) &&
+		   !uv_is_closing((uv_handle_t *)&trim->timer)) {
+		FL_REQUIRE(uv_timer_start(&trim->timer, on_quiet, QUIET_MS, 0) == 0);
+	}
+}
+
+void fl_trim_close(struct fl_trim *trim)
+{
+	uv_close((uv_handle_t *)&trim->timer, NULL);
+}
