@@ -167,7 +167,7 @@ static bool upstream_under(const struct fl_conn *conn, const struct fl_share *sh
 	const struct fl_conf *conf = share->generation->conf;
 	uint32_t number = 0;
 
-	switch (fl_routes_find(share->routes, &conn->destination, &number)) {
+	switch (fl_upstream_map_find(share->upstream_map, &conn->destination, &number)) {
 	case FL_MATCH_FOUND:
 		*ret = &conf->upstreams[number];
 		return true;

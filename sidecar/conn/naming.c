@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The table of routes knows when each of its names was asked last; what is asked here is whether that is recent enough for
+/* The map of upstreams knows when each of its names was asked last; what is asked here is whether that is recent enough for
  * a connection that came just now. */
 #include "conn/naming.h"
 
@@ -43,14 +43,14 @@ static void want(const struct fl_conn *conn, size_t name)
 
 static bool is_fresh(const struct fl_conn *conn, size_t name, int family)
 {
-	const struct fl_routes *routes = conn->share->routes;
-	uint64_t settled_ms = fl_routes_settled_ms(routes, name, family);
+	const struct fl_upstream_map *map = conn->share->upstream_map;
+	uint64_t settled_ms = fl_upstream_map_asked_ms(map, name, family);
 
 	return settled_ms != 0 &&
-	       settled_ms + fl_routes_fresh_ms(routes) >= conn->started_ns / NS_PER_MS;
+	       settled_ms + fl_upstream_map_fresh_ms(map) >= conn->started_ns / NS_PER_MS;
 }
 
-static void explain(const struct fl_route_name *name, char *detail, size_t size)
+static void explain(const struct fl_upstream_name *name, char *detail, size_t size)
 {
 	if (name->trouble != NULL) {
 		(void)snprintf(detail, size, "%s", name->trouble);
@@ -62,14 +62,14 @@ static void explain(const struct fl_route_name *name, char *detail, size_t size)
 /* --- captured ----------------------------------------------------------------------------------- */
 
 /* Of the names that have its port: one that is not answered, else one without address. */
-static enum fl_naming ask_names(struct fl_conn *conn, const struct fl_route_name **ret)
+static enum fl_naming ask_names(struct fl_conn *conn, const struct fl_upstream_name **ret)
 {
-	const struct fl_routes *routes = conn->share->routes;
+	const struct fl_upstream_map *map = conn->share->upstream_map;
 	enum fl_naming result = FL_NAMING_KNOWN;
-	size_t i = fl_routes_name_on(routes, conn->port, 0);
+	size_t i = fl_upstream_map_name_on(map, conn->port, 0);
 
-	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_on(routes, conn->port, i + 1)) {
-		const struct fl_route_name *name = fl_routes_name(routes, i);
+	for (; i != FL_UPSTREAM_MAP_NO_NAME; i = fl_upstream_map_name_on(map, conn->port, i + 1)) {
+		const struct fl_upstream_name *name = fl_upstream_map_name(map, i);
 
 		if (name->state == FL_NAME_FAILING || name->state == FL_NAME_UNASKED ||
 		    !is_fresh(conn, i, conn->destination.family)) {
@@ -87,14 +87,14 @@ static enum fl_naming ask_names(struct fl_conn *conn, const struct fl_route_name
 /* Is there any that is stale, and not because DNS fails? All that are stale are asked. */
 static bool asks_again(struct fl_conn *conn)
 {
-	const struct fl_routes *routes = conn->share->routes;
-	size_t i = fl_routes_name_on(routes, conn->port, 0);
+	const struct fl_upstream_map *map = conn->share->upstream_map;
+	size_t i = fl_upstream_map_name_on(map, conn->port, 0);
 	bool any = false;
 
-	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_on(routes, conn->port, i + 1)) {
+	for (; i != FL_UPSTREAM_MAP_NO_NAME; i = fl_upstream_map_name_on(map, conn->port, i + 1)) {
 		if (!is_fresh(conn, i, conn->destination.family)) {
 			want(conn, i);
-			any = any || fl_routes_name(routes, i)->state != FL_NAME_FAILING;
+			any = any || fl_upstream_map_name(map, i)->state != FL_NAME_FAILING;
 		}
 	}
 	return any;
@@ -103,15 +103,15 @@ static bool asks_again(struct fl_conn *conn)
 static enum fl_naming decide_captured(struct fl_conn *conn, char *detail, size_t size)
 {
 	const struct fl_conf *conf = conn->share->generation->conf;
-	const struct fl_routes *routes = conn->share->routes;
-	const struct fl_route_name *name = NULL;
+	const struct fl_upstream_map *map = conn->share->upstream_map;
+	const struct fl_upstream_name *name = NULL;
 	enum fl_naming result;
 	uint32_t number = 0;
 
-	if (fl_routes_find_address(routes, &conn->destination, &number)) {
+	if (fl_upstream_map_find_address(map, &conn->destination, &number)) {
 		conn->upstream = &conf->upstreams[number];
 		return conn->upstream->mode == FL_OUTBOUND_PLAINTEXT &&
-				       fl_routes_is_loose(routes, &conn->destination) &&
+				       fl_upstream_map_is_loose(map, &conn->destination) &&
 				       asks_again(conn)
 			       ? FL_NAMING_LINGER
 			       : FL_NAMING_KNOWN;
@@ -122,7 +122,7 @@ static enum fl_naming decide_captured(struct fl_conn *conn, char *detail, size_t
 		explain(name, detail, size);
 		return result;
 	}
-	conn->upstream = fl_routes_find_network(routes, &conn->destination, &number)
+	conn->upstream = fl_upstream_map_find_network(map, &conn->destination, &number)
 				 ? &conf->upstreams[number]
 				 : &conf->outbound;
 	return FL_NAMING_KNOWN;
@@ -132,13 +132,13 @@ static enum fl_naming decide_captured(struct fl_conn *conn, char *detail, size_t
 
 static enum fl_naming ask_names_of(struct fl_conn *conn, char *detail, size_t size)
 {
-	const struct fl_routes *routes = conn->share->routes;
+	const struct fl_upstream_map *map = conn->share->upstream_map;
 	uint32_t number = (uint32_t)(conn->upstream - conn->share->generation->conf->upstreams);
 	enum fl_naming result = FL_NAMING_NOBODY;
-	size_t i = fl_routes_name_of(routes, number, 0);
+	size_t i = fl_upstream_map_name_of(map, number, 0);
 
-	for (; i != FL_ROUTES_NO_NAME; i = fl_routes_name_of(routes, number, i + 1)) {
-		const struct fl_route_name *name = fl_routes_name(routes, i);
+	for (; i != FL_UPSTREAM_MAP_NO_NAME; i = fl_upstream_map_name_of(map, number, i + 1)) {
+		const struct fl_upstream_name *name = fl_upstream_map_name(map, i);
 		bool is_answered = name->state == FL_NAME_KNOWN || name->state == FL_NAME_MISSING;
 
 		if (!is_answered || (!is_fresh(conn, i, AF_INET) && !is_fresh(conn, i, AF_INET6))) {

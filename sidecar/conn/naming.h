@@ -5,8 +5,8 @@
  *
  * A captured destination whose very address is known belongs to the upstream that has it. Where it is not, and its port is
  * one of a name's, it may be an address of that name that DNS has not told us of yet, and anything else would let it go
- * where `peer` is not asked. So the names of that port are asked first, by answers that are fresh (fl_routes_fresh_ms()); a
- * name that is not answered, or has no address, lets nothing unknown pass on its ports. A connection to a fixed upstream
+ * where `peer` is not asked. So the names of that port are asked first, by answers that are fresh
+ * (fl_upstream_map_fresh_ms()); a name that is not answered, or has no address, lets nothing unknown pass on its ports. A connection to a fixed upstream
  * waits where that has no address.
  *
  * An address that only a plaintext upstream's name has may be a mesh service's by now, too, which would get in the clear what

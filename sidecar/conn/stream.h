@@ -53,7 +53,7 @@ fl_stream_active_ms(const struct fl_stream *stream); /* the last byte, on the lo
 /* Outbound in plaintext: does its address belong to an mtls or refuse upstream now, or lie outside of `within`, and is none
  * that the INI itself writes where this one leads? */
 bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share);
-/* The worker's routes are others now: judges those of which that is so since. */
+/* The worker has another map of upstreams: judges the streams whose upstream it changes. */
 void fl_stream_judge_claimed(struct fl_worker *worker);
 /* Has who opened it spoken last, so that an answer may be on its way? */
 bool fl_stream_asks(const struct fl_stream *stream);

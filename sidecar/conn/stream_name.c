@@ -138,8 +138,8 @@ bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share 
 	if (!fl_cidr_of(&sa.any, &address)) {
 		return false;
 	}
-	claimed = fl_routes_is_claimed(share->routes, &address,
-				       (struct fl_port_range){to.port, to.port}, NULL);
+	claimed = fl_upstream_map_is_claimed(share->upstream_map, &address,
+					     (struct fl_port_range){to.port, to.port}, NULL);
 	if (fl_conn_is_captured(conn)) {
 		return claimed;
 	}

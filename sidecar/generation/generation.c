@@ -328,7 +328,7 @@ void fl_share_unref(struct fl_share *share)
 	fl_share_retire(share);
 	fl_tls_ctx_free(share->client);
 	fl_tls_ctx_free(share->server);
-	fl_routes_unref(share->routes);
+	fl_upstream_map_unref(share->upstream_map);
 	free(share->plain);
 	fl_generation_unref(share->generation);
 	free(share);

@@ -21,7 +21,7 @@
 #include "ctl/message.h"
 #include "pki/credentials.h"
 #include "pki/rollover.h"
-#include "policy/routes.h"
+#include "policy/upstream_map.h"
 #include "tls/tls.h"
 
 struct fl_generation {
@@ -61,7 +61,7 @@ struct fl_share {
 	struct fl_generation *generation; /* a reference */
 	struct fl_tls_ctx *client, *server;
 	/* Of captured destinations, numbers being those of the INI's upstreams; the newest there is. A reference. */
-	struct fl_routes *routes;
+	struct fl_upstream_map *upstream_map;
 	struct fl_plaintext_counter **plain; /* fl_plaintext_counters(); owned */
 	struct fl_rule_counts *tally;        /* a reference; NULL once another share is current */
 	unsigned tally_worker;               /* whose counters are ours */

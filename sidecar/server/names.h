@@ -13,7 +13,7 @@
 #include <uv.h>
 
 #include "base/addr.h"
-#include "policy/routes.h"
+#include "policy/upstream_map.h"
 #include "server/dns.h"
 
 struct fl_names;

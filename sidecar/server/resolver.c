@@ -123,11 +123,11 @@ static void announce_all(struct fl_resolver *resolver)
 /* The table anew, and all targets. */
 static void refresh(struct fl_resolver *resolver)
 {
-	fl_routes_unref(resolver->table);
+	fl_upstream_map_unref(resolver->table);
 	resolver->withholds = resolver->is_outdated = false;
 	resolver->table = NULL;
 	resolver->table = fl_resolver_make_table(resolver, true);
-	resolver->fresh_ms = fl_routes_fresh_ms(resolver->table);
+	resolver->fresh_ms = fl_upstream_map_fresh_ms(resolver->table);
 	announce_all(resolver);
 }
 
@@ -168,8 +168,10 @@ static void settle(const struct fl_resolver *resolver, const struct fl_name *nam
 {
 	for (size_t i = 0; i < resolver->entry_count; i++) {
 		if (resolver->entries[i] == name) {
-			fl_routes_settle(resolver->table, i, AF_INET, name->halves[0].settled_ms);
-			fl_routes_settle(resolver->table, i, AF_INET6, name->halves[1].settled_ms);
+			fl_upstream_map_confirm(resolver->table, i, AF_INET,
+						name->halves[0].settled_ms);
+			fl_upstream_map_confirm(resolver->table, i, AF_INET6,
+						name->halves[1].settled_ms);
 		}
 	}
 }
@@ -225,7 +227,7 @@ static void on_wake(uv_async_t *wake)
 
 	if (resolver->is_outdated) {
 		refresh(resolver);
-		resolver->events->on_routes(resolver->user, resolver->table);
+		resolver->events->on_upstream_map(resolver->user, resolver->table);
 		resolver->events->on_answer(resolver->user);
 	}
 	ask_wanted(resolver);
@@ -302,7 +304,7 @@ static void get_names(struct fl_resolver *resolver)
 	fl_names_end(resolver->names);
 }
 
-struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
+struct fl_upstream_map *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
 {
 	free_routes(resolver->routes, resolver->route_count);
 	build_routes(resolver, conf);
@@ -312,14 +314,14 @@ struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_
 		resolver->first_round_until_ms = uv_now(resolver->loop) + FIRST_ROUND_MS;
 	}
 	refresh(resolver);
-	return fl_routes_ref(resolver->table);
+	return fl_upstream_map_ref(resolver->table);
 }
 
-struct fl_routes *fl_resolver_imagine(const struct fl_resolver *resolver,
-				      const struct fl_conf *conf)
+struct fl_upstream_map *fl_resolver_imagine(const struct fl_resolver *resolver,
+					    const struct fl_conf *conf)
 {
 	struct fl_resolver imagined = {.names = resolver->names};
-	struct fl_routes *table;
+	struct fl_upstream_map *table;
 
 	build_routes(&imagined, conf);
 	for (size_t r = 0; r < imagined.route_count; r++) {
@@ -375,7 +377,7 @@ static void on_closed(uv_handle_t *handle)
 
 	free_routes(resolver->routes, resolver->route_count);
 	free(resolver->entries);
-	fl_routes_unref(resolver->table);
+	fl_upstream_map_unref(resolver->table);
 	fl_refusals_free(resolver->refusals);
 	free(resolver);
 }

@@ -2,7 +2,7 @@
 #ifndef FL_SERVER_RESOLVER_H
 #define FL_SERVER_RESOLVER_H
 /* resolver - from `[upstream] to` to addresses: IP addresses at once, names by DNS (names.h), keeping the last answer when
- * DNS is lost. Those of a fixed listener are targets to dial; those of captured traffic make a table of routes.
+ * DNS is lost. Those of a fixed listener are targets to dial; those of captured traffic make a map of upstreams.
  *
  * DNS must not switch mutual TLS off: a name of a plaintext upstream never has an address that an mtls or refuse upstream
  * covers, nor one outside of its `within`; and a new one only when those upstreams' names have been asked since. What is
@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "generation/targets.h"
-#include "policy/routes.h"
+#include "policy/upstream_map.h"
 #include "server/refusals.h"
 
 struct fl_resolver;
@@ -20,8 +20,8 @@ struct fl_resolver;
 struct fl_resolver_events {
 	/* The addresses of a fixed upstream have changed. targets is borrowed: take a reference. */
 	void (*on_targets)(void *user, const char *upstream, struct fl_targets *targets);
-	/* Those of captured upstreams have, or what is known of a name. routes is borrowed, likewise. */
-	void (*on_routes)(void *user, struct fl_routes *routes);
+	/* Those of captured upstreams have, or what is known of a name. map is borrowed, likewise. */
+	void (*on_upstream_map)(void *user, struct fl_upstream_map *map);
 	/* A name was answered, or was not; after the other two. */
 	void (*on_answer)(void *user);
 };
@@ -29,12 +29,12 @@ struct fl_resolver_events {
 struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
 				    const struct fl_resolver_events *events, void *user);
 /* What to resolve from now on: replaces what was there; runs on_targets inside for each fixed upstream whose addresses are
- * others now. Returns the table of what is captured, as far as it is known: one reference; on_routes tells of the next
+ * others now. Returns the table of what is captured, as far as it is known: one reference; on_upstream_map tells of the next
  * ones. conf is borrowed until the next call or close. */
-struct fl_routes *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf);
+struct fl_upstream_map *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf);
 /* The table that conf would have, as far as its names are known now. One reference; asks nobody, changes nothing. */
-struct fl_routes *fl_resolver_imagine(const struct fl_resolver *resolver,
-				      const struct fl_conf *conf);
+struct fl_upstream_map *fl_resolver_imagine(const struct fl_resolver *resolver,
+					    const struct fl_conf *conf);
 /* Somebody waits for an answer about the name of that number in the newest table: it is asked soon, if that was not
  * done just now. Any thread; on_answer tells. */
 void fl_resolver_want(struct fl_resolver *resolver, size_t name);

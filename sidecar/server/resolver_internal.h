@@ -30,8 +30,8 @@ struct fl_resolver {
 	struct fl_names *names;
 	struct fl_resolved *routes;
 	size_t route_count;
-	struct fl_routes *table;  /* the newest; a reference; NULL before the first */
-	struct fl_name **entries; /* the table's names; NULL: only imagined */
+	struct fl_upstream_map *table; /* the newest; a reference; NULL before the first */
+	struct fl_name **entries;      /* the table's names; NULL: only imagined */
 	size_t entry_count;
 	uint64_t fresh_ms; /* of the table */
 	bool withholds;    /* an address, until others have been answered */
@@ -50,10 +50,10 @@ static inline bool fl_resolver_is_captured(const struct fl_resolved *route)
 
 /* May the item of a route have that address? Those of other modes than plaintext always. claims: a table that has them
  * all. tells: what is refused is noted, and names that have to be asked for it are asked. */
-bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_routes *claims,
+bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream_map *claims,
 			  const struct fl_resolved *route, const struct fl_resolved_item *item,
 			  const struct fl_name_answer *answer, bool tells);
 /* One reference. tells: likewise. */
-struct fl_routes *fl_resolver_make_table(struct fl_resolver *resolver, bool tells);
+struct fl_upstream_map *fl_resolver_make_table(struct fl_resolver *resolver, bool tells);
 
 #endif

@@ -2,7 +2,7 @@
 /* The table of what is captured, and which addresses a plaintext name may have.
  *
  * What an mtls or refuse upstream covers is a claim, also where it belongs to a fixed listener. Addresses that a plaintext
- * upstream's name has give way to claims: routes.h sees to it at each look-up, and here what is claimed is kept out of
+ * upstream's name has give way to claims: upstream_map.h sees to it at each look-up, and here what is claimed is kept out of
  * targets, noted and counted. An address that is new is withheld until the names that might claim it have been answered
  * since, so that it does not matter which of two names is answered first. */
 #include <stdlib.h>
@@ -74,7 +74,7 @@ static bool is_within(const struct fl_conf_upstream *upstream, const struct fl_c
 	return upstream->within_count == 0;
 }
 
-bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_routes *claims,
+bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream_map *claims,
 			  const struct fl_resolved *route, const struct fl_resolved_item *item,
 			  const struct fl_name_answer *answer, bool tells)
 {
@@ -89,7 +89,7 @@ bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_routes *
 		return false;
 	}
 	if (is_within(route->upstream, &address) &&
-	    !fl_routes_is_claimed(claims, &address, item->ports, &number)) {
+	    !fl_upstream_map_is_claimed(claims, &address, item->ports, &number)) {
 		bool vetted = is_vetted(resolver, item, answer, tells);
 
 		resolver->withholds = resolver->withholds || (tells && !vetted);
@@ -113,33 +113,35 @@ bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_routes *
 
 /* --- the table ---------------------------------------------------------------------------------- */
 
-static void add_address(struct fl_routes *table, const struct fl_resolved_item *item,
+static void add_address(struct fl_upstream_map *table, const struct fl_resolved_item *item,
 			const union fl_sockaddr *addr, size_t number, unsigned kind)
 {
 	struct fl_cidr one;
 
 	if (fl_cidr_of(&addr->any, &one)) {
-		fl_routes_add(table, &one, item->ports, (uint32_t)number, kind);
+		fl_upstream_map_add(table, &one, item->ports, (uint32_t)number, kind);
 	}
 }
 
-static void add_networks(struct fl_routes *table, const struct fl_resolved *route, size_t number)
+static void add_networks(struct fl_upstream_map *table, const struct fl_resolved *route,
+			 size_t number)
 {
 	const struct fl_conf_upstream *upstream = route->upstream;
-	unsigned kind = is_plaintext(route) ? FL_ROUTE_PLAIN : FL_ROUTE_CLAIMS;
+	unsigned kind = is_plaintext(route) ? FL_MAP_ORDINARY : FL_MAP_CLAIMS;
 
 	for (size_t i = 0; i < upstream->dest_count; i++) {
 		if (upstream->dests[i].host == NULL) {
-			fl_routes_add(table, &upstream->dests[i].net, upstream->dests[i].ports,
-				      (uint32_t)number, kind);
+			fl_upstream_map_add(table, &upstream->dests[i].net,
+					    upstream->dests[i].ports, (uint32_t)number, kind);
 		}
 	}
 }
 
 /* Those of mtls and refuse upstreams. */
-static void add_claims(struct fl_routes *table, const struct fl_resolved *route, size_t number)
+static void add_claims(struct fl_upstream_map *table, const struct fl_resolved *route,
+		       size_t number)
 {
-	unsigned kind = FL_ROUTE_CLAIMS | (fl_resolver_is_captured(route) ? 0u : FL_ROUTE_HIDDEN);
+	unsigned kind = FL_MAP_CLAIMS | (fl_resolver_is_captured(route) ? 0u : FL_MAP_HIDDEN);
 
 	for (size_t i = 0; i < route->item_count; i++) {
 		const struct fl_resolved_item *item = &route->items[i];
@@ -158,7 +160,7 @@ static void add_claims(struct fl_routes *table, const struct fl_resolved *route,
 }
 
 /* Those of a captured plaintext upstream's name, when all claims are there. */
-static void add_loose(struct fl_resolver *resolver, struct fl_routes *table,
+static void add_loose(struct fl_resolver *resolver, struct fl_upstream_map *table,
 		      const struct fl_resolved *route, const struct fl_resolved_item *item,
 		      bool tells)
 {
@@ -171,28 +173,29 @@ static void add_loose(struct fl_resolver *resolver, struct fl_routes *table,
 			if (fl_resolver_may_have(resolver, table, route, item, &half->items[n],
 						 tells)) {
 				add_address(table, item, &half->items[n].addr, number,
-					    FL_ROUTE_LOOSE);
+					    FL_MAP_LOOSE);
 			}
 		}
 	}
 }
 
-static void add_name(struct fl_routes *table, const struct fl_resolved *route,
+static void add_name(struct fl_upstream_map *table, const struct fl_resolved *route,
 		     const struct fl_resolved_item *item, size_t number)
 {
 	static const struct fl_port_range none = {1, 0};
 	const struct fl_name *name = item->name;
-	struct fl_route_name about = {.host = item->host,
-				      .ports = fl_resolver_is_captured(route) ? item->ports : none,
-				      .upstream = (uint32_t)number,
-				      .state = FL_NAME_UNASKED};
+	struct fl_upstream_name about = {.host = item->host,
+					 .ports = fl_resolver_is_captured(route) ? item->ports
+										 : none,
+					 .upstream = (uint32_t)number,
+					 .state = FL_NAME_UNASKED};
 	char *trouble = NULL;
 
 	if (name != NULL) {
 		about.state = name->state;
 		about.has_address = fl_name_has_address(name);
-		about.settled_ms_v4 = name->halves[0].settled_ms;
-		about.settled_ms_v6 = name->halves[1].settled_ms;
+		about.asked_ms_v4 = name->halves[0].settled_ms;
+		about.asked_ms_v6 = name->halves[1].settled_ms;
 	}
 	if (about.state == FL_NAME_UNASKED) {
 		trouble = fl_format("%s has not been answered yet", item->host);
@@ -200,14 +203,14 @@ static void add_name(struct fl_routes *table, const struct fl_resolved *route,
 		trouble = fl_format("%s: %s", item->host, fl_dns_status_text(name->status));
 	}
 	about.trouble = trouble;
-	fl_routes_add_name(table, &about);
+	fl_upstream_map_add_name(table, &about);
 	free(trouble);
 }
 
 /* An address that the INI writes goes before the same one that a name has. */
-struct fl_routes *fl_resolver_make_table(struct fl_resolver *resolver, bool tells)
+struct fl_upstream_map *fl_resolver_make_table(struct fl_resolver *resolver, bool tells)
 {
-	struct fl_routes *table = fl_routes_new();
+	struct fl_upstream_map *table = fl_upstream_map_new();
 	struct fl_resolved *routes = resolver->routes;
 
 	for (size_t r = 0; r < resolver->route_count; r++) {

@@ -82,12 +82,12 @@ static void on_targets(void *user, const char *upstream, struct fl_targets *targ
 	}
 }
 
-static void on_routes(void *user, struct fl_routes *routes)
+static void on_upstream_map(void *user, struct fl_upstream_map *map)
 {
 	struct fl_server *server = user;
 
 	for (unsigned i = 0; i < server->worker_count; i++) {
-		fl_worker_post_routes(server->workers[i], routes);
+		fl_worker_post_upstream_map(server->workers[i], map);
 	}
 }
 
@@ -101,7 +101,7 @@ static void on_answer(void *user)
 }
 
 static const struct fl_resolver_events resolver_events = {
-	.on_targets = on_targets, .on_routes = on_routes, .on_answer = on_answer};
+	.on_targets = on_targets, .on_upstream_map = on_upstream_map, .on_answer = on_answer};
 
 /* More than it was ever seen to take: parsed, a PEM takes its own size several times over, and again in each context. */
 #define MEMORY_AT_LEAST ((size_t)1024 * 1024)
@@ -248,15 +248,15 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 		fl_tallies_add(&server->tallies, tally);
 		raise_descriptor_limit(server, generation->conf);
 		/* Addresses first: a worker that opens its listeners knows where they lead. */
-		struct fl_routes *routes = fl_resolver_set(server->resolver, generation->conf);
+		struct fl_upstream_map *map = fl_resolver_set(server->resolver, generation->conf);
 
 		for (unsigned i = 0; i < server->worker_count; i++) {
-			shares[i]->routes = fl_routes_ref(routes);
+			shares[i]->upstream_map = fl_upstream_map_ref(map);
 			shares[i]->plain =
 				fl_plaintext_counters(server->plain, generation->conf, i);
 			fl_worker_post_share(server->workers[i], shares[i]);
 		}
-		fl_routes_unref(routes);
+		fl_upstream_map_unref(map);
 		fl_generation_unref(server->current);
 		server->current = fl_generation_ref(generation);
 		apply_settings(server, generation->conf);

@@ -68,14 +68,14 @@ static void show_to_workers(struct fl_server *server, struct fl_generation *cand
 			    struct fl_share **shares)
 {
 	struct fl_previewing *previewing = &server->previewing;
-	struct fl_routes *routes = fl_resolver_imagine(server->resolver, candidate->conf);
+	struct fl_upstream_map *map = fl_resolver_imagine(server->resolver, candidate->conf);
 
 	previewing->parts = fl_new(server->worker_count * sizeof(*previewing->parts));
 	previewing->part_count = server->worker_count;
 	previewing->current = fl_generation_ref(server->current);
 	previewing->candidate = fl_generation_ref(candidate);
 	for (unsigned i = 0; i < server->worker_count; i++) {
-		shares[i]->routes = fl_routes_ref(routes);
+		shares[i]->upstream_map = fl_upstream_map_ref(map);
 		previewing->parts[i] =
 			(struct fl_preview){.share = shares[i],
 					    .max = FL_PREVIEW_LISTED / server->worker_count,
@@ -83,7 +83,7 @@ static void show_to_workers(struct fl_server *server, struct fl_generation *cand
 					    .done_user = server};
 		fl_worker_post_preview(server->workers[i], &previewing->parts[i]);
 	}
-	fl_routes_unref(routes);
+	fl_upstream_map_unref(map);
 }
 
 static int begin(struct fl_server *server, const struct fl_ctl_generation *message,

@@ -50,7 +50,7 @@ struct fl_mail {
 	struct fl_listing *listing;
 	void (*done)(void *user);
 	void *done_user;
-	struct fl_routes *routes;
+	struct fl_upstream_map *upstream_map;
 	struct fl_preview *preview;
 	char upstream[]; /* MAIL_TARGETS */
 };
@@ -299,11 +299,11 @@ bool fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void 
 	return true;
 }
 
-void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes)
+void fl_worker_post_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map)
 {
 	struct fl_mail *mail = mail_new(MAIL_ROUTES, "");
 
-	mail->routes = fl_routes_ref(routes);
+	mail->upstream_map = fl_upstream_map_ref(map);
 	post(worker, mail);
 }
 
@@ -503,14 +503,14 @@ static void take_targets(struct fl_worker *worker, const char *upstream, struct 
 	fl_targets_unref(targets);
 }
 
-static void take_routes(struct fl_worker *worker, struct fl_routes *routes)
+static void take_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map)
 {
 	if (worker->share == NULL) { /* it is stopping */
-		fl_routes_unref(routes);
+		fl_upstream_map_unref(map);
 		return;
 	}
-	fl_routes_unref(worker->share->routes);
-	worker->share->routes = routes;
+	fl_upstream_map_unref(worker->share->upstream_map);
+	worker->share->upstream_map = map;
 	fl_stream_judge_claimed(worker);
 }
 
@@ -575,7 +575,7 @@ static void take_mail(struct fl_worker *worker, struct fl_mail *mail)
 		fl_preview_start(worker, mail->preview);
 		break;
 	case MAIL_ROUTES:
-		take_routes(worker, mail->routes);
+		take_upstream_map(worker, mail->upstream_map);
 		break;
 	case MAIL_ANSWER:
 		worker->is_answered = true;

@@ -98,7 +98,7 @@ struct fl_worker {
 	struct fl_mail *mail;        /* under mail_lock: newest first */
 	void (*on_idle)(void *user); /* called on the worker's thread when drained; thread-safe */
 	void *on_idle_user;
-	void (*want)(void *user, size_t name); /* a name of the newest routes; thread-safe */
+	void (*want)(void *user, size_t name); /* its number in the newest map; thread-safe */
 	void *want_user;
 
 	struct fl_net net;
@@ -165,7 +165,7 @@ struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_coun
 				void *on_idle_user);
 /* main: before it starts: where it counts its peers (borrowed), as the worker of that number */
 void fl_worker_count_peers(struct fl_worker *worker, struct fl_peer_counts *peers, unsigned number);
-/* main: before it starts: who asks DNS of a name (by its number in the routes) that a connection waits for */
+/* main: before it starts: who asks DNS of a name (by its number in the map) that a connection waits for */
 void fl_worker_on_want(struct fl_worker *worker, void (*want)(void *user, size_t name), void *user);
 /* main: likewise: whose time-outs captured connections have (borrowed) */
 void fl_worker_mind_conntrack(struct fl_worker *worker, const struct fl_conntrack *conntrack);
@@ -182,8 +182,8 @@ bool fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level,
 bool fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
 			 void *user);
 /* main: for the share that was posted last; takes a reference */
-void fl_worker_post_routes(struct fl_worker *worker, struct fl_routes *routes);
-/* main: a name was answered, or was not; after the targets and routes that follow from it */
+void fl_worker_post_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map);
+/* main: a name was answered, or was not; after the targets and the map that follow from it */
 void fl_worker_post_answer(struct fl_worker *worker);
 /* main; preview is the worker's until its done is called. */
 void fl_worker_post_preview(struct fl_worker *worker, struct fl_preview *preview);

@@ -2,7 +2,7 @@
 /* One hash table of networks; a list of the prefix lengths that occur, longest first; for each network its ranges of
  * ports, narrowest first. A look-up asks the table once for each length, so that thousands of addresses cost what one
  * costs. Names are few, and a list. Nothing here fails. */
-#include "policy/routes.h"
+#include "policy/upstream_map.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +36,11 @@ struct lengths {
 };
 
 struct name {
-	struct fl_route_name about;
-	uint64_t settled_ms[2]; /* atomic; IPv4, IPv6 */
+	struct fl_upstream_name about;
+	uint64_t asked_ms[2]; /* atomic; IPv4, IPv6 */
 };
 
-struct fl_routes {
+struct fl_upstream_map {
 	unsigned refs; /* atomic */
 	struct network *networks;
 	struct lengths v4, v6;
@@ -51,40 +51,40 @@ struct fl_routes {
 
 /* --- life --------------------------------------------------------------------------------------- */
 
-struct fl_routes *fl_routes_new(void)
+struct fl_upstream_map *fl_upstream_map_new(void)
 {
-	struct fl_routes *routes = fl_new(sizeof(*routes));
+	struct fl_upstream_map *map = fl_new(sizeof(*map));
 
-	routes->refs = 1;
-	return routes;
+	map->refs = 1;
+	return map;
 }
 
-struct fl_routes *fl_routes_ref(struct fl_routes *routes)
+struct fl_upstream_map *fl_upstream_map_ref(struct fl_upstream_map *map)
 {
-	__atomic_add_fetch(&routes->refs, 1, __ATOMIC_RELAXED);
-	return routes;
+	__atomic_add_fetch(&map->refs, 1, __ATOMIC_RELAXED);
+	return map;
 }
 
-void fl_routes_unref(struct fl_routes *routes)
+void fl_upstream_map_unref(struct fl_upstream_map *map)
 {
 	struct network *network, *next;
 
-	if (routes == NULL || __atomic_sub_fetch(&routes->refs, 1, __ATOMIC_ACQ_REL) > 0) {
+	if (map == NULL || __atomic_sub_fetch(&map->refs, 1, __ATOMIC_ACQ_REL) > 0) {
 		return;
 	}
-	network = routes->networks;
-	HASH_CLEAR(hh, routes->networks); /* the table; the networks stay a list */
+	network = map->networks;
+	HASH_CLEAR(hh, map->networks); /* the table; the networks stay a list */
 	for (; network != NULL; network = next) {
 		next = network->hh.next;
 		free(network->ranges.items);
 		free(network);
 	}
-	for (size_t i = 0; i < routes->name_count; i++) {
-		free((char *)routes->names[i].about.host);
-		free((char *)routes->names[i].about.trouble);
+	for (size_t i = 0; i < map->name_count; i++) {
+		free((char *)map->names[i].about.host);
+		free((char *)map->names[i].about.trouble);
 	}
-	free(routes->names);
-	free(routes);
+	free(map->names);
+	free(map);
 }
 
 /* --- filling ------------------------------------------------------------------------------------ */
@@ -142,46 +142,45 @@ static struct fl_cidr key_of(sa_family_t family, uint8_t bits, const uint8_t *ad
 }
 
 /* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
-static struct network *find_network(const struct fl_routes *routes, const struct fl_cidr *key)
+static struct network *find_network(const struct fl_upstream_map *map, const struct fl_cidr *key)
 {
 	struct network *found = NULL;
 
-	HASH_FIND(hh, routes->networks, key, sizeof(*key), found);
+	HASH_FIND(hh, map->networks, key, sizeof(*key), found);
 	return found;
 }
 
 /* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
-static struct network *add_network(struct fl_routes *routes, const struct fl_cidr *key)
+static struct network *add_network(struct fl_upstream_map *map, const struct fl_cidr *key)
 {
 	struct network *network = fl_new(sizeof(*network));
 
 	network->key = *key;
-	HASH_ADD(hh, routes->networks, key, sizeof(network->key), network);
+	HASH_ADD(hh, map->networks, key, sizeof(network->key), network);
 	return network;
 }
 
-void fl_routes_add(struct fl_routes *routes, const struct fl_cidr *net, struct fl_port_range ports,
-		   uint32_t upstream, unsigned kind)
+void fl_upstream_map_add(struct fl_upstream_map *map, const struct fl_cidr *net,
+			 struct fl_port_range ports, uint32_t upstream, unsigned kind)
 {
 	struct fl_cidr key = key_of(net->family, net->bits, net->addr);
-	struct network *network = find_network(routes, &key);
+	struct network *network = find_network(map, &key);
 
 	if (network == NULL) {
-		network = add_network(routes, &key);
-		note_length(net->family == AF_INET ? &routes->v4 : &routes->v6, net->bits);
+		network = add_network(map, &key);
+		note_length(net->family == AF_INET ? &map->v4 : &map->v6, net->bits);
 	}
 	add_range(&network->ranges, ports, upstream, kind);
-	routes->has_claims = routes->has_claims || (kind & FL_ROUTE_CLAIMS) != 0;
+	map->has_claims = map->has_claims || (kind & FL_MAP_CLAIMS) != 0;
 }
 
-void fl_routes_add_name(struct fl_routes *routes, const struct fl_route_name *name)
+void fl_upstream_map_add_name(struct fl_upstream_map *map, const struct fl_upstream_name *name)
 {
 	struct name *added;
 
-	routes->names = fl_grow(routes->names, routes->name_count + 1, sizeof(*routes->names));
-	added = &routes->names[routes->name_count++];
-	*added = (struct name){.about = *name,
-			       .settled_ms = {name->settled_ms_v4, name->settled_ms_v6}};
+	map->names = fl_grow(map->names, map->name_count + 1, sizeof(*map->names));
+	added = &map->names[map->name_count++];
+	*added = (struct name){.about = *name, .asked_ms = {name->asked_ms_v4, name->asked_ms_v6}};
 	added->about.host = fl_strdup(name->host);
 	added->about.trouble = fl_strdup(name->trouble);
 }
@@ -198,12 +197,12 @@ static bool overlap(struct fl_port_range a, struct fl_port_range b)
 	return a.first <= b.last && b.first <= a.last;
 }
 
-static const struct ranges *ranges_of(const struct fl_routes *routes, int family, uint8_t bits,
+static const struct ranges *ranges_of(const struct fl_upstream_map *map, int family, uint8_t bits,
 				      const uint8_t *addr)
 {
 	static const struct ranges none;
 	struct fl_cidr key = key_of((sa_family_t)family, bits, addr);
-	const struct network *network = find_network(routes, &key);
+	const struct network *network = find_network(map, &key);
 
 	return network != NULL ? &network->ranges : &none;
 }
@@ -213,7 +212,7 @@ static bool claims(const struct ranges *ranges, struct fl_port_range ports, uint
 	for (size_t i = 0; i < ranges->count; i++) {
 		const struct range *range = &ranges->items[i];
 
-		if ((range->kind & FL_ROUTE_CLAIMS) != 0 && overlap(range->ports, ports)) {
+		if ((range->kind & FL_MAP_CLAIMS) != 0 && overlap(range->ports, ports)) {
 			if (ret_upstream != NULL) {
 				*ret_upstream = range->upstream;
 			}
@@ -223,62 +222,61 @@ static bool claims(const struct ranges *ranges, struct fl_port_range ports, uint
 	return false;
 }
 
-static bool is_claimed(const struct fl_routes *routes, int family, const uint8_t *addr,
+static bool is_claimed(const struct fl_upstream_map *map, int family, const uint8_t *addr,
 		       struct fl_port_range ports, uint32_t *ret_upstream)
 {
-	const struct lengths *lengths = family == AF_INET ? &routes->v4 : &routes->v6;
+	const struct lengths *lengths = family == AF_INET ? &map->v4 : &map->v6;
 
 	for (size_t i = 0; i < lengths->count; i++) {
-		if (claims(ranges_of(routes, family, lengths->bits[i], addr), ports,
-			   ret_upstream)) {
+		if (claims(ranges_of(map, family, lengths->bits[i], addr), ports, ret_upstream)) {
 			return true;
 		}
 	}
 	return false;
 }
 
-bool fl_routes_is_claimed(const struct fl_routes *routes, const struct fl_cidr *address,
-			  struct fl_port_range ports, uint32_t *ret_upstream)
+bool fl_upstream_map_is_claimed(const struct fl_upstream_map *map, const struct fl_cidr *address,
+				struct fl_port_range ports, uint32_t *ret_upstream)
 {
-	if (!routes->has_claims) {
+	if (!map->has_claims) {
 		return false;
 	}
-	if (is_claimed(routes, address->family, address->addr, ports, ret_upstream)) {
+	if (is_claimed(map, address->family, address->addr, ports, ret_upstream)) {
 		return true;
 	}
 	return address->family == AF_INET6 && fl_inet_is_nat64(address->addr) &&
-	       is_claimed(routes, AF_INET, &address->addr[12], ports, ret_upstream);
+	       is_claimed(map, AF_INET, &address->addr[12], ports, ret_upstream);
 }
 
-static bool is_claimed_at(const struct fl_routes *routes, const struct fl_inet *to)
+static bool is_claimed_at(const struct fl_upstream_map *map, const struct fl_inet *to)
 {
 	struct fl_cidr address =
 		key_of((sa_family_t)to->family, to->family == AF_INET ? 32 : 128, to->ip);
 
-	return fl_routes_is_claimed(routes, &address, one_port(to->port), NULL);
+	return fl_upstream_map_is_claimed(map, &address, one_port(to->port), NULL);
 }
 
-static const struct range *range_in(const struct fl_routes *routes, uint8_t bits,
+static const struct range *range_in(const struct fl_upstream_map *map, uint8_t bits,
 				    const struct fl_inet *to)
 {
-	const struct ranges *ranges = ranges_of(routes, to->family, bits, to->ip);
+	const struct ranges *ranges = ranges_of(map, to->family, bits, to->ip);
 
 	for (size_t i = 0; i < ranges->count; i++) {
 		const struct range *range = &ranges->items[i];
 
 		if (overlap(range->ports, one_port(to->port)) &&
-		    (range->kind & FL_ROUTE_HIDDEN) == 0 &&
-		    ((range->kind & FL_ROUTE_LOOSE) == 0 || !is_claimed_at(routes, to))) {
+		    (range->kind & FL_MAP_HIDDEN) == 0 &&
+		    ((range->kind & FL_MAP_LOOSE) == 0 || !is_claimed_at(map, to))) {
 			return range;
 		}
 	}
 	return NULL;
 }
 
-static bool find_in(const struct fl_routes *routes, uint8_t bits, const struct fl_inet *to,
+static bool find_in(const struct fl_upstream_map *map, uint8_t bits, const struct fl_inet *to,
 		    uint32_t *ret_upstream)
 {
-	const struct range *range = range_in(routes, bits, to);
+	const struct range *range = range_in(map, bits, to);
 
 	if (range != NULL) {
 		*ret_upstream = range->upstream;
@@ -291,27 +289,27 @@ static uint8_t single_of(const struct fl_inet *to)
 	return to->family == AF_INET ? 32 : 128;
 }
 
-bool fl_routes_find_address(const struct fl_routes *routes, const struct fl_inet *to,
-			    uint32_t *ret_upstream)
+bool fl_upstream_map_find_address(const struct fl_upstream_map *map, const struct fl_inet *to,
+				  uint32_t *ret_upstream)
 {
-	return find_in(routes, single_of(to), to, ret_upstream);
+	return find_in(map, single_of(to), to, ret_upstream);
 }
 
-bool fl_routes_is_loose(const struct fl_routes *routes, const struct fl_inet *to)
+bool fl_upstream_map_is_loose(const struct fl_upstream_map *map, const struct fl_inet *to)
 {
-	const struct range *range = range_in(routes, single_of(to), to);
+	const struct range *range = range_in(map, single_of(to), to);
 
-	return range != NULL && (range->kind & FL_ROUTE_LOOSE) != 0;
+	return range != NULL && (range->kind & FL_MAP_LOOSE) != 0;
 }
 
-bool fl_routes_find_network(const struct fl_routes *routes, const struct fl_inet *to,
-			    uint32_t *ret_upstream)
+bool fl_upstream_map_find_network(const struct fl_upstream_map *map, const struct fl_inet *to,
+				  uint32_t *ret_upstream)
 {
-	const struct lengths *lengths = to->family == AF_INET ? &routes->v4 : &routes->v6;
+	const struct lengths *lengths = to->family == AF_INET ? &map->v4 : &map->v6;
 
 	for (size_t i = 0; i < lengths->count; i++) {
 		if (lengths->bits[i] != single_of(to) &&
-		    find_in(routes, lengths->bits[i], to, ret_upstream)) {
+		    find_in(map, lengths->bits[i], to, ret_upstream)) {
 			return true;
 		}
 	}
@@ -319,12 +317,12 @@ bool fl_routes_find_network(const struct fl_routes *routes, const struct fl_inet
 }
 
 /* That has this port, in the narrowest range, and no address. */
-static const struct fl_route_name *unknown_name(const struct fl_routes *routes, uint16_t port)
+static const struct fl_upstream_name *unknown_name(const struct fl_upstream_map *map, uint16_t port)
 {
-	const struct fl_route_name *found = NULL;
+	const struct fl_upstream_name *found = NULL;
 
-	for (size_t i = 0; i < routes->name_count; i++) {
-		const struct fl_route_name *name = &routes->names[i].about;
+	for (size_t i = 0; i < map->name_count; i++) {
+		const struct fl_upstream_name *name = &map->names[i].about;
 
 		if (!name->has_address && overlap(name->ports, one_port(port)) &&
 		    (found == NULL || width(name->ports) < width(found->ports))) {
@@ -334,20 +332,20 @@ static const struct fl_route_name *unknown_name(const struct fl_routes *routes, 
 	return found;
 }
 
-enum fl_match fl_routes_find(const struct fl_routes *routes, const struct fl_inet *to,
-			     uint32_t *ret_upstream)
+enum fl_match fl_upstream_map_find(const struct fl_upstream_map *map, const struct fl_inet *to,
+				   uint32_t *ret_upstream)
 {
-	const struct fl_route_name *name;
+	const struct fl_upstream_name *name;
 
-	if (fl_routes_find_address(routes, to, ret_upstream)) {
+	if (fl_upstream_map_find_address(map, to, ret_upstream)) {
 		return FL_MATCH_FOUND;
 	}
-	name = unknown_name(routes, to->port);
+	name = unknown_name(map, to->port);
 	if (name != NULL) {
 		*ret_upstream = name->upstream;
 		return FL_MATCH_UNKNOWN;
 	}
-	return fl_routes_find_network(routes, to, ret_upstream) ? FL_MATCH_FOUND : FL_MATCH_NONE;
+	return fl_upstream_map_find_network(map, to, ret_upstream) ? FL_MATCH_FOUND : FL_MATCH_NONE;
 }
 
 /* --- names --------------------------------------------------------------------------------------- */
@@ -355,46 +353,47 @@ enum fl_match fl_routes_find(const struct fl_routes *routes, const struct fl_ine
 #define FRESH_MS 1000u
 #define NAMES_A_SECOND 100u
 
-size_t fl_routes_name_on(const struct fl_routes *routes, uint16_t port, size_t from)
+size_t fl_upstream_map_name_on(const struct fl_upstream_map *map, uint16_t port, size_t from)
 {
-	for (size_t i = from; i < routes->name_count; i++) {
-		if (overlap(routes->names[i].about.ports, one_port(port))) {
+	for (size_t i = from; i < map->name_count; i++) {
+		if (overlap(map->names[i].about.ports, one_port(port))) {
 			return i;
 		}
 	}
-	return FL_ROUTES_NO_NAME;
+	return FL_UPSTREAM_MAP_NO_NAME;
 }
 
-size_t fl_routes_name_of(const struct fl_routes *routes, uint32_t upstream, size_t from)
+size_t fl_upstream_map_name_of(const struct fl_upstream_map *map, uint32_t upstream, size_t from)
 {
-	for (size_t i = from; i < routes->name_count; i++) {
-		if (routes->names[i].about.upstream == upstream) {
+	for (size_t i = from; i < map->name_count; i++) {
+		if (map->names[i].about.upstream == upstream) {
 			return i;
 		}
 	}
-	return FL_ROUTES_NO_NAME;
+	return FL_UPSTREAM_MAP_NO_NAME;
 }
 
-const struct fl_route_name *fl_routes_name(const struct fl_routes *routes, size_t number)
+const struct fl_upstream_name *fl_upstream_map_name(const struct fl_upstream_map *map,
+						    size_t number)
 {
-	return &routes->names[number].about;
+	return &map->names[number].about;
 }
 
-uint64_t fl_routes_fresh_ms(const struct fl_routes *routes)
+uint64_t fl_upstream_map_fresh_ms(const struct fl_upstream_map *map)
 {
-	uint64_t all = routes->name_count * 1000u / NAMES_A_SECOND;
+	uint64_t all = map->name_count * 1000u / NAMES_A_SECOND;
 
 	return all > FRESH_MS ? all : FRESH_MS;
 }
 
-uint64_t fl_routes_settled_ms(const struct fl_routes *routes, size_t number, int family)
+uint64_t fl_upstream_map_asked_ms(const struct fl_upstream_map *map, size_t number, int family)
 {
-	return __atomic_load_n(&routes->names[number].settled_ms[family != AF_INET],
-			       __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&map->names[number].asked_ms[family != AF_INET], __ATOMIC_ACQUIRE);
 }
 
-void fl_routes_settle(struct fl_routes *routes, size_t number, int family, uint64_t asked_ms)
+void fl_upstream_map_confirm(struct fl_upstream_map *map, size_t number, int family,
+			     uint64_t asked_ms)
 {
-	__atomic_store_n(&routes->names[number].settled_ms[family != AF_INET], asked_ms,
+	__atomic_store_n(&map->names[number].asked_ms[family != AF_INET], asked_ms,
 			 __ATOMIC_RELEASE);
 }
