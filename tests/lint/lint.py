@@ -3,13 +3,17 @@
 """The house rules that a machine can check. Each finding is one line, FILE:LINE: what is wrong.
 
     tests/lint/lint.py [CHECK...] [--build DIR]     all checks when none is named
+    tests/lint/lint.py circles --all                also the circles that are excused for now
 """
 import argparse
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import graph
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -89,6 +93,51 @@ UNPORTABLE = [
                 r'registry\.npmjs|proxy\.golang|crates)\.(?:org|io)\b'),
      "registry host; ask the machine's own configuration"),
 ]
+
+# A file that is longer does two things, and a folder with more of the product than this is not one room.
+MOST_LINES = 600
+MOST_OF_PRODUCT = 0.20
+
+# What breaks a rule below and has to be mended; an entry goes when its cause does, and one without a cause is a finding.
+LEFT = {
+    # Folders between whose rows in LAYERS there are circles.
+    'rows': [
+        ('sidecar/count', 'sidecar/generation', 'sidecar/conn', 'sidecar/judge', 'sidecar/report', 'sidecar/worker',
+         'sidecar/server'),
+    ],
+    # Folders between or in which includes go in a circle.
+    'circles': [
+        ('sidecar/count', 'sidecar/generation', 'sidecar/conn', 'sidecar/judge', 'sidecar/report', 'sidecar/worker'),
+        ('sidecar/admin',),
+        ('sidecar/conf',),
+        ('sidecar/net',),
+        ('sidecar/pki',),
+        ('sidecar/policy',),
+        ('certs-watch',),
+        ('agent',),
+    ],
+    # Files and folders that are too long.
+    'sizes': [
+        'agent',
+        'agent/reload.c',
+        'agent/serve.c',
+        'sidecar/conn/session.c',
+        'sidecar/net/sock.c',
+        'sidecar/policy/suggest.c',
+        'sidecar/server/server.c',
+        'sidecar/worker/worker.c',
+        'tests/system/test_inbound_modes.py',
+        'tests/system/test_judgement.py',
+        'tests/system/test_rotation.py',
+        'tests/system/test_status.py',
+        'tests/tls/resume_test.c',
+        'tests/unit/admin_test.c',
+        'tests/unit/report_test.c',
+        'tests/unit/sock_test.c',
+        'tests/unit/source_test.c',
+        'tests/unit/watch_test.c',
+    ],
+}
 
 # --- the tree -------------------------------------------------------------------------------------
 
@@ -192,6 +241,127 @@ def check_includes(_):
                     yield f'{name}:{number}: {match.group()}: libuv streams only in sidecar/net'
 
 
+def module_of(name):
+    """The module of a file: X.c, X.h and X_internal.h are one, and so is X_y.c that includes x_internal.h."""
+    folder, _, base = name.rpartition('/')
+    stem = base.rpartition('.')[0].removesuffix('_internal')
+    owner = next((h.rpartition('/')[2].removesuffix('_internal.h') for _, mark, h in includes(name)
+                  if mark == '"' and h.endswith('_internal.h')), stem)
+    if base.endswith('.c') and stem.startswith(owner + '_') and f'{folder}/{owner}_internal.h' in FILES:
+        stem = owner
+    return f'{folder}/{stem}'
+
+
+def file_of(name, header):
+    """The file that a quoted include names; None: none of ours."""
+    tries = [header, 'sidecar/' + header, name.rpartition('/')[0] + '/' + header]
+    return next((t for t in tries if t in FILES), None)
+
+
+def include_edges():
+    """(module, module) -> where one includes the other."""
+    edges = {}
+    for name in product():
+        for number, mark, header in includes(name):
+            target = file_of(name, header) if mark == '"' else None
+            if target and module_of(target) != module_of(name):
+                edges.setdefault((module_of(name), module_of(target)), []).append(f'{name}:{number}')
+    return edges
+
+
+def told_circles(edges, what, excuses):
+    """A finding for each circle, with the places of its edges. edges: (from, to) -> places; excuses: rows of LEFT."""
+    # A knot may hold many circles: the shortest one through each of its nodes is told.
+    after = {}
+    for one, other in edges:
+        after.setdefault(one, set()).add(other)
+    used = set()
+    for knot, way in graph.circles(after):
+        folders = {n if n in LAYERS else n.rpartition('/')[0] for n in knot}
+        excused = [e for e in excuses if folders <= set(e)]
+        used.update(excused)
+        if not excused:
+            yield f'{edges[way[0], way[1]][0]}: {what}: {way[0]} ' + ' '.join(
+                f'-> {other} ({edges[one, other][0]})' for one, other in zip(way, way[1:]))
+    for each in sorted(set(excuses) - used):
+        yield f'tests/lint/lint.py:1: LEFT excuses circles of {", ".join(each)}: there are none any more'
+
+
+def check_circles(args):
+    """no circle in what includes what: between modules, and between the rows of LAYERS"""
+    rows = {}
+    for layer, below in LAYERS.items():
+        for each in below:
+            target = next((l for l in LAYERS if l.removeprefix('sidecar/') == each), None)
+            if target is None:
+                yield f'tests/lint/lint.py:1: {layer} may include {each}, which has no row in LAYERS'
+            else:
+                rows[layer, target] = [f'{layer}/']
+    for layer in sorted(set(LAYERS) - {layer_of(n) for n in product()}):
+        yield f'tests/lint/lint.py:1: LAYERS has a row for {layer}, where no file is'
+    yield from told_circles(rows, 'LAYERS goes in a circle', [] if args.all else LEFT['rows'])
+    yield from told_circles(include_edges(), 'includes go in a circle', [] if args.all else LEFT['circles'])
+
+
+def objects_of(build):
+    """Object -> the file of ours that it was compiled from."""
+    commands = Path(build, 'compile_commands.json')
+    for each in json.loads(commands.read_text()) if commands.exists() else []:
+        source = os.path.relpath(os.path.join(each['directory'], each['file']), ROOT)
+        output = Path(each['directory'], each['output'])
+        if source in FILES and not source.startswith('tests/') and output.exists():
+            yield str(output), source
+
+
+def symbols_of(objects):
+    """(object, letter, symbol) of every global symbol, as nm tells them."""
+    told = subprocess.run(['nm', '--extern-only', '--print-file-name', *objects],
+                          check=True, capture_output=True, text=True).stdout
+    for line in told.splitlines():
+        place, letter, symbol = line.rsplit(None, 2)
+        yield place.rsplit(':', 1)[0], letter, symbol
+
+
+def check_links(args):
+    """what objects use of each other: nothing upward, whatever header declares it"""
+    source = dict(objects_of(args.build))
+    if not source:
+        yield f'{args.build}:1: nothing is built here; run deploy/build first'
+        return
+    symbols = list(symbols_of(source))
+    home = {symbol: source[o] for o, letter, symbol in symbols if letter not in 'Uw' and symbol != 'main'}
+    for user, symbol in sorted({(source[o], s) for o, letter, s in symbols if letter in 'Uw' and s in home}):
+        layer, target = layer_of(user), layer_of(home[symbol])
+        if layer != target and (target or '').removeprefix('sidecar/') not in LAYERS.get(layer, []):
+            yield f'{user}:1: {layer} may not use {symbol}, which is defined in {home[symbol]}'
+
+
+def line_count(name):
+    return read(name).count('\n')
+
+
+def check_sizes(_):
+    """no file of more than 600 lines, no folder with more than a fifth of the product's"""
+    too_long = {}
+    for name in FILES:
+        if name.endswith(('.c', '.h', 'meson.build')) or is_text(name) and is_script(name):
+            if line_count(name) > MOST_LINES:
+                too_long[name] = f'{name}:{MOST_LINES + 1}: has {line_count(name)} lines; {MOST_LINES} are the most'
+    lines = {}
+    for name in product():
+        folder = name.rpartition('/')[0]
+        lines[folder] = lines.get(folder, 0) + line_count(name)
+    for folder, count in lines.items():
+        part = count / sum(lines.values())
+        if part > MOST_OF_PRODUCT:
+            too_long[folder] = (f'{folder}:1: has {part:.1%} of the product; '
+                                f'{MOST_OF_PRODUCT:.0%} are the most')
+    for name in sorted(set(too_long) - set(LEFT['sizes'])):
+        yield too_long[name]
+    for name in sorted(set(LEFT['sizes']) - set(too_long)):
+        yield f'tests/lint/lint.py:1: LEFT excuses {name}, which is not too long any more'
+
+
 def check_banned(_):
     """functions that invite mistakes"""
     call = re.compile(r'(?<![\w.>])(' + '|'.join(BANNED) + r')\s*\(')
@@ -247,17 +417,14 @@ def check_symbols(args):
                 match = tag.match(line)
                 if match:
                     yield f'{name}:{number}: {match.group(1)} {match.group(2)}: must start with fl_'
-    objects = [str(p) for d in ('sidecar', 'agent', 'certs-watch') for p in Path(args.build, d).rglob('*.o')]
+    objects = dict(objects_of(args.build))
     if not objects:
         yield f'{args.build}:1: nothing is built here; run deploy/build first'
         return
-    symbols = subprocess.run(['nm', '--extern-only', '--defined-only', '--print-file-name', *objects],
-                             check=True, capture_output=True, text=True).stdout
-    for line in symbols.splitlines():
-        place, _, symbol = line.rpartition(' ')
+    for o, letter, symbol in symbols_of(objects):
         # Sanitizers and the compiler add names with two underscores or a dot.
-        if not re.match(r'fl_|main$|__|.*\.', symbol):
-            yield f'{place.split(":")[0]}:1: {symbol}: must be static or start with fl_'
+        if letter not in 'Uw' and not re.match(r'fl_|main$|__|.*\.', symbol):
+            yield f'{objects[o]}:1: {symbol}: must be static or start with fl_'
 
 
 def check_portable(_):
@@ -372,6 +539,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checks', nargs='*', metavar='CHECK', help=', '.join(CHECKS))
     parser.add_argument('--build', default=str(ROOT / 'build'), help='build tree whose objects are looked at')
+    parser.add_argument('--all', action='store_true', help='circles: also those that LEFT excuses')
     args = parser.parse_args()
     unknown = set(args.checks) - set(CHECKS)
     if unknown:
