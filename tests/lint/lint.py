@@ -40,18 +40,23 @@ LAYERS = {
     'sidecar': ['base', 'wire', 'pki', 'policy', 'conf', 'ctl', 'tls', 'net',
                 'count', 'generation', 'conn', 'judge', 'report', 'worker', 'server', 'admin'],
     'certs-watch': ['base', 'pki', 'tls'],
-    'agent': ['base', 'conf', 'policy', 'pki', 'ctl', 'tls', 'net', 'certs-watch'],
+    'agent/common': ['base', 'conf', 'policy', 'pki', 'ctl', 'certs-watch'],
+    'agent/run': ['base', 'conf', 'pki', 'ctl', 'tls', 'net', 'certs-watch', 'agent/common'],
+    'agent/capture': ['base', 'conf', 'net', 'agent/common'],
+    'agent/import': ['base', 'conf', 'policy', 'pki'],
+    'agent/tools': ['base', 'conf', 'policy', 'pki', 'ctl', 'tls', 'net', 'certs-watch', 'agent/common', 'agent/capture'],
+    'agent': ['base', 'conf', 'agent/common', 'agent/run', 'agent/capture', 'agent/import', 'agent/tools'],
 }
 
 # Foreign headers and the folders that may know of them.
 FOREIGN = [
     (r'wolfssl/ssl\.h', ['sidecar/tls']),
     (r'wolfssl/.*', ['sidecar/pki', 'sidecar/tls']),
-    (r'uv\.h', ['sidecar/net', 'sidecar/count', 'sidecar/conn', 'sidecar/judge', 'sidecar/worker', 'sidecar/server', 'sidecar/admin', 'sidecar', 'certs-watch', 'agent']),
+    (r'uv\.h', ['sidecar/net', 'sidecar/count', 'sidecar/conn', 'sidecar/judge', 'sidecar/worker', 'sidecar/server', 'sidecar/admin', 'sidecar', 'certs-watch', 'agent/run']),
     (r'ares.*\.h', ['sidecar/server']),
     (r'ini\.h', ['sidecar/conf']),
-    (r'cjson/.*', ['agent']),
-    (r'yaml\.h', ['agent']),
+    (r'cjson/.*', ['agent/common', 'agent/capture', 'agent/tools']),
+    (r'yaml\.h', ['agent/import']),
     (r'http_parser\.h', ['sidecar/admin']),
     (r'uthash\.h', ['sidecar/policy', 'sidecar/conf', 'sidecar/count', 'sidecar/generation', 'sidecar/conn', 'sidecar/judge', 'sidecar/server']),
     (r'utlist\.h', ['sidecar/conn', 'sidecar/judge', 'sidecar/worker', 'sidecar/server', 'sidecar/tls']),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "agent/child.h"
+#include "agent/capture/child.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "agent/nft.h"
+#include "agent/capture/nft.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "agent/ruleset.h"
+#include "agent/capture/ruleset.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* redirect - from the INI to the kernel, and back for those who want to look.
+ *
+ * mode = tproxy has routes besides the rules. They do nothing alone, so they come first and go last: whenever it is
+ * killed, the rules that are in force are complete. */
+#include "agent/capture/redirect.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/capture/nft.h"
+#include "agent/capture/open_before.h"
+#include "agent/capture/ruleset.h"
+#include "agent/capture/tproxy_routing.h"
+#include "agent/capture/uplinks.h"
+#include "agent/common/stdin_file.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+
+#define COUNTERS_MAX 16
+
+static int complain(const struct fl_err *err)
+{
+	(void)fprintf(stderr, "fairlead-agent redirect: %s\n", err->text);
+	return 2;
+}
+
+static struct fl_conf *load(const char *conf_path)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+
+	if (fl_input_conf(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
+		fl_problems_print(&problems, conf_path, stderr);
+		conf = NULL;
+	}
+	fl_problems_done(&problems);
+	return conf;
+}
+
+static int format(const struct fl_conf *conf, struct fl_text *out, struct fl_err *err)
+{
+	struct fl_ruleset_outside outside;
+	int rc = fl_outside_read(&outside, err);
+
+	return rc == FL_OK ? fl_ruleset_format(conf, &outside, out, err) : rc;
+}
+
+/* --- apply ------------------------------------------------------------------------------------ */
+
+static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl_err *err)
+{
+	bool tproxy = conf->redirect.mode == FL_REDIRECT_TPROXY;
+	/* First a part: who may not do that hears so. Of all of it the kernel would say so much that nothing is heard. */
+	int rc = fl_nft_rehearse(fl_ruleset_removal, err);
+
+	if (rc == FL_OK && tproxy) {
+		rc = fl_route_add(err);
+	}
+	if (rc == FL_OK) {
+		rc = fl_nft_load(rules, err);
+	}
+	if (rc == FL_OK && !tproxy) {
+		rc = fl_route_remove(err);
+	}
+	return rc;
+}
+
+static void tell_family(const char *direction, const char *family, bool listens)
+{
+	if (!listens) {
+		(void)fprintf(stderr,
+			      "fairlead-agent redirect: warning: `[sidecar] %s` has no %s "
+			      "listener, so captured %s connections will be refused\n",
+			      direction, family, family);
+	}
+}
+
+static void tell_direction(const char *direction, const struct fl_ruleset_ports *ports)
+{
+	if (ports->v4 == 0) {
+		(void)printf("%s: not captured, `[sidecar] %s` is empty\n", direction, direction);
+		return;
+	}
+	(void)printf("%s: captured, to port %u\n", direction,
+		     ports->v4_listens ? ports->v4 : ports->v6);
+	tell_family(direction, "IPv4", ports->v4_listens);
+	tell_family(direction, "IPv6", ports->v6_listens);
+}
+
+static void tell(const struct fl_conf *conf)
+{
+	struct fl_ruleset_ports ports;
+
+	if (fl_ruleset_inbound(conf, &ports, NULL) == FL_OK) {
+		tell_direction("inbound", &ports);
+	}
+	if (fl_ruleset_outbound(conf, &ports, NULL) == FL_OK) {
+		tell_direction("outbound", &ports);
+	}
+}
+
+/* What the rules in force let pass as older than they are. NULL: there are none, or of a version that knew less. */
+static int read_kept(struct fl_open_kept **ret, struct fl_err *err)
+{
+	static const char *const sets[] = {FL_RULESET_OPEN4, FL_RULESET_OPEN6};
+	struct fl_open_kept *kept = fl_open_kept_new();
+	bool there = true;
+	int rc = FL_OK;
+
+	for (size_t i = 0; i < FL_COUNT_OF(sets) && rc == FL_OK && there; i++) {
+		rc = fl_nft_ends(FL_RULESET_TABLE, sets[i], fl_open_keep, kept, &there, err);
+	}
+	if (rc != FL_OK || !there) {
+		fl_open_kept_free(kept);
+		kept = NULL;
+	}
+	*ret = kept;
+	return rc;
+}
+
+/* What is open now goes on as it is. */
+static int add_open(const struct fl_conf *conf, struct fl_text *rules, struct fl_err *err)
+{
+	struct fl_open_scope scope = {.sidecar_uid = conf->agent.sidecar_uid};
+	int rc = fl_ruleset_outbound(conf, &scope.outbound, err);
+
+	if (rc == FL_OK) {
+		rc = fl_ruleset_inbound(conf, &scope.inbound, err);
+	}
+	if (rc == FL_OK) {
+		rc = fl_nft_check(err);
+	}
+	if (rc == FL_OK) {
+		rc = read_kept(&scope.kept, err);
+	}
+	if (rc == FL_OK) {
+		rc = fl_open_format(&scope, rules, err);
+	}
+	fl_open_kept_free(scope.kept);
+	return rc;
+}
+
+int fl_redirect_apply(const char *conf_path)
+{
+	struct fl_conf *conf = load(conf_path);
+	struct fl_text rules = {0};
+	struct fl_err err;
+	int rc;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	rc = format(conf, &rules, &err);
+	if (rc == FL_OK) {
+		rc = add_open(conf, &rules, &err);
+	}
+	if (rc == FL_OK) {
+		rc = put_in_force(conf, rules.data, &err);
+	}
+	if (rc == FL_OK) {
+		tell(conf);
+	}
+	fl_text_done(&rules);
+	fl_conf_free(conf);
+	return rc == FL_OK ? 0 : complain(&err);
+}
+
+/* --- remove ----------------------------------------------------------------------------------- */
+
+/* What the app sends on a captured connection once the rules have gone, nobody translates any more: it would go to the
+ * network as it is. Where the rules lead, they say themselves. FL_ERR_DENIED: there are such connections. */
+static int check_nothing_captured(struct fl_err *err)
+{
+	struct fl_nft_targets targets;
+	size_t count = 0;
+	int rc = fl_nft_targets(FL_RULESET_TABLE, &targets, err);
+
+	if (rc == FL_OK && targets.count > 0) {
+		rc = fl_open_count(targets.ports, targets.count, targets.tproxy, &count, err);
+	}
+	if (rc == FL_OK && count > 0) {
+		rc = fl_err_set(err, FL_ERR_DENIED,
+				"nothing has changed: %zu captured connection%s open, and without "
+				"the rules what the app sends on %s goes to the network as it is; "
+				"stop the sidecar first, or take that with --force",
+				count, count == 1 ? " is" : "s are", count == 1 ? "it" : "them");
+	}
+	return rc;
+}
+
+static int take_away(struct fl_err *err)
+{
+	int rc = fl_nft_load(fl_ruleset_removal, err);
+
+	return rc == FL_OK ? fl_route_remove(err) : rc;
+}
+
+/* What is to go is known without the INI: a broken one must not keep the rules in force. */
+int fl_redirect_remove(bool force)
+{
+	struct fl_err err;
+	int rc = fl_nft_check(&err);
+
+	if (rc != FL_OK) {
+		return complain(&err);
+	}
+	rc = force ? FL_OK : check_nothing_captured(&err);
+	if (rc == FL_ERR_DENIED) {
+		(void)complain(&err);
+		return 1;
+	}
+	if (rc == FL_OK) {
+		rc = take_away(&err);
+	}
+	return rc == FL_OK ? 0 : complain(&err);
+}
+
+/* --- looking ---------------------------------------------------------------------------------- */
+
+typedef void (*begin_fn)(struct fl_text *out, bool first);
+
+static void put_counts(const struct fl_nft_count *counts, bool all, begin_fn begin,
+		       struct fl_text *out)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < fl_ruleset_counter_count; i++) {
+		if (all || counts[i].packets > 0) {
+			begin(out, first);
+			fl_text_print(out, "%" PRIu64 " %s\n", counts[i].packets,
+				      fl_ruleset_counters[i].what);
+			first = false;
+		}
+	}
+	if (first) {
+		begin(out, true);
+		fl_text_print(out, "in force, and nothing has come so far\n");
+	}
+}
+
+/* all: counters that have seen nothing, too. */
+static void look(bool all, begin_fn begin, struct fl_text *out)
+{
+	struct fl_nft_count counts[COUNTERS_MAX] = {{0}};
+	bool there = false;
+	struct fl_err err;
+	int rc;
+
+	FL_REQUIRE(fl_ruleset_counter_count <= COUNTERS_MAX);
+	for (size_t i = 0; i < fl_ruleset_counter_count; i++) {
+		counts[i].name = fl_ruleset_counters[i].name;
+	}
+	rc = fl_nft_check(&err);
+	if (rc == FL_OK) {
+		rc = fl_nft_count(FL_RULESET_TABLE, counts, fl_ruleset_counter_count, &there, &err);
+	}
+	if (rc != FL_OK) {
+		begin(out, true);
+		fl_text_print(out, "not known: %s\n",
+			      rc == FL_ERR_DENIED ? "reading the rules takes NET_ADMIN" : err.text);
+	} else if (there) {
+		put_counts(counts, all, begin, out);
+	} else {
+		begin(out, true);
+		fl_text_print(out, "NOT IN FORCE here: fairlead-agent redirect apply\n");
+	}
+}
+
+bool fl_redirect_is_meant(const char *conf_path)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	bool meant = fl_conf_load(conf_path, &conf, NULL, NULL, &problems) == FL_OK &&
+		     conf->redirect.line != 0;
+
+	fl_conf_free(conf);
+	fl_problems_done(&problems);
+	return meant;
+}
+
+void fl_redirect_counters(struct fl_text *out, begin_fn begin)
+{
+	look(false, begin, out);
+}
+
+static void begin_comment(struct fl_text *out, bool first)
+{
+	fl_text_print(out, "# %-10s", first ? "now: " : "");
+}
+
+static int write_out(const struct fl_text *text, struct fl_err *err)
+{
+	if (fwrite(text->data, 1, text->len, stdout) != text->len || fflush(stdout) != 0) {
+		return fl_err_sys(err, errno, "cannot write the rules");
+	}
+	return FL_OK;
+}
+
+int fl_redirect_print(const char *conf_path)
+{
+	struct fl_conf *conf = load(conf_path);
+	struct fl_text text = {0};
+	struct fl_err err;
+	int rc;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	look(true, begin_comment, &text);
+	rc = format(conf, &text, &err);
+	if (rc == FL_OK) {
+		rc = write_out(&text, &err);
+	}
+	fl_text_done(&text);
+	fl_conf_free(conf);
+	return rc == FL_OK ? 0 : complain(&err);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_AGENT_CAPTURE_RULESET_INTERNAL_H
+#define FL_AGENT_CAPTURE_RULESET_INTERNAL_H
+/* ruleset_internal - what the files that write the rules have in common.
+ *
+ * ruleset.c       listeners, the table, refusals
+ * ruleset_parts.c lines and matches
+ * ruleset_lead.c  chains that lead connections to the sidecar: nat and tproxy
+ * ruleset_gate.c  chains that decide what may pass: filter
+ * ruleset_forward.c  both, for what the pod forwards */
+#include "agent/capture/ruleset.h"
+
+/* Just before others, whose priority is -100. */
+#define FL_RULESET_DSTNAT "-101"
+#define SYN "tcp flags & (fin | syn | rst | ack) == syn"
+#define NOT_SYN "tcp flags & (fin | syn | rst | ack) != syn"
+
+/* Where a packet is looked at, and which of its ends a selector is about. */
+enum fl_ruleset_look {
+	FL_LOOK_INBOUND,          /* who comes in: its destination port, its source */
+	FL_LOOK_OUTBOUND,         /* who goes out: its destination port and address */
+	FL_LOOK_OWN,              /* who goes out: its own port and address */
+	FL_LOOK_ANSWER,           /* what comes back from there */
+	FL_LOOK_DIALLED_INBOUND,  /* as FL_LOOK_INBOUND, before others have translated it */
+	FL_LOOK_DIALLED_OUTBOUND, /* as FL_LOOK_OUTBOUND, likewise */
+	FL_LOOK_COUNT
+};
+enum fl_ruleset_protocol { FL_RULESET_TCP, FL_RULESET_OTHER };
+
+struct fl_writer {
+	const struct fl_conf *conf;
+	const struct fl_ruleset_outside *outside;
+	struct fl_text *out;
+	struct fl_ruleset_ports inbound, outbound;
+};
+
+static inline bool fl_writer_captures(const struct fl_ruleset_ports *ports)
+{
+	return ports->v4 != 0;
+}
+
+static inline bool fl_writer_is_tproxy(const struct fl_writer *w)
+{
+	return w->conf->redirect.mode == FL_REDIRECT_TPROXY;
+}
+
+/* Does the sidecar dial the app under the client's address? */
+static inline bool fl_writer_brings(const struct fl_writer *w)
+{
+	return fl_writer_is_tproxy(w) && fl_writer_captures(&w->inbound);
+}
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+/* base: "filter hook input priority filter", NULL: a chain that others jump to. */
+void fl_writer_chain(const struct fl_writer *w, const char *name, const char *base);
+void fl_writer_chain_end(const struct fl_writer *w);
+void fl_writer_rule(const struct fl_writer *w, const char *comment, const char *fmt, ...)
+	FL_PRINTF(3, 4);
+/* Leads to these ports: a rule for each family where they differ. */
+void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
+			const char *match, const char *counter, const char *comment);
+/* Writes what a selector matches, with a space at its end; nothing where all fits. */
+void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset_look look,
+			enum fl_ruleset_protocol protocol, struct fl_text *out);
+/* One rule for each selector. */
+void fl_writer_rules_of(const struct fl_writer *w, const struct fl_conf_selectors *selectors,
+			enum fl_ruleset_look look, enum fl_ruleset_protocol protocol,
+			const char *verdict, const char *comment);
+/* Ports that the sidecar answers itself, whatever the address: "15006, 15001, 15020". fl_text_done() frees it. */
+void fl_writer_own_ports(const struct fl_writer *w, struct fl_text *out);
+/* One accepting rule for each [service] listen: FL_LOOK_OUTBOUND, what goes there; FL_LOOK_OWN, what it sends. */
+void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look look);
+
+/* --- chains ----------------------------------------------------------------------------------- */
+
+void fl_writer_lead(const struct fl_writer *w);
+void fl_writer_sets(const struct fl_writer *w);
+void fl_writer_gate(const struct fl_writer *w);
+/* What the pod forwards: both. */
+void fl_writer_forwarded(const struct fl_writer *w);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* ruleset_parts - lines of the ruleset, and what selectors and listeners of the INI come to in them. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "agent/capture/ruleset_internal.h"
+#include "base/mem.h"
+
+/* Protocols whose ports are where those of TCP are. */
+#define WITH_PORTS "meta l4proto { $TCP, $UDP, $UDPLITE, $SCTP, $DCCP }"
+
+/* --- lines ------------------------------------------------------------------------------------ */
+
+void fl_writer_chain(const struct fl_writer *w, const char *name, const char *base)
+{
+	fl_text_print(w->out, "\n\tchain %s {\n", name);
+	if (base != NULL) {
+		fl_text_print(w->out, "\t\ttype %s; policy accept;\n", base);
+	}
+}
+
+void fl_writer_chain_end(const struct fl_writer *w)
+{
+	fl_text_print(w->out, "\t}\n");
+}
+
+void fl_writer_rule(const struct fl_writer *w, const char *comment, const char *fmt, ...)
+{
+	va_list args;
+	char text[1024];
+	int len;
+
+	va_start(args, fmt);
+	len = vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	FL_REQUIRE(len >= 0 && (size_t)len < sizeof(text));
+	fl_text_print(w->out, "\t\t%s comment \"%s\"\n", text, comment);
+}
+
+void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
+			const char *match, const char *counter, const char *comment)
+{
+	if (ports->v4 == ports->v6) {
+		fl_writer_rule(w, comment, "meta l4proto $TCP %scounter name %s redirect to :%u",
+			       match, counter, ports->v4);
+		return;
+	}
+	fl_writer_rule(w, comment,
+		       "meta nfproto ipv4 meta l4proto $TCP %scounter name %s redirect to :%u",
+		       match, counter, ports->v4);
+	fl_writer_rule(w, comment,
+		       "meta nfproto ipv6 meta l4proto $TCP %scounter name %s redirect to :%u",
+		       match, counter, ports->v6);
+}
+
+/* --- selectors -------------------------------------------------------------------------------- */
+
+/* How nft calls the ends of a packet; before_port: what it wants to have been said before a port. */
+static const struct look {
+	const char *before_port, *port, *addr, *interface;
+} looks[FL_LOOK_COUNT] = {
+	[FL_LOOK_INBOUND] = {"", "dport", "saddr", "iifname"},
+	[FL_LOOK_OUTBOUND] = {"", "dport", "daddr", "oifname"},
+	[FL_LOOK_OWN] = {"", "sport", "saddr", "oifname"},
+	[FL_LOOK_ANSWER] = {"", "sport", "saddr", "iifname"},
+	[FL_LOOK_DIALLED_INBOUND] = {"meta l4proto $TCP ", "ct original proto-dst", "saddr",
+				     "iifname"},
+	[FL_LOOK_DIALLED_OUTBOUND] = {"meta l4proto $TCP ", "ct original proto-dst", "daddr",
+				      "oifname"},
+};
+
+static bool is_dialled(enum fl_ruleset_look look)
+{
+	return look == FL_LOOK_DIALLED_INBOUND || look == FL_LOOK_DIALLED_OUTBOUND;
+}
+
+static void put_port(const struct fl_port_range *ports, enum fl_ruleset_look look,
+		     enum fl_ruleset_protocol protocol, struct fl_text *out)
+{
+	if (ports->first == 0 && ports->last == UINT16_MAX) {
+		return;
+	}
+	if (is_dialled(look)) {
+		fl_text_print(out, "%s%s %u", looks[look].before_port, looks[look].port,
+			      ports->first);
+	} else {
+		fl_text_print(out, "%s %s %u",
+			      protocol == FL_RULESET_TCP ? "tcp" : WITH_PORTS " th",
+			      looks[look].port, ports->first);
+	}
+	if (ports->first != ports->last) {
+		fl_text_print(out, "-%u", ports->last);
+	}
+	fl_text_print(out, " ");
+}
+
+void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset_look look,
+			enum fl_ruleset_protocol protocol, struct fl_text *out)
+{
+	char net[FL_CIDR_TEXT];
+
+	put_port(&selector->ports, look, protocol, out);
+	if (!selector->any_net) {
+		fl_text_print(out, "%s%s %s %s ", is_dialled(look) ? "ct original " : "",
+			      selector->net.family == AF_INET ? "ip" : "ip6", looks[look].addr,
+			      fl_cidr_format(&selector->net, net));
+	}
+	if (selector->interface != NULL) {
+		fl_text_print(out, "%s \"%s\" ", looks[look].interface, selector->interface);
+	}
+}
+
+void fl_writer_rules_of(const struct fl_writer *w, const struct fl_conf_selectors *selectors,
+			enum fl_ruleset_look look, enum fl_ruleset_protocol protocol,
+			const char *verdict, const char *comment)
+{
+	for (size_t i = 0; i < selectors->count; i++) {
+		struct fl_text match = {0};
+
+		fl_writer_selector(&selectors->items[i], look, protocol, &match);
+		fl_writer_rule(w, comment, "%s%s%s",
+			       is_dialled(look) ? "ct status dnat ct direction original " : "",
+			       match.len > 0 ? match.data : "", verdict);
+		fl_text_done(&match);
+	}
+}
+
+/* --- listeners -------------------------------------------------------------------------------- */
+
+static void add_port(uint16_t *ports, size_t *count, uint16_t port)
+{
+	for (size_t i = 0; i < *count; i++) {
+		if (ports[i] == port) {
+			return;
+		}
+	}
+	if (port != 0) {
+		ports[(*count)++] = port;
+	}
+}
+
+void fl_writer_own_ports(const struct fl_writer *w, struct fl_text *out)
+{
+	uint16_t ports[5];
+	size_t count = 0;
+
+	add_port(ports, &count, w->inbound.v4);
+	add_port(ports, &count, w->inbound.v6);
+	add_port(ports, &count, w->outbound.v4);
+	add_port(ports, &count, w->outbound.v6);
+	if (w->conf->sidecar.admin.kind != FL_ADDR_NONE) {
+		add_port(ports, &count, w->conf->sidecar.admin.port);
+	}
+	for (size_t i = 0; i < count; i++) {
+		fl_text_print(out, "%s%u", i == 0 ? "" : ", ", ports[i]);
+	}
+}
+
+void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look look)
+{
+	for (size_t i = 0; i < w->conf->service_count; i++) {
+		const struct fl_addr *listen = &w->conf->services[i].listen;
+		struct fl_conf_selector to = {.any_net = true};
+		struct fl_text match = {0};
+
+		if (listen->kind != FL_ADDR_ANY && listen->kind != FL_ADDR_IP) {
+			continue;
+		}
+		to.ports = (struct fl_port_range){listen->port, listen->port};
+		if (listen->kind == FL_ADDR_IP && !fl_ruleset_is_unspecified(listen)) {
+			to.any_net = !fl_cidr_of(&listen->sa.any, &to.net);
+		}
+		fl_writer_selector(&to, look, FL_RULESET_TCP, &match);
+		fl_writer_rule(w, "a fixed listener: [service] listen", "%saccept", match.data);
+		fl_text_done(&match);
+	}
+}

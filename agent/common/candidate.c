@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* candidate - glue between conf, certs-watch and the wire.
+ *
+ * Fails when certs-watch refuses (its findings say why) and when the whole is larger than a
+ * frame. Key material lives in fl_candidate.files and in the frame; both are wiped by whoever
+ * ends them. */
+#include "agent/common/candidate.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ctl/message.h"
+#include "pki/digest.h"
+
+int64_t fl_candidate_now(void)
+{
+	return (int64_t)time(NULL);
+}
+
+int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_late_crls *late,
+		      struct fl_candidate *ret)
+{
+	struct fl_tls_options tls = {.groups = conf->tls.group_names,
+				     .group_count = conf->tls.group_count,
+				     .ciphers = conf->tls.cipher_names,
+				     .cipher_count = conf->tls.cipher_count};
+	struct fl_source_foreign *foreign = fl_new((conf->federate_count + 1) * sizeof(*foreign));
+	struct fl_source source = {
+		.cert = conf->identity.cert,
+		.key = conf->identity.key,
+		.credential_bundle = conf->identity.credential_bundle,
+		.bundle = conf->identity.bundle,
+		.crl = conf->identity.crl,
+		.late = *late,
+		.foreign = foreign,
+		.foreign_count = conf->federate_count,
+	};
+	int rc;
+
+	for (size_t i = 0; i < conf->federate_count; i++) {
+		foreign[i].trust_domain = conf->federate[i].trust_domain;
+		foreign[i].bundle = conf->federate[i].path;
+		foreign[i].shared_root = conf->federate[i].shared_root;
+	}
+	memset(ret, 0, sizeof(*ret));
+	rc = fl_source_load(&source, &tls, now, &ret->credentials, &ret->files, &ret->findings);
+	free(foreign);
+	return rc;
+}
+
+void fl_candidate_done(struct fl_candidate *candidate)
+{
+	fl_credentials_free(candidate->credentials);
+	fl_source_files_done(&candidate->files);
+	fl_findings_done(&candidate->findings);
+	memset(candidate, 0, sizeof(*candidate));
+}
+
+fl_conf_line fl_candidate_line(const struct fl_conf *conf, const char *path)
+{
+	const struct {
+		const char *path;
+		fl_conf_line line;
+	} own[] = {
+		{conf->identity.cert, conf->identity.cert_line},
+		{conf->identity.key, conf->identity.key_line},
+		{conf->identity.credential_bundle, conf->identity.credential_bundle_line},
+		{conf->identity.bundle, conf->identity.bundle_line},
+		{conf->identity.crl, conf->identity.crl_line},
+	};
+
+	if (path == NULL) {
+		return 0;
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(own); i++) {
+		if (own[i].path != NULL && strcmp(own[i].path, path) == 0) {
+			return own[i].line;
+		}
+	}
+	for (size_t i = 0; i < conf->federate_count; i++) {
+		if (strcmp(conf->federate[i].path, path) == 0) {
+			return conf->federate[i].line;
+		}
+	}
+	return 0;
+}
+
+static struct fl_span file_span(const struct fl_source_file *file)
+{
+	return (struct fl_span){(const uint8_t *)file->data, file->len};
+}
+
+/* Key first, then the chain: the one form that the wire knows. To be wiped and freed. */
+static struct fl_span join_credential(const struct fl_source_files *files)
+{
+	const struct fl_source_file *parts[] = {&files->key, &files->cert};
+	size_t len = 0, cap = files->key.len + 1 + files->cert.len;
+	uint8_t *joined;
+
+	if (files->credential_bundle.len > 0) {
+		parts[0] = &files->credential_bundle;
+		parts[1] = NULL;
+		cap = files->credential_bundle.len + 1;
+	}
+	joined = fl_new(cap);
+	for (size_t i = 0; i < FL_COUNT_OF(parts) && parts[i] != NULL; i++) {
+		memcpy(joined + len, parts[i]->data, parts[i]->len);
+		len += parts[i]->len;
+		if (i == 0) {
+			/* The key's last line may lack its end. */
+			joined[len++] = '\n';
+		}
+	}
+	return (struct fl_span){joined, len};
+}
+
+int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_conf *conf,
+			struct fl_span ini, uint8_t **ret_frame, size_t *ret_len,
+			uint8_t ret_digest[FL_DIGEST_LEN], struct fl_err *err)
+{
+	const struct fl_source_files *files = &candidate->files;
+	struct fl_ctl_foreign *foreign = fl_new((files->foreign_count + 1) * sizeof(*foreign));
+	struct fl_ctl_generation generation = {
+		.number = 1,
+		.credential = join_credential(files),
+		.bundle = file_span(&files->bundle),
+		.crl = file_span(&files->crl),
+		.foreign = foreign,
+		.foreign_count = files->foreign_count,
+		.ini_path = {(const uint8_t *)conf->path, strlen(conf->path)},
+		.ini = ini,
+	};
+	uint8_t credentials_digest[FL_DIGEST_LEN];
+	struct fl_span content[] = {{credentials_digest, sizeof(credentials_digest)}, ini};
+	int rc;
+
+	for (size_t i = 0; i < files->foreign_count; i++) {
+		const char *domain = conf->federate[i].trust_domain;
+
+		foreign[i].trust_domain = (struct fl_span){(const uint8_t *)domain, strlen(domain)};
+		foreign[i].bundle = file_span(&files->foreign[i]);
+	}
+	fl_credentials_digest(candidate->credentials, credentials_digest);
+	fl_digest(content, FL_COUNT_OF(content), generation.digest);
+	rc = fl_ctl_generation_check(&generation, err);
+	if (rc == FL_OK) {
+		*ret_frame = fl_ctl_encode_generation(&generation, ret_len);
+		rc = *ret_frame != NULL ? FL_OK : fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+		memcpy(ret_digest, generation.digest, FL_DIGEST_LEN);
+	}
+	fl_wipe_free((uint8_t *)generation.credential.data, generation.credential.len);
+	free(foreign);
+	return rc;
+}

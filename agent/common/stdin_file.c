@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* input - reads stdin whole; what takes a path gets that of a file in memory. */
+#include "agent/common/stdin_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "certs-watch/source.h"
+#include "conf/problems.h"
+
+#define MAX ((size_t)FL_SOURCE_FILE_MAX) /* that of an INI as well */
+
+bool fl_input_is(const char *word)
+{
+	return strcmp(word, "-") == 0 || strcmp(word, FL_INPUT_NAME) == 0;
+}
+
+/* To free(), with a NUL behind. */
+static int read_stdin(char **ret_text, size_t *ret_len, struct fl_err *err)
+{
+	char *text = fl_new(MAX + 2);
+	size_t len = 0;
+	ssize_t got = 1;
+	int rc = FL_OK;
+
+	while (got != 0 && len <= MAX) {
+		got = read(STDIN_FILENO, text + len, MAX + 1 - len);
+		if (got < 0 && errno != EINTR) {
+			rc = fl_err_sys(err, errno, "stdin cannot be read");
+			break;
+		}
+		len += got > 0 ? (size_t)got : 0;
+	}
+	if (rc == FL_OK && len > MAX) {
+		rc = fl_err_set(err, FL_ERR_LIMIT, "there are more than %zu bytes", MAX);
+	} else if (rc == FL_OK && len == 0) {
+		rc = fl_err_set(err, FL_ERR_INVALID,
+				"it is empty; kubectl exec passes it on with -i only");
+	}
+	if (rc != FL_OK) {
+		fl_wipe_free(text, MAX + 2);
+		return rc;
+	}
+	text[len] = '\0';
+	*ret_text = text;
+	*ret_len = len;
+	return FL_OK;
+}
+
+int fl_input_conf(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
+		  struct fl_problems *problems)
+{
+	char *text = NULL;
+	size_t len = 0;
+	struct fl_err err;
+	int rc;
+
+	if (!fl_input_is(path)) {
+		return fl_conf_load(path, ret, ret_text, ret_len, problems);
+	}
+	rc = read_stdin(&text, &len, &err);
+	if (rc != FL_OK) {
+		fl_problem_error(problems, 0, "%s", err.text);
+		return rc;
+	}
+	rc = fl_conf_parse(FL_INPUT_NAME, text, len, ret, problems);
+	if (rc == FL_OK && ret_text != NULL) {
+		*ret_text = text;
+		*ret_len = len;
+	} else {
+		free(text);
+	}
+	return rc;
+}
+
+int fl_input_file(char **ret_path, struct fl_err *err)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int rc = read_stdin(&text, &len, err);
+	int fd;
+
+	if (rc != FL_OK) {
+		return rc;
+	}
+	fd = memfd_create("fairlead", MFD_CLOEXEC);
+	/* Made with 0777, which would be a finding. */
+	if (fd < 0 || fchmod(fd, 0600) != 0 || !fl_fd_write_all(fd, text, len)) {
+		rc = fl_err_sys(err, errno, "cannot make a file in memory");
+		if (fd >= 0) {
+			(void)close(fd);
+		}
+	} else {
+		*ret_path = fl_format("/proc/self/fd/%d", fd);
+	}
+	fl_wipe_free(text, MAX + 2);
+	return rc;
+}

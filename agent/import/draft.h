@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_AGENT_IMPORT_DRAFT_H
+#define FL_AGENT_IMPORT_DRAFT_H
+/* import_draft - what import knows so far: rules, ports and upstreams on their way into the INI. Private to import_*.c,
+ * which fill it; import_write.c empties it. Everything is owned by the draft. */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/import/import.h"
+#include "agent/import/yaml_file.h"
+#include "base/text.h"
+#include "conf/conf.h"
+
+struct fl_import_words {
+	char **items;
+	size_t count;
+};
+
+/* An [allow] or [deny] rule. All of it must fit. Empty lists: `from` nobody, the others everything. */
+struct fl_import_rule {
+	char *name, *file;
+	unsigned line;
+	bool deny;
+	bool lost; /* an allow rule that lets in nobody any more: what it needs cannot be said */
+	bool plaintext; /* among from */
+	struct fl_import_words from, to, sources;
+	struct fl_import_words except_from, except_to, except_sources;
+};
+
+struct fl_import_port {
+	char *name; /* of the [service] */
+	unsigned port;
+	bool has_mode;
+	enum fl_inbound_mode mode;
+};
+
+struct fl_import_upstream {
+	char *name, *to;
+	enum fl_outbound_mode mode;
+	struct fl_import_words peer;
+};
+
+/* One resource of a file. */
+struct fl_import_object {
+	const char *file;
+	struct fl_yaml root, spec;
+	const char *group; /* "security.istio.io/v1" */
+	const char *kind, *name, *ns;
+};
+
+struct fl_import_draft {
+	const char *trust_domain, *root_ns;
+	char *ns; /* the workload's */
+	struct fl_import_words labels;
+	bool has_labels;
+	struct fl_import_object *objects;
+	size_t object_count;
+
+	struct fl_import_rule *rules;
+	size_t rule_count;
+	struct fl_import_port *ports;
+	size_t port_count;
+	struct fl_import_upstream *upstreams;
+	size_t upstream_count;
+	bool allow_all;     /* no rule of the source system restricts who is let in */
+	bool restricted;    /* some resource says that only what it allows is let in */
+	unsigned mode_rank; /* of the most specific PeerAuthentication; 0: none */
+	bool mode_unknown;  /* there may be a more specific one */
+	enum fl_inbound_mode mode;
+	bool is_istio, is_linkerd; /* such resources were there */
+
+	struct fl_text missed_lines; /* as comments, for the INI */
+	size_t missed;
+};
+
+/* `FILE:LINE: sentence` to stderr and into the INI: this cannot be expressed, and what is done about it. */
+void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object *object,
+		    struct fl_yaml where, const char *fmt, ...) FL_PRINTF(4, 5);
+
+void fl_import_words_add(struct fl_import_words *words, char *text); /* takes text over */
+bool fl_import_words_have(const struct fl_import_words *words, const char *text);
+void fl_import_words_done(struct fl_import_words *words);
+
+/* A new rule at the end; borrowed. about: for its name. */
+struct fl_import_rule *fl_import_rule_add(struct fl_import_draft *draft,
+					  const struct fl_import_object *object,
+					  struct fl_yaml where, bool deny);
+/* `[service NAME]` of that port; borrowed. */
+struct fl_import_port *fl_import_port_of(struct fl_import_draft *draft, unsigned port,
+					 const char *name);
+/* Do these labels select the workload? Absent ones select all. UNKNOWN: the workload's labels are not known; the caller
+ * says what it does about that. */
+enum fl_import_selected { FL_IMPORT_NO, FL_IMPORT_YES, FL_IMPORT_UNKNOWN };
+enum fl_import_selected fl_import_select(const struct fl_import_draft *draft,
+					 struct fl_yaml labels);
+#define FL_IMPORT_NAME_LABELS                                                                      \
+	"it is for certain workloads, and the labels of yours are not known (--labels app=web)"
+/* "8080" to 8080; 0: no port. */
+unsigned fl_import_port_number(const char *text);
+/* A pattern that the INI takes? */
+bool fl_import_is_pattern(const char *text);
+
+/* Each names all keys of the map that known (ends with NULL) does not hold; true: there were some. */
+bool fl_import_unknown_keys(struct fl_import_draft *draft, const struct fl_import_object *object,
+			    struct fl_yaml map, const char *const *known, const char *effect);
+
+void fl_import_istio(struct fl_import_draft *draft, const struct fl_import_object *object);
+void fl_import_linkerd(struct fl_import_draft *draft, const struct fl_import_object *object);
+/* An Istio AuthorizationPolicy; part of fl_import_istio(). */
+void fl_import_istio_policy(struct fl_import_draft *draft, const struct fl_import_object *object);
+
+/* Once all is read. */
+void fl_import_write(struct fl_import_draft *draft, struct fl_text *out);
+
+#endif

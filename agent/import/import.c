@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* import - reads the files, finds out which workload they are about, and hands each resource to who knows its kind. */
+#include "agent/import/import.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/import/draft.h"
+#include "agent/import/yaml_file.h"
+#include "base/mem.h"
+
+#define FILE_MAX_SIZE (16U << 20)
+#define CHUNK 65536
+
+struct input {
+	struct fl_yaml_file *files;
+	size_t count;
+};
+
+static int complain(const char *text)
+{
+	(void)fprintf(stderr, "fairlead-agent import: %s\n", text);
+	return 2;
+}
+
+/* --- files ---------------------------------------------------------------------------------------- */
+
+static int read_stream(FILE *stream, const char *name, struct fl_text *text, struct fl_err *err)
+{
+	char *chunk = fl_new(CHUNK);
+	size_t len;
+
+	while ((len = fread(chunk, 1, CHUNK, stream)) > 0 && text->len <= FILE_MAX_SIZE) {
+		fl_text_put(text, chunk, len);
+	}
+	free(chunk);
+	if (ferror(stream) != 0) {
+		return fl_err_sys(err, errno, "%s cannot be read", name);
+	}
+	return text->len <= FILE_MAX_SIZE
+		       ? FL_OK
+		       : fl_err_set(err, FL_ERR_LIMIT, "%s has more than %u bytes", name,
+				    FILE_MAX_SIZE);
+}
+
+static int read_file(const char *path, struct fl_text *text, struct fl_err *err)
+{
+	FILE *stream = fopen(path, "re");
+	int rc;
+
+	if (stream == NULL) {
+		return fl_err_sys(err, errno, "%s cannot be opened", path);
+	}
+	rc = read_stream(stream, path, text, err);
+	(void)fclose(stream);
+	return rc;
+}
+
+static int add_file(struct input *input, const char *path, struct fl_err *err)
+{
+	bool is_stdin = strcmp(path, "-") == 0;
+	const char *name = is_stdin ? "stdin" : path;
+	struct fl_text text = {0};
+	struct fl_yaml_file file = {0};
+	int rc = is_stdin ? read_stream(stdin, name, &text, err) : read_file(path, &text, err);
+
+	if (rc == FL_OK) {
+		rc = fl_yaml_parse(name, text.data != NULL ? text.data : "", text.len, &file, err);
+	}
+	if (rc == FL_OK) {
+		input->files = fl_grow(input->files, input->count + 1, sizeof(struct fl_yaml_file));
+		input->files[input->count++] = file;
+	}
+	fl_text_done(&text);
+	return rc;
+}
+
+static void input_done(struct input *input)
+{
+	for (size_t i = 0; i < input->count; i++) {
+		fl_yaml_file_done(&input->files[i]);
+	}
+	free(input->files);
+}
+
+/* --- resources ------------------------------------------------------------------------------------ */
+
+static bool is_istio(const char *group)
+{
+	return strncmp(group, "security.istio.io/", strlen("security.istio.io/")) == 0 ||
+	       strncmp(group, "networking.istio.io/", strlen("networking.istio.io/")) == 0;
+}
+
+static bool is_linkerd(const char *group)
+{
+	return strncmp(group, "policy.linkerd.io/", strlen("policy.linkerd.io/")) == 0;
+}
+
+/* Resources of other systems are none of our business; a List holds more of them, and no List. */
+static void add_object(struct fl_import_draft *draft, const char *file, struct fl_yaml root,
+		       bool in_list)
+{
+	struct fl_yaml metadata = fl_yaml_get(root, "metadata");
+	struct fl_yaml items = fl_yaml_get(root, "items");
+	struct fl_import_object object = {.file = file,
+					  .root = root,
+					  .spec = fl_yaml_get(root, "spec"),
+					  .group = fl_yaml_text(fl_yaml_get(root, "apiVersion")),
+					  .kind = fl_yaml_text(fl_yaml_get(root, "kind")),
+					  .name = fl_yaml_text(fl_yaml_get(metadata, "name")),
+					  .ns = fl_yaml_text(fl_yaml_get(metadata, "namespace"))};
+
+	for (size_t i = 0; !in_list && fl_yaml_is_list(items) && i < fl_yaml_count(items); i++) {
+		add_object(draft, file, fl_yaml_item(items, i), true);
+	}
+	if (is_istio(object.group) || is_linkerd(object.group)) {
+		draft->objects =
+			fl_grow(draft->objects, draft->object_count + 1, sizeof(*draft->objects));
+		draft->objects[draft->object_count++] = object;
+	}
+}
+
+static void collect(struct fl_import_draft *draft, const struct input *input)
+{
+	for (size_t i = 0; i < input->count; i++) {
+		for (size_t k = 0; k < input->files[i].count; k++) {
+			add_object(draft, input->files[i].name, fl_yaml_root(&input->files[i], k),
+				   false);
+		}
+	}
+}
+
+/* --- the workload --------------------------------------------------------------------------------- */
+
+static void read_labels(struct fl_import_draft *draft, const char *text)
+{
+	draft->has_labels = text != NULL;
+	while (text != NULL && *text != '\0') {
+		size_t len = strcspn(text, ",");
+
+		if (len > 0) {
+			fl_import_words_add(&draft->labels, fl_strndup(text, len));
+		}
+		text += len + (text[len] == ',');
+	}
+}
+
+/* The one namespace beside the root's that resources are in. A resource without one goes into that of whoever applies
+ * it. */
+static int find_namespace(struct fl_import_draft *draft, const char *given, struct fl_err *err)
+{
+	const char *found = NULL;
+
+	for (size_t i = 0; given == NULL && i < draft->object_count; i++) {
+		const char *ns = draft->objects[i].ns;
+
+		if (ns[0] == '\0' || strcmp(ns, draft->root_ns) == 0 ||
+		    (found != NULL && strcmp(ns, found) == 0)) {
+			continue;
+		}
+		if (found != NULL) {
+			return fl_err_set(err, FL_ERR_INVALID,
+					  "the files are about the namespaces %.100s, %.100s and "
+					  "maybe more: name the one of your workload, --namespace "
+					  "%.100s",
+					  found, ns, found);
+		}
+		found = ns;
+	}
+	draft->ns = fl_strdup(given != NULL ? given : found != NULL ? found : "default");
+	for (size_t i = 0; i < draft->object_count; i++) {
+		if (draft->objects[i].ns[0] == '\0') {
+			draft->objects[i].ns = draft->ns;
+		}
+	}
+	return FL_OK;
+}
+
+/* Istio's resources of the root namespace are for all; others for their own. Linkerd has no such namespace. What a
+ * client says of its destinations (DestinationRule) holds wherever the client is. */
+static bool is_about_namespace(const struct fl_import_draft *draft,
+			       const struct fl_import_object *object)
+{
+	return strcmp(object->ns, draft->ns) == 0 ||
+	       (is_istio(object->group) && (strcmp(object->ns, draft->root_ns) == 0 ||
+					    strcmp(object->kind, "DestinationRule") == 0));
+}
+
+static void translate(struct fl_import_draft *draft)
+{
+	for (size_t i = 0; i < draft->object_count; i++) {
+		const struct fl_import_object *object = &draft->objects[i];
+
+		if (!is_about_namespace(draft, object)) {
+			continue;
+		}
+		if (is_istio(object->group)) {
+			fl_import_istio(draft, object);
+		} else {
+			fl_import_linkerd(draft, object);
+		}
+	}
+}
+
+/* --- all of it ------------------------------------------------------------------------------------ */
+
+static void draft_done(struct fl_import_draft *draft)
+{
+	for (size_t i = 0; i < draft->rule_count; i++) {
+		struct fl_import_rule *rule = &draft->rules[i];
+
+		free(rule->name);
+		free(rule->file);
+		fl_import_words_done(&rule->from);
+		fl_import_words_done(&rule->to);
+		fl_import_words_done(&rule->sources);
+		fl_import_words_done(&rule->except_from);
+		fl_import_words_done(&rule->except_to);
+		fl_import_words_done(&rule->except_sources);
+	}
+	for (size_t i = 0; i < draft->port_count; i++) {
+		free(draft->ports[i].name);
+	}
+	for (size_t i = 0; i < draft->upstream_count; i++) {
+		free(draft->upstreams[i].name);
+		free(draft->upstreams[i].to);
+		fl_import_words_done(&draft->upstreams[i].peer);
+	}
+	free(draft->rules);
+	free(draft->ports);
+	free(draft->upstreams);
+	free(draft->objects);
+	free(draft->ns);
+	fl_import_words_done(&draft->labels);
+	fl_text_done(&draft->missed_lines);
+}
+
+static int write_out(struct fl_import_draft *draft)
+{
+	struct fl_text out = {0};
+	int code = draft->missed > 0 ? 1 : 0;
+
+	fl_import_write(draft, &out);
+	if (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0) {
+		struct fl_err err;
+
+		(void)fl_err_sys(&err, errno, "cannot write");
+		code = complain(err.text);
+	}
+	fl_text_done(&out);
+	return code;
+}
+
+static bool is_trust_domain(const char *text)
+{
+	char *pattern = fl_format("spiffe://%s/**", text);
+	bool is = fl_import_is_pattern(pattern) && strchr(text, '/') == NULL;
+
+	free(pattern);
+	return is;
+}
+
+static int import(struct fl_import_draft *draft, const struct fl_import_options *options,
+		  const struct input *input)
+{
+	struct fl_err err;
+
+	if (!is_trust_domain(draft->trust_domain)) {
+		return complain("--trust-domain is no trust domain: name one as in "
+				"spiffe://prod.example/…, prod.example");
+	}
+	collect(draft, input);
+	if (draft->object_count == 0) {
+		return complain("none of the files holds a policy of Istio (security.istio.io, "
+				"networking.istio.io) or of Linkerd (policy.linkerd.io)");
+	}
+	if (find_namespace(draft, options->workload_ns, &err) != FL_OK) {
+		return complain(err.text);
+	}
+	translate(draft);
+	return write_out(draft);
+}
+
+int fl_import(const struct fl_import_options *options, const char *const *files, size_t count)
+{
+	struct fl_import_draft draft = {
+		.trust_domain =
+			options->trust_domain != NULL ? options->trust_domain : "cluster.local",
+		.root_ns = options->root_ns != NULL ? options->root_ns : "istio-system",
+		.mode = FL_INBOUND_STRICT};
+	struct input input = {0};
+	struct fl_err err;
+	int code = 0;
+
+	for (size_t i = 0; i < count && code == 0; i++) {
+		if (add_file(&input, files[i], &err) != FL_OK) {
+			code = complain(err.text);
+		}
+	}
+	if (code == 0) {
+		read_labels(&draft, options->workload_labels);
+		code = import(&draft, options, &input);
+	}
+	draft_done(&draft);
+	input_done(&input);
+	return code;
+}

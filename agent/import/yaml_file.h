@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_AGENT_IMPORT_YAML_FILE_H
+#define FL_AGENT_IMPORT_YAML_FILE_H
+/* yaml_file - the documents of a YAML (or JSON) file, to be read by name. Only this module knows libyaml.
+ *
+ * A value is a view into its file and lives as long as it. Everything may be asked of a value that is not there, or that
+ * is of another kind: the answer is then empty. So readers ask for what they want, and what is missing shows once, at
+ * the end. Aliases are views too: nothing is copied, however often one is used. Thread: any, one at a time. */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+struct yaml_document_s;
+struct yaml_node_s;
+
+struct fl_yaml {
+	struct yaml_document_s *document;
+	const struct yaml_node_s *node; /* NULL: not there */
+};
+
+/* A parsed file. Begins as {0}. */
+struct fl_yaml_file {
+	char *name; /* for messages */
+	struct yaml_document_s **documents;
+	size_t count;
+};
+
+/* Parses text; name is copied. Errors: FL_ERR_INVALID with `NAME:LINE: `, FL_ERR_LIMIT for more documents than
+ * FL_YAML_DOCUMENTS_MAX; file is then empty. */
+#define FL_YAML_DOCUMENTS_MAX 10000
+int fl_yaml_parse(const char *name, const char *text, size_t len, struct fl_yaml_file *file,
+		  struct fl_err *err) FL_MUST_USE;
+void fl_yaml_file_done(struct fl_yaml_file *file);
+
+/* The root of document number index. */
+struct fl_yaml fl_yaml_root(const struct fl_yaml_file *file, size_t index);
+
+bool fl_yaml_is_there(struct fl_yaml value); /* null is nothing */
+bool fl_yaml_is_map(struct fl_yaml value);
+bool fl_yaml_is_list(struct fl_yaml value);
+/* Of a map; where a key stands twice, the first one. */
+struct fl_yaml fl_yaml_get(struct fl_yaml map, const char *key);
+/* "" for what is no scalar. */
+const char *fl_yaml_text(struct fl_yaml value);
+/* Items of a list, pairs of a map; else 0. */
+size_t fl_yaml_count(struct fl_yaml value);
+struct fl_yaml fl_yaml_item(struct fl_yaml value, size_t index); /* a map's: the pair's value */
+const char *fl_yaml_key(struct fl_yaml map, size_t index);
+unsigned fl_yaml_line(struct fl_yaml value); /* from 1; 0 for what is not there */
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "agent/run/refusal_log.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+static void tell(void *user, const struct fl_ration_source *source, uint64_t left_out)
+{
+	struct fl_refused *refused = user;
+	struct fl_line line;
+	uid_t uid;
+
+	fl_line_begin(&line, refused->log, FL_LOG_WARN, "lines left out");
+	if (source != NULL) {
+		memcpy(&uid, source->key, sizeof(uid));
+		fl_line_u64(&line, "uid", uid);
+	}
+	fl_line_str(&line, "reason", "caller refused");
+	fl_line_u64(&line, "left_out", left_out);
+	fl_line_end(&line);
+}
+
+static void on_window_over(uv_timer_t *timer)
+{
+	fl_refused_end(FL_CONTAINER_OF(timer, struct fl_refused, window));
+}
+
+void fl_refused_init(struct fl_refused *refused, uv_loop_t *loop, struct fl_log *log)
+{
+	refused->log = log;
+	FL_REQUIRE(uv_timer_init(loop, &refused->window) == 0);
+}
+
+bool fl_refused_has_line(struct fl_refused *refused, uid_t uid)
+{
+	uint8_t key[FL_RATION_KEY] = {0};
+
+	memcpy(key, &uid, sizeof(uid));
+	if (!fl_ration_is_open(&refused->ration)) {
+		FL_REQUIRE(uv_timer_start(&refused->window, on_window_over, FL_RATION_WINDOW_MS,
+					  0) == 0);
+	}
+	return fl_ration_take(&refused->ration, key, 0);
+}
+
+void fl_refused_end(struct fl_refused *refused)
+{
+	(void)uv_timer_stop(&refused->window);
+	fl_ration_end(&refused->ration, tell, refused);
+}

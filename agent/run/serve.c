@@ -1,0 +1,760 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* serve - one listener, a few channels, one encoded generation.
+ *
+ * A channel: accepted -> uid judged -> HELLO -> (GENERATION -> RESULT)*. It ends when the
+ * sidecar ends it, breaks the protocol or misses a deadline; the sidecar then comes again with
+ * back-off, and nothing is lost, for all that the agent knows of it is in the next HELLO. One
+ * timer serves all deadlines.
+ *
+ * Opening fails with a sentence when the path cannot be had. From then on nothing here ends the
+ * process; a path that somebody removes is made again. */
+#include "agent/run/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/run/refusal_log.h"
+#include "base/guarded.h"
+#include "base/harden.h"
+#include "base/mem.h"
+#include "certs-watch/watch.h"
+#include "ctl/message.h"
+
+struct channel {
+	struct fl_serve *serve;
+	struct fl_sock *sock;
+	struct fl_ctl_decoder *decoder;
+	uint64_t id;       /* for the log */
+	uint64_t deadline; /* uv_now() in ms; 0 = none */
+	bool greeted;      /* HELLO has come; the fields below are valid */
+	bool wants_beats;
+	uint64_t has; /* generation that the sidecar uses, 0 = none */
+	uint8_t has_digest[FL_DIGEST_LEN];
+	uint64_t pushed; /* generation sent last, 0 = none */
+	bool is_pending; /* that one has not been answered yet */
+	uint8_t pushed_digest[FL_DIGEST_LEN];
+};
+
+struct fl_serve {
+	struct fl_net *net;
+	struct fl_log *log;
+	struct fl_listener *listener;
+	uv_timer_t timer;       /* fires at the earliest deadline */
+	uv_timer_t beat;        /* while somebody is connected: we are alive */
+	struct fl_watch *watch; /* of the socket's path */
+	uv_timer_t reopen;      /* while the path is not ours */
+	struct fl_refused refused;
+	unsigned open_timers;
+	char trouble[sizeof(((struct fl_err *)0)->text)]; /* why it is not, as it was said */
+	uid_t sidecar_uid, agent_uid;
+	char *path;                             /* owned */
+	struct stat made;                       /* device and inode of the path as we made it */
+	struct channel *channels[FL_SERVE_MAX]; /* oldest first */
+	size_t channel_count;
+	uint64_t channel_ids;
+	uint8_t *frame; /* owned, wiped; NULL until there is a generation */
+	size_t frame_len;
+	uint64_t number;
+	uint8_t digest[FL_DIGEST_LEN];
+	char *note; /* owned; why the candidate of now is refused, NULL: none is */
+	int64_t note_time;
+};
+
+/* --- channels --------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer);
+
+static void arm_timer(struct fl_serve *serve)
+{
+	uint64_t first = 0, now = uv_now(serve->net->loop);
+
+	for (size_t i = 0; i < serve->channel_count; i++) {
+		uint64_t deadline = serve->channels[i]->deadline;
+
+		if (deadline != 0 && (first == 0 || deadline < first)) {
+			first = deadline;
+		}
+	}
+	if (first == 0) {
+		(void)uv_timer_stop(&serve->timer);
+		return;
+	}
+	FL_REQUIRE(uv_timer_start(&serve->timer, on_timer, first > now ? first - now : 0, 0) == 0);
+}
+
+static void set_deadline(struct channel *channel, uint64_t in_ms)
+{
+	channel->deadline = in_ms == 0 ? 0 : uv_now(channel->serve->net->loop) + in_ms;
+	arm_timer(channel->serve);
+}
+
+static void channel_close(struct channel *channel)
+{
+	struct fl_serve *serve = channel->serve;
+	size_t i = 0;
+
+	while (serve->channels[i] != channel) {
+		i++;
+	}
+	serve->channel_count--;
+	for (; i < serve->channel_count; i++) {
+		serve->channels[i] = serve->channels[i + 1];
+	}
+	fl_sock_close(channel->sock, 0);
+	fl_ctl_decoder_free(channel->decoder);
+	free(channel);
+	arm_timer(serve);
+}
+
+/* Ends a channel that did not behave, with one line that says how. */
+static void channel_fail(struct channel *channel, const char *reason)
+{
+	struct fl_line line;
+
+	fl_line_begin(&line, channel->serve->log, FL_LOG_WARN, "sidecar connection closed");
+	fl_line_u64(&line, "connection", channel->id);
+	fl_line_str(&line, "reason", reason);
+	fl_line_end(&line);
+	channel_close(channel);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct fl_serve *serve = timer->data;
+	uint64_t now = uv_now(serve->net->loop);
+
+	/* From the end, because closing moves those behind. */
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		struct channel *channel = serve->channels[i];
+
+		if (channel->deadline != 0 && channel->deadline <= now) {
+			channel_fail(channel,
+				     channel->greeted
+					     ? "no answer to the generation that it was sent"
+					     : "no HELLO in time");
+		}
+	}
+	arm_timer(serve);
+}
+
+/* --- generations ------------------------------------------------------------------------------ */
+
+static void log_generation(struct channel *channel, enum fl_log_level level, const char *msg,
+			   uint64_t number)
+{
+	struct fl_line line;
+
+	fl_line_begin(&line, channel->serve->log, level, msg);
+	fl_line_u64(&line, "connection", channel->id);
+	fl_line_u64(&line, "generation", number);
+	fl_line_end(&line);
+}
+
+static bool push(struct channel *channel)
+{
+	struct fl_serve *serve = channel->serve;
+	int rc;
+
+	fl_ctl_generation_renumber(serve->frame, serve->frame_len, serve->number);
+	rc = fl_sock_write(channel->sock, serve->frame, serve->frame_len);
+	if (rc < 0) {
+		channel_fail(channel, uv_strerror(rc));
+		return false;
+	}
+	channel->pushed = serve->number;
+	channel->is_pending = true;
+	memcpy(channel->pushed_digest, serve->digest, FL_DIGEST_LEN);
+	set_deadline(channel, FL_SERVE_RESULT_MS);
+	log_generation(channel, FL_LOG_INFO, "generation pushed", serve->number);
+	return true;
+}
+
+/* Sends the generation where it is needed. False: the channel is gone. */
+static bool offer(struct channel *channel)
+{
+	struct fl_serve *serve = channel->serve;
+
+	if (!channel->greeted || serve->frame == NULL) {
+		return true;
+	}
+	/* One at a time: what it has is about to change, and when it answers, the newest is due. A sidecar that is
+	 * slower than the changes skips some. */
+	if (channel->is_pending) {
+		return true;
+	}
+	if (channel->has != 0 && memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
+		if (serve->number < channel->has) {
+			serve->number = channel->has;
+		}
+		log_generation(channel, FL_LOG_INFO, "generation is in use already", channel->has);
+		return true;
+	}
+	if (serve->number <= channel->has) {
+		serve->number = channel->has + 1;
+	}
+	return push(channel);
+}
+
+/* What a sidecar that does not read has not taken yet tells it as much. False: the channel is gone. */
+/* Takes the frame over; NULL: there was no memory for it. False: the channel is gone. */
+static bool send_frame(struct channel *channel, uint8_t *frame, size_t len)
+{
+	int rc = frame != NULL ? fl_sock_write(channel->sock, frame, len) : UV_ENOMEM;
+
+	free(frame);
+	if (rc < 0) {
+		channel_fail(channel, uv_strerror(rc));
+		return false;
+	}
+	return true;
+}
+
+static bool send_beat(struct channel *channel)
+{
+	struct fl_ctl_beat beat = {.every_ms = FL_CTL_BEAT_MS};
+	uint8_t *frame;
+	size_t len;
+
+	if (!channel->wants_beats || fl_sock_pending(channel->sock)) {
+		return true;
+	}
+	frame = fl_ctl_encode_beat(&beat, &len);
+	return send_frame(channel, frame, len);
+}
+
+static void on_beat(uv_timer_t *timer)
+{
+	struct fl_serve *serve = timer->data;
+	bool anybody = false;
+
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		anybody |= serve->channels[i]->wants_beats;
+		(void)send_beat(serve->channels[i]);
+	}
+	if (!anybody) {
+		(void)uv_timer_stop(timer);
+	}
+}
+
+static bool start_beating(struct channel *channel)
+{
+	if (!channel->wants_beats) {
+		return true;
+	}
+	FL_REQUIRE(uv_timer_start(&channel->serve->beat, on_beat, FL_CTL_BEAT_MS, FL_CTL_BEAT_MS) ==
+		   0);
+	return send_beat(channel);
+}
+
+/* False: the channel is gone. */
+static bool send_note(struct channel *channel)
+{
+	const struct fl_serve *serve = channel->serve;
+	const char *text = serve->note != NULL ? serve->note : "";
+	struct fl_ctl_note note = {
+		.refused = serve->note != NULL,
+		.time = serve->note_time,
+		.text = {(const uint8_t *)text, strlen(text)},
+	};
+	uint8_t *frame;
+	size_t len;
+
+	if (!channel->greeted) {
+		return true;
+	}
+	frame = fl_ctl_encode_note(&note, &len);
+	return send_frame(channel, frame, len);
+}
+
+static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
+{
+	if (channel->greeted) {
+		channel_fail(channel, "a second HELLO");
+		return false;
+	}
+	if (hello->version != FL_CTL_VERSION) {
+		channel_fail(channel, "it speaks another version of the protocol: run agent and "
+				      "sidecar from one release");
+		return false;
+	}
+	if (hello->generation == UINT64_MAX) {
+		channel_fail(channel, "its generation number leaves none to follow");
+		return false;
+	}
+	channel->greeted = true;
+	channel->wants_beats = hello->wants_beats;
+	channel->has = hello->generation;
+	memcpy(channel->has_digest, hello->digest, FL_DIGEST_LEN);
+	set_deadline(channel, 0);
+	log_generation(channel, FL_LOG_INFO, "sidecar connected", hello->generation);
+	return start_beating(channel) && offer(channel) &&
+	       (channel->serve->note == NULL || send_note(channel));
+}
+
+static void log_refused(struct channel *channel, const struct fl_ctl_result *result)
+{
+	struct fl_line line;
+
+	fl_line_begin(&line, channel->serve->log, FL_LOG_ERROR, "generation refused");
+	fl_line_u64(&line, "connection", channel->id);
+	fl_line_u64(&line, "generation", result->number);
+	fl_line_strn(&line, "reason", (const char *)result->reason.data, result->reason.len);
+	fl_line_end(&line);
+}
+
+static bool on_result(struct channel *channel, const struct fl_ctl_result *result)
+{
+	if (!channel->is_pending || result->number != channel->pushed) {
+		channel_fail(channel, "an answer to a generation that it was not sent");
+		return false;
+	}
+	channel->is_pending = false;
+	set_deadline(channel, 0);
+	if (result->ok) {
+		channel->has = channel->pushed;
+		memcpy(channel->has_digest, channel->pushed_digest, FL_DIGEST_LEN);
+		log_generation(channel, FL_LOG_INFO, "generation accepted", result->number);
+	} else {
+		log_refused(channel, result);
+	}
+	/* Not the same again, which it has just judged. */
+	return memcmp(channel->pushed_digest, channel->serve->digest, FL_DIGEST_LEN) == 0 ||
+	       offer(channel);
+}
+
+static bool on_message(struct channel *channel, const struct fl_ctl_message *message)
+{
+	switch (message->type) {
+	case FL_CTL_HELLO:
+		return on_hello(channel, &message->u.hello);
+	case FL_CTL_RESULT:
+		return on_result(channel, &message->u.result);
+	case FL_CTL_GENERATION:
+	case FL_CTL_NOTE:
+	case FL_CTL_BEAT:
+		break;
+	}
+	channel_fail(channel, "it sent a generation, a note or a beat: only agents do");
+	return false;
+}
+
+/* --- socket events ---------------------------------------------------------------------------- */
+
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	struct channel *channel = user;
+	const uint8_t *at = data;
+	struct fl_ctl_message message;
+	struct fl_err err;
+	int rc;
+
+	while ((rc = fl_ctl_decoder_feed(channel->decoder, &at, &len, &message, &err)) == 1) {
+		if (!on_message(channel, &message)) {
+			return;
+		}
+	}
+	if (rc < 0) {
+		channel_fail(channel, err.text);
+	}
+}
+
+static void on_eof(void *user)
+{
+	struct channel *channel = user;
+
+	/* Without a HELLO it was somebody who looked whether the socket is alive. */
+	log_generation(channel, channel->greeted ? FL_LOG_INFO : FL_LOG_DEBUG,
+		       "sidecar disconnected", channel->has);
+	channel_close(channel);
+}
+
+static void on_drain(void *user)
+{
+	(void)user;
+}
+
+static void on_error(void *user, int sys)
+{
+	channel_fail(user, uv_strerror(sys));
+}
+
+static const struct fl_sock_events channel_events = {on_data, on_eof, on_drain, on_error};
+
+/* --- accepting -------------------------------------------------------------------------------- */
+
+static bool is_welcome(struct fl_serve *serve, const struct fl_sock *sock)
+{
+	struct fl_line line;
+	struct fl_err err;
+	uid_t uid;
+
+	if (fl_sock_peer_uid(sock, &uid, &err) != FL_OK) {
+		fl_log_msg(serve->log, FL_LOG_WARN, "caller refused: %s", err.text);
+		return false;
+	}
+	if (uid == geteuid() || uid == serve->sidecar_uid) {
+		return true;
+	}
+	if (!fl_refused_has_line(&serve->refused, uid)) {
+		return false;
+	}
+	fl_line_begin(&line, serve->log, FL_LOG_WARN, "caller refused");
+	fl_line_u64(&line, "uid", uid);
+	fl_line_str(&line, "reason",
+		    "neither our own uid nor the one that `[agent] sidecar_uid` names");
+	fl_line_end(&line);
+	return false;
+}
+
+/* Room for the next: first goes who has not said HELLO for the longest time, then the oldest. */
+static void evict_one(struct fl_serve *serve)
+{
+	struct channel *victim = serve->channels[0];
+
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		if (!serve->channels[i]->greeted) {
+			victim = serve->channels[i];
+		}
+	}
+	channel_fail(victim, "too many connections, and it is the oldest");
+}
+
+static void on_connection(void *user, struct fl_listener *listener)
+{
+	struct fl_serve *serve = user;
+	struct fl_sock *sock = fl_listener_accept(listener, &channel_events, NULL);
+	struct fl_ctl_decoder *decoder;
+	struct channel *channel;
+
+	if (sock == NULL) {
+		return;
+	}
+	if (!is_welcome(serve, sock)) {
+		fl_sock_close(sock, 0);
+		return;
+	}
+	if (serve->channel_count == FL_SERVE_MAX) {
+		evict_one(serve);
+	}
+	channel = calloc(1, sizeof(*channel));
+	decoder = fl_ctl_decoder_new();
+	if (channel == NULL || decoder == NULL) {
+		free(channel);
+		fl_ctl_decoder_free(decoder);
+		fl_sock_close(sock, 0);
+		return; /* it comes again */
+	}
+	channel->serve = serve;
+	channel->sock = sock;
+	channel->decoder = decoder;
+	channel->id = ++serve->channel_ids;
+	serve->channels[serve->channel_count++] = channel;
+	fl_sock_set_user(sock, &channel_events, channel);
+	set_deadline(channel, FL_SERVE_HELLO_MS);
+	fl_sock_read_start(sock);
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+/* Others' umask says nothing about whom the sidecar runs as. */
+static void make_directory(const char *dir)
+{
+	if (fl_guarded_above_is_shared(dir) && mkdir(dir, 0755) == 0) {
+		(void)chmod(dir, 0755);
+	}
+}
+
+/* Opens the directory of the socket, and locks it, so that of two agents that start at once one sees
+ * the other. */
+static int lock_directory(const struct fl_serve *serve, int *ret_fd, struct fl_err *err)
+{
+	const char *path = serve->path, *slash = strrchr(path, '/');
+	size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+	char *dir = slash == NULL ? fl_strdup(".") : fl_strndup(path, len > 0 ? len : 1);
+	int fd, rc;
+
+	make_directory(dir);
+	rc = fl_conf_guard_socket(path, serve->agent_uid, serve->sidecar_uid, err);
+	if (rc != FL_OK) {
+		free(dir);
+		return rc;
+	}
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT) {
+		rc = fl_err_set(
+			err, FL_ERR_IO,
+			"the directory %s of `[agent] socket` does not exist: create it (in "
+			"Kubernetes an emptyDir that both containers mount there) or set "
+			"`[agent] socket` to another path",
+			dir);
+	} else if (fd < 0) {
+		rc = fl_err_sys(err, errno, "cannot open %s, the directory of `[agent] socket`",
+				dir);
+	} else {
+		/* Some file systems have no locks: then the race is as small as it was. */
+		(void)flock(fd, LOCK_EX);
+		*ret_fd = fd;
+	}
+	free(dir);
+	return rc;
+}
+
+static void read_comm(pid_t pid, char *ret, size_t size)
+{
+	char path[64];
+	ssize_t len = 0;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		len = read(fd, ret, size - 1);
+		close(fd);
+	}
+	ret[len > 0 ? len : 0] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
+}
+
+/* Does somebody listen there? Then say who. */
+static int check_free(const struct fl_addr *addr, const char *path, struct fl_err *err)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct ucred who = {0};
+	socklen_t len = sizeof(who);
+	char comm[32];
+	int rc = FL_OK;
+
+	if (fd < 0) {
+		return fl_err_sys(err, errno, "cannot make a socket");
+	}
+	/* EAGAIN: alive, with a full queue. */
+	if (connect(fd, &addr->sa.any, addr->sa_len) == 0 || errno == EAGAIN) {
+		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
+		read_comm(who.pid, comm, sizeof(comm));
+		rc = fl_err_set(
+			err, FL_ERR_IO,
+			"%s is in use by process %ld (%s, uid %lu): stop it, or set `[agent] "
+			"socket` to another path",
+			path, (long)who.pid, comm[0] != '\0' ? comm : "name unknown",
+			(unsigned long)who.uid);
+	}
+	close(fd);
+	return rc;
+}
+
+static int listen_on(struct fl_serve *serve, const struct fl_addr *addr, struct fl_err *err)
+{
+	/* The uid check is what keeps others out. The mode need only let in a sidecar of another
+	 * uid, which may share no group with us. */
+	mode_t mode = serve->sidecar_uid == geteuid() ? 0600 : 0666;
+	int fd, rc;
+
+	rc = check_free(addr, serve->path, err);
+	if (rc == FL_OK) {
+		rc = fl_net_bind(addr, false, mode, &fd, err);
+	}
+	if (rc == FL_OK) {
+		rc = fl_listener_open(serve->net, fd, true, on_connection, serve, &serve->listener,
+				      err);
+	}
+	if (rc == FL_OK && lstat(serve->path, &serve->made) != 0) {
+		memset(&serve->made, 0, sizeof(serve->made));
+	}
+	return rc;
+}
+
+/* Listens on the path; the listener that is there is replaced. */
+static int open_path(struct fl_serve *serve, struct fl_err *err)
+{
+	struct fl_listener *old = serve->listener;
+	struct fl_addr addr;
+	char *text = fl_format("unix:%s", serve->path);
+	int dir = -1;
+	int rc = fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, err);
+
+	free(text);
+	if (rc != FL_OK) {
+		return fl_err_prefix(err, "`[agent] socket`");
+	}
+	rc = lock_directory(serve, &dir, err);
+	if (rc != FL_OK) {
+		return rc;
+	}
+	rc = listen_on(serve, &addr, err);
+	close(dir);
+	if (rc == FL_OK && old != NULL) {
+		fl_listener_close(old);
+	}
+	return rc;
+}
+
+/* --- a path that others take away ------------------------------------------------------------- */
+
+static bool is_path_ours(const struct fl_serve *serve)
+{
+	struct stat now;
+
+	return lstat(serve->path, &now) == 0 && now.st_dev == serve->made.st_dev &&
+	       now.st_ino == serve->made.st_ino;
+}
+
+static void on_reopen(uv_timer_t *timer);
+
+/* Who is connected stays so, but nobody else can come until the path is back. */
+static void regain_path(struct fl_serve *serve)
+{
+	struct fl_err err;
+
+	if (is_path_ours(serve)) {
+		return;
+	}
+	if (open_path(serve, &err) == FL_OK) {
+		serve->trouble[0] = '\0';
+		fl_log_msg(serve->log, FL_LOG_WARN,
+			   "somebody removed our socket %s: it is there again", serve->path);
+		return;
+	}
+	if (strcmp(serve->trouble, err.text) != 0) {
+		memcpy(serve->trouble, err.text, sizeof(serve->trouble));
+		fl_log_msg(serve->log, FL_LOG_WARN,
+			   "somebody removed our socket, and we cannot make it again yet: %s",
+			   err.text);
+	}
+	FL_REQUIRE(uv_timer_start(&serve->reopen, on_reopen, FL_SERVE_REOPEN_MS, 0) == 0);
+}
+
+static void on_reopen(uv_timer_t *timer)
+{
+	regain_path(timer->data);
+}
+
+static void on_path_change(void *user)
+{
+	regain_path(user);
+}
+
+static void on_path_note(void *user, const char *text)
+{
+	struct fl_serve *serve = user;
+
+	fl_log_msg(serve->log, FL_LOG_WARN, "%s", text);
+}
+
+static const struct fl_watch_events path_events = {.on_change = on_path_change,
+						   .on_note = on_path_note};
+
+static void watch_path(struct fl_serve *serve)
+{
+	const char *path = serve->path;
+
+	serve->watch = fl_watch_new(serve->net->loop, NULL, &path_events, serve);
+	fl_watch_set(serve->watch, &path, 1);
+}
+
+/* --- the interface ---------------------------------------------------------------------------- */
+
+/* A sidecar of another user than ours takes nothing from us unless it is told to. */
+static void warn_of_uid(const struct fl_serve *serve)
+{
+	uid_t own = geteuid();
+
+	if (own != serve->agent_uid && own != serve->sidecar_uid) {
+		fl_log_msg(
+			serve->log, FL_LOG_WARN,
+			"we run as uid %lu, and a sidecar of another user takes generations from "
+			"uid %lu only: run the agent as that one, or set `[agent] uid = %lu`",
+			(unsigned long)own, (unsigned long)serve->agent_uid, (unsigned long)own);
+	}
+}
+
+int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log *log,
+		  struct fl_serve **ret, struct fl_err *err)
+{
+	struct fl_serve *serve = fl_new(sizeof(*serve));
+	int rc;
+
+	serve->net = net;
+	serve->log = log;
+	serve->sidecar_uid = conf->agent.sidecar_uid;
+	serve->agent_uid = conf->agent.uid;
+	serve->path = fl_strdup(conf->agent.socket);
+	rc = open_path(serve, err);
+	if (rc != FL_OK) {
+		free(serve->path);
+		free(serve);
+		return rc;
+	}
+	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
+	FL_REQUIRE(uv_timer_init(net->loop, &serve->reopen) == 0);
+	fl_refused_init(&serve->refused, net->loop, log);
+	FL_REQUIRE(uv_timer_init(net->loop, &serve->beat) == 0);
+	serve->timer.data = serve->reopen.data = serve->refused.window.data = serve->beat.data =
+		serve;
+	serve->open_timers = 4;
+	watch_path(serve);
+	warn_of_uid(serve);
+	*ret = serve;
+	return FL_OK;
+}
+
+void fl_serve_generation(struct fl_serve *serve, uint8_t *frame, size_t len,
+			 const uint8_t digest[FL_DIGEST_LEN])
+{
+	fl_wipe_free(serve->frame, serve->frame_len);
+	serve->frame = frame;
+	(void)fl_harden_memory(frame, len); /* the key is in it */
+	serve->frame_len = len;
+	serve->number++;
+	memcpy(serve->digest, digest, FL_DIGEST_LEN);
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		(void)offer(serve->channels[i]);
+	}
+}
+
+void fl_serve_note(struct fl_serve *serve, int64_t time, const char *text)
+{
+	free(serve->note);
+	serve->note = fl_strdup(text);
+	serve->note_time = time;
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		(void)send_note(serve->channels[i]);
+	}
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct fl_serve *serve = handle->data;
+
+	if (--serve->open_timers > 0) {
+		return;
+	}
+	free(serve->note);
+	fl_wipe_free(serve->frame, serve->frame_len);
+	free(serve->path);
+	free(serve);
+}
+
+void fl_serve_close(struct fl_serve *serve)
+{
+	/* Only what we made ourselves: a successor may have put its own there. */
+	if (is_path_ours(serve)) {
+		(void)unlink(serve->path);
+	}
+	fl_watch_close(serve->watch);
+	fl_listener_close(serve->listener);
+	while (serve->channel_count > 0) {
+		channel_close(serve->channels[serve->channel_count - 1]);
+	}
+	uv_close((uv_handle_t *)&serve->timer, on_closed);
+	uv_close((uv_handle_t *)&serve->reopen, on_closed);
+	uv_close((uv_handle_t *)&serve->beat, on_closed);
+	fl_refused_end(&serve->refused);
+	uv_close((uv_handle_t *)&serve->refused.window, on_closed);
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* ask - connects, sends, and reads until the other end closes; every step has the deadline of the
+ * whole. An answer that is shorter than it says was broken off, and is an error. */
+#include "agent/tools/admin_client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "conf/conf.h"
+
+#define ANSWER_MAX (4u * 1024 * 1024) /* bytes, head included */
+#define PIECE 4096
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* --- where ------------------------------------------------------------------------------------ */
+
+/* NULL: refused, and said why. */
+static struct fl_conf *load(const char *conf_path)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+
+	if (fl_conf_load(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
+		fl_problems_print(&problems, conf_path, stderr);
+	}
+	fl_problems_done(&problems);
+	return conf;
+}
+
+static void to_loopback(struct fl_addr *addr, bool v6)
+{
+	memset(&addr->sa, 0, sizeof(addr->sa));
+	addr->kind = FL_ADDR_IP;
+	if (v6) {
+		addr->sa.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
+						     .sin6_port = htons(addr->port),
+						     .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+		addr->sa_len = sizeof(addr->sa.in6);
+	} else {
+		addr->sa.in = (struct sockaddr_in){.sin_family = AF_INET,
+						   .sin_port = htons(addr->port),
+						   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		addr->sa_len = sizeof(addr->sa.in);
+	}
+}
+
+/* Where to ask a listener on addr: one bound to all addresses answers on loopback. */
+static struct fl_addr reachable(const struct fl_addr *addr)
+{
+	struct fl_addr to = *addr;
+
+	if (addr->kind == FL_ADDR_ANY ||
+	    (addr->sa.any.sa_family == AF_INET && addr->sa.in.sin_addr.s_addr == INADDR_ANY)) {
+		to_loopback(&to, false);
+	} else if (addr->sa.any.sa_family == AF_INET6 &&
+		   IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr)) {
+		to_loopback(&to, true);
+	}
+	return to;
+}
+
+static bool is_loopback(const struct fl_addr *addr)
+{
+	return addr->sa.any.sa_family == AF_INET
+		       ? ntohl(addr->sa.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET
+		       : IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr);
+}
+
+/* Does it listen where it is asked on loopback? */
+static bool is_on_loopback(const struct fl_addr *addr)
+{
+	const struct fl_addr to = reachable(addr);
+
+	return is_loopback(&to);
+}
+
+static bool has_control(const struct fl_conf *conf, struct fl_ask_target *ret)
+{
+	struct sockaddr_un *un = &ret->addr.sa.un;
+
+	if (conf->sidecar.control == NULL) {
+		return false;
+	}
+	ret->addr = (struct fl_addr){.kind = FL_ADDR_UNIX, .sa_len = sizeof(*un)};
+	un->sun_family = AF_UNIX;
+	/* conf has checked the length */
+	(void)snprintf(un->sun_path, sizeof(un->sun_path), "%s", conf->sidecar.control);
+	ret->sidecar_uid = conf->agent.sidecar_uid;
+	return true;
+}
+
+int fl_ask_where_control(const char *conf_path, struct fl_ask_target *ret)
+{
+	struct fl_conf *conf = load(conf_path);
+	bool found;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	found = has_control(conf, ret);
+	fl_conf_free(conf);
+	if (!found) {
+		(void)fprintf(
+			stderr,
+			"fairlead-agent: `[sidecar] control` is empty in %s, so the sidecar takes "
+			"no orders: set it, for example to /run/fairlead/sidecar.sock\n",
+			conf_path);
+	}
+	return found ? 0 : 2;
+}
+
+int fl_ask_where(const char *conf_path, bool details, struct fl_ask_target *ret)
+{
+	struct fl_conf *conf = load(conf_path);
+	const struct fl_addr *admin;
+	bool found;
+
+	if (conf == NULL) {
+		return 2;
+	}
+	admin = &conf->sidecar.admin;
+	found = admin->kind != FL_ADDR_NONE &&
+		(!details || conf->sidecar.admin_everywhere || is_on_loopback(admin));
+	if (found) {
+		*ret = (struct fl_ask_target){.addr = *admin};
+	} else {
+		found = has_control(conf, ret);
+	}
+	if (!found) {
+		(void)fprintf(stderr,
+			      "fairlead-agent: `[sidecar] %s in %s, and `control` is empty, so the "
+			      "sidecar cannot be asked: set one of them, for example `admin = "
+			      "127.0.0.1:15020`\n",
+			      admin->kind == FL_ADDR_NONE ? "admin` is empty"
+							  : "admin` is not on loopback",
+			      conf_path);
+	}
+	fl_conf_free(conf);
+	return found ? 0 : 2;
+}
+
+/* --- one request ------------------------------------------------------------------------------ */
+
+static int wait_for(int fd, short events, int64_t deadline, struct fl_err *err)
+{
+	struct pollfd pfd = {.fd = fd, .events = events};
+	int64_t left = deadline - now_ms();
+	int rc = poll(&pfd, 1, left > 0 ? (int)left : 0);
+
+	if (rc < 0 && errno != EINTR) {
+		return fl_err_sys(err, errno, "cannot wait for the sidecar");
+	}
+	return rc > 0 || left > 0 ? FL_OK
+				  : fl_err_set(err, FL_ERR_IO, "the sidecar does not answer");
+}
+
+static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, struct fl_err *err)
+{
+	char text[FL_ADDR_TEXT];
+	socklen_t len = sizeof(int);
+	struct fl_err cause;
+	int sys = 0, rc;
+	int fd = socket(to->sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0) {
+		return fl_err_sys(err, errno, "cannot make a socket");
+	}
+	rc = connect(fd, &to->sa.any, to->sa_len) == 0 ? 0 : errno;
+	if (rc == EINPROGRESS) {
+		rc = wait_for(fd, POLLOUT, deadline, err);
+		if (rc == FL_OK) {
+			rc = getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &len) == 0 ? sys : errno;
+		}
+	}
+	if (rc > 0) {
+		const char *remedy = rc == ECONNREFUSED || rc == ENOENT
+					     ? "; is it running, with the same INI?"
+					     : "";
+
+		(void)fl_err_sys(&cause, rc, "cannot reach the sidecar at %s",
+				 fl_addr_format(to, text));
+		rc = fl_err_set(err, FL_ERR_IO, "%s%s", cause.text, remedy);
+	}
+	if (rc != 0) {
+		close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return FL_OK;
+}
+
+/* Who listens on a Unix socket is who made its path. */
+static int judge_answerer(const struct fl_ask_target *target, int fd, struct fl_err *err)
+{
+	struct ucred who = {.uid = (uid_t)-1};
+	socklen_t len = sizeof(who);
+
+	if (target->addr.kind != FL_ADDR_UNIX) {
+		return FL_OK;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) {
+		return fl_err_sys(err, errno, "cannot learn who listens at the sidecar's socket");
+	}
+	if (who.uid == 0 || who.uid == geteuid() || who.uid == target->sidecar_uid) {
+		return FL_OK;
+	}
+	return fl_err_set(
+		err, FL_ERR_PEER,
+		"who listens at %s runs as uid %lu and is not taken for the sidecar: it should "
+		"be `[agent] sidecar_uid` (%lu) or root",
+		target->addr.sa.un.sun_path, (unsigned long)who.uid,
+		(unsigned long)target->sidecar_uid);
+}
+
+/* Of a dual-stack listener, machines may have either family only. */
+static int connect_admin(const struct fl_addr *admin, int64_t deadline, int *ret_fd,
+			 struct fl_err *err)
+{
+	struct fl_addr to = reachable(admin);
+	int rc = connect_to(&to, deadline, ret_fd, err);
+
+	if (rc != FL_OK && admin->kind == FL_ADDR_ANY) {
+		to_loopback(&to, true);
+		/* The first complaint stays: that is the address that somebody would try by hand. */
+		rc = connect_to(&to, deadline, ret_fd, NULL) == FL_OK ? FL_OK : rc;
+	}
+	return rc;
+}
+
+static int send_all(int fd, const char *data, size_t len, int64_t deadline, struct fl_err *err)
+{
+	size_t sent = 0;
+	int rc = FL_OK;
+
+	while (rc == FL_OK && sent < len) {
+		ssize_t n = send(fd, data + sent, len - sent, MSG_NOSIGNAL);
+
+		if (n >= 0) {
+			sent += (size_t)n;
+		} else if (errno == EAGAIN || errno == EINTR) {
+			rc = wait_for(fd, POLLOUT, deadline, err);
+		} else if (errno == EPIPE || errno == ECONNRESET) {
+			return FL_OK; /* answered before it had heard all: the answer says why */
+		} else {
+			rc = fl_err_sys(err, errno, "cannot ask the sidecar");
+		}
+	}
+	return rc;
+}
+
+static int send_request(int fd, const char *method, const char *path, struct fl_span body,
+			int64_t deadline, struct fl_err *err)
+{
+	char *length = body.len > 0 ? fl_format("Content-Length: %zu\r\n", body.len) : NULL;
+	char *head = fl_format("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s"
+			       "User-Agent: fairlead-agent/" FL_VERSION "\r\n\r\n",
+			       method, path, length != NULL ? length : "");
+	int rc = send_all(fd, head, strlen(head), deadline, err);
+
+	if (rc == FL_OK) {
+		rc = send_all(fd, (const char *)body.data, body.len, deadline, err);
+	}
+	free(head);
+	free(length);
+	return rc;
+}
+
+static int read_answer(int fd, int64_t deadline, struct fl_text *answer, struct fl_err *err)
+{
+	char piece[PIECE];
+	int rc = FL_OK;
+
+	while (rc == FL_OK) {
+		ssize_t n = recv(fd, piece, sizeof(piece), 0);
+
+		if (n == 0) {
+			return FL_OK;
+		}
+		if (n > 0 && answer->len + (size_t)n > ANSWER_MAX) {
+			rc = fl_err_set(
+				err, FL_ERR_PEER,
+				"the sidecar's answer has no end, is it one of Fairlead's?");
+		} else if (n > 0) {
+			fl_text_put(answer, piece, (size_t)n);
+		} else if (errno == EAGAIN || errno == EINTR) {
+			rc = wait_for(fd, POLLIN, deadline, err);
+		} else if (errno == ECONNRESET && answer->len > 0) {
+			return FL_OK; /* it had not heard all; its length tells whether it has said all */
+		} else {
+			rc = fl_err_sys(err, errno, "the sidecar broke off its answer");
+		}
+	}
+	return rc;
+}
+
+/* Content-Length of a head that ends at end; -1: it says nothing. */
+static long stated_length(const char *head, const char *end)
+{
+	static const char name[] = "Content-Length:";
+
+	for (const char *line = head; line != NULL && line < end; line = strstr(line, "\r\n")) {
+		line += line > head ? 2 : 0;
+		if (strncasecmp(line, name, sizeof(name) - 1) == 0) {
+			return strtol(line + sizeof(name) - 1, NULL, 10);
+		}
+	}
+	return -1;
+}
+
+static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct fl_text *ret_body,
+		      struct fl_err *err)
+{
+	const char *head = answer->len > 0 ? answer->data : "";
+	const char *body = strstr(head, "\r\n\r\n");
+	long stated;
+	size_t len;
+
+	if (answer->len == 0) {
+		return fl_err_set(err, FL_ERR_IO,
+				  "the sidecar closed the connection without an answer: others ask "
+				  "too much of it, or it has no memory; ask again");
+	}
+	/* "HTTP/1.1 200 ..." */
+	if (strncmp(head, "HTTP/1.", 7) != 0 || body == NULL || head[8] != ' ') {
+		return fl_err_set(err, FL_ERR_PEER,
+				  "what answers there is not Fairlead's admin endpoint");
+	}
+	stated = stated_length(head, body);
+	body += 4;
+	len = answer->len - (size_t)(body - head);
+	if (stated >= 0 && (unsigned long)stated > len) {
+		return fl_err_set(err, FL_ERR_IO, "the sidecar broke off its answer");
+	}
+	*ret_status = (unsigned)strtoul(head + 9, NULL, 10);
+	fl_text_put(ret_body, body, len);
+	return FL_OK;
+}
+
+static int request(const struct fl_ask_target *target, const char *method, const char *path,
+		   struct fl_span body, unsigned timeout_ms, unsigned *ret_status,
+		   struct fl_text *ret_body, struct fl_err *err)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+	struct fl_text answer = {0};
+	int fd = -1;
+	int rc = connect_admin(&target->addr, deadline, &fd, err);
+
+	if (rc != FL_OK) {
+		return rc;
+	}
+	rc = judge_answerer(target, fd, err);
+	if (rc == FL_OK) {
+		rc = send_request(fd, method, path, body, deadline, err);
+	}
+	if (rc == FL_OK) {
+		rc = read_answer(fd, deadline, &answer, err);
+	}
+	close(fd);
+	if (rc == FL_OK) {
+		rc = take_apart(&answer, ret_status, ret_body, err);
+	}
+	fl_text_done(&answer);
+	return rc;
+}
+
+int fl_ask(const struct fl_ask_target *target, const char *path, unsigned timeout_ms,
+	   unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
+{
+	return request(target, "GET", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
+		       err);
+}
+
+int fl_ask_change(const struct fl_ask_target *control, const char *path, unsigned timeout_ms,
+		  unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
+{
+	return request(control, "POST", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
+		       err);
+}
+
+int fl_ask_with(const struct fl_ask_target *control, const char *path, struct fl_span body,
+		unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
+		struct fl_err *err)
+{
+	return request(control, "POST", path, body, timeout_ms, ret_status, ret_body, err);
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* check - collects problems from three sources into one list: conf (the INI), certs-watch (files
+ * and certificates) and what only both together show. The last kind are warnings: all of it
+ * would run, and not as its author means it.
+ *
+ * An INI that is refused ends it early, for nothing else can be known then. */
+#include "agent/tools/check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/common/candidate.h"
+#include "agent/common/stdin_file.h"
+#include "agent/tools/check_report.h"
+#include "base/guarded.h"
+#include "base/mem.h"
+#include "base/when.h"
+#include "conf/problems.h"
+
+/* Less than 1/LIFE of its life left: whoever renews it has had time enough. */
+#define LIFE 5
+
+/* --- credentials ------------------------------------------------------------------------------ */
+
+static void add_findings(const struct fl_conf *conf, const struct fl_findings *findings,
+			 struct fl_problems *problems)
+{
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct fl_finding *finding = &findings->items[i];
+		fl_conf_line line = fl_candidate_line(conf, finding->path);
+		const char *path = finding->path != NULL ? finding->path : "";
+		const char *colon = finding->path != NULL ? ": " : "";
+
+		if (finding->is_error) {
+			fl_problem_error(problems, line, "%s%s%s", path, colon, finding->text);
+		} else {
+			fl_problem_warning(problems, line, "%s%s%s", path, colon, finding->text);
+		}
+	}
+}
+
+static bool is_old(int64_t not_before, int64_t not_after, int64_t now)
+{
+	return now <= not_after && (not_after - now) * LIFE < not_after - not_before;
+}
+
+static void check_ages(const struct fl_conf *conf, const struct fl_credentials *credentials,
+		       int64_t now, struct fl_problems *problems)
+{
+	char left[FL_SPAN_TEXT];
+
+	if (is_old(credentials->not_before, credentials->not_after, now)) {
+		fl_problem_warning(
+			problems,
+			conf->identity.cert != NULL ? conf->identity.cert_line
+						    : conf->identity.credential_bundle_line,
+			"the certificate expires in %s, less than a fifth of its life: is its "
+			"renewal stuck?",
+			fl_when_span(credentials->not_after - now, left));
+	}
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		const struct fl_bundle *bundle = &credentials->bundles[i];
+
+		for (size_t k = 0; k < bundle->roots.count; k++) {
+			struct fl_span der = {bundle->roots.items[k].data,
+					      bundle->roots.items[k].len};
+			int64_t from, to;
+
+			if (fl_svid_validity(der, &from, &to, NULL) == FL_OK &&
+			    is_old(from, to, now)) {
+				fl_problem_warning(
+					problems,
+					i == 0 ? conf->identity.bundle_line
+					       : conf->federate[i - 1].line,
+					"root %zu of %s expires in %s, less than a fifth of its "
+					"life: add its successor to the bundle before",
+					k + 1, bundle->trust_domain, fl_when_span(to - now, left));
+			}
+		}
+	}
+}
+
+/* --- identities that can never match
+ * ------------------------------------------------------------ */
+
+static bool has_bundle(const struct fl_credentials *credentials, const char *domain, size_t len)
+{
+	for (size_t i = 0; i < credentials->bundle_count; i++) {
+		const char *known = credentials->bundles[i].trust_domain;
+
+		if (strlen(known) == len && memcmp(known, domain, len) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A pattern of a trust domain without a bundle: nobody of it can prove who he is. */
+static void check_pattern(const struct fl_pattern *pattern,
+			  const struct fl_credentials *credentials, fl_conf_line line,
+			  const char *where, struct fl_problems *problems)
+{
+	static const char scheme[] = "spiffe://";
+	const char *text = fl_pattern_text(pattern);
+	const char *domain = text + sizeof(scheme) - 1;
+	size_t len;
+
+	if (strncmp(text, scheme, sizeof(scheme) - 1) != 0) {
+		return;
+	}
+	len = strcspn(domain, "/");
+	if (!has_bundle(credentials, domain, len)) {
+		fl_problem_warning(
+			problems, line,
+			"%s names %s, and of the trust domain %.*s we have no bundle, so "
+			"this never matches: add [federate %.*s], or correct the name",
+			where, text, (int)len, domain, (int)len, domain);
+	}
+}
+
+static void check_peers(const struct fl_conf_upstream *upstream,
+			const struct fl_credentials *credentials, struct fl_problems *problems)
+{
+	for (size_t i = 0; i < upstream->peer_count; i++) {
+		check_pattern(upstream->peer[i], credentials, upstream->line, "`peer`", problems);
+	}
+}
+
+static void check_patterns(const struct fl_conf *conf, const struct fl_credentials *credentials,
+			   struct fl_problems *problems)
+{
+	for (size_t i = 0; i < fl_policy_rule_count(conf->policy); i++) {
+		struct fl_rule_spec rule;
+
+		fl_policy_rule(conf->policy, i, &rule);
+		for (size_t k = 0; k < rule.from_count; k++) {
+			check_pattern(rule.from[k], credentials, rule.line, "`from`", problems);
+		}
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		check_peers(&conf->upstreams[i], credentials, problems);
+	}
+	check_peers(&conf->outbound, credentials, problems);
+}
+
+/* --- settings that hardly anybody means
+ * ---------------------------------------------------------- */
+
+static void check_policy(const struct fl_conf *conf, struct fl_problems *problems)
+{
+	if (fl_policy_default(conf->policy) == FL_ALLOW) {
+		fl_problem_warning(
+			problems, 0,
+			"`[policy] default = allow` lets in every identity that no rule denies: "
+			"write [allow] rules, and set it to deny");
+	}
+	if (fl_policy_audit(conf->policy)) {
+		fl_problem_warning(
+			problems, 0,
+			"`[policy] mode = audit` only records what rules deny, and lets it in: set it "
+			"to enforce when the records are as they should be");
+	}
+}
+
+static bool is_loopback(const struct fl_addr *addr)
+{
+	if (addr->kind != FL_ADDR_IP) {
+		return false;
+	}
+	if (addr->sa.any.sa_family == AF_INET) {
+		return ntohl(addr->sa.in.sin_addr.s_addr) >> 24 == 127;
+	}
+	return IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr);
+}
+
+static void check_listeners(const struct fl_conf *conf, struct fl_problems *problems)
+{
+	char text[FL_ADDR_TEXT];
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		const struct fl_conf_service *service = &conf->services[i];
+
+		if (is_loopback(&service->listen)) {
+			fl_problem_warning(
+				problems, service->line,
+				"service %s listens on %s only, where no other machine or pod "
+				"reaches it: did you mean listen = *:%u?",
+				service->name, fl_addr_format(&service->listen, text),
+				service->listen.port);
+		}
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
+
+		if (upstream->listen.kind != FL_ADDR_UNIX &&
+		    upstream->listen.kind != FL_ADDR_NONE && !is_loopback(&upstream->listen)) {
+			fl_problem_warning(
+				problems, upstream->line,
+				"upstream %s listens on %s, so whoever reaches that port "
+				"speaks with our identity: did you mean listen = 127.0.0.1:%u?",
+				upstream->name, fl_addr_format(&upstream->listen, text),
+				upstream->listen.port);
+		}
+	}
+}
+
+static void check_capture(const struct fl_conf *conf, struct fl_problems *problems)
+{
+	if (conf->redirect.line != 0 && conf->agent.sidecar_uid == 0) {
+		fl_problem_warning(
+			problems, conf->redirect.line,
+			"`[agent] sidecar_uid = 0`: whatever runs as root in this pod is taken for "
+			"the sidecar, and goes out in the clear: give the sidecar a uid of its own");
+	}
+}
+
+static void check_socket(const struct fl_conf *conf, struct fl_problems *problems)
+{
+	const char *slash = strrchr(conf->agent.socket, '/');
+	struct stat st;
+	struct fl_err err;
+	char *dir;
+
+	if (fl_conf_guard_socket(conf->agent.socket, conf->agent.uid, conf->agent.sidecar_uid,
+				 &err) != FL_OK) {
+		fl_problem_error(problems, 0, "`[agent] socket`: %s", err.text);
+	}
+	if (slash == NULL || slash == conf->agent.socket) {
+		return;
+	}
+	dir = fl_strndup(conf->agent.socket, (size_t)(slash - conf->agent.socket));
+	if (stat(dir, &st) != 0 && errno == ENOENT && !fl_guarded_above_is_shared(dir)) {
+		fl_problem_warning(problems, 0,
+				   "the directory %s of `[agent] socket` does not exist: create it "
+				   "before `fairlead-agent run`",
+				   dir);
+	}
+	fl_wipe_free(dir, strlen(dir));
+}
+
+/* --- all of it
+ * ---------------------------------------------------------------------------------- */
+
+static void check_conf(const struct fl_conf *conf, struct fl_problems *problems)
+{
+	check_policy(conf, problems);
+	check_listeners(conf, problems);
+	check_capture(conf, problems);
+	check_socket(conf, problems);
+}
+
+/* Would it fit on the wire? */
+static void check_size(const struct fl_conf *conf, const struct fl_candidate *candidate,
+		       struct fl_span ini, struct fl_problems *problems)
+{
+	uint8_t digest[FL_DIGEST_LEN];
+	struct fl_err err;
+	uint8_t *frame;
+	size_t len;
+
+	if (fl_candidate_encode(candidate, conf, ini, &frame, &len, digest, &err) == FL_OK) {
+		fl_wipe_free(frame, len);
+	} else {
+		fl_problem_error(problems, 0, "%s", err.text);
+	}
+}
+
+static int print(const struct fl_report *report, bool json)
+{
+	if (json) {
+		fl_report_json(report, stdout);
+	} else {
+		fl_problems_print(report->problems, report->path, stderr);
+		fl_report_text(report, stdout);
+	}
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		struct fl_err err;
+
+		(void)fl_err_sys(&err, errno, "cannot write the report");
+		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		return 2;
+	}
+	return fl_report_verdict(report);
+}
+
+int fl_check(const char *conf_path, bool json)
+{
+	struct fl_problems problems = {0};
+	struct fl_candidate candidate = {0};
+	struct fl_report report = {
+		.path = conf_path, .problems = &problems, .now = fl_candidate_now()};
+	struct fl_conf *conf = NULL;
+	char *ini = NULL;
+	size_t ini_len = 0;
+	struct fl_err err;
+	int code;
+
+	if (fl_tls_global_init(&err) != FL_OK) {
+		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		return 2;
+	}
+	if (fl_input_conf(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
+		report.conf = conf;
+		check_conf(conf, &problems);
+		if (fl_source_is_mount(conf_path)) {
+			fl_problem_warning(&problems, 0, "%s", FL_SOURCE_MOUNT_TEXT);
+		}
+		if (fl_candidate_load(conf, report.now, &(struct fl_late_crls){0}, &candidate) ==
+		    FL_OK) {
+			struct fl_span text = {(const uint8_t *)ini, ini_len};
+
+			report.credentials = candidate.credentials;
+			check_ages(conf, candidate.credentials, report.now, &problems);
+			check_patterns(conf, candidate.credentials, &problems);
+			check_size(conf, &candidate, text, &problems);
+		}
+		add_findings(conf, &candidate.findings, &problems);
+		fl_problems_sort(&problems);
+	}
+	code = print(&report, json);
+	fl_candidate_done(&candidate);
+	fl_conf_free(conf);
+	fl_wipe_free(ini, ini_len);
+	fl_problems_done(&problems);
+	fl_tls_global_done();
+	return code;
+}

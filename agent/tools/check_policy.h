@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_AGENT_TOOLS_CHECK_POLICY_H
+#define FL_AGENT_TOOLS_CHECK_POLICY_H
+/* report_rules - the policy as `check` shows it: each rule with all that it is about, and what it leaves out.
+ * Thread: any. Nothing fails. */
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/json.h"
+#include "conf/conf.h"
+#include "policy/policy.h"
+
+/* "8080", "9000-9010" or "*" for all. Ends with a NUL, cut where buf is too small: 32 bytes are enough. */
+void fl_report_ports(const struct fl_port_range *range, char *buf, size_t size);
+
+/* Lines for people. */
+void fl_report_policy_text(const struct fl_conf *conf, FILE *out);
+/* The member "policy" of the object that json is in. */
+void fl_report_policy_json(struct fl_json *json, const struct fl_conf *conf);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_AGENT_TOOLS_CHECK_REPORT_H
+#define FL_AGENT_TOOLS_CHECK_REPORT_H
+/* report - what check.c has found out, as text for people or as JSON for scripts. Only writes. */
+#include <stdio.h>
+
+#include "conf/conf.h"
+#include "pki/credentials.h"
+
+struct fl_report {
+	const char *path;                         /* of the INI */
+	const struct fl_conf *conf;               /* NULL: the INI is refused */
+	const struct fl_credentials *credentials; /* NULL: not loaded or refused */
+	const struct fl_problems *problems;       /* all of them */
+	int64_t now;                              /* seconds since the epoch */
+};
+
+/* 0 good, 1 usable with warnings, 2 refused. */
+int fl_report_verdict(const struct fl_report *report);
+
+/* The summary; only the verdict where nothing would run. */
+void fl_report_text(const struct fl_report *report, FILE *out);
+/* The same and the problems, and as much of it as is known. */
+void fl_report_json(const struct fl_report *report, FILE *out);
+
+#endif

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* explain - asks the same function as the sidecar, and then looks at every rule to say what else there is to know.
+ *
+ * What comes before policy is said as well: a strict port knows no plaintext, and on a plaintext port nobody has an
+ * identity. That a peer's certificate is good is taken for granted. */
+#include "agent/tools/explain.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/common/stdin_file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "conf/problems.h"
+#include "conf/values.h"
+#include "pki/spiffe.h"
+#include "policy/suggest.h"
+
+#define NOTES_MAX 24
+#define SAME_MAX 6 /* rules of one kind that are named */
+
+/* The question, and what has been found out. */
+struct inquiry {
+	const struct fl_conf *conf;
+	const struct fl_explain *options;
+	const struct fl_conf_service *service; /* NULL: no section is about the port */
+	enum fl_inbound_mode mode;
+	struct fl_request request;
+	union fl_sockaddr source;
+	struct fl_verdict verdict;
+	bool before_policy; /* the port refuses it, policy is not asked */
+	char *notes[NOTES_MAX], *needed[NOTES_MAX];
+	size_t note_count, needed_count;
+};
+
+static int complain(const char *text)
+{
+	(void)fprintf(stderr, "fairlead-agent explain: %s; see fairlead-agent explain --help\n",
+		      text);
+	return 2;
+}
+
+static void add(char **list, size_t *count, char *text)
+{
+	if (*count < NOTES_MAX) {
+		list[(*count)++] = text;
+	} else {
+		free(text);
+	}
+}
+
+static void note(struct inquiry *inquiry, char *text)
+{
+	add(inquiry->notes, &inquiry->note_count, text);
+}
+
+static void need(struct inquiry *inquiry, char *text)
+{
+	add(inquiry->needed, &inquiry->needed_count, text);
+}
+
+/* --- the question ----------------------------------------------------------------------------- */
+
+static int read_from(struct inquiry *inquiry, struct fl_err *err)
+{
+	const char *from = inquiry->options->from;
+	struct fl_spiffe_id id;
+	int rc;
+
+	if (strcmp(from, "plaintext") == 0) {
+		return 0;
+	}
+	if (strchr(from, '*') != NULL) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "--from: `%.200s` is a pattern: name one identity", from);
+	}
+	rc = fl_spiffe_id_parse(from, strlen(from), &id, err);
+	if (rc != 0) {
+		return fl_err_prefix(err, "--from: `%.200s` (a SPIFFE ID, or `plaintext`)", from);
+	}
+	if (id.path_len == 0) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "--from: `%.200s` is a trust domain and nobody's identity: add "
+				  "its path",
+				  from);
+	}
+	inquiry->request.id = from;
+	inquiry->request.id_len = strlen(from);
+	return 0;
+}
+
+static int read_port(struct inquiry *inquiry, struct fl_err *err)
+{
+	const struct fl_conf *conf = inquiry->conf;
+	struct fl_port_range range;
+	int rc = fl_value_ports(inquiry->options->to, &range, err);
+
+	if (rc != 0) {
+		return fl_err_prefix(err, "--to");
+	}
+	if (range.first != range.last) {
+		return fl_err_set(err, FL_ERR_INVALID, "--to: `%s` is a range: name one port",
+				  inquiry->options->to);
+	}
+	inquiry->request.port = range.first;
+	for (size_t i = 0; i < conf->service_count; i++) {
+		if (conf->services[i].port != range.first) {
+			continue;
+		}
+		if (inquiry->service != NULL) {
+			return fl_err_set(err, FL_ERR_INVALID,
+					  "--to: port %u is of the services %s and %s: name one of "
+					  "them",
+					  range.first, inquiry->service->name,
+					  conf->services[i].name);
+		}
+		inquiry->service = &conf->services[i];
+	}
+	return 0;
+}
+
+static int read_service(struct inquiry *inquiry, struct fl_err *err)
+{
+	const struct fl_conf *conf = inquiry->conf;
+	const char *to = inquiry->options->to;
+	const char **names = fl_grow(NULL, conf->service_count, sizeof(char *));
+	char meant[FL_SUGGEST_TEXT];
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		names[i] = conf->services[i].name;
+		if (strcmp(names[i], to) == 0) {
+			inquiry->service = &conf->services[i];
+			inquiry->request.port = conf->services[i].port;
+		}
+	}
+	(void)fl_suggest_text(fl_suggest(to, names, conf->service_count), meant);
+	free(names);
+	return inquiry->service != NULL ? 0
+					: fl_err_set(err, FL_ERR_INVALID,
+						     "--to: there is no [service %.100s] in %s%s",
+						     to, conf->path, meant);
+}
+
+static int read_to(struct inquiry *inquiry, struct fl_err *err)
+{
+	int rc = fl_value_looks_like_ports(inquiry->options->to) ? read_port(inquiry, err)
+								 : read_service(inquiry, err);
+
+	if (rc != 0) {
+		return rc;
+	}
+	inquiry->mode = inquiry->conf->inbound.mode;
+	if (inquiry->service != NULL) {
+		inquiry->mode = inquiry->service->inbound.mode;
+		inquiry->request.service = inquiry->service->name;
+	}
+	return 0;
+}
+
+static int read_source(struct inquiry *inquiry, struct fl_err *err)
+{
+	const char *text = inquiry->options->source;
+	struct fl_cidr net;
+	int rc;
+
+	if (text == NULL) {
+		return 0;
+	}
+	rc = fl_cidr_parse(text, &net, err);
+	if (rc != 0) {
+		return fl_err_prefix(err, "--source");
+	}
+	if (!fl_cidr_is_single(&net)) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "--source: `%.100s` is a network: name one address", text);
+	}
+	inquiry->source.any.sa_family = net.family;
+	if (net.family == AF_INET) {
+		memcpy(&inquiry->source.in.sin_addr, net.addr, 4);
+	} else {
+		memcpy(&inquiry->source.in6.sin6_addr, net.addr, 16);
+	}
+	inquiry->request.source = &inquiry->source.any;
+	return 0;
+}
+
+/* --- the answer ------------------------------------------------------------------------------- */
+
+static const char *target(const struct inquiry *inquiry, char *buf, size_t size)
+{
+	if (inquiry->service != NULL) {
+		return inquiry->service->name;
+	}
+	(void)snprintf(buf, size, "%u", inquiry->request.port);
+	return buf;
+}
+
+static char *section(const struct fl_rule_spec *rule)
+{
+	return fl_format("[%s %s]", rule->effect == FL_ALLOW ? "allow" : "deny", rule->name);
+}
+
+static void judge_mode(struct inquiry *inquiry)
+{
+	const char *what = inquiry->service != NULL ? "[service]" : "[inbound]";
+
+	if (inquiry->mode == FL_INBOUND_PLAINTEXT && inquiry->request.id != NULL) {
+		note(inquiry, fl_format("`mode = plaintext` of this port: nobody proves who he is "
+					"there, so it is judged as plaintext"));
+		inquiry->request.id = NULL;
+		inquiry->request.id_len = 0;
+	} else if (inquiry->mode == FL_INBOUND_STRICT && inquiry->request.id == NULL) {
+		inquiry->before_policy = true;
+		need(inquiry,
+		     fl_format("`mode = permissive` in %s, which lets plaintext get as far "
+			       "as policy",
+			       what));
+	}
+	if (inquiry->service == NULL && inquiry->conf->sidecar.inbound_count == 0) {
+		note(inquiry, fl_format("nothing in %s listens on port %u", inquiry->conf->path,
+					inquiry->request.port));
+	}
+}
+
+/* The key of the INI that keeps the rule from applying; misses: exceptions, and nothing else. */
+static const char *excepting_key(unsigned misses)
+{
+	return (misses & FL_MISS_EXCEPT_FROM) != 0 ? "except_from"
+	       : (misses & FL_MISS_EXCEPT_TO) != 0 ? "except_to"
+						   : "except_sources";
+}
+
+static bool is_only_excepted(unsigned misses)
+{
+	return misses != 0 && (misses & ~(unsigned)FL_MISS_EXCEPT) == 0;
+}
+
+static void need_no_exception(struct inquiry *inquiry)
+{
+	const struct fl_policy *policy = inquiry->conf->policy;
+	size_t shown = 0;
+
+	for (size_t i = 0; i < fl_policy_rule_count(policy) && shown < SAME_MAX; i++) {
+		unsigned misses = fl_policy_misses(policy, i, &inquiry->request);
+		struct fl_rule_spec rule;
+
+		fl_policy_rule(policy, i, &rule);
+		if (rule.effect == FL_ALLOW && is_only_excepted(misses)) {
+			char *name = section(&rule);
+
+			need(inquiry, fl_format("%s (%s:%u) without this in its `%s`, or", name,
+						rule.file, rule.line, excepting_key(misses)));
+			free(name);
+			shown++;
+		}
+	}
+}
+
+/* The rules that fit but for this (0: that fit), and what would have to be done about them. */
+static void need_change(struct inquiry *inquiry, enum fl_effect effect, unsigned miss,
+			const char *change)
+{
+	const struct fl_policy *policy = inquiry->conf->policy;
+	size_t shown = 0;
+
+	for (size_t i = 0; i < fl_policy_rule_count(policy) && shown < SAME_MAX; i++) {
+		struct fl_rule_spec rule;
+		char *name;
+
+		fl_policy_rule(policy, i, &rule);
+		if (rule.effect != effect ||
+		    fl_policy_misses(policy, i, &inquiry->request) != miss) {
+			continue;
+		}
+		name = section(&rule);
+		need(inquiry, fl_format("%s (%s:%u) %s", name, rule.file, rule.line, change));
+		free(name);
+		shown++;
+	}
+}
+
+/* A rule that lets in just this: by plaintext only from the address. */
+static void offer_rule(struct inquiry *inquiry)
+{
+	const char *from = inquiry->request.id != NULL ? inquiry->request.id : "plaintext";
+	char name[FL_RULE_NAME_TEXT], port[8];
+	char *sources = inquiry->request.id == NULL
+				? fl_format("\nsources = %s", inquiry->options->source != NULL
+								      ? inquiry->options->source
+								      : "ADDRESS")
+				: fl_strdup("");
+
+	(void)fl_policy_rule_name(inquiry->conf->policy, from, name);
+	need(inquiry, fl_format("[allow %s]\nfrom = %s\nto = %s%s", name, from,
+				target(inquiry, port, sizeof(port)), sources));
+	free(sources);
+}
+
+/* Is there an allow rule that fits but for deny rules in its way? */
+static bool is_allowed_otherwise(const struct inquiry *inquiry)
+{
+	const struct fl_policy *policy = inquiry->conf->policy;
+	bool found = fl_policy_default(policy) == FL_ALLOW;
+
+	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
+		struct fl_rule_spec rule;
+
+		fl_policy_rule(policy, i, &rule);
+		found = found || (rule.effect == FL_ALLOW && !rule.audit &&
+				  fl_policy_misses(policy, i, &inquiry->request) == 0);
+	}
+	return found;
+}
+
+static void find_needed(struct inquiry *inquiry)
+{
+	const struct fl_verdict *verdict = &inquiry->verdict;
+
+	if (fl_verdict_decision(verdict) == FL_DECISION_ALLOW) {
+		return;
+	}
+	need_change(inquiry, FL_DENY, 0, "no longer covering it: deny rules win");
+	if (is_allowed_otherwise(inquiry)) {
+		return;
+	}
+	if (fl_verdict_decision(verdict) == FL_DECISION_WOULD_ALLOW) {
+		need(inquiry, fl_format("`mode = enforce` in [allow %s] (%s:%u)", verdict->rule,
+					verdict->file, verdict->line));
+		return;
+	}
+	if (inquiry->options->source != NULL) {
+		need_change(inquiry, FL_ALLOW, FL_MISS_SOURCE,
+			    "with this address among its `sources`, or");
+	}
+	need_change(inquiry, FL_ALLOW, FL_MISS_TO, "with this port or service in its `to`, or");
+	need_no_exception(inquiry);
+	offer_rule(inquiry);
+}
+
+/* The rule's word depends on the address, which was not given. */
+static bool needs_source(const struct inquiry *inquiry, const struct fl_rule_spec *rule,
+			 unsigned misses)
+{
+	return inquiry->options->source == NULL &&
+	       (misses == FL_MISS_SOURCE || (rule->except.source_count > 0 &&
+					     (misses & ~(unsigned)FL_MISS_EXCEPT_SOURCE) == 0));
+}
+
+static void note_rule(struct inquiry *inquiry, const struct fl_rule_spec *rule, unsigned misses)
+{
+	char *name = section(rule);
+
+	if (needs_source(inquiry, rule, misses)) {
+		note(inquiry, fl_format("%s (%s:%u) holds for some addresses: say which "
+					"with --source",
+					name, rule->file, rule->line));
+	} else if (is_only_excepted(misses)) {
+		note(inquiry, fl_format("%s (%s:%u) does not apply: this is in its `%s`", name,
+					rule->file, rule->line, excepting_key(misses)));
+	}
+	free(name);
+}
+
+static void find_notes(struct inquiry *inquiry)
+{
+	const struct fl_policy *policy = inquiry->conf->policy;
+
+	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
+		struct fl_rule_spec rule;
+
+		fl_policy_rule(policy, i, &rule);
+		note_rule(inquiry, &rule, fl_policy_misses(policy, i, &inquiry->request));
+	}
+	if (inquiry->verdict.audited && inquiry->verdict.effect == FL_ALLOW) {
+		note(inquiry,
+		     fl_format("it is let in by audit mode alone: %s would refuse it",
+			       inquiry->verdict.rule != NULL ? "this rule" : "the default"));
+	} else if (inquiry->verdict.audited) {
+		note(inquiry, fl_format("this rule is in audit mode: it lets nobody in"));
+	}
+}
+
+static void answer(struct inquiry *inquiry)
+{
+	judge_mode(inquiry);
+	inquiry->verdict = fl_policy_decide(inquiry->conf->policy, &inquiry->request);
+	find_notes(inquiry);
+	find_needed(inquiry);
+}
+
+static bool is_let_in(const struct inquiry *inquiry)
+{
+	return !inquiry->before_policy && inquiry->verdict.effect == FL_ALLOW;
+}
+
+static const char *decision_word(const struct inquiry *inquiry)
+{
+	return inquiry->before_policy ? "deny"
+				      : fl_decision_word(fl_verdict_decision(&inquiry->verdict));
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static void put_list(const char *word, char *const *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		(void)printf("%-10s", i == 0 ? word : "");
+		for (const char *c = items[i]; *c != '\0'; c++) {
+			(void)putchar(*c);
+			if (*c == '\n') {
+				(void)printf("%10s", "");
+			}
+		}
+		(void)putchar('\n');
+	}
+}
+
+static void write_text(const struct inquiry *inquiry)
+{
+	const struct fl_verdict *verdict = &inquiry->verdict;
+	const struct fl_explain *options = inquiry->options;
+
+	(void)printf("decision  %s\n", decision_word(inquiry));
+	(void)printf("from      %s%s%s\n", options->from, options->source != NULL ? " at " : "",
+		     options->source != NULL ? options->source : "");
+	(void)printf("to        port %u%s%s\n", inquiry->request.port,
+		     inquiry->service != NULL ? ", service " : "",
+		     inquiry->service != NULL ? inquiry->service->name : "");
+	if (inquiry->before_policy) {
+		(void)puts("because   `mode = strict` of this port: plaintext is refused before "
+			   "policy is asked");
+	} else if (verdict->rule == NULL) {
+		(void)printf("because   no rule speaks, and the default is %s\n",
+			     fl_policy_default(inquiry->conf->policy) == FL_ALLOW ? "allow"
+										  : "deny");
+	} else {
+		struct fl_rule_spec rule;
+		char *name;
+
+		fl_policy_rule(inquiry->conf->policy, verdict->index, &rule);
+		name = section(&rule);
+		(void)printf("because   %s, %s:%u%s\n", name, verdict->file, verdict->line,
+			     rule.audit ? ", in audit mode" : "");
+		free(name);
+	}
+	put_list("note", inquiry->notes, inquiry->note_count);
+	put_list("needed", inquiry->needed, inquiry->needed_count);
+}
+
+static void json_list(struct fl_json *json, const char *name, char *const *items, size_t count)
+{
+	fl_json_array(json, name);
+	for (size_t i = 0; i < count; i++) {
+		fl_json_str(json, NULL, items[i]);
+	}
+	fl_json_end(json);
+}
+
+static void write_json(const struct inquiry *inquiry)
+{
+	const struct fl_verdict *verdict = &inquiry->verdict;
+	bool ruled = !inquiry->before_policy && verdict->rule != NULL;
+	struct fl_text text = {0};
+	struct fl_json json;
+
+	fl_json_init(&json, &text);
+	fl_json_object(&json, NULL);
+	fl_json_str(&json, "decision", decision_word(inquiry));
+	fl_json_bool(&json, "let_in", is_let_in(inquiry));
+	fl_json_bool(&json, "audited", !inquiry->before_policy && verdict->audited);
+	fl_json_str(&json, "decided_by",
+		    inquiry->before_policy ? "mode"
+		    : ruled                ? "rule"
+					   : "default");
+	fl_json_str(&json, "rule", ruled ? verdict->rule : NULL);
+	fl_json_str(&json, "file", ruled ? verdict->file : NULL);
+	fl_json_int(&json, "line", ruled ? verdict->line : 0);
+	fl_json_str(&json, "from", inquiry->options->from);
+	fl_json_int(&json, "port", inquiry->request.port);
+	fl_json_str(&json, "service", inquiry->request.service);
+	fl_json_str(&json, "source", inquiry->options->source);
+	json_list(&json, "notes", inquiry->notes, inquiry->note_count);
+	json_list(&json, "needed", inquiry->needed, inquiry->needed_count);
+	fl_json_end(&json);
+	(void)fwrite(text.data, 1, text.len, stdout);
+	fl_text_done(&text);
+}
+
+static int flush(void)
+{
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		struct fl_err err;
+
+		(void)fl_err_sys(&err, errno, "cannot write the answer");
+		return complain(err.text);
+	}
+	return 0;
+}
+
+static int ask(struct inquiry *inquiry)
+{
+	struct fl_err err = {0};
+
+	if (read_from(inquiry, &err) != 0 || read_to(inquiry, &err) != 0 ||
+	    read_source(inquiry, &err) != 0) {
+		return complain(err.text);
+	}
+	answer(inquiry);
+	if (inquiry->options->json) {
+		write_json(inquiry);
+	} else {
+		write_text(inquiry);
+	}
+	return flush() != 0 ? 2 : !is_let_in(inquiry);
+}
+
+int fl_explain(const char *conf_path, const struct fl_explain *options)
+{
+	struct inquiry inquiry = {.options = options};
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	int code = 2;
+
+	if (options->from == NULL || options->to == NULL) {
+		return complain(options->from == NULL ? "who? --from ID, or --from plaintext"
+						      : "whereto? --to PORT, or --to SERVICE");
+	}
+	if (fl_input_conf(conf_path, &conf, NULL, NULL, &problems) == 0) {
+		inquiry.conf = conf;
+		code = ask(&inquiry);
+	} else {
+		fl_problems_print(&problems, conf_path, stderr);
+	}
+	for (size_t i = 0; i < inquiry.note_count; i++) {
+		free(inquiry.notes[i]);
+	}
+	for (size_t i = 0; i < inquiry.needed_count; i++) {
+		free(inquiry.needed[i]);
+	}
+	fl_conf_free(conf);
+	fl_problems_done(&problems);
+	return code;
+}

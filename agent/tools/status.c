@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* status - asks /status (and /connections, for who they are with) and writes what it says, in the order in which somebody who was woken up
+ * wants to know it.
+ *
+ * What answers may be another version or somebody else: a key that is missing costs its line, text
+ * is printed without control characters, and what is no such document at all is a sentence on
+ * stderr and exit 1. */
+#include "agent/tools/status.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/capture/redirect.h"
+#include "agent/common/json_read.h"
+#include "agent/tools/admin_client.h"
+#include "agent/tools/screen.h"
+#include "agent/tools/status_peers.h"
+#include "base/when.h"
+
+#define REQUEST_MS 5000
+#define WATCH_REQUEST_MS 1000
+#define PEERS_REQUEST_MS 1000
+#define ROOTS_MAX 8 /* certificates besides the leaf, with a line each */
+
+struct way {
+	struct fl_ask_target admin;
+	bool json;  /* the document as it is */
+	bool rules; /* say what those of [redirect] have seen */
+};
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static void line_begin(struct fl_text *out, const char *name)
+{
+	fl_text_print(out, "%-12s ", name);
+}
+
+static void line_end(struct fl_text *out)
+{
+	fl_text_put(out, "\n", 1);
+}
+
+/* "expires in 5d", "EXPIRED 3m 10s ago" */
+static void put_remaining(struct fl_text *out, const cJSON *certificate)
+{
+	int64_t left = fl_answer_number(certificate, "remaining_seconds");
+	char span[FL_SPAN_TEXT];
+
+	if (left < 0) {
+		fl_text_print(out, "EXPIRED %s ago",
+			      fl_when_span(left > -INT64_MAX ? -left : INT64_MAX, span));
+	} else {
+		fl_text_print(out, "expires in %s", fl_when_span(left, span));
+	}
+}
+
+static void put_bytes(struct fl_text *out, int64_t bytes)
+{
+	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+	double value = (double)bytes;
+	int unit = -1;
+
+	while (value >= 1024 && unit + 1 < (int)(sizeof(units) / sizeof(units[0]))) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit < 0) {
+		fl_text_print(out, "%" PRId64 " B", bytes);
+	} else {
+		fl_text_print(out, "%.1f %s", value, units[unit]);
+	}
+}
+
+/* --- parts ------------------------------------------------------------------------------------ */
+
+static void put_after(struct fl_text *out, const char *before, const char *text)
+{
+	if (text[0] != '\0') {
+		fl_text_print(out, "%s", before);
+		fl_text_put_clean(out, text);
+	}
+}
+
+static void put_version(struct fl_text *out, const char *version)
+{
+	fl_text_print(out, "version ");
+	fl_text_put_clean(out, version[0] != '\0' ? version : "unknown");
+	if (strcmp(version, FL_VERSION) != 0) {
+		fl_text_print(out, " (this fairlead-agent is " FL_VERSION ")");
+	}
+}
+
+static void put_state(struct fl_text *out, const cJSON *status)
+{
+	line_begin(out, "sidecar");
+	if (fl_answer_true(status, "ready")) {
+		fl_text_print(out, "ready");
+	} else {
+		fl_text_print(out, "NOT READY: ");
+		fl_text_put_clean(out, fl_answer_text(status, "reason"));
+	}
+	line_end(out);
+	line_begin(out, "");
+	put_version(out, fl_answer_text(status, "version"));
+	if (fl_answer_count(status, "pid") > 0) {
+		fl_text_print(out, ", process %" PRIu64, fl_answer_count(status, "pid"));
+	}
+	put_after(out, ", started ", fl_answer_text(status, "started"));
+	if (fl_answer_number(status, "log_lines_lost") > 0) {
+		fl_text_print(out, ", %" PRId64 " log lines lost",
+			      fl_answer_number(status, "log_lines_lost"));
+	}
+	line_end(out);
+}
+
+static void put_certificate(struct fl_text *out, const cJSON *certificate)
+{
+	bool is_crl = strcmp(fl_answer_text(certificate, "kind"), "crl") == 0;
+	const char *domain = fl_answer_text(certificate, "trust_domain");
+
+	fl_text_put_clean(out, fl_answer_text(certificate, "kind"));
+	fl_text_print(out, " %" PRId64, fl_answer_number(certificate, "index"));
+	fl_text_print(out, domain[0] != '\0' ? " of " : " of a CA that is in no bundle");
+	fl_text_put_clean(out, domain);
+	fl_text_print(out, " ");
+	put_remaining(out, certificate);
+	if (is_crl && fl_answer_number(certificate, "remaining_seconds") < 0) {
+		fl_text_print(out, ", and stays in force");
+	}
+}
+
+static void put_certificates(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *certificate;
+	unsigned lines = 0, more = 0;
+
+	cJSON_ArrayForEach(certificate, fl_answer_part(status, "certificates"))
+	{
+		if (strcmp(fl_answer_text(certificate, "kind"), "leaf") == 0) {
+			continue;
+		}
+		if (lines == ROOTS_MAX) {
+			more++;
+			continue;
+		}
+		line_begin(out, lines++ == 0 ? "trust" : "");
+		put_certificate(out, certificate);
+		line_end(out);
+	}
+	if (more + fl_answer_number(status, "certificates_left_out") > 0) {
+		line_begin(out, "");
+		fl_text_print(out, "and %" PRId64 " more",
+			      more + fl_answer_number(status, "certificates_left_out"));
+		line_end(out);
+	}
+}
+
+static void put_generation(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *generation = fl_answer_part(status, "generation");
+
+	line_begin(out, "identity");
+	if (generation == NULL) {
+		fl_text_print(out, "none yet\n");
+		return;
+	}
+	put_after(out, "", fl_answer_text(status, "id"));
+	line_end(out);
+	if (fl_answer_part(generation, "remaining_seconds") != NULL) {
+		line_begin(out, "");
+		put_remaining(out, generation);
+		put_after(out, ", ", fl_answer_text(generation, "not_after"));
+		line_end(out);
+	}
+	line_begin(out, "generation");
+	fl_text_print(out, "%" PRIu64, fl_answer_count(generation, "number"));
+	put_after(out, ", since ", fl_answer_text(generation, "since"));
+	put_after(out, ", content ", fl_answer_text(generation, "digest"));
+	line_end(out);
+	put_certificates(out, status);
+}
+
+static void put_rotations(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *rotations = fl_answer_part(status, "rotations"),
+		    *last = fl_answer_part(status, "last_rotation"),
+		    *refusal = fl_answer_part(status, "last_refusal");
+
+	line_begin(out, "rotations");
+	fl_text_print(out,
+		      "%" PRId64 " used, %" PRId64 " refused by the agent, %" PRId64
+		      " by the sidecar",
+		      fl_answer_number(rotations, "used"),
+		      fl_answer_number(rotations, "refused_by_agent"),
+		      fl_answer_number(rotations, "refused_by_sidecar"));
+	if (last != NULL) {
+		fl_text_print(out, "; last used ");
+		fl_text_put_clean(out, fl_answer_text(last, "time"));
+	}
+	line_end(out);
+	if (refusal != NULL) {
+		line_begin(out, fl_answer_true(refusal, "current") ? "REFUSED" : "last refusal");
+		fl_text_put_clean(out, fl_answer_text(refusal, "time"));
+		fl_text_print(out, " by the ");
+		fl_text_put_clean(out, fl_answer_text(refusal, "by"));
+		fl_text_print(out, ": ");
+		fl_text_put_clean(out, fl_answer_text(refusal, "text"));
+		line_end(out);
+	}
+}
+
+static void put_warnings(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *warning;
+
+	cJSON_ArrayForEach(warning, fl_answer_part(status, "warnings"))
+	{
+		line_begin(out, "WARNING");
+		fl_text_put_clean(out, cJSON_IsString(warning) ? warning->valuestring : "");
+		line_end(out);
+	}
+}
+
+static void put_listeners(struct fl_text *out, const cJSON *status)
+{
+	const cJSON *listener, *to;
+
+	cJSON_ArrayForEach(listener, fl_answer_part(status, "listeners"))
+	{
+		bool first = true;
+
+		line_begin(out, fl_answer_text(listener, "section"));
+		fl_text_put_clean(out, fl_answer_text(listener, "name"));
+		fl_text_print(out, ": ");
+		fl_text_put_clean(out, fl_answer_text(listener, "address"));
+		cJSON_ArrayForEach(to, fl_answer_part(listener, "leads_to"))
+		{
+			fl_text_print(out, first ? " -> " : ", else ");
+			fl_text_put_clean(out, cJSON_IsString(to) ? to->valuestring : "");
+			first = false;
+		}
+		fl_text_print(out, "%s\n",
+			      fl_answer_true(listener, "serving") ? "" : "  NOT SERVING");
+	}
+}
+
+/* "5 done, 2 policy_denied" */
+static void put_counts(struct fl_text *out, const cJSON *counts, const char *before)
+{
+	const cJSON *count;
+
+	cJSON_ArrayForEach(count, counts)
+	{
+		if (cJSON_IsNumber(count) && count->valuedouble > 0) {
+			fl_text_print(out, "%s%.0f ", before, count->valuedouble);
+			fl_text_put_clean(out, count->string);
+			before = ", ";
+		}
+	}
+}
+
+static void put_traffic(struct fl_text *out, const cJSON *status)
+{
+	static const char *const directions[] = {"inbound", "outbound"};
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *direction = directions[i];
+		const cJSON *connections = fl_answer_part(fl_answer_part(status, "connections"),
+							  direction),
+			    *bytes = fl_answer_part(fl_answer_part(status, "bytes"), direction),
+			    *handshakes =
+				    fl_answer_part(fl_answer_part(status, "handshakes"), direction);
+
+		if (fl_answer_number(connections, "opened") == 0) {
+			continue;
+		}
+		line_begin(out, direction);
+		fl_text_print(out, "connections: %" PRId64 " open of %" PRId64,
+			      fl_answer_number(connections, "open"),
+			      fl_answer_number(connections, "opened"));
+		put_counts(out, fl_answer_part(connections, "closed"), "; ended: ");
+		line_end(out);
+		line_begin(out, "");
+		fl_text_print(out, "handshakes: %" PRId64 " ok, %" PRId64 " of them resumed",
+			      fl_answer_number(handshakes, "ok"),
+			      fl_answer_number(handshakes, "resumed"));
+		put_counts(out, fl_answer_part(handshakes, "failed"), "; failed: ");
+		line_end(out);
+		line_begin(out, "");
+		fl_text_print(out, "bytes: ");
+		put_bytes(out, fl_answer_number(bytes, "to_app"));
+		fl_text_print(out, " to the app, ");
+		put_bytes(out, fl_answer_number(bytes, "to_mesh"));
+		fl_text_print(out, " to the mesh\n");
+	}
+}
+
+/* Where it is not known, they are not called wrong. */
+static void put_rules(struct fl_text *out, const char *rules)
+{
+	if (strcmp(rules, "outdated") == 0) {
+		line_begin(out, "");
+		fl_text_print(out, "NOT THE RULES OF THE INI: fairlead-agent redirect apply\n");
+	}
+}
+
+static void put_refused(struct fl_text *out, const cJSON *refused)
+{
+	static const char *const ways[] = {"inbound", "outbound"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(ways); i++) {
+		if (fl_answer_true(refused, ways[i])) {
+			line_begin(out, "");
+			fl_text_print(out, "%s TCP past the sidecar refused in the last minute\n",
+				      ways[i]);
+		}
+	}
+}
+
+/* "IPv4 in force, IPv6 NOT IN FORCE since ..." */
+static void put_capture(struct fl_text *out, const cJSON *capture)
+{
+	static const struct {
+		const char *key, *name;
+	} families[] = {{"inet", "IPv4"}, {"inet6", "IPv6"}};
+	bool expected = fl_answer_true(capture, "expected"), first = true;
+
+	for (size_t i = 0; i < 2; i++) {
+		const cJSON *active = fl_answer_part(capture, families[i].key);
+
+		if (!cJSON_IsBool(active) || (!expected && cJSON_IsFalse(active))) {
+			continue;
+		}
+		if (first) {
+			line_begin(out, "capture");
+		}
+		fl_text_print(out, "%s%s %s", first ? "" : ", ", families[i].name,
+			      cJSON_IsTrue(active) ? "in force" : "NOT IN FORCE");
+		first = false;
+	}
+	if (!first) {
+		fl_text_print(out, ", since ");
+		fl_text_put_clean(out, fl_answer_text(capture, "since"));
+		line_end(out);
+		put_rules(out, fl_answer_text(capture, "rules"));
+		put_refused(out, fl_answer_part(capture, "refused"));
+	} else if (expected) {
+		line_begin(out, "capture");
+		fl_text_print(out, "not known\n");
+	}
+}
+
+static void begin_rules(struct fl_text *out, bool first)
+{
+	line_begin(out, first ? "rules" : "");
+}
+
+static void put_status(struct fl_text *out, const struct way *how, const cJSON *status)
+{
+	const cJSON *agent = fl_answer_part(status, "agent");
+
+	put_state(out, status);
+	put_generation(out, status);
+	put_rotations(out, status);
+	put_warnings(out, status);
+	if (agent != NULL) {
+		line_begin(out, "agent");
+		fl_text_print(out, "%s",
+			      fl_answer_true(agent, "hung")        ? "HANGS"
+			      : fl_answer_true(agent, "connected") ? "connected"
+								   : "NOT CONNECTED");
+		put_after(out, " ", fl_answer_text(agent, "trouble"));
+		line_end(out);
+	}
+	put_listeners(out, status);
+	put_capture(out, fl_answer_part(status, "capture"));
+	put_traffic(out, status);
+	fl_peers_put(&how->admin, PEERS_REQUEST_MS, out);
+	if (how->rules) {
+		fl_redirect_counters(out, begin_rules);
+	}
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+/* Appends the answer to out. 0: ready, 1: not; negative: err says why there is none. */
+static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, struct fl_err *err)
+{
+	struct fl_text body = {0};
+	unsigned code;
+	cJSON *status = NULL;
+	int rc = fl_ask(&how->admin, "/status", timeout_ms, &code, &body, err);
+
+	if (rc == FL_OK && (code == 403 || code == 503)) {
+		rc = fl_err_set(err, FL_ERR_IO, "the sidecar does not tell: %.*s",
+				(int)strcspn(body.data, "\n"), body.data);
+	}
+	if (rc == FL_OK) {
+		status = code == 200 ? cJSON_ParseWithLength(body.data, body.len) : NULL;
+		if (!cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(status, "ready"))) {
+			rc = fl_err_set(err, FL_ERR_PEER,
+					"what answers there has no /status of Fairlead's; is it "
+					"another program, or an older sidecar?");
+		} else if (how->json) {
+			fl_text_put(out, body.data, body.len);
+		} else {
+			put_status(out, how, status);
+		}
+	}
+	if (rc == FL_OK) {
+		rc = fl_answer_true(status, "ready") ? 0 : 1;
+	}
+	cJSON_Delete(status);
+	fl_text_done(&body);
+	return rc;
+}
+
+/* True when a signal has come that ends it. */
+static bool pause_or_end(const sigset_t *ends)
+{
+	struct timespec second = {.tv_sec = 1};
+
+	return sigtimedwait(ends, NULL, &second) > 0;
+}
+
+static int watch_it(const struct way *how)
+{
+	bool on_terminal = isatty(STDOUT_FILENO) != 0 && !how->json;
+	sigset_t ends;
+	int rc;
+
+	(void)sigemptyset(&ends);
+	(void)sigaddset(&ends, SIGINT);
+	(void)sigaddset(&ends, SIGTERM);
+	(void)pthread_sigmask(SIG_BLOCK, &ends, NULL);
+	if (on_terminal) {
+		fl_screen_clear();
+	}
+	do {
+		struct fl_text text = {0};
+		struct fl_err err;
+
+		rc = ask(how, WATCH_REQUEST_MS, &text, &err);
+		if (rc < 0 && on_terminal) {
+			line_begin(&text, "sidecar");
+			fl_text_print(&text, "NOT REACHABLE: %s\n", err.text);
+		} else if (rc < 0) {
+			(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		}
+		if (on_terminal) {
+			fl_screen_draw(&text);
+		} else if (text.len > 0) {
+			(void)printf("%s%s", text.data, how->json ? "" : "\n");
+		}
+		fl_text_done(&text);
+		/* Nobody reads it any more. */
+		if (fflush(stdout) != 0) {
+			return 1;
+		}
+	} while (!pause_or_end(&ends));
+	return rc == 0 ? 0 : 1;
+}
+
+int fl_status(const char *conf_path, bool json, bool watch)
+{
+	struct fl_text text = {0};
+	struct way how = {.json = json};
+	struct fl_err err;
+	int rc = fl_ask_where(conf_path, true, &how.admin);
+
+	if (rc != 0) {
+		return rc;
+	}
+	how.rules = fl_redirect_is_meant(conf_path);
+	if (watch) {
+		return watch_it(&how);
+	}
+	rc = ask(&how, REQUEST_MS, &text, &err);
+	if (rc < 0) {
+		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+	} else {
+		(void)fwrite(text.data, 1, text.len, stdout);
+	}
+	fl_text_done(&text);
+	if (fflush(stdout) != 0) {
+		(void)fl_err_sys(&err, errno, "cannot write the status");
+		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		return 1;
+	}
+	return rc == 0 ? 0 : 1;
+}

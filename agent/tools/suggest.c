@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* suggest - asks the sidecar whom it has seen (/seen), and the policy of the INI, which may be a newer one, whom of them
+ * it lets in. What else a person wants to know stands in comments, so that all of it can be pasted. */
+#include "agent/tools/suggest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/common/json_read.h"
+#include "agent/tools/admin_client.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "pki/spiffe.h"
+#include "policy/suggest.h"
+
+#define REQUEST_MS 5000
+
+struct seen {
+	cJSON *root; /* owns the texts */
+	struct fl_observation *items;
+	uint64_t *times; /* how often */
+	size_t count;
+	uint64_t left_out;
+};
+
+static int complain(const char *text, int code)
+{
+	(void)fprintf(stderr, "fairlead-agent suggest: %s\n", text);
+	return code;
+}
+
+/* --- what the sidecar says --------------------------------------------------------------------- */
+
+/* NULL for nothing. */
+static const char *given(const char *text)
+{
+	return text[0] != '\0' ? text : NULL;
+}
+
+/* Nothing that a peer could have put there gets into an INI unchecked. */
+static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl_observation *ret)
+{
+	const char *source = given(fl_answer_text(object, "source"));
+	const char *service = given(fl_answer_text(object, "service"));
+	uint64_t port = fl_answer_count(object, "port");
+	struct fl_spiffe_id id;
+
+	*ret = (struct fl_observation){.id = given(fl_answer_text(object, "peer")),
+				       .port = port <= UINT16_MAX ? (uint16_t)port : 0,
+				       .source.family = AF_UNSPEC};
+	/* What is no text is nobody, and not somebody in plaintext. */
+	if (ret->id == NULL && fl_answer_part(object, "peer") != NULL) {
+		return false;
+	}
+	if (ret->id != NULL && fl_spiffe_id_parse(ret->id, strlen(ret->id), &id, NULL) != 0) {
+		return false;
+	}
+	for (size_t i = 0; service != NULL && i < conf->service_count; i++) {
+		if (strcmp(conf->services[i].name, service) == 0) {
+			ret->service = conf->services[i].name;
+		}
+	}
+	if (source != NULL && fl_cidr_parse(source, &ret->source, NULL) != 0) {
+		return false;
+	}
+	/* Of a [service] that the INI has no longer. */
+	return ret->service != NULL || (service == NULL && ret->port != 0);
+}
+
+static int read_seen(const struct fl_conf *conf, const char *text, struct seen *ret)
+{
+	const cJSON *item, *list;
+
+	ret->root = cJSON_Parse(text);
+	list = fl_answer_part(ret->root, "seen");
+	if (!cJSON_IsArray(list)) {
+		return complain("what the sidecar answers is not understood: is it of another "
+				"version?",
+				2);
+	}
+	ret->left_out = fl_answer_count(ret->root, "left_out");
+	ret->items = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->items));
+	ret->times = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->times));
+	cJSON_ArrayForEach(item, list)
+	{
+		if (read_item(conf, item, &ret->items[ret->count])) {
+			ret->times[ret->count++] = fl_answer_count(item, "allow") +
+						   fl_answer_count(item, "deny") +
+						   fl_answer_count(item, "would_deny") +
+						   fl_answer_count(item, "would_allow");
+		}
+	}
+	return 0;
+}
+
+static int ask(const struct fl_ask_target *admin, struct fl_text *body)
+{
+	struct fl_err err;
+	unsigned status = 0;
+
+	if (fl_ask(admin, "/seen", REQUEST_MS, &status, body, &err) != FL_OK) {
+		return complain(err.text, 1);
+	}
+	return status == 200 ? 0
+			     : complain("the sidecar does not tell whom it has seen: is it of "
+					"an older version?",
+					2);
+}
+
+/* --- what we make of it ------------------------------------------------------------------------ */
+
+/* The identity that was last seen from that address, or NULL. */
+static const char *known_as(const struct seen *seen, const struct fl_cidr *source)
+{
+	for (size_t i = 0; source->family != AF_UNSPEC && i < seen->count; i++) {
+		if (seen->items[i].id != NULL && seen->items[i].source.family != AF_UNSPEC &&
+		    fl_cidr_equal(&seen->items[i].source, source)) {
+			return seen->items[i].id;
+		}
+	}
+	return NULL;
+}
+
+static void put_plaintext(const struct seen *seen, struct fl_text *out)
+{
+	char text[FL_CIDR_TEXT], port[8];
+
+	for (size_t i = 0; i < seen->count; i++) {
+		const struct fl_observation *item = &seen->items[i];
+		const char *id = known_as(seen, &item->source);
+
+		if (item->id != NULL) {
+			continue;
+		}
+		(void)snprintf(port, sizeof(port), "%u", item->port);
+		fl_text_print(out, "; plaintext from %s to %s, %llu times%s%s\n",
+			      item->source.family != AF_UNSPEC ? fl_cidr_format(&item->source, text)
+							       : "an unknown address",
+			      item->service != NULL ? item->service : port,
+			      (unsigned long long)seen->times[i],
+			      id != NULL ? "; with mutual TLS it is " : "", id != NULL ? id : "");
+	}
+}
+
+static int write_out(const struct fl_text *out)
+{
+	(void)fwrite(out->data, 1, out->len, stdout);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		struct fl_err err;
+
+		(void)fl_err_sys(&err, errno, "cannot write the rules");
+		return complain(err.text, 2);
+	}
+	return 0;
+}
+
+static int suggest(const struct fl_conf *conf, const struct seen *seen, bool wildcards)
+{
+	struct fl_text out = {0}, rules = {0};
+	size_t count = fl_policy_suggest(conf->policy, seen->items, seen->count, wildcards, &rules);
+	int code;
+
+	put_plaintext(seen, &out);
+	if (seen->left_out > 0) {
+		fl_text_print(&out, "; %llu more were seen, and are not remembered\n",
+			      (unsigned long long)seen->left_out);
+	}
+	if (rules.len > 0) {
+		fl_text_put(&out, rules.data, rules.len);
+	}
+	if (count == 0) {
+		fl_text_print(&out, "; no rule is needed: %s\n",
+			      seen->count == 0 ? "nobody was refused"
+					       : "none would let in more of what was seen");
+	}
+	code = write_out(&out);
+	fl_text_done(&out);
+	fl_text_done(&rules);
+	return code;
+}
+
+int fl_suggest_rules(const char *conf_path, bool wildcards)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	struct fl_text body = {0};
+	struct seen seen = {0};
+	struct fl_ask_target admin;
+	int code = fl_ask_where(conf_path, true, &admin);
+
+	if (code != 0) {
+		return code;
+	}
+	if (fl_conf_load(conf_path, &conf, NULL, NULL, &problems) != 0) {
+		fl_problems_print(&problems, conf_path, stderr);
+		code = 2;
+	}
+	if (code == 0) {
+		code = ask(&admin, &body);
+	}
+	if (code == 0) {
+		code = read_seen(conf, body.data, &seen);
+	}
+	if (code == 0) {
+		code = suggest(conf, &seen, wildcards);
+	}
+	cJSON_Delete(seen.root);
+	free(seen.items);
+	free(seen.times);
+	fl_text_done(&body);
+	fl_conf_free(conf);
+	fl_problems_done(&problems);
+	return code;
+}
