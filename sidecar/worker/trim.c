@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A burst is over when less than half of its connections are left, and a while later still. malloc_trim() looks at all
- * arenas, so that whichever worker comes first gives back what others have freed, too. */
+ * arenas, so that whichever worker comes first gives back what others have freed, too. But it leaves the top of every
+ * arena except the main one alone, and free() gives that back only once it is larger than a threshold, which glibc raises
+ * by itself. So the threshold is lowered for the one free() that is made for this. */
 #include "worker/trim.h"
 
 #include <malloc.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -12,9 +15,28 @@
 #define BURST_MIN 32u /* fewer have left too little behind to be worth a millisecond */
 #define QUIET_MS 10000u
 
+/* Above glibc's FASTBIN_CONSOLIDATION_THRESHOLD, so that free() looks at the top of the arena; below its threshold for mmap(). */
+#define TRIMMING_BLOCK (96u * 1024u)
+#define THRESHOLD_TRIMMING (128 * 1024)
+#define THRESHOLD_NORMAL                                                                           \
+	(1024 * 1024) /* connections that come and go do not make the top shrink and grow */
+
 static bool is_over(const struct fl_trim *trim)
 {
 	return trim->peak - trim->open >= BURST_MIN && trim->open <= trim->peak / 2;
+}
+
+static void give_back(void)
+{
+#ifdef __GLIBC__
+	void *volatile block; /* the compiler may not leave the pair out */
+
+	(void)mallopt(M_TRIM_THRESHOLD, THRESHOLD_TRIMMING);
+	block = malloc(TRIMMING_BLOCK);
+	free(block);
+	(void)malloc_trim(0);
+	(void)mallopt(M_TRIM_THRESHOLD, THRESHOLD_NORMAL);
+#endif
 }
 
 static void on_quiet(uv_timer_t *timer)
@@ -23,9 +45,7 @@ static void on_quiet(uv_timer_t *timer)
 
 	if (is_over(trim)) {
 		trim->peak = trim->open;
-#ifdef __GLIBC__
-		(void)malloc_trim(0);
-#endif
+		give_back();
 	}
 }
 
