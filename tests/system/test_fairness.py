@@ -135,7 +135,8 @@ def test_waiting_for_a_dead_upstream_ends(lab):
                            len(found) == 40 and found, 'each has its line')
     waited = [line for line in lines if 'has waited for one of [limits] handshakes' in line.get('detail', '')]
     assert len(waited) >= 30, '40 without the two that were dialled, and perhaps those that took their places'
-    assert all(0.495 * labs.SLOW <= line['duration_s'] < 2 * 0.5 * labs.SLOW + 1 for line in lines)
+    # A deadline counts from when the loop's turn began, and the duration from when the connection was looked at in it.
+    assert all(0.4 * labs.SLOW <= line['duration_s'] < 2 * 0.5 * labs.SLOW + 1 for line in lines)
 
 
 def test_waiting_goes_on_as_long_as_others_get_through(lab, app):

@@ -161,11 +161,11 @@ def test_openssl_client_resumes(lab, app):
 def test_openssl_server_is_resumed(lab, app):
     server = peers.Server(app, lab.server, lab.root)
     outbound = lab.outbound(server.port)
-    for _ in range(3):
+    for count in 1, 2, 3:
         with connect(outbound.port) as sock:
             sock.sendall(b'hello')
             assert sock.recv(5) == b'hello'
-    wait_until(lambda: len(outbound.sidecar.lines(msg='connection')) == 3, 'the connections are over')
+        wait_until(lambda: len(outbound.sidecar.lines(msg='connection')) == count, 'the connection is over')
     assert [line['resumed'] for line in outbound.sidecar.lines(msg='connection')] == [False, True, True]
 
 
