@@ -19,7 +19,7 @@ PROGRAMS = ['sidecar/fairlead-sidecar', 'agent/fairlead-agent']
 # Objects that are not C, and the one reason for it: assembly is written by hand, so the compiler puts no canary, probe or
 # zeroing into it. Stack and branch tracking marks it has to have like all others.
 ASSEMBLY = re.compile(
-    r'meson-generated_(?:aes|aes_gcm|chacha|fe_x25519|poly1305|sha256|sha3|sha512|sp_x86_64|wc_mlkem)_asm\.S\.o|'
+    r'meson-generated_\.\._(?:aes|aes_gcm|chacha|fe_x25519|poly1305|sha256|sha3|sha512|sp_x86_64|wc_mlkem)_asm\.S\.o|'
     r'wolfcrypt_src_port_arm_armv8-[a-z0-9]+(?:-asm)?\.S\.o')
 
 # As the compiler has written them down in its debug information.
