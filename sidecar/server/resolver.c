@@ -193,31 +193,10 @@ static void on_answer(void *user, struct fl_name *name, bool differs)
 
 static const struct fl_names_events names_events = {.on_answer = on_answer};
 
-void fl_resolver_want(struct fl_resolver *resolver, size_t name)
+void fl_resolver_want(struct fl_resolver *resolver, size_t bit)
 {
-	size_t bit = name % FL_WANTED_NAMES;
-
-	(void)__atomic_fetch_or(&resolver->wanted_bits[bit / 64], UINT64_C(1) << bit % 64,
-				__ATOMIC_ACQ_REL);
-	(void)uv_async_send(&resolver->wake);
-}
-
-static void ask_wanted(struct fl_resolver *resolver)
-{
-	for (size_t word = 0; word < FL_WANTED_NAMES / 64; word++) {
-		uint64_t bits =
-			__atomic_exchange_n(&resolver->wanted_bits[word], 0, __ATOMIC_ACQ_REL);
-
-		for (size_t bit = 0; bit < 64 && bits != 0; bit++) {
-			if ((bits >> bit & 1) == 0) {
-				continue;
-			}
-			for (size_t i = word * 64 + bit; i < resolver->entry_count;
-			     i += FL_WANTED_NAMES) {
-				fl_name_want(resolver->names, resolver->entries[i],
-					     resolver->fresh_ms);
-			}
-		}
+	for (size_t i = bit; i < resolver->entry_count; i += FL_WANTED_NAMES) {
+		fl_name_want(resolver->names, resolver->entries[i], resolver->fresh_ms);
 	}
 }
 
@@ -230,7 +209,6 @@ static void on_wake(uv_async_t *wake)
 		resolver->events->on_upstream_map(resolver->user, resolver->table);
 		resolver->events->on_answer(resolver->user);
 	}
-	ask_wanted(resolver);
 }
 
 /* --- configuration ----------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
  *
  * DNS must not switch mutual TLS off: a name of a plaintext upstream never has an address that an mtls or refuse upstream
  * covers, nor one outside of its `within`; and a new one only when those upstreams' names have been asked since. What is
- * refused so is logged and counted. Main loop, except for fl_resolver_want(). */
+ * refused so is logged and counted. Main loop. */
 #include <uv.h>
 
 #include "base/log.h"
@@ -35,9 +35,9 @@ struct fl_upstream_map *fl_resolver_set(struct fl_resolver *resolver, const stru
 /* The table that conf would have, as far as its names are known now. One reference; asks nobody, changes nothing. */
 struct fl_upstream_map *fl_resolver_imagine(const struct fl_resolver *resolver,
 					    const struct fl_conf *conf);
-/* Somebody waits for an answer about the name of that number in the newest table: it is asked soon, if that was not
- * done just now. Any thread; on_answer tells. */
-void fl_resolver_want(struct fl_resolver *resolver, size_t name);
+/* Connections wait for an answer about a name of the newest map, or about one of those that share its bit
+ * (worker/wanted_names.h): they are asked soon, if that was not done just now; on_answer tells. */
+void fl_resolver_want(struct fl_resolver *resolver, size_t bit);
 /* A name that has not been answered yet; NULL: there is none, or the first round of answers has been waited for long
  * enough. */
 const char *fl_resolver_first_round(struct fl_resolver *resolver);

@@ -5,8 +5,7 @@
 #include "server/names.h"
 #include "server/refusals.h"
 #include "server/resolver.h"
-
-#define FL_WANTED_NAMES 65536u /* bits; further names share them */
+#include "worker/wanted_names.h"
 
 struct fl_resolved_item {
 	const char *host;     /* of the INI; NULL: an IP address */
@@ -38,9 +37,8 @@ struct fl_resolver {
 	struct fl_refusals *refusals;
 	uint64_t first_round_until_ms; /* 0: it has not begun */
 	bool first_round_is_over;
-	uv_async_t wake; /* the table is outdated, or a name is wanted */
+	uv_async_t wake; /* the table is outdated */
 	bool is_outdated;
-	uint64_t wanted_bits[FL_WANTED_NAMES / 64]; /* atomic */
 };
 
 static inline bool fl_resolver_is_captured(const struct fl_resolved *route)

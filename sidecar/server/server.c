@@ -27,12 +27,7 @@
 
 /* --- workers ----------------------------------------------------------------------------------- */
 
-static void on_worker_idle(void *user)
-{
-	struct fl_server *server = user;
-
-	(void)uv_async_send(&server->worker_idle);
-}
+static void stop_if_idle(void *user);
 
 static void want_name(void *user, size_t name)
 {
@@ -40,6 +35,9 @@ static void want_name(void *user, size_t name)
 
 	fl_resolver_want(server->resolver, name);
 }
+
+static const struct fl_worker_events worker_events = {.on_idle = stop_if_idle,
+						      .on_name_wanted = want_name};
 
 static int make_workers(struct fl_server *server, struct fl_err *err)
 {
@@ -54,6 +52,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 	server->plain = fl_plaintext_counts_new(wanted);
 	server->peers = fl_peer_counts_new(wanted, FL_PEERS_MAX);
 	server->workers = fl_new(wanted * sizeof(struct fl_worker *));
+	server->worker_boxes = fl_new(wanted * sizeof(struct fl_mailbox *));
 	fl_conntrack_open(&server->conntrack);
 	for (unsigned i = 0; i < wanted && rc == 0; i++) {
 		struct fl_endpoint *endpoints = fl_new((count + 1) * sizeof(*endpoints));
@@ -61,9 +60,9 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 		rc = fl_bind_endpoints(conf, endpoints,
 				       i > 0 ? server->workers[0]->endpoints : NULL, err);
 		server->workers[i] = fl_worker_new(conf, wanted, server->log, endpoints, count,
-						   on_worker_idle, server);
+						   &server->mailbox, &worker_events);
+		server->worker_boxes[i] = &server->workers[i]->mailbox;
 		fl_worker_count_peers(server->workers[i], server->peers, i);
-		fl_worker_on_want(server->workers[i], want_name, server);
 		fl_worker_mind_conntrack(server->workers[i], &server->conntrack);
 		server->worker_count++;
 	}
@@ -345,128 +344,6 @@ static void on_note(void *user, const struct fl_ctl_note *note)
 static const struct fl_agent_link_events agent_events = {
 	.describe = describe, .on_generation = on_generation, .on_note = on_note};
 
-/* --- connections ------------------------------------------------------------------------------- */
-
-static void drop_listings(struct fl_server *server)
-{
-	for (unsigned i = 0; server->listings != NULL && i < server->worker_count; i++) {
-		fl_listing_done(&server->listings[i]);
-	}
-	free(server->listings);
-	server->listings = NULL;
-	server->listed = 0;
-	server->is_listed = false;
-}
-
-/* On the worker's thread. */
-static void on_worker_listed(void *user)
-{
-	struct fl_server *server = user;
-
-	(void)__atomic_add_fetch(&server->listed, 1, __ATOMIC_ACQ_REL);
-	(void)uv_async_send(&server->worker_listed);
-}
-
-static void listed(struct fl_server *server)
-{
-	if (server->listings == NULL ||
-	    __atomic_load_n(&server->listed, __ATOMIC_ACQUIRE) < server->worker_count) {
-		return;
-	}
-	server->is_listed = true;
-	if (server->on_listed != NULL) {
-		server->on_listed(server->on_listed_user);
-	}
-	drop_listings(server);
-}
-
-static void on_listed(uv_async_t *async)
-{
-	struct fl_server *server = FL_CONTAINER_OF(async, struct fl_server, worker_listed);
-
-	listed(server);
-	fl_server_previewed(server);
-}
-
-static bool ask_workers(struct fl_server *server)
-{
-	server->listings = calloc(server->worker_count, sizeof(*server->listings));
-	for (unsigned i = 0; server->listings != NULL && i < server->worker_count; i++) {
-		server->listings[i].max = FL_LISTING_MAX / server->worker_count;
-		if (!fl_worker_post_list(server->workers[i], &server->listings[i], on_worker_listed,
-					 server)) {
-			/* That worker lists nothing. */
-			on_worker_listed(server);
-		}
-	}
-	return server->listings != NULL;
-}
-
-/* Are they there? Else they will be: the workers are asked. For want of memory ret is made to fail. */
-static bool has_listings(struct fl_server *server, struct fl_text *ret)
-{
-	if (server->is_listed || server->worker_count == 0) {
-		return true;
-	}
-	if (server->listings == NULL && !ask_workers(server)) {
-		ret->has_failed = true;
-		return true;
-	}
-	return false;
-}
-
-bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
-{
-	if (!has_listings(server, ret)) {
-		return false;
-	}
-	if (ret->has_failed) {
-		return true;
-	}
-	fl_report_connections(server->listings, server->worker_count, uv_hrtime(), ret);
-	return true;
-}
-
-bool fl_server_page(struct fl_server *server, struct fl_text *ret)
-{
-	struct fl_snapshot snapshot;
-
-	if (!has_listings(server, ret)) {
-		return false;
-	}
-	if (ret->has_failed || !fl_server_snapshot(server, &snapshot)) {
-		ret->has_failed = true;
-		return true;
-	}
-	snapshot.listings = server->listings;
-	snapshot.listing_count = server->worker_count;
-	snapshot.now_ns = uv_hrtime();
-	fl_report_page(&snapshot, ret);
-	fl_snapshot_done(&snapshot);
-	return true;
-}
-
-bool fl_server_seen(struct fl_server *server, struct fl_text *ret)
-{
-	struct fl_callers all = {.max = FL_SEEN_MAX};
-
-	if (!has_listings(server, ret)) {
-		return false;
-	}
-	for (unsigned i = 0; server->listings != NULL && i < server->worker_count; i++) {
-		fl_callers_add(&all, &server->listings[i].seen);
-	}
-	fl_report_seen(&all, ret);
-	fl_callers_done(&all);
-	return true;
-}
-
-void fl_server_on_listed(struct fl_server *server, void (*cb)(void *user), void *user)
-{
-	server->on_listed = cb;
-	server->on_listed_user = user;
-}
-
 /* --- the end ----------------------------------------------------------------------------------- */
 
 static void stop(struct fl_server *server)
@@ -484,7 +361,8 @@ static void stop(struct fl_server *server)
 	for (unsigned i = server->started; i < server->worker_count; i++) {
 		fl_worker_discard(server->workers[i]);
 	}
-	drop_listings(server);
+	fl_mailbox_close(&server->mailbox);
+	fl_server_drop_listings(server);
 	fl_server_drop_preview(server);
 	server->worker_count = server->started = 0;
 	fl_bind_unlink_paths(server->conf, server->made);
@@ -494,8 +372,6 @@ static void stop(struct fl_server *server)
 	fl_agent_link_close(server->agent);
 	fl_resolver_close(server->resolver);
 	fl_capture_probe_close(server->capture);
-	uv_close((uv_handle_t *)&server->worker_idle, NULL);
-	uv_close((uv_handle_t *)&server->worker_listed, NULL);
 	uv_close((uv_handle_t *)&server->drain_timer, NULL);
 	uv_close((uv_handle_t *)&server->sigterm, NULL);
 	uv_close((uv_handle_t *)&server->sigint, NULL);
@@ -511,17 +387,14 @@ static unsigned open_connections(const struct fl_server *server)
 	return open;
 }
 
-static void stop_if_idle(struct fl_server *server)
+static void stop_if_idle(void *user)
 {
+	struct fl_server *server = user;
+
 	if (server->phase == DRAINING && open_connections(server) == 0) {
 		fl_log_msg(server->log, FL_LOG_INFO, "drained");
 		stop(server);
 	}
-}
-
-static void on_idle_signal(uv_async_t *async)
-{
-	stop_if_idle(FL_CONTAINER_OF(async, struct fl_server, worker_idle));
 }
 
 static void on_drain_timeout(uv_timer_t *timer)
@@ -625,8 +498,7 @@ static void init_handles(struct fl_server *server)
 {
 	FL_REQUIRE(uv_loop_init(&server->loop) == 0);
 	fl_net_init(&server->net, &server->loop, MAIN_READ_BUFFER);
-	FL_REQUIRE(uv_async_init(&server->loop, &server->worker_idle, on_idle_signal) == 0);
-	FL_REQUIRE(uv_async_init(&server->loop, &server->worker_listed, on_listed) == 0);
+	fl_mailbox_init(&server->mailbox, &server->loop, server, NULL);
 	FL_REQUIRE(uv_timer_init(&server->loop, &server->drain_timer) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigterm) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigint) == 0);
@@ -731,6 +603,8 @@ void fl_server_free(struct fl_server *server)
 	fl_plaintext_counts_free(server->plain);
 	fl_conntrack_close(&server->conntrack);
 	fl_peer_counts_free(server->peers);
+	fl_mailbox_done(&server->mailbox);
+	free(server->worker_boxes);
 	free(server->workers);
 	free(server->made);
 	free(server);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_SERVER_INTERNAL_H
 #define FL_SERVER_SERVER_INTERNAL_H
-/* What server.c does and snapshot.c looks at. Private to the two. */
+/* What server.c runs, and the files beside it that begin with its name, and snapshot.c, look at. Private to them. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
 #include "judge/preview.h"
 #include "server/agent_link.h"
+#include "server/ask_all.h"
 #include "server/capture_probe.h"
 #include "server/resolver.h"
 #include "server/server.h"
@@ -38,18 +39,20 @@ struct fl_server {
 	struct fl_conntrack conntrack;
 	struct fl_peer_counts *peers; /* and of each peer */
 	struct fl_capture_probe *capture;
-	uv_async_t worker_idle;
-	uv_async_t worker_listed;
-	struct fl_listing
-		*listings; /* one for each worker, while they are asked; NULL: they are not */
-	unsigned listed;   /* how many have answered; atomic */
-	bool is_listed;    /* all of them */
+	struct fl_mailbox mailbox;        /* of the main thread */
+	struct fl_mailbox **worker_boxes; /* one for each worker */
+	struct fl_listings {
+		struct fl_ask_all ask;
+		struct fl_listing *parts; /* one for each worker; NULL: they are not asked */
+		bool is_ready;            /* all have answered */
+	} listings;
 	void (*on_listed)(void *user);
 	void *on_listed_user;
 	struct fl_previewing {
-		const void *asker;             /* who gets it; an address, never followed */
-		struct fl_preview *parts;      /* one for each worker; NULL: nothing is under way */
-		unsigned part_count, answered; /* answered: atomic */
+		struct fl_ask_all ask;
+		const void *asker;        /* who gets it; an address, never followed */
+		struct fl_preview *parts; /* one for each worker; NULL: nothing is under way */
+		unsigned part_count;
 		struct fl_generation *current, *candidate; /* references */
 		bool is_done;
 		unsigned status;
@@ -71,7 +74,10 @@ int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_gen
 int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
 			  struct fl_rule_counts *tally, struct fl_share **shares,
 			  struct fl_err *err) FL_MUST_USE;
-void fl_server_previewed(struct fl_server *server); /* a worker has done its part of a preview */
+/* Calls on_listed: something that was asked for can be had now. */
+void fl_server_answer_listed(struct fl_server *server);
+/* When the workers have ended, or all have answered; harmless at any time else that nobody is asked. */
+void fl_server_drop_listings(struct fl_server *server);
 void fl_server_drop_preview(struct fl_server *server);
 
 #endif

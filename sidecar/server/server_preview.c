@@ -20,37 +20,19 @@ void fl_server_drop_preview(struct fl_server *server)
 		fl_preview_done(&previewing->parts[i]);
 	}
 	free(previewing->parts);
+	fl_ask_all_done(&previewing->ask);
 	fl_generation_unref(previewing->current);
 	fl_generation_unref(previewing->candidate);
 	fl_text_done(&previewing->body);
 	*previewing = (struct fl_previewing){.number = previewing->number};
 }
 
-/* On the worker's thread. */
-static void on_worker_done(void *user)
+static void on_all_previewed(void *user)
 {
 	struct fl_server *server = user;
-
-	(void)__atomic_add_fetch(&server->previewing.answered, 1, __ATOMIC_ACQ_REL);
-	(void)uv_async_send(&server->worker_listed);
-}
-
-static void call_back(struct fl_server *server)
-{
-	if (server->on_listed != NULL) {
-		server->on_listed(server->on_listed_user);
-	}
-}
-
-void fl_server_previewed(struct fl_server *server)
-{
 	struct fl_previewing *previewing = &server->previewing;
 	struct fl_err err;
 
-	if (previewing->parts == NULL || previewing->is_done ||
-	    __atomic_load_n(&previewing->answered, __ATOMIC_ACQUIRE) < previewing->part_count) {
-		return;
-	}
 	previewing->is_done = true;
 	previewing->status = 200;
 	previewing->body.is_soft = true;
@@ -59,12 +41,28 @@ void fl_server_previewed(struct fl_server *server)
 		fl_text_print(&previewing->body, "%s\n", err.text);
 		previewing->status = 503;
 	}
-	call_back(server);
+	fl_server_answer_listed(server);
 	fl_server_drop_preview(server);
-	call_back(server); /* the next one's turn */
+	fl_server_answer_listed(server); /* the next one's turn */
 }
 
-static void show_to_workers(struct fl_server *server, struct fl_generation *candidate,
+/* On the worker's thread. */
+static void answer(void *user)
+{
+	fl_question_answered(user);
+}
+
+static void preview(void *reader, void *part, struct fl_question *question)
+{
+	struct fl_preview *preview = part;
+
+	preview->done = answer;
+	preview->done_user = question;
+	fl_preview_start(reader, preview);
+}
+
+/* Takes the shares over. False: there is no memory. */
+static bool show_to_workers(struct fl_server *server, struct fl_generation *candidate,
 			    struct fl_share **shares)
 {
 	struct fl_previewing *previewing = &server->previewing;
@@ -76,14 +74,28 @@ static void show_to_workers(struct fl_server *server, struct fl_generation *cand
 	previewing->candidate = fl_generation_ref(candidate);
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		shares[i]->upstream_map = fl_upstream_map_ref(map);
-		previewing->parts[i] =
-			(struct fl_preview){.share = shares[i],
-					    .max = FL_PREVIEW_LISTED / server->worker_count,
-					    .done = on_worker_done,
-					    .done_user = server};
-		fl_worker_post_preview(server->workers[i], &previewing->parts[i]);
+		previewing->parts[i] = (struct fl_preview){
+			.share = shares[i], .max = FL_PREVIEW_LISTED / server->worker_count};
 	}
 	fl_upstream_map_unref(map);
+	return fl_ask_all_begin(&previewing->ask,
+				&(struct fl_ask_all_plan){.asker = &server->mailbox,
+							  .asked = server->worker_boxes,
+							  .count = server->worker_count,
+							  .ask = preview,
+							  .parts = previewing->parts,
+							  .part_size = sizeof(*previewing->parts),
+							  .on_all = on_all_previewed,
+							  .user = server});
+}
+
+/* Nobody was asked. */
+static void forget_shares(struct fl_server *server)
+{
+	for (unsigned i = 0; i < server->previewing.part_count; i++) {
+		fl_share_unref(server->previewing.parts[i].share);
+	}
+	fl_server_drop_preview(server);
 }
 
 static int begin(struct fl_server *server, const struct fl_ctl_generation *message,
@@ -106,8 +118,9 @@ static int begin(struct fl_server *server, const struct fl_ctl_generation *messa
 	shares = fl_new(server->worker_count * sizeof(struct fl_share *));
 	tally = fl_rule_counts_new(candidate->conf->policy, server->worker_count);
 	rc = fl_server_make_shares(server, candidate, tally, shares, err);
-	if (rc == 0) {
-		show_to_workers(server, candidate, shares);
+	if (rc == 0 && !show_to_workers(server, candidate, shares)) {
+		forget_shares(server);
+		rc = fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
 	fl_rule_counts_unref(tally);
 	free(shares);

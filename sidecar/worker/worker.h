@@ -3,8 +3,8 @@
 #define FL_WORKER_WORKER_H
 /* worker - one thread with one loop, its own listening sockets, buffers, log and share of the generation.
  *
- * Nothing on the data path is shared with another thread. The one door between threads is the mailbox: the main
- * thread posts, the worker's loop takes. Functions marked `main` are called on the main thread; everything else
+ * Nothing on the data path is shared with another thread. The one door between threads are mailboxes (mailbox.h): the
+ * worker's, and the main thread's. Functions marked `main` are called on the main thread; everything else
  * in conn/, judge/ and worker/ runs on the worker's own loop. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,7 +30,9 @@
 #include "judge/recycle.h"
 #include "judge/walk.h"
 #include "net/sock.h"
+#include "worker/mailbox.h"
 #include "worker/trim.h"
+#include "worker/wanted_names.h"
 
 enum fl_endpoint_state {
 	FL_ENDPOINT_CLOSED, /* there is no generation yet, or no more connections are taken */
@@ -87,18 +89,25 @@ struct fl_strangers {
 	bool making_room;
 };
 
-struct fl_mail;
 struct fl_preview;
+
+/* What a worker tells the main thread, which runs these; user: the reader of its mailbox. */
+struct fl_worker_events {
+	void (*on_idle)(void *user); /* it drains, and nothing is open */
+	/* Connections wait for DNS: of a name of the newest map, or more of them (wanted_names.h). */
+	void (*on_name_wanted)(void *user, size_t name);
+};
 
 struct fl_worker {
 	uv_thread_t thread;
 	uv_loop_t loop;
-	uv_async_t wake;
-	uv_mutex_t mail_lock;
-	struct fl_mail *mail;        /* under mail_lock: newest first */
-	void (*on_idle)(void *user); /* called on the worker's thread when drained; thread-safe */
-	void *on_idle_user;
-	void (*want)(void *user, size_t name); /* its number in the newest map; thread-safe */
+	struct fl_mailbox mailbox; /* of this thread */
+	struct fl_mailbox *main;   /* of the main thread; what comes there runs events */
+	const struct fl_worker_events *events;
+	struct fl_mail idle_mail; /* drained */
+	struct fl_wanted_names wanted_names;
+	void (*want)(void *user,
+		     size_t name); /* a name of the newest map, which DNS is asked for */
 	void *want_user;
 
 	struct fl_net net;
@@ -158,15 +167,14 @@ struct fl_worker {
 };
 
 /* main: prepares everything but starts no thread. endpoints (and their fds) are taken over; conf and log are read now
- * only: the worker's log goes to the same descriptor. */
+ * only: the worker's log goes to the same descriptor. main: the main thread's mailbox, borrowed until the worker has gone, as
+ * events is. */
 struct fl_worker *fl_worker_new(const struct fl_conf *conf, unsigned worker_count,
 				const struct fl_log *log, struct fl_endpoint *endpoints,
-				size_t endpoint_count, void (*on_idle)(void *user),
-				void *on_idle_user);
+				size_t endpoint_count, struct fl_mailbox *main,
+				const struct fl_worker_events *events);
 /* main: before it starts: where it counts its peers (borrowed), as the worker of that number */
 void fl_worker_count_peers(struct fl_worker *worker, struct fl_peer_counts *peers, unsigned number);
-/* main: before it starts: who asks DNS of a name (by its number in the map) that a connection waits for */
-void fl_worker_on_want(struct fl_worker *worker, void (*want)(void *user, size_t name), void *user);
 /* main: likewise: whose time-outs captured connections have (borrowed) */
 void fl_worker_mind_conntrack(struct fl_worker *worker, const struct fl_conntrack *conntrack);
 /* main */
@@ -177,18 +185,12 @@ void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
 			    struct fl_targets *targets); /* main; takes a reference */
 /* main: is_set: whatever the INI says from now on; else until the next share. False: no memory */
 bool fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set);
-/* main: fills ret, which has to stay until done has been called, on the worker's thread; done must be thread-safe. False: no
- * memory, and it will not be called */
-bool fl_worker_post_list(struct fl_worker *worker, struct fl_listing *ret, void (*done)(void *user),
-			 void *user);
 /* main: for the share that was posted last; takes a reference */
 void fl_worker_post_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map);
 /* main: a name was answered, or was not; after the targets and the map that follow from it */
 void fl_worker_post_answer(struct fl_worker *worker);
-/* main; preview is the worker's until its done is called. */
-void fl_worker_post_preview(struct fl_worker *worker, struct fl_preview *preview);
-void fl_worker_post_drain(
-	struct fl_worker *worker); /* main: stop accepting; on_idle when nothing is open */
+/* main: stop accepting; events->on_idle when nothing is open */
+void fl_worker_post_drain(struct fl_worker *worker);
 void fl_worker_post_stop(struct fl_worker *worker); /* main: cut what is open and end the thread */
 void fl_worker_join(struct fl_worker *worker);      /* main: after stop; frees */
 void fl_worker_discard(struct fl_worker *worker);   /* main: frees one that was never started */
@@ -198,6 +200,9 @@ unsigned fl_worker_open_connections(const struct fl_worker *worker); /* any thre
 bool fl_worker_serving(const struct fl_worker *worker);              /* any thread */
 /* Of the endpoint of that number, in the order of fl_worker_new(); any thread. */
 enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number);
+
+/* The worker's thread: all that is open, into ret. */
+void fl_worker_list(struct fl_worker *worker, struct fl_listing *ret);
 
 /* --- for session and stream, on the loop ------------------------------------------------------- */
 

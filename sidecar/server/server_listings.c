@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* server_listings - what is open and whom policy refused, for /connections, the page and /seen: the workers are asked, and what
+ * they have answered is there for the time of one call of on_listed. Whoever asks meanwhile gets the same answers. */
+#include <stdlib.h>
+
+#include "server/server_internal.h"
+
+void fl_server_drop_listings(struct fl_server *server)
+{
+	struct fl_listings *listings = &server->listings;
+
+	for (unsigned i = 0; listings->parts != NULL && i < server->worker_count; i++) {
+		fl_listing_done(&listings->parts[i]);
+	}
+	free(listings->parts);
+	fl_ask_all_done(&listings->ask);
+	*listings = (struct fl_listings){.parts = NULL};
+}
+
+static void list(void *reader, void *part, struct fl_question *question)
+{
+	fl_worker_list(reader, part);
+	fl_question_answered(question);
+}
+
+static void on_all_listed(void *user)
+{
+	struct fl_server *server = user;
+
+	server->listings.is_ready = true;
+	fl_server_answer_listed(server);
+	fl_server_drop_listings(server);
+}
+
+/* False: there is no memory. */
+static bool ask_workers(struct fl_server *server)
+{
+	struct fl_listings *listings = &server->listings;
+
+	listings->parts = calloc(server->worker_count, sizeof(*listings->parts));
+	if (listings->parts == NULL) {
+		return false;
+	}
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		listings->parts[i].max = FL_LISTING_MAX / server->worker_count;
+	}
+	if (!fl_ask_all_begin(&listings->ask,
+			      &(struct fl_ask_all_plan){.asker = &server->mailbox,
+							.asked = server->worker_boxes,
+							.count = server->worker_count,
+							.ask = list,
+							.parts = listings->parts,
+							.part_size = sizeof(*listings->parts),
+							.on_all = on_all_listed,
+							.user = server})) {
+		fl_server_drop_listings(server);
+		return false;
+	}
+	return true;
+}
+
+/* Are they there? Else they will be: the workers are asked. For want of memory ret is made to fail. */
+static bool has_listings(struct fl_server *server, struct fl_text *ret)
+{
+	if (server->listings.is_ready || server->worker_count == 0) {
+		return true;
+	}
+	if (server->listings.parts == NULL && !ask_workers(server)) {
+		ret->has_failed = true;
+		return true;
+	}
+	return false;
+}
+
+bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
+{
+	if (!has_listings(server, ret)) {
+		return false;
+	}
+	if (!ret->has_failed) {
+		fl_report_connections(server->listings.parts, server->worker_count, uv_hrtime(),
+				      ret);
+	}
+	return true;
+}
+
+bool fl_server_page(struct fl_server *server, struct fl_text *ret)
+{
+	struct fl_snapshot snapshot;
+
+	if (!has_listings(server, ret)) {
+		return false;
+	}
+	if (ret->has_failed || !fl_server_snapshot(server, &snapshot)) {
+		ret->has_failed = true;
+		return true;
+	}
+	snapshot.listings = server->listings.parts;
+	snapshot.listing_count = server->worker_count;
+	snapshot.now_ns = uv_hrtime();
+	fl_report_page(&snapshot, ret);
+	fl_snapshot_done(&snapshot);
+	return true;
+}
+
+bool fl_server_seen(struct fl_server *server, struct fl_text *ret)
+{
+	struct fl_callers all = {.max = FL_SEEN_MAX};
+
+	if (!has_listings(server, ret)) {
+		return false;
+	}
+	for (unsigned i = 0; !ret->has_failed && i < server->worker_count; i++) {
+		fl_callers_add(&all, &server->listings.parts[i].seen);
+	}
+	fl_report_seen(&all, ret);
+	fl_callers_done(&all);
+	return true;
+}
+
+void fl_server_on_listed(struct fl_server *server, void (*cb)(void *user), void *user)
+{
+	server->on_listed = cb;
+	server->on_listed_user = user;
+}
+
+void fl_server_answer_listed(struct fl_server *server)
+{
+	if (server->on_listed != NULL) {
+		server->on_listed(server->on_listed_user);
+	}
+}

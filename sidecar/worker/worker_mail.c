@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the main thread tells a worker, and what a worker tells the main thread: a letter for each. The first half of each pair
+ * takes the letter on the reader's loop, the second posts it.
+ *
+ * Happy path: the first share opens the listeners; a later one replaces it between two events, and what is open keeps the share
+ * it began with. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn/conn.h"
+#include "conn/stranger.h"
+#include "conn/stream.h"
+#include "worker/worker_internal.h"
+
+/* --- a share of a new generation ----------------------------------------------------------------- */
+
+struct share_mail {
+	struct fl_mail mail;
+	struct fl_share *share;
+};
+
+/* One that is a fixed listener no more is no section of this endpoint. */
+static void find_section(struct fl_endpoint *endpoint, const struct fl_generation *generation)
+{
+	if (endpoint->captures) {
+		return;
+	}
+	endpoint->service = NULL;
+	endpoint->upstream = NULL;
+	if (endpoint->direction == FL_INBOUND) {
+		endpoint->service = fl_generation_service(generation, endpoint->name);
+	} else {
+		endpoint->upstream = fl_generation_upstream(generation, endpoint->name);
+	}
+	if (endpoint->service != NULL && endpoint->service->listen.kind == FL_ADDR_NONE) {
+		endpoint->service = NULL;
+	}
+	if (endpoint->upstream != NULL && endpoint->upstream->listen.kind == FL_ADDR_NONE) {
+		endpoint->upstream = NULL;
+	}
+}
+
+static void take_share(struct fl_worker *worker, struct fl_share *share)
+{
+	bool first = worker->share == NULL;
+	bool may_resume =
+		!first && fl_generation_may_resume(worker->share->generation, share->generation);
+
+	if (!first) {
+		fl_share_retire(worker->share);
+		worker->share->superseded_ms = uv_now(&worker->loop);
+	}
+	fl_share_unref(worker->share);
+	worker->share = share;
+	fl_worker_apply_limits(worker, share->generation->conf);
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		find_section(endpoint, share->generation);
+		if (!may_resume) {
+			fl_resume_flush(&endpoint->resume);
+		}
+	}
+	if (!may_resume) {
+		fl_resume_map_flush(&worker->resumes);
+	}
+	fl_judge_start(worker);
+	fl_recycle_generation(worker);
+	if (first && !worker->draining) {
+		fl_worker_open_listeners(worker);
+	}
+	fl_worker_tune_listeners(worker);
+	fl_worker_session_settled(worker); /* there may be more places now */
+	fl_stream_names_answered(worker);  /* they may not have to wait any more */
+}
+
+static void on_share(struct fl_mail *mail, void *reader)
+{
+	struct share_mail *letter = FL_CONTAINER_OF(mail, struct share_mail, mail);
+
+	take_share(reader, letter->share);
+	free(letter);
+}
+
+void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share)
+{
+	struct share_mail *letter = fl_new(sizeof(*letter));
+
+	letter->mail.take = on_share;
+	letter->share = share;
+	fl_mailbox_post(&worker->mailbox, &letter->mail);
+}
+
+/* --- what DNS says -------------------------------------------------------------------------------- */
+
+struct targets_mail {
+	struct fl_mail mail;
+	struct fl_targets *targets;
+	char upstream[];
+};
+
+static void take_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets)
+{
+	for (size_t i = 0; i < worker->endpoint_count; i++) {
+		struct fl_endpoint *endpoint = &worker->endpoints[i];
+
+		if (endpoint->direction == FL_OUTBOUND && !endpoint->captures &&
+		    strcmp(endpoint->name, upstream) == 0) {
+			fl_targets_unref(endpoint->targets);
+			endpoint->targets = fl_targets_ref(targets);
+		}
+	}
+}
+
+static void on_targets(struct fl_mail *mail, void *reader)
+{
+	struct targets_mail *letter = FL_CONTAINER_OF(mail, struct targets_mail, mail);
+
+	take_targets(reader, letter->upstream, letter->targets);
+	fl_targets_unref(letter->targets);
+	free(letter);
+}
+
+void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
+			    struct fl_targets *targets)
+{
+	size_t size = strlen(upstream) + 1;
+	struct targets_mail *letter = fl_new(sizeof(*letter) + size);
+
+	letter->mail.take = on_targets;
+	letter->targets = fl_targets_ref(targets);
+	memcpy(letter->upstream, upstream, size);
+	fl_mailbox_post(&worker->mailbox, &letter->mail);
+}
+
+struct upstream_map_mail {
+	struct fl_mail mail;
+	struct fl_upstream_map *map;
+};
+
+static void take_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map)
+{
+	if (worker->share == NULL) { /* it is stopping */
+		fl_upstream_map_unref(map);
+		return;
+	}
+	fl_upstream_map_unref(worker->share->upstream_map);
+	worker->share->upstream_map = map;
+	fl_stream_judge_claimed(worker);
+}
+
+static void on_upstream_map(struct fl_mail *mail, void *reader)
+{
+	struct upstream_map_mail *letter = FL_CONTAINER_OF(mail, struct upstream_map_mail, mail);
+
+	take_upstream_map(reader, letter->map);
+	free(letter);
+}
+
+void fl_worker_post_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map)
+{
+	struct upstream_map_mail *letter = fl_new(sizeof(*letter));
+
+	letter->mail.take = on_upstream_map;
+	letter->map = fl_upstream_map_ref(map);
+	fl_mailbox_post(&worker->mailbox, &letter->mail);
+}
+
+static void on_answer(struct fl_mail *mail, void *reader)
+{
+	struct fl_worker *worker = reader;
+
+	worker->is_answered = true;
+	free(mail);
+}
+
+void fl_worker_post_answer(struct fl_worker *worker)
+{
+	struct fl_mail *mail = fl_new(sizeof(*mail));
+
+	mail->take = on_answer;
+	fl_mailbox_post(&worker->mailbox, mail);
+}
+
+/* --- the log level -------------------------------------------------------------------------------- */
+
+struct log_level_mail {
+	struct fl_mail mail;
+	enum fl_log_level level;
+	bool is_set;
+};
+
+static void on_log_level(struct fl_mail *mail, void *reader)
+{
+	struct log_level_mail *letter = FL_CONTAINER_OF(mail, struct log_level_mail, mail);
+	struct fl_worker *worker = reader;
+
+	worker->log.level = letter->level;
+	worker->log_level_is_set = letter->is_set;
+	free(letter);
+}
+
+bool fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set)
+{
+	struct log_level_mail *letter = calloc(1, sizeof(*letter));
+
+	if (letter == NULL) {
+		return false;
+	}
+	letter->mail.take = on_log_level;
+	letter->level = level;
+	letter->is_set = is_set;
+	fl_mailbox_post(&worker->mailbox, &letter->mail);
+	return true;
+}
+
+/* --- the end -------------------------------------------------------------------------------------- */
+
+static void on_drain(struct fl_mail *mail, void *reader)
+{
+	free(mail);
+	fl_worker_drain(reader);
+}
+
+void fl_worker_post_drain(struct fl_worker *worker)
+{
+	struct fl_mail *mail = fl_new(sizeof(*mail));
+
+	mail->take = on_drain;
+	fl_mailbox_post(&worker->mailbox, mail);
+}
+
+static void on_stop(struct fl_mail *mail, void *reader)
+{
+	free(mail);
+	fl_worker_stop(reader);
+}
+
+void fl_worker_post_stop(struct fl_worker *worker)
+{
+	struct fl_mail *mail = fl_new(sizeof(*mail));
+
+	mail->take = on_stop;
+	fl_mailbox_post(&worker->mailbox, mail);
+}
+
+/* --- to the main thread ----------------------------------------------------------------------------- */
+
+static void take_idle(struct fl_mail *mail, void *reader)
+{
+	struct fl_worker *worker = FL_CONTAINER_OF(mail, struct fl_worker, idle_mail);
+
+	worker->events->on_idle(reader);
+}
+
+void fl_worker_report_idle(struct fl_worker *worker)
+{
+	fl_mailbox_post(worker->main, &worker->idle_mail);
+}
+
+static void take_wanted(struct fl_mail *mail, void *reader)
+{
+	struct fl_worker *worker = FL_CONTAINER_OF(mail, struct fl_worker, wanted_names.mail);
+
+	fl_wanted_names_take(&worker->wanted_names, worker->events->on_name_wanted, reader);
+}
+
+static void want_name(void *user, size_t name)
+{
+	struct fl_worker *worker = user;
+
+	fl_wanted_names_add(&worker->wanted_names, name, worker->main);
+}
+
+/* --- the box ---------------------------------------------------------------------------------------- */
+
+/* Once for all answers that have come: thousands may wait, each for hundreds of names. */
+static void on_taken(void *reader)
+{
+	struct fl_worker *worker = reader;
+
+	if (worker->is_answered) {
+		worker->is_answered = false;
+		fl_stream_names_answered(worker);
+	}
+}
+
+void fl_worker_init_mail(struct fl_worker *worker, struct fl_mailbox *main,
+			 const struct fl_worker_events *events)
+{
+	worker->main = main;
+	worker->events = events;
+	worker->idle_mail.take = take_idle;
+	worker->wanted_names.mail.take = take_wanted;
+	worker->want = want_name;
+	worker->want_user = worker;
+	fl_mailbox_init(&worker->mailbox, &worker->loop, worker, on_taken);
+}
