@@ -252,9 +252,9 @@ static int find_table(const char *table, bool *ret_there, struct fl_err *err)
 		return rc;
 	}
 	*ret_there = false;
-	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	cJSON_ArrayForEach(item, fl_json_read_member(listing, "nftables"))
 	{
-		const char *name = fl_answer_text(fl_answer_part(item, "table"), "name");
+		const char *name = fl_json_read_text(fl_json_read_member(item, "table"), "name");
 
 		*ret_there = *ret_there || strcmp(name, table) == 0;
 	}
@@ -264,12 +264,12 @@ static int find_table(const char *table, bool *ret_there, struct fl_err *err)
 
 static void take_counter(const cJSON *counter, struct fl_nft_count *counts, size_t count)
 {
-	const char *name = fl_answer_text(counter, "name");
+	const char *name = fl_json_read_text(counter, "name");
 
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(counts[i].name, name) == 0) {
-			counts[i].packets = fl_answer_count(counter, "packets");
-			counts[i].bytes = fl_answer_count(counter, "bytes");
+			counts[i].packets = fl_json_read_count(counter, "packets");
+			counts[i].bytes = fl_json_read_count(counter, "bytes");
 			counts[i].found = true;
 		}
 	}
@@ -290,9 +290,9 @@ int fl_nft_count(const char *table, struct fl_nft_count *counts, size_t count, b
 	if (rc != FL_OK) {
 		return rc;
 	}
-	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	cJSON_ArrayForEach(item, fl_json_read_member(listing, "nftables"))
 	{
-		take_counter(fl_answer_part(item, "counter"), counts, count);
+		take_counter(fl_json_read_member(item, "counter"), counts, count);
 	}
 	cJSON_Delete(listing);
 	return FL_OK;
@@ -301,12 +301,13 @@ int fl_nft_count(const char *table, struct fl_nft_count *counts, size_t count, b
 /* "elem": {"val": {"concat": ["10.0.0.1", 80, "10.0.0.2", 40000]}, "expires": 86000} */
 static void tell_ends(const cJSON *element, fl_nft_ends_cb cb, void *user)
 {
-	const cJSON *value = fl_answer_part(fl_answer_part(element, "elem"), "val"), *part;
+	const cJSON *value = fl_json_read_member(fl_json_read_member(element, "elem"), "val"),
+		    *part;
 	const char *addrs[2];
 	uint16_t ports[2];
 	int i = 0;
 
-	cJSON_ArrayForEach(part, fl_answer_part(value, "concat"))
+	cJSON_ArrayForEach(part, fl_json_read_member(value, "concat"))
 	{
 		if (i >= 4 || (i % 2 == 0 ? !cJSON_IsString(part) : !cJSON_IsNumber(part))) {
 			return;
@@ -335,13 +336,13 @@ static int find_set(const char *table, const char *set, bool *ret_there, struct 
 		return rc;
 	}
 	*ret_there = false;
-	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	cJSON_ArrayForEach(item, fl_json_read_member(listing, "nftables"))
 	{
-		const cJSON *found = fl_answer_part(item, "set");
+		const cJSON *found = fl_json_read_member(item, "set");
 
-		*ret_there = *ret_there || (strcmp(fl_answer_text(found, "table"), table) == 0 &&
-					    strcmp(fl_answer_text(found, "name"), set) == 0 &&
-					    fl_answer_number(found, "timeout") > 0);
+		*ret_there = *ret_there || (strcmp(fl_json_read_text(found, "table"), table) == 0 &&
+					    strcmp(fl_json_read_text(found, "name"), set) == 0 &&
+					    fl_json_read_number(found, "timeout") > 0);
 	}
 	cJSON_Delete(listing);
 	return FL_OK;
@@ -361,9 +362,10 @@ int fl_nft_ends(const char *table, const char *set, fl_nft_ends_cb cb, void *use
 	if (rc != FL_OK || !*ret_there) {
 		return rc;
 	}
-	cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+	cJSON_ArrayForEach(item, fl_json_read_member(listing, "nftables"))
 	{
-		cJSON_ArrayForEach(element, fl_answer_part(fl_answer_part(item, "set"), "elem"))
+		cJSON_ArrayForEach(element,
+				   fl_json_read_member(fl_json_read_member(item, "set"), "elem"))
 		{
 			tell_ends(element, cb, user);
 		}
@@ -374,7 +376,7 @@ int fl_nft_ends(const char *table, const char *set, fl_nft_ends_cb cb, void *use
 
 static void take_target(const cJSON *statement, struct fl_nft_targets *ret)
 {
-	uint64_t port = fl_answer_count(statement, "port");
+	uint64_t port = fl_json_read_count(statement, "port");
 	size_t i = 0;
 
 	while (i < ret->count && ret->ports[i] != port) {
@@ -389,11 +391,11 @@ static void take_rule(const cJSON *rule, struct fl_nft_targets *ret)
 {
 	const cJSON *statement;
 
-	cJSON_ArrayForEach(statement, fl_answer_part(rule, "expr"))
+	cJSON_ArrayForEach(statement, fl_json_read_member(rule, "expr"))
 	{
-		take_target(fl_answer_part(statement, "redirect"), ret);
-		take_target(fl_answer_part(statement, "tproxy"), ret);
-		ret->tproxy = ret->tproxy || fl_answer_part(statement, "tproxy") != NULL;
+		take_target(fl_json_read_member(statement, "redirect"), ret);
+		take_target(fl_json_read_member(statement, "tproxy"), ret);
+		ret->tproxy = ret->tproxy || fl_json_read_member(statement, "tproxy") != NULL;
 	}
 }
 
@@ -414,9 +416,9 @@ int fl_nft_targets(const char *table, struct fl_nft_targets *ret, struct fl_err 
 	}
 	*ret = (struct fl_nft_targets){.count = 0};
 	if (there) {
-		cJSON_ArrayForEach(item, fl_answer_part(listing, "nftables"))
+		cJSON_ArrayForEach(item, fl_json_read_member(listing, "nftables"))
 		{
-			take_rule(fl_answer_part(item, "rule"), ret);
+			take_rule(fl_json_read_member(item, "rule"), ret);
 		}
 		cJSON_Delete(listing);
 	}

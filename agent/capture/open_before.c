@@ -182,16 +182,16 @@ static bool stays_here(const struct list *sorted, const struct conn *conn)
 
 /* --- what the rules in force hold --------------------------------------------------------------- */
 
-struct fl_open_kept {
+struct fl_open_before_set {
 	struct list list;
 };
 
-struct fl_open_kept *fl_open_kept_new(void)
+struct fl_open_before_set *fl_open_before_set_new(void)
 {
-	return fl_new(sizeof(struct fl_open_kept));
+	return fl_new(sizeof(struct fl_open_before_set));
 }
 
-void fl_open_kept_free(struct fl_open_kept *kept)
+void fl_open_before_set_free(struct fl_open_before_set *kept)
 {
 	if (kept != NULL) {
 		free(kept->list.items);
@@ -209,9 +209,9 @@ static bool take_end(const char *addr, uint16_t port, struct end *ret)
 	return inet_pton(AF_INET6, mapped, &ret->addr) == 1;
 }
 
-void fl_open_keep(void *user, const char *const addrs[2], const uint16_t ports[2])
+void fl_open_before_set_add(void *user, const char *const addrs[2], const uint16_t ports[2])
 {
-	struct fl_open_kept *kept = user;
+	struct fl_open_before_set *kept = user;
 	struct conn conn = {0};
 
 	if (take_end(addrs[0], ports[0], &conn.local) &&
@@ -220,7 +220,7 @@ void fl_open_keep(void *user, const char *const addrs[2], const uint16_t ports[2
 	}
 }
 
-static bool is_kept(const struct fl_open_kept *kept, const struct conn *conn)
+static bool is_kept(const struct fl_open_before_set *kept, const struct conn *conn)
 {
 	return kept == NULL ||
 	       (kept->list.count > 0 && bsearch(conn, kept->list.items, kept->list.count,
@@ -257,7 +257,7 @@ static int read_tables(struct list *list, struct fl_err *err)
 	return rc == FL_OK ? read_table("/proc/self/net/tcp6", list, err) : rc;
 }
 
-static bool is_own_port(const struct fl_open_scope *scope, uint16_t port)
+static bool is_own_port(const struct fl_open_before_scope *scope, uint16_t port)
 {
 	const struct fl_ruleset_ports *const both[] = {&scope->inbound, &scope->outbound};
 
@@ -270,12 +270,13 @@ static bool is_own_port(const struct fl_open_scope *scope, uint16_t port)
 }
 
 /* Its own, not one that was led to it. */
-static bool is_dialled_by_sidecar(const struct fl_open_scope *scope, const struct conn *conn)
+static bool is_dialled_by_sidecar(const struct fl_open_before_scope *scope, const struct conn *conn)
 {
 	return conn->uid == scope->sidecar_uid && !is_own_port(scope, conn->local.port);
 }
 
-int fl_open_format(const struct fl_open_scope *scope, struct fl_text *out, struct fl_err *err)
+int fl_open_before_format(const struct fl_open_before_scope *scope, struct fl_text *out,
+			  struct fl_err *err)
 {
 	struct list all = {0}, captured = {0};
 	bool has_sidecars = false;
@@ -355,8 +356,8 @@ static bool is_port_of(const uint16_t *ports, size_t count, uint16_t port)
 	return false;
 }
 
-int fl_open_count(const uint16_t *ports, size_t port_count, bool tproxy, size_t *ret_count,
-		  struct fl_err *err)
+int fl_open_before_count(const uint16_t *ports, size_t port_count, bool tproxy, size_t *ret_count,
+			 struct fl_err *err)
 {
 	struct ifaddrs *interfaces = NULL;
 	struct list all = {0};

@@ -16,6 +16,7 @@
 #include "agent/capture/ruleset.h"
 #include "agent/capture/tproxy_routing.h"
 #include "agent/capture/uplinks.h"
+#include "agent/common/command.h"
 #include "agent/common/stdin_file.h"
 #include "base/mem.h"
 #include "conf/conf.h"
@@ -33,7 +34,7 @@ static struct fl_conf *load(const char *conf_path)
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
 
-	if (fl_input_conf(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
+	if (fl_stdin_load_conf(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
 		fl_problems_print(&problems, conf_path, stderr);
 		conf = NULL;
 	}
@@ -43,8 +44,8 @@ static struct fl_conf *load(const char *conf_path)
 
 static int format(const struct fl_conf *conf, struct fl_text *out, struct fl_err *err)
 {
-	struct fl_ruleset_outside outside;
-	int rc = fl_outside_read(&outside, err);
+	struct fl_ruleset_uplinks outside;
+	int rc = fl_uplinks_read(&outside, err);
 
 	return rc == FL_OK ? fl_ruleset_format(conf, &outside, out, err) : rc;
 }
@@ -58,13 +59,13 @@ static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl
 	int rc = fl_nft_rehearse(fl_ruleset_removal, err);
 
 	if (rc == FL_OK && tproxy) {
-		rc = fl_route_add(err);
+		rc = fl_tproxy_routing_add(err);
 	}
 	if (rc == FL_OK) {
 		rc = fl_nft_load(rules, err);
 	}
 	if (rc == FL_OK && !tproxy) {
-		rc = fl_route_remove(err);
+		rc = fl_tproxy_routing_remove(err);
 	}
 	return rc;
 }
@@ -104,18 +105,19 @@ static void tell(const struct fl_conf *conf)
 }
 
 /* What the rules in force let pass as older than they are. NULL: there are none, or of a version that knew less. */
-static int read_kept(struct fl_open_kept **ret, struct fl_err *err)
+static int read_kept(struct fl_open_before_set **ret, struct fl_err *err)
 {
 	static const char *const sets[] = {FL_RULESET_OPEN4, FL_RULESET_OPEN6};
-	struct fl_open_kept *kept = fl_open_kept_new();
+	struct fl_open_before_set *kept = fl_open_before_set_new();
 	bool there = true;
 	int rc = FL_OK;
 
 	for (size_t i = 0; i < FL_COUNT_OF(sets) && rc == FL_OK && there; i++) {
-		rc = fl_nft_ends(FL_RULESET_TABLE, sets[i], fl_open_keep, kept, &there, err);
+		rc = fl_nft_ends(FL_RULESET_TABLE, sets[i], fl_open_before_set_add, kept, &there,
+				 err);
 	}
 	if (rc != FL_OK || !there) {
-		fl_open_kept_free(kept);
+		fl_open_before_set_free(kept);
 		kept = NULL;
 	}
 	*ret = kept;
@@ -125,7 +127,7 @@ static int read_kept(struct fl_open_kept **ret, struct fl_err *err)
 /* What is open now goes on as it is. */
 static int add_open(const struct fl_conf *conf, struct fl_text *rules, struct fl_err *err)
 {
-	struct fl_open_scope scope = {.sidecar_uid = conf->agent.sidecar_uid};
+	struct fl_open_before_scope scope = {.sidecar_uid = conf->agent.sidecar_uid};
 	int rc = fl_ruleset_outbound(conf, &scope.outbound, err);
 
 	if (rc == FL_OK) {
@@ -138,13 +140,13 @@ static int add_open(const struct fl_conf *conf, struct fl_text *rules, struct fl
 		rc = read_kept(&scope.kept, err);
 	}
 	if (rc == FL_OK) {
-		rc = fl_open_format(&scope, rules, err);
+		rc = fl_open_before_format(&scope, rules, err);
 	}
-	fl_open_kept_free(scope.kept);
+	fl_open_before_set_free(scope.kept);
 	return rc;
 }
 
-int fl_redirect_apply(const char *conf_path)
+static int apply(const char *conf_path)
 {
 	struct fl_conf *conf = load(conf_path);
 	struct fl_text rules = {0};
@@ -180,7 +182,8 @@ static int check_nothing_captured(struct fl_err *err)
 	int rc = fl_nft_targets(FL_RULESET_TABLE, &targets, err);
 
 	if (rc == FL_OK && targets.count > 0) {
-		rc = fl_open_count(targets.ports, targets.count, targets.tproxy, &count, err);
+		rc = fl_open_before_count(targets.ports, targets.count, targets.tproxy, &count,
+					  err);
 	}
 	if (rc == FL_OK && count > 0) {
 		rc = fl_err_set(err, FL_ERR_DENIED,
@@ -196,11 +199,11 @@ static int take_away(struct fl_err *err)
 {
 	int rc = fl_nft_load(fl_ruleset_removal, err);
 
-	return rc == FL_OK ? fl_route_remove(err) : rc;
+	return rc == FL_OK ? fl_tproxy_routing_remove(err) : rc;
 }
 
 /* What is to go is known without the INI: a broken one must not keep the rules in force. */
-int fl_redirect_remove(bool force)
+static int remove_rules(bool force)
 {
 	struct fl_err err;
 	int rc = fl_nft_check(&err);
@@ -300,7 +303,7 @@ static int write_out(const struct fl_text *text, struct fl_err *err)
 	return FL_OK;
 }
 
-int fl_redirect_print(const char *conf_path)
+static int print(const char *conf_path)
 {
 	struct fl_conf *conf = load(conf_path);
 	struct fl_text text = {0};
@@ -319,3 +322,111 @@ int fl_redirect_print(const char *conf_path)
 	fl_conf_free(conf);
 	return rc == FL_OK ? 0 : complain(&err);
 }
+
+/* --- the command ------------------------------------------------------------------------------ */
+
+static int redirect(const struct fl_command_line *line)
+{
+	static const char *const actions[] = {"apply", "remove", "print"};
+	bool force = line->options[0] != NULL;
+	const char *action = line->words[0];
+
+	if (line->word_count == 0) {
+		return fl_command_complain(line->command, "missing ACTION: apply, remove or print");
+	}
+	if (force && strcmp(action, "remove") != 0) {
+		return fl_command_complain(line->command, "--force goes with remove");
+	}
+	if (strcmp(action, "print") == 0) {
+		return print(line->conf_path);
+	}
+	/* The rules in force must come from what the sidecar reads, too. */
+	if (fl_command_lacks_file(line)) {
+		return 2;
+	}
+	if (strcmp(action, "apply") == 0) {
+		return apply(line->conf_path);
+	}
+	if (strcmp(action, "remove") == 0) {
+		return remove_rules(force);
+	}
+	return fl_command_unknown(line->command, "action", action, actions, FL_COUNT_OF(actions));
+}
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent redirect - the rules that lead the pod's connections through\n"
+	"  the sidecar\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent redirect apply|print [-c FILE]\n"
+	"  fairlead-agent redirect remove [--force]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  apply   Makes the rules from [redirect] of the INI and puts them in force, in\n"
+	"          the network namespace that it runs in. It can be repeated at any\n"
+	"          time. Repeat it after a change of [redirect], of `inbound`, `outbound`\n"
+	"          or `admin` in [sidecar], of `sidecar_uid` or of a [service] `listen`:\n"
+	"          the sidecar is not ready until then.\n"
+	"  remove  Takes them away, unless captured connections are open: what the app\n"
+	"          sends on those would then go to the network as it is, until the other\n"
+	"          side resets it. Stop the sidecar first. That there are no rules is\n"
+	"          fine, and no INI is needed.\n"
+	"  print   Writes them, as `nft -f` takes them, with a comment on every rule, and\n"
+	"          before them, as comments, what the rules that are in force have seen.\n"
+	"          Printing needs no privilege; reading those counts requires NET_ADMIN.\n"
+	"\n"
+	"  They are one nftables table, `inet fairlead`, for IPv4 and IPv6, put in place\n"
+	"  of the one before in a single transaction: whenever it is interrupted, the\n"
+	"  old rules or the new ones are in force. Other tables, and the rules of\n"
+	"  iptables, are neither read nor changed.\n"
+	"\n"
+	"  Inbound, what others open to a TCP port of this pod goes to `[sidecar]\n"
+	"  inbound`, if a socket listens at that address and port. Where none does, the\n"
+	"  connection is refused, so that probes of an app that is not up fail, and an\n"
+	"  app on 127.0.0.1 stays private. Ports of the sidecar itself and of [service]\n"
+	"  sections with `listen` are not captured.\n"
+	"\n"
+	"  Outbound, what the app opens goes to `[sidecar] outbound`, except what stays\n"
+	"  in the pod. The app is every process that is not of `[agent] sidecar_uid`.\n"
+	"\n"
+	"  Only new connections are captured; those that are open go on as they are, also\n"
+	"  when rules are replaced.\n"
+	"\n"
+	"  With `mode = tproxy` there is also a routing rule for mark 0x539, with table\n"
+	"  133.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --force         remove: also when captured connections are open\n" FL_PAGE_OPTIONS
+	"\n"
+	"ENVIRONMENT\n"
+	"  apply and remove require the capability NET_ADMIN and the program nft (package\n"
+	"  nftables; in /usr/sbin, /sbin or /usr/bin), which nothing else here does: an\n"
+	"  init container has them, and neither the sidecar nor the app. PATH and the\n"
+	"  rest of the environment are not used, and nft does not see them.\n"
+	"\n"
+	"EXIT STATUS\n"
+	"  0  done\n"
+	"  1  remove: captured connections are open, and nothing has changed\n"
+	"  2  not done, and nothing has changed: the command line, the INI, a permission\n"
+	"     that is missing, or the kernel; one sentence on stderr says which\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent redirect print | less\n"
+	"  fairlead-agent redirect apply\n"
+	"  nsenter -t $PID -n fairlead-agent redirect print\n"
+	"\n"
+	"SEE ALSO\n"
+	"  nft list table inet fairlead; fairlead-agent status\n";
+
+const struct fl_command fl_command_redirect = {
+	.name = "redirect",
+	.summary = "the rules that lead the pod's connections through the sidecar",
+	.page = page,
+	.run = redirect,
+	.options = {{.name = "force"}},
+	.words_max = 1,
+	.capabilities = FL_CAPABILITY(CAP_NET_ADMIN),
+	.executes = true,
+	.ini_from_stdin = true,
+};

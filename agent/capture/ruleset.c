@@ -159,7 +159,7 @@ static bool is_interface(const char *name)
 	       strspn(name, INTERFACE_LETTERS) == strlen(name);
 }
 
-static int check_outside(const struct fl_conf *conf, const struct fl_ruleset_outside *outside,
+static int check_outside(const struct fl_conf *conf, const struct fl_ruleset_uplinks *outside,
 			 struct fl_err *err)
 {
 	for (size_t i = 0; i < outside->count; i++) {
@@ -208,7 +208,7 @@ static int check_redirect(const struct fl_conf *conf, struct fl_err *err)
 					      err);
 }
 
-int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_outside *outside,
+int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplinks *outside,
 		      struct fl_text *out, struct fl_err *err)
 {
 	struct fl_writer w = {.conf = conf, .outside = outside, .out = out};

@@ -25,16 +25,16 @@ extern const char fl_ruleset_before[];
 #define FL_RULESET_REFUSED_OUTBOUND "refused_outbound"
 
 /* Interfaces that lead out of the pod (agent/outside.h). */
-#define FL_RULESET_OUTSIDE_MAX 16
-struct fl_ruleset_outside {
-	char names[FL_RULESET_OUTSIDE_MAX][IF_NAMESIZE];
+#define FL_RULESET_UPLINKS_MAX 16
+struct fl_ruleset_uplinks {
+	char names[FL_RULESET_UPLINKS_MAX][IF_NAMESIZE];
 	size_t count;
 };
 
 /* Appends the text. outside: for `[redirect] forwarded`. Errors: FL_ERR_INVALID, the listeners cannot be
  * reached by captured traffic, or nothing is captured at all, or inside and outside cannot be told apart where they have
  * to be; out then holds a part of it. */
-int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_outside *outside,
+int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplinks *outside,
 		      struct fl_text *out, struct fl_err *err) FL_MUST_USE;
 
 /* The text that takes the table away, also where there is none. */

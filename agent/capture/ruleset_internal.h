@@ -29,7 +29,7 @@ enum fl_ruleset_protocol { FL_RULESET_TCP, FL_RULESET_OTHER };
 
 struct fl_writer {
 	const struct fl_conf *conf;
-	const struct fl_ruleset_outside *outside;
+	const struct fl_ruleset_uplinks *outside;
 	struct fl_text *out;
 	struct fl_ruleset_ports inbound, outbound;
 };

@@ -144,12 +144,12 @@ static int change(bool add, struct fl_err *err)
 	return FL_OK;
 }
 
-int fl_route_add(struct fl_err *err)
+int fl_tproxy_routing_add(struct fl_err *err)
 {
 	return change(true, err);
 }
 
-int fl_route_remove(struct fl_err *err)
+int fl_tproxy_routing_remove(struct fl_err *err)
 {
 	return change(false, err);
 }

@@ -7,7 +7,7 @@
  * the mark they do nothing. Acts on the network namespace of the process; takes NET_ADMIN. */
 #include "base/err.h"
 
-int fl_route_add(struct fl_err *err) FL_MUST_USE;    /* also where it is there */
-int fl_route_remove(struct fl_err *err) FL_MUST_USE; /* also where it is not */
+int fl_tproxy_routing_add(struct fl_err *err) FL_MUST_USE;    /* also where it is there */
+int fl_tproxy_routing_remove(struct fl_err *err) FL_MUST_USE; /* also where it is not */
 
 #endif

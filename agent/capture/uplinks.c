@@ -10,17 +10,17 @@
 
 #define WORDS_MAX 11
 
-static int add(struct fl_ruleset_outside *ret, const char *name, struct fl_err *err)
+static int add(struct fl_ruleset_uplinks *ret, const char *name, struct fl_err *err)
 {
 	for (size_t i = 0; i < ret->count; i++) {
 		if (strcmp(ret->names[i], name) == 0) {
 			return FL_OK;
 		}
 	}
-	if (ret->count == FL_RULESET_OUTSIDE_MAX) {
+	if (ret->count == FL_RULESET_UPLINKS_MAX) {
 		return fl_err_set(err, FL_ERR_LIMIT,
 				  "more than %d interfaces have a default route here",
-				  FL_RULESET_OUTSIDE_MAX);
+				  FL_RULESET_UPLINKS_MAX);
 	}
 	(void)snprintf(ret->names[ret->count++], IF_NAMESIZE, "%s", name);
 	return FL_OK;
@@ -56,7 +56,7 @@ static const char *default_of_6(const char *const *words, size_t count)
 
 /* A kernel without that family has no such file. */
 static int read_routes(const char *path, const char *(*default_of)(const char *const *, size_t),
-		       struct fl_ruleset_outside *ret, struct fl_err *err)
+		       struct fl_ruleset_uplinks *ret, struct fl_err *err)
 {
 	FILE *file = fopen(path, "re");
 	const char *words[WORDS_MAX], *name;
@@ -79,11 +79,11 @@ static int read_routes(const char *path, const char *(*default_of)(const char *c
 	return rc;
 }
 
-int fl_outside_read(struct fl_ruleset_outside *ret, struct fl_err *err)
+int fl_uplinks_read(struct fl_ruleset_uplinks *ret, struct fl_err *err)
 {
 	int rc;
 
-	*ret = (struct fl_ruleset_outside){.count = 0};
+	*ret = (struct fl_ruleset_uplinks){.count = 0};
 	rc = read_routes("/proc/self/net/route", default_of_4, ret, err);
 	return rc == FL_OK ? read_routes("/proc/self/net/ipv6_route", default_of_6, ret, err) : rc;
 }

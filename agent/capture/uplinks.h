@@ -6,7 +6,7 @@
 #include "agent/capture/ruleset.h"
 #include "base/err.h"
 
-/* Errors: FL_ERR_IO, the kernel does not tell; FL_ERR_LIMIT, there are more than FL_RULESET_OUTSIDE_MAX. */
-int fl_outside_read(struct fl_ruleset_outside *ret, struct fl_err *err) FL_MUST_USE;
+/* Errors: FL_ERR_IO, the kernel does not tell; FL_ERR_LIMIT, there are more than FL_RULESET_UPLINKS_MAX. */
+int fl_uplinks_read(struct fl_ruleset_uplinks *ret, struct fl_err *err) FL_MUST_USE;
 
 #endif

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* args - reads the command line from left to right. An unknown option, a missing or a superfluous
- * value is FL_ERR_INVALID; nothing is printed here. */
 #include "agent/common/args.h"
 
 #include <stdlib.h>
@@ -25,7 +23,7 @@ static int unknown(const char *given, const char *name, const struct fl_option *
 			  meant != NULL ? "`?)" : "");
 }
 
-/* The value stands in the same argument (inline_value) or is the next one. */
+/* inline_value: what stands behind the name in the same argument; NULL: nothing, so the next argument is the value. */
 static int take_value(struct fl_args *args, const struct fl_option *option,
 		      const char *inline_value, const char **ret_value, struct fl_err *err)
 {
@@ -33,8 +31,8 @@ static int take_value(struct fl_args *args, const struct fl_option *option,
 		if (inline_value != NULL) {
 			return fl_err_set(err, FL_ERR_INVALID, "--%s takes no value", option->name);
 		}
-		*ret_value = NULL;
-		return option->id;
+		*ret_value = "";
+		return FL_ARG_OPTION;
 	}
 	if (inline_value == NULL) {
 		inline_value = args->argv[args->at];
@@ -44,11 +42,11 @@ static int take_value(struct fl_args *args, const struct fl_option *option,
 		args->at++;
 	}
 	*ret_value = inline_value;
-	return option->id;
+	return FL_ARG_OPTION;
 }
 
 static int long_option(struct fl_args *args, const char *given, const struct fl_option *options,
-		       size_t count, const char **ret_value, struct fl_err *err)
+		       size_t count, size_t *ret_option, const char **ret_value, struct fl_err *err)
 {
 	const char *name = given + 2;
 	size_t len = strcspn(name, "=");
@@ -57,6 +55,7 @@ static int long_option(struct fl_args *args, const char *given, const struct fl_
 
 	for (size_t i = 0; i < count; i++) {
 		if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0) {
+			*ret_option = i;
 			return take_value(args, &options[i],
 					  name[len] == '=' ? name + len + 1 : NULL, ret_value, err);
 		}
@@ -68,10 +67,12 @@ static int long_option(struct fl_args *args, const char *given, const struct fl_
 }
 
 static int short_option(struct fl_args *args, const char *given, const struct fl_option *options,
-			size_t count, const char **ret_value, struct fl_err *err)
+			size_t count, size_t *ret_option, const char **ret_value,
+			struct fl_err *err)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (options[i].letter == given[1]) {
+		if (options[i].letter != '\0' && options[i].letter == given[1]) {
+			*ret_option = i;
 			return take_value(args, &options[i], given[2] != '\0' ? given + 2 : NULL,
 					  ret_value, err);
 		}
@@ -80,7 +81,7 @@ static int short_option(struct fl_args *args, const char *given, const struct fl
 }
 
 int fl_args_next(struct fl_args *args, const struct fl_option *options, size_t count,
-		 const char **ret_value, struct fl_err *err)
+		 size_t *ret_option, const char **ret_value, struct fl_err *err)
 {
 	const char *given = args->argv[args->at];
 
@@ -94,8 +95,9 @@ int fl_args_next(struct fl_args *args, const struct fl_option *options, size_t c
 	}
 	if (strcmp(given, "--") == 0) {
 		args->words = true;
-		return fl_args_next(args, options, count, ret_value, err);
+		return fl_args_next(args, options, count, ret_option, ret_value, err);
 	}
-	return given[1] == '-' ? long_option(args, given, options, count, ret_value, err)
-			       : short_option(args, given, options, count, ret_value, err);
+	return given[1] == '-'
+		       ? long_option(args, given, options, count, ret_option, ret_value, err)
+		       : short_option(args, given, options, count, ret_option, ret_value, err);
 }

@@ -3,9 +3,8 @@
 #define FL_AGENT_COMMON_ARGS_H
 /* args - the command line as a sequence of options and words. Pure; no state outside the struct.
  *
- * Long names are taken whole (`--timeout 5s`, `--timeout=5s`), so that a script keeps its
- * meaning when an option is added; what is close to a known name is suggested. `--` ends the
- * options. */
+ * Long names are matched in full (`--timeout 5s`, `--timeout=5s`), so that a script keeps its meaning when an option is
+ * added; a mistyped one gets a suggestion. `--` ends the options. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,24 +12,22 @@
 
 struct fl_option {
 	const char *name; /* "timeout", for --timeout */
-	char letter;      /* 'c' for -c; FL_ARG_NO_LETTER for none */
+	char letter;      /* 'c' for -c; 0 for none */
 	bool has_value;
-	int id; /* > 0, what fl_args_next() returns */
 };
-#define FL_ARG_NO_LETTER '\0'
 
 struct fl_args {
 	char **argv; /* borrowed; ends with NULL */
-	size_t at;   /* next to look at */
-	bool words;  /* `--` has been seen */
+	size_t at;   /* index of the next argument */
+	bool words;  /* `--` has been read */
 };
 
-#define FL_ARG_END 0
-#define FL_ARG_WORD (-1000) /* neither an option nor an option's value */
+enum fl_arg { FL_ARG_END, FL_ARG_OPTION, FL_ARG_WORD };
 
-/* The next option's id with its value (NULL for none), FL_ARG_WORD with the word, FL_ARG_END, or
- * FL_ERR_INVALID. */
+/* The next one: an option, with its index in options and its value ("" where it takes none); a word; or the end. Values
+ * are borrowed from argv. Errors: FL_ERR_INVALID, with a sentence: an unknown option, a value that is missing, or one
+ * that is too many. Prints nothing. */
 int fl_args_next(struct fl_args *args, const struct fl_option *options, size_t count,
-		 const char **ret_value, struct fl_err *err) FL_MUST_USE;
+		 size_t *ret_option, const char **ret_value, struct fl_err *err) FL_MUST_USE;
 
 #endif

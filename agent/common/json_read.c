@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/common/json_read.h"
 
-const char *fl_answer_text(const cJSON *object, const char *key)
+const char *fl_json_read_text(const cJSON *object, const char *key)
 {
 	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
 
 	return text != NULL ? text : "";
 }
 
-int64_t fl_answer_number(const cJSON *object, const char *key)
+int64_t fl_json_read_number(const cJSON *object, const char *key)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 
@@ -22,19 +22,19 @@ int64_t fl_answer_number(const cJSON *object, const char *key)
 	return item->valuedouble <= -9.2e18 ? INT64_MIN : (int64_t)item->valuedouble;
 }
 
-uint64_t fl_answer_count(const cJSON *object, const char *key)
+uint64_t fl_json_read_count(const cJSON *object, const char *key)
 {
-	int64_t number = fl_answer_number(object, key);
+	int64_t number = fl_json_read_number(object, key);
 
 	return number > 0 ? (uint64_t)number : 0;
 }
 
-bool fl_answer_true(const cJSON *object, const char *key)
+bool fl_json_read_bool(const cJSON *object, const char *key)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
 }
 
-const cJSON *fl_answer_part(const cJSON *object, const char *key)
+const cJSON *fl_json_read_member(const cJSON *object, const char *key)
 {
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 

@@ -9,13 +9,13 @@
 #include <stdint.h>
 
 /* "" for what is not there or no string; borrowed. */
-const char *fl_answer_text(const cJSON *object, const char *key);
+const char *fl_json_read_text(const cJSON *object, const char *key);
 /* 0 for what is not there or no number; clamped. */
-int64_t fl_answer_number(const cJSON *object, const char *key);
+int64_t fl_json_read_number(const cJSON *object, const char *key);
 /* The same for what is counted, and so never below 0. */
-uint64_t fl_answer_count(const cJSON *object, const char *key);
-bool fl_answer_true(const cJSON *object, const char *key);
+uint64_t fl_json_read_count(const cJSON *object, const char *key);
+bool fl_json_read_bool(const cJSON *object, const char *key);
 /* NULL for what is not there, or null; borrowed. */
-const cJSON *fl_answer_part(const cJSON *object, const char *key);
+const cJSON *fl_json_read_member(const cJSON *object, const char *key);
 
 #endif

@@ -17,9 +17,9 @@
 
 #define MAX ((size_t)FL_SOURCE_FILE_MAX) /* that of an INI as well */
 
-bool fl_input_is(const char *word)
+bool fl_stdin_is(const char *word)
 {
-	return strcmp(word, "-") == 0 || strcmp(word, FL_INPUT_NAME) == 0;
+	return strcmp(word, "-") == 0 || strcmp(word, FL_STDIN_NAME) == 0;
 }
 
 /* To free(), with a NUL behind. */
@@ -54,15 +54,15 @@ static int read_stdin(char **ret_text, size_t *ret_len, struct fl_err *err)
 	return FL_OK;
 }
 
-int fl_input_conf(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
-		  struct fl_problems *problems)
+int fl_stdin_load_conf(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
+		       struct fl_problems *problems)
 {
 	char *text = NULL;
 	size_t len = 0;
 	struct fl_err err;
 	int rc;
 
-	if (!fl_input_is(path)) {
+	if (!fl_stdin_is(path)) {
 		return fl_conf_load(path, ret, ret_text, ret_len, problems);
 	}
 	rc = read_stdin(&text, &len, &err);
@@ -70,7 +70,7 @@ int fl_input_conf(const char *path, struct fl_conf **ret, char **ret_text, size_
 		fl_problem_error(problems, 0, "%s", err.text);
 		return rc;
 	}
-	rc = fl_conf_parse(FL_INPUT_NAME, text, len, ret, problems);
+	rc = fl_conf_parse(FL_STDIN_NAME, text, len, ret, problems);
 	if (rc == FL_OK && ret_text != NULL) {
 		*ret_text = text;
 		*ret_len = len;
@@ -80,7 +80,7 @@ int fl_input_conf(const char *path, struct fl_conf **ret, char **ret_text, size_
 	return rc;
 }
 
-int fl_input_file(char **ret_path, struct fl_err *err)
+int fl_stdin_to_file(char **ret_path, struct fl_err *err)
 {
 	char *text = NULL;
 	size_t len = 0;

@@ -8,17 +8,17 @@
 #include "conf/conf.h"
 
 /* What messages call it. */
-#define FL_INPUT_NAME "/dev/stdin"
+#define FL_STDIN_NAME "/dev/stdin"
 
-/* `-`, or FL_INPUT_NAME itself. */
-bool fl_input_is(const char *word);
+/* `-`, or FL_STDIN_NAME itself. */
+bool fl_stdin_is(const char *word);
 
-/* fl_conf_load(), of stdin where path is fl_input_is(). */
-int fl_input_conf(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
-		  struct fl_problems *problems) FL_MUST_USE;
+/* fl_conf_load(), of stdin where path is fl_stdin_is(). */
+int fl_stdin_load_conf(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
+		       struct fl_problems *problems) FL_MUST_USE;
 
 /* What stdin has, as a file in memory, for what takes a path; it is there until the process ends. ret_path: to free().
  * Errors: FL_ERR_LIMIT, FL_ERR_INVALID (it is empty), FL_ERR_IO. */
-int fl_input_file(char **ret_path, struct fl_err *err) FL_MUST_USE;
+int fl_stdin_to_file(char **ret_path, struct fl_err *err) FL_MUST_USE;
 
 #endif

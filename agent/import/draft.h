@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_IMPORT_DRAFT_H
 #define FL_AGENT_IMPORT_DRAFT_H
-/* import_draft - what import knows so far: rules, ports and upstreams on their way into the INI. Private to import_*.c,
- * which fill it; import_write.c empties it. Everything is owned by the draft. */
+/* draft - what `import` knows so far: rules, ports and upstreams on their way into the INI, for one workload. istio.c and
+ * linkerd.c fill it, write.c turns it into text. The draft owns everything in it.
+ *
+ * What the INI cannot express is never left out silently: each such place is reported with FILE:LINE, and the translation
+ * then takes the careful side, so that it never admits what the original refuses. An allow rule loses what cannot be
+ * expressed and admits less; a deny rule loses the condition and refuses more. */
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agent/import/import.h"
 #include "agent/import/yaml_file.h"
 #include "base/text.h"
 #include "conf/conf.h"

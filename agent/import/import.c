@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* import - reads the files, finds out which workload they are about, and hands each resource to who knows its kind. */
-#include "agent/import/import.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/common/command.h"
 #include "agent/import/draft.h"
 #include "agent/import/yaml_file.h"
 #include "base/mem.h"
 
 #define FILE_MAX_SIZE (16U << 20)
 #define CHUNK 65536
+
+enum { OPTION_TRUST_DOMAIN, OPTION_NAMESPACE, OPTION_LABELS, OPTION_ROOT_NAMESPACE };
 
 struct input {
 	struct fl_yaml_file *files;
@@ -243,11 +244,9 @@ static int write_out(struct fl_import_draft *draft)
 	int code = draft->missed > 0 ? 1 : 0;
 
 	fl_import_write(draft, &out);
-	if (fwrite(out.data, 1, out.len, stdout) != out.len || fflush(stdout) != 0) {
-		struct fl_err err;
-
-		(void)fl_err_sys(&err, errno, "cannot write");
-		code = complain(err.text);
+	(void)fwrite(out.data, 1, out.len, stdout);
+	if (!fl_command_flush("the INI")) {
+		code = 2;
 	}
 	fl_text_done(&out);
 	return code;
@@ -262,8 +261,7 @@ static bool is_trust_domain(const char *text)
 	return is;
 }
 
-static int import(struct fl_import_draft *draft, const struct fl_import_options *options,
-		  const struct input *input)
+static int import_input(struct fl_import_draft *draft, const char *ns, const struct input *input)
 {
 	struct fl_err err;
 
@@ -276,34 +274,96 @@ static int import(struct fl_import_draft *draft, const struct fl_import_options 
 		return complain("none of the files holds a policy of Istio (security.istio.io, "
 				"networking.istio.io) or of Linkerd (policy.linkerd.io)");
 	}
-	if (find_namespace(draft, options->workload_ns, &err) != FL_OK) {
+	if (find_namespace(draft, ns, &err) != FL_OK) {
 		return complain(err.text);
 	}
 	translate(draft);
 	return write_out(draft);
 }
 
-int fl_import(const struct fl_import_options *options, const char *const *files, size_t count)
+static int import(const struct fl_command_line *line)
 {
-	struct fl_import_draft draft = {
-		.trust_domain =
-			options->trust_domain != NULL ? options->trust_domain : "cluster.local",
-		.root_ns = options->root_ns != NULL ? options->root_ns : "istio-system",
-		.mode = FL_INBOUND_STRICT};
+	const char *trust_domain = line->options[OPTION_TRUST_DOMAIN];
+	const char *root_ns = line->options[OPTION_ROOT_NAMESPACE];
+	struct fl_import_draft draft = {.trust_domain = trust_domain != NULL ? trust_domain
+									     : "cluster.local",
+					.root_ns = root_ns != NULL ? root_ns : "istio-system",
+					.mode = FL_INBOUND_STRICT};
 	struct input input = {0};
 	struct fl_err err;
 	int code = 0;
 
-	for (size_t i = 0; i < count && code == 0; i++) {
-		if (add_file(&input, files[i], &err) != FL_OK) {
+	if (line->word_count == 0) {
+		return fl_command_complain(line->command,
+					   "missing FILE: the policies to translate; `-` is stdin");
+	}
+	for (size_t i = 0; i < line->word_count && code == 0; i++) {
+		if (add_file(&input, line->words[i], &err) != FL_OK) {
 			code = complain(err.text);
 		}
 	}
 	if (code == 0) {
-		read_labels(&draft, options->workload_labels);
-		code = import(&draft, options, &input);
+		read_labels(&draft, line->options[OPTION_LABELS]);
+		code = import_input(&draft, line->options[OPTION_NAMESPACE], &input);
 	}
 	draft_done(&draft);
 	input_done(&input);
 	return code;
 }
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent import - policies of Istio and Linkerd as INI\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent import [--labels KEY=VALUE,...] [--namespace NS]\n"
+	"                        [--trust-domain NAME] FILE...\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Reads resources as YAML or JSON, as kubectl get -o yaml prints them, and\n"
+	"  writes the sections of an INI for one workload: who may reach it, in which\n"
+	"  mode, and whom it may reach. Add [identity] yourself; then run check.\n"
+	"\n"
+	"  It reads AuthorizationPolicy, PeerAuthentication and DestinationRule of Istio,\n"
+	"  and Server, AuthorizationPolicy, MeshTLSAuthentication and\n"
+	"  NetworkAuthentication of Linkerd. Other resources are skipped.\n"
+	"\n"
+	"  What has no counterpart (HTTP methods, paths, JWTs, ports by name) is reported\n"
+	"  with FILE:LINE on stderr and in comments of the INI. The translation never\n"
+	"  admits what the original refuses: an ALLOW rule with such a condition is left\n"
+	"  out, a DENY rule loses the condition and refuses more.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --labels KEY=VALUE,...  the labels of the workload's pods. Without it,\n"
+	"                      allowing policies that select by labels are left out, and\n"
+	"                      denying ones are applied\n"
+	"      --namespace NS  the workload's namespace; default: the only one in the\n"
+	"                      files\n"
+	"      --trust-domain NAME  the trust domain of the SPIFFE IDs; it also replaces\n"
+	"                      cluster.local in Istio's resources. Default cluster.local\n"
+	"      --root-namespace NS  the namespace whose policies apply to all others;\n"
+	"                      default istio-system\n" FL_PAGE_OPTIONS_HELP "\n"
+	"EXIT STATUS\n"
+	"  0  all of it is expressed\n"
+	"  1  some is not, and is reported\n"
+	"  2  a file cannot be read, or the workload is not known\n"
+	"\n"
+	"EXAMPLES\n"
+	"  kubectl get authorizationpolicies,peerauthentications,destinationrules -A \\\n"
+	"    -o yaml | fairlead-agent import --namespace prod --labels app=api -\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent check, fairlead-agent explain\n";
+
+const struct fl_command fl_command_import = {
+	.name = "import",
+	.summary = "translate policies of Istio and Linkerd into an INI",
+	.page = page,
+	.run = import,
+	.options = {[OPTION_TRUST_DOMAIN] = {.name = "trust-domain", .has_value = true},
+		    [OPTION_NAMESPACE] = {.name = "namespace", .has_value = true},
+		    [OPTION_LABELS] = {.name = "labels", .has_value = true},
+		    [OPTION_ROOT_NAMESPACE] = {.name = "root-namespace", .has_value = true}},
+	.words_max = FL_COMMAND_WORDS_MAX,
+	.capabilities = FL_COMMAND_READS_ALL,
+};

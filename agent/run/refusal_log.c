@@ -8,7 +8,7 @@
 
 static void tell(void *user, const struct fl_ration_source *source, uint64_t left_out)
 {
-	struct fl_refused *refused = user;
+	struct fl_refusal_log *refused = user;
 	struct fl_line line;
 	uid_t uid;
 
@@ -24,16 +24,16 @@ static void tell(void *user, const struct fl_ration_source *source, uint64_t lef
 
 static void on_window_over(uv_timer_t *timer)
 {
-	fl_refused_end(FL_CONTAINER_OF(timer, struct fl_refused, window));
+	fl_refusal_log_end(FL_CONTAINER_OF(timer, struct fl_refusal_log, window));
 }
 
-void fl_refused_init(struct fl_refused *refused, uv_loop_t *loop, struct fl_log *log)
+void fl_refusal_log_init(struct fl_refusal_log *refused, uv_loop_t *loop, struct fl_log *log)
 {
 	refused->log = log;
 	FL_REQUIRE(uv_timer_init(loop, &refused->window) == 0);
 }
 
-bool fl_refused_has_line(struct fl_refused *refused, uid_t uid)
+bool fl_refusal_log_admits(struct fl_refusal_log *refused, uid_t uid)
 {
 	uint8_t key[FL_RATION_KEY] = {0};
 
@@ -45,7 +45,7 @@ bool fl_refused_has_line(struct fl_refused *refused, uid_t uid)
 	return fl_ration_take(&refused->ration, key, 0);
 }
 
-void fl_refused_end(struct fl_refused *refused)
+void fl_refusal_log_end(struct fl_refusal_log *refused)
 {
 	(void)uv_timer_stop(&refused->window);
 	fl_ration_end(&refused->ration, tell, refused);

@@ -9,17 +9,17 @@
 #include "base/log.h"
 #include "base/ration.h"
 
-struct fl_refused {
+struct fl_refusal_log {
 	uv_timer_t
 		window; /* runs while there may be something left out; its `data` is the owner's */
 	struct fl_ration ration;
 	struct fl_log *log;
 };
 
-void fl_refused_init(struct fl_refused *refused, uv_loop_t *loop, struct fl_log *log);
+void fl_refusal_log_init(struct fl_refusal_log *refused, uv_loop_t *loop, struct fl_log *log);
 /* May there be a line about one of that uid? (uid_t)-1: not known. */
-bool fl_refused_has_line(struct fl_refused *refused, uid_t uid);
+bool fl_refusal_log_admits(struct fl_refusal_log *refused, uid_t uid);
 /* Says what is left to be said. Its timer is the owner's to close. */
-void fl_refused_end(struct fl_refused *refused);
+void fl_refusal_log_end(struct fl_refusal_log *refused);
 
 #endif

@@ -6,16 +6,16 @@
  * this process.
  *
  * It fails only at the start (INI, socket): exit 2 with a sentence on stderr. */
-#include "agent/run/run.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include "agent/common/command.h"
 #include "agent/run/reload.h"
 #include "agent/run/serve.h"
+#include "agent/run/supervisor.h"
 #include "base/harden.h"
 #include "base/log.h"
 #include "tls/tls.h"
@@ -117,7 +117,7 @@ static int serve_until_signal(struct run *run)
 	return rc == FL_OK ? 0 : complain(&err);
 }
 
-int fl_run(const char *conf_path)
+static int run_daemon(const char *conf_path)
 {
 	struct fl_problems problems = {0};
 	struct run *run = fl_new(sizeof(*run));
@@ -145,3 +145,65 @@ int fl_run(const char *conf_path)
 	free(run);
 	return code;
 }
+
+static int run(const struct fl_command_line *line)
+{
+	int code = fl_supervise();
+
+	return code >= 0 ? code : run_daemon(line->conf_path);
+}
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent run - validate the mounted credentials and hand them to the\n"
+	"  sidecar\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent run [-c FILE]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Reads the certificate, key and trust bundles that the INI names, validates\n"
+	"  them down to a trial handshake with themselves, and pushes them together with\n"
+	"  the INI to the sidecar as one numbered generation, over `[agent] socket`. The\n"
+	"  sidecar itself opens no key and no certificate.\n"
+	"\n"
+	"  While files are missing or not usable, the reason is logged once and they are\n"
+	"  read again every second: a Kubernetes Secret may come later. An error in the\n"
+	"  INI is fatal at the start.\n"
+	"\n"
+	"  Afterwards it watches what is mounted: a change becomes the next generation,\n"
+	"  or is refused as a whole, with the reason, and what is in force stays.\n"
+	"\n"
+	"  Both processes may be restarted at any time. A sidecar that has the same\n"
+	"  content already is left alone; another one gets the next number.\n"
+	"\n"
+	"  The socket lets in processes of the agent's own uid and of `[agent]\n"
+	"  sidecar_uid`. The sidecar takes generations only from `[agent] uid` and its\n"
+	"  own. The socket's directory must belong to root or to one of these uids, and\n"
+	"  nobody but its owner may write there. Below a sticky directory, such as a\n"
+	"  volume of a pod, the agent creates it. Started as root, the agent gives up\n"
+	"  every capability: it reads only what uid 0 may read without them.\n"
+	"\n"
+	"OPTIONS\n" FL_PAGE_OPTIONS "\n"
+	"SIGNALS\n"
+	"  SIGTERM, SIGINT  end it; the sidecar goes on with what it has\n"
+	"  SIGHUP           re-read INI and credentials now\n"
+	"  SIGUSR1 and the like are ignored.\n"
+	"\n"
+	"EXIT STATUS\n"
+	"  0  after SIGTERM or SIGINT\n"
+	"  2  it could not start: the INI, the socket or its directory\n"
+	"\n"
+	"FILES\n"
+	"  " FL_CONF_DEFAULT_PATH "\n"
+	"  what [identity] and [federate ...] name in it\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent check, which shows beforehand what run would do\n";
+
+const struct fl_command fl_command_run = {
+	.name = "run",
+	.summary = "validate the mounted credentials and hand them to the sidecar",
+	.page = page,
+	.run = run,
+};

@@ -49,7 +49,7 @@ struct fl_serve {
 	uv_timer_t beat;        /* while somebody is connected: we are alive */
 	struct fl_watch *watch; /* of the socket's path */
 	uv_timer_t reopen;      /* while the path is not ours */
-	struct fl_refused refused;
+	struct fl_refusal_log refused;
 	unsigned open_timers;
 	char trouble[sizeof(((struct fl_err *)0)->text)]; /* why it is not, as it was said */
 	uid_t sidecar_uid, agent_uid;
@@ -401,7 +401,7 @@ static bool is_welcome(struct fl_serve *serve, const struct fl_sock *sock)
 	if (uid == geteuid() || uid == serve->sidecar_uid) {
 		return true;
 	}
-	if (!fl_refused_has_line(&serve->refused, uid)) {
+	if (!fl_refusal_log_admits(&serve->refused, uid)) {
 		return false;
 	}
 	fl_line_begin(&line, serve->log, FL_LOG_WARN, "caller refused");
@@ -693,7 +693,7 @@ int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log 
 	}
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->reopen) == 0);
-	fl_refused_init(&serve->refused, net->loop, log);
+	fl_refusal_log_init(&serve->refused, net->loop, log);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->beat) == 0);
 	serve->timer.data = serve->reopen.data = serve->refused.window.data = serve->beat.data =
 		serve;
@@ -755,6 +755,6 @@ void fl_serve_close(struct fl_serve *serve)
 	uv_close((uv_handle_t *)&serve->timer, on_closed);
 	uv_close((uv_handle_t *)&serve->reopen, on_closed);
 	uv_close((uv_handle_t *)&serve->beat, on_closed);
-	fl_refused_end(&serve->refused);
+	fl_refusal_log_end(&serve->refused);
 	uv_close((uv_handle_t *)&serve->refused.window, on_closed);
 }

@@ -129,7 +129,7 @@ static bool is_to_go_on(struct keep *keep, int status)
 	return !keep->ending;
 }
 
-int fl_keep_first(void)
+int fl_supervise(void)
 {
 	struct keep keep = {0};
 	struct fl_err err;

@@ -10,6 +10,6 @@
  * status to end with: what it ended with, or 128 and the number of the signal when it was told to end or has died
  * five times in a row, none of which lived for a minute. Of any process but the first (of a process namespace) it makes nothing, and returns -1.
  * Main thread, before there are others. */
-int fl_keep_first(void);
+int fl_supervise(void);
 
 #endif

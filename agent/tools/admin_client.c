@@ -90,7 +90,7 @@ static bool is_on_loopback(const struct fl_addr *addr)
 	return is_loopback(&to);
 }
 
-static bool has_control(const struct fl_conf *conf, struct fl_ask_target *ret)
+static bool has_control(const struct fl_conf *conf, struct fl_admin_client *ret)
 {
 	struct sockaddr_un *un = &ret->addr.sa.un;
 
@@ -105,7 +105,7 @@ static bool has_control(const struct fl_conf *conf, struct fl_ask_target *ret)
 	return true;
 }
 
-int fl_ask_where_control(const char *conf_path, struct fl_ask_target *ret)
+int fl_admin_client_find_control(const char *conf_path, struct fl_admin_client *ret)
 {
 	struct fl_conf *conf = load(conf_path);
 	bool found;
@@ -125,7 +125,7 @@ int fl_ask_where_control(const char *conf_path, struct fl_ask_target *ret)
 	return found ? 0 : 2;
 }
 
-int fl_ask_where(const char *conf_path, bool details, struct fl_ask_target *ret)
+int fl_admin_client_find(const char *conf_path, bool details, struct fl_admin_client *ret)
 {
 	struct fl_conf *conf = load(conf_path);
 	const struct fl_addr *admin;
@@ -138,7 +138,7 @@ int fl_ask_where(const char *conf_path, bool details, struct fl_ask_target *ret)
 	found = admin->kind != FL_ADDR_NONE &&
 		(!details || conf->sidecar.admin_everywhere || is_on_loopback(admin));
 	if (found) {
-		*ret = (struct fl_ask_target){.addr = *admin};
+		*ret = (struct fl_admin_client){.addr = *admin};
 	} else {
 		found = has_control(conf, ret);
 	}
@@ -206,7 +206,7 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 }
 
 /* Who listens on a Unix socket is who made its path. */
-static int judge_answerer(const struct fl_ask_target *target, int fd, struct fl_err *err)
+static int judge_answerer(const struct fl_admin_client *target, int fd, struct fl_err *err)
 {
 	struct ucred who = {.uid = (uid_t)-1};
 	socklen_t len = sizeof(who);
@@ -352,7 +352,7 @@ static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct
 	return FL_OK;
 }
 
-static int request(const struct fl_ask_target *target, const char *method, const char *path,
+static int request(const struct fl_admin_client *target, const char *method, const char *path,
 		   struct fl_span body, unsigned timeout_ms, unsigned *ret_status,
 		   struct fl_text *ret_body, struct fl_err *err)
 {
@@ -379,23 +379,24 @@ static int request(const struct fl_ask_target *target, const char *method, const
 	return rc;
 }
 
-int fl_ask(const struct fl_ask_target *target, const char *path, unsigned timeout_ms,
-	   unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
+int fl_admin_client_get(const struct fl_admin_client *target, const char *path, unsigned timeout_ms,
+			unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
 {
 	return request(target, "GET", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
 		       err);
 }
 
-int fl_ask_change(const struct fl_ask_target *control, const char *path, unsigned timeout_ms,
-		  unsigned *ret_status, struct fl_text *ret_body, struct fl_err *err)
+int fl_admin_client_post(const struct fl_admin_client *control, const char *path,
+			 unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
+			 struct fl_err *err)
 {
 	return request(control, "POST", path, (struct fl_span){0}, timeout_ms, ret_status, ret_body,
 		       err);
 }
 
-int fl_ask_with(const struct fl_ask_target *control, const char *path, struct fl_span body,
-		unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
-		struct fl_err *err)
+int fl_admin_client_post_body(const struct fl_admin_client *control, const char *path,
+			      struct fl_span body, unsigned timeout_ms, unsigned *ret_status,
+			      struct fl_text *ret_body, struct fl_err *err)
 {
 	return request(control, "POST", path, body, timeout_ms, ret_status, ret_body, err);
 }

@@ -4,13 +4,12 @@
  * would run, and not as its author means it.
  *
  * An INI that is refused ends it early, for nothing else can be known then. */
-#include "agent/tools/check.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "agent/common/candidate.h"
+#include "agent/common/command.h"
 #include "agent/common/stdin_file.h"
 #include "agent/tools/check_report.h"
 #include "base/guarded.h"
@@ -266,29 +265,23 @@ static void check_size(const struct fl_conf *conf, const struct fl_candidate *ca
 	}
 }
 
-static int print(const struct fl_report *report, bool json)
+static int print(const struct fl_check_report *report, bool json)
 {
 	if (json) {
-		fl_report_json(report, stdout);
+		fl_check_report_json(report, stdout);
 	} else {
 		fl_problems_print(report->problems, report->path, stderr);
-		fl_report_text(report, stdout);
+		fl_check_report_text(report, stdout);
 	}
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		struct fl_err err;
-
-		(void)fl_err_sys(&err, errno, "cannot write the report");
-		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
-		return 2;
-	}
-	return fl_report_verdict(report);
+	return fl_command_flush("the report") ? fl_check_report_verdict(report) : 2;
 }
 
-int fl_check(const char *conf_path, bool json)
+static int check(const struct fl_command_line *line)
 {
+	const char *conf_path = line->conf_path;
 	struct fl_problems problems = {0};
 	struct fl_candidate candidate = {0};
-	struct fl_report report = {
+	struct fl_check_report report = {
 		.path = conf_path, .problems = &problems, .now = fl_candidate_now()};
 	struct fl_conf *conf = NULL;
 	char *ini = NULL;
@@ -300,7 +293,7 @@ int fl_check(const char *conf_path, bool json)
 		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 		return 2;
 	}
-	if (fl_input_conf(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
+	if (fl_stdin_load_conf(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
 		report.conf = conf;
 		check_conf(conf, &problems);
 		if (fl_source_is_mount(conf_path)) {
@@ -318,7 +311,7 @@ int fl_check(const char *conf_path, bool json)
 		add_findings(conf, &candidate.findings, &problems);
 		fl_problems_sort(&problems);
 	}
-	code = print(&report, json);
+	code = print(&report, line->options[0] != NULL);
 	fl_candidate_done(&candidate);
 	fl_conf_free(conf);
 	fl_wipe_free(ini, ini_len);
@@ -326,3 +319,47 @@ int fl_check(const char *conf_path, bool json)
 	fl_tls_global_done();
 	return code;
 }
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent check - every problem of the INI and the credentials, and what\n"
+	"  would run\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent check [-c FILE] [--json]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Does all that `run` does before it pushes, and reports everything at once:\n"
+	"  errors and warnings as FILE:LINE with their remedy on stderr, then on stdout\n"
+	"  the identity and how long it lives, the trust bundles, the listeners and where\n"
+	"  they lead, the policy in the order in which it is asked, and the limits.\n"
+	"  Hints about software that needs other settings when captured do not change the\n"
+	"  verdict. Changes nothing, opens no port, and needs no running sidecar.\n"
+	"  `-c -` reads the INI from stdin, as explain and redirect print do.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --json          one JSON document on stdout, problems included: verdict\n"
+	"                      (good, warnings, refused), problems; unless the INI is\n"
+	"                      refused also identity, bundles, crls, inbound,\n"
+	"                      services, outbound, upstreams, policy, limits,\n"
+	"                      rotation, admin, control, socket, sidecar_uid,\n"
+	"                      agent_uid, hints\n" FL_PAGE_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  good\n"
+	"  1  usable, with warnings\n"
+	"  2  refused\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent check -c fairlead.ini\n"
+	"  kubectl exec -i POD -c fairlead-agent -- fairlead-agent check -c - <new.ini\n"
+	"  fairlead-agent check --json | jq -r '.problems[].text'\n";
+
+const struct fl_command fl_command_check = {
+	.name = "check",
+	.summary = "every problem of the INI and the credentials, and what would run",
+	.page = page,
+	.run = check,
+	.options = {{.name = "json"}},
+	.capabilities = FL_COMMAND_READS_ALL,
+	.ini_from_stdin = true,
+};

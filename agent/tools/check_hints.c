@@ -99,7 +99,7 @@ static char *hint_about(const struct fl_conf *conf, const struct known *known, f
 				   known->port, known->what, known->remedy);
 }
 
-void fl_hints_text(const struct fl_conf *conf, FILE *out)
+void fl_check_hints_text(const struct fl_conf *conf, FILE *out)
 {
 	const char *label = "hint";
 
@@ -115,7 +115,7 @@ void fl_hints_text(const struct fl_conf *conf, FILE *out)
 	}
 }
 
-void fl_hints_json(const struct fl_conf *conf, struct fl_json *json)
+void fl_check_hints_json(const struct fl_conf *conf, struct fl_json *json)
 {
 	fl_json_array(json, "hints");
 	for (size_t i = 0; i < FL_COUNT_OF(known_ports); i++) {

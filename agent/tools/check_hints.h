@@ -9,8 +9,8 @@
 #include "conf/conf.h"
 
 /* One line for each, `hint` before the first. */
-void fl_hints_text(const struct fl_conf *conf, FILE *out);
+void fl_check_hints_text(const struct fl_conf *conf, FILE *out);
 /* "hints": an array of objects with `line` and `text`. */
-void fl_hints_json(const struct fl_conf *conf, struct fl_json *json);
+void fl_check_hints_json(const struct fl_conf *conf, struct fl_json *json);
 
 #endif

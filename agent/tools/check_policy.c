@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-void fl_report_ports(const struct fl_port_range *range, char *buf, size_t size)
+void fl_check_policy_ports(const struct fl_port_range *range, char *buf, size_t size)
 {
 	if (range->first == 0) {
 		(void)snprintf(buf, size, "*");
@@ -41,7 +41,7 @@ static void text_targets(const char *first, const struct fl_port_range *ranges, 
 	char ports[32];
 
 	for (size_t i = 0; i < range_count; i++) {
-		fl_report_ports(&ranges[i], ports, sizeof(ports));
+		fl_check_policy_ports(&ranges[i], ports, sizeof(ports));
 		(void)fprintf(out, "%s port %s", i > 0 ? "," : first, ports);
 	}
 	for (size_t i = 0; i < service_count; i++) {
@@ -69,7 +69,7 @@ static void text_rule(size_t number, const struct fl_rule_spec *rule, FILE *out)
 	(void)fprintf(out, "%s (line %u)\n", rule->audit ? ", audit only" : "", rule->line);
 }
 
-void fl_report_policy_text(const struct fl_conf *conf, FILE *out)
+void fl_check_policy_text(const struct fl_conf *conf, FILE *out)
 {
 	size_t count = fl_policy_rule_count(conf->policy);
 	struct fl_rule_spec rule;
@@ -112,7 +112,7 @@ static void json_targets(struct fl_json *json, const char *key, const struct fl_
 
 	fl_json_array(json, key);
 	for (size_t i = 0; i < range_count; i++) {
-		fl_report_ports(&ranges[i], ports, sizeof(ports));
+		fl_check_policy_ports(&ranges[i], ports, sizeof(ports));
 		fl_json_str(json, NULL, ports);
 	}
 	for (size_t i = 0; i < service_count; i++) {
@@ -148,7 +148,7 @@ static void json_rule(struct fl_json *json, const struct fl_rule_spec *rule)
 	fl_json_end(json);
 }
 
-void fl_report_policy_json(struct fl_json *json, const struct fl_conf *conf)
+void fl_check_policy_json(struct fl_json *json, const struct fl_conf *conf)
 {
 	struct fl_rule_spec rule;
 

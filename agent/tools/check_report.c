@@ -12,7 +12,7 @@
 
 static const char *const changes[] = {[FL_CHANGE_KEEP] = "keep", [FL_CHANGE_CLOSE] = "close"};
 
-int fl_report_verdict(const struct fl_report *report)
+int fl_check_report_verdict(const struct fl_check_report *report)
 {
 	if (report->problems->errors > 0) {
 		return 2;
@@ -36,7 +36,7 @@ static const char *format_dest(const struct fl_conf_dest *dest, char buf[DEST_TE
 {
 	char net[FL_CIDR_TEXT], ports[32];
 
-	fl_report_ports(&dest->ports, ports, sizeof(ports));
+	fl_check_policy_ports(&dest->ports, ports, sizeof(ports));
 	if (dest->host != NULL) {
 		(void)snprintf(buf, DEST_TEXT, "%s:%s", dest->host, ports);
 	} else if (dest->net.family == AF_INET) {
@@ -51,7 +51,7 @@ static const char *format_dest(const struct fl_conf_dest *dest, char buf[DEST_TE
 
 /* --- text ------------------------------------------------------------------------------------- */
 
-static void text_credentials(const struct fl_report *report, FILE *out)
+static void text_credentials(const struct fl_check_report *report, FILE *out)
 {
 	const struct fl_credentials *c = report->credentials;
 	char when[FL_WHEN_TEXT], left[FL_SPAN_TEXT], life[FL_SPAN_TEXT];
@@ -238,18 +238,18 @@ static void text_rotation(const struct fl_conf *conf, FILE *out)
 	}
 }
 
-void fl_report_text(const struct fl_report *report, FILE *out)
+void fl_check_report_text(const struct fl_check_report *report, FILE *out)
 {
 	const struct fl_conf *conf = report->conf;
 	char admin[FL_ADDR_TEXT];
 	size_t warnings = report->problems->count - report->problems->errors;
 
-	if (fl_report_verdict(report) < 2) {
+	if (fl_check_report_verdict(report) < 2) {
 		text_credentials(report, out);
 		text_crls(report->credentials, out);
 		text_inbound(conf, out);
 		text_outbound(conf, out);
-		fl_report_policy_text(conf, out);
+		fl_check_policy_text(conf, out);
 		text_limits(conf, out);
 		text_rotation(conf, out);
 		(void)fprintf(out, "admin        %s\n",
@@ -263,9 +263,9 @@ void fl_report_text(const struct fl_report *report, FILE *out)
 			"agent        %s, of uid %lu, for the sidecar's uid %lu; each also for its own\n",
 			conf->agent.socket, (unsigned long)conf->agent.uid,
 			(unsigned long)conf->agent.sidecar_uid);
-		fl_hints_text(conf, out);
+		fl_check_hints_text(conf, out);
 	}
-	switch (fl_report_verdict(report)) {
+	switch (fl_check_report_verdict(report)) {
 	case 0:
 		(void)fputs("verdict      good\n", out);
 		break;
@@ -281,7 +281,7 @@ void fl_report_text(const struct fl_report *report, FILE *out)
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-static void json_problems(struct fl_json *json, const struct fl_report *report)
+static void json_problems(struct fl_json *json, const struct fl_check_report *report)
 {
 	fl_json_array(json, "problems");
 	for (size_t i = 0; i < report->problems->count; i++) {
@@ -297,7 +297,7 @@ static void json_problems(struct fl_json *json, const struct fl_report *report)
 	fl_json_end(json);
 }
 
-static void json_credentials(struct fl_json *json, const struct fl_report *report)
+static void json_credentials(struct fl_json *json, const struct fl_check_report *report)
 {
 	const struct fl_credentials *c = report->credentials;
 	char when[FL_WHEN_TEXT];
@@ -455,7 +455,7 @@ static void json_rest(struct fl_json *json, const struct fl_conf *conf)
 	fl_json_int(json, "agent_uid", (int64_t)conf->agent.uid);
 }
 
-void fl_report_json(const struct fl_report *report, FILE *out)
+void fl_check_report_json(const struct fl_check_report *report, FILE *out)
 {
 	static const char *const verdicts[] = {"good", "warnings", "refused"};
 	struct fl_text text = {0};
@@ -463,16 +463,16 @@ void fl_report_json(const struct fl_report *report, FILE *out)
 
 	fl_json_init(&json, &text);
 	fl_json_object(&json, NULL);
-	fl_json_str(&json, "verdict", verdicts[fl_report_verdict(report)]);
+	fl_json_str(&json, "verdict", verdicts[fl_check_report_verdict(report)]);
 	json_problems(&json, report);
 	if (report->conf != NULL) {
 		json_credentials(&json, report);
 		json_crls(&json, report->credentials);
 		json_inbound(&json, report->conf);
 		json_outbound(&json, report->conf);
-		fl_report_policy_json(&json, report->conf);
+		fl_check_policy_json(&json, report->conf);
 		json_rest(&json, report->conf);
-		fl_hints_json(report->conf, &json);
+		fl_check_hints_json(report->conf, &json);
 	}
 	fl_json_end(&json);
 	(void)fwrite(text.data, 1, text.len, out);

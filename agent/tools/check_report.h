@@ -7,7 +7,7 @@
 #include "conf/conf.h"
 #include "pki/credentials.h"
 
-struct fl_report {
+struct fl_check_report {
 	const char *path;                         /* of the INI */
 	const struct fl_conf *conf;               /* NULL: the INI is refused */
 	const struct fl_credentials *credentials; /* NULL: not loaded or refused */
@@ -16,11 +16,11 @@ struct fl_report {
 };
 
 /* 0 good, 1 usable with warnings, 2 refused. */
-int fl_report_verdict(const struct fl_report *report);
+int fl_check_report_verdict(const struct fl_check_report *report);
 
 /* The summary; only the verdict where nothing would run. */
-void fl_report_text(const struct fl_report *report, FILE *out);
+void fl_check_report_text(const struct fl_check_report *report, FILE *out);
 /* The same and the problems, and as much of it as is known. */
-void fl_report_json(const struct fl_report *report, FILE *out);
+void fl_check_report_json(const struct fl_check_report *report, FILE *out);
 
 #endif

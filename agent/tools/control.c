@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* control - one request, and its answer in the sidecar's own words. */
-#include "agent/tools/control.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/common/command.h"
 #include "agent/tools/admin_client.h"
 #include "base/mem.h"
 
@@ -27,15 +26,15 @@ static void print_line(struct fl_text *body, FILE *out)
 static int change(const char *conf_path, const char *path)
 {
 	struct fl_text body = {0};
-	struct fl_ask_target control;
+	struct fl_admin_client control;
 	struct fl_err err;
 	unsigned status = 0;
-	int code = fl_ask_where_control(conf_path, &control);
+	int code = fl_admin_client_find_control(conf_path, &control);
 
 	if (code != 0) {
 		return code;
 	}
-	if (fl_ask_change(&control, path, REQUEST_MS, &status, &body, &err) != FL_OK) {
+	if (fl_admin_client_post(&control, path, REQUEST_MS, &status, &body, &err) != FL_OK) {
 		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 		code = 1;
 	} else if (status != 200) {
@@ -49,12 +48,12 @@ static int change(const char *conf_path, const char *path)
 	return code;
 }
 
-int fl_control_drain(const char *conf_path)
+static int drain(const struct fl_command_line *line)
 {
-	return change(conf_path, "/drain");
+	return change(line->conf_path, "/drain");
 }
 
-int fl_control_log_level(const char *conf_path, const char *level)
+static int set_log_level(const char *conf_path, const char *level)
 {
 	char *path = fl_format("/log-level?level=%s", level);
 	int code = change(conf_path, path);
@@ -62,3 +61,81 @@ int fl_control_log_level(const char *conf_path, const char *level)
 	free(path);
 	return code;
 }
+
+static int log_level(const struct fl_command_line *line)
+{
+	static const char *const levels[] = {"debug", "info", "warn", "error", "default"};
+
+	if (line->word_count == 0) {
+		return fl_command_complain(line->command,
+					   "missing LEVEL: debug, info, warn, error or default");
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(levels); i++) {
+		if (strcmp(levels[i], line->words[0]) == 0) {
+			return set_log_level(line->conf_path, levels[i]);
+		}
+	}
+	return fl_command_unknown(line->command, "level", line->words[0], levels,
+				  FL_COUNT_OF(levels));
+}
+
+#define CONTROL_NOTES                                                                              \
+	"  It is asked over `[sidecar] control`, a Unix socket that takes orders from\n"           \
+	"  root, from the sidecar's own user and from the one whom the agent runs as. The\n"       \
+	"  same without this program:\n"
+
+static const char drain_page[] =
+	"NAME\n"
+	"  fairlead-agent drain - let the sidecar finish what is open, and end\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent drain [-c FILE]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  As SIGTERM does: the sidecar is not ready any more, accepts nothing, gives\n"
+	"  open connections at most `[sidecar] drain`, and ends. Asked again, it goes on\n"
+	"  with that. Returns at once.\n"
+	"\n" CONTROL_NOTES
+	"    curl -X POST --unix-socket /run/fairlead/sidecar.sock http://localhost/drain\n"
+	"\n"
+	"OPTIONS\n" FL_PAGE_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  it drains\n"
+	"  1  not reachable, or refused\n"
+	"  2  it cannot be asked: the command line, the INI, or no control socket\n";
+
+const struct fl_command fl_command_drain = {
+	.name = "drain",
+	.summary = "let the sidecar finish what is open, and end",
+	.page = drain_page,
+	.run = drain,
+	.capabilities = FL_COMMAND_READS_ALL,
+};
+
+static const char log_level_page[] =
+	"NAME\n"
+	"  fairlead-agent log-level - the log level of the running sidecar\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent log-level debug|info|warn|error|default [-c FILE]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Sets it in place of `[log] level`, until `default` gives that its say again or\n"
+	"  the sidecar ends. A new generation does not change it.\n"
+	"\n" CONTROL_NOTES "    curl -X POST --unix-socket /run/fairlead/sidecar.sock \\\n"
+	"      'http://localhost/log-level?level=debug'\n"
+	"\n"
+	"OPTIONS\n" FL_PAGE_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  done\n"
+	"  1  not reachable, or refused\n"
+	"  2  it cannot be asked: the command line, the INI, or no control socket\n";
+
+const struct fl_command fl_command_log_level = {
+	.name = "log-level",
+	.summary = "set the log level of the running sidecar",
+	.page = log_level_page,
+	.run = log_level,
+	.words_max = 1,
+	.capabilities = FL_COMMAND_READS_ALL,
+};

@@ -3,13 +3,12 @@
  *
  * What comes before policy is said as well: a strict port knows no plaintext, and on a plaintext port nobody has an
  * identity. That a peer's certificate is good is taken for granted. */
-#include "agent/tools/explain.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/common/command.h"
 #include "agent/common/stdin_file.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -19,29 +18,24 @@
 #include "pki/spiffe.h"
 #include "policy/suggest.h"
 
+enum { OPTION_FROM, OPTION_TO, OPTION_SOURCE, OPTION_JSON };
+
 #define NOTES_MAX 24
 #define SAME_MAX 6 /* rules of one kind that are named */
 
 /* The question, and what has been found out. */
 struct inquiry {
 	const struct fl_conf *conf;
-	const struct fl_explain *options;
+	const char *from, *to, *source;        /* as they were given; source may be NULL */
 	const struct fl_conf_service *service; /* NULL: no section is about the port */
 	enum fl_inbound_mode mode;
 	struct fl_request request;
-	union fl_sockaddr source;
+	union fl_sockaddr source_addr;
 	struct fl_verdict verdict;
 	bool before_policy; /* the port refuses it, policy is not asked */
 	char *notes[NOTES_MAX], *needed[NOTES_MAX];
 	size_t note_count, needed_count;
 };
-
-static int complain(const char *text)
-{
-	(void)fprintf(stderr, "fairlead-agent explain: %s; see fairlead-agent explain --help\n",
-		      text);
-	return 2;
-}
 
 static void add(char **list, size_t *count, char *text)
 {
@@ -66,7 +60,7 @@ static void need(struct inquiry *inquiry, char *text)
 
 static int read_from(struct inquiry *inquiry, struct fl_err *err)
 {
-	const char *from = inquiry->options->from;
+	const char *from = inquiry->from;
 	struct fl_spiffe_id id;
 	int rc;
 
@@ -96,14 +90,14 @@ static int read_port(struct inquiry *inquiry, struct fl_err *err)
 {
 	const struct fl_conf *conf = inquiry->conf;
 	struct fl_port_range range;
-	int rc = fl_value_ports(inquiry->options->to, &range, err);
+	int rc = fl_value_ports(inquiry->to, &range, err);
 
 	if (rc != 0) {
 		return fl_err_prefix(err, "--to");
 	}
 	if (range.first != range.last) {
 		return fl_err_set(err, FL_ERR_INVALID, "--to: `%s` is a range: name one port",
-				  inquiry->options->to);
+				  inquiry->to);
 	}
 	inquiry->request.port = range.first;
 	for (size_t i = 0; i < conf->service_count; i++) {
@@ -125,7 +119,7 @@ static int read_port(struct inquiry *inquiry, struct fl_err *err)
 static int read_service(struct inquiry *inquiry, struct fl_err *err)
 {
 	const struct fl_conf *conf = inquiry->conf;
-	const char *to = inquiry->options->to;
+	const char *to = inquiry->to;
 	const char **names = fl_grow(NULL, conf->service_count, sizeof(char *));
 	char meant[FL_SUGGEST_TEXT];
 
@@ -146,8 +140,8 @@ static int read_service(struct inquiry *inquiry, struct fl_err *err)
 
 static int read_to(struct inquiry *inquiry, struct fl_err *err)
 {
-	int rc = fl_value_looks_like_ports(inquiry->options->to) ? read_port(inquiry, err)
-								 : read_service(inquiry, err);
+	int rc = fl_value_looks_like_ports(inquiry->to) ? read_port(inquiry, err)
+							: read_service(inquiry, err);
 
 	if (rc != 0) {
 		return rc;
@@ -162,7 +156,7 @@ static int read_to(struct inquiry *inquiry, struct fl_err *err)
 
 static int read_source(struct inquiry *inquiry, struct fl_err *err)
 {
-	const char *text = inquiry->options->source;
+	const char *text = inquiry->source;
 	struct fl_cidr net;
 	int rc;
 
@@ -177,13 +171,13 @@ static int read_source(struct inquiry *inquiry, struct fl_err *err)
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "--source: `%.100s` is a network: name one address", text);
 	}
-	inquiry->source.any.sa_family = net.family;
+	inquiry->source_addr.any.sa_family = net.family;
 	if (net.family == AF_INET) {
-		memcpy(&inquiry->source.in.sin_addr, net.addr, 4);
+		memcpy(&inquiry->source_addr.in.sin_addr, net.addr, 4);
 	} else {
-		memcpy(&inquiry->source.in6.sin6_addr, net.addr, 16);
+		memcpy(&inquiry->source_addr.in6.sin6_addr, net.addr, 16);
 	}
-	inquiry->request.source = &inquiry->source.any;
+	inquiry->request.source = &inquiry->source_addr.any;
 	return 0;
 }
 
@@ -288,9 +282,8 @@ static void offer_rule(struct inquiry *inquiry)
 	const char *from = inquiry->request.id != NULL ? inquiry->request.id : "plaintext";
 	char name[FL_RULE_NAME_TEXT], port[8];
 	char *sources = inquiry->request.id == NULL
-				? fl_format("\nsources = %s", inquiry->options->source != NULL
-								      ? inquiry->options->source
-								      : "ADDRESS")
+				? fl_format("\nsources = %s",
+					    inquiry->source != NULL ? inquiry->source : "ADDRESS")
 				: fl_strdup("");
 
 	(void)fl_policy_rule_name(inquiry->conf->policy, from, name);
@@ -331,7 +324,7 @@ static void find_needed(struct inquiry *inquiry)
 					verdict->file, verdict->line));
 		return;
 	}
-	if (inquiry->options->source != NULL) {
+	if (inquiry->source != NULL) {
 		need_change(inquiry, FL_ALLOW, FL_MISS_SOURCE,
 			    "with this address among its `sources`, or");
 	}
@@ -344,7 +337,7 @@ static void find_needed(struct inquiry *inquiry)
 static bool needs_source(const struct inquiry *inquiry, const struct fl_rule_spec *rule,
 			 unsigned misses)
 {
-	return inquiry->options->source == NULL &&
+	return inquiry->source == NULL &&
 	       (misses == FL_MISS_SOURCE || (rule->except.source_count > 0 &&
 					     (misses & ~(unsigned)FL_MISS_EXCEPT_SOURCE) == 0));
 }
@@ -421,11 +414,10 @@ static void put_list(const char *word, char *const *items, size_t count)
 static void write_text(const struct inquiry *inquiry)
 {
 	const struct fl_verdict *verdict = &inquiry->verdict;
-	const struct fl_explain *options = inquiry->options;
 
 	(void)printf("decision  %s\n", decision_word(inquiry));
-	(void)printf("from      %s%s%s\n", options->from, options->source != NULL ? " at " : "",
-		     options->source != NULL ? options->source : "");
+	(void)printf("from      %s%s%s\n", inquiry->from, inquiry->source != NULL ? " at " : "",
+		     inquiry->source != NULL ? inquiry->source : "");
 	(void)printf("to        port %u%s%s\n", inquiry->request.port,
 		     inquiry->service != NULL ? ", service " : "",
 		     inquiry->service != NULL ? inquiry->service->name : "");
@@ -478,10 +470,10 @@ static void write_json(const struct inquiry *inquiry)
 	fl_json_str(&json, "rule", ruled ? verdict->rule : NULL);
 	fl_json_str(&json, "file", ruled ? verdict->file : NULL);
 	fl_json_int(&json, "line", ruled ? verdict->line : 0);
-	fl_json_str(&json, "from", inquiry->options->from);
+	fl_json_str(&json, "from", inquiry->from);
 	fl_json_int(&json, "port", inquiry->request.port);
 	fl_json_str(&json, "service", inquiry->request.service);
-	fl_json_str(&json, "source", inquiry->options->source);
+	fl_json_str(&json, "source", inquiry->source);
 	json_list(&json, "notes", inquiry->notes, inquiry->note_count);
 	json_list(&json, "needed", inquiry->needed, inquiry->needed_count);
 	fl_json_end(&json);
@@ -489,50 +481,47 @@ static void write_json(const struct inquiry *inquiry)
 	fl_text_done(&text);
 }
 
-static int flush(void)
-{
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		struct fl_err err;
-
-		(void)fl_err_sys(&err, errno, "cannot write the answer");
-		return complain(err.text);
-	}
-	return 0;
-}
-
-static int ask(struct inquiry *inquiry)
+static int ask(struct inquiry *inquiry, const struct fl_command_line *line)
 {
 	struct fl_err err = {0};
 
 	if (read_from(inquiry, &err) != 0 || read_to(inquiry, &err) != 0 ||
 	    read_source(inquiry, &err) != 0) {
-		return complain(err.text);
+		return fl_command_complain(line->command, "%s", err.text);
 	}
 	answer(inquiry);
-	if (inquiry->options->json) {
+	if (line->options[OPTION_JSON] != NULL) {
 		write_json(inquiry);
 	} else {
 		write_text(inquiry);
 	}
-	return flush() != 0 ? 2 : !is_let_in(inquiry);
+	return fl_command_flush("the answer") ? !is_let_in(inquiry) : 2;
 }
 
-int fl_explain(const char *conf_path, const struct fl_explain *options)
+static int explain(const struct fl_command_line *line)
 {
-	struct inquiry inquiry = {.options = options};
+	struct inquiry inquiry = {.from = line->options[OPTION_FROM],
+				  .to = line->options[OPTION_TO],
+				  .source = line->options[OPTION_SOURCE]};
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
 	int code = 2;
 
-	if (options->from == NULL || options->to == NULL) {
-		return complain(options->from == NULL ? "who? --from ID, or --from plaintext"
-						      : "whereto? --to PORT, or --to SERVICE");
+	if (inquiry.from == NULL) {
+		return fl_command_complain(
+			line->command,
+			"missing --from: the SPIFFE ID to ask about, or `plaintext`");
 	}
-	if (fl_input_conf(conf_path, &conf, NULL, NULL, &problems) == 0) {
+	if (inquiry.to == NULL) {
+		return fl_command_complain(
+			line->command, "missing --to: the port that the peer dials, or the name "
+				       "of a [service]");
+	}
+	if (fl_stdin_load_conf(line->conf_path, &conf, NULL, NULL, &problems) == 0) {
 		inquiry.conf = conf;
-		code = ask(&inquiry);
+		code = ask(&inquiry, line);
 	} else {
-		fl_problems_print(&problems, conf_path, stderr);
+		fl_problems_print(&problems, line->conf_path, stderr);
 	}
 	for (size_t i = 0; i < inquiry.note_count; i++) {
 		free(inquiry.notes[i]);
@@ -544,3 +533,61 @@ int fl_explain(const char *conf_path, const struct fl_explain *options)
 	fl_problems_done(&problems);
 	return code;
 }
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent explain - what policy decides about one connection, and which\n"
+	"  rule\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent explain --from ID|plaintext --to PORT|SERVICE\n"
+	"                         [--source ADDRESS] [-c FILE] [--json]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks the policy of the INI as the sidecar asks it when this peer connects: the\n"
+	"  same code, and no sidecar need run. Says what is decided, by which rule\n"
+	"  with FILE:LINE, and where it is refused, what would let it in: what to change\n"
+	"  in a rule that nearly fits, or an [allow] rule to paste.\n"
+	"\n"
+	"  That the peer's certificate is good is taken for granted; check and the access\n"
+	"  log say when one is not. What the mode of a port does before policy is asked\n"
+	"  is taken into account: a strict port knows no plaintext, and on a plaintext\n"
+	"  port nobody has an identity.\n"
+	"\n"
+	"  decision is the word of the access log and of the metric: allow, deny,\n"
+	"  would_deny (let in by audit mode alone), would_allow (refused, and a rule in\n"
+	"  audit mode would let it in).\n"
+	"\n"
+	"OPTIONS\n"
+	"      --from ID       the peer's SPIFFE ID, or plaintext: it has none\n"
+	"      --to PORT       the port that the peer dials, or the name of a [service]\n"
+	"      --source ADDRESS  the peer's address. Without it no `sources` holds, and\n"
+	"                      the rules that depend on it are named\n"
+	"      --json          one JSON document: decision, let_in, audited, decided_by\n"
+	"                      (rule, default or mode), rule, file, line, from, port,\n"
+	"                      service, source, notes, needed\n" FL_PAGE_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  it is let in\n"
+	"  1  it is refused\n"
+	"  2  no answer: the command line, or the INI\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent explain --from spiffe://prod.example/ns/web/sa/front --to 8080\n"
+	"  fairlead-agent explain --from plaintext --to metrics --source 10.0.0.1\n"
+	"  fairlead-agent explain -c new.ini --from \"$ID\" --to db --json | jq .rule\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent check, which lists the rules in the order of their turn\n";
+
+const struct fl_command fl_command_explain = {
+	.name = "explain",
+	.summary = "what policy decides about one connection, and which rule",
+	.page = page,
+	.run = explain,
+	.options = {[OPTION_FROM] = {.name = "from", .has_value = true},
+		    [OPTION_TO] = {.name = "to", .has_value = true},
+		    [OPTION_SOURCE] = {.name = "source", .has_value = true},
+		    [OPTION_JSON] = {.name = "json"}},
+	.capabilities = FL_COMMAND_READS_ALL,
+	.ini_from_stdin = true,
+};

@@ -3,8 +3,6 @@
  * sidecar over its control socket.
  *
  * The candidate goes there whole, like a generation, key included: who may ask there is who may send generations. */
-#include "agent/tools/preview.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -13,6 +11,7 @@
 #include <string.h>
 
 #include "agent/common/candidate.h"
+#include "agent/common/command.h"
 #include "agent/common/json_read.h"
 #include "agent/common/stdin_file.h"
 #include "agent/tools/admin_client.h"
@@ -106,13 +105,13 @@ static char *path_of(struct given *given, const char *file)
 	char *path = NULL;
 	struct fl_err err;
 
-	if (!fl_input_is(file)) {
+	if (!fl_stdin_is(file)) {
 		return absolute(file);
 	}
 	if (given->input != NULL) {
 		(void)complain_of(file, "stdin is one candidate, and no second one");
-	} else if (fl_input_file(&path, &err) != FL_OK) {
-		(void)complain_of(FL_INPUT_NAME, err.text);
+	} else if (fl_stdin_to_file(&path, &err) != FL_OK) {
+		(void)complain_of(FL_STDIN_NAME, err.text);
 	} else {
 		given->input = fl_strdup(path);
 	}
@@ -123,7 +122,7 @@ static char *path_of(struct given *given, const char *file)
 static const char *name_of(const struct given *given, const char *path)
 {
 	return path != NULL && given->input != NULL && strcmp(path, given->input) == 0
-		       ? FL_INPUT_NAME
+		       ? FL_STDIN_NAME
 		       : path;
 }
 
@@ -317,7 +316,7 @@ static void put_counts(struct fl_text *out, const char *word, const cJSON *count
 
 static void put_field(struct fl_text *out, const char *before, const cJSON *object, const char *key)
 {
-	const char *text = fl_answer_text(object, key);
+	const char *text = fl_json_read_text(object, key);
 
 	if (text[0] != '\0') {
 		fl_text_print(out, "%s", before);
@@ -327,8 +326,8 @@ static void put_field(struct fl_text *out, const char *before, const cJSON *obje
 
 static void put_connections(struct fl_text *out, const cJSON *answer)
 {
-	const cJSON *items = fl_answer_part(answer, "connections"), *item;
-	int64_t left = fl_answer_number(answer, "left_out");
+	const cJSON *items = fl_json_read_member(answer, "connections"), *item;
+	int64_t left = fl_json_read_number(answer, "left_out");
 	int shown = 0;
 
 	cJSON_ArrayForEach(item, items)
@@ -339,7 +338,7 @@ static void put_connections(struct fl_text *out, const cJSON *answer)
 		}
 		fl_text_print(out, "%-12s ", shown == 0 ? "namely" : "");
 		shown++;
-		fl_text_put_clean(out, fl_answer_text(item, "direction"));
+		fl_text_put_clean(out, fl_json_read_text(item, "direction"));
 		put_field(out, " ", item, "name");
 		put_field(out, " from ", item, "source");
 		put_field(out, " to ", item, "destination");
@@ -355,17 +354,17 @@ static void put_connections(struct fl_text *out, const cJSON *answer)
 
 static void put_roots(struct fl_text *out, const cJSON *answer)
 {
-	const cJSON *items = fl_answer_part(answer, "roots"), *item;
+	const cJSON *items = fl_json_read_member(answer, "roots"), *item;
 	const char *word = "roots";
 
 	cJSON_ArrayForEach(item, items)
 	{
 		fl_text_print(out, "%-12s ", word);
-		fl_text_put_clean(out, fl_answer_text(item, "trust_domain"));
-		fl_text_print(out, " %" PRId64 " (key ", fl_answer_number(item, "index"));
-		fl_text_put_clean(out, fl_answer_text(item, "key_id"));
+		fl_text_put_clean(out, fl_json_read_text(item, "trust_domain"));
+		fl_text_print(out, " %" PRId64 " (key ", fl_json_read_number(item, "index"));
+		fl_text_put_clean(out, fl_json_read_text(item, "key_id"));
 		fl_text_print(out, "): safe to remove: ");
-		fl_text_put_clean(out, fl_answer_text(item, "safe_to_remove"));
+		fl_text_put_clean(out, fl_json_read_text(item, "safe_to_remove"));
 		put_field(out, ", because ", item, "because");
 		fl_text_print(out, "\n");
 		word = "";
@@ -378,12 +377,12 @@ static void put_seen(struct fl_text *out, const char *word, const cJSON *items)
 
 	cJSON_ArrayForEach(item, items)
 	{
-		const char *peer = fl_answer_text(item, "peer");
+		const char *peer = fl_json_read_text(item, "peer");
 
 		fl_text_print(out, "%-12s ", word);
 		fl_text_put_clean(out, peer[0] != '\0' ? peer : "plaintext");
 		put_field(out, " from ", item, "source");
-		fl_text_print(out, " at port %" PRId64, fl_answer_number(item, "port"));
+		fl_text_print(out, " at port %" PRId64, fl_json_read_number(item, "port"));
 		put_field(out, ", service ", item, "service");
 		put_field(out, ", by rule ", item, "rule");
 		fl_text_print(out, "\n");
@@ -393,28 +392,28 @@ static void put_seen(struct fl_text *out, const char *word, const cJSON *items)
 
 static bool changes_something(const cJSON *answer)
 {
-	return sum(fl_answer_part(answer, "closes")) > 0 ||
-	       cJSON_GetArraySize(fl_answer_part(answer, "newly_let_in")) > 0 ||
-	       cJSON_GetArraySize(fl_answer_part(answer, "newly_refused")) > 0;
+	return sum(fl_json_read_member(answer, "closes")) > 0 ||
+	       cJSON_GetArraySize(fl_json_read_member(answer, "newly_let_in")) > 0 ||
+	       cJSON_GetArraySize(fl_json_read_member(answer, "newly_refused")) > 0;
 }
 
 static void write_text(const cJSON *answer)
 {
-	const cJSON *closes = fl_answer_part(answer, "closes");
-	uint64_t judged = fl_answer_count(answer, "judged");
+	const cJSON *closes = fl_json_read_member(answer, "closes");
+	uint64_t judged = fl_json_read_count(answer, "judged");
 	struct fl_text out = {0};
 
 	fl_text_print(&out, "%-12s generation %" PRIu64 ", %" PRIu64 " open connection%s\n",
-		      "compared", fl_answer_count(answer, "generation"), judged,
+		      "compared", fl_json_read_count(answer, "generation"), judged,
 		      judged == 1 ? "" : "s");
 	if (sum(closes) == 0) {
 		fl_text_print(&out, "%-12s no open connection\n", "closes");
 	}
 	put_counts(&out, "closes", closes);
 	put_connections(&out, answer);
-	put_counts(&out, "keeps", fl_answer_part(answer, "keeps"));
-	put_seen(&out, "lets in", fl_answer_part(answer, "newly_let_in"));
-	put_seen(&out, "refuses", fl_answer_part(answer, "newly_refused"));
+	put_counts(&out, "keeps", fl_json_read_member(answer, "keeps"));
+	put_seen(&out, "lets in", fl_json_read_member(answer, "newly_let_in"));
+	put_seen(&out, "refuses", fl_json_read_member(answer, "newly_refused"));
 	put_roots(&out, answer);
 	(void)fwrite(out.data, 1, out.len, stdout);
 	fl_text_done(&out);
@@ -425,7 +424,7 @@ static int write_answer(const struct fl_text *body, bool json)
 	cJSON *answer = cJSON_ParseWithLength(body->data, body->len);
 	int code;
 
-	if (!cJSON_IsObject(answer) || fl_answer_part(answer, "closes") == NULL) {
+	if (!cJSON_IsObject(answer) || fl_json_read_member(answer, "closes") == NULL) {
 		cJSON_Delete(answer);
 		return complain("what answers there is not a sidecar that knows previews");
 	}
@@ -436,24 +435,22 @@ static int write_answer(const struct fl_text *body, bool json)
 	}
 	code = changes_something(answer);
 	cJSON_Delete(answer);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		return complain("cannot write the answer");
-	}
-	return code;
+	return fl_command_flush("the answer") ? code : 2;
 }
 
 static int ask(const char *conf_path, struct fl_span frame, bool json)
 {
 	struct fl_text body = {0};
-	struct fl_ask_target control;
+	struct fl_admin_client control;
 	struct fl_err err;
 	unsigned status = 0;
-	int code = fl_ask_where_control(conf_path, &control);
+	int code = fl_admin_client_find_control(conf_path, &control);
 
 	if (code != 0) {
 		return code;
 	}
-	if (fl_ask_with(&control, "/preview", frame, REQUEST_MS, &status, &body, &err) != FL_OK) {
+	if (fl_admin_client_post_body(&control, "/preview", frame, REQUEST_MS, &status, &body,
+				      &err) != FL_OK) {
 		code = complain(err.text);
 	} else if (status != 200) {
 		struct fl_text text = {0};
@@ -472,7 +469,7 @@ static int ask(const char *conf_path, struct fl_span frame, bool json)
 	return code;
 }
 
-int fl_preview(const char *conf_path, const char *const *files, size_t count, bool json)
+static int preview(const struct fl_command_line *line)
 {
 	struct given given = {0};
 	uint8_t *frame = NULL;
@@ -483,17 +480,67 @@ int fl_preview(const char *conf_path, const char *const *files, size_t count, bo
 	if (fl_tls_global_init(&err) != FL_OK) {
 		return complain(err.text);
 	}
-	for (size_t i = 0; i < count && code == 0; i++) {
-		code = take_file(&given, files[i]);
+	for (size_t i = 0; i < line->word_count && code == 0; i++) {
+		code = take_file(&given, line->words[i]);
 	}
 	if (code == 0) {
-		code = make_frame(conf_path, &given, &frame, &len);
+		code = make_frame(line->conf_path, &given, &frame, &len);
 	}
 	if (code == 0) {
-		code = ask(conf_path, (struct fl_span){frame, len}, json);
+		code = ask(line->conf_path, (struct fl_span){frame, len}, line->options[0] != NULL);
 	}
 	fl_wipe_free(frame, len);
 	given_done(&given);
 	fl_tls_global_done();
 	return code;
 }
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent preview - which open connections a candidate would close\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent preview [-c FILE] [--json] [CANDIDATE...]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks the running sidecar what would become of its open connections if the\n"
+	"  candidates took the place of what is mounted. Nothing is changed, nobody is\n"
+	"  closed. A CANDIDATE is\n"
+	"    an INI                in place of the one that -c names\n"
+	"    a PEM of certificates in place of the bundle of our own trust domain\n"
+	"    a PEM of CRLs         in place of [identity] crl\n"
+	"    TRUST_DOMAIN=FILE     in place of the bundle of a federated trust domain\n"
+	"  and what it is, its content tells. One FILE may be `-`, which is stdin.\n"
+	"  Without a candidate, what is mounted now is asked about.\n"
+	"\n"
+	"  Each connection that would be closed is named with its reason; so is whoever\n"
+	"  was seen lately and would be newly admitted or newly refused; so are\n"
+	"  the roots in use, with who stands on them alone: \"safe to remove: yes\" says\n"
+	"  that no open connection does. Peers that are not connected just now are not\n"
+	"  known.\n"
+	"\n"
+	"  The sidecar is asked over `[sidecar] control`, by root, its own user or the\n"
+	"  agent's.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --json          the sidecar's answer as it is\n" FL_PAGE_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  no connection would be closed, no peer newly admitted or newly refused\n"
+	"  1  somebody would\n"
+	"  2  the candidate would be refused, or the sidecar cannot be asked\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent preview new.ini\n"
+	"  kubectl exec -i POD -c fairlead-agent -- fairlead-agent preview - <new.ini\n"
+	"  fairlead-agent preview roots-without-the-old-one.pem\n"
+	"  fairlead-agent preview partner.example=/tmp/partner.pem\n";
+
+const struct fl_command fl_command_preview = {
+	.name = "preview",
+	.summary = "which open connections a candidate would close",
+	.page = page,
+	.run = preview,
+	.options = {{.name = "json"}},
+	.words_max = FL_COMMAND_WORDS_MAX,
+	.capabilities = FL_COMMAND_READS_ALL,
+};

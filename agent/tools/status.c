@@ -5,8 +5,6 @@
  * What answers may be another version or somebody else: a key that is missing costs its line, text
  * is printed without control characters, and what is no such document at all is a sentence on
  * stderr and exit 1. */
-#include "agent/tools/status.h"
-
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -17,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/capture/redirect.h"
+#include "agent/common/command.h"
 #include "agent/common/json_read.h"
 #include "agent/tools/admin_client.h"
 #include "agent/tools/screen.h"
@@ -26,10 +25,12 @@
 #define REQUEST_MS 5000
 #define WATCH_REQUEST_MS 1000
 #define PEERS_REQUEST_MS 1000
+enum { OPTION_JSON, OPTION_WATCH };
+
 #define ROOTS_MAX 8 /* certificates besides the leaf, with a line each */
 
 struct way {
-	struct fl_ask_target admin;
+	struct fl_admin_client admin;
 	bool json;  /* the document as it is */
 	bool rules; /* say what those of [redirect] have seen */
 };
@@ -49,7 +50,7 @@ static void line_end(struct fl_text *out)
 /* "expires in 5d", "EXPIRED 3m 10s ago" */
 static void put_remaining(struct fl_text *out, const cJSON *certificate)
 {
-	int64_t left = fl_answer_number(certificate, "remaining_seconds");
+	int64_t left = fl_json_read_number(certificate, "remaining_seconds");
 	char span[FL_SPAN_TEXT];
 
 	if (left < 0) {
@@ -99,38 +100,38 @@ static void put_version(struct fl_text *out, const char *version)
 static void put_state(struct fl_text *out, const cJSON *status)
 {
 	line_begin(out, "sidecar");
-	if (fl_answer_true(status, "ready")) {
+	if (fl_json_read_bool(status, "ready")) {
 		fl_text_print(out, "ready");
 	} else {
 		fl_text_print(out, "NOT READY: ");
-		fl_text_put_clean(out, fl_answer_text(status, "reason"));
+		fl_text_put_clean(out, fl_json_read_text(status, "reason"));
 	}
 	line_end(out);
 	line_begin(out, "");
-	put_version(out, fl_answer_text(status, "version"));
-	if (fl_answer_count(status, "pid") > 0) {
-		fl_text_print(out, ", process %" PRIu64, fl_answer_count(status, "pid"));
+	put_version(out, fl_json_read_text(status, "version"));
+	if (fl_json_read_count(status, "pid") > 0) {
+		fl_text_print(out, ", process %" PRIu64, fl_json_read_count(status, "pid"));
 	}
-	put_after(out, ", started ", fl_answer_text(status, "started"));
-	if (fl_answer_number(status, "log_lines_lost") > 0) {
+	put_after(out, ", started ", fl_json_read_text(status, "started"));
+	if (fl_json_read_number(status, "log_lines_lost") > 0) {
 		fl_text_print(out, ", %" PRId64 " log lines lost",
-			      fl_answer_number(status, "log_lines_lost"));
+			      fl_json_read_number(status, "log_lines_lost"));
 	}
 	line_end(out);
 }
 
 static void put_certificate(struct fl_text *out, const cJSON *certificate)
 {
-	bool is_crl = strcmp(fl_answer_text(certificate, "kind"), "crl") == 0;
-	const char *domain = fl_answer_text(certificate, "trust_domain");
+	bool is_crl = strcmp(fl_json_read_text(certificate, "kind"), "crl") == 0;
+	const char *domain = fl_json_read_text(certificate, "trust_domain");
 
-	fl_text_put_clean(out, fl_answer_text(certificate, "kind"));
-	fl_text_print(out, " %" PRId64, fl_answer_number(certificate, "index"));
+	fl_text_put_clean(out, fl_json_read_text(certificate, "kind"));
+	fl_text_print(out, " %" PRId64, fl_json_read_number(certificate, "index"));
 	fl_text_print(out, domain[0] != '\0' ? " of " : " of a CA that is in no bundle");
 	fl_text_put_clean(out, domain);
 	fl_text_print(out, " ");
 	put_remaining(out, certificate);
-	if (is_crl && fl_answer_number(certificate, "remaining_seconds") < 0) {
+	if (is_crl && fl_json_read_number(certificate, "remaining_seconds") < 0) {
 		fl_text_print(out, ", and stays in force");
 	}
 }
@@ -140,9 +141,9 @@ static void put_certificates(struct fl_text *out, const cJSON *status)
 	const cJSON *certificate;
 	unsigned lines = 0, more = 0;
 
-	cJSON_ArrayForEach(certificate, fl_answer_part(status, "certificates"))
+	cJSON_ArrayForEach(certificate, fl_json_read_member(status, "certificates"))
 	{
-		if (strcmp(fl_answer_text(certificate, "kind"), "leaf") == 0) {
+		if (strcmp(fl_json_read_text(certificate, "kind"), "leaf") == 0) {
 			continue;
 		}
 		if (lines == ROOTS_MAX) {
@@ -153,64 +154,64 @@ static void put_certificates(struct fl_text *out, const cJSON *status)
 		put_certificate(out, certificate);
 		line_end(out);
 	}
-	if (more + fl_answer_number(status, "certificates_left_out") > 0) {
+	if (more + fl_json_read_number(status, "certificates_left_out") > 0) {
 		line_begin(out, "");
 		fl_text_print(out, "and %" PRId64 " more",
-			      more + fl_answer_number(status, "certificates_left_out"));
+			      more + fl_json_read_number(status, "certificates_left_out"));
 		line_end(out);
 	}
 }
 
 static void put_generation(struct fl_text *out, const cJSON *status)
 {
-	const cJSON *generation = fl_answer_part(status, "generation");
+	const cJSON *generation = fl_json_read_member(status, "generation");
 
 	line_begin(out, "identity");
 	if (generation == NULL) {
 		fl_text_print(out, "none yet\n");
 		return;
 	}
-	put_after(out, "", fl_answer_text(status, "id"));
+	put_after(out, "", fl_json_read_text(status, "id"));
 	line_end(out);
-	if (fl_answer_part(generation, "remaining_seconds") != NULL) {
+	if (fl_json_read_member(generation, "remaining_seconds") != NULL) {
 		line_begin(out, "");
 		put_remaining(out, generation);
-		put_after(out, ", ", fl_answer_text(generation, "not_after"));
+		put_after(out, ", ", fl_json_read_text(generation, "not_after"));
 		line_end(out);
 	}
 	line_begin(out, "generation");
-	fl_text_print(out, "%" PRIu64, fl_answer_count(generation, "number"));
-	put_after(out, ", since ", fl_answer_text(generation, "since"));
-	put_after(out, ", content ", fl_answer_text(generation, "digest"));
+	fl_text_print(out, "%" PRIu64, fl_json_read_count(generation, "number"));
+	put_after(out, ", since ", fl_json_read_text(generation, "since"));
+	put_after(out, ", content ", fl_json_read_text(generation, "digest"));
 	line_end(out);
 	put_certificates(out, status);
 }
 
 static void put_rotations(struct fl_text *out, const cJSON *status)
 {
-	const cJSON *rotations = fl_answer_part(status, "rotations"),
-		    *last = fl_answer_part(status, "last_rotation"),
-		    *refusal = fl_answer_part(status, "last_refusal");
+	const cJSON *rotations = fl_json_read_member(status, "rotations"),
+		    *last = fl_json_read_member(status, "last_rotation"),
+		    *refusal = fl_json_read_member(status, "last_refusal");
 
 	line_begin(out, "rotations");
 	fl_text_print(out,
 		      "%" PRId64 " used, %" PRId64 " refused by the agent, %" PRId64
 		      " by the sidecar",
-		      fl_answer_number(rotations, "used"),
-		      fl_answer_number(rotations, "refused_by_agent"),
-		      fl_answer_number(rotations, "refused_by_sidecar"));
+		      fl_json_read_number(rotations, "used"),
+		      fl_json_read_number(rotations, "refused_by_agent"),
+		      fl_json_read_number(rotations, "refused_by_sidecar"));
 	if (last != NULL) {
 		fl_text_print(out, "; last used ");
-		fl_text_put_clean(out, fl_answer_text(last, "time"));
+		fl_text_put_clean(out, fl_json_read_text(last, "time"));
 	}
 	line_end(out);
 	if (refusal != NULL) {
-		line_begin(out, fl_answer_true(refusal, "current") ? "REFUSED" : "last refusal");
-		fl_text_put_clean(out, fl_answer_text(refusal, "time"));
+		line_begin(out, fl_json_read_bool(refusal, "current") ? "REFUSED" : "last refusal");
+		fl_text_put_clean(out, fl_json_read_text(refusal, "time"));
 		fl_text_print(out, " by the ");
-		fl_text_put_clean(out, fl_answer_text(refusal, "by"));
+		fl_text_put_clean(out, fl_json_read_text(refusal, "by"));
 		fl_text_print(out, ": ");
-		fl_text_put_clean(out, fl_answer_text(refusal, "text"));
+		fl_text_put_clean(out, fl_json_read_text(refusal, "text"));
 		line_end(out);
 	}
 }
@@ -219,7 +220,7 @@ static void put_warnings(struct fl_text *out, const cJSON *status)
 {
 	const cJSON *warning;
 
-	cJSON_ArrayForEach(warning, fl_answer_part(status, "warnings"))
+	cJSON_ArrayForEach(warning, fl_json_read_member(status, "warnings"))
 	{
 		line_begin(out, "WARNING");
 		fl_text_put_clean(out, cJSON_IsString(warning) ? warning->valuestring : "");
@@ -231,22 +232,22 @@ static void put_listeners(struct fl_text *out, const cJSON *status)
 {
 	const cJSON *listener, *to;
 
-	cJSON_ArrayForEach(listener, fl_answer_part(status, "listeners"))
+	cJSON_ArrayForEach(listener, fl_json_read_member(status, "listeners"))
 	{
 		bool first = true;
 
-		line_begin(out, fl_answer_text(listener, "section"));
-		fl_text_put_clean(out, fl_answer_text(listener, "name"));
+		line_begin(out, fl_json_read_text(listener, "section"));
+		fl_text_put_clean(out, fl_json_read_text(listener, "name"));
 		fl_text_print(out, ": ");
-		fl_text_put_clean(out, fl_answer_text(listener, "address"));
-		cJSON_ArrayForEach(to, fl_answer_part(listener, "leads_to"))
+		fl_text_put_clean(out, fl_json_read_text(listener, "address"));
+		cJSON_ArrayForEach(to, fl_json_read_member(listener, "leads_to"))
 		{
 			fl_text_print(out, first ? " -> " : ", else ");
 			fl_text_put_clean(out, cJSON_IsString(to) ? to->valuestring : "");
 			first = false;
 		}
 		fl_text_print(out, "%s\n",
-			      fl_answer_true(listener, "serving") ? "" : "  NOT SERVING");
+			      fl_json_read_bool(listener, "serving") ? "" : "  NOT SERVING");
 	}
 }
 
@@ -271,32 +272,33 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 
 	for (size_t i = 0; i < 2; i++) {
 		const char *direction = directions[i];
-		const cJSON *connections = fl_answer_part(fl_answer_part(status, "connections"),
-							  direction),
-			    *bytes = fl_answer_part(fl_answer_part(status, "bytes"), direction),
-			    *handshakes =
-				    fl_answer_part(fl_answer_part(status, "handshakes"), direction);
+		const cJSON *connections = fl_json_read_member(
+				    fl_json_read_member(status, "connections"), direction),
+			    *bytes = fl_json_read_member(fl_json_read_member(status, "bytes"),
+							 direction),
+			    *handshakes = fl_json_read_member(
+				    fl_json_read_member(status, "handshakes"), direction);
 
-		if (fl_answer_number(connections, "opened") == 0) {
+		if (fl_json_read_number(connections, "opened") == 0) {
 			continue;
 		}
 		line_begin(out, direction);
 		fl_text_print(out, "connections: %" PRId64 " open of %" PRId64,
-			      fl_answer_number(connections, "open"),
-			      fl_answer_number(connections, "opened"));
-		put_counts(out, fl_answer_part(connections, "closed"), "; ended: ");
+			      fl_json_read_number(connections, "open"),
+			      fl_json_read_number(connections, "opened"));
+		put_counts(out, fl_json_read_member(connections, "closed"), "; ended: ");
 		line_end(out);
 		line_begin(out, "");
 		fl_text_print(out, "handshakes: %" PRId64 " ok, %" PRId64 " of them resumed",
-			      fl_answer_number(handshakes, "ok"),
-			      fl_answer_number(handshakes, "resumed"));
-		put_counts(out, fl_answer_part(handshakes, "failed"), "; failed: ");
+			      fl_json_read_number(handshakes, "ok"),
+			      fl_json_read_number(handshakes, "resumed"));
+		put_counts(out, fl_json_read_member(handshakes, "failed"), "; failed: ");
 		line_end(out);
 		line_begin(out, "");
 		fl_text_print(out, "bytes: ");
-		put_bytes(out, fl_answer_number(bytes, "to_app"));
+		put_bytes(out, fl_json_read_number(bytes, "to_app"));
 		fl_text_print(out, " to the app, ");
-		put_bytes(out, fl_answer_number(bytes, "to_mesh"));
+		put_bytes(out, fl_json_read_number(bytes, "to_mesh"));
 		fl_text_print(out, " to the mesh\n");
 	}
 }
@@ -315,7 +317,7 @@ static void put_refused(struct fl_text *out, const cJSON *refused)
 	static const char *const ways[] = {"inbound", "outbound"};
 
 	for (size_t i = 0; i < FL_COUNT_OF(ways); i++) {
-		if (fl_answer_true(refused, ways[i])) {
+		if (fl_json_read_bool(refused, ways[i])) {
 			line_begin(out, "");
 			fl_text_print(out, "%s TCP past the sidecar refused in the last minute\n",
 				      ways[i]);
@@ -329,10 +331,10 @@ static void put_capture(struct fl_text *out, const cJSON *capture)
 	static const struct {
 		const char *key, *name;
 	} families[] = {{"inet", "IPv4"}, {"inet6", "IPv6"}};
-	bool expected = fl_answer_true(capture, "expected"), first = true;
+	bool expected = fl_json_read_bool(capture, "expected"), first = true;
 
 	for (size_t i = 0; i < 2; i++) {
-		const cJSON *active = fl_answer_part(capture, families[i].key);
+		const cJSON *active = fl_json_read_member(capture, families[i].key);
 
 		if (!cJSON_IsBool(active) || (!expected && cJSON_IsFalse(active))) {
 			continue;
@@ -346,10 +348,10 @@ static void put_capture(struct fl_text *out, const cJSON *capture)
 	}
 	if (!first) {
 		fl_text_print(out, ", since ");
-		fl_text_put_clean(out, fl_answer_text(capture, "since"));
+		fl_text_put_clean(out, fl_json_read_text(capture, "since"));
 		line_end(out);
-		put_rules(out, fl_answer_text(capture, "rules"));
-		put_refused(out, fl_answer_part(capture, "refused"));
+		put_rules(out, fl_json_read_text(capture, "rules"));
+		put_refused(out, fl_json_read_member(capture, "refused"));
 	} else if (expected) {
 		line_begin(out, "capture");
 		fl_text_print(out, "not known\n");
@@ -363,7 +365,7 @@ static void begin_rules(struct fl_text *out, bool first)
 
 static void put_status(struct fl_text *out, const struct way *how, const cJSON *status)
 {
-	const cJSON *agent = fl_answer_part(status, "agent");
+	const cJSON *agent = fl_json_read_member(status, "agent");
 
 	put_state(out, status);
 	put_generation(out, status);
@@ -372,16 +374,16 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	if (agent != NULL) {
 		line_begin(out, "agent");
 		fl_text_print(out, "%s",
-			      fl_answer_true(agent, "hung")        ? "HANGS"
-			      : fl_answer_true(agent, "connected") ? "connected"
-								   : "NOT CONNECTED");
-		put_after(out, " ", fl_answer_text(agent, "trouble"));
+			      fl_json_read_bool(agent, "hung")        ? "HANGS"
+			      : fl_json_read_bool(agent, "connected") ? "connected"
+								      : "NOT CONNECTED");
+		put_after(out, " ", fl_json_read_text(agent, "trouble"));
 		line_end(out);
 	}
 	put_listeners(out, status);
-	put_capture(out, fl_answer_part(status, "capture"));
+	put_capture(out, fl_json_read_member(status, "capture"));
 	put_traffic(out, status);
-	fl_peers_put(&how->admin, PEERS_REQUEST_MS, out);
+	fl_status_peers_put(&how->admin, PEERS_REQUEST_MS, out);
 	if (how->rules) {
 		fl_redirect_counters(out, begin_rules);
 	}
@@ -395,7 +397,7 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 	struct fl_text body = {0};
 	unsigned code;
 	cJSON *status = NULL;
-	int rc = fl_ask(&how->admin, "/status", timeout_ms, &code, &body, err);
+	int rc = fl_admin_client_get(&how->admin, "/status", timeout_ms, &code, &body, err);
 
 	if (rc == FL_OK && (code == 403 || code == 503)) {
 		rc = fl_err_set(err, FL_ERR_IO, "the sidecar does not tell: %.*s",
@@ -414,7 +416,7 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 		}
 	}
 	if (rc == FL_OK) {
-		rc = fl_answer_true(status, "ready") ? 0 : 1;
+		rc = fl_json_read_bool(status, "ready") ? 0 : 1;
 	}
 	cJSON_Delete(status);
 	fl_text_done(&body);
@@ -467,18 +469,18 @@ static int watch_it(const struct way *how)
 	return rc == 0 ? 0 : 1;
 }
 
-int fl_status(const char *conf_path, bool json, bool watch)
+static int status(const struct fl_command_line *line)
 {
 	struct fl_text text = {0};
-	struct way how = {.json = json};
+	struct way how = {.json = line->options[OPTION_JSON] != NULL};
 	struct fl_err err;
-	int rc = fl_ask_where(conf_path, true, &how.admin);
+	int rc = fl_admin_client_find(line->conf_path, true, &how.admin);
 
 	if (rc != 0) {
 		return rc;
 	}
-	how.rules = fl_redirect_is_meant(conf_path);
-	if (watch) {
+	how.rules = fl_redirect_is_meant(line->conf_path);
+	if (line->options[OPTION_WATCH] != NULL) {
 		return watch_it(&how);
 	}
 	rc = ask(&how, REQUEST_MS, &text, &err);
@@ -488,10 +490,70 @@ int fl_status(const char *conf_path, bool json, bool watch)
 		(void)fwrite(text.data, 1, text.len, stdout);
 	}
 	fl_text_done(&text);
-	if (fflush(stdout) != 0) {
-		(void)fl_err_sys(&err, errno, "cannot write the status");
-		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
-		return 1;
-	}
-	return rc == 0 ? 0 : 1;
+	return fl_command_flush("the status") && rc == 0 ? 0 : 1;
 }
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent status - what the sidecar does and how long its certificates\n"
+	"  last\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent status [-c FILE] [--watch] [--json]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks /status of `[sidecar] admin` and prints it: ready or why not, the\n"
+	"  identity and what is left of its life, the generation in use, when each\n"
+	"  intermediate and root expires, how many generations were used and refused,\n"
+	"  why the last one was refused, whether the agent is connected, the listeners\n"
+	"  and where they lead, whether the rules of capture are in force, and for each\n"
+	"  direction that has seen any the connections, handshakes and bytes. Connections\n"
+	"  and handshakes that did not end well are counted by the reason that the access\n"
+	"  log gives, too. Then the peers that connections are open with (of 1000\n"
+	"  connections at most). Where the INI has [redirect]: the counts of its rules\n"
+	"  (requires NET_ADMIN).\n"
+	"\n"
+	"  `WARNING`: what the last change of our credentials may have broken, for peers\n"
+	"  that have not come as far in a change of roots, and CRLs that have run out.\n"
+	"\n"
+	"  `REFUSED` in place of `last refusal`: what was refused is what is mounted\n"
+	"  still, and the sidecar goes on with the generation before.\n"
+	"\n"
+	"  An admin endpoint on all addresses (*:15020) is asked on loopback; one that is\n"
+	"  not reachable there, or none, makes this ask `[sidecar] control`. The same is\n"
+	"  there for a browser at / and for Prometheus at /metrics, and each open\n"
+	"  connection, as JSON, at /connections. All but /metrics is told only over\n"
+	"  loopback and `control`, unless `admin_details = everywhere`.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --watch         again every second until Ctrl-C; on a terminal in place\n"
+	"      --json          the sidecar's document as it is: ready, reason, version,\n"
+	"                      pid, now, started, workers, id, generation, certificates,\n"
+	"                      certificates_left_out, rotations, last_rotation,\n"
+	"                      last_refusal, warnings, listeners, capture, connections,\n"
+	"                      bytes, plaintext, dns_addresses_refused, handshakes,\n"
+	"                      peers, peers_size, last_judgement, agent,\n"
+	"                      log_lines_lost\n" FL_PAGE_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  ready\n"
+	"  1  not ready, or not reachable\n"
+	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
+	"     nor a control socket\n"
+	"  With --watch, that of the last look.\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent status --watch\n"
+	"  fairlead-agent status --json | jq .generation.remaining_seconds\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent wait, which says no more than ready or not\n";
+
+const struct fl_command fl_command_status = {
+	.name = "status",
+	.summary = "what the sidecar does and how long its certificates last",
+	.page = page,
+	.run = status,
+	.options = {[OPTION_JSON] = {.name = "json"}, [OPTION_WATCH] = {.name = "watch"}},
+	.capabilities = FL_COMMAND_READS_ALL | FL_CAPABILITY(CAP_NET_ADMIN),
+	.executes = true,
+};

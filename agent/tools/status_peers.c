@@ -25,18 +25,18 @@ struct peers {
 
 static const char *name_of(const cJSON *connection)
 {
-	const char *peer = fl_answer_text(connection, "peer");
+	const char *peer = fl_json_read_text(connection, "peer");
 
 	if (peer[0] != '\0') {
 		return peer;
 	}
-	return fl_answer_text(connection, "security")[0] != '\0' ? "nobody known, in plaintext"
-								 : "not known yet";
+	return fl_json_read_text(connection, "security")[0] != '\0' ? "nobody known, in plaintext"
+								    : "not known yet";
 }
 
 static void add(struct peers *peers, const cJSON *connection)
 {
-	const char *direction = fl_answer_text(connection, "direction");
+	const char *direction = fl_json_read_text(connection, "direction");
 	const char *name = name_of(connection);
 	size_t i = 0;
 
@@ -95,7 +95,7 @@ static void put_document(const cJSON *document, struct fl_text *out)
 	const cJSON *connection;
 	struct peers peers = {0};
 
-	cJSON_ArrayForEach(connection, fl_answer_part(document, "connections"))
+	cJSON_ArrayForEach(connection, fl_json_read_member(document, "connections"))
 	{
 		add(&peers, connection);
 	}
@@ -105,17 +105,18 @@ static void put_document(const cJSON *document, struct fl_text *out)
 	for (size_t i = 0; i < peers.count && i < LINES_MAX; i++) {
 		put_line(out, &peers.items[i], i == 0);
 	}
-	put_rest(out, &peers, fl_answer_count(document, "left_out"));
+	put_rest(out, &peers, fl_json_read_count(document, "left_out"));
 	free(peers.items);
 }
 
-void fl_peers_put(const struct fl_ask_target *admin, unsigned timeout_ms, struct fl_text *out)
+void fl_status_peers_put(const struct fl_admin_client *admin, unsigned timeout_ms,
+			 struct fl_text *out)
 {
 	struct fl_text body = {0};
 	unsigned status = 0;
 	cJSON *document = NULL;
 
-	if (fl_ask(admin, "/connections", timeout_ms, &status, &body, NULL) == FL_OK &&
+	if (fl_admin_client_get(admin, "/connections", timeout_ms, &status, &body, NULL) == FL_OK &&
 	    status == 200) {
 		document = cJSON_ParseWithLength(body.data, body.len);
 		put_document(document, out);

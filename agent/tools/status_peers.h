@@ -7,6 +7,7 @@
 
 /* Asks /connections and appends a line for each peer, those with the most connections first. Appends nothing when there
  * are none, or when the sidecar does not tell. */
-void fl_peers_put(const struct fl_ask_target *admin, unsigned timeout_ms, struct fl_text *out);
+void fl_status_peers_put(const struct fl_admin_client *admin, unsigned timeout_ms,
+			 struct fl_text *out);
 
 #endif

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* suggest - asks the sidecar whom it has seen (/seen), and the policy of the INI, which may be a newer one, whom of them
  * it lets in. What else a person wants to know stands in comments, so that all of it can be pasted. */
-#include "agent/tools/suggest.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/common/command.h"
 #include "agent/common/json_read.h"
 #include "agent/tools/admin_client.h"
 #include "base/mem.h"
@@ -42,16 +41,16 @@ static const char *given(const char *text)
 /* Nothing that a peer could have put there gets into an INI unchecked. */
 static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl_observation *ret)
 {
-	const char *source = given(fl_answer_text(object, "source"));
-	const char *service = given(fl_answer_text(object, "service"));
-	uint64_t port = fl_answer_count(object, "port");
+	const char *source = given(fl_json_read_text(object, "source"));
+	const char *service = given(fl_json_read_text(object, "service"));
+	uint64_t port = fl_json_read_count(object, "port");
 	struct fl_spiffe_id id;
 
-	*ret = (struct fl_observation){.id = given(fl_answer_text(object, "peer")),
+	*ret = (struct fl_observation){.id = given(fl_json_read_text(object, "peer")),
 				       .port = port <= UINT16_MAX ? (uint16_t)port : 0,
 				       .source.family = AF_UNSPEC};
 	/* What is no text is nobody, and not somebody in plaintext. */
-	if (ret->id == NULL && fl_answer_part(object, "peer") != NULL) {
+	if (ret->id == NULL && fl_json_read_member(object, "peer") != NULL) {
 		return false;
 	}
 	if (ret->id != NULL && fl_spiffe_id_parse(ret->id, strlen(ret->id), &id, NULL) != 0) {
@@ -74,33 +73,33 @@ static int read_seen(const struct fl_conf *conf, const char *text, struct seen *
 	const cJSON *item, *list;
 
 	ret->root = cJSON_Parse(text);
-	list = fl_answer_part(ret->root, "seen");
+	list = fl_json_read_member(ret->root, "seen");
 	if (!cJSON_IsArray(list)) {
 		return complain("what the sidecar answers is not understood: is it of another "
 				"version?",
 				2);
 	}
-	ret->left_out = fl_answer_count(ret->root, "left_out");
+	ret->left_out = fl_json_read_count(ret->root, "left_out");
 	ret->items = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->items));
 	ret->times = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->times));
 	cJSON_ArrayForEach(item, list)
 	{
 		if (read_item(conf, item, &ret->items[ret->count])) {
-			ret->times[ret->count++] = fl_answer_count(item, "allow") +
-						   fl_answer_count(item, "deny") +
-						   fl_answer_count(item, "would_deny") +
-						   fl_answer_count(item, "would_allow");
+			ret->times[ret->count++] = fl_json_read_count(item, "allow") +
+						   fl_json_read_count(item, "deny") +
+						   fl_json_read_count(item, "would_deny") +
+						   fl_json_read_count(item, "would_allow");
 		}
 	}
 	return 0;
 }
 
-static int ask(const struct fl_ask_target *admin, struct fl_text *body)
+static int ask(const struct fl_admin_client *admin, struct fl_text *body)
 {
 	struct fl_err err;
 	unsigned status = 0;
 
-	if (fl_ask(admin, "/seen", REQUEST_MS, &status, body, &err) != FL_OK) {
+	if (fl_admin_client_get(admin, "/seen", REQUEST_MS, &status, body, &err) != FL_OK) {
 		return complain(err.text, 1);
 	}
 	return status == 200 ? 0
@@ -144,19 +143,7 @@ static void put_plaintext(const struct seen *seen, struct fl_text *out)
 	}
 }
 
-static int write_out(const struct fl_text *out)
-{
-	(void)fwrite(out->data, 1, out->len, stdout);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		struct fl_err err;
-
-		(void)fl_err_sys(&err, errno, "cannot write the rules");
-		return complain(err.text, 2);
-	}
-	return 0;
-}
-
-static int suggest(const struct fl_conf *conf, const struct seen *seen, bool wildcards)
+static int print_rules(const struct fl_conf *conf, const struct seen *seen, bool wildcards)
 {
 	struct fl_text out = {0}, rules = {0};
 	size_t count = fl_policy_suggest(conf->policy, seen->items, seen->count, wildcards, &rules);
@@ -175,20 +162,22 @@ static int suggest(const struct fl_conf *conf, const struct seen *seen, bool wil
 			      seen->count == 0 ? "nobody was refused"
 					       : "none would let in more of what was seen");
 	}
-	code = write_out(&out);
+	(void)fwrite(out.data, 1, out.len, stdout);
+	code = fl_command_flush("the rules") ? 0 : 2;
 	fl_text_done(&out);
 	fl_text_done(&rules);
 	return code;
 }
 
-int fl_suggest_rules(const char *conf_path, bool wildcards)
+static int suggest(const struct fl_command_line *line)
 {
+	const char *conf_path = line->conf_path;
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
 	struct fl_text body = {0};
 	struct seen seen = {0};
-	struct fl_ask_target admin;
-	int code = fl_ask_where(conf_path, true, &admin);
+	struct fl_admin_client admin;
+	int code = fl_admin_client_find(conf_path, true, &admin);
 
 	if (code != 0) {
 		return code;
@@ -204,7 +193,7 @@ int fl_suggest_rules(const char *conf_path, bool wildcards)
 		code = read_seen(conf, body.data, &seen);
 	}
 	if (code == 0) {
-		code = suggest(conf, &seen, wildcards);
+		code = print_rules(conf, &seen, line->options[0] != NULL);
 	}
 	cJSON_Delete(seen.root);
 	free(seen.items);
@@ -214,3 +203,55 @@ int fl_suggest_rules(const char *conf_path, bool wildcards)
 	fl_problems_done(&problems);
 	return code;
 }
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent suggest - the [allow] rules that would have let in what was\n"
+	"  refused\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent suggest [-c FILE] [--wildcards]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks /seen of `[sidecar] admin` whom policy has refused since the sidecar was\n"
+	"  started, or let in by audit mode alone, and prints the fewest [allow] rules\n"
+	"  that let in just them: INI to read, and then to paste. What the INI lets in by\n"
+	"  now needs no rule.\n"
+	"\n"
+	"  Identities are named in full, ports and services one by one. Rules for\n"
+	"  plaintext have `sources`, the addresses that were seen: there is nothing else\n"
+	"  to know it by. Rules for identities have none: a certificate proves more than\n"
+	"  an address, and a workload gets another address at its next rollout.\n"
+	"\n"
+	"  In comments: who came in plaintext, how often, and with which identity the\n"
+	"  same address was refused; whom a [deny] rule refuses, which no [allow] rule\n"
+	"  can change; and which [allow] rule lacks nothing but the address in `sources`.\n"
+	"\n"
+	"  The sidecar remembers some 1000 that it has seen last; how many it has\n"
+	"  forgotten stands in a comment.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --wildcards     identities that differ in their last segment alone become\n"
+	"                      one pattern with `*`: that lets in more than was seen\n" FL_PAGE_OPTIONS
+	"\n"
+	"EXIT STATUS\n"
+	"  0  printed\n"
+	"  1  the sidecar is not reachable\n"
+	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
+	"     nor a control socket\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent suggest\n"
+	"  fairlead-agent suggest >> new.ini && fairlead-agent check -c new.ini\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent explain, which asks about one connection\n";
+
+const struct fl_command fl_command_suggest = {
+	.name = "suggest",
+	.summary = "the [allow] rules that would have let in what was refused",
+	.page = page,
+	.run = suggest,
+	.options = {{.name = "wildcards"}},
+	.capabilities = FL_COMMAND_READS_ALL,
+};

@@ -5,14 +5,16 @@
  * A request has the deadline of the whole, and 5 s at most, so that a sidecar that accepts and
  * then hangs is asked again. Whatever goes wrong becomes the reason that is printed when time is
  * up. */
-#include "agent/tools/wait.h"
-
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "agent/common/command.h"
 #include "agent/tools/admin_client.h"
+#include "conf/values.h"
 
+#define DEFAULT_TIMEOUT_MS 30000
+#define MAX_TIMEOUT_MS (24U * 3600 * 1000)
 #define REQUEST_MS 5000
 #define LEAST_MS 250 /* or the last attempt would only ever say that it had no time */
 #define FIRST_PAUSE_MS 10
@@ -49,12 +51,12 @@ static int judge_answer(unsigned status, struct fl_text *body, struct fl_err *er
 			  body->data[0] != '\0' ? body->data : "it gives no reason");
 }
 
-static int ask(const struct fl_ask_target *admin, int64_t left, struct fl_err *err)
+static int ask(const struct fl_admin_client *admin, int64_t left, struct fl_err *err)
 {
 	int64_t timeout = left < LEAST_MS ? LEAST_MS : left > REQUEST_MS ? REQUEST_MS : left;
 	struct fl_text body = {0};
 	unsigned status;
-	int rc = fl_ask(admin, "/readyz", (unsigned)timeout, &status, &body, err);
+	int rc = fl_admin_client_get(admin, "/readyz", (unsigned)timeout, &status, &body, err);
 
 	if (rc == FL_OK) {
 		rc = judge_answer(status, &body, err);
@@ -63,7 +65,7 @@ static int ask(const struct fl_ask_target *admin, int64_t left, struct fl_err *e
 	return rc;
 }
 
-static int ask_until(const struct fl_ask_target *admin, unsigned timeout_ms)
+static int ask_until(const struct fl_admin_client *admin, unsigned timeout_ms)
 {
 	int64_t deadline = now_ms() + timeout_ms, pause = FIRST_PAUSE_MS;
 	struct fl_err err;
@@ -87,10 +89,56 @@ static int ask_until(const struct fl_ask_target *admin, unsigned timeout_ms)
 	return 1;
 }
 
-int fl_wait(const char *conf_path, unsigned timeout_ms)
+static int wait_until_ready(const struct fl_command_line *line)
 {
-	struct fl_ask_target admin;
-	int code = fl_ask_where(conf_path, false, &admin);
+	const char *timeout = line->options[0];
+	uint32_t timeout_ms = DEFAULT_TIMEOUT_MS;
+	struct fl_admin_client admin;
+	struct fl_err err;
+	int code;
 
+	if (timeout != NULL &&
+	    fl_value_duration(timeout, 0, MAX_TIMEOUT_MS, &timeout_ms, &err) != FL_OK) {
+		return fl_command_complain(line->command, "--timeout: %s", err.text);
+	}
+	code = fl_admin_client_find(line->conf_path, false, &admin);
 	return code == 0 ? ask_until(&admin, timeout_ms) : code;
 }
+
+static const char page[] =
+	"NAME\n"
+	"  fairlead-agent wait - until the sidecar is ready\n"
+	"\n"
+	"SYNOPSIS\n"
+	"  fairlead-agent wait [-c FILE] [--timeout DURATION]\n"
+	"\n"
+	"DESCRIPTION\n"
+	"  Asks /readyz of `[sidecar] admin` until the sidecar can carry traffic: it has\n"
+	"  a usable generation, its certificate is valid, the rules of capture are in\n"
+	"  force where the INI has [redirect], DNS has been asked once, and the sidecar\n"
+	"  is not about to stop. A sidecar that is not running yet is waited for. When\n"
+	"  time is up, the last reason is printed.\n"
+	"\n"
+	"  An admin endpoint on all addresses (*:15020) is asked on loopback. Without an\n"
+	"  admin endpoint `[sidecar] control` is asked.\n"
+	"\n"
+	"OPTIONS\n"
+	"      --timeout DURATION  give up after this time: 250ms, 30s, 5m, 1h;\n"
+	"                      default 30s; 0 asks once\n" FL_PAGE_OPTIONS "\n"
+	"EXIT STATUS\n"
+	"  0  ready\n"
+	"  1  not ready in time\n"
+	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
+	"     nor a control socket\n"
+	"\n"
+	"EXAMPLES\n"
+	"  fairlead-agent wait --timeout 5s && exec ./app\n";
+
+const struct fl_command fl_command_wait = {
+	.name = "wait",
+	.summary = "until the sidecar is ready",
+	.page = page,
+	.run = wait_until_ready,
+	.options = {{.name = "timeout", .has_value = true}},
+	.capabilities = FL_COMMAND_READS_ALL,
+};

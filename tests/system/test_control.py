@@ -115,7 +115,7 @@ def test_what_makes_no_sense_is_told(lab, app, path):
     assert inbound.get('/log-level?level=debug', 'POST')[0] == 404
     assert inbound.get('/readyz')[0] == 200
     assert request(path, 'GET /readyz HTTP/1.1\r\n\r\n') == (200, 'ready\n')
-    assert tool(inbound, 'log-level') == (2, '', 'fairlead-agent log-level: which level? debug, info, warn, error or '
+    assert tool(inbound, 'log-level') == (2, '', 'fairlead-agent log-level: missing LEVEL: debug, info, warn, error or '
                                           'default; see fairlead-agent log-level --help\n')
     assert 'did you mean `debug`?' in tool(inbound, 'log-level', 'debgu')[2]
     inbound.change({'sidecar': {'control': ''}})

@@ -114,7 +114,7 @@ def test_port_that_nothing_listens_on(explain):
 
 
 @pytest.mark.parametrize('arguments, text', [
-    ([], 'who?'), (['--from', WEB], 'whereto?'), (['--to', '80'], 'who?'),
+    ([], 'missing --from: '), (['--from', WEB], 'missing --to: '), (['--to', '80'], 'missing --from: '),
     (['--from', 'x', '--to', '80'], 'begins with spiffe://'), (['--from', f'{TD}/*', '--to', '80'], 'is a pattern'),
     (['--from', TD, '--to', '80'], 'nobody\'s identity'), (['--from', f'{TD}/a b', '--to', '80'], '0x20'),
     (['--from', WEB, '--to', '0'], 'from 1 to 65535'), (['--from', WEB, '--to', '65536'], 'from 1 to 65535'),

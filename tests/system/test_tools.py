@@ -505,7 +505,7 @@ def test_wait_without_an_admin_endpoint(idle):
 # --- command line ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('arguments, text', [
-    ([], 'which command'),
+    ([], 'missing COMMAND: run, check,'),
     (['chekc'], 'did you mean `check`?'),
     (['statsu'], 'did you mean `status`?'),
     (['xyzzy'], 'unknown command `xyzzy`'),
@@ -522,7 +522,7 @@ def test_wait_without_an_admin_endpoint(idle):
     (['status', '--wacht'], 'did you mean `--watch`?'),
     (['preview', '/no/such/candidate'], 'cannot be read'),
     (['suggest', '--wildcard'], 'did you mean `--wildcards`?'),
-    (['redirect'], 'which action?'),
+    (['redirect'], 'missing ACTION: apply, remove or print'),
     (['redirect', 'aply'], 'did you mean `apply`?'),
     (['redirect', 'apply', 'print'], 'one word too many'),
     (['redirect', 'print', '--json'], 'unknown option `--json`')], ids=' '.join)

@@ -17,7 +17,7 @@ static struct fl_conf_selector everything[] = {{.any_net = true, .ports = ALL_PO
 struct world {
 	struct fl_conf conf;
 	struct fl_addr inbound[2], outbound[2];
-	struct fl_ruleset_outside outside;
+	struct fl_ruleset_uplinks outside;
 	struct fl_text text;
 	struct fl_err err;
 };
@@ -468,7 +468,7 @@ Test(ruleset, what_the_pod_forwards)
 	w.conf.redirect.forwarded = FL_FORWARDED_CAPTURE;
 	cr_expect_not_null(strstr(refusal(&w), "no interface has a default route"), "%s",
 			   w.err.text);
-	w.outside = (struct fl_ruleset_outside){.names = {"eth0", "eth1"}, .count = 2};
+	w.outside = (struct fl_ruleset_uplinks){.names = {"eth0", "eth1"}, .count = 2};
 	rules = format(&w);
 	expect(rules, "lead_forwarded", "iifname { \"lo\", \"eth0\", \"eth1\" } accept", true);
 	expect(rules, "lead_forwarded", "meta iifkind != \"bridge\" accept", true);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_AGENT_COMMON_COMMAND_H
+#define FL_AGENT_COMMON_COMMAND_H
+/* command - what a command of fairlead-agent is: its name, its page, its options, its function.
+ *
+ * A command is one `const struct fl_command fl_command_NAME` in the file that does its work, and its name in FL_COMMANDS;
+ * main.c makes everything else of that: the list in `fairlead-agent --help`, the suggestions for a mistyped name, the
+ * options that are accepted. Main thread. */
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/common/args.h"
+#include "base/err.h"
+#include "base/harden.h"
+#include "conf/conf.h"
+
+/* All of them, in the order in which help lists them. */
+#define FL_COMMANDS(X)                                                                             \
+	X(run)                                                                                     \
+	X(check)                                                                                   \
+	X(wait)                                                                                    \
+	X(status)                                                                                  \
+	X(explain)                                                                                 \
+	X(suggest)                                                                                 \
+	X(preview)                                                                                 \
+	X(redirect)                                                                                \
+	X(drain)                                                                                   \
+	X(log_level)                                                                               \
+	X(import)
+
+#define FL_COMMAND_OPTIONS_MAX 4
+#define FL_COMMAND_WORDS_MAX 64
+
+/* What a page says of the options that every command has. */
+#define FL_PAGE_OPTION_CONFIG                                                                      \
+	"  -c, --config FILE   the INI that agent and sidecar share; default\n"                    \
+	"                      " FL_CONF_DEFAULT_PATH "\n"
+#define FL_PAGE_OPTIONS_HELP                                                                       \
+	"  -h, --help          this page\n"                                                        \
+	"  -V, --version       the version\n"
+#define FL_PAGE_OPTIONS FL_PAGE_OPTION_CONFIG FL_PAGE_OPTIONS_HELP
+
+/* What was typed. Strings are borrowed from argv. */
+struct fl_command_line {
+	const struct fl_command *command; /* NULL: none was named */
+	const char *conf_path;            /* -c, or its default; FL_STDIN_NAME for stdin */
+	/* By the index of the option in its command's table: NULL, it was not given; "" where it takes no value. */
+	const char *options[FL_COMMAND_OPTIONS_MAX];
+	const char *words[FL_COMMAND_WORDS_MAX]; /* neither options nor values */
+	size_t word_count;
+};
+
+struct fl_command {
+	const char *name;
+	const char *summary; /* for the list of commands: at most 67 characters */
+	const char *page;    /* the whole manual page: 80 columns, no markup */
+	/* Does the work; returns the exit code. The options and the number of words are right, what they say is not
+	 * checked. */
+	int (*run)(const struct fl_command_line *line);
+	struct fl_option
+		options[FL_COMMAND_OPTIONS_MAX]; /* of its own; those without a name are none */
+	size_t words_max;                        /* at most FL_COMMAND_WORDS_MAX */
+	uint64_t
+		capabilities; /* kept where the process has them: FL_CAPABILITY() of base/harden.h */
+	bool executes;        /* starts another program, which keeps them too */
+	bool ini_from_stdin;  /* `-c -` is allowed */
+};
+
+/* Root may check files that belong to others, and only reads them. */
+#define FL_COMMAND_READS_ALL FL_CAPABILITY(CAP_DAC_READ_SEARCH)
+
+#define FL_COMMAND_DECLARE(name) extern const struct fl_command fl_command_##name;
+FL_COMMANDS(FL_COMMAND_DECLARE)
+
+/* `fairlead-agent COMMAND: TEXT; see fairlead-agent COMMAND --help` on stderr, for a command line that is wrong. command:
+ * NULL for none. Returns 2, the exit code. */
+int fl_command_complain(const struct fl_command *command, const char *fmt, ...) FL_PRINTF(2, 3);
+
+/* The same for a word that is none of the known ones: what ("action"), and the name that is closest, if any is. */
+int fl_command_unknown(const struct fl_command *command, const char *what, const char *given,
+		       const char *const *known, size_t known_count);
+
+/* For what must be a file, because a running process reads it too: true, after a complaint, when `-c -` was given. */
+bool fl_command_lacks_file(const struct fl_command_line *line);
+
+/* Flushes stdout. False, after a sentence on stderr: some of `what` ("the report") could not be written. */
+bool fl_command_flush(const char *what);
+
+#endif
