@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* example - certs-watch by itself: says what is mounted, and again at each change, until SIGTERM.
+/* example - certs-watch used alone: prints the mounted credentials, and again at each change, until SIGTERM.
  *
  *     certs-watch-example TLS.CRT TLS.KEY CA.CRT
  *
- * What is refused changes nothing: the set before stays in force. */
+ * A refused set changes nothing: the previous one stays in force. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ struct example {
 	struct fl_source source;
 	struct fl_watch *watch;
 	struct fl_credentials *in_force; /* NULL: nothing yet */
-	uint8_t seen[FL_DIGEST_LEN];     /* of the files that were judged last */
+	uint8_t seen[FL_DIGEST_LEN];     /* of the files that were loaded last */
 };
 
 static const char *const groups[] = {"X25519"};
@@ -25,7 +25,7 @@ static const char *const ciphers[] = {"TLS_AES_128_GCM_SHA256"};
 static const struct fl_tls_options tls = {
 	.groups = groups, .group_count = 1, .ciphers = ciphers, .cipher_count = 1};
 
-static void tell(const struct fl_findings *findings)
+static void print_findings(const struct fl_findings *findings)
 {
 	for (size_t i = 0; i < findings->count; i++) {
 		const struct fl_finding *finding = &findings->items[i];
@@ -36,7 +36,7 @@ static void tell(const struct fl_findings *findings)
 	}
 }
 
-static void look(struct example *example)
+static void reload(struct example *example)
 {
 	struct fl_credentials *credentials;
 	struct fl_source_files files;
@@ -46,10 +46,10 @@ static void look(struct example *example)
 	example->source.late.in_force = example->in_force;
 	rc = fl_source_load(&example->source, &tls, (int64_t)time(NULL), &credentials, &files,
 			    &findings);
-	/* watch tells too often rather than too late: the same files are no news. */
+	/* watch reports too often rather than too late: skip the same files. */
 	if (memcmp(findings.digest, example->seen, sizeof(example->seen)) != 0) {
 		memcpy(example->seen, findings.digest, sizeof(example->seen));
-		tell(&findings);
+		print_findings(&findings);
 		if (rc == 0) {
 			(void)printf("in force: %s, until %lld\n", credentials->id,
 				     (long long)credentials->not_after);
@@ -66,7 +66,7 @@ static void look(struct example *example)
 
 static void on_change(void *user)
 {
-	look(user);
+	reload(user);
 }
 
 static void on_note(void *user, const char *text)
@@ -97,16 +97,16 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	if (fl_tls_global_init(&err) != 0 || uv_loop_init(&loop) != 0) {
-		(void)fprintf(stderr, "%s: it cannot be started\n", argv[0]);
+		(void)fprintf(stderr, "%s: cannot start\n", argv[0]);
 		return 1;
 	}
 	example.source = (struct fl_source){.cert = argv[1], .key = argv[2], .bundle = argv[3]};
 	(void)uv_signal_init(&loop, &sigterm);
 	(void)uv_signal_start(&sigterm, on_signal, SIGTERM);
 	example.watch = fl_watch_new(&loop, NULL, &events, &example);
-	/* Watched first, so that nothing is missed that comes after reading. */
+	/* Watch first, then read: no change after reading is missed. */
 	fl_watch_set(example.watch, (const char *const *)argv + 1, 3);
-	look(&example);
+	reload(&example);
 	(void)uv_run(&loop, UV_RUN_DEFAULT);
 	(void)uv_loop_close(&loop);
 	fl_credentials_free(example.in_force);

@@ -2,13 +2,13 @@
 /* files - mounted files, read as of one moment.
  *
  * Kubernetes swaps the symlink `..data` from one directory to the next; `tls.crt` is a link to
- * `..data/tls.crt`, and so is the first folder of a longer path. So each path is searched for that link,
- * what it names is opened once, and every file behind it is opened from that handle: all of them are of one
- * swap. When the kubelet removes the old directory in between, a file is missing there, and everything
- * starts over with the new one; so it does when a plain file changes while it is read.
- * Other directories are opened once, too, which makes the swap of a whole directory safe.
+ * `..data/tls.crt`, and so is the first folder of a longer path. So each path is searched for that link, the directory that
+ * the link names is opened once, and every file behind it is opened from that handle: all of them belong to one
+ * swap. If the kubelet removes the old directory in between, a file is missing there, and everything
+ * starts over with the new one; it also starts over if a plain file changes while it is read.
+ * Other directories are opened once as well, which makes the swap of a whole directory safe.
  *
- * Nothing blocks: what is no regular file is found out before it is opened, and once more after.
+ * Nothing blocks: a file is checked to be a regular one before it is opened, and once more after.
  * Failures are findings with the remedy. Memory that held a file is wiped. */
 #include "certs-watch/files.h"
 
@@ -24,13 +24,13 @@
 #include "base/mem.h"
 
 #define DATA "..data"
-/* A swap takes one more attempt, a plain file that is being written a few. */
+/* A swap costs one more attempt, a plain file that is being written a few. */
 #define ATTEMPTS_MAX 20
 #define ATTEMPT_PAUSE_NS (5 * 1000 * 1000)
 
 /* A directory that files are opened from. */
 struct handle {
-	char *dir; /* as in the path, for messages and to find it again */
+	char *dir; /* as in the path: for messages, and as the key of a look-up */
 	int fd;    /* O_PATH; -1: cannot be opened */
 	int error; /* errno then */
 };
@@ -84,7 +84,7 @@ static enum outcome fail_sys(struct fl_findings *findings, const char *path, int
 
 /* --- from a path to a directory handle ---------------------------------------------------------- */
 
-/* Does the component of path that ends at end lead through `..data`? Then the rest of the way behind it. */
+/* If the component of path that ends at end leads through `..data`: the rest of the path behind it; otherwise NULL. */
 static char *behind_data(const char *path, size_t begin, size_t end)
 {
 	char target[PATH_MAX], *component = fl_strndup(path, end), *rest = NULL;
@@ -147,7 +147,7 @@ bool fl_files_is_atomic(const char *path)
 	return place.is_data;
 }
 
-/* The handle of a directory, opened when it is first asked for. Its address holds until the next call. */
+/* The handle of a directory, opened at the first call for it. The pointer is valid until the next call. */
 static const struct handle *handle_of(struct handles *handles, const struct place *place)
 {
 	struct handle *handle;
@@ -178,7 +178,7 @@ static void handles_done(struct handles *handles)
 	free(handles->items);
 }
 
-/* Does the path lead to another directory by now than the one we opened? */
+/* Does the path lead by now to a directory other than the one that we opened? */
 static bool is_stale(const struct handle *handle)
 {
 	struct stat opened, current;
@@ -212,11 +212,11 @@ static enum outcome check_kind(const struct fl_files_request *request, const str
 	if (!S_ISREG(st->st_mode)) {
 		return fail(
 			findings, request->path,
-			fl_format("it is %s, a regular file belongs here", kind_name(st->st_mode)));
+			fl_format("it is %s: put a regular file there", kind_name(st->st_mode)));
 	}
 	if (st->st_size > FL_SOURCE_FILE_MAX) {
 		return fail(findings, request->path,
-			    fl_format("it has %lld bytes, %d is the most: is it the right file?",
+			    fl_format("it has %lld bytes, the maximum is %d: is it the right file?",
 				      (long long)st->st_size, FL_SOURCE_FILE_MAX));
 	}
 	return DONE;
@@ -228,9 +228,9 @@ static enum outcome fail_unreadable(const struct fl_files_request *request, cons
 	return fail(
 		findings, request->path,
 		fl_format(
-			"uid %u (gid %u) may not read it, it belongs to %u:%u and has mode %04o; in "
+			"uid %u (gid %u) may not read it: it belongs to %u:%u and has mode %04o; in "
 			"Kubernetes set the container's securityContext.runAsGroup to %u and the "
-			"volume's defaultMode to 0440, elsewhere give the group the right to read",
+			"volume's defaultMode to 0440, elsewhere allow the group to read it",
 			(unsigned)geteuid(), (unsigned)getegid(), (unsigned)st->st_uid,
 			(unsigned)st->st_gid, (unsigned)(st->st_mode & 07777),
 			(unsigned)st->st_gid));
@@ -254,8 +254,8 @@ static enum outcome fail_open(const struct fl_files_request *request, const stru
 				handle->fd < 0
 					? "it does not exist, nor does its directory: is the volume "
 					  "mounted there?"
-					: "it does not exist: does the Secret have this key, is the "
-					  "path right?"));
+					: "it does not exist: does the Secret have this key, and is "
+					  "the path right?"));
 	}
 	return fail_sys(findings, request->path, error, "it cannot be opened");
 }
@@ -273,7 +273,7 @@ static bool is_our_group(gid_t gid)
 	return gid == getegid();
 }
 
-/* Readable by our own group is how Kubernetes mounts it (mode 0440, runAsGroup 0 or fsGroup), and no finding. */
+/* Kubernetes mounts a key readable by our own group (mode 0440, runAsGroup 0 or fsGroup): that is no finding. */
 static void judge_mode(const struct fl_files_request *request, const struct stat *st,
 		       struct fl_findings *findings)
 {
@@ -296,13 +296,13 @@ static void judge_mode(const struct fl_files_request *request, const struct stat
 	} else if ((mode & S_IRGRP) && !is_our_group(st->st_gid)) {
 		fl_findings_add(
 			findings, false, request->path,
-			fl_format("group %u may read the private key (mode %04o), and it is none "
-				  "of ours: chmod g-r, or chgrp",
+			fl_format("group %u may read the private key (mode %04o), and this process "
+				  "is not in that group: chmod g-r, or chgrp",
 				  (unsigned)st->st_gid, mode));
 	}
 }
 
-/* Reads an open file of st->st_size bytes; AGAIN when it turns out to be changing. */
+/* Reads an open file of st->st_size bytes; AGAIN if it changes meanwhile. */
 static enum outcome slurp(const struct fl_files_request *request, int fd, const struct stat *st,
 			  struct fl_findings *findings)
 {
@@ -336,7 +336,7 @@ static enum outcome slurp(const struct fl_files_request *request, int fd, const 
 	return DONE;
 }
 
-/* Is what fd and path name, as for statx(), a mount by itself? */
+/* Is the file that fd and path name, as for statx(), itself a mount? */
 static bool is_mount(int fd, const char *path, int flags)
 {
 	struct statx st;
@@ -365,7 +365,7 @@ static enum outcome read_at(const struct fl_files_request *request, const struct
 	enum outcome outcome;
 	int fd, error;
 
-	/* Opening a device may do something, and a FIFO may wait: look first. */
+	/* Opening a device may have effects, and opening a FIFO may block: check first. */
 	if (fstatat(handle->fd, rest, &st, 0) < 0) {
 		error = errno;
 		return is_stale(handle) ? AGAIN : fail_open(request, handle, error, findings);
@@ -411,7 +411,7 @@ static enum outcome read_one(const struct fl_files_request *request, struct hand
 	if (handle->fd >= 0) {
 		outcome = read_at(request, handle, place.rest, findings);
 	} else if (place.is_data && handle->error == ENOENT) {
-		/* The link was there a moment ago, what it named has gone: a swap. */
+		/* The link was there a moment ago, but the directory that it named is gone: a swap. */
 		outcome = AGAIN;
 	} else {
 		outcome = fail_open(request, handle, handle->error, findings);
@@ -467,7 +467,8 @@ bool fl_files_read(const struct fl_files_request *requests, size_t count,
 		(void)nanosleep(&(struct timespec){.tv_nsec = ATTEMPT_PAUSE_NS}, NULL);
 	}
 	fl_findings_add(findings, true, NULL,
-			fl_strdup("the files change all the time while they are read, or a link "
-				  "`" DATA "` leads nowhere"));
+			fl_strdup("the files kept changing while they were read, or a link "
+				  "`" DATA
+				  "` leads nowhere: stop writing to them, or repair the link"));
 	return false;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* rollover - what pki/rollover.h finds, and CRLs that go back, as warnings about files. Nothing fails. */
+/* rollover - turns the findings of pki/rollover.h, and CRLs older than their predecessors, into warnings about files. Nothing
+ * here fails. */
 #include "pki/rollover.h"
 
 #include "base/mem.h"
@@ -12,7 +13,7 @@ static bool is_of_same_ca(const struct fl_crl *a, const struct fl_crl *b)
 	return fl_span_equal(a->issuer, b->issuer) && fl_span_equal(a->authority, b->authority);
 }
 
-/* The newest list of the CA that this one is of; NULL: there is none. */
+/* The newest list of the CA of this one; NULL: there is none. */
 static const struct fl_crl *newest_of(const struct fl_credentials *credentials,
 				      const struct fl_crl *crl)
 {
@@ -29,7 +30,7 @@ static const struct fl_crl *newest_of(const struct fl_credentials *credentials,
 	return newest;
 }
 
-/* A backup that was put back, say. */
+/* For example, a backup was restored. */
 static void judge_crls(const struct fl_source *source, const struct fl_credentials *before,
 		       const struct fl_credentials *after, struct fl_findings *findings)
 {
@@ -44,9 +45,9 @@ static void judge_crls(const struct fl_source *source, const struct fl_credentia
 				findings, false, source->crl,
 				fl_format(
 					"CRL %zu: it is of %s, and so older than the list of the "
-					"same CA that was in force until now, of %s: whom that CA "
-					"has revoked in between is let in again; put the newer "
-					"one back",
+					"same CA that was in force until now, of %s: certificates "
+					"revoked in between are accepted again; put the newer list "
+					"back",
 					i + 1, fl_when_format(crl->this_update, now),
 					fl_when_format(last->this_update, old)));
 		}

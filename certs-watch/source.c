@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* source - the stages of a candidate: read, parse and judge, try.
  *
- * A stage runs when the one before left something to work on, so that all problems come out at once:
- * files that were read are parsed even when others are missing. What a missing file would entail
- * (no key, an empty bundle) is not told a second time. The trial handshake needs a complete set.
- * On failure nothing is left over and keys are wiped. */
+ * A stage runs if the one before left anything to work on, so that all problems are reported at once:
+ * files that were read are parsed even if others are missing. Consequences of a missing file
+ * (no key, an empty bundle) are not reported as well. The trial handshake requires a complete set.
+ * On failure nothing remains allocated, and keys are wiped. */
 #include "certs-watch/source.h"
 
 #include <stdlib.h>
@@ -53,7 +53,7 @@ static void digest_files(const struct fl_source_files *files, struct fl_findings
 	for (size_t i = 0; i < files->foreign_count; i++) {
 		parts[n++] = span_of(&files->foreign[i]);
 	}
-	/* What was not read is told apart by why. */
+	/* For a file that was not read, the reason counts. */
 	for (size_t i = 0; i < findings->count; i++) {
 		const char *text = findings->items[i].text;
 
@@ -63,7 +63,7 @@ static void digest_files(const struct fl_source_files *files, struct fl_findings
 	free(parts);
 }
 
-/* A federated bundle that cannot be read costs its domain the trust, and nothing else. */
+/* If a federated bundle cannot be read, nobody of its domain is trusted; nothing else is affected. */
 static void excuse_foreign(const struct fl_source *source, struct fl_findings *findings)
 {
 	for (size_t i = 0; i < findings->count; i++) {
@@ -77,7 +77,7 @@ static void excuse_foreign(const struct fl_source *source, struct fl_findings *f
 		if (!finding->is_error || k == source->foreign_count) {
 			continue;
 		}
-		text = fl_format("%s; as long as that is so, nobody of %s is trusted",
+		text = fl_format("%s; until this is repaired, nobody of %s is trusted",
 				 finding->text, source->foreign[k].trust_domain);
 		free(finding->text);
 		finding->text = text;
@@ -119,7 +119,7 @@ static bool read_files(const struct fl_source *source, struct fl_source_files *f
 	return findings->errors == 0;
 }
 
-/* Parses what there is; NULL when there was a problem. */
+/* Parses the files that were read; NULL: there was a problem. */
 static struct fl_credentials *parse(const struct fl_source *source,
 				    const struct fl_source_files *files, int64_t now,
 				    struct load *load)
@@ -210,11 +210,12 @@ void fl_source_judge_crls(const struct fl_source *source, const struct fl_creden
 		if (fl_crl_is_late(&credentials->crls[i], now)) {
 			fl_findings_add(
 				findings, false, source->crl,
-				fl_format("CRL %zu: its successor was due at %s; it stays in "
-					  "force, but whom its CA has revoked since is let in: "
-					  "have that CA make a new one, and see why nobody did",
-					  i + 1,
-					  fl_when_format(credentials->crls[i].next_update, when)));
+				fl_format(
+					"CRL %zu: its successor was due at %s; it stays in force, "
+					"but certificates revoked after that date are still accepted: "
+					"have its CA issue a new one, and find out why it is overdue",
+					i + 1,
+					fl_when_format(credentials->crls[i].next_update, when)));
 		}
 	}
 }
@@ -234,8 +235,8 @@ void fl_source_judge_roots(const struct fl_source *source, const struct fl_crede
 				i == 0 ? source->bundle : source->foreign[i - 1].bundle,
 				fl_format(
 					"%zu of the %zu roots of %s are out of date (the clock here "
-					"says %s), and left out: take those that have expired out "
-					"of the bundle",
+					"says %s) and not used: remove those that have expired from "
+					"the bundle",
 					late, bundle->anchors.count, bundle->trust_domain,
 					fl_when_format(now, here)));
 		}

@@ -2,10 +2,10 @@
 /* trail - follows a path as the kernel does, component by component, and remembers each link, and
  * the last component, as a place to watch.
  *
- * Where something is missing the trail ends there: the place is the name that has to appear. What lies
- * behind a `..data` is no place: the kubelet never changes those directories, it swaps the link.
- * Directories on the way are no places either; whoever watches sees it when the last of them is replaced
- * and finds the others with its next look. Nothing fails: what cannot be known is a mark with its errno. */
+ * If a component does not exist, the trail ends there, and the place is the name that has to appear. Nothing behind a
+ * `..data` is a place: the kubelet never changes those directories, it swaps the link. Directories on the way are no places
+ * either: watch.c notices when the last of them is replaced, and finds changes of the others at its next check. Nothing here
+ * fails: what cannot be examined becomes a mark with its errno. */
 #include "certs-watch/trail.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 struct walk {
 	struct fl_trail *trail;
 	char *at;     /* directory reached, without links; "" for the root */
-	char *rest;   /* what is still to go */
+	char *rest;   /* of the path, not followed yet */
 	bool in_data; /* behind a `..data` */
 	unsigned links;
 };
@@ -104,7 +104,7 @@ static int follow_link(struct walk *walk, const char *path, const char *name)
 	return 0;
 }
 
-/* One component further. True: the end is reached, or the end of what exists. */
+/* Follows one component. True: the path ends here, or leads no further. */
 static bool step(struct walk *walk, const char *name)
 {
 	char *path;
@@ -161,7 +161,7 @@ void fl_trail_add(struct fl_trail *trail, const char *path)
 		char *name = next_name(&walk);
 
 		if (name == NULL) {
-			/* A directory, by way of `.`, `..` or a link: nothing that we would read. */
+			/* The path ends in `.`, `..` or a link to a directory: not a file. */
 			add_mark(&walk, NULL, EISDIR);
 			break;
 		}

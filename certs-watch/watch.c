@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* watch - events say when to look; what the look finds, or an event of our very names, is a change.
+/* watch - events trigger checks; a check that finds a difference, or an event of one of our names, is a change.
  *
- * A look follows all paths anew (trail.c) and sets the watched directories to what it has found. New
- * ones mean that something may have happened before they were watched, so it looks again. Then marks are
- * compared. One timer serves everything that is waited for:
+ * A check follows all paths anew (trail.c) and then watches the directories that it found. If some of them are new, something
+ * may have happened before they were watched, so it checks once more. Then it compares the marks. One timer serves all
+ * reasons for a check:
  *
  *   `..data` was swapped              -> at once, because the swap is the last thing that the kubelet does
- *   one of our names was touched      -> after a rest of settle_ms, after limit_ms at the latest
- *   anything else was                 -> after limit_ms: only a look, in case its like hid an event of ours
- *   nothing                           -> after recheck_ms, or poll_ms without events
+ *   an event of one of our names      -> after settle_ms without another one, after limit_ms at the latest
+ *   any other event                   -> after limit_ms: only a check, because the burst may have hidden an event of ours
+ *   no event                          -> after recheck_ms, or poll_ms without events
  *
- * and never sooner than PAUSE_MS after the last look, so that nothing makes us busy.
+ * and never sooner than PAUSE_MS after the last check, which bounds the work.
  *
- * Failure: a directory that cannot be watched turns regular looks up to poll_ms; each of them tries again.
+ * Failure: while a directory cannot be watched, checks come every poll_ms; each of them tries to watch it again.
  * A directory that has been replaced, or whose events come too fast, loses its handle and gets a new
- * one at the next look. */
+ * one at the next check. */
 #include "certs-watch/watch.h"
 
 #include <errno.h>
@@ -28,7 +28,7 @@
 #include "certs-watch/trail.h"
 
 #define PAUSE_MS 50u
-#define EVENTS_MAX 1000u /* of one directory between two looks */
+#define EVENTS_MAX 1000u /* of one directory between two checks */
 #define ROUNDS_MAX 4u
 
 /* A watched directory. Frees itself when its handle is closed. */
@@ -38,9 +38,9 @@ struct dir {
 	char *path;
 	dev_t dev; /* with ino: which directory it was */
 	ino_t ino;
-	unsigned events; /* since the last look */
-	bool is_stale;   /* to be watched anew */
-	bool is_wanted;  /* within one look */
+	unsigned events; /* since the last check */
+	bool is_stale;   /* its handle must be replaced */
+	bool is_wanted;  /* within one check */
 };
 
 struct fl_watch {
@@ -56,16 +56,16 @@ struct fl_watch {
 	size_t dir_count;
 	uv_timer_t timer;
 	uv_check_t read; /* runs once events have been read */
-	/* What is waited for; times of uv_now(). */
+	/* Pending reasons for a check; times of uv_now(). */
 	bool is_touched, is_swapped, is_noisy;
-	bool has_rested; /* and no event has come since */
+	bool has_rested; /* all events were read, and none has come since */
 	uint64_t touched_first, touched_last, noisy_first, looked;
 	bool is_polling;
 	bool is_closing;
 	size_t handles; /* not closed yet */
 };
 
-/* --- when to look ------------------------------------------------------------------------------- */
+/* --- when to check ------------------------------------------------------------------------------ */
 
 static void on_timer(uv_timer_t *timer);
 
@@ -132,7 +132,7 @@ static bool is_place(const struct fl_watch *watch, const char *dir, const char *
 	return false;
 }
 
-/* Events of a directory itself come with its own name. */
+/* Events of the directory itself carry its own name. */
 static bool is_own_name(const struct dir *dir, const char *name)
 {
 	const char *slash = strrchr(dir->path, '/');
@@ -257,7 +257,7 @@ static const char *remedy_of(int rc)
 	case UV_EMFILE:
 		return "; raise the sysctl fs.inotify.max_user_instances, or the limit of open files";
 	case UV_EACCES:
-		return "; give us the right to read that directory";
+		return "; allow this user to read that directory";
 	default:
 		return "";
 	}
@@ -274,16 +274,15 @@ static void set_polling(struct fl_watch *watch, const char *dir, int rc)
 	if (watch->options.no_events) {
 		return;
 	}
-	text = rc != 0 ? fl_format(
-				 "the directory %s cannot be watched (%s): its files are looked at "
-				 "every %u ms instead%s",
-				 dir, uv_strerror(rc), watch->options.poll_ms, remedy_of(rc))
+	text = rc != 0 ? fl_format("the directory %s cannot be watched (%s): its files are checked "
+				   "every %u ms instead%s",
+				   dir, uv_strerror(rc), watch->options.poll_ms, remedy_of(rc))
 		       : fl_format("all directories can be watched again");
 	watch->events->on_note(watch->user, text);
 	free(text);
 }
 
-/* Watches the directories of the trail, and no others. True: some are new, so look again. */
+/* Watches the directories of the trail, and no others. True: some are new, so check once more. */
 static bool sync_dirs(struct fl_watch *watch)
 {
 	const char *failed = NULL;
@@ -313,7 +312,7 @@ static bool sync_dirs(struct fl_watch *watch)
 		}
 		rc = watch->options.no_events ? UV_ENOTSUP : dir_open(watch, path);
 		if (rc == 0 || rc == UV_ENOENT || rc == UV_ENOTDIR) {
-			some_new = true; /* or gone since we came by */
+			some_new = true; /* or it is gone since the trail was made */
 		} else {
 			failed = path;
 			failure = rc;
@@ -324,7 +323,7 @@ static bool sync_dirs(struct fl_watch *watch)
 	return some_new;
 }
 
-/* --- looking ------------------------------------------------------------------------------------ */
+/* --- checks ------------------------------------------------------------------------------------- */
 
 static int64_t wall_clock_ns(void)
 {
@@ -334,9 +333,8 @@ static int64_t wall_clock_ns(void)
 	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
-/* Follows the paths and watches where they lead now. True: the files are not those of the last look, or
- * may be others. */
-static bool look(struct fl_watch *watch)
+/* Follows the paths and watches where they lead now. True: the files have changed since the last check, or may have. */
+static bool check(struct fl_watch *watch)
 {
 	bool changed = watch->is_fresh;
 	bool again = true;
@@ -357,12 +355,12 @@ static bool look(struct fl_watch *watch)
 	if (again) {
 		note_noise(watch);
 	}
-	/* Where events tell of every change, marks need not. */
+	/* Without polling, events report changes that marks would miss. */
 	watch->is_fresh = watch->is_polling && fl_trail_is_fresh(&watch->trail, wall_clock_ns());
 	return changed;
 }
 
-/* libuv runs timers before it reads events. Where we were held up, those that end the rest are still unread. */
+/* libuv runs timers before it reads events. If the loop was held up, events that prove further changes may still be unread. */
 static bool may_have_unread(const struct fl_watch *watch)
 {
 	return watch->is_touched && !watch->is_swapped && !watch->has_rested &&
@@ -385,7 +383,7 @@ static void on_timer(uv_timer_t *timer)
 		FL_REQUIRE(uv_timer_start(timer, on_timer, 1, 0) == 0);
 		return;
 	}
-	changed = look(watch);
+	changed = check(watch);
 	arm(watch);
 	if (changed || touched) {
 		watch->events->on_change(watch->user);
@@ -442,7 +440,7 @@ void fl_watch_set(struct fl_watch *watch, const char *const *paths, size_t count
 	for (size_t i = 0; i < count; i++) {
 		watch->paths[i] = fl_strdup(paths[i]);
 	}
-	(void)look(watch);
+	(void)check(watch);
 	arm(watch);
 }
 

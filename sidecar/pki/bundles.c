@@ -106,7 +106,7 @@ static void refuse(struct fl_parse *p, struct fl_bundle *bundle, bool is_own, co
 		fl_parse_error(p, name, err);
 		return;
 	}
-	fl_parse_warning(p, name, "%s; as long as that is so, nobody of %s is trusted", err->text,
+	fl_parse_warning(p, name, "%s; until this is repaired, nobody of %s is trusted", err->text,
 			 bundle->trust_domain);
 	if (!bundle->refused) {
 		bundle->refused = fl_strdup(err->text);

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counts what tests/run has collected: JUnit XML, sanitizer reports, suites that broke.
+"""Counts the results that tests/run has collected: JUnit XML, sanitizer reports, broken suites.
 
-    tally.py RESULTS NAME   the log of every failure of one run, and its counts
-    tally.py RESULTS        the total over all runs, as the last line; exit 1 if anything failed or
+    tally.py RESULTS NAME   prints the log of every failure of one run, and its counts
+    tally.py RESULTS        prints the total of all runs as the last line; exits 1 if anything failed or
                             nothing ran
 
-RESULTS holds NAME.xml (or NAME.first, and NAME.second of those that failed at first), NAME.json (Meson's own log of
-the same run), NAME.sanitizer.PID (one report each) and NAME.broken (the harness itself failed).
+RESULTS holds NAME.xml (or NAME.first, and NAME.second for the tests that failed and were repeated), NAME.json (Meson's
+own log of the same run), NAME.sanitizer.PID (one report each) and NAME.broken (the harness itself failed).
 """
 import json
 import sys
@@ -33,20 +33,20 @@ def key(case):
 
 
 def second_try(first):
-    """Verdicts of those that were tried again, by name."""
+    """Verdicts of the tests that were repeated, by name."""
     second = first.with_suffix('.second')
     return {key(case): verdict for _, case, verdict in verdicts(second)} if second.exists() else {}
 
 
 def show(suite, case, printed):
-    # Meson says "fairlead" once or twice in front of everything.
+    # Meson puts "fairlead" once or twice before each name.
     names = [(case.get(n) or '').split('fairlead:')[-1] for n in ('classname', 'name')]
     print('\n--- FAILED', ': '.join(n for n in names if n not in ('', 'fairlead')))
     for element in (*case, *suite):
         if element.tag in ('failure', 'error', 'system-out', 'system-err'):
             for text in (element.get('message'), element.text):
                 text = (text or '').strip()
-                # Meson gives each case of an executable the log of the whole: once is enough.
+                # Meson gives each case of an executable the log of the whole executable: print it once.
                 if text and text not in printed:
                     print(text)
                     printed.add(text)
@@ -60,14 +60,14 @@ def count(results, name, verbose):
             if verdict == 'failed' and again.get(key(case)) == 'passed':
                 verdict = 'passed'
                 if verbose:
-                    print('\n--- UNSTEADY: it failed, and passed at the second try', end='')
+                    print('\n--- FLAKY: it failed, and passed when it was repeated', end='')
                     show(suite, case, printed)
             counts[verdict] += 1
             if verdict == 'failed':
                 failed += f'{case.get("classname")} {case.get("name")}\n'
                 if verbose:
                     show(suite, case, printed)
-    # Where an executable hung or died, Meson's XML has only the cases that it came to.
+    # If an executable hung or died, Meson's XML has only the cases that it reached.
     for log in sorted(results.glob(name + '.json')):
         for test in map(json.loads, log.read_text().splitlines()):
             if test['result'] not in ('OK', 'SKIP', 'EXPECTEDFAIL') and test['name'] not in failed:

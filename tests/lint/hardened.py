@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the compiler and the linker were asked for is in what they made: both programs, every object of ours, and every
-object of libwolfssl, which parses what strangers send. Each finding is one line, FILE: what is missing.
+"""Checks that the hardening flags took effect: in both programs, in every object of ours, and in every object of libwolfssl,
+which parses strangers' bytes. Each finding is one line, FILE: what is missing.
 
     tests/lint/hardened.py BUILD
 """
@@ -16,13 +16,13 @@ X86 = platform.machine() == 'x86_64'
 
 PROGRAMS = ['sidecar/fairlead-sidecar', 'agent/fairlead-agent']
 
-# Objects that are not C, and the one reason for it: assembly is written by hand, so the compiler puts no canary, probe or
-# zeroing into it. Stack and branch tracking marks it has to have like all others.
+# Objects that are not C: the compiler puts no canary, probe or zeroing into assembly that is written by hand. The marks for
+# the stack and for branch tracking are required all the same.
 ASSEMBLY = re.compile(
     r'meson-generated_\.\._(?:aes|aes_gcm|chacha|fe_x25519|poly1305|sha256|sha3|sha512|sp_x86_64|wc_mlkem)_asm\.S\.o|'
     r'wolfcrypt_src_port_arm_armv8-[a-z0-9]+(?:-asm)?\.S\.o')
 
-# As the compiler has written them down in its debug information.
+# As the compiler records them in the debug information.
 FLAGS = ['-fstack-protector-strong', '-fstack-clash-protection', '-ftrivial-auto-var-init=zero']
 if X86:
     FLAGS.append('-fcf-protection=full')
@@ -41,7 +41,7 @@ def program(path):
     if not re.search(r'\(FLAGS_1\).*\bNOW\b', headers):
         yield 'binds its symbols lazily, so that their table stays writable'
     if not re.search(r'GNU_STACK(?:\s+0x\w+){5}\s+RW\s', headers):
-        yield 'has an executable stack, or does not say'
+        yield 'has an executable stack, or no mark that it has none'
     if X86 and 'SHSTK' not in out('readelf', '--notes', path):
         yield 'is not marked for shadow stacks'
     symbols = out('nm', '--dynamic', '--undefined-only', path)
@@ -52,7 +52,7 @@ def program(path):
 
 
 def producers(path):
-    """How each unit of an object was made."""
+    """The compiler and flags of each unit of an object."""
     text = out('readelf', '--debug-dump=info', '--dwarf-depth=1', path)
     return re.findall(r'DW_AT_producer\s*:.*?(?=GNU |clang)(.*)', text)
 
@@ -62,12 +62,12 @@ def code(path):
     if X86 and not re.search(r'\bIBT\b.*\bSHSTK\b', notes):
         yield 'is not marked for indirect branch tracking and shadow stacks'
     if '.note.GNU-stack' not in out('readelf', '--wide', '--section-headers', path):
-        yield 'does not say that it needs no executable stack'
+        yield 'has no mark that it needs no executable stack'
     if ASSEMBLY.fullmatch(path.name):
         return
     made = producers(path)
     if not made:
-        yield 'does not say how it was compiled'
+        yield 'has no record of how it was compiled'
     for producer in made:
         for flag in FLAGS:
             if flag not in producer:
@@ -75,7 +75,7 @@ def code(path):
 
 
 def fortified(build):
-    """Macros are in no debug information; so, as they stand in the commands."""
+    """The debug information has no macros, so the compile commands are checked."""
     for entry in json.loads((build / 'compile_commands.json').read_text(encoding='utf-8')):
         if entry['file'].endswith('.c') and not re.search(r'-D_FORTIFY_SOURCE=[23]\b', entry['command']):
             yield f'{entry["output"]}: was compiled without _FORTIFY_SOURCE'
@@ -89,7 +89,7 @@ def main():
     findings = [f'{build / name}: {what}' for name in PROGRAMS for what in program(build / name)]
     findings += [f'{path}: {what}' for path in objects for what in code(path)]
     findings += list(fortified(build))
-    print('\n'.join(findings) or f'{len(objects)} objects and {len(PROGRAMS)} programs: nothing to say')
+    print('\n'.join(findings) or f'{len(objects)} objects and {len(PROGRAMS)} programs: ok')
     return 1 if findings else 0
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # --- the rules, as data ---------------------------------------------------------------------------
 
-# Who may include whom, besides itself (sidecar/ARCHITECTURE.md tells why). Nothing includes upward.
+# The folders that each folder may include, besides itself (sidecar/ARCHITECTURE.md says why). Nothing includes upward.
 LAYERS = {
     'sidecar/base': [],
     'sidecar/wire': ['base'],
@@ -48,7 +48,7 @@ LAYERS = {
     'agent': ['base', 'conf', 'agent/common', 'agent/run', 'agent/capture', 'agent/import', 'agent/tools'],
 }
 
-# Foreign headers and the folders that may know of them.
+# Headers of libraries, and the folders that may include them.
 FOREIGN = [
     (r'wolfssl/ssl\.h', ['sidecar/tls']),
     (r'wolfssl/.*', ['sidecar/pki', 'sidecar/tls']),
@@ -71,8 +71,8 @@ BANNED = {
     'strcpy': 'snprintf or memcpy with a known size',
     'stpcpy': 'snprintf or memcpy with a known size',
     'strcat': 'snprintf into what is left',
-    'sprintf': 'snprintf, and look at its result',
-    'vsprintf': 'vsnprintf, and look at its result',
+    'sprintf': 'snprintf, and check its result',
+    'vsprintf': 'vsnprintf, and check its result',
     'gets': 'fgets',
     'strtok': 'strtok_r, or a cursor',
     'atoi': 'strtol with its error checks',
@@ -463,7 +463,7 @@ def check_text(_):
 
 
 def check_unfinished(_):
-    """no notes to oneself"""
+    """no TODO, FIXME or XXX"""
     note = re.compile(r'\b(?:TODO|FIXME|XXX)\b')
     for name in c_files('sidecar', 'agent', 'certs-watch', 'tests'):
         for number, line in enumerate(read(name).split('\n'), 1):
@@ -541,14 +541,14 @@ CHECKS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('checks', nargs='*', metavar='CHECK', help=', '.join(CHECKS))
-    parser.add_argument('--build', default=str(ROOT / 'build'), help='build tree whose objects are looked at')
+    parser.add_argument('--build', default=str(ROOT / 'build'), help='build tree whose objects are checked')
     parser.add_argument('--all', action='store_true', help='circles: also those that LEFT excuses')
     args = parser.parse_args()
     unknown = set(args.checks) - set(CHECKS)
     if unknown:
         parser.error(f'unknown: {", ".join(sorted(unknown))}')
     findings = [f for c in args.checks or CHECKS for f in CHECKS[c](args)]
-    print('\n'.join(findings) or 'nothing to say')
+    print('\n'.join(findings) or 'ok')
     return 1 if findings else 0
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""clang-tidy over every file of ours in a build tree; files that passed are not asked again while nothing changes that
-the verdict depends on, here or in another checkout of the same user (~/.cache/fairlead/tidy).
+"""Runs clang-tidy over every file of ours in a build tree. A file that passed is checked again only when something changes
+that the verdict depends on. Checkouts of one user share this cache (~/.cache/fairlead/tidy).
 
     tests/lint/tidy.py BUILD [FILE...]
 """
@@ -78,7 +78,7 @@ def main():
 
     def run(name):
         # err.c defines what analyzer.h describes.
-        # What gcc has, this clang has only under a switch of another name; and it would hide what nobody has set.
+        # Clang 14 has gcc's flag only under another name; and zeroing would hide uninitialized variables from it.
         told = ['--extra-arg=-ftrivial-auto-var-init=uninitialized']
         told += [] if name == 'sidecar/base/err.c' else [f'--extra-arg=-include{ANALYZER}']
         result = subprocess.run([TIDY, '--quiet', '-p', build, *told, name],

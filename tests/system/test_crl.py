@@ -235,7 +235,7 @@ def test_a_list_that_has_run_out_holds_up_no_renewal(lab, inbound):
     assert len(credentials_warnings(inbound)) == 1, 'once is enough'
     renewed = lab.root.issue(labs.SERVER)
     next_generation(inbound, lambda: inbound.volume.change(tls_crt=renewed.chain_pem, tls_key=renewed.key_pem))
-    assert credentials_warnings(inbound)[-1].startswith(LATE) and 'have that CA make a new one' in \
+    assert credentials_warnings(inbound)[-1].startswith(LATE) and 'have its CA issue a new one' in \
         credentials_warnings(inbound)[-1]
     assert [line for line in inbound.sidecar.lines(level='warn') if line['msg'].startswith(LATE)]
     with peers.client(inbound.port, lab.client, lab.root) as tls:
@@ -259,7 +259,7 @@ def test_a_list_that_goes_back_is_taken_with_a_warning(lab, inbound):
     assert not credentials_warnings(inbound), 'the newer one is there still'
     next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl()))
     [warning] = credentials_warnings(inbound)
-    assert 'CRL 1: it is of ' in warning and 'put the newer one back' in warning
+    assert 'CRL 1: it is of ' in warning and 'put the newer list back' in warning
     assert peers.verdict(inbound.port, evil, lab.root) == b'x'
 
 

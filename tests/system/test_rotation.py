@@ -332,7 +332,7 @@ def candidates(lab):
         'a CRL for bundle': (bundle(root.crl()), 'ca.crt', 'that `crl` names'),
         'expired roots alone': (bundle(CA(labs.TD, **PAST).cert_pem), 'ca.crt', 'no good anchor is left'),
         'the wrong root': (bundle(other.cert_pem), 'tls.crt', 'does not end in the bundle'),
-        'a file too big': (cert(svid.chain_pem + b'\n' * (1 << 20)), 'tls.crt', '1048576 is the most'),
+        'a file too big': (cert(svid.chain_pem + b'\n' * (1 << 20)), 'tls.crt', 'the maximum is 1048576'),
         'expired a second ago': (leaf(not_before=-300 * second, not_after=-second), 'tls.crt', 'renew it'),
     }
 

@@ -207,9 +207,9 @@ Test(source, credential_bundle_and_federation)
 	cr_assert_eq(m.credentials->bundles[1].roots.count, 0);
 	unload(&m);
 	cr_assert_eq(unlink(m.extra), 0);
-	expect_warning(&m, m.extra, "as long as that is so, nobody of other.example is trusted");
+	expect_warning(&m, m.extra, "until this is repaired, nobody of other.example is trusted");
 	copy_fixture("p256.crt", m.extra, 0644);
-	expect_warning(&m, m.extra, "as long as that is so, nobody of other.example is trusted");
+	expect_warning(&m, m.extra, "until this is repaired, nobody of other.example is trusted");
 	mount_end(&m);
 }
 
@@ -412,7 +412,7 @@ Test(source, not_regular)
 	mount_plain(&m);
 	cr_assert_eq(unlink(m.key), 0);
 	cr_assert_eq(mkfifo(m.key, 0600), 0); /* must not wait for a writer */
-	expect_bad(&m, m.key, "it is a FIFO, a regular file belongs here");
+	expect_bad(&m, m.key, "it is a FIFO: put a regular file there");
 	cr_assert_eq(unlink(m.key), 0);
 	cr_assert_eq(mkdir(m.key, 0700), 0);
 	expect_bad(&m, m.key, "it is a directory");
@@ -438,7 +438,7 @@ Test(source, size)
 	expect_good(&m);
 	unload(&m);
 	cr_assert_eq(truncate(m.bundle, FL_SOURCE_FILE_MAX + 1), 0);
-	expect_bad(&m, m.bundle, "it has 1048577 bytes, 1048576 is the most");
+	expect_bad(&m, m.bundle, "it has 1048577 bytes, the maximum is 1048576");
 	cr_assert_eq(truncate(m.bundle, 1LL << 40), 0); /* sparse */
 	expect_bad(&m, m.bundle, "it has 1099511627776 bytes");
 	write_file(m.bundle, "\0\0\0\0", 4, 0644);
@@ -479,7 +479,7 @@ Test(source, file_that_is_a_mount)
 		mount_end(&m);
 		cr_skip("only root makes mounts");
 	}
-	expect_warning(&m, m.bundle, "it is a mount by itself (subPath");
+	expect_warning(&m, m.bundle, "it is itself a mount (subPath");
 	cr_assert(fl_source_is_mount(m.bundle));
 	cr_assert(!fl_source_is_mount(m.cert));
 	cr_assert_eq(umount(m.bundle), 0);

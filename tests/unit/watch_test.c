@@ -625,7 +625,7 @@ Test(watch, out_of_descriptors)
 	watch_one(&bench, "ca.crt");
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	cr_assert_eq(bench.notes, 1);
-	cr_assert(strstr(bench.note, "looked at every 60 ms instead") &&
+	cr_assert(strstr(bench.note, "checked every 60 ms instead") &&
 			  strstr(bench.note, "max_user_instances"),
 		  "%s", bench.note);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
@@ -719,7 +719,7 @@ Test(watch, unreadable_directory)
 	cr_assert_eq(chmod(path, 0311), 0);
 	watch_one(&bench, "dark/ca.crt");
 	cr_assert_eq(bench.notes, 1);
-	cr_assert(strstr(bench.note, "right to read"), "%s", bench.note);
+	cr_assert(strstr(bench.note, "allow this user to read"), "%s", bench.note);
 	put(&bench, "dark/ca.crt", "b");
 	expect_change(&bench, "without events");
 	cr_assert_eq(chmod(path, 0755), 0);
