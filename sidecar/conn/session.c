@@ -364,8 +364,7 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	bool is_answered = io->out_len > 0;
 	int rc;
 
-	/* Who may have to wait for us is not silent. */
-	session->answered = step != FL_TLS_SIGNING && (session->answered || io->out_len > 0);
+	session->answered = session->answered || is_answered;
 	if (step == FL_TLS_ESTABLISHED && io->out_len > 0) {
 		keep_unsent(session, io);
 	}
@@ -376,9 +375,6 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 		fail(session, fl_reason_of_peer_error(rc));
 	} else if (step == FL_TLS_ESTABLISHED) {
 		established(session, io);
-	} else if (step == FL_TLS_SIGNING) {
-		fl_sock_read_stop(session->sock);
-		hold(session, io); /* whoever signs feeds it again */
 	} else if (!session->is_client && !session->answered) {
 		/* It had all of a ClientHello, or what can be none: nobody waits here for what may never come. */
 		fail(session, FL_REASON_TLS_PROTOCOL);

@@ -11,12 +11,7 @@
  *
  * Fails into FL_TLS_STATE_FAILED, for good: failure.c has translated the reason, a fatal alert is
  * in io->out where TLS asks for one, and nothing can follow it (muted). Memory that runs out costs
- * this connection only.
- *
- * Where a signer would hook in (FL_TLS_SIGNING): a wolfSSL built with HAVE_PK_CALLBACKS and
- * WOLFSSL_ASYNC_CRYPT takes callbacks for the signature of CertificateVerify in ctx.c's
- * configure(), which may answer WC_PENDING_E; stop() would turn that code into FL_TLS_SIGNING, and
- * the next fl_tls_handshake() call resumes. Until then no code path returns it. */
+ * this connection only. */
 #include "tls/tls_internal.h"
 
 #include <limits.h>

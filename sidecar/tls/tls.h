@@ -120,9 +120,7 @@ struct fl_tls_io {
 };
 
 enum fl_tls_step {
-	FL_TLS_MORE, /* progress needs more input; all of in is taken */
-	/* A signature is under way elsewhere: call again with the same input when it is there. */
-	FL_TLS_SIGNING,
+	FL_TLS_MORE,        /* progress needs more input; all of in is taken */
 	FL_TLS_ESTABLISHED, /* handshake over, peer verified; in may hold the first records */
 	FL_TLS_EOF, /* the peer sent close_notify: no more plaintext will come, writing goes on */
 	FL_TLS_FAILED, /* dead; fl_tls_failure() says why; out may hold an alert */
@@ -152,7 +150,7 @@ void fl_tls_saved_free(struct fl_tls_saved *saved); /* wipes; NULL is fine */
  * `expect` refuses it, or the session does not fit the context. The engine keeps a copy. */
 bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved);
 
-/* Drives the handshake. A client's first call has no input. MORE, SIGNING, ESTABLISHED or
+/* Drives the handshake. A client's first call has no input. MORE, ESTABLISHED or
  * FAILED. */
 enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io);
 
