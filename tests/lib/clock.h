@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_TEST_CLOCK_H
+#define FL_TEST_CLOCK_H
+/* clock - time that passes without being waited for.
+ *
+ * clock_gettime() and time() of this program, libuv's calls included, tell the time plus what was skipped. Timers that have
+ * become due fire in the loop's next turn. The kernel's own time (keepalive, TCP_USER_TIMEOUT) is not touched. */
+#include <stdint.h>
+
+void clock_skip_ms(uint64_t ms); /* any thread */
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_TEST_FAULTS_H
+#define FL_TEST_FAULTS_H
+/* faults - one scenario again and again, each time with another of its calls failing.
+ *
+ *   struct faults faults = {.kinds = FAULTS_MEMORY};
+ *
+ *   while (faults_next(&faults)) {
+ *           ... set up: nothing fails ...
+ *           faults_on();      what this thread calls from here on counts
+ *           ... the code under test ...
+ *           faults_off();
+ *           ... it has ended well, or as it should have ...
+ *   }
+ *
+ * The first round only counts. Then comes one round for each call that was counted, in which that one fails. A failing
+ * assertion is preceded by a line on stderr that says which call it was; a breakpoint on faults_struck() shows where.
+ *
+ * The linker puts the functions of faults.c in front of libc's and libuv's (tests/meson.build, `faults`), for all that is
+ * linked statically: our own code, wolfSSL and the test. What libuv and libc call inside does not count; libuv ends the process
+ * when it has no memory.
+ * Whatever runs between faults_off() and faults_on(), or on another thread, is left alone. */
+#include <stdbool.h>
+
+enum faults_kinds {
+	FAULTS_MEMORY = 1, /* malloc, calloc, realloc, aligned_alloc, strdup, vasprintf */
+	/* Sockets, epoll, files, randomness: with an error that each of them may have. */
+	FAULTS_SYSTEM = 2,
+	FAULTS_UV = 4, /* uv_..._init, _start and uv_thread_create */
+	FAULTS_SHORT =
+		8, /* nothing fails: a send() or write() takes one byte, a recv() or read() gives one */
+	FAULTS_AGAIN = 16, /* a send() or write() takes nothing: EAGAIN */
+};
+
+struct faults {
+	unsigned kinds; /* the test's to set: enum faults_kinds, as bits */
+	const char *
+		only; /* likewise: the name of the one call that counts; NULL: all of these kinds */
+	int error; /* likewise: errno in place of the one that the call has by default; 0: that one */
+	bool may_abort; /* likewise: nothing is told on stderr, as the scenario may end that way */
+
+	unsigned round;   /* 0: nothing fails */
+	unsigned counted; /* calls of this round */
+	unsigned most;    /* calls of the round that had most */
+	const char *call; /* that has failed in this round; NULL: none has */
+};
+
+/* Begins the next round; false: each call has failed once. Between faults_off() and faults_on(). */
+bool faults_next(struct faults *faults);
+void faults_on(
+	void); /* of the faults that faults_next() was called for last; none: nothing happens */
+void faults_off(void); /* may be called again */
+
+/* Does nothing: for a breakpoint. */
+void faults_struck(const char *call, unsigned number);
+
+#endif
