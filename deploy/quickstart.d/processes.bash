@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The processes that we start: each with a log of its own and a line "NAME PID START-TIME" in
-# $dir/processes. Only what still has that start time is ever signalled, so no reused pid is.
+# The processes that we start: each has its own log and a line "NAME PID START-TIME" in
+# $dir/processes. A process is signalled only if it has that start time, so never by a reused pid.
 
 signal_pending=
 starting=false
 
-# A signal between fork and the line in the list would leave a process behind.
+# A signal between the fork and the line in the list would leave a process running.
 on_signal() { # NUMBER
 	if $starting; then signal_pending=$1; else exit $((128 + $1)); fi
 }
@@ -18,15 +18,15 @@ start_time() { # PID: field 22 of its stat; nothing for a process that has ended
 	[[ ${stat[0]} == Z ]] || echo "${stat[19]}"
 }
 
-# One that ended before we could look has no start time in the list.
+# A process that ended before we read its start time has none in the list.
 is_alive() { [[ -n $2 && $(start_time "$1") == "$2" ]]; } # PID START-TIME
 
-start() { # NAME LOG COMMAND...: in the background, in a session of its own
+start() { # NAME LOG COMMAND...: in the background, in its own session
 	local name=$1 log=$2
 	shift 2
 	starting=true
-	# In the background bash ignores SIGINT, with which we end everything: back to the default. And unless
-	# it is to be kept, nothing survives this script, whatever ends it.
+	# bash makes background processes ignore SIGINT, with which we end everything: restore the default.
+	# Without --keep no process survives this script, whatever ends it.
 	local launcher=(setsid env --default-signal=INT)
 	$keep || launcher+=(setpriv --pdeathsig INT)
 	"${launcher[@]}" "$@" >>"$log" 2>&1 </dev/null &
@@ -59,7 +59,7 @@ signal_lines() { # SIGNAL LINES
 	done <<<"$2"
 }
 
-# SIGINT is a quick and clean end for all of them: PostgreSQL, nginx, pgbench, sidecars, agents.
+# SIGINT ends all of them quickly and cleanly: PostgreSQL, nginx, pgbench, sidecars, agents.
 end_lines() { # LINES
 	signal_lines INT "$1"
 	if ! until_true 6 none_alive "$1"; then
@@ -83,7 +83,7 @@ until_true() { # SECONDS COMMAND...
 	done
 }
 
-lines_of() { wc -l <"$1"; } # LOG: a mark, so that later lines can be told from earlier ones
+lines_of() { wc -l <"$1"; } # LOG: a mark that separates earlier lines from later ones
 
 has_line() { # LOG MARK PATTERN: sets `line` to the first that matches, after the mark
 	line=$(grep -m 1 -E -- "$3" < <(tail -n "+$(($2 + 1))" "$1")) || return 1
@@ -93,7 +93,7 @@ has_line() { # LOG MARK PATTERN: sets `line` to the first that matches, after th
 await_line() { # LOG MARK PATTERN WHAT
 	until_true 10 has_line "$1" "$2" "$3" ||
 		fail "$4: within 10 s no line of $1 matched $3" \
-			"the last lines of the log, above, tell what happened instead" "$1"
+			"the last lines of the log, above, show what happened instead" "$1"
 }
 
 # The value of a field of `line`, a line of JSON.

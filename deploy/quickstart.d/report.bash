@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What a person sees: numbered steps, evidence, check marks, and where and why one failed.
+# The output: numbered steps, evidence, check marks, and where and why a step failed.
 
 bold='' dim='' green='' red='' plain=''
 if [[ -t 1 && ${TERM:-dumb} != dumb ]]; then
@@ -20,7 +20,7 @@ step() { # TITLE
 
 note() { printf '      %s\n' "$@"; }
 
-# A command as one would type it; what follows is what came out.
+# A command as a person would type it; its output follows.
 command_line() { printf '    %s$ %s%s\n' "$dim" "$*" "$plain"; }
 
 # "NAME  VALUE" in columns.
@@ -31,10 +31,10 @@ seconds_since() { # EPOCHREALTIME
 	printf '%d.%d' $((us / 1000000)) $((us / 100000 % 10))
 }
 
-# Only after the check: a claim that holds.
+# A claim; call this only after its check.
 pass() { printf '  %s✓%s   %s %s(%s s)%s\n' "$green" "$plain" "$1" "$dim" "$(seconds_since "$step_began")" "$plain"; }
 
-# Where we stand in the scripts: the innermost line of a step.
+# The present place in the scripts: the innermost line of a step.
 place() {
 	local i
 	for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do
@@ -46,7 +46,7 @@ place() {
 	printf 'deploy/quickstart.d/%s:%s' "${BASH_SOURCE[-1]##*/}" "${BASH_LINENO[-2]}"
 }
 
-# Ends the run. The logs are those whose last lines explain it.
+# Ends the run, and shows the last lines of the logs that explain why.
 fail() { # WHAT REMEDY [LOG...]
 	local log
 	{
@@ -55,7 +55,7 @@ fail() { # WHAT REMEDY [LOG...]
 		printf '      where   %s\n' "$(place)"
 		for log in "${@:3}"; do
 			printf '      log     %s\n' "$log"
-			{ tail -n 8 "$log" 2>/dev/null || echo "(not there)"; } | sed 's/^/              /'
+			{ tail -n 8 "$log" 2>/dev/null || echo "(does not exist)"; } | sed 's/^/              /'
 		done
 		printf '      remedy  %s\n' "$2"
 	} >&2
@@ -63,8 +63,8 @@ fail() { # WHAT REMEDY [LOG...]
 	exit 1
 }
 
-# A command that failed and that no check of ours expected to.
+# A command failed unexpectedly.
 on_error() { # STATUS COMMAND
 	fail "\`$2\` ended with status $1" \
-		"see its message above; once more with --keep leaves everything in place to look at" "$dir"/*/*.log
+		"see its message above; run again with --keep to leave everything in place" "$dir"/*/*.log
 }

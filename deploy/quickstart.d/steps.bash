@@ -1,17 +1,17 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The steps that a person sees. Each shows evidence and says `pass` only after a check of it.
+# The steps of the output. Each shows evidence, and calls `pass` only after a check of it.
 
-# What openssl s_client sees of a sidecar, in $dir/ca/s_client.log.
+# Connects to a sidecar with openssl s_client; its output goes to $dir/ca/s_client.log.
 ask_with_openssl() { # PORT [OPTION...]
-	# The server ends it, with an alert or because PostgreSQL and nginx wait in vain; -ign_eof waits for that.
+	# The server ends the connection: with an alert, or because PostgreSQL or nginx gets no request. -ign_eof waits for that.
 	timeout 10 openssl s_client -connect "127.0.0.1:$1" -CAfile "$dir/ca/ca.crt" -verify_return_error \
 		"${@:2}" >"$dir/ca/s_client.log" 2>&1
 }
 
 expect_field() { # NAME VALUE LOG
 	[[ $(field "$1") == "$2" ]] ||
-		fail "the log line says $1 = '$(field "$1")' where '$2' is due" "this is a defect of Fairlead: please report it" "$3"
+		fail "the log line has $1 = '$(field "$1")', expected '$2'" "this is a defect of Fairlead: please report it" "$3"
 }
 
 # --- steps ------------------------------------------------------------------------------------------
@@ -20,12 +20,12 @@ show_programs() {
 	local version
 	version=$("$dir/bin/fairlead-sidecar" --version 2>&1) ||
 		fail "$dir/bin/fairlead-sidecar does not start: $version" \
-			"if that place forbids programs (noexec), name another:  TMPDIR=\$HOME deploy/quickstart"
+			"if that file system forbids programs (noexec), choose another:  TMPDIR=\$HOME deploy/quickstart"
 	fact sidecar "$version, $(($(stat -c %s "$dir/bin/fairlead-sidecar") / 1024)) KiB"
 	fact agent "$("$dir/bin/fairlead-agent" --version), $(($(stat -c %s "$dir/bin/fairlead-agent") / 1024)) KiB"
 	fact apps "$("$pg/postgres" --version), $(nginx -v 2>&1)"
 	fact "running as" "$(id -un), in $dir"
-	pass "everything is here"
+	pass "all programs start"
 }
 
 make_identities() {
@@ -50,12 +50,12 @@ check_configuration() {
 	for name in "${workloads[@]}"; do
 		status=0
 		"$dir/bin/fairlead-agent" check -c "$dir/$name/fairlead.ini" >"$dir/$name/check.log" 2>&1 || status=$?
-		# 1: warnings. They say that 127.0.0.1 is not reachable from elsewhere, which is what we want.
+		# 1: warnings. They say that 127.0.0.1 is not reachable from elsewhere, as intended.
 		((status <= 1)) || fail "fairlead-agent check refuses the INI of $name" "the lines above name each problem" "$dir/$name/check.log"
 	done
 	command_line fairlead-agent check -c "$dir/db/fairlead.ini"
 	grep -E '^(identity|certificate|trusts|inbound|policy|  +[0-9])' "$dir/db/check.log" | sed 's/^/      /'
-	pass "INI and credentials of all four are good"
+	pass "INI and credentials of all four are valid"
 }
 
 start_everything() {
@@ -75,7 +75,7 @@ start_everything() {
 	await_apps
 	note "psql, pgbench --> [shop]   == mTLS, 127.0.0.1:${port[db]} ==> [db]  --> PostgreSQL" \
 		"curl          --> [portal] == mTLS, 127.0.0.1:${port[web]} ==> [web] --> nginx"
-	pass "fairlead-agent wait says of each sidecar that it is ready"
+	pass "fairlead-agent wait reports each sidecar as ready"
 }
 
 use_postgres() {
@@ -95,10 +95,10 @@ use_postgres() {
 	grep -q '^number of transactions actually processed: 1000/1000$' <<<"$report" &&
 		grep -q '^number of failed transactions: 0 ' <<<"$report" ||
 		fail "pgbench lost transactions" "see what it says" "$dir/db/sidecar.log"
-	# What it wrote is there, seen past the sidecars.
+	# PostgreSQL has the rows, asked directly and not through the sidecars.
 	[[ $(run_psql "$dir/postgres" "select count(*) from pgbench_history") == 1000 ]] ||
-		fail "PostgreSQL does not hold the 1000 rows that pgbench wrote" "see PostgreSQL's log" "$dir/postgres/postgres.log"
-	pass "1000 of 1000 transactions arrived; psql and pgbench know nothing of TLS"
+		fail "PostgreSQL does not have the 1000 rows that pgbench wrote" "see PostgreSQL's log" "$dir/postgres/postgres.log"
+	pass "1000 of 1000 transactions succeeded; psql and pgbench know nothing of TLS"
 }
 
 use_nginx() {
@@ -125,7 +125,7 @@ show_wire() {
 	mark=$(lines_of "$dir/db/sidecar.log") mark_shop=$(lines_of "$dir/shop/sidecar.log")
 	run_psql "$dir/shop" 'select 1' >"$dir/shop/psql.log" 2>&1 || fail "psql failed" "see its message" "$dir/shop/psql.log"
 	await_line "$dir/db/sidecar.log" "$mark" '"msg":"connection".*"service":"postgres"' "the sidecar of db logged no connection"
-	note "what the sidecar of db wrote about a psql of shop:"
+	note "the access log of db about a psql of shop:"
 	for name in own peer tls group cipher decision rule reason; do
 		fact "$name" "$(field "$name")"
 	done
@@ -151,7 +151,7 @@ show_wire() {
 	pass "openssl, asked independently, sees the same"
 }
 
-# A client that must be turned away with a certain alert, and the reason in the log.
+# A client that must be refused, with this alert and with the reason in the log.
 show_refusal() { # TITLE ALERT LOG-PATTERN OPENSSL-OPTION...
 	local mark status=0
 	mark=$(lines_of "$dir/db/sidecar.log")
@@ -166,12 +166,12 @@ show_refusal() { # TITLE ALERT LOG-PATTERN OPENSSL-OPTION...
 
 show_strangers() {
 	local as_shop=(-cert "$dir/shop/tls/tls.crt" -key "$dir/shop/tls/tls.key")
-	step "Strangers stay outside"
+	step "Strangers are refused"
 	show_refusal "a client without a certificate" 116 '"broken_rule":"certificate-missing"'
 	pass "refused: alert certificate required"
 	make_ca stranger
 	issue stranger "$(spiffe_id shop)" "$dir/ca/forged.key" "$dir/ca/forged.crt"
-	show_refusal "somebody who calls himself shop, by a CA of his own" 48 '"broken_rule":"chain-unknown-issuer"' \
+	show_refusal "a client that claims to be shop, with a certificate of another CA" 48 '"broken_rule":"chain-unknown-issuer"' \
 		-cert "$dir/ca/forged.crt" -key "$dir/ca/forged.key"
 	pass "refused: alert unknown CA"
 	show_refusal "shop itself, with TLS 1.2" 70 '"reason":"tls_version"' -tls1_2 "${as_shop[@]}"
@@ -180,7 +180,7 @@ show_strangers() {
 
 show_policy() {
 	local mark remedy pattern='(\[allow [^]]+\]) from = ([^ ]+)  to = ([^ ]+)'
-	step "An identity without a rule stays outside, and the log says which rule is missing"
+	step "An identity without a rule is refused, and the log says which rule is missing"
 	mark=$(lines_of "$dir/db/sidecar.log")
 	command_line psql -h "$dir/portal" -U app postgres -c "'select 1'"
 	if run_psql "$dir/portal" 'select 1' >"$dir/portal/psql.log" 2>&1; then
@@ -194,8 +194,8 @@ show_policy() {
 	fact peer "$(field peer)"
 	fact reason "$(field reason), rule $(field rule)"
 	fact remedy "$remedy"
-	[[ $remedy =~ $pattern ]] || fail "the log line names no rule that would let it in" "this is a defect of Fairlead: please report it" "$dir/db/sidecar.log"
-	pass "portal, whose certificate is good, does not get at the database"
+	[[ $remedy =~ $pattern ]] || fail "the log line names no rule that would admit it" "this is a defect of Fairlead: please report it" "$dir/db/sidecar.log"
+	pass "portal, although its certificate is valid, does not reach the database"
 
 	mark=$(lines_of "$dir/db/sidecar.log")
 	printf '\n%s\nfrom = %s\nto   = %s\n' "${BASH_REMATCH[@]:1:3}" >>"$dir/db/fairlead.ini"
@@ -204,15 +204,15 @@ show_policy() {
 	run_psql "$dir/portal" 'select 1' >"$dir/portal/psql.log" 2>&1 ||
 		fail "portal is still refused, although the rule from the log is in the INI" "the lines above say why" \
 			"$dir/portal/psql.log" "$dir/db/fairlead.ini" "$dir/db/sidecar.log"
-	pass "with exactly that rule it does; the sidecar kept running"
+	pass "with exactly that rule it reaches it; the sidecar was not restarted"
 }
 
-# Starts pgbench and returns once its connections are at work.
+# Starts pgbench and returns once its transactions run.
 start_load() { # SECONDS
 	: >"$dir/shop/load.log"
 	start pgbench "$dir/shop/load.log" "$pg/pgbench" -h "$dir/shop" -U app -n -c 4 -T "$1" postgres
 	until_true 10 is_under_load ||
-		fail "pgbench does not get going" "its output, above, says why" "$dir/shop/load.log" "$dir/shop/sidecar.log"
+		fail "pgbench does not start its transactions" "its output, above, says why" "$dir/shop/load.log" "$dir/shop/sidecar.log"
 }
 
 is_under_load() {
@@ -238,7 +238,7 @@ show_rotation() {
 	fact db "generation ${before[1]} -> ${after[1]}"
 	((after[0] > before[0] && after[1] > before[1])) || fail "a generation number did not go up" "see the agents' logs" "$dir/shop/agent.log" "$dir/db/agent.log"
 	is_running pgbench || fail "pgbench ended before the new generation was there" "this machine was very busy: run it again" "$dir/shop/load.log"
-	pass "both sidecars use the new certificates, pgbench still runs"
+	pass "both sidecars use the new certificates, and pgbench still runs"
 
 	ask_with_openssl "${port[db]}" -cert "$dir/shop/tls/tls.crt" -key "$dir/shop/tls/tls.key" </dev/null ||
 		fail "openssl s_client found no TLS there" "see its output" "$dir/ca/s_client.log" "$dir/db/sidecar.log"
@@ -257,12 +257,12 @@ show_rotation() {
 	((status == 0)) && grep -q '^number of failed transactions: 0 ' "$dir/shop/load.log" ||
 		fail "pgbench ended with status $status or lost transactions" "the logs above say where" "$dir/shop/load.log" "$dir/shop/sidecar.log" "$dir/db/sidecar.log"
 	until_true 5 four_connections_done "$mark_db" "${before[1]}" ||
-		fail "fewer than 4 connections of generation ${before[1]} ended well" "the access log says what became of them" "$dir/db/sidecar.log"
+		fail "fewer than 4 connections of generation ${before[1]} ended with reason done" "the access log says how they ended" "$dir/db/sidecar.log"
 	note "its 4 connections began under generation ${before[1]} of db and ended with reason done"
-	pass "pgbench noticed nothing: 0 failed transactions"
+	pass "pgbench was not disturbed: 0 failed transactions"
 }
 
-# Those that carried the load: 10 KB and more to the app, where a connection to ask for something takes 100 bytes.
+# The connections of the load have 10 KB and more to the app; one that asks a single question has about 100 bytes.
 four_connections_done() { # MARK GENERATION
 	local pattern="\"generation\":$2,.*\"peer\":\"$(spiffe_id shop)\".*\"bytes_to_app\":[0-9]{5,},.*\"reason\":\"done\""
 	[[ $(tail -n "+$(($1 + 1))" "$dir/db/sidecar.log" | grep -cE "$pattern") == 4 ]]

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The little world of the quick start: a CA, four workloads with a sidecar and an agent each, two apps.
+# What the quick start sets up: a CA, four workloads with a sidecar and an agent each, two apps.
 #
 #     psql, pgbench --> [shop]   == mTLS ==> [db]  --> PostgreSQL
 #     curl          --> [portal] == mTLS ==> [web] --> nginx
@@ -12,7 +12,7 @@ spiffe_id() { printf 'spiffe://%s/ns/demo/sa/%s' $trust_domain "$1"; } # WORKLOA
 
 # --- ports ------------------------------------------------------------------------------------------
 
-# Free ports of 127.0.0.1, given by the kernel; held all at once, so that they differ.
+# Free ports of 127.0.0.1, chosen by the kernel; all are bound at the same time, so they differ.
 choose_ports() {
 	local names=(db web portal_http admin_shop admin_db admin_portal admin_web)
 	local numbers
@@ -40,7 +40,7 @@ prompt             = no
 [name]
 O = Fairlead quick start
 
-# What the SPIFFE X509-SVID standard asks of a signing certificate and of a workload's.
+# The requirements of the SPIFFE X509-SVID standard for a signing certificate and for a workload's.
 [ca]
 basicConstraints = critical, CA:true
 keyUsage         = critical, keyCertSign, cRLSign
@@ -66,7 +66,7 @@ issue() { # CA SPIFFE-ID KEY CERT
 	new_certificate "$2" svid "$3" "$4" -CA "$dir/ca/$1.crt" -CAkey "$dir/ca/$1.key"
 }
 
-# A new key and certificate, mounted the way of Kubernetes: files are links through `..data`, which is
+# A new key and certificate, mounted as Kubernetes does it: the files are links through `..data`, which is
 # swapped in one step.
 renew() { # WORKLOAD
 	local tls=$dir/$1/tls folder
@@ -83,7 +83,7 @@ serial_of() { openssl x509 -noout -serial | sed 's/^serial=//'; } # < PEM
 
 # --- configuration ----------------------------------------------------------------------------------
 
-write_ini() { # WORKLOAD < the sections that are its own
+write_ini() { # WORKLOAD < the sections that differ between workloads
 	{
 		printf '; The sidecar and the agent of %s read this file.\n' "$1"
 		cat <<INI
@@ -149,7 +149,7 @@ INI
 
 # --- apps -------------------------------------------------------------------------------------------
 
-# Debian keeps the programs of each major version apart; the newest one that is complete.
+# Finds the newest complete version; Debian installs each major version in its own folder.
 find_postgres() {
 	local bin
 	for bin in $(printf '%s\n' /usr/lib/postgresql/*/bin | sort -rV); do
@@ -174,7 +174,7 @@ start_postgres() {
 	"$pg/initdb" -D "$dir/postgres/data" -U app -A trust --no-sync --no-locale -E UTF8 \
 		>"$dir/postgres/initdb.log" 2>&1 ||
 		fail "PostgreSQL's initdb failed" "see its log above; is the disk full?" "$dir/postgres/initdb.log"
-	# No TCP at all: whoever wants to reach it passes a sidecar.
+	# No TCP at all: the only way to it is through a sidecar.
 	start postgres "$dir/postgres/postgres.log" "$pg/postgres" -D "$dir/postgres/data" \
 		-k "$dir/postgres" -c listen_addresses= -c fsync=off
 }
@@ -222,7 +222,7 @@ start_sidecar() { start "$1-sidecar" "$dir/$1/sidecar.log" "$dir/bin/fairlead-si
 
 await_sidecar() { # WORKLOAD
 	local until=$((SECONDS + 20))
-	# In short turns: one that has ended will never be ready.
+	# Waits in short turns, to notice a sidecar that has ended.
 	until "$dir/bin/fairlead-agent" wait -c "$dir/$1/fairlead.ini" --timeout 1s >"$dir/$1/wait.log" 2>&1; do
 		is_running "$1-sidecar" && ((SECONDS < until)) ||
 			fail "the sidecar of $1 does not become ready" \
@@ -237,8 +237,7 @@ generation_of() { # WORKLOAD
 	field generation
 }
 
-# Ends the agent and starts another; waits for the generation of what has changed since MARK. Whichever of the two agents
-# sees the change first sends it.
+# Ends the agent and starts another; waits for a generation since MARK. The old agent may have sent it already.
 restart_agent() { # WORKLOAD MARK
 	local mark=$2
 	stop "$1-agent" || fail "the agent of $1 does not end" "see its log" "$dir/$1/agent.log"
