@@ -5,6 +5,7 @@
 
 #include "agent/import/draft.h"
 #include "base/mem.h"
+#include "pki/spiffe.h"
 
 /* --- PeerAuthentication -------------------------------------------------------------------------- */
 
@@ -106,10 +107,8 @@ static char *full_host(const struct fl_import_object *object, const char *host)
 /* cluster.local stands for whatever the trust domain is. */
 static char *own_domain(const struct fl_import_draft *draft, const char *id)
 {
-	static const char any[] = "spiffe://cluster.local/";
-
-	return strncmp(id, any, sizeof(any) - 1) == 0
-		       ? fl_format("spiffe://%s/%s", draft->trust_domain, id + sizeof(any) - 1)
+	return fl_spiffe_is_of_domain(id, "cluster.local")
+		       ? fl_format(FL_SPIFFE_SCHEME "%s%s", draft->trust_domain, fl_spiffe_path(id))
 		       : fl_strdup(id);
 }
 

@@ -14,6 +14,7 @@
 #include "agent/import/draft.h"
 #include "base/cidr.h"
 #include "base/mem.h"
+#include "pki/spiffe.h"
 
 struct translation {
 	struct fl_import_draft *draft;
@@ -87,13 +88,10 @@ static bool say_suffix(const struct translation *t, const char *text, struct fl_
 static bool say_principal(const struct translation *t, const char *text,
 			  struct fl_import_words *ret)
 {
-	static const char scheme[] = "spiffe://";
-	const char *rest, *domain;
+	const char *id = fl_spiffe_after_scheme(text), *rest, *domain;
 	size_t len;
 
-	if (strncmp(text, scheme, sizeof(scheme) - 1) == 0) {
-		text += sizeof(scheme) - 1;
-	}
+	text = id != NULL ? id : text;
 	len = strlen(text);
 	if (strcmp(text, "*") == 0) {
 		return take_pattern(ret, everybody(t));

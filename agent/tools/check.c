@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/when.h"
 #include "conf/problems.h"
+#include "pki/spiffe.h"
 
 /* Less than 1/LIFE of its life left: whoever renews it has had time enough. */
 #define LIFE 5
@@ -100,15 +101,14 @@ static void check_pattern(const struct fl_pattern *pattern,
 			  const struct fl_credentials *credentials, fl_conf_line line,
 			  const char *where, struct fl_problems *problems)
 {
-	static const char scheme[] = "spiffe://";
 	const char *text = fl_pattern_text(pattern);
-	const char *domain = text + sizeof(scheme) - 1;
+	const char *domain = fl_spiffe_after_scheme(text);
 	size_t len;
 
-	if (strncmp(text, scheme, sizeof(scheme) - 1) != 0) {
+	if (domain == NULL) {
 		return;
 	}
-	len = strcspn(domain, "/");
+	len = (size_t)(fl_spiffe_path(text) - domain);
 	if (!has_bundle(credentials, domain, len)) {
 		fl_problem_warning(
 			problems, line,

@@ -32,13 +32,9 @@ static bool is_named(const struct fl_port_range *range, uint16_t port)
 
 static fl_conf_line in_services(const struct fl_conf *conf, uint16_t port)
 {
-	for (size_t i = 0; i < conf->service_count; i++) {
-		if (conf->services[i].listen.kind == FL_ADDR_NONE &&
-		    conf->services[i].port == port) {
-			return conf->services[i].line;
-		}
-	}
-	return 0;
+	const struct fl_conf_service *service = fl_conf_find_port(conf, port, true);
+
+	return service != NULL ? service->line : 0;
 }
 
 static fl_conf_line in_rules(const struct fl_conf *conf, uint16_t port)
@@ -66,25 +62,14 @@ static fl_conf_line in_redirect(const struct fl_conf *conf, uint16_t port)
 	return 0;
 }
 
-/* A fixed listener: nothing is captured there. */
-static bool is_fixed(const struct fl_conf *conf, uint16_t port)
-{
-	for (size_t i = 0; i < conf->service_count; i++) {
-		if (conf->services[i].listen.kind != FL_ADDR_NONE &&
-		    conf->services[i].port == port) {
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Where a captured port is named first; 0: nowhere. */
 static fl_conf_line named_by(const struct fl_conf *conf, uint16_t port)
 {
 	fl_conf_line line = in_services(conf, port);
 
 	line = line != 0 ? line : in_redirect(conf, port);
-	return line != 0 || is_fixed(conf, port) ? line : in_rules(conf, port);
+	return line != 0 || fl_conf_find_port(conf, port, false) != NULL ? line
+									 : in_rules(conf, port);
 }
 
 /* "...", to free(); NULL: none about that port. */

@@ -16,7 +16,7 @@
 #include "conf/problems.h"
 #include "conf/values.h"
 #include "pki/spiffe.h"
-#include "policy/suggest.h"
+#include "policy/propose.h"
 
 enum { OPTION_FROM, OPTION_TO, OPTION_SOURCE, OPTION_JSON };
 
@@ -116,26 +116,28 @@ static int read_port(struct inquiry *inquiry, struct fl_err *err)
 	return 0;
 }
 
-static int read_service(struct inquiry *inquiry, struct fl_err *err)
+static int refuse_service(const struct fl_conf *conf, const char *to, struct fl_err *err)
 {
-	const struct fl_conf *conf = inquiry->conf;
-	const char *to = inquiry->to;
 	const char **names = fl_grow(NULL, conf->service_count, sizeof(char *));
 	char meant[FL_SUGGEST_TEXT];
 
 	for (size_t i = 0; i < conf->service_count; i++) {
 		names[i] = conf->services[i].name;
-		if (strcmp(names[i], to) == 0) {
-			inquiry->service = &conf->services[i];
-			inquiry->request.port = conf->services[i].port;
-		}
 	}
 	(void)fl_suggest_text(fl_suggest(to, names, conf->service_count), meant);
 	free(names);
-	return inquiry->service != NULL ? 0
-					: fl_err_set(err, FL_ERR_INVALID,
-						     "--to: there is no [service %.100s] in %s%s",
-						     to, conf->path, meant);
+	return fl_err_set(err, FL_ERR_INVALID, "--to: there is no [service %.100s] in %s%s", to,
+			  conf->path, meant);
+}
+
+static int read_service(struct inquiry *inquiry, struct fl_err *err)
+{
+	inquiry->service = fl_conf_find_service(inquiry->conf, inquiry->to);
+	if (inquiry->service == NULL) {
+		return refuse_service(inquiry->conf, inquiry->to, err);
+	}
+	inquiry->request.port = inquiry->service->port;
+	return 0;
 }
 
 static int read_to(struct inquiry *inquiry, struct fl_err *err)
@@ -171,12 +173,7 @@ static int read_source(struct inquiry *inquiry, struct fl_err *err)
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "--source: `%.100s` is a network: name one address", text);
 	}
-	inquiry->source_addr.any.sa_family = net.family;
-	if (net.family == AF_INET) {
-		memcpy(&inquiry->source_addr.in.sin_addr, net.addr, 4);
-	} else {
-		memcpy(&inquiry->source_addr.in6.sin6_addr, net.addr, 16);
-	}
+	inquiry->source_addr = fl_cidr_sockaddr(&net);
 	inquiry->request.source = &inquiry->source_addr.any;
 	return 0;
 }
@@ -279,17 +276,19 @@ static void need_change(struct inquiry *inquiry, enum fl_effect effect, unsigned
 /* A rule that lets in just this: by plaintext only from the address. */
 static void offer_rule(struct inquiry *inquiry)
 {
-	const char *from = inquiry->request.id != NULL ? inquiry->request.id : "plaintext";
-	char name[FL_RULE_NAME_TEXT], port[8];
-	char *sources = inquiry->request.id == NULL
-				? fl_format("\nsources = %s",
-					    inquiry->source != NULL ? inquiry->source : "ADDRESS")
-				: fl_strdup("");
+	const char *id = inquiry->request.id, *source = inquiry->source;
+	char name[FL_PROPOSED_NAME_TEXT], port[8];
+	struct fl_name_wish wish = {.about = id != NULL ? id : "plaintext",
+				    .is_taken = fl_propose_rule_is_taken,
+				    .user = inquiry->conf->policy};
+	struct fl_text rule = {0};
 
-	(void)fl_policy_rule_name(inquiry->conf->policy, from, name);
-	need(inquiry, fl_format("[allow %s]\nfrom = %s\nto = %s%s", name, from,
-				target(inquiry, port, sizeof(port)), sources));
-	free(sources);
+	if (id == NULL && source == NULL) {
+		source = "ADDRESS";
+	}
+	fl_propose_allow(&rule, FL_PROPOSE_LINES, fl_propose_name(&wish, name), id,
+			 id == NULL ? source : NULL, target(inquiry, port, sizeof(port)));
+	need(inquiry, rule.data); /* which owns it now */
 }
 
 /* Is there an allow rule that fits but for deny rules in its way? */

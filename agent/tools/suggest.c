@@ -44,6 +44,7 @@ static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl
 	const char *source = given(fl_json_read_text(object, "source"));
 	const char *service = given(fl_json_read_text(object, "service"));
 	uint64_t port = fl_json_read_count(object, "port");
+	const struct fl_conf_service *known;
 	struct fl_spiffe_id id;
 
 	*ret = (struct fl_observation){.id = given(fl_json_read_text(object, "peer")),
@@ -56,11 +57,8 @@ static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl
 	if (ret->id != NULL && fl_spiffe_id_parse(ret->id, strlen(ret->id), &id, NULL) != 0) {
 		return false;
 	}
-	for (size_t i = 0; service != NULL && i < conf->service_count; i++) {
-		if (strcmp(conf->services[i].name, service) == 0) {
-			ret->service = conf->services[i].name;
-		}
-	}
+	known = service != NULL ? fl_conf_find_service(conf, service) : NULL;
+	ret->service = known != NULL ? known->name : NULL;
 	if (source != NULL && fl_cidr_parse(source, &ret->source, NULL) != 0) {
 		return false;
 	}

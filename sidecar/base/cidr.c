@@ -114,6 +114,20 @@ bool fl_cidr_of(const struct sockaddr *sa, struct fl_cidr *ret)
 	return true;
 }
 
+union fl_sockaddr fl_cidr_sockaddr(const struct fl_cidr *net)
+{
+	union fl_sockaddr sa;
+
+	memset(&sa, 0, sizeof(sa));
+	sa.any.sa_family = net->family;
+	if (net->family == AF_INET) {
+		memcpy(&sa.in.sin_addr, net->addr, 4);
+	} else {
+		memcpy(&sa.in6.sin6_addr, net->addr, 16);
+	}
+	return sa;
+}
+
 bool fl_cidr_covers(const struct fl_cidr *wide, const struct fl_cidr *narrow)
 {
 	unsigned whole = wide->bits / 8u, rest = wide->bits % 8u;

@@ -5,11 +5,10 @@
  *
  * Pure, plain storage. Thread: any. IPv4 written inside IPv6 is IPv4 throughout, so that an IPv4 peer of a
  * dual-stack listener (`::ffff:10.0.0.1`) is inside 10.0.0.0/8. */
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
+#include "base/addr.h"
 #include "base/err.h"
 
 struct fl_cidr {
@@ -22,6 +21,10 @@ struct fl_cidr {
 int fl_cidr_parse(const char *text, struct fl_cidr *ret, struct fl_err *err) FL_MUST_USE;
 /* The network of that one address; false: it is neither IPv4 nor IPv6. */
 bool fl_cidr_of(const struct sockaddr *sa, struct fl_cidr *ret);
+/* Its first address, with port 0. */
+union fl_sockaddr fl_cidr_sockaddr(const struct fl_cidr *net);
+/* Are all of its addresses ones of this machine's loopback? */
+bool fl_cidr_is_loopback(const struct fl_cidr *net);
 bool fl_cidr_covers(const struct fl_cidr *wide, const struct fl_cidr *narrow); /* or is equal */
 bool fl_cidr_equal(const struct fl_cidr *a, const struct fl_cidr *b);
 bool fl_cidr_is_single(const struct fl_cidr *net); /* one address only */

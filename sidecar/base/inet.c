@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 _Static_assert(sizeof(struct fl_inet) == 24, "no padding: it is compared byte for byte");
 
 static struct fl_inet of_v6(const struct sockaddr_in6 *in6)
@@ -75,16 +77,9 @@ struct fl_inet fl_inet_network(const struct fl_inet *inet)
 	return network;
 }
 
-/* FNV-1a */
 uint32_t fl_inet_hash(const struct fl_inet *inet)
 {
-	const uint8_t *bytes = (const uint8_t *)inet;
-	uint32_t value = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(*inet); i++) {
-		value = (value ^ bytes[i]) * 16777619u;
-	}
-	return value;
+	return fl_hash_bytes(FL_HASH_INIT, inet, sizeof(*inet));
 }
 
 bool fl_inet_is_nat64(const uint8_t ip[16])

@@ -284,6 +284,16 @@ void fl_line_strn(struct fl_line *line, const char *name, const char *value, siz
 	}
 }
 
+void fl_line_whole(struct fl_line *line, const char *name, const char *value)
+{
+	size_t before = line->len;
+
+	fl_line_str(line, name, value);
+	if (line->cut) {
+		line->len = before;
+	}
+}
+
 void fl_line_u64(struct fl_line *line, const char *name, uint64_t value)
 {
 	char text[20];

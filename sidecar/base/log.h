@@ -57,6 +57,8 @@ void fl_line_begin(struct fl_line *line, struct fl_log *log, enum fl_log_level l
 		   const char *msg);
 /* A NULL value leaves the field out. */
 void fl_line_str(struct fl_line *line, const char *name, const char *value);
+/* Whole or not at all: for a text that would say something else if it were cut, as what is meant to be pasted. */
+void fl_line_whole(struct fl_line *line, const char *name, const char *value);
 void fl_line_strn(struct fl_line *line, const char *name, const char *value, size_t len);
 void fl_line_u64(struct fl_line *line, const char *name, uint64_t value);
 void fl_line_i64(struct fl_line *line, const char *name, int64_t value);

@@ -208,16 +208,6 @@ static void add_key(struct fl_text *list, const char *name)
 	fl_text_print(list, "%s%s", list->len > 0 ? ", " : "", name);
 }
 
-static const struct fl_conf_service *find_service(const struct fl_conf *conf, const char *name)
-{
-	for (size_t i = 0; i < conf->service_count; i++) {
-		if (strcmp(conf->services[i].name, name) == 0) {
-			return &conf->services[i];
-		}
-	}
-	return NULL;
-}
-
 static bool same_listener(const struct fl_conf_service *a, const struct fl_conf_service *b)
 {
 	char one[FL_ADDR_TEXT], other[FL_ADDR_TEXT];
@@ -232,7 +222,7 @@ static void add_services(const struct fl_conf *from, const struct fl_conf *to, b
 {
 	for (size_t i = 0; i < from->service_count; i++) {
 		const struct fl_conf_service *service = &from->services[i];
-		const struct fl_conf_service *now = find_service(to, service->name);
+		const struct fl_conf_service *now = fl_conf_find_service(to, service->name);
 
 		if (has_listener(service) && !same_listener(service, now) &&
 		    (both || now == NULL)) {

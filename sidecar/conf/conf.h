@@ -213,6 +213,15 @@ char *fl_conf_capture_keys(const struct fl_conf *applied, const struct fl_conf *
  * them (base/capture.h). */
 uint32_t fl_conf_capture_print(const struct fl_conf *conf);
 
+/* Sections, by what they are known by. NULL: there is none. */
+const struct fl_conf_service *fl_conf_find_service(const struct fl_conf *conf, const char *name);
+/* captured: that has `port`; else that has `listen` on that port, the first of them. */
+const struct fl_conf_service *fl_conf_find_port(const struct fl_conf *conf, uint16_t port,
+						bool captured);
+const struct fl_conf_upstream *fl_conf_find_upstream(const struct fl_conf *conf, const char *name);
+const struct fl_conf_bundle *fl_conf_find_bundle(const struct fl_conf *conf,
+						 const char *trust_domain);
+
 /* As the INI writes them: "strict", "mtls". Static. */
 const char *fl_inbound_mode_word(enum fl_inbound_mode mode);
 const char *fl_outbound_mode_word(enum fl_outbound_mode mode);

@@ -50,26 +50,6 @@ static bool path_differs(const char *a, const char *b)
 	return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
 }
 
-static const struct fl_conf_service *find_service(const struct fl_conf *conf, const char *name)
-{
-	for (size_t i = 0; i < conf->service_count; i++) {
-		if (strcmp(conf->services[i].name, name) == 0) {
-			return &conf->services[i];
-		}
-	}
-	return NULL;
-}
-
-static const struct fl_conf_upstream *find_upstream(const struct fl_conf *conf, const char *name)
-{
-	for (size_t i = 0; i < conf->upstream_count; i++) {
-		if (strcmp(conf->upstreams[i].name, name) == 0) {
-			return &conf->upstreams[i];
-		}
-	}
-	return NULL;
-}
-
 /* Both ways round, for a section that is gone leaves its listener behind. Captured ports and destinations have
  * none. */
 static void compare_listeners(struct list *list, const struct fl_conf *running,
@@ -79,7 +59,7 @@ static void compare_listeners(struct list *list, const struct fl_conf *running,
 
 	for (size_t i = 0; i < running->service_count; i++) {
 		const struct fl_conf_service *old = &running->services[i];
-		const struct fl_conf_service *now = find_service(wanted, old->name);
+		const struct fl_conf_service *now = fl_conf_find_service(wanted, old->name);
 
 		add(list, addr_differs(&old->listen, now != NULL ? &now->listen : &none), "service",
 		    old->name, "listen");
@@ -89,12 +69,12 @@ static void compare_listeners(struct list *list, const struct fl_conf *running,
 
 		add(list,
 		    wanted->services[i].listen.kind != FL_ADDR_NONE &&
-			    find_service(running, name) == NULL,
+			    fl_conf_find_service(running, name) == NULL,
 		    "service", name, "listen");
 	}
 	for (size_t i = 0; i < running->upstream_count; i++) {
 		const struct fl_conf_upstream *old = &running->upstreams[i];
-		const struct fl_conf_upstream *now = find_upstream(wanted, old->name);
+		const struct fl_conf_upstream *now = fl_conf_find_upstream(wanted, old->name);
 
 		add(list, addr_differs(&old->listen, now != NULL ? &now->listen : &none),
 		    "upstream", old->name, "listen");
@@ -104,7 +84,7 @@ static void compare_listeners(struct list *list, const struct fl_conf *running,
 
 		add(list,
 		    wanted->upstreams[i].listen.kind != FL_ADDR_NONE &&
-			    find_upstream(running, name) == NULL,
+			    fl_conf_find_upstream(running, name) == NULL,
 		    "upstream", name, "listen");
 	}
 }

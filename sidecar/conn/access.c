@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "conn/access.h"
 
-#include <ctype.h>
-#include <string.h>
-
 #include "conn/log_ration.h"
+#include "conn/remedy.h"
 #include "conn/stranger.h"
 
 #define ALERT_NO_APPLICATION_PROTOCOL 120 /* RFC 7301 section 3.2 */
@@ -36,59 +34,6 @@ static void add_verdict(struct fl_line *line, const struct fl_verdict *verdict)
 	fl_line_u64(line, "rule_line", verdict->line);
 }
 
-/* A section name out of an ID: its path with `-` for what a name may not hold. Peers get rules of their own. */
-static void rule_name_of(const char *id, char *name, size_t size)
-{
-	const char *path = strchr(id + sizeof("spiffe://") - 1, '/');
-	size_t len = 0;
-
-	for (; path != NULL && *++path != '\0' && len + 1 < size;) {
-		name[len++] = isalnum((unsigned char)*path) ? *path : '-';
-	}
-	name[len] = '\0';
-}
-
-/* Whoever comes without TLS is known by its address alone. */
-static void add_plaintext_remedy(struct fl_line *line, const struct fl_conn *conn)
-{
-	const char *to = fl_conn_name(conn);
-	union fl_sockaddr source;
-	char remedy[512], net[FL_CIDR_TEXT], port[8];
-	struct fl_cidr cidr;
-	int len;
-
-	if (conn->source.family == 0) {
-		return;
-	}
-	source = fl_inet_sockaddr(&conn->source);
-	FL_REQUIRE(fl_cidr_of(&source.any, &cidr));
-	(void)snprintf(port, sizeof(port), "%u", conn->port);
-	len = snprintf(remedy, sizeof(remedy),
-		       "to let it in: [allow plaintext-%s] from = plaintext  sources = %s  to = %s",
-		       to != NULL ? to : port, fl_cidr_format(&cidr, net), to != NULL ? to : port);
-	if (len > 0 && (size_t)len < sizeof(remedy)) {
-		fl_line_str(line, "remedy", remedy);
-	}
-}
-
-/* What an [upstream] could say for this server. */
-static void add_server_remedy(struct fl_line *line, const struct fl_access *access)
-{
-	const char *name = fl_conn_name(access->conn);
-	char section[256], remedy[512];
-
-	(void)snprintf(section, sizeof(section),
-		       name != NULL ? "[upstream %s]" : "an [upstream] for it", name);
-	(void)snprintf(
-		remedy, sizeof(remedy),
-		access->reason == FL_REASON_NOT_MUTUAL
-			? "let the server ask for client certificates; if it is not meant to, write `mutual = "
-			  "optional` in %s"
-			: "name what the server speaks in %s, for example `alpn = h2`",
-		section);
-	fl_line_str(line, "remedy", remedy);
-}
-
 static bool is_about_protocols(const struct fl_access *access)
 {
 	const struct fl_tls_failure *failure =
@@ -98,29 +43,38 @@ static bool is_about_protocols(const struct fl_access *access)
 	       failure != NULL && failure->alert == ALERT_NO_APPLICATION_PROTOCOL;
 }
 
-/* The lines of INI that would let this peer in: what somebody who reads the denial wants next. */
+/* Fixed listeners are left alone by the rules, so what comes to us for one of them was led by older rules. */
+static const char loop_remedy[] =
+	"if this is a fixed listener of the INI, the rules of capture are older than it: run `fairlead-agent "
+	"redirect apply` in this pod; else call the port of the app, as this one is the sidecar's own";
+
+/* What somebody who reads of the end wants next. */
 static void add_remedy(struct fl_line *line, const struct fl_access *access)
 {
-	char remedy[3072], name[60], port[8];
-	const char *to = fl_conn_name(access->conn);
-	const char *id;
-	int len;
+	struct fl_text remedy = {.is_soft = true};
+	enum fl_reason reason = access->reason;
 
-	if (access->verdict == NULL || access->verdict->rule != NULL) {
-		return;
+	if (reason == FL_REASON_POLICY || reason == FL_REASON_POLICY_LOST) {
+		if (access->verdict != NULL && access->verdict->rule == NULL) {
+			fl_remedy_for_policy(access->conn,
+					     access->session != NULL
+						     ? fl_session_peer_id(access->session)
+						     : NULL,
+					     &remedy);
+		}
+	} else if (reason == FL_REASON_NOT_MUTUAL) {
+		fl_remedy_for_not_mutual(access->conn, &remedy);
+	} else if (is_about_protocols(access)) {
+		fl_remedy_for_protocols(access->conn, &remedy);
+	} else if (reason == FL_REASON_LOOP) {
+		fl_text_print(&remedy, "%s", loop_remedy);
+	} else if (access->broken_rule != FL_RULE_NONE) {
+		fl_text_print(&remedy, "%s", fl_rule_remedy(access->broken_rule));
 	}
-	if (access->session == NULL) {
-		add_plaintext_remedy(line, access->conn);
-		return;
+	if (!remedy.has_failed) {
+		fl_line_whole(line, "remedy", remedy.data);
 	}
-	id = fl_session_peer_id(access->session);
-	rule_name_of(id, name, sizeof(name));
-	(void)snprintf(port, sizeof(port), "%u", access->conn->port);
-	len = snprintf(remedy, sizeof(remedy), "to let it in: [allow %s] from = %s  to = %s", name,
-		       id, to != NULL ? to : port);
-	if (len > 0 && (size_t)len < sizeof(remedy)) {
-		fl_line_str(line, "remedy", remedy);
-	}
+	fl_text_done(&remedy);
 }
 
 static void add_addresses(struct fl_line *line, const struct fl_conn *conn)
@@ -158,11 +112,6 @@ static void add_upstream_line(struct fl_line *line, const struct fl_conn *conn)
 	fl_line_str(line, "rule_file", conn->share->generation->conf->path);
 	fl_line_u64(line, "rule_line", conn->upstream->line);
 }
-
-/* Fixed listeners are left alone by the rules, so what comes to us for one of them was led by older rules. */
-static const char loop_remedy[] =
-	"if this is a fixed listener of the INI, the rules of capture are older than it: run `fairlead-agent "
-	"redirect apply` in this pod; else call the port of the app, as this one is the sidecar's own";
 
 /* Was it open, and has it lost that? */
 static bool is_judged(enum fl_reason reason)
@@ -232,16 +181,9 @@ void fl_access_ended(const struct fl_access *access)
 	if (access->reason != FL_REASON_DONE) {
 		fl_line_str(&line, "explanation", fl_reason_text(access->reason));
 	}
-	if (access->reason == FL_REASON_POLICY || access->reason == FL_REASON_POLICY_LOST) {
-		add_remedy(&line, access);
-	} else if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
+	if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
 		add_upstream_line(&line, conn);
-	} else if (access->reason == FL_REASON_NOT_MUTUAL || is_about_protocols(access)) {
-		add_server_remedy(&line, access);
-	} else if (access->reason == FL_REASON_LOOP) {
-		fl_line_str(&line, "remedy", loop_remedy);
-	} else if (access->broken_rule != FL_RULE_NONE) {
-		fl_line_str(&line, "remedy", fl_rule_remedy(access->broken_rule));
 	}
+	add_remedy(&line, access);
 	fl_line_end(&line);
 }

@@ -147,18 +147,6 @@ static bool is_probe(const struct fl_conn *conn)
 	       fl_inet_is_loopback(&conn->destination);
 }
 
-static const struct fl_conf_service *service_of_port(const struct fl_conf *conf, uint16_t port)
-{
-	for (size_t i = 0; i < conf->service_count; i++) {
-		const struct fl_conf_service *service = &conf->services[i];
-
-		if (service->listen.kind == FL_ADDR_NONE && service->port == port) {
-			return service;
-		}
-	}
-	return NULL;
-}
-
 /* Of a captured connection, by what is known just now. False: it may be an address of that upstream's name, which does
  * not resolve. */
 static bool upstream_under(const struct fl_conn *conn, const struct fl_share *share,
@@ -194,7 +182,7 @@ static enum fl_reason find_captured(struct fl_conn *conn, const struct fl_sock *
 		(void)upstream_under(conn, conn->share, &conn->upstream);
 		return FL_REASON_DONE;
 	}
-	conn->service = service_of_port(conn->share->generation->conf, conn->port);
+	conn->service = fl_conf_find_port(conn->share->generation->conf, conn->port, true);
 	return FL_REASON_DONE;
 }
 
@@ -324,9 +312,9 @@ const struct fl_conf_service *fl_conn_service_under(const struct fl_conn *conn,
 	const struct fl_conf_service *service;
 
 	if (conn->endpoint->captures) {
-		return service_of_port(share->generation->conf, conn->port);
+		return fl_conf_find_port(share->generation->conf, conn->port, true);
 	}
-	service = fl_generation_service(share->generation, conn->endpoint->name);
+	service = fl_conf_find_service(share->generation->conf, conn->endpoint->name);
 	return service != NULL && service->listen.kind != FL_ADDR_NONE ? service : NULL;
 }
 
@@ -336,12 +324,12 @@ const struct fl_conf_upstream *fl_conn_upstream_under(const struct fl_conn *conn
 	const struct fl_conf_upstream *upstream = NULL, *known = NULL;
 
 	if (!conn->endpoint->captures) {
-		upstream = fl_generation_upstream(share->generation, conn->endpoint->name);
+		upstream = fl_conf_find_upstream(share->generation->conf, conn->endpoint->name);
 		return upstream != NULL && upstream->listen.kind != FL_ADDR_NONE ? upstream : NULL;
 	}
 	if (!upstream_under(conn, share, &upstream) && conn->upstream->name != NULL) {
 		/* A name that is not resolved again yet: most likely the one that it was. */
-		known = fl_generation_upstream(share->generation, conn->upstream->name);
+		known = fl_conf_find_upstream(share->generation->conf, conn->upstream->name);
 	}
 	return known != NULL ? known : upstream;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 
 #define DIRECTION_PART 8u
 #define FIRST_COMERS_PART 8u
@@ -64,16 +65,9 @@ static bool may_have_more(const struct fl_quota *quota, const struct fl_quota_pe
 
 /* --- who ------------------------------------------------------------------------------------------- */
 
-/* FNV-1a */
-static uint64_t hash(uint64_t value, const void *data, size_t len)
+static uint64_t hash(uint64_t secret, const void *data, size_t len)
 {
-	const uint8_t *bytes = data;
-
-	value ^= 14695981039346656037u;
-	for (size_t i = 0; i < len; i++) {
-		value = (value ^ bytes[i]) * 1099511628211u;
-	}
-	return value;
+	return fl_hash64_bytes(FL_HASH64_INIT ^ secret, data, len);
 }
 
 static struct fl_quota_peer **bucket_of(struct fl_quota *quota, uint64_t key)

@@ -4,31 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/json.h"
 
-/* FNV-1a, 64 bits. Whoever makes two keys collide gains nothing: they are compared. */
-#define HASH_INIT 14695981039346656037ULL
-#define HASH_PRIME 1099511628211ULL
-
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t len)
-{
-	const unsigned char *bytes = data;
-
-	for (size_t i = 0; i < len; i++) {
-		hash = (hash ^ bytes[i]) * HASH_PRIME;
-	}
-	return hash;
-}
-
+/* Whoever makes two keys collide gains nothing: they are compared. */
 static uint64_t hash_of(const struct fl_caller *item)
 {
-	uint64_t hash = hash_bytes(HASH_INIT, &item->port, sizeof(item->port));
+	uint64_t hash = fl_hash64_bytes(FL_HASH64_INIT, &item->port, sizeof(item->port));
 
 	if (item->service != NULL) {
-		hash = hash_bytes(hash, item->service, strlen(item->service));
+		hash = fl_hash64_bytes(hash, item->service, strlen(item->service));
 	}
-	return item->peer != NULL ? hash_bytes(hash, item->peer, strlen(item->peer))
-				  : hash_bytes(hash, &item->source, sizeof(item->source));
+	return item->peer != NULL ? fl_hash64_bytes(hash, item->peer, strlen(item->peer))
+				  : fl_hash64_bytes(hash, &item->source, sizeof(item->source));
 }
 
 static bool same_text(const char *a, const char *b)

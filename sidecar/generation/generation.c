@@ -35,12 +35,9 @@ static int parse_conf(const struct fl_ctl_generation *message, struct fl_conf **
 
 static bool may_share_root(const struct fl_conf *conf, const char *trust_domain)
 {
-	for (size_t i = 0; i < conf->federate_count; i++) {
-		if (strcmp(conf->federate[i].trust_domain, trust_domain) == 0) {
-			return conf->federate[i].shared_root;
-		}
-	}
-	return false;
+	const struct fl_conf_bundle *bundle = fl_conf_find_bundle(conf, trust_domain);
+
+	return bundle != NULL && bundle->shared_root;
 }
 
 /* An INI that asks for CRLs does not pass without them. */
@@ -332,26 +329,4 @@ void fl_share_unref(struct fl_share *share)
 	free(share->plain);
 	fl_generation_unref(share->generation);
 	free(share);
-}
-
-const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation,
-						    const char *name)
-{
-	for (size_t i = 0; i < generation->conf->service_count; i++) {
-		if (strcmp(generation->conf->services[i].name, name) == 0) {
-			return &generation->conf->services[i];
-		}
-	}
-	return NULL;
-}
-
-const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation,
-						      const char *name)
-{
-	for (size_t i = 0; i < generation->conf->upstream_count; i++) {
-		if (strcmp(generation->conf->upstreams[i].name, name) == 0) {
-			return &generation->conf->upstreams[i];
-		}
-	}
-	return NULL;
 }

@@ -77,10 +77,4 @@ void fl_share_unref(struct fl_share *share); /* NULL is fine */
 /* Another one has become current: what the worker counts from now on, it counts there. */
 void fl_share_retire(struct fl_share *share);
 
-/* By name; NULL when the generation's INI has no such section. */
-const struct fl_conf_service *fl_generation_service(const struct fl_generation *generation,
-						    const char *name);
-const struct fl_conf_upstream *fl_generation_upstream(const struct fl_generation *generation,
-						      const char *name);
-
 #endif

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "conn/stream.h"
+#include "pki/spiffe.h"
 
 #define ALERT_ACCESS_DENIED 49u       /* RFC 8446 section 6.2 */
 #define ALERT_CERTIFICATE_EXPIRED 45u /* likewise */
@@ -76,15 +77,6 @@ struct grounds {
 	struct fl_err detail;
 };
 
-static bool is_of_domain(const char *id, const char *trust_domain)
-{
-	static const char scheme[] = "spiffe://";
-	size_t len = strlen(trust_domain);
-	const char *domain = id + sizeof(scheme) - 1;
-
-	return strncmp(domain, trust_domain, len) == 0 && domain[len] == '/';
-}
-
 /* id: NULL in plaintext. Would it be let out there, to this peer? */
 static bool may_go_out(const struct fl_stream *stream, const struct fl_share *share, const char *id,
 		       struct fl_err *detail)
@@ -122,7 +114,7 @@ static bool may_go_out(const struct fl_stream *stream, const struct fl_share *sh
 	}
 	if (upstream->peer_count > 0
 		    ? fl_upstream_expects(upstream, id, strlen(id))
-		    : is_of_domain(id, share->generation->credentials->trust_domain)) {
+		    : fl_spiffe_is_of_domain(id, share->generation->credentials->trust_domain)) {
 		return true;
 	}
 	fl_err_set(detail, FL_ERR_DENIED, "`peer` of the upstream does not name %s any more", id);

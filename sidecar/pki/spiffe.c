@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define SCHEME "spiffe://"
+#define SCHEME FL_SPIFFE_SCHEME
 #define SCHEME_LEN (sizeof(SCHEME) - 1)
 
 static bool is_lower_or_digit(char c)
@@ -179,4 +179,26 @@ int fl_spiffe_trust_domain_check(const char *text, size_t len, struct fl_err *er
 			"a trust domain is a bare name such as prod.example, without " SCHEME);
 	}
 	return check_trust_domain(text, len, err);
+}
+
+/* --- parts of an ID --------------------------------------------------------------------------- */
+
+const char *fl_spiffe_after_scheme(const char *text)
+{
+	return strncmp(text, SCHEME, SCHEME_LEN) == 0 ? text + SCHEME_LEN : NULL;
+}
+
+const char *fl_spiffe_path(const char *id)
+{
+	const char *domain = id + SCHEME_LEN;
+
+	return domain + strcspn(domain, "/");
+}
+
+bool fl_spiffe_is_of_domain(const char *id, const char *trust_domain)
+{
+	const char *domain = fl_spiffe_after_scheme(id);
+	size_t len = strlen(trust_domain);
+
+	return domain != NULL && strncmp(domain, trust_domain, len) == 0 && domain[len] == '/';
 }

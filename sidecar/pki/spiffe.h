@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 
+#define FL_SPIFFE_SCHEME "spiffe://"
 #define FL_SPIFFE_ID_MAX 2048          /* bytes, SPIFFE-ID section 2.3 */
 #define FL_SPIFFE_TRUST_DOMAIN_MAX 255 /* bytes */
 
@@ -31,5 +32,12 @@ int fl_spiffe_id_parse(const char *text, size_t len, struct fl_spiffe_id *ret,
 
 /* A bare trust domain name ("prod.example"). */
 int fl_spiffe_trust_domain_check(const char *text, size_t len, struct fl_err *err) FL_MUST_USE;
+
+/* The text behind FL_SPIFFE_SCHEME; NULL: text does not begin with that. */
+const char *fl_spiffe_after_scheme(const char *text);
+/* Of a text that begins with FL_SPIFFE_SCHEME: from the '/' after the trust domain to the end; "" where there is no path. */
+const char *fl_spiffe_path(const char *id);
+/* Is a validated ID, one with a path, of that trust domain? */
+bool fl_spiffe_is_of_domain(const char *id, const char *trust_domain);
 
 #endif

@@ -97,7 +97,7 @@ static struct answer ask_set(const struct fl_rule_set *set, const struct asked *
 		return answer;
 	}
 	for (size_t i = 0; i < len && i < set->longest; i++) {
-		hash = fl_hash_step(hash, id[i]);
+		hash = fl_hash_byte(hash, (uint8_t)id[i]);
 		/* A start ends with the '/' before a wildcard, or it is a whole ID. */
 		if (id[i] == '/' || i + 1 == len) {
 			const struct fl_start *start = fl_start_find(set, id, i + 1, hash);

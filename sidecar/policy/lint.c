@@ -159,7 +159,7 @@ static size_t search(struct lint *lint, const struct fl_rule_set *set, const str
 		return search_start(lint, set, &set->plaintext, rule, end);
 	}
 	for (size_t i = 0; i < pattern->literal_len; i++) {
-		hash = fl_hash_step(hash, pattern->text[i]);
+		hash = fl_hash_byte(hash, (uint8_t)pattern->text[i]);
 		if (pattern->text[i] == '/' || i + 1 == pattern->literal_len) {
 			const struct fl_start *start =
 				fl_start_find(set, pattern->text, i + 1, hash);

@@ -12,8 +12,6 @@
 #include "base/mem.h"
 #include "pki/spiffe.h"
 
-#define SCHEME "spiffe://"
-
 /* --- parsing ------------------------------------------------------------------------------- */
 
 static size_t segment_len(const char *text, size_t len)
@@ -88,22 +86,22 @@ int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *e
 {
 	size_t len = strlen(text);
 	size_t literal = len;
+	const char *domain = fl_spiffe_after_scheme(text);
 	struct fl_pattern *pattern;
 	int rc;
 
-	if (strncmp(text, SCHEME, strlen(SCHEME)) == 0) {
-		const char *domain = text + strlen(SCHEME);
-		size_t domain_len = segment_len(domain, strlen(domain));
+	if (domain != NULL) {
+		const char *path = fl_spiffe_path(text);
 
-		if (memchr(domain, '*', domain_len) != NULL) {
+		if (memchr(domain, '*', (size_t)(path - domain)) != NULL) {
 			return fl_err_set(
 				err, FL_ERR_INVALID,
 				"`%.100s`: the trust domain is literal, `*` stands for path "
 				"segments only",
 				text);
 		}
-		if (domain[domain_len] == '/') {
-			rc = check_wildcards(text, domain + domain_len + 1, &literal, err);
+		if (path[0] == '/') {
+			rc = check_wildcards(text, path + 1, &literal, err);
 			if (rc != 0) {
 				return rc;
 			}

@@ -13,22 +13,12 @@
 
 /* --- looking up ---------------------------------------------------------------------------- */
 
-static uint32_t hash_text(const char *text, size_t len)
-{
-	uint32_t hash = FL_HASH_INIT;
-
-	for (size_t i = 0; i < len; i++) {
-		hash = fl_hash_step(hash, text[i]);
-	}
-	return hash;
-}
-
 uint32_t fl_hash_tail(const char *text, size_t len)
 {
 	uint32_t hash = FL_HASH_INIT;
 
 	while (len > 0 && text[len - 1] != '/') {
-		hash = fl_hash_step(hash, text[--len]);
+		hash = fl_hash_byte(hash, (uint8_t)text[--len]);
 	}
 	return hash == FL_ANY_TAIL ? FL_ANY_TAIL + 1 : hash;
 }
@@ -249,7 +239,7 @@ static void index_pattern(struct fl_rule_set *set, size_t rule, size_t from)
 	const struct fl_pattern *pattern = set->rules[rule]->from[from];
 	struct fl_candidate candidate = make_candidate(set->rules[rule], rule, from);
 	size_t len = pattern->literal_len;
-	uint32_t hash = hash_text(pattern->text, len);
+	uint32_t hash = fl_hash_bytes(FL_HASH_INIT, pattern->text, len);
 	struct fl_start *start = fl_start_find(set, pattern->text, len, hash);
 
 	if (start == NULL) {

@@ -6,6 +6,7 @@
  * policy.c builds it rule by rule and owns all of it; decide.c reads it. */
 #include <uthash.h>
 
+#include "base/hash.h"
 #include "policy/pattern.h"
 #include "policy/policy.h"
 
@@ -92,14 +93,8 @@ struct fl_policy {
 	struct fl_rule_set sets[2]; /* by enum fl_effect */
 };
 
-/* FNV-1a: the hash of a start is the hash of the ID on the way, so one pass makes them all. The keys come from our
- * own INI, nobody can flood the table. */
-#define FL_HASH_INIT 2166136261U
-
-static inline uint32_t fl_hash_step(uint32_t hash, char c)
-{
-	return (hash ^ (unsigned char)c) * 16777619U;
-}
+/* Starts are found by base/hash.h: the hash of a start is the hash of the ID on the way, so one pass makes them all. The keys
+ * come from our own INI, nobody can flood the table. */
 
 /* Of the last segment of an ID or a pattern; never ANY_TAIL. */
 uint32_t fl_hash_tail(const char *text, size_t len);

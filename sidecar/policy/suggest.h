@@ -3,20 +3,8 @@
 #define FL_POLICY_SUGGEST_H
 /* suggest - rules that a person may want, as INI text to paste. Pure. Thread: any. */
 #include "base/text.h"
+#include "policy/observed.h"
 #include "policy/policy.h"
-
-/* A name for a new rule, out of what it is about (a SPIFFE ID, whose path is taken, or any text): letters, digits and
- * `-` only, and one that no rule of the policy has. buf of FL_RULE_NAME_TEXT bytes; returns buf. */
-#define FL_RULE_NAME_TEXT 64
-const char *fl_policy_rule_name(const struct fl_policy *policy, const char *about, char *buf);
-
-/* Who was seen where. */
-struct fl_observation {
-	const char *id;      /* a SPIFFE ID; NULL: it spoke plaintext */
-	const char *service; /* NULL: none is about the port */
-	uint16_t port;
-	struct fl_cidr source; /* one address; family AF_UNSPEC: unknown */
-};
 
 /* Appends [allow] rules that let in all that was seen and is not let in by the policy in earnest (audit mode left
  * aside), and nobody else: identities are named in full (wildcards: two or more that differ in their last segment

@@ -319,12 +319,12 @@ static void put_connections(struct fl_json *json, const struct fl_preview *parts
 
 static const char *service_of(const struct fl_generation *generation, uint16_t port)
 {
-	for (size_t i = 0; i < generation->conf->service_count; i++) {
-		if (generation->conf->services[i].port == port) {
-			return generation->conf->services[i].name;
-		}
+	const struct fl_conf_service *service = fl_conf_find_port(generation->conf, port, true);
+
+	if (service == NULL) {
+		service = fl_conf_find_port(generation->conf, port, false);
 	}
-	return NULL;
+	return service != NULL ? service->name : NULL;
 }
 
 static struct fl_verdict decide(const struct fl_generation *generation,

@@ -136,7 +136,7 @@ static void list_services(struct listing *listing)
 			continue;
 		}
 		if (server->current != NULL) {
-			service = fl_generation_service(server->current, service->name);
+			service = fl_conf_find_service(server->current->conf, service->name);
 		}
 		if (service != NULL && service->listen.kind == FL_ADDR_NONE) {
 			service = NULL;
@@ -161,7 +161,7 @@ static void list_upstreams(struct listing *listing)
 			continue;
 		}
 		if (server->current != NULL) {
-			upstream = fl_generation_upstream(server->current, upstream->name);
+			upstream = fl_conf_find_upstream(server->current->conf, upstream->name);
 		}
 		if (upstream != NULL && upstream->listen.kind == FL_ADDR_NONE) {
 			upstream = NULL;

@@ -23,6 +23,7 @@
 
 #include "pki/digest.h"
 #include "pki/judge.h"
+#include "pki/spiffe.h"
 
 /* Called by wolfSSL in place of its own function, whose parameters and errors it has. */
 int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index,
@@ -46,24 +47,15 @@ static struct chain chain_of_peer(const struct fl_tls_peer *peer)
 
 /* --- judging ------------------------------------------------------------------------------------ */
 
-static bool is_own_domain(const struct fl_tls *tls, const struct fl_tls_peer *peer)
-{
-	static const char scheme[] = "spiffe://";
-	const char *own = tls->ctx->credentials->trust_domain;
-	const char *domain = peer->data + sizeof(scheme) - 1;
-	size_t len = strlen(own);
-
-	return strncmp(domain, own, len) == 0 && domain[len] == '/';
-}
-
 static enum fl_rule judge_expectation(const struct fl_tls *tls, const struct fl_tls_peer *peer,
 				      struct fl_err *detail)
 {
 	if (tls->ctx->role == FL_TLS_SERVER) {
 		return FL_RULE_NONE;
 	}
-	if (tls->expect != NULL ? tls->expect(tls->expect_user, peer->data, peer->id_len)
-				: is_own_domain(tls, peer)) {
+	if (tls->expect != NULL
+		    ? tls->expect(tls->expect_user, peer->data, peer->id_len)
+		    : fl_spiffe_is_of_domain(peer->data, tls->ctx->credentials->trust_domain)) {
 		return FL_RULE_NONE;
 	}
 	fl_err_set(detail, FL_ERR_DENIED, "it is %s%s", peer->data,

@@ -28,9 +28,9 @@ static void find_section(struct fl_endpoint *endpoint, const struct fl_generatio
 	endpoint->service = NULL;
 	endpoint->upstream = NULL;
 	if (endpoint->direction == FL_INBOUND) {
-		endpoint->service = fl_generation_service(generation, endpoint->name);
+		endpoint->service = fl_conf_find_service(generation->conf, endpoint->name);
 	} else {
-		endpoint->upstream = fl_generation_upstream(generation, endpoint->name);
+		endpoint->upstream = fl_conf_find_upstream(generation->conf, endpoint->name);
 	}
 	if (endpoint->service != NULL && endpoint->service->listen.kind == FL_ADDR_NONE) {
 		endpoint->service = NULL;

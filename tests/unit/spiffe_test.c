@@ -179,3 +179,22 @@ Test(spiffe, trust_domain)
 		cr_assert(!says || strstr(err.text, says), "%s: %s", text, err.text);
 	}
 }
+
+Test(spiffe, parts_of_an_id)
+{
+	cr_expect_null(fl_spiffe_after_scheme("https://prod.example/a"));
+	cr_expect_null(fl_spiffe_after_scheme("spiffe:/prod.example/a"));
+	cr_expect_str_eq(fl_spiffe_after_scheme("spiffe://prod.example/a"), "prod.example/a");
+	cr_expect_str_eq(fl_spiffe_path("spiffe://prod.example/a/b"), "/a/b");
+	cr_expect_str_eq(fl_spiffe_path("spiffe://prod.example"), "");
+}
+
+Test(spiffe, is_of_domain)
+{
+	cr_expect(fl_spiffe_is_of_domain("spiffe://prod.example/a", "prod.example"));
+	/* Neither what begins like it, nor what it begins like. */
+	cr_expect_not(fl_spiffe_is_of_domain("spiffe://prod.example.org/a", "prod.example"));
+	cr_expect_not(fl_spiffe_is_of_domain("spiffe://prod.example/a", "prod.example.org"));
+	cr_expect_not(fl_spiffe_is_of_domain("spiffe://prod/prod.example/a", "prod.example"));
+	cr_expect_not(fl_spiffe_is_of_domain("https://prod.example/a", "prod.example"));
+}
