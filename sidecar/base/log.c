@@ -120,10 +120,16 @@ static void push_line(struct fl_log *log, const char *data, size_t len)
 
 /* --- raw text ------------------------------------------------------------------------------ */
 
+/* The closing quote of the last value may stand beyond the limit, in the tail. */
+static size_t room(const struct fl_line *line)
+{
+	return line->cut || line->len > LINE_LIMIT ? 0 : LINE_LIMIT - line->len;
+}
+
 /* All or nothing, and nothing more once the line is cut. */
 static bool put(struct fl_line *line, const char *data, size_t len)
 {
-	if (line->cut || len > LINE_LIMIT - line->len) {
+	if (line->cut || len > room(line)) {
 		line->cut = true;
 		return false;
 	}
@@ -190,9 +196,9 @@ static size_t put_character(struct fl_line *line, const char *value, size_t len,
  * hundreds. No more than there is room for. */
 static size_t plain_run(const struct fl_line *line, const char *value, size_t len)
 {
-	size_t room = line->cut ? 0 : LINE_LIMIT - line->len, run = 0;
+	size_t most = room(line), run = 0;
 
-	len = len < room ? len : room;
+	len = len < most ? len : most;
 	while (run < len && value[run] >= ' ' && value[run] < 0x7f && value[run] != '"' &&
 	       value[run] != '\\') {
 		run++;
@@ -237,7 +243,7 @@ static bool put_name(struct fl_line *line, const char *name)
 	bool json = line->log->format == FL_LOG_JSON;
 	size_t len = strlen(name);
 
-	if (len + 32 > LINE_LIMIT - line->len) {
+	if (len + 32 > room(line)) {
 		line->cut = true;
 		return false;
 	}

@@ -279,6 +279,34 @@ Test(log, test_log__any_length__fits_the_buffer_and_stays_json)
 	}
 }
 
+/* The closing quote of a value that fills the line exactly stands beyond the limit; nothing may follow it there. */
+Test(log, test_log__value_that_fills_the_line__is_followed_by_nothing)
+{
+	static char value[4200], later[4200];
+
+	memset(later, 'b', sizeof(later) - 1);
+	for (int format = FL_LOG_JSON; format <= FL_LOG_TEXT; format++) {
+		for (size_t len = 3900; len < sizeof(value); len++) {
+			struct fl_log *log = start(FL_LOG_INFO, (enum fl_log_format)format);
+			struct fl_line line;
+
+			memset(value, 'a', len);
+			value[0] = ' '; /* quoted, as text too */
+			fl_line_begin(&line, log, FL_LOG_ERROR, "m");
+			fl_line_strn(&line, "v", value, len);
+			fl_line_u64(&line, "number", UINT64_MAX);
+			fl_line_str(&line, "later", later);
+			cr_assert_leq(line.len, sizeof(line.buf), "length %zu", len);
+			fl_line_end(&line);
+			size_t total = strlen(received());
+			cr_assert_leq(total, BUFFER, "length %zu", len);
+			cr_assert_eq(output[total - 1], '\n');
+			cr_assert_not_null(strstr(output, format == FL_LOG_JSON ? "\"cut\":true}\n"
+										: " cut=true\n"));
+		}
+	}
+}
+
 Test(log, test_log__long_text_line__is_cut_and_marked)
 {
 	struct fl_log *log = start(FL_LOG_INFO, FL_LOG_TEXT);
