@@ -42,8 +42,8 @@ static struct fl_span span_of(const struct fl_source_file *file)
 
 static void digest_files(const struct fl_source_files *files, struct fl_findings *findings)
 {
-	const struct fl_source_file *own[] = {&files->cert, &files->key, &files->credential_bundle,
-					      &files->bundle, &files->crl};
+#define READ_FILE(name, is_secret) &files->name,
+	const struct fl_source_file *own[] = {FL_CREDENTIAL_FILES(READ_FILE)};
 	size_t count = FL_COUNT_OF(own) + files->foreign_count, n = 0;
 	struct fl_span *parts = fl_new((count + findings->count) * sizeof(*parts));
 
@@ -89,22 +89,17 @@ static void excuse_foreign(const struct fl_source *source, struct fl_findings *f
 static bool read_files(const struct fl_source *source, struct fl_source_files *files,
 		       struct fl_findings *findings)
 {
-	size_t count = 5 + source->foreign_count;
+#define REQUEST(file, secret) {.path = source->file, .is_secret = (secret), .ret = &files->file},
+	const struct fl_files_request own[] = {FL_CREDENTIAL_FILES(REQUEST)};
+	size_t count = FL_COUNT_OF(own) + source->foreign_count;
 	struct fl_files_request *requests = fl_new(count * sizeof(*requests));
 
 	files->foreign = fl_new(source->foreign_count * sizeof(*files->foreign));
 	files->foreign_count = source->foreign_count;
-	requests[0] = (struct fl_files_request){.path = source->cert, .ret = &files->cert};
-	requests[1] = (struct fl_files_request){
-		.path = source->key, .is_secret = true, .ret = &files->key};
-	requests[2] = (struct fl_files_request){.path = source->credential_bundle,
-						.is_secret = true,
-						.ret = &files->credential_bundle};
-	requests[3] = (struct fl_files_request){.path = source->bundle, .ret = &files->bundle};
-	requests[4] = (struct fl_files_request){.path = source->crl, .ret = &files->crl};
+	memcpy(requests, own, sizeof(own));
 	for (size_t i = 0; i < source->foreign_count; i++) {
-		requests[5 + i] = (struct fl_files_request){.path = source->foreign[i].bundle,
-							    .ret = &files->foreign[i]};
+		requests[FL_COUNT_OF(own) + i] = (struct fl_files_request){
+			.path = source->foreign[i].bundle, .ret = &files->foreign[i]};
 	}
 	findings->is_atomic = true;
 	for (size_t i = 0; i < count; i++) {
@@ -125,21 +120,11 @@ static struct fl_credentials *parse(const struct fl_source *source,
 				    struct load *load)
 {
 	struct fl_foreign_bundle *foreign = fl_new(source->foreign_count * sizeof(*foreign));
-	struct fl_credentials_pem pem = {
-		.cert = span_of(&files->cert),
-		.key = span_of(&files->key),
-		.credential_bundle = span_of(&files->credential_bundle),
-		.bundle = span_of(&files->bundle),
-		.crl = span_of(&files->crl),
-		.cert_name = source->cert,
-		.key_name = source->key,
-		.credential_bundle_name = source->credential_bundle,
-		.bundle_name = source->bundle,
-		.crl_name = source->crl,
-		.late = source->late,
-		.foreign = foreign,
-		.foreign_count = source->foreign_count,
-	};
+#define PEM(file, is_secret) .file = span_of(&files->file), .file##_name = source->file,
+	struct fl_credentials_pem pem = {.late = source->late,
+					 .foreign = foreign,
+					 .foreign_count = source->foreign_count,
+					 FL_CREDENTIAL_FILES(PEM)};
 	struct fl_credentials *credentials = NULL;
 
 	for (size_t i = 0; i < source->foreign_count; i++) {
@@ -245,11 +230,8 @@ void fl_source_judge_roots(const struct fl_source *source, const struct fl_crede
 
 void fl_source_files_done(struct fl_source_files *files)
 {
-	fl_source_file_done(&files->cert);
-	fl_source_file_done(&files->key);
-	fl_source_file_done(&files->credential_bundle);
-	fl_source_file_done(&files->bundle);
-	fl_source_file_done(&files->crl);
+#define FILE_DONE(name, is_secret) fl_source_file_done(&files->name);
+	FL_CREDENTIAL_FILES(FILE_DONE)
 	for (size_t i = 0; i < files->foreign_count; i++) {
 		fl_source_file_done(&files->foreign[i]);
 	}

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "pki/credential_files.h"
 #include "pki/credentials.h"
 #include "tls/tls.h"
 
@@ -24,11 +25,10 @@
 /* The files of a set: either cert and key, or credential_bundle (PEM: the key first, then the chain); and bundle. The rest is
  * optional: NULL or zero. Everything is borrowed for the call; the paths for as long as findings name them. */
 struct fl_source {
-	const char *cert; /* PEM: the leaf, then the intermediates */
-	const char *key;  /* PEM */
-	const char *credential_bundle;
-	const char *bundle; /* PEM: the roots of our own trust domain */
-	const char *crl;    /* PEM: any number of CRLs */
+	/* The paths cert, key, credential_bundle, bundle and crl. */
+#define FL_SOURCE_PATH(name, is_secret) const char *name;
+	FL_CREDENTIAL_FILES(FL_SOURCE_PATH)
+#undef FL_SOURCE_PATH
 	struct fl_late_crls
 		late; /* the CRLs that may have expired: best, those of the set in force */
 	struct fl_source_foreign {
@@ -45,7 +45,10 @@ struct fl_source_file {
 	size_t len; /* without the NUL */
 };
 struct fl_source_files {
-	struct fl_source_file cert, key, credential_bundle, bundle, crl;
+	/* By the names of struct fl_source. */
+#define FL_SOURCE_FILE(name, is_secret) struct fl_source_file name;
+	FL_CREDENTIAL_FILES(FL_SOURCE_FILE)
+#undef FL_SOURCE_FILE
 	struct fl_source_file *foreign; /* parallel to fl_source.foreign */
 	size_t foreign_count;
 };

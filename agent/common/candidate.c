@@ -18,6 +18,27 @@ int64_t fl_candidate_now(void)
 	return (int64_t)time(NULL);
 }
 
+void fl_candidate_source(const struct fl_conf *conf, struct fl_source *ret)
+{
+	struct fl_source_foreign *foreign = fl_new((conf->federate_count + 1) * sizeof(*foreign));
+
+	for (size_t i = 0; i < conf->federate_count; i++) {
+		foreign[i].trust_domain = conf->federate[i].trust_domain;
+		foreign[i].bundle = conf->federate[i].path;
+		foreign[i].shared_root = conf->federate[i].shared_root;
+	}
+#define SOURCE_PATH(file, is_secret) .file = conf->identity.file,
+	*ret = (struct fl_source){.foreign = foreign,
+				  .foreign_count = conf->federate_count,
+				  FL_CREDENTIAL_FILES(SOURCE_PATH)};
+}
+
+void fl_candidate_source_done(struct fl_source *source)
+{
+	free((void *)source->foreign);
+	source->foreign = NULL;
+}
+
 int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_late_crls *late,
 		      struct fl_candidate *ret)
 {
@@ -25,27 +46,14 @@ int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_l
 				     .group_count = conf->tls.group_count,
 				     .ciphers = conf->tls.cipher_names,
 				     .cipher_count = conf->tls.cipher_count};
-	struct fl_source_foreign *foreign = fl_new((conf->federate_count + 1) * sizeof(*foreign));
-	struct fl_source source = {
-		.cert = conf->identity.cert,
-		.key = conf->identity.key,
-		.credential_bundle = conf->identity.credential_bundle,
-		.bundle = conf->identity.bundle,
-		.crl = conf->identity.crl,
-		.late = *late,
-		.foreign = foreign,
-		.foreign_count = conf->federate_count,
-	};
+	struct fl_source source;
 	int rc;
 
-	for (size_t i = 0; i < conf->federate_count; i++) {
-		foreign[i].trust_domain = conf->federate[i].trust_domain;
-		foreign[i].bundle = conf->federate[i].path;
-		foreign[i].shared_root = conf->federate[i].shared_root;
-	}
+	fl_candidate_source(conf, &source);
+	source.late = *late;
 	memset(ret, 0, sizeof(*ret));
 	rc = fl_source_load(&source, &tls, now, &ret->credentials, &ret->files, &ret->findings);
-	free(foreign);
+	fl_candidate_source_done(&source);
 	return rc;
 }
 
@@ -57,30 +65,38 @@ void fl_candidate_done(struct fl_candidate *candidate)
 	memset(candidate, 0, sizeof(*candidate));
 }
 
-fl_conf_line fl_candidate_line(const struct fl_conf *conf, const char *path)
+#define COUNT_ONE(name, is_secret) +1
+enum { OWN_FILES = 0 FL_CREDENTIAL_FILES(COUNT_ONE) };
+
+size_t fl_candidate_file_count(const struct fl_conf *conf)
 {
+	return OWN_FILES + conf->federate_count;
+}
+
+const char *fl_candidate_file(const struct fl_conf *conf, size_t index, fl_conf_line *ret_line)
+{
+#define OWN_FILE(name, is_secret) {conf->identity.name, conf->identity.name##_line},
 	const struct {
 		const char *path;
 		fl_conf_line line;
-	} own[] = {
-		{conf->identity.cert, conf->identity.cert_line},
-		{conf->identity.key, conf->identity.key_line},
-		{conf->identity.credential_bundle, conf->identity.credential_bundle_line},
-		{conf->identity.bundle, conf->identity.bundle_line},
-		{conf->identity.crl, conf->identity.crl_line},
-	};
+	} own[OWN_FILES] = {FL_CREDENTIAL_FILES(OWN_FILE)};
 
-	if (path == NULL) {
-		return 0;
+	if (index < OWN_FILES) {
+		*ret_line = own[index].line;
+		return own[index].path;
 	}
-	for (size_t i = 0; i < FL_COUNT_OF(own); i++) {
-		if (own[i].path != NULL && strcmp(own[i].path, path) == 0) {
-			return own[i].line;
-		}
-	}
-	for (size_t i = 0; i < conf->federate_count; i++) {
-		if (strcmp(conf->federate[i].path, path) == 0) {
-			return conf->federate[i].line;
+	*ret_line = conf->federate[index - OWN_FILES].line;
+	return conf->federate[index - OWN_FILES].path;
+}
+
+fl_conf_line fl_candidate_line(const struct fl_conf *conf, const char *path)
+{
+	for (size_t i = 0; path != NULL && i < fl_candidate_file_count(conf); i++) {
+		fl_conf_line line;
+		const char *each = fl_candidate_file(conf, i, &line);
+
+		if (each != NULL && strcmp(each, path) == 0) {
+			return line;
 		}
 	}
 	return 0;

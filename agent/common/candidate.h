@@ -20,7 +20,16 @@ int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_l
 		      struct fl_candidate *ret) FL_MUST_USE;
 void fl_candidate_done(struct fl_candidate *candidate); /* wipes */
 
-/* The line of the INI that names path; 0 for NULL or a path that it does not name. */
+/* What certs-watch has to read for conf: the paths are borrowed from it. End it with fl_candidate_source_done(). */
+void fl_candidate_source(const struct fl_conf *conf, struct fl_source *ret);
+void fl_candidate_source_done(struct fl_source *source);
+
+/* The files that [identity] and [federate] may name, each by its index: the path (NULL: it is not set) and the line of the
+ * INI that names it. */
+size_t fl_candidate_file_count(const struct fl_conf *conf);
+const char *fl_candidate_file(const struct fl_conf *conf, size_t index, fl_conf_line *ret_line);
+
+/* The line of the INI that names path; 0 for NULL, or for a path that it does not name. */
 fl_conf_line fl_candidate_line(const struct fl_conf *conf, const char *path);
 
 /* The frame (ctl/message.h) of an accepted candidate, numbered 1, and the digest of its content:

@@ -122,22 +122,16 @@ static void tidy_up(struct fl_reload *reload)
 /* Watches the INI and what it names. */
 static void watch_files(struct fl_reload *reload, const struct fl_conf *conf)
 {
-	size_t most = 6 + (conf != NULL ? conf->federate_count : 0), count = 0;
-	const char **paths = fl_new(most * sizeof(char *));
+	size_t files = fl_candidate_file_count(conf), count = 0;
+	const char **paths = fl_new((1 + files) * sizeof(char *));
 
 	paths[count++] = reload->conf_path;
-	if (conf != NULL) {
-		const char *own[] = {conf->identity.cert, conf->identity.key,
-				     conf->identity.credential_bundle, conf->identity.bundle,
-				     conf->identity.crl};
+	for (size_t i = 0; i < files; i++) {
+		fl_conf_line line;
+		const char *path = fl_candidate_file(conf, i, &line);
 
-		for (size_t i = 0; i < FL_COUNT_OF(own); i++) {
-			if (own[i] != NULL) {
-				paths[count++] = own[i];
-			}
-		}
-		for (size_t i = 0; i < conf->federate_count; i++) {
-			paths[count++] = conf->federate[i].path;
+		if (path != NULL) {
+			paths[count++] = path;
 		}
 	}
 	fl_watch_set(reload->watch, paths, count);
@@ -435,8 +429,7 @@ static void warn_of_late_roots(struct fl_reload *reload, const struct attempt *a
 {
 	const struct fl_credentials *credentials = reload->in_force.credentials;
 	struct fl_findings findings = {0};
-	struct fl_source source = {0};
-	struct fl_source_foreign *foreign;
+	struct fl_source source;
 	size_t late;
 
 	if (credentials == NULL || attempt->conf == NULL ||
@@ -445,15 +438,10 @@ static void warn_of_late_roots(struct fl_reload *reload, const struct attempt *a
 	}
 	late = count_late_roots(credentials, attempt->now);
 	if (late > reload->late_roots) {
-		foreign = fl_new((attempt->conf->federate_count + 1) * sizeof(*foreign));
-		for (size_t i = 0; i < attempt->conf->federate_count; i++) {
-			foreign[i].bundle = attempt->conf->federate[i].path;
-		}
-		source.bundle = attempt->conf->identity.bundle;
-		source.foreign = foreign;
+		fl_candidate_source(attempt->conf, &source);
 		fl_source_judge_roots(&source, credentials, attempt->now, &findings);
 		log_findings(reload, &findings);
-		free(foreign);
+		fl_candidate_source_done(&source);
 	}
 	reload->late_roots = late;
 }
@@ -463,7 +451,7 @@ static void warn_of_late_crls(struct fl_reload *reload, const struct attempt *at
 {
 	const struct fl_credentials *credentials = reload->in_force.credentials;
 	struct fl_findings findings = {0};
-	struct fl_source source = {0};
+	struct fl_source source;
 	size_t late;
 
 	if (credentials == NULL || attempt->conf == NULL) {
@@ -471,9 +459,10 @@ static void warn_of_late_crls(struct fl_reload *reload, const struct attempt *at
 	}
 	late = count_late_crls(credentials, attempt->now);
 	if (late > reload->late_crls) {
-		source.crl = attempt->conf->identity.crl;
+		fl_candidate_source(attempt->conf, &source);
 		fl_source_judge_crls(&source, credentials, attempt->now, &findings);
 		log_findings(reload, &findings);
+		fl_candidate_source_done(&source);
 	}
 	reload->late_crls = late;
 }
@@ -506,15 +495,14 @@ static uint64_t next_late_ms(const struct fl_reload *reload, int64_t now)
 
 static void judge_change(const struct fl_reload *reload, struct attempt *attempt)
 {
-	struct fl_source source = {.cert = attempt->conf->identity.cert,
-				   .credential_bundle = attempt->conf->identity.credential_bundle,
-				   .bundle = attempt->conf->identity.bundle,
-				   .crl = attempt->conf->identity.crl};
+	struct fl_source source;
 
 	if (reload->in_force.credentials != NULL) {
+		fl_candidate_source(attempt->conf, &source);
 		fl_source_judge_change(&source, reload->in_force.credentials,
 				       attempt->candidate.credentials,
 				       &attempt->candidate.findings);
+		fl_candidate_source_done(&source);
 	}
 }
 

@@ -99,12 +99,9 @@ static void keep_lines(struct fl_build *build)
 {
 	struct fl_conf *conf = build->conf;
 
-	conf->identity.cert_line = fl_build_line(build, "identity", NULL, "cert");
-	conf->identity.key_line = fl_build_line(build, "identity", NULL, "key");
-	conf->identity.bundle_line = fl_build_line(build, "identity", NULL, "bundle");
-	conf->identity.credential_bundle_line =
-		fl_build_line(build, "identity", NULL, "credential_bundle");
-	conf->identity.crl_line = fl_build_line(build, "identity", NULL, "crl");
+#define KEEP_LINE(name, is_secret)                                                                 \
+	conf->identity.name##_line = fl_build_line(build, "identity", NULL, #name);
+	FL_CREDENTIAL_FILES(KEEP_LINE)
 	conf->outbound.line = fl_build_line(build, "outbound", NULL, "default");
 	conf->redirect.line = fl_build_line(build, "redirect", NULL, "");
 }
@@ -403,11 +400,8 @@ void fl_conf_free(struct fl_conf *conf)
 	free(conf->federate);
 	free(conf->services);
 	free(conf->upstreams);
-	free(conf->identity.cert);
-	free(conf->identity.key);
-	free(conf->identity.bundle);
-	free(conf->identity.credential_bundle);
-	free(conf->identity.crl);
+#define FREE_PATH(name, is_secret) free(conf->identity.name);
+	FL_CREDENTIAL_FILES(FREE_PATH)
 	free(conf->agent.socket);
 	fl_policy_free(conf->policy);
 	free(conf->path);

@@ -15,6 +15,7 @@
 #include "base/cidr.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "pki/credential_files.h"
 #include "policy/policy.h"
 
 #define FL_CONF_DEFAULT_PATH "/etc/fairlead/fairlead.ini"
@@ -108,9 +109,13 @@ enum fl_on_change { FL_CHANGE_KEEP, FL_CHANGE_CLOSE };
 struct fl_conf {
 	char *path;
 	struct {
-		char *cert, *key, *bundle, *credential_bundle; /* cert+key, or credential_bundle */
-		char *crl;                                     /* NULL: there is none */
-		fl_conf_line cert_line, key_line, bundle_line, credential_bundle_line, crl_line;
+		/* The path of each file (NULL: none is set), and `cert_line` and so on. Either cert and key are set, or
+		 * credential_bundle. */
+#define FL_CONF_IDENTITY_FILE(name, is_secret)                                                     \
+	char *name;                                                                                \
+	fl_conf_line name##_line;
+		FL_CREDENTIAL_FILES(FL_CONF_IDENTITY_FILE)
+#undef FL_CONF_IDENTITY_FILE
 	} identity;
 	struct fl_conf_bundle *federate;
 	size_t federate_count;

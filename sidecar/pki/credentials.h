@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pki/credential_files.h"
 #include "pki/crl.h"
 #include "pki/path.h"
 #include "pki/pem.h"
@@ -46,13 +47,13 @@ struct fl_late_crls {
 
 /* Input as PEM; spans are borrowed for the call. Either cert and key, or credential_bundle. */
 struct fl_credentials_pem {
-	struct fl_span cert, key;
-	struct fl_span credential_bundle;
-	struct fl_span bundle; /* own trust domain */
-	struct fl_span crl;    /* data and crl_name NULL: there is none */
+	/* What each file holds, and as `cert_name` and so on what messages call it. crl: data and name NULL, there is none. */
+#define FL_CREDENTIALS_PEM_FILE(name, is_secret)                                                   \
+	struct fl_span name;                                                                       \
+	const char *name##_name;
+	FL_CREDENTIAL_FILES(FL_CREDENTIALS_PEM_FILE)
+#undef FL_CREDENTIALS_PEM_FILE
 	struct fl_late_crls late;
-	const char *cert_name, *key_name, *credential_bundle_name, *bundle_name,
-		*crl_name; /* file names for messages */
 	struct fl_foreign_bundle {
 		const char *trust_domain;
 		struct fl_span pem;
