@@ -7,17 +7,10 @@
  * shared between contexts, so each thread has its own and no lock is contended. */
 #include "tls/tls_internal.h"
 
-#include "base/harden.h"
-#if defined(__x86_64__)
-#include "tls/gcm_vaes.h"
-#endif
-
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include <wolfssl/internal.h>
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/chacha20_poly1305.h>
 #include <wolfssl/wolfcrypt/curve25519.h>
@@ -25,6 +18,15 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/wc_mlkem.h>
+
+#include "base/harden.h"
+#include "tls/ctx.h"
+#include "tls/io.h"
+#include "tls/ticket.h"
+#include "tls/verify.h"
+#if defined(__x86_64__)
+#include "tls/gcm_vaes.h"
+#endif
 
 #define MIN_RSA_BITS 2048
 /* Our flight has room for it, with a large key share and an RSA signature beside it. */
@@ -139,67 +141,12 @@ static int set_ciphers(struct fl_tls_ctx *ctx, const struct fl_tls_options *opti
 	return rc == WOLFSSL_SUCCESS ? 0 : wolf_failed(err, rc, "the TLS ciphers");
 }
 
-/* Copies len bytes into a buffer of the context's. */
-static int put_der(DerBuffer **to, size_t len, int type, struct fl_err *err)
-{
-	FreeDer(to);
-	if (len > INT_MAX || wc_AllocDer(to, (word32)len, type, NULL) != 0) {
-		return fl_err_set(err, FL_ERR_NOMEM, "our certificate chain: out of memory");
-	}
-	return 0;
-}
-
-/* Our certificates go out as they are. wolfSSL's functions would read them first, and refuse some that are legal. What it has to
- * know of them is the kind of key. */
-static int put_chain(struct fl_tls_ctx *ctx, const struct fl_cert *leaf, struct fl_err *err)
-{
-	const struct fl_der_list *chain = &ctx->credentials->chain;
-	WOLFSSL_CTX *wolf = ctx->wolf;
-	size_t len = 0, at;
-	int rc = put_der(&wolf->certificate, chain->items[0].len, CERT_TYPE, err);
-
-	if (rc != 0) {
-		return rc;
-	}
-	memcpy(wolf->certificate->buffer, chain->items[0].data, chain->items[0].len);
-	for (size_t i = 1; i < chain->count; i++) {
-		len += CERT_HEADER_SZ + chain->items[i].len;
-	}
-	if (len + chain->items[0].len > OWN_CHAIN_MAX) {
-		return fl_err_set(
-			err, FL_ERR_INVALID,
-			"our certificate chain has %zu bytes, %u is the most: leave out what "
-			"is not needed",
-			len + chain->items[0].len, OWN_CHAIN_MAX);
-	}
-	if (len > 0 && (rc = put_der(&wolf->certChain, len, CERT_TYPE, err)) != 0) {
-		return rc;
-	}
-	at = 0;
-	for (size_t i = 1; i < chain->count; i++) {
-		uint8_t *to = wolf->certChain->buffer + at;
-		size_t one = chain->items[i].len;
-
-		to[0] = (uint8_t)(one >> 16);
-		to[1] = (uint8_t)(one >> 8);
-		to[2] = (uint8_t)one;
-		memcpy(to + CERT_HEADER_SZ, chain->items[i].data, one);
-		at += CERT_HEADER_SZ + one;
-	}
-	wolf->certChainCnt = (int)chain->count - 1;
-	wolf->pkCurveOID = leaf->key.kind == FL_KEY_P256      ? ECC_SECP256R1_OID
-			   : leaf->key.kind == FL_KEY_P384    ? ECC_SECP384R1_OID
-			   : leaf->key.kind == FL_KEY_ED25519 ? ED25519k
-							      : 0;
-	wolf->haveRSA = leaf->key.kind == FL_KEY_RSA;
-	wolf->haveECC = !wolf->haveRSA;
-	return 0;
-}
-
 static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 {
 	const struct fl_credentials *c = ctx->credentials;
 	struct fl_cert leaf;
+	size_t copy_len;
+	void *copy;
 	int rc;
 
 	if (c->chain.count == 0 ||
@@ -209,9 +156,14 @@ static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "our certificate is not one that we can use");
 	}
-	rc = put_chain(ctx, &leaf, err);
-	if (rc != 0) {
-		return rc;
+	if (fl_wolf_chain_size(&c->chain) > OWN_CHAIN_MAX) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "our certificate chain has %zu bytes, %u is the most: leave out "
+				  "what is not needed",
+				  fl_wolf_chain_size(&c->chain), OWN_CHAIN_MAX);
+	}
+	if (fl_wolf_set_chain(ctx->wolf, &c->chain, leaf.key.kind) != 0) {
+		return fl_err_set(err, FL_ERR_NOMEM, "our certificate chain: out of memory");
 	}
 	rc = wolfSSL_CTX_use_PrivateKey_buffer(ctx->wolf, c->key.data, (long)c->key.len,
 					       WOLFSSL_FILETYPE_ASN1);
@@ -223,7 +175,8 @@ static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 				  "our private key does not belong to our certificate");
 	}
 	/* wolfSSL's own copy of the key. Where the system forbids it, the key is used all the same. */
-	(void)fl_harden_memory(ctx->wolf->privateKey->buffer, ctx->wolf->privateKey->length);
+	fl_wolf_private_key(ctx->wolf, &copy, &copy_len);
+	(void)fl_harden_memory(copy, copy_len);
 	return 0;
 }
 
@@ -246,10 +199,8 @@ static int configure(struct fl_tls_ctx *ctx, const struct fl_tls_options *option
 	} else if ((rc = fl_tls_peers_new(&ctx->peers, err)) != 0) {
 		return rc;
 	}
-	if (fl_tls_set_tickets(ctx, options->ticket_keys) != 0) {
-		return fl_err_set(err, FL_ERR_BUG, "wolfSSL does not turn tickets on or off");
-	}
-	if ((rc = set_groups(ctx, options, err)) != 0 ||
+	if ((rc = fl_tls_set_tickets(ctx, options->ticket_keys, err)) != 0 ||
+	    (rc = set_groups(ctx, options, err)) != 0 ||
 	    (rc = set_ciphers(ctx, options, err)) != 0) {
 		return rc;
 	}
@@ -366,6 +317,10 @@ int fl_tls_global_init(struct fl_err *err)
 #endif
 	if (rc != WOLFSSL_SUCCESS) {
 		return wolf_failed(err, rc, "starting wolfSSL");
+	}
+	rc = fl_wolf_check(err);
+	if (rc != 0) {
+		return rc;
 	}
 	rc = wc_InitRng(&rng);
 	if (rc != 0) {

@@ -1,13 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine - one TLS connection without I/O: bytes of one call in, bytes out, over wolfSSL's I/O
- * callbacks.
- *
- * Each call lends its struct fl_tls_io to the engine. wolfSSL's read callback hands out of io->in
- * and says "want read" when that is empty; its write callback appends to io->out, whose room the
- * contract guarantees, and never asks to be called again (a write that wolfSSL repeats must be
- * repeated with the same length, which is a trap); a peer that asks for more answers than the
- * reserve holds is dropped. wolfSSL reads the 5 bytes of a record's header and then its body, so
- * nothing behind the record under way is swallowed; between records it holds no buffer.
+/* engine - one TLS connection without I/O: bytes of one call in, bytes out (io.c), over wolfSSL.
  *
  * Fails into FL_TLS_STATE_FAILED, for good: failure.c has translated the reason, a fatal alert is
  * in io->out where TLS asks for one, and nothing can follow it (muted). Memory that runs out costs
@@ -17,56 +9,16 @@
 #include <limits.h>
 #include <string.h>
 
-#include <wolfssl/internal.h>
+#include "tls/alpn.h"
+#include "tls/ctx.h"
+#include "tls/failure.h"
+#include "tls/io.h"
+#include "tls/peer.h"
+#include "tls/ticket.h"
 
-#include "base/alpn.h"
-
-int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *user)
-{
-	struct fl_tls_io *io = ((struct fl_tls *)user)->io;
-
-	(void)wolf;
-	FL_REQUIRE(io != NULL && size >= 0);
-	if (io->in_len == 0) {
-		return WOLFSSL_CBIO_ERR_WANT_READ;
-	}
-	size_t n = (size_t)size < io->in_len ? (size_t)size : io->in_len;
-	memcpy(buf, io->in, n);
-	io->in += n;
-	io->in_len -= n;
-	return (int)n;
-}
-
-int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *user)
-{
-	const struct fl_tls *tls = user;
-	struct fl_tls_io *io = tls->io;
-
-	(void)wolf;
-	FL_REQUIRE(io != NULL && size >= 0);
-	if (tls->muted) {
-		return size;
-	}
-	/* Our own writes have their room. What is left is the peer's doing: answers that it asks
-	 * for, of which a flood of key updates makes more than anybody needs. Costs the
-	 * connection. */
-	if ((size_t)size > io->out_cap - io->out_len) {
-		return WOLFSSL_CBIO_ERR_GENERAL;
-	}
-	memcpy(io->out + io->out_len, buf, (size_t)size);
-	io->out_len += (size_t)size;
-	return size;
-}
-
-void fl_tls_send_alert(struct fl_tls *tls, uint8_t alert)
-{
-	if (!tls->muted) {
-		/* Not of the public API. When it fails, memory is out, and the peer sees the
-		 * connection end. */
-		(void)SendAlert(tls->wolf, alert_fatal, alert);
-		tls->muted = true;
-	}
-}
+/* RFC 8446 section 5.1: the types of records, change_cipher_spec to application_data. */
+#define FIRST_RECORD_TYPE 20
+#define LAST_RECORD_TYPE 23
 
 static void lend(struct fl_tls *tls, struct fl_tls_io *io)
 {
@@ -118,30 +70,6 @@ static enum fl_tls_step stop(struct fl_tls *tls, int rc)
 	return fail(tls, error);
 }
 
-/* Both sides name our protocol; a server goes on without when the client does not. */
-static int set_alpn(WOLFSSL *wolf)
-{
-	char name[] = FL_ALPN;
-
-	return wolfSSL_UseALPN(wolf, name, sizeof(name) - 1, WOLFSSL_ALPN_CONTINUE_ON_MISMATCH);
-}
-
-int fl_tls_set_alpn(struct fl_tls *tls, const char *names)
-{
-	FL_REQUIRE(tls->state == FL_TLS_STATE_HANDSHAKE && !tls->started && !tls->heard);
-	if (tls->ctx->role == FL_TLS_CLIENT) {
-		TLSX_Remove(&tls->wolf->extensions, TLSX_APPLICATION_LAYER_PROTOCOL,
-			    tls->wolf->heap);
-	}
-	/* (It copies them.) */
-	if (names != NULL &&
-	    wolfSSL_UseALPN(tls->wolf, (char *)names, (unsigned)strlen(names),
-			    WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) != WOLFSSL_SUCCESS) {
-		return FL_ERR_NOMEM;
-	}
-	return 0;
-}
-
 int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_user,
 	       struct fl_tls **ret, struct fl_err *err)
 {
@@ -151,14 +79,14 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
 	tls->wolf = wolfSSL_new(ctx->wolf);
-	if (tls->wolf == NULL || set_alpn(tls->wolf) != WOLFSSL_SUCCESS) {
+	if (tls->wolf == NULL || fl_tls_alpn_init(tls->wolf) != 0) {
 		wolfSSL_free(tls->wolf);
 		fl_tls_release(tls);
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
 	if (ctx->role == FL_TLS_CLIENT) {
 		/* No session ID and no ChangeCipherSpec: six bytes, and for no peer of a mesh. */
-		tls->wolf->options.tls13MiddleBoxCompat = 0;
+		fl_wolf_drop_middlebox_compat(tls->wolf);
 	}
 	wolfSSL_SetIOReadCtx(tls->wolf, tls);
 	wolfSSL_SetIOWriteCtx(tls->wolf, tls);
@@ -193,7 +121,7 @@ static int start(struct fl_tls *tls)
 
 	tls->started = true;
 	for (size_t i = 0; i < tls->ctx->share_count; i++) {
-		if (resumes && tls->ctx->shares[i] != tls->wolf->session->namedGroup) {
+		if (resumes && tls->ctx->shares[i] != fl_wolf_session_group(tls->wolf)) {
 			continue;
 		}
 		int rc = wolfSSL_UseKeyShare(tls->wolf, tls->ctx->shares[i]);
@@ -202,15 +130,6 @@ static int start(struct fl_tls *tls)
 		}
 	}
 	return 0;
-}
-
-bool fl_tls_alpn_chosen(const struct fl_tls *tls)
-{
-	char *name = NULL;
-	unsigned short len = 0;
-
-	return wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
-	       len == sizeof(FL_ALPN) - 1 && memcmp(name, FL_ALPN, len) == 0;
 }
 
 static enum fl_tls_step establish(struct fl_tls *tls)
@@ -222,7 +141,7 @@ static enum fl_tls_step establish(struct fl_tls *tls)
 	}
 	tls->alpn = fl_tls_alpn_chosen(tls);
 	tls->mutual = tls->ctx->role == FL_TLS_SERVER || tls->mutual ||
-		      tls->wolf->msgsReceived.got_certificate_request;
+		      fl_wolf_was_asked_for_certificate(tls->wolf);
 	tls->state = FL_TLS_STATE_OPEN;
 	return FL_TLS_ESTABLISHED;
 }
@@ -236,7 +155,7 @@ enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io)
 	}
 	if (!tls->heard && io->in_len > 0) {
 		tls->heard = true;
-		tls->not_tls = io->in[0] < change_cipher_spec || io->in[0] > application_data;
+		tls->not_tls = io->in[0] < FIRST_RECORD_TYPE || io->in[0] > LAST_RECORD_TYPE;
 	}
 	lend(tls, io);
 	if (!tls->started && (rc = start(tls)) != 0) {
@@ -358,11 +277,6 @@ struct fl_tls_peer *fl_tls_peer_of(const struct fl_tls *tls)
 const char *fl_tls_peer_id(const struct fl_tls *tls)
 {
 	return was_established(tls) ? fl_tls_peer_name(tls->peer) : NULL;
-}
-
-int64_t fl_tls_peer_not_after(const struct fl_tls *tls)
-{
-	return was_established(tls) ? fl_tls_peer_until(tls->peer) : 0;
 }
 
 bool fl_tls_resumed(const struct fl_tls *tls)

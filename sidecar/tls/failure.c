@@ -3,15 +3,14 @@
  *
  * What we know to be our own trouble is FL_TLS_CAUSE_INTERNAL, and so is whatever happens before the peer was heard. All
  * else comes of what the peer has sent. When there is no memory for a failure, a static one says so. */
-#include "tls/tls_internal.h"
+#include "tls/failure.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <wolfssl/internal.h>
-
-#include "base/alpn.h"
+#include <wolfssl/error-ssl.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
 
 static const struct fl_tls_failure no_memory = {
 	.cause = FL_TLS_CAUSE_INTERNAL,
@@ -54,71 +53,6 @@ static const struct {
 	{120, "no_application_protocol",
 	 "it speaks none of the application protocols (ALPN) that it was offered"},
 };
-
-enum fl_rule fl_tls_rule_of_error(int wolf_error)
-{
-	switch (wolf_error) {
-	case NO_PEER_CERT:
-		return FL_RULE_NO_CERTIFICATE;
-	case ASN_PARSE_E:
-	case ASN_VERSION_E:
-	case ASN_GETINT_E:
-	case ASN_OBJECT_ID_E:
-	case ASN_TAG_NULL_E:
-	case ASN_EXPECT_0_E:
-	case ASN_BITSTR_E:
-	case ASN_UNKNOWN_OID_E:
-	case ASN_DATE_SZ_E:
-	case ASN_SIG_OID_E:
-	case ASN_TIME_E:
-	case ASN_INPUT_E:
-	case ASN_ALT_NAME_E:
-	case ASN_DEPTH_E:
-	case ASN_LEN_E:
-	case PEER_KEY_ERROR:
-		return FL_RULE_MALFORMED;
-	case ASN_NO_SIGNER_E:
-	case ASN_SELF_SIGNED_E:
-		return FL_RULE_UNKNOWN_ISSUER;
-	case ASN_SIG_CONFIRM_E:
-	case ASN_SIG_HASH_E:
-	case ASN_SIG_KEY_E:
-		return FL_RULE_SIGNATURE;
-	case ASN_BEFORE_DATE_E:
-		return FL_RULE_NOT_YET_VALID;
-	case ASN_AFTER_DATE_E:
-		return FL_RULE_EXPIRED;
-	case ASN_PATHLEN_SIZE_E:
-	case ASN_PATHLEN_INV_E:
-		return FL_RULE_PATH_LENGTH;
-	case ASN_NAME_INVALID_E:
-		return FL_RULE_NAME_CONSTRAINT;
-	case ASN_CRIT_EXT_E:
-		return FL_RULE_CRITICAL_EXTENSION;
-	case KEYUSAGE_E:
-	case KEYUSE_SIGNATURE_E:
-	case KEYUSE_ENCIPHER_E:
-		return FL_RULE_KEY_USAGE;
-	case EXTKEYUSAGE_E:
-	case EXTKEYUSE_AUTH_E:
-		return FL_RULE_EXT_KEY_USAGE;
-	case NOT_CA_ERROR: /* of an intermediate that is a CA, but without keyCertSign */
-		return FL_RULE_SIGNER_KEY_USAGE;
-	case CRL_CERT_REVOKED:
-		return FL_RULE_REVOKED;
-	case CRL_MISSING:
-	case CRL_CERT_DATE_ERR:
-	case ASN_CRL_CONFIRM_E:
-	case ASN_CRL_NO_SIGNER_E:
-	case MAX_CHAIN_ERROR:
-	case RSA_KEY_SIZE_E:
-	case ECC_KEY_SIZE_E:
-	case VERIFY_CERT_ERROR:
-		return FL_RULE_CHAIN;
-	default:
-		return FL_RULE_NONE;
-	}
-}
 
 /* Errors of the protocol proper. alert: what we send unless wolfSSL has sent one already. */
 #define DAMAGED "a record of the peer was damaged or tampered with"
@@ -310,24 +244,6 @@ static void fail_record(struct fl_tls_failure *failure, bool handshake)
 		    : "garbage from the peer where a TLS record was due");
 }
 
-/* The last message of the peer that was begun. */
-static const char *message_under_way(const struct fl_tls *tls)
-{
-	const MsgsReceived *got = &tls->wolf->msgsReceived;
-
-	return got->got_key_update             ? "KeyUpdate"
-	       : got->got_session_ticket       ? "NewSessionTicket"
-	       : got->got_finished             ? "Finished"
-	       : got->got_certificate_verify   ? "CertificateVerify"
-	       : got->got_certificate          ? "Certificate"
-	       : got->got_certificate_request  ? "CertificateRequest"
-	       : got->got_encrypted_extensions ? "EncryptedExtensions"
-	       : got->got_server_hello         ? "ServerHello"
-	       : got->got_hello_retry_request  ? "HelloRetryRequest"
-	       : got->got_client_hello         ? "ClientHello"
-					       : "first message";
-}
-
 static bool is_own(int error)
 {
 	for (size_t i = 0; i < FL_COUNT_OF(own_errors); i++) {
@@ -352,7 +268,7 @@ static void fail_own(struct fl_tls_failure *failure, int error)
 
 static void fail_other(const struct fl_tls *tls, struct fl_tls_failure *failure, int error)
 {
-	const char *message = message_under_way(tls);
+	const char *message = fl_wolf_message_under_way(tls->wolf);
 
 	for (size_t i = 0; i < FL_COUNT_OF(errors); i++) {
 		if (errors[i].error == error) {
@@ -392,11 +308,9 @@ static void note_sent_alert(const struct fl_tls *tls, struct fl_tls_failure *fai
 void fl_tls_fail_error(struct fl_tls *tls, int error)
 {
 	WOLFSSL_ALERT_HISTORY history;
-	struct fl_tls_failure *failure;
-	enum fl_rule rule = fl_tls_rule_of_error(error);
+	struct fl_tls_failure *failure = begin(tls);
 
-	/* Once the peer's certificate has passed, it is its proof of possession that fails. */
-	if ((failure = begin(tls)) == NULL) {
+	if (failure == NULL) {
 		return;
 	}
 	if (tls->state == FL_TLS_STATE_HANDSHAKE && tls->peer != NULL) {
@@ -406,8 +320,9 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 		fail_own(failure, error);
 		return;
 	}
-	if (rule != FL_RULE_NONE && tls->peer == NULL) {
-		fail_rule(failure, rule, NULL);
+	/* All else that can be wrong with a certificate verify.c has found. */
+	if (error == NO_PEER_CERT) {
+		fail_rule(failure, FL_RULE_NO_CERTIFICATE, NULL);
 		note_sent_alert(tls, failure);
 		return;
 	}

@@ -8,9 +8,8 @@
  *
  * What nobody holds is bounded in number, bytes and time: the tickets that name it are good for an hour. Memory comes
  * from wolfSSL's allocator, as everything that a connection takes; when it is out, a handshake fails. */
-#include "tls/tls_internal.h"
+#include "tls/peer.h"
 
-#include <pthread.h>
 #include <time.h>
 #include <utlist.h>
 
@@ -20,15 +19,6 @@
 #define UNHELD_MAX 4096u
 #define UNHELD_BYTES_MAX (8u * 1024 * 1024)
 #define UNHELD_S 3600
-
-struct fl_tls_peers {
-	pthread_mutex_t lock;
-	struct fl_tls_peer **buckets; /* their number is a power of two */
-	size_t bucket_count, count;
-	struct fl_tls_peer *unheld; /* longest without a holder first */
-	size_t unheld_count, unheld_bytes;
-	unsigned users; /* the owner and contexts, and each object that is held */
-};
 
 static int64_t monotonic_s(void)
 {
@@ -177,17 +167,6 @@ void fl_tls_peers_unref(struct fl_tls_peers *peers)
 	fl_tls_release(peers);
 }
 
-size_t fl_tls_peers_count(struct fl_tls_peers *peers)
-{
-	size_t count;
-
-	(void)pthread_mutex_lock(&peers->lock);
-	tidy(peers);
-	count = peers->count;
-	(void)pthread_mutex_unlock(&peers->lock);
-	return count;
-}
-
 /* --- one chain ------------------------------------------------------------------------------------ */
 
 struct fl_span fl_tls_peer_cert(const struct fl_tls_peer *peer, size_t index)
@@ -322,11 +301,6 @@ void fl_tls_peer_unref(struct fl_tls_peer *peer)
 const char *fl_tls_peer_name(const struct fl_tls_peer *peer)
 {
 	return peer->data;
-}
-
-size_t fl_tls_peer_cert_count(const struct fl_tls_peer *peer)
-{
-	return peer->cert_count;
 }
 
 int64_t fl_tls_peer_until(const struct fl_tls_peer *peer)

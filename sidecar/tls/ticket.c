@@ -23,16 +23,17 @@
  * was opened need not be the one that is chosen, so the first that is good shuts the door behind it;
  * it may be sent twice (HelloRetryRequest) and chosen only once; and wolfSSL would let a peer
  * resume without a new key exchange. What fails for want of memory counts as "does not hold". */
-#include "tls/tls_internal.h"
+#include "tls/ticket.h"
 
-#include <limits.h>
 #include <string.h>
 
-#include <wolfssl/internal.h>
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/random.h>
 
 #include "base/harden.h"
+#include "tls/alpn.h"
+#include "tls/peer.h"
+#include "tls/verify.h"
 
 #define VERSION 2
 #define PART_SIZE (2u + FL_DIGEST_LEN)
@@ -41,7 +42,7 @@
 #define LIFETIME_S 3600u         /* of a ticket; the chain's end may come first */
 #define RENEW_S (LIFETIME_S / 6) /* older tickets are replaced by a new one when they are used */
 
-_Static_assert(WOLFSSL_TICKET_EXTRA_PADDING_SZ >= PART_SIZE, "there is room for our part");
+_Static_assert(FL_WOLF_TICKET_ROOM >= PART_SIZE, "there is room for our part");
 _Static_assert(TAG_SIZE <= WOLFSSL_TICKET_MAC_SZ, "the tag goes where wolfSSL has its MAC");
 
 /* --- keys -------------------------------------------------------------------------------------- */
@@ -161,7 +162,7 @@ bool fl_tls_settle_claim(struct fl_tls *tls)
 {
 	bool good = true;
 
-	if (tls->wolf->options.pskNegotiated) {
+	if (fl_wolf_resumes(tls->wolf)) {
 		/* A certificate beside it would have been refused (verify.c). */
 		good = tls->claim != NULL && tls->peer == NULL;
 		if (good) {
@@ -172,7 +173,7 @@ bool fl_tls_settle_claim(struct fl_tls *tls)
 		}
 	}
 	/* wolfSSL would keep the tickets of the hello as long as the connection. */
-	TLSX_Remove(&tls->wolf->extensions, TLSX_PRE_SHARED_KEY, tls->wolf->heap);
+	fl_wolf_drop_offered_tickets(tls->wolf);
 	fl_tls_drop_claim(tls);
 	return good;
 }
@@ -191,17 +192,17 @@ static int issue(const struct fl_tls *tls, uint8_t *name, uint8_t *iv, uint8_t *
 		 uint8_t *ticket, int len, int *ret_len)
 {
 	const struct ticket_key *key = &tls->ctx->ticket_keys->current;
-	const struct fl_tls_claim *claim = tls->wolf->options.pskNegotiated ? tls->claim : NULL;
+	const struct fl_tls_claim *claim = fl_wolf_resumes(tls->wolf) ? tls->claim : NULL;
 	const struct fl_tls_peer *peer = claim != NULL ? claim->peer : tls->peer;
 	size_t all = (size_t)len + PART_SIZE;
 
 	if (peer == NULL || *ret_len < len || (size_t)*ret_len < all) {
 		return WOLFSSL_TICKET_RET_FATAL;
 	}
-	write_part(tls->wolf->session->ticketNonce.data[0], peer, ticket + len);
+	write_part(fl_wolf_resumptions(tls->wolf), peer, ticket + len);
 	memcpy(name, key->name, sizeof(key->name));
 	memset(mac, 0, WOLFSSL_TICKET_MAC_SZ);
-	if (wc_RNG_GenerateBlock(tls->wolf->rng, iv, WOLFSSL_TICKET_IV_SZ) != 0 ||
+	if (fl_wolf_random(tls->wolf, iv, WOLFSSL_TICKET_IV_SZ) != 0 ||
 	    run_gcm(SEAL, key, iv, mac, ticket, all) != 0) {
 		fl_wipe(ticket, all);
 		return WOLFSSL_TICKET_RET_FATAL;
@@ -210,46 +211,24 @@ static int issue(const struct fl_tls *tls, uint8_t *name, uint8_t *iv, uint8_t *
 	return WOLFSSL_TICKET_RET_OK;
 }
 
-/* Resumption without a key exchange of its own has no forward secrecy. */
-static bool offers_key_exchange(const struct fl_tls *tls)
-{
-	const TLSX *modes = tls->wolf->extensions;
-
-	while (modes != NULL && modes->type != TLSX_PSK_KEY_EXCHANGE_MODES) {
-		modes = modes->next;
-	}
-	return modes != NULL && (modes->val & (1u << PSK_DHE_KE)) != 0;
-}
-
 /* The group of the ticket's session is one of ours still; else the client, which is bound to it, would
  * fail when asked for another. */
 static bool has_our_group(const struct fl_tls *tls, const uint8_t *ticket)
 {
-	InternalTicket own;
-	int i = 0;
+	struct fl_wolf_ticket own;
 
-	memcpy(&own, ticket, sizeof(own));
-	while (i < tls->wolf->numGroups &&
-	       tls->wolf->group[i] != (own.namedGroup[0] << 8 | own.namedGroup[1])) {
-		i++;
-	}
-	fl_wipe(&own, sizeof(own));
-	return i < tls->wolf->numGroups;
+	fl_wolf_read_ticket(ticket, &own);
+	return fl_wolf_has_group(tls->wolf, own.group);
 }
 
 /* Seconds since we made it; at least 0. */
 static int64_t age_of(const struct fl_tls *tls, const uint8_t *ticket)
 {
-	InternalTicket own;
-	uint64_t made_ms = 0;
+	struct fl_wolf_ticket own;
 	int64_t age;
 
-	memcpy(&own, ticket, sizeof(own));
-	for (size_t i = 0; i < sizeof(own.timestamp); i++) {
-		made_ms = made_ms << 8 | own.timestamp[i];
-	}
-	fl_wipe(&own, sizeof(own));
-	age = tls->ctx->now() - (int64_t)(made_ms / 1000);
+	fl_wolf_read_ticket(ticket, &own);
+	age = tls->ctx->now() - (int64_t)(own.made_ms / 1000);
 	return age > 0 ? age : 0;
 }
 
@@ -280,10 +259,12 @@ static int admit(struct fl_tls *tls, const uint8_t *name, const uint8_t *iv, uin
 {
 	static const uint8_t zeros[WOLFSSL_TICKET_MAC_SZ - TAG_SIZE];
 	const struct ticket_key *key = find_key(tls->ctx->ticket_keys, name);
-	const int own = (int)WOLFSSL_INTERNAL_TICKET_LEN;
+	const int own = (int)fl_wolf_ticket_size();
 
+	/* (Resumption without a key exchange of its own has no forward secrecy.) */
 	if (key == NULL || len != own + (int)PART_SIZE ||
-	    memcmp(mac + TAG_SIZE, zeros, sizeof(zeros)) != 0 || !offers_key_exchange(tls)) {
+	    memcmp(mac + TAG_SIZE, zeros, sizeof(zeros)) != 0 ||
+	    !fl_wolf_offers_key_exchange(tls->wolf)) {
 		return WOLFSSL_TICKET_RET_REJECT;
 	}
 	if (run_gcm(OPEN, key, iv, mac, ticket, (size_t)len) != 0 || !has_our_group(tls, ticket) ||
@@ -298,7 +279,7 @@ static int admit(struct fl_tls *tls, const uint8_t *name, const uint8_t *iv, uin
 
 void fl_tls_spare_ticket(struct fl_tls *tls)
 {
-	if (tls->claim != NULL && tls->claim->keeps && tls->wolf->options.pskNegotiated &&
+	if (tls->claim != NULL && tls->claim->keeps && fl_wolf_resumes(tls->wolf) &&
 	    fl_tls_alpn_chosen(tls)) {
 		(void)wolfSSL_no_ticket_TLSv13(tls->wolf);
 	}
@@ -318,27 +299,31 @@ static int on_ticket(WOLFSSL *wolf, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
 		      : admit(tls, name, iv, mac, ticket, len, ret_len);
 }
 
-int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys)
+static bool set_tickets(struct fl_tls_ctx *ctx)
 {
 	if (wolfSSL_CTX_only_dhe_psk(ctx->wolf) != 0) {
-		return -1;
+		return false;
 	}
+	if (ctx->role == FL_TLS_CLIENT) {
+		return true;
+	}
+	if (ctx->ticket_keys == NULL) {
+		/* Nor is there a callback: tickets that come are of no use. */
+		return wolfSSL_CTX_no_ticket_TLSv13(ctx->wolf) == 0;
+	}
+	return wolfSSL_CTX_set_TicketEncCb(ctx->wolf, on_ticket) == WOLFSSL_SUCCESS &&
+	       wolfSSL_CTX_set_TicketHint(ctx->wolf, LIFETIME_S) == WOLFSSL_SUCCESS &&
+	       wolfSSL_CTX_set_timeout(ctx->wolf, LIFETIME_S) > 0;
+}
+
+int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys, struct fl_err *err)
+{
 	if (keys != NULL) {
 		ctx->ticket_keys = fl_tls_ticket_keys_ref(keys);
 	}
-	if (ctx->role == FL_TLS_CLIENT) {
-		return 0;
-	}
-	if (keys == NULL) {
-		/* Nor is there a callback: tickets that come are of no use. */
-		return wolfSSL_CTX_no_ticket_TLSv13(ctx->wolf);
-	}
-	if (wolfSSL_CTX_set_TicketEncCb(ctx->wolf, on_ticket) != WOLFSSL_SUCCESS ||
-	    wolfSSL_CTX_set_TicketHint(ctx->wolf, LIFETIME_S) != WOLFSSL_SUCCESS ||
-	    wolfSSL_CTX_set_timeout(ctx->wolf, LIFETIME_S) <= 0) {
-		return -1;
-	}
-	return 0;
+	return set_tickets(ctx)
+		       ? 0
+		       : fl_err_set(err, FL_ERR_BUG, "wolfSSL does not turn tickets on or off");
 }
 
 /* --- client ------------------------------------------------------------------------------------ */
@@ -346,11 +331,10 @@ int fl_tls_set_tickets(struct fl_tls_ctx *ctx, struct fl_tls_ticket_keys *keys)
 struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls)
 {
 	struct fl_tls_saved *saved;
+	size_t len = fl_wolf_received_ticket_size(tls->wolf);
 
 	if (fl_tls_peer_id(tls) == NULL || tls->ctx->role != FL_TLS_CLIENT ||
-	    tls->ctx->ticket_keys == NULL || !tls->wolf->msgsReceived.got_session_ticket ||
-	    tls->wolf->session->ticketLen == 0 ||
-	    tls->wolf->session->ticketLen > FAIRLEAD_FOREIGN_TICKET_MAX) {
+	    tls->ctx->ticket_keys == NULL || len == 0 || len > FAIRLEAD_FOREIGN_TICKET_MAX) {
 		return NULL;
 	}
 	saved = fl_tls_alloc(sizeof(*saved));
@@ -379,14 +363,13 @@ void fl_tls_saved_free(struct fl_tls_saved *saved)
 /* Would wolfSSL take it? A cipher or group that is not ours any more would be an error. */
 static bool fits(const struct fl_tls *tls, const WOLFSSL_SESSION *session)
 {
-	uint8_t suite[] = {session->cipherSuite0, session->cipherSuite};
 	size_t i = 0;
 
-	while (i < tls->ctx->share_count && tls->ctx->shares[i] != session->namedGroup) {
+	while (i < tls->ctx->share_count && tls->ctx->shares[i] != fl_wolf_group_of(session)) {
 		i++;
 	}
-	return i < tls->ctx->share_count && FindSuiteSSL(tls->wolf, suite) &&
-	       tls->ctx->now() + 1 < (int64_t)session->bornOn + session->timeout;
+	return i < tls->ctx->share_count && fl_wolf_has_cipher_of(tls->wolf, session) &&
+	       tls->ctx->now() + 1 < fl_wolf_session_end(session);
 }
 
 bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved)

@@ -61,17 +61,14 @@ struct fl_tls_peers;
 int fl_tls_peers_new(struct fl_tls_peers **ret, struct fl_err *err) FL_MUST_USE;
 struct fl_tls_peers *fl_tls_peers_ref(struct fl_tls_peers *peers);
 void fl_tls_peers_unref(struct fl_tls_peers *peers); /* NULL is fine */
-/* How many there are, those without a connection included. */
-size_t fl_tls_peers_count(struct fl_tls_peers *peers);
 
 /* One of them: an ID and the chain that proves it. Immutable, reference-counted; thread: any. */
 struct fl_tls_peer;
 struct fl_tls_peer *fl_tls_peer_ref(struct fl_tls_peer *peer);
 void fl_tls_peer_unref(struct fl_tls_peer *peer);             /* NULL is fine */
 const char *fl_tls_peer_name(const struct fl_tls_peer *peer); /* its SPIFFE ID */
-int64_t fl_tls_peer_until(const struct fl_tls_peer *peer);    /* as fl_tls_peer_not_after() */
-struct fl_span fl_tls_peer_cert(const struct fl_tls_peer *peer, size_t index); /* DER; 0: leaf */
-size_t fl_tls_peer_cert_count(const struct fl_tls_peer *peer);
+/* When the first certificate of the chain that it presented runs out, seconds since the epoch. */
+int64_t fl_tls_peer_until(const struct fl_tls_peer *peer);
 
 /* Keys of the tickets that a server gives out; the same for all contexts of a generation, so that a
  * ticket of one worker is good at the others. A client's contexts only look whether there are any.
@@ -171,8 +168,7 @@ void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io);
  * handshake. */
 void fl_tls_alert(struct fl_tls *tls, struct fl_tls_io *io, uint8_t alert);
 
-/* Why the engine failed. reason is a stable word of count/reason.h's list where rule is
- * FL_RULE_NONE. */
+/* Why an engine failed. What users read as `reason` the caller makes of cause and rule. */
 enum fl_tls_cause {
 	FL_TLS_CAUSE_NONE,
 	FL_TLS_CAUSE_CERTIFICATE, /* rule says which */
@@ -197,8 +193,6 @@ const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls);
 /* Of an established connection, else NULL; borrowed from the engine. The ID is NUL-terminated. */
 struct fl_tls_peer *fl_tls_peer_of(const struct fl_tls *tls);
 const char *fl_tls_peer_id(const struct fl_tls *tls);
-/* When the first certificate of the peer's chain runs out, seconds since the epoch. */
-int64_t fl_tls_peer_not_after(const struct fl_tls *tls);
 bool fl_tls_resumed(const struct fl_tls *tls);
 const char *fl_tls_group(const struct fl_tls *tls);  /* "X25519MLKEM768" */
 const char *fl_tls_cipher(const struct fl_tls *tls); /* "TLS_AES_128_GCM_SHA256" */

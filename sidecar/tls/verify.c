@@ -14,20 +14,18 @@
  *
  * A refusal has its own alert (RFC 8446 section 6.2). Memory that runs out counts as a refusal with
  * FL_TLS_CAUSE_INTERNAL. */
-#include "tls/tls_internal.h"
+#include "tls/verify.h"
 
 #include <string.h>
 
-#include <wolfssl/internal.h>
-#include <wolfssl/wolfcrypt/ed25519.h>
+#include <wolfssl/error-ssl.h>
 
 #include "pki/digest.h"
 #include "pki/judge.h"
 #include "pki/spiffe.h"
-
-/* Called by wolfSSL in place of its own function, whose parameters and errors it has. */
-int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index,
-			     word32 size) __asm__("__wrap_ProcessPeerCerts");
+#include "tls/failure.h"
+#include "tls/io.h"
+#include "tls/peer.h"
 
 struct chain {
 	struct fl_span certs[FL_PATH_SENT_MAX];
@@ -217,8 +215,8 @@ static int read_message(struct fl_span message, struct chain *ret)
 	struct fl_span context, list, der, extensions;
 
 	ret->count = 0;
-	if (!take_vector(&message, OPAQUE8_LEN, &context) ||
-	    !take_vector(&message, OPAQUE24_LEN, &list) || message.len > 0) {
+	if (!take_vector(&message, 1, &context) || !take_vector(&message, 3, &list) ||
+	    message.len > 0) {
 		return BUFFER_ERROR;
 	}
 	/* Neither side has given one: nobody is asked for a certificate after the handshake. */
@@ -226,8 +224,8 @@ static int read_message(struct fl_span message, struct chain *ret)
 		return INVALID_CERT_CTX_E;
 	}
 	while (list.len > 0) {
-		if (!take_vector(&list, OPAQUE24_LEN, &der) || der.len == 0 ||
-		    !take_vector(&list, OPAQUE16_LEN, &extensions)) {
+		if (!take_vector(&list, 3, &der) || der.len == 0 ||
+		    !take_vector(&list, 2, &extensions)) {
 			return BUFFER_ERROR;
 		}
 		if (ret->count < FL_PATH_SENT_MAX) {
@@ -240,74 +238,14 @@ static int read_message(struct fl_span message, struct chain *ret)
 
 /* --- the key --------------------------------------------------------------------------------------- */
 
-static int give_ec_key(WOLFSSL *wolf, const struct fl_public_key *key)
-{
-	word32 index = 0;
-	int rc = AllocKey(wolf, DYNAMIC_TYPE_ECC, (void **)&wolf->peerEccDsaKey);
-
-	if (rc == 0) {
-		rc = wc_EccPublicKeyDecode(key->info.data, &index, wolf->peerEccDsaKey,
-					   (word32)key->info.len);
-	}
-	wolf->peerEccDsaKeyPresent = rc == 0;
-	return rc;
-}
-
-static int give_ed25519_key(WOLFSSL *wolf, const struct fl_public_key *key)
-{
-	int rc = AllocKey(wolf, DYNAMIC_TYPE_ED25519, (void **)&wolf->peerEd25519Key);
-
-	if (rc == 0) {
-		rc = wc_ed25519_import_public(key->bits.data, (word32)key->bits.len,
-					      wolf->peerEd25519Key);
-	}
-	wolf->peerEd25519KeyPresent = rc == 0;
-	return rc;
-}
-
-static int give_rsa_key(WOLFSSL *wolf, const struct fl_public_key *key)
-{
-	word32 index = 0;
-	int rc = AllocKey(wolf, DYNAMIC_TYPE_RSA, (void **)&wolf->peerRsaKey);
-
-	if (rc == 0) {
-		rc = wc_RsaPublicKeyDecode(key->bits.data, &index, wolf->peerRsaKey,
-					   (word32)key->bits.len);
-	}
-	wolf->peerRsaKeyPresent = rc == 0;
-	return rc;
-}
-
 /* For CertificateVerify. 0 or a wolfSSL error. */
 static int give_key(WOLFSSL *wolf, struct fl_span leaf)
 {
 	struct fl_cert cert;
-	int rc = PEER_KEY_ERROR;
 
-	/* A second message, or a key from elsewhere. */
-	if (wolf->peerEccDsaKey != NULL || wolf->peerEd25519Key != NULL ||
-	    wolf->peerRsaKey != NULL || fl_cert_parse(leaf, &cert, NULL) != FL_RULE_NONE) {
-		return PEER_KEY_ERROR;
-	}
-	switch (cert.key.kind) {
-	case FL_KEY_P256:
-	case FL_KEY_P384:
-		rc = give_ec_key(wolf, &cert.key);
-		break;
-	case FL_KEY_ED25519:
-		rc = give_ed25519_key(wolf, &cert.key);
-		break;
-	case FL_KEY_RSA:
-		rc = give_rsa_key(wolf, &cert.key);
-		break;
-	case FL_KEY_UNKNOWN:
-	case FL_KEY_P521:
-	case FL_KEY_EC_OTHER:
-	case FL_KEY_ED448:
-	case FL_KEY_RSA_PSS:
-		break;
-	}
-	return rc == 0 || rc == WC_NO_ERR_TRACE(MEMORY_E) ? rc : PEER_KEY_ERROR;
+	return fl_cert_parse(leaf, &cert, NULL) == FL_RULE_NONE
+		       ? fl_wolf_give_peer_key(wolf, &cert.key)
+		       : PEER_KEY_ERROR;
 }
 
 /* --- what wolfSSL calls ------------------------------------------------------------------------------- */
@@ -352,16 +290,15 @@ static int read_certificates(struct fl_tls *tls, struct fl_span message)
 	struct chain chain;
 	int rc;
 
-	if (tls->wolf->options.pskNegotiated || tls->state != FL_TLS_STATE_HANDSHAKE ||
+	if (fl_wolf_resumes(tls->wolf) || tls->state != FL_TLS_STATE_HANDSHAKE ||
 	    tls->peer != NULL) {
 		/* Nobody asked, and nothing would prove that the key is there as well. */
 		return SANITY_MSG_E;
 	}
 	rc = read_message(message, &chain);
 	if (rc == 0 && chain.count == 0) {
-		(void)SendAlert(tls->wolf, alert_fatal,
-				tls->ctx->role == FL_TLS_SERVER ? certificate_required
-								: decode_error);
+		fl_wolf_send_alert(tls->wolf, tls->ctx->role == FL_TLS_SERVER ? certificate_required
+									      : decode_error);
 		return NO_PEER_CERT;
 	}
 	return rc == 0 ? accept_chain(tls, &chain) : rc;
@@ -375,7 +312,7 @@ int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index, w
 	FL_REQUIRE(tls != NULL && tls->wolf == wolf);
 	rc = read_certificates(tls, (struct fl_span){input + *in_out_index, size});
 	if (rc == 0 && tls->peer != NULL && tls->failure == NULL) {
-		wolf->options.havePeerCert = 1;
+		fl_wolf_note_certificates(wolf, 0);
 		*in_out_index += size;
 		return 0;
 	}
@@ -386,7 +323,7 @@ int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index, w
 			fl_tls_send_alert(tls, tls->failure->alert);
 		}
 	}
-	wolf->error = rc;
+	fl_wolf_note_certificates(wolf, rc);
 	return rc;
 }
 

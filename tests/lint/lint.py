@@ -62,6 +62,9 @@ FOREIGN = [
     (r'utlist\.h', ['sidecar/conn', 'sidecar/judge', 'sidecar/worker', 'sidecar/server', 'sidecar/tls']),
 ]
 
+# Headers that one file of the product alone may include: what is private in a library may change with any version of it.
+PRIVATE = {'wolfssl/internal.h': 'sidecar/tls/wolf.c'}
+
 # libuv's streams belong to sidecar/net alone.
 UV_STREAM = re.compile(
     r'\buv_(?:(?:tcp|pipe|read|stream)_\w+|write2?(?:_t)?|try_write2?|listen|accept|'
@@ -217,7 +220,7 @@ def target_layer(name, header):
 
 
 def check_includes(_):
-    """include directions: the tables LAYERS and FOREIGN, and libuv's streams in sidecar/net"""
+    """include directions: the tables LAYERS, FOREIGN and PRIVATE, and libuv's streams in sidecar/net"""
     for name in product():
         layer = layer_of(name)
         if layer is None:
@@ -233,6 +236,8 @@ def check_includes(_):
                 elif target not in allowed:
                     yield f'{name}:{number}: {layer} may not include {target} ("{header}")'
                 continue
+            if PRIVATE.get(header, name) != name:
+                yield f'{name}:{number}: <{header}> only in {PRIVATE[header]}: add a function to its header'
             for pattern, folders in FOREIGN:
                 if re.fullmatch(pattern, header):
                     if layer not in folders:

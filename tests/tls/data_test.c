@@ -3,8 +3,6 @@
  * through. */
 #include "pair.h"
 
-#include <wolfssl/internal.h>
-
 static uint32_t next_random(uint32_t *state)
 {
 	*state ^= *state << 13;

@@ -3,8 +3,6 @@
  * other. */
 #include "pair.h"
 
-#include <wolfssl/internal.h>
-
 #include "wire/hello.h"
 
 #if !defined(FP_ECC) || !defined(HAVE_GMTIME_R)
@@ -22,7 +20,7 @@ Test(handshake, default__both_established)
 	cr_assert_str_eq(fl_tls_peer_id(pair.client.tls),
 			 "spiffe://prod.example/ns/test/sa/other-names");
 	cr_assert_str_eq(fl_tls_peer_id(pair.server.tls), "spiffe://prod.example/ns/test/sa/p256");
-	cr_assert_gt(fl_tls_peer_not_after(pair.client.tls), 1700000000);
+	cr_assert_gt(fl_tls_peer_until(fl_tls_peer_of(pair.client.tls)), 1700000000);
 	cr_assert_str_eq(fl_tls_group(pair.client.tls), "X25519MLKEM768");
 	cr_assert_str_eq(fl_tls_group(pair.server.tls), "X25519MLKEM768");
 	cr_assert_str_eq(fl_tls_cipher(pair.client.tls), "TLS_AES_128_GCM_SHA256");
@@ -256,7 +254,7 @@ Test(handshake, client_without_alpn__served)
 {
 	struct pair pair;
 	pair_open(&pair, NULL, NULL);
-	TLSX_Remove(&pair.client.tls->wolf->extensions, TLSX_APPLICATION_LAYER_PROTOCOL, NULL);
+	fl_wolf_forget_alpn(pair.client.tls->wolf);
 	pair_handshake(&pair);
 	ASSERT_UP(&pair);
 	cr_assert_not(fl_tls_alpn_is_ours(pair.client.tls));
@@ -269,7 +267,7 @@ Test(handshake, client_with_other_alpn__served)
 	char other[] = "h2,http/1.1";
 	struct pair pair;
 	pair_open(&pair, NULL, NULL);
-	TLSX_Remove(&pair.client.tls->wolf->extensions, TLSX_APPLICATION_LAYER_PROTOCOL, NULL);
+	fl_wolf_forget_alpn(pair.client.tls->wolf);
 	cr_assert_eq(wolfSSL_UseALPN(pair.client.tls->wolf, other, sizeof(other) - 1,
 				     WOLFSSL_ALPN_CONTINUE_ON_MISMATCH),
 		     WOLFSSL_SUCCESS);

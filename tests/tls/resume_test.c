@@ -5,6 +5,9 @@
 
 #include <wolfssl/internal.h>
 
+#include "tls/ticket.h"
+#include "tls/verify.h"
+
 static const char *const client_id = "spiffe://prod.example/ns/test/sa/p256",
 			 *const server_id = "spiffe://prod.example/ns/test/sa/other-names";
 
@@ -124,14 +127,14 @@ Test(resume, both_sides_know_each_other_again)
 	mesh_handshake(&mesh);
 	expect_outcome(&mesh, false);
 	cr_assert_not_null(mesh.saved);
-	int64_t client_until = fl_tls_peer_not_after(mesh.pair.server.tls),
-		server_until = fl_tls_peer_not_after(mesh.pair.client.tls);
+	int64_t client_until = fl_tls_peer_until(fl_tls_peer_of(mesh.pair.server.tls)),
+		server_until = fl_tls_peer_until(fl_tls_peer_of(mesh.pair.client.tls));
 	for (int i = 0; i < 3; i++) {
 		cr_assert(mesh_again(&mesh));
 		mesh_handshake(&mesh);
 		expect_outcome(&mesh, true);
-		cr_assert_eq(fl_tls_peer_not_after(mesh.pair.server.tls), client_until);
-		cr_assert_eq(fl_tls_peer_not_after(mesh.pair.client.tls), server_until);
+		cr_assert_eq(fl_tls_peer_until(fl_tls_peer_of(mesh.pair.server.tls)), client_until);
+		cr_assert_eq(fl_tls_peer_until(fl_tls_peer_of(mesh.pair.client.tls)), server_until);
 		cr_assert(fl_tls_alpn_is_ours(mesh.pair.server.tls));
 		cr_assert_str_eq(fl_tls_group(mesh.pair.client.tls), "X25519MLKEM768");
 		cr_assert_str_eq(fl_tls_group(mesh.pair.server.tls), "X25519MLKEM768");
@@ -615,9 +618,6 @@ Test(resume, foreign_signed_leaf__does_not_come_in)
 	cr_assert_null(fl_tls_save(good.pair.client.tls));
 	mesh_close(&good);
 }
-
-int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index,
-			     word32 size) __asm__("__wrap_ProcessPeerCerts");
 
 /* The peer's extra certificate in a resumed handshake is refused, whoever's it is. */
 Test(resume, verify_in_a_resumed_handshake__refused)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_TLS_FAILURE_H
+#define FL_TLS_FAILURE_H
+/* failure - why an engine failed; private to sidecar/tls.
+ *
+ * The first call counts, later ones are ignored. None of them sends anything. */
+#include "tls/tls_internal.h"
+
+/* peer: whose chain it is, as far as that is known; borrowed. */
+void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, struct fl_tls_peer *peer,
+		      const struct fl_err *detail);
+void fl_tls_fail_error(struct fl_tls *tls, int wolf_error);
+void fl_tls_fail_alert(struct fl_tls *tls, uint8_t alert);
+void fl_tls_failure_free(struct fl_tls *tls);
+
+#endif

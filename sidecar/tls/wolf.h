@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_TLS_WOLF_H
+#define FL_TLS_WOLF_H
+/* wolf - what we read and set in wolfSSL that its public API does not offer; private to sidecar/tls.
+ *
+ * wolf.c is the one file that includes wolfssl/internal.h (tests/lint). It was written for wolfSSL 5.9.2: another version does
+ * not compile, and fl_wolf_check() refuses a library whose structures are laid out differently. Whoever moves to another
+ * version reads each function of wolf.c against the new internal.h, and then changes the version there.
+ *
+ * Nothing here allocates unless it says so, and nothing keeps a pointer. Thread: that of the context or connection.
+ *
+ * One private function is replaced, not called: the linker turns wolfSSL's calls of ProcessPeerCerts(), which would read a
+ * peer's Certificate message, into calls of fl_tls_read_certificates() in verify.c (--wrap, see meson.build). */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <wolfssl/wolfcrypt/settings.h>
+
+#include <wolfssl/ssl.h>
+
+#include "base/err.h"
+#include "pki/key.h"
+#include "pki/pem.h"
+
+/* The symbol that wolfSSL's calls of ProcessPeerCerts() go to. Parameters: the connection, the record's bytes, where the
+ * message is in them (moved behind it), its length. Returns 0 or an error of wolfSSL. */
+#define FL_WOLF_PROCESS_PEER_CERTS "__wrap_ProcessPeerCerts"
+
+/* Is the library that was linked the one that wolf.c was compiled for? Sets values by the public API and looks for them in the
+ * structures. Once a process, after wolfSSL_Init(). Errors: FL_ERR_BUG, FL_ERR_NOMEM. */
+int fl_wolf_check(struct fl_err *err) FL_MUST_USE;
+
+/* --- a context ----------------------------------------------------------------------------------- */
+
+/* Our certificates, leaf first, which go out as they are. (The public functions would parse them, and refuse some that are legal.)
+ * chain: copied. kind: of the leaf's key, which the public functions would have noted. Errors: FL_ERR_NOMEM. */
+int fl_wolf_set_chain(WOLFSSL_CTX *ctx, const struct fl_der_list *chain,
+		      enum fl_key_kind kind) FL_MUST_USE;
+/* Bytes that those certificates take in a Certificate message. */
+size_t fl_wolf_chain_size(const struct fl_der_list *chain);
+/* Where the context has its copy of our private key: to keep it out of swap and core dumps. */
+void fl_wolf_private_key(const WOLFSSL_CTX *ctx, void **ret, size_t *ret_len);
+
+/* --- a connection before its handshake ------------------------------------------------------------ */
+
+/* A client sends no session ID and no ChangeCipherSpec (RFC 8446 appendix D.4). */
+void fl_wolf_drop_middlebox_compat(WOLFSSL *wolf);
+/* A client forgets the application protocols that it was told to offer. */
+void fl_wolf_forget_alpn(WOLFSSL *wolf);
+/* The group of the session that a client is to resume, a number of RFC 8446 section 4.2.7. */
+uint16_t fl_wolf_session_group(const WOLFSSL *wolf);
+/* Does the client offer the cipher that the session has? Resuming with another one is an error. */
+bool fl_wolf_has_cipher_of(const WOLFSSL *wolf, const WOLFSSL_SESSION *session);
+/* Of a saved session: its group, and when its ticket runs out, seconds since the epoch. */
+uint16_t fl_wolf_group_of(const WOLFSSL_SESSION *session);
+int64_t fl_wolf_session_end(const WOLFSSL_SESSION *session);
+
+/* --- in its handshake ------------------------------------------------------------------------------ */
+
+/* Does the handshake resume a session? Known from the ServerHello on. */
+bool fl_wolf_resumes(const WOLFSSL *wolf);
+/* Has the server sent a CertificateRequest? */
+bool fl_wolf_was_asked_for_certificate(const WOLFSSL *wolf);
+/* The last message of the peer that was begun, by its name in RFC 8446. */
+const char *fl_wolf_message_under_way(const WOLFSSL *wolf);
+/* May the client's tickets be used with a key exchange of their own (psk_dhe_ke)? */
+bool fl_wolf_offers_key_exchange(const WOLFSSL *wolf);
+/* Is the group one of those that this side takes? */
+bool fl_wolf_has_group(const WOLFSSL *wolf, uint16_t group);
+/* The public key of the peer's certificate, with which CertificateVerify will be checked; or an error of wolfSSL, as for a
+ * second one. Allocates. */
+int fl_wolf_give_peer_key(WOLFSSL *wolf, const struct fl_public_key *key) FL_MUST_USE;
+/* What ProcessPeerCerts() leaves behind: that there was a certificate, or the error. */
+void fl_wolf_note_certificates(WOLFSSL *wolf, int error);
+/* A fatal alert. May fail for want of memory; the peer then sees the connection end. */
+void fl_wolf_send_alert(WOLFSSL *wolf, uint8_t alert);
+/* Random bytes of the connection's generator. 0 or an error of wolfSSL. */
+int fl_wolf_random(WOLFSSL *wolf, uint8_t *buf, size_t len) FL_MUST_USE;
+
+/* --- tickets ---------------------------------------------------------------------------------------- */
+
+/* Bytes that wolfSSL puts into a ticket, and how many of ours may follow. */
+#define FL_WOLF_TICKET_ROOM 34u
+size_t fl_wolf_ticket_size(void);
+/* What the first fl_wolf_ticket_size() bytes of a ticket say: the group, and when it was made (ms since the epoch). */
+struct fl_wolf_ticket {
+	uint16_t group;
+	uint64_t made_ms;
+};
+void fl_wolf_read_ticket(const uint8_t *ticket, struct fl_wolf_ticket *ret);
+/* How often the session of a server was resumed, as wolfSSL counts it in one byte. */
+uint8_t fl_wolf_resumptions(const WOLFSSL *wolf);
+/* Bytes of the ticket that a client has read last; 0: none. */
+size_t fl_wolf_received_ticket_size(const WOLFSSL *wolf);
+/* The tickets of the hello, which wolfSSL would keep as long as the connection. */
+void fl_wolf_drop_offered_tickets(WOLFSSL *wolf);
+
+#endif
