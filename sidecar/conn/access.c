@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "conn/access.h"
 
-#include "conn/log_ration.h"
 #include "conn/remedy.h"
 #include "conn/stranger.h"
 
 #define ALERT_NO_APPLICATION_PROTOCOL 120 /* RFC 7301 section 3.2 */
 
 /* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
-static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason,
+static bool is_wanted(const struct fl_loop *loop, enum fl_reason reason,
 		      const struct fl_verdict *verdict)
 {
-	switch (worker->access) {
+	switch (loop->access) {
 	case FL_ACCESS_ALL:
 		return true;
 	case FL_ACCESS_DENIED:
@@ -19,6 +18,25 @@ static bool is_wanted(const struct fl_worker *worker, enum fl_reason reason,
 	case FL_ACCESS_OFF:
 		break;
 	}
+	return false;
+}
+
+/* Nobody is verified and nobody was admitted, or a peer has its share of connections: no line for each. */
+static bool is_rationed(const struct fl_conn *conn, enum fl_reason reason)
+{
+	return conn->direction == FL_INBOUND && !conn->admitted &&
+	       (conn->security != FL_SECURITY_MTLS || reason == FL_REASON_CONNECTION_LIMIT);
+}
+
+static bool may_have_line(const struct fl_conn *conn, enum fl_reason reason)
+{
+	struct fl_inet network = fl_inet_network(&conn->source);
+
+	if (!is_rationed(conn, reason) ||
+	    fl_log_ration_take(&conn->loop->log_ration, &network, reason)) {
+		return true;
+	}
+	fl_count(&conn->loop->counters.lines_left_out, 1);
 	return false;
 }
 
@@ -152,7 +170,7 @@ void fl_access_goes_on(const struct fl_access *access)
 {
 	struct fl_line line;
 
-	fl_line_begin(&line, &access->conn->worker->log, FL_LOG_INFO, "connection open");
+	fl_line_begin(&line, &access->conn->loop->log, FL_LOG_INFO, "connection open");
 	add_facts(&line, access);
 	fl_line_end(&line);
 }
@@ -160,19 +178,19 @@ void fl_access_goes_on(const struct fl_access *access)
 void fl_access_ended(const struct fl_access *access)
 {
 	const struct fl_conn *conn = access->conn;
-	struct fl_worker *worker = conn->worker;
+	struct fl_loop *loop = conn->loop;
 	bool denied = fl_reason_is_denial(access->reason);
 	struct fl_line line;
 
-	fl_counters_ended(&worker->counters, conn->direction, conn->security, access->reason);
+	fl_counters_ended(&loop->counters, conn->direction, conn->security, access->reason);
 	if (conn->peer != NULL) {
 		fl_peer_ended(conn->peer, access->reason);
 	}
-	if (!is_wanted(worker, access->reason, access->verdict) ||
-	    !fl_log_ration_has_line(worker, conn, access->reason)) {
+	if (!is_wanted(loop, access->reason, access->verdict) ||
+	    !may_have_line(conn, access->reason)) {
 		return;
 	}
-	fl_line_begin(&line, &worker->log, denied ? FL_LOG_WARN : FL_LOG_INFO,
+	fl_line_begin(&line, &loop->log, denied ? FL_LOG_WARN : FL_LOG_INFO,
 		      is_judged(access->reason) ? "connection closed"
 		      : denied                  ? "connection refused"
 						: "connection");

@@ -19,22 +19,22 @@ static const struct fl_sock_events no_events; /* it is not read yet */
 
 /* --- life --------------------------------------------------------------------------------------- */
 
-static struct fl_conn *route_new(struct fl_endpoint *endpoint, const struct fl_sock *sock)
+static struct fl_conn *conn_new(struct fl_endpoint *endpoint, const struct fl_sock *sock)
 {
-	struct fl_worker *worker = endpoint->worker;
+	struct fl_loop *loop = endpoint->loop;
 	struct fl_conn *conn = calloc(1, sizeof(*conn));
 
 	if (conn == NULL) {
 		return NULL;
 	}
 	conn->refs = 1;
-	conn->worker = worker;
+	conn->loop = loop;
 	conn->endpoint = endpoint;
 	conn->direction = (uint8_t)endpoint->direction;
-	conn->share = fl_share_ref(worker->share);
+	conn->share = fl_share_ref(loop->share);
 	conn->started_ns = uv_hrtime();
 	conn->source = fl_sock_peer_inet(sock);
-	fl_worker_opened(worker, endpoint->direction);
+	fl_loop_opened(loop, endpoint->direction);
 	return conn;
 }
 
@@ -50,24 +50,24 @@ void fl_conn_unref(struct fl_conn *conn)
 		return;
 	}
 	if (conn->peer != NULL) {
-		fl_peer_left(conn->peer, uv_now(&conn->worker->loop));
+		fl_peer_left(conn->peer, uv_now(conn->loop->uv));
 		conn->peer = NULL;
 	}
 	if (conn->admitted) {
-		fl_quota_give_back(&conn->worker->quota, (enum fl_direction)conn->direction,
+		fl_quota_give_back(&conn->loop->quota, (enum fl_direction)conn->direction,
 				   conn->quota);
 	}
 	fl_targets_unref(conn->targets);
 	fl_share_unref(conn->share);
 	conn->targets = NULL;
 	conn->share = NULL;
-	fl_worker_bury(conn->worker, &conn->corpse);
-	fl_worker_closed(conn->worker, conn->direction);
+	fl_loop_bury(conn->loop, &conn->corpse);
+	fl_loop_closed(conn->loop, conn->direction);
 }
 
 const char *fl_conn_admit(struct fl_conn *conn, const char *id)
 {
-	struct fl_quota *quota = &conn->worker->quota;
+	struct fl_quota *quota = &conn->loop->quota;
 	enum fl_direction direction = (enum fl_direction)conn->direction;
 	struct fl_inet network = fl_inet_network(&conn->source);
 	enum fl_quota_answer answer =
@@ -80,13 +80,13 @@ const char *fl_conn_admit(struct fl_conn *conn, const char *id)
 
 void fl_conn_secured(struct fl_conn *conn, const char *id)
 {
-	struct fl_worker *worker = conn->worker;
+	struct fl_loop *loop = conn->loop;
 
 	FL_REQUIRE(conn->security == FL_SECURITY_NONE);
 	conn->security = id != NULL ? FL_SECURITY_MTLS : FL_SECURITY_PLAINTEXT;
-	fl_count(&worker->counters.settled[conn->direction][conn->security], 1);
-	conn->peer = fl_peer_counts_opened(worker->peers, worker->number, conn->direction, id,
-					   uv_now(&worker->loop));
+	fl_count(&loop->counters.settled[conn->direction][conn->security], 1);
+	conn->peer = fl_peer_counts_opened(loop->peers, loop->number, conn->direction, id,
+					   uv_now(loop->uv));
 }
 
 static void refuse(struct fl_conn *conn, struct fl_sock *sock, enum fl_reason reason,
@@ -100,19 +100,6 @@ static void refuse(struct fl_conn *conn, struct fl_sock *sock, enum fl_reason re
 }
 
 /* --- what it is ---------------------------------------------------------------------------------- */
-
-/* One of ours; for_app: only one whose connections go out again. */
-static bool is_ourselves(const struct fl_worker *worker, const struct fl_inet *to, bool for_app)
-{
-	for (size_t i = 0; i < worker->own_port_count; i++) {
-		const struct fl_own_port *own = &worker->own_ports[i];
-
-		if (own->port == to->port && (own->is_for_app || !for_app)) {
-			return fl_net_is_local(to);
-		}
-	}
-	return false;
-}
 
 /* FL_REASON_DONE: it is known, and not ourselves. */
 static enum fl_reason find_destination(struct fl_conn *conn, const struct fl_sock *sock)
@@ -134,7 +121,7 @@ static enum fl_reason find_destination(struct fl_conn *conn, const struct fl_soc
 	if (to->port == endpoint->port && fl_net_is_local(to)) {
 		return FL_REASON_DESTINATION_UNKNOWN; /* somebody has dialled the capture port itself */
 	}
-	return is_ourselves(conn->worker, to, false) ? FL_REASON_LOOP : FL_REASON_DONE;
+	return fl_loop_is_own(conn->loop, to, false) ? FL_REASON_LOOP : FL_REASON_DONE;
 }
 
 /* The sidecar itself, which wants to know whether the rules lead here. */
@@ -206,20 +193,21 @@ static enum fl_reason find(struct fl_conn *conn, const struct fl_sock *sock)
  * has the addresses of a network. */
 static uint32_t lane_of(const struct fl_conn *conn)
 {
-	const struct fl_slots *places = &conn->worker->places[conn->direction];
+	const struct fl_slots *slots = &conn->loop->slots[conn->direction];
+	uint32_t endpoint = fl_slots_lane(slots, conn->endpoint->number);
 	struct fl_inet from = fl_inet_network(&conn->source);
 
 	if (conn->direction == FL_INBOUND) {
-		return fl_slots_lane(places, fl_inet_hash(&from) + fl_worker_lane(conn->endpoint));
+		return fl_slots_lane(slots, fl_inet_hash(&from) + endpoint);
 	}
-	return fl_conn_is_captured(conn) ? fl_slots_lane(places, fl_inet_hash(&conn->destination))
-					 : fl_worker_lane(conn->endpoint);
+	return fl_conn_is_captured(conn) ? fl_slots_lane(slots, fl_inet_hash(&conn->destination))
+					 : endpoint;
 }
 
 /* The other end is ours, and resets it: nothing stays behind, not even for a minute. */
 static void end_probe(struct fl_conn *conn, struct fl_sock *sock)
 {
-	fl_count(&conn->worker->counters.probes, 1);
+	fl_count(&conn->loop->counters.probes, 1);
 	fl_sock_close(sock, 0);
 	fl_conn_unref(conn);
 }
@@ -228,7 +216,7 @@ struct fl_conn *fl_conn_accept(struct fl_endpoint *endpoint, struct fl_listener 
 			       struct fl_sock **ret_sock)
 {
 	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
-	struct fl_conn *conn = sock != NULL ? route_new(endpoint, sock) : NULL;
+	struct fl_conn *conn = sock != NULL ? conn_new(endpoint, sock) : NULL;
 	enum fl_reason reason;
 
 	if (conn == NULL) {
@@ -242,7 +230,7 @@ struct fl_conn *fl_conn_accept(struct fl_endpoint *endpoint, struct fl_listener 
 		end_probe(conn, sock);
 		return NULL;
 	}
-	fl_count(&conn->worker->counters.opened[conn->direction], 1);
+	fl_count(&conn->loop->counters.opened[conn->direction], 1);
 	if (reason != FL_REASON_DONE) {
 		refuse(conn, sock, reason, NULL);
 		return NULL;
@@ -256,8 +244,8 @@ void fl_conn_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
 		    enum fl_reason reason, const char *detail, bool quietly)
 {
 	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
-	struct fl_conn *conn = sock != NULL ? route_new(endpoint, sock) : NULL;
-	struct fl_counters *counters = &endpoint->worker->counters;
+	struct fl_conn *conn = sock != NULL ? conn_new(endpoint, sock) : NULL;
+	struct fl_counters *counters = &endpoint->loop->counters;
 
 	/* For the line, and as a look at the rules is none of the connections that are too many. */
 	if (conn != NULL && find(conn, sock) == FL_REASON_DONE && is_probe(conn)) {
@@ -368,7 +356,7 @@ struct fl_request fl_conn_request(const struct fl_conn *conn, const char *id,
 struct fl_dial fl_conn_app(const struct fl_conn *conn, union fl_sockaddr *to,
 			   union fl_sockaddr *from)
 {
-	struct fl_dial dial = {.to = &to->any, .alive = {.keep_s = conn->worker->net.keep_s}};
+	struct fl_dial dial = {.to = &to->any, .alive = {.keep_s = conn->loop->net.keep_s}};
 
 	if (conn->service != NULL && conn->service->app.kind != FL_ADDR_NONE) {
 		*to = conn->service->app.sa;
@@ -427,7 +415,7 @@ static bool next_address(struct fl_conn *conn, union fl_sockaddr *ret)
 
 static uint64_t now_of(const struct fl_conn *conn)
 {
-	return uv_now(&conn->worker->loop);
+	return uv_now(conn->loop->uv);
 }
 
 /* Parts what is left of it. An address that swallows packets must not use up the time of those behind it. False: it is
@@ -438,7 +426,7 @@ static bool has_time(struct fl_conn *conn)
 	size_t left = addresses_left(conn);
 
 	if (conn->dial_until_ms == 0) {
-		conn->dial_until_ms = now + conn->worker->connecting.duration_ms;
+		conn->dial_until_ms = now + conn->loop->connecting.duration_ms;
 	}
 	if (now >= conn->dial_until_ms) {
 		return false;
@@ -470,8 +458,8 @@ int fl_conn_dial(struct fl_conn *conn, bool tls, const struct fl_sock_events *ev
 	}
 	while (next_address(conn, &to)) {
 		struct fl_dial dial = {.to = &to.any,
-				       .alive = {.keep_s = conn->worker->net.keep_s,
-						 .give_up_ms = conn->worker->peer_timeout_ms},
+				       .alive = {.keep_s = conn->loop->net.keep_s,
+						 .give_up_ms = conn->loop->peer_timeout_ms},
 				       .joins_acks = tls,
 				       .heeds_icmp = true};
 		struct fl_inet inet = fl_inet_of(&to.any);
@@ -481,11 +469,11 @@ int fl_conn_dial(struct fl_conn *conn, bool tls, const struct fl_sock_events *ev
 			dial.port = FL_PORT_OF_OURS; /* the app has called the same address */
 		}
 		/* Names may resolve to anything; a captured destination has been judged. */
-		if (!fl_conn_is_captured(conn) && is_ourselves(conn->worker, &inet, true)) {
+		if (!fl_conn_is_captured(conn) && fl_loop_is_own(conn->loop, &inet, true)) {
 			rc = UV_ELOOP;
 			continue;
 		}
-		if (fl_sock_dial(&conn->worker->net, &dial, events, user, cb, ret, &err) == 0) {
+		if (fl_sock_dial(&conn->loop->net, &dial, events, user, cb, ret, &err) == 0) {
 			return 0;
 		}
 		rc = err.sys != 0 ? -err.sys : UV_ENOMEM;

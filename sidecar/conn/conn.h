@@ -8,8 +8,10 @@
  * share of the generation that it began with. Loop-bound. Memory of one that nobody refers to is freed when the
  * loop's turn is over. */
 #include "base/inet.h"
+#include "conn/endpoint.h"
+#include "conn/listing.h"
+#include "conn/loop.h"
 #include "policy/policy.h"
-#include "worker/worker.h"
 
 /* What the first bytes of a permissive port's client were. */
 enum fl_detected {
@@ -22,7 +24,7 @@ enum fl_detected {
 
 struct fl_conn {
 	struct fl_corpse corpse; /* first: buried when nobody refers to it */
-	struct fl_worker *worker;
+	struct fl_loop *loop;
 	struct fl_endpoint *endpoint; /* that it came by */
 	struct fl_share *share;       /* a reference */
 	/* Of the share's generation. */
@@ -109,7 +111,7 @@ struct fl_plaintext_counter *fl_conn_plain(const struct fl_conn *conn);
 int fl_conn_dial(struct fl_conn *conn, bool tls, const struct fl_sock_events *events, void *user,
 		 fl_sock_dial_cb cb, struct fl_sock **ret);
 /* Outbound: has the address that is dialled just now had its time? Until it answers, this is asked FL_DIAL_LOOKS times in one
- * connect_timeout (worker->dialing). An address gets an equal part of what is left of connect_timeout, and at least the time
+ * connect_timeout (loop->dialing). An address gets an equal part of what is left of connect_timeout, and at least the time
  * between two looks. */
 bool fl_conn_dial_is_late(const struct fl_conn *conn);
 /* Outbound: what was dialled last is the next one again, and connect_timeout begins anew. */

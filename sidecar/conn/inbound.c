@@ -23,9 +23,9 @@ static struct fl_verdict ask_policy(const struct fl_conn *conn, const char *id)
 	struct fl_request request = fl_conn_request(conn, id, &source);
 	struct fl_verdict verdict =
 		fl_policy_decide(conn->share->generation->conf->policy, &request);
-	struct fl_share *now = conn->worker->share;
+	struct fl_share *now = conn->loop->share;
 
-	fl_callers_note(&conn->worker->seen, &request, &verdict);
+	fl_callers_note(&conn->loop->callers, &request, &verdict);
 	fl_rule_counts_count(now->tally, now->tally_worker, &verdict, now == conn->share);
 	return verdict;
 }
@@ -111,7 +111,7 @@ static void serve_plaintext(struct fl_conn *conn, struct fl_sock *sock, struct f
 		return;
 	}
 	if (conn->detected == FL_DETECTED_SILENCE) {
-		fl_port_count(&conn->worker->detect_timeouts, conn->port);
+		fl_port_count(&conn->loop->detect_timeouts, conn->port);
 	}
 	fl_stream_inbound_plain(conn, sock, early, &verdict);
 }

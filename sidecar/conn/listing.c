@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "report/report.h"
 
 #define NS_PER_S 1000000000u
 

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The timer runs as long as a window is open. */
 #include "conn/log_ration.h"
 
 #include <string.h>
 
 #include "base/cidr.h"
-
-static bool is_rationed(const struct fl_conn *conn, enum fl_reason reason)
-{
-	return conn->direction == FL_INBOUND && !conn->admitted &&
-	       (conn->security != FL_SECURITY_MTLS || reason == FL_REASON_CONNECTION_LIMIT);
-}
+#include "base/err.h"
+#include "base/mem.h"
 
 static const char *network_text(const struct fl_inet *network, char buf[FL_CIDR_TEXT])
 {
@@ -24,14 +19,14 @@ static const char *network_text(const struct fl_inet *network, char buf[FL_CIDR_
 	return fl_cidr_format(&cidr, buf);
 }
 
-static void tell(void *user, const struct fl_ration_source *source, uint64_t left_out)
+static void log_left_out(void *user, const struct fl_ration_source *source, uint64_t left_out)
 {
-	struct fl_worker *worker = user;
+	struct fl_log_ration *ration = user;
 	char buf[FL_CIDR_TEXT];
 	struct fl_inet network;
 	struct fl_line line;
 
-	fl_line_begin(&line, &worker->log, FL_LOG_WARN, "lines left out");
+	fl_line_begin(&line, ration->log, FL_LOG_WARN, "lines left out");
 	fl_line_str(&line, "direction", "inbound");
 	if (source != NULL) {
 		memcpy(&network, source->key, sizeof(network));
@@ -46,40 +41,30 @@ static void tell(void *user, const struct fl_ration_source *source, uint64_t lef
 
 static void on_window_over(uv_timer_t *timer)
 {
-	struct fl_worker *worker = timer->data;
+	struct fl_log_ration *ration = FL_CONTAINER_OF(timer, struct fl_log_ration, timer);
 
-	fl_ration_end(&worker->ration, tell, worker);
+	fl_ration_end(&ration->ration, log_left_out, ration);
 }
 
-void fl_log_ration_init(struct fl_worker *worker)
+void fl_log_ration_init(struct fl_log_ration *ration, uv_loop_t *uv, struct fl_log *log)
 {
-	FL_REQUIRE(uv_timer_init(&worker->loop, &worker->ration_timer) == 0);
-	worker->ration_timer.data = worker;
+	*ration = (struct fl_log_ration){.log = log};
+	FL_REQUIRE(uv_timer_init(uv, &ration->timer) == 0);
 }
 
-void fl_log_ration_close(struct fl_worker *worker)
+void fl_log_ration_close(struct fl_log_ration *ration)
 {
-	fl_ration_end(&worker->ration, tell, worker);
-	uv_close((uv_handle_t *)&worker->ration_timer, NULL);
+	fl_ration_end(&ration->ration, log_left_out, ration);
+	uv_close((uv_handle_t *)&ration->timer, NULL);
 }
 
-bool fl_log_ration_has_line(struct fl_worker *worker, const struct fl_conn *conn,
-			    enum fl_reason reason)
+bool fl_log_ration_take(struct fl_log_ration *ration, const struct fl_inet *network,
+			enum fl_reason reason)
 {
-	struct fl_inet network = fl_inet_network(&conn->source);
-	bool has_line;
-
-	_Static_assert(sizeof(network) == FL_RATION_KEY, "a network is a key");
-	if (!is_rationed(conn, reason)) {
-		return true;
+	_Static_assert(sizeof(*network) == FL_RATION_KEY, "a network is a key");
+	if (!fl_ration_is_open(&ration->ration) && !uv_is_closing((uv_handle_t *)&ration->timer)) {
+		FL_REQUIRE(uv_timer_start(&ration->timer, on_window_over, FL_RATION_WINDOW_MS, 0) ==
+			   0);
 	}
-	if (!fl_ration_is_open(&worker->ration) && !worker->stopping) {
-		FL_REQUIRE(uv_timer_start(&worker->ration_timer, on_window_over,
-					  FL_RATION_WINDOW_MS, 0) == 0);
-	}
-	has_line = fl_ration_take(&worker->ration, &network, (uint32_t)reason);
-	if (!has_line) {
-		fl_count(&worker->counters.lines_left_out, 1);
-	}
-	return has_line;
+	return fl_ration_take(&ration->ration, network, (uint32_t)reason);
 }

@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_LOG_RATION_H
 #define FL_CONN_LOG_RATION_H
-/* log_ration - the access log is not for strangers to fill.
+/* log_ration - keeps strangers from filling the access log.
  *
- * Lines about connections of which no identity was verified and that were not let in are rationed by network and reason
- * (base/ration.h), and so are those about peers who have their share of connections. A line says how many were left
- * out. Counters count them all. Loop-bound. */
-#include "conn/conn.h"
+ * Lines are rationed by network and reason (base/ration.h). When a window is over, a line says how many were left out.
+ * Which connections are rationed is for the caller to say. Loop-bound. */
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/inet.h"
+#include "base/log.h"
+#include "base/ration.h"
 #include "count/reason.h"
 
-void fl_log_ration_init(struct fl_worker *worker);
-/* Says what is left to be said; the loop has to run once more. */
-void fl_log_ration_close(struct fl_worker *worker);
+struct fl_log_ration {
+	struct fl_ration ration;
+	struct fl_log *log; /* borrowed */
+	uv_timer_t timer;   /* runs while a window is open */
+};
 
-/* May there be a line about the end of that connection? */
-bool fl_log_ration_has_line(struct fl_worker *worker, const struct fl_conn *conn,
-			    enum fl_reason reason);
+void fl_log_ration_init(struct fl_log_ration *ration, uv_loop_t *uv, struct fl_log *log);
+/* Logs what was left out, and closes the timer (the loop has to run once more). Lines after that are still rationed. */
+void fl_log_ration_close(struct fl_log_ration *ration);
+
+/* May a line about somebody of that network be written? network: fl_inet_network() of the source. */
+bool fl_log_ration_take(struct fl_log_ration *ration, const struct fl_inet *network,
+			enum fl_reason reason);
 
 #endif

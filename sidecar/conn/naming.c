@@ -10,16 +10,16 @@
 
 #define NS_PER_MS 1000000u
 
-void fl_naming_wait(struct fl_worker *worker, struct fl_naming_waiter *waiter)
+void fl_naming_wait(struct fl_loop *loop, struct fl_naming_waiter *waiter)
 {
-	DL_APPEND(worker->unnamed, waiter);
+	DL_APPEND(loop->unnamed, waiter);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): what is large is utlist's macro */
-void fl_naming_leave(struct fl_worker *worker, struct fl_naming_waiter *waiter)
+void fl_naming_leave(struct fl_loop *loop, struct fl_naming_waiter *waiter)
 {
 	if (waiter->prev != NULL) {
-		DL_DELETE(worker->unnamed, waiter);
+		DL_DELETE(loop->unnamed, waiter);
 		waiter->prev = waiter->next = NULL;
 	}
 }
@@ -27,7 +27,7 @@ void fl_naming_leave(struct fl_worker *worker, struct fl_naming_waiter *waiter)
 /* Nothing has been done for it so far, so it goes by what is current. */
 static void take_current_share(struct fl_conn *conn)
 {
-	struct fl_share *share = conn->worker->share;
+	struct fl_share *share = conn->loop->share;
 
 	if (conn->share != share) {
 		(void)fl_share_ref(share);
@@ -38,7 +38,11 @@ static void take_current_share(struct fl_conn *conn)
 
 static void want(const struct fl_conn *conn, size_t name)
 {
-	conn->worker->want(conn->worker->want_user, name);
+	const struct fl_loop_hooks *hooks = &conn->loop->hooks;
+
+	if (hooks->want_name != NULL) {
+		hooks->want_name(hooks->user, name);
+	}
 }
 
 static bool is_fresh(const struct fl_conn *conn, size_t name, int family)

@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 struct fl_conn;
-struct fl_worker;
+struct fl_loop;
 
 /* In what waits. */
 struct fl_naming_waiter {
@@ -32,8 +32,8 @@ enum fl_naming {
 /* Decides by the worker's current share, which becomes the connection's. For WAIT and NOBODY, detail says why in a sentence. */
 enum fl_naming fl_naming_decide(struct fl_conn *conn, char *detail, size_t size);
 
-void fl_naming_wait(struct fl_worker *worker, struct fl_naming_waiter *waiter);
+void fl_naming_wait(struct fl_loop *loop, struct fl_naming_waiter *waiter);
 /* One that does not wait: nothing happens. */
-void fl_naming_leave(struct fl_worker *worker, struct fl_naming_waiter *waiter);
+void fl_naming_leave(struct fl_loop *loop, struct fl_naming_waiter *waiter);
 
 #endif

@@ -11,7 +11,7 @@
 
 static const struct fl_share *share_in_force(const struct fl_conn *conn)
 {
-	return conn->worker->share != NULL ? conn->worker->share : conn->share;
+	return conn->loop->share != NULL ? conn->loop->share : conn->share;
 }
 
 static const struct fl_conf *conf_in_force(const struct fl_conn *conn)

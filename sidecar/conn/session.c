@@ -34,9 +34,9 @@ static const unsigned allowed_next[] = {
 
 static const struct fl_sock_events sock_events;
 
-static struct fl_worker *worker_of(const struct fl_session *session)
+static struct fl_loop *loop_of(const struct fl_session *session)
 {
-	return session->conn->worker;
+	return session->conn->loop;
 }
 
 static void set_state(struct fl_session *session, enum fl_session_state next)
@@ -50,7 +50,7 @@ static void set_state(struct fl_session *session, enum fl_session_state next)
 static struct fl_session *session_new(struct fl_conn *conn, const struct fl_session_events *events,
 				      bool is_client)
 {
-	struct fl_worker *worker = conn->worker;
+	struct fl_loop *loop = conn->loop;
 	struct fl_session *session = calloc(1, sizeof(*session));
 
 	if (session == NULL) {
@@ -62,21 +62,20 @@ static struct fl_session *session_new(struct fl_conn *conn, const struct fl_sess
 	session->is_client = is_client;
 	session->state = is_client ? DIALING : HANDSHAKE;
 	session->started_ns = conn->started_ns;
-	DL_APPEND(worker->sessions, session);
-	fl_slots_hold(&worker->places[conn->direction], &session->place, conn->lane,
-		      uv_now(&worker->loop));
+	DL_APPEND(loop->sessions, session);
+	fl_slots_hold(&loop->slots[conn->direction], &session->place, conn->lane, uv_now(loop->uv));
 	return session;
 }
 
 static void give_place_back(struct fl_session *session)
 {
-	fl_slots_release(&worker_of(session)->places[session->conn->direction], &session->place);
+	fl_slots_release(&loop_of(session)->slots[session->conn->direction], &session->place);
 }
 
 /* Lets go of everything but the memory; the socket is gone already. */
 static void release(struct fl_session *session)
 {
-	struct fl_worker *worker = worker_of(session);
+	struct fl_loop *loop = loop_of(session);
 	bool was_settling = session->state < READY;
 
 	set_state(session, CLOSED);
@@ -87,14 +86,14 @@ static void release(struct fl_session *session)
 	session->unsent = NULL;
 	session->tls = NULL;
 	session->held = NULL;
-	DL_DELETE(worker->sessions, session);
-	fl_worker_bury(worker, &session->corpse);
+	DL_DELETE(loop->sessions, session);
+	fl_loop_bury(loop, &session->corpse);
 	if (was_settling) {
 		give_place_back(session);
 	}
 	fl_conn_unref(session->conn);
 	if (was_settling) {
-		fl_worker_session_settled(worker);
+		fl_loop_serve_waiting(loop);
 	}
 }
 
@@ -106,7 +105,7 @@ static void end_socket(struct fl_session *session, bool gently)
 	if (sock == NULL) {
 		return;
 	}
-	if (gently && !worker_of(session)->stopping) {
+	if (gently && !loop_of(session)->stopping) {
 		fl_sock_hang_up(sock, ALERT_LINGER_MS);
 	} else {
 		fl_sock_reset(sock);
@@ -115,13 +114,13 @@ static void end_socket(struct fl_session *session, bool gently)
 
 static void count_failed(const struct fl_session *session, enum fl_reason reason)
 {
-	struct fl_worker *worker = worker_of(session);
+	struct fl_loop *loop = loop_of(session);
 	enum fl_direction direction = session->conn->direction;
 	const struct fl_tls_failure *failure = fl_session_failure(session);
 
-	fl_count(&worker->counters.handshakes_failed[direction][reason], 1);
+	fl_count(&loop->counters.handshakes_failed[direction][reason], 1);
 	if (failure != NULL && failure->peer != NULL) {
-		fl_peer_counts_failed(worker->peers, direction, fl_tls_peer_name(failure->peer),
+		fl_peer_counts_failed(loop->peers, direction, fl_tls_peer_name(failure->peer),
 				      reason);
 	}
 }
@@ -173,10 +172,12 @@ static void fail_tls(struct fl_session *session)
 
 static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, size_t len)
 {
-	struct fl_worker *worker = worker_of(session);
+	struct fl_loop *loop = loop_of(session);
 
-	return (struct fl_tls_io){
-		.in = data, .in_len = len, .out = worker->sealed, .out_cap = worker->sealed_cap};
+	return (struct fl_tls_io){.in = data,
+				  .in_len = len,
+				  .out = loop->scratch.sealed,
+				  .out_cap = loop->scratch.sealed_cap};
 }
 
 /* Puts off sending it: a packet and a wake-up of the peer less for each connection. */
@@ -261,12 +262,13 @@ static void hold(struct fl_session *session, const struct fl_tls_io *io)
 /* Opens all of the input: what the user cannot take waits behind it in its own bounded queue. */
 static void open_records(struct fl_session *session, struct fl_tls_io *io)
 {
-	struct fl_worker *worker = worker_of(session);
+	struct fl_loop *loop = loop_of(session);
 	enum fl_tls_step step;
 	size_t len;
 
 	do {
-		step = fl_tls_read(session->tls, io, worker->opened, worker->opened_cap, &len);
+		step = fl_tls_read(session->tls, io, loop->scratch.opened, loop->scratch.opened_cap,
+				   &len);
 		/* Key updates are answered. A peer that asks for them and does not take the answers is not
 		 * heard until it has: what waits for it stays bounded. */
 		if (flush(session, io) > 0) {
@@ -277,12 +279,12 @@ static void open_records(struct fl_session *session, struct fl_tls_io *io)
 		}
 		session->is_last = step == FL_TLS_EOF && !session->eof;
 		if (len > 0) {
-			session->events->on_data(session->user, worker->opened, len);
+			session->events->on_data(session->user, loop->scratch.opened, len);
 			if (session->state != READY) {
 				return;
 			}
 		}
-	} while (step == FL_TLS_MORE && len == worker->opened_cap);
+	} while (step == FL_TLS_MORE && len == loop->scratch.opened_cap);
 	if (step == FL_TLS_EOF && !session->eof) {
 		session->eof = true;
 		fl_sock_read_stop(session->sock);
@@ -321,7 +323,7 @@ static void acknowledge(struct fl_session *session, bool is_alone)
 
 static void established(struct fl_session *session, struct fl_tls_io *io)
 {
-	struct fl_worker *worker = worker_of(session);
+	struct fl_loop *loop = loop_of(session);
 	bool is_alone = io->in_len == 0;
 
 	if (is_one_sided(session)) {
@@ -331,12 +333,12 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	set_state(session, READY);
 	fl_deadline_drop(&session->deadline);
 	give_place_back(session);
-	fl_slots_note_passed(&worker->places[session->conn->direction], session->conn->lane,
-			     uv_now(&worker->loop));
-	fl_counters_handshake(&worker->counters, session->conn->direction,
+	fl_slots_note_passed(&loop->slots[session->conn->direction], session->conn->lane,
+			     uv_now(loop->uv));
+	fl_counters_handshake(&loop->counters, session->conn->direction,
 			      uv_hrtime() - session->started_ns);
 	if (fl_tls_resumed(session->tls)) {
-		fl_count(&worker->counters.handshakes_resumed[session->conn->direction], 1);
+		fl_count(&loop->counters.handshakes_resumed[session->conn->direction], 1);
 	} else {
 		fl_session_drop_offered(session);
 	}
@@ -355,7 +357,7 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 		open_records(session, io);
 	}
 	acknowledge(session, is_alone);
-	fl_worker_session_settled(worker);
+	fl_loop_serve_waiting(loop);
 }
 
 static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
@@ -446,7 +448,7 @@ static const struct fl_sock_events sock_events = {.on_data = on_sock_data,
 
 static void start_clock(struct fl_session *session)
 {
-	fl_deadline_add(&worker_of(session)->handshaking, &session->deadline, on_deadline);
+	fl_deadline_add(&loop_of(session)->handshaking, &session->deadline, on_deadline);
 }
 
 static bool start_engine(struct fl_session *session, struct fl_tls_ctx *ctx,
@@ -482,14 +484,14 @@ void fl_session_accept(struct fl_conn *conn, struct fl_sock *sock,
 	feed(session, begun->early.data, begun->early.len);
 }
 
-bool fl_session_make_room(struct fl_worker *worker, uint32_t lane, unsigned patience)
+bool fl_session_make_room(struct fl_loop *loop, uint32_t lane, unsigned patience)
 {
-	struct fl_slots *places = &worker->places[FL_INBOUND];
+	struct fl_slots *places = &loop->slots[FL_INBOUND];
 	struct fl_place *place = fl_slots_oldest(places, lane);
 	struct fl_session *session;
 	uint8_t buf[FLIGHT_MAX];
 
-	if (place == NULL || uv_now(&worker->loop) - place->since_ms <
+	if (place == NULL || uv_now(loop->uv) - place->since_ms <
 				     patience * fl_slots_patience_ms(places, place->lane, lane)) {
 		return false;
 	}
@@ -551,7 +553,7 @@ static void on_dial_look(struct fl_deadline *deadline)
 	if (fl_conn_dial_is_late(session->conn)) {
 		dial_next_or_fail(session, FL_REASON_PEER_CONNECT_TIMEOUT);
 	} else {
-		fl_deadline_add(&worker_of(session)->dialing, deadline, on_dial_look);
+		fl_deadline_add(&loop_of(session)->dialing, deadline, on_dial_look);
 	}
 }
 
@@ -561,7 +563,7 @@ static int dial_next(struct fl_session *session)
 		fl_conn_dial(session->conn, true, &sock_events, session, on_dialed, &session->sock);
 
 	if (rc == 0) {
-		fl_deadline_add(&worker_of(session)->dialing, &session->deadline, on_dial_look);
+		fl_deadline_add(&loop_of(session)->dialing, &session->deadline, on_dial_look);
 	}
 	return rc;
 }
@@ -729,11 +731,11 @@ void fl_session_refuse(struct fl_session *session, uint8_t alert)
 
 /* --- shutdown --------------------------------------------------------------------------------- */
 
-void fl_session_end_all(struct fl_worker *worker)
+void fl_session_end_all(struct fl_loop *loop)
 {
 	struct fl_session *session, *tmp;
 
-	DL_FOREACH_SAFE(worker->sessions, session, tmp)
+	DL_FOREACH_SAFE(loop->sessions, session, tmp)
 	{
 		fail(session, FL_REASON_DRAIN);
 	}

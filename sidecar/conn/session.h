@@ -37,7 +37,7 @@ void fl_session_accept(struct fl_conn *conn, struct fl_sock *sock,
 		       const struct fl_session_events *events);
 /* Somebody of that lane needs a place: ends the inbound handshake that is in its way, if its peer has been silent for `patience`
  * times the lane's (fl_slots_patience_ms()). False: it is not, or there is none. Who waits for places may be served inside. */
-bool fl_session_make_room(struct fl_worker *worker, uint32_t lane, unsigned patience);
+bool fl_session_make_room(struct fl_loop *loop, uint32_t lane, unsigned patience);
 /* Client role: dials the connection's addresses in order until one answers; its peer must be one that the upstream names.
  * NULL: it failed already, *ret_reason says why; no event runs inside. */
 struct fl_session *fl_session_dial(struct fl_conn *conn, const struct fl_session_events *events,
@@ -74,7 +74,7 @@ void fl_session_refuse(struct fl_session *session, uint8_t alert); /* TLS alert,
 void fl_session_leave(struct fl_session *session);
 
 /* Adds those that no stream has yet: clients that shake hands. */
-void fl_session_list(struct fl_worker *worker, struct fl_listing *ret);
+void fl_session_list(struct fl_loop *loop, struct fl_listing *ret);
 bool fl_session_is_in_handshake(const struct fl_session *session); /* else it dials, or is READY */
 
 /* READY, else NULL; borrowed. */
@@ -94,6 +94,6 @@ void fl_session_describe(const struct fl_session *session, struct fl_line *line)
 const struct fl_tls_failure *fl_session_failure(const struct fl_session *session);
 
 /* Ends every session of the worker that has no stream yet (shutdown). */
-void fl_session_end_all(struct fl_worker *worker);
+void fl_session_end_all(struct fl_loop *loop);
 
 #endif

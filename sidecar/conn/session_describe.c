@@ -4,11 +4,11 @@
 
 #include <utlist.h>
 
-void fl_session_list(struct fl_worker *worker, struct fl_listing *ret)
+void fl_session_list(struct fl_loop *loop, struct fl_listing *ret)
 {
 	struct fl_session *session;
 
-	DL_FOREACH(worker->sessions, session)
+	DL_FOREACH(loop->sessions, session)
 	{
 		struct fl_listed *item;
 

@@ -7,7 +7,7 @@
 
 static uint64_t now_of(const struct fl_session *session)
 {
-	return uv_now(&session->conn->worker->loop);
+	return uv_now(session->conn->loop->uv);
 }
 
 /* NULL: nothing is remembered. */
@@ -16,7 +16,7 @@ static struct fl_resume *find(const struct fl_session *session)
 	const struct fl_conn *conn = session->conn;
 
 	return fl_conn_is_captured(conn)
-		       ? fl_resume_map_find(&conn->worker->resumes, &conn->destination)
+		       ? fl_resume_map_find(&conn->loop->resumes, &conn->destination)
 		       : &conn->endpoint->resume;
 }
 
@@ -26,17 +26,17 @@ static struct fl_resume *find_or_make(const struct fl_session *session)
 	const struct fl_conn *conn = session->conn;
 
 	return fl_conn_is_captured(conn)
-		       ? fl_resume_map_get(&conn->worker->resumes, &conn->destination)
+		       ? fl_resume_map_get(&conn->loop->resumes, &conn->destination)
 		       : &conn->endpoint->resume;
 }
 
 /* May what this session leaves be resumed by the next ones, and the reverse? */
 static bool may_resume(const struct fl_session *session)
 {
-	const struct fl_worker *worker = session->conn->worker;
+	const struct fl_loop *loop = session->conn->loop;
 
-	return worker->share != NULL && fl_generation_may_resume(session->conn->share->generation,
-								 worker->share->generation);
+	return loop->share != NULL &&
+	       fl_generation_may_resume(session->conn->share->generation, loop->share->generation);
 }
 
 bool fl_session_offer(struct fl_session *session)

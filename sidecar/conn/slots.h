@@ -17,6 +17,8 @@ struct fl_lane;
 /* Embed this in the waiting object. */
 struct fl_waiter {
 	struct fl_waiter *prev, *next; /* prev NULL: it does not wait */
+	void (*on_slot)(
+		struct fl_waiter *waiter); /* for fl_loop_serve_waiting(): its turn has come */
 	uint32_t lane;
 };
 

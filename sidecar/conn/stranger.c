@@ -23,7 +23,6 @@
 #include "wire/first.h"
 #include "wire/hello.h"
 
-#define HELLO_TIMEOUT_MS 5000u /* two lost packets, at any round trip */
 #define PACE_MS 20u /* how often those who hold places are looked at when others wait for them */
 #define PACE_LANES 64u
 /* How long a silent handshake may be in the way of others. Between the two, there is always one for whoever comes. */
@@ -57,9 +56,9 @@ struct fl_stranger {
 	bool waits; /* for a place, with a whole ClientHello */
 };
 
-static struct fl_worker *worker_of(const struct fl_stranger *stranger)
+static struct fl_loop *loop_of(const struct fl_stranger *stranger)
 {
-	return stranger->conn->worker;
+	return stranger->conn->loop;
 }
 
 /* --- end ---------------------------------------------------------------------------------------- */
@@ -80,26 +79,26 @@ static void end_silence(struct fl_stranger *stranger)
 /* The socket has gone to somebody else, or goes. */
 static void leave(struct fl_stranger *stranger)
 {
-	struct fl_worker *worker = worker_of(stranger);
+	struct fl_loop *loop = loop_of(stranger);
 
 	stranger->sock = NULL;
 	fl_deadline_drop(&stranger->hello_deadline);
 	fl_deadline_drop(&stranger->deadline);
 	end_silence(stranger);
-	fl_crowd_leave(&worker->strangers.crowd, &stranger->member);
-	fl_slots_leave(&worker->places[FL_INBOUND], &stranger->waiter);
-	DL_DELETE(worker->strangers.all, stranger);
+	fl_crowd_leave(&loop->strangers.crowd, &stranger->member);
+	fl_slots_leave(&loop->slots[FL_INBOUND], &stranger->waiter);
+	DL_DELETE(loop->strangers.all, stranger);
 }
 
 static void bury(struct fl_stranger *stranger)
 {
-	struct fl_worker *worker = worker_of(stranger);
+	struct fl_loop *loop = loop_of(stranger);
 
 	free(stranger->held);
 	stranger->held = NULL;
-	fl_worker_bury(worker, &stranger->corpse);
+	fl_loop_bury(loop, &stranger->corpse);
 	fl_conn_unref(stranger->conn);
-	fl_worker_session_settled(worker);
+	fl_loop_serve_waiting(loop);
 }
 
 /* Did it look like a handshake? */
@@ -115,7 +114,7 @@ static void fail(struct fl_stranger *stranger, enum fl_reason reason, const char
 		.conn = stranger->conn, .plain = sock, .reason = reason, .detail = detail};
 
 	if (shakes_hands(stranger)) {
-		fl_count(&worker_of(stranger)->counters.handshakes_failed[FL_INBOUND][reason], 1);
+		fl_count(&loop_of(stranger)->counters.handshakes_failed[FL_INBOUND][reason], 1);
 	}
 	fl_access_ended(&access);
 	leave(stranger);
@@ -147,7 +146,7 @@ static void take_parts(struct fl_stranger *stranger, bool whole)
 {
 	uint32_t parts = 1 + (uint32_t)(stranger->held_len / PART);
 
-	fl_crowd_change(&worker_of(stranger)->strangers.crowd, &stranger->member, parts, whole);
+	fl_crowd_change(&loop_of(stranger)->strangers.crowd, &stranger->member, parts, whole);
 }
 
 static size_t held_max(const struct fl_stranger *stranger)
@@ -192,45 +191,51 @@ static void wait_for_more(struct fl_stranger *stranger)
 {
 	end_silence(stranger);
 	if (stranger->deadline.next == NULL) {
-		struct fl_worker *worker = worker_of(stranger);
+		struct fl_loop *loop = loop_of(stranger);
 
-		fl_deadline_add(&worker->strangers.hello, &stranger->hello_deadline, on_no_hello);
-		fl_deadline_add(&worker->handshaking, &stranger->deadline, on_late);
+		fl_deadline_add(&loop->strangers.hello, &stranger->hello_deadline, on_no_hello);
+		fl_deadline_add(&loop->handshaking, &stranger->deadline, on_late);
 	}
 }
 
 static void on_pace(uv_timer_t *timer);
 
+static void on_slot(struct fl_waiter *waiter)
+{
+	hand_over(FL_CONTAINER_OF(waiter, struct fl_stranger, waiter), (struct fl_span){0});
+}
+
 /* All that it has to say is held. */
 static void wait_for_a_place(struct fl_stranger *stranger)
 {
-	struct fl_worker *worker = worker_of(stranger);
+	struct fl_loop *loop = loop_of(stranger);
 
 	stranger->waits = true;
 	take_parts(stranger, true);
 	fl_deadline_drop(&stranger->hello_deadline);
 	if (stranger->deadline.next == NULL) {
-		fl_deadline_add(&worker->handshaking, &stranger->deadline, on_late);
+		fl_deadline_add(&loop->handshaking, &stranger->deadline, on_late);
 	}
-	fl_slots_wait_first(&worker->places[FL_INBOUND], &stranger->waiter, stranger->conn->lane);
-	if (!uv_is_active((uv_handle_t *)&worker->strangers.pace)) {
-		FL_REQUIRE(uv_timer_start(&worker->strangers.pace, on_pace, PACE_MS, PACE_MS) == 0);
+	stranger->waiter.on_slot = on_slot;
+	fl_slots_wait_first(&loop->slots[FL_INBOUND], &stranger->waiter, stranger->conn->lane);
+	if (!uv_is_active((uv_handle_t *)&loop->strangers.pace)) {
+		FL_REQUIRE(uv_timer_start(&loop->strangers.pace, on_pace, PACE_MS, PACE_MS) == 0);
 	}
 }
 
 /* It is known what it is; data: as in hand_over(). */
 static void decide(struct fl_stranger *stranger, enum fl_detected what, struct fl_span data)
 {
-	struct fl_worker *worker = worker_of(stranger);
+	struct fl_loop *loop = loop_of(stranger);
 	uint32_t lane = stranger->conn->lane;
 	bool needs_place = !stranger->permissive || what == FL_DETECTED_FAIRLEAD;
 
 	stranger->conn->detected = (uint8_t)what;
-	if (!needs_place || fl_slots_has_room(&worker->places[FL_INBOUND], lane)) {
+	if (!needs_place || fl_slots_has_room(&loop->slots[FL_INBOUND], lane)) {
 		hand_over(stranger, data);
 	} else if (stranger->held != NULL || hold(stranger, data.data, data.len)) {
 		wait_for_a_place(stranger);
-		(void)fl_session_make_room(worker, lane, FOR_NEWCOMERS);
+		(void)fl_session_make_room(loop, lane, FOR_NEWCOMERS);
 	}
 }
 
@@ -257,12 +262,12 @@ static enum fl_detected meaning_of(const struct fl_stranger *stranger,
 	return stranger->permissive ? meaning[verdict] : FL_DETECTED_NOTHING;
 }
 
-static void make_room(struct fl_worker *worker);
+static void make_room(struct fl_loop *loop);
 
 static void on_data(void *user, uint8_t *data, size_t len)
 {
 	struct fl_stranger *stranger = user;
-	struct fl_worker *worker = worker_of(stranger);
+	struct fl_loop *loop = loop_of(stranger);
 	enum fl_hello_verdict verdict =
 		stranger->waits ? FL_HELLO_NEED_MORE : look(stranger, data, len);
 	bool in_place = stranger->held == NULL && verdict != FL_HELLO_NEED_MORE;
@@ -277,7 +282,7 @@ static void on_data(void *user, uint8_t *data, size_t len)
 		fl_sock_ack_now(stranger->sock);
 		wait_for_more(stranger);
 	}
-	make_room(worker);
+	make_room(loop);
 }
 
 static void on_eof(void *user)
@@ -308,7 +313,7 @@ static const struct fl_sock_events sock_events = {
 static void on_silence(uv_timer_t *timer)
 {
 	struct fl_stranger *stranger = FL_CONTAINER_OF(timer, struct silence, timer)->of;
-	const struct fl_net *net = &worker_of(stranger)->net;
+	const struct fl_net *net = &loop_of(stranger)->net;
 
 	fl_sock_read_now(stranger->sock, net->read_buf, net->read_cap);
 	if (stranger->sock != NULL && stranger->hello.seen == 0) {
@@ -339,9 +344,9 @@ static void push_out(struct fl_stranger *stranger)
 }
 
 /* Reading a last time can make more of it: not on top of each other. */
-static void make_room(struct fl_worker *worker)
+static void make_room(struct fl_loop *loop)
 {
-	struct fl_strangers *strangers = &worker->strangers;
+	struct fl_strangers *strangers = &loop->strangers;
 	struct fl_crowd_member *member;
 
 	if (strangers->making_room) {
@@ -357,29 +362,20 @@ static void make_room(struct fl_worker *worker)
 /* Nobody tells of a place whose holder has been silent for too long. */
 static void on_pace(uv_timer_t *timer)
 {
-	struct fl_worker *worker = timer->data;
+	struct fl_loop *loop = timer->data;
 	uint32_t lane;
 
 	for (unsigned number = 0; number < PACE_LANES;) {
-		if (!fl_slots_waiting_lane(&worker->places[FL_INBOUND], number, &lane)) {
+		if (!fl_slots_waiting_lane(&loop->slots[FL_INBOUND], number, &lane)) {
 			break;
 		}
-		if (!fl_session_make_room(worker, lane,
+		if (!fl_session_make_room(loop, lane,
 					  FOR_OTHERS)) { /* else it has served somebody */
 			number++;
 		}
 	}
-	if (worker->places[FL_INBOUND].waiting == NULL) {
+	if (loop->slots[FL_INBOUND].waiting == NULL) {
 		(void)uv_timer_stop(timer);
-	}
-}
-
-void fl_strangers_serve_waiting(struct fl_worker *worker)
-{
-	struct fl_waiter *waiter;
-
-	while ((waiter = fl_slots_next(&worker->places[FL_INBOUND])) != NULL) {
-		hand_over(FL_CONTAINER_OF(waiter, struct fl_stranger, waiter), (struct fl_span){0});
 	}
 }
 
@@ -394,7 +390,7 @@ static bool start_silence(struct fl_stranger *stranger)
 	}
 	silence->of = stranger;
 	stranger->silence = silence;
-	FL_REQUIRE(uv_timer_init(&worker_of(stranger)->loop, &silence->timer) == 0);
+	FL_REQUIRE(uv_timer_init(loop_of(stranger)->uv, &silence->timer) == 0);
 	FL_REQUIRE(uv_timer_start(&silence->timer, on_silence,
 				  fl_conn_inbound(stranger->conn)->detect_timeout_ms, 0) == 0);
 	return true;
@@ -410,12 +406,12 @@ static void refuse_for_memory(const struct fl_conn *conn, struct fl_sock *sock)
 
 void fl_stranger_start(struct fl_conn *conn, struct fl_sock *sock, fl_stranger_cb cb)
 {
-	struct fl_worker *worker = conn->worker;
+	struct fl_loop *loop = conn->loop;
 	struct fl_stranger *stranger = calloc(1, sizeof(*stranger));
 	struct fl_inet network = fl_inet_network(&conn->source);
 
 	if (stranger == NULL ||
-	    !fl_crowd_join(&worker->strangers.crowd, &stranger->member, &network)) {
+	    !fl_crowd_join(&loop->strangers.crowd, &stranger->member, &network)) {
 		free(stranger);
 		refuse_for_memory(conn, sock);
 		return;
@@ -425,7 +421,7 @@ void fl_stranger_start(struct fl_conn *conn, struct fl_sock *sock, fl_stranger_c
 	stranger->cb = cb;
 	stranger->permissive = fl_conn_inbound(conn)->mode == FL_INBOUND_PERMISSIVE;
 	fl_hello_init(&stranger->hello);
-	DL_APPEND(worker->strangers.all, stranger);
+	DL_APPEND(loop->strangers.all, stranger);
 	fl_sock_set_user(sock, &sock_events, stranger);
 	if (!stranger->permissive) {
 		wait_for_more(stranger);
@@ -434,7 +430,7 @@ void fl_stranger_start(struct fl_conn *conn, struct fl_sock *sock, fl_stranger_c
 		return;
 	}
 	fl_sock_read_start(sock);
-	make_room(worker);
+	make_room(loop);
 }
 
 const char *fl_detected_word(enum fl_detected detected)
@@ -454,11 +450,11 @@ const char *fl_detected_word(enum fl_detected detected)
 	return NULL;
 }
 
-void fl_strangers_list(struct fl_worker *worker, struct fl_listing *ret)
+void fl_strangers_list(struct fl_loop *loop, struct fl_listing *ret)
 {
 	struct fl_stranger *stranger;
 
-	DL_FOREACH(worker->strangers.all, stranger)
+	DL_FOREACH(loop->strangers.all, stranger)
 	{
 		struct fl_listed *item = fl_listing_add(ret);
 
@@ -474,36 +470,12 @@ void fl_strangers_list(struct fl_worker *worker, struct fl_listing *ret)
 	}
 }
 
-/* --- of a worker ------------------------------------------------------------------------------------ */
-
-void fl_strangers_init(struct fl_worker *worker, uint32_t seed)
+void fl_strangers_end_all(struct fl_loop *loop)
 {
-	struct fl_strangers *strangers = &worker->strangers;
-
-	fl_crowd_init(&strangers->crowd, seed);
-	fl_deadline_queue_init(&strangers->hello, &worker->loop, HELLO_TIMEOUT_MS);
-	FL_REQUIRE(uv_timer_init(&worker->loop, &strangers->pace) == 0);
-	strangers->pace.data = worker;
-}
-
-void fl_strangers_limit(struct fl_worker *worker, unsigned room, uint32_t handshake_timeout_ms)
-{
-	worker->strangers.crowd.room = room;
-	fl_deadline_queue_set(&worker->strangers.hello, handshake_timeout_ms < HELLO_TIMEOUT_MS
-								? handshake_timeout_ms
-								: HELLO_TIMEOUT_MS);
-}
-
-void fl_strangers_close(struct fl_worker *worker)
-{
-	struct fl_strangers *strangers = &worker->strangers;
 	struct fl_stranger *stranger, *tmp;
 
-	DL_FOREACH_SAFE(strangers->all, stranger, tmp)
+	DL_FOREACH_SAFE(loop->strangers.all, stranger, tmp)
 	{
 		fail(stranger, FL_REASON_DRAIN, NULL);
 	}
-	fl_deadline_queue_close(&strangers->hello);
-	uv_close((uv_handle_t *)&strangers->pace, NULL);
-	fl_crowd_done(&strangers->crowd);
 }

@@ -29,16 +29,10 @@ void fl_stranger_start(struct fl_conn *conn, struct fl_sock *sock, fl_stranger_c
 /* "fairlead", "tls", "plaintext", "silence"; NULL when nobody has looked. */
 const char *fl_detected_word(enum fl_detected detected);
 
-void fl_strangers_init(struct fl_worker *worker, uint32_t seed);
-/* Of the current [limits]: in parts of the crowd, and what handshake_timeout allows for a ClientHello. */
-void fl_strangers_limit(struct fl_worker *worker, unsigned room, uint32_t handshake_timeout_ms);
-/* Ends every one, with a reset (shutdown); the loop has to run once more. */
-void fl_strangers_close(struct fl_worker *worker);
-
-/* Gives places to those who wait for one, as far as there are any. */
-void fl_strangers_serve_waiting(struct fl_worker *worker);
+/* Ends every one, with a reset (shutdown). */
+void fl_strangers_end_all(struct fl_loop *loop);
 
 /* Adds those that are there. */
-void fl_strangers_list(struct fl_worker *worker, struct fl_listing *ret);
+void fl_strangers_list(struct fl_loop *loop, struct fl_listing *ret);
 
 #endif

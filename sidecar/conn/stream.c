@@ -40,9 +40,9 @@ struct early {
 	uint8_t data[];
 };
 
-static struct fl_worker *worker_of(const struct fl_stream *stream)
+static struct fl_loop *loop_of(const struct fl_stream *stream)
 {
-	return stream->conn->worker;
+	return stream->conn->loop;
 }
 
 void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next)
@@ -138,8 +138,8 @@ struct fl_stream *fl_stream_new(struct fl_conn *conn, enum fl_stream_state state
 	}
 	stream->conn = fl_conn_ref(conn);
 	stream->state = (uint8_t)state;
-	stream->walked = conn->worker->walk.number;
-	DL_APPEND(conn->worker->streams, stream);
+	stream->walked = conn->loop->walk;
+	DL_APPEND(conn->loop->streams, stream);
 	return stream;
 }
 
@@ -178,15 +178,15 @@ static void log_end(struct fl_stream *stream, enum fl_reason reason)
 
 static void release(struct fl_stream *stream)
 {
-	struct fl_worker *worker = worker_of(stream);
+	struct fl_loop *loop = loop_of(stream);
 
 	fl_stream_set_state(stream, CLOSED);
 	fl_deadline_drop(&stream->deadline);
-	fl_naming_leave(worker, &stream->unnamed);
+	fl_naming_leave(loop, &stream->unnamed);
 	fl_deadline_drop(&stream->unanswered);
-	fl_slots_leave(&worker->places[FL_OUTBOUND], &stream->waiter);
-	DL_DELETE(worker->streams, stream);
-	fl_worker_bury(worker, &stream->corpse);
+	fl_slots_leave(&loop->slots[FL_OUTBOUND], &stream->waiter);
+	DL_DELETE(loop->streams, stream);
+	fl_loop_bury(loop, &stream->corpse);
 	free(stream->early);
 	stream->early = NULL;
 	fl_conn_unref(stream->conn);
@@ -228,11 +228,11 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	struct fl_stream *stream = user;
 	int rc = mesh_write(stream, data, len);
 
-	stream->active_ms = uv_now(&worker_of(stream)->loop);
+	stream->active_ms = uv_now(loop_of(stream)->uv);
 	fl_stream_expect_answer(stream);
 	stream->to_mesh += len;
 	stream->asks = stream->conn->direction == FL_OUTBOUND;
-	fl_count(&worker_of(stream)->counters.bytes_to_mesh[stream->conn->direction], len);
+	fl_count(&loop_of(stream)->counters.bytes_to_mesh[stream->conn->direction], len);
 	fl_count(&stream->conn->peer->bytes_to_mesh, len);
 	if (stream->counter != NULL) {
 		fl_count(&stream->counter->bytes_to_mesh, len);
@@ -291,10 +291,10 @@ static void on_mesh_data(void *user, uint8_t *data, size_t len)
 	int rc = mesh_read_is_last(stream) ? fl_sock_write_more(stream->app, data, len)
 					   : fl_sock_write(stream->app, data, len);
 
-	stream->active_ms = uv_now(&worker_of(stream)->loop);
+	stream->active_ms = uv_now(loop_of(stream)->uv);
 	stream->to_app += len;
 	stream->asks = stream->conn->direction == FL_INBOUND;
-	fl_count(&worker_of(stream)->counters.bytes_to_app[stream->conn->direction], len);
+	fl_count(&loop_of(stream)->counters.bytes_to_app[stream->conn->direction], len);
 	fl_count(&stream->conn->peer->bytes_to_app, len);
 	if (stream->counter != NULL) {
 		fl_count(&stream->counter->bytes_to_app, len);
@@ -339,7 +339,7 @@ static void end_app(struct fl_stream *stream)
 	bool has_all = stream->state == HALF_MESH || stream->state == FINISHED;
 
 	if (has_all && (fl_sock_pending(stream->app) || fl_sock_debt(stream->app).is_open)) {
-		fl_sock_close(stream->app, worker_of(stream)->peer_timeout_ms);
+		fl_sock_close(stream->app, loop_of(stream)->peer_timeout_ms);
 	} else {
 		fl_sock_reset(stream->app);
 	}
@@ -380,17 +380,22 @@ const struct fl_sock_events fl_stream_plain_events = {.on_data = on_mesh_data,
 						      .on_drain = on_mesh_drain,
 						      .on_error = on_plain_error};
 
+bool fl_stream_is_admitted(struct fl_stream *stream)
+{
+	const struct fl_loop_hooks *hooks = &loop_of(stream)->hooks;
+
+	return hooks->admit_stream == NULL || hooks->admit_stream(hooks->user, stream);
+}
+
 void fl_stream_start_relay(struct fl_stream *stream)
 {
-	struct fl_worker *worker = worker_of(stream);
-
-	struct fl_tls_peer *peer = fl_stream_peer(stream);
+	struct fl_loop *loop = loop_of(stream);
 
 	fl_stream_set_state(stream, OPEN);
-	if (peer != NULL) {
-		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
+	if (loop->hooks.on_relay != NULL) {
+		loop->hooks.on_relay(loop->hooks.user, stream);
 	}
-	stream->active_ms = uv_now(&worker->loop);
+	stream->active_ms = uv_now(loop->uv);
 	fl_stream_watch(stream);
 }
 
@@ -457,23 +462,23 @@ static const char no_port[] =
 
 static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 {
-	struct fl_worker *worker = worker_of(stream);
+	struct fl_loop *loop = loop_of(stream);
 	union fl_sockaddr to, from;
 	struct fl_dial dial = fl_conn_app(stream->conn, &to, &from);
 	struct fl_err err;
 
 	stream->verdict = *verdict;
-	if (!fl_judge_late(stream)) {
+	if (!fl_stream_is_admitted(stream)) {
 		return;
 	}
-	if (fl_sock_dial(&worker->net, &dial, &fl_stream_app_events, stream, on_app_dialed,
+	if (fl_sock_dial(&loop->net, &dial, &fl_stream_app_events, stream, on_app_dialed,
 			 &stream->app, &err) != 0) {
 		fl_stream_end(stream, &(struct fl_ending){
 					      .reason = fl_reason_of_app_dial(-err.sys),
 					      .detail = err.sys == EADDRNOTAVAIL ? no_port : NULL});
 		return;
 	}
-	fl_deadline_add(&worker->connecting, &stream->deadline, on_dial_deadline);
+	fl_deadline_add(&loop->connecting, &stream->deadline, on_dial_deadline);
 }
 
 void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict)
@@ -573,11 +578,11 @@ void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending)
 
 /* --- shutdown ---------------------------------------------------------------------------------- */
 
-void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason)
+void fl_stream_end_all(struct fl_loop *loop, enum fl_reason reason)
 {
 	struct fl_stream *stream, *tmp;
 
-	DL_FOREACH_SAFE(worker->streams, stream, tmp)
+	DL_FOREACH_SAFE(loop->streams, stream, tmp)
 	{
 		fl_stream_abort(stream, reason);
 	}

@@ -24,22 +24,25 @@ void fl_stream_inbound_plain(struct fl_conn *conn, struct fl_sock *sock, struct 
 			     const struct fl_verdict *verdict);
 
 /* Outbound: those who wait for DNS, as far as it has said something. */
-void fl_stream_names_answered(struct fl_worker *worker);
-/* Outbound: those who wait for a place for their handshake, as far as there are any. */
-void fl_stream_serve_waiting(struct fl_worker *worker);
+void fl_stream_names_answered(struct fl_loop *loop);
 
 /* Fills ret with what is open, up to its max; streams whose mesh side is not there yet included. */
-void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret);
+void fl_stream_list(struct fl_loop *loop, struct fl_listing *ret);
 /* One of them; fl_listed_done() frees what ret then holds. */
 void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret);
-
-/* Leaves a line about it, if that is due (long_lived.h). */
-void fl_stream_tell(struct fl_stream *stream);
 
 /* --- for walk, judge and recycle ------------------------------------------------------------------ */
 
 /* The next one that the walk of that number has not seen, which now it has; NULL: there is none. */
-struct fl_stream *fl_stream_take_turn(struct fl_worker *worker, uint32_t walk);
+struct fl_stream *fl_stream_take_turn(struct fl_loop *loop, uint32_t walk);
+/* All of a loop: the first one, and the one after it; NULL: there is none. */
+struct fl_stream *fl_stream_first(const struct fl_loop *loop);
+struct fl_stream *fl_stream_next(const struct fl_stream *stream);
+uint64_t fl_stream_age_s(const struct fl_stream *stream);
+/* Writes a line that it is open still. */
+void fl_stream_log_open(struct fl_stream *stream);
+/* How old it was when that was last done; 0: never. */
+uint64_t fl_stream_logged_s(const struct fl_stream *stream);
 struct fl_conn *fl_stream_route(const struct fl_stream *stream);
 /* Is its mesh side there: a verified peer, or a plaintext connection? */
 bool fl_stream_has_mesh(const struct fl_stream *stream);
@@ -53,8 +56,6 @@ fl_stream_active_ms(const struct fl_stream *stream); /* the last byte, on the lo
 /* Outbound in plaintext: does its address belong to an mtls or refuse upstream now, or lie outside of `within`, and is none
  * that the INI itself writes where this one leads? */
 bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share);
-/* The worker has another map of upstreams: judges the streams whose upstream it changes. */
-void fl_stream_judge_claimed(struct fl_worker *worker);
 /* Has who opened it spoken last, so that an answer may be on its way? */
 bool fl_stream_asks(const struct fl_stream *stream);
 bool fl_stream_is_quiet(const struct fl_stream *stream); /* nothing waits to be sent, either way */
@@ -71,6 +72,6 @@ struct fl_ending {
 void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending);
 
 /* Ends every stream of the worker, with a reset (shutdown). */
-void fl_stream_end_all(struct fl_worker *worker, enum fl_reason reason);
+void fl_stream_end_all(struct fl_loop *loop, enum fl_reason reason);
 
 #endif

@@ -4,8 +4,6 @@
 
 #include "conn/access.h"
 #include "conn/stream_internal.h"
-#include "judge/long_lived.h"
-#include "report/report.h"
 
 #define NS_PER_S 1000000000u
 
@@ -52,12 +50,12 @@ void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 	}
 }
 
-void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
+void fl_stream_list(struct fl_loop *loop, struct fl_listing *ret)
 {
 	struct fl_stream *stream;
 
-	ret->open = fl_worker_open_connections(worker);
-	DL_FOREACH(worker->streams, stream)
+	ret->open = fl_loop_open_connections(loop);
+	DL_FOREACH(loop->streams, stream)
 	{
 		struct fl_listed *item = fl_listing_add(ret);
 
@@ -69,10 +67,14 @@ void fl_stream_list(struct fl_worker *worker, struct fl_listing *ret)
 	}
 }
 
-void fl_stream_tell(struct fl_stream *stream)
+uint64_t fl_stream_age_s(const struct fl_stream *stream)
+{
+	return (uv_hrtime() - stream->conn->started_ns) / NS_PER_S;
+}
+
+void fl_stream_log_open(struct fl_stream *stream)
 {
 	const struct fl_conn *conn = stream->conn;
-	uint64_t age_s = (uv_hrtime() - conn->started_ns) / NS_PER_S;
 	struct fl_access access = {
 		.conn = conn,
 		.session = stream->session,
@@ -82,25 +84,38 @@ void fl_stream_tell(struct fl_stream *stream)
 		.to_mesh = stream->to_mesh,
 	};
 
-	if (fl_stream_is_relayed(stream) && fl_long_lived_is_due(age_s, stream->told_s)) {
-		stream->told_s = (uint32_t)age_s;
-		fl_access_goes_on(&access);
-	}
+	stream->logged_s = (uint32_t)fl_stream_age_s(stream);
+	fl_access_goes_on(&access);
+}
+
+uint64_t fl_stream_logged_s(const struct fl_stream *stream)
+{
+	return stream->logged_s;
 }
 
 /* --- for walk, judge and recycle -------------------------------------------------------------------- */
 
-struct fl_stream *fl_stream_take_turn(struct fl_worker *worker, uint32_t walk)
+struct fl_stream *fl_stream_take_turn(struct fl_loop *loop, uint32_t walk)
 {
-	struct fl_stream *stream = worker->streams;
+	struct fl_stream *stream = loop->streams;
 
 	if (stream == NULL || stream->walked == walk) {
 		return NULL;
 	}
 	stream->walked = walk;
-	DL_DELETE(worker->streams, stream);
-	DL_APPEND(worker->streams, stream);
+	DL_DELETE(loop->streams, stream);
+	DL_APPEND(loop->streams, stream);
 	return stream;
+}
+
+struct fl_stream *fl_stream_first(const struct fl_loop *loop)
+{
+	return loop->streams;
+}
+
+struct fl_stream *fl_stream_next(const struct fl_stream *stream)
+{
+	return stream->next;
 }
 
 struct fl_conn *fl_stream_route(const struct fl_stream *stream)

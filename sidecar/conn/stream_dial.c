@@ -13,13 +13,13 @@
 void fl_stream_mesh_ready(void *user)
 {
 	struct fl_stream *stream = user;
-	struct fl_worker *worker = stream->conn->worker;
+	struct fl_loop *loop = stream->conn->loop;
 
-	if (!fl_judge_late(stream)) {
+	if (!fl_stream_is_admitted(stream)) {
 		return;
 	}
 	fl_stream_start_relay(stream);
-	fl_sock_read_now(stream->app, worker->opened, worker->net.read_cap);
+	fl_sock_read_now(stream->app, loop->scratch.opened, loop->net.read_cap);
 	if (stream->state == OPEN) {
 		fl_stream_read_both(stream);
 	}
@@ -48,7 +48,7 @@ static void on_plain_look(struct fl_deadline *deadline)
 	if (fl_conn_dial_is_late(stream->conn)) {
 		dial_plain(stream, FL_REASON_PEER_CONNECT_TIMEOUT);
 	} else {
-		fl_deadline_add(&stream->conn->worker->dialing, deadline, on_plain_look);
+		fl_deadline_add(&stream->conn->loop->dialing, deadline, on_plain_look);
 	}
 }
 
@@ -67,7 +67,7 @@ static void dial_plain(struct fl_stream *stream, enum fl_reason before)
 	if (last != NULL) {
 		fl_sock_close(last, 0);
 	}
-	fl_deadline_add(&stream->conn->worker->dialing, &stream->deadline, on_plain_look);
+	fl_deadline_add(&stream->conn->loop->dialing, &stream->deadline, on_plain_look);
 }
 
 static void dial_session(struct fl_stream *stream)
@@ -85,11 +85,11 @@ static void dial_session(struct fl_stream *stream)
 static void on_waited(struct fl_deadline *deadline)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
-	struct fl_worker *worker = stream->conn->worker;
-	uint64_t since = uv_now(&worker->loop) - worker->connecting.duration_ms;
+	struct fl_loop *loop = stream->conn->loop;
+	uint64_t since = uv_now(loop->uv) - loop->connecting.duration_ms;
 
-	if (fl_slots_has_passed(&worker->places[FL_OUTBOUND], stream->conn->lane, since)) {
-		fl_deadline_add(&worker->connecting, deadline, on_waited);
+	if (fl_slots_has_passed(&loop->slots[FL_OUTBOUND], stream->conn->lane, since)) {
+		fl_deadline_add(&loop->connecting, deadline, on_waited);
 		return;
 	}
 	fl_stream_end(stream,
@@ -99,32 +99,29 @@ static void on_waited(struct fl_deadline *deadline)
 					"to the same destination had them, and none got through"});
 }
 
-static void dial_when_there_is_room(struct fl_stream *stream)
+static void on_slot(struct fl_waiter *waiter)
 {
-	struct fl_worker *worker = stream->conn->worker;
-	struct fl_slots *places = &worker->places[FL_OUTBOUND];
+	struct fl_stream *stream = FL_CONTAINER_OF(waiter, struct fl_stream, waiter);
 
-	if (fl_slots_must_wait(places, stream->conn->lane)) {
-		fl_stream_set_state(stream, WAITING);
-		fl_slots_wait(places, &stream->waiter, stream->conn->lane);
-		fl_deadline_add(&worker->connecting, &stream->deadline, on_waited);
-		return;
-	}
+	fl_deadline_drop(&stream->deadline);
 	fl_stream_set_state(stream, DIAL_MESH);
 	dial_session(stream);
 }
 
-void fl_stream_serve_waiting(struct fl_worker *worker)
+static void dial_when_there_is_room(struct fl_stream *stream)
 {
-	struct fl_waiter *waiter;
+	struct fl_loop *loop = stream->conn->loop;
+	struct fl_slots *places = &loop->slots[FL_OUTBOUND];
 
-	while ((waiter = fl_slots_next(&worker->places[FL_OUTBOUND])) != NULL) {
-		struct fl_stream *stream = FL_CONTAINER_OF(waiter, struct fl_stream, waiter);
-
-		fl_deadline_drop(&stream->deadline);
-		fl_stream_set_state(stream, DIAL_MESH);
-		dial_session(stream);
+	if (fl_slots_must_wait(places, stream->conn->lane)) {
+		fl_stream_set_state(stream, WAITING);
+		stream->waiter.on_slot = on_slot;
+		fl_slots_wait(places, &stream->waiter, stream->conn->lane);
+		fl_deadline_add(&loop->connecting, &stream->deadline, on_waited);
+		return;
 	}
+	fl_stream_set_state(stream, DIAL_MESH);
+	dial_session(stream);
 }
 
 /* --- start ------------------------------------------------------------------------------------------- */

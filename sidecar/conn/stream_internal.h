@@ -38,9 +38,9 @@ struct fl_stream {
 	uint64_t to_app, to_mesh;
 	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
 	uint32_t walked;           /* number of the last walk that has seen it */
-	uint32_t told_s;           /* how old it was when the log told of it; 0: never */
-	uint8_t state;             /* enum fl_stream_state */
-	bool asks;                 /* who opened the connection has spoken last */
+	uint32_t logged_s; /* how old it was when the log last said that it is open; 0: never */
+	uint8_t state;     /* enum fl_stream_state */
+	bool asks;         /* who opened the connection has spoken last */
 };
 
 /* stream.c: the mesh side, when it is a session, and a plain socket; and the app's. */
@@ -54,6 +54,8 @@ void fl_stream_refuse_for_memory(const struct fl_conn *conn, const struct fl_ses
 void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next);
 /* Ends both sides with a reset. */
 void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason);
+/* Its mesh side is ready: is it still wanted (fl_loop_hooks.admit_stream)? False: it has been ended. */
+bool fl_stream_is_admitted(struct fl_stream *stream);
 void fl_stream_start_relay(struct fl_stream *stream);
 void fl_stream_read_both(struct fl_stream *stream); /* what is not stopped by the other side */
 

@@ -16,7 +16,7 @@ static void end_without_name(struct fl_stream *stream, enum fl_reason reason, co
 
 static void go_on(struct fl_stream *stream, enum fl_naming naming, const char *detail)
 {
-	fl_naming_leave(stream->conn->worker, &stream->unnamed);
+	fl_naming_leave(stream->conn->loop, &stream->unnamed);
 	fl_deadline_drop(&stream->deadline);
 	switch (naming) {
 	case FL_NAMING_KNOWN:
@@ -35,7 +35,7 @@ static void go_on(struct fl_stream *stream, enum fl_naming naming, const char *d
 
 static uint64_t now_of(const struct fl_stream *stream)
 {
-	return uv_now(&stream->conn->worker->loop);
+	return uv_now(stream->conn->loop->uv);
 }
 
 static void on_look(struct fl_deadline *deadline);
@@ -43,12 +43,12 @@ static void on_look(struct fl_deadline *deadline);
 /* The time for dialling begins with that for asking. */
 static void wait_for_name(struct fl_stream *stream)
 {
-	struct fl_worker *worker = stream->conn->worker;
+	struct fl_loop *loop = stream->conn->loop;
 
 	if (stream->unnamed.prev == NULL) {
-		stream->conn->dial_until_ms = now_of(stream) + worker->connecting.duration_ms;
-		fl_naming_wait(worker, &stream->unnamed);
-		fl_deadline_add(&worker->dialing, &stream->deadline, on_look);
+		stream->conn->dial_until_ms = now_of(stream) + loop->connecting.duration_ms;
+		fl_naming_wait(loop, &stream->unnamed);
+		fl_deadline_add(&loop->dialing, &stream->deadline, on_look);
 	}
 }
 
@@ -72,17 +72,17 @@ static void on_look(struct fl_deadline *deadline)
 	enum fl_naming naming = fl_naming_decide(stream->conn, detail, sizeof(detail));
 
 	if (naming == FL_NAMING_WAIT && now_of(stream) < stream->conn->dial_until_ms) {
-		fl_deadline_add(&stream->conn->worker->dialing, deadline, on_look);
+		fl_deadline_add(&stream->conn->loop->dialing, deadline, on_look);
 	} else {
 		go_on(stream, naming, detail);
 	}
 }
 
-void fl_stream_names_answered(struct fl_worker *worker)
+void fl_stream_names_answered(struct fl_loop *loop)
 {
 	struct fl_naming_waiter *waiter, *next;
 
-	DL_FOREACH_SAFE(worker->unnamed, waiter, next)
+	DL_FOREACH_SAFE(loop->unnamed, waiter, next)
 	{
 		fl_stream_find_name(FL_CONTAINER_OF(waiter, struct fl_stream, unnamed));
 	}
@@ -145,16 +145,4 @@ bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share 
 	}
 	return upstream != NULL && !is_written(upstream, &to) &&
 	       (claimed || !is_within(upstream, &address));
-}
-
-void fl_stream_judge_claimed(struct fl_worker *worker)
-{
-	struct fl_stream *stream, *next;
-
-	DL_FOREACH_SAFE(worker->streams, stream, next)
-	{
-		if (fl_stream_is_claimed(stream, worker->share)) {
-			(void)fl_judge_stream(stream);
-		}
-	}
 }

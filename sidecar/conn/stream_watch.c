@@ -25,10 +25,10 @@ static void mesh_keep(struct fl_stream *stream)
 
 static bool end_if_idle(struct fl_stream *stream)
 {
-	const struct fl_worker *worker = stream->conn->worker;
+	const struct fl_loop *loop = stream->conn->loop;
 
-	if (worker->idle_timeout_ms == 0 ||
-	    uv_now(&worker->loop) - stream->active_ms < worker->idle_timeout_ms) {
+	if (loop->idle_timeout_ms == 0 ||
+	    uv_now(loop->uv) - stream->active_ms < loop->idle_timeout_ms) {
 		return false;
 	}
 	fl_stream_abort(stream, FL_REASON_IDLE_TIMEOUT);
@@ -39,18 +39,18 @@ static bool end_if_idle(struct fl_stream *stream)
 static void on_idle_look(struct fl_deadline *deadline)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
-	struct fl_worker *worker = stream->conn->worker;
+	struct fl_loop *loop = stream->conn->loop;
 
 	if (!end_if_idle(stream)) {
-		fl_deadline_add(&worker->idle, deadline, on_idle_look);
+		fl_deadline_add(&loop->idle, deadline, on_idle_look);
 	}
 }
 
 /* Has the peer's kernel been asked in vain for peer_timeout? When it answers that there is no room, it has answered. */
 static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
 {
-	const struct fl_worker *worker = stream->conn->worker;
-	uint64_t now = uv_now(&worker->loop), silent = debt->silent_ms;
+	const struct fl_loop *loop = stream->conn->loop;
+	uint64_t now = uv_now(loop->uv), silent = debt->silent_ms;
 
 	if (!debt->is_asked) {
 		stream->answered_ms = now;
@@ -59,7 +59,7 @@ static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
 	if (now - stream->answered_ms < silent) {
 		silent = now - stream->answered_ms;
 	}
-	return silent >= worker->peer_timeout_ms && silent >= VAIN_MS;
+	return silent >= loop->peer_timeout_ms && silent >= VAIN_MS;
 }
 
 static void on_unanswered_look(struct fl_deadline *deadline)
@@ -73,7 +73,7 @@ static void on_unanswered_look(struct fl_deadline *deadline)
 	if (is_peer_gone(stream, &debt)) {
 		fl_stream_abort(stream, FL_REASON_PEER_TIMEOUT);
 	} else {
-		fl_deadline_add(&stream->conn->worker->unanswered, deadline, on_unanswered_look);
+		fl_deadline_add(&stream->conn->loop->unanswered, deadline, on_unanswered_look);
 	}
 }
 
@@ -81,18 +81,18 @@ static void on_unanswered_look(struct fl_deadline *deadline)
  * byte; an idle peer is asked by keep-alive. */
 void fl_stream_expect_answer(struct fl_stream *stream)
 {
-	struct fl_worker *worker = stream->conn->worker;
+	struct fl_loop *loop = stream->conn->loop;
 
 	if (stream->unanswered.next == NULL) {
-		stream->answered_ms = uv_now(&worker->loop);
-		fl_deadline_add(&worker->unanswered, &stream->unanswered, on_unanswered_look);
+		stream->answered_ms = uv_now(loop->uv);
+		fl_deadline_add(&loop->unanswered, &stream->unanswered, on_unanswered_look);
 	}
 }
 
 /* As often as conntrack wants to hear of them; half-closed ones it forgets soonest. */
 void fl_stream_keep(struct fl_stream *stream)
 {
-	fl_worker_mind_time_outs(stream->conn->worker);
+	fl_loop_check_conntrack(stream->conn->loop);
 	fl_sock_keep(stream->app);
 	mesh_keep(stream);
 }
@@ -100,5 +100,5 @@ void fl_stream_keep(struct fl_stream *stream)
 void fl_stream_watch(struct fl_stream *stream)
 {
 	fl_stream_keep(stream);
-	fl_deadline_add(&stream->conn->worker->idle, &stream->deadline, on_idle_look);
+	fl_deadline_add(&stream->conn->loop->idle, &stream->deadline, on_idle_look);
 }

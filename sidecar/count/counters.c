@@ -3,6 +3,20 @@
 
 #include "base/mem.h"
 
+const char *fl_direction_word(enum fl_direction direction)
+{
+	return direction == FL_INBOUND ? "inbound" : "outbound";
+}
+
+const char *fl_security_word(enum fl_security security)
+{
+	static const char *const words[] = {[FL_SECURITY_NONE] = "none",
+					    [FL_SECURITY_MTLS] = "mtls",
+					    [FL_SECURITY_PLAINTEXT] = "plaintext"};
+
+	return words[security];
+}
+
 void fl_counters_handshake(struct fl_counters *counters, enum fl_direction direction, uint64_t ns)
 {
 	static const uint32_t bounds_us[] = FL_HANDSHAKE_BOUNDS_US;

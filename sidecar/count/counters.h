@@ -8,11 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "count/judged.h"
 #include "count/reason.h"
-#include "judge/judge.h"
 
 enum fl_direction { FL_INBOUND, FL_OUTBOUND };
 #define FL_DIRECTIONS 2
+const char *fl_direction_word(enum fl_direction direction); /* "inbound", "outbound" */
 
 /* What the mesh side of a connection has come to be. */
 enum fl_security {
@@ -21,6 +22,7 @@ enum fl_security {
 	FL_SECURITY_PLAINTEXT,
 };
 #define FL_SECURITIES 3
+const char *fl_security_word(enum fl_security security); /* "none", "mtls", "plaintext" */
 
 /* Upper bounds of the handshake histogram, in microseconds; the last bucket is without bound. */
 #define FL_HANDSHAKE_BOUNDS_US                                                                     \

@@ -8,7 +8,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/mem.h"
+#include "conn/loop.h"
 #include "conn/stream.h"
+#include "judge/recycle.h"
+#include "judge/walk.h"
 #include "pki/spiffe.h"
 
 #define ALERT_ACCESS_DENIED 49u       /* RFC 8446 section 6.2 */
@@ -16,19 +20,6 @@
 #define CLOCK_LOOK_S 60               /* clocks are set: no timer of ours runs longer */
 
 /* --- decision ------------------------------------------------------------------------------------- */
-
-enum fl_reason fl_loss_reason(enum fl_loss loss)
-{
-	static const enum fl_reason reasons[FL_LOSSES] = {
-		[FL_LOSS_TRUST] = FL_REASON_TRUST_LOST,
-		[FL_LOSS_REVOKED] = FL_REASON_REVOKED,
-		[FL_LOSS_POLICY] = FL_REASON_POLICY_LOST,
-		[FL_LOSS_EXPIRED] = FL_REASON_PEER_EXPIRED,
-	};
-
-	FL_REQUIRE(loss < FL_LOSSES);
-	return reasons[loss];
-}
 
 static uint8_t losses_of(const struct fl_judge_facts *facts)
 {
@@ -185,9 +176,8 @@ static uint8_t alert_of(enum fl_loss loss, enum fl_rule rule)
 	return ALERT_ACCESS_DENIED;
 }
 
-static void close_loser(struct fl_worker *worker, struct fl_stream *stream,
-			struct fl_tls_peer *peer, struct fl_judge_outcome outcome,
-			enum fl_rule rule, struct grounds *grounds)
+static void close_loser(struct fl_judge *judge, struct fl_stream *stream, struct fl_tls_peer *peer,
+			struct fl_judge_outcome outcome, enum fl_rule rule, struct grounds *grounds)
 {
 	bool by_trust = outcome.loss == FL_LOSS_TRUST || outcome.loss == FL_LOSS_REVOKED;
 	struct fl_ending ending = {
@@ -200,37 +190,36 @@ static void close_loser(struct fl_worker *worker, struct fl_stream *stream,
 		/* Once more for the sentence: the rule is noted, the sentence is not. */
 		grounds->detail = (struct fl_err){.code = FL_OK};
 		ending.broken_rule = rule;
-		(void)!fl_tls_peer_judge(worker->share->server, peer, &rule, &grounds->detail);
+		(void)!fl_tls_peer_judge(judge->loop->share->server, peer, &rule, &grounds->detail);
 	}
 	if ((by_trust || outcome.loss == FL_LOSS_POLICY) && grounds->detail.text[0] != '\0') {
 		ending.detail = grounds->detail.text;
 	}
-	fl_count(&worker->judge.last.closed[outcome.loss], 1);
+	fl_count(&judge->last.closed[outcome.loss], 1);
 	fl_stream_end(stream, &ending);
 }
 
-static void count_kept(struct fl_worker *worker, const struct fl_judge_facts *facts,
+static void count_kept(struct fl_judge *judge, const struct fl_judge_facts *facts,
 		       struct fl_judge_outcome outcome)
 {
-	struct fl_judged *last = &worker->judge.last;
+	struct fl_judged *last = &judge->last;
 
 	if (facts->audited) {
 		fl_count(&last->audited, 1);
-		fl_count(&worker->counters.judged_audited, 1);
+		fl_count(&judge->loop->counters.judged_audited, 1);
 	}
 	for (unsigned i = 0; i < FL_LOSSES; i++) {
 		if ((outcome.losses & 1u << i) != 0) {
 			fl_count(&last->kept[i], 1);
-			fl_count(&worker->counters.judged_kept[i], 1);
+			fl_count(&judge->loop->counters.judged_kept[i], 1);
 			break; /* each connection once: under the first */
 		}
 	}
 }
 
-static bool judge(struct fl_stream *stream, bool is_new)
+/* False: it has lost, and is closed. */
+static bool judge_stream(struct fl_judge *judge, struct fl_stream *stream, bool is_new)
 {
-	const struct fl_conn *conn = fl_stream_route(stream);
-	struct fl_worker *worker = conn->worker;
 	struct fl_tls_peer *peer = fl_stream_peer(stream);
 	struct fl_judge_facts facts = {.rule = FL_RULE_NONE, .is_new = is_new};
 	struct grounds grounds;
@@ -239,21 +228,21 @@ static bool judge(struct fl_stream *stream, bool is_new)
 
 	grounds.verdict = (struct fl_verdict){.effect = FL_ALLOW};
 	grounds.detail.text[0] = '\0';
-	fl_count(&worker->judge.last.judged, 1);
-	fl_count(&worker->counters.judged, 1);
-	rc = find_facts(worker->share, stream, peer, &facts, &grounds);
+	fl_count(&judge->last.judged, 1);
+	fl_count(&judge->loop->counters.judged, 1);
+	rc = find_facts(judge->loop->share, stream, peer, &facts, &grounds);
 	if (rc != 0) {
 		fl_stream_end(stream, &(struct fl_ending){.reason = FL_REASON_INTERNAL});
 		return false;
 	}
-	outcome = fl_judge_decide(&facts, worker->share->generation->conf);
+	outcome = fl_judge_decide(&facts, judge->loop->share->generation->conf);
 	if (outcome.closes) {
-		close_loser(worker, stream, peer, outcome, facts.rule, &grounds);
+		close_loser(judge, stream, peer, outcome, facts.rule, &grounds);
 		return false;
 	}
-	count_kept(worker, &facts, outcome);
+	count_kept(judge, &facts, outcome);
 	if (peer != NULL && !facts.expired) {
-		fl_judge_note_expiry(worker, fl_tls_peer_until(peer));
+		fl_judge_note_expiry(judge, fl_tls_peer_until(peer));
 	}
 	return true;
 }
@@ -279,71 +268,79 @@ void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_ju
 	}
 }
 
-bool fl_judge_stream(struct fl_stream *stream)
+/* One whose mesh side is under way is judged when that is ready. */
+static bool visit(void *user, struct fl_stream *stream)
 {
-	/* One whose mesh side is under way is judged when that is ready. */
-	return !fl_stream_has_mesh(stream) || judge(stream, false);
+	return !fl_stream_has_mesh(stream) || judge_stream(user, stream, false);
 }
 
-bool fl_judge_late(struct fl_stream *stream)
+bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream)
 {
-	struct fl_worker *worker = fl_stream_route(stream)->worker;
+	struct fl_share *current = judge->loop->share;
 
-	if (worker->share == NULL) {
+	if (current == NULL) {
 		return true;
 	}
-	if (fl_stream_route(stream)->share == worker->share) {
+	if (fl_stream_route(stream)->share == current) {
 		/* Whose address it is may have changed while it was dialled. */
-		return !fl_stream_is_claimed(stream, worker->share) || judge(stream, true);
+		return !fl_stream_is_claimed(stream, current) || judge_stream(judge, stream, true);
 	}
-	fl_recycle_generation(worker);
-	return judge(stream, true);
+	fl_recycle_generation(judge->recycle);
+	return judge_stream(judge, stream, true);
+}
+
+void fl_judge_claimed(struct fl_judge *judge)
+{
+	struct fl_stream *stream = fl_stream_first(judge->loop);
+
+	while (stream != NULL) {
+		struct fl_stream *next = fl_stream_next(stream);
+
+		if (fl_stream_is_claimed(stream, judge->loop->share)) {
+			(void)visit(judge, stream);
+		}
+		stream = next;
+	}
 }
 
 /* --- time ----------------------------------------------------------------------------------------- */
 
 static void on_clock(uv_timer_t *timer);
 
-static void set_clock(struct fl_worker *worker)
+static void set_clock(struct fl_judge *judge)
 {
-	int64_t left = worker->judge.next_expiry - (int64_t)time(NULL);
+	int64_t left = judge->next_expiry - (int64_t)time(NULL);
 
 	/* The second in which a certificate ends is still good. */
 	left = left < 0 ? 1 : left >= CLOCK_LOOK_S ? CLOCK_LOOK_S : left + 1;
-	FL_REQUIRE(uv_timer_start(&worker->judge.expiry, on_clock, (uint64_t)left * 1000, 0) == 0);
+	FL_REQUIRE(uv_timer_start(&judge->expiry, on_clock, (uint64_t)left * 1000, 0) == 0);
 }
 
 static void on_clock(uv_timer_t *timer)
 {
-	struct fl_worker *worker = FL_CONTAINER_OF(timer, struct fl_worker, judge.expiry);
+	struct fl_judge *judge = FL_CONTAINER_OF(timer, struct fl_judge, expiry);
 
-	if (worker->judge.next_expiry < (int64_t)time(NULL)) {
-		fl_judge_start(worker);
+	if (judge->next_expiry < (int64_t)time(NULL)) {
+		fl_judge_start(judge);
 	} else {
-		set_clock(worker);
+		set_clock(judge);
 	}
 }
 
-void fl_judge_note_expiry(struct fl_worker *worker, int64_t until)
+void fl_judge_note_expiry(struct fl_judge *judge, int64_t until)
 {
-	if (until < worker->judge.next_expiry && worker->share != NULL && !worker->stopping &&
-	    worker->share->generation->conf->rotation.on_expiry == FL_CHANGE_CLOSE) {
-		worker->judge.next_expiry = until;
-		set_clock(worker);
+	if (until < judge->next_expiry && judge->loop->share != NULL && !judge->loop->stopping &&
+	    judge->loop->share->generation->conf->rotation.on_expiry == FL_CHANGE_CLOSE) {
+		judge->next_expiry = until;
+		set_clock(judge);
 	}
 }
 
 /* --- walks ---------------------------------------------------------------------------------------- */
 
-void fl_judge_init(struct fl_worker *worker)
+void fl_judge_close(struct fl_judge *judge)
 {
-	worker->judge.next_expiry = INT64_MAX;
-	FL_REQUIRE(uv_timer_init(&worker->loop, &worker->judge.expiry) == 0);
-}
-
-void fl_judge_close(struct fl_worker *worker)
-{
-	uv_close((uv_handle_t *)&worker->judge.expiry, NULL);
+	uv_close((uv_handle_t *)&judge->expiry, NULL);
 }
 
 /* The reader may see a mixture of two times for a moment, never a count that is torn. */
@@ -356,17 +353,17 @@ static void forget(struct fl_judged *last)
 	}
 }
 
-void fl_judge_start(struct fl_worker *worker)
+void fl_judge_start(struct fl_judge *judge)
 {
-	struct fl_judged *last = &worker->judge.last;
+	struct fl_judged *last = &judge->last;
 
 	forget(last);
-	fl_count(&last->generation, worker->share->generation->number);
+	fl_count(&last->generation, judge->loop->share->generation->number);
 	fl_count(&last->workers, 1);
 	fl_count(&last->under_way, 1);
-	worker->judge.next_expiry = INT64_MAX;
-	(void)uv_timer_stop(&worker->judge.expiry);
-	fl_walk_start(worker, FL_WALK_JUDGE);
+	judge->next_expiry = INT64_MAX;
+	(void)uv_timer_stop(&judge->expiry);
+	fl_walk_start(judge->walk, FL_WALK_JUDGE);
 }
 
 static uint64_t sum_of(const uint64_t counts[FL_LOSSES])
@@ -379,9 +376,10 @@ static uint64_t sum_of(const uint64_t counts[FL_LOSSES])
 	return sum;
 }
 
-void fl_judge_walked(struct fl_worker *worker)
+static void on_walked(void *user)
 {
-	struct fl_judged *last = &worker->judge.last;
+	struct fl_judge *judge = user;
+	struct fl_judged *last = &judge->last;
 	uint64_t closed = sum_of(last->closed), kept = sum_of(last->kept);
 	struct fl_line line;
 
@@ -389,7 +387,7 @@ void fl_judge_walked(struct fl_worker *worker)
 	if (last->judged == 0) {
 		return;
 	}
-	fl_line_begin(&line, &worker->log,
+	fl_line_begin(&line, &judge->loop->log,
 		      closed + kept + last->audited > 0 ? FL_LOG_INFO : FL_LOG_DEBUG,
 		      "open connections judged again");
 	fl_line_u64(&line, "generation", last->generation);
@@ -401,20 +399,21 @@ void fl_judge_walked(struct fl_worker *worker)
 	fl_line_end(&line);
 }
 
-void fl_judged_add(struct fl_judged *sum, const struct fl_judged *judged)
+static void on_slice(void *user, uint64_t ns)
 {
-	uint64_t *to = (uint64_t *)(void *)sum;
-	const uint64_t *from = (const uint64_t *)(const void *)judged;
-	uint64_t generation = __atomic_load_n(&judged->generation, __ATOMIC_RELAXED);
+	struct fl_judge *judge = user;
 
-	if (generation == 0 || generation < sum->generation) {
-		return;
-	}
-	if (generation > sum->generation) {
-		*sum = (struct fl_judged){0};
-	}
-	for (size_t i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++) {
-		to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-	}
-	sum->generation = generation;
+	fl_count(&judge->last.ns, ns);
+}
+
+void fl_judge_init(struct fl_judge *judge, struct fl_loop *loop, struct fl_walk *walk,
+		   struct fl_recycle *recycle)
+{
+	*judge = (struct fl_judge){
+		.loop = loop, .walk = walk, .recycle = recycle, .next_expiry = INT64_MAX};
+	fl_walk_register(
+		walk, FL_WALK_JUDGE,
+		&(struct fl_walk_visitor){
+			.user = judge, .visit = visit, .on_slice = on_slice, .on_done = on_walked});
+	FL_REQUIRE(uv_timer_init(loop->uv, &judge->expiry) == 0);
 }

@@ -2,20 +2,27 @@
 #ifndef FL_JUDGE_LONG_LIVED_H
 #define FL_JUDGE_LONG_LIVED_H
 /* long_lived - a line in the access log now and then about a connection that lives long, which otherwise would leave none
- * before its end. Loop-bound but for fl_long_lived_is_due(), which is pure. */
+ * before its end. Loop-bound; fl_long_lived_is_due() is pure. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
-#define FL_TELL_EVERY_S 600u
+#define FL_LONG_LIVED_EVERY_S 600u
 
-struct fl_stream;
-struct fl_worker;
+struct fl_loop;
+struct fl_walk;
 
-/* Of a connection that is age_s old and was told of last when it was told_s old; 0: never. */
-bool fl_long_lived_is_due(uint64_t age_s, uint32_t told_s);
+/* Of a connection that is age_s old, and was so old at its last line; 0: it has had none. */
+bool fl_long_lived_is_due(uint64_t age_s, uint64_t logged_s);
 
-void fl_long_lived_init(struct fl_worker *worker, uv_timer_t *timer);
-void fl_long_lived_close(uv_timer_t *timer); /* the loop has to run once more */
+struct fl_long_lived {
+	struct fl_loop *loop;
+	struct fl_walk *walk;
+	uv_timer_t timer;
+};
+
+void fl_long_lived_init(struct fl_long_lived *long_lived, struct fl_loop *loop,
+			struct fl_walk *walk);
+void fl_long_lived_close(struct fl_long_lived *long_lived); /* the loop has to run once more */
 
 #endif

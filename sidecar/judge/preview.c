@@ -6,7 +6,10 @@
 
 #include <stdlib.h>
 
+#include "base/err.h"
+#include "conn/loop.h"
 #include "conn/stream.h"
+#include "judge/walk.h"
 
 static void forget(struct fl_preview *preview)
 {
@@ -38,29 +41,11 @@ void fl_preview_done(struct fl_preview *preview)
 	*preview = (struct fl_preview){0};
 }
 
-static void take_stock(struct fl_worker *worker, struct fl_preview *preview)
+static void take_stock(struct fl_preview *preview, const struct fl_loop *loop)
 {
-	preview->open = fl_worker_open_connections(worker);
-	preview->seen.max = worker->seen.max;
-	fl_callers_add(&preview->seen, &worker->seen);
-}
-
-void fl_preview_start(struct fl_worker *worker, struct fl_preview *preview)
-{
-	FL_REQUIRE(worker->preview == NULL);
-	worker->preview = preview;
-	take_stock(worker, preview);
-	if (worker->share == NULL || worker->stopping) {
-		fl_preview_walked(worker);
-		return;
-	}
-	fl_walk_start(worker, FL_WALK_PREVIEW);
-}
-
-void fl_preview_again(struct fl_worker *worker)
-{
-	forget(worker->preview);
-	take_stock(worker, worker->preview);
+	preview->open = fl_loop_open_connections(loop);
+	preview->seen.max = loop->callers.max;
+	fl_callers_add(&preview->seen, &loop->callers);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macros */
@@ -120,14 +105,14 @@ static void list(struct fl_preview *preview, const struct fl_stream *stream, enu
 	preview->doomed_count++;
 }
 
-void fl_preview_stream(struct fl_worker *worker, struct fl_stream *stream)
+static bool visit(void *user, struct fl_stream *stream)
 {
-	struct fl_preview *preview = worker->preview;
+	struct fl_preview *preview = ((struct fl_previewer *)user)->preview;
 	struct fl_judge_outcome outcome;
 	struct fl_err detail = {.code = FL_OK};
 
 	if (!fl_stream_has_mesh(stream)) {
-		return;
+		return true;
 	}
 	preview->judged++;
 	count_peer(preview, fl_stream_peer(stream));
@@ -138,17 +123,56 @@ void fl_preview_stream(struct fl_worker *worker, struct fl_stream *stream)
 	} else if (outcome.loss < FL_LOSSES) {
 		preview->keeps[outcome.loss]++;
 	}
+	return true;
 }
 
-void fl_preview_walked(struct fl_worker *worker)
+/* Some have been counted already. */
+static void on_restart(void *user)
 {
-	struct fl_preview *preview = worker->preview;
+	struct fl_previewer *previewer = user;
 
-	if (preview == NULL) {
-		return;
-	}
-	worker->preview = NULL;
+	forget(previewer->preview);
+	take_stock(previewer->preview, previewer->loop);
+}
+
+static void on_walked(void *user)
+{
+	struct fl_previewer *previewer = user;
+	struct fl_preview *preview = previewer->preview;
+
+	previewer->preview = NULL;
 	fl_share_unref(preview->share);
 	preview->share = NULL;
 	preview->done(preview->done_user);
+}
+
+void fl_previewer_start(struct fl_previewer *previewer, struct fl_preview *preview)
+{
+	const struct fl_loop *loop = previewer->loop;
+
+	FL_REQUIRE(previewer->preview == NULL);
+	previewer->preview = preview;
+	take_stock(preview, loop);
+	if (loop->share == NULL || loop->stopping) {
+		on_walked(previewer);
+		return;
+	}
+	fl_walk_start(previewer->walk, FL_WALK_PREVIEW);
+}
+
+void fl_previewer_init(struct fl_previewer *previewer, struct fl_loop *loop, struct fl_walk *walk)
+{
+	*previewer = (struct fl_previewer){.loop = loop, .walk = walk};
+	fl_walk_register(walk, FL_WALK_PREVIEW,
+			 &(struct fl_walk_visitor){.user = previewer,
+						   .visit = visit,
+						   .on_restart = on_restart,
+						   .on_done = on_walked});
+}
+
+void fl_previewer_close(struct fl_previewer *previewer)
+{
+	if (previewer->preview != NULL) {
+		on_walked(previewer);
+	}
 }

@@ -27,8 +27,8 @@
 
 #include "base/text.h"
 #include "conn/listing.h"
+#include "generation/generation.h"
 #include "judge/judge.h"
-#include "worker/worker.h"
 
 #define FL_PREVIEW_LISTED 200u /* connections, of all workers together */
 #define FL_PREVIEW_PEERS 1024u /* different chains that are looked at for roots */
@@ -63,11 +63,17 @@ struct fl_preview {
 };
 void fl_preview_done(struct fl_preview *preview);
 
-/* Loop: begins it. One at a time. */
-void fl_preview_start(struct fl_worker *worker, struct fl_preview *preview);
-void fl_preview_stream(struct fl_worker *worker, struct fl_stream *stream); /* for walk.c */
-void fl_preview_again(struct fl_worker *worker);  /* likewise: from the first one on */
-void fl_preview_walked(struct fl_worker *worker); /* likewise; also when the worker stops */
+/* Loop: who previews. */
+struct fl_previewer {
+	struct fl_loop *loop;
+	struct fl_walk *walk;
+	struct fl_preview *preview; /* under way; NULL: there is none */
+};
+void fl_previewer_init(struct fl_previewer *previewer, struct fl_loop *loop, struct fl_walk *walk);
+/* Answers one that is under way as far as it has come (shutdown). */
+void fl_previewer_close(struct fl_previewer *previewer);
+/* Begins it. One at a time. */
+void fl_previewer_start(struct fl_previewer *previewer, struct fl_preview *preview);
 
 /* Main thread. Appends a whole document. current: in use. parts: of all workers. Errors: FL_ERR_NOMEM. */
 int fl_report_preview(const struct fl_generation *current, const struct fl_generation *candidate,

@@ -4,7 +4,11 @@
  * been idle at the look before. Nothing here fails. */
 #include "judge/recycle.h"
 
+#include "base/err.h"
+#include "base/mem.h"
+#include "conn/loop.h"
 #include "conn/stream.h"
+#include "judge/walk.h"
 
 #define LOOKS 64u /* in the time that is set */
 #define LOOK_MIN_MS 50u
@@ -80,16 +84,15 @@ static bool pauses(const struct fl_stream *stream, uint32_t time_ms)
 	uint32_t pause = fl_stream_asks(stream)   ? time_ms / 4
 			 : time_ms / 8 < PAUSE_MS ? time_ms / 8
 						  : PAUSE_MS;
-	uint64_t now = uv_now(&fl_stream_route(stream)->worker->loop);
+	uint64_t now = uv_now(fl_stream_route(stream)->loop->uv);
 
 	return idle_at(stream, now) >= pause && fl_stream_is_quiet(stream);
 }
 
 /* Of an older generation: is its time over, and has its turn come? */
-static void end_if_old(struct fl_stream *stream, const struct fl_share *share, uint32_t recycle_ms)
+static void end_if_old(struct fl_recycle *recycle, struct fl_stream *stream,
+		       const struct fl_share *share, uint32_t recycle_ms)
 {
-	struct fl_worker *worker = fl_stream_route(stream)->worker;
-	struct fl_recycle *recycle = &worker->recycle;
 	uint64_t begin = share->superseded_ms, idle = idle_at(stream, recycle->last_ms);
 	double part = fl_recycle_share(begin, begin + recycle_ms / 4 * 3, recycle->last_ms,
 				       recycle->now_ms);
@@ -121,20 +124,22 @@ static void end_if_aged(struct fl_stream *stream, uint32_t max_age_ms, uint32_t 
 	}
 }
 
-void fl_recycle_stream(struct fl_stream *stream)
+static bool visit(void *user, struct fl_stream *stream)
 {
+	struct fl_recycle *recycle = user;
 	const struct fl_conn *conn = fl_stream_route(stream);
-	const struct fl_share *current = conn->worker->share;
+	const struct fl_share *current = recycle->loop->share;
 	const struct fl_conf *conf = current->generation->conf;
 
 	if (!fl_stream_is_relayed(stream)) {
-		return; /* it has deadlines of its own */
+		return true; /* it has deadlines of its own */
 	}
 	if (conf->rotation.recycle_ms > 0 && conn->share != current) {
-		end_if_old(stream, conn->share, conf->rotation.recycle_ms);
+		end_if_old(recycle, stream, conn->share, conf->rotation.recycle_ms);
 	} else if (conf->limits.max_age_ms > 0) {
 		end_if_aged(stream, conf->limits.max_age_ms, conf->sidecar.drain_ms);
 	}
+	return true; /* nobody looks after this */
 }
 
 /* --- looks ------------------------------------------------------------------------------------------ */
@@ -142,9 +147,9 @@ void fl_recycle_stream(struct fl_stream *stream)
 static void on_look(uv_timer_t *timer);
 
 /* How often, in ms; 0: there is nothing to look for. */
-static uint64_t interval(const struct fl_worker *worker)
+static uint64_t interval(const struct fl_loop *loop)
 {
-	const struct fl_conf *conf = worker->share->generation->conf;
+	const struct fl_conf *conf = loop->share->generation->conf;
 	uint32_t recycle = conf->rotation.recycle_ms, age = conf->limits.max_age_ms;
 	uint32_t shorter = recycle == 0 || (age > 0 && age < recycle) ? age : recycle;
 
@@ -155,10 +160,9 @@ static uint64_t interval(const struct fl_worker *worker)
 }
 
 /* The next look, sooner or later by a quarter: many sidecars get a generation at once. */
-static void set_timer(struct fl_worker *worker)
+static void set_timer(struct fl_recycle *recycle)
 {
-	struct fl_recycle *recycle = &worker->recycle;
-	uint64_t time = interval(worker);
+	uint64_t time = interval(recycle->loop);
 
 	if (time > 0) {
 		time = (uint64_t)((double)time * (0.75 + draw(recycle) / 2));
@@ -168,42 +172,54 @@ static void set_timer(struct fl_worker *worker)
 
 static void on_look(uv_timer_t *timer)
 {
-	struct fl_worker *worker = FL_CONTAINER_OF(timer, struct fl_worker, recycle.timer);
+	struct fl_recycle *recycle = FL_CONTAINER_OF(timer, struct fl_recycle, timer);
 
-	worker->recycle.now_ms = uv_now(&worker->loop);
-	fl_walk_start(worker, FL_WALK_RECYCLE);
+	recycle->now_ms = uv_now(recycle->loop->uv);
+	fl_walk_start(recycle->walk, FL_WALK_RECYCLE);
 }
 
-void fl_recycle_walked(struct fl_worker *worker)
+static void on_restart(void *user)
 {
-	struct fl_recycle *recycle = &worker->recycle;
+	struct fl_recycle *recycle = user;
+
+	recycle->next = (struct fl_recycle_census){.total = 0};
+}
+
+static void on_walked(void *user)
+{
+	struct fl_recycle *recycle = user;
 
 	recycle->census = recycle->next;
 	recycle->next = (struct fl_recycle_census){.total = 0};
 	recycle->last_ms = recycle->now_ms;
 	/* Of older generations there will be no more, until fl_recycle_generation() is called. */
-	if (!recycle->closed &&
-	    (recycle->census.total > 0 || worker->share->generation->conf->limits.max_age_ms > 0)) {
-		set_timer(worker);
+	if (!recycle->closed && (recycle->census.total > 0 ||
+				 recycle->loop->share->generation->conf->limits.max_age_ms > 0)) {
+		set_timer(recycle);
 	}
 }
 
-void fl_recycle_generation(struct fl_worker *worker)
+void fl_recycle_generation(struct fl_recycle *recycle)
 {
-	if (!uv_is_active((uv_handle_t *)&worker->recycle.timer)) {
-		worker->recycle.last_ms = uv_now(&worker->loop);
-		set_timer(worker);
+	if (!uv_is_active((uv_handle_t *)&recycle->timer)) {
+		recycle->last_ms = uv_now(recycle->loop->uv);
+		set_timer(recycle);
 	}
 }
 
-void fl_recycle_init(struct fl_worker *worker)
+void fl_recycle_init(struct fl_recycle *recycle, struct fl_loop *loop, struct fl_walk *walk)
 {
-	worker->recycle.random = uv_hrtime() | 1;
-	FL_REQUIRE(uv_timer_init(&worker->loop, &worker->recycle.timer) == 0);
+	*recycle = (struct fl_recycle){.loop = loop, .walk = walk, .random = uv_hrtime() | 1};
+	fl_walk_register(walk, FL_WALK_RECYCLE,
+			 &(struct fl_walk_visitor){.user = recycle,
+						   .visit = visit,
+						   .on_restart = on_restart,
+						   .on_done = on_walked});
+	FL_REQUIRE(uv_timer_init(loop->uv, &recycle->timer) == 0);
 }
 
-void fl_recycle_close(struct fl_worker *worker)
+void fl_recycle_close(struct fl_recycle *recycle)
 {
-	worker->recycle.closed = true;
-	uv_close((uv_handle_t *)&worker->recycle.timer, NULL);
+	recycle->closed = true;
+	uv_close((uv_handle_t *)&recycle->timer, NULL);
 }

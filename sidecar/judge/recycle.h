@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <uv.h>
 
-struct fl_worker;
-struct fl_stream;
+struct fl_loop;
+struct fl_walk;
 
 /* How many connections have been idle for how long: a bucket for each power of two of milliseconds. */
 #define FL_RECYCLE_BUCKETS 32
@@ -35,6 +35,8 @@ bool fl_recycle_is_among(const struct fl_recycle_census *census, uint64_t idle_m
 			 double chance);
 
 struct fl_recycle {
+	struct fl_loop *loop;
+	struct fl_walk *walk;
 	uv_timer_t timer;
 	uint64_t last_ms, now_ms;              /* the look before, and the one under way */
 	struct fl_recycle_census census, next; /* of the look before, and of this one */
@@ -42,12 +44,9 @@ struct fl_recycle {
 	bool closed;
 };
 
-void fl_recycle_init(struct fl_worker *worker);
-void fl_recycle_close(struct fl_worker *worker); /* the loop has to run once more */
-/* The worker's share is another one, or a connection of an older one has just become ready. */
-void fl_recycle_generation(struct fl_worker *worker);
-/* For walk.c: one of the connections, which may end it, and: it has seen them all. */
-void fl_recycle_stream(struct fl_stream *stream);
-void fl_recycle_walked(struct fl_worker *worker);
+void fl_recycle_init(struct fl_recycle *recycle, struct fl_loop *loop, struct fl_walk *walk);
+void fl_recycle_close(struct fl_recycle *recycle); /* the loop has to run once more */
+/* The loop's share is another one, or a connection of an older one has just become ready. */
+void fl_recycle_generation(struct fl_recycle *recycle);
 
 #endif

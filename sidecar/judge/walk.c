@@ -1,115 +1,135 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* walk - the head of the worker's list of streams is looked at and goes to its end, until the head is one that
- * this walk has seen. So no place has to be remembered, whoever ends between two slices. Nothing here fails. */
+/* The head of the loop's list of streams is looked at and goes to its end, until the head is one that this walk has seen.
+ * So no position has to be remembered, whichever stream ends between two slices. Nothing here fails. */
 #include "judge/walk.h"
 
+#include "base/err.h"
+#include "base/mem.h"
+#include "conn/loop.h"
 #include "conn/stream.h"
-#include "judge/preview.h"
 
 #define SLICE_NS (1000u * 1000)
 
 static void on_slice(uv_idle_t *idle);
 
-void fl_walk_init(struct fl_worker *worker)
+static bool has(uint8_t aims, unsigned aim)
 {
-	FL_REQUIRE(uv_idle_init(&worker->loop, &worker->walk.slice) == 0);
-	worker->walk.number = 1;
+	return (aims & 1u << aim) != 0;
 }
 
-void fl_walk_close(struct fl_worker *worker)
+void fl_walk_init(struct fl_walk *walk, struct fl_loop *loop)
 {
-	worker->walk.closed = true;
-	uv_close((uv_handle_t *)&worker->walk.slice, NULL);
+	*walk = (struct fl_walk){.loop = loop};
+	FL_REQUIRE(uv_idle_init(loop->uv, &walk->slice) == 0);
+	loop->walk = 1;
 }
 
-static void begin(struct fl_worker *worker, uint8_t aims)
+void fl_walk_close(struct fl_walk *walk)
 {
-	struct fl_walk *walk = &worker->walk;
+	walk->closed = true;
+	uv_close((uv_handle_t *)&walk->slice, NULL);
+}
 
-	/* 0 is the mark of nobody. */
-	walk->number = walk->number == UINT32_MAX ? 1 : walk->number + 1;
+void fl_walk_register(struct fl_walk *walk, enum fl_walk_aim aim,
+		      const struct fl_walk_visitor *visitor)
+{
+	walk->visitors[aim] = *visitor;
+}
+
+static void begin(struct fl_walk *walk, uint8_t aims)
+{
+	uint32_t *number = &walk->loop->walk;
+
+	/* No stream has 0. */
+	*number = *number == UINT32_MAX ? 1 : *number + 1;
 	walk->aims = aims;
 	FL_REQUIRE(uv_idle_start(&walk->slice, on_slice) == 0);
 }
 
-void fl_walk_start(struct fl_worker *worker, enum fl_walk_aim aim)
+static void restart(struct fl_walk *walk, uint8_t aims)
 {
-	struct fl_walk *walk = &worker->walk;
+	for (unsigned i = 0; i < FL_WALK_AIMS; i++) {
+		const struct fl_walk_visitor *visitor = &walk->visitors[i];
+
+		if (has(walk->aims, i) && visitor->on_restart != NULL) {
+			visitor->on_restart(visitor->user);
+		}
+	}
+	begin(walk, aims);
+}
+
+void fl_walk_start(struct fl_walk *walk, enum fl_walk_aim aim)
+{
+	uint8_t bit = (uint8_t)(1u << aim);
 
 	if (walk->closed) {
 		return;
 	}
 	if (walk->aims == 0 || aim == FL_WALK_JUDGE) {
-		/* A preview that is under way has counted some already: it begins again, too. */
-		if ((walk->aims & FL_WALK_PREVIEW) != 0) {
-			fl_preview_again(worker);
-		}
-		begin(worker, (uint8_t)(walk->aims | aim));
+		restart(walk, walk->aims | bit);
 	} else {
-		walk->wanted |= (uint8_t)aim;
+		walk->wanted |= bit;
 	}
 }
 
-static void finish(struct fl_worker *worker)
+static void finish(struct fl_walk *walk)
 {
-	struct fl_walk *walk = &worker->walk;
 	uint8_t aims = walk->aims;
 
 	walk->aims = 0;
 	(void)uv_idle_stop(&walk->slice);
-	if ((aims & FL_WALK_JUDGE) != 0) {
-		fl_judge_walked(worker);
-	}
-	if ((aims & FL_WALK_RECYCLE) != 0) {
-		fl_recycle_walked(worker);
-	}
-	if ((aims & FL_WALK_PREVIEW) != 0) {
-		fl_preview_walked(worker);
+	for (unsigned i = 0; i < FL_WALK_AIMS; i++) {
+		const struct fl_walk_visitor *visitor = &walk->visitors[i];
+
+		if (has(aims, i) && visitor->on_done != NULL) {
+			visitor->on_done(visitor->user);
+		}
 	}
 	if (walk->wanted != 0 && walk->aims == 0) {
 		aims = walk->wanted;
 		walk->wanted = 0;
-		begin(worker, aims);
+		begin(walk, aims);
 	}
 }
 
-static void look_at(struct fl_worker *worker, struct fl_stream *stream)
+static void show(struct fl_walk *walk, struct fl_stream *stream)
 {
-	uint8_t aims = worker->walk.aims;
+	for (unsigned i = 0; i < FL_WALK_AIMS; i++) {
+		const struct fl_walk_visitor *visitor = &walk->visitors[i];
 
-	/* First: what is judged may be gone then. */
-	if ((aims & FL_WALK_PREVIEW) != 0) {
-		fl_preview_stream(worker, stream);
+		if (has(walk->aims, i) && !visitor->visit(visitor->user, stream)) {
+			return;
+		}
 	}
-	if ((aims & FL_WALK_TELL) != 0) {
-		fl_stream_tell(stream);
-	}
-	if ((aims & FL_WALK_JUDGE) != 0 && !fl_judge_stream(stream)) {
-		return;
-	}
-	if ((aims & FL_WALK_RECYCLE) != 0) {
-		fl_recycle_stream(stream);
+}
+
+static void count_time(struct fl_walk *walk, uint64_t ns)
+{
+	for (unsigned i = 0; i < FL_WALK_AIMS; i++) {
+		const struct fl_walk_visitor *visitor = &walk->visitors[i];
+
+		if (has(walk->aims, i) && visitor->on_slice != NULL) {
+			visitor->on_slice(visitor->user, ns);
+		}
 	}
 }
 
 static void on_slice(uv_idle_t *idle)
 {
-	struct fl_worker *worker = FL_CONTAINER_OF(idle, struct fl_worker, walk.slice);
+	struct fl_walk *walk = FL_CONTAINER_OF(idle, struct fl_walk, slice);
 	uint64_t begun = uv_hrtime(), now;
 	struct fl_stream *stream;
 
-	uv_update_time(&worker->loop);
+	uv_update_time(walk->loop->uv);
 	do {
-		stream = fl_stream_take_turn(worker, worker->walk.number);
+		stream = fl_stream_take_turn(walk->loop, walk->loop->walk);
 		if (stream != NULL) {
-			look_at(worker, stream);
+			show(walk, stream);
 		}
 		now = uv_hrtime();
 	} while (stream != NULL && now - begun < SLICE_NS);
-	if ((worker->walk.aims & FL_WALK_JUDGE) != 0) {
-		fl_count(&worker->judge.last.ns, now - begun);
-	}
+	count_time(walk, now - begun);
 	if (stream == NULL) {
-		finish(worker);
+		finish(walk);
 	}
 }

@@ -1,35 +1,44 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_JUDGE_WALK_H
 #define FL_JUDGE_WALK_H
-/* walk - a look at every open connection of a worker, in slices between which traffic goes on.
+/* walk - a look at every open stream of a loop, in slices between which traffic goes on.
  *
- * A slice is a millisecond at most, or one connection where that takes longer. Connections that come meanwhile are not looked
- * at: they began under what is current. Loop-bound. */
+ * A slice takes at most a millisecond, or one stream where that takes longer. Streams that come meanwhile are not looked
+ * at: they began under what is current. A walk has one or more aims; who looks is registered for each. Loop-bound. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
-struct fl_worker;
+struct fl_loop;
+struct fl_stream;
 
-/* What a walk is for, as bits. */
-enum fl_walk_aim {
-	FL_WALK_JUDGE = 1,   /* judge.h */
-	FL_WALK_RECYCLE = 2, /* recycle.h */
-	FL_WALK_PREVIEW = 4, /* preview.h */
-	FL_WALK_TELL = 8,    /* long_lived.h */
+/* What a walk is for, in the order in which a stream is shown to those who look: what is judged may be gone after that. */
+enum fl_walk_aim { FL_WALK_PREVIEW, FL_WALK_LOG, FL_WALK_JUDGE, FL_WALK_RECYCLE, FL_WALK_AIMS };
+
+/* Who looks. All but visit may be NULL. */
+struct fl_walk_visitor {
+	void *user;
+	bool (*visit)(void *user, struct fl_stream *stream); /* false: the stream is gone */
+	void (*on_slice)(void *user,
+			 uint64_t ns);  /* that much time was spent, on all aims together */
+	void (*on_restart)(void *user); /* it begins again with the first stream */
+	void (*on_done)(void *user);    /* all have been seen */
 };
 
 struct fl_walk {
+	struct fl_loop *loop;
 	uv_idle_t slice;
-	uint32_t number; /* of the walk under way, or of the last one; from 1 on */
-	uint8_t aims;    /* of the one under way; 0: there is none */
-	uint8_t wanted;  /* of the next one */
+	struct fl_walk_visitor visitors[FL_WALK_AIMS];
+	uint8_t aims;   /* bits: 1 << enum fl_walk_aim, of the one under way; 0: there is none */
+	uint8_t wanted; /* of the next one */
 	bool closed;
 };
 
-void fl_walk_init(struct fl_worker *worker);
-void fl_walk_close(struct fl_worker *worker); /* the loop has to run once more */
+void fl_walk_init(struct fl_walk *walk, struct fl_loop *loop);
+void fl_walk_close(struct fl_walk *walk); /* the loop has to run once more */
+void fl_walk_register(struct fl_walk *walk, enum fl_walk_aim aim,
+		      const struct fl_walk_visitor *visitor);
 /* Begins one. To judge, one that is under way begins again; for the others, it comes after it. */
-void fl_walk_start(struct fl_worker *worker, enum fl_walk_aim aim);
+void fl_walk_start(struct fl_walk *walk, enum fl_walk_aim aim);
 
 #endif

@@ -21,20 +21,6 @@ void fl_snapshot_done(struct fl_snapshot *snapshot)
 	snapshot->peer_count = 0;
 }
 
-const char *fl_direction_word(enum fl_direction direction)
-{
-	return direction == FL_INBOUND ? "inbound" : "outbound";
-}
-
-const char *fl_security_word(enum fl_security security)
-{
-	static const char *const words[] = {[FL_SECURITY_NONE] = "none",
-					    [FL_SECURITY_MTLS] = "mtls",
-					    [FL_SECURITY_PLAINTEXT] = "plaintext"};
-
-	return words[security];
-}
-
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations)
 {
 	const struct fl_refusal *last = rotations->by_agent.time >= rotations->by_sidecar.time

@@ -127,10 +127,6 @@ void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret);   
 
 /* --- for the three of them --------------------------------------------------------------------- */
 
-/* "inbound", "outbound" */
-const char *fl_direction_word(enum fl_direction direction);
-/* "none", "mtls", "plaintext" */
-const char *fl_security_word(enum fl_security security);
 /* The later of the two; NULL when there was none. */
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);
 

@@ -55,18 +55,26 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 	server->worker_boxes = fl_new(wanted * sizeof(struct fl_mailbox *));
 	fl_conntrack_open(&server->conntrack);
 	for (unsigned i = 0; i < wanted && rc == 0; i++) {
-		struct fl_endpoint *endpoints = fl_new((count + 1) * sizeof(*endpoints));
+		struct fl_worker_options options = {
+			.conf = conf,
+			.log = server->log,
+			.number = i,
+			.worker_count = wanted,
+			.listeners = {.items = fl_new((count + 1) * sizeof(struct fl_bound)),
+				      .count = count},
+			.peers = server->peers,
+			.conntrack = &server->conntrack,
+			.main = &server->mailbox,
+			.events = &worker_events,
+		};
 
-		rc = fl_bind_endpoints(conf, endpoints,
-				       i > 0 ? server->workers[0]->endpoints : NULL, err);
-		server->workers[i] = fl_worker_new(conf, wanted, server->log, endpoints, count,
-						   &server->mailbox, &worker_events);
+		rc = fl_bind_endpoints(conf, options.listeners.items,
+				       i > 0 ? server->workers[0]->listeners.items : NULL, err);
+		server->workers[i] = fl_worker_new(&options);
 		server->worker_boxes[i] = &server->workers[i]->mailbox;
-		fl_worker_count_peers(server->workers[i], server->peers, i);
-		fl_worker_mind_conntrack(server->workers[i], &server->conntrack);
 		server->worker_count++;
 	}
-	server->made = fl_bind_note_paths(conf, server->workers[0]->endpoints);
+	server->made = fl_bind_note_paths(conf, server->workers[0]->listeners.items);
 	return rc;
 }
 
@@ -177,13 +185,13 @@ static void log_late_crls(struct fl_server *server, const struct fl_credentials 
 static void log_if_new(struct fl_server *server, enum fl_direction direction, const char *name,
 		       const struct fl_addr *listen)
 {
-	const struct fl_worker *worker = server->workers[0];
+	const struct fl_listeners *listeners = &server->workers[0]->listeners;
 
 	if (listen->kind == FL_ADDR_NONE) {
 		return;
 	}
-	for (size_t i = 0; i < worker->endpoint_count; i++) {
-		const struct fl_endpoint *endpoint = &worker->endpoints[i];
+	for (size_t i = 0; i < listeners->count; i++) {
+		const struct fl_endpoint *endpoint = &listeners->items[i].endpoint;
 
 		if (!endpoint->captures && endpoint->direction == direction &&
 		    strcmp(endpoint->name, name) == 0) {
@@ -488,8 +496,8 @@ static bool probes_seen(void *user, uint64_t *ret_count)
 	}
 	*ret_count = 0;
 	for (unsigned i = 0; i < server->worker_count; i++) {
-		*ret_count +=
-			__atomic_load_n(&server->workers[i]->counters.probes, __ATOMIC_RELAXED);
+		*ret_count += __atomic_load_n(&server->workers[i]->loop.counters.probes,
+					      __ATOMIC_RELAXED);
 	}
 	return true;
 }

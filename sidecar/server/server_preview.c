@@ -54,11 +54,12 @@ static void answer(void *user)
 
 static void preview(void *reader, void *part, struct fl_question *question)
 {
+	struct fl_worker *worker = reader;
 	struct fl_preview *preview = part;
 
 	preview->done = answer;
 	preview->done_user = question;
-	fl_preview_start(reader, preview);
+	fl_previewer_start(&worker->review.previewer, preview);
 }
 
 /* Takes the shares over. False: there is no memory. */

@@ -39,11 +39,11 @@ static enum fl_endpoint_state endpoint_state(const struct fl_server *server, siz
 /* One that should be open, and is not; NULL: all are. */
 static const struct fl_endpoint *failed_endpoint(const struct fl_server *server)
 {
-	const struct fl_worker *worker = server->workers[0];
+	const struct fl_listeners *listeners = &server->workers[0]->listeners;
 
-	for (size_t i = 0; i < worker->endpoint_count; i++) {
+	for (size_t i = 0; i < listeners->count; i++) {
 		if (endpoint_state(server, i) == FL_ENDPOINT_FAILED) {
-			return &worker->endpoints[i];
+			return &listeners->items[i].endpoint;
 		}
 	}
 	return NULL;
@@ -230,10 +230,10 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		const struct fl_worker *worker = server->workers[i];
 
-		fl_counters_add(&ret->counters, &worker->counters);
-		fl_port_counts_add(&ret->detect_timeouts, &worker->detect_timeouts);
-		fl_judged_add(&ret->judged, &worker->judge.last);
-		ret->log_lines_lost += fl_log_lost(&worker->log);
+		fl_counters_add(&ret->counters, &worker->loop.counters);
+		fl_port_counts_add(&ret->detect_timeouts, &worker->loop.detect_timeouts);
+		fl_judged_add(&ret->judged, &worker->review.judge.last);
+		ret->log_lines_lost += fl_log_lost(&worker->loop.log);
 		for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 			ret->open[d] += fl_worker_open(worker, d);
 		}

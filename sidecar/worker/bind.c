@@ -15,24 +15,25 @@
 #define UNIX_LISTENER_MODE                                                                         \
 	0666 /* who may connect is the directory's business, as for a TCP port on loopback */
 
-static int bind_endpoint(struct fl_endpoint *endpoint, const struct fl_addr *addr,
-			 const struct fl_endpoint *first, struct fl_err *err)
+static int bind_endpoint(struct fl_bound *bound, const struct fl_addr *addr,
+			 const struct fl_bound *first, struct fl_err *err)
 {
 	int rc;
 
-	endpoint->is_unix = addr->kind == FL_ADDR_UNIX;
-	endpoint->port = addr->port;
-	if (endpoint->is_unix && first != NULL) {
+	bound->endpoint.is_unix = addr->kind == FL_ADDR_UNIX;
+	bound->endpoint.port = addr->port;
+	if (bound->endpoint.is_unix && first != NULL) {
 		/* One path, one socket: the workers share its queue. */
-		endpoint->fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
-		return endpoint->fd >= 0
+		bound->fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
+		return bound->fd >= 0
 			       ? 0
 			       : fl_err_sys(err, errno, "cannot share a socket between workers");
 	}
 	/* SO_REUSEPORT would let a second sidecar of the same user share our ports in silence. */
-	rc = first == NULL && !endpoint->is_unix ? fl_net_reserve(addr, &endpoint->reserved_fd, err)
-						 : 0;
-	return rc == 0 ? fl_net_bind(addr, true, UNIX_LISTENER_MODE, &endpoint->fd, err) : rc;
+	rc = first == NULL && !bound->endpoint.is_unix
+		     ? fl_net_reserve(addr, &bound->reserved_fd, err)
+		     : 0;
+	return rc == 0 ? fl_net_bind(addr, true, UNIX_LISTENER_MODE, &bound->fd, err) : rc;
 }
 
 size_t fl_bind_count(const struct fl_conf *conf)
@@ -51,22 +52,22 @@ size_t fl_bind_count(const struct fl_conf *conf)
 /* One worker's endpoints while they are bound. */
 struct binding {
 	const struct fl_conf *conf;
-	struct fl_endpoint *next;
-	const struct fl_endpoint *first; /* the same of worker 0; NULL: these are they */
+	struct fl_bound *next;
+	const struct fl_bound *first; /* the same of worker 0; NULL: these are they */
 };
 
 static int bind_next(struct binding *binding, enum fl_direction direction, const char *name,
 		     const struct fl_addr *addr, struct fl_err *err)
 {
-	struct fl_endpoint *endpoint = binding->next++;
-	const struct fl_endpoint *first = binding->first;
+	struct fl_bound *bound = binding->next++;
+	const struct fl_bound *first = binding->first;
 
 	if (binding->first != NULL) {
 		binding->first++;
 	}
-	endpoint->direction = direction;
-	endpoint->name = fl_strdup(name);
-	return bind_endpoint(endpoint, addr, first, err);
+	bound->endpoint.direction = direction;
+	bound->endpoint.name = fl_strdup(name);
+	return bind_endpoint(bound, addr, first, err);
 }
 
 /* Where IPv6 is off there is nothing of it to capture: [::1] is for those who have it. */
@@ -85,17 +86,17 @@ static int bind_captures(struct binding *binding, enum fl_direction direction,
 	bool tproxy = direction == FL_INBOUND && conf->redirect.mode == FL_REDIRECT_TPROXY;
 
 	for (size_t i = 0; i < count; i++) {
-		struct fl_endpoint *endpoint = binding->next;
+		struct fl_bound *bound = binding->next;
 		int rc = bind_next(binding, direction, name, &addrs[i], err);
 
 		if (rc != 0 && is_without_ipv6(&addrs[i], err)) {
 			rc = 0;
 		}
 
-		endpoint->captures = true;
-		endpoint->tproxy = tproxy;
-		if (rc == 0 && tproxy && endpoint->fd >= 0) {
-			rc = fl_net_set_transparent(endpoint->fd, err);
+		bound->endpoint.captures = true;
+		bound->endpoint.tproxy = tproxy;
+		if (rc == 0 && tproxy && bound->fd >= 0) {
+			rc = fl_net_set_transparent(bound->fd, err);
 		}
 		if (rc != 0) {
 			return fl_err_prefix(err, "%s: [sidecar] %s", conf->path, name);
@@ -136,15 +137,15 @@ static int bind_upstreams(struct binding *binding, struct fl_err *err)
 	return 0;
 }
 
-int fl_bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoints,
-		      const struct fl_endpoint *first, struct fl_err *err)
+int fl_bind_endpoints(const struct fl_conf *conf, struct fl_bound *items,
+		      const struct fl_bound *first, struct fl_err *err)
 {
-	struct binding binding = {.conf = conf, .next = endpoints, .first = first};
+	struct binding binding = {.conf = conf, .next = items, .first = first};
 	size_t count = fl_bind_count(conf);
 	int rc;
 
 	for (size_t i = 0; i < count; i++) {
-		endpoints[i].fd = endpoints[i].reserved_fd = -1;
+		items[i].fd = items[i].reserved_fd = -1;
 	}
 	rc = bind_captures(&binding, FL_INBOUND, conf->sidecar.inbound, conf->sidecar.inbound_count,
 			   err);
@@ -158,11 +159,10 @@ int fl_bind_endpoints(const struct fl_conf *conf, struct fl_endpoint *endpoints,
 	return rc == 0 ? bind_upstreams(&binding, err) : rc;
 }
 
-struct fl_made_path *fl_bind_note_paths(const struct fl_conf *conf,
-					const struct fl_endpoint *endpoints)
+struct fl_made_path *fl_bind_note_paths(const struct fl_conf *conf, const struct fl_bound *items)
 {
 	/* Upstreams come last. */
-	const struct fl_endpoint *endpoint = endpoints + fl_bind_count(conf);
+	const struct fl_bound *bound = items + fl_bind_count(conf);
 	struct fl_made_path *made = fl_new((conf->upstream_count + 1) * sizeof(*made));
 	struct stat st;
 
@@ -172,8 +172,8 @@ struct fl_made_path *fl_bind_note_paths(const struct fl_conf *conf,
 		if (listen->kind == FL_ADDR_NONE) {
 			continue;
 		}
-		endpoint--;
-		if (endpoint->is_unix && endpoint->fd >= 0 &&
+		bound--;
+		if (bound->endpoint.is_unix && bound->fd >= 0 &&
 		    lstat(listen->sa.un.sun_path, &st) == 0) {
 			made[i] = (struct fl_made_path){.dev = st.st_dev, .ino = st.st_ino};
 		}

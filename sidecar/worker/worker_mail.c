@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conn/conn.h"
-#include "conn/stranger.h"
-#include "conn/stream.h"
+#include "base/mem.h"
+#include "conn/connections.h"
 #include "worker/worker_internal.h"
 
 /* --- a share of a new generation ----------------------------------------------------------------- */
@@ -19,59 +18,28 @@ struct share_mail {
 	struct fl_share *share;
 };
 
-/* One that is a fixed listener no more is no section of this endpoint. */
-static void find_section(struct fl_endpoint *endpoint, const struct fl_generation *generation)
-{
-	if (endpoint->captures) {
-		return;
-	}
-	endpoint->service = NULL;
-	endpoint->upstream = NULL;
-	if (endpoint->direction == FL_INBOUND) {
-		endpoint->service = fl_conf_find_service(generation->conf, endpoint->name);
-	} else {
-		endpoint->upstream = fl_conf_find_upstream(generation->conf, endpoint->name);
-	}
-	if (endpoint->service != NULL && endpoint->service->listen.kind == FL_ADDR_NONE) {
-		endpoint->service = NULL;
-	}
-	if (endpoint->upstream != NULL && endpoint->upstream->listen.kind == FL_ADDR_NONE) {
-		endpoint->upstream = NULL;
-	}
-}
-
 static void take_share(struct fl_worker *worker, struct fl_share *share)
 {
-	bool first = worker->share == NULL;
-	bool may_resume =
-		!first && fl_generation_may_resume(worker->share->generation, share->generation);
+	bool first = worker->loop.share == NULL;
+	bool may_resume = fl_loop_take_share(&worker->loop, share);
 
-	if (!first) {
-		fl_share_retire(worker->share);
-		worker->share->superseded_ms = uv_now(&worker->loop);
-	}
-	fl_share_unref(worker->share);
-	worker->share = share;
 	fl_worker_apply_limits(worker, share->generation->conf);
-	for (size_t i = 0; i < worker->endpoint_count; i++) {
-		struct fl_endpoint *endpoint = &worker->endpoints[i];
+	for (size_t i = 0; i < worker->listeners.count; i++) {
+		struct fl_endpoint *endpoint = &worker->listeners.items[i].endpoint;
 
-		find_section(endpoint, share->generation);
+		fl_endpoint_take_generation(endpoint, share->generation);
 		if (!may_resume) {
 			fl_resume_flush(&endpoint->resume);
 		}
 	}
-	if (!may_resume) {
-		fl_resume_map_flush(&worker->resumes);
-	}
-	fl_judge_start(worker);
-	fl_recycle_generation(worker);
+	fl_review_take_share(&worker->review);
 	if (first && !worker->draining) {
-		fl_worker_open_listeners(worker);
+		fl_listeners_open(&worker->listeners);
+		__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);
 	}
-	fl_worker_tune_listeners(worker);
-	fl_worker_session_settled(worker); /* there may be more places now */
-	fl_stream_names_answered(worker);  /* they may not have to wait any more */
+	fl_listeners_tune(&worker->listeners, &worker->loop);
+	fl_loop_serve_waiting(&worker->loop);         /* there may be more slots now */
+	fl_connections_names_answered(&worker->loop); /* they may not have to wait any more */
 }
 
 static void on_share(struct fl_mail *mail, void *reader)
@@ -101,8 +69,8 @@ struct targets_mail {
 
 static void take_targets(struct fl_worker *worker, const char *upstream, struct fl_targets *targets)
 {
-	for (size_t i = 0; i < worker->endpoint_count; i++) {
-		struct fl_endpoint *endpoint = &worker->endpoints[i];
+	for (size_t i = 0; i < worker->listeners.count; i++) {
+		struct fl_endpoint *endpoint = &worker->listeners.items[i].endpoint;
 
 		if (endpoint->direction == FL_OUTBOUND && !endpoint->captures &&
 		    strcmp(endpoint->name, upstream) == 0) {
@@ -140,13 +108,13 @@ struct upstream_map_mail {
 
 static void take_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map)
 {
-	if (worker->share == NULL) { /* it is stopping */
+	if (worker->loop.share == NULL) { /* it is stopping */
 		fl_upstream_map_unref(map);
 		return;
 	}
-	fl_upstream_map_unref(worker->share->upstream_map);
-	worker->share->upstream_map = map;
-	fl_stream_judge_claimed(worker);
+	fl_upstream_map_unref(worker->loop.share->upstream_map);
+	worker->loop.share->upstream_map = map;
+	fl_judge_claimed(&worker->review.judge);
 }
 
 static void on_upstream_map(struct fl_mail *mail, void *reader)
@@ -195,7 +163,7 @@ static void on_log_level(struct fl_mail *mail, void *reader)
 	struct log_level_mail *letter = FL_CONTAINER_OF(mail, struct log_level_mail, mail);
 	struct fl_worker *worker = reader;
 
-	worker->log.level = letter->level;
+	worker->loop.log.level = letter->level;
 	worker->log_level_is_set = letter->is_set;
 	free(letter);
 }
@@ -265,13 +233,6 @@ static void take_wanted(struct fl_mail *mail, void *reader)
 	fl_wanted_names_take(&worker->wanted_names, worker->events->on_name_wanted, reader);
 }
 
-static void want_name(void *user, size_t name)
-{
-	struct fl_worker *worker = user;
-
-	fl_wanted_names_add(&worker->wanted_names, name, worker->main);
-}
-
 /* --- the box ---------------------------------------------------------------------------------------- */
 
 /* Once for all answers that have come: thousands may wait, each for hundreds of names. */
@@ -281,7 +242,7 @@ static void on_taken(void *reader)
 
 	if (worker->is_answered) {
 		worker->is_answered = false;
-		fl_stream_names_answered(worker);
+		fl_connections_names_answered(&worker->loop);
 	}
 }
 
@@ -292,7 +253,5 @@ void fl_worker_init_mail(struct fl_worker *worker, struct fl_mailbox *main,
 	worker->events = events;
 	worker->idle_mail.take = take_idle;
 	worker->wanted_names.mail.take = take_wanted;
-	worker->want = want_name;
-	worker->want_user = worker;
-	fl_mailbox_init(&worker->mailbox, &worker->loop, worker, on_taken);
+	fl_mailbox_init(&worker->mailbox, &worker->uv, worker, on_taken);
 }

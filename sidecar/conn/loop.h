@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_LOOP_H
+#define FL_CONN_LOOP_H
+/* loop - all that the connections of one thread share.
+ *
+ * A worker has one and drives it; a test makes one on a uv loop of its own. Nothing here is shared with another thread
+ * except what is marked as read by any thread. What a connection needs done by those above it (judging it, asking DNS,
+ * minding the listeners) it asks for through struct fl_loop_hooks.
+ *
+ *   fl_loop_init() -> fl_loop_set_limits(), fl_loop_take_share() -> fl_loop_run(), within which fl_loop_close() is called
+ *   -> fl_loop_done() */
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "conn/crowd.h"
+#include "conn/deadline.h"
+#include "conn/log_ration.h"
+#include "conn/quota.h"
+#include "conn/resume_map.h"
+#include "conn/slots.h"
+#include "count/callers.h"
+#include "count/counters.h"
+#include "count/peer_counts.h"
+#include "generation/generation.h"
+#include "net/sock.h"
+
+#define FL_DIAL_LOOKS 8u /* at an address that is dialled, in one connect_timeout */
+
+struct fl_naming_waiter;
+struct fl_session;
+struct fl_stream;
+struct fl_stranger;
+
+/* What connections ask of those above them. All run on the loop's thread. One that is NULL does nothing. */
+struct fl_loop_hooks {
+	void *user;
+	/* fl_loop_open() has changed. */
+	void (*on_open_changed)(void *user);
+	/* net.keep_s has changed: listeners are to be told. */
+	void (*on_keep_changed)(void *user);
+	/* A connection waits for an answer of DNS about the name of that number in the current map of upstreams. */
+	void (*want_name)(void *user, size_t name);
+	/* A stream's mesh side is ready. Is it still wanted, under what is current now? False: it has been ended inside.
+	 * NULL: it is. */
+	bool (*admit_stream)(void *user, struct fl_stream *stream);
+	/* A stream's relay begins. */
+	void (*on_relay)(void *user, struct fl_stream *stream);
+};
+
+/* How much of everything the connections of this loop may have. */
+struct fl_loop_maxima {
+	unsigned strangers;   /* parts of the crowd (crowd.h) */
+	unsigned handshakes;  /* in each direction */
+	unsigned connections; /* admitted ones */
+	unsigned farewells;   /* closed, and lingering */
+};
+
+/* A port that this process listens on: a connection that leads there would come back for ever. */
+struct fl_own_port {
+	uint16_t port;
+	bool is_for_app; /* outbound: what comes there goes out again */
+};
+
+/* Lanes of one direction (slots.h). */
+struct fl_loop_lanes {
+	uint32_t count; /* at least 1 */
+	bool is_shared;
+};
+
+struct fl_loop_options {
+	const struct fl_conf *conf; /* for the call */
+	const struct fl_log *log;   /* for the call: lines go to the same descriptor */
+	struct fl_loop_hooks hooks;
+	struct fl_loop_lanes lanes[FL_DIRECTIONS];
+	struct fl_own_port *own_ports; /* from malloc(), taken over; NULL: none */
+	size_t own_port_count;
+	struct fl_peer_counts *peers; /* borrowed; locks for itself */
+	unsigned number;              /* of the worker, from 0 on: where it counts in peers */
+	size_t callers_max;           /* entries of `callers` */
+	const struct fl_conntrack *conntrack; /* borrowed; NULL: none */
+};
+
+/* Memory that callbacks further up the stack may still look at: freed when the loop's turn is over. */
+struct fl_corpse {
+	struct fl_corpse *next;
+};
+
+/* Inbound connections that are not identified yet (stranger.h). */
+struct fl_strangers {
+	struct fl_crowd crowd;
+	struct fl_stranger *all;
+	struct fl_deadline_queue hello; /* how long a ClientHello may take */
+	uv_timer_t pace;                /* runs while some wait for a slot */
+	bool making_room;
+};
+
+struct fl_loop {
+	uv_loop_t *uv; /* borrowed */
+	struct fl_net net;
+	struct fl_loop_hooks hooks;
+	bool stopping; /* no farewells, and nobody is served any more */
+
+	/* The log. */
+	struct fl_log log;
+	enum fl_log_access access;
+	struct fl_log_ration log_ration;
+
+	/* Buffers of one callback: they never hold anything across turns. */
+	struct {
+		uint8_t *sealed; /* ciphertext on its way out */
+		size_t sealed_cap;
+		uint8_t *opened; /* plaintext on its way out */
+		size_t opened_cap;
+	} scratch;
+
+	/* What is in force. */
+	struct fl_share *share;       /* current; NULL before the first generation */
+	struct fl_resume_map resumes; /* captured outbound: sessions under its trust */
+
+	/* Time. */
+	uint32_t idle_timeout_ms; /* 0: never */
+	uint32_t peer_timeout_ms;
+	struct fl_deadline_queue connecting, dialing, handshaking, idle, unanswered;
+	const struct fl_conntrack *conntrack; /* of all loops; NULL: none */
+	uint64_t conntrack_read_ms;           /* 0: never */
+
+	/* Who may have how much. */
+	struct fl_quota quota;    /* of [limits] connections: those that are admitted */
+	uint64_t limit_logged_ms; /* when the log last said that there is no room; 0: never */
+	/* Sessions that dial or shake hands. Each direction has its own, so that neither peers who stall nor upstreams that do not
+	 * answer stop the other one. */
+	struct fl_slots slots[FL_DIRECTIONS];
+	bool serving, serve_again; /* slots are given away just now; another one is free since */
+
+	/* Who is there: utlist doubly linked. */
+	struct fl_strangers strangers;
+	struct fl_session *sessions;
+	struct fl_stream *streams;
+	struct fl_naming_waiter *unnamed; /* streams that wait for DNS */
+	uint32_t
+		walk; /* number of the last walk over all streams (judge/walk.h): those that come now are none of its */
+	struct fl_corpse *corpses;
+	struct fl_own_port *own_ports; /* owned */
+	size_t own_port_count;
+
+	/* What happened. */
+	struct fl_counters counters; /* read by any thread */
+	struct fl_port_counts
+		detect_timeouts;   /* likewise: clients admitted because they were silent */
+	struct fl_callers callers; /* of inbound connections */
+	struct fl_peer_counts *peers;
+	unsigned number;
+	unsigned open[FL_DIRECTIONS]; /* atomic; read by any thread */
+};
+
+/* On a uv loop that does not run yet. */
+void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_options *options);
+/* Closes the handles of its own; the uv loop has to run once more. Nothing is open any more (connections.h). */
+void fl_loop_close(struct fl_loop *loop);
+/* After that: frees what it owns. */
+void fl_loop_done(struct fl_loop *loop);
+/* fl_net_run() with what a turn's end needs. Errors: a negative errno, before anything ran. */
+int fl_loop_run(struct fl_loop *loop) FL_MUST_USE;
+/* For a uv loop that is run otherwise: all callbacks of a turn have returned. Frees corpses and flushes the log. */
+void fl_loop_end_turn(struct fl_loop *loop);
+
+/* [limits] and [log] of that INI, from now on; not the log's level. */
+void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
+			const struct fl_loop_maxima *maxima);
+/* Makes share the current one and takes the reference over. True: what clients keep of servers' sessions stays good;
+ * false: it has been thrown away here, and that of endpoints is to be flushed. */
+bool fl_loop_take_share(struct fl_loop *loop, struct fl_share *share);
+
+/* Frees memory whose first member corpse is, when the turn is over. */
+void fl_loop_bury(struct fl_loop *loop, struct fl_corpse *corpse);
+/* Slots may be free: serves those that wait for one, as far as there are any. Those that are served may call it again. */
+void fl_loop_serve_waiting(struct fl_loop *loop);
+/* net.keep_s becomes what conntrack asks for now. Files are read once a second at most. */
+void fl_loop_check_conntrack(struct fl_loop *loop);
+
+/* A connection has come, or has gone: for conn.c alone. */
+void fl_loop_opened(struct fl_loop *loop, enum fl_direction direction);
+void fl_loop_closed(struct fl_loop *loop, enum fl_direction direction);
+unsigned fl_loop_open(const struct fl_loop *loop, enum fl_direction direction); /* any thread */
+unsigned fl_loop_open_connections(const struct fl_loop *loop);                  /* any thread */
+
+/* Does that address belong to a listener of this process? for_app: only to one whose connections go out again. */
+bool fl_loop_is_own(const struct fl_loop *loop, const struct fl_inet *to, bool for_app);
+
+#endif
