@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "conn/access.h"
 
+#include "base/tls_alert.h"
 #include "conn/remedy.h"
 #include "conn/stranger.h"
-
-#define ALERT_NO_APPLICATION_PROTOCOL 120 /* RFC 7301 section 3.2 */
 
 /* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
 static bool is_wanted(const struct fl_loop *loop, enum fl_reason reason,
@@ -58,7 +57,7 @@ static bool is_about_protocols(const struct fl_access *access)
 		access->session != NULL ? fl_session_failure(access->session) : NULL;
 
 	return access->reason == FL_REASON_PEER_ALERT && access->conn->direction == FL_OUTBOUND &&
-	       failure != NULL && failure->alert == ALERT_NO_APPLICATION_PROTOCOL;
+	       failure != NULL && failure->alert == FL_ALERT_NO_APPLICATION_PROTOCOL;
 }
 
 /* Fixed listeners are left alone by the rules, so what comes to us for one of them was led by older rules. */

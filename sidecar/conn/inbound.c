@@ -10,11 +10,10 @@
  * and either leaves one line that names the rule; the session ends by itself when its handshake fails. */
 #include "conn/inbound.h"
 
+#include "base/tls_alert.h"
 #include "conn/access.h"
 #include "conn/stranger.h"
 #include "conn/stream.h"
-
-#define ALERT_ACCESS_DENIED 49u /* RFC 8446 section 6.2 */
 
 /* id: NULL: it speaks plaintext. */
 static struct fl_verdict ask_policy(const struct fl_conn *conn, const char *id)
@@ -55,7 +54,7 @@ static void on_ready(void *user)
 
 	if (verdict.effect != FL_ALLOW) {
 		log_refusal(session, &verdict, FL_REASON_POLICY, NULL);
-		fl_session_refuse(session, ALERT_ACCESS_DENIED);
+		fl_session_refuse(session, FL_ALERT_ACCESS_DENIED);
 		return;
 	}
 	full = fl_conn_admit(conn, id);

@@ -17,12 +17,12 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "base/tls_alert.h"
 #include "conn/access.h"
 
 #define ALERT_LINGER_MS 1000u
-#define ALERT_ACCESS_DENIED 49 /* RFC 8446 section 6.2 */
-#define HELD_ENOUGH 16384u     /* bytes; one more read can come on top */
-#define FLIGHT_MAX 16384u      /* bytes of a client's last flight, and most of the time all of it */
+#define HELD_ENOUGH 16384u /* bytes; one more read can come on top */
+#define FLIGHT_MAX 16384u  /* bytes of a client's last flight, and most of the time all of it */
 
 #define TO(state) (1u << (state))
 static const unsigned allowed_next[] = {
@@ -299,7 +299,7 @@ static void refuse_one_sided(struct fl_session *session)
 {
 	struct fl_tls_io io = io_to_send(session);
 
-	fl_tls_alert(session->tls, &io, ALERT_ACCESS_DENIED);
+	fl_tls_alert(session->tls, &io, FL_ALERT_ACCESS_DENIED);
 	(void)flush(session, &io);
 	fail_and_end(session, FL_REASON_NOT_MUTUAL, true);
 }

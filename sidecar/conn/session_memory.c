@@ -3,7 +3,7 @@
  * refuses our application protocol. By endpoint where that is fixed, else by the captured destination. */
 #include "conn/session_internal.h"
 
-#define ALERT_NO_APPLICATION_PROTOCOL 120 /* RFC 7301 section 3.2 */
+#include "base/tls_alert.h"
 
 static uint64_t now_of(const struct fl_session *session)
 {
@@ -104,7 +104,7 @@ bool fl_session_wants_no_alpn(const struct fl_session *session)
 
 	return session->is_client && !session->bare && session->conn->upstream->alpn == NULL &&
 	       failure != NULL && failure->cause == FL_TLS_CAUSE_PEER_ALERT &&
-	       failure->alert == ALERT_NO_APPLICATION_PROTOCOL;
+	       failure->alert == FL_ALERT_NO_APPLICATION_PROTOCOL;
 }
 
 void fl_session_note_alpn(struct fl_session *session)

@@ -9,15 +9,14 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/tls_alert.h"
 #include "conn/loop.h"
 #include "conn/stream.h"
 #include "judge/recycle.h"
 #include "judge/walk.h"
 #include "pki/spiffe.h"
 
-#define ALERT_ACCESS_DENIED 49u       /* RFC 8446 section 6.2 */
-#define ALERT_CERTIFICATE_EXPIRED 45u /* likewise */
-#define CLOCK_LOOK_S 60               /* clocks are set: no timer of ours runs longer */
+#define CLOCK_LOOK_S 60 /* clocks are set: no timer of ours runs longer */
 
 /* --- decision ------------------------------------------------------------------------------------- */
 
@@ -168,12 +167,12 @@ static uint8_t alert_of(enum fl_loss loss, enum fl_rule rule)
 	case FL_LOSS_REVOKED:
 		return fl_rule_alert(rule);
 	case FL_LOSS_EXPIRED:
-		return ALERT_CERTIFICATE_EXPIRED;
+		return FL_ALERT_CERTIFICATE_EXPIRED;
 	case FL_LOSS_POLICY:
 	case FL_LOSSES:
 		break;
 	}
-	return ALERT_ACCESS_DENIED;
+	return FL_ALERT_ACCESS_DENIED;
 }
 
 static void close_loser(struct fl_judge *judge, struct fl_stream *stream, struct fl_tls_peer *peer,

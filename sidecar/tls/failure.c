@@ -12,47 +12,52 @@
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
+#include "base/tls_alert.h"
+
 static const struct fl_tls_failure no_memory = {
 	.cause = FL_TLS_CAUSE_INTERNAL,
-	.alert = internal_error,
+	.alert = FL_ALERT_INTERNAL_ERROR,
 	.text = "out of memory",
 };
 
-/* RFC 8446 section 6, with what it means when a mesh peer sends it to us. */
-static const struct {
-	uint8_t number;
-	const char *name;
-	const char *hint;
-} alerts[] = {
-	{0, "close_notify", "it ended the connection"},
-	{10, "unexpected_message", "it takes what we sent for out of order"},
-	{20, "bad_record_mac", "what it received was not what we sent"},
-	{22, "record_overflow", "it takes a record of ours for too long"},
-	{40, "handshake_failure", "no cipher, group or signature algorithm in common?"},
-	{42, "bad_certificate", "it does not accept our certificate"},
-	{43, "unsupported_certificate", "it does not accept our kind of certificate"},
-	{44, "certificate_revoked", "our certificate is revoked"},
-	{45, "certificate_expired",
-	 "our certificate, or one above it, is out of date by its clock"},
-	{46, "certificate_unknown", "it does not accept our certificate"},
-	{47, "illegal_parameter", "it found a value of ours that does not fit"},
-	{48, "unknown_ca", "our CA is not in the bundle that it has for our trust domain"},
-	{49, "access_denied", "it does not expect, or its policy does not allow, our identity"},
-	{50, "decode_error", "it could not decode a message of ours"},
-	{51, "decrypt_error", "a signature or a check value of ours did not verify"},
-	{70, "protocol_version", "it does not speak TLS 1.3"},
-	{71, "insufficient_security", "it asks for stronger parameters"},
-	{80, "internal_error", "it failed for reasons of its own"},
-	{90, "user_canceled", "it gave up"},
-	{109, "missing_extension", "it misses an extension in our hello"},
-	{110, "unsupported_extension", "it takes an extension of ours for unasked"},
-	{112, "unrecognized_name", "it wants a server name, which we never send"},
-	{113, "bad_certificate_status_response", "it does not accept our certificate's status"},
-	{115, "unknown_psk_identity", "it does not know the session"},
-	{116, "certificate_required", "it wants a client certificate"},
-	{120, "no_application_protocol",
-	 "it speaks none of the application protocols (ALPN) that it was offered"},
+static const char *const alert_names[] = {
+#define ALERT_NAME(id, number, name) [FL_ALERT_##id] = (name),
+	FL_TLS_ALERTS(ALERT_NAME)
+#undef ALERT_NAME
 };
+
+/* What an alert means when a mesh peer sends it to us. */
+static const char *const alert_hints[] = {
+	[FL_ALERT_CLOSE_NOTIFY] = "it ended the connection",
+	[FL_ALERT_UNEXPECTED_MESSAGE] = "it takes what we sent for out of order",
+	[FL_ALERT_BAD_RECORD_MAC] = "what it received was not what we sent",
+	[FL_ALERT_RECORD_OVERFLOW] = "it takes a record of ours for too long",
+	[FL_ALERT_HANDSHAKE_FAILURE] = "no cipher, group or signature algorithm in common?",
+	[FL_ALERT_BAD_CERTIFICATE] = "it does not accept our certificate",
+	[FL_ALERT_UNSUPPORTED_CERTIFICATE] = "it does not accept our kind of certificate",
+	[FL_ALERT_CERTIFICATE_REVOKED] = "our certificate is revoked",
+	[FL_ALERT_CERTIFICATE_EXPIRED] =
+		"our certificate, or one above it, is out of date by its clock",
+	[FL_ALERT_CERTIFICATE_UNKNOWN] = "it does not accept our certificate",
+	[FL_ALERT_ILLEGAL_PARAMETER] = "it found a value of ours that does not fit",
+	[FL_ALERT_UNKNOWN_CA] = "our CA is not in the bundle that it has for our trust domain",
+	[FL_ALERT_ACCESS_DENIED] = "it does not expect, or its policy does not allow, our identity",
+	[FL_ALERT_DECODE_ERROR] = "it could not decode a message of ours",
+	[FL_ALERT_DECRYPT_ERROR] = "a signature or a check value of ours did not verify",
+	[FL_ALERT_PROTOCOL_VERSION] = "it does not speak TLS 1.3",
+	[FL_ALERT_INSUFFICIENT_SECURITY] = "it asks for stronger parameters",
+	[FL_ALERT_INTERNAL_ERROR] = "it failed for reasons of its own",
+	[FL_ALERT_USER_CANCELED] = "it gave up",
+	[FL_ALERT_MISSING_EXTENSION] = "it misses an extension in our hello",
+	[FL_ALERT_UNSUPPORTED_EXTENSION] = "it takes an extension of ours for unasked",
+	[FL_ALERT_UNRECOGNIZED_NAME] = "it wants a server name, which we never send",
+	[FL_ALERT_BAD_CERTIFICATE_STATUS_RESPONSE] = "it does not accept our certificate's status",
+	[FL_ALERT_UNKNOWN_PSK_IDENTITY] = "it does not know the session",
+	[FL_ALERT_CERTIFICATE_REQUIRED] = "it wants a client certificate",
+	[FL_ALERT_NO_APPLICATION_PROTOCOL] =
+		"it speaks none of the application protocols (ALPN) that it was offered",
+};
+_Static_assert(FL_COUNT_OF(alert_hints) == FL_COUNT_OF(alert_names), "both by number");
 
 /* Errors of the protocol proper. alert: what we send unless wolfSSL has sent one already. */
 #define DAMAGED "a record of the peer was damaged or tampered with"
@@ -70,73 +75,83 @@ static const struct {
 	uint8_t alert;
 	const char *text;
 } errors[] = {
-	{VERSION_ERROR, FL_TLS_CAUSE_VERSION, 70, NO_VERSION},
-	{UNSUPPORTED_PROTO_VERSION, FL_TLS_CAUSE_VERSION, 70, NO_VERSION},
-	{MATCH_SUITE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, NO_CIPHER},
-	{UNSUPPORTED_SUITE, FL_TLS_CAUSE_PARAMETERS, 40, NO_CIPHER},
-	{KEY_SHARE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, NO_GROUP},
-	{ECC_CURVE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, NO_GROUP},
-	{SIG_TYPE_E, FL_TLS_CAUSE_PARAMETERS, 40,
+	{VERSION_ERROR, FL_TLS_CAUSE_VERSION, FL_ALERT_PROTOCOL_VERSION, NO_VERSION},
+	{UNSUPPORTED_PROTO_VERSION, FL_TLS_CAUSE_VERSION, FL_ALERT_PROTOCOL_VERSION, NO_VERSION},
+	{MATCH_SUITE_ERROR, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE, NO_CIPHER},
+	{UNSUPPORTED_SUITE, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE, NO_CIPHER},
+	{KEY_SHARE_ERROR, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE, NO_GROUP},
+	{ECC_CURVE_ERROR, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE, NO_GROUP},
+	{SIG_TYPE_E, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE,
 	 "no signature algorithm in common with the peer: it takes no key of our kind"},
-	{ECC_CURVETYPE_ERROR, FL_TLS_CAUSE_PARAMETERS, 40, NO_GROUP},
+	{ECC_CURVETYPE_ERROR, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE, NO_GROUP},
 
-	{BAD_KEY_SHARE_DATA, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
-	{PUBLIC_KEY_E, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
-	{ECC_PEERKEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
-	{ECC_OUT_OF_RANGE_E, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
-	{PEER_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, BAD_SHARE},
-	{INVALID_PARAMETER, FL_TLS_CAUSE_PROTOCOL, 47, NOT_ALLOWED},
-	{UNKNOWN_ALPN_PROTOCOL_NAME_E, FL_TLS_CAUSE_PROTOCOL, 47,
+	{BAD_KEY_SHARE_DATA, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER, BAD_SHARE},
+	{PUBLIC_KEY_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER, BAD_SHARE},
+	{ECC_PEERKEY_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER, BAD_SHARE},
+	{ECC_OUT_OF_RANGE_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER, BAD_SHARE},
+	{PEER_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER, BAD_SHARE},
+	{INVALID_PARAMETER, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER, NOT_ALLOWED},
+	{UNKNOWN_ALPN_PROTOCOL_NAME_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER,
 	 "the peer chose an application protocol that was not offered"},
-	{AES_GCM_AUTH_E, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
-	{MAC_CMP_FAILED_E, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
-	{VERIFY_MAC_ERROR, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
-	{DECRYPT_ERROR, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
-	{SANITY_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, 20, DAMAGED},
-	{LENGTH_ERROR, FL_TLS_CAUSE_PROTOCOL, 22, "a record of the peer is too long"},
-	{RECV_OVERFLOW_E, FL_TLS_CAUSE_PROTOCOL, 22, "a record of the peer is too long"},
-	{INPUT_SIZE_E, FL_TLS_CAUSE_PROTOCOL, 22, "a record of the peer is too long"},
-	{VERIFY_FINISHED_ERROR, FL_TLS_CAUSE_PROTOCOL, 51,
+	{AES_GCM_AUTH_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_BAD_RECORD_MAC, DAMAGED},
+	{MAC_CMP_FAILED_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_BAD_RECORD_MAC, DAMAGED},
+	{VERIFY_MAC_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_BAD_RECORD_MAC, DAMAGED},
+	{DECRYPT_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_BAD_RECORD_MAC, DAMAGED},
+	{SANITY_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_BAD_RECORD_MAC, DAMAGED},
+	{LENGTH_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_RECORD_OVERFLOW,
+	 "a record of the peer is too long"},
+	{RECV_OVERFLOW_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_RECORD_OVERFLOW,
+	 "a record of the peer is too long"},
+	{INPUT_SIZE_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_RECORD_OVERFLOW,
+	 "a record of the peer is too long"},
+	{VERIFY_FINISHED_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECRYPT_ERROR,
 	 "the peer's Finished does not match the handshake"},
-	{VERIFY_SIGN_ERROR, FL_TLS_CAUSE_PROTOCOL, 51, UNPROVEN},
-	{SIG_VERIFY_E, FL_TLS_CAUSE_PROTOCOL, 51, UNPROVEN},
-	{ASN_SIG_CONFIRM_E, FL_TLS_CAUSE_PROTOCOL, 51, UNPROVEN},
-	{NO_PEER_VERIFY, FL_TLS_CAUSE_PROTOCOL, 10, UNPROVEN},
-	{BAD_BINDER, FL_TLS_CAUSE_PROTOCOL, 51,
+	{VERIFY_SIGN_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECRYPT_ERROR, UNPROVEN},
+	{SIG_VERIFY_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECRYPT_ERROR, UNPROVEN},
+	{ASN_SIG_CONFIRM_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECRYPT_ERROR, UNPROVEN},
+	{NO_PEER_VERIFY, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE, UNPROVEN},
+	{BAD_BINDER, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECRYPT_ERROR,
 	 "the peer has not proven that it holds the secret of the session that it resumes"},
-	{BUFFER_ERROR, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
-	{BUFFER_E, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
-	{PARSE_ERROR, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
-	{DECODE_E, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
-	{BAD_HELLO, FL_TLS_CAUSE_PROTOCOL, 50, CUT_SHORT},
-	{INVALID_CERT_CTX_E, FL_TLS_CAUSE_PROTOCOL, 47,
+	{BUFFER_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECODE_ERROR, CUT_SHORT},
+	{BUFFER_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECODE_ERROR, CUT_SHORT},
+	{PARSE_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECODE_ERROR, CUT_SHORT},
+	{DECODE_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECODE_ERROR, CUT_SHORT},
+	{BAD_HELLO, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_DECODE_ERROR, CUT_SHORT},
+	{INVALID_CERT_CTX_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER,
 	 "the peer's certificate answers a request that was not made"},
-	{HANDSHAKE_SIZE_ERROR, FL_TLS_CAUSE_PROTOCOL, 47,
+	{HANDSHAKE_SIZE_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER,
 	 "a handshake message of the peer is too large"},
-	{UNKNOWN_HANDSHAKE_TYPE, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
-	{OUT_OF_ORDER_E, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
-	{SIDE_ERROR, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
-	{SANITY_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
-	{NO_CHANGE_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, 10, OUT_OF_ORDER},
-	{DUPLICATE_MSG_E, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent a message twice"},
-	{SOCKET_ERROR_E, FL_TLS_CAUSE_PROTOCOL, 10,
+	{UNKNOWN_HANDSHAKE_TYPE, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE, OUT_OF_ORDER},
+	{OUT_OF_ORDER_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE, OUT_OF_ORDER},
+	{SIDE_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE, OUT_OF_ORDER},
+	{SANITY_MSG_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE, OUT_OF_ORDER},
+	{NO_CHANGE_CIPHER_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE, OUT_OF_ORDER},
+	{DUPLICATE_MSG_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE,
+	 "the peer sent a message twice"},
+	{SOCKET_ERROR_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE,
 	 "the peer asks for more answers than there is room for: a flood of key updates?"},
-	{ALERT_COUNT_E, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent too many alerts"},
-	{EMPTY_RECORD_LIMIT_E, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent too many empty records"},
-	{EXT_NOT_ALLOWED, FL_TLS_CAUSE_PROTOCOL, 47,
+	{ALERT_COUNT_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE,
+	 "the peer sent too many alerts"},
+	{EMPTY_RECORD_LIMIT_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE,
+	 "the peer sent too many empty records"},
+	{EXT_NOT_ALLOWED, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER,
 	 "the peer sent an extension in a message where TLS 1.3 does not allow it"},
-	{DUPLICATE_TLS_EXT_E, FL_TLS_CAUSE_PROTOCOL, 47, "the peer sent an extension twice"},
-	{PSK_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, "the peer resumes a session that does not fit"},
-	{SERVER_HINT_ERROR, FL_TLS_CAUSE_PROTOCOL, 47, "the peer's ticket lives too long"},
-	{EXT_MISSING, FL_TLS_CAUSE_PROTOCOL, 109,
+	{DUPLICATE_TLS_EXT_E, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER,
+	 "the peer sent an extension twice"},
+	{PSK_KEY_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER,
+	 "the peer resumes a session that does not fit"},
+	{SERVER_HINT_ERROR, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER,
+	 "the peer's ticket lives too long"},
+	{EXT_MISSING, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_MISSING_EXTENSION,
 	 "the peer left out an extension that has to be there"},
-	{INCOMPLETE_DATA, FL_TLS_CAUSE_PROTOCOL, 109,
+	{INCOMPLETE_DATA, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_MISSING_EXTENSION,
 	 "the peer left out an extension that has to be there"},
-	{MISSING_HANDSHAKE_DATA, FL_TLS_CAUSE_PROTOCOL, 40,
+	{MISSING_HANDSHAKE_DATA, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_HANDSHAKE_FAILURE,
 	 "the peer left out something that has to be there"},
-	{UNSUPPORTED_EXTENSION, FL_TLS_CAUSE_PROTOCOL, 110,
+	{UNSUPPORTED_EXTENSION, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNSUPPORTED_EXTENSION,
 	 "the peer answers an extension that was not sent"},
-	{TOO_MUCH_EARLY_DATA, FL_TLS_CAUSE_PROTOCOL, 10, "the peer sent too much early data"},
+	{TOO_MUCH_EARLY_DATA, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_UNEXPECTED_MESSAGE,
+	 "the peer sent too much early data"},
 };
 
 /* What nobody else can be the cause of. All other numbers come up while something of the peer's is looked at, so they
@@ -223,12 +238,10 @@ static void fail_peer_alert(struct fl_tls_failure *failure, int number)
 {
 	failure->cause = FL_TLS_CAUSE_PEER_ALERT;
 	failure->alert = (uint8_t)number;
-	for (size_t i = 0; i < FL_COUNT_OF(alerts); i++) {
-		if (alerts[i].number == number) {
-			put(failure, "the peer refused us with alert %s (%d): %s", alerts[i].name,
-			    number, alerts[i].hint);
-			return;
-		}
+	if (number >= 0 && number < (int)FL_COUNT_OF(alert_names) && alert_names[number] != NULL) {
+		put(failure, "the peer refused us with alert %s (%d): %s", alert_names[number],
+		    number, alert_hints[number]);
+		return;
 	}
 	put(failure, "the peer refused us with alert %d", number);
 }
@@ -237,7 +250,7 @@ static void fail_peer_alert(struct fl_tls_failure *failure, int number)
 static void fail_record(struct fl_tls_failure *failure, bool handshake)
 {
 	failure->cause = handshake ? FL_TLS_CAUSE_NOT_TLS : FL_TLS_CAUSE_PROTOCOL;
-	failure->alert = unexpected_message;
+	failure->alert = FL_ALERT_UNEXPECTED_MESSAGE;
 	put(failure, "%s",
 	    handshake
 		    ? "the peer does not speak TLS: plaintext or garbage where a TLS record was due"
@@ -262,7 +275,7 @@ static void fail_own(struct fl_tls_failure *failure, int error)
 		text = own_errors[i].error == error ? own_errors[i].text : text;
 	}
 	failure->cause = FL_TLS_CAUSE_INTERNAL;
-	failure->alert = internal_error;
+	failure->alert = FL_ALERT_INTERNAL_ERROR;
 	put(failure, "%s (wolfSSL %d)", text, error);
 }
 
@@ -285,11 +298,11 @@ static void fail_other(const struct fl_tls *tls, struct fl_tls_failure *failure,
 	failure->cause = FL_TLS_CAUSE_PROTOCOL;
 	/* A signature that cannot even be read proves as little as a wrong one (RFC 8446 section 4.4.3). */
 	if (strcmp(message, "CertificateVerify") == 0) {
-		failure->alert = decrypt_error;
+		failure->alert = FL_ALERT_DECRYPT_ERROR;
 		put(failure, UNPROVEN " (wolfSSL %d)", error);
 		return;
 	}
-	failure->alert = decode_error;
+	failure->alert = FL_ALERT_DECODE_ERROR;
 	put(failure, "the peer's %s, or what came after it, makes no sense: %s (wolfSSL %d)",
 	    message, wolfSSL_ERR_reason_error_string((unsigned long)(long)error), error);
 }
@@ -330,7 +343,7 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 	    wolfSSL_get_alert_history(tls->wolf, &history) == WOLFSSL_SUCCESS) {
 		fail_peer_alert(failure, history.last_rx.code);
 	} else if (error == WOLFSSL_ERROR_ZERO_RETURN) {
-		fail_peer_alert(failure, close_notify);
+		fail_peer_alert(failure, FL_ALERT_CLOSE_NOTIFY);
 	} else {
 		bool handshake = tls->state == FL_TLS_STATE_HANDSHAKE;
 		/* A version that is wrong once one has been agreed on is just a broken record. */

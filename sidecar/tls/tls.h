@@ -164,7 +164,7 @@ int fl_tls_write(struct fl_tls *tls, struct fl_tls_io *io, const uint8_t *data,
 /* close_notify: we are done writing; reading goes on (RFC 8446 section 6.1). Once. */
 void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io);
 
-/* A fatal alert of our own, for example access_denied (49) when policy says no after the
+/* A fatal alert of our own (base/tls_alert.h), for example access_denied when policy says no after the
  * handshake. */
 void fl_tls_alert(struct fl_tls *tls, struct fl_tls_io *io, uint8_t alert);
 

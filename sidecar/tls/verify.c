@@ -20,6 +20,7 @@
 
 #include <wolfssl/error-ssl.h>
 
+#include "base/tls_alert.h"
 #include "pki/digest.h"
 #include "pki/judge.h"
 #include "pki/spiffe.h"
@@ -297,8 +298,9 @@ static int read_certificates(struct fl_tls *tls, struct fl_span message)
 	}
 	rc = read_message(message, &chain);
 	if (rc == 0 && chain.count == 0) {
-		fl_wolf_send_alert(tls->wolf, tls->ctx->role == FL_TLS_SERVER ? certificate_required
-									      : decode_error);
+		fl_wolf_send_alert(tls->wolf, tls->ctx->role == FL_TLS_SERVER
+						      ? FL_ALERT_CERTIFICATE_REQUIRED
+						      : FL_ALERT_DECODE_ERROR);
 		return NO_PEER_CERT;
 	}
 	return rc == 0 ? accept_chain(tls, &chain) : rc;
