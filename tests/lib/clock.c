@@ -17,6 +17,14 @@ void clock_skip_ms(uint64_t ms)
 	(void)__atomic_add_fetch(&skipped_ms, ms, __ATOMIC_RELAXED);
 }
 
+uint64_t clock_real_ms(void)
+{
+	struct timespec now;
+
+	(void)syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * MS_PER_S + (uint64_t)now.tv_nsec / NS_PER_MS;
+}
+
 __attribute__((visibility("default"))) int clock_gettime(clockid_t which, struct timespec *ret)
 {
 	uint64_t skipped = __atomic_load_n(&skipped_ms, __ATOMIC_RELAXED), ns;

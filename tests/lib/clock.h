@@ -8,5 +8,6 @@
 #include <stdint.h>
 
 void clock_skip_ms(uint64_t ms); /* any thread */
+uint64_t clock_real_ms(void);    /* monotonic, without what was skipped */
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +18,61 @@
 static struct faults *current;
 static _Thread_local bool is_on;
 
+/* Of sanitizers, where they are linked. */
+__attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
+__attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
+
+/* In the middle of a round: nobody has come to the end of it. */
+static void tell(void)
+{
+	char text[128];
+	int len;
+
+	if (current != NULL && current->call != NULL) {
+		len = snprintf(text, sizeof(text), "faults: this was with call %u failing, %s()\n",
+			       current->round, current->call);
+		(void)!write(STDERR_FILENO, text, (size_t)len);
+	}
+}
+
+static void on_abort(int number)
+{
+	tell();
+	(void)signal(number, SIG_DFL);
+	(void)raise(number);
+}
+
+static void tell_when_it_ends_badly(void)
+{
+	static bool is_set;
+
+	if (!is_set) {
+		is_set = true;
+		(void)atexit(tell);
+		(void)signal(SIGABRT, on_abort);
+		if (__sanitizer_set_death_callback != NULL) {
+			__sanitizer_set_death_callback(tell);
+		}
+	}
+}
+
+static void look_for_leaks(void)
+{
+	if (__lsan_do_recoverable_leak_check != NULL && getenv("FAULTS_LEAKS") != NULL &&
+	    __lsan_do_recoverable_leak_check() != 0) {
+		tell();
+		abort();
+	}
+}
+
 bool faults_next(struct faults *faults)
 {
 	bool is_first = current != faults;
 
 	faults_off();
+	tell_when_it_ends_badly();
 	if (!is_first) {
+		look_for_leaks();
 		if (faults->counted > faults->most) {
 			faults->most = faults->counted;
 		}
@@ -66,11 +116,6 @@ static bool strikes(enum faults_kinds kind, const char *call)
 		return false;
 	}
 	faults->call = call;
-	if (!faults->may_abort) {
-		is_on = false;
-		(void)fprintf(stderr, "(with call %u failing: %s)\n", faults->round, call);
-		is_on = true;
-	}
 	faults_struck(call, faults->round);
 	return true;
 }
@@ -215,8 +260,29 @@ REAL(int, setsockopt, int fd, int level, int option, const void *value, socklen_
 		       : __real_setsockopt(fd, level, option, value, len);
 }
 
+static struct {
+	int level, option;
+	unsigned len; /* 0: nothing is pretended */
+	char value[256];
+} pretended;
+
+void faults_pretend_option(int level, int option, const void *value, unsigned len)
+{
+	pretended.level = level;
+	pretended.option = option;
+	pretended.len = value != NULL && len <= sizeof(pretended.value) ? len : 0;
+	if (pretended.len > 0) {
+		memcpy(pretended.value, value, len);
+	}
+}
+
 REAL(int, getsockopt, int fd, int level, int option, void *value, socklen_t *len)
 {
+	if (pretended.len > 0 && level == pretended.level && option == pretended.option) {
+		*len = *len < pretended.len ? *len : pretended.len;
+		memcpy(value, pretended.value, *len);
+		return 0;
+	}
 	return fails(FAULTS_SYSTEM, "getsockopt", ENOBUFS)
 		       ? -1
 		       : __real_getsockopt(fd, level, option, value, len);

@@ -13,8 +13,9 @@
  *           ... it has ended well, or as it should have ...
  *   }
  *
- * The first round only counts. Then comes one round for each call that was counted, in which that one fails. A failing
- * assertion is preceded by a line on stderr that says which call it was; a breakpoint on faults_struck() shows where.
+ * The first round only counts. Then comes one round for each call that was counted, in which that one fails. A test that fails
+ * says on stderr which call that was; a breakpoint on faults_struck() shows where. FAULTS_LEAKS=1 in the environment
+ * looks for leaks after each round (under ASan, slowly) and says the same.
  *
  * The linker puts the functions of faults.c in front of libc's and libuv's (tests/meson.build, `faults`), for all that is
  * linked statically: our own code, wolfSSL and the test. What libuv and libc call inside does not count; libuv ends the process
@@ -37,7 +38,6 @@ struct faults {
 	const char *
 		only; /* likewise: the name of the one call that counts; NULL: all of these kinds */
 	int error; /* likewise: errno in place of the one that the call has by default; 0: that one */
-	bool may_abort; /* likewise: nothing is told on stderr, as the scenario may end that way */
 
 	unsigned round;   /* 0: nothing fails */
 	unsigned counted; /* calls of this round */
@@ -50,6 +50,9 @@ bool faults_next(struct faults *faults);
 void faults_on(
 	void); /* of the faults that faults_next() was called for last; none: nothing happens */
 void faults_off(void); /* may be called again */
+
+/* From now on getsockopt() gives this value (copied) for that option, on all sockets and threads; NULL: the kernel's again. */
+void faults_pretend_option(int level, int option, const void *value, unsigned len);
 
 /* Does nothing: for a breakpoint. */
 void faults_struck(const char *call, unsigned number);

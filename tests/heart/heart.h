@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_TEST_HEART_H
+#define FL_TEST_HEART_H
+/* heart - a worker without its thread, whose loop the test turns; the test is the app, the peers, the main thread and the clock.
+ *
+ *   struct heart heart;
+ *   struct call call;
+ *
+ *   heart_open(&heart, NULL);
+ *   call_open(&heart, &call, CALL_IN_TLS);             a peer has come, the app has been dialled, the relay is open
+ *   side_say(&call.mesh, "question");
+ *   HEART_UNTIL(&heart, side_has(&call.app, "question"));
+ *   call_close(&call);
+ *   heart_close(&heart);                               nothing is left, or the test fails
+ *
+ * Sockets are real, on loopback. A turn is one look at all that has happened; between two turns nothing happens. Faults
+ * (faults.h) strike inside of turns only. Time passes by heart_skip_ms(). */
+#include <criterion/criterion.h>
+
+#include "clock.h"
+#include "faults.h"
+#include "side.h"
+#include "worker/mailbox.h"
+#include "worker/worker.h"
+
+/* Where connections arrive, in the order of the worker's endpoints. */
+enum heart_door {
+	DOOR_CAPTURE_IN, /* [sidecar] inbound; what the kernel says of them: heart_pretend_destination() */
+	DOOR_CAPTURE_OUT, /* [sidecar] outbound */
+	DOOR_STRICT,      /* [service web]: mutual TLS */
+	DOOR_PERMISSIVE,  /* [service open]: either */
+	DOOR_PLAIN_IN,    /* [service clear]: plaintext */
+	DOOR_MTLS_OUT,    /* [upstream api] */
+	DOOR_PLAIN_OUT,   /* [upstream db] */
+	DOORS
+};
+
+/* The test's own listening sockets. */
+enum heart_place {
+	PLACE_APP,   /* where all services lead */
+	PLACE_MESH,  /* where both upstreams lead */
+	PLACE_OTHER, /* where captured connections may lead; no section names it */
+	PLACES
+};
+
+struct heart_options {
+	const char *rules; /* INI; NULL: all of prod.example, and plaintext, are admitted */
+	const char
+		*extra;  /* INI, appended; sections that there are already may go on. NULL: none */
+	const char *own; /* of tests/lib/pki.py: our certificate and key; NULL: p256-twin */
+	const char *bundle; /* likewise: roots, separated by '+'; NULL: root */
+	const char *crl;    /* likewise; NULL: none */
+	/* What captured connections belong to, with upstreams in the order of the INI (api, db, and those of extra); taken
+	 * over. NULL: an empty one, so that all belong to [outbound]. */
+	struct fl_upstream_map *map;
+	bool is_closed; /* there is no generation yet: heart_take() brings it */
+};
+
+struct heart_ctx;
+
+struct heart {
+	struct fl_worker *worker;
+	struct fl_loop *loop;             /* the worker's */
+	uv_loop_t main_loop;              /* of the main thread */
+	struct fl_mailbox main;           /* what the worker tells it */
+	unsigned idle;                    /* how often it said that nothing is open */
+	unsigned wanted[64];              /* how often it wanted each name */
+	struct fl_generation *generation; /* the newest */
+	struct fl_peer_counts *peers;
+	struct fl_plaintext_counts *plaintext;
+	struct fl_conntrack *conntrack;
+	struct fl_log log;
+	int log_fd;     /* a file in memory */
+	char *log_text; /* heart_log() */
+	uint16_t ports[DOORS];
+	int held[DOORS]; /* keep the ports */
+	int places[PLACES];
+	uint16_t place_ports[PLACES];
+	struct heart_ctx *contexts; /* of the test's own engines */
+	struct side *sides[32];     /* that a turn pumps */
+	size_t side_count;
+};
+
+/* options: NULL: all as it is by default. */
+void heart_open(struct heart *heart, const struct heart_options *options);
+/* Ends what is open, and the worker. */
+void heart_close(struct heart *heart);
+
+/* A new generation comes into force. */
+void heart_take(struct heart *heart, const struct heart_options *options);
+/* The same options as a candidate: one reference. */
+struct fl_share *heart_candidate(struct heart *heart, const struct heart_options *options);
+
+/* One turn: every side sends and reads, and the loop looks at all that has happened. */
+void heart_turn(struct heart *heart);
+/* Turns until nothing happens any more: a few dozen. For what must not happen. */
+void heart_settle(struct heart *heart);
+/* So much time passes, in steps that timers can keep up with. */
+void heart_skip_ms(struct heart *heart, uint64_t ms);
+
+/* Turns until the condition holds. In vain for ten seconds: the test fails. */
+#define HEART_UNTIL(heart, condition)                                                              \
+	do {                                                                                       \
+		uint64_t until_ = clock_real_ms() + 10000;                                         \
+		for (unsigned turns_ = 1; !(condition); turns_++) {                                \
+			cr_assert_lt(clock_real_ms(), until_, "in vain: %s\n%s", #condition,       \
+				     heart_log(heart));                                            \
+			heart_turn(heart);                                                         \
+			heart_rest(turns_);                                                        \
+		}                                                                                  \
+	} while (0)
+void heart_rest(unsigned turns); /* after many turns: lets others have the processor */
+
+/* What the log says so far. Until the next call. */
+const char *heart_log(struct heart *heart);
+/* Does a line hold that, now? */
+bool heart_logged(struct heart *heart, const char *text);
+/* How many connections of a direction have ended for that reason. */
+uint64_t heart_ended(const struct heart *heart, enum fl_direction direction, enum fl_reason reason);
+unsigned heart_open_connections(const struct heart *heart);
+/* The one open stream, session or stranger as /connections tells it; fails the test if there is not just one. */
+const char *heart_state(struct heart *heart);
+
+/* --- sides ------------------------------------------------------------------------------------------ */
+
+/* Connects to a door; from now on turns pump it. */
+void heart_connect(struct heart *heart, struct side *side, enum heart_door door);
+/* Somebody who was dialled accepts. */
+void heart_accept(struct heart *heart, struct side *side, enum heart_place place);
+void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role,
+		     const char *own);
+void heart_forget(struct heart *heart, struct side *side); /* turns do not pump it any more */
+
+/* From now on captured connections wanted to go there; NULL: the kernel is asked again. */
+void heart_pretend_destination(const struct sockaddr *to);
+/* 127.0.0.1, and that port. */
+struct sockaddr_in heart_loopback(uint16_t port);
+/* Addresses of [upstream NAME] from now on: the test's own place, or none at all (PLACES). */
+void heart_point(struct heart *heart, const char *upstream, enum heart_place place);
+
+/* --- calls: an app, a peer, and the relay between them ------------------------------------------------ */
+
+enum call_kind { CALL_IN_TLS, CALL_IN_PLAIN, CALL_OUT_TLS, CALL_OUT_PLAIN, CALL_KINDS };
+
+struct call {
+	struct heart *heart;
+	enum call_kind kind;
+	struct side app, mesh;
+};
+
+bool call_is_inbound(enum call_kind kind);
+bool call_is_tls(enum call_kind kind);
+enum fl_direction call_direction(enum call_kind kind);
+struct side *
+call_caller(struct call *call); /* who opens the connection: the mesh inbound, else the app */
+struct side *call_callee(struct call *call);
+/* The caller connects. */
+void call_begin(struct heart *heart, struct call *call, enum call_kind kind);
+/* The same, and all that follows, until the relay is open. */
+void call_open(struct heart *heart, struct call *call, enum call_kind kind);
+void call_close(
+	struct call *call); /* both sides let go; nothing happens by that before the next turn */
+
+#endif
