@@ -63,19 +63,7 @@ static void put_remaining(struct fl_text *out, const cJSON *certificate)
 
 static void put_bytes(struct fl_text *out, int64_t bytes)
 {
-	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
-	double value = (double)bytes;
-	int unit = -1;
-
-	while (value >= 1024 && unit + 1 < (int)(sizeof(units) / sizeof(units[0]))) {
-		value /= 1024;
-		unit++;
-	}
-	if (unit < 0) {
-		fl_text_print(out, "%" PRId64 " B", bytes);
-	} else {
-		fl_text_print(out, "%.1f %s", value, units[unit]);
-	}
+	fl_text_put_bytes(out, bytes > 0 ? (uint64_t)bytes : 0);
 }
 
 /* --- parts ------------------------------------------------------------------------------------ */

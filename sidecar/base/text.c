@@ -3,6 +3,7 @@
  * caller's length. */
 #include "base/text.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +86,23 @@ void fl_text_put_clean(struct fl_text *text, const char *from)
 		from += len;
 		left -= len;
 	}
+}
+
+void fl_text_put_bytes(struct fl_text *text, uint64_t bytes)
+{
+	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	double value = (double)bytes / 1024;
+	size_t unit = 0;
+
+	if (bytes < 1024) {
+		fl_text_print(text, "%" PRIu64 " B", bytes);
+		return;
+	}
+	while (value >= 1024 && unit + 1 < FL_COUNT_OF(units)) {
+		value /= 1024;
+		unit++;
+	}
+	fl_text_print(text, "%.1f %s", value, units[unit]);
 }
 
 void fl_text_done(struct fl_text *text)

@@ -5,6 +5,7 @@
  * when memory is out, the first ends the process, and the second has failed and takes nothing more. */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -18,6 +19,8 @@ void fl_text_print(struct fl_text *text, const char *fmt, ...) FL_PRINTF(2, 3);
 void fl_text_put(struct fl_text *text, const char *data, size_t len);
 /* Fit for a terminal: control characters and what is no UTF-8 become `?`. */
 void fl_text_put_clean(struct fl_text *text, const char *from);
+/* So many bytes for a person: "97.7 KiB". */
+void fl_text_put_bytes(struct fl_text *text, uint64_t bytes);
 void fl_text_done(struct fl_text *text);
 
 #endif

@@ -130,13 +130,6 @@ static void add_upstream_line(struct fl_line *line, const struct fl_conn *conn)
 	fl_line_u64(line, "rule_line", conn->upstream->line);
 }
 
-/* Was it open, and has it lost that? */
-static bool is_judged(enum fl_reason reason)
-{
-	return reason == FL_REASON_TRUST_LOST || reason == FL_REASON_REVOKED ||
-	       reason == FL_REASON_PEER_EXPIRED || reason == FL_REASON_POLICY_LOST;
-}
-
 /* What the connection is, and what it has carried. */
 static void add_facts(struct fl_line *line, const struct fl_access *access)
 {
@@ -190,9 +183,9 @@ void fl_access_ended(const struct fl_access *access)
 		return;
 	}
 	fl_line_begin(&line, &loop->log, denied ? FL_LOG_WARN : FL_LOG_INFO,
-		      is_judged(access->reason) ? "connection closed"
-		      : denied                  ? "connection refused"
-						: "connection");
+		      fl_reason_class(access->reason) == FL_REASON_CLASS_LOST ? "connection closed"
+		      : denied                                                ? "connection refused"
+									      : "connection");
 	add_facts(&line, access);
 	fl_line_str(&line, "reason", fl_reason_word(access->reason));
 	if (access->reason != FL_REASON_DONE) {

@@ -3,21 +3,13 @@
 #define FL_CONN_LISTING_H
 /* listing - the open connections, one by one, for /connections.
  *
- * Each worker copies what it has into a listing of its own, which then belongs to the main thread; rendering is pure.
- * Bounded: FL_LISTING_MAX of all workers together, so that a worker is held up for a fraction of a millisecond.
- *
- * Keys of the JSON: open (how many there are), left_out (of those: beyond the bound), connections: [{direction:
- * inbound | outbound, name (of the [service] or [upstream]; null: none is about it), state: waiting (for one of [limits] handshakes) | detecting (what the client speaks) | connecting (to the app, or to the
- * peer) | handshake | open | app_done | peer_done | ending, source, destination, port (inbound: that policy was asked
- * about), security: mtls | plaintext | null (not there yet), peer, own, generation, rule (null: the default, or
- * outbound, or policy was not asked yet), age_seconds, bytes_to_app, bytes_to_mesh}]. */
+ * Each worker copies what it has into a listing of its own, which then belongs to the main thread; report/connections.h renders them.
+ * Bounded: FL_LISTING_MAX of all workers together, so that a worker is held up for a fraction of a millisecond. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/inet.h"
-#include "base/json.h"
-#include "base/text.h"
 #include "count/callers.h"
 #include "count/counters.h"
 
@@ -53,12 +45,5 @@ struct fl_listed *fl_listing_add(struct fl_listing *listing);
 char *fl_listed_copy(struct fl_listed *item, const char *text);
 /* The newest one is described. Where memory was out for that it is gone again, and counts as left out. */
 void fl_listing_keep(struct fl_listing *listing);
-
-/* Appends the keys of one connection to an object that is open. now_ns: uv_hrtime(). */
-void fl_listed_put(struct fl_json *json, const struct fl_listed *item, uint64_t now_ns);
-
-/* Appends a whole document. now_ns: uv_hrtime(). */
-void fl_report_connections(const struct fl_listing *listings, size_t count, uint64_t now_ns,
-			   struct fl_text *ret);
 
 #endif

@@ -4,17 +4,12 @@
 /* callers - who came in and was refused, or will be when audit mode ends, and whoever spoke plaintext: for `suggest`.
  *
  * A bounded table, the least recently seen one goes for a new one. Each worker has its own, and copies it for the
- * main thread, which puts them together; rendering is pure. Identities are told apart by their ID, plaintext by
- * its address.
- *
- * Keys of the JSON: left_out (how many went, or found no room), seen: [{peer (null: plaintext), source (of the last
- * time; null: unknown), port, service (null: none is about it), allow, deny, would_deny, would_allow: how often}]. */
+ * main thread, which puts them together. Identities are told apart by their ID, plaintext by
+ * its address. */
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/cidr.h"
 #include "base/inet.h"
-#include "base/text.h"
 #include "policy/policy.h"
 
 #define FL_SEEN_MAX 1024u
@@ -42,8 +37,5 @@ void fl_callers_note(struct fl_callers *seen, const struct fl_request *request,
 /* Adds another table to this one. */
 void fl_callers_add(struct fl_callers *to, const struct fl_callers *from);
 void fl_callers_done(struct fl_callers *seen);
-
-/* Appends a whole document, the last seen one first. */
-void fl_report_seen(struct fl_callers *seen, struct fl_text *ret);
 
 #endif

@@ -31,9 +31,27 @@ const char *fl_security_word(enum fl_security security); /* "none", "mtls", "pla
 	}
 #define FL_HANDSHAKE_BUCKETS 13
 
+/* Counters that are a metric as they are: member, name, help. A row here, the place that counts it with fl_count() and the table
+ * of metrics in README.md are all that a new one needs: struct fl_counters and /metrics are made from the rows. */
+#define FL_COUNTER_METRICS(X)                                                                      \
+	/* of the log, about strangers */                                                          \
+	X(lines_left_out, "fairlead_log_lines_left_out_total",                                     \
+	  "Log lines about strangers that were left out: more than their network may have.")       \
+	X(judged, "fairlead_connections_judged_total",                                             \
+	  "Open connections that were judged again; those that lost are among the closed ones.")
+
+/* The same, by direction. */
+#define FL_DIRECTION_COUNTER_METRICS(X)                                                            \
+	X(handshakes_resumed, "fairlead_handshakes_resumed_total",                                 \
+	  "TLS handshakes that resumed an earlier session; they are among those that were ok.")
+
+#define FL_COUNTER_MEMBER(member, name, help) uint64_t member;
+#define FL_DIRECTION_COUNTER_MEMBER(member, name, help) uint64_t member[FL_DIRECTIONS];
+
 struct fl_counters {
+	FL_COUNTER_METRICS(FL_COUNTER_MEMBER)
+	FL_DIRECTION_COUNTER_METRICS(FL_DIRECTION_COUNTER_MEMBER)
 	uint64_t probes; /* the sidecar's own, by the rules of capture; they are no connections */
-	uint64_t lines_left_out; /* of the log, about strangers */
 	/* by direction */
 	/* Connections, refused ones included; those that were opened and have not ended are open. */
 	uint64_t opened[FL_DIRECTIONS];
@@ -42,14 +60,12 @@ struct fl_counters {
 	uint64_t settled[FL_DIRECTIONS][FL_SECURITIES];
 	uint64_t bytes_to_app[FL_DIRECTIONS], bytes_to_mesh[FL_DIRECTIONS];
 	uint64_t handshakes_done[FL_DIRECTIONS];
-	uint64_t handshakes_resumed[FL_DIRECTIONS]; /* of those */
 	/* A peer that cannot be reached is none of these. */
 	uint64_t handshakes_failed[FL_DIRECTIONS][FL_REASON_COUNT];
 	uint64_t handshake_buckets[FL_DIRECTIONS]
 				  [FL_HANDSHAKE_BUCKETS]; /* of those that were done */
 	uint64_t handshake_us[FL_DIRECTIONS];             /* sum */
-	/* Open connections judged again; those that lost are among the ended ones, but for these. */
-	uint64_t judged;
+	/* Connections that lost when they were judged again, and go on. */
 	uint64_t judged_kept[FL_LOSSES]; /* [rotation] keeps them */
 	uint64_t judged_audited;         /* [policy] or a rule in audit mode does */
 };

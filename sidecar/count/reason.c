@@ -6,8 +6,9 @@
 
 static const struct {
 	const char *word, *text;
+	enum fl_reason_class class;
 } reasons[] = {
-#define REASON_ROW(id, word, text) {word, text},
+#define REASON_ROW(id, word, class, text) {word, text, FL_REASON_CLASS_##class},
 	FL_REASONS(REASON_ROW)
 #undef REASON_ROW
 };
@@ -22,19 +23,14 @@ const char *fl_reason_text(enum fl_reason reason)
 	return reasons[reason].text;
 }
 
-#define DENIAL(id) (UINT64_C(1) << FL_REASON_##id)
+enum fl_reason_class fl_reason_class(enum fl_reason reason)
+{
+	return reasons[reason].class;
+}
 
 bool fl_reason_is_denial(enum fl_reason reason)
 {
-	static const uint64_t denials =
-		DENIAL(CERTIFICATE) | DENIAL(NOT_MUTUAL) | DENIAL(POLICY) |
-		DENIAL(CONNECTION_LIMIT) | DENIAL(CROWDED_OUT) | DENIAL(NOT_TLS) |
-		DENIAL(TLS_VERSION) | DENIAL(TLS_PARAMETERS) | DENIAL(DESTINATION_UNKNOWN) |
-		DENIAL(LOOP) | DENIAL(OUTBOUND_REFUSED) | DENIAL(TRUST_LOST) | DENIAL(REVOKED) |
-		DENIAL(PEER_EXPIRED) | DENIAL(POLICY_LOST);
-
-	_Static_assert(FL_REASON_COUNT <= 64, "one bit for each");
-	return (denials >> reason & 1) != 0;
+	return fl_reason_class(reason) != FL_REASON_CLASS_ENDED;
 }
 
 enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure)

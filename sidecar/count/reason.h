@@ -8,75 +8,85 @@
 
 #include "tls/tls.h"
 
-/* id, word, sentence */
+/* id, word, class, sentence. A row here, the place that ends the connection and the table of reasons in README.md are all that a new
+ * reason needs. */
 #define FL_REASONS(X)                                                                                                      \
-	X(DONE, "done", "both sides finished")                                                                             \
-	X(APP_RESET, "app_reset", "the app reset its connection")                                                          \
-	X(APP_TIMEOUT, "app_timeout", "the app's address no longer answers at TCP level")                                  \
-	X(APP_REFUSED, "app_refused",                                                                                      \
+	X(DONE, "done", ENDED, "both sides finished")                                                                      \
+	X(APP_RESET, "app_reset", ENDED, "the app reset its connection")                                                   \
+	X(APP_TIMEOUT, "app_timeout", ENDED, "the app's address no longer answers at TCP level")                           \
+	X(APP_REFUSED, "app_refused", ENDED,                                                                               \
 	  "the app's address refused the connection: is the app listening there?")                                         \
-	X(APP_UNREACHABLE, "app_unreachable", "the app's address cannot be reached")                                       \
-	X(APP_CONNECT_TIMEOUT, "app_connect_timeout",                                                                      \
+	X(APP_UNREACHABLE, "app_unreachable", ENDED, "the app's address cannot be reached")                                \
+	X(APP_CONNECT_TIMEOUT, "app_connect_timeout", ENDED,                                                               \
 	  "the app did not accept within [limits] connect_timeout")                                                        \
-	X(PEER_RESET, "peer_reset", "the peer reset its connection")                                                       \
-	X(PEER_TIMEOUT, "peer_timeout",                                                                                    \
+	X(PEER_RESET, "peer_reset", ENDED, "the peer reset its connection")                                                \
+	X(PEER_TIMEOUT, "peer_timeout", ENDED,                                                                             \
 	  "the peer's machine answered nothing at TCP level for [limits] peer_timeout")                                    \
-	X(PEER_TRUNCATED, "peer_truncated", "the peer's connection ended without close_notify")                            \
-	X(PEER_REFUSED, "peer_refused", "the upstream's address refused the connection")                                   \
-	X(PEER_UNREACHABLE, "peer_unreachable", "the upstream's address cannot be reached")                                \
-	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout",                                                                    \
+	X(PEER_TRUNCATED, "peer_truncated", ENDED,                                                                         \
+	  "the peer's connection ended without close_notify")                                                              \
+	X(PEER_REFUSED, "peer_refused", ENDED, "the upstream's address refused the connection")                            \
+	X(PEER_UNREACHABLE, "peer_unreachable", ENDED, "the upstream's address cannot be reached")                         \
+	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout", ENDED,                                                             \
 	  "no upstream address answered within [limits] connect_timeout")                                                  \
-	X(NO_ADDRESS, "no_address",                                                                                        \
+	X(NO_ADDRESS, "no_address", ENDED,                                                                                 \
 	  "no address is known for the upstream: its name does not resolve, or not yet")                                   \
-	X(HANDSHAKE_TIMEOUT, "handshake_timeout",                                                                          \
+	X(HANDSHAKE_TIMEOUT, "handshake_timeout", ENDED,                                                                   \
 	  "the TLS handshake took longer than [limits] handshake_timeout")                                                 \
-	X(IDLE_TIMEOUT, "idle_timeout", "no bytes either way for [limits] idle_timeout")                                   \
-	X(NOT_TLS, "not_tls",                                                                                              \
+	X(IDLE_TIMEOUT, "idle_timeout", ENDED, "no bytes either way for [limits] idle_timeout")                            \
+	X(NOT_TLS, "not_tls", REFUSED,                                                                                     \
 	  "the peer does not speak TLS: plaintext or garbage came where a TLS record was due")                             \
-	X(TLS_VERSION, "tls_version", "the peer does not speak TLS 1.3")                                                   \
-	X(TLS_PARAMETERS, "tls_parameters",                                                                                \
+	X(TLS_VERSION, "tls_version", REFUSED, "the peer does not speak TLS 1.3")                                          \
+	X(TLS_PARAMETERS, "tls_parameters", REFUSED,                                                                       \
 	  "no cipher, group or signature algorithm in common with the peer")                                               \
-	X(TLS_PROTOCOL, "tls_protocol", "a broken, tampered or unexpected TLS message")                                    \
-	X(PEER_ALERT, "peer_alert", "the peer refused us with a TLS alert")                                                \
-	X(CERTIFICATE, "certificate_refused", "the peer's certificate breaks a rule")                                      \
-	X(NOT_MUTUAL, "not_mutual",                                                                                        \
+	X(TLS_PROTOCOL, "tls_protocol", ENDED, "a broken, tampered or unexpected TLS message")                             \
+	X(PEER_ALERT, "peer_alert", ENDED, "the peer refused us with a TLS alert")                                         \
+	X(CERTIFICATE, "certificate_refused", REFUSED, "the peer's certificate breaks a rule")                             \
+	X(NOT_MUTUAL, "not_mutual", REFUSED,                                                                               \
 	  "the peer did not ask for our certificate: that is not mutual TLS")                                              \
-	X(POLICY, "policy_denied", "no rule lets this identity in, or a rule denies it")                                   \
-	X(DESTINATION_UNKNOWN, "destination_unknown",                                                                      \
+	X(POLICY, "policy_denied", REFUSED, "no rule lets this identity in, or a rule denies it")                          \
+	X(DESTINATION_UNKNOWN, "destination_unknown", REFUSED,                                                             \
 	  "the original destination is not known: a direct connection to a capture port, or its conntrack entry has gone") \
-	X(LOOP, "loop", "the destination is one of the sidecar's own listeners")                                           \
-	X(OUTBOUND_REFUSED, "outbound_refused",                                                                            \
+	X(LOOP, "loop", REFUSED, "the destination is one of the sidecar's own listeners")                                  \
+	X(OUTBOUND_REFUSED, "outbound_refused", REFUSED,                                                                   \
 	  "the INI refuses this destination: `mode` of its [upstream], or [outbound] default")                             \
-	X(TRUST_LOST, "trust_lost",                                                                                        \
+	X(TRUST_LOST, "trust_lost", LOST,                                                                                  \
 	  "the peer's chain no longer verifies under the current bundles")                                                 \
-	X(REVOKED, "revoked", "a certificate of the peer's chain is on a current CRL")                                     \
-	X(PEER_EXPIRED, "peer_expired", "the peer's certificate has run out")                                              \
-	X(POLICY_LOST, "policy_lost",                                                                                      \
+	X(REVOKED, "revoked", LOST, "a certificate of the peer's chain is on a current CRL")                               \
+	X(PEER_EXPIRED, "peer_expired", LOST, "the peer's certificate has run out")                                        \
+	X(POLICY_LOST, "policy_lost", LOST,                                                                                \
 	  "the current policy, or `peer` of its upstream, no longer allows this connection")                               \
-	X(RECYCLED, "recycled",                                                                                            \
+	X(RECYCLED, "recycled", ENDED,                                                                                     \
 	  "it belonged to an older generation, and [rotation] recycle asks it to end")                                     \
-	X(MAX_AGE, "max_age", "it has reached [limits] max_age")                                                           \
-	X(CONNECTION_LIMIT, "connection_limit", "[limits] connections is reached")                                         \
-	X(CROWDED_OUT, "crowded_out",                                                                                      \
+	X(MAX_AGE, "max_age", ENDED, "it has reached [limits] max_age")                                                    \
+	X(CONNECTION_LIMIT, "connection_limit", REFUSED, "[limits] connections is reached")                                \
+	X(CROWDED_OUT, "crowded_out", REFUSED,                                                                             \
 	  "there were too many connections without a proven identity, most of them from its network")                      \
-	X(RESTART_NEEDED, "restart_needed",                                                                                \
+	X(RESTART_NEEDED, "restart_needed", ENDED,                                                                         \
 	  "the INI no longer has this listener: restart the sidecar")                                                      \
-	X(DRAIN, "drain", "the sidecar stops")                                                                             \
-	X(ABORTED, "aborted",                                                                                              \
+	X(DRAIN, "drain", ENDED, "the sidecar stops")                                                                      \
+	X(ABORTED, "aborted", ENDED,                                                                                       \
 	  "the kernel of this machine ended the connection, as `ss --kill` asks it to")                                    \
-	X(INTERNAL, "internal", "out of memory, or a defect of ours")
+	X(INTERNAL, "internal", ENDED, "out of memory, or a defect of ours")
 
 enum fl_reason {
-#define FL_REASON_ENUM(id, word, text) FL_REASON_##id,
+#define FL_REASON_ENUM(id, word, class, text) FL_REASON_##id,
 	FL_REASONS(FL_REASON_ENUM)
 #undef FL_REASON_ENUM
 		FL_REASON_COUNT,
 };
 
-const char *fl_reason_word(enum fl_reason reason);
-const char *fl_reason_text(enum fl_reason reason);
+/* Who decided that the connection ends. */
+enum fl_reason_class {
+	FL_REASON_CLASS_ENDED, /* one of its ends, the network, a deadline, or the sidecar's own end */
+	FL_REASON_CLASS_REFUSED, /* we refused it, before it was open: certificate, protocol, policy, limit */
+	FL_REASON_CLASS_LOST, /* it was open, and would be refused now */
+};
 
-/* Did we, rather than one of the ends, decide to end it (certificate, policy, limits)? */
+/* These are pure; thread: any. */
+const char *fl_reason_word(enum fl_reason reason); /* of the log and the label */
+const char *fl_reason_text(enum fl_reason reason); /* its sentence */
+enum fl_reason_class fl_reason_class(enum fl_reason reason);
+/* Is it of class REFUSED or LOST? `[log] access = denied` logs those. */
 bool fl_reason_is_denial(enum fl_reason reason);
 
 /* Translations from below, one for each foreign error space. sys: negative uv error. */

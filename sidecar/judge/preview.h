@@ -5,27 +5,11 @@
  *
  * The candidate is built and judged like every generation; then each worker asks of each of its connections what
  * judge.c would ask, in the same slices, and nobody is closed. The main thread puts the workers' parts together, and
- * tells of each root of the generation in use which live peers stand on it.
- *
- * Keys of the JSON:
- *   generation           in use, that it was compared with
- *   open, judged         connections; the others' peers are not verified yet
- *   closes               {reason: count}: what would be closed, by the reasons of reason.h
- *   keeps                {reason: count}: what would have lost, but the candidate's [rotation] keeps it
- *   connections          those that would be closed, as in /connections, with `reason` and `detail`
- *   left_out             how many there are beyond those
- *   newly_let_in         of those that were refused lately or came in plaintext (callers.h), whom the candidate's policy
- *   newly_refused        would treat otherwise: [{peer (null: plaintext), source, port, service, rule (null: the
- *                        default)}]
- *   roots                [{trust_domain, index (place in its file, from 1 on), key_id, peers, connections (that chain to
- *                        it), only_peers, only_connections (and to no other of that domain), own (our own chain
- *                        does), safe_to_remove: yes | no | unknown, because}]
- *   peers_left_out       peers beyond those that were looked at for roots */
+ * tells of each root of the generation in use which live peers stand on it (report/preview_report.h). */
 #include <stddef.h>
 #include <stdint.h>
 #include <uthash.h>
 
-#include "base/text.h"
 #include "conn/listing.h"
 #include "generation/generation.h"
 #include "judge/judge.h"
@@ -74,10 +58,5 @@ void fl_previewer_init(struct fl_previewer *previewer, struct fl_loop *loop, str
 void fl_previewer_close(struct fl_previewer *previewer);
 /* Begins it. One at a time. */
 void fl_previewer_start(struct fl_previewer *previewer, struct fl_preview *preview);
-
-/* Main thread. Appends a whole document. current: in use. parts: of all workers. Errors: FL_ERR_NOMEM. */
-int fl_report_preview(const struct fl_generation *current, const struct fl_generation *candidate,
-		      const struct fl_preview *parts, size_t count, struct fl_text *ret,
-		      struct fl_err *err) FL_MUST_USE;
 
 #endif

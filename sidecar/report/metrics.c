@@ -86,9 +86,6 @@ static void put_process(struct fl_text *text, const struct fl_snapshot *s)
 	family(text, "fairlead_log_lines_lost_total", "counter",
 	       "Log lines that standard error did not take.");
 	plain(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
-	family(text, "fairlead_log_lines_left_out_total", "counter",
-	       "Log lines about strangers that were left out: more than their network may have.");
-	plain(text, "fairlead_log_lines_left_out_total", (int64_t)s->counters.lines_left_out);
 }
 
 static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
@@ -210,6 +207,34 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+/* --- counters that are metrics as they are ------------------------------------------------------ */
+
+static void put_counter(struct fl_text *text, const char *name, const char *help, uint64_t value)
+{
+	family(text, name, "counter", help);
+	plain(text, name, (int64_t)value);
+}
+
+static void put_direction_counter(struct fl_text *text, const char *name, const char *help,
+				  const uint64_t values[FL_DIRECTIONS])
+{
+	family(text, name, "counter", help);
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		series(text, name, "direction", fl_direction_word(d), NULL, NULL, values[d]);
+	}
+}
+
+static void put_counters(struct fl_text *text, const struct fl_counters *counters)
+{
+#define PUT_COUNTER(member, name, help) put_counter(text, name, help, counters->member);
+#define PUT_DIRECTION_COUNTER(member, name, help)                                                  \
+	put_direction_counter(text, name, help, counters->member);
+	FL_COUNTER_METRICS(PUT_COUNTER)
+	FL_DIRECTION_COUNTER_METRICS(PUT_DIRECTION_COUNTER)
+#undef PUT_COUNTER
+#undef PUT_DIRECTION_COUNTER
+}
+
 /* --- traffic -------------------------------------------------------------------------------------- */
 
 /* name{direction="inbound",security="mtls"} value, for all of both. */
@@ -295,10 +320,6 @@ static void put_judgements(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char kept[] = "fairlead_connections_kept_total";
 
-	family(text, "fairlead_connections_judged_total", "counter",
-	       "Open connections that were judged again; those that lost are among the closed "
-	       "ones.");
-	plain(text, "fairlead_connections_judged_total", (int64_t)s->counters.judged);
 	family(text, kept, "counter",
 	       "Open connections that lost when they were judged again, and go on: [rotation] keeps "
 	       "them, or policy audits.");
@@ -360,8 +381,7 @@ static void put_dns(struct fl_text *text, const struct fl_snapshot *s)
 
 static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
 {
-	static const char name[] = "fairlead_handshakes_total",
-			  resumed[] = "fairlead_handshakes_resumed_total";
+	static const char name[] = "fairlead_handshakes_total";
 
 	family(text, name, "counter",
 	       "TLS handshakes that ended, by result: ok, or the access log's reason.");
@@ -374,13 +394,6 @@ static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
 				       fl_reason_word(r), s->counters.handshakes_failed[d][r]);
 			}
 		}
-	}
-	family(text, resumed, "counter",
-	       "TLS handshakes that resumed an earlier session; they are among those that were "
-	       "ok.");
-	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
-		series(text, resumed, "direction", fl_direction_word(d), NULL, NULL,
-		       s->counters.handshakes_resumed[d]);
 	}
 }
 
@@ -544,6 +557,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_roots(ret, snapshot);
 	put_warnings(ret, snapshot);
 	put_capture(ret, snapshot);
+	put_counters(ret, &snapshot->counters);
 	put_connections(ret, snapshot);
 	put_judgements(ret, snapshot);
 	put_bytes(ret, snapshot);

@@ -94,24 +94,16 @@ static void number(struct fl_text *text, uint64_t value)
 	fl_text_print(text, "<td class=\"n\">%" PRIu64 "</td>", value);
 }
 
-/* "736.5 kB"; the exact number where the pointer rests. */
+/* The exact number where the pointer rests. */
 static void put_bytes(struct fl_text *text, uint64_t bytes)
 {
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-	uint64_t rest = bytes, tenths = 0;
-	size_t unit = 0;
-
-	while (rest >= 1000 && unit + 1 < FL_COUNT_OF(units)) {
-		tenths = rest % 1000 / 100;
-		rest /= 1000;
-		unit++;
+	if (bytes < 1024) {
+		fl_text_put_bytes(text, bytes);
+		return;
 	}
-	if (unit == 0) {
-		fl_text_print(text, "%" PRIu64 " B", bytes);
-	} else {
-		fl_text_print(text, "<span title=\"%" PRIu64 "\">%" PRIu64 ".%" PRIu64 " %s</span>",
-			      bytes, rest, tenths, units[unit]);
-	}
+	fl_text_print(text, "<span title=\"%" PRIu64 "\">", bytes);
+	fl_text_put_bytes(text, bytes);
+	put(text, "</span>");
 }
 
 static void bytes_cell(struct fl_text *text, uint64_t bytes)

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* preview_report - the parts of all workers as one document, and who stands on which root.
+/* Who stands on which root.
  *
  * A peer stands on a root if its chain verifies where that root is all that its trust domain has. So each root gets a
  * context of its own, each chain is judged in it by the code that judges handshakes, and roots of equal names are told
  * apart. */
+#include "report/preview_report.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
-#include "judge/preview.h"
-#include "report/report.h"
+#include "report/connections.h"
 
 #define ROOTS_MAX 64u /* of all bundles together: one bit for each */
 #define KEY_ID_LEN 20u

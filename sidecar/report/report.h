@@ -49,15 +49,15 @@
 #include "base/addr.h"
 #include "base/text.h"
 #include "conn/listing.h"
+#include "count/capture_state.h"
 #include "count/counters.h"
+#include "count/dns_refusals.h"
 #include "count/expiry.h"
 #include "count/peer_counts.h"
 #include "count/plaintext_counts.h"
 #include "count/rule_counts.h"
 #include "ctl/message.h"
 #include "pki/rollover.h"
-#include "server/capture_probe.h"
-#include "server/refusals.h"
 
 struct fl_refusal {
 	int64_t time; /* seconds since the epoch, of the last one; 0: there was none */
@@ -106,7 +106,7 @@ struct fl_snapshot {
 	struct fl_peer_sum *peers;       /* owned */
 	size_t peer_count;
 	struct fl_peer_counts_size peers_size;
-	struct fl_refusal_counts dns_refused;
+	struct fl_dns_refusal_counts dns_refused;
 	const struct fl_plaintext_counts *plain; /* NULL: none was ever counted */
 	struct fl_judged judged;                 /* of all workers that have the generation */
 	const struct fl_listing *listings; /* for the page: what is open, by worker; borrowed */

@@ -327,9 +327,9 @@ const char *fl_resolver_first_round(struct fl_resolver *resolver)
 	return !resolver->first_round_is_over && unasked != NULL ? unasked->host : NULL;
 }
 
-struct fl_refusal_counts fl_resolver_refused(const struct fl_resolver *resolver)
+struct fl_dns_refusal_counts fl_resolver_refused(const struct fl_resolver *resolver)
 {
-	return fl_refusals_counts(resolver->refusals);
+	return fl_dns_refusals_counts(resolver->refusals);
 }
 
 /* --- life ---------------------------------------------------------------------------------------- */
@@ -344,7 +344,7 @@ struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
 	resolver->events = events;
 	resolver->user = user;
 	resolver->names = fl_names_new(loop, &names_events, resolver);
-	resolver->refusals = fl_refusals_new(log);
+	resolver->refusals = fl_dns_refusals_new(log);
 	FL_REQUIRE(uv_async_init(loop, &resolver->wake, on_wake) == 0);
 	return resolver;
 }
@@ -356,7 +356,7 @@ static void on_closed(uv_handle_t *handle)
 	free_routes(resolver->routes, resolver->route_count);
 	free(resolver->entries);
 	fl_upstream_map_unref(resolver->table);
-	fl_refusals_free(resolver->refusals);
+	fl_dns_refusals_free(resolver->refusals);
 	free(resolver);
 }
 

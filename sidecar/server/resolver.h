@@ -11,9 +11,9 @@
 
 #include "base/log.h"
 #include "conf/conf.h"
+#include "count/dns_refusals.h"
 #include "generation/targets.h"
 #include "policy/upstream_map.h"
-#include "server/refusals.h"
 
 struct fl_resolver;
 
@@ -41,7 +41,7 @@ void fl_resolver_want(struct fl_resolver *resolver, size_t bit);
 /* A name that has not been answered yet; NULL: there is none, or the first round of answers has been waited for long
  * enough. */
 const char *fl_resolver_first_round(struct fl_resolver *resolver);
-struct fl_refusal_counts fl_resolver_refused(const struct fl_resolver *resolver);
+struct fl_dns_refusal_counts fl_resolver_refused(const struct fl_resolver *resolver);
 /* Frees later, on the loop. */
 void fl_resolver_close(struct fl_resolver *resolver);
 

@@ -2,8 +2,8 @@
 #ifndef FL_SERVER_RESOLVER_INTERNAL_H
 #define FL_SERVER_RESOLVER_INTERNAL_H
 /* What resolver.c keeps and resolver_table.c makes a table of. Private to the two. */
+#include "count/dns_refusals.h"
 #include "server/names.h"
-#include "server/refusals.h"
 #include "server/resolver.h"
 #include "worker/wanted_names.h"
 
@@ -34,7 +34,7 @@ struct fl_resolver {
 	size_t entry_count;
 	uint64_t fresh_ms; /* of the table */
 	bool withholds;    /* an address, until others have been answered */
-	struct fl_refusals *refusals;
+	struct fl_dns_refusals *refusals;
 	uint64_t first_round_until_ms; /* 0: it has not begun */
 	bool first_round_is_over;
 	uv_async_t wake; /* the table is outdated */

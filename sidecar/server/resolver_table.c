@@ -99,12 +99,13 @@ bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream
 		claimer = resolver->routes[number].upstream;
 	}
 	if (tells) {
-		fl_refusals_note(resolver->refusals,
-				 &(struct fl_refused_address){.upstream = route->upstream->name,
-							      .host = item->host,
-							      .address = address,
-							      .claimer = claimer},
-				 uv_now(resolver->loop));
+		fl_dns_refusals_note(
+			resolver->refusals,
+			&(struct fl_dns_refused_address){.upstream = route->upstream->name,
+							 .host = item->host,
+							 .address = address,
+							 .claimer = claimer},
+			uv_now(resolver->loop));
 	}
 	/* Captured: only some of its ports may be claimed, and the table knows which. */
 	return fl_resolver_is_captured(route) && claimer != NULL &&

@@ -3,6 +3,8 @@
  * they have answered is there for the time of one call of on_listed. Whoever asks meanwhile gets the same answers. */
 #include <stdlib.h>
 
+#include "report/callers_report.h"
+#include "report/connections.h"
 #include "server/server_internal.h"
 
 void fl_server_drop_listings(struct fl_server *server)
@@ -113,7 +115,7 @@ bool fl_server_seen(struct fl_server *server, struct fl_text *ret)
 	for (unsigned i = 0; !ret->has_failed && i < server->worker_count; i++) {
 		fl_callers_add(&all, &server->listings.parts[i].seen);
 	}
-	fl_report_seen(&all, ret);
+	fl_report_callers(&all, ret);
 	fl_callers_done(&all);
 	return true;
 }

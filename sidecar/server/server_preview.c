@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "report/preview_report.h"
 #include "server/server_internal.h"
 
 /* Chains are judged anew for a candidate, and what is noted of them must not pass for a verdict of a generation to

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "count/callers.h"
+#include "report/callers_report.h"
 
 static void note(struct fl_callers *seen, const char *id, unsigned port, const char *service,
 		 const char *source, enum fl_effect effect)
@@ -84,7 +85,7 @@ Test(seen, test_seen__tables__are_put_together)
 	fl_callers_add(&all, &b);
 	cr_expect_eq(all.count, 2);
 	cr_expect_eq(all.items[0].decisions[FL_DECISION_DENY], 2);
-	fl_report_seen(&all, &text);
+	fl_report_callers(&all, &text);
 	cr_expect_not_null(strstr(text.data, "\"left_out\": 1"));
 	cr_expect_not_null(strstr(text.data, "\"peer\": null"));
 	cr_expect_not_null(strstr(text.data, "\"source\": \"10.0.0.1\""));

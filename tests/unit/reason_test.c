@@ -36,3 +36,28 @@ Test(reason, words_are_what_users_rely_on)
 	cr_expect_str_eq(fl_reason_word(FL_REASON_APP_TIMEOUT), "app_timeout");
 	cr_expect_str_eq(fl_reason_word(FL_REASON_ABORTED), "aborted");
 }
+
+/* Which ones `[log] access = denied` logs, and which of those say "connection closed" rather than "refused". */
+Test(reason, each_has_a_class)
+{
+	static const enum fl_reason lost[] = {FL_REASON_TRUST_LOST, FL_REASON_REVOKED,
+					      FL_REASON_PEER_EXPIRED, FL_REASON_POLICY_LOST};
+	static const enum fl_reason refused[] = {
+		FL_REASON_CERTIFICATE, FL_REASON_NOT_MUTUAL,      FL_REASON_POLICY,
+		FL_REASON_CROWDED_OUT, FL_REASON_NOT_TLS,         FL_REASON_CONNECTION_LIMIT,
+		FL_REASON_TLS_VERSION, FL_REASON_TLS_PARAMETERS,  FL_REASON_DESTINATION_UNKNOWN,
+		FL_REASON_LOOP,        FL_REASON_OUTBOUND_REFUSED};
+	enum fl_reason_class expected[FL_REASON_COUNT] = {FL_REASON_CLASS_ENDED};
+
+	for (size_t i = 0; i < FL_COUNT_OF(lost); i++) {
+		expected[lost[i]] = FL_REASON_CLASS_LOST;
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(refused); i++) {
+		expected[refused[i]] = FL_REASON_CLASS_REFUSED;
+	}
+	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
+		cr_expect_eq(fl_reason_class(r), expected[r], "%s", fl_reason_word(r));
+		cr_expect_eq(fl_reason_is_denial(r), expected[r] != FL_REASON_CLASS_ENDED, "%s",
+			     fl_reason_word(r));
+	}
+}

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "fixture.h"
 #include "report/report.h"
+#include "server/capture_probe.h"
 
 #define NOW 1795250000 /* 2026-11-21T08:33:20Z */
 
@@ -401,6 +402,50 @@ Test(report, the_page_needs_nothing_from_elsewhere)
 	expect_not(&s, fl_report_page, "http://");
 	expect_not(&s, fl_report_page, "https://");
 	expect_not(&s, fl_report_page, "url(");
+	fl_snapshot_done(&s.snapshot);
+}
+
+/* The same words as `fairlead-agent status`, with the exact number where the pointer rests. */
+Test(report, the_page_says_bytes_in_kib)
+{
+	struct state s;
+
+	make_state(&s);
+	s.snapshot.counters.bytes_to_app[FL_INBOUND] = 1023;
+	s.snapshot.counters.bytes_to_app[FL_OUTBOUND] = 100000;
+	s.snapshot.counters.bytes_to_mesh[FL_INBOUND] = UINT64_C(5) << 30;
+	expect(&s, fl_report_page,
+	       "<tr><td>Bytes to the app</td><td class=\"n\">1023 B</td>"
+	       "<td class=\"n\"><span title=\"100000\">97.7 KiB</span></td></tr>\n"
+	       "<tr><td>Bytes to the mesh</td>"
+	       "<td class=\"n\"><span title=\"5368709120\">5.0 GiB</span></td>"
+	       "<td class=\"n\">0 B</td></tr>\n");
+	fl_snapshot_done(&s.snapshot);
+}
+
+/* Rows of FL_COUNTER_METRICS and FL_DIRECTION_COUNTER_METRICS: all of them come out, each with its own number. */
+Test(report, counters_that_are_metrics_as_they_are)
+{
+	struct state s;
+	uint64_t value = 100;
+
+	make_state(&s);
+#define SET(member, name, help) s.snapshot.counters.member = value++;
+#define SET_BOTH(member, name, help)                                                               \
+	s.snapshot.counters.member[FL_INBOUND] = value++;                                          \
+	s.snapshot.counters.member[FL_OUTBOUND] = value++;
+	FL_COUNTER_METRICS(SET)
+	FL_DIRECTION_COUNTER_METRICS(SET_BOTH)
+	expect(&s, fl_report_metrics,
+	       "# TYPE fairlead_log_lines_left_out_total counter\n"
+	       "fairlead_log_lines_left_out_total 100\n");
+	expect(&s, fl_report_metrics,
+	       "# TYPE fairlead_connections_judged_total counter\n"
+	       "fairlead_connections_judged_total 101\n");
+	expect(&s, fl_report_metrics,
+	       "# TYPE fairlead_handshakes_resumed_total counter\n"
+	       "fairlead_handshakes_resumed_total{direction=\"inbound\"} 102\n"
+	       "fairlead_handshakes_resumed_total{direction=\"outbound\"} 103\n");
 	fl_snapshot_done(&s.snapshot);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What has been told of, and when it was last seen. Whoever answers for a name decides how much there is, so the list is
  * bounded, and the oldest makes room. */
-#include "server/refusals.h"
+#include "count/dns_refusals.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,16 +21,16 @@ struct kept {
 	uint64_t seen_ms;
 };
 
-struct fl_refusals {
+struct fl_dns_refusals {
 	struct fl_log *log;
 	struct kept *kept; /* KEPT_MAX; NULL: there never was one */
 	size_t count;
-	struct fl_refusal_counts counts;
+	struct fl_dns_refusal_counts counts;
 	uint64_t minute_ms; /* when the current one began */
 	unsigned lines;     /* in it */
 };
 
-static struct kept *find(const struct fl_refusals *refusals, const struct kept *one)
+static struct kept *find(const struct fl_dns_refusals *refusals, const struct kept *one)
 {
 	for (size_t i = 0; i < refusals->count; i++) {
 		struct kept *kept = &refusals->kept[i];
@@ -44,7 +44,7 @@ static struct kept *find(const struct fl_refusals *refusals, const struct kept *
 	return NULL;
 }
 
-static void keep(struct fl_refusals *refusals, const struct kept *one)
+static void keep(struct fl_dns_refusals *refusals, const struct kept *one)
 {
 	struct kept *oldest;
 
@@ -64,7 +64,7 @@ static void keep(struct fl_refusals *refusals, const struct kept *one)
 	*oldest = *one;
 }
 
-static void log_one(struct fl_refusals *refusals, const struct fl_refused_address *refused)
+static void log_one(struct fl_dns_refusals *refusals, const struct fl_dns_refused_address *refused)
 {
 	const struct fl_conf_upstream *claimer = refused->claimer;
 	char address[FL_CIDR_TEXT];
@@ -86,8 +86,8 @@ static void log_one(struct fl_refusals *refusals, const struct fl_refused_addres
 	}
 }
 
-static void log_at_a_bounded_rate(struct fl_refusals *refusals,
-				  const struct fl_refused_address *refused, uint64_t now_ms)
+static void log_at_a_bounded_rate(struct fl_dns_refusals *refusals,
+				  const struct fl_dns_refused_address *refused, uint64_t now_ms)
 {
 	if (now_ms - refusals->minute_ms >= MINUTE_MS) {
 		refusals->minute_ms = now_ms;
@@ -103,8 +103,8 @@ static void log_at_a_bounded_rate(struct fl_refusals *refusals,
 	}
 }
 
-void fl_refusals_note(struct fl_refusals *refusals, const struct fl_refused_address *refused,
-		      uint64_t now_ms)
+void fl_dns_refusals_note(struct fl_dns_refusals *refusals,
+			  const struct fl_dns_refused_address *refused, uint64_t now_ms)
 {
 	struct kept one = {.address = refused->address,
 			   .is_claimed = refused->claimer != NULL,
@@ -127,20 +127,20 @@ void fl_refusals_note(struct fl_refusals *refusals, const struct fl_refused_addr
 	}
 }
 
-struct fl_refusal_counts fl_refusals_counts(const struct fl_refusals *refusals)
+struct fl_dns_refusal_counts fl_dns_refusals_counts(const struct fl_dns_refusals *refusals)
 {
 	return refusals->counts;
 }
 
-struct fl_refusals *fl_refusals_new(struct fl_log *log)
+struct fl_dns_refusals *fl_dns_refusals_new(struct fl_log *log)
 {
-	struct fl_refusals *refusals = fl_new(sizeof(*refusals));
+	struct fl_dns_refusals *refusals = fl_new(sizeof(*refusals));
 
 	refusals->log = log;
 	return refusals;
 }
 
-void fl_refusals_free(struct fl_refusals *refusals)
+void fl_dns_refusals_free(struct fl_dns_refusals *refusals)
 {
 	free(refusals->kept);
 	free(refusals);

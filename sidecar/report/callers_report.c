@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "report/callers_report.h"
+
+#include <stdlib.h>
+
+#include "base/json.h"
+
+static int compare(const void *left, const void *right)
+{
+	const struct fl_caller *a = left, *b = right;
+
+	return a->at < b->at ? 1 : a->at > b->at ? -1 : 0;
+}
+
+static void put_address(struct fl_json *json, const struct fl_inet *inet)
+{
+	struct fl_cidr net;
+	union fl_sockaddr sa;
+	char text[FL_CIDR_TEXT];
+
+	if (inet->family != 0) {
+		sa = fl_inet_sockaddr(inet);
+	}
+	fl_json_str(json, "source",
+		    inet->family != 0 && fl_cidr_of(&sa.any, &net) ? fl_cidr_format(&net, text)
+								   : NULL);
+}
+
+void fl_report_callers(struct fl_callers *callers, struct fl_text *ret)
+{
+	struct fl_json json;
+
+	if (callers->count > 0) {
+		qsort(callers->items, callers->count, sizeof(*callers->items), compare);
+	}
+	fl_json_init(&json, ret);
+	fl_json_object(&json, NULL);
+	fl_json_u64(&json, "left_out", callers->left_out);
+	fl_json_array(&json, "seen");
+	for (size_t i = 0; i < callers->count; i++) {
+		const struct fl_caller *item = &callers->items[i];
+
+		fl_json_object(&json, NULL);
+		fl_json_str(&json, "peer", item->peer);
+		put_address(&json, &item->source);
+		fl_json_u64(&json, "port", item->port);
+		fl_json_str(&json, "service", item->service);
+		for (unsigned d = 0; d < FL_DECISIONS; d++) {
+			fl_json_u64(&json, fl_decision_word(d), item->decisions[d]);
+		}
+		fl_json_end(&json);
+	}
+	fl_json_end(&json);
+	fl_json_end(&json);
+}
