@@ -265,6 +265,9 @@ static int run(const struct fl_conf *conf, struct fl_log *log)
 	int rc;
 
 	rc = fl_tls_global_init(&err);
+	if (rc == 0 && fl_tls_warning() != NULL) {
+		fl_log_msg(log, FL_LOG_WARN, "%s", fl_tls_warning());
+	}
 	if (rc == 0) {
 		rc = fl_server_new(conf, log, &server, &err);
 	}

@@ -24,7 +24,7 @@
 #include "tls/io.h"
 #include "tls/ticket.h"
 #include "tls/verify.h"
-#if defined(__x86_64__)
+#if defined(FL_WITH_VAES)
 #include "tls/gcm_vaes.h"
 #endif
 
@@ -312,9 +312,6 @@ int fl_tls_global_init(struct fl_err *err)
 	WC_RNG rng;
 	int rc = wolfSSL_Init();
 
-#if defined(__x86_64__)
-	fl_gcm_init();
-#endif
 	if (rc != WOLFSSL_SUCCESS) {
 		return wolf_failed(err, rc, "starting wolfSSL");
 	}
@@ -331,7 +328,24 @@ int fl_tls_global_init(struct fl_err *err)
 		rc = warm_up_key_exchange(&rng);
 	}
 	wc_FreeRng(&rng);
-	return rc == 0 ? 0 : wolf_failed(err, rc, "trying wolfSSL's algorithms");
+	if (rc != 0) {
+		return wolf_failed(err, rc, "trying wolfSSL's algorithms");
+	}
+#if defined(FL_WITH_VAES)
+	fl_gcm_init();
+#endif
+	return 0;
+}
+
+const char *fl_tls_warning(void)
+{
+#if defined(FL_WITH_VAES)
+	if (fl_gcm_state() == FL_GCM_WRONG) {
+		return "AES-GCM with this CPU's widest vectors (VAES) gives wrong answers, so slower code is "
+		       "used: is there a fault in this machine, or in its hypervisor?";
+	}
+#endif
+	return NULL;
 }
 
 void fl_tls_global_done(void)

@@ -7,6 +7,11 @@
  * as it is. They hand back to the routine that they wrap whatever it does as well: other CPUs,
  * records shorter than SHORT, IVs that are not 12 bytes long, AES-192.
  *
+ * When this can go: wolfSSL has such code of its own since its pull requests 10756 and 10825, which were merged after 5.9.2
+ * (June 2026). No release has it yet, as far as we know; the first one after 5.9.2 should. Measure with tls_bench, then remove
+ * gcm_vaes, gcm_check and the option `vaes`. Until then -Dvaes=false builds without it, and what it answers to known
+ * questions is checked at each start (gcm_check.h): if that is wrong, wolfSSL's code runs.
+ *
  * GCM after NIST SP 800-38D. GHASH works on byte-reversed blocks, that is, on bit-reflected
  * polynomials; the hash key is multiplied by x beforehand, which takes the place of the shift that
  * reflected products need (Gueron, Kounavis: Intel Carry-Less Multiplication Instruction and its
@@ -22,6 +27,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tls/gcm_check.h"
 
 /* No ASan: GCC 12 does not align its fake stack frames for vectors of 64 bytes. The tests have
  * guard pages instead. */
@@ -363,8 +369,8 @@ TARGET static __m128i decrypt_256(const struct call *call)
 
 /* --- in wolfSSL's place ----------------------------------------------------------------------- */
 
-/* Does this CPU have it all? Set once, before the first thread, and then only read. */
-static bool is_wide;
+/* Set once, before the first thread, and then only read. */
+static enum fl_gcm_state state;
 
 /* The vectors' registers must be saved by the operating system, too: what XGETBV says of SSE, AVX
  * and the three parts of AVX-512. */
@@ -375,20 +381,33 @@ __attribute__((target("xsave"))) static bool system_saves_vectors(void)
 	return ((unsigned long long)_xgetbv(0) & needed) == needed;
 }
 
-void fl_gcm_init(void)
+static bool can_be_wide(void)
 {
 	unsigned a, b, c, d;
 
-	is_wide = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_OSXSAVE) != 0 &&
-		  (c & bit_AES) != 0 && system_saves_vectors() &&
-		  __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX512F) != 0 &&
-		  (b & bit_AVX512BW) != 0 && (b & bit_AVX512VL) != 0 && (c & bit_VAES) != 0 &&
-		  (c & bit_VPCLMULQDQ) != 0;
+	return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_OSXSAVE) != 0 &&
+	       (c & bit_AES) != 0 && system_saves_vectors() &&
+	       __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX512F) != 0 &&
+	       (b & bit_AVX512BW) != 0 && (b & bit_AVX512VL) != 0 && (c & bit_VAES) != 0 &&
+	       (c & bit_VPCLMULQDQ) != 0;
+}
+
+void fl_gcm_init(void)
+{
+	state = can_be_wide() ? FL_GCM_WIDE : FL_GCM_ABSENT;
+	if (state == FL_GCM_WIDE && !fl_gcm_check()) {
+		state = FL_GCM_WRONG;
+	}
+}
+
+enum fl_gcm_state fl_gcm_state(void)
+{
+	return state;
 }
 
 static bool is_ours(uint32_t len, uint32_t iv_len, uint32_t tag_len, int rounds)
 {
-	return is_wide && len >= SHORT && iv_len == 12 && tag_len <= 16 &&
+	return state == FL_GCM_WIDE && len >= SHORT && iv_len == 12 && tag_len <= 16 &&
 	       (rounds == 10 || rounds == 14);
 }
 

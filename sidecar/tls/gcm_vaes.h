@@ -8,8 +8,15 @@
  * its own routines. Before fl_gcm_init() they are what runs. */
 #include <stdint.h>
 
-/* Looks at the CPU. Before the first thread. */
+enum fl_gcm_state {
+	FL_GCM_ABSENT, /* this CPU has not what it takes */
+	FL_GCM_WIDE,
+	FL_GCM_WRONG, /* it has, and a known answer came out wrong */
+};
+/* Looks at the CPU, and at known answers. Unless the state is FL_GCM_WIDE then, wolfSSL's routines run. Before the first
+ * thread. */
 void fl_gcm_init(void);
+enum fl_gcm_state fl_gcm_state(void);
 
 /* The names that the linker's --wrap makes for references to, and of, the wrapped symbols. */
 #define FL_GCM_WRAP(name) __asm__("__wrap_" name)

@@ -87,6 +87,8 @@ struct fl_tls_ctx;
 /* Once a process, before the first thread: library initialisation and CPU detection. */
 int fl_tls_global_init(struct fl_err *err) FL_MUST_USE;
 void fl_tls_global_done(void);
+/* After that: a sentence for the log about a fault that we work around, or NULL. */
+const char *fl_tls_warning(void);
 
 /* Copies what it needs of credentials, except that it keeps a pointer to credentials->bundles'
  * trust domain names and to the CRLs: credentials must outlive the context. Thread: any; then the one that uses

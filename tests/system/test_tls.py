@@ -158,6 +158,24 @@ def outcome_of_ping(port):
 
 # --- refused before anything is known ------------------------------------------------------------------
 
+GCM_FAULT = labs.BUILD / 'tests' / 'sidecar_gcm_fault'
+
+
+@pytest.mark.skipif(not GCM_FAULT.exists() or ' vaes ' not in open('/proc/cpuinfo', encoding='ascii').read(),
+                    reason='built without AES-GCM of our own, or the CPU has no VAES')
+def test_processor_that_computes_aes_gcm_wrongly_is_served_by_wolfssl(lab, app, monkeypatch):
+    """The self-test at start fails: one warning, and traffic goes on with wolfSSL's own code."""
+    outbound = lab.outbound(lab.inbound(app().port).port)
+    assert not outbound.sidecar.lines(level='warn')
+    monkeypatch.setattr(labs, 'SIDECAR', str(GCM_FAULT))
+    faulty = lab.outbound(lab.inbound(app().port).port)
+    with connect(faulty.port) as sock:
+        sock.sendall(b'x' * 100000)
+        sock.shutdown(1)
+        assert sum(len(chunk) for chunk in iter(lambda: sock.recv(65536), b'')) == 100000
+    assert len([line for line in faulty.sidecar.lines(level='warn') if 'VAES' in line['msg']]) == 1
+
+
 def test_tls_1_2_client_is_refused_with_protocol_version(lab, app):
     server = app()
     inbound = lab.inbound(server.port)

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "tls/tls.h"
 
-#if defined(__x86_64__)
+#if defined(FL_WITH_VAES)
 #include "tls/gcm_vaes.h"
 
 /* wolfSSL's references go to ours, whatever they are called (gcm_vaes.h). */
