@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_SERVER_INTERNAL_H
 #define FL_SERVER_SERVER_INTERNAL_H
-/* What server.c runs, and the files beside it that begin with its name, and snapshot.c, look at. Private to them. */
+/* What server.c runs, and the files beside it that begin with its name look at and change. Private to them; the main thread. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -24,7 +24,7 @@ struct fl_server {
 	struct fl_net net;
 	enum fl_phase phase;
 	struct fl_worker **workers;
-	struct fl_made_path *made; /* one for each upstream of conf */
+	struct fl_made_path *made; /* sockets to remove at the end */
 	unsigned worker_count;
 	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
@@ -66,6 +66,12 @@ struct fl_server {
 	void *on_stop_user;
 };
 
+/* What server_generations.c does with what the resolver and the agent say; user: the server. */
+extern const struct fl_resolver_events fl_server_resolver_events;
+extern const struct fl_agent_link_events fl_server_agent_events;
+
+/* As many descriptors as conf may need, if the system allows. */
+void fl_server_raise_descriptor_limit(struct fl_server *server, const struct fl_conf *conf);
 /* Have all workers opened their listeners? */
 bool fl_server_all_serving(const struct fl_server *server);
 /* A generation is made of many pieces, and none of them may be missing: is there room for all? Errors: FL_ERR_NOMEM. */

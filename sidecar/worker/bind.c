@@ -66,6 +66,7 @@ static int bind_next(struct binding *binding, enum fl_direction direction, const
 		binding->first++;
 	}
 	bound->endpoint.direction = direction;
+	bound->address = addr;
 	bound->endpoint.name = fl_strdup(name);
 	return bind_endpoint(bound, addr, first, err);
 }
@@ -159,37 +160,34 @@ int fl_bind_endpoints(const struct fl_conf *conf, struct fl_bound *items,
 	return rc == 0 ? bind_upstreams(&binding, err) : rc;
 }
 
-struct fl_made_path *fl_bind_note_paths(const struct fl_conf *conf, const struct fl_bound *items)
+struct fl_made_path *fl_bind_note_paths(const struct fl_bound *items, size_t count)
 {
-	/* Upstreams come last. */
-	const struct fl_bound *bound = items + fl_bind_count(conf);
-	struct fl_made_path *made = fl_new((conf->upstream_count + 1) * sizeof(*made));
+	struct fl_made_path *made = fl_new((count + 1) * sizeof(*made)), *next = made;
 	struct stat st;
 
-	for (size_t i = conf->upstream_count; i-- > 0;) {
-		const struct fl_addr *listen = &conf->upstreams[i].listen;
+	for (size_t i = 0; i < count; i++) {
+		const char *path;
 
-		if (listen->kind == FL_ADDR_NONE) {
+		if (!items[i].endpoint.is_unix || items[i].fd < 0) {
 			continue;
 		}
-		bound--;
-		if (bound->endpoint.is_unix && bound->fd >= 0 &&
-		    lstat(listen->sa.un.sun_path, &st) == 0) {
-			made[i] = (struct fl_made_path){.dev = st.st_dev, .ino = st.st_ino};
+		path = items[i].address->sa.un.sun_path;
+		if (lstat(path, &st) == 0) {
+			*next++ = (struct fl_made_path){
+				.path = path, .dev = st.st_dev, .ino = st.st_ino};
 		}
 	}
 	return made;
 }
 
-void fl_bind_unlink_paths(const struct fl_conf *conf, const struct fl_made_path *made)
+void fl_bind_unlink_paths(const struct fl_made_path *made)
 {
-	for (size_t i = 0; i < conf->upstream_count; i++) {
-		const char *path = conf->upstreams[i].listen.sa.un.sun_path;
-		struct stat st;
+	struct stat st;
 
-		if (made[i].ino != 0 && lstat(path, &st) == 0 && st.st_dev == made[i].dev &&
-		    st.st_ino == made[i].ino) {
-			(void)unlink(path);
+	for (; made->path != NULL; made++) {
+		if (lstat(made->path, &st) == 0 && st.st_dev == made->dev &&
+		    st.st_ino == made->ino) {
+			(void)unlink(made->path);
 		}
 	}
 }

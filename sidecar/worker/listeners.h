@@ -19,8 +19,10 @@ enum fl_endpoint_state {
 /* An endpoint and its socket. */
 struct fl_bound {
 	struct fl_endpoint endpoint;
-	int fd;          /* bound; -1 once the listener has taken it, or without IPv6 */
-	int reserved_fd; /* of the first worker: keeps others out until we listen; -1: none */
+	const struct fl_addr
+		*address; /* of the INI that was bound, borrowed: for the main thread */
+	int fd;           /* bound; -1 once the listener has taken it, or without IPv6 */
+	int reserved_fd;  /* of the first worker: keeps others out until we listen; -1: none */
 	struct fl_listener *listener; /* NULL: it does not listen */
 	uint8_t state;                /* enum fl_endpoint_state; atomic: read by the main thread */
 };

@@ -127,7 +127,6 @@ LEFT = {
         'agent/run/serve.c',
         'sidecar/conn/session.c',
         'sidecar/net/sock.c',
-        'sidecar/server/server.c',
         'tests/system/test_inbound_modes.py',
         'tests/system/test_judgement.py',
         'tests/system/test_rotation.py',

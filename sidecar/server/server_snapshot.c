@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* snapshot - what the server tells of itself: whether it can carry traffic, and all that report.h writes.
- *
- * Nothing here changes the server, and nothing fails but for want of memory. */
+/* Whether the sidecar can carry traffic, and the snapshot of it that report/ renders. Nothing here changes the server, and nothing
+ * fails except for want of memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,103 +93,59 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 
 /* --- what there is to tell ---------------------------------------------------------------------- */
 
-/* Through the listeners of the INI, in the order of the workers' endpoints. */
-struct listing {
-	const struct fl_server *server;
-	struct fl_listening *at;
-	size_t endpoint;
-};
-
-/* One that the machine has no address family for is left out. has_section: it is in the INI of the generation, too. */
-static void list(struct listing *listing, struct fl_listening item, bool has_section)
+/* Where a fixed listener leads by the INI in force. False: it has no such listener any more. */
+static bool find_addresses(const struct fl_conf *conf, const struct fl_endpoint *endpoint,
+			   struct fl_listening *ret)
 {
-	enum fl_endpoint_state state = endpoint_state(listing->server, listing->endpoint++);
+	const struct fl_conf_service *service = NULL;
+	const struct fl_conf_upstream *upstream = NULL;
 
-	if (state != FL_ENDPOINT_ABSENT) {
-		item.serving = has_section && state == FL_ENDPOINT_OPEN;
-		*listing->at++ = item;
+	if (endpoint->direction == FL_INBOUND) {
+		service = fl_conf_find_service(conf, endpoint->name);
+	} else {
+		upstream = fl_conf_find_upstream(conf, endpoint->name);
 	}
+	if (service != NULL && service->listen.kind != FL_ADDR_NONE) {
+		ret->leads_to = &service->app;
+		ret->leads_to_count = 1;
+		return true;
+	}
+	if (upstream != NULL && upstream->listen.kind != FL_ADDR_NONE) {
+		ret->leads_to = upstream->to;
+		ret->leads_to_count = upstream->to_count;
+		return true;
+	}
+	return false;
 }
 
-static void list_captures(struct listing *listing, const char *name, const struct fl_addr *addrs,
-			  size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		list(listing,
-		     (struct fl_listening){
-			     .section = "sidecar", .name = name, .address = &addrs[i]},
-		     true);
-	}
-}
-
-static void list_services(struct listing *listing)
-{
-	const struct fl_server *server = listing->server;
-
-	for (size_t i = 0; i < server->conf->service_count; i++) {
-		const struct fl_conf_service *service = &server->conf->services[i];
-		struct fl_listening item = {
-			.section = "service", .name = service->name, .address = &service->listen};
-
-		if (service->listen.kind == FL_ADDR_NONE) {
-			continue;
-		}
-		if (server->current != NULL) {
-			service = fl_conf_find_service(server->current->conf, service->name);
-		}
-		if (service != NULL && service->listen.kind == FL_ADDR_NONE) {
-			service = NULL;
-		}
-		item.leads_to = service != NULL ? &service->app : NULL;
-		item.leads_to_count = service != NULL;
-		list(listing, item, service != NULL);
-	}
-}
-
-static void list_upstreams(struct listing *listing)
-{
-	const struct fl_server *server = listing->server;
-
-	for (size_t i = 0; i < server->conf->upstream_count; i++) {
-		const struct fl_conf_upstream *upstream = &server->conf->upstreams[i];
-		struct fl_listening item = {.section = "upstream",
-					    .name = upstream->name,
-					    .address = &upstream->listen};
-
-		if (upstream->listen.kind == FL_ADDR_NONE) {
-			continue;
-		}
-		if (server->current != NULL) {
-			upstream = fl_conf_find_upstream(server->current->conf, upstream->name);
-		}
-		if (upstream != NULL && upstream->listen.kind == FL_ADDR_NONE) {
-			upstream = NULL;
-		}
-		item.leads_to = upstream != NULL ? upstream->to : NULL;
-		item.leads_to_count = upstream != NULL ? upstream->to_count : 0;
-		list(listing, item, upstream != NULL);
-	}
-}
-
+/* One that the machine has no address family for is left out. */
 static bool snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
 {
-	const struct fl_conf *conf = server->conf;
-	struct listing listing = {.server = server};
+	const struct fl_listeners *bound = &server->workers[0]->listeners;
+	const struct fl_conf *conf = fl_server_conf(server);
 
-	ret->listeners = calloc(fl_bind_count(conf) + 1, sizeof(*ret->listeners));
+	ret->listeners = calloc(bound->count + 1, sizeof(*ret->listeners));
 	if (ret->listeners == NULL) {
 		return false;
 	}
-	listing.at = ret->listeners;
-	list_captures(&listing, "inbound", conf->sidecar.inbound, conf->sidecar.inbound_count);
-	list_captures(&listing, "outbound", conf->sidecar.outbound, conf->sidecar.outbound_count);
-	list_services(&listing);
-	list_upstreams(&listing);
-	ret->listener_count = (size_t)(listing.at - ret->listeners);
+	for (size_t i = 0; i < bound->count; i++) {
+		const struct fl_endpoint *endpoint = &bound->items[i].endpoint;
+		enum fl_endpoint_state state = endpoint_state(server, i);
+		struct fl_listening item = {.section = fl_endpoint_section(endpoint),
+					    .name = endpoint->name,
+					    .address = bound->items[i].address};
+
+		if (state != FL_ENDPOINT_ABSENT) {
+			item.serving =
+				(endpoint->captures || find_addresses(conf, endpoint, &item)) &&
+				state == FL_ENDPOINT_OPEN;
+			ret->listeners[ret->listener_count++] = item;
+		}
+	}
 	return true;
 }
 
-/* For who reads: what goes on now comes first. */
+/* Peers with most open connections first: what goes on now is what a reader looks for. */
 static int compare_peers(const void *left, const void *right)
 {
 	const struct fl_peer_sum *a = left, *b = right;

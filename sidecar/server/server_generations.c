@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the agent and DNS say, and what becomes of it.
+ *
+ * A generation is parsed and judged again, its TLS contexts are built here, off the data path, one share for each worker; only
+ * when all of that has succeeded are the workers told. Failure: the old generation goes on, the agent is told why. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/when.h"
+#include "server/server_internal.h"
+
+/* --- what DNS says ------------------------------------------------------------------------------- */
+
+static void on_targets(void *user, const char *upstream, struct fl_targets *targets)
+{
+	struct fl_server *server = user;
+
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_worker_post_targets(server->workers[i], upstream, targets);
+	}
+}
+
+static void on_upstream_map(void *user, struct fl_upstream_map *map)
+{
+	struct fl_server *server = user;
+
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_worker_post_upstream_map(server->workers[i], map);
+	}
+}
+
+static void on_answer(void *user)
+{
+	struct fl_server *server = user;
+
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_worker_post_answer(server->workers[i]);
+	}
+}
+
+const struct fl_resolver_events fl_server_resolver_events = {
+	.on_targets = on_targets, .on_upstream_map = on_upstream_map, .on_answer = on_answer};
+
+/* --- generations --------------------------------------------------------------------------------- */
+
+/* More than it was ever seen to take: parsed, a PEM takes its own size several times over, and again in each context. */
+#define MEMORY_AT_LEAST ((size_t)1024 * 1024)
+#define MEMORY_FACTOR ((size_t)16)
+#define WORKER_MEMORY ((size_t)256 * 1024)
+#define WORKER_FACTOR ((size_t)8)
+
+int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_generation *message,
+			 struct fl_err *err)
+{
+	size_t size =
+		message->credential.len + message->bundle.len + message->crl.len + message->ini.len;
+
+	for (size_t i = 0; i < message->foreign_count; i++) {
+		size += message->foreign[i].bundle.len;
+	}
+	size = MEMORY_AT_LEAST + MEMORY_FACTOR * size +
+	       server->worker_count * (WORKER_MEMORY + WORKER_FACTOR * size);
+	return fl_mem_has(size)
+		       ? FL_OK
+		       : fl_err_set(
+				 err, FL_ERR_NOMEM,
+				 "out of memory: a generation like this one needs up to %zu MiB more",
+				 size >> 20);
+}
+
+int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
+			  struct fl_rule_counts *tally, struct fl_share **shares,
+			  struct fl_err *err)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < server->worker_count && rc == 0; i++) {
+		rc = fl_share_new(generation, tally, i, &shares[i], err);
+	}
+	for (unsigned i = 0; i < server->worker_count && rc != 0; i++) {
+		fl_share_unref(shares[i]);
+	}
+	return rc;
+}
+
+static void log_generation(struct fl_server *server, const struct fl_generation *generation)
+{
+	struct fl_line line;
+	char until[32];
+	struct tm tm;
+	time_t at = (time_t)generation->credentials->not_after;
+
+	(void)strftime(until, sizeof(until), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&at, &tm));
+	fl_line_begin(&line, server->log, FL_LOG_INFO, "generation in use");
+	fl_line_u64(&line, "generation", generation->number);
+	fl_line_str(&line, "own", generation->credentials->id);
+	fl_line_str(&line, "not_after", until);
+	fl_line_u64(&line, "rules", fl_policy_rule_count(generation->conf->policy));
+	fl_line_end(&line);
+}
+
+static void log_late_crls(struct fl_server *server, const struct fl_credentials *credentials)
+{
+	char when[FL_WHEN_TEXT];
+
+	for (size_t i = 0; i < credentials->crl_count; i++) {
+		const struct fl_crl *crl = &credentials->crls[i];
+
+		if (fl_crl_is_late(crl, (int64_t)time(NULL))) {
+			fl_log_msg(server->log, FL_LOG_WARN,
+				   "CRL %zu: its successor was due at %s; it stays in force, but "
+				   "whom its CA has revoked since is let in",
+				   i + 1, fl_when_format(crl->next_update, when));
+		}
+	}
+}
+
+static void log_if_new(struct fl_server *server, enum fl_direction direction, const char *name,
+		       const struct fl_addr *listen)
+{
+	const struct fl_listeners *listeners = &server->workers[0]->listeners;
+
+	if (listen->kind == FL_ADDR_NONE) {
+		return;
+	}
+	for (size_t i = 0; i < listeners->count; i++) {
+		const struct fl_endpoint *endpoint = &listeners->items[i].endpoint;
+
+		if (!endpoint->captures && endpoint->direction == direction &&
+		    strcmp(endpoint->name, name) == 0) {
+			return;
+		}
+	}
+	fl_log_msg(server->log, FL_LOG_WARN,
+		   "[%s %s] is new: its listener needs a restart of the sidecar",
+		   direction == FL_INBOUND ? "service" : "upstream", name);
+}
+
+static void log_restart_needed(struct fl_server *server, const struct fl_conf *conf)
+{
+	for (size_t i = 0; i < conf->service_count; i++) {
+		log_if_new(server, FL_INBOUND, conf->services[i].name, &conf->services[i].listen);
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		log_if_new(server, FL_OUTBOUND, conf->upstreams[i].name,
+			   &conf->upstreams[i].listen);
+	}
+}
+
+/* What the main thread takes from each new INI. */
+static void apply_settings(struct fl_server *server, const struct fl_conf *conf)
+{
+	if (!server->log_level_is_set) {
+		server->log->level = conf->log.level;
+	}
+	server->log->format = conf->log.format;
+}
+
+static int use_generation(struct fl_server *server, struct fl_generation *generation,
+			  struct fl_err *err)
+{
+	struct fl_share **shares = fl_new(server->worker_count * sizeof(struct fl_share *));
+	struct fl_rule_counts *tally =
+		fl_rule_counts_new(generation->conf->policy, server->worker_count);
+	int rc = fl_server_make_shares(server, generation, tally, shares, err);
+
+	if (rc == 0) {
+		fl_tallies_add(&server->tallies, tally);
+		fl_server_raise_descriptor_limit(server, generation->conf);
+		/* Addresses first: a worker that opens its listeners knows where they lead. */
+		struct fl_upstream_map *map = fl_resolver_set(server->resolver, generation->conf);
+
+		for (unsigned i = 0; i < server->worker_count; i++) {
+			shares[i]->upstream_map = fl_upstream_map_ref(map);
+			shares[i]->plain =
+				fl_plaintext_counters(server->plain, generation->conf, i);
+			fl_worker_post_share(server->workers[i], shares[i]);
+		}
+		fl_upstream_map_unref(map);
+		fl_generation_unref(server->current);
+		server->current = fl_generation_ref(generation);
+		apply_settings(server, generation->conf);
+		fl_capture_probe_expect(server->capture, generation->conf);
+		server->rotations.used++;
+		server->rotations.last_used = (int64_t)time(NULL);
+		if (server->phase == STARTING) {
+			server->phase = SERVING;
+		}
+	}
+	fl_rule_counts_unref(tally);
+	free(shares);
+	return rc;
+}
+
+static void count_refusal(struct fl_refusal *refusal, int64_t when, const char *text)
+{
+	(void)snprintf(refusal->text, sizeof(refusal->text), "%s", text);
+	refusal->time = when;
+	refusal->count++;
+}
+
+static int on_generation(void *user, const struct fl_ctl_generation *message, struct fl_err *err)
+{
+	struct fl_server *server = user;
+	struct fl_generation *generation;
+	int rc = fl_server_has_memory(server, message, err);
+
+	if (rc != 0) {
+		return rc; /* nobody has refused it: it is sent again */
+	}
+	rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &generation, err);
+	if (rc == 0) {
+		rc = use_generation(server, generation, err);
+		if (rc == 0) {
+			log_generation(server, generation);
+			log_late_crls(server, generation->credentials);
+			log_restart_needed(server, generation->conf);
+		}
+		fl_generation_unref(generation);
+	}
+	if (rc != 0) {
+		count_refusal(&server->rotations.by_sidecar, (int64_t)time(NULL), err->text);
+		fl_log_msg(server->log, FL_LOG_ERROR, "generation %llu refused: %s",
+			   (unsigned long long)message->number, err->text);
+	}
+	server->rotations.by_sidecar.current = rc != 0;
+	return rc;
+}
+
+static void describe(void *user, struct fl_ctl_hello *hello)
+{
+	struct fl_server *server = user;
+
+	/* It says so again if it is so still. */
+	server->rotations.by_agent.current = false;
+	if (server->current != NULL) {
+		hello->generation = server->current->number;
+		memcpy(hello->digest, server->current->digest, sizeof(hello->digest));
+	}
+}
+
+/* The agent tells it again whenever we reconnect: only what is new counts. */
+static void on_note(void *user, const struct fl_ctl_note *note)
+{
+	struct fl_server *server = user;
+	struct fl_refusal *refusal = &server->rotations.by_agent;
+	char text[FL_CTL_MAX_NOTE + 1] = "";
+
+	refusal->current = note->refused;
+	if (!note->refused) {
+		server->refusal_is_over = true;
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%.*s", (int)note->text.len,
+		       (const char *)note->text.data);
+	if (!server->refusal_is_over && refusal->time == note->time &&
+	    strcmp(refusal->text, text) == 0) {
+		return;
+	}
+	server->refusal_is_over = false;
+	count_refusal(refusal, note->time, text);
+	fl_log_msg(server->log, FL_LOG_WARN, "the agent refused a candidate: %s", text);
+}
+
+const struct fl_agent_link_events fl_server_agent_events = {
+	.describe = describe, .on_generation = on_generation, .on_note = on_note};
