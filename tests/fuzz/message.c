@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What comes over the agent's socket, on either end: the same messages however the bytes are cut, spans that point into the
+ * message, bounds that hold, and each message encoded again says the same. */
+#include "ctl/message.h"
+#include "fuzz.h"
+
+#define MESSAGES_MAX 64u
+
+/* A number that two equal messages share. */
+static uint64_t mix(uint64_t sum, uint64_t value)
+{
+	return (sum ^ value) * UINT64_C(0x9e3779b97f4a7c15) + 1;
+}
+
+static uint64_t mix_span(uint64_t sum, struct fl_span span)
+{
+	return mix(mix(sum, span.len), fuzz_touch(span));
+}
+
+static uint64_t sum_of_generation(uint64_t sum, const struct fl_ctl_generation *g)
+{
+	FL_REQUIRE(g->foreign_count <= FL_CTL_MAX_FOREIGN);
+	sum = mix(sum, g->number);
+	sum = mix_span(sum, (struct fl_span){g->digest, sizeof(g->digest)});
+	sum = mix_span(sum, g->credential);
+	sum = mix_span(sum, g->bundle);
+	sum = mix_span(sum, g->crl);
+	sum = mix_span(mix_span(sum, g->ini_path), g->ini);
+	for (size_t i = 0; i < g->foreign_count; i++) {
+		FL_REQUIRE(g->foreign[i].trust_domain.len - 1 < 255);
+		sum = mix_span(mix_span(sum, g->foreign[i].trust_domain), g->foreign[i].bundle);
+	}
+	return sum;
+}
+
+static uint64_t sum_of(const struct fl_ctl_message *m)
+{
+	uint64_t sum = mix(1, m->type);
+
+	switch (m->type) {
+	case FL_CTL_HELLO:
+		sum = mix(mix(sum, m->u.hello.version), m->u.hello.generation);
+		sum = mix(sum, m->u.hello.wants_beats);
+		return mix_span(sum,
+				(struct fl_span){m->u.hello.digest, sizeof(m->u.hello.digest)});
+	case FL_CTL_GENERATION:
+		return sum_of_generation(sum, &m->u.generation);
+	case FL_CTL_RESULT:
+		FL_REQUIRE(m->u.result.ok == 0 || m->u.result.ok == 1);
+		sum = mix(mix(sum, m->u.result.number), (uint64_t)m->u.result.ok);
+		return mix_span(sum, m->u.result.reason);
+	case FL_CTL_NOTE:
+		FL_REQUIRE(m->u.note.text.len <= FL_CTL_MAX_NOTE);
+		sum = mix(mix(sum, m->u.note.refused), (uint64_t)m->u.note.time);
+		return mix_span(sum, m->u.note.text);
+	case FL_CTL_BEAT:
+		return mix(sum, m->u.beat.every_ms);
+	}
+	return 0;
+}
+
+static uint8_t *encode(const struct fl_ctl_message *m, size_t *ret_len)
+{
+	struct fl_ctl_result result = m->u.result;
+
+	switch (m->type) {
+	case FL_CTL_HELLO:
+		return fl_ctl_encode_hello(&m->u.hello, ret_len);
+	case FL_CTL_GENERATION:
+		/* A decoder ignores fields that it does not know, so a frame of it may have been longer. */
+		FL_REQUIRE(fl_ctl_generation_check(&m->u.generation, NULL) == FL_OK);
+		return fl_ctl_encode_generation(&m->u.generation, ret_len);
+	case FL_CTL_RESULT:
+		return result.reason.len <= FL_CTL_MAX_SMALL / 2
+			       ? fl_ctl_encode_result(&result, ret_len)
+			       : NULL;
+	case FL_CTL_NOTE:
+		return fl_ctl_encode_note(&m->u.note, ret_len);
+	case FL_CTL_BEAT:
+		return fl_ctl_encode_beat(&m->u.beat, ret_len);
+	}
+	return NULL;
+}
+
+static void encode_and_decode(const struct fl_ctl_message *m)
+{
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_message again;
+	size_t len = 0, left;
+	uint8_t *frame = encode(m, &len);
+	const uint8_t *at = frame;
+
+	left = len;
+	if (frame != NULL) {
+		FL_REQUIRE(fl_ctl_decoder_feed(decoder, &at, &left, &again, NULL) == 1);
+		FL_REQUIRE(left == 0 && sum_of(&again) == sum_of(m));
+		fl_wipe_free(frame, len);
+	}
+	fl_ctl_decoder_free(decoder);
+}
+
+/* What the decoder has to say of it all: the messages, and whether it failed. */
+static uint64_t decode(struct fl_span in, uint32_t state, size_t most)
+{
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_message message;
+	struct fl_err err;
+	uint64_t sum = 1;
+	unsigned count = 0;
+	int rc = 0;
+
+	while (in.len > 0 && rc >= 0 && count < MESSAGES_MAX) {
+		struct fl_span piece = fuzz_piece(&in, &state, most);
+		uint8_t *copy = fuzz_copy(piece);
+		const uint8_t *at = copy;
+		size_t left = piece.len;
+
+		while ((rc = fl_ctl_decoder_feed(decoder, &at, &left, &message, &err)) == 1 &&
+		       ++count < MESSAGES_MAX) {
+			sum = mix(sum, sum_of(&message));
+			encode_and_decode(&message);
+		}
+		FL_REQUIRE(rc != 0 || left == 0);
+		free(copy);
+	}
+	if (rc < 0) {
+		FL_REQUIRE(rc == FL_ERR_PEER && err.text[0] != '\0');
+		sum = mix(sum, 7);
+	}
+	fl_ctl_decoder_free(decoder);
+	return sum;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct fl_span in = {data, len};
+	uint8_t seed = fuzz_u8(&in);
+
+	FL_REQUIRE(decode(in, 1, SIZE_MAX / 2) == decode(in, seed, 1 + seed % 64u));
+	return 0;
+}
