@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* import_istio - PeerAuthentication and DestinationRule of Istio. */
+/* istio - PeerAuthentication and DestinationRule. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,9 +7,21 @@
 #include "base/mem.h"
 #include "pki/spiffe.h"
 
+/* Do these labels select the workload? If that is not known, the resource is reported with `missed`, and left out. */
+static bool is_selected(struct fl_import_draft *draft, const struct fl_import_object *object,
+			struct fl_yaml labels, const char *missed)
+{
+	enum fl_import_selected selected = fl_import_select(draft, labels);
+
+	if (selected == FL_IMPORT_UNKNOWN) {
+		fl_import_miss(draft, object, labels, "%s", missed);
+	}
+	return selected == FL_IMPORT_YES;
+}
+
 /* --- PeerAuthentication -------------------------------------------------------------------------- */
 
-/* False: unset, it is what a less specific one says. */
+/* False: it is unset, so a less specific resource decides. */
 static bool read_mode(struct fl_import_draft *draft, const struct fl_import_object *object,
 		      struct fl_yaml mtls, enum fl_inbound_mode *ret)
 {
@@ -66,17 +78,12 @@ static void read_peer_authentication(struct fl_import_draft *draft,
 	unsigned rank = fl_yaml_count(labels) > 0 ? 3 : is_mesh ? 1 : 2;
 	enum fl_inbound_mode mode;
 
-	switch (fl_import_select(draft, labels)) {
-	case FL_IMPORT_UNKNOWN:
-		fl_import_miss(draft, object, labels,
-			       FL_IMPORT_NAME_LABELS ": left out, and the mode is strict");
+	if (fl_import_select(draft, labels) == FL_IMPORT_UNKNOWN) {
 		draft->mode_unknown = true;
+	}
+	if (!is_selected(draft, object, labels,
+			 FL_IMPORT_NAME_LABELS ": left out, and the mode is strict")) {
 		return;
-	case FL_IMPORT_NO:
-		return;
-	case FL_IMPORT_YES:
-	default:
-		break;
 	}
 	(void)fl_import_unknown_keys(draft, object, object->spec, known, "left out");
 	if (rank > draft->mode_rank &&
@@ -190,16 +197,9 @@ static void read_destination_rule(struct fl_import_draft *draft,
 	struct fl_yaml tls = fl_yaml_get(policy, "tls");
 	struct fl_yaml ports = fl_yaml_get(policy, "portLevelSettings");
 
-	switch (fl_import_select(draft, labels)) {
-	case FL_IMPORT_UNKNOWN:
-		fl_import_miss(draft, object, labels,
-			       FL_IMPORT_NAME_LABELS ": left out, `[outbound]` decides");
+	if (!is_selected(draft, object, labels,
+			 FL_IMPORT_NAME_LABELS ": left out, `[outbound]` decides")) {
 		return;
-	case FL_IMPORT_NO:
-		return;
-	case FL_IMPORT_YES:
-	default:
-		break;
 	}
 	(void)fl_import_unknown_keys(draft, object, object->spec, known, "left out");
 	(void)fl_import_unknown_keys(draft, object, policy, known_policy, "left out");

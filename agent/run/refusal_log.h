@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_RUN_REFUSAL_LOG_H
 #define FL_AGENT_RUN_REFUSAL_LOG_H
-/* refused - callers of the agent's socket who may not be there do not fill the log: their lines are rationed by uid
- * (base/ration.h), and one says how many were left out. Loop-bound. */
+/* refusal_log - lines about processes that may not connect to the agent's socket: rationed for each uid (base/ration.h), so
+ * that none of them fills the log; what was left out is counted in one line. Loop-bound. */
 #include <sys/types.h>
 #include <uv.h>
 
@@ -10,16 +10,15 @@
 #include "base/ration.h"
 
 struct fl_refusal_log {
-	uv_timer_t
-		window; /* runs while there may be something left out; its `data` is the owner's */
+	uv_timer_t window; /* runs while lines may be left out; its `data` is the owner's */
 	struct fl_ration ration;
 	struct fl_log *log;
 };
 
-void fl_refusal_log_init(struct fl_refusal_log *refused, uv_loop_t *loop, struct fl_log *log);
-/* May there be a line about one of that uid? (uid_t)-1: not known. */
-bool fl_refusal_log_admits(struct fl_refusal_log *refused, uid_t uid);
-/* Says what is left to be said. Its timer is the owner's to close. */
-void fl_refusal_log_end(struct fl_refusal_log *refused);
+void fl_refusal_log_init(struct fl_refusal_log *refusals, uv_loop_t *loop, struct fl_log *log);
+/* Shall there be a line about this one? uid: of the process, (uid_t)-1 if it is not known. */
+bool fl_refusal_log_admits(struct fl_refusal_log *refusals, uid_t uid);
+/* Logs what was left out so far. The owner closes the timer. */
+void fl_refusal_log_end(struct fl_refusal_log *refusals);
 
 #endif

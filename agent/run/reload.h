@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_RUN_RELOAD_H
 #define FL_AGENT_RUN_RELOAD_H
-/* reload - whenever INI or credentials may have changed: reads both as one candidate, and makes it the
- * generation or refuses it, whole.
+/* reload - whenever the INI or credentials may have changed: reads both as one candidate, and makes it the generation or
+ * refuses it as a whole.
  *
- * A refused candidate changes nothing that is in force. It is logged once, told to the sidecars, and looked at
- * again from time to time, for a certificate of the future becomes one of the present. Files that were not
- * swapped as a whole may be half written: a candidate of such files is refused, or cuts off a whole trust
- * domain, only when it has stayed so for FL_RELOAD_PATIENCE_MS.
+ * A refused candidate changes nothing that is in force. It is logged once, told to the sidecars, and read again from time to
+ * time, because a certificate of the future becomes valid. Files that were not swapped as a whole may be half written: such
+ * a candidate is refused, or removes the trust in a whole trust domain, only when it has stayed so for
+ * FL_RELOAD_PATIENCE_MS.
  *
- * Loop-bound. Reads files in the loop (bounded, milliseconds). Of keys it keeps nothing. */
+ * Loop:   the one passed to fl_reload_open(); all calls there. It reads files in the loop (bounded, milliseconds).
+ * Owns:   the INI that the process began with, the credentials in force without their key.
+ * Errors: none are returned; they are logged, and told to the sidecars through serve. */
 #include <uv.h>
 
 #include "agent/run/serve.h"
@@ -20,15 +22,15 @@
 
 struct fl_reload;
 
-/* Begins with the loop's next turn. conf is what the INI at conf_path said at the start; it is taken over. The
- * others are borrowed; level and format of log follow the INI. */
+/* Reads for the first time in the loop's next iteration. Takes over conf, which is what the INI at conf_path said at the
+ * start. The others are borrowed until fl_reload_close(); level and format of log follow the INI. */
 struct fl_reload *fl_reload_open(uv_loop_t *loop, const char *conf_path, struct fl_conf *conf,
 				 struct fl_log *log, struct fl_serve *serve);
 
-/* Looks at all of it now, whether anything seems to have changed or not. */
-void fl_reload_look(struct fl_reload *reload);
+/* Reads everything again now, whether anything seems to have changed or not. */
+void fl_reload_now(struct fl_reload *reload);
 
-/* The memory goes with the loop's next turns. */
+/* The memory is freed in the loop's next iterations. */
 void fl_reload_close(struct fl_reload *reload);
 
 #endif

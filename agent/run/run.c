@@ -60,7 +60,7 @@ static void on_signal(uv_signal_t *signal, int number)
 	if (number == SIGHUP) {
 		fl_log_msg(&run->log, FL_LOG_INFO, "SIGHUP: looking at INI and credentials");
 		if (run->reload != NULL) {
-			fl_reload_look(run->reload);
+			fl_reload_now(run->reload);
 		}
 		return;
 	}

@@ -1,29 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* serve - one listener, a few channels, one encoded generation.
+/* serve - a few channels, one encoded generation.
  *
- * A channel: accepted -> uid judged -> HELLO -> (GENERATION -> RESULT)*. It ends when the
- * sidecar ends it, breaks the protocol or misses a deadline; the sidecar then comes again with
- * back-off, and nothing is lost, for all that the agent knows of it is in the next HELLO. One
- * timer serves all deadlines.
- *
- * Opening fails with a sentence when the path cannot be had. From then on nothing here ends the
- * process; a path that somebody removes is made again. */
+ * A channel: accepted -> uid checked -> HELLO -> (GENERATION -> RESULT)*. It ends when the sidecar closes it, breaks the
+ * protocol or misses a deadline. The sidecar then connects again with back-off, and nothing is lost: its next HELLO says
+ * all that the agent has to know. One timer serves all deadlines. */
 #include "agent/run/serve.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/run/agent_socket.h"
 #include "agent/run/refusal_log.h"
-#include "base/guarded.h"
 #include "base/harden.h"
 #include "base/mem.h"
-#include "certs-watch/watch.h"
 #include "ctl/message.h"
 
 struct channel {
@@ -32,7 +22,7 @@ struct channel {
 	struct fl_ctl_decoder *decoder;
 	uint64_t id;       /* for the log */
 	uint64_t deadline; /* uv_now() in ms; 0 = none */
-	bool greeted;      /* HELLO has come; the fields below are valid */
+	bool greeted;      /* its HELLO has arrived: the fields below are valid */
 	bool wants_beats;
 	uint64_t has; /* generation that the sidecar uses, 0 = none */
 	uint8_t has_digest[FL_DIGEST_LEN];
@@ -44,17 +34,12 @@ struct channel {
 struct fl_serve {
 	struct fl_net *net;
 	struct fl_log *log;
-	struct fl_listener *listener;
-	uv_timer_t timer;       /* fires at the earliest deadline */
-	uv_timer_t beat;        /* while somebody is connected: we are alive */
-	struct fl_watch *watch; /* of the socket's path */
-	uv_timer_t reopen;      /* while the path is not ours */
-	struct fl_refusal_log refused;
+	struct fl_agent_socket *agent_socket;
+	uv_timer_t timer; /* fires at the earliest deadline */
+	uv_timer_t beat;  /* runs while a sidecar is connected that wants beats */
+	struct fl_refusal_log refusals;
 	unsigned open_timers;
-	char trouble[sizeof(((struct fl_err *)0)->text)]; /* why it is not, as it was said */
 	uid_t sidecar_uid, agent_uid;
-	char *path;                             /* owned */
-	struct stat made;                       /* device and inode of the path as we made it */
 	struct channel *channels[FL_SERVE_MAX]; /* oldest first */
 	size_t channel_count;
 	uint64_t channel_ids;
@@ -62,7 +47,7 @@ struct fl_serve {
 	size_t frame_len;
 	uint64_t number;
 	uint8_t digest[FL_DIGEST_LEN];
-	char *note; /* owned; why the candidate of now is refused, NULL: none is */
+	char *note; /* owned; why the present candidate is refused; NULL if it is not */
 	int64_t note_time;
 };
 
@@ -129,7 +114,7 @@ static void on_timer(uv_timer_t *timer)
 	struct fl_serve *serve = timer->data;
 	uint64_t now = uv_now(serve->net->loop);
 
-	/* From the end, because closing moves those behind. */
+	/* From the end: closing one moves those behind it. */
 	for (size_t i = serve->channel_count; i-- > 0;) {
 		struct channel *channel = serve->channels[i];
 
@@ -183,8 +168,8 @@ static bool offer(struct channel *channel)
 	if (!channel->greeted || serve->frame == NULL) {
 		return true;
 	}
-	/* One at a time: what it has is about to change, and when it answers, the newest is due. A sidecar that is
-	 * slower than the changes skips some. */
+	/* One at a time. When it has answered it gets the newest one, so a sidecar that is slower than the changes
+	 * skips some. */
 	if (channel->is_pending) {
 		return true;
 	}
@@ -201,7 +186,6 @@ static bool offer(struct channel *channel)
 	return push(channel);
 }
 
-/* What a sidecar that does not read has not taken yet tells it as much. False: the channel is gone. */
 /* Takes the frame over; NULL: there was no memory for it. False: the channel is gone. */
 static bool send_frame(struct channel *channel, uint8_t *frame, size_t len)
 {
@@ -215,6 +199,8 @@ static bool send_frame(struct channel *channel, uint8_t *frame, size_t len)
 	return true;
 }
 
+/* Not while the sidecar still has unread bytes of ours: a beat behind those would tell it nothing. False: the channel is
+ * gone. */
 static bool send_beat(struct channel *channel)
 {
 	struct fl_ctl_beat beat = {.every_ms = FL_CTL_BEAT_MS};
@@ -323,7 +309,7 @@ static bool on_result(struct channel *channel, const struct fl_ctl_result *resul
 	} else {
 		log_refused(channel, result);
 	}
-	/* Not the same again, which it has just judged. */
+	/* Unless it has just judged that very one. */
 	return memcmp(channel->pushed_digest, channel->serve->digest, FL_DIGEST_LEN) == 0 ||
 	       offer(channel);
 }
@@ -368,7 +354,7 @@ static void on_eof(void *user)
 {
 	struct channel *channel = user;
 
-	/* Without a HELLO it was somebody who looked whether the socket is alive. */
+	/* Without a HELLO it was only a probe whether the socket is alive. */
 	log_generation(channel, channel->greeted ? FL_LOG_INFO : FL_LOG_DEBUG,
 		       "sidecar disconnected", channel->has);
 	channel_close(channel);
@@ -388,7 +374,7 @@ static const struct fl_sock_events channel_events = {on_data, on_eof, on_drain, 
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
-static bool is_welcome(struct fl_serve *serve, const struct fl_sock *sock)
+static bool may_connect(struct fl_serve *serve, const struct fl_sock *sock)
 {
 	struct fl_line line;
 	struct fl_err err;
@@ -401,7 +387,7 @@ static bool is_welcome(struct fl_serve *serve, const struct fl_sock *sock)
 	if (uid == geteuid() || uid == serve->sidecar_uid) {
 		return true;
 	}
-	if (!fl_refusal_log_admits(&serve->refused, uid)) {
+	if (!fl_refusal_log_admits(&serve->refusals, uid)) {
 		return false;
 	}
 	fl_line_begin(&line, serve->log, FL_LOG_WARN, "caller refused");
@@ -412,7 +398,7 @@ static bool is_welcome(struct fl_serve *serve, const struct fl_sock *sock)
 	return false;
 }
 
-/* Room for the next: first goes who has not said HELLO for the longest time, then the oldest. */
+/* Makes room for one: closes the oldest channel that has not said HELLO, or if there is none the oldest one. */
 static void evict_one(struct fl_serve *serve)
 {
 	struct channel *victim = serve->channels[0];
@@ -435,7 +421,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 	if (sock == NULL) {
 		return;
 	}
-	if (!is_welcome(serve, sock)) {
+	if (!may_connect(serve, sock)) {
 		fl_sock_close(sock, 0);
 		return;
 	}
@@ -448,7 +434,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 		free(channel);
 		fl_ctl_decoder_free(decoder);
 		fl_sock_close(sock, 0);
-		return; /* it comes again */
+		return; /* the sidecar connects again */
 	}
 	channel->serve = serve;
 	channel->sock = sock;
@@ -460,207 +446,9 @@ static void on_connection(void *user, struct fl_listener *listener)
 	fl_sock_read_start(sock);
 }
 
-/* --- opening ---------------------------------------------------------------------------------- */
-
-/* Others' umask says nothing about whom the sidecar runs as. */
-static void make_directory(const char *dir)
-{
-	if (fl_guarded_above_is_shared(dir) && mkdir(dir, 0755) == 0) {
-		(void)chmod(dir, 0755);
-	}
-}
-
-/* Opens the directory of the socket, and locks it, so that of two agents that start at once one sees
- * the other. */
-static int lock_directory(const struct fl_serve *serve, int *ret_fd, struct fl_err *err)
-{
-	const char *path = serve->path, *slash = strrchr(path, '/');
-	size_t len = slash == NULL ? 0 : (size_t)(slash - path);
-	char *dir = slash == NULL ? fl_strdup(".") : fl_strndup(path, len > 0 ? len : 1);
-	int fd, rc;
-
-	make_directory(dir);
-	rc = fl_conf_guard_socket(path, serve->agent_uid, serve->sidecar_uid, err);
-	if (rc != FL_OK) {
-		free(dir);
-		return rc;
-	}
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 && errno == ENOENT) {
-		rc = fl_err_set(
-			err, FL_ERR_IO,
-			"the directory %s of `[agent] socket` does not exist: create it (in "
-			"Kubernetes an emptyDir that both containers mount there) or set "
-			"`[agent] socket` to another path",
-			dir);
-	} else if (fd < 0) {
-		rc = fl_err_sys(err, errno, "cannot open %s, the directory of `[agent] socket`",
-				dir);
-	} else {
-		/* Some file systems have no locks: then the race is as small as it was. */
-		(void)flock(fd, LOCK_EX);
-		*ret_fd = fd;
-	}
-	free(dir);
-	return rc;
-}
-
-static void read_comm(pid_t pid, char *ret, size_t size)
-{
-	char path[64];
-	ssize_t len = 0;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", (long)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		len = read(fd, ret, size - 1);
-		close(fd);
-	}
-	ret[len > 0 ? len : 0] = '\0';
-	ret[strcspn(ret, "\n")] = '\0';
-}
-
-/* Does somebody listen there? Then say who. */
-static int check_free(const struct fl_addr *addr, const char *path, struct fl_err *err)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct ucred who = {0};
-	socklen_t len = sizeof(who);
-	char comm[32];
-	int rc = FL_OK;
-
-	if (fd < 0) {
-		return fl_err_sys(err, errno, "cannot make a socket");
-	}
-	/* EAGAIN: alive, with a full queue. */
-	if (connect(fd, &addr->sa.any, addr->sa_len) == 0 || errno == EAGAIN) {
-		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
-		read_comm(who.pid, comm, sizeof(comm));
-		rc = fl_err_set(
-			err, FL_ERR_IO,
-			"%s is in use by process %ld (%s, uid %lu): stop it, or set `[agent] "
-			"socket` to another path",
-			path, (long)who.pid, comm[0] != '\0' ? comm : "name unknown",
-			(unsigned long)who.uid);
-	}
-	close(fd);
-	return rc;
-}
-
-static int listen_on(struct fl_serve *serve, const struct fl_addr *addr, struct fl_err *err)
-{
-	/* The uid check is what keeps others out. The mode need only let in a sidecar of another
-	 * uid, which may share no group with us. */
-	mode_t mode = serve->sidecar_uid == geteuid() ? 0600 : 0666;
-	int fd, rc;
-
-	rc = check_free(addr, serve->path, err);
-	if (rc == FL_OK) {
-		rc = fl_net_bind(addr, false, mode, &fd, err);
-	}
-	if (rc == FL_OK) {
-		rc = fl_listener_open(serve->net, fd, true, on_connection, serve, &serve->listener,
-				      err);
-	}
-	if (rc == FL_OK && lstat(serve->path, &serve->made) != 0) {
-		memset(&serve->made, 0, sizeof(serve->made));
-	}
-	return rc;
-}
-
-/* Listens on the path; the listener that is there is replaced. */
-static int open_path(struct fl_serve *serve, struct fl_err *err)
-{
-	struct fl_listener *old = serve->listener;
-	struct fl_addr addr;
-	char *text = fl_format("unix:%s", serve->path);
-	int dir = -1;
-	int rc = fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, err);
-
-	free(text);
-	if (rc != FL_OK) {
-		return fl_err_prefix(err, "`[agent] socket`");
-	}
-	rc = lock_directory(serve, &dir, err);
-	if (rc != FL_OK) {
-		return rc;
-	}
-	rc = listen_on(serve, &addr, err);
-	close(dir);
-	if (rc == FL_OK && old != NULL) {
-		fl_listener_close(old);
-	}
-	return rc;
-}
-
-/* --- a path that others take away ------------------------------------------------------------- */
-
-static bool is_path_ours(const struct fl_serve *serve)
-{
-	struct stat now;
-
-	return lstat(serve->path, &now) == 0 && now.st_dev == serve->made.st_dev &&
-	       now.st_ino == serve->made.st_ino;
-}
-
-static void on_reopen(uv_timer_t *timer);
-
-/* Who is connected stays so, but nobody else can come until the path is back. */
-static void regain_path(struct fl_serve *serve)
-{
-	struct fl_err err;
-
-	if (is_path_ours(serve)) {
-		return;
-	}
-	if (open_path(serve, &err) == FL_OK) {
-		serve->trouble[0] = '\0';
-		fl_log_msg(serve->log, FL_LOG_WARN,
-			   "somebody removed our socket %s: it is there again", serve->path);
-		return;
-	}
-	if (strcmp(serve->trouble, err.text) != 0) {
-		memcpy(serve->trouble, err.text, sizeof(serve->trouble));
-		fl_log_msg(serve->log, FL_LOG_WARN,
-			   "somebody removed our socket, and we cannot make it again yet: %s",
-			   err.text);
-	}
-	FL_REQUIRE(uv_timer_start(&serve->reopen, on_reopen, FL_SERVE_REOPEN_MS, 0) == 0);
-}
-
-static void on_reopen(uv_timer_t *timer)
-{
-	regain_path(timer->data);
-}
-
-static void on_path_change(void *user)
-{
-	regain_path(user);
-}
-
-static void on_path_note(void *user, const char *text)
-{
-	struct fl_serve *serve = user;
-
-	fl_log_msg(serve->log, FL_LOG_WARN, "%s", text);
-}
-
-static const struct fl_watch_events path_events = {.on_change = on_path_change,
-						   .on_note = on_path_note};
-
-static void watch_path(struct fl_serve *serve)
-{
-	const char *path = serve->path;
-
-	serve->watch = fl_watch_new(serve->net->loop, NULL, &path_events, serve);
-	fl_watch_set(serve->watch, &path, 1);
-}
-
 /* --- the interface ---------------------------------------------------------------------------- */
 
-/* A sidecar of another user than ours takes nothing from us unless it is told to. */
+/* A sidecar of another user accepts nothing from us, unless its INI says so. */
 static void warn_of_uid(const struct fl_serve *serve)
 {
 	uid_t own = geteuid();
@@ -684,21 +472,16 @@ int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log 
 	serve->log = log;
 	serve->sidecar_uid = conf->agent.sidecar_uid;
 	serve->agent_uid = conf->agent.uid;
-	serve->path = fl_strdup(conf->agent.socket);
-	rc = open_path(serve, err);
+	rc = fl_agent_socket_open(net, conf, log, on_connection, serve, &serve->agent_socket, err);
 	if (rc != FL_OK) {
-		free(serve->path);
 		free(serve);
 		return rc;
 	}
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
-	FL_REQUIRE(uv_timer_init(net->loop, &serve->reopen) == 0);
-	fl_refusal_log_init(&serve->refused, net->loop, log);
+	fl_refusal_log_init(&serve->refusals, net->loop, log);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->beat) == 0);
-	serve->timer.data = serve->reopen.data = serve->refused.window.data = serve->beat.data =
-		serve;
-	serve->open_timers = 4;
-	watch_path(serve);
+	serve->timer.data = serve->refusals.window.data = serve->beat.data = serve;
+	serve->open_timers = 3;
 	warn_of_uid(serve);
 	*ret = serve;
 	return FL_OK;
@@ -737,24 +520,17 @@ static void on_closed(uv_handle_t *handle)
 	}
 	free(serve->note);
 	fl_wipe_free(serve->frame, serve->frame_len);
-	free(serve->path);
 	free(serve);
 }
 
 void fl_serve_close(struct fl_serve *serve)
 {
-	/* Only what we made ourselves: a successor may have put its own there. */
-	if (is_path_ours(serve)) {
-		(void)unlink(serve->path);
-	}
-	fl_watch_close(serve->watch);
-	fl_listener_close(serve->listener);
+	fl_agent_socket_close(serve->agent_socket);
 	while (serve->channel_count > 0) {
 		channel_close(serve->channels[serve->channel_count - 1]);
 	}
 	uv_close((uv_handle_t *)&serve->timer, on_closed);
-	uv_close((uv_handle_t *)&serve->reopen, on_closed);
 	uv_close((uv_handle_t *)&serve->beat, on_closed);
-	fl_refusal_log_end(&serve->refused);
-	uv_close((uv_handle_t *)&serve->refused.window, on_closed);
+	fl_refusal_log_end(&serve->refusals);
+	uv_close((uv_handle_t *)&serve->refusals.window, on_closed);
 }

@@ -123,8 +123,6 @@ LEFT = {
     ],
     # Files and folders that are too long.
     'sizes': [
-        'agent/run/reload.c',
-        'agent/run/serve.c',
         'sidecar/conn/session.c',
         'sidecar/net/sock.c',
         'tests/system/test_inbound_modes.py',
