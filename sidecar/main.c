@@ -111,7 +111,7 @@ static bool connections(void *user, struct fl_text *ret)
 
 static bool seen(void *user, struct fl_text *ret)
 {
-	return fl_server_seen(user, ret);
+	return fl_server_callers(user, ret);
 }
 
 static bool everywhere(void *user)
@@ -231,7 +231,7 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .seen = seen,
 					 .everywhere = everywhere,
 					 .user = outside->server,
-					 .places = fl_server_callers(outside->server)};
+					 .places = fl_server_admin_callers_max(outside->server)};
 	int rc = 0;
 
 	fl_server_on_stop(outside->server, close_outside, outside);

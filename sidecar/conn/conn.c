@@ -84,7 +84,7 @@ void fl_conn_secured(struct fl_conn *conn, const char *id)
 
 	FL_REQUIRE(conn->security == FL_SECURITY_NONE);
 	conn->security = id != NULL ? FL_SECURITY_MTLS : FL_SECURITY_PLAINTEXT;
-	fl_count(&loop->counters.settled[conn->direction][conn->security], 1);
+	fl_count(&loop->counters.classified[conn->direction][conn->security], 1);
 	conn->peer = fl_peer_counts_opened(loop->peers, loop->number, conn->direction, id,
 					   uv_now(loop->uv));
 }
@@ -384,7 +384,7 @@ struct fl_plaintext_counter *fl_conn_plain(const struct fl_conn *conn)
 				? conf->upstream_count
 				: (size_t)(conn->upstream - conf->upstreams);
 
-	return conn->share->plain[number];
+	return conn->share->plaintext[number];
 }
 
 bool fl_conn_has_address(const struct fl_conn *conn)

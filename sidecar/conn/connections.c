@@ -65,8 +65,8 @@ void fl_connections_list(struct fl_loop *loop, struct fl_listing *ret)
 	fl_stream_list(loop, ret);
 	fl_session_list(loop, ret);
 	fl_strangers_list(loop, ret);
-	ret->seen.max = loop->callers.max;
-	fl_callers_add(&ret->seen, &loop->callers);
+	ret->callers.max = loop->callers.max;
+	fl_callers_add(&ret->callers, &loop->callers);
 }
 
 void fl_connections_end_all(struct fl_loop *loop)

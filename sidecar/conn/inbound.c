@@ -25,7 +25,7 @@ static struct fl_verdict ask_policy(const struct fl_conn *conn, const char *id)
 	struct fl_share *now = conn->loop->share;
 
 	fl_callers_note(&conn->loop->callers, &request, &verdict);
-	fl_rule_counts_count(now->tally, now->tally_worker, &verdict, now == conn->share);
+	fl_rule_counts_count(now->rule_counts, now->worker, &verdict, now == conn->share);
 	return verdict;
 }
 

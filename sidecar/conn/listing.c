@@ -20,7 +20,7 @@ void fl_listing_done(struct fl_listing *listing)
 	for (size_t i = 0; i < listing->count; i++) {
 		fl_listed_done(&listing->items[i]);
 	}
-	fl_callers_done(&listing->seen);
+	fl_callers_done(&listing->callers);
 	free(listing->items);
 	*listing = (struct fl_listing){0};
 }

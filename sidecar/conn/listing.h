@@ -35,7 +35,7 @@ struct fl_listing {
 	struct fl_listed *items; /* owned */
 	size_t count, max;
 	uint64_t open;
-	struct fl_callers seen; /* for /seen */
+	struct fl_callers callers; /* for /seen */
 };
 void fl_listing_done(struct fl_listing *listing);
 

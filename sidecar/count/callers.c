@@ -31,11 +31,11 @@ static bool is_same(const struct fl_caller *a, const struct fl_caller *b)
 	       (a->peer != NULL || fl_inet_equal(&a->source, &b->source));
 }
 
-static struct fl_caller *find(struct fl_callers *seen, const struct fl_caller *key)
+static struct fl_caller *find(struct fl_callers *callers, const struct fl_caller *key)
 {
-	for (size_t i = 0; i < seen->count; i++) {
-		if (is_same(&seen->items[i], key)) {
-			return &seen->items[i];
+	for (size_t i = 0; i < callers->count; i++) {
+		if (is_same(&callers->items[i], key)) {
+			return &callers->items[i];
 		}
 	}
 	return NULL;
@@ -48,36 +48,36 @@ static void clear(struct fl_caller *item)
 }
 
 /* A place for a new one: the next, or that of the one that has not been seen for longest. NULL: no memory. */
-static struct fl_caller *make_room(struct fl_callers *seen)
+static struct fl_caller *make_room(struct fl_callers *callers)
 {
-	struct fl_caller *oldest = seen->items;
+	struct fl_caller *oldest = callers->items;
 
-	if (seen->count < seen->max) {
+	if (callers->count < callers->max) {
 		struct fl_caller *items =
-			realloc(seen->items, (seen->count + 1) * sizeof(*seen->items));
+			realloc(callers->items, (callers->count + 1) * sizeof(*callers->items));
 
 		if (items == NULL) {
 			return NULL;
 		}
-		seen->items = items;
-		return &seen->items[seen->count++];
+		callers->items = items;
+		return &callers->items[callers->count++];
 	}
-	for (size_t i = 1; i < seen->count; i++) {
-		if (seen->items[i].at < oldest->at) {
-			oldest = &seen->items[i];
+	for (size_t i = 1; i < callers->count; i++) {
+		if (callers->items[i].at < oldest->at) {
+			oldest = &callers->items[i];
 		}
 	}
 	if (oldest != NULL) {
 		clear(oldest);
-		seen->left_out++;
+		callers->left_out++;
 	}
 	return oldest;
 }
 
 /* The item like key, new if need be. NULL: no memory. */
-static struct fl_caller *take(struct fl_callers *seen, const struct fl_caller *key)
+static struct fl_caller *take(struct fl_callers *callers, const struct fl_caller *key)
 {
-	struct fl_caller *item = find(seen, key), made;
+	struct fl_caller *item = find(callers, key), made;
 
 	if (item == NULL) {
 		made = *key;
@@ -86,19 +86,19 @@ static struct fl_caller *take(struct fl_callers *seen, const struct fl_caller *k
 		made.service = key->service != NULL ? strdup(key->service) : NULL;
 		if ((key->peer != NULL && made.peer == NULL) ||
 		    (key->service != NULL && made.service == NULL) ||
-		    (item = make_room(seen)) == NULL) {
+		    (item = make_room(callers)) == NULL) {
 			clear(&made);
-			seen->left_out++;
+			callers->left_out++;
 			return NULL;
 		}
 		*item = made;
 	}
-	item->at = ++seen->clock;
+	item->at = ++callers->clock;
 	item->source = key->source;
 	return item;
 }
 
-void fl_callers_note(struct fl_callers *seen, const struct fl_request *request,
+void fl_callers_note(struct fl_callers *callers, const struct fl_request *request,
 		     const struct fl_verdict *verdict)
 {
 	enum fl_decision decision = fl_verdict_decision(verdict);
@@ -116,7 +116,7 @@ void fl_callers_note(struct fl_callers *seen, const struct fl_request *request,
 		key.source.port = 0;
 	}
 	key.hash = hash_of(&key);
-	item = take(seen, &key);
+	item = take(callers, &key);
 	if (item != NULL) {
 		item->decisions[decision]++;
 	}
@@ -134,11 +134,11 @@ void fl_callers_add(struct fl_callers *to, const struct fl_callers *from)
 	}
 }
 
-void fl_callers_done(struct fl_callers *seen)
+void fl_callers_done(struct fl_callers *callers)
 {
-	for (size_t i = 0; i < seen->count; i++) {
-		clear(&seen->items[i]);
+	for (size_t i = 0; i < callers->count; i++) {
+		clear(&callers->items[i]);
 	}
-	free(seen->items);
-	*seen = (struct fl_callers){0};
+	free(callers->items);
+	*callers = (struct fl_callers){0};
 }

@@ -12,7 +12,7 @@
 #include "base/inet.h"
 #include "policy/policy.h"
 
-#define FL_SEEN_MAX 1024u
+#define FL_CALLERS_MAX 1024u
 
 struct fl_caller {
 	char *peer;    /* NULL: plaintext */
@@ -32,10 +32,10 @@ struct fl_callers {
 };
 
 /* Counts what is worth keeping. Without memory it is left out. */
-void fl_callers_note(struct fl_callers *seen, const struct fl_request *request,
+void fl_callers_note(struct fl_callers *callers, const struct fl_request *request,
 		     const struct fl_verdict *verdict);
 /* Adds another table to this one. */
 void fl_callers_add(struct fl_callers *to, const struct fl_callers *from);
-void fl_callers_done(struct fl_callers *seen);
+void fl_callers_done(struct fl_callers *callers);
 
 #endif

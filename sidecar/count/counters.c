@@ -35,7 +35,7 @@ void fl_counters_ended(struct fl_counters *counters, enum fl_direction direction
 		       enum fl_security security, enum fl_reason reason)
 {
 	if (security == FL_SECURITY_NONE) {
-		fl_count(&counters->settled[direction][security], 1);
+		fl_count(&counters->classified[direction][security], 1);
 	}
 	fl_count(&counters->ended[direction][security][reason], 1);
 }

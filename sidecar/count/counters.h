@@ -57,7 +57,7 @@ struct fl_counters {
 	uint64_t opened[FL_DIRECTIONS];
 	uint64_t ended[FL_DIRECTIONS][FL_SECURITIES][FL_REASON_COUNT];
 	/* The opened ones of which it is known what they are: they have come to it, or ended before. */
-	uint64_t settled[FL_DIRECTIONS][FL_SECURITIES];
+	uint64_t classified[FL_DIRECTIONS][FL_SECURITIES];
 	uint64_t bytes_to_app[FL_DIRECTIONS], bytes_to_mesh[FL_DIRECTIONS];
 	uint64_t handshakes_done[FL_DIRECTIONS];
 	/* A peer that cannot be reached is none of these. */

@@ -29,63 +29,63 @@ static int compare_names(const void *left, const void *right, void *names)
 
 struct fl_rule_counts *fl_rule_counts_new(const struct fl_policy *policy, unsigned workers)
 {
-	struct fl_rule_counts *tally = fl_new(sizeof(*tally));
+	struct fl_rule_counts *table = fl_new(sizeof(*table));
 	size_t rules = fl_policy_rule_count(policy);
 
-	tally->refs = 1;
-	tally->workers = workers;
-	tally->count = rules + 1;
-	tally->stride =
-		(tally->count * FL_DECISIONS + LINE_COUNTERS - 1) / LINE_COUNTERS * LINE_COUNTERS;
-	tally->counters = fl_new(tally->stride * workers * sizeof(uint64_t));
-	tally->names = fl_new(tally->count * sizeof(char *));
-	tally->by_name = fl_new(tally->count * sizeof(size_t));
+	table->refs = 1;
+	table->workers = workers;
+	table->count = rules + 1;
+	table->stride =
+		(table->count * FL_DECISIONS + LINE_COUNTERS - 1) / LINE_COUNTERS * LINE_COUNTERS;
+	table->counters = fl_new(table->stride * workers * sizeof(uint64_t));
+	table->names = fl_new(table->count * sizeof(char *));
+	table->by_name = fl_new(table->count * sizeof(size_t));
 	for (size_t i = 0; i < rules; i++) {
 		struct fl_rule_spec rule;
 
 		fl_policy_rule(policy, i, &rule);
-		tally->names[i] = fl_strdup(rule.name);
-		tally->by_name[i] = i;
+		table->names[i] = fl_strdup(rule.name);
+		table->by_name[i] = i;
 	}
-	tally->names[rules] = fl_strdup("default");
-	qsort_r(tally->by_name, rules, sizeof(size_t), compare_names, tally->names);
-	return tally;
+	table->names[rules] = fl_strdup("default");
+	qsort_r(table->by_name, rules, sizeof(size_t), compare_names, table->names);
+	return table;
 }
 
-struct fl_rule_counts *fl_rule_counts_ref(struct fl_rule_counts *tally)
+struct fl_rule_counts *fl_rule_counts_ref(struct fl_rule_counts *table)
 {
-	__atomic_add_fetch(&tally->refs, 1, __ATOMIC_RELAXED);
-	return tally;
+	__atomic_add_fetch(&table->refs, 1, __ATOMIC_RELAXED);
+	return table;
 }
 
-void fl_rule_counts_unref(struct fl_rule_counts *tally)
+void fl_rule_counts_unref(struct fl_rule_counts *table)
 {
-	if (tally == NULL || __atomic_sub_fetch(&tally->refs, 1, __ATOMIC_ACQ_REL) > 0) {
+	if (table == NULL || __atomic_sub_fetch(&table->refs, 1, __ATOMIC_ACQ_REL) > 0) {
 		return;
 	}
-	for (size_t i = 0; i < tally->count; i++) {
-		free(tally->names[i]);
+	for (size_t i = 0; i < table->count; i++) {
+		free(table->names[i]);
 	}
-	free(tally->names);
-	free(tally->by_name);
-	free(tally->counters);
-	free(tally);
+	free(table->names);
+	free(table->by_name);
+	free(table->counters);
+	free(table);
 }
 
 /* Index of a rule, or of the default (NULL); count when there is no such rule. */
-static size_t find(const struct fl_rule_counts *tally, const char *rule)
+static size_t find(const struct fl_rule_counts *table, const char *rule)
 {
-	size_t low = 0, high = tally->count - 1;
+	size_t low = 0, high = table->count - 1;
 
 	if (rule == NULL) {
-		return tally->count - 1;
+		return table->count - 1;
 	}
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = strcmp(tally->names[tally->by_name[middle]], rule);
+		int order = strcmp(table->names[table->by_name[middle]], rule);
 
 		if (order == 0) {
-			return tally->by_name[middle];
+			return table->by_name[middle];
 		}
 		if (order < 0) {
 			low = middle + 1;
@@ -93,16 +93,16 @@ static size_t find(const struct fl_rule_counts *tally, const char *rule)
 			high = middle;
 		}
 	}
-	return tally->count;
+	return table->count;
 }
 
-void fl_rule_counts_count(struct fl_rule_counts *tally, unsigned worker,
+void fl_rule_counts_count(struct fl_rule_counts *table, unsigned worker,
 			  const struct fl_verdict *verdict, bool same)
 {
-	size_t index = same ? verdict->index : find(tally, verdict->rule);
+	size_t index = same ? verdict->index : find(table, verdict->rule);
 
-	if (index < tally->count) {
-		fl_count(&tally->counters[worker * tally->stride + index * FL_DECISIONS +
+	if (index < table->count) {
+		fl_count(&table->counters[worker * table->stride + index * FL_DECISIONS +
 					  fl_verdict_decision(verdict)],
 			 1);
 	}
@@ -130,90 +130,90 @@ static void add_counts(uint64_t *to, const struct fl_rule_counts *as,
 }
 
 /* What nobody counts into any more is carried and let go. Ours is the last reference: nobody can take another. */
-static void carry_old(struct fl_tallies *tallies)
+static void carry_old(struct fl_rule_totals *totals)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < tallies->old_count; i++) {
-		struct fl_rule_counts *old = tallies->old[i];
+	for (size_t i = 0; i < totals->old_count; i++) {
+		struct fl_rule_counts *old = totals->old[i];
 
 		if (__atomic_load_n(&old->refs, __ATOMIC_ACQUIRE) > 1) {
-			tallies->old[kept++] = old;
+			totals->old[kept++] = old;
 			continue;
 		}
-		add_counts(tallies->carried, tallies->current, old);
+		add_counts(totals->carried, totals->current, old);
 		fl_rule_counts_unref(old);
 	}
-	tallies->old_count = kept;
+	totals->old_count = kept;
 }
 
-static void carry_over(const struct fl_tallies *tallies, const struct fl_rule_counts *to,
+static void carry_over(const struct fl_rule_totals *totals, const struct fl_rule_counts *to,
 		       uint64_t *carried)
 {
-	const struct fl_rule_counts *from = tallies->current;
+	const struct fl_rule_counts *from = totals->current;
 
 	for (size_t i = 0; i < from->count; i++) {
 		size_t index = find(to, i + 1 < from->count ? from->names[i] : NULL);
 
 		for (size_t d = 0; index < to->count && d < FL_DECISIONS; d++) {
-			carried[index * FL_DECISIONS + d] = tallies->carried[i * FL_DECISIONS + d];
+			carried[index * FL_DECISIONS + d] = totals->carried[i * FL_DECISIONS + d];
 		}
 	}
 }
 
-void fl_tallies_add(struct fl_tallies *tallies, struct fl_rule_counts *tally)
+void fl_rule_totals_add(struct fl_rule_totals *totals, struct fl_rule_counts *table)
 {
-	uint64_t *carried = fl_new(tally->count * FL_DECISIONS * sizeof(uint64_t));
+	uint64_t *carried = fl_new(table->count * FL_DECISIONS * sizeof(uint64_t));
 
-	if (tallies->current != NULL) {
-		carry_old(tallies);
-		carry_over(tallies, tally, carried);
-		tallies->old = fl_grow(tallies->old, tallies->old_count + 1,
-				       sizeof(struct fl_rule_counts *));
-		tallies->old[tallies->old_count++] = tallies->current;
+	if (totals->current != NULL) {
+		carry_old(totals);
+		carry_over(totals, table, carried);
+		totals->old = fl_grow(totals->old, totals->old_count + 1,
+				      sizeof(struct fl_rule_counts *));
+		totals->old[totals->old_count++] = totals->current;
 	}
-	free(tallies->carried);
-	tallies->carried = carried;
+	free(totals->carried);
+	totals->carried = carried;
 	/* Here, so that who asks needs no memory. */
-	tallies->counts =
-		fl_grow(tallies->counts, tally->count * FL_DECISIONS, sizeof(*tallies->counts));
-	tallies->sum = fl_grow(tallies->sum, tally->count, sizeof(*tallies->sum));
-	tallies->current = fl_rule_counts_ref(tally);
+	totals->counts =
+		fl_grow(totals->counts, table->count * FL_DECISIONS, sizeof(*totals->counts));
+	totals->sum = fl_grow(totals->sum, table->count, sizeof(*totals->sum));
+	totals->current = fl_rule_counts_ref(table);
 }
 
-const struct fl_rule_count *fl_tallies_sum(struct fl_tallies *tallies, size_t *ret_count)
+const struct fl_rule_count *fl_rule_totals_sum(struct fl_rule_totals *totals, size_t *ret_count)
 {
-	const struct fl_rule_counts *current = tallies->current;
-	uint64_t *counts = tallies->counts;
+	const struct fl_rule_counts *current = totals->current;
+	uint64_t *counts = totals->counts;
 
 	*ret_count = 0;
 	if (current == NULL) {
 		return NULL;
 	}
-	carry_old(tallies);
-	memcpy(counts, tallies->carried, current->count * FL_DECISIONS * sizeof(uint64_t));
-	for (size_t i = 0; i < tallies->old_count; i++) {
-		add_counts(counts, current, tallies->old[i]);
+	carry_old(totals);
+	memcpy(counts, totals->carried, current->count * FL_DECISIONS * sizeof(uint64_t));
+	for (size_t i = 0; i < totals->old_count; i++) {
+		add_counts(counts, current, totals->old[i]);
 	}
 	add_counts(counts, current, current);
 	for (size_t i = 0; i < current->count; i++) {
-		tallies->sum[i].rule = current->names[i];
-		memcpy(tallies->sum[i].decisions, &counts[i * FL_DECISIONS],
-		       sizeof(tallies->sum[i].decisions));
+		totals->sum[i].rule = current->names[i];
+		memcpy(totals->sum[i].decisions, &counts[i * FL_DECISIONS],
+		       sizeof(totals->sum[i].decisions));
 	}
 	*ret_count = current->count;
-	return tallies->sum;
+	return totals->sum;
 }
 
-void fl_tallies_done(struct fl_tallies *tallies)
+void fl_rule_totals_done(struct fl_rule_totals *totals)
 {
-	for (size_t i = 0; i < tallies->old_count; i++) {
-		fl_rule_counts_unref(tallies->old[i]);
+	for (size_t i = 0; i < totals->old_count; i++) {
+		fl_rule_counts_unref(totals->old[i]);
 	}
-	fl_rule_counts_unref(tallies->current);
-	free(tallies->old);
-	free(tallies->carried);
-	free(tallies->counts);
-	free(tallies->sum);
-	*tallies = (struct fl_tallies){0};
+	fl_rule_counts_unref(totals->current);
+	free(totals->old);
+	free(totals->carried);
+	free(totals->counts);
+	free(totals->sum);
+	*totals = (struct fl_rule_totals){0};
 }

@@ -3,7 +3,7 @@
 #define FL_COUNT_RULE_COUNTS_H
 /* rule_counts - how often which rule decided what: counted by each worker alone, summed by name for whoever asks.
  *
- * A tally has a counter for each rule of one generation's policy (and one for the default) and each decision, on each
+ * A table has a counter for each rule of one generation's policy (and one for the default) and each decision, on each
  * worker. Workers count into the one that came with their current share, and let go of it when the next comes; the
  * main thread then carries its counts over to the rules of the same names. So what there is, is bounded by the rules of
  * the INI in use, and a rule that keeps its name keeps its count. */
@@ -13,12 +13,12 @@
 struct fl_rule_counts; /* reference-counted across threads */
 
 struct fl_rule_counts *fl_rule_counts_new(const struct fl_policy *policy, unsigned workers);
-struct fl_rule_counts *fl_rule_counts_ref(struct fl_rule_counts *tally); /* any thread */
-void fl_rule_counts_unref(struct fl_rule_counts *tally); /* any thread; NULL is fine */
+struct fl_rule_counts *fl_rule_counts_ref(struct fl_rule_counts *table); /* any thread */
+void fl_rule_counts_unref(struct fl_rule_counts *table); /* any thread; NULL is fine */
 
-/* The worker's own thread. `same`: the verdict is of the tally's policy; else its rule is looked for by name, and one
+/* The worker's own thread. `same`: the verdict is of the table's policy; else its rule is looked for by name, and one
  * that is no more is not counted. */
-void fl_rule_counts_count(struct fl_rule_counts *tally, unsigned worker,
+void fl_rule_counts_count(struct fl_rule_counts *table, unsigned worker,
 			  const struct fl_verdict *verdict, bool same);
 
 /* --- main thread ------------------------------------------------------------------------------- */
@@ -29,19 +29,19 @@ struct fl_rule_count {
 };
 
 /* Plain storage; zeroes to begin with. */
-struct fl_tallies {
+struct fl_rule_totals {
 	struct fl_rule_counts *current; /* a reference; NULL: none yet */
 	struct fl_rule_counts **old;    /* that a worker may still count into; references */
 	size_t old_count;
 	uint64_t *carried;         /* of rules of the same names, in the order of current */
-	uint64_t *counts;          /* for fl_tallies_sum(), and as many */
+	uint64_t *counts;          /* for fl_rule_totals_sum(), and as many */
 	struct fl_rule_count *sum; /* as it gave it out last */
 };
 
-/* tally is the one to come: workers get it next. */
-void fl_tallies_add(struct fl_tallies *tallies, struct fl_rule_counts *tally);
+/* table is the one to come: workers get it next. */
+void fl_rule_totals_add(struct fl_rule_totals *totals, struct fl_rule_counts *table);
 /* By the rules of the current one, the default last. Valid until the next call of any of these. */
-const struct fl_rule_count *fl_tallies_sum(struct fl_tallies *tallies, size_t *ret_count);
-void fl_tallies_done(struct fl_tallies *tallies);
+const struct fl_rule_count *fl_rule_totals_sum(struct fl_rule_totals *totals, size_t *ret_count);
+void fl_rule_totals_done(struct fl_rule_totals *totals);
 
 #endif

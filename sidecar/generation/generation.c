@@ -278,8 +278,8 @@ void fl_generation_unref(struct fl_generation *generation)
 	free(generation);
 }
 
-int fl_share_new(struct fl_generation *generation, struct fl_rule_counts *tally, unsigned worker,
-		 struct fl_share **ret, struct fl_err *err)
+int fl_share_new(struct fl_generation *generation, struct fl_rule_counts *rule_counts,
+		 unsigned worker, struct fl_share **ret, struct fl_err *err)
 {
 	struct fl_tls_options options = fl_generation_tls_options(generation);
 	struct fl_share *share = fl_new(sizeof(*share));
@@ -298,8 +298,8 @@ int fl_share_new(struct fl_generation *generation, struct fl_rule_counts *tally,
 		return rc;
 	}
 	share->refs = 1;
-	share->tally = fl_rule_counts_ref(tally);
-	share->tally_worker = worker;
+	share->rule_counts = fl_rule_counts_ref(rule_counts);
+	share->worker = worker;
 	share->generation = fl_generation_ref(generation);
 	*ret = share;
 	return 0;
@@ -313,8 +313,8 @@ struct fl_share *fl_share_ref(struct fl_share *share)
 
 void fl_share_retire(struct fl_share *share)
 {
-	fl_rule_counts_unref(share->tally);
-	share->tally = NULL;
+	fl_rule_counts_unref(share->rule_counts);
+	share->rule_counts = NULL;
 }
 
 void fl_share_unref(struct fl_share *share)
@@ -326,7 +326,7 @@ void fl_share_unref(struct fl_share *share)
 	fl_tls_ctx_free(share->client);
 	fl_tls_ctx_free(share->server);
 	fl_upstream_map_unref(share->upstream_map);
-	free(share->plain);
+	free(share->plaintext);
 	fl_generation_unref(share->generation);
 	free(share);
 }

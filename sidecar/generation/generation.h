@@ -62,16 +62,16 @@ struct fl_share {
 	struct fl_tls_ctx *client, *server;
 	/* Of captured destinations, numbers being those of the INI's upstreams; the newest there is. A reference. */
 	struct fl_upstream_map *upstream_map;
-	struct fl_plaintext_counter **plain; /* fl_plaintext_counters(); owned */
-	struct fl_rule_counts *tally;        /* a reference; NULL once another share is current */
-	unsigned tally_worker;               /* whose counters are ours */
-	unsigned refs;                       /* of one loop: not atomic */
+	struct fl_plaintext_counter **plaintext; /* fl_plaintext_counters(); owned */
+	struct fl_rule_counts *rule_counts; /* a reference; NULL once another share is current */
+	unsigned worker;                    /* whose counters are ours */
+	unsigned refs;                      /* of one loop: not atomic */
 	uint64_t superseded_ms; /* on the loop's clock, when another one took its place */
 };
 
-/* For the worker of that number, which counts into tally. */
-int fl_share_new(struct fl_generation *generation, struct fl_rule_counts *tally, unsigned worker,
-		 struct fl_share **ret, struct fl_err *err) FL_MUST_USE;
+/* For the worker of that number, which counts into rule_counts. */
+int fl_share_new(struct fl_generation *generation, struct fl_rule_counts *rule_counts,
+		 unsigned worker, struct fl_share **ret, struct fl_err *err) FL_MUST_USE;
 struct fl_share *fl_share_ref(struct fl_share *share);
 void fl_share_unref(struct fl_share *share); /* NULL is fine */
 /* Another one has become current: what the worker counts from now on, it counts there. */

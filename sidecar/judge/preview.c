@@ -28,7 +28,7 @@ static void forget(struct fl_preview *preview)
 		free(peer);
 		peer = next;
 	}
-	fl_callers_done(&preview->seen);
+	fl_callers_done(&preview->callers);
 	*preview = (struct fl_preview){.share = preview->share,
 				       .max = preview->max,
 				       .done = preview->done,
@@ -44,8 +44,8 @@ void fl_preview_done(struct fl_preview *preview)
 static void take_stock(struct fl_preview *preview, const struct fl_loop *loop)
 {
 	preview->open = fl_loop_open_connections(loop);
-	preview->seen.max = loop->callers.max;
-	fl_callers_add(&preview->seen, &loop->callers);
+	preview->callers.max = loop->callers.max;
+	fl_callers_add(&preview->callers, &loop->callers);
 }
 
 /* NOLINTNEXTLINE(readability-function-size): what is large is uthash's macros */

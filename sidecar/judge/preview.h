@@ -43,7 +43,7 @@ struct fl_preview {
 	size_t doomed_count;
 	struct fl_peer_count *peers; /* owned: a hash table by address */
 	uint64_t peers_left_out;
-	struct fl_callers seen; /* owned: a copy of the worker's */
+	struct fl_callers callers; /* owned: a copy of the worker's */
 };
 void fl_preview_done(struct fl_preview *preview);
 

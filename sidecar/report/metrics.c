@@ -46,7 +46,7 @@ static void label(struct fl_text *text, char before, const char *name, const cha
 	fl_text_put(text, "\"", 1);
 }
 
-static void plain(struct fl_text *text, const char *name, int64_t value)
+static void bare_series(struct fl_text *text, const char *name, int64_t value)
 {
 	fl_text_print(text, "%s %" PRId64 "\n", name, value);
 }
@@ -72,20 +72,20 @@ static void put_process(struct fl_text *text, const struct fl_snapshot *s)
 	series(text, "fairlead_build_info", "version", FL_VERSION, NULL, NULL, 1);
 	family(text, "fairlead_start_time_seconds", "gauge",
 	       "When the sidecar was started, in seconds since the epoch.");
-	plain(text, "fairlead_start_time_seconds", s->started);
+	bare_series(text, "fairlead_start_time_seconds", s->started);
 	family(text, "fairlead_workers", "gauge", "Threads that carry traffic.");
-	plain(text, "fairlead_workers", s->workers);
+	bare_series(text, "fairlead_workers", s->workers);
 	family(text, "fairlead_ready", "gauge",
 	       "1 when the sidecar can carry traffic; /readyz says why not.");
-	plain(text, "fairlead_ready", s->ready);
+	bare_series(text, "fairlead_ready", s->ready);
 	family(text, "fairlead_agent_connected", "gauge", "1 when the agent is connected.");
-	plain(text, "fairlead_agent_connected", s->agent_connected);
+	bare_series(text, "fairlead_agent_connected", s->agent_connected);
 	family(text, "fairlead_agent_hung", "gauge",
 	       "1 when the agent is connected, but its heartbeats are missing.");
-	plain(text, "fairlead_agent_hung", s->agent_hung);
+	bare_series(text, "fairlead_agent_hung", s->agent_hung);
 	family(text, "fairlead_log_lines_lost_total", "counter",
 	       "Log lines that standard error did not take.");
-	plain(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
+	bare_series(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
 }
 
 static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
@@ -95,7 +95,7 @@ static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 
 	family(text, "fairlead_generation", "gauge",
 	       "Number of the generation in use; 0 before the first.");
-	plain(text, "fairlead_generation", (int64_t)s->generation);
+	bare_series(text, "fairlead_generation", (int64_t)s->generation);
 	family(text, "fairlead_rotations_total", "counter",
 	       "Generations offered, the first one included, by what became of them.");
 	series(text, "fairlead_rotations_total", "result", "used", NULL, NULL, r->used);
@@ -106,13 +106,13 @@ static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 	if (r->last_used > 0) {
 		family(text, "fairlead_last_rotation_timestamp_seconds", "gauge",
 		       "When the generation in use was taken, in seconds since the epoch.");
-		plain(text, "fairlead_last_rotation_timestamp_seconds", r->last_used);
+		bare_series(text, "fairlead_last_rotation_timestamp_seconds", r->last_used);
 	}
 	if (refusal != NULL) {
 		family(text, "fairlead_last_refusal_timestamp_seconds", "gauge",
 		       "When a generation was last refused, in seconds since the epoch; /status "
 		       "says why.");
-		plain(text, "fairlead_last_refusal_timestamp_seconds", refusal->time);
+		bare_series(text, "fairlead_last_refusal_timestamp_seconds", refusal->time);
 	}
 }
 
@@ -138,7 +138,7 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 	family(text, "fairlead_certificates_left_out", "gauge",
 	       "Roots of long bundles, and CRLs, that have no series of their own; those with one "
 	       "expire first.");
-	plain(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
+	bare_series(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
 }
 
 static void put_roots(struct fl_text *text, const struct fl_snapshot *s)
@@ -173,7 +173,7 @@ static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
 	}
 	family(text, "fairlead_generation_warnings", "gauge",
 	       "What is to be seen to about the credentials in use; /status says it in words.");
-	plain(text, "fairlead_generation_warnings", count);
+	bare_series(text, "fairlead_generation_warnings", count);
 }
 
 /* What is not known is no series: 0 is an alarm. */
@@ -193,8 +193,8 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 	if (s->capture->rules != FL_CAPTURE_RULES_UNKNOWN) {
 		family(text, "fairlead_capture_current", "gauge",
 		       "1 when the rules in force are those of the INI, where that is known.");
-		plain(text, "fairlead_capture_current",
-		      s->capture->rules == FL_CAPTURE_RULES_CURRENT);
+		bare_series(text, "fairlead_capture_current",
+			    s->capture->rules == FL_CAPTURE_RULES_CURRENT);
 	}
 	if (s->capture->refused_known) {
 		family(text, "fairlead_capture_refused", "gauge",
@@ -212,7 +212,7 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 static void put_counter(struct fl_text *text, const char *name, const char *help, uint64_t value)
 {
 	family(text, name, "counter", help);
-	plain(text, name, (int64_t)value);
+	bare_series(text, name, (int64_t)value);
 }
 
 static void put_direction_counter(struct fl_text *text, const char *name, const char *help,
@@ -257,12 +257,12 @@ static void open_by_security(const struct fl_snapshot *s,
 		uint64_t known = 0;
 
 		for (unsigned i = FL_SECURITY_NONE + 1; i < FL_SECURITIES; i++) {
-			uint64_t ended = 0, settled = s->counters.settled[d][i];
+			uint64_t ended = 0, classified = s->counters.classified[d][i];
 
 			for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
 				ended += s->counters.ended[d][i][r];
 			}
-			ret[d][i] = settled > ended ? settled - ended : 0;
+			ret[d][i] = classified > ended ? classified - ended : 0;
 			known += ret[d][i];
 		}
 		ret[d][FL_SECURITY_NONE] = s->open[d] > known ? s->open[d] - known : 0;
@@ -306,7 +306,7 @@ static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
 	family(text, opened, "counter",
 	       "Connections that came, from peers (inbound) or from the app (outbound), by what they "
 	       "came to be; none: they ended before.");
-	memcpy(values, s->counters.settled, sizeof(values));
+	memcpy(values, s->counters.classified, sizeof(values));
 	by_security(text, opened, values);
 	put_closed(text, s);
 	family(text, open, "gauge",
@@ -352,17 +352,17 @@ static void put_plaintext(struct fl_text *text, const struct fl_snapshot *s)
 	struct fl_plaintext_counter sum;
 	const char *name;
 
-	if (!fl_plaintext_counts_sum(s->plain, 0, &name, &sum)) {
+	if (!fl_plaintext_counts_sum(s->plaintext, 0, &name, &sum)) {
 		return;
 	}
 	family(text, opened, "counter",
 	       "Connections that went out in plaintext because the INI says so, by upstream.");
-	for (size_t i = 0; fl_plaintext_counts_sum(s->plain, i, &name, &sum); i++) {
+	for (size_t i = 0; fl_plaintext_counts_sum(s->plaintext, i, &name, &sum); i++) {
 		series(text, opened, "upstream", name, NULL, NULL, sum.connections);
 	}
 	family(text, bytes, "counter",
 	       "Bytes of those connections, counted as they pass: towards the app or the mesh.");
-	for (size_t i = 0; fl_plaintext_counts_sum(s->plain, i, &name, &sum); i++) {
+	for (size_t i = 0; fl_plaintext_counts_sum(s->plaintext, i, &name, &sum); i++) {
 		series(text, bytes, "upstream", name, "to", "app", sum.bytes_to_app);
 		series(text, bytes, "upstream", name, "to", "mesh", sum.bytes_to_mesh);
 	}
@@ -540,13 +540,13 @@ static void put_peers_size(struct fl_text *text, const struct fl_snapshot *s)
 {
 	family(text, "fairlead_peers", "gauge",
 	       "Peers that have series of their own, by direction and identity.");
-	plain(text, "fairlead_peers", (int64_t)s->peers_size.count);
+	bare_series(text, "fairlead_peers", (int64_t)s->peers_size.count);
 	family(text, "fairlead_peers_max", "gauge",
 	       "How many may; those that come then are counted together as other.");
-	plain(text, "fairlead_peers_max", (int64_t)s->peers_size.max);
+	bare_series(text, "fairlead_peers_max", (int64_t)s->peers_size.max);
 	family(text, "fairlead_peers_forgotten_total", "counter",
 	       "Peers whose series went for those of another, after an hour without a connection.");
-	plain(text, "fairlead_peers_forgotten_total", (int64_t)s->peers_size.forgotten);
+	bare_series(text, "fairlead_peers_forgotten_total", (int64_t)s->peers_size.forgotten);
 }
 
 void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)

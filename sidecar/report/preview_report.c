@@ -359,9 +359,9 @@ static void put_seen_item(struct fl_json *json, const struct fl_caller *item,
 }
 
 /* Those whom the two decide differently, and the candidate so. */
-static void put_seen(struct fl_json *json, const char *name, const struct fl_callers *seen,
-		     const struct fl_generation *current, const struct fl_generation *candidate,
-		     enum fl_effect effect)
+static void put_callers(struct fl_json *json, const char *name, const struct fl_callers *seen,
+			const struct fl_generation *current, const struct fl_generation *candidate,
+			enum fl_effect effect)
 {
 	fl_json_array(json, name);
 	for (size_t i = 0; i < seen->count; i++) {
@@ -378,13 +378,13 @@ static void put_changes(struct fl_json *json, const struct fl_generation *curren
 			const struct fl_generation *candidate, const struct fl_preview *parts,
 			size_t count)
 {
-	struct fl_callers all = {.max = FL_SEEN_MAX};
+	struct fl_callers all = {.max = FL_CALLERS_MAX};
 
 	for (size_t i = 0; i < count; i++) {
-		fl_callers_add(&all, &parts[i].seen);
+		fl_callers_add(&all, &parts[i].callers);
 	}
-	put_seen(json, "newly_let_in", &all, current, candidate, FL_ALLOW);
-	put_seen(json, "newly_refused", &all, current, candidate, FL_DENY);
+	put_callers(json, "newly_let_in", &all, current, candidate, FL_ALLOW);
+	put_callers(json, "newly_refused", &all, current, candidate, FL_DENY);
 	fl_callers_done(&all);
 }
 

@@ -107,8 +107,8 @@ struct fl_snapshot {
 	size_t peer_count;
 	struct fl_peer_counts_size peers_size;
 	struct fl_dns_refusal_counts dns_refused;
-	const struct fl_plaintext_counts *plain; /* NULL: none was ever counted */
-	struct fl_judged judged;                 /* of all workers that have the generation */
+	const struct fl_plaintext_counts *plaintext; /* NULL: none was ever counted */
+	struct fl_judged judged;                     /* of all workers that have the generation */
 	const struct fl_listing *listings; /* for the page: what is open, by worker; borrowed */
 	size_t listing_count;
 	uint64_t now_ns; /* with them: uv_hrtime() */

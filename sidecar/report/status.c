@@ -213,7 +213,7 @@ static void put_plaintext(struct fl_json *json, const struct fl_snapshot *s)
 	const char *name;
 
 	fl_json_array(json, "plaintext");
-	for (size_t i = 0; fl_plaintext_counts_sum(s->plain, i, &name, &sum); i++) {
+	for (size_t i = 0; fl_plaintext_counts_sum(s->plaintext, i, &name, &sum); i++) {
 		fl_json_object(json, NULL);
 		fl_json_str(json, "upstream", name);
 		fl_json_u64(json, "connections", sum.connections);

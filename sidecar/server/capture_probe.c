@@ -32,11 +32,11 @@ enum question { PRINT, RULES, PRINTED, PRINT_AGAIN, REFUSED_INBOUND, REFUSED_OUT
 struct fl_capture_probe {
 	struct fl_net *net;
 	struct fl_log *log;
-	fl_capture_seen_cb seen;
+	fl_capture_count_cb count;
 	void *user;
-	bool wanted;    /* by the INI */
-	bool seen_once; /* the rules */
-	uint32_t print; /* of the INI */
+	bool wanted;     /* by the INI */
+	bool was_active; /* the rules */
+	uint32_t print;  /* of the INI */
 	bool asks[FL_CAPTURE_FAMILIES];
 	struct fl_capture capture;
 	bool stopped;
@@ -46,7 +46,7 @@ struct fl_capture_probe {
 	enum fl_capture_family family;
 	enum question question;
 	bool is_stale; /* the INI has changed since the first question */
-	uint64_t seen_before;
+	uint64_t count_before;
 };
 
 static const char *ip_version(enum fl_capture_family family)
@@ -121,7 +121,7 @@ static void set_expected(struct fl_capture_probe *probe)
 {
 	bool asks = probe->asks[FL_CAPTURE_INET] || probe->asks[FL_CAPTURE_INET6];
 
-	probe->capture.expected = asks && (probe->wanted || probe->seen_once);
+	probe->capture.expected = asks && (probe->wanted || probe->was_active);
 }
 
 static void learn(struct fl_capture_probe *probe, enum fl_capture_state state)
@@ -132,7 +132,7 @@ static void learn(struct fl_capture_probe *probe, enum fl_capture_state state)
 		return;
 	}
 	*known = state;
-	probe->seen_once = probe->seen_once || state == FL_CAPTURE_ACTIVE;
+	probe->was_active = probe->was_active || state == FL_CAPTURE_ACTIVE;
 	set_expected(probe);
 	probe->capture.since = (int64_t)time(NULL);
 	log_change(probe, before, state);
@@ -229,7 +229,7 @@ static bool has_come(const struct fl_capture_probe *probe)
 {
 	uint64_t now = 0;
 
-	return probe->seen(probe->user, &now) && now != probe->seen_before;
+	return probe->count(probe->user, &now) && now != probe->count_before;
 }
 
 static void go_on(struct fl_capture_probe *probe, enum question question)
@@ -395,7 +395,7 @@ static void ask(struct fl_capture_probe *probe)
 		next(probe);
 		return;
 	}
-	if (!probe->seen(probe->user, &probe->seen_before)) {
+	if (!probe->count(probe->user, &probe->count_before)) {
 		wait_for(probe, SOON_MS);
 		return;
 	}
@@ -447,14 +447,14 @@ static bool has_listener(const struct fl_conf *conf, sa_family_t family)
 }
 
 struct fl_capture_probe *fl_capture_probe_open(struct fl_net *net, const struct fl_conf *conf,
-					       struct fl_log *log, fl_capture_seen_cb seen,
+					       struct fl_log *log, fl_capture_count_cb count,
 					       void *user)
 {
 	struct fl_capture_probe *probe = fl_new(sizeof(*probe));
 
 	probe->net = net;
 	probe->log = log;
-	probe->seen = seen;
+	probe->count = count;
 	probe->user = user;
 	probe->asks[FL_CAPTURE_INET] = has_listener(conf, AF_INET);
 	probe->asks[FL_CAPTURE_INET6] = has_listener(conf, AF_INET6);

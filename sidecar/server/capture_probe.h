@@ -32,12 +32,12 @@ bool fl_capture_usable(const struct fl_capture *capture, uid_t sidecar_uid, char
 struct fl_capture_probe;
 
 /* Tells how many of our dials have come by a listener for captured traffic so far. false: not all of them are open. */
-typedef bool (*fl_capture_seen_cb)(void *user, uint64_t *ret_count);
+typedef bool (*fl_capture_count_cb)(void *user, uint64_t *ret_count);
 
 /* conf (its listeners), net and log are borrowed. Begins to ask at once. Never NULL; where there is no listener for
  * captured traffic it does nothing. */
 struct fl_capture_probe *fl_capture_probe_open(struct fl_net *net, const struct fl_conf *conf,
-					       struct fl_log *log, fl_capture_seen_cb seen,
+					       struct fl_log *log, fl_capture_count_cb count,
 					       void *user);
 /* A new INI: does it have [redirect], and what do its rules look like? */
 void fl_capture_probe_expect(struct fl_capture_probe *probe, const struct fl_conf *conf);

@@ -102,7 +102,7 @@ static bool set_half(struct fl_name_half *half, const union fl_sockaddr *addrs, 
 		differs = differs || known == NULL;
 	}
 	free(half->items);
-	*half = (struct fl_name_half){.items = items, .count = count, .settled_ms = asked_ms};
+	*half = (struct fl_name_half){.items = items, .count = count, .answered_ms = asked_ms};
 	return differs;
 }
 
@@ -157,7 +157,7 @@ static void take_half(struct walk *walk, unsigned half, const union fl_sockaddr 
 	uint64_t due = due_after(walk, ttl_ms);
 	bool differs;
 
-	if (name->halves[half].settled_ms > walk->started_ms) {
+	if (name->halves[half].answered_ms > walk->started_ms) {
 		walk->found = walk->found || count > 0;
 		return; /* a later question was answered first */
 	}
@@ -190,7 +190,7 @@ static void conclude(struct walk *walk, enum fl_name_state state, enum fl_dns_st
 	name->due_ms = now + name->backoff_ms;
 	for (unsigned half = 0; half < 2 && state == FL_NAME_MISSING; half++) {
 		/* It was answered; what is kept of earlier is all that is known. */
-		name->halves[half].settled_ms = walk->started_ms;
+		name->halves[half].answered_ms = walk->started_ms;
 	}
 	tell(walk->names, name, set_state(name, state, status));
 }

@@ -25,11 +25,11 @@ struct fl_name_answer {
 struct fl_name_half {
 	struct fl_name_answer *items; /* as the server has ordered them */
 	size_t count;
-	uint64_t settled_ms; /* when the question was asked that was last answered; 0: never was */
+	uint64_t answered_ms; /* when the question was asked that was last answered; 0: never was */
 };
 struct fl_name {
 	char *host;
-	bool is_told; /* the caller's */
+	bool is_logged; /* the caller's */
 	enum fl_name_state state;
 	enum fl_dns_status status;     /* where the state is MISSING or FAILING */
 	struct fl_name_half halves[2]; /* A, AAAA */

@@ -22,14 +22,14 @@
 static void list_entries(struct fl_resolver *resolver)
 {
 	resolver->entry_count = 0;
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
-			if (resolver->routes[r].items[i].host != NULL) {
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		for (size_t i = 0; i < resolver->upstreams[r].item_count; i++) {
+			if (resolver->upstreams[r].items[i].host != NULL) {
 				resolver->entries =
 					fl_grow(resolver->entries, resolver->entry_count + 1,
 						sizeof(struct fl_name *));
 				resolver->entries[resolver->entry_count++] =
-					resolver->routes[r].items[i].name;
+					resolver->upstreams[r].items[i].name;
 			}
 		}
 	}
@@ -37,7 +37,7 @@ static void list_entries(struct fl_resolver *resolver)
 
 /* --- targets ------------------------------------------------------------------------------------- */
 
-static void add_targets(struct fl_resolver *resolver, const struct fl_resolved *route,
+static void add_targets(struct fl_resolver *resolver, const struct fl_resolved *resolved,
 			const struct fl_resolved_item *item, struct fl_targets *ret)
 {
 	unsigned first = 0;
@@ -53,7 +53,7 @@ static void add_targets(struct fl_resolver *resolver, const struct fl_resolved *
 		for (size_t n = 0; n < half->count; n++) {
 			union fl_sockaddr addr = half->items[n].addr;
 
-			if (!fl_resolver_may_have(resolver, resolver->table, route, item,
+			if (!fl_resolver_may_have(resolver, resolver->table, resolved, item,
 						  &half->items[n], true)) {
 				continue;
 			}
@@ -67,55 +67,55 @@ static void add_targets(struct fl_resolver *resolver, const struct fl_resolved *
 	}
 }
 
-static void announce_targets(struct fl_resolver *resolver, struct fl_resolved *route)
+static void publish_targets(struct fl_resolver *resolver, struct fl_resolved *resolved)
 {
 	struct fl_targets *targets;
 	bool others_withhold = resolver->withholds;
 	size_t count = 0;
 
-	for (size_t i = 0; i < route->item_count; i++) {
-		const struct fl_name *name = route->items[i].name;
+	for (size_t i = 0; i < resolved->item_count; i++) {
+		const struct fl_name *name = resolved->items[i].name;
 
 		count += name != NULL ? name->halves[0].count + name->halves[1].count : 1;
 	}
 	targets = fl_targets_new(count);
 	targets->count = 0;
 	resolver->withholds = false;
-	for (size_t i = 0; i < route->item_count; i++) {
-		add_targets(resolver, route, &route->items[i], targets);
+	for (size_t i = 0; i < resolved->item_count; i++) {
+		add_targets(resolver, resolved, &resolved->items[i], targets);
 	}
 	targets->withholds = resolver->withholds;
 	resolver->withholds = resolver->withholds || others_withhold;
-	if (route->announced != NULL && fl_targets_equal(route->announced, targets)) {
+	if (resolved->published != NULL && fl_targets_equal(resolved->published, targets)) {
 		fl_targets_unref(targets);
 		return;
 	}
-	fl_targets_unref(route->announced);
-	route->announced = targets;
-	resolver->events->on_targets(resolver->user, route->upstream->name, targets);
+	fl_targets_unref(resolved->published);
+	resolved->published = targets;
+	resolver->events->on_targets(resolver->user, resolved->upstream->name, targets);
 }
 
 /* The order of its addresses may be another one. */
-static void announce_those_of(struct fl_resolver *resolver, const struct fl_name *name)
+static void publish_targets_of(struct fl_resolver *resolver, const struct fl_name *name)
 {
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		struct fl_resolved *route = &resolver->routes[r];
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		struct fl_resolved *resolved = &resolver->upstreams[r];
 		bool has = false;
 
-		for (size_t i = 0; i < route->item_count; i++) {
-			has = has || route->items[i].name == name;
+		for (size_t i = 0; i < resolved->item_count; i++) {
+			has = has || resolved->items[i].name == name;
 		}
-		if (has && !fl_resolver_is_captured(route)) {
-			announce_targets(resolver, route);
+		if (has && !fl_resolver_is_captured(resolved)) {
+			publish_targets(resolver, resolved);
 		}
 	}
 }
 
-static void announce_all(struct fl_resolver *resolver)
+static void publish_all_targets(struct fl_resolver *resolver)
 {
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		if (!fl_resolver_is_captured(&resolver->routes[r])) {
-			announce_targets(resolver, &resolver->routes[r]);
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		if (!fl_resolver_is_captured(&resolver->upstreams[r])) {
+			publish_targets(resolver, &resolver->upstreams[r]);
 		}
 	}
 }
@@ -128,17 +128,17 @@ static void refresh(struct fl_resolver *resolver)
 	resolver->table = NULL;
 	resolver->table = fl_resolver_make_table(resolver, true);
 	resolver->fresh_ms = fl_upstream_map_fresh_ms(resolver->table);
-	announce_all(resolver);
+	publish_all_targets(resolver);
 }
 
 /* --- answers ------------------------------------------------------------------------------------- */
 
 static const char *upstream_of(const struct fl_resolver *resolver, const struct fl_name *name)
 {
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
-			if (resolver->routes[r].items[i].name == name) {
-				return resolver->routes[r].upstream->name;
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		for (size_t i = 0; i < resolver->upstreams[r].item_count; i++) {
+			if (resolver->upstreams[r].items[i].name == name) {
+				return resolver->upstreams[r].upstream->name;
 			}
 		}
 	}
@@ -149,10 +149,10 @@ static void log_trouble(struct fl_resolver *resolver, struct fl_name *name)
 {
 	bool is_in_trouble = name->state != FL_NAME_KNOWN;
 
-	if (is_in_trouble == name->is_told) {
+	if (is_in_trouble == name->is_logged) {
 		return;
 	}
-	name->is_told = is_in_trouble;
+	name->is_logged = is_in_trouble;
 	if (!is_in_trouble) {
 		fl_log_msg(resolver->log, FL_LOG_INFO, "[upstream %s]: %s resolves",
 			   upstream_of(resolver, name), name->host);
@@ -164,14 +164,14 @@ static void log_trouble(struct fl_resolver *resolver, struct fl_name *name)
 					     : "its connections are refused until it does");
 }
 
-static void settle(const struct fl_resolver *resolver, const struct fl_name *name)
+static void confirm(const struct fl_resolver *resolver, const struct fl_name *name)
 {
 	for (size_t i = 0; i < resolver->entry_count; i++) {
 		if (resolver->entries[i] == name) {
 			fl_upstream_map_confirm(resolver->table, i, AF_INET,
-						name->halves[0].settled_ms);
+						name->halves[0].answered_ms);
 			fl_upstream_map_confirm(resolver->table, i, AF_INET6,
-						name->halves[1].settled_ms);
+						name->halves[1].answered_ms);
 		}
 	}
 }
@@ -185,8 +185,8 @@ static void on_answer(void *user, struct fl_name *name, bool differs)
 		resolver->is_outdated = true; /* many answers come at once */
 		(void)uv_async_send(&resolver->wake);
 	} else if (!resolver->is_outdated) {
-		announce_those_of(resolver, name);
-		settle(resolver, name);
+		publish_targets_of(resolver, name);
+		confirm(resolver, name);
 		resolver->events->on_answer(resolver->user);
 	}
 }
@@ -213,66 +213,66 @@ static void on_wake(uv_async_t *wake)
 
 /* --- configuration ----------------------------------------------------------------------------- */
 
-static void build_captured(struct fl_resolved *route)
+static void build_captured(struct fl_resolved *resolved)
 {
-	const struct fl_conf_upstream *upstream = route->upstream;
+	const struct fl_conf_upstream *upstream = resolved->upstream;
 
-	route->items = fl_new((upstream->dest_count + 1) * sizeof(route->items[0]));
+	resolved->items = fl_new((upstream->dest_count + 1) * sizeof(resolved->items[0]));
 	for (size_t i = 0; i < upstream->dest_count; i++) {
 		if (upstream->dests[i].host != NULL) {
-			route->items[route->item_count++] = (struct fl_resolved_item){
+			resolved->items[resolved->item_count++] = (struct fl_resolved_item){
 				.host = upstream->dests[i].host, .ports = upstream->dests[i].ports};
 		}
 	}
 }
 
-static void build_fixed(struct fl_resolved *route)
+static void build_fixed(struct fl_resolved *resolved)
 {
-	const struct fl_conf_upstream *upstream = route->upstream;
+	const struct fl_conf_upstream *upstream = resolved->upstream;
 
-	route->item_count = upstream->to_count;
-	route->items = fl_new((upstream->to_count + 1) * sizeof(route->items[0]));
+	resolved->item_count = upstream->to_count;
+	resolved->items = fl_new((upstream->to_count + 1) * sizeof(resolved->items[0]));
 	for (size_t i = 0; i < upstream->to_count; i++) {
 		const struct fl_addr *to = &upstream->to[i];
 
-		route->items[i] = (struct fl_resolved_item){
+		resolved->items[i] = (struct fl_resolved_item){
 			.host = to->kind == FL_ADDR_NAME ? to->host : NULL,
 			.addr = to->sa,
 			.ports = {to->port, to->port}};
 	}
 }
 
-static void build_routes(struct fl_resolver *resolver, const struct fl_conf *conf)
+static void build_upstreams(struct fl_resolver *resolver, const struct fl_conf *conf)
 {
-	resolver->route_count = conf->upstream_count;
-	resolver->routes = fl_new((conf->upstream_count + 1) * sizeof(resolver->routes[0]));
+	resolver->upstream_count = conf->upstream_count;
+	resolver->upstreams = fl_new((conf->upstream_count + 1) * sizeof(resolver->upstreams[0]));
 	for (size_t r = 0; r < conf->upstream_count; r++) {
-		struct fl_resolved *route = &resolver->routes[r];
+		struct fl_resolved *resolved = &resolver->upstreams[r];
 
-		route->upstream = &conf->upstreams[r];
-		if (fl_resolver_is_captured(route)) {
-			build_captured(route);
+		resolved->upstream = &conf->upstreams[r];
+		if (fl_resolver_is_captured(resolved)) {
+			build_captured(resolved);
 		} else {
-			build_fixed(route);
+			build_fixed(resolved);
 		}
 	}
 }
 
-static void free_routes(struct fl_resolved *routes, size_t count)
+static void free_upstreams(struct fl_resolved *upstreams, size_t count)
 {
 	for (size_t r = 0; r < count; r++) {
-		free(routes[r].items);
-		fl_targets_unref(routes[r].announced);
+		free(upstreams[r].items);
+		fl_targets_unref(upstreams[r].published);
 	}
-	free(routes);
+	free(upstreams);
 }
 
 static void get_names(struct fl_resolver *resolver)
 {
 	fl_names_begin(resolver->names);
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		for (size_t i = 0; i < resolver->routes[r].item_count; i++) {
-			struct fl_resolved_item *item = &resolver->routes[r].items[i];
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		for (size_t i = 0; i < resolver->upstreams[r].item_count; i++) {
+			struct fl_resolved_item *item = &resolver->upstreams[r].items[i];
 
 			if (item->host != NULL) {
 				item->name = fl_names_get(resolver->names, item->host);
@@ -284,8 +284,8 @@ static void get_names(struct fl_resolver *resolver)
 
 struct fl_upstream_map *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
 {
-	free_routes(resolver->routes, resolver->route_count);
-	build_routes(resolver, conf);
+	free_upstreams(resolver->upstreams, resolver->upstream_count);
+	build_upstreams(resolver, conf);
 	get_names(resolver);
 	list_entries(resolver);
 	if (resolver->first_round_until_ms == 0) {
@@ -301,10 +301,10 @@ struct fl_upstream_map *fl_resolver_imagine(const struct fl_resolver *resolver,
 	struct fl_resolver imagined = {.names = resolver->names};
 	struct fl_upstream_map *table;
 
-	build_routes(&imagined, conf);
-	for (size_t r = 0; r < imagined.route_count; r++) {
-		for (size_t i = 0; i < imagined.routes[r].item_count; i++) {
-			struct fl_resolved_item *item = &imagined.routes[r].items[i];
+	build_upstreams(&imagined, conf);
+	for (size_t r = 0; r < imagined.upstream_count; r++) {
+		for (size_t i = 0; i < imagined.upstreams[r].item_count; i++) {
+			struct fl_resolved_item *item = &imagined.upstreams[r].items[i];
 
 			if (item->host != NULL) {
 				item->name = fl_names_find(resolver->names, item->host);
@@ -312,7 +312,7 @@ struct fl_upstream_map *fl_resolver_imagine(const struct fl_resolver *resolver,
 		}
 	}
 	table = fl_resolver_make_table(&imagined, false);
-	free_routes(imagined.routes, imagined.route_count);
+	free_upstreams(imagined.upstreams, imagined.upstream_count);
 	return table;
 }
 
@@ -353,7 +353,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct fl_resolver *resolver = FL_CONTAINER_OF(handle, struct fl_resolver, wake);
 
-	free_routes(resolver->routes, resolver->route_count);
+	free_upstreams(resolver->upstreams, resolver->upstream_count);
 	free(resolver->entries);
 	fl_upstream_map_unref(resolver->table);
 	fl_dns_refusals_free(resolver->refusals);

@@ -18,7 +18,7 @@ struct fl_resolved {
 	const struct fl_conf_upstream *upstream; /* of the resolver's conf */
 	struct fl_resolved_item *items;
 	size_t item_count;
-	struct fl_targets *announced;
+	struct fl_targets *published;
 };
 
 struct fl_resolver {
@@ -27,8 +27,8 @@ struct fl_resolver {
 	const struct fl_resolver_events *events;
 	void *user;
 	struct fl_names *names;
-	struct fl_resolved *routes;
-	size_t route_count;
+	struct fl_resolved *upstreams;
+	size_t upstream_count;
 	struct fl_upstream_map *table; /* the newest; a reference; NULL before the first */
 	struct fl_name **entries;      /* the table's names; NULL: only imagined */
 	size_t entry_count;
@@ -41,17 +41,18 @@ struct fl_resolver {
 	bool is_outdated;
 };
 
-static inline bool fl_resolver_is_captured(const struct fl_resolved *route)
+static inline bool fl_resolver_is_captured(const struct fl_resolved *resolved)
 {
-	return route->upstream->listen.kind == FL_ADDR_NONE;
+	return resolved->upstream->listen.kind == FL_ADDR_NONE;
 }
 
-/* May the item of a route have that address? Those of other modes than plaintext always. claims: a table that has them
- * all. tells: what is refused is noted, and names that have to be asked for it are asked. */
+/* May this item of an upstream have that address? Upstreams of other modes than plaintext may have any. claims: a map that has
+ * all claims. is_in_use: false for a map that is only imagined; else what is refused is noted, and names that must be answered
+ * first are asked for. */
 bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream_map *claims,
-			  const struct fl_resolved *route, const struct fl_resolved_item *item,
-			  const struct fl_name_answer *answer, bool tells);
-/* One reference. tells: likewise. */
-struct fl_upstream_map *fl_resolver_make_table(struct fl_resolver *resolver, bool tells);
+			  const struct fl_resolved *resolved, const struct fl_resolved_item *item,
+			  const struct fl_name_answer *answer, bool is_in_use);
+/* Returns a new map: one reference. is_in_use: likewise. */
+struct fl_upstream_map *fl_resolver_make_table(struct fl_resolver *resolver, bool is_in_use);
 
 #endif

@@ -11,14 +11,14 @@
 #include "base/mem.h"
 #include "server/resolver_internal.h"
 
-static bool is_plaintext(const struct fl_resolved *route)
+static bool is_plaintext(const struct fl_resolved *resolved)
 {
-	return route->upstream->mode == FL_OUTBOUND_PLAINTEXT;
+	return resolved->upstream->mode == FL_OUTBOUND_PLAINTEXT;
 }
 
-static bool is_loose(const struct fl_resolved *route)
+static bool is_loose(const struct fl_resolved *resolved)
 {
-	return is_plaintext(route) && fl_resolver_is_captured(route);
+	return is_plaintext(resolved) && fl_resolver_is_captured(resolved);
 }
 
 static bool overlap(struct fl_port_range a, struct fl_port_range b)
@@ -35,8 +35,8 @@ static bool has_spoken(const struct fl_name *name, const struct fl_name_answer *
 	bool is_v4 = answer->addr.any.sa_family == AF_INET;
 	bool holds_v4 = is_v4 || IN6_IS_ADDR_V4MAPPED(v6) || fl_inet_is_nat64(v6->s6_addr);
 
-	return (!holds_v4 || name->halves[0].settled_ms >= answer->since_ms) &&
-	       (is_v4 || name->halves[1].settled_ms >= answer->since_ms);
+	return (!holds_v4 || name->halves[0].answered_ms >= answer->since_ms) &&
+	       (is_v4 || name->halves[1].answered_ms >= answer->since_ms);
 }
 
 /* Has everybody who might claim it been asked since it was first heard of? Those who have not are asked now. */
@@ -45,11 +45,11 @@ static bool is_vetted(struct fl_resolver *resolver, const struct fl_resolved_ite
 {
 	bool vetted = true;
 
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		const struct fl_resolved *route = &resolver->routes[r];
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		const struct fl_resolved *resolved = &resolver->upstreams[r];
 
-		for (size_t i = 0; i < route->item_count && !is_plaintext(route); i++) {
-			struct fl_resolved_item *other = &route->items[i];
+		for (size_t i = 0; i < resolved->item_count && !is_plaintext(resolved); i++) {
+			struct fl_resolved_item *other = &resolved->items[i];
 
 			if (other->host == NULL || !overlap(other->ports, item->ports) ||
 			    (other->name != NULL && has_spoken(other->name, answer))) {
@@ -75,41 +75,41 @@ static bool is_within(const struct fl_conf_upstream *upstream, const struct fl_c
 }
 
 bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream_map *claims,
-			  const struct fl_resolved *route, const struct fl_resolved_item *item,
-			  const struct fl_name_answer *answer, bool tells)
+			  const struct fl_resolved *resolved, const struct fl_resolved_item *item,
+			  const struct fl_name_answer *answer, bool is_in_use)
 {
 	const struct fl_conf_upstream *claimer = NULL;
 	struct fl_cidr address;
 	uint32_t number = 0;
 
-	if (!is_plaintext(route)) {
+	if (!is_plaintext(resolved)) {
 		return true;
 	}
 	if (!fl_cidr_of(&answer->addr.any, &address)) {
 		return false;
 	}
-	if (is_within(route->upstream, &address) &&
+	if (is_within(resolved->upstream, &address) &&
 	    !fl_upstream_map_is_claimed(claims, &address, item->ports, &number)) {
-		bool vetted = is_vetted(resolver, item, answer, tells);
+		bool vetted = is_vetted(resolver, item, answer, is_in_use);
 
-		resolver->withholds = resolver->withholds || (tells && !vetted);
+		resolver->withholds = resolver->withholds || (is_in_use && !vetted);
 		return vetted;
 	}
-	if (is_within(route->upstream, &address)) {
-		claimer = resolver->routes[number].upstream;
+	if (is_within(resolved->upstream, &address)) {
+		claimer = resolver->upstreams[number].upstream;
 	}
-	if (tells) {
+	if (is_in_use) {
 		fl_dns_refusals_note(
 			resolver->refusals,
-			&(struct fl_dns_refused_address){.upstream = route->upstream->name,
+			&(struct fl_dns_refused_address){.upstream = resolved->upstream->name,
 							 .host = item->host,
 							 .address = address,
 							 .claimer = claimer},
 			uv_now(resolver->loop));
 	}
 	/* Captured: only some of its ports may be claimed, and the table knows which. */
-	return fl_resolver_is_captured(route) && claimer != NULL &&
-	       is_vetted(resolver, item, answer, tells);
+	return fl_resolver_is_captured(resolved) && claimer != NULL &&
+	       is_vetted(resolver, item, answer, is_in_use);
 }
 
 /* --- the table ---------------------------------------------------------------------------------- */
@@ -124,11 +124,11 @@ static void add_address(struct fl_upstream_map *table, const struct fl_resolved_
 	}
 }
 
-static void add_networks(struct fl_upstream_map *table, const struct fl_resolved *route,
+static void add_networks(struct fl_upstream_map *table, const struct fl_resolved *resolved,
 			 size_t number)
 {
-	const struct fl_conf_upstream *upstream = route->upstream;
-	unsigned kind = is_plaintext(route) ? FL_MAP_ORDINARY : FL_MAP_CLAIMS;
+	const struct fl_conf_upstream *upstream = resolved->upstream;
+	unsigned kind = is_plaintext(resolved) ? FL_MAP_ORDINARY : FL_MAP_CLAIMS;
 
 	for (size_t i = 0; i < upstream->dest_count; i++) {
 		if (upstream->dests[i].host == NULL) {
@@ -139,13 +139,13 @@ static void add_networks(struct fl_upstream_map *table, const struct fl_resolved
 }
 
 /* Those of mtls and refuse upstreams. */
-static void add_claims(struct fl_upstream_map *table, const struct fl_resolved *route,
+static void add_claims(struct fl_upstream_map *table, const struct fl_resolved *resolved,
 		       size_t number)
 {
-	unsigned kind = FL_MAP_CLAIMS | (fl_resolver_is_captured(route) ? 0u : FL_MAP_HIDDEN);
+	unsigned kind = FL_MAP_CLAIMS | (fl_resolver_is_captured(resolved) ? 0u : FL_MAP_HIDDEN);
 
-	for (size_t i = 0; i < route->item_count; i++) {
-		const struct fl_resolved_item *item = &route->items[i];
+	for (size_t i = 0; i < resolved->item_count; i++) {
+		const struct fl_resolved_item *item = &resolved->items[i];
 
 		if (item->host == NULL) {
 			add_address(table, item, &item->addr, number, kind);
@@ -162,17 +162,17 @@ static void add_claims(struct fl_upstream_map *table, const struct fl_resolved *
 
 /* Those of a captured plaintext upstream's name, when all claims are there. */
 static void add_loose(struct fl_resolver *resolver, struct fl_upstream_map *table,
-		      const struct fl_resolved *route, const struct fl_resolved_item *item,
-		      bool tells)
+		      const struct fl_resolved *resolved, const struct fl_resolved_item *item,
+		      bool is_in_use)
 {
-	size_t number = (size_t)(route - resolver->routes);
+	size_t number = (size_t)(resolved - resolver->upstreams);
 
 	for (size_t k = 0; item->name != NULL && k < 2; k++) {
 		const struct fl_name_half *half = &item->name->halves[k];
 
 		for (size_t n = 0; n < half->count; n++) {
-			if (fl_resolver_may_have(resolver, table, route, item, &half->items[n],
-						 tells)) {
+			if (fl_resolver_may_have(resolver, table, resolved, item, &half->items[n],
+						 is_in_use)) {
 				add_address(table, item, &half->items[n].addr, number,
 					    FL_MAP_LOOSE);
 			}
@@ -180,14 +180,14 @@ static void add_loose(struct fl_resolver *resolver, struct fl_upstream_map *tabl
 	}
 }
 
-static void add_name(struct fl_upstream_map *table, const struct fl_resolved *route,
+static void add_name(struct fl_upstream_map *table, const struct fl_resolved *resolved,
 		     const struct fl_resolved_item *item, size_t number)
 {
 	static const struct fl_port_range none = {1, 0};
 	const struct fl_name *name = item->name;
 	struct fl_upstream_name about = {.host = item->host,
-					 .ports = fl_resolver_is_captured(route) ? item->ports
-										 : none,
+					 .ports = fl_resolver_is_captured(resolved) ? item->ports
+										    : none,
 					 .upstream = (uint32_t)number,
 					 .state = FL_NAME_UNASKED};
 	char *trouble = NULL;
@@ -195,8 +195,8 @@ static void add_name(struct fl_upstream_map *table, const struct fl_resolved *ro
 	if (name != NULL) {
 		about.state = name->state;
 		about.has_address = fl_name_has_address(name);
-		about.asked_ms_v4 = name->halves[0].settled_ms;
-		about.asked_ms_v6 = name->halves[1].settled_ms;
+		about.asked_ms_v4 = name->halves[0].answered_ms;
+		about.asked_ms_v6 = name->halves[1].answered_ms;
 	}
 	if (about.state == FL_NAME_UNASKED) {
 		trouble = fl_format("%s has not been answered yet", item->host);
@@ -209,30 +209,31 @@ static void add_name(struct fl_upstream_map *table, const struct fl_resolved *ro
 }
 
 /* An address that the INI writes goes before the same one that a name has. */
-struct fl_upstream_map *fl_resolver_make_table(struct fl_resolver *resolver, bool tells)
+struct fl_upstream_map *fl_resolver_make_table(struct fl_resolver *resolver, bool is_in_use)
 {
 	struct fl_upstream_map *table = fl_upstream_map_new();
-	struct fl_resolved *routes = resolver->routes;
+	struct fl_resolved *upstreams = resolver->upstreams;
 
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		if (fl_resolver_is_captured(&routes[r])) {
-			add_networks(table, &routes[r], r);
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		if (fl_resolver_is_captured(&upstreams[r])) {
+			add_networks(table, &upstreams[r], r);
 		}
 	}
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		if (!is_plaintext(&routes[r])) {
-			add_claims(table, &routes[r], r);
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		if (!is_plaintext(&upstreams[r])) {
+			add_claims(table, &upstreams[r], r);
 		}
 	}
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		for (size_t i = 0; is_loose(&routes[r]) && i < routes[r].item_count; i++) {
-			add_loose(resolver, table, &routes[r], &routes[r].items[i], tells);
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		for (size_t i = 0; is_loose(&upstreams[r]) && i < upstreams[r].item_count; i++) {
+			add_loose(resolver, table, &upstreams[r], &upstreams[r].items[i],
+				  is_in_use);
 		}
 	}
-	for (size_t r = 0; r < resolver->route_count; r++) {
-		for (size_t i = 0; i < routes[r].item_count; i++) {
-			if (routes[r].items[i].host != NULL) {
-				add_name(table, &routes[r], &routes[r].items[i], r);
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		for (size_t i = 0; i < upstreams[r].item_count; i++) {
+			if (upstreams[r].items[i].host != NULL) {
+				add_name(table, &upstreams[r], &upstreams[r].items[i], r);
 			}
 		}
 	}

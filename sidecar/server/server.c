@@ -47,8 +47,8 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 	if (wanted > MAX_WORKERS) {
 		wanted = MAX_WORKERS;
 	}
-	server->plain = fl_plaintext_counts_new(wanted);
-	server->peers = fl_peer_counts_new(wanted, FL_PEERS_MAX);
+	server->plaintext = fl_plaintext_counts_new(wanted);
+	server->peer_counts = fl_peer_counts_new(wanted, FL_PEERS_MAX);
 	server->workers = fl_new(wanted * sizeof(struct fl_worker *));
 	server->worker_boxes = fl_new(wanted * sizeof(struct fl_mailbox *));
 	fl_conntrack_open(&server->conntrack);
@@ -60,7 +60,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 			.worker_count = wanted,
 			.listeners = {.items = fl_new((count + 1) * sizeof(struct fl_bound)),
 				      .count = count},
-			.peers = server->peers,
+			.peers = server->peer_counts,
 			.conntrack = &server->conntrack,
 			.main = &server->mailbox,
 			.events = &worker_events,
@@ -231,7 +231,7 @@ static void on_turn_over(uv_prepare_t *prepare)
 	fl_log_flush(FL_CONTAINER_OF(prepare, struct fl_server, turn_over)->log);
 }
 
-static bool probes_seen(void *user, uint64_t *ret_count)
+static bool count_probes(void *user, uint64_t *ret_count)
 {
 	const struct fl_server *server = user;
 
@@ -260,8 +260,8 @@ static void init_handles(struct fl_server *server)
 	server->sigterm.data = server->sigint.data = server;
 	server->resolver =
 		fl_resolver_new(&server->loop, server->log, &fl_server_resolver_events, server);
-	server->capture =
-		fl_capture_probe_open(&server->net, server->conf, server->log, probes_seen, server);
+	server->capture = fl_capture_probe_open(&server->net, server->conf, server->log,
+						count_probes, server);
 	server->agent = fl_agent_link_open(&server->net, server->conf, server->log,
 					   &fl_server_agent_events, server);
 }
@@ -277,7 +277,7 @@ int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_serv
 	server->started_at = (int64_t)time(NULL);
 	fl_server_raise_descriptor_limit(server, conf);
 	init_handles(server);
-	server->net.farewells_max = fl_server_callers(server) / 2;
+	server->net.farewells_max = fl_server_admin_callers_max(server) / 2;
 	rc = make_workers(server, err);
 	if (rc != 0) {
 		fl_server_free(server);
@@ -292,7 +292,7 @@ struct fl_net *fl_server_net(struct fl_server *server)
 	return &server->net;
 }
 
-unsigned fl_server_callers(const struct fl_server *server)
+unsigned fl_server_admin_callers_max(const struct fl_server *server)
 {
 	struct rlimit limit;
 
@@ -350,12 +350,12 @@ void fl_server_free(struct fl_server *server)
 	(void)uv_run(&server->loop, UV_RUN_DEFAULT);
 	FL_REQUIRE(uv_loop_close(&server->loop) == 0);
 	fl_generation_unref(server->current);
-	fl_tallies_done(&server->tallies);
+	fl_rule_totals_done(&server->rule_totals);
 	fl_net_done(&server->net);
 	fl_log_flush(server->log);
-	fl_plaintext_counts_free(server->plain);
+	fl_plaintext_counts_free(server->plaintext);
 	fl_conntrack_close(&server->conntrack);
-	fl_peer_counts_free(server->peers);
+	fl_peer_counts_free(server->peer_counts);
 	fl_mailbox_done(&server->mailbox);
 	free(server->worker_boxes);
 	free(server->workers);

@@ -23,7 +23,7 @@ const struct fl_conf *fl_server_conf(const struct fl_server *server);
 /* The main loop's sockets, for the admin endpoint. */
 struct fl_net *fl_server_net(struct fl_server *server);
 /* How many callers that may have, by the descriptors that there are. */
-unsigned fl_server_callers(const struct fl_server *server);
+unsigned fl_server_admin_callers_max(const struct fl_server *server);
 
 /* Can it carry traffic? When not, reason (of size bytes) says why in one sentence. Main loop. */
 bool fl_server_ready(struct fl_server *server, char *reason, size_t size);
@@ -49,7 +49,7 @@ bool fl_server_connections(struct fl_server *server, struct fl_text *ret);
 /* The same for the page of all there is (report.h). */
 bool fl_server_page(struct fl_server *server, struct fl_text *ret);
 /* The same for whom policy refused (callers.h). */
-bool fl_server_seen(struct fl_server *server, struct fl_text *ret);
+bool fl_server_callers(struct fl_server *server, struct fl_text *ret);
 void fl_server_on_listed(struct fl_server *server, void (*cb)(void *user), void *user);
 
 /* What a candidate would do to the connections that are open: frame is a GENERATION of ctl/message.h, key and all. Appends

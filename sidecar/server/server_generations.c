@@ -72,13 +72,13 @@ int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_gen
 }
 
 int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
-			  struct fl_rule_counts *tally, struct fl_share **shares,
+			  struct fl_rule_counts *rule_counts, struct fl_share **shares,
 			  struct fl_err *err)
 {
 	int rc = 0;
 
 	for (unsigned i = 0; i < server->worker_count && rc == 0; i++) {
-		rc = fl_share_new(generation, tally, i, &shares[i], err);
+		rc = fl_share_new(generation, rule_counts, i, &shares[i], err);
 	}
 	for (unsigned i = 0; i < server->worker_count && rc != 0; i++) {
 		fl_share_unref(shares[i]);
@@ -163,20 +163,20 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 			  struct fl_err *err)
 {
 	struct fl_share **shares = fl_new(server->worker_count * sizeof(struct fl_share *));
-	struct fl_rule_counts *tally =
+	struct fl_rule_counts *rule_counts =
 		fl_rule_counts_new(generation->conf->policy, server->worker_count);
-	int rc = fl_server_make_shares(server, generation, tally, shares, err);
+	int rc = fl_server_make_shares(server, generation, rule_counts, shares, err);
 
 	if (rc == 0) {
-		fl_tallies_add(&server->tallies, tally);
+		fl_rule_totals_add(&server->rule_totals, rule_counts);
 		fl_server_raise_descriptor_limit(server, generation->conf);
 		/* Addresses first: a worker that opens its listeners knows where they lead. */
 		struct fl_upstream_map *map = fl_resolver_set(server->resolver, generation->conf);
 
 		for (unsigned i = 0; i < server->worker_count; i++) {
 			shares[i]->upstream_map = fl_upstream_map_ref(map);
-			shares[i]->plain =
-				fl_plaintext_counters(server->plain, generation->conf, i);
+			shares[i]->plaintext =
+				fl_plaintext_counters(server->plaintext, generation->conf, i);
 			fl_worker_post_share(server->workers[i], shares[i]);
 		}
 		fl_upstream_map_unref(map);
@@ -190,7 +190,7 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 			server->phase = SERVING;
 		}
 	}
-	fl_rule_counts_unref(tally);
+	fl_rule_counts_unref(rule_counts);
 	free(shares);
 	return rc;
 }

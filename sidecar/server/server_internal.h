@@ -29,15 +29,15 @@ struct fl_server {
 	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
 	struct fl_rotations rotations;
-	struct fl_tallies tallies;
+	struct fl_rule_totals rule_totals;
 	bool refusal_is_over;  /* of a candidate: the agent has taken it back */
 	int64_t started_at;    /* seconds since the epoch */
 	bool log_level_is_set; /* by fl_server_set_log_level(): the INI's counts for nothing */
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
-	struct fl_plaintext_counts *plain; /* what workers count of plaintext */
+	struct fl_plaintext_counts *plaintext; /* what workers count of plaintext */
 	struct fl_conntrack conntrack;
-	struct fl_peer_counts *peers; /* and of each peer */
+	struct fl_peer_counts *peer_counts; /* and of each peer */
 	struct fl_capture_probe *capture;
 	struct fl_mailbox mailbox;        /* of the main thread */
 	struct fl_mailbox **worker_boxes; /* one for each worker */
@@ -78,7 +78,7 @@ bool fl_server_all_serving(const struct fl_server *server);
 int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_generation *message,
 			 struct fl_err *err) FL_MUST_USE;
 int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
-			  struct fl_rule_counts *tally, struct fl_share **shares,
+			  struct fl_rule_counts *rule_counts, struct fl_share **shares,
 			  struct fl_err *err) FL_MUST_USE;
 /* Calls on_listed: something that was asked for can be had now. */
 void fl_server_answer_listed(struct fl_server *server);

@@ -105,15 +105,15 @@ bool fl_server_page(struct fl_server *server, struct fl_text *ret)
 	return true;
 }
 
-bool fl_server_seen(struct fl_server *server, struct fl_text *ret)
+bool fl_server_callers(struct fl_server *server, struct fl_text *ret)
 {
-	struct fl_callers all = {.max = FL_SEEN_MAX};
+	struct fl_callers all = {.max = FL_CALLERS_MAX};
 
 	if (!has_listings(server, ret)) {
 		return false;
 	}
 	for (unsigned i = 0; !ret->has_failed && i < server->worker_count; i++) {
-		fl_callers_add(&all, &server->listings.parts[i].seen);
+		fl_callers_add(&all, &server->listings.parts[i].callers);
 	}
 	fl_report_callers(&all, ret);
 	fl_callers_done(&all);

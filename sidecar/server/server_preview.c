@@ -105,7 +105,7 @@ static int begin(struct fl_server *server, const struct fl_ctl_generation *messa
 {
 	struct fl_generation *candidate;
 	struct fl_share **shares;
-	struct fl_rule_counts *tally;
+	struct fl_rule_counts *rule_counts;
 	int rc = fl_server_has_memory(server, message, err);
 
 	if (rc == 0) {
@@ -118,13 +118,13 @@ static int begin(struct fl_server *server, const struct fl_ctl_generation *messa
 	}
 	candidate->epoch = PREVIEW_EPOCHS + ++server->previewing.number;
 	shares = fl_new(server->worker_count * sizeof(struct fl_share *));
-	tally = fl_rule_counts_new(candidate->conf->policy, server->worker_count);
-	rc = fl_server_make_shares(server, candidate, tally, shares, err);
+	rule_counts = fl_rule_counts_new(candidate->conf->policy, server->worker_count);
+	rc = fl_server_make_shares(server, candidate, rule_counts, shares, err);
 	if (rc == 0 && !show_to_workers(server, candidate, shares)) {
 		forget_shares(server);
 		rc = fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
-	fl_rule_counts_unref(tally);
+	fl_rule_counts_unref(rule_counts);
 	free(shares);
 	fl_generation_unref(candidate);
 	return rc;

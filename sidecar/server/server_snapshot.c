@@ -171,7 +171,7 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.expiries = now != NULL ? &now->expiries : NULL,
 		.rollover = now != NULL ? now->rollover : (struct fl_rollover){.removed = false},
 		.rotations = &server->rotations,
-		.plain = server->plain,
+		.plaintext = server->plaintext,
 		.dns_refused = fl_resolver_refused(server->resolver),
 		.agent_connected = fl_agent_link_connected(server->agent),
 		.agent_hung = fl_agent_link_hung(server->agent),
@@ -180,7 +180,7 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.capture = fl_capture_probe_state(server->capture),
 		.log_lines_lost = fl_log_lost(server->log),
 	};
-	ret->decisions = fl_tallies_sum(&server->tallies, &ret->decision_count);
+	ret->decisions = fl_rule_totals_sum(&server->rule_totals, &ret->decision_count);
 	ret->ready = fl_server_ready(server, ret->reason, sizeof(ret->reason));
 	for (unsigned i = 0; i < server->worker_count; i++) {
 		const struct fl_worker *worker = server->workers[i];
@@ -193,16 +193,16 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 			ret->open[d] += fl_worker_open(worker, d);
 		}
 	}
-	ret->peers_size = fl_peer_counts_size(server->peers);
+	ret->peers_size = fl_peer_counts_size(server->peer_counts);
 	if (!snapshot_listeners(server, ret)) {
 		return false;
 	}
-	ret->peers = fl_peer_counts_sums(server->peers, &ret->peer_count);
+	ret->peers = fl_peer_counts_sums(server->peer_counts, &ret->peer_count);
 	if (ret->peers == NULL) {
 		fl_snapshot_done(ret);
 		return false;
 	}
-	ret->peers_of = server->peers;
+	ret->peers_of = server->peer_counts;
 	qsort(ret->peers, ret->peer_count, sizeof(*ret->peers), compare_peers);
 	return true;
 }

@@ -145,7 +145,7 @@ struct fl_worker *fl_worker_new(const struct fl_worker_options *options)
 			  [FL_OUTBOUND] = lanes_of(&options->listeners, FL_OUTBOUND)},
 		.peers = options->peers,
 		.number = options->number,
-		.callers_max = FL_SEEN_MAX / options->worker_count + 1,
+		.callers_max = FL_CALLERS_MAX / options->worker_count + 1,
 		.conntrack = options->conntrack,
 	};
 

@@ -189,7 +189,7 @@ static struct fl_share *new_share(struct heart *heart, struct fl_generation *gen
 	cr_assert_eq(fl_share_new(generation, tally, 0, &share, &err), 0, "%s", err.text);
 	fl_rule_counts_unref(tally);
 	share->upstream_map = options->map != NULL ? options->map : fl_upstream_map_new();
-	share->plain = fl_plaintext_counters(heart->plaintext, generation->conf, 0);
+	share->plaintext = fl_plaintext_counters(heart->plaintext, generation->conf, 0);
 	return share;
 }
 

@@ -127,7 +127,7 @@ Test(report, plaintext_by_upstream_of_all_workers_and_generations)
 	expect(&s, fl_report_status, "\"plaintext\": []");
 	count_some(plain);
 	count_some(plain);
-	s.snapshot.plain = plain;
+	s.snapshot.plaintext = plain;
 	expect(&s, fl_report_metrics, "fairlead_plaintext_connections_total{upstream=\"db\"} 8\n");
 	expect(&s, fl_report_metrics,
 	       "fairlead_plaintext_bytes_total{upstream=\"db\",to=\"app\"} 400\n");

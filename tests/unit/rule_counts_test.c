@@ -44,10 +44,10 @@ static void count(struct fl_rule_counts *tally, unsigned worker, const char *rul
 	fl_rule_counts_count(tally, worker, &verdict, false);
 }
 
-static uint64_t sum_of(struct fl_tallies *tallies, const char *rule, enum fl_decision decision)
+static uint64_t sum_of(struct fl_rule_totals *tallies, const char *rule, enum fl_decision decision)
 {
 	size_t n;
-	const struct fl_rule_count *rules = fl_tallies_sum(tallies, &n);
+	const struct fl_rule_count *rules = fl_rule_totals_sum(tallies, &n);
 
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(rules[i].rule, rule) == 0) {
@@ -62,12 +62,12 @@ Test(tally, test_tally__verdict_of_its_own_policy__is_counted_by_index)
 	static const char *const names[] = {"allow-1", "deny-1", "allow-2"};
 	struct fl_policy *policy = policy_of(names, 3);
 	struct fl_rule_counts *tally = fl_rule_counts_new(policy, 2);
-	struct fl_tallies all = {0};
+	struct fl_rule_totals all = {0};
 	struct fl_request request = {.id = ID, .id_len = strlen(ID)};
 	struct fl_verdict verdict = fl_policy_decide(policy, &request);
 	size_t n;
 
-	fl_tallies_add(&all, tally);
+	fl_rule_totals_add(&all, tally);
 	fl_rule_counts_count(tally, 0, &verdict, true);
 	fl_rule_counts_count(tally, 1, &verdict, true);
 	request.id = "spiffe://td/b";
@@ -77,10 +77,10 @@ Test(tally, test_tally__verdict_of_its_own_policy__is_counted_by_index)
 	cr_expect_eq(sum_of(&all, "deny-1", FL_DECISION_ALLOW), 0);
 	cr_expect_eq(sum_of(&all, "allow-1", FL_DECISION_ALLOW), 0);
 	cr_expect_eq(sum_of(&all, "default", FL_DECISION_DENY), 1);
-	cr_expect_str_eq(fl_tallies_sum(&all, &n)[3].rule, "default");
+	cr_expect_str_eq(fl_rule_totals_sum(&all, &n)[3].rule, "default");
 	cr_expect_eq(n, 4);
 	fl_rule_counts_unref(tally);
-	fl_tallies_done(&all);
+	fl_rule_totals_done(&all);
 	fl_policy_free(policy);
 }
 
@@ -88,15 +88,15 @@ Test(tally, test_tally__generations_come_and_go__a_rule_keeps_its_count_by_its_n
 {
 	static const char *const first[] = {"a", "b", "c"}, *const second[] = {"c", "x", "a"};
 	struct fl_rule_counts *one = tally_of(first, 3, 2), *two = tally_of(second, 3, 2), *three;
-	struct fl_tallies all = {0};
+	struct fl_rule_totals all = {0};
 	size_t n;
 
-	cr_expect_null(fl_tallies_sum(&all, &n));
-	fl_tallies_add(&all, one);
+	cr_expect_null(fl_rule_totals_sum(&all, &n));
+	fl_rule_totals_add(&all, one);
 	count(one, 0, "a", FL_ALLOW);
 	count(one, 1, "b", FL_DENY);
 	count(one, 1, NULL, FL_DENY);
-	fl_tallies_add(&all, two);
+	fl_rule_totals_add(&all, two);
 	count(one, 0, "a", FL_ALLOW); /* by a worker that has not got its new share yet */
 	count(two, 1, "a", FL_ALLOW);
 	count(two, 0, "b", FL_DENY); /* decided under the old policy: its rule is gone */
@@ -111,26 +111,26 @@ Test(tally, test_tally__generations_come_and_go__a_rule_keeps_its_count_by_its_n
 	cr_expect_eq(all.old_count, 0);
 	fl_rule_counts_unref(two);
 	three = tally_of(first, 1, 2);
-	fl_tallies_add(&all, three);
+	fl_rule_totals_add(&all, three);
 	cr_expect_eq(sum_of(&all, "a", FL_DECISION_ALLOW), 3);
 	cr_expect_eq(sum_of(&all, "default", FL_DECISION_DENY), 2);
 	fl_rule_counts_unref(three);
-	fl_tallies_done(&all);
+	fl_rule_totals_done(&all);
 }
 
 Test(tally, test_tally__many_generations__hold_nothing_of_the_past)
 {
 	static const char *const names[] = {"a"};
-	struct fl_tallies all = {0};
+	struct fl_rule_totals all = {0};
 
 	for (int i = 0; i < 1000; i++) {
 		struct fl_rule_counts *tally = tally_of(names, 1, 3);
 
-		fl_tallies_add(&all, tally);
+		fl_rule_totals_add(&all, tally);
 		count(tally, (unsigned)i % 3, "a", FL_ALLOW);
 		fl_rule_counts_unref(tally);
 		cr_expect_leq(all.old_count, 1);
 	}
 	cr_expect_eq(sum_of(&all, "a", FL_DECISION_ALLOW), 1000);
-	fl_tallies_done(&all);
+	fl_rule_totals_done(&all);
 }
