@@ -50,12 +50,21 @@ static void free_sock(struct fl_watched *watched)
 
 static const struct fl_watched_type watched_type = {.on_events = on_events, .free = free_sock};
 
+static void set_reset_on_close(int fd)
+{
+	struct linger hard = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+}
+
 struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix)
 {
 	struct fl_sock *sock = calloc(1, sizeof(*sock));
 
 	if (sock == NULL || fl_net_opened(net) != 0) {
 		free(sock);
+		/* Whoever is at the other end may be connected: a clean end would be a lie. */
+		set_reset_on_close(fd);
 		close(fd);
 		return NULL;
 	}
@@ -117,20 +126,13 @@ static void close_now(struct fl_sock *sock)
 	}
 }
 
-static void set_reset_on_close(struct fl_sock *sock)
-{
-	struct linger hard = {.l_onoff = 1, .l_linger = 0};
-
-	(void)setsockopt(sock->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-}
-
 static void on_farewell_timeout(uv_timer_t *timer)
 {
 	struct fl_farewell *farewell = FL_CONTAINER_OF(timer, struct fl_farewell, timer);
 	struct fl_sock *sock = farewell->sock;
 
 	/* The peer never took the rest: a clean end would be a lie. */
-	set_reset_on_close(sock);
+	set_reset_on_close(sock->fd);
 	close_now(sock);
 }
 
@@ -156,7 +158,7 @@ static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 static void cut_off(struct fl_sock *sock)
 {
 	if (sock->first != NULL) {
-		set_reset_on_close(sock);
+		set_reset_on_close(sock->fd);
 	}
 	close_now(sock);
 }
@@ -211,7 +213,7 @@ void fl_sock_hang_up(struct fl_sock *sock, uint32_t linger_ms)
 void fl_sock_reset(struct fl_sock *sock)
 {
 	sock->events = NULL;
-	set_reset_on_close(sock);
+	set_reset_on_close(sock->fd);
 	close_now(sock);
 }
 
@@ -281,7 +283,7 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 		rc = fl_poller_watch(sock, EPOLLOUT);
 	}
 	if (rc != 0) {
-		fl_sock_close(sock, 0);
+		fl_sock_reset(sock);
 		return cannot_connect(err, -rc, to);
 	}
 	*ret = sock;
@@ -355,7 +357,7 @@ void fl_sock_read_start(struct fl_sock *sock)
 		fl_poller_come_back(sock);
 	} else if (!sock->watched && fl_poller_watch(sock, 0) != 0) {
 		/* No memory: an error that the next turn finds. */
-		set_reset_on_close(sock);
+		set_reset_on_close(sock->fd);
 		(void)shutdown(sock->fd, SHUT_RDWR);
 		sock->readable = true;
 		fl_poller_come_back(sock);

@@ -295,6 +295,7 @@ void heart_open(struct heart *heart, const struct heart_options *options)
 	}
 	for (unsigned i = 0; i < PLACES; i++) {
 		heart->places[i] = bind_any(&heart->place_ports[i]);
+		side_set_buffers(heart->places[i]);
 		cr_assert_eq(listen(heart->places[i], 64), 0);
 	}
 	first = new_generation(heart, options);

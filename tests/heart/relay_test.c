@@ -1,22 +1,37 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Bytes between an app and a peer: all of them, in order, whatever pieces they come in. */
+/* Bytes between an app and a peer: all of them, in order, whatever pieces they come in, and whoever is slow. */
 #include "heart.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define KINDS for (enum call_kind kind = 0; kind < CALL_KINDS; kind++)
+#include "base/mem.h"
+
+#define EACH_KIND for (enum call_kind kind = 0; kind < CALL_KINDS; kind++)
 
 static const char question[] = "How many roads must a man walk down?";
 static const char answer[] = "42";
 
+static struct heart heart;
+
+static void open_heart(void)
+{
+	heart_open(&heart, NULL);
+}
+
+static void close_heart(void)
+{
+	heart_close(&heart);
+}
+
+TestSuite(relay, .init = open_heart, .fini = close_heart);
+
 Test(relay, carries_a_question_and_its_answer)
 {
-	KINDS
+	EACH_KIND
 	{
-		struct heart heart;
 		struct call call;
 
-		heart_open(&heart, NULL);
 		call_open(&heart, &call, kind);
 		side_say(call_caller(&call), question);
 		HEART_UNTIL(&heart, side_has(call_callee(&call), question));
@@ -24,6 +39,244 @@ Test(relay, carries_a_question_and_its_answer)
 		HEART_UNTIL(&heart, side_has(call_caller(&call), answer));
 		cr_expect_str_eq(heart_state(&heart), "open");
 		call_close(&call);
-		heart_close(&heart);
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	}
+}
+
+static void say_in_single_bytes(struct side *from, struct side *to)
+{
+	from->pace = 1;
+	side_say(from, question);
+	HEART_UNTIL(&heart, side_has(to, question));
+	from->pace = 0;
+	to->got_len = 0;
+}
+
+Test(relay, bytes_may_come_one_by_one)
+{
+	EACH_KIND
+	{
+		struct call call;
+
+		call_open(&heart, &call, kind);
+		say_in_single_bytes(&call.app, &call.mesh);
+		say_in_single_bytes(&call.mesh, &call.app);
+		call_close(&call);
+	}
+}
+
+/* In two pieces, which meet at each byte of what is sent in turn: of each record, where it is TLS. */
+static void say_in_two_pieces(struct side *from, struct side *to)
+{
+	for (size_t cut = 1, len = 2; cut < len; cut++) {
+		from->sent = 0;
+		from->cut = cut;
+		side_say(from, question);
+		len = from->out_len;
+		heart_turn(&heart);
+		heart_turn(&heart);
+		HEART_UNTIL(&heart, side_has(to, question));
+		to->got_len = 0;
+	}
+	from->cut = 0;
+}
+
+Test(relay, records_may_be_cut_anywhere)
+{
+	EACH_KIND
+	{
+		struct call call;
+
+		call_open(&heart, &call, kind);
+		say_in_two_pieces(&call.app, &call.mesh);
+		say_in_two_pieces(&call.mesh, &call.app);
+		call_close(&call);
+	}
+}
+
+/* --- much -------------------------------------------------------------------------------------- */
+
+#define MUCH (8u << 20)
+#define MOST_OUT_LEN (1u << 20) /* that a side has waiting for the kernel */
+
+/* Byte number i of what is sent; both directions differ. */
+static uint8_t byte_at(size_t i, uint8_t seed)
+{
+	return (uint8_t)(i * 31 + (i >> 8) * 7 + (i >> 16) + seed);
+}
+
+struct flow {
+	struct side *from, *to;
+	uint8_t seed;
+	size_t sent, checked;
+};
+
+static void send_more(struct flow *flow)
+{
+	uint8_t piece[60000];
+
+	while (flow->sent < MUCH && flow->from->out_len < MOST_OUT_LEN) {
+		size_t len = MUCH - flow->sent < sizeof(piece) ? MUCH - flow->sent : sizeof(piece);
+
+		for (size_t i = 0; i < len; i++) {
+			piece[i] = byte_at(flow->sent + i, flow->seed);
+		}
+		side_send(flow->from, piece, len);
+		flow->sent += len;
+		if (flow->sent == MUCH) {
+			side_finish(flow->from);
+		}
+	}
+}
+
+static void check(struct flow *flow)
+{
+	struct side *to = flow->to;
+
+	for (size_t i = 0; i < to->got_len; i++) {
+		cr_assert_eq(to->got[i], byte_at(flow->checked + i, flow->seed), "byte %zu",
+			     flow->checked + i);
+	}
+	flow->checked += to->got_len;
+	to->got_len = 0;
+}
+
+static bool is_through(struct flow *flow)
+{
+	send_more(flow);
+	check(flow);
+	return flow->checked == MUCH && flow->to->has_finished;
+}
+
+static struct flow flow_to_mesh(struct call *call)
+{
+	return (struct flow){.from = &call->app, .to = &call->mesh, .seed = 1};
+}
+
+static struct flow flow_to_app(struct call *call)
+{
+	return (struct flow){.from = &call->mesh, .to = &call->app, .seed = 2};
+}
+
+Test(relay, much_goes_both_ways_at_once)
+{
+	EACH_KIND
+	{
+		struct call call;
+
+		call_open(&heart, &call, kind);
+		struct flow a = flow_to_mesh(&call), b = flow_to_app(&call);
+		HEART_UNTIL(&heart, is_through(&a) & is_through(&b));
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+		cr_expect_eq(heart_ended(&heart, call_direction(kind), FL_REASON_DONE), 1);
+		cr_expect_eq(heart.loop->counters.bytes_to_mesh[call_direction(kind)], MUCH + 1);
+		cr_expect_eq(heart.loop->counters.bytes_to_app[call_direction(kind)], MUCH + 1);
+		call_close(&call);
+		close_heart();
+		open_heart();
+	}
+}
+
+/* How much a sender gets rid of while the other side reads nothing: what is in flight is bounded by the kernel and one read. */
+static size_t send_into_the_void(struct flow *flow)
+{
+	size_t before;
+	unsigned same = 0;
+
+	flow->to->is_deaf = true;
+	do {
+		before = flow->from->sent;
+		send_more(flow);
+		heart_turn(&heart);
+		same = flow->from->sent == before ? same + 1 : 0;
+	} while (same < 20 && flow->from->sent < MUCH);
+	return flow->from->sent;
+}
+
+static void hold_back_and_go_on(enum call_kind kind, bool to_app)
+{
+	struct call call;
+
+	call_open(&heart, &call, kind);
+	struct flow flow = to_app ? flow_to_app(&call) : flow_to_mesh(&call);
+	struct flow back = to_app ? flow_to_mesh(&call) : flow_to_app(&call);
+	cr_expect_lt(send_into_the_void(&flow), MUCH, "the sender is never stopped");
+	cr_expect_str_eq(heart_state(&heart), "open");
+	/* The other direction is not held back by that. */
+	side_say(back.from, answer);
+	flow.from->is_deaf = false;
+	HEART_UNTIL(&heart, side_has(back.to, answer));
+	back.to->got_len = 0;
+	flow.to->is_deaf = false;
+	HEART_UNTIL(&heart, is_through(&flow));
+	call_close(&call);
+}
+
+Test(relay, peer_that_does_not_read_stops_the_app_and_nothing_is_lost)
+{
+	EACH_KIND
+	{
+		hold_back_and_go_on(kind, false);
+	}
+}
+
+Test(relay, app_that_does_not_read_stops_the_peer_and_nothing_is_lost)
+{
+	EACH_KIND
+	{
+		hold_back_and_go_on(kind, true);
+	}
+}
+
+/* Whoever resets is heard although nobody reads it just now. */
+static void reset_while_held_back(enum call_kind kind, bool to_app)
+{
+	struct call call;
+
+	call_open(&heart, &call, kind);
+	struct flow flow = to_app ? flow_to_app(&call) : flow_to_mesh(&call);
+	(void)send_into_the_void(&flow);
+	heart_forget(&heart, flow.from);
+	side_reset(flow.from);
+	flow.to->is_deaf = false;
+	HEART_UNTIL(&heart, side_was_reset(flow.to));
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	cr_expect_eq(heart_ended(&heart, call_direction(kind),
+				 to_app ? FL_REASON_PEER_RESET : FL_REASON_APP_RESET),
+		     1);
+	call_close(&call);
+	close_heart();
+	open_heart();
+}
+
+Test(relay, reset_of_one_that_is_held_back_is_heard)
+{
+	EACH_KIND
+	{
+		reset_while_held_back(kind, false);
+		reset_while_held_back(kind, true);
+	}
+}
+
+/* With a kernel that takes nothing, again and again. */
+Test(relay, what_waits_for_the_kernel_goes_out_in_order)
+{
+	EACH_KIND
+	{
+		struct faults faults = {.kinds = FAULTS_AGAIN};
+		struct call call;
+
+		call_open(&heart, &call, kind);
+		while (faults_next(&faults)) {
+			side_say(&call.app, "one");
+			side_say(&call.mesh, "two");
+			heart_turn(&heart);
+			side_say(&call.app, "three");
+			side_say(&call.mesh, "four");
+			HEART_UNTIL(&heart, side_has(&call.mesh, "onethree") &&
+						    side_has(&call.app, "twofour"));
+			call.app.got_len = call.mesh.got_len = 0;
+		}
+		call_close(&call);
 	}
 }

@@ -33,6 +33,9 @@ struct side {
 	bool wants_fin; /* when out is empty */
 };
 
+/* For a socket that is not connected, and for all that a listening one accepts: the kernel takes little at a time. */
+void side_set_buffers(int fd);
+
 /* Before anything else. */
 void side_init(struct side *side);
 /* Starts to connect. Fails the test if that cannot be. */
@@ -62,6 +65,8 @@ void side_alert(struct side *side, uint8_t alert);
 
 /* Has it got just this so far? */
 bool side_has(const struct side *side, const char *text);
+/* Or the beginning of it? */
+bool side_has_only(const struct side *side, const char *text);
 /* Was its connection reset? */
 bool side_was_reset(const struct side *side);
 

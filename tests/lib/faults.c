@@ -22,15 +22,25 @@ static _Thread_local bool is_on;
 __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
 __attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
 
-/* In the middle of a round: nobody has come to the end of it. */
+const char *faults_where(void)
+{
+	static char text[64];
+
+	if (current == NULL || current->call == NULL) {
+		return "no call";
+	}
+	(void)snprintf(text, sizeof(text), "call %u, %s()", current->round, current->call);
+	return text;
+}
+
 static void tell(void)
 {
 	char text[128];
-	int len;
 
 	if (current != NULL && current->call != NULL) {
-		len = snprintf(text, sizeof(text), "faults: this was with call %u failing, %s()\n",
-			       current->round, current->call);
+		int len = snprintf(text, sizeof(text), "faults: this was with %s failing\n",
+				   faults_where());
+
 		(void)!write(STDERR_FILENO, text, (size_t)len);
 	}
 }
@@ -205,18 +215,12 @@ REAL(int, connect, int fd, const struct sockaddr *to, socklen_t len)
 
 REAL(ssize_t, recv, int fd, void *data, size_t len, int flags)
 {
-	if (fails(FAULTS_SYSTEM, "recv", ECONNRESET)) {
-		return -1;
-	}
-	return __real_recv(fd, data, len > 1 && strikes(FAULTS_SHORT, "recv") ? 1 : len, flags);
+	return fails(FAULTS_SYSTEM, "recv", ECONNRESET) ? -1 : __real_recv(fd, data, len, flags);
 }
 
 REAL(ssize_t, read, int fd, void *data, size_t len)
 {
-	if (fails(FAULTS_SYSTEM, "read", EIO)) {
-		return -1;
-	}
-	return __real_read(fd, data, len > 1 && strikes(FAULTS_SHORT, "read") ? 1 : len);
+	return fails(FAULTS_SYSTEM, "read", EIO) ? -1 : __real_read(fd, data, len);
 }
 
 REAL(ssize_t, recvmsg, int fd, struct msghdr *message, int flags)

@@ -27,9 +27,8 @@ enum faults_kinds {
 	FAULTS_MEMORY = 1, /* malloc, calloc, realloc, aligned_alloc, strdup, vasprintf */
 	/* Sockets, epoll, files, randomness: with an error that each of them may have. */
 	FAULTS_SYSTEM = 2,
-	FAULTS_UV = 4, /* uv_..._init, _start and uv_thread_create */
-	FAULTS_SHORT =
-		8, /* nothing fails: a send() or write() takes one byte, a recv() or read() gives one */
+	FAULTS_UV = 4,     /* uv_..._init, _start and uv_thread_create */
+	FAULTS_SHORT = 8,  /* nothing fails: a send() or write() takes one byte */
 	FAULTS_AGAIN = 16, /* a send() or write() takes nothing: EAGAIN */
 };
 
@@ -53,6 +52,9 @@ void faults_off(void); /* may be called again */
 
 /* From now on getsockopt() gives this value (copied) for that option, on all sockets and threads; NULL: the kernel's again. */
 void faults_pretend_option(int level, int option, const void *value, unsigned len);
+
+/* "call 7, malloc()": which one has failed in this round; "no call" before one has. Until the next call. */
+const char *faults_where(void);
 
 /* Does nothing: for a breakpoint. */
 void faults_struck(const char *call, unsigned number);
