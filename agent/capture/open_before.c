@@ -312,8 +312,7 @@ int fl_open_before_format(const struct fl_open_before_scope *scope, struct fl_te
 
 static bool is_loopback(const struct in6_addr *addr)
 {
-	return IN6_IS_ADDR_LOOPBACK(addr) ||
-	       (IN6_IS_ADDR_V4MAPPED(addr) && addr->s6_addr[12] == IN_LOOPBACKNET);
+	return fl_ip_is_loopback(AF_INET6, addr->s6_addr);
 }
 
 static bool is_at(const struct ifaddrs *interface, const struct in6_addr *addr)

@@ -40,26 +40,13 @@ const struct fl_ruleset_counter fl_ruleset_counters[] = {
 };
 const size_t fl_ruleset_counter_count = FL_COUNT_OF(fl_ruleset_counters);
 
-static bool is_loopback(const struct fl_addr *addr)
-{
-	return addr->sa.any.sa_family == AF_INET
-		       ? ntohl(addr->sa.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET
-		       : IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr);
-}
-
-bool fl_ruleset_is_unspecified(const struct fl_addr *addr)
-{
-	return addr->sa.any.sa_family == AF_INET ? addr->sa.in.sin_addr.s_addr == htonl(INADDR_ANY)
-						 : IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr);
-}
-
 /* What a redirect at output makes of every destination. */
 static bool is_redirect_target(const struct fl_addr *addr)
 {
-	return fl_ruleset_is_unspecified(addr) ||
+	return fl_addr_is_unspecified(addr) ||
 	       (addr->sa.any.sa_family == AF_INET
 			? addr->sa.in.sin_addr.s_addr == htonl(INADDR_LOOPBACK)
-			: is_loopback(addr));
+			: fl_addr_is_loopback(addr));
 }
 
 static int take_port(const char *key, const struct fl_addr *addr, uint16_t *port, bool *listens,
@@ -115,7 +102,7 @@ int fl_ruleset_inbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
 	for (size_t i = 0; i < conf->sidecar.inbound_count; i++) {
 		const struct fl_addr *addr = &conf->sidecar.inbound[i];
 
-		if (addr->kind == FL_ADDR_IP && is_loopback(addr)) {
+		if (fl_addr_is_loopback(addr)) {
 			return cannot_reach("inbound", addr, "*:15006", err);
 		}
 	}

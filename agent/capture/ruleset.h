@@ -51,8 +51,6 @@ int fl_ruleset_inbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
 int fl_ruleset_outbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
 			struct fl_err *err) FL_MUST_USE;
 
-bool fl_ruleset_is_unspecified(const struct fl_addr *addr); /* 0.0.0.0 or [::] */
-
 /* The named counters of the table, in the order in which people want to read them. */
 struct fl_ruleset_counter {
 	const char *name;

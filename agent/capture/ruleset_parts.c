@@ -167,7 +167,7 @@ void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look l
 			continue;
 		}
 		to.ports = (struct fl_port_range){listen->port, listen->port};
-		if (listen->kind == FL_ADDR_IP && !fl_ruleset_is_unspecified(listen)) {
+		if (listen->kind == FL_ADDR_IP && !fl_addr_is_unspecified(listen)) {
 			to.any_net = !fl_cidr_of(&listen->sa.any, &to.net);
 		}
 		fl_writer_selector(&to, look, FL_RULESET_TCP, &match);

@@ -65,21 +65,12 @@ static struct fl_addr reachable(const struct fl_addr *addr)
 {
 	struct fl_addr to = *addr;
 
-	if (addr->kind == FL_ADDR_ANY ||
-	    (addr->sa.any.sa_family == AF_INET && addr->sa.in.sin_addr.s_addr == INADDR_ANY)) {
+	if (addr->kind == FL_ADDR_ANY) {
 		to_loopback(&to, false);
-	} else if (addr->sa.any.sa_family == AF_INET6 &&
-		   IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr)) {
-		to_loopback(&to, true);
+	} else if (fl_addr_is_unspecified(addr)) {
+		to_loopback(&to, addr->sa.any.sa_family == AF_INET6);
 	}
 	return to;
-}
-
-static bool is_loopback(const struct fl_addr *addr)
-{
-	return addr->sa.any.sa_family == AF_INET
-		       ? ntohl(addr->sa.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET
-		       : IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr);
 }
 
 /* Does it listen where it is asked on loopback? */
@@ -87,7 +78,7 @@ static bool is_on_loopback(const struct fl_addr *addr)
 {
 	const struct fl_addr to = reachable(addr);
 
-	return is_loopback(&to);
+	return fl_addr_is_loopback(&to);
 }
 
 static bool has_control(const struct fl_conf *conf, struct fl_admin_client *ret)

@@ -162,17 +162,6 @@ static void check_policy(const struct fl_conf *conf, struct fl_problems *problem
 	}
 }
 
-static bool is_loopback(const struct fl_addr *addr)
-{
-	if (addr->kind != FL_ADDR_IP) {
-		return false;
-	}
-	if (addr->sa.any.sa_family == AF_INET) {
-		return ntohl(addr->sa.in.sin_addr.s_addr) >> 24 == 127;
-	}
-	return IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr);
-}
-
 static void check_listeners(const struct fl_conf *conf, struct fl_problems *problems)
 {
 	char text[FL_ADDR_TEXT];
@@ -180,7 +169,7 @@ static void check_listeners(const struct fl_conf *conf, struct fl_problems *prob
 	for (size_t i = 0; i < conf->service_count; i++) {
 		const struct fl_conf_service *service = &conf->services[i];
 
-		if (is_loopback(&service->listen)) {
+		if (fl_addr_is_loopback(&service->listen)) {
 			fl_problem_warning(
 				problems, service->line,
 				"service %s listens on %s only, where no other machine or pod "
@@ -193,7 +182,8 @@ static void check_listeners(const struct fl_conf *conf, struct fl_problems *prob
 		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
 
 		if (upstream->listen.kind != FL_ADDR_UNIX &&
-		    upstream->listen.kind != FL_ADDR_NONE && !is_loopback(&upstream->listen)) {
+		    upstream->listen.kind != FL_ADDR_NONE &&
+		    !fl_addr_is_loopback(&upstream->listen)) {
 			fl_problem_warning(
 				problems, upstream->line,
 				"upstream %s listens on %s, so whoever reaches that port "

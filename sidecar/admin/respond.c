@@ -39,7 +39,7 @@ static unsigned healthz(const struct fl_admin_source *source, struct fl_text *bo
 
 static unsigned readyz(const struct fl_admin_source *source, struct fl_text *body)
 {
-	char reason[1280] = "";
+	char reason[FL_ERR_TEXTS] = "";
 
 	if (source->ready(source->user, reason, sizeof(reason))) {
 		fl_text_print(body, "ready\n");

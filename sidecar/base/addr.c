@@ -290,6 +290,39 @@ int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret, struct 
 	return parse_name(text, host, port, allow, ret, err);
 }
 
+/* --- kinds of addresses ------------------------------------------------------------------- */
+
+bool fl_ip_is_loopback(int family, const uint8_t *ip)
+{
+	static const uint8_t one[16] = {[15] = 1};
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	if (family == AF_INET) {
+		return ip[0] == IN_LOOPBACKNET;
+	}
+	return memcmp(ip, one, sizeof(one)) == 0 ||
+	       (memcmp(ip, mapped, sizeof(mapped)) == 0 && ip[12] == IN_LOOPBACKNET);
+}
+
+static const uint8_t *ip_of(const struct fl_addr *addr)
+{
+	return addr->sa.any.sa_family == AF_INET ? (const uint8_t *)&addr->sa.in.sin_addr
+						 : addr->sa.in6.sin6_addr.s6_addr;
+}
+
+bool fl_addr_is_loopback(const struct fl_addr *addr)
+{
+	return addr->kind == FL_ADDR_IP && fl_ip_is_loopback(addr->sa.any.sa_family, ip_of(addr));
+}
+
+bool fl_addr_is_unspecified(const struct fl_addr *addr)
+{
+	static const uint8_t zeros[16];
+
+	return addr->kind == FL_ADDR_IP &&
+	       memcmp(ip_of(addr), zeros, addr->sa.any.sa_family == AF_INET ? 4 : 16) == 0;
+}
+
 /* --- writing ------------------------------------------------------------------------------- */
 
 static void format_v6(const struct sockaddr_in6 *in6, char *buf)

@@ -48,6 +48,13 @@ enum fl_addr_allow {
 int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret,
 		  struct fl_err *err) FL_MUST_USE;
 
+/* One of 127.0.0.0/8 or ::1, IPv4 written inside IPv6 included? ip: in network byte order, 4 bytes with AF_INET, else 16. */
+bool fl_ip_is_loopback(int family, const uint8_t *ip);
+/* Is it FL_ADDR_IP, and on loopback? */
+bool fl_addr_is_loopback(const struct fl_addr *addr);
+/* Is it FL_ADDR_IP, and 0.0.0.0 or [::]? */
+bool fl_addr_is_unspecified(const struct fl_addr *addr);
+
 /* "10.0.0.1:80", "[::1]:80", "*:80", "name:80", "unix:/run/x.sock"; v4-mapped IPv6 is written as
  * IPv4. buf of FL_ADDR_TEXT bytes; returns buf. */
 #define FL_ADDR_TEXT 300

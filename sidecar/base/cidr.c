@@ -128,6 +128,12 @@ union fl_sockaddr fl_cidr_sockaddr(const struct fl_cidr *net)
 	return sa;
 }
 
+bool fl_cidr_is_loopback(const struct fl_cidr *net)
+{
+	return net->bits >= (net->family == AF_INET ? 8 : V6_BITS) &&
+	       fl_ip_is_loopback(net->family, net->addr);
+}
+
 bool fl_cidr_covers(const struct fl_cidr *wide, const struct fl_cidr *narrow)
 {
 	unsigned whole = wide->bits / 8u, rest = wide->bits % 8u;

@@ -44,6 +44,9 @@ struct fl_err {
 	char text[512]; /* bounded; a longer sentence ends in "..." */
 };
 
+/* Room for two such sentences and some words around them, as in why something is not ready. */
+#define FL_ERR_TEXTS 1280
+
 /* Fills err (may be NULL) and returns code, so that `return fl_err_set(err, ...)` is the idiom. */
 int fl_err_set(struct fl_err *err, enum fl_code code, const char *fmt, ...) FL_PRINTF(3, 4);
 

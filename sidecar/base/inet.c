@@ -63,10 +63,7 @@ bool fl_inet_equal(const struct fl_inet *a, const struct fl_inet *b)
 
 bool fl_inet_is_loopback(const struct fl_inet *inet)
 {
-	static const uint8_t one[16] = {[15] = 1};
-
-	return inet->family == AF_INET ? inet->ip[0] == 127
-				       : memcmp(inet->ip, one, sizeof(one)) == 0;
+	return fl_ip_is_loopback(inet->family, inet->ip);
 }
 
 struct fl_inet fl_inet_network(const struct fl_inet *inet)

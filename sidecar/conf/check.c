@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/inet.h"
 #include "base/mem.h"
 #include "conf/build.h"
 
@@ -159,14 +158,8 @@ static bool same_ip(const struct fl_addr *a, const struct fl_addr *b)
 /* addr takes what comes to any address of b's family. */
 static bool takes_all(const struct fl_addr *addr, const struct fl_addr *b)
 {
-	if (addr->kind == FL_ADDR_ANY) {
-		return true;
-	}
-	if (addr->sa.any.sa_family != b->sa.any.sa_family) {
-		return false;
-	}
-	return addr->sa.any.sa_family == AF_INET ? addr->sa.in.sin_addr.s_addr == htonl(INADDR_ANY)
-						 : IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr);
+	return addr->kind == FL_ADDR_ANY ||
+	       (addr->sa.any.sa_family == b->sa.any.sa_family && fl_addr_is_unspecified(addr));
 }
 
 /* With SO_REUSEPORT the kernel would let both bind, and share the connections out between them. */
@@ -222,13 +215,6 @@ static void check_collisions(struct fl_build *build, const struct listeners *all
 
 /* --- destinations -------------------------------------------------------------------------- */
 
-static bool is_loopback(const struct fl_addr *addr)
-{
-	return addr->kind == FL_ADDR_IP &&
-	       (addr->sa.any.sa_family == AF_INET ? ntohl(addr->sa.in.sin_addr.s_addr) >> 24 == 127
-						  : IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr));
-}
-
 /* Certainly so: which addresses this machine has is unknown here. */
 static bool leads_to(const struct fl_addr *to, const struct fl_addr *listener)
 {
@@ -237,7 +223,7 @@ static bool leads_to(const struct fl_addr *to, const struct fl_addr *listener)
 		       strcmp(to->sa.un.sun_path, listener->sa.un.sun_path) == 0;
 	}
 	return to->kind == FL_ADDR_IP && to->port == listener->port &&
-	       (same_ip(to, listener) || (takes_all(listener, to) && is_loopback(to)));
+	       (same_ip(to, listener) || (takes_all(listener, to) && fl_addr_is_loopback(to)));
 }
 
 /* That to must not lead to: one of its own kind, or one for captured traffic, which knows no destination then. */
@@ -295,13 +281,9 @@ static void check_remote(struct fl_build *build, const struct fl_conf_service *s
 			 fl_conf_line line)
 {
 	char text[FL_ADDR_TEXT];
-	struct fl_inet inet;
 
-	if (service->app.kind != FL_ADDR_IP || service->remote) {
-		return;
-	}
-	inet = fl_inet_of(&service->app.sa.any);
-	if (fl_inet_is_loopback(&inet)) {
+	if (service->app.kind != FL_ADDR_IP || service->remote ||
+	    fl_addr_is_loopback(&service->app)) {
 		return;
 	}
 	(void)fl_addr_format(&service->app, text);
@@ -455,10 +437,7 @@ static bool is_excluded(const struct fl_conf *conf, uint16_t port)
 
 static bool is_everywhere(const struct fl_addr *addr)
 {
-	return addr->kind == FL_ADDR_ANY ||
-	       (addr->sa.any.sa_family == AF_INET
-			? addr->sa.in.sin_addr.s_addr == htonl(INADDR_ANY)
-			: IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr));
+	return addr->kind == FL_ADDR_ANY || fl_addr_is_unspecified(addr);
 }
 
 /* What comes by another interface is led to the address of that, never to loopback. */
@@ -487,7 +466,7 @@ static void check_redirected_listener(struct fl_build *build, const struct liste
 	uint16_t port = listener->addr->port;
 	char text[LISTENER_TEXT];
 
-	if (listener->addr->kind == FL_ADDR_UNIX || is_loopback(listener->addr) ||
+	if (listener->addr->kind == FL_ADDR_UNIX || fl_addr_is_loopback(listener->addr) ||
 	    strcmp(listener->key, "admin") == 0 || is_excluded(build->conf, port)) {
 		return;
 	}

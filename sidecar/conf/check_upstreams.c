@@ -38,15 +38,6 @@ static void check_fixed(struct fl_build *build, const struct fl_conf_upstream *u
 	}
 }
 
-/* What an app sends to itself is not captured. */
-static bool is_loopback(const struct fl_cidr *net)
-{
-	static const struct fl_cidr v4 = {AF_INET, 8, {127}};
-	static const struct fl_cidr v6 = {AF_INET6, 128, {[15] = 1}};
-
-	return fl_cidr_covers(&v4, net) || fl_cidr_covers(&v6, net);
-}
-
 static void check_captured(struct fl_build *build, const struct fl_conf_upstream *upstream)
 {
 	fl_conf_line line = fl_build_line(build, "upstream", upstream->name, "to");
@@ -61,7 +52,8 @@ static void check_captured(struct fl_build *build, const struct fl_conf_upstream
 			upstream->name, fl_build_line(build, "sidecar", NULL, "outbound"));
 	}
 	for (size_t i = 0; i < upstream->dest_count; i++) {
-		if (upstream->dests[i].host == NULL && is_loopback(&upstream->dests[i].net)) {
+		if (upstream->dests[i].host == NULL &&
+		    fl_cidr_is_loopback(&upstream->dests[i].net)) {
 			fl_problem_warning(
 				build->problems, line,
 				"`to`: %s never matches, for what goes to loopback is not captured: add "

@@ -36,14 +36,6 @@ int fl_set_service_listen(const struct fl_setting *setting, struct fl_err *err)
 }
 
 /* 0.0.0.0 and [::] are places to listen on; connecting to them only works by accident. */
-static bool is_unspecified(const struct fl_addr *addr)
-{
-	return addr->kind == FL_ADDR_IP &&
-	       (addr->sa.any.sa_family == AF_INET
-			? addr->sa.in.sin_addr.s_addr == htonl(INADDR_ANY)
-			: IN6_IS_ADDR_UNSPECIFIED(&addr->sa.in6.sin6_addr));
-}
-
 static int refuse_unspecified(const char *text, struct fl_err *err)
 {
 	return fl_err_set(err, FL_ERR_INVALID,
@@ -67,7 +59,7 @@ int fl_set_app(const struct fl_setting *setting, struct fl_err *err)
 			"127.0.0.1:%u or [::1]:%u",
 			setting->entry->value, addr.port, addr.port);
 	}
-	if (is_unspecified(&addr)) {
+	if (fl_addr_is_unspecified(&addr)) {
 		return refuse_unspecified(setting->entry->value, err);
 	}
 	*app = addr;
@@ -191,7 +183,7 @@ static int add_target(const struct fl_setting *setting, const char *text, struct
 	if (rc != 0) {
 		return rc;
 	}
-	if (is_unspecified(&addr)) {
+	if (fl_addr_is_unspecified(&addr)) {
 		return refuse_unspecified(text, err);
 	}
 	upstream->to = fl_grow(upstream->to, upstream->to_count + 1, sizeof(*upstream->to));

@@ -9,13 +9,17 @@
 #include "pki/crl.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "pki/asn1.h"
 #include "pki/cert.h"
 #include "pki/name.h"
 #include "pki/signature.h"
+
+#define SERIAL_BYTES 20u /* RFC 5280 section 4.1.2.2: no more */
 
 static const struct fl_span oid_authority_key_id = FL_OID(0x55, 0x1d, 0x23);
 static const struct fl_span oid_delta = FL_OID(0x55, 0x1d, 0x1b);
@@ -458,17 +462,15 @@ bool fl_crl_is_late(const struct fl_crl *crl, int64_t now)
 
 const char *fl_crl_serial_text(struct fl_span certificate, char buf[FL_SERIAL_TEXT])
 {
-	static const char digits[] = "0123456789abcdef";
-	struct fl_cert read;
-	size_t at = 2;
+	struct fl_cert read = {.serial = {.len = 0}};
+	bool is_long;
+	size_t len;
 
 	(void)fl_cert_parse(certificate, &read, NULL);
+	is_long = read.serial.len > SERIAL_BYTES;
+	len = is_long ? SERIAL_BYTES : read.serial.len;
 	memcpy(buf, "0x", 2);
-	/* RFC 5280: no more than 20 bytes. */
-	for (size_t i = 0; i < read.serial.len && i < 20; i++) {
-		buf[at++] = digits[read.serial.data[i] >> 4];
-		buf[at++] = digits[read.serial.data[i] & 15];
-	}
-	memcpy(buf + at, read.serial.len > 20 ? "..." : "", read.serial.len > 20 ? 4 : 1);
+	(void)fl_hex(read.serial.data, len, buf + 2);
+	(void)snprintf(buf + 2 + 2 * len, FL_SERIAL_TEXT - 2 - 2 * len, "%s", is_long ? "..." : "");
 	return buf;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/json.h"
 #include "report/connections.h"
 
@@ -224,18 +225,13 @@ static void put_answer(struct fl_json *json, const struct root *root, bool compl
 
 static void put_key_id(struct fl_json *json, const struct fl_der *der)
 {
-	static const char digits[] = "0123456789abcdef";
-	char text[2 * KEY_ID_LEN + 1] = "";
+	char text[FL_HEX_TEXT(KEY_ID_LEN)];
 	uint8_t id[KEY_ID_LEN];
 
 	if (fl_svid_key_id((struct fl_span){der->data, der->len}, id, NULL) != 0) {
 		return;
 	}
-	for (size_t i = 0; i < KEY_ID_LEN; i++) {
-		text[2 * i] = digits[id[i] >> 4];
-		text[2 * i + 1] = digits[id[i] & 0xf];
-	}
-	fl_json_str(json, "key_id", text);
+	fl_json_str(json, "key_id", fl_hex(id, sizeof(id), text));
 }
 
 static void put_roots(struct fl_json *json, const struct roots *roots,

@@ -88,8 +88,8 @@ struct fl_snapshot {
 	int64_t pid;
 	unsigned workers;
 	bool ready;
-	char reason[1280];   /* when not ready */
-	uint64_t generation; /* 0: none */
+	char reason[FL_ERR_TEXTS]; /* when not ready */
+	uint64_t generation;       /* 0: none */
 	const uint8_t *digest;
 	const struct fl_expiries *expiries; /* NULL without a generation */
 	struct fl_rollover rollover;        /* of the generation */

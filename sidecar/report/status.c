@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* status - the snapshot as JSON; report.h documents the keys. */
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/when.h"
 #include "report/report.h"
+
+#define DIGEST_BYTES 8u /* of them that people read */
 
 static void put_time(struct fl_json *json, const char *name, int64_t when)
 {
@@ -19,14 +22,9 @@ static void put_life(struct fl_json *json, int64_t not_after, int64_t now)
 
 static void put_digest(struct fl_json *json, const uint8_t *digest)
 {
-	static const char digits[] = "0123456789abcdef";
-	char text[17] = "";
+	char text[FL_HEX_TEXT(DIGEST_BYTES)];
 
-	for (size_t i = 0; i < sizeof(text) / 2; i++) {
-		text[2 * i] = digits[digest[i] >> 4];
-		text[2 * i + 1] = digits[digest[i] & 0xf];
-	}
-	fl_json_str(json, "digest", text);
+	fl_json_str(json, "digest", fl_hex(digest, DIGEST_BYTES, text));
 }
 
 static void put_generation(struct fl_json *json, const struct fl_snapshot *s)

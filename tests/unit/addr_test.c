@@ -184,3 +184,44 @@ Test(addr, test_addr__socket_addresses__are_written_for_people)
 	cr_expect_eq(strlen(fl_sockaddr_format(&sa.any, text)),
 		     strlen("unix:") + sizeof(sa.un.sun_path));
 }
+
+Test(addr, test_addr__loopback_and_unspecified)
+{
+	static const struct {
+		const char *text;
+		bool is_loopback, is_unspecified;
+	} cases[] = {
+		{"127.0.0.1:1", true, false},
+		{"127.255.0.9:1", true, false},
+		{"[::1]:1", true, false},
+		{"[::ffff:127.0.0.1]:1", true, false},
+		{"128.0.0.1:1", false, false},
+		{"[::2]:1", false, false},
+		{"[::127.0.0.1]:1", false, false},
+		{"[::ffff:10.0.0.1]:1", false, false},
+		{"[7f00::1]:1", false, false},
+		{"0.0.0.0:1", false, true},
+		{"[::]:1", false, true},
+		{"[::ffff:0.0.0.0]:1", false, true},
+		{"*:1", false, false},
+		{"localhost:1", false, false},
+		{"unix:/127.0.0.1", false, false},
+	};
+	uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
+
+	for (size_t i = 0; i < FL_COUNT_OF(cases); i++) {
+		struct fl_addr addr;
+
+		cr_assert_eq(
+			fl_addr_parse(cases[i].text,
+				      FL_ADDR_ALLOW_ANY | FL_ADDR_ALLOW_NAME | FL_ADDR_ALLOW_UNIX,
+				      &addr, NULL),
+			0);
+		cr_expect_eq(fl_addr_is_loopback(&addr), cases[i].is_loopback, "%s", cases[i].text);
+		cr_expect_eq(fl_addr_is_unspecified(&addr), cases[i].is_unspecified, "%s",
+			     cases[i].text);
+	}
+	cr_expect(fl_ip_is_loopback(AF_INET6, mapped));
+	mapped[12] = 126;
+	cr_expect_not(fl_ip_is_loopback(AF_INET6, mapped));
+}

@@ -5,6 +5,7 @@
 
 #include "base/addr.h"
 #include "base/cidr.h"
+#include "base/mem.h"
 
 static union fl_sockaddr address(const char *text)
 {
@@ -121,4 +122,34 @@ Test(cidr, covers)
 		cr_expect_eq(fl_cidr_covers(&wide, &narrow), rows[i].covers, "%s %s", rows[i].wide,
 			     rows[i].narrow);
 	}
+}
+
+Test(cidr, loopback)
+{
+	static const struct {
+		const char *text;
+		bool is_loopback;
+	} cases[] = {{"127.0.0.0/8", true},  {"127.0.0.1", true},  {"::1", true},
+		     {"126.0.0.0/7", false}, {"0.0.0.0/0", false}, {"::/127", false},
+		     {"::/0", false},        {"128.0.0.1", false}, {"::ffff:127.0.0.1", true}};
+
+	for (size_t i = 0; i < FL_COUNT_OF(cases); i++) {
+		struct fl_cidr net;
+
+		cr_assert_eq(fl_cidr_parse(cases[i].text, &net, NULL), 0);
+		cr_expect_eq(fl_cidr_is_loopback(&net), cases[i].is_loopback, "%s", cases[i].text);
+	}
+}
+
+Test(cidr, sockaddr)
+{
+	struct fl_cidr net, again;
+	union fl_sockaddr sa;
+
+	cr_assert_eq(fl_cidr_parse("10.0.0.1", &net, NULL), 0);
+	sa = fl_cidr_sockaddr(&net);
+	cr_expect(fl_cidr_of(&sa.any, &again) && fl_cidr_equal(&net, &again));
+	cr_assert_eq(fl_cidr_parse("fd00::1", &net, NULL), 0);
+	sa = fl_cidr_sockaddr(&net);
+	cr_expect(fl_cidr_of(&sa.any, &again) && fl_cidr_equal(&net, &again));
 }
