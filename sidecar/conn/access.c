@@ -3,7 +3,6 @@
 
 #include "base/tls_alert.h"
 #include "conn/remedy.h"
-#include "conn/stranger.h"
 
 /* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
 static bool is_wanted(const struct fl_loop *loop, enum fl_reason reason,
@@ -54,7 +53,7 @@ static void add_verdict(struct fl_line *line, const struct fl_verdict *verdict)
 static bool is_about_protocols(const struct fl_access *access)
 {
 	const struct fl_tls_failure *failure =
-		access->session != NULL ? fl_session_failure(access->session) : NULL;
+		access->mesh != NULL ? access->mesh->ops->failure(access->mesh) : NULL;
 
 	return access->reason == FL_REASON_PEER_ALERT && access->conn->direction == FL_OUTBOUND &&
 	       failure != NULL && failure->alert == FL_ALERT_NO_APPLICATION_PROTOCOL;
@@ -74,8 +73,8 @@ static void add_remedy(struct fl_line *line, const struct fl_access *access)
 	if (reason == FL_REASON_POLICY || reason == FL_REASON_POLICY_LOST) {
 		if (access->verdict != NULL && access->verdict->rule == NULL) {
 			fl_remedy_for_policy(access->conn,
-					     access->session != NULL
-						     ? fl_session_peer_id(access->session)
+					     access->mesh != NULL
+						     ? access->mesh->ops->peer_id(access->mesh)
 						     : NULL,
 					     &remedy);
 		}
@@ -114,10 +113,10 @@ static void add_ends(struct fl_line *line, const struct fl_access *access)
 	const struct fl_generation *generation = access->conn->share->generation;
 	char addr[FL_ADDR_TEXT];
 
-	if (access->session != NULL) {
-		fl_line_str(line, "peer_addr", fl_session_peer_addr(access->session, addr));
-	} else if (access->plain != NULL) {
-		fl_line_str(line, "peer_addr", fl_sock_peer(access->plain, addr));
+	if (access->mesh != NULL) {
+		fl_line_str(line, "peer_addr", access->mesh->ops->peer_addr(access->mesh, addr));
+	} else if (access->sock != NULL) {
+		fl_line_str(line, "peer_addr", fl_sock_peer(access->sock, addr));
 	}
 	fl_line_str(line, "own", generation->credentials->id);
 	fl_line_u64(line, "generation", generation->number);
@@ -141,8 +140,8 @@ static void add_facts(struct fl_line *line, const struct fl_access *access)
 	add_addresses(line, conn);
 	fl_line_str(line, "detected", fl_detected_word(conn->detected));
 	add_ends(line, access);
-	if (access->session != NULL) {
-		fl_session_describe(access->session, line);
+	if (access->mesh != NULL) {
+		access->mesh->ops->describe(access->mesh, line);
 	} else if (conn->security == FL_SECURITY_PLAINTEXT) {
 		fl_line_str(line, "security", "plaintext");
 	}

@@ -2,17 +2,17 @@
 #ifndef FL_CONN_ACCESS_H
 #define FL_CONN_ACCESS_H
 /* access - the one line that a connection leaves behind, at its end. Loop-bound. */
-#include "conn/session.h"
+#include "conn/conn.h"
+#include "conn/mesh.h"
 
 struct fl_access {
 	const struct fl_conn *conn;
-	const struct fl_session *session; /* NULL: there was none */
+	const struct fl_mesh *mesh;       /* NULL: there was none yet */
+	const struct fl_sock *sock;       /* that would have become the mesh side; NULL: see mesh */
 	const struct fl_verdict *verdict; /* NULL: policy was not asked */
 	enum fl_reason reason;
 	enum fl_rule broken_rule; /* that a good peer's chain breaks now; FL_RULE_NONE: none */
 	const char *detail;       /* a sentence more; NULL: none */
-	const struct fl_sock *
-		plain; /* its mesh side is this plain socket, or will be a session; NULL: neither */
 	uint64_t to_app, to_mesh; /* bytes */
 };
 

@@ -41,25 +41,18 @@ struct fl_conn {
 	struct fl_inet source;       /* family 0: a Unix socket, or unknown */
 	struct fl_inet destination;  /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
-	uint32_t next_target;   /* outbound: which of targets, or the destination, to dial next */
 	uint32_t lane;          /* among the places for handshakes of its direction */
 	uint64_t dial_until_ms; /* outbound: connect_timeout ends; 0: nothing is dialled yet */
-	uint64_t address_until_ms; /* and the part of it that the address dialled now may have */
-	uint16_t port;             /* as policy calls it; 0: Unix */
-	uint8_t direction;         /* enum fl_direction */
-	uint8_t detected;          /* enum fl_detected; inbound */
-	uint8_t security;          /* enum fl_security */
-	bool admitted;             /* counts towards [limits] connections */
+	uint16_t port;          /* as policy calls it; 0: Unix */
+	uint8_t direction;      /* enum fl_direction */
+	uint8_t detected;       /* enum fl_detected; inbound */
+	uint8_t security;       /* enum fl_security */
+	bool admitted;          /* counts towards [limits] connections */
 };
 
-/* Takes the connection that waits at the listener, and finds out what it is. One that cannot be served (its destination
- * is unknown or ourselves, its section has gone) is reset, counted and logged inside. NULL: that, or nobody waits, or
- * no memory. Else one reference, and the socket, which has no user yet. */
-struct fl_conn *fl_conn_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
-			       struct fl_sock **ret_sock);
-/* Resets the connection that waits. detail: for the log. quietly: it is counted, and not logged. */
-void fl_conn_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
-		    enum fl_reason reason, const char *detail, bool quietly);
+/* From a socket of that endpoint, under the loop's current share; what it is, is not found out yet. One reference; NULL: no
+ * memory. For accept.c. */
+struct fl_conn *fl_conn_new(struct fl_endpoint *endpoint, const struct fl_sock *sock);
 struct fl_conn *fl_conn_ref(struct fl_conn *conn);
 void fl_conn_unref(struct fl_conn *conn);
 
@@ -87,6 +80,8 @@ const struct fl_conf_service *fl_conn_service_under(const struct fl_conn *conn,
 						    const struct fl_share *share);
 const struct fl_conf_upstream *fl_conn_upstream_under(const struct fl_conn *conn,
 						      const struct fl_share *share);
+/* Outbound and captured: the upstream that the destination belongs to as far as is known now (naming.h makes it certain). */
+const struct fl_conf_upstream *fl_conn_captured_upstream(const struct fl_conn *conn);
 /* Does one of its `peer` patterns name this identity? user: the upstream; for fl_tls_new(). */
 bool fl_upstream_expects(const void *user, const char *id, size_t id_len);
 
@@ -103,20 +98,9 @@ struct fl_dial fl_conn_app(const struct fl_conn *conn, union fl_sockaddr *to,
 			   union fl_sockaddr *from);
 
 /* Outbound in plaintext: where that is counted. */
-struct fl_plaintext_counter *fl_conn_plain(const struct fl_conn *conn);
+struct fl_plaintext_counter *fl_conn_plaintext_counter(const struct fl_conn *conn);
 
-/* Outbound: dials the next of the addresses that the connection may go to; tls: for a handshake. 0: cb runs once, later. Else the negative
- * uv error of the last one that could not even be tried: UV_ELOOP for one that leads back here, UV_EHOSTUNREACH when
- * none was left, UV_ETIMEDOUT when connect_timeout is over. */
-int fl_conn_dial(struct fl_conn *conn, bool tls, const struct fl_sock_events *events, void *user,
-		 fl_sock_dial_cb cb, struct fl_sock **ret);
-/* Outbound: has the address that is dialled just now had its time? Until it answers, this is asked FL_DIAL_LOOKS times in one
- * connect_timeout (loop->dialing). An address gets an equal part of what is left of connect_timeout, and at least the time
- * between two looks. */
-bool fl_conn_dial_is_late(const struct fl_conn *conn);
-/* Outbound: what was dialled last is the next one again, and connect_timeout begins anew. */
-void fl_conn_dial_again(struct fl_conn *conn);
-/* Outbound: is there any? */
-bool fl_conn_has_address(const struct fl_conn *conn);
+/* "fairlead", "tls", "plaintext", "silence"; NULL when nobody has looked. */
+const char *fl_detected_word(enum fl_detected detected);
 
 #endif

@@ -8,8 +8,9 @@
  * for that direction (quota.h), a connection is reset at once and a line says so, at most once a second. */
 #include "conn/connections.h"
 
-#include "conn/conn.h"
+#include "conn/accept.h"
 #include "conn/inbound.h"
+#include "conn/session.h"
 #include "conn/stranger.h"
 #include "conn/stream.h"
 

@@ -12,6 +12,8 @@
 
 #include "base/tls_alert.h"
 #include "conn/access.h"
+#include "conn/plaintext.h"
+#include "conn/session.h"
 #include "conn/stranger.h"
 #include "conn/stream.h"
 
@@ -31,12 +33,12 @@ static struct fl_verdict ask_policy(const struct fl_conn *conn, const char *id)
 
 /* --- mutual TLS ----------------------------------------------------------------------------------- */
 
-static void log_refusal(struct fl_session *session, const struct fl_verdict *verdict,
+static void log_refusal(const struct fl_mesh *mesh, const struct fl_verdict *verdict,
 			enum fl_reason reason, const char *detail)
 {
 	struct fl_access access = {
-		.conn = fl_session_route(session),
-		.session = session,
+		.conn = mesh->conn,
+		.mesh = mesh,
 		.verdict = verdict,
 		.reason = reason,
 		.detail = detail,
@@ -47,23 +49,23 @@ static void log_refusal(struct fl_session *session, const struct fl_verdict *ver
 
 static void on_ready(void *user)
 {
-	struct fl_session *session = user;
-	struct fl_conn *conn = fl_session_route(session);
-	const char *id = fl_session_peer_id(session), *full;
+	struct fl_mesh *mesh = user;
+	struct fl_conn *conn = mesh->conn;
+	const char *id = mesh->ops->peer_id(mesh), *full;
 	struct fl_verdict verdict = ask_policy(conn, id);
 
 	if (verdict.effect != FL_ALLOW) {
-		log_refusal(session, &verdict, FL_REASON_POLICY, NULL);
-		fl_session_refuse(session, FL_ALERT_ACCESS_DENIED);
+		log_refusal(mesh, &verdict, FL_REASON_POLICY, NULL);
+		mesh->ops->refuse(mesh, FL_ALERT_ACCESS_DENIED);
 		return;
 	}
 	full = fl_conn_admit(conn, id);
 	if (full != NULL) {
-		log_refusal(session, &verdict, FL_REASON_CONNECTION_LIMIT, full);
-		fl_session_reset(session);
+		log_refusal(mesh, &verdict, FL_REASON_CONNECTION_LIMIT, full);
+		mesh->ops->reset(mesh);
 		return;
 	}
-	fl_stream_inbound(session, &verdict);
+	fl_stream_inbound(mesh, (struct fl_span){0}, &verdict);
 }
 
 static void on_closed(void *user, enum fl_reason reason)
@@ -85,19 +87,29 @@ static void on_nothing(void *user)
 	(void)user;
 }
 
-static const struct fl_session_events events = {.on_ready = on_ready,
-						.on_data = on_data,
-						.on_eof = on_nothing,
-						.on_drain = on_nothing,
-						.on_closed = on_closed};
+static const struct fl_mesh_events events = {.on_ready = on_ready,
+					     .on_data = on_data,
+					     .on_eof = on_nothing,
+					     .on_drain = on_nothing,
+					     .on_closed = on_closed};
 
 /* --- plaintext ------------------------------------------------------------------------------------ */
+
+static void refuse_for_memory(const struct fl_conn *conn, struct fl_sock *sock,
+			      const struct fl_verdict *verdict)
+{
+	struct fl_access access = {.conn = conn, .verdict = verdict, .reason = FL_REASON_INTERNAL};
+
+	fl_access_ended(&access);
+	fl_sock_reset(sock);
+}
 
 static void serve_plaintext(struct fl_conn *conn, struct fl_sock *sock, struct fl_span early)
 {
 	struct fl_verdict verdict = ask_policy(conn, NULL);
+	struct fl_mesh *mesh;
 	struct fl_access access = {
-		.conn = conn, .plain = sock, .verdict = &verdict, .reason = FL_REASON_POLICY};
+		.conn = conn, .sock = sock, .verdict = &verdict, .reason = FL_REASON_POLICY};
 
 	fl_conn_secured(conn, NULL);
 	if (verdict.effect == FL_ALLOW) {
@@ -112,14 +124,21 @@ static void serve_plaintext(struct fl_conn *conn, struct fl_sock *sock, struct f
 	if (conn->detected == FL_DETECTED_SILENCE) {
 		fl_port_count(&conn->loop->detect_timeouts, conn->port);
 	}
-	fl_stream_inbound_plain(conn, sock, early, &verdict);
+	mesh = fl_plaintext_accept(conn, sock);
+	if (mesh == NULL) {
+		refuse_for_memory(conn, sock, &verdict);
+		return;
+	}
+	fl_stream_inbound(mesh, early, &verdict);
 }
 
 static void on_known(struct fl_conn *conn, struct fl_sock *sock,
 		     const struct fl_session_begun *begun)
 {
 	if (conn->detected == FL_DETECTED_NOTHING || conn->detected == FL_DETECTED_FAIRLEAD) {
-		fl_session_accept(conn, sock, begun, &events);
+		if (!fl_session_accept(conn, sock, begun, &events)) {
+			refuse_for_memory(conn, sock, NULL);
+		}
 	} else {
 		serve_plaintext(conn, sock, begun->early);
 	}

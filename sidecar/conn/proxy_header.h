@@ -2,12 +2,11 @@
 #ifndef FL_CONN_PROXY_HEADER_H
 #define FL_CONN_PROXY_HEADER_H
 /* proxy_header - who it is that comes in, for an app that wants to know: `proxy_protocol = v2` (wire/proxy_v2.h). */
-#include "conn/session.h"
+#include "conn/conn.h"
+#include "conn/mesh.h"
 #include "wire/proxy_v2.h"
 
-/* Writes what the app gets before the first byte of the connection; returns its length, 0: it wants nothing. The
- * mesh side is a session, or plain (the other one is NULL). */
-size_t fl_proxy_header(const struct fl_conn *conn, const struct fl_session *session,
-		       const struct fl_sock *plain, uint8_t out[FL_PROXY_V2_MAX]);
+/* Writes what the app gets before the first byte of an inbound connection; returns its length, 0: it wants nothing. */
+size_t fl_proxy_header(const struct fl_mesh *mesh, uint8_t out[FL_PROXY_V2_MAX]);
 
 #endif

@@ -12,74 +12,94 @@ void fl_session_list(struct fl_loop *loop, struct fl_listing *ret)
 	{
 		struct fl_listed *item;
 
-		if (session->is_client || session->state != HANDSHAKE) {
+		if (session->is_client || session->state != FL_SESSION_HANDSHAKE) {
 			continue;
 		}
 		item = fl_listing_add(ret);
 		if (item == NULL) {
 			return;
 		}
-		fl_conn_describe(session->conn, "handshake", item);
+		fl_conn_describe(session->mesh.conn, "handshake", item);
 		fl_listing_keep(ret);
 	}
 }
 
-bool fl_session_is_in_handshake(const struct fl_session *session)
+static const struct fl_session *of(const struct fl_mesh *mesh)
 {
-	return session->state == HANDSHAKE;
+	return fl_session_of(mesh);
 }
 
-struct fl_tls_peer *fl_session_peer(const struct fl_session *session)
+bool fl_session_is_ready(const struct fl_mesh *mesh)
 {
-	return session->state == READY ? fl_tls_peer_of(session->tls) : NULL;
+	return of(mesh)->state == FL_SESSION_READY;
 }
 
-bool fl_session_is_mutual(const struct fl_session *session)
+const char *fl_session_state_word(const struct fl_mesh *mesh)
 {
-	return session->state == READY && fl_tls_is_mutual(session->tls);
+	return of(mesh)->state == FL_SESSION_HANDSHAKE ? "handshake" : "connecting";
 }
 
-const char *fl_session_peer_id(const struct fl_session *session)
+struct fl_tls_peer *fl_session_peer(const struct fl_mesh *mesh)
 {
-	return fl_tls_peer_id(session->tls);
+	return fl_session_is_ready(mesh) ? fl_tls_peer_of(of(mesh)->tls) : NULL;
 }
 
-const char *fl_session_peer_addr(const struct fl_session *session, char *buf)
+bool fl_session_is_mutual(const struct fl_mesh *mesh)
 {
-	return session->sock != NULL ? fl_sock_peer(session->sock, buf) : NULL;
+	return fl_session_is_ready(mesh) && fl_tls_is_mutual(of(mesh)->tls);
 }
 
-struct fl_conn *fl_session_route(const struct fl_session *session)
+const char *fl_session_peer_id(const struct fl_mesh *mesh)
 {
-	return session->conn;
+	return of(mesh)->tls != NULL ? fl_tls_peer_id(of(mesh)->tls) : NULL;
 }
 
-const struct fl_tls_failure *fl_session_failure(const struct fl_session *session)
+/* Its socket, or the one that is dialled or was last; NULL: there is none. */
+static const struct fl_sock *sock_of(const struct fl_mesh *mesh)
 {
-	const struct fl_tls_failure *failure =
-		session->tls != NULL ? fl_tls_failure(session->tls) : NULL;
+	return of(mesh)->sock != NULL ? of(mesh)->sock : of(mesh)->dialer.sock;
+}
+
+const char *fl_session_peer_addr(const struct fl_mesh *mesh, char *buf)
+{
+	return sock_of(mesh) != NULL ? fl_sock_peer(sock_of(mesh), buf) : NULL;
+}
+
+struct fl_inet fl_session_peer_inet(const struct fl_mesh *mesh)
+{
+	return sock_of(mesh) != NULL ? fl_sock_peer_inet(sock_of(mesh)) : (struct fl_inet){0};
+}
+
+struct fl_inet fl_session_local_inet(const struct fl_mesh *mesh)
+{
+	return sock_of(mesh) != NULL ? fl_sock_local_inet(sock_of(mesh)) : (struct fl_inet){0};
+}
+
+const struct fl_tls_failure *fl_session_failure(const struct fl_mesh *mesh)
+{
+	const struct fl_tls *tls = of(mesh)->tls;
+	const struct fl_tls_failure *failure = tls != NULL ? fl_tls_failure(tls) : NULL;
 
 	return failure != NULL && failure->cause != FL_TLS_CAUSE_NONE ? failure : NULL;
 }
 
-struct fl_inet fl_session_local_inet(const struct fl_session *session)
+bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret)
 {
-	return fl_sock_local_inet(session->sock);
-}
+	const struct fl_tls *tls = of(mesh)->tls;
 
-void fl_session_introduce(const struct fl_session *session, struct fl_proxy_v2_peer *ret)
-{
-	*ret = (struct fl_proxy_v2_peer){.id = fl_tls_peer_id(session->tls),
+	*ret = (struct fl_proxy_v2_peer){.id = fl_tls_peer_id(tls),
 					 .version = "TLSv1.3",
-					 .cipher = fl_tls_cipher(session->tls),
-					 .resumed = fl_tls_resumed(session->tls)};
+					 .cipher = fl_tls_cipher(tls),
+					 .resumed = fl_tls_resumed(tls)};
+	return true;
 }
 
-void fl_session_describe(const struct fl_session *session, struct fl_line *line)
+void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line)
 {
-	const struct fl_tls_failure *failure = fl_session_failure(session);
+	const struct fl_session *session = of(mesh);
+	const struct fl_tls_failure *failure = fl_session_failure(mesh);
 
-	if (session->tls != NULL && session->state >= READY) {
+	if (session->tls != NULL && session->state >= FL_SESSION_READY) {
 		fl_line_str(line, "security", "mtls");
 		fl_line_str(line, "peer", fl_tls_peer_id(session->tls));
 		fl_line_str(line, "tls", "1.3");

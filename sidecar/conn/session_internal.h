@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_SESSION_INTERNAL_H
 #define FL_CONN_SESSION_INTERNAL_H
-/* What session.c drives, session_memory.c remembers and session_describe.c looks at. Private to the three. */
+/* What session.c drives, session_client.c dials, session_mesh.c does for its user, session_memory.c remembers and
+ * session_describe.c looks at. Private to them. */
+#include "conn/dial.h"
 #include "conn/session.h"
+#include "conn/state.h"
 
-enum fl_session_state { DIALING, HANDSHAKE, READY, CLOSED };
+#define FL_SESSION_LINGER_MS 1000u /* for our last words to arrive */
+
+enum fl_session_state {
+	FL_SESSION_DIALING,
+	FL_SESSION_HANDSHAKE,
+	FL_SESSION_READY,
+	FL_SESSION_CLOSED,
+};
 
 /* Ciphertext: what came when nobody was ready for its plaintext, or the end of our handshake that can wait. */
 struct fl_held {
@@ -12,15 +22,16 @@ struct fl_held {
 	uint8_t data[];
 };
 
+extern const struct fl_states fl_session_states;
+
 struct fl_session {
 	struct fl_corpse corpse; /* first: buried when closed */
+	struct fl_mesh mesh;
 	struct fl_session *prev, *next;
-	struct fl_conn *conn; /* a reference */
-	struct fl_sock *sock; /* NULL between two dials */
-	struct fl_tls *tls;   /* NULL while dialing */
-	const struct fl_session_events *events;
-	void *user;
-	struct fl_deadline deadline; /* of DIALING and HANDSHAKE */
+	struct fl_sock *sock;        /* NULL while dialing, and once it is over */
+	struct fl_dialer dialer;     /* client */
+	struct fl_tls *tls;          /* NULL while dialing */
+	struct fl_deadline deadline; /* of HANDSHAKE */
 	struct fl_place place;       /* in DIALING and HANDSHAKE */
 	struct fl_held *held;
 	struct fl_held
@@ -38,6 +49,56 @@ struct fl_session {
 	bool shut;     /* close_notify sent: we have said all */
 	bool fin;      /* TCP has ended while nobody was reading */
 };
+
+static inline struct fl_session *fl_session_of(const struct fl_mesh *mesh)
+{
+	return FL_CONTAINER_OF(mesh, struct fl_session, mesh);
+}
+
+static inline struct fl_loop *fl_session_loop(const struct fl_session *session)
+{
+	return session->mesh.conn->loop;
+}
+
+/* session.c */
+extern const struct fl_sock_events fl_session_sock_events;
+struct fl_session *fl_session_new(struct fl_conn *conn, const struct fl_mesh_events *events,
+				  bool is_client); /* NULL: no memory */
+void fl_session_enter(struct fl_session *session, enum fl_session_state next);
+/* handshake_timeout begins. */
+void fl_session_start_clock(struct fl_session *session);
+/* The engine gets those bytes, and what it says is sent. */
+void fl_session_feed(struct fl_session *session, const uint8_t *data, size_t len);
+/* The end that the user is told of. */
+void fl_session_fail(struct fl_session *session, enum fl_reason reason);
+/* Ends its socket. gently: what we have said last arrives. */
+void fl_session_end_socket(struct fl_session *session, bool gently);
+/* Lets go of everything but the memory; the socket is gone already. */
+void fl_session_release(struct fl_session *session);
+/* For what we send by ourselves: the end of the handshake comes first. */
+struct fl_tls_io fl_session_io_to_send(struct fl_session *session);
+/* 0, 1 (pending) or a negative uv error. more: something follows at once. */
+int fl_session_send(struct fl_session *session, struct fl_tls_io *io, bool more);
+
+/* session_mesh.c */
+extern const struct fl_mesh_ops fl_session_mesh_ops;
+
+/* session_client.c */
+/* The same address once more, and this time without a name of an application protocol. */
+void fl_session_dial_again(struct fl_session *session);
+
+/* session_describe.c: for session_mesh.c (mesh.h). */
+bool fl_session_is_ready(const struct fl_mesh *mesh);
+const char *fl_session_state_word(const struct fl_mesh *mesh);
+struct fl_tls_peer *fl_session_peer(const struct fl_mesh *mesh);
+const char *fl_session_peer_id(const struct fl_mesh *mesh);
+bool fl_session_is_mutual(const struct fl_mesh *mesh);
+const struct fl_tls_failure *fl_session_failure(const struct fl_mesh *mesh);
+bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret);
+struct fl_inet fl_session_local_inet(const struct fl_mesh *mesh);
+struct fl_inet fl_session_peer_inet(const struct fl_mesh *mesh);
+const char *fl_session_peer_addr(const struct fl_mesh *mesh, char *buf);
+void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line);
 
 /* session_memory.c: what is remembered of a server from one session to the next. */
 /* Client, before its hello: what that offers. False: memory is out. */

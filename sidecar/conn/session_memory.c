@@ -7,13 +7,13 @@
 
 static uint64_t now_of(const struct fl_session *session)
 {
-	return uv_now(session->conn->loop->uv);
+	return uv_now(session->mesh.conn->loop->uv);
 }
 
 /* NULL: nothing is remembered. */
 static struct fl_resume *find(const struct fl_session *session)
 {
-	const struct fl_conn *conn = session->conn;
+	const struct fl_conn *conn = session->mesh.conn;
 
 	return fl_conn_is_captured(conn)
 		       ? fl_resume_map_find(&conn->loop->resumes, &conn->destination)
@@ -23,7 +23,7 @@ static struct fl_resume *find(const struct fl_session *session)
 /* NULL: memory is out. */
 static struct fl_resume *find_or_make(const struct fl_session *session)
 {
-	const struct fl_conn *conn = session->conn;
+	const struct fl_conn *conn = session->mesh.conn;
 
 	return fl_conn_is_captured(conn)
 		       ? fl_resume_map_get(&conn->loop->resumes, &conn->destination)
@@ -33,15 +33,16 @@ static struct fl_resume *find_or_make(const struct fl_session *session)
 /* May what this session leaves be resumed by the next ones, and the reverse? */
 static bool may_resume(const struct fl_session *session)
 {
-	const struct fl_loop *loop = session->conn->loop;
+	const struct fl_loop *loop = session->mesh.conn->loop;
 
 	return loop->share != NULL &&
-	       fl_generation_may_resume(session->conn->share->generation, loop->share->generation);
+	       fl_generation_may_resume(session->mesh.conn->share->generation,
+					loop->share->generation);
 }
 
 bool fl_session_offer(struct fl_session *session)
 {
-	const struct fl_conn *conn = session->conn;
+	const struct fl_conn *conn = session->mesh.conn;
 	const char *alpn = conn->upstream->alpn;
 	struct fl_resume *known = find(session);
 
@@ -60,7 +61,7 @@ bool fl_session_offer(struct fl_session *session)
 
 bool fl_session_name_protocols(struct fl_session *session)
 {
-	const struct fl_conf_service *service = session->conn->service;
+	const struct fl_conf_service *service = session->mesh.conn->service;
 
 	return service == NULL || service->alpn == NULL ||
 	       fl_tls_set_alpn(session->tls, service->alpn) == 0;
@@ -100,9 +101,9 @@ void fl_session_save(struct fl_session *session)
 
 bool fl_session_wants_no_alpn(const struct fl_session *session)
 {
-	const struct fl_tls_failure *failure = fl_session_failure(session);
+	const struct fl_tls_failure *failure = fl_session_failure(&session->mesh);
 
-	return session->is_client && !session->bare && session->conn->upstream->alpn == NULL &&
+	return session->is_client && !session->bare && session->mesh.conn->upstream->alpn == NULL &&
 	       failure != NULL && failure->cause == FL_TLS_CAUSE_PEER_ALERT &&
 	       failure->alert == FL_ALERT_NO_APPLICATION_PROTOCOL;
 }

@@ -41,7 +41,7 @@ struct fl_stranger {
 	struct fl_corpse corpse; /* first: buried when it has ended */
 	struct fl_stranger *prev, *next;
 	struct fl_conn *conn; /* a reference */
-	struct fl_sock *sock; /* NULL once it has ended */
+	struct fl_sock *sock; /* NULL once it is gone */
 	fl_stranger_cb cb;
 	struct silence *silence; /* NULL: a byte has come, or the port is strict */
 	struct fl_deadline hello_deadline;
@@ -53,12 +53,32 @@ struct fl_stranger {
 	uint8_t *held;         /* owned: what came when that was not enough */
 	size_t held_len;
 	bool permissive;
-	bool waits; /* for a place, with a whole ClientHello */
+	uint8_t state; /* enum fl_stranger_state */
 };
 
 static struct fl_loop *loop_of(const struct fl_stranger *stranger)
 {
 	return stranger->conn->loop;
+}
+
+static const char *const state_names[] = {
+	[FL_STRANGER_READING] = "reading",
+	[FL_STRANGER_WAITING] = "waiting",
+	[FL_STRANGER_GONE] = "gone",
+};
+static const uint32_t next_states[] = {
+	[FL_STRANGER_READING] = FL_TO(FL_STRANGER_WAITING) | FL_TO(FL_STRANGER_GONE),
+	[FL_STRANGER_WAITING] = FL_TO(FL_STRANGER_GONE),
+	[FL_STRANGER_GONE] = 0,
+};
+const struct fl_states fl_stranger_states = {.object = "stranger",
+					     .names = state_names,
+					     .next = next_states,
+					     .count = FL_COUNT_OF(state_names)};
+
+static void enter(struct fl_stranger *stranger, enum fl_stranger_state next)
+{
+	fl_states_enter(&fl_stranger_states, stranger->conn, &stranger->state, next);
 }
 
 /* --- end ---------------------------------------------------------------------------------------- */
@@ -81,6 +101,7 @@ static void leave(struct fl_stranger *stranger)
 {
 	struct fl_loop *loop = loop_of(stranger);
 
+	enter(stranger, FL_STRANGER_GONE);
 	stranger->sock = NULL;
 	fl_deadline_drop(&stranger->hello_deadline);
 	fl_deadline_drop(&stranger->deadline);
@@ -111,7 +132,7 @@ static void fail(struct fl_stranger *stranger, enum fl_reason reason, const char
 {
 	struct fl_sock *sock = stranger->sock;
 	struct fl_access access = {
-		.conn = stranger->conn, .plain = sock, .reason = reason, .detail = detail};
+		.conn = stranger->conn, .sock = sock, .reason = reason, .detail = detail};
 
 	if (shakes_hands(stranger)) {
 		fl_count(&loop_of(stranger)->counters.handshakes_failed[FL_INBOUND][reason], 1);
@@ -210,7 +231,7 @@ static void wait_for_a_place(struct fl_stranger *stranger)
 {
 	struct fl_loop *loop = loop_of(stranger);
 
-	stranger->waits = true;
+	enter(stranger, FL_STRANGER_WAITING);
 	take_parts(stranger, true);
 	fl_deadline_drop(&stranger->hello_deadline);
 	if (stranger->deadline.next == NULL) {
@@ -268,8 +289,9 @@ static void on_data(void *user, uint8_t *data, size_t len)
 {
 	struct fl_stranger *stranger = user;
 	struct fl_loop *loop = loop_of(stranger);
-	enum fl_hello_verdict verdict =
-		stranger->waits ? FL_HELLO_NEED_MORE : look(stranger, data, len);
+	enum fl_hello_verdict verdict = stranger->state == FL_STRANGER_WAITING
+						? FL_HELLO_NEED_MORE
+						: look(stranger, data, len);
 	bool in_place = stranger->held == NULL && verdict != FL_HELLO_NEED_MORE;
 
 	if (!in_place && !hold(stranger, data, len)) {
@@ -278,7 +300,7 @@ static void on_data(void *user, uint8_t *data, size_t len)
 	if (verdict != FL_HELLO_NEED_MORE) {
 		decide(stranger, meaning_of(stranger, verdict),
 		       (struct fl_span){.data = data, .len = len});
-	} else if (!stranger->waits) {
+	} else if (stranger->state == FL_STRANGER_READING) {
 		fl_sock_ack_now(stranger->sock);
 		wait_for_more(stranger);
 	}
@@ -289,7 +311,7 @@ static void on_eof(void *user)
 {
 	struct fl_stranger *stranger = user;
 
-	if (stranger->permissive && !stranger->waits) {
+	if (stranger->permissive && stranger->state == FL_STRANGER_READING) {
 		decide(stranger, FL_DETECTED_PLAINTEXT, (struct fl_span){0});
 	} else {
 		fail(stranger, FL_REASON_PEER_TRUNCATED, NULL);
@@ -316,7 +338,7 @@ static void on_silence(uv_timer_t *timer)
 	const struct fl_net *net = &loop_of(stranger)->net;
 
 	fl_sock_read_now(stranger->sock, net->read_buf, net->read_cap);
-	if (stranger->sock != NULL && stranger->hello.seen == 0) {
+	if (stranger->state != FL_STRANGER_GONE && stranger->hello.seen == 0) {
 		decide(stranger, FL_DETECTED_SILENCE, (struct fl_span){0});
 	}
 }
@@ -331,7 +353,7 @@ static bool is_still_partial(struct fl_stranger *stranger)
 	if (!stranger->member.whole) {
 		fl_sock_read_now(stranger->sock, buf, sizeof(buf));
 	}
-	return stranger->sock != NULL && !stranger->member.whole;
+	return stranger->state != FL_STRANGER_GONE && !stranger->member.whole;
 }
 
 static void push_out(struct fl_stranger *stranger)
@@ -433,23 +455,6 @@ void fl_stranger_start(struct fl_conn *conn, struct fl_sock *sock, fl_stranger_c
 	make_room(loop);
 }
 
-const char *fl_detected_word(enum fl_detected detected)
-{
-	switch (detected) {
-	case FL_DETECTED_NOTHING:
-		break;
-	case FL_DETECTED_FAIRLEAD:
-		return "fairlead";
-	case FL_DETECTED_TLS:
-		return "tls";
-	case FL_DETECTED_PLAINTEXT:
-		return "plaintext";
-	case FL_DETECTED_SILENCE:
-		return "silence";
-	}
-	return NULL;
-}
-
 void fl_strangers_list(struct fl_loop *loop, struct fl_listing *ret)
 {
 	struct fl_stranger *stranger;
@@ -462,9 +467,9 @@ void fl_strangers_list(struct fl_loop *loop, struct fl_listing *ret)
 			return;
 		}
 		fl_conn_describe(stranger->conn,
-				 stranger->waits        ? "waiting"
-				 : stranger->permissive ? "detecting"
-							: "handshake",
+				 stranger->state == FL_STRANGER_WAITING ? "waiting"
+				 : stranger->permissive                 ? "detecting"
+									: "handshake",
 				 item);
 		fl_listing_keep(ret);
 	}

@@ -3,7 +3,7 @@
 #define FL_CONN_STRANGER_H
 /* stranger - an inbound connection of which nothing is known yet but where it comes from.
  *
- *   accepted --> LOOKED AT --> [WAITING for a place] --> cb: a session, or plaintext
+ *   accepted --> READING --> [WAITING for a slot] --> cb: a session, or plaintext
  *
  * It is looked at until its first bytes tell what it is: at a strict port until a whole ClientHello is there, or what can
  * be none (wire/first.h); at a permissive one until they tell a peer of ours, the app's own TLS and plaintext apart
@@ -16,8 +16,16 @@
  * whether it has said something. Loop-bound. */
 #include "base/mem.h"
 #include "conn/session.h"
+#include "conn/state.h"
 
 struct fl_stranger;
+
+enum fl_stranger_state {
+	FL_STRANGER_READING,
+	FL_STRANGER_WAITING, /* for a slot, with a whole ClientHello */
+	FL_STRANGER_GONE,    /* handed over, or ended */
+};
+extern const struct fl_states fl_stranger_states;
 
 /* Takes sock over, which has no user yet; cb then gets it, unless it ends before: that is logged inside. */
 typedef void (*fl_stranger_cb)(struct fl_conn *conn, struct fl_sock *sock,
@@ -25,9 +33,6 @@ typedef void (*fl_stranger_cb)(struct fl_conn *conn, struct fl_sock *sock,
 /* conn->detected says what a permissive port has found before cb is called. begun: for the call only. The socket is not being
  * read. */
 void fl_stranger_start(struct fl_conn *conn, struct fl_sock *sock, fl_stranger_cb cb);
-
-/* "fairlead", "tls", "plaintext", "silence"; NULL when nobody has looked. */
-const char *fl_detected_word(enum fl_detected detected);
 
 /* Ends every one, with a reset (shutdown). */
 void fl_strangers_end_all(struct fl_loop *loop);

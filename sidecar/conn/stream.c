@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The relay of one app connection. One relay for both kinds of mesh side: what differs is a switch in mesh_*().
+/* The relay of one app connection, whatever its mesh side is (mesh.h).
  *
  * Happy path: what one side says is handed to the other in the same callback. A side that cannot take everything
  * holds the rest itself (bounded by one read) and its source is not read until it has drained. A finished side becomes a half-close of
@@ -7,7 +7,7 @@
  *
  * Failure: fl_stream_abort() ends both sides with a reset, because neither may take what it got for everything there was.
  *
- * Ownership: the stream owns the app socket and the mesh side: one connection of the app, one session or plain socket. */
+ * Ownership: the stream owns the app socket and the mesh side: one connection of the app, one mesh side. */
 #include "conn/stream.h"
 
 #include <errno.h>
@@ -21,18 +21,35 @@
 
 #define GOODBYE_MS 1000u
 
-#define TO(state) (1u << (state))
-static const unsigned allowed_next[] = {
-	[NAMING] = TO(WAITING) | TO(DIAL_MESH) | TO(CLOSED), /* for DNS (naming.h) */
-	[WAITING] = TO(DIAL_MESH) | TO(CLOSED),              /* for a place (slots.h) */
-	[DIAL_MESH] = TO(OPEN) | TO(CLOSED),
-	[DIAL_APP] = TO(OPEN) | TO(CLOSED),
-	[OPEN] = TO(HALF_APP) | TO(HALF_MESH) | TO(CLOSED),
-	[HALF_APP] = TO(FINISHED) | TO(CLOSED),  /* the app has finished sending */
-	[HALF_MESH] = TO(FINISHED) | TO(CLOSED), /* the peer has */
-	[FINISHED] = TO(CLOSED),                 /* both have; bytes may still be pending */
-	[CLOSED] = 0,
+static const char *const state_names[] = {
+	[FL_STREAM_NAMING] = "naming",       [FL_STREAM_WAITING] = "waiting",
+	[FL_STREAM_DIAL_MESH] = "dial_mesh", [FL_STREAM_DIAL_APP] = "dial_app",
+	[FL_STREAM_OPEN] = "open",           [FL_STREAM_HALF_APP] = "half_app",
+	[FL_STREAM_HALF_MESH] = "half_mesh", [FL_STREAM_FINISHED] = "finished",
+	[FL_STREAM_CLOSED] = "closed",
 };
+static const uint32_t next_states[] = {
+	/* for DNS (naming.h) */
+	[FL_STREAM_NAMING] =
+		FL_TO(FL_STREAM_WAITING) | FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
+	/* for a slot (slots.h) */
+	[FL_STREAM_WAITING] = FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
+	[FL_STREAM_DIAL_MESH] = FL_TO(FL_STREAM_OPEN) | FL_TO(FL_STREAM_CLOSED),
+	[FL_STREAM_DIAL_APP] = FL_TO(FL_STREAM_OPEN) | FL_TO(FL_STREAM_CLOSED),
+	[FL_STREAM_OPEN] =
+		FL_TO(FL_STREAM_HALF_APP) | FL_TO(FL_STREAM_HALF_MESH) | FL_TO(FL_STREAM_CLOSED),
+	/* the app has finished sending */
+	[FL_STREAM_HALF_APP] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_CLOSED),
+	/* the peer has */
+	[FL_STREAM_HALF_MESH] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_CLOSED),
+	/* both have; bytes may still be pending */
+	[FL_STREAM_FINISHED] = FL_TO(FL_STREAM_CLOSED),
+	[FL_STREAM_CLOSED] = 0,
+};
+const struct fl_states fl_stream_states = {.object = "stream",
+					   .names = state_names,
+					   .next = next_states,
+					   .count = FL_COUNT_OF(state_names)};
 
 /* What the client had said before the app was there. */
 struct early {
@@ -45,10 +62,9 @@ static struct fl_loop *loop_of(const struct fl_stream *stream)
 	return stream->conn->loop;
 }
 
-void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next)
+void fl_stream_enter(struct fl_stream *stream, enum fl_stream_state next)
 {
-	FL_REQUIRE((allowed_next[stream->state] & TO(next)) != 0);
-	stream->state = (uint8_t)next;
+	fl_states_enter(&fl_stream_states, stream->conn, &stream->state, next);
 }
 
 /* --- the mesh side ------------------------------------------------------------------------------ */
@@ -56,75 +72,22 @@ void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next)
 /* What ends with these bytes goes on in one packet with its end. */
 static int mesh_write(struct fl_stream *stream, const uint8_t *data, size_t len)
 {
-	bool last = fl_sock_read_is_last(stream->app);
-
-	if (stream->session != NULL) {
-		return fl_session_write(stream->session, data, len, last);
-	}
-	return last ? fl_sock_write_more(stream->plain, data, len)
-		    : fl_sock_write(stream->plain, data, len);
-}
-
-static bool mesh_read_is_last(const struct fl_stream *stream)
-{
-	return stream->session != NULL ? fl_session_read_is_last(stream->session)
-				       : fl_sock_read_is_last(stream->plain);
+	return stream->mesh->ops->write(stream->mesh, data, len, fl_sock_read_is_last(stream->app));
 }
 
 static bool mesh_pending(const struct fl_stream *stream)
 {
-	return stream->session != NULL ? fl_session_pending(stream->session)
-				       : fl_sock_pending(stream->plain);
-}
-
-static void mesh_read_start(struct fl_stream *stream)
-{
-	if (stream->session != NULL) {
-		fl_session_read_start(stream->session);
-	} else {
-		fl_sock_read_start(stream->plain);
-	}
-}
-
-static void mesh_read_stop(struct fl_stream *stream)
-{
-	if (stream->session != NULL) {
-		fl_session_read_stop(stream->session);
-	} else {
-		fl_sock_read_stop(stream->plain);
-	}
-}
-
-/* closing: mesh_close() follows at once, unless something is pending. */
-static void mesh_shutdown(struct fl_stream *stream, bool closing)
-{
-	if (stream->session != NULL) {
-		fl_session_shutdown(stream->session, closing);
-	} else {
-		fl_sock_shutdown(stream->plain);
-	}
-}
-
-static void mesh_close(struct fl_stream *stream)
-{
-	if (stream->session != NULL) {
-		fl_session_close(stream->session);
-	} else {
-		fl_sock_close(stream->plain, 0);
-	}
-	stream->session = NULL;
-	stream->plain = NULL;
+	return stream->mesh->ops->pending(stream->mesh);
 }
 
 static void mesh_reset(struct fl_stream *stream)
 {
-	if (stream->session != NULL) {
-		fl_session_reset(stream->session);
-	} else if (stream->plain != NULL) {
-		fl_sock_reset(stream->plain);
+	struct fl_mesh *mesh = stream->mesh;
+
+	stream->mesh = NULL;
+	if (mesh != NULL) {
+		mesh->ops->reset(mesh);
 	}
-	stream->session = NULL;
-	stream->plain = NULL;
 }
 
 /* --- birth and end ---------------------------------------------------------------------------- */
@@ -143,27 +106,17 @@ struct fl_stream *fl_stream_new(struct fl_conn *conn, enum fl_stream_state state
 	return stream;
 }
 
-void fl_stream_refuse_for_memory(const struct fl_conn *conn, const struct fl_session *session,
-				 const struct fl_verdict *verdict)
-{
-	struct fl_access access = {
-		.conn = conn, .session = session, .verdict = verdict, .reason = FL_REASON_INTERNAL};
-
-	fl_access_ended(&access);
-}
-
 static void log_ending(struct fl_stream *stream, const struct fl_ending *ending)
 {
 	struct fl_access access = {
 		.conn = stream->conn,
-		.session = stream->session,
+		.mesh = stream->mesh,
 		.verdict = ending->verdict != NULL                 ? ending->verdict
 			   : stream->conn->direction == FL_INBOUND ? &stream->verdict
 								   : NULL,
 		.reason = ending->reason,
 		.broken_rule = ending->broken_rule,
 		.detail = ending->detail,
-		.plain = stream->plain,
 		.to_app = stream->to_app,
 		.to_mesh = stream->to_mesh,
 	};
@@ -180,7 +133,7 @@ static void release(struct fl_stream *stream)
 {
 	struct fl_loop *loop = loop_of(stream);
 
-	fl_stream_set_state(stream, CLOSED);
+	fl_stream_enter(stream, FL_STREAM_CLOSED);
 	fl_deadline_drop(&stream->deadline);
 	fl_naming_leave(loop, &stream->unnamed);
 	fl_deadline_drop(&stream->unanswered);
@@ -205,19 +158,21 @@ void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason)
 
 static void finish_if_flushed(struct fl_stream *stream)
 {
-	if (stream->state != FINISHED || fl_sock_pending(stream->app) || mesh_pending(stream)) {
+	if (stream->state != FL_STREAM_FINISHED || fl_sock_pending(stream->app) ||
+	    mesh_pending(stream)) {
 		return;
 	}
 	log_end(stream, FL_REASON_DONE);
 	fl_sock_close(stream->app, 0);
 	stream->app = NULL;
-	mesh_close(stream);
+	stream->mesh->ops->close(stream->mesh);
+	stream->mesh = NULL;
 	release(stream);
 }
 
 static void set_half_open(struct fl_stream *stream, enum fl_stream_state state)
 {
-	fl_stream_set_state(stream, state);
+	fl_stream_enter(stream, state);
 	fl_stream_keep(stream);
 }
 
@@ -234,9 +189,6 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	stream->asks = stream->conn->direction == FL_OUTBOUND;
 	fl_count(&loop_of(stream)->counters.bytes_to_mesh[stream->conn->direction], len);
 	fl_count(&stream->conn->peer->bytes_to_mesh, len);
-	if (stream->counter != NULL) {
-		fl_count(&stream->counter->bytes_to_mesh, len);
-	}
 	if (rc > 0) {
 		fl_sock_read_stop(stream->app);
 	} else if (rc < 0) {
@@ -249,13 +201,13 @@ static void on_app_eof(void *user)
 	struct fl_stream *stream = user;
 
 	fl_stream_expect_answer(stream); /* of the FIN */
-	if (stream->state == OPEN) {
-		set_half_open(stream, HALF_APP);
-		mesh_shutdown(stream, false);
+	if (stream->state == FL_STREAM_OPEN) {
+		set_half_open(stream, FL_STREAM_HALF_APP);
+		stream->mesh->ops->shutdown(stream->mesh, false);
 		return;
 	}
-	fl_stream_set_state(stream, FINISHED);
-	mesh_shutdown(stream, !fl_sock_pending(stream->app));
+	fl_stream_enter(stream, FL_STREAM_FINISHED);
+	stream->mesh->ops->shutdown(stream->mesh, !fl_sock_pending(stream->app));
 	finish_if_flushed(stream);
 }
 
@@ -263,8 +215,8 @@ static void on_app_drain(void *user)
 {
 	struct fl_stream *stream = user;
 
-	if (stream->state == OPEN || stream->state == HALF_APP) {
-		mesh_read_start(stream);
+	if (stream->state == FL_STREAM_OPEN || stream->state == FL_STREAM_HALF_APP) {
+		stream->mesh->ops->read_start(stream->mesh);
 	} else {
 		finish_if_flushed(stream);
 	}
@@ -275,7 +227,7 @@ static void on_app_error(void *user, int sys)
 	struct fl_stream *stream = user;
 
 	/* What follows the last word of both takes nothing away. */
-	if (stream->state != FINISHED || fl_sock_pending(stream->app)) {
+	if (stream->state != FL_STREAM_FINISHED || fl_sock_pending(stream->app)) {
 		fl_stream_abort(stream, fl_reason_of_app_error(sys));
 	}
 }
@@ -288,19 +240,17 @@ const struct fl_sock_events fl_stream_app_events = {.on_data = on_app_data,
 static void on_mesh_data(void *user, uint8_t *data, size_t len)
 {
 	struct fl_stream *stream = user;
-	int rc = mesh_read_is_last(stream) ? fl_sock_write_more(stream->app, data, len)
-					   : fl_sock_write(stream->app, data, len);
+	int rc = stream->mesh->ops->read_is_last(stream->mesh)
+			 ? fl_sock_write_more(stream->app, data, len)
+			 : fl_sock_write(stream->app, data, len);
 
 	stream->active_ms = uv_now(loop_of(stream)->uv);
 	stream->to_app += len;
 	stream->asks = stream->conn->direction == FL_INBOUND;
 	fl_count(&loop_of(stream)->counters.bytes_to_app[stream->conn->direction], len);
 	fl_count(&stream->conn->peer->bytes_to_app, len);
-	if (stream->counter != NULL) {
-		fl_count(&stream->counter->bytes_to_app, len);
-	}
 	if (rc > 0) {
-		mesh_read_stop(stream);
+		stream->mesh->ops->read_stop(stream->mesh);
 	} else if (rc < 0) {
 		fl_stream_abort(stream, fl_reason_of_app_error(rc));
 	}
@@ -310,12 +260,12 @@ static void on_mesh_eof(void *user)
 {
 	struct fl_stream *stream = user;
 
-	if (stream->state == OPEN) {
-		set_half_open(stream, HALF_MESH);
+	if (stream->state == FL_STREAM_OPEN) {
+		set_half_open(stream, FL_STREAM_HALF_MESH);
 		fl_sock_shutdown(stream->app);
 		return;
 	}
-	fl_stream_set_state(stream, FINISHED);
+	fl_stream_enter(stream, FL_STREAM_FINISHED);
 	if (fl_sock_pending(stream->app) || mesh_pending(stream)) {
 		fl_sock_shutdown(stream->app);
 	}
@@ -326,7 +276,7 @@ static void on_mesh_drain(void *user)
 {
 	struct fl_stream *stream = user;
 
-	if (stream->state == OPEN || stream->state == HALF_MESH) {
+	if (stream->state == FL_STREAM_OPEN || stream->state == FL_STREAM_HALF_MESH) {
 		fl_sock_read_start(stream->app);
 	} else {
 		finish_if_flushed(stream);
@@ -336,7 +286,7 @@ static void on_mesh_drain(void *user)
 /* The peer is gone. What it had said to the end still goes out, when the app takes it; of anything else that would be a lie. */
 static void end_app(struct fl_stream *stream)
 {
-	bool has_all = stream->state == HALF_MESH || stream->state == FINISHED;
+	bool has_all = stream->state == FL_STREAM_HALF_MESH || stream->state == FL_STREAM_FINISHED;
 
 	if (has_all && (fl_sock_pending(stream->app) || fl_sock_debt(stream->app).is_open)) {
 		fl_sock_close(stream->app, loop_of(stream)->peer_timeout_ms);
@@ -346,39 +296,21 @@ static void end_app(struct fl_stream *stream)
 	stream->app = NULL;
 }
 
-static void on_session_closed(void *user, enum fl_reason reason)
+static void on_mesh_closed(void *user, enum fl_reason reason)
 {
 	struct fl_stream *stream = user;
 
 	log_end(stream, reason);
-	stream->session = NULL; /* it ends by itself */
+	stream->mesh = NULL; /* it ends by itself */
 	end_app(stream);
 	release(stream);
 }
 
-const struct fl_session_events fl_stream_session_events = {.on_ready = fl_stream_mesh_ready,
-							   .on_data = on_mesh_data,
-							   .on_eof = on_mesh_eof,
-							   .on_drain = on_mesh_drain,
-							   .on_closed = on_session_closed};
-
-static void on_plain_error(void *user, int sys)
-{
-	struct fl_stream *stream = user;
-
-	if (stream->state == FINISHED && !fl_sock_pending(stream->plain)) {
-		return; /* as above */
-	}
-	log_end(stream, fl_reason_of_peer_error(sys));
-	end_app(stream);
-	mesh_reset(stream);
-	release(stream);
-}
-
-const struct fl_sock_events fl_stream_plain_events = {.on_data = on_mesh_data,
-						      .on_eof = on_mesh_eof,
-						      .on_drain = on_mesh_drain,
-						      .on_error = on_plain_error};
+const struct fl_mesh_events fl_stream_mesh_events = {.on_ready = fl_stream_mesh_ready,
+						     .on_data = on_mesh_data,
+						     .on_eof = on_mesh_eof,
+						     .on_drain = on_mesh_drain,
+						     .on_closed = on_mesh_closed};
 
 bool fl_stream_is_admitted(struct fl_stream *stream)
 {
@@ -391,7 +323,7 @@ void fl_stream_start_relay(struct fl_stream *stream)
 {
 	struct fl_loop *loop = loop_of(stream);
 
-	fl_stream_set_state(stream, OPEN);
+	fl_stream_enter(stream, FL_STREAM_OPEN);
 	if (loop->hooks.on_relay != NULL) {
 		loop->hooks.on_relay(loop->hooks.user, stream);
 	}
@@ -407,10 +339,9 @@ void fl_stream_read_both(struct fl_stream *stream)
 		fl_sock_read_stop(stream->app);
 	}
 	if (!fl_sock_pending(stream->app)) {
-		mesh_read_start(stream);
-	} else if (stream->plain != NULL) {
-		fl_sock_read_start(stream->plain);
-		fl_sock_read_stop(stream->plain);
+		stream->mesh->ops->read_start(stream->mesh);
+	} else {
+		stream->mesh->ops->watch(stream->mesh);
 	}
 }
 
@@ -420,7 +351,7 @@ void fl_stream_read_both(struct fl_stream *stream)
 static void speak_first(struct fl_stream *stream)
 {
 	uint8_t header[FL_PROXY_V2_MAX];
-	size_t len = fl_proxy_header(stream->conn, stream->session, stream->plain, header);
+	size_t len = fl_proxy_header(stream->mesh, header);
 	struct early *early = stream->early;
 	int rc = len > 0 ? fl_sock_write(stream->app, header, len) : 0;
 
@@ -445,7 +376,7 @@ static void on_app_dialed(void *user, int sys)
 	}
 	fl_stream_start_relay(stream);
 	speak_first(stream);
-	if (stream->state == OPEN) {
+	if (stream->state == FL_STREAM_OPEN) {
 		fl_stream_read_both(stream);
 	}
 }
@@ -481,22 +412,7 @@ static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 	fl_deadline_add(&loop->connecting, &stream->deadline, on_dial_deadline);
 }
 
-void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict)
-{
-	struct fl_conn *conn = fl_session_route(session);
-	struct fl_stream *stream = fl_stream_new(conn, DIAL_APP);
-
-	if (stream == NULL) {
-		fl_stream_refuse_for_memory(conn, session, verdict);
-		fl_session_reset(session);
-		return;
-	}
-	stream->session = session;
-	fl_session_set_user(session, &fl_stream_session_events, stream);
-	dial_app(stream, verdict);
-}
-
-/* false: no memory. */
+/* False: no memory. */
 static bool keep_early(struct fl_stream *stream, struct fl_span early)
 {
 	if (early.len == 0) {
@@ -511,18 +427,22 @@ static bool keep_early(struct fl_stream *stream, struct fl_span early)
 	return true;
 }
 
-void fl_stream_inbound_plain(struct fl_conn *conn, struct fl_sock *sock, struct fl_span early,
-			     const struct fl_verdict *verdict)
+void fl_stream_inbound(struct fl_mesh *mesh, struct fl_span early, const struct fl_verdict *verdict)
 {
-	struct fl_stream *stream = fl_stream_new(conn, DIAL_APP);
+	struct fl_stream *stream = fl_stream_new(mesh->conn, FL_STREAM_DIAL_APP);
 
 	if (stream == NULL) {
-		fl_stream_refuse_for_memory(conn, NULL, verdict);
-		fl_sock_reset(sock);
+		struct fl_access access = {.conn = mesh->conn,
+					   .mesh = mesh,
+					   .verdict = verdict,
+					   .reason = FL_REASON_INTERNAL};
+
+		fl_access_ended(&access);
+		mesh->ops->reset(mesh);
 		return;
 	}
-	stream->plain = sock;
-	fl_sock_set_user(sock, &fl_stream_plain_events, stream);
+	stream->mesh = mesh;
+	fl_mesh_set_user(mesh, &fl_stream_mesh_events, stream);
 	if (!keep_early(stream, early)) {
 		fl_stream_abort(stream, FL_REASON_INTERNAL);
 		return;
@@ -541,32 +461,20 @@ bool fl_stream_is_quiet(const struct fl_stream *stream)
 static void say_goodbye(struct fl_stream *stream)
 {
 	fl_sock_hang_up(stream->app, GOODBYE_MS);
-	if (stream->session != NULL) {
-		if (stream->state != HALF_APP) {
-			fl_session_shutdown(stream->session, false);
-		}
-		fl_session_leave(stream->session);
-	} else {
-		fl_sock_hang_up(stream->plain, GOODBYE_MS);
-	}
-	stream->session = NULL;
-	stream->plain = NULL;
+	stream->mesh->ops->leave(stream->mesh);
+	stream->mesh = NULL;
 	stream->app = NULL;
 }
 
 void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending)
 {
-	/* After close_notify there are no alerts. */
-	bool speaks = stream->session != NULL && fl_session_peer(stream->session) != NULL &&
-		      stream->state != HALF_APP && stream->state != FINISHED;
-
 	log_ending(stream, ending);
 	if (ending->orderly) {
 		FL_REQUIRE(fl_stream_is_relayed(stream));
 		say_goodbye(stream);
-	} else if (ending->alert != 0 && speaks) {
-		fl_session_refuse(stream->session, ending->alert);
-		stream->session = NULL;
+	} else if (ending->alert != 0 && stream->mesh != NULL) {
+		stream->mesh->ops->refuse(stream->mesh, ending->alert);
+		stream->mesh = NULL;
 	}
 	if (stream->app != NULL) {
 		fl_sock_reset(stream->app);

@@ -7,21 +7,20 @@
  *   inbound:  the peer was let in --> DIAL_APP ---+--> OPEN --> HALF_APP  --> CLOSED
  *                                                        \--> HALF_MESH --/
  *
- * The mesh side is a session, or a plain socket where the INI says plaintext. HALF_APP: the app has finished sending
+ * HALF_APP: the app has finished sending
  * (its FIN became close_notify, or a FIN); HALF_MESH: the peer has. The other direction goes on until it finishes, or until
  * nothing moves for idle_timeout. A reset or a truncation of either side becomes a reset of the other. Each direction
  * holds back at most one read's worth of bytes and stops reading its source meanwhile. Loop-bound. */
+#include "conn/conn.h"
 #include "conn/listing.h"
-#include "conn/session.h"
+#include "conn/mesh.h"
 
 /* An app has connected to an outbound endpoint. Takes sock over; ends by itself. */
 void fl_stream_outbound(struct fl_conn *conn, struct fl_sock *sock);
-/* A session was accepted, verified and allowed by rule (NULL: by default). Takes the session over. */
-void fl_stream_inbound(struct fl_session *session, const struct fl_verdict *verdict);
-/* The same for a client that speaks plaintext. Takes sock over, which is not being read. early: what has been read of it
+/* An inbound mesh side is ready and was admitted by rule (NULL: by default). Takes it over. early: what has been read of it
  * already; copied. */
-void fl_stream_inbound_plain(struct fl_conn *conn, struct fl_sock *sock, struct fl_span early,
-			     const struct fl_verdict *verdict);
+void fl_stream_inbound(struct fl_mesh *mesh, struct fl_span early,
+		       const struct fl_verdict *verdict);
 
 /* Outbound: those who wait for DNS, as far as it has said something. */
 void fl_stream_names_answered(struct fl_loop *loop);

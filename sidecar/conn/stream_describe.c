@@ -10,43 +10,46 @@
 /* --- telling ------------------------------------------------------------------------------------ */
 
 static const char *const state_words[] = {
-	[NAMING] = "resolving",    [WAITING] = "waiting", [DIAL_MESH] = "connecting",
-	[DIAL_APP] = "connecting", [OPEN] = "open",       [HALF_APP] = "app_done",
-	[HALF_MESH] = "peer_done", [FINISHED] = "ending",
+	[FL_STREAM_NAMING] = "resolving",
+	[FL_STREAM_WAITING] = "waiting",
+	[FL_STREAM_DIAL_MESH] = "connecting",
+	[FL_STREAM_DIAL_APP] = "connecting",
+	[FL_STREAM_OPEN] = "open",
+	[FL_STREAM_HALF_APP] = "app_done",
+	[FL_STREAM_HALF_MESH] = "peer_done",
+	[FL_STREAM_FINISHED] = "ending",
 };
 
 /* Is there no mesh side yet? */
 static bool is_on_its_way(const struct fl_stream *stream)
 {
-	return stream->state == NAMING || stream->state == WAITING || stream->state == DIAL_MESH;
+	return stream->state == FL_STREAM_NAMING || stream->state == FL_STREAM_WAITING ||
+	       stream->state == FL_STREAM_DIAL_MESH;
 }
 
 static const char *state_word(const struct fl_stream *stream)
 {
-	bool shakes_hands = stream->state == DIAL_MESH && stream->session != NULL &&
-			    fl_session_is_in_handshake(stream->session);
-
-	return shakes_hands ? "handshake" : state_words[stream->state];
+	return stream->state == FL_STREAM_DIAL_MESH && stream->mesh != NULL
+		       ? stream->mesh->ops->state_word(stream->mesh)
+		       : state_words[stream->state];
 }
 
 void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 {
 	const struct fl_conn *conn = stream->conn;
-	bool is_verified = stream->session != NULL && !is_on_its_way(stream);
+	bool has_mesh = stream->mesh != NULL && !is_on_its_way(stream);
 	bool is_inbound = conn->direction == FL_INBOUND;
 	char far[FL_ADDR_TEXT];
 
 	fl_conn_describe(conn, state_word(stream), ret);
 	ret->security =
 		conn->security != FL_SECURITY_NONE ? fl_security_word(conn->security) : NULL;
-	ret->peer = is_verified ? fl_listed_copy(ret, fl_session_peer_id(stream->session)) : NULL;
+	ret->peer = has_mesh ? fl_listed_copy(ret, stream->mesh->ops->peer_id(stream->mesh)) : NULL;
 	ret->rule = is_inbound ? fl_listed_copy(ret, stream->verdict.rule) : NULL;
 	ret->to_app = stream->to_app;
 	ret->to_mesh = stream->to_mesh;
-	if (!is_inbound && !fl_conn_is_captured(conn) && !is_on_its_way(stream)) {
-		ret->far = fl_listed_copy(
-			ret, stream->plain != NULL ? fl_sock_peer(stream->plain, far)
-						   : fl_session_peer_addr(stream->session, far));
+	if (!is_inbound && !fl_conn_is_captured(conn) && has_mesh) {
+		ret->far = fl_listed_copy(ret, stream->mesh->ops->peer_addr(stream->mesh, far));
 	}
 }
 
@@ -77,9 +80,8 @@ void fl_stream_log_open(struct fl_stream *stream)
 	const struct fl_conn *conn = stream->conn;
 	struct fl_access access = {
 		.conn = conn,
-		.session = stream->session,
+		.mesh = stream->mesh,
 		.verdict = conn->direction == FL_INBOUND ? &stream->verdict : NULL,
-		.plain = stream->plain,
 		.to_app = stream->to_app,
 		.to_mesh = stream->to_mesh,
 	};
@@ -125,23 +127,23 @@ struct fl_conn *fl_stream_route(const struct fl_stream *stream)
 
 bool fl_stream_is_mutual(const struct fl_stream *stream)
 {
-	return stream->session != NULL && fl_session_is_mutual(stream->session);
+	return stream->mesh != NULL && stream->mesh->ops->is_mutual(stream->mesh);
 }
 
 struct fl_tls_peer *fl_stream_peer(const struct fl_stream *stream)
 {
-	return stream->session != NULL ? fl_session_peer(stream->session) : NULL;
+	return stream->mesh != NULL ? stream->mesh->ops->peer(stream->mesh) : NULL;
 }
 
 bool fl_stream_has_mesh(const struct fl_stream *stream)
 {
-	return stream->session != NULL ? fl_session_peer(stream->session) != NULL
-				       : !is_on_its_way(stream);
+	return stream->mesh != NULL && stream->mesh->ops->is_ready(stream->mesh);
 }
 
 bool fl_stream_is_relayed(const struct fl_stream *stream)
 {
-	return stream->state == OPEN || stream->state == HALF_APP || stream->state == HALF_MESH;
+	return stream->state == FL_STREAM_OPEN || stream->state == FL_STREAM_HALF_APP ||
+	       stream->state == FL_STREAM_HALF_MESH;
 }
 
 uint64_t fl_stream_active_ms(const struct fl_stream *stream)

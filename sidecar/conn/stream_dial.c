@@ -6,6 +6,9 @@
  *
  * Failure: whatever the mesh side fails of, the app sees a reset. Who waits does so for connect_timeout, or for as long as
  * others of its lane get through. */
+#include "conn/access.h"
+#include "conn/plaintext.h"
+#include "conn/session.h"
 #include "conn/stream_internal.h"
 
 /* The app is not read before that: its early bytes wait in the kernel, bounded. What it has said meanwhile goes out in
@@ -20,67 +23,26 @@ void fl_stream_mesh_ready(void *user)
 	}
 	fl_stream_start_relay(stream);
 	fl_sock_read_now(stream->app, loop->scratch.opened, loop->net.read_cap);
-	if (stream->state == OPEN) {
+	if (stream->state == FL_STREAM_OPEN) {
 		fl_stream_read_both(stream);
 	}
 }
 
-static void dial_plain(struct fl_stream *stream, enum fl_reason before);
+typedef struct fl_mesh *(*dial_fn)(struct fl_conn *conn, const struct fl_mesh_events *events,
+				   void *user, enum fl_reason *ret_reason);
 
-static void on_plain_dialed(void *user, int sys)
-{
-	struct fl_stream *stream = user;
-
-	if (sys == 0) {
-		fl_conn_secured(stream->conn, NULL);
-		stream->counter = fl_conn_plain(stream->conn);
-		fl_count(&stream->counter->connections, 1);
-		fl_stream_mesh_ready(stream);
-	} else {
-		dial_plain(stream, fl_reason_of_peer_dial(sys));
-	}
-}
-
-static void on_plain_look(struct fl_deadline *deadline)
-{
-	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
-
-	if (fl_conn_dial_is_late(stream->conn)) {
-		dial_plain(stream, FL_REASON_PEER_CONNECT_TIMEOUT);
-	} else {
-		fl_deadline_add(&stream->conn->loop->dialing, deadline, on_plain_look);
-	}
-}
-
-/* The next address; before: what became of the last one. */
-static void dial_plain(struct fl_stream *stream, enum fl_reason before)
-{
-	struct fl_sock *last = stream->plain;
-	int rc = fl_conn_dial(stream->conn, false, &fl_stream_plain_events, stream, on_plain_dialed,
-			      &stream->plain);
-
-	if (rc != 0) {
-		fl_stream_abort(stream,
-				before != FL_REASON_DONE ? before : fl_reason_of_peer_dial(rc));
-		return;
-	}
-	if (last != NULL) {
-		fl_sock_close(last, 0);
-	}
-	fl_deadline_add(&stream->conn->loop->dialing, &stream->deadline, on_plain_look);
-}
-
-static void dial_session(struct fl_stream *stream)
+static void dial(struct fl_stream *stream, dial_fn mesh_dial)
 {
 	enum fl_reason reason;
 
-	stream->session = fl_session_dial(stream->conn, &fl_stream_session_events, stream, &reason);
-	if (stream->session == NULL) {
+	fl_stream_enter(stream, FL_STREAM_DIAL_MESH);
+	stream->mesh = mesh_dial(stream->conn, &fl_stream_mesh_events, stream, &reason);
+	if (stream->mesh == NULL) {
 		fl_stream_abort(stream, reason);
 	}
 }
 
-/* --- a place for its handshake ----------------------------------------------------------------------- */
+/* --- a slot for its handshake ----------------------------------------------------------------------- */
 
 static void on_waited(struct fl_deadline *deadline)
 {
@@ -104,34 +66,34 @@ static void on_slot(struct fl_waiter *waiter)
 	struct fl_stream *stream = FL_CONTAINER_OF(waiter, struct fl_stream, waiter);
 
 	fl_deadline_drop(&stream->deadline);
-	fl_stream_set_state(stream, DIAL_MESH);
-	dial_session(stream);
+	dial(stream, fl_session_dial);
 }
 
 static void dial_when_there_is_room(struct fl_stream *stream)
 {
 	struct fl_loop *loop = stream->conn->loop;
-	struct fl_slots *places = &loop->slots[FL_OUTBOUND];
+	struct fl_slots *slots = &loop->slots[FL_OUTBOUND];
 
-	if (fl_slots_must_wait(places, stream->conn->lane)) {
-		fl_stream_set_state(stream, WAITING);
+	if (fl_slots_must_wait(slots, stream->conn->lane)) {
+		fl_stream_enter(stream, FL_STREAM_WAITING);
 		stream->waiter.on_slot = on_slot;
-		fl_slots_wait(places, &stream->waiter, stream->conn->lane);
+		fl_slots_wait(slots, &stream->waiter, stream->conn->lane);
 		fl_deadline_add(&loop->connecting, &stream->deadline, on_waited);
 		return;
 	}
-	fl_stream_set_state(stream, DIAL_MESH);
-	dial_session(stream);
+	dial(stream, fl_session_dial);
 }
 
 /* --- start ------------------------------------------------------------------------------------------- */
 
 void fl_stream_outbound(struct fl_conn *conn, struct fl_sock *sock)
 {
-	struct fl_stream *stream = fl_stream_new(conn, NAMING);
+	struct fl_stream *stream = fl_stream_new(conn, FL_STREAM_NAMING);
 
 	if (stream == NULL) {
-		fl_stream_refuse_for_memory(conn, NULL, NULL);
+		struct fl_access access = {.conn = conn, .reason = FL_REASON_INTERNAL};
+
+		fl_access_ended(&access);
 		fl_sock_reset(sock);
 		return;
 	}
@@ -147,9 +109,7 @@ void fl_stream_go_out(struct fl_stream *stream)
 		dial_when_there_is_room(stream);
 		break;
 	case FL_OUTBOUND_PLAINTEXT:
-		fl_stream_set_state(stream, DIAL_MESH);
-		dial_plain(stream, fl_conn_has_address(stream->conn) ? FL_REASON_DONE
-								     : FL_REASON_NO_ADDRESS);
+		dial(stream, fl_plaintext_dial);
 		break;
 	case FL_OUTBOUND_REFUSE:
 		fl_stream_abort(stream, FL_REASON_OUTBOUND_REFUSED);

@@ -4,32 +4,31 @@
 /* What stream.c relays, stream_name.c names, stream_dial.c dials, stream_watch.c watches and stream_describe.c looks at.
  * Private to them. */
 #include "conn/naming.h"
+#include "conn/state.h"
 #include "conn/stream.h"
 
 enum fl_stream_state {
-	NAMING,
-	WAITING,
-	DIAL_MESH,
-	DIAL_APP,
-	OPEN,
-	HALF_APP,
-	HALF_MESH,
-	FINISHED,
-	CLOSED
+	FL_STREAM_NAMING,
+	FL_STREAM_WAITING,
+	FL_STREAM_DIAL_MESH,
+	FL_STREAM_DIAL_APP,
+	FL_STREAM_OPEN,
+	FL_STREAM_HALF_APP,
+	FL_STREAM_HALF_MESH,
+	FL_STREAM_FINISHED,
+	FL_STREAM_CLOSED
 };
 
 struct fl_stream {
 	struct fl_corpse corpse; /* first: buried when closed */
 	struct fl_stream *prev, *next;
-	struct fl_conn *conn;                 /* a reference */
-	struct fl_session *session;           /* the mesh side; NULL once it is gone, or: */
-	struct fl_sock *plain;                /* the mesh side in plaintext; NULL once it is gone */
-	struct fl_sock *app;                  /* NULL once it is gone */
-	struct early *early;                  /* owned; NULL: nothing, or the app has it */
-	struct fl_plaintext_counter *counter; /* outbound in plaintext */
-	struct fl_waiter waiter;              /* WAITING */
-	struct fl_naming_waiter unnamed;      /* NAMING */
-	/* WAITING and DIAL_APP: connect_timeout. NAMING, and DIAL_MESH in plaintext: the next look at it. OPEN and later: the next look for idleness */
+	struct fl_conn *conn;            /* a reference */
+	struct fl_mesh *mesh;            /* owned; NULL until it is dialled, and once it is gone */
+	struct fl_sock *app;             /* NULL once it is gone */
+	struct early *early;             /* owned; NULL: nothing, or the app has it */
+	struct fl_waiter waiter;         /* WAITING */
+	struct fl_naming_waiter unnamed; /* NAMING */
+	/* WAITING and DIAL_APP: connect_timeout. NAMING: the next look at it. OPEN and later: the next look for idleness */
 	struct fl_deadline deadline;
 	struct fl_deadline
 		unanswered;   /* while the peer may owe us an acknowledgement: the next look */
@@ -43,15 +42,15 @@ struct fl_stream {
 	bool asks;         /* who opened the connection has spoken last */
 };
 
-/* stream.c: the mesh side, when it is a session, and a plain socket; and the app's. */
-extern const struct fl_session_events fl_stream_session_events;
-extern const struct fl_sock_events fl_stream_plain_events, fl_stream_app_events;
+extern const struct fl_states fl_stream_states;
 
-/* NULL: no memory; fl_stream_refuse_for_memory() says so. */
+/* stream.c: the mesh side's, and the app's. */
+extern const struct fl_mesh_events fl_stream_mesh_events;
+extern const struct fl_sock_events fl_stream_app_events;
+
+/* NULL: no memory. */
 struct fl_stream *fl_stream_new(struct fl_conn *conn, enum fl_stream_state state);
-void fl_stream_refuse_for_memory(const struct fl_conn *conn, const struct fl_session *session,
-				 const struct fl_verdict *verdict);
-void fl_stream_set_state(struct fl_stream *stream, enum fl_stream_state next);
+void fl_stream_enter(struct fl_stream *stream, enum fl_stream_state next);
 /* Ends both sides with a reset. */
 void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason);
 /* Its mesh side is ready: is it still wanted (fl_loop_hooks.admit_stream)? False: it has been ended. */
@@ -71,7 +70,7 @@ void fl_stream_keep(struct fl_stream *stream);
 
 /* stream_dial.c: outbound: that is known. */
 void fl_stream_go_out(struct fl_stream *stream);
-/* stream_dial.c: the outbound session's peer is verified, or the plain socket is connected. user: the stream. */
+/* stream_dial.c: the outbound mesh side is ready. user: the stream. */
 void fl_stream_mesh_ready(void *user);
 
 #endif

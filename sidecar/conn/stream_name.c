@@ -125,11 +125,12 @@ bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share 
 	struct fl_cidr address;
 
 	if (conn->direction != FL_OUTBOUND || conn->security != FL_SECURITY_PLAINTEXT ||
-	    stream->plain == NULL) {
+	    stream->mesh == NULL) {
 		return false;
 	}
 	upstream = fl_conn_upstream_under(conn, share);
-	to = fl_conn_is_captured(conn) ? conn->destination : fl_sock_peer_inet(stream->plain);
+	to = fl_conn_is_captured(conn) ? conn->destination
+				       : stream->mesh->ops->peer_inet(stream->mesh);
 	if (to.family == 0 || (fl_conn_is_captured(conn) && upstream != NULL &&
 			       upstream->mode == FL_OUTBOUND_PLAINTEXT)) {
 		return false;

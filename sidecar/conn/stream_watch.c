@@ -6,21 +6,6 @@
 /* A kernel without room answers twice a second at most (net.ipv4.tcp_invalid_ratelimit): a question may have to be asked twice. */
 #define VAIN_MS 2000u
 
-static struct fl_debt mesh_debt(const struct fl_stream *stream)
-{
-	return stream->session != NULL ? fl_session_debt(stream->session)
-				       : fl_sock_debt(stream->plain);
-}
-
-static void mesh_keep(struct fl_stream *stream)
-{
-	if (stream->session != NULL) {
-		fl_session_keep(stream->session);
-	} else {
-		fl_sock_keep(stream->plain);
-	}
-}
-
 /* --- looks ---------------------------------------------------------------------------------------------- */
 
 static bool end_if_idle(struct fl_stream *stream)
@@ -65,7 +50,7 @@ static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
 static void on_unanswered_look(struct fl_deadline *deadline)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, unanswered);
-	struct fl_debt debt = mesh_debt(stream);
+	struct fl_debt debt = stream->mesh->ops->debt(stream->mesh);
 
 	if (!debt.is_open) {
 		return; /* until we write again */
@@ -94,7 +79,7 @@ void fl_stream_keep(struct fl_stream *stream)
 {
 	fl_loop_check_conntrack(stream->conn->loop);
 	fl_sock_keep(stream->app);
-	mesh_keep(stream);
+	stream->mesh->ops->keep(stream->mesh);
 }
 
 void fl_stream_watch(struct fl_stream *stream)

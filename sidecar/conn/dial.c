@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "conn/dial.h"
+
+#include "base/mem.h"
+
+static bool has_address(const struct fl_conn *conn)
+{
+	return fl_conn_is_captured(conn) || (conn->targets != NULL && conn->targets->count > 0);
+}
+
+static size_t addresses_left(const struct fl_dialer *dialer)
+{
+	const struct fl_conn *conn = dialer->conn;
+	size_t count = fl_conn_is_captured(conn) ? 1
+		       : conn->targets != NULL   ? conn->targets->count
+						 : 0;
+
+	return count - dialer->next_target;
+}
+
+/* The next address, which is then behind us; false: there is none left. */
+static bool next_address(struct fl_dialer *dialer, union fl_sockaddr *ret)
+{
+	const struct fl_conn *conn = dialer->conn;
+
+	if (addresses_left(dialer) == 0) {
+		return false;
+	}
+	*ret = fl_conn_is_captured(conn) ? fl_inet_sockaddr(&conn->destination)
+					 : conn->targets->items[dialer->next_target];
+	dialer->next_target++;
+	return true;
+}
+
+/* Parts what is left of connect_timeout. False: it is over. */
+static bool has_time(struct fl_dialer *dialer)
+{
+	struct fl_conn *conn = dialer->conn;
+	uint64_t now = uv_now(conn->loop->uv);
+	size_t left = addresses_left(dialer);
+
+	if (conn->dial_until_ms == 0) {
+		conn->dial_until_ms = now + conn->loop->connecting.duration_ms;
+	}
+	if (now >= conn->dial_until_ms) {
+		return false;
+	}
+	dialer->address_until_ms = now + (conn->dial_until_ms - now) / (left > 0 ? left : 1);
+	return true;
+}
+
+static void on_dialed(void *user, int sys);
+
+/* The next one that can be tried: 0, and *ret is dialled. Else the negative uv error of the last one that could not:
+ * UV_ELOOP for one that leads back here, UV_EHOSTUNREACH when none was left, UV_ETIMEDOUT when connect_timeout is over. */
+static int dial_next(struct fl_dialer *dialer, struct fl_sock **ret)
+{
+	struct fl_loop *loop = dialer->conn->loop;
+	bool is_captured = fl_conn_is_captured(dialer->conn);
+	union fl_sockaddr to;
+	int rc = UV_EHOSTUNREACH;
+
+	if (!has_time(dialer)) {
+		return UV_ETIMEDOUT;
+	}
+	while (next_address(dialer, &to)) {
+		struct fl_dial dial = {
+			.to = &to.any,
+			.alive = {.keep_s = loop->net.keep_s, .give_up_ms = loop->peer_timeout_ms},
+			.joins_acks = dialer->is_for_tls,
+			.heeds_icmp = true};
+		struct fl_inet inet = fl_inet_of(&to.any);
+		struct fl_err err;
+
+		if (is_captured) {
+			dial.port = FL_PORT_OF_OURS; /* the app has called the same address */
+		}
+		/* Names may resolve to anything; a captured destination has been judged. */
+		if (!is_captured && fl_loop_is_own(loop, &inet, true)) {
+			rc = UV_ELOOP;
+			continue;
+		}
+		if (fl_sock_dial(&loop->net, &dial, dialer->events, dialer, on_dialed, ret, &err) ==
+		    0) {
+			return 0;
+		}
+		rc = err.sys != 0 ? -err.sys : UV_ENOMEM;
+	}
+	return rc;
+}
+
+static void on_look(struct fl_deadline *deadline);
+
+static void start_look(struct fl_dialer *dialer)
+{
+	fl_deadline_add(&dialer->conn->loop->dialing, &dialer->look, on_look);
+}
+
+/* before: what became of the last one. */
+static void dial_next_or_fail(struct fl_dialer *dialer, enum fl_reason before)
+{
+	struct fl_sock *last = dialer->sock;
+
+	if (dial_next(dialer, &dialer->sock) != 0) {
+		fl_deadline_drop(&dialer->look);
+		dialer->cb(dialer, NULL, before); /* the log names the address that was last */
+		return;
+	}
+	fl_sock_close(last, 0);
+	start_look(dialer);
+}
+
+static void on_dialed(void *user, int sys)
+{
+	struct fl_dialer *dialer = user;
+	struct fl_sock *sock = dialer->sock;
+
+	if (sys != 0) {
+		dial_next_or_fail(dialer, fl_reason_of_peer_dial(sys));
+		return;
+	}
+	dialer->sock = NULL;
+	fl_deadline_drop(&dialer->look);
+	fl_sock_set_user(sock, dialer->events, dialer->user);
+	dialer->cb(dialer, sock, FL_REASON_DONE);
+}
+
+/* FL_DIAL_LOOKS times in one connect_timeout: an address has at least the time between two looks. */
+static void on_look(struct fl_deadline *deadline)
+{
+	struct fl_dialer *dialer = FL_CONTAINER_OF(deadline, struct fl_dialer, look);
+
+	if (uv_now(dialer->conn->loop->uv) >= dialer->address_until_ms) {
+		dial_next_or_fail(dialer, FL_REASON_PEER_CONNECT_TIMEOUT);
+	} else {
+		start_look(dialer);
+	}
+}
+
+void fl_dialer_init(struct fl_dialer *dialer, struct fl_conn *conn, bool is_for_tls,
+		    const struct fl_sock_events *events, void *user, fl_dialer_cb cb)
+{
+	*dialer = (struct fl_dialer){
+		.conn = conn, .is_for_tls = is_for_tls, .events = events, .user = user, .cb = cb};
+}
+
+enum fl_reason fl_dialer_start(struct fl_dialer *dialer)
+{
+	int rc;
+
+	if (!has_address(dialer->conn)) {
+		return FL_REASON_NO_ADDRESS;
+	}
+	rc = dial_next(dialer, &dialer->sock);
+	if (rc != 0) {
+		return fl_reason_of_peer_dial(rc);
+	}
+	start_look(dialer);
+	return FL_REASON_DONE;
+}
+
+enum fl_reason fl_dialer_start_again(struct fl_dialer *dialer)
+{
+	FL_REQUIRE(dialer->next_target > 0);
+	dialer->next_target--;
+	dialer->conn->dial_until_ms = 0;
+	return fl_dialer_start(dialer);
+}
+
+void fl_dialer_stop(struct fl_dialer *dialer)
+{
+	fl_deadline_drop(&dialer->look);
+	if (dialer->sock != NULL) {
+		fl_sock_reset(dialer->sock);
+		dialer->sock = NULL;
+	}
+}

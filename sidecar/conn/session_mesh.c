@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the user of a session asks for: the operations of mesh.h. */
+#include "conn/session_internal.h"
+
+#include <stdlib.h>
+
+static void read_start(struct fl_mesh *mesh)
+{
+	struct fl_session *session = fl_session_of(mesh);
+	struct fl_held *held = session->held;
+
+	session->reading = true;
+	if (session->eof) {
+		return;
+	}
+	if (!session->fin) {
+		fl_sock_read_start(session->sock);
+	}
+	if (held != NULL) {
+		session->held = NULL;
+		fl_session_feed(session, held->data, held->len);
+		free(held);
+	}
+	if (session->fin && session->state == FL_SESSION_READY && !session->eof) {
+		fl_session_fail(session, FL_REASON_PEER_TRUNCATED);
+	}
+}
+
+static void read_stop(struct fl_mesh *mesh)
+{
+	struct fl_session *session = fl_session_of(mesh);
+
+	session->reading = false;
+	fl_sock_read_stop(session->sock);
+}
+
+static int write_mesh(struct fl_mesh *mesh, const uint8_t *data, size_t len, bool more)
+{
+	struct fl_session *session = fl_session_of(mesh);
+	struct fl_tls_io io = fl_session_io_to_send(session);
+	int rc = fl_tls_write(session->tls, &io, data, len);
+
+	return rc == 0 ? fl_session_send(session, &io, more) : UV_EPROTO;
+}
+
+/* Its socket is read as it is: what comes is held. */
+static void watch(struct fl_mesh *mesh)
+{
+	(void)mesh;
+}
+
+static bool read_is_last(const struct fl_mesh *mesh)
+{
+	return fl_session_of(mesh)->is_last;
+}
+
+static bool pending(const struct fl_mesh *mesh)
+{
+	return fl_sock_pending(fl_session_of(mesh)->sock);
+}
+
+static struct fl_debt debt(const struct fl_mesh *mesh)
+{
+	return fl_sock_debt(fl_session_of(mesh)->sock);
+}
+
+static void keep(struct fl_mesh *mesh)
+{
+	fl_sock_keep(fl_session_of(mesh)->sock);
+}
+
+static void shutdown_mesh(struct fl_mesh *mesh, bool closing)
+{
+	struct fl_session *session = fl_session_of(mesh);
+	struct fl_tls_io io = fl_session_io_to_send(session);
+
+	session->shut = true;
+	fl_tls_close(session->tls, &io);
+	/* A broken socket shows at the next read. FIN goes with it: who finishes first keeps the port waiting (RFC 9293
+	 * TIME-WAIT), and that has to be the side whose app did so, or a client's would run out. */
+	(void)fl_session_send(session, &io, true);
+	if (!closing) {
+		fl_sock_shutdown(session->sock);
+	}
+}
+
+static void close_mesh(struct fl_mesh *mesh)
+{
+	struct fl_session *session = fl_session_of(mesh);
+
+	fl_sock_close(session->sock, FL_SESSION_LINGER_MS);
+	session->sock = NULL;
+	fl_session_release(session);
+}
+
+static void reset(struct fl_mesh *mesh)
+{
+	struct fl_session *session = fl_session_of(mesh);
+
+	fl_session_end_socket(session, false);
+	fl_session_release(session);
+}
+
+static void leave(struct fl_mesh *mesh)
+{
+	struct fl_session *session = fl_session_of(mesh);
+
+	if (!session->shut) {
+		shutdown_mesh(mesh, false);
+	}
+	fl_session_end_socket(session, true);
+	fl_session_release(session);
+}
+
+static void refuse(struct fl_mesh *mesh, uint8_t alert)
+{
+	struct fl_session *session = fl_session_of(mesh);
+
+	/* After close_notify there are no alerts. */
+	if (session->state == FL_SESSION_READY && !session->shut) {
+		struct fl_tls_io io = fl_session_io_to_send(session);
+
+		fl_tls_alert(session->tls, &io, alert);
+		(void)fl_session_send(session, &io, false);
+		fl_session_end_socket(session, true);
+		fl_session_release(session);
+	} else {
+		reset(mesh);
+	}
+}
+
+const struct fl_mesh_ops fl_session_mesh_ops = {
+	.read_start = read_start,
+	.read_stop = read_stop,
+	.watch = watch,
+	.read_is_last = read_is_last,
+	.write = write_mesh,
+	.pending = pending,
+	.debt = debt,
+	.keep = keep,
+	.shutdown = shutdown_mesh,
+	.close = close_mesh,
+	.reset = reset,
+	.leave = leave,
+	.refuse = refuse,
+	.is_ready = fl_session_is_ready,
+	.state_word = fl_session_state_word,
+	.peer = fl_session_peer,
+	.peer_id = fl_session_peer_id,
+	.is_mutual = fl_session_is_mutual,
+	.failure = fl_session_failure,
+	.introduce = fl_session_introduce,
+	.local_inet = fl_session_local_inet,
+	.peer_inet = fl_session_peer_inet,
+	.peer_addr = fl_session_peer_addr,
+	.describe = fl_session_describe,
+};

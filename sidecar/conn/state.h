@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_CONN_STATE_H
+#define FL_CONN_STATE_H
+/* state - the states that an object of a connection can be in, by name, and the transitions that are legal. Loop-bound;
+ * fl_states_allow() is pure. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn/conn.h"
+
+#define FL_TO(state) (1u << (state))
+
+struct fl_states {
+	const char *object;       /* "stream" */
+	const char *const *names; /* by state */
+	const uint32_t *next;     /* by state: bits FL_TO() of those that may follow */
+	unsigned count;
+};
+
+bool fl_states_allow(const struct fl_states *states, unsigned from, unsigned to);
+
+/* *state becomes next, and a line of level debug says so. An illegal transition is a broken invariant: it ends the
+ * process (FL_REQUIRE). conn: what the line is about. */
+void fl_states_enter(const struct fl_states *states, const struct fl_conn *conn, uint8_t *state,
+		     unsigned next);
+
+#endif
