@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_CALLERS_H
 #define FL_COUNT_CALLERS_H
-/* callers - who came in and was refused, or will be when audit mode ends, and whoever spoke plaintext: for `suggest`.
+/* callers - who was refused by policy (or would be without audit mode), and who came in plaintext: what `suggest` proposes rules for.
  *
- * A bounded table, the least recently seen one goes for a new one. Each worker has its own, and copies it for the
- * main thread, which puts them together. Identities are told apart by their ID, plaintext by
- * its address. */
+ * A bounded table: the entry that was used least recently makes room for a new one. Each worker has a table of its own, and copies it
+ * for the main thread, which adds them up. Peers differ by SPIFFE ID, plaintext callers by address. Thread: the owner's. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,11 +30,12 @@ struct fl_callers {
 	uint64_t clock, left_out;
 };
 
-/* Counts what is worth keeping. Without memory it is left out. */
+/* Counts a request and its verdict, if it is one of those above. Without memory it is left out. */
 void fl_callers_note(struct fl_callers *callers, const struct fl_request *request,
 		     const struct fl_verdict *verdict);
-/* Adds another table to this one. */
+/* Adds what `from` has; from stays as it is. */
 void fl_callers_add(struct fl_callers *to, const struct fl_callers *from);
+/* Frees what it has; it is zero again. */
 void fl_callers_done(struct fl_callers *callers);
 
 #endif

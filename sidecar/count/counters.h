@@ -56,7 +56,7 @@ struct fl_counters {
 	/* Connections, refused ones included; those that were opened and have not ended are open. */
 	uint64_t opened[FL_DIRECTIONS];
 	uint64_t ended[FL_DIRECTIONS][FL_SECURITIES][FL_REASON_COUNT];
-	/* The opened ones of which it is known what they are: they have come to it, or ended before. */
+	/* Of those opened: by what they turned out to be, or NONE where they ended before. */
 	uint64_t classified[FL_DIRECTIONS][FL_SECURITIES];
 	uint64_t bytes_to_app[FL_DIRECTIONS], bytes_to_mesh[FL_DIRECTIONS];
 	uint64_t handshakes_done[FL_DIRECTIONS];
@@ -76,11 +76,11 @@ static inline void fl_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-/* A handshake of so many nanoseconds is done. The worker's own thread. */
+/* Counts a handshake that took so many nanoseconds. The worker's own thread. */
 void fl_counters_handshake(struct fl_counters *counters, enum fl_direction direction, uint64_t ns);
 
-/* By port, for the first so many ports that there is something to count of: whoever dials us may choose the port, so
- * the others are counted together. */
+/* By port, for the first FL_COUNTED_PORTS ports that occur. Whoever dials us may choose the port, so all others are counted
+ * together. */
 #define FL_COUNTED_PORTS 64
 struct fl_port_counts {
 	struct fl_port_count {
@@ -95,10 +95,10 @@ void fl_port_count(struct fl_port_counts *counts, uint16_t port);
 /* Adds what another thread counts to sum. */
 void fl_port_counts_add(struct fl_port_counts *sum, const struct fl_port_counts *counts);
 
-/* A connection has ended that was of that security. The worker's own thread. */
+/* Counts the end of a connection of that security. The worker's own thread. */
 void fl_counters_ended(struct fl_counters *counters, enum fl_direction direction,
 		       enum fl_security security, enum fl_reason reason);
-/* Of whatever security. */
+/* Returns how many ended for that reason, whatever their security. Thread: any, on a sum. */
 uint64_t fl_counters_ended_sum(const struct fl_counters *counters, enum fl_direction direction,
 			       enum fl_reason reason);
 

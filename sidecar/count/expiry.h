@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_EXPIRY_H
 #define FL_COUNT_EXPIRY_H
-/* expiry - when each certificate of a generation runs out, and whether it is usable still.
+/* expiry - when each certificate of a generation expires, and whether they can be used still.
  *
- * Built once with the generation, then immutable; thread: any. How many are shown is bounded, for
- * bundles are as long as somebody makes them and each certificate shown is a series in a monitoring
- * system. */
+ * Built once with the generation, then immutable; thread: any. The number of those shown is bounded, because a bundle may have any
+ * length, and each certificate shown is a series in a monitoring system. */
 #include <stdbool.h>
 
 #include "pki/credentials.h"
@@ -44,12 +43,12 @@ struct fl_expiries {
 /* "leaf", "intermediate", "root", "crl" */
 const char *fl_certificate_kind_word(enum fl_certificate_kind kind);
 
-/* credentials is borrowed for as long as the result lives. */
+/* Lists what credentials have; they are borrowed for as long as the result lives. */
 void fl_expiries_init(struct fl_expiries *expiries, const struct fl_credentials *credentials);
 void fl_expiries_done(struct fl_expiries *expiries);
 
-/* Can peers be convinced, and be verified, at `now` (seconds since the epoch)? When not, reason (of
- * size bytes) says which certificate stands in the way. */
+/* Can we prove who we are, and verify peers, at `now` (seconds since the epoch)? If not, reason (of size bytes) says which
+ * certificate is the cause. */
 bool fl_expiries_usable(const struct fl_expiries *expiries, int64_t now, char *reason, size_t size);
 
 #endif

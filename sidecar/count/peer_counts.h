@@ -3,14 +3,13 @@
 #define FL_COUNT_PEER_COUNTS_H
 /* peer_counts - what is counted of each peer: its connections, how they ended, bytes, failed handshakes.
  *
- * Told apart by direction and identity: a SPIFFE ID that was verified, or plaintext. So many of them, at most, have
- * counts of their own; whoever comes when there is no room is counted with the others. Who has had no connection for
- * FL_PEERS_FORGET_MS makes room when it is needed, and its counts are gone: should it come back, they begin at 0, as
- * after a restart. A connection counts to the end where it began, so no count ever falls.
+ * Peers differ by direction and identity: a verified SPIFFE ID, or plaintext. A bounded number of them have counts of their own;
+ * those that come when there is no room are counted together, as `other`. A peer without a connection for FL_PEERS_FORGET_MS
+ * makes room when room is needed, and its counts are gone: if it comes back, they begin at 0, as after a restart. A connection counts
+ * to its end where it began, so no count ever falls.
  *
- * Threads: one table for all workers. Its lock is taken once for each connection, when it is known who the peer is;
- * from then on a worker counts in a cell that is its own. Anybody may read. Functions do not fail: without memory a peer is
- * one of the others. */
+ * Threads: one table for all workers. Its lock is taken once for each connection, when its peer is known; from then on a
+ * worker counts in a cell of its own, which any thread may read. Functions do not fail: without memory a peer is counted as `other`. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,16 +35,16 @@ void fl_peer_counts_free(struct fl_peer_counts *peers); /* after the last worker
 
 /* --- workers -------------------------------------------------------------------------------------- */
 
-/* A connection has this peer (id: NULL: plaintext); where its bytes are counted until fl_peer_left(). now_ms: uv_now(). */
+/* A connection has this peer (id NULL: plaintext). Returns where it is counted until fl_peer_left(). now_ms: uv_now(). */
 struct fl_peer_cell *fl_peer_counts_opened(struct fl_peer_counts *peers, unsigned worker,
 					   enum fl_direction direction, const char *id,
 					   uint64_t now_ms);
-/* It has ended, for this reason. Nothing is logged of it any more, but bytes may still be counted. */
+/* The connection has ended, for this reason. Bytes may still be counted. */
 void fl_peer_ended(struct fl_peer_cell *cell, enum fl_reason reason);
-/* The last thing that is said of it. */
+/* The connection is gone: cell may not be used for it any more. */
 void fl_peer_left(struct fl_peer_cell *cell, uint64_t now_ms);
-/* A handshake failed in which that identity was presented. Counted only if it has counts already: nothing was proven, so
- * it makes nobody known. */
+/* A handshake failed in which that identity was presented. It is counted only where that peer has counts already: nothing was proven, so
+ * it must not make room for a new one. */
 void fl_peer_counts_failed(struct fl_peer_counts *peers, enum fl_direction direction,
 			   const char *id, enum fl_reason reason);
 
@@ -59,13 +58,13 @@ struct fl_peer_sum {
 	uint64_t ended[FL_REASON_COUNT], failed[FL_REASON_COUNT];
 };
 
-/* Of all workers: those that there is something to count of, the others last. To free(), and good until
- * fl_peer_counts_let_go(); nobody makes room meanwhile. NULL: no memory, and nothing to let go. */
+/* Returns the sums over all workers, `other` last: an array to free(), whose names stay valid until fl_peer_counts_let_go(), because
+ * no peer makes room meanwhile. NULL: no memory, and nothing to let go. */
 struct fl_peer_sum *fl_peer_counts_sums(struct fl_peer_counts *peers, size_t *ret_count);
 void fl_peer_counts_let_go(
 	struct fl_peer_counts *peers); /* of what fl_peer_counts_sums() gave out */
 
-/* How many have counts of their own, how many may, and how many have made room so far. */
+/* How many peers have counts of their own, how many may, and how many have made room so far. */
 struct fl_peer_counts_size {
 	uint64_t count, max, forgotten;
 };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_PLAINTEXT_COUNTS_H
 #define FL_COUNT_PLAINTEXT_COUNTS_H
-/* plaintext_counts - what went out in plaintext because the INI says so, counted by upstream, over all generations.
+/* plaintext_counts - what went out in plaintext because the INI says so, by upstream, over all generations.
  *
- * The main thread makes the counters when a generation comes; each worker has its own, which it alone writes
- * (fl_count) and anybody may read. Names are bounded: beyond FL_PLAIN_MAX of them, those that come later share one. */
+ * The main thread makes the counters when a generation comes. Each worker has its own, which it alone writes (fl_count()) and any
+ * thread may read. Names are bounded: those that come after the first FL_PLAIN_MAX share one counter. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,13 +23,13 @@ struct fl_plaintext_counts;
 struct fl_plaintext_counts *fl_plaintext_counts_new(unsigned worker_count);
 void fl_plaintext_counts_free(struct fl_plaintext_counts *plain); /* after the last worker */
 
-/* What a worker counts into under this INI, by its upstreams' order, [outbound] last; NULL where it is not plaintext. To
- * free(); the counters stay. Main thread. */
+/* Returns what that worker counts into under this INI, in the order of its upstreams, [outbound] last; NULL where one is not plaintext.
+ * An array to free(); the counters stay. Main thread. */
 struct fl_plaintext_counter **fl_plaintext_counters(struct fl_plaintext_counts *plain,
 						    const struct fl_conf *conf, unsigned worker);
 
-/* The sum over all workers, of upstream number index in the order in which they came; false: there are no more.
- * *ret_name: `[outbound]` where no section is about it; borrowed. Main thread. */
+/* Adds up all workers' counters of the upstream of that index, in the order in which upstreams came. *ret_name: its name, borrowed;
+ * `[outbound]` where no section is about it. plain: NULL is empty. False: there are no more. Main thread. */
 bool fl_plaintext_counts_sum(const struct fl_plaintext_counts *plain, size_t index,
 			     const char **ret_name, struct fl_plaintext_counter *ret);
 

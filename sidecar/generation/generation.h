@@ -41,20 +41,22 @@ struct fl_generation {
 	struct fl_tls_peers *peers; /* a reference: one table for all generations of a process */
 };
 
-/* From what the agent sent; everything is parsed and judged again, because the sidecar trusts rules, not
- * senders. now: seconds since the epoch. current (may be NULL): the one in use, whose tickets stay good when the
- * trust is the same, whose peers are known to this one, and whose CRLs may have run out meanwhile. */
+/* Makes one of what the agent sent. Everything is parsed and judged again, because the sidecar trusts rules, not
+ * senders. message: read during the call only. now: seconds since the epoch. current (may be NULL): the one in use, whose tickets stay
+ * good when the trust is the same, whose peers are known to this one, and whose CRLs may have run out meanwhile. One reference.
+ * Errors: FL_ERR_NOMEM, or what is wrong with it in one sentence. Main thread. */
 int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 		      const struct fl_generation *current, struct fl_generation **ret,
 		      struct fl_err *err) FL_MUST_USE;
 struct fl_generation *fl_generation_ref(struct fl_generation *generation); /* any thread */
 void fl_generation_unref(struct fl_generation *generation); /* any thread; NULL is fine */
+/* Do both have the same `trust`? Thread: any. */
 bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b);
-/* May a client of b resume what a client of a has kept? Of equal trust, and with the same certificate of ours: who
- * resumes presents none, and a server would go on seeing the old one. */
+/* May a client of b resume a session that a client of a has kept? Only if trust and our own certificate are the same: a client that
+ * resumes presents none, so a server would go on seeing the old one. Thread: any. */
 bool fl_generation_may_resume(const struct fl_generation *a, const struct fl_generation *b);
 
-/* Borrows from the generation. */
+/* Returns what its TLS contexts are made of; borrows from the generation. */
 struct fl_tls_options fl_generation_tls_options(const struct fl_generation *generation);
 
 struct fl_share {
@@ -69,12 +71,13 @@ struct fl_share {
 	uint64_t superseded_ms; /* on the loop's clock, when another one took its place */
 };
 
-/* For the worker of that number, which counts into rule_counts. */
+/* Makes the share of the worker of that number, with TLS contexts of its own. Takes references to generation and rule_counts, which the
+ * worker counts into. Errors: what the TLS engine refuses. Main thread; what follows is for the worker's. */
 int fl_share_new(struct fl_generation *generation, struct fl_rule_counts *rule_counts,
 		 unsigned worker, struct fl_share **ret, struct fl_err *err) FL_MUST_USE;
 struct fl_share *fl_share_ref(struct fl_share *share);
 void fl_share_unref(struct fl_share *share); /* NULL is fine */
-/* Another one has become current: what the worker counts from now on, it counts there. */
+/* Another share has become current: lets go of what this one counts into. */
 void fl_share_retire(struct fl_share *share);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_GENERATION_TARGETS_H
 #define FL_GENERATION_TARGETS_H
-/* targets - the addresses that an upstream has just now: immutable, reference-counted across threads, made by the
- * resolver on the main thread and handed to workers by message. */
+/* targets - the addresses that a fixed upstream has now. Immutable and reference-counted across threads; the resolver makes them on the
+ * main thread and hands them to workers by mail. */
 #include <stddef.h>
 
 #include "base/addr.h"
@@ -10,7 +10,7 @@
 struct fl_targets {
 	unsigned refs; /* atomic */
 	size_t count;
-	bool withholds; /* an address that may be one: that is asked for just now */
+	bool withholds; /* there may be one more address, once other names have been answered */
 	union fl_sockaddr items[];
 };
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_DNS_H
 #define FL_SERVER_DNS_H
-/* dns - one question at a time: the A or the AAAA records of one name, and what else resolv.conf and /etc/hosts say.
+/* dns - asks for the A or the AAAA records of one name, one question at a time, and reads resolv.conf and /etc/hosts.
  *
- * c-ares, which runs only once something is asked: its sockets are polled by the loop, its time-outs by fl_dns_tick().
- * Main loop. */
+ * A wrapper of c-ares, whose sockets the loop polls and whose time-outs fl_dns_tick() runs. Thread: main. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,39 +11,45 @@
 
 #include "base/addr.h"
 
-#define FL_DNS_TICK_MS 100u /* while a question is under way */
-/* What has to be there for a question, or for an answer and all that is made of it: more than it was ever seen to take. Without
- * it, it is asked again later. */
+#define FL_DNS_TICK_MS 100u /* between calls of fl_dns_tick() while a question is under way */
+/* A question is put off while less memory than this can be had. It is more than a question, its answer and all that is made of it
+ * were ever seen to take. */
 #define FL_DNS_MEMORY ((size_t)4 << 20)
 
 enum fl_dns_status {
 	FL_DNS_FOUND,
-	FL_DNS_NO_ADDRESS,    /* the name is there, without an address of that family */
-	FL_DNS_NO_NAME,       /* it does not exist, whatever the family */
-	FL_DNS_SERVER_FAILED, /* SERVFAIL, or there is no server */
-	FL_DNS_NO_ANSWER,     /* nothing comes back in time, or nothing that could be used */
+	FL_DNS_NO_ADDRESS,    /* the name exists, without an address of that family */
+	FL_DNS_NO_NAME,       /* the name does not exist, whatever the family */
+	FL_DNS_SERVER_FAILED, /* SERVFAIL, or no server can be asked */
+	FL_DNS_NO_ANSWER,     /* no answer in time, or none that can be used */
 	FL_DNS_ENDED,         /* by fl_dns_close() */
 };
-/* A sentence about one that is not FOUND. */
+
+/* Returns a sentence about a status that is not FOUND. */
 const char *fl_dns_status_text(enum fl_dns_status status);
 
 struct fl_dns;
 
-/* addrs: with port 0, in the order of the answer; borrowed. */
+/* addrs: count of them with port 0, in the order of the answer; borrowed for the call. */
 typedef void (*fl_dns_cb)(void *user, enum fl_dns_status status, const union fl_sockaddr *addrs,
 			  size_t count, uint64_t ttl_ms);
 
 struct fl_dns *fl_dns_new(uv_loop_t *loop);
-/* Ends what is under way (cb runs inside, with ENDED) and frees. */
+
+/* Ends the question that is under way (its cb runs inside, with ENDED) and frees. */
 void fl_dns_close(struct fl_dns *dns);
-/* host: whole, nothing is searched. family: AF_INET or AF_INET6. cb runs once, perhaps inside. */
+
+/* Asks for host as it is: no search domain is added. family: AF_INET or AF_INET6. cb runs once, perhaps inside. */
 void fl_dns_ask(struct fl_dns *dns, const char *host, int family, fl_dns_cb cb, void *user);
+
+/* Runs time-outs: every FL_DNS_TICK_MS while a question is under way. */
 void fl_dns_tick(struct fl_dns *dns);
 
-/* The names that host may stand for, in order: itself, and within the search domains of resolv.conf. An array of that
- * many strings, to free() with them. */
+/* Returns the names that host may stand for, in the order in which they are tried (itself, and within the search domains of
+ * resolv.conf): an array of *ret_count strings, to free() with them. */
 char **fl_dns_candidates(struct fl_dns *dns, const char *host, size_t *ret_count);
-/* What this machine itself says of it: /etc/hosts, and localhost. An array to free(); NULL: nothing. */
+
+/* Returns the addresses that this machine itself knows for host (/etc/hosts, and localhost): an array to free(); NULL: none. */
 union fl_sockaddr *fl_dns_local(struct fl_dns *dns, const char *host, int family,
 				size_t *ret_count);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_FAMILY_ORDER_H
 #define FL_SERVER_FAMILY_ORDER_H
-/* family_order - which addresses of a name that has both kinds are dialled first (RFC 6724 section 6: one that this machine
- * has a way to, then by the policy table). Main loop. */
+/* family_order - which addresses of a name that has both kinds are dialled first: the family that this machine has a route for, then by
+ * the policy table (RFC 6724 section 6). Thread: main. */
 #include "server/names.h"
 
-/* Of which half: 0 or 1. */
+/* Returns the number of the half that goes first: 0 (A) or 1 (AAAA). */
 unsigned fl_family_goes_first(const struct fl_name *name);
 
 #endif

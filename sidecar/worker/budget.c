@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The parts: an eighth of the descriptors each for strangers, for inbound handshakes and for farewells, at most, and the
- * rest for connections. What the process itself needs comes first, and that is half at most. Callers of the admin port are
- * strangers as well: they have a sixteenth, and half as much to be told why not. */
+/* First comes what the process itself needs, at most half of the descriptors. Of what is left, strangers, handshakes and farewells get at
+ * most an eighth each, and connections the rest. Callers of the admin port have a sixteenth of all descriptors, and half as many more
+ * for those that are told that there is no room. Example: of 1024 descriptors, 64 callers. */
 #include "worker/budget.h"
 
 #define STRANGERS_PER_HANDSHAKE 8u

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WORKER_BUDGET_H
 #define FL_WORKER_BUDGET_H
-/* budget - what of everything one worker may have, by [limits] and by the descriptors that the system allows.
+/* budget - how much of everything one worker may have, by [limits] and by the descriptors that the system allows.
  *
- * Every connection is a descriptor before it has proven anything, and two when it has been let in. Where there are not enough
- * for all that [limits] allows, each gets its part of them beforehand: strangers never take those of connections that are
- * open, and whoever is let in finds one for the app. Pure. */
+ * A connection takes one descriptor before it has proven anything, and two once it is admitted. Where there are too few for all that
+ * [limits] allows, each kind gets its part beforehand: strangers never take the descriptors of connections that are open, and
+ * an admitted connection always finds one for the app. Pure; thread: any. */
 #include <stdint.h>
 
 #include "conf/conf.h"
@@ -18,14 +18,14 @@ struct fl_budget {
 	unsigned farewells;   /* closed, and lingering */
 };
 
-/* descriptors: RLIMIT_NOFILE. listeners: of each worker. */
+/* Returns the maxima of one of worker_count workers. descriptors: RLIMIT_NOFILE. listeners: of each worker. */
 struct fl_budget fl_budget_of(const struct fl_conf *conf, uint64_t descriptors,
 			      unsigned worker_count, unsigned listeners);
 
-/* How many callers the admin port may have at a time, and the control socket. */
+/* Returns how many callers the admin port may have at a time, and the control socket as many. */
 unsigned fl_budget_callers(uint64_t descriptors);
 
-/* How many descriptors it takes to have all that [limits] allows. */
+/* Returns how many descriptors all that [limits] allows would take. */
 uint64_t fl_budget_wanted(const struct fl_conf *conf, unsigned worker_count, unsigned listeners);
 
 #endif

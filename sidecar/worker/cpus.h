@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WORKER_CPUS_H
 #define FL_WORKER_CPUS_H
-/* cpus - how many workers `[sidecar] workers = auto` means: the CPU quota of our cgroup (v2 or v1) rounded up, at
- * most the CPUs that we may run on, at least 1. Main thread, at start. */
+/* cpus - returns how many workers `[sidecar] workers = auto` means: the CPU quota of our cgroup (v2 or v1), rounded up, but not more
+ * than the CPUs that this process may run on, and at least 1. A quota of 2.5 CPUs on a machine of 8 makes 3. Main thread, at start. */
 unsigned fl_cpus_available(void);
 #endif

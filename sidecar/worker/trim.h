@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WORKER_TRIM_H
 #define FL_WORKER_TRIM_H
-/* trim - what a burst of connections took of memory goes back to the kernel when they have gone. The allocator keeps it
- * for good: free memory below the highest block in use stays the process's.
+/* trim - gives memory back to the kernel when a burst of connections is over. Left alone, the allocator keeps it for good: free memory
+ * below the highest block in use stays the process's.
  *
- * Loop-bound. On the way of a connection it costs a comparison; idle workers have no timer. */
+ * Thread: the loop's. It costs a connection one comparison; an idle worker has no timer. */
 #include <uv.h>
 
 struct fl_trim {
@@ -13,7 +13,9 @@ struct fl_trim {
 };
 
 void fl_trim_init(struct fl_trim *trim, uv_loop_t *loop);
-void fl_trim_note(struct fl_trim *trim, unsigned open); /* whenever that changes */
-void fl_trim_close(struct fl_trim *trim);               /* the loop has to run once more */
+/* open connections are open now: to be called whenever that changes. */
+void fl_trim_note(struct fl_trim *trim, unsigned open);
+/* The loop has to turn once more. */
+void fl_trim_close(struct fl_trim *trim);
 
 #endif
