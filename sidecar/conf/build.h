@@ -4,8 +4,8 @@
 /* build - a struct fl_conf in the making. Private to conf.
  *
  * walk.c goes through the sections and keys that keys.c lists; settings.c, traffic.c, rules.c and selectors.c
- * read the value of each; the check*.c then look at what
- * only shows between settings; conf.c drives them and makes the policy. */
+ * read the value of each; the check*.c then compare settings with each other; conf.c drives them and makes the
+ * policy. */
 #include "conf/conf.h"
 #include "conf/lines.h"
 #include "conf/problems.h"
@@ -44,19 +44,19 @@ struct fl_build {
 
 /* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
 void fl_build_settings(struct fl_build *build);
-/* What is required, and what contradicts itself. */
+/* Reports missing settings and contradictions. */
 void fl_build_check(struct fl_build *build);
 void fl_build_check_upstreams(struct fl_build *build); /* of which the parts are: */
 void fl_build_check_rules(struct fl_build *build);
 /* Once there are no problems: tls.group_names and tls.cipher_names. */
 void fl_build_tls_names(struct fl_conf *conf);
 
-/* Line of a key, else of its section, else 0. name: NULL for `[kind]`. */
+/* The line of a key; if it is absent, of its section; if that is absent, 0. name: NULL for `[kind]`. */
 fl_conf_line fl_build_line(const struct fl_build *build, const char *kind, const char *name,
 			   const char *key);
 bool fl_build_has(const struct fl_build *build, const char *kind, const char *name,
 		  const char *key);
-/* Is there, and says something. */
+/* Is the key there, with a value that is not empty? */
 bool fl_build_says(const struct fl_build *build, const char *kind, const char *name,
 		   const char *key);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* capture - which settings the rules of capture are made of, and what of them differs between two INIs.
+/* capture - the settings that the rules of capture depend on, and those that differ between two INIs.
  *
- * Each setting is written as a line of text in a form of its own: lists sorted and without repeats, addresses as the ports
- * that they come to. So an INI that is written otherwise and means the same has the same lines, and the same print. */
+ * Each setting becomes a line of text in a canonical form: lists sorted and without repeats, addresses reduced to their
+ * ports. So an INI that is written differently but means the same has the same lines, and the same print. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,7 +216,7 @@ static bool same_listener(const struct fl_conf_service *a, const struct fl_conf_
 	       strcmp(fl_addr_format(&a->listen, one), fl_addr_format(&b->listen, other)) == 0;
 }
 
-/* Those of from that are not the same in to. both: also those that to does not have. */
+/* Adds the services of from that to does not have; both: also those that differ in to. */
 static void add_services(const struct fl_conf *from, const struct fl_conf *to, bool both,
 			 struct fl_text *list)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* check - what only shows between settings: what is required, and what contradicts itself.
+/* check - compares settings with each other: reports what is missing and what contradicts itself.
  *
- * "Is there" is asked of the INI and not of the value, so that a setting that was refused for its
- * value is not called missing as well. Nothing here fails; all is reported. */
+ * Whether a setting exists is asked of the INI, not of the value, so that a setting with a refused
+ * value is not reported as missing as well. Nothing here fails; everything is reported. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static void check_identity(struct fl_build *build)
 	if (both && (cert || key)) {
 		fl_problem_error(build->problems,
 				 fl_build_line(build, "identity", NULL, "credential_bundle"),
-				 "`credential_bundle` stands in place of `cert` and `key` (line "
+				 "`credential_bundle` replaces `cert` and `key` (line "
 				 "%u): keep one or the other",
 				 fl_build_line(build, "identity", NULL, cert ? "cert" : "key"));
 	} else if (!both && !cert && !key) {
@@ -37,13 +37,13 @@ static void check_identity(struct fl_build *build)
 	} else if (!both && cert != key) {
 		fl_problem_error(build->problems,
 				 fl_build_line(build, "identity", NULL, cert ? "cert" : "key"),
-				 "`%s` needs `%s` beside it", cert ? "cert" : "key",
+				 "`%s` requires `%s` as well", cert ? "cert" : "key",
 				 cert ? "key" : "cert");
 	}
 	if (!fl_build_has(build, "identity", NULL, "bundle")) {
 		fl_problem_error(build->problems, section->line,
 				 "[identity] has no `bundle`: add the roots of your own trust "
-				 "domain, an empty one trusts nobody");
+				 "domain");
 	}
 }
 
@@ -64,7 +64,7 @@ static void check_bundles(struct fl_build *build)
 
 /* --- listeners ----------------------------------------------------------------------------- */
 
-/* Something that the programs listen on. */
+/* An address on which the programs listen. */
 struct listener {
 	const struct fl_addr *addr;
 	const char *kind; /* of its section */
@@ -106,12 +106,13 @@ static void add_unix_listener(struct fl_build *build, struct listeners *all, con
 			      const char *key, const char *path, struct fl_addr *addr)
 {
 	addr->kind = FL_ADDR_UNIX;
-	/* Its length has been checked when it was set. */
+	addr->sa.un.sun_family = AF_UNIX;
+	/* Its length was checked when it was set. */
 	(void)snprintf(addr->sa.un.sun_path, sizeof(addr->sa.un.sun_path), "%s", path);
 	add_listener(build, all, kind, NULL, key, addr);
 }
 
-/* In the order of the file; those that only have a default come first. paths: room for two. */
+/* In the order of the file; those with a default value come first. paths: room for two. */
 static void collect_listeners(struct fl_build *build, struct fl_addr *paths, struct listeners *all)
 {
 	struct fl_conf *conf = build->conf;
@@ -155,14 +156,14 @@ static bool same_ip(const struct fl_addr *a, const struct fl_addr *b)
 		       : IN6_ARE_ADDR_EQUAL(&a->sa.in6.sin6_addr, &b->sa.in6.sin6_addr);
 }
 
-/* addr takes what comes to any address of b's family. */
+/* Does addr listen on all addresses of b's family? */
 static bool takes_all(const struct fl_addr *addr, const struct fl_addr *b)
 {
 	return addr->kind == FL_ADDR_ANY ||
 	       (addr->sa.any.sa_family == b->sa.any.sa_family && fl_addr_is_unspecified(addr));
 }
 
-/* With SO_REUSEPORT the kernel would let both bind, and share the connections out between them. */
+/* With SO_REUSEPORT the kernel would let both bind, and distribute connections between them. */
 static bool collide(const struct fl_addr *a, const struct fl_addr *b)
 {
 	if (a->kind == FL_ADDR_UNIX || b->kind == FL_ADDR_UNIX) {
@@ -201,8 +202,8 @@ static void check_collisions(struct fl_build *build, const struct listeners *all
 		for (size_t k = 0; k < i; k++) {
 			if (collide(all->items[i].addr, all->items[k].addr)) {
 				fl_problem_error(build->problems, all->items[i].line,
-						 "`%s = %s` is taken by %s (%s): give one of "
-						 "the two another port or path",
+						 "`%s = %s` is also used by %s (%s): give one "
+						 "of the two another port or path",
 						 all->items[i].key,
 						 fl_addr_format(all->items[i].addr, ours),
 						 describe(&all->items[k], first),
@@ -215,7 +216,7 @@ static void check_collisions(struct fl_build *build, const struct listeners *all
 
 /* --- destinations -------------------------------------------------------------------------- */
 
-/* Certainly so: which addresses this machine has is unknown here. */
+/* Does to certainly lead to listener? The addresses of this machine are unknown here. */
 static bool leads_to(const struct fl_addr *to, const struct fl_addr *listener)
 {
 	if (to->kind == FL_ADDR_UNIX || listener->kind == FL_ADDR_UNIX) {
@@ -226,14 +227,15 @@ static bool leads_to(const struct fl_addr *to, const struct fl_addr *listener)
 	       (same_ip(to, listener) || (takes_all(listener, to) && fl_addr_is_loopback(to)));
 }
 
-/* That to must not lead to: one of its own kind, or one for captured traffic, which knows no destination then. */
+/* Must a destination of a section of this kind not lead to listener? True for listeners of the same kind (a loop), and of
+ * captured traffic (there would be no original destination). */
 static bool is_way_back(const struct listener *listener, const char *kind)
 {
 	return strcmp(listener->kind, kind) == 0 || strcmp(listener->key, "inbound") == 0 ||
 	       strcmp(listener->key, "outbound") == 0;
 }
 
-/* kind: of the section that to stands in. */
+/* kind: of the section of to. */
 static void check_loop(struct fl_build *build, const struct listeners *all, const char *kind,
 		       const struct fl_addr *to, fl_conf_line line, const char *key)
 {
@@ -250,7 +252,7 @@ static void check_loop(struct fl_build *build, const struct listeners *all, cons
 	}
 }
 
-/* The traffic of a captured port would come back to us, or never reach us. */
+/* Traffic of such a captured port would come back to us, or never reach us. */
 static void check_captured_port(struct fl_build *build, const struct listeners *all,
 				const struct fl_conf_service *service, fl_conf_line line)
 {
@@ -261,7 +263,7 @@ static void check_captured_port(struct fl_build *build, const struct listeners *
 		    all->items[i].addr->port == service->port) {
 			fl_problem_error(
 				build->problems, line,
-				"`port = %u` is a port of the app and one that we listen on ourselves (%s): "
+				"`port = %u` is a port of the app, but the sidecar listens on it itself (%s): "
 				"give one of the two another port",
 				service->port, describe(&all->items[i], listener));
 			return;
@@ -276,7 +278,7 @@ static void check_captured_port(struct fl_build *build, const struct listeners *
 	}
 }
 
-/* Which addresses this machine has is unknown here, and may be another one's tomorrow. */
+/* The addresses of this machine are unknown here, and may belong to another one tomorrow. */
 static void check_remote(struct fl_build *build, const struct fl_conf_service *service,
 			 fl_conf_line line)
 {
@@ -289,9 +291,9 @@ static void check_remote(struct fl_build *build, const struct fl_conf_service *s
 	(void)fl_addr_format(&service->app, text);
 	fl_problem_error(
 		build->problems, line,
-		"`app = %s` may be another machine, which would get over the network in the clear what "
+		"`app = %s` may be another machine, to which the sidecar would send in plaintext what "
 		"peers have sent by mutual TLS: let the app listen on loopback and write 127.0.0.1:%u, or "
-		"write `remote = allow` in [service %s] if that is meant",
+		"write `remote = allow` in [service %s] if that is intended",
 		text, service->app.port, service->name);
 }
 
@@ -303,19 +305,19 @@ static void check_captured_service(struct fl_build *build, const struct listener
 	if (fl_build_has(build, "service", service->name, "app")) {
 		fl_problem_error(
 			build->problems, fl_build_line(build, "service", service->name, "app"),
-			"`app` belongs to a fixed listener, and this port is captured (line %u): what is "
-			"captured goes to where it was going, so remove `app`, or write `listen` in place "
-			"of `port`",
+			"`app` is for a fixed listener, and this port is captured (line %u): captured "
+			"connections go to their original destination, so remove `app`, or write `listen` in "
+			"place of `port`",
 			line);
 	}
 	if (fl_build_has(build, "service", service->name, "remote")) {
 		fl_problem_error(
 			build->problems, fl_build_line(build, "service", service->name, "remote"),
-			"`remote` is about `app` of a fixed listener, and this port is captured (line %u): "
-			"what is captured stays in the pod, so remove `remote`",
+			"`remote` is for `app` of a fixed listener, and this port is captured (line %u): "
+			"captured connections stay in the pod, so remove `remote`",
 			line);
 	}
-	if (service->port != 0) { /* else it has been reported */
+	if (service->port != 0) { /* 0 has been reported */
 		check_captured_port(build, all, service, line);
 	}
 }
@@ -325,7 +327,7 @@ static void check_fixed_service(struct fl_build *build, const struct listeners *
 {
 	if (!fl_build_has(build, "service", service->name, "app")) {
 		fl_problem_error(build->problems, service->line,
-				 "[service %s] has no `app`: add where the app listens, for "
+				 "[service %s] has no `app`: add the address of the app, for "
 				 "example `app = 127.0.0.1:8080`",
 				 service->name);
 	} else if (service->app.kind != FL_ADDR_NONE) {
@@ -336,14 +338,14 @@ static void check_fixed_service(struct fl_build *build, const struct listeners *
 	}
 }
 
-/* Only a strict port takes TLS that does not offer our own protocol. */
+/* Only a strict port terminates TLS that does not offer our own protocol. */
 static void check_alpn(struct fl_build *build, const struct fl_conf_service *service)
 {
 	if (service->alpn != NULL && service->inbound.mode != FL_INBOUND_STRICT) {
 		fl_problem_error(
 			build->problems, fl_build_line(build, "service", service->name, "alpn"),
-			"`alpn` is for TLS clients of other kinds, and in %s mode their TLS goes to the app "
-			"as it is: remove `alpn`, or write `mode = strict` in [service %s]",
+			"`alpn` is for TLS clients of other kinds, but in %s mode their TLS goes to the app "
+			"unchanged: remove `alpn`, or write `mode = strict` in [service %s]",
 			service->inbound.mode == FL_INBOUND_PERMISSIVE ? "permissive" : "plaintext",
 			service->name);
 	}
@@ -359,7 +361,7 @@ static void check_service(struct fl_build *build, const struct listeners *all,
 	if (port && listen) {
 		fl_problem_error(
 			build->problems, fl_build_line(build, "service", service->name, "port"),
-			"`port` is a captured port, `listen` (line %u) a fixed listener: keep one of "
+			"`port` is for a captured port, `listen` (line %u) for a fixed listener: keep one of "
 			"the two",
 			fl_build_line(build, "service", service->name, "listen"));
 	} else if (port) {
@@ -440,7 +442,7 @@ static bool is_everywhere(const struct fl_addr *addr)
 	return addr->kind == FL_ADDR_ANY || fl_addr_is_unspecified(addr);
 }
 
-/* What comes by another interface is led to the address of that, never to loopback. */
+/* Connections from another interface are led to an address of that interface, never to loopback. */
 static void check_forwarded(struct fl_build *build)
 {
 	const struct fl_conf *conf = build->conf;
@@ -458,8 +460,8 @@ static void check_forwarded(struct fl_build *build)
 	}
 }
 
-/* What comes to a listener of our own would be captured before it gets there. `*` means the app's ports, and so
- * does a range that happens to hold the admin port: `fairlead-agent redirect` leaves those alone. */
+/* Connections to our own listener would be captured before they reach it. `*` means the app's ports, and so
+ * does a range that happens to contain the admin port: `fairlead-agent redirect` does not capture our own ports there. */
 static void check_redirected_listener(struct fl_build *build, const struct listener *listener)
 {
 	const struct fl_conf_selectors *captured = &build->conf->redirect.inbound_ports;
@@ -477,8 +479,8 @@ static void check_redirected_listener(struct fl_build *build, const struct liste
 			fl_problem_error(
 				build->problems,
 				fl_build_line(build, "redirect", NULL, "inbound_ports"),
-				"`inbound_ports`: %u is captured and one that we listen on ourselves (%s): "
-				"take it out, or name it in `exclude_inbound`",
+				"`inbound_ports`: %u is to be captured, but the sidecar listens on it itself (%s): "
+				"remove it, or name it in `exclude_inbound`",
 				port, describe(listener, text));
 		}
 	}
@@ -493,7 +495,7 @@ static void check_anything_to_do(struct fl_build *build)
 	    0) {
 		fl_problem_error(
 			build->problems, 0,
-			"there is nothing to do: name where captured traffic arrives in `[sidecar] "
+			"the sidecar would listen nowhere: give captured traffic a listener in `[sidecar] "
 			"inbound` and `outbound`, or add a [service NAME] with `listen` and `app`, or an "
 			"[upstream NAME] with `listen` and `to`");
 	}

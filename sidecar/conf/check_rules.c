@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* check_rules - what only shows between rules, and between a rule and the services. */
+/* check_rules - compares rules with each other, and with the services. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,13 +46,13 @@ static void check_rule(struct fl_build *build, const struct fl_rule_draft *rule)
 
 	if (from == NULL || from->value[0] == '\0') {
 		fl_problem_error(build->problems, from != NULL ? from->line : rule->line,
-				 "[%s %s] has no `from`: name the identities that it is about",
+				 "[%s %s] has no `from`: name the identities that it applies to",
 				 kind, rule->name);
 	}
 	if (strcmp(rule->name, "default") == 0) {
 		fl_problem_error(build->problems, rule->line,
-				 "the name `default` stands for `[policy] default` in log and "
-				 "metrics: give the rule another");
+				 "the name `default` means `[policy] default` in log and "
+				 "metrics: give the rule another name");
 	}
 	check_services(build, rule, &rule->is, "to");
 	check_services(build, rule, &rule->except, "except_to");
@@ -62,14 +62,14 @@ static void check_rule(struct fl_build *build, const struct fl_rule_draft *rule)
 		if (twin != NULL) {
 			fl_problem_error(
 				build->problems, rule->line > twin->line ? rule->line : twin->line,
-				"the rule name `%s` stands already in line %u: rules are "
-				"known by their names, give each its own",
+				"the rule name `%s` already exists in line %u: logs and "
+				"metrics identify rules by name, so give each its own",
 				rule->name, rule->line > twin->line ? twin->line : rule->line);
 		}
 	}
 }
 
-/* A plaintext client gets past the door somewhere. */
+/* Does some port accept plaintext? */
 static bool plaintext_is_let_in(const struct fl_conf *conf)
 {
 	bool found = conf->sidecar.inbound_count > 0 && conf->inbound.mode != FL_INBOUND_STRICT;
@@ -90,13 +90,13 @@ static void check_plaintext_rules(struct fl_build *build)
 				build->problems,
 				fl_build_line(build, rule->effect == FL_ALLOW ? "allow" : "deny",
 					      rule->name, "from"),
-				"`from = plaintext` never matches, for no port lets plaintext in: "
-				"`mode = permissive` or `plaintext` in [inbound] or in a [service] would");
+				"`from = plaintext` never matches, because no port accepts plaintext: "
+				"write `mode = permissive` or `plaintext` in [inbound] or in a [service]");
 		}
 	}
 }
 
-/* Does anything arrive that rules are asked about? An INI that is all about what goes out may leave `inbound` at
+/* Does the INI have inbound traffic, for which rules are asked? One that is only for outbound traffic may leave `inbound` at
  * its default. */
 static bool serves(const struct fl_conf *conf)
 {
@@ -104,7 +104,7 @@ static bool serves(const struct fl_conf *conf)
 	       (conf->sidecar.inbound_count > 0 && conf->upstream_count == 0);
 }
 
-/* The other way round: it gets past the door, and no rule lets it in. */
+/* The opposite: a port accepts plaintext, and no rule allows it. */
 static void check_plaintext_ports(struct fl_build *build)
 {
 	bool allowed = build->default_effect == FL_ALLOW || build->audit;
@@ -116,7 +116,7 @@ static void check_plaintext_ports(struct fl_build *build)
 	if (!allowed) {
 		fl_problem_warning(
 			build->problems, 0,
-			"a `mode` lets plaintext in, and no rule does: all of it is refused, add for example "
+			"a `mode` accepts plaintext, but no rule allows it, so all of it is refused: add for example "
 			"[allow kubelet] with `from = plaintext` and `sources = 10.0.0.1`");
 	}
 }
@@ -134,7 +134,7 @@ void fl_build_check_rules(struct fl_build *build)
 	if (!any_allow && serves(build->conf)) {
 		fl_problem_warning(
 			build->problems, 0,
-			"no [allow NAME] rule: every peer of ours is refused, add for example "
+			"there is no [allow NAME] rule, so every peer is refused: add for example "
 			"[allow web] with `from = spiffe://prod.example/ns/web/sa/*`");
 	}
 	if (plaintext_is_let_in(build->conf)) {

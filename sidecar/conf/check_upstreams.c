@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* check_upstreams - what only shows inside an [upstream] and between two of them.
+/* check_upstreams - compares the settings of one [upstream], and upstreams with each other.
  *
- * Of the destinations that fit captured traffic the most specific one decides: an address or the longest
- * prefix, then the narrowest ports. Where that leaves two upstreams, neither could be meant. */
+ * Of the destinations that match a captured connection the most specific one decides: an address or the longest
+ * prefix, then the narrowest ports. If two upstreams are equally specific, that is an error. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static void check_peer(struct fl_build *build, const char *section,
 	if (upstream->mode != FL_OUTBOUND_MTLS && upstream->peer_count > 0) {
 		fl_problem_error(
 			build->problems, fl_build_line(build, section, upstream->name, "peer"),
-			"`peer` says who may answer, and with `%s = %s` (line %u) nobody proves who he is: "
+			"`peer` says who may answer, but with `%s = %s` (line %u) nobody proves an identity: "
 			"remove one of the two",
 			mode_key, upstream->mode == FL_OUTBOUND_REFUSE ? "refuse" : "plaintext",
 			fl_build_line(build, section, upstream->name, mode_key));
@@ -32,7 +32,7 @@ static void check_fixed(struct fl_build *build, const struct fl_conf_upstream *u
 	if (upstream->mode == FL_OUTBOUND_REFUSE) {
 		fl_problem_error(
 			build->problems, fl_build_line(build, "upstream", upstream->name, "mode"),
-			"[upstream %s] listens only to refuse: leave it out, or remove `listen` to refuse "
+			"[upstream %s] would listen only to refuse connections: remove the section, or remove `listen` to refuse "
 			"captured traffic",
 			upstream->name);
 	}
@@ -56,8 +56,8 @@ static void check_captured(struct fl_build *build, const struct fl_conf_upstream
 		    fl_cidr_is_loopback(&upstream->dests[i].net)) {
 			fl_problem_warning(
 				build->problems, line,
-				"`to`: %s never matches, for what goes to loopback is not captured: add "
-				"`listen` to carry it",
+				"`to`: %s never matches, because traffic to loopback is not captured: add "
+				"`listen` to accept it",
 				fl_cidr_format(&upstream->dests[i].net, net));
 		}
 	}
@@ -119,8 +119,8 @@ static void check_claimed(struct fl_build *build, const struct fl_conf_upstream 
 	}
 	fl_problem_error(
 		build->problems, fl_build_line(build, "upstream", upstream->name, "to"),
-		"`to`: %s can never be used, for a name of a plaintext upstream gets no address that an mtls "
-		"or refuse upstream covers, and [upstream %s] (line %u) covers all that are left: write "
+		"`to`: %s can never be used: a name of a plaintext upstream gets no address that an mtls "
+		"or refuse upstream covers, and [upstream %s] (line %u) covers all that remain; write "
 		"addresses in place of the name, or a narrower network there",
 		host, claimer->name, claimer->line);
 }
@@ -153,11 +153,11 @@ static void check_within(struct fl_build *build, const struct fl_conf_upstream *
 			fl_problem_error(
 				build->problems,
 				fl_build_line(build, "upstream", upstream->name, "within"),
-				"`within` bounds which addresses DNS may give to the names of an upstream with "
+				"`within` limits the addresses that DNS may give for the names of an upstream with "
 				"`mode = plaintext`, and %s: remove it",
 				upstream->mode == FL_OUTBOUND_MTLS
-					? "here the peer proves who it is"
-				: upstream->mode == FL_OUTBOUND_REFUSE ? "here nothing goes there"
+					? "here the peer proves its identity"
+				: upstream->mode == FL_OUTBOUND_REFUSE ? "here nothing is sent"
 								       : "this one has no name");
 		}
 		return;
@@ -165,27 +165,27 @@ static void check_within(struct fl_build *build, const struct fl_conf_upstream *
 	if (!says) {
 		fl_problem_warning(
 			build->problems, fl_build_line(build, "upstream", upstream->name, "to"),
-			"`to`: whoever answers for %s in DNS decides where plaintext goes: bound that with "
+			"`to`: whoever answers for %s in DNS decides where plaintext goes: limit the addresses with "
 			"`within`, for example `within = 10.0.0.0/8`",
 			host);
 	}
 	check_plaintext_names(build, upstream);
 }
 
-/* What is about a handshake, where there is none. */
+/* Keys for a handshake, in a section without one. */
 static void check_handshake_keys(struct fl_build *build, const struct fl_conf_upstream *upstream)
 {
 	static const struct {
 		const char *key, *is;
-	} keys[] = {{"alpn", "what the peer is offered"},
-		    {"mutual", "whom a peer has to ask for a certificate"}};
+	} keys[] = {{"alpn", "which protocols are offered"},
+		    {"mutual", "whether the server must ask for our certificate"}};
 
 	for (size_t i = 0; upstream->mode != FL_OUTBOUND_MTLS && i < FL_COUNT_OF(keys); i++) {
 		if (fl_build_says(build, "upstream", upstream->name, keys[i].key)) {
 			fl_problem_error(
 				build->problems,
 				fl_build_line(build, "upstream", upstream->name, keys[i].key),
-				"`%s` says %s in a TLS handshake, and with `mode = %s` (line %u) there is "
+				"`%s` says %s in a TLS handshake, but with `mode = %s` (line %u) there is "
 				"none: remove one of the two",
 				keys[i].key, keys[i].is,
 				upstream->mode == FL_OUTBOUND_REFUSE ? "refuse" : "plaintext",
@@ -197,10 +197,11 @@ static void check_handshake_keys(struct fl_build *build, const struct fl_conf_up
 static void check_upstream(struct fl_build *build, const struct fl_conf_upstream *upstream)
 {
 	if (!fl_build_has(build, "upstream", upstream->name, "to")) {
-		fl_problem_error(build->problems, upstream->line,
-				 "[upstream %s] has no `to`: add where it leads, for example `to = "
-				 "ledger.prod.svc.cluster.local:8443`",
-				 upstream->name);
+		fl_problem_error(
+			build->problems, upstream->line,
+			"[upstream %s] has no `to`: add its destination, for example `to = "
+			"ledger.prod.svc.cluster.local:8443`",
+			upstream->name);
 	}
 	check_peer(build, "upstream", upstream, "mode");
 	check_handshake_keys(build, upstream);
@@ -246,7 +247,7 @@ static long width(const struct fl_conf_dest *dest)
 	return (long)dest->ports.last - dest->ports.first;
 }
 
-/* Equally specific ones next to each other, by their first port, then by their place in the file. */
+/* Sorts equally specific ones next to each other, by their first port, then by their place in the file. */
 static int compare_claims(const void *left, const void *right)
 {
 	const struct claim *a = left;
@@ -267,7 +268,7 @@ static void report_tie(struct fl_build *build, const struct claim *a, const stru
 
 	fl_problem_error(
 		build->problems, fl_build_line(build, "upstream", second->upstream->name, "to"),
-		"`to`: %s with port %u is just as much [upstream %s] (line %u), so neither decides: give "
+		"`to`: %s with port %u also belongs to [upstream %s] (line %u), which is equally specific: give "
 		"one of the two other ports or a narrower network",
 		second->dest->host != NULL ? second->dest->host
 					   : fl_cidr_format(&second->dest->net, net),
@@ -275,7 +276,7 @@ static void report_tie(struct fl_build *build, const struct claim *a, const stru
 		fl_build_line(build, "upstream", first->upstream->name, "to"));
 }
 
-/* Sorted, ranges of equal width overlap where neighbours do. */
+/* In sorted order, if ranges of equal width overlap, then so do neighbours. */
 static void check_ties(struct fl_build *build)
 {
 	const struct fl_conf *conf = build->conf;

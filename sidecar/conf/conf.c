@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* conf - from text to struct fl_conf: defaults, settings, checks, policy.
  *
- * Each step goes on after a problem, so that one run shows them all; the result is handed out only
- * when there was no error. Fails with FL_ERR_INVALID (or FL_ERR_IO for a file that cannot be read,
- * FL_ERR_NOMEM) and the reasons in problems. */
+ * Each step goes on after a problem, so that one run shows all problems; without an error the caller gets
+ * the result. Otherwise it fails with FL_ERR_INVALID (or FL_ERR_IO for a file that cannot be read,
+ * FL_ERR_NOMEM), and problems has the reasons. */
 #include "conf/conf.h"
 
 #include <errno.h>
@@ -45,7 +45,7 @@ static void select_default(struct fl_conf_selectors *list, const char *net,
 	list->items[list->count++] = selector;
 }
 
-/* Our own admin port, and what an app needs before and beside us: cloud metadata and DNS. */
+/* Excludes our admin port, and what an app needs to reach without the sidecar: cloud metadata and DNS. */
 static void set_default_redirect(struct fl_conf *conf)
 {
 	select_default(&conf->redirect.inbound_ports, NULL, FL_VALUE_ALL_PORTS);
@@ -106,7 +106,7 @@ static void keep_lines(struct fl_build *build)
 	conf->redirect.line = fl_build_line(build, "redirect", NULL, "");
 }
 
-/* Where a service says nothing: [inbound] for a captured port, the defaults for a fixed listener. */
+/* Keys that a service lacks: [inbound] for a captured port, the defaults for a fixed listener. */
 static void inherit_inbound(struct fl_build *build)
 {
 	struct fl_conf *conf = build->conf;
@@ -214,7 +214,7 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 	int rc;
 
 	if (len > FL_CONF_MAX_SIZE) {
-		fl_problem_error(problems, 0, "the INI has %zu bytes, %d is the most", len,
+		fl_problem_error(problems, 0, "the INI has %zu bytes, the maximum is %d", len,
 				 FL_CONF_MAX_SIZE);
 		return FL_ERR_INVALID;
 	}
@@ -279,7 +279,7 @@ static int refuse_file(struct fl_problems *problems, const char *what, int sys)
 static int read_file(const char *path, char **ret_text, size_t *ret_len,
 		     struct fl_problems *problems)
 {
-	/* Not blocking: a FIFO in this place shall not hang the start. */
+	/* O_NONBLOCK: a FIFO in this place must not hang the start. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat info;
 	char *text;
@@ -298,7 +298,7 @@ static int read_file(const char *path, char **ret_text, size_t *ret_len,
 		fl_problem_error(problems, 0, "the INI is not a regular file");
 		return FL_ERR_IO;
 	}
-	text = fl_new(FL_CONF_MAX_SIZE + 2); /* one byte too many is seen by fl_conf_parse() */
+	text = fl_new(FL_CONF_MAX_SIZE + 2); /* fl_conf_parse() refuses one byte too many */
 	len = read_all(fd, text, FL_CONF_MAX_SIZE + 1);
 	sys = errno;
 	(void)close(fd);
@@ -367,8 +367,8 @@ int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar, struct 
 	}
 	return fl_err_set(
 		err, FL_ERR_INVALID,
-		"%s; give `[agent] socket` a directory of its own, which belongs to the agent's "
-		"user and has mode 0755: in a sticky one fairlead-agent makes it, as with "
+		"%s; give `[agent] socket` its own directory, which belongs to the agent's "
+		"user and has mode 0755; fairlead-agent creates it below a sticky directory, for example "
 		"`socket = /run/fairlead/agent/agent.sock` in a volume of a pod",
 		cause.text);
 }

@@ -3,10 +3,9 @@
 #define FL_CONF_CONF_H
 /* conf - the INI of both programs as one typed, immutable value. Parsed with inih.
  *
- * Parsing has no side effects: nothing is opened but the INI itself (and that only by fl_conf_load),
- * nothing is resolved. Every problem of a file is reported, not only the first, each as
- * `FILE:LINE: what is wrong (did you mean ...?)`. A key whose feature is not built is an error of its own
- * ("not supported yet"), never accepted in silence. Thread: any. */
+ * Parsing has no side effects: it opens nothing except the INI itself (and that only in fl_conf_load()),
+ * and resolves nothing. Every problem of a file is reported, not only the first, each as
+ * `FILE:LINE: what is wrong (did you mean ...?)`. Thread: any. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -32,18 +31,18 @@ enum fl_log_access { FL_ACCESS_ALL, FL_ACCESS_DENIED, FL_ACCESS_OFF };
 struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
 	char *trust_domain;
 	char *path;
-	bool shared_root; /* a root of another domain may stand here, too */
+	bool shared_root; /* the bundle may contain a root of another domain */
 	fl_conf_line line;
 };
 
 enum fl_inbound_mode {
-	FL_INBOUND_STRICT,     /* mutual TLS only, nothing is looked at before */
+	FL_INBOUND_STRICT,     /* mutual TLS only, without detection */
 	FL_INBOUND_PERMISSIVE, /* mutual TLS, or plaintext judged by policy; the app's own TLS passes */
 	FL_INBOUND_PLAINTEXT, /* never TLS of ours; judged by policy */
 };
 struct fl_conf_inbound { /* how a port of the app is served */
 	enum fl_inbound_mode mode;
-	uint32_t detect_timeout_ms; /* permissive: a client silent for so long speaks plaintext */
+	uint32_t detect_timeout_ms; /* permissive: a client silent for this long is plaintext */
 	bool proxy_protocol;        /* version 2, towards the app */
 };
 
@@ -53,11 +52,11 @@ struct fl_conf_service { /* [service NAME] */
 	struct fl_addr listen; /* IP or ANY: a fixed listener; NONE: a captured port of the app */
 	struct fl_addr app;    /* IP or UNIX; NONE for a captured port: the original destination */
 	bool remote;           /* app may be an address of another machine */
-	uint16_t port;         /* what rules call its port: that of listen, or the captured one */
-	/* Application protocols (ALPN) for clients of other kinds, separated by commas; NULL: ours alone. */
+	uint16_t port;         /* its port in rules: that of listen, or the captured one */
+	/* Application protocols (ALPN) for clients of other kinds, separated by commas; NULL: only ours. */
 	char *alpn;
-	/* What the section says; else [inbound] for a captured port, and for a fixed listener the defaults of the
-	 * program (strict). */
+	/* Keys that the section lacks: for a captured port the values of [inbound], for a fixed listener the
+	 * defaults of the program (strict). */
 	struct fl_conf_inbound inbound;
 };
 
@@ -84,18 +83,18 @@ struct fl_conf_upstream { /* [upstream NAME]; also [outbound], with no name and 
 	/* Plaintext: where the addresses of its names may lie; empty: anywhere. */
 	struct fl_cidr *within;
 	size_t within_count;
-	/* What it is offered in place of our application protocol (ALPN), separated by commas; NULL: ours, and nothing once
-	 * that was refused. */
+	/* Application protocols (ALPN) to offer in place of ours, separated by commas; NULL: ours, and none once a server has
+	 * refused ours. */
 	char *alpn;
-	bool mutual_optional; /* mtls: a server that does not ask for our certificate will do */
+	bool mutual_optional; /* mtls: accept a server that does not ask for our certificate */
 };
 
-/* What [redirect] captures or leaves alone: every part that is given has to fit. */
+/* Traffic that [redirect] captures or excludes: every part that is given must match. */
 struct fl_conf_selector {
-	bool any_net;       /* else net */
+	bool any_net;       /* false: net */
 	struct fl_cidr net; /* of the far end: inbound the source, outbound the destination */
 	struct fl_port_range ports; /* 0 to 65535: all */
-	char *interface;            /* it comes in or goes out by; NULL: any */
+	char *interface;            /* by which it comes in or goes out; NULL: any */
 };
 struct fl_conf_selectors {
 	struct fl_conf_selector *items;
@@ -125,9 +124,9 @@ struct fl_conf {
 		struct fl_addr *outbound;
 		size_t outbound_count;
 		struct fl_addr admin; /* IP, ANY or NONE */
-		bool admin_everywhere; /* all of it, for everybody; else what tells details is for loopback */
-		char *control;    /* path of the tools' socket; NULL: none */
-		unsigned workers; /* 0 = auto */
+		bool admin_everywhere; /* everybody may read details; false: only clients on loopback */
+		char *control;         /* path of the tools' socket; NULL: none */
+		unsigned workers;      /* 0 = auto */
 		uint32_t drain_ms;
 	} sidecar;
 	struct {
@@ -155,7 +154,7 @@ struct fl_conf {
 		uint32_t handshakes;
 		uint32_t handshake_timeout_ms, connect_timeout_ms, peer_timeout_ms;
 		uint32_t idle_timeout_ms; /* 0: never */
-		uint32_t buffer;          /* bytes a direction of a connection may hold back */
+		uint32_t buffer;          /* bytes that one direction of a connection may buffer */
 		uint32_t max_age_ms;      /* 0: no limit */
 	} limits;
 	struct {
@@ -167,7 +166,7 @@ struct fl_conf {
 		enum fl_redirect_mode mode;
 		struct fl_conf_selectors inbound_ports, exclude_inbound, outbound, exclude_outbound;
 		enum fl_forwarded forwarded;
-		bool drop_other_protocols; /* else they are counted */
+		bool drop_other_protocols; /* false: they are counted */
 	} redirect;
 	struct {
 		enum fl_log_level level;
@@ -190,8 +189,8 @@ struct fl_problems {
 };
 void fl_problems_done(struct fl_problems *problems);
 
-/* Parses text, which came from `path` (used in messages and in rules). Returns FL_ERR_INVALID when there
- * was at least one error (ret untouched); problems then has them all. Warnings alone are success. */
+/* Parses text, which came from `path` (used in messages and in rules). Returns FL_ERR_INVALID if there
+ * was at least one error (ret untouched); problems has all errors and warnings. With warnings only it returns 0. */
 int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf **ret,
 		  struct fl_problems *problems) FL_MUST_USE;
 
@@ -199,23 +198,23 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
 		 struct fl_problems *problems) FL_MUST_USE;
 
-/* May nobody but root, these two users and we ourselves put something at `[agent] socket`? Looks at the directories.
- * Errors: FL_ERR_INVALID with the remedy. */
+/* Checks the directories of `[agent] socket`: only root, these two users and this process's own may be able to create
+ * something there. Errors: FL_ERR_INVALID with the remedy. */
 int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar,
 			 struct fl_err *err) FL_MUST_USE;
 
 /* Writes each problem as `FILE:LINE: [warning: ]text\n` to stream (stdio, stderr usually). */
 void fl_problems_print(const struct fl_problems *problems, const char *path, void *stream);
 
-/* What of `wanted` takes a restart of the programs that were started with `running`: the keys as a list for
- * people, to free(); NULL: nothing, all of it applies at once. */
+/* The keys of `wanted` that require a restart of programs that were started with `running`: a list for people, to free();
+ * NULL: none, everything applies at once. */
 char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted);
 
-/* Which keys of `wanted` have no effect until the rules of capture are made anew, when those in force are from `applied`:
+/* The keys of `wanted` that have no effect until the rules of capture are loaded again, if those in force are from `applied`:
  * a list for people, to free(); NULL: none. */
 char *fl_conf_capture_keys(const struct fl_conf *applied, const struct fl_conf *wanted);
-/* A number below FL_CAPTURE_PRINTS that tells whether rules of capture were made from this INI, or one that means the same to
- * them (base/capture.h). */
+/* A number below FL_CAPTURE_PRINTS for the settings that the rules of capture depend on: INIs that give the same rules have
+ * the same number (base/capture.h). */
 uint32_t fl_conf_capture_print(const struct fl_conf *conf);
 
 /* Sections, by what they are known by. NULL: there is none. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* lines - feeds inih line by line and keeps what it says, with the line it says it of.
+/* lines - feeds inih line by line, and keeps each entry with its line number.
  *
- * inih asks read_line() for a line and calls take_entry() for what is in it before it asks for the
- * next, so both work on the current line; a line that inih has nothing to say of is a problem. Lines
- * reach inih without indentation, because it would take an indented line for more of the value
- * above. Section headers are read here: inih cuts long ones and merges repeated ones in silence. A
- * line too long for the buffer of this inih is reported, never cut.
- * Fails only for want of memory; all else is a problem of the INI. */
+ * inih asks read_line() for a line, and calls take_entry() for its entry before it asks for the
+ * next, so both work on the current line; a line for which inih calls nothing is a problem. Lines
+ * reach inih without indentation, because it would append an indented line to the value
+ * above. Section headers are read here: inih silently cuts long ones and merges repeated ones. A
+ * line too long for inih's buffer is reported, never cut.
+ * Fails only without memory; everything else is a problem of the INI. */
 #include "conf/lines.h"
 
 #include <ini.h>
@@ -38,9 +38,9 @@ struct reader {
 	struct fl_problems *problems;
 };
 
-/* Debian's inih takes its limits from these variables; where it was built with fixed ones they do
- * not exist, and its buffer may be as small as 200 bytes. They are global to the process, hence set
- * once, before there are threads. */
+/* Debian's inih takes its limits from these variables. In an inih with fixed limits they do
+ * not exist, and its buffer may be as small as 200 bytes. They are global to the process, and therefore
+ * set once, before there are threads. */
 extern bool ini_use_stack __attribute__((weak));
 extern int ini_max_line __attribute__((weak));
 extern int ini_initial_alloc __attribute__((weak));
@@ -149,7 +149,7 @@ static void add_section(struct reader *reader, const char *inside, size_t len)
 	section.repeated = find(ini->section_index, key, &first);
 	if (section.repeated) {
 		fl_problem_error(reader->problems, reader->line,
-				 "[%s] stands already in line %u: put its keys there", key,
+				 "[%s] already exists in line %u: put its keys there", key,
 				 ini->sections[first].line);
 		free(key);
 	} else {
@@ -169,7 +169,7 @@ static void take_header(struct reader *reader, const char *line, size_t len)
 	size_t rest_len;
 
 	reader->any_header = true;
-	reader->in_section = false; /* the keys below a bad header are nobody's */
+	reader->in_section = false; /* keys below a bad header belong to no section */
 	if (close == NULL) {
 		fl_problem_error(reader->problems, reader->line,
 				 "the `]` of the section is missing");
@@ -184,7 +184,7 @@ static void take_header(struct reader *reader, const char *line, size_t len)
 		fl_problem_error(reader->problems, reader->line, "the section has no name");
 	} else if (rest_len > 0 && rest[0] != ';') {
 		fl_problem_error(reader->problems, reader->line,
-				 "`%.*s` follows the section, only a `;` comment may",
+				 "`%.*s` follows the section: only a `;` comment may follow it",
 				 (int)rest_len, rest);
 	} else {
 		add_section(reader, inside, inside_len);
@@ -251,7 +251,7 @@ static bool is_for_inih(struct reader *reader, const char *line, size_t len, boo
 
 	if (has_control_byte(line, len, &byte)) {
 		fl_problem_error(reader->problems, reader->line,
-				 "the byte 0x%02x has no place in an INI", byte);
+				 "an INI may not contain the byte 0x%02x", byte);
 		return false;
 	}
 	if (len == 0 || line[0] == ';' || line[0] == '#') {
@@ -263,20 +263,20 @@ static bool is_for_inih(struct reader *reader, const char *line, size_t len, boo
 	}
 	if (!has_key(line, len)) {
 		fl_problem_error(reader->problems, reader->line,
-				 indented ? "a value does not go on in the next line: write it in "
+				 indented ? "a value cannot continue in the next line: write it in "
 					    "one line, KEY = VALUE"
 					  : "this is neither [SECTION] nor KEY = VALUE");
 		return false;
 	}
 	if (len + 2 > room) {
 		fl_problem_error(reader->problems, reader->line,
-				 "the line has %zu bytes, %zu is the most", len, room - 2);
+				 "the line has %zu bytes, the maximum is %zu", len, room - 2);
 		return false;
 	}
 	return true;
 }
 
-/* inih took the line and made nothing of it. */
+/* inih got the line and called nothing for it. */
 static void settle(struct reader *reader)
 {
 	if (reader->waiting) {
@@ -323,7 +323,7 @@ static void add_entry(struct reader *reader, const char *key, const char *value)
 	entry.repeated = find(ini->entry_index, text, &first);
 	if (entry.repeated) {
 		fl_problem_error(reader->problems, reader->line,
-				 "`%s` stands already in line %u: keep one of the two", key,
+				 "`%s` already exists in line %u: keep one of the two", key,
 				 ini->entries[first].line);
 		free(text);
 	} else {
@@ -333,7 +333,7 @@ static void add_entry(struct reader *reader, const char *key, const char *value)
 	ini->entries[ini->entry_count++] = entry;
 }
 
-/* ini_handler. The section that inih knows is of no use: headers are read above. */
+/* ini_handler. Ignores inih's section: headers are read above. */
 static int take_entry(void *user, const char *section, const char *key, const char *value)
 {
 	struct reader *reader = user;
@@ -366,7 +366,8 @@ int fl_ini_read(const char *text, size_t len, struct fl_ini *ret, struct fl_prob
 	}
 	settle(&reader);
 	if (rc > 0 && problems->errors == before) {
-		fl_problem_error(problems, (fl_conf_line)rc, "this line is not understood");
+		fl_problem_error(problems, (fl_conf_line)rc,
+				 "this line is neither a section nor an entry");
 	}
 	return 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONF_LINES_H
 #define FL_CONF_LINES_H
-/* lines - the text of an INI as sections and entries with their lines; no meaning yet. Private to
- * conf. Syntax is inih's (`[section]`, `key = value`, `;` and `#` comments, ` ;` after a value),
- * minus what it would pass over in silence: repeated sections and keys, long and continued lines. */
+/* lines - the text of an INI as sections and entries with their line numbers; no meaning yet. Private to
+ * conf. The syntax is inih's (`[section]`, `key = value`, `;` and `#` comments, ` ;` after a value).
+ * Repeated sections and keys, long and continued lines, which inih accepts silently, are errors. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -34,7 +34,7 @@ struct fl_ini {
 	struct fl_ini_index *section_index, *entry_index;
 };
 
-/* Reads all it can and reports the rest. Errors: FL_ERR_NOMEM. */
+/* Reads everything that it understands, and reports the rest. Errors: FL_ERR_NOMEM. */
 int fl_ini_read(const char *text, size_t len, struct fl_ini *ret,
 		struct fl_problems *problems) FL_MUST_USE;
 void fl_ini_done(struct fl_ini *ini);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* problems - a growing list of sentences with line numbers.
  *
- * Suggestions go by edit distance with transpositions, blind to case; only what differs in at most
- * a third of its bytes is suggested. Nothing here fails. */
+ * A suggestion is the name with the smallest edit distance (with transpositions, ignoring case), if at most
+ * a third of its bytes differ. Nothing here fails. */
 #include "conf/problems.h"
 
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 
-/* Longer words are typos of nothing that we know. */
+/* No name is as long as this: nothing to suggest for longer words. */
 #define WORD_MAX 40
 
 static void add(struct fl_problems *problems, enum fl_problem_kind kind, fl_conf_line line,
@@ -57,7 +57,7 @@ static int compare(const void *left, const void *right)
 	if (a->line != b->line) {
 		return a->line < b->line ? -1 : 1;
 	}
-	return strcmp(a->text, b->text); /* qsort keeps no order of its own */
+	return strcmp(a->text, b->text); /* qsort() is not stable */
 }
 
 void fl_problems_sort(struct fl_problems *problems)
@@ -76,7 +76,7 @@ void fl_problems_done(struct fl_problems *problems)
 	*problems = (struct fl_problems){0};
 }
 
-/* What stands in a file may hold anything, and so may its path; a terminal gets to see ASCII only. */
+/* A file and its path may contain any bytes; a terminal gets only printable ASCII. */
 static void print_safely(const char *text, FILE *stream)
 {
 	for (; *text != '\0'; text++) {

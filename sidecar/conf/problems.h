@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONF_PROBLEMS_H
 #define FL_CONF_PROBLEMS_H
-/* problems - collecting what is wrong with an INI, and finding what was meant. For conf, and for
- * the tools that report in the same way. */
+/* problems - collects the problems of an INI, and suggests corrections. For conf, and for
+ * tools that report in the same way. */
 #include <stddef.h>
 
 #include "conf/conf.h"
@@ -15,7 +15,7 @@ void fl_problem_warning(struct fl_problems *problems, fl_conf_line line, const c
 /* Errors first, each kind by line. */
 void fl_problems_sort(struct fl_problems *problems);
 
-/* The one of names that text is most likely meant to be, or NULL when none is near. */
+/* The name that text is most similar to; NULL: none is similar enough. */
 const char *fl_suggest(const char *text, const char *const *names, size_t count);
 
 /* ` (did you mean X?)`, or nothing when X is NULL. buf of FL_SUGGEST_TEXT bytes; returns buf. */

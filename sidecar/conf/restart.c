@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* restart - what a running program cannot take over from a new INI: what it listens on, what it has
- * sized itself by. Everything else follows the generations. Pure, and nothing fails. */
+/* restart - the keys that a running program cannot adopt from a new INI: its listeners, and the sizes that it
+ * allocated at start. Everything else changes with a generation. Pure; nothing fails. */
 #include "conf/conf.h"
 
 #include <stdlib.h>
@@ -50,8 +50,8 @@ static bool path_differs(const char *a, const char *b)
 	return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
 }
 
-/* Both ways round, for a section that is gone leaves its listener behind. Captured ports and destinations have
- * none. */
+/* In both directions, because a section that is gone leaves its listener behind. Captured ports and destinations have
+ * no listener. */
 static void compare_listeners(struct list *list, const struct fl_conf *running,
 			      const struct fl_conf *wanted)
 {

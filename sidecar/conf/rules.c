@@ -6,15 +6,15 @@
 #include "conf/settings.h"
 #include "conf/values.h"
 
-/* A list that somebody has emptied must not come to mean everybody, or nobody. */
+/* An emptied list must not silently mean everybody, or nobody. */
 static int refuse_empty(const struct fl_setting *setting, const char *remedy, struct fl_err *err)
 {
 	return setting->entry->value[0] != '\0'
 		       ? 0
-		       : fl_err_set(err, FL_ERR_INVALID, "nothing is named: %s", remedy);
+		       : fl_err_set(err, FL_ERR_INVALID, "the list is empty: %s", remedy);
 }
 
-#define NO_EXCEPTION "name what the rule leaves out, or remove the line"
+#define NO_EXCEPTION "name the exceptions, or remove the line"
 
 static int add_pattern(struct fl_rule_part *part, const char *text, struct fl_err *err)
 {
@@ -45,8 +45,8 @@ static int add_except_from(const struct fl_setting *setting, const char *text, s
 
 	if (strcmp(text, "plaintext") == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`plaintext` is no identity to leave out: a rule is about "
-				  "plaintext only if its `from` says so");
+				  "`plaintext` cannot be an exception: a rule applies to "
+				  "plaintext only if its `from` names it");
 	}
 	return add_pattern(&rule->except, text, err);
 }
@@ -70,7 +70,7 @@ static int add_target(struct fl_rule_part *part, const char *text, struct fl_err
 	int rc;
 
 	if (!fl_value_looks_like_ports(text)) {
-		/* check_rules.c finds out whether there is such a service. */
+		/* check_rules.c checks that there is such a service. */
 		part->services = fl_grow(part->services, part->service_count + 1, sizeof(char *));
 		part->services[part->service_count++] = fl_strdup(text);
 		return 0;
@@ -141,8 +141,8 @@ int fl_set_sources(const struct fl_setting *setting, struct fl_err *err)
 	if (setting->entry->value[0] == '\0') {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"no address is named: name some, or remove the line to let the rule "
-			"hold for all of them");
+			"the list is empty: name addresses, or remove the line to let the rule "
+			"apply to all of them");
 	}
 	return fl_setting_take_items(setting, add_source, err);
 }

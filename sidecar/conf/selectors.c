@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* selectors - the values of [redirect]: what is captured and what is left alone.
+/* selectors - the values of [redirect]: what is captured and what is excluded.
  *
  *	item  = "*" | ports | net | net ":" ports | "interface:" name
  *	ports = port | port "-" port | "*"
@@ -40,8 +40,8 @@ static int add_interface(struct fl_conf_selectors *list, const char *text, const
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 		      strchr("-_.", c) != NULL)) {
 			return fl_err_set(err, FL_ERR_INVALID,
-					  "`%.100s`: the name of an interface may have letters, "
-					  "digits, `-`, `_` and `.` only",
+					  "`%.100s`: the name of an interface may only have "
+					  "letters, digits, `-`, `_` and `.`",
 					  text);
 		}
 	}
@@ -77,7 +77,8 @@ static int add_selector(const struct fl_setting *setting, const char *text, stru
 	if (rc == 0 && !selector.any_net && !fl_value_looks_like_network(host)) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: the kernel knows no names, write an address or a network", text);
+			"`%.100s`: the kernel's rules know no names: write an address or a network",
+			text);
 	}
 	if (rc == 0 && !selector.any_net) {
 		rc = fl_cidr_parse(host, &selector.net, err);
@@ -88,7 +89,7 @@ static int add_selector(const struct fl_setting *setting, const char *text, stru
 	return rc;
 }
 
-/* Empty: nothing is. */
+/* Empty: matches nothing. */
 int fl_set_selectors(const struct fl_setting *setting, struct fl_err *err)
 {
 	clear(setting->field);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* settings - how the value of one key is read: by its type, or by a function of its own.
+/* settings - reads the value of one key: by its type, or by the key's own function.
  *
- * What is refused is reported with the key and an example; the value keeps its default, and the INI
- * is refused as a whole in the end. */
+ * A refused value is reported with the key and an example. The setting keeps its default, and in the end the whole
+ * INI is refused. */
 #include "conf/settings.h"
 
 #include <limits.h>
@@ -92,7 +92,7 @@ int fl_set_workers(const struct fl_setting *setting, struct fl_err *err)
 	return fl_value_count(setting->entry->value, 1, 256, workers, err);
 }
 
-/* A path that also has to fit into a socket address. */
+/* A path that must fit into a socket's address. */
 int fl_set_socket_path(const struct fl_setting *setting, struct fl_err *err)
 {
 	char **path = setting->field;
@@ -123,8 +123,7 @@ int fl_set_control(const struct fl_setting *setting, struct fl_err *err)
 int fl_setting_take_address(const struct fl_setting *setting, unsigned allow, struct fl_err *err)
 {
 	if (strchr(setting->entry->value, ',') != NULL) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%.100s`: only one address is possible here",
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: only one address is allowed here",
 				  setting->entry->value);
 	}
 	return fl_addr_parse(setting->entry->value, allow, setting->field, err);
@@ -140,7 +139,7 @@ int fl_set_admin(const struct fl_setting *setting, struct fl_err *err)
 	return fl_setting_take_address(setting, FL_ADDR_ALLOW_ANY, err);
 }
 
-/* One of the key's words, unlike the count others; so there are never more than there are words. */
+/* One of the key's words, which none of the count others is: so the list is never longer than the words. */
 static int read_new_word(const struct fl_setting *setting, const char *text, const unsigned *others,
 			 size_t count, unsigned *ret, struct fl_err *err)
 {
@@ -149,7 +148,7 @@ static int read_new_word(const struct fl_setting *setting, const char *text, con
 
 	for (size_t i = 0; rc == 0 && i < count; i++) {
 		if (others[i] == value) {
-			rc = fl_err_set(err, FL_ERR_INVALID, "`%.100s` stands there twice", text);
+			rc = fl_err_set(err, FL_ERR_INVALID, "`%.100s` is listed twice", text);
 		}
 	}
 	if (rc == 0) {
@@ -250,7 +249,7 @@ static int set_flag(const struct fl_setting *setting, struct fl_err *err)
 	return rc;
 }
 
-/* What people bring along from other formats. */
+/* Habits from other formats. */
 static int check_spelling(const char *value, struct fl_err *err)
 {
 	if (value[0] == '"' || value[0] == '\'') {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONF_SETTINGS_H
 #define FL_CONF_SETTINGS_H
-/* settings - what a section and a key of the INI are, and how a value is read. Private to conf: keys.c has
- * the keys, walk.c finds them, settings.c reads what most of them share, and traffic.c, rules.c and
+/* settings - the description of a section and of a key of the INI, and the functions that read values. Private to conf:
+ * keys.c lists the keys, walk.c finds them in an INI, settings.c reads the common types, and traffic.c, rules.c and
  * selectors.c the rest. */
 #include <stddef.h>
 #include <stdint.h>
@@ -17,8 +17,8 @@ enum fl_key_type {
 	FL_TYPE_SIZE,     /* uint32_t bytes, within min and max */
 	FL_TYPE_COUNT,    /* uint32_t, within min and max */
 	FL_TYPE_WORD,     /* an enum */
-	FL_TYPE_FLAG,     /* a bool, by words of its own */
-	FL_TYPE_OWN,      /* what `set` makes of it */
+	FL_TYPE_FLAG,     /* a bool, with two words for it */
+	FL_TYPE_OWN,      /* the key's own function, `set` */
 };
 
 struct fl_setting; /* a key with its entry, below */
@@ -61,23 +61,23 @@ struct fl_setting {
 	struct fl_build *build;
 	const struct fl_key *key;
 	const struct fl_ini_entry *entry;
-	void *field; /* that the key fills in, or the struct around it */
+	void *field; /* the field for the value, or the struct around it */
 };
 
-/* Reads the value into the field, or reports what is wrong with it. */
+/* Reads the value into the field, or reports why it is refused. */
 void fl_setting_take(const struct fl_setting *setting);
 
 /* One address, and no list. allow: enum fl_addr_allow bits. */
 int fl_setting_take_address(const struct fl_setting *setting, unsigned allow,
 			    struct fl_err *err) FL_MUST_USE;
 
-/* Hands each item of a list to take. Of several that are refused, all but the last are reported here; the
- * last is returned like any other error. */
+/* Calls take for each item of a list. Of several refused items, all except the last are reported here; the
+ * error of the last one is returned. */
 typedef int fl_take_item(const struct fl_setting *setting, const char *text, struct fl_err *err);
 int fl_setting_take_items(const struct fl_setting *setting, fl_take_item *take,
 			  struct fl_err *err) FL_MUST_USE;
 
-/* --- for FL_TYPE_OWN: what each key makes of its value ------------------------------------------ */
+/* --- the functions of FL_TYPE_OWN ------------------------------------------------------------------ */
 
 /* settings.c: [sidecar], [agent], [tls] */
 fl_set_fn fl_set_capture_listeners, fl_set_admin, fl_set_control, fl_set_workers,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* traffic - the values of [service NAME], [upstream NAME] and [outbound]: what is carried, and where to. */
+/* traffic - the values of [service NAME], [upstream NAME] and [outbound]. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ int fl_set_service_port(const struct fl_setting *setting, struct fl_err *err)
 	if (rc == 0 && range.first != range.last) {
 		rc = fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: only one port is possible here, give each its [service NAME]",
+			"`%.100s`: only one port is allowed here: give each port its own [service NAME]",
 			setting->entry->value);
 	}
 	if (rc == 0) {
@@ -35,7 +35,7 @@ int fl_set_service_listen(const struct fl_setting *setting, struct fl_err *err)
 		       : 0;
 }
 
-/* 0.0.0.0 and [::] are places to listen on; connecting to them only works by accident. */
+/* 0.0.0.0 and [::] are addresses to listen on; Linux connects them to loopback, which nobody means. */
 static int refuse_unspecified(const char *text, struct fl_err *err)
 {
 	return fl_err_set(err, FL_ERR_INVALID,
@@ -55,7 +55,7 @@ int fl_set_app(const struct fl_setting *setting, struct fl_err *err)
 	if (addr.kind == FL_ADDR_NAME) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: the app is local and no name is resolved for it, write "
+			"`%.100s`: names are not resolved for `app`, because the app is local: write "
 			"127.0.0.1:%u or [::1]:%u",
 			setting->entry->value, addr.port, addr.port);
 	}
@@ -79,9 +79,10 @@ static int add_protocol(char **list, const char *name, struct fl_err *err)
 
 	for (size_t i = 0; i < len; i++) {
 		if (name[i] <= ' ' || name[i] > '~') {
-			return fl_err_set(err, FL_ERR_INVALID,
-					  "`%.100s` is no name of a protocol: write for example h2",
-					  name);
+			return fl_err_set(
+				err, FL_ERR_INVALID,
+				"`%.100s` is not the name of a protocol: write for example h2",
+				name);
 		}
 	}
 	if (len > ALPN_NAME_MAX) {
@@ -93,12 +94,12 @@ static int add_protocol(char **list, const char *name, struct fl_err *err)
 		size_t n = comma != NULL ? (size_t)(comma - at) : strlen(at);
 
 		if (n == len && memcmp(at, name, len) == 0) {
-			return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is there twice", name);
+			return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is listed twice", name);
 		}
 		at = comma != NULL ? comma + 1 : NULL;
 	}
 	if (count > ALPN_NAMES_MAX) {
-		return fl_err_set(err, FL_ERR_INVALID, "more than %u protocols are too many",
+		return fl_err_set(err, FL_ERR_INVALID, "there are more than %u protocols",
 				  ALPN_NAMES_MAX);
 	}
 	*list = old != NULL ? fl_format("%s,%s", old, name) : fl_strdup(name);
@@ -113,8 +114,8 @@ static int add_service_protocol(const struct fl_setting *setting, const char *te
 
 	if (strncmp(text, "fairlead/", strlen("fairlead/")) == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%.100s` is what peers of our kind get in any case: name what "
-				  "others insist on",
+				  "`%.100s` is always accepted: name only the protocols of other "
+				  "clients",
 				  text);
 	}
 	return add_protocol(&service->alpn, text, err);
@@ -154,7 +155,7 @@ int fl_set_upstream_listen(const struct fl_setting *setting, struct fl_err *err)
 		       : 0;
 }
 
-/* `10.20.0.0/16:9000` and `10.20.0.1:9000-9010` are no one place to connect to. */
+/* `10.20.0.0/16:9000` and `10.20.0.1:9000-9010` are more than one destination. */
 static bool is_network(const char *text)
 {
 	const char *colon = strrchr(text, ':');
@@ -174,7 +175,7 @@ static int add_target(const struct fl_setting *setting, const char *text, struct
 	if (strncmp(text, "unix:", strlen("unix:")) != 0 && is_network(text)) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: behind `listen` stands one host and one port; networks and port "
+			"`%.100s`: with `listen`, a destination is one host and one port; networks and port "
 			"ranges are for captured traffic, so name them in an [upstream] without "
 			"`listen`",
 			text);
@@ -201,7 +202,7 @@ static void add_dest(struct fl_conf_upstream *upstream, const struct fl_conf_des
 static int add_name(struct fl_conf_upstream *upstream, const char *host,
 		    const struct fl_port_range *ports, struct fl_err *err)
 {
-	/* With one port it would be a place to connect to, and as such it has to be right. */
+	/* With one port it has to be a valid HOST:PORT. */
 	char *text = fl_format("%s:%u", host, ports->last);
 	struct fl_addr addr = {0};
 	int rc = fl_addr_parse(text, FL_ADDR_ALLOW_NAME, &addr, err);
@@ -242,7 +243,8 @@ static int add_destination(const struct fl_setting *setting, const char *text, s
 	int rc;
 
 	if (strncmp(text, "unix:", strlen("unix:")) == 0) {
-		return fl_addr_parse(text, FL_ADDR_ALLOW_NAME, &addr, err); /* which says why not */
+		return fl_addr_parse(text, FL_ADDR_ALLOW_NAME, &addr,
+				     err); /* refuses it, with the reason */
 	}
 	rc = fl_value_host_ports(text, host, &ports, &given, err);
 	if (rc != 0) {
@@ -274,7 +276,7 @@ static bool is_captured(const struct fl_setting *setting)
 int fl_set_to(const struct fl_setting *setting, struct fl_err *err)
 {
 	if (setting->entry->value[0] == '\0') {
-		return fl_err_set(err, FL_ERR_INVALID, "where to connect to is missing");
+		return fl_err_set(err, FL_ERR_INVALID, "the destination is missing");
 	}
 	return fl_setting_take_items(setting, is_captured(setting) ? add_destination : add_target,
 				     err);
@@ -309,8 +311,8 @@ static int add_peer(const struct fl_setting *setting, const char *text, struct f
 
 	if (strcmp(text, "plaintext") == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`plaintext` is nobody's identity: name a SPIFFE ID, or say "
-				  "that no TLS is spoken there");
+				  "`plaintext` is not an identity: name a SPIFFE ID, or write "
+				  "`mode = plaintext` if the destination speaks no TLS");
 	}
 	rc = fl_pattern_parse(text, &pattern, err);
 	if (rc == 0) {

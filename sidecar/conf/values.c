@@ -2,7 +2,7 @@
 /* values - reads numbers with units, words, lists, port ranges and names.
  *
  * Strict on purpose: no blanks inside, no signs, no fractions, no second spelling of a unit. Every
- * refusal is FL_ERR_INVALID, quotes the text and says what would do. */
+ * refusal is FL_ERR_INVALID, quotes the text and says what is expected. */
 #include "conf/values.h"
 
 #include <stdio.h>
@@ -25,8 +25,7 @@ static bool is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Leading digits of text. *ret stops growing far above all that is allowed anywhere, and before it
- * would overflow. */
+/* The number of leading digits of text. *ret saturates, far above any allowed value, before it would overflow. */
 static size_t read_digits(const char *text, uint64_t *ret)
 {
 	uint64_t value = 0;
@@ -102,7 +101,7 @@ static int read_quantity(const char *text, const struct quantity *quantity, uint
 	}
 	unit = find_unit(quantity->units, quantity->unit_count, text + digits);
 	if (unit == NULL && value == 0 && text[digits] == '\0') {
-		unit = &quantity->units[0]; /* nothing is nothing in any unit */
+		unit = &quantity->units[0]; /* 0 needs no unit */
 	} else if (unit == NULL && text[digits] == '\0') {
 		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` has no unit (%s)", text,
 				  quantity->unit_names);
@@ -115,7 +114,7 @@ static int read_quantity(const char *text, const struct quantity *quantity, uint
 	if (value > UINT32_MAX || value * unit->factor > max || value * unit->factor < min) {
 		format_unit(min, quantity->units, quantity->unit_count, least, sizeof(least));
 		format_unit(max, quantity->units, quantity->unit_count, most, sizeof(most));
-		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is out of bounds (%s to %s)", text,
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is out of range (%s to %s)", text,
 				  least, most);
 	}
 	*ret = (uint32_t)(value * unit->factor);
@@ -142,7 +141,7 @@ int fl_value_count(const char *text, uint32_t min, uint32_t max, uint32_t *ret, 
 		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is not a whole number", text);
 	}
 	if (value < min || value > max) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is out of bounds (%u to %u)", text,
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is out of range (%u to %u)", text,
 				  min, max);
 	}
 	*ret = (uint32_t)value;
@@ -158,10 +157,10 @@ int fl_value_path(const char *text, size_t max, struct fl_err *err)
 	}
 	if (text[0] != '/') {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%.100s` is not a full path, which starts with `/`", text);
+				  "`%.100s` is not an absolute path: it must begin with `/`", text);
 	}
 	if (strlen(text) > max) {
-		return fl_err_set(err, FL_ERR_INVALID, "the path has %zu bytes, %zu is the most",
+		return fl_err_set(err, FL_ERR_INVALID, "the path has %zu bytes, the maximum is %zu",
 				  strlen(text), max);
 	}
 	return 0;
@@ -209,19 +208,19 @@ int fl_value_name(const char *text, struct fl_err *err)
 		if (!is_letter(text[i]) && !is_digit(text[i]) && strchr("-_.", text[i]) == NULL) {
 			return fl_err_set(
 				err, FL_ERR_INVALID,
-				"the name `%.100s` may have letters, digits, `-`, `_` and `.` "
-				"only",
+				"the name `%.100s` may only have letters, digits, `-`, `_` and "
+				"`.`",
 				text);
 		}
 	}
 	if (!letter) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "the name `%.100s` needs a letter, or else it could be a port",
+				  "the name `%.100s` needs a letter, otherwise it could be a port",
 				  text);
 	}
 	if (len > NAME_MAX_BYTES) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "the name `%.100s` has %zu bytes, %d is the most", text, len,
+				  "the name `%.100s` has %zu bytes, the maximum is %d", text, len,
 				  NAME_MAX_BYTES);
 	}
 	return 0;
@@ -254,7 +253,9 @@ int fl_value_ports(const char *text, struct fl_port_range *ret, struct fl_err *e
 		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: ports go from 1 to 65535", text);
 	}
 	if (first > last) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%.100s`: the range runs backwards", text);
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%.100s`: the first port of a range must not be above the last",
+				  text);
 	}
 	*ret = (struct fl_port_range){(uint16_t)first, (uint16_t)last};
 	return 0;
@@ -272,7 +273,7 @@ static int refuse_bare_v6(const char *text, struct fl_err *err)
 {
 	return fl_err_set(
 		err, FL_ERR_INVALID,
-		"`%.100s`: an IPv6 address stands in brackets, for example [fd00::1]:443 or "
+		"`%.100s`: write an IPv6 address in brackets, for example [fd00::1]:443 or "
 		"[fd00::]/8:443",
 		text);
 }

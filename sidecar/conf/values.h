@@ -4,7 +4,7 @@
 /* values - the types of the INI: text in, value out. Pure. For conf, and for
  * command lines that know the same types.
  *
- * Errors: FL_ERR_INVALID with what is wrong; who knows the key adds it and an example. */
+ * Errors: FL_ERR_INVALID, with the problem; the caller, who knows the key, adds it and an example. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,18 +37,18 @@ int fl_value_word(const char *text, const struct fl_word *words, size_t count, u
 
 /* `8080` or `9000-9010`. */
 int fl_value_ports(const char *text, struct fl_port_range *ret, struct fl_err *err) FL_MUST_USE;
-/* Made of digits and `-` only: a port or a range, or meant to be one. */
+/* Does text consist of digits and `-` only, so that it is meant as a port or a range? */
 bool fl_value_looks_like_ports(const char *text);
 
 /* `HOST` or `HOST:PORTS`, as destinations and selectors are written: PORTS is a port, a range or `*`, HOST is
  * `*`, a name, an address or a network, with an IPv6 address in brackets (`[fd00::]/8:443`). host: of
- * FL_VALUE_HOST bytes, brackets included, not looked at any further. ret_ports: FL_VALUE_ALL_PORTS for `*`
- * and where there are none; ret_given says whether there are. */
+ * FL_VALUE_HOST bytes, brackets included; it is not checked further. ret_ports: FL_VALUE_ALL_PORTS for `*`
+ * and without PORTS; ret_given: were there PORTS? */
 #define FL_VALUE_HOST 300
 #define FL_VALUE_ALL_PORTS ((struct fl_port_range){0, UINT16_MAX})
 int fl_value_host_ports(const char *text, char *host, struct fl_port_range *ret_ports,
 			bool *ret_given, struct fl_err *err) FL_MUST_USE;
-/* Of a HOST: an address or a network, or meant to be one; else a name. */
+/* Is a HOST meant as an address or a network? Otherwise it is a name. */
 bool fl_value_looks_like_network(const char *host);
 
 /* The name of a service, an upstream or a rule. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* walk - goes through an INI with the tables of keys.c, section by section.
  *
- * A section or key that is in no table, and a name that cannot be one, is reported and skipped;
- * settings.c does the same for values that are refused. */
+ * A section or key that is in no table, and an invalid name, is reported and skipped;
+ * settings.c does the same for refused values. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -45,7 +45,7 @@ static void report_section(struct fl_build *build, const struct fl_ini_section *
 			 suggestion);
 }
 
-/* Another section that has this very key, or NULL. */
+/* Another section that has this key, or NULL. */
 static const struct fl_section *section_of_key(const char *name)
 {
 	for (size_t i = 0; i < FL_SECTIONS; i++) {
@@ -71,7 +71,7 @@ static void report_key(struct fl_build *build, const struct fl_section *section,
 	near = fl_suggest(entry->key, names, section->key_count);
 	if (near == NULL && other != NULL) {
 		fl_problem_error(build->problems, entry->line,
-				 "unknown key `%s` in [%s]: it belongs into [%s%s]", entry->key,
+				 "unknown key `%s` in [%s]: it belongs in [%s%s]", entry->key,
 				 section->name, other->name,
 				 other->kind >= FL_SECTION_FEDERATE ? " NAME" : "");
 		return;
@@ -92,7 +92,7 @@ static void check_name(struct fl_build *build, const struct fl_section *section,
 				 section->name, section->name,
 				 section->kind == FL_SECTION_FEDERATE ? "TRUST_DOMAIN" : "NAME");
 	} else if (!named && header->name != NULL) {
-		fl_problem_error(build->problems, header->line, "[%s] has no name: write [%s]",
+		fl_problem_error(build->problems, header->line, "[%s] takes no name: write [%s]",
 				 section->name, section->name);
 	} else if (section->kind == FL_SECTION_FEDERATE) {
 		rc = fl_spiffe_trust_domain_check(header->name, strlen(header->name), &err);
@@ -105,9 +105,9 @@ static void check_name(struct fl_build *build, const struct fl_section *section,
 	}
 }
 
-/* --- places -------------------------------------------------------------------------------- */
+/* --- structs that keys fill in ------------------------------------------------------------- */
 
-/* NULL for a section that has been reported as one too many: check.c passes it over. */
+/* NULL for a repeated section, which has been reported: check.c skips it. */
 static const char *name_of(const struct fl_ini_section *header)
 {
 	return header->repeated ? NULL : header->name;
@@ -182,8 +182,8 @@ static void *place_of(struct fl_build *build, const struct fl_section *section,
 	return build->conf;
 }
 
-/* first, count: its entries. A repeated section has been reported and the INI will be refused, yet
- * what stands in it is checked like the rest. */
+/* first, count: its entries. A repeated section has been reported and the INI will be refused, but its entries are
+ * checked like the rest. */
 static void take_section(struct fl_build *build, const struct fl_ini_section *header, size_t first,
 			 size_t count)
 {

@@ -72,7 +72,7 @@ def test_who_took_the_path_is_not_the_agent(lab, app, run):
     assert false.wait() == 2 and 'others than its owner may write to' in false.text, 'our own program refuses that'
     # A program of his own does not.
     listener = stranger_listens(run / 'agent.sock')
-    inbound.wait_line(level='warn', msg=re.compile(r'others than its owner may write to .*run \(mode 1777\).* makes it.*; trying'))
+    inbound.wait_line(level='warn', msg=re.compile(r'others than its owner may write to .*run \(mode 1777\).* creates it.*; trying'))
     run.chmod(0o755)
     inbound.wait_line(level='warn', msg=re.compile(f'runs as uid {STRANGER} and is not taken for the agent: .*`.agent. uid = '
                                                    f'{STRANGER}`'))
@@ -120,7 +120,7 @@ def test_a_folder_that_others_may_write_to_is_refused(lab, app, run, mode):
     run.chmod(mode)
     inbound = workload(lab, app, run)
     code, err = check(inbound)
-    assert code == 2 and f'run (mode {mode:04o})' in err and '0755' in err and 'fairlead-agent makes it' in err, err
+    assert code == 2 and f'run (mode {mode:04o})' in err and '0755' in err and 'fairlead-agent creates it' in err, err
     inbound.start_agent()
     inbound.agent.expected.add(2)
     assert inbound.agent.wait() == 2 and 'others than its owner may write to' in inbound.agent.text

@@ -43,21 +43,21 @@ Test(conf, test_conf__identity__is_complete_and_says_one_thing)
 {
 	expect_problem(REST, 0, "[identity] is missing");
 	expect_problem("[identity]\n" BUNDLE REST, 1, "names no credentials");
-	expect_problem("[identity]\ncert = /c\n" BUNDLE REST, 2, "`cert` needs `key`");
-	expect_problem("[identity]\nkey = /c\n" BUNDLE REST, 2, "`key` needs `cert`");
+	expect_problem("[identity]\ncert = /c\n" BUNDLE REST, 2, "`cert` requires `key`");
+	expect_problem("[identity]\nkey = /c\n" BUNDLE REST, 2, "`key` requires `cert`");
 	expect_problem("[identity]\ncert = /c\nkey = /k\n" REST, 1, "no `bundle`");
 	expect_problem("[identity]\ncert = /c\nkey = /k\n" BUNDLE "credential_bundle = /b\n" REST,
-		       5, "in place of `cert` and `key` (line 2)");
+		       5, "replaces `cert` and `key` (line 2)");
 	expect_problem("[identity]\ncredential_bundle = /b\nkey = /k\n" BUNDLE REST, 2,
-		       "in place of `cert` and `key` (line 3)");
-	expect_problem("[identity]\ncert = c\nkey = /k\n" BUNDLE REST, 2, "full path");
+		       "replaces `cert` and `key` (line 3)");
+	expect_problem("[identity]\ncert = c\nkey = /k\n" BUNDLE REST, 2, "absolute path");
 }
 
 #define FIXED "[sidecar]\ninbound =\noutbound =\n" /* in lines 5 to 7, behind IDENTITY */
 
 Test(conf, test_conf__nothing_to_listen_on__says_what_to_add)
 {
-	expect_problem(IDENTITY FIXED, 0, "there is nothing to do");
+	expect_problem(IDENTITY FIXED, 0, "the sidecar would listen nowhere");
 	expect_problem(IDENTITY "[upstream x]\nlisten = 127.0.0.1:1\n", 5, "no `to`");
 	expect_problem(IDENTITY "[upstream x]\nmode = refuse\n", 5, "no `to`");
 	fl_conf_free(parse_good(IDENTITY RULE));
@@ -68,7 +68,7 @@ Test(conf, test_conf__nothing_to_listen_on__says_what_to_add)
 Test(conf, test_conf__captured_and_fixed__are_not_mixed)
 {
 	expect_problem(GOOD "[service x]\nport = 80\nlisten = *:81\napp = 127.0.0.1:80\n", 11,
-		       "`listen` (line 12) a fixed listener: keep one of the two");
+		       "`listen` (line 12) for a fixed listener: keep one of the two");
 	expect_problem(GOOD "[service x]\nport = 80\napp = 127.0.0.1:80\n", 12,
 		       "remove `app`, or write `listen` in place of `port`");
 	expect_problem(GOOD "[service x]\napp = 127.0.0.1:80\n", 10, "neither `port` nor `listen`");
@@ -88,16 +88,16 @@ Test(conf, test_conf__captured_and_fixed__are_not_mixed)
 	expect_problem(GOOD "[upstream x]\nlisten = 127.0.0.1:1\nto = a:*\n", 12,
 		       "networks and port ranges are for captured traffic");
 	expect_problem(GOOD "[upstream x]\nlisten = 127.0.0.1:1\nto = a:1\nmode = refuse\n", 13,
-		       "listens only to refuse");
+		       "would listen only to refuse");
 }
 
 Test(conf, test_conf__listener_of_ours_that_is_captured__is_refused)
 {
 	expect_problem(
 		GOOD "[redirect]\ninbound_ports = 80, 8000-9000\n", 11,
-		"8443 is captured and one that we listen on ourselves ([service web] listen in line 6)");
+		"8443 is to be captured, but the sidecar listens on it itself ([service web] listen in line 6)");
 	expect_problem(GOOD "[redirect]\nexclude_inbound = 10.0.0.0/8:8443\ninbound_ports = 8443\n",
-		       12, "take it out, or name it in `exclude_inbound`");
+		       12, "remove it, or name it in `exclude_inbound`");
 	expect_problem(GOOD "[redirect]\ninbound_ports = 15006\n", 11,
 		       "([sidecar] inbound, the default)");
 	fl_conf_free(parse_good(GOOD "[redirect]\ninbound_ports = *\n"));
@@ -110,7 +110,7 @@ Test(conf, test_conf__peer_where_nobody_proves_who_he_is__is_refused)
 {
 	expect_problem(GOOD
 		       "[upstream x]\nto = 10.0.0.1:1\nmode = plaintext\npeer = spiffe://td/x\n",
-		       13, "`mode = plaintext` (line 12) nobody proves who he is");
+		       13, "`mode = plaintext` (line 12) nobody proves an identity");
 	expect_problem(GOOD "[upstream x]\nto = a:1\nmode = refuse\npeer = spiffe://td/x\n", 13,
 		       "`mode = refuse` (line 12)");
 	expect_problem(GOOD "[outbound]\npeer = spiffe://td/x\ndefault = plaintext\n", 11,
@@ -174,7 +174,7 @@ Test(conf, test_conf__alpn_and_mutual__are_where_there_is_a_handshake)
 		       "write `mode = strict` in [service x]");
 	expect_problem(GOOD
 		       "[service x]\nport = 80\nalpn = h2\n[inbound]\nmode = plaintext\n" KUBELET,
-		       12, "goes to the app as it is");
+		       12, "goes to the app unchanged");
 	expect_problem(GOOD "[upstream x]\nto = 10.0.0.1:1\nmode = plaintext\nalpn = h2\n", 13,
 		       "with `mode = plaintext` (line 12) there is none");
 	expect_problem(GOOD "[upstream x]\nto = 10.0.0.1:1\nmode = refuse\nmutual = optional\n", 13,
@@ -263,7 +263,7 @@ Test(conf, test_conf__upstreams_that_overlap__are_a_tie_where_neither_is_more_sp
 				       rows[i].a, rows[i].b);
 
 		if (rows[i].tie) {
-			expect_problem(text, 8, "just as much [upstream a] (line 6)");
+			expect_problem(text, 8, "also belongs to [upstream a] (line 6)");
 		} else {
 			fl_conf_free(parse_good(text));
 		}
@@ -307,14 +307,14 @@ Test(conf, test_conf__two_listeners_in_one_place__are_refused)
 				       IDENTITY, rows[i].first, rows[i].second);
 
 		if (rows[i].collide) {
-			expect_problem(text, 9, "is taken by");
+			expect_problem(text, 9, "is also used by");
 		} else {
 			fl_conf_free(parse_good(text));
 		}
 		free(text);
 	}
 	expect_problem(GOOD "[sidecar]\nadmin = 127.0.0.1:8443\n", 11,
-		       "taken by [service web] listen in line 6 (*:8443)");
+		       "also used by [service web] listen in line 6 (*:8443)");
 }
 
 Test(conf, test_conf__destination_that_leads_back__is_refused)
@@ -342,19 +342,19 @@ Test(conf, test_conf__destination_that_leads_back__is_refused)
 Test(conf, test_conf__what_never_matches__is_a_warning)
 {
 	expect_warning(GOOD "[allow x]\nfrom = plaintext\n", 11,
-		       "never matches, for no port lets plaintext in");
+		       "never matches, because no port accepts plaintext");
 	expect_warning(GOOD "[deny x]\nfrom = spiffe://td/x, plaintext\n", 11,
-		       "no port lets plaintext in");
+		       "no port accepts plaintext");
 	expect_warning(
 		IDENTITY SERVICE
 		"[sidecar]\ninbound =\n[inbound]\nmode = plaintext\n[allow x]\nfrom = plaintext\n",
-		13, "no port lets plaintext in");
+		13, "no port accepts plaintext");
 	fl_conf_free(
 		parse_good(GOOD "[allow x]\nfrom = plaintext\n[inbound]\nmode = permissive\n"));
 	fl_conf_free(parse_good(
 		GOOD "[allow x]\nfrom = plaintext\n[service y]\nport = 1\nmode = plaintext\n"));
 	expect_warning(GOOD "[upstream x]\nto = 10.0.0.1:1, 127.0.0.1:1\n", 11,
-		       "127.0.0.1 never matches, for what goes to loopback is not captured");
+		       "127.0.0.1 never matches, because traffic to loopback is not captured");
 	expect_warning(GOOD "[upstream x]\nto = [::1]:1\n", 11, "::1 never matches");
 }
 

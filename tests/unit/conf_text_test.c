@@ -15,34 +15,34 @@ static const struct {
 } broken[] = {
 	{"orphan = 1", {"before the first [SECTION]"}},
 	{"[identity]", {"has no `bundle`"}},
-	{"cert = tls.crt", {"not a full path"}},
+	{"cert = tls.crt", {"not an absolute path"}},
 	{"key = \"/tls/tls.key\"", {"without quotes"}},
 	{"bundel = /tls/ca.crt", {"did you mean `bundle`?"}},
-	{"crl = crl.pem", {"not a full path"}},
-	{"credential_bundle = /tls/both.pem", {"in place of `cert` and `key` (line 3)"}},
+	{"crl = crl.pem", {"not an absolute path"}},
+	{"credential_bundle = /tls/both.pem", {"replaces `cert` and `key` (line 3)"}},
 	{"[sidecar]", {NULL}},
 	{"inbound = *:15006, 15007", {"`15007` is not an address"}},
 	{"drain = 30", {"has no unit"}},
-	{"drain = 40s", {"`drain` stands already in line 10"}},
-	{"workers = 0", {"out of bounds (1 to 256)"}},
+	{"drain = 40s", {"`drain` already exists in line 10"}},
+	{"workers = 0", {"out of range (1 to 256)"}},
 	{"[servcie api]", {"did you mean `service`?"}},
 	{"this is not looked at = x", {NULL}},
 	{"[service web]", {NULL}},
 	{"listen = *:8443", {NULL}},
-	{"app = localhost:8080", {"no name is resolved"}},
+	{"app = localhost:8080", {"names are not resolved"}},
 	{"mode = permissiv", {"did you mean `permissive`?"}},
-	{"port = 8080", {"`listen` (line 16) a fixed listener"}},
+	{"port = 8080", {"`listen` (line 16) for a fixed listener"}},
 	{"[service web2]", {"has no `app`"}},
-	{"listen = 127.0.0.1:8443", {"taken by [service web] listen in line 16"}},
+	{"listen = 127.0.0.1:8443", {"also used by [service web] listen in line 16"}},
 	{"[upstream ledger]", {NULL}},
 	{"to = 10.0.0.1/8:80, x:90, y", {"bits behind its prefix", "`y` has no port"}},
-	{"   z:90", {"does not go on in the next line"}},
+	{"   z:90", {"cannot continue in the next line"}},
 	{"peer = spiffe://prod.example/web-*, spiffe://*/x", {"whole segment", "is literal"}},
-	{"[sidecar]", {"[sidecar] stands already in line 8"}},
+	{"[sidecar]", {"[sidecar] already exists in line 8"}},
 	{"admin = 15020", {"not an address"}},
 	{"[allow a]", {"has no `from`"}},
 	{"to = 99999, wbe", {"1 to 65535", "did you mean `web`?"}},
-	{"[deny a]", {"rule name `a` stands already in line 28"}},
+	{"[deny a]", {"rule name `a` already exists in line 28"}},
 	{"from = front", {"spiffe://"}},
 	{"[limits]", {NULL}},
 	{"buffer = 64K", {"not a unit"}},
@@ -158,7 +158,7 @@ Test(conf, test_conf__long_line__is_read_in_full_or_refused_but_never_cut)
 	}
 	text = with_long_line(70000);
 	cr_expect_null(parse(text, &problems));
-	cr_expect_eq(count_at(&problems, 9, "bytes, 65534 is the most"), 1);
+	cr_expect_eq(count_at(&problems, 9, "bytes, the maximum is 65534"), 1);
 	fl_problems_done(&problems);
 	free(text);
 }
@@ -195,7 +195,7 @@ Test(conf, test_conf__empty_and_oversized_texts__are_refused)
 	memcpy(big, GOOD, sizeof(GOOD) - 1);
 	cr_expect_eq(fl_conf_parse(PATH, big, FL_CONF_MAX_SIZE + 1, &conf, &problems),
 		     FL_ERR_INVALID);
-	cr_expect_not_null(strstr(problems.items[0].text, "1048576 is the most"));
+	cr_expect_not_null(strstr(problems.items[0].text, "the maximum is 1048576"));
 	fl_problems_done(&problems);
 	cr_expect_null(conf);
 
@@ -264,7 +264,7 @@ Test(conf, test_conf__files__are_loaded_or_refused_in_words)
 	write_file(path, "", 0);
 	expect_unreadable(path, FL_ERR_INVALID, "[identity] is missing");
 	write_file(path, GOOD, FL_CONF_MAX_SIZE + 1);
-	expect_unreadable(path, FL_ERR_INVALID, "is the most");
+	expect_unreadable(path, FL_ERR_INVALID, "the maximum is");
 	write_file(path, GOOD, 0);
 	cr_expect_eq(fl_conf_load(path, &conf, &text, &len, &problems), 0);
 	cr_expect_str_eq(conf->path, path);
