@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* decode - frames become messages. A header is collected, type and length are judged, and only then memory is taken, in
- * step with what really arrives: a peer that announces 8 MiB and sends nothing costs a few KiB.
+/* decode - turns frames into messages. It collects a header, checks type and length, and only then allocates memory, in
+ * step with the bytes that arrive: a peer that announces 8 MiB and sends nothing costs a few KiB.
  *
- * It fails for one reason only, a peer that breaks the protocol: FL_ERR_PEER with a sentence, after which the decoder
- * answers nothing else. Everything that held payload is wiped. */
+ * A peer that breaks the protocol gives FL_ERR_PEER with a sentence; after that every call fails. Without memory:
+ * FL_ERR_NOMEM. Memory that held payload is wiped. */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static uint64_t get_uint(const uint8_t *data, unsigned bytes)
 	return value;
 }
 
-/* Takes the next field off *rest: 1, or 0 at the end, or FL_ERR_PEER. */
+/* Removes the next field from *rest: 1, or 0 at the end, or FL_ERR_PEER. */
 static int next_field(struct fl_span *rest, struct field *ret, struct fl_err *err)
 {
 	uint64_t len;
@@ -57,7 +57,7 @@ static int next_field(struct fl_span *rest, struct field *ret, struct fl_err *er
 	return 1;
 }
 
-/* Which fields were there: a field that comes twice or not at all is refused. */
+/* Records the fields that came: a field that comes twice or not at all is refused. */
 static int mark_seen(unsigned *seen, unsigned tag, struct fl_err *err)
 {
 	if (*seen & 1u << tag) {
@@ -346,12 +346,12 @@ struct fl_ctl_decoder {
 	uint8_t header[FL_CTL_HEADER];
 	size_t header_len;
 	enum fl_ctl_type type; /* valid with a whole header */
-	size_t payload_len;    /* likewise: what the frame will have */
+	size_t payload_len;    /* of the frame; valid with a whole header */
 	uint8_t *payload;      /* owned */
 	size_t have, cap;
 	struct fl_ctl_foreign *foreign; /* owned; of the message handed out last */
 	bool delivered;                 /* the payload belongs to a message handed out */
-	bool skips;                     /* valid with a whole header: a type that may be missed */
+	bool skips; /* valid with a whole header: an unknown type that may be ignored */
 	bool dead;
 };
 
@@ -397,10 +397,11 @@ static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
 		break;
 	default:
 		if (type < FL_CTL_OPTIONAL) {
-			return fl_err_set(err, FL_ERR_PEER,
-					  "message type %llu is unknown: do agent and sidecar come "
-					  "from one release?",
-					  (unsigned long long)type);
+			return fl_err_set(
+				err, FL_ERR_PEER,
+				"message type %llu is unknown: run agent and sidecar of the "
+				"same release",
+				(unsigned long long)type);
 		}
 		most = FL_CTL_MAX_SMALL;
 		d->skips = true;
@@ -410,7 +411,7 @@ static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
 	}
 	if (len > most) {
 		return fl_err_set(err, FL_ERR_PEER,
-				  "a message of type %llu claims %llu bytes, and %llu is the most",
+				  "a message of type %llu claims %llu bytes, the maximum is %llu",
 				  (unsigned long long)type, (unsigned long long)len,
 				  (unsigned long long)most);
 	}
@@ -421,7 +422,7 @@ static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
 	return FL_OK;
 }
 
-/* The magic is judged byte by byte: garbage is refused at its first one. */
+/* Checks the magic byte by byte: garbage is refused at its first byte. */
 static int collect_header(struct fl_ctl_decoder *d, const uint8_t **data, size_t *len,
 			  struct fl_err *err)
 {
@@ -441,7 +442,7 @@ static int collect_header(struct fl_ctl_decoder *d, const uint8_t **data, size_t
 	return FL_OK;
 }
 
-/* Room for more payload, at most double of what has really come; what is outgrown is wiped. */
+/* Makes room for more payload, at most twice the bytes that have come; the old memory is wiped. */
 static int make_room(struct fl_ctl_decoder *d, size_t coming, struct fl_err *err)
 {
 	size_t wanted = d->have + coming;

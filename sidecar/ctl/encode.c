@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* encode - messages become frames. Each is measured first, memory is taken once and then filled, so that no copy of the
- * private key is left behind in memory given back half-way. */
+/* encode - turns messages into frames. Each is measured first, then memory is allocated once and filled, so that no
+ * reallocation leaves a copy of the private key in freed memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +152,7 @@ int fl_ctl_generation_check(const struct fl_ctl_generation *generation, struct f
 	if (generation->foreign_count > FL_CTL_MAX_FOREIGN) {
 		return fl_err_set(
 			err, FL_ERR_LIMIT,
-			"%zu foreign trust domains are more than the %u that one sidecar takes",
+			"there are %zu federated trust domains, and one sidecar accepts at most %u: remove some [federate] sections",
 			generation->foreign_count, FL_CTL_MAX_FOREIGN);
 	}
 	size = generation_size(generation);
@@ -161,7 +161,7 @@ int fl_ctl_generation_check(const struct fl_ctl_generation *generation, struct f
 			err, FL_ERR_LIMIT,
 			"certificates, bundles, CRLs and INI together are %zu bytes, more than "
 			"the %u MiB that one generation "
-			"may have: look for a bundle with roots that nobody needs",
+			"may have: look for a bundle with unneeded roots",
 			size, FL_CTL_MAX_FRAME / (1024 * 1024));
 	}
 	return FL_OK;

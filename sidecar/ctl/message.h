@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CTL_MESSAGE_H
 #define FL_CTL_MESSAGE_H
-/* message - what agent and sidecar say to each other over the agent's Unix socket. Bytes in,
+/* message - the messages between agent and sidecar over the agent's Unix socket. Bytes in,
  * bytes out; no I/O. Thread: any, one at a time.
  *
- * The sidecar connects and says HELLO (protocol version, the generation that it has). The agent
- * answers with a GENERATION unless the sidecar has this very content already (equal digest), and
- * again whenever a new one is validated. The sidecar answers each with RESULT. To a sidecar that wants it the agent says
- * every FL_CTL_BEAT_MS that it is alive: BEAT. Frame: magic
+ * The sidecar connects and sends HELLO (protocol version, the generation that it has). The agent
+ * answers with a GENERATION unless the sidecar has the same content already (equal digest), and
+ * sends another whenever it has validated one. The sidecar answers each with RESULT. To a sidecar that wants it the agent
+ * sends BEAT every FL_CTL_BEAT_MS: it is alive. Frame: magic
  * "FLC1", type (u16), reserved (u16, zero), payload length (u32), all big endian; payload:
- * fields (tag u16, length u32, bytes). Unknown fields are skipped, unknown types and anything
- * else unexpected end the channel: it is reconnected with back-off. Everything is bounded by
- * FL_CTL_MAX_FRAME; a length is checked before memory is taken for it. */
+ * fields (tag u16, length u32, bytes). Unknown fields are skipped; unknown types and anything
+ * else unexpected end the channel, and the sidecar reconnects with back-off. Everything is bounded by
+ * FL_CTL_MAX_FRAME; a length is checked before memory is allocated for it. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,7 +20,7 @@
 
 #define FL_CTL_VERSION 1u
 #define FL_CTL_MAX_FRAME 8388608u /* payload bytes */
-#define FL_CTL_MAX_SMALL 65536u   /* payload bytes of everything but GENERATION */
+#define FL_CTL_MAX_SMALL 65536u   /* payload bytes of every message except GENERATION */
 #define FL_CTL_MAX_NOTE 1024u     /* bytes of a note's sentence */
 #define FL_CTL_MAX_FOREIGN 256u
 #define FL_CTL_HEADER 12u
@@ -38,7 +38,7 @@ struct fl_ctl_hello {
 	uint32_t version;    /* FL_CTL_VERSION */
 	uint64_t generation; /* number that the sidecar serves, 0 = none */
 	uint8_t digest[32];  /* its content, zeros for none */
-	bool wants_beats;    /* BEATs, that is; an older release does not know of them */
+	bool wants_beats;    /* an older release does not know BEAT */
 };
 
 struct fl_ctl_foreign {
@@ -46,8 +46,8 @@ struct fl_ctl_foreign {
 	struct fl_span bundle; /* PEM */
 };
 
-/* A whole generation as the agent validated it. Spans point into the decoder's buffer and die
- * with the next feed: copy what is kept. The key is in it: the decoder wipes its buffer. */
+/* A whole generation as the agent validated it. Spans point into the decoder's buffer, and are valid until the next
+ * feed: copy what is kept. It contains the key: the decoder wipes its buffer. */
 struct fl_ctl_generation {
 	uint64_t number;
 	uint8_t digest[32];
@@ -66,17 +66,17 @@ struct fl_ctl_result {
 	struct fl_span reason; /* one sentence when refused */
 };
 
-/* From the agent: what became of the candidate that is mounted now. */
+/* From the agent: the result for the files that are mounted now. */
 struct fl_ctl_note {
-	bool refused; /* false: no refused candidate is mounted any more */
+	bool refused; /* false: the mounted files are no longer refused */
 	int64_t time; /* when it was refused, seconds since the epoch */
 	struct fl_span
 		text; /* why, one sentence of at most FL_CTL_MAX_NOTE bytes; empty unless refused */
 };
 
-/* From the agent, again and again, to who wants it: it is alive. One that never sends it is of an older release. */
+/* From the agent, periodically, to a sidecar that wants it: it is alive. An agent that never sends it is of an older release. */
 struct fl_ctl_beat {
-	uint32_t every_ms; /* the next one is due then */
+	uint32_t every_ms; /* time until the next one */
 };
 #define FL_CTL_BEAT_MS 2000u
 
@@ -95,10 +95,10 @@ struct fl_ctl_message {
  * fl_wipe_free(). */
 uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len);
 uint8_t *fl_ctl_encode_generation(const struct fl_ctl_generation *generation, size_t *ret_len);
-/* Would its frame be larger than a decoder takes? Ask before encoding: the encoder insists. */
+/* Would its frame be larger than a decoder accepts? Call it before encoding: the encoder requires it. */
 int fl_ctl_generation_check(const struct fl_ctl_generation *generation,
 			    struct fl_err *err) FL_MUST_USE;
-/* Gives an encoded generation another number, in place. */
+/* Changes the number of an encoded generation in place. */
 void fl_ctl_generation_renumber(uint8_t *frame, size_t len, uint64_t number);
 uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_len);
 uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note,
@@ -109,9 +109,9 @@ struct fl_ctl_decoder;                                    /* collects one frame 
 struct fl_ctl_decoder *fl_ctl_decoder_new(void);          /* NULL: no memory */
 void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder); /* wipes */
 
-/* Takes what it needs of *data (advances data and len). Returns 1 when message holds a whole one
- * (valid until the next call), 0 when more bytes are needed (all of data is taken), or
- * FL_ERR_PEER, or FL_ERR_NOMEM: close the channel; the decoder is then only good for freeing. Call until it
+/* Consumes bytes of *data (advances data and len). Returns 1 if *message is a whole one
+ * (valid until the next call), 0 if it needs more bytes (all of data is consumed), or
+ * FL_ERR_PEER or FL_ERR_NOMEM: close the channel; the decoder can then only be freed. Call it until it
  * returns 0. */
 int fl_ctl_decoder_feed(struct fl_ctl_decoder *decoder, const uint8_t **data, size_t *len,
 			struct fl_ctl_message *ret, struct fl_err *err) FL_MUST_USE;

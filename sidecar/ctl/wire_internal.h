@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CTL_WIRE_INTERNAL_H
 #define FL_CTL_WIRE_INTERNAL_H
-/* What encode.c writes and decode.c reads. Private to the two.
+/* The format that encode.c writes and decode.c reads. Private to the two.
  *
  * A frame is the magic, a type (2 bytes), two zeros and the length of the payload (4 bytes); the payload is fields, each a
  * tag (2 bytes), a length (4 bytes) and a value. Numbers are big-endian. */
@@ -10,7 +10,7 @@
 
 static const uint8_t magic[4] = {'F', 'L', 'C', '1'};
 
-/* Numbers on the wire: never reused, never given another meaning. 0 is none. */
+/* Numbers in the format: never reused for another meaning. 0: none. */
 enum { HELLO_VERSION = 1, HELLO_GENERATION, HELLO_DIGEST, HELLO_WANTS_BEATS };
 enum {
 	GENERATION_NUMBER = 1, /* first, for fl_ctl_generation_renumber() */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* decide - what the rules say to one request.
+/* decide - the decision of the rules about one request.
  *
- * A decision walks the ID once, hashes as it goes and looks its starts up at each '/' and at the end; of what it
- * finds, the rule that stands first in the file speaks. Deny rules are asked before allow rules. So a decision
- * costs about as much as the ID has segments, not as the policy has rules; rules that share one start (or
- * `plaintext`) are passed over at about a nanosecond each where port, service, source or the last segment do not
- * fit. Nothing here allocates and nothing fails. */
+ * A decision walks the ID once, hashes it on the way, and looks up each start of it, at each '/' and at the end. Of the
+ * rules that match, the first in the file decides. Deny rules come before allow rules. So the cost of a decision grows
+ * with the number of segments of the ID, not with that of rules; among rules with the same start (or
+ * `plaintext`), those whose port, service, source or last segment does not match cost about a nanosecond
+ * each. Nothing here allocates, and nothing fails. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -20,8 +20,8 @@ struct asked {
 	uint32_t tail;
 };
 
-/* The first rules of a set that fit, or the set's count: the first one at all, and the first one that is not in
- * audit mode. first <= enforced. */
+/* The first rules of a set that match: the first of all, and the first that is not in audit mode; the set's count: none.
+ * first <= enforced. */
 struct answer {
 	size_t first, enforced;
 };

@@ -11,7 +11,7 @@
 
 #define TEXT_MAX 512
 
-/* Comparisons of two rules that are made before it stops looking: a policy of a thousand rules needs a
+/* The maximum number of comparisons of two rules: a policy of a thousand rules needs a
  * fraction of it, and one that was made to be slow costs a tenth of a second. */
 #define BUDGET 4000000
 
@@ -83,7 +83,7 @@ static bool is_empty(const struct fl_rule_targets *targets)
 	return targets->port_count == 0 && targets->service_count == 0;
 }
 
-/* All that is named in narrow is named in wide. */
+/* Does wide name everything that narrow names? */
 static bool have_targets(const struct fl_rule_targets *wide, const struct fl_rule_targets *narrow)
 {
 	for (size_t i = 0; i < narrow->port_count; i++) {
@@ -125,8 +125,8 @@ static bool covers_sources(const struct fl_rule *wide, const struct fl_rule *nar
 	return have_sources(&wide->sources, &narrow->sources);
 }
 
-/* A rule with exceptions is taken to cover nothing: what is reported is certain. The other one's exceptions only make
- * it smaller. */
+/* A rule with exceptions counts as covering nothing, so that every report is certain. The exceptions of the covered rule
+ * only make it smaller. */
 static bool rule_covers(const struct fl_rule *wide, const struct fl_rule *narrow)
 {
 	return !wide->audit && !wide->has_exceptions && covers_targets(wide, narrow) &&
@@ -135,7 +135,7 @@ static bool rule_covers(const struct fl_rule *wide, const struct fl_rule *narrow
 
 /* --- searching ----------------------------------------------------------------------------- */
 
-/* The first of the set's rules before `end` that covers all of rule; else `end`. */
+/* The first of the set's rules before `end` that covers all of rule; `end`: none does. */
 static size_t search_start(struct lint *lint, const struct fl_rule_set *set,
 			   const struct fl_start *start, const struct fl_rule *rule, size_t end)
 {
@@ -172,7 +172,7 @@ static size_t search(struct lint *lint, const struct fl_rule_set *set, const str
 	return found;
 }
 
-/* Nothing is left of it beside its exceptions. */
+/* Do its exceptions cover all of it? */
 static const char *eaten_by(const struct fl_rule *rule)
 {
 	bool all = !rule->plaintext && rule->from_count > 0;
@@ -196,7 +196,7 @@ static void report_eaten(struct lint *lint, const struct fl_rule *rule, const ch
 	char text[TEXT_MAX];
 
 	(void)snprintf(text, sizeof(text),
-		       "[%s %.64s] never applies: `%s` takes back all that the rule is about",
+		       "[%s %.64s] never applies: `%s` covers everything that the rule applies to",
 		       rule->effect == FL_ALLOW ? "allow" : "deny", rule->name, key);
 	lint->report(lint->user, rule->line, text);
 }
@@ -209,15 +209,16 @@ static void report_hidden(struct lint *lint, const struct fl_rule *rule, enum fl
 	if (effect == by_effect) {
 		(void)snprintf(
 			text, sizeof(text),
-			"[%s %.64s] changes nothing: all that it says, [%s %.64s] in line %u "
-			"says before it",
+			"[%s %.64s] changes nothing: [%s %.64s] in line %u already covers all "
+			"of it",
 			effect == FL_ALLOW ? "allow" : "deny", rule->name,
 			by_effect == FL_ALLOW ? "allow" : "deny", by->name, by->line);
 	} else {
-		(void)snprintf(text, sizeof(text),
-			       "[allow %.64s] lets nobody in: [deny %.64s] in line %u refuses all "
-			       "that it is about, and deny rules win",
-			       rule->name, by->name, by->line);
+		(void)snprintf(
+			text, sizeof(text),
+			"[allow %.64s] admits nobody: [deny %.64s] in line %u refuses everything "
+			"that it allows, and deny rules win",
+			rule->name, by->name, by->line);
 	}
 	lint->report(lint->user, rule->line, text);
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_POLICY_LINT_H
 #define FL_POLICY_LINT_H
-/* lint - rules that can never matter: what their author meant is not what they do. Pure. Thread: any.
+/* lint - finds rules that have no effect, and so do not do what their author meant. Pure. Thread: any.
  *
- * Found are: an allow rule all of which a deny rule refuses, a rule all of which an earlier one of the same
- * effect says, and a rule all of which its own exceptions take back. A rule in audit mode hides nothing from
- * others. What only several rules together cover is not looked for, nor which port a service has: what is
- * reported is certain. What it costs is bounded: a policy made of many thousand rules alike is not looked through to its
- * end. */
+ * It finds an allow rule that a deny rule covers completely, a rule that an earlier one of the same
+ * effect covers completely, and a rule that its own exceptions cover completely. A rule in audit mode covers nothing.
+ * It does not check whether several rules together cover another one, nor which port a service has, so every report is
+ * certain. Its cost is bounded: in a policy with many thousands of similar rules it stops before the end. */
 #include "policy/policy.h"
 
 /* text: a sentence, borrowed for the call. line: where it belongs. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* observed - the table falls into parts that share neither row nor column; in each part, either rows that are alike are put
- * together, or columns that are: whichever makes fewer rules. */
+/* observed - the table falls into parts that share neither row nor column. In each part either equal rows are grouped, or
+ * equal columns: whichever gives fewer rules. */
 #include "policy/observed.h"
 
 #include <stdlib.h>
@@ -40,7 +40,7 @@ static char *row_of(const struct fl_observation *seen)
 	return fl_strdup(seen->id != NULL ? seen->id : fl_cidr_format(&seen->source, text));
 }
 
-/* Sorts, and drops what stands there twice. */
+/* Sorts, and removes duplicates. */
 static void tidy_rows(struct fl_observed *table)
 {
 	size_t kept = 0;
@@ -130,7 +130,7 @@ static void area_free(struct fl_observed_area *area)
 	free(area->columns);
 }
 
-/* Takes in what crosses the row or what is in the part already; false: nothing new. */
+/* Adds to the part the columns that cross its rows, and the rows that cross its columns; false: nothing new. */
 static bool grow_by_row(const struct fl_observed *table, size_t row, struct fl_observed_area *part)
 {
 	bool grown = false;
@@ -144,7 +144,7 @@ static bool grow_by_row(const struct fl_observed *table, size_t row, struct fl_o
 	return grown;
 }
 
-/* All that hangs together with the row. */
+/* The part that contains the row. */
 static void grow_part(const struct fl_observed *table, size_t row, struct fl_observed_area *part)
 {
 	bool grown = true;
@@ -174,7 +174,7 @@ static bool same_column(const struct fl_observed *table, size_t a, size_t b)
 	return true;
 }
 
-/* The first of the part's rows (columns) that is like this one: it stands for the group. */
+/* The first of the part's rows (columns) that is equal to this one: it represents the group. */
 static bool is_first(const struct fl_observed *table, const bool *part, size_t index,
 		     bool (*same)(const struct fl_observed *table, size_t a, size_t b))
 {

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_POLICY_OBSERVED_H
 #define FL_POLICY_OBSERVED_H
-/* observed - who was seen where, as a table: a row for each identity (or address), a column for each place. A rule is a set of
- * rows and a set of columns whose every crossing is in the table; here is found which few rules cover it. Pure. Thread: any. */
+/* observed - who connected where, as a table: a row for each identity (or address), a column for each port or service. A rule is
+ * a set of rows and a set of columns all of whose crossings are in the table; this finds few rules that cover the table. Pure.
+ * Thread: any. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/cidr.h"
 
-/* Who was seen where. */
+/* One peer that connected to one port. */
 struct fl_observation {
 	const char *id;      /* a SPIFFE ID; NULL: it spoke plaintext */
-	const char *service; /* NULL: none is about the port */
+	const char *service; /* NULL: no [service] has this port */
 	uint16_t port;
 	struct fl_cidr source; /* one address; family AF_UNSPEC: unknown */
 };

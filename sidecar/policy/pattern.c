@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* pattern - SPIFFE IDs with wildcards for whole path segments.
  *
- * A pattern is a SPIFFE ID once each wildcard is replaced by ordinary bytes, so pki/spiffe judges
- * the rest of its syntax. Fails with FL_ERR_INVALID and the pattern in the text. Matching compares
- * the literal start as one piece and then walks segment by segment, without backtracking. */
+ * With each wildcard replaced by ordinary bytes, a pattern is a SPIFFE ID, so pki/spiffe checks
+ * the rest of its syntax. Fails with FL_ERR_INVALID, with the pattern in the text. Matching compares
+ * the literal start at once, and then walks segment by segment, without backtracking. */
 #include "policy/pattern.h"
 
 #include <stdlib.h>
@@ -45,14 +45,14 @@ static int check_wildcards(const char *text, const char *path, size_t *ret_liter
 			if (len == 2 && len < left) {
 				return fl_err_set(
 					err, FL_ERR_INVALID,
-					"`%.100s`: `**` stands only at the end, write `*` for "
+					"`%.100s`: `**` is allowed only at the end: write `*` for "
 					"each segment before it",
 					text);
 			}
 		} else if (memchr(path, '*', len) != NULL) {
 			return fl_err_set(
 				err, FL_ERR_INVALID,
-				"`%.100s`: `*` stands for a whole segment, `%.*s` mixes it with "
+				"`%.100s`: `*` stands for a whole segment, but `%.*s` mixes it with "
 				"other characters",
 				text, (int)(len < 100 ? len : 100), path);
 		}
@@ -65,7 +65,7 @@ static int check_wildcards(const char *text, const char *path, size_t *ret_liter
 	return 0;
 }
 
-/* The SPIFFE rules for all that is not a wildcard. */
+/* Checks everything except the wildcards by the SPIFFE rules. */
 static int check_id(const char *text, size_t len, struct fl_err *err)
 {
 	char *id = fl_strndup(text, len);
@@ -96,7 +96,7 @@ int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *e
 		if (memchr(domain, '*', (size_t)(path - domain)) != NULL) {
 			return fl_err_set(
 				err, FL_ERR_INVALID,
-				"`%.100s`: the trust domain is literal, `*` stands for path "
+				"`%.100s`: the trust domain must be literal, `*` is for path "
 				"segments only",
 				text);
 		}
@@ -122,7 +122,7 @@ int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *e
 
 /* --- matching ------------------------------------------------------------------------------ */
 
-/* Both start at a segment. */
+/* Both begin at a segment. */
 static bool match_segments(const char *pattern, size_t pattern_len, const char *id, size_t id_len)
 {
 	for (;;) {
@@ -133,7 +133,7 @@ static bool match_segments(const char *pattern, size_t pattern_len, const char *
 			return false;
 		}
 		if (want == 2 && pattern[0] == '*' && pattern[1] == '*') {
-			return true; /* the last segment, so whatever follows is covered */
+			return true; /* the last segment: it covers everything that follows */
 		}
 		if (!(want == 1 && pattern[0] == '*') &&
 		    (want != have || memcmp(pattern, id, want) != 0)) {
@@ -163,7 +163,7 @@ bool fl_pattern_match(const struct fl_pattern *pattern, const char *id, size_t i
 			      id_len - literal);
 }
 
-/* Segment by segment, as matching; what `**` stands for may be longer than what anything but `**` does. */
+/* Segment by segment, as in matching; only `**` covers another `**`. */
 bool fl_pattern_covers(const struct fl_pattern *wide, const struct fl_pattern *narrow)
 {
 	const char *w = wide->text, *n = narrow->text;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* policy - rules, indexed by the literal start of their patterns.
  *
- * Every pattern hangs under the text before its first wildcard (all of it, when it has none): one
- * that begins `spiffe://td/ns/web/sa/` and goes on with a wildcard, under just that. decide.c asks.
+ * The index key of a pattern is the text before its first wildcard (all of it, if it has none): the key of
+ * `spiffe://td/ns/web/sa/` followed by a wildcard is just that text. decide.c reads the index.
  * Nothing here fails: conf has checked what it adds. */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -77,7 +77,7 @@ bool fl_targets_have(const struct fl_rule_targets *targets, uint32_t port, uint3
 	return false;
 }
 
-/* Of networks that are sorted and apart, only the last one that begins at or before the address can hold it. */
+/* Among sorted networks that do not overlap, only the last one that begins at or before the address can contain it. */
 bool fl_sources_have(const struct fl_rule_sources *sources, const struct fl_cidr *source)
 {
 	size_t low = 0, high = sources->net_count;
@@ -115,7 +115,7 @@ static bool excepts_identity(const struct fl_rule *rule, const struct fl_request
 	return false;
 }
 
-/* An unknown address may be an excepted one: an allow rule must not let it in, a deny rule must not let it go. */
+/* An unknown address may be an exception: an allow rule must not admit it, and a deny rule must still refuse it. */
 static bool excepts_source(const struct fl_rule *rule, const struct fl_cidr *source)
 {
 	if (source->family == AF_UNSPEC) {
@@ -274,7 +274,7 @@ static struct fl_rule_sources copy_sources(const struct fl_cidr *items, size_t c
 		qsort(sources.nets, count, sizeof(struct fl_cidr), compare_nets);
 	}
 	for (size_t i = 0; i < count; i++) {
-		/* A network stands right behind the one that it is inside of, or others that are. */
+		/* A network follows the one that contains it, or others inside that one. */
 		if (sources.net_count == 0 ||
 		    !fl_cidr_covers(&sources.nets[sources.net_count - 1], &sources.nets[i])) {
 			sources.nets[sources.net_count++] = sources.nets[i];

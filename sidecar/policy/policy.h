@@ -5,7 +5,7 @@
  *
  * Pure and I/O-free. A policy is built rule by rule (by conf), then frozen and immutable: any
  * thread may ask it, without locks and without allocation. Deny rules win over allow rules;
- * where no rule speaks, the default does. */
+ * if no rule applies, the default decides. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,7 +22,7 @@ struct fl_pattern;
 /* Errors: FL_ERR_INVALID with the remedy (for example "`*` stands for a whole segment"). */
 int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *err) FL_MUST_USE;
 bool fl_pattern_match(const struct fl_pattern *pattern, const char *id, size_t id_len);
-/* Everybody whom narrow matches, wide matches too. */
+/* Does wide match every ID that narrow matches? */
 bool fl_pattern_covers(const struct fl_pattern *wide, const struct fl_pattern *narrow);
 const char *fl_pattern_text(const struct fl_pattern *pattern);
 void fl_pattern_free(struct fl_pattern *pattern);
@@ -34,7 +34,7 @@ struct fl_port_range {
 	uint16_t first, last; /* inclusive */
 };
 
-/* What a rule does not speak about although the rest of it fits. Empty: everything that fits. */
+/* The exceptions of a rule: it does not apply to requests that match one of them. Empty: none. */
 struct fl_rule_exceptions {
 	struct fl_pattern **from; /* owned like the rule's own patterns */
 	size_t from_count;
@@ -65,13 +65,13 @@ struct fl_rule_spec {
 	struct fl_rule_exceptions except;
 };
 
-/* audit: `[policy] mode = audit`, what would be denied is recorded and let pass. */
+/* audit: `[policy] mode = audit`; what would be denied is recorded, and allowed. */
 struct fl_policy *fl_policy_new(enum fl_effect default_effect, bool audit);
 void fl_policy_add(struct fl_policy *policy, const struct fl_rule_spec *spec);
 void fl_policy_free(struct fl_policy *policy);
 size_t fl_policy_rule_count(const struct fl_policy *policy);
 
-/* For people who want to see it: rule number index, in the order in which they are asked (deny
+/* For display: the rule with number index, in the order of evaluation (deny
  * rules first). All of ret is borrowed from the policy. */
 void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule_spec *ret);
 bool fl_policy_has_rule(const struct fl_policy *policy, const char *name);
@@ -83,29 +83,29 @@ struct fl_request {
 	size_t id_len;
 	uint16_t port;       /* the port that the peer dialled; 0 for a Unix listener */
 	const char *service; /* name of the [service], or NULL */
-	/* The peer's address. NULL: unknown. Then no `sources` holds, and `except_sources` takes the careful side: an
-	 * allow rule that has it lets nobody in, a deny rule that has it refuses. */
+	/* The peer's address. NULL: unknown. Then no `sources` matches, and `except_sources` errs on the safe side: an
+	 * allow rule with exceptions admits nobody, a deny rule with exceptions refuses. */
 	const struct sockaddr *source;
 };
 
-/* Audit. A rule in audit mode is recorded, and not done:
- * - what is done is what the other rules and the default say, as if the audit rules were not there. So an audit
- *   deny rule never grants anything, and an audit allow rule lets nobody in;
- * - where that is not what all rules together say, the verdict is `audited` and names the audit rule: a deny rule
- *   that would have refused what is let in, or an allow rule that would have let in what is refused;
- * - under `[policy] mode = audit` everything is let in. It is audited where a rule or the default would have denied
- *   it, be it in earnest or in audit mode; the verdict names the one in earnest where there is one. */
+/* Audit. A rule in audit mode is only recorded:
+ * - the other rules and the default decide, as if the audit rules were not there. So an audit
+ *   deny rule never grants anything, and an audit allow rule admits nobody;
+ * - if all rules together would decide otherwise, the verdict is `audited` and names the audit rule: a deny rule
+ *   that would have refused an admitted request, or an allow rule that would have admitted a refused one;
+ * - under `[policy] mode = audit` everything is admitted. The verdict is audited if a rule (enforced or in audit mode) or the
+ *   default would have denied the request; it names the enforced rule if there is one. */
 struct fl_verdict {
-	enum fl_effect effect; /* what is done */
-	bool audited; /* the rule below (or the default) says the opposite, and is only recorded */
+	enum fl_effect effect; /* the decision */
+	bool audited; /* the rule below (or the default) would decide the opposite, and is only recorded */
 	const char *
-		rule; /* name of the deciding rule, of the recorded one where audited; NULL: the default */
+		rule; /* name of the deciding rule, or if audited of the recorded one; NULL: the default */
 	const char *file; /* of that rule, borrowed from the policy */
 	unsigned line;
 	size_t index; /* of that rule, as in fl_policy_rule; fl_policy_rule_count: the default */
 };
 
-/* What became of it in one word, the same in log, metric and tools. */
+/* The verdict in one word, the same in log, metric and tools. */
 enum fl_decision {
 	FL_DECISION_ALLOW,
 	FL_DECISION_DENY,
@@ -120,13 +120,13 @@ fl_decision_word(enum fl_decision decision); /* "allow", "deny", "would_deny", "
 struct fl_verdict fl_policy_decide(const struct fl_policy *policy,
 				   const struct fl_request *request);
 
-/* For explanations: in what rule number index does not fit the request; 0: it speaks about it. Walks all of the rule:
+/* For explanations: the parts of rule number index that do not match the request; 0: the rule applies. Walks the whole rule:
  * not for the data path. */
 enum fl_miss {
 	FL_MISS_FROM = 1,
 	FL_MISS_TO = 2,
 	FL_MISS_SOURCE = 4,
-	FL_MISS_EXCEPT_FROM = 8, /* the rule fits, and one of its exceptions does, too */
+	FL_MISS_EXCEPT_FROM = 8, /* the rule matches, but so does one of its exceptions */
 	FL_MISS_EXCEPT_TO = 16,
 	FL_MISS_EXCEPT_SOURCE = 32
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* propose - a name is what it is about, with `-` for what a name may not hold, cut to fit; then the distinction, if there is
- * one; then a number, if it is taken. */
+/* propose - a name is the text that it is about, with `-` for bytes that a name may not have, cut to fit; then the
+ * distinction, if there is one; then a number, if the name is in use. */
 #include "policy/propose.h"
 
 #include <ctype.h>
@@ -11,7 +11,7 @@
 #include "pki/spiffe.h"
 
 #define NUMBER_TEXT 8      /* "-999999" */
-#define NUMBER_END 1000000 /* no policy has so many rules */
+#define NUMBER_END 1000000 /* more than any policy has rules */
 #define DISTINCTION_TEXT 8 /* "-0123ef" */
 
 /* --- names ------------------------------------------------------------------------------------ */
@@ -27,7 +27,7 @@ static const char *readable_part(const char *about)
 	return path[0] == '/' ? path + 1 : "peer";
 }
 
-/* `default` is the word for `[policy] default` in log and metrics. */
+/* `default` means `[policy] default` in log and metrics. */
 static bool may_be_used(const struct fl_name_wish *wish, const char *name)
 {
 	return strcmp(name, "default") != 0 && !wish->is_taken(wish->user, name);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_POLICY_PROPOSE_H
 #define FL_POLICY_PROPOSE_H
-/* propose - a section that a person may paste into the INI, and a name for it that `check` accepts. What the log, `explain`
- * and `suggest` propose is named and written here. Pure. Thread: any. */
+/* propose - writes a section that a person may paste into the INI, with a name that `check` accepts. The log, `explain`
+ * and `suggest` all use it. Pure. Thread: any. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,14 +15,14 @@
 
 struct fl_name_wish {
 	const char *about; /* a SPIFFE ID, whose path is used, or any text */
-	/* Two sections that are proposed without knowing of each other (two lines of the log) must not have the same name:
-	 * a hash of everything that makes them different, which ends the name. 0: none. */
+	/* Two sections that are proposed independently (in two lines of the log) must not have the same name: a hash of
+	 * everything in which they may differ, appended to the name. 0: none. */
 	uint32_t distinction;
 	bool (*is_taken)(const void *user, const char *name);
 	const void *user;
 };
-/* Letters, digits and `-` only, a letter at least, not `default`, and not taken. buf of FL_PROPOSED_NAME_TEXT bytes; returns
- * buf. */
+/* The name has only letters, digits and `-`, at least one letter, is not `default`, and is not in use. buf of
+ * FL_PROPOSED_NAME_TEXT bytes; returns buf. */
 const char *fl_propose_name(const struct fl_name_wish *wish, char *buf);
 /* is_taken of rules. policy: a struct fl_policy. */
 bool fl_propose_rule_is_taken(const void *policy, const char *name);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_POLICY_RULES_H
 #define FL_POLICY_RULES_H
-/* rules - how a policy keeps its rules. Private to policy.
+/* rules - how a policy stores its rules. Private to policy.
  *
- * policy.c builds it rule by rule and owns all of it; decide.c reads it. */
+ * policy.c builds it rule by rule and owns everything; decide.c reads it. */
 #include <uthash.h>
 
 #include "base/hash.h"
@@ -21,9 +21,9 @@ struct fl_rule_targets {
 
 /* A rule's `sources`, or its `except_sources`. */
 struct fl_rule_sources {
-	struct fl_cidr *items; /* as they stand in the file */
+	struct fl_cidr *items; /* in the order of the file */
 	size_t count;
-	/* The same, sorted, none inside another: one search finds the only one that may fit. */
+	/* The same, sorted, none inside another: one search finds the only one that may match. */
 	struct fl_cidr *nets;
 	size_t net_count;
 };
@@ -46,11 +46,11 @@ struct fl_rule {
 	struct fl_rule_sources except_sources;
 };
 
-/* One pattern of one rule, or its `plaintext`. What stands here only sorts out fast what cannot fit, so that a
- * thousand rules under one start are looked over in a microsecond; what passes is checked in full. 32 bytes. */
+/* One pattern of one rule, or its `plaintext`. Its fields quickly exclude rules that cannot match, so that a
+ * thousand rules under one start cost a microsecond; the remaining ones are checked in full. 32 bytes. */
 struct fl_candidate {
 	uint32_t rule;      /* index in the set: the order of the file */
-	uint32_t from;      /* index in the rule's patterns; of no meaning for plaintext */
+	uint32_t from;      /* index in the rule's patterns; unused for plaintext */
 	uint32_t port;      /* the lowest one; NO_PORT: the rule names services only */
 	uint32_t port_span; /* up to port + port_span */
 	uint32_t service;   /* a service's number, NO_SERVICE, or SOME_SERVICES: more than one */
@@ -77,7 +77,7 @@ struct fl_rule_set {
 	size_t count;
 	struct fl_start *starts;
 	struct fl_start plaintext; /* in no table: the rules that name `plaintext` */
-	size_t longest;            /* bytes of the longest start: no need to look further */
+	size_t longest;            /* bytes of the longest start: no look-up beyond it */
 };
 
 struct fl_service_id {
@@ -110,15 +110,15 @@ int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b);
 
 const struct fl_rule *fl_policy_rule_at(const struct fl_policy *policy, size_t index);
 
-/* Are port or service named, is the address inside one of them? Of empty lists: no. source: one address; of family
+/* Is the port or the service named; is the address in one of the networks? Empty lists: no. source: one address; family
  * AF_UNSPEC: unknown. */
 bool fl_targets_have(const struct fl_rule_targets *targets, uint32_t port, uint32_t service);
 bool fl_sources_have(const struct fl_rule_sources *sources, const struct fl_cidr *source);
 
-/* The rule's `to` and `sources`, where an absent one fits everything, and exceptions are left aside. */
+/* Do the rule's `to` and `sources` match? An absent one matches everything; exceptions are not considered. */
 bool fl_rule_covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service);
 bool fl_rule_covers_source(const struct fl_rule *rule, const struct fl_cidr *source);
-/* Which of its exceptions fit: FL_MISS_EXCEPT_…, or 0. id: NULL for plaintext. */
+/* The exceptions that match: FL_MISS_EXCEPT_…, or 0. id: NULL for plaintext. */
 unsigned fl_rule_excepts(const struct fl_rule *rule, const struct fl_request *request,
 			 uint32_t service, const struct fl_cidr *source);
 

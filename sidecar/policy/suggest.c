@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* suggest - finds what was refused and could be let in, has observed.h find the fewest rules for that, and writes them. */
+/* suggest - finds the refused observations that a rule could admit, lets observed.h find few rules for them, and writes them. */
 #include "policy/suggest.h"
 
 #include <stdio.h>
@@ -51,7 +51,7 @@ static size_t parent_len(const char *id)
 	return (size_t)(strrchr(id, '/') - id) + 1;
 }
 
-/* Of the rows before end: how many differ from this one in their last segment alone, itself among them. */
+/* The number of rows before end that differ from this one only in their last segment, including this one. */
 static size_t count_siblings(const struct fl_observed *table, const bool *rows, size_t row,
 			     size_t end)
 {
@@ -81,7 +81,7 @@ static void put_rows(const struct writer *writer, const struct fl_observed *tabl
 		} else if (count_siblings(table, rows, r, r) == 0) {
 			fl_text_print(ret, "%s%.*s*", separator, (int)parent_len(row), row);
 		} else {
-			continue; /* the pattern stands there already */
+			continue; /* the pattern was written already */
 		}
 		separator = ", ";
 	}
@@ -183,7 +183,7 @@ static struct fl_request request_of(const struct fl_observation *seen, union fl_
 	return request;
 }
 
-/* Says why no allow rule helps, if that is so. */
+/* Writes why no allow rule helps, if none does. */
 static bool is_out_of_reach(const struct fl_policy *policy, const struct fl_observation *seen,
 			    const struct fl_request *request, struct fl_text *ret)
 {
@@ -212,7 +212,7 @@ static bool is_out_of_reach(const struct fl_policy *policy, const struct fl_obse
 	return false;
 }
 
-/* The allow rule that is about all of this except what misses says; false: none. */
+/* The allow rule that matches this except for the parts in misses; false: none. */
 static bool find_near(const struct fl_policy *policy, const struct fl_request *request,
 		      unsigned misses, struct fl_rule_spec *ret)
 {
@@ -228,8 +228,8 @@ static bool find_near(const struct fl_policy *policy, const struct fl_request *r
 	return false;
 }
 
-/* A rule that only lacks the address, or leaves this out by an exception: its author wanted it so, and a new rule
- * would undo that. */
+/* A rule that lacks only the address, or excludes this by an exception: its author meant that, and a new rule
+ * would undo it. */
 static void tell_of_near(const struct fl_policy *policy, const struct fl_observation *seen,
 			 const struct fl_request *request, struct fl_text *ret)
 {
@@ -242,15 +242,15 @@ static void tell_of_near(const struct fl_policy *policy, const struct fl_observa
 	}
 	if (find_near(policy, request, FL_MISS_SOURCE, &rule)) {
 		fl_text_print(ret,
-			      "; [allow %s] (%s:%u) lets in %s, but not from %s: add that "
+			      "; [allow %s] (%s:%u) admits %s, but not from %s: add that "
 			      "to its sources, in place of a rule below\n",
 			      rule.name, rule.file, rule.line, id, source);
 	}
 	if (find_near(policy, request, FL_MISS_EXCEPT, &rule)) {
 		fl_text_print(
 			ret,
-			"; [allow %s] (%s:%u) leaves out %s by an exception: a rule below lets "
-			"it in all the same\n",
+			"; [allow %s] (%s:%u) excludes %s by an exception: a rule below admits "
+			"it all the same\n",
 			rule.name, rule.file, rule.line, id);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One hash table of networks; a list of the prefix lengths that occur, longest first; for each network its ranges of
- * ports, narrowest first. A look-up asks the table once for each length, so that thousands of addresses cost what one
- * costs. Names are few, and a list. Nothing here fails. */
+/* One hash table of networks; a list of the prefix lengths in use, longest first; for each network its ranges of
+ * ports, narrowest first. A look-up asks the table once for each length, so thousands of addresses cost no more than
+ * one. Names are few: a list. Nothing here fails. */
 #include "policy/upstream_map.h"
 
 #include <stdlib.h>
@@ -316,7 +316,7 @@ bool fl_upstream_map_find_network(const struct fl_upstream_map *map, const struc
 	return false;
 }
 
-/* That has this port, in the narrowest range, and no address. */
+/* The name without an address that has this port in the narrowest range. */
 static const struct fl_upstream_name *unknown_name(const struct fl_upstream_map *map, uint16_t port)
 {
 	const struct fl_upstream_name *found = NULL;

@@ -244,7 +244,7 @@ def unknown_peer(lab, web):
 
 def allow_in_vain(lab, web):
     web.change({'deny all': {'from': f'spiffe://{labs.TD}/**'}})
-    return '[allow mesh]', 'lets nobody in: [deny all]'
+    return '[allow mesh]', 'admits nobody: [deny all]'
 
 
 def rule_twice(lab, web):

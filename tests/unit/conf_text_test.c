@@ -37,7 +37,7 @@ static const struct {
 	{"[upstream ledger]", {NULL}},
 	{"to = 10.0.0.1/8:80, x:90, y", {"bits behind its prefix", "`y` has no port"}},
 	{"   z:90", {"cannot continue in the next line"}},
-	{"peer = spiffe://prod.example/web-*, spiffe://*/x", {"whole segment", "is literal"}},
+	{"peer = spiffe://prod.example/web-*, spiffe://*/x", {"whole segment", "must be literal"}},
 	{"[sidecar]", {"[sidecar] already exists in line 8"}},
 	{"admin = 15020", {"not an address"}},
 	{"[allow a]", {"has no `from`"}},

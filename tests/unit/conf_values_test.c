@@ -166,7 +166,7 @@ static const struct {
 	{"upstream x", "to = unix:/run/x", "Unix socket is not possible"},
 	{"upstream x", "to = a:1,,b:2", "list item is missing"},
 	{"upstream x", "peer = ledger", "spiffe://"},
-	{"upstream x", "peer = spiffe://*/x", "trust domain is literal"},
+	{"upstream x", "peer = spiffe://*/x", "trust domain must be literal"},
 	{"allow x", "from =", "no `from`"},
 	{"allow x", "from = *", "spiffe://"},
 	{"allow x", "from = Plaintext", "spiffe://"},

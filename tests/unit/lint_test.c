@@ -68,23 +68,23 @@ Test(lint, test_lint__allow_that_a_deny_refuses__is_found)
 {
 	static const struct row rows[] = {
 		{ALLOW("a", "from = " TD "/a") OTHER DENY("d", "from = " TD "/a"),
-		 "[allow a] lets nobody in: [deny d] in line 15", 1},
-		{DENY("d", "from = " TD "/**") OTHER, "[allow other] lets nobody in", 3},
+		 "[allow a] admits nobody: [deny d] in line 15", 1},
+		{DENY("d", "from = " TD "/**") OTHER, "[allow other] admits nobody", 3},
 		{OTHER DENY("d", "from = " TD "/ns/*/x") ALLOW("a", "from = " TD "/ns/web/x"),
-		 "[allow a] lets nobody in", 5},
+		 "[allow a] admits nobody", 5},
 		{OTHER DENY("d", "from = " TD "/ns/**")
 			 ALLOW("a", "from = " TD "/ns/*/x, " TD "/ns/b"),
-		 "[allow a] lets nobody in", 5},
+		 "[allow a] admits nobody", 5},
 		{OTHER DENY("d", "from = " TD "/a\nto = 80-90, web")
 			 ALLOW("a", "from = " TD "/a\nto = 85, web"),
-		 "[allow a] lets nobody in", 6},
+		 "[allow a] admits nobody", 6},
 		{OTHER DENY("d", "from = " TD "/a\nsources = 10.0.0.0/8, fd00::/8")
 			 ALLOW("a", "from = " TD "/a\nsources = 10.1.0.0/16, fd00::1"),
-		 "[allow a] lets nobody in", 6},
+		 "[allow a] admits nobody", 6},
 		{OTHER DENY("d", "from = plaintext") ALLOW("a", "from = plaintext\nto = db"),
-		 "[allow a] lets nobody in", 5},
+		 "[allow a] admits nobody", 5},
 		{OTHER DENY("d", "from = " TD "/a") ALLOW("a", "mode = audit\nfrom = " TD "/a"),
-		 "[allow a] lets nobody in", 5},
+		 "[allow a] admits nobody", 5},
 	};
 
 	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
@@ -123,7 +123,7 @@ Test(lint, test_lint__deny_that_leaves_something__is_not)
 			 ALLOW("a", "from = " TD "/a\nsources = 8.0.0.0/6"),
 		 NULL, 0},
 		{OTHER DENY("d", "from = " TD "/**") ALLOW("a", "from = " TD "/a, plaintext"),
-		 "[allow other] lets nobody in", 1}, /* and a does not: plaintext */
+		 "[allow other] admits nobody", 1}, /* and a does not: plaintext */
 		{OTHER DENY("d", "mode = audit\nfrom = " TD "/**"), NULL, 0},
 		{OTHER DENY("d", "from = plaintext") ALLOW("a", "from = " TD "/**"), NULL, 0},
 	};
@@ -137,12 +137,11 @@ Test(lint, test_lint__rule_that_an_earlier_one_covers__is_found)
 {
 	static const struct row rows[] = {
 		{ALLOW("a", "from = " TD "/a") ALLOW("b", "from = " TD "/a"),
-		 "[allow b] changes nothing: all that it says, [allow a] in line 11 says before it",
-		 3},
+		 "[allow b] changes nothing: [allow a] in line 11 already covers all of it", 3},
 		{ALLOW("a", "from = " TD "/**") ALLOW("b", "from = " TD "/a\nto = 80"),
 		 "[allow b] changes nothing", 3},
 		{OTHER DENY("a", "from = " TD "/x/**") DENY("b", "from = " TD "/x/*/y"),
-		 "[deny b] changes nothing: all that it says, [deny a] in line 13", 5},
+		 "[deny b] changes nothing: [deny a] in line 13 already covers", 5},
 		{ALLOW("a", "from = " TD "/a") ALLOW("b", "mode = audit\nfrom = " TD "/a"),
 		 "[allow b] changes nothing", 3},
 		{ALLOW("a", "from = plaintext, " TD "/a")
@@ -159,7 +158,8 @@ Test(lint, test_lint__rule_that_its_own_exceptions_take_back__is_found)
 {
 	static const struct row rows[] = {
 		{ALLOW("a", "from = " TD "/a, " TD "/b\nexcept_from = " TD "/*"),
-		 "[allow a] never applies: `except_from` takes back all that the rule is about", 1},
+		 "[allow a] never applies: `except_from` covers everything that the rule applies to",
+		 1},
 		{OTHER DENY("a", "from = " TD "/a\nto = 80-90, web\nexcept_to = web, 1-100"),
 		 "[deny a] never applies: `except_to`", 3},
 		{ALLOW("a", "from = plaintext\nsources = 10.1.0.0/16\nexcept_sources = 10.0.0.0/8"),

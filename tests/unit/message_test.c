@@ -341,7 +341,7 @@ Test(message, oversized_frames)
 			for (unsigned b = 0; b < 4; b++) {
 				f.data[8 + b] = (uint8_t)(lengths[i] >> (24 - 8 * b));
 			}
-			check_refused(f, "the most");
+			check_refused(f, "the maximum is");
 		}
 	}
 }
@@ -414,7 +414,8 @@ Test(message, optional_types_are_skipped)
 	cr_assert_eq(m.u.hello.generation, 0x0102030405060708);
 	fl_ctl_decoder_free(decoder);
 	free(all);
-	check_refused(raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SMALL + 1), "the most");
+	check_refused(raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SMALL + 1),
+		      "the maximum is");
 }
 
 Test(message, beat)

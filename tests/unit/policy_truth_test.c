@@ -92,7 +92,7 @@ static const struct world worlds[] = {
 	  {DENY, NULL, TD "/x/ns/web/sa/front", 80, ANY, NULL},
 	  {DENY, NULL, "plaintext", 80, ANY, NULL}}},
 
-	{"the trust domain is literal",
+	{"the trust domain must be literal",
 	 "[allow own]\nfrom = " TD "/**\n",
 	 {{ALLOW, "own", WEB, 80, ANY, NULL},
 	  {DENY, NULL, "spiffe://prod.example.evil/ns/web/sa/front", 80, ANY, NULL},

@@ -137,7 +137,7 @@ Test(suggest, test_suggest__a_rule_that_lacks_the_address__is_told)
 					 seen(TD "/b", 8443, "10.0.0.9")};
 
 	expect_text("[allow x]\nfrom = " TD "/a\nsources = 10.0.0.1\n", items, 2, false,
-		    "; [allow x] (x.ini:11) lets in " TD "/a, but not from 10.0.0.9: add that to "
+		    "; [allow x] (x.ini:11) admits " TD "/a, but not from 10.0.0.9: add that to "
 		    "its sources, in place of a rule below\n\n"
 		    "[allow to-web]\nfrom = " TD "/a, " TD "/b\nto = web\n");
 	expect_text("[allow x]\nfrom = " TD "/a\nsources = 10.0.0.1\nmode = audit\n", items, 1,
@@ -149,8 +149,8 @@ Test(suggest, test_suggest__a_rule_that_leaves_it_out__is_told)
 	struct fl_observation items[] = {seen(TD "/a", 8443, "10.0.0.9")};
 
 	expect_text("[allow x]\nfrom = " TD "/**\nexcept_from = " TD "/a\n", items, 1, false,
-		    "; [allow x] (x.ini:11) leaves out " TD "/a by an exception: a rule below lets "
-		    "it in all the same\n\n"
+		    "; [allow x] (x.ini:11) excludes " TD "/a by an exception: a rule below admits "
+		    "it all the same\n\n"
 		    "[allow a]\nfrom = " TD "/a\nto = web\n");
 }
 
