@@ -15,6 +15,7 @@
 #include "base/guarded.h"
 #include "base/mem.h"
 #include "certs-watch/watch.h"
+#include "net/bind.h"
 
 struct fl_agent_socket {
 	struct fl_net *net;

@@ -10,7 +10,7 @@
  *         again every second. */
 #include "base/log.h"
 #include "conf/conf.h"
-#include "net/sock.h"
+#include "net/listener.h"
 
 #define FL_AGENT_SOCKET_REOPEN_MS 1000 /* between attempts to make a removed path again */
 

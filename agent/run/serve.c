@@ -15,6 +15,7 @@
 #include "base/harden.h"
 #include "base/mem.h"
 #include "ctl/message.h"
+#include "net/listener.h"
 
 struct channel {
 	struct fl_serve *serve;

@@ -23,6 +23,8 @@
 #include "admin/admin_internal.h"
 #include "admin/respond.h"
 #include "base/mem.h"
+#include "net/bind.h"
+#include "net/listener.h"
 
 #define BODIES_MAX (2 * (size_t)FL_ADMIN_BODY_MAX) /* bytes, of all callers together */
 #define LINGER_MS 1000

@@ -11,6 +11,7 @@
 
 #include "base/capture.h"
 #include "conn/access.h"
+#include "net/bind.h"
 
 static const struct fl_sock_events no_events; /* it is not read yet */
 

@@ -3,6 +3,7 @@
 #define FL_CONN_ACCEPT_H
 /* accept - takes a connection that waits at a listener, and finds out what it is. Loop-bound. */
 #include "conn/conn.h"
+#include "net/listener.h"
 
 /* Takes the connection that waits at the listener, and finds out what it is. One that cannot be served (its destination
  * is unknown or ourselves, its section has gone) is reset, counted and logged inside. NULL: that, or nobody waits, or

@@ -5,6 +5,7 @@
 #include "conn/endpoint.h"
 #include "conn/listing.h"
 #include "conn/loop.h"
+#include "net/listener.h"
 
 /* An app or a peer has connected to that endpoint and waits to be accepted. Everything that follows happens by itself,
  * until the end of the connection. */

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "base/mem.h"
+#include "net/bind.h"
 
 #define IDLE_LOOKS 8u /* in one idle_timeout */
 #define IDLE_LOOK_FOR_NOBODY_MS 3600000u

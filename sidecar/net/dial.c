@@ -3,36 +3,24 @@
  *
  * Happy path: socket, options, a source port (ports.h), connect. A source port that is taken costs another try with a new
  * socket, as a bound one keeps its port. Failure: a negative errno, and no descriptor. */
+#include "net/dial.h"
+
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/capture.h"
-#include "net/net_internal.h"
+#include "net/options.h"
 
 /* After those, which it takes types from. */
 #include <linux/errqueue.h>
 
-void fl_sock_set_quickack(int fd, bool on)
-{
-	const int value = on;
-
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof(value));
-}
-
 static bool is_special(const struct fl_dial *dial)
 {
 	return dial->tos != 0 || dial->mark != 0 || dial->from != NULL;
-}
-
-static int set_transparent(int fd, bool v6)
-{
-	const int on = 1;
-
-	return v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof(on))
-		  : setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on));
 }
 
 /* from: NULL: whatever address the route has. port 0: the kernel chooses when it connects, when it knows which ones are
@@ -67,10 +55,12 @@ static int set_special(int fd, const struct fl_dial *dial)
 	if (rc == 0 && dial->mark != 0) {
 		rc = setsockopt(fd, SOL_SOCKET, SO_MARK, &dial->mark, sizeof(dial->mark));
 	}
-	if (rc == 0 && dial->from != NULL) {
-		rc = set_transparent(fd, dial->from->sa_family == AF_INET6);
+	if (rc != 0) {
+		return -errno;
 	}
-	return rc == 0 ? 0 : -errno;
+	return dial->from != NULL
+		       ? fl_options_set_transparent(fd, dial->from->sa_family == AF_INET6)
+		       : 0;
 }
 
 /* --- ICMP errors -------------------------------------------------------------------------------- */
@@ -127,16 +117,12 @@ static void set_priority(int fd)
 /* port: of ours, or 0. 0 or a negative errno. */
 static int set_dial_options(int fd, const struct fl_dial *dial, uint16_t port)
 {
-	const int on = 1;
-
-	/* Relayed requests are small and answered at once: Nagle would only delay them. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	fl_options_set_relayed(fd);
 	if (dial->alive.keep_s != 0) {
 		fl_alive_set(fd, &dial->alive);
 	}
 	if (dial->joins_acks) {
-		fl_sock_set_quickack(fd, false);
+		fl_options_set_quickack(fd, false);
 	}
 	if (dial->heeds_icmp) {
 		heed_icmp(fd, dial->to->sa_family, true);
@@ -155,7 +141,7 @@ static int set_dial_options(int fd, const struct fl_dial *dial, uint16_t port)
 	return bind_source(fd, dial->to->sa_family, dial->from, port) == 0 ? 0 : -errno;
 }
 
-socklen_t fl_sockaddr_len(const struct sockaddr *to)
+socklen_t fl_dial_sockaddr_len(const struct sockaddr *to)
 {
 	switch (to->sa_family) {
 	case AF_UNIX:
@@ -185,7 +171,7 @@ static int connect_from(const struct fl_dial *dial, uint16_t port, int *ret_fd, 
 	}
 	*ret_sys = 0;
 	rc = is_unix ? 0 : set_dial_options(fd, dial, port);
-	if (rc == 0 && connect(fd, to, fl_sockaddr_len(to)) != 0 && errno != EINPROGRESS &&
+	if (rc == 0 && connect(fd, to, fl_dial_sockaddr_len(to)) != 0 && errno != EINPROGRESS &&
 	    errno != EINTR) {
 		*ret_sys = -errno;
 		rc = is_told_later(dial, *ret_sys) ? 0 : *ret_sys;
@@ -203,7 +189,7 @@ static bool has_source(const struct fl_dial *dial)
 {
 	int fd =
 		dial->from == NULL ? socket(dial->to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
-	bool has = fd < 0 || connect(fd, dial->to, fl_sockaddr_len(dial->to)) == 0 ||
+	bool has = fd < 0 || connect(fd, dial->to, fl_dial_sockaddr_len(dial->to)) == 0 ||
 		   errno != EADDRNOTAVAIL;
 
 	if (fd >= 0) {
@@ -212,10 +198,10 @@ static bool has_source(const struct fl_dial *dial)
 	return has;
 }
 
-int fl_dial_start(struct fl_net *net, const struct fl_dial *dial, int *ret_fd, int *ret_sys)
+int fl_dial_start(struct fl_ports *ports, const struct fl_dial *dial, int *ret_fd, int *ret_sys)
 {
 	for (unsigned attempt = 0;; attempt++) {
-		uint16_t port = fl_ports_pick(&net->ports, dial->port, attempt);
+		uint16_t port = fl_ports_pick(ports, dial->port, attempt);
 		int rc = connect_from(dial, port, ret_fd, ret_sys);
 		bool is_taken = rc == -EADDRINUSE || rc == -EADDRNOTAVAIL || rc == -EACCES;
 

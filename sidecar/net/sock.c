@@ -5,7 +5,7 @@
  * gives bytes to the kernel at once. Only what the kernel does not take is copied, into a list of pending writes that go out
  * when it takes more; on_drain follows when the last of them is gone.
  *
- * Events are edges (poller.c): `readable` remembers that there may be something to read, until a read has shown that there is
+ * Events are edges (net.c): `readable` remembers that there may be something to read, until a read has shown that there is
  * not.
  *
  * Failure: a read error, or an error of a pending write, is reported by on_error once; an error of
@@ -13,27 +13,17 @@
  * when the turn is over, which is why a sock is an allocation of its own.
  *
  * Ownership: the caller owns a sock until it calls fl_sock_close() or fl_sock_reset(). */
+#include "net/sock_internal.h"
+
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "net/poller.h"
+#include "net/options.h"
 
 #define READS_MAX 32u /* in one turn: others want theirs */
-
-/* After netinet/in.h, which they respect. */
-#include <linux/netfilter_ipv4.h>
-#include <linux/netfilter_ipv6/ip6_tables.h>
-
-/* Bytes that the kernel did not take at once. */
-struct fl_pending {
-	struct fl_pending *next;
-	size_t len, sent;
-	uint8_t data[];
-};
 
 /* Keeps a closing socket until its last bytes are out, but not for ever. */
 struct fl_farewell {
@@ -45,7 +35,7 @@ static void on_events(struct fl_watched *watched, uint32_t events);
 
 static void free_sock(struct fl_watched *watched)
 {
-	free(FL_CONTAINER_OF(watched, struct fl_sock, in_poller));
+	free(FL_CONTAINER_OF(watched, struct fl_sock, watched));
 }
 
 static const struct fl_watched_type watched_type = {.on_events = on_events, .free = free_sock};
@@ -68,11 +58,11 @@ struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix)
 		close(fd);
 		return NULL;
 	}
-	sock->in_poller.type = &watched_type;
+	sock->watched.type = &watched_type;
 	sock->net = net;
 	sock->fd = fd;
 	sock->is_unix = is_unix;
-	sock->last = &sock->first;
+	fl_pending_init(&sock->pending, net->wipes);
 	return sock;
 }
 
@@ -89,23 +79,9 @@ static void on_farewell_closed(uv_handle_t *handle)
 	free(FL_CONTAINER_OF(handle, struct fl_farewell, timer));
 }
 
-static void drop_first_pending(struct fl_sock *sock)
-{
-	struct fl_pending *pending = sock->first;
-
-	sock->first = pending->next;
-	if (sock->first == NULL) {
-		sock->last = &sock->first;
-	}
-	if (sock->net->wipes) {
-		fl_wipe(pending->data, pending->len);
-	}
-	free(pending);
-}
-
 static void close_now(struct fl_sock *sock)
 {
-	if (sock->closed) {
+	if (sock->watched.is_buried) {
 		return;
 	}
 	if (sock->farewell != NULL) {
@@ -114,16 +90,11 @@ static void close_now(struct fl_sock *sock)
 		uv_close((uv_handle_t *)&sock->farewell->timer, on_farewell_closed);
 		sock->farewell = NULL;
 	}
-	while (sock->first != NULL) {
-		drop_first_pending(sock);
-	}
+	fl_pending_clear(&sock->pending);
 	sock->reading = false;
-	sock->closed = true;
 	close(sock->fd);
 	sock->fd = -1;
-	if (!sock->waits) { /* else its list has it until the next turn */
-		fl_poller_bury(sock->net, &sock->in_poller);
-	}
+	fl_net_bury(sock->net, &sock->watched);
 }
 
 static void on_farewell_timeout(uv_timer_t *timer)
@@ -157,7 +128,7 @@ static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 /* At once. A clean end after half of what was to be said would be a lie. */
 static void cut_off(struct fl_sock *sock)
 {
-	if (sock->first != NULL) {
+	if (!fl_pending_is_empty(&sock->pending)) {
 		set_reset_on_close(sock->fd);
 	}
 	close_now(sock);
@@ -167,7 +138,8 @@ void fl_sock_close(struct fl_sock *sock, uint32_t linger_ms)
 {
 	sock->events = NULL;
 	fl_sock_read_stop(sock);
-	if (sock->first == NULL || linger_ms == 0 || !start_farewell(sock, linger_ms)) {
+	if (fl_pending_is_empty(&sock->pending) || linger_ms == 0 ||
+	    !start_farewell(sock, linger_ms)) {
 		cut_off(sock);
 	}
 }
@@ -260,7 +232,7 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 	const struct sockaddr *to = dial->to;
 	bool is_unix = to->sa_family == AF_UNIX;
 	struct fl_sock *sock;
-	int fd, sys, rc = fl_dial_start(net, dial, &fd, &sys);
+	int fd, sys, rc = fl_dial_start(&net->ports, dial, &fd, &sys);
 
 	if (rc != 0) {
 		return cannot_connect(err, -rc, to);
@@ -270,7 +242,7 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 		return fl_err_set(err, FL_ERR_NOMEM, "no memory for a connection");
 	}
 	if (!is_unix) {
-		memcpy(&sock->peer, to, fl_sockaddr_len(to));
+		memcpy(&sock->peer, to, fl_dial_sockaddr_len(to));
 	}
 	sock->alive = dial->alive;
 	sock->dialed = cb;
@@ -278,9 +250,9 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 	fl_sock_set_user(sock, events, user);
 	if (sys != 0) {
 		sock->dial_error = sys;
-		fl_poller_come_back(sock);
+		fl_net_come_back(sock->net, &sock->watched);
 	} else {
-		rc = fl_poller_watch(sock, EPOLLOUT);
+		rc = fl_net_watch(net, &sock->watched, fd, EPOLLOUT);
 	}
 	if (rc != 0) {
 		fl_sock_reset(sock);
@@ -331,7 +303,7 @@ static void read_all(struct fl_sock *sock)
 		read_once(sock);
 	}
 	if (sock->reading && sock->readable) {
-		fl_poller_come_back(sock);
+		fl_net_come_back(sock->net, &sock->watched);
 	}
 }
 
@@ -354,13 +326,14 @@ void fl_sock_read_start(struct fl_sock *sock)
 	}
 	sock->reading = true;
 	if (sock->readable) {
-		fl_poller_come_back(sock);
-	} else if (!sock->watched && fl_poller_watch(sock, 0) != 0) {
+		fl_net_come_back(sock->net, &sock->watched);
+	} else if (!sock->watched.is_watched &&
+		   fl_net_watch(sock->net, &sock->watched, sock->fd, 0) != 0) {
 		/* No memory: an error that the next turn finds. */
 		set_reset_on_close(sock->fd);
 		(void)shutdown(sock->fd, SHUT_RDWR);
 		sock->readable = true;
-		fl_poller_come_back(sock);
+		fl_net_come_back(sock->net, &sock->watched);
 	}
 }
 
@@ -410,9 +383,7 @@ static void on_all_written(struct fl_sock *sock)
 
 static void fail_pending(struct fl_sock *sock, int sys)
 {
-	while (sock->first != NULL) {
-		drop_first_pending(sock);
-	}
+	fl_pending_clear(&sock->pending);
 	if (sock->events != NULL) {
 		sock->reading = false;
 		sock->events->on_error(sock->user, sys);
@@ -423,43 +394,38 @@ static void fail_pending(struct fl_sock *sock, int sys)
 
 static void send_pending(struct fl_sock *sock)
 {
-	while (sock->first != NULL) {
-		struct fl_pending *pending = sock->first;
-		ssize_t n = send_now(sock, pending->data + pending->sent,
-				     pending->len - pending->sent, 0);
+	while (!fl_pending_is_empty(&sock->pending)) {
+		size_t len;
+		const uint8_t *data = fl_pending_peek(&sock->pending, &len);
+		ssize_t n = send_now(sock, data, len, 0);
 
 		if (n < 0) {
 			fail_pending(sock, (int)n);
 			return;
 		}
-		pending->sent += (size_t)n;
-		if (pending->sent < pending->len) {
+		fl_pending_advance(&sock->pending, (size_t)n);
+		if ((size_t)n < len) {
 			return;
 		}
-		drop_first_pending(sock);
 	}
 	on_all_written(sock);
 }
 
 static int write_later(struct fl_sock *sock, const uint8_t *data, size_t len)
 {
-	struct fl_pending *pending = malloc(sizeof(*pending) + len);
+	bool is_first = fl_pending_is_empty(&sock->pending);
 	int rc;
 
-	if (pending == NULL) {
+	if (fl_pending_push(&sock->pending, data, len) != 0) {
 		return UV_ENOMEM;
 	}
-	*pending = (struct fl_pending){.len = len};
-	memcpy(pending->data, data, len);
-	*sock->last = pending;
-	sock->last = &pending->next;
-	rc = sock->first == pending ? fl_poller_watch(sock, EPOLLOUT) : 0;
+	rc = is_first ? fl_net_watch(sock->net, &sock->watched, sock->fd, EPOLLOUT) : 0;
 	return rc == 0 ? 1 : rc;
 }
 
 static int write_with(struct fl_sock *sock, const uint8_t *data, size_t len, int flags)
 {
-	ssize_t n = sock->first == NULL ? send_now(sock, data, len, flags) : 0;
+	ssize_t n = fl_pending_is_empty(&sock->pending) ? send_now(sock, data, len, flags) : 0;
 
 	if (n < 0) {
 		return (int)n;
@@ -479,12 +445,12 @@ int fl_sock_write_more(struct fl_sock *sock, const uint8_t *data, size_t len)
 
 bool fl_sock_pending(const struct fl_sock *sock)
 {
-	return sock->first != NULL;
+	return !fl_pending_is_empty(&sock->pending);
 }
 
 void fl_sock_ack_now(struct fl_sock *sock)
 {
-	fl_sock_set_quickack(sock->fd, true);
+	fl_options_set_quickack(sock->fd, true);
 }
 
 struct fl_debt fl_sock_debt(const struct fl_sock *sock)
@@ -502,7 +468,7 @@ void fl_sock_keep(struct fl_sock *sock)
 
 void fl_sock_shutdown(struct fl_sock *sock)
 {
-	if (sock->first != NULL) {
+	if (!fl_pending_is_empty(&sock->pending)) {
 		sock->fin_wanted = true;
 	} else {
 		send_fin(sock);
@@ -525,10 +491,10 @@ static void report_broken(struct fl_sock *sock)
 
 static void on_events(struct fl_watched *watched, uint32_t events)
 {
-	struct fl_sock *sock = FL_CONTAINER_OF(watched, struct fl_sock, in_poller);
+	struct fl_sock *sock = FL_CONTAINER_OF(watched, struct fl_sock, watched);
 	const uint32_t broken = EPOLLHUP | EPOLLERR;
 
-	if (sock->closed) {
+	if (sock->watched.is_buried) {
 		return; /* in this very turn */
 	}
 	sock->ended |= (events & (EPOLLRDHUP | broken)) != 0;
@@ -541,66 +507,11 @@ static void on_events(struct fl_watched *watched, uint32_t events)
 	}
 	if (sock->dialed == NULL) {
 		read_all(sock);
-		if (sock->broken && !sock->reading && !sock->closed) {
+		if (sock->broken && !sock->reading && !sock->watched.is_buried) {
 			report_broken(sock);
 		}
-		if (sock->first != NULL && (events & (EPOLLOUT | broken)) != 0) {
+		if (!fl_pending_is_empty(&sock->pending) && (events & (EPOLLOUT | broken)) != 0) {
 			send_pending(sock);
 		}
 	}
-}
-
-/* --- who is there ----------------------------------------------------------------------------- */
-
-const char *fl_sock_peer(const struct fl_sock *sock, char *buf)
-{
-	if (sock->peer.sin6_family == 0) {
-		/* A connection that was reset before we accepted it has no address any more. */
-		return sock->is_unix ? memcpy(buf, "unix", sizeof("unix"))
-				     : memcpy(buf, "unknown", sizeof("unknown"));
-	}
-	return fl_sockaddr_format((const struct sockaddr *)&sock->peer, buf);
-}
-
-struct fl_inet fl_sock_peer_inet(const struct fl_sock *sock)
-{
-	return fl_inet_of((const struct sockaddr *)&sock->peer);
-}
-
-struct fl_inet fl_sock_local_inet(const struct fl_sock *sock)
-{
-	union fl_sockaddr sa = {0};
-	socklen_t len = sizeof(sa);
-
-	(void)getsockname(sock->fd, &sa.any, &len);
-	return fl_inet_of(&sa.any);
-}
-
-/* An IPv4 client of a dual-stack listener has an IPv6 socket, and IPv4 rules: the family is that of its address. The
- * kernel says ENOENT at the wrong level. */
-_Static_assert(IP6T_SO_ORIGINAL_DST == SO_ORIGINAL_DST, "one number for both families");
-
-int fl_sock_original_dst(const struct fl_sock *sock, struct fl_inet *ret)
-{
-	bool v6 = fl_sock_peer_inet(sock).family == AF_INET6;
-	union fl_sockaddr sa = {0};
-	socklen_t len = v6 ? sizeof(sa.in6) : sizeof(sa.in);
-
-	if (getsockopt(sock->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, SO_ORIGINAL_DST, &sa, &len) != 0) {
-		return -errno;
-	}
-	*ret = fl_inet_of(&sa.any);
-	return 0;
-}
-
-int fl_sock_peer_uid(const struct fl_sock *sock, uid_t *ret, struct fl_err *err)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(sock->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0) {
-		return fl_err_sys(err, errno, "cannot learn who is at the other end of the socket");
-	}
-	*ret = cred.uid;
-	return 0;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/bind.h"
 
 #define UNIX_LISTENER_MODE                                                                         \
 	0666 /* who may connect is the directory's business, as for a TCP port on loopback */

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "conn/connections.h"
+#include "net/listener.h"
 
 static void close_fd(int *fd)
 {

@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "net/net_internal.h"
+#include "net/listener.h"
+#include "net/sock_internal.h"
 
 struct end {
 	struct bench *bench;

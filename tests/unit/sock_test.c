@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/bind.h"
+#include "net/listener.h"
 #include "net/sock.h"
 
 /* One end that we watch, on the loop; the other end is a plain descriptor of the test. */

@@ -9,13 +9,14 @@
  * What no event will tell of (more to read than fits in a turn, a connection that was refused at once) waits in a list, and the
  * loop does not sleep meanwhile. The memory of closed sockets goes when their turn is over: frames up the stack, and
  * events of the same turn, still look at it. */
-#include "net/poller.h"
+#include "net/net_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/alive.h"
 
 #define EVENTS_MAX 256
 #define FAREWELLS_MAX 1024u
@@ -24,7 +25,7 @@ struct fl_poller {
 	uv_poll_t poll; /* of epoll, in the loop; not where it leads */
 	uv_idle_t idle; /* runs while somebody waits, or is dead and not freed; likewise */
 	struct fl_net *net;
-	struct fl_watched *waiting; /* sockets */
+	struct fl_watched *waiting; /* for its next turn */
 	struct fl_watched *dead;
 	int epoll;        /* owned */
 	unsigned handles; /* not closed yet */
@@ -70,11 +71,6 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	end_turn(poller);
 }
 
-static struct fl_sock *sock_of(struct fl_watched *watched)
-{
-	return FL_CONTAINER_OF(watched, struct fl_sock, in_poller);
-}
-
 static void call_back(struct fl_poller *poller)
 {
 	struct fl_watched *watched = poller->waiting;
@@ -84,9 +80,9 @@ static void call_back(struct fl_poller *poller)
 	while (watched != NULL) {
 		struct fl_watched *next = watched->next;
 
-		sock_of(watched)->waits = false;
-		if (sock_of(watched)->closed) {
-			fl_poller_bury(poller->net, watched);
+		watched->waits = false;
+		if (watched->is_buried) {
+			fl_net_bury(poller->net, watched);
 		} else {
 			watched->type->on_events(watched, 0);
 		}
@@ -109,22 +105,26 @@ static void stay_awake(struct fl_poller *poller)
 	}
 }
 
-void fl_poller_come_back(struct fl_sock *sock)
+void fl_net_come_back(struct fl_net *net, struct fl_watched *watched)
 {
-	struct fl_poller *poller = sock->net->poller;
+	struct fl_poller *poller = net->poller;
 
-	if (!sock->waits) {
-		sock->waits = true;
-		sock->in_poller.next = poller->waiting;
-		poller->waiting = &sock->in_poller;
+	if (!watched->waits) {
+		watched->waits = true;
+		watched->next = poller->waiting;
+		poller->waiting = watched;
 		stay_awake(poller);
 	}
 }
 
-void fl_poller_bury(struct fl_net *net, struct fl_watched *watched)
+void fl_net_bury(struct fl_net *net, struct fl_watched *watched)
 {
 	struct fl_poller *poller = net->poller;
 
+	watched->is_buried = true;
+	if (watched->waits) {
+		return; /* that list has it until the next turn */
+	}
 	watched->next = poller->dead;
 	poller->dead = watched;
 	if (!poller->busy) {
@@ -132,20 +132,20 @@ void fl_poller_bury(struct fl_net *net, struct fl_watched *watched)
 	}
 }
 
-int fl_poller_watch(struct fl_sock *sock, uint32_t events)
+int fl_net_watch(struct fl_net *net, struct fl_watched *watched, int fd, uint32_t events)
 {
 	struct epoll_event event = {.events = events | EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET,
-				    .data.ptr = &sock->in_poller};
-	int op = sock->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+				    .data.ptr = watched};
+	int op = watched->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
-	if (epoll_ctl(sock->net->poller->epoll, op, sock->fd, &event) != 0) {
+	if (epoll_ctl(net->poller->epoll, op, fd, &event) != 0) {
 		return -errno;
 	}
-	sock->watched = true;
+	watched->is_watched = true;
 	return 0;
 }
 
-int fl_poller_listen(struct fl_net *net, int fd, struct fl_watched *listener)
+int fl_net_listen(struct fl_net *net, struct fl_watched *listener, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
 
@@ -153,7 +153,7 @@ int fl_poller_listen(struct fl_net *net, int fd, struct fl_watched *listener)
 }
 
 /* Not watched at all: EPOLLHUP would be reported whatever is asked for. */
-void fl_poller_pause(struct fl_net *net, int fd)
+void fl_net_pause(struct fl_net *net, int fd)
 {
 	(void)epoll_ctl(net->poller->epoll, EPOLL_CTL_DEL, fd, NULL);
 }

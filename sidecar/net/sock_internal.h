@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_NET_SOCK_INTERNAL_H
+#define FL_NET_SOCK_INTERNAL_H
+/* sock_internal - what a socket consists of, for the files of net/ that make one or ask it. */
+#include <netinet/in.h>
+
+#include "net/net_internal.h"
+#include "net/pending.h"
+#include "net/sock.h"
+
+struct fl_sock {
+	struct fl_watched watched;
+	struct fl_net *net;
+	const struct fl_sock_events *events; /* NULL once the user has closed it */
+	void *user;
+	fl_sock_dial_cb dialed;       /* NULL: connected */
+	struct fl_farewell *farewell; /* while closing with bytes still to send */
+	struct fl_pending pending;    /* what the kernel has not taken yet */
+	struct sockaddr_in6 peer; /* or a sockaddr_in; sin6_family 0: a Unix socket. Kept, because a
+				     socket that both sides have finished no longer knows */
+	int fd;                   /* -1 when closed */
+	int dial_error;           /* known before anybody could be told */
+	struct fl_alive alive;    /* as it is set, or oftener */
+	bool is_unix : 1;
+	bool fin_wanted : 1; /* FIN follows the last pending write */
+	bool heeds_icmp : 1; /* while it is dialled */
+	bool reading : 1;    /* the user wants what comes */
+	bool readable : 1;   /* there may be something */
+	bool ended : 1; /* the peer has finished, or has reset; what is left to read comes before that */
+	bool broken : 1;  /* an error waits for who reads or writes next */
+	bool urgent : 1;  /* a read can be short with more behind it (tcp(7)) */
+	bool is_last : 1; /* what on_data has just now */
+};
+
+/* A socket of a connected or connecting descriptor, which it owns; NULL: no memory, and the descriptor is closed. */
+struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix);
+
+#endif
