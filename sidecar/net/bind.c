@@ -163,13 +163,13 @@ int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd
 	return 0;
 }
 
-/* What listens keeps everybody else out, by the kernel's own rules for addresses that overlap. This one listens where
+/* A socket that listens keeps everybody else out, by the kernel's own rules for addresses that overlap. This one listens where
  * nothing can come from, so that clients are refused as long as nobody serves them. */
 static int keep_others_out(int fd, const struct fl_addr *addr, struct fl_err *err)
 {
 	const int on = 1, interface = NO_INTERFACE;
 
-	/* Before Linux 5.7 that takes a capability; then only those who listen already are seen. */
+	/* Before Linux 5.7 that requires a capability; without it we only notice sockets that listen already. */
 	if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &interface, sizeof(interface)) == 0 &&
 	    listen(fd, 1) != 0) {
 		return cannot_listen(addr, errno, err);

@@ -9,16 +9,17 @@
 #include "base/err.h"
 #include "base/inet.h"
 
-/* A bound socket for addr: SO_REUSEPORT when share (one for each worker), dual stack for `*`, TCP_NODELAY, and SO_OOBINLINE inherited by what it accepts. A Unix path that nobody listens on is removed first; mode: permissions of the new one. */
+/* A bound socket for addr: SO_REUSEPORT when share (one for each worker), dual stack for `*`. What it accepts inherits
+ * TCP_NODELAY and SO_OOBINLINE. A Unix path that nobody listens on is removed first; mode: permissions of the new one. */
 int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd,
 		struct fl_err *err) FL_MUST_USE;
 /* Keeps an IP address and port for this process, before its workers bind it with `share`: as long as *ret_fd is open, nobody
- * else binds it, nor an address that overlaps with it, and who connects is refused. Where our own sockets listen, it is
- * needed no more. Errors: FL_ERR_IO, when others have it. */
+ * else binds it, nor an address that overlaps with it, and clients are refused. Once our own sockets listen there, it is
+ * no longer needed. Errors: FL_ERR_IO, when others have it. */
 int fl_net_reserve(const struct fl_addr *addr, int *ret_fd, struct fl_err *err) FL_MUST_USE;
 /* Lets a bound socket take what TPROXY rules bring to it, whatever its address (IP_TRANSPARENT), and marks what it takes
  * as ours (FL_CAPTURE_OWN_MARK). Errors: FL_ERR_IO,
- * without the capability that it takes. */
+ * without the capability that it requires. */
 int fl_net_set_transparent(int fd, struct fl_err *err) FL_MUST_USE;
 
 /* Is it an address of this machine (of its network namespace)? The port does not matter. Yes when it

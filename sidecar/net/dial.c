@@ -15,7 +15,7 @@
 #include "base/capture.h"
 #include "net/options.h"
 
-/* After those, which it takes types from. */
+/* After those, whose types it uses. */
 #include <linux/errqueue.h>
 
 static bool is_special(const struct fl_dial *dial)
@@ -81,7 +81,7 @@ void fl_dial_forget_icmp(int fd, sa_family_t family)
 	heed_icmp(fd, family, false); /* and what has come of them */
 }
 
-/* The kernel queues one for a socket that waits for an answer to its SYN, whether or not it takes it for final. */
+/* The kernel queues one for a socket that waits for an answer to its SYN, whether or not it considers it final. */
 int fl_dial_icmp_error(int fd)
 {
 	union {
@@ -153,7 +153,7 @@ socklen_t fl_dial_sockaddr_len(const struct sockaddr *to)
 	}
 }
 
-/* What is known at once is told later, like what takes time: somebody refuses, or a Unix socket has nobody behind it. */
+/* An end that is known at once is reported later, like one that takes time: the peer refuses, or nobody listens on a Unix socket. */
 static bool is_told_later(const struct fl_dial *dial, int sys)
 {
 	return dial->to->sa_family == AF_UNIX || sys == -ECONNREFUSED;

@@ -18,11 +18,11 @@ struct fl_dial {
 	 * anyway, the first with our first bytes. A server that speaks first would hear of the connection up to 200 ms late. */
 	bool joins_acks;
 	uint8_t tos; /* IP_TOS or IPV6_TCLASS, from the first packet on; 0: the system's default */
-	uint32_t mark; /* SO_MARK, likewise; 0: none */
-	/* Whose address it comes from, whatever port: somebody else's (IP_TRANSPARENT). NULL: our own. It and mark take the
+	uint32_t mark; /* SO_MARK, from the first packet on; 0: none */
+	/* Whose address it comes from, whatever port: somebody else's (IP_TRANSPARENT). NULL: our own. It and mark require the
 	 * capability NET_ADMIN. Borrowed. */
 	const struct sockaddr *from;
-	/* TCP: an ICMP error ends it at once. By itself the kernel takes one for final unless it comes before connect() has
+	/* TCP: an ICMP error ends it at once. By itself the kernel considers one final unless it comes before connect() has
 	 * returned, as from the node that the pod is on: then it sends the SYN once more, a second later. */
 	bool heeds_icmp;
 	/* TCP: which ports it may come from. Those that are taken are passed over; when none is left, the kernel chooses. */
@@ -34,7 +34,7 @@ struct fl_dial {
  * ports. */
 int fl_dial_start(struct fl_ports *ports, const struct fl_dial *dial, int *ret_fd,
 		  int *ret_sys) FL_MUST_USE;
-/* Dialled with heeds_icmp, and connected: such errors are the kernel's business again, which would else end it for one. */
+/* Dialled with heeds_icmp, and connected: such errors are the kernel's business again, which would otherwise end it for one. */
 void fl_dial_forget_icmp(int fd, sa_family_t family);
 /* The error that has come for it before that, a negative errno; 0: none. */
 int fl_dial_icmp_error(int fd);

@@ -20,7 +20,7 @@ void fl_listener_close(struct fl_listener *listener);
  * writes (Nagle's algorithm) before we have said anything. */
 void fl_listener_join_acks(struct fl_listener *listener, bool on);
 
-/* Likewise: how it is kept, as often as its net says now. Not for Unix sockets. */
+/* Of connections from now on: probes as often as its net says now (alive.h). Not for Unix sockets. */
 void fl_listener_keep(struct fl_listener *listener, uint32_t give_up_ms);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One epoll descriptor for all sockets of a loop, which libuv watches; or which watches libuv, where fl_net_run() runs the loop:
+/* One epoll descriptor for all sockets of a loop, which libuv watches; or which watches libuv, when fl_net_run() runs the loop:
  * a system call less for each turn, and timers and other threads' mail are asked for only when they are due.
  *
  * Not libuv's streams, because of what a short connection costs: here a socket is registered once and edge-triggered, where a
@@ -23,7 +23,8 @@
 
 struct fl_poller {
 	uv_poll_t poll; /* of epoll, in the loop; not where it leads */
-	uv_idle_t idle; /* runs while somebody waits, or is dead and not freed; likewise */
+	uv_idle_t
+		idle; /* runs while somebody waits, or is dead and not freed; not where it leads */
 	struct fl_net *net;
 	struct fl_watched *waiting; /* for its next turn */
 	struct fl_watched *dead;

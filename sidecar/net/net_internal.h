@@ -35,7 +35,7 @@ void fl_net_pause(struct fl_net *net, int fd);
 /* on_events() with no event in the next turn. */
 void fl_net_come_back(struct fl_net *net, struct fl_watched *watched);
 /* Frees it when this turn, or the one that it waits for, is over; its descriptor is closed already. Nothing is reported of it
- * from now on, but for events of this very turn. */
+ * from now on, except events of this very turn. */
 void fl_net_bury(struct fl_net *net, struct fl_watched *watched);
 
 #endif

@@ -107,7 +107,7 @@ static void on_farewell_timeout(uv_timer_t *timer)
 	close_now(sock);
 }
 
-/* Those who are refused by thousands get no good-bye: descriptors are for those who are served. */
+/* When thousands are refused, the rest get no good-bye: descriptors are for connections that are served. */
 static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 {
 	struct fl_farewell *farewell = sock->net->farewells < sock->net->farewells_max
@@ -268,7 +268,7 @@ static void stop_for(struct fl_sock *sock, int sys)
 {
 	sock->reading = false;
 	if (sys == 0) {
-		/* Still readable: who reads again, perhaps somebody else, finds the same end. */
+		/* Still readable: the next reader, perhaps another user, finds the same end. */
 		sock->events->on_eof(sock->user);
 	} else {
 		sock->events->on_error(sock->user, -sys);

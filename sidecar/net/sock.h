@@ -6,7 +6,7 @@
  * Loop-bound: every call on the loop's thread. Reads land in a buffer that belongs to the loop's owner
  * (struct fl_net), so that an idle socket holds none: on_data must have used or copied the bytes when
  * it returns. Writes go to the kernel at once; what it does not take is copied to a pending queue, and the caller
- * stops producing until on_drain. No callback runs inside the call that caused it, but for fl_sock_read_now().
+ * stops producing until on_drain. No callback runs inside the call that caused it, except in fl_sock_read_now().
  * Closing is asynchronous: fl_sock_close() detaches the user (no callback follows) and frees the socket later. */
 #include <stdbool.h>
 #include <stdint.h>

@@ -27,7 +27,7 @@ struct fl_sock {
 	bool reading : 1;    /* the user wants what comes */
 	bool readable : 1;   /* there may be something */
 	bool ended : 1; /* the peer has finished, or has reset; what is left to read comes before that */
-	bool broken : 1;  /* an error waits for who reads or writes next */
+	bool broken : 1;  /* an error waits for the next read or write */
 	bool urgent : 1;  /* a read can be short with more behind it (tcp(7)) */
 	bool is_last : 1; /* what on_data has just now */
 };

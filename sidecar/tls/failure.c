@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* failure - wolfSSL's error numbers translated once: cause, rule, alert and a sentence for people.
  *
- * What we know to be our own trouble is FL_TLS_CAUSE_INTERNAL, and so is whatever happens before the peer was heard. All
- * else comes of what the peer has sent. When there is no memory for a failure, a static one says so. */
+ * What we know to be our own trouble is FL_TLS_CAUSE_INTERNAL, and so is whatever happens before the peer was heard. Everything
+ * else is caused by what the peer has sent. When there is no memory for a failure, a static one says so. */
 #include "tls/failure.h"
 
 #include <stdarg.h>
@@ -29,9 +29,9 @@ static const char *const alert_names[] = {
 /* What an alert means when a mesh peer sends it to us. */
 static const char *const alert_hints[] = {
 	[FL_ALERT_CLOSE_NOTIFY] = "it ended the connection",
-	[FL_ALERT_UNEXPECTED_MESSAGE] = "it takes what we sent for out of order",
+	[FL_ALERT_UNEXPECTED_MESSAGE] = "what we sent was not due, it says",
 	[FL_ALERT_BAD_RECORD_MAC] = "what it received was not what we sent",
-	[FL_ALERT_RECORD_OVERFLOW] = "it takes a record of ours for too long",
+	[FL_ALERT_RECORD_OVERFLOW] = "a record of ours is too long for it",
 	[FL_ALERT_HANDSHAKE_FAILURE] = "no cipher, group or signature algorithm in common?",
 	[FL_ALERT_BAD_CERTIFICATE] = "it does not accept our certificate",
 	[FL_ALERT_UNSUPPORTED_CERTIFICATE] = "it does not accept our kind of certificate",
@@ -48,8 +48,8 @@ static const char *const alert_hints[] = {
 	[FL_ALERT_INSUFFICIENT_SECURITY] = "it asks for stronger parameters",
 	[FL_ALERT_INTERNAL_ERROR] = "it failed for reasons of its own",
 	[FL_ALERT_USER_CANCELED] = "it gave up",
-	[FL_ALERT_MISSING_EXTENSION] = "it misses an extension in our hello",
-	[FL_ALERT_UNSUPPORTED_EXTENSION] = "it takes an extension of ours for unasked",
+	[FL_ALERT_MISSING_EXTENSION] = "our hello lacks an extension that it requires",
+	[FL_ALERT_UNSUPPORTED_EXTENSION] = "we sent an extension that it did not ask for",
 	[FL_ALERT_UNRECOGNIZED_NAME] = "it wants a server name, which we never send",
 	[FL_ALERT_BAD_CERTIFICATE_STATUS_RESPONSE] = "it does not accept our certificate's status",
 	[FL_ALERT_UNKNOWN_PSK_IDENTITY] = "it does not know the session",
@@ -82,7 +82,7 @@ static const struct {
 	{KEY_SHARE_ERROR, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE, NO_GROUP},
 	{ECC_CURVE_ERROR, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE, NO_GROUP},
 	{SIG_TYPE_E, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE,
-	 "no signature algorithm in common with the peer: it takes no key of our kind"},
+	 "no signature algorithm in common with the peer: it supports no key of our kind"},
 	{ECC_CURVETYPE_ERROR, FL_TLS_CAUSE_PARAMETERS, FL_ALERT_HANDSHAKE_FAILURE, NO_GROUP},
 
 	{BAD_KEY_SHARE_DATA, FL_TLS_CAUSE_PROTOCOL, FL_ALERT_ILLEGAL_PARAMETER, BAD_SHARE},
@@ -154,7 +154,7 @@ static const struct {
 	 "the peer sent too much early data"},
 };
 
-/* What nobody else can be the cause of. All other numbers come up while something of the peer's is looked at, so they
+/* What only we can be the cause of. All other numbers come up while something of the peer's is read, so they
  * are its doing, in the table above or not. */
 static const struct {
 	int error;
@@ -333,7 +333,7 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 		fail_own(failure, error);
 		return;
 	}
-	/* All else that can be wrong with a certificate verify.c has found. */
+	/* verify.c finds everything else that can be wrong with a certificate. */
 	if (error == NO_PEER_CERT) {
 		fail_rule(failure, FL_RULE_NO_CERTIFICATE, NULL);
 		note_sent_alert(tls, failure);

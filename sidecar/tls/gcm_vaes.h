@@ -9,9 +9,9 @@
 #include <stdint.h>
 
 enum fl_gcm_state {
-	FL_GCM_ABSENT, /* this CPU has not what it takes */
+	FL_GCM_ABSENT, /* this CPU lacks the instructions */
 	FL_GCM_WIDE,
-	FL_GCM_WRONG, /* it has, and a known answer came out wrong */
+	FL_GCM_WRONG, /* it has them, and a known answer came out wrong */
 };
 /* Looks at the CPU, and at known answers. Unless the state is FL_GCM_WIDE then, wolfSSL's routines run. Before the first
  * thread. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ticket - resumption of sessions, and whom it lets in.
+/* ticket - resumption of sessions, and which peers it admits.
  *
  * wolfSSL builds a ticket (the secret of the session, cipher, group, age, ALPN) and calls
  * on_ticket() to seal it. We append our part, which names the peer's chain, and seal both with AES-256-GCM under the current key: a random IV of 16 bytes, which GCM hashes
@@ -211,7 +211,7 @@ static int issue(const struct fl_tls *tls, uint8_t *name, uint8_t *iv, uint8_t *
 	return WOLFSSL_TICKET_RET_OK;
 }
 
-/* The group of the ticket's session is one of ours still; else the client, which is bound to it, would
+/* The group of the ticket's session is still one of ours; otherwise the client, which is bound to it, would
  * fail when asked for another. */
 static bool has_our_group(const struct fl_tls *tls, const uint8_t *ticket)
 {

@@ -47,8 +47,9 @@ struct fl_tls_options {
 	const char *const *ciphers; /* INI names, in order of preference */
 	size_t cipher_count;
 	struct fl_tls_ticket_keys
-		*ticket_keys;       /* NULL: no tickets, every handshake is a full one */
-	struct fl_tls_peers *peers; /* whom they have seen; NULL: the context has its own table */
+		*ticket_keys; /* NULL: no tickets, every handshake is a full one */
+	struct fl_tls_peers
+		*peers; /* the peers they have seen; NULL: the context has its own table */
 	/* Of contexts with one table: those that have the same number judge a chain alike, that is, have the same
 	 * bundles and CRLs, so that each chain is judged once. Below 2^56; 0: nothing is remembered. */
 	uint64_t epoch;
@@ -97,15 +98,15 @@ int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls
 		   enum fl_tls_role role, struct fl_tls_ctx **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_ctx_free(struct fl_tls_ctx *ctx); /* engines must be gone */
 
-/* Would this chain be let in by ctx, of either role, now? *ret_rule: FL_RULE_NONE, or the first rule that it breaks;
+/* Would ctx, of either role, accept this chain now? *ret_rule: FL_RULE_NONE, or the first rule that it breaks;
  * detail (may be NULL) then gets a sentence. By the same code and in the same order as in a handshake: form, trust domain, the
  * chain up to the domain's bundle, CRLs. Not asked: dates, which fl_tls_peer_until() tells, and `expect`. Takes a
- * microsecond where this chain was judged in ctx's epoch before, else what verifying its signatures takes (0.1 ms).
+ * microsecond where this chain was judged in ctx's epoch before, otherwise the time to verify its signatures (0.1 ms).
  * Thread: that of ctx, and no call of one of its engines under way. Errors: FL_ERR_NOMEM. */
 int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_rule *ret_rule,
 		      struct fl_err *detail) FL_MUST_USE;
 
-/* Who a client expects to find; borrowed until the handshake is over. */
+/* Which peer a client expects to find; borrowed until the handshake is over. */
 typedef bool (*fl_tls_expect_cb)(void *user, const char *id, size_t id_len);
 
 /* Input and output of one call. in/in_len advance over what was taken. out is appended to; the
@@ -133,7 +134,7 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 void fl_tls_free(struct fl_tls *tls);
 
 /* Before the handshake: other application protocols (RFC 7301) than ours. names: separated by commas, copied. Client: they are
- * offered in place of ours; NULL: none at all. Server: who does not offer ours gets the first of its own list that is
+ * offered in place of ours; NULL: none at all. Server: a client that does not offer ours gets the first of its own list that is
  * among them. Errors: FL_ERR_NOMEM. */
 int fl_tls_set_alpn(struct fl_tls *tls, const char *names) FL_MUST_USE;
 
@@ -141,7 +142,7 @@ int fl_tls_set_alpn(struct fl_tls *tls, const char *names) FL_MUST_USE;
  * outlives engine and context. */
 struct fl_tls_saved;
 /* Of an established client that has read a ticket, which comes with, or before, the first plaintext;
- * else NULL, also when the context has no ticket keys or memory is out. The latest ticket counts. */
+ * NULL otherwise, also when the context has no ticket keys or memory is out. The latest ticket counts. */
 struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls);
 void fl_tls_saved_free(struct fl_tls_saved *saved); /* wipes; NULL is fine */
 /* Offers the session in the hello of a client that has not begun. False, and then the handshake will
@@ -192,7 +193,7 @@ struct fl_tls_failure {
 };
 const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls);
 
-/* Of an established connection, else NULL; borrowed from the engine. The ID is NUL-terminated. */
+/* Of an established connection, otherwise NULL; borrowed from the engine. The ID is NUL-terminated. */
 struct fl_tls_peer *fl_tls_peer_of(const struct fl_tls *tls);
 const char *fl_tls_peer_id(const struct fl_tls *tls);
 bool fl_tls_resumed(const struct fl_tls *tls);

@@ -39,7 +39,7 @@ struct fl_tls_peer {
 	char data[]; /* ID, NUL, certificates, leaf first; each behind 4 bytes of length */
 };
 
-/* Whom a ticket (server) or a saved session (client) names. It counts only once the handshake has
+/* The peer that a ticket (server) or a saved session (client) names. It counts only once the handshake has
  * chosen that very session. */
 struct fl_tls_claim {
 	struct fl_tls_peer *peer;         /* a reference */
@@ -64,7 +64,7 @@ enum fl_tls_state {
 struct fl_tls {
 	WOLFSSL *wolf;
 	struct fl_tls_ctx *ctx;
-	struct fl_tls_io *io; /* of the call under way, else NULL */
+	struct fl_tls_io *io; /* of the call under way, otherwise NULL */
 	fl_tls_expect_cb expect;
 	void *expect_user;
 	struct fl_tls_peer *peer;   /* a reference; set by verification, shown once established */

@@ -109,7 +109,7 @@ static struct fl_tls_peer *add_peer(const struct fl_tls_ctx *ctx, const struct c
 }
 
 /* tls->peer is then who the peer will be, should the handshake succeed. FL_RULE_NONE also where memory ran out, with
- * peer NULL. *ret_refused: else, who it was if that is known; a reference. */
+ * peer NULL. *ret_refused: otherwise, the peer if it is known; a reference. */
 static enum fl_rule judge(struct fl_tls *tls, const struct chain *chain,
 			  struct fl_tls_peer **ret_refused, struct fl_err *detail)
 {
@@ -152,7 +152,7 @@ int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_
 	struct chain chain;
 	int rc;
 
-	/* Why it was refused is only known to who asks again. */
+	/* Why it was refused is known only to a caller that asks again. */
 	if (fl_tls_peer_recall(peer, ctx->epoch, FL_TLS_ANY_TIME, ret_rule) &&
 	    (*ret_rule == FL_RULE_NONE || detail == NULL)) {
 		return 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WIRE_HELLO_H
 #define FL_WIRE_HELLO_H
-/* hello - whom do the first bytes of a connection come from: one of our kind, other TLS, or neither?
+/* hello - where do the first bytes of a connection come from: one of our kind, other TLS, or neither?
  *
  * Pure and I/O-free. It walks a ClientHello (RFC 8446 section 4.1.2) as it comes, in as many segments and TLS records
- * (section 5.1) as the client likes, and keeps no byte of it: whoever feeds it keeps them for whoever is to have them.
+ * (section 5.1) as the client likes, and keeps no byte of it: the caller keeps them for the engine or the app.
  * It does not guess: there is a verdict as soon as the bytes leave no other, and never before. It decides who gets the
  * connection, not whether the hello is any good; nothing is trusted because of it. Thread: one at a time. */
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Bytes of a connection, record headers included, within which a hello of ours has to be complete. A hybrid key share, a
- * ticket and a long ALPN list come to 3 KiB; the TLS engine takes no message much longer than this. */
+ * ticket and a long ALPN list come to 3 KiB; the TLS engine accepts no message much longer than this. */
 #define FL_HELLO_MAX 16384u
 
 enum fl_hello_verdict {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WIRE_PROXY_V2_H
 #define FL_WIRE_PROXY_V2_H
-/* proxy_v2 - the PROXY protocol's header, version 2: what an app is told of whom it speaks with, before the first byte.
+/* proxy_v2 - the PROXY protocol's header, version 2: what an app is told about its client, before the first byte.
  *
  * Pure and I/O-free. Source: proxy-protocol.txt of HAProxy, section 2.2. What it says of a peer:
  *
