@@ -82,16 +82,20 @@ static struct fl_span read_file(const char *name)
 
 struct fl_span fuzz_pki_file(const char *name)
 {
-	static struct fl_span files[FL_COUNT_OF(names)];
+	static struct {
+		char *name;
+		struct fl_span text;
+	} files[128];
 	size_t i = 0;
 
-	while (strcmp(names[i], name) != 0) {
-		FL_REQUIRE(++i < FL_COUNT_OF(names));
+	while (files[i].name != NULL && strcmp(files[i].name, name) != 0) {
+		FL_REQUIRE(++i < FL_COUNT_OF(files));
 	}
-	if (files[i].data == NULL) {
-		files[i] = read_file(name);
+	if (files[i].name == NULL) {
+		files[i].name = fl_strdup(name);
+		files[i].text = read_file(name);
 	}
-	return files[i];
+	return files[i].text;
 }
 
 /* --- PEM ------------------------------------------------------------------------------------------ */

@@ -4,7 +4,7 @@
 /* pki - inputs that speak of the certificates of FL_TEST_PKI by number, so that no key lies in a corpus. Header only. */
 #include "fuzz.h"
 
-/* Reads a file of the folder once; the span stays. */
+/* Reads a file of the folder; the span stays. */
 struct fl_span fuzz_pki_file(const char *name);
 
 /* Expands bytes of an input into text, up to the end or to a byte FUZZ_PKI_NEXT:
