@@ -33,7 +33,7 @@ static void try_accept(struct talk *talk)
 		return;
 	}
 	talk->is_accepted = true;
-	heart.sides[heart.side_count++] = callee;
+	heart_watch(&heart, callee);
 	if (talk->call.kind == CALL_OUT_TLS) {
 		heart_speak_tls(&heart, callee, FL_TLS_SERVER, "p256");
 	}

@@ -71,7 +71,7 @@ static struct fl_span span_of(const char *text)
 
 static struct fl_credentials *parse_credentials(const char *own)
 {
-	char *credential = credential_of(own), *bundle = read_all("root", ".crt");
+	char *credential = credential_of(own), *bundle = read_all("root+p384-root", ".crt");
 	struct fl_credentials_pem pem = {.credential_bundle = span_of(credential),
 					 .credential_bundle_name = "credential",
 					 .bundle = span_of(bundle),
@@ -317,7 +317,9 @@ static void nothing(void *arg)
 /* A worker is joined, so it has to have had a thread. */
 static void end_worker(struct heart *heart)
 {
-	fl_worker_post_stop(heart->worker);
+	if (!heart->loop->stopping) {
+		fl_worker_post_stop(heart->worker);
+	}
 	cr_assert_eq(uv_run(&heart->worker->uv, UV_RUN_DEFAULT), 0);
 	cr_assert_eq(heart_open_connections(heart), 0);
 	cr_assert_eq(uv_thread_create(&heart->worker->thread, nothing, NULL), 0);
@@ -430,7 +432,7 @@ const char *heart_state(struct heart *heart)
 
 /* --- sides -------------------------------------------------------------------------------------- */
 
-static void pump_from_now_on(struct heart *heart, struct side *side)
+void heart_watch(struct heart *heart, struct side *side)
 {
 	cr_assert_lt(heart->side_count, FL_COUNT_OF(heart->sides));
 	heart->sides[heart->side_count++] = side;
@@ -452,14 +454,14 @@ void heart_connect(struct heart *heart, struct side *side, enum heart_door door)
 
 	side_init(side);
 	side_connect(side, (struct sockaddr *)&to, sizeof(to));
-	pump_from_now_on(heart, side);
+	heart_watch(heart, side);
 }
 
 void heart_accept(struct heart *heart, struct side *side, enum heart_place place)
 {
 	side_init(side);
 	HEART_UNTIL(heart, side_accept(side, heart->places[place]));
-	pump_from_now_on(heart, side);
+	heart_watch(heart, side);
 }
 
 void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role, const char *own)

@@ -129,6 +129,7 @@ void heart_connect(struct heart *heart, struct side *side, enum heart_door door)
 void heart_accept(struct heart *heart, struct side *side, enum heart_place place);
 void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role,
 		     const char *own);
+void heart_watch(struct heart *heart, struct side *side);  /* turns pump it from now on */
 void heart_forget(struct heart *heart, struct side *side); /* turns do not pump it any more */
 
 /* From now on captured connections wanted to go there; NULL: the kernel is asked again. */

@@ -50,6 +50,7 @@ void side_reset(struct side *side); /* RST, and then the same */
 
 /* Sends, as far as pace and the kernel allow, and reads, unless it is deaf. */
 void side_pump(struct side *side);
+void side_pump_in(struct side *side); /* reads only: what it answers waits in out */
 
 void side_send(struct side *side, const void *data,
 	       size_t len);                         /* appended; side_pump() sends it */
