@@ -135,19 +135,6 @@ static void expect_nothing_left(struct talk *talk)
 	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
 }
 
-/* Connections that were never accepted. */
-static void empty_the_queues(void)
-{
-	for (unsigned i = 0; i < PLACES; i++) {
-		struct side side;
-
-		side_init(&side);
-		while (side_accept(&side, heart.places[i])) {
-			side_close(&side);
-		}
-	}
-}
-
 /* Without tickets, so that each handshake is a whole one. */
 static void calls_with_faults(enum call_kind kind, unsigned kinds, bool is_harmless)
 {
@@ -166,7 +153,7 @@ static void calls_with_faults(enum call_kind kind, unsigned kinds, bool is_harml
 		}
 		expect_no_lie(&talk);
 		expect_nothing_left(&talk);
-		empty_the_queues();
+		heart_empty_queues(&heart);
 	}
 	cr_expect_gt(faults.most, 3);
 	heart_close(&heart);

@@ -466,7 +466,34 @@ void heart_accept(struct heart *heart, struct side *side, enum heart_place place
 
 void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role, const char *own)
 {
-	side_speak_tls(side, context_of(heart, role, own), role);
+	struct fl_err err;
+
+	cr_assert_eq(fl_tls_new(context_of(heart, role, own), NULL, NULL, &side->tls, &err), 0,
+		     "%s", err.text);
+	side_speak_tls(side, role);
+}
+
+void heart_speak_tls_with(struct heart *heart, struct side *side, enum fl_tls_role role,
+			  const char *own, const char *protocols)
+{
+	struct fl_err err;
+
+	cr_assert_eq(fl_tls_new(context_of(heart, role, own), NULL, NULL, &side->tls, &err), 0,
+		     "%s", err.text);
+	cr_assert_eq(fl_tls_set_alpn(side->tls, protocols), 0);
+	side_speak_tls(side, role);
+}
+
+void heart_empty_queues(struct heart *heart)
+{
+	for (unsigned i = 0; i < PLACES; i++) {
+		struct side side;
+
+		side_init(&side);
+		while (side_accept(&side, heart->places[i])) {
+			side_close(&side);
+		}
+	}
 }
 
 void heart_pretend_destination(const struct sockaddr *to)

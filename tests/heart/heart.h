@@ -129,8 +129,14 @@ void heart_connect(struct heart *heart, struct side *side, enum heart_door door)
 void heart_accept(struct heart *heart, struct side *side, enum heart_place place);
 void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role,
 		     const char *own);
+/* With other application protocols than ours, separated by commas; NULL: none. */
+void heart_speak_tls_with(struct heart *heart, struct side *side, enum fl_tls_role role,
+			  const char *own, const char *protocols);
 void heart_watch(struct heart *heart, struct side *side);  /* turns pump it from now on */
 void heart_forget(struct heart *heart, struct side *side); /* turns do not pump it any more */
+
+/* Takes those that nobody has accepted, and lets go of them. */
+void heart_empty_queues(struct heart *heart);
 
 /* From now on captured connections wanted to go there; NULL: the kernel is asked again. */
 void heart_pretend_destination(const struct sockaddr *to);

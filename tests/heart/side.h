@@ -42,8 +42,8 @@ void side_init(struct side *side);
 void side_connect(struct side *side, const struct sockaddr *to, socklen_t len);
 /* Of a listening socket, without waiting. False: nobody is there. */
 bool side_accept(struct side *side, int listener);
-/* From here on it speaks TLS. A client says hello. */
-void side_speak_tls(struct side *side, struct fl_tls_ctx *ctx, enum fl_tls_role role);
+/* From here on it speaks TLS, by the engine in tls. A client says hello. */
+void side_speak_tls(struct side *side, enum fl_tls_role role);
 void side_close(
 	struct side *side); /* an orderly close of the descriptor, if there is one; frees all */
 void side_reset(struct side *side); /* RST, and then the same */
