@@ -43,8 +43,8 @@ static bool late_crl(const struct fl_snapshot *snapshot, size_t number, char buf
 			(void)snprintf(
 				buf, FL_WARNING_TEXT,
 				"CRL %u%s%s: its successor was due at %s; it stays in force, but "
-				"whom its CA has revoked since is let in: have that CA make a new "
-				"one, and see why nobody did",
+				"certificates revoked after that date are still accepted: have "
+				"that CA issue a new one, and find out why none came",
 				expiry->index, expiry->trust_domain[0] != '\0' ? " of " : "",
 				expiry->trust_domain, fl_when_format(expiry->not_after, when));
 			return true;
@@ -53,7 +53,7 @@ static bool late_crl(const struct fl_snapshot *snapshot, size_t number, char buf
 	return false;
 }
 
-/* Roots that do not count just now, and domains that nobody is trusted of. */
+/* Roots that are out of date, and domains of which nobody is trusted. */
 static bool bad_bundle(const struct fl_snapshot *snapshot, size_t *number,
 		       char buf[FL_WARNING_TEXT])
 {
@@ -66,16 +66,15 @@ static bool bad_bundle(const struct fl_snapshot *snapshot, size_t *number,
 
 		if (bundle->refused != NULL && (*number)-- == 0) {
 			(void)snprintf(buf, FL_WARNING_TEXT,
-				       "nobody of %s is trusted, for something is wrong with its "
-				       "bundle: %s",
+				       "nobody of %s is trusted, because its bundle is refused: %s",
 				       bundle->trust_domain, bundle->refused);
 			return true;
 		}
 		if (late > 0 && (*number)-- == 0) {
 			(void)snprintf(
 				buf, FL_WARNING_TEXT,
-				"%zu of the %zu roots of %s are out of date, and left out: take "
-				"those that have expired out of its bundle",
+				"%zu of the %zu roots of %s are out of date, and ignored: remove "
+				"those that have expired from its bundle",
 				late, bundle->anchors.count, bundle->trust_domain);
 			return true;
 		}

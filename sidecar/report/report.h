@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_REPORT_REPORT_H
 #define FL_REPORT_REPORT_H
-/* report - one look at the whole sidecar, and three ways to write it: for Prometheus, for scripts, for
- * a person.
+/* report - a snapshot of the whole sidecar, and three ways to write it: for Prometheus, for scripts, for a person.
  *
- * The server takes the snapshot; rendering is pure. Names of metrics and keys of the JSON are part of
+ * The server takes the snapshot; rendering is pure, on whatever thread. Names of metrics and keys of the JSON are part of
  * the contract with users: add, never rename. Nothing here grows with traffic: label values come from
  * fixed lists, certificates are bounded by expiry.h, and peers by peer_counts.h.
  *
- * Keys of the JSON (times are UTC as 2026-11-21T07:44:37Z; what there is none of is null):
+ * Keys of the JSON (times are UTC as 2026-11-21T07:44:37Z; a value that does not exist is null):
  *   ready, reason             can it carry traffic; when not, why
  *   version, pid, now, started, workers
  *   id                        our own SPIFFE ID
  *   generation                {number, digest (first 16 hex digits), since, not_after, remaining_seconds}:
- *                             the two last of the certificate of our own chain that runs out first
+ *                             the last two are those of the certificate of our own chain that expires first
  *   certificates              [{kind: leaf | intermediate | root | crl, trust_domain, index, not_after,
  *                             remaining_seconds}]; index: its place in the file, from 1 on
  *   certificates_left_out     how many there are beyond those
@@ -82,7 +81,7 @@ struct fl_listening {
 	bool serving;
 };
 
-/* Pointers are borrowed from the server, but for listeners and peers: valid until its loop turns on. */
+/* Pointers are borrowed from the server and valid until its loop turns; listeners and peers are owned. */
 struct fl_snapshot {
 	int64_t now, started; /* seconds since the epoch */
 	int64_t pid;
@@ -117,9 +116,10 @@ struct fl_snapshot {
 	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */
 	uint64_t log_lines_lost;
 };
+/* Frees what it owns, and lets peers make room again. */
 void fl_snapshot_done(struct fl_snapshot *snapshot);
 
-/* Each appends a whole document. */
+/* Each appends a whole document; without memory ret is made to fail (base/text.h). */
 void fl_report_metrics(const struct fl_snapshot *snapshot,
 		       struct fl_text *ret); /* Prometheus text 0.0.4 */
 void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret); /* JSON */
@@ -130,7 +130,7 @@ void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret);   
 /* The later of the two; NULL when there was none. */
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);
 
-/* The warning of that number, from 0 on, in buf; false: there are no more. */
+/* Writes the warning of that number, from 0 on, into buf. False: there are no more. */
 #define FL_WARNING_TEXT 512
 bool fl_report_warning(const struct fl_snapshot *snapshot, size_t number,
 		       char buf[FL_WARNING_TEXT]);

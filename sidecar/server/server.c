@@ -90,7 +90,7 @@ void fl_server_raise_descriptor_limit(struct fl_server *server, const struct fl_
 	if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
 		fl_log_msg(
 			server->log, FL_LOG_DEBUG,
-			"[limits] connections = %u needs %llu descriptors, the system allows %llu: that many will do less",
+			"[limits] connections = %u needs %llu descriptors, the system allows %llu: fewer connections can be open",
 			conf->limits.connections, (unsigned long long)wanted,
 			(unsigned long long)limit.rlim_cur);
 	}

@@ -112,7 +112,7 @@ static void log_late_crls(struct fl_server *server, const struct fl_credentials 
 		if (fl_crl_is_late(crl, (int64_t)time(NULL))) {
 			fl_log_msg(server->log, FL_LOG_WARN,
 				   "CRL %zu: its successor was due at %s; it stays in force, but "
-				   "whom its CA has revoked since is let in",
+				   "certificates revoked after that date are still accepted",
 				   i + 1, fl_when_format(crl->next_update, when));
 		}
 	}

@@ -3,9 +3,8 @@
 #define FL_WORKER_WORKER_H
 /* worker - one thread with one loop, its own listening sockets, buffers, log and share of the generation.
  *
- * Nothing on the data path is shared with another thread. The one door between threads are mailboxes (mailbox.h): the
- * worker's, and the main thread's. Functions marked `main` are called on the main thread; everything else
- * in conn/, judge/ and worker/ runs on the worker's own loop. */
+ * Nothing on the data path is shared with another thread. Threads talk through mailboxes only (mailbox.h): the worker's, and
+ * the main thread's. What is in conn/ and judge/ runs on a worker's own thread. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -59,33 +58,49 @@ struct fl_worker_options {
 	const struct fl_conntrack *conntrack; /* whose time-outs captured connections have */
 };
 
-/* main: prepares everything but starts no thread. */
+/* --- main thread ------------------------------------------------------------------------------- */
+
+/* Prepares everything, but starts no thread. Ends with fl_worker_join(), or with fl_worker_discard() if it was never started. */
 struct fl_worker *fl_worker_new(const struct fl_worker_options *options);
-/* main */
+/* Errors: FL_ERR_IO, there can be no more threads. */
 int fl_worker_start(struct fl_worker *worker, struct fl_err *err) FL_MUST_USE;
-void fl_worker_post_share(struct fl_worker *worker,
-			  struct fl_share *share); /* main; takes share over */
+
+/* A share becomes current; the first one opens the listeners. Takes share over. */
+void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share);
+/* The addresses of a fixed upstream are these now. Takes a reference to targets. */
 void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
-			    struct fl_targets *targets); /* main; takes a reference */
-/* main: is_set: whatever the INI says from now on; else until the next share. False: no memory */
-bool fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set);
-/* main: for the share that was posted last; takes a reference */
+			    struct fl_targets *targets);
+/* The map of the share that was posted last is this now. Takes a reference to map. */
 void fl_worker_post_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map);
-/* main: a name was answered, or was not; after the targets and the map that follow from it */
+/* A name was answered, or could not be; posted after the targets and the map that follow from it. */
 void fl_worker_post_answer(struct fl_worker *worker);
-/* main: stop accepting; events->on_idle when nothing is open */
+/* is_set: this level holds whatever INIs say from now on; else until the next share. False: no memory, and nothing changes. */
+bool fl_worker_post_log_level(struct fl_worker *worker, enum fl_log_level level, bool is_set);
+/* It accepts no more; events->on_idle runs when nothing is open. */
 void fl_worker_post_drain(struct fl_worker *worker);
-void fl_worker_post_stop(struct fl_worker *worker); /* main: cut what is open and end the thread */
-void fl_worker_join(struct fl_worker *worker);      /* main: after stop; frees */
-void fl_worker_discard(struct fl_worker *worker);   /* main: frees one that was never started */
-unsigned fl_worker_open(const struct fl_worker *worker,
-			enum fl_direction direction);                /* any thread */
-unsigned fl_worker_open_connections(const struct fl_worker *worker); /* any thread */
-bool fl_worker_serving(const struct fl_worker *worker);              /* any thread */
-/* Of the endpoint of that number, in the order of fl_worker_new(); any thread. */
+/* It cuts what is open, and its thread ends. Nothing may be posted after that. */
+void fl_worker_post_stop(struct fl_worker *worker);
+
+/* Waits for the thread to end, after fl_worker_post_stop(), and frees. What the worker had posted to the main thread is gone with it:
+ * close that mailbox before its loop turns. */
+void fl_worker_join(struct fl_worker *worker);
+/* Frees a worker that was never started. */
+void fl_worker_discard(struct fl_worker *worker);
+
+/* --- any thread -------------------------------------------------------------------------------- */
+
+/* Returns how many connections are open: that peers opened (inbound), or the app (outbound). */
+unsigned fl_worker_open(const struct fl_worker *worker, enum fl_direction direction);
+/* Both directions. */
+unsigned fl_worker_open_connections(const struct fl_worker *worker);
+/* Are its listeners open under a generation? */
+bool fl_worker_serving(const struct fl_worker *worker);
+/* number: of the listener, in the order of options.listeners. */
 enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number);
 
-/* The worker's thread: all that is open, into ret. */
+/* --- the worker's thread ------------------------------------------------------------------------- */
+
+/* Copies what is open, and whom policy refused, into ret, whose `max` is set. */
 void fl_worker_list(struct fl_worker *worker, struct fl_listing *ret);
 
 #endif

@@ -127,7 +127,6 @@ LEFT = {
         'tests/system/test_status.py',
         'tests/tls/resume_test.c',
         'tests/unit/admin_test.c',
-        'tests/unit/report_test.c',
         'tests/unit/sock_test.c',
         'tests/unit/source_test.c',
         'tests/unit/watch_test.c',
