@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* child - three files in memory stand in for pipes: nobody waits for anybody, and there is no SIGPIPE. */
+/* child - three files in memory in place of pipes: neither side waits for the other, and there is no SIGPIPE. */
 #include "agent/capture/child.h"
 
 #include <errno.h>
@@ -32,7 +32,7 @@ static int make_file(void)
 		fd = memfd_create("fairlead", MFD_CLOEXEC);
 	}
 	if (fd >= 0 && fd < FILES) {
-		/* We were begun without some of our own: out of the way of dup2(). */
+		/* We were started without some of our own: keep it out of the way of dup2(). */
 		int low = fd;
 
 		fd = fcntl(low, F_DUPFD_CLOEXEC, FILES);
@@ -77,7 +77,7 @@ static void read_all(int fd, struct fl_text *ret)
 
 /* --- the process ------------------------------------------------------------------------------ */
 
-/* What is ignored stays so in another program, and what is blocked as well. */
+/* Ignored and blocked signals would stay so in the other program. */
 static void reset_signals(void)
 {
 	static const int numbers[] = {SIGALRM, SIGXFSZ, SIGPIPE, SIGCHLD};
@@ -97,7 +97,7 @@ _Noreturn static void become(const struct fl_child_task *task, const int *files,
 	bool ready;
 
 	reset_signals();
-	/* Without us nobody would know what it has done; and what comes after us must not be overtaken. */
+	/* If we die, nobody learns what it did, and it must not run on beside our successor. */
 	ready = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
 		setrlimit(RLIMIT_FSIZE, &output) == 0;
 	for (int i = 0; i < FILES; i++) {
@@ -105,7 +105,7 @@ _Noreturn static void become(const struct fl_child_task *task, const int *files,
 	}
 	if (ready) {
 		(void)close_range(FILES, ~0U,
-				  0); /* what our own parent has left open; since Linux 5.9 */
+				  0); /* whatever our parent left open; since Linux 5.9 */
 		(void)alarm(task->seconds_max);
 		(void)execve(task->argv[0], (char *const *)task->argv, no_environment);
 	}
@@ -132,7 +132,7 @@ static int run(const struct fl_child_task *task, const int *files, struct fl_chi
 {
 	pid_t us = getpid(), pid;
 
-	/* Inherited as ignored, it would keep the exit status from us. */
+	/* If it were inherited as ignored, we would get no exit status. */
 	(void)signal(SIGCHLD, SIG_DFL);
 	pid = fork();
 	if (pid < 0) {

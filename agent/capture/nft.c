@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* nft - what goes into the program, and what comes out. */
+/* nft - the arguments and the output of the program. */
 #include "agent/capture/nft.h"
 
 #include <cjson/cJSON.h>
@@ -17,12 +17,13 @@
 
 #define SECONDS_MAX 30
 #define ARGS_MAX 7
-#define OUTPUT_MAX ((size_t)4 << 20)     /* a table of ours is 40 kB, without what its sets hold */
-#define ELEMENTS_MAX ((size_t)256 << 20) /* what a set of ours holds is 150 bytes each */
+#define OUTPUT_MAX ((size_t)4 << 20) /* our table takes 40 kB, without the elements of its sets */
+#define ELEMENTS_MAX ((size_t)256 << 20) /* an element of our sets takes 150 bytes */
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
-/* Which generation are the rules of? Harmless, and answered to whom may do all the rest. Returns 0 or an errno. */
+/* Asks for the generation of the ruleset: harmless, and it needs the same permission as everything else. Returns 0 or an
+ * errno. */
 static int ask_kernel(int fd)
 {
 	struct {
@@ -65,7 +66,7 @@ static int check_kernel(struct fl_err *err)
 	}
 	if (code == EPERM || code == EACCES) {
 		return fl_err_set(err, FL_ERR_DENIED,
-				  "the rules of this network namespace take the capability "
+				  "the rules of this network namespace require the capability "
 				  "NET_ADMIN, which this process does not have: run it as an init "
 				  "container with `capabilities: {add: [NET_ADMIN]}` and "
 				  "`runAsUser: 0`, or as root");
@@ -81,7 +82,7 @@ static int check_kernel(struct fl_err *err)
 
 /* --- the program ------------------------------------------------------------------------------ */
 
-/* Where distributions have it; PATH is anybody's, and this is root. */
+/* Where distributions install it. PATH is not used: anybody may have set it, and this runs as root. */
 static const char *find_program(void)
 {
 	static const char *const places[] = {"/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"};
@@ -96,9 +97,10 @@ static const char *find_program(void)
 
 static int missing(struct fl_err *err)
 {
-	return fl_err_set(err, FL_ERR_INVALID,
-			  "the program nft is not here (/usr/sbin/nft, /sbin/nft or /usr/bin/nft): "
-			  "install the package nftables");
+	return fl_err_set(
+		err, FL_ERR_INVALID,
+		"the program nft is not installed (/usr/sbin/nft, /sbin/nft or /usr/bin/nft): "
+		"install the package nftables");
 }
 
 int fl_nft_check(struct fl_err *err)
@@ -108,23 +110,23 @@ int fl_nft_check(struct fl_err *err)
 	return rc == FL_OK && find_program() == NULL ? missing(err) : rc;
 }
 
-static int ended(int number, struct fl_err *err)
+static int explain_signal(int number, struct fl_err *err)
 {
 	switch (number) {
 	case SIGALRM:
 		return fl_err_set(err, FL_ERR_LIMIT,
-				  "nft had not ended after %d s, so it may be done or not: "
-				  "do it again, once this machine or kernel is less busy",
+				  "nft had not ended after %d s, so the rules may have changed "
+				  "or not: repeat this when the machine is less busy",
 				  SECONDS_MAX);
 	case SIGXFSZ:
 		return fl_err_set(err, FL_ERR_LIMIT,
-				  "nft has more to say than %zu MB, so not all of it is known: "
+				  "nft lists more than %zu MB, so not everything is known: "
 				  "look yourself with `nft list table inet fairlead`",
 				  OUTPUT_MAX >> 20);
 	default:
 		return fl_err_set(
 			err, FL_ERR_IO,
-			"nft was ended by signal %d, so it may be done or not: do it again",
+			"nft was ended by signal %d, so the rules may have changed or not: repeat this",
 			number);
 	}
 }
@@ -137,15 +139,14 @@ int fl_nft_explain(const struct fl_child_end *end, const char *what, struct fl_e
 	int len;
 
 	if (end->signal != 0) {
-		return ended(end->signal, err);
+		return explain_signal(end->signal, err);
 	}
 	if (why == NULL) {
-		/* Not its own words: those of the loader, of child.c, or none. */
-		said = said[0] != '\0' ? said : "without a word";
-		return fl_err_set(
-			err, FL_ERR_IO,
-			"nft did not %s: exit %d, %.*s: install the package nftables anew", what,
-			end->code, (int)strcspn(said, "\n"), said);
+		/* No message of its own: one of the loader, one of child.c, or none. */
+		said = said[0] != '\0' ? said : "without a message";
+		return fl_err_set(err, FL_ERR_IO,
+				  "nft did not %s: exit %d, %.*s: reinstall the package nftables",
+				  what, end->code, (int)strcspn(said, "\n"), said);
 	}
 	why += strlen(mark);
 	if (strncmp(why, kernel, strlen(kernel)) == 0) {
@@ -159,7 +160,7 @@ int fl_nft_explain(const struct fl_child_end *end, const char *what, struct fl_e
 			  *line != '\0' ? ": " : "", (int)strcspn(line, "\n"), line);
 }
 
-/* args: what follows the program's name; NULL ends it. what: it is to do this. */
+/* args: what follows the program's name; ends with NULL. what: the task, for "nft did not WHAT". */
 static int run_for(const char *const *args, const char *input, size_t output_max, const char *what,
 		   struct fl_child_end *ret, struct fl_err *err)
 {
@@ -229,8 +230,8 @@ static int list_up_to(size_t output_max, const char *const *args, cJSON **ret, s
 	if (*ret == NULL) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"nft answers with no JSON: install a package nftables that has it, "
-			"as Debian's has");
+			"nft does not answer in JSON: install a package nftables that is built with "
+			"it, as Debian's is");
 	}
 	return FL_OK;
 }
@@ -240,7 +241,7 @@ static int list(const char *const *args, cJSON **ret, struct fl_err *err)
 	return list_up_to(OUTPUT_MAX, args, ret, err);
 }
 
-/* Others' tables are named, and not read. */
+/* Lists only the names of tables: other programs' tables are not read. */
 static int find_table(const char *table, bool *ret_there, struct fl_err *err)
 {
 	static const char *const args[] = {"-j", "list", "tables", "inet", NULL};
@@ -324,7 +325,7 @@ static void tell_ends(const cJSON *element, fl_nft_ends_cb cb, void *user)
 	}
 }
 
-/* Is there a set of that name, and do its elements go by themselves? */
+/* Is there a set of that name whose elements time out? */
 static int find_set(const char *table, const char *set, bool *ret_there, struct fl_err *err)
 {
 	static const char *const args[] = {"-j", "-t", "list", "sets", "inet", NULL};
@@ -401,7 +402,7 @@ static void take_rule(const cJSON *rule, struct fl_nft_targets *ret)
 
 int fl_nft_targets(const char *table, struct fl_nft_targets *ret, struct fl_err *err)
 {
-	/* Not what its sets hold, which may be a lot; and protocols as numbers, so that it asks no NSS. */
+	/* -t: without the elements of sets, which may be many. -n: protocols as numbers, so that nft asks no NSS. */
 	const char *const args[] = {"-j", "-t", "-n", "list", "table", "inet", table, NULL};
 	const cJSON *item;
 	cJSON *listing;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* open - reads /proc/net/tcp and /proc/net/tcp6, whose format the kernel keeps (proc(5)). */
+/* open_before - reads /proc/net/tcp and /proc/net/tcp6, whose format the kernel keeps (proc(5)). */
 #include "agent/capture/open_before.h"
 
 #include <arpa/inet.h>
@@ -30,7 +30,7 @@ struct end {
 struct conn {
 	struct end local, remote;
 	uint32_t state;
-	unsigned long uid; /* 0 once its owner has closed it */
+	unsigned long uid; /* 0 after its owner has closed it */
 };
 struct list {
 	struct conn *items;
@@ -101,7 +101,7 @@ static bool read_line(char *line, struct conn *ret)
 	       read_end(words[2], &ret->remote);
 }
 
-/* A kernel without IPv6 has no such file. */
+/* A kernel without IPv6 does not have the second file. */
 static int read_table(const char *path, struct list *list, struct fl_err *err)
 {
 	FILE *file = fopen(path, "re");
@@ -124,7 +124,7 @@ static int read_table(const char *path, struct list *list, struct fl_err *err)
 	return rc;
 }
 
-/* --- what is captured ------------------------------------------------------------------------- */
+/* --- captured connections ------------------------------------------------------------------------- */
 
 static int compare_ends(const struct end *a, const struct end *b)
 {
@@ -172,7 +172,7 @@ static int by_both_ends(const void *a, const void *b)
 	return order != 0 ? order : compare_ends(&left->remote, &right->remote);
 }
 
-/* Is its other end here, too? Then it stays on lo: the app with itself, or with mode = tproxy with the sidecar. */
+/* Is its other end here, too? Then it stays on lo: between the app and itself, or with mode = tproxy the sidecar. */
 static bool stays_here(const struct list *sorted, const struct conn *conn)
 {
 	struct conn key = {.local = conn->remote, .remote = conn->local};
@@ -180,7 +180,7 @@ static bool stays_here(const struct list *sorted, const struct conn *conn)
 	return bsearch(&key, sorted->items, sorted->count, sizeof(key), by_both_ends) != NULL;
 }
 
-/* --- what the rules in force hold --------------------------------------------------------------- */
+/* --- the sets of the rules in force --------------------------------------------------------------- */
 
 struct fl_open_before_set {
 	struct list list;
@@ -269,7 +269,7 @@ static bool is_own_port(const struct fl_open_before_scope *scope, uint16_t port)
 	return false;
 }
 
-/* Its own, not one that was led to it. */
+/* Dialled by the sidecar, not captured for it. */
 static bool is_dialled_by_sidecar(const struct fl_open_before_scope *scope, const struct conn *conn)
 {
 	return conn->uid == scope->sidecar_uid && !is_own_port(scope, conn->local.port);
@@ -328,7 +328,7 @@ static bool is_at(const struct ifaddrs *interface, const struct in6_addr *addr)
 	return sa != NULL && sa->sa_family == AF_INET6 && IN6_ARE_ADDR_EQUAL(&in6->sin6_addr, addr);
 }
 
-/* Of this network namespace. */
+/* Is it an address of this network namespace? */
 static bool is_ours(const struct ifaddrs *interfaces, const struct in6_addr *addr)
 {
 	bool found = is_loopback(addr);
@@ -339,7 +339,7 @@ static bool is_ours(const struct ifaddrs *interfaces, const struct in6_addr *add
 	return found;
 }
 
-/* Has it all that the other end will ever send? */
+/* Has the other end sent its FIN? */
 static bool is_at_end(const struct conn *conn)
 {
 	return conn->state == CLOSE_WAIT || conn->state == LAST_ACK || conn->state == CLOSING;
@@ -363,7 +363,7 @@ int fl_open_before_count(const uint16_t *ports, size_t port_count, bool tproxy, 
 	size_t count = 0;
 	int rc = getifaddrs(&interfaces) == 0
 			 ? read_tables(&all, err)
-			 : fl_err_sys(err, errno, "the addresses of this machine are not known");
+			 : fl_err_sys(err, errno, "cannot list the addresses of this machine");
 
 	for (size_t i = 0; i < all.count; i++) {
 		const struct conn *conn = &all.items[i];

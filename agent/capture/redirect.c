@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* redirect - from the INI to the kernel, and back for those who want to look.
+/* redirect - the command: from the INI to the rules in the kernel, and from their counters to a person.
  *
- * mode = tproxy has routes besides the rules. They do nothing alone, so they come first and go last: whenever it is
- * killed, the rules that are in force are complete. */
+ * mode = tproxy needs routes besides the rules. They have no effect alone, so they are added first and removed last:
+ * whenever this process is killed, the rules in force are complete. */
 #include "agent/capture/redirect.h"
 
 #include <errno.h>
@@ -44,10 +44,10 @@ static struct fl_conf *load(const char *conf_path)
 
 static int format(const struct fl_conf *conf, struct fl_text *out, struct fl_err *err)
 {
-	struct fl_ruleset_uplinks outside;
-	int rc = fl_uplinks_read(&outside, err);
+	struct fl_ruleset_uplinks uplinks;
+	int rc = fl_uplinks_read(&uplinks, err);
 
-	return rc == FL_OK ? fl_ruleset_format(conf, &outside, out, err) : rc;
+	return rc == FL_OK ? fl_ruleset_format(conf, &uplinks, out, err) : rc;
 }
 
 /* --- apply ------------------------------------------------------------------------------------ */
@@ -55,7 +55,7 @@ static int format(const struct fl_conf *conf, struct fl_text *out, struct fl_err
 static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl_err *err)
 {
 	bool tproxy = conf->redirect.mode == FL_REDIRECT_TPROXY;
-	/* First a part: who may not do that hears so. Of all of it the kernel would say so much that nothing is heard. */
+	/* First a small part: a missing permission shows there as one error, and with all rules as hundreds. */
 	int rc = fl_nft_rehearse(fl_ruleset_removal, err);
 
 	if (rc == FL_OK && tproxy) {
@@ -70,7 +70,7 @@ static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl
 	return rc;
 }
 
-static void tell_family(const char *direction, const char *family, bool listens)
+static void warn_of_family(const char *direction, const char *family, bool listens)
 {
 	if (!listens) {
 		(void)fprintf(stderr,
@@ -80,7 +80,7 @@ static void tell_family(const char *direction, const char *family, bool listens)
 	}
 }
 
-static void tell_direction(const char *direction, const struct fl_ruleset_ports *ports)
+static void print_direction(const char *direction, const struct fl_ruleset_ports *ports)
 {
 	if (ports->v4 == 0) {
 		(void)printf("%s: not captured, `[sidecar] %s` is empty\n", direction, direction);
@@ -88,24 +88,25 @@ static void tell_direction(const char *direction, const struct fl_ruleset_ports 
 	}
 	(void)printf("%s: captured, to port %u\n", direction,
 		     ports->v4_listens ? ports->v4 : ports->v6);
-	tell_family(direction, "IPv4", ports->v4_listens);
-	tell_family(direction, "IPv6", ports->v6_listens);
+	warn_of_family(direction, "IPv4", ports->v4_listens);
+	warn_of_family(direction, "IPv6", ports->v6_listens);
 }
 
-static void tell(const struct fl_conf *conf)
+static void print_summary(const struct fl_conf *conf)
 {
 	struct fl_ruleset_ports ports;
 
 	if (fl_ruleset_inbound(conf, &ports, NULL) == FL_OK) {
-		tell_direction("inbound", &ports);
+		print_direction("inbound", &ports);
 	}
 	if (fl_ruleset_outbound(conf, &ports, NULL) == FL_OK) {
-		tell_direction("outbound", &ports);
+		print_direction("outbound", &ports);
 	}
 }
 
-/* What the rules in force let pass as older than they are. NULL: there are none, or of a version that knew less. */
-static int read_kept(struct fl_open_before_set **ret, struct fl_err *err)
+/* The connections that the rules in force allow because they are older. NULL: there are no rules, or they are of a version
+ * without such sets. */
+static int read_open_before(struct fl_open_before_set **ret, struct fl_err *err)
 {
 	static const char *const sets[] = {FL_RULESET_OPEN4, FL_RULESET_OPEN6};
 	struct fl_open_before_set *kept = fl_open_before_set_new();
@@ -124,8 +125,8 @@ static int read_kept(struct fl_open_before_set **ret, struct fl_err *err)
 	return rc;
 }
 
-/* What is open now goes on as it is. */
-static int add_open(const struct fl_conf *conf, struct fl_text *rules, struct fl_err *err)
+/* Connections that are open now continue without capture. */
+static int add_open_before(const struct fl_conf *conf, struct fl_text *rules, struct fl_err *err)
 {
 	struct fl_open_before_scope scope = {.sidecar_uid = conf->agent.sidecar_uid};
 	int rc = fl_ruleset_outbound(conf, &scope.outbound, err);
@@ -137,7 +138,7 @@ static int add_open(const struct fl_conf *conf, struct fl_text *rules, struct fl
 		rc = fl_nft_check(err);
 	}
 	if (rc == FL_OK) {
-		rc = read_kept(&scope.kept, err);
+		rc = read_open_before(&scope.kept, err);
 	}
 	if (rc == FL_OK) {
 		rc = fl_open_before_format(&scope, rules, err);
@@ -158,13 +159,13 @@ static int apply(const char *conf_path)
 	}
 	rc = format(conf, &rules, &err);
 	if (rc == FL_OK) {
-		rc = add_open(conf, &rules, &err);
+		rc = add_open_before(conf, &rules, &err);
 	}
 	if (rc == FL_OK) {
 		rc = put_in_force(conf, rules.data, &err);
 	}
 	if (rc == FL_OK) {
-		tell(conf);
+		print_summary(conf);
 	}
 	fl_text_done(&rules);
 	fl_conf_free(conf);
@@ -173,8 +174,8 @@ static int apply(const char *conf_path)
 
 /* --- remove ----------------------------------------------------------------------------------- */
 
-/* What the app sends on a captured connection once the rules have gone, nobody translates any more: it would go to the
- * network as it is. Where the rules lead, they say themselves. FL_ERR_DENIED: there are such connections. */
+/* Without the rules nothing translates what the app sends on a captured connection: it would go to the network as it is.
+ * The ports are read from the rules themselves. FL_ERR_DENIED: there are such connections. */
 static int check_nothing_captured(struct fl_err *err)
 {
 	struct fl_nft_targets targets;
@@ -189,20 +190,20 @@ static int check_nothing_captured(struct fl_err *err)
 		rc = fl_err_set(err, FL_ERR_DENIED,
 				"nothing has changed: %zu captured connection%s open, and without "
 				"the rules what the app sends on %s goes to the network as it is; "
-				"stop the sidecar first, or take that with --force",
+				"stop the sidecar first, or accept that with --force",
 				count, count == 1 ? " is" : "s are", count == 1 ? "it" : "them");
 	}
 	return rc;
 }
 
-static int take_away(struct fl_err *err)
+static int unload(struct fl_err *err)
 {
 	int rc = fl_nft_load(fl_ruleset_removal, err);
 
 	return rc == FL_OK ? fl_tproxy_routing_remove(err) : rc;
 }
 
-/* What is to go is known without the INI: a broken one must not keep the rules in force. */
+/* Needs no INI: a broken one must not keep the rules in force. */
 static int remove_rules(bool force)
 {
 	struct fl_err err;
@@ -217,12 +218,12 @@ static int remove_rules(bool force)
 		return 1;
 	}
 	if (rc == FL_OK) {
-		rc = take_away(&err);
+		rc = unload(&err);
 	}
 	return rc == FL_OK ? 0 : complain(&err);
 }
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- counters ---------------------------------------------------------------------------------- */
 
 typedef void (*begin_fn)(struct fl_text *out, bool first);
 
@@ -241,12 +242,12 @@ static void put_counts(const struct fl_nft_count *counts, bool all, begin_fn beg
 	}
 	if (first) {
 		begin(out, true);
-		fl_text_print(out, "in force, and nothing has come so far\n");
+		fl_text_print(out, "in force, and nothing has been counted yet\n");
 	}
 }
 
-/* all: counters that have seen nothing, too. */
-static void look(bool all, begin_fn begin, struct fl_text *out)
+/* all: also counters that are 0. */
+static void put_counters(bool all, begin_fn begin, struct fl_text *out)
 {
 	struct fl_nft_count counts[COUNTERS_MAX] = {{0}};
 	bool there = false;
@@ -264,7 +265,8 @@ static void look(bool all, begin_fn begin, struct fl_text *out)
 	if (rc != FL_OK) {
 		begin(out, true);
 		fl_text_print(out, "not known: %s\n",
-			      rc == FL_ERR_DENIED ? "reading the rules takes NET_ADMIN" : err.text);
+			      rc == FL_ERR_DENIED ? "reading the rules requires NET_ADMIN"
+						  : err.text);
 	} else if (there) {
 		put_counts(counts, all, begin, out);
 	} else {
@@ -287,7 +289,7 @@ bool fl_redirect_is_meant(const char *conf_path)
 
 void fl_redirect_counters(struct fl_text *out, begin_fn begin)
 {
-	look(false, begin, out);
+	put_counters(false, begin, out);
 }
 
 static void begin_comment(struct fl_text *out, bool first)
@@ -313,7 +315,7 @@ static int print(const char *conf_path)
 	if (conf == NULL) {
 		return 2;
 	}
-	look(true, begin_comment, &text);
+	put_counters(true, begin_comment, &text);
 	rc = format(conf, &text, &err);
 	if (rc == FL_OK) {
 		rc = write_out(&text, &err);
@@ -335,12 +337,12 @@ static int redirect(const struct fl_command_line *line)
 		return fl_command_complain(line->command, "missing ACTION: apply, remove or print");
 	}
 	if (force && strcmp(action, "remove") != 0) {
-		return fl_command_complain(line->command, "--force goes with remove");
+		return fl_command_complain(line->command, "--force is only for remove");
 	}
 	if (strcmp(action, "print") == 0) {
 		return print(line->conf_path);
 	}
-	/* The rules in force must come from what the sidecar reads, too. */
+	/* The rules in force must come from the file that the sidecar reads, too. */
 	if (fl_command_lacks_file(line)) {
 		return 2;
 	}
@@ -368,16 +370,16 @@ static const char page[] =
 	"          time. Repeat it after a change of [redirect], of `inbound`, `outbound`\n"
 	"          or `admin` in [sidecar], of `sidecar_uid` or of a [service] `listen`:\n"
 	"          the sidecar is not ready until then.\n"
-	"  remove  Takes them away, unless captured connections are open: what the app\n"
-	"          sends on those would then go to the network as it is, until the other\n"
-	"          side resets it. Stop the sidecar first. That there are no rules is\n"
-	"          fine, and no INI is needed.\n"
-	"  print   Writes them, as `nft -f` takes them, with a comment on every rule, and\n"
-	"          before them, as comments, what the rules that are in force have seen.\n"
-	"          Printing needs no privilege; reading those counts requires NET_ADMIN.\n"
+	"  remove  Removes them, unless captured connections are open: what the app sends\n"
+	"          on those would then go to the network as it is, until the other side\n"
+	"          resets it. Stop the sidecar first. It needs no INI, and succeeds if\n"
+	"          there are no rules.\n"
+	"  print   Prints them in the form of `nft -f`, with a comment on every rule; and\n"
+	"          before them, as comments, the counters of the rules in force.\n"
+	"          Printing needs no privilege; reading the counters requires NET_ADMIN.\n"
 	"\n"
-	"  They are one nftables table, `inet fairlead`, for IPv4 and IPv6, put in place\n"
-	"  of the one before in a single transaction: whenever it is interrupted, the\n"
+	"  They are one nftables table, `inet fairlead`, for IPv4 and IPv6, which\n"
+	"  replaces the previous one in a single transaction: if it is interrupted, the\n"
 	"  old rules or the new ones are in force. Other tables, and the rules of\n"
 	"  iptables, are neither read nor changed.\n"
 	"\n"
@@ -390,20 +392,19 @@ static const char page[] =
 	"  Outbound, what the app opens goes to `[sidecar] outbound`, except what stays\n"
 	"  in the pod. The app is every process that is not of `[agent] sidecar_uid`.\n"
 	"\n"
-	"  Only new connections are captured; those that are open go on as they are, also\n"
-	"  when rules are replaced.\n"
+	"  Only new connections are captured; open ones continue as they are, also when\n"
+	"  rules are replaced.\n"
 	"\n"
 	"  With `mode = tproxy` there is also a routing rule for mark 0x539, with table\n"
 	"  133.\n"
 	"\n"
 	"OPTIONS\n"
-	"      --force         remove: also when captured connections are open\n" FL_PAGE_OPTIONS
-	"\n"
+	"      --force         remove: even if captured connections are open\n" FL_PAGE_OPTIONS "\n"
 	"ENVIRONMENT\n"
 	"  apply and remove require the capability NET_ADMIN and the program nft (package\n"
-	"  nftables; in /usr/sbin, /sbin or /usr/bin), which nothing else here does: an\n"
-	"  init container has them, and neither the sidecar nor the app. PATH and the\n"
-	"  rest of the environment are not used, and nft does not see them.\n"
+	"  nftables; in /usr/sbin, /sbin or /usr/bin). Nothing else here does: give them\n"
+	"  to an init container, not to the sidecar or the app. PATH and the rest of the\n"
+	"  environment are not used, and nft does not get them.\n"
 	"\n"
 	"EXIT STATUS\n"
 	"  0  done\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ruleset - what is captured and where it is led; the chains follow in ruleset_lead.c, which leads, and ruleset_gate.c,
- * which decides. Each rule says in its comment what it is for. */
+/* ruleset - the ports of the listeners, and the table around the chains. ruleset_capture.c redirects, ruleset_gate.c decides
+ * what may pass. Each rule has a comment that says what it is for. */
 #include "agent/capture/ruleset.h"
 
 #include <net/if.h>
@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 #define INTERFACE_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.@:"
-/* Their names stand in /etc/protocols, which a container image need not have. */
+/* Numbers, because the names are in /etc/protocols, which a container image may lack. */
 static const char protocols[] = "define ICMP = 1\n"
 				"define TCP = 6\n"
 				"define UDP = 17\n"
@@ -24,15 +24,15 @@ const char fl_ruleset_removal[] = "add table inet " FL_RULESET_TABLE "\n"
 
 const struct fl_ruleset_counter fl_ruleset_counters[] = {
 	{"inbound", "inbound connections captured"},
-	{"inbound_closed", "inbound connections refused, as nobody listened there"},
+	{"inbound_closed", "inbound connections refused, because nothing listened there"},
 	{"outbound", "outbound connections captured"},
 	{"to_self", "connections of the sidecar to its own pod, captured as inbound"},
 	{"past_inbound",
-	 "inbound packets that would have reached a socket past the sidecar, refused"},
-	{"past_outbound", "outbound connections that would have left past the sidecar, refused"},
+	 "inbound packets that would have reached a socket around the sidecar, refused"},
+	{"past_outbound", "outbound connections that would have left around the sidecar, refused"},
 	{"astray", "outbound packets of connections that conntrack does not know, refused"},
-	{"slipped", "outbound packets that others led past the sidecar, dropped"},
-	{"stray", "inbound packets of connections that nobody has, refused"},
+	{"slipped", "outbound packets that other rules sent around the sidecar, dropped"},
+	{"stray", "inbound packets of connections that do not exist, refused"},
 	{"forwarded_captured", "connections of containers inside the pod captured"},
 	{"forwarded", "forwarded packets of containers inside the pod, not captured"},
 	{"other_inbound", "inbound packets of other protocols"},
@@ -40,7 +40,7 @@ const struct fl_ruleset_counter fl_ruleset_counters[] = {
 };
 const size_t fl_ruleset_counter_count = FL_COUNT_OF(fl_ruleset_counters);
 
-/* What a redirect at output makes of every destination. */
+/* Does it receive what is redirected at output, which gets a loopback destination? */
 static bool is_redirect_target(const struct fl_addr *addr)
 {
 	return fl_addr_is_unspecified(addr) ||
@@ -55,7 +55,7 @@ static int take_port(const char *key, const struct fl_addr *addr, uint16_t *port
 	if (*listens && *port != addr->port) {
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "`[sidecar] %s` has the ports %u and %u for the same traffic: "
-				  "captured connections are led to one port",
+				  "captured connections are redirected to one port",
 				  key, *port, addr->port);
 	}
 	*port = addr->port;
@@ -133,34 +133,35 @@ static void table(const struct fl_writer *w)
 			      fl_ruleset_counters[i].name, fl_ruleset_counters[i].what);
 	}
 	fl_writer_sets(w);
-	fl_writer_lead(w);
+	fl_writer_capture(w);
 	fl_writer_gate(w);
 	fl_writer_forwarded(w);
 	fl_text_print(w->out, "}\n");
 }
 
-/* Letters of a name that would end it, or the line. (What the kernel allows is more than what anybody writes.) */
+/* Without characters that could end the name or the line. (The kernel allows more than anybody uses.) */
 static bool is_interface(const char *name)
 {
 	return name[0] != '\0' && strlen(name) < IF_NAMESIZE &&
 	       strspn(name, INTERFACE_LETTERS) == strlen(name);
 }
 
-static int check_outside(const struct fl_conf *conf, const struct fl_ruleset_uplinks *outside,
+static int check_uplinks(const struct fl_conf *conf, const struct fl_ruleset_uplinks *uplinks,
 			 struct fl_err *err)
 {
-	for (size_t i = 0; i < outside->count; i++) {
-		if (!is_interface(outside->names[i])) {
-			return fl_err_set(err, FL_ERR_INVALID,
-					  "an interface with a default route has a name that rules "
-					  "cannot hold: %s",
-					  outside->names[i]);
+	for (size_t i = 0; i < uplinks->count; i++) {
+		if (!is_interface(uplinks->names[i])) {
+			return fl_err_set(
+				err, FL_ERR_INVALID,
+				"an interface with a default route has a name that cannot "
+				"stand in rules: %s",
+				uplinks->names[i]);
 		}
 	}
-	if (conf->redirect.forwarded == FL_FORWARDED_CAPTURE && outside->count == 0) {
+	if (conf->redirect.forwarded == FL_FORWARDED_CAPTURE && uplinks->count == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "`[redirect] forwarded = capture` cannot tell containers inside "
-				  "the pod from strangers, as no interface has a default route "
+				  "the pod from others, because no interface has a default route "
 				  "here: use `forwarded = drop`");
 	}
 	return FL_OK;
@@ -174,7 +175,7 @@ static int check_interfaces(const char *key, const struct fl_conf_selectors *sel
 
 		if (name != NULL && !is_interface(name)) {
 			return fl_err_set(err, FL_ERR_INVALID,
-					  "`[redirect] %s` names an interface that cannot be one: "
+					  "`[redirect] %s` has a name that no interface can have: "
 					  "%.*s",
 					  key, IF_NAMESIZE, name);
 		}
@@ -195,10 +196,10 @@ static int check_redirect(const struct fl_conf *conf, struct fl_err *err)
 					      err);
 }
 
-int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplinks *outside,
+int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplinks *uplinks,
 		      struct fl_text *out, struct fl_err *err)
 {
-	struct fl_writer w = {.conf = conf, .outside = outside, .out = out};
+	struct fl_writer w = {.conf = conf, .uplinks = uplinks, .out = out};
 	int rc = fl_ruleset_inbound(conf, &w.inbound, err);
 
 	if (rc == FL_OK) {
@@ -208,7 +209,7 @@ int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplink
 		rc = check_redirect(conf, err);
 	}
 	if (rc == FL_OK) {
-		rc = check_outside(conf, outside, err);
+		rc = check_uplinks(conf, uplinks, err);
 	}
 	if (rc != FL_OK) {
 		return rc;
@@ -216,7 +217,7 @@ int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplink
 	if (!fl_writer_captures(&w.inbound) && !fl_writer_captures(&w.outbound)) {
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "`[sidecar] inbound` and `outbound` are both empty, so captured "
-				  "connections could be led nowhere: set them, for example to "
+				  "connections have no destination: set them, for example to "
 				  "*:15006 and 127.0.0.1:15001, [::1]:15001");
 	}
 	fl_text_print(out, "%s%s", fl_ruleset_removal, protocols);

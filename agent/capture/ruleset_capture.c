@@ -36,15 +36,15 @@ static void spared_inbound(const struct fl_writer *w)
 	fl_text_done(&own);
 }
 
-/* A packet that is no SYN may be the last of a handshake that the sidecar has answered by a cookie, and has no socket
- * until it is there: tproxy finds for it what there is, or the sidecar's listener. */
+/* A packet other than a SYN may be the last of a handshake that the sidecar answered with a SYN cookie, and that has no
+ * socket until then: tproxy finds an existing socket for it, or the sidecar's listener. */
 static void take_inbound_by_tproxy(const struct fl_writer *w, const char *family, unsigned port)
 {
-	fl_writer_rule(w, "an app listens there: to the sidecar, with the destination as it is",
+	fl_writer_rule(w, "an app listens there: to the sidecar, with its destination",
 		       "meta nfproto %s meta l4proto $TCP " SYN " " A_SOCKET
 		       "tproxy %s to :%u counter name inbound accept",
 		       strcmp(family, "ip") == 0 ? "ipv4" : "ipv6", family, port);
-	fl_writer_rule(w, "the same for what may end its handshake",
+	fl_writer_rule(w, "the same for the end of its handshake",
 		       "meta nfproto %s meta l4proto $TCP " NOT_SYN " " A_SOCKET
 		       "tproxy %s to :%u accept",
 		       strcmp(family, "ip") == 0 ? "ipv4" : "ipv6", family, port);
@@ -56,13 +56,13 @@ static void take_inbound(const struct fl_writer *w)
 	if (fl_writer_is_tproxy(w)) {
 		take_inbound_by_tproxy(w, "ip", w->inbound.v4);
 		take_inbound_by_tproxy(w, "ip6", w->inbound.v6);
-		fl_writer_rule(w, "of a connection that there is, or of none: decided at input",
+		fl_writer_rule(w, "of an existing connection, or of none: decided at input",
 			       NOT_SYN " accept");
 	} else {
 		fl_writer_redirect(w, &w->inbound, A_SOCKET, "inbound",
 				   "an app listens there: to the sidecar");
 	}
-	fl_writer_rule(w, "nobody listens there: refused, as without capture",
+	fl_writer_rule(w, "nothing listens there: refused, as without capture",
 		       "meta l4proto $TCP counter name inbound_closed reject with tcp reset");
 	fl_writer_chain_end(w);
 }
@@ -74,33 +74,33 @@ static void inbound_chain(const struct fl_writer *w)
 	fl_writer_chain(w, "inbound",
 			tproxy ? "filter hook prerouting priority mangle"
 			       : "nat hook prerouting priority " FL_RULESET_DSTNAT);
-	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
+	fl_writer_rule(w, "not TCP", "meta l4proto != $TCP accept");
 	if (tproxy) {
 		fl_writer_rule(w, "over lo: decided at output", "iifname \"lo\" accept");
-		fl_writer_rule(w, "the sidecar has it already",
+		fl_writer_rule(w, "to a socket of the sidecar already",
 			       NOT_SYN " socket transparent 1 accept");
 		fl_writer_rule(w, "answers to the sidecar",
 			       NOT_SYN " ct original zone %u ct direction reply accept",
 			       FL_CAPTURE_ZONE);
-		fl_writer_rule(w, "left alone when it began",
-			       NOT_SYN " ct mark and 0x%x != 0 accept", FL_CAPTURE_SPARED);
+		fl_writer_rule(w, "excluded when it began", NOT_SYN " ct mark and 0x%x != 0 accept",
+			       FL_CAPTURE_SPARED);
 	} else {
-		fl_writer_rule(w, "not the begin of a connection: decided at input",
+		fl_writer_rule(w, "not the first packet of a connection: decided at input",
 			       NOT_SYN " accept");
 	}
 	fl_writer_rule(w, "not for this pod", "fib daddr type != local accept");
-	fl_writer_rule(w, "what is left alone", "jump spared_inbound");
+	fl_writer_rule(w, "exclusions", "jump spared_inbound");
 	fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_LOOK_INBOUND, FL_RULESET_TCP,
 			   "goto take_inbound", "[redirect] inbound_ports");
 	fl_writer_chain_end(w);
 }
 
-/* mode = tproxy: the sidecar dials the app under the client's address. The app's answers to that would leave the pod;
- * the mark, and the routing table for it, lead them back. */
+/* mode = tproxy: the sidecar dials the app from the client's address. The app's answers would leave the pod; the mark and
+ * its routing table bring them back. */
 static void tproxy_answers(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "answers", "route hook output priority mangle");
-	fl_writer_rule(w, "what was open before, and had these ends, is so no more",
+	fl_writer_rule(w, "a new connection: its ends are not those of an old one any more",
 		       "meta mark 0x%x " SYN " delete @" FL_RULESET_OPEN4
 		       " { ip daddr . tcp dport . ip saddr . tcp sport }",
 		       FL_CAPTURE_MARK);
@@ -108,10 +108,10 @@ static void tproxy_answers(const struct fl_writer *w)
 		       "meta mark 0x%x " SYN " delete @" FL_RULESET_OPEN6
 		       " { ip6 daddr . tcp dport . ip6 saddr . tcp sport }",
 		       FL_CAPTURE_MARK);
-	fl_writer_rule(w, "the sidecar to the app under the client's address: remembered",
+	fl_writer_rule(w, "the sidecar to the app from the client's address: remembered",
 		       "meta skuid %u meta mark 0x%x oifname \"lo\" ct mark set meta mark",
 		       w->conf->agent.sidecar_uid, FL_CAPTURE_MARK);
-	fl_writer_rule(w, "... should conntrack forget it: its answers must not leave",
+	fl_writer_rule(w, "... in case conntrack forgets it: its answers must not leave",
 		       "meta skuid %u meta mark 0x%x oifname \"lo\" update @brought4 "
 		       "{ ip daddr . tcp dport . ip saddr . tcp sport }",
 		       w->conf->agent.sidecar_uid, FL_CAPTURE_MARK);
@@ -119,15 +119,15 @@ static void tproxy_answers(const struct fl_writer *w)
 		       "meta skuid %u meta mark 0x%x oifname \"lo\" update @brought6 "
 		       "{ ip6 daddr . tcp dport . ip6 saddr . tcp sport }",
 		       w->conf->agent.sidecar_uid, FL_CAPTURE_MARK);
-	fl_writer_rule(w, "what the app answers to that: back to the sidecar",
+	fl_writer_rule(w, "answers of the app to that: back to the sidecar",
 		       "ct mark 0x%x ct direction reply meta mark set ct mark", FL_CAPTURE_MARK);
 	fl_writer_chain_end(w);
 }
 
 /* --- outbound --------------------------------------------------------------------------------- */
 
-/* What the sidecar dials every few seconds to see whether the rules are there, and whether they have refused something:
- * led to any listener of its own. */
+/* The sidecar dials this every few seconds to see whether the rules are there, and whether they have refused something. It
+ * is redirected to one of its own listeners. */
 static void probe_rules(const struct fl_writer *w, unsigned port, const char *match,
 			const char *comment)
 {
@@ -157,29 +157,29 @@ static void print_rule(const struct fl_writer *w)
 		fl_writer_captures(&w->outbound) ? &w->outbound : &w->inbound;
 	char printed[INET_ADDRSTRLEN], print[INET_ADDRSTRLEN];
 
-	fl_writer_rule(w, "the print of the INI that these rules are from",
+	fl_writer_rule(w, "the fingerprint of the INI that these rules are from",
 		       "meta skuid %u ip daddr { %s, %s } tcp dport %u redirect to :%u",
 		       w->conf->agent.sidecar_uid, ipv4(FL_CAPTURE_PRINTED, printed),
 		       ipv4(FL_CAPTURE_PRINT_BASE + fl_conf_capture_print(w->conf), print),
 		       FL_CAPTURE_PROBE_PORT, to->v4);
 }
 
-/* The sidecar to an address of its own pod, as when a service has us among its pods. */
+/* The sidecar to an address of its own pod: for example when the pod dials a service that it belongs to. */
 static void to_self_chain(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "take_to_self", NULL);
-	fl_writer_redirect(w, &w->inbound, "", "to_self", "judged like what a peer sends");
+	fl_writer_redirect(w, &w->inbound, "", "to_self", "judged like a connection of a peer");
 	fl_writer_chain_end(w);
 	fl_writer_chain(w, "to_self", NULL);
 	fl_writer_rule(w, "on to the app, for a peer", "ip dscp %d accept", FL_CAPTURE_TO_APP_DSCP);
 	fl_writer_rule(w, "the same for IPv6", "ip6 dscp %d accept", FL_CAPTURE_TO_APP_DSCP);
 	if (fl_writer_is_tproxy(w)) {
-		fl_writer_rule(w, "the same under the client's address", "meta mark 0x%x accept",
+		fl_writer_rule(w, "the same from the client's address", "meta mark 0x%x accept",
 			       FL_CAPTURE_MARK);
 	}
 	fl_writer_rule(w, "to loopback addresses", "ip daddr 127.0.0.0/8 accept");
 	fl_writer_rule(w, "the same for IPv6", "ip6 daddr ::1 accept");
-	fl_writer_rule(w, "what is left alone", "jump spared_inbound");
+	fl_writer_rule(w, "exclusions", "jump spared_inbound");
 	fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_LOOK_INBOUND, FL_RULESET_TCP,
 			   "goto take_to_self", "[redirect] inbound_ports");
 	fl_writer_chain_end(w);
@@ -190,16 +190,16 @@ static void outbound_chain(const struct fl_writer *w)
 	unsigned uid = w->conf->agent.sidecar_uid;
 
 	fl_writer_chain(w, "outbound", "nat hook output priority " FL_RULESET_DSTNAT);
-	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
-	fl_writer_rule(w, "not the begin of a connection: decided below", NOT_SYN " accept");
+	fl_writer_rule(w, "not TCP", "meta l4proto != $TCP accept");
+	fl_writer_rule(w, "not the first packet of a connection: decided below", NOT_SYN " accept");
 	probe_rules(w, FL_CAPTURE_PROBE_PORT, "",
-		    "the sidecar looks whether these rules are in force");
+		    "the sidecar checks that these rules are in force");
 	print_rule(w);
 	probe_rules(w, FL_CAPTURE_REFUSED_INBOUND_PORT,
 		    "meta l4proto @" FL_RULESET_REFUSED_INBOUND " ",
-		    "... whether they have refused something lately");
+		    "... whether they refused something inbound lately");
 	probe_rules(w, FL_CAPTURE_REFUSED_OUTBOUND_PORT,
-		    "meta l4proto @" FL_RULESET_REFUSED_OUTBOUND " ", "... or this way");
+		    "meta l4proto @" FL_RULESET_REFUSED_OUTBOUND " ", "... or outbound");
 	if (fl_writer_captures(&w->inbound)) {
 		fl_writer_rule(w, "the sidecar to its own pod",
 			       "meta skuid %u oifname \"lo\" goto to_self", uid);
@@ -207,7 +207,7 @@ static void outbound_chain(const struct fl_writer *w)
 	fl_writer_rule(w, "the sidecar to anywhere", "meta skuid %u accept", uid);
 	fl_writer_rule(w, "the app to itself: loopback, or an address of its own pod",
 		       "oifname \"lo\" accept");
-	fl_writer_rule(w, "what was open before, and had these ends, is so no more",
+	fl_writer_rule(w, "a new connection: its ends are not those of an old one any more",
 		       "delete @" FL_RULESET_OPEN4
 		       " { ip saddr . tcp sport . ip daddr . tcp dport }");
 	fl_writer_rule(w, "the same for IPv6",
@@ -222,12 +222,12 @@ static void outbound_chain(const struct fl_writer *w)
 	fl_writer_chain_end(w);
 }
 
-/* The app knows the sidecar by the address that it has dialled. Conntrack makes that of the sidecar's own, and when it has
- * forgotten the connection, the app would hear nothing more of it, and wait for ever. So where a connection was led from is kept
- * here as well. (Two maps for each family: nft 1.0.6 cannot write an IPv6 address and a port into one.) */
+/* The app expects packets from the address that it dialled. Conntrack translates the sidecar's own into it; if it forgets
+ * the connection, the app would receive nothing more, and wait for ever. So the original destination is kept here as well.
+ * (Two maps for each family: nft 1.0.6 cannot write an IPv6 address and a port into one.) */
 static void remember_rules(const struct fl_writer *w)
 {
-	fl_writer_rule(w, "should conntrack forget where it wanted to go",
+	fl_writer_rule(w, "in case conntrack forgets the original destination",
 		       "meta nfproto ipv4 meta l4proto $TCP update @led4 { tcp sport : ip daddr } "
 		       "update @led4_port { tcp sport : tcp dport }");
 	fl_writer_rule(w, "the same for IPv6",
@@ -235,24 +235,22 @@ static void remember_rules(const struct fl_writer *w)
 		       "update @led6_port { tcp sport : tcp dport }");
 }
 
-/* What conntrack meets in the middle is new to it, and translated like the first of a connection; a FIN or RST there it takes
- * for invalid, and never translates. */
+/* For conntrack a packet in mid-connection is new, and is translated like a first one; but a FIN or RST is invalid, and is
+ * never translated. */
 static void forgotten_chains(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "forgotten", "nat hook postrouting priority 90");
-	fl_writer_rule(
-		w,
-		"the sidecar to an app whose connection conntrack has forgotten: it is known again",
-		NOT_SYN " oifname \"lo\" ip saddr 127.0.0.1 tcp sport %u "
-			"snat ip to tcp dport map @led4 : tcp dport map @led4_port",
-		w->outbound.v4);
+	fl_writer_rule(w, "the sidecar to an app whose connection conntrack has forgotten",
+		       NOT_SYN " oifname \"lo\" ip saddr 127.0.0.1 tcp sport %u "
+			       "snat ip to tcp dport map @led4 : tcp dport map @led4_port",
+		       w->outbound.v4);
 	fl_writer_rule(w, "the same for IPv6",
 		       NOT_SYN " oifname \"lo\" ip6 saddr ::1 tcp sport %u "
 			       "snat ip6 to tcp dport map @led6 : tcp dport map @led6_port",
 		       w->outbound.v6);
 	fl_writer_chain_end(w);
 	fl_writer_chain(w, "forgotten_end", "filter hook output priority mangle");
-	fl_writer_rule(w, "the same for its end: the app is told",
+	fl_writer_rule(w, "the same for a FIN or RST",
 		       "ct state invalid oifname \"lo\" ip saddr 127.0.0.1 tcp sport %u "
 		       "ip saddr set tcp dport map @led4 tcp sport set tcp dport map @led4_port",
 		       w->outbound.v4);
@@ -263,7 +261,7 @@ static void forgotten_chains(const struct fl_writer *w)
 	fl_writer_chain_end(w);
 }
 
-void fl_writer_lead(const struct fl_writer *w)
+void fl_writer_capture(const struct fl_writer *w)
 {
 	if (fl_writer_captures(&w->inbound)) {
 		spared_inbound(w);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* ruleset_forward - TCP that the pod forwards: of containers inside it, which have addresses and interfaces of their own.
  *
- * - With `capture`, what comes by a bridge of the pod's goes to the outbound listener, like what the app sends. A stranger
- *   who takes the pod for a router must not have that done for him under our identity, so nothing that comes by an
- *   interface with a default route is led, nor by one of another kind.
- * - What was left alone when it began is known by the mark of its entry, as in ruleset_gate.c. */
+ * - With `capture`, connections that arrive at a bridge of the pod go to the outbound listener, like those of the app. A
+ *   host outside that uses the pod as a router must not get our identity that way, so nothing is captured that arrives at
+ *   an interface with a default route, or at one that is no bridge.
+ * - Connections that were excluded when they began are recognized by the mark of their entry, as in ruleset_gate.c. */
 #include "agent/capture/ruleset_internal.h"
 #include "base/capture.h"
 #include "base/mem.h"
 
-/* "{ "lo", "eth0" }": from there come strangers, and there what leaves the pod goes. */
+/* "{ "lo", "eth0" }": the interfaces that are not inside the pod. */
 static void put_outside(const struct fl_writer *w, struct fl_text *out)
 {
 	fl_text_print(out, "{ \"lo\"");
-	for (size_t i = 0; i < w->outside->count; i++) {
-		fl_text_print(out, ", \"%s\"", w->outside->names[i]);
+	for (size_t i = 0; i < w->uplinks->count; i++) {
+		fl_text_print(out, ", \"%s\"", w->uplinks->names[i]);
 	}
 	fl_text_print(out, " }");
 }
@@ -30,15 +30,15 @@ static void lead_forwarded(const struct fl_writer *w)
 	fl_writer_chain_end(w);
 
 	fl_writer_chain(w, "lead_forwarded", "nat hook prerouting priority " FL_RULESET_DSTNAT);
-	fl_writer_rule(w, "not by a bridge of the pod's own", "meta iifkind != \"bridge\" accept");
-	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
-	fl_writer_rule(w, "not the begin of a connection: decided below", NOT_SYN " accept");
-	fl_writer_rule(w, "from outside: there are default routes", "iifname %s accept",
+	fl_writer_rule(w, "not from a bridge of the pod", "meta iifkind != \"bridge\" accept");
+	fl_writer_rule(w, "not TCP", "meta l4proto != $TCP accept");
+	fl_writer_rule(w, "not the first packet of a connection: decided below", NOT_SYN " accept");
+	fl_writer_rule(w, "from outside: interfaces with default routes", "iifname %s accept",
 		       outside.data);
 	fl_writer_rule(w, "for this pod", "fib daddr type local accept");
-	fl_writer_rule(w, "among those on one bridge, where a bridge shows us its packets",
+	fl_writer_rule(w, "between two containers on one bridge",
 		       "fib daddr . iif oif exists accept");
-	/* By which interface it would leave is not known yet. */
+	/* The interface by which it would leave is not known yet. */
 	for (size_t i = 0; i < spared->count; i++) {
 		const struct fl_conf_selectors one = {&spared->items[i], 1};
 
@@ -63,30 +63,31 @@ static void gate_rules(const struct fl_writer *w)
 		{&w->conf->redirect.exclude_outbound, FL_LOOK_OUTBOUND,
 		 "[redirect] exclude_outbound"},
 		{&w->conf->redirect.exclude_outbound, FL_LOOK_DIALLED_OUTBOUND,
-		 "the same, translated by others"},
+		 "the same, before NAT of other software"},
 		{&w->conf->redirect.exclude_inbound, FL_LOOK_INBOUND, "[redirect] exclude_inbound"},
 		{&w->conf->redirect.exclude_inbound, FL_LOOK_DIALLED_INBOUND,
-		 "the same, translated by others"},
+		 "the same, before NAT of other software"},
 	};
 
 	struct fl_text outside = {0};
 
 	put_outside(w, &outside);
 	fl_writer_rule(
-		w, "among containers inside the pod",
+		w, "between containers inside the pod",
 		"meta iifkind \"bridge\" meta oifkind \"bridge\" iifname != %s oifname != %s "
 		"accept",
 		outside.data, outside.data);
 	fl_text_done(&outside);
-	fl_writer_rule(w, "left alone when it began", NOT_SYN " ct mark and 0x%x != 0 accept",
+	fl_writer_rule(w, "excluded when it began", NOT_SYN " ct mark and 0x%x != 0 accept",
 		       FL_CAPTURE_SPARED);
-	fl_writer_rule(w, "of no connection that may be", NOT_SYN " goto refuse_forwarded");
+	fl_writer_rule(w, "of no allowed connection", NOT_SYN " goto refuse_forwarded");
 	for (size_t i = 0; i < FL_COUNT_OF(spared); i++) {
 		fl_writer_rules_of(w, spared[i].selectors, spared[i].look, FL_RULESET_TCP,
 				   "goto spare_forwarded", spared[i].comment);
 	}
 	fl_writer_rules_of(w, &w->conf->redirect.outbound, FL_LOOK_OUTBOUND, FL_RULESET_TCP,
-			   "goto refuse_forwarded", "[redirect] outbound: it should have been led");
+			   "goto refuse_forwarded",
+			   "[redirect] outbound: it should have been captured");
 	fl_writer_rule(w, "not to be captured", "goto spare_forwarded");
 }
 
@@ -95,15 +96,15 @@ void fl_writer_forwarded(const struct fl_writer *w)
 	enum fl_forwarded what = w->conf->redirect.forwarded;
 
 	if (!fl_writer_captures(&w->outbound)) {
-		return; /* nor is what the app sends */
+		return; /* the app's connections are not captured either */
 	}
 	if (what == FL_FORWARDED_CAPTURE) {
 		lead_forwarded(w);
 	}
 	if (what != FL_FORWARDED_COUNT) {
 		fl_writer_chain(w, "spare_forwarded", NULL);
-		fl_writer_rule(w, "left alone, and what answers it",
-			       "ct mark set ct mark or 0x%x accept", FL_CAPTURE_SPARED);
+		fl_writer_rule(w, "excluded, and its answers", "ct mark set ct mark or 0x%x accept",
+			       FL_CAPTURE_SPARED);
 		fl_writer_chain_end(w);
 		fl_writer_chain(w, "refuse_forwarded", NULL);
 		fl_writer_rule(w, "[redirect] forwarded",
@@ -111,7 +112,7 @@ void fl_writer_forwarded(const struct fl_writer *w)
 		fl_writer_chain_end(w);
 	}
 	fl_writer_chain(w, "gate_forward", "filter hook forward priority filter");
-	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
+	fl_writer_rule(w, "not TCP", "meta l4proto != $TCP accept");
 	if (what == FL_FORWARDED_COUNT) {
 		fl_writer_rule(w, "[redirect] forwarded = count",
 			       "meta l4proto $TCP counter name forwarded accept");

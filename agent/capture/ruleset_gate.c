@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ruleset_gate - the chains that decide what may pass, whatever conntrack believes.
+/* ruleset_gate - the chains that decide what may pass, independent of what conntrack believes.
  *
- * Invariants, for TCP that does not stay on lo:
+ * Invariants, for TCP that does not stay on lo. A packet passes
  *
- *   out  It was sent by the sidecar's user; or to what is left alone; or it answers what was left alone when it came in;
- *        or it was open before the rules.
- *   in   It is for a port or a connection of the sidecar; or likewise.
+ *   out  if the sidecar's user sent it; or its destination is excluded; or it answers a connection that was excluded when
+ *        it came in; or its connection was open before the rules;
+ *   in   if it is for a port or a connection of the sidecar; or its connection is excluded or was open before.
  *
- * - Who sends is known by the socket. Where nobody has it (not accepted yet; its owner has closed it and the kernel
- *   sends the rest; TIME-WAIT) the sidecar's packets are known by the port or mark of its listener, or by their
- *   priority, or by what they answer, and by the entry that the sidecar itself has begun.
- * - A connection begins with a SYN, or with the ACK of a cookie that answers one. So what was left alone at its SYN has
- *   its entry marked, and no SYN ever passes by an entry.
- * - The sidecar's connections have a zone of conntrack, in the direction in which they were begun. Without it the app's
- *   next connection from the same port would meet the entry of one that has ended, and not be led anywhere.
- * - At output the destination is the one that NAT has made of it: what was led goes to the loopback address.
- *   Postrouting looks once more, at the interface that it really leaves by.
- * - What is refused is never confirmed by conntrack, so that nobody can make entries for later.
- * - A reset says nothing, and kernels send it where there is no socket: it passes without one. */
+ * - The socket shows who sends. For a packet without an owned socket (not accepted yet; closed by its owner, while the
+ *   kernel sends the rest; TIME-WAIT) the sidecar's are recognized by the port or mark of its listener, by their priority,
+ *   by what they answer, and by the conntrack entry that the sidecar itself began.
+ * - A connection begins with a SYN, or with the ACK of a SYN cookie. So the entry of an excluded connection is marked at
+ *   its SYN, and no SYN ever passes because of an entry.
+ * - The sidecar's connections have a conntrack zone, in the direction in which they began. Without it the app's next
+ *   connection from the same port would meet the entry of an ended one, and would not be captured.
+ * - At output the destination is the one after NAT: a captured connection goes to the loopback address. Postrouting checks
+ *   once more, with the interface by which the packet really leaves.
+ * - Conntrack never confirms what is refused, so nobody can create entries for later.
+ * - A reset carries nothing, and kernels send it without a socket: it passes without one. */
 #include "agent/capture/ruleset_internal.h"
 
 #include "base/capture.h"
@@ -27,7 +27,7 @@
 #define IN4 "ip daddr . tcp dport . ip saddr . tcp sport"
 #define IN6 "ip6 daddr . tcp dport . ip6 saddr . tcp sport"
 #define OPEN_MAX "1048576"
-#define OPEN_TIMEOUT "24h" /* more than what keepalive is by default */
+#define OPEN_TIMEOUT "24h" /* longer than the default interval of keepalive probes */
 #define REFUSE_INBOUND                                                                             \
 	"add @" FL_RULESET_REFUSED_INBOUND                                                         \
 	" { meta l4proto } counter name past_inbound reject with tcp reset"
@@ -53,7 +53,7 @@ static void gone_set(const struct fl_writer *w, const char *name, const char *ad
 		      name, addr, addr, comment);
 }
 
-/* The kernel asks for a silent one, or tries a closed window again, every two minutes at the latest. */
+/* For connections that stay open: the kernel probes a silent one, or a closed window, every two minutes at the latest. */
 static void living_set(const struct fl_writer *w, const char *name, const char *addr,
 		       const char *comment)
 {
@@ -77,7 +77,7 @@ static void led_maps(const struct fl_writer *w, const char *family, const char *
 
 	fl_text_print(
 		w->out,
-		"\tmap led%s { type inet_service : %s; %s comment \"where it wanted to go, by "
+		"\tmap led%s { type inet_service : %s; %s comment \"the original destination, by "
 		"the app's port\"; }\n"
 		"\tmap led%s_port { type inet_service : inet_service; %s comment \"the same: to "
 		"which port\"; }\n",
@@ -93,18 +93,19 @@ void fl_writer_sets(const struct fl_writer *w)
 	open_set(w, FL_RULESET_OPEN4, "ipv4_addr", "open before these rules");
 	open_set(w, FL_RULESET_OPEN6, "ipv6_addr", "the same for IPv6");
 	gone_set(w, "gone4", "ipv4_addr",
-		 "what has just come for a socket that the sidecar has closed");
+		 "packets that just came for a socket that the sidecar has closed");
 	gone_set(w, "gone6", "ipv6_addr", "the same for IPv6");
 	living_set(w, "others4", "ipv4_addr",
-		   "not the sidecar's, though with the priority of its sockets");
+		   "of other processes, with the priority of the sidecar's sockets");
 	living_set(w, "others6", "ipv6_addr", "the same for IPv6");
-	if (fl_writer_brings(w)) {
+	if (fl_writer_keeps_source(w)) {
 		living_set(w, "brought4", "ipv4_addr",
-			   "what the sidecar has brought under the client's address");
+			   "connections of the sidecar from the client's address");
 		living_set(w, "brought6", "ipv6_addr", "the same for IPv6");
 	}
-	lately_set(w, FL_RULESET_REFUSED_INBOUND, "TCP past the sidecar was refused lately");
-	lately_set(w, FL_RULESET_REFUSED_OUTBOUND, "the same on its way out");
+	lately_set(w, FL_RULESET_REFUSED_INBOUND,
+		   "inbound TCP around the sidecar was refused in the last minute");
+	lately_set(w, FL_RULESET_REFUSED_OUTBOUND, "the same outbound");
 }
 
 static void open_rules(const struct fl_writer *w, const char *ends4, const char *ends6)
@@ -117,7 +118,7 @@ static void open_rules(const struct fl_writer *w, const char *ends4, const char 
 		       ends6);
 }
 
-/* --- whose entry it is ------------------------------------------------------------------------ */
+/* --- conntrack zones ------------------------------------------------------------------------ */
 
 #define OF_SIDECAR "zone_of_sidecar"
 #define OF_OTHERS "zone_of_others"
@@ -127,27 +128,28 @@ const char fl_ruleset_before[] = INSERT NOT_SYN
 	" " OUT6 " @" FL_RULESET_OPEN6 " accept comment \"the same for IPv6\"\n" INSERT NOT_SYN
 	" " OUT4 " @" FL_RULESET_OPEN4 " accept comment \"open before these rules\"\n" INSERT SYN
 	" delete @" FL_RULESET_OPEN6 " { " OUT6 " } comment \"the same for IPv6\"\n" INSERT SYN
-	" delete @" FL_RULESET_OPEN4 " { " OUT4 " } comment \"a new one\"\n";
+	" delete @" FL_RULESET_OPEN4 " { " OUT4
+	" } comment \"a new connection with the same ends\"\n";
 
 static void zone_chain(const struct fl_writer *w)
 {
 	unsigned uid = w->conf->agent.sidecar_uid;
 
 	fl_writer_chain(w, OF_SIDECAR, NULL);
-	fl_writer_rule(w, "its entries are nobody else's", "ct original zone set %u accept",
+	fl_writer_rule(w, "a zone of its own for its entries", "ct original zone set %u accept",
 		       FL_CAPTURE_ZONE);
 	fl_writer_chain_end(w);
 	fl_writer_chain(w, OF_OTHERS, NULL);
-	fl_writer_rule(w, "they have no zone", "update @others4 { " OUT4 " } accept");
+	fl_writer_rule(w, "others have no zone: remembered", "update @others4 { " OUT4 " } accept");
 	fl_writer_rule(w, "the same for IPv6", "update @others6 { " OUT6 " } accept");
 	fl_writer_chain_end(w);
 	fl_writer_chain(w, "zone", "filter hook output priority raw");
 	fl_writer_rule(w, "inside the pod", "oifname \"lo\" accept");
-	fl_writer_rule(w, "of no captured protocol", "meta l4proto != $TCP accept");
+	fl_writer_rule(w, "not TCP", "meta l4proto != $TCP accept");
 	fl_writer_rule(w, "the sidecar's", "meta skuid %u goto " OF_SIDECAR, uid);
-	fl_writer_rule(w, "somebody else's", "meta skuid != %u meta priority != 0:%x accept", uid,
+	fl_writer_rule(w, "of another user", "meta skuid != %u meta priority != 0:%x accept", uid,
 		       FL_CAPTURE_PRIORITY);
-	fl_writer_rule(w, "somebody else's of the same priority: remembered",
+	fl_writer_rule(w, "of another user, with the same priority: remembered",
 		       "meta skuid != %u goto " OF_OTHERS, uid);
 	fl_writer_rule(w, "one of those, whose socket is closed",
 		       "meta priority 0:%x " OUT4 " @others4 goto " OF_OTHERS, FL_CAPTURE_PRIORITY);
@@ -165,13 +167,13 @@ static void zone_chain(const struct fl_writer *w)
 
 /* --- inbound ---------------------------------------------------------------------------------- */
 
-/* A SYN that was not led. */
+/* A SYN that was not redirected. */
 static void new_inbound_chain(const struct fl_writer *w)
 {
 	const struct fl_conf_selectors *spared = &w->conf->redirect.exclude_inbound;
 
 	fl_writer_chain(w, "spare_inbound", NULL);
-	fl_writer_rule(w, "left alone, and what answers it", "ct mark set ct mark or 0x%x accept",
+	fl_writer_rule(w, "excluded, and its answers", "ct mark set ct mark or 0x%x accept",
 		       FL_CAPTURE_SPARED);
 	fl_writer_chain_end(w);
 
@@ -180,13 +182,13 @@ static void new_inbound_chain(const struct fl_writer *w)
 		fl_writer_rules_of(w, spared, FL_LOOK_INBOUND, FL_RULESET_TCP, "goto spare_inbound",
 				   "[redirect] exclude_inbound");
 		fl_writer_rules_of(w, spared, FL_LOOK_DIALLED_INBOUND, FL_RULESET_TCP,
-				   "goto spare_inbound", "the same, translated by others");
+				   "goto spare_inbound", "the same, before NAT of other software");
 		fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_LOOK_INBOUND,
 				   FL_RULESET_TCP, "goto past_inbound",
-				   "[redirect] inbound_ports: it should have been led");
+				   "[redirect] inbound_ports: it should have been captured");
 		fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_LOOK_DIALLED_INBOUND,
 				   FL_RULESET_TCP, "goto past_inbound",
-				   "the same, translated by others");
+				   "the same, before NAT of other software");
 	}
 	fl_writer_rule(w, "not to be captured", "goto spare_inbound");
 	fl_writer_chain_end(w);
@@ -195,14 +197,13 @@ static void new_inbound_chain(const struct fl_writer *w)
 static void past_inbound_chain(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "past_inbound", NULL);
-	/* Out of its window, say: whoever sends it sends it again, and a reset would end a connection that is well. */
-	fl_writer_rule(w, "conntrack makes nothing of it",
-		       "ct state invalid counter name stray drop");
-	fl_writer_rule(w, "it would begin a connection past the sidecar",
+	/* For example out of its window: its sender repeats it, and a reset would end a healthy connection. */
+	fl_writer_rule(w, "invalid for conntrack", "ct state invalid counter name stray drop");
+	fl_writer_rule(w, "it would begin a connection around the sidecar",
 		       SYN " socket transparent { 0, 1 } " REFUSE_INBOUND);
-	fl_writer_rule(w, "it would go on with one", "meta skuid != %u " REFUSE_INBOUND,
+	fl_writer_rule(w, "it would continue one", "meta skuid != %u " REFUSE_INBOUND,
 		       w->conf->agent.sidecar_uid);
-	fl_writer_rule(w, "nobody has such a connection",
+	fl_writer_rule(w, "there is no such connection",
 		       "meta l4proto $TCP counter name stray reject with tcp reset");
 	fl_writer_chain_end(w);
 }
@@ -221,10 +222,11 @@ static void gate_in_chain(const struct fl_writer *w)
 		       own.data);
 	fl_writer_fixed_listeners(w, FL_LOOK_OUTBOUND);
 	if (fl_writer_is_tproxy(w)) {
-		fl_writer_rule(w, "to a socket that has somebody else's address: the sidecar's",
+		fl_writer_rule(w, "to a socket with a foreign address: the sidecar's",
 			       "socket transparent 1 accept");
 	}
-	fl_writer_rule(w, "the begin of a connection that was not led", SYN " goto new_inbound");
+	fl_writer_rule(w, "the first packet of a connection that was not captured",
+		       SYN " goto new_inbound");
 	fl_writer_rule(w, "answers to the sidecar, which has closed its socket: remembered",
 		       "ct original zone %u ct direction reply update @gone4 { " IN4 " }",
 		       FL_CAPTURE_ZONE);
@@ -233,7 +235,7 @@ static void gate_in_chain(const struct fl_writer *w)
 		       FL_CAPTURE_ZONE);
 	fl_writer_rule(w, "they pass", "ct original zone %u ct direction reply accept",
 		       FL_CAPTURE_ZONE);
-	fl_writer_rule(w, "left alone when it began", "ct mark and 0x%x != 0 accept",
+	fl_writer_rule(w, "excluded when it began", "ct mark and 0x%x != 0 accept",
 		       FL_CAPTURE_SPARED);
 	open_rules(w, IN4, IN6);
 	if (fl_writer_captures(&w->outbound)) {
@@ -241,7 +243,7 @@ static void gate_in_chain(const struct fl_writer *w)
 				   FL_RULESET_TCP, "accept",
 				   "answers of [redirect] exclude_outbound");
 	}
-	fl_writer_rule(w, "of no connection that may be", "goto past_inbound");
+	fl_writer_rule(w, "of no allowed connection", "goto past_inbound");
 	fl_writer_chain_end(w);
 	fl_text_done(&own);
 }
@@ -251,12 +253,12 @@ static void gate_in_chain(const struct fl_writer *w)
 static void spared_outbound_chains(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "spare_outbound", NULL);
-	fl_writer_rule(w, "left alone, and what answers it",
+	fl_writer_rule(w, "excluded, and its answers",
 		       "ct direction original ct mark set ct mark or 0x%x", FL_CAPTURE_SPARED);
-	fl_writer_rule(w, "left alone", "meta l4proto $TCP accept");
+	fl_writer_rule(w, "excluded", "meta l4proto $TCP accept");
 	fl_writer_chain_end(w);
 
-	/* An entry that was made to look like one, by a SYN to a port where nobody listens, never gets assured. */
+	/* A forged entry, of a SYN to a port where nothing listens, is never assured. */
 	fl_writer_chain(w, "spared_outbound", NULL);
 	fl_writer_rule(w, "the app's own", "ct direction original accept");
 	fl_writer_rule(w, "the app answers, and was answered", "ct status assured accept");
@@ -265,34 +267,36 @@ static void spared_outbound_chains(const struct fl_writer *w)
 	fl_writer_chain_end(w);
 }
 
-/* What is not the sidecar's by its socket. Returns from here are refused. */
+/* Packets whose socket is not the sidecar's. What returns from here is refused. */
 static void judge_out_chain(const struct fl_writer *w)
 {
 	const struct fl_conf_selectors *spared = &w->conf->redirect.exclude_outbound;
 	const struct fl_conf_selectors *taken = &w->conf->redirect.outbound;
 
 	fl_writer_chain(w, "judge_app", NULL);
-	fl_writer_rule(w, "left alone when it began",
+	fl_writer_rule(w, "excluded when it began",
 		       NOT_SYN " ct mark and 0x%x != 0 goto spared_outbound", FL_CAPTURE_SPARED);
-	fl_writer_rule(w, "not the begin of a connection", NOT_SYN " jump open_outbound");
-	if (fl_writer_brings(w)) {
-		fl_writer_rule(w, "answers what the sidecar has brought, which conntrack forgot",
-			       NOT_SYN " " OUT4 " @brought4 return");
+	fl_writer_rule(w, "not the first packet of a connection", NOT_SYN " jump open_outbound");
+	if (fl_writer_keeps_source(w)) {
+		fl_writer_rule(
+			w, "answers a connection from the client's address that conntrack forgot",
+			NOT_SYN " " OUT4 " @brought4 return");
 		fl_writer_rule(w, "the same for IPv6", NOT_SYN " " OUT6 " @brought6 return");
 	}
 	if (fl_writer_captures(&w->outbound)) {
 		fl_writer_rules_of(w, spared, FL_LOOK_OUTBOUND, FL_RULESET_TCP,
 				   "goto spare_outbound", "[redirect] exclude_outbound");
 		fl_writer_rules_of(w, spared, FL_LOOK_DIALLED_OUTBOUND, FL_RULESET_TCP,
-				   "goto spare_outbound", "the same, translated by others");
+				   "goto spare_outbound", "the same, before NAT of other software");
 		fl_writer_rules_of(w, taken, FL_LOOK_OUTBOUND, FL_RULESET_TCP, "return",
-				   "[redirect] outbound: it should have been led");
+				   "[redirect] outbound: it should have been captured");
 		fl_writer_rules_of(w, taken, FL_LOOK_DIALLED_OUTBOUND, FL_RULESET_TCP, "return",
-				   "the same, translated by others");
+				   "the same, before NAT of other software");
 	} else if (fl_writer_is_tproxy(w)) {
-		fl_writer_rule(w, "it may answer what the sidecar has brought", NOT_SYN " return");
+		fl_writer_rule(w, "it may answer a connection from the client's address",
+			       NOT_SYN " return");
 	}
-	fl_writer_rule(w, "answers what was not left alone", "ct direction reply return");
+	fl_writer_rule(w, "answers a connection that is not excluded", "ct direction reply return");
 	fl_writer_rule(w, "not to be captured", "goto spare_outbound");
 	fl_writer_chain_end(w);
 }
@@ -309,10 +313,9 @@ static void judge_chains(const struct fl_writer *w)
 
 	fl_writer_own_ports(w, &own);
 	fl_writer_chain(w, "judge", NULL);
-	fl_writer_rule(w, "somebody else's than the sidecar's", "meta skuid != %u goto judge_app",
+	fl_writer_rule(w, "not of the sidecar's user", "meta skuid != %u goto judge_app",
 		       w->conf->agent.sidecar_uid);
-	fl_writer_rule(w, "without a socket: refuses what has come",
-		       "tcp flags & rst == rst accept");
+	fl_writer_rule(w, "a reset without a socket", "tcp flags & rst == rst accept");
 	fl_writer_rule(w, "what the sidecar has accepted, or will, or has closed",
 		       "tcp sport { %s } accept", own.data);
 	if (fl_writer_is_tproxy(w)) {
@@ -320,10 +323,10 @@ static void judge_chains(const struct fl_writer *w)
 			       "meta mark 0x%x accept", FL_CAPTURE_OWN_MARK);
 	}
 	fl_writer_fixed_listeners(w, FL_LOOK_OWN);
-	fl_writer_rule(w, "the rest of what the sidecar has dialled, and was answered",
+	fl_writer_rule(w, "the rest of an answered connection that the sidecar dialled",
 		       "ct original zone %u ct direction original ct state established accept",
 		       FL_CAPTURE_ZONE);
-	fl_writer_rule(w, "the rest of somebody else's", "goto judge_app");
+	fl_writer_rule(w, "the rest of other connections", "goto judge_app");
 	fl_writer_chain_end(w);
 	fl_text_done(&own);
 }
@@ -335,8 +338,8 @@ static void gate_out_chain(const struct fl_writer *w)
 	fl_writer_rule(w, "not captured", "meta l4proto != $TCP goto other_outbound");
 	fl_writer_rule(w, "the sidecar's own", "meta skuid %u accept", w->conf->agent.sidecar_uid);
 	if (fl_writer_captures(&w->outbound)) {
-		fl_writer_rule(w, "led to the sidecar", "ip daddr 127.0.0.1 tcp dport %u accept",
-			       w->outbound.v4);
+		fl_writer_rule(w, "captured, to the sidecar",
+			       "ip daddr 127.0.0.1 tcp dport %u accept", w->outbound.v4);
 		fl_writer_rule(w, "the same for IPv6", "ip6 daddr ::1 tcp dport %u accept",
 			       w->outbound.v6);
 	}
@@ -345,28 +348,27 @@ static void gate_out_chain(const struct fl_writer *w)
 			       FL_CAPTURE_MARK);
 	}
 	fl_writer_rule(w, "may it leave as it is?", "jump judge");
-	fl_writer_rule(w, "a reset says nothing, and nobody waits for it",
-		       "tcp flags & rst == rst drop");
-	fl_writer_rule(w, "the begin of a connection that was not led",
+	fl_writer_rule(w, "a reset carries nothing", "tcp flags & rst == rst drop");
+	fl_writer_rule(w, "the first packet of a connection that was not captured",
 		       SYN " add @" FL_RULESET_REFUSED_OUTBOUND
 			   " { meta l4proto } counter name past_outbound reject with tcp reset");
-	fl_writer_rule(w, "not known: it would go out as it is",
+	fl_writer_rule(w, "unknown: it would leave as it is",
 		       "meta l4proto $TCP add @" FL_RULESET_REFUSED_OUTBOUND
 		       " { meta l4proto } counter name astray reject with tcp reset");
 	fl_writer_chain_end(w);
 }
 
-/* Where others have led it elsewhere since. Before others translate its source. */
+/* For what other rules have redirected since. Before source NAT of other software. */
 static void leaving_chain(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "leaving", "filter hook postrouting priority mangle");
 	fl_writer_rule(w, "inside the pod", "oifname \"lo\" accept");
 	fl_writer_rule(w, "not captured", "meta l4proto != $TCP accept");
-	fl_writer_rule(w, "the sidecar's own, like any other on the network from here",
+	fl_writer_rule(w, "the sidecar's own: with normal priority from here on",
 		       "meta skuid %u meta priority set 0:0 accept", w->conf->agent.sidecar_uid);
 	fl_writer_rule(w, "forwarded", "fib saddr type != local accept");
 	fl_writer_rule(w, "may it leave as it is?", "jump judge");
-	fl_writer_rule(w, "no: it was led elsewhere after all",
+	fl_writer_rule(w, "no: other rules redirected it",
 		       "meta l4proto $TCP add @" FL_RULESET_REFUSED_OUTBOUND
 		       " { meta l4proto } counter name slipped drop");
 	fl_writer_chain_end(w);
@@ -383,7 +385,7 @@ static void other_chain(const struct fl_writer *w, bool inbound)
 
 	fl_writer_chain(w, counter, NULL);
 	fl_writer_rule(w, "ICMP and neighbour discovery", "meta l4proto { $ICMP, $ICMPV6 } accept");
-	fl_writer_rule(w, "answers: decided with what they answer", "ct direction reply accept");
+	fl_writer_rule(w, "answers: decided with the first packet", "ct direction reply accept");
 	fl_writer_rule(w, "DNS", "meta l4proto $UDP ct original proto-dst 53 accept");
 	if (!inbound) {
 		fl_writer_rule(w, "the sidecar's own", "meta skuid %u accept",

@@ -1,35 +1,35 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_CAPTURE_RULESET_INTERNAL_H
 #define FL_AGENT_CAPTURE_RULESET_INTERNAL_H
-/* ruleset_internal - what the files that write the rules have in common.
+/* ruleset_internal - shared by the files that write the rules.
  *
- * ruleset.c       listeners, the table, refusals
- * ruleset_parts.c lines and matches
- * ruleset_lead.c  chains that lead connections to the sidecar: nat and tproxy
- * ruleset_gate.c  chains that decide what may pass: filter
+ * ruleset.c          listeners, the table, errors
+ * ruleset_parts.c    lines and matches
+ * ruleset_capture.c  chains that redirect connections to the sidecar: nat and tproxy
+ * ruleset_gate.c     chains that decide what may pass: filter
  * ruleset_forward.c  both, for what the pod forwards */
 #include "agent/capture/ruleset.h"
 
-/* Just before others, whose priority is -100. */
+/* Just before the rules of other software, whose priority is -100. */
 #define FL_RULESET_DSTNAT "-101"
 #define SYN "tcp flags & (fin | syn | rst | ack) == syn"
 #define NOT_SYN "tcp flags & (fin | syn | rst | ack) != syn"
 
-/* Where a packet is looked at, and which of its ends a selector is about. */
+/* In which direction a packet is matched, and which of its ends the selector is about. */
 enum fl_ruleset_look {
-	FL_LOOK_INBOUND,          /* who comes in: its destination port, its source */
-	FL_LOOK_OUTBOUND,         /* who goes out: its destination port and address */
-	FL_LOOK_OWN,              /* who goes out: its own port and address */
-	FL_LOOK_ANSWER,           /* what comes back from there */
-	FL_LOOK_DIALLED_INBOUND,  /* as FL_LOOK_INBOUND, before others have translated it */
-	FL_LOOK_DIALLED_OUTBOUND, /* as FL_LOOK_OUTBOUND, likewise */
+	FL_LOOK_INBOUND,         /* incoming: its destination port, its source address */
+	FL_LOOK_OUTBOUND,        /* outgoing: its destination port and address */
+	FL_LOOK_OWN,             /* outgoing: its source port and address */
+	FL_LOOK_ANSWER,          /* incoming answers: their source port and address */
+	FL_LOOK_DIALLED_INBOUND, /* as FL_LOOK_INBOUND, with the port before NAT of other software */
+	FL_LOOK_DIALLED_OUTBOUND, /* as FL_LOOK_OUTBOUND, with port and address before that */
 	FL_LOOK_COUNT
 };
 enum fl_ruleset_protocol { FL_RULESET_TCP, FL_RULESET_OTHER };
 
 struct fl_writer {
 	const struct fl_conf *conf;
-	const struct fl_ruleset_uplinks *outside;
+	const struct fl_ruleset_uplinks *uplinks;
 	struct fl_text *out;
 	struct fl_ruleset_ports inbound, outbound;
 };
@@ -44,40 +44,40 @@ static inline bool fl_writer_is_tproxy(const struct fl_writer *w)
 	return w->conf->redirect.mode == FL_REDIRECT_TPROXY;
 }
 
-/* Does the sidecar dial the app under the client's address? */
-static inline bool fl_writer_brings(const struct fl_writer *w)
+/* Does the sidecar dial the app from the client's address? */
+static inline bool fl_writer_keeps_source(const struct fl_writer *w)
 {
 	return fl_writer_is_tproxy(w) && fl_writer_captures(&w->inbound);
 }
 
 /* --- lines ------------------------------------------------------------------------------------ */
 
-/* base: "filter hook input priority filter", NULL: a chain that others jump to. */
+/* base: "filter hook input priority filter"; NULL: a chain to jump to. */
 void fl_writer_chain(const struct fl_writer *w, const char *name, const char *base);
 void fl_writer_chain_end(const struct fl_writer *w);
 void fl_writer_rule(const struct fl_writer *w, const char *comment, const char *fmt, ...)
 	FL_PRINTF(3, 4);
-/* Leads to these ports: a rule for each family where they differ. */
+/* Redirects to these ports: a rule for each family if they differ. */
 void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
 			const char *match, const char *counter, const char *comment);
-/* Writes what a selector matches, with a space at its end; nothing where all fits. */
+/* Writes the match of a selector, with a space at its end; nothing if it matches everything. */
 void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset_look look,
 			enum fl_ruleset_protocol protocol, struct fl_text *out);
 /* One rule for each selector. */
 void fl_writer_rules_of(const struct fl_writer *w, const struct fl_conf_selectors *selectors,
 			enum fl_ruleset_look look, enum fl_ruleset_protocol protocol,
 			const char *verdict, const char *comment);
-/* Ports that the sidecar answers itself, whatever the address: "15006, 15001, 15020". fl_text_done() frees it. */
+/* Ports that the sidecar itself listens on, whatever the address: "15006, 15001, 15020". Free it with fl_text_done(). */
 void fl_writer_own_ports(const struct fl_writer *w, struct fl_text *out);
 /* One accepting rule for each [service] listen: FL_LOOK_OUTBOUND, what goes there; FL_LOOK_OWN, what it sends. */
 void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look look);
 
 /* --- chains ----------------------------------------------------------------------------------- */
 
-void fl_writer_lead(const struct fl_writer *w);
+void fl_writer_capture(const struct fl_writer *w);
 void fl_writer_sets(const struct fl_writer *w);
 void fl_writer_gate(const struct fl_writer *w);
-/* What the pod forwards: both. */
+/* Both kinds, for what the pod forwards. */
 void fl_writer_forwarded(const struct fl_writer *w);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ruleset_parts - lines of the ruleset, and what selectors and listeners of the INI come to in them. */
+/* ruleset_parts - lines of the ruleset, and the matches that selectors and listeners of the INI become. */
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "agent/capture/ruleset_internal.h"
 #include "base/mem.h"
 
-/* Protocols whose ports are where those of TCP are. */
+/* Protocols with their ports at the same place as TCP. */
 #define WITH_PORTS "meta l4proto { $TCP, $UDP, $UDPLITE, $SCTP, $DCCP }"
 
 /* --- lines ------------------------------------------------------------------------------------ */
@@ -55,7 +55,7 @@ void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports
 
 /* --- selectors -------------------------------------------------------------------------------- */
 
-/* How nft calls the ends of a packet; before_port: what it wants to have been said before a port. */
+/* How nft names the ends of a packet; before_port: the match that it requires before a port. */
 static const struct look {
 	const char *before_port, *port, *addr, *interface;
 } looks[FL_LOOK_COUNT] = {

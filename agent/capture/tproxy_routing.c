@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* route - four rtnetlink requests, one after the other, each acknowledged. */
+/* tproxy_routing - four rtnetlink requests, one after the other, each acknowledged. */
 #include "agent/capture/tproxy_routing.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ static struct request rule_request(bool add, sa_family_t family)
 	request.body.rule.family = (uint8_t)family;
 	request.body.rule.table = FL_CAPTURE_TABLE;
 	request.body.rule.action = FR_ACT_TO_TBL;
-	/* Its place is given, or the kernel would take it again each time. */
+	/* With a fixed priority, or the kernel would add another one each time. */
 	put_u32(&request, FRA_PRIORITY, FL_CAPTURE_TABLE);
 	put_u32(&request, FRA_FWMARK, FL_CAPTURE_MARK);
 	put_u32(&request, FRA_FWMASK, UINT32_MAX);
@@ -101,7 +101,7 @@ static int talk(int fd, const struct request *request)
 	return -answer.error.body.error;
 }
 
-/* A pod without IPv6 has nothing to lead. */
+/* A pod without IPv6 needs no such route. */
 static bool is_without(sa_family_t family, int code)
 {
 	return family == AF_INET6 &&

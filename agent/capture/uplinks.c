@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* outside - reads /proc/net/route and /proc/net/ipv6_route, whose format the kernel keeps (proc(5)). */
+/* uplinks - reads /proc/net/route and /proc/net/ipv6_route, whose format the kernel keeps (proc(5)). */
 #include "agent/capture/uplinks.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ static const char *default_of_6(const char *const *words, size_t count)
 		       : NULL;
 }
 
-/* A kernel without that family has no such file. */
+/* A kernel without that address family has no such file. */
 static int read_routes(const char *path, const char *(*default_of)(const char *const *, size_t),
 		       struct fl_ruleset_uplinks *ret, struct fl_err *err)
 {

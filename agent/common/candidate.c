@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* candidate - glue between conf, certs-watch and the wire.
+/* candidate - between conf, certs-watch and the wire.
  *
- * Fails when certs-watch refuses (its findings say why) and when the whole is larger than a
- * frame. Key material lives in fl_candidate.files and in the frame; both are wiped by whoever
- * ends them. */
+ * The key is in fl_candidate.files and in the frame; whoever ends one of them wipes it. */
 #include "agent/common/candidate.h"
 
 #include <stdlib.h>
@@ -107,7 +105,7 @@ static struct fl_span file_span(const struct fl_source_file *file)
 	return (struct fl_span){(const uint8_t *)file->data, file->len};
 }
 
-/* Key first, then the chain: the one form that the wire knows. To be wiped and freed. */
+/* Key first, then the chain: the only form on the wire. To be wiped and freed. */
 static struct fl_span join_credential(const struct fl_source_files *files)
 {
 	const struct fl_source_file *parts[] = {&files->key, &files->cert};
@@ -124,7 +122,7 @@ static struct fl_span join_credential(const struct fl_source_files *files)
 		memcpy(joined + len, parts[i]->data, parts[i]->len);
 		len += parts[i]->len;
 		if (i == 0) {
-			/* The key's last line may lack its end. */
+			/* The last line of the key may lack its newline. */
 			joined[len++] = '\n';
 		}
 	}

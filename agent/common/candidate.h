@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_COMMON_CANDIDATE_H
 #define FL_AGENT_COMMON_CANDIDATE_H
-/* candidate - from the INI and the files that it names to a generation, ready to be sent.
+/* candidate - makes a generation of the INI and the files that it names, ready to be sent.
  *
- * Reads files (blocking, bounded) through certs-watch, and judges nothing itself. Main thread
- * only. */
+ * Reads and judges files through certs-watch (blocks, bounded). Main thread. */
 #include "certs-watch/source.h"
 #include "conf/conf.h"
 
@@ -14,8 +13,8 @@ struct fl_candidate {
 	struct fl_findings findings;        /* paths borrowed from the conf */
 };
 
-/* Reads and judges what [identity] and [federate] name. Returns FL_ERR_INVALID when refused; the
- * findings are there either way. conf must outlive ret; late is borrowed for the call. */
+/* Reads and judges what [identity] and [federate] name. Errors: FL_ERR_INVALID, it is refused; ret->findings are filled
+ * in either way, so call fl_candidate_done() either way. conf must outlive ret; late is borrowed for the call. */
 int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_late_crls *late,
 		      struct fl_candidate *ret) FL_MUST_USE;
 void fl_candidate_done(struct fl_candidate *candidate); /* wipes */
@@ -32,9 +31,9 @@ const char *fl_candidate_file(const struct fl_conf *conf, size_t index, fl_conf_
 /* The line of the INI that names path; 0 for NULL, or for a path that it does not name. */
 fl_conf_line fl_candidate_line(const struct fl_conf *conf, const char *path);
 
-/* The frame (ctl/message.h) of an accepted candidate, numbered 1, and the digest of its content:
- * credentials and INI. ret_frame is to be wiped and freed. Errors: FL_ERR_LIMIT, too much for
- * one frame. */
+/* Encodes an accepted candidate as a frame (ctl/message.h) with the number 1, and computes the digest of its content:
+ * credentials and INI. The caller wipes and frees ret_frame. Errors: FL_ERR_LIMIT, too large for one frame;
+ * FL_ERR_NOMEM. */
 int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_conf *conf,
 			struct fl_span ini, uint8_t **ret_frame, size_t *ret_len,
 			uint8_t ret_digest[FL_DIGEST_LEN], struct fl_err *err) FL_MUST_USE;

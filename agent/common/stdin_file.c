@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* input - reads stdin whole; what takes a path gets that of a file in memory. */
 #include "agent/common/stdin_file.h"
 
 #include <errno.h>
@@ -15,14 +14,14 @@
 #include "certs-watch/source.h"
 #include "conf/problems.h"
 
-#define MAX ((size_t)FL_SOURCE_FILE_MAX) /* that of an INI as well */
+#define MAX ((size_t)FL_SOURCE_FILE_MAX) /* the limit of an INI, too */
 
 bool fl_stdin_is(const char *word)
 {
 	return strcmp(word, "-") == 0 || strcmp(word, FL_STDIN_NAME) == 0;
 }
 
-/* To free(), with a NUL behind. */
+/* ret_text: to free(), with a NUL at its end. */
 static int read_stdin(char **ret_text, size_t *ret_len, struct fl_err *err)
 {
 	char *text = fl_new(MAX + 2);
@@ -42,7 +41,7 @@ static int read_stdin(char **ret_text, size_t *ret_len, struct fl_err *err)
 		rc = fl_err_set(err, FL_ERR_LIMIT, "there are more than %zu bytes", MAX);
 	} else if (rc == FL_OK && len == 0) {
 		rc = fl_err_set(err, FL_ERR_INVALID,
-				"it is empty; kubectl exec passes it on with -i only");
+				"it is empty; kubectl exec passes stdin on only with -i");
 	}
 	if (rc != FL_OK) {
 		fl_wipe_free(text, MAX + 2);
@@ -91,7 +90,7 @@ int fl_stdin_to_file(char **ret_path, struct fl_err *err)
 		return rc;
 	}
 	fd = memfd_create("fairlead", MFD_CLOEXEC);
-	/* Made with 0777, which would be a finding. */
+	/* It is created with mode 0777, which would be reported as a finding. */
 	if (fd < 0 || fchmod(fd, 0600) != 0 || !fl_fd_write_all(fd, text, len)) {
 		rc = fl_err_sys(err, errno, "cannot make a file in memory");
 		if (fd >= 0) {

@@ -25,7 +25,7 @@ void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object
 	whole = fl_format("%s:%u: %s %.100s: %s", object->file,
 			  line != 0 ? line : fl_yaml_line(object->root), object->kind, object->name,
 			  text);
-	/* What the file says goes into the INI as a comment: one line, whatever it holds. */
+	/* Text of the file goes into the INI as a comment: make it one line, whatever it holds. */
 	fl_text_put_clean(&clean, whole);
 	(void)fprintf(stderr, "%s\n", clean.data);
 	fl_text_print(&draft->missed_lines, "; %s\n", clean.data);

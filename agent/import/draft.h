@@ -19,13 +19,13 @@ struct fl_import_words {
 	size_t count;
 };
 
-/* An [allow] or [deny] rule. All of it must fit. Empty lists: `from` nobody, the others everything. */
+/* An [allow] or [deny] rule. All lists must match; an empty `from` matches no peer, the others match everything. */
 struct fl_import_rule {
 	char *name, *file;
 	unsigned line;
 	bool deny;
-	bool lost; /* an allow rule that lets in nobody any more: what it needs cannot be said */
-	bool plaintext; /* among from */
+	bool lost; /* an allow rule that admits nothing, because a condition of it cannot be expressed */
+	bool plaintext; /* `from` includes plaintext */
 	struct fl_import_words from, to, sources;
 	struct fl_import_words except_from, except_to, except_sources;
 };
@@ -65,18 +65,18 @@ struct fl_import_draft {
 	size_t port_count;
 	struct fl_import_upstream *upstreams;
 	size_t upstream_count;
-	bool allow_all;     /* no rule of the source system restricts who is let in */
-	bool restricted;    /* some resource says that only what it allows is let in */
+	bool allow_all;     /* no rule of the source system restricts peers */
+	bool restricted;    /* some resource says that only what it allows is admitted */
 	unsigned mode_rank; /* of the most specific PeerAuthentication; 0: none */
 	bool mode_unknown;  /* there may be a more specific one */
 	enum fl_inbound_mode mode;
-	bool is_istio, is_linkerd; /* such resources were there */
+	bool is_istio, is_linkerd; /* such resources were found */
 
-	struct fl_text missed_lines; /* as comments, for the INI */
+	struct fl_text missed_lines; /* what could not be expressed, as comments for the INI */
 	size_t missed;
 };
 
-/* `FILE:LINE: sentence` to stderr and into the INI: this cannot be expressed, and what is done about it. */
+/* Reports `FILE:LINE: sentence` on stderr and in the INI: what cannot be expressed, and the consequence. */
 void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object *object,
 		    struct fl_yaml where, const char *fmt, ...) FL_PRINTF(4, 5);
 
@@ -84,26 +84,26 @@ void fl_import_words_add(struct fl_import_words *words, char *text); /* takes te
 bool fl_import_words_have(const struct fl_import_words *words, const char *text);
 void fl_import_words_done(struct fl_import_words *words);
 
-/* A new rule at the end; borrowed. about: for its name. */
+/* Appends a rule that is named after object; borrowed. */
 struct fl_import_rule *fl_import_rule_add(struct fl_import_draft *draft,
 					  const struct fl_import_object *object,
 					  struct fl_yaml where, bool deny);
-/* `[service NAME]` of that port; borrowed. */
+/* Finds or adds `[service NAME]` of that port; borrowed. */
 struct fl_import_port *fl_import_port_of(struct fl_import_draft *draft, unsigned port,
 					 const char *name);
-/* Do these labels select the workload? Absent ones select all. UNKNOWN: the workload's labels are not known; the caller
- * says what it does about that. */
+/* Do these labels select the workload? No labels select all. UNKNOWN: the labels of the workload are not known; the caller
+ * reports the consequence. */
 enum fl_import_selected { FL_IMPORT_NO, FL_IMPORT_YES, FL_IMPORT_UNKNOWN };
 enum fl_import_selected fl_import_select(const struct fl_import_draft *draft,
 					 struct fl_yaml labels);
 #define FL_IMPORT_NAME_LABELS                                                                      \
 	"it is for certain workloads, and the labels of yours are not known (--labels app=web)"
-/* "8080" to 8080; 0: no port. */
+/* "8080" as 8080; 0: it is no port. */
 unsigned fl_import_port_number(const char *text);
-/* A pattern that the INI takes? */
+/* Is it a pattern that the INI accepts? */
 bool fl_import_is_pattern(const char *text);
 
-/* Each names all keys of the map that known (ends with NULL) does not hold; true: there were some. */
+/* Reports each key of the map that is not in known (which ends with NULL). True: there were some. */
 bool fl_import_unknown_keys(struct fl_import_draft *draft, const struct fl_import_object *object,
 			    struct fl_yaml map, const char *const *known, const char *effect);
 
@@ -112,7 +112,7 @@ void fl_import_linkerd(struct fl_import_draft *draft, const struct fl_import_obj
 /* An Istio AuthorizationPolicy; part of fl_import_istio(). */
 void fl_import_istio_policy(struct fl_import_draft *draft, const struct fl_import_object *object);
 
-/* Once all is read. */
+/* Writes the INI, when everything was read. */
 void fl_import_write(struct fl_import_draft *draft, struct fl_text *out);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* import - reads the files, finds out which workload they are about, and hands each resource to who knows its kind. */
+/* import - the command: reads the files, finds the workload, and passes each resource to istio.c or linkerd.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +99,7 @@ static bool is_linkerd(const char *group)
 	return strncmp(group, "policy.linkerd.io/", strlen("policy.linkerd.io/")) == 0;
 }
 
-/* Resources of other systems are none of our business; a List holds more of them, and no List. */
+/* Skips resources of other systems. A List holds resources, but no further List. */
 static void add_object(struct fl_import_draft *draft, const char *file, struct fl_yaml root,
 		       bool in_list)
 {
@@ -148,8 +148,8 @@ static void read_labels(struct fl_import_draft *draft, const char *text)
 	}
 }
 
-/* The one namespace beside the root's that resources are in. A resource without one goes into that of whoever applies
- * it. */
+/* The only namespace of the resources, besides the root namespace. A resource without one belongs to the namespace in which
+ * it is applied. */
 static int find_namespace(struct fl_import_draft *draft, const char *given, struct fl_err *err)
 {
 	const char *found = NULL;
@@ -164,8 +164,8 @@ static int find_namespace(struct fl_import_draft *draft, const char *given, stru
 		if (found != NULL) {
 			return fl_err_set(err, FL_ERR_INVALID,
 					  "the files are about the namespaces %.100s, %.100s and "
-					  "maybe more: name the one of your workload, --namespace "
-					  "%.100s",
+					  "perhaps more: name that of your workload, for example "
+					  "--namespace %.100s",
 					  found, ns, found);
 		}
 		found = ns;
@@ -179,8 +179,8 @@ static int find_namespace(struct fl_import_draft *draft, const char *given, stru
 	return FL_OK;
 }
 
-/* Istio's resources of the root namespace are for all; others for their own. Linkerd has no such namespace. What a
- * client says of its destinations (DestinationRule) holds wherever the client is. */
+/* Istio's resources in the root namespace apply to all namespaces, others to their own. Linkerd has no root namespace. A
+ * DestinationRule is about destinations, and applies in every namespace. */
 static bool is_about_namespace(const struct fl_import_draft *draft,
 			       const struct fl_import_object *object)
 {
@@ -344,8 +344,8 @@ static const char page[] =
 	"      --root-namespace NS  the namespace whose policies apply to all others;\n"
 	"                      default istio-system\n" FL_PAGE_OPTIONS_HELP "\n"
 	"EXIT STATUS\n"
-	"  0  all of it is expressed\n"
-	"  1  some is not, and is reported\n"
+	"  0  everything could be expressed\n"
+	"  1  something could not, and is reported\n"
 	"  2  a file cannot be read, or the workload is not known\n"
 	"\n"
 	"EXAMPLES\n"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* import_linkerd - Server, AuthorizationPolicy, MeshTLSAuthentication and NetworkAuthentication of Linkerd.
+/* linkerd - Server, AuthorizationPolicy, MeshTLSAuthentication and NetworkAuthentication.
  *
- * A policy of Linkerd only ever allows, and names what has to be proven by reference: the referenced resources are looked
- * up among those that were read. Identities of Linkerd are DNS names that hold namespace and account, and become SPIFFE
- * IDs of the common form. */
+ * A policy of Linkerd only allows, and refers to other resources for what a peer has to prove: these are looked up among
+ * those that were read. Identities of Linkerd are DNS names with namespace and account; they become SPIFFE IDs of the usual
+ * form. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ static const struct fl_import_object *find(const struct fl_import_draft *draft,
 
 /* --- Server --------------------------------------------------------------------------------------- */
 
-/* The port that a Server is for, as a [service]. NULL, and named: not ours, or nothing that could be said. */
+/* The port of a Server, as a [service]. NULL: it is not for this workload, or was reported. */
 static struct fl_import_port *server_port(struct fl_import_draft *draft,
 					  const struct fl_import_object *server)
 {
@@ -76,17 +76,17 @@ static void read_server(struct fl_import_draft *draft, const struct fl_import_ob
 	}
 }
 
-/* --- who ------------------------------------------------------------------------------------------ */
+/* --- identities and networks ------------------------------------------------------------------------------------------ */
 
 struct proof {
 	struct fl_import_rule *rule;
-	bool identities, networks; /* has narrowed it */
+	bool identities, networks; /* such a proof has restricted the rule */
 };
 
 static void lose(struct fl_import_draft *draft, const struct fl_import_object *object,
 		 struct fl_yaml where, struct proof *proof, const char *what)
 {
-	fl_import_miss(draft, object, where, "%s: this rule is left out, and lets nobody in", what);
+	fl_import_miss(draft, object, where, "%s: this rule is left out, and admits nothing", what);
 	proof->rule->lost = true;
 }
 
@@ -114,7 +114,7 @@ static void add_identity(struct fl_import_draft *draft, const struct fl_import_o
 {
 	if (pattern == NULL || !fl_import_is_pattern(pattern)) {
 		fl_import_miss(draft, object, where,
-			       "`%.200s` cannot be said as a SPIFFE ID: left out", text);
+			       "`%.200s` cannot be expressed as a SPIFFE ID: left out", text);
 		free(pattern);
 		return;
 	}
@@ -185,7 +185,7 @@ static void read_networks(struct fl_import_draft *draft, const struct fl_import_
 	}
 }
 
-/* One thing that has to be proven; all of a policy's have to. */
+/* One proof that the policy requires; all of them are needed. */
 static void read_proof(struct fl_import_draft *draft, const struct fl_import_object *policy,
 		       struct fl_yaml reference, struct proof *proof)
 {
@@ -203,7 +203,7 @@ static void read_proof(struct fl_import_draft *draft, const struct fl_import_obj
 		add_account(draft, policy, reference, proof);
 	} else if (object == NULL) {
 		lose(draft, policy, reference, proof,
-		     "it refers to what is in none of these files");
+		     "it refers to a resource that is in none of these files");
 	} else if (is_network) {
 		read_networks(draft, object, proof);
 	} else if (strcmp(kind, "MeshTLSAuthentication") == 0) {
@@ -215,7 +215,7 @@ static void read_proof(struct fl_import_draft *draft, const struct fl_import_obj
 
 /* --- AuthorizationPolicy --------------------------------------------------------------------------- */
 
-/* Which ports it is for, into rule. False: none of ours, or it cannot be said. */
+/* Adds the ports of the policy to rule. False: none of this workload, or they cannot be expressed. */
 static bool read_target(struct fl_import_draft *draft, const struct fl_import_object *policy,
 			struct fl_import_rule *rule)
 {
@@ -227,23 +227,25 @@ static bool read_target(struct fl_import_draft *draft, const struct fl_import_ob
 		return strcmp(fl_yaml_text(fl_yaml_get(target, "name")), draft->ns) == 0;
 	}
 	if (strcmp(kind, "Server") != 0) {
-		fl_import_miss(draft, policy, target,
-			       "a target of the kind %.40s has no counterpart: left out, and lets "
-			       "nobody in",
-			       kind);
+		fl_import_miss(
+			draft, policy, target,
+			"a target of the kind %.40s has no counterpart: left out, and admits "
+			"nothing",
+			kind);
 		return false;
 	}
 	if (server == NULL) {
-		fl_import_miss(draft, policy, target,
-			       "the Server `%.100s` is in none of these files: left out, and lets "
-			       "nobody in",
-			       fl_yaml_text(fl_yaml_get(target, "name")));
+		fl_import_miss(
+			draft, policy, target,
+			"the Server `%.100s` is in none of these files: left out, and admits "
+			"nothing",
+			fl_yaml_text(fl_yaml_get(target, "name")));
 		return false;
 	}
 	if (fl_import_select(draft, fl_yaml_get(fl_yaml_get(server->spec, "podSelector"),
 						"matchLabels")) != FL_IMPORT_YES ||
 	    fl_import_port_number(fl_yaml_text(fl_yaml_get(server->spec, "port"))) == 0) {
-		return false; /* named where the Server is read */
+		return false; /* reported where the Server is read */
 	}
 	fl_import_words_add(&rule->to, fl_strdup(fl_yaml_text(fl_yaml_get(server->spec, "port"))));
 	return true;
@@ -264,11 +266,11 @@ static void read_policy(struct fl_import_draft *draft, const struct fl_import_ob
 		read_proof(draft, object, fl_yaml_item(proofs, i), &proof);
 	}
 	if (fl_import_unknown_keys(draft, object, object->spec, known,
-				   "this rule is left out, and lets nobody in")) {
+				   "this rule is left out, and admits nothing")) {
 		proof.rule->lost = true;
 	}
 	if (!proof.identities) {
-		/* Whoever comes from there, with an identity or without. */
+		/* Every peer from there, with an identity or without. */
 		fl_import_words_add(&proof.rule->from,
 				    fl_format("spiffe://%s/**", draft->trust_domain));
 		proof.rule->plaintext = true;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* import_policy - an AuthorizationPolicy of Istio.
+/* policy - an AuthorizationPolicy of Istio.
  *
- * Each of its rules is a list of sources, a list of operations and a list of conditions; one of each list has to fit,
- * conditions all of them. So each pair of a source and an operation becomes a rule of ours. Within one, fields of
- * different names must all fit; the items of a field are alternatives; a field that begins with `not` takes back.
+ * Each of its rules has a list of sources, a list of operations and a list of conditions. One source, one operation and all
+ * conditions must match, so each pair of a source and an operation becomes one of our rules. Within a source or operation
+ * all fields must match; the items of a field are alternatives; a field that begins with `not` is an exception.
  *
- * The careful side, for what cannot be said: an alternative of an allow rule is left out, one of a deny rule makes
- * it hold for everybody; an exception of an allow rule costs the rule, one of a deny rule is left out; a condition
- * of an allow rule costs the rule, one of a deny rule is left out. */
+ * For what cannot be expressed the translation takes the careful side:
+ *
+ *                 in an ALLOW rule        in a DENY rule
+ *   alternative   it is left out          the rule matches everything
+ *   exception     the rule is left out    it is left out
+ *   condition     the rule is left out    it is left out */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +23,10 @@ struct translation {
 	struct fl_import_draft *draft;
 	const struct fl_import_object *object;
 	struct fl_import_rule *rule;
-	bool any_from; /* nothing has narrowed it yet */
+	bool any_from; /* nothing has restricted it yet */
 };
 
-/* Turns an item of a list into words of the INI. False: that cannot be said. */
+/* Translates an item of a list into words of the INI. False: it cannot be expressed. */
 typedef bool (*say_fn)(const struct translation *t, const char *text, struct fl_import_words *ret);
 
 /* --- words of Istio ----------------------------------------------------------------------------- */
@@ -62,7 +65,7 @@ static bool say_prefix(const struct translation *t, const char *text, struct fl_
 	const char *rest, *domain = domain_of(t, text, &rest);
 	char *pattern;
 
-	/* Only whole segments can be left open: all below a namespace, not the names that begin alike. */
+	/* A pattern can leave only whole segments open: everything below a namespace, but not names with a common prefix. */
 	if (len < 2 || text[len - 2] != '/') {
 		return false;
 	}
@@ -160,16 +163,16 @@ static void lose(struct translation *t, struct fl_yaml where, const char *what)
 {
 	if (t->rule->deny) {
 		fl_import_miss(t->draft, t->object, where,
-			       "%s cannot be said here: this DENY rule refuses more than it did",
+			       "%s cannot be expressed: this DENY rule refuses more than before",
 			       what);
 	} else {
 		fl_import_miss(t->draft, t->object, where,
-			       "%s cannot be said here: this ALLOW rule is left out", what);
+			       "%s cannot be expressed: this ALLOW rule is left out", what);
 		t->rule->lost = true;
 	}
 }
 
-/* All items of a list into ret. Gives false when one that could not be said was left out. */
+/* Translates all items of a list into ret. False: one could not be expressed and was left out. */
 static bool say_all(struct translation *t, struct fl_yaml list, say_fn say,
 		    struct fl_import_words *ret)
 {
@@ -185,22 +188,23 @@ static bool say_all(struct translation *t, struct fl_yaml list, say_fn say,
 	return all;
 }
 
-/* Says which items of the list could not be said; effect: what came of that. */
-static void name_unsaid(struct translation *t, struct fl_yaml list, say_fn say, const char *effect)
+/* Reports the items of the list that cannot be expressed. effect: the consequence. */
+static void report_unsaid(struct translation *t, struct fl_yaml list, say_fn say,
+			  const char *effect)
 {
 	for (size_t i = 0; i < fl_yaml_count(list); i++) {
 		struct fl_yaml item = fl_yaml_item(list, i);
 		struct fl_import_words ignored = {0};
 
 		if (!say(t, fl_yaml_text(item), &ignored)) {
-			fl_import_miss(t->draft, t->object, item, "`%s` cannot be said here: %s",
+			fl_import_miss(t->draft, t->object, item, "`%s` cannot be expressed: %s",
 				       fl_yaml_text(item), effect);
 		}
 		fl_import_words_done(&ignored);
 	}
 }
 
-/* A list of alternatives. ret: empty so far, or the rule is narrowed twice by one thing, which takes both to say. */
+/* A list of alternatives. ret must be empty: two lists that both have to match cannot be expressed. */
 static void narrow(struct translation *t, struct fl_yaml list, say_fn say, const char *what,
 		   struct fl_import_words *ret)
 {
@@ -218,11 +222,11 @@ static void narrow(struct translation *t, struct fl_yaml list, say_fn say, const
 		return;
 	}
 	if (t->rule->deny) {
-		name_unsaid(t, list, say, "this DENY rule holds for all of them");
+		report_unsaid(t, list, say, "this DENY rule matches everything");
 		fl_import_words_done(&words);
 		return;
 	}
-	name_unsaid(t, list, say, "left out of this ALLOW rule");
+	report_unsaid(t, list, say, "left out of this ALLOW rule");
 	t->rule->lost = t->rule->lost || words.count == 0;
 	*ret = words;
 }
@@ -254,9 +258,9 @@ static void except(struct translation *t, struct fl_yaml list, say_fn say,
 		return;
 	}
 	if (t->rule->deny) {
-		name_unsaid(t, list, say, "this DENY rule refuses it, too");
+		report_unsaid(t, list, say, "this DENY rule refuses it, too");
 	} else {
-		name_unsaid(t, list, say, "this ALLOW rule is left out");
+		report_unsaid(t, list, say, "this ALLOW rule is left out");
 		t->rule->lost = true;
 	}
 }
@@ -279,7 +283,7 @@ static void read_source(struct translation *t, struct fl_yaml source)
 	except(t, fl_yaml_get(source, "notNamespaces"), say_namespace, &rule->except_from);
 	except(t, fl_yaml_get(source, "notIpBlocks"), say_address, &rule->except_sources);
 	if (fl_import_unknown_keys(t->draft, t->object, source, known,
-				   rule->deny ? "this DENY rule refuses more than it did"
+				   rule->deny ? "this DENY rule refuses more than before"
 					      : "this ALLOW rule is left out")) {
 		rule->lost = !rule->deny;
 	}
@@ -293,7 +297,7 @@ static void read_operation(struct translation *t, struct fl_yaml operation)
 	narrow(t, fl_yaml_get(operation, "ports"), say_port, "`ports`", &rule->to);
 	except(t, fl_yaml_get(operation, "notPorts"), say_port, &rule->except_to);
 	if (fl_import_unknown_keys(t->draft, t->object, operation, known,
-				   rule->deny ? "this DENY rule refuses more than it did"
+				   rule->deny ? "this DENY rule refuses more than before"
 					      : "this ALLOW rule is left out")) {
 		rule->lost = !rule->deny;
 	}
@@ -336,7 +340,7 @@ static void add_rule(struct fl_import_draft *draft, const struct fl_import_objec
 				.rule = fl_import_rule_add(draft, object, where, deny),
 				.any_from = true};
 
-	/* Who is not narrowed is everybody, with an identity or without. */
+	/* Without a restriction it is every peer, with an identity or without. */
 	fl_import_words_add(&t.rule->from, everybody(&t));
 	t.rule->plaintext = true;
 	read_source(&t, fl_yaml_get(parts[0], "source"));
@@ -368,7 +372,7 @@ static void read_rule(struct fl_import_draft *draft, const struct fl_import_obje
 		}
 	}
 	unknown = fl_import_unknown_keys(draft, object, rule, known,
-					 deny ? "this DENY rule refuses more than it did"
+					 deny ? "this DENY rule refuses more than before"
 					      : "this ALLOW rule is left out");
 	for (size_t i = first; unknown && !deny && i < draft->rule_count; i++) {
 		draft->rules[i].lost = true;
@@ -381,17 +385,17 @@ static bool is_for_gateway(const struct fl_import_object *object)
 	       fl_yaml_is_there(fl_yaml_get(object->spec, "targetRef"));
 }
 
-/* Is it about the workload? What may be is taken for it where it denies, and else lets nobody in. */
+/* Is it for this workload? If that is not known, a DENY policy is applied, and an ALLOW policy is left out. */
 static bool is_about_us(struct fl_import_draft *draft, const struct fl_import_object *object,
 			bool deny)
 {
 	struct fl_yaml labels = fl_yaml_get(fl_yaml_get(object->spec, "selector"), "matchLabels");
-	const char *effect = deny ? "this DENY policy is taken as if it were for yours"
-				  : "this ALLOW policy is left out, and lets nobody in";
+	const char *effect = deny ? "this DENY policy is applied to yours"
+				  : "this ALLOW policy is left out, and admits nothing";
 
 	if (is_for_gateway(object)) {
 		fl_import_miss(draft, object, object->spec,
-			       "it is for a gateway or a waypoint, which there is none of here: %s",
+			       "it is for a gateway or a waypoint, which do not exist here: %s",
 			       effect);
 		return deny;
 	}
@@ -419,8 +423,8 @@ void fl_import_istio_policy(struct fl_import_draft *draft, const struct fl_impor
 
 	if (!deny && strcmp(word, "ALLOW") != 0) {
 		fl_import_miss(draft, object, action,
-			       "the action %.40s has no counterpart: left out, it neither lets "
-			       "anybody in nor keeps anybody out",
+			       "the action %.40s has no counterpart: left out, it neither admits "
+			       "nor refuses anything",
 			       word);
 		return;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* import_write - the draft as INI. Nothing of the files gets into it unchecked: names are made of letters that a section
- * may have, patterns, addresses and ports have been parsed. */
+/* write - the draft as INI. Everything from the files is checked: names are reduced to the characters of section names;
+ * patterns, addresses and ports were parsed. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 #define NAME_MAX_LEN 48
 
-/* A name that no section before it has: what a section may be called, and a number where it is taken. */
+/* A name that is allowed for a section, with a number at its end if an earlier section has it. */
 static char *section_name(struct fl_import_words *taken, const char *about)
 {
 	char base[NAME_MAX_LEN + 1];
@@ -75,9 +75,8 @@ static void put_inbound(const struct fl_import_draft *draft, struct fl_text *out
 {
 	if (draft->is_istio && draft->mode_rank == 0) {
 		fl_text_print(
-			out,
-			"; Istio without a PeerAuthentication lets plaintext in; this INI does "
-			"not. For a time of change:\n; mode = permissive\n");
+			out, "; Istio without a PeerAuthentication admits plaintext; this INI does "
+			     "not. For a migration:\n; mode = permissive\n");
 	}
 	fl_text_print(out, "[inbound]\nmode = %s\n\n", fl_inbound_mode_word(inbound_mode(draft)));
 }
@@ -117,7 +116,7 @@ static void put_upstreams(const struct fl_import_draft *draft, struct fl_text *o
 	fl_import_words_done(&taken);
 }
 
-/* Plaintext that no port lets in needs no rule, and a rule for nobody is none. */
+/* No rule is needed for plaintext that no port admits, or without any `from`. */
 static bool is_written(const struct fl_import_rule *rule)
 {
 	return !rule->lost && rule->from.count > 0;
@@ -163,7 +162,7 @@ static void put_policy(const struct fl_import_draft *draft, struct fl_text *out)
 		denies = denies || draft->rules[i].deny;
 	}
 	if (draft->is_linkerd && !draft->is_istio) {
-		fl_text_print(out, "; Linkerd lets everybody in at a port without a Server, unless "
+		fl_text_print(out, "; Linkerd admits everybody at a port without a Server, unless "
 				   "the cluster says otherwise; this INI does not.\n");
 	}
 	if (denies) {
@@ -172,7 +171,7 @@ static void put_policy(const struct fl_import_draft *draft, struct fl_text *out)
 			      "that you [federate].\n",
 			      draft->trust_domain);
 	}
-	/* Without any ALLOW policy Istio lets everybody in whom no DENY policy refuses. */
+	/* Without any ALLOW policy, Istio admits everything that no DENY policy refuses. */
 	fl_text_print(out, "[policy]\ndefault = %s\n\n",
 		      draft->restricted || !draft->is_istio ? "deny" : "allow");
 	put_rules(draft, true, plaintext, &taken, out);

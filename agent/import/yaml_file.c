@@ -88,7 +88,7 @@ struct fl_yaml fl_yaml_root(const struct fl_yaml_file *file, size_t index)
 				.node = yaml_document_get_root_node(file->documents[index])};
 }
 
-/* YAML 1.2, 10.2.1.1: how nothing is written. */
+/* The forms of null: YAML 1.2, section 10.2.1.1. */
 static bool is_null(const yaml_node_t *node)
 {
 	static const char *const words[] = {"", "~", "null", "Null", "NULL"};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_IMPORT_YAML_FILE_H
 #define FL_AGENT_IMPORT_YAML_FILE_H
-/* yaml_file - the documents of a YAML (or JSON) file, to be read by name. Only this module knows libyaml.
+/* yaml_file - the documents of a YAML (or JSON) file, with access by key. Only this module uses libyaml.
  *
- * A value is a view into its file and lives as long as it. Everything may be asked of a value that is not there, or that
- * is of another kind: the answer is then empty. So readers ask for what they want, and what is missing shows once, at
- * the end. Aliases are views too: nothing is copied, however often one is used. Thread: any, one at a time. */
+ * A value is a view into its file, and is valid as long as that. Every function accepts a value that is absent, or of
+ * another kind, and then returns something empty. So readers ask for what they want, and check once at the end. Aliases are
+ * views too: nothing is copied, however often one is used. Thread: any, one at a time. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,7 +16,7 @@ struct yaml_node_s;
 
 struct fl_yaml {
 	struct yaml_document_s *document;
-	const struct yaml_node_s *node; /* NULL: not there */
+	const struct yaml_node_s *node; /* NULL: absent */
 };
 
 /* A parsed file. Begins as {0}. */
@@ -36,17 +36,17 @@ void fl_yaml_file_done(struct fl_yaml_file *file);
 /* The root of document number index. */
 struct fl_yaml fl_yaml_root(const struct fl_yaml_file *file, size_t index);
 
-bool fl_yaml_is_there(struct fl_yaml value); /* null is nothing */
+bool fl_yaml_is_there(struct fl_yaml value); /* false for null, too */
 bool fl_yaml_is_map(struct fl_yaml value);
 bool fl_yaml_is_list(struct fl_yaml value);
-/* Of a map; where a key stands twice, the first one. */
+/* The value of a key of a map; of the first, if it occurs twice. */
 struct fl_yaml fl_yaml_get(struct fl_yaml map, const char *key);
-/* "" for what is no scalar. */
+/* "" if it is no scalar. */
 const char *fl_yaml_text(struct fl_yaml value);
-/* Items of a list, pairs of a map; else 0. */
+/* The number of items of a list, or of pairs of a map; otherwise 0. */
 size_t fl_yaml_count(struct fl_yaml value);
 struct fl_yaml fl_yaml_item(struct fl_yaml value, size_t index); /* a map's: the pair's value */
 const char *fl_yaml_key(struct fl_yaml map, size_t index);
-unsigned fl_yaml_line(struct fl_yaml value); /* from 1; 0 for what is not there */
+unsigned fl_yaml_line(struct fl_yaml value); /* from 1; 0 if it is absent */
 
 #endif

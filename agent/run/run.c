@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* run - the agent's main loop.
+/* run - the command that stays: the agent's main loop.
  *
- * With an error in the INI nothing starts. From then on reload.c turns what is mounted into generations,
- * whenever it changes, and serve.c hands them out: the encoded frame is the only copy of the key in
- * this process.
+ * With an error in the INI nothing starts. From then on reload.c makes generations of what is mounted, whenever it changes,
+ * and serve.c hands them out: the encoded frame is the only copy of the key in this process.
  *
- * It fails only at the start (INI, socket): exit 2 with a sentence on stderr. */
+ * It fails only at the start (INI, socket): exit code 2, with a sentence on stderr. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +23,7 @@
 
 struct run {
 	uv_loop_t loop;
-	uv_prepare_t flush; /* lines leave before the loop sleeps */
+	uv_prepare_t flush; /* writes log lines before the loop sleeps */
 	uv_signal_t signals[3];
 	struct fl_net net;
 	struct fl_log log;
@@ -58,7 +57,7 @@ static void on_signal(uv_signal_t *signal, int number)
 	struct run *run = signal->data;
 
 	if (number == SIGHUP) {
-		fl_log_msg(&run->log, FL_LOG_INFO, "SIGHUP: looking at INI and credentials");
+		fl_log_msg(&run->log, FL_LOG_INFO, "SIGHUP: reading INI and credentials");
 		if (run->reload != NULL) {
 			fl_reload_now(run->reload);
 		}
@@ -101,7 +100,7 @@ static int serve_until_signal(struct run *run)
 	}
 	fl_net_init(&run->net, &run->loop, READ_CAP);
 	run->net.wipes = true; /* generations hold the key */
-	/* Before the socket: who sees it may send a signal and expect a clean end. */
+	/* Before the socket: somebody who sees it may send a signal and expect a clean end. */
 	start_handles(run);
 	rc = fl_serve_open(&run->net, run->conf, &run->log, &run->serve, &err);
 	if (rc == FL_OK) {
@@ -172,23 +171,23 @@ static const char page[] =
 	"  INI is fatal at the start.\n"
 	"\n"
 	"  Afterwards it watches what is mounted: a change becomes the next generation,\n"
-	"  or is refused as a whole, with the reason, and what is in force stays.\n"
+	"  or is refused as a whole, with the reason; the generation in force then stays.\n"
 	"\n"
 	"  Both processes may be restarted at any time. A sidecar that has the same\n"
-	"  content already is left alone; another one gets the next number.\n"
+	"  content already gets nothing; another one gets it with the next number.\n"
 	"\n"
-	"  The socket lets in processes of the agent's own uid and of `[agent]\n"
-	"  sidecar_uid`. The sidecar takes generations only from `[agent] uid` and its\n"
-	"  own. The socket's directory must belong to root or to one of these uids, and\n"
-	"  nobody but its owner may write there. Below a sticky directory, such as a\n"
-	"  volume of a pod, the agent creates it. Started as root, the agent gives up\n"
-	"  every capability: it reads only what uid 0 may read without them.\n"
+	"  The socket accepts processes of the agent's own uid and of `[agent]\n"
+	"  sidecar_uid`. The sidecar accepts generations only from `[agent] uid` and its\n"
+	"  own uid. The socket's directory must belong to root or to one of these uids,\n"
+	"  and only its owner may write there. Below a sticky directory, such as a volume\n"
+	"  of a pod, the agent creates it. Started as root, the agent gives up every\n"
+	"  capability: it reads only what uid 0 may read without them.\n"
 	"\n"
 	"OPTIONS\n" FL_PAGE_OPTIONS "\n"
 	"SIGNALS\n"
-	"  SIGTERM, SIGINT  end it; the sidecar goes on with what it has\n"
+	"  SIGTERM, SIGINT  end it; the sidecar continues with what it has\n"
 	"  SIGHUP           re-read INI and credentials now\n"
-	"  SIGUSR1 and the like are ignored.\n"
+	"  Other signals, such as SIGUSR1, are ignored.\n"
 	"\n"
 	"EXIT STATUS\n"
 	"  0  after SIGTERM or SIGINT\n"

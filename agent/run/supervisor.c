@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* keep - waits for signals, all of which are blocked: those that mean the agent are passed on, SIGCHLD says that it has
- * ended. As the first process it also buries whoever has lost its parent.
+/* supervisor - waits for signals, all of which are blocked: passes on those for the agent; SIGCHLD shows that it has ended.
+ * As the first process it also reaps orphans.
  *
- * The parent holds no secret and reads nothing: it is made before the INI is read. When it ends, the kernel ends all
- * that is in its namespace. */
+ * The parent holds no secret and reads nothing: it forks before the INI is read. When it ends, the kernel kills everything
+ * in its namespace. */
 #include "agent/run/supervisor.h"
 
 #include <errno.h>
@@ -21,14 +21,14 @@
 #include "base/harden.h"
 #include "base/log.h"
 
-#define KEEP_DEATHS 5  /* in a row, and it is the kubelet's turn, which shows it */
-#define ROW_SECONDS 60 /* who has lived for so long begins a new row */
+#define DEATHS_MAX 5   /* in a row; then the container ends, which the kubelet reports */
+#define ROW_SECONDS 60 /* an agent that lived for so long starts a new row */
 #define BY_SIGNAL 128
 
-struct keep {
+struct supervisor {
 	sigset_t signals, before;
 	pid_t worker;
-	int64_t since; /* it was begun, in seconds */
+	int64_t since; /* when the agent was started, in seconds */
 	unsigned deaths;
 	bool ending;
 };
@@ -42,47 +42,48 @@ static int64_t now_s(void)
 }
 
 /* True in the child. */
-static bool begin(struct keep *keep)
+static bool start(struct supervisor *supervisor)
 {
-	keep->since = now_s();
-	keep->worker = fork();
-	if (keep->worker == 0) {
+	supervisor->since = now_s();
+	supervisor->worker = fork();
+	if (supervisor->worker == 0) {
 		(void)prctl(PR_SET_NAME, "fairlead-agent");
-		(void)pthread_sigmask(SIG_SETMASK, &keep->before, NULL);
+		(void)pthread_sigmask(SIG_SETMASK, &supervisor->before, NULL);
 		return true;
 	}
-	/* Who looks for the agent by its name finds the one that works. */
+	/* So that a search for the name of the agent finds the child. */
 	(void)prctl(PR_SET_NAME, "fairlead-init");
 	return false;
 }
 
-/* Until it has ended; its status as waitpid() tells it. */
-static int watch(struct keep *keep)
+/* Until the agent has ended. Returns its status as waitpid() gives it. */
+static int wait_for_end(struct supervisor *supervisor)
 {
 	int status = 0;
 
 	for (;;) {
-		int number = sigwaitinfo(&keep->signals, NULL);
+		int number = sigwaitinfo(&supervisor->signals, NULL);
 		pid_t gone;
 
 		if (number == SIGTERM || number == SIGINT || number == SIGHUP) {
-			keep->ending = keep->ending || number != SIGHUP;
-			(void)kill(keep->worker, number);
+			supervisor->ending = supervisor->ending || number != SIGHUP;
+			(void)kill(supervisor->worker, number);
 		}
-		/* Others' ends are of no interest, but have to be taken. */
+		/* Orphans are only reaped. */
 		while ((gone = waitpid(-1, &status, WNOHANG)) > 0) {
-			if (gone == keep->worker) {
+			if (gone == supervisor->worker) {
 				return status;
 			}
 		}
 	}
 }
 
-/* Before the next one; an order to end cuts it short. */
-static void rest(struct keep *keep)
+/* Waits before the next start; SIGTERM and SIGINT end the wait. */
+static void pause_before_start(struct supervisor *supervisor)
 {
 	/* 0, 1, 2, 4 seconds */
-	struct timespec left = {.tv_sec = keep->deaths <= 1 ? 0 : 1L << (keep->deaths - 2)};
+	struct timespec left = {.tv_sec = supervisor->deaths <= 1 ? 0
+								  : 1L << (supervisor->deaths - 2)};
 	int64_t until;
 	sigset_t end;
 
@@ -93,13 +94,13 @@ static void rest(struct keep *keep)
 	do {
 		int number = sigtimedwait(&end, NULL, &left);
 
-		keep->ending = keep->ending || number == SIGTERM || number == SIGINT;
+		supervisor->ending = supervisor->ending || number == SIGTERM || number == SIGINT;
 		left.tv_sec = until - now_s();
-	} while (!keep->ending && left.tv_sec > 0);
+	} while (!supervisor->ending && left.tv_sec > 0);
 }
 
-/* A line as the agent's own: what the INI says of the log is not known here. */
-static void complain(const struct keep *keep, int number)
+/* A line in the form of the agent's own. The INI's settings for the log are not known here. */
+static void log_death(const struct supervisor *supervisor, int number)
 {
 	const char *name = sigdescr_np(number);
 	struct fl_log log;
@@ -107,59 +108,59 @@ static void complain(const struct keep *keep, int number)
 	fl_log_init(&log, STDERR_FILENO, FL_LOG_WARN, FL_LOG_JSON, "fairlead-agent");
 	fl_log_msg(&log, FL_LOG_ERROR, "ended by signal %d (%s)%s", number,
 		   name != NULL ? name : "of real time",
-		   keep->deaths < KEEP_DEATHS ? ": it begins again, and traffic goes on"
-					      : ", again and again: giving up");
+		   supervisor->deaths < DEATHS_MAX ? ": it is started again; traffic continues"
+						   : " too often: giving up");
 	fl_log_flush(&log);
 }
 
-/* Shall there be another one? */
-static bool is_to_go_on(struct keep *keep, int status)
+/* Shall the agent be started again? */
+static bool should_restart(struct supervisor *supervisor, int status)
 {
 	int number = WTERMSIG(status);
 
-	keep->deaths = now_s() - keep->since < ROW_SECONDS ? keep->deaths + 1 : 1;
-	if (keep->ending) {
+	supervisor->deaths = now_s() - supervisor->since < ROW_SECONDS ? supervisor->deaths + 1 : 1;
+	if (supervisor->ending) {
 		return false;
 	}
-	complain(keep, number);
-	if (keep->deaths == KEEP_DEATHS) {
+	log_death(supervisor, number);
+	if (supervisor->deaths == DEATHS_MAX) {
 		return false;
 	}
-	rest(keep);
-	return !keep->ending;
+	pause_before_start(supervisor);
+	return !supervisor->ending;
 }
 
 int fl_supervise(void)
 {
-	struct keep keep = {0};
+	struct supervisor supervisor = {0};
 	struct fl_err err;
 	int status;
 
 	if (getpid() != 1) {
 		return -1;
 	}
-	/* Inherited: what comes before the agent has its handlers must not end it. */
+	/* Inherited, so that a signal before the agent has its handlers does not kill it. */
 	fl_harden_signals();
 	(void)signal(SIGCHLD, SIG_DFL);
-	(void)sigemptyset(&keep.signals);
-	(void)sigaddset(&keep.signals, SIGTERM);
-	(void)sigaddset(&keep.signals, SIGINT);
-	(void)sigaddset(&keep.signals, SIGHUP);
-	(void)sigaddset(&keep.signals, SIGCHLD);
-	(void)pthread_sigmask(SIG_BLOCK, &keep.signals, &keep.before);
+	(void)sigemptyset(&supervisor.signals);
+	(void)sigaddset(&supervisor.signals, SIGTERM);
+	(void)sigaddset(&supervisor.signals, SIGINT);
+	(void)sigaddset(&supervisor.signals, SIGHUP);
+	(void)sigaddset(&supervisor.signals, SIGCHLD);
+	(void)pthread_sigmask(SIG_BLOCK, &supervisor.signals, &supervisor.before);
 	do {
-		if (begin(&keep)) {
+		if (start(&supervisor)) {
 			return -1;
 		}
-		if (keep.worker < 0) {
+		if (supervisor.worker < 0) {
 			(void)fl_err_sys(&err, errno, "cannot make a process");
 			(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 			return 2;
 		}
-		status = watch(&keep);
+		status = wait_for_end(&supervisor);
 		if (WIFEXITED(status)) {
 			return WEXITSTATUS(status);
 		}
-	} while (is_to_go_on(&keep, status));
+	} while (should_restart(&supervisor, status));
 	return BY_SIGNAL + WTERMSIG(status);
 }

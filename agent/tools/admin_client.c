@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ask - connects, sends, and reads until the other end closes; every step has the deadline of the
- * whole. An answer that is shorter than it says was broken off, and is an error. */
+/* admin_client - connects, sends, and reads until the other end closes; all steps share one deadline. An answer that is
+ * shorter than its Content-Length is an error. */
 #include "agent/tools/admin_client.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static int64_t now_ms(void)
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-/* NULL: refused, and said why. */
+/* NULL: refused, and the reasons are on stderr. */
 static struct fl_conf *load(const char *conf_path)
 {
 	struct fl_problems problems = {0};
@@ -60,7 +60,7 @@ static void to_loopback(struct fl_addr *addr, bool v6)
 	}
 }
 
-/* Where to ask a listener on addr: one bound to all addresses answers on loopback. */
+/* The address to dial for a listener on addr: loopback, if it listens on all addresses. */
 static struct fl_addr reachable(const struct fl_addr *addr)
 {
 	struct fl_addr to = *addr;
@@ -73,7 +73,7 @@ static struct fl_addr reachable(const struct fl_addr *addr)
 	return to;
 }
 
-/* Does it listen where it is asked on loopback? */
+/* Is it reached over loopback? */
 static bool is_on_loopback(const struct fl_addr *addr)
 {
 	const struct fl_addr to = reachable(addr);
@@ -90,7 +90,7 @@ static bool has_control(const struct fl_conf *conf, struct fl_admin_client *ret)
 	}
 	ret->addr = (struct fl_addr){.kind = FL_ADDR_UNIX, .sa_len = sizeof(*un)};
 	un->sun_family = AF_UNIX;
-	/* conf has checked the length */
+	/* conf checked the length */
 	(void)snprintf(un->sun_path, sizeof(un->sun_path), "%s", conf->sidecar.control);
 	ret->sidecar_uid = conf->agent.sidecar_uid;
 	return true;
@@ -109,8 +109,8 @@ int fl_admin_client_find_control(const char *conf_path, struct fl_admin_client *
 	if (!found) {
 		(void)fprintf(
 			stderr,
-			"fairlead-agent: `[sidecar] control` is empty in %s, so the sidecar takes "
-			"no orders: set it, for example to /run/fairlead/sidecar.sock\n",
+			"fairlead-agent: `[sidecar] control` is empty in %s, so the sidecar "
+			"accepts no commands: set it, for example to /run/fairlead/sidecar.sock\n",
 			conf_path);
 	}
 	return found ? 0 : 2;
@@ -196,8 +196,8 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 	return FL_OK;
 }
 
-/* Who listens on a Unix socket is who made its path. */
-static int judge_answerer(const struct fl_admin_client *target, int fd, struct fl_err *err)
+/* SO_PEERCRED gives the process that listens. */
+static int check_answerer(const struct fl_admin_client *target, int fd, struct fl_err *err)
 {
 	struct ucred who = {.uid = (uid_t)-1};
 	socklen_t len = sizeof(who);
@@ -213,13 +213,13 @@ static int judge_answerer(const struct fl_admin_client *target, int fd, struct f
 	}
 	return fl_err_set(
 		err, FL_ERR_PEER,
-		"who listens at %s runs as uid %lu and is not taken for the sidecar: it should "
-		"be `[agent] sidecar_uid` (%lu) or root",
+		"the process that listens at %s runs as uid %lu, so it is not trusted to be the "
+		"sidecar: that runs as `[agent] sidecar_uid` (%lu) or root",
 		target->addr.sa.un.sun_path, (unsigned long)who.uid,
 		(unsigned long)target->sidecar_uid);
 }
 
-/* Of a dual-stack listener, machines may have either family only. */
+/* The machine of a dual-stack listener may have only one of the families. */
 static int connect_admin(const struct fl_addr *admin, int64_t deadline, int *ret_fd,
 			 struct fl_err *err)
 {
@@ -228,7 +228,7 @@ static int connect_admin(const struct fl_addr *admin, int64_t deadline, int *ret
 
 	if (rc != FL_OK && admin->kind == FL_ADDR_ANY) {
 		to_loopback(&to, true);
-		/* The first complaint stays: that is the address that somebody would try by hand. */
+		/* Keep the first error: it names the address that a person would try. */
 		rc = connect_to(&to, deadline, ret_fd, NULL) == FL_OK ? FL_OK : rc;
 	}
 	return rc;
@@ -247,7 +247,7 @@ static int send_all(int fd, const char *data, size_t len, int64_t deadline, stru
 		} else if (errno == EAGAIN || errno == EINTR) {
 			rc = wait_for(fd, POLLOUT, deadline, err);
 		} else if (errno == EPIPE || errno == ECONNRESET) {
-			return FL_OK; /* answered before it had heard all: the answer says why */
+			return FL_OK; /* it answered before it had read everything: the answer says why */
 		} else {
 			rc = fl_err_sys(err, errno, "cannot ask the sidecar");
 		}
@@ -286,13 +286,13 @@ static int read_answer(int fd, int64_t deadline, struct fl_text *answer, struct 
 		if (n > 0 && answer->len + (size_t)n > ANSWER_MAX) {
 			rc = fl_err_set(
 				err, FL_ERR_PEER,
-				"the sidecar's answer has no end, is it one of Fairlead's?");
+				"the answer is longer than 4 MB: is this a Fairlead sidecar?");
 		} else if (n > 0) {
 			fl_text_put(answer, piece, (size_t)n);
 		} else if (errno == EAGAIN || errno == EINTR) {
 			rc = wait_for(fd, POLLIN, deadline, err);
 		} else if (errno == ECONNRESET && answer->len > 0) {
-			return FL_OK; /* it had not heard all; its length tells whether it has said all */
+			return FL_OK; /* it did not read everything; Content-Length shows whether the answer is whole */
 		} else {
 			rc = fl_err_sys(err, errno, "the sidecar broke off its answer");
 		}
@@ -300,7 +300,7 @@ static int read_answer(int fd, int64_t deadline, struct fl_text *answer, struct 
 	return rc;
 }
 
-/* Content-Length of a head that ends at end; -1: it says nothing. */
+/* The Content-Length in a head that ends at end; -1: there is none. */
 static long stated_length(const char *head, const char *end)
 {
 	static const char name[] = "Content-Length:";
@@ -314,8 +314,8 @@ static long stated_length(const char *head, const char *end)
 	return -1;
 }
 
-static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct fl_text *ret_body,
-		      struct fl_err *err)
+static int parse_answer(const struct fl_text *answer, unsigned *ret_status,
+			struct fl_text *ret_body, struct fl_err *err)
 {
 	const char *head = answer->len > 0 ? answer->data : "";
 	const char *body = strstr(head, "\r\n\r\n");
@@ -324,13 +324,14 @@ static int take_apart(const struct fl_text *answer, unsigned *ret_status, struct
 
 	if (answer->len == 0) {
 		return fl_err_set(err, FL_ERR_IO,
-				  "the sidecar closed the connection without an answer: others ask "
-				  "too much of it, or it has no memory; ask again");
+				  "the sidecar closed the connection without an answer: it has too "
+				  "many requests, or no memory; try again");
 	}
 	/* "HTTP/1.1 200 ..." */
 	if (strncmp(head, "HTTP/1.", 7) != 0 || body == NULL || head[8] != ' ') {
-		return fl_err_set(err, FL_ERR_PEER,
-				  "what answers there is not Fairlead's admin endpoint");
+		return fl_err_set(
+			err, FL_ERR_PEER,
+			"what answers there is not the admin endpoint of a Fairlead sidecar");
 	}
 	stated = stated_length(head, body);
 	body += 4;
@@ -355,7 +356,7 @@ static int request(const struct fl_admin_client *target, const char *method, con
 	if (rc != FL_OK) {
 		return rc;
 	}
-	rc = judge_answerer(target, fd, err);
+	rc = check_answerer(target, fd, err);
 	if (rc == FL_OK) {
 		rc = send_request(fd, method, path, body, deadline, err);
 	}
@@ -364,7 +365,7 @@ static int request(const struct fl_admin_client *target, const char *method, con
 	}
 	close(fd);
 	if (rc == FL_OK) {
-		rc = take_apart(&answer, ret_status, ret_body, err);
+		rc = parse_answer(&answer, ret_status, ret_body, err);
 	}
 	fl_text_done(&answer);
 	return rc;

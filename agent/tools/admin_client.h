@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_TOOLS_ADMIN_CLIENT_H
 #define FL_AGENT_TOOLS_ADMIN_CLIENT_H
-/* ask - one request to the sidecar's admin endpoint or its control socket, for the tools. Blocks, for as long as it
- * is told. */
+/* admin_client - one HTTP request to the sidecar's admin endpoint or control socket, for the tools. Blocks, at most for the
+ * given time. Thread: any. */
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -10,33 +10,34 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-/* Where to ask, and who has to answer there: of a Unix socket, root, we ourselves or `[agent] sidecar_uid`, so that nobody
- * who took its path is told anything or believed. */
+/* Where to ask, and which user has to answer there. On a Unix socket only root, our own user and `[agent] sidecar_uid` are
+ * accepted: another process that took the path is told nothing, and is not believed. */
 struct fl_admin_client {
 	struct fl_addr addr;
 	uid_t sidecar_uid;
 };
 
-/* Where the sidecar tells about itself: `[sidecar] admin`, or, where there is none, or none that tells us as much as is
- * wanted, `[sidecar] control`. details: more than whether it is ready. 0, or having said why on stderr the exit code 2. */
+/* Finds where to ask for information: `[sidecar] admin`; or `[sidecar] control`, if there is no admin endpoint, or it does
+ * not tell us enough. details: more is wanted than whether the sidecar is ready. Returns 0, or after a sentence on stderr
+ * the exit code 2. */
 int fl_admin_client_find(const char *conf_path, bool details, struct fl_admin_client *ret);
 
-/* Its `[sidecar] control`, likewise. */
+/* Finds `[sidecar] control`, for requests that change something. Returns as above. */
 int fl_admin_client_find_control(const char *conf_path, struct fl_admin_client *ret);
 
-/* GETs path (a literal). An endpoint on all addresses is asked on loopback. After 0: *ret_status and
- * the body, appended to ret_body. Errors: FL_ERR_IO, nobody answered in time; FL_ERR_PEER, what
- * answered does not speak HTTP, or runs as a stranger. */
+/* GETs path (a literal). An endpoint on all addresses is asked on loopback. After 0: *ret_status is the HTTP status, and
+ * the body was appended to ret_body. Errors: FL_ERR_IO, no answer in time; FL_ERR_PEER, what answered is not the admin
+ * endpoint of a sidecar, or runs as another user. */
 int fl_admin_client_get(const struct fl_admin_client *target, const char *path, unsigned timeout_ms,
 			unsigned *ret_status, struct fl_text *ret_body,
 			struct fl_err *err) FL_MUST_USE;
 
-/* The same with POST, for what changes something. */
+/* The same with POST, without a body. */
 int fl_admin_client_post(const struct fl_admin_client *control, const char *path,
 			 unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,
 			 struct fl_err *err) FL_MUST_USE;
 
-/* POST with a body. */
+/* The same with POST and a body. */
 int fl_admin_client_post_body(const struct fl_admin_client *control, const char *path,
 			      struct fl_span body, unsigned timeout_ms, unsigned *ret_status,
 			      struct fl_text *ret_body, struct fl_err *err) FL_MUST_USE;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* check - collects problems from three sources into one list: conf (the INI), certs-watch (files
- * and certificates) and what only both together show. The last kind are warnings: all of it
- * would run, and not as its author means it.
+/* check - collects problems from three sources into one list: conf (the INI), certs-watch (files and certificates), and
+ * what only both together show. The last kind are warnings: it would run, but probably not as intended. check_report.c
+ * prints them, and what would run.
  *
- * An INI that is refused ends it early, for nothing else can be known then. */
+ * A refused INI ends it early, because nothing else can be known then. */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,7 +18,7 @@
 #include "conf/problems.h"
 #include "pki/spiffe.h"
 
-/* Less than 1/LIFE of its life left: whoever renews it has had time enough. */
+/* A certificate with less than 1/LIFE of its life left should have been renewed. */
 #define LIFE 5
 
 /* --- credentials ------------------------------------------------------------------------------ */
@@ -81,8 +81,7 @@ static void check_ages(const struct fl_conf *conf, const struct fl_credentials *
 	}
 }
 
-/* --- identities that can never match
- * ------------------------------------------------------------ */
+/* --- identities that can never match ---------------------------------------------------------- */
 
 static bool has_bundle(const struct fl_credentials *credentials, const char *domain, size_t len)
 {
@@ -96,7 +95,7 @@ static bool has_bundle(const struct fl_credentials *credentials, const char *dom
 	return false;
 }
 
-/* A pattern of a trust domain without a bundle: nobody of it can prove who he is. */
+/* A pattern for a trust domain without a bundle: no identity of it can be verified. */
 static void check_pattern(const struct fl_pattern *pattern,
 			  const struct fl_credentials *credentials, fl_conf_line line,
 			  const char *where, struct fl_problems *problems)
@@ -112,7 +111,7 @@ static void check_pattern(const struct fl_pattern *pattern,
 	if (!has_bundle(credentials, domain, len)) {
 		fl_problem_warning(
 			problems, line,
-			"%s names %s, and of the trust domain %.*s we have no bundle, so "
+			"%s names %s, and there is no bundle for the trust domain %.*s, so "
 			"this never matches: add [federate %.*s], or correct the name",
 			where, text, (int)len, domain, (int)len, domain);
 	}
@@ -143,22 +142,21 @@ static void check_patterns(const struct fl_conf *conf, const struct fl_credentia
 	check_peers(&conf->outbound, credentials, problems);
 }
 
-/* --- settings that hardly anybody means
- * ---------------------------------------------------------- */
+/* --- settings that are rarely intended -------------------------------------------------------- */
 
 static void check_policy(const struct fl_conf *conf, struct fl_problems *problems)
 {
 	if (fl_policy_default(conf->policy) == FL_ALLOW) {
 		fl_problem_warning(
 			problems, 0,
-			"`[policy] default = allow` lets in every identity that no rule denies: "
+			"`[policy] default = allow` admits every identity that no rule denies: "
 			"write [allow] rules, and set it to deny");
 	}
 	if (fl_policy_audit(conf->policy)) {
 		fl_problem_warning(
 			problems, 0,
-			"`[policy] mode = audit` only records what rules deny, and lets it in: set it "
-			"to enforce when the records are as they should be");
+			"`[policy] mode = audit` only records what rules deny, and admits it: set it "
+			"to enforce when the records are as expected");
 	}
 }
 
@@ -186,8 +184,8 @@ static void check_listeners(const struct fl_conf *conf, struct fl_problems *prob
 		    !fl_addr_is_loopback(&upstream->listen)) {
 			fl_problem_warning(
 				problems, upstream->line,
-				"upstream %s listens on %s, so whoever reaches that port "
-				"speaks with our identity: did you mean listen = 127.0.0.1:%u?",
+				"upstream %s listens on %s, so everybody who reaches that port "
+				"uses our identity: did you mean listen = 127.0.0.1:%u?",
 				upstream->name, fl_addr_format(&upstream->listen, text),
 				upstream->listen.port);
 		}
@@ -199,8 +197,9 @@ static void check_capture(const struct fl_conf *conf, struct fl_problems *proble
 	if (conf->redirect.line != 0 && conf->agent.sidecar_uid == 0) {
 		fl_problem_warning(
 			problems, conf->redirect.line,
-			"`[agent] sidecar_uid = 0`: whatever runs as root in this pod is taken for "
-			"the sidecar, and goes out in the clear: give the sidecar a uid of its own");
+			"`[agent] sidecar_uid = 0`: every process that runs as root in this pod counts as "
+			"the sidecar, so its connections leave in plaintext: give the sidecar a uid of "
+			"its own");
 	}
 }
 
@@ -228,8 +227,7 @@ static void check_socket(const struct fl_conf *conf, struct fl_problems *problem
 	fl_wipe_free(dir, strlen(dir));
 }
 
-/* --- all of it
- * ---------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static void check_conf(const struct fl_conf *conf, struct fl_problems *problems)
 {
@@ -239,7 +237,7 @@ static void check_conf(const struct fl_conf *conf, struct fl_problems *problems)
 	check_socket(conf, problems);
 }
 
-/* Would it fit on the wire? */
+/* Does it fit into one frame? */
 static void check_size(const struct fl_conf *conf, const struct fl_candidate *candidate,
 		       struct fl_span ini, struct fl_problems *problems)
 {
@@ -319,10 +317,10 @@ static const char page[] =
 	"  fairlead-agent check [-c FILE] [--json]\n"
 	"\n"
 	"DESCRIPTION\n"
-	"  Does all that `run` does before it pushes, and reports everything at once:\n"
-	"  errors and warnings as FILE:LINE with their remedy on stderr, then on stdout\n"
-	"  the identity and how long it lives, the trust bundles, the listeners and where\n"
-	"  they lead, the policy in the order in which it is asked, and the limits.\n"
+	"  Does everything that `run` does before it pushes, and reports everything at\n"
+	"  once: errors and warnings as FILE:LINE with their remedy on stderr; on stdout\n"
+	"  the identity and when it expires, the trust bundles, the listeners and where\n"
+	"  they lead, the policy in the order of evaluation, and the limits.\n"
 	"  Hints about software that needs other settings when captured do not change the\n"
 	"  verdict. Changes nothing, opens no port, and needs no running sidecar.\n"
 	"  `-c -` reads the INI from stdin, as explain and redirect print do.\n"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hints - looks for well-known ports among those that the INI names: of captured services, of rules, of [redirect]. A wide
- * range names nothing. */
+/* check_hints - looks for well-known ports among those in the INI: of captured services, rules and [redirect]. A wide range
+ * does not count. */
 #include "agent/tools/check_hints.h"
 
 #include <stdlib.h>
 
 #include "base/mem.h"
 
-#define NARROW 64u /* ports that a range may have to name each of them */
+#define NARROW 64u /* a range of at most so many ports counts */
 
 static const struct known {
 	uint16_t port;
@@ -62,7 +62,7 @@ static fl_conf_line in_redirect(const struct fl_conf *conf, uint16_t port)
 	return 0;
 }
 
-/* Where a captured port is named first; 0: nowhere. */
+/* The line that names a captured port; 0: none. */
 static fl_conf_line named_by(const struct fl_conf *conf, uint16_t port)
 {
 	fl_conf_line line = in_services(conf, port);
@@ -72,7 +72,7 @@ static fl_conf_line named_by(const struct fl_conf *conf, uint16_t port)
 									 : in_rules(conf, port);
 }
 
-/* "...", to free(); NULL: none about that port. */
+/* The sentence, to free(); NULL: there is none about that port. */
 static char *hint_about(const struct fl_conf *conf, const struct known *known, fl_conf_line *line)
 {
 	bool sees_us = conf->sidecar.inbound_count > 0 && conf->redirect.mode == FL_REDIRECT_NAT;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* report_rules - the policy as `check` shows it. */
 #include "agent/tools/check_policy.h"
 
 #include <stdio.h>
@@ -17,7 +16,7 @@ void fl_check_policy_ports(const struct fl_port_range *range, char *buf, size_t 
 
 /* --- text ------------------------------------------------------------------------------------- */
 
-/* Each of them writes its first word only where something follows it. */
+/* Each of these writes its first word only if something follows it. */
 static void text_patterns(const char *first, struct fl_pattern *const *patterns, size_t count,
 			  FILE *out)
 {

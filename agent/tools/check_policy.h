@@ -13,7 +13,7 @@
 /* "8080", "9000-9010" or "*" for all. Ends with a NUL, cut where buf is too small: 32 bytes are enough. */
 void fl_check_policy_ports(const struct fl_port_range *range, char *buf, size_t size);
 
-/* Lines for people. */
+/* As lines of text. */
 void fl_check_policy_text(const struct fl_conf *conf, FILE *out);
 /* The member "policy" of the object that json is in. */
 void fl_check_policy_json(struct fl_json *json, const struct fl_conf *conf);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* report - the same facts twice, as aligned text and as JSON. It fails only as its stream fails. */
 #include "agent/tools/check_report.h"
 
 #include <inttypes.h>
@@ -30,7 +29,7 @@ static const char *format_ms(uint32_t ms, char buf[FL_SPAN_TEXT])
 	return buf;
 }
 
-/* `10.0.0.0/8:443`, `[fd00::]/8:443`, `ledger:8443`, as it stands in the INI. */
+/* `10.0.0.0/8:443`, `[fd00::]/8:443`, `ledger:8443`, as in the INI. */
 #define DEST_TEXT 320
 static const char *format_dest(const struct fl_conf_dest *dest, char buf[DEST_TEXT])
 {
@@ -66,8 +65,8 @@ static void text_credentials(const struct fl_check_report *report, FILE *out)
 
 		(void)fprintf(out, "%-12s %s: %zu root%s%s\n", i == 0 ? "trusts" : "",
 			      c->bundles[i].trust_domain, roots, roots == 1 ? "" : "s",
-			      c->bundles[i].refused ? ", for its bundle is refused"
-			      : roots == 0          ? ", so nobody of it"
+			      c->bundles[i].refused ? ", because its bundle is refused"
+			      : roots == 0          ? ", so no identity of it"
 						    : "");
 	}
 }
@@ -86,7 +85,7 @@ static void text_crls(const struct fl_credentials *c, FILE *out)
 				      ? "of a shared root"
 				      : fl_credentials_crl_domain(c, crl),
 			      crl->count, fl_when_format(crl->next_update, when),
-			      loose ? "; counts where a chain presents that CA" : "");
+			      loose ? "; used when a chain presents that CA" : "");
 	}
 }
 
@@ -145,7 +144,7 @@ static void text_inbound(const struct fl_conf *conf, FILE *out)
 	}
 }
 
-/* How it goes on, and with whom. */
+/* How connections continue, and with which peer. */
 static void text_carried(const struct fl_conf_upstream *u, FILE *out)
 {
 	char to[FL_ADDR_TEXT], net[FL_CIDR_TEXT];
@@ -207,7 +206,7 @@ static void text_limits(const struct fl_conf *conf, FILE *out)
 
 	(void)fprintf(out,
 		      "limits       %" PRIu32 " connections, %" PRIu32
-		      " handshakes at once, %" PRIu32 " KiB held back a direction\n",
+		      " handshakes at once, %" PRIu32 " KiB buffered per direction\n",
 		      conf->limits.connections, conf->limits.handshakes,
 		      conf->limits.buffer / 1024);
 	(void)fprintf(
@@ -260,7 +259,7 @@ void fl_check_report_text(const struct fl_check_report *report, FILE *out)
 			      conf->sidecar.control == NULL ? "off" : conf->sidecar.control);
 		(void)fprintf(
 			out,
-			"agent        %s, of uid %lu, for the sidecar's uid %lu; each also for its own\n",
+			"agent        %s, agent uid %lu, sidecar uid %lu; each also accepts its own uid\n",
 			conf->agent.socket, (unsigned long)conf->agent.uid,
 			(unsigned long)conf->agent.sidecar_uid);
 		fl_check_hints_text(conf, out);
@@ -274,7 +273,7 @@ void fl_check_report_text(const struct fl_check_report *report, FILE *out)
 			      warnings == 1 ? "" : "s");
 		break;
 	default:
-		(void)fprintf(out, "verdict      refused, for %zu error%s\n",
+		(void)fprintf(out, "verdict      refused, with %zu error%s\n",
 			      report->problems->errors, report->problems->errors == 1 ? "" : "s");
 	}
 }
@@ -323,7 +322,7 @@ static void json_credentials(struct fl_json *json, const struct fl_check_report 
 	fl_json_end(json);
 }
 
-/* trust_domain: null where its CA is in no bundle, or in several */
+/* trust_domain: null if its CA is in no bundle, or in several. */
 static void json_crls(struct fl_json *json, const struct fl_credentials *c)
 {
 	char when[FL_WHEN_TEXT];
@@ -344,7 +343,7 @@ static void json_crls(struct fl_json *json, const struct fl_credentials *c)
 	fl_json_end(json);
 }
 
-/* Without a name where key is NULL. NONE is null. */
+/* key NULL: an element of an array. FL_ADDR_NONE becomes null. */
 static void json_address(struct fl_json *json, const char *key, const struct fl_addr *addr)
 {
 	char text[FL_ADDR_TEXT];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_TOOLS_CHECK_REPORT_H
 #define FL_AGENT_TOOLS_CHECK_REPORT_H
-/* report - what check.c has found out, as text for people or as JSON for scripts. Only writes. */
+/* check_report - the results of check.c, as text for people or as JSON for scripts. (status.c prints what the running
+ * sidecar says.) Only writes: the caller looks for errors of the stream. */
 #include <stdio.h>
 
 #include "conf/conf.h"
@@ -18,9 +19,9 @@ struct fl_check_report {
 /* 0 good, 1 usable with warnings, 2 refused. */
 int fl_check_report_verdict(const struct fl_check_report *report);
 
-/* The summary; only the verdict where nothing would run. */
+/* The summary; if nothing would run only the verdict. */
 void fl_check_report_text(const struct fl_check_report *report, FILE *out);
-/* The same and the problems, and as much of it as is known. */
+/* The same with the problems, as far as it is known. */
 void fl_check_report_json(const struct fl_check_report *report, FILE *out);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* control - one request, and its answer in the sidecar's own words. */
+/* control - `drain` and `log-level`: one POST to `[sidecar] control`; its answer is printed as it is. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define REQUEST_MS 5000
 
-/* What answers there may be anybody. */
+/* Anything may answer there, so the line is cleaned. */
 static void print_line(struct fl_text *body, FILE *out)
 {
 	struct fl_text line = {0};
@@ -80,21 +80,20 @@ static int log_level(const struct fl_command_line *line)
 }
 
 #define CONTROL_NOTES                                                                              \
-	"  It is asked over `[sidecar] control`, a Unix socket that takes orders from\n"           \
-	"  root, from the sidecar's own user and from the one whom the agent runs as. The\n"       \
-	"  same without this program:\n"
+	"  The request goes to `[sidecar] control`, a Unix socket that accepts root, the\n"        \
+	"  sidecar's own user and the agent's. Without this program:\n"
 
 static const char drain_page[] =
 	"NAME\n"
-	"  fairlead-agent drain - let the sidecar finish what is open, and end\n"
+	"  fairlead-agent drain - let the sidecar finish its open connections and end\n"
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent drain [-c FILE]\n"
 	"\n"
 	"DESCRIPTION\n"
-	"  As SIGTERM does: the sidecar is not ready any more, accepts nothing, gives\n"
-	"  open connections at most `[sidecar] drain`, and ends. Asked again, it goes on\n"
-	"  with that. Returns at once.\n"
+	"  Does what SIGTERM does: the sidecar is not ready any more, accepts nothing,\n"
+	"  gives open connections at most the time of `[sidecar] drain`, and ends. A\n"
+	"  second request changes nothing. Returns at once.\n"
 	"\n" CONTROL_NOTES
 	"    curl -X POST --unix-socket /run/fairlead/sidecar.sock http://localhost/drain\n"
 	"\n"
@@ -106,7 +105,7 @@ static const char drain_page[] =
 
 const struct fl_command fl_command_drain = {
 	.name = "drain",
-	.summary = "let the sidecar finish what is open, and end",
+	.summary = "let the sidecar finish its open connections and end",
 	.page = drain_page,
 	.run = drain,
 	.capabilities = FL_COMMAND_READS_ALL,
@@ -114,14 +113,14 @@ const struct fl_command fl_command_drain = {
 
 static const char log_level_page[] =
 	"NAME\n"
-	"  fairlead-agent log-level - the log level of the running sidecar\n"
+	"  fairlead-agent log-level - set the log level of the running sidecar\n"
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent log-level debug|info|warn|error|default [-c FILE]\n"
 	"\n"
 	"DESCRIPTION\n"
-	"  Sets it in place of `[log] level`, until `default` gives that its say again or\n"
-	"  the sidecar ends. A new generation does not change it.\n"
+	"  Sets it in place of `[log] level`, until `default` restores that or the\n"
+	"  sidecar ends. A new generation does not change it.\n"
 	"\n" CONTROL_NOTES "    curl -X POST --unix-socket /run/fairlead/sidecar.sock \\\n"
 	"      'http://localhost/log-level?level=debug'\n"
 	"\n"

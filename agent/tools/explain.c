@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* explain - asks the same function as the sidecar, and then looks at every rule to say what else there is to know.
+/* explain - asks the same function as the sidecar, and then every rule for what would change the answer.
  *
- * What comes before policy is said as well: a strict port knows no plaintext, and on a plaintext port nobody has an
- * identity. That a peer's certificate is good is taken for granted. */
+ * What comes before policy is included: a strict port admits no plaintext, and on a plaintext port no peer has an identity.
+ * The peer's certificate is assumed to be valid. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,18 +21,18 @@
 enum { OPTION_FROM, OPTION_TO, OPTION_SOURCE, OPTION_JSON };
 
 #define NOTES_MAX 24
-#define SAME_MAX 6 /* rules of one kind that are named */
+#define SAME_MAX 6 /* at most so many rules of one kind are listed */
 
-/* The question, and what has been found out. */
+/* The question and the answer. */
 struct inquiry {
 	const struct fl_conf *conf;
 	const char *from, *to, *source;        /* as they were given; source may be NULL */
-	const struct fl_conf_service *service; /* NULL: no section is about the port */
+	const struct fl_conf_service *service; /* NULL: no section is for the port */
 	enum fl_inbound_mode mode;
 	struct fl_request request;
 	union fl_sockaddr source_addr;
 	struct fl_verdict verdict;
-	bool before_policy; /* the port refuses it, policy is not asked */
+	bool before_policy; /* the port refuses it, and policy is not asked */
 	char *notes[NOTES_MAX], *needed[NOTES_MAX];
 	size_t note_count, needed_count;
 };
@@ -76,10 +76,9 @@ static int read_from(struct inquiry *inquiry, struct fl_err *err)
 		return fl_err_prefix(err, "--from: `%.200s` (a SPIFFE ID, or `plaintext`)", from);
 	}
 	if (id.path_len == 0) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "--from: `%.200s` is a trust domain and nobody's identity: add "
-				  "its path",
-				  from);
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"--from: `%.200s` is a trust domain, not an identity: add the path", from);
 	}
 	inquiry->request.id = from;
 	inquiry->request.id_len = strlen(from);
@@ -105,11 +104,11 @@ static int read_port(struct inquiry *inquiry, struct fl_err *err)
 			continue;
 		}
 		if (inquiry->service != NULL) {
-			return fl_err_set(err, FL_ERR_INVALID,
-					  "--to: port %u is of the services %s and %s: name one of "
-					  "them",
-					  range.first, inquiry->service->name,
-					  conf->services[i].name);
+			return fl_err_set(
+				err, FL_ERR_INVALID,
+				"--to: port %u belongs to the services %s and %s: name one "
+				"of them",
+				range.first, inquiry->service->name, conf->services[i].name);
 		}
 		inquiry->service = &conf->services[i];
 	}
@@ -199,8 +198,9 @@ static void judge_mode(struct inquiry *inquiry)
 	const char *what = inquiry->service != NULL ? "[service]" : "[inbound]";
 
 	if (inquiry->mode == FL_INBOUND_PLAINTEXT && inquiry->request.id != NULL) {
-		note(inquiry, fl_format("`mode = plaintext` of this port: nobody proves who he is "
-					"there, so it is judged as plaintext"));
+		note(inquiry,
+		     fl_format("`mode = plaintext` of this port: no peer proves its identity "
+			       "there, so it is judged as plaintext"));
 		inquiry->request.id = NULL;
 		inquiry->request.id_len = 0;
 	} else if (inquiry->mode == FL_INBOUND_STRICT && inquiry->request.id == NULL) {
@@ -216,7 +216,7 @@ static void judge_mode(struct inquiry *inquiry)
 	}
 }
 
-/* The key of the INI that keeps the rule from applying; misses: exceptions, and nothing else. */
+/* The key of the INI that keeps the rule from applying. misses: only exceptions. */
 static const char *excepting_key(unsigned misses)
 {
 	return (misses & FL_MISS_EXCEPT_FROM) != 0 ? "except_from"
@@ -250,7 +250,7 @@ static void need_no_exception(struct inquiry *inquiry)
 	}
 }
 
-/* The rules that fit but for this (0: that fit), and what would have to be done about them. */
+/* Lists the rules that would match without this miss (0: that match), and what to change about them. */
 static void need_change(struct inquiry *inquiry, enum fl_effect effect, unsigned miss,
 			const char *change)
 {
@@ -273,7 +273,7 @@ static void need_change(struct inquiry *inquiry, enum fl_effect effect, unsigned
 	}
 }
 
-/* A rule that lets in just this: by plaintext only from the address. */
+/* A rule that admits only this; for plaintext only from the address. */
 static void offer_rule(struct inquiry *inquiry)
 {
 	const char *id = inquiry->request.id, *source = inquiry->source;
@@ -291,7 +291,7 @@ static void offer_rule(struct inquiry *inquiry)
 	need(inquiry, rule.data); /* which owns it now */
 }
 
-/* Is there an allow rule that fits but for deny rules in its way? */
+/* Does an allow rule match, so that only deny rules are in its way? */
 static bool is_allowed_otherwise(const struct inquiry *inquiry)
 {
 	const struct fl_policy *policy = inquiry->conf->policy;
@@ -332,7 +332,7 @@ static void find_needed(struct inquiry *inquiry)
 	offer_rule(inquiry);
 }
 
-/* The rule's word depends on the address, which was not given. */
+/* The verdict of the rule depends on the address, which was not given. */
 static bool needs_source(const struct inquiry *inquiry, const struct fl_rule_spec *rule,
 			 unsigned misses)
 {
@@ -346,8 +346,8 @@ static void note_rule(struct inquiry *inquiry, const struct fl_rule_spec *rule, 
 	char *name = section(rule);
 
 	if (needs_source(inquiry, rule, misses)) {
-		note(inquiry, fl_format("%s (%s:%u) holds for some addresses: say which "
-					"with --source",
+		note(inquiry, fl_format("%s (%s:%u) matches only some addresses: add "
+					"--source",
 					name, rule->file, rule->line));
 	} else if (is_only_excepted(misses)) {
 		note(inquiry, fl_format("%s (%s:%u) does not apply: this is in its `%s`", name,
@@ -368,10 +368,10 @@ static void find_notes(struct inquiry *inquiry)
 	}
 	if (inquiry->verdict.audited && inquiry->verdict.effect == FL_ALLOW) {
 		note(inquiry,
-		     fl_format("it is let in by audit mode alone: %s would refuse it",
+		     fl_format("it is admitted only because of audit mode: %s would refuse it",
 			       inquiry->verdict.rule != NULL ? "this rule" : "the default"));
 	} else if (inquiry->verdict.audited) {
-		note(inquiry, fl_format("this rule is in audit mode: it lets nobody in"));
+		note(inquiry, fl_format("this rule is in audit mode: it admits nothing"));
 	}
 }
 
@@ -424,7 +424,7 @@ static void write_text(const struct inquiry *inquiry)
 		(void)puts("because   `mode = strict` of this port: plaintext is refused before "
 			   "policy is asked");
 	} else if (verdict->rule == NULL) {
-		(void)printf("because   no rule speaks, and the default is %s\n",
+		(void)printf("because   no rule matches, and the default is %s\n",
 			     fl_policy_default(inquiry->conf->policy) == FL_ALLOW ? "allow"
 										  : "deny");
 	} else {
@@ -543,30 +543,30 @@ static const char page[] =
 	"                         [--source ADDRESS] [-c FILE] [--json]\n"
 	"\n"
 	"DESCRIPTION\n"
-	"  Asks the policy of the INI as the sidecar asks it when this peer connects: the\n"
-	"  same code, and no sidecar need run. Says what is decided, by which rule\n"
-	"  with FILE:LINE, and where it is refused, what would let it in: what to change\n"
-	"  in a rule that nearly fits, or an [allow] rule to paste.\n"
+	"  Asks the policy of the INI with the same code as the sidecar uses when this\n"
+	"  peer connects; no sidecar needs to run. Prints the decision and the rule, with\n"
+	"  FILE:LINE; and for a refusal what would admit it: a change of a rule that\n"
+	"  nearly matches, or an [allow] rule to paste.\n"
 	"\n"
-	"  That the peer's certificate is good is taken for granted; check and the access\n"
-	"  log say when one is not. What the mode of a port does before policy is asked\n"
-	"  is taken into account: a strict port knows no plaintext, and on a plaintext\n"
-	"  port nobody has an identity.\n"
+	"  It assumes that the peer's certificate is valid; check and the access log\n"
+	"  report invalid ones. It includes what the mode of a port decides before\n"
+	"  policy: a strict port admits no plaintext, and on a plaintext port no peer has\n"
+	"  an identity.\n"
 	"\n"
 	"  decision is the word of the access log and of the metric: allow, deny,\n"
-	"  would_deny (let in by audit mode alone), would_allow (refused, and a rule in\n"
-	"  audit mode would let it in).\n"
+	"  would_deny (admitted only because of audit mode), would_allow (refused, but a\n"
+	"  rule in audit mode would admit it).\n"
 	"\n"
 	"OPTIONS\n"
-	"      --from ID       the peer's SPIFFE ID, or plaintext: it has none\n"
+	"      --from ID       the peer's SPIFFE ID, or plaintext for a peer without one\n"
 	"      --to PORT       the port that the peer dials, or the name of a [service]\n"
-	"      --source ADDRESS  the peer's address. Without it no `sources` holds, and\n"
-	"                      the rules that depend on it are named\n"
+	"      --source ADDRESS  the peer's address. Without it no `sources` matches, and\n"
+	"                      the rules that depend on it are listed\n"
 	"      --json          one JSON document: decision, let_in, audited, decided_by\n"
 	"                      (rule, default or mode), rule, file, line, from, port,\n"
 	"                      service, source, notes, needed\n" FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
-	"  0  it is let in\n"
+	"  0  it is admitted\n"
 	"  1  it is refused\n"
 	"  2  no answer: the command line, or the INI\n"
 	"\n"
@@ -576,7 +576,7 @@ static const char page[] =
 	"  fairlead-agent explain -c new.ini --from \"$ID\" --to db --json | jq .rule\n"
 	"\n"
 	"SEE ALSO\n"
-	"  fairlead-agent check, which lists the rules in the order of their turn\n";
+	"  fairlead-agent check, which lists the rules in the order of evaluation\n";
 
 const struct fl_command fl_command_explain = {
 	.name = "explain",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* preview - puts a candidate together out of what is mounted and what is given, judges it as `run` would, and asks the
- * sidecar over its control socket.
+/* preview - combines what is mounted and what is given into a candidate, judges it as `run` would, and asks the sidecar over
+ * its control socket.
  *
- * The candidate goes there whole, like a generation, key included: who may ask there is who may send generations. */
+ * The candidate is sent whole, like a generation, with the key: who may use that socket may also send generations. */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -20,13 +20,13 @@
 #include "tls/tls.h"
 
 #define REQUEST_MS 10000
-#define HEAD_MAX 65536 /* bytes of a file that tell what it is */
+#define HEAD_MAX 65536 /* bytes of a file in which its kind is looked for */
 #define SHOWN_MAX 20   /* connections */
 
-/* What is in place of what is mounted. */
+/* What replaces what is mounted. */
 struct given {
-	char *ini, *bundle, *crl; /* absolute paths; NULL: as it is */
-	char *input;              /* the one that stdin is */
+	char *ini, *bundle, *crl; /* absolute paths; NULL: as mounted */
+	char *input;              /* the one that holds stdin */
 	struct {
 		char *trust_domain, *path;
 	} * foreign;
@@ -58,7 +58,7 @@ static enum kind kind_of(const char *path)
 	if (file != NULL) {
 		size_t len = fread(head, 1, HEAD_MAX, file);
 
-		/* As text: what stands behind a NUL says nothing. */
+		/* As text: what follows a NUL does not count. */
 		head[len] = '\0';
 		kind = strstr(head, "-----BEGIN X509 CRL-----") != NULL      ? KIND_CRL
 		       : strstr(head, "-----BEGIN CERTIFICATE-----") != NULL ? KIND_BUNDLE
@@ -75,7 +75,7 @@ static enum kind kind_of(const char *path)
 static int put(char **place, char *path, const char *word, const char *what)
 {
 	if (*place != NULL) {
-		char *text = fl_format("a second %s: one of a kind", what);
+		char *text = fl_format("a second %s: give one of each kind", what);
 
 		(void)complain_of(word, text);
 		free(text);
@@ -99,7 +99,7 @@ static char *absolute(const char *file)
 	return path;
 }
 
-/* The path of a file that is given, to free(), or NULL after having said why not. */
+/* The path of a given file, to free(); NULL after a sentence on stderr. */
 static char *path_of(struct given *given, const char *file)
 {
 	char *path = NULL;
@@ -109,7 +109,7 @@ static char *path_of(struct given *given, const char *file)
 		return absolute(file);
 	}
 	if (given->input != NULL) {
-		(void)complain_of(file, "stdin is one candidate, and no second one");
+		(void)complain_of(file, "stdin can be only one of the candidates");
 	} else if (fl_stdin_to_file(&path, &err) != FL_OK) {
 		(void)complain_of(FL_STDIN_NAME, err.text);
 	} else {
@@ -118,7 +118,7 @@ static char *path_of(struct given *given, const char *file)
 	return path;
 }
 
-/* What its author calls the file. */
+/* The name of the file in messages. */
 static const char *name_of(const struct given *given, const char *path)
 {
 	return path != NULL && given->input != NULL && strcmp(path, given->input) == 0
@@ -193,8 +193,8 @@ static void replace(char **place, const char *path)
 	}
 }
 
-/* Lets the INI name the files that are given. */
-static int lay_over(struct fl_conf *conf, const struct given *given)
+/* Puts the given files in place of those that the INI names. */
+static int replace_paths(struct fl_conf *conf, const struct given *given)
 {
 	replace(&conf->identity.bundle, given->bundle);
 	replace(&conf->identity.crl, given->crl);
@@ -208,8 +208,8 @@ static int lay_over(struct fl_conf *conf, const struct given *given)
 		if (k == conf->federate_count) {
 			return complain_of(
 				given->foreign[i].trust_domain,
-				"the INI has no such [federate TRUST_DOMAIN]; our own bundle "
-				"is given without a name");
+				"the INI has no such [federate TRUST_DOMAIN]; give our own bundle "
+				"without a name");
 		}
 		replace(&conf->federate[k].path, given->foreign[i].path);
 	}
@@ -228,7 +228,7 @@ static void print_findings(const struct given *given, const struct fl_findings *
 	}
 }
 
-/* fl_candidate_encode(), with the name that the INI is to have in answers. */
+/* fl_candidate_encode(), with the name that answers shall use for the INI. */
 static int encode(const struct fl_candidate *candidate, const struct fl_conf *conf,
 		  const char *name, struct fl_span ini, uint8_t **ret_frame, size_t *ret_len,
 		  uint8_t ret_digest[FL_DIGEST_LEN], struct fl_err *err)
@@ -250,7 +250,7 @@ static int make_frame(const char *conf_path, const struct given *given, uint8_t 
 	const char *path = given->ini != NULL ? given->ini : conf_path;
 	struct fl_problems problems = {0};
 	struct fl_candidate candidate = {0};
-	/* The sidecar knows which ones are in force. */
+	/* The sidecar judges CRLs: it knows which ones are in force. */
 	struct fl_late_crls late = {.all = true};
 	struct fl_conf *conf = NULL;
 	uint8_t digest[FL_DIGEST_LEN];
@@ -261,11 +261,11 @@ static int make_frame(const char *conf_path, const struct given *given, uint8_t 
 
 	if (fl_conf_load(path, &conf, &ini, &ini_len, &problems) != FL_OK) {
 		fl_problems_print(&problems, name_of(given, path), stderr);
-	} else if (lay_over(conf, given) != 0) {
+	} else if (replace_paths(conf, given) != 0) {
 		code = 2;
 	} else if (fl_candidate_load(conf, fl_candidate_now(), &late, &candidate) != FL_OK) {
 		print_findings(given, &candidate.findings);
-		(void)complain("this candidate would be refused; what is in use would stay");
+		(void)complain("this candidate would be refused; the generation in use would stay");
 	} else if (encode(&candidate, conf, name_of(given, path),
 			  (struct fl_span){(const uint8_t *)ini, ini_len}, ret_frame, ret_len,
 			  digest, &err) != FL_OK) {
@@ -426,7 +426,7 @@ static int write_answer(const struct fl_text *body, bool json)
 
 	if (!cJSON_IsObject(answer) || fl_json_read_member(answer, "closes") == NULL) {
 		cJSON_Delete(answer);
-		return complain("what answers there is not a sidecar that knows previews");
+		return complain("what answers there is not a sidecar, or one too old for previews");
 	}
 	if (json) {
 		(void)fwrite(body->data, 1, body->len, stdout);
@@ -455,7 +455,7 @@ static int ask(const char *conf_path, struct fl_span frame, bool json)
 	} else if (status != 200) {
 		struct fl_text text = {0};
 
-		/* One line of the sidecar's own words. */
+		/* The first line of the sidecar's answer. */
 		if (body.len > 0) {
 			body.data[strcspn(body.data, "\n")] = '\0';
 			fl_text_put_clean(&text, body.data);
@@ -503,30 +503,30 @@ static const char page[] =
 	"  fairlead-agent preview [-c FILE] [--json] [CANDIDATE...]\n"
 	"\n"
 	"DESCRIPTION\n"
-	"  Asks the running sidecar what would become of its open connections if the\n"
-	"  candidates took the place of what is mounted. Nothing is changed, nobody is\n"
+	"  Asks the running sidecar what would happen to its open connections if the\n"
+	"  candidates replaced what is mounted. Nothing is changed, and no connection is\n"
 	"  closed. A CANDIDATE is\n"
 	"    an INI                in place of the one that -c names\n"
 	"    a PEM of certificates in place of the bundle of our own trust domain\n"
 	"    a PEM of CRLs         in place of [identity] crl\n"
 	"    TRUST_DOMAIN=FILE     in place of the bundle of a federated trust domain\n"
-	"  and what it is, its content tells. One FILE may be `-`, which is stdin.\n"
-	"  Without a candidate, what is mounted now is asked about.\n"
+	"  Its content shows which kind it is. One FILE may be `-`, which is stdin.\n"
+	"  Without a candidate the question is about what is mounted now.\n"
 	"\n"
-	"  Each connection that would be closed is named with its reason; so is whoever\n"
-	"  was seen lately and would be newly admitted or newly refused; so are\n"
-	"  the roots in use, with who stands on them alone: \"safe to remove: yes\" says\n"
-	"  that no open connection does. Peers that are not connected just now are not\n"
+	"  The answer lists each connection that would be closed, with the reason; the\n"
+	"  peers seen lately that would be newly admitted or newly refused; and the roots\n"
+	"  in use, with the connections that depend on one alone: \"safe to remove: yes\"\n"
+	"  means that no open connection does. Peers without an open connection are not\n"
 	"  known.\n"
 	"\n"
-	"  The sidecar is asked over `[sidecar] control`, by root, its own user or the\n"
-	"  agent's.\n"
+	"  The request goes to `[sidecar] control`, which accepts root, the sidecar's own\n"
+	"  user and the agent's.\n"
 	"\n"
 	"OPTIONS\n"
 	"      --json          the sidecar's answer as it is\n" FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  no connection would be closed, no peer newly admitted or newly refused\n"
-	"  1  somebody would\n"
+	"  1  at least one would\n"
 	"  2  the candidate would be refused, or the sidecar cannot be asked\n"
 	"\n"
 	"EXAMPLES\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* screen - what is left of the text before is erased line by line, so that nothing flickers. */
+/* screen - the rest of the previous text is erased line by line, so that nothing flickers. */
 #include "agent/tools/screen.h"
 
 #include <stdint.h>
@@ -13,7 +13,7 @@
 #define ERASE_LINE "\033[K"
 #define ERASE_BELOW "\033[J"
 
-/* Bytes of the first so many characters of a line. A byte 10xxxxxx goes on with the character before it. */
+/* How many bytes the first characters of a line take. A byte 10xxxxxx continues the character before it. */
 static size_t cut(const char *line, size_t len, size_t characters)
 {
 	size_t at = 0;

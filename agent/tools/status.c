@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* status - asks /status (and /connections, for who they are with) and writes what it says, in the order in which somebody who was woken up
- * wants to know it.
+/* status - asks the running sidecar for /status (and /connections, for the peers) and prints the answer, most urgent first.
+ * (`check` and its check_report.c print what the files say, and ask no sidecar.)
  *
- * What answers may be another version or somebody else: a key that is missing costs its line, text
- * is printed without control characters, and what is no such document at all is a sentence on
- * stderr and exit 1. */
+ * Another version or another program may answer: a missing key costs its line, text is printed without control characters,
+ * and an answer that is no such document is a sentence on stderr and exit code 1. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -27,12 +26,12 @@
 #define PEERS_REQUEST_MS 1000
 enum { OPTION_JSON, OPTION_WATCH };
 
-#define ROOTS_MAX 8 /* certificates besides the leaf, with a line each */
+#define ROOTS_MAX 8 /* certificates other than the leaf that get a line */
 
 struct way {
 	struct fl_admin_client admin;
-	bool json;  /* the document as it is */
-	bool rules; /* say what those of [redirect] have seen */
+	bool json;  /* print the document as it is */
+	bool rules; /* print the counters of the rules of [redirect] */
 };
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -291,7 +290,7 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 	}
 }
 
-/* Where it is not known, they are not called wrong. */
+/* Only a certain answer: where it is not known, nothing is printed. */
 static void put_rules(struct fl_text *out, const char *rules)
 {
 	if (strcmp(rules, "outdated") == 0) {
@@ -394,9 +393,10 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 	if (rc == FL_OK) {
 		status = code == 200 ? cJSON_ParseWithLength(body.data, body.len) : NULL;
 		if (!cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(status, "ready"))) {
-			rc = fl_err_set(err, FL_ERR_PEER,
-					"what answers there has no /status of Fairlead's; is it "
-					"another program, or an older sidecar?");
+			rc = fl_err_set(
+				err, FL_ERR_PEER,
+				"what answers there has no /status of a Fairlead sidecar: is it "
+				"another program, or an older sidecar?");
 		} else if (how->json) {
 			fl_text_put(out, body.data, body.len);
 		} else {
@@ -411,7 +411,7 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 	return rc;
 }
 
-/* True when a signal has come that ends it. */
+/* Waits for a second. True: a signal has come that ends the command. */
 static bool pause_or_end(const sigset_t *ends)
 {
 	struct timespec second = {.tv_sec = 1};
@@ -419,7 +419,7 @@ static bool pause_or_end(const sigset_t *ends)
 	return sigtimedwait(ends, NULL, &second) > 0;
 }
 
-static int watch_it(const struct way *how)
+static int watch(const struct way *how)
 {
 	bool on_terminal = isatty(STDOUT_FILENO) != 0 && !how->json;
 	sigset_t ends;
@@ -449,7 +449,7 @@ static int watch_it(const struct way *how)
 			(void)printf("%s%s", text.data, how->json ? "" : "\n");
 		}
 		fl_text_done(&text);
-		/* Nobody reads it any more. */
+		/* Nobody reads the output any more. */
 		if (fflush(stdout) != 0) {
 			return 1;
 		}
@@ -469,7 +469,7 @@ static int status(const struct fl_command_line *line)
 	}
 	how.rules = fl_redirect_is_meant(line->conf_path);
 	if (line->options[OPTION_WATCH] != NULL) {
-		return watch_it(&how);
+		return watch(&how);
 	}
 	rc = ask(&how, REQUEST_MS, &text, &err);
 	if (rc < 0) {
@@ -502,19 +502,19 @@ static const char page[] =
 	"  (requires NET_ADMIN).\n"
 	"\n"
 	"  `WARNING`: what the last change of our credentials may have broken, for peers\n"
-	"  that have not come as far in a change of roots, and CRLs that have run out.\n"
+	"  that are behind in a change of roots, and CRLs that have expired.\n"
 	"\n"
-	"  `REFUSED` in place of `last refusal`: what was refused is what is mounted\n"
-	"  still, and the sidecar goes on with the generation before.\n"
+	"  `REFUSED` in place of `last refusal`: what was refused is still mounted, and\n"
+	"  the sidecar continues with the previous generation.\n"
 	"\n"
 	"  An admin endpoint on all addresses (*:15020) is asked on loopback; one that is\n"
-	"  not reachable there, or none, makes this ask `[sidecar] control`. The same is\n"
-	"  there for a browser at / and for Prometheus at /metrics, and each open\n"
-	"  connection, as JSON, at /connections. All but /metrics is told only over\n"
-	"  loopback and `control`, unless `admin_details = everywhere`.\n"
+	"  not reachable there, or none, makes this ask `[sidecar] control`. A browser\n"
+	"  finds the same at /, Prometheus at /metrics, and /connections lists each open\n"
+	"  connection as JSON. All except /metrics is available only over loopback and\n"
+	"  `control`, unless `admin_details = everywhere`.\n"
 	"\n"
 	"OPTIONS\n"
-	"      --watch         again every second until Ctrl-C; on a terminal in place\n"
+	"      --watch         repeat every second until Ctrl-C; on a terminal in place\n"
 	"      --json          the sidecar's document as it is: ready, reason, version,\n"
 	"                      pid, now, started, workers, id, generation, certificates,\n"
 	"                      certificates_left_out, rotations, last_rotation,\n"
@@ -527,14 +527,14 @@ static const char page[] =
 	"  1  not ready, or not reachable\n"
 	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
 	"     nor a control socket\n"
-	"  With --watch, that of the last look.\n"
+	"  With --watch, that of the last answer.\n"
 	"\n"
 	"EXAMPLES\n"
 	"  fairlead-agent status --watch\n"
 	"  fairlead-agent status --json | jq .generation.remaining_seconds\n"
 	"\n"
 	"SEE ALSO\n"
-	"  fairlead-agent wait, which says no more than ready or not\n";
+	"  fairlead-agent wait, which only says whether the sidecar is ready\n";
 
 const struct fl_command fl_command_status = {
 	.name = "status",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* peers - counts what /connections lists by peer. What answers may be anybody: what is not as it should be is passed
- * over. */
+/* status_peers - counts the connections of /connections by peer. Anything may answer there: what has another form is
+ * skipped. */
 #include "agent/tools/status_peers.h"
 
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 #include "agent/tools/admin_client.h"
 #include "base/mem.h"
 
-#define LINES_MAX 10 /* more are summed up */
+#define LINES_MAX 10 /* others are only counted */
 
 struct peer {
 	const char *name; /* borrowed from the document */
@@ -85,7 +85,7 @@ static void put_rest(struct fl_text *out, const struct peers *peers, uint64_t le
 		fl_text_print(out, "%-12s and %zu more\n", "", peers->count - LINES_MAX);
 	}
 	if (left_out > 0) {
-		fl_text_print(out, "%-12s %" PRIu64 " open connections are not in this\n",
+		fl_text_print(out, "%-12s %" PRIu64 " more open connections are not counted here\n",
 			      peers->count > 0 ? "" : "peers", left_out);
 	}
 }

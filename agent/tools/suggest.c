@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* suggest - asks the sidecar whom it has seen (/seen), and the policy of the INI, which may be a newer one, whom of them
- * it lets in. What else a person wants to know stands in comments, so that all of it can be pasted. */
+/* suggest - asks the sidecar which connections it has seen (/seen), and the policy of the INI, which may be newer, which of
+ * them it refuses; prints rules for those. Other information is printed as comments, so that the whole can be pasted. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,13 +32,13 @@ static int complain(const char *text, int code)
 
 /* --- what the sidecar says --------------------------------------------------------------------- */
 
-/* NULL for nothing. */
+/* NULL for "". */
 static const char *given(const char *text)
 {
 	return text[0] != '\0' ? text : NULL;
 }
 
-/* Nothing that a peer could have put there gets into an INI unchecked. */
+/* Checked, because a peer may have chosen parts of it, and it gets into an INI. */
 static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl_observation *ret)
 {
 	const char *source = given(fl_json_read_text(object, "source"));
@@ -50,7 +50,7 @@ static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl
 	*ret = (struct fl_observation){.id = given(fl_json_read_text(object, "peer")),
 				       .port = port <= UINT16_MAX ? (uint16_t)port : 0,
 				       .source.family = AF_UNSPEC};
-	/* What is no text is nobody, and not somebody in plaintext. */
+	/* A peer that is no text is an error; only an absent one means plaintext. */
 	if (ret->id == NULL && fl_json_read_member(object, "peer") != NULL) {
 		return false;
 	}
@@ -62,7 +62,7 @@ static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl
 	if (source != NULL && fl_cidr_parse(source, &ret->source, NULL) != 0) {
 		return false;
 	}
-	/* Of a [service] that the INI has no longer. */
+	/* False: it was for a [service] that the INI does not have any more. */
 	return ret->service != NULL || (service == NULL && ret->port != 0);
 }
 
@@ -73,7 +73,7 @@ static int read_seen(const struct fl_conf *conf, const char *text, struct seen *
 	ret->root = cJSON_Parse(text);
 	list = fl_json_read_member(ret->root, "seen");
 	if (!cJSON_IsArray(list)) {
-		return complain("what the sidecar answers is not understood: is it of another "
+		return complain("the answer of the sidecar cannot be read: is it another "
 				"version?",
 				2);
 	}
@@ -100,13 +100,14 @@ static int ask(const struct fl_admin_client *admin, struct fl_text *body)
 	if (fl_admin_client_get(admin, "/seen", REQUEST_MS, &status, body, &err) != FL_OK) {
 		return complain(err.text, 1);
 	}
-	return status == 200 ? 0
-			     : complain("the sidecar does not tell whom it has seen: is it of "
-					"an older version?",
-					2);
+	return status == 200
+		       ? 0
+		       : complain("the sidecar does not list the connections that it has seen: is "
+				  "it an older version?",
+				  2);
 }
 
-/* --- what we make of it ------------------------------------------------------------------------ */
+/* --- rules ------------------------------------------------------------------------ */
 
 /* The identity that was last seen from that address, or NULL. */
 static const char *known_as(const struct seen *seen, const struct fl_cidr *source)
@@ -149,7 +150,7 @@ static int print_rules(const struct fl_conf *conf, const struct seen *seen, bool
 
 	put_plaintext(seen, &out);
 	if (seen->left_out > 0) {
-		fl_text_print(&out, "; %llu more were seen, and are not remembered\n",
+		fl_text_print(&out, "; %llu more were seen and are not remembered\n",
 			      (unsigned long long)seen->left_out);
 	}
 	if (rules.len > 0) {
@@ -158,7 +159,7 @@ static int print_rules(const struct fl_conf *conf, const struct seen *seen, bool
 	if (count == 0) {
 		fl_text_print(&out, "; no rule is needed: %s\n",
 			      seen->count == 0 ? "nobody was refused"
-					       : "none would let in more of what was seen");
+					       : "no rule would admit more of what was seen");
 	}
 	(void)fwrite(out.data, 1, out.len, stdout);
 	code = fl_command_flush("the rules") ? 0 : 2;
@@ -204,33 +205,33 @@ static int suggest(const struct fl_command_line *line)
 
 static const char page[] =
 	"NAME\n"
-	"  fairlead-agent suggest - the [allow] rules that would have let in what was\n"
+	"  fairlead-agent suggest - the [allow] rules that would have admitted what was\n"
 	"  refused\n"
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent suggest [-c FILE] [--wildcards]\n"
 	"\n"
 	"DESCRIPTION\n"
-	"  Asks /seen of `[sidecar] admin` whom policy has refused since the sidecar was\n"
-	"  started, or let in by audit mode alone, and prints the fewest [allow] rules\n"
-	"  that let in just them: INI to read, and then to paste. What the INI lets in by\n"
-	"  now needs no rule.\n"
+	"  Asks /seen of `[sidecar] admin` which connections policy has refused since the\n"
+	"  sidecar started, or admitted only because of audit mode, and prints the fewest\n"
+	"  [allow] rules that admit exactly those: INI to review, then to paste. What the\n"
+	"  INI admits by now needs no rule.\n"
 	"\n"
-	"  Identities are named in full, ports and services one by one. Rules for\n"
-	"  plaintext have `sources`, the addresses that were seen: there is nothing else\n"
-	"  to know it by. Rules for identities have none: a certificate proves more than\n"
+	"  Identities are written in full, ports and services one by one. Rules for\n"
+	"  plaintext have `sources`, the addresses that were seen, because nothing else\n"
+	"  identifies it. Rules for identities have none: a certificate proves more than\n"
 	"  an address, and a workload gets another address at its next rollout.\n"
 	"\n"
-	"  In comments: who came in plaintext, how often, and with which identity the\n"
-	"  same address was refused; whom a [deny] rule refuses, which no [allow] rule\n"
-	"  can change; and which [allow] rule lacks nothing but the address in `sources`.\n"
+	"  Comments list who connected in plaintext, how often, and with which identity\n"
+	"  the same address was refused; what a [deny] rule refuses, which no [allow]\n"
+	"  rule can change; and which [allow] rule only lacks the address in `sources`.\n"
 	"\n"
-	"  The sidecar remembers some 1000 that it has seen last; how many it has\n"
-	"  forgotten stands in a comment.\n"
+	"  The sidecar remembers about the last 1000 that it has seen; a comment says how\n"
+	"  many it has forgotten.\n"
 	"\n"
 	"OPTIONS\n"
-	"      --wildcards     identities that differ in their last segment alone become\n"
-	"                      one pattern with `*`: that lets in more than was seen\n" FL_PAGE_OPTIONS
+	"      --wildcards     identities that differ only in their last segment become\n"
+	"                      one pattern with `*`: that admits more than was seen\n" FL_PAGE_OPTIONS
 	"\n"
 	"EXIT STATUS\n"
 	"  0  printed\n"
@@ -247,7 +248,7 @@ static const char page[] =
 
 const struct fl_command fl_command_suggest = {
 	.name = "suggest",
-	.summary = "the [allow] rules that would have let in what was refused",
+	.summary = "the [allow] rules that would have admitted what was refused",
 	.page = page,
 	.run = suggest,
 	.options = {{.name = "wildcards"}},

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* wait - one short HTTP request after the other, with pauses that grow from 10 ms to half a
- * second.
+/* wait - one short HTTP request after the other, with pauses that grow from 10 ms to half a second.
  *
- * A request has the deadline of the whole, and 5 s at most, so that a sidecar that accepts and
- * then hangs is asked again. Whatever goes wrong becomes the reason that is printed when time is
- * up. */
+ * A request ends with the deadline of the whole, or after 5 s, so that a sidecar that accepts and then hangs is asked
+ * again. The last error is the reason that is printed when time is up. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -16,7 +14,7 @@
 #define DEFAULT_TIMEOUT_MS 30000
 #define MAX_TIMEOUT_MS (24U * 3600 * 1000)
 #define REQUEST_MS 5000
-#define LEAST_MS 250 /* or the last attempt would only ever say that it had no time */
+#define LEAST_MS 250 /* a shorter last attempt would only report that it had no time */
 #define FIRST_PAUSE_MS 10
 #define LAST_PAUSE_MS 500
 
@@ -35,7 +33,7 @@ static void pause_ms(int64_t ms)
 	(void)nanosleep(&ts, NULL);
 }
 
-/* The body's first line is why not; what answers there may be anybody. */
+/* The first line of the body is the reason. Anything may answer there, so it is cleaned. */
 static int judge_answer(unsigned status, struct fl_text *body, struct fl_err *err)
 {
 	if (status == 200) {
@@ -107,7 +105,7 @@ static int wait_until_ready(const struct fl_command_line *line)
 
 static const char page[] =
 	"NAME\n"
-	"  fairlead-agent wait - until the sidecar is ready\n"
+	"  fairlead-agent wait - wait until the sidecar is ready\n"
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent wait [-c FILE] [--timeout DURATION]\n"
@@ -116,8 +114,8 @@ static const char page[] =
 	"  Asks /readyz of `[sidecar] admin` until the sidecar can carry traffic: it has\n"
 	"  a usable generation, its certificate is valid, the rules of capture are in\n"
 	"  force where the INI has [redirect], DNS has been asked once, and the sidecar\n"
-	"  is not about to stop. A sidecar that is not running yet is waited for. When\n"
-	"  time is up, the last reason is printed.\n"
+	"  is not about to stop. It also waits for a sidecar that is not running yet.\n"
+	"  When time is up, it prints the last reason.\n"
 	"\n"
 	"  An admin endpoint on all addresses (*:15020) is asked on loopback. Without an\n"
 	"  admin endpoint `[sidecar] control` is asked.\n"
@@ -136,7 +134,7 @@ static const char page[] =
 
 const struct fl_command fl_command_wait = {
 	.name = "wait",
-	.summary = "until the sidecar is ready",
+	.summary = "wait until the sidecar is ready",
 	.page = page,
 	.run = wait_until_ready,
 	.options = {{.name = "timeout", .has_value = true}},

@@ -57,10 +57,10 @@ def test_the_first_process_begins_it_again(web):
             os.kill(worker, signal.SIGKILL)
         wait_until(lambda gone=worker: children(first) and gone not in children(first), 'there is another')
         wait_until(lambda due=turn + 2: len(program.lines(msg='credentials validated')) == due, 'which works')
-    assert len(program.lines(msg='ended by signal 9 (Killed): it begins again, and traffic goes on')) == 2
+    assert len(program.lines(msg='ended by signal 9 (Killed): it is started again; traffic continues')) == 2
     # What is said to the first is meant for it.
     os.kill(first, signal.SIGHUP)
-    program.wait_line(msg='SIGHUP: looking at INI and credentials')
+    program.wait_line(msg='SIGHUP: reading INI and credentials')
     os.kill(first, signal.SIGTERM)
     assert program.wait() == 0
     assert 'stopping on SIGTERM' in program.text
@@ -84,7 +84,7 @@ def test_the_first_process_gives_up_on_what_dies_again_and_again(web):
         seen.add(worker)
         os.kill(worker, signal.SIGKILL)
     assert program.wait() == 137
-    assert program.lines(msg='ended by signal 9 (Killed), again and again: giving up')
+    assert program.lines(msg='ended by signal 9 (Killed) too often: giving up')
 
 
 # --- generations ----------------------------------------------------------------------------------

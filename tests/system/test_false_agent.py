@@ -201,6 +201,6 @@ def test_the_tools_tell_nobody_else_anything(lab, app, run):
     listener = stranger_listens(path)
     for words in ('preview',), ('drain',), ('status',), ('suggest',):
         code, out, err = tool(*words)
-        assert code in (1, 2) and f'runs as uid {STRANGER} and is not taken for the sidecar' in err, (words, err)
+        assert code in (1, 2) and f'runs as uid {STRANGER}, so it is not trusted to be the sidecar' in err, (words, err)
         assert listener.heard() == b'', words
     listener.stop()

@@ -288,7 +288,7 @@ def outlives_its_agent(podman, shop, front, url):
     client.ask()
     first = podman('inspect', '--format', '{{.State.Pid}}', 'shop-fairlead-agent')
     inside('kill', '-9', *inside('cat', f'/proc/{first}/task/{first}/children').split())
-    wait_until(lambda: 'it begins again, and traffic goes on' in shop.logs('fairlead-agent'), 'its parent has seen it')
+    wait_until(lambda: 'it is started again; traffic continues' in shop.logs('fairlead-agent'), 'its parent has seen it')
     wait_until(lambda: podman.try_run('exec', 'shop-fairlead-agent', 'fairlead-agent', 'status').returncode == 0, 'it is there again')
     assert podman('inspect', '--format', '{{.State.Pid}}', 'shop-fairlead-agent') == first
     assert shop.get(15020, '/readyz')[0] == 200

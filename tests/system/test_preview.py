@@ -125,7 +125,7 @@ def test_candidates_from_stdin(inbound, callers, lab):
     assert 'this candidate would be refused' in done.stderr and '/proc/' not in done.stderr
     assert preview(inbound, '-', code=0, stdin=lab.root.cert_pem.decode() + other.cert_pem.decode()).stderr == ''
     done = preview(inbound, '-', '-', code=2, stdin=text)
-    assert 'stdin is one candidate, and no second one' in done.stderr
+    assert 'stdin can be only one of the candidates' in done.stderr
     assert 'the INI has no such [federate' in preview(inbound, 'partner.example=-', code=2, stdin=lab.root.cert_pem.decode()).stderr
 
 

@@ -74,7 +74,7 @@ def test_remove_with_tproxy(scene):
 
 def test_force_goes_with_remove_alone(scene):
     for action in 'apply', 'print':
-        assert '--force goes with remove' in refused(scene.try_redirect(action, '--force'))
+        assert '--force is only for remove' in refused(scene.try_redirect(action, '--force'))
 
 
 def test_again_and_again_is_fine(scene):
@@ -173,9 +173,9 @@ def test_status_tells_what_the_rules_have_seen(node, scene):
         assert done.returncode == 0, done
         return done.stdout
     assert re.search(r'^rules +NOT IN FORCE here: fairlead-agent redirect apply$', status(), re.M)
-    assert re.search(r'^rules +not known: reading the rules takes NET_ADMIN$', status(pod.try_run), re.M)
+    assert re.search(r'^rules +not known: reading the rules requires NET_ADMIN$', status(pod.try_run), re.M)
     assert pod.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', scene.ini]).returncode == 0
-    assert re.search(r'^rules +in force, and nothing has come so far$', status(), re.M)
+    assert re.search(r'^rules +in force, and nothing has been counted yet$', status(), re.M)
     assert scene.reached(scene.caller, (pod.v4, 8080)) == ('refused',)
     assert re.search(r'^rules +1 inbound connections refused', status(), re.M)
     pod.change({'redirect': None})
@@ -227,9 +227,9 @@ def test_without_nft(scene, action):
 
 @pytest.mark.parametrize('script, text', [
     ('echo "nft: cannot open shared object file" >&2; exit 127', 'exit 127, nft: cannot open shared object file'),
-    ('exit 1', 'exit 1, without a word: install the package nftables anew'),
+    ('exit 1', 'exit 1, without a message: reinstall the package nftables'),
     ('kill -9 $$', 'ended by signal 9'),
-    ('exec cat /dev/zero', 'more to say than 4 MB'),
+    ('exec cat /dev/zero', 'lists more than 4 MB'),
 ], ids=['unfit', 'mute', 'killed', 'endless'])
 @pytest.mark.parametrize('action', ['apply', 'remove'])
 def test_nft_that_fails(scene, script, text, action):
@@ -244,7 +244,7 @@ def test_nft_that_fails(scene, script, text, action):
 
 def test_nft_that_knows_no_json(scene):
     scene.redirect('apply')
-    assert 'no JSON' in refused(in_place_of_nft(scene, 'echo table inet fairlead', 'remove'))
+    assert 'does not answer in JSON' in refused(in_place_of_nft(scene, 'echo table inet fairlead', 'remove'))
     assert scene.rules() != ''
 
 

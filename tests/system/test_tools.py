@@ -53,7 +53,7 @@ def test_check_lists_crls(lab, web):
     web.change({'identity': {'crl': web.folder / 'crl.pem'}})
     out, _, report = check(web, 0)
     assert re.search(rf'(?m)^crl +{re.escape(labs.TD)}: 3 revoked, next due 20', out), out
-    assert re.search(r'(?m)^ +of a CA in no bundle: 1 revoked, .*where a chain presents that CA', out), out
+    assert re.search(r'(?m)^ +of a CA in no bundle: 1 revoked, .*used when a chain presents that CA', out), out
     assert [(one['trust_domain'], one['revoked']) for one in report['crls']] == [(labs.TD, 3), (None, 1)]
 
 
@@ -74,11 +74,11 @@ def test_a_candidate_from_stdin(web, name):
     status, out, err = tool('explain', '-c', name, '--from', f'spiffe://{labs.TD}/a', '--to', 1, text=text)
     assert status == 0 and '/dev/stdin:' in out, out + err
     status, out, err = tool('redirect', 'print', '-c', name, text=text)
-    assert status == 2 and 'captured connections could be led nowhere' in err, 'it has no listeners for them'
+    assert status == 2 and 'captured connections have no destination' in err, 'it has no listeners for them'
 
 
 @pytest.mark.parametrize('text, why', [
-    ('', 'it is empty; kubectl exec passes it on with -i only'),
+    ('', 'it is empty; kubectl exec passes stdin on only with -i'),
     ('; \n' * 400_000, 'there are more than 1048576 bytes')], ids=['empty', 'large'])
 def test_stdin_has_bounds(text, why):
     for words in ('check', '-c', '-'), ('preview', '-'):
@@ -270,7 +270,7 @@ def no_directory(lab, web):
 
 def capture_without_root(lab, web):
     web.change({'redirect': {'mode': 'redirect'}, 'agent': {'sidecar_uid': 0}})
-    return '[redirect]', 'goes out in the clear'
+    return '[redirect]', 'its connections leave in plaintext'
 
 
 def readable_key(lab, web):
@@ -462,9 +462,9 @@ def test_wait_says_the_last_reason(idle):
 
 @pytest.mark.parametrize('answers, text', [
     ([None], 'does not answer'),
-    ([b'SSH-2.0-OpenSSH_9.2\r\n'], "not Fairlead's"),
-    ([b'HTTP/1.1 200 OK\r\n'], "not Fairlead's"),
-    ([b'x' * 100_000], "not Fairlead's"),
+    ([b'SSH-2.0-OpenSSH_9.2\r\n'], 'not the admin endpoint'),
+    ([b'HTTP/1.1 200 OK\r\n'], 'not the admin endpoint'),
+    ([b'x' * 100_000], 'not the admin endpoint'),
     ([answer('404 Not Found', '')], 'no reason')], ids=['silent', 'SSH', 'half', 'flood', 'no body'])
 def test_wait_at_something_else(idle, answers, text):
     with Admin(idle.admin, answers):

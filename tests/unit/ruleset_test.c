@@ -17,7 +17,7 @@ static struct fl_conf_selector everything[] = {{.any_net = true, .ports = ALL_PO
 struct world {
 	struct fl_conf conf;
 	struct fl_addr inbound[2], outbound[2];
-	struct fl_ruleset_uplinks outside;
+	struct fl_ruleset_uplinks uplinks;
 	struct fl_text text;
 	struct fl_err err;
 };
@@ -46,7 +46,7 @@ static const char *format(struct world *w)
 {
 	fl_text_done(&w->text);
 	w->text = (struct fl_text){0};
-	cr_assert_eq(fl_ruleset_format(&w->conf, &w->outside, &w->text, &w->err), 0, "%s",
+	cr_assert_eq(fl_ruleset_format(&w->conf, &w->uplinks, &w->text, &w->err), 0, "%s",
 		     w->err.text);
 	return w->text.data;
 }
@@ -55,7 +55,7 @@ static const char *refusal(struct world *w)
 {
 	struct fl_text text = {0};
 
-	cr_assert_eq(fl_ruleset_format(&w->conf, &w->outside, &text, &w->err), FL_ERR_INVALID);
+	cr_assert_eq(fl_ruleset_format(&w->conf, &w->uplinks, &text, &w->err), FL_ERR_INVALID);
 	fl_text_done(&text);
 	return w->err.text;
 }
@@ -468,7 +468,7 @@ Test(ruleset, what_the_pod_forwards)
 	w.conf.redirect.forwarded = FL_FORWARDED_CAPTURE;
 	cr_expect_not_null(strstr(refusal(&w), "no interface has a default route"), "%s",
 			   w.err.text);
-	w.outside = (struct fl_ruleset_uplinks){.names = {"eth0", "eth1"}, .count = 2};
+	w.uplinks = (struct fl_ruleset_uplinks){.names = {"eth0", "eth1"}, .count = 2};
 	rules = format(&w);
 	expect(rules, "lead_forwarded", "iifname { \"lo\", \"eth0\", \"eth1\" } accept", true);
 	expect(rules, "lead_forwarded", "meta iifkind != \"bridge\" accept", true);
