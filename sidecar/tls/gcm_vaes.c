@@ -342,6 +342,8 @@ INLINE __m128i run(const struct call *call, int rounds, bool encrypt)
 	crypt_rest(&gcm, rounds, in, out, left, encrypt);
 	hash_block(&gcm, reverse(_mm_set_epi64x((long long)aad_bits, (long long)bits)));
 	__m128i tag = _mm_xor_si128(reverse(gcm.hash), gcm.mask);
+	/* The compiler does this by itself only when it optimizes (tests/lint/vectors.py says what it is for). */
+	_mm256_zeroupper();
 	fl_wipe(&powers, sizeof(powers));
 	return tag;
 }
