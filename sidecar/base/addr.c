@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* addr - reads and writes the addresses of the INI.
  *
- * The last colon parts host and port, brackets take precedence, `unix:` comes first of all. Every
- * refusal is FL_ERR_INVALID with the text (its start, so that the rest of the sentence fits), what
- * is wrong with it and what would do. IPv4 written inside IPv6 (`[::ffff:10.0.0.1]`) becomes IPv4,
+ * `unix:` is checked first, then brackets; otherwise the last colon separates host and port. Every
+ * refusal is FL_ERR_INVALID with the text (its start, so that the rest of the sentence fits), the
+ * problem, and what is expected. IPv4 written inside IPv6 (`[::ffff:10.0.0.1]`) becomes IPv4,
  * so that equal addresses are equal bytes. */
 #include "base/addr.h"
 
@@ -53,7 +53,7 @@ static int parse_port(const char *text, const char *port, unsigned allow, uint16
 	}
 	if (value == 0 && (allow & FL_ADDR_ALLOW_ZERO) == 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%.100s`: port 0 means nothing here, write 1 to 65535", text);
+				  "`%.100s`: port 0 is not allowed here, write 1 to 65535", text);
 	}
 	*ret = (uint16_t)value;
 	return 0;
@@ -79,8 +79,8 @@ static void set_v6(struct fl_addr *addr, enum fl_addr_kind kind, struct in6_addr
 	addr->sa.in6.sin6_addr = ip;
 }
 
-/* A name in the sense of DNS: labels of letters, digits, `-` and `_`; a final dot is fine. The last label is not a number,
- * or else it would be a mistyped IPv4 address. */
+/* A DNS name: labels of letters, digits, `-` and `_`; a final dot is allowed. The last label must not be a number:
+ * that would be a mistyped IPv4 address. */
 static bool is_dns_name(const char *host, size_t len)
 {
 	size_t label = 0;
@@ -120,13 +120,13 @@ static int parse_unix(const char *text, unsigned allow, struct fl_addr *ret, str
 	if ((allow & FL_ADDR_ALLOW_UNIX) == 0) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: a Unix socket is not possible here, write for example 127.0.0.1:8080",
+			"`%.100s`: a Unix socket is not allowed here, write for example 127.0.0.1:8080",
 			text);
 	}
 	if (path[0] != '/') {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: the path of a Unix socket starts with `/`, for example unix:/run/app/web.sock",
+			"`%.100s`: the path of a Unix socket must begin with `/`, for example unix:/run/app/web.sock",
 			text);
 	}
 	if (len >= sizeof(ret->sa.un.sun_path)) {
@@ -155,7 +155,7 @@ static int parse_v6(const char *text, unsigned allow, struct fl_addr *ret, struc
 	if (close == NULL || close[1] != ':') {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: an IPv6 address is written [V6]:PORT, for example [::1]:8080",
+			"`%.100s`: write an IPv6 address as [V6]:PORT, for example [::1]:8080",
 			text);
 	}
 	len = (size_t)(close - text) - 1;
@@ -231,7 +231,7 @@ static int parse_name(const char *text, const char *host, uint16_t port, unsigne
 	if ((allow & FL_ADDR_ALLOW_NAME) == 0) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: a DNS name is not possible here, write the IP address, for example 127.0.0.1:%u",
+			"`%.100s`: a DNS name is not allowed here, write the IP address, for example 127.0.0.1:%u",
 			text, port);
 	}
 	memset(ret, 0, sizeof(*ret));
@@ -265,7 +265,7 @@ int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret, struct 
 	if (strchr(text, ':') != colon) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"`%.100s`: an IPv6 address stands in brackets, for example [::1]:8080",
+			"`%.100s`: write an IPv6 address in brackets, for example [::1]:8080",
 			text);
 	}
 	if (strncmp(text, "*:", 2) == 0) {
@@ -357,7 +357,7 @@ const char *fl_sockaddr_format(const struct sockaddr *sa, char *buf)
 		format_v6(&any->in6, buf);
 		break;
 	case AF_UNIX:
-		/* An unnamed peer has an empty path; a full one has no NUL. */
+		/* The path of an unnamed socket is empty; a path of full length has no NUL. */
 		(void)snprintf(buf, FL_ADDR_TEXT, "unix:%.*s", (int)sizeof(any->un.sun_path),
 			       any->un.sun_path);
 		break;

@@ -35,7 +35,7 @@ struct fl_addr {
 	char host[256]; /* FL_ADDR_NAME only */
 };
 
-/* What a place accepts; fl_addr_parse() refuses the rest with a sentence that says what would do. */
+/* The kinds that a setting accepts; fl_addr_parse() refuses the others, and says what is expected. */
 enum fl_addr_allow {
 	FL_ADDR_ALLOW_ANY = 1,  /* `*:PORT` */
 	FL_ADDR_ALLOW_NAME = 2, /* a DNS name */
@@ -43,8 +43,8 @@ enum fl_addr_allow {
 	FL_ADDR_ALLOW_ZERO = 8, /* port 0: the kernel picks one */
 };
 
-/* Parses text (surrounding blanks are the caller's to trim). allow: enum fl_addr_allow bits.
- * Errors: FL_ERR_INVALID with what is wrong and an example. */
+/* Parses text (the caller has removed surrounding blanks). allow: enum fl_addr_allow bits.
+ * Errors: FL_ERR_INVALID with the problem and an example. */
 int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret,
 		  struct fl_err *err) FL_MUST_USE;
 

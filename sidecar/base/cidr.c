@@ -48,7 +48,7 @@ static int parse_bits(const char *text, const char *bits, struct fl_cidr *net, s
 	if (bits[0] < '0' || bits[0] > '9' || *end != '\0' || (bits[0] == '0' && bits[1] != '\0') ||
 	    value > (long)bits_of(net->family)) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%.100s`: after the slash comes a number from 0 to %u", text,
+				  "`%.100s`: write a number from 0 to %u after the slash", text,
 				  bits_of(net->family));
 	}
 	net->bits = (uint8_t)value;
@@ -72,7 +72,7 @@ int fl_cidr_parse(const char *text, struct fl_cidr *ret, struct fl_err *err)
 		if (inet_pton(AF_INET6, host, net.addr) != 1) {
 			return fl_err_set(
 				err, FL_ERR_INVALID,
-				"`%.100s` is no network: write 10.0.0.0/8, fd00::/8 or one "
+				"`%.100s` is not a network: write 10.0.0.0/8, fd00::/8 or one "
 				"address",
 				text);
 		}
@@ -90,7 +90,7 @@ int fl_cidr_parse(const char *text, struct fl_cidr *ret, struct fl_err *err)
 	clear_behind_prefix(&exact);
 	if (memcmp(exact.addr, net.addr, sizeof(net.addr)) != 0) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "`%.100s` has bits behind its prefix: the network is %s", text,
+				  "`%.100s` has bits set after its prefix: write %s", text,
 				  fl_cidr_format(&exact, good));
 	}
 	*ret = net;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* err - fills, prefixes and names errors.
  *
- * Text is formatted into a buffer of its own first, so that an error's own text may be among the
- * arguments. Nothing here fails: what does not fit is cut and ends in "...". */
+ * Text is formatted into a separate buffer first, so that an error's own text may be among the
+ * arguments. Nothing here fails: a text that does not fit is cut and ends in "...". */
 #include "base/err.h"
 
 #include <limits.h>
@@ -13,7 +13,7 @@
 
 #define TEXT_MAX sizeof(((struct fl_err *)NULL)->text)
 
-/* snprintf() returns what it would have liked to write: this marks what was cut. */
+/* snprintf() returns the length of the whole text: this marks a cut one. */
 static void mark_cut(char *text, int wanted)
 {
 	if (wanted < 0) {
@@ -91,6 +91,6 @@ int fl_err_prefix(struct fl_err *err, const char *fmt, ...)
 
 _Noreturn void fl_require_failed(const char *cond, const char *file, int line)
 {
-	(void)fprintf(stderr, "%s:%d: this must hold and does not: %s\n", file, line, cond);
+	(void)fprintf(stderr, "%s:%d: invariant violated: %s\n", file, line, cond);
 	abort();
 }

@@ -6,8 +6,8 @@
  * A function that can fail returns int: 0, or a negative enum fl_code. It is marked FL_MUST_USE and
  * takes `struct fl_err *err` last (NULL is allowed); on failure it fills err and touches no other
  * out-parameter. Text is one sentence without a final full stop that names the place and, where
- * there is one, the remedy. Callers add context while unwinding with fl_err_prefix(); whoever
- * decides what to do logs it, once. Nobody branches on text.
+ * there is one, the remedy. Callers add context while unwinding with fl_err_prefix(); the function
+ * that decides what to do logs it, once. No code branches on the text.
  *
  * Thread: any; a struct fl_err belongs to one caller. Owns nothing: plain storage. */
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #define FL_MUST_USE __attribute__((warn_unused_result))
 #define FL_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* Classes decide behaviour: what is retried, what costs a connection, what stops a start. */
+/* The class decides what happens: retry, end the connection, or refuse to start. */
 #define FL_CODES(X)                                                                                \
 	X(IO)      /* the operating system refused: sys holds errno */                             \
 	X(PEER)    /* the other end broke a protocol */                                            \
@@ -23,7 +23,7 @@
 	X(INVALID) /* a file, a setting or an argument is wrong */                                 \
 	X(LIMIT)   /* a stated bound was reached */                                                \
 	X(NOMEM)   /* allocation failed */                                                         \
-	X(BUG)     /* an invariant of ours does not hold */
+	X(BUG)     /* an invariant is violated */
 
 enum fl_code_ordinal {
 #define FL_CODE_ORDINAL(name) FL_ORDINAL_##name,
@@ -40,7 +40,7 @@ enum fl_code {
 
 struct fl_err {
 	enum fl_code code;
-	int sys;        /* errno (positive) where code is FL_ERR_IO, else 0 */
+	int sys;        /* errno (positive) if code is FL_ERR_IO, otherwise 0 */
 	char text[512]; /* bounded; a longer sentence ends in "..." */
 };
 

@@ -30,13 +30,13 @@ static int judge(const struct guard *guard, const char *path, const struct stat 
 
 	if (!is_trusted(guard, st->st_uid)) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "%s belongs to uid %lu, who could put something of his own there",
-				  path, (unsigned long)st->st_uid);
+				  "%s belongs to uid %lu, which could create files there", path,
+				  (unsigned long)st->st_uid);
 	}
 	if (S_ISDIR(st->st_mode) && others_write && (is_last || (st->st_mode & S_ISVTX) == 0)) {
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "others than its owner may write to %s (mode %04o), and could "
-				  "put something of their own there",
+				  "create files there",
 				  path, (unsigned)(st->st_mode & 07777));
 	}
 	return FL_OK;
@@ -45,7 +45,7 @@ static int judge(const struct guard *guard, const char *path, const struct stat 
 static int walk(const struct guard *guard, const char *dir, bool may_link, bool is_last,
 		struct fl_err *err);
 
-/* Where a link leads has to be guarded like the link itself. Resolved, it holds no further link. */
+/* The target of a link has to be guarded like the link itself. Resolved, it has no further link. */
 static int follow(const struct guard *guard, const char *link, bool is_last, struct fl_err *err)
 {
 	char resolved[PATH_MAX];
@@ -54,7 +54,7 @@ static int follow(const struct guard *guard, const char *link, bool is_last, str
 						: FL_OK;
 }
 
-/* path is dir up to a slash, or all of it. */
+/* path is dir up to a slash, or the whole of it. */
 static int look(const struct guard *guard, const char *path, bool may_link, bool is_last,
 		struct fl_err *err)
 {
@@ -64,7 +64,7 @@ static int look(const struct guard *guard, const char *path, bool may_link, bool
 	if (lstat(path, &st) != 0) {
 		return errno == ENOENT
 			       ? FL_OK
-			       : fl_err_sys(err, errno, "cannot see who may write to %s", path);
+			       : fl_err_sys(err, errno, "cannot examine who may write to %s", path);
 	}
 	rc = judge(guard, path, &st, is_last, err);
 	return rc == FL_OK && may_link && S_ISLNK(st.st_mode) ? follow(guard, path, is_last, err)
@@ -82,7 +82,7 @@ static int walk(const struct guard *guard, const char *dir, bool may_link, bool 
 		len--;
 	}
 	if (dir[0] != '/' || len >= sizeof(path)) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is no full path", dir);
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is not an absolute path", dir);
 	}
 	while (rc == FL_OK && at < len) {
 		/* "/", "/run", "/run/fairlead" */
@@ -110,7 +110,7 @@ int fl_guarded(const char *dir, const uid_t *trusted, size_t count, struct fl_er
 	return walk(&guard, dir, true, true, err);
 }
 
-/* What path stands in, in dir of PATH_MAX bytes. False: that is no path. */
+/* Writes the directory of path to dir, of PATH_MAX bytes. False: path is not a path. */
 static bool parent_of(const char *path, char *dir)
 {
 	const char *slash = strrchr(path, '/');
@@ -129,7 +129,7 @@ int fl_guarded_path(const char *path, const uid_t *trusted, size_t count, struct
 	char dir[PATH_MAX];
 
 	if (!parent_of(path, dir)) {
-		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is no full path", path);
+		return fl_err_set(err, FL_ERR_INVALID, "`%.100s` is not an absolute path", path);
 	}
 	return fl_guarded(dir, trusted, count, err);
 }

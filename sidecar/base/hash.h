@@ -3,7 +3,7 @@
 #define FL_BASE_HASH_H
 /* hash - FNV-1a (draft-eastlake-fnv), in 32 and in 64 bits: for tables and for short names.
  *
- * It holds no secret: whoever chooses the bytes can find two that collide. So use it where a collision gains nothing, or put
+ * It is not keyed: an attacker who chooses the bytes can find collisions. So use it where a collision gains nothing, or put
  * a secret into the start value. Pure; thread: any. */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_BASE_INET_H
 #define FL_BASE_INET_H
-/* inet - an IP address and a port, packed: 24 bytes where a sockaddr has 28 or 110, for what is kept of every connection.
+/* inet - an IP address and a port, packed into 24 bytes (a sockaddr has 28 or 110), because each connection has several.
  *
- * Pure, plain storage without padding: equal ones are equal byte for byte, so that it can be a key. Thread: any.
+ * Pure, plain storage without padding: equal ones are equal byte for byte, so it can be a key. Thread: any.
  * IPv4 written inside IPv6 (`::ffff:10.0.0.1`) is IPv4 throughout. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,7 +22,8 @@ struct fl_inet fl_inet_of(const struct sockaddr *sa);
 /* family must not be 0. */
 union fl_sockaddr fl_inet_sockaddr(const struct fl_inet *inet);
 bool fl_inet_equal(const struct fl_inet *a, const struct fl_inet *b);
-/* Who has one address there may have them all: its /24 (IPv4) or /64 (IPv6), without a port. Family 0 stays what it is. */
+/* Its network: the /24 (IPv4) or /64 (IPv6), without a port, because one party often has all addresses of it. Family 0 stays
+ * what it is. */
 struct fl_inet fl_inet_network(const struct fl_inet *inet);
 /* Equal ones have the same, and others seldom; nobody is kept from looking for those. */
 uint32_t fl_inet_hash(const struct fl_inet *inet);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* json - see the header. Writing never fails. What could mislead a terminal is escaped, as in the
- * log: a person may look at a document, too. */
+/* json - see the header. Writing never fails. Bytes that could mislead a terminal are escaped, as in the
+ * log, because people read documents too. */
 #include "base/json.h"
 
 #include <inttypes.h>

@@ -3,8 +3,8 @@
 #define FL_BASE_JSON_H
 /* json - appends one JSON document to a text, value by value.
  *
- * Commas and indents are its affair, nesting the caller's: FL_JSON_DEPTH levels at most. Text
- * that is not valid UTF-8 comes out as valid JSON all the same (U+FFFD). Thread: any, one at a
+ * It writes commas and indentation; the caller is responsible for nesting: FL_JSON_DEPTH levels at most. Text
+ * that is not valid UTF-8 gives valid JSON (U+FFFD). Thread: any, one at a
  * time. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@
 struct fl_json {
 	struct fl_text *out; /* borrowed */
 	unsigned depth;
-	bool filled[FL_JSON_DEPTH + 1]; /* something stands at this level already */
+	bool filled[FL_JSON_DEPTH + 1]; /* this level has a value already */
 	char closing[FL_JSON_DEPTH + 1];
 };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* log - builds lines on the caller's stack and hands them to a descriptor in whole.
+/* log - builds lines on the caller's stack and writes whole lines to a descriptor.
  *
- * A line grows field by field in struct fl_line; TAIL bytes stay free for its end, so that a line
- * that was cut is still valid JSON. fl_line_end() moves it to the log's buffer, which leaves by
- * write(2): before it would overflow, at once for warnings and errors, and on fl_log_flush().
- * A descriptor that refuses costs the lines in the buffer, counted in `lost`; after a short write
- * the rest waits for the next flush. SIGPIPE must be ignored by whoever owns the process. */
+ * A line grows field by field in struct fl_line; TAIL bytes stay free for its end, so that a cut line
+ * is still valid JSON. fl_line_end() moves it to the log's buffer. write(2) empties the buffer
+ * before it would overflow, at once for warnings and errors, and in fl_log_flush().
+ * If the descriptor refuses, the lines in the buffer are lost and counted in `lost`; after a short write
+ * the rest waits for the next flush. The process must ignore SIGPIPE. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -95,7 +95,7 @@ void fl_log_flush(struct fl_log *log)
 	if (sent <= 0) {
 		drop_buffer(log);
 	} else if ((size_t)sent < log->len) {
-		/* Keep the rest: dropping it would leave a torn line for the next to run into. */
+		/* Keep the rest: otherwise the next line would follow a torn one. */
 		log->len -= (size_t)sent;
 		memmove(log->buf, log->buf + sent, log->len);
 		log->lines = count_lines(log->buf, log->len);
@@ -192,8 +192,8 @@ static size_t put_character(struct fl_line *line, const char *value, size_t len,
 	return fits ? taken : 0;
 }
 
-/* How many characters from value on stand for themselves: nearly all of them, and each line has
- * hundreds. No more than there is room for. */
+/* The number of characters at the start of value that need no escaping, at most as many as fit: usually all of
+ * them, and a line has hundreds. */
 static size_t plain_run(const struct fl_line *line, const char *value, size_t len)
 {
 	size_t most = room(line), run = 0;
@@ -237,7 +237,7 @@ static bool skip(const struct fl_line *line)
 	return line->log == NULL || line->cut;
 }
 
-/* `,"name":` or ` name=`; takes room for a short value along, so that no name stays without one. */
+/* `,"name":` or ` name=`; also checks for room for a short value, so that no name is without a value. */
 static bool put_name(struct fl_line *line, const char *name)
 {
 	bool json = line->log->format == FL_LOG_JSON;
@@ -251,7 +251,7 @@ static bool put_name(struct fl_line *line, const char *name)
 	       put_text(line, json ? "\":" : "=");
 }
 
-/* As text, a value without blanks, quotes and the like stands bare. */
+/* In text format, a value without blanks, quotes and similar characters is not quoted. */
 static bool is_bare(const char *value, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {

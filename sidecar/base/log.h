@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_BASE_LOG_H
 #define FL_BASE_LOG_H
-/* log - one line an event, as JSON or as text, to a file descriptor.
+/* log - one line per event, as JSON or as text, to a file descriptor.
  *
  * Lines are built from typed fields and appended to a buffer that belongs to one thread; they
  * leave in whole lines by write(2) before the loop may sleep (fl_log_flush), when the buffer is
@@ -11,8 +11,7 @@
  * Thread: a struct fl_log belongs to one thread. Several may share a descriptor: O_APPEND files
  * and pipes get whole lines, because no write is longer than PIPE_BUF (4096). A descriptor that
  * refuses (EAGAIN, EPIPE, ENOSPC) loses those lines, counted in `lost`; it never blocks traffic
- * for longer than one write and never ends the process. Library layers do not log: proxy, admin,
- * agent and main do. */
+ * for longer than one write and never ends the process. Layers below `conn` do not log. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,8 +46,8 @@ void fl_log_flush(struct fl_log *log);
 uint64_t fl_log_lost(const struct fl_log *log); /* any thread */
 
 /* A descriptor for standard error that refuses instead of blocking: a log reader that hangs must not
- * stop traffic. It is a description of our own where the system allows that (files, pipes, terminals), because
- * O_NONBLOCK on the inherited one would change it for everybody who shares it; else standard error itself. */
+ * stop traffic. If the system allows it (files, pipes, terminals), it is a separate open file, because O_NONBLOCK on the
+ * inherited one would affect every process that shares it; otherwise it is standard error itself. */
 int fl_log_open_stderr(void);
 
 /* Begins a line: {"time":"2026-11-21T07:44:37.123456Z","level":"info","msg":msg ...} or, as text,
@@ -57,7 +56,7 @@ void fl_line_begin(struct fl_line *line, struct fl_log *log, enum fl_log_level l
 		   const char *msg);
 /* A NULL value leaves the field out. */
 void fl_line_str(struct fl_line *line, const char *name, const char *value);
-/* Whole or not at all: for a text that would say something else if it were cut, as what is meant to be pasted. */
+/* Appends the field whole or not at all: for a text whose meaning a cut would change, such as one to paste. */
 void fl_line_whole(struct fl_line *line, const char *name, const char *value);
 void fl_line_strn(struct fl_line *line, const char *name, const char *value, size_t len);
 void fl_line_u64(struct fl_line *line, const char *name, uint64_t value);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* mem - allocation for start-up and reload paths, and wiping.
  *
- * Out of memory (or a size that overflows) ends the process with a sentence on stderr: these paths
- * have nothing sensible left to do, and a restart is clean. */
+ * Exhausted memory (or a size that overflows) ends the process with a sentence on stderr: these paths
+ * cannot do anything sensible, and a restart is clean. */
 #include "base/mem.h"
 
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 static _Noreturn void out_of_memory(size_t count, size_t size)
 {
-	(void)fprintf(stderr, "out of memory: %zu x %zu bytes are not to be had\n", count, size);
+	(void)fprintf(stderr, "out of memory: cannot allocate %zu x %zu bytes\n", count, size);
 	abort();
 }
 
@@ -28,7 +28,7 @@ void *fl_new(size_t size)
 
 bool fl_mem_has(size_t size)
 {
-	/* volatile: else the compiler knows that nobody needs it */
+	/* volatile: otherwise the compiler removes it as unused */
 	void *volatile memory = malloc(size);
 	bool is_there = memory != NULL;
 

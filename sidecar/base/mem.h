@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_BASE_MEM_H
 #define FL_BASE_MEM_H
-/* mem - allocation that cannot be forgotten, secrets that do not linger.
+/* mem - allocation that cannot fail, and wiping of secrets.
  *
- * fl_new/fl_dup abort with a sentence when memory is out: for start-up and reload paths, where
- * there is nothing sensible left to do. The data path uses malloc and handles NULL, costing the
- * connection. Thread: any. */
+ * fl_new() and the functions like it abort with a sentence if memory is exhausted: for start and reload, where
+ * nothing sensible is left to do. The data path uses malloc() and ends the connection if
+ * it returns NULL. Thread: any. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,8 +13,8 @@
 #define FL_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define FL_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-/* Could so much be had just now? For work that takes many pieces, each of which has to be there once it has begun; others may
- * be faster. */
+/* Could so much memory be allocated just now? For work with many allocations that must not fail once it has begun; no
+ * guarantee, because other threads allocate too. */
 bool fl_mem_has(size_t size);
 
 /* A view of bytes that somebody else owns, valid as long as the owner says. */
@@ -27,7 +27,7 @@ struct fl_span {
 void *fl_new(size_t size);
 /* Grows an array to count items of size bytes, never NULL; overflow aborts. */
 void *fl_grow(void *array, size_t count, size_t size);
-/* The same for what others can ask for. NULL: it cannot be had, and the array is as it was. */
+/* The same for sizes that others choose. NULL: no memory, and the array is unchanged. */
 void *fl_try_grow(void *array, size_t count, size_t size);
 /* A copy of a string / of len bytes with a NUL appended. Never NULL. fl_strdup(NULL) is NULL. */
 char *fl_strdup(const char *text);

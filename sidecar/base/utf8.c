@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* utf8 - overlong forms, surrogates and what lies above U+10FFFF are no valid sequences. */
+/* utf8 - overlong forms, surrogates and code points above U+10FFFF are invalid. */
 #include "base/utf8.h"
 
 size_t fl_utf8_sequence(const char *data, size_t len, uint32_t *ret_point)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_BASE_UTF8_H
 #define FL_BASE_UTF8_H
-/* utf8 - what every writer of logs, JSON, metrics and pages has to know about somebody else's bytes.
+/* utf8 - checks foreign bytes for writers of logs, JSON, metrics and pages.
  * Pure; thread: any. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
  * begins with none. */
 size_t fl_utf8_sequence(const char *data, size_t len, uint32_t *ret_point);
 
-/* What a terminal or a reader's eye could be misled by: C0, DEL, C1, line separators and the
- * overrides of the writing direction. */
+/* Could it mislead a terminal or a reader: C0, DEL, C1, line separators and the
+ * overrides of the writing direction? */
 bool fl_utf8_is_control(uint32_t point);
 
 #endif

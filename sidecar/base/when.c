@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* when - a time that no calendar holds comes out as its number of seconds. */
+/* when - a time beyond the calendar is written as its number of seconds. */
 #include "base/when.h"
 
 #include <inttypes.h>

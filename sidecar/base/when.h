@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_BASE_WHEN_H
 #define FL_BASE_WHEN_H
-/* when - points in time and spans of it, as people and scripts read them. Pure; thread: any. */
+/* when - writes points in time and durations for people and scripts. Pure; thread: any. */
 #include <stdint.h>
 
 /* "2026-11-21T07:44:37Z" of seconds since the epoch; returns buf. */

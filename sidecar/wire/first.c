@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What cannot become a ClientHello is whole at once, or with its record, for an engine refuses it then. */
+/* Bytes that cannot become a ClientHello count as complete at once, or with their record: an engine then refuses them. */
 #include "wire/first.h"
 
 #define RECORD_FIRST_TYPE                                                                          \

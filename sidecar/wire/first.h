@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WIRE_FIRST_H
 #define FL_WIRE_FIRST_H
-/* first - has all come that a TLS server needs for its first answer, be it a handshake's or an alert?
+/* first - has everything arrived that a TLS server needs for its first answer, a handshake message or an alert?
  *
- * Pure and I/O-free. It looks at lengths alone: of records (RFC 8446 section 5.1), and of the first handshake message
- * (section 4), in as many records as it comes in. Until then no TLS engine is needed, and nothing that one could do would
- * be more than waiting. Whether the bytes are any good is the engine's to say. Thread: one at a time. */
+ * Pure and I/O-free. It only checks lengths: of records (RFC 8446 section 5.1), and of the first handshake message
+ * (section 4), which may span several records. Until it is complete no TLS engine is needed, because the engine could only
+ * wait. The engine decides whether the bytes are valid. Thread: one at a time. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of a ClientHello, its header included, that the TLS engine takes: one with a big ticket of another server's comes to
- * more than 64 KiB. */
+/* Maximum length of a ClientHello, its header included, that the TLS engine accepts: one with a big ticket of another server
+ * may have more than 64 KiB. */
 #define FL_FIRST_MAX (80u * 1024)
 
 /* Plain storage, owns nothing; zeroed to begin with. Its fields are first.c's. */
@@ -23,8 +23,8 @@ struct fl_first {
 	bool whole;
 };
 
-/* Takes the next len bytes of the connection. True: a whole ClientHello has come, or what is none for certain, with the
- * record that shows it; and it stays so. */
+/* Reads the next len bytes of the connection. True: a complete ClientHello has arrived, or a complete record that shows that
+ * it is none; all later calls return true. */
 bool fl_first_feed(struct fl_first *first, const uint8_t *data, size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two layers of a walker. The outer one takes record headers out; the inner one goes from field to field of the
- * ClientHello, each of which is a number or a run of bytes, and checks each length against what is left around it.
- * Whatever does not fit makes it TLS_OTHER at once: all that follows is then somebody else's. */
+/* A parser in two layers. The outer one removes record headers; the inner one goes from field to field of the
+ * ClientHello, each of which is a number or a run of bytes, and checks each length against the rest of the structure around
+ * it. The first violation makes it TLS_OTHER: the connection is then not ours. */
 #include "wire/hello.h"
 
 #include <string.h>

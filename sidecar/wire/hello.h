@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WIRE_HELLO_H
 #define FL_WIRE_HELLO_H
-/* hello - where do the first bytes of a connection come from: one of our kind, other TLS, or neither?
+/* hello - tells from the first bytes of a connection whether the client is a peer of ours, speaks other TLS, or neither.
  *
- * Pure and I/O-free. It walks a ClientHello (RFC 8446 section 4.1.2) as it comes, in as many segments and TLS records
- * (section 5.1) as the client likes, and keeps no byte of it: the caller keeps them for the engine or the app.
- * It does not guess: there is a verdict as soon as the bytes leave no other, and never before. It decides who gets the
- * connection, not whether the hello is any good; nothing is trusted because of it. Thread: one at a time. */
+ * Pure and I/O-free. It parses a ClientHello (RFC 8446 section 4.1.2) as it arrives, in any number of segments and TLS records
+ * (section 5.1), and stores no byte of it: the caller keeps the bytes.
+ * It does not guess: it gives a verdict as soon as the bytes allow only one, and never before. It decides who gets the
+ * connection, not whether the hello is valid; nothing is trusted because of it. Thread: one at a time. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@ enum fl_hello_verdict {
 	FL_HELLO_NEED_MORE,
 	/* The first two bytes are not those of a TLS handshake record: plaintext, or a hello of SSL 2, or an alert. */
 	FL_HELLO_NOT_TLS,
-	/* TLS, or what starts like it, that is not for us: a whole ClientHello that does not offer FL_ALPN, one that
+	/* TLS, or bytes that begin like it, but not for us: a whole ClientHello that does not offer FL_ALPN, one that
 	 * breaks a rule of its format, one that is longer than FL_HELLO_MAX, or another message. */
 	FL_HELLO_TLS_OTHER,
 	FL_HELLO_TLS_OURS, /* a whole and well-formed ClientHello that offers FL_ALPN */

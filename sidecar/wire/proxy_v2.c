@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A fixed part, two addresses, and what else there is to say as type, length, value. */
+/* A fixed part, two addresses, and further facts as type, length, value. */
 #include "wire/proxy_v2.h"
 
 #include <netinet/in.h>

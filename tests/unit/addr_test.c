@@ -111,7 +111,7 @@ Test(addr, test_addr__what_is_none__is_refused_with_a_reason)
 		{"*:80", NAME | UNIX, "listen"},
 		{"*:", ALL, "port after the colon"},
 		{"**:80", ALL, "neither"},
-		{"localhost:80", ANY | UNIX, "DNS name is not possible"},
+		{"localhost:80", ANY | UNIX, "DNS name is not allowed"},
 		{"-a:80", ALL, "neither"},
 		{"a-:80", ALL, "neither"},
 		{"a-.b:80", ALL, "neither"},
@@ -123,10 +123,10 @@ Test(addr, test_addr__what_is_none__is_refused_with_a_reason)
 		{LABEL63 "x:80", ALL, "neither"},
 		{NAME_253 "x:80", ALL, "neither"},
 		{NAME_253 "xxxxxxx:80", ALL, "253 bytes"},
-		{"unix:/run/x", ANY | NAME, "Unix socket is not possible"},
-		{"unix:run/x", ALL, "starts with `/`"},
-		{"unix:", ALL, "starts with `/`"},
-		{"unix:@abstract", ALL, "starts with `/`"},
+		{"unix:/run/x", ANY | NAME, "Unix socket is not allowed"},
+		{"unix:run/x", ALL, "must begin with `/`"},
+		{"unix:", ALL, "must begin with `/`"},
+		{"unix:@abstract", ALL, "must begin with `/`"},
 	};
 
 	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {

@@ -79,18 +79,18 @@ Test(cidr, format)
 Test(cidr, refuses)
 {
 	static const char *const rows[][2] = {
-		{"", "is no network"},
-		{"10.0.0", "is no network"},
+		{"", "is not a network"},
+		{"10.0.0", "is not a network"},
 		{"10.0.0.0/33", "a number from 0 to 32"},
 		{"10.0.0.0/", "a number from 0 to 32"},
 		{"10.0.0.0/08", "a number from 0 to 32"},
 		{"10.0.0.0/8x", "a number from 0 to 32"},
 		{"10.0.0.0/-1", "a number from 0 to 32"},
 		{"::/129", "a number from 0 to 128"},
-		{"10.0.0.1/8", "the network is 10.0.0.0/8"},
-		{"fd00::1/64", "the network is fd00::/64"},
-		{"example.com", "is no network"},
-		{"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000", "is no network"},
+		{"10.0.0.1/8", "after its prefix: write 10.0.0.0/8"},
+		{"fd00::1/64", "after its prefix: write fd00::/64"},
+		{"example.com", "is not a network"},
+		{"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000", "is not a network"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

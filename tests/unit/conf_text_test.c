@@ -35,7 +35,7 @@ static const struct {
 	{"[service web2]", {"has no `app`"}},
 	{"listen = 127.0.0.1:8443", {"also used by [service web] listen in line 16"}},
 	{"[upstream ledger]", {NULL}},
-	{"to = 10.0.0.1/8:80, x:90, y", {"bits behind its prefix", "`y` has no port"}},
+	{"to = 10.0.0.1/8:80, x:90, y", {"bits set after its prefix", "`y` has no port"}},
 	{"   z:90", {"cannot continue in the next line"}},
 	{"peer = spiffe://prod.example/web-*, spiffe://*/x", {"whole segment", "must be literal"}},
 	{"[sidecar]", {"[sidecar] already exists in line 8"}},
