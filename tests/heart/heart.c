@@ -127,29 +127,44 @@ static void free_contexts(struct heart *heart)
 
 /* --- generations -------------------------------------------------------------------------------- */
 
+/* The sections that may go, each as it is. */
+static char *web_of(const struct heart *heart)
+{
+	return fl_format("[service web]\nlisten = 127.0.0.1:%u\napp = 127.0.0.1:%u\n",
+			 heart->ports[DOOR_STRICT], heart->place_ports[PLACE_APP]);
+}
+
+static char *api_of(const struct heart *heart)
+{
+	return fl_format("[upstream api]\nlisten = 127.0.0.1:%u\nto = 127.0.0.1:%u\n"
+			 "peer = spiffe://prod.example/ns/test/sa/p256\n",
+			 heart->ports[DOOR_MTLS_OUT], heart->place_ports[PLACE_MESH]);
+}
+
 static char *ini_of(const struct heart *heart, const struct heart_options *options)
 {
-	return fl_format(
+	char *web = options->lacks_api_and_web ? fl_strdup("") : web_of(heart);
+	char *api = options->lacks_api_and_web ? fl_strdup("") : api_of(heart);
+	char *ini = fl_format(
 		"[identity]\ncredential_bundle = /tls/bundle.pem\nbundle = /tls/ca.crt\n"
 		"[sidecar]\ninbound = 127.0.0.1:%u\noutbound = 127.0.0.1:%u\nadmin =\ncontrol =\n"
-		"[log]\nlevel = debug\naccess = all\n"
-		"[service web]\nlisten = 127.0.0.1:%u\napp = 127.0.0.1:%u\n"
+		"[log]\nlevel = debug\naccess = all\n%s"
 		"[service open]\nlisten = 127.0.0.1:%u\napp = 127.0.0.1:%u\nmode = permissive\n"
-		"[service clear]\nlisten = 127.0.0.1:%u\napp = 127.0.0.1:%u\nmode = plaintext\n"
-		"[upstream api]\nlisten = 127.0.0.1:%u\nto = 127.0.0.1:%u\n"
-		"peer = spiffe://prod.example/ns/test/sa/p256\n"
+		"[service clear]\nlisten = 127.0.0.1:%u\napp = 127.0.0.1:%u\nmode = plaintext\n%s"
 		"[upstream db]\nlisten = 127.0.0.1:%u\nto = 127.0.0.1:%u\nmode = plaintext\n"
 		"%s%s",
-		heart->ports[DOOR_CAPTURE_IN], heart->ports[DOOR_CAPTURE_OUT],
-		heart->ports[DOOR_STRICT], heart->place_ports[PLACE_APP],
+		heart->ports[DOOR_CAPTURE_IN], heart->ports[DOOR_CAPTURE_OUT], web,
 		heart->ports[DOOR_PERMISSIVE], heart->place_ports[PLACE_APP],
-		heart->ports[DOOR_PLAIN_IN], heart->place_ports[PLACE_APP],
-		heart->ports[DOOR_MTLS_OUT], heart->place_ports[PLACE_MESH],
+		heart->ports[DOOR_PLAIN_IN], heart->place_ports[PLACE_APP], api,
 		heart->ports[DOOR_PLAIN_OUT], heart->place_ports[PLACE_MESH],
 		options->rules != NULL ? options->rules
 				       : "[allow mesh]\nfrom = spiffe://prod.example/**\n"
 					 "[allow anybody]\nfrom = plaintext\n",
 		options->extra != NULL ? options->extra : "");
+
+	free(web);
+	free(api);
+	return ini;
 }
 
 static struct fl_generation *new_generation(const struct heart *heart,

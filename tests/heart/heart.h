@@ -53,7 +53,8 @@ struct heart_options {
 	/* What captured connections belong to, with upstreams in the order of the INI (api, db, and those of extra); taken
 	 * over. NULL: an empty one, so that all belong to [outbound]. */
 	struct fl_upstream_map *map;
-	bool is_closed; /* there is no generation yet: heart_take() brings it */
+	bool lacks_api_and_web; /* the INI has lost these two sections */
+	bool is_closed;         /* there is no generation yet: heart_take() brings it */
 };
 
 struct heart_ctx;
