@@ -127,43 +127,58 @@ static void free_contexts(struct heart *heart)
 
 /* --- generations -------------------------------------------------------------------------------- */
 
-/* The sections that may go, each as it is. */
-static char *web_of(const struct heart *heart)
+/* What a section says by default. */
+static char *to_place(const struct heart *heart, const char *key, enum heart_place place,
+		      const char *more)
 {
-	return fl_format("[service web]\nlisten = 127.0.0.1:%u\napp = 127.0.0.1:%u\n",
-			 heart->ports[DOOR_STRICT], heart->place_ports[PLACE_APP]);
+	return fl_format("%s = 127.0.0.1:%u\n%s", key, heart->place_ports[place], more);
 }
 
-static char *api_of(const struct heart *heart)
+/* One that is not there any more is an empty text. */
+static char *section(const struct heart *heart, const char *name, enum heart_door door,
+		     const char *lines, bool is_lacking)
 {
-	return fl_format("[upstream api]\nlisten = 127.0.0.1:%u\nto = 127.0.0.1:%u\n"
-			 "peer = spiffe://prod.example/ns/test/sa/p256\n",
-			 heart->ports[DOOR_MTLS_OUT], heart->place_ports[PLACE_MESH]);
+	return is_lacking ? fl_strdup("")
+			  : fl_format("[%s]\nlisten = 127.0.0.1:%u\n%s", name, heart->ports[door],
+				      lines);
 }
 
 static char *ini_of(const struct heart *heart, const struct heart_options *options)
 {
-	char *web = options->lacks_api_and_web ? fl_strdup("") : web_of(heart);
-	char *api = options->lacks_api_and_web ? fl_strdup("") : api_of(heart);
+	static const char peer[] = "peer = spiffe://prod.example/ns/test/sa/p256\n";
+	char *app = to_place(heart, "app", PLACE_APP, "");
+	char *app_in_plaintext = to_place(heart, "app", PLACE_APP, "mode = plaintext\n");
+	char *to = to_place(heart, "to", PLACE_MESH, peer);
+	char *to_in_plaintext = to_place(heart, "to", PLACE_MESH, "mode = plaintext\n");
+	char *web = section(heart, "service web", DOOR_STRICT,
+			    options->web != NULL ? options->web : app, options->lacks_api_and_web);
+	char *clear = section(heart, "service clear", DOOR_PLAIN_IN,
+			      options->clear != NULL ? options->clear : app_in_plaintext, false);
+	char *api = section(heart, "upstream api", DOOR_MTLS_OUT,
+			    options->api != NULL ? options->api : to, options->lacks_api_and_web);
+	char *db = section(heart, "upstream db", DOOR_PLAIN_OUT,
+			   options->db != NULL ? options->db : to_in_plaintext, false);
 	char *ini = fl_format(
-		"[identity]\ncredential_bundle = /tls/bundle.pem\nbundle = /tls/ca.crt\n"
+		"[identity]\ncredential_bundle = /tls/bundle.pem\nbundle = /tls/ca.crt\n%s"
 		"[sidecar]\ninbound = 127.0.0.1:%u\noutbound = 127.0.0.1:%u\nadmin =\ncontrol =\n"
-		"[log]\nlevel = debug\naccess = all\n%s"
-		"[service open]\nlisten = 127.0.0.1:%u\napp = 127.0.0.1:%u\nmode = permissive\n"
-		"[service clear]\nlisten = 127.0.0.1:%u\napp = 127.0.0.1:%u\nmode = plaintext\n%s"
-		"[upstream db]\nlisten = 127.0.0.1:%u\nto = 127.0.0.1:%u\nmode = plaintext\n"
-		"%s%s",
-		heart->ports[DOOR_CAPTURE_IN], heart->ports[DOOR_CAPTURE_OUT], web,
-		heart->ports[DOOR_PERMISSIVE], heart->place_ports[PLACE_APP],
-		heart->ports[DOOR_PLAIN_IN], heart->place_ports[PLACE_APP], api,
-		heart->ports[DOOR_PLAIN_OUT], heart->place_ports[PLACE_MESH],
+		"drain = 2s\n[log]\nlevel = debug\naccess = all\n"
+		"%s[service open]\nlisten = 127.0.0.1:%u\n%smode = permissive\n%s%s%s%s%s",
+		options->crl != NULL ? "crl = /tls/crl.pem\n" : "", heart->ports[DOOR_CAPTURE_IN],
+		heart->ports[DOOR_CAPTURE_OUT], web, heart->ports[DOOR_PERMISSIVE], app, clear, api,
+		db,
 		options->rules != NULL ? options->rules
 				       : "[allow mesh]\nfrom = spiffe://prod.example/**\n"
 					 "[allow anybody]\nfrom = plaintext\n",
 		options->extra != NULL ? options->extra : "");
 
+	free(app);
+	free(app_in_plaintext);
+	free(to);
+	free(to_in_plaintext);
 	free(web);
+	free(clear);
 	free(api);
+	free(db);
 	return ini;
 }
 
@@ -271,7 +286,8 @@ static void on_name_wanted(void *user, size_t name)
 static const struct fl_worker_events worker_events = {.on_idle = on_idle,
 						      .on_name_wanted = on_name_wanted};
 
-static void make_worker(struct heart *heart, const struct fl_conf *conf)
+static void make_worker(struct heart *heart, const struct fl_conf *conf,
+			const struct fl_conntrack *conntrack)
 {
 	struct fl_worker_options options = {.conf = conf,
 					    .log = &heart->log,
@@ -279,12 +295,12 @@ static void make_worker(struct heart *heart, const struct fl_conf *conf)
 					    .main = &heart->main,
 					    .events = &worker_events,
 					    .peers = heart->peers,
-					    .conntrack = heart->conntrack};
+					    .conntrack = conntrack};
 	struct fl_err err;
 
 	options.listeners.count = fl_bind_count(conf);
-	cr_assert_eq(options.listeners.count, DOORS);
-	options.listeners.items = fl_new(DOORS * sizeof(*options.listeners.items));
+	options.listeners.items =
+		fl_new(options.listeners.count * sizeof(*options.listeners.items));
 	cr_assert_eq(fl_bind_endpoints(conf, options.listeners.items, NULL, &err), 0, "%s",
 		     err.text);
 	heart->worker = fl_worker_new(&options);
@@ -314,13 +330,17 @@ void heart_open(struct heart *heart, const struct heart_options *options)
 		cr_assert_eq(listen(heart->places[i], 64), 0);
 	}
 	first = new_generation(heart, options);
-	make_worker(heart, first->conf);
+	make_worker(heart, first->conf, options->conntrack);
 	fl_generation_unref(first);
 	heart_point(heart, "api", PLACE_MESH);
 	heart_point(heart, "db", PLACE_MESH);
+	if (options->has_thread) {
+		heart->has_thread = true;
+		cr_assert_eq(fl_worker_start(heart->worker, &err), 0, "%s", err.text);
+	}
 	if (!options->is_closed) {
 		heart_take(heart, options);
-		cr_assert(fl_worker_serving(heart->worker));
+		HEART_UNTIL(heart, fl_worker_serving(heart->worker));
 	}
 }
 
@@ -335,9 +355,11 @@ static void end_worker(struct heart *heart)
 	if (!heart->loop->stopping) {
 		fl_worker_post_stop(heart->worker);
 	}
-	cr_assert_eq(uv_run(&heart->worker->uv, UV_RUN_DEFAULT), 0);
-	cr_assert_eq(heart_open_connections(heart), 0);
-	cr_assert_eq(uv_thread_create(&heart->worker->thread, nothing, NULL), 0);
+	if (!heart->has_thread) {
+		cr_assert_eq(uv_run(&heart->worker->uv, UV_RUN_DEFAULT), 0);
+		cr_assert_eq(heart_open_connections(heart), 0);
+		cr_assert_eq(uv_thread_create(&heart->worker->thread, nothing, NULL), 0);
+	}
 	fl_worker_join(heart->worker);
 }
 
@@ -366,15 +388,24 @@ void heart_close(struct heart *heart)
 
 /* --- turns -------------------------------------------------------------------------------------- */
 
+static void turn_worker(struct heart *heart)
+{
+	if (!heart->spares_calls) {
+		faults_on();
+	}
+	(void)uv_run(&heart->worker->uv, UV_RUN_NOWAIT);
+	fl_loop_end_turn(heart->loop);
+	faults_off();
+}
+
 void heart_turn(struct heart *heart)
 {
 	for (size_t i = 0; i < heart->side_count; i++) {
 		side_pump(heart->sides[i]);
 	}
-	faults_on();
-	(void)uv_run(&heart->worker->uv, UV_RUN_NOWAIT);
-	fl_loop_end_turn(heart->loop);
-	faults_off();
+	if (!heart->has_thread) {
+		turn_worker(heart);
+	}
 	(void)uv_run(&heart->main_loop, UV_RUN_NOWAIT);
 }
 
@@ -430,7 +461,7 @@ uint64_t heart_ended(const struct heart *heart, enum fl_direction direction, enu
 
 unsigned heart_open_connections(const struct heart *heart)
 {
-	return fl_loop_open_connections(heart->loop);
+	return fl_worker_open_connections(heart->worker);
 }
 
 const char *heart_state(struct heart *heart)

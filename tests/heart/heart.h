@@ -45,16 +45,23 @@ enum heart_place {
 
 struct heart_options {
 	const char *rules; /* INI; NULL: all of prod.example, and plaintext, are admitted */
-	const char
-		*extra;  /* INI, appended; sections that there are already may go on. NULL: none */
-	const char *own; /* of tests/lib/pki.py: our certificate and key; NULL: p256-twin */
+	const char *extra; /* INI, appended. NULL: none */
+	/* Lines of a section beyond `listen`, in place of those that it has by default. */
+	const char *web;    /* app = 127.0.0.1:(PLACE_APP) */
+	const char *clear;  /* the same, and mode = plaintext */
+	const char *api;    /* to = 127.0.0.1:(PLACE_MESH), peer = (the ID of p256) */
+	const char *db;     /* the same `to`, and mode = plaintext */
+	const char *own;    /* of tests/lib/pki.py: our certificate and key; NULL: p256-twin */
 	const char *bundle; /* likewise: roots, separated by '+'; NULL: root */
 	const char *crl;    /* likewise; NULL: none */
 	/* What captured connections belong to, with upstreams in the order of the INI (api, db, and those of extra); taken
 	 * over. NULL: an empty one, so that all belong to [outbound]. */
 	struct fl_upstream_map *map;
 	bool lacks_api_and_web; /* the INI has lost these two sections */
-	bool is_closed;         /* there is no generation yet: heart_take() brings it */
+	/* For heart_open() only. */
+	bool is_closed;  /* no generation yet: heart_take() brings it */
+	bool has_thread; /* the worker runs by itself, as in earnest; turns pump the sides only */
+	const struct fl_conntrack *conntrack; /* NULL: none */
 };
 
 struct heart_ctx;
@@ -69,7 +76,8 @@ struct heart {
 	struct fl_generation *generation; /* the newest */
 	struct fl_peer_counts *peers;
 	struct fl_plaintext_counts *plaintext;
-	struct fl_conntrack *conntrack;
+	bool has_thread;
+	bool spares_calls; /* the test's to set: faults do not strike in turns */
 	struct fl_log log;
 	int log_fd;     /* a file in memory */
 	char *log_text; /* heart_log() */

@@ -98,6 +98,22 @@ bool faults_next(struct faults *faults)
 	return true;
 }
 
+void faults_fail(struct faults *faults, unsigned number)
+{
+	faults_off();
+	tell_when_it_ends_badly();
+	current = faults;
+	faults->round = number;
+	faults->counted = 0;
+	faults->call = NULL;
+}
+
+void faults_end(void)
+{
+	faults_off();
+	current = NULL;
+}
+
 void faults_on(void)
 {
 	is_on = current != NULL;

@@ -46,8 +46,10 @@ struct faults {
 
 /* Begins the next round; false: each call has failed once. Between faults_off() and faults_on(). */
 bool faults_next(struct faults *faults);
-void faults_on(
-	void); /* of the faults that faults_next() was called for last; none: nothing happens */
+/* Just one round, in which the call of that number fails, from 1 on; until faults_end(). */
+void faults_fail(struct faults *faults, unsigned number);
+void faults_end(void); /* before the last round is over: nothing fails any more */
+void faults_on(void);  /* of those begun last; none: nothing happens */
 void faults_off(void); /* may be called again */
 
 /* From now on getsockopt() gives this value (copied) for that option, on all sockets and threads; NULL: the kernel's again. */

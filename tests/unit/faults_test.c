@@ -62,6 +62,19 @@ Test(faults, fails_one_kind_of_call_with_the_error_asked_for)
 	cr_assert_eq(failed, 1);
 }
 
+Test(faults, fails_just_one_call)
+{
+	struct faults faults = {.kinds = FAULTS_MEMORY};
+
+	faults_fail(&faults, 2);
+	faults_on();
+	cr_expect_eq(scenario(), 2);
+	faults_end();
+	faults_on();
+	cr_expect_eq(scenario(), 0);
+	faults_off();
+}
+
 Test(faults, shortens_what_is_sent)
 {
 	struct faults faults = {.kinds = FAULTS_SHORT};
