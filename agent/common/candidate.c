@@ -63,8 +63,8 @@ void fl_candidate_done(struct fl_candidate *candidate)
 	memset(candidate, 0, sizeof(*candidate));
 }
 
-#define COUNT_ONE(name, is_secret) +1
-enum { OWN_FILES = 0 FL_CREDENTIAL_FILES(COUNT_ONE) };
+#define OWN_INDEX(name, is_secret) OWN_##name,
+enum { FL_CREDENTIAL_FILES(OWN_INDEX) OWN_FILES };
 
 size_t fl_candidate_file_count(const struct fl_conf *conf)
 {
