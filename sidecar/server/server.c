@@ -110,10 +110,10 @@ static void stop(struct fl_server *server)
 	for (unsigned i = 0; i < server->started; i++) {
 		fl_worker_join(server->workers[i]);
 	}
-	for (unsigned i = server->started; i < server->worker_count; i++) {
-		fl_worker_discard(server->workers[i]);
+	fl_mailbox_close(&server->mailbox); /* what is in it belongs to the workers */
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_worker_free(server->workers[i]);
 	}
-	fl_mailbox_close(&server->mailbox);
 	fl_server_drop_listings(server);
 	fl_server_drop_preview(server);
 	server->worker_count = server->started = 0;

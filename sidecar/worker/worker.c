@@ -184,19 +184,10 @@ bool fl_worker_serving(const struct fl_worker *worker)
 	return __atomic_load_n(&worker->serving, __ATOMIC_ACQUIRE);
 }
 
-static void worker_free(struct fl_worker *worker)
-{
-	FL_REQUIRE(uv_loop_close(&worker->uv) == 0);
-	fl_mailbox_done(&worker->mailbox);
-	fl_listeners_done(&worker->listeners);
-	fl_loop_done(&worker->loop);
-	free(worker);
-}
-
 void fl_worker_join(struct fl_worker *worker)
 {
 	FL_REQUIRE(uv_thread_join(&worker->thread) == 0);
-	worker_free(worker);
+	worker->is_started = false;
 }
 
 /* --- worker thread ------------------------------------------------------------------------------ */
@@ -239,13 +230,21 @@ int fl_worker_start(struct fl_worker *worker, struct fl_err *err)
 {
 	int rc = uv_thread_create(&worker->thread, run, worker);
 
+	worker->is_started = rc == 0;
 	return rc == 0 ? 0 : fl_err_sys(err, -rc, "cannot start a worker thread");
 }
 
-void fl_worker_discard(struct fl_worker *worker)
+void fl_worker_free(struct fl_worker *worker)
 {
-	/* Its handles can only be closed by running the loop once: here, for want of a thread. */
-	fl_worker_post_stop(worker);
-	run_loop(worker);
-	worker_free(worker);
+	FL_REQUIRE(!worker->is_started);
+	if (!worker->loop.stopping) {
+		/* Never started: its handles can only be closed by running the loop once, here for want of a thread. */
+		fl_worker_post_stop(worker);
+		run_loop(worker);
+	}
+	FL_REQUIRE(uv_loop_close(&worker->uv) == 0);
+	fl_mailbox_done(&worker->mailbox);
+	fl_listeners_done(&worker->listeners);
+	fl_loop_done(&worker->loop);
+	free(worker);
 }

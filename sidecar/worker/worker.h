@@ -41,6 +41,7 @@ struct fl_worker {
 	unsigned worker_count; /* among whom the limits are parted */
 	bool log_level_is_set; /* by mail: that of a share counts for nothing */
 	bool is_answered; /* DNS has, and those that wait for it have not been looked at since */
+	bool is_started;  /* the main thread's: its thread is not joined yet */
 	bool draining;
 	bool serving; /* listeners are open under a generation; atomic: read by the main thread */
 };
@@ -60,7 +61,7 @@ struct fl_worker_options {
 
 /* --- main thread ------------------------------------------------------------------------------- */
 
-/* Prepares everything, but starts no thread. Ends with fl_worker_join(), or with fl_worker_discard() if it was never started. */
+/* Prepares everything, but starts no thread. Ends with fl_worker_free(). */
 struct fl_worker *fl_worker_new(const struct fl_worker_options *options);
 /* Errors: FL_ERR_IO, there can be no more threads. */
 int fl_worker_start(struct fl_worker *worker, struct fl_err *err) FL_MUST_USE;
@@ -81,11 +82,11 @@ void fl_worker_post_drain(struct fl_worker *worker);
 /* It cuts what is open, and its thread ends. Nothing may be posted after that. */
 void fl_worker_post_stop(struct fl_worker *worker);
 
-/* Waits for the thread to end, after fl_worker_post_stop(), and frees. What the worker had posted to the main thread is gone with it:
- * close that mailbox before its loop turns. */
+/* Waits for the thread to end, after fl_worker_post_stop(). The worker is not freed: letters of its may still be in the main
+ * thread's mailbox, where other workers link theirs behind them. */
 void fl_worker_join(struct fl_worker *worker);
-/* Frees a worker that was never started. */
-void fl_worker_discard(struct fl_worker *worker);
+/* Frees one that was joined, or never started. All workers have been joined, and the main thread's mailbox is closed. */
+void fl_worker_free(struct fl_worker *worker);
 
 /* --- any thread -------------------------------------------------------------------------------- */
 

@@ -44,7 +44,7 @@ Test(worker, that_never_started_is_discarded)
 
 	heart_open(&heart, NULL);
 	worker = new_worker(heart.generation->conf, &heart.main);
-	fl_worker_discard(worker);
+	fl_worker_free(worker);
 	heart_close(&heart);
 }
 
@@ -61,7 +61,7 @@ Test(worker, without_a_thread_says_so)
 	cr_expect_eq(fl_worker_start(worker, &err), FL_ERR_IO);
 	faults_end();
 	cr_expect_not_null(strstr(err.text, "cannot start a worker thread"), "%s", err.text);
-	fl_worker_discard(worker);
+	fl_worker_free(worker);
 	heart_close(&heart);
 }
 
