@@ -4,7 +4,7 @@
 /* build - a struct fl_conf in the making. Private to conf.
  *
  * walk.c goes through the sections and keys that keys.c lists; settings.c, traffic.c, rules.c and selectors.c
- * read the value of each; the check*.c then compare settings with each other; conf.c drives them and makes the
+ * read the value of each; the check*.c then compare settings with each other; parse.c drives them and makes the
  * policy. */
 #include "conf/conf.h"
 #include "conf/lines.h"
@@ -42,6 +42,9 @@ struct fl_build {
 	bool audit; /* [policy] mode */
 };
 
+/* keys.c: the value of an INI that says nothing; owned by the caller. */
+struct fl_conf *fl_build_defaults(const char *path);
+extern const struct fl_conf_inbound fl_default_inbound; /* of a fixed listener */
 /* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
 void fl_build_settings(struct fl_build *build);
 /* Reports missing settings and contradictions. */

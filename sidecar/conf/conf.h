@@ -14,14 +14,12 @@
 #include "base/cidr.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "conf/problems.h"
 #include "pki/credential_files.h"
 #include "policy/policy.h"
 
 #define FL_CONF_DEFAULT_PATH "/etc/fairlead/fairlead.ini"
 #define FL_CONF_MAX_SIZE (1024 * 1024) /* bytes of an INI */
-
-/* Where a setting stands; 0 = not in the file (default). */
-typedef unsigned fl_conf_line;
 
 enum fl_tls_group { FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256 };
 enum fl_tls_cipher { FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM, FL_CIPHER_CHACHA20 };
@@ -175,20 +173,6 @@ struct fl_conf {
 	} log;
 };
 
-/* Problems found, errors first by line. */
-enum fl_problem_kind { FL_PROBLEM_ERROR, FL_PROBLEM_WARNING };
-struct fl_problem {
-	enum fl_problem_kind kind;
-	fl_conf_line line; /* 0: the file as a whole */
-	char *text;        /* without FILE:LINE */
-};
-struct fl_problems {
-	struct fl_problem *items; /* owned */
-	size_t count;
-	size_t errors; /* how many of them are errors */
-};
-void fl_problems_done(struct fl_problems *problems);
-
 /* Parses text, which came from `path` (used in messages and in rules). Returns FL_ERR_INVALID if there
  * was at least one error (ret untouched); problems has all errors and warnings. With warnings only it returns 0. */
 int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf **ret,
@@ -202,9 +186,6 @@ int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t
  * something there. Errors: FL_ERR_INVALID with the remedy. */
 int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar,
 			 struct fl_err *err) FL_MUST_USE;
-
-/* Writes each problem as `FILE:LINE: [warning: ]text\n` to stream (stdio, stderr usually). */
-void fl_problems_print(const struct fl_problems *problems, const char *path, void *stream);
 
 /* The keys of `wanted` that require a restart of programs that were started with `running`: a list for people, to free();
  * NULL: none, everything applies at once. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* keys - every section and key that the INI can have, as tables. A key has a type, a place in its section's
+/* keys - every section and key that the INI can have, as tables, and the defaults. A key has a type, a place in its section's
  * struct, and an example for messages. */
 #include "base/mem.h"
 #include "conf/settings.h"
@@ -410,6 +410,83 @@ const struct fl_section fl_sections[FL_SECTIONS] = {
 	SECTION("redirect", FL_SECTION_ONE, redirect_keys),
 	SECTION("log", FL_SECTION_ONE, log_keys),
 };
+
+/* --- defaults -------------------------------------------------------------------------- */
+
+static struct fl_addr *add_default(struct fl_addr *list, size_t *count, const char *text)
+{
+	list = fl_grow(list, *count + 1, sizeof(*list));
+	FL_REQUIRE(fl_addr_parse(text, FL_ADDR_ALLOW_ANY, &list[(*count)++], NULL) == 0);
+	return list;
+}
+
+static void set_default_listeners(struct fl_conf *conf)
+{
+	size_t *count = &conf->sidecar.outbound_count;
+
+	conf->sidecar.inbound = add_default(NULL, &conf->sidecar.inbound_count, "*:15006");
+	conf->sidecar.outbound = add_default(NULL, count, "127.0.0.1:15001");
+	conf->sidecar.outbound = add_default(conf->sidecar.outbound, count, "[::1]:15001");
+	FL_REQUIRE(fl_addr_parse("*:15020", FL_ADDR_ALLOW_ANY, &conf->sidecar.admin, NULL) == 0);
+}
+
+static void select_default(struct fl_conf_selectors *list, const char *net,
+			   struct fl_port_range ports)
+{
+	struct fl_conf_selector selector = {.any_net = net == NULL, .ports = ports};
+
+	FL_REQUIRE(net == NULL || fl_cidr_parse(net, &selector.net, NULL) == 0);
+	list->items = fl_grow(list->items, list->count + 1, sizeof(*list->items));
+	list->items[list->count++] = selector;
+}
+
+/* Excludes our admin port, and what an app needs to reach without the sidecar: cloud metadata and DNS. */
+static void set_default_redirect(struct fl_conf *conf)
+{
+	select_default(&conf->redirect.inbound_ports, NULL, FL_VALUE_ALL_PORTS);
+	select_default(&conf->redirect.exclude_inbound, NULL, (struct fl_port_range){15020, 15020});
+	select_default(&conf->redirect.outbound, NULL, FL_VALUE_ALL_PORTS);
+	select_default(&conf->redirect.exclude_outbound, "169.254.169.254/32", FL_VALUE_ALL_PORTS);
+	select_default(&conf->redirect.exclude_outbound, NULL, (struct fl_port_range){53, 53});
+}
+
+const struct fl_conf_inbound fl_default_inbound = {.mode = FL_INBOUND_STRICT,
+						   .detect_timeout_ms = 300};
+
+struct fl_conf *fl_build_defaults(const char *path)
+{
+	struct fl_conf *conf = fl_new(sizeof(*conf));
+
+	*conf = (struct fl_conf){
+		.path = fl_strdup(path),
+		.sidecar = {.control = fl_strdup("/run/fairlead/sidecar.sock"),
+			    .workers = 0,
+			    .drain_ms = 30 * 1000},
+		.agent = {.socket = fl_strdup("/run/fairlead/agent.sock"),
+			  .sidecar_uid = 2112,
+			  .uid = 2113},
+		.tls = {.groups = {FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256},
+			.group_count = 3,
+			.ciphers = {FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM,
+				    FL_CIPHER_CHACHA20},
+			.cipher_count = 3,
+			.tickets = FL_TICKETS_ON},
+		.inbound = fl_default_inbound,
+		.outbound = {.mode = FL_OUTBOUND_MTLS},
+		.rotation = {.on_trust_loss = FL_CHANGE_CLOSE, .on_policy_loss = FL_CHANGE_CLOSE},
+		.limits = {.connections = 20000,
+			   .handshakes = 512,
+			   .handshake_timeout_ms = 10 * 1000,
+			   .connect_timeout_ms = 5 * 1000,
+			   .idle_timeout_ms = 3600 * 1000,
+			   .peer_timeout_ms = 30 * 1000,
+			   .buffer = 64 * 1024},
+		.log = {.level = FL_LOG_INFO, .format = FL_LOG_JSON, .access = FL_ACCESS_ALL},
+	};
+	set_default_listeners(conf);
+	set_default_redirect(conf);
+	return conf;
+}
 
 /* --- words of values --------------------------------------------------------------------- */
 

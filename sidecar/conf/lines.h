@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "conf/conf.h"
+#include "conf/problems.h"
 
 struct fl_ini_section { /* `[kind]` or `[kind name]` */
 	char *kind;

@@ -4,7 +4,7 @@
  *
  * Which domains share a root shows only when all bundles are read. Bundles of thousands of roots take
  * milliseconds. */
-#include "pki/credentials_internal.h"
+#include "pki/parse.h"
 
 #include <stdlib.h>
 #include <string.h>

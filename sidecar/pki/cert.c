@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "pki/asn1.h"
-#include "pki/constraints.h"
+#include "pki/general_name.h"
 #include "pki/name.h"
 
 #define EXTENSIONS_MAX 64u
@@ -125,7 +125,7 @@ static bool read_names(struct fl_span value, bool critical, struct fl_cert *cert
 	cert->names_critical = critical;
 	while (list.len > 0) {
 		/* A name that other readers would take for a shorter one. */
-		if (!fl_cert_take_name(&list, &form, &name) ||
+		if (!fl_general_name_take(&list, &form, &name) ||
 		    ((form == FL_NAME_DNS || form == FL_NAME_EMAIL || form == FL_NAME_URI) &&
 		     name.len > 0 && memchr(name.data, '\0', name.len) != NULL) ||
 		    (form == FL_NAME_DIRECTORY && !open_sequence(name, &name)) ||
@@ -148,7 +148,7 @@ static bool read_name_constraints(struct fl_span value, bool critical, struct fl
 		return false;
 	}
 	cert->has_name_constraints = true;
-	return fl_constraints_are_good(cert->permitted) && fl_constraints_are_good(cert->excluded);
+	return fl_subtrees_are_good(cert->permitted) && fl_subtrees_are_good(cert->excluded);
 }
 
 static bool read_key_id(struct fl_span value, bool critical, struct fl_cert *cert)
@@ -459,21 +459,6 @@ enum fl_rule fl_cert_parse(struct fl_span der, struct fl_cert *ret, struct fl_er
 }
 
 /* --- questions ------------------------------------------------------------------------------------------ */
-
-bool fl_cert_take_name(struct fl_span *names, uint8_t *ret_form, struct fl_span *ret)
-{
-	struct fl_span rest = *names;
-	uint8_t tag;
-
-	/* Context tags; those of constructed forms have another bit set. */
-	if (!fl_asn1_take_any(&rest, &tag, ret) || (tag & 0xc0) != 0x80 ||
-	    (tag & 0x1f) >= FL_NAME_FORMS) {
-		return false;
-	}
-	*ret_form = tag & 0x1f;
-	*names = rest;
-	return true;
-}
 
 bool fl_cert_is_ca(const struct fl_cert *cert)
 {

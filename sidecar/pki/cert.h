@@ -27,17 +27,6 @@ enum {
 	FL_EKU_ANY = 4,
 };
 
-/* Forms of a GeneralName, by tag. */
-enum fl_name_form {
-	FL_NAME_OTHER = 0,
-	FL_NAME_EMAIL = 1,
-	FL_NAME_DNS = 2,
-	FL_NAME_DIRECTORY = 4,
-	FL_NAME_URI = 6,
-	FL_NAME_IP = 7,
-	FL_NAME_FORMS = 9,
-};
-
 #define FL_CERT_NO_LIMIT INT32_MAX /* a path length, a count of policies: it says none */
 
 struct fl_cert {
@@ -72,9 +61,6 @@ struct fl_cert {
 /* FL_RULE_NONE, or FL_RULE_MALFORMED with a sentence in detail (may be NULL). A critical extension that is unknown is
  * noted, and no fault as long as nobody relies on the certificate. */
 enum fl_rule fl_cert_parse(struct fl_span der, struct fl_cert *ret, struct fl_err *detail);
-
-/* Takes the next of names; *ret is the content. False: there is none, or it is broken (then names is not empty). */
-bool fl_cert_take_name(struct fl_span *names, uint8_t *ret_form, struct fl_span *ret);
 
 /* Is it a CA: by its basic constraints, or a self-issued one of version 1, which has none? */
 bool fl_cert_is_ca(const struct fl_cert *cert);

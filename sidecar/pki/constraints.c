@@ -1,309 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* constraints - each name of a certificate against each subtree of a CA.
- *
- * When in doubt a name is refused: one that does not parse, where a constraint of its form is; a wildcard that would
- * cover an excluded host. A DNS constraint may begin with a dot, which RFC 5280 does not provide for: OpenSSL and Go let it
- * stand for the subdomains alone, and people write it. */
+/* constraints - each name of a certificate against each subtree of a CA (general_name.h). When in doubt a name is refused. */
 #include "pki/constraints.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "pki/asn1.h"
+#include "pki/general_name.h"
 #include "pki/name.h"
 
 static const struct fl_span oid_email =
 	FL_OID(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01);
-
-/* What came of comparing a name with a base. */
-enum match { OUTSIDE, WITHIN, UNCLEAR };
-
-struct general_name {
-	uint8_t form;
-	struct fl_span value; /* of a directory name: content of the Name */
-};
-
-/* --- text ------------------------------------------------------------------------------------------- */
-
-static bool same_text(struct fl_span a, struct fl_span b)
-{
-	return a.len == b.len &&
-	       (a.len == 0 || strncasecmp((const char *)a.data, (const char *)b.data, a.len) == 0);
-}
-
-static bool ends_with(struct fl_span text, struct fl_span end)
-{
-	return text.len >= end.len &&
-	       same_text((struct fl_span){text.data + text.len - end.len, end.len}, end);
-}
-
-static struct fl_span from(struct fl_span text, size_t start)
-{
-	return (struct fl_span){text.data + start, text.len - start};
-}
-
-static size_t find_char(struct fl_span text, char c)
-{
-	const uint8_t *at = text.len > 0 ? memchr(text.data, c, text.len) : NULL;
-
-	return at ? (size_t)(at - text.data) : text.len;
-}
-
-/* Labels of letters, digits and hyphens with a dot between; `also`: further characters. */
-static bool is_host(struct fl_span text, const char *also)
-{
-	size_t label = 0;
-
-	if (text.len == 0 || text.len > 253) {
-		return false;
-	}
-	for (size_t i = 0; i < text.len; i++) {
-		char c = (char)text.data[i];
-
-		if (c == '.') {
-			if (label == 0) {
-				return false;
-			}
-			label = 0;
-			continue;
-		}
-		if (c == '\0' || (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
-				  !(c >= '0' && c <= '9') && c != '-' && !strchr(also, c))) {
-			return false;
-		}
-		label++;
-	}
-	return label > 0;
-}
-
-static bool has_dot_first(struct fl_span text)
-{
-	return text.len > 0 && text.data[0] == '.';
-}
-
-/* A host that begins with a dot, or does not. */
-static bool is_host_or_domain(struct fl_span text)
-{
-	return is_host(has_dot_first(text) ? from(text, 1) : text, "_");
-}
-
-/* Host and domain of URIs and e-mail addresses: with a dot, the hosts below it; without, that host alone. */
-static enum match match_host(struct fl_span host, struct fl_span base)
-{
-	if (has_dot_first(base)) {
-		return host.len > base.len && ends_with(host, base) ? WITHIN : OUTSIDE;
-	}
-	return same_text(host, base) ? WITHIN : OUTSIDE;
-}
-
-/* --- forms ---------------------------------------------------------------------------------------------- */
-
-/* Is name the base, or below it? */
-static bool is_domain_within(struct fl_span name, struct fl_span base)
-{
-	if (base.len == 0 || same_text(name, base)) {
-		return true;
-	}
-	return name.len > base.len && ends_with(name, base) &&
-	       (has_dot_first(base) || name.data[name.len - base.len - 1] == '.');
-}
-
-static enum match match_dns(struct fl_span name, struct fl_span base, bool excluded)
-{
-	bool wild = name.len > 2 && memcmp(name.data, "*.", 2) == 0;
-	struct fl_span host = wild ? from(name, 2) : name;
-
-	if (!is_host(host, "_")) {
-		return UNCLEAR;
-	}
-	if (!wild) {
-		return is_domain_within(name, base) ? WITHIN : OUTSIDE;
-	}
-	/* "*.example" stands for hosts of which one may be excluded; and all are within what example is within. */
-	if (excluded && base.len > 0 && !has_dot_first(base) && ends_with(base, host) &&
-	    base.len > host.len && base.data[base.len - host.len - 1] == '.') {
-		return WITHIN;
-	}
-	return is_domain_within(host, base) ||
-			       (has_dot_first(base) && same_text(host, from(base, 1)))
-		       ? WITHIN
-		       : OUTSIDE;
-}
-
-static enum match match_email(struct fl_span name, struct fl_span base)
-{
-	size_t at = find_char(name, '@'), base_at = find_char(base, '@');
-	struct fl_span host;
-
-	if (at == 0 || at == name.len || !is_host(from(name, at + 1), "_")) {
-		return UNCLEAR;
-	}
-	host = from(name, at + 1);
-	if (base_at == base.len) {
-		return match_host(host, base);
-	}
-	/* A mailbox; case counts before the @. */
-	return at == base_at && memcmp(name.data, base.data, at) == 0 &&
-			       same_text(host, from(base, base_at + 1))
-		       ? WITHIN
-		       : OUTSIDE;
-}
-
-/* The host of a URI that has an authority. */
-static bool host_of_uri(struct fl_span uri, struct fl_span *ret)
-{
-	size_t colon = find_char(uri, ':'), end = 0;
-	struct fl_span rest;
-
-	if (colon == 0 || uri.len < colon + 3 || memcmp(uri.data + colon, "://", 3) != 0) {
-		return false;
-	}
-	rest = from(uri, colon + 3);
-	while (end < rest.len && !strchr("/?#", rest.data[end])) {
-		end++;
-	}
-	rest.len = end;
-	end = find_char(rest, '@');
-	if (end < rest.len) {
-		rest = from(rest, end + 1);
-	}
-	rest.len = find_char(rest, ':');
-	*ret = rest;
-	return is_host(rest, "_");
-}
-
-/* Four numbers are an address, and no host. */
-static bool is_address(struct fl_span host)
-{
-	for (size_t i = 0; i < host.len; i++) {
-		if (host.data[i] != '.' && (host.data[i] < '0' || host.data[i] > '9')) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static enum match match_uri(struct fl_span name, struct fl_span base)
-{
-	struct fl_span host;
-
-	if (!host_of_uri(name, &host) || is_address(host)) {
-		return UNCLEAR;
-	}
-	return match_host(host, base);
-}
-
-static enum match match_ip(struct fl_span name, struct fl_span base)
-{
-	size_t len = base.len / 2;
-
-	if (name.len != 4 && name.len != 16) {
-		return UNCLEAR;
-	}
-	if (name.len != len) {
-		return OUTSIDE;
-	}
-	for (size_t i = 0; i < len; i++) {
-		if (((name.data[i] ^ base.data[i]) & base.data[len + i]) != 0) {
-			return OUTSIDE;
-		}
-	}
-	return WITHIN;
-}
-
-static enum match match(const struct general_name *name, struct fl_span base, bool excluded)
-{
-	/* Some take a host that is empty for all of them, others for none: nobody gets in by that. */
-	if (base.len == 0 && (name->form == FL_NAME_EMAIL || name->form == FL_NAME_URI)) {
-		return excluded ? WITHIN : OUTSIDE;
-	}
-	switch (name->form) {
-	case FL_NAME_DIRECTORY:
-		return fl_name_is_within(name->value, base) ? WITHIN : OUTSIDE;
-	case FL_NAME_DNS:
-		return match_dns(name->value, base, excluded);
-	case FL_NAME_EMAIL:
-		return match_email(name->value, base);
-	case FL_NAME_URI:
-		return match_uri(name->value, base);
-	case FL_NAME_IP:
-		return match_ip(name->value, base);
-	default:
-		return UNCLEAR;
-	}
-}
-
-/* --- subtrees --------------------------------------------------------------------------------------------- */
-
-static bool is_mask(const uint8_t *mask, size_t len)
-{
-	bool zero = false;
-
-	for (size_t i = 0; i < len * 8; i++) {
-		bool bit = mask[i / 8] >> (7 - i % 8) & 1;
-
-		if (bit && zero) {
-			return false;
-		}
-		zero = !bit;
-	}
-	return true;
-}
-
-static bool is_good_base(const struct general_name *base)
-{
-	struct fl_span text = base->value;
-	size_t at = find_char(text, '@');
-
-	switch (base->form) {
-	case FL_NAME_DIRECTORY:
-		return fl_name_is_good(text);
-	case FL_NAME_DNS:
-		return text.len == 0 || is_host_or_domain(text);
-	case FL_NAME_EMAIL:
-		return at == text.len ? text.len == 0 || is_host_or_domain(text)
-				      : at > 0 && is_host(from(text, at + 1), "_");
-	case FL_NAME_URI:
-		return text.len == 0 || is_host_or_domain(text);
-	case FL_NAME_IP:
-		return (text.len == 8 || text.len == 32) &&
-		       is_mask(text.data + text.len / 2, text.len / 2);
-	default:
-		return true; /* refused where a name of that form comes */
-	}
-}
-
-/* A directory name is a Name in an explicit tag. */
-static bool open_name(struct general_name *name)
-{
-	struct fl_span value = name->value;
-
-	return name->form != FL_NAME_DIRECTORY ||
-	       (fl_asn1_take(&value, FL_ASN1_SEQUENCE, &name->value) && value.len == 0);
-}
-
-static bool take_subtree(struct fl_span *list, struct general_name *ret)
-{
-	struct fl_span body, minimum;
-
-	/* The minimum is 0, which DER does not write; some do all the same. */
-	return fl_asn1_take(list, FL_ASN1_SEQUENCE, &body) &&
-	       fl_cert_take_name(&body, &ret->form, &ret->value) && open_name(ret) &&
-	       fl_asn1_take_optional(&body, (enum fl_asn1_tag)0x80, &minimum) &&
-	       (minimum.len == 0 || (minimum.len == 1 && minimum.data[0] == 0)) && body.len == 0;
-}
-
-bool fl_constraints_are_good(struct fl_span subtrees)
-{
-	struct general_name base;
-
-	while (subtrees.len > 0) {
-		if (!take_subtree(&subtrees, &base) || !is_good_base(&base)) {
-			return false;
-		}
-	}
-	return true;
-}
 
 /* --- the check ---------------------------------------------------------------------------------------------- */
 
@@ -313,7 +19,7 @@ struct check {
 	struct fl_err *detail;
 };
 
-static enum fl_rule refuse(const struct check *check, const struct general_name *name,
+static enum fl_rule refuse(const struct check *check, const struct fl_general_name *name,
 			   const char *why)
 {
 	static const char *const forms[FL_NAME_FORMS] = {
@@ -343,13 +49,13 @@ static enum fl_rule refuse(const struct check *check, const struct general_name 
 }
 
 /* Against one of the two lists. *ret_any: it has a subtree of that form; *ret_within: and the name is in one. */
-static enum fl_rule compare(const struct check *check, const struct general_name *name,
+static enum fl_rule compare(const struct check *check, const struct fl_general_name *name,
 			    struct fl_span list, bool excluded, bool *ret_any, bool *ret_within)
 {
-	struct general_name base;
+	struct fl_general_name base;
 
 	*ret_any = *ret_within = false;
-	while (list.len > 0 && take_subtree(&list, &base)) {
+	while (list.len > 0 && fl_subtree_take(&list, &base)) {
 		if ((*check->work)-- == 0) {
 			*check->work = 0;
 			(void)fl_err_set(check->detail, FL_ERR_DENIED,
@@ -360,20 +66,20 @@ static enum fl_rule compare(const struct check *check, const struct general_name
 			continue;
 		}
 		*ret_any = true;
-		switch (match(name, base.value, excluded)) {
-		case WITHIN:
+		switch (fl_general_name_match(name, base.value, excluded)) {
+		case FL_NAME_WITHIN:
 			*ret_within = true;
 			return FL_RULE_NONE;
-		case UNCLEAR:
+		case FL_NAME_UNCLEAR:
 			return refuse(check, name, "constrained, and cannot be compared,");
-		case OUTSIDE:
+		case FL_NAME_OUTSIDE:
 			break;
 		}
 	}
 	return FL_RULE_NONE;
 }
 
-static enum fl_rule check_name(const struct check *check, const struct general_name *name)
+static enum fl_rule check_name(const struct check *check, const struct fl_general_name *name)
 {
 	bool any, within;
 	enum fl_rule rule = compare(check, name, check->ca->excluded, true, &any, &within);
@@ -394,7 +100,7 @@ static enum fl_rule check_name(const struct check *check, const struct general_n
 static enum fl_rule check_subject(const struct check *check, const struct fl_cert *cert,
 				  bool has_email)
 {
-	struct general_name name = {.form = FL_NAME_DIRECTORY, .value = cert->subject};
+	struct fl_general_name name = {.form = FL_NAME_DIRECTORY, .value = cert->subject};
 	enum fl_rule rule = cert->subject.len > 0 ? check_name(check, &name) : FL_RULE_NONE;
 
 	name.form = FL_NAME_EMAIL;
@@ -411,17 +117,17 @@ enum fl_rule fl_constraints_check(const struct fl_cert *ca, const struct fl_cert
 {
 	const struct check check = {.ca = ca, .work = work, .detail = detail};
 	struct fl_span names = cert->names;
-	struct general_name name;
+	struct fl_general_name name;
 	enum fl_rule rule = FL_RULE_NONE;
 	bool has_email = false;
 
 	if (!ca->has_name_constraints) {
 		return FL_RULE_NONE;
 	}
-	while (rule == FL_RULE_NONE && fl_cert_take_name(&names, &name.form, &name.value)) {
+	while (rule == FL_RULE_NONE && fl_general_name_take(&names, &name.form, &name.value)) {
 		has_email = has_email || name.form == FL_NAME_EMAIL;
-		rule = open_name(&name) ? check_name(&check, &name)
-					: refuse(&check, &name, "constrained");
+		rule = fl_general_name_open(&name) ? check_name(&check, &name)
+						   : refuse(&check, &name, "constrained");
 	}
 	return rule == FL_RULE_NONE ? check_subject(&check, cert, has_email) : rule;
 }

@@ -9,9 +9,6 @@
 
 #include "pki/cert.h"
 
-/* Are these GeneralSubtrees well-formed, each with the minimum 0 and without a maximum, as RFC 5280 asks? Nothing is. */
-bool fl_constraints_are_good(struct fl_span subtrees);
-
 /* Do the constraints of ca allow all names of cert: its subject, and those of subjectAltName? *work, comparisons that may
  * still be made, is counted down; FL_RULE_TOO_MUCH when it is used up. Else FL_RULE_NONE or FL_RULE_NAME_CONSTRAINT, with
  * the name in detail (may be NULL). */

@@ -10,6 +10,7 @@
 
 #include "pki/credential_files.h"
 #include "pki/crl.h"
+#include "pki/digest.h"
 #include "pki/path.h"
 #include "pki/pem.h"
 #include "pki/svid.h"
@@ -65,7 +66,7 @@ struct fl_credentials_pem {
 
 /* Parses and judges: PEM, key kind and match, the leaf by the rules of SVIDs, every root of a bundle, CRLs, and last the
  * way from our leaf up to our own bundle (pki/judge.h). now: seconds since the epoch. The trial handshake comes
- * later: tls/trial.h.
+ * later: tls/tls.h.
  *
  * Roots are judged leniently: those that have run out or are not valid yet stay, and do not count until they are valid; that
  * is a warning, and an error only when none of our own bundle is left.
@@ -104,7 +105,6 @@ size_t fl_bundle_late_count(const struct fl_bundle *bundle, int64_t now);
 size_t fl_credentials_bundle_of(const struct fl_credentials *c, const struct fl_spiffe_id *id);
 
 /* SHA-256 over all of it, length-prefixed: equal content, equal digest. */
-#define FL_DIGEST_LEN 32
 void fl_credentials_digest(const struct fl_credentials *c, uint8_t ret[FL_DIGEST_LEN]);
 
 /* Wipes the key. NULL is fine. */

@@ -3,7 +3,7 @@
  *
  * Who is revoked must not get in because a list could not be read: what cannot be used refuses the set, unless it is known
  * that nothing is lost. credentials.h has the rule. */
-#include "pki/credentials_internal.h"
+#include "pki/parse.h"
 
 #include <stdlib.h>
 

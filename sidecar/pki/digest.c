@@ -7,6 +7,8 @@
 
 #include <wolfssl/wolfcrypt/sha256.h>
 
+#include "base/err.h"
+
 /* wolfCrypt counts in 32 bits. */
 static void update(wc_Sha256 *sha, const uint8_t *data, size_t len)
 {

@@ -3,7 +3,8 @@
 #define FL_PKI_DIGEST_H
 /* digest - SHA-256 over a list of parts, for "is this the same content?". Pure; thread: any. */
 #include "base/mem.h"
-#include "pki/credentials.h"
+
+#define FL_DIGEST_LEN 32
 
 /* Each part goes in behind its length, so that moving a byte from one to the next shows. */
 void fl_digest(const struct fl_span *parts, size_t count, uint8_t ret[FL_DIGEST_LEN]);

@@ -9,11 +9,17 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 
 struct fl_der {
 	uint8_t *data; /* owned */
 	size_t len;
 };
+
+static inline struct fl_span fl_span_of(const struct fl_der *der)
+{
+	return (struct fl_span){der->data, der->len};
+}
 
 struct fl_der_list {
 	struct fl_der *items; /* owned */

@@ -14,6 +14,7 @@
 #include <strings.h>
 
 #include "pki/asn1.h"
+#include "pki/general_name.h"
 #include "pki/key.h"
 
 /* How many URIs a message shows, and how much of each. */
@@ -33,7 +34,7 @@ static bool next_uri(struct fl_span *names, struct fl_span *ret)
 {
 	uint8_t form;
 
-	while (fl_cert_take_name(names, &form, ret)) {
+	while (fl_general_name_take(names, &form, ret)) {
 		if (form == FL_NAME_URI) {
 			return true;
 		}

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "policy/rules.h"
+#include "policy/policy_internal.h"
 
 /* A request, as the candidates are compared with it. */
 struct asked {

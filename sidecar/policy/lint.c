@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "policy/rules.h"
+#include "policy/policy_internal.h"
 
 #define TEXT_MAX 512
 

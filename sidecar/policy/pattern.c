@@ -4,7 +4,7 @@
  * With each wildcard replaced by ordinary bytes, a pattern is a SPIFFE ID, so pki/spiffe checks
  * the rest of its syntax. Fails with FL_ERR_INVALID, with the pattern in the text. Matching compares
  * the literal start at once, and then walks segment by segment, without backtracking. */
-#include "policy/pattern.h"
+#include "policy/pattern_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

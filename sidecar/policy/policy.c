@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "policy/rules.h"
+#include "policy/policy_internal.h"
 
 /* --- looking up ---------------------------------------------------------------------------- */
 
@@ -52,7 +52,8 @@ uint32_t fl_net_start(const struct fl_cidr *net)
 	return ntohl(start);
 }
 
-int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b)
+/* The order of fl_rule_sources.nets. */
+static int order_of(const struct fl_cidr *a, const struct fl_cidr *b)
 {
 	int order = (a->family > b->family) - (a->family < b->family);
 
@@ -62,7 +63,7 @@ int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b)
 	return order != 0 ? order : (a->bits > b->bits) - (a->bits < b->bits);
 }
 
-bool fl_targets_have(const struct fl_rule_targets *targets, uint32_t port, uint32_t service)
+static bool targets_have(const struct fl_rule_targets *targets, uint32_t port, uint32_t service)
 {
 	for (size_t i = 0; i < targets->port_count; i++) {
 		if (port >= targets->ports[i].first && port <= targets->ports[i].last) {
@@ -85,7 +86,7 @@ bool fl_sources_have(const struct fl_rule_sources *sources, const struct fl_cidr
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (fl_net_compare(&sources->nets[middle], source) <= 0) {
+		if (order_of(&sources->nets[middle], source) <= 0) {
 			low = middle + 1;
 		} else {
 			high = middle;
@@ -97,7 +98,7 @@ bool fl_sources_have(const struct fl_rule_sources *sources, const struct fl_cidr
 bool fl_rule_covers_target(const struct fl_rule *rule, uint32_t port, uint32_t service)
 {
 	return (rule->to.port_count == 0 && rule->to.service_count == 0) ||
-	       fl_targets_have(&rule->to, port, service);
+	       targets_have(&rule->to, port, service);
 }
 
 bool fl_rule_covers_source(const struct fl_rule *rule, const struct fl_cidr *source)
@@ -135,7 +136,7 @@ unsigned fl_rule_excepts(const struct fl_rule *rule, const struct fl_request *re
 	if (excepts_identity(rule, request)) {
 		excepts |= FL_MISS_EXCEPT_FROM;
 	}
-	if (fl_targets_have(&rule->except_to, request->port, service)) {
+	if (targets_have(&rule->except_to, request->port, service)) {
 		excepts |= FL_MISS_EXCEPT_TO;
 	}
 	if (excepts_source(rule, source)) {
@@ -258,7 +259,7 @@ static void index_pattern(struct fl_rule_set *set, size_t rule, size_t from)
 
 static int compare_nets(const void *left, const void *right)
 {
-	return fl_net_compare(left, right);
+	return order_of(left, right);
 }
 
 static struct fl_rule_sources copy_sources(const struct fl_cidr *items, size_t count)

@@ -12,20 +12,9 @@
 
 #include "base/cidr.h"
 #include "base/err.h"
+#include "policy/pattern.h"
 
 struct fl_policy;
-
-/* --- identity patterns: `spiffe://td/a/b`, `*` = exactly one path segment, a last `**` = one or
- * more; the trust domain is always literal. ------------------------------------------------ */
-struct fl_pattern;
-
-/* Errors: FL_ERR_INVALID with the remedy (for example "`*` stands for a whole segment"). */
-int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *err) FL_MUST_USE;
-bool fl_pattern_match(const struct fl_pattern *pattern, const char *id, size_t id_len);
-/* Does wide match every ID that narrow matches? */
-bool fl_pattern_covers(const struct fl_pattern *wide, const struct fl_pattern *narrow);
-const char *fl_pattern_text(const struct fl_pattern *pattern);
-void fl_pattern_free(struct fl_pattern *pattern);
 
 /* --- rules ----------------------------------------------------------------------------------- */
 enum fl_effect { FL_ALLOW, FL_DENY };

@@ -4,6 +4,7 @@
 #include "fuzz.h"
 #include "pki/constraints.h"
 #include "pki/crl.h"
+#include "pki/general_name.h"
 #include "pki/name.h"
 #include "pki/svid.h"
 
@@ -22,7 +23,7 @@ static void look_at_names(const struct fl_cert *cert)
 	size_t letters = 0, work = 1000;
 	struct fl_err err;
 
-	while (fl_cert_take_name(&rest, &form, &name)) {
+	while (fl_general_name_take(&rest, &form, &name)) {
 		FL_REQUIRE(form < FL_NAME_FORMS);
 		inside(name, cert->der);
 	}

@@ -114,9 +114,6 @@ LEFT = {
     # Folders between or in which includes go in a circle.
     'circles': [
         ('sidecar/admin',),
-        ('sidecar/conf',),
-        ('sidecar/pki',),
-        ('sidecar/policy',),
         ('certs-watch',),
     ],
     # Files and folders that are too long.

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef FL_PKI_CREDENTIALS_INTERNAL_H
-#define FL_PKI_CREDENTIALS_INTERNAL_H
-/* credentials_internal - what the files that read a set share: credentials.c, bundles.c, crls.c. Nobody else includes
- * it. */
+#ifndef FL_PKI_PARSE_H
+#define FL_PKI_PARSE_H
+/* parse - what the files that read a set of credentials share: parse.c, bundles.c, crls.c. Private to pki. */
 #include "pki/credentials.h"
 
 struct fl_parse {
@@ -14,11 +13,6 @@ struct fl_parse {
 	const char *chain_name;   /* of the file that has it */
 	struct fl_credentials *c; /* what is there so far */
 };
-
-static inline struct fl_span fl_span_of(const struct fl_der *der)
-{
-	return (struct fl_span){der->data, der->len};
-}
 
 void fl_parse_error(struct fl_parse *p, const char *name, const struct fl_err *err);
 void fl_parse_warning(struct fl_parse *p, const char *name, const char *fmt, ...) FL_PRINTF(3, 4);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef FL_POLICY_RULES_H
-#define FL_POLICY_RULES_H
+#ifndef FL_POLICY_POLICY_INTERNAL_H
+#define FL_POLICY_POLICY_INTERNAL_H
 /* rules - how a policy stores its rules. Private to policy.
  *
  * policy.c builds it rule by rule and owns everything; decide.c reads it. */
 #include <uthash.h>
 
 #include "base/hash.h"
-#include "policy/pattern.h"
+#include "policy/pattern_internal.h"
 #include "policy/policy.h"
 
 /* A rule's `to`, or its `except_to`. */
@@ -105,14 +105,10 @@ uint32_t fl_service_id(const struct fl_policy *policy, const char *name); /* or 
 
 /* The first 32 bits of an address; for IPv4 all of it. */
 uint32_t fl_net_start(const struct fl_cidr *net);
-/* The order of fl_rule_sources.nets. */
-int fl_net_compare(const struct fl_cidr *a, const struct fl_cidr *b);
 
 const struct fl_rule *fl_policy_rule_at(const struct fl_policy *policy, size_t index);
 
-/* Is the port or the service named; is the address in one of the networks? Empty lists: no. source: one address; family
- * AF_UNSPEC: unknown. */
-bool fl_targets_have(const struct fl_rule_targets *targets, uint32_t port, uint32_t service);
+/* Is the address in one of the networks? Of an empty list: no. source: one address; family AF_UNSPEC: unknown. */
 bool fl_sources_have(const struct fl_rule_sources *sources, const struct fl_cidr *source);
 
 /* Do the rule's `to` and `sources` match? An absent one matches everything; exceptions are not considered. */
