@@ -365,3 +365,27 @@ Test(handshake, nothing_is_resumed_without_tickets)
 	cr_expect_not(is_resumed(CALL_OUT_TLS));
 	cr_expect_not(is_resumed(CALL_OUT_TLS));
 }
+
+/* Several at a time: each gets a ticket, and each of the next ones uses one. */
+Test(handshake, sessions_at_once_are_resumed_by_as_many)
+{
+	struct call calls[6];
+	unsigned resumed = 0;
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 6; i++) {
+			begin(&calls[i], CALL_OUT_TLS);
+			calls[i].mesh.is_deaf = true;
+		}
+		for (unsigned i = 0; i < 6; i++) {
+			calls[i].mesh.is_deaf = false;
+			expect_open(&calls[i]);
+			resumed += fl_tls_resumed(calls[i].mesh.tls);
+		}
+		cr_expect_eq(resumed, round == 0 ? 0 : 6);
+		for (unsigned i = 0; i < 6; i++) {
+			call_close(&calls[i]);
+		}
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	}
+}

@@ -161,11 +161,11 @@ static char *ini_of(const struct heart *heart, const struct heart_options *optio
 	char *ini = fl_format(
 		"[identity]\ncredential_bundle = /tls/bundle.pem\nbundle = /tls/ca.crt\n%s"
 		"[sidecar]\ninbound = 127.0.0.1:%u\noutbound = 127.0.0.1:%u\nadmin =\ncontrol =\n"
-		"drain = 2s\n[log]\nlevel = debug\naccess = all\n"
+		"drain = 2s\n[log]\nlevel = debug\naccess = %s\n"
 		"%s[service open]\nlisten = 127.0.0.1:%u\n%smode = permissive\n%s%s%s%s%s",
 		options->crl != NULL ? "crl = /tls/crl.pem\n" : "", heart->ports[DOOR_CAPTURE_IN],
-		heart->ports[DOOR_CAPTURE_OUT], web, heart->ports[DOOR_PERMISSIVE], app, clear, api,
-		db,
+		heart->ports[DOOR_CAPTURE_OUT], options->access != NULL ? options->access : "all",
+		web, heart->ports[DOOR_PERMISSIVE], app, clear, api, db,
 		options->rules != NULL ? options->rules
 				       : "[allow mesh]\nfrom = spiffe://prod.example/**\n"
 					 "[allow anybody]\nfrom = plaintext\n",
@@ -505,22 +505,25 @@ void heart_accept(struct heart *heart, struct side *side, enum heart_place place
 	heart_watch(heart, side);
 }
 
-void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role, const char *own)
+void heart_make_engine(struct heart *heart, struct side *side, enum fl_tls_role role,
+		       const char *own)
 {
 	struct fl_err err;
 
 	cr_assert_eq(fl_tls_new(context_of(heart, role, own), NULL, NULL, &side->tls, &err), 0,
 		     "%s", err.text);
+}
+
+void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role, const char *own)
+{
+	heart_make_engine(heart, side, role, own);
 	side_speak_tls(side, role);
 }
 
 void heart_speak_tls_with(struct heart *heart, struct side *side, enum fl_tls_role role,
 			  const char *own, const char *protocols)
 {
-	struct fl_err err;
-
-	cr_assert_eq(fl_tls_new(context_of(heart, role, own), NULL, NULL, &side->tls, &err), 0,
-		     "%s", err.text);
+	heart_make_engine(heart, side, role, own);
 	cr_assert_eq(fl_tls_set_alpn(side->tls, protocols), 0);
 	side_speak_tls(side, role);
 }

@@ -51,6 +51,7 @@ struct heart_options {
 	const char *clear;  /* the same, and mode = plaintext */
 	const char *api;    /* to = 127.0.0.1:(PLACE_MESH), peer = (the ID of p256) */
 	const char *db;     /* the same `to`, and mode = plaintext */
+	const char *access; /* [log] access; NULL: all */
 	const char *own;    /* of tests/lib/pki.py: our certificate and key; NULL: p256-twin */
 	const char *bundle; /* likewise: roots, separated by '+'; NULL: root */
 	const char *crl;    /* likewise; NULL: none */
@@ -138,6 +139,9 @@ void heart_connect(struct heart *heart, struct side *side, enum heart_door door)
 void heart_accept(struct heart *heart, struct side *side, enum heart_place place);
 void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role,
 		     const char *own);
+/* The same, but for the hello: side_speak_tls() says it. */
+void heart_make_engine(struct heart *heart, struct side *side, enum fl_tls_role role,
+		       const char *own);
 /* With other application protocols than ours, separated by commas; NULL: none. */
 void heart_speak_tls_with(struct heart *heart, struct side *side, enum fl_tls_role role,
 			  const char *own, const char *protocols);

@@ -280,3 +280,107 @@ Test(relay, what_waits_for_the_kernel_goes_out_in_order)
 		call_close(&call);
 	}
 }
+
+/* --- before the app answers ----------------------------------------------------------------------- */
+
+#define EARLY 60000u /* more than is read ahead */
+
+/* The app takes its time: SYNs get no answer. What the peer says meanwhile is kept, up to a bound, and so is its end. */
+static void say_much_to_an_app_that_is_late(enum call_kind kind, bool finishes)
+{
+	struct sockaddr_in to = heart_loopback(heart.place_ports[PLACE_APP]);
+	static uint8_t data[EARLY];
+	struct side fill[8];
+	struct call call;
+
+	cr_assert_eq(listen(heart.places[PLACE_APP], 0), 0);
+	for (unsigned i = 0; i < FL_COUNT_OF(fill); i++) {
+		side_init(&fill[i]);
+		side_connect(&fill[i], (struct sockaddr *)&to, sizeof(to));
+	}
+	call_begin(&heart, &call, kind);
+	HEART_UNTIL(&heart, !call_is_tls(kind) || call.mesh.is_up);
+	memset(data, 'e', sizeof(data));
+	side_send(&call.mesh, data, sizeof(data));
+	if (finishes) {
+		side_finish(&call.mesh);
+	}
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 1);
+	HEART_UNTIL(&heart, strcmp(heart_state(&heart), "connecting") == 0);
+	heart_settle(&heart);
+	for (unsigned i = 0; i < FL_COUNT_OF(fill); i++) {
+		side_close(&fill[i]);
+	}
+	heart_empty_queues(&heart);
+	/* The kernel's second SYN comes after a second. */
+	heart_accept(&heart, &call.app, PLACE_APP);
+	HEART_UNTIL(&heart, call.app.got_len == EARLY);
+	HEART_UNTIL(&heart, call.app.has_finished == finishes);
+	side_say(&call.app, answer);
+	HEART_UNTIL(&heart, side_has(&call.mesh, answer));
+	call_close(&call);
+	close_heart();
+	open_heart();
+}
+
+Test(relay, early_bytes_wait_for_the_app)
+{
+	say_much_to_an_app_that_is_late(CALL_IN_TLS, true);
+	say_much_to_an_app_that_is_late(CALL_IN_PLAIN, false);
+}
+
+/* --- keys ------------------------------------------------------------------------------------------ */
+
+Test(relay, peer_may_change_its_keys)
+{
+	static const enum call_kind kinds[] = {CALL_IN_TLS, CALL_OUT_TLS};
+
+	for (unsigned i = 0; i < FL_COUNT_OF(kinds); i++) {
+		struct call call;
+
+		call_open(&heart, &call, kinds[i]);
+		for (unsigned n = 0; n < 20; n++) {
+			side_update_keys(&call.mesh);
+			side_say(&call.mesh, question);
+			HEART_UNTIL(&heart, side_has(&call.app, question));
+			side_say(&call.app, answer);
+			HEART_UNTIL(&heart, side_has(&call.mesh, answer));
+			call.app.got_len = call.mesh.got_len = 0;
+		}
+		call_close(&call);
+	}
+}
+
+/* What the server puts off until it speaks goes before its answer. */
+Test(relay, peer_may_change_its_keys_before_the_first_word)
+{
+	struct call call;
+
+	call_begin(&heart, &call, CALL_IN_TLS);
+	HEART_UNTIL(&heart, call.mesh.is_up);
+	heart_accept(&heart, &call.app, PLACE_APP);
+	side_update_keys(&call.mesh);
+	side_say(&call.mesh, question);
+	HEART_UNTIL(&heart, side_has(&call.app, question));
+	side_say(&call.app, answer);
+	HEART_UNTIL(&heart, side_has(&call.mesh, answer));
+	call_close(&call);
+}
+
+/* A peer that asks for new keys and takes no answer is not heard until it does. */
+Test(relay, peer_that_changes_its_keys_again_and_again_is_bounded)
+{
+	struct faults faults = {.kinds = FAULTS_AGAIN};
+	struct call call;
+
+	call_open(&heart, &call, CALL_IN_TLS);
+	while (faults_next(&faults)) {
+		side_update_keys(&call.mesh);
+		side_say(&call.mesh, question);
+		HEART_UNTIL(&heart, side_has(&call.app, question));
+		side_say(&call.app, answer);
+		HEART_UNTIL(&heart, side_has(&call.mesh, answer));
+		call.app.got_len = call.mesh.got_len = 0;
+	}
+	call_close(&call);
+}

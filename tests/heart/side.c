@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "tls/tls_internal.h"
 
 #define READ_CAP 65536u
 #define BUFFERS 262144 /* a few segments of loopback */
@@ -104,6 +105,21 @@ void side_speak_tls(struct side *side, enum fl_tls_role role)
 	if (role == FL_TLS_CLIENT) {
 		feed(side, NULL, 0);
 	}
+}
+
+void side_ask_nobody(struct side *side)
+{
+	wolfSSL_set_verify(side->tls->wolf, WOLFSSL_VERIFY_NONE, NULL);
+}
+
+void side_update_keys(struct side *side)
+{
+	struct fl_tls_io io = io_of(side, NULL, 0, 0);
+
+	side->tls->io = &io;
+	cr_assert_eq(wolfSSL_update_keys(side->tls->wolf), WOLFSSL_SUCCESS);
+	side->tls->io = NULL;
+	side->out_len = io.out_len;
 }
 
 static void done(struct side *side)

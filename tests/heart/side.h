@@ -48,6 +48,11 @@ void side_close(
 	struct side *side); /* an orderly close of the descriptor, if there is one; frees all */
 void side_reset(struct side *side); /* RST, and then the same */
 
+/* A server that does not ask its clients for certificates. Before the first byte. */
+void side_ask_nobody(struct side *side);
+/* New keys, which the other side has to answer with new keys of its own. */
+void side_update_keys(struct side *side);
+
 /* Sends, as far as pace and the kernel allow, and reads, unless it is deaf. */
 void side_pump(struct side *side);
 void side_pump_in(struct side *side); /* reads only: what it answers waits in out */
