@@ -26,9 +26,9 @@ static const char help[] =
 	"  -V, --version      the version\n"
 	"\n"
 	"Signals:\n"
-	"  SIGTERM, SIGINT    not ready, stop accepting, let open connections finish for [sidecar] drain;\n"
-	"                     a second one ends at once\n"
-	"  SIGHUP, SIGUSR1 …  nothing: there is nothing to reopen\n"
+	"  SIGTERM, SIGINT    no longer ready, stops accepting, lets open connections finish for\n"
+	"                     [sidecar] drain; a second one ends at once\n"
+	"  SIGHUP, SIGUSR1 …  ignored: there is nothing to reopen\n"
 	"\n"
 	"Exit status: 0 ended by a signal; 1 could not run; 2 wrong command line or INI.\n"
 	"See also: fairlead-agent run, fairlead-agent check, fairlead-agent wait, fairlead-agent status.\n";
@@ -164,13 +164,16 @@ static unsigned set_log_level(void *user, uid_t uid, const char *word, struct fl
 	if (level > FL_LOG_ERROR && strcmp(word, "default") != 0) {
 		fl_text_print(
 			ret,
-			"that is no level: debug, info, warn, error, or default for that of the INI\n");
+			"unknown level: write debug, info, warn, error, or default for the level "
+			"of the INI\n");
 		return 400;
 	}
 	fl_log_msg(outside->log, FL_LOG_INFO, "control: uid %lu sets the log level to %s",
-		   (unsigned long)uid, level <= FL_LOG_ERROR ? words[level] : "that of the INI");
+		   (unsigned long)uid,
+		   level <= FL_LOG_ERROR ? words[level] : "the level of the INI");
 	if (!fl_server_set_log_level(outside->server, level <= FL_LOG_ERROR ? &level : NULL)) {
-		fl_text_print(ret, "not of all threads: there is no memory; ask again\n");
+		fl_text_print(ret,
+			      "out of memory: not all threads have the new level; try again\n");
 		return 503;
 	}
 	fl_text_print(ret, "log level: %s\n",

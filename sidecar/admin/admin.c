@@ -200,7 +200,7 @@ static void expect_body(struct fl_admin_connection *connection)
 		return;
 	}
 	if (request->body_len > FL_ADMIN_BODY_MAX) {
-		refuse(request, 413, "the body is too large: 9 MiB are the most");
+		refuse(request, 413, "the body is too large: the maximum is 9 MiB");
 		return;
 	}
 	if (admin->bodies + request->body_len > BODIES_MAX) {

@@ -88,7 +88,7 @@ static unsigned log_level(const struct fl_admin_caller *caller, const char *quer
 	static const char name[] = "level=";
 
 	if (strncmp(query, name, sizeof(name) - 1) != 0) {
-		fl_text_print(body, "which level? POST /log-level?level=debug\n");
+		fl_text_print(body, "the level is missing: POST /log-level?level=debug\n");
 		return 400;
 	}
 	return caller->control->log_level(caller->control->user, caller->uid,
@@ -210,7 +210,7 @@ static unsigned wrong_method(const struct route *route, const struct fl_admin_ca
 {
 	if (route->read == NULL) {
 		answer->allow = "POST";
-		fl_text_print(body, "this is asked with POST\n");
+		fl_text_print(body, "use POST\n");
 	} else {
 		answer->allow = "GET, HEAD";
 		fl_text_print(body, "%s is only for reading: GET or HEAD\n",
@@ -237,9 +237,9 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 	if (route->details && !caller->may_see_details) {
 		fl_text_print(
 			body,
-			"this is only told over loopback (in Kubernetes: kubectl port-forward) and "
-			"over the control socket; `[sidecar] admin_details = everywhere` tells it "
-			"to everybody\n");
+			"this is served only over loopback (in Kubernetes: kubectl port-forward) "
+			"and over the control socket; `[sidecar] admin_details = everywhere` "
+			"serves it to everybody\n");
 		return 403;
 	}
 	if (route->read != NULL ? !reads : request->method != FL_HTTP_POST) {

@@ -61,8 +61,9 @@ static bool is_about_protocols(const struct fl_access *access)
 
 /* Fixed listeners are left alone by the rules, so what comes to us for one of them was led by older rules. */
 static const char loop_remedy[] =
-	"if this is a fixed listener of the INI, the rules of capture are older than it: run `fairlead-agent "
-	"redirect apply` in this pod; else call the port of the app, as this one is the sidecar's own";
+	"if this is a fixed listener of the INI, the rules of capture are older than it: run "
+	"`fairlead-agent redirect apply` in this pod; otherwise connect to the port of the app: "
+	"this one is the sidecar's own";
 
 /* What somebody who reads of the end wants next. */
 static void add_remedy(struct fl_line *line, const struct fl_access *access)

@@ -175,9 +175,10 @@ static enum fl_naming decide_fixed(struct fl_conn *conn, char *detail, size_t si
 		return FL_NAMING_KNOWN;
 	}
 	if (endpoint->targets == NULL || endpoint->targets->withholds) {
-		(void)snprintf(detail, size,
-			       "names of mtls upstreams have not been answered yet, which may have "
-			       "the same address");
+		(void)snprintf(
+			detail, size,
+			"DNS has not answered yet for names of mtls upstreams, which may have "
+			"the same address");
 		return FL_NAMING_WAIT;
 	}
 	return ask_names_of(conn, detail, size);

@@ -156,12 +156,12 @@ const char *fl_quota_text(enum fl_quota_answer answer, enum fl_direction directi
 		break;
 	case FL_QUOTA_DIRECTION:
 		return direction == FL_INBOUND
-			       ? "inbound connections have their share: an eighth of all is kept "
-				 "for outbound ones"
-			       : "outbound connections have their share: an eighth of all is kept "
-				 "for inbound ones";
+			       ? "inbound connections have used up their share: an eighth of all "
+				 "is reserved for outbound ones"
+			       : "outbound connections have used up their share: an eighth of all "
+				 "is reserved for inbound ones";
 	case FL_QUOTA_PEER:
-		return "this peer has its share: the rest is kept for others";
+		return "this peer has used up its share: the rest is reserved for others";
 	case FL_QUOTA_NO_MEMORY:
 		return "out of memory";
 	}

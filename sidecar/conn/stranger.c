@@ -199,7 +199,7 @@ static void on_no_hello(struct fl_deadline *deadline)
 {
 	fail(FL_CONTAINER_OF(deadline, struct fl_stranger, hello_deadline),
 	     FL_REASON_HANDSHAKE_TIMEOUT,
-	     "no whole ClientHello has come in that time, or in 5 s where that is less");
+	     "no complete ClientHello arrived within that time, or within 5 s if that is less");
 }
 
 static void on_late(struct fl_deadline *deadline)

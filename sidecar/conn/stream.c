@@ -389,7 +389,8 @@ static void on_dial_deadline(struct fl_deadline *deadline)
 
 /* mode = tproxy: one client has so many connections to one port of the app. */
 static const char no_port[] =
-	"every source port that the sidecar may use towards the app, in this client's name, is in use";
+	"with this client's address, every source port that the sidecar may use towards the app "
+	"is in use";
 
 static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 {

@@ -38,7 +38,7 @@ const char *fl_security_word(enum fl_security security); /* "none", "mtls", "pla
 	X(lines_left_out, "fairlead_log_lines_left_out_total",                                     \
 	  "Log lines about strangers that were left out: more than their network may have.")       \
 	X(judged, "fairlead_connections_judged_total",                                             \
-	  "Open connections that were judged again; those that lost are among the closed ones.")
+	  "Open connections that were judged again; those no longer allowed are among the closed ones.")
 
 /* The same, by direction. */
 #define FL_DIRECTION_COUNTER_METRICS(X)                                                            \

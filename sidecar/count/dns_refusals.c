@@ -98,8 +98,8 @@ static void log_at_a_bounded_rate(struct fl_dns_refusals *refusals,
 		log_one(refusals, refused);
 	} else if (refusals->lines == LINES_MAX + 1) {
 		fl_log_msg(refusals->log, FL_LOG_WARN,
-			   "more addresses of plaintext upstreams are refused, and not named for a "
-			   "minute: fairlead_dns_addresses_refused_total counts them");
+			   "more addresses of plaintext upstreams are refused, and are not logged "
+			   "for a minute: fairlead_dns_addresses_refused_total counts them");
 	}
 }
 

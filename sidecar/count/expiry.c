@@ -165,7 +165,7 @@ static bool has_a_way(const struct fl_credentials *credentials, int64_t now, cha
 	chain = calloc(credentials->chain.count + 1, sizeof(*chain));
 	if (chain == NULL) {
 		(void)snprintf(reason, size,
-			       "there is no memory to see whether our own chain is good now");
+			       "out of memory: cannot check whether our own chain is valid now");
 		return false;
 	}
 	for (size_t i = 0; i < credentials->chain.count; i++) {
@@ -197,10 +197,11 @@ bool fl_expiries_usable(const struct fl_expiries *expiries, int64_t now, char *r
 			expiries->id, fl_when_format(expiries->chain_not_before, when),
 			fl_when_format(now, here));
 	} else if (expiries->chain_index == 1 && expiries->chain_not_after < now) {
-		(void)snprintf(reason, size,
-			       "our own certificate (%s) has expired at %s: renew it, or see why "
-			       "its issuer no longer does",
-			       expiries->id, fl_when_format(expiries->chain_not_after, when));
+		(void)snprintf(
+			reason, size,
+			"our own certificate (%s) has expired at %s: renew it, or find out why "
+			"its issuer no longer does",
+			expiries->id, fl_when_format(expiries->chain_not_after, when));
 	} else if (expiries->chain_not_after < now) {
 		(void)snprintf(reason, size,
 			       "the intermediate of our own certificate (%s; certificate %u of its "

@@ -10,62 +10,62 @@
 
 /* id, word, class, sentence. A row here, the place that ends the connection and the table of reasons in README.md are all that a new
  * reason needs. */
-#define FL_REASONS(X)                                                                                                      \
-	X(DONE, "done", ENDED, "both sides finished")                                                                      \
-	X(APP_RESET, "app_reset", ENDED, "the app reset its connection")                                                   \
-	X(APP_TIMEOUT, "app_timeout", ENDED, "the app's address no longer answers at TCP level")                           \
-	X(APP_REFUSED, "app_refused", ENDED,                                                                               \
-	  "the app's address refused the connection: is the app listening there?")                                         \
-	X(APP_UNREACHABLE, "app_unreachable", ENDED, "the app's address cannot be reached")                                \
-	X(APP_CONNECT_TIMEOUT, "app_connect_timeout", ENDED,                                                               \
-	  "the app did not accept within [limits] connect_timeout")                                                        \
-	X(PEER_RESET, "peer_reset", ENDED, "the peer reset its connection")                                                \
-	X(PEER_TIMEOUT, "peer_timeout", ENDED,                                                                             \
-	  "the peer's machine answered nothing at TCP level for [limits] peer_timeout")                                    \
-	X(PEER_TRUNCATED, "peer_truncated", ENDED,                                                                         \
-	  "the peer's connection ended without close_notify")                                                              \
-	X(PEER_REFUSED, "peer_refused", ENDED, "the upstream's address refused the connection")                            \
-	X(PEER_UNREACHABLE, "peer_unreachable", ENDED, "the upstream's address cannot be reached")                         \
-	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout", ENDED,                                                             \
-	  "no upstream address answered within [limits] connect_timeout")                                                  \
-	X(NO_ADDRESS, "no_address", ENDED,                                                                                 \
-	  "no address is known for the upstream: its name does not resolve, or not yet")                                   \
-	X(HANDSHAKE_TIMEOUT, "handshake_timeout", ENDED,                                                                   \
-	  "the TLS handshake took longer than [limits] handshake_timeout")                                                 \
-	X(IDLE_TIMEOUT, "idle_timeout", ENDED, "no bytes either way for [limits] idle_timeout")                            \
-	X(NOT_TLS, "not_tls", REFUSED,                                                                                     \
-	  "the peer does not speak TLS: plaintext or garbage came where a TLS record was due")                             \
-	X(TLS_VERSION, "tls_version", REFUSED, "the peer does not speak TLS 1.3")                                          \
-	X(TLS_PARAMETERS, "tls_parameters", REFUSED,                                                                       \
-	  "no cipher, group or signature algorithm in common with the peer")                                               \
-	X(TLS_PROTOCOL, "tls_protocol", ENDED, "a broken, tampered or unexpected TLS message")                             \
-	X(PEER_ALERT, "peer_alert", ENDED, "the peer refused us with a TLS alert")                                         \
-	X(CERTIFICATE, "certificate_refused", REFUSED, "the peer's certificate breaks a rule")                             \
-	X(NOT_MUTUAL, "not_mutual", REFUSED,                                                                               \
-	  "the peer did not ask for our certificate: that is not mutual TLS")                                              \
-	X(POLICY, "policy_denied", REFUSED, "no rule lets this identity in, or a rule denies it")                          \
-	X(DESTINATION_UNKNOWN, "destination_unknown", REFUSED,                                                             \
-	  "the original destination is not known: a direct connection to a capture port, or its conntrack entry has gone") \
-	X(LOOP, "loop", REFUSED, "the destination is one of the sidecar's own listeners")                                  \
-	X(OUTBOUND_REFUSED, "outbound_refused", REFUSED,                                                                   \
-	  "the INI refuses this destination: `mode` of its [upstream], or [outbound] default")                             \
-	X(TRUST_LOST, "trust_lost", LOST,                                                                                  \
-	  "the peer's chain no longer verifies under the current bundles")                                                 \
-	X(REVOKED, "revoked", LOST, "a certificate of the peer's chain is on a current CRL")                               \
-	X(PEER_EXPIRED, "peer_expired", LOST, "the peer's certificate has run out")                                        \
-	X(POLICY_LOST, "policy_lost", LOST,                                                                                \
-	  "the current policy, or `peer` of its upstream, no longer allows this connection")                               \
-	X(RECYCLED, "recycled", ENDED,                                                                                     \
-	  "it belonged to an older generation, and [rotation] recycle asks it to end")                                     \
-	X(MAX_AGE, "max_age", ENDED, "it has reached [limits] max_age")                                                    \
-	X(CONNECTION_LIMIT, "connection_limit", REFUSED, "[limits] connections is reached")                                \
-	X(CROWDED_OUT, "crowded_out", REFUSED,                                                                             \
-	  "there were too many connections without a proven identity, most of them from its network")                      \
-	X(RESTART_NEEDED, "restart_needed", ENDED,                                                                         \
-	  "the INI no longer has this listener: restart the sidecar")                                                      \
-	X(DRAIN, "drain", ENDED, "the sidecar stops")                                                                      \
-	X(ABORTED, "aborted", ENDED,                                                                                       \
-	  "the kernel of this machine ended the connection, as `ss --kill` asks it to")                                    \
+#define FL_REASONS(X)                                                                                                     \
+	X(DONE, "done", ENDED, "both sides finished")                                                                     \
+	X(APP_RESET, "app_reset", ENDED, "the app reset its connection")                                                  \
+	X(APP_TIMEOUT, "app_timeout", ENDED, "the app's address no longer answers at TCP level")                          \
+	X(APP_REFUSED, "app_refused", ENDED,                                                                              \
+	  "the app's address refused the connection: is the app listening there?")                                        \
+	X(APP_UNREACHABLE, "app_unreachable", ENDED, "the app's address cannot be reached")                               \
+	X(APP_CONNECT_TIMEOUT, "app_connect_timeout", ENDED,                                                              \
+	  "the app did not accept within [limits] connect_timeout")                                                       \
+	X(PEER_RESET, "peer_reset", ENDED, "the peer reset its connection")                                               \
+	X(PEER_TIMEOUT, "peer_timeout", ENDED,                                                                            \
+	  "the peer's machine answered nothing at TCP level for [limits] peer_timeout")                                   \
+	X(PEER_TRUNCATED, "peer_truncated", ENDED,                                                                        \
+	  "the peer's connection ended without close_notify")                                                             \
+	X(PEER_REFUSED, "peer_refused", ENDED, "the upstream's address refused the connection")                           \
+	X(PEER_UNREACHABLE, "peer_unreachable", ENDED, "the upstream's address cannot be reached")                        \
+	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout", ENDED,                                                            \
+	  "no upstream address answered within [limits] connect_timeout")                                                 \
+	X(NO_ADDRESS, "no_address", ENDED,                                                                                \
+	  "no address is known for the upstream: its name does not resolve, or not yet")                                  \
+	X(HANDSHAKE_TIMEOUT, "handshake_timeout", ENDED,                                                                  \
+	  "the TLS handshake took longer than [limits] handshake_timeout")                                                \
+	X(IDLE_TIMEOUT, "idle_timeout", ENDED, "no bytes either way for [limits] idle_timeout")                           \
+	X(NOT_TLS, "not_tls", REFUSED,                                                                                    \
+	  "the peer does not speak TLS: plaintext or garbage arrived in place of a TLS record")                           \
+	X(TLS_VERSION, "tls_version", REFUSED, "the peer does not speak TLS 1.3")                                         \
+	X(TLS_PARAMETERS, "tls_parameters", REFUSED,                                                                      \
+	  "no cipher, group or signature algorithm in common with the peer")                                              \
+	X(TLS_PROTOCOL, "tls_protocol", ENDED, "a broken, tampered or unexpected TLS message")                            \
+	X(PEER_ALERT, "peer_alert", ENDED, "the peer refused us with a TLS alert")                                        \
+	X(CERTIFICATE, "certificate_refused", REFUSED, "the peer's certificate breaks a rule")                            \
+	X(NOT_MUTUAL, "not_mutual", REFUSED,                                                                              \
+	  "the peer did not ask for our certificate: that is not mutual TLS")                                             \
+	X(POLICY, "policy_denied", REFUSED, "no rule allows this identity, or a rule denies it")                          \
+	X(DESTINATION_UNKNOWN, "destination_unknown", REFUSED,                                                            \
+	  "the original destination is not known: a direct connection to a capture port, or its conntrack entry is gone") \
+	X(LOOP, "loop", REFUSED, "the destination is one of the sidecar's own listeners")                                 \
+	X(OUTBOUND_REFUSED, "outbound_refused", REFUSED,                                                                  \
+	  "the INI refuses this destination: `mode` of its [upstream], or [outbound] default")                            \
+	X(TRUST_LOST, "trust_lost", LOST,                                                                                 \
+	  "the peer's chain no longer verifies under the current bundles")                                                \
+	X(REVOKED, "revoked", LOST, "a certificate of the peer's chain is on a current CRL")                              \
+	X(PEER_EXPIRED, "peer_expired", LOST, "the peer's certificate has expired")                                       \
+	X(POLICY_LOST, "policy_lost", LOST,                                                                               \
+	  "the current policy, or `peer` of its upstream, no longer allows this connection")                              \
+	X(RECYCLED, "recycled", ENDED,                                                                                    \
+	  "it belonged to an older generation, and [rotation] recycle asks it to end")                                    \
+	X(MAX_AGE, "max_age", ENDED, "it has reached [limits] max_age")                                                   \
+	X(CONNECTION_LIMIT, "connection_limit", REFUSED, "[limits] connections is reached")                               \
+	X(CROWDED_OUT, "crowded_out", REFUSED,                                                                            \
+	  "there were too many connections without a proven identity, most of them from its network")                     \
+	X(RESTART_NEEDED, "restart_needed", ENDED,                                                                        \
+	  "the INI no longer has this listener: restart the sidecar")                                                     \
+	X(DRAIN, "drain", ENDED, "the sidecar stops")                                                                     \
+	X(ABORTED, "aborted", ENDED,                                                                                      \
+	  "the kernel of this machine ended the connection, as `ss --kill` asks it to")                                   \
 	X(INTERNAL, "internal", ENDED, "out of memory, or a defect of ours")
 
 enum fl_reason {

@@ -84,14 +84,13 @@ static bool may_go_out(const struct fl_stream *stream, const struct fl_share *sh
 	}
 	if (id == NULL && upstream->mode == FL_OUTBOUND_MTLS) {
 		fl_err_set(detail, FL_ERR_DENIED,
-			   "it is in plaintext, its destination is mtls now");
+			   "it is in plaintext, but its destination requires mtls now");
 		return false;
 	}
 	if (id == NULL && fl_stream_is_claimed(stream, share)) {
-		fl_err_set(
-			detail, FL_ERR_DENIED,
-			"it is in plaintext, its address belongs to an upstream that is not, or is "
-			"not `within`");
+		fl_err_set(detail, FL_ERR_DENIED,
+			   "it is in plaintext, but its address now belongs to an upstream that is "
+			   "not, or is outside of `within`");
 		return false;
 	}
 	if (id == NULL || upstream->mode == FL_OUTBOUND_PLAINTEXT) {
@@ -130,7 +129,7 @@ static bool may_come_in(const struct fl_conn *conn, const struct fl_share *share
 	if (id == NULL && inbound->mode == FL_INBOUND_STRICT &&
 	    (service != NULL || fl_conn_is_captured(conn))) {
 		fl_err_set(&grounds->detail, FL_ERR_DENIED,
-			   "it is in plaintext, its port is strict now");
+			   "it is in plaintext, but its port is strict now");
 		return false;
 	}
 	return true;

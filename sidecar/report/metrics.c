@@ -84,7 +84,7 @@ static void put_process(struct fl_text *text, const struct fl_snapshot *s)
 	       "1 when the agent is connected, but its heartbeats are missing.");
 	bare_series(text, "fairlead_agent_hung", s->agent_hung);
 	family(text, "fairlead_log_lines_lost_total", "counter",
-	       "Log lines that standard error did not take.");
+	       "Log lines that could not be written to stderr.");
 	bare_series(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
 }
 
@@ -97,7 +97,7 @@ static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 	       "Number of the generation in use; 0 before the first.");
 	bare_series(text, "fairlead_generation", (int64_t)s->generation);
 	family(text, "fairlead_rotations_total", "counter",
-	       "Generations offered, the first one included, by what became of them.");
+	       "Generations offered, including the first, by result.");
 	series(text, "fairlead_rotations_total", "result", "used", NULL, NULL, r->used);
 	series(text, "fairlead_rotations_total", "result", "refused_by_agent", NULL, NULL,
 	       r->by_agent.count);
@@ -105,7 +105,7 @@ static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 	       r->by_sidecar.count);
 	if (r->last_used > 0) {
 		family(text, "fairlead_last_rotation_timestamp_seconds", "gauge",
-		       "When the generation in use was taken, in seconds since the epoch.");
+		       "When the generation in use was accepted, in seconds since the epoch.");
 		bare_series(text, "fairlead_last_rotation_timestamp_seconds", r->last_used);
 	}
 	if (refusal != NULL) {
@@ -136,8 +136,7 @@ static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
 			      expiry->not_after);
 	}
 	family(text, "fairlead_certificates_left_out", "gauge",
-	       "Roots of long bundles, and CRLs, that have no series of their own; those with one "
-	       "expire first.");
+	       "Roots and CRLs without a series of their own, beyond the 16 that expire first.");
 	bare_series(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
 }
 
@@ -149,8 +148,8 @@ static void put_roots(struct fl_text *text, const struct fl_snapshot *s)
 		return;
 	}
 	family(text, "fairlead_roots", "gauge",
-	       "Roots of each trust domain: valid now, or out of date. Nobody of a trust domain without a "
-	       "good one is trusted.");
+	       "Roots of each trust domain: valid now, or out of date. Without a valid one, "
+	       "nobody of that trust domain is trusted.");
 	for (size_t i = 0; i < c->bundle_count; i++) {
 		size_t late = fl_bundle_late_count(&c->bundles[i], s->now);
 		size_t good = c->bundles[i].anchors.count - late;
@@ -172,7 +171,7 @@ static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
 		count++;
 	}
 	family(text, "fairlead_generation_warnings", "gauge",
-	       "What is to be seen to about the credentials in use; /status says it in words.");
+	       "Warnings about the credentials in use; /status has their texts.");
 	bare_series(text, "fairlead_generation_warnings", count);
 }
 
@@ -304,14 +303,14 @@ static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
 	uint64_t values[FL_DIRECTIONS][FL_SECURITIES];
 
 	family(text, opened, "counter",
-	       "Connections that came, from peers (inbound) or from the app (outbound), by what they "
-	       "came to be; none: they ended before.");
+	       "Connections from peers (inbound) or from the app (outbound), by security; none: "
+	       "they ended before it was known.");
 	memcpy(values, s->counters.classified, sizeof(values));
 	by_security(text, opened, values);
 	put_closed(text, s);
 	family(text, open, "gauge",
-	       "Connections that are open now; none: still dialling, shaking hands, or being looked "
-	       "at.");
+	       "Connections that are open now; none: still dialling, in a handshake, or not yet "
+	       "known.");
 	open_by_security(s, values);
 	by_security(text, open, values);
 }
@@ -321,8 +320,8 @@ static void put_judgements(struct fl_text *text, const struct fl_snapshot *s)
 	static const char kept[] = "fairlead_connections_kept_total";
 
 	family(text, kept, "counter",
-	       "Open connections that lost when they were judged again, and go on: [rotation] keeps "
-	       "them, or policy audits.");
+	       "Open connections that are no longer allowed but go on, because of [rotation] or "
+	       "of audit mode.");
 	for (unsigned i = 0; i < FL_LOSSES; i++) {
 		series(text, kept, "reason", fl_reason_word(fl_loss_reason((enum fl_loss)i)),
 		       "because", "keep", s->counters.judged_kept[i]);
@@ -373,8 +372,8 @@ static void put_dns(struct fl_text *text, const struct fl_snapshot *s)
 	static const char name[] = "fairlead_dns_addresses_refused_total";
 
 	family(text, name, "counter",
-	       "Addresses from DNS that a name of a plaintext upstream was refused: claimed by an mtls or "
-	       "refuse upstream, or outside of `within`.");
+	       "DNS addresses that were refused to names of plaintext upstreams: claimed by an "
+	       "mtls or refuse upstream, or outside of `within`.");
 	series(text, name, "because", "claimed", NULL, NULL, s->dns_refused.claimed);
 	series(text, name, "because", "outside", NULL, NULL, s->dns_refused.outside);
 }
@@ -404,8 +403,8 @@ static void put_detect_timeouts(struct fl_text *text, const struct fl_snapshot *
 	const struct fl_port_counts *counts = &s->detect_timeouts;
 
 	family(text, name, "counter",
-	       "Clients of permissive ports that were let in as plaintext because they had said nothing for "
-	       "detect_timeout, by port.");
+	       "Clients of permissive ports that were treated as plaintext because they were "
+	       "silent for detect_timeout, by port.");
 	for (size_t i = 0; i < FL_COUNTED_PORTS && counts->ports[i].port != 0; i++) {
 		fl_text_print(text, "%s{port=\"%" PRIu64 "\"} %" PRIu64 "\n", name,
 			      counts->ports[i].port, counts->ports[i].count);
@@ -455,7 +454,8 @@ static void put_decisions(struct fl_text *text, const struct fl_snapshot *s)
 		return;
 	}
 	family(text, name, "counter",
-	       "What policy decided about inbound connections at their start, by the rule that did.");
+	       "Decisions of policy about inbound connections at their start, by the deciding "
+	       "rule.");
 	for (size_t i = 0; i < s->decision_count; i++) {
 		const struct fl_rule_count *rule = &s->decisions[i];
 		bool is_default = i + 1 == s->decision_count;
@@ -502,16 +502,17 @@ static void put_peer_connections(struct fl_text *text, const struct fl_snapshot 
 			  open[] = "fairlead_peer_connections_open";
 
 	family(text, opened, "counter",
-	       "Connections with a peer: a verified SPIFFE ID, plaintext, or other: all that have no "
-	       "series of their own.");
+	       "Connections by peer: a verified SPIFFE ID, plaintext, or other (all peers "
+	       "without series of their own).");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_series(text, opened, &s->peers[i], NULL, NULL, s->peers[i].opened);
 	}
-	family(text, closed, "counter", "Those of them that ended, by the access log's reason.");
+	family(text, closed, "counter",
+	       "Of those, the ones that ended, by the access log's reason.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_reasons(text, closed, &s->peers[i], s->peers[i].ended, true);
 	}
-	family(text, open, "gauge", "Those of them that are open now.");
+	family(text, open, "gauge", "Of those, the ones that are open now.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_series(text, open, &s->peers[i], NULL, NULL, s->peers[i].open);
 	}
@@ -529,8 +530,8 @@ static void put_peer_traffic(struct fl_text *text, const struct fl_snapshot *s)
 		peer_series(text, bytes, &s->peers[i], "to", "mesh", s->peers[i].bytes_to_mesh);
 	}
 	family(text, failed, "counter",
-	       "TLS handshakes that failed in which a peer with series was presented, which is no proof that "
-	       "it was that peer.");
+	       "Failed TLS handshakes whose certificate chain names a peer with series, which "
+	       "does not prove that it was that peer.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_reasons(text, failed, &s->peers[i], s->peers[i].failed, false);
 	}
@@ -542,10 +543,12 @@ static void put_peers_size(struct fl_text *text, const struct fl_snapshot *s)
 	       "Peers that have series of their own, by direction and identity.");
 	bare_series(text, "fairlead_peers", (int64_t)s->peers_size.count);
 	family(text, "fairlead_peers_max", "gauge",
-	       "How many may; those that come then are counted together as other.");
+	       "Maximum number of peers with series of their own; further ones are counted "
+	       "together as other.");
 	bare_series(text, "fairlead_peers_max", (int64_t)s->peers_size.max);
 	family(text, "fairlead_peers_forgotten_total", "counter",
-	       "Peers whose series went for those of another, after an hour without a connection.");
+	       "Peers whose series were evicted for another peer, after an hour without a "
+	       "connection.");
 	bare_series(text, "fairlead_peers_forgotten_total", (int64_t)s->peers_size.forgotten);
 }
 

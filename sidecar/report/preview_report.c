@@ -205,7 +205,7 @@ static void put_answer(struct fl_json *json, const struct root *root, bool compl
 			       (unsigned long long)root->only_peers);
 	} else if (!complete) {
 		(void)snprintf(because, sizeof(because),
-			       "there are more peers or roots than are looked at");
+			       "there are more peers or roots than preview examines");
 	} else if (root->peers > 0) {
 		(void)snprintf(because, sizeof(because),
 			       "all %llu open connections that chain to it chain to another "

@@ -236,8 +236,9 @@ static bool is_the_agent(struct fl_agent_link *link, struct fl_err *err)
 	if (uid != link->conf->agent.uid && uid != geteuid()) {
 		(void)fl_err_set(
 			err, FL_ERR_PEER,
-			"who listens at %s runs as uid %lu and is not taken for the agent: run "
-			"fairlead-agent as uid %lu, or set `[agent] uid = %lu` if that is it",
+			"the process that listens at %s runs as uid %lu, so it is not accepted "
+			"as the agent: run fairlead-agent as uid %lu, or set `[agent] uid = %lu` "
+			"if it is the agent",
 			link->conf->agent.socket, (unsigned long)uid,
 			(unsigned long)link->conf->agent.uid, (unsigned long)uid);
 		return false;

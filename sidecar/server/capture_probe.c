@@ -86,10 +86,11 @@ bool fl_capture_usable(const struct fl_capture *capture, uid_t sidecar_uid, char
 		return false;
 	}
 	if (capture->rules == FL_CAPTURE_RULES_OUTDATED) {
-		(void)snprintf(reason, size,
-			       "the rules of capture in force are not those of the INI, so what it "
-			       "captures and leaves alone does not hold: run `fairlead-agent "
-			       "redirect apply` in this pod, or start a new one");
+		(void)snprintf(
+			reason, size,
+			"the rules of capture in force are not those of the INI, so its captures "
+			"and exclusions are not in force: run `fairlead-agent redirect apply` in "
+			"this pod, or start a new one");
 		return false;
 	}
 	if (!active) {
@@ -159,7 +160,7 @@ static void learn_refused(struct fl_capture_probe *probe, enum fl_capture_way wa
 		fl_log_msg(probe->log, FL_LOG_WARN,
 			   "the rules of capture have refused TCP that would have %s past the "
 			   "sidecar: `fairlead-agent redirect print` with NET_ADMIN in this pod "
-			   "tells how much, by which rule",
+			   "shows the count of each rule",
 			   way == FL_CAPTURE_INBOUND ? "come in" : "gone out");
 	}
 	probe->capture.refused[way] = refused;

@@ -133,7 +133,7 @@ const char *fl_dns_status_text(enum fl_dns_status status)
 	case FL_DNS_NO_NAME:
 		return "the name does not exist";
 	case FL_DNS_SERVER_FAILED:
-		return "no DNS server is there, or none could answer (SERVFAIL)";
+		return "there is no DNS server, or none could answer (SERVFAIL)";
 	case FL_DNS_NO_ANSWER:
 		return "no DNS server answers";
 	case FL_DNS_FOUND:

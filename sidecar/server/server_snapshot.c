@@ -69,8 +69,8 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 			reason, size, "no generation yet: %s",
 			trouble[0] != '\0' ? trouble
 			: fl_agent_link_silence(server->agent) > SILENCE_S
-				? "the agent is connected and says nothing: is it stopped, or of an "
-				  "older release?"
+				? "the agent is connected and sends nothing: is it "
+				  "stopped, or of an older release?"
 				: "the agent has not sent one; its log says what it waits for");
 	} else if (!fl_expiries_usable(&server->current->expiries, (int64_t)time(NULL), reason,
 				       size)) {
@@ -82,7 +82,7 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 	} else if ((failed = failed_endpoint(server)) != NULL) {
 		(void)snprintf(
 			reason, size,
-			"[%s %s] does not listen: the log says why; restart the sidecar then",
+			"[%s %s] does not listen: the log says why; then restart the sidecar",
 			fl_endpoint_section(failed), failed->name);
 	} else {
 		return fl_capture_usable(fl_capture_probe_state(server->capture),

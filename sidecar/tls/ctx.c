@@ -158,8 +158,8 @@ static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 	}
 	if (fl_wolf_chain_size(&c->chain) > OWN_CHAIN_MAX) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "our certificate chain has %zu bytes, %u is the most: leave out "
-				  "what is not needed",
+				  "our certificate chain has %zu bytes, the maximum is %u: remove "
+				  "certificates that are not needed",
 				  fl_wolf_chain_size(&c->chain), OWN_CHAIN_MAX);
 	}
 	if (fl_wolf_set_chain(ctx->wolf, &c->chain, leaf.key.kind) != 0) {
@@ -192,7 +192,7 @@ static int configure(struct fl_tls_ctx *ctx, const struct fl_tls_options *option
 	wolfSSL_CTX_set_session_cache_mode(ctx->wolf, WOLFSSL_SESS_CACHE_OFF);
 	if (wolfSSL_CTX_SetMinRsaKey_Sz(ctx->wolf, MIN_RSA_BITS) != WOLFSSL_SUCCESS ||
 	    wolfSSL_CTX_SetMinEccKey_Sz(ctx->wolf, MIN_ECC_BITS) != WOLFSSL_SUCCESS) {
-		return fl_err_set(err, FL_ERR_BUG, "wolfSSL refuses the least key sizes");
+		return fl_err_set(err, FL_ERR_BUG, "wolfSSL refuses the minimum key sizes");
 	}
 	if (options->peers != NULL) {
 		ctx->peers = fl_tls_peers_ref(options->peers);

@@ -88,7 +88,7 @@ int fl_tls_trial(const struct fl_credentials *credentials, const struct fl_tls_o
 		rc = shake(&client, &server, err);
 	}
 	if (rc == 0 && strcmp(fl_tls_peer_id(server.tls), credentials->id) != 0) {
-		rc = fl_err_set(err, FL_ERR_BUG, "the identity came out as %s",
+		rc = fl_err_set(err, FL_ERR_BUG, "the handshake gave the identity %s",
 				fl_tls_peer_id(server.tls));
 	}
 	close_side(&client);

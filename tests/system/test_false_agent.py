@@ -74,7 +74,7 @@ def test_who_took_the_path_is_not_the_agent(lab, app, run):
     listener = stranger_listens(run / 'agent.sock')
     inbound.wait_line(level='warn', msg=re.compile(r'others than its owner may write to .*run \(mode 1777\).* creates it.*; trying'))
     run.chmod(0o755)
-    inbound.wait_line(level='warn', msg=re.compile(f'runs as uid {STRANGER} and is not taken for the agent: .*`.agent. uid = '
+    inbound.wait_line(level='warn', msg=re.compile(f'runs as uid {STRANGER}, so it is not accepted as the agent: .*`.agent. uid = '
                                                    f'{STRANGER}`'))
     assert listener.heard() == b'', 'nothing is said to him'
     assert identity(inbound) == labs.SERVER and inbound.get('/readyz')[0] == 200
@@ -169,7 +169,7 @@ def test_an_agent_of_another_user_is_told_at_its_start(lab, app, run):
         os.chown(inbound.folder / name, 0, 0)
     inbound.start()
     inbound.agent.wait_line(level='warn', msg=re.compile(r'we run as uid 0, .* set `\[agent\] uid = 0`'))
-    inbound.wait_line(level='warn', msg=re.compile('runs as uid 0 and is not taken for the agent'))
+    inbound.wait_line(level='warn', msg=re.compile('runs as uid 0, so it is not accepted as the agent'))
     inbound.agent.stop()
     inbound.sidecar.stop()
     inbound.change({'agent': {'uid': 0}})

@@ -433,7 +433,7 @@ def test_outbound_plaintext_that_is_no_longer_let_out(lab, app, crowd, gone):
     outbound.change({'upstream second': None if gone else {'mode': 'mtls'}})
     crowd.expect({'second'})
     assert closed(outbound, 'policy_lost', 'outbound') == 3
-    outbound.wait_line(reason='policy_lost', detail=re.compile('no such upstream' if gone else 'is mtls now'))
+    outbound.wait_line(reason='policy_lost', detail=re.compile('no such upstream' if gone else 'requires mtls now'))
 
 
 # --- plaintext on the way in --------------------------------------------------------------------------------

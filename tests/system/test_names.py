@@ -181,7 +181,7 @@ def test_the_sentence_tells_why(node, pod, case, kind):
     line = shop.wait_line(reason='no_address')
     assert line['detail'] == {'silent': 'far.test has not been answered yet',
                               'missing': 'far.test: the name does not exist',
-                              'failing': 'far.test: no DNS server is there, or none could answer (SERVFAIL)'}[case]
+                              'failing': 'far.test: there is no DNS server, or none could answer (SERVFAIL)'}[case]
     assert line['upstream'] == 'far'
 
 

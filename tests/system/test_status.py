@@ -309,7 +309,7 @@ def test_a_listener_that_cannot_be_opened(lab, app):
     web.wait_line(level='error', msg=re.compile(r'^\[service app\]: cannot listen'))
     wait_until(lambda: labs.listens(other), 'the other one listens')
     assert {each['name']: each['serving'] for each in status(web)['listeners']} == {'app': False, 'other': True}
-    assert web.get('/readyz') == (503, '[service app] does not listen: the log says why; restart the sidecar then\n')
+    assert web.get('/readyz') == (503, '[service app] does not listen: the log says why; then restart the sidecar\n')
     assert metric(web, 'fairlead_ready') == 0
     assert '<td class="bad">not serving</td>' in web.get('/')[1]
     code, out, _ = tool('status', '-c', web.ini)

@@ -222,7 +222,7 @@ def test_one_peer_leaves_connections_to_others(lab, app):
     greedy = held_by(both, lab.client)
     assert 25 < len(greedy) < 44, 'most of it, when nobody else is there'
     line = both.wait_line(reason='connection_limit')
-    assert line['peer'] == labs.CLIENT and 'this peer has its share' in line['detail']
+    assert line['peer'] == labs.CLIENT and 'this peer has used up its share' in line['detail']
     assert not held_by(both, lab.client, source='127.0.3.1'), 'it is the same from elsewhere'
     other = held_by(both, lab.root.issue(f'spiffe://{labs.TD}/ns/test/sa/other'))
     assert other, 'the next one finds some'
@@ -243,7 +243,7 @@ def test_outbound_leaves_connections_to_peers(lab, app):
         'limits': {'connections': 50}, 'sidecar': {'workers': 1}})
     own = [connect(to) for _ in range(60)]
     wait_until(lambda: json.loads(both.get('/status')[1])['connections']['outbound']['open'] == 44, 'an eighth is kept')
-    assert 'outbound connections have their share' in both.wait_line(reason='connection_limit')['detail']
+    assert 'outbound connections have used up their share' in both.wait_line(reason='connection_limit')['detail']
     assert len(held_by(both, lab.client, most=3)) == 3
     for sock in own:
         sock.close()
