@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What is said about connections: their lines in the log and what those propose, the listing, and what the app is told. */
-#include "heart.h"
+#include "call.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>

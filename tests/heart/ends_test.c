@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* How connections end: half-closes in every order, resets, truncations and alerts in every state, and deadlines. */
-#include "heart.h"
+#include "call.h"
 
 #include <netinet/tcp.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Whole calls of each kind, from accept to close, with each of their calls failing in turn. What fails costs at most the
  * connection: both ends hear of it, nobody gets a wrong byte or a clean end that is none, and nothing stays behind. */
-#include "heart.h"
+#include "call.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Handshakes of sessions, either way: whatever pieces they come in, whoever is there, and those that fail. */
-#include "heart.h"
+#include "call.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 /* heart - a worker without its thread, whose loop the test turns; the test is the app, the peers, the main thread and the clock.
  *
  *   struct heart heart;
- *   struct call call;
+ *   struct call call;                                 (call.h)
  *
  *   heart_open(&heart, NULL);
  *   call_open(&heart, &call, CALL_IN_TLS);             a peer has come, the app has been dialled, the relay is open
@@ -157,28 +157,5 @@ void heart_pretend_destination(const struct sockaddr *to);
 struct sockaddr_in heart_loopback(uint16_t port);
 /* Addresses of [upstream NAME] from now on: the test's own place, or none at all (PLACES). */
 void heart_point(struct heart *heart, const char *upstream, enum heart_place place);
-
-/* --- calls: an app, a peer, and the relay between them ------------------------------------------------ */
-
-enum call_kind { CALL_IN_TLS, CALL_IN_PLAIN, CALL_OUT_TLS, CALL_OUT_PLAIN, CALL_KINDS };
-
-struct call {
-	struct heart *heart;
-	enum call_kind kind;
-	struct side app, mesh;
-};
-
-bool call_is_inbound(enum call_kind kind);
-bool call_is_tls(enum call_kind kind);
-enum fl_direction call_direction(enum call_kind kind);
-struct side *
-call_caller(struct call *call); /* who opens the connection: the mesh inbound, else the app */
-struct side *call_callee(struct call *call);
-/* The caller connects. */
-void call_begin(struct heart *heart, struct call *call, enum call_kind kind);
-/* The same, and all that follows, until the relay is open. */
-void call_open(struct heart *heart, struct call *call, enum call_kind kind);
-void call_close(
-	struct call *call); /* both sides let go; nothing happens by that before the next turn */
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Open connections judged again: after a change of policy, trust or names, for age, and for a preview. */
-#include "heart.h"
+#include "call.h"
 
 #include <stdlib.h>
 #include <string.h>

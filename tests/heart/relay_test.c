@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Bytes between an app and a peer: all of them, in order, whatever pieces they come in, and whoever is slow. */
-#include "heart.h"
+#include "call.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -13,24 +13,22 @@
 #include "tls/tls.h"
 
 struct side {
-	int fd;             /* -1: closed, or not there yet */
-	struct fl_tls *tls; /* owned; NULL: plaintext */
-	bool is_up;         /* its handshake is over */
-	bool is_deaf;       /* the test's to set: it reads nothing */
-	size_t pace;        /* likewise: how many bytes one side_pump() sends at most; 0: all */
-	size_t cut; /* likewise: the first side_pump() that sends anything sends so many; 0: all */
-
+	struct fl_tls *tls;                   /* owned; NULL: plaintext */
+	const struct fl_tls_failure *failure; /* of the engine; NULL: it has not failed */
+	size_t pace; /* the test's to set: how many bytes one side_pump() sends at most; 0: all */
+	size_t cut;  /* likewise: the first side_pump() that sends anything sends so many; 0: all */
 	uint8_t *got; /* what has come, as plaintext; owned */
 	size_t got_len, got_cap;
-	bool has_finished; /* the other side has: close_notify where it is TLS, else its FIN */
-	bool has_fin;      /* its FIN has come */
-	int error;         /* errno of a read or write; 0: none so far */
-	const struct fl_tls_failure *failure; /* of the engine; NULL: it has not failed */
-
 	uint8_t *out; /* bytes that are not sent yet; owned */
 	size_t out_len, out_cap;
-	size_t sent;    /* bytes so far */
-	bool wants_fin; /* when out is empty */
+	size_t sent;       /* bytes so far */
+	int fd;            /* -1: closed, or not there yet */
+	int error;         /* errno of a read or write; 0: none so far */
+	bool is_deaf;      /* the test's to set: it reads nothing */
+	bool is_up;        /* its handshake is over */
+	bool has_finished; /* the other side has: close_notify where it is TLS, else its FIN */
+	bool has_fin;      /* its FIN has come */
+	bool wants_fin;    /* when out is empty */
 };
 
 /* For a socket that is not connected, and for all that a listening one accepts: the kernel takes little at a time. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Every transition between the states of streams, sessions and strangers is tried: legal ones are traced, illegal ones end the
  * process. */
-#include "heart.h"
+#include "call.h"
 
 #include <signal.h>
 #include <stdlib.h>

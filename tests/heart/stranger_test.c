@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Inbound connections until it is known what they are: detection, silence, crowds, and slots for handshakes. */
-#include "heart.h"
+#include "call.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A worker's life: its thread, its mailbox, its listeners, draining and stopping. */
-#include "heart.h"
+#include "call.h"
 
 #include <stdlib.h>
 #include <string.h>

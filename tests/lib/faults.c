@@ -19,29 +19,27 @@ static struct faults *current;
 static _Thread_local bool is_on;
 
 /* Of sanitizers, where they are linked. */
+/* NOLINTBEGIN(bugprone-reserved-identifier) */
 __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
 __attribute__((weak)) int __lsan_do_recoverable_leak_check(void);
+/* NOLINTEND(bugprone-reserved-identifier) */
+
+static char where[64]; /* which call has failed; empty: none has */
 
 const char *faults_where(void)
 {
-	static char text[64];
-
-	if (current == NULL || current->call == NULL) {
-		return "no call";
-	}
-	(void)snprintf(text, sizeof(text), "call %u, %s()", current->round, current->call);
-	return text;
+	return where[0] != '\0' ? where : "no call";
 }
 
+/* In the middle of a round: nobody has come to the end of it. For signal handlers, too. */
 static void tell(void)
 {
-	char text[128];
+	static const char said[] = "faults: this was failing: ";
 
-	if (current != NULL && current->call != NULL) {
-		int len = snprintf(text, sizeof(text), "faults: this was with %s failing\n",
-				   faults_where());
-
-		(void)!write(STDERR_FILENO, text, (size_t)len);
+	if (where[0] != '\0') {
+		(void)!write(STDERR_FILENO, said, sizeof(said) - 1);
+		(void)!write(STDERR_FILENO, where, strlen(where));
+		(void)!write(STDERR_FILENO, "\n", 1);
 	}
 }
 
@@ -91,6 +89,7 @@ bool faults_next(struct faults *faults)
 	current = faults;
 	faults->counted = 0;
 	faults->call = NULL;
+	where[0] = '\0';
 	if (faults->round > faults->most) {
 		current = NULL;
 		return false;
@@ -106,12 +105,14 @@ void faults_fail(struct faults *faults, unsigned number)
 	faults->round = number;
 	faults->counted = 0;
 	faults->call = NULL;
+	where[0] = '\0';
 }
 
 void faults_end(void)
 {
 	faults_off();
 	current = NULL;
+	where[0] = '\0';
 }
 
 void faults_on(void)
@@ -142,6 +143,7 @@ static bool strikes(enum faults_kinds kind, const char *call)
 		return false;
 	}
 	faults->call = call;
+	(void)snprintf(where, sizeof(where), "call %u, %s()", faults->round, call);
 	faults_struck(call, faults->round);
 	return true;
 }
