@@ -119,7 +119,7 @@ def test_port_that_nothing_listens_on(explain):
     (['--from', TD, '--to', '80'], 'not an identity'), (['--from', f'{TD}/a b', '--to', '80'], '0x20'),
     (['--from', WEB, '--to', '0'], 'from 1 to 65535'), (['--from', WEB, '--to', '65536'], 'from 1 to 65535'),
     (['--from', WEB, '--to', '1-2'], 'name one port'), (['--from', WEB, '--to', 'webb'], 'did you mean `web`?'),
-    (['--from', WEB, '--to', ''], 'neither a port'), (['--from', WEB, '--to', '80', '--source', 'x'], 'no network'),
+    (['--from', WEB, '--to', ''], 'neither a port'), (['--from', WEB, '--to', '80', '--source', 'x'], 'not a network'),
     (['--from', WEB, '--to', '80', '--source', '10.0.0.0/8'], 'name one address'),
     (['--from', WEB, '--to', '80', '--sorce', 'x'], 'did you mean `--source`?'),
     (['--from', WEB, '--to', '80', 'x'], 'one word too many'), (['--from'], 'needs a value')], ids=' '.join)
