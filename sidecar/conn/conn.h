@@ -41,7 +41,7 @@ struct fl_conn {
 	struct fl_inet source;       /* family 0: a Unix socket, or unknown */
 	struct fl_inet destination;  /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
-	uint32_t lane;          /* among the places for handshakes of its direction */
+	uint32_t lane;          /* among the slots for handshakes of its direction */
 	uint64_t dial_until_ms; /* outbound: connect_timeout ends; 0: nothing is dialled yet */
 	uint16_t port;          /* as policy calls it; 0: Unix */
 	uint8_t direction;      /* enum fl_direction */

@@ -64,14 +64,14 @@ struct fl_session *fl_session_new(struct fl_conn *conn, const struct fl_mesh_eve
 	session->state = is_client ? FL_SESSION_DIALING : FL_SESSION_HANDSHAKE;
 	session->started_ns = conn->started_ns;
 	DL_APPEND(loop->sessions, session);
-	fl_slots_hold(&loop->slots[conn->direction], &session->place, conn->lane, uv_now(loop->uv));
+	fl_slots_hold(&loop->slots[conn->direction], &session->slot, conn->lane, uv_now(loop->uv));
 	return session;
 }
 
 static void give_slot_back(struct fl_session *session)
 {
 	fl_slots_release(&fl_session_loop(session)->slots[session->mesh.conn->direction],
-			 &session->place);
+			 &session->slot);
 }
 
 /* Lets go of everything but the memory; the socket is gone already. */
@@ -480,23 +480,23 @@ bool fl_session_accept(struct fl_conn *conn, struct fl_sock *sock,
 
 bool fl_session_make_room(struct fl_loop *loop, uint32_t lane, unsigned patience)
 {
-	struct fl_slots *places = &loop->slots[FL_INBOUND];
-	struct fl_place *place = fl_slots_oldest(places, lane);
+	struct fl_slots *slots = &loop->slots[FL_INBOUND];
+	struct fl_slot *slot = fl_slots_oldest(slots, lane);
 	struct fl_session *session;
 	uint8_t buf[FLIGHT_MAX];
 
-	if (place == NULL || uv_now(loop->uv) - place->since_ms <
-				     patience * fl_slots_patience_ms(places, place->lane, lane)) {
+	if (slot == NULL || uv_now(loop->uv) - slot->since_ms <
+				    patience * fl_slots_patience_ms(slots, slot->lane, lane)) {
 		return false;
 	}
-	session = FL_CONTAINER_OF(place, struct fl_session, place);
+	session = FL_CONTAINER_OF(slot, struct fl_session, slot);
 	if (!session->answered) {
 		return false;
 	}
 	fl_sock_read_now(session->sock, buf,
 			 sizeof(buf)); /* what lies in the kernel has come in time */
 	if (session->state == FL_SESSION_HANDSHAKE) {
-		fl_slots_note_silent(places, session->mesh.conn->lane);
+		fl_slots_note_silent(slots, session->mesh.conn->lane);
 		fl_session_fail(session, FL_REASON_CROWDED_OUT);
 	}
 	return true;

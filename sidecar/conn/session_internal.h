@@ -32,7 +32,7 @@ struct fl_session {
 	struct fl_dialer dialer;     /* client */
 	struct fl_tls *tls;          /* NULL while dialing */
 	struct fl_deadline deadline; /* of HANDSHAKE */
-	struct fl_place place;       /* in DIALING and HANDSHAKE */
+	struct fl_slot slot;         /* in DIALING and HANDSHAKE */
 	struct fl_held *held;
 	struct fl_held
 		*unsent;     /* end of our handshake: goes out with the first bytes that we send */

@@ -2,10 +2,10 @@
 /* The first look at an inbound connection.
  *
  * Happy path: the first read holds a whole ClientHello, or something else altogether, and is handed on where it lies.
- * Only a hello in pieces, or one that has to wait for a place, is collected, up to held_max() and the read that exceeds it: at a
+ * Only a hello in pieces, or one that has to wait for a slot, is collected, up to held_max() and the read that exceeds it: at a
  * permissive port a longer one is none of ours.
  *
- * Who waits for a place is served last come, first served: where more come than can be served, those who have waited long
+ * Who waits for a slot is served last come, first served: where more come than can be served, those who have waited long
  * have mostly gone. Meanwhile the oldest handshakes of the same network give theirs up, when their peer keeps silent
  * (fl_session_make_room()).
  *
@@ -23,7 +23,7 @@
 #include "wire/first.h"
 #include "wire/hello.h"
 
-#define PACE_MS 20u /* how often those who hold places are looked at when others wait for them */
+#define PACE_MS 20u /* how often those who hold slots are looked at when others wait for them */
 #define PACE_LANES 64u
 /* How long a silent handshake may be in the way of others. Between the two, there is always one for whoever comes. */
 #define FOR_NEWCOMERS 1u
@@ -143,7 +143,7 @@ static void fail(struct fl_stranger *stranger, enum fl_reason reason, const char
 	bury(stranger);
 }
 
-/* data: what came last and is not held; its place is the loop's buffer. */
+/* data: what came last and is not held; it lies in the loop's buffer. */
 static void hand_over(struct fl_stranger *stranger, struct fl_span data)
 {
 	struct fl_deadline left = {0};
@@ -227,7 +227,7 @@ static void on_slot(struct fl_waiter *waiter)
 }
 
 /* All that it has to say is held. */
-static void wait_for_a_place(struct fl_stranger *stranger)
+static void wait_for_slot(struct fl_stranger *stranger)
 {
 	struct fl_loop *loop = loop_of(stranger);
 
@@ -249,13 +249,13 @@ static void decide(struct fl_stranger *stranger, enum fl_detected what, struct f
 {
 	struct fl_loop *loop = loop_of(stranger);
 	uint32_t lane = stranger->conn->lane;
-	bool needs_place = !stranger->permissive || what == FL_DETECTED_FAIRLEAD;
+	bool needs_slot = !stranger->permissive || what == FL_DETECTED_FAIRLEAD;
 
 	stranger->conn->detected = (uint8_t)what;
-	if (!needs_place || fl_slots_has_room(&loop->slots[FL_INBOUND], lane)) {
+	if (!needs_slot || fl_slots_has_room(&loop->slots[FL_INBOUND], lane)) {
 		hand_over(stranger, data);
 	} else if (stranger->held != NULL || hold(stranger, data.data, data.len)) {
-		wait_for_a_place(stranger);
+		wait_for_slot(stranger);
 		(void)fl_session_make_room(loop, lane, FOR_NEWCOMERS);
 	}
 }
@@ -292,9 +292,9 @@ static void on_data(void *user, uint8_t *data, size_t len)
 	enum fl_hello_verdict verdict = stranger->state == FL_STRANGER_WAITING
 						? FL_HELLO_NEED_MORE
 						: look(stranger, data, len);
-	bool in_place = stranger->held == NULL && verdict != FL_HELLO_NEED_MORE;
+	bool is_whole_read = stranger->held == NULL && verdict != FL_HELLO_NEED_MORE;
 
-	if (!in_place && !hold(stranger, data, len)) {
+	if (!is_whole_read && !hold(stranger, data, len)) {
 		return;
 	}
 	if (verdict != FL_HELLO_NEED_MORE) {
@@ -381,7 +381,7 @@ static void make_room(struct fl_loop *loop)
 	strangers->making_room = false;
 }
 
-/* Nobody tells of a place whose holder has been silent for too long. */
+/* Nobody tells of a slot whose holder has been silent for too long. */
 static void on_pace(uv_timer_t *timer)
 {
 	struct fl_loop *loop = timer->data;

@@ -8,10 +8,10 @@
  * It is looked at until its first bytes tell what it is: at a strict port until a whole ClientHello is there, or what can
  * be none (wire/first.h); at a permissive one until they tell a peer of ours, the app's own TLS and plaintext apart
  * (wire/hello.h), or until the port's detect_timeout is over without one. What was read goes to whoever gets the connection:
- * nothing is read twice, and who is silent costs no buffer. Only then a peer of ours takes a place among `[limits]
+ * nothing is read twice, and who is silent costs no buffer. Only then a peer of ours takes a slot among `[limits]
  * handshakes`, and there is an engine.
  *
- * So a stranger costs a descriptor and some hundred bytes, for five seconds at most, and no place. All of a worker's
+ * So a stranger costs a descriptor and some hundred bytes, for five seconds at most, and no slot. All of a worker's
  * are in one crowd (crowd.h): when that is full, the network with most of them loses its oldest, who is asked a last time
  * whether it has said something. Loop-bound. */
 #include "base/mem.h"

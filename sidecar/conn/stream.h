@@ -42,7 +42,7 @@ uint64_t fl_stream_age_s(const struct fl_stream *stream);
 void fl_stream_log_open(struct fl_stream *stream);
 /* How old it was when that was last done; 0: never. */
 uint64_t fl_stream_logged_s(const struct fl_stream *stream);
-struct fl_conn *fl_stream_route(const struct fl_stream *stream);
+struct fl_conn *fl_stream_conn(const struct fl_stream *stream);
 /* Is its mesh side there: a verified peer, or a plaintext connection? */
 bool fl_stream_has_mesh(const struct fl_stream *stream);
 /* NULL: plaintext, or not verified yet. Borrowed. */

@@ -120,7 +120,7 @@ struct fl_stream *fl_stream_next(const struct fl_stream *stream)
 	return stream->next;
 }
 
-struct fl_conn *fl_stream_route(const struct fl_stream *stream)
+struct fl_conn *fl_stream_conn(const struct fl_stream *stream)
 {
 	return stream->conn;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Outbound: the app is there, the mesh side has to be made.
  *
- * Happy path: there is a place (slots.h), the session is dialled, and when its peer is verified the relay begins. Where there is
+ * Happy path: there is a slot (slots.h), the session is dialled, and when its peer is verified the relay begins. Where there is
  * none, the stream waits for it.
  *
  * Failure: whatever the mesh side fails of, the app sees a reset. Who waits does so for connect_timeout, or for as long as

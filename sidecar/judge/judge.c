@@ -71,7 +71,7 @@ struct grounds {
 static bool may_go_out(const struct fl_stream *stream, const struct fl_share *share, const char *id,
 		       struct fl_err *detail)
 {
-	const struct fl_conn *conn = fl_stream_route(stream);
+	const struct fl_conn *conn = fl_stream_conn(stream);
 	const struct fl_conf_upstream *upstream = fl_conn_upstream_under(conn, share);
 
 	if (upstream == NULL) {
@@ -140,7 +140,7 @@ static int find_facts(struct fl_share *share, const struct fl_stream *stream,
 		      struct fl_tls_peer *peer, struct fl_judge_facts *facts,
 		      struct grounds *grounds)
 {
-	const struct fl_conn *conn = fl_stream_route(stream);
+	const struct fl_conn *conn = fl_stream_conn(stream);
 	const char *id = peer != NULL ? fl_tls_peer_name(peer) : NULL;
 	int rc = 0;
 
@@ -279,7 +279,7 @@ bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream)
 	if (current == NULL) {
 		return true;
 	}
-	if (fl_stream_route(stream)->share == current) {
+	if (fl_stream_conn(stream)->share == current) {
 		/* Whose address it is may have changed while it was dialled. */
 		return !fl_stream_is_claimed(stream, current) || judge_stream(judge, stream, true);
 	}

@@ -84,7 +84,7 @@ static bool pauses(const struct fl_stream *stream, uint32_t time_ms)
 	uint32_t pause = fl_stream_asks(stream)   ? time_ms / 4
 			 : time_ms / 8 < PAUSE_MS ? time_ms / 8
 						  : PAUSE_MS;
-	uint64_t now = uv_now(fl_stream_route(stream)->loop->uv);
+	uint64_t now = uv_now(fl_stream_conn(stream)->loop->uv);
 
 	return idle_at(stream, now) >= pause && fl_stream_is_quiet(stream);
 }
@@ -112,7 +112,7 @@ static void end_if_old(struct fl_recycle *recycle, struct fl_stream *stream,
 
 static void end_if_aged(struct fl_stream *stream, uint32_t max_age_ms, uint32_t grace_ms)
 {
-	const struct fl_conn *conn = fl_stream_route(stream);
+	const struct fl_conn *conn = fl_stream_conn(stream);
 	uint64_t age = (uv_hrtime() - conn->started_ns) / 1000000;
 	uint64_t asked = max_age_ms - (uint64_t)(lot_of(conn) * max_age_ms / 10);
 
@@ -127,7 +127,7 @@ static void end_if_aged(struct fl_stream *stream, uint32_t max_age_ms, uint32_t 
 static bool visit(void *user, struct fl_stream *stream)
 {
 	struct fl_recycle *recycle = user;
-	const struct fl_conn *conn = fl_stream_route(stream);
+	const struct fl_conn *conn = fl_stream_conn(stream);
 	const struct fl_share *current = recycle->loop->share;
 	const struct fl_conf *conf = current->generation->conf;
 

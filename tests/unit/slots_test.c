@@ -162,7 +162,7 @@ Test(places, who_got_through_and_when)
 Test(places, the_oldest_of_ones_own_goes_first_or_else_of_the_fullest)
 {
 	struct fl_slots places = make(8, 16);
-	struct fl_place a[3], b;
+	struct fl_slot a[3], b;
 
 	fl_slots_hold(&places, &b, 2, 5);
 	cr_expect_eq(fl_slots_oldest(&places, 2), &b);
