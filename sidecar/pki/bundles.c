@@ -79,10 +79,10 @@ static int check_root(struct fl_span der, struct fl_err *err)
 	}
 	return fl_parse_rule(rule,
 			     rule == FL_RULE_SIGNER_CA
-				     ? "a bundle holds the roots of a trust domain and no leaves"
+				     ? "a bundle has the roots of a trust domain, not leaves"
 			     : rule == FL_RULE_MALFORMED || rule == FL_RULE_ALGORITHM
 				     ? NULL
-				     : "have the CA's certificate made anew",
+				     : "have the CA's certificate issued again",
 			     err);
 }
 
@@ -154,25 +154,24 @@ static void tell_late(struct fl_parse *p, struct fl_bundle *bundle, bool is_own,
 		}
 		fl_parse_warning(
 			p, name,
-			"certificate %zu (%s) %s %s (the clock here says %s), and is left out%s",
+			"certificate %zu (%s) %s %s (the clock here says %s), and is not used%s",
 			anchor->place + 1, fl_name_text(anchor->cert.subject, subject),
 			early ? "is not valid before" : "has expired at",
 			fl_when_format(early ? anchor->cert.not_before : anchor->cert.not_after,
 				       when),
 			fl_when_format(p->now, here),
-			early ? " until then" : ": take it out of the bundle");
+			early ? " until then" : ": remove it from the bundle");
 	}
 	if (none_left && is_own) {
 		(void)fl_err_set(
 			&err, FL_ERR_INVALID,
-			"no good anchor is left in it, all are out of date (the clock here "
-			"says %s): nobody of our own trust domain could be trusted; put the "
-			"CA's current certificate into it",
+			"it has no valid anchor, all are out of date (the clock here says %s), "
+			"so nobody of our own trust domain could be trusted: add the CA's "
+			"current certificate",
 			fl_when_format(p->now, here));
 		fl_parse_error(p, name, &err);
 	} else if (none_left) {
-		fl_parse_warning(p, name,
-				 "no good anchor is left in it, so nobody of %s is trusted",
+		fl_parse_warning(p, name, "it has no valid anchor, so nobody of %s is trusted",
 				 bundle->trust_domain);
 	}
 }
@@ -241,9 +240,9 @@ static void judge_shared(struct fl_parse *p, const struct holding *holdings, siz
 		}
 		(void)fl_err_set(
 			&err, FL_ERR_INVALID,
-			"the root %s is one of %s, too: say `shared_root = allow` in [federate %s] "
-			"if it is meant to vouch for both, else take the CA below it that is of %s "
-			"alone as anchor",
+			"the root %s is also a root of %s: write `shared_root = allow` in "
+			"[federate %s] if it is meant to vouch for both; otherwise use as anchor "
+			"the CA below it that belongs to %s only",
 			fl_name_text(holdings[i].cert->subject, name),
 			with == 0 ? "our own trust domain" : p->c->bundles[with].trust_domain,
 			bundle->trust_domain, bundle->trust_domain);
@@ -299,12 +298,11 @@ static int check_domain(const struct fl_parse *p, const char *trust_domain, stru
 		const char *known = p->c->bundles[i].trust_domain;
 
 		if (known && strcmp(known, trust_domain) == 0) {
-			return fl_err_set(
-				err, FL_ERR_INVALID,
-				i == 0 ? "%s is our own trust domain: its roots belong into "
-					 "[identity] bundle, not into [federate]"
-				       : "%s is federated twice",
-				trust_domain);
+			return fl_err_set(err, FL_ERR_INVALID,
+					  i == 0 ? "%s is our own trust domain: put its roots into "
+						   "[identity] bundle, not into [federate]"
+						 : "%s is federated twice",
+					  trust_domain);
 		}
 	}
 	return rc;

@@ -132,9 +132,9 @@ static int read_distribution_point(struct fl_span value, struct fl_crl *crl, str
 		if (tag > 2) {
 			return fl_err_set(
 				err, FL_ERR_INVALID,
-				"it covers a part of the CA's certificates only, or those "
-				"of others (issuing distribution point, %s), and such "
-				"lists are not supported: have the CA make a complete one",
+				"it covers only a part of the CA's certificates, or those of "
+				"others (issuing distribution point, %s), which is not "
+				"supported: have the CA issue a complete list",
 				scopes[tag]);
 		}
 		crl->only_leaves = crl->only_leaves || tag == 1;
@@ -159,7 +159,7 @@ static int check_extensions(struct fl_span list, struct fl_crl *crl, struct fl_e
 		}
 		if (fl_span_equal(extension.oid, oid_delta)) {
 			return fl_err_set(err, FL_ERR_INVALID,
-					  "it is a delta CRL, have the CA make a complete one");
+					  "it is a delta CRL: have the CA issue a complete list");
 		}
 		if (crl && fl_span_equal(extension.oid, oid_distribution_point)) {
 			int rc = read_distribution_point(extension.value, crl, err);
@@ -169,9 +169,9 @@ static int check_extensions(struct fl_span list, struct fl_crl *crl, struct fl_e
 			}
 		} else if (extension.critical) {
 			return fl_err_set(err, FL_ERR_INVALID,
-					  "it has a critical extension that is unknown here; lists "
-					  "of one CA that cover all of its certificates are "
-					  "supported, and no others");
+					  "it has an unknown critical extension; only lists of "
+					  "one CA that cover all of its certificates are "
+					  "supported");
 		}
 	}
 	return 0;
@@ -242,8 +242,8 @@ static int parse_dates(struct fl_span *tbs, struct fl_crl *crl, struct fl_err *e
 	    !fl_asn1_is_next(*tbs, FL_ASN1_GENERALIZED_TIME)) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"it does not say when the next one is due (nextUpdate), which RFC "
-			"5280 asks of every CRL");
+			"it does not say when the next one is due (nextUpdate), which RFC 5280 "
+			"requires of every CRL");
 	}
 	if (!fl_asn1_take_time(tbs, &crl->next_update)) {
 		return fl_err_set(err, FL_ERR_INVALID, "its nextUpdate does not parse");
@@ -382,16 +382,16 @@ int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err
 	}
 	if (cert.has_key_usage && !(cert.key_usage & FL_KU_CRL_SIGN)) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "its CA may not sign CRLs, its key usage lacks cRLSign: have the "
-				  "CA's certificate made anew with it");
+				  "its CA may not sign CRLs, because its key usage lacks "
+				  "cRLSign: have the CA's certificate issued again with it");
 	}
 	if (fl_signature_check(&what, &cert.key, &rule) < 0) {
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
 	if (rule != FL_RULE_NONE) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "its signature does not verify under the CA that it names: it is "
-				  "damaged, or another CA of that name has made it");
+				  "its signature does not verify under the CA that it names: it "
+				  "is damaged, or another CA of that name has signed it");
 	}
 	return 0;
 }

@@ -102,8 +102,8 @@ static void judge_unusable(struct fl_parse *p, const bool *ours, const size_t *p
 		if (crl->unusable && is_covered(c, crl)) {
 			fl_parse_warning(
 				p, p->pem->crl_name,
-				"CRL %zu (of %s): %s; it is left out, another list of that "
-				"CA covers the same",
+				"CRL %zu (of %s): %s; it is not used, because another list of "
+				"that CA covers the same certificates",
 				places[i] + 1, ca, crl->unusable);
 			fl_crl_done(crl);
 			continue;
@@ -115,9 +115,8 @@ static void judge_unusable(struct fl_parse *p, const bool *ours, const size_t *p
 		} else if (crl->unusable) {
 			fl_parse_warning(
 				p, p->pem->crl_name,
-				"CRL %zu (of %s): %s; it is of no CA of ours, and as long as "
-				"it stands there nobody with a certificate of that CA is "
-				"let in",
+				"CRL %zu (of %s): %s; its CA is none of ours, and while it is in "
+				"the file, every certificate of that CA is refused",
 				places[i] + 1, ca, crl->unusable);
 		}
 		c->crls[kept++] = *crl;
@@ -149,8 +148,8 @@ static int check_dates(const struct fl_crl *crl, const struct fl_late_crls *late
 		return fl_err_set(
 			err, FL_ERR_INVALID,
 			"its successor was due at %s (the clock here says %s), and only a list "
-			"that is in force already may be that old: have its CA make a new one, "
-			"and see why nobody did",
+			"that is already in force may be that old: have its CA issue a new one, "
+			"and find out why it is overdue",
 			fl_when_format(crl->next_update, then), fl_when_format(now, here));
 	}
 	if (now < crl->this_update) {

@@ -53,8 +53,8 @@ bool fl_judge_revoked(const struct fl_credentials *c, size_t bundle, const struc
 		}
 		if (crl->unusable) {
 			(void)fl_err_set(detail, FL_ERR_DENIED,
-					 "nobody can tell whether it is revoked, the CRL of its CA "
-					 "cannot be used: %s",
+					 "it may be revoked, because the CRL of its CA cannot be "
+					 "used: %s",
 					 crl->unusable);
 		} else {
 			(void)fl_err_set(detail, FL_ERR_DENIED, "its serial number is %s",
@@ -124,7 +124,7 @@ static int judge_path(const struct fl_credentials *c, const struct fl_span *chai
 		ret->rule = judge_signers(chain, &ret->path, detail);
 	} else if (bundle->refused) {
 		(void)fl_err_set(detail, FL_ERR_DENIED,
-				 "nobody of %s is trusted, its bundle is refused: %s",
+				 "nobody of %s is trusted, because its bundle is refused: %s",
 				 bundle->trust_domain, bundle->refused);
 	}
 	return 0;

@@ -164,8 +164,8 @@ int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err)
 	    (key->rsa_bits < RSA_BITS_MIN || key->rsa_bits > RSA_BITS_MAX)) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"its key is RSA of %u bits; RSA keys have %u to %u bits here; make a "
-			"new key (%s) and have a certificate issued for it",
+			"its key is RSA of %u bits; RSA keys must have %u to %u bits; make a new "
+			"key (%s) and have a certificate issued for it",
 			key->rsa_bits, RSA_BITS_MIN, RSA_BITS_MAX, NEW_KEY_COMMAND);
 	}
 	return 0;
@@ -276,7 +276,7 @@ int fl_key_check_private(const struct fl_public_key *public, struct fl_span key,
 	}
 	if (key.len > INT_MAX || kind == FL_KEY_UNKNOWN) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "it is not a private key, or one of an unknown kind");
+				  "it is not a private key, or its kind is unknown");
 	}
 	if (kind != public->kind) {
 		return fl_err_set(err, FL_ERR_INVALID,
@@ -287,7 +287,7 @@ int fl_key_check_private(const struct fl_public_key *public, struct fl_span key,
 	if (match(kind, key, public->bits, &equal) != 0) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"the key (%s) is damaged; `openssl pkey -check -in FILE` may say where",
+			"the key (%s) is damaged; `openssl pkey -check -in FILE` may show where",
 			kinds[kind].name);
 	}
 	if (!equal) {

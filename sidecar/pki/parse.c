@@ -80,8 +80,8 @@ static int check_leaf(struct fl_parse *p, struct fl_span leaf, struct fl_err *er
 		rule = fl_svid_check_leaf_cert(&cert, &id, err);
 	}
 	if (rule == FL_RULE_LEAF_CA) {
-		return fl_parse_rule(
-			rule, "the leaf comes first in the file, then the intermediates", err);
+		return fl_parse_rule(rule, "put the leaf first in the file, then the intermediates",
+				     err);
 	}
 	if (rule != FL_RULE_NONE) {
 		return fl_parse_rule(rule, "have it issued as an X509-SVID", err);
@@ -98,11 +98,11 @@ static int check_leaf(struct fl_parse *p, struct fl_span leaf, struct fl_err *er
 	if (cert.serial_is_zero) {
 		fl_parse_warning(
 			p, p->chain_name,
-			"certificate 1, the leaf: its serial number is 0, which RFC 5280 forbids: "
-			"some peers refuse it, and no CRL can tell it from others like it");
+			"certificate 1, the leaf: its serial number is 0, which RFC 5280 "
+			"forbids: some peers refuse it, and no CRL can name it unambiguously");
 	}
 	return check_time(c->not_before, c->not_after, p->now,
-			  "renew it, or see why its issuer no longer does", err);
+			  "renew it, or find out why its issuer no longer does", err);
 }
 
 /* Returns the name of the file that the chain came from; NULL: there is no chain. */
@@ -172,12 +172,14 @@ static const struct {
 	const char *remedy;
 } remedies[] = {
 	{FL_RULE_UNKNOWN_ISSUER,
-	 "put that CA into `bundle`, or, if it is an intermediate, behind the leaf in `cert`"},
-	{FL_RULE_REVOKED, "no peer that knows of it takes it, have a new one issued for a new key"},
+	 "add that CA to `bundle`, or, if it is an intermediate, to `cert` after the leaf"},
+	{FL_RULE_REVOKED,
+	 "peers that know of the revocation refuse it: have a new one issued for a new key"},
 	{FL_RULE_EXPIRED, "have the chain renewed"},
 	{FL_RULE_NOT_YET_VALID, "does one of the clocks run wrong?"},
-	{FL_RULE_SIGNER_CA, "behind the leaf come the CAs that issued it"},
-	{FL_RULE_TOO_MUCH, "leave out what is not between our leaf and a root of `bundle`"},
+	{FL_RULE_SIGNER_CA, "put the CAs that issued it after the leaf"},
+	{FL_RULE_TOO_MUCH,
+	 "remove certificates that are not between our leaf and a root of `bundle`"},
 };
 
 static const char *remedy_of(enum fl_rule rule)
@@ -187,7 +189,7 @@ static const char *remedy_of(enum fl_rule rule)
 			return remedies[i].remedy;
 		}
 	}
-	return "have it made anew without that";
+	return "have it issued again without that";
 }
 
 /* What is legal, and told nevertheless: somebody may find it in the way elsewhere. */
@@ -204,8 +206,8 @@ static void tell_oddities(struct fl_parse *p, const struct fl_span *chain,
 		(void)fl_name_text(cert.subject, name);
 		if (!cert.has_key_usage) {
 			fl_parse_warning(p, p->chain_name,
-					 "certificate %u (%s) is a CA without key usage, which RFC "
-					 "5280 asks for: some peers refuse it",
+					 "certificate %u (%s) is a CA without key usage, which "
+					 "RFC 5280 requires: some peers refuse it",
 					 path->at[i] + 1u, name);
 		}
 		if (cert.serial_is_zero) {

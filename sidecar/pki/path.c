@@ -178,8 +178,8 @@ static enum fl_rule check_algorithm(struct search *s, size_t i)
 
 	if (rule == FL_RULE_WEAK_SIGNATURE) {
 		return fault(s, WHOLE_WAY, i, rule,
-			     "its issuer has signed it with SHA-1 or an older hash: have it issued "
-			     "anew with SHA-256");
+			     "its issuer has signed it with SHA-1 or an older hash: have it "
+			     "issued again with SHA-256");
 	}
 	if (rule != FL_RULE_NONE) {
 		return fault(s, WHOLE_WAY, i, rule,
@@ -574,8 +574,8 @@ static int search(const struct fl_path_request *request, struct fl_path *ret, st
 	if (s.exceeded && s.weight < WHOLE_WAY) {
 		refuse_excess(ret);
 		(void)fl_err_set(detail, FL_ERR_DENIED,
-				 "no way to the bundle with %d intermediates or less was found "
-				 "before too many had been tried",
+				 "no path to the bundle with at most %d intermediates was found "
+				 "within the limit of attempts",
 				 FL_PATH_INTERMEDIATES_MAX);
 	}
 	return 0;

@@ -114,7 +114,7 @@ static int check_text(struct scan *scan, const struct line *line, struct fl_err 
 	}
 	if (line->number == 1 && has_prefix(text, "\xef\xbb\xbf" BEGIN)) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "line 1: the file begins with a byte-order mark, save it as "
+				  "line 1: the file begins with a byte-order mark: save it as "
 				  "plain text without one");
 	}
 	while (blanks < text.len && is_blank(text.data[blanks])) {
@@ -124,13 +124,13 @@ static int check_text(struct scan *scan, const struct line *line, struct fl_err 
 	    has_prefix((struct fl_span){text.data + blanks, text.len - blanks}, DASHES)) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"line %u begins with blanks: take the indentation out, each line of "
-			"PEM begins at the margin (in YAML, a block after `|` does)",
+			"line %u begins with blanks: remove the indentation, each line of PEM "
+			"must begin at the margin (in YAML, use a block after `|`)",
 			line->number);
 	}
 	if (has_prefix(text, DASHES) || (contains(text, "BEGIN ") && contains(text, "--"))) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "line %u: a BEGIN line is damaged, it has to be exactly "
+				  "line %u: a BEGIN line is damaged, it must be exactly "
 				  "-----BEGIN, a label and -----",
 				  line->number);
 	}
@@ -289,7 +289,7 @@ static int refuse_blockless(const struct scan *scan, const char *wanted, const c
 	if (!scan->has_text) {
 		return fl_err_set(err, FL_ERR_INVALID, "it is empty, %s belongs here", wanted);
 	}
-	return fl_err_set(err, FL_ERR_INVALID, "it holds text but no PEM block, %s belongs here",
+	return fl_err_set(err, FL_ERR_INVALID, "it has text but no PEM block, %s belongs here",
 			  wanted);
 }
 
@@ -311,13 +311,13 @@ static int refuse_as_certificate(const struct block *block, struct fl_err *err)
 			"a private key where certificates belong: are `cert` and `key` swapped? (key "
 			"and chain in one file are a `credential_bundle`)";
 	} else if (contains(block->label, "CERTIFICATE REQUEST")) {
-		advice = "a request is not a certificate yet, have a CA sign it";
+		advice = "a request is not a certificate yet: have a CA sign it";
 	} else if (is_label(block, "TRUSTED CERTIFICATE")) {
 		advice = "OpenSSL's own format; convert it: openssl x509 -in FILE -out FILE.pem";
 	} else if (contains(block->label, "PKCS7")) {
 		advice = "convert it: openssl pkcs7 -print_certs -in FILE -out FILE.pem";
 	} else if (contains(block->label, "CRL")) {
-		advice = "a CRL belongs into the file that `crl` names";
+		advice = "put a CRL into the file that `crl` names";
 	}
 	return fl_err_set(err, FL_ERR_INVALID, "block %u (line %u) is \"%.*s\": %s", block->number,
 			  block->line, (int)block->label.len, (const char *)block->label.data,
@@ -333,7 +333,7 @@ static int refuse_as_key(const struct block *block, struct fl_err *err)
 			"a certificate where the private key belongs: are `cert` and `key` swapped? "
 			"(key and chain in one file are a `credential_bundle`)";
 	} else if (is_label(block, "PUBLIC KEY") || is_label(block, "RSA PUBLIC KEY")) {
-		advice = "a public key, its private half belongs here";
+		advice = "a public key: its private half belongs here";
 	} else if (is_label(block, "OPENSSH PRIVATE KEY")) {
 		advice = "OpenSSH's own format; convert it: ssh-keygen -p -m PKCS8 -f FILE";
 	}
@@ -367,9 +367,9 @@ static int check_key_block(const struct block *block, struct fl_err *err)
 	if (encrypted) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
-			"block %u (line %u) is an encrypted key, and nobody is here to type "
-			"its passphrase; decrypt it (openssl pkey -in FILE -out FILE.plain) "
-			"and protect it by its file mode",
+			"block %u (line %u) is an encrypted key, and nobody can enter its "
+			"passphrase; decrypt it (openssl pkey -in FILE -out FILE.plain) and "
+			"protect it by its file mode",
 			block->number, block->line);
 	}
 	return 0;
@@ -472,8 +472,8 @@ int fl_pem_crls(const char *text, size_t len, struct fl_der_list *ret, struct fl
 	}
 	if (list.count == 0 && !scan.has_text) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "it is empty, a CRL belongs here; where nothing is revoked by "
-				  "list, remove the key `crl` from the INI");
+				  "it is empty, a CRL belongs here; without CRLs, remove the key "
+				  "`crl` from the INI");
 	}
 	if (list.count == 0) {
 		return refuse_blockless(&scan, "a CRL", CRL_COMMAND, err);

@@ -120,8 +120,8 @@ enum fl_rule fl_policies_check(const struct fl_cert *const *chain, size_t count,
 		if (has_failed(&state)) {
 			*ret_index = i;
 			(void)fl_err_set(detail, FL_ERR_DENIED,
-					 "a CA above it asks for a certificate policy, and none is "
-					 "valid here%s",
+					 "a CA above it requires a certificate policy, and none "
+					 "is valid here%s",
 					 state.mapped ? " without mappings, which are not followed"
 						      : "");
 			return FL_RULE_POLICY;

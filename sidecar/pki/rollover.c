@@ -9,13 +9,13 @@
 
 const char fl_rollover_removed_text[] =
 	"the root that issued our own certificate until now is gone from our bundle: workloads "
-	"that still have a certificate from that root are refused from now on; take a root out "
+	"that still have a certificate from that root are refused from now on; remove a root "
 	"only after every workload has a certificate from another one";
 
 const char fl_rollover_unknown_text[] =
-	"our certificate was issued by a root that our bundle did not hold before: workloads that "
-	"have not got that root yet refuse us; issue from the new root only after every workload "
-	"has it";
+	"our certificate was issued by a root that our bundle did not have before: workloads "
+	"that do not have that root yet refuse us; issue from a new root only after every "
+	"workload has it";
 
 /* Does the chain of holder lead to our own bundle as keeper has it, whatever the date? */
 static bool ends_in(const struct fl_credentials *holder, const struct fl_credentials *keeper)

@@ -37,26 +37,25 @@ static const struct {
 	const char *remedy;
 } remedies[] = {
 	{FL_RULE_NO_CERTIFICATE,
-	 "give the client an SVID; a health checker without one needs a port of "
-	 "its own: [service], mode = plaintext"},
+	 "give the client an SVID; a health checker without one needs its own port: [service], "
+	 "mode = plaintext"},
 	{FL_RULE_TRUST_DOMAIN,
 	 "if that trust domain is to be trusted, add [federate] with its bundle"},
 	{FL_RULE_UNKNOWN_ISSUER,
-	 "put the CA that is missing into the bundle of that trust domain, or, if "
-	 "it is an intermediate, into the chain that the peer sends"},
+	 "add the missing CA to the bundle of that trust domain, or, if it is an intermediate, "
+	 "to the chain that the peer sends"},
 	{FL_RULE_SIGNATURE,
-	 "have the certificate issued anew: it is damaged or forged, or its CA has a "
-	 "new key that the bundle does not have"},
+	 "have the certificate issued again: it is damaged or forged, or its CA has a new key "
+	 "that the bundle does not have"},
 	{FL_RULE_EXPIRED,
-	 "have it renewed, and see why nobody did; or set the clock that runs wrong"},
+	 "have it renewed, and find out why it was not; or correct the clock that runs wrong"},
 	{FL_RULE_NOT_YET_VALID, "set the clock that runs wrong"},
 	{FL_RULE_REVOKED, "have a new certificate issued for a new key"},
 	{FL_RULE_NAME_CONSTRAINT,
 	 "have it issued by a CA that may name it, or the CA's name constraints "
 	 "widened"},
-	{FL_RULE_WEAK_SIGNATURE, "have the certificate signed anew, with SHA-256"},
-	{FL_RULE_TOO_MUCH,
-	 "have the peer send its leaf and the intermediates that are needed, no more"},
+	{FL_RULE_WEAK_SIGNATURE, "have the certificate issued again, signed with SHA-256"},
+	{FL_RULE_TOO_MUCH, "let the peer send only its leaf and the required intermediates"},
 	{FL_RULE_PEER, "correct `peer`, or `to`, of the upstream"},
 };
 
@@ -67,5 +66,5 @@ const char *fl_rule_remedy(enum fl_rule rule)
 			return remedies[i].remedy;
 		}
 	}
-	return "have the certificate that `detail` names made anew without that";
+	return "have the certificate that `detail` names issued again without that";
 }

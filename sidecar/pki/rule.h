@@ -25,7 +25,7 @@
 	  "key usage is present and critical, with digitalSignature and without keyCertSign and cRLSign", \
 	  FL_ALERT_BAD_CERTIFICATE)                                                                       \
 	X(EXT_KEY_USAGE, "svid-ext-key-usage",                                                            \
-	  "extended key usage, where present, holds serverAuth and clientAuth",                           \
+	  "extended key usage, where present, has serverAuth and clientAuth",                             \
 	  FL_ALERT_BAD_CERTIFICATE)                                                                       \
 	X(SIGNER_CA, "signer-ca", "a signing certificate is a CA", FL_ALERT_BAD_CERTIFICATE)              \
 	X(SIGNER_KEY_USAGE, "signer-key-usage",                                                           \
@@ -64,7 +64,7 @@
 	X(POLICY, "chain-policy", "the chain has no certificate policy although one is required",         \
 	  FL_ALERT_BAD_CERTIFICATE)                                                                       \
 	X(TOO_MUCH, "chain-too-much",                                                                     \
-	  "the chain is longer, or takes more work to verify, than is allowed",                           \
+	  "the chain is longer, or requires more work to verify, than is allowed",                        \
 	  FL_ALERT_BAD_CERTIFICATE)                                                                       \
 	X(PEER, "peer-not-expected", "the identity is not one that `peer` names",                         \
 	  FL_ALERT_ACCESS_DENIED)                                                                         \

@@ -55,9 +55,9 @@ static int refuse_byte(char c, const char *where, struct fl_err *err)
 				  c);
 	}
 	if (c > ' ' && c < 0x7f) {
-		return fl_err_set(err, FL_ERR_INVALID, "%s must not hold '%c'", where, c);
+		return fl_err_set(err, FL_ERR_INVALID, "%s must not contain '%c'", where, c);
 	}
-	return fl_err_set(err, FL_ERR_INVALID, "%s must not hold the byte 0x%02x", where,
+	return fl_err_set(err, FL_ERR_INVALID, "%s must not contain the byte 0x%02x", where,
 			  (unsigned)(unsigned char)c);
 }
 
@@ -72,7 +72,7 @@ static int check_trust_domain(const char *text, size_t len, struct fl_err *err)
 		}
 		if (is_upper(text[i])) {
 			return fl_err_set(err, FL_ERR_INVALID,
-					  "a trust domain is written in lower case, not with '%c'",
+					  "a trust domain must be in lower case, without '%c'",
 					  text[i]);
 		}
 		return refuse_byte(text[i], "a trust domain", err);
@@ -80,7 +80,7 @@ static int check_trust_domain(const char *text, size_t len, struct fl_err *err)
 	/* Last, so that garbage is called by its name and not too long. */
 	if (len > FL_SPIFFE_TRUST_DOMAIN_MAX) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "the trust domain has %zu bytes, %d is the most", len,
+				  "the trust domain has %zu bytes, the maximum is %d", len,
 				  FL_SPIFFE_TRUST_DOMAIN_MAX);
 	}
 	return 0;
@@ -145,7 +145,7 @@ int fl_spiffe_id_parse(const char *text, size_t len, struct fl_spiffe_id *ret, s
 	}
 	if (len > FL_SPIFFE_ID_MAX) {
 		return fl_err_set(err, FL_ERR_INVALID,
-				  "the SPIFFE ID has %zu bytes, %d is the most", len,
+				  "the SPIFFE ID has %zu bytes, the maximum is %d", len,
 				  FL_SPIFFE_ID_MAX);
 	}
 	rc = check_scheme(text, len, err);

@@ -218,7 +218,7 @@ def test_a_root_that_runs_out(lab, app):
     inbound.mount(Svid(*leaf(new, labs.SERVER)), bundle)
     inbound.start().wait_ready()
     line = inbound.agent.wait_line(msg='credentials', file=str(inbound.folder / 'ca.crt'))
-    assert re.search(r'certificate 2 \(CN=Old root.*\) has expired at .*the clock here says .*take it out', line['reason'])
+    assert re.search(r'certificate 2 \(CN=Old root.*\) has expired at .*the clock here says .*remove it from', line['reason'])
     assert is_served(inbound, caller(new))
     assert not is_served(inbound, caller(old))
     line = inbound.wait_line(broken_rule='certificate-expired')

@@ -193,7 +193,7 @@ def test_a_broken_crl_changes_nothing(lab, inbound):
         'early': (lab.root.crl(last_update=HOUR), 'CRL 1: it is not valid before .*does one of the clocks run wrong'),
         'forged': (text + CA(labs.TD).crl(key_id=lab.root.key_id), 'CRL 2: its signature does not verify'),
         'unsaid': (CA(labs.TD).crl(key_id=None), 'its signature does not verify'),
-        'own': (lab.root.crl([lab.server]), 'certificate-revoked.*certificate 1 .*no peer that knows of it takes it'),
+        'own': (lab.root.crl([lab.server]), 'certificate-revoked.*certificate 1 .*peers that know of the revocation refuse it'),
     }
     for count, (name, (crl, says)) in enumerate(cases.items(), 1):
         inbound.volume.change(crl_pem=crl)
@@ -273,7 +273,7 @@ def test_a_new_list_has_to_be_current(lab, inbound):
         inbound.volume.change(crl_pem=crl, tls_crt=renewed.chain_pem, tls_key=renewed.key_pem)
         line = wait_until(lambda n=count: inbound.agent.lines(msg='credentials refused')[n - 1:], 'refused')[0]
         assert f'CRL {count}: its successor was due at' in line['reason']
-        assert 'only a list that is in force already may be that old: have its CA make a new one' in line['reason']
+        assert 'only a list that is already in force may be that old: have its CA issue a new one' in line['reason']
         assert peers.verdict(inbound.port, evil, lab.root) == 44
     next_generation(inbound, lambda: inbound.volume.change(crl_pem=old))
     assert peers.verdict(inbound.port, evil, lab.root) == 44
@@ -290,7 +290,7 @@ def test_with_nothing_in_force_a_list_has_to_be_current(lab, inbound):
     inbound.sidecar.stop()
     inbound.start_sidecar()
     reason = wait_until(lambda: inbound.sidecar.lines(level='error'), 'the sidecar takes it')[0]['msg']
-    assert LATE in reason and 'have its CA make a new one' in reason
+    assert LATE in reason and 'have its CA issue a new one' in reason
     status, text = inbound.get('/readyz')
     assert status == 503 and LATE in text
     next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl(number=2)))
@@ -317,7 +317,7 @@ def test_preview_knows_which_lists_are_in_force(lab, app):
     other = lab.folder / 'other.pem'
     other.write_bytes(lab.root.crl([], number=2, next_update=-datetime.timedelta(seconds=1)))
     code, out, err = tool('preview', '-c', inbound.ini, other)
-    assert (code, out) == (2, '') and 'only a list that is in force already may be that old' in err
+    assert (code, out) == (2, '') and 'only a list that is already in force may be that old' in err
 
 
 def test_a_sidecar_judges_lists_that_have_run_out_by_itself(lab, app):
@@ -334,7 +334,7 @@ def test_a_sidecar_judges_lists_that_have_run_out_by_itself(lab, app):
         wait_until(lambda: datetime.datetime.now().timestamp() > late, 'time stands still', timeout=30)
         assert agent.push(3, svid=lab.root.issue(labs.SERVER), crl=crl) == (True, '')
         accepted, reason = agent.push(4, crl=other)
-        assert not accepted and 'only a list that is in force already may be that old' in reason
+        assert not accepted and 'only a list that is already in force may be that old' in reason
 
 
 # --- lists that are asked for ----------------------------------------------------------------------

@@ -316,8 +316,8 @@ def candidates(lab):
         'intermediate expired': ({'tls_crt': late.chain_pem, 'tls_key': late.key_pem}, 'tls.crt',
                                  r'certificate 2 \(CN=.*\): it has expired'),
         'intermediate that is no CA': ({'tls_crt': no_ca.chain_pem, 'tls_key': no_ca.key_pem}, 'tls.crt',
-                                       'behind the leaf come the CAs'),
-        'root first': (cert(root.cert_pem + svid.chain_pem), 'tls.crt', 'the leaf comes first'),
+                                       'put the CAs that issued it after the leaf'),
+        'root first': (cert(root.cert_pem + svid.chain_pem), 'tls.crt', 'put the leaf first'),
         'a CA as leaf': (leaf(ca=True), 'tls.crt', 'svid-leaf-not-ca'),
         'no SPIFFE ID': (leaf(()), 'tls.crt', 'svid-one-uri.*it has none'),
         'two SPIFFE IDs': (leaf((ID + 'a', ID + 'b')), 'tls.crt', 'svid-one-uri.*it has 2'),
@@ -327,10 +327,10 @@ def candidates(lab):
         'for servers only': (leaf(eku=('server',)), 'tls.crt', 'clientAuth is missing'),
         'P-521': (leaf(key='p521'), 'tls.crt', 'EC P-521'),
         'RSA of 1024 bits': (leaf(key='rsa1024'), 'tls.crt', 'RSA of 1024 bits'),
-        'a leaf in the bundle': (bundle(root.cert_pem, svid.cert_pem), 'ca.crt', 'no leaves'),
+        'a leaf in the bundle': (bundle(root.cert_pem, svid.cert_pem), 'ca.crt', 'not leaves'),
         'a key in the bundle': (bundle(root.cert_pem, svid.key_pem), 'ca.crt', 'block 2'),
         'a CRL for bundle': (bundle(root.crl()), 'ca.crt', 'that `crl` names'),
-        'expired roots alone': (bundle(CA(labs.TD, **PAST).cert_pem), 'ca.crt', 'no good anchor is left'),
+        'expired roots alone': (bundle(CA(labs.TD, **PAST).cert_pem), 'ca.crt', 'no valid anchor'),
         'the wrong root': (bundle(other.cert_pem), 'tls.crt', 'does not end in the bundle'),
         'a file too big': (cert(svid.chain_pem + b'\n' * (1 << 20)), 'tls.crt', 'the maximum is 1048576'),
         'expired a second ago': (leaf(not_before=-300 * second, not_after=-second), 'tls.crt', 'renew it'),
@@ -588,10 +588,10 @@ def test_root_rollover_in_the_unsafe_order(lab, pair):
     """Issuing first, removing first: the side that does it says what will happen, before it does."""
     new = CA(labs.TD, common_name='new')
     roll(pair, pair.inbound, 2, new.issue(labs.SERVER), lab.root, new)
-    assert any('issue from the new root only after every workload has it' in text for text in warnings(pair))
+    assert any('issue from a new root only after every workload has it' in text for text in warnings(pair))
     log = pair.inbound.agent.text
-    assert log.index('issue from the new root') < log.index('"generation":2'), 'the warning comes first'
-    assert [text for text in told(pair.inbound) if 'issue from the new root only after' in text]
+    assert log.index('issue from a new root') < log.index('"generation":2'), 'the warning comes first'
+    assert [text for text in told(pair.inbound) if 'issue from a new root only after' in text]
     pair.inbound.change({'limits': {'idle_timeout': '2h'}})
     wait_generation(pair.inbound, 3)
     assert len(told(pair.inbound)) == 1, 'other settings make it no better'
@@ -603,7 +603,7 @@ def test_root_rollover_in_the_unsafe_order(lab, pair):
     assert not ping(pair.port), "the client's certificate is from the old root"
     roll(pair, pair.outbound, 3, lab.client, lab.root)
     roll(pair, pair.outbound, 4, new.issue(labs.CLIENT), new)
-    assert any('take a root out only after every' in text for text in warnings(pair))
+    assert any('remove a root only after every' in text for text in warnings(pair))
     assert len(told(pair.outbound)) == 2
     assert ping(pair.port)
 

@@ -257,7 +257,7 @@ Test(crl, what_is_no_certificate_counts_as_revoked)
 static const struct {
 	const char *own, *bundle, *crl, *says;
 } refused[] = {
-	{"p256", "root.crt", "", "crl.pem: it is empty, a CRL belongs here; where nothing is"},
+	{"p256", "root.crt", "", "crl.pem: it is empty, a CRL belongs here; without CRLs"},
 	{"p256", "root.crt", "root.crt",
 	 "crl.pem: block 1 (line 1) is \"CERTIFICATE\": a certificate"},
 	{"p256", "root.crt", "root.crl+p256.key", "is \"PRIVATE KEY\": only CRLs belong here"},
@@ -269,8 +269,8 @@ static const struct {
 	{"intermediate", "root.crt", "lower-forged.crl", "its signature does not verify"},
 	{"p256", "root.crt+rsa-root.crt", "rsa-root-pss-sha1.crl", "algorithm is not supported"},
 	{"p256", "root.crt+root-no-crl.crt", "no-sign.crl", "its key usage lacks cRLSign"},
-	{"p256", "root.crt", "critical.crl", "it has a critical extension"},
-	{"p256", "root.crt", "critical-entry.crl", "entry 1: it has a critical extension"},
+	{"p256", "root.crt", "critical.crl", "it has an unknown critical extension"},
+	{"p256", "root.crt", "critical-entry.crl", "entry 1: it has an unknown critical extension"},
 	{"p256", "root.crt", "delta.crl", "it is a delta CRL"},
 	{"p256", "root.crt", "scope-reasons.crl", "onlySomeReasons"},
 	{"p256", "root.crt", "scope-indirect.crl", "indirectCRL"},

@@ -562,11 +562,11 @@ static const struct {
 	{"two-intermediates", "root.crt+root-second.crt", "p256", "root.crt", NULL, NULL},
 	/* all at once, and each step too early */
 	{"p256", "root.crt", "under-rsa-root", "rsa-root.crt", "gone from our bundle",
-	 "did not hold before"},
+	 "did not have before"},
 	{"p256", "root.crt", "under-rsa-root", "root.crt+rsa-root.crt", NULL,
-	 "issue from the new root only after every workload has it"},
+	 "issue from a new root only after every workload has it"},
 	{"intermediate", "root.crt+rsa-root.crt", "under-rsa-root", "rsa-root.crt",
-	 "take a root out only after", NULL},
+	 "remove a root only after", NULL},
 };
 
 static void expect_text(const struct fl_findings *findings, const char *path, const char *says)

@@ -57,7 +57,7 @@ static const struct {
 	{"Spiffe://td/x", "scheme is written in lower case"},
 	{"spiffe://", "trust domain is empty"},
 	{"spiffe:///x", "trust domain is empty"},
-	{"spiffe://Prod.example/x", "lower case, not with 'P'"},
+	{"spiffe://Prod.example/x", "lower case, without 'P'"},
 	{"spiffe://user@td/x", "user information"},
 	{"spiffe://td:/x", "a port"},
 	{"spiffe://td:443/x", "a port"},
@@ -138,7 +138,7 @@ Test(spiffe, limits)
 	fill(text, sizeof(text), "spiffe://td/");
 	cr_assert_eq(fl_spiffe_id_parse(text, FL_SPIFFE_ID_MAX, &id, &err), 0, "%s", err.text);
 	cr_assert_eq(fl_spiffe_id_parse(text, FL_SPIFFE_ID_MAX + 1, &id, &err), FL_ERR_INVALID);
-	cr_assert(strstr(err.text, "2049 bytes, 2048 is the most"), "%s", err.text);
+	cr_assert(strstr(err.text, "2049 bytes, the maximum is 2048"), "%s", err.text);
 
 	fill(text, sizeof(text), "spiffe://");
 	text[9 + FL_SPIFFE_TRUST_DOMAIN_MAX] = '/';
@@ -149,7 +149,7 @@ Test(spiffe, limits)
 	text[10 + FL_SPIFFE_TRUST_DOMAIN_MAX] = '/';
 	cr_assert_eq(fl_spiffe_id_parse(text, 9 + FL_SPIFFE_TRUST_DOMAIN_MAX + 3, &id, &err),
 		     FL_ERR_INVALID);
-	cr_assert(strstr(err.text, "256 bytes, 255 is the most"), "%s", err.text);
+	cr_assert(strstr(err.text, "256 bytes, the maximum is 255"), "%s", err.text);
 }
 
 static const struct {

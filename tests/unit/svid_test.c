@@ -80,7 +80,7 @@ static const struct {
 	{"uri-https", FL_RULE_SPIFFE_ID, "begins with spiffe://"},
 	{"uri-2049", FL_RULE_SPIFFE_ID, "2049 bytes"},
 	{"scheme-upper", FL_RULE_SPIFFE_ID, "scheme is written in lower case"},
-	{"td-upper", FL_RULE_SPIFFE_ID, "lower case, not with 'P'"},
+	{"td-upper", FL_RULE_SPIFFE_ID, "lower case, without 'P'"},
 	{"percent", FL_RULE_SPIFFE_ID, "percent-encoding"},
 	{"query", FL_RULE_SPIFFE_ID, "a query"},
 	{"fragment", FL_RULE_SPIFFE_ID, "a fragment"},
