@@ -25,15 +25,14 @@ const char *fl_certificate_kind_word(enum fl_certificate_kind kind)
 }
 
 static bool read_one(const struct fl_der *der, enum fl_certificate_kind kind,
-		     const char *trust_domain, size_t place, int64_t *ret_not_before,
-		     struct fl_expiry *ret)
+		     const char *trust_domain, size_t place, struct fl_expiry *ret)
 {
 	struct fl_span span = {der->data, der->len};
 
 	ret->kind = kind;
 	ret->trust_domain = trust_domain;
 	ret->index = (unsigned)place + 1;
-	return fl_svid_validity(span, ret_not_before, &ret->not_after, NULL) == 0;
+	return fl_svid_validity(span, &ret->not_before, &ret->not_after, NULL) == 0;
 }
 
 static void show(struct fl_expiries *expiries, const struct fl_expiry *expiry)
@@ -48,7 +47,6 @@ static void show(struct fl_expiries *expiries, const struct fl_expiry *expiry)
 static void add_chain(struct fl_expiries *expiries, const struct fl_credentials *credentials)
 {
 	struct fl_expiry expiry;
-	int64_t not_before;
 
 	/* What else stands in the file is of no use to anybody. */
 	for (size_t i = 0; i < credentials->own.count; i++) {
@@ -56,11 +54,11 @@ static void add_chain(struct fl_expiries *expiries, const struct fl_credentials 
 
 		if (!read_one(&credentials->chain.items[at],
 			      at == 0 ? FL_CERTIFICATE_LEAF : FL_CERTIFICATE_INTERMEDIATE,
-			      credentials->trust_domain, at, &not_before, &expiry)) {
+			      credentials->trust_domain, at, &expiry)) {
 			continue;
 		}
-		if (i == 0 || not_before > expiries->chain_not_before) {
-			expiries->chain_not_before = not_before;
+		if (i == 0 || expiry.not_before > expiries->chain_not_before) {
+			expiries->chain_not_before = expiry.not_before;
 		}
 		if (expiries->chain_index == 0 || expiry.not_after < expiries->chain_not_after) {
 			expiries->chain_index = expiry.index;
@@ -104,7 +102,8 @@ static void add_crls(struct fl_expiries *expiries, const struct fl_credentials *
 					      .trust_domain =
 						      fl_credentials_crl_domain(credentials, crl),
 					      .index = (unsigned)i + 1,
-					      .not_after = crl->next_update};
+					      .not_after = crl->next_update,
+					      .not_before = crl->this_update};
 	}
 	show_first(expiries, lists, count);
 	free(lists);
@@ -114,11 +113,10 @@ static void add_bundle(struct fl_expiries *expiries, const struct fl_bundle *bun
 {
 	struct fl_expiry *roots = fl_new((bundle->roots.count + 1) * sizeof(*roots));
 	size_t count = 0;
-	int64_t not_before;
 
 	for (size_t i = 0; i < bundle->roots.count; i++) {
 		count += read_one(&bundle->roots.items[i], FL_CERTIFICATE_ROOT,
-				  bundle->trust_domain, i, &not_before, &roots[count]);
+				  bundle->trust_domain, i, &roots[count]);
 	}
 	show_first(expiries, roots, count);
 	if (own) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_EXPIRY_H
 #define FL_COUNT_EXPIRY_H
-/* expiry - when each certificate of a generation expires, and whether they can be used still.
+/* expiry - from when to when each certificate of a generation is valid, and whether they can be used still.
  *
  * Built once with the generation, then immutable; thread: any. The number of those shown is bounded, because a bundle may have any
  * length, and each certificate shown is a series in a monitoring system. */
@@ -25,6 +25,7 @@ struct fl_expiry {
 		trust_domain; /* borrowed from the credentials; "": a CRL whose CA is in no bundle */
 	unsigned index;       /* place in its file, from 1 on */
 	int64_t not_after;    /* seconds since the epoch; that second is still good */
+	int64_t not_before;   /* likewise */
 };
 
 struct fl_expiries {

@@ -2,163 +2,41 @@
 /* metrics - the snapshot as Prometheus reads it: a family is its HELP, its TYPE and its series.
  *
  * A series of a reason that has never occurred is left out; those that rates and alarms are made
- * from (`done`, `ok`) are always there. A label's value may hold anything: it comes out as valid
- * UTF-8 on one line. */
+ * from (`done`, `ok`) are always there. metrics_process.c and metrics_credentials.c have the rest. */
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/utf8.h"
-#include "report/report.h"
+#include "report/metrics_parts.h"
 
-static void family(struct fl_text *text, const char *name, const char *type, const char *help)
-{
-	fl_text_print(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-/* Backslash, quote and newline are escaped in a label, and nothing else is. */
-static void put_value(struct fl_text *text, const char *value)
-{
-	size_t left = strlen(value);
-
-	while (left > 0) {
-		uint32_t point = 0;
-		size_t len = fl_utf8_sequence(value, left, &point);
-
-		if (len == 0) {
-			fl_text_put(text, "\xef\xbf\xbd", 3); /* U+FFFD */
-			len = 1;
-		} else if (point == '\n') {
-			fl_text_put(text, "\\n", 2);
-		} else if (point == '"' || point == '\\') {
-			fl_text_print(text, "\\%c", (char)point);
-		} else {
-			fl_text_put(text, value, len);
-		}
-		value += len;
-		left -= len;
-	}
-}
-
-static void label(struct fl_text *text, char before, const char *name, const char *value)
-{
-	fl_text_print(text, "%c%s=\"", before, name);
-	put_value(text, value);
-	fl_text_put(text, "\"", 1);
-}
-
-static void bare_series(struct fl_text *text, const char *name, int64_t value)
-{
-	fl_text_print(text, "%s %" PRId64 "\n", name, value);
-}
-
-/* name{first_name="first",second_name="second"} value; second_name: NULL for none */
-static void series(struct fl_text *text, const char *name, const char *first_name,
-		   const char *first, const char *second_name, const char *second, uint64_t value)
-{
-	fl_text_print(text, "%s", name);
-	label(text, '{', first_name, first);
-	if (second_name != NULL) {
-		label(text, ',', second_name, second);
-	}
-	fl_text_print(text, "} %" PRIu64 "\n", value);
-}
-
-/* --- the sidecar and its generation ------------------------------------------------------------- */
-
-static void put_process(struct fl_text *text, const struct fl_snapshot *s)
-{
-	family(text, "fairlead_build_info", "gauge",
-	       "The version that runs, as a label; always 1.");
-	series(text, "fairlead_build_info", "version", FL_VERSION, NULL, NULL, 1);
-	family(text, "fairlead_start_time_seconds", "gauge",
-	       "When the sidecar was started, in seconds since the epoch.");
-	bare_series(text, "fairlead_start_time_seconds", s->started);
-	family(text, "fairlead_workers", "gauge", "Threads that carry traffic.");
-	bare_series(text, "fairlead_workers", s->workers);
-	family(text, "fairlead_ready", "gauge",
-	       "1 when the sidecar can carry traffic; /readyz says why not.");
-	bare_series(text, "fairlead_ready", s->ready);
-	family(text, "fairlead_agent_connected", "gauge", "1 when the agent is connected.");
-	bare_series(text, "fairlead_agent_connected", s->agent_connected);
-	family(text, "fairlead_agent_hung", "gauge",
-	       "1 when the agent is connected, but its heartbeats are missing.");
-	bare_series(text, "fairlead_agent_hung", s->agent_hung);
-	family(text, "fairlead_log_lines_lost_total", "counter",
-	       "Log lines that could not be written to stderr.");
-	bare_series(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
-}
+/* --- generations --------------------------------------------------------------------------------- */
 
 static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 {
 	const struct fl_rotations *r = s->rotations;
 	const struct fl_refusal *refusal = fl_rotations_last_refusal(r);
 
-	family(text, "fairlead_generation", "gauge",
-	       "Number of the generation in use; 0 before the first.");
-	bare_series(text, "fairlead_generation", (int64_t)s->generation);
-	family(text, "fairlead_rotations_total", "counter",
-	       "Generations offered, including the first, by result.");
-	series(text, "fairlead_rotations_total", "result", "used", NULL, NULL, r->used);
-	series(text, "fairlead_rotations_total", "result", "refused_by_agent", NULL, NULL,
-	       r->by_agent.count);
-	series(text, "fairlead_rotations_total", "result", "refused_by_sidecar", NULL, NULL,
-	       r->by_sidecar.count);
+	fl_metric_family(text, "fairlead_generation", "gauge",
+			 "Number of the generation in use; 0 before the first.");
+	fl_metric_bare(text, "fairlead_generation", (int64_t)s->generation);
+	fl_metric_family(text, "fairlead_rotations_total", "counter",
+			 "Generations offered, including the first, by result.");
+	fl_metric_series(text, "fairlead_rotations_total", "result", "used", NULL, NULL, r->used);
+	fl_metric_series(text, "fairlead_rotations_total", "result", "refused_by_agent", NULL, NULL,
+			 r->by_agent.count);
+	fl_metric_series(text, "fairlead_rotations_total", "result", "refused_by_sidecar", NULL,
+			 NULL, r->by_sidecar.count);
 	if (r->last_used > 0) {
-		family(text, "fairlead_last_rotation_timestamp_seconds", "gauge",
-		       "When the generation in use was accepted, in seconds since the epoch.");
-		bare_series(text, "fairlead_last_rotation_timestamp_seconds", r->last_used);
+		fl_metric_family(
+			text, "fairlead_last_rotation_timestamp_seconds", "gauge",
+			"When the generation in use was accepted, in seconds since the epoch.");
+		fl_metric_bare(text, "fairlead_last_rotation_timestamp_seconds", r->last_used);
 	}
 	if (refusal != NULL) {
-		family(text, "fairlead_last_refusal_timestamp_seconds", "gauge",
-		       "When a generation was last refused, in seconds since the epoch; /status "
-		       "says why.");
-		bare_series(text, "fairlead_last_refusal_timestamp_seconds", refusal->time);
-	}
-}
-
-static void put_certificates(struct fl_text *text, const struct fl_snapshot *s)
-{
-	static const char name[] = "fairlead_certificate_expiry_timestamp_seconds";
-
-	if (s->expiries == NULL) {
-		return;
-	}
-	family(text, name, "gauge",
-	       "When a certificate or CRL in use expires, in seconds since the epoch; index is its place "
-	       "in its file.");
-	for (size_t i = 0; i < s->expiries->count; i++) {
-		const struct fl_expiry *expiry = &s->expiries->items[i];
-
-		fl_text_print(text, "%s", name);
-		label(text, '{', "kind", fl_certificate_kind_word(expiry->kind));
-		label(text, ',', "trust_domain", expiry->trust_domain);
-		fl_text_print(text, ",index=\"%u\"} %" PRId64 "\n", expiry->index,
-			      expiry->not_after);
-	}
-	family(text, "fairlead_certificates_left_out", "gauge",
-	       "Roots and CRLs without a series of their own, beyond the 16 that expire first.");
-	bare_series(text, "fairlead_certificates_left_out", (int64_t)s->expiries->left_out);
-}
-
-static void put_roots(struct fl_text *text, const struct fl_snapshot *s)
-{
-	const struct fl_credentials *c = s->expiries != NULL ? s->expiries->credentials : NULL;
-
-	if (c == NULL) {
-		return;
-	}
-	family(text, "fairlead_roots", "gauge",
-	       "Roots of each trust domain: valid now, or out of date. Without a valid one, "
-	       "nobody of that trust domain is trusted.");
-	for (size_t i = 0; i < c->bundle_count; i++) {
-		size_t late = fl_bundle_late_count(&c->bundles[i], s->now);
-		size_t good = c->bundles[i].anchors.count - late;
-
-		fl_text_print(text, "fairlead_roots");
-		label(text, '{', "trust_domain", c->bundles[i].trust_domain);
-		fl_text_print(text, ",state=\"good\"} %zu\nfairlead_roots", good);
-		label(text, '{', "trust_domain", c->bundles[i].trust_domain);
-		fl_text_print(text, ",state=\"out_of_date\"} %zu\n", late);
+		fl_metric_family(
+			text, "fairlead_last_refusal_timestamp_seconds", "gauge",
+			"When a generation was last refused, in seconds since the epoch; /status "
+			"says why.");
+		fl_metric_bare(text, "fairlead_last_refusal_timestamp_seconds", refusal->time);
 	}
 }
 
@@ -170,9 +48,9 @@ static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
 	while (fl_report_warning(s, (size_t)count, warning)) {
 		count++;
 	}
-	family(text, "fairlead_generation_warnings", "gauge",
-	       "Warnings about the credentials in use; /status has their texts.");
-	bare_series(text, "fairlead_generation_warnings", count);
+	fl_metric_family(text, "fairlead_generation_warnings", "gauge",
+			 "Warnings about the credentials in use; /status has their texts.");
+	fl_metric_bare(text, "fairlead_generation_warnings", count);
 }
 
 /* What is not known is no series: 0 is an alarm. */
@@ -180,28 +58,32 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_capture_active";
 
-	family(text, name, "gauge",
-	       "1 when the rules of fairlead-agent redirect are in force, for a family where that is "
-	       "known.");
+	fl_metric_family(
+		text, name, "gauge",
+		"1 when the rules of fairlead-agent redirect are in force, for a family where that is "
+		"known.");
 	for (unsigned i = 0; i < FL_CAPTURE_FAMILIES; i++) {
 		if (s->capture->states[i] != FL_CAPTURE_UNKNOWN) {
-			series(text, name, "family", fl_capture_family_word(i), NULL, NULL,
-			       s->capture->states[i] == FL_CAPTURE_ACTIVE);
+			fl_metric_series(text, name, "family", fl_capture_family_word(i), NULL,
+					 NULL, s->capture->states[i] == FL_CAPTURE_ACTIVE);
 		}
 	}
 	if (s->capture->rules != FL_CAPTURE_RULES_UNKNOWN) {
-		family(text, "fairlead_capture_current", "gauge",
-		       "1 when the rules in force are those of the INI, where that is known.");
-		bare_series(text, "fairlead_capture_current",
-			    s->capture->rules == FL_CAPTURE_RULES_CURRENT);
+		fl_metric_family(
+			text, "fairlead_capture_current", "gauge",
+			"1 when the rules in force are those of the INI, where that is known.");
+		fl_metric_bare(text, "fairlead_capture_current",
+			       s->capture->rules == FL_CAPTURE_RULES_CURRENT);
 	}
 	if (s->capture->refused_known) {
-		family(text, "fairlead_capture_refused", "gauge",
-		       "1 when the rules have refused TCP past the sidecar within the last minute, "
-		       "where that is known.");
+		fl_metric_family(
+			text, "fairlead_capture_refused", "gauge",
+			"1 when the rules have refused TCP past the sidecar within the last minute, "
+			"where that is known.");
 		for (unsigned i = 0; i < FL_CAPTURE_WAYS; i++) {
-			series(text, "fairlead_capture_refused", "direction",
-			       fl_capture_way_word(i), NULL, NULL, s->capture->refused[i]);
+			fl_metric_series(text, "fairlead_capture_refused", "direction",
+					 fl_capture_way_word(i), NULL, NULL,
+					 s->capture->refused[i]);
 		}
 	}
 }
@@ -210,16 +92,17 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 
 static void put_counter(struct fl_text *text, const char *name, const char *help, uint64_t value)
 {
-	family(text, name, "counter", help);
-	bare_series(text, name, (int64_t)value);
+	fl_metric_family(text, name, "counter", help);
+	fl_metric_bare(text, name, (int64_t)value);
 }
 
 static void put_direction_counter(struct fl_text *text, const char *name, const char *help,
 				  const uint64_t values[FL_DIRECTIONS])
 {
-	family(text, name, "counter", help);
+	fl_metric_family(text, name, "counter", help);
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
-		series(text, name, "direction", fl_direction_word(d), NULL, NULL, values[d]);
+		fl_metric_series(text, name, "direction", fl_direction_word(d), NULL, NULL,
+				 values[d]);
 	}
 }
 
@@ -242,8 +125,8 @@ static void by_security(struct fl_text *text, const char *name,
 {
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 		for (unsigned i = 0; i < FL_SECURITIES; i++) {
-			series(text, name, "direction", fl_direction_word(d), "security",
-			       fl_security_word(i), values[d][i]);
+			fl_metric_series(text, name, "direction", fl_direction_word(d), "security",
+					 fl_security_word(i), values[d][i]);
 		}
 	}
 }
@@ -275,9 +158,9 @@ static void closed_series(struct fl_text *text, const char *name, unsigned direc
 	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
 		if (counts[r] > 0 || (r == FL_REASON_DONE && security != FL_SECURITY_NONE)) {
 			fl_text_print(text, "%s", name);
-			label(text, '{', "direction", fl_direction_word(direction));
-			label(text, ',', "security", fl_security_word(security));
-			label(text, ',', "reason", fl_reason_word(r));
+			fl_metric_label(text, '{', "direction", fl_direction_word(direction));
+			fl_metric_label(text, ',', "security", fl_security_word(security));
+			fl_metric_label(text, ',', "reason", fl_reason_word(r));
 			fl_text_print(text, "} %" PRIu64 "\n", counts[r]);
 		}
 	}
@@ -287,8 +170,9 @@ static void put_closed(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_connections_closed_total";
 
-	family(text, name, "counter",
-	       "Connections that ended, refused ones included, by the access log's reason.");
+	fl_metric_family(
+		text, name, "counter",
+		"Connections that ended, refused ones included, by the access log's reason.");
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 		for (unsigned i = 0; i < FL_SECURITIES; i++) {
 			closed_series(text, name, d, i, s->counters.ended[d][i]);
@@ -302,15 +186,17 @@ static void put_connections(struct fl_text *text, const struct fl_snapshot *s)
 			  open[] = "fairlead_connections_open";
 	uint64_t values[FL_DIRECTIONS][FL_SECURITIES];
 
-	family(text, opened, "counter",
-	       "Connections from peers (inbound) or from the app (outbound), by security; none: "
-	       "they ended before it was known.");
+	fl_metric_family(
+		text, opened, "counter",
+		"Connections from peers (inbound) or from the app (outbound), by security; none: "
+		"they ended before it was known.");
 	memcpy(values, s->counters.classified, sizeof(values));
 	by_security(text, opened, values);
 	put_closed(text, s);
-	family(text, open, "gauge",
-	       "Connections that are open now; none: still dialling, in a handshake, or not yet "
-	       "known.");
+	fl_metric_family(
+		text, open, "gauge",
+		"Connections that are open now; none: still dialling, in a handshake, or not yet "
+		"known.");
 	open_by_security(s, values);
 	by_security(text, open, values);
 }
@@ -319,28 +205,31 @@ static void put_judgements(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char kept[] = "fairlead_connections_kept_total";
 
-	family(text, kept, "counter",
-	       "Open connections that are no longer allowed but go on, because of [rotation] or "
-	       "of audit mode.");
+	fl_metric_family(
+		text, kept, "counter",
+		"Open connections that are no longer allowed but go on, because of [rotation] or "
+		"of audit mode.");
 	for (unsigned i = 0; i < FL_LOSSES; i++) {
-		series(text, kept, "reason", fl_reason_word(fl_loss_reason((enum fl_loss)i)),
-		       "because", "keep", s->counters.judged_kept[i]);
+		fl_metric_series(text, kept, "reason",
+				 fl_reason_word(fl_loss_reason((enum fl_loss)i)), "because", "keep",
+				 s->counters.judged_kept[i]);
 	}
-	series(text, kept, "reason", fl_reason_word(FL_REASON_POLICY_LOST), "because", "audit",
-	       s->counters.judged_audited);
+	fl_metric_series(text, kept, "reason", fl_reason_word(FL_REASON_POLICY_LOST), "because",
+			 "audit", s->counters.judged_audited);
 }
 
 static void put_bytes(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_bytes_total";
 
-	family(text, name, "counter",
-	       "Plaintext bytes relayed, counted as they pass: towards the app or the mesh.");
+	fl_metric_family(
+		text, name, "counter",
+		"Plaintext bytes relayed, counted as they pass: towards the app or the mesh.");
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
-		series(text, name, "direction", fl_direction_word(d), "to", "app",
-		       s->counters.bytes_to_app[d]);
-		series(text, name, "direction", fl_direction_word(d), "to", "mesh",
-		       s->counters.bytes_to_mesh[d]);
+		fl_metric_series(text, name, "direction", fl_direction_word(d), "to", "app",
+				 s->counters.bytes_to_app[d]);
+		fl_metric_series(text, name, "direction", fl_direction_word(d), "to", "mesh",
+				 s->counters.bytes_to_mesh[d]);
 	}
 }
 
@@ -354,16 +243,18 @@ static void put_plaintext(struct fl_text *text, const struct fl_snapshot *s)
 	if (!fl_plaintext_counts_sum(s->plaintext, 0, &name, &sum)) {
 		return;
 	}
-	family(text, opened, "counter",
-	       "Connections that went out in plaintext because the INI says so, by upstream.");
+	fl_metric_family(
+		text, opened, "counter",
+		"Connections that went out in plaintext because the INI says so, by upstream.");
 	for (size_t i = 0; fl_plaintext_counts_sum(s->plaintext, i, &name, &sum); i++) {
-		series(text, opened, "upstream", name, NULL, NULL, sum.connections);
+		fl_metric_series(text, opened, "upstream", name, NULL, NULL, sum.connections);
 	}
-	family(text, bytes, "counter",
-	       "Bytes of those connections, counted as they pass: towards the app or the mesh.");
+	fl_metric_family(
+		text, bytes, "counter",
+		"Bytes of those connections, counted as they pass: towards the app or the mesh.");
 	for (size_t i = 0; fl_plaintext_counts_sum(s->plaintext, i, &name, &sum); i++) {
-		series(text, bytes, "upstream", name, "to", "app", sum.bytes_to_app);
-		series(text, bytes, "upstream", name, "to", "mesh", sum.bytes_to_mesh);
+		fl_metric_series(text, bytes, "upstream", name, "to", "app", sum.bytes_to_app);
+		fl_metric_series(text, bytes, "upstream", name, "to", "mesh", sum.bytes_to_mesh);
 	}
 }
 
@@ -371,26 +262,28 @@ static void put_dns(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_dns_addresses_refused_total";
 
-	family(text, name, "counter",
-	       "DNS addresses that were refused to names of plaintext upstreams: claimed by an "
-	       "mtls or refuse upstream, or outside of `within`.");
-	series(text, name, "because", "claimed", NULL, NULL, s->dns_refused.claimed);
-	series(text, name, "because", "outside", NULL, NULL, s->dns_refused.outside);
+	fl_metric_family(
+		text, name, "counter",
+		"DNS addresses that were refused to names of plaintext upstreams: claimed by an "
+		"mtls or refuse upstream, or outside of `within`.");
+	fl_metric_series(text, name, "because", "claimed", NULL, NULL, s->dns_refused.claimed);
+	fl_metric_series(text, name, "because", "outside", NULL, NULL, s->dns_refused.outside);
 }
 
 static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_handshakes_total";
 
-	family(text, name, "counter",
-	       "TLS handshakes that ended, by result: ok, or the access log's reason.");
+	fl_metric_family(text, name, "counter",
+			 "TLS handshakes that ended, by result: ok, or the access log's reason.");
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
-		series(text, name, "direction", fl_direction_word(d), "result", "ok",
-		       s->counters.handshakes_done[d]);
+		fl_metric_series(text, name, "direction", fl_direction_word(d), "result", "ok",
+				 s->counters.handshakes_done[d]);
 		for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
 			if (s->counters.handshakes_failed[d][r] > 0) {
-				series(text, name, "direction", fl_direction_word(d), "result",
-				       fl_reason_word(r), s->counters.handshakes_failed[d][r]);
+				fl_metric_series(text, name, "direction", fl_direction_word(d),
+						 "result", fl_reason_word(r),
+						 s->counters.handshakes_failed[d][r]);
 			}
 		}
 	}
@@ -402,14 +295,15 @@ static void put_detect_timeouts(struct fl_text *text, const struct fl_snapshot *
 	static const char name[] = "fairlead_detect_timeouts_total";
 	const struct fl_port_counts *counts = &s->detect_timeouts;
 
-	family(text, name, "counter",
-	       "Clients of permissive ports that were treated as plaintext because they were "
-	       "silent for detect_timeout, by port.");
+	fl_metric_family(
+		text, name, "counter",
+		"Clients of permissive ports that were treated as plaintext because they were "
+		"silent for detect_timeout, by port.");
 	for (size_t i = 0; i < FL_COUNTED_PORTS && counts->ports[i].port != 0; i++) {
 		fl_text_print(text, "%s{port=\"%" PRIu64 "\"} %" PRIu64 "\n", name,
 			      counts->ports[i].port, counts->ports[i].count);
 	}
-	series(text, name, "port", "other", NULL, NULL, counts->others);
+	fl_metric_series(text, name, "port", "other", NULL, NULL, counts->others);
 }
 
 /* Buckets add up to the count whatever a worker does meanwhile. */
@@ -419,8 +313,8 @@ static void put_duration(struct fl_text *text, const struct fl_snapshot *s)
 	static const uint32_t bounds_us[] = FL_HANDSHAKE_BOUNDS_US;
 
 	_Static_assert(FL_COUNT_OF(bounds_us) + 1 == FL_HANDSHAKE_BUCKETS, "one without bound");
-	family(text, name, "histogram",
-	       "Time of the TLS handshakes that were ok, from the TCP connection on.");
+	fl_metric_family(text, name, "histogram",
+			 "Time of the TLS handshakes that were ok, from the TCP connection on.");
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 		const char *direction = fl_direction_word(d);
 		uint64_t sum = s->counters.handshake_us[d], count = 0;
@@ -453,9 +347,10 @@ static void put_decisions(struct fl_text *text, const struct fl_snapshot *s)
 	if (s->decision_count == 0) {
 		return;
 	}
-	family(text, name, "counter",
-	       "Decisions of policy about inbound connections at their start, by the deciding "
-	       "rule.");
+	fl_metric_family(
+		text, name, "counter",
+		"Decisions of policy about inbound connections at their start, by the deciding "
+		"rule.");
 	for (size_t i = 0; i < s->decision_count; i++) {
 		const struct fl_rule_count *rule = &s->decisions[i];
 		bool is_default = i + 1 == s->decision_count;
@@ -463,8 +358,8 @@ static void put_decisions(struct fl_text *text, const struct fl_snapshot *s)
 		for (unsigned d = 0; d < FL_DECISIONS; d++) {
 			if (rule->decisions[d] > 0 ||
 			    (is_default && (d == FL_DECISION_ALLOW || d == FL_DECISION_DENY))) {
-				series(text, name, "rule", rule->rule, "decision",
-				       fl_decision_word(d), rule->decisions[d]);
+				fl_metric_series(text, name, "rule", rule->rule, "decision",
+						 fl_decision_word(d), rule->decisions[d]);
 			}
 		}
 	}
@@ -477,10 +372,10 @@ static void peer_series(struct fl_text *text, const char *name, const struct fl_
 			const char *more_name, const char *more, uint64_t value)
 {
 	fl_text_print(text, "%s", name);
-	label(text, '{', "direction", fl_direction_word(peer->direction));
-	label(text, ',', "peer", peer->name);
+	fl_metric_label(text, '{', "direction", fl_direction_word(peer->direction));
+	fl_metric_label(text, ',', "peer", peer->name);
 	if (more_name != NULL) {
-		label(text, ',', more_name, more);
+		fl_metric_label(text, ',', more_name, more);
 	}
 	fl_text_print(text, "} %" PRIu64 "\n", value);
 }
@@ -501,18 +396,19 @@ static void put_peer_connections(struct fl_text *text, const struct fl_snapshot 
 			  closed[] = "fairlead_peer_connections_closed_total",
 			  open[] = "fairlead_peer_connections_open";
 
-	family(text, opened, "counter",
-	       "Connections by peer: a verified SPIFFE ID, plaintext, or other (all peers "
-	       "without series of their own).");
+	fl_metric_family(
+		text, opened, "counter",
+		"Connections by peer: a verified SPIFFE ID, plaintext, or other (all peers "
+		"without series of their own).");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_series(text, opened, &s->peers[i], NULL, NULL, s->peers[i].opened);
 	}
-	family(text, closed, "counter",
-	       "Of those, the ones that ended, by the access log's reason.");
+	fl_metric_family(text, closed, "counter",
+			 "Of those, the ones that ended, by the access log's reason.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_reasons(text, closed, &s->peers[i], s->peers[i].ended, true);
 	}
-	family(text, open, "gauge", "Of those, the ones that are open now.");
+	fl_metric_family(text, open, "gauge", "Of those, the ones that are open now.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_series(text, open, &s->peers[i], NULL, NULL, s->peers[i].open);
 	}
@@ -523,15 +419,17 @@ static void put_peer_traffic(struct fl_text *text, const struct fl_snapshot *s)
 	static const char bytes[] = "fairlead_peer_bytes_total",
 			  failed[] = "fairlead_peer_handshakes_failed_total";
 
-	family(text, bytes, "counter",
-	       "Plaintext bytes relayed for a peer, counted as they pass: towards the app or the mesh.");
+	fl_metric_family(
+		text, bytes, "counter",
+		"Plaintext bytes relayed for a peer, counted as they pass: towards the app or the mesh.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_series(text, bytes, &s->peers[i], "to", "app", s->peers[i].bytes_to_app);
 		peer_series(text, bytes, &s->peers[i], "to", "mesh", s->peers[i].bytes_to_mesh);
 	}
-	family(text, failed, "counter",
-	       "Failed TLS handshakes whose certificate chain names a peer with series, which "
-	       "does not prove that it was that peer.");
+	fl_metric_family(
+		text, failed, "counter",
+		"Failed TLS handshakes whose certificate chain names a peer with series, which "
+		"does not prove that it was that peer.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_reasons(text, failed, &s->peers[i], s->peers[i].failed, false);
 	}
@@ -539,25 +437,26 @@ static void put_peer_traffic(struct fl_text *text, const struct fl_snapshot *s)
 
 static void put_peers_size(struct fl_text *text, const struct fl_snapshot *s)
 {
-	family(text, "fairlead_peers", "gauge",
-	       "Peers that have series of their own, by direction and identity.");
-	bare_series(text, "fairlead_peers", (int64_t)s->peers_size.count);
-	family(text, "fairlead_peers_max", "gauge",
-	       "Maximum number of peers with series of their own; further ones are counted "
-	       "together as other.");
-	bare_series(text, "fairlead_peers_max", (int64_t)s->peers_size.max);
-	family(text, "fairlead_peers_forgotten_total", "counter",
-	       "Peers whose series were evicted for another peer, after an hour without a "
-	       "connection.");
-	bare_series(text, "fairlead_peers_forgotten_total", (int64_t)s->peers_size.forgotten);
+	fl_metric_family(text, "fairlead_peers", "gauge",
+			 "Peers that have series of their own, by direction and identity.");
+	fl_metric_bare(text, "fairlead_peers", (int64_t)s->peers_size.count);
+	fl_metric_family(
+		text, "fairlead_peers_max", "gauge",
+		"Maximum number of peers with series of their own; further ones are counted "
+		"together as other.");
+	fl_metric_bare(text, "fairlead_peers_max", (int64_t)s->peers_size.max);
+	fl_metric_family(
+		text, "fairlead_peers_forgotten_total", "counter",
+		"Peers whose series were evicted for another peer, after an hour without a "
+		"connection.");
+	fl_metric_bare(text, "fairlead_peers_forgotten_total", (int64_t)s->peers_size.forgotten);
 }
 
 void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 {
-	put_process(ret, snapshot);
+	fl_metrics_process(snapshot, ret);
 	put_rotations(ret, snapshot);
-	put_certificates(ret, snapshot);
-	put_roots(ret, snapshot);
+	fl_metrics_credentials(snapshot, ret);
 	put_warnings(ret, snapshot);
 	put_capture(ret, snapshot);
 	put_counters(ret, &snapshot->counters);

@@ -47,6 +47,7 @@
 
 #include "base/addr.h"
 #include "base/text.h"
+#include "base/usage.h"
 #include "conn/listing.h"
 #include "count/capture_state.h"
 #include "count/counters.h"
@@ -85,6 +86,7 @@ struct fl_listening {
 struct fl_snapshot {
 	int64_t now, started; /* seconds since the epoch */
 	int64_t pid;
+	struct fl_usage usage;
 	unsigned workers;
 	bool ready;
 	char reason[FL_ERR_TEXTS]; /* when not ready */

@@ -180,6 +180,7 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.capture = fl_capture_probe_state(server->capture),
 		.log_lines_lost = fl_log_lost(server->log),
 	};
+	fl_usage_read(&ret->usage);
 	ret->decisions = fl_rule_totals_sum(&server->rule_totals, &ret->decision_count);
 	ret->ready = fl_server_ready(server, ret->reason, sizeof(ret->reason));
 	for (unsigned i = 0; i < server->worker_count; i++) {

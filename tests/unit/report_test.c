@@ -29,10 +29,11 @@ static void make_state(struct state *s)
 	*s = (struct state){0};
 	s->rotations.used = 2;
 	s->rotations.last_used = NOW - 60;
-	s->items[0] = (struct fl_expiry){FL_CERTIFICATE_LEAF, "prod.example", 1, NOW + 3600};
+	s->items[0] =
+		(struct fl_expiry){FL_CERTIFICATE_LEAF, "prod.example", 1, NOW + 3600, NOW - 7200};
 	s->items[1] =
-		(struct fl_expiry){FL_CERTIFICATE_INTERMEDIATE, "prod.example", 2, NOW + 86400};
-	s->items[2] = (struct fl_expiry){FL_CERTIFICATE_ROOT, "prod.example", 1, NOW - 1};
+		(struct fl_expiry){FL_CERTIFICATE_INTERMEDIATE, "prod.example", 2, NOW + 86400, 0};
+	s->items[2] = (struct fl_expiry){FL_CERTIFICATE_ROOT, "prod.example", 1, NOW - 1, 0};
 	s->expiries = (struct fl_expiries){.items = s->items,
 					   .count = 3,
 					   .id = "spiffe://prod.example/web",
@@ -180,6 +181,9 @@ Test(report, metrics_of_a_quiet_sidecar)
 	expect(&s, fl_report_metrics,
 	       "\nfairlead_certificate_expiry_timestamp_seconds{kind=\"leaf\",trust_domain=\"prod."
 	       "example\",index=\"1\"} 1795253600\n");
+	expect(&s, fl_report_metrics,
+	       "\nfairlead_certificate_not_before_timestamp_seconds{kind=\"leaf\",trust_domain=\"prod."
+	       "example\",index=\"1\"} 1795242800\n");
 	/* Nothing has happened: only what rates are made from is there. */
 	expect(&s, fl_report_metrics,
 	       "fairlead_connections_closed_total{direction=\"inbound\",security=\"mtls\",reason=\"done\"} 0\n");
@@ -187,6 +191,27 @@ Test(report, metrics_of_a_quiet_sidecar)
 	       "fairlead_handshakes_total{direction=\"outbound\",result=\"ok\"} 0\n");
 	expect_not(&s, fl_report_metrics, "not_tls");
 	expect_not(&s, fl_report_metrics, "last_refusal");
+	fl_snapshot_done(&s.snapshot);
+}
+
+Test(report, metrics_of_the_process)
+{
+	struct state s;
+
+	make_state(&s);
+	s.snapshot.usage = (struct fl_usage){.cpu_us = 61000005,
+					     .resident_bytes = 4096,
+					     .descriptors = 12,
+					     .descriptors_max = 1024};
+	expect(&s, fl_report_metrics, "\nprocess_start_time_seconds 1795249900\n");
+	expect(&s, fl_report_metrics, "\nprocess_cpu_seconds_total 61.000005\n");
+	expect(&s, fl_report_metrics, "\nprocess_resident_memory_bytes 4096\n");
+	expect(&s, fl_report_metrics, "\nprocess_open_fds 12\n");
+	expect(&s, fl_report_metrics, "\nprocess_max_fds 1024\n");
+	s.snapshot.usage = (struct fl_usage){-1, -1, -1, -1};
+	expect_not(&s, fl_report_metrics, "process_cpu_seconds_total");
+	expect_not(&s, fl_report_metrics, "process_resident_memory_bytes");
+	expect_not(&s, fl_report_metrics, "_fds");
 	fl_snapshot_done(&s.snapshot);
 }
 

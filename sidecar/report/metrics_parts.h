@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_REPORT_METRICS_PARTS_H
+#define FL_REPORT_METRICS_PARTS_H
+/* metrics_parts - what the files of the metrics share: how a family and its series are written. A label's value may hold anything:
+ * it comes out as valid UTF-8 on one line. Pure; thread: any. */
+#include "report/report.h"
+
+/* HELP and TYPE; its series follow. */
+void fl_metric_family(struct fl_text *text, const char *name, const char *type, const char *help);
+
+/* name="value", with the character before it. */
+void fl_metric_label(struct fl_text *text, char before, const char *name, const char *value);
+
+/* name value */
+void fl_metric_bare(struct fl_text *text, const char *name, int64_t value);
+
+/* name{first_name="first",second_name="second"} value; second_name: NULL for none */
+void fl_metric_series(struct fl_text *text, const char *name, const char *first_name,
+		      const char *first, const char *second_name, const char *second,
+		      uint64_t value);
+
+/* The parts of the document that have files of their own. */
+void fl_metrics_process(const struct fl_snapshot *snapshot, struct fl_text *ret);
+void fl_metrics_credentials(const struct fl_snapshot *snapshot, struct fl_text *ret);
+
+#endif
