@@ -27,16 +27,13 @@ void fl_review_take_share(struct fl_review *review)
 	fl_recycle_generation(&review->recycle);
 }
 
-bool fl_review_admit_stream(void *user, struct fl_stream *stream)
+bool fl_review_admit_stream(struct fl_review *review, struct fl_stream *stream)
 {
-	struct fl_review *review = user;
-
 	return fl_judge_late(&review->judge, stream);
 }
 
-void fl_review_on_relay(void *user, struct fl_stream *stream)
+void fl_review_on_relay(struct fl_review *review, const struct fl_stream *stream)
 {
-	struct fl_review *review = user;
 	const struct fl_tls_peer *peer = fl_stream_peer(stream);
 
 	if (peer != NULL) {

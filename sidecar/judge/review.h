@@ -21,8 +21,9 @@ void fl_review_close(struct fl_review *review); /* the loop has to run once more
 /* The loop's share is another one. */
 void fl_review_take_share(struct fl_review *review);
 
-/* For fl_loop_hooks; user: the review. */
-bool fl_review_admit_stream(void *user, struct fl_stream *stream);
-void fl_review_on_relay(void *user, struct fl_stream *stream);
+/* May a stream whose mesh side has just become ready go on? False: it is ended. */
+bool fl_review_admit_stream(struct fl_review *review, struct fl_stream *stream);
+/* Its relay has begun. */
+void fl_review_on_relay(struct fl_review *review, const struct fl_stream *stream);
 
 #endif

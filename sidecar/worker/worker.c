@@ -117,7 +117,7 @@ static bool admit_stream(void *user, struct fl_stream *stream)
 {
 	struct fl_worker *worker = user;
 
-	return fl_judge_late(&worker->review.judge, stream);
+	return fl_review_admit_stream(&worker->review, stream);
 }
 
 static void on_relay(void *user, struct fl_stream *stream)
