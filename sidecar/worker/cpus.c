@@ -22,41 +22,42 @@ static void read_line(const char *path, char *line, int size)
 }
 
 /* CPUs of a quota, rounded up; 0: no limit. */
-static unsigned cpus_of(long quota, long period)
+static unsigned long cpus_of(long quota, long period)
 {
-	return quota > 0 && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
+	return quota > 0 && period > 0 ? (unsigned long)(quota / period + (quota % period != 0))
+				       : 0;
 }
 
-/* v2: "QUOTA PERIOD", or "max PERIOD", which strtol() reads as 0. */
-static unsigned quota_v2(void)
+/* "max" is read as 0. */
+static unsigned long cpus_v2(const char *max)
 {
-	char line[64], *rest;
-	long quota;
+	char *rest;
+	long quota = strtol(max, &rest, 10);
 
-	read_line("/sys/fs/cgroup/cpu.max", line, sizeof(line));
-	quota = strtol(line, &rest, 10);
 	return cpus_of(quota, strtol(rest, NULL, 10));
 }
 
-static unsigned quota_v1(void)
+unsigned fl_cpus_under(const struct fl_cpus_quota *quota, unsigned allowed)
 {
-	char quota[64], period[64];
+	unsigned long cpus = cpus_v2(quota->max);
 
-	read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota, sizeof(quota));
-	read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period, sizeof(period));
-	return cpus_of(strtol(quota, NULL, 10), strtol(period, NULL, 10));
+	if (cpus == 0) {
+		cpus = cpus_of(strtol(quota->quota, NULL, 10), strtol(quota->period, NULL, 10));
+	}
+	return cpus > 0 && cpus < allowed ? (unsigned)cpus : allowed;
 }
 
 unsigned fl_cpus_available(void)
 {
+	char max[64], quota[64], period[64];
+	unsigned allowed = 1;
 	cpu_set_t set;
-	unsigned allowed = 1, quota = quota_v2();
 
+	read_line("/sys/fs/cgroup/cpu.max", max, sizeof(max));
+	read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota, sizeof(quota));
+	read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period, sizeof(period));
 	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) {
 		allowed = (unsigned)CPU_COUNT(&set);
 	}
-	if (quota == 0) {
-		quota = quota_v1();
-	}
-	return quota > 0 && quota < allowed ? quota : allowed;
+	return fl_cpus_under(&(struct fl_cpus_quota){max, quota, period}, allowed);
 }

@@ -1,7 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WORKER_CPUS_H
 #define FL_WORKER_CPUS_H
-/* cpus - returns how many workers `[sidecar] workers = auto` means: the CPU quota of our cgroup (v2 or v1), rounded up, but not more
- * than the CPUs that this process may run on, and at least 1. A quota of 2.5 CPUs on a machine of 8 makes 3. Main thread, at start. */
+/* cpus - how many workers `[sidecar] workers = auto` means: the CPU quota of our cgroup, rounded up, but not more than the CPUs that
+ * this process may run on, and at least 1. A quota of 2.5 CPUs on a machine of 8 makes 3. */
+
+/* The first lines of what a cgroup says about its quota; "": there is no such file. */
+struct fl_cpus_quota {
+	const char *max;    /* v2, cpu.max: "QUOTA PERIOD", or "max PERIOD" */
+	const char *quota;  /* v1, cpu.cfs_quota_us; -1: no limit */
+	const char *period; /* v1, cpu.cfs_period_us */
+};
+
+/* Returns how many of the CPUs that the process may run on (allowed, at least 1) the quota leaves it. That of v2 counts before that
+ * of v1; what is not a quota limits nothing. Pure; thread: any. */
+unsigned fl_cpus_under(const struct fl_cpus_quota *quota, unsigned allowed);
+
+/* Returns the same for this process. Main thread, at start. */
 unsigned fl_cpus_available(void);
+
 #endif
