@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The pace at which connections of older generations, and of a great age, come to their end. */
+#include "call.h"
+
+#include <netinet/tcp.h>
+#include <string.h>
+
+#define CALLS 12
+#define HALF (CALLS / 2)
+
+static struct heart heart;
+static struct call calls[CALLS];
+
+static void close_heart(void)
+{
+	for (unsigned i = 0; i < CALLS; i++) {
+		if (calls[i].heart != NULL) {
+			call_close(&calls[i]);
+		}
+	}
+	heart_close(&heart);
+}
+
+TestSuite(recycle, .fini = close_heart);
+
+static void open_calls(const char *extra, unsigned count, enum call_kind kind)
+{
+	heart_open(&heart, &(struct heart_options){.extra = extra});
+	for (unsigned i = 0; i < count; i++) {
+		call_open(&heart, &calls[i], kind);
+	}
+}
+
+static bool has_ended(const struct call *call)
+{
+	return call->app.has_finished || call->app.error != 0;
+}
+
+static unsigned count_ended(unsigned from, unsigned to)
+{
+	unsigned count = 0;
+
+	for (unsigned i = from; i < to; i++) {
+		count += has_ended(&calls[i]);
+	}
+	return count;
+}
+
+/* The one that was asked has the last word. */
+static void converse(struct call *call)
+{
+	struct side *caller = call_caller(call), *callee = call_callee(call);
+
+	caller->got_len = callee->got_len = 0;
+	side_say(caller, "question");
+	HEART_UNTIL(&heart, side_has(callee, "question"));
+	side_say(callee, "answer");
+	HEART_UNTIL(&heart, side_has(caller, "answer"));
+}
+
+#define PATIENT "[limits]\nidle_timeout = 0\n"
+
+/* Half of them have been idle for minutes, the others have just spoken. recycle = 80 s: they go within 60 s. */
+Test(recycle, longest_idle_go_first_and_evenly_over_three_quarters_of_the_time)
+{
+	unsigned most = 0, before = 0;
+
+	open_calls(PATIENT, CALLS, CALL_IN_PLAIN);
+	for (unsigned i = 0; i < CALLS; i++) {
+		converse(&calls[i]);
+	}
+	heart_skip_ms(&heart, 300000);
+	for (unsigned i = HALF; i < CALLS; i++) {
+		converse(&calls[i]);
+	}
+	heart.worker->review.recycle.random = 42; /* the same every time */
+	heart_take(&heart, &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 80s\n"});
+	for (unsigned second = 1; second <= 64; second++) {
+		unsigned idle, busy;
+
+		heart_skip_ms(&heart, 1000);
+		idle = count_ended(0, HALF);
+		busy = count_ended(HALF, CALLS);
+		cr_expect(busy == 0 || idle == HALF, "after %u s: %u, %u", second, idle, busy);
+		most = idle + busy - before > most ? idle + busy - before : most;
+		before = idle + busy;
+		if (second == 15) {
+			cr_expect(idle + busy >= 1 && idle + busy <= HALF, "%u", idle + busy);
+		} else if (second == 45) {
+			cr_expect(idle + busy > HALF && idle + busy < CALLS, "%u", idle + busy);
+		}
+	}
+	cr_expect_eq(before, CALLS);
+	cr_expect_leq(most, HALF, "never many at once");
+	for (unsigned i = 0; i < CALLS; i++) {
+		cr_expect(calls[i].app.has_finished && calls[i].app.error == 0,
+			  "in an orderly way");
+	}
+	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_RECYCLED), CALLS);
+}
+
+Test(recycle, connections_of_the_current_generation_stay)
+{
+	static const struct heart_options options = {.extra =
+							     PATIENT "[rotation]\nrecycle = 20s\n"};
+
+	open_calls(options.extra, 1, CALL_IN_TLS);
+	heart_take(&heart, &options);
+	call_open(&heart, &calls[1], CALL_IN_TLS);
+	heart_skip_ms(&heart, 25000);
+	cr_expect(has_ended(&calls[0]));
+	cr_expect_not(has_ended(&calls[1]));
+	/* Nobody is looked for any more. */
+	cr_expect_not(uv_is_active((uv_handle_t *)&heart.worker->review.recycle.timer));
+	converse(&calls[1]);
+}
+
+/* An answer may be due: a quarter of the time is waited for it. */
+Test(recycle, question_without_an_answer_is_waited_for_longer)
+{
+	const int on = 1;
+
+	open_calls(PATIENT, 2, CALL_IN_PLAIN);
+	/* The kernel's time does not pass: what it delays would never arrive. */
+	cr_assert_eq(setsockopt(calls[0].mesh.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+	heart_skip_ms(&heart, 60000);
+	heart_take(&heart, &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 40s\n"});
+	for (unsigned second = 0; second < 36; second++) {
+		if (second % 4 == 0) { /* a pause of a second, never of a quarter of recycle */
+			side_say(call_caller(&calls[0]), "?");
+		}
+		heart_skip_ms(&heart, 1000);
+	}
+	cr_expect_not(has_ended(&calls[0]), "it asks, and waits");
+	cr_expect(has_ended(&calls[1]));
+	side_say(call_callee(&calls[0]), "!");
+	heart_skip_ms(&heart, 3000);
+	cr_expect(calls[0].app.has_finished && calls[0].app.error == 0);
+}
+
+Test(recycle, bytes_that_are_under_way_are_no_pause)
+{
+	static uint8_t bulk[24 << 20];
+
+	open_calls(PATIENT, 1, CALL_IN_PLAIN);
+	calls[0].app.is_deaf = true;
+	side_send(&calls[0].mesh, bulk, sizeof(bulk));
+	heart_settle(&heart);
+	heart_take(&heart, &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 40s\n"});
+	heart_skip_ms(&heart, 35000);
+	cr_expect_eq(heart_open_connections(&heart), 1);
+	heart_skip_ms(&heart, 10000);
+	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_RECYCLED), 1, "its time is over");
+}
+
+/* A newer generation takes recycle away: those that were to go stay. */
+Test(recycle, is_off_when_a_generation_says_so)
+{
+	open_calls(PATIENT, 4, CALL_IN_PLAIN);
+	heart_take(&heart, &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 1h\n"});
+	heart_skip_ms(&heart, 5000);
+	heart_take(&heart, &(struct heart_options){.extra = PATIENT});
+	heart_skip_ms(&heart, 60000);
+	cr_expect_eq(count_ended(0, 4), 0);
+}
+
+/* Both are set: the shorter one is looked for in time, and older generations have no other age. */
+Test(recycle, max_age_is_for_those_that_recycle_is_not_for)
+{
+	static const struct heart_options options = {
+		.extra = "[limits]\nidle_timeout = 0\nmax_age = 60s\n[rotation]\nrecycle = 1h\n"};
+
+	open_calls(options.extra, 1, CALL_OUT_PLAIN);
+	heart_take(&heart, &options);
+	call_open(&heart, &calls[1], CALL_OUT_PLAIN);
+	heart_skip_ms(&heart, 64000);
+	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, FL_REASON_MAX_AGE), 1);
+	cr_expect(calls[1].app.has_finished);
+}
+
+/* Its handshake began under the generation before: it is among those that have to go. */
+Test(recycle, connection_that_becomes_ready_late_is_of_the_older_generation)
+{
+	struct heart_options options = {.extra = PATIENT "[rotation]\nrecycle = 20s\n"};
+	struct call *call = &calls[0];
+
+	open_calls(options.extra, 0, CALL_OUT_TLS);
+	call_begin(&heart, call, CALL_OUT_TLS);
+	heart_accept(&heart, &call->mesh, PLACE_MESH);
+	HEART_UNTIL(&heart, strcmp(heart_state(&heart), "handshake") == 0);
+	call->mesh.got_len = 0;
+	heart_forget(&heart, &call->mesh);
+	heart_take(&heart, &options);
+	/* Looked for in vain, and not any more. */
+	heart_skip_ms(&heart, 3000);
+	cr_expect_not(uv_is_active((uv_handle_t *)&heart.worker->review.recycle.timer));
+	heart_speak_tls(&heart, &call->mesh, FL_TLS_SERVER, "p256");
+	heart_watch(&heart, &call->mesh);
+	HEART_UNTIL(&heart, call->mesh.is_up);
+	converse(call);
+	heart_skip_ms(&heart, 20000);
+	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, FL_REASON_RECYCLED), 1);
+}
+
+/* A judgement in the middle of a look: the look begins again, and counts nobody twice. */
+Test(recycle, look_that_begins_again_counts_each_connection_once)
+{
+	open_calls(PATIENT, 4, CALL_IN_PLAIN);
+	heart_take(&heart, &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 1h\n"});
+	fl_walk_start(&heart.worker->review.walk, FL_WALK_RECYCLE);
+	fl_judge_start(&heart.worker->review.judge);
+	heart_settle(&heart);
+	cr_expect_eq(heart.worker->review.recycle.census.total, 4);
+	cr_expect_eq(heart.worker->review.judge.last.judged, 4);
+}
+
+/* The main thread does not wait for those who would go by themselves. */
+Test(recycle, goes_on_while_the_worker_drains_and_ends_with_it)
+{
+	open_calls(PATIENT, 2, CALL_IN_TLS);
+	heart_take(&heart, &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 20s\n"});
+	fl_worker_post_drain(heart.worker);
+	heart_turn(&heart);
+	cr_expect_eq(heart.idle, 0);
+	heart_skip_ms(&heart, 21000);
+	for (unsigned i = 0; i < 2; i++) {
+		side_finish(&calls[i].app);
+		side_finish(&calls[i].mesh);
+	}
+	HEART_UNTIL(&heart, heart.idle >= 1);
+	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_RECYCLED), 2);
+}
