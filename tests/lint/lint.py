@@ -523,6 +523,17 @@ def check_documented(_):
                    'that is what LAYERS in tests/lint/lint.py says')
 
 
+def check_threats(_):
+    """sidecar/THREATS.md names only tests that exist: `FOLDER/FILE`, or `FOLDER/FILE::NAME`"""
+    for number, line in enumerate(read('sidecar/THREATS.md').split('\n'), 1):
+        for place, name in re.findall(r'`((?:system|unit|tls|fuzz|proof)/\w+\.(?:py|c))(?:::(\w+))?`', line):
+            file = 'tests/' + place
+            if file not in FILES:
+                yield f'sidecar/THREATS.md:{number}: {file} does not exist'
+            elif name and not re.search(fr'^(?:def |void |Test\(\w+, ?){name}\b', read(file), re.M):
+                yield f'sidecar/THREATS.md:{number}: {file} has no test {name}'
+
+
 CHECKS = {
     n.removeprefix('check_').replace('_', '-'): f for n, f in list(globals().items()) if n.startswith('check_')
 }
