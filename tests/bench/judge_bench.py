@@ -28,8 +28,8 @@ def arguments():
 
 
 def measure(identities, connections):
+    import crowds as t
     import lab as labs
-    import test_judgement as t
     from pki import CA
 
     echo = t.Echo()

@@ -119,10 +119,10 @@ def asked(inbound, seconds):
 
 
 def measure(kind, burst, rate, seconds):
+    import crowds
     import lab as labs
     import peers
-    import test_judgement
-    echo = test_judgement.Echo()
+    echo = crowds.Echo()
     with tempfile.TemporaryDirectory(prefix='fairlead-') as folder, labs.Lab(folder) as lab:
         sections = {'service app': {'mode': 'permissive'}, 'allow plain': {'from': 'plaintext'}} if kind == 'permissive' else {}
         inbound = lab.inbound(echo.port, {'sidecar': {'workers': 1}, **sections})

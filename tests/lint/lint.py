@@ -118,15 +118,6 @@ LEFT = {
     ],
     # Files and folders that are too long.
     'sizes': [
-        'tests/system/test_inbound_modes.py',
-        'tests/system/test_judgement.py',
-        'tests/system/test_rotation.py',
-        'tests/system/test_status.py',
-        'tests/tls/resume_test.c',
-        'tests/unit/admin_test.c',
-        'tests/unit/sock_test.c',
-        'tests/unit/source_test.c',
-        'tests/unit/watch_test.c',
     ],
 }
 

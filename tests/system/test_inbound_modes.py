@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """strict, permissive, plaintext: who is let in at a port, who is not, and what the app then gets of them."""
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -9,7 +8,6 @@ import random
 import re
 import socket
 import ssl
-import struct
 import subprocess
 import threading
 
@@ -17,60 +15,8 @@ import pytest
 
 import lab as labs
 import peers
+from inbound_ports import ALPN, ask, detect_timeouts, greeter, NEVER, plaintext, SOON, tls_ask
 from lab import connect, end_of, read_all, wait_until
-
-ALPN = 'fairlead/1'
-SOON = f'{200 * labs.SLOW}ms'  # detect_timeout where it is waited for
-NEVER = '60s'                  # and where it must not be
-
-
-def plaintext(mode, *, service=None, rule=None, **sections):
-    """Sections of a port with that mode, and a rule that lets plaintext in."""
-    keys = {'mode': mode, **({'detect_timeout': NEVER} if mode == 'permissive' else {}), **(service or {})}
-    return {'service app': keys, 'allow plain': {'from': 'plaintext', **(rule or {})}, **sections}
-
-
-def ask(to, data=b'ping'):
-    """What comes back of a whole conversation, both ends finished; or how it ended."""
-    try:
-        with connect(to) as sock:
-            sock.sendall(data)
-            sock.shutdown(socket.SHUT_WR)
-            return read_all(sock)
-    except OSError as error:
-        if isinstance(error, ConnectionError) or error.errno == errno.ENOTCONN:
-            return 'reset'
-        raise
-
-
-def tls_ask(to, svid=None, alpn=(), root=labs.Lab.root, data=b'ping', size=100):
-    """The same of a TLS client's; an alert is its number."""
-    context = peers.context(False, svid, root)
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
-    try:
-        with connect(to) as sock, context.wrap_socket(sock) as tls:
-            tls.sendall(data)
-            return tls.recv(size) or 'closed'
-    except ssl.SSLEOFError:
-        return 'closed'
-    except ssl.SSLError as error:
-        return peers.alert_of(error) or str(error)
-    except ConnectionError:
-        return 'closed'
-
-
-def greeter(sock):
-    """Speaks first, as SMTP, FTP and MariaDB do."""
-    sock.sendall(b'220 ready\r\n')
-    labs.echo(sock)
-
-
-def detect_timeouts(workload):
-    """{port: count}"""
-    found = re.findall(r'^fairlead_detect_timeouts_total\{port="(\w+)"\} (\d+)$', workload.get('/metrics')[1], re.M)
-    return {port: int(count) for port, count in found}
-
 
 # --- who is let in ------------------------------------------------------------------------------------------
 
@@ -534,125 +480,3 @@ def test_openssl(lab, app):
     assert inbound.wait_line(security='mtls')['peer'] == labs.CLIENT
     assert s_client(inbound.port, '-tls1_3', '-alpn', ALPN) == ''
     assert inbound.wait_line(reason='certificate_refused')['alert'] == 116
-
-
-# --- who it is: proxy_protocol ------------------------------------------------------------------------------------------
-
-SIGNATURE = b'\r\n\r\n\0\r\nQUIT\n'
-VERSIONS = {4: (0x11, 4, socket.AF_INET), 6: (0x21, 16, socket.AF_INET6)}
-
-
-def proxy_header(sock):
-    """(source, destination, {type: value}) of the header, and no byte more."""
-    head = sock.recv(16, socket.MSG_WAITALL)
-    assert head[:13] == SIGNATURE + b'\x21'
-    rest = sock.recv(int.from_bytes(head[14:16], 'big'), socket.MSG_WAITALL)
-    _, size, family = next(v for v in VERSIONS.values() if v[0] == head[13])
-    ports = struct.unpack('>HH', rest[2 * size:2 * size + 4])
-    ends = [(socket.inet_ntop(family, rest[i * size:(i + 1) * size]), ports[i]) for i in (0, 1)]
-    return *ends, tlvs(rest[2 * size + 4:])
-
-
-def tlvs(data):
-    found = {}
-    while data:
-        kind, size = struct.unpack('>BH', data[:3])
-        found[kind], data = data[3:3 + size], data[3 + size:]
-    return found
-
-
-@pytest.mark.parametrize('host', ['127.0.0.1', '::1'])
-def test_proxy_protocol(lab, app, host):
-    """Before the first byte: the client's address, where it wanted to go, and who it is; of plaintext no word of TLS."""
-    headers = []
-
-    def handler(sock):
-        headers.append(proxy_header(sock))
-        labs.echo(sock)
-    inbound = lab.inbound(app(handler).port, plaintext('permissive', service={'proxy_protocol': 'v2'}),
-                          host=f'[{host}]' if ':' in host else host)
-    outbound = lab.outbound(f'[{host}]:{inbound.port}' if ':' in host else f'{host}:{inbound.port}')
-    for resumed in False, True:
-        assert ask(outbound.port, b'abc') == b'abc'
-        source, destination, found = headers.pop()
-        assert source[0] == host and destination == (host, inbound.port)
-        assert found[0xd0] == found[0x02] == labs.CLIENT.encode()
-        ssl_ = found[0x20]
-        assert ssl_[:5] == (b'\x05' if resumed else b'\x07') + bytes(4)
-        assert tlvs(ssl_[5:]) == {0x21: b'TLSv1.3', 0x23: b'TLS_AES_128_GCM_SHA256'}
-        lines = wait_until(lambda n=resumed: len(found := inbound.sidecar.lines(reason='done')) == n + 1 and found,
-                           'it is logged')
-        assert lines[-1]['bytes_to_app'] == 3, 'the header is none of the client\'s bytes'
-        assert lines[-1]['source'].rpartition(':')[2] == str(source[1])
-    with connect((host, inbound.port)) as sock:
-        sock.sendall(b'GET')
-        assert sock.recv(3) == b'GET'
-        assert headers.pop() == (sock.getsockname()[:2], (host, inbound.port), {})
-
-
-def test_proxy_protocol__unix_app(lab, app):
-    """An app behind a Unix socket is told the addresses of the connection that it never sees."""
-    headers = []
-
-    def handler(sock):
-        headers.append(proxy_header(sock))
-        labs.echo(sock)
-    path = lab.folder / 'app.sock'
-    app(handler, path=path)
-    inbound = lab.inbound(f'unix:{path}', plaintext('permissive', service={'proxy_protocol': 'v2'}))
-    assert ask(inbound.port) == b'ping'
-    assert tls_ask(inbound.port, lab.client, [ALPN]) == b'ping'
-    assert [(source[0], destination, found.get(0xd0)) for source, destination, found in headers] == \
-        [('127.0.0.1', ('127.0.0.1', inbound.port), peer) for peer in (None, labs.CLIENT.encode())]
-
-
-def test_proxy_protocol__server_speaks_first(lab, app):
-    """The header does not wait for a byte of the client's."""
-    def handler(sock):
-        proxy_header(sock)
-        greeter(sock)
-    inbound = lab.inbound(app(handler).port, plaintext('plaintext', service={'proxy_protocol': 'v2'}))
-    with connect(inbound.port) as sock:
-        assert sock.recv(100) == b'220 ready\r\n'
-
-
-def http_get(port):
-    return ask(port, b'GET / HTTP/1.0\r\n\r\n').partition(b'\r\n\r\n')[2].decode().split()
-
-
-def test_proxy_protocol__haproxy(lab):
-    """HAProxy reads addresses and SPIFFE ID."""
-    port = lab.ports.free()
-    config = lab.folder / 'haproxy.cfg'
-    config.write_text(
-        'global\n maxconn 100\ndefaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n'
-        f'frontend app\n bind 127.0.0.1:{port} accept-proxy\n http-request return status 200 content-type text/plain '
-        'lf-string "%[src] %[src_port] %[dst_port] %[fc_pp_authority]"\n')
-    lab.program('haproxy', ['haproxy', '-db', '-f', config]).expected = {0, 143, -15}
-    wait_until(lambda: labs.listens(port), 'HAProxy listens')
-    inbound = lab.inbound(port, plaintext('permissive', service={'proxy_protocol': 'v2'}))
-    outbound = lab.outbound(inbound.port)
-    address, source, destination, peer = http_get(outbound.port)
-    assert (address, destination, peer) == ('127.0.0.1', str(inbound.port), labs.CLIENT)
-    assert inbound.wait_line(reason='done')['source'] == f'127.0.0.1:{source}'
-    assert http_get(inbound.port)[::2] == ['127.0.0.1', str(inbound.port)], 'plaintext has no identity'
-
-
-def test_proxy_protocol__nginx(lab):
-    """nginx reads the addresses; the identity from 1.23.2 on, older ones pass over it."""
-    port = lab.ports.free()
-    config = lab.folder / 'nginx.conf'
-    temporary = '\n'.join(f'{kind}_temp_path {lab.folder}/{kind};'
-                          for kind in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'))
-    config.write_text(f'daemon off; master_process off; pid {lab.folder}/nginx.pid; error_log stderr;\nevents {{ }}\n'
-                      f'http {{ access_log off; {temporary}\n server {{ listen 127.0.0.1:{port} proxy_protocol;\n'
-                      'location / { return 200 "$proxy_protocol_addr $proxy_protocol_port '
-                      '$proxy_protocol_server_port"; } } }\n')
-    lab.program('nginx', ['nginx', '-e', 'stderr', '-c', config])
-    wait_until(lambda: labs.listens(port), 'nginx listens')
-    inbound = lab.inbound(port, plaintext('permissive', service={'proxy_protocol': 'v2'}))
-    outbound = lab.outbound(inbound.port)
-    address, source, destination = http_get(outbound.port)
-    assert (address, destination) == ('127.0.0.1', str(inbound.port))
-    assert inbound.wait_line(reason='done')['source'] == f'127.0.0.1:{source}'
-    assert http_get(inbound.port)[::2] == ['127.0.0.1', str(inbound.port)]

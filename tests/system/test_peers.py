@@ -10,7 +10,7 @@ import lab as labs
 import peers
 from lab import connect, outcome, wait_until
 from pki import CA
-from test_status import promtool
+from reports import promtool
 from volume import mounted, secret
 
 ID = f'spiffe://{labs.TD}/ns/test/sa/'

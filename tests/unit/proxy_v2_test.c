@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The PROXY protocol's header byte for byte, as proxy-protocol.txt section 2.2 has it; that others understand it is shown
- * by tests/system/test_inbound_modes.py. */
+ * by tests/system/test_proxy_protocol.py. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>

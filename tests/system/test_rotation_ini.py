@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The INI, roots and processes change while traffic goes on."""
+import contextlib
+import datetime
+import json
+import os
+import random
+import re
+import threading
+import time
+
+import pytest
+
+import lab as labs
+from false_sidecar import FalseSidecar
+from lab import connect, wait_until
+from pki import ALWAYS, CA
+from rotating import generations, holds, ID, pair, ping, plain, talks, Traffic, wait_generation, web
+from volume import Volume, mounted, secret
+
+# --- the INI ----------------------------------------------------------------------------------------------------
+
+def test_a_rule_that_is_removed_takes_effect(lab, app):
+    """New connections are denied, by an alert. Another service of the same sidecar, and who uses it, are left alone."""
+    ports = {name: lab.ports.free() for name in ('other', 'to-other')}
+    behind = lab.inbound(app().port, {
+        'service other': {'listen': f'127.0.0.1:{ports["other"]}', 'app': f'127.0.0.1:{app().port}'},
+        'allow mesh': None, 'allow app': {'from': labs.CLIENT, 'to': 'app'},
+        'allow other': {'from': labs.CLIENT, 'to': 'other'}})
+    front = lab.outbound(behind.port, {'upstream other': {
+        'listen': f'127.0.0.1:{ports["to-other"]}', 'to': f'127.0.0.1:{ports["other"]}', 'peer': labs.SERVER}})
+    assert ping(front.port)
+    with Traffic(ports['to-other']):
+        behind.change({'allow app': {'from': ID + 'somebody-else'}})
+        wait_generation(behind, 2)
+        behind.agent.wait_line(msg='INI reloaded')
+        assert not ping(front.port)
+        behind.wait_line(reason='policy_denied')
+        front.wait_line(reason='peer_alert', alert=49)  # access_denied
+        behind.change({'allow app': {'from': labs.CLIENT}})
+        wait_generation(behind, 3)
+        assert ping(front.port)
+
+
+def test_an_invalid_ini_is_kept_out(lab, plain):
+    with Traffic(plain.port):
+        good = plain.inbound.ini.read_text()
+        plain.inbound.ini.write_text(good + '[polici]\n[limits]\nconnections = many\n')
+        lines = wait_until(lambda: (found := plain.inbound.agent.lines(msg='INI refused'))[1:] and found, 'not refused')
+        assert 'did you mean `policy`' in ' '.join(line['reason'] for line in lines)
+        assert 'many' in ' '.join(line['reason'] for line in lines)
+        assert all(line['file'] == str(plain.inbound.ini) and line['line'] > 0 for line in lines)
+        note = plain.inbound.wait_line(msg=re.compile('the agent refused a candidate'))
+        assert f'{plain.inbound.ini}:' in note['msg'] and '1 more' in note['msg']
+        # Credentials wait for it, too: a candidate is one.
+        plain.inbound.mount(lab.root.issue(labs.SERVER), lab.root.cert_pem)
+        holds(lambda: generations(plain.inbound) == [1], 'half of a candidate is in use')
+        plain.inbound.ini.write_text(good)
+        wait_generation(plain.inbound, 2)
+
+
+def test_keys_that_need_a_restart_are_named(lab, plain):
+    port = lab.ports.free()
+    plain.inbound.change({'service app': {'listen': f'127.0.0.1:{port}'}, 'service more': {
+        'listen': f'127.0.0.1:{lab.ports.free()}', 'app': '127.0.0.1:1'}, 'sidecar': {'workers': 2},
+        'agent': {'sidecar_uid': 12345}, 'limits': {'idle_timeout': '7m'}})
+    line = plain.inbound.agent.wait_line(msg='some settings need a restart, the rest applies')
+    assert line['keys'] == '[sidecar] workers, [agent] sidecar_uid, [service app] listen, [service more] listen'
+    wait_generation(plain.inbound, 2)
+    assert ping(plain.port), 'the old listener serves on'
+    plain.inbound.change({'limits': {'idle_timeout': '8m'}})
+    wait_generation(plain.inbound, 3)
+    assert len(plain.inbound.agent.lines(msg=re.compile('need a restart'))) == 1, 'said once'
+
+
+def test_limits_and_log_apply_at_once(lab, plain):
+    behind = plain.inbound
+    with connect(plain.port) as sock:
+        assert talks(sock)
+        behind.change({'limits': {'connections': 1}})
+        wait_generation(behind, 2)
+        assert not ping(plain.port)
+        behind.wait_line(reason='connection_limit')
+        behind.change({'limits': {'connections': 100}})
+        wait_generation(behind, 3)
+        assert ping(plain.port) and talks(sock)
+    behind.change({'log': {'format': 'text'}, 'sidecar': {'drain': '5m'}})
+    wait_until(lambda: re.search(r' info generation in use .*generation=4\b', behind.sidecar.text), 'JSON for ever')
+    wait_until(lambda: re.search(r' info generation accepted .*generation=4\b', behind.agent.text), 'JSON for ever')
+    with connect(plain.port) as sock:
+        assert talks(sock)
+        behind.sidecar.terminate()
+        wait_until(lambda: 'at most 300000 ms' in behind.sidecar.text, 'the old drain')
+        assert talks(sock)
+    assert behind.sidecar.wait() == 0
+
+
+def test_an_ini_in_a_volume_and_new_paths(lab, web):
+    """A ConfigMap that names another Secret, which is not mounted yet: refused until it is."""
+    config, other = Volume(lab.folder / 'config'), Volume(lab.folder / 'other')
+    config.write({'fairlead.ini': web.ini.read_bytes()})
+    web.ini = config / 'fairlead.ini'
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.take()
+        text = config.read()['fairlead.ini'].replace(bytes(web.volume.folder), bytes(other.folder))
+        config.write({'fairlead.ini': text})
+        assert 'it does not exist' in sidecar.receive_note()[2]
+        svid = lab.root.issue(labs.SERVER)
+        other.write(secret(svid, lab.root))
+        got = sidecar.next()
+        assert svid.chain_pem in got.credential and got.ini == text.decode()
+        assert sidecar.receive_note()[0] is False
+        # The old Secret is nobody's business any more.
+        web.volume.write(secret(lab.root.issue(labs.SERVER), lab.root))
+        other.write(secret(lab.server, lab.root))
+        assert lab.server.chain_pem in sidecar.receive().credential
+
+
+# --- root rollover ------------------------------------------------------------------------------------------------
+
+def roll(pair, side, number, *content):
+    """A Secret for one side, in use when this returns."""
+    {pair.inbound: pair.back, pair.outbound: pair.front}[side].write(secret(*content))
+    wait_generation(side, number)
+
+
+def told(side):
+    """What it warns of in /status; the metric counts the same."""
+    told = json.loads(side.get('/status')[1])['warnings']
+    assert f'\nfairlead_generation_warnings {len(told)}\n' in side.get('/metrics')[1]
+    return told
+
+
+def warnings(pair):
+    return [line['reason'] for side in pair.workloads for line in side.agent.lines(msg='credentials', level='warn')]
+
+
+def test_root_rollover_in_the_safe_order(lab, pair):
+    """The new root everywhere, certificates from it, the old root out: no failure, and no warning. A connection from
+    before has the old root's certificates, and would end with it; one that is made under the new ones does not, nor one
+    that resumes a session of the old ones."""
+    new = CA(labs.TD, common_name='new')
+    with Traffic(pair.port):
+        for side, svid in ((pair.inbound, lab.server), (pair.outbound, lab.client)):
+            roll(pair, side, 2, svid, lab.root, new)
+        fresh = {pair.inbound: new.issue(labs.SERVER), pair.outbound: new.issue(labs.CLIENT)}
+        for side, svid in fresh.items():
+            roll(pair, side, 3, svid, lab.root, new)
+    with Traffic(pair.port):
+        for side, svid in fresh.items():
+            roll(pair, side, 4, svid, new)
+    assert warnings(pair) == []
+    assert pair.inbound.sidecar.lines(reason='trust_lost') == []
+
+
+def test_root_rollover_in_the_unsafe_order(lab, pair):
+    """Issuing first, removing first: the side that does it says what will happen, before it does."""
+    new = CA(labs.TD, common_name='new')
+    roll(pair, pair.inbound, 2, new.issue(labs.SERVER), lab.root, new)
+    assert any('issue from a new root only after every workload has it' in text for text in warnings(pair))
+    log = pair.inbound.agent.text
+    assert log.index('issue from a new root') < log.index('"generation":2'), 'the warning comes first'
+    assert [text for text in told(pair.inbound) if 'issue from a new root only after' in text]
+    pair.inbound.change({'limits': {'idle_timeout': '2h'}})
+    wait_generation(pair.inbound, 3)
+    assert len(told(pair.inbound)) == 1, 'other settings make it no better'
+    assert not ping(pair.port), 'the client does not know the new root'
+    roll(pair, pair.outbound, 2, lab.client, lab.root, new)
+    assert ping(pair.port)
+    roll(pair, pair.inbound, 4, new.issue(labs.SERVER), new)
+    assert told(pair.inbound) == []
+    assert not ping(pair.port), "the client's certificate is from the old root"
+    roll(pair, pair.outbound, 3, lab.client, lab.root)
+    roll(pair, pair.outbound, 4, new.issue(labs.CLIENT), new)
+    assert any('remove a root only after every' in text for text in warnings(pair))
+    assert len(told(pair.outbound)) == 2
+    assert ping(pair.port)
+
+
+# --- kill -9 ------------------------------------------------------------------------------------------------------
+
+KILLS = int(os.environ.get('FAIRLEAD_KILLS', '100'))
+
+
+def in_use(workload, svid):
+    """Is this certificate that of the sidecar's last generation? Their ends tell them apart."""
+    lines = workload.sidecar.lines(msg='generation in use')
+    return lines and lines[-1]['not_after'] == not_after(svid)
+
+
+def not_after(svid):
+    """As the log writes it."""
+    when = getattr(svid.cert, 'not_valid_after_utc', None) or svid.cert.not_valid_after
+    return when.strftime('%Y-%m-%dT%H:%M:%SZ')
+
+
+@pytest.mark.heavy
+def test_killed_agents_and_sidecars_come_back_with_the_right_generation(lab, pair):
+    """At random moments around swaps. Killing an agent disturbs nobody; whoever comes back has what is current
+    within a second."""
+    side, moment = pair.inbound, threading.Event()
+    for count in range(KILLS):
+        chance = random.Random(f'kill {count}')
+        svid = lab.root.issue(labs.SERVER, not_after=ALWAYS + (count + 1) * datetime.timedelta(hours=1))
+        kills_agent = chance.random() < 0.5
+        with Traffic(pair.port) if kills_agent else contextlib.nullcontext():
+            pair.back.write(secret(svid, lab.root))
+            moment.wait(chance.uniform(0, 0.03))
+            (side.agent if kills_agent else side.sidecar).kill()
+            since = time.monotonic()
+            if kills_agent:
+                side.start_agent()
+            else:
+                side.start_sidecar()
+            wait_until(lambda s=svid: in_use(side, s), f'kill {count}: not the right generation')
+            assert time.monotonic() - since < labs.SLOW, f'kill {count} of {"agent" if kills_agent else "sidecar"}'
+        side.wait_ready()
+        assert ping(pair.port)
+    numbers = [line['generation'] for line in pair.outbound.sidecar.lines(msg='generation in use')]
+    assert numbers == [1], 'the other side is not concerned'

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`fairlead-agent status`, for people and for programs."""
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import termios
+
+import pytest
+
+import lab as labs
+import peers
+from lab import connect, wait_until
+from reports import agree, ask, of, status, tool
+
+# --- the tool -------------------------------------------------------------------------------------
+
+def test_status_for_people(lab, app):
+    pair = lab.pair(app().port)
+    ask(pair, 100_000)
+    agree(pair.outbound, {'done': 1}, 'outbound')
+    code, out, err = tool('status', '-c', pair.outbound.ini)
+    assert (code, err) == (0, '')
+    for pattern in (r'^sidecar +ready$', rf'^identity +{labs.CLIENT}$', r'^ +expires in 3649d 23h, 20|3650d, 20',
+                    r'^generation +1, since 20\d\d-', rf'^trust +root 1 of {labs.TD} expires in ',
+                    r'^rotations +1 used, 0 refused by the agent, 0 by the sidecar', r'^agent +connected$',
+                    rf'^upstream +peer: 127\.0\.0\.1:{pair.port} -> 127\.0\.0\.1:{pair.inbound.port}$',
+                    r'^outbound +connections: 0 open of 1; ended: 1 done$',
+                    r'^ +handshakes: 1 ok, \d of them resumed$', r'^ +bytes: 97\.7 KiB to the app, 97\.7 KiB to the mesh$'):
+        assert re.search(pattern, out, re.M), (pattern, out)
+    assert not re.search('^inbound', out, re.M), 'no traffic, no lines'
+
+
+def test_status_names_the_peers_of_open_connections(lab, app):
+    """The one with the most connections first."""
+    inbound, other = lab.inbound(app().port), lab.root.issue(f'spiffe://{labs.TD}/ns/test/sa/other')
+    fronts = [lab.outbound(inbound.port), lab.outbound(inbound.port, svid=other)]
+    with contextlib.ExitStack() as stack:
+        for front in (fronts[0], fronts[1], fronts[1]):
+            sock = stack.enter_context(connect(front.port))
+            sock.sendall(b'x')
+            assert sock.recv(1) == b'x'
+        out = tool('status', '-c', inbound.ini)[1]
+        assert re.search(rf'^peers        spiffe://{labs.TD}/ns/test/sa/other: 2 inbound\n'
+                         rf'             {labs.CLIENT}: 1 inbound$', out, re.M), out
+        assert re.search(rf'^peers        {labs.SERVER}: 1 outbound$', tool('status', '-c', fronts[0].ini)[1], re.M)
+    wait_until(lambda: 'peers' not in tool('status', '-c', inbound.ini)[1], 'nothing is open')
+
+
+def test_status_json_is_the_document(lab):
+    web = lab.inbound(8080)
+    code, out, err = tool('status', '--json', '-c', web.ini)
+    assert (code, err) == (0, '')
+    assert list(json.loads(out)) == [
+        'ready', 'reason', 'version', 'pid', 'now', 'started', 'workers', 'id', 'generation', 'certificates',
+        'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'warnings', 'listeners', 'capture',
+        'connections', 'bytes', 'plaintext', 'dns_addresses_refused', 'handshakes', 'peers', 'peers_size',
+        'last_judgement', 'agent', 'log_lines_lost']
+    assert json.loads(out)['pid'] == web.sidecar.pid
+    assert set(json.loads(out)) <= set(re.findall(r'\w+', tool('status', '--help')[1]))
+
+
+def test_status_when_nobody_answers(lab):
+    web = lab.inbound(8080, start=False)
+    for options in ([], ['--json']):
+        code, out, err = tool('status', '-c', web.ini, *options)
+        assert (code, out) == (1, '') and len(err.splitlines()) == 1
+        assert f'127.0.0.1:{web.admin}' in err and 'refused' in err
+    web.change({'sidecar': {'admin': ''}})
+    code, out, err = tool('status', '-c', web.ini)
+    assert (code, out) == (2, '') and '[sidecar] admin' in err
+
+
+@pytest.mark.parametrize('answer', [
+    b'HTTP/1.1 200 OK\r\n\r\nnonsense', b'HTTP/1.1 200 OK\r\n\r\n{}', b'HTTP/1.1 200 OK\r\n\r\n[[[[[[',
+    b'HTTP/1.1 200 OK\r\n\r\n' + b'[' * 100_000, b'HTTP/1.1 404 Not Found\r\n\r\n{"ready": true}',
+    b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ready": true}', b'SSH-2.0-x\r\n', b''],
+    ids=['nonsense', 'empty', 'open', 'deep', '404', 'short', 'SSH', 'nothing'])
+def test_status_of_something_else(lab, app, answer):
+    def answer_with(sock):
+        sock.recv(4096)
+        sock.sendall(answer)
+    web = lab.inbound(8080, start=False)
+    web.change({'sidecar': {'admin': f'127.0.0.1:{app(answer_with).port}'}})
+    code, out, err = tool('status', '-c', web.ini)
+    assert (code, out) == (1, '') and err.startswith('fairlead-agent: ') and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize('document', [
+    '{"ready": true}', '{"ready": false, "reason": 5, "generation": [], "certificates": {"a": 1}, "listeners": "x"}',
+    '{"ready": true, "generation": {"number": 1e300, "remaining_seconds": -1e300}, "bytes": {"inbound": 1}}',
+    '{"ready": true, "version": "\\u001b[2J\\u202e\\ud800", "id": "\\n\\n", "connections": {"inbound": {"opened": 1, '
+    '"closed": {"\\u001b[2J": 1, "x": -1, "y": "z"}}}, "listeners": [1, {}, {"leads_to": [1, null]}]}'],
+    ids=['bare', 'wrong types', 'huge', 'hostile'])
+def test_status_of_a_stranger_does_no_harm(lab, app, document):
+    def answer_with(sock):
+        sock.recv(4096)
+        sock.sendall(b'HTTP/1.1 200 OK\r\n\r\n' + document.encode())
+    web = lab.inbound(8080, start=False)
+    web.change({'sidecar': {'admin': f'127.0.0.1:{app(answer_with).port}'}})
+    code, out, _ = tool('status', '-c', web.ini)
+    assert code in (0, 1) and '\x1b' not in out and '\u202e' not in out
+
+
+def test_watch(lab, app):
+    """On a terminal it redraws in place, says when the sidecar is gone, and ends on Ctrl-C with the last verdict."""
+    web = lab.inbound(app().port)
+    master, slave = pty.openpty()
+    process = subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '--watch', '-c', web.ini], stdin=slave,
+                               stdout=slave, stderr=slave)
+    os.close(slave)
+    os.set_blocking(master, False)
+    screen = bytearray()
+
+    def shows(text, times=1):
+        try:
+            while chunk := os.read(master, 65536):
+                screen.extend(chunk)
+        except BlockingIOError:
+            pass
+        return screen.count(text) >= times
+    try:
+        wait_until(lambda: shows(b'\x1b[H', 2), 'it redraws')
+        assert b'identity     spiffe://' in screen and b'\x1b[J' in screen
+        web.sidecar.stop()
+        wait_until(lambda: shows(b'NOT REACHABLE: '), 'it notices')
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10 * labs.SLOW) == 1
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def test_watch_in_a_small_window(lab):
+    """Nothing wraps and nothing scrolls."""
+    web = lab.inbound(8080)
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('4H', 6, 30, 0, 0))
+    with subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '--watch', '-c', web.ini], stdin=slave,
+                          stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        screen = b''
+        while screen.count(b'\x1b[H') < 3:
+            screen += os.read(master, 65536)
+        process.send_signal(signal.SIGINT)
+    os.close(master)
+    lines = screen.split(b'\x1b[H')[1].replace(b'\x1b[K', b'').replace(b'\x1b[J', b'').decode().splitlines()
+    assert len(lines) == 5 and all(len(line) < 30 for line in lines), lines
+    assert lines[0] == 'sidecar      ready' and re.fullmatch(r'and \d+ more lines, in a larger.*', lines[-1])
+
+
+def test_watch_into_a_pipe(lab):
+    web = lab.inbound(8080)
+    with subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '--watch', '--json', '-c', web.ini],
+                          stdout=subprocess.PIPE, text=True) as process:
+        text = ''
+        while text.count('\n}\n') < 2:
+            text += process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10 * labs.SLOW) == 0
+    assert '\x1b' not in text
+    assert json.loads(text[:text.index('\n}\n') + 3])['ready'] is True
