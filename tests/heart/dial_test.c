@@ -1,24 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Outbound: where a connection goes, names that have to be asked first, addresses that do not answer, slots that are taken. */
-#include "heart.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/capture.h"
-#include "base/mem.h"
-
-static struct heart heart;
-
-static void open_heart(void)
-{
-	heart_open(&heart, NULL);
-}
-
-static void close_heart(void)
-{
-	heart_close(&heart);
-}
+/* Outbound by fixed listeners: names that have to be asked first, addresses that do not answer, slots that are taken. */
+#include "dial_bench.h"
 
 TestSuite(dial, .init = open_heart, .fini = close_heart);
 
@@ -26,42 +8,6 @@ static const enum heart_door fixed_doors[] = {DOOR_MTLS_OUT, DOOR_PLAIN_OUT};
 static const char *const fixed_names[] = {"api", "db"};
 
 #define EACH_FIXED for (unsigned i = 0; i < 2; i++)
-
-static void let_go(struct side *side)
-{
-	heart_forget(&heart, side);
-	side_close(side);
-}
-
-static void start_again(const struct heart_options *options)
-{
-	close_heart();
-	heart_open(&heart, options);
-}
-
-static void expect_reset(struct side *app, enum fl_reason reason)
-{
-	HEART_UNTIL(&heart, side_was_reset(app));
-	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, reason), 1, "%s", heart_log(&heart));
-	let_go(app);
-	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
-}
-
-/* Somebody is there, speaks TLS where the door leads to that, and gets what the app says. */
-static void expect_through(struct side *app, enum heart_door door, enum heart_place place)
-{
-	struct side peer;
-
-	heart_accept(&heart, &peer, place);
-	if (door == DOOR_MTLS_OUT) {
-		heart_speak_tls(&heart, &peer, FL_TLS_SERVER, "p256");
-	}
-	side_say(app, "hello");
-	HEART_UNTIL(&heart, side_has(&peer, "hello"));
-	let_go(app);
-	let_go(&peer);
-	heart_settle(&heart);
-}
 
 /* --- addresses ------------------------------------------------------------------------------------ */
 
@@ -207,38 +153,6 @@ Test(dial, slot_of_one_that_gets_nowhere_is_free_again)
 
 /* --- names of fixed upstreams ----------------------------------------------------------------------- */
 
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
-
-/* One name; of a fixed upstream where port is 0. */
-static struct fl_upstream_map *map_with(uint32_t upstream, uint16_t port, enum fl_name_state state,
-					uint64_t asked_ms, const char *trouble)
-{
-	struct fl_upstream_map *map = fl_upstream_map_new();
-
-	fl_upstream_map_add_name(map,
-				 &(struct fl_upstream_name){.host = "far.example",
-							    .trouble = trouble,
-							    .ports = {port != 0 ? port : 1, port},
-							    .upstream = upstream,
-							    .state = state,
-							    .asked_ms_v4 = asked_ms,
-							    .asked_ms_v6 = asked_ms});
-	return map;
-}
-
-static void add_address(struct fl_upstream_map *map, uint32_t upstream, uint16_t port,
-			unsigned kind)
-{
-	struct sockaddr_in sa = heart_loopback(port);
-	struct fl_cidr one;
-
-	cr_assert(fl_cidr_of((struct sockaddr *)&sa, &one));
-	fl_upstream_map_add(map, &one, (struct fl_port_range){port, port}, upstream, kind);
-}
-
 Test(dial, upstream_without_address_waits_for_dns_and_goes_on_with_the_answer)
 {
 	EACH_FIXED
@@ -285,6 +199,19 @@ Test(dial, upstream_whose_name_has_no_address_ends_at_once)
 		cr_expect(heart_logged(&heart, i == 0 ? "it does not exist"
 						      : "no address that this upstream may use"));
 	}
+}
+
+Test(dial, answer_that_is_old_is_asked_for_again)
+{
+	struct side app;
+
+	start_again(&(struct heart_options){.map = map_with(0, 0, FL_NAME_MISSING, 1, NULL)});
+	heart_point(&heart, "api", PLACES);
+	heart_connect(&heart, &app, DOOR_MTLS_OUT);
+	HEART_UNTIL(&heart, heart.wanted[0] > 0);
+	heart_settle(&heart);
+	cr_expect_str_eq(heart_state(&heart), "resolving");
+	let_go(&app);
 }
 
 Test(dial, address_that_is_withheld_is_waited_for)
@@ -337,211 +264,6 @@ Test(dial, section_that_goes_while_dns_is_asked_asks_for_a_restart)
 	HEART_UNTIL(&heart, heart.wanted[0] == 1);
 	heart_take(&heart, &(struct heart_options){.lacks_api_and_web = true});
 	expect_reset(&app, FL_REASON_RESTART_NEEDED);
-}
-
-/* --- captured --------------------------------------------------------------------------------------- */
-
-static void pretend_port(uint16_t port)
-{
-	struct sockaddr_in to = heart_loopback(port);
-
-	heart_pretend_destination((struct sockaddr *)&to);
-}
-
-static void connect_captured(struct side *app)
-{
-	pretend_port(heart.place_ports[PLACE_OTHER]);
-	heart_connect(&heart, app, DOOR_CAPTURE_OUT);
-}
-
-static const char plaintext_by_default[] = "[outbound]\ndefault = plaintext\n";
-
-Test(dial, captured_connection_goes_where_it_wanted_to_go)
-{
-	struct side app;
-
-	start_again(&(struct heart_options){.extra = plaintext_by_default});
-	connect_captured(&app);
-	expect_through(&app, DOOR_CAPTURE_OUT, PLACE_OTHER);
-}
-
-Test(dial, captured_connection_that_nothing_is_about_is_refused_by_default)
-{
-	struct side app;
-
-	start_again(&(struct heart_options){.extra = "[outbound]\ndefault = refuse\n"});
-	connect_captured(&app);
-	expect_reset(&app, FL_REASON_OUTBOUND_REFUSED);
-}
-
-/* With an [upstream far] for PLACE_OTHER, and such a map. */
-static void take_far(const char *keys, struct fl_upstream_map *map)
-{
-	char *extra = fl_format("[upstream far]\nto = 127.0.0.1:%u\n%s%s",
-				heart.place_ports[PLACE_OTHER], keys, plaintext_by_default);
-
-	heart_take(&heart, &(struct heart_options){.extra = extra, .map = map});
-	free(extra);
-}
-
-#define FAR 2u
-#define PEER_KEY "peer = spiffe://prod.example/**\n"
-
-Test(dial, captured_connection_of_an_mtls_upstream_shakes_hands)
-{
-	struct fl_upstream_map *map = fl_upstream_map_new();
-	struct side app, peer;
-
-	add_address(map, FAR, heart.place_ports[PLACE_OTHER], FL_MAP_CLAIMS);
-	take_far(PEER_KEY, map);
-	for (unsigned i = 0; i < 2; i++) {
-		connect_captured(&app);
-		heart_accept(&heart, &peer, PLACE_OTHER);
-		heart_speak_tls(&heart, &peer, FL_TLS_SERVER, "p256");
-		side_say(&app, "hello");
-		HEART_UNTIL(&heart, side_has(&peer, "hello"));
-		cr_expect_eq(fl_tls_resumed(peer.tls), i == 1);
-		side_say(&peer, "welcome"); /* with a ticket */
-		HEART_UNTIL(&heart, side_has(&app, "welcome"));
-		let_go(&app);
-		let_go(&peer);
-		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
-	}
-}
-
-Test(dial, captured_address_that_is_no_names_waits_until_the_names_of_its_port_are_known)
-{
-	struct fl_upstream_map *answered;
-	struct side app;
-
-	take_far(PEER_KEY, map_with(FAR, heart.place_ports[PLACE_OTHER], FL_NAME_UNASKED, 0, NULL));
-	connect_captured(&app);
-	HEART_UNTIL(&heart, heart.wanted[0] == 1);
-	cr_expect_str_eq(heart_state(&heart), "resolving");
-	/* The name has another address: this one is nobody's. */
-	answered =
-		map_with(FAR, heart.place_ports[PLACE_OTHER], FL_NAME_KNOWN, now_ms() + 5000, NULL);
-	fl_worker_post_upstream_map(heart.worker, answered);
-	fl_upstream_map_unref(answered);
-	fl_worker_post_answer(heart.worker);
-	expect_through(&app, DOOR_CAPTURE_OUT, PLACE_OTHER);
-}
-
-Test(dial, captured_address_that_may_be_a_name_without_answer_ends_within_connect_timeout)
-{
-	struct side app;
-
-	take_far(PEER_KEY, map_with(FAR, heart.place_ports[PLACE_OTHER], FL_NAME_UNASKED, 0,
-				    "far.example has not been answered yet"));
-	connect_captured(&app);
-	HEART_UNTIL(&heart, heart.wanted[0] == 1);
-	heart_skip_ms(&heart, 12000);
-	expect_reset(&app, FL_REASON_NO_ADDRESS);
-	cr_expect(heart_logged(&heart, "far.example has not been answered yet"));
-}
-
-Test(dial, captured_address_on_the_port_of_a_name_without_address_is_refused)
-{
-	struct side app;
-
-	take_far(PEER_KEY, map_with(FAR, heart.place_ports[PLACE_OTHER], FL_NAME_MISSING,
-				    now_ms() + 5000, "far.example: it does not exist"));
-	connect_captured(&app);
-	expect_reset(&app, FL_REASON_NO_ADDRESS);
-}
-
-/* An address that a plaintext name has: the names are asked again for a moment, and then it goes there all the same. */
-Test(dial, loose_address_lingers_and_goes_on)
-{
-	struct fl_upstream_map *map =
-		map_with(FAR, heart.place_ports[PLACE_OTHER], FL_NAME_KNOWN, 1, NULL);
-	struct side app;
-
-	add_address(map, FAR, heart.place_ports[PLACE_OTHER], FL_MAP_LOOSE);
-	take_far("mode = plaintext\n", map);
-	connect_captured(&app);
-	HEART_UNTIL(&heart, heart.wanted[0] == 1);
-	cr_expect_str_eq(heart_state(&heart), "resolving");
-	heart_skip_ms(&heart, 2000);
-	expect_through(&app, DOOR_CAPTURE_OUT, PLACE_OTHER);
-}
-
-/* An mtls upstream has got the address while it was dialled in plaintext. */
-Test(dial, plaintext_to_an_address_that_is_claimed_now_is_closed)
-{
-	struct fl_upstream_map *before = fl_upstream_map_new(), *after = fl_upstream_map_new();
-	uint16_t port = heart.place_ports[PLACE_OTHER];
-	struct side app, peer;
-
-	take_far(PEER_KEY, before);
-	connect_captured(&app);
-	heart_accept(&heart, &peer, PLACE_OTHER);
-	side_say(&app, "hello");
-	HEART_UNTIL(&heart, side_has(&peer, "hello"));
-	add_address(after, FAR, port, FL_MAP_CLAIMS);
-	fl_worker_post_upstream_map(heart.worker, after);
-	fl_upstream_map_unref(after);
-	expect_reset(&app, FL_REASON_POLICY_LOST);
-	let_go(&peer);
-}
-
-Test(dial, direct_connection_to_a_capture_port_has_no_destination)
-{
-	struct side app;
-
-	for (unsigned i = 0; i < 2; i++) {
-		start_again(NULL);
-		if (i == 1) {
-			pretend_port(heart.ports[DOOR_CAPTURE_OUT]);
-		}
-		heart_connect(&heart, &app, DOOR_CAPTURE_OUT);
-		expect_reset(&app, FL_REASON_DESTINATION_UNKNOWN);
-	}
-}
-
-Test(dial, captured_connection_to_a_listener_of_ours_is_a_loop)
-{
-	struct side app;
-
-	pretend_port(heart.ports[DOOR_STRICT]);
-	heart_connect(&heart, &app, DOOR_CAPTURE_OUT);
-	expect_reset(&app, FL_REASON_LOOP);
-}
-
-Test(dial, probe_of_capture_is_no_connection)
-{
-	struct side app;
-
-	pretend_port(FL_CAPTURE_PROBE_PORT);
-	heart_connect(&heart, &app, DOOR_CAPTURE_OUT);
-	HEART_UNTIL(&heart, app.has_fin);
-	cr_expect_eq(heart.loop->counters.probes, 1);
-	cr_expect_eq(heart.loop->counters.opened[FL_OUTBOUND], 0);
-	let_go(&app);
-}
-
-/* Inbound: the port says which section, and the app is where the peer wanted to go. */
-Test(dial, captured_inbound_connection_reaches_the_port_that_it_was_for)
-{
-	struct side client, app;
-	char *extra;
-
-	for (unsigned i = 0; i < 2; i++) {
-		extra = fl_format("[service near]\nport = %u\nmode = strict\n",
-				  heart.place_ports[PLACE_OTHER]);
-		heart_take(&heart, &(struct heart_options){.extra = i == 0 ? extra : NULL});
-		free(extra);
-		pretend_port(heart.place_ports[PLACE_OTHER]);
-		heart_connect(&heart, &client, DOOR_CAPTURE_IN);
-		heart_speak_tls(&heart, &client, FL_TLS_CLIENT, "p256");
-		heart_accept(&heart, &app, PLACE_OTHER);
-		side_say(&client, "hello");
-		HEART_UNTIL(&heart, side_has(&app, "hello"));
-		let_go(&client);
-		let_go(&app);
-		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
-	}
-	cr_expect(heart_logged(&heart, "\"service\":\"near\""));
 }
 
 /* --- slots ------------------------------------------------------------------------------------------ */

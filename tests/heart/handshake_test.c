@@ -335,6 +335,31 @@ Test(handshake, client_that_stalls_after_its_hello_ends_in_time)
 	end(&call);
 }
 
+/* What the hello took is gone: the time for the whole began with its first byte. */
+Test(handshake, slow_hello_leaves_less_time_for_the_rest)
+{
+	struct call call;
+	size_t len;
+
+	heart_take(&heart, &(struct heart_options){.extra = "[limits]\nhandshake_timeout = 3s\n"});
+	call_begin(&heart, &call, CALL_IN_TLS);
+	call.mesh.is_deaf = true;
+	len = call.mesh.out_len;
+	call.mesh.out_len = 40;
+	HEART_UNTIL(&heart, call.mesh.sent == 40);
+	heart_settle(&heart);
+	heart_skip_ms(&heart, 2500);
+	memmove(call.mesh.out, call.mesh.out + 40, len - 40);
+	call.mesh.out_len = len - 40;
+	HEART_UNTIL(&heart, call.mesh.sent == len);
+	heart_settle(&heart);
+	cr_expect_eq(heart_open_connections(&heart), 1);
+	heart_skip_ms(&heart, 700);
+	heart_settle(&heart); /* at once: real time would do, too */
+	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_HANDSHAKE_TIMEOUT), 1);
+	end(&call);
+}
+
 /* --- resumption ----------------------------------------------------------------------------------- */
 
 static bool is_resumed(enum call_kind kind)

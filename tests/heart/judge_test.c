@@ -54,6 +54,10 @@ static void expect_closed(struct call *call, enum fl_reason reason)
 		     heart_log(&heart));
 	HEART_UNTIL(&heart, side_was_reset(&call->mesh) || call->mesh.failure != NULL ||
 				    call->mesh.has_fin);
+	if (call_is_tls(call->kind)) { /* a peer that has heard nothing final of us is told why */
+		HEART_UNTIL(&heart, call->mesh.failure != NULL);
+		cr_expect_eq(call->mesh.failure->cause, FL_TLS_CAUSE_PEER_ALERT);
+	}
 	call_close(call);
 	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
 }

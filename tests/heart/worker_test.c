@@ -2,11 +2,13 @@
 /* A worker's life: its thread, its mailbox, its listeners, draining and stopping. */
 #include "call.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -62,6 +64,33 @@ Test(worker, without_a_thread_says_so)
 	faults_end();
 	cr_expect_not_null(strstr(err.text, "cannot start a worker thread"), "%s", err.text);
 	fl_worker_free(worker);
+	heart_close(&heart);
+}
+
+/* At the start there is nothing better to do: a restart is clean. */
+Test(worker, without_a_loop_the_process_ends)
+{
+	static const char *const calls[] = {"uv_loop_init", "uv_mutex_init", "uv_async_init",
+					    "uv_timer_init"};
+
+	heart_open(&heart, NULL);
+	for (size_t i = 0; i < FL_COUNT_OF(calls); i++) {
+		struct faults faults = {.kinds = FAULTS_UV, .only = calls[i]};
+		pid_t child = fork();
+		int status;
+
+		cr_assert_geq(child, 0);
+		if (child == 0) {
+			faults_fail(&faults, 1);
+			(void)signal(SIGABRT, SIG_DFL);
+			(void)close(STDERR_FILENO);
+			faults_on();
+			(void)new_worker(heart.generation->conf, &heart.main);
+			_exit(0);
+		}
+		cr_assert_eq(waitpid(child, &status, 0), child);
+		cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%s", calls[i]);
+	}
 	heart_close(&heart);
 }
 
@@ -205,6 +234,25 @@ Test(worker, listener_that_cannot_be_opened_is_logged_and_the_others_serve)
 	cr_expect(heart_logged(&heart, "[sidecar inbound]"), "%s", heart_log(&heart));
 	call_open(&heart, &call, CALL_IN_TLS);
 	call_close(&call);
+	heart_close(&heart);
+}
+
+Test(worker, without_descriptors_connections_wait_until_there_are_some)
+{
+	struct faults faults = {.kinds = FAULTS_SYSTEM, .only = "accept4"};
+	struct side client;
+
+	heart_open(&heart, NULL);
+	faults_fail(&faults, 1);
+	heart_connect(&heart, &client, DOOR_STRICT);
+	heart_settle(&heart);
+	cr_expect_not_null(faults.call);
+	cr_expect_eq(heart_open_connections(&heart), 0);
+	faults_end();
+	heart_skip_ms(&heart, 1000);
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 1);
+	heart_forget(&heart, &client);
+	side_close(&client);
 	heart_close(&heart);
 }
 

@@ -501,7 +501,8 @@ def check_documented(_):
             ('README.md', 'key', ini_keys(), set(documented_keys(readme))),
             ('README.md', 'reason', set(re.findall(r'X\(\w+, "(\w+)"', read('sidecar/count/reason.h'))),
              {quoted(cells[0])[0] for cells in table(readme, '| `reason` |')}),
-            ('README.md', 'metric', set(re.findall(r'"(fairlead_\w+)', read('sidecar/report/metrics.c') + read('sidecar/count/counters.h'))),
+            ('README.md', 'metric', set(re.findall(
+                r'"(fairlead_\w+|process_\w+)"', ''.join(map(read, c_files('sidecar/report', 'sidecar/count'))))),
              {metric for cells in table(readme, '| name | labels |') for metric in quoted(cells[0])}),
             ('sidecar/ARCHITECTURE.md', 'layer', set(LAYERS), set(layers))]:
         for each in sorted(there - said):
