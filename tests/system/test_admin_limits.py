@@ -156,7 +156,7 @@ def busy(lab, app):
         sock.close()
 
 
-@pytest.mark.heavy
+@pytest.mark.alone
 @pytest.mark.parametrize('name, request_text, parallel, reads', [
     ('listings', ASK.format('/connections'), 64, 'reads'),
     ('metrics', ASK.format('/metrics'), 64, 'reads'),
@@ -166,7 +166,7 @@ def busy(lab, app):
     ('answers that nobody takes', ASK.format('/connections'), 1500, 'does not read'),
 ], ids=lambda value: value if isinstance(value, str) and ' ' not in value and '/' not in value else '')
 def test_probes_come_through_a_flood(busy, name, request_text, parallel, reads):
-    """The machine is shared while tests run: half of them within 50 ms, and every one within the second that a kubelet waits."""
+    """Half of them within 50 ms, and every one within the second that a kubelet waits."""
     heap = busy.sidecar.heap()
     with flood(busy, request_text, parallel, reads) as process:
         times = []

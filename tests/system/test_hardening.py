@@ -47,7 +47,7 @@ def test_a_key_that_root_may_not_read_is_said_to_be_so(lab):
     inbound = lab.inbound('127.0.0.1:9', start=False)
     os.chown(inbound.folder / 'tls.key', NOBODY, -1)
     inbound.start()
-    inbound.agent.wait_line(msg='credentials refused', reason=re.compile(f'uid 0 .* may not read it, it belongs to {NOBODY}'))
+    inbound.agent.wait_line(msg='credentials refused', reason=re.compile(f'uid 0 .* may not read it: it belongs to {NOBODY}'))
     done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, 'check', '-c', inbound.ini], capture_output=True,
                           check=False)
     assert b'tls.key' not in done.stderr, 'the tools, which root starts, read it'
