@@ -202,7 +202,7 @@ static int error_of(const struct fl_sock *sock)
 static void finish_dial(struct fl_sock *sock, uint32_t events)
 {
 	fl_sock_dial_cb dialed = sock->dialed;
-	int sys = sock->dial_error;
+	int sys = sock->error;
 
 	if (sys == 0 && (events & (EPOLLERR | EPOLLHUP)) != 0) {
 		sys = error_of(sock);
@@ -249,7 +249,7 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 	sock->heeds_icmp = dial->heeds_icmp;
 	fl_sock_set_user(sock, events, user);
 	if (sys != 0) {
-		sock->dial_error = sys;
+		sock->error = sys;
 		fl_net_come_back(sock->net, &sock->watched);
 	} else {
 		rc = fl_net_watch(net, &sock->watched, fd, EPOLLOUT);
@@ -278,8 +278,13 @@ static void stop_for(struct fl_sock *sock, int sys)
 static void read_once(struct fl_sock *sock)
 {
 	struct fl_net *net = sock->net;
-	ssize_t n = recv(sock->fd, net->read_buf, net->read_cap, 0);
+	ssize_t n;
 
+	if (sock->error != 0) {
+		stop_for(sock, -sock->error);
+		return;
+	}
+	n = recv(sock->fd, net->read_buf, net->read_cap, 0);
 	if (n > 0) {
 		/* Less than there was room for: nothing is left, unless the end is. */
 		sock->readable = (size_t)n == net->read_cap || sock->ended || sock->urgent;
@@ -327,11 +332,13 @@ void fl_sock_read_start(struct fl_sock *sock)
 	sock->reading = true;
 	if (sock->readable) {
 		fl_net_come_back(sock->net, &sock->watched);
-	} else if (!sock->watched.is_watched &&
-		   fl_net_watch(sock->net, &sock->watched, sock->fd, 0) != 0) {
-		/* No memory: an error that the next turn finds. */
-		set_reset_on_close(sock->fd);
-		(void)shutdown(sock->fd, SHUT_RDWR);
+		return;
+	}
+	if (!sock->watched.is_watched) {
+		sock->error = fl_net_watch(sock->net, &sock->watched, sock->fd, 0);
+	}
+	if (sock->error != 0) {
+		/* No memory in the kernel. The socket stays as it is until then: its peer may not take that for an end. */
 		sock->readable = true;
 		fl_net_come_back(sock->net, &sock->watched);
 	}
@@ -501,8 +508,7 @@ static void on_events(struct fl_watched *watched, uint32_t events)
 	sock->broken |= (events & EPOLLERR) != 0;
 	sock->urgent |= (events & EPOLLPRI) != 0;
 	sock->readable |= (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | broken)) != 0;
-	if (sock->dialed != NULL &&
-	    (sock->dial_error != 0 || (events & (EPOLLOUT | broken)) != 0)) {
+	if (sock->dialed != NULL && (sock->error != 0 || (events & (EPOLLOUT | broken)) != 0)) {
 		finish_dial(sock, events);
 	}
 	if (sock->dialed == NULL) {

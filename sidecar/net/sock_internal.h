@@ -19,7 +19,7 @@ struct fl_sock {
 	struct sockaddr_in6 peer; /* or a sockaddr_in; sin6_family 0: a Unix socket. Kept, because a
 				     socket that both sides have finished no longer knows */
 	int fd;                   /* -1 when closed */
-	int dial_error;           /* known before anybody could be told */
+	int error;                /* negative; of a call of ours, told in the next turn; 0: none */
 	struct fl_alive alive;    /* as it is set, or oftener */
 	bool is_unix : 1;
 	bool fin_wanted : 1; /* FIN follows the last pending write */
