@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* keys - every section and key that the INI can have, as tables, and the defaults. A key has a type, a place in its section's
- * struct, and an example for messages. */
+ * struct, an example for messages, and, if a new value of it requires a restart, the function that compares values. */
 #include "base/mem.h"
 #include "conf/settings.h"
 #include "conf/values.h"
@@ -107,16 +107,19 @@ static const struct fl_key sidecar_keys[] = {
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_capture_listeners,
 	 IN_CONF(sidecar),
+	 .differs = fl_differs_inbound,
 	 .hint = "*:15006"},
 	{.name = "outbound",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_capture_listeners,
 	 IN_CONF(sidecar),
+	 .differs = fl_differs_outbound,
 	 .hint = "127.0.0.1:15001, [::1]:15001"},
 	{.name = "admin",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_admin,
 	 IN_CONF(sidecar.admin),
+	 .differs = fl_differs_address,
 	 .hint = "*:15020"},
 	{.name = "admin_details",
 	 .type = FL_TYPE_FLAG,
@@ -126,11 +129,13 @@ static const struct fl_key sidecar_keys[] = {
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_control,
 	 IN_CONF(sidecar.control),
+	 .differs = fl_differs_path,
 	 .hint = "/run/fairlead/sidecar.sock"},
 	{.name = "workers",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_workers,
 	 IN_CONF(sidecar.workers),
+	 .differs = fl_differs_number,
 	 .hint = "auto"},
 	{.name = "drain",
 	 .type = FL_TYPE_DURATION,
@@ -143,17 +148,20 @@ static const struct fl_key agent_keys[] = {
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_socket_path,
 	 IN_CONF(agent.socket),
+	 .differs = fl_differs_path,
 	 .hint = "/run/fairlead/agent.sock"},
 	/* The highest uid stands for "none" in system calls. */
 	{.name = "sidecar_uid",
 	 .type = FL_TYPE_COUNT,
 	 IN_CONF(agent.sidecar_uid),
 	 .max = UINT32_MAX - 1,
+	 .differs = fl_differs_number,
 	 .hint = "2112"},
 	{.name = "uid",
 	 .type = FL_TYPE_COUNT,
 	 IN_CONF(agent.uid),
 	 .max = UINT32_MAX - 1,
+	 .differs = fl_differs_number,
 	 .hint = "2113"},
 };
 static const struct fl_key tls_keys[] = {
@@ -194,6 +202,7 @@ static const struct fl_key service_keys[] = {
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_service_listen,
 	 IN_SERVICE(listen),
+	 .differs = fl_differs_address,
 	 .hint = "*:8443"},
 	{.name = "app",
 	 .type = FL_TYPE_OWN,
@@ -232,6 +241,7 @@ static const struct fl_key upstream_keys[] = {
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_upstream_listen,
 	 IN_UPSTREAM(listen),
+	 .differs = fl_differs_address,
 	 .hint = "127.0.0.1:7001"},
 	{.name = "to",
 	 .type = FL_TYPE_OWN,
@@ -330,6 +340,7 @@ static const struct fl_key limits_keys[] = {
 	 IN_CONF(limits.buffer),
 	 .min = 4096,
 	 .max = 1024 * 1024,
+	 .differs = fl_differs_number,
 	 .hint = "64KiB"},
 	{.name = "max_age",
 	 .type = FL_TYPE_DURATION,
@@ -355,7 +366,11 @@ static const struct fl_key rotation_keys[] = {
 };
 #define SELECTORS_HINT "15020, 10.0.0.0/8, 10.0.0.1:443, [fd00::]/8:443, *:53, interface:eth1"
 static const struct fl_key redirect_keys[] = {
-	{.name = "mode", .type = FL_TYPE_WORD, IN_CONF(redirect.mode), WORDS(redirect_modes)},
+	{.name = "mode",
+	 .type = FL_TYPE_WORD,
+	 IN_CONF(redirect.mode),
+	 WORDS(redirect_modes),
+	 .differs = fl_differs_redirect_mode},
 	{.name = "inbound_ports",
 	 .type = FL_TYPE_OWN,
 	 .set = fl_set_captured_ports,

@@ -1,31 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* restart - the keys that a running program cannot adopt from a new INI: its listeners, and the sizes that it
- * allocated at start. Everything else changes with a generation. Pure; nothing fails. */
-#include "conf/conf.h"
-
+/* restart - compares two INIs in the keys that a running program cannot adopt: its listeners, and what it allocated at
+ * start. Such a key has a function in its row of keys.c, `differs`; every other key changes with a generation. Pure; nothing
+ * fails. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "conf/settings.h"
 
-struct list {
-	char *text; /* NULL: empty */
+struct comparison {
+	const struct fl_conf *running, *wanted;
+	char *keys; /* those that differ, for people; NULL: none */
 };
 
-static void add(struct list *list, bool differs, const char *section, const char *name,
-		const char *key)
-{
-	char *longer;
-
-	if (!differs) {
-		return;
-	}
-	longer = fl_format("%s%s[%s%s%s] %s", list->text != NULL ? list->text : "",
-			   list->text != NULL ? ", " : "", section, name != NULL ? " " : "",
-			   name != NULL ? name : "", key);
-	free(list->text);
-	list->text = longer;
-}
+/* --- do two values differ? ----------------------------------------------------------------- */
 
 static bool addr_differs(const struct fl_addr *a, const struct fl_addr *b)
 {
@@ -45,76 +33,139 @@ static bool list_differs(const struct fl_addr *a, size_t a_count, const struct f
 	return differs;
 }
 
-static bool path_differs(const char *a, const char *b)
+bool fl_differs_inbound(const struct fl_conf_values *values)
 {
-	return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
+	const struct fl_conf *running = values->running, *wanted = values->wanted;
+
+	return list_differs(running->sidecar.inbound, running->sidecar.inbound_count,
+			    wanted->sidecar.inbound, wanted->sidecar.inbound_count);
 }
 
-/* In both directions, because a section that is gone leaves its listener behind. Captured ports and destinations have
- * no listener. */
-static void compare_listeners(struct list *list, const struct fl_conf *running,
-			      const struct fl_conf *wanted)
+bool fl_differs_outbound(const struct fl_conf_values *values)
 {
-	static const struct fl_addr none = {.kind = FL_ADDR_NONE};
+	const struct fl_conf *running = values->running, *wanted = values->wanted;
+
+	return list_differs(running->sidecar.outbound, running->sidecar.outbound_count,
+			    wanted->sidecar.outbound, wanted->sidecar.outbound_count);
+}
+
+bool fl_differs_redirect_mode(const struct fl_conf_values *values)
+{
+	return values->running->sidecar.inbound_count > 0 && fl_differs_number(values);
+}
+
+bool fl_differs_address(const struct fl_conf_values *values)
+{
+	return addr_differs(values->one, values->other);
+}
+
+bool fl_differs_path(const struct fl_conf_values *values)
+{
+	const char *one = *(char *const *)values->one, *other = *(char *const *)values->other;
+
+	return one == NULL || other == NULL ? one != other : strcmp(one, other) != 0;
+}
+
+bool fl_differs_number(const struct fl_conf_values *values)
+{
+	return memcmp(values->one, values->other, sizeof(uint32_t)) != 0;
+}
+
+/* --- sections ------------------------------------------------------------------------------ */
+
+static void add(struct comparison *comparison, const struct fl_section *section, const char *name,
+		const char *key)
+{
+	const char *before = comparison->keys != NULL ? comparison->keys : "";
+	char *longer =
+		fl_format("%s%s[%s%s%s] %s", before, before[0] != '\0' ? ", " : "", section->name,
+			  name != NULL ? " " : "", name != NULL ? name : "", key);
+
+	free(comparison->keys);
+	comparison->keys = longer;
+}
+
+/* one, other: the structs that the section's keys are in. name: NULL for [section]. */
+static void compare_section(struct comparison *comparison, const struct fl_section *section,
+			    const char *name, const void *one, const void *other)
+{
+	for (size_t i = 0; i < section->key_count; i++) {
+		const struct fl_key *key = &section->keys[i];
+		struct fl_conf_values values = {.running = comparison->running,
+						.wanted = comparison->wanted,
+						.one = (const char *)one + key->offset,
+						.other = (const char *)other + key->offset};
+
+		if (key->differs != NULL && key->differs(&values)) {
+			add(comparison, section, name, key->name);
+		}
+	}
+}
+
+/* Both the sections that were there and those that are new: one that is gone leaves its listener behind. */
+static void compare_services(struct comparison *comparison, const struct fl_section *section)
+{
+	static const struct fl_conf_service none = {.listen.kind = FL_ADDR_NONE};
+	const struct fl_conf *running = comparison->running, *wanted = comparison->wanted;
 
 	for (size_t i = 0; i < running->service_count; i++) {
-		const struct fl_conf_service *old = &running->services[i];
-		const struct fl_conf_service *now = fl_conf_find_service(wanted, old->name);
+		const struct fl_conf_service *one = &running->services[i];
+		const struct fl_conf_service *other = fl_conf_find_service(wanted, one->name);
 
-		add(list, addr_differs(&old->listen, now != NULL ? &now->listen : &none), "service",
-		    old->name, "listen");
+		compare_section(comparison, section, one->name, one, other != NULL ? other : &none);
 	}
 	for (size_t i = 0; i < wanted->service_count; i++) {
-		const char *name = wanted->services[i].name;
+		const struct fl_conf_service *other = &wanted->services[i];
 
-		add(list,
-		    wanted->services[i].listen.kind != FL_ADDR_NONE &&
-			    fl_conf_find_service(running, name) == NULL,
-		    "service", name, "listen");
+		if (fl_conf_find_service(running, other->name) == NULL) {
+			compare_section(comparison, section, other->name, &none, other);
+		}
 	}
-	for (size_t i = 0; i < running->upstream_count; i++) {
-		const struct fl_conf_upstream *old = &running->upstreams[i];
-		const struct fl_conf_upstream *now = fl_conf_find_upstream(wanted, old->name);
+}
 
-		add(list, addr_differs(&old->listen, now != NULL ? &now->listen : &none),
-		    "upstream", old->name, "listen");
+static void compare_upstreams(struct comparison *comparison, const struct fl_section *section)
+{
+	static const struct fl_conf_upstream none = {.listen.kind = FL_ADDR_NONE};
+	const struct fl_conf *running = comparison->running, *wanted = comparison->wanted;
+
+	for (size_t i = 0; i < running->upstream_count; i++) {
+		const struct fl_conf_upstream *one = &running->upstreams[i];
+		const struct fl_conf_upstream *other = fl_conf_find_upstream(wanted, one->name);
+
+		compare_section(comparison, section, one->name, one, other != NULL ? other : &none);
 	}
 	for (size_t i = 0; i < wanted->upstream_count; i++) {
-		const char *name = wanted->upstreams[i].name;
+		const struct fl_conf_upstream *other = &wanted->upstreams[i];
 
-		add(list,
-		    wanted->upstreams[i].listen.kind != FL_ADDR_NONE &&
-			    fl_conf_find_upstream(running, name) == NULL,
-		    "upstream", name, "listen");
+		if (fl_conf_find_upstream(running, other->name) == NULL) {
+			compare_section(comparison, section, other->name, &none, other);
+		}
 	}
 }
 
 char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted)
 {
-	struct list list = {0};
+	struct comparison comparison = {.running = running, .wanted = wanted};
 
-	add(&list,
-	    list_differs(running->sidecar.inbound, running->sidecar.inbound_count,
-			 wanted->sidecar.inbound, wanted->sidecar.inbound_count),
-	    "sidecar", NULL, "inbound");
-	add(&list,
-	    list_differs(running->sidecar.outbound, running->sidecar.outbound_count,
-			 wanted->sidecar.outbound, wanted->sidecar.outbound_count),
-	    "sidecar", NULL, "outbound");
-	add(&list,
-	    running->redirect.mode != wanted->redirect.mode && running->sidecar.inbound_count > 0,
-	    "redirect", NULL, "mode");
-	add(&list, addr_differs(&running->sidecar.admin, &wanted->sidecar.admin), "sidecar", NULL,
-	    "admin");
-	add(&list, path_differs(running->sidecar.control, wanted->sidecar.control), "sidecar", NULL,
-	    "control");
-	add(&list, running->sidecar.workers != wanted->sidecar.workers, "sidecar", NULL, "workers");
-	add(&list, strcmp(running->agent.socket, wanted->agent.socket) != 0, "agent", NULL,
-	    "socket");
-	add(&list, running->agent.sidecar_uid != wanted->agent.sidecar_uid, "agent", NULL,
-	    "sidecar_uid");
-	add(&list, running->agent.uid != wanted->agent.uid, "agent", NULL, "uid");
-	add(&list, running->limits.buffer != wanted->limits.buffer, "limits", NULL, "buffer");
-	compare_listeners(&list, running, wanted);
-	return list.text;
+	for (size_t i = 0; i < FL_SECTIONS; i++) {
+		const struct fl_section *section = &fl_sections[i];
+
+		switch (section->kind) {
+		case FL_SECTION_ONE:
+			compare_section(&comparison, section, NULL, running, wanted);
+			break;
+		case FL_SECTION_SERVICE:
+			compare_services(&comparison, section);
+			break;
+		case FL_SECTION_UPSTREAM:
+			compare_upstreams(&comparison, section);
+			break;
+		case FL_SECTION_POLICY: /* no listener and no size depends on these */
+		case FL_SECTION_FEDERATE:
+		case FL_SECTION_ALLOW:
+		case FL_SECTION_DENY:
+			break;
+		}
+	}
+	return comparison.keys;
 }

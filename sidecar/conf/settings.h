@@ -25,6 +25,13 @@ struct fl_setting; /* a key with its entry, below */
 
 typedef int fl_set_fn(const struct fl_setting *setting, struct fl_err *err);
 
+/* The values of a key in two INIs: of the one that the program was started with, and of a new one. */
+struct fl_conf_values {
+	const struct fl_conf *running, *wanted;
+	const void *one, *other; /* the fields in them, or the structs around those */
+};
+typedef bool fl_differs_fn(const struct fl_conf_values *values);
+
 struct fl_key {
 	const char *name;
 	enum fl_key_type type;
@@ -32,8 +39,9 @@ struct fl_key {
 	uint32_t min, max;
 	const struct fl_word *words;
 	size_t word_count;
-	fl_set_fn *set;   /* FL_TYPE_OWN */
-	const char *hint; /* an example */
+	fl_set_fn *set;         /* FL_TYPE_OWN */
+	fl_differs_fn *differs; /* a new value requires a restart; NULL: it is adopted at once */
+	const char *hint;       /* an example */
 };
 
 enum fl_section_kind {
@@ -92,5 +100,12 @@ fl_set_fn fl_set_from, fl_set_rule_targets, fl_set_sources;
 fl_set_fn fl_set_except_from, fl_set_except_to, fl_set_except_sources;
 /* selectors.c: [redirect] */
 fl_set_fn fl_set_captured_ports, fl_set_selectors;
+
+/* --- restart.c: the comparisons of keys that require a restart --------------------------------------- */
+
+fl_differs_fn fl_differs_inbound, fl_differs_outbound; /* [sidecar] */
+fl_differs_fn fl_differs_redirect_mode;
+fl_differs_fn fl_differs_address, fl_differs_path; /* struct fl_addr; char * */
+fl_differs_fn fl_differs_number;                   /* uint32_t, or an enum; the same size */
 
 #endif

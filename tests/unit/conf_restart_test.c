@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The INI: which keys take a restart. */
+/* The INI: which keys require a restart. */
 #include "conf_case.h"
 
 #define UPSTREAM                                                                                   \
