@@ -15,9 +15,6 @@ static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 	const struct fl_rotations *r = s->rotations;
 	const struct fl_refusal *refusal = fl_rotations_last_refusal(r);
 
-	fl_metric_family(text, "fairlead_generation", "gauge",
-			 "Number of the generation in use; 0 before the first.");
-	fl_metric_bare(text, "fairlead_generation", (int64_t)s->generation);
 	fl_metric_family(text, "fairlead_rotations_total", "counter",
 			 "Generations offered, including the first, by result.");
 	fl_metric_series(text, "fairlead_rotations_total", "result", "used", NULL, NULL, r->used);
@@ -26,17 +23,17 @@ static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 	fl_metric_series(text, "fairlead_rotations_total", "result", "refused_by_sidecar", NULL,
 			 NULL, r->by_sidecar.count);
 	if (r->last_used > 0) {
-		fl_metric_family(
+		fl_metric_single(
 			text, "fairlead_last_rotation_timestamp_seconds", "gauge",
-			"When the generation in use was accepted, in seconds since the epoch.");
-		fl_metric_bare(text, "fairlead_last_rotation_timestamp_seconds", r->last_used);
+			"When the generation in use was accepted, in seconds since the epoch.",
+			r->last_used);
 	}
 	if (refusal != NULL) {
-		fl_metric_family(
+		fl_metric_single(
 			text, "fairlead_last_refusal_timestamp_seconds", "gauge",
 			"When a generation was last refused, in seconds since the epoch; /status "
-			"says why.");
-		fl_metric_bare(text, "fairlead_last_refusal_timestamp_seconds", refusal->time);
+			"says why.",
+			refusal->time);
 	}
 }
 
@@ -48,9 +45,8 @@ static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
 	while (fl_report_warning(s, (size_t)count, warning)) {
 		count++;
 	}
-	fl_metric_family(text, "fairlead_generation_warnings", "gauge",
-			 "Warnings about the credentials in use; /status has their texts.");
-	fl_metric_bare(text, "fairlead_generation_warnings", count);
+	fl_metric_single(text, "fairlead_generation_warnings", "gauge",
+			 "Warnings about the credentials in use; /status has their texts.", count);
 }
 
 /* What is not known is no series: 0 is an alarm. */
@@ -69,11 +65,10 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 		}
 	}
 	if (s->capture->rules != FL_CAPTURE_RULES_UNKNOWN) {
-		fl_metric_family(
+		fl_metric_single(
 			text, "fairlead_capture_current", "gauge",
-			"1 when the rules in force are those of the INI, where that is known.");
-		fl_metric_bare(text, "fairlead_capture_current",
-			       s->capture->rules == FL_CAPTURE_RULES_CURRENT);
+			"1 when the rules in force are those of the INI, where that is known.",
+			s->capture->rules == FL_CAPTURE_RULES_CURRENT);
 	}
 	if (s->capture->refused_known) {
 		fl_metric_family(
@@ -90,12 +85,6 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 
 /* --- counters that are metrics as they are ------------------------------------------------------ */
 
-static void put_counter(struct fl_text *text, const char *name, const char *help, uint64_t value)
-{
-	fl_metric_family(text, name, "counter", help);
-	fl_metric_bare(text, name, (int64_t)value);
-}
-
 static void put_direction_counter(struct fl_text *text, const char *name, const char *help,
 				  const uint64_t values[FL_DIRECTIONS])
 {
@@ -108,7 +97,8 @@ static void put_direction_counter(struct fl_text *text, const char *name, const 
 
 static void put_counters(struct fl_text *text, const struct fl_counters *counters)
 {
-#define PUT_COUNTER(member, name, help) put_counter(text, name, help, counters->member);
+#define PUT_COUNTER(member, name, help)                                                            \
+	fl_metric_single(text, name, "counter", help, (int64_t)counters->member);
 #define PUT_DIRECTION_COUNTER(member, name, help)                                                  \
 	put_direction_counter(text, name, help, counters->member);
 	FL_COUNTER_METRICS(PUT_COUNTER)
@@ -437,19 +427,19 @@ static void put_peer_traffic(struct fl_text *text, const struct fl_snapshot *s)
 
 static void put_peers_size(struct fl_text *text, const struct fl_snapshot *s)
 {
-	fl_metric_family(text, "fairlead_peers", "gauge",
-			 "Peers that have series of their own, by direction and identity.");
-	fl_metric_bare(text, "fairlead_peers", (int64_t)s->peers_size.count);
-	fl_metric_family(
+	fl_metric_single(text, "fairlead_peers", "gauge",
+			 "Peers that have series of their own, by direction and identity.",
+			 (int64_t)s->peers_size.count);
+	fl_metric_single(
 		text, "fairlead_peers_max", "gauge",
 		"Maximum number of peers with series of their own; further ones are counted "
-		"together as other.");
-	fl_metric_bare(text, "fairlead_peers_max", (int64_t)s->peers_size.max);
-	fl_metric_family(
+		"together as other.",
+		(int64_t)s->peers_size.max);
+	fl_metric_single(
 		text, "fairlead_peers_forgotten_total", "counter",
 		"Peers whose series were evicted for another peer, after an hour without a "
-		"connection.");
-	fl_metric_bare(text, "fairlead_peers_forgotten_total", (int64_t)s->peers_size.forgotten);
+		"connection.",
+		(int64_t)s->peers_size.forgotten);
 }
 
 void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)

@@ -59,11 +59,11 @@ static void put_validity(struct fl_text *text, const struct fl_expiries *expirie
 	for (size_t i = 0; i < expiries->count; i++) {
 		put_time(text, end, &expiries->items[i], expiries->items[i].not_after);
 	}
-	fl_metric_family(
+	fl_metric_single(
 		text, "fairlead_certificates_left_out", "gauge",
 		"Roots of long bundles, and CRLs, that have no series of their own; those with "
-		"one expire first.");
-	fl_metric_bare(text, "fairlead_certificates_left_out", (int64_t)expiries->left_out);
+		"one expire first.",
+		(int64_t)expiries->left_out);
 }
 
 static void put_roots(struct fl_text *text, const struct fl_snapshot *s)

@@ -42,8 +42,10 @@ void fl_metric_label(struct fl_text *text, char before, const char *name, const 
 	fl_text_put(text, "\"", 1);
 }
 
-void fl_metric_bare(struct fl_text *text, const char *name, int64_t value)
+void fl_metric_single(struct fl_text *text, const char *name, const char *type, const char *help,
+		      int64_t value)
 {
+	fl_metric_family(text, name, type, help);
 	fl_text_print(text, "%s %" PRId64 "\n", name, value);
 }
 

@@ -11,8 +11,9 @@ void fl_metric_family(struct fl_text *text, const char *name, const char *type, 
 /* name="value", with the character before it. */
 void fl_metric_label(struct fl_text *text, char before, const char *name, const char *value);
 
-/* name value */
-void fl_metric_bare(struct fl_text *text, const char *name, int64_t value);
+/* A family of one series, without labels. */
+void fl_metric_single(struct fl_text *text, const char *name, const char *type, const char *help,
+		      int64_t value);
 
 /* name{first_name="first",second_name="second"} value; second_name: NULL for none */
 void fl_metric_series(struct fl_text *text, const char *name, const char *first_name,

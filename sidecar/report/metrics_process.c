@@ -9,31 +9,17 @@ static void put_process(struct fl_text *text, const struct fl_snapshot *s)
 	fl_metric_family(text, "fairlead_build_info", "gauge",
 			 "The version that runs, as a label; always 1.");
 	fl_metric_series(text, "fairlead_build_info", "version", FL_VERSION, NULL, NULL, 1);
-	fl_metric_family(text, "fairlead_start_time_seconds", "gauge",
-			 "When the sidecar was started, in seconds since the epoch.");
-	fl_metric_bare(text, "fairlead_start_time_seconds", s->started);
-	fl_metric_family(text, "fairlead_workers", "gauge", "Threads that carry traffic.");
-	fl_metric_bare(text, "fairlead_workers", s->workers);
-	fl_metric_family(text, "fairlead_ready", "gauge",
-			 "1 when the sidecar can carry traffic; /readyz says why not.");
-	fl_metric_bare(text, "fairlead_ready", s->ready);
-	fl_metric_family(text, "fairlead_agent_connected", "gauge",
-			 "1 when the agent is connected.");
-	fl_metric_bare(text, "fairlead_agent_connected", s->agent_connected);
-	fl_metric_family(text, "fairlead_agent_hung", "gauge",
-			 "1 when the agent is connected, but its heartbeats are missing.");
-	fl_metric_bare(text, "fairlead_agent_hung", s->agent_hung);
-	fl_metric_family(text, "fairlead_log_lines_lost_total", "counter",
-			 "Log lines that could not be written to stderr.");
-	fl_metric_bare(text, "fairlead_log_lines_lost_total", (int64_t)s->log_lines_lost);
+#define PUT_VALUE(c_type, member, type, name, help)                                                \
+	fl_metric_single(text, name, type, help, (int64_t)s->member);
+	FL_VALUE_METRICS(PUT_VALUE)
+#undef PUT_VALUE
 }
 
 /* What is not known is no series. */
 static void put_known(struct fl_text *text, const char *name, const char *help, int64_t value)
 {
 	if (value >= 0) {
-		fl_metric_family(text, name, "gauge", help);
-		fl_metric_bare(text, name, value);
+		fl_metric_single(text, name, "gauge", help, value);
 	}
 }
 

@@ -82,25 +82,42 @@ struct fl_listening {
 	bool serving;
 };
 
+/* The values of a snapshot that are metrics as they are: C type, member, Prometheus type, metric, help. */
+#define FL_VALUE_METRICS(X)                                                                        \
+	X(int64_t, started, "gauge", "fairlead_start_time_seconds",                                \
+	  "When the sidecar was started, in seconds since the epoch.")                             \
+	X(unsigned, workers, "gauge", "fairlead_workers", "Threads that carry traffic.")           \
+	X(bool, ready, "gauge", "fairlead_ready",                                                  \
+	  "1 when the sidecar can carry traffic; /readyz says why not.")                           \
+	X(bool, agent_connected, "gauge", "fairlead_agent_connected",                              \
+	  "1 when the agent is connected.")                                                        \
+	X(bool, agent_hung, "gauge", "fairlead_agent_hung",                                        \
+	  "1 when the agent is connected, but its heartbeats are missing.")                        \
+	X(uint64_t, log_lines_lost, "counter", "fairlead_log_lines_lost_total",                    \
+	  "Log lines that could not be written to stderr.")                                        \
+	X(uint64_t, generation, "gauge", "fairlead_generation",                                    \
+	  "Number of the generation in use; 0 before the first.")
+
 /* Pointers are borrowed from the server and valid until its loop turns; listeners and peers are owned. */
 struct fl_snapshot {
-	int64_t now, started; /* seconds since the epoch */
+#define FL_SNAPSHOT_MEMBER(type, member, kind, metric, help) type member;
+	FL_VALUE_METRICS(FL_SNAPSHOT_MEMBER)
+#undef FL_SNAPSHOT_MEMBER
+	int64_t now; /* seconds since the epoch */
 	int64_t pid;
 	struct fl_usage usage;
-	unsigned workers;
-	bool ready;
-	char reason[FL_ERR_TEXTS]; /* when not ready */
-	uint64_t generation;       /* 0: none */
-	const uint8_t *digest;
+	char reason[FL_ERR_TEXTS];          /* when not ready */
+	const uint8_t *digest;              /* of the generation; NULL: none */
 	const struct fl_expiries *expiries; /* NULL without a generation */
 	struct fl_rollover rollover;        /* of the generation */
 	const struct fl_rotations *rotations;
 	struct fl_listening *listeners; /* owned */
 	size_t listener_count;
 	const struct fl_capture *capture;
-	struct fl_counters counters;           /* of all workers */
-	struct fl_port_counts detect_timeouts; /* likewise */
-	const struct fl_rule_count *decisions; /* likewise; borrowed */
+	/* Of all workers; decisions is borrowed. */
+	struct fl_counters counters;
+	struct fl_port_counts detect_timeouts;
+	const struct fl_rule_count *decisions;
 	size_t decision_count;
 	uint64_t open[FL_DIRECTIONS];
 	struct fl_peer_counts *peers_of; /* where peers are from; NULL: there are none */
@@ -112,11 +129,10 @@ struct fl_snapshot {
 	struct fl_judged judged;                     /* of all workers that have the generation */
 	const struct fl_listing *listings; /* for the page: what is open, by worker; borrowed */
 	size_t listing_count;
-	uint64_t now_ns; /* with them: uv_hrtime() */
-	bool agent_connected, agent_hung;
-	uint64_t agent_silence;    /* seconds since its last word */
-	const char *agent_trouble; /* why it is not; "" when it is, or was not tried yet */
-	uint64_t log_lines_lost;
+	uint64_t now_ns;        /* with them: uv_hrtime() */
+	uint64_t agent_silence; /* seconds since its last word */
+	const char
+		*agent_trouble; /* why it is not connected; "" when it is, or was not tried yet */
 };
 /* Frees what it owns, and lets peers make room again. */
 void fl_snapshot_done(struct fl_snapshot *snapshot);
