@@ -6,7 +6,6 @@
  * A refused set changes nothing: the previous one stays in force. */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 

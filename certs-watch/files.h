@@ -3,7 +3,18 @@
 #define FL_CERTS_WATCH_FILES_H
 /* files - reads a list of mounted files as of one moment, for source.h and for files that belong to a set but are not
  * credentials (the agent's INI). Blocking; thread: any. */
-#include "certs-watch/source.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "certs-watch/findings.h"
+
+#define FL_SOURCE_FILE_MAX (1024 * 1024) /* bytes of one file */
+
+/* The bytes of a file. All zero: of none. */
+struct fl_source_file {
+	char *data; /* NUL-terminated; NULL: the source names no such file */
+	size_t len; /* without the NUL */
+};
 
 struct fl_files_request {
 	const char *path;           /* borrowed; NULL: nothing to read */
@@ -19,10 +30,14 @@ bool fl_files_read(const struct fl_files_request *requests, size_t count,
 /* Does the path lead through `..data`, so that the file is swapped as a whole and never half written? */
 bool fl_files_is_atomic(const char *path);
 
-/* Takes over text; path is borrowed. */
-void fl_findings_add(struct fl_findings *findings, bool is_error, const char *path, char *text);
+/* Is the file itself a mount (a subPath of Kubernetes, a single file bound into a container)? Such a file never changes.
+ * fl_files_read() warns with this text. */
+bool fl_source_is_mount(const char *path);
+#define FL_SOURCE_MOUNT_TEXT                                                                       \
+	"it is itself a mount (subPath, or a single file bound into a container), so it never "    \
+	"changes and renewals do not arrive: mount the whole volume as a directory"
 
-/* Wipes and frees; all zero is fine. */
+/* Wipes and frees. */
 void fl_source_file_done(struct fl_source_file *file);
 
 #endif

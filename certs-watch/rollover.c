@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 #include "base/when.h"
-#include "certs-watch/files.h"
+#include "certs-watch/source.h"
 #include "pki/asn1.h"
 
 static bool is_of_same_ca(const struct fl_crl *a, const struct fl_crl *b)

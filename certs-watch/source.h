@@ -7,8 +7,8 @@
  * through one directory handle: if Kubernetes' `..data` link is present, all files come from the one directory that it leads
  * to, so a swap in between never mixes two sets. The size of a file is bounded; keys are wiped.
  *
- * certs-watch can be used on its own, through this header and watch.h: see certs-watch/example.c. files.h and trail.h are
- * internal. Call fl_tls_global_init() (tls/tls.h) once per process before anything here.
+ * certs-watch can be used on its own, through this header (which includes files.h and findings.h) and watch.h: see
+ * certs-watch/example.c. trail.h is internal. Call fl_tls_global_init() (tls/tls.h) once per process before anything here.
  *
  * Thread: any. Blocks while it reads and checks, for a few milliseconds; up to a tenth of a second while files keep
  * changing. Out of memory ends the process (base/mem.h). */
@@ -16,11 +16,11 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "certs-watch/files.h"
+#include "certs-watch/findings.h"
 #include "pki/credential_files.h"
 #include "pki/credentials.h"
 #include "tls/tls.h"
-
-#define FL_SOURCE_FILE_MAX (1024 * 1024) /* bytes of one file */
 
 /* The files of a set: either cert and key, or credential_bundle (PEM: the key first, then the chain); and bundle. The rest is
  * optional: NULL or zero. Everything is borrowed for the call; the paths for as long as findings name them. */
@@ -40,10 +40,6 @@ struct fl_source {
 };
 
 /* The files' bytes (PEM), for a caller that passes them on. Wiped and freed by fl_source_files_done(). */
-struct fl_source_file {
-	char *data; /* NUL-terminated; NULL: the source names no such file */
-	size_t len; /* without the NUL */
-};
 struct fl_source_files {
 	/* By the names of struct fl_source. */
 #define FL_SOURCE_FILE(name, is_secret) struct fl_source_file name;
@@ -52,27 +48,6 @@ struct fl_source_files {
 	struct fl_source_file *foreign; /* parallel to fl_source.foreign */
 	size_t foreign_count;
 };
-
-/* Problems of a set. Free with fl_findings_done(). An error refuses the set; a warning does not (for example, a key that
- * everybody may read). */
-struct fl_finding {
-	bool is_error;
-	const char *path; /* that pointer of the source, or NULL: the set as a whole */
-	char *text;       /* one sentence with the remedy; owned */
-};
-struct fl_findings {
-	struct fl_finding *items;
-	size_t count;  /* of items, in the order in which they were found */
-	size_t errors; /* of those, the ones that refuse it */
-	/* Of the files' bytes, and of the reasons why files could not be read: the same files give the same digest. */
-	uint8_t digest[FL_DIGEST_LEN];
-	/* All files came through `..data`, so none of them was half written. If false, a refused set may be half written, and a
-	 * further change may complete it. */
-	bool is_atomic;
-	/* A bundle is empty, or a federated one is refused: it may be half written, unless is_atomic. */
-	bool trusts_nobody;
-};
-void fl_findings_done(struct fl_findings *findings);
 
 /* Reads a candidate, parses and judges it (pki/credentials.h), and tries it in a handshake with itself in memory, with the
  * groups and ciphers of tls. now: seconds since the epoch, for the dates of certificates and CRLs.
@@ -101,12 +76,5 @@ void fl_source_judge_crls(const struct fl_source *source, const struct fl_creden
 /* Adds a warning for each bundle of a good set in which roots have expired since it was loaded. */
 void fl_source_judge_roots(const struct fl_source *source, const struct fl_credentials *credentials,
 			   int64_t now, struct fl_findings *findings);
-
-/* Is the file itself a mount (a subPath of Kubernetes, a single file bound into a container)? Such a file never changes.
- * fl_source_load() warns with this text. */
-bool fl_source_is_mount(const char *path);
-#define FL_SOURCE_MOUNT_TEXT                                                                       \
-	"it is itself a mount (subPath, or a single file bound into a container), so it never "    \
-	"changes and renewals do not arrive: mount the whole volume as a directory"
 
 #endif

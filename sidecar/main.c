@@ -109,7 +109,7 @@ static bool connections(void *user, struct fl_text *ret)
 	return fl_server_connections(user, ret);
 }
 
-static bool seen(void *user, struct fl_text *ret)
+static bool callers(void *user, struct fl_text *ret)
 {
 	return fl_server_callers(user, ret);
 }
@@ -231,7 +231,7 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .status = status,
 					 .page = page,
 					 .connections = connections,
-					 .seen = seen,
+					 .callers = callers,
 					 .everywhere = everywhere,
 					 .user = outside->server,
 					 .places = fl_server_admin_callers_max(outside->server)};

@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "certs-watch/source.h"
+#include "certs-watch/files.h"
 #include "conf/problems.h"
 
 #define MAX ((size_t)FL_SOURCE_FILE_MAX) /* the limit of an INI, too */

@@ -14,7 +14,7 @@
 struct fl_answer {
 	unsigned refs;
 	size_t head_len, len; /* head_len: all that HEAD gets */
-	char *data;           /* owned; but for fl_answer_no_memory() */
+	char *data;           /* owned, except that of fl_answer_no_memory() */
 };
 
 /* Takes over what text holds. One that has failed, or that there is no memory for: fl_answer_no_memory(). */

@@ -88,12 +88,12 @@ bool fl_http_feed(struct fl_http_request *request, const uint8_t *data, size_t l
 		.on_url = on_url,
 		.on_headers_complete = on_headers_complete,
 	};
-	size_t room = FL_HTTP_HEAD_MAX - request->seen;
+	size_t room = FL_HTTP_HEAD_MAX - request->fed;
 	size_t take = len < room ? len : room;
 
 	request->head_end =
 		http_parser_execute(&request->parser, &settings, (const char *)data, take);
-	request->seen += take;
+	request->fed += take;
 	if (request->complete) {
 		request->head_end++; /* the parser stops before the last newline */
 		return finish(request);
@@ -101,7 +101,7 @@ bool fl_http_feed(struct fl_http_request *request, const uint8_t *data, size_t l
 	if (HTTP_PARSER_ERRNO(&request->parser) != HPE_OK) {
 		return refuse(request, 400, "this is not a request of HTTP/1.1");
 	}
-	if (request->seen == FL_HTTP_HEAD_MAX) {
+	if (request->fed == FL_HTTP_HEAD_MAX) {
 		return refuse(request, 431, "request line and headers are larger than 8 KiB");
 	}
 	return false;

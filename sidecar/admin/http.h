@@ -14,7 +14,7 @@ enum fl_http_method { FL_HTTP_GET, FL_HTTP_HEAD, FL_HTTP_POST, FL_HTTP_OTHER };
 
 struct fl_http_request {
 	http_parser parser;
-	size_t seen; /* bytes fed */
+	size_t fed; /* bytes */
 	char url[FL_HTTP_PATH_MAX];
 	size_t url_len; /* FL_HTTP_PATH_MAX: too long */
 	bool complete;

@@ -19,7 +19,7 @@
 #define NOT_YET 0u
 #define PREVIEW_PATH "/preview"
 
-struct route {
+struct resource {
 	const char *path;
 	const char *type;  /* and further header lines */
 	unsigned document; /* its number, from 1 on; 0: it costs nothing to make */
@@ -66,9 +66,9 @@ static unsigned connections(const struct fl_admin_source *source, struct fl_text
 	return source->connections(source->user, body) ? 200 : NOT_YET;
 }
 
-static unsigned seen(const struct fl_admin_source *source, struct fl_text *body)
+static unsigned callers(const struct fl_admin_source *source, struct fl_text *body)
 {
-	return source->seen(source->user, body) ? 200 : NOT_YET;
+	return source->callers(source->user, body) ? 200 : NOT_YET;
 }
 
 static unsigned page(const struct fl_admin_source *source, struct fl_text *body)
@@ -107,7 +107,7 @@ static unsigned preview(const struct fl_admin_caller *caller, const char *query,
 		       : NOT_YET;
 }
 
-static const struct route routes[] = {
+static const struct resource resources[] = {
 	{.path = "/healthz", .type = TEXT_TYPE, .read = healthz},
 	{.path = "/readyz", .type = TEXT_TYPE, .read = readyz},
 	{.path = "/metrics",
@@ -124,16 +124,20 @@ static const struct route routes[] = {
 	 .type = "application/json",
 	 .details = true,
 	 .read = connections},
-	{.path = "/seen", .document = 4, .type = "application/json", .details = true, .read = seen},
+	{.path = "/seen",
+	 .document = 4,
+	 .type = "application/json",
+	 .details = true,
+	 .read = callers},
 	{.path = "/", .document = 5, .type = PAGE_TYPE, .details = true, .read = page},
 	{.path = "/drain", .type = TEXT_TYPE, .change = drain},
 	{.path = "/log-level", .type = TEXT_TYPE, .change = log_level},
 	{.path = PREVIEW_PATH, .type = "application/json", .change = preview},
 };
 
-static bool is_there(const struct route *route, const struct fl_admin_caller *caller)
+static bool is_there(const struct resource *resource, const struct fl_admin_caller *caller)
 {
-	return route->read != NULL || caller->control != NULL;
+	return resource->read != NULL || caller->control != NULL;
 }
 
 bool fl_admin_wants_body(const struct fl_http_request *request)
@@ -142,11 +146,11 @@ bool fl_admin_wants_body(const struct fl_http_request *request)
 	       strcmp(request->path, PREVIEW_PATH) == 0;
 }
 
-static const struct route *find_route(const struct fl_admin_caller *caller, const char *path)
+static const struct resource *find_resource(const struct fl_admin_caller *caller, const char *path)
 {
-	for (size_t i = 0; i < FL_COUNT_OF(routes); i++) {
-		if (strcmp(routes[i].path, path) == 0 && is_there(&routes[i], caller)) {
-			return &routes[i];
+	for (size_t i = 0; i < FL_COUNT_OF(resources); i++) {
+		if (strcmp(resources[i].path, path) == 0 && is_there(&resources[i], caller)) {
+			return &resources[i];
 		}
 	}
 	return NULL;
@@ -155,22 +159,22 @@ static const struct route *find_route(const struct fl_admin_caller *caller, cons
 int fl_admin_document(const struct fl_http_request *request, const struct fl_admin_caller *caller)
 {
 	bool reads = request->method == FL_HTTP_GET || request->method == FL_HTTP_HEAD;
-	const struct route *route =
-		request->refused == 0 && reads ? find_route(caller, request->path) : NULL;
+	const struct resource *resource =
+		request->refused == 0 && reads ? find_resource(caller, request->path) : NULL;
 
-	return route != NULL && (!route->details || caller->may_see_details)
-		       ? (int)route->document - 1
+	return resource != NULL && (!resource->details || caller->may_see_details)
+		       ? (int)resource->document - 1
 		       : -1;
 }
 
 static unsigned not_found(const struct fl_admin_caller *caller, struct fl_text *body)
 {
 	fl_text_print(body, "there is no such page; there are:\n");
-	for (size_t i = 0; i < FL_COUNT_OF(routes); i++) {
-		if (is_there(&routes[i], caller) &&
-		    (!routes[i].details || caller->may_see_details)) {
-			fl_text_print(body, "%s%s\n", routes[i].read == NULL ? "POST " : "",
-				      routes[i].path);
+	for (size_t i = 0; i < FL_COUNT_OF(resources); i++) {
+		if (is_there(&resources[i], caller) &&
+		    (!resources[i].details || caller->may_see_details)) {
+			fl_text_print(body, "%s%s\n", resources[i].read == NULL ? "POST " : "",
+				      resources[i].path);
 		}
 	}
 	return 404;
@@ -205,10 +209,10 @@ struct answer {
 	const char *type, *allow;
 };
 
-static unsigned wrong_method(const struct route *route, const struct fl_admin_caller *caller,
+static unsigned wrong_method(const struct resource *resource, const struct fl_admin_caller *caller,
 			     struct answer *answer, struct fl_text *body)
 {
-	if (route->read == NULL) {
+	if (resource->read == NULL) {
 		answer->allow = "POST";
 		fl_text_print(body, "use POST\n");
 	} else {
@@ -223,18 +227,18 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 		     struct answer *answer, struct fl_text *body)
 {
 	bool reads = request->method == FL_HTTP_GET || request->method == FL_HTTP_HEAD;
-	const struct route *route;
+	const struct resource *resource;
 	unsigned status;
 
 	if (request->refused != 0) {
 		fl_text_print(body, "%s\n", request->reason);
 		return request->refused;
 	}
-	route = find_route(caller, request->path);
-	if (route == NULL) {
+	resource = find_resource(caller, request->path);
+	if (resource == NULL) {
 		return not_found(caller, body);
 	}
-	if (route->details && !caller->may_see_details) {
+	if (resource->details && !caller->may_see_details) {
 		fl_text_print(
 			body,
 			"this is served only over loopback (in Kubernetes: kubectl port-forward) "
@@ -242,12 +246,12 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 			"serves it to everybody\n");
 		return 403;
 	}
-	if (route->read != NULL ? !reads : request->method != FL_HTTP_POST) {
-		return wrong_method(route, caller, answer, body);
+	if (resource->read != NULL ? !reads : request->method != FL_HTTP_POST) {
+		return wrong_method(resource, caller, answer, body);
 	}
-	status = route->read != NULL ? route->read(caller->source, body)
-				     : route->change(caller, request->query, body);
-	answer->type = status == 200 ? route->type : TEXT_TYPE;
+	status = resource->read != NULL ? resource->read(caller->source, body)
+					: resource->change(caller, request->query, body);
+	answer->type = status == 200 ? resource->type : TEXT_TYPE;
 	return status;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_ADMIN_RESPOND_H
 #define FL_ADMIN_RESPOND_H
-/* respond - from a request to the bytes of its answer, by a table of routes. No I/O. */
-#include "admin/admin.h"
+/* respond - from a request to the bytes of its answer, by a table of resources. No I/O. */
 #include "admin/http.h"
+#include "admin/source.h"
 #include "base/text.h"
 
 struct fl_admin_caller {
@@ -11,7 +11,7 @@ struct fl_admin_caller {
 	const struct fl_admin_control *control; /* NULL: the endpoint only reads */
 	bool may_see_details;                   /* more than health and metrics */
 	uid_t uid;                              /* with control */
-	struct fl_span body;                    /* likewise; of a request that has one */
+	struct fl_span body;                    /* with control: of a request that has one */
 	const void *asker;                      /* the connection, to tell it from others */
 };
 

@@ -66,7 +66,7 @@ static const struct fl_admin_source source = {.ready = ready,
 					      .status = document,
 					      .page = document_now,
 					      .connections = document_now,
-					      .seen = document_now,
+					      .callers = document_now,
 					      .everywhere = nobody};
 static const struct fl_admin_control control = {
 	.drain = drain, .log_level = log_level, .preview = preview};
@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 		done = fl_http_feed(&request, copy, piece.len);
 		FL_REQUIRE(request.head_end <= piece.len);
-		FL_REQUIRE(request.seen <= FL_HTTP_HEAD_MAX);
+		FL_REQUIRE(request.fed <= FL_HTTP_HEAD_MAX);
 		free(copy);
 	}
 	if (done) {
