@@ -48,10 +48,10 @@ static void want(const struct fl_conn *conn, size_t name)
 static bool is_fresh(const struct fl_conn *conn, size_t name, int family)
 {
 	const struct fl_upstream_map *map = conn->share->upstream_map;
-	uint64_t settled_ms = fl_upstream_map_asked_ms(map, name, family);
+	uint64_t answered_ms = fl_upstream_map_asked_ms(map, name, family);
 
-	return settled_ms != 0 &&
-	       settled_ms + fl_upstream_map_fresh_ms(map) >= conn->started_ns / NS_PER_MS;
+	return answered_ms != 0 &&
+	       answered_ms + fl_upstream_map_fresh_ms(map) >= conn->started_ns / NS_PER_MS;
 }
 
 static void explain(const struct fl_upstream_name *name, char *detail, size_t size)

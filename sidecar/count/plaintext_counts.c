@@ -20,45 +20,45 @@ struct fl_plaintext_counts {
 
 struct fl_plaintext_counts *fl_plaintext_counts_new(unsigned worker_count)
 {
-	struct fl_plaintext_counts *plain = fl_new(sizeof(*plain));
+	struct fl_plaintext_counts *counts = fl_new(sizeof(*counts));
 
-	plain->worker_count = worker_count;
-	return plain;
+	counts->worker_count = worker_count;
+	return counts;
 }
 
-void fl_plaintext_counts_free(struct fl_plaintext_counts *plain)
+void fl_plaintext_counts_free(struct fl_plaintext_counts *counts)
 {
-	if (plain == NULL) {
+	if (counts == NULL) {
 		return;
 	}
-	for (size_t i = 0; i < plain->count; i++) {
-		free(plain->entries[i].name);
-		free(plain->entries[i].workers);
+	for (size_t i = 0; i < counts->count; i++) {
+		free(counts->entries[i].name);
+		free(counts->entries[i].workers);
 	}
-	free(plain->entries);
-	free(plain);
+	free(counts->entries);
+	free(counts);
 }
 
-static struct entry *find_or_add(struct fl_plaintext_counts *plain, const char *name)
+static struct entry *find_or_add(struct fl_plaintext_counts *counts, const char *name)
 {
 	struct entry *entry;
 
-	for (size_t i = 0; i < plain->count; i++) {
-		if (strcmp(plain->entries[i].name, name) == 0) {
-			return &plain->entries[i];
+	for (size_t i = 0; i < counts->count; i++) {
+		if (strcmp(counts->entries[i].name, name) == 0) {
+			return &counts->entries[i];
 		}
 	}
-	if (plain->count == FL_PLAIN_MAX) {
-		return &plain->entries[FL_PLAIN_MAX - 1];
+	if (counts->count == FL_PLAINTEXT_MAX) {
+		return &counts->entries[FL_PLAINTEXT_MAX - 1];
 	}
-	plain->entries = fl_grow(plain->entries, plain->count + 1, sizeof(*plain->entries));
-	entry = &plain->entries[plain->count++];
-	entry->name = fl_strdup(plain->count == FL_PLAIN_MAX ? "[others]" : name);
-	entry->workers = fl_new(plain->worker_count * sizeof(*entry->workers));
+	counts->entries = fl_grow(counts->entries, counts->count + 1, sizeof(*counts->entries));
+	entry = &counts->entries[counts->count++];
+	entry->name = fl_strdup(counts->count == FL_PLAINTEXT_MAX ? "[others]" : name);
+	entry->workers = fl_new(counts->worker_count * sizeof(*entry->workers));
 	return entry;
 }
 
-struct fl_plaintext_counter **fl_plaintext_counters(struct fl_plaintext_counts *plain,
+struct fl_plaintext_counter **fl_plaintext_counters(struct fl_plaintext_counts *counts,
 						    const struct fl_conf *conf, unsigned worker)
 {
 	struct fl_plaintext_counter **counters =
@@ -70,28 +70,28 @@ struct fl_plaintext_counter **fl_plaintext_counters(struct fl_plaintext_counts *
 		const char *name = upstream->name != NULL ? upstream->name : "[outbound]";
 
 		if (upstream->mode == FL_OUTBOUND_PLAINTEXT) {
-			counters[i] = &find_or_add(plain, name)->workers[worker];
+			counters[i] = &find_or_add(counts, name)->workers[worker];
 		}
 	}
 	return counters;
 }
 
-bool fl_plaintext_counts_sum(const struct fl_plaintext_counts *plain, size_t index,
+bool fl_plaintext_counts_sum(const struct fl_plaintext_counts *counts, size_t index,
 			     const char **ret_name, struct fl_plaintext_counter *ret)
 {
 	struct fl_plaintext_counter sum = {0};
 
-	if (plain == NULL || index >= plain->count) {
+	if (counts == NULL || index >= counts->count) {
 		return false;
 	}
-	for (unsigned i = 0; i < plain->worker_count; i++) {
-		const struct fl_plaintext_counter *counter = &plain->entries[index].workers[i];
+	for (unsigned i = 0; i < counts->worker_count; i++) {
+		const struct fl_plaintext_counter *counter = &counts->entries[index].workers[i];
 
 		sum.connections += __atomic_load_n(&counter->connections, __ATOMIC_RELAXED);
 		sum.bytes_to_app += __atomic_load_n(&counter->bytes_to_app, __ATOMIC_RELAXED);
 		sum.bytes_to_mesh += __atomic_load_n(&counter->bytes_to_mesh, __ATOMIC_RELAXED);
 	}
-	*ret_name = plain->entries[index].name;
+	*ret_name = counts->entries[index].name;
 	*ret = sum;
 	return true;
 }

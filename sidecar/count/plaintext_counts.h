@@ -4,13 +4,13 @@
 /* plaintext_counts - what went out in plaintext because the INI says so, by upstream, over all generations.
  *
  * The main thread makes the counters when a generation comes. Each worker has its own, which it alone writes (fl_count()) and any
- * thread may read. Names are bounded: those that come after the first FL_PLAIN_MAX share one counter. */
+ * thread may read. Names are bounded: those that come after the first FL_PLAINTEXT_MAX share one counter. */
 #include <stddef.h>
 #include <stdint.h>
 
 #include "conf/conf.h"
 
-#define FL_PLAIN_MAX 256u
+#define FL_PLAINTEXT_MAX 256u
 
 struct fl_plaintext_counter { /* of one upstream on one worker */
 	uint64_t connections;
@@ -21,16 +21,16 @@ struct fl_plaintext_counter { /* of one upstream on one worker */
 struct fl_plaintext_counts;
 
 struct fl_plaintext_counts *fl_plaintext_counts_new(unsigned worker_count);
-void fl_plaintext_counts_free(struct fl_plaintext_counts *plain); /* after the last worker */
+void fl_plaintext_counts_free(struct fl_plaintext_counts *counts); /* after the last worker */
 
 /* Returns what that worker counts into under this INI, in the order of its upstreams, [outbound] last; NULL where one is not plaintext.
  * An array to free(); the counters stay. Main thread. */
-struct fl_plaintext_counter **fl_plaintext_counters(struct fl_plaintext_counts *plain,
+struct fl_plaintext_counter **fl_plaintext_counters(struct fl_plaintext_counts *counts,
 						    const struct fl_conf *conf, unsigned worker);
 
 /* Adds up all workers' counters of the upstream of that index, in the order in which upstreams came. *ret_name: its name, borrowed;
- * `[outbound]` where no section is about it. plain: NULL is empty. False: there are no more. Main thread. */
-bool fl_plaintext_counts_sum(const struct fl_plaintext_counts *plain, size_t index,
+ * `[outbound]` where no section is about it. counts: NULL is empty. False: there are no more. Main thread. */
+bool fl_plaintext_counts_sum(const struct fl_plaintext_counts *counts, size_t index,
 			     const char **ret_name, struct fl_plaintext_counter *ret);
 
 #endif

@@ -79,7 +79,7 @@ enum fl_reason fl_reason_of_peer_dial(int sys)
 		return FL_REASON_PEER_CONNECT_TIMEOUT;
 	case UV_ECONNRESET:
 		return FL_REASON_PEER_RESET;
-	case UV_ELOOP: /* ours, not the kernel's: fl_conn_dial() */
+	case UV_ELOOP: /* ours, not the kernel's: conn/dial.c */
 		return FL_REASON_LOOP;
 	default:
 		return FL_REASON_PEER_UNREACHABLE;

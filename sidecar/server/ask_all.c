@@ -50,11 +50,6 @@ bool fl_ask_all_begin(struct fl_ask_all *ask, const struct fl_ask_all_plan *plan
 	return true;
 }
 
-bool fl_ask_all_is_under_way(const struct fl_ask_all *ask)
-{
-	return ask->questions != NULL;
-}
-
 void fl_ask_all_done(struct fl_ask_all *ask)
 {
 	free(ask->questions);

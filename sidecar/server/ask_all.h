@@ -33,11 +33,8 @@ struct fl_ask_all {
 	unsigned unanswered;
 };
 
-/* Asks; not while it is under way. False: there is no memory, and nobody was asked. */
+/* Asks; not again before fl_ask_all_done(). False: there is no memory, and nobody was asked. */
 bool fl_ask_all_begin(struct fl_ask_all *ask, const struct fl_ask_all_plan *plan);
-
-/* Has it begun, and not been ended by fl_ask_all_done()? */
-bool fl_ask_all_is_under_way(const struct fl_ask_all *ask);
 
 /* Lets go of the questions: all have been answered, or the threads have ended and the asker's mailbox is closed. Harmless when
  * nobody is asked. */

@@ -135,7 +135,7 @@ static bool set_state(struct fl_name *name, enum fl_name_state state, enum fl_dn
 	return differs;
 }
 
-static void tell(struct fl_names *names, struct fl_name *name, bool differs)
+static void report(struct fl_names *names, struct fl_name *name, bool differs)
 {
 	if (!names->closing) {
 		names->events->on_answer(names->user, name, differs);
@@ -170,7 +170,7 @@ static void take_half(struct walk *walk, unsigned half, const union fl_sockaddr 
 		}
 		walk->found = true;
 	}
-	tell(walk->names, name, differs);
+	report(walk->names, name, differs);
 }
 
 static void conclude(struct walk *walk, enum fl_name_state state, enum fl_dns_status status)
@@ -192,7 +192,7 @@ static void conclude(struct walk *walk, enum fl_name_state state, enum fl_dns_st
 		/* It was answered; what is kept of earlier is all that is known. */
 		name->halves[half].answered_ms = walk->started_ms;
 	}
-	tell(walk->names, name, set_state(name, state, status));
+	report(walk->names, name, set_state(name, state, status));
 }
 
 /* --- questions --------------------------------------------------------------------------------- */

@@ -75,8 +75,7 @@ static int bind_next(struct binding *binding, enum fl_direction direction, const
 /* Where IPv6 is off there is nothing of it to capture: [::1] is for those who have it. */
 static bool is_without_ipv6(const struct fl_addr *addr, const struct fl_err *err)
 {
-	return addr->kind == FL_ADDR_IP && addr->sa.any.sa_family == AF_INET6 &&
-	       IN6_IS_ADDR_LOOPBACK(&addr->sa.in6.sin6_addr) &&
+	return fl_addr_is_loopback(addr) && addr->sa.any.sa_family == AF_INET6 &&
 	       (err->sys == EADDRNOTAVAIL || err->sys == EAFNOSUPPORT);
 }
 

@@ -146,7 +146,7 @@ Test(report, plaintext_has_a_bounded_number_of_names)
 	const char *name;
 	size_t count = 0;
 
-	for (unsigned i = 0; i < 2 * FL_PLAIN_MAX; i++) {
+	for (unsigned i = 0; i < 2 * FL_PLAINTEXT_MAX; i++) {
 		struct fl_conf_upstream upstream = {.name = fl_format("u%u", i),
 						    .mode = FL_OUTBOUND_PLAINTEXT};
 		struct fl_conf conf = {.upstreams = &upstream, .upstream_count = 1};
@@ -159,9 +159,9 @@ Test(report, plaintext_has_a_bounded_number_of_names)
 	while (fl_plaintext_counts_sum(plain, count, &name, &sum)) {
 		count++;
 	}
-	cr_expect_eq(count, FL_PLAIN_MAX);
+	cr_expect_eq(count, FL_PLAINTEXT_MAX);
 	cr_expect_str_eq(name, "[others]");
-	cr_expect_eq(sum.connections, FL_PLAIN_MAX + 1);
+	cr_expect_eq(sum.connections, FL_PLAINTEXT_MAX + 1);
 	fl_plaintext_counts_free(plain);
 }
 

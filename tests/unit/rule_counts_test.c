@@ -26,22 +26,22 @@ static struct fl_policy *policy_of(const char *const *names, size_t count)
 	return policy;
 }
 
-static struct fl_rule_counts *tally_of(const char *const *names, size_t count, unsigned workers)
+static struct fl_rule_counts *counts_of(const char *const *names, size_t count, unsigned workers)
 {
 	struct fl_policy *policy = policy_of(names, count);
-	struct fl_rule_counts *tally = fl_rule_counts_new(policy, workers);
+	struct fl_rule_counts *counts = fl_rule_counts_new(policy, workers);
 
 	fl_policy_free(policy);
-	return tally;
+	return counts;
 }
 
 /* As a verdict of some other policy: by name. */
-static void count(struct fl_rule_counts *tally, unsigned worker, const char *rule,
+static void count(struct fl_rule_counts *counts, unsigned worker, const char *rule,
 		  enum fl_effect effect)
 {
 	struct fl_verdict verdict = {.effect = effect, .rule = rule, .index = 12345};
 
-	fl_rule_counts_count(tally, worker, &verdict, false);
+	fl_rule_counts_count(counts, worker, &verdict, false);
 }
 
 static uint64_t sum_of(struct fl_rule_totals *tallies, const char *rule, enum fl_decision decision)
@@ -57,37 +57,37 @@ static uint64_t sum_of(struct fl_rule_totals *tallies, const char *rule, enum fl
 	return 12345;
 }
 
-Test(tally, test_tally__verdict_of_its_own_policy__is_counted_by_index)
+Test(rule_counts, test_rule_counts__verdict_of_its_own_policy__is_counted_by_index)
 {
 	static const char *const names[] = {"allow-1", "deny-1", "allow-2"};
 	struct fl_policy *policy = policy_of(names, 3);
-	struct fl_rule_counts *tally = fl_rule_counts_new(policy, 2);
+	struct fl_rule_counts *counts = fl_rule_counts_new(policy, 2);
 	struct fl_rule_totals all = {0};
 	struct fl_request request = {.id = ID, .id_len = strlen(ID)};
 	struct fl_verdict verdict = fl_policy_decide(policy, &request);
 	size_t n;
 
-	fl_rule_totals_add(&all, tally);
-	fl_rule_counts_count(tally, 0, &verdict, true);
-	fl_rule_counts_count(tally, 1, &verdict, true);
+	fl_rule_totals_add(&all, counts);
+	fl_rule_counts_count(counts, 0, &verdict, true);
+	fl_rule_counts_count(counts, 1, &verdict, true);
 	request.id = "spiffe://td/b";
 	verdict = fl_policy_decide(policy, &request);
-	fl_rule_counts_count(tally, 1, &verdict, true);
+	fl_rule_counts_count(counts, 1, &verdict, true);
 	cr_expect_eq(sum_of(&all, "deny-1", FL_DECISION_DENY), 2);
 	cr_expect_eq(sum_of(&all, "deny-1", FL_DECISION_ALLOW), 0);
 	cr_expect_eq(sum_of(&all, "allow-1", FL_DECISION_ALLOW), 0);
 	cr_expect_eq(sum_of(&all, "default", FL_DECISION_DENY), 1);
 	cr_expect_str_eq(fl_rule_totals_sum(&all, &n)[3].rule, "default");
 	cr_expect_eq(n, 4);
-	fl_rule_counts_unref(tally);
+	fl_rule_counts_unref(counts);
 	fl_rule_totals_done(&all);
 	fl_policy_free(policy);
 }
 
-Test(tally, test_tally__generations_come_and_go__a_rule_keeps_its_count_by_its_name)
+Test(rule_counts, test_rule_counts__generations_come_and_go__a_rule_keeps_its_count_by_its_name)
 {
 	static const char *const first[] = {"a", "b", "c"}, *const second[] = {"c", "x", "a"};
-	struct fl_rule_counts *one = tally_of(first, 3, 2), *two = tally_of(second, 3, 2), *three;
+	struct fl_rule_counts *one = counts_of(first, 3, 2), *two = counts_of(second, 3, 2), *three;
 	struct fl_rule_totals all = {0};
 	size_t n;
 
@@ -110,7 +110,7 @@ Test(tally, test_tally__generations_come_and_go__a_rule_keeps_its_count_by_its_n
 	cr_expect_eq(sum_of(&all, "a", FL_DECISION_ALLOW), 3);
 	cr_expect_eq(all.old_count, 0);
 	fl_rule_counts_unref(two);
-	three = tally_of(first, 1, 2);
+	three = counts_of(first, 1, 2);
 	fl_rule_totals_add(&all, three);
 	cr_expect_eq(sum_of(&all, "a", FL_DECISION_ALLOW), 3);
 	cr_expect_eq(sum_of(&all, "default", FL_DECISION_DENY), 2);
@@ -118,17 +118,17 @@ Test(tally, test_tally__generations_come_and_go__a_rule_keeps_its_count_by_its_n
 	fl_rule_totals_done(&all);
 }
 
-Test(tally, test_tally__many_generations__hold_nothing_of_the_past)
+Test(rule_counts, test_rule_counts__many_generations__hold_nothing_of_the_past)
 {
 	static const char *const names[] = {"a"};
 	struct fl_rule_totals all = {0};
 
 	for (int i = 0; i < 1000; i++) {
-		struct fl_rule_counts *tally = tally_of(names, 1, 3);
+		struct fl_rule_counts *counts = counts_of(names, 1, 3);
 
-		fl_rule_totals_add(&all, tally);
-		count(tally, (unsigned)i % 3, "a", FL_ALLOW);
-		fl_rule_counts_unref(tally);
+		fl_rule_totals_add(&all, counts);
+		count(counts, (unsigned)i % 3, "a", FL_ALLOW);
+		fl_rule_counts_unref(counts);
 		cr_expect_leq(all.old_count, 1);
 	}
 	cr_expect_eq(sum_of(&all, "a", FL_DECISION_ALLOW), 1000);
