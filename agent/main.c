@@ -4,7 +4,6 @@
  * An error in the command line is one sentence on stderr, with a suggestion where there is one, and exit code 2; nothing
  * has happened then. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "agent/common/command.h"

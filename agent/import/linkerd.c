@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "agent/import/draft.h"
-#include "base/cidr.h"
 #include "base/mem.h"
 
 static const char group_begin[] = "policy.linkerd.io/";

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/run/expiry.h"
 
-#include "base/mem.h"
-
 #define LOOK_S 3600 /* at most between two looks */
 
 static size_t count_late_crls(const struct fl_credentials *credentials, int64_t now)

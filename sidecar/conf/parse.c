@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "conf/values.h"
 #include "policy/lint.h"
 
 /* --- the end of a build -------------------------------------------------------------------- */

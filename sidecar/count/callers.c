@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/json.h"
 
 /* Whoever makes two keys collide gains nothing: they are compared. */
 static uint64_t hash_of(const struct fl_caller *item)

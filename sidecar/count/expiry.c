@@ -6,7 +6,6 @@
  * roots. */
 #include "count/expiry.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 

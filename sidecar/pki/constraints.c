@@ -2,8 +2,6 @@
 /* constraints - each name of a certificate against each subtree of a CA (general_name.h). When in doubt a name is refused. */
 #include "pki/constraints.h"
 
-#include <string.h>
-
 #include "pki/asn1.h"
 #include "pki/general_name.h"
 #include "pki/name.h"

@@ -4,8 +4,6 @@
  * Fails for want of memory only; FL_RULE_NONE is written nowhere but behind the last question. */
 #include "pki/judge.h"
 
-#include <string.h>
-
 /* A loose list names the certificate at the front of the chain. Has one of the CAs above it made the list? */
 static bool is_vouched_for(const struct fl_crl *crl, const struct fl_span *chain, size_t count)
 {

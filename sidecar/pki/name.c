@@ -5,7 +5,6 @@
 #include "pki/name.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "pki/asn1.h"
 

@@ -10,8 +10,6 @@
 
 #include "pki/signature.h"
 
-#include <limits.h>
-
 #include "pki/asn1.h"
 
 static const struct {

@@ -6,9 +6,6 @@
  * with the number of segments of the ID, not with that of rules; among rules with the same start (or
  * `plaintext`), those whose port, service, source or last segment does not match cost about a nanosecond
  * each. Nothing here allocates, and nothing fails. */
-#include <string.h>
-
-#include "base/mem.h"
 #include "policy/policy_internal.h"
 
 /* A request, as the candidates are compared with it. */

@@ -4,7 +4,6 @@
 #include "policy/lint.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "policy/policy_internal.h"

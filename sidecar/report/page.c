@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/utf8.h"
 #include "base/when.h"
 #include "report/report.h"

@@ -2,7 +2,6 @@
 /* The first address of each half stands for the others: a family has one way out, or none. */
 #include "server/family_order.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #define ANY_PORT 9 /* nothing is ever sent */

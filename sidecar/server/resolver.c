@@ -11,7 +11,6 @@
 #include "server/resolver_internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "server/family_order.h"

@@ -11,12 +11,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "base/mem.h"
-#include "base/when.h"
 #include "worker/budget.h"
 #include "worker/cpus.h"
 
