@@ -15,11 +15,14 @@
 #define COMMAND_ROW(name) &fl_command_##name,
 static const struct fl_command *const commands[] = {FL_COMMANDS(COMMAND_ROW)};
 
-enum { OPTION_CONFIG, OPTION_HELP, OPTION_VERSION, COMMON_COUNT };
+/* The last two are those of commands that ask the sidecar. */
+enum { OPTION_CONFIG, OPTION_HELP, OPTION_VERSION, OPTION_CONTROL, OPTION_ADMIN, COMMON_COUNT };
 static const struct fl_option common_options[COMMON_COUNT] = {
 	[OPTION_CONFIG] = {"config", 'c', .has_value = true},
 	[OPTION_HELP] = {"help", 'h', .has_value = false},
 	[OPTION_VERSION] = {"version", 'V', .has_value = false},
+	[OPTION_CONTROL] = {"control", .has_value = true},
+	[OPTION_ADMIN] = {"admin", .has_value = true},
 };
 
 /* --- the program's own page ------------------------------------------------------------------- */
@@ -111,19 +114,49 @@ static int complain_of_none(void)
 
 /* --- which options ---------------------------------------------------------------------------- */
 
-/* Those of all commands, then those of this one; NULL: none is known yet. */
+/* How many of common_options a command has; NULL: none is known yet. */
+static size_t common_count(const struct fl_command *command)
+{
+	switch (command != NULL ? command->asks : FL_ASKS_NOTHING) {
+	case FL_ASKS_ADMIN:
+		return COMMON_COUNT;
+	case FL_ASKS_CONTROL:
+		return OPTION_ADMIN;
+	case FL_ASKS_NOTHING:
+		break;
+	}
+	return OPTION_CONTROL;
+}
+
+/* Those of all commands, then those of this one. */
 static size_t collect_options(const struct fl_command *command,
 			      struct fl_option ret[COMMON_COUNT + FL_COMMAND_OPTIONS_MAX])
 {
-	size_t count = 0;
+	size_t common = common_count(command), count = 0;
 
-	memcpy(ret, common_options, sizeof(common_options));
+	memcpy(ret, common_options, common * sizeof(*ret));
 	while (command != NULL && count < FL_COMMAND_OPTIONS_MAX &&
 	       command->options[count].name != NULL) {
-		ret[COMMON_COUNT + count] = command->options[count];
+		ret[common + count] = command->options[count];
 		count++;
 	}
-	return COMMON_COUNT + count;
+	return common + count;
+}
+
+/* option: its index in what collect_options() gives. */
+static void take_option(struct fl_command_line *line, size_t option, const char *value)
+{
+	size_t common = common_count(line->command);
+
+	if (option >= common) {
+		line->options[option - common] = value;
+	} else if (option == OPTION_CONFIG) {
+		line->conf_path = fl_stdin_is(value) ? FL_STDIN_NAME : value;
+	} else if (option == OPTION_CONTROL) {
+		line->control = value;
+	} else {
+		line->admin = value;
+	}
 }
 
 /* Reads options until a word or the end. Returns FL_ARG_WORD or FL_ARG_END; or -1 with the exit code, after anything that
@@ -139,9 +172,6 @@ static int read_options(struct fl_args *args, struct fl_command_line *line, cons
 	while ((rc = fl_args_next(args, options, count, &option, ret_word, &err)) ==
 	       FL_ARG_OPTION) {
 		switch (option) {
-		case OPTION_CONFIG:
-			line->conf_path = fl_stdin_is(*ret_word) ? FL_STDIN_NAME : *ret_word;
-			break;
 		case OPTION_HELP:
 			*ret_exit = print_page(line->command);
 			return -1;
@@ -149,7 +179,7 @@ static int read_options(struct fl_args *args, struct fl_command_line *line, cons
 			*ret_exit = print_version();
 			return -1;
 		default:
-			line->options[option - COMMON_COUNT] = *ret_word;
+			take_option(line, option, *ret_word);
 			break;
 		}
 	}

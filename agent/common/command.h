@@ -42,10 +42,23 @@
 	"  -V, --version       the version\n"
 #define FL_PAGE_OPTIONS FL_PAGE_OPTION_CONFIG FL_PAGE_OPTIONS_HELP
 
+/* The same of commands that ask the running sidecar. */
+#define FL_PAGE_OPTION_CONTROL "      --control PATH  ask at this socket, whatever the INI says\n"
+#define FL_PAGE_OPTION_ADMIN                                                                       \
+	"      --admin ADDRESS ask at this address (HOST:PORT), whatever the INI says\n"
+
+/* Which command asks the running sidecar, and where. */
+enum fl_asks {
+	FL_ASKS_NOTHING,
+	FL_ASKS_CONTROL, /* takes --control */
+	FL_ASKS_ADMIN,   /* takes --control and --admin */
+};
+
 /* What was typed. Strings are borrowed from argv. */
 struct fl_command_line {
 	const struct fl_command *command; /* NULL: none was named */
 	const char *conf_path;            /* -c, or its default; FL_STDIN_NAME for stdin */
+	const char *control, *admin;      /* NULL: not given */
 	/* By the index of the option in its command's table: NULL, it was not given; "" where it takes no value. */
 	const char *options[FL_COMMAND_OPTIONS_MAX];
 	const char *words[FL_COMMAND_WORDS_MAX]; /* neither options nor values */
@@ -62,6 +75,7 @@ struct fl_command {
 	struct fl_option
 		options[FL_COMMAND_OPTIONS_MAX]; /* of its own; those without a name are none */
 	size_t words_max;                        /* at most FL_COMMAND_WORDS_MAX */
+	enum fl_asks asks;
 	uint64_t
 		capabilities; /* kept where the process has them: FL_CAPABILITY() of base/harden.h */
 	bool executes;        /* starts another program, which keeps them too */

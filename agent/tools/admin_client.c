@@ -30,17 +30,45 @@ static int64_t now_ms(void)
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-/* NULL: refused, and the reasons are on stderr. */
+/* NULL: it cannot be read, and the reason is on stderr. */
 static struct fl_conf *load(const char *conf_path)
 {
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
 
-	if (fl_conf_load(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
+	if (fl_conf_load_lenient(conf_path, &conf, &problems) != FL_OK) {
 		fl_problems_print(&problems, conf_path, stderr);
 	}
 	fl_problems_done(&problems);
 	return conf;
+}
+
+char *fl_admin_client_ini_refused(const char *conf_path)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	char *summary = NULL;
+
+	if (fl_conf_load_lenient(conf_path, &conf, &problems) == FL_OK && problems.errors > 0) {
+		summary = fl_problems_summary(&problems, conf_path);
+	}
+	fl_conf_free(conf);
+	fl_problems_done(&problems);
+	return summary;
+}
+
+void fl_admin_client_warn(const char *conf_path)
+{
+	char *refused = fl_admin_client_ini_refused(conf_path);
+	struct fl_text text = {0};
+
+	if (refused != NULL) {
+		fl_text_print(&text, "fairlead-agent: the INI is refused: ");
+		fl_text_put_clean(&text, refused);
+		(void)fprintf(stderr, "%s\n", text.data);
+	}
+	fl_text_done(&text);
+	free(refused);
 }
 
 static void to_loopback(struct fl_addr *addr, bool v6)
@@ -81,44 +109,82 @@ static bool is_on_loopback(const struct fl_addr *addr)
 	return fl_addr_is_loopback(&to);
 }
 
-static bool has_control(const struct fl_conf *conf, struct fl_admin_client *ret)
+static int to_unix(const char *path, struct fl_addr *ret, struct fl_err *err)
 {
-	struct sockaddr_un *un = &ret->addr.sa.un;
+	char *text = fl_format("unix:%s", path);
+	int rc = fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, ret, err);
 
-	if (conf->sidecar.control == NULL) {
-		return false;
-	}
-	ret->addr = (struct fl_addr){.kind = FL_ADDR_UNIX, .sa_len = sizeof(*un)};
-	un->sun_family = AF_UNIX;
-	/* conf checked the length */
-	(void)snprintf(un->sun_path, sizeof(un->sun_path), "%s", conf->sidecar.control);
-	ret->sidecar_uid = conf->agent.sidecar_uid;
-	return true;
+	free(text);
+	return rc;
 }
 
-int fl_admin_client_find_control(const char *conf_path, struct fl_admin_client *ret)
+/* --control. The INI only tells who has to answer there, so it may be missing. */
+static int take_control(const struct fl_command_line *line, struct fl_admin_client *ret)
 {
-	struct fl_conf *conf = load(conf_path);
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	struct fl_err err;
+
+	if (to_unix(line->control, &ret->addr, &err) != FL_OK) {
+		return fl_command_complain(line->command, "--control: %s", err.text);
+	}
+	ret->sidecar_uid = FL_CONF_DEFAULT_SIDECAR_UID;
+	if (fl_conf_load_lenient(line->conf_path, &conf, &problems) == FL_OK) {
+		ret->sidecar_uid = conf->agent.sidecar_uid;
+	}
+	fl_conf_free(conf);
+	fl_problems_done(&problems);
+	return 0;
+}
+
+/* --admin */
+static int take_admin(const struct fl_command_line *line, struct fl_admin_client *ret)
+{
+	struct fl_err err;
+
+	return fl_addr_parse(line->admin, FL_ADDR_ALLOW_ANY, &ret->addr, &err) == FL_OK
+		       ? 0
+		       : fl_command_complain(line->command, "--admin: %s", err.text);
+}
+
+static bool has_control(const struct fl_conf *conf, struct fl_admin_client *ret)
+{
+	ret->sidecar_uid = conf->agent.sidecar_uid;
+	/* conf checked the length */
+	return conf->sidecar.control != NULL &&
+	       to_unix(conf->sidecar.control, &ret->addr, NULL) == FL_OK;
+}
+
+int fl_admin_client_find_control(const struct fl_command_line *line, struct fl_admin_client *ret)
+{
+	struct fl_conf *conf;
 	bool found;
 
+	*ret = (struct fl_admin_client){0};
+	if (line->control != NULL) {
+		return take_control(line, ret);
+	}
+	conf = load(line->conf_path);
 	if (conf == NULL) {
 		return 2;
 	}
 	found = has_control(conf, ret);
 	fl_conf_free(conf);
 	if (!found) {
+		fl_admin_client_warn(line->conf_path);
 		(void)fprintf(
 			stderr,
 			"fairlead-agent: `[sidecar] control` is empty in %s, so the sidecar "
 			"accepts no commands: set it, for example to /run/fairlead/sidecar.sock\n",
-			conf_path);
+			line->conf_path);
 	}
 	return found ? 0 : 2;
 }
 
-int fl_admin_client_find(const char *conf_path, bool details, struct fl_admin_client *ret)
+/* What the INI says. */
+static int find(const struct fl_command_line *line, bool details, struct fl_admin_client *ret)
 {
-	struct fl_conf *conf = load(conf_path);
+	struct fl_conf *conf = load(line->conf_path);
 	const struct fl_addr *admin;
 	bool found;
 
@@ -129,21 +195,36 @@ int fl_admin_client_find(const char *conf_path, bool details, struct fl_admin_cl
 	found = admin->kind != FL_ADDR_NONE &&
 		(!details || conf->sidecar.admin_everywhere || is_on_loopback(admin));
 	if (found) {
-		*ret = (struct fl_admin_client){.addr = *admin};
+		ret->addr = *admin;
 	} else {
 		found = has_control(conf, ret);
 	}
 	if (!found) {
+		fl_admin_client_warn(line->conf_path);
 		(void)fprintf(stderr,
 			      "fairlead-agent: `[sidecar] %s in %s, and `control` is empty, so the "
 			      "sidecar cannot be asked: set one of them, for example `admin = "
 			      "127.0.0.1:15020`\n",
 			      admin->kind == FL_ADDR_NONE ? "admin` is empty"
 							  : "admin` is not on loopback",
-			      conf_path);
+			      line->conf_path);
 	}
 	fl_conf_free(conf);
 	return found ? 0 : 2;
+}
+
+int fl_admin_client_find(const struct fl_command_line *line, bool details,
+			 struct fl_admin_client *ret)
+{
+	*ret = (struct fl_admin_client){0};
+	if (line->control != NULL && line->admin != NULL) {
+		return fl_command_complain(line->command,
+					   "--control and --admin exclude each other");
+	}
+	if (line->control != NULL) {
+		return take_control(line, ret);
+	}
+	return line->admin != NULL ? take_admin(line, ret) : find(line, details, ret);
 }
 
 /* --- one request ------------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "agent/common/command.h"
 #include "base/addr.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -17,13 +18,20 @@ struct fl_admin_client {
 	uid_t sidecar_uid;
 };
 
-/* Finds where to ask for information: `[sidecar] admin`; or `[sidecar] control`, if there is no admin endpoint, or it does
- * not tell us enough. details: more is wanted than whether the sidecar is ready. Returns 0, or after a sentence on stderr
- * the exit code 2. */
-int fl_admin_client_find(const char *conf_path, bool details, struct fl_admin_client *ret);
+/* Finds where to ask for information: --control or --admin; else `[sidecar] admin`; or `[sidecar] control`, if there is no
+ * admin endpoint, or it does not tell us enough. An INI with errors is read leniently. details: more is wanted than
+ * whether the sidecar is ready. Returns 0, or after a sentence on stderr the exit code 2. */
+int fl_admin_client_find(const struct fl_command_line *line, bool details,
+			 struct fl_admin_client *ret);
 
-/* Finds `[sidecar] control`, for requests that change something. Returns as above. */
-int fl_admin_client_find_control(const char *conf_path, struct fl_admin_client *ret);
+/* Finds --control or `[sidecar] control`, for requests that change something. Returns as above. */
+int fl_admin_client_find_control(const struct fl_command_line *line, struct fl_admin_client *ret);
+
+/* Why the INI is refused, in one sentence, to free(); NULL: it is not, or it cannot be read. The sidecar runs with an earlier
+ * one then, whose addresses may be others. */
+char *fl_admin_client_ini_refused(const char *conf_path);
+/* Says so on stderr. */
+void fl_admin_client_warn(const char *conf_path);
 
 /* GETs path (a literal). An endpoint on all addresses is asked on loopback. After 0: *ret_status is the HTTP status, and
  * the body was appended to ret_body. Errors: FL_ERR_IO, no answer in time; FL_ERR_PEER, what answered is not the admin

@@ -23,17 +23,18 @@ static void print_line(struct fl_text *body, FILE *out)
 	fl_text_done(&line);
 }
 
-static int change(const char *conf_path, const char *path)
+static int change(const struct fl_command_line *line, const char *path)
 {
 	struct fl_text body = {0};
 	struct fl_admin_client control;
 	struct fl_err err;
 	unsigned status = 0;
-	int code = fl_admin_client_find_control(conf_path, &control);
+	int code = fl_admin_client_find_control(line, &control);
 
 	if (code != 0) {
 		return code;
 	}
+	fl_admin_client_warn(line->conf_path);
 	if (fl_admin_client_post(&control, path, REQUEST_MS, &status, &body, &err) != FL_OK) {
 		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 		code = 1;
@@ -50,13 +51,13 @@ static int change(const char *conf_path, const char *path)
 
 static int drain(const struct fl_command_line *line)
 {
-	return change(line->conf_path, "/drain");
+	return change(line, "/drain");
 }
 
-static int set_log_level(const char *conf_path, const char *level)
+static int set_log_level(const struct fl_command_line *line, const char *level)
 {
 	char *path = fl_format("/log-level?level=%s", level);
-	int code = change(conf_path, path);
+	int code = change(line, path);
 
 	free(path);
 	return code;
@@ -72,7 +73,7 @@ static int log_level(const struct fl_command_line *line)
 	}
 	for (size_t i = 0; i < FL_COUNT_OF(levels); i++) {
 		if (strcmp(levels[i], line->words[0]) == 0) {
-			return set_log_level(line->conf_path, levels[i]);
+			return set_log_level(line, levels[i]);
 		}
 	}
 	return fl_command_unknown(line->command, "level", line->words[0], levels,
@@ -81,14 +82,15 @@ static int log_level(const struct fl_command_line *line)
 
 #define CONTROL_NOTES                                                                              \
 	"  The request goes to `[sidecar] control`, a Unix socket that accepts root, the\n"        \
-	"  sidecar's own user and the agent's. Without this program:\n"
+	"  sidecar's own user and the agent's. An INI with an error is read as far as it\n"        \
+	"  can be, for the path of the socket. Without this program:\n"
 
 static const char drain_page[] =
 	"NAME\n"
 	"  fairlead-agent drain - let the sidecar finish its open connections and end\n"
 	"\n"
 	"SYNOPSIS\n"
-	"  fairlead-agent drain [-c FILE]\n"
+	"  fairlead-agent drain [-c FILE] [--control PATH]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Does what SIGTERM does: the sidecar is not ready any more, accepts nothing,\n"
@@ -97,7 +99,7 @@ static const char drain_page[] =
 	"\n" CONTROL_NOTES
 	"    curl -X POST --unix-socket /run/fairlead/sidecar.sock http://localhost/drain\n"
 	"\n"
-	"OPTIONS\n" FL_PAGE_OPTIONS "\n"
+	"OPTIONS\n" FL_PAGE_OPTION_CONTROL FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  it drains\n"
 	"  1  not reachable, or refused\n"
@@ -108,6 +110,7 @@ const struct fl_command fl_command_drain = {
 	.summary = "let the sidecar finish its open connections and end",
 	.page = drain_page,
 	.run = drain,
+	.asks = FL_ASKS_CONTROL,
 	.capabilities = FL_COMMAND_READS_ALL,
 };
 
@@ -117,6 +120,7 @@ static const char log_level_page[] =
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent log-level debug|info|warn|error|default [-c FILE]\n"
+	"                           [--control PATH]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Sets it in place of `[log] level`, until `default` restores that or the\n"
@@ -124,7 +128,7 @@ static const char log_level_page[] =
 	"\n" CONTROL_NOTES "    curl -X POST --unix-socket /run/fairlead/sidecar.sock \\\n"
 	"      'http://localhost/log-level?level=debug'\n"
 	"\n"
-	"OPTIONS\n" FL_PAGE_OPTIONS "\n"
+	"OPTIONS\n" FL_PAGE_OPTION_CONTROL FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  done\n"
 	"  1  not reachable, or refused\n"
@@ -136,5 +140,6 @@ const struct fl_command fl_command_log_level = {
 	.page = log_level_page,
 	.run = log_level,
 	.words_max = 1,
+	.asks = FL_ASKS_CONTROL,
 	.capabilities = FL_COMMAND_READS_ALL,
 };

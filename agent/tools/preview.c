@@ -438,17 +438,18 @@ static int write_answer(const struct fl_text *body, bool json)
 	return fl_command_flush("the answer") ? code : 2;
 }
 
-static int ask(const char *conf_path, struct fl_span frame, bool json)
+static int ask(const struct fl_command_line *line, struct fl_span frame, bool json)
 {
 	struct fl_text body = {0};
 	struct fl_admin_client control;
 	struct fl_err err;
 	unsigned status = 0;
-	int code = fl_admin_client_find_control(conf_path, &control);
+	int code = fl_admin_client_find_control(line, &control);
 
 	if (code != 0) {
 		return code;
 	}
+	fl_admin_client_warn(line->conf_path);
 	if (fl_admin_client_post_body(&control, "/preview", frame, REQUEST_MS, &status, &body,
 				      &err) != FL_OK) {
 		code = complain(err.text);
@@ -487,7 +488,7 @@ static int preview(const struct fl_command_line *line)
 		code = make_frame(line->conf_path, &given, &frame, &len);
 	}
 	if (code == 0) {
-		code = ask(line->conf_path, (struct fl_span){frame, len}, line->options[0] != NULL);
+		code = ask(line, (struct fl_span){frame, len}, line->options[0] != NULL);
 	}
 	fl_wipe_free(frame, len);
 	given_done(&given);
@@ -500,7 +501,7 @@ static const char page[] =
 	"  fairlead-agent preview - which open connections a candidate would close\n"
 	"\n"
 	"SYNOPSIS\n"
-	"  fairlead-agent preview [-c FILE] [--json] [CANDIDATE...]\n"
+	"  fairlead-agent preview [-c FILE] [--json] [--control PATH] [CANDIDATE...]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Asks the running sidecar what would happen to its open connections if the\n"
@@ -520,10 +521,12 @@ static const char page[] =
 	"  known.\n"
 	"\n"
 	"  The request goes to `[sidecar] control`, which accepts root, the sidecar's own\n"
-	"  user and the agent's.\n"
+	"  user and the agent's. An INI candidate needs no other: if the one that -c\n"
+	"  names has an error, it is read as far as it can be, for the socket's path.\n"
 	"\n"
 	"OPTIONS\n"
-	"      --json          the sidecar's answer as it is\n" FL_PAGE_OPTIONS "\n"
+	"      --json          the sidecar's answer as it is\n" FL_PAGE_OPTION_CONTROL
+		FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  no connection would be closed, no peer newly admitted or newly refused\n"
 	"  1  at least one would\n"
@@ -542,5 +545,6 @@ const struct fl_command fl_command_preview = {
 	.run = preview,
 	.options = {{.name = "json"}},
 	.words_max = FL_COMMAND_WORDS_MAX,
+	.asks = FL_ASKS_CONTROL,
 	.capabilities = FL_COMMAND_READS_ALL,
 };

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,7 @@ enum { OPTION_JSON, OPTION_WATCH };
 
 struct way {
 	struct fl_admin_client admin;
+	const char *conf_path;
 	bool json;  /* print the document as it is */
 	bool rules; /* print the counters of the rules of [redirect] */
 };
@@ -203,6 +205,19 @@ static void put_rotations(struct fl_text *out, const cJSON *status)
 	}
 }
 
+/* What is mounted now, whatever the agent has made of it. */
+static void put_refused_ini(struct fl_text *out, const struct way *how)
+{
+	char *refused = fl_admin_client_ini_refused(how->conf_path);
+
+	if (refused != NULL) {
+		line_begin(out, "INI REFUSED");
+		fl_text_put_clean(out, refused);
+		line_end(out);
+	}
+	free(refused);
+}
+
 static void put_warnings(struct fl_text *out, const cJSON *status)
 {
 	const cJSON *warning;
@@ -357,6 +372,7 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	put_state(out, status);
 	put_generation(out, status);
 	put_rotations(out, status);
+	put_refused_ini(out, how);
 	put_warnings(out, status);
 	if (agent != NULL) {
 		line_begin(out, "agent");
@@ -462,14 +478,18 @@ static int status(const struct fl_command_line *line)
 	struct fl_text text = {0};
 	struct way how = {.json = line->options[OPTION_JSON] != NULL};
 	struct fl_err err;
-	int rc = fl_admin_client_find(line->conf_path, true, &how.admin);
+	int rc = fl_admin_client_find(line, true, &how.admin);
 
 	if (rc != 0) {
 		return rc;
 	}
+	how.conf_path = line->conf_path;
 	how.rules = fl_redirect_is_meant(line->conf_path);
 	if (line->options[OPTION_WATCH] != NULL) {
 		return watch(&how);
+	}
+	if (how.json) {
+		fl_admin_client_warn(line->conf_path);
 	}
 	rc = ask(&how, REQUEST_MS, &text, &err);
 	if (rc < 0) {
@@ -488,6 +508,7 @@ static const char page[] =
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent status [-c FILE] [--watch] [--json]\n"
+	"                        [--control PATH | --admin ADDRESS]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Asks /status of `[sidecar] admin` and prints it: ready or why not, the\n"
@@ -505,7 +526,9 @@ static const char page[] =
 	"  that are behind in a change of roots, and CRLs that have expired.\n"
 	"\n"
 	"  `REFUSED` in place of `last refusal`: what was refused is still mounted, and\n"
-	"  the sidecar continues with the previous generation.\n"
+	"  the sidecar continues with the previous generation. `INI REFUSED`: the mounted\n"
+	"  INI has an error. It is read as far as it can be, for the address of the\n"
+	"  sidecar. (With --json, stderr says so.)\n"
 	"\n"
 	"  An admin endpoint on all addresses (*:15020) is asked on loopback; one that is\n"
 	"  not reachable there, or none, makes this ask `[sidecar] control`. A browser\n"
@@ -521,7 +544,8 @@ static const char page[] =
 	"                      last_refusal, warnings, listeners, capture, connections,\n"
 	"                      bytes, plaintext, dns_addresses_refused, handshakes,\n"
 	"                      peers, peers_size, last_judgement, agent,\n"
-	"                      log_lines_lost\n" FL_PAGE_OPTIONS "\n"
+	"                      log_lines_lost\n" FL_PAGE_OPTION_CONTROL FL_PAGE_OPTION_ADMIN
+		FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  ready\n"
 	"  1  not ready, or not reachable\n"
@@ -542,6 +566,7 @@ const struct fl_command fl_command_status = {
 	.page = page,
 	.run = status,
 	.options = {[OPTION_JSON] = {.name = "json"}, [OPTION_WATCH] = {.name = "watch"}},
+	.asks = FL_ASKS_ADMIN,
 	.capabilities = FL_COMMAND_READS_ALL | FL_CAPABILITY(CAP_NET_ADMIN),
 	.executes = true,
 };

@@ -168,6 +168,23 @@ static int print_rules(const struct fl_conf *conf, const struct seen *seen, bool
 	return code;
 }
 
+static void warn(const char *conf_path, const struct fl_problems *problems)
+{
+	struct fl_text text = {0};
+	char *summary;
+
+	if (problems->errors == 0) {
+		return;
+	}
+	summary = fl_problems_summary(problems, conf_path);
+	fl_text_print(&text, "the INI is refused, so rules in it that have an error may be "
+			     "suggested again: ");
+	fl_text_put_clean(&text, summary);
+	(void)complain(text.data, 0);
+	fl_text_done(&text);
+	free(summary);
+}
+
 static int suggest(const struct fl_command_line *line)
 {
 	const char *conf_path = line->conf_path;
@@ -176,12 +193,12 @@ static int suggest(const struct fl_command_line *line)
 	struct fl_text body = {0};
 	struct seen seen = {0};
 	struct fl_admin_client admin;
-	int code = fl_admin_client_find(conf_path, true, &admin);
+	int code = fl_admin_client_find(line, true, &admin);
 
 	if (code != 0) {
 		return code;
 	}
-	if (fl_conf_load(conf_path, &conf, NULL, NULL, &problems) != 0) {
+	if (fl_conf_load_lenient(conf_path, &conf, &problems) != 0) {
 		fl_problems_print(&problems, conf_path, stderr);
 		code = 2;
 	}
@@ -192,6 +209,7 @@ static int suggest(const struct fl_command_line *line)
 		code = read_seen(conf, body.data, &seen);
 	}
 	if (code == 0) {
+		warn(conf_path, &problems);
 		code = print_rules(conf, &seen, line->options[0] != NULL);
 	}
 	cJSON_Delete(seen.root);
@@ -210,12 +228,14 @@ static const char page[] =
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent suggest [-c FILE] [--wildcards]\n"
+	"                         [--control PATH | --admin ADDRESS]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Asks /seen of `[sidecar] admin` which connections policy has refused since the\n"
 	"  sidecar started, or admitted only because of audit mode, and prints the fewest\n"
 	"  [allow] rules that admit exactly those: INI to review, then to paste. What the\n"
-	"  INI admits by now needs no rule.\n"
+	"  INI admits by now needs no rule. Of an INI that is refused, the rules without\n"
+	"  an error count.\n"
 	"\n"
 	"  Identities are written in full, ports and services one by one. Rules for\n"
 	"  plaintext have `sources`, the addresses that were seen, because nothing else\n"
@@ -231,8 +251,8 @@ static const char page[] =
 	"\n"
 	"OPTIONS\n"
 	"      --wildcards     identities that differ only in their last segment become\n"
-	"                      one pattern with `*`: that admits more than was seen\n" FL_PAGE_OPTIONS
-	"\n"
+	"                      one pattern with `*`: that admits more than was seen\n" FL_PAGE_OPTION_CONTROL
+		FL_PAGE_OPTION_ADMIN FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  printed\n"
 	"  1  the sidecar is not reachable\n"
@@ -252,5 +272,6 @@ const struct fl_command fl_command_suggest = {
 	.page = page,
 	.run = suggest,
 	.options = {{.name = "wildcards"}},
+	.asks = FL_ASKS_ADMIN,
 	.capabilities = FL_COMMAND_READS_ALL,
 };

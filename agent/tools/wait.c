@@ -99,8 +99,12 @@ static int wait_until_ready(const struct fl_command_line *line)
 	    fl_value_duration(timeout, 0, MAX_TIMEOUT_MS, &timeout_ms, &err) != FL_OK) {
 		return fl_command_complain(line->command, "--timeout: %s", err.text);
 	}
-	code = fl_admin_client_find(line->conf_path, false, &admin);
-	return code == 0 ? ask_until(&admin, timeout_ms) : code;
+	code = fl_admin_client_find(line, false, &admin);
+	if (code != 0) {
+		return code;
+	}
+	fl_admin_client_warn(line->conf_path);
+	return ask_until(&admin, timeout_ms);
 }
 
 static const char page[] =
@@ -109,6 +113,7 @@ static const char page[] =
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent wait [-c FILE] [--timeout DURATION]\n"
+	"                      [--control PATH | --admin ADDRESS]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Asks /readyz of `[sidecar] admin` until the sidecar can carry traffic: it has\n"
@@ -118,11 +123,13 @@ static const char page[] =
 	"  When time is up, it prints the last reason.\n"
 	"\n"
 	"  An admin endpoint on all addresses (*:15020) is asked on loopback. Without an\n"
-	"  admin endpoint `[sidecar] control` is asked.\n"
+	"  admin endpoint `[sidecar] control` is asked. An INI with an error is read as\n"
+	"  far as it can be, for these addresses.\n"
 	"\n"
 	"OPTIONS\n"
 	"      --timeout DURATION  give up after this time: 250ms, 30s, 5m, 1h;\n"
-	"                      default 30s; 0 asks once\n" FL_PAGE_OPTIONS "\n"
+	"                      default 30s; 0 asks once\n" FL_PAGE_OPTION_CONTROL
+		FL_PAGE_OPTION_ADMIN FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  ready\n"
 	"  1  not ready in time\n"
@@ -138,5 +145,6 @@ const struct fl_command fl_command_wait = {
 	.page = page,
 	.run = wait_until_ready,
 	.options = {{.name = "timeout", .has_value = true}},
+	.asks = FL_ASKS_ADMIN,
 	.capabilities = FL_COMMAND_READS_ALL,
 };

@@ -7,6 +7,7 @@
 
 #include "base/guarded.h"
 #include "base/mem.h"
+#include "conf/build.h"
 
 static void free_upstream(struct fl_conf_upstream *upstream)
 {
@@ -22,6 +23,12 @@ static void free_upstream(struct fl_conf_upstream *upstream)
 	free(upstream->within);
 	free(upstream->alpn);
 	free(upstream->name);
+}
+
+static void free_service(struct fl_conf_service *service)
+{
+	free(service->name);
+	free(service->alpn);
 }
 
 static void free_selectors(struct fl_conf_selectors *list)
@@ -48,6 +55,36 @@ int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar, struct 
 		cause.text);
 }
 
+void fl_build_drop_nameless(struct fl_conf *conf)
+{
+	size_t services = 0, upstreams = 0, bundles = 0;
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		if (conf->services[i].name != NULL) {
+			conf->services[services++] = conf->services[i];
+		} else {
+			free_service(&conf->services[i]);
+		}
+	}
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		if (conf->upstreams[i].name != NULL) {
+			conf->upstreams[upstreams++] = conf->upstreams[i];
+		} else {
+			free_upstream(&conf->upstreams[i]);
+		}
+	}
+	for (size_t i = 0; i < conf->federate_count; i++) {
+		if (conf->federate[i].trust_domain != NULL) {
+			conf->federate[bundles++] = conf->federate[i];
+		} else {
+			free(conf->federate[i].path);
+		}
+	}
+	conf->service_count = services;
+	conf->upstream_count = upstreams;
+	conf->federate_count = bundles;
+}
+
 void fl_conf_free(struct fl_conf *conf)
 {
 	if (conf == NULL) {
@@ -58,8 +95,7 @@ void fl_conf_free(struct fl_conf *conf)
 		free(conf->federate[i].path);
 	}
 	for (size_t i = 0; i < conf->service_count; i++) {
-		free(conf->services[i].name);
-		free(conf->services[i].alpn);
+		free_service(&conf->services[i]);
 	}
 	for (size_t i = 0; i < conf->upstream_count; i++) {
 		free_upstream(&conf->upstreams[i]);

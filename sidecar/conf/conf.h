@@ -19,6 +19,7 @@
 #include "policy/policy.h"
 
 #define FL_CONF_DEFAULT_PATH "/etc/fairlead/fairlead.ini"
+#define FL_CONF_DEFAULT_SIDECAR_UID 2112
 #define FL_CONF_MAX_SIZE (1024 * 1024) /* bytes of an INI */
 
 enum fl_tls_group { FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256 };
@@ -181,6 +182,16 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 /* Reads the file (bounded) and parses it. ret_text (may be NULL): the text, to free(). */
 int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
 		 struct fl_problems *problems) FL_MUST_USE;
+
+/* The same for a tool that has to find the running sidecar although its INI is refused: what has an error has its default,
+ * and sections without a name, and rules with an error, are left out. FL_OK as soon as the file could be read;
+ * problems->errors tells whether the INI is refused. Never run with the result. */
+int fl_conf_load_lenient(const char *path, struct fl_conf **ret,
+			 struct fl_problems *problems) FL_MUST_USE;
+
+/* The reason that stands first, and how many more there are, in one sentence: `FILE:LINE: text (and 2 more: see
+ * `fairlead-agent check`)`. There is at least one error. To free(). */
+char *fl_problems_summary(const struct fl_problems *problems, const char *path);
 
 /* Checks the directories of `[agent] socket`: only root, these two users and this process's own may be able to create
  * something there. Errors: FL_ERR_INVALID with the remedy. */

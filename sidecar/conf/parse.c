@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,6 +57,30 @@ static void inherit_inbound(struct fl_build *build)
 	}
 }
 
+/* Has an error been reported in the section that begins at this line? */
+static bool is_refused(const struct fl_build *build, fl_conf_line begin)
+{
+	fl_conf_line end = UINT_MAX;
+
+	for (size_t i = 0; i < build->ini->section_count; i++) {
+		fl_conf_line line = build->ini->sections[i].line;
+
+		if (line > begin && line < end) {
+			end = line;
+		}
+	}
+	for (size_t i = 0; i < build->problems->count; i++) {
+		const struct fl_problem *problem = &build->problems->items[i];
+
+		if (problem->kind == FL_PROBLEM_ERROR && problem->line >= begin &&
+		    problem->line < end) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Leaves out the rules that have an error. */
 static void make_policy(struct fl_build *build)
 {
 	struct fl_conf *conf = build->conf;
@@ -91,6 +116,9 @@ static void make_policy(struct fl_build *build)
 				},
 		};
 
+		if (build->problems->errors > 0 && is_refused(build, rule->line)) {
+			continue;
+		}
 		fl_policy_add(conf->policy, &spec);
 		rule->is.from_count = rule->except.from_count =
 			0; /* the policy has taken them over */
@@ -127,8 +155,9 @@ static void build_done(struct fl_build *build)
 	free(build->rules);
 }
 
-int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf **ret,
-		  struct fl_problems *problems)
+/* lenient: errors do not keep the conf from being made. */
+static int parse(const char *path, const char *text, size_t len, bool lenient, struct fl_conf **ret,
+		 struct fl_problems *problems)
 {
 	struct fl_ini ini;
 	struct fl_build build = {.ini = &ini, .problems = problems, .default_effect = FL_DENY};
@@ -148,11 +177,12 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 	fl_build_settings(&build);
 	inherit_inbound(&build);
 	fl_build_check(&build);
-	if (problems->errors == before) {
+	if (problems->errors == before || lenient) {
 		keep_lines(&build);
 		make_policy(&build);
 		fl_policy_lint(build.conf->policy, warn_of_rule, &build);
 		fl_build_tls_names(build.conf);
+		fl_build_drop_nameless(build.conf);
 		*ret = build.conf;
 	} else {
 		fl_conf_free(build.conf);
@@ -162,6 +192,12 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 	fl_ini_done(&ini);
 	fl_problems_sort(problems);
 	return rc;
+}
+
+int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf **ret,
+		  struct fl_problems *problems)
+{
+	return parse(path, text, len, false, ret, problems);
 }
 
 /* --- loading ------------------------------------------------------------------------------- */
@@ -248,6 +284,19 @@ int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t
 		*ret_text = text;
 		*ret_len = len;
 	} else {
+		free(text);
+	}
+	return rc;
+}
+
+int fl_conf_load_lenient(const char *path, struct fl_conf **ret, struct fl_problems *problems)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int rc = read_file(path, &text, &len, problems);
+
+	if (rc == 0) {
+		rc = parse(path, text, len, true, ret, problems);
 		free(text);
 	}
 	return rc;

@@ -46,6 +46,24 @@ void fl_problem_warning(struct fl_problems *problems, fl_conf_line line, const c
 	va_end(args);
 }
 
+char *fl_problems_summary(const struct fl_problems *problems, const char *path)
+{
+	const struct fl_problem *first = NULL;
+	char *more, *all;
+
+	for (size_t i = 0; i < problems->count && first == NULL; i++) {
+		first = problems->items[i].kind == FL_PROBLEM_ERROR ? &problems->items[i] : NULL;
+	}
+	FL_REQUIRE(first != NULL);
+	more = problems->errors > 1 ? fl_format(" (and %zu more: see `fairlead-agent check`)",
+						problems->errors - 1)
+				    : fl_strdup("");
+	all = first->line != 0 ? fl_format("%s:%u: %s%s", path, first->line, first->text, more)
+			       : fl_format("%s: %s%s", path, first->text, more);
+	free(more);
+	return all;
+}
+
 static int compare(const void *left, const void *right)
 {
 	const struct fl_problem *a = left;

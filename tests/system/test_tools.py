@@ -497,7 +497,7 @@ def test_wait_without_an_admin_endpoint(idle):
     idle.change({'sidecar': {'admin': ''}})
     status, out, err = tool('wait', '-c', idle.ini)
     assert (status, out) == (2, '') and '[sidecar] admin' in err
-    idle.change({'nonsense': {}})
+    idle.ini.unlink()
     status, _, err = tool('wait', '-c', idle.ini)
     assert status == 2 and err.startswith(f'{idle.ini}:')
 

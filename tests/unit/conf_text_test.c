@@ -279,3 +279,47 @@ Test(conf, test_conf__files__are_loaded_or_refused_in_words)
 	(void)rmdir(folder);
 	free(path);
 }
+
+Test(conf, test_conf__lenient__leaves_out_what_has_an_error)
+{
+	char path[] = "/tmp/fairlead-lenient-XXXXXX";
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	struct fl_rule_spec rule;
+	char *summary;
+
+	cr_assert_geq(mkstemp(path), 0);
+	write_file(path,
+		   GOOD "\n[sidecr]\nx = 1\n"
+			"[sidecar]\nadmin = 127.0.0.1:9\ncontrol = relative\n"
+			"[agent]\nsidecar_uid = 7\n"
+			"[service]\nport = 1\n"
+			"[service a]\nport = 2\n"
+			"[service a]\nport = 3\n"
+			"[upstream]\nto = x\n"
+			"[federate]\nbundle = /x\n"
+			"[allow bad]\nfrom = nonsense\n"
+			"[allow lost]\nfrom = spiffe://a.example/x\nto = nothing\n"
+			"[allow good]\nfrom = spiffe://a.example/x\n",
+		   0);
+	cr_assert_eq(fl_conf_load_lenient(path, &conf, &problems), FL_OK);
+	cr_expect_geq(problems.errors, 7);
+	cr_expect_eq(conf->sidecar.admin.port, 9);
+	cr_expect_eq(conf->agent.sidecar_uid, 7);
+	cr_expect_str_eq(conf->sidecar.control, "/run/fairlead/sidecar.sock");
+	cr_expect_eq(conf->service_count, 2, "that of GOOD, and the first a");
+	cr_expect_not_null(fl_conf_find_service(conf, "a"));
+	cr_expect_null(fl_conf_find_service(conf, "b"));
+	cr_expect_null(fl_conf_find_upstream(conf, "b"));
+	cr_expect_null(fl_conf_find_bundle(conf, "b"));
+	cr_assert_eq(fl_policy_rule_count(conf->policy), 2);
+	fl_policy_rule(conf->policy, 1, &rule);
+	cr_expect_str_eq(rule.name, "good");
+	summary = fl_problems_summary(&problems, path);
+	cr_expect_not_null(strstr(summary, "more: see `fairlead-agent check`)"));
+	cr_expect_eq(strncmp(summary, path, strlen(path)), 0);
+	free(summary);
+	fl_conf_free(conf);
+	fl_problems_done(&problems);
+	(void)unlink(path);
+}
