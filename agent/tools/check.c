@@ -5,12 +5,14 @@
  *
  * A refused INI ends it early, because nothing else can be known then. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "agent/common/candidate.h"
 #include "agent/common/command.h"
 #include "agent/common/stdin_file.h"
+#include "agent/tools/app_port.h"
 #include "agent/tools/check_report.h"
 #include "base/guarded.h"
 #include "base/mem.h"
@@ -20,6 +22,8 @@
 
 /* A certificate with less than 1/LIFE of its life left should have been renewed. */
 #define LIFE 5
+
+enum { OPTION_JSON, OPTION_STRICT };
 
 /* --- credentials ------------------------------------------------------------------------------ */
 
@@ -142,6 +146,25 @@ static void check_patterns(const struct fl_conf *conf, const struct fl_credentia
 	check_peers(&conf->outbound, credentials, problems);
 }
 
+/* --- ports that nobody dials -------------------------------------------------------------------- */
+
+static void check_ports(const struct fl_conf *conf, struct fl_problems *problems)
+{
+	for (size_t i = 0; i < fl_policy_rule_count(conf->policy); i++) {
+		struct fl_rule_spec rule;
+		char *mistake;
+
+		fl_policy_rule(conf->policy, i, &rule);
+		mistake = fl_app_port_mistake(conf, &rule);
+		if (mistake != NULL) {
+			fl_problem_warning(problems, rule.line, "[%s %s]: %s",
+					   rule.effect == FL_ALLOW ? "allow" : "deny", rule.name,
+					   mistake);
+		}
+		free(mistake);
+	}
+}
+
 /* --- settings that are rarely intended -------------------------------------------------------- */
 
 static void check_policy(const struct fl_conf *conf, struct fl_problems *problems)
@@ -232,6 +255,7 @@ static void check_socket(const struct fl_conf *conf, struct fl_problems *problem
 static void check_conf(const struct fl_conf *conf, struct fl_problems *problems)
 {
 	check_policy(conf, problems);
+	check_ports(conf, problems);
 	check_listeners(conf, problems);
 	check_capture(conf, problems);
 	check_socket(conf, problems);
@@ -253,7 +277,15 @@ static void check_size(const struct fl_conf *conf, const struct fl_candidate *ca
 	}
 }
 
-static int print(const struct fl_check_report *report, bool json)
+/* strict: warnings count. */
+static int exit_code(const struct fl_check_report *report, bool strict)
+{
+	int verdict = fl_check_report_verdict(report);
+
+	return verdict == 1 && !strict ? 0 : verdict;
+}
+
+static int print(const struct fl_check_report *report, bool json, bool strict)
 {
 	if (json) {
 		fl_check_report_json(report, stdout);
@@ -261,7 +293,7 @@ static int print(const struct fl_check_report *report, bool json)
 		fl_problems_print(report->problems, report->path, stderr);
 		fl_check_report_text(report, stdout);
 	}
-	return fl_command_flush("the report") ? fl_check_report_verdict(report) : 2;
+	return fl_command_flush("the report") ? exit_code(report, strict) : 2;
 }
 
 static int check(const struct fl_command_line *line)
@@ -299,7 +331,8 @@ static int check(const struct fl_command_line *line)
 		add_findings(conf, &candidate.findings, &problems);
 		fl_problems_sort(&problems);
 	}
-	code = print(&report, line->options[0] != NULL);
+	code = print(&report, line->options[OPTION_JSON] != NULL,
+		     line->options[OPTION_STRICT] != NULL);
 	fl_candidate_done(&candidate);
 	fl_conf_free(conf);
 	fl_wipe_free(ini, ini_len);
@@ -314,7 +347,7 @@ static const char page[] =
 	"  would run\n"
 	"\n"
 	"SYNOPSIS\n"
-	"  fairlead-agent check [-c FILE] [--json]\n"
+	"  fairlead-agent check [-c FILE] [--strict] [--json]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Does everything that `run` does before it pushes, and reports everything at\n"
@@ -326,6 +359,7 @@ static const char page[] =
 	"  `-c -` reads the INI from stdin, as explain and redirect print do.\n"
 	"\n"
 	"OPTIONS\n"
+	"      --strict        exit with 1 if there are warnings\n"
 	"      --json          one JSON document on stdout, problems included: verdict\n"
 	"                      (good, warnings, refused), problems; unless the INI is\n"
 	"                      refused also identity, bundles, crls, inbound,\n"
@@ -333,21 +367,22 @@ static const char page[] =
 	"                      rotation, admin, control, socket, sidecar_uid,\n"
 	"                      agent_uid, hints\n" FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
-	"  0  good\n"
-	"  1  usable, with warnings\n"
+	"  0  good; also with warnings, without --strict\n"
+	"  1  usable, with warnings, and --strict was given\n"
 	"  2  refused\n"
 	"\n"
 	"EXAMPLES\n"
 	"  fairlead-agent check -c fairlead.ini\n"
 	"  kubectl exec -i POD -c fairlead-agent -- fairlead-agent check -c - <new.ini\n"
-	"  fairlead-agent check --json | jq -r '.problems[].text'\n";
+	"  fairlead-agent check --json | jq -r '.problems[].text'\n"
+	"  fairlead-agent check --strict -c fairlead.ini   # in a pipeline\n";
 
 const struct fl_command fl_command_check = {
 	.name = "check",
 	.summary = "every problem of the INI and the credentials, and what would run",
 	.page = page,
 	.run = check,
-	.options = {{.name = "json"}},
+	.options = {[OPTION_JSON] = {.name = "json"}, [OPTION_STRICT] = {.name = "strict"}},
 	.capabilities = FL_COMMAND_READS_ALL,
 	.ini_from_stdin = true,
 };

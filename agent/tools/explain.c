@@ -10,7 +10,8 @@
 
 #include "agent/common/command.h"
 #include "agent/common/stdin_file.h"
-#include "base/json.h"
+#include "agent/tools/app_port.h"
+#include "agent/tools/explain_write.h"
 #include "base/mem.h"
 #include "conf/conf.h"
 #include "conf/problems.h"
@@ -20,45 +21,30 @@
 
 enum { OPTION_FROM, OPTION_TO, OPTION_SOURCE, OPTION_JSON };
 
-#define NOTES_MAX 24
 #define SAME_MAX 6 /* at most so many rules of one kind are listed */
-
-/* The question and the answer. */
-struct inquiry {
-	const struct fl_conf *conf;
-	const char *from, *to, *source;        /* as they were given; source may be NULL */
-	const struct fl_conf_service *service; /* NULL: no section is for the port */
-	enum fl_inbound_mode mode;
-	struct fl_request request;
-	union fl_sockaddr source_addr;
-	struct fl_verdict verdict;
-	bool before_policy; /* the port refuses it, and policy is not asked */
-	char *notes[NOTES_MAX], *needed[NOTES_MAX];
-	size_t note_count, needed_count;
-};
 
 static void add(char **list, size_t *count, char *text)
 {
-	if (*count < NOTES_MAX) {
+	if (*count < FL_EXPLAIN_NOTES_MAX) {
 		list[(*count)++] = text;
 	} else {
 		free(text);
 	}
 }
 
-static void note(struct inquiry *inquiry, char *text)
+static void note(struct fl_inquiry *inquiry, char *text)
 {
 	add(inquiry->notes, &inquiry->note_count, text);
 }
 
-static void need(struct inquiry *inquiry, char *text)
+static void need(struct fl_inquiry *inquiry, char *text)
 {
 	add(inquiry->needed, &inquiry->needed_count, text);
 }
 
 /* --- the question ----------------------------------------------------------------------------- */
 
-static int read_from(struct inquiry *inquiry, struct fl_err *err)
+static int read_from(struct fl_inquiry *inquiry, struct fl_err *err)
 {
 	const char *from = inquiry->from;
 	struct fl_spiffe_id id;
@@ -85,7 +71,7 @@ static int read_from(struct inquiry *inquiry, struct fl_err *err)
 	return 0;
 }
 
-static int read_port(struct inquiry *inquiry, struct fl_err *err)
+static int read_port(struct fl_inquiry *inquiry, struct fl_err *err)
 {
 	const struct fl_conf *conf = inquiry->conf;
 	struct fl_port_range range;
@@ -129,7 +115,7 @@ static int refuse_service(const struct fl_conf *conf, const char *to, struct fl_
 			  conf->path, meant);
 }
 
-static int read_service(struct inquiry *inquiry, struct fl_err *err)
+static int read_service(struct fl_inquiry *inquiry, struct fl_err *err)
 {
 	inquiry->service = fl_conf_find_service(inquiry->conf, inquiry->to);
 	if (inquiry->service == NULL) {
@@ -139,7 +125,7 @@ static int read_service(struct inquiry *inquiry, struct fl_err *err)
 	return 0;
 }
 
-static int read_to(struct inquiry *inquiry, struct fl_err *err)
+static int read_to(struct fl_inquiry *inquiry, struct fl_err *err)
 {
 	int rc = fl_value_looks_like_ports(inquiry->to) ? read_port(inquiry, err)
 							: read_service(inquiry, err);
@@ -155,7 +141,7 @@ static int read_to(struct inquiry *inquiry, struct fl_err *err)
 	return 0;
 }
 
-static int read_source(struct inquiry *inquiry, struct fl_err *err)
+static int read_source(struct fl_inquiry *inquiry, struct fl_err *err)
 {
 	const char *text = inquiry->source;
 	struct fl_cidr net;
@@ -179,7 +165,7 @@ static int read_source(struct inquiry *inquiry, struct fl_err *err)
 
 /* --- the answer ------------------------------------------------------------------------------- */
 
-static const char *target(const struct inquiry *inquiry, char *buf, size_t size)
+static const char *target(const struct fl_inquiry *inquiry, char *buf, size_t size)
 {
 	if (inquiry->service != NULL) {
 		return inquiry->service->name;
@@ -188,14 +174,10 @@ static const char *target(const struct inquiry *inquiry, char *buf, size_t size)
 	return buf;
 }
 
-static char *section(const struct fl_rule_spec *rule)
-{
-	return fl_format("[%s %s]", rule->effect == FL_ALLOW ? "allow" : "deny", rule->name);
-}
-
-static void judge_mode(struct inquiry *inquiry)
+static void judge_mode(struct fl_inquiry *inquiry)
 {
 	const char *what = inquiry->service != NULL ? "[service]" : "[inbound]";
+	const struct fl_conf_service *behind;
 
 	if (inquiry->mode == FL_INBOUND_PLAINTEXT && inquiry->request.id != NULL) {
 		note(inquiry,
@@ -210,7 +192,13 @@ static void judge_mode(struct inquiry *inquiry)
 			       "as policy",
 			       what));
 	}
-	if (inquiry->service == NULL && inquiry->conf->sidecar.inbound_count == 0) {
+	behind = fl_app_port_service(inquiry->conf, inquiry->request.port);
+	if (inquiry->service == NULL && behind != NULL) {
+		note(inquiry,
+		     fl_format("port %u is where the app of [service %s] listens; peers "
+			       "dial port %u: ask with --to %s",
+			       inquiry->request.port, behind->name, behind->port, behind->name));
+	} else if (inquiry->service == NULL && inquiry->conf->sidecar.inbound_count == 0) {
 		note(inquiry, fl_format("nothing in %s listens on port %u", inquiry->conf->path,
 					inquiry->request.port));
 	}
@@ -229,7 +217,7 @@ static bool is_only_excepted(unsigned misses)
 	return misses != 0 && (misses & ~(unsigned)FL_MISS_EXCEPT) == 0;
 }
 
-static void need_no_exception(struct inquiry *inquiry)
+static void need_no_exception(struct fl_inquiry *inquiry)
 {
 	const struct fl_policy *policy = inquiry->conf->policy;
 	size_t shown = 0;
@@ -240,7 +228,7 @@ static void need_no_exception(struct inquiry *inquiry)
 
 		fl_policy_rule(policy, i, &rule);
 		if (rule.effect == FL_ALLOW && is_only_excepted(misses)) {
-			char *name = section(&rule);
+			char *name = fl_explain_section(&rule);
 
 			need(inquiry, fl_format("%s (%s:%u) without this in its `%s`, or", name,
 						rule.file, rule.line, excepting_key(misses)));
@@ -251,7 +239,7 @@ static void need_no_exception(struct inquiry *inquiry)
 }
 
 /* Lists the rules that would match without this miss (0: that match), and what to change about them. */
-static void need_change(struct inquiry *inquiry, enum fl_effect effect, unsigned miss,
+static void need_change(struct fl_inquiry *inquiry, enum fl_effect effect, unsigned miss,
 			const char *change)
 {
 	const struct fl_policy *policy = inquiry->conf->policy;
@@ -266,7 +254,7 @@ static void need_change(struct inquiry *inquiry, enum fl_effect effect, unsigned
 		    fl_policy_misses(policy, i, &inquiry->request) != miss) {
 			continue;
 		}
-		name = section(&rule);
+		name = fl_explain_section(&rule);
 		need(inquiry, fl_format("%s (%s:%u) %s", name, rule.file, rule.line, change));
 		free(name);
 		shown++;
@@ -274,7 +262,7 @@ static void need_change(struct inquiry *inquiry, enum fl_effect effect, unsigned
 }
 
 /* A rule that admits only this; for plaintext only from the address. */
-static void offer_rule(struct inquiry *inquiry)
+static void offer_rule(struct fl_inquiry *inquiry)
 {
 	const char *id = inquiry->request.id, *source = inquiry->source;
 	char name[FL_PROPOSED_NAME_TEXT], port[8];
@@ -292,7 +280,7 @@ static void offer_rule(struct inquiry *inquiry)
 }
 
 /* Does an allow rule match, so that only deny rules are in its way? */
-static bool is_allowed_otherwise(const struct inquiry *inquiry)
+static bool is_allowed_otherwise(const struct fl_inquiry *inquiry)
 {
 	const struct fl_policy *policy = inquiry->conf->policy;
 	bool found = fl_policy_default(policy) == FL_ALLOW;
@@ -307,7 +295,7 @@ static bool is_allowed_otherwise(const struct inquiry *inquiry)
 	return found;
 }
 
-static void find_needed(struct inquiry *inquiry)
+static void find_needed(struct fl_inquiry *inquiry)
 {
 	const struct fl_verdict *verdict = &inquiry->verdict;
 
@@ -333,7 +321,7 @@ static void find_needed(struct inquiry *inquiry)
 }
 
 /* The verdict of the rule depends on the address, which was not given. */
-static bool needs_source(const struct inquiry *inquiry, const struct fl_rule_spec *rule,
+static bool needs_source(const struct fl_inquiry *inquiry, const struct fl_rule_spec *rule,
 			 unsigned misses)
 {
 	return inquiry->source == NULL &&
@@ -341,9 +329,9 @@ static bool needs_source(const struct inquiry *inquiry, const struct fl_rule_spe
 					     (misses & ~(unsigned)FL_MISS_EXCEPT_SOURCE) == 0));
 }
 
-static void note_rule(struct inquiry *inquiry, const struct fl_rule_spec *rule, unsigned misses)
+static void note_rule(struct fl_inquiry *inquiry, const struct fl_rule_spec *rule, unsigned misses)
 {
-	char *name = section(rule);
+	char *name = fl_explain_section(rule), *wrong = fl_app_port_mistake(inquiry->conf, rule);
 
 	if (needs_source(inquiry, rule, misses)) {
 		note(inquiry, fl_format("%s (%s:%u) matches only some addresses: add "
@@ -352,11 +340,16 @@ static void note_rule(struct inquiry *inquiry, const struct fl_rule_spec *rule, 
 	} else if (is_only_excepted(misses)) {
 		note(inquiry, fl_format("%s (%s:%u) does not apply: this is in its `%s`", name,
 					rule->file, rule->line, excepting_key(misses)));
+	} else if (misses == FL_MISS_TO && inquiry->service != NULL &&
+		   fl_app_port_named(inquiry->conf, rule) == inquiry->service) {
+		note(inquiry, fl_format("%s (%s:%u) does not apply: %s", name, rule->file,
+					rule->line, wrong));
 	}
+	free(wrong);
 	free(name);
 }
 
-static void find_notes(struct inquiry *inquiry)
+static void find_notes(struct fl_inquiry *inquiry)
 {
 	const struct fl_policy *policy = inquiry->conf->policy;
 
@@ -375,7 +368,7 @@ static void find_notes(struct inquiry *inquiry)
 	}
 }
 
-static void answer(struct inquiry *inquiry)
+static void answer(struct fl_inquiry *inquiry)
 {
 	judge_mode(inquiry);
 	inquiry->verdict = fl_policy_decide(inquiry->conf->policy, &inquiry->request);
@@ -383,104 +376,7 @@ static void answer(struct inquiry *inquiry)
 	find_needed(inquiry);
 }
 
-static bool is_let_in(const struct inquiry *inquiry)
-{
-	return !inquiry->before_policy && inquiry->verdict.effect == FL_ALLOW;
-}
-
-static const char *decision_word(const struct inquiry *inquiry)
-{
-	return inquiry->before_policy ? "deny"
-				      : fl_decision_word(fl_verdict_decision(&inquiry->verdict));
-}
-
-/* --- writing ---------------------------------------------------------------------------------- */
-
-static void put_list(const char *word, char *const *items, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		(void)printf("%-10s", i == 0 ? word : "");
-		for (const char *c = items[i]; *c != '\0'; c++) {
-			(void)putchar(*c);
-			if (*c == '\n') {
-				(void)printf("%10s", "");
-			}
-		}
-		(void)putchar('\n');
-	}
-}
-
-static void write_text(const struct inquiry *inquiry)
-{
-	const struct fl_verdict *verdict = &inquiry->verdict;
-
-	(void)printf("decision  %s\n", decision_word(inquiry));
-	(void)printf("from      %s%s%s\n", inquiry->from, inquiry->source != NULL ? " at " : "",
-		     inquiry->source != NULL ? inquiry->source : "");
-	(void)printf("to        port %u%s%s\n", inquiry->request.port,
-		     inquiry->service != NULL ? ", service " : "",
-		     inquiry->service != NULL ? inquiry->service->name : "");
-	if (inquiry->before_policy) {
-		(void)puts("because   `mode = strict` of this port: plaintext is refused before "
-			   "policy is asked");
-	} else if (verdict->rule == NULL) {
-		(void)printf("because   no rule matches, and the default is %s\n",
-			     fl_policy_default(inquiry->conf->policy) == FL_ALLOW ? "allow"
-										  : "deny");
-	} else {
-		struct fl_rule_spec rule;
-		char *name;
-
-		fl_policy_rule(inquiry->conf->policy, verdict->index, &rule);
-		name = section(&rule);
-		(void)printf("because   %s, %s:%u%s\n", name, verdict->file, verdict->line,
-			     rule.audit ? ", in audit mode" : "");
-		free(name);
-	}
-	put_list("note", inquiry->notes, inquiry->note_count);
-	put_list("needed", inquiry->needed, inquiry->needed_count);
-}
-
-static void json_list(struct fl_json *json, const char *name, char *const *items, size_t count)
-{
-	fl_json_array(json, name);
-	for (size_t i = 0; i < count; i++) {
-		fl_json_str(json, NULL, items[i]);
-	}
-	fl_json_end(json);
-}
-
-static void write_json(const struct inquiry *inquiry)
-{
-	const struct fl_verdict *verdict = &inquiry->verdict;
-	bool ruled = !inquiry->before_policy && verdict->rule != NULL;
-	struct fl_text text = {0};
-	struct fl_json json;
-
-	fl_json_init(&json, &text);
-	fl_json_object(&json, NULL);
-	fl_json_str(&json, "decision", decision_word(inquiry));
-	fl_json_bool(&json, "let_in", is_let_in(inquiry));
-	fl_json_bool(&json, "audited", !inquiry->before_policy && verdict->audited);
-	fl_json_str(&json, "decided_by",
-		    inquiry->before_policy ? "mode"
-		    : ruled                ? "rule"
-					   : "default");
-	fl_json_str(&json, "rule", ruled ? verdict->rule : NULL);
-	fl_json_str(&json, "file", ruled ? verdict->file : NULL);
-	fl_json_int(&json, "line", ruled ? verdict->line : 0);
-	fl_json_str(&json, "from", inquiry->from);
-	fl_json_int(&json, "port", inquiry->request.port);
-	fl_json_str(&json, "service", inquiry->request.service);
-	fl_json_str(&json, "source", inquiry->source);
-	json_list(&json, "notes", inquiry->notes, inquiry->note_count);
-	json_list(&json, "needed", inquiry->needed, inquiry->needed_count);
-	fl_json_end(&json);
-	(void)fwrite(text.data, 1, text.len, stdout);
-	fl_text_done(&text);
-}
-
-static int ask(struct inquiry *inquiry, const struct fl_command_line *line)
+static int ask(struct fl_inquiry *inquiry, const struct fl_command_line *line)
 {
 	struct fl_err err = {0};
 
@@ -490,18 +386,18 @@ static int ask(struct inquiry *inquiry, const struct fl_command_line *line)
 	}
 	answer(inquiry);
 	if (line->options[OPTION_JSON] != NULL) {
-		write_json(inquiry);
+		fl_explain_write_json(inquiry);
 	} else {
-		write_text(inquiry);
+		fl_explain_write_text(inquiry);
 	}
-	return fl_command_flush("the answer") ? !is_let_in(inquiry) : 2;
+	return fl_command_flush("the answer") ? !fl_explain_is_let_in(inquiry) : 2;
 }
 
 static int explain(const struct fl_command_line *line)
 {
-	struct inquiry inquiry = {.from = line->options[OPTION_FROM],
-				  .to = line->options[OPTION_TO],
-				  .source = line->options[OPTION_SOURCE]};
+	struct fl_inquiry inquiry = {.from = line->options[OPTION_FROM],
+				     .to = line->options[OPTION_TO],
+				     .source = line->options[OPTION_SOURCE]};
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
 	int code = 2;

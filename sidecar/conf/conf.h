@@ -120,6 +120,7 @@ struct fl_conf {
 	struct {
 		struct fl_addr *inbound; /* IP or ANY: captured traffic arrives here */
 		size_t inbound_count;
+		bool inbound_stated; /* false: the INI leaves `inbound` at its default */
 		struct fl_addr *outbound;
 		size_t outbound_count;
 		struct fl_addr admin; /* IP, ANY or NONE */
@@ -188,10 +189,6 @@ int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t
  * problems->errors tells whether the INI is refused. Never run with the result. */
 int fl_conf_load_lenient(const char *path, struct fl_conf **ret,
 			 struct fl_problems *problems) FL_MUST_USE;
-
-/* The reason that stands first, and how many more there are, in one sentence: `FILE:LINE: text (and 2 more: see
- * `fairlead-agent check`)`. There is at least one error. To free(). */
-char *fl_problems_summary(const struct fl_problems *problems, const char *path);
 
 /* Checks the directories of `[agent] socket`: only root, these two users and this process's own may be able to create
  * something there. Errors: FL_ERR_INVALID with the remedy. */

@@ -478,7 +478,7 @@ struct fl_conf *fl_build_defaults(const char *path)
 			    .workers = 0,
 			    .drain_ms = 30 * 1000},
 		.agent = {.socket = fl_strdup("/run/fairlead/agent.sock"),
-			  .sidecar_uid = 2112,
+			  .sidecar_uid = FL_CONF_DEFAULT_SIDECAR_UID,
 			  .uid = 2113},
 		.tls = {.groups = {FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256},
 			.group_count = 3,

@@ -27,6 +27,7 @@ static void keep_lines(struct fl_build *build)
 	FL_CREDENTIAL_FILES(KEEP_LINE)
 	conf->outbound.line = fl_build_line(build, "outbound", NULL, "default");
 	conf->redirect.line = fl_build_line(build, "redirect", NULL, "");
+	conf->sidecar.inbound_stated = fl_build_says(build, "sidecar", NULL, "inbound");
 }
 
 /* Keys that a service lacks: [inbound] for a captured port, the defaults for a fixed listener. */

@@ -35,6 +35,10 @@ void fl_problems_sort(struct fl_problems *problems);
 /* Writes each problem as `FILE:LINE: [warning: ]text\n` to stream (stdio, stderr usually). */
 void fl_problems_print(const struct fl_problems *problems, const char *path, void *stream);
 
+/* The reason that stands first, and how many more there are, in one sentence: `FILE:LINE: text (and 2 more: see
+ * `fairlead-agent check`)`. There is at least one error. To free(). */
+char *fl_problems_summary(const struct fl_problems *problems, const char *path);
+
 /* The name that text is most similar to; NULL: none is similar enough. */
 const char *fl_suggest(const char *text, const char *const *names, size_t count);
 

@@ -166,3 +166,21 @@ def test_exceptions__address_unknown__is_asked_for(explain):
     assert (status, answer['rule']) == (1, 'far')
     assert any('[deny far]' in note and '--source' in note for note in answer['notes'])
     assert explain(WEB, 'web', '10.0.0.1', sections)[0] == 0
+
+
+def test_the_port_of_the_app_is_not_the_one_that_peers_dial(explain):
+    """Asked about it, and in a rule."""
+    status, answer = explain(WEB, 8080)
+    assert status == 1 and answer['notes'] == [
+        'port 8080 is where the app of [service web] listens; peers dial port 8443: ask with --to web']
+    status, answer = explain(OPS, 'web', sections={'allow ops': {'from': OPS, 'to': 8080}})
+    assert status == 1 and len(answer['notes']) == 1
+    assert answer['notes'][0].startswith('[allow ops] (') and answer['notes'][0].endswith(
+        ' does not apply: `to` names port 8080, where the app of [service web] listens; rules name the port that peers dial: '
+        'write `to = web`, or 8443')
+    assert explain(OPS, 'web', sections={'allow ops': {'from': OPS, 'to': 'web'}})[0] == 0
+    # A port that peers dial, too.
+    other = {'service other': {'port': 8080}}
+    assert explain(OPS, 'web', sections={'allow ops': {'from': OPS, 'to': 8080}, **other})[1]['notes'] == []
+    assert explain(OPS, 8080, sections={'allow ops': {'from': OPS, 'to': 8080}, **other})[0] == 0
+    assert explain(OPS, 8080, sections={'sidecar': {'inbound': '*:15006'}, 'allow ops': {'from': OPS, 'to': 8080}})[1]['notes'] == []
