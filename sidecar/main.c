@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fairlead-sidecar: wiring only. Command line, INI, log, server, admin endpoint and control socket.
- * Exit: 0 stopped by a signal; 1 could not run (a port in use); 2 wrong command line or INI. */
+ * Exit: 0 stopped by a signal; 1 could not run (a port in use); 2 wrong command line or INI; 3 help could not be written. */
 #include <getopt.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -30,10 +30,17 @@ static const char help[] =
 	"                     [sidecar] drain; a second one ends at once\n"
 	"  SIGHUP, SIGUSR1 …  ignored: there is nothing to reopen\n"
 	"\n"
-	"Exit status: 0 ended by a signal; 1 could not run; 2 wrong command line or INI.\n"
+	"Exit status: 0 ended by a signal; 1 could not run; 2 wrong command line or INI;\n"
+	"3 --help or --version could not be written (a full disk, a closed pipe).\n"
 	"See also: fairlead-agent run, fairlead-agent check, fairlead-agent wait, fairlead-agent status.\n";
 
-enum { EXIT_CANNOT_RUN = 1, EXIT_USAGE = 2 };
+enum { EXIT_CANNOT_RUN = 1, EXIT_USAGE = 2, EXIT_UNWRITTEN = 3 };
+
+/* What --help and --version print. */
+static int print(const char *text)
+{
+	return fputs(text, stdout) >= 0 && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_UNWRITTEN;
+}
 
 /* -1: go on; else the exit status. */
 static int parse_args(int argc, char **argv, const char **ret_path)
@@ -51,11 +58,9 @@ static int parse_args(int argc, char **argv, const char **ret_path)
 			*ret_path = optarg;
 			break;
 		case 'h':
-			(void)fputs(help, stdout);
-			return EXIT_SUCCESS;
+			return print(help);
 		case 'V':
-			(void)puts("fairlead-sidecar " FL_VERSION);
-			return EXIT_SUCCESS;
+			return print("fairlead-sidecar " FL_VERSION "\n");
 		default:
 			(void)fputs("Try `fairlead-sidecar --help`.\n", stderr);
 			return EXIT_USAGE;
@@ -295,24 +300,20 @@ static int run(const struct fl_conf *conf, struct fl_log *log)
 int main(int argc, char **argv)
 {
 	const char *path = FL_CONF_DEFAULT_PATH;
-	struct fl_problems problems = {0};
 	struct fl_conf *conf;
 	struct fl_log log;
-	int rc = parse_args(argc, argv, &path);
+	int rc;
 
+	fl_harden_process();
+	fl_harden_signals();
+	rc = parse_args(argc, argv, &path);
 	if (rc >= 0) {
 		return rc;
 	}
-	fl_harden_process();
-	fl_harden_signals();
-	rc = fl_conf_load(path, &conf, NULL, NULL, &problems);
-	fl_problems_print(&problems, path, stderr);
-	fl_problems_done(&problems);
+	rc = fl_conf_start(path, fl_log_open_stderr(), "fairlead-sidecar", &conf, &log);
 	if (rc != 0) {
 		return EXIT_USAGE;
 	}
-	fl_log_init(&log, fl_log_open_stderr(), conf->log.level, conf->log.format,
-		    "fairlead-sidecar");
 	rc = run(conf, &log);
 	fl_conf_free(conf);
 	return rc;

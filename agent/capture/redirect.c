@@ -297,32 +297,26 @@ static void begin_comment(struct fl_text *out, bool first)
 	fl_text_print(out, "# %-10s", first ? "now: " : "");
 }
 
-static int write_out(const struct fl_text *text, struct fl_err *err)
-{
-	if (fwrite(text->data, 1, text->len, stdout) != text->len || fflush(stdout) != 0) {
-		return fl_err_sys(err, errno, "cannot write the rules");
-	}
-	return FL_OK;
-}
-
 static int print(const char *conf_path)
 {
 	struct fl_conf *conf = load(conf_path);
 	struct fl_text text = {0};
 	struct fl_err err;
-	int rc;
+	int code;
 
 	if (conf == NULL) {
 		return 2;
 	}
 	put_counters(true, begin_comment, &text);
-	rc = format(conf, &text, &err);
-	if (rc == FL_OK) {
-		rc = write_out(&text, &err);
+	if (format(conf, &text, &err) == FL_OK) {
+		(void)fwrite(text.data, 1, text.len, stdout);
+		code = fl_command_flush("the rules", 0);
+	} else {
+		code = complain(&err);
 	}
 	fl_text_done(&text);
 	fl_conf_free(conf);
-	return rc == FL_OK ? 0 : complain(&err);
+	return code;
 }
 
 /* --- the command ------------------------------------------------------------------------------ */
@@ -410,7 +404,7 @@ static const char page[] =
 	"  0  done\n"
 	"  1  remove: captured connections are open, and nothing has changed\n"
 	"  2  not done, and nothing has changed: the command line, the INI, a permission\n"
-	"     that is missing, or the kernel; one sentence on stderr says which\n"
+	"     that is missing, or the kernel; one sentence on stderr says which\n" FL_PAGE_EXIT_UNWRITTEN
 	"\n"
 	"EXAMPLES\n"
 	"  fairlead-agent redirect print | less\n"

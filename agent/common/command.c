@@ -43,14 +43,14 @@ bool fl_command_lacks_file(const struct fl_command_line *line)
 	return true;
 }
 
-bool fl_command_flush(const char *what)
+int fl_command_flush(const char *what, int code)
 {
 	struct fl_err err;
 
 	if (fflush(stdout) == 0 && ferror(stdout) == 0) {
-		return true;
+		return code;
 	}
 	(void)fl_err_sys(&err, errno, "cannot write %s", what);
 	(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
-	return false;
+	return FL_COMMAND_UNWRITTEN;
 }

@@ -4,7 +4,7 @@
 /* command - what a command of fairlead-agent is: its name, its page, its options, its function.
  *
  * A command is one `const struct fl_command fl_command_NAME` in the file that does its work, and its name in FL_COMMANDS;
- * main.c makes everything else of that: the list in `fairlead-agent --help`, the suggestions for a mistyped name, the
+ * main.c and help.c make everything else of that: the list in `fairlead-agent --help`, the suggestions for a mistyped name, the
  * options that are accepted. Main thread. */
 #include <linux/capability.h>
 #include <stdbool.h>
@@ -22,13 +22,16 @@
 	X(check)                                                                                   \
 	X(wait)                                                                                    \
 	X(status)                                                                                  \
+	X(connections)                                                                             \
 	X(explain)                                                                                 \
 	X(suggest)                                                                                 \
 	X(preview)                                                                                 \
 	X(redirect)                                                                                \
 	X(drain)                                                                                   \
 	X(log_level)                                                                               \
-	X(import)
+	X(import)                                                                                  \
+	X(help)                                                                                    \
+	X(version)
 
 #define FL_COMMAND_OPTIONS_MAX 4
 #define FL_COMMAND_WORDS_MAX 64
@@ -99,7 +102,12 @@ int fl_command_unknown(const struct fl_command *command, const char *what, const
 /* For what must be a file, because a running process reads it too: true, after a complaint, when `-c -` was given. */
 bool fl_command_lacks_file(const struct fl_command_line *line);
 
-/* Flushes stdout. False, after a sentence on stderr: some of `what` ("the report") could not be written. */
-bool fl_command_flush(const char *what);
+/* The exit code of a command whose output could not be written: a full disk, a closed pipe. */
+#define FL_COMMAND_UNWRITTEN 3
+#define FL_PAGE_EXIT_UNWRITTEN "  3  the output could not be written: a full disk, a closed pipe\n"
+
+/* Flushes stdout. Returns code; or, after a sentence on stderr, FL_COMMAND_UNWRITTEN: some of `what` ("the report") could
+ * not be written. */
+int fl_command_flush(const char *what, int code);
 
 #endif

@@ -245,9 +245,7 @@ static int write_out(struct fl_import_draft *draft)
 
 	fl_import_write(draft, &out);
 	(void)fwrite(out.data, 1, out.len, stdout);
-	if (!fl_command_flush("the INI")) {
-		code = 2;
-	}
+	code = fl_command_flush("the INI", code);
 	fl_text_done(&out);
 	return code;
 }
@@ -346,8 +344,7 @@ static const char page[] =
 	"EXIT STATUS\n"
 	"  0  everything could be expressed\n"
 	"  1  something could not, and is reported\n"
-	"  2  a file cannot be read, or the workload is not known\n"
-	"\n"
+	"  2  a file cannot be read, or the workload is not known\n" FL_PAGE_EXIT_UNWRITTEN "\n"
 	"EXAMPLES\n"
 	"  kubectl get authorizationpolicies,peerauthentications,destinationrules -A \\\n"
 	"    -o yaml | fairlead-agent import --namespace prod --labels app=api -\n"

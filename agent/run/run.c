@@ -4,7 +4,7 @@
  * With an error in the INI nothing starts. From then on reload.c makes generations of what is mounted, whenever it changes,
  * and serve.c hands them out: the encoded frame is the only copy of the key in this process.
  *
- * It fails only at the start (INI, socket): exit code 2, with a sentence on stderr. */
+ * It fails only at the start (INI, socket): exit code 2, with a sentence in the log. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,9 +82,9 @@ static void start_handles(struct run *run)
 	FL_REQUIRE(uv_prepare_start(&run->flush, on_prepare) == 0);
 }
 
-static int complain(const struct fl_err *err)
+static int complain(struct run *run, const struct fl_err *err)
 {
-	(void)fprintf(stderr, "fairlead-agent: %s\n", err->text);
+	fl_log_msg(&run->log, FL_LOG_ERROR, "cannot run: %s", err->text);
 	return 2;
 }
 
@@ -96,7 +96,7 @@ static int serve_until_signal(struct run *run)
 	rc = uv_loop_init(&run->loop);
 	if (rc != 0) {
 		(void)fl_err_sys(&err, rc, "cannot make an event loop");
-		return complain(&err);
+		return complain(run, &err);
 	}
 	fl_net_init(&run->net, &run->loop, READ_CAP);
 	run->net.wipes = true; /* generations hold the key */
@@ -113,12 +113,11 @@ static int serve_until_signal(struct run *run)
 	(void)uv_run(&run->loop, UV_RUN_DEFAULT);
 	FL_REQUIRE(uv_loop_close(&run->loop) == 0);
 	fl_net_done(&run->net);
-	return rc == FL_OK ? 0 : complain(&err);
+	return rc == FL_OK ? 0 : complain(run, &err);
 }
 
 static int run_daemon(const char *conf_path)
 {
-	struct fl_problems problems = {0};
 	struct run *run = fl_new(sizeof(*run));
 	struct fl_err err;
 	int code = 2;
@@ -126,17 +125,13 @@ static int run_daemon(const char *conf_path)
 
 	fl_harden_signals();
 	run->conf_path = conf_path;
-	rc = fl_conf_load(conf_path, &run->conf, NULL, NULL, &problems);
-	fl_problems_print(&problems, conf_path, stderr);
-	fl_problems_done(&problems);
+	rc = fl_conf_start(conf_path, STDERR_FILENO, "fairlead-agent", &run->conf, &run->log);
 	if (rc == FL_OK) {
-		fl_log_init(&run->log, STDERR_FILENO, run->conf->log.level, run->conf->log.format,
-			    "fairlead-agent");
 		if (fl_tls_global_init(&err) == FL_OK) {
 			code = serve_until_signal(run);
 			fl_tls_global_done();
 		} else {
-			code = complain(&err);
+			code = complain(run, &err);
 		}
 		fl_log_flush(&run->log);
 	}

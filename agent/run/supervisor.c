@@ -100,17 +100,26 @@ static void pause_before_start(struct supervisor *supervisor)
 }
 
 /* A line in the form of the agent's own. The INI's settings for the log are not known here. */
-static void log_death(const struct supervisor *supervisor, int number)
+static void log_error(const char *text)
 {
-	const char *name = sigdescr_np(number);
 	struct fl_log log;
 
 	fl_log_init(&log, STDERR_FILENO, FL_LOG_WARN, FL_LOG_JSON, "fairlead-agent");
-	fl_log_msg(&log, FL_LOG_ERROR, "ended by signal %d (%s)%s", number,
-		   name != NULL ? name : "of real time",
-		   supervisor->deaths < DEATHS_MAX ? ": it is started again; traffic continues"
-						   : " too often: giving up");
+	fl_log_msg(&log, FL_LOG_ERROR, "%s", text);
 	fl_log_flush(&log);
+}
+
+static void log_death(const struct supervisor *supervisor, int number)
+{
+	const char *name = sigdescr_np(number);
+	struct fl_err text;
+
+	(void)fl_err_set(&text, FL_ERR_IO, "ended by signal %d (%s)%s", number,
+			 name != NULL ? name : "of real time",
+			 supervisor->deaths < DEATHS_MAX
+				 ? ": it is started again; traffic continues"
+				 : " too often: giving up");
+	log_error(text.text);
 }
 
 /* Shall the agent be started again? */
@@ -154,7 +163,7 @@ int fl_supervise(void)
 		}
 		if (supervisor.worker < 0) {
 			(void)fl_err_sys(&err, errno, "cannot make a process");
-			(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+			log_error(err.text);
 			return 2;
 		}
 		status = wait_for_end(&supervisor);

@@ -293,7 +293,7 @@ static int print(const struct fl_check_report *report, bool json, bool strict)
 		fl_problems_print(report->problems, report->path, stderr);
 		fl_check_report_text(report, stdout);
 	}
-	return fl_command_flush("the report") ? exit_code(report, strict) : 2;
+	return fl_command_flush("the report", exit_code(report, strict));
 }
 
 static int check(const struct fl_command_line *line)
@@ -369,8 +369,7 @@ static const char page[] =
 	"EXIT STATUS\n"
 	"  0  good; also with warnings, without --strict\n"
 	"  1  usable, with warnings, and --strict was given\n"
-	"  2  refused\n"
-	"\n"
+	"  2  refused\n" FL_PAGE_EXIT_UNWRITTEN "\n"
 	"EXAMPLES\n"
 	"  fairlead-agent check -c fairlead.ini\n"
 	"  kubectl exec -i POD -c fairlead-agent -- fairlead-agent check -c - <new.ini\n"

@@ -44,6 +44,7 @@ static int change(const struct fl_command_line *line, const char *path)
 		code = 1;
 	} else {
 		print_line(&body, stdout);
+		code = fl_command_flush("the answer", 0);
 	}
 	fl_text_done(&body);
 	return code;
@@ -103,7 +104,7 @@ static const char drain_page[] =
 	"EXIT STATUS\n"
 	"  0  it drains\n"
 	"  1  not reachable, or refused\n"
-	"  2  it cannot be asked: the command line, the INI, or no control socket\n";
+	"  2  it cannot be asked: the command line, the INI, or no control socket\n" FL_PAGE_EXIT_UNWRITTEN;
 
 const struct fl_command fl_command_drain = {
 	.name = "drain",
@@ -132,7 +133,7 @@ static const char log_level_page[] =
 	"EXIT STATUS\n"
 	"  0  done\n"
 	"  1  not reachable, or refused\n"
-	"  2  it cannot be asked: the command line, the INI, or no control socket\n";
+	"  2  it cannot be asked: the command line, the INI, or no control socket\n" FL_PAGE_EXIT_UNWRITTEN;
 
 const struct fl_command fl_command_log_level = {
 	.name = "log-level",

@@ -390,7 +390,7 @@ static int ask(struct fl_inquiry *inquiry, const struct fl_command_line *line)
 	} else {
 		fl_explain_write_text(inquiry);
 	}
-	return fl_command_flush("the answer") ? !fl_explain_is_let_in(inquiry) : 2;
+	return fl_command_flush("the answer", !fl_explain_is_let_in(inquiry));
 }
 
 static int explain(const struct fl_command_line *line)
@@ -464,8 +464,7 @@ static const char page[] =
 	"EXIT STATUS\n"
 	"  0  it is admitted\n"
 	"  1  it is refused\n"
-	"  2  no answer: the command line, or the INI\n"
-	"\n"
+	"  2  no answer: the command line, or the INI\n" FL_PAGE_EXIT_UNWRITTEN "\n"
 	"EXAMPLES\n"
 	"  fairlead-agent explain --from spiffe://prod.example/ns/web/sa/front --to 8080\n"
 	"  fairlead-agent explain --from plaintext --to metrics --source 10.0.0.1\n"

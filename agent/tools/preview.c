@@ -435,7 +435,7 @@ static int write_answer(const struct fl_text *body, bool json)
 	}
 	code = changes_something(answer);
 	cJSON_Delete(answer);
-	return fl_command_flush("the answer") ? code : 2;
+	return fl_command_flush("the answer", code);
 }
 
 static int ask(const struct fl_command_line *line, struct fl_span frame, bool json)
@@ -530,7 +530,7 @@ static const char page[] =
 	"EXIT STATUS\n"
 	"  0  no connection would be closed, no peer newly admitted or newly refused\n"
 	"  1  at least one would\n"
-	"  2  the candidate would be refused, or the sidecar cannot be asked\n"
+	"  2  the candidate would be refused, or the sidecar cannot be asked\n" FL_PAGE_EXIT_UNWRITTEN
 	"\n"
 	"EXAMPLES\n"
 	"  fairlead-agent preview new.ini\n"

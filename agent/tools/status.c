@@ -466,8 +466,8 @@ static int watch(const struct way *how)
 		}
 		fl_text_done(&text);
 		/* Nobody reads the output any more. */
-		if (fflush(stdout) != 0) {
-			return 1;
+		if (fl_command_flush("the status", 0) != 0) {
+			return FL_COMMAND_UNWRITTEN;
 		}
 	} while (!pause_or_end(&ends));
 	return rc == 0 ? 0 : 1;
@@ -498,7 +498,7 @@ static int status(const struct fl_command_line *line)
 		(void)fwrite(text.data, 1, text.len, stdout);
 	}
 	fl_text_done(&text);
-	return fl_command_flush("the status") && rc == 0 ? 0 : 1;
+	return fl_command_flush("the status", rc == 0 ? 0 : 1);
 }
 
 static const char page[] =
@@ -550,7 +550,7 @@ static const char page[] =
 	"  0  ready\n"
 	"  1  not ready, or not reachable\n"
 	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
-	"     nor a control socket\n"
+	"     nor a control socket\n" FL_PAGE_EXIT_UNWRITTEN
 	"  With --watch, that of the last answer.\n"
 	"\n"
 	"EXAMPLES\n"

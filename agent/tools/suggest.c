@@ -162,7 +162,7 @@ static int print_rules(const struct fl_conf *conf, const struct seen *seen, bool
 					       : "no rule would admit more of what was seen");
 	}
 	(void)fwrite(out.data, 1, out.len, stdout);
-	code = fl_command_flush("the rules") ? 0 : 2;
+	code = fl_command_flush("the rules", 0);
 	fl_text_done(&out);
 	fl_text_done(&rules);
 	return code;
@@ -257,8 +257,7 @@ static const char page[] =
 	"  0  printed\n"
 	"  1  the sidecar is not reachable\n"
 	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
-	"     nor a control socket\n"
-	"\n"
+	"     nor a control socket\n" FL_PAGE_EXIT_UNWRITTEN "\n"
 	"EXAMPLES\n"
 	"  fairlead-agent suggest\n"
 	"  fairlead-agent suggest >> new.ini && fairlead-agent check -c new.ini\n"

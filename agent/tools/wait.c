@@ -73,7 +73,7 @@ static int ask_until(const struct fl_admin_client *admin, unsigned timeout_ms)
 
 		if (ask(admin, deadline - now_ms(), &err) == FL_OK) {
 			(void)puts("ready");
-			return 0;
+			return fl_command_flush("the answer", 0);
 		}
 		left = deadline - now_ms();
 		if (left <= 0) {
@@ -134,8 +134,7 @@ static const char page[] =
 	"  0  ready\n"
 	"  1  not ready in time\n"
 	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
-	"     nor a control socket\n"
-	"\n"
+	"     nor a control socket\n" FL_PAGE_EXIT_UNWRITTEN "\n"
 	"EXAMPLES\n"
 	"  fairlead-agent wait --timeout 5s && exec ./app\n";
 

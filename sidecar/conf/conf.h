@@ -190,6 +190,11 @@ int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t
 int fl_conf_load_lenient(const char *path, struct fl_conf **ret,
 			 struct fl_problems *problems) FL_MUST_USE;
 
+/* The same for a process that has a log: makes it, as the INI asks for (an INI that cannot be read: as by default), and
+ * writes the problems there. program: borrowed. After an error, *ret_log is usable and *ret untouched. */
+int fl_conf_start(const char *path, int fd, const char *program, struct fl_conf **ret,
+		  struct fl_log *ret_log) FL_MUST_USE;
+
 /* Checks the directories of `[agent] socket`: only root, these two users and this process's own may be able to create
  * something there. Errors: FL_ERR_INVALID with the remedy. */
 int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar,

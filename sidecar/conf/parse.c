@@ -302,3 +302,23 @@ int fl_conf_load_lenient(const char *path, struct fl_conf **ret, struct fl_probl
 	}
 	return rc;
 }
+
+int fl_conf_start(const char *path, int fd, const char *program, struct fl_conf **ret,
+		  struct fl_log *ret_log)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+	int rc = fl_conf_load_lenient(path, &conf, &problems);
+
+	fl_log_init(ret_log, fd, conf != NULL ? conf->log.level : FL_LOG_INFO,
+		    conf != NULL ? conf->log.format : FL_LOG_JSON, program);
+	fl_problems_log(&problems, path, ret_log);
+	if (problems.errors > 0) {
+		fl_conf_free(conf);
+		rc = rc != FL_OK ? rc : FL_ERR_INVALID;
+	} else {
+		*ret = conf;
+	}
+	fl_problems_done(&problems);
+	return rc;
+}

@@ -46,6 +46,21 @@ void fl_problem_warning(struct fl_problems *problems, fl_conf_line line, const c
 	va_end(args);
 }
 
+void fl_problems_log(const struct fl_problems *problems, const char *path, struct fl_log *log)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct fl_problem *problem = &problems->items[i];
+		enum fl_log_level level =
+			problem->kind == FL_PROBLEM_ERROR ? FL_LOG_ERROR : FL_LOG_WARN;
+
+		if (problem->line != 0) {
+			fl_log_msg(log, level, "%s:%u: %s", path, problem->line, problem->text);
+		} else {
+			fl_log_msg(log, level, "%s: %s", path, problem->text);
+		}
+	}
+}
+
 char *fl_problems_summary(const struct fl_problems *problems, const char *path)
 {
 	const struct fl_problem *first = NULL;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/log.h"
 
 /* Where a setting stands; 0 = not in the file (default). */
 typedef unsigned fl_conf_line;
@@ -34,6 +35,9 @@ void fl_problems_sort(struct fl_problems *problems);
 
 /* Writes each problem as `FILE:LINE: [warning: ]text\n` to stream (stdio, stderr usually). */
 void fl_problems_print(const struct fl_problems *problems, const char *path, void *stream);
+
+/* The same as lines of the log, of level error or warn. */
+void fl_problems_log(const struct fl_problems *problems, const char *path, struct fl_log *log);
 
 /* The reason that stands first, and how many more there are, in one sentence: `FILE:LINE: text (and 2 more: see
  * `fairlead-agent check`)`. There is at least one error. To free(). */

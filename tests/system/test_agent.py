@@ -202,8 +202,8 @@ def test_an_error_in_the_ini_is_fatal(web):
     web.change({'tls': {'grups': 'X25519'}, 'limits': {'connections': 'many'}})
     status, text = refused_start(web)
     assert status == 2
-    assert re.search(rf'^{re.escape(str(web.ini))}:\d+: .*groups', text, re.M)
-    assert re.search(rf'^{re.escape(str(web.ini))}:\d+: .*many', text, re.M)
+    assert re.search(rf'"msg":"{re.escape(str(web.ini))}:\d+: .*groups', text)
+    assert re.search(rf'"msg":"{re.escape(str(web.ini))}:\d+: .*many', text)
     assert not (web.folder / 'agent.sock').exists()
 
 

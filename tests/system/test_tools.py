@@ -42,7 +42,7 @@ def check(workload, verdict):
     json_status, json_out, json_err = tool('check', '--json', '-c', workload.ini)
     report = json.loads(json_out)
     assert (status, json_status) == (2 if verdict == 2 else 0,) * 2, err
-    assert tool('check', '--strict', '-c', workload.ini) == (verdict, out, err)
+    assert tool('check', '--strict', '-c', workload.ini)[0] == verdict
     assert report['verdict'] == ('good', 'warnings', 'refused')[verdict]
     assert json_err == ''
     assert len(err.splitlines()) == len(report['problems'])
@@ -544,6 +544,8 @@ def test_a_wrong_command_line(arguments, text):
                                        ['status', '--help'], ['explain', '--help'], ['suggest', '--help'],
                                        ['preview', '--help'], ['drain', '--help'], ['log-level', '--help'],
                                        ['redirect', '--help'], ['redirect', 'apply', '-h'], ['import', '--help'],
+                                       ['help'], ['help', 'check'], ['help', '--help'], ['version', '--help'],
+                                       ['connections', '--help'],
                                        ['-c', 'x', 'run', '--help']], ids=' '.join)
 def test_help(arguments):
     status, out, err = tool(*arguments)
@@ -557,13 +559,15 @@ def test_what_cannot_be_written_is_said():
         with open('/dev/full', 'w', encoding='ascii') as full:
             done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, option], stdout=full, stderr=subprocess.PIPE,
                                   text=True, check=False)
-        assert done.returncode == 2 and 'cannot write' in done.stderr
+        assert done.returncode == 3 and 'cannot write' in done.stderr
 
 
 def test_version():
     status, out, err = tool('--version')
     assert (status, err) == (0, '') and re.fullmatch(r'fairlead-agent \d+\.\d+\.\d+\n', out)
-    assert tool('check', '-V')[1] == out
+    assert tool('check', '-V')[1] == tool('version')[1] == out
+    assert tool('help', 'check') == tool('check', '--help') and tool('help') == tool('--help')
+    assert tool('help', 'chekc')[2].startswith('fairlead-agent: unknown command `chekc` (did you mean `check`?)')
 
 
 def test_the_ini_may_be_named_before_the_command(web):

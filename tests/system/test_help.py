@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is made of the table of commands: man pages that the formatters take without a warning, and completion that the
+shells take and that offers what there is."""
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import lab as labs
+from test_tools import tool
+
+COMMANDS = re.findall(r'(?m)^  ([a-z-]+)  +\S', tool('--help')[1].split('COMMANDS')[1].split('OPTIONS')[0])
+
+
+def needs(program):
+    if not shutil.which(program):
+        pytest.skip(f'{program} is not installed')
+
+
+def run(*command, text=None):
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60 * labs.SLOW, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_every_command_is_in_the_list():
+    assert {'run', 'check', 'status', 'connections', 'help', 'version'} <= set(COMMANDS) and len(COMMANDS) > 12
+
+
+@pytest.mark.parametrize('formatter', ['groff', 'mandoc'])
+def test_man_pages_are_taken_without_a_warning(formatter):
+    needs(formatter)
+    for command in '', *COMMANDS:
+        status, page, err = tool('help', '--man', *([command] if command else []))
+        assert (status, err) == (0, '')
+        words = ['groff', '-man', '-ww', '-Tutf8', '-P-c'] if formatter == 'groff' else ['mandoc', '-Tutf8']
+        status, out, err = run(*words, text=page)
+        assert (status, err) == (0, ''), (command, err)
+        if formatter == 'mandoc':
+            assert run('mandoc', '-Tlint', '-Wwarning', text=page)[1] == '', command
+        title = f'fairlead-agent-{command}'.rstrip('-')
+        text = re.sub('.\\x08', '', out)
+        assert title in text.replace('‐', '-').replace('−', '-'), command
+        assert 'EXIT STATUS' in text
+
+
+def complete(typed):
+    """What bash would offer for the words so far, the last of which is being typed."""
+    script = tool('help', '--completion', 'bash')[1]
+    words = ' '.join(f"'{word}'" for word in typed)
+    status, out, err = run('bash', '-c', f'{script}\nCOMP_WORDS=({words}); COMP_CWORD={len(typed) - 1}; _fairlead_agent\n'
+                                         'printf "%s\\n" "${COMPREPLY[@]}"')
+    assert (status, err) == (0, ''), err
+    return out.split()
+
+
+def test_bash_completes_commands_and_options():
+    assert complete(['fairlead-agent', '']) == COMMANDS
+    assert complete(['fairlead-agent', 'st']) == ['status']
+    assert complete(['fairlead-agent', '-c', 'x.ini', 'pre']) == ['preview']
+    assert complete(['fairlead-agent', '--']) == ['--config', '--help', '--version']
+    assert complete(['fairlead-agent', 'status', '--']) == ['--config', '--help', '--version', '--control', '--admin',
+                                                            '--json', '--watch']
+    assert complete(['fairlead-agent', 'check', '--st']) == ['--strict']
+    assert complete(['fairlead-agent', 'help', 'ch']) == ['check']
+    assert complete(['fairlead-agent', 'check', 'x']) == [], 'files are the shell\'s'
+
+
+@pytest.mark.parametrize('shell', ['zsh', 'fish'])
+def test_other_shells_take_their_scripts(shell):
+    needs(shell)
+    status, script, err = tool('help', '--completion', shell)
+    assert (status, err) == (0, '')
+    assert run(shell, '-n', text=script)[0] == 0, 'its syntax'
+    for command in COMMANDS:
+        assert command in script
+    if shell == 'fish':
+        for typed, offered in (('fairlead-agent st', {'status'}), ('fairlead-agent check --st', {'--strict'})):
+            status, out, err = run('fish', '--no-config', '-c', f'{script}\ncomplete -C "{typed}"')
+            assert (status, err) == (0, '') and {line.split('\t')[0] for line in out.splitlines()} == offered
+
+
+def test_there_is_no_such_shell():
+    status, out, err = tool('help', '--completion', 'zhs')
+    assert (status, out) == (2, '') and 'did you mean `zsh`?' in err
