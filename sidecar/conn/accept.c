@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* From an accepted socket to what it is.
+/* Finds out what an accepted socket is.
  *
  * Happy path: a fixed listener knows its section; of a captured connection the kernel tells the original destination,
  * which finds the section.
  *
- * Failure: a destination that is not known, or that is a listener of our own, would make us dial ourselves for ever. It
- * is reset before anything else is done for it. What has one of our ports costs three system calls more, to see whether
- * the address is ours, too: other pods have the same ports. */
+ * Failure: a destination that is not known, or that is a listener of our own, would make us dial ourselves forever. It is
+ * reset before anything else is done for it. What has one of our ports costs three system calls more, to see whether the
+ * address is ours, too: other pods have the same ports. */
 #include "conn/accept.h"
 
 #include "base/capture.h"
@@ -50,7 +50,7 @@ static enum fl_reason find_destination(struct fl_conn *conn, const struct fl_soc
 	return fl_loop_is_own(conn->loop, to, false) ? FL_REASON_LOOP : FL_REASON_DONE;
 }
 
-/* The sidecar itself, which wants to know whether the rules lead here. */
+/* The sidecar itself, which checks whether the rules lead here. */
 static bool is_probe(const struct fl_conn *conn)
 {
 	uint16_t port = conn->destination.port;
@@ -151,7 +151,7 @@ void fl_conn_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
 	struct fl_conn *conn = sock != NULL ? fl_conn_new(endpoint, sock) : NULL;
 	struct fl_counters *counters = &endpoint->loop->counters;
 
-	/* For the line, and as a look at the rules is none of the connections that are too many. */
+	/* For the line in the log, and because a probe of the rules does not count towards the limit. */
 	if (conn != NULL && find(conn, sock) == FL_REASON_DONE && is_probe(conn)) {
 		end_probe(conn, sock);
 		return;

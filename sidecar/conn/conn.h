@@ -3,10 +3,10 @@
 #define FL_CONN_CONN_H
 /* conn - what a connection is: where it came from, where it goes, and which section of which generation says how.
  *
- * Decided once, when it arrives, and the same until its end, whatever rotates meanwhile. A connection is open for as
- * long as it is referred to, by a session, a stream or both: it is counted in and out, and holds the
- * share of the generation that it began with. Loop-bound. Memory of one that nobody refers to is freed when the
- * loop's turn is over. */
+ * All of this is decided once, when it arrives, and stays the same until its end, whatever rotates meanwhile. A connection
+ * is open for as long as it is referred to, by a session, a stream or both: it is counted in and out, and holds the share
+ * of the generation that it began with. Loop-bound. The memory of a connection without references is freed when the loop's
+ * turn is over. */
 #include "base/inet.h"
 #include "conn/endpoint.h"
 #include "conn/listing.h"
@@ -15,7 +15,7 @@
 
 /* What the first bytes of a permissive port's client were. */
 enum fl_detected {
-	FL_DETECTED_NOTHING, /* nobody has looked: the port is not permissive */
+	FL_DETECTED_NOTHING, /* not examined: the port is not permissive */
 	FL_DETECTED_FAIRLEAD,
 	FL_DETECTED_TLS, /* the app's own */
 	FL_DETECTED_PLAINTEXT,
@@ -36,8 +36,8 @@ struct fl_conn {
 		*targets; /* outbound: what a fixed listener leads to; NULL: unknown, or captured */
 	uint64_t started_ns; /* uv_hrtime() */
 	struct fl_peer_cell
-		*peer; /* where its bytes are counted; NULL: it is not known who that is */
-	struct fl_quota_peer *quota; /* whose share it is of; NULL: nobody's */
+		*peer; /* where its bytes are counted; NULL: its peer is not known yet */
+	struct fl_quota_peer *quota; /* whose share it counts towards; NULL: none */
 	struct fl_inet source;       /* family 0: a Unix socket, or unknown */
 	struct fl_inet destination;  /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
@@ -56,12 +56,11 @@ struct fl_conn *fl_conn_new(struct fl_endpoint *endpoint, const struct fl_sock *
 struct fl_conn *fl_conn_ref(struct fl_conn *conn);
 void fl_conn_unref(struct fl_conn *conn);
 
-/* It is let in: it counts towards `[limits] connections` from now on, inbound as one of the peer of that id, or in plaintext
- * (NULL) of its source's network. Once. NULL: done; else why that may not be, a sentence. */
+/* Admits it: from now on it counts towards `[limits] connections`. Inbound, it is a connection of the peer with that id, or
+ * in plaintext (NULL) of its source's network. Call once. NULL: admitted; otherwise a sentence that says why not. */
 const char *fl_conn_admit(struct fl_conn *conn, const char *id);
 
-/* It is known what its mesh side is, and who is there: id of the verified peer, or NULL for plaintext. Once; from then on
- * it is counted as that. */
+/* Its mesh side is known now: id of the verified peer, or NULL for plaintext. From now on it is counted as that. Call once. */
 void fl_conn_secured(struct fl_conn *conn, const char *id);
 
 static inline bool fl_conn_is_captured(const struct fl_conn *conn)
@@ -72,10 +71,10 @@ static inline bool fl_conn_is_captured(const struct fl_conn *conn)
 /* Name of its section, for logs and metrics; NULL: a captured connection that no section is about. */
 const char *fl_conn_name(const struct fl_conn *conn);
 
-/* What there is to tell of it as long as nothing but this is known; fl_listed_done() frees what ret then holds. */
+/* Describes it by these facts alone; fl_listed_done() frees what ret then holds. */
 void fl_conn_describe(const struct fl_conn *conn, const char *state, struct fl_listed *ret);
 
-/* The section that would be in charge of it under that share; NULL: none is. */
+/* The section that would apply to it under that share; NULL: none. */
 const struct fl_conf_service *fl_conn_service_under(const struct fl_conn *conn,
 						    const struct fl_share *share);
 const struct fl_conf_upstream *fl_conn_upstream_under(const struct fl_conn *conn,
@@ -100,7 +99,7 @@ struct fl_dial fl_conn_app(const struct fl_conn *conn, union fl_sockaddr *to,
 /* Outbound in plaintext: where that is counted. */
 struct fl_plaintext_counter *fl_conn_plaintext_counter(const struct fl_conn *conn);
 
-/* "fairlead", "tls", "plaintext", "silence"; NULL when nobody has looked. */
+/* "fairlead", "tls", "plaintext", "silence"; NULL: it was not examined. */
 const char *fl_detected_word(enum fl_detected detected);
 
 #endif

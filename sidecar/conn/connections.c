@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What becomes of those who connect.
+/* What becomes of connections.
  *
  * Happy path: each connection becomes a stranger and then a session (inbound), or a stream (outbound).
  *
- * Limits: everybody is accepted at once, since only then it can be told who is who. Inbound, strangers wait for a slot for
+ * Limits: every connection is accepted at once, because only then its source is known. Inbound, strangers wait for a slot for
  * their handshake in a crowd of bounded size (stranger.h); outbound, streams wait. Where `[limits] connections` has no room
  * for that direction (quota.h), a connection is reset at once and a line says so, at most once a second. */
 #include "conn/connections.h"

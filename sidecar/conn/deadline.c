@@ -35,7 +35,7 @@ static void arm(struct fl_deadline_queue *queue)
 {
 	uint64_t now = uv_now(queue->timer.loop);
 
-	/* Not at once: libuv would call it again before it looks at anything else. */
+	/* Not at once: libuv would call it again before it handles anything else. */
 	if (!is_empty(queue) && !uv_is_closing((uv_handle_t *)&queue->timer)) {
 		uint64_t at = queue->head.next->at_ms;
 

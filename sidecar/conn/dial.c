@@ -32,7 +32,7 @@ static bool next_address(struct fl_dialer *dialer, union fl_sockaddr *ret)
 	return true;
 }
 
-/* Parts what is left of connect_timeout. False: it is over. */
+/* Divides what is left of connect_timeout. False: it is over. */
 static bool has_time(struct fl_dialer *dialer)
 {
 	struct fl_conn *conn = dialer->conn;
@@ -89,25 +89,25 @@ static int dial_next(struct fl_dialer *dialer, struct fl_sock **ret)
 	return rc;
 }
 
-static void on_look(struct fl_deadline *deadline);
+static void on_check(struct fl_deadline *deadline);
 
-static void start_look(struct fl_dialer *dialer)
+static void start_checks(struct fl_dialer *dialer)
 {
-	fl_deadline_add(&dialer->conn->loop->dialing, &dialer->look, on_look);
+	fl_deadline_add(&dialer->conn->loop->dialing, &dialer->check, on_check);
 }
 
-/* before: what became of the last one. */
+/* before: why the last one failed. */
 static void dial_next_or_fail(struct fl_dialer *dialer, enum fl_reason before)
 {
 	struct fl_sock *last = dialer->sock;
 
 	if (dial_next(dialer, &dialer->sock) != 0) {
-		fl_deadline_drop(&dialer->look);
+		fl_deadline_drop(&dialer->check);
 		dialer->cb(dialer, NULL, before); /* the log names the address that was last */
 		return;
 	}
 	fl_sock_close(last, 0);
-	start_look(dialer);
+	start_checks(dialer);
 }
 
 static void on_dialed(void *user, int sys)
@@ -120,20 +120,20 @@ static void on_dialed(void *user, int sys)
 		return;
 	}
 	dialer->sock = NULL;
-	fl_deadline_drop(&dialer->look);
+	fl_deadline_drop(&dialer->check);
 	fl_sock_set_user(sock, dialer->events, dialer->user);
 	dialer->cb(dialer, sock, FL_REASON_DONE);
 }
 
-/* FL_DIAL_LOOKS times in one connect_timeout: an address has at least the time between two looks. */
-static void on_look(struct fl_deadline *deadline)
+/* FL_DIAL_CHECKS times in one connect_timeout: an address has at least the time between two checks. */
+static void on_check(struct fl_deadline *deadline)
 {
-	struct fl_dialer *dialer = FL_CONTAINER_OF(deadline, struct fl_dialer, look);
+	struct fl_dialer *dialer = FL_CONTAINER_OF(deadline, struct fl_dialer, check);
 
 	if (uv_now(dialer->conn->loop->uv) >= dialer->address_until_ms) {
 		dial_next_or_fail(dialer, FL_REASON_PEER_CONNECT_TIMEOUT);
 	} else {
-		start_look(dialer);
+		start_checks(dialer);
 	}
 }
 
@@ -155,7 +155,7 @@ enum fl_reason fl_dialer_start(struct fl_dialer *dialer)
 	if (rc != 0) {
 		return fl_reason_of_peer_dial(rc);
 	}
-	start_look(dialer);
+	start_checks(dialer);
 	return FL_REASON_DONE;
 }
 
@@ -169,7 +169,7 @@ enum fl_reason fl_dialer_start_again(struct fl_dialer *dialer)
 
 void fl_dialer_stop(struct fl_dialer *dialer)
 {
-	fl_deadline_drop(&dialer->look);
+	fl_deadline_drop(&dialer->check);
 	if (dialer->sock != NULL) {
 		fl_sock_reset(dialer->sock);
 		dialer->sock = NULL;

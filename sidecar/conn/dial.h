@@ -3,7 +3,7 @@
 #define FL_CONN_DIAL_H
 /* dial - an outbound connection's way to the first of its addresses that answers.
  *
- * Addresses are tried in their order. All of them share connect_timeout, which is parted among those that are left, so
+ * Addresses are tried in their order. All of them share connect_timeout, which is divided among those that are left, so
  * that an address that swallows packets does not use up the time of those behind it. Embedded in a mesh side; loop-bound. */
 #include "conn/conn.h"
 #include "net/sock.h"
@@ -19,7 +19,7 @@ struct fl_dialer {
 	const struct fl_sock_events *events;
 	void *user; /* of events */
 	fl_dialer_cb cb;
-	struct fl_deadline look;   /* whether the address has had its time */
+	struct fl_deadline check;  /* whether the address has had its time */
 	uint64_t address_until_ms; /* the part of connect_timeout that the address may have */
 	uint32_t next_target;      /* which of the targets, or the destination, comes next */
 	bool is_for_tls;           /* a handshake follows */

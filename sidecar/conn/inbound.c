@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who comes in from the mesh.
+/* Connections that come from the mesh.
  *
- * Happy path: a stranger has said hello, and a session begins; when its peer is verified, policy is asked once; allowed, a stream takes the
- * session over and dials the app. Nothing reaches the app before that. Where the INI lets plaintext in, policy is asked
- * about `plaintext` instead, at once or when the first bytes have shown that it is that, and a stream relays it as it
- * is.
+ * Happy path: a stranger has said hello, and a session begins; when its peer is verified, policy is asked once; allowed, a
+ * stream takes the session over and dials the app. Nothing reaches the app before that. Where the INI lets plaintext in,
+ * policy is asked about `plaintext` instead, at once or when the first bytes have shown that it is that, and a stream
+ * relays it as it is.
  *
  * Failure: a refused peer gets a TLS alert (access_denied where policy refuses), a refused client without TLS a reset,
  * and either leaves one line that names the rule; the session ends by itself when its handshake fails. */

@@ -7,11 +7,11 @@
 #include "base/mem.h"
 #include "net/bind.h"
 
-#define IDLE_LOOKS 8u /* in one idle_timeout */
-#define IDLE_LOOK_FOR_NOBODY_MS 3600000u
-#define PEER_LOOKS 6u          /* in one peer_timeout */
+#define IDLE_CHECKS 8u /* in one idle_timeout */
+#define IDLE_CHECK_IF_OFF_MS 3600000u
+#define PEER_CHECKS 6u         /* in one peer_timeout */
 #define HELLO_TIMEOUT_MS 5000u /* two lost packets, at any round trip */
-#define CONNTRACK_LOOK_MS 1000u
+#define CONNTRACK_CHECK_MS 1000u
 #define RECORD_ROOM (17u * 1024) /* a TLS record that was begun in an earlier read */
 
 /* --- life --------------------------------------------------------------------------------------- */
@@ -147,11 +147,11 @@ int fl_loop_run(struct fl_loop *loop)
 
 /* --- what is in force --------------------------------------------------------------------------- */
 
-/* Where idle_timeout is 0, one may still come with the next INI. */
-static uint64_t idle_look_ms(const struct fl_conf *conf)
+/* Without idle_timeout there are rare checks all the same: the next INI may set one. */
+static uint64_t idle_check_ms(const struct fl_conf *conf)
 {
-	return conf->limits.idle_timeout_ms != 0 ? conf->limits.idle_timeout_ms / IDLE_LOOKS + 1
-						 : IDLE_LOOK_FOR_NOBODY_MS;
+	return conf->limits.idle_timeout_ms != 0 ? conf->limits.idle_timeout_ms / IDLE_CHECKS + 1
+						 : IDLE_CHECK_IF_OFF_MS;
 }
 
 void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
@@ -162,12 +162,12 @@ void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
 	loop->idle_timeout_ms = conf->limits.idle_timeout_ms;
 	loop->peer_timeout_ms = conf->limits.peer_timeout_ms;
 	fl_deadline_queue_set(&loop->connecting, conf->limits.connect_timeout_ms);
-	fl_deadline_queue_set(&loop->dialing, conf->limits.connect_timeout_ms / FL_DIAL_LOOKS + 1);
+	fl_deadline_queue_set(&loop->dialing, conf->limits.connect_timeout_ms / FL_DIAL_CHECKS + 1);
 	fl_deadline_queue_set(&loop->handshaking, handshake_ms);
 	fl_deadline_queue_set(&loop->strangers.hello,
 			      handshake_ms < HELLO_TIMEOUT_MS ? handshake_ms : HELLO_TIMEOUT_MS);
-	fl_deadline_queue_set(&loop->idle, idle_look_ms(conf));
-	fl_deadline_queue_set(&loop->unanswered, conf->limits.peer_timeout_ms / PEER_LOOKS);
+	fl_deadline_queue_set(&loop->idle, idle_check_ms(conf));
+	fl_deadline_queue_set(&loop->unanswered, conf->limits.peer_timeout_ms / PEER_CHECKS);
 	loop->quota.max = maxima->connections;
 	loop->net.farewells_max = maxima->farewells;
 	loop->strangers.crowd.room = maxima->strangers;
@@ -248,7 +248,7 @@ static void serve(struct fl_slots *slots)
 	}
 }
 
-/* One that fails at once frees its slot again: that is seen here, and not on top of the one before. */
+/* A connection that fails at once frees its slot again. This loop sees that, so calls do not nest. */
 void fl_loop_serve_waiting(struct fl_loop *loop)
 {
 	loop->serve_again = true;
@@ -270,7 +270,7 @@ void fl_loop_check_conntrack(struct fl_loop *loop)
 	uint16_t keep_s;
 
 	if (loop->conntrack == NULL ||
-	    (loop->conntrack_read_ms != 0 && now - loop->conntrack_read_ms < CONNTRACK_LOOK_MS)) {
+	    (loop->conntrack_read_ms != 0 && now - loop->conntrack_read_ms < CONNTRACK_CHECK_MS)) {
 		return;
 	}
 	loop->conntrack_read_ms = now;

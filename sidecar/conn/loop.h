@@ -27,24 +27,24 @@
 #include "generation/generation.h"
 #include "net/sock.h"
 
-#define FL_DIAL_LOOKS 8u /* at an address that is dialled, in one connect_timeout */
+#define FL_DIAL_CHECKS 8u /* of an address that is being dialled, in one connect_timeout */
 
 struct fl_naming_waiter;
 struct fl_session;
 struct fl_stream;
 struct fl_stranger;
 
-/* What connections ask of those above them. All run on the loop's thread. One that is NULL does nothing. */
+/* What connections ask of those above them. All run on the loop's thread. A hook that is NULL does nothing. */
 struct fl_loop_hooks {
 	void *user;
 	/* fl_loop_open() has changed. */
 	void (*on_open_changed)(void *user);
-	/* net.keep_s has changed: listeners are to be told. */
+	/* net.keep_s has changed: listeners have to take it over. */
 	void (*on_keep_changed)(void *user);
 	/* A connection waits for an answer of DNS about the name of that number in the current map of upstreams. */
 	void (*want_name)(void *user, size_t name);
-	/* A stream's mesh side is ready. Is it still wanted, under what is current now? False: it has been ended inside.
-	 * NULL: it is. */
+	/* A stream's mesh side is ready. Is the stream still allowed under the current generation? False: the hook has
+	 * ended it. NULL: it is allowed. */
 	bool (*admit_stream)(void *user, struct fl_stream *stream);
 	/* A stream's relay begins. */
 	void (*on_relay)(void *user, struct fl_stream *stream);
@@ -58,10 +58,10 @@ struct fl_loop_maxima {
 	unsigned farewells;   /* closed, and lingering */
 };
 
-/* A port that this process listens on: a connection that leads there would come back for ever. */
+/* A port that this process listens on: a connection to it would come back to us forever. */
 struct fl_own_port {
 	uint16_t port;
-	bool is_for_app; /* outbound: what comes there goes out again */
+	bool is_for_app; /* outbound: its connections go out again */
 };
 
 /* Lanes of one direction (slots.h). */
@@ -83,7 +83,7 @@ struct fl_loop_options {
 	const struct fl_conntrack *conntrack; /* borrowed; NULL: none */
 };
 
-/* Memory that callbacks further up the stack may still look at: freed when the loop's turn is over. */
+/* Memory that callbacks further up the stack may still read: freed when the loop's turn is over. */
 struct fl_corpse {
 	struct fl_corpse *next;
 };
@@ -101,7 +101,7 @@ struct fl_loop {
 	uv_loop_t *uv; /* borrowed */
 	struct fl_net net;
 	struct fl_loop_hooks hooks;
-	bool stopping; /* no farewells, and nobody is served any more */
+	bool stopping; /* no farewells, and no more slots for connections that wait */
 
 	/* The log. */
 	struct fl_log log;
@@ -127,26 +127,27 @@ struct fl_loop {
 	const struct fl_conntrack *conntrack; /* of all loops; NULL: none */
 	uint64_t conntrack_read_ms;           /* 0: never */
 
-	/* Who may have how much. */
+	/* Limits. */
 	struct fl_quota quota;    /* of [limits] connections: those that are admitted */
 	uint64_t limit_logged_ms; /* when the log last said that there is no room; 0: never */
-	/* Sessions that dial or shake hands. Each direction has its own, so that neither peers who stall nor upstreams that do not
-	 * answer stop the other one. */
+	/* Sessions that dial or shake hands. Each direction has its own, so that neither peers who stall nor upstreams that
+	 * do not answer stop the other one. */
 	struct fl_slots slots[FL_DIRECTIONS];
-	bool serving, serve_again; /* slots are given away just now; another one is free since */
+	bool serving,
+		serve_again; /* re-entrancy guard: slots are being given away; a slot was freed meanwhile */
 
-	/* Who is there: utlist doubly linked. */
+	/* Open connections: utlist doubly linked. */
 	struct fl_strangers strangers;
 	struct fl_session *sessions;
 	struct fl_stream *streams;
 	struct fl_naming_waiter *unnamed; /* streams that wait for DNS */
 	uint32_t
-		walk; /* number of the last walk over all streams (judge/walk.h): those that come now are none of its */
+		walk; /* number of the last walk over all streams (judge/walk.h): it skips streams that begin later */
 	struct fl_corpse *corpses;
 	struct fl_own_port *own_ports; /* owned */
 	size_t own_port_count;
 
-	/* What happened. */
+	/* Counters. */
 	struct fl_counters counters; /* read by any thread */
 	struct fl_port_counts
 		detect_timeouts;   /* likewise: clients admitted because they were silent */
@@ -158,7 +159,7 @@ struct fl_loop {
 
 /* On a uv loop that does not run yet. */
 void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_options *options);
-/* Closes the handles of its own; the uv loop has to run once more. Nothing is open any more (connections.h). */
+/* Closes its own handles; the uv loop has to run once more. No connection may be open (connections.h). */
 void fl_loop_close(struct fl_loop *loop);
 /* After that: frees what it owns. */
 void fl_loop_done(struct fl_loop *loop);
@@ -170,18 +171,18 @@ void fl_loop_end_turn(struct fl_loop *loop);
 /* [limits] and [log] of that INI, from now on; not the log's level. */
 void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
 			const struct fl_loop_maxima *maxima);
-/* Makes share the current one and takes the reference over. True: what clients keep of servers' sessions stays good;
- * false: it has been thrown away here, and that of endpoints is to be flushed. */
+/* Makes share the current one and takes the reference over. True: saved TLS sessions of servers stay valid. False: those of
+ * captured destinations have been discarded here, and the caller has to flush those of its endpoints. */
 bool fl_loop_take_share(struct fl_loop *loop, struct fl_share *share);
 
 /* Frees memory whose first member corpse is, when the turn is over. */
 void fl_loop_bury(struct fl_loop *loop, struct fl_corpse *corpse);
-/* Slots may be free: serves those that wait for one, as far as there are any. Those that are served may call it again. */
+/* Gives free slots to connections that wait for one. A connection that gets a slot may call this again. */
 void fl_loop_serve_waiting(struct fl_loop *loop);
 /* net.keep_s becomes what conntrack asks for now. Files are read once a second at most. */
 void fl_loop_check_conntrack(struct fl_loop *loop);
 
-/* A connection has come, or has gone: for conn.c alone. */
+/* A connection has been opened, or closed: for conn.c only. */
 void fl_loop_opened(struct fl_loop *loop, enum fl_direction direction);
 void fl_loop_closed(struct fl_loop *loop, enum fl_direction direction);
 unsigned fl_loop_open(const struct fl_loop *loop, enum fl_direction direction); /* any thread */

@@ -4,7 +4,7 @@
 /* mesh - the side of a connection that faces the mesh, whatever it is: a TLS session (session.h) or a plain socket
  * (plaintext.h).
  *
- * Its user, mostly a stream, works with the functions below and is told through events. Reading is off when a mesh side
+ * Its user, mostly a stream, works with the functions below and gets events. Reading is off when a mesh side
  * becomes ready. Bytes in on_data belong to the loop and are gone when it returns. A mesh side is over for its user when
  * on_closed has returned, or with the call of close, reset, leave or refuse, after which no event comes. Its memory stays
  * until the loop's turn is over. Another kind is another table of operations. Loop-bound. */
@@ -29,7 +29,7 @@ struct fl_mesh_events {
 	void (*on_eof)(void *user);                             /* the peer has finished sending */
 	void (*on_drain)(void *user);                           /* nothing is pending any more */
 	void (*on_closed)(void *user,
-			  enum fl_reason reason); /* it has failed; it can still be looked at */
+			  enum fl_reason reason); /* it has failed; it can still be read */
 };
 
 /* All are required. */
@@ -37,7 +37,7 @@ struct fl_mesh_ops {
 	/* on_data, on_eof and on_closed may run inside. */
 	void (*read_start)(struct fl_mesh *mesh);
 	void (*read_stop)(struct fl_mesh *mesh);
-	/* It is not read yet, but shall tell of a reset. */
+	/* Do not read it yet, but report a reset. */
 	void (*watch)(struct fl_mesh *mesh);
 	/* In on_data: these bytes are the last, on_eof follows at once. */
 	bool (*read_is_last)(const struct fl_mesh *mesh);
@@ -53,9 +53,9 @@ struct fl_mesh_ops {
 
 	void (*close)(struct fl_mesh *mesh); /* both sides have finished */
 	void (*reset)(struct fl_mesh *mesh); /* never a clean end */
-	/* An end that is clean for what we have said, shutdown included; what the peer still says is thrown away. */
+	/* An end that is clean for what we have sent, shutdown included; what the peer still sends is thrown away. */
 	void (*leave)(struct fl_mesh *mesh);
-	/* With that TLS alert, where the peer can still be told; else a reset. */
+	/* Sends that TLS alert if the peer can still get one; otherwise a reset. */
 	void (*refuse)(struct fl_mesh *mesh, uint8_t alert);
 
 	bool (*is_ready)(const struct fl_mesh *mesh);
@@ -66,7 +66,7 @@ struct fl_mesh_ops {
 	bool (*is_mutual)(const struct fl_mesh *mesh); /* has the peer asked for our certificate? */
 	/* Why TLS failed; NULL: it has not. Also inside on_closed. */
 	const struct fl_tls_failure *(*failure)(const struct fl_mesh *mesh);
-	/* What an app is told of the peer; strings are the mesh side's. False: there is nothing to tell. */
+	/* What an app may learn about the peer; strings are the mesh side's. False: nothing is known. */
 	bool (*introduce)(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret);
 	struct fl_inet (*local_inet)(const struct fl_mesh *mesh); /* our end of it */
 	/* The other end; family 0: there is no socket, or it is a Unix socket. */
@@ -80,7 +80,7 @@ struct fl_mesh_ops {
 /* Embedded in what implements it. */
 struct fl_mesh {
 	const struct fl_mesh_ops *ops;
-	const struct fl_mesh_events *events; /* NULL: nobody is told any more */
+	const struct fl_mesh_events *events; /* NULL: events are no longer reported */
 	void *user;
 	struct fl_conn *conn; /* a reference */
 };

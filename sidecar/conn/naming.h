@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_NAMING_H
 #define FL_CONN_NAMING_H
-/* naming - where an outbound connection goes when names have a say in it.
+/* naming - where an outbound connection goes when that depends on DNS names.
  *
  * A captured destination whose very address is known belongs to the upstream that has it. Where it is not, and its port is
- * one of a name's, it may be an address of that name that DNS has not told us of yet, and anything else would let it go
- * where `peer` is not asked. So the names of that port are asked first, by answers that are fresh
- * (fl_upstream_map_fresh_ms()); a name that is not answered, or has no address, lets nothing unknown pass on its ports. A connection to a fixed upstream
- * waits where that has no address.
+ * one of a name's, it may be an address of that name that DNS has not given us yet, and any other upstream might let it go
+ * where `peer` is not checked. So the names of that port are asked first, by answers that are fresh
+ * (fl_upstream_map_fresh_ms()); a name that is not answered, or has no address, lets nothing unknown pass on its ports. A
+ * connection to a fixed upstream waits where that has no address.
  *
  * An address that only a plaintext upstream's name has may be a mesh service's by now, too, which would get in the clear what
- * is meant for it. So those names are asked again likewise, but where DNS is lost its last word stands. Loop-bound. */
+ * is meant for it. So those names are asked again likewise, but while DNS does not answer, its last answer stands.
+ * Loop-bound. */
 #include <stdbool.h>
 #include <stddef.h>
 
 struct fl_conn;
 struct fl_loop;
 
-/* In what waits. */
+/* Embed this in the waiting object. */
 struct fl_naming_waiter {
 	struct fl_naming_waiter *prev, *next; /* prev NULL: it does not wait */
 };

@@ -30,7 +30,7 @@ static const struct plaintext *of_const(const struct fl_mesh *mesh)
 
 /* --- end ---------------------------------------------------------------------------------------- */
 
-/* The socket has gone to somebody else, or nowhere. */
+/* The caller has closed the socket, or keeps it. */
 static void release(struct plaintext *plaintext)
 {
 	struct fl_conn *conn = plaintext->mesh.conn;
@@ -54,7 +54,7 @@ static void reset(struct fl_mesh *mesh)
 
 static void refuse(struct fl_mesh *mesh, uint8_t alert)
 {
-	(void)alert; /* there is nobody who would understand it */
+	(void)alert; /* plaintext has no alerts */
 	reset(mesh);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Two whose keys are equal share what is one's: that takes 2^32 peers. */
+/* Peers whose keys are equal would share one quota: that is likely only from 2^32 peers on. */
 #include "conn/quota.h"
 
 #include <stdlib.h>

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_QUOTA_H
 #define FL_CONN_QUOTA_H
-/* quota - who may have one more of `[limits] connections`, of which this worker has `max`.
+/* quota - decides which connection may be one more of `[limits] connections`, of which this worker has `max`.
  *
- * A direction may have what the other one has not, and does not need an eighth of all for: that eighth is kept. Inbound,
- * an eighth of what the direction may have is kept for those who have few; who has more may have seven times what it
- * leaves free above that. So a single peer has two thirds of all when nobody else is there, and whatever one has,
- * there is room for the next.
+ * A direction may use what the other one does not, except for an eighth of all, which is reserved for the other one. Inbound,
+ * an eighth of what the direction may use is reserved for peers with few connections; a peer with more may have seven times
+ * what is free above that eighth. So a peer that is alone gets two thirds of all, and there is always room for another peer.
  *
  *   D    = max - greater(open of the other direction, max / 8)
  *   free = D - open of this direction
@@ -14,7 +13,7 @@
  *   inbound, own < max / 256 (1):   free > 0           (plaintext: free > D / 8)
  *   inbound, else:                  own < 7 * (free - D / 8)
  *
- * A peer is an identity, from wherever it comes; who speaks plaintext is its network. Pure; loop-bound. */
+ * A peer is an identity, whatever its address; in plaintext, a network is a peer. Pure; loop-bound. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,12 +23,12 @@
 
 enum fl_quota_answer {
 	FL_QUOTA_TAKEN,
-	FL_QUOTA_DIRECTION, /* this direction has its share */
-	FL_QUOTA_PEER,      /* this peer has */
+	FL_QUOTA_DIRECTION, /* this direction has used up its share */
+	FL_QUOTA_PEER,      /* this peer has used up its share */
 	FL_QUOTA_NO_MEMORY,
 };
 
-/* Who has connections; there as long as there are any. */
+/* A peer; exists as long as it has connections. */
 struct fl_quota_peer {
 	struct fl_quota_peer *next; /* in its bucket */
 	uint64_t key;
@@ -41,14 +40,14 @@ struct fl_quota_peer {
 struct fl_quota {
 	unsigned max; /* the owner's to set, any time */
 	unsigned open[FL_DIRECTIONS];
-	uint64_t seed; /* nobody shall choose names that meet in a bucket */
+	uint64_t seed; /* so that nobody can choose names that meet in a bucket */
 	struct fl_quota_peer *peers[FL_QUOTA_BUCKETS];
 };
 
 void fl_quota_init(struct fl_quota *quota, uint64_t seed);
-void fl_quota_done(struct fl_quota *quota); /* nothing is open any more */
+void fl_quota_done(struct fl_quota *quota); /* nothing may be open any more */
 
-/* Could anybody have one more? */
+/* Could any peer have one more? */
 bool fl_quota_has_room(const struct fl_quota *quota, enum fl_direction direction);
 
 /* One more outbound. fl_quota_give_back() with NULL. */

@@ -4,10 +4,9 @@
 /* resume - what an upstream's endpoint remembers of the server: a few TLS sessions, to resume them, and for ten minutes that
  * it refuses our application protocol.
  *
- * The newest first, and each for one connection only as long as there is another (a ticket that is
- * seen twice tells an onlooker that it is the same client). The last one stays, used, until a fresh
- * one comes. What was offered in vain is thrown
- * away: the server has been replaced, or its trust has changed. All of it belongs to one loop. */
+ * The newest first, and each for one connection only as long as there is another (a ticket that is used twice shows an
+ * observer that it is the same client). The last one stays, used, until a fresh one comes. What was offered in vain is
+ * thrown away: the server has been replaced, or its trust has changed. All of it belongs to one loop. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,7 +35,8 @@ bool fl_resume_wants(const struct fl_resume *resume, uint64_t now_ms);
 /* Takes saved over; in place of the oldest where there is no room. */
 void fl_resume_keep(struct fl_resume *resume, struct fl_tls_saved *saved, uint64_t now_ms);
 void fl_resume_flush(struct fl_resume *resume);
-/* It has taken us without an application protocol: the next ones need not try. Counted from the first of them. */
+/* The server has accepted us without an application protocol: the next connections name none. The ten minutes begin with
+ * the first of them. */
 void fl_resume_note_bare(struct fl_resume *resume, uint64_t now_ms);
 bool fl_resume_is_bare(const struct fl_resume *resume, uint64_t now_ms);
 

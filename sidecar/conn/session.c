@@ -5,12 +5,12 @@
  * worker's scratch and handed on, and plaintext is sealed into the other scratch and written at once. Client: the
  * same behind a dial that tries one address after the other.
  *
- * Failure: whatever fails ends in fl_session_fail(), which tells the user once. When the engine has an alert to send it is sent, and the
- * socket hangs up gently so that the alert arrives; otherwise the peer gets a reset. A TCP end without close_notify is
- * a truncation and never a clean end.
+ * Failure: whatever fails ends in fl_session_fail(), which reports it to the user once. When the engine has an alert to
+ * send it is sent, and the socket hangs up gently so that the alert arrives; otherwise the peer gets a reset. A TCP end
+ * without close_notify is a truncation and never a clean end.
  *
  * Ownership: the session owns socket and engine and holds its share of the generation. Its own memory is buried, not freed:
- * frames up the stack look at `state` after every callback. */
+ * frames up the stack check `state` after every callback. */
 #include "conn/session_internal.h"
 
 #include <stdlib.h>
@@ -133,7 +133,7 @@ static void fail_and_end(struct fl_session *session, enum fl_reason reason, bool
 {
 	const struct fl_mesh_events *events = session->mesh.events;
 
-	/* From here on, events of the socket find nobody: the user may look, but not act. */
+	/* From here on, events of the socket are not reported: the user may read the session, but not act on it. */
 	fl_deadline_drop(&session->deadline);
 	if (session->state == FL_SESSION_HANDSHAKE) {
 		fl_session_drop_offered(session);
@@ -145,7 +145,7 @@ static void fail_and_end(struct fl_session *session, enum fl_reason reason, bool
 	fl_session_release(session);
 }
 
-/* The end that the user is told of. */
+/* Ends it, and reports that to the user. */
 void fl_session_fail(struct fl_session *session, enum fl_reason reason)
 {
 	const struct fl_tls_failure *failure = fl_session_failure(&session->mesh);
@@ -297,7 +297,7 @@ static void open_records(struct fl_session *session, struct fl_tls_io *io)
 	}
 }
 
-/* A server that took us without asking who we are. */
+/* A server that accepted us without asking for our certificate. */
 static void refuse_one_sided(struct fl_session *session)
 {
 	struct fl_tls_io io = fl_session_io_to_send(session);
@@ -381,7 +381,8 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	} else if (step == FL_TLS_ESTABLISHED) {
 		established(session, io);
 	} else if (!session->is_client && !session->answered) {
-		/* It had all of a ClientHello, or what can be none: nobody waits here for what may never come. */
+		/* It had all of a ClientHello, or something that cannot become one: no slot is held for bytes that may
+		 * never come. */
 		fl_session_fail(session, FL_REASON_TLS_PROTOCOL);
 	} else if (!is_answered) {
 		fl_sock_ack_now(session->sock); /* the rest of its flight may wait for that */

@@ -10,9 +10,9 @@
 #include "conn/conn.h"
 #include "conn/mesh.h"
 
-/* What others have had of a connection before its handshake. */
+/* What was read of a connection, and how much of its time has passed, before its handshake. */
 struct fl_session_begun {
-	struct fl_span early; /* that has been read already */
+	struct fl_span early; /* what has been read already */
 	struct fl_deadline *
 		deadline; /* its handshake_timeout runs since then; NULL, or not queued: it begins now */
 };

@@ -2,7 +2,7 @@
 #ifndef FL_CONN_SESSION_INTERNAL_H
 #define FL_CONN_SESSION_INTERNAL_H
 /* What session.c drives, session_client.c dials, session_mesh.c does for its user, session_memory.c remembers and
- * session_describe.c looks at. Private to them. */
+ * session_describe.c describes. Private to them. */
 #include "conn/dial.h"
 #include "conn/session.h"
 #include "conn/state.h"
@@ -69,7 +69,7 @@ void fl_session_enter(struct fl_session *session, enum fl_session_state next);
 void fl_session_start_clock(struct fl_session *session);
 /* The engine gets those bytes, and what it says is sent. */
 void fl_session_feed(struct fl_session *session, const uint8_t *data, size_t len);
-/* The end that the user is told of. */
+/* Ends it, and reports that to the user. */
 void fl_session_fail(struct fl_session *session, enum fl_reason reason);
 /* Ends its socket. gently: what we have said last arrives. */
 void fl_session_end_socket(struct fl_session *session, bool gently);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Looking for the next one steps over the lanes that have no room: as many as there are destinations in trouble. */
+/* The search for the next one steps over the lanes that have no room: as many as there are destinations in trouble. */
 #include "conn/slots.h"
 
 #include <stdlib.h>
@@ -15,10 +15,10 @@
 #define IMPATIENCE_MS 100u
 
 struct fl_lane {
-	struct fl_lane *prev, *next; /* among those in which somebody waits */
+	struct fl_lane *prev, *next; /* among those in which connections wait */
 	struct fl_waiter *first;
 	struct fl_slot *holders; /* those of `held` that can be found again */
-	uint64_t passed_ms;      /* the last time that somebody got through */
+	uint64_t passed_ms;      /* when a connection last got through */
 	unsigned held;
 	unsigned distrust; /* how many more were silent than got through, DISTRUST_MAX at most */
 };

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_SLOTS_H
 #define FL_CONN_SLOTS_H
-/* slots - who may dial and shake hands just now: `[limits] handshakes` of one direction on one worker.
+/* slots - which connections may dial and be in a handshake now: `[limits] handshakes` of one direction on one worker.
  *
  * A connection has a lane, by where it leads (outbound), or by the network that it comes from and the listener that it comes
  * to (inbound). A quarter of the slots is for lanes that have none; of the others, a lane may have as many as it leaves free
  * (the "dynamic threshold" of Choudhury and Hahne, 1998). So a lane that gets nowhere holds at most three eighths of all
- * slots, and only many such lanes can delay the next one. Asking and taking cost a look at two numbers. A connection that
+ * slots, and only many such lanes can delay the next one. Asking and taking compare two numbers. A connection that
  * finds no slot may wait, first come, first served within a lane; lanes take turns. Pure; loop-bound. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,7 +40,7 @@ struct fl_slots {
 
 /* lane_count: at least 1. max is the caller's to set, any time. */
 void fl_slots_init(struct fl_slots *slots, uint32_t lane_count, bool is_shared);
-void fl_slots_done(struct fl_slots *slots); /* nobody waits any more */
+void fl_slots_done(struct fl_slots *slots); /* nothing may wait any more */
 
 /* number: any; equal ones have the same lane, and others seldom. */
 uint32_t fl_slots_lane(const struct fl_slots *slots, uint32_t number);
@@ -50,34 +50,35 @@ bool fl_slots_has_room(const struct fl_slots *slots, uint32_t lane);
 void fl_slots_take(struct fl_slots *slots, uint32_t lane);
 void fl_slots_give_back(struct fl_slots *slots, uint32_t lane);
 
-/* The same for one that is to be found again by fl_slots_oldest(). */
+/* The same for a holder that fl_slots_oldest() can find. */
 void fl_slots_hold(struct fl_slots *slots, struct fl_slot *slot, uint32_t lane, uint64_t now_ms);
 void fl_slots_release(struct fl_slots *slots, struct fl_slot *slot);
-/* Whose slot would help somebody of that lane who has none: the oldest of its own, or else of the lane that holds most.
- * NULL: nobody's. Looks at every lane then: that is for floods. */
+/* Returns the slot that a connection of that lane could take over: the oldest of its own lane, or else of the lane that holds
+ * most. NULL: there is none. Without one in its own lane this visits every lane, which happens in floods only. */
 struct fl_slot *fl_slots_oldest(const struct fl_slots *slots, uint32_t lane);
-/* How long who holds a slot in lane `of` may keep somebody of `lane` waiting for the next word of its peer. Short where others of
- * that lane (where the two are not the same: of all lanes) have kept silent for good, long where they get through: many who
- * come at once, and a slow peer, are no attack. */
+/* Returns for how long a silent peer may keep a slot of lane `of` while a connection of `lane` waits. Short if many peers of
+ * that lane (of all lanes, if the two differ) stayed silent to the end, and long if most get through: many connections at
+ * once, or a slow peer, are no attack. */
 uint64_t fl_slots_patience_ms(const struct fl_slots *slots, uint32_t of, uint32_t lane);
-/* One has kept silent for good. */
+/* A peer of that lane stayed silent to the end. */
 void fl_slots_note_silent(struct fl_slots *slots, uint32_t lane);
 
-/* Somebody of that lane has got where it wanted to. */
+/* A connection of that lane has finished its handshake. */
 void fl_slots_note_passed(struct fl_slots *slots, uint32_t lane, uint64_t now_ms);
-/* Has anybody, since then? */
+/* Has any connection of that lane finished its handshake since then? */
 bool fl_slots_has_passed(const struct fl_slots *slots, uint32_t lane, uint64_t since_ms);
 
-/* Must a newcomer wait: is there no room, or are others first? */
+/* Must a new connection wait, because there is no room, or because others wait already? */
 bool fl_slots_must_wait(const struct fl_slots *slots, uint32_t lane);
 void fl_slots_wait(struct fl_slots *slots, struct fl_waiter *waiter, uint32_t lane);
-/* The same before all others, of whatever lane: where there are too many, those who have waited long have mostly gone. */
+/* The same, ahead of all others of any lane: when too many wait, those that have waited long have mostly gone. */
 void fl_slots_wait_first(struct fl_slots *slots, struct fl_waiter *waiter, uint32_t lane);
-/* A lane in which somebody waits, by its number in that list; false: there are no more. */
+/* A lane in which connections wait, by its number in that list; false: there are no more. */
 bool fl_slots_waiting_lane(const struct fl_slots *slots, unsigned number, uint32_t *ret_lane);
-/* One that waits no more; one that does not wait: nothing happens. */
+/* Stops waiting; nothing happens if it does not wait. */
 void fl_slots_leave(struct fl_slots *slots, struct fl_waiter *waiter);
-/* The next one for whom there is room now: it waits no more, and is to take its slot before the next call. NULL: there is none. */
+/* The next connection for which there is room: it no longer waits, and has to take its slot before the next call. NULL:
+ * there is none. */
 struct fl_waiter *fl_slots_next(struct fl_slots *slots);
 
 #endif

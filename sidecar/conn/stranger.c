@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The first look at an inbound connection.
+/* Finds out what an inbound connection is.
  *
  * Happy path: the first read holds a whole ClientHello, or something else altogether, and is handed on where it lies.
  * Only a hello in pieces, or one that has to wait for a slot, is collected, up to held_max() and the read that exceeds it: at a
  * permissive port a longer one is none of ours.
  *
- * Who waits for a slot is served last come, first served: where more come than can be served, those who have waited long
- * have mostly gone. Meanwhile the oldest handshakes of the same network give theirs up, when their peer keeps silent
+ * Strangers that wait for a slot are served last come, first served: when more come than can be served, those that have
+ * waited long have mostly gone. Meanwhile the oldest handshakes of the same network lose their slots, if their peers are silent
  * (fl_session_make_room()).
  *
  * Failure: a client that resets, stalls, or is pushed out ends here with a reset of ours. At a permissive port a FIN is no
@@ -23,15 +23,16 @@
 #include "wire/first.h"
 #include "wire/hello.h"
 
-#define PACE_MS 20u /* how often those who hold slots are looked at when others wait for them */
+#define PACE_MS 20u /* how often holders of slots are checked while others wait */
 #define PACE_LANES 64u
-/* How long a silent handshake may be in the way of others. Between the two, there is always one for whoever comes. */
+/* A silent handshake loses its slot after so many times its lane's patience (slots.h): to a newcomer, or to strangers that
+ * wait already. The difference always leaves one that a newcomer can take. */
 #define FOR_NEWCOMERS 1u
 #define FOR_OTHERS 2u
 #define HEADERS_MAX 4096u /* of a hello's records, cut as senders do */
 #define PART 2048u /* bytes that we keep of a stranger for each part of the room but the first */
 
-/* Until the first byte; ports differ in it, so no queue of equals. */
+/* Runs until the first byte. Its time differs between ports, so it is no deadline in a queue. */
 struct silence {
 	uv_timer_t timer;
 	struct fl_stranger *of; /* NULL: it is being closed */
@@ -96,7 +97,7 @@ static void end_silence(struct fl_stranger *stranger)
 	}
 }
 
-/* The socket has gone to somebody else, or goes. */
+/* The socket has been handed over, or the caller ends it. */
 static void leave(struct fl_stranger *stranger)
 {
 	struct fl_loop *loop = loop_of(stranger);
@@ -122,7 +123,7 @@ static void bury(struct fl_stranger *stranger)
 	fl_loop_serve_waiting(loop);
 }
 
-/* Did it look like a handshake? */
+/* Has it begun a handshake? */
 static bool shakes_hands(const struct fl_stranger *stranger)
 {
 	return !stranger->permissive || stranger->hello.seen > 0;
@@ -157,7 +158,7 @@ static void hand_over(struct fl_stranger *stranger, struct fl_span data)
 	fl_sock_read_stop(sock);
 	leave(stranger);
 	stranger->cb(stranger->conn, sock, &begun);
-	fl_deadline_drop(&left); /* in plaintext nobody wants it */
+	fl_deadline_drop(&left); /* plaintext needs none */
 	bury(stranger);
 }
 
@@ -226,7 +227,7 @@ static void on_slot(struct fl_waiter *waiter)
 	hand_over(FL_CONTAINER_OF(waiter, struct fl_stranger, waiter), (struct fl_span){0});
 }
 
-/* All that it has to say is held. */
+/* All that was read is held. */
 static void wait_for_slot(struct fl_stranger *stranger)
 {
 	struct fl_loop *loop = loop_of(stranger);
@@ -244,7 +245,7 @@ static void wait_for_slot(struct fl_stranger *stranger)
 	}
 }
 
-/* It is known what it is; data: as in hand_over(). */
+/* Its kind is known; data: as in hand_over(). */
 static void decide(struct fl_stranger *stranger, enum fl_detected what, struct fl_span data)
 {
 	struct fl_loop *loop = loop_of(stranger);
@@ -261,7 +262,8 @@ static void decide(struct fl_stranger *stranger, enum fl_detected what, struct f
 }
 
 /* FL_HELLO_NEED_MORE, or what it is. */
-static enum fl_hello_verdict look(struct fl_stranger *stranger, const uint8_t *data, size_t len)
+static enum fl_hello_verdict recognize(struct fl_stranger *stranger, const uint8_t *data,
+				       size_t len)
 {
 	if (stranger->permissive) {
 		return fl_hello_feed(&stranger->hello, data, len);
@@ -291,7 +293,7 @@ static void on_data(void *user, uint8_t *data, size_t len)
 	struct fl_loop *loop = loop_of(stranger);
 	enum fl_hello_verdict verdict = stranger->state == FL_STRANGER_WAITING
 						? FL_HELLO_NEED_MORE
-						: look(stranger, data, len);
+						: recognize(stranger, data, len);
 	bool is_whole_read = stranger->held == NULL && verdict != FL_HELLO_NEED_MORE;
 
 	if (!is_whole_read && !hold(stranger, data, len)) {
@@ -365,7 +367,7 @@ static void push_out(struct fl_stranger *stranger)
 	}
 }
 
-/* Reading a last time can make more of it: not on top of each other. */
+/* Reading a stranger a last time can lead here again: calls do not nest. */
 static void make_room(struct fl_loop *loop)
 {
 	struct fl_strangers *strangers = &loop->strangers;
@@ -381,7 +383,7 @@ static void make_room(struct fl_loop *loop)
 	strangers->making_room = false;
 }
 
-/* Nobody tells of a slot whose holder has been silent for too long. */
+/* A holder that is silent for too long causes no event. */
 static void on_pace(uv_timer_t *timer)
 {
 	struct fl_loop *loop = timer->data;

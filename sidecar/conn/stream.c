@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The relay of one app connection, whatever its mesh side is (mesh.h).
  *
- * Happy path: what one side says is handed to the other in the same callback. A side that cannot take everything
- * holds the rest itself (bounded by one read) and its source is not read until it has drained. A finished side becomes a half-close of
- * the other; when both have finished and nothing is pending, the stream is done.
+ * Happy path: what one side sends is handed to the other in the same callback. A side that cannot take everything
+ * holds the rest itself (bounded by one read) and its source is not read until it has drained. A finished side becomes a
+ * half-close of the other; when both have finished and nothing is pending, the stream is done.
  *
  * Failure: fl_stream_abort() ends both sides with a reset, because neither may take what it got for everything there was.
  *
@@ -283,7 +283,7 @@ static void on_mesh_drain(void *user)
 	}
 }
 
-/* The peer is gone. What it had said to the end still goes out, when the app takes it; of anything else that would be a lie. */
+/* The peer is gone. If it had finished sending, the app still gets all of it; otherwise a clean end would be a lie. */
 static void end_app(struct fl_stream *stream)
 {
 	bool has_all = stream->state == FL_STREAM_HALF_MESH || stream->state == FL_STREAM_FINISHED;
@@ -333,7 +333,7 @@ void fl_stream_start_relay(struct fl_stream *stream)
 
 void fl_stream_read_both(struct fl_stream *stream)
 {
-	/* Who is not read yet is watched all the same: it may reset. */
+	/* A side that is not read yet is watched all the same: it may reset. */
 	fl_sock_read_start(stream->app);
 	if (mesh_pending(stream)) {
 		fl_sock_read_stop(stream->app);
@@ -347,7 +347,7 @@ void fl_stream_read_both(struct fl_stream *stream)
 
 /* --- inbound: the mesh side is there, the app has to answer ----------------------------------------- */
 
-/* Before the relay: who it is, for an app that wants to know, and what was read to find out what it is. */
+/* Before the relay: the PROXY header for an app that wants one, and what detection has read. */
 static void speak_first(struct fl_stream *stream)
 {
 	uint8_t header[FL_PROXY_V2_MAX];
@@ -458,7 +458,7 @@ bool fl_stream_is_quiet(const struct fl_stream *stream)
 	return !fl_sock_pending(stream->app) && !mesh_pending(stream);
 }
 
-/* Whoever speaks still is heard for a moment, and not answered, so that our FIN comes before any reset. */
+/* A side that still sends is read for a moment, and ignored, so that our FIN comes before any reset. */
 static void say_goodbye(struct fl_stream *stream)
 {
 	fl_sock_hang_up(stream->app, GOODBYE_MS);

@@ -22,7 +22,7 @@ void fl_stream_outbound(struct fl_conn *conn, struct fl_sock *sock);
 void fl_stream_inbound(struct fl_mesh *mesh, struct fl_span early,
 		       const struct fl_verdict *verdict);
 
-/* Outbound: those who wait for DNS, as far as it has said something. */
+/* Outbound: DNS has answered, so that streams that wait for it may go on. */
 void fl_stream_names_answered(struct fl_loop *loop);
 
 /* Fills ret with what is open, up to its max; streams whose mesh side is not there yet included. */
@@ -32,15 +32,15 @@ void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret);
 
 /* --- for walk, judge and recycle ------------------------------------------------------------------ */
 
-/* The next one that the walk of that number has not seen, which now it has; NULL: there is none. */
+/* The next stream that the walk with that number has not visited yet; marks it as visited. NULL: there is none. */
 struct fl_stream *fl_stream_take_turn(struct fl_loop *loop, uint32_t walk);
 /* All of a loop: the first one, and the one after it; NULL: there is none. */
 struct fl_stream *fl_stream_first(const struct fl_loop *loop);
 struct fl_stream *fl_stream_next(const struct fl_stream *stream);
 uint64_t fl_stream_age_s(const struct fl_stream *stream);
-/* Writes a line that it is open still. */
+/* Logs that it is still open. */
 void fl_stream_log_open(struct fl_stream *stream);
-/* How old it was when that was last done; 0: never. */
+/* Its age when that was last logged; 0: never. */
 uint64_t fl_stream_logged_s(const struct fl_stream *stream);
 struct fl_conn *fl_stream_conn(const struct fl_stream *stream);
 /* Is its mesh side there: a verified peer, or a plaintext connection? */
@@ -55,17 +55,17 @@ fl_stream_active_ms(const struct fl_stream *stream); /* the last byte, on the lo
 /* Outbound in plaintext: does its address belong to an mtls or refuse upstream now, or lie outside of `within`, and is none
  * that the INI itself writes where this one leads? */
 bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share);
-/* Has who opened it spoken last, so that an answer may be on its way? */
+/* Has the side that opened it sent the last byte, so that an answer may be on its way? */
 bool fl_stream_asks(const struct fl_stream *stream);
 bool fl_stream_is_quiet(const struct fl_stream *stream); /* nothing waits to be sent, either way */
 
 struct fl_ending {
 	enum fl_reason reason;
 	bool orderly; /* close_notify and FIN to the peer, FIN to the app; only where it is relayed */
-	uint8_t alert; /* else, to a peer that has heard nothing final of us: this one, and a reset where it is 0 */
+	uint8_t alert; /* otherwise, to a peer that we have not sent close_notify: this alert; 0: a reset */
 	enum fl_rule broken_rule;
 	const char *detail;               /* for the log; NULL: nothing to add */
-	const struct fl_verdict *verdict; /* that has decided so; NULL: that of its start */
+	const struct fl_verdict *verdict; /* that ended it; NULL: that of its start */
 };
 /* Ends it; in every way but the orderly one, the app gets a reset. */
 void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Looks at streams that change nothing: for /connections, and for those who judge them. */
+/* Reads streams without changing them: for /connections, the log, and judge/. */
 #include <utlist.h>
 
 #include "conn/access.h"
@@ -7,7 +7,7 @@
 
 #define NS_PER_S 1000000000u
 
-/* --- telling ------------------------------------------------------------------------------------ */
+/* --- in words ----------------------------------------------------------------------------------- */
 
 static const char *const state_words[] = {
 	[FL_STREAM_NAMING] = "resolving",

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Outbound: the app is there, the mesh side has to be made.
  *
- * Happy path: there is a slot (slots.h), the session is dialled, and when its peer is verified the relay begins. Where there is
- * none, the stream waits for it.
+ * Happy path: there is a slot (slots.h), the session is dialled, and when its peer is verified the relay begins. If there
+ * is none, the stream waits for one.
  *
- * Failure: whatever the mesh side fails of, the app sees a reset. Who waits does so for connect_timeout, or for as long as
- * others of its lane get through. */
+ * Failure: whatever makes the mesh side fail, the app sees a reset. A stream waits for a slot for connect_timeout, or
+ * longer while others of its lane get through. */
 #include "conn/access.h"
 #include "conn/plaintext.h"
 #include "conn/session.h"
 #include "conn/stream_internal.h"
 
-/* The app is not read before that: its early bytes wait in the kernel, bounded. What it has said meanwhile goes out in
- * one packet with the end of our handshake. */
+/* The app is read only from now on: its early bytes wait in the kernel, bounded. What it has sent meanwhile goes out in one
+ * packet with the end of our handshake. */
 void fl_stream_mesh_ready(void *user)
 {
 	struct fl_stream *stream = user;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_STREAM_INTERNAL_H
 #define FL_CONN_STREAM_INTERNAL_H
-/* What stream.c relays, stream_name.c names, stream_dial.c dials, stream_watch.c watches and stream_describe.c looks at.
+/* What stream.c relays, stream_name.c names, stream_dial.c dials, stream_watch.c watches and stream_describe.c describes.
  * Private to them. */
 #include "conn/naming.h"
 #include "conn/state.h"
@@ -28,18 +28,19 @@ struct fl_stream {
 	struct early *early;             /* owned; NULL: nothing, or the app has it */
 	struct fl_waiter waiter;         /* WAITING */
 	struct fl_naming_waiter unnamed; /* NAMING */
-	/* WAITING and DIAL_APP: connect_timeout. NAMING: the next look at it. OPEN and later: the next look for idleness */
+	/* WAITING and DIAL_APP: connect_timeout. NAMING: the next check of its name. OPEN and later: the next check for
+	 * idleness */
 	struct fl_deadline deadline;
 	struct fl_deadline
-		unanswered;   /* while the peer may owe us an acknowledgement: the next look */
+		unanswered;   /* while the peer may owe us an acknowledgement: the next check */
 	uint64_t answered_ms; /* uv_now() when nothing was asked in vain */
 	uint64_t active_ms;   /* uv_now() of the last byte */
 	uint64_t to_app, to_mesh;
 	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
-	uint32_t walked;           /* number of the last walk that has seen it */
+	uint32_t walked;           /* number of the last walk that has visited it */
 	uint32_t logged_s; /* how old it was when the log last said that it is open; 0: never */
 	uint8_t state;     /* enum fl_stream_state */
-	bool asks;         /* who opened the connection has spoken last */
+	bool asks;         /* the side that opened the connection has sent the last byte */
 };
 
 extern const struct fl_states fl_stream_states;

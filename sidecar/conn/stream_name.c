@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Outbound: the app is there, and where it goes is to be found out (naming.h).
+/* Outbound: the app has connected, and the upstream of its destination has to be found (naming.h).
  *
- * Happy path: it is known already. Else the stream waits until DNS has been answered, within connect_timeout, of which the
- * rest is for dialling. Failure: the app sees a reset. */
+ * Happy path: it is known already. Otherwise the stream waits until DNS has answered, within connect_timeout; the rest of that
+ * time is for dialling. Failure: the app sees a reset. */
 #include <utlist.h>
 
 #include "conn/stream_internal.h"
@@ -38,9 +38,9 @@ static uint64_t now_of(const struct fl_stream *stream)
 	return uv_now(stream->conn->loop->uv);
 }
 
-static void on_look(struct fl_deadline *deadline);
+static void on_check(struct fl_deadline *deadline);
 
-/* The time for dialling begins with that for asking. */
+/* connect_timeout begins here: it includes the time for asking. */
 static void wait_for_name(struct fl_stream *stream)
 {
 	struct fl_loop *loop = stream->conn->loop;
@@ -48,7 +48,7 @@ static void wait_for_name(struct fl_stream *stream)
 	if (stream->unnamed.prev == NULL) {
 		stream->conn->dial_until_ms = now_of(stream) + loop->connecting.duration_ms;
 		fl_naming_wait(loop, &stream->unnamed);
-		fl_deadline_add(&loop->dialing, &stream->deadline, on_look);
+		fl_deadline_add(&loop->dialing, &stream->deadline, on_check);
 	}
 }
 
@@ -64,15 +64,15 @@ void fl_stream_find_name(struct fl_stream *stream)
 	}
 }
 
-/* FL_DIAL_LOOKS times in one connect_timeout; who only lingers does so until the first. */
-static void on_look(struct fl_deadline *deadline)
+/* FL_DIAL_CHECKS times in one connect_timeout; a stream that only lingers goes on at the first. */
+static void on_check(struct fl_deadline *deadline)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
 	char detail[DETAIL];
 	enum fl_naming naming = fl_naming_decide(stream->conn, detail, sizeof(detail));
 
 	if (naming == FL_NAMING_WAIT && now_of(stream) < stream->conn->dial_until_ms) {
-		fl_deadline_add(&stream->conn->loop->dialing, deadline, on_look);
+		fl_deadline_add(&stream->conn->loop->dialing, deadline, on_check);
 	} else {
 		go_on(stream, naming, detail);
 	}
@@ -90,7 +90,7 @@ void fl_stream_names_answered(struct fl_loop *loop)
 
 /* --- whose address it is -------------------------------------------------------------------------- */
 
-/* Of a fixed listener that leads to addresses of the INI's own. */
+/* Does the INI itself write that address in `to` of this upstream? */
 static bool is_written(const struct fl_conf_upstream *upstream, const struct fl_inet *to)
 {
 	for (size_t i = 0; upstream != NULL && i < upstream->to_count; i++) {

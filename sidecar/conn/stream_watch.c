@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Watches streams whose relay is open: for idleness, and for a peer that is there no more. What a kernel finds out by
- * itself comes as an error of the socket; here is what it would find too late. */
+/* Watches streams whose relay is open: for idleness, and for a peer that is gone. What the kernel detects by itself arrives
+ * as an error of the socket; this file detects what the kernel would detect too late. */
 #include "conn/stream_internal.h"
 
-/* A kernel without room answers twice a second at most (net.ipv4.tcp_invalid_ratelimit): a question may have to be asked twice. */
+/* A kernel without room answers twice a second at most (net.ipv4.tcp_invalid_ratelimit): a question may have to be asked
+ * twice. */
 #define VAIN_MS 2000u
 
-/* --- looks ---------------------------------------------------------------------------------------------- */
+/* --- checks --------------------------------------------------------------------------------------------- */
 
 static bool end_if_idle(struct fl_stream *stream)
 {
@@ -20,18 +21,18 @@ static bool end_if_idle(struct fl_stream *stream)
 	return true;
 }
 
-/* Looks now and then instead of re-arming a timer for every byte: late by an eighth of idle_timeout at most. */
-static void on_idle_look(struct fl_deadline *deadline)
+/* Checks now and then instead of re-arming a timer for every byte: late by an eighth of idle_timeout at most. */
+static void on_idle_check(struct fl_deadline *deadline)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
 	struct fl_loop *loop = stream->conn->loop;
 
 	if (!end_if_idle(stream)) {
-		fl_deadline_add(&loop->idle, deadline, on_idle_look);
+		fl_deadline_add(&loop->idle, deadline, on_idle_check);
 	}
 }
 
-/* Has the peer's kernel been asked in vain for peer_timeout? When it answers that there is no room, it has answered. */
+/* Has the peer's kernel not answered for peer_timeout? An answer that it has no room is an answer, too. */
 static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
 {
 	const struct fl_loop *loop = stream->conn->loop;
@@ -47,7 +48,7 @@ static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
 	return silent >= loop->peer_timeout_ms && silent >= VAIN_MS;
 }
 
-static void on_unanswered_look(struct fl_deadline *deadline)
+static void on_unanswered_check(struct fl_deadline *deadline)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, unanswered);
 	struct fl_debt debt = stream->mesh->ops->debt(stream->mesh);
@@ -58,19 +59,19 @@ static void on_unanswered_look(struct fl_deadline *deadline)
 	if (is_peer_gone(stream, &debt)) {
 		fl_stream_abort(stream, FL_REASON_PEER_TIMEOUT);
 	} else {
-		fl_deadline_add(&stream->conn->loop->unanswered, deadline, on_unanswered_look);
+		fl_deadline_add(&stream->conn->loop->unanswered, deadline, on_unanswered_check);
 	}
 }
 
-/* Whoever writes to the peer expects an answer of its kernel. Whether it came is looked at now and then, and not for each
- * byte; an idle peer is asked by keep-alive. */
+/* The peer's kernel has to acknowledge what was sent. That is checked now and then, and not for each byte; an idle peer is
+ * asked by keep-alive. */
 void fl_stream_expect_answer(struct fl_stream *stream)
 {
 	struct fl_loop *loop = stream->conn->loop;
 
 	if (stream->unanswered.next == NULL) {
 		stream->answered_ms = uv_now(loop->uv);
-		fl_deadline_add(&loop->unanswered, &stream->unanswered, on_unanswered_look);
+		fl_deadline_add(&loop->unanswered, &stream->unanswered, on_unanswered_check);
 	}
 }
 
@@ -85,5 +86,5 @@ void fl_stream_keep(struct fl_stream *stream)
 void fl_stream_watch(struct fl_stream *stream)
 {
 	fl_stream_keep(stream);
-	fl_deadline_add(&stream->conn->loop->idle, &stream->deadline, on_idle_look);
+	fl_deadline_add(&stream->conn->loop->idle, &stream->deadline, on_idle_check);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* judge - facts, decision, consequence.
  *
- * Happy path: nothing has changed for the connection, which costs a look into its peer's noted verdict and one decision of
+ * Happy path: nothing has changed for the connection, which costs reading its peer's noted verdict and one decision of
  * policy. Failure: memory that runs out while a chain is verified costs the connection, as in a handshake. */
 #include "judge/judge.h"
 
@@ -16,7 +16,7 @@
 #include "judge/walk.h"
 #include "pki/spiffe.h"
 
-#define CLOCK_LOOK_S 60 /* clocks are set: no timer of ours runs longer */
+#define CLOCK_CHECK_S 60 /* clocks are set: no timer of ours runs longer */
 
 /* --- decision ------------------------------------------------------------------------------------- */
 
@@ -61,13 +61,13 @@ struct fl_judge_outcome fl_judge_decide(const struct fl_judge_facts *facts,
 
 /* --- facts ---------------------------------------------------------------------------------------- */
 
-/* What there is to say of a loser besides. */
+/* What the log adds about a connection that has lost. */
 struct grounds {
 	struct fl_verdict verdict; /* inbound: of the current policy */
 	struct fl_err detail;
 };
 
-/* id: NULL in plaintext. Would it be let out there, to this peer? */
+/* id: NULL in plaintext. Would it be allowed to go there, to this peer? */
 static bool may_go_out(const struct fl_stream *stream, const struct fl_share *share, const char *id,
 		       struct fl_err *detail)
 {
@@ -310,7 +310,7 @@ static void set_clock(struct fl_judge *judge)
 	int64_t left = judge->next_expiry - (int64_t)time(NULL);
 
 	/* The second in which a certificate ends is still good. */
-	left = left < 0 ? 1 : left >= CLOCK_LOOK_S ? CLOCK_LOOK_S : left + 1;
+	left = left < 0 ? 1 : left >= CLOCK_CHECK_S ? CLOCK_CHECK_S : left + 1;
 	FL_REQUIRE(uv_timer_start(&judge->expiry, on_clock, (uint64_t)left * 1000, 0) == 0);
 }
 

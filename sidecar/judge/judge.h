@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_JUDGE_JUDGE_H
 #define FL_JUDGE_JUDGE_H
-/* judge - whether an open connection would be let in now, and what [rotation] does about one that would not.
+/* judge - whether an open connection would be admitted now, and what [rotation] does about one that would not.
  *
  * Asked of each when a generation arrives, when a peer's certificate runs out (`on_expiry = close`), and of a
  * connection whose handshake began under an older generation than the one that is current when it is done. What is asked
@@ -56,8 +56,8 @@ void fl_judge_claimed(struct fl_judge *judge);
 /* Judges one that has just become ready, and whose generation may not be the current one any more. False: it has lost,
  * and is closed. */
 bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream);
-/* What would become of it if share's generation arrived, whose contexts no engine uses meanwhile. Nothing comes of it.
- * detail: for a loser, one sentence where there is something to add. */
+/* What would become of it if share's generation arrived, whose contexts no engine uses meanwhile. Changes nothing. detail:
+ * for one that would lose, a sentence where there is something to add. */
 void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_judge_outcome *ret,
 		  struct fl_err *detail);
 /* A peer is there whose chain is good until then. */

@@ -7,8 +7,8 @@
 #include "conn/stream.h"
 #include "judge/walk.h"
 
-/* A look at all of them is cheaper than a timer for each, and late by as much at most. */
-#define LOOK_MS 30000u
+/* Checking all of them now and then is cheaper than a timer for each, and late by this much at most. */
+#define CHECK_MS 30000u
 
 bool fl_long_lived_is_due(uint64_t age_s, uint64_t logged_s)
 {
@@ -25,7 +25,7 @@ static bool visit(void *user, struct fl_stream *stream)
 	return true;
 }
 
-static void on_look(uv_timer_t *timer)
+static void on_check(uv_timer_t *timer)
 {
 	struct fl_long_lived *long_lived = FL_CONTAINER_OF(timer, struct fl_long_lived, timer);
 	const struct fl_loop *loop = long_lived->loop;
@@ -41,7 +41,7 @@ void fl_long_lived_init(struct fl_long_lived *long_lived, struct fl_loop *loop,
 	*long_lived = (struct fl_long_lived){.loop = loop, .walk = walk};
 	fl_walk_register(walk, FL_WALK_LOG, &(struct fl_walk_visitor){.visit = visit});
 	FL_REQUIRE(uv_timer_init(loop->uv, &long_lived->timer) == 0);
-	FL_REQUIRE(uv_timer_start(&long_lived->timer, on_look, LOOK_MS, LOOK_MS) == 0);
+	FL_REQUIRE(uv_timer_start(&long_lived->timer, on_check, CHECK_MS, CHECK_MS) == 0);
 }
 
 void fl_long_lived_close(struct fl_long_lived *long_lived)

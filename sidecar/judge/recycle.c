@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* recycle - a look every now and then at all connections, each of which is ended or not. Nothing is kept of a
- * connection: how many have to go at this look follows from the time, and which ones from how long the others had
- * been idle at the look before. Nothing here fails. */
+/* recycle - visits all connections in rounds, and ends each of them or not. Nothing is stored for a connection: how many
+ * have to go in this round follows from the time, and which ones from how long all had been idle in the round before.
+ * Nothing here fails. */
 #include "judge/recycle.h"
 
 #include "base/err.h"
@@ -10,9 +10,9 @@
 #include "conn/stream.h"
 #include "judge/walk.h"
 
-#define LOOKS 64u /* in the time that is set */
-#define LOOK_MIN_MS 50u
-#define LOOK_MAX_MS 1000u
+#define ROUNDS 64u /* in the time that is set */
+#define ROUND_MIN_MS 50u
+#define ROUND_MAX_MS 1000u
 #define PAUSE_MS 1000u
 
 /* --- who goes ------------------------------------------------------------------------------------- */
@@ -97,7 +97,7 @@ static void end_if_old(struct fl_recycle *recycle, struct fl_stream *stream,
 	double part = fl_recycle_share(begin, begin + recycle_ms / 4 * 3, recycle->last_ms,
 				       recycle->now_ms);
 
-	/* The census of the look before knows it by what it was then. */
+	/* The census of the round before has it by how long it had been idle then. */
 	recycle->next.counts[fl_recycle_bucket(idle_at(stream, recycle->now_ms))]++;
 	recycle->next.total++;
 	if (recycle->now_ms >= begin + recycle_ms) {
@@ -139,38 +139,38 @@ static bool visit(void *user, struct fl_stream *stream)
 	} else if (conf->limits.max_age_ms > 0) {
 		end_if_aged(stream, conf->limits.max_age_ms, conf->sidecar.drain_ms);
 	}
-	return true; /* nobody looks after this */
+	return true; /* the last of the aims: no visitor comes after this one */
 }
 
-/* --- looks ------------------------------------------------------------------------------------------ */
+/* --- rounds ----------------------------------------------------------------------------------------- */
 
-static void on_look(uv_timer_t *timer);
+static void on_round(uv_timer_t *timer);
 
-/* How often, in ms; 0: there is nothing to look for. */
+/* How often, in ms; 0: nothing has to end. */
 static uint64_t interval(const struct fl_loop *loop)
 {
 	const struct fl_conf *conf = loop->share->generation->conf;
 	uint32_t recycle = conf->rotation.recycle_ms, age = conf->limits.max_age_ms;
 	uint32_t shorter = recycle == 0 || (age > 0 && age < recycle) ? age : recycle;
 
-	return shorter == 0                    ? 0
-	       : shorter / LOOKS < LOOK_MIN_MS ? LOOK_MIN_MS
-	       : shorter / LOOKS > LOOK_MAX_MS ? LOOK_MAX_MS
-					       : shorter / LOOKS;
+	return shorter == 0                      ? 0
+	       : shorter / ROUNDS < ROUND_MIN_MS ? ROUND_MIN_MS
+	       : shorter / ROUNDS > ROUND_MAX_MS ? ROUND_MAX_MS
+						 : shorter / ROUNDS;
 }
 
-/* The next look, sooner or later by a quarter: many sidecars get a generation at once. */
+/* The next round, sooner or later by a quarter: many sidecars get a generation at once. */
 static void set_timer(struct fl_recycle *recycle)
 {
 	uint64_t time = interval(recycle->loop);
 
 	if (time > 0) {
 		time = (uint64_t)((double)time * (0.75 + draw(recycle) / 2));
-		FL_REQUIRE(uv_timer_start(&recycle->timer, on_look, time, 0) == 0);
+		FL_REQUIRE(uv_timer_start(&recycle->timer, on_round, time, 0) == 0);
 	}
 }
 
-static void on_look(uv_timer_t *timer)
+static void on_round(uv_timer_t *timer)
 {
 	struct fl_recycle *recycle = FL_CONTAINER_OF(timer, struct fl_recycle, timer);
 

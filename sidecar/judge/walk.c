@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The head of the loop's list of streams is looked at and goes to its end, until the head is one that this walk has seen.
+/* The head of the loop's list of streams is visited and goes to its end, until the head is one that this walk has visited.
  * So no position has to be remembered, whichever stream ends between two slices. Nothing here fails. */
 #include "judge/walk.h"
 

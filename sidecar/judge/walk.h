@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_JUDGE_WALK_H
 #define FL_JUDGE_WALK_H
-/* walk - a look at every open stream of a loop, in slices between which traffic goes on.
+/* walk - visits every open stream of a loop, in slices between which traffic goes on.
  *
- * A slice takes at most a millisecond, or one stream where that takes longer. Streams that come meanwhile are not looked
- * at: they began under what is current. A walk has one or more aims; who looks is registered for each. Loop-bound. */
+ * A slice takes at most a millisecond, or one stream where that takes longer. Streams that begin meanwhile are not visited:
+ * they began under the current generation. A walk has one or more aims; a visitor is registered for each. Loop-bound. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -12,17 +12,17 @@
 struct fl_loop;
 struct fl_stream;
 
-/* What a walk is for, in the order in which a stream is shown to those who look: what is judged may be gone after that. */
+/* What a walk is for, in the order in which their visitors get a stream: judging may end it. */
 enum fl_walk_aim { FL_WALK_PREVIEW, FL_WALK_LOG, FL_WALK_JUDGE, FL_WALK_RECYCLE, FL_WALK_AIMS };
 
-/* Who looks. All but visit may be NULL. */
+/* All except visit may be NULL. */
 struct fl_walk_visitor {
 	void *user;
 	bool (*visit)(void *user, struct fl_stream *stream); /* false: the stream is gone */
 	void (*on_slice)(void *user,
 			 uint64_t ns);  /* that much time was spent, on all aims together */
 	void (*on_restart)(void *user); /* it begins again with the first stream */
-	void (*on_done)(void *user);    /* all have been seen */
+	void (*on_done)(void *user);    /* all have been visited */
 };
 
 struct fl_walk {
