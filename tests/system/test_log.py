@@ -43,13 +43,13 @@ def test_one_line_a_connection_with_everything_in_it(lab, app):
 
 def test_what_every_line_has(lab, app):
     """Whatever became of it: refused before it was anything, in plaintext, or with nobody there."""
-    plain, nobody, dead, gone = (lab.ports.free() for _ in range(4))
+    plain, nobody, dead, gone, silent = (lab.ports.free() for _ in range(5))
     echo = app().port
     inbound = lab.inbound(echo, {
         'service clear': {'listen': f'127.0.0.1:{plain}', 'app': f'127.0.0.1:{echo}', 'mode': 'plaintext'},
         'upstream clear-out': {'listen': f'127.0.0.1:{nobody}', 'to': f'127.0.0.1:{echo}', 'mode': 'plaintext'},
-        'upstream dead': {'listen': f'127.0.0.1:{dead}', 'to': f'127.0.0.1:{lab.ports.free()}'},
-        'upstream gone': {'listen': f'127.0.0.1:{gone}', 'to': f'127.0.0.1:{lab.ports.free()}', 'mode': 'plaintext'},
+        'upstream dead': {'listen': f'127.0.0.1:{dead}', 'to': f'127.0.0.1:{silent}'},
+        'upstream gone': {'listen': f'127.0.0.1:{gone}', 'to': f'127.0.0.1:{silent}', 'mode': 'plaintext'},
         'allow clear': {'from': 'plaintext', 'to': 'clear'}})
     outcome(inbound.port, b'this is no TLS')
     assert ping(plain) and ping(nobody)
@@ -62,7 +62,8 @@ def test_what_every_line_has(lab, app):
         assert line.keys() >= {'time', 'direction', 'source', 'own', 'generation', 'bytes_to_app', 'bytes_to_mesh',
                                'duration_s', 'reason'}
         assert (line['own'], line['generation']) == (labs.SERVER, 1)
-    assert inbound.wait_line(upstream='clear-out')['peer_addr'] == f'127.0.0.1:{echo}'
+    for name, port in {'clear-out': echo, 'dead': silent, 'gone': silent}.items():
+        assert inbound.wait_line(upstream=name)['peer_addr'] == f'127.0.0.1:{port}', 'the address that was dialled last'
 
 
 def test_access_denied_and_off(lab, app):
