@@ -86,6 +86,16 @@ Test(access, off_leaves_out_all)
 	cr_expect_not(heart_logged(&heart, "\"msg\":\"connection"));
 }
 
+Test(access, line_tells_what_was_carried)
+{
+	for (enum call_kind kind = 0; kind < CALL_KINDS; kind++) {
+		close_heart();
+		open_heart();
+		run_call(kind);
+		expect_logged("\"bytes_to_app\":1,\"bytes_to_mesh\":1");
+	}
+}
+
 /* So many of one network, and the next ones are counted. */
 Test(access, lines_about_strangers_are_rationed)
 {

@@ -372,3 +372,31 @@ Test(stranger, pieces_of_a_hello_without_memory)
 		heart_empty_queues(&heart);
 	}
 }
+
+/* What was read to find out what it is reaches the app whole, or the app is reset. */
+Test(stranger, plaintext_at_a_permissive_port_without_memory)
+{
+	struct faults faults = {.kinds = FAULTS_MEMORY};
+
+	while (faults_next(&faults)) {
+		struct side client, app;
+
+		heart_connect(&heart, &client, DOOR_PERMISSIVE);
+		side_say(&client, http);
+		side_init(&app);
+		for (unsigned i = 0; i < 60 && !side_has(&app, http); i++) {
+			heart_turn(&heart);
+			if (app.fd < 0 && side_accept(&app, heart.places[PLACE_APP])) {
+				heart_watch(&heart, &app);
+			}
+		}
+		cr_assert(app.fd < 0 || side_has(&app, http) || side_was_reset(&app),
+			  "with %s failing", faults_where());
+		cr_assert(side_has(&app, http) || faults.round > 0);
+		let_go(&client);
+		let_go(&app);
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+		heart_empty_queues(&heart);
+	}
+	cr_expect_gt(faults.most, 3);
+}
