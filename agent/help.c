@@ -140,6 +140,13 @@ static int print_man(const struct fl_command *command)
 
 	put_page(&page, command);
 	fl_man_put(&man, title, 1, page.data);
+	/* That of the program has those of all commands in it. */
+	for (size_t i = 0; command == NULL && i < fl_command_count; i++) {
+		char *part = fl_format("fairlead-agent %s", fl_commands[i]->name);
+
+		fl_man_put_part(&man, part, fl_commands[i]->page);
+		free(part);
+	}
 	fl_text_done(&page);
 	free(title);
 	return print(&man, "the man page");

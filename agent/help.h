@@ -40,5 +40,7 @@ bool fl_completion_put(const char *shell, struct fl_text *out);
 
 /* Appends a page as a man page. title: "fairlead-agent-check"; page: as --help prints it. */
 void fl_man_put(struct fl_text *out, const char *title, int section, const char *page);
+/* Appends another page to it, as a section. */
+void fl_man_put_part(struct fl_text *out, const char *title, const char *page);
 
 #endif

@@ -13,6 +13,7 @@
 
 struct man {
 	struct fl_text *out;
+	const char *heading; /* the macro for one */
 	bool in_name, fills; /* of the section */
 	bool verbatim;       /* .nf is in force */
 	bool blank;          /* an empty line waits for the next line */
@@ -62,7 +63,7 @@ static void set_verbatim(struct man *man, bool verbatim)
 static void put_heading(struct man *man, const char *line, size_t len)
 {
 	set_verbatim(man, false);
-	fl_text_print(man->out, "%s.SH ", man->in_name ? "\n" : "");
+	fl_text_print(man->out, "%s.%s ", man->in_name ? "\n" : "", man->heading);
 	put_escaped(man->out, line, len);
 	fl_text_print(man->out, "\n");
 	man->in_name = len == 4 && memcmp(line, "NAME", 4) == 0;
@@ -111,26 +112,41 @@ static void put_text(struct man *man, const char *line, size_t len)
 	fl_text_print(man->out, "\n");
 }
 
-void fl_man_put(struct fl_text *out, const char *title, int section, const char *page)
+static void put_page(struct man *man, const char *page)
 {
-	struct man man = {.out = out};
-
-	fl_text_print(out, ".TH ");
-	put_escaped(out, title, strlen(title));
-	fl_text_print(out, " %d %s \"Fairlead " FL_VERSION "\"\n", section, DATE);
 	while (*page != '\0') {
 		size_t len = strcspn(page, "\n");
 
 		if (len == 0) {
-			man.blank = true;
+			man->blank = true;
 		} else if (page[0] != ' ') {
-			put_heading(&man, page, len);
-		} else if (man.in_name) {
-			put_name(&man, page + INDENT, len - INDENT);
+			put_heading(man, page, len);
+		} else if (man->in_name) {
+			put_name(man, page + INDENT, len - INDENT);
 		} else {
-			put_text(&man, page, len);
+			put_text(man, page, len);
 		}
 		page += len + (page[len] == '\n');
 	}
-	set_verbatim(&man, false);
+	set_verbatim(man, false);
+}
+
+void fl_man_put(struct fl_text *out, const char *title, int section, const char *page)
+{
+	struct man man = {.out = out, .heading = "SH"};
+
+	fl_text_print(out, ".TH ");
+	put_escaped(out, title, strlen(title));
+	fl_text_print(out, " %d %s \"Fairlead " FL_VERSION "\"\n", section, DATE);
+	put_page(&man, page);
+}
+
+void fl_man_put_part(struct fl_text *out, const char *title, const char *page)
+{
+	struct man man = {.out = out, .heading = "SS"};
+
+	fl_text_print(out, ".SH \"");
+	put_escaped(out, title, strlen(title));
+	fl_text_print(out, "\"\n");
+	put_page(&man, page);
 }

@@ -51,8 +51,6 @@ void fl_build_settings(struct fl_build *build);
 void fl_build_check(struct fl_build *build);
 void fl_build_check_upstreams(struct fl_build *build); /* of which the parts are: */
 void fl_build_check_rules(struct fl_build *build);
-/* Frees the sections that are repeated or have no name. Only a lenient conf still has some. */
-void fl_build_drop_nameless(struct fl_conf *conf);
 /* Once there are no problems: tls.group_names and tls.cipher_names. */
 void fl_build_tls_names(struct fl_conf *conf);
 

@@ -7,7 +7,6 @@
 
 #include "base/guarded.h"
 #include "base/mem.h"
-#include "conf/build.h"
 
 static void free_upstream(struct fl_conf_upstream *upstream)
 {
@@ -55,7 +54,7 @@ int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar, struct 
 		cause.text);
 }
 
-void fl_build_drop_nameless(struct fl_conf *conf)
+void fl_conf_drop_nameless(struct fl_conf *conf)
 {
 	size_t services = 0, upstreams = 0, bundles = 0;
 

@@ -224,6 +224,9 @@ const struct fl_conf_bundle *fl_conf_find_bundle(const struct fl_conf *conf,
 const char *fl_inbound_mode_word(enum fl_inbound_mode mode);
 const char *fl_outbound_mode_word(enum fl_outbound_mode mode);
 
+/* Frees the sections that are repeated or have no name, for parse.c: only a lenient conf has some. */
+void fl_conf_drop_nameless(struct fl_conf *conf);
+
 void fl_conf_free(struct fl_conf *conf);
 
 #endif

@@ -183,7 +183,7 @@ static int parse(const char *path, const char *text, size_t len, bool lenient, s
 		make_policy(&build);
 		fl_policy_lint(build.conf->policy, warn_of_rule, &build);
 		fl_build_tls_names(build.conf);
-		fl_build_drop_nameless(build.conf);
+		fl_conf_drop_nameless(build.conf);
 		*ret = build.conf;
 	} else {
 		fl_conf_free(build.conf);
