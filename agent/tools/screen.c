@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -11,6 +12,10 @@
 #define CLEAR "\033[2J"
 #define HOME "\033[H"
 #define ERASE_LINE "\033[K"
+#define RED "\033[31m"
+#define GREEN "\033[32m"
+#define YELLOW "\033[33m"
+#define PLAIN "\033[0m"
 #define ERASE_BELOW "\033[J"
 
 /* How many bytes the first characters of a line take. A byte 10xxxxxx continues the character before it. */
@@ -36,6 +41,59 @@ static size_t count_lines(const struct fl_text *text)
 	return lines;
 }
 
+/* --- colours ---------------------------------------------------------------------------------- */
+
+/* https://no-color.org: NO_COLOR set to anything but nothing means no. */
+static bool wants_colour(void)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) != 0 && (no == NULL || no[0] == '\0') &&
+	       (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+static bool has(const char *line, size_t len, const char *word)
+{
+	const char *found = strstr(line, word);
+
+	return found != NULL && found < line + len;
+}
+
+/* By what the line says: "" for nothing special. */
+static const char *colour_of(const char *line, size_t len)
+{
+	static const char *const alarms[] = {"REFUSED",       "NOT READY",     "NOT REACHABLE",
+					     "NOT SERVING",   "NOT CONNECTED", "NOT IN FORCE",
+					     "NOT THE RULES", "HANGS",         "EXPIRED"};
+
+	for (size_t i = 0; i < sizeof(alarms) / sizeof(alarms[0]); i++) {
+		if (has(line, len, alarms[i])) {
+			return RED;
+		}
+	}
+	if (strncmp(line, "WARNING", 7) == 0 || strncmp(line, "failed ", 7) == 0) {
+		return YELLOW;
+	}
+	return strncmp(line, "sidecar ", 8) == 0 && has(line, len, " ready") ? GREEN : "";
+}
+
+void fl_screen_print(const struct fl_text *text)
+{
+	bool colour = wants_colour();
+	const char *at = text->len > 0 ? text->data : "";
+
+	while (*at != '\0') {
+		size_t len = strcspn(at, "\n");
+		const char *paint = colour ? colour_of(at, len) : "";
+
+		(void)printf("%s%.*s%s\n", paint, (int)len, at, paint[0] != '\0' ? PLAIN : "");
+		at += len + (at[len] == '\n');
+	}
+}
+
+/* --- in place --------------------------------------------------------------------------------- */
+
 void fl_screen_clear(void)
 {
 	(void)fputs(CLEAR, stdout);
@@ -59,7 +117,10 @@ void fl_screen_draw(const struct fl_text *text)
 	for (size_t i = 0; i < shown; i++) {
 		size_t len = strcspn(at, "\n");
 
-		(void)printf("%.*s" ERASE_LINE "\n", (int)cut(at, len, width), at);
+		const char *paint = wants_colour() ? colour_of(at, len) : "";
+
+		(void)printf("%s%.*s%s" ERASE_LINE "\n", paint, (int)cut(at, len, width), at,
+			     paint[0] != '\0' ? PLAIN : "");
 		at += len + 1;
 	}
 	if (shown < lines) {

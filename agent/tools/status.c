@@ -20,6 +20,7 @@
 #include "agent/tools/admin_client.h"
 #include "agent/tools/screen.h"
 #include "agent/tools/status_peers.h"
+#include "agent/tools/status_rates.h"
 #include "base/when.h"
 
 #define REQUEST_MS 5000
@@ -32,8 +33,9 @@ enum { OPTION_JSON, OPTION_WATCH };
 struct way {
 	struct fl_admin_client admin;
 	const char *conf_path;
-	bool json;  /* print the document as it is */
-	bool rules; /* print the counters of the rules of [redirect] */
+	bool json;              /* print the document as it is */
+	bool rules;             /* print the counters of the rules of [redirect] */
+	struct fl_rates *rates; /* with --watch; NULL: without */
 };
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -365,11 +367,22 @@ static void begin_rules(struct fl_text *out, bool first)
 	line_begin(out, first ? "rules" : "");
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 static void put_status(struct fl_text *out, const struct way *how, const cJSON *status)
 {
 	const cJSON *agent = fl_json_read_member(status, "agent");
 
 	put_state(out, status);
+	if (how->rates != NULL) {
+		fl_rates_put(how->rates, status, now_ms(), out);
+	}
 	put_generation(out, status);
 	put_rotations(out, status);
 	put_refused_ini(out, how);
@@ -473,9 +486,19 @@ static int watch(const struct way *how)
 	return rc == 0 ? 0 : 1;
 }
 
+static void put_out(const struct fl_text *text, bool as_it_is)
+{
+	if (as_it_is) {
+		(void)fwrite(text->data, 1, text->len, stdout);
+	} else {
+		fl_screen_print(text);
+	}
+}
+
 static int status(const struct fl_command_line *line)
 {
 	struct fl_text text = {0};
+	struct fl_rates rates = {0};
 	struct way how = {.json = line->options[OPTION_JSON] != NULL};
 	struct fl_err err;
 	int rc = fl_admin_client_find(line, true, &how.admin);
@@ -486,6 +509,7 @@ static int status(const struct fl_command_line *line)
 	how.conf_path = line->conf_path;
 	how.rules = fl_redirect_is_meant(line->conf_path);
 	if (line->options[OPTION_WATCH] != NULL) {
+		how.rates = &rates;
 		return watch(&how);
 	}
 	if (how.json) {
@@ -495,7 +519,7 @@ static int status(const struct fl_command_line *line)
 	if (rc < 0) {
 		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 	} else {
-		(void)fwrite(text.data, 1, text.len, stdout);
+		put_out(&text, how.json);
 	}
 	fl_text_done(&text);
 	return fl_command_flush("the status", rc == 0 ? 0 : 1);
@@ -537,7 +561,8 @@ static const char page[] =
 	"  `control`, unless `admin_details = everywhere`.\n"
 	"\n"
 	"OPTIONS\n"
-	"      --watch         repeat every second until Ctrl-C; on a terminal in place\n"
+	"      --watch         repeat every second until Ctrl-C; on a terminal in place;\n"
+	"                      with rates, and what failed, at the top\n"
 	"      --json          the sidecar's document as it is: ready, reason, version,\n"
 	"                      pid, now, started, workers, id, generation, certificates,\n"
 	"                      certificates_left_out, rotations, last_rotation,\n"

@@ -143,7 +143,7 @@ def test_watch_in_a_small_window(lab):
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('4H', 6, 30, 0, 0))
     with subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '--watch', '-c', web.ini], stdin=slave,
-                          stdout=slave, stderr=slave) as process:
+                          stdout=slave, stderr=slave, env={**os.environ, 'NO_COLOR': '1'}) as process:
         os.close(slave)
         screen = b''
         while screen.count(b'\x1b[H') < 3:
