@@ -19,6 +19,7 @@
 #include "agent/run/expiry.h"
 #include "agent/run/idle_memory.h"
 #include "base/mem.h"
+#include "base/notify.h"
 #include "certs-watch/watch.h"
 
 #define FIRST_RETRY_MS 1000
@@ -137,6 +138,15 @@ static void judge_change(const struct fl_reload *reload, struct fl_attempt *atte
 	}
 }
 
+static void tell_ready(struct fl_reload *reload)
+{
+	struct fl_err err;
+
+	if (fl_notify(FL_NOTIFY_READY, &err) != FL_OK) {
+		fl_log_msg(reload->log, FL_LOG_WARN, "%s", err.text);
+	}
+}
+
 /* Its content becomes what later candidates are compared with. */
 static void put_in_force(struct fl_reload *reload, struct fl_attempt *attempt)
 {
@@ -177,9 +187,14 @@ static void accept_candidate(struct fl_reload *reload, struct fl_attempt *attemp
 	    memcmp(content, reload->in_force.content, sizeof(content)) == 0) {
 		fl_wipe_free(frame, len); /* other bytes with the same meaning */
 	} else {
+		bool is_first = reload->in_force.credentials == NULL;
+
 		put_in_force(reload, attempt);
 		memcpy(reload->in_force.content, content, sizeof(content));
 		fl_serve_generation(reload->serve, frame, len, content);
+		if (is_first) {
+			tell_ready(reload);
+		}
 	}
 	end_refusal(reload);
 }
@@ -299,7 +314,15 @@ struct fl_reload *fl_reload_open(uv_loop_t *loop, const char *conf_path, struct 
 
 void fl_reload_now(struct fl_reload *reload)
 {
+	bool was_ready = reload->in_force.credentials != NULL;
+
+	if (was_ready) {
+		(void)fl_notify_reloading(NULL);
+	}
 	reload_now(reload);
+	if (was_ready) {
+		tell_ready(reload);
+	}
 }
 
 static void on_closed(uv_handle_t *handle)

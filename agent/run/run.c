@@ -17,6 +17,7 @@
 #include "agent/run/supervisor.h"
 #include "base/harden.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "tls/tls.h"
 
 #define READ_CAP ((size_t)16 * 1024) /* HELLO and RESULT are small */
@@ -65,6 +66,7 @@ static void on_signal(uv_signal_t *signal, int number)
 	}
 	fl_log_msg(&run->log, FL_LOG_INFO, "stopping on %s",
 		   number == SIGINT ? "SIGINT" : "SIGTERM");
+	(void)fl_notify(FL_NOTIFY_STOPPING, NULL);
 	stop(run);
 }
 

@@ -61,8 +61,7 @@ static void put_validity(struct fl_text *text, const struct fl_expiries *expirie
 	}
 	fl_metric_single(
 		text, "fairlead_certificates_left_out", "gauge",
-		"Roots of long bundles, and CRLs, that have no series of their own; those with "
-		"one expire first.",
+		"Roots and CRLs without a series of their own, beyond the 16 that expire first.",
 		(int64_t)expiries->left_out);
 }
 
@@ -75,8 +74,8 @@ static void put_roots(struct fl_text *text, const struct fl_snapshot *s)
 	}
 	fl_metric_family(
 		text, "fairlead_roots", "gauge",
-		"Roots of each trust domain: valid now, or out of date. Nobody of a trust domain without a "
-		"good one is trusted.");
+		"Roots of each trust domain: valid now, or out of date. Without a valid one, "
+		"nobody of that trust domain is trusted.");
 	for (size_t i = 0; i < c->bundle_count; i++) {
 		size_t late = fl_bundle_late_count(&c->bundles[i], s->now);
 		size_t good = c->bundles[i].anchors.count - late;

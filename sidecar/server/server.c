@@ -15,11 +15,13 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/notify.h"
 #include "worker/budget.h"
 #include "worker/cpus.h"
 
 #define MAIN_READ_BUFFER (64u * 1024)
 #define MAX_WORKERS 256u
+#define UNTIL_READY_MS 50u
 
 /* --- workers ----------------------------------------------------------------------------------- */
 
@@ -94,6 +96,29 @@ void fl_server_raise_descriptor_limit(struct fl_server *server, const struct fl_
 	}
 }
 
+/* --- the service manager ------------------------------------------------------------------------- */
+
+static void tell_manager(struct fl_server *server, const char *state)
+{
+	struct fl_err err;
+
+	if (fl_notify(state, &err) != FL_OK) {
+		fl_log_msg(server->log, FL_LOG_WARN, "%s", err.text);
+	}
+}
+
+/* Readiness is a question and no event, so it is asked again and again. */
+static void on_until_ready(uv_timer_t *timer)
+{
+	struct fl_server *server = FL_CONTAINER_OF(timer, struct fl_server, until_ready);
+	char reason[FL_ERR_TEXTS];
+
+	if (fl_server_ready(server, reason, sizeof(reason))) {
+		(void)uv_timer_stop(timer);
+		tell_manager(server, FL_NOTIFY_READY);
+	}
+}
+
 /* --- the end ----------------------------------------------------------------------------------- */
 
 static void stop(struct fl_server *server)
@@ -123,6 +148,7 @@ static void stop(struct fl_server *server)
 	fl_resolver_close(server->resolver);
 	fl_capture_probe_close(server->capture);
 	uv_close((uv_handle_t *)&server->drain_timer, NULL);
+	uv_close((uv_handle_t *)&server->until_ready, NULL);
 	uv_close((uv_handle_t *)&server->sigterm, NULL);
 	uv_close((uv_handle_t *)&server->sigint, NULL);
 }
@@ -166,6 +192,7 @@ static void drain(struct fl_server *server)
 	uint32_t drain_ms = fl_server_conf(server)->sidecar.drain_ms;
 
 	server->phase = DRAINING;
+	tell_manager(server, FL_NOTIFY_STOPPING);
 	fl_capture_probe_stop(server->capture);
 	fl_log_msg(server->log, FL_LOG_INFO,
 		   "stopping: %u connections may finish, for at most %u ms",
@@ -250,6 +277,7 @@ static void init_handles(struct fl_server *server)
 	fl_net_init(&server->net, &server->loop, MAIN_READ_BUFFER);
 	fl_mailbox_init(&server->mailbox, &server->loop, server, NULL);
 	FL_REQUIRE(uv_timer_init(&server->loop, &server->drain_timer) == 0);
+	FL_REQUIRE(uv_timer_init(&server->loop, &server->until_ready) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigterm) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigint) == 0);
 	FL_REQUIRE(uv_prepare_init(&server->loop, &server->turn_over) == 0);
@@ -334,6 +362,10 @@ int fl_server_run(struct fl_server *server, struct fl_err *err)
 	}
 	fl_log_msg(server->log, FL_LOG_INFO, "started: %u workers, waiting for the agent at %s",
 		   server->worker_count, server->conf->agent.socket);
+	if (fl_notify_is_wanted()) {
+		FL_REQUIRE(uv_timer_start(&server->until_ready, on_until_ready, 0,
+					  UNTIL_READY_MS) == 0);
+	}
 	(void)uv_run(&server->loop, UV_RUN_DEFAULT);
 	return 0;
 }

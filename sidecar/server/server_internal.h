@@ -60,6 +60,7 @@ struct fl_server {
 		uint64_t number; /* of the last one */
 	} previewing;
 	uv_timer_t drain_timer;
+	uv_timer_t until_ready; /* runs until the service manager has been told that we are */
 	uv_prepare_t turn_over; /* before the loop may sleep */
 	uv_signal_t sigterm, sigint;
 	void (*on_stop)(void *user);
