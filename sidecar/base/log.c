@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/utf8.h"
 
 /* `,"cut":true}` and a newline; the closing quote of a cut value. */
@@ -159,13 +160,11 @@ static size_t format_u64(char *end, uint64_t value)
 
 static bool put_unicode_escape(struct fl_line *line, uint32_t point)
 {
-	static const char digits[] = "0123456789abcdef";
-	char text[6] = {'\\', 'u'};
+	const uint8_t bytes[2] = {(uint8_t)(point >> 8), (uint8_t)point};
+	char text[2 + FL_HEX_TEXT(sizeof(bytes))] = "\\u";
 
-	for (unsigned i = 0; i < 4; i++) {
-		text[2 + i] = digits[point >> (12 - 4 * i) & 0xf];
-	}
-	return put(line, text, sizeof(text));
+	(void)fl_hex(bytes, sizeof(bytes), text + 2);
+	return put(line, text, sizeof(text) - 1);
 }
 
 /* Puts one character of value, escaped; returns its length in value, 0 when it did not fit.

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include "base/addr.h"
+
 #define ANY_PORT 9 /* nothing is ever sent */
 
 /* A datagram socket that is connected sends nothing; it only finds the way. */
@@ -34,7 +36,7 @@ static unsigned precedence(const union fl_sockaddr *addr)
 	if (addr->any.sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&addr->in6.sin6_addr)) {
 		return 35;
 	}
-	if (IN6_IS_ADDR_LOOPBACK(&addr->in6.sin6_addr)) {
+	if (fl_ip_is_loopback(AF_INET6, bytes)) {
 		return 50;
 	}
 	if (bytes[0] == 0x20 && bytes[1] == 0x02) { /* 6to4 */
