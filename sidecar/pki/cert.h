@@ -45,7 +45,7 @@ struct fl_cert {
 	struct fl_span policies;                 /* PolicyInformation after another */
 	struct fl_span unknown;                  /* OID of a critical extension that is unknown */
 	int32_t path_length;                     /* FL_CERT_NO_LIMIT: none */
-	int32_t require_explicit_policy, inhibit_any_policy; /* likewise */
+	int32_t require_explicit_policy, inhibit_any_policy; /* FL_CERT_NO_LIMIT: none */
 	uint8_t version;                                     /* 1 to 3 */
 	uint8_t key_usage, ext_key_usage;
 	bool has_basic_constraints : 1, is_ca : 1;

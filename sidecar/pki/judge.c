@@ -141,7 +141,7 @@ int fl_judge(const struct fl_credentials *c, const struct fl_span *chain, size_t
 	}
 	rule = fl_cert_parse(chain[0], &leaf, detail);
 	if (rule == FL_RULE_NONE) {
-		rule = fl_svid_check_leaf_cert(&leaf, &ret->id, detail);
+		rule = fl_svid_check_leaf(&leaf, &ret->id, detail);
 	}
 	if (rule != FL_RULE_NONE) {
 		ret->rule = rule;

@@ -26,7 +26,7 @@ enum fl_key_kind {
 struct fl_public_key {
 	enum fl_key_kind kind;
 	struct fl_span bits; /* content of the BIT STRING; a view of the certificate */
-	struct fl_span info; /* SubjectPublicKeyInfo, the element; likewise */
+	struct fl_span info; /* SubjectPublicKeyInfo, the element; a view, too */
 	unsigned rsa_bits;   /* size of the modulus; 0: not RSA */
 };
 

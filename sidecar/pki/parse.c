@@ -76,7 +76,7 @@ static int check_leaf(struct fl_parse *p, struct fl_span leaf, struct fl_err *er
 	int rc;
 
 	if (rule == FL_RULE_NONE) {
-		rule = fl_svid_check_leaf_cert(&cert, &id, err);
+		rule = fl_svid_check_leaf(&cert, &id, err);
 	}
 	if (rule == FL_RULE_LEAF_CA) {
 		return fl_parse_rule(rule, "put the leaf first in the file, then the intermediates",

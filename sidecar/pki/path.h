@@ -10,7 +10,7 @@
  * makes us check one signature for each anchor of the name that he chooses. A way that breaks a rule makes us
  * look for another one.
  *
- * Work is bounded: FL_PATH_* below, and the number of ways looked at. Who exceeds it is refused. Pure but for
+ * Work is bounded: FL_PATH_* below, and the number of ways looked at. A chain that exceeds it is refused. Pure, except for
  * wolfCrypt's memory; thread: any. */
 #include <stdbool.h>
 #include <stddef.h>

@@ -79,7 +79,7 @@ static void tell_uris(const struct fl_cert *cert, struct fl_err *detail)
 			 count > URIS_SHOWN ? ", ..." : "");
 }
 
-/* `spiffe://td/`: valid but for the slash. */
+/* `spiffe://td/`: valid except for the slash. */
 static bool is_lone_slash(struct fl_span uri)
 {
 	const char *text = (const char *)uri.data;
@@ -191,8 +191,8 @@ static enum fl_rule check_leaf_usage(const struct fl_cert *cert, struct fl_err *
 
 /* --- the interface ------------------------------------------------------------------------------ */
 
-enum fl_rule fl_svid_check_leaf_cert(const struct fl_cert *cert, struct fl_spiffe_id *ret_id,
-				     struct fl_err *detail)
+enum fl_rule fl_svid_check_leaf(const struct fl_cert *cert, struct fl_spiffe_id *ret_id,
+				struct fl_err *detail)
 {
 	struct fl_spiffe_id id;
 	enum fl_rule rule = FL_RULE_NONE;
@@ -215,15 +215,6 @@ enum fl_rule fl_svid_check_leaf_cert(const struct fl_cert *cert, struct fl_spiff
 		*ret_id = id;
 	}
 	return rule;
-}
-
-enum fl_rule fl_svid_check_leaf(struct fl_span der, struct fl_spiffe_id *ret_id,
-				struct fl_err *detail)
-{
-	struct fl_cert cert;
-	enum fl_rule rule = fl_cert_parse(der, &cert, detail);
-
-	return rule == FL_RULE_NONE ? fl_svid_check_leaf_cert(&cert, ret_id, detail) : rule;
 }
 
 enum fl_rule fl_svid_check_anchor(const struct fl_cert *cert, struct fl_err *detail)

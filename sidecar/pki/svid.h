@@ -14,15 +14,11 @@
 #include "pki/rule.h"
 #include "pki/spiffe.h"
 
-/* Judges a leaf by every rule that needs no issuer and no clock. id points into the DER on success.
+/* Judges a leaf by every rule that needs no issuer and no clock. id points into its DER on success.
  * Returns FL_RULE_NONE or the first rule broken; detail (may be NULL) then gets one sentence with
  * the certificate's own values ("it has 2: spiffe://a/x, spiffe://a/y"). */
-enum fl_rule fl_svid_check_leaf(struct fl_span der, struct fl_spiffe_id *ret_id,
+enum fl_rule fl_svid_check_leaf(const struct fl_cert *cert, struct fl_spiffe_id *ret_id,
 				struct fl_err *detail);
-
-/* The same of a certificate that has been read. */
-enum fl_rule fl_svid_check_leaf_cert(const struct fl_cert *cert, struct fl_spiffe_id *ret_id,
-				     struct fl_err *detail);
 
 /* A signing certificate's own SPIFFE ID, if it has one, is its trust domain. */
 enum fl_rule fl_svid_check_signer_id(const struct fl_cert *cert, struct fl_err *detail);

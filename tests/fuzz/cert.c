@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One certificate, as a peer may send it: reading it, and what makes it an SVID, a signer or an anchor. All that was read lies
  * within the input, and a leaf is never a CA. */
+#include "../lib/leaf.h"
 #include "fuzz.h"
 #include "pki/constraints.h"
 #include "pki/crl.h"
@@ -63,7 +64,7 @@ static void judge_leaf(struct fl_span der, bool is_good)
 	struct fl_spiffe_id id = {0}, again;
 	struct fl_err detail = {0};
 	struct fl_cert cert;
-	enum fl_rule rule = fl_svid_check_leaf(der, &id, &detail);
+	enum fl_rule rule = leaf_check(der, &id, &detail);
 
 	FL_REQUIRE((rule == FL_RULE_MALFORMED) == !is_good || rule != FL_RULE_NONE);
 	if (rule != FL_RULE_NONE) {

@@ -5,9 +5,10 @@
  * the handshake is over. Or the input is fed to the victim as it is.
  *
  * What must hold: the victim takes the peer for nobody but the one whose key it has, and for nobody at all where its
- * certificate is bad. Random numbers come from the input, so that each run is the same (but for the clock). */
+ * certificate is bad. Random numbers come from the input, so that each run is the same (except for the clock). */
 #include <time.h>
 
+#include "../lib/leaf.h"
 #include "pki.h"
 #include "pki/credentials.h"
 #include "tls/tls_internal.h"
@@ -428,7 +429,7 @@ static void present(struct fl_tls_ctx *ctx, size_t identity)
 	FL_REQUIRE(fl_wolf_set_chain(ctx->wolf, &chain, public.kind) == 0);
 	FL_REQUIRE(wolfSSL_CTX_use_PrivateKey_buffer(ctx->wolf, key.data, (long)key.len,
 						     WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS);
-	if (ids[identity] == NULL && fl_svid_check_leaf(der, &id, NULL) == FL_RULE_NONE) {
+	if (ids[identity] == NULL && leaf_check(der, &id, NULL) == FL_RULE_NONE) {
 		ids[identity] = fl_strndup(id.text, id.len);
 	}
 	fl_der_list_done(&chain);

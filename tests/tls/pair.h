@@ -14,6 +14,7 @@
 
 #include "base/mem.h"
 #include "fixture.h"
+#include "leaf.h"
 #include "tls/tls_internal.h"
 
 static inline char *pki_read(const char *name, const char *suffix, size_t *ret_len)
@@ -73,7 +74,7 @@ static inline struct fl_credentials *pki_credentials(const char *own, const char
 	pki_certificates(own, &c->chain);
 	pki_key(own, &c->key);
 	struct fl_span leaf = {c->chain.items[0].data, c->chain.items[0].len};
-	bool good = fl_svid_check_leaf(leaf, &id, NULL) == FL_RULE_NONE;
+	bool good = leaf_check(leaf, &id, NULL) == FL_RULE_NONE;
 	c->id = good ? fl_strndup(id.text, id.len) : fl_strdup("spiffe://prod.example/bad");
 	c->bundles = fl_new(count * sizeof(*c->bundles));
 	c->bundle_count = count;

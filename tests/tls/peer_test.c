@@ -78,7 +78,7 @@ static struct fl_tls_peer *add(struct fl_tls_peers *peers, const char *name, uin
 	}
 	fl_digest(chain, list.count, digest);
 	memcpy(digest, &salt, salt != 0 ? sizeof(salt) : 0);
-	(void)fl_svid_check_leaf(chain[0], &judgement.id, NULL);
+	(void)leaf_check(chain[0], &judgement.id, NULL);
 	judgement.path.sent_not_after = INT64_MAX;
 	for (size_t i = 0; i < list.count; i++) {
 		int64_t from, until;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "fixture.h"
+#include "leaf.h"
 #include "pki/pem.h"
 #include "pki/svid.h"
 
@@ -118,7 +119,7 @@ Test(svid, leaf)
 		struct fl_der der = certificate(leaves[i].name);
 		struct fl_spiffe_id id = {.len = 77};
 		struct fl_err detail = {.text = ""};
-		enum fl_rule rule = fl_svid_check_leaf(span(der), &id, &detail);
+		enum fl_rule rule = leaf_check(span(der), &id, &detail);
 
 		cr_assert_eq(rule, leaves[i].rule, "%s: %s, not %s: %s", leaves[i].name,
 			     fl_rule_name(rule), fl_rule_name(leaves[i].rule), detail.text);
@@ -134,7 +135,7 @@ Test(svid, leaf)
 			cr_assert_not_null(id.path);
 			cr_assert(memcmp(id.text, "spiffe://", 9) == 0);
 		}
-		cr_assert_eq(fl_svid_check_leaf(span(der), &id, NULL), leaves[i].rule);
+		cr_assert_eq(leaf_check(span(der), &id, NULL), leaves[i].rule);
 		free(der.data);
 	}
 }
@@ -220,7 +221,7 @@ Test(svid, damaged)
 
 	for (size_t len = 0; len < der.len; len++) {
 		fl_der_copy(&copy, der.data, len);
-		cr_assert_eq(fl_svid_check_leaf(span(copy), &id, NULL), FL_RULE_MALFORMED);
+		cr_assert_eq(leaf_check(span(copy), &id, NULL), FL_RULE_MALFORMED);
 		cr_assert_eq(check_anchor(copy, NULL), FL_RULE_MALFORMED);
 		cr_assert_eq(fl_svid_validity(span(copy), &before, &after, NULL), FL_ERR_INVALID);
 		cr_assert_eq(fl_svid_key_id(span(copy), key_id, NULL), FL_ERR_INVALID);
@@ -230,7 +231,7 @@ Test(svid, damaged)
 		for (unsigned change = 1; change < 256; change = change * 3 + 1) {
 			fl_der_copy(&copy, der.data, der.len);
 			copy.data[i] = (uint8_t)(copy.data[i] ^ change);
-			(void)fl_svid_check_leaf(span(copy), &id, NULL);
+			(void)leaf_check(span(copy), &id, NULL);
 			(void)check_anchor(copy, NULL);
 			(void)!fl_svid_validity(span(copy), &before, &after, NULL);
 			(void)check_key(copy, der, NULL);
