@@ -8,7 +8,7 @@
 #include "agent/run/attempt.h"
 #include "base/log.h"
 
-/* Begins as {0} but for log and started, both borrowed. */
+/* Begins as {0}, except log and started, both borrowed. */
 struct fl_attempt_log {
 	struct fl_log *log;
 	const struct fl_conf *started;                /* the INI that the process began with */

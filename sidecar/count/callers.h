@@ -23,7 +23,7 @@ struct fl_caller {
 	uint16_t port;
 };
 
-/* Plain storage; begins as zeroes but for max. */
+/* Plain storage; begins as zeroes, except max. */
 struct fl_callers {
 	struct fl_caller *items;
 	size_t count, max;

@@ -24,8 +24,7 @@ struct fl_expiry {
 	const char *
 		trust_domain; /* borrowed from the credentials; "": a CRL whose CA is in no bundle */
 	unsigned index;       /* place in its file, from 1 on */
-	int64_t not_after;    /* seconds since the epoch; that second is still good */
-	int64_t not_before;   /* likewise */
+	int64_t not_after, not_before; /* seconds since the epoch; both belong to the period */
 };
 
 struct fl_expiries {
@@ -33,7 +32,7 @@ struct fl_expiries {
 	size_t count;
 	size_t left_out;                          /* more than these are not shown */
 	const char *id, *trust_domain;            /* our own, borrowed from the credentials */
-	const struct fl_credentials *credentials; /* likewise */
+	const struct fl_credentials *credentials; /* borrowed */
 	int64_t chain_not_before;                 /* when the last of our own chain begins */
 	int64_t chain_not_after;                  /* when the first of it runs out */
 	unsigned chain_index;                     /* which one that is; 1: the leaf */

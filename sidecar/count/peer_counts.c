@@ -33,7 +33,7 @@ struct fl_peer {
 };
 
 struct fl_peer_counts {
-	pthread_mutex_t lock; /* of all that follows, but for what is in a cell and atomic */
+	pthread_mutex_t lock; /* of all that follows, except what is in a cell and atomic */
 	unsigned worker_count;
 	size_t count, max;
 	struct fl_peer **items;               /* have counts of their own */

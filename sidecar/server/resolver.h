@@ -20,7 +20,7 @@ struct fl_resolver;
 struct fl_resolver_events {
 	/* The addresses of a fixed upstream have changed. targets is borrowed: take a reference. */
 	void (*on_targets)(void *user, const char *upstream, struct fl_targets *targets);
-	/* The addresses of captured upstreams have changed, or what is known of a name. map is borrowed, likewise. */
+	/* The addresses of captured upstreams have changed, or what is known of a name. map is borrowed, too. */
 	void (*on_upstream_map)(void *user, struct fl_upstream_map *map);
 	/* A name was answered, or could not be. Called after the other two. */
 	void (*on_answer)(void *user);

@@ -52,7 +52,7 @@ static inline bool fl_resolver_is_captured(const struct fl_resolved *resolved)
 bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream_map *claims,
 			  const struct fl_resolved *resolved, const struct fl_resolved_item *item,
 			  const struct fl_name_answer *answer, bool is_in_use);
-/* Returns a new map: one reference. is_in_use: likewise. */
+/* Returns a new map: one reference. is_in_use: as for fl_resolver_may_have(). */
 struct fl_upstream_map *fl_resolver_make_table(struct fl_resolver *resolver, bool is_in_use);
 
 #endif

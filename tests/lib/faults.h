@@ -33,10 +33,10 @@ enum faults_kinds {
 };
 
 struct faults {
-	unsigned kinds; /* the test's to set: enum faults_kinds, as bits */
-	const char *
-		only; /* likewise: the name of the one call that counts; NULL: all of these kinds */
-	int error; /* likewise: errno in place of the one that the call has by default; 0: that one */
+	/* The test sets these three. */
+	unsigned kinds;   /* enum faults_kinds, as bits */
+	const char *only; /* the name of the one call that counts; NULL: all of these kinds */
+	int error;        /* errno in place of the one that the call has by default; 0: that one */
 
 	unsigned round;   /* 0: nothing fails */
 	unsigned counted; /* calls of this round */

@@ -325,7 +325,7 @@ static const struct {
 	 .own = 1,
 	 .foreign = {1},
 	 .shared = {true}},
-	/* nothing to do with one another, but for what they say of their keys */
+	/* nothing to do with one another, except what they say of their keys */
 	{.input = {CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "other-same-key-id.crt"}}},
 	 .says = NULL,
 	 .own = 1,

@@ -326,7 +326,7 @@ Test(ruleset, what_leaves_past_the_sidecar_is_refused)
 	expect(rules, "open_outbound", "@open4 update @open4", true);
 	expect(rules, "open_outbound", "@open6 update @open6", true);
 	expect(rules, "outbound", "delete @open4", true);
-	/* Not captured at all: it may leave, but for answers to what should have been led. */
+	/* Not captured at all: it may leave, except answers to what should have been led. */
 	w.conf.sidecar.outbound_count = 0;
 	rules = format(&w);
 	expect(rules, "judge_app", "\t\treturn comment", false);
