@@ -228,7 +228,5 @@ const char *fl_outbound_mode_word(enum fl_outbound_mode mode);
 void fl_conf_drop_nameless(struct fl_conf *conf);
 
 void fl_conf_free(struct fl_conf *conf);
-/* Frees the sections that are repeated or have no name. Only a lenient conf still has some. */
-void fl_conf_drop_nameless(struct fl_conf *conf);
 
 #endif
