@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import datetime
+import json
 import os
 import re
 import signal
@@ -417,7 +418,7 @@ def test_ini_errors_are_all_reported_with_file_and_line(lab):
     """Exit 2; every error at once, each where it stands, with a suggestion."""
     inbound = lab.inbound(8080, {'service app': {'lisen': '*:1'}, 'limits': {'idle_timeout': '5', 'buffer': '1GiB'},
                                  'polcy': {'default': 'deny'}}, start=False)
-    text = refused_start(inbound, 2)
+    text = '\n'.join(json.loads(line)['msg'] for line in refused_start(inbound, 2).splitlines())
     lines = inbound.ini.read_text().splitlines()
     for wrong, wanted in (('lisen = ', 'did you mean `listen`'), ('idle_timeout', 'unit'), ('buffer', '1GiB'),
                           ('[polcy]', 'did you mean `policy`|did you mean .*policy')):
