@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a pair of sidecars costs, beside other proxies that do the same work in the same run.
+"""Measures the cost of a pair of sidecars, beside other proxies that do the same work in the same run.
 
     wrk or curl -> outbound proxy -> mutual TLS 1.3 -> inbound proxy -> nginx
 
 All but two of them run on loopback, with the same certificates and one thread a proxy. "fairlead, captured" are two
-pods (network namespaces) with the rules of `fairlead-agent redirect`, and neither wrk nor nginx knows of a proxy;
-"fairlead, fixed in pods" the same pods without rules, with fixed listeners. The figures to quote are CPU
+pods (network namespaces) with the rules of `fairlead-agent redirect`, and neither wrk nor nginx knows of a proxy.
+"fairlead, fixed in pods" are the same pods without rules, with fixed listeners. The figures to quote are CPU
 (user and system time of all processes of a pair, from /proc) for each unit of work, as ratios
-from one run: they hold on a noisy machine where latencies and rates do not.
+from one run: these are reliable on a noisy machine, unlike latencies and rates.
 
   us_per_req    CPU microseconds for a request on 64 kept connections
   us_per_conn   CPU microseconds for a new connection with its handshake and one request
@@ -45,7 +45,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 CLIENT_ID = "spiffe://bench.example/ns/shop/sa/web"
 SERVER_ID = "spiffe://bench.example/ns/shop/sa/api"
 CIPHER = "TLS_AES_128_GCM_SHA256"
-FIXED = "inbound =\noutbound ="  # fixed listeners only
+FIXED = "inbound =\noutbound ="  # only for fixed listeners
 
 
 def run(*command, **options):
@@ -70,7 +70,7 @@ class Place:
         self.make_certificates()
         self.pods = None
 
-    # Where the load comes from, and what it asks.
+    # Where the load goes, and what it requests.
     def front(self):
         return self.pods.front if self.pods else ("127.0.0.1", self.outbound)
 
@@ -160,7 +160,7 @@ to = bench
 
 
 class Pods:
-    """Two pods, with nginx in one of them; front: what wrk asks in the other."""
+    """Two pods, one of them with nginx. front: the address that wrk dials from the other one."""
 
     def __init__(self, place, stack):
         lab = stack.enter_context(labs.Lab(tempfile.mkdtemp(dir=place.dir)))
@@ -175,7 +175,7 @@ class Pods:
 
 def pair_pods(place, options, captured):
     scene = place.pods
-    os.chmod(place.dir, 0o755)  # the sidecar's user is not ours
+    os.chmod(place.dir, 0o755)  # the sidecar runs as another user
     build = pathlib.Path(options.build)
     programs = [labs.within_reach(build / path, scene.folder)
                 for path in ("sidecar/fairlead-sidecar", "agent/fairlead-agent")]
@@ -249,7 +249,7 @@ def pair_plain(place, _options):
 
 
 def nginx_config(place, name, body):
-    # Started by root, nginx would drop to a user that cannot read the directory.
+    # As root, nginx would switch to a user that cannot read the directory.
     user = "user root;" if os.getuid() == 0 else ""
     return place.write(f"nginx-{name}.conf", f"""
 daemon off; {user} worker_processes 1; pid {place / name}.pid; error_log {place / name}.err;
@@ -264,7 +264,7 @@ def pair_nginx(place, _options):
     listen 127.0.0.1:{place.inbound} ssl backlog=4096; proxy_pass 127.0.0.1:{place.backend}; proxy_timeout 600s;
     ssl_certificate {place / 'server.pem'}; ssl_certificate_key {place / 'server.key'}; {tls};
     ssl_client_certificate {place / 'ca.pem'}; ssl_verify_client on; ssl_session_cache shared:s:10m; }} }}""")
-    # nginx cannot verify a certificate that has no name but a URI: its outbound side checks nothing.
+    # nginx cannot verify a certificate that has only a URI name, so its outbound side verifies nothing.
     out = nginx_config(place, "out", head + f"""stream {{ server {{
     listen 127.0.0.1:{place.outbound} backlog=4096; proxy_pass 127.0.0.1:{place.inbound}; proxy_timeout 600s;
     proxy_ssl on; proxy_ssl_certificate {place / 'client.pem'}; proxy_ssl_certificate_key {place / 'client.key'};
@@ -304,7 +304,7 @@ IN_PODS = "fairlead, fixed in pods", "fairlead, captured"
 
 @contextlib.contextmanager
 def processes(place, commands):
-    # Not beside the certificates: the agents watch that folder, and each line would wake them.
+    # Not beside the certificates: the agents watch that folder, and each log line would wake them.
     logs = place / "logs"
     logs.mkdir(exist_ok=True)
     started = []
@@ -322,7 +322,7 @@ def processes(place, commands):
 
 
 def family(process):
-    """Process ids of a process and its descendants."""
+    """Returns the process ids of a process and its descendants."""
     found, todo = [], [process.pid]
     while todo:
         pid = todo.pop()
@@ -391,7 +391,7 @@ def idle_connections(place, group, count):
 
 def measure(place, name, options):
     row = {}
-    place.outbound, place.inbound = free_port(), free_port()  # not all peers take a port that was in use
+    place.outbound, place.inbound = free_port(), free_port()  # not all proxies can bind a port that was in use
     with contextlib.ExitStack() as stack:
         place.pods = Pods(place, stack) if name in IN_PODS else None
         group = stack.enter_context(processes(place, PAIRS[name](place, options)))

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What it costs a sidecar to judge its open connections again, and to keep what it takes.
+"""Measures what it costs a sidecar to judge its open connections again, and the memory that it needs to do so.
 
     tests/bench/judge_bench.py [--connections 10000] [--identities 1 10 1000] [--build build]
 
-For each number of identities: CPU time of the walk after a new root (each chain is verified again) and after a change of
-policy alone, and memory (PSS) of the sidecar for each connection. One worker. The client and the app are this
-script, so a run takes a minute.
+For each number of identities: CPU time of the walk after a new root (each chain is verified again) and after a change
+of policy alone, and memory (PSS) of the sidecar for each connection. One worker. This script is also the client and the
+app, so a run takes a minute.
 """
 import argparse
 import os

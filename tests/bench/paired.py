@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two things that are best compared within one run, in turns, with the median of the ratios of neighbours: what else the
-machine does then hits both alike.
+"""Compares two variants in one run, alternately, by the median of the ratios of neighbours: other load on the machine
+then affects both alike.
 
     paired.py resumption    CPU of a new connection: sessions resumed / full handshakes
     paired.py rotation      99th percentile of latency: certificates rotated all the time / not at all
 
-Rotation: both sides get a new certificate --swaps times a second, both at once, swapped as the kubelet does it, while a load
-of a fixed rate (a part of what the pair can do) asks on kept connections and on new ones. Needs nginx-light, wrk, curl,
-openssl and python3-cryptography.
+Rotation: both sides get a new certificate --swaps times a second, both at once, swapped as the kubelet does it.
+Meanwhile, a load of a fixed rate (a part of what the pair can do) sends requests on kept connections and on new ones.
+Needs nginx-light, wrk, curl, openssl and python3-cryptography.
 """
 import argparse
 import contextlib
@@ -29,7 +29,7 @@ REQUEST = b"GET /small HTTP/1.1\r\nHost: bench\r\n%b\r\n"
 
 
 def beside(place, name):
-    """The same certificates and backend in a folder of its own, with other ports."""
+    """Returns the same certificates and backend in a folder of its own, with other ports."""
     other = copy.copy(place)
     other.dir = place.dir / name
     other.dir.mkdir()
@@ -40,7 +40,7 @@ def beside(place, name):
 
 
 def in_turns(rounds, one, other):
-    """[(one(), other())], each in both orders."""
+    """Returns [(one(), other())], run in alternating order."""
     pairs = []
     for number in range(rounds):
         if number % 2 == 0:
@@ -78,7 +78,7 @@ def resumption(place, options, stack):
 
 
 class Load:
-    """Asks at a fixed rate, in a thread; the latencies of the phase under way, in seconds."""
+    """Sends requests at a fixed rate, in a thread. Records the latencies of the current phase, in seconds."""
 
     def __init__(self, rate, ask):
         self.every, self.ask, self.found = 1 / rate, ask, []
@@ -108,8 +108,9 @@ def answered(sock, more):
 
 
 class Rotation:
-    """Swaps the Secrets of both sides while it is on: in a process of its own, or the load would wait for it. They are
-    written beforehand: that is the kubelet's work, and on two cores all that follows would wait for it, too."""
+    """Swaps the Secrets of both sides while it is on. It is a process of its own, so that the load does not wait for
+    it. The Secrets are written beforehand: that is the kubelet's work, and on two cores everything else would wait for
+    it."""
 
     def __init__(self, volumes, secrets, rate):
         self.volumes, self.every = volumes, 1 / rate
@@ -154,11 +155,11 @@ def rotation(place, options, stack):
                     text = text.replace(f"bundle = {place / 'ca.pem'}", f"bundle = {place / side}-volume/ca.crt")
             ini.write_text(text)
             yield name, command
-    place.outbound, place.inbound = bench.free_port(), bench.free_port()  # issuing took long
-    # All of them first: the INI of one that runs is not to be written again.
+    place.outbound, place.inbound = bench.free_port(), bench.free_port()  # issuing the certificates took long
+    # Writes all of them first: the INI of a running one must not be written again.
     group = stack.enter_context(bench.processes(place, list(commands())))
     bench.wait_for("an answer", lambda: bench.answers(place))
-    rotating = Rotation(volumes, secrets, options.swaps)  # before there are threads
+    rotating = Rotation(volumes, secrets, options.swaps)  # before any thread starts
     stack.callback(rotating.stop)
     kept = [socket.create_connection(("127.0.0.1", place.outbound)) for _ in range(16)]
     for sock in kept:
@@ -218,7 +219,7 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
-    sys.setswitchinterval(0.0002)  # the two loads share an interpreter
+    sys.setswitchinterval(0.0002)  # because the two loads share an interpreter
     run = {"resumption": resumption, "rotation": rotation}[options.what]
     with tempfile.TemporaryDirectory(prefix="fairlead-bench.") as directory, contextlib.ExitStack() as stack:
         place = bench.Place(directory)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""New connections of a good client beside strangers who stall, as ratios to what they take when it is quiet.
+"""Measures new connections of a good client beside stalling strangers, as ratios to the times without them.
 
     tests/bench/strangers.py [--burst 5000] [--rate 500] [--seconds 20] [--build build] [kind...]
 
-Kinds: silent (nothing is said), half (a ClientHello without its end, a byte a second), permissive (silent, at such a port), hello
-(a whole ClientHello and no more), far (silent, from another network). Each twice: so many at once, and so many a second for as long as it is
-measured. The good client connects 50 times a second, sends a byte and gets it back; one worker, one core for each side where there
-are two. Memory: of the sidecar's heap, at its most.
+Kinds: silent (sends nothing), half (sends a ClientHello without its end, then a byte a second), permissive (silent, at
+a permissive port), hello (sends a whole ClientHello and no more), far (silent, from another network). Each kind runs
+twice: --burst connections at once, and --rate connections a second during the measurement. The good client connects 50
+times a second, sends a byte and gets it back; one worker, one core for each side where there are two. Memory is the
+peak of the sidecar's heap.
 """
 import argparse
 import multiprocessing
@@ -51,7 +52,7 @@ def say(sock, data):
 
 
 def flood(port, kind, hello, burst, rate, begun, over):
-    """A process of its own: strangers, and those who dribble."""
+    """Runs the strangers, in a process of its own, and sends the slow bytes of those that trickle."""
     first = {'half': hello[:-30], 'hello': hello}.get(kind, b'')
     socks, said, end = [knock(port, kind) for _ in range(burst)], 0, time.monotonic()
     time.sleep(0.3)
@@ -65,7 +66,7 @@ def flood(port, kind, hello, burst, rate, begun, over):
             socks.append(knock(port, kind))
             if len(socks) > 1:
                 say(socks[-2], first)
-            if len(socks) > 20 * rate:  # the oldest are long gone
+            if len(socks) > 20 * rate:  # the sidecar has closed the oldest long ago
                 for sock in socks[:rate]:
                     sock.close()
                 del socks[:rate]
@@ -82,7 +83,7 @@ def flood(port, kind, hello, burst, rate, begun, over):
 
 
 def ask(port, svid, root, seconds, ret):
-    """A process of its own: the good client."""
+    """Runs the good client, in a process of its own."""
     import peers
     context = peers.context(False, svid, root)
     context.set_alpn_protocols(['fairlead/1'])

@@ -17,7 +17,7 @@ from lab import connect, end_of, wait_until
 from volume import mounted, secret
 
 TD = labs.TD
-THOUSAND = 1000 // labs.SLOW  # of which a sanitizer sees fewer
+THOUSAND = 1000 // labs.SLOW  # fewer of them under a sanitizer
 
 
 def identity(name):
@@ -27,7 +27,7 @@ def identity(name):
 # --- helpers ----------------------------------------------------------------------------------------
 
 class Echo:
-    """An app for very many connections at once."""
+    """An app for thousands of simultaneous connections."""
 
     def __init__(self):
         self.listener = socket.create_server(('127.0.0.1', 0), backlog=4096)
@@ -72,7 +72,7 @@ def echo():
 
 
 class Crowd:
-    """Live connections by name of their kind."""
+    """Live connections, each with the name of its kind."""
 
     def __init__(self):
         self.all = []
@@ -85,7 +85,7 @@ class Crowd:
             self.all.append((kind, sock))
 
     def alive(self, sock):
-        """And no byte of it comes late, or was lost."""
+        """Returns whether the connection still echoes, without late or lost bytes."""
         try:
             sock.sendall(b'more')
             return sock.recv(4) == b'more'
@@ -93,7 +93,7 @@ class Crowd:
             return False
 
     def ended(self):
-        """Those of which something has come without a question: their end."""
+        """Returns the connections that received something unasked: their end."""
         poll, by_fd = select.poll(), {}
         for kind, sock in self.all:
             poll.register(sock.fileno(), select.POLLIN)
@@ -101,7 +101,7 @@ class Crowd:
         return [by_fd[fd] for fd, _ in poll.poll(0)]
 
     def expect(self, kinds, alert=None):
-        """All of these kinds end, with this alert, and nobody else."""
+        """Waits until all connections of these kinds, and no others, have ended with this alert."""
         wanted = [pair for pair in self.all if pair[0] in kinds]
         wait_until(lambda: len(self.ended()) >= len(wanted), lambda: f'{len(self.ended())} of {len(wanted)} ended')
         ended = self.ended()
@@ -127,7 +127,7 @@ class Crowd:
 
 
 def how_it_ended(sock):
-    """The alert's number, 'eof' or 'reset'."""
+    """Returns the alert's number, 'eof' or 'reset'."""
     try:
         return end_of(sock)
     except ssl.SSLEOFError:
@@ -149,7 +149,7 @@ def tls_dialler(port, svid, root, session=None):
 
 
 def no_delay(sock):
-    """Else the first bytes wait 40 ms for an acknowledgement: too long, a thousand times."""
+    """Sets TCP_NODELAY. Otherwise the first bytes would wait 40 ms for an acknowledgement, a thousand times."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -170,7 +170,7 @@ def status(workload):
 
 
 def judgement(workload, number):
-    """That of this generation, when it is over."""
+    """Waits for the judgement of this generation and returns it."""
     def done():
         last = status(workload)['last_judgement']
         return last if last and last['generation'] == number and last['done'] else None

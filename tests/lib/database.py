@@ -14,11 +14,11 @@ import signal
 from lab import wait_until
 
 SOCKET = '.s.PGSQL.5432'
-SCALE = 8  # as many branches as clients, or they wait for each other's locks
+SCALE = 8  # as many branches as clients, to avoid waiting for each other's locks
 
 
 def programs():
-    """Debian keeps those of each major version apart; the newest that is complete, or None."""
+    """Returns the newest complete PostgreSQL, or None. Debian keeps each major version in its own folder."""
     folders = sorted(glob.glob('/usr/lib/postgresql/*/bin'), key=lambda f: [int(n) for n in re.findall(r'\d+', f)])
     for folder in [*reversed(folders), *os.get_exec_path()]:
         if all(os.access(os.path.join(folder, name), os.X_OK) for name in ('initdb', 'postgres', 'pgbench')):
@@ -27,13 +27,13 @@ def programs():
 
 
 def plain(command):
-    """The command without what the caller's environment says of PostgreSQL and of languages."""
+    """Returns the command without the caller's settings for PostgreSQL and languages."""
     unset = [f'--unset={name}' for name in os.environ if name.startswith('PG')]
     return ['env', *unset, 'LC_ALL=C', *command]
 
 
 class Database:
-    """Ready, and filled for pgbench. PostgreSQL refuses root, so it runs as nobody then."""
+    """A running database, filled for pgbench. PostgreSQL refuses root, so under root it runs as nobody."""
 
     def __init__(self, lab):
         self.folder = lab.folder / 'postgres'
@@ -50,7 +50,7 @@ class Database:
         assert made.wait(60) == 0, made.text
         server = lab.program('postgres', plain([
             programs() / 'postgres', '-D', data, '-k', self.folder, '-c', 'listen_addresses=', '-c', 'fsync=off',
-            '-c', 'autovacuum=off',  # which would come in one phase of a test and not in another
+            '-c', 'autovacuum=off',  # which would run in one phase of a test and not in another
         ]), user=user)
         wait_until(lambda: 'ready to accept connections' in server.text, lambda: server.text, 30)
         filled = lab.program('pgbench-fill', plain([
@@ -59,7 +59,7 @@ class Database:
 
 
 class Bench:
-    """A pgbench at work. Each transaction leaves a line in its log: latency is the third word, in us."""
+    """A running pgbench. Each transaction leaves a line in its log, whose third word is the latency in us."""
 
     def __init__(self, lab, name, folder, *options):
         prefix = lab.folder / f'{name}-transactions'
@@ -70,12 +70,13 @@ class Bench:
         wait_until(lambda: 'progress: ' in self.program.text, lambda: f'{name} does not start: {self.program.text}')
 
     def finish(self):
-        """Ends it as if its time were up (an alarm is what it waits for itself): its exit status and its report."""
+        """Ends pgbench as if its time were up, by the alarm that it sets itself. Returns its exit status and its
+        report."""
         self.program.signal(signal.SIGALRM)
         return self.program.wait(30), self.program.text
 
     def latencies(self, begin, end):
-        """Seconds, of the transactions that ended between two times (since the epoch)."""
+        """Returns the latencies, in seconds, of the transactions that ended between two times (since the epoch)."""
         found = []
         for line in self.log.read_text().splitlines():
             words = line.split()

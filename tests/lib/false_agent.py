@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent's end of its socket, in Python: says what the real agent never would (sidecar/ctl/message.h)."""
+"""The agent's end of its socket, in Python. It sends what the real agent never would (sidecar/ctl/message.h)."""
 import hashlib
 import os
 import socket
@@ -19,7 +19,7 @@ def frame(kind, payload):
 
 
 def generation(number, credential, bundle, ini, ini_path='test.ini', crl=b''):
-    """A whole GENERATION. credential: key first, then the chain (PEM)."""
+    """Returns a whole GENERATION. credential: key first, then the chain (PEM)."""
     digest = hashlib.sha256(credential + bundle + crl + ini.encode()).digest()
     return frame(GENERATION, field(1, struct.pack('>Q', number)) + field(2, digest) + field(3, credential) +
                  field(4, bundle) + field(6, ini_path.encode()) + field(7, ini.encode()) +
@@ -27,7 +27,7 @@ def generation(number, credential, bundle, ini, ini_path='test.ini', crl=b''):
 
 
 class FalseAgent:
-    """Listens where a workload's sidecar looks for its agent, and does nothing by itself."""
+    """Listens where a workload's sidecar expects its agent. It does nothing unless told to."""
 
     def __init__(self, workload):
         self.workload = workload
@@ -38,7 +38,7 @@ class FalseAgent:
         self.sock = None
 
     def accept(self):
-        """Takes the sidecar's connection; returns the fields of its HELLO, by tag."""
+        """Accepts the sidecar's connection. Returns the fields of its HELLO, by tag."""
         if self.sock:
             self.sock.close()
         self.sock, _ = self.listener.accept()
@@ -66,7 +66,7 @@ class FalseAgent:
         self.sock.sendall(data)
 
     def push(self, number=1, svid=None, bundle=None, ini=None, crl=b''):
-        """Sends a generation, by default what the workload's INI says; returns (accepted, reason)."""
+        """Sends a generation, by default that of the workload's INI. Returns (accepted, reason)."""
         workload = self.workload
         credential = svid.bundle_pem if svid else (
             (workload.folder / 'tls.key').read_bytes() + (workload.folder / 'tls.crt').read_bytes())

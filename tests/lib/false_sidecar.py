@@ -19,14 +19,14 @@ def result(number, ok=True, reason=''):
 
 
 def note(kind, payload):
-    """(refused, time, text) of a NOTE."""
+    """Returns (refused, time, text) of a NOTE."""
     assert kind == NOTE
     fields = dict(split(payload))
     return fields[1] == b'\1', struct.unpack('>Q', fields[2])[0], fields[3].decode()
 
 
 class Generation:
-    """A GENERATION as it came."""
+    """A GENERATION as received."""
 
     def __init__(self, payload):
         self.foreign = []
@@ -73,13 +73,13 @@ class FalseSidecar:
         return data
 
     def message(self):
-        """(type, payload) of the next one."""
+        """Returns (type, payload) of the next message."""
         magic, kind, zero, size = struct.unpack('>4sHHI', self.exactly(12))
         assert (magic, zero) == (b'FLC1', 0)
         return kind, self.exactly(size)
 
     def receive(self):
-        """The next generation; notes that come before it are kept in .notes."""
+        """Returns the next generation. Notes before it are kept in .notes."""
         while True:
             kind, payload = self.message()
             if kind == GENERATION:
@@ -90,18 +90,18 @@ class FalseSidecar:
         return note(*self.message())
 
     def next(self, ok=True, reason=''):
-        """The next generation, answered."""
+        """Receives the next generation and accepts it."""
         got = self.receive()
         self.send(result(got.number, ok, reason))
         return got
 
     def take(self, generation=0, digest=bytes(32), ok=True, reason=''):
-        """HELLO, the agent's answer, RESULT."""
+        """Sends HELLO, receives the agent's answer and sends RESULT."""
         self.send(hello(generation, digest))
         return self.next(ok, reason)
 
     def is_closed(self):
-        """Waits until the agent has closed; what it sent before counts as an error."""
+        """Waits until the agent has closed. Any message before that is an error."""
         with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             data = self.sock.recv(1)
             assert data == b'', 'the agent sent something'
@@ -118,7 +118,7 @@ class FalseSidecar:
 
 
 def connect_as(uid, path):
-    """What a process of another user sees at the socket: 'closed', or the error's name. Root only."""
+    """Connects as a process of another user. Returns 'closed' or the error's name. Root only."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:

@@ -10,18 +10,18 @@ import peers
 from lab import connect, read_all
 
 ALPN = 'fairlead/1'
-SOON = f'{200 * labs.SLOW}ms'  # detect_timeout where it is waited for
-NEVER = '60s'                  # and where it must not be
+SOON = f'{200 * labs.SLOW}ms'  # detect_timeout where a test waits for it
+NEVER = '60s'                  # detect_timeout that must not expire
 
 
 def plaintext(mode, *, service=None, rule=None, **sections):
-    """Sections of a port with that mode, and a rule that lets plaintext in."""
+    """Returns sections of a port with that mode, and a rule that admits plaintext."""
     keys = {'mode': mode, **({'detect_timeout': NEVER} if mode == 'permissive' else {}), **(service or {})}
     return {'service app': keys, 'allow plain': {'from': 'plaintext', **(rule or {})}, **sections}
 
 
 def ask(to, data=b'ping'):
-    """What comes back of a whole conversation, both ends finished; or how it ended."""
+    """Runs a whole conversation that both ends finish. Returns what comes back, or how it ended."""
     try:
         with connect(to) as sock:
             sock.sendall(data)
@@ -34,7 +34,7 @@ def ask(to, data=b'ping'):
 
 
 def tls_ask(to, svid=None, alpn=(), root=labs.Lab.root, data=b'ping', size=100):
-    """The same of a TLS client's; an alert is its number."""
+    """Does the same as a TLS client. An alert is returned as its number."""
     context = peers.context(False, svid, root)
     if alpn:
         context.set_alpn_protocols(list(alpn))
@@ -51,12 +51,12 @@ def tls_ask(to, svid=None, alpn=(), root=labs.Lab.root, data=b'ping', size=100):
 
 
 def greeter(sock):
-    """Speaks first, as SMTP, FTP and MariaDB do."""
+    """Sends a greeting first, as SMTP, FTP and MariaDB do."""
     sock.sendall(b'220 ready\r\n')
     labs.echo(sock)
 
 
 def detect_timeouts(workload):
-    """{port: count}"""
+    """Returns {port: count}."""
     found = re.findall(r'^fairlead_detect_timeouts_total\{port="(\w+)"\} (\d+)$', workload.get('/metrics')[1], re.M)
     return {port: int(count) for port, count in found}

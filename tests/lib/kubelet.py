@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the pod of a Deployment in podman, as the kubelet would: volumes, users, capabilities, limits, the order of the
-containers, probes. What a manifest says and this does not know of is an error, so that nothing is silently left out.
+containers, probes. A field of the manifest that this module does not know is an error, so that nothing is silently left
+out.
 
     pod = Pod(podman, folder, 'shop', objects(path), secret={'tls.crt': ...}, commands={'app': ['nginx', ...]})
     pod.start()
-    pod.get(8081, '/healthz')       as the kubelet asks it, from the node: (status or None, body)
+    pod.get(8081, '/healthz')       as the kubelet probes it, from the node: (status or None, body)
     pod.get(15020, '/', '127.0.0.1') from inside it, as through `kubectl port-forward`
-    pod.secret.write({...})         as the kubelet brings a Secret that has changed
-    pod.configure({...})            and a ConfigMap
+    pod.secret.write({...})         as the kubelet writes a changed Secret
+    pod.configure({...})            the same for a ConfigMap
     pod.end()                       {container: exit status}, in the kubelet's order
 """
 import contextlib
@@ -21,7 +22,7 @@ from manifest import containers, quantity
 from pods import Network
 from volume import Volume
 
-# Said to the cluster, not to the runtime; or, like `lifecycle`, about when it is that the pod ends.
+# These fields are for the cluster, not for the runtime. Some, like `lifecycle`, only tell when the pod ends.
 NOT_OURS = {'name', 'image', 'args', 'ports', 'lifecycle', 'restartPolicy', 'readinessProbe', 'livenessProbe', 'startupProbe',
             'resources', 'volumeMounts', 'securityContext', 'terminationMessagePolicy'}
 OF_POD = {'serviceAccountName', 'automountServiceAccountToken', 'terminationGracePeriodSeconds', 'securityContext',
@@ -44,7 +45,7 @@ class Pod:
 
     # Volumes.
     def volume(self, volume, config, secret):
-        """The folder that stands for it."""
+        """Returns the folder that stands for the volume."""
         folder = self.folder / f'{self.name}-{volume["name"]}'
         if 'configMap' in volume:
             self.config = Volume(folder)
@@ -55,11 +56,11 @@ class Pod:
         else:
             assert volume['emptyDir']['medium'] == 'Memory'
             folder.mkdir()
-            folder.chmod(0o1777)  # that of a tmpfs
+            folder.chmod(0o1777)  # the mode of a tmpfs
         return folder
 
     def configure(self, config):
-        """What the ConfigMap has now."""
+        """Writes the current content of the ConfigMap."""
         self.config.write({name: text.encode() for name, text in config.items()}, mode=0o644)
 
     # Containers.
@@ -93,7 +94,7 @@ class Pod:
             self.running.append(name)
 
     def start(self, *hosts):
-        """Until everything in it is ready. hosts: what else it is called in DNS."""
+        """Starts the pod and waits until all of it is ready. hosts: more DNS names of the pod."""
         aliases = [word for host in hosts for word in ('--network-alias', host)]
         self.podman('pod', 'create', '--name', self.name, '--network', 'lab', *aliases)
         self.begun = False
@@ -108,7 +109,7 @@ class Pod:
                 self.wait_for(container, 'readinessProbe')
 
     def begin(self):
-        """What is known once the first container has run."""
+        """Sets what is known once the first container runs."""
         infra = self.podman('pod', 'inspect', '--format', '{{.InfraContainerID}}', self.name)
         text = self.podman('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}} '
                            '{{.NetworkSettings.SandboxKey}}', infra)
@@ -117,7 +118,7 @@ class Pod:
         self.begun = True
 
     def inside(self):
-        """The network of the pod."""
+        """Returns the pod's network."""
         return contextlib.closing(Network(self.network))
 
     def logs(self, name):
@@ -139,7 +140,7 @@ class Pod:
             return None, ''
 
     def probe(self, container, kind):
-        """(is it good, what it says)"""
+        """Returns (whether the probe succeeds, its output)."""
         if 'exec' in container[kind]:
             done = self.podman.try_run('exec', f'{self.name}-{container["name"]}', *container[kind]['exec']['command'])
             return done.returncode == 0, (done.stdout + done.stderr).decode()
@@ -152,17 +153,17 @@ class Pod:
         wait_until(lambda: self.probe(container, kind)[0], lambda: f'{kind} of {container["name"]} in {self.name}: '
                    f'{self.probe(container, kind)} {self.logs(container["name"])}', 20)
 
-    # The end.
+    # Termination.
     def terminate(self, name):
         self.podman('kill', '--signal', 'TERM', f'{self.name}-{name}')
 
     def wait(self, name):
-        """Its exit status."""
+        """Returns the container's exit status."""
         self.running.remove(name)
         return int(re.match(r'\d+', self.podman('wait', f'{self.name}-{name}'))[0])
 
     def end(self):
-        """The app first, then what began before it, the last first."""
+        """Ends the app first, and then the other containers in reverse order of their start."""
         statuses = {}
         for name in reversed(self.running[:]):
             self.terminate(name)

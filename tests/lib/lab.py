@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Real sidecars and agents on loopback, for the system tests.
 
-    lab.inbound(app)            a sidecar that lets mesh peers reach the app, with its agent
-    lab.outbound(to)            one that takes the app's connections into the mesh, with its agent
+    lab.inbound(app)            a sidecar through which mesh peers reach the app, with its agent
+    lab.outbound(to)            a sidecar that carries the app's connections into the mesh, with its agent
     lab.pair(app)               both, one behind the other
 
-Ports come from the kernel and stay reserved for the test. Every wait has a deadline and polls; every process is
-ended by its pid, and has to end well: a wrong exit status or a sanitizer's report fails the test.
+Ports come from the kernel and stay reserved for the test. Every wait has a deadline and polls. Every process is
+ended by its pid and has to end cleanly: a wrong exit status or a sanitizer's report fails the test.
 FAIRLEAD_BUILD names the build tree (default: build).
 """
 import contextlib
@@ -30,8 +30,8 @@ BUILD = ROOT / os.environ.get('FAIRLEAD_BUILD', 'build')
 SIDECAR = str(BUILD / 'sidecar' / 'fairlead-sidecar')
 AGENT = str(BUILD / 'agent' / 'fairlead-agent')
 ASAN, TSAN = 'asan' in BUILD.name, 'tsan' in BUILD.name
-SLOW = 8 if TSAN else 4 if ASAN else 1  # how much longer things may take
-PACE = min(SLOW, 2)  # the same, of times that a test has to sit out
+SLOW = 8 if TSAN else 4 if ASAN else 1  # a factor for all time limits
+PACE = min(SLOW, 2)  # a factor for times that a test has to wait in full
 
 TD = 'prod.example'
 CLIENT, SERVER = f'spiffe://{TD}/ns/test/sa/client', f'spiffe://{TD}/ns/test/sa/server'
@@ -40,7 +40,7 @@ CLIENT, SERVER = f'spiffe://{TD}/ns/test/sa/client', f'spiffe://{TD}/ns/test/sa/
 # --- waiting --------------------------------------------------------------------------------------
 
 def wait_until(condition, what, timeout=10):
-    """Polls until condition() is true, and returns its value. what: for the message when time is up."""
+    """Polls until condition() is true, and returns its value. what: for the message after the deadline."""
     deadline, pause, tick = time.monotonic() + timeout * SLOW, 0.001, threading.Event()
     while True:
         value = condition()
@@ -54,7 +54,7 @@ def wait_until(condition, what, timeout=10):
 # --- addresses ------------------------------------------------------------------------------------
 
 class Ports:
-    """Ports of the kernel's choice. They stay bound, without listening, so that nobody else gets them."""
+    """Ports that the kernel chooses. They stay bound, without listening, so that no other process gets them."""
 
     def __init__(self):
         self.held = []
@@ -73,7 +73,7 @@ class Ports:
 
 
 def connect(to, timeout=10, source=None):
-    """A TCP connection to a port of 127.0.0.1 or to (host, port), or a Unix one to a path. source: an address of ours."""
+    """Connects to a port of 127.0.0.1, to (host, port), or to the path of a Unix socket. source: a local address."""
     if isinstance(to, (str, pathlib.Path)):
         sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(timeout * SLOW)
@@ -90,7 +90,7 @@ def reset(sock):
 
 
 def read_all(sock):
-    """Everything up to the clean end; a reset is an exception."""
+    """Reads up to the clean end. A reset raises an exception."""
     data = bytearray()
     while chunk := sock.recv(1 << 16):
         data += chunk
@@ -98,7 +98,7 @@ def read_all(sock):
 
 
 def end_of(sock):
-    """How the connection ends: 'eof' or 'reset'; bytes before that are thrown away."""
+    """Returns how the connection ends: 'eof' or 'reset'. Bytes before that are discarded."""
     try:
         while sock.recv(1 << 16):
             pass
@@ -108,7 +108,7 @@ def end_of(sock):
 
 
 def outcome(to, data=b''):
-    """What becomes of a connection on which data is sent: 'eof', 'reset' or 'refused'."""
+    """Sends data on a new connection. Returns 'eof', 'reset' or 'refused'."""
     try:
         with connect(to) as sock:
             sock.sendall(data)
@@ -120,7 +120,7 @@ def outcome(to, data=b''):
 
 
 def listens(to):
-    """Does anybody take connections there? (The one that asks is over at once.)"""
+    """Returns whether a connection to that address is accepted. (It is closed at once.)"""
     try:
         connect(to).close()
         return True
@@ -130,7 +130,7 @@ def listens(to):
 
 @contextlib.contextmanager
 def full_backlog(family=socket.AF_INET):
-    """A port whose queue is full: connections to it hang."""
+    """Yields a port whose queue is full: connections to it hang."""
     with socket.socket(family) as listener, contextlib.ExitStack() as stack:
         listener.bind(('127.0.0.1', 0))
         listener.listen(0)
@@ -156,7 +156,7 @@ def hangs(port):
 # --- processes ------------------------------------------------------------------------------------
 
 def sanitizer_prefix():
-    """With more random bits than 28 in addresses, the sanitizers of gcc 12 find no room for their shadow."""
+    """With more than 28 random bits in addresses, the sanitizers of gcc 12 cannot place their shadow memory."""
     with contextlib.suppress(OSError):
         if (ASAN or TSAN) and int(pathlib.Path('/proc/sys/vm/mmap_rnd_bits').read_text()) > 28:
             return ['setarch', '-R']
@@ -164,7 +164,7 @@ def sanitizer_prefix():
 
 
 def within_reach(program, folder):
-    """The program, or a copy of it where any user may execute it: a checkout may lie in a folder of root's own."""
+    """Returns a copy of the program that any user may execute: the checkout may lie in a folder of root."""
     copy = folder / pathlib.Path(program).name
     if not copy.exists():
         shutil.copy(program, copy)
@@ -172,7 +172,7 @@ def within_reach(program, folder):
 
 
 class Program:
-    """A running process with its output in a file."""
+    """A running process. Its output goes to a file."""
 
     def __init__(self, lab, name, command, *, user=None, prefix=(), cwd=None, env=None):
         self.name, self.lab = name, lab
@@ -200,7 +200,7 @@ class Program:
             return log.read()
 
     def lines(self, **fields):
-        """The JSON lines whose fields have these values (a compiled pattern is searched for)."""
+        """Returns the JSON lines whose fields have these values. A compiled pattern is searched for."""
         found = []
         for text in self.text.splitlines():
             with contextlib.suppress(ValueError):
@@ -210,7 +210,7 @@ class Program:
         return found
 
     def wait_line(self, timeout=10, **fields):
-        """The first such line, now or soon."""
+        """Returns the first such line, and waits for it."""
         return wait_until(lambda: self.lines(**fields), lambda: f'{self.name} has no line with {fields}', timeout)[0]
 
     def signal(self, number):
@@ -221,7 +221,7 @@ class Program:
             self.signal(signal.SIGTERM)
 
     def kill(self):
-        """kill -9, and gone."""
+        """Kills the process with SIGKILL and waits for its end."""
         self.expected.add(-signal.SIGKILL)
         self.process.kill()
         return self.process.wait()
@@ -233,16 +233,16 @@ class Program:
         self.terminate()
         return self.wait()
 
-    # What a leak would show in.
+    # Figures in which a leak would show.
     def fds(self):
         return len(os.listdir(f'/proc/{self.pid}/fd'))
 
     def pss(self):
-        """Bytes of memory that this process takes, with its part of what it shares."""
+        """Returns the memory of this process in bytes, with its share of shared memory."""
         return self.memory('Pss')
 
     def heap(self):
-        """Bytes of heap and stacks: what grows by the process's own doing only."""
+        """Returns the bytes of heap and stacks: they grow only by what the process itself does."""
         return self.memory('Anonymous')
 
     def memory(self, kind):
@@ -250,7 +250,7 @@ class Program:
         return int(re.search(rf'^{kind}:\s+(\d+) kB', text, re.M)[1]) * 1024
 
     def thread_ticks(self):
-        """CPU time of each thread, by thread id."""
+        """Returns the CPU time of each thread, by thread id."""
         ticks = {}
         for tid in os.listdir(f'/proc/{self.pid}/task'):
             fields = pathlib.Path(f'/proc/{self.pid}/task/{tid}/stat').read_text().rsplit(')', 1)[1].split()
@@ -258,7 +258,7 @@ class Program:
         return ticks
 
     def thread_times(self):
-        """The same in nanoseconds. (Ticks are sampled: a little work may leave none.)"""
+        """Returns the CPU time in nanoseconds. (Ticks are sampled, so a little work may leave none.)"""
         tasks = pathlib.Path(f'/proc/{self.pid}/task').iterdir()
         return {int(task.name): int((task / 'schedstat').read_text().split()[0]) for task in tasks}
 
@@ -270,7 +270,7 @@ def matches(value, wanted):
 # --- a workload: sidecar and agent under one INI ------------------------------------------------------
 
 def ini(sections):
-    """Text of {section: {key: value}}."""
+    """Returns the INI text of {section: {key: value}}."""
     return '\n'.join(f'[{name}]\n' + ''.join(f'{k} = {v}\n' for k, v in keys.items())
                      for name, keys in sections.items() if keys is not None)
 
@@ -298,14 +298,14 @@ class Workload:
         self.mount(svid, bundle if bundle is not None else lab.root.cert_pem)
 
     def change(self, sections):
-        """Writes the INI with these sections laid over it; None takes a section away."""
+        """Writes the INI with these sections laid over it. None removes a section."""
         for section, keys in sections.items():
             self.sections[section] = None if keys is None else {**(self.sections.get(section) or {}), **keys}
         self.ini = self.folder / 'fairlead.ini'
         self.ini.write_text(ini(self.sections))
 
     def mount(self, svid, bundle=None):
-        """The credentials that the agent finds. svid: Issued, or (certificates, key) as PEM."""
+        """Writes the credentials for the agent. svid: Issued, or (certificates, key) as PEM."""
         chain, key = svid if isinstance(svid, tuple) else (svid.chain_pem, svid.key_pem)
         for name, mode, data in (('tls.crt', 0o644, chain), ('tls.key', 0o600, key), ('ca.crt', 0o644, bundle)):
             if data is not None:
@@ -339,14 +339,14 @@ class Workload:
         return connect(self.admin)
 
     def get(self, path, method='GET'):
-        """(status, body) of the admin endpoint."""
+        """Returns (status, body) of the admin endpoint."""
         with self.dial_admin() as sock:
             sock.sendall(f'{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'.encode())
             head, _, body = read_all(sock).partition(b'\r\n\r\n')
         return int(head.split()[1]), body.decode()
 
     def metric(self, name, **labels):
-        """The sum of a metric over all series with these labels."""
+        """Returns the sum of a metric over all series with these labels."""
         total = 0.0
         for line in self.get('/metrics')[1].splitlines():
             found = re.fullmatch(rf'{name}(?:{{(.*)}})? (\S+)', line)
@@ -355,16 +355,16 @@ class Workload:
         return total
 
     def wait_line(self, **fields):
-        """A line of the sidecar."""
+        """Waits for a line of the sidecar."""
         return self.sidecar.wait_line(**fields)
 
     def wait_open(self, number):
-        """Until the sidecar holds so many sockets of its listening ports, the mesh's or the app's."""
+        """Waits until the sidecar holds this many sockets of its listening ports, on the mesh's or the app's side."""
         wait_until(lambda: self.sidecar.fds() == number, lambda: f'{self.sidecar.fds()} descriptors, not {number}')
 
 
 class Lab:
-    """All of one test. Use as a context manager."""
+    """Everything that one test uses. Use as a context manager."""
 
     root = CA(TD)
     other_root = CA('other.example')
@@ -383,7 +383,7 @@ class Lab:
         return workload.start().wait_ready() if start else workload
 
     def inbound(self, app, sections=None, *, svid=None, host='127.0.0.1', allow=f'spiffe://{TD}/**', **options):
-        """[service app] in front of app: a port of 127.0.0.1, or an address."""
+        """Starts a workload with [service app] in front of app, which is a port of 127.0.0.1 or an address."""
         port = self.ports.free()
         rules = {'allow mesh': {'from': allow}} if allow else {}
         options.setdefault('name', f'inbound{self.count}')
@@ -393,7 +393,7 @@ class Lab:
         return workload
 
     def outbound(self, to, sections=None, *, svid=None, host='127.0.0.1', peer=SERVER, **options):
-        """[upstream peer] that leads to a port of 127.0.0.1, or to addresses."""
+        """Starts a workload with [upstream peer] that leads to a port of 127.0.0.1, or to addresses."""
         port = self.ports.free()
         options.setdefault('name', f'outbound{self.count}')
         workload = self.workload(svid or self.client, merge({
@@ -438,7 +438,7 @@ class Lab:
             assert not complaints, '; '.join(complaints)
 
     def logs(self):
-        """Every log, for a test that failed."""
+        """Returns every log, for a failed test."""
         if self.kept:
             return self.kept
         seen = {}
@@ -528,6 +528,6 @@ class App:
 
 
 def echo(sock):
-    """Sends back what comes, until the other side has finished; then finishes, too."""
+    """Sends back what arrives until the other side finishes, and then finishes too."""
     while data := sock.recv(1 << 16):
         sock.sendall(data)

@@ -23,7 +23,7 @@ def objects(path):
 # --- fields and types ------------------------------------------------------------------------------------
 
 def wrong(value, kind, path):
-    """What is wrong with a value that should be of this kind, as lines."""
+    """Yields, as lines, what is wrong with a value that should be of this kind."""
     if kind in KNOWN['types']:
         yield from wrong_of_object(value, KNOWN['types'][kind], path)
     elif kind[0] == '[':
@@ -80,7 +80,7 @@ def containers(pod):
 
 
 def not_restricted(pod):
-    """{name of a container, or 'pod': what it breaks}; empty when it passes."""
+    """Returns {name of a container, or 'pod': what it violates}. Empty if the pod passes."""
     found = {'pod': list(pod_breaks(pod))}
     for each in containers(pod):
         found[each['name']] = list(container_breaks(each, pod.get('securityContext', {})))
@@ -137,6 +137,6 @@ UNITS = {'': 1, 'm': 0.001, 'Ki': 1 << 10, 'Mi': 1 << 20, 'Gi': 1 << 30}
 
 
 def quantity(text):
-    """'64Mi' in bytes, '50m' in processors."""
+    """Returns '64Mi' in bytes, '50m' in processors."""
     number, unit = re.fullmatch(r'([\d.]+)(\w*)', str(text)).groups()
     return float(number) * UNITS[unit]

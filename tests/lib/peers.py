@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS from outside: peers that are not ours (Python's ssl on OpenSSL 3.0), good and bad."""
+"""TLS from outside: peers of another implementation (Python's ssl on OpenSSL 3.0), valid and invalid ones."""
 import pathlib
 import socket
 import ssl
@@ -8,7 +8,7 @@ import tempfile
 
 import lab as labs
 
-# OpenSSL's words for an alert that it received (RFC 8446 section 6).
+# OpenSSL's names of alerts that it received (RFC 8446 section 6).
 ALERTS = {
     'UNEXPECTED_MESSAGE': 10, 'BAD_RECORD_MAC': 20, 'HANDSHAKE_FAILURE': 40, 'BAD_CERTIFICATE': 42,
     'CERTIFICATE_REVOKED': 44, 'CERTIFICATE_EXPIRED': 45, 'CERTIFICATE_UNKNOWN': 46, 'ILLEGAL_PARAMETER': 47,
@@ -18,13 +18,14 @@ ALERTS = {
 
 
 def alert_of(error):
-    """The number of the alert that ended the connection, or None."""
+    """Returns the number of the alert that ended the connection, or None."""
     reason = getattr(error, 'reason', None) or ''
     return ALERTS.get(reason.rpartition('_ALERT_')[2])
 
 
 def context(server, svid=None, root=None, *, tls=ssl.TLSVersion.TLSv1_3):
-    """A peer that takes every certificate under root, whatever it says; without root, every one."""
+    """Returns the context of a peer that accepts every certificate under root, whatever its content. Without root, it
+    accepts any."""
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     ctx.set_ciphers('DEFAULT@SECLEVEL=0')
     ctx.check_hostname = False
@@ -45,7 +46,7 @@ def load(ctx, chain, key):
 
 
 def client(to, svid=None, root=None, *, source=None, **options):
-    """A connected client; the server's judgement of it is still to come, with the first read."""
+    """Returns a connected client. The server's verdict comes later, with the first read."""
     sock = labs.connect(to, source=source)
     try:
         return context(False, svid, root, **options).wrap_socket(sock)
@@ -55,12 +56,12 @@ def client(to, svid=None, root=None, *, source=None, **options):
 
 
 def verdict(to, svid=None, root=None, **options):
-    """What becomes of a client that sends a byte and waits: the alert's number, 'closed', or the answer."""
+    """Sends a byte as a client and waits. Returns the alert's number, 'closed', or the answer."""
     try:
         with client(to, svid, root, **options) as tls:
             tls.sendall(b'x')
             return tls.recv(100) or 'closed'
-    except ssl.SSLEOFError:  # Python's word for a reset, too
+    except ssl.SSLEOFError:  # Python reports a reset so too
         return 'closed'
     except ssl.SSLError as error:
         return alert_of(error) or str(error)
@@ -69,7 +70,8 @@ def verdict(to, svid=None, root=None, **options):
 
 
 class Server:
-    """An App whose connections speak TLS; alerts holds how handshakes failed, peers whom it has met."""
+    """An App whose connections speak TLS. alerts holds how handshakes failed, and peers the certificates of its
+    clients."""
 
     def __init__(self, app, svid, root, handler=labs.echo, **options):
         self.context, self.handler = context(True, svid, root, **options), handler
@@ -88,7 +90,7 @@ class Server:
 
 
 def client_hello(extra=0):
-    """The bytes of a ClientHello of OpenSSL's, padded to more than `extra` bytes by a list of protocols."""
+    """Returns the bytes of a ClientHello of OpenSSL, padded by more than `extra` bytes with a list of protocols."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     ctx = context(False)
     tls = ctx.wrap_bio(incoming, outgoing)
@@ -101,7 +103,7 @@ def client_hello(extra=0):
 
 
 def pad_hello(message, extra):
-    """Lays a padding extension (RFC 7685) into a handshake message, and cuts it into records."""
+    """Inserts a padding extension (RFC 7685) into a handshake message, and cuts it into records."""
     at = 4 + 2 + 32  # header, version, random
     at += 1 + message[at]  # session id
     at += 2 + struct.unpack('>H', message[at:at + 2])[0]  # ciphers
@@ -113,7 +115,8 @@ def pad_hello(message, extra):
 
 
 def hello_with_ticket(message, size, count=1):
-    """Lays tickets that no server of ours knows into a handshake message (RFC 8446 section 4.2.11), with one binder."""
+    """Inserts tickets that our servers do not know into a handshake message (RFC 8446 section 4.2.11), with one
+    binder."""
     at = 4 + 2 + 32
     at += 1 + message[at]
     at += 2 + struct.unpack('>H', message[at:at + 2])[0]
@@ -126,13 +129,13 @@ def hello_with_ticket(message, size, count=1):
 
 
 def records(message, size):
-    """A handshake message as many records."""
+    """Splits a handshake message into many records."""
     return b''.join(b'\x16\x03\x01' + struct.pack('>H', len(message[i:i + size])) + message[i:i + size]
                     for i in range(0, len(message), size))
 
 
 def write_pem(folder, name, svid):
-    """name.crt, name.key and name.pem (both, for HAProxy) in folder; returns its path without suffix."""
+    """Writes name.crt, name.key and name.pem (both, for HAProxy) in folder. Returns the path without suffix."""
     path = pathlib.Path(folder, name)
     svid.write(folder, name)
     pathlib.Path(f'{path}.pem').write_bytes(svid.chain_pem + svid.key_pem)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates for tests: good ones, and one for every way to be wrong.
+"""Certificates for tests: valid ones, and one for every way to be invalid.
 
 As a module, for the system tests:
 
@@ -31,7 +31,7 @@ with validity relative to now and keys that never leave the build tree.
         san-nul trailing-bytes                                             certificate-malformed
         expired not-yet                                                    certificate-expired, -not-yet-valid
         foreign-td other-ca expired-intermediate                           the chain, not the leaf
-        p521 rsa1024 secp256k1 ed448                                       key kinds that we do not take
+        p521 rsa1024 secp256k1 ed448                                       key kinds that we do not accept
       chains that do not hold, each with all its intermediates (tests/tls):
         chain-not-ca chain-no-sign chain-no-ku chain-path                  signer-ca, -key-usage, -id
         chain-too-long chain-name-constraint                               chain-path-length, -name-constraint
@@ -51,7 +51,7 @@ with validity relative to now and keys that never leave the build tree.
         p256.sec1.key p256.params.key rsa2048.pkcs1.key       other PEM forms of keys
         p256.encrypted.key rsa2048.encrypted.key              PKCS#8, and the older form
         p256.der p256.key.der                                 binary
-        p256.pub p256.csr                                     what does not belong into a file
+        p256.pub p256.csr                                     what does not belong in such a file
     NAME.crl             of root.crt unless said otherwise:
         root (p384 is revoked) none own (p256) middle (the CA of intermediate) far (beyond 2050)
         lower (of the CA of intermediate, which is revoked), rsa-root p384-root ed25519-root (theirs, all of them none)
@@ -109,24 +109,24 @@ def now():
 
 
 def moment(when):
-    """A datetime (UTC), or a timedelta from now."""
+    """Returns a datetime (UTC) for a datetime, or for a timedelta from now."""
     return now() + when if isinstance(when, datetime.timedelta) else when
 
 
 def new_key(key):
-    """A fresh key of a kind in KEY_KINDS; a key that exists is returned as it is."""
+    """Returns a fresh key of a kind in KEY_KINDS. An existing key is returned unchanged."""
     return KEY_KINDS[key]() if isinstance(key, str) else key
 
 
 def key_pem(key, form='pkcs8', password=None):
-    """PEM of a private key. form: pkcs8, or traditional (SEC1, PKCS#1)."""
+    """Returns the PEM of a private key. form: pkcs8, or traditional (SEC1, PKCS#1)."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8 if form == 'pkcs8' else serialization.PrivateFormat.TraditionalOpenSSL,
         serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption())
 
 
-# --- DER by hand: what the library is too well-behaved to write ------------------------------------
+# --- DER by hand: what the library refuses to write ------------------------------------------------
 
 def der(tag, content):
     if len(content) < 0x80:
@@ -138,7 +138,7 @@ def der(tag, content):
 
 
 def general_names(uri=(), dns=(), email=(), ip=()):
-    """GeneralNames, unchecked. str or bytes; ip: packed bytes."""
+    """Returns GeneralNames, unchecked. str or bytes; ip: packed bytes."""
     def raw(value):
         return value if isinstance(value, bytes) else value.encode('utf-8')
     return der(0x30, b''.join(
@@ -149,7 +149,7 @@ def general_names(uri=(), dns=(), email=(), ip=()):
 # --- issuing --------------------------------------------------------------------------------------
 
 class Issued:
-    """A certificate with its key and the intermediates up to, but without, the root."""
+    """A certificate with its key and the intermediates, without the root."""
 
     def __init__(self, key, cert, intermediates):
         self.key, self.cert, self.intermediates = key, cert, intermediates
@@ -164,7 +164,7 @@ class Issued:
 
     @property
     def chain_pem(self):
-        """Leaf first, then intermediates: what `cert` names."""
+        """The leaf first, then the intermediates: the content of `cert`."""
         return self.cert_pem + b''.join(c.cert_pem for c in self.intermediates)
 
     @property
@@ -173,11 +173,11 @@ class Issued:
 
     @property
     def bundle_pem(self):
-        """Key first, then the chain: what `credential_bundle` names."""
+        """The key first, then the chain: the content of `credential_bundle`."""
         return self.key_pem + self.chain_pem
 
     def write(self, folder, name):
-        """folder/name.crt and folder/name.key."""
+        """Writes folder/name.crt and folder/name.key."""
         pathlib.Path(folder, name + '.crt').write_bytes(self.chain_pem)
         path = pathlib.Path(folder, name + '.key')
         path.touch(0o600)
@@ -231,7 +231,7 @@ def name(common_name):
 
 
 class CA(Issued):
-    """A signing certificate; self-signed unless made by intermediate(). trust_domain: None: no URI SAN."""
+    """A signing certificate, self-signed unless made by intermediate(). trust_domain: None means no URI SAN."""
 
     def __init__(self, trust_domain='prod.example', *, common_name=None, key='p256', parent=None, **options):
         key = new_key(key)
@@ -252,11 +252,11 @@ class CA(Issued):
 
     @property
     def path(self):
-        """This certificate and those above it, without the root."""
+        """Returns this certificate and those above it, without the root."""
         return [self, *self.parent.path] if self.parent else []
 
     def issue(self, uri=(), *, key='p256', empty_subject=False, common_name='workload', **options):
-        """A leaf; the options of build(). By default it is a proper X509-SVID."""
+        """Issues a leaf with the options of build(). By default it is a valid X509-SVID."""
         key = new_key(key)
         options.setdefault('eku', ('server', 'client'))
         options.setdefault('san_critical', empty_subject)
@@ -265,14 +265,14 @@ class CA(Issued):
         return Issued(key, cert, self.path)
 
     def intermediate(self, trust_domain=..., **options):
-        """A CA below this one; of the same trust domain unless said otherwise."""
+        """Returns a CA below this one, of the same trust domain unless specified."""
         return CA(self.trust_domain if trust_domain is ... else trust_domain, parent=self, **options)
 
     def crl(self, revoked=(), *, number=1, last_update=-HOUR, next_update=ALWAYS, extensions=(), reason=None,
             key_id=...):
-        """PEM of a CRL. revoked: Issued, certificates or serial numbers. extensions: (extension, critical), more of
-        them. reason: an extension of each entry, critical. key_id: of another key than the one that signs; None: it
-        is not said."""
+        """Returns the PEM of a CRL. revoked: Issued, certificates or serial numbers. extensions: more of them, as
+        (extension, critical). reason: a critical extension of each entry. key_id: names another key than the one that
+        signs. None: no key identifier."""
         builder = (x509.CertificateRevocationListBuilder()
                    .issuer_name(self.cert.subject)
                    .last_update(moment(last_update)).next_update(moment(next_update))
@@ -422,7 +422,7 @@ def signers(root):
 
 
 def zero_serial(ca):
-    """The library refuses serial number 0, so it is patched in, and the signature made again."""
+    """The library refuses serial number 0, so this patches it in and signs again."""
     tbs = ca.cert.tbs_certificate_bytes
     serial = der(0x02, ca.cert.serial_number.to_bytes(ca.cert.serial_number.bit_length() // 8 + 1, 'big'))
     body = tbs[2 + (tbs[1] & 0x7f if tbs[1] & 0x80 else 0):].replace(serial, der(0x02, b'\0'), 1)
@@ -457,13 +457,13 @@ def encodings(leaves, root):
 
 
 def content_of(data):
-    """Of the DER element that data begins with."""
+    """Returns the content of the DER element at the beginning of data."""
     return data[2 + (data[1] & 0x7f if data[1] & 0x80 else 0):]
 
 
 def with_pss(ca, text, digest, name_it=True):
-    """The CRL of an RSA CA, signed again with RSA-PSS, which the library does not offer. name_it: else the
-    parameters are left out, which stands for SHA-1."""
+    """Returns the CRL of an RSA CA, signed again with RSA-PSS, which the library does not offer. name_it: writes the
+    parameters. Without them, the signature stands for SHA-1."""
     crl = x509.load_pem_x509_crl(text)
     whole = content_of(crl.public_bytes(serialization.Encoding.DER))
     old = der(0x30, der(0x06, bytes.fromhex('2a864886f70d01010b')) + b'\x05\0')  # sha256WithRSAEncryption
@@ -479,7 +479,7 @@ def with_pss(ca, text, digest, name_it=True):
 
 
 def lists(leaves, root, other, named):
-    """CRLs. named: other roots."""
+    """Makes the CRLs. named: other roots."""
     middle = leaves['intermediate'].intermediates[0]
     minute = datetime.timedelta(minutes=1)
     url = [x509.UniformResourceIdentifier('http://ca.prod.example/1.crl')]

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Podman in a world of its own: pods of real containers, as `podman pod create` and `podman run --pod` make them.
+"""Podman in an environment of its own: pods of real containers, as `podman pod create` and `podman run --pod` make
+them.
 
     with Podman(folder) as podman:
         podman.image('fairlead', {'/usr/bin/app': '/where/it/is'})       a root of these programs and their libraries
         podman('pod', 'create', '--name', 'shop', '--network', 'lab')    its output
 
-Processes, network, mounts, /run and storage are those of one process's namespaces. When it ends, or the test's process
-dies, all of that is gone; what podman leaves in the cgroups is removed by the next one.
+Processes, network, mounts, /run and storage belong to the namespaces of one process. When it ends, or when the test's
+process dies, all of them are gone. The next run removes what podman has left in the cgroups.
 """
 import contextlib
 import io
@@ -24,7 +25,7 @@ PROGRAMS = {'podman': 'podman', 'runc': 'runc', 'conmon': 'conmon', 'catatonit':
 NETAVARK = '/usr/lib/podman/netavark'
 NAME = 'fairlead-test-'
 
-# On machines like ours: cgroup v1 and v2 at once, no systemd, no right to raise limits.
+# For machines like ours: both cgroup v1 and v2, no systemd, no right to raise limits.
 CONTAINERS = '''
 [engine]
 runtime = "runc"
@@ -57,7 +58,7 @@ exec catatonit -P
 
 
 def missing():
-    """Why podman cannot run here, or None."""
+    """Returns why podman cannot run here, or None."""
     if os.getuid() != 0:
         return 'podman in a namespace of its own needs root'
     gone = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
@@ -66,13 +67,13 @@ def missing():
 
 
 def libraries(program):
-    """What it is linked with, the loader as well."""
+    """Returns the libraries of a program, with the loader."""
     text = subprocess.run(['ldd', program], capture_output=True, text=True, check=False).stdout
     return re.findall(r'(/\S+) \(0x', text)
 
 
 class CannotRun(Exception):
-    """This machine lets nobody run containers; why."""
+    """This machine cannot run containers. The message says why."""
 
 
 class Podman:
@@ -113,19 +114,19 @@ class Podman:
                               timeout=timeout * labs.SLOW, check=False)
 
     def __call__(self, *words, **options):
-        """A podman command, to its good end: its output."""
+        """Runs a podman command, which has to succeed. Returns its output."""
         done = self.try_run(*words, **options)
         assert done.returncode == 0, f'podman {" ".join(map(str, words))}: {done.stderr.decode()}'
         return done.stdout.decode().strip()
 
     def try_out(self, image, *command):
-        """CannotRun, if it cannot."""
+        """Raises CannotRun if the image cannot run."""
         done = self.try_run('run', '--rm', '--cgroup-parent', f'/{self.name}', f'localhost/{image}', *command)
         if done.returncode != 0:
             raise CannotRun(done.stderr.decode().strip().splitlines()[-1])
 
     def image(self, name, programs, files=None):
-        """An image of nothing but these programs ({path in it: path here}), their libraries, and text files."""
+        """Makes an image of only these programs ({path in it: path here}), their libraries, and text files."""
         root = {path: pathlib.Path(source).resolve() for path, source in programs.items()}
         for source in list(root.values()):
             for library in libraries(source):

@@ -2,18 +2,18 @@
 """A laboratory of pods: network namespaces on the bridge of a node, with the sidecar, the agent and the rules in them.
 
     node.pod('web')                     a pod with sidecar and agent of its own, captured; .v4 and .v6
-    node.pod('old', sidecar=False)      one that knows nothing of us
+    node.pod('old', sidecar=False)      a pod without a sidecar
     node.service(80, [a, b], to=8080)   a VIP that leads to them by turns, as kube-proxy would do it: DNAT on the node
-    node.dns['db.test'] = ['10.77.0.2'] what the pods resolve; node.dns_lost = True: nobody answers any more
-    pod.run(['curl', url])              a program of the app's user in the pod, to its end: its output
-    pod.spawn('nginx', [...])           one that stays
-    pod.connect((host, port))           a socket of this process's that lives in the pod
-    pod.app(handler, 8080)              a server of this process's that listens in the pod
+    node.dns['db.test'] = ['10.77.0.2'] what the pods resolve; node.dns_lost = True: no answers any more
+    pod.run(['curl', url])              runs a program as the app's user in the pod, returns its output
+    pod.spawn('nginx', [...])           starts a program that keeps running
+    pod.connect((host, port))           a socket of this process, in the pod's network
+    pod.app(handler, 8080)              a server of this process that listens in the pod
     with pod.capture() as seen: ...     every packet on its eth0, and its TCP streams put together
 
-Each pod has a route to the node and to nobody else, so that all between pods passes the node, replies of a service as
-well. Namespaces have no names: descriptors hold them, and processes in them die with this one, so that nothing is
-left of a run, however it ended. The host's own network is not touched.
+Each pod has a route only to the node, so all traffic between pods passes the node, including the replies of a service.
+Namespaces have no names: descriptors hold them, and processes in them die with this one. So a run leaves nothing
+behind, however it ends. The host's own network is not touched.
 """
 import contextlib
 import ctypes
@@ -40,7 +40,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def missing():
-    """Why there can be no pods here, or None."""
+    """Returns why there can be no pods here, or None."""
     if os.getuid() != 0:
         return 'pods need root'
     tools = [f'{tool} ({package})' for tool, package in TOOLS.items() if not shutil.which(tool)]
@@ -67,7 +67,7 @@ def checked(result, what):
 
 
 def in_thread(work):
-    """work() in a thread of its own, whose namespaces are nobody else's."""
+    """Runs work() in a thread whose namespaces no other thread shares."""
     outcome = []
 
     def run():
@@ -85,13 +85,13 @@ def in_thread(work):
 
 
 class Network:
-    """A network namespace, by its descriptor."""
+    """A network namespace, held by its descriptor."""
 
     def __init__(self, path):
         self.net = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def inside(self, work):
-        """work() by a thread in this network; what it opens stays there."""
+        """Runs work() in a thread in this network. What it opens stays there."""
         def run():
             checked(libc.setns(self.net, CLONE_NEWNET), 'setns')
             return work()
@@ -102,7 +102,7 @@ class Network:
 
 
 class Namespace(Network):
-    """One of the test's own, with a mount namespace. binds: {path: file that is seen there}."""
+    """A namespace of the test, with a mount namespace. binds: {path: file that appears there}."""
 
     def __init__(self, binds=None, sysctls=None):
         def make():
@@ -123,7 +123,7 @@ class Namespace(Network):
 
     @property
     def prefix(self):
-        """What a command has to begin with to run in here; it dies with this process."""
+        """Returns the command prefix that runs a program in here. The program dies with this process."""
         folder = f'/proc/{os.getpid()}/fd'
         return ['nsenter', f'--net={folder}/{self.net}', f'--mount={folder}/{self.mnt}', 'setpriv', '--pdeathsig',
                 'KILL']
@@ -133,7 +133,7 @@ class Namespace(Network):
                               check=False)
 
     def root(self, command, text=None):
-        """A command of root's; its output."""
+        """Runs a command as root. Returns its output."""
         done = self.try_run(command, text)
         assert done.returncode == 0, f'{" ".join(map(str, command))}: {done.stderr}\n{text or ""}'
         return done.stdout
@@ -155,7 +155,7 @@ ETH_P_ALL, SOL_PACKET, PACKET_STATISTICS = 3, 263, 6
 
 
 class Capture:
-    """The packets on an interface of a network (None: on all), both ways, while it is used as a context manager."""
+    """Records the packets on an interface of a network (None: on all), both ways, while used as a context manager."""
 
     def __init__(self, space, interface):
         self.packets = []
@@ -167,7 +167,7 @@ class Capture:
         self.thread = threading.Thread(target=self.collect, daemon=True)
 
     def collect(self):
-        """To the end of what is queued when it is told to stop."""
+        """Collects packets until it is told to stop and the queue is empty."""
         while True:
             ready, _, _ = select.select([self.sock, self.woken], [], [])
             if self.sock in ready:
@@ -188,7 +188,7 @@ class Capture:
         assert lost == 0, f'{lost} packets got lost on their way to the test'
 
     def segments(self):
-        """((source, port), (destination, port), sequence number, flags, payload) of each TCP segment."""
+        """Yields ((source, port), (destination, port), sequence number, flags, payload) of each TCP segment."""
         for packet in list(self.packets):
             kind, packet = packet[12:14], packet[14:]
             if kind == b'\x08\x00' and packet[9] == socket.IPPROTO_TCP:
@@ -205,7 +205,7 @@ class Capture:
             yield *ends, struct.unpack('>I', tcp[4:8])[0], tcp[13], tcp[(tcp[12] >> 4) * 4:]
 
     def streams(self):
-        """{(source, destination): bytes}, in order, each once."""
+        """Returns {(source, destination): bytes}, in order and without duplicates."""
         flows = {}
         for source, destination, sequence, flags, payload in self.segments():
             start, parts = flows.setdefault((source, destination), (sequence + 1 if flags & 2 else sequence, []))
@@ -215,17 +215,17 @@ class Capture:
         return {flow: joined(parts) for flow, (_, parts) in flows.items()}
 
     def saw(self, marker):
-        """Were these bytes on the wire, in one packet or across several?"""
+        """Returns whether these bytes were on the wire, in one packet or across several."""
         return any(marker in packet for packet in list(self.packets)) or \
             any(marker in stream for stream in self.streams().values())
 
     def to_port(self, port):
-        """The streams that went there, or came from there."""
+        """Returns the streams to or from that port."""
         return {flow: data for flow, data in self.streams().items() if port in (flow[0][1], flow[1][1])}
 
 
 def joined(parts):
-    """Payloads at their offsets; what was sent again counts once, what is missing is left out."""
+    """Joins payloads at their offsets. Retransmissions count once, and gaps are left out."""
     stream, end = bytearray(), None
     for offset, payload in sorted(parts, key=lambda part: part[0]):
         end = offset if end is None or offset > end else end
@@ -236,7 +236,7 @@ def joined(parts):
 
 @contextlib.contextmanager
 def in_the_dark(marker, *pods):
-    """Whatever happens inside: these bytes are not on the wire, at either end, in the clear."""
+    """Whatever happens inside, these bytes must not be on the wire in the clear, at either end."""
     with contextlib.ExitStack() as stack:
         captures = [stack.enter_context(pod.capture()) for pod in pods]
         yield captures
@@ -247,8 +247,8 @@ def in_the_dark(marker, *pods):
 # --- names ----------------------------------------------------------------------------------------------
 
 class Dns:
-    """Answers A and AAAA over UDP from a table of addresses by name. mute: kinds of question that are never answered (1: A,
-    28: AAAA); lost_names: names of which none is; codes: errors by name (2: SERVFAIL)."""
+    """Answers A and AAAA over UDP from a table of addresses by name. mute: kinds of question that are never answered
+    (1: A, 28: AAAA); lost_names: names that are never answered; codes: errors by name (2: SERVFAIL)."""
 
     def __init__(self, space, address):
         self.table, self.ttl, self.lost, self.asked = {}, 60, False, []
@@ -290,7 +290,7 @@ class Dns:
 
 
 def question(query):
-    """(name, type, where the question ends) of a DNS query."""
+    """Returns (name, type, end of the question) of a DNS query."""
     labels, at = [], 12
     while query[at]:
         labels.append(query[at + 1:at + 1 + query[at]].decode())
@@ -302,10 +302,10 @@ def question(query):
 
 SYSCTLS = {'ipv4/ip_forward': 1, 'ipv4/conf/all/send_redirects': 0, 'ipv4/conf/default/send_redirects': 0,
            'ipv6/conf/all/forwarding': 1, 'ipv6/conf/default/accept_dad': 0,
-           # Where br_netfilter is loaded: what the node routes is not the bridge's to translate.
+           # If br_netfilter is loaded: the bridge must not translate what the node routes.
            'bridge/bridge-nf-call-iptables': 0, 'bridge/bridge-nf-call-ip6tables': 0}
 POD_SYSCTLS = {'ipv6/conf/all/disable_ipv6': 0, 'ipv6/conf/default/accept_dad': 0,
-               # The node is the way, even where it knows a shorter one.
+               # Traffic goes through the node, even if the node knows a shorter path.
                'ipv4/conf/all/accept_redirects': 0, 'ipv4/conf/default/accept_redirects': 0,
                'ipv6/conf/default/accept_redirects': 0,
                'ipv4/ip_unprivileged_port_start': 0}
@@ -323,14 +323,14 @@ table inet node {
 
 
 class Service:
-    """name, port, and one virtual address of each family."""
+    """A name, a port, and one virtual address of each family."""
 
     def __init__(self, name, port, v4, v6):
         self.name, self.port, self.v4, self.v6 = name, port, v4, v6
 
 
 class Node:
-    """A node with its bridge, VIPs and DNS, and the pods on it. Use as a context manager, inside the Lab's."""
+    """A node with its bridge, VIPs and DNS, and the pods on it. Use as a context manager, inside the Lab."""
 
     v4, v6 = '10.77.0.1', 'fd77::1'
 
@@ -344,7 +344,7 @@ class Node:
         self.space.nft(NODE_RULES)
         self.names = Dns(self.space, self.v4)
         self.closing.callback(self.names.close)
-        # What is seen in the pods. PostgreSQL, for one, asks for the name of its user.
+        # Files that the pods see. PostgreSQL, for one, needs the name of its user.
         users = pathlib.Path('/etc/passwd').read_text(encoding='utf-8')
         for name, uid in (('sidecar', SIDECAR_UID), ('agent', AGENT_UID), ('app', APP_UID)):
             users += f'pod-{name}:x:{uid}:{uid}::/:/usr/sbin/nologin\n'
@@ -359,14 +359,15 @@ class Node:
         return self.names.table
 
     def pod(self, name, sections=None, *, sidecar=True, identity=None, **options):
-        """A pod, running; its name is its DNS name, too (NAME.test). sections: of the INI, over the defaults."""
+        """Starts a pod. Its name is also its DNS name (NAME.test). sections: of the INI, over the defaults."""
         pod = MeshPod(self, name, sections, identity, **options) if sidecar else Pod(self, name)
         self.pods[name] = pod
         self.dns[f'{name}.test'] = [pod.v4, pod.v6]
         return pod
 
     def service(self, port, pods, *, to=None, name=None):
-        """A VIP of each family, whose port leads to port `to` of these pods by turns; nobody's if there are none."""
+        """Makes a VIP of each family. Its port leads to port `to` of these pods by turns. Without pods, it leads
+        nowhere."""
         number = len(self.services) + 1
         service = Service(name or f'service{number}', port, f'10.96.0.{number}', f'fd96::{number}')
         self.services[service.name] = service
@@ -380,7 +381,7 @@ class Node:
         return service
 
     def connect(self, to, timeout=10):
-        """A connection of the node's own, as the kubelet's probes are."""
+        """Connects from the node itself, as the kubelet's probes do."""
         return connect(self.space, to, timeout)
 
     def __enter__(self):
@@ -405,7 +406,7 @@ def connect(space, to, timeout, source=None):
 
 
 def fate(connecting, data=b''):
-    """What becomes of a connection on which data is sent: as many bytes that came back, or how it ended before that,
+    """Sends data on a connection. Returns as many bytes that came back, or how the connection ended before that:
     'refused', 'reset' or 'eof'."""
     try:
         with connecting() as sock:
@@ -423,7 +424,7 @@ def fate(connecting, data=b''):
 # --- pods -----------------------------------------------------------------------------------------------
 
 class Pod:
-    """A network namespace on the bridge: addresses v4 and v6, nothing in it."""
+    """A network namespace on the bridge, with addresses v4 and v6 and nothing in it."""
 
     def __init__(self, node, name):
         self.node, self.name, self.lab = node, name, node.lab
@@ -434,7 +435,7 @@ class Pod:
         veth = f'veth{number}'
         node.space.ip(f'link add {veth} type veth peer name eth0 netns {self.space.path}',
                       f'link set {veth} master br0', f'link set {veth} up')
-        # Addresses of one host each: to the others there is only the way through the node.
+        # The addresses have no subnet: every path to other pods goes through the node.
         self.space.ip('link set lo up', 'link set eth0 up',
                       f'addr add {self.v4}/32 dev eth0', f'addr add {self.v6}/128 dev eth0 nodad',
                       f'route add default via {node.v4} dev eth0 onlink',
@@ -446,15 +447,15 @@ class Pod:
         os.chown(self.home, APP_UID, APP_UID)
 
     def prefix_of(self, uid, *options, capabilities=()):
-        """What a command has to begin with to run in here as this user, without any capability but these."""
+        """Returns the command prefix that runs a program in here as this user, with only these capabilities."""
         keep = ''.join(f',+{name}' for name in capabilities)
         return [*self.space.prefix, '--reuid', str(uid), '--regid', str(uid), '--clear-groups',
                 f'--inh-caps=-all{keep}', f'--ambient-caps=-all{keep}', f'--bounding-set=-all{keep}', '--no-new-privs',
                 *options]
 
-    # The app.
+    # The app's side.
     def spawn(self, name, command, *, uid=APP_UID, **options):
-        """A program of the app's; it has to end well when it is told to, as all of the Lab's have."""
+        """Starts a program of the app. It has to end cleanly when told to, like every program of the Lab."""
         return self.lab.program(f'{self.name}-{name}', command, prefix=self.prefix_of(uid), **options)
 
     def try_run(self, command, *, uid=APP_UID, timeout=20, text=None, env=None):
@@ -463,29 +464,29 @@ class Pod:
                               env={**os.environ, 'HOME': str(self.home), **(env or {})})
 
     def run(self, command, **options):
-        """A program of the app's, to its good end: its output."""
+        """Runs a program of the app, which has to succeed. Returns its output."""
         done = self.try_run(command, **options)
         assert done.returncode == 0, f'{command} ended with {done.returncode}: {done.stdout}{done.stderr}'
         return done.stdout
 
     def connect(self, to, timeout=10, source=None):
-        """A connection of the app's, in the hands of this process. source: (address, port) that it comes from."""
+        """Returns a connection of the app, held by this process. source: its local (address, port)."""
         return connect(self.space, to, timeout, source)
 
     def app(self, handler=labs.echo, port=8080, host='::', uid=0):
-        """A server of the app's, in the hands of this process; '::' is every address of both families. uid: whose its
-        sockets are."""
+        """Starts a server of the app in this process. '::' means every address of both families. uid: the owner of its
+        sockets."""
         family = socket.AF_INET6 if ':' in host else socket.AF_INET
 
         def serve():
-            libc.setfsuid(uid)  # of this thread, and of those that it starts
+            libc.setfsuid(uid)  # for this thread and those that it starts
             return labs.App(handler, family=family, host=host, port=port)
         app = self.space.inside(serve)
         self.node.closing.callback(app.close)
         return app
 
     def capture(self):
-        """With it as a context manager: what is on eth0."""
+        """Returns a context manager that records the packets on eth0."""
         return Capture(self.space, 'eth0')
 
     def conntrack(self, *arguments):
@@ -493,12 +494,12 @@ class Pod:
 
 
 class MeshPod(Pod, labs.Workload):
-    """A pod with sidecar and agent in it, each a user of its own without any capability."""
+    """A pod with sidecar and agent in it, each as a user of its own without any capability."""
 
     def __init__(self, node, name, sections=None, identity=None, *, redirect=True, start=True, svid=None,
                  allow=f'spiffe://{labs.TD}/**', bundle=None, capabilities=()):
         Pod.__init__(self, node, name)
-        self.capabilities = capabilities  # of the sidecar
+        self.capabilities = capabilities  # the sidecar's capabilities
         self.identity = identity or f'spiffe://{labs.TD}/ns/test/sa/{name}'
         rules = {'allow mesh': {'from': allow}} if allow else {}
         labs.Workload.__init__(self, node.lab, name, svid or node.lab.root.issue(self.identity), {}, bundle=bundle,
@@ -514,7 +515,7 @@ class MeshPod(Pod, labs.Workload):
             self.start().wait_ready()
 
     def redirect(self):
-        """The rules of capture, put in force as the init container does it: root with this one capability."""
+        """Applies the capture rules as the init container does: as root with this one capability."""
         program = labs.within_reach(labs.AGENT, self.lab.folder)
         self.space.root(['setpriv', '--bounding-set=-all,+net_admin', '--inh-caps=-all', program, 'redirect', 'apply',
                          '-c', self.ini])
@@ -536,9 +537,9 @@ class MeshPod(Pod, labs.Workload):
         return connect(self.space, ('127.0.0.1', ADMIN), 10)
 
     def connections(self, direction, **fields):
-        """Access log lines of connections that have ended."""
+        """Returns the access log lines of ended connections."""
         return self.sidecar.lines(msg=re.compile('^connection'), direction=direction, **fields)
 
     def wait_connection(self, direction, **fields):
-        """The first such line, now or soon."""
+        """Returns the first such line, and waits for it."""
         return self.sidecar.wait_line(msg=re.compile('^connection'), direction=direction, **fields)

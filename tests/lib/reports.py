@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a sidecar says of itself, read, for the system tests."""
+"""Reads what a sidecar reports about itself, for the system tests."""
 import collections
 import json
 import re
@@ -15,7 +15,7 @@ EXPIRY = 'fairlead_certificate_expiry_timestamp_seconds'
 
 
 def metrics(workload):
-    """{(name, (label, value) …): number}, each label set once."""
+    """Returns {(name, (label, value) …): number}. Each label set must occur once."""
     found = {}
     for line in workload.get('/metrics')[1].splitlines():
         if not line.startswith('#'):
@@ -27,18 +27,18 @@ def metrics(workload):
 
 
 def metric(workload, name, **labels):
-    """The sum over all series with these labels; None: there are none."""
+    """Returns the sum over all series with these labels, or None if there are none."""
     found = [v for k, v in metrics(workload).items() if k[0] == name and labels.items() <= dict(k[1:]).items()]
     return sum(found) if found else None
 
 
 def of(seen, name, **labels):
-    """One series of metrics()."""
+    """Returns one series of metrics()."""
     return seen[name, *sorted(labels.items())]
 
 
 def ended_by(seen, name, **labels):
-    """{reason: connections} of all series with these labels."""
+    """Returns {reason: connections} of all series with these labels."""
     found = collections.Counter()
     for key, value in seen.items():
         if key[0] == name and labels.items() <= dict(key[1:]).items():
@@ -53,14 +53,14 @@ def status(workload):
 
 
 def tool(*arguments):
-    """Exit status, stdout, stderr of fairlead-agent."""
+    """Returns exit status, stdout and stderr of fairlead-agent."""
     done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, *map(str, arguments)], capture_output=True, text=True,
                           timeout=60)
     return done.returncode, done.stdout, done.stderr
 
 
 def promtool(text):
-    """promtool, where there is one, has nothing to say about text."""
+    """Checks the text with promtool, if it is installed: it must report nothing."""
     if not shutil.which('promtool'):
         return
     done = subprocess.run(['promtool', 'check', 'metrics'], input=text, capture_output=True, text=True, timeout=60)
@@ -75,7 +75,7 @@ def ask(pair, size):
 
 
 def agree(workload, reasons, direction):
-    """Metrics, status and access log tell the same story, and it is this one: {reason: connections}."""
+    """Checks that metrics, status and access log agree on {reason: connections}."""
     def settled():
         return not status(workload)['connections'][direction]['open'] and \
             len(workload.sidecar.lines(direction=direction)) == sum(reasons.values())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sidecars whose files change, and the traffic meanwhile, for the system tests."""
+"""Sidecars whose files change, with traffic meanwhile, for the system tests."""
 import contextlib
 import threading
 import time
@@ -18,7 +18,7 @@ NAMES = ('tls.crt', 'tls.key', 'ca.crt')
 
 @pytest.fixture
 def pair(lab, app):
-    """Both sides run from volumes: .front and .back are those of the client's and of the server's sidecar."""
+    """Returns a pair that runs from volumes: .front is that of the client's sidecar, .back that of the server's."""
     back_sections, back = mounted(lab, 'back')
     front_sections, front = mounted(lab, 'front')
     back.write(secret(lab.server, lab.root))
@@ -30,7 +30,7 @@ def pair(lab, app):
 
 @pytest.fixture
 def web(lab):
-    """A workload on a volume, nothing of it running."""
+    """Returns a workload on a volume. Nothing of it is running."""
     sections, volume = mounted(lab, 'web')
     volume.write(secret(lab.server, lab.root))
     workload = lab.inbound(8080, sections, start=False, name='web')
@@ -39,7 +39,7 @@ def web(lab):
 
 
 def ping(port):
-    """Does a new connection carry bytes?"""
+    """Returns whether a new connection carries bytes."""
     with contextlib.suppress(ConnectionError):
         with connect(port) as sock:
             sock.sendall(b'ping')
@@ -57,13 +57,13 @@ def generations(workload):
 
 
 def wait_generation(workload, number):
-    """Until the sidecar has taken the next one; numbers go up by one."""
+    """Waits until the sidecar uses this generation. Numbers go up by one."""
     wait_until(lambda: generations(workload)[-1:] == [number],
                lambda: f'{workload.name} has {generations(workload)}, not {number}')
 
 
 def holds(condition, what, seconds=0.4):
-    """It is so all the time, for a while."""
+    """Checks that the condition holds for a while."""
     until = time.monotonic() + seconds
 
     def over():
@@ -73,7 +73,7 @@ def holds(condition, what, seconds=0.4):
 
 
 class Traffic:
-    """New connections and one that stays, as long as the block lasts; any failure fails the test."""
+    """Opens new connections and keeps one open, as long as the block lasts. Any failure fails the test."""
 
     def __init__(self, port):
         self.port, self.stop = port, threading.Event()
@@ -117,6 +117,6 @@ def plain(lab, app):
 
 
 def put(workload, name, data):
-    """In place, as scp and editors do."""
+    """Writes in place, as scp and editors do."""
     with open(workload.folder / name, 'wb') as file:
         file.write(data)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the kernel leads connections: a pod under the rules, with listeners of the test's own in the sidecar's place."""
+"""Shows where the kernel leads connections: a pod under the rules, with listeners of the test in place of the
+sidecar."""
 import ctypes
 import json
 import re
@@ -23,7 +24,7 @@ def number_of(family):
 
 
 def original(sock):
-    """Where a captured connection wanted to go; None: the kernel knows nothing of one."""
+    """Returns the original destination of a captured connection, or None if the kernel knows none."""
     mapped = sock.getpeername()[0].startswith('::ffff:')
     v4 = sock.family == socket.AF_INET or mapped
     try:
@@ -35,7 +36,7 @@ def original(sock):
 
 
 def teller(name):
-    """A server that says who it is and which destination it was dialled for, then sends back what comes."""
+    """A server that sends its name and the dialled destination, and then echoes."""
     def handle(sock):
         to = original(sock)
         sock.sendall(f'{name} {to[0]} {to[1]}\n'.encode() if to else f'{name}\n'.encode())
@@ -44,7 +45,7 @@ def teller(name):
 
 
 class Scene:
-    """A pod with listeners in the sidecar's place and an app, and a pod that calls it."""
+    """A pod with an app and with listeners in place of the sidecar, and a pod that calls it."""
 
     def __init__(self, node):
         self.pod, self.caller = node.pod('web', sidecar=False), node.pod('caller', sidecar=False)
@@ -65,7 +66,7 @@ class Scene:
         return self.pod.space.try_run([labs.AGENT, 'redirect', action, *options, '-c', self.ini])
 
     def redirect(self, action, *options, **keys):
-        """Runs it with these keys of [redirect]; its output."""
+        """Runs the command with these keys of [redirect]. Returns its output."""
         if keys:
             self.write({'redirect': keys})
         done = self.try_redirect(action, *options)
@@ -73,7 +74,7 @@ class Scene:
         return done.stdout
 
     def rules(self):
-        """But for how long elements of sets have still to live."""
+        """Returns the ruleset without the remaining lifetimes of set elements."""
         return re.sub(r' expires \w+', '', self.pod.space.root(['nft', 'list', 'ruleset']))
 
     def counters(self):
@@ -82,10 +83,10 @@ class Scene:
                 if 'counter' in each}
 
     def dial(self, pod, to, uid=None, options=(), source=None):
-        """A connection of this pod's, of a socket that this user has made, from this (address, port)."""
+        """Connects from this pod, with a socket of this user and from this (address, port)."""
         def make():
             if uid is not None:
-                libc.setfsuid(uid)  # of this thread, which ends with it
+                libc.setfsuid(uid)  # for this thread, which ends with it
             return socket.socket(number_of('v6' if ':' in to[0] else 'v4'))
         sock = pod.space.inside(make)
         try:
@@ -102,7 +103,8 @@ class Scene:
             raise
 
     def reached(self, pod, to, **options):
-        """Who answers there, and for which destination: ('inbound', address, port), ('app',), or ('refused',)."""
+        """Returns the program that answers there and the destination: ('inbound', address, port), ('app',), or
+        ('refused',)."""
         try:
             with self.dial(pod, to, **options) as sock:
                 return line_of(sock)
@@ -110,12 +112,12 @@ class Scene:
             return ('refused',)
 
     def inward(self, family, port=8080, **options):
-        """The caller to the pod: captured, or who else has answered."""
+        """Dials from the caller to the pod. Returns 'captured', or the name of the program that answered."""
         to = (getattr(self.pod, family), port)
         return self.verdict(self.reached(self.caller, to, **options), 'inbound', to)
 
     def outward(self, family, port=9000, **options):
-        """The pod's app to the caller."""
+        """Dials from the pod's app to the caller."""
         to = (getattr(self.caller, family), port)
         return self.verdict(self.reached(self.pod, to, **options), 'outbound', to)
 
@@ -148,7 +150,7 @@ def transparent(family):
 
 
 class SidecarsSocket(socket.socket):
-    """What it accepts is the sidecar's user's, too."""
+    """A listener whose accepted sockets belong to the sidecar's user too."""
 
     def accept(self):
         libc.setfsuid(SIDECAR_UID)
@@ -159,7 +161,7 @@ class SidecarsSocket(socket.socket):
 
 
 def tproxy_listener(scene, family):
-    """In the place of the sidecar's: sees the destination as its own address."""
+    """Listens in place of the sidecar. Accepted sockets have the destination as their own address."""
     def make():
         libc.setfsuid(SIDECAR_UID)
         sock = SidecarsSocket(number_of(family))
@@ -175,7 +177,7 @@ def tproxy_listener(scene, family):
 
 
 def tproxy_dial(scene, family, client, to):
-    """As the sidecar does it: to the app, under the client's address."""
+    """Dials the app under the client's address, as the sidecar does."""
     def make():
         libc.setfsuid(SIDECAR_UID)
         sock = socket.socket(number_of(family))

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TCP segments of the test's own making, sent by a raw socket."""
+"""Forged TCP segments, sent by a raw socket."""
 import socket
 import struct
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
-# Kind 19, as long as it has to be: a kernel that has no key for it drops the segment without a word, and conntrack has
-# seen it.
+# An MD5 signature option (kind 19) of full length. A kernel without a key for it drops the segment silently, after
+# conntrack has seen it.
 MD5 = bytes([1, 1, 19, 18]) + bytes(16)
 
 
@@ -17,7 +17,7 @@ def checksum(data):
 
 
 def tcp(source, destination, flags, sequence=1000, acknowledged=2000, options=b'', data=b'', window=64240):
-    """The segment, from (address, port) to (address, port), with its checksum."""
+    """Returns the segment, from (address, port) to (address, port), with its checksum."""
     family = socket.AF_INET6 if ':' in source[0] else socket.AF_INET
     assert len(options) % 4 == 0
     segment = struct.pack('!HHIIBBHHH', source[1], destination[1], sequence & 0xffffffff, acknowledged & 0xffffffff,
@@ -29,7 +29,7 @@ def tcp(source, destination, flags, sequence=1000, acknowledged=2000, options=b'
 
 
 def packet(source, destination, segment):
-    """With the header of IP before it."""
+    """Returns the segment with its IP header."""
     if ':' in source:
         return struct.pack('!IHBB', 6 << 28, len(segment), 6, 64) + socket.inet_pton(socket.AF_INET6, source) + \
             socket.inet_pton(socket.AF_INET6, destination) + segment
@@ -38,7 +38,7 @@ def packet(source, destination, segment):
 
 
 class Sender:
-    """Sends from a namespace, under whatever address. Use as a context manager."""
+    """Sends from a namespace, with any source address. Use as a context manager."""
 
     def __init__(self, space, family):
         self.v6 = family == 'v6'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Servers that know nothing of us, each in a pod: what a test does with them, it does with their own clients.
+"""Servers that know nothing of the sidecar, each in a pod. Tests talk to them with the servers' own clients.
 
-Each takes a pod and returns when it is ready, listening on all addresses of the pod, IPv4 and IPv6.
+Each function gets a pod and returns when its server is ready. It listens on all addresses of the pod, IPv4 and IPv6.
 """
 import os
 import pathlib
@@ -19,7 +19,7 @@ asyncore.loop()"""
 
 
 def listening(pod, port):
-    """Somebody listens on this port in the pod; nothing is sent there to find out."""
+    """Waits until a program listens on this port in the pod, without sending anything there."""
     def found():
         listeners = pod.space.root(['ss', '-Hltn', f'sport = :{port}'])
         return bool(listeners.strip())
@@ -27,7 +27,7 @@ def listening(pod, port):
 
 
 def postgres(pod, port=5432):
-    """Every user is let in, from everywhere: who may is our business."""
+    """Admits every user from everywhere: access control is the sidecar's job."""
     data, programs = pod.home / 'postgres', database.programs()
     pod.run(database.plain([programs / 'initdb', '-D', data, '-U', 'app', '-A', 'trust', '--no-sync', '--no-locale',
                             '-E', 'UTF8']), timeout=60)
@@ -44,7 +44,8 @@ def mariadb(pod, port=3306):
     data = pod.home / 'mariadb'
     data.mkdir()
     os.chown(data, APP_UID, APP_UID)
-    # Without its tables of users, which take seconds to make. Paths of ours in everything: the machine may run another.
+    # Without its user tables, which take seconds to create. All paths are the test's own: the machine may run another
+    # instance.
     server = pod.spawn('mariadb', [
         shutil.which('mariadbd') or '/usr/sbin/mariadbd', '--no-defaults', f'--datadir={data}', '--skip-grant-tables',
         f'--port={port}', '--bind-address=*', '--skip-name-resolve', f'--socket={pod.home}/mariadb.sock',
@@ -63,7 +64,7 @@ def redis(pod, port=6379):
 
 
 def nginx(pod, port=8080, http2=8081, body='served by nginx'):
-    """HTTP/1.1 with keep-alive on one port, HTTP/2 without TLS on another; /big is 8 MiB, /NAME is body."""
+    """Speaks HTTP/1.1 with keep-alive on one port, HTTP/2 without TLS on another; /big is 8 MiB, /NAME is body."""
     www = pod.home / 'www'
     www.mkdir()
     (www / 'index.html').write_text(body)
@@ -86,7 +87,7 @@ http {{
 
 
 def smtp(pod, port=2525):
-    """Python's own mail server, which prints what it is sent: it speaks first."""
+    """Runs Python's mail server, which sends its greeting first and prints what it receives."""
     server = pod.spawn('smtp', ['/usr/bin/python3', '-u', '-W', 'ignore', '-c', SMTP, port])
     server.expected.add(-15)
     listening(pod, port)
@@ -95,12 +96,12 @@ def smtp(pod, port=2525):
 
 def iperf3(pod, port=5201):
     server = pod.spawn('iperf3', ['iperf3', '-s', '-p', port])
-    server.expected |= {1, -15}  # its word for being told to end
+    server.expected |= {1, -15}  # iperf3's exit statuses after SIGTERM
     listening(pod, port)
     return server
 
 
 def missing(*programs):
-    """Which of these are not here."""
+    """Returns which of these programs are missing."""
     found = [*programs]
     return [name for name in found if not (shutil.which(name) or pathlib.Path('/usr/sbin', name).exists())]

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS stacks that are not ours, as an echo server and as a client that sends and gets back: for tests/system/test_stacks.py.
+"""TLS stacks of other implementations, as an echo server and as a client that sends and gets back: for
+tests/system/test_stacks.py.
 
-    stack.missing()                          why it cannot be used here, or None
+    stack.missing()                          why the stack cannot be used here, or None
     stack.server(lab, svid)                  the port of an echo server that asks for a client certificate
-    stack.client(lab, port, svid, size)      `size` bytes there and back, twice where it can; was it resumed? [False, True]
+    stack.client(lab, port, svid, size)      `size` bytes there and back, twice if possible; resumed: [False, True]
 
-Go's and Rust's are programs of a few lines in tests/lib/stacks, built once and kept in ~/.cache/fairlead/stacks.
+Those of Go and Rust are short programs in tests/lib/stacks, built once and kept in ~/.cache/fairlead/stacks.
 """
 import contextlib
 import fcntl
@@ -31,12 +32,13 @@ PATIENCE = 60 * labs.SLOW
 
 
 def lines_of(size):
-    """Of gnutls-serv only lines come back, with LF where a read of its ended in CR LF."""
+    """Returns lines, because gnutls-serv returns only lines. It sends LF where one of its reads ended in CR LF."""
     return b''.join((os.urandom(500).hex()[1:] + '\n').encode() for _ in range(size // 1000))
 
 
 def echoed_by_one_thread(tls, size):
-    """The same over an SSLSocket, which two threads may not use at once. It cannot close one direction alone and read on."""
+    """Does the same over an SSLSocket, which two threads may not use at once. It cannot close one direction and still
+    read."""
     sent, got, said = lines_of(size), bytearray(), 0
     tls.setblocking(False)
     with selectors.DefaultSelector() as selector:
@@ -60,7 +62,8 @@ def echoed_by_one_thread(tls, size):
 
 
 def echoed(sock, size, finish):
-    """Sends and receives at once, so that no buffer on the way has to hold it all. finish(sock): nothing more will be said."""
+    """Sends and receives at once, so that no buffer on the way has to hold everything. finish(sock) ends the sending
+    side."""
     sent, got, failed = lines_of(size), bytearray(), []
 
     def say():
@@ -81,7 +84,7 @@ def echoed(sock, size, finish):
 
 
 def files(lab, name, svid):
-    """CERT, KEY and CA of the command lines."""
+    """Returns CERT, KEY and CA for command lines."""
     (lab.folder / 'ca.crt').write_bytes(lab.root.cert_pem)
     pem = peers.write_pem(lab.folder, name, svid)
     return f'{pem}.crt', f'{pem}.key', str(lab.folder / 'ca.crt')
@@ -130,14 +133,14 @@ class OpenSSL:
 
 
 class Built:
-    """A program of tests/lib/stacks."""
+    """A program of tests/lib/stacks, built on demand."""
 
     def __init__(self, name, tool, command, product):
         self.name, self.tool, self.command, self.product = name, tool, command, product
 
     @functools.cache
     def build(self):
-        """Its path, or why there is none."""
+        """Returns its path, or why it cannot be built."""
         if not shutil.which(self.tool):
             return None, f'{self.tool} is not installed'
         source = SOURCES / self.name
@@ -195,7 +198,8 @@ class GnuTLS:
                 '--priority', 'NORMAL:-VERS-ALL:+VERS-TLS1.3', '127.0.0.1']
 
     def client(self, lab, port, svid, size):
-        """Once; a line of its own means new keys. (Its second connection would begin before it has a ticket.)"""
+        """Connects once. A special line triggers a key update. (A second connection would begin before the ticket
+        arrives.)"""
         line = b'0123456789abcdef' * 60 + b'\n'
         text = line * (size // len(line) // 2) + b'^rekey^\n' + line * (size // len(line) // 2)
         done = subprocess.run([*self.command(lab, port, svid), '--inline-commands', '--logfile', lab.folder / 'gnutls.log'],
@@ -204,7 +208,7 @@ class GnuTLS:
         return [False]
 
     def client_that_waits(self, lab, port, svid):
-        """For its ticket, to come back with it: was it resumed?"""
+        """Waits for its ticket and connects again with it. Returns whether the session was resumed."""
         done = subprocess.run([*self.command(lab, port, svid), '--resume', '--waitresumption'], stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=PATIENCE)
         return b'This is a resumed session' in done.stdout

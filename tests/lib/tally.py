@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 
 def verdicts(xml):
-    """(suite element, case element, passed | failed | skipped) of every test case"""
+    """Yields (suite element, case element, passed | failed | skipped) of every test case."""
     for suite in ElementTree.parse(xml).iter('testsuite'):
         for case in suite.findall('testcase'):
             if case.find('failure') is not None or case.find('error') is not None:
@@ -33,7 +33,7 @@ def key(case):
 
 
 def second_try(first):
-    """Verdicts of the tests that were repeated, by name."""
+    """Returns the verdicts of the repeated tests, by name."""
     second = first.with_suffix('.second')
     return {key(case): verdict for _, case, verdict in verdicts(second)} if second.exists() else {}
 
@@ -46,7 +46,7 @@ def show(suite, case, printed):
         if element.tag in ('failure', 'error', 'system-out', 'system-err'):
             for text in (element.get('message'), element.text):
                 text = (text or '').strip()
-                # Meson gives each case of an executable the log of the whole executable: print it once.
+                # Meson attaches the log of the whole executable to each of its cases: print it once.
                 if text and text not in printed:
                     print(text)
                     printed.add(text)
@@ -67,7 +67,7 @@ def count(results, name, verbose):
                 failed += f'{case.get("classname")} {case.get("name")}\n'
                 if verbose:
                     show(suite, case, printed)
-    # If an executable hung or died, Meson's XML has only the cases that it reached.
+    # If an executable hung or died, Meson's XML has only the cases that ran.
     for log in sorted(results.glob(name + '.json')):
         for test in map(json.loads, log.read_text().splitlines()):
             if test['result'] not in ('OK', 'SKIP', 'EXPECTEDFAIL') and test['name'] not in failed:

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Load for the tests of rotation, in a process of its own, and the app that it talks to.
+"""Load for the rotation tests, in a process of its own, and the app that it talks to.
 
     traffic.py echo PATH [--port 0]       sends back what comes; PATH gets the port
     traffic.py load PORT REPORT           streams that stay, transactions on connections that stay, and connections
         [--streams 200] [--clients 8]     that are made for one transaction each; SIGUSR1 begins a new phase,
         [--newcomers 4]                   SIGTERM ends it and writes REPORT: counts, failures, latencies by phase
-    Both take --host, 127.0.0.1 else (empty, for echo: all addresses).
+    Both accept --host (default: 127.0.0.1; empty for echo: all addresses).
 
 A transaction is a request of random bytes that has to come back whole. A stream sends all the time and hashes both
-ways; whatever ends before its time, or is not the same in the end, is a failure.
+directions. An early end or a difference between the hashes is a failure.
 """
 import argparse
 import asyncio
@@ -57,7 +57,7 @@ class Load:
             self.failures.append(f'{kind}: {type(error).__name__}: {error}')
 
     async def pause(self, seconds):
-        """True while it goes on."""
+        """Returns whether the load goes on."""
         try:
             await asyncio.wait_for(self.ending.wait(), seconds)
         except asyncio.TimeoutError:
@@ -98,7 +98,7 @@ class Load:
             self.fail('stream', error)
 
     async def client(self, think):
-        """Transactions on one connection, like pgbench."""
+        """Runs transactions on one connection, like pgbench."""
         try:
             reader, writer = await asyncio.open_connection(self.host, self.port)
             while await self.pause(think):
@@ -110,7 +110,7 @@ class Load:
             self.fail('transaction', error)
 
     async def newcomer(self, think):
-        """A connection for each transaction, like pgbench -C."""
+        """Runs each transaction on a new connection, like pgbench -C."""
         while await self.pause(think):
             begin = time.perf_counter()
             try:

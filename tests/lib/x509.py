@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates written byte by byte: any shape, legal or not, which the library of pki.py is too well-behaved for.
+"""Certificates written byte by byte: any shape, legal or not, including those that the library of pki.py refuses to
+write.
 
     root = Entity('Root'); anchor = root.certify(root)
     leaf = Entity('leaf').under(root, ca=False, names=[uri('spiffe://prod.example/ns/x/sa/y')])
@@ -50,7 +51,7 @@ CN, O, SERIAL, EMAIL = '2.5.4.3', '2.5.4.10', '2.5.4.5', '1.2.840.113549.1.9.1'
 
 
 def name(*rdns):
-    """rdns: lists of attributes."""
+    """Returns a name. rdns: lists of attributes."""
     return seq(*(tlv(0x31, *rdn) for rdn in rdns))
 
 
@@ -185,7 +186,7 @@ def to_pem(der, label='CERTIFICATE'):
 
 class Cert:
     def __init__(self, der, entity, issuer=None):
-        self.der, self.entity, self.issuer = der, entity, issuer  # issuer: its name
+        self.der, self.entity, self.issuer = der, entity, issuer  # issuer: the issuer's name
 
     @property
     def pem(self):
@@ -207,7 +208,8 @@ class Entity:
 
     def certify(self, issuer, *, ca=True, length=None, names=(), more=(), extensions=None, before=-3600, after=86400,
                 digest='sha256', serial=None, version=3, issuer_name=None, signer=None, with_id=True, damage=False):
-        """A certificate of this entity by issuer. extensions: all of them; else the usual ones and `more`."""
+        """Returns a certificate of this entity by issuer. extensions: all of them. Without it, the usual ones and
+        `more`."""
         if extensions is None:
             extensions = [constraints(True, length), usage('cert', 'crl')] if ca else [usage('sign')]
             if with_id:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Circles in a directed graph: {node: iterable of nodes}. Nodes that only appear as a target have no edges."""
+"""Finds circles in a directed graph: {node: iterable of nodes}. Nodes that only appear as a target have no edges."""
 
 
 def knots(graph):
-    """The strongly connected components of more than one node, sorted: every circle lies inside one of them."""
+    """Returns the strongly connected components of more than one node, sorted. Every circle lies inside one of them."""
     index, low, on_stack, stack, found = {}, {}, set(), [], []
 
     def visit(root):
-        # Tarjan's algorithm; a list instead of recursion, whose depth Python limits.
+        # Tarjan's algorithm, with a list instead of recursion, because Python limits the recursion depth.
         work = [(root, iter(sorted(graph.get(root, ()))))]
         index[root] = low[root] = len(index)
         stack.append(root)
@@ -42,7 +42,7 @@ def knots(graph):
 
 
 def shortest_circle(graph, node):
-    """The shortest way from the node back to itself, as a list that begins and ends with it; None: there is none."""
+    """Returns the shortest path from the node back to itself, as a list that begins and ends with it, or None."""
     ways, seen = [[node]], set()
     while ways:
         longer = []
@@ -58,7 +58,7 @@ def shortest_circle(graph, node):
 
 
 def circles(graph):
-    """(knot, way): for each node on a circle, the shortest one through it, each told once."""
+    """Yields (component, path): for each node on a circle, the shortest circle through it, each of them once."""
     told = set()
     for knot in knots(graph):
         inside = {n: [t for t in graph.get(n, ()) if t in knot] for n in knot}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks that the hardening flags took effect: in both programs, in every object of ours, and in every object of libwolfssl,
-which parses strangers' bytes. Each finding is one line, FILE: what is missing.
+"""Checks that the hardening flags took effect in both programs, in every object of ours, and in every object of
+libwolfssl, which parses untrusted bytes. Each finding is one line, FILE: what is missing.
 
     tests/lint/hardened.py BUILD
 """
@@ -16,13 +16,13 @@ X86 = platform.machine() == 'x86_64'
 
 PROGRAMS = ['sidecar/fairlead-sidecar', 'agent/fairlead-agent']
 
-# Objects that are not C: the compiler puts no canary, probe or zeroing into assembly that is written by hand. The marks for
-# the stack and for branch tracking are required all the same.
+# Objects that are not C: the compiler adds no canary, probe or zeroing to hand-written assembly. The marks for the
+# stack and for branch tracking are required nevertheless.
 ASSEMBLY = re.compile(
     r'meson-generated_\.\._(?:aes|aes_gcm|chacha|fe_x25519|poly1305|sha256|sha3|sha512|sp_x86_64|wc_mlkem)_asm\.S\.o|'
     r'wolfcrypt_src_port_arm_armv8-[a-z0-9]+(?:-asm)?\.S\.o')
 
-# As the compiler records them in the debug information.
+# The flags as the compiler records them in the debug information.
 FLAGS = ['-fstack-protector-strong', '-fstack-clash-protection', '-ftrivial-auto-var-init=zero']
 if X86:
     FLAGS.append('-fcf-protection=full')
@@ -52,7 +52,7 @@ def program(path):
 
 
 def producers(path):
-    """The compiler and flags of each unit of an object."""
+    """Returns the compiler and the flags of each unit of an object."""
     text = out('readelf', '--debug-dump=info', '--dwarf-depth=1', path)
     return re.findall(r'DW_AT_producer\s*:.*?(?=GNU |clang)(.*)', text)
 
@@ -75,7 +75,7 @@ def code(path):
 
 
 def fortified(build):
-    """The debug information has no macros, so the compile commands are checked."""
+    """The debug information has no macros, so this checks the compile commands."""
     for entry in json.loads((build / 'compile_commands.json').read_text(encoding='utf-8')):
         if entry['file'].endswith('.c') and not re.search(r'-D_FORTIFY_SOURCE=[23]\b', entry['command']):
             yield f'{entry["output"]}: was compiled without _FORTIFY_SOURCE'

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The house rules that a machine can check. Each finding is one line, FILE:LINE: what is wrong.
 
-    tests/lint/lint.py [CHECK...] [--build DIR]     all checks when none is named
-    tests/lint/lint.py circles --all                also the circles that are excused for now
+    tests/lint/lint.py [CHECK...] [--build DIR]     runs all checks if none is named
+    tests/lint/lint.py circles --all                also reports the circles that are excused for now
 """
 import argparse
 import json
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # --- the rules, as data ---------------------------------------------------------------------------
 
-# The folders that each folder may include, besides itself (sidecar/ARCHITECTURE.md says why). Nothing includes upward.
+# The folders that each folder may include besides itself (sidecar/ARCHITECTURE.md says why). No folder includes upward.
 LAYERS = {
     'sidecar/base': [],
     'sidecar/wire': ['base'],
@@ -62,7 +62,7 @@ FOREIGN = [
     (r'utlist\.h', ['sidecar/conn', 'sidecar/judge', 'sidecar/worker', 'sidecar/server', 'sidecar/tls']),
 ]
 
-# Headers that one file of the product alone may include: what is private in a library may change with any version of it.
+# Headers that only one file of the product may include, because a library's private parts may change with any version.
 PRIVATE = {'wolfssl/internal.h': 'sidecar/tls/wolf.c'}
 
 # libuv's streams belong to sidecar/net alone.
@@ -94,7 +94,7 @@ TOP_LEVEL = {
     '.ci', '.clang-format', '.clang-tidy', '.editorconfig', '.gitignore',
 }
 
-# What only some machine or some registry has: a fresh machine elsewhere has it not.
+# What only one machine or registry has: it is missing on any other machine.
 UNPORTABLE = [
     (re.compile(r'/(?:root|work)/|/home/\w'), 'path of one machine; use $HOME or a relative path'),
     (re.compile(r'\b(?:deb\.debian|security\.debian|snapshot\.debian|pypi|files\.pythonhosted|'
@@ -102,19 +102,19 @@ UNPORTABLE = [
      "registry host; ask the machine's own configuration"),
 ]
 
-# A file that is longer does two things, and a folder with more of the product than this is not one room.
+# A longer file does two things, and a folder with a larger share of the product is more than one room.
 MOST_LINES = 600
 MOST_OF_PRODUCT = 0.20
 
-# What breaks a rule below and has to be mended; an entry goes when its cause does, and one without a cause is a finding.
+# Known violations that have to be fixed. Remove an entry with its cause: an entry without a cause is a finding.
 LEFT = {
-    # Folders between whose rows in LAYERS there are circles.
+    # Sets of folders whose rows in LAYERS form circles.
     'rows': [
     ],
-    # Folders between or in which includes go in a circle.
+    # Sets of folders whose includes form circles.
     'circles': [
     ],
-    # Files and folders that are too long.
+    # Files and folders above the limit.
     'sizes': [
     ],
 }
@@ -123,7 +123,7 @@ LEFT = {
 
 
 def tree():
-    """Files that are, or with the next `git add` would be, part of the project."""
+    """Returns the files that are part of the project, or would be after `git add`."""
     if (ROOT / '.git').exists():
         listing = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard', '-z'], cwd=ROOT,
                                  check=True, capture_output=True, text=True).stdout
@@ -161,7 +161,7 @@ C_TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n]
 
 
 def code_lines(name):
-    """Lines of a C file with comments and literals blanked, so that only code can match."""
+    """Returns the lines of a C file with comments and literals blanked, so that only code can match."""
     def blank(match):
         return re.sub(r'[^\n]', ' ', match.group())
     return list(enumerate(C_TOKEN.sub(blank, read(name)).split('\n'), 1))
@@ -183,7 +183,7 @@ def layer_of(name):
 
 
 def target_layer(name, header):
-    """The layer that a quoted include reaches into, or an explanation."""
+    """Returns the layer that a quoted include refers to, or an explanation."""
     folder = header.rpartition('/')[0]
     if not folder:
         return layer_of(name)
@@ -224,7 +224,7 @@ def check_includes(_):
 
 
 def module_of(name):
-    """The module of a file: X.c, X.h and X_internal.h are one, and so is X_y.c that includes x_internal.h."""
+    """Returns the module of a file: X.c, X.h and X_internal.h are one, and so is X_y.c that includes x_internal.h."""
     folder, _, base = name.rpartition('/')
     stem = base.rpartition('.')[0].removesuffix('_internal')
     owner = next((h.rpartition('/')[2].removesuffix('_internal.h') for _, mark, h in includes(name)
@@ -235,13 +235,13 @@ def module_of(name):
 
 
 def file_of(name, header):
-    """The file that a quoted include names; None: none of ours."""
+    """Returns the file that a quoted include refers to, or None if it is not ours."""
     tries = [header, 'sidecar/' + header, name.rpartition('/')[0] + '/' + header]
     return next((t for t in tries if t in FILES), None)
 
 
 def include_edges():
-    """(module, module) -> where one includes the other."""
+    """Returns (module, module) -> the lines where one includes the other."""
     edges = {}
     for name in product():
         for number, mark, header in includes(name):
@@ -252,8 +252,9 @@ def include_edges():
 
 
 def told_circles(edges, what, excuses):
-    """A finding for each circle, with the places of its edges. edges: (from, to) -> places; excuses: rows of LEFT."""
-    # A knot may hold many circles: the shortest one through each of its nodes is told.
+    """Yields a finding for each circle, with the places of its edges. edges: (from, to) -> places; excuses: rows of
+    LEFT."""
+    # A component may hold many circles. This reports the shortest one through each of its nodes.
     after = {}
     for one, other in edges:
         after.setdefault(one, set()).add(other)
@@ -270,7 +271,7 @@ def told_circles(edges, what, excuses):
 
 
 def check_circles(args):
-    """no circle in what includes what: between modules, and between the rows of LAYERS"""
+    """no circles of includes: between modules, and between the rows of LAYERS"""
     rows = {}
     for layer, below in LAYERS.items():
         for each in below:
@@ -286,7 +287,7 @@ def check_circles(args):
 
 
 def objects_of(build):
-    """Object -> the file of ours that it was compiled from."""
+    """Yields each object and the file of ours that it was compiled from."""
     commands = Path(build, 'compile_commands.json')
     for each in json.loads(commands.read_text()) if commands.exists() else []:
         source = os.path.relpath(os.path.join(each['directory'], each['file']), ROOT)
@@ -296,7 +297,7 @@ def objects_of(build):
 
 
 def symbols_of(objects):
-    """(object, letter, symbol) of every global symbol, as nm tells them."""
+    """Yields (object, letter, symbol) of every global symbol, as nm prints them."""
     told = subprocess.run(['nm', '--extern-only', '--print-file-name', *objects],
                           check=True, capture_output=True, text=True).stdout
     for line in told.splitlines():
@@ -305,7 +306,7 @@ def symbols_of(objects):
 
 
 def check_links(args):
-    """what objects use of each other: nothing upward, whatever header declares it"""
+    """symbols that objects use of each other: nothing upward, whatever header declares it"""
     source = dict(objects_of(args.build))
     if not source:
         yield f'{args.build}:1: nothing is built here; run deploy/build first'
@@ -391,7 +392,7 @@ def check_registered(_):
 
 
 def check_symbols(args):
-    """what a layer shows to others starts with fl_: functions and variables, struct and enum tags"""
+    """what a layer exports starts with fl_: functions and variables, struct and enum tags"""
     tag = re.compile(r'^(?:typedef\s+)?(struct|enum|union)\s+(?!fl_)(\w+)\s*\{')
     for name in product():
         if name.endswith('.h'):
@@ -454,7 +455,7 @@ def check_unfinished(_):
 
 
 def table(text, heading):
-    """The rows of the Markdown table whose first row begins so, each as its cells."""
+    """Returns the rows of the Markdown table whose first row begins like this, each as its cells."""
     lines = iter(text[text.index('\n' + heading) + 1:].split('\n')[2:])
     for line in lines:
         if not line.startswith('|'):
@@ -482,7 +483,7 @@ def documented_keys(readme):
 
 
 def documented_layers(design):
-    """Folder -> the layers that it may include, where the table lists them."""
+    """Returns folder -> the layers that it may include, as the table lists them."""
     layers, above = {}, set()
     for cells in table(design, '| folder | is |'):
         folder = quoted(cells[0])[0].removesuffix('/main.c')

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs clang-tidy over every file of ours in a build tree. A file that passed is checked again only when something changes
-that the verdict depends on. Checkouts of one user share this cache (~/.cache/fairlead/tidy).
+"""Runs clang-tidy over every file of ours in a build tree. A file that passed is checked again only after a change that
+may affect the verdict. Checkouts of one user share this cache (~/.cache/fairlead/tidy).
 
     tests/lint/tidy.py BUILD [FILE...]
 """
@@ -25,13 +25,13 @@ OURS = ('sidecar/', 'agent/', 'certs-watch/', 'tests/')
 
 
 def ours(path, build):
-    """path relative to the root when it is a file of ours, else None"""
+    """returns the path relative to the root if it is a file of ours, or None"""
     name = os.path.relpath(os.path.join(build, path), ROOT)
     return name if name.startswith(OURS) else None
 
 
 def headers(build):
-    """object -> our files it was compiled from, as ninja recorded them"""
+    """returns object -> our files that it was compiled from, as ninja recorded them"""
     text = subprocess.run(['ninja', '-C', build, '-t', 'deps'], capture_output=True, text=True, check=True).stdout
     found, current = {}, None
     for line in text.splitlines():
@@ -43,7 +43,7 @@ def headers(build):
 
 
 def fingerprint(entry, deps, build):
-    """of everything that the verdict depends on"""
+    """returns a hash of everything that the verdict depends on"""
     digest = hashlib.sha256()
     # Not compiled yet (build_by_default: false): any header of ours may matter.
     used = deps.get(entry['output']) or [str(h) for top in OURS for h in Path(ROOT, top).rglob('*.h')]
@@ -78,7 +78,7 @@ def main():
 
     def run(name):
         # err.c defines what analyzer.h describes.
-        # Clang 14 has gcc's flag only under another name; and zeroing would hide uninitialized variables from it.
+        # Clang 14 knows gcc's flag only by another name, and zeroing would hide uninitialized variables from it.
         told = ['--extra-arg=-ftrivial-auto-var-init=uninitialized']
         told += [] if name == 'sidecar/base/err.c' else [f'--extra-arg=-include{ANALYZER}']
         result = subprocess.run([TIDY, '--quiet', '-p', build, *told, name],
@@ -92,7 +92,7 @@ def main():
     failed = [r for r in results if r.returncode]
     for result in failed:
         text = (result.stdout or result.stderr).replace(build + '/', '').replace('../', '').strip()
-        # The analyzer's path to a finding is long: only for files asked for by name.
+        # The analyzer's path to a finding is long: print it only for files that are named on the command line.
         shown = ': (error|note): ' if wanted else ': error: '
         print('\n'.join(l for l in text.splitlines() if l.startswith(OURS) and re.search(shown, l)) or text)
     for old in CACHE.iterdir():

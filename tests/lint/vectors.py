@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No function leaves the upper halves of the vector registers dirty: on every path from a write to a ymm or zmm register
-to a return, a call or an instruction of the old SSE encoding there is a vzeroupper.
+"""No function leaves the upper halves of the vector registers dirty: on every path from a write to a ymm or zmm
+register to a return, a call or an instruction of the old SSE encoding there is a vzeroupper.
 
-Intel's processors keep what is in the upper half of a register that an SSE instruction writes. While any of them is in
-use, each such instruction waits for the one before it: SHA-256 with SHA-NI, whose instructions have the old encoding
-only, then takes a hundred times as long. One routine that returns without vzeroupper slows down everything after it,
-until somebody else happens to clean up. AMD's processors do not care, so no benchmark on one of them shows it; this
-check reads the object code, on any processor. Each finding is one line, OBJECT: FUNCTION: what is wrong where.
+When an SSE instruction writes a register, Intel's processors preserve its upper half. While any upper half is dirty,
+each such instruction waits for the one before it. SHA-256 with SHA-NI, whose instructions exist only in the old
+encoding, is then a hundred times slower. One routine that returns without vzeroupper slows down everything after it,
+until some other code happens to clean up. AMD's processors are not affected, so a benchmark on one of them does not
+show the problem. This check reads the object code on any processor. Each finding is one line, OBJECT: FUNCTION: what is
+wrong where.
 
     tests/lint/vectors.py BUILD             all objects of libwolfssl and of ours
     tests/lint/vectors.py --object FILE...  these
@@ -36,7 +37,7 @@ class Instruction:
         self.name = name
         self.args = args
         found = TARGET.match(args)
-        # What the linker still has to fill in is elsewhere.
+        # A target that the linker still has to fill in lies elsewhere.
         self.target = int(found.group(1), 16) if found and not linked else None
 
     def is_return(self):
@@ -55,7 +56,7 @@ class Instruction:
         return self.name in ('vzeroupper', 'vzeroall')
 
     def dirties(self):
-        # The last operand is the one that is written; compares and stores count, where it is a register.
+        # The last operand is the written one. Compares and stores count if it is a register.
         return bool(WIDE.search(re.sub(r'\{[^}]*\}', '', self.args).rsplit(',', 1)[-1].split('(')[0]))
 
     def is_old(self):
@@ -63,7 +64,7 @@ class Instruction:
 
 
 def disassemble(path):
-    """Sections of an object: {address: instruction} and [(address, label)] of each."""
+    """Returns the sections of an object: {address: instruction} and [(address, label)] of each."""
     text = subprocess.run(['objdump', '--disassemble', '--reloc', '--no-show-raw-insn', '--wide', path],
                           check=True, capture_output=True, text=True).stdout
     for section in text.split('\nDisassembly of section ')[1:]:
@@ -85,13 +86,13 @@ def disassemble(path):
 
 
 def functions(path):
-    """Names of what is called from elsewhere, or has a type: the other labels are inside of one."""
+    """Returns the labels that are called from elsewhere or have a type. Other labels are inside a function."""
     table = subprocess.run(['readelf', '--symbols', '--wide', path], check=True, capture_output=True, text=True).stdout
     return set(re.findall(r'\bFUNC\s+\w+\s+\w+\s+\d+\s+(\S+)', table))
 
 
 def walk(code, start, last):
-    """What is wrong in one function, whose registers are clean when it is entered."""
+    """Returns what is wrong in one function, whose registers are clean on entry."""
     seen, todo, wrong = set(), [(start, False)], {}
     while todo:
         state = todo.pop()
@@ -105,7 +106,7 @@ def walk(code, start, last):
         if one.is_return():
             continue
         if one.is_old():
-            dirty = False  # said; what follows is no news
+            dirty = False  # reported once; later findings on this path add nothing
         dirty = not one.cleans() and (dirty or one.dirties())
         if one.is_jump() and not leaves:
             todo.append((one.target, dirty))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The system tests drive the real programs over real sockets. FAIRLEAD_BUILD=build-asan pytest tests/system
 
-Marks: tsan, worth its time under ThreadSanitizer; heavy, takes seconds (left out with -m 'not heavy');
-slow, a minute; alone, measures, so that nothing else may run (tests/run gives it the machine).
-tests/run uses several processes (pytest-xdist), so a test names nothing that it would share with another one: ports
-come from the kernel, files lie in the lab's folder, fixed addresses in namespaces.
+Marks: tsan, also runs under ThreadSanitizer; heavy, takes seconds (-m 'not heavy' skips it); slow, takes a minute;
+alone, measures, so that no other test may run meanwhile (tests/run sees to that).
+tests/run uses several processes (pytest-xdist), so tests share no names: ports come from the kernel, files lie in the
+lab's folder, and fixed addresses exist only in namespaces.
 """
 import contextlib
 import fcntl
@@ -32,13 +32,13 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """What takes longest begins first: none of them is left over when the other processes are done."""
+    """Runs the longest tests first, so that none of them is still running when the other processes are done."""
     items.sort(key=lambda item: sum(item.get_closest_marker(mark) is None for mark in ('heavy', 'slow')))
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """The logs of every process of a test that failed."""
+    """Attaches the logs of every process to the report of a failed test."""
     report = (yield).get_result()
     lab = getattr(item, 'funcargs', {}).get('lab')
     if report.failed and lab is not None and hasattr(report.longrepr, 'addsection'):
@@ -51,7 +51,7 @@ FOLDER = 'fairlead-lab-'
 
 @contextlib.contextmanager
 def locked(folder):
-    """The folder is in use for as long as this process lives."""
+    """Locks the folder for as long as this process lives."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,17 +61,17 @@ def locked(folder):
 
 
 def pytest_sessionstart():
-    """Removes what runs have left that were killed."""
+    """Removes what killed runs have left behind."""
     for folder in pathlib.Path(tempfile.gettempdir()).glob(f'{FOLDER}*'):
         with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > 60:  # it may just be on its way to its lock
+            if time.time() - folder.stat().st_mtime > 60:  # its owner may be about to lock it
                 with locked(folder):
                     shutil.rmtree(folder)
 
 
 @pytest.fixture
 def lab():
-    # Not tmp_path: other users look in here, and Unix socket paths are short.
+    # Not tmp_path: other users need access to this folder, and paths of Unix sockets are short.
     with tempfile.TemporaryDirectory(prefix=FOLDER) as folder, locked(folder), labs.Lab(folder) as lab:
         yield lab
 
@@ -91,7 +91,7 @@ def app():
 
 @pytest.fixture(scope='session')
 def no_pods():
-    """Why there are no pods here, or None."""
+    """Returns why pods cannot run here, or None."""
     return pods.missing()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sidecar's admin endpoint from outside: what probes and people get, and what bad callers cost."""
+"""Tests the sidecar's admin endpoint from outside: what probes and people get, and what misbehaving callers cost."""
 import socket
 import subprocess
 
@@ -14,7 +14,7 @@ def web(lab):
 
 
 def accepted(workload):
-    """How many connections of the endpoint the sidecar holds; those in the kernel's queue have no inode."""
+    """Returns how many connections the admin endpoint has accepted. Those in the kernel's queue have no inode."""
     count = 0
     with open('/proc/net/tcp', encoding='ascii') as table:
         for line in list(table)[1:]:
@@ -25,14 +25,14 @@ def accepted(workload):
 
 
 def ask(workload, request):
-    """The whole answer to these bytes."""
+    """Returns the whole answer to these bytes."""
     with connect(workload.admin) as sock:
         sock.sendall(request)
         return read_all(sock)
 
 
 def test_alive_before_ready(web):
-    """Without an agent the sidecar is alive and says in one sentence why it is not ready."""
+    """Without an agent, the sidecar is alive and says in one sentence why it is not ready."""
     web.start_sidecar()
     wait_until(lambda: web.sidecar.fds() and answers(web), 'no admin endpoint')
     assert web.get('/healthz') == (200, 'ok\n')
@@ -105,7 +105,7 @@ def test_a_slow_caller_has_ten_seconds(web):
 
 
 def test_connections_are_bounded(web):
-    """The 1025th is served at once, although 1024 are silent; the oldest has to go for it."""
+    """With 1024 silent connections open, the sidecar serves the 1025th at once and closes the oldest."""
     web.start().wait_ready()
     wait_until(lambda: accepted(web) == 0, 'the probes do not go')
     silent = [connect(web.admin) for _ in range(1024)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The admin endpoint: who may read what, and that neither floods nor a lack of memory keep a probe from its answer."""
+"""Tests which callers the admin endpoint answers, and that probes get their answer under floods and without memory."""
 import contextlib
 import json
 import os
@@ -21,10 +21,10 @@ DETAILS = '/', '/status', '/connections', '/seen'
 OPEN = '/healthz', '/readyz', '/metrics'
 
 
-# --- who may read what ------------------------------------------------------------------------------
+# --- which callers may read what --------------------------------------------------------------------
 
 def get(pod, to, path):
-    """(status, body) for a caller in that pod."""
+    """Returns (status, body) for a caller in that pod."""
     with pod.connect(to) as sock:
         sock.sendall(f'GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'.encode())
         head, _, body = read_all(sock).partition(b'\r\n\r\n')
@@ -32,7 +32,8 @@ def get(pod, to, path):
 
 
 def test_details_are_for_loopback(pod):
-    """Another pod, the pod's own address and the whole network are not; `kubectl port-forward` comes by loopback."""
+    """Only loopback reads the details: not another pod, the pod's own address or the network. `kubectl port-forward`
+    uses loopback."""
     web, other = pod('web'), pod('other', sidecar=False)
     port = web.admin
     for path in OPEN:
@@ -54,7 +55,7 @@ def test_details_are_for_loopback(pod):
 
 @pytest.mark.skipif(os.getuid() != 0, reason='needs root, to become somebody else')
 def test_strangers_hold_no_place_at_the_control_socket(lab, app):
-    """They are told so when they come, whatever they say or do not say."""
+    """The control socket refuses callers of other users as soon as they connect, whether or not they send anything."""
     folder = lab.folder / 'control'
     folder.mkdir()
     folder.chmod(0o755)
@@ -71,7 +72,7 @@ print(socks[0].recv(4096).decode(), flush=True); sys.stdin.read()
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stranger:
         assert stranger.stdout.readline().startswith('HTTP/1.1 403'), 'he has said nothing'
         with connect(folder / 'sidecar.sock') as mine:
-            mine.sendall(b'GET /status HT')  # nobody makes this one go
+            mine.sendall(b'GET /status HT')  # nothing evicts this connection
             for _ in range(20):
                 with connect(folder / 'sidecar.sock') as sock:
                     sock.sendall(b'POST /log-level?level=debug HTTP/1.1\r\n\r\n')
@@ -127,7 +128,7 @@ def flood(workload, request, parallel, reads='reads', seconds=3):
 
 
 def probe(workload, path='/readyz'):
-    """Seconds until a good answer; None: there was none."""
+    """Returns the seconds until a good answer, or None if there was none."""
     begun = time.monotonic()
     try:
         if workload.get(path)[0] == 200:
@@ -139,7 +140,7 @@ def probe(workload, path='/readyz'):
 
 @pytest.fixture
 def busy(lab, app):
-    """With a thousand connections open, so that to list them costs something."""
+    """Opens a thousand connections, so that listing them is expensive."""
     plain = lab.ports.free()
     target = app()
     web = lab.inbound(target.port, {
@@ -166,7 +167,7 @@ def busy(lab, app):
     ('answers that nobody takes', ASK.format('/connections'), 1500, 'does not read'),
 ], ids=lambda value: value if isinstance(value, str) and ' ' not in value and '/' not in value else '')
 def test_probes_come_through_a_flood(busy, name, request_text, parallel, reads):
-    """Half of them within 50 ms, and every one within the second that a kubelet waits."""
+    """During a flood, half of the probes are answered within 50 ms, and all within the second that a kubelet waits."""
     heap = busy.sidecar.heap()
     with flood(busy, request_text, parallel, reads) as process:
         times = []
@@ -190,7 +191,7 @@ def data_of(process):
 
 @pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='sanitizers end the process themselves when memory is out')
 def test_no_request_ends_the_process_when_memory_is_out(busy):
-    """With less and less of it: each answer is a good one, or 503, and what is open goes on."""
+    """As memory shrinks, each request gets a good answer or 503, and open connections continue."""
     statuses = set()
     busy.change({'limits': {'idle_timeout': '7m'}})
     wait_until(lambda: busy.metric('fairlead_generation') == 2, 'generation 2')
@@ -198,7 +199,7 @@ def test_no_request_ends_the_process_when_memory_is_out(busy):
     for spare in (0, 64, 500, 1000, 2000, 3000):
         limit = data_of(busy.sidecar) + spare * 1024
         resource.prlimit(busy.sidecar.pid, resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
-        # Handshakes take what is left.
+        # Handshakes use up the remaining memory.
         for _ in range(150):
             with contextlib.suppress(OSError):
                 others.append(connect(busy.port))
@@ -208,7 +209,7 @@ def test_no_request_ends_the_process_when_memory_is_out(busy):
                 status, body = busy.get(path)
                 statuses.add(status)
                 assert status == 200 or (status == 503 and 'memory' in body), (path, spare, status, body)
-        # A generation comes.
+        # A new generation arrives.
         busy.change({'limits': {'idle_timeout': f'{spare + 8}m'}})
         busy.agent.signal(signal.SIGHUP)
         probe(busy, '/healthz')
@@ -223,7 +224,7 @@ def test_no_request_ends_the_process_when_memory_is_out(busy):
         sock.sendall(b'y')
         assert sock.recv(1) == b'y'
     assert json.loads(busy.get('/connections')[1])['open'] == 1000
-    # What there was no memory for is sent again.
+    # The agent sends again what the sidecar had no memory for.
     wait_until(lambda: busy.get('/readyz')[0] == 200 and busy.metric('fairlead_generation') >= 3, 'a newer generation', 30)
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fairlead-agent run: which generation a sidecar gets, who is let in, and what disturbs it not at all."""
+"""Tests fairlead-agent run: which generation a sidecar gets, which callers the agent accepts, and what must not disturb
+it."""
 import os
 import re
 import shutil
@@ -20,12 +21,12 @@ root_only = pytest.mark.skipif(os.getuid() != 0, reason='needs root, to become s
 
 @pytest.fixture
 def web(lab):
-    """A workload with a service, nothing of it running."""
+    """Returns a workload with a service. Nothing of it is running."""
     return lab.inbound(8080, start=False, name='web')
 
 
 def refused_start(workload):
-    """Exit status and output of an agent that does not start."""
+    """Returns the exit status and the output of an agent that does not start."""
     agent = Program(workload.lab, f'{workload.name}-refused', [labs.AGENT, 'run', '-c', workload.ini])
     agent.expected.add(2)
     return agent.wait(), agent.text
@@ -34,7 +35,7 @@ def refused_start(workload):
 # --- as the first process of a container -------------------------------------------------------------------
 
 def first_in_namespace(workload):
-    """(program, pid of the first process in a process namespace), which is the agent."""
+    """Returns (program, pid of the first process in a process namespace). That first process is the agent."""
     program = Program(workload.lab, f'{workload.name}-first', [labs.AGENT, 'run', '-c', workload.ini],
                       prefix=['unshare', '--pid', '--fork', '--kill-child'])
     [first] = wait_until(lambda: children(program.process.pid), 'there is a first process')
@@ -58,7 +59,7 @@ def test_the_first_process_begins_it_again(web):
         wait_until(lambda gone=worker: children(first) and gone not in children(first), 'there is another')
         wait_until(lambda due=turn + 2: len(program.lines(msg='credentials validated')) == due, 'which works')
     assert len(program.lines(msg='ended by signal 9 (Killed): it is started again; traffic continues')) == 2
-    # What is said to the first is meant for it.
+    # A signal to the first process reaches the agent.
     os.kill(first, signal.SIGHUP)
     program.wait_line(msg='SIGHUP: reading INI and credentials')
     os.kill(first, signal.SIGTERM)
@@ -116,7 +117,7 @@ def test_foreign_bundles_and_credential_bundle(lab, web):
 
 
 def test_the_same_content_is_not_sent_again(web):
-    """A restarted agent takes the number over from the sidecar; a sidecar without it gets that number."""
+    """A restarted agent adopts the generation number of the sidecar. A sidecar without a number gets the same one."""
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         first = sidecar.take()
@@ -151,7 +152,8 @@ def test_other_content_gets_the_next_number(lab, web):
 
 
 def test_a_number_never_goes_back(web):
-    """One sidecar that has seen more than the others pulls the number up for those who come later."""
+    """One sidecar reports a higher number than the others. The agent continues from there for sidecars that connect
+    later."""
     web.start_agent()
     with FalseSidecar(web) as a, FalseSidecar(web) as b, FalseSidecar(web) as c:
         assert a.take().number == 1
@@ -242,7 +244,7 @@ def test_a_stale_socket_is_replaced(web):
 
 
 def test_only_its_own_socket_is_removed(web):
-    """One that was stopped for a while, and finds another agent's socket where its own was."""
+    """An agent was stopped and finds another agent's socket at its path. It does not remove that socket."""
     path = web.folder / 'agent.sock'
     first = web.start_agent().agent
     wait_until(path.exists, 'no socket')
@@ -258,7 +260,7 @@ def test_only_its_own_socket_is_removed(web):
 
 
 def test_a_socket_that_is_removed_comes_back(lab, web):
-    """With its directory, too; whoever is connected does not notice."""
+    """The agent recreates its socket, and the socket's directory too. Connected sidecars notice nothing."""
     web.change({'agent': {'socket': lab.folder / 'run' / 'agent.sock'}})
     run = lab.folder / 'run'
     run.mkdir()
@@ -297,7 +299,7 @@ def test_the_directory_must_exist(web):
 
 @root_only
 def test_root_may_not_write_to_the_directory_of_another(web):
-    """It keeps no capability; the sentence says what to do."""
+    """Root has given up its capabilities and cannot write there. The message says what to do."""
     web.change({'agent': {'socket': web.folder / 'run' / 'agent.sock', 'sidecar_uid': 2112}})
     (web.folder / 'run').mkdir(mode=0o755)
     os.chown(web.folder / 'run', 2112, 2112)
@@ -306,7 +308,7 @@ def test_root_may_not_write_to_the_directory_of_another(web):
     assert 'uid 0 may not write to its directory' in text and 'that belongs to this uid' in text
 
 
-# --- who is let in --------------------------------------------------------------------------------------
+# --- which callers are accepted -------------------------------------------------------------------------
 
 @root_only
 def test_other_users_are_refused_by_uid(web):
@@ -323,7 +325,7 @@ def test_other_users_are_refused_by_uid(web):
 
 @root_only
 def test_refused_callers_do_not_fill_the_log(web):
-    """Twenty lines in ten seconds for each uid, and how many were left out."""
+    """The agent logs at most twenty refusals in ten seconds for each uid, and how many it left out."""
     web.change({'agent': {'sidecar_uid': 2112}})
     web.start_agent()
     web.agent.wait_line(msg='credentials validated')
@@ -354,7 +356,7 @@ def test_the_mode_lets_in_no_more_than_needed(web):
     assert (web.folder / 'agent.sock').stat().st_mode & 0o777 == 0o600, 'the sidecar runs as the same user'
 
 
-# --- bad callers ------------------------------------------------------------------------------------------
+# --- misbehaving callers ----------------------------------------------------------------------------------
 
 BAD = {
     'a megabyte of garbage': (b'\xa5' * 1_000_000, 'does not speak'),
@@ -406,7 +408,7 @@ def test_a_hello_byte_by_byte(web):
 
 
 def test_the_newest_connections_stay(web):
-    """Eight are kept: whoever comes ninth is served, and the oldest goes."""
+    """The agent keeps eight connections. It serves the ninth and closes the oldest."""
     web.start_agent()
     sidecars = [FalseSidecar(web) for _ in range(8)]
     for sidecar in sidecars:
@@ -450,14 +452,15 @@ def test_10000_bad_callers_leave_nothing(web):
         before = web.agent.heap()
         call(9500)
         if not (labs.ASAN or labs.TSAN):
-            assert web.agent.heap() < before + 400_000  # 40 bytes a caller
+            assert web.agent.heap() < before + 400_000  # 40 bytes for each caller
 
 
 # --- cost ---------------------------------------------------------------------------------------------------
 
 @pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='sanitizers take memory of their own')
 def test_it_is_small(web):
-    """What an agent costs in every pod. Only its own memory: how many share the libraries is the machine's affair."""
+    """An agent runs in every pod and must be small. Only its private memory counts: sharing of libraries depends on the
+    machine."""
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         sidecar.take()
@@ -465,7 +468,7 @@ def test_it_is_small(web):
 
 
 def test_it_sleeps(web):
-    """Nothing to do, nothing done: an agent that has handed over its generation wakes twice a minute."""
+    """An idle agent sleeps: once it has handed over its generation, it wakes twice a minute."""
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         sidecar.take()

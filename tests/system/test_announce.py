@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Software that takes the address of its peer from a connection: what it gets in each mode, and that its own remedy holds."""
+"""Tests software that learns the address of its peer from a connection: what it sees in each mode, and that its own
+remedy works."""
 import re
 
 import pytest
@@ -36,7 +37,7 @@ def test_replicas_of_redis(node, mode, announce):
         listed[:] = re.findall(r'^slave\d:ip=([^,]+),port=6379,state=online', cli(master, 'info', 'replication'), re.M)
         return listed
     labs.wait_until(is_listed, 'the replica is there', 20)
-    # Without a remedy, the replica has the address of the pod that lists it.
+    # Without a remedy, the replica is listed under the address of the pod that lists it.
     assert listed == [replica.v4 if announce or mode == 'tproxy' else master.v4]
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What comes from the network and should not: each costs its own connection, gets a clear line, and leaks nothing."""
+"""Tests bad input from the network: each case costs only its own connection, gets a clear log line, and leaks
+nothing."""
 import concurrent.futures
 import contextlib
 import json
@@ -21,20 +22,20 @@ HTTP = b'GET / HTTP/1.1\r\nHost: web.example\r\n\r\n'
 
 
 def opened(workload, direction='inbound'):
-    """How many connections the sidecar has taken so far."""
+    """Returns how many connections the sidecar has accepted so far."""
     return json.loads(workload.get('/status')[1])['connections'][direction]['opened']
 
 
 @pytest.fixture
 def inbound(lab, app):
-    """A sidecar whose handshakes have half a second, in front of an echo."""
+    """Returns a sidecar in front of an echo app. Its handshake_timeout is half a second."""
     workload = lab.inbound(app().port, {'limits': {'handshake_timeout': '500ms'}})
     workload.lab = lab
     return workload
 
 
 def is_served(workload):
-    """A good peer among the bad ones."""
+    """Proves that a good peer is still served among the bad ones."""
     return peers.verdict(workload.port, workload.lab.client, workload.lab.root) == b'x'
 
 
@@ -44,7 +45,7 @@ def is_served(workload):
                                   b'\x80\x2e\x01\x03\x01' + bytes(41)],
                          ids=['http', 'zeros', 'ssh', 'random', 'sslv2'])
 def test_what_is_no_tls_is_refused_at_once(inbound, data):
-    """Plaintext and garbage: a TLS alert, the end, and a line that says so."""
+    """Plaintext and garbage are refused at once: with a TLS alert, the end of the stream, and a log line."""
     assert outcome(inbound.port, data) in ('eof', 'reset')
     line = inbound.wait_line(reason='not_tls')
     assert 'does not speak TLS' in line['explanation'] and line['level'] == 'warn'
@@ -54,12 +55,12 @@ def test_what_is_no_tls_is_refused_at_once(inbound, data):
 @pytest.mark.parametrize('data, reason', [
     (b'\x16\x03\x01\x00\x04\x01\x00\x00\x00', 'tls_protocol|tls_version|tls_parameters'),  # an empty ClientHello
     (b'\x16\x03\x01\x00\x00' * 50, 'tls_protocol|not_tls'),  # empty records
-    (b'\x16\x03\x01\xff\xff' + bytes(70000), 'tls_protocol|not_tls'),  # a record that is too long
+    (b'\x16\x03\x01\xff\xff' + bytes(70000), 'tls_protocol|not_tls'),  # a record that exceeds the maximum length
     (b'\x17\x03\x03\x00\x10' + bytes(16), 'tls_protocol|not_tls'),  # application data first
     (b'\x15\x03\x01\x00\x02\x02\x28', 'peer_alert'),  # an alert first
     (b'\x14\x03\x03\x00\x01\x01' * 100, 'tls_protocol|not_tls'),  # nothing but ChangeCipherSpec
     (b'\x16\x03\x01\x00\x04\x02\x00\x00\x00', 'tls_protocol'),  # a ServerHello
-    (b'\x16\x03\x01\x00\x04\x01\xff\xff\xff', 'tls_protocol|handshake_timeout')],  # a hello of 16 MB, announced
+    (b'\x16\x03\x01\x00\x04\x01\xff\xff\xff', 'tls_protocol|handshake_timeout')],  # a hello that announces 16 MB
     ids=['empty-hello', 'empty-records', 'long-record', 'data-first', 'alert-first', 'ccs', 'server-hello', 'huge'])
 def test_broken_tls_is_refused(inbound, data, reason):
     assert outcome(inbound.port, data) in ('eof', 'reset')
@@ -69,7 +70,7 @@ def test_broken_tls_is_refused(inbound, data, reason):
 
 
 def damaged(chance, message):
-    """A handshake message with bytes changed, added and taken away; its lengths are right again, mostly."""
+    """Changes, adds and removes bytes of a handshake message. Its lengths are mostly corrected afterwards."""
     body = bytearray(message[9:])
     for _ in range(chance.choice((1, 1, 1, 3))):
         at = chance.randrange(len(body))
@@ -97,7 +98,8 @@ EXPECTED = {'tls_protocol', 'tls_version', 'tls_parameters', 'handshake_timeout'
 
 @pytest.mark.heavy
 def test_damaged_client_hellos(lab, app):
-    """500 of them: each is answered or refused within the deadline, and none is taken for a defect of ours."""
+    """Each of 500 damaged hellos is answered or refused within the deadline, and none is reported as an internal
+    error."""
     inbound = lab.inbound(app().port, {'limits': {'handshake_timeout': '20ms'}})
     chance, hello = random.Random(1), peers.client_hello()
     for _ in range(500):
@@ -128,7 +130,7 @@ def test_damaged_server_hellos(lab, app):
 
 
 def test_half_a_client_hello_then_silence(inbound):
-    """The deadline of the handshake ends it."""
+    """The handshake deadline ends the connection."""
     with connect(inbound.port) as sock:
         sock.sendall(peers.client_hello()[:100])
         assert end_of(sock) == 'reset'
@@ -138,7 +140,7 @@ def test_half_a_client_hello_then_silence(inbound):
 
 
 def test_nothing_at_all(inbound):
-    """A connection without a byte has the same deadline."""
+    """A connection that sends no byte has the same deadline."""
     with connect(inbound.port) as sock:
         assert end_of(sock) == 'reset'
     inbound.wait_line(reason='handshake_timeout')
@@ -162,7 +164,7 @@ def test_half_a_client_hello_then_a_reset(inbound):
 
 
 def test_reset_before_it_is_accepted(inbound):
-    """Connections that are gone when the sidecar gets to see them: a line each, with what is known."""
+    """Connections that end before the sidecar accepts them get one log line each, with what is known."""
     inbound.sidecar.signal(signal.SIGSTOP)
     try:
         for _ in range(10):
@@ -176,7 +178,7 @@ def test_reset_before_it_is_accepted(inbound):
 
 
 def test_peer_that_stalls_after_its_hello(inbound):
-    """The server's flight is never answered."""
+    """The peer never answers the server's flight."""
     with connect(inbound.port) as sock:
         sock.sendall(peers.client_hello())
         assert sock.recv(5)[0] == 0x16
@@ -185,7 +187,7 @@ def test_peer_that_stalls_after_its_hello(inbound):
 
 
 def test_client_hello_of_60_kb_in_many_records(inbound):
-    """Legal, if odd: whatever becomes of it, it ends in a known way and the next peer is served."""
+    """Such a hello is legal. The connection ends in a known way, and the next peer is served."""
     data = peers.records(peers.client_hello(60000), 500)
     assert outcome(inbound.port, data) in ('eof', 'reset')
     line = wait_until(lambda: inbound.sidecar.lines(direction='inbound'), 'a line')[0]
@@ -194,7 +196,7 @@ def test_client_hello_of_60_kb_in_many_records(inbound):
 
 
 def test_client_hello_in_many_records_and_segments(lab, inbound):
-    """A padded hello of 8 KB in records of 100 bytes, then the rest byte by byte: an answer comes."""
+    """A padded hello of 8 KB is answered, although it is cut into records of 100 bytes and arrives byte by byte."""
     with connect(inbound.port) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in peers.records(peers.client_hello(8000), 100):
@@ -203,7 +205,7 @@ def test_client_hello_in_many_records_and_segments(lab, inbound):
 
 
 def test_handshake_byte_by_byte(lab, inbound):
-    """A good client whose every byte comes in a segment of its own."""
+    """A good client is served even if each of its bytes arrives in a segment of its own."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = peers.context(False, lab.client, lab.root).wrap_bio(incoming, outgoing)
     with connect(inbound.port) as sock:
@@ -223,7 +225,8 @@ def test_handshake_byte_by_byte(lab, inbound):
 
 @pytest.mark.heavy
 def test_1000_stalled_handshakes_do_not_keep_good_peers_out(lab, app):
-    """Room for them in [limits] handshakes: the good ones do not notice. They end at their deadline."""
+    """[limits] handshakes has room for all of them: good peers notice nothing, and the stalled ones end at their
+    deadline."""
     inbound = lab.inbound(app().port, {'limits': {'handshakes': 2000, 'handshake_timeout': f'{3 * labs.SLOW}s'}})
     half = peers.client_hello()[:200]
     stalled = [connect(inbound.port) for _ in range(1000)]
@@ -241,7 +244,7 @@ def test_1000_stalled_handshakes_do_not_keep_good_peers_out(lab, app):
 
 @pytest.mark.heavy
 def test_more_stalled_handshakes_than_the_limit(lab, app):
-    """The default limit is 512: 1000 that stall before they have said hello have none of it."""
+    """The default limit is 512. 1000 connections that stall before their hello use none of it."""
     inbound = lab.inbound(app().port, {'limits': {'handshake_timeout': '500ms'}})
     stalled = [connect(inbound.port) for _ in range(1000)]
     assert is_served(inbound)
@@ -251,7 +254,7 @@ def test_more_stalled_handshakes_than_the_limit(lab, app):
 
 
 def test_refused_peer_that_stays_and_goes_on_sending(inbound):
-    """It gets its alert, and then a second; what it sends meanwhile is thrown away."""
+    """A refused peer gets its alert and then one second. The sidecar discards what the peer sends meanwhile."""
     before = inbound.sidecar.fds()
     with connect(inbound.port) as quiet, connect(inbound.port) as loud:
         quiet.sendall(HTTP)
@@ -263,7 +266,8 @@ def test_refused_peer_that_stays_and_goes_on_sending(inbound):
 
 
 def test_2000_refused_peers_that_stay(inbound):
-    """The time to hear why they are refused takes descriptors, 1024 at most; who is served has the others."""
+    """Refused peers keep their descriptors while they may read the alert: 1024 at most. The others remain for served
+    peers."""
     before = inbound.sidecar.fds()
     inbound.sidecar.signal(signal.SIGSTOP)
     try:
@@ -289,7 +293,7 @@ def test_2000_refused_peers_that_stay(inbound):
 # --- apps and upstreams that misbehave ---------------------------------------------------------------------
 
 def test_app_that_is_down(lab, app):
-    """The mesh peer sees a reset, and the log says whose fault it is. Once the app is up, all is well."""
+    """The mesh peer sees a reset, and the log blames the app. Once the app is up, connections work."""
     port = lab.ports.free()
     inbound = lab.inbound(port)
     outbound = lab.outbound(inbound.port)
@@ -305,7 +309,7 @@ def test_app_on_a_unix_path_that_does_not_exist(lab):
 
 
 def test_app_that_hangs(lab):
-    """Its queue is full: connect_timeout."""
+    """The queue of the app is full: the connection ends after connect_timeout."""
     with full_backlog() as port:
         inbound = lab.inbound(port, {'limits': {'connect_timeout': '300ms'}})
         assert peers.verdict(inbound.port, lab.client, lab.root) == 'closed'
@@ -336,7 +340,7 @@ def test_upstream_that_hangs(lab):
 
 
 def test_upstream_that_hangs_has_a_second_address(lab, app):
-    """One address that swallows packets does not use up the time of the next."""
+    """An address that drops packets does not use up the time of the next address."""
     inbound = lab.inbound(app().port)
     with full_backlog() as port:
         outbound = lab.outbound(f'127.0.0.1:{port}, 127.0.0.1:{inbound.port}',
@@ -348,7 +352,7 @@ def test_upstream_that_hangs_has_a_second_address(lab, app):
 
 @pytest.mark.skipif(os.getuid() != 0, reason='needs root, for a network namespace')
 def test_upstream_in_a_black_hole(lab):
-    """A network that swallows packets, in a namespace of its own, and one to which there is no way."""
+    """Tests a network that drops packets, in a namespace of its own, and one without a route."""
     outbound = lab.outbound('192.0.2.2:443', {
         'upstream peer': {'listen': f'unix:{lab.folder}/hole.sock'},
         'upstream nowhere': {'listen': f'unix:{lab.folder}/nowhere.sock', 'to': '198.51.100.1:443'},
@@ -358,10 +362,10 @@ def test_upstream_in_a_black_hole(lab):
     outbound.start_agent().start_sidecar(prefix=['unshare', '--net', 'sh', '-c', script, 'sh'])
     outbound.wait_line(msg='generation in use')
     for path, reason in (('hole', 'peer_connect_timeout'), ('nowhere', 'peer_unreachable')):
-        # (Admin listens inside the namespace, so the socket itself tells when it is there.)
+        # (Admin listens inside the namespace, so the test waits for the socket itself.)
         sock = wait_until(lambda p=path: try_connect(lab.folder / f'{p}.sock'), 'the path is there')
         with sock:
-            assert end_of(sock) == 'eof'  # a Unix socket knows no reset
+            assert end_of(sock) == 'eof'  # a Unix socket cannot be reset
         assert outbound.wait_line(reason=reason)['explanation']
 
 
@@ -382,7 +386,7 @@ def test_upstream_that_never_answers_the_hello(lab, app):
     (b'', 'peer_truncated'), (b'\x15\x03\x03\x00\x02\x02\x28', 'peer_alert'), (None, 'peer_reset')],
     ids=['http', 'smtp', 'end', 'alert', 'reset'])
 def test_upstream_that_does_not_speak_tls(lab, app, answer, reason):
-    """The app sees its connection closed, and no byte of it went there: not a plaintext fallback in sight."""
+    """The app's connection is closed, and no byte of the app leaves: there is no fallback to plaintext."""
     received = []
 
     def serve(sock):
@@ -398,10 +402,10 @@ def test_upstream_that_does_not_speak_tls(lab, app, answer, reason):
 
 
 def test_client_app_that_leaves_before_the_peer_is_reached(lab):
-    """Its connection is not kept for ever."""
+    """The sidecar does not keep the app's connection for ever."""
     with full_backlog() as port:
         outbound = lab.outbound(port, {'limits': {'connect_timeout': '300ms'}})
-        before = outbound.sidecar.fds()  # the admin endpoint may not have closed yet
+        before = outbound.sidecar.fds()  # the admin endpoint may still have it open
         for end in (reset, lambda sock: sock.close()):
             sock = connect(outbound.port)
             sock.sendall(b'hello')
@@ -410,10 +414,10 @@ def test_client_app_that_leaves_before_the_peer_is_reached(lab):
         settled(outbound.sidecar, before)
 
 
-# --- nothing is left behind --------------------------------------------------------------------------------
+# --- leaks -------------------------------------------------------------------------------------------------
 
 def bad_connections(port, lab):
-    """Ways to be a bad client, each a function of no argument."""
+    """Returns ways to be a bad client, each as a function without arguments."""
     hello = peers.client_hello()
     anonymous, stranger = peers.context(False), peers.context(False, lab.other_root.issue(labs.CLIENT))
     good = peers.context(False, lab.client)
@@ -455,7 +459,8 @@ def settled(program, fds):
 @pytest.mark.heavy
 @pytest.mark.parametrize('workers', [1, 2])
 def test_10000_bad_clients_leave_descriptors_and_memory_as_before(lab, app, workers):
-    """Of all kinds, mixed; the app behind it resets. Memory is compared with that after the first 2000."""
+    """Mixes all kinds of bad clients. The app behind the sidecar resets. The baseline for memory is taken after the
+    first 2000."""
     inbound = lab.inbound(app(lambda sock: None).port, {
         'limits': {'handshake_timeout': '1s'}, 'sidecar': {'workers': workers}, 'log': {'access': 'off'}})
     inbound.lab = lab
@@ -472,7 +477,8 @@ def test_10000_bad_clients_leave_descriptors_and_memory_as_before(lab, app, work
 
 @pytest.mark.heavy
 def test_10000_bad_upstream_connections_leave_descriptors_and_memory_as_before(lab, app):
-    """Servers that reset, lie, or have the wrong identity; apps that leave early."""
+    """Servers reset, lie or have the wrong identity, and apps leave early. Descriptors and memory return to the
+    baseline."""
     impostor = peers.context(True, lab.root.issue(f'spiffe://{labs.TD}/ns/test/sa/impostor'), lab.root)
     count = threading.Lock(), [0]
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captured ports: how each of them serves whom, and what its app sees of the client. Pods on a node."""
+"""Tests captured inbound ports in pods on a node: which clients each port serves, how, and what its app sees of the
+client."""
 import errno
 import re
 import socket
@@ -11,7 +12,7 @@ import peers
 from lab import end_of, read_all
 
 FAMILIES = 'v4', 'v6'
-MODES = {  # plaintext, greeted (silent), TLS of the app's own
+MODES = {  # plaintext, a greeting to a silent client, the app's own TLS
     'strict': (False, False, False),
     'permissive': (True, True, True),
     'plaintext': (True, True, True),
@@ -25,7 +26,7 @@ def modes(mode, **sections):
 
 
 def said(pod, to, data=b'ping'):
-    """What comes back of a conversation that is finished from both sides; or 'reset'."""
+    """Returns what comes back of a conversation that both sides have finished, or 'reset'."""
     try:
         with pod.connect(to) as sock:
             sock.sendall(data)
@@ -38,7 +39,7 @@ def said(pod, to, data=b'ping'):
 
 
 def greeting(pod, to):
-    """What a silent client hears; b'' or 'reset' when it is closed instead."""
+    """Returns what a silent client receives; b'' or 'reset' if it is closed instead."""
     try:
         with pod.connect(to) as sock:
             return sock.recv(100)
@@ -52,7 +53,7 @@ def greeter(sock):
 
 
 def who(sock):
-    """Tells whom it sees."""
+    """Answers with the address that the app sees as its client."""
     sock.recv(4)
     sock.sendall(sock.getpeername()[0].removeprefix('::ffff:').encode())
 
@@ -60,7 +61,7 @@ def who(sock):
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('mode', MODES)
 def test_modes(pod, mode, family):
-    """A pod with a sidecar and one without, at a captured port of each mode; the log names the true ends."""
+    """A pod with a sidecar and one without dial a captured port of each mode. The log names the original addresses."""
     api, web, old = pod('api', modes(mode)), pod('web'), pod('old', sidecar=False)
     server, first = api.app(port=8080), api.app(greeter, port=2525)
     host = getattr(api, family)
@@ -92,7 +93,7 @@ def detect_timeouts(workload):
 
 
 def test_ports_differ(pod):
-    """A [service] by its port says otherwise than [inbound]: for that port alone."""
+    """A [service] with that port overrides [inbound] for this port only."""
     api = pod('api', {'service admin-ui': {'port': 8081, 'mode': 'plaintext'}, 'allow kubelet': {
         'from': 'plaintext', 'to': 'admin-ui', 'sources': '10.77.0.1, fd77::1'}})
     old = pod('old', sidecar=False)
@@ -111,7 +112,7 @@ def test_ports_differ(pod):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_dead_app(pod, family):
-    """Nobody listens there: whoever comes is refused, a probe fails."""
+    """Nothing listens on the app's port: connections are refused, and a probe fails."""
     api, web, old = pod('api', modes('permissive')), pod('web'), pod('old', sidecar=False)
     host = getattr(api, family)
     assert said(old, (host, 8080)) == 'reset'
@@ -120,7 +121,7 @@ def test_dead_app(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_proxy_protocol_tells_the_true_ends(pod, family):
-    """The client's address and the port that it dialled, not those of the capture."""
+    """The header has the client's address and the port that it dialled, not those of the capture."""
     headers = []
 
     def handler(sock):
@@ -144,7 +145,7 @@ def test_proxy_protocol_tells_the_true_ends(pod, family):
 # --- mode = tproxy ----------------------------------------------------------------------------------------
 
 def tproxy_pod(pod, name, sections, **options):
-    """One whose sidecar has the capability, under the rules that the agent makes."""
+    """Returns a pod whose sidecar has the capability, under the rules that the agent makes."""
     made = pod(name, {'redirect': {'mode': 'tproxy'}, **sections}, redirect=False, start=False,
                capabilities=['net_admin'], **options)
     made.space.root([labs.AGENT, 'redirect', 'apply', '-c', made.ini])
@@ -153,7 +154,8 @@ def tproxy_pod(pod, name, sections, **options):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_tproxy(pod, family):
-    """The app sees the client's own address: of a peer, of plaintext; a dead app and a strict port are as ever."""
+    """The app sees the client's own address, with mTLS and in plaintext. Dead apps and strict ports behave as in other
+    modes."""
     api, web = tproxy_pod(pod, 'api', modes('permissive')), pod('web')
     old = pod('old', sidecar=False)
     api.app(who)
@@ -169,14 +171,14 @@ def test_tproxy(pod, family):
     lines = api.sidecar.lines(reason='done')
     assert {line['security'] for line in lines} == {'mtls', 'plaintext'}
     assert all(line['destination'].rpartition(':')[2] in ('8080', '8081') for line in lines)
-    # What the pod itself does is not disturbed.
+    # The pod's own connections are not disturbed.
     web.app(port=9090)
     assert said(api, (getattr(web, family), 9090)) == b'ping'
 
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_tproxy__many_at_once(pod, family):
-    """More connections of one client than one port each would allow to mix up: each has its own answer."""
+    """One client opens more connections than a mix-up of ports would allow. Each gets its own answer."""
     api, old = tproxy_pod(pod, 'api', modes('plaintext')), pod('old', sidecar=False)
     api.app()
     socks = [old.connect((getattr(api, family), 8080)) for _ in range(50)]
@@ -189,7 +191,7 @@ def test_tproxy__many_at_once(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_tproxy__the_pod_to_itself(node, pod, family):
-    """By way of its own service: through the node and back, and to its own address."""
+    """The pod calls itself by its own service, through the node and back, and by its own address."""
     api = tproxy_pod(pod, 'api', modes('permissive'))
     api.app()
     service = node.service(80, [api], to=8080)
@@ -199,7 +201,7 @@ def test_tproxy__the_pod_to_itself(node, pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_tproxy__no_loop(pod, family):
-    """The capture port itself, dialled by others: reset, and that is all."""
+    """A capture port that another pod dials is reset, and nothing else happens."""
     api, old = tproxy_pod(pod, 'api', modes('plaintext')), pod('old', sidecar=False)
     for port in 15006, 15001:
         with pytest.raises(ConnectionError):
@@ -211,7 +213,7 @@ def test_tproxy__no_loop(pod, family):
 
 
 def test_tproxy__without_the_capability(pod):
-    """One sentence, and no sidecar."""
+    """The sidecar prints one sentence and does not start."""
     api = pod('api', {'redirect': {'mode': 'tproxy'}}, redirect=False, start=False)
     api.start_sidecar()
     assert api.sidecar.wait() == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captured connections: where they go, what is refused, and that nothing comes round in a loop."""
+"""Tests captured outbound connections: where they go, what is refused, and that none of them loops."""
 import contextlib
 import json
 import pathlib
@@ -18,7 +18,7 @@ MARKER = b'the secret of the app'
 
 
 def mapped(address):
-    """An IPv4 address as a dual-stack program writes it."""
+    """Returns an IPv4 address as a dual-stack program writes it."""
     return f'::ffff:{address}'
 
 
@@ -31,9 +31,9 @@ def text(host, port):
 
 
 def echoed(sock, data=MARKER):
-    """The data comes back, and the end after it."""
+    """Checks that the data comes back, followed by the end of the stream."""
     def send():
-        with contextlib.suppress(OSError):  # which the reader sees
+        with contextlib.suppress(OSError):  # which ends the stream for the reader
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
     with sock:
@@ -45,7 +45,7 @@ def echoed(sock, data=MARKER):
 
 
 def end(pod, to, data=b''):
-    """How a connection of the pod's app ends: 'eof', 'reset', 'refused'; 'timeout' when it does not."""
+    """Returns how a connection of the pod's app ends: 'eof', 'reset', 'refused', or 'timeout'."""
     try:
         with pod.connect(to) as sock:
             sock.sendall(data)
@@ -58,11 +58,11 @@ def end(pod, to, data=b''):
         return 'timeout'
 
 
-# --- it works, and the log tells ----------------------------------------------------------------------
+# --- a working connection, and its log lines ----------------------------------------------------------
 
 @pytest.mark.parametrize('kind', (*FAMILIES, 'mapped'))
 def test_between_two_pods_that_know_nothing_of_it(pod, kind):
-    """Mutual TLS on the wire; in both logs the true ends and the original destination."""
+    """The wire carries mutual TLS. Both logs have the original addresses and the original destination."""
     web, api = pod('web'), pod('api')
     api.app()
     host = getattr(api, 'v6' if kind == 'v6' else 'v4')
@@ -81,7 +81,7 @@ def test_between_two_pods_that_know_nothing_of_it(pod, kind):
 
 
 def test_policy_knows_captured_ports_and_their_names(pod):
-    """A rule for a port, one for a [service]'s name, and what no rule is about."""
+    """One rule admits a port, one admits the name of a [service], and a port without a rule is refused."""
     web = pod('web')
     api = pod('api', {'service admin-ui': {'port': 8081}, 'allow ports': {'from': web.identity, 'to': '8080'},
                       'allow names': {'from': web.identity, 'to': 'admin-ui'}}, allow=None)
@@ -97,8 +97,9 @@ def test_policy_knows_captured_ports_and_their_names(pod):
 
 @pytest.mark.parametrize('mode', ['redirect', 'tproxy'])
 def test_rules_stay_while_captured_connections_are_open(pod, mode):
-    """Without them the next bytes of the app would go out as they are, with tproxy also an app's answers. Once the
-    sidecars have ended, nothing is in the way."""
+    """The rules cannot be removed while captured connections are open: without rules, the next bytes of the app would
+    leave in the clear, and with tproxy the app's answers too. Once the sidecars have ended, the rules can be
+    removed."""
     web, api = pod('web'), pod('api', {'redirect': {'mode': mode}}, redirect=False, start=False,
                               capabilities=['net_admin'])
     assert api.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', api.ini]).returncode == 0
@@ -125,7 +126,7 @@ def test_rules_stay_while_captured_connections_are_open(pod, mode):
 
 
 def test_app_that_does_not_listen_is_a_reset(pod):
-    """The rules over there refuse it, and our app sees that."""
+    """The rules of the other pod refuse the connection, and our app sees a reset."""
     web, api = pod('web'), pod('api')
     assert end(web, (api.v4, 8080)) == 'reset'
     assert web.wait_line(reason='peer_refused')['destination'] == text(api.v4, 8080)
@@ -148,7 +149,8 @@ def test_status_shows_the_listeners_of_captured_traffic(pod):
 
 # --- no loops -----------------------------------------------------------------------------------------
 
-# Less clever than those of `fairlead-agent redirect`, which lead nobody to these ports: what the sidecar does by itself.
+# These rules are simpler than those of `fairlead-agent redirect`, which never redirect to these ports: they test the
+# sidecar's own checks.
 NAIVE = f'''
 table inet naive {{
   chain inbound {{ type nat hook prerouting priority dstnat;
@@ -172,7 +174,7 @@ def naive(pod, sections=None):
 
 
 def refused(pod, direction, reason, destination):
-    """One line says so, and nothing of it is left."""
+    """Checks that one line reports the refusal and that nothing of the connection remains."""
     line = pod.wait_line(msg='connection refused', direction=direction)
     assert (line['reason'], line.get('destination')) == (reason, destination)
     wait_until(lambda: labs.json.loads(pod.get('/status')[1])['connections'][direction]['open'] == 0, 'it is gone')
@@ -189,7 +191,7 @@ def test_capture_port_dialled_by_another_pod(pod, kind):
 @pytest.mark.parametrize('port', (pods.OUTBOUND, 8443))
 @pytest.mark.parametrize('kind', (*FAMILIES, 'mapped'))
 def test_other_listeners_of_ours_dialled_by_another_pod(pod, kind, port):
-    """Those for the app, and a fixed one that only loopback was to reach."""
+    """Another pod dials the listeners for the app, and a fixed one that was meant for loopback only."""
     other, web = pod('other', sidecar=False), naive(pod, {'upstream db': {'listen': '127.0.0.1:8443',
                                                                           'to': '10.1.1.1:1'}})
     assert end(other, (address(web, kind), port)) == 'reset'
@@ -213,7 +215,8 @@ def test_capture_port_dialled_by_the_app(pod, host):
 
 @pytest.mark.parametrize('host', ('127.0.0.1', '::1'))
 def test_without_rules_there_is_no_destination(pod, host):
-    """Nothing was translated, so the kernel has nothing to tell; likewise for an entry that has gone."""
+    """Without translation, the kernel knows no original destination. The same holds once conntrack has dropped the
+    entry."""
     web = pod('web', redirect=False)
     for port, direction in ((pods.OUTBOUND, 'outbound'), (pods.INBOUND, 'inbound')):
         assert end(web, (host, port)) == 'reset'
@@ -223,7 +226,7 @@ def test_without_rules_there_is_no_destination(pod, host):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_the_same_port_of_another_pod_is_none_of_ours(pod, family):
-    """An app may listen on 15001, elsewhere."""
+    """The loop check ignores other pods: an app elsewhere may listen on 15001."""
     web, other = naive(pod, {'outbound': {'default': 'plaintext'}}), pod('other', sidecar=False)
     other.app(port=pods.OUTBOUND)
     assert echoed(web.connect((getattr(other, family), pods.OUTBOUND)))
@@ -255,7 +258,7 @@ def test_refuse(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_plaintext(pod, family):
-    """The same relay without TLS: the log says so."""
+    """The connection is relayed without TLS, and the log says so."""
     web, other = pod('web', {'outbound': {'default': 'plaintext'}}), pod('other', sidecar=False)
     other.app()
     data = MARKER * 100000
@@ -269,7 +272,7 @@ def test_plaintext(pod, family):
 # --- which upstream -----------------------------------------------------------------------------------
 
 def counted(pod, name, upstream, **labels):
-    """Value of a metric of this upstream's; 0 when there is none."""
+    """Returns the value of this upstream's metric, or 0 if there is none."""
     wanted = {'upstream': upstream, **labels}
     for line in pod.get('/metrics')[1].splitlines():
         found = re.fullmatch(r'(\w+)\{(.*)\} (\d+)', line)
@@ -279,7 +282,8 @@ def counted(pod, name, upstream, **labels):
 
 
 def test_the_most_specific_upstream_decides(node, pod):
-    """An address before a prefix, a narrow range of ports before a wide one, [outbound] last; all of it in one INI."""
+    """An address precedes a prefix, a narrow range of ports precedes a wide one, and [outbound] is last. One INI has
+    them all."""
     other = pod('other', sidecar=False)
     for port in 9000, 9005, 9100, 7000:
         other.app(port=port)
@@ -305,7 +309,7 @@ def test_the_most_specific_upstream_decides(node, pod):
 
 
 def test_peer_of_the_upstream_is_asked_for(pod):
-    """The right identity is served; another one is not, and gets nothing of the app's data."""
+    """The peer with the expected identity is served. Another one is refused and gets no byte of the app."""
     api, other = pod('api'), pod('other')
     apps = [each.app() for each in (api, other)]
     web = pod('web', {'upstream api': {'to': f'{api.v4}:8080, {other.v4}:8080', 'peer': api.identity}})
@@ -318,7 +322,7 @@ def test_peer_of_the_upstream_is_asked_for(pod):
 
 
 def test_outbound_peer(pod):
-    """[outbound] peer is for what no upstream is about."""
+    """[outbound] peer applies to destinations that no upstream names."""
     api, other = pod('api'), pod('other')
     for each in api, other:
         each.app()
@@ -345,7 +349,8 @@ def test_upstreams_change_without_a_restart(pod):
 # --- names --------------------------------------------------------------------------------------------
 
 def test_name_is_resolved_again_and_the_last_answer_stays(node, pod):
-    """Both families; then another address; then no DNS at all."""
+    """The sidecar resolves a name of both families again, follows a new address, and keeps the last answer when DNS
+    fails."""
     first, second = pod('first', sidecar=False), pod('second', sidecar=False)
     for each in first, second:
         each.app()
@@ -372,8 +377,8 @@ def works(pod, to):
 
 
 def test_name_that_does_not_resolve_at_start(node, pod):
-    """What might be it is refused and says so, instead of going where the rest goes; all else works; and when it
-    resolves, so does it."""
+    """Destinations that the name might have are refused, with a message, instead of going where the default sends them.
+    Everything else works. Once the name resolves, its destinations work too."""
     other, known = pod('other', sidecar=False), pod('known', sidecar=False)
     for each in other, known:
         each.app()
@@ -395,14 +400,14 @@ def test_name_that_does_not_resolve_at_start(node, pod):
 
 
 def test_name_of_a_fixed_upstream_that_is_ourselves(node, pod):
-    """It would come back to the same listener for ever."""
+    """A connection to ourselves would return to the same listener for ever, so it is refused."""
     node.dns['self.test'] = ['127.0.0.1']
     web = pod('web', {'upstream me': {'listen': '127.0.0.1:7001', 'to': 'self.test:7001'}})
     wait_until(lambda: end(web, ('127.0.0.1', 7001)) == 'reset' and web.sidecar.lines(reason='loop'), 'it is seen')
     assert web.sidecar.lines(reason='loop')[0]['upstream'] == 'me'
 
 
-# --- on every failure of mutual TLS, nothing in plaintext -----------------------------------------------
+# --- no plaintext when mutual TLS fails -----------------------------------------------------------------
 
 def garbage(sock):
     sock.recv(1)
@@ -433,7 +438,7 @@ def speaks_first(sock):
     (garbage, 'not_tls'), (plain_alert, 'peer_alert'), (close_at_once, '.*'), (silence, 'handshake_timeout'),
     (speaks_first, 'not_tls')])
 def test_server_that_fails_mutual_tls_gets_nothing(pod, handler, reason, family):
-    """The app talks at once and a lot; it sees a reset, and not a byte of it is on the wire."""
+    """The app sends a lot at once. It sees a reset, and no byte of it reaches the wire."""
     other = pod('other', sidecar=False)
     received = []
 
@@ -461,7 +466,7 @@ class Recorder:
 
 
 def test_what_the_app_says_early_is_held_and_bounded(pod):
-    """A peer that never ends its handshake: the app is stopped, the sidecar does not grow."""
+    """The peer never finishes its handshake: the app is stopped, and the sidecar's memory stays bounded."""
     other = pod('other', sidecar=False)
     other.app(silence)
     web = pod('web', {'limits': {'handshake_timeout': '60s'}})
@@ -477,7 +482,8 @@ def test_what_the_app_says_early_is_held_and_bounded(pod):
 
 
 def test_destination_that_swallows_packets_delays_no_other(pod):
-    """It has a part of [limits] handshakes. Its connections end in time, those that waited for a place, too."""
+    """Such a destination gets only a share of [limits] handshakes. Its connections end in time, also those that wait
+    for a place."""
     hole, api = pod('hole', sidecar=False), pod('api')
     hole.space.nft('table inet hole { chain in { type filter hook input priority 0; tcp dport 9999 drop; }; }')
     api.app()
@@ -495,7 +501,8 @@ def test_destination_that_swallows_packets_delays_no_other(pod):
 # --- resumption ---------------------------------------------------------------------------------------
 
 def test_sessions_are_resumed_by_destination(pod):
-    """Each pod has sessions of its own: the second connection to each is resumed, whoever was asked in between."""
+    """Each pod has sessions of its own: the second connection to each pod resumes, whichever pod was called in
+    between."""
     apis = [pod(name) for name in ('one', 'two', 'three')]
     for api in apis:
         api.app()
@@ -511,7 +518,7 @@ def test_sessions_are_resumed_by_destination(pod):
 
 
 def test_without_ipv6(pod):
-    """The defaults name [::1], which is not there: there is nothing of IPv6 to capture either."""
+    """The defaults name [::1], which does not exist here. There is no IPv6 to capture either."""
     web, api = pod('web', start=False), pod('api')
     api.app()
     web.space.inside(lambda: pathlib.Path('/proc/sys/net/ipv6/conf/all/disable_ipv6').write_text('1'))
@@ -521,10 +528,10 @@ def test_without_ipv6(pod):
     assert listeners and all(each['serving'] and '[::1]' not in each['address'] for each in listeners)
 
 
-# --- fixed upstreams have modes, too --------------------------------------------------------------------
+# --- modes of fixed upstreams ---------------------------------------------------------------------------
 
 def test_fixed_upstream_in_plaintext(lab, app):
-    """The addresses are tried in order here as well; when none answers, the app sees it."""
+    """A fixed upstream tries its addresses in order. If none answers, the app sees the failure."""
     server = app()
     outbound = lab.outbound(f'127.0.0.1:{lab.ports.free()}, 127.0.0.1:{server.port}',
                             {'upstream peer': {'mode': 'plaintext', 'peer': ''}})
@@ -540,7 +547,7 @@ def test_fixed_upstream_in_plaintext(lab, app):
 
 
 def test_plaintext_ends_and_resets_pass(lab, app):
-    """Half-closes both ways, and a reset stays one."""
+    """Half-closes pass in both directions, and a reset stays a reset."""
     def answer_after_the_end(sock):
         asked = labs.read_all(sock)
         sock.sendall(asked[::-1])

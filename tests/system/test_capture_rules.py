@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sidecar knows whether the rules of capture are in force: status, metrics, readiness, log."""
+"""Tests that the sidecar knows whether the capture rules are in force: status, metrics, readiness, log."""
 import json
 import re
 
@@ -22,28 +22,28 @@ def capture(pod):
 
 
 def told(pod):
-    """What `fairlead-agent status` prints."""
+    """Returns the output of `fairlead-agent status`."""
     return pod.space.try_run([labs.AGENT, 'status', '-c', pod.ini]).stdout
 
 
 def active(pod):
-    """{family: value} of the metric."""
+    """Returns {family: value} of the metric."""
     return {family: int(value) for family, value in
             re.findall(r'^fairlead_capture_active\{family="(\w+)"\} (\d)$', pod.get('/metrics')[1], re.M)}
 
 
 def settled(pod, **wanted):
-    """Until /status says so."""
+    """Waits until /status says so."""
     wait_until(lambda: {key: capture(pod)[key] for key in wanted} == wanted, lambda: f'{wanted}: {capture(pod)}', 20)
 
 
 def meant(pod, name='web', sections=None, **options):
-    """A pod whose INI has [redirect]."""
+    """Returns a pod whose INI has [redirect]."""
     return pod(name, labs.merge({'redirect': {'mode': 'redirect'}}, sections), redirect=False, **options)
 
 
 def start(workload):
-    """Without waiting for it to be ready."""
+    """Starts the pod without waiting until it is ready."""
     workload.start()
     wait_until(lambda: 'generation in use' in workload.sidecar.text, 'it has a generation')
     return workload
@@ -58,7 +58,7 @@ def test_rules_are_seen_and_missed(pod):
     assert active(web) == {'inet': 1, 'inet6': 1}
     since = capture(web)['since']
     assert re.search(r'^capture +IPv4 in force, IPv6 in force, since 20', told(web), re.M)
-    # Somebody else takes them away.
+    # Another program removes the rules.
     web.space.nft('delete table inet fairlead')
     wait_until(lambda: web.get('/readyz')[0] == 503, 'it is noticed')
     status, text = web.get('/readyz')
@@ -72,7 +72,7 @@ def test_rules_are_seen_and_missed(pod):
     for version in 'IPv4', 'IPv6':
         assert [line['level'] for line in web.sidecar.lines(msg=re.compile(f'rules of capture.*{version}'))] == \
             ['info', 'warn', 'info']
-    # None of that was a connection.
+    # None of this is counted or logged as a connection.
     counts = json.loads(web.get('/status')[1])['connections']
     assert [counts[direction]['opened'] for direction in ('inbound', 'outbound')] == [0, 0]
     assert not web.sidecar.lines(msg=re.compile('^connection'))
@@ -87,7 +87,7 @@ def test_rules_that_are_waited_for(pod):
 
 
 def test_rules_that_nobody_expects(pod):
-    """Without [redirect] they are welcome, not needed; once seen, they are."""
+    """Without [redirect], rules are optional. Once the sidecar has seen them, it expects them."""
     web = pod('web', redirect=False)
     settled(web, expected=False, inet=False, inet6=False)
     assert web.get('/readyz')[0] == 200
@@ -143,14 +143,14 @@ def test_an_app_that_listens_there_does_not_stand_for_them(pod, handler, reason)
 
 @pytest.mark.parametrize('family', ['v4', 'v6'])
 def test_what_the_rules_refuse_is_told(pod, family):
-    """Without any privilege the sidecar knows that there was something, for a minute."""
+    """Without privileges, the sidecar reports for a minute that the rules refused something."""
     web, old = meant(pod, start=False), pod('old', sidecar=False)
     web.app()
     old.app()
     redirect(web, 'apply')
     web.start().wait_ready()
     settled(web, refused={'inbound': False, 'outbound': False})
-    # Somebody has switched connection tracking off, so nothing is led.
+    # Another program has disabled connection tracking, so nothing is redirected.
     web.space.nft('''table inet other {
         chain out { type filter hook output priority -400; oifname eth0 meta l4proto tcp notrack; }
         chain in { type filter hook prerouting priority -400; iifname eth0 meta l4proto tcp notrack; }
@@ -164,7 +164,7 @@ def test_what_the_rules_refuse_is_told(pod, family):
     for way in 'inbound', 'outbound':
         assert f'fairlead_capture_refused{{direction="{way}"}} 1\n' in metrics
     assert len(web.sidecar.lines(msg=re.compile('rules of capture have refused'), level='warn')) == 2
-    # Not that there is less capture for it.
+    # Capture itself is intact, so the sidecar stays ready.
     assert web.get('/readyz')[0] == 200
 
 
@@ -189,14 +189,14 @@ CHANGES = {
 
 
 def current(pod):
-    """The value of the metric, or None."""
+    """Returns the value of the metric, or None."""
     found = re.search(r'^fairlead_capture_current (\d)$', pod.get('/metrics')[1], re.M)
     return int(found[1]) if found else None
 
 
 @pytest.mark.parametrize('change', CHANGES)
 def test_rules_of_an_older_ini(pod, change):
-    """A change that the rules would have to follow: agent, readiness, status and metrics say what is missing."""
+    """If a change of the INI requires new rules, agent, readiness, status and metrics say what is missing."""
     sections, key = CHANGES[change]
     web = pod('web', {'redirect': {'exclude_outbound': '10.9.0.0/16'}})
     settled(web, rules='current')
@@ -210,7 +210,7 @@ def test_rules_of_an_older_ini(pod, change):
     assert OLDER in text and 'fairlead-agent redirect apply' in text
     assert capture(web)['rules'] == 'outdated' and capture(web)['inet'] is True and current(web) == 0
     assert re.search(r'^ +NOT THE RULES OF THE INI: fairlead-agent redirect apply$', told(web), re.M)
-    # Taken back, it is good again.
+    # Once the change is reverted, everything is good again.
     web.sections.update(before)
     web.change({})
     web.wait_ready()
@@ -225,7 +225,7 @@ def test_rules_made_anew(pod):
     other.app()
     web.change({'redirect': {'exclude_outbound': f'{other.v4}'}})
     wait_until(lambda: OLDER in web.get('/readyz')[1], 'it is noticed')
-    web.connect((other.v4, 8080)).close()  # captured still
+    web.connect((other.v4, 8080)).close()  # still captured
     web.wait_connection('outbound', destination=f'{other.v4}:8080')
     redirect(web, 'apply')
     web.wait_ready()
@@ -233,7 +233,7 @@ def test_rules_made_anew(pod):
     with web.connect((other.v4, 8080)) as sock:
         sock.sendall(b'plain')
         assert sock.recv(5) == b'plain'
-    # Rules of another INI, without any change of ours.
+    # The rules belong to another INI, although ours has not changed.
     candidate = web.folder / 'other.ini'
     candidate.write_text(web.ini.read_text().replace(f'{other.v4}', '10.8.0.0/16'))
     assert web.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', candidate]).returncode == 0
@@ -255,7 +255,8 @@ def test_an_ini_that_means_the_same_waits_for_nothing(pod):
 
 
 def test_rules_of_a_version_that_does_not_tell(pod):
-    """Rules without a print, as older versions made them, or with a print of another kind: nobody calls them wrong."""
+    """Rules without a fingerprint, as older versions made them, or with one of another kind are not reported as
+    wrong."""
     web = meant(pod, start=False)
     rules = web.space.root([labs.AGENT, 'redirect', 'print', '-c', web.ini])
     printed = [line for line in rules.splitlines() if '127.0.0.3' in line]
@@ -274,7 +275,7 @@ def test_rules_of_a_version_that_does_not_tell(pod):
 
 
 def test_a_loop_names_its_remedy(pod):
-    """The listener of a fixed service that came later than the rules."""
+    """The loop goes through the listener of a fixed service that was added after the rules."""
     web, peer = pod('web', {'redirect': {'mode': 'redirect'}}, start=False), pod('peer', sidecar=False)
     web.change(FIXED)
     start(web)
@@ -290,7 +291,7 @@ def test_a_loop_names_its_remedy(pod):
 
 @pytest.mark.heavy
 def test_asking_costs_nothing_that_stays(pod):
-    """Neither memory nor descriptors nor lines nor sockets that the kernel keeps for a while."""
+    """Probing the rules leaves no memory, descriptors, log lines or lingering kernel sockets behind."""
     web = meant(pod, start=False)
     redirect(web, 'apply')
     web.start().wait_ready()
@@ -306,5 +307,5 @@ def test_asking_costs_nothing_that_stays(pod):
     assert web.space.root(['ss', '-Htan', 'state', 'time-wait', '( sport = :15001 or dport = :15099 )']) == ''
     assert len(web.sidecar.text) == lines
     assert web.sidecar.fds() <= fds + 2
-    if not (labs.ASAN or labs.TSAN):  # which keep what was freed for a while
+    if not (labs.ASAN or labs.TSAN):  # sanitizers keep freed memory for a while
         assert web.sidecar.heap() <= heap + 64 * 1024

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Certificates as other people's CAs make them, before real sidecars: what the path function (test_chains.py) says is what
-handshakes, `check`, readiness and the log say."""
+"""Tests certificates as other CAs make them, with real sidecars: handshakes, `check`, readiness and the log agree with
+the path function (test_chains.py)."""
 import contextlib
 import datetime
 import json
@@ -22,7 +22,7 @@ CALLER = 'spiffe://prod.example/ns/test/sa/caller'
 
 
 class Svid:
-    """What a peer presents: a leaf's key, and certificates in any order behind the leaf."""
+    """What a peer presents: the key of a leaf, and certificates in any order behind the leaf."""
 
     def __init__(self, entity, *certs):
         self.chain_pem = ''.join(cert.pem for cert in certs).encode()
@@ -49,7 +49,7 @@ def bundle_of(*certs):
 
 @pytest.fixture
 def place(lab, app):
-    """A sidecar whose own certificate is of a root beside those under test."""
+    """Returns a sidecar whose own certificate is issued by a separate root."""
     own = Entity('Own root')
 
     def make(*anchors, sections=None, **options):
@@ -76,7 +76,8 @@ def test_a_bundle_of_intermediates(place):
 
 
 def test_our_own_chain_ends_in_its_anchor(lab, app):
-    """As cert-manager's CA issuer writes it: `ca.crt` an intermediate, `tls.crt` leaf and intermediate."""
+    """cert-manager's CA issuer writes it so: `ca.crt` is an intermediate, `tls.crt` has the leaf and the
+    intermediate."""
     root, issuing = Entity('Root'), Entity('Issuing CA')
     anchor = issuing.under(root)
     inbound = lab.inbound(app().port, allow=ALLOWED, name='node', start=False)
@@ -106,7 +107,7 @@ def test_many_intermediates(lab, place):
         above = entity
     inbound = place(root.certify(root))
     assert is_served(inbound, caller(above, *chain))
-    # And as our own.
+    # And as our own certificate.
     inbound.mount(Svid(*leaf(above, labs.SERVER), *chain), bundle_of(inbound.own.certify(inbound.own), root.certify(root)))
     inbound.wait_line(msg='generation in use', own=labs.SERVER, generation=2)
     assert is_served(inbound, caller(above, *chain))
@@ -126,7 +127,7 @@ def test_name_constraints_of_every_ca(place):
 
 @pytest.mark.parametrize('ids', [True, False])
 def test_two_keys_of_one_name(place, ids):
-    """A CA gets a new key and keeps its name: both are tried, and no connection of the old one is cut."""
+    """A CA changes its key and keeps its name: both keys are tried, and no connection of the old one is closed."""
     old, new = Entity('Mesh CA'), Entity('Mesh CA')
     inbound = place(old.certify(old))
     before = caller(old, with_id=ids)
@@ -177,19 +178,20 @@ def test_forms(place):
 
 
 def test_names_without_end(place):
-    """A certificate that nobody has signed, with as many URIs as a message has room for, costs no more than another one."""
+    """An unsigned certificate with as many URIs as a message can hold costs no more than any other."""
     root = Entity('Root')
     inbound = place(root.certify(root))
     begun = time.monotonic()
     assert peers.verdict(inbound.port, caller(Entity('Root'), names=[uri('')] * 30000)) == 42
     inbound.wait_line(broken_rule='svid-one-uri')
     assert is_served(inbound, caller(root))
-    assert time.monotonic() - begun < 5 * labs.SLOW  # 30 s and more, where each is counted from the first on
+    assert time.monotonic() - begun < 5 * labs.SLOW  # 30 s or more if each name is counted from the first one on
 
 
 @pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='sanitizers keep what is freed')
 def test_certificates_that_are_of_no_use_are_not_kept(place):
-    """Each connection of somebody who may come in may bring 60 KB of others, and other ones each time."""
+    """An authorized peer may send 60 KB of unneeded certificates, different ones each time. The sidecar does not keep
+    them."""
     root, middle = Entity('Root'), Entity('Middle')
     inbound = place(root.certify(root))
     pad = [key_id(bytes(5000))]
@@ -210,7 +212,8 @@ def test_certificates_that_are_of_no_use_are_not_kept(place):
 # --- anchors that are out of date -------------------------------------------------------------------------
 
 def test_a_root_that_runs_out(lab, app):
-    """An unused root runs out in our bundle, as SPIRE leaves one for a day: renewals and restarts go on, and it is told."""
+    """An unused root of our bundle expires, as SPIRE leaves one for a day. Renewals and restarts work, and a warning
+    says so."""
     new, old = Entity('New root'), Entity('Old root')
     inbound = lab.inbound(app().port, allow=ALLOWED, name='node', start=False)
     dead = old.certify(old, before=-3600, after=-60)
@@ -225,13 +228,13 @@ def test_a_root_that_runs_out(lab, app):
     assert 'certificate of the bundle 2 (CN=Old root' in line['detail'] and 'renewed' in line['remedy']
     _, err, report = check(inbound, 1)
     assert [p['kind'] for p in report['problems'] if 'Old root' in p['text']] == ['warning'], err
-    # A renewal is taken.
+    # The sidecar accepts a renewal.
     inbound.mount(Svid(*leaf(new, labs.SERVER)), bundle)
     inbound.wait_line(msg='generation in use', generation=2)
     assert inbound.metric('fairlead_roots', trust_domain='prod.example', state='out_of_date') == 1
     assert inbound.metric('fairlead_roots', trust_domain='prod.example', state='good') == 1
     assert any('out of date' in warning for warning in json.loads(inbound.get('/status')[1])['warnings'])
-    # None left.
+    # No valid root remains.
     (inbound.folder / 'ca.crt').write_bytes(bundle_of(dead))
     line = inbound.agent.wait_line(msg='credentials refused', file=str(inbound.folder / 'ca.crt'))
     assert is_served(inbound, caller(new))
@@ -261,7 +264,7 @@ def test_a_partners_bundle_never_blocks_ours(lab, app, what):
 
 
 def test_one_root_above_two_domains(lab, app):
-    """With a CA of each domain as its anchor nothing is shared, whatever the peers send."""
+    """If each domain's anchor is its own CA, the domains share nothing, whatever peers send."""
     root, ours, theirs = Entity('Root above both'), Entity('CA of prod.example'), Entity('CA of partner.example')
     top, mine, other = root.certify(root), ours.under(root), theirs.under(root)
     path = lab.folder / 'partner.pem'
@@ -278,7 +281,8 @@ def test_one_root_above_two_domains(lab, app):
 
 
 def test_a_shared_root_is_said_to_be_one(lab, app):
-    """Istio's multi-cluster layout: one root for two domains, where the user says so in so many words."""
+    """Istio's multi-cluster layout has one root for two domains. It works if the INI says so explicitly, and it is
+    reported."""
     root = Entity('Shared root')
     path = lab.folder / 'partner.pem'
     path.write_bytes(bundle_of(root.certify(root)))
@@ -297,7 +301,7 @@ def test_a_shared_root_is_said_to_be_one(lab, app):
 
 
 def test_a_root_that_runs_out_under_way(lab, app):
-    """Nothing changes, and yet it is said."""
+    """A root expires without any other change, and the sidecar reports it."""
     new, old = Entity('New root'), Entity('Old root')
     inbound = lab.inbound(app().port, allow=ALLOWED, name='node', start=False)
     inbound.mount(Svid(*leaf(new, labs.SERVER)), bundle_of(new.certify(new), old.certify(old, after=4)))
@@ -311,7 +315,7 @@ def test_a_root_that_runs_out_under_way(lab, app):
 # --- CRLs ---------------------------------------------------------------------------------------------------
 
 def test_crls_with_a_distribution_point(lab, app):
-    """step-ca and AWS Private CA write it, critical as RFC 5280 has it."""
+    """step-ca and AWS Private CA write this extension, marked critical as RFC 5280 requires."""
     from cryptography import x509 as library
     root = lab.root
     bad = root.issue('spiffe://prod.example/ns/test/sa/bad')
@@ -325,7 +329,7 @@ def test_crls_with_a_distribution_point(lab, app):
     inbound.mount(lab.server, root.cert_pem)
     (inbound.folder / 'crl.pem').write_bytes(crl())
     inbound.start().wait_ready()
-    # The last names the key of its CA by an identifier that nobody else uses: the signature tells whose it is.
+    # The last CRL names its CA's key by an identifier that no other uses: the signature shows which CA made it.
     for number, text in enumerate((crl(), crl(users=True), root.crl([bad], key_id=b'made by a newer version')), 1):
         if number > 1:
             (inbound.folder / 'crl.pem').write_bytes(text)
@@ -337,7 +341,7 @@ def test_crls_with_a_distribution_point(lab, app):
     (inbound.folder / 'crl.pem').write_bytes(crl(some=frozenset([library.ReasonFlags.key_compromise])))
     line = inbound.agent.wait_line(msg='credentials refused')
     assert 'onlySomeReasons' in line['reason']
-    # Which of the CAs of that name has made it? The other list need not be of the same.
+    # Several CAs share this name, and the other list may come from another one of them.
     unsaid = root.crl([], key_id=None, extensions=[
         (library.IssuingDistributionPoint(url, None, False, False, frozenset([library.ReasonFlags.key_compromise]), False, False),
          True)])
@@ -352,7 +356,7 @@ def test_crls_with_a_distribution_point(lab, app):
 
 
 def test_a_list_counts_wherever_its_ca_stands(lab, app):
-    """A CA below our own root is the anchor of a partner: whom its list revokes is revoked for both."""
+    """A CA below our own root is also the anchor of a partner. Its CRL revokes for both."""
     from cryptography import x509 as library
     from cryptography.hazmat.primitives import hashes
     root, branch = Entity('Root'), Entity('Branch')

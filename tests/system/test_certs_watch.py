@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The library certs-watch by itself: what its example prints of a volume that changes."""
+"""Tests the library certs-watch alone: what its example prints about a volume that changes."""
 import re
 
 import lab as labs

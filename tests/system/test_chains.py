@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chains of every shape before the path function (pki/path.h), by itself: what is legal passes, what breaks a rule does not, and
-nobody makes it work hard. And chance: what it says of random chains is what `openssl verify` says."""
+"""Tests the path function (pki/path.h) alone with chains of every shape: legal ones pass, illegal ones fail, and none
+makes it work hard. For random chains, its verdict equals that of `openssl verify`."""
 import os
 import random
 import subprocess
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not JUDGE.exists(), reason='the build has no pat
 
 
 class Judge:
-    """One process that answers question after question."""
+    """One process that answers all questions."""
 
     def __init__(self, folder):
         self.folder, self.number = folder, 0
@@ -36,7 +36,7 @@ class Judge:
         return paths
 
     def ask(self, anchors, chain):
-        """Rule, signatures checked, the sentence."""
+        """Returns the rule, the number of signatures checked, and the message."""
         self.process.stdin.write('{} {}\n'.format(*self.files(anchors, chain)))
         self.process.stdin.flush()
         rule, signatures, _, text = self.process.stdout.readline().rstrip('\n').split(' ', 3)
@@ -67,10 +67,10 @@ def leaf(issuer, **options):
 
 
 def tower(count, **options):
-    """So many intermediates, and the leaf first."""
+    """Returns a chain with so many intermediates, leaf first."""
     above, chain = ROOT, []
     for i in range(count):
-        entity = Entity(f'CA {i}', ROOT.key)  # one key will do
+        entity = Entity(f'CA {i}', ROOT.key)  # all of them share one key
         chain.insert(0, entity.under(above, **options))
         above = entity
     return [leaf(above)] + chain
@@ -191,7 +191,7 @@ NETWORK = b'\x0a\0\0\0\xff\0\0\0'
 
 def name_constraints():
     def each(what, constraint, rule, **leaf_options):
-        """In a direct issuer, one further up, and in the anchor: it is the same."""
+        """Tests the same thing in the direct issuer, in one further up, and in the anchor."""
         end = {'names': [ID], **leaf_options}
         yield f'{what}: the issuer', [TOP], [leaf(MIDDLE, **end), MIDDLE.under(ROOT, more=[constraint])], rule
         yield f'{what}: above it', [TOP], [
@@ -279,7 +279,7 @@ def hostile():
     spelled = [Entity(common(''.join(c.upper() if i >> k & 1 else c for k, c in enumerate('n' * 200))), key) for i in range(99)]
     yield 'long names, each spelled in its own way', [TOP], [leaf(spelled[0], with_id=False)] + [
         e.under(spelled[i - 1], with_id=False) for i, e in enumerate(spelled)]
-    # Of somebody who has a CA of ours.
+    # From a peer that owns one of our CAs.
     inside = [Entity('Inside') for _ in range(40)]
     yield 'forty twins that the root has signed', [TOP], [leaf(STRANGER, issuer_name=inside[0].subject, with_id=False)] + [
         t.under(ROOT, with_id=False) for t in inside]
@@ -289,7 +289,7 @@ def hostile():
 
 
 def test_hostile_chains_cost_little(judge):
-    """In signatures, which are what costs: a good chain takes one a certificate."""
+    """Signatures are the expensive part. A good chain needs one for each certificate."""
     for what, bundle, chain in hostile():
         begun = time.monotonic()
         rule, signatures, text = judge.ask(bundle, chain[:100])
@@ -323,7 +323,7 @@ KEYS = [new_key() for _ in range(24)]
 
 
 def random_options(dice, is_leaf):
-    """How one certificate is made: mostly well."""
+    """Returns random options for one certificate, mostly good ones."""
     options = {'more': []}
     if dice.chance(6):
         options.update(dice.choice([{'before': -99, 'after': -9}, {'before': 99, 'after': 999}]))
@@ -355,16 +355,16 @@ def random_options(dice, is_leaf):
 
 
 def random_case(dice):
-    """Anchors, the leaf, and what comes with it."""
+    """Returns anchors, the leaf and the extra certificates."""
     keys = dice.sample(KEYS, 10)
     roots = [Entity(dice.choice(['R', 'R', 'S', 'T']), keys[i]) for i in range(dice.randrange(1, 4))]
     cas = [Entity(dice.choice(['A', 'B', 'C', 'D']), keys[3 + i]) for i in range(dice.randrange(0, 5))]
     pool, sent = roots + cas, []
     for i, ca in enumerate(cas):
         for _ in range(dice.choice([1, 1, 1, 2])):
-            # Mostly from above, and now and then round in a circle.
+            # The issuer is mostly from above, and now and then the chain is a circle.
             issuer = dice.choice(pool if dice.chance(10) else roots + cas[:i])
-            # Of a self-issued certificate without key identifiers openssl believes that it is self-signed.
+            # openssl takes a self-issued certificate without key identifiers for a self-signed one.
             if issuer.subject != ca.subject:
                 sent.append(ca.under(issuer, **random_options(dice, False)))
     for root in roots:
@@ -388,7 +388,7 @@ def random_case(dice):
 
 
 def openssl(folder, bundle, end, sent):
-    """As a client: of the chances here, none is good for a client and not for a server."""
+    """Asks openssl as a client: no random case is good for a client and bad for a server."""
     for what, certs in (('a', bundle), ('u', sent), ('l', [end])):
         (folder / what).write_text(''.join(cert.pem for cert in certs))
     command = ['openssl', 'verify', '-auth_level', '1', '-partial_chain', '-CAfile', folder / 'a']
@@ -397,7 +397,7 @@ def openssl(folder, bundle, end, sent):
 
 
 def ways(end, sent):
-    """What their names allow, without a key twice."""
+    """Returns the paths that the names allow, without using a key twice."""
     stack = [[end]]
     while stack:
         way = stack.pop()
@@ -408,8 +408,8 @@ def ways(end, sent):
 
 
 def somewhere(folder, bundle, end, sent):
-    """openssl does not go back where a way turns out to be bad: is one of them good by itself? One on which a name comes twice
-    it cannot be asked about, for it takes the first of that name."""
+    """openssl does not backtrack, so this asks about each path alone. A path with a repeated name counts as good:
+    openssl would take the first certificate of that name."""
     for way in ways(end, sent):
         for anchor in bundle:
             if anchor.entity.subject == way[-1].issuer:
@@ -430,7 +430,7 @@ def compare(judge, folder, seed):
 
 
 def test_random_chains_are_judged_as_openssl_does(judge, tmp_path):
-    """FAIRLEAD_LONG=1: as many as the long form has."""
+    """FAIRLEAD_LONG=1 runs as many cases as the long form has."""
     count = 20000 if os.environ.get('FAIRLEAD_LONG') else 1000
     base = int(os.environ.get('FAIRLEAD_SEED') or time.time())
     wrong = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GET /connections: every open connection, who it is with and under which rule, without growing beyond its bound."""
+"""Tests GET /connections: it lists every open connection, its peer and its rule, and its size is bounded."""
 import contextlib
 import json
 
@@ -56,7 +56,7 @@ def test_both_sides_of_a_connection(lab, app):
 
 
 def test_states(lab, app):
-    """A half-close either way, and one that has not got through yet."""
+    """Shows half-closes in both directions and a connection that is not established yet."""
     def finish(sock):
         sock.recv(1)
         sock.shutdown(labs.socket.SHUT_WR)
@@ -77,7 +77,7 @@ def test_states(lab, app):
 
 
 def test_those_that_have_not_come_through_yet(lab, app):
-    """Silent clients: of a strict port, and of one that looks first what they speak."""
+    """Lists silent clients of a strict port and of a port that detects the protocol first."""
     looks = lab.ports.free()
     inbound = lab.inbound(app().port, {
         'service both': {'listen': f'127.0.0.1:{looks}', 'app': '127.0.0.1:1', 'mode': 'permissive',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fairlead-agent connections: the open connections as a table, and only those that were asked for."""
+"""Tests fairlead-agent connections: it prints the open connections as a table and applies filters."""
 import json
 
 from lab import connect
@@ -22,7 +22,7 @@ def test_the_table_and_its_filters(lab, app):
         assert cells[:2] == ['inbound', 'app'] and peer.startswith('spiffe://') and cells[5] == 'mtls'
         assert row.index(peer) == title.index('PEER'), 'it is a table'
         assert row.count('5 B') == 2
-        # Over the control socket, too.
+        # It works over the control socket too.
         assert tool('connections', '--control', lab.folder / 'control.sock', '-c', inbound.ini)[1].count('inbound') == 1
         for filters, count in ((('--peer', peer), 1), (('--peer', peer.rsplit('/', 1)[0] + '/*'), 1),
                                (('--peer', f'{peer}x'), 0), (('--peer', 'none'), 0), (('--direction', 'inbound'), 1),

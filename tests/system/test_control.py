@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`[sidecar] control`: what it changes, for whom, and that nobody who misuses it does any harm."""
+"""Tests `[sidecar] control`: what it changes, which callers may use it, and that misuse does no harm."""
 import os
 import re
 import signal
@@ -17,7 +17,7 @@ SIDECAR_UID, AGENT_UID, STRANGER = 64001, 64002, 64003
 
 @pytest.fixture
 def path(lab):
-    """In a folder where any user can make a socket."""
+    """Returns a path in a folder where any user can create a socket."""
     folder = lab.folder / 'control'
     folder.mkdir()
     folder.chmod(0o777)
@@ -25,7 +25,7 @@ def path(lab):
 
 
 def request(path, text):
-    """(status, body) of one request over the socket."""
+    """Sends one request over the socket and returns (status, body)."""
     with connect(path) as sock:
         sock.sendall(text.encode())
         head, _, body = read_all(sock).partition(b'\r\n\r\n')
@@ -37,7 +37,7 @@ def post(path, what):
 
 
 def tool(workload, *arguments, user=None):
-    """(exit status, stdout, stderr)"""
+    """Returns (exit status, stdout, stderr)."""
     program = labs.within_reach(labs.AGENT, workload.lab.folder) if user else labs.AGENT
     done = subprocess.run([*labs.sanitizer_prefix(), program, *arguments, '-c', workload.ini], capture_output=True,
                           text=True, timeout=60 * labs.SLOW, check=False, user=user, group=user,
@@ -78,7 +78,7 @@ def test_drain_when_nothing_is_open(lab, app, path):
 
 
 def test_log_level_of_every_thread(lab, app, path):
-    """The connection's line is a worker's, that of the generation the main thread's."""
+    """A worker logs the connection, and the main thread logs the generation."""
     inbound = serve(lab, app, path, {'sidecar': {'control': path, 'workers': 2}, 'log': {'level': 'warn'}})
     outbound = lab.outbound(inbound.port)
 
@@ -93,7 +93,7 @@ def test_log_level_of_every_thread(lab, app, path):
     assert tool(inbound, 'log-level', 'info') == (0, 'log level: info\n', '')
     connection()
     inbound.wait_line(level='info', msg='connection')
-    # A generation brings the INI's level, and does not get its way.
+    # A generation brings the INI's level, which does not override this one.
     inbound.change({'limits': {'idle_timeout': '7m'}})
     inbound.wait_line(msg='generation in use', generation=2)
     assert tool(inbound, 'log-level', 'error') == (0, 'log level: error\n', '')
@@ -123,7 +123,7 @@ def test_what_makes_no_sense_is_told(lab, app, path):
     assert code == 2 and '`[sidecar] control` is empty' in err
 
 
-# --- for whom -----------------------------------------------------------------------------------------
+# --- which callers may use it -------------------------------------------------------------------------
 
 @root_only
 def test_callers_go_by_their_uid(lab, app, path):

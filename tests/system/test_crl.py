@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CRLs: who is on one is out at the next connection, on both sides and without a restart; nobody else notices."""
+"""Tests CRLs: a revoked peer is refused at its next connection, on both sides and without a restart. No other peer is
+affected."""
 import datetime
 import json
 import re
@@ -21,7 +22,7 @@ ID = f'spiffe://{labs.TD}/ns/test/sa/'
 # --- helpers --------------------------------------------------------------------------------------
 
 def with_crl(lab, name, svid, crl, *roots):
-    """Sections of an INI with `crl`, and the volume."""
+    """Returns sections of an INI with `crl`, and the volume."""
     sections, volume = mounted(lab, name)
     sections['identity']['crl'] = volume / 'crl.pem'
     volume.write({**secret(svid, *(roots or (lab.root,))), 'crl.pem': crl})
@@ -39,14 +40,14 @@ def next_generation(workload, change):
 
 
 def tool(*arguments):
-    """Exit status, stdout, stderr of fairlead-agent."""
+    """Returns exit status, stdout and stderr of fairlead-agent."""
     done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, *arguments], capture_output=True, text=True,
                           timeout=30 * labs.SLOW, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
 def exchange(port, context, session=None):
-    """One connection of a client of ours: its session, and whether it was resumed."""
+    """Makes one connection as our client. Returns its session and whether it was resumed."""
     with context.wrap_socket(connect(port), session=session) as tls:
         tls.sendall(b'ping')
         assert tls.recv(4) == b'ping'
@@ -65,8 +66,8 @@ def inbound(lab, app):
 
 @pytest.mark.tsan
 def test_a_revoked_client_is_out_at_its_next_connection(lab, inbound):
-    """Open connections go on, as `keep` says; others are not touched; a list that no longer names it lets it in
-    again."""
+    """`keep` keeps its open connections, and other peers are not affected. A CRL that no longer lists the client admits
+    it again."""
     next_generation(inbound, lambda: inbound.change({'rotation': {'on_trust_loss': 'keep'}}))
     evil, good = lab.root.issue(labs.CLIENT), lab.client
     with peers.client(inbound.port, evil, lab.root) as tls, peers.client(inbound.port, good, lab.root) as other:
@@ -104,7 +105,8 @@ def test_a_revoked_intermediate_takes_along_what_it_has_issued(lab, inbound):
 
 
 def test_a_ticket_does_not_get_around_a_crl(lab, inbound):
-    """Any other CRL ends all resumption: who is not on it comes back by a full handshake, who is on it not at all."""
+    """Any new CRL ends all resumption: a client that is not revoked needs a full handshake, and a revoked one is
+    refused."""
     revoked = lab.root.issue(labs.CLIENT)
     good = peers.context(False, lab.client, lab.root)
     evil = peers.context(False, revoked, lab.root)
@@ -121,10 +123,10 @@ def test_a_ticket_does_not_get_around_a_crl(lab, inbound):
     assert inbound.wait_line(reason='certificate_refused')['broken_rule'] == 'certificate-revoked'
 
 
-# --- whom a list speaks of ------------------------------------------------------------------------
+# --- which certificates a CRL covers --------------------------------------------------------------
 
 def test_a_root_without_a_list_is_not_covered(lab, app):
-    """Two roots of one name, as in a rollover; only one of them has a CRL."""
+    """Two roots share one name, as in a rollover. Only one of them has a CRL."""
     second = CA(labs.TD)
     first = lab.root.issue(labs.CLIENT)
     namesake = second.issue(labs.CLIENT, serial=first.cert.serial_number)
@@ -147,7 +149,8 @@ def test_lists_of_several_cas(lab, app):
 
 
 def test_a_list_of_a_peers_intermediate(lab, app):
-    """That CA is in no file of ours: it comes with the chains that it has issued, and is believed there alone."""
+    """No file of ours has this CA. It comes with the chains that it issued, and its CRL counts for these chains
+    only."""
     lower, other, false = lab.root.intermediate(), lab.root.intermediate(), lab.root.intermediate()
     first, second = lower.issue(labs.CLIENT), lower.issue(labs.CLIENT)
     lists = lower.crl([first]) + false.crl([second], key_id=lower.key_id)
@@ -160,7 +163,7 @@ def test_a_list_of_a_peers_intermediate(lab, app):
 
 
 def test_lists_of_federated_domains(lab, app):
-    """In the file of all lists; each counts in its own domain only."""
+    """One file has all CRLs. Each CRL counts in its own domain only."""
     theirs = lab.other_root.trust_domain
     good, bad = (lab.other_root.issue(f'spiffe://{theirs}/ns/x/sa/y') for _ in range(2))
     ours = lab.root.issue(labs.CLIENT, serial=bad.cert.serial_number)
@@ -178,7 +181,7 @@ def test_lists_of_federated_domains(lab, app):
 # --- candidates that are refused --------------------------------------------------------------------
 
 def test_a_broken_crl_changes_nothing(lab, inbound):
-    """Each is refused with its own sentence, while traffic goes on under the list before it."""
+    """Each broken CRL is refused with its own message, while traffic continues under the previous CRL."""
     evil = lab.root.issue(labs.CLIENT)
     next_generation(inbound, lambda: inbound.volume.change(crl_pem=lab.root.crl([evil])))
     good, before = inbound.volume.read(), generations(inbound)
@@ -209,7 +212,7 @@ def test_a_broken_crl_changes_nothing(lab, inbound):
     assert generations(inbound) == before
 
 
-# --- lists that run out ---------------------------------------------------------------------------
+# --- expired CRLs ---------------------------------------------------------------------------------
 
 LATE = 'CRL 1: its successor was due at'
 
@@ -219,7 +222,7 @@ def credentials_warnings(inbound):
 
 
 def run_out(lab, inbound, revoked, seconds=2):
-    """A list that is in force and has run out; its text."""
+    """Puts a CRL in force, lets it expire, and returns its text."""
     crl = lab.root.crl(revoked, next_update=datetime.timedelta(seconds=seconds * labs.SLOW))
     before = len(credentials_warnings(inbound))
     next_generation(inbound, lambda: inbound.volume.change(crl_pem=crl))
@@ -229,7 +232,8 @@ def run_out(lab, inbound, revoked, seconds=2):
 
 
 def test_a_list_that_has_run_out_holds_up_no_renewal(lab, inbound):
-    """It stays in force, loudly: our certificate is renewed and the policy changed all the same."""
+    """The expired CRL stays in force with a warning. Our certificate can still be renewed, and the policy can still
+    change."""
     evil = lab.root.issue(labs.CLIENT)
     run_out(lab, inbound, [evil])
     assert len(credentials_warnings(inbound)) == 1, 'once is enough'
@@ -251,7 +255,7 @@ def test_a_list_that_has_run_out_holds_up_no_renewal(lab, inbound):
 
 
 def test_a_list_that_goes_back_is_taken_with_a_warning(lab, inbound):
-    """It is current, and whoever mounts it may do so; but nobody wants that."""
+    """The older CRL is not expired, so the agent accepts it. It is probably a mistake, so the agent warns."""
     evil = lab.root.issue(labs.CLIENT)
     newer = lab.root.crl([evil], number=2, last_update=-datetime.timedelta(minutes=5))
     next_generation(inbound, lambda: inbound.volume.change(crl_pem=newer))
@@ -264,7 +268,7 @@ def test_a_list_that_goes_back_is_taken_with_a_warning(lab, inbound):
 
 
 def test_a_new_list_has_to_be_current(lab, inbound):
-    """Of the lists that have run out only the very one that is in force is taken, and a current one ends it."""
+    """Of the expired CRLs, the agent accepts only the one in force. A current CRL replaces it."""
     evil = lab.root.issue(labs.CLIENT)
     old = run_out(lab, inbound, [evil])
     other = lab.root.crl([], number=2, next_update=-datetime.timedelta(seconds=1))
@@ -285,7 +289,8 @@ def test_a_new_list_has_to_be_current(lab, inbound):
 
 
 def test_with_nothing_in_force_a_list_has_to_be_current(lab, inbound):
-    """After a restart of the sidecar, or of the agent, nobody vouches for it; both say what to do."""
+    """After a restart of the sidecar or the agent, nothing confirms that an expired CRL was in force. Both say what to
+    do."""
     run_out(lab, inbound, [lab.root.issue(labs.CLIENT)])
     inbound.sidecar.stop()
     inbound.start_sidecar()
@@ -308,7 +313,8 @@ def test_with_nothing_in_force_a_list_has_to_be_current(lab, inbound):
 
 
 def test_preview_knows_which_lists_are_in_force(lab, app):
-    """It asks the sidecar: the one that is in force is taken there, another one that has run out is not."""
+    """`preview` asks the sidecar: it accepts the expired CRL that is in force there, and refuses another expired
+    one."""
     sections, volume = with_crl(lab, 'back', lab.server, lab.root.crl())
     inbound = lab.inbound(app().port, labs.merge(sections, {'sidecar': {'control': lab.folder / 'control.sock'}}))
     inbound.volume = volume
@@ -337,10 +343,10 @@ def test_a_sidecar_judges_lists_that_have_run_out_by_itself(lab, app):
         assert not accepted and 'only a list that is already in force may be that old' in reason
 
 
-# --- lists that are asked for ----------------------------------------------------------------------
+# --- required CRLs ---------------------------------------------------------------------------------
 
 def test_a_sidecar_does_not_start_without_the_crl_that_is_asked_for(lab, app):
-    """Nobody is let in for want of a list."""
+    """Without the required CRL, no peer is admitted."""
     sections, volume = with_crl(lab, 'back', lab.server, lab.root.crl())
     volume.change(crl_pem=None)
     inbound = lab.inbound(app().port, sections, start=False)
@@ -350,7 +356,7 @@ def test_a_sidecar_does_not_start_without_the_crl_that_is_asked_for(lab, app):
 
 
 def test_a_sidecar_insists_on_the_crl_that_the_ini_names(lab, app):
-    """An agent that leaves it out does not get far: rules are trusted, senders are not."""
+    """The sidecar refuses a generation without the CRL that the INI names: it trusts rules, not senders."""
     inbound = lab.inbound(app().port, {'identity': {'crl': lab.folder / 'crl.pem'}}, start=False)
     with FalseAgent(inbound) as agent:
         inbound.start_sidecar()

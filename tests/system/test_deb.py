@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Debian package: lintian has nothing to say; on a bare Debian it installs, carries a connection between its two users, and
-purges without a trace. Takes minutes: FAIRLEAD_LONG=1."""
+"""Tests the Debian package: lintian reports nothing. On a bare Debian, the package installs, carries a connection
+between its two users, and purges without a trace. Takes minutes: FAIRLEAD_LONG=1."""
 import os
 import pathlib
 import re
@@ -37,14 +37,14 @@ def package(tmp_path_factory):
 
 
 def mirror():
-    """The Debian mirror and the suite of this machine's apt."""
+    """Returns the Debian mirror and the suite of this machine's apt."""
     out = run('apt-get', 'indextargets', '--format', '$(REPO_URI) $(CODENAME)', 'Created-By: Packages', 'Label: Debian')
     return out.splitlines()[0].split()
 
 
 @pytest.fixture(scope='module')
 def bare(package, tmp_path_factory):
-    """A bare Debian with what the package depends on, and not the package."""
+    """Installs a bare Debian with the dependencies of the package, without the package."""
     root = tmp_path_factory.mktemp('bare')
     root.chmod(0o755)
     uri, suite = mirror()
@@ -57,7 +57,7 @@ def bare(package, tmp_path_factory):
 
 
 def test_lintian_finds_nothing(package):
-    """But for the sidecar's man page, as long as there is none."""
+    """lintian reports nothing except the missing man page of the sidecar."""
     listing = run('dpkg-deb', '--contents', package)
     options = [] if 'fairlead-sidecar.1' in listing else ['--suppress-tags', 'no-manual-page']
     said = run('lintian', '--allow-root', '--fail-on', 'error,warning', *options, package)
@@ -65,20 +65,20 @@ def test_lintian_finds_nothing(package):
 
 
 def paths_of(root):
-    """What there is outside of dpkg's, systemd's and the kernel's own places."""
+    """Returns the paths outside the places of dpkg, systemd and the kernel."""
     return {path for path in run('find', root, '-xdev', '-printf', '%P\n').splitlines()
             if not path.startswith(('var/', 'proc', 'sys', 'dev')) and path not in
             ('etc/passwd-', 'etc/group-', 'etc/shadow-', 'etc/gshadow-', 'etc/.pwd.lock')}
 
 
 class Installed:
-    """An instance in the bare root, run as its units run it."""
+    """An instance in the bare root, which runs as its units run it."""
 
     def __init__(self, lab, root, name, sections):
         self.lab, self.root, self.name = lab, root, name
         self.admin = lab.ports.free()
         run_folder, tls = root / 'run/fairlead' / name, root / 'etc/fairlead' / name
-        for folder, uid in (('agent', AGENT_UID), ('sidecar', SIDECAR_UID)):  # RuntimeDirectory
+        for folder, uid in (('agent', AGENT_UID), ('sidecar', SIDECAR_UID)):  # stands in for RuntimeDirectory
             (run_folder / folder).mkdir(parents=True)
             os.chown(run_folder / folder, uid, uid)
         tls.mkdir()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fairlead-agent explain: what policy decides, by which rule, and what would let it in; from the INI alone."""
+"""Tests fairlead-agent explain: what policy decides, by which rule, and which rule would admit the peer, from the INI
+alone."""
 import json
 
 import pytest
@@ -23,7 +24,7 @@ SECTIONS = {
 
 @pytest.fixture
 def explain(tmp_path):
-    """(exit status, the JSON) of a question; the text gives the same status."""
+    """Returns (exit status, the JSON) of a question. The text form has the same status."""
     path = tmp_path / 'fairlead.ini'
 
     def ask(origin, to, source=None, sections=None):
@@ -77,7 +78,7 @@ def test_audit_for_all(explain):
 
 
 def test_the_rule_that_it_offers_lets_it_in(explain):
-    """Pasted as it is; and a name that is taken is not offered again."""
+    """The rule works when it is pasted unchanged, and explain does not propose a name that is taken."""
     status, answer = explain(WEB, 'db', sections={'allow ns-web-sa-front': {'from': OPS, 'to': 1}})
     rule = answer['needed'][-1]
     assert status == 1 and rule.splitlines() == ['[allow ns-web-sa-front-2]', f'from = {WEB}', 'to = db']
@@ -88,7 +89,7 @@ def test_the_rule_that_it_offers_lets_it_in(explain):
 
 
 def test_rules_that_nearly_fit(explain):
-    """By the port, by the address; and a deny rule that stands in the way is named before all."""
+    """Names rules that match except for the port or the address. A deny rule that blocks the peer comes first."""
     _, answer = explain(WEB, 'db')
     assert answer['needed'][0].startswith('[allow web]') and '`to`' in answer['needed'][0]
     sources = {'allow near': {'from': OPS, 'sources': '192.0.2.0/24'}}
@@ -169,7 +170,7 @@ def test_exceptions__address_unknown__is_asked_for(explain):
 
 
 def test_the_port_of_the_app_is_not_the_one_that_peers_dial(explain):
-    """Asked about it, and in a rule."""
+    """Questions about the app's port, and rules with it, get a hint at the port that peers dial."""
     status, answer = explain(WEB, 8080)
     assert status == 1 and answer['notes'] == [
         'port 8080 is where the app of [service web] listens; peers dial port 8443: ask with --to web']
@@ -179,7 +180,7 @@ def test_the_port_of_the_app_is_not_the_one_that_peers_dial(explain):
         ' does not apply: `to` names port 8080, where the app of [service web] listens; rules name the port that peers dial: '
         'write `to = web`, or 8443')
     assert explain(OPS, 'web', sections={'allow ops': {'from': OPS, 'to': 'web'}})[0] == 0
-    # A port that peers dial, too.
+    # Peers dial this port too.
     other = {'service other': {'port': 8080}}
     assert explain(OPS, 'web', sections={'allow ops': {'from': OPS, 'to': 8080}, **other})[1]['notes'] == []
     assert explain(OPS, 8080, sections={'allow ops': {'from': OPS, 'to': 8080}, **other})[0] == 0

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""[limits] handshakes and connect_timeout where something does not answer: it delays nobody else, and ends in time."""
+"""Tests [limits] handshakes and connect_timeout with unresponsive endpoints: these delay no others, and their
+connections end in time."""
 import contextlib
 import json
 import socket
@@ -11,7 +12,7 @@ import lab as labs
 import peers
 from lab import connect, end_of, full_backlog, outcome, wait_until
 
-LONG = f'{60 * labs.SLOW}s'  # what does not happen in a test
+LONG = f'{60 * labs.SLOW}s'  # never expires during a test
 
 
 def opened_so_far(workload, direction='outbound'):
@@ -26,7 +27,7 @@ def is_served(to, data=b'ping'):
 
 @contextlib.contextmanager
 def dead_upstream(app, kind):
-    """(port, how many connections it has): one that drops what comes, or takes it and never speaks TLS."""
+    """Returns (port, how many connections it accepted). The upstream drops packets, or accepts and never speaks TLS."""
     if kind == 'silent':
         server = app(end_of)
         yield server.port, lambda: server.accepted
@@ -39,11 +40,12 @@ def upstream(lab, port, to):
     return {'listen': f'127.0.0.1:{port}', 'to': to, 'peer': labs.SERVER}
 
 
-# --- one that does not answer -------------------------------------------------------------------------------
+# --- an unresponsive endpoint -------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('kind', ['drops', 'silent'])
 def test_dead_upstream_does_not_delay_another(lab, app, kind):
-    """It has three eighths of the places, whoever else comes has one at once, and the limit holds."""
+    """The dead upstream holds at most three eighths of the places, every other connection gets a place at once, and the
+    limit holds."""
     good, dead = lab.ports.free(), lab.ports.free()
     behind = lab.inbound(app().port)
     with dead_upstream(app, kind) as (port, accepted):
@@ -55,7 +57,7 @@ def test_dead_upstream_does_not_delay_another(lab, app, kind):
         stuck = [connect(dead) for _ in range(20)]
         wait_until(lambda: opened_so_far(outbound) == 20, 'all are there')
         assert all(is_served(good) for _ in range(30))
-        # Of the apps and to the upstream; the admin endpoint may have one more, then and now.
+        # The apps' sockets and those to the upstream. The admin endpoint may hold one more, before and now.
         wait_until(lambda: before + 20 + 1 <= outbound.sidecar.fds() <= before + 20 + 3, 'two are dialled')
         if accepted:
             assert accepted() == 2, 'of four places it has two'
@@ -75,7 +77,7 @@ def connections(workload):
 
 
 def test_many_dead_upstreams_leave_a_place(lab, app):
-    """Each of them has somebody waiting; a good one has its turn all the same."""
+    """Connections wait for each of the dead upstreams, and a good one still gets its turn."""
     behind = lab.inbound(app().port)
     good, dead = lab.ports.free(), [lab.ports.free() for _ in range(10)]
     with full_backlog() as port:
@@ -91,7 +93,7 @@ def test_many_dead_upstreams_leave_a_place(lab, app):
 
 
 def test_dead_app_does_not_delay_another(lab, app):
-    """Inbound: peers of a service whose app does not accept hold no place for handshakes."""
+    """Inbound: peers of a service whose app does not accept hold no places for handshakes."""
     with full_backlog() as port:
         good = lab.ports.free()
         inbound = lab.inbound(port, {
@@ -105,7 +107,7 @@ def test_dead_app_does_not_delay_another(lab, app):
 
 
 def test_strangers_at_one_listener_do_not_delay_another(lab, app):
-    """Who says hello there and no more: a part of the places, and the others wait for one."""
+    """Strangers that send only a hello get a share of the places, and the other strangers wait."""
     good = lab.ports.free()
     inbound = lab.inbound(app().port, {
         'service good': {'listen': f'127.0.0.1:{good}', 'app': f'127.0.0.1:{app().port}'},
@@ -119,10 +121,10 @@ def test_strangers_at_one_listener_do_not_delay_another(lab, app):
         sock.close()
 
 
-# --- who waits --------------------------------------------------------------------------------------------------
+# --- waiting connections ----------------------------------------------------------------------------------------
 
 def test_waiting_for_a_dead_upstream_ends(lab):
-    """Nobody waits for a place longer than connect_timeout where none of those before it gets through."""
+    """A connection waits at most connect_timeout for a place while none of those before it succeeds."""
     other, dead = lab.ports.free(), lab.ports.free()
     with full_backlog() as port:
         outbound = lab.workload(lab.client, {
@@ -135,12 +137,12 @@ def test_waiting_for_a_dead_upstream_ends(lab):
                            len(found) == 40 and found, 'each has its line')
     waited = [line for line in lines if 'has waited for one of [limits] handshakes' in line.get('detail', '')]
     assert len(waited) >= 30, '40 without the two that were dialled, and perhaps those that took their places'
-    # A deadline counts from when the loop's turn began, and the duration from when the connection was looked at in it.
+    # The deadline counts from the start of the loop's turn, the duration from when the connection was handled in it.
     assert all(0.4 * labs.SLOW <= line['duration_s'] < 2 * 0.5 * labs.SLOW + 1 for line in lines)
 
 
 def test_waiting_goes_on_as_long_as_others_get_through(lab, app):
-    """A slow upstream is not a dead one: all are served, however long it takes altogether."""
+    """A slow upstream is not a dead one: every connection is served, however long it takes altogether."""
     behind = lab.inbound(app().port)
 
     def slowly(sock):
@@ -173,8 +175,9 @@ def copy(source, sink):
 
 
 def test_upstream_that_fails_at_once_with_many_waiting(lab):
-    """The first ones stall, a thousand wait; then each in its turn finds that nobody listens any more."""
-    listener = socket.create_server(('127.0.0.1', 0), backlog=16)  # takes them, and says nothing
+    """The first connections stall while a thousand wait. Then each of these finds in its turn that nothing listens any
+    more."""
+    listener = socket.create_server(('127.0.0.1', 0), backlog=16)  # accepts them and sends nothing
     other, dead = lab.ports.free(), lab.ports.free()
     outbound = lab.workload(lab.client, {
         'upstream dead': upstream(lab, dead, f'127.0.0.1:{listener.getsockname()[1]}'),
@@ -189,7 +192,7 @@ def test_upstream_that_fails_at_once_with_many_waiting(lab):
 
 
 def test_limit_that_is_raised(lab, app):
-    """Those who wait have their places at once, and not when the next one is done."""
+    """Waiting connections get their places as soon as the limit is raised, not when the next handshake finishes."""
     server = app(end_of)
     other, dead = lab.ports.free(), lab.ports.free()
     outbound = lab.workload(lab.client, {
@@ -206,7 +209,7 @@ def test_limit_that_is_raised(lab, app):
 
 @pytest.mark.parametrize('end', ['drain', 'stop', 'generation'])
 def test_who_waits_when_everything_changes(lab, end):
-    """The sidecar stops, at once or after a drain; a generation comes."""
+    """Connections wait while the sidecar stops, at once or after a drain, or while a generation arrives."""
     other, dead = lab.ports.free(), lab.ports.free()
     with full_backlog() as port:
         outbound = lab.workload(lab.client, {
@@ -227,14 +230,14 @@ def test_who_waits_when_everything_changes(lab, end):
         assert len(outbound.sidecar.lines(reason='drain')) == 20
 
 
-# --- the time to reach an upstream ---------------------------------------------------------------------------------
+# --- the time limit for an upstream --------------------------------------------------------------------------------
 
 MODES = {'mtls': {}, 'plaintext': {'upstream peer': {'mode': 'plaintext', 'peer': ''}}}
 
 
 @pytest.mark.parametrize('mode', MODES)
 def test_connect_timeout_is_for_all_addresses_together(lab, mode):
-    """Twelve of them, and none answers: the app knows in that time."""
+    """None of twelve addresses answers: the app learns it within connect_timeout."""
     timeout = 0.8 * labs.SLOW
     with contextlib.ExitStack() as stack:
         dead = [stack.enter_context(full_backlog()) for _ in range(12)]
@@ -247,7 +250,7 @@ def test_connect_timeout_is_for_all_addresses_together(lab, mode):
 
 @pytest.mark.parametrize('mode', MODES)
 def test_dead_addresses_before_a_good_one(lab, app, mode):
-    """Each has its part of connect_timeout, and the last one is reached within it."""
+    """Each address gets a share of connect_timeout, and the last one is reached within it."""
     server = app()
     good = lab.inbound(server.port).port if mode == 'mtls' else server.port
     with contextlib.ExitStack() as stack:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may tell the sidecar what: whoever else gets hold of the socket's path is told nothing, and nothing of him is taken."""
+"""Tests which process the sidecar accepts as its agent. Any other process that owns the socket's path learns nothing,
+and the sidecar accepts nothing from it."""
 import json
 import os
 import re
@@ -19,7 +20,7 @@ SIDECAR_UID, AGENT_UID, STRANGER = 64001, 64002, 64003
 
 @pytest.fixture
 def run(lab):
-    """The folder of the sockets, the agent's own."""
+    """Returns the agent's own folder for sockets."""
     folder = lab.folder / 'run'
     folder.mkdir()
     os.chown(folder, AGENT_UID, -1)
@@ -36,7 +37,8 @@ def workload(lab, app, run, sections=None, **options):
 
 
 def evil(lab, inbound):
-    """An agent of the stranger's, with an identity of his own CA and a policy that lets in his own."""
+    """Starts an agent of the stranger. It has an identity from the stranger's CA and a policy that admits the
+    stranger's peers."""
     ca = CA('evil.example')
     folder = lab.folder / 'evil'
     folder.mkdir()
@@ -62,15 +64,15 @@ def check(inbound, user=None):
 
 
 def test_who_took_the_path_is_not_the_agent(lab, app, run):
-    """The folder was closed when the agent started, and somebody opened it: first the stranger takes the free path,
-    then the folder is closed again, and still he is not the agent."""
+    """The agent started while the folder was closed. Then the folder is opened, and the stranger takes the free path.
+    After the folder is closed again, the sidecar still does not accept the stranger as its agent."""
     inbound = workload(lab, app, run).start().wait_ready()
     inbound.agent.stop()
     run.chmod(0o1777)
     false, ca = evil(lab, inbound)
     false.expected.add(2)
     assert false.wait() == 2 and 'others than its owner may write to' in false.text, 'our own program refuses that'
-    # A program of his own does not.
+    # The stranger's own program does not check that.
     listener = stranger_listens(run / 'agent.sock')
     inbound.wait_line(level='warn', msg=re.compile(r'others than its owner may write to .*run \(mode 1777\).* creates it.*; trying'))
     run.chmod(0o755)
@@ -86,7 +88,7 @@ def test_who_took_the_path_is_not_the_agent(lab, app, run):
 
 
 class stranger_listens:
-    """A process of the stranger's that listens there, and keeps what it hears."""
+    """A process of the stranger that listens on the path and records what it receives."""
 
     SCRIPT = '''
 import socket, sys
@@ -105,7 +107,7 @@ while True:
         assert self.process.stdout.readline() == 'listening\n'
 
     def heard(self):
-        """What the next caller says."""
+        """Returns what the next caller sends."""
         return bytes.fromhex(self.process.stdout.readline().strip().removeprefix('heard:'))
 
     def stop(self):
@@ -116,7 +118,7 @@ while True:
 
 @pytest.mark.parametrize('mode', [0o1777, 0o777, 0o775])
 def test_a_folder_that_others_may_write_to_is_refused(lab, app, run, mode):
-    """By `check`, agent and sidecar, each with the remedy."""
+    """`check`, the agent and the sidecar refuse such a folder, each with the remedy."""
     run.chmod(mode)
     inbound = workload(lab, app, run)
     code, err = check(inbound)
@@ -128,7 +130,7 @@ def test_a_folder_that_others_may_write_to_is_refused(lab, app, run, mode):
     inbound.wait_line(level='warn', msg=re.compile(f'others than its owner may write to .*run .mode {mode:04o}'))
     status, reason = inbound.get('/readyz')
     assert status == 503 and 'may write to' in reason
-    # The remedy.
+    # Applies the remedy.
     run.chmod(0o755)
     assert check(inbound, user=AGENT_UID)[0] != 2
     inbound.start_agent()
@@ -136,7 +138,7 @@ def test_a_folder_that_others_may_write_to_is_refused(lab, app, run, mode):
 
 
 def test_the_folder_is_made_in_one_that_is_sticky(lab, app, run):
-    """As in an emptyDir of Kubernetes in memory, which is everybody's."""
+    """The parent folder is like an in-memory emptyDir of Kubernetes, which every user can write to."""
     run.chmod(0o3777)
     os.chown(run, 0, AGENT_UID)
     inbound = workload(lab, app, run, {'agent': {'socket': run / 'agent' / 'agent.sock'}})
@@ -160,7 +162,7 @@ def test_a_stranger_s_folder_is_not_ours(lab, app, run):
 
 
 def test_an_agent_of_another_user_is_told_at_its_start(lab, app, run):
-    """Root is no exception: in a pod it is somebody's app."""
+    """Root gets no exception: in a pod, an app may run as root."""
     os.chown(run, 0, 0)
     inbound = workload(lab, app, run)
     inbound.agent_uid = None
@@ -177,7 +179,7 @@ def test_an_agent_of_another_user_is_told_at_its_start(lab, app, run):
 
 
 def test_the_tools_tell_nobody_else_anything(lab, app, run):
-    """`preview` sends the key to whoever has the control socket's path."""
+    """`preview` would send the key to the owner of the control socket's path."""
     folder = lab.folder / 'control'
     folder.mkdir()
     folder.chmod(0o1777)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Servers and clients of other kinds: application protocols that they insist on (ALPN), and servers that do not want to know
-who we are."""
+"""Tests servers and clients of other implementations: application protocols that they require (ALPN), and servers that
+do not ask for our certificate."""
 import ssl
 import time
 
@@ -20,7 +20,7 @@ def ask(port):
 
 @pytest.fixture
 def server(lab):
-    """openssl s_server, which refuses a client that offers protocols of which it has none: (port, program)."""
+    """Returns (port, program) of an openssl s_server. It refuses a client whose protocols include none of its own."""
     def start(*arguments, more_roots=b''):
         port = lab.ports.free()
         pem = peers.write_pem(lab.folder, 'server', lab.server)
@@ -34,10 +34,10 @@ def server(lab):
     return start
 
 
-# --- servers that insist ------------------------------------------------------------------------------
+# --- servers that require a protocol ------------------------------------------------------------------
 
 def test_server_that_refuses_our_protocol_is_asked_without_one(lab, server):
-    """Once; from then on it is not offered to that server."""
+    """The sidecar retries once without a protocol, and from then on offers none to that server."""
     port, program = server('-alpn', 'h2')
     outbound = lab.outbound(port)
     for _ in range(3):
@@ -48,7 +48,7 @@ def test_server_that_refuses_our_protocol_is_asked_without_one(lab, server):
 
 
 def test_server_of_our_own_kind_is_offered_ours(lab, app):
-    """Whatever others have refused: what is remembered belongs to one upstream."""
+    """What other servers refused has no effect here: the sidecar remembers it for each upstream."""
     inbound = lab.inbound(app().port)
     outbound = lab.outbound(inbound.port)
     assert ask(outbound.port) == b'olleh\n'
@@ -69,7 +69,7 @@ def test_upstream_s_own_protocols(lab, app):
 
 
 def test_upstream_whose_protocols_are_refused(lab, server):
-    """What the INI names is not left out: the line says what to do."""
+    """The sidecar does not drop protocols that the INI names. The log line says what to do."""
     port, _ = server('-alpn', 'h2')
     outbound = lab.outbound(port, {'upstream peer': {'alpn': 'http/1.1'}})
     assert outcome(outbound.port) != b''
@@ -77,13 +77,13 @@ def test_upstream_whose_protocols_are_refused(lab, server):
     assert line['alert'] == 120 and 'alpn' in line['remedy'] and '[upstream peer]' in line['remedy']
 
 
-# --- clients that insist ------------------------------------------------------------------------------
+# --- clients that require a protocol ------------------------------------------------------------------
 
 @pytest.mark.parametrize('alpn, offered, selected', [
     ('h2, http/1.1', ['h2'], 'h2'),
-    ('http/1.1, h2', ['h2', 'http/1.1'], 'h2'),  # its own order
+    ('http/1.1, h2', ['h2', 'http/1.1'], 'h2'),  # in its own order
     ('h2', ['spdy/3', 'h2'], 'h2'),
-    ('h2', ['h2', 'fairlead/1'], 'fairlead/1'),  # one of our own kind
+    ('h2', ['h2', 'fairlead/1'], 'fairlead/1'),  # one of our own clients
     ('h2', ['spdy/3'], None),
     ('h2', [], None),
     (None, ['h2'], None)])
@@ -101,7 +101,7 @@ def test_client_s_protocol(lab, app, alpn, offered, selected):
 # --- mutual means mutual ------------------------------------------------------------------------------
 
 def test_server_that_does_not_ask_who_we_are_is_refused(lab, app):
-    """No byte of the app reaches it; the remedy works."""
+    """No byte of the app reaches such a server, and the proposed remedy works."""
     server = peers.Server(app, lab.server, None)
     outbound = lab.outbound(server.port)
     assert outcome(outbound.port, b'secret') != b'secret'
@@ -124,7 +124,7 @@ def test_server_that_need_not_ask(lab, app, tickets):
 
 
 def test_resumed_session_was_mutual(lab, app):
-    """A resumed handshake asks for no certificate: what counts is the one that the session began with."""
+    """A resumed handshake asks for no certificate. The full handshake that began the session decides."""
     server = peers.Server(app, lab.server, lab.root)
     outbound = lab.outbound(server.port)
     for _ in range(3):
@@ -137,7 +137,7 @@ def test_resumed_session_was_mutual(lab, app):
 
 
 def test_open_connection_to_a_server_that_has_to_ask_from_now_on(lab, app):
-    """Judged again, like everything that the INI says of an upstream."""
+    """Such connections are judged again, as after every change of an upstream in the INI."""
     server = peers.Server(app, lab.server, None)
     outbound = lab.outbound(server.port, {'upstream peer': {'mutual': 'optional'}})
     with connect(outbound.port) as sock:
@@ -149,7 +149,7 @@ def test_open_connection_to_a_server_that_has_to_ask_from_now_on(lab, app):
 
 
 def test_server_that_stops_asking_is_refused(lab, app):
-    """At the next full handshake."""
+    """The refusal comes at the next full handshake."""
     server = peers.Server(app, lab.server, lab.root)
     outbound = lab.outbound(server.port, {'tls': {'tickets': 'off'}})
     assert ask(outbound.port) == b'olleh\n'
@@ -161,7 +161,7 @@ def test_server_that_stops_asking_is_refused(lab, app):
 # --- big messages -------------------------------------------------------------------------------------
 
 def test_server_with_32_kb_of_ca_names(lab, server):
-    """In its CertificateRequest (RFC 8446 section 4.2.4)."""
+    """The names are in its CertificateRequest (RFC 8446 section 4.2.4)."""
     names = [CA(labs.TD, common_name=f'{number} ' + 60 * 'x') for number in range(330)]
     port, _ = server(more_roots=b''.join(name.cert_pem for name in names))
     outbound = lab.outbound(port)
@@ -169,7 +169,8 @@ def test_server_with_32_kb_of_ca_names(lab, server):
 
 
 def test_client_with_a_ticket_of_64_kb(lab, app):
-    """Of another server behind the same name (RFC 8446 section 4.2.11): a full handshake, however the hello is cut."""
+    """The ticket belongs to another server of the same name (RFC 8446 section 4.2.11). It leads to a full handshake,
+    however the hello is split."""
     inbound = lab.inbound(app().port)
     for size, cut in ((100, 1 << 20), (17000, 1 << 20), (64000, 1 << 20), (64000, 1000)):
         message = peers.hello_with_ticket(peers.client_hello()[5:], size)
@@ -182,7 +183,7 @@ def test_client_with_a_ticket_of_64_kb(lab, app):
 
 
 def test_hellos_with_thousands_of_tickets(lab, app):
-    """None of them is looked at: each would be compared with all others, 118 ms for each hello."""
+    """The sidecar ignores such tickets. Comparing each with all others would take 118 ms for each hello."""
     inbound = lab.inbound(app().port)
     data = peers.records(peers.hello_with_ticket(peers.client_hello()[5:], 2, 8000), 16384)
     begun = time.monotonic()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nothing goes past the sidecar, whatever conntrack believes: the rules that decide, with listeners of the test's own in
-the sidecar's place, and with the real programs."""
+"""Tests that nothing bypasses the sidecar, whatever conntrack believes: the rules that decide, with listeners of the
+test in place of the sidecar, and with the real programs."""
 import json
 import socket
 import struct
@@ -27,23 +27,23 @@ def mesh(pod, name, mode, sections=None):
 
 
 def opened(scene):
-    """How many connections the rules still take for older than they are."""
+    """Returns how many connections the rules still treat as older than themselves."""
     return sum(len(each['set'].get('elem', ())) for name in ('open4', 'open6')
                for each in json.loads(scene.pod.space.root(['nft', '-j', 'list', 'set', 'inet', 'fairlead', name]))[
                    'nftables'] if 'set' in each)
 
 
 def heard(connecting, data=MARKER):
-    """The first that comes back, or how it ended."""
+    """Returns the first data that comes back, or how the connection ended."""
     return pods.fate(connecting, data)
 
 
-# --- segments beforehand ----------------------------------------------------------------------------------
+# --- forged segments before a connection ------------------------------------------------------------------
 
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('mode', MODES)
 def test_no_segment_beforehand_opens_a_way_in(pod, mode, family):
-    """What conntrack makes of it leads nobody past: the connection that follows is captured, like any other."""
+    """Whatever conntrack makes of such a segment, the connection that follows is captured."""
     web, old = mesh(pod, 'web', mode), pod('old', sidecar=False)
     app = web.app()
     to, source = (getattr(web, family), 8080), getattr(old, family)
@@ -66,7 +66,7 @@ def test_no_segment_beforehand_opens_a_way_in(pod, mode, family):
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('mode', MODES)
 def test_no_segment_beforehand_opens_a_way_out(pod, mode, family):
-    """From the destination, to every port that the app may get."""
+    """The segments come from the destination, to every port that the app may get."""
     shop, old = mesh(pod, 'shop', mode), pod('old', sidecar=False)
     heads = []
 
@@ -88,7 +88,7 @@ def test_no_segment_beforehand_opens_a_way_out(pod, mode, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_the_end_of_a_connection_of_the_sidecar_is_no_way_out(scene, family):
-    """Its entry stays for a while; whoever of the app gets the same port is captured all the same."""
+    """Its conntrack entry stays for a while. A connection of the app from the same port is captured nevertheless."""
     def end(sock, how):
         sock.recv(1)
         if how == 'reset':
@@ -109,12 +109,12 @@ def test_the_end_of_a_connection_of_the_sidecar_is_no_way_out(scene, family):
     assert scene.counters()['past_outbound'] == scene.counters()['astray'] == 0
 
 
-# --- others' rules ----------------------------------------------------------------------------------------
+# --- rules of other programs ------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('mode', MODES)
 def test_others_who_switch_tracking_off(scene, family, mode):
-    """Then nothing is led, and nothing passes."""
+    """Without tracking, nothing is redirected, and nothing passes."""
     scene.redirect('apply', mode=mode)
     scene.pod.space.nft('''table inet other {
         chain out { type filter hook output priority -400; meta l4proto tcp notrack; }
@@ -127,7 +127,7 @@ def test_others_who_switch_tracking_off(scene, family, mode):
 
 
 def test_others_who_lead_elsewhere(scene):
-    """Before us, or what we leave alone."""
+    """Other rules redirect before ours, or redirect what our rules exclude."""
     target = f'dnat ip to {scene.caller.v4}:9001'
     reached = scene.caller.app(teller('elsewhere'), 9001)
     scene.redirect('apply')
@@ -145,7 +145,7 @@ def test_others_who_lead_elsewhere(scene):
 
 
 def test_exclusions_are_what_is_dialled(scene):
-    """Whatever others make of it after us."""
+    """An exclusion refers to the dialled destination, whatever rules after ours make of it."""
     scene.caller.app(teller('translated'), 9001)
     scene.pod.app(teller('translated'), 8081)
     scene.redirect('apply', exclude_outbound='*:9000', exclude_inbound='8080')
@@ -161,8 +161,8 @@ def test_exclusions_are_what_is_dialled(scene):
 @pytest.mark.parametrize('keys', [{'outbound': '10.99.0.0/16, [fd99::]/16'},
                                   {'exclude_outbound': '0.0.0.0/0, [::]/0'}], ids=lambda keys: next(iter(keys)))
 def test_answers_to_what_the_sidecar_has_brought_are_not_left_alone(scene, family, keys):
-    """With tproxy they are for the client's address, which may be one that the app may dial as it likes. Conntrack leads
-    them back; when it has forgotten that, they go nowhere."""
+    """With tproxy, these answers go to the client's address, which may be an excluded destination. Conntrack returns
+    them to the sidecar. When conntrack has lost the entry, they are dropped."""
     accepted = []
 
     def app(sock):
@@ -181,11 +181,11 @@ def test_answers_to_what_the_sidecar_has_brought_are_not_left_alone(scene, famil
         assert lives(spared)
 
 
-# --- what is open, before and after -------------------------------------------------------------------------
+# --- open connections before and after the rules ------------------------------------------------------------
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_connection_of_before_has_no_successor(scene, family):
-    """Who comes from the same port to the same one is captured, and what was said of the last one is forgotten."""
+    """A new connection with the same ports is captured: the exception for the previous one is gone."""
     source, to = (getattr(scene.pod, family), 41000), (getattr(scene.caller, family), 9000)
     with scene.dial(scene.pod, to, source=source) as sock:
         assert line_of(sock)[0] == 'caller'
@@ -194,7 +194,7 @@ def test_a_connection_of_before_has_no_successor(scene, family):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
     with scene.dial(scene.pod, to, source=source) as sock:
         assert line_of(sock)[0] == 'outbound' and opened(scene) == 0
-        # Nor is a captured one taken for one of before.
+        # A captured connection is not taken for an older one either.
         for _ in range(2):
             scene.redirect('apply')
             assert opened(scene) == 0
@@ -206,7 +206,8 @@ def test_a_connection_of_before_has_no_successor(scene, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_what_the_sidecar_has_open_lives_on(scene, family):
-    """Also where conntrack has entries of it that know no zone: there were rules of others, or of an older version."""
+    """It survives even if conntrack has entries of it without a zone, made under the rules of others or of an older
+    version."""
     scene.pod.space.nft('''table inet other {
         chain seen { type filter hook output priority filter; ct state established accept; }
         chain nat { type nat hook postrouting priority srcnat; }
@@ -218,7 +219,7 @@ def test_what_the_sidecar_has_open_lives_on(scene, family):
             scene.redirect('apply')
             assert lives(sock) and opened(scene) == 1
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
-    # Its successor has a zone, and what follows that is led.
+    # The next connection has a zone, and the one after it is redirected.
     with scene.dial(scene.pod, to, uid=SIDECAR_UID, source=source) as sock:
         assert line_of(sock)[0] == 'caller' and lives(sock)
         assert 'zone-orig=2112' in scene.pod.conntrack('-L', '-f', {'v4': 'ipv4', 'v6': 'ipv6'}[family], '-p', 'tcp')
@@ -243,7 +244,7 @@ def test_what_was_left_alone_lives_when_it_no_longer_is(scene, family):
 @pytest.mark.parametrize('case', ['sidecar', 'app, captured', 'app, captured, of our priority', 'app, left alone',
                                   'app, left alone, of our priority', 'app, answering'])
 def test_what_a_closed_socket_still_has_to_say(scene, family, case):
-    """Its packets have no owner any more, and arrive."""
+    """Packets of a closed socket have no owner any more, and still arrive."""
     size, total = 4 << 20, []
 
     def drink(sock):
@@ -251,12 +252,12 @@ def test_what_a_closed_socket_still_has_to_say(scene, family, case):
         while data:
             total.append(len(data))
             data = sock.recv(1 << 16)
-            time.sleep(0.001)  # slower than it comes
+            time.sleep(0.001)  # slower than the data arrives
 
     def pour(sock):
         sock.sendall(b'x' * size)
         sock.close()
-    buffers = [(socket.SOL_SOCKET, 32, size)]  # SO_SNDBUFFORCE: all of it is the kernel's at once
+    buffers = [(socket.SOL_SOCKET, 32, size)]  # SO_SNDBUFFORCE: the kernel buffers all of it at once
     scene.redirect('apply', exclude_outbound='*:9300', exclude_inbound='8300')
     outbound = scene.outbound[family]
     if case == 'app, answering':
@@ -274,13 +275,13 @@ def test_what_a_closed_socket_still_has_to_say(scene, family, case):
         pour(scene.dial(scene.pod, (getattr(scene.caller, family), port), uid=uid, options=[
             *buffers, *([(socket.SOL_SOCKET, socket.SO_PRIORITY, 5)] if uid or whose else [])]))
         wait_until(lambda: sum(total) == size, lambda: sum(total), 30)
-        # Then it is in TIME-WAIT, and has answered the other's end.
+        # By then the socket is in TIME-WAIT and has acknowledged the peer's FIN.
         wait_until(lambda: 'LAST-ACK' not in scene.caller.space.root(['ss', '-Htan']), 'it is told')
     assert sum(total) == size
     assert scene.counters()['astray'] == 0
 
 
-# --- handshakes that have no socket, and sockets that are gone ------------------------------------------------
+# --- handshakes without a socket, and sockets that are gone ---------------------------------------------------
 
 PERMISSIVE = {'inbound': {'mode': 'permissive'}, 'allow plain': {'from': 'plaintext'}}
 
@@ -288,10 +289,10 @@ PERMISSIVE = {'inbound': {'mode': 'permissive'}, 'allow plain': {'from': 'plaint
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('mode', MODES)
 def test_syn_cookies(pod, mode, family):
-    """The last packet of a handshake finds no socket: with tproxy it must not find the app's."""
+    """The last packet of such a handshake finds no socket. With tproxy it must not reach the app's socket."""
     web, old = mesh(pod, 'web', mode, PERMISSIVE), pod('old', sidecar=False)
     web.app()
-    web.space.root(['sysctl', '-qw', 'net.ipv4.tcp_syncookies=2'])  # always
+    web.space.root(['sysctl', '-qw', 'net.ipv4.tcp_syncookies=2'])  # always on
     for _ in range(10):
         assert heard(lambda: old.connect((getattr(web, family), 8080))) == MARKER
     wait_until(lambda: len(web.connections('inbound', reason='done')) == 10, 'all came by the sidecar')
@@ -302,7 +303,7 @@ def test_syn_cookies(pod, mode, family):
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('mode', MODES)
 def test_a_client_comes_back_from_its_port(pod, mode, family):
-    """While this side has its last connection in TIME-WAIT."""
+    """This side still has the client's previous connection in TIME-WAIT."""
     def answer(sock):
         sock.recv(100)
         sock.sendall(b'answer')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`[redirect] forwarded`: containers inside the pod, as with docker in docker."""
+"""Tests `[redirect] forwarded`: containers inside the pod, as with Docker in Docker."""
 import contextlib
 
 import pytest
@@ -17,7 +17,7 @@ EVERYWHERE = {'sidecar': {'outbound': '*:15001'}}
 
 @contextlib.contextmanager
 def inner_of(pod):
-    """A container inside the pod, on a bridge of the pod's, behind NAT."""
+    """Runs a container inside the pod, behind NAT on a bridge of the pod."""
     with contextlib.closing(pods.Namespace(sysctls={'ipv6/conf/default/accept_dad': 0})) as inner:
         pod.space.root(['sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1'])
         pod.space.ip('link add docker0 address 02:00:00:00:00:02 type bridge forward_delay 0', 'link set docker0 up',
@@ -36,7 +36,7 @@ def inner_of(pod):
 
 @contextlib.contextmanager
 def another_of(pod, bridge):
-    """One more container of that pod, on this bridge."""
+    """Runs one more container of that pod on this bridge."""
     with contextlib.closing(pods.Namespace(sysctls={'ipv6/conf/default/accept_dad': 0})) as other:
         if bridge != 'docker0':
             pod.space.ip(f'link add {bridge} type bridge forward_delay 0', f'link set {bridge} up',
@@ -60,14 +60,14 @@ def forwarded(pod):
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('mode', MODES)
 def test_not_in_the_clear_unless_asked_for(pod, mode, family):
-    """By default they are refused, and counted."""
+    """By default, connections of inner containers are refused and counted."""
     shop, web = mesh(pod, 'shop', mode), pod('web', PERMISSIVE)
     web.app()
     to = getattr(web, family), 8080
     with inner_of(shop) as inner, pods.in_the_dark(MARKER, shop):
         assert heard(lambda: pods.connect(inner, to, 10)) == 'refused'
         assert [*forwarded(shop)] == [0, 1]
-        # What the pod itself does goes on.
+        # The pod's own connections still work.
         assert heard(lambda: shop.connect(to)) == MARKER
 
 
@@ -89,7 +89,7 @@ def test_they_may_be_left_alone(pod, family):
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('mode', MODES)
 def test_they_may_be_captured(pod, mode, family):
-    """Like what the app sends; a stranger who takes the pod for a router is none of them."""
+    """They are captured like the app's connections. A stranger that uses the pod as a router is not."""
     shop = mesh(pod, 'shop', mode, labs.merge({'redirect': {'forwarded': 'capture'}}, EVERYWHERE))
     web, stranger = pod('web'), pod('stranger', sidecar=False)
     web.app()
@@ -111,7 +111,7 @@ def test_they_may_be_captured(pod, mode, family):
 
 @pytest.mark.parametrize('what, bridge', [('drop', 'docker0'), ('drop', 'docker1'), ('capture', 'docker0')])
 def test_among_themselves_they_are_left_alone(pod, what, bridge):
-    """Where bridges show their packets to the rules, too (br_netfilter)."""
+    """This holds even if bridged packets pass the rules (br_netfilter)."""
     shop = pod('shop', labs.merge({'redirect': {'forwarded': what}}, EVERYWHERE))
     shop.space.try_run(['sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=1'])
     with inner_of(shop) as inner, another_of(shop, bridge) as to:

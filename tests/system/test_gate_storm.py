@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two captured pods with busy apps, in a storm of forged segments: no byte of theirs is on the wire in the clear, and
-none of the storm's reaches them. 20 s; FAIRLEAD_LONG=1: 5 minutes for each mode and family."""
+"""Runs two captured pods with busy apps in a storm of forged segments: no byte of the apps is on the wire in the clear,
+and no byte of the storm reaches them. Takes 20 s; FAIRLEAD_LONG=1: 5 minutes for each mode and family."""
 import contextlib
 import os
 import random
@@ -20,14 +20,14 @@ from test_gate import MODES, RESETTING, mesh
 
 LONG = os.environ.get('FAIRLEAD_LONG') == '1'
 SECRET, FORGED = b'S3cret~\n', b'f0rged!\n'
-SECONDS = 300 if LONG else 4.5  # of each of four
+SECONDS = 300 if LONG else 4.5  # for each of the four variants
 OPTIONS = [b'', segments.MD5, bytes([1, 1, 8, 10]) + bytes(8), bytes([1, 1, 5, 10]) + bytes(8),
            bytes([30, 12, 1, 0x81]) + bytes(8), bytes([34, 10]) + bytes(8) + bytes(2), bytes([2, 4, 5, 180]),
            bytes([253, 8]) + bytes(6)]
 
 
 class Witness(threading.Thread):
-    """Looks at every packet on a pod's eth0, and remembers the ends and numbers of the last ones."""
+    """Inspects every packet on a pod's eth0, and remembers addresses, ports and sequence numbers of the last ones."""
 
     def __init__(self, pod, done):
         super().__init__()
@@ -61,7 +61,7 @@ class Witness(threading.Thread):
 
 
 class Storm:
-    """The threads of one run; what they see that must not be is in wrong."""
+    """The threads of one run. They append violations to wrong."""
 
     def __init__(self, node, mode, family, seed):
         self.node, self.mode, self.family, self.done = node, mode, family, threading.Event()
@@ -75,7 +75,7 @@ class Storm:
         return getattr(pod, self.family)
 
     def serve(self, sock):
-        """Echo, of what may be."""
+        """Echoes data, and records data that no app has sent."""
         at = 0
         while data := sock.recv(1 << 16):
             if data != (SECRET * (len(data) // 8 + 2))[at % 8:at % 8 + len(data)]:
@@ -84,7 +84,7 @@ class Storm:
             sock.sendall(data)
 
     def call(self, pod, to):
-        """An app's connections, which end in every way; some are reset by the storm."""
+        """Makes connections of an app that end in every way. The storm resets some of them."""
         dice = random.Random(self.random.random())
         while not self.done.is_set():
             with contextlib.suppress(OSError), pod.connect(to, timeout=3) as sock:
@@ -102,7 +102,7 @@ class Storm:
                         self.wrong.append(f'the app was told {back[:80]}')
 
     def forge(self, sender, dice, inside):
-        """One segment: of a live connection, or of one that might begin."""
+        """Sends one segment, of a live connection or of a new one."""
         recent = [each for witness in self.witnesses for each in witness.recent]
         a, b = dice.sample(self.pods, 2)
         ephemeral = dice.randrange(32768, 61000)
@@ -122,7 +122,8 @@ class Storm:
                     data=dice.choice((b'', SECRET if inside else FORGED)) * dice.choice((1, 9)))
 
     def blow(self, space, inside=None):
-        """From the network (the router of the pods, under their addresses), or from inside, past every socket."""
+        """Forges segments from the network (on the pods' router, with their addresses) or from inside a pod, by a raw
+        socket."""
         dice = random.Random(self.random.random())
         with segments.Sender(space, self.family) as sender:
             while not self.done.wait(0.02):
@@ -132,7 +133,7 @@ class Storm:
                         self.sent += 1
 
     def upset(self):
-        """Conntrack is made to forget, and the rules are loaded again."""
+        """Flushes conntrack or reloads the rules, again and again."""
         dice = random.Random(self.random.random())
         while not self.done.wait(0.7):
             pod = dice.choice(self.pods)
@@ -173,7 +174,7 @@ def test_storm(node, mode, family):
         assert witness.lost == 0 and witness.seen > 100
     assert not storm.wrong, storm.wrong[:3]
     assert storm.sent > 200 and storm.good > 10
-    # And all is well again.
+    # Afterwards, connections work again.
     web, shop = storm.pods
     for a, b in (web, shop), (shop, web):
         assert pods.fate(lambda x=a, y=b: x.connect((storm.address(y), 8080)), SECRET) == SECRET

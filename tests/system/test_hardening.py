@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a process that holds a private key gives up, seen from outside."""
+"""Tests from outside which privileges a process with a private key gives up."""
 import os
 import re
 import signal
@@ -23,7 +23,7 @@ def capability_sets(pid):
 
 @root_only
 def test_root_keeps_no_capability(lab):
-    """Of any thread."""
+    """No thread keeps one."""
     inbound = lab.inbound('127.0.0.1:9')
     for process in processes(inbound):
         for tid in os.listdir(f'/proc/{process.pid}/task'):
@@ -32,7 +32,7 @@ def test_root_keeps_no_capability(lab):
 
 @root_only
 def test_root_keeps_what_tproxy_takes(lab):
-    """And the bounding set has nothing else either."""
+    """The process keeps what tproxy requires. The bounding set has nothing else either."""
     inbound = lab.inbound('127.0.0.1:9', {'redirect': {'mode': 'tproxy'},
                                           'sidecar': {'inbound': f'127.0.0.1:{lab.ports.free()}'}}, start=False)
     inbound.start_agent().start_sidecar()
@@ -43,7 +43,7 @@ def test_root_keeps_what_tproxy_takes(lab):
 
 @root_only
 def test_a_key_that_root_may_not_read_is_said_to_be_so(lab):
-    """Without capabilities root is one more user."""
+    """Without capabilities, root is a user like any other."""
     inbound = lab.inbound('127.0.0.1:9', start=False)
     os.chown(inbound.folder / 'tls.key', NOBODY, -1)
     inbound.start()
@@ -76,7 +76,8 @@ def test_signals_that_nobody_means_as_the_end(lab, app):
 
 
 def test_sighup_makes_the_agent_look_at_once(lab):
-    """A change by another name of the file is not an event of its folder: nothing else would tell of it so soon."""
+    """Replacing the file under another of its names is no event of the folder: without SIGHUP, the agent would notice
+    later."""
     inbound = lab.inbound('127.0.0.1:9')
     other = lab.folder / 'another-name.ini'
     os.link(inbound.ini, other)
@@ -97,7 +98,7 @@ def processes(workload):
 
 
 def test_neither_process_can_gain_privileges(lab):
-    """A set-uid program that one of them were tricked into starting would gain nothing."""
+    """A process that is tricked into starting a set-uid program gains nothing."""
     inbound = lab.inbound('127.0.0.1:9')
     assert [field(process.pid, 'NoNewPrivs') for process in processes(inbound)] == ['1', '1']
 
@@ -105,7 +106,8 @@ def test_neither_process_can_gain_privileges(lab):
 @pytest.mark.skipif(ASAN, reason='the leak checker has to trace its own process')
 @pytest.mark.skipif(os.getuid() != 0, reason='needs root, to run the sidecar as another user')
 def test_a_process_of_the_same_user_cannot_read_the_sidecar_s_memory(lab):
-    """An app may share user and process namespace with it. Of a process that is not dumpable, /proc belongs to root."""
+    """An app may share user and process namespace with it. The sidecar is not dumpable, so its files in /proc belong to
+    root."""
     inbound = lab.inbound('127.0.0.1:9', sidecar_uid=NOBODY)
     assert field(inbound.sidecar.pid, 'Uid') == str(NOBODY)
     assert os.stat(f'/proc/{inbound.sidecar.pid}/mem').st_uid == 0
@@ -120,6 +122,6 @@ def test_neither_process_leaves_a_core_dump(lab):
 
 @pytest.mark.skipif(ASAN, reason='AddressSanitizer makes mlock do nothing')
 def test_the_pages_that_hold_the_key_are_locked_into_memory(lab):
-    """So that they are never written to swap."""
+    """The kernel never writes these pages to swap."""
     inbound = lab.inbound('127.0.0.1:9')
     assert int(field(inbound.sidecar.pid, 'VmLck')) > 0

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is made of the table of commands: man pages that the formatters take without a warning, and completion that the
-shells take and that offers what there is."""
+"""Tests what is generated from the table of commands: man pages that the formatters accept without a warning, and
+completions that the shells accept and that offer the existing words."""
 import re
 import shutil
 import subprocess
@@ -45,7 +45,7 @@ def test_man_pages_are_taken_without_a_warning(formatter):
 
 
 def complete(typed):
-    """What bash would offer for the words so far, the last of which is being typed."""
+    """Returns what bash offers for these words. The last word is being typed."""
     script = tool('help', '--completion', 'bash')[1]
     words = ' '.join(f"'{word}'" for word in typed)
     status, out, err = run('bash', '-c', f'{script}\nCOMP_WORDS=({words}); COMP_CWORD={len(typed) - 1}; _fairlead_agent\n'

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An agent that is connected and does nothing any more is told of, and disturbs nothing; one of an older release is not
-taken for such a one."""
+"""Tests that an agent that is connected but hangs is reported and disturbs nothing, and that an agent of an older
+release is not reported as hung."""
 import json
 import re
 import signal
@@ -61,7 +61,7 @@ def lab_tool(workload, *words):
 
 @pytest.mark.heavy
 def test_an_agent_that_was_stopped_before_we_came_is_told_of(lab, app):
-    """Its socket takes connections all the same."""
+    """The socket of the stopped agent still accepts connections."""
     inbound = lab.inbound(app().port, start=False).start_agent()
     wait_until((inbound.folder / 'agent.sock').exists, 'it listens')
     inbound.agent.signal(signal.SIGSTOP)
@@ -79,7 +79,7 @@ def test_an_agent_that_was_stopped_before_we_came_is_told_of(lab, app):
 
 @pytest.mark.heavy
 def test_who_never_beats_is_of_an_older_release(lab, app):
-    """And one that has begun to is held to its own word."""
+    """Such an agent is not reported as hung. Once an agent has sent a beat, it has to go on."""
     inbound = lab.inbound(app().port, start=False)
     false = FalseAgent(inbound)
     inbound.start_sidecar()
@@ -96,7 +96,7 @@ def test_who_never_beats_is_of_an_older_release(lab, app):
     false.sock.sendall(beat(500))
     inbound.wait_line(msg=re.compile('it speaks again'))
     inbound.wait_line(level='warn', msg=re.compile('it hangs'))
-    # What ends is not hung any more, but gone.
+    # An agent that has ended is gone, not hung.
     false.sock.close()
     false.sock = None
     wait_until(lambda: agent_of(inbound)['hung'] is False, 'it has gone')

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fairlead-agent import: Istio's and Linkerd's policies as INI. Whatever cannot be said is named, and never lets in
-anybody whom the original refuses. What an INI means is asked of `explain`."""
+"""Tests fairlead-agent import, which turns Istio's and Linkerd's policies into an INI. It names whatever it cannot
+express, and never admits a peer that the original refuses. `explain` tells what an INI means."""
 import ipaddress
 import json
 import random
@@ -42,7 +42,7 @@ class Translated:
         source.write_text(yaml.safe_dump_all(resources))
         self.status, self.out, self.err = tool('import', source, '--trust-domain', TD, *options)
         assert self.status in (0, 1), self.err
-        # Exit status, stderr and the comments of the INI say the same.
+        # Exit status, stderr and the comments of the INI agree.
         assert (self.status == 1) == bool(self.err)
         for line in self.err.splitlines():
             assert line.startswith(f'{source}:') and f'; {line}\n' in self.out
@@ -60,7 +60,7 @@ def translate(tmp_path):
     return lambda *resources, options=LABELS: Translated(tmp_path, resources, *options)
 
 
-# --- Istio: who is let in -------------------------------------------------------------------------
+# --- Istio: which peers are admitted --------------------------------------------------------------
 
 @pytest.mark.parametrize('source, ids, others', [
     ({'principals': ['cluster.local/ns/web/sa/front']}, ['web/front'], ['web/back', 'ops/front']),
@@ -97,19 +97,19 @@ def test_istio__addresses_and_ports(translate):
 
 
 @pytest.mark.parametrize('resources, web, plaintext', [
-    # Without any ALLOW policy everybody is let in whom no DENY policy refuses.
+    # Without an ALLOW policy, every peer is admitted that no DENY policy refuses.
     ([PERMISSIVE], True, True),
     ([PERMISSIVE, policy([{'from': [{'source': {'namespaces': ['ops']}}]}], action='DENY')], True, True),
-    # One that lets in nobody still means that only what is named is let in.
+    # A policy that admits no peer still means that only named peers are admitted.
     ([PERMISSIVE, policy([])], False, False),
     ([PERMISSIVE, policy([{}])], True, True),
     ([PERMISSIVE, policy([{'from': [{'source': {'principals': ['*']}}]}])], True, False),
     ([PERMISSIVE, policy([{'from': [{'source': {'notPrincipals': ['*']}}]}])], False, True),
     ([PERMISSIVE, policy([{'from': [{'source': {'notPrincipals': ['*']}}]}], action='DENY')], True, False),
-    # Of another workload, of another namespace.
+    # These policies belong to another workload and another namespace.
     ([PERMISSIVE, policy([], selector={'matchLabels': {'app': 'other'}})], True, True),
     ([PERMISSIVE, policy([{}]), istio('AuthorizationPolicy', {'rules': []}, ns='elsewhere')], True, True),
-    # The mesh's own namespace is about everybody.
+    # Policies in the mesh's own namespace apply to all workloads.
     ([PERMISSIVE, policy([{}]), istio('AuthorizationPolicy', {'rules': [{}], 'action': 'DENY'}, ns='istio-system')],
      False, False)])
 def test_istio__whom_a_policy_is_about(translate, resources, web, plaintext):
@@ -119,7 +119,7 @@ def test_istio__whom_a_policy_is_about(translate, resources, web, plaintext):
     assert done.lets_in('plaintext', 80) == plaintext, done.out
 
 
-# --- Istio: what cannot be said -------------------------------------------------------------------
+# --- Istio: what the INI cannot express -----------------------------------------------------------
 
 @pytest.mark.parametrize('rule', [
     {'to': [{'operation': {'methods': ['GET']}}]}, {'to': [{'operation': {'paths': ['/x']}}]},
@@ -196,7 +196,7 @@ def test_destination_rule(translate):
     assert done.status == 0
     assert 'to = ledger.prod.svc.cluster.local:*\nmode = mtls\npeer = ' + identity('prod', 'ledger') in done.out
     assert 'to = ledger.prod.svc.cluster.local:9090\nmode = plaintext\n' in done.out
-    # A name that nobody can prove leaves nobody, not anybody.
+    # A name that no peer can prove admits no peer, not every peer.
     tls['subjectAltNames'] = ['ledger.example']
     done = translate(istio('DestinationRule', {'host': 'ledger', 'trafficPolicy': {'tls': tls}}))
     assert done.status == 1 and 'mode = refuse' in done.out
@@ -296,14 +296,14 @@ def test_document_of_aliases__costs_nothing(tmp_path):
     assert tool('import', source)[0] in (0, 1)
 
 
-# --- by chance ------------------------------------------------------------------------------------
+# --- random policies ------------------------------------------------------------------------------
 
 NAMESPACES, ACCOUNTS, PORTS = ['web', 'ops', 'prod'], ['front', 'back'], ['80', '443', '8080']
 BLOCKS = ['10.0.0.0/8', '10.1.0.0/16', '192.0.2.0/24']
 
 
 def random_source(rng):
-    """Fields that can be said together; `methods` stands for all that cannot be known here."""
+    """Returns random fields that may occur together. `methods` stands for everything that a sidecar cannot know."""
     source = {}
     kind = rng.choice(['principals', 'namespaces', 'none'])
     principals = [f'cluster.local/ns/{n}/sa/{a}' for n in NAMESPACES for a in ACCOUNTS] + \
@@ -372,7 +372,7 @@ def operation_fits(operation, port, deny):
 
 
 def istio_lets_in(policies, who, port, address):
-    """As Istio documents it, and where a method decides, the answer that is right for each of them."""
+    """Decides as Istio documents it. Where a method decides, it returns an answer that holds for every method."""
     def fits(one):
         deny = one['spec']['action'] == 'DENY'
         return any((not rule.get('from') or any(source_fits(f['source'], who, address) for f in rule['from'])) and

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""strict, permissive, plaintext: who is let in at a port, who is not, and what the app then gets of them."""
+"""Tests strict, permissive and plaintext ports: which clients are admitted, which are refused, and what the app
+receives."""
 import contextlib
 import hashlib
 import json
@@ -18,10 +19,11 @@ import peers
 from inbound_ports import ALPN, ask, detect_timeouts, greeter, NEVER, plaintext, SOON, tls_ask
 from lab import connect, end_of, read_all, wait_until
 
-# --- who is let in ------------------------------------------------------------------------------------------
+# --- which clients are admitted -----------------------------------------------------------------------------
 
 def test_strict(lab, app):
-    """Mutual TLS, with our ALPN or without; nobody else, and the app never hears of them."""
+    """A strict port admits mutual TLS, with or without our ALPN. Other clients are refused, and the app never sees
+    them."""
     server = app()
     inbound = lab.inbound(server.port, plaintext('strict'))
     assert tls_ask(inbound.port, lab.client, [ALPN]) == b'ping'
@@ -38,7 +40,7 @@ def test_strict(lab, app):
 
 
 def test_permissive(lab, app):
-    """Our own by mutual TLS, and whatever else comes, TLS included, to the app as it is."""
+    """Our own clients use mutual TLS. Anything else, other TLS included, reaches the app unchanged."""
     seen = []
 
     def record(sock):
@@ -67,7 +69,7 @@ def test_permissive(lab, app):
 
 
 def test_permissive__our_tls_without_certificate_is_refused(lab, app):
-    """Whoever offers our ALPN gets our handshake, with all that it demands: no way from there to plaintext."""
+    """A client that offers our ALPN gets our handshake with all its requirements. It cannot fall back to plaintext."""
     server = app()
     inbound = lab.inbound(server.port, plaintext('permissive'))
     assert tls_ask(inbound.port, alpn=[ALPN]) == 116
@@ -78,7 +80,7 @@ def test_permissive__our_tls_without_certificate_is_refused(lab, app):
 
 
 def test_plaintext(lab, app):
-    """Never TLS of ours: a ClientHello is the app's business, ALPN or not."""
+    """The sidecar never speaks TLS on such a port: a ClientHello goes to the app, with or without ALPN."""
     server = app()
     inbound = lab.inbound(server.port, plaintext('plaintext'))
     assert ask(inbound.port) == b'ping'
@@ -92,7 +94,8 @@ def test_plaintext(lab, app):
 
 @pytest.mark.parametrize('mode', ['permissive', 'plaintext'])
 def test_policy_refuses(lab, app, mode):
-    """Without a rule for it, plaintext is reset before the app is dialled; the line says which rule would let it in."""
+    """Without a rule for it, plaintext is reset before the app is dialled. The log line names the rule that would admit
+    it."""
     server = app()
     inbound = lab.inbound(server.port, {'service app': {'mode': mode}}, allow=f'spiffe://{labs.TD}/**')
     assert ask(inbound.port) == 'reset'
@@ -108,7 +111,7 @@ def test_policy_refuses(lab, app, mode):
 
 
 def test_the_remedy_is_one(lab, app):
-    """What the line proposes, laid into the INI, lets it in."""
+    """Pasting the proposed rule into the INI admits the client."""
     inbound = lab.inbound(app().port, {'service app': {'mode': 'plaintext'}})
     assert ask(inbound.port) == 'reset'
     remedy = inbound.wait_line(reason='policy_denied')['remedy']
@@ -118,7 +121,8 @@ def test_the_remedy_is_one(lab, app):
 
 
 def test_policy_by_source_and_port(lab, app):
-    """`sources` and `to` are asked of plaintext, too; an identity never matches it, nor it an identity."""
+    """`sources` and `to` apply to plaintext too. Plaintext never matches a rule for identities, and an identity never
+    matches a rule for plaintext."""
     server = app()
     inbound = lab.inbound(server.port, plaintext('plaintext', rule={'sources': '10.0.0.0/8'}))
     assert ask(inbound.port) == 'reset'
@@ -127,14 +131,14 @@ def test_policy_by_source_and_port(lab, app):
     inbound.change({'allow plain': {'sources': '127.0.0.0/8', 'to': 'app'}})
     wait_until(lambda: ask(inbound.port) == b'ping', 'the rule is in force')
     inbound.change({'deny plain-too': {'from': 'plaintext'}})
-    # (The rule may come into force under a connection, which is then judged again.)
+    # (The rule may come into force during a connection, which is then judged again.)
     wait_until(lambda: ask(inbound.port) == 'reset', 'the rule is in force')
     assert ask(inbound.port) == 'reset'
     inbound.wait_line(rule='plain-too', reason='policy_denied')
 
 
 def test_mode_changes_with_a_generation(lab, app):
-    """No restart: the next connection is served as the new INI says."""
+    """No restart is needed: the next connection is served as the new INI says."""
     inbound = lab.inbound(app().port, plaintext('strict'))
     assert ask(inbound.port) != b'ping'
     inbound.change({'service app': {'mode': 'permissive'}})
@@ -155,7 +159,7 @@ def test_ipv6(lab, app):
 # --- the first bytes ------------------------------------------------------------------------------------------
 
 def in_pieces(to, size):
-    """handler(sock) of a relay that hands on, to that port, at most `size` bytes at a time."""
+    """Returns handler(sock) of a relay to that port. It forwards at most `size` bytes at a time."""
     def copy(source, sink):
         try:
             while data := source.recv(1 << 16):
@@ -177,7 +181,7 @@ def in_pieces(to, size):
 
 @pytest.mark.parametrize('size', [1, 100])
 def test_hello_in_pieces(lab, app, size):
-    """A hybrid ClientHello in 1500 segments is still ours; nothing of it was lost or read twice."""
+    """A hybrid ClientHello in 1500 segments is still recognized as ours. No byte of it is lost or read twice."""
     inbound = lab.inbound(app().port, plaintext('permissive'))
     outbound = lab.outbound(app(in_pieces(inbound.port, size)).port)
     for _ in range(3):
@@ -189,7 +193,7 @@ def test_hello_in_pieces(lab, app, size):
 
 
 def test_hello_in_many_records(lab, app):
-    """RFC 8446 section 5.1: a message may span records. Other people's hellos of that kind come to the app whole."""
+    """A message may span records (RFC 8446 section 5.1). Such hellos of other clients reach the app unchanged."""
     inbound = lab.inbound(app().port, plaintext('permissive'))
     hello = peers.records(peers.client_hello(6000), 100)
     assert ask(inbound.port, hello) == hello
@@ -199,14 +203,14 @@ def test_hello_in_many_records(lab, app):
 @pytest.mark.parametrize('data', [b'\x16', b'\x16\x03\x01\x02\x00\x01\x00', peers.client_hello()[:-1], b''],
                          ids=['one byte', 'header', 'all but one byte', 'nothing'])
 def test_half_a_hello_and_then_fin(lab, app, data):
-    """Nothing more will come, so it is no hello: the app gets it, and the end."""
+    """Nothing follows, so this is not a hello: the app gets it, and then the end of the stream."""
     inbound = lab.inbound(app().port, plaintext('permissive'))
     assert ask(inbound.port, data) == data
     assert inbound.wait_line(reason='done')['detected'] == 'plaintext'
 
 
 def test_long_hello_is_not_ours(lab, app):
-    """It is bounded: 16 KiB without an end is somebody else's."""
+    """The detection is bounded: 16 KiB without an end are not our hello."""
     inbound = lab.inbound(app().port, plaintext('permissive'))
     data = peers.records(peers.client_hello(40000), 16000)
     assert ask(inbound.port, data) == data
@@ -215,7 +219,7 @@ def test_long_hello_is_not_ours(lab, app):
 
 @pytest.mark.parametrize('mode', ['permissive', 'plaintext'])
 def test_plaintext_stream_is_exact(lab, app, mode):
-    """Many bytes both ways at once, from the first one on, and each side ends by itself."""
+    """Many bytes flow both ways at once, from the first one on, and each side ends independently."""
     inbound = lab.inbound(app().port, plaintext(mode))
     data = os.urandom(4 << 20)
     with connect(inbound.port) as sock:
@@ -228,7 +232,7 @@ def test_plaintext_stream_is_exact(lab, app, mode):
 
 
 def test_first_bytes_that_the_app_does_not_take(lab, app):
-    """They wait, and so does what is behind them: nothing is lost, nothing overtakes."""
+    """The bytes wait, and the data behind them waits too: nothing is lost or reordered."""
     go, received = threading.Event(), []
 
     def slow(sock):
@@ -249,7 +253,7 @@ def test_first_bytes_that_the_app_does_not_take(lab, app):
 
 
 def test_garbage(lab, app):
-    """Hellos with a wrong byte somewhere, of ours and of others, whole and cut: each costs at most its own connection."""
+    """Sends hellos with a wrong byte, ours and others, whole and truncated: each costs at most its own connection."""
     server = app()
     inbound = lab.inbound(server.port, plaintext('permissive', limits={'handshake_timeout': f'{300 * labs.SLOW}ms'}))
     ours, chance = our_hello(), random.Random(1)
@@ -264,7 +268,7 @@ def test_garbage(lab, app):
 
 
 def our_hello():
-    """The first flight of a client that offers our ALPN."""
+    """Returns the first flight of a client that offers our ALPN."""
     outgoing, context = ssl.MemoryBIO(), peers.context(False)
     context.set_alpn_protocols([ALPN])
     with pytest.raises(ssl.SSLWantReadError):
@@ -273,7 +277,7 @@ def our_hello():
 
 
 def end_of_bytes(to, data):
-    """What comes back of these bytes and a FIN."""
+    """Returns what comes back of these bytes and a FIN."""
     answer = b''
     with contextlib.suppress(OSError), connect(to) as sock:
         sock.sendall(data)
@@ -285,7 +289,7 @@ def end_of_bytes(to, data):
 
 @pytest.mark.parametrize('mode', ['permissive', 'plaintext'])
 def test_reset_is_carried_through(lab, app, mode):
-    """A reset of either side becomes one of the other."""
+    """A reset on either side becomes a reset on the other side."""
     ends = []
 
     def handler(sock):
@@ -310,7 +314,7 @@ def test_reset_is_carried_through(lab, app, mode):
 
 @pytest.mark.tsan
 def test_server_speaks_first(lab, app):
-    """A silent client is let in after detect_timeout, which is counted by port; told `plaintext`, nobody waits."""
+    """A silent client is admitted after detect_timeout, and counted by port. In mode `plaintext`, no client waits."""
     server = app(greeter)
     inbound = lab.inbound(server.port, plaintext('permissive', service={'detect_timeout': SOON}, sidecar={'workers': 3}))
     for count in 1, 2:
@@ -330,7 +334,7 @@ def test_server_speaks_first(lab, app):
 
 
 def test_silent_and_refused(lab, app):
-    """Silence is judged as plaintext is; what is refused is not counted as let in."""
+    """A silent client is judged as plaintext. A refused one is not counted as admitted."""
     server = app(greeter)
     inbound = lab.inbound(server.port, {'service app': {'mode': 'permissive', 'detect_timeout': SOON}})
     with connect(inbound.port) as sock:
@@ -340,7 +344,7 @@ def test_silent_and_refused(lab, app):
 
 
 def test_stalled_hello(lab, app):
-    """One byte of a hello, and silence: that is not plaintext, and it does not last."""
+    """One byte of a hello and then silence is not plaintext, and the connection ends."""
     server = app()
     inbound = lab.inbound(server.port, plaintext('permissive', service={'detect_timeout': '10ms'},
                                                  limits={'handshake_timeout': f'{500 * labs.SLOW}ms'}))
@@ -353,7 +357,7 @@ def test_stalled_hello(lab, app):
 
 
 def test_slow_hello_leaves_less_for_the_handshake(lab, app):
-    """handshake_timeout is for both together, from the hello's first byte on."""
+    """handshake_timeout covers both together, from the first byte of the hello on."""
     timeout = 1.0 * labs.SLOW
     inbound = lab.inbound(app().port, plaintext('permissive', limits={
         'handshake_timeout': f'{round(timeout * 1000)}ms'}))
@@ -369,7 +373,7 @@ def test_slow_hello_leaves_less_for_the_handshake(lab, app):
 
 
 def test_strict_does_not_wait_for_anybody(lab, app):
-    """No detect_timeout in strict mode: a silent client has handshake_timeout, and gets nothing of the app."""
+    """Strict mode has no detect_timeout: a silent client has handshake_timeout, and receives nothing from the app."""
     server = app(greeter)
     inbound = lab.inbound(server.port, plaintext('strict', service={'detect_timeout': '10ms'},
                                                  limits={'handshake_timeout': f'{500 * labs.SLOW}ms'}))
@@ -382,7 +386,7 @@ def test_strict_does_not_wait_for_anybody(lab, app):
 # --- limits, drain, dead apps ---------------------------------------------------------------------------------------
 
 def test_silence_takes_no_place(lab, app):
-    """[limits] handshakes: silent clients hold none, and neither does half a ClientHello."""
+    """Silent clients and half a ClientHello hold no place of [limits] handshakes."""
     inbound = lab.inbound(app().port, plaintext('permissive', limits={'handshakes': 1}))
     silent = [connect(inbound.port) for _ in range(4)]
     silent[0].sendall(our_hello()[:100])
@@ -395,7 +399,7 @@ def test_silence_takes_no_place(lab, app):
 
 
 def test_connection_limit(lab, app):
-    """[limits] connections counts plaintext, and nobody of whom it is not known yet what he is."""
+    """[limits] connections counts plaintext, but not clients whose protocol is still unknown."""
     inbound = lab.inbound(app().port, plaintext('permissive', limits={'connections': 2}))
     silent, plain = connect(inbound.port), connect(inbound.port)
     plain.sendall(b'ping')
@@ -417,7 +421,8 @@ def test_connection_limit(lab, app):
 
 
 def test_drain(lab, app):
-    """At the end, whoever has said nothing yet is reset, and the plaintext that flows has its grace."""
+    """At the end, clients that have sent nothing are reset, and open plaintext connections have until the drain is
+    over."""
     inbound = lab.inbound(app().port, plaintext('permissive'))
     with connect(inbound.port) as silent, connect(inbound.port) as plain:
         plain.sendall(b'ping')
@@ -430,7 +435,7 @@ def test_drain(lab, app):
 
 @pytest.mark.parametrize('mode', ['strict', 'permissive', 'plaintext'])
 def test_dead_app(lab, mode):
-    """Nobody listens where the app should: the client is reset, never served."""
+    """Nothing listens on the app's port: the client is reset, never served."""
     inbound = lab.inbound(lab.ports.free(), plaintext(mode))
     if mode != 'strict':
         assert ask(inbound.port) == 'reset'
@@ -440,17 +445,17 @@ def test_dead_app(lab, mode):
 
 
 def test_idle_timeout(lab, app):
-    """Plaintext that does not move is ended as anything is."""
+    """Idle plaintext connections are ended like any other."""
     inbound = lab.inbound(app().port, plaintext('plaintext', limits={'idle_timeout': '1s'}))
     with connect(inbound.port) as sock:
         assert end_of(sock) == 'reset'
     inbound.wait_line(reason='idle_timeout')
 
 
-# --- programs of others -----------------------------------------------------------------------------------------------
+# --- other programs ---------------------------------------------------------------------------------------------------
 
 def s_client(port, *options):
-    """The answer to a line; '' where there is none. It does not end by itself: it is told so once it has answered."""
+    """Returns the answer to a line, or ''. s_client does not exit on its own, so it is terminated after its answer."""
     with subprocess.Popen(['openssl', 's_client', '-quiet', '-connect', f'127.0.0.1:{port}', *options], text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
         client.stdin.write('olleh\n')
@@ -461,7 +466,8 @@ def s_client(port, *options):
 
 
 def test_openssl(lab, app):
-    """s_client with our ALPN is a peer; without, it comes through to the app's own s_server, certificates and all."""
+    """With our ALPN, s_client is a mesh peer. Without it, s_client reaches the app's own s_server, and its
+    certificates."""
     pem = {name: peers.write_pem(lab.folder, name, svid) for name, svid in (('client', lab.client),
                                                                              ('server', lab.server))}
     own = lab.ports.free()
@@ -475,7 +481,7 @@ def test_openssl(lab, app):
     assert s_client(inbound.port, '-tls1_2') == 'hello\n'
     assert s_client(inbound.port, '-alpn', 'h2', '-servername', 'x.example') == 'hello\n'
     wait_until(lambda: len(inbound.sidecar.lines(detected='tls')) == 3, 'they are logged')
-    # A peer's plaintext is no TLS: s_server hangs up. What counts here is who it was.
+    # The data of an mTLS peer is not TLS, so s_server hangs up. Only the identity counts here.
     assert s_client(inbound.port, '-tls1_3', '-alpn', ALPN, *certificate) == ''
     assert inbound.wait_line(security='mtls')['peer'] == labs.CLIENT
     assert s_client(inbound.port, '-tls1_3', '-alpn', ALPN) == ''

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Open connections are judged again whenever something changes: who loses is closed, with a reason, and nobody else."""
+"""Tests that open connections are judged again after every change: those that lose are closed with a reason, and no
+others."""
 import datetime
 import re
 import ssl
@@ -37,7 +38,7 @@ def test_a_policy_that_drops_one_identity(lab, echo, crowd):
 
 @pytest.mark.heavy
 def test_removal_of_a_root(lab, echo, crowd):
-    """Straight from it or by an intermediate; resumed or not."""
+    """The lost leaves are issued by the root itself or by an intermediate. Their connections were resumed or not."""
     second = CA(TD, common_name='second')
     inbound = judged_inbound(lab, echo, lab.root, second)
     for name, signer in (('ours', lab.root), ('ours below', lab.root.intermediate()),
@@ -61,7 +62,7 @@ def test_removal_of_a_root(lab, echo, crowd):
 
 @pytest.mark.heavy
 def test_a_crl(lab, echo, crowd):
-    """A leaf, an intermediate with all that is below it, and a leaf by a list of its intermediate."""
+    """The CRLs revoke a leaf, an intermediate with everything below it, and a leaf by a CRL of its intermediate."""
     lower, other = lab.root.intermediate(), lab.root.intermediate()
     svids = {'leaf': lab.root.issue(identity('leaf')), 'below': lower.issue(identity('below')),
              'listed': other.issue(identity('listed')), 'beside': other.issue(identity('beside')),
@@ -90,12 +91,12 @@ def test_audit_mode_closes_none_and_counts_all(lab, echo, crowd):
     crowd.expect({'b'}, alert=49)
 
 
-# --- what is kept ---------------------------------------------------------------------------------------
+# --- `keep` ---------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('key, reason, alert', [
     ('on_policy_loss', 'policy_lost', 49), ('on_trust_loss', 'trust_lost', 48), ('on_trust_loss', 'revoked', 44)])
 def test_each_keep_keeps(lab, echo, crowd, key, reason, alert):
-    """Until it is no more the word."""
+    """`keep` keeps connections open until the INI says otherwise."""
     second = CA(TD, common_name='second')
     svid = second.issue(identity('loser'))
     inbound = judged_inbound(lab, echo, lab.root, second, crl=lab.root.crl(), sections={'rotation': {key: 'keep'}})
@@ -119,7 +120,7 @@ def test_each_keep_keeps(lab, echo, crowd, key, reason, alert):
 
 @pytest.mark.tsan
 def test_a_renewal_closes_nobody(lab, echo, crowd):
-    """On several workers, and with one chain for many connections."""
+    """Covers several workers, and one chain on many connections."""
     inbound = judged_inbound(lab, echo, sections={'sidecar': {'workers': 3}})
     crowd.add('good', 30, tls_dialler(inbound.port, lab.client, lab.root))
     for number in range(2, 6):
@@ -133,7 +134,8 @@ def test_a_renewal_closes_nobody(lab, echo, crowd):
 # --- federation -----------------------------------------------------------------------------------------
 
 def test_a_root_that_moves_to_another_domain(lab, echo, crowd):
-    """Its leaves with an ID of ours lose, when it vouches for a federated domain only; that domain's stay."""
+    """When the root vouches only for a federated domain, its leaves with an ID of ours are closed. Those of that domain
+    stay."""
     ours = lab.other_root.issue(identity('ours'))
     theirs = lab.other_root.issue('spiffe://other.example/ns/test/sa/theirs')
     bundle = lab.folder / 'other.crt'
@@ -154,7 +156,7 @@ def test_a_root_that_moves_to_another_domain(lab, echo, crowd):
 
 
 def session_of(port, context, session=None):
-    """A connection that says something: its session, and whether it was resumed."""
+    """Exchanges data on a connection. Returns its session and whether it was resumed."""
     with context.wrap_socket(connect(port), session=session) as tls:
         tls.sendall(b'ping')
         assert tls.recv(4) == b'ping'
@@ -162,7 +164,7 @@ def session_of(port, context, session=None):
 
 
 def federated_root(lab, workload):
-    """The other root, which spoke for our domain as well, speaks for its own one only from now on."""
+    """From now on, the other root, which vouched for our domain as well, vouches for its own domain only."""
     bundle = lab.folder / 'other.crt'
     bundle.write_bytes(lab.other_root.cert_pem)
     workload.volume.change(ca_crt=lab.root.cert_pem)
@@ -170,13 +172,14 @@ def federated_root(lab, workload):
 
 
 def since_reload(agent):
-    """What the agent said when it had taken the INI anew: the volume's change may be in the same generation, or not."""
+    """Returns the agent's messages since it reloaded the INI. The volume's change may be in the same generation or
+    not."""
     said = [line['msg'] for line in agent.lines()]
     return said[said.index('INI reloaded'):] if 'INI reloaded' in said else []
 
 
 def test_a_session_under_a_root_that_moves_is_not_resumed(lab, echo):
-    """Who comes in with a ticket of before is judged as if there was none."""
+    """A client with an older ticket is judged as if it had none."""
     ours = lab.other_root.issue(identity('ours'))
     inbound = judged_inbound(lab, echo, lab.root, lab.other_root)
     context = peers.context(False, ours, lab.root)
@@ -193,7 +196,7 @@ def test_a_session_under_a_root_that_moves_is_not_resumed(lab, echo):
     assert peers.verdict(inbound.port, ours, lab.root) == 48
 
 
-# --- on the way out ---------------------------------------------------------------------------------------
+# --- outbound ---------------------------------------------------------------------------------------------
 
 def test_outbound_session_under_a_root_that_moves_is_not_resumed(lab, app):
     server = peers.Server(app, lab.other_root.issue(labs.SERVER), lab.root)
@@ -213,7 +216,7 @@ def test_outbound_session_under_a_root_that_moves_is_not_resumed(lab, app):
 
 
 def test_outbound_peer_pattern(lab, app, crowd):
-    """Of two upstreams, the one whose `peer` no longer names who answers."""
+    """Of two upstreams, the one whose `peer` no longer matches the server is closed."""
     server = peers.Server(app, lab.server, lab.root)
     second = lab.ports.free()
     outbound = outbound_to(lab, server.port, sections={'upstream second': {
@@ -244,7 +247,7 @@ def test_outbound_root_removed(lab, app, crowd):
 
 @pytest.mark.parametrize('gone', [False, True])
 def test_outbound_plaintext_that_is_no_longer_let_out(lab, app, crowd, gone):
-    """Its upstream is mtls now, or there is none of that name any more."""
+    """Its upstream now requires mtls, or there is no upstream of that name any more."""
     server, second = app(), lab.ports.free()
     plain = {'listen': f'127.0.0.1:{second}', 'to': f'127.0.0.1:{server.port}', 'mode': 'plaintext'}
     outbound = lab.outbound(server.port, {'upstream peer': {'mode': 'plaintext', 'peer': ''}, 'upstream second': plain})
@@ -259,14 +262,14 @@ def test_outbound_plaintext_that_is_no_longer_let_out(lab, app, crowd, gone):
     outbound.wait_line(reason='policy_lost', detail=re.compile('no such upstream' if gone else 'requires mtls now'))
 
 
-# --- plaintext on the way in --------------------------------------------------------------------------------
+# --- inbound plaintext --------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('mode', ['plaintext', 'permissive'])
 @pytest.mark.parametrize('change, detail', [
     ({'allow plain': None}, None), ({'allow plain': {'sources': '10.0.0.0/8'}}, None),
     ({'deny clear': {'from': 'plaintext'}}, None), ({'service app': {'mode': 'strict'}}, 'its port is strict now')])
 def test_inbound_plaintext(lab, echo, crowd, mode, change, detail):
-    """Rules about plaintext, and the mode of its port; a peer with an identity beside it stays."""
+    """Rules for plaintext and the mode of the port decide. A peer with an identity on the same port stays."""
     inbound = judged_inbound(lab, echo, sections={'service app': {'mode': mode}, 'allow plain': {'from': 'plaintext'}})
     crowd.add('plain', 3, lambda: connect(inbound.port))
     if mode == 'permissive':
@@ -287,7 +290,7 @@ def test_inbound_plaintext(lab, echo, crowd, mode, change, detail):
 
 @pytest.mark.parametrize('word', ['close', 'keep'])
 def test_on_expiry(lab, echo, crowd, word):
-    """As time passes, without a new generation."""
+    """Certificates expire as time passes, without a new generation."""
     seconds = 3 * labs.PACE
     short = lab.root.issue(identity('short'), not_after=datetime.timedelta(seconds=seconds))
     inbound = judged_inbound(lab, echo, sections={'rotation': {'on_expiry': word}})
@@ -322,7 +325,7 @@ class Slow:
         self.sock.sendall(self.outgoing.read())
 
     def finish(self):
-        """The answer, or the alert."""
+        """Returns the answer or the alert."""
         while True:
             try:
                 self.tls.do_handshake()
@@ -348,7 +351,7 @@ class Slow:
 
 @pytest.mark.parametrize('keep', [False, True])
 def test_a_handshake_that_began_before(lab, echo, keep):
-    """It is not open yet, so there is nothing that could be kept."""
+    """The connection is not open yet, so `keep` does not apply to it."""
     rotation = {'rotation': {'on_policy_loss': 'keep', 'on_trust_loss': 'keep'}} if keep else None
     second = CA(TD, common_name='second')
     inbound = judged_inbound(lab, echo, lab.root, second, sections=rotation)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start, generations, restarts and the end."""
+"""Tests the start, generations, restarts and the end."""
 import concurrent.futures
 import contextlib
 import datetime
@@ -37,7 +37,8 @@ def is_alive(sock):
 @pytest.mark.tsan
 @pytest.mark.parametrize('workers', [1, 4])
 def test_sigterm_lets_open_connections_finish(lab, app, workers):
-    """Not ready, no new connections; what is open goes on, and with its end comes exit 0."""
+    """The sidecar is not ready and accepts no connections. Open connections continue, and when the last one ends, it
+    exits with 0."""
     pair = lab.pair(app().port, inbound={'sidecar': {'drain': '60s', 'workers': workers}})
     inbound = pair.inbound
     with opened(pair.port) as sock:
@@ -65,7 +66,7 @@ def test_outbound_drains_as_well(lab, app):
 
 
 def test_drain_is_over_after_its_time(lab, app):
-    """What is open then is reset, and the exit is still clean."""
+    """Connections that are still open are reset, and the exit is still clean."""
     pair = lab.pair(app().port, inbound={'sidecar': {'drain': '200ms'}})
     with opened(pair.port) as sock:
         pair.inbound.sidecar.terminate()
@@ -94,7 +95,7 @@ def test_sigterm_before_the_first_generation(lab):
 
 
 def test_sigterm_amid_handshakes_and_dials(lab):
-    """Nothing is open, but much is under way: it ends after drain."""
+    """Nothing is open, but handshakes and dials are in progress. The sidecar ends after the drain."""
     outbound = lab.outbound(lab.ports.free(), {'upstream stalled': {
         'listen': f'unix:{lab.folder}/stalled.sock', 'to': '127.0.0.1:1'}})
     with contextlib.ExitStack() as stack:
@@ -112,7 +113,7 @@ def test_sigterm_amid_handshakes_and_dials(lab):
 # --- readiness --------------------------------------------------------------------------------------
 
 def test_readyz_says_why_in_every_phase(lab, app):
-    """No agent, no credentials, refused credentials, ready, draining."""
+    """The phases are: no agent, no credentials, refused credentials, ready, draining."""
     inbound = lab.inbound(app().port, {'sidecar': {'drain': '10s'}}, start=False)
     expired = lab.root.issue(labs.SERVER, not_before=datetime.timedelta(days=-2), not_after=datetime.timedelta(days=-1))
     inbound.mount(expired)
@@ -142,7 +143,7 @@ def test_readyz_says_why_in_every_phase(lab, app):
 
 
 def test_fairlead_agent_wait(lab, app):
-    """Exit 1 with the reason while it is not ready, 0 as soon as it is."""
+    """Exits with 1 and the reason while the sidecar is not ready, and with 0 as soon as it is."""
     inbound = lab.inbound(app().port, start=False)
 
     def wait_command(timeout):
@@ -167,7 +168,7 @@ def test_own_certificate_that_expires_makes_it_not_ready(lab, app):
 @pytest.mark.tsan
 @pytest.mark.parametrize('workers', [1, 4])
 def test_agent_killed_and_restarted_with_renewed_certificates_disturbs_nothing(lab, app, workers):
-    """Streams run all the while, old ones on the old generation; new connections use the new one."""
+    """Streams continue throughout, older ones on the old generation. New connections use the new one."""
     pair = lab.pair(app().port, common={'sidecar': {'workers': workers}})
     stop, rounds, failures = threading.Event(), [0] * 4, []
 
@@ -212,7 +213,7 @@ def test_agent_killed_and_restarted_with_renewed_certificates_disturbs_nothing(l
 
 
 def test_agent_gone_for_good_disturbs_nothing(lab, app):
-    """The sidecar keeps its generation, stays ready, and says once that the agent is away."""
+    """The sidecar keeps its generation, stays ready, and logs once that the agent is gone."""
     def complaints(workload):
         return len(workload.sidecar.lines(msg=re.compile('cannot reach fairlead-agent')))
     pair = lab.pair(app().port)
@@ -246,7 +247,8 @@ def test_killed_sidecar_gets_the_generation_back(lab, app):
 
 
 def test_changed_policy_applies_to_new_connections_after_a_restart_of_the_agent(lab, app):
-    """The INI comes with the generation: what was allowed is denied, what is open goes on where it says `keep`."""
+    """The INI comes with the generation: the client that was allowed is denied. With `keep`, its open connections
+    continue."""
     inbound = lab.inbound(app().port, {'rotation': {'on_policy_loss': 'keep'}})
     outbound = lab.outbound(inbound.port)
     with opened(outbound.port) as sock:
@@ -259,7 +261,7 @@ def test_changed_policy_applies_to_new_connections_after_a_restart_of_the_agent(
 
 
 def test_listener_that_the_ini_loses_and_gains(lab, app):
-    """A new [service] needs a restart, and the log says so; connections to one that has gone are reset with a line."""
+    """A new [service] needs a restart, and the log says so. Connections to a removed one are reset with a log line."""
     server = app()
     inbound = lab.inbound(server.port, {'service second': {
         'listen': f'127.0.0.1:{lab.ports.free()}', 'app': f'127.0.0.1:{server.port}'}})
@@ -285,7 +287,7 @@ def refused_start(workload, status):
 
 @pytest.mark.parametrize('which', ['service', 'admin'])
 def test_port_in_use(lab, which):
-    """Exit 1 and one sentence with the address and what to look for."""
+    """The sidecar exits with 1 and one sentence with the address and what to look for."""
     with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
         inbound = lab.inbound(8080, start=False)
@@ -296,7 +298,7 @@ def test_port_in_use(lab, which):
     assert ('[service app]' if which == 'service' else '[sidecar] admin') in text
 
 
-# What the first one has, and what the second one wants; True: both can have it.
+# The listener of the first sidecar, the one that the second wants, and whether both are possible.
 PLACES = [('127.0.0.1', '127.0.0.1', False), ('127.0.0.1', '*', False), ('*', '127.0.0.1', False), ('*', '[::1]', False),
           ('[::1]', '*', False), ('127.0.0.1', '127.0.0.2', True), ('127.0.0.1', '[::1]', True)]
 
@@ -304,7 +306,7 @@ PLACES = [('127.0.0.1', '127.0.0.1', False), ('127.0.0.1', '*', False), ('*', '1
 @pytest.mark.parametrize('serving', [False, True], ids=['waiting', 'serving'])
 @pytest.mark.parametrize('first, second, possible', PLACES)
 def test_port_of_another_sidecar(lab, serving, first, second, possible):
-    """SO_REUSEPORT would let two sidecars share a port in silence, one that waits for its agent included."""
+    """With SO_REUSEPORT, two sidecars would silently share a port, even if one still waits for its agent."""
     port = lab.ports.free()
     at = (first.strip('[]').replace('*', '127.0.0.1'), port)
     one, two = lab.inbound(8080, start=False), lab.inbound(8080, start=False)
@@ -330,7 +332,7 @@ def test_port_of_another_sidecar(lab, serving, first, second, possible):
 @pytest.mark.skipif(os.getuid() != 0, reason='needs root, to become two other users')
 @pytest.mark.parametrize('second_uid', [2112, 2113])
 def test_port_of_another_sidecar_without_privileges(lab, second_uid):
-    """It needs none to keep its port, neither from its own user's processes nor from others'."""
+    """The sidecar needs no privilege to keep its port from processes of its own user and of others."""
     port = lab.ports.free()
     one, two = (lab.inbound(8080, {'service app': {'app': '127.0.0.1:8080'}}, start=False, sidecar_uid=uid)
                 for uid in (2112, second_uid))
@@ -366,7 +368,7 @@ def test_of_sidecars_that_start_at_once_one_has_the_port(lab):
 
 
 def test_successor_while_the_old_one_drains(lab, app):
-    """The old sidecar has connections open on the port that the new one takes over."""
+    """The old sidecar still has connections open on the port that the new one takes over."""
     server = app()
     old = lab.inbound(server.port, {'sidecar': {'drain': '60s'}})
     outbound = lab.outbound(old.port)
@@ -391,7 +393,7 @@ def test_unix_path_in_use(lab, app):
 
 
 def test_unix_path_that_a_successor_has_taken(lab, app):
-    """The old sidecar drains while the new one listens already: its end leaves the new path alone."""
+    """The old sidecar drains while the new one already listens. When it ends, it does not remove the new path."""
     inbound = lab.inbound(app().port)
     listen = {'upstream peer': {'listen': f'unix:{lab.folder}/peer.sock'}, 'sidecar': {'drain': '60s'}}
     old = lab.outbound(inbound.port, listen)
@@ -407,7 +409,7 @@ def test_unix_path_that_a_successor_has_taken(lab, app):
 
 
 def test_unix_path_is_a_file(lab):
-    """It is not removed."""
+    """The sidecar does not remove it."""
     (lab.folder / 'peer.sock').write_text('precious')
     outbound = lab.outbound(8080, {'upstream peer': {'listen': f'unix:{lab.folder}/peer.sock'}}, start=False)
     assert 'is not a socket' in refused_start(outbound, 1)
@@ -415,7 +417,7 @@ def test_unix_path_is_a_file(lab):
 
 
 def test_ini_errors_are_all_reported_with_file_and_line(lab):
-    """Exit 2; every error at once, each where it stands, with a suggestion."""
+    """The exit status is 2. All errors are reported at once, each with its position and a suggestion."""
     inbound = lab.inbound(8080, {'service app': {'lisen': '*:1'}, 'limits': {'idle_timeout': '5', 'buffer': '1GiB'},
                                  'polcy': {'default': 'deny'}}, start=False)
     text = '\n'.join(json.loads(line)['msg'] for line in refused_start(inbound, 2).splitlines())
@@ -440,7 +442,7 @@ def test_command_line(lab, arguments, status):
 
 @as_root
 def test_sidecar_has_no_access_to_the_key(lab, app):
-    """Two users: the agent's owns the key, the sidecar's cannot read it and needs not to."""
+    """Two users: the agent's user owns the key, and the sidecar's user cannot and need not read it."""
     inbound = lab.inbound(app().port, start=False, sidecar_uid=64001, agent_uid=64002)
     os.chown(inbound.folder, 64002, -1)
     key = inbound.folder / 'tls.key'
@@ -453,7 +455,7 @@ def test_sidecar_has_no_access_to_the_key(lab, app):
 
 @as_root
 def test_agent_of_another_user_is_let_in_by_nobody(lab, app):
-    """A sidecar whose uid the agent does not know gets no key, and says why it is not ready."""
+    """The agent does not know the sidecar's uid: the sidecar gets no key, and says why it is not ready."""
     inbound = lab.inbound(app().port, {'agent': {'sidecar_uid': 64003}}, start=False, sidecar_uid=64001,
                           agent_uid=64002)
     inbound.change({'agent': {'sidecar_uid': 64003}})
@@ -467,7 +469,7 @@ def test_agent_of_another_user_is_let_in_by_nobody(lab, app):
 
 @pytest.fixture
 def with_false_agent(lab, app):
-    """A sidecar whose agent is ours to play."""
+    """Returns a sidecar whose agent is played by the test."""
     inbound = lab.inbound(app().port, start=False)
     with FalseAgent(inbound) as agent:
         inbound.start_sidecar()
@@ -476,7 +478,7 @@ def with_false_agent(lab, app):
 
 
 def test_refused_generation_leaves_the_old_one(lab, with_false_agent):
-    """The sidecar judges again what the agent sends: rules are trusted, senders are not."""
+    """The sidecar validates what the agent sends: it trusts rules, not senders."""
     inbound, agent = with_false_agent
     stranger = labs.CA(labs.TD).issue(labs.SERVER)
     wrong = {
@@ -504,7 +506,7 @@ def test_refused_generation_leaves_the_old_one(lab, with_false_agent):
     frame(2, b''), frame(2, b'\0\1\0\0\0\x63'), b'FLC1\0\2\0\1\0\0\0\0', os.urandom(1 << 20)],
     ids=['http', 'hello', 'result', 'unknown', 'huge', 'empty', 'short-field', 'reserved', 'random'])
 def test_garbage_from_the_agents_socket(lab, with_false_agent, data):
-    """The channel is closed and made again; traffic goes on."""
+    """The sidecar closes the channel and connects again, and traffic continues."""
     inbound, agent = with_false_agent
     assert agent.push(1)[0]
     inbound.wait_ready()
@@ -517,7 +519,7 @@ def test_garbage_from_the_agents_socket(lab, with_false_agent, data):
 
 
 def test_agent_that_crashes_in_a_loop_is_not_hammered(lab, with_false_agent):
-    """Closed right after HELLO, again and again: the tries become rare."""
+    """The false agent closes right after HELLO, again and again: the sidecar retries less and less often."""
     inbound, agent = with_false_agent
     count, end = 0, threading.Event()
     timer = threading.Timer(1.5, end.set)
@@ -532,7 +534,7 @@ def test_agent_that_crashes_in_a_loop_is_not_hammered(lab, with_false_agent):
 
 @pytest.mark.tsan
 def test_many_generations_under_load(lab, app):
-    """A hundred new generations while connections come and go; no handshake fails, and memory does not grow."""
+    """A hundred generations arrive while connections come and go. No handshake fails, and memory does not grow."""
     inbound = lab.inbound(app().port, {'sidecar': {'workers': 4}}, start=False)
     outbound = lab.outbound(inbound.port)
     with FalseAgent(inbound) as agent:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""[limits]: each holds, says so in the log, and leaves alone those who keep to it."""
+"""Tests [limits]: each limit holds, is logged, and does not affect clients within it."""
 import concurrent.futures
 import json
 import socket
@@ -13,7 +13,7 @@ from lab import connect, end_of, outcome, wait_until
 
 
 def opened(to):
-    """A stream through which bytes have gone both ways."""
+    """Opens a stream that has carried bytes both ways."""
     sock = connect(to)
     sock.sendall(b'ping')
     assert sock.recv(4) == b'ping'
@@ -29,8 +29,9 @@ def is_alive(sock):
 
 @pytest.mark.parametrize('side', ['outbound', 'inbound'])
 def test_connections(lab, app, side):
-    """Those above the limit are reset with a line, the others go on; a place that becomes free is given away. An eighth is
-    kept for the other direction, and of what peers may have another one for those who have none."""
+    """Connections above the limit are reset with a log line, and the others continue. A freed place is used again. One
+    eighth of the places is reserved for the other direction, and one eighth of the peers' places for peers without a
+    connection."""
     pair = lab.pair(app().port, **{side: {'limits': {'connections': 16}}})
     streams = [opened(pair.port) for _ in range(14 if side == 'outbound' else 12)]
     for _ in range(20):
@@ -54,7 +55,8 @@ def opened_or_none(to):
 
 
 def test_descriptors_run_out(lab, app):
-    """The system allows fewer than [limits] connections: what is open goes on, and it recovers."""
+    """The system allows fewer descriptors than [limits] connections needs. Open connections continue, and the sidecar
+    recovers."""
     inbound = lab.inbound(app().port, {'log': {'level': 'debug'}}, start=False)
     inbound.start_agent().start_sidecar(prefix=['prlimit', '--nofile=60:60']).wait_ready()
     assert any('descriptors' in line['msg'] for line in inbound.sidecar.lines())
@@ -72,7 +74,7 @@ def test_descriptors_run_out(lab, app):
 
 @pytest.mark.heavy
 def test_flood_without_descriptors(lab, app):
-    """Four workers race for the last descriptors: none of them gets lost in that."""
+    """Four workers race for the last descriptors, and none of them gets stuck."""
     inbound = lab.inbound(app().port, {'sidecar': {'workers': 4}, 'limits': {'handshake_timeout': f'{3 * labs.SLOW}s'}},
                           start=False)
     inbound.start_agent().start_sidecar(prefix=['prlimit', '--nofile=80:80']).wait_ready()
@@ -93,7 +95,7 @@ def test_flood_without_descriptors(lab, app):
 
 
 def knock(port):
-    """Connects without waiting for it."""
+    """Connects without waiting for the result."""
     sock = socket.socket()
     sock.setblocking(False)
     sock.connect_ex(('127.0.0.1', port))
@@ -105,7 +107,7 @@ def knock(port):
 @pytest.mark.tsan
 @pytest.mark.parametrize('workers', [1, 4])
 def test_handshakes_above_the_limit_wait_and_are_served(lab, app, workers):
-    """Two at a time, on both sides; 100 connections at once all get through in the end."""
+    """Two handshakes run at a time, on both sides. All of 100 simultaneous connections are served in the end."""
     pair = lab.pair(app().port, common={'limits': {'handshakes': 2}, 'sidecar': {'workers': workers}})
     with concurrent.futures.ThreadPoolExecutor(100) as pool:
         streams = list(pool.map(lambda _: opened(pair.port), range(100)))
@@ -115,7 +117,7 @@ def test_handshakes_above_the_limit_wait_and_are_served(lab, app, workers):
 
 
 def test_stalled_handshakes_give_way_at_their_deadline(lab, app):
-    """Four stall with room for two; the good one behind them is served after two deadlines at most."""
+    """Four handshakes stall, with room for two. The good one behind them is served after at most two deadlines."""
     inbound = lab.inbound(app().port, {'limits': {'handshakes': 2, 'handshake_timeout': '200ms'}})
     stalled = [connect(inbound.port) for _ in range(4)]
     assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
@@ -136,7 +138,8 @@ def test_handshake_that_is_done_frees_its_place(lab, app):
 
 @pytest.mark.parametrize('stalled', ['inbound', 'outbound'])
 def test_one_direction_does_not_wait_for_the_other(lab, app, stalled):
-    """Strangers who stall at the mesh's port, or an upstream that does not answer, take no place of the other's."""
+    """Stalled strangers at the mesh's port, or an upstream that does not answer, take no place of the other
+    direction."""
     behind = lab.inbound(app().port)
     silent = app(end_of)
     dead, good = lab.ports.free(), lab.ports.free()
@@ -158,7 +161,7 @@ def test_one_direction_does_not_wait_for_the_other(lab, app, stalled):
 
 @pytest.mark.parametrize('side', ['outbound', 'inbound'])
 def test_idle_timeout(lab, app, side):
-    """No bytes either way: both apps see a reset, late by an eighth at most."""
+    """No bytes flow either way: both apps see a reset, at most one eighth of the time late."""
     ends = []
     pair = lab.pair(app(lambda sock: (sock.sendall(sock.recv(4)), ends.append(end_of(sock)))).port,
                     **{side: {'limits': {'idle_timeout': '400ms'}}})
@@ -171,7 +174,7 @@ def test_idle_timeout(lab, app, side):
 
 
 def test_stream_in_one_direction_is_not_idle(lab, app):
-    """Bytes one way only, each well within idle_timeout, for three times as long."""
+    """Bytes flow one way only, each well within idle_timeout, for three times as long."""
     def drip(sock):
         tick = threading.Event()
         for _ in range(30):
@@ -184,18 +187,18 @@ def test_stream_in_one_direction_is_not_idle(lab, app):
 
 
 def test_deadlines_of_open_connections_are_over(lab, app):
-    """connect_timeout and handshake_timeout say nothing about a relay that is open."""
+    """connect_timeout and handshake_timeout do not apply to an open relay."""
     short = f'{150 * labs.SLOW}ms'
     pair = lab.pair(app().port, common={'limits': {'connect_timeout': short, 'handshake_timeout': short}})
     with opened(pair.port) as sock:
-        threading.Event().wait(0.4 * labs.SLOW)  # what must not happen has had its chance
+        threading.Event().wait(0.4 * labs.SLOW)  # by now, an early end would have happened
         assert is_alive(sock)
 
 
-# --- processor ----------------------------------------------------------------------------------------
+# --- CPU time -----------------------------------------------------------------------------------------
 
 def test_waiting_costs_no_processor_time(lab, app):
-    """Idle streams, streams closed one way, writers that are stopped, handshakes that stall or wait for a place."""
+    """Covers idle streams, half-closed streams, stopped writers, and handshakes that stall or wait for a place."""
     def serve(sock):
         if sock.recv(1) == b'f':
             sock.shutdown(1)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the sidecar writes: one line a connection, in the format that was asked for, and never at the traffic's cost."""
+"""Tests the sidecar's log: one line for each connection, in the configured format, and never at the expense of
+traffic."""
 import json
 import os
 import pathlib
@@ -42,7 +43,7 @@ def test_one_line_a_connection_with_everything_in_it(lab, app):
 
 
 def test_what_every_line_has(lab, app):
-    """Whatever became of it: refused before it was anything, in plaintext, or with nobody there."""
+    """Covers connections that were refused early, plaintext, and connections to a dead app."""
     plain, nobody, dead, gone, silent = (lab.ports.free() for _ in range(5))
     echo = app().port
     inbound = lab.inbound(echo, {
@@ -67,7 +68,7 @@ def test_what_every_line_has(lab, app):
 
 
 def test_access_denied_and_off(lab, app):
-    """`denied`: only those that we refused; `off`: none."""
+    """`denied` logs only connections that we refused; `off` logs none."""
     server = app()
     for access, wanted in (('denied', ['policy_denied']), ('off', [])):
         inbound = lab.inbound(server.port, {'log': {'access': access}}, allow=labs.CLIENT)
@@ -78,7 +79,7 @@ def test_access_denied_and_off(lab, app):
 
 
 def test_level(lab, app):
-    """`error`: an INI that works says nothing at all."""
+    """With `error`, a working INI logs nothing."""
     inbound = lab.inbound(app().port, {'log': {'level': 'error'}})
     assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
     assert inbound.sidecar.stop() == 0
@@ -93,7 +94,7 @@ def test_text_format(lab, app):
 
 
 def test_every_line_is_json_whatever_a_peer_puts_into_its_certificate(lab, app):
-    """Quotes, newlines and bytes beyond ASCII in a name that is refused and then quoted in the log."""
+    """A refused name with quotes, newlines and non-ASCII bytes is quoted in the log as valid JSON."""
     inbound = lab.inbound(app().port)
     for evil in (b'spiffe://prod.example/a"b', b'spiffe://prod.example/a\n{"level":"error"}',
                  b'spiffe://prod.example/\xff\xfe\x1b[31m', 'spiffe://prod.example/\u2028\u00e9'.encode(), b'\x7f\\'):
@@ -105,7 +106,7 @@ def test_every_line_is_json_whatever_a_peer_puts_into_its_certificate(lab, app):
 
 
 def test_log_that_nobody_reads_does_not_stop_the_traffic(lab, app):
-    """A full pipe costs lines, never connections; so does one whose reader has gone."""
+    """A full pipe loses log lines, never connections. The same holds for a pipe whose reader is gone."""
     inbound = lab.inbound(app().port)
     outbound = lab.outbound(inbound.port, start=False).start_agent()
     reading, writing = os.pipe()
@@ -114,7 +115,7 @@ def test_log_that_nobody_reads_does_not_stop_the_traffic(lab, app):
     os.close(writing)
     try:
         wait_until(lambda: ready(outbound), 'it is ready')
-        assert all(ping(outbound.port) for _ in range(300))  # over 64 KiB of lines
+        assert all(ping(outbound.port) for _ in range(300))  # more than 64 KiB of lines
         os.close(reading)
         reading = None
         assert all(ping(outbound.port) for _ in range(10))
@@ -135,7 +136,7 @@ def ready(workload):
 
 
 def test_the_alert_of_our_peer_is_explained(lab, app):
-    """Our certificate is not good enough for the server: its alert comes with what it means for us."""
+    """The server refuses our certificate: the log has its alert and what it means for us."""
     server = peers.Server(app, lab.server, lab.other_root)
     outbound = lab.outbound(server.port)
     assert outcome(outbound.port) == 'reset'
@@ -149,7 +150,7 @@ FAKETIME = next(pathlib.Path('/usr/lib').glob('*/faketime/libfaketimeMT.so.1'), 
 @pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='the sanitizers and libfaketime both want to be the first library')
 @pytest.mark.skipif(FAKETIME is None, reason='libfaketime is missing: apt-get install faketime')
 def test_a_connection_that_lives_long_is_told_of_every_ten_minutes(lab, app):
-    """In a process for which a second is ten minutes."""
+    """The test process counts a second as ten minutes."""
     inbound = lab.inbound(app().port, {'limits': {'idle_timeout': '500h', 'handshake_timeout': '1h',
                                                   'connect_timeout': '1h'}}, start=False)
     inbound.start_sidecar(['env', f'LD_PRELOAD={FAKETIME}', 'FAKETIME=+0 x600']).start_agent().wait_ready()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""deploy/kubernetes: what a cluster would refuse or only show when it is too late."""
+"""Tests deploy/kubernetes for what a cluster would refuse, or would show only when it is too late."""
 import json
 import os
 import re
@@ -18,14 +18,14 @@ FILES = sorted(FOLDER.glob('*.yaml'))
 ID = 'spiffe://prod.example/ns/prod/sa/'
 CAPTURED, FIXED = ('app', 'pod-certificate'), ('fixed',)
 SIDECAR_UID, AGENT_UID = 2112, 2113
-CERT_MANAGER = {  # cert-manager.io/v1: fields that we use, of those that it has
+CERT_MANAGER = {  # cert-manager.io/v1: the fields that we use
     'Certificate': {'secretName': str, 'commonName': str, 'uris': list, 'duration': str, 'renewBefore': str, 'privateKey': dict, 'usages': list,
                     'issuerRef': dict},
     'Issuer': {'ca': dict}}
 
 
 def named(kind, name):
-    """The one object of this kind in that file."""
+    """Returns the only object of this kind in that file."""
     found = [each for each in objects(FOLDER / f'{name}.yaml') if each['kind'] == kind]
     assert len(found) == 1
     return found[0]
@@ -49,7 +49,7 @@ def test_all_files_are_known():
     assert all(f'| `{path.name}` |' in readme for path in FILES)
 
 
-# --- what the API server would say -----------------------------------------------------------------------
+# --- what the API server would report --------------------------------------------------------------------
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_every_field_exists_and_has_its_type(path):
@@ -86,7 +86,7 @@ def test_cert_manager_makes_the_secret_that_the_pod_mounts():
         assert volume['secret']['secretName'] == spec['secretName']
 
 
-# --- what a security officer would say -------------------------------------------------------------------
+# --- what a security officer would report ----------------------------------------------------------------
 
 @pytest.mark.parametrize('name', CAPTURED)
 def test_nothing_but_the_init_container_goes_beyond_restricted(name):
@@ -134,7 +134,7 @@ def test_the_pod_gives_no_more_than_it_has_to(name):
         assert each['name'] != 'app' or not mounts, "the app sees neither the sockets nor the policy"
 
 
-# --- what an operator would say --------------------------------------------------------------------------
+# --- what an operator would report -----------------------------------------------------------------------
 
 def seconds(ini, key, default):
     found = re.search(rf'^{key}\s*=\s*(\d+)s', ini, re.M)
@@ -142,7 +142,7 @@ def seconds(ini, key, default):
 
 
 def seconds_of(probe):
-    """How long its command may take at most, by its own option."""
+    """Returns how long the probe's command may run at most, by its own option."""
     return int(re.fullmatch(r'(\d+)s', probe['exec']['command'][-1])[1])
 
 
@@ -170,13 +170,14 @@ def test_the_limit_holds_as_many_connections_as_the_ini_allows(name):
     assert quantity(limits['memory']) >= 32 * 2**20 + connections * (2 * 64 + 8) * 1024
     for each in containers(pod_of(name)):
         resources = each['resources']
-        for what in 'cpu', 'memory':  # a ResourceQuota asks each container for both
+        for what in 'cpu', 'memory':  # a ResourceQuota requires both of each container
             assert quantity(resources['requests'][what]) <= quantity(resources['limits'][what])
 
 
 @pytest.mark.parametrize('name', [*CAPTURED, *FIXED])
 def test_names_lead_somewhere(name):
-    """Volumes, ports of probes and of the Service, ConfigMap, service account; what differs between the files is little."""
+    """Every reference exists: volumes, ports of probes and of the Service, ConfigMap, service account. The files differ
+    little."""
     deployment, pod = named('Deployment', name), pod_of(name)
     volumes = {each['name']: each for each in pod['volumes']}
     assert {mount['name'] for each in containers(pod) for mount in each.get('volumeMounts', [])} == set(volumes)
@@ -202,7 +203,7 @@ def test_names_lead_somewhere(name):
 
 
 def braced(text, start):
-    """From the brace at start to the one that closes it."""
+    """Returns the text from the brace at start to its closing brace."""
     depth = 0
     for end in range(start, len(text)):
         depth += {'{': 1, '}': -1}.get(text[end], 0)
@@ -212,7 +213,7 @@ def braced(text, start):
 
 
 def injected():
-    """What inject.yaml puts into a pod: {path: [values]}, in the order in which they are put there."""
+    """Returns what inject.yaml adds to a pod, in order: {path: [values]}."""
     policy, values = named('MutatingAdmissionPolicy', 'inject')['spec'], {}
     variables = {each['name']: each['expression'] for each in policy['variables']}
     for mutation in policy['mutations']:
@@ -225,14 +226,14 @@ def injected():
 
 
 def test_what_is_injected_is_what_the_example_has():
-    """(Its CEL takes an API server; what it writes down is compared here.)"""
+    """(Evaluating its CEL requires an API server, so this compares only the literals in it.)"""
     pod, put = pod_of('app'), injected()
     nothing = {'name': 'fairlead-no-token', 'emptyDir': {'medium': 'Memory', 'sizeLimit': '1Mi'}}
     instead = {'name': nothing['name'], 'mountPath': '/var/run/secrets/kubernetes.io/serviceaccount', 'readOnly': True}
     assert put['/spec/volumes/-'] == [*pod['volumes'], nothing]
     assert len(put['/spec/initContainers/0']) == len(pod['initContainers'])
     for due, each in zip(pod['initContainers'], reversed(put['/spec/initContainers/0'])):
-        # The rest of the pod may be of another mind: ours say themselves what app.yaml says for all.
+        # The rest of the pod may differ: our containers set themselves what app.yaml sets for the whole pod.
         context = {'runAsNonRoot': True, **due['securityContext'], 'seccompProfile': {'type': 'RuntimeDefault'}}
         assert each == {**due, 'securityContext': context, 'volumeMounts': [*due['volumeMounts'], instead]}
     assert set(put) == {'/spec/volumes/-', '/spec/initContainers/0'} and '/spec/securityContext' not in (FOLDER / 'inject.yaml').read_text()
@@ -284,11 +285,11 @@ def test_every_command_line_exists():
         assert tool(word, '--help')[0] == 0
 
 
-# --- what the programs say of the INIs -------------------------------------------------------------------
+# --- what the programs report about the INIs -------------------------------------------------------------
 
 @pytest.fixture
 def mounted(lab):
-    """mounted(name): the ConfigMap's INI, with the volumes in folders of the test's."""
+    """mounted(name) returns the ConfigMap's INI, with the volumes in folders of the test."""
     def mount(name):
         folder = lab.folder / name
         (folder / 'tls').mkdir(parents=True)

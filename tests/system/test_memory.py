@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a burst took of memory goes back."""
+"""Tests that the memory of a burst is released."""
 import contextlib
 import socket
 
@@ -13,7 +13,7 @@ BURST = 2500
 
 @contextlib.contextmanager
 def silent_app():
-    """Its kernel takes connections, and nobody ever looks at them."""
+    """The kernel accepts connections for this app, and the app never handles them."""
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         listener.listen(2 * BURST)

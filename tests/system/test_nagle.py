@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Peers of other kinds without TCP_NODELAY: their kernel holds back a small packet until the last one is acknowledged, and
-an acknowledgement that waits for something to go with it would cost them 40 ms each time."""
+"""Tests peers of other implementations without TCP_NODELAY. Their kernel holds back a small packet until the last one
+is acknowledged. An acknowledgement that waits for data to go with it would cost them 40 ms each time."""
 import socket
 import ssl
 import time
@@ -14,12 +14,13 @@ ROUNDS = 9
 
 
 def typical(times):
-    """Of one connection, in ms: a delay of the kernel's own is in all of them, one of a busy machine's in some."""
+    """Returns the typical time of a connection in ms: a delay of the kernel is in all of them, one of a busy machine
+    only in some."""
     return sorted(times)[ROUNDS // 4] * 1000
 
 
 def answer(sock):
-    """To each question of eight bytes."""
+    """Answers each question of eight bytes."""
     with sock.makefile('rb') as file:
         while file.read(8):
             sock.sendall(b'answer')
@@ -94,7 +95,7 @@ def test_client_without_nodelay(lab, app, wrap, questions, alpn):
 
 
 def test_server_without_nodelay(lab, app):
-    """It sends its tickets, and then what it has to say."""
+    """The server sends its tickets, and then its data."""
     held = []
 
     def serve(sock):

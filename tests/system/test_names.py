@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names in [upstream] to, and what DNS may decide: who is asked for `peer`, who waits, and where plaintext may go."""
+"""Tests names in [upstream] to, and what DNS may decide: when `peer` is required, which connections wait, and where
+plaintext may go."""
 import contextlib
 import json
 import re
@@ -20,12 +21,12 @@ SERVFAIL = 2
 
 
 def let_answers_age():
-    """An answer decides for one second. Time has to pass, and nothing shows from outside that it has."""
+    """An answer counts as fresh for one second. Nothing outside shows when that is over, so this sleeps."""
     time.sleep(1.1)
 
 
 def attempt(pod, to, timeout=15):
-    """What becomes of it: the marker that came back, or 'reset'."""
+    """Returns the marker if it came back, or 'reset'."""
     return fate(lambda: pod.connect(to, timeout), MARKER)
 
 
@@ -34,7 +35,7 @@ def refused_addresses(pod, because):
 
 
 class Later(threading.Thread):
-    """An attempt under way."""
+    """An attempt that runs in the background."""
 
     def __init__(self, pod, to):
         super().__init__(daemon=True)
@@ -55,11 +56,12 @@ def resolving(pod):
     return [each for each in json.loads(pod.get('/connections')[1])['connections'] if each['state'] == 'resolving']
 
 
-# --- `peer` is asked, whatever the TTL is ---------------------------------------------------------------
+# --- `peer` is required, whatever the TTL is ------------------------------------------------------------
 
 @pytest.mark.parametrize('family, ttl', [('v4', 30), ('v6', 0)])
 def test_a_new_address_of_a_name_is_the_names_at_once(node, pod, family, ttl):
-    """A restarted pod behind a headless name: whoever has its address has to be the `peer`, from the first connection on."""
+    """A pod behind a headless name restarts. From the first connection on, the pod with its new address has to be the
+    `peer`."""
     first, second, thief = pod('first', identity=labs.SERVER), pod('second', identity=labs.SERVER), pod('thief')
     node.names.ttl = ttl
     node.dns['db.test'] = [getattr(first, family)]
@@ -72,7 +74,7 @@ def test_a_new_address_of_a_name_is_the_names_at_once(node, pod, family, ttl):
     let_answers_age()
     node.dns['db.test'] = [getattr(thief, family)]
     assert attempt(shop, (getattr(thief, family), 9000)) == MARKER, 'another port is none of the name\'s'
-    # An exact address that was the name's when it was last asked stays so until its TTL is over; a new one is found.
+    # An address keeps belonging to the name until the TTL of the last answer is over. A new one is found at once.
     node.dns['db.test'] = [getattr(second, family)]
     assert attempt(shop, (getattr(second, family), 8080)) == MARKER
     assert shop.wait_line(msg='connection', destination=re.compile('8080'), upstream='db')
@@ -83,7 +85,8 @@ def test_a_new_address_of_a_name_is_the_names_at_once(node, pod, family, ttl):
 
 
 def test_a_name_that_is_gone_for_a_moment(node, pod):
-    """NXDOMAIN while the pod restarts: nobody on the port passes in its place, and it is back as soon as DNS says so."""
+    """DNS answers NXDOMAIN while the pod restarts: no other pod on that port is accepted meanwhile. The name works
+    again as soon as DNS has it."""
     first, second = pod('first', identity=labs.SERVER), pod('second', identity=labs.SERVER)
     node.names.ttl = 1
     node.dns['db.test'] = [first.v4]
@@ -97,7 +100,7 @@ def test_a_name_that_is_gone_for_a_moment(node, pod):
     assert attempt(shop, (second.v4, 8080)) == 'reset'
     assert time.monotonic() - begin < 3, 'DNS has answered: there is nothing to wait for'
     assert shop.wait_line(reason='no_address')['detail'] == 'db.test: the name does not exist'
-    for _ in range(3):  # back-off grows
+    for _ in range(3):  # the back-off grows
         let_answers_age()
         assert attempt(shop, (second.v4, 8080)) == 'reset'
     node.dns['db.test'] = [second.v4]
@@ -106,7 +109,7 @@ def test_a_name_that_is_gone_for_a_moment(node, pod):
 
 
 def test_an_app_that_scans_makes_no_storm(node, pod):
-    """Many connections to unknown addresses share a query; there is one a second for each name."""
+    """Many connections to unknown addresses share one query. Each name is queried once a second."""
     node.names.ttl = 60
     node.dns.update({'one.test': ['10.77.9.1'], 'two.test': ['10.77.9.2']})
     shop = pod('shop', {'upstream one': {'to': 'one.test:1-65535', 'peer': labs.SERVER},
@@ -125,7 +128,8 @@ def test_an_app_that_scans_makes_no_storm(node, pod):
 
 
 def test_dns_that_is_silent_lets_nobody_unknown_pass(node, pod):
-    """What is known works on; what might be the name's waits for connect_timeout and is refused; other ports go on."""
+    """Known addresses still work. Connections to addresses that the name might have wait for connect_timeout and are
+    refused. Other ports are not affected."""
     web, other = pod('web'), pod('other')
     node.names.ttl = 1
     node.dns['db.test'] = [web.v4]
@@ -170,7 +174,7 @@ def test_connections_wait_for_the_first_answer(node, pod, kind):
 @pytest.mark.parametrize('case, kind', [('silent', 'fixed'), ('silent', 'captured'), ('missing', 'fixed'),
                                         ('missing', 'captured'), ('failing', 'captured')])
 def test_the_sentence_tells_why(node, pod, case, kind):
-    """Not answered yet, does not exist, or the DNS server fails."""
+    """The causes are: no answer yet, the name does not exist, or the DNS server fails."""
     node.names.lost = case == 'silent'
     if case == 'failing':
         node.names.codes['far.test'] = SERVFAIL
@@ -193,7 +197,7 @@ def unready(pod):
 
 
 def test_ready_after_the_first_round(node, pod):
-    """/readyz says what it waits for; a name that is added later does not make it unready."""
+    """/readyz names what it waits for. A name that is added later does not make the sidecar unready."""
     node.names.lost = True
     shop = pod('shop', {'upstream far': {'to': 'far.test:8080'}}, start=False)
     shop.start()
@@ -209,7 +213,7 @@ def test_ready_after_the_first_round(node, pod):
 @pytest.mark.parametrize('kind', ['fixed', 'captured'])
 @pytest.mark.parametrize('mute, family', [(AAAA, 'v4'), (A, 'v6')])
 def test_one_family_that_is_never_answered(node, pod, mute, family, kind):
-    """What the other one says is used at once, and again by its own TTL."""
+    """The answer for the other family is used at once, and refreshed by its own TTL."""
     web, next_one = pod('web'), pod('next')
     for each in web, next_one:
         each.app()
@@ -229,7 +233,8 @@ def test_one_family_that_is_never_answered(node, pod, mute, family, kind):
 
 
 def test_search_domains(node, pod):
-    """As resolv.conf has it; the domain where any address is found is the name, and no other answers for the rest of it."""
+    """Search domains work as in resolv.conf. The first domain with an address of any family decides, and later domains
+    add nothing."""
     web, other = pod('web'), pod('other')
     for each in web, other:
         each.app()
@@ -251,7 +256,7 @@ def test_search_domains(node, pod):
 # --- where plaintext may go -----------------------------------------------------------------------------
 
 def claims(kind, ledger):
-    """Sections by which [upstream ledger] has the address, and the names of which DNS says so."""
+    """Returns sections by which [upstream ledger] claims the address, statically or by a name in DNS."""
     section = {'to': {'network': f'{ledger.v4}/32:8080, [{ledger.v6}]/128:8080', 'ports': f'{ledger.v4}:1-65535, [{ledger.v6}]:*',
                       'name': 'ledger.test:8080', 'fixed': f'{ledger.v4}:8080, [{ledger.v6}]:8080',
                       'fixed name': 'ledger.test:8080', 'refuse': 'ledger.test:8000-9000'}[kind]}
@@ -263,7 +268,7 @@ def claims(kind, ledger):
 
 
 def ask_again(pod, other, family):
-    """An unknown address on the names' port, of either family, and what was asked last is not fresh any more."""
+    """Dials an unknown address of the other family on the names' port, after the last answer is no longer fresh."""
     let_answers_age()
     assert attempt(pod, (other.v6 if family == 'v4' else other.v4, 8080)) == 'reset'
 
@@ -271,7 +276,7 @@ def ask_again(pod, other, family):
 @pytest.mark.parametrize('kind, family', [('network', 'v4'), ('ports', 'v6'), ('name', 'v4'), ('name', 'v6'), ('fixed', 'v6'),
                                           ('fixed name', 'v4'), ('refuse', 'v4')])
 def test_dns_cannot_switch_mtls_off(node, pod, kind, family):
-    """A plaintext name that says it has the address of a mesh service."""
+    """DNS gives a plaintext name the address of a mesh service."""
     legacy, ledger = pod('legacy', sidecar=False), pod('ledger', sidecar=False)
     for each in legacy, ledger:
         each.app()
@@ -311,7 +316,7 @@ def test_other_spellings_of_an_address_are_no_way_around(node, pod, form):
 
 @pytest.mark.parametrize('form', ['::ffff:{}', '64:ff9b::{}'])
 def test_other_spellings_wait_for_both_kinds_of_record(node, pod, form):
-    """IPv4 inside an AAAA record of the plaintext name: the mtls name's A records decide."""
+    """An AAAA record of the plaintext name embeds an IPv4 address: the A records of the mtls name decide."""
     ledger = pod('ledger', sidecar=False)
     ledger.app()
     node.names.mute.add(A)
@@ -328,7 +333,7 @@ def test_other_spellings_wait_for_both_kinds_of_record(node, pod, form):
 @pytest.mark.parametrize('how', ['captured', 'fixed'])
 @pytest.mark.parametrize('policy', ['close', 'keep'])
 def test_an_mtls_name_takes_an_address_away(node, pod, how, policy):
-    """The plaintext name was answered first; the other one later, and open connections are judged again."""
+    """The plaintext name is answered first and the mtls name later. Open connections are judged again."""
     ledger = pod('ledger', sidecar=False)
     ledger.app()
     node.names.ttl = 1
@@ -355,7 +360,7 @@ def test_an_mtls_name_takes_an_address_away(node, pod, how, policy):
 
 @pytest.mark.parametrize('how', ['captured', 'fixed'])
 def test_an_mtls_name_that_is_not_answered_is_waited_for(node, pod, how):
-    """Before it is known what the mtls name has, plaintext goes nowhere; a name that does not exist has nothing."""
+    """Until the mtls name is resolved, plaintext goes nowhere. A name that does not exist claims no address."""
     ledger = pod('ledger', sidecar=False)
     ledger.app()
     node.names.ttl = 1
@@ -376,8 +381,8 @@ def test_an_mtls_name_that_is_not_answered_is_waited_for(node, pod, how):
 
 
 def test_an_address_that_has_become_a_mesh_services(node, pod):
-    """The plaintext name has left it, and a pod of the mesh has got it, within the TTL of both: not a byte in the clear.
-    When DNS is lost, its last word stands, without much ado."""
+    """Within the TTL of both names, the address moves from the plaintext name to a pod of the mesh: no byte leaves in
+    the clear. When DNS is lost, its last answer stays in force, without long waits."""
     moved, legacy = pod('moved', sidecar=False), pod('legacy', sidecar=False)
     for each in moved, legacy:
         each.app()
@@ -401,7 +406,8 @@ def test_an_address_that_has_become_a_mesh_services(node, pod):
 
 
 def test_within_bounds_a_plaintext_name(node, pod):
-    """[outbound] default = mtls: an address that no section names is what the INI asks for, within what it says."""
+    """With [outbound] default = mtls, a plaintext name may have an address that no section names, if it is inside
+    `within`."""
     legacy, elsewhere = pod('legacy', sidecar=False), pod('elsewhere', sidecar=False)
     for each in legacy, elsewhere:
         each.app()
@@ -418,7 +424,7 @@ def test_within_bounds_a_plaintext_name(node, pod):
 
 
 def test_a_reload_gives_and_takes(node, pod):
-    """Sections come and go: the address with them, and open connections are judged by what is in force."""
+    """As sections come and go, the address changes with them, and open connections are judged by the INI in force."""
     legacy = pod('legacy', sidecar=False)
     legacy.app()
     node.dns['old.test'] = [legacy.v4]
@@ -439,7 +445,7 @@ def test_a_reload_gives_and_takes(node, pod):
 
 
 def test_an_address_by_hand_is_meant(node, pod):
-    """What the INI itself writes in plaintext stays plaintext inside an mtls network."""
+    """An address that the INI itself marks as plaintext stays plaintext inside an mtls network."""
     legacy = pod('legacy', sidecar=False)
     legacy.app()
     web = pod('web', {'upstream mesh': {'to': '10.77.0.0/16:8080'},
@@ -451,7 +457,7 @@ def test_an_address_by_hand_is_meant(node, pod):
 # --- the app --------------------------------------------------------------------------------------------
 
 def test_an_app_on_another_machine_has_to_be_allowed(pod):
-    """Refused by the sidecar and by `check`, with the remedy; the INI in force stays."""
+    """The sidecar and `check` refuse it, with the remedy, and the INI in force stays."""
     web = pod('web', {'service db': {'listen': '*:8443', 'app': '127.0.0.1:5432'}})
     web.change({'service db': {'app': '10.77.0.9:5432'}})
     assert '10.77.0.9:5432' in web.agent.wait_line(msg='INI refused', reason=re.compile('remote = allow'))['reason']
@@ -464,7 +470,8 @@ def test_an_app_on_another_machine_has_to_be_allowed(pod):
 
 @pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='sanitizers end the process themselves when memory is out')
 def test_answers_do_not_end_the_process_when_memory_is_out(node, pod):
-    """With less and less of it, large answers come, and connections ask: later all of it is made up for."""
+    """As memory shrinks, large answers arrive and connections need them. The process survives, and later resolves as
+    before."""
     db, stranger = pod('db', identity=labs.SERVER), pod('stranger', sidecar=False)
     db.app()
     node.names.ttl = 0
@@ -474,7 +481,7 @@ def test_answers_do_not_end_the_process_when_memory_is_out(node, pod):
     assert attempt(shop, (db.v4, 8080)) == MARKER
     for spare in (0, 256, 1024):
         limit_data(shop.sidecar, int(status_of(shop.sidecar, 'VmData')) + spare)
-        # Hellos in pieces take what is left.
+        # Split hellos use up the remaining memory.
         held = []
         for _ in range(200):
             with contextlib.suppress(OSError):
@@ -497,6 +504,6 @@ def status_of(process, name):
 
 
 def limit_data(process, kib=None):
-    """As its own user: root may lack the capability for another one's."""
+    """Runs as the process's own user: root may lack the capability for processes of others."""
     subprocess.run(['prlimit', '--pid', str(process.pid), f'--data={kib * 1024 if kib else "unlimited"}:'],
                    user=int(status_of(process, 'Uid')), group=int(status_of(process, 'Gid')), extra_groups=[], check=True)

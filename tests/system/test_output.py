@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the programs write: every line in the form that `[log] format` asks for, and what happens where it cannot be written."""
+"""Tests what the programs write: every line has the form of `[log] format`, and output that cannot be written is
+handled."""
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ RUNS = {'agent': [labs.AGENT, 'run'], 'sidecar': [labs.SIDECAR]}
 
 
 def lines_of(command):
-    """Exit status and the lines on stderr of a program that cannot start."""
+    """Returns the exit status and the stderr lines of a program that cannot start."""
     done = subprocess.run([*labs.sanitizer_prefix(), *map(str, command)], capture_output=True, text=True,
                           timeout=60 * labs.SLOW, check=False)
     assert 'Sanitizer' not in done.stderr and done.stdout == '', done.stderr
@@ -25,7 +26,7 @@ def lines_of(command):
 @pytest.mark.parametrize('program', RUNS)
 @pytest.mark.parametrize('form', ['json', 'text', None])
 def test_a_refused_ini_is_told_in_the_form_that_it_asks_for(lab, program, form):
-    """Also where other settings are wrong, and with the default where it is not set, or there is no INI."""
+    """The form applies even if other settings are wrong. The default applies if it is not set or there is no INI."""
     workload = lab.inbound(1, {'limits': {'conections': 5}, **({'log': {'format': form}} if form else {})}, start=False)
     for missing in False, True:
         if missing:
@@ -44,7 +45,7 @@ def test_a_refused_ini_is_told_in_the_form_that_it_asks_for(lab, program, form):
 
 @pytest.mark.parametrize('program', RUNS)
 def test_a_start_that_fails_is_told_as_json(lab, program):
-    """A port in use; a folder that others can write to."""
+    """The causes are a port in use and a folder that other users can write to."""
     workload = lab.inbound(1, start=False)
     if program == 'sidecar':
         taken = lab.inbound(1)
@@ -69,11 +70,11 @@ def test_warnings_of_the_ini_are_lines_of_the_log(lab, app, program):
     assert json.loads(line)['level'] == 'warn'
 
 
-# --- what cannot be written ---------------------------------------------------------------------------
+# --- output that cannot be written --------------------------------------------------------------------
 
 @pytest.fixture
 def commands(lab, app):
-    """Each command that prints something, with the status that it has when that can be read."""
+    """Returns each command that prints something, and its exit status if the output can be written."""
     web = lab.inbound(app().port, {'sidecar': {'control': lab.folder / 'control.sock'}}, name='web')
     agent = [labs.AGENT]
     return {'help': [*agent, '--help'], 'version': [*agent, '--version'], 'check': [*agent, 'check', '-c', web.ini],

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Metrics of each peer: by verified identity and direction, while a connection lives and after it, and never more of them
-than the bound, whoever comes."""
+"""Tests the metrics of each peer, by verified identity and direction. They exist during a connection and after it, and
+never exceed the bound, whichever peers connect."""
 import json
 import re
 
@@ -18,8 +18,8 @@ BOUND = 256  # FL_PEERS_MAX
 
 
 def told(workload, direction='inbound'):
-    """{peer: {'opened': 1, 'open': 0, 'closed': {reason: 1}, 'to_app': 1, 'to_mesh': 1, 'failed': {reason: 1}}}, of the
-    metrics, which /status has to agree with."""
+    """Returns {peer: {'opened': 1, 'open': 0, 'closed': {reason: 1}, 'to_app': 1, 'to_mesh': 1, 'failed': {reason: 1}}}
+    from the metrics. /status has to agree."""
     found = {}
     for line in workload.get('/metrics')[1].splitlines():
         match = re.fullmatch(r'fairlead_peer_(\w+)\{(.*)\} (\d+)', line)
@@ -38,7 +38,7 @@ def told(workload, direction='inbound'):
 
 
 def of_status(workload, direction='inbound'):
-    """The same as /status has it."""
+    """Returns the same from /status."""
     return {entry['peer']: {'opened': entry['opened'], 'open': entry['open'], 'closed': entry['closed'],
                             'to_app': entry['to_app'], 'to_mesh': entry['to_mesh'],
                             'failed': entry['handshakes_failed']}
@@ -81,7 +81,7 @@ def test_two_peers_one_refused_and_plaintext(lab, app):
             assert peers.verdict(inbound.port, lab.root.issue(f'{ID}{name}'), lab.root) == b'x'
     peers.verdict(inbound.port, lab.root.issue(f'{ID}bad'), lab.root)
     ping(plain)
-    # Python's ssl goes without close_notify.
+    # Python's ssl sends no close_notify.
     expect(inbound, {f'{ID}one': counts(1, closed={'peer_truncated': 1}, to_app=1, to_mesh=1),
                      f'{ID}two': counts(2, closed={'peer_truncated': 2}, to_app=2, to_mesh=2),
                      f'{ID}bad': counts(1, closed={'policy_denied': 1}),
@@ -122,7 +122,8 @@ def test_resumed_and_rotated_it_is_the_same_peer(lab, app):
 
 
 def test_who_proves_nothing_is_nobody(lab, app):
-    """No certificate, one of another root that claims a good ID, one of another trust domain, garbage."""
+    """These peers are not counted: no certificate, a foreign root that claims a good ID, another trust domain,
+    garbage."""
     inbound = lab.inbound(app().port)
     impostor = CA(labs.TD).issue(labs.CLIENT)
     for svid in (None, impostor, lab.other_root.issue('spiffe://other.example/x')):
@@ -137,7 +138,7 @@ def test_who_proves_nothing_is_nobody(lab, app):
 
 
 def test_handshake_that_fails_for_a_known_peer(lab, app):
-    """Two upstreams lead to one server; one of them expects somebody else there."""
+    """Two upstreams lead to one server, and one of them expects another identity."""
     inbound = lab.inbound(app().port)
     other = lab.ports.free()
     outbound = lab.outbound(inbound.port, {
@@ -168,7 +169,8 @@ def test_a_known_peer_that_is_revoked(lab, app):
 
 
 def test_our_own_certificate_is_refused_by_that_peer(lab, app):
-    """In TLS 1.3 a client is done before the server has judged it: the peer is known, and is who refused."""
+    """In TLS 1.3, a client is done before the server has judged it: the peer is known, and the refusal is counted for
+    it."""
     inbound = lab.inbound(app().port, allow=f'{ID}somebody')
     outbound = lab.outbound(inbound.port)
     assert outcome(outbound.port) in ('reset', 'eof')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What fails, fails closed: no byte of the app is on the wire in the clear, whatever is broken."""
+"""Tests that every failure fails closed: no byte of the app is on the wire in the clear, whatever is broken."""
 import json
 import re
 import shutil
@@ -18,7 +18,7 @@ TRAFFIC = labs.ROOT / 'tests' / 'lib' / 'traffic.py'
 
 
 def attempt(connecting):
-    """Sends at once what an app would, and tells what comes of it."""
+    """Sends data at once as an app would, and returns the result."""
     return fate(connecting, MARKER)
 
 
@@ -60,7 +60,7 @@ def test_dead_app_is_dead_for_the_other_pod(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_peer_that_says_nothing(pod, family):
-    """What the app has sent early is held back, and is gone with the connection."""
+    """Early data of the app is held back and discarded with the connection."""
     shop, silent = pod('shop', {'limits': {'handshake_timeout': '300ms'}}), pod('silent', sidecar=False)
     silent.app(lambda sock: [None for _ in iter(lambda: sock.recv(1000), b'')])
     with pods.in_the_dark(MARKER, shop, silent):
@@ -68,11 +68,11 @@ def test_peer_that_says_nothing(pod, family):
     assert shop.wait_connection('outbound')['reason'] == 'handshake_timeout'
 
 
-# --- a sidecar that is gone -----------------------------------------------------------------------------
+# --- without a sidecar ----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('victim', ['shop', 'web'])
 def test_sidecar_is_killed_and_comes_back(pod, victim):
-    """While it is away, nothing of the app's goes out or comes in; then all is as before."""
+    """While the sidecar is away, no byte of the app leaves or arrives. Afterwards everything works as before."""
     shop, web = pod('shop'), pod('web')
     app = web.app()
     dead = {'shop': shop, 'web': web}[victim]
@@ -96,7 +96,7 @@ def test_sidecar_is_killed_and_comes_back(pod, victim):
 
 
 def test_app_that_goes_on_writing_while_the_sidecar_dies(pod):
-    """Bytes that were on their way when it died are not sent by another way."""
+    """Bytes that were in flight when the sidecar died take no other way out."""
     shop, web = pod('shop'), pod('web')
     web.app()
     with pods.in_the_dark(MARKER, shop, web):
@@ -114,7 +114,7 @@ def test_app_that_goes_on_writing_while_the_sidecar_dies(pod):
 @pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize('where', ['shop', 'web', 'shop, with rules loaded again'])
 def test_conntrack_entries_that_are_flushed(pod, where, family):
-    """The kernel has forgotten where connections lead: they end, and do not go on in the clear."""
+    """The kernel forgets where connections lead: they end instead of continuing in the clear."""
     shop, web = pod('shop'), pod('web')
     web.app()
     to = getattr(web, family), 8080
@@ -134,7 +134,7 @@ def test_conntrack_entries_that_are_flushed(pod, where, family):
 # --- names ----------------------------------------------------------------------------------------------
 
 def test_names_that_dns_no_longer_tells(node, pod):
-    """[upstream] to by name: what it stood for stays known when nobody answers any more."""
+    """The name is in [upstream] to. Its addresses stay known when DNS no longer answers."""
     web = pod('web')
     node.names.ttl = 1
     shop = pod('shop', {'upstream web': {'to': 'web.test:8080', 'peer': web.identity},
@@ -152,7 +152,7 @@ def test_names_that_dns_no_longer_tells(node, pod):
 
 
 def test_name_that_is_not_known_at_start(node, pod):
-    """It starts; nothing goes there before the name is known; then it does."""
+    """The sidecar starts. Nothing goes to the name until DNS knows it, and from then on connections work."""
     web = pod('web')
     node.names.ttl = 1
     shop = pod('shop', {'upstream web': {'to': 'later.test:8080', 'peer': web.identity},
@@ -180,8 +180,8 @@ def test_name_moves_to_another_address(node, pod):
 
 @pytest.mark.parametrize('first', ['web', 'shop'])
 def test_ports_wait_where_the_app_has_finished_first(pod, first):
-    """TIME-WAIT is with the side whose app ended the connection, as without us: a client whose servers do so would run
-    out of ports else."""
+    """TIME-WAIT stays with the side whose app closed first, as without a sidecar. Otherwise clients of such servers
+    would run out of ports."""
     shop, web = pod('shop'), pod('web')
     web.app(lambda sock: first == 'web' or sock.recv(1))
     for _ in range(5):
@@ -194,7 +194,7 @@ def test_ports_wait_where_the_app_has_finished_first(pod, first):
     def waiting(at, other):
         lines = at.space.root(['ss', '-Htan', 'state', 'time-wait']).splitlines()
         return sum(re.search(rf'{at.v4}\S*\s+\S*{other.v4}\S*:', line) is not None for line in lines)
-    # In the shop the app's own ends look the same as the sidecar's.
+    # In the shop, the app's own sockets look like those of the sidecar.
     expected = (0, 5) if first == 'web' else (10, 0)
     wait_until(lambda: (waiting(shop, web), waiting(web, shop)) == expected,
                lambda: f'{waiting(shop, web)} and {waiting(web, shop)} ports wait')
@@ -205,7 +205,8 @@ def test_ports_wait_where_the_app_has_finished_first(pod, first):
 @pytest.mark.heavy
 @pytest.mark.tsan
 def test_rotation_under_load_drops_nothing(node, pod):
-    """New certificates on both sides, again and again: streams that stay, transactions and newcomers do not notice."""
+    """Both sides get new certificates again and again: open streams, transactions and new connections notice
+    nothing."""
     shop, web = (pod(name, {'sidecar': {'workers': 4}}) for name in ('shop', 'web'))
     web.spawn('echo', ['/usr/bin/python3', TRAFFIC, 'echo', web.home / 'port', '--host', '', '--port', '8080'])
     wait_until((web.home / 'port').exists, 'the app listens')

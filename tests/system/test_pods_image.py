@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The image that deploy/image makes, in pods of podman that are what deploy/kubernetes says."""
+"""Tests the image of deploy/image, in pods of podman that follow deploy/kubernetes."""
 import contextlib
 import io
 import json
@@ -39,7 +39,7 @@ http {{
 
 @pytest.fixture(scope='module')
 def build(tmp_path_factory):
-    """build(): (archive, {what it says of it}) of one more run."""
+    """build() runs the build once more and returns (archive, {what it reports})."""
     gone = [program for program in ('umoci', 'strip', 'git', 'dpkg-query') if not shutil.which(program)]
     if gone:
         pytest.skip(f'not installed: {", ".join(gone)}')
@@ -59,7 +59,7 @@ def image(build):
 
 
 class Archive:
-    """What is in an OCI archive."""
+    """The content of an OCI archive."""
 
     def __init__(self, path):
         self.tar = tarfile.open(path)
@@ -108,7 +108,8 @@ def test_it_holds_what_it_needs_and_nothing_else(image):
 
 
 def test_licences_that_do_not_go_together_share_no_program(image):
-    """What is under the GPL version 2 alone, nft's own process has. Ours, with wolfSSL, neither link nor name it."""
+    """Code under the GPL version 2 only runs in nft's own process. Our programs, with wolfSSL, neither link nor name
+    it."""
     archive = Archive(image[0])
     only_2 = {path for path in archive.members if re.search(r'/lib(nftables|xtables)\.so', path)}
     assert only_2 and 'GPL-2.0-only' in archive.config['config']['Labels']['org.opencontainers.image.licenses']
@@ -162,18 +163,18 @@ def app_image(podman, listen):
 
 
 def manifest(name, replace=None):
-    """The objects of a manifest, with these words replaced."""
+    """Returns the objects of a manifest, with these words replaced."""
     text = (labs.ROOT / 'deploy' / 'kubernetes' / f'{name}.yaml').read_text()
     for old, new in (replace or {}).items():
         text = re.sub(rf'\b{old}\b', new, text)
     if name == 'fixed':
-        # There are no Services here: what that of fixed.yaml leads to is called as it is.
+        # There are no Services here: the app calls the target of fixed.yaml's Service directly.
         text = text.replace('.svc.cluster.local:8080', '.svc.cluster.local:8443')
     return [each for each in yaml.safe_load_all(text) if each]
 
 
 def credentials(lab, name):
-    """What the volume of each manifest has, whatever its kind."""
+    """Returns the files in the volume of each manifest, whatever its kind."""
     svid = lab.root.issue(f'{ID}{name}')
     return {**secret(svid, lab.root), 'credential-bundle.pem': svid.bundle_pem}
 
@@ -183,7 +184,7 @@ def credentials(lab, name):
     ('pod-certificate', '8080', 'http://shop.prod.svc.cluster.local:8080/'),
     ('fixed', '127.0.0.1:8080', 'http://127.0.0.1:7001/')], ids=['app', 'pod-certificate', 'fixed'])
 def test_the_manifests_run(podman, lab, name, listen, url):
-    """Two apps of the same manifest: front calls shop, as shop would call ledger."""
+    """Runs two apps of the same manifest. front calls shop, as shop would call ledger."""
     app_image(podman, listen)
     pods = []
     try:
@@ -216,23 +217,23 @@ def carries_traffic(podman, shop, front, url):
     wait_until(lambda: f'"peer":"{ID}front"' in shop.logs('fairlead-sidecar'), 'it has told who came')
     assert f'"peer":"{ID}shop"' in front.logs('fairlead-sidecar')
     assert BODY not in curl(podman, shop, f'http://{front.address}:8080/'), 'no rule lets it in there'
-    # The kubelet, or anybody without an identity.
+    # The callers are the kubelet, or any client without an identity.
     assert shop.get(8080, '/')[0] is None, 'not without mutual TLS'
     assert shop.get(8081, '/healthz') == (200, 'healthy')
     assert 'fairlead_ready 1' in shop.get(15020, '/metrics')[1]
-    # Each container sees what it is for, and the agent has nothing to complain about: that root's group may read the key is no warning.
+    # Each container sees only what it needs, and the agent logs no warning, although root's group may read the key.
     assert f'{ID}shop' in podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'status')
     podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'check')
     podman('exec', 'shop-fairlead-agent', 'fairlead-agent', 'log-level', 'info')
     done = podman.try_run('exec', 'shop-fairlead-sidecar', 'fairlead-agent', 'check')
     assert done.returncode == 2 and b'/var/run/fairlead/tls/ca.crt: it does not exist' in done.stderr
-    # A candidate comes in through stdin: there is no shell here, and no tar.
+    # A candidate comes from stdin, because the image has no shell and no tar.
     for words in ('check', '-c', '-'), ('preview', '-'):
         done = podman.try_run('exec', '-i', 'shop-fairlead-agent', 'fairlead-agent', *words, stdin=b'[identty]\n')
         assert done.returncode == 2 and b'/dev/stdin:1: unknown section [identty]' in done.stderr
     root = podman('exec', '-i', 'shop-fairlead-agent', 'fairlead-agent', 'preview', '-', stdin=shop.secret.read()['ca.crt'])
     assert 'closes       no open connection' in root
-    # What asks whether it may start takes the INI alone, and says why not.
+    # A program that asks whether it may start needs only the INI, and says why not.
     wait = ['exec', 'shop-fairlead-sidecar', 'fairlead-agent', 'wait', '--timeout', '1s']
     assert podman(*wait) == 'ready'
     done = podman.try_run(*wait, '-c', '/etc/fairlead/nothing.ini')
@@ -240,7 +241,7 @@ def carries_traffic(podman, shop, front, url):
 
 
 class Client:
-    """A connection of front's app to shop's, in the hands of this process."""
+    """A connection of front's app to shop's, held by this process."""
 
     def __init__(self, shop, front, url):
         to = ('127.0.0.1', 7001) if '127.0.0.1' in url else (shop.address, 8080)
@@ -267,7 +268,7 @@ class Client:
 
 
 def rotates(lab, shop, front, url):
-    """New certificates for both, as the kubelet brings them, under a connection that stays."""
+    """Both pods get new certificates, as the kubelet writes them, during an open connection."""
     client = Client(shop, front, url)
     client.ask()
     assert client.answer() == BODY
@@ -281,7 +282,7 @@ def rotates(lab, shop, front, url):
 
 
 def outlives_its_agent(podman, shop, front, url):
-    """Its container goes on, so the pod stays ready; and so does what is open."""
+    """The container of the sidecar continues, so the pod stays ready, and open connections continue too."""
     def inside(*words):
         return subprocess.run(podman.inside(words), capture_output=True, text=True, check=True).stdout
     client = Client(shop, front, url)
@@ -297,7 +298,7 @@ def outlives_its_agent(podman, shop, front, url):
 
 
 def becomes_permissive_and_back(podman, shop, front, url):
-    """By its ConfigMap alone, under a connection that stays."""
+    """Only the ConfigMap changes, during an open connection."""
     client = Client(shop, front, url)
     for name, plaintext in ('permissive', (200, BODY)), ('app', (None, '')):
         config = next(each['data'] for each in manifest(name) if each['kind'] == 'ConfigMap')
@@ -312,7 +313,7 @@ def becomes_permissive_and_back(podman, shop, front, url):
 
 
 def stops_gently(shop, front, url):
-    """What is open may finish, and nothing new begins."""
+    """Open connections may finish, and no new ones begin."""
     client = Client(shop, front, url)
     client.ask()
     wait_until(lambda: json.loads(shop.get(15020, '/connections', '127.0.0.1')[1])['connections'], 'it has come through')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The laboratory itself: what the other tests of pods take for granted."""
+"""Tests the laboratory itself: what the other tests of pods rely on."""
 import os
 import socket
 import subprocess
@@ -60,7 +60,8 @@ def test_names_are_those_of_the_node(node, pod):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_capture_sees_what_is_in_the_clear(pod, family):
-    """Else its silence would say nothing: also of a marker that two packets share."""
+    """The silence of the capture proves something only if it would see the data: also a marker that spans two
+    packets."""
     a, b = pod('a', sidecar=False), pod('b', sidecar=False)
     b.app()
     with a.capture() as seen, a.connect((getattr(b, family), 8080)) as sock:
@@ -83,7 +84,7 @@ def test_programs_of_a_pod_have_no_privileges(pod):
 
 
 def test_sidecar_and_agent_are_users_of_their_own_without_capabilities(pod):
-    """With fixed listeners nobody in a pod needs any."""
+    """With fixed listeners, no process in a pod needs a capability."""
     a = pod('a', FIXED, redirect=False)
     for program, uid in ((a.sidecar, pods.SIDECAR_UID), (a.agent, pods.AGENT_UID)):
         with open(f'/proc/{program.pid}/status', encoding='ascii') as file:
@@ -115,7 +116,7 @@ def test_nothing_is_left_of_a_run_that_was_killed(node):
 
 
 def test_a_pod_takes_no_time(pod):
-    """Printed, not judged: pytest -s."""
+    """Prints the time and does not judge it: pytest -s."""
     for name, options in (('a', {'sidecar': False}), ('b', {'sections': FIXED, 'redirect': False})):
         begin = time.monotonic()
         pod(name, **options)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How captured connections live and die: as they would without us.
+"""Tests how captured connections live and die: as they would without a sidecar.
 
-The time-outs of conntrack are lowered, in the pods and on the node, so that silence of some seconds is what a minute is
-by default. FAIRLEAD_LONG=1 takes the kernel's own, and 130 seconds."""
+The tests lower the time-outs of conntrack, in the pods and on the node: a few seconds of silence then have the effect
+of a minute by default. FAIRLEAD_LONG=1 uses the kernel's own time-outs, and 130 seconds."""
 import json
 import os
 import select
@@ -35,7 +35,7 @@ def lower(space, **seconds):
 
 
 def at_once(*works):
-    """Each in a thread of its own: their results."""
+    """Runs each in a thread of its own and returns the results."""
     results = [None] * len(works)
 
     def run(i):
@@ -54,7 +54,7 @@ def at_once(*works):
 # --- half-closed and silent -----------------------------------------------------------------------------
 
 def stay_half_closed(client, server, seconds):
-    """Who ends first is the client or the server; then both are silent; then the other one speaks, and is heard."""
+    """Client or server ends first, then both are silent. Then the other side sends data, which arrives."""
     late = []
 
     def thinks(sock):
@@ -97,8 +97,8 @@ def stay_half_closed(client, server, seconds):
 @pytest.mark.parametrize('lowered', ['before', 'later'])
 @pytest.mark.parametrize('mode', WAYS)
 def test_half_closed_and_silent(node, pod, mode, lowered):
-    """Longer than conntrack remembers it; also where its time-outs are changed while the sidecars run. idle_timeout = 0:
-    no time is too long."""
+    """The silence outlasts conntrack's entry, also if its time-outs change while the sidecars run. idle_timeout = 0
+    allows any silence."""
     client, server = (make(pod, name, mode, {'idle_timeout': '0'}) for name in ('client', 'server'))
     for space in (node.space, client.space, server.space):
         lower(space, close_wait=4, fin_wait=4, last_ack=4)
@@ -119,12 +119,12 @@ def test_half_closed_for_two_minutes(pod, mode):
 @pytest.mark.heavy
 @pytest.mark.parametrize('mode', WAYS)
 def test_open_and_silent(node, pod, mode):
-    """Where conntrack forgets whatever is silent."""
+    """Conntrack forgets every silent connection."""
     client, server = (make(pod, name, mode) for name in ('client', 'server'))
     for space in (node.space, client.space, server.space):
         lower(space, established=4)
     server.app()
-    time.sleep(1.5)  # until the next look at them
+    time.sleep(1.5)  # until the sidecar reads them again
 
     def talk(address):
         with client.connect((address, 8080)) as sock:
@@ -156,7 +156,7 @@ def resets(sock):
 @pytest.mark.parametrize('where', ['client', 'server'])
 @pytest.mark.parametrize('mode', WAYS)
 def test_app_is_told_although_conntrack_has_forgotten(pod, mode, where):
-    """An app that only waits hears what is said to it later, or that the connection has ended; half-closed or not."""
+    """An app that only waits learns of later data or of the end of its connection, half-closed or not."""
     client, server = (make(pod, name, mode, {'peer_timeout': '3s'}) for name in ('client', 'server'))
     go_on = threading.Event()
     waiting = threading.Semaphore(0)
@@ -191,7 +191,7 @@ def test_app_is_told_although_conntrack_has_forgotten(pod, mode, where):
         if where == 'client':
             go_on.set()
         else:
-            time.sleep(4 * PACE)  # the peers' probes find out
+            time.sleep(4 * PACE)  # the peers' keepalives detect it
             go_on.set()
     results = at_once(*[lambda c=c: ask(*c) for c in cases], forget)[:-1]
     for case, result in zip(cases, results):
@@ -204,7 +204,7 @@ def test_app_is_told_although_conntrack_has_forgotten(pod, mode, where):
 # --- a node that is gone --------------------------------------------------------------------------------
 
 def cut_off(node, pod):
-    """Its node is gone: nothing comes back, and nobody says so."""
+    """Cuts off the node: nothing comes back, not even an error."""
     node.space.nft(f'''table inet gone {{ chain c {{ type filter hook forward priority 0;
         ip saddr {pod.v4} drop; ip daddr {pod.v4} drop; ip6 saddr {pod.v6} drop; ip6 daddr {pod.v6} drop; }}\n}}''')
 
@@ -212,7 +212,7 @@ def cut_off(node, pod):
 @pytest.mark.heavy
 @pytest.mark.parametrize('mode', ['mtls', 'plaintext'])
 def test_node_that_dies(node, pod, mode):
-    """Idle connections, and one that waits for an answer: both apps are told in time, on both sides."""
+    """With idle connections and with one that waits for an answer, the apps on both sides learn of it in time."""
     client = pod('client', {'limits': {'peer_timeout': '3s'}, 'outbound': {'default': mode}})
     server = pod('server', {'limits': {'peer_timeout': '3s'}, 'inbound': {'mode': 'permissive'},
                             'allow anybody': {'from': 'plaintext'}})
@@ -242,7 +242,7 @@ def test_node_that_dies(node, pod, mode):
 
 
 def fill(sock):
-    """Until nothing more goes for half a second: how many bytes."""
+    """Writes until nothing is accepted for half a second. Returns the number of bytes."""
     sock.setblocking(False)
     total, end = 0, time.monotonic() + 0.5
     while time.monotonic() < end:
@@ -257,7 +257,7 @@ def fill(sock):
 @pytest.mark.heavy
 @pytest.mark.parametrize('mode', ['mtls', 'plaintext'])
 def test_peer_that_does_not_read_for_longer_than_peer_timeout(pod, mode):
-    """Its kernel answers that there is no room: that is an answer."""
+    """The peer's kernel answers that its window is full, which counts as an answer."""
     client, server = (pod(name, {'limits': {'peer_timeout': '1s'}, 'outbound': {'default': mode},
                                  'inbound': {'mode': 'permissive'}, 'allow anybody': {'from': 'plaintext'}})
                       for name in ('client', 'server'))
@@ -311,7 +311,7 @@ def test_urgent_byte_stays_in_line(pod, mode):
 
 
 def is_told(sock, timeout=10):
-    """Of a hang-up, by poll(), without reading."""
+    """Returns whether poll() reports a hang-up, without reading."""
     poll = select.poll()
     poll.register(sock, 0)
     return bool(poll.poll(timeout * 1000 * labs.SLOW))
@@ -320,7 +320,7 @@ def is_told(sock, timeout=10):
 @pytest.mark.parametrize('who', ['client', 'server'])
 @pytest.mark.parametrize('mode', WAYS)
 def test_reset_while_the_other_side_does_not_read(pod, mode, who):
-    """All that is between them is full. One gives up: the other one is told at once."""
+    """All buffers between them are full. When one side resets, the other one learns of it at once."""
     client, server = (make(pod, name, mode) for name in ('client', 'server'))
     accepted = []
 
@@ -347,8 +347,8 @@ def test_reset_while_the_other_side_does_not_read(pod, mode, who):
 
 
 def test_words_before_a_reset_arrive(pod):
-    """An app that closes without having read all that was sent to it resets; what it had said before is heard, as without
-    us, through both sidecars."""
+    """An app that closes with unread data resets the connection. What it sent before arrives through both sidecars, as
+    without them."""
     client, server = pod('client'), pod('server')
 
     def serve(sock):
@@ -363,8 +363,8 @@ def test_words_before_a_reset_arrive(pod):
 
 
 def test_answer_that_was_whole_survives_the_reset_behind_it(pod):
-    """The server has said all and closes; a word that comes too late is answered with a reset. The client, which reads
-    slowly, has the answer all the same."""
+    """The server has sent everything and closes, and data that comes too late is answered with a reset. The client
+    reads slowly and still gets the whole answer."""
     client, server = pod('client'), pod('server')
     answer = os.urandom(400_000)
 
@@ -387,7 +387,7 @@ def test_answer_that_was_whole_survives_the_reset_behind_it(pod):
 
 @pytest.mark.skipif(not shutil.which('ss'), reason='not installed: ss')
 def test_reason_of_what_the_kernel_was_asked_to_end(pod):
-    """Nobody has reset it, and no reason says so."""
+    """Neither peer reset the connection, and no reason claims so."""
     client, server = pod('client'), pod('server')
     server.app()
     with client.connect((server.v4, 8080)) as sock:

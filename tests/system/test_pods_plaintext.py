@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pod without a sidecar among pods that have one: as client and as server, refused and let pass by rule."""
+"""Tests a pod without a sidecar among pods that have one: as client and as server, refused and allowed by rules."""
 import pytest
 
 import pods
@@ -12,7 +12,7 @@ HELLO = b'plaintext from a pod without a sidecar'
 
 
 def talk(pod, to):
-    """HELLO when it came back, or how the connection ended."""
+    """Returns HELLO if it came back, or how the connection ended."""
     return fate(lambda: pod.connect(to), HELLO)
 
 
@@ -29,7 +29,7 @@ def inbound(mode, source=None):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_strict_refuses_it(pod, family):
-    """The app has not even been asked."""
+    """The connection never reaches the app."""
     old, web = pod('old', sidecar=False), pod('web')
     app = web.app()
     assert talk(old, (getattr(web, family), 8080)) != HELLO
@@ -68,7 +68,7 @@ def test_permissive_without_a_rule_refuses_it(pod, family):
 
 
 def test_permissive_lets_a_server_speak_first(pod):
-    """Mail, from a pod without a sidecar that waits for the greeting."""
+    """A pod without a sidecar waits for the greeting of a mail server."""
     old, mail = pod('old', sidecar=False), pod('mail', inbound('permissive'))
     server = software.smtp(mail)
     for address in mail.v4, mail.v6:
@@ -94,7 +94,7 @@ def test_one_port_in_plaintext_among_strict_ones(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_nothing_goes_to_it_in_the_clear(pod, family):
-    """By default a destination has to speak mutual TLS; the app sees its connection closed."""
+    """By default, a destination has to speak mutual TLS: the app's connection is closed."""
     old, shop = pod('old', sidecar=False), pod('shop')
     old.app()
     with pods.in_the_dark(HELLO, shop, old):
@@ -104,7 +104,7 @@ def test_nothing_goes_to_it_in_the_clear(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_plaintext_to_it_by_configuration(pod, family):
-    """And to it alone."""
+    """The rule applies to this pod only."""
     old, other = pod('old', sidecar=False), pod('other', sidecar=False)
     shop = pod('shop', {'upstream old': {'to': f'{old.v4}:8080, [{old.v6}]:8080', 'mode': 'plaintext'}})
     for each in old, other:
@@ -118,7 +118,7 @@ def test_plaintext_to_it_by_configuration(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_refused_by_configuration(pod, family):
-    """The destination does not even see a SYN."""
+    """The destination does not even receive a SYN."""
     old = pod('old', sidecar=False)
     shop = pod('shop', {'outbound': {'default': 'refuse'}})
     old.app()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two pods of podman, put together as Kubernetes would do it: an init container that loads the rules and ends, agent
-and sidecar as two users without any capability on a read-only root, and an app that knows nothing of them.
-"""
+"""Runs two pods of podman, composed as Kubernetes would do it: an init container that loads the rules and exits, agent
+and sidecar as two users without any capability on a read-only root, and an app that knows nothing of them."""
 import contextlib
 import os
 
@@ -35,7 +34,7 @@ to = 6379
 
 
 class Pod:
-    """A pod with the sidecar's three containers; the app comes later."""
+    """A pod with the sidecar's three containers. The app is added later."""
 
     def __init__(self, podman, lab, name):
         self.podman, self.lab, self.name = podman, lab, name
@@ -69,7 +68,7 @@ class Pod:
         return (done.stdout + done.stderr).decode()
 
     def addresses(self):
-        """IPv4 and IPv6."""
+        """Returns the addresses, IPv4 and IPv6."""
         infra = self.podman('pod', 'inspect', '--format', '{{.InfraContainerID}}', self.name)
         text = self.podman('inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}} '
                            '{{.GlobalIPv6Address}}{{end}}', infra)
@@ -124,7 +123,7 @@ def two_pods(podman, network, shop, cache):
             assert redis(host, 'get', host) == MARKER
         assert redis('127.0.0.1', '-p', '6380', 'ping') == 'PONG'
 
-        # New certificates, as the kubelet brings them, under a connection that stays.
+        # The pods get new certificates, as the kubelet writes them, during an open connection.
         podman('exec', '-d', 'shop-app', 'redis-cli', '-h', 'cache', 'subscribe', 'news')
         wait_until(lambda: redis('cache', 'pubsub', 'numsub', 'news') == 'news\n1', 'it has subscribed')
         for pod in shop, cache:
@@ -132,7 +131,7 @@ def two_pods(podman, network, shop, cache):
             wait_until(lambda p=pod: '"generation":2' in p.logs('sidecar'), f'{pod.name} has the new one')
         assert redis('cache', 'publish', 'news', MARKER) == '1'
 
-        # Without its sidecar the app reaches nobody, and comes back with it.
+        # Without its sidecar, the app reaches no one. It works again when the sidecar is back.
         podman('kill', '--signal', 'KILL', 'shop-sidecar')
         wait_until(lambda: 'Exited' in podman('ps', '-a', '--filter', 'name=shop-sidecar', '--format', '{{.Status}}'),
                    'it is gone')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pod that calls itself, probes, and connections that would go round for ever."""
+"""Tests a pod that calls itself, probes, and connections that would loop for ever."""
 import re
 
 import pytest
@@ -23,7 +23,7 @@ def echoes(sock, text=b'to myself'):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_app_calls_localhost(pod, family):
-    """Not captured: also without any sidecar, it works."""
+    """Such calls are not captured, and work without a sidecar too."""
     web = pod('web')
     web.app()
     with web.connect((LOOPBACK[family], 8080)) as sock:
@@ -36,7 +36,7 @@ def test_app_calls_localhost(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_app_calls_its_own_pod(pod, family):
-    """It does not leave the pod, and is not captured."""
+    """The connection does not leave the pod and is not captured."""
     web = pod('web')
     web.app()
     with web.capture() as seen:
@@ -48,7 +48,7 @@ def test_app_calls_its_own_pod(pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_app_calls_its_own_service(node, pod, family):
-    """By way of the node and back: mutual TLS with itself. The node is the source then, as with every hairpin."""
+    """The call goes through the node and back, with mutual TLS. The node is then the source, as with every hairpin."""
     web = pod('web')
     web.app()
     service = node.service(80, [web], to=8080)
@@ -62,7 +62,7 @@ def test_app_calls_its_own_service(node, pod, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_sidecar_calls_its_own_pod(pod, family):
-    """A fixed listener that leads to the pod's own address: judged like what any peer sends."""
+    """A fixed listener leads to the pod's own address. The connection is judged like that of any peer."""
     web = pod('web', start=False)
     address = getattr(web, family)
     to = f'[{address}]:8080' if ':' in address else f'{address}:8080'
@@ -104,7 +104,7 @@ def test_admin_endpoint_is_not_captured(node, pod):
 @pytest.mark.parametrize('port', [pods.OUTBOUND, pods.INBOUND])
 @pytest.mark.parametrize('where', ['loopback', 'own pod', 'other pod', 'own service'])
 def test_capture_port_cannot_be_dialled(node, pod, family, port, where):
-    """Refused at once, and nobody goes round: as many connections as were dialled, or none."""
+    """The connection is refused at once and does not loop: the sidecar sees few connections or none."""
     web, other = pod('web'), pod('other')
     service = node.service(80, [web], to=port)
     to = {'loopback': (LOOPBACK[family], port), 'own pod': (getattr(web, family), port),
@@ -122,7 +122,7 @@ def test_capture_port_cannot_be_dialled(node, pod, family, port, where):
 @pytest.mark.parametrize('port', [pods.OUTBOUND, pods.INBOUND])
 @pytest.mark.parametrize('mode', ['strict', 'permissive', 'plaintext'])
 def test_capture_port_cannot_be_dialled_from_outside(pod, family, port, mode):
-    """Also where plaintext is let in."""
+    """This holds even if plaintext is allowed."""
     web = pod('web', {'inbound': {'mode': mode}, 'allow all': {'from': 'plaintext'}})
     other = pod('other', sidecar=False)
     for _ in range(3):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real software that knows nothing of us, in pods with captured traffic: over IPv4 and IPv6, to a pod and to a
-service, by address and by name. Nothing of it is on the wire in the clear.
-"""
+"""Runs real software that knows nothing of the sidecar, in pods with captured traffic: over IPv4 and IPv6, to a pod and
+to a service, by address and by name. None of its data is on the wire in the clear."""
 import json
 import re
 
@@ -21,7 +20,7 @@ def needs(*programs):
 
 
 def ways(pod, service):
-    """Every way to say where somebody is."""
+    """Returns every way to name the server."""
     return [pod.v4, pod.v6, service.v4, service.v6, f'{service.name}.test', f'{pod.name}.test']
 
 
@@ -30,7 +29,7 @@ def bracketed(host):
 
 
 def both_ends_saw(shop, server, count, port):
-    """Each of so many connections is in the logs of both sidecars, with the identities and the real addresses."""
+    """The logs of both sidecars have this number of connections, with the identities and the real addresses."""
     wait_until(lambda: len(shop.connections('outbound')) >= count and len(server.connections('inbound')) >= count,
                lambda: f'{len(shop.connections("outbound"))} and {len(server.connections("inbound"))} of {count}')
     for line in shop.connections('outbound'):
@@ -62,7 +61,7 @@ def test_postgresql(node, pod):
 
 @needs('mariadbd', 'mariadb')
 def test_mariadb_speaks_first(node, pod):
-    """Strict mode looks at nothing and waits for nothing: the greeting comes at once, however long detection may take."""
+    """Strict mode detects nothing and waits for nothing: the greeting comes at once, however long detect_timeout is."""
     slow = {'inbound': {'detect_timeout': '1m'}}
     shop, server = pod('shop', slow), pod('db', slow)
     software.mariadb(server)
@@ -76,7 +75,7 @@ def test_mariadb_speaks_first(node, pod):
 
 @needs('redis-server', 'redis-cli')
 def test_redis(node, pod):
-    """Requests, a subscription that stays open, and a replica in a third pod that follows."""
+    """Runs requests, a subscription that stays open, and a replica in a third pod."""
     shop, server, copy = pod('shop'), pod('cache'), pod('copy')
     software.redis(server)
     software.redis(copy)
@@ -118,7 +117,7 @@ def test_nginx_keeps_connections(node, pod):
 def both_ends_saw_http(shop, server):
     wait_until(lambda: len(server.connections('inbound')) == 6 and len(shop.connections('outbound')) == 6,
                'all six connections have ended')
-    # What the app dialled, before and behind the node's translation.
+    # The address that the app dialled, before and after the node's translation.
     assert {line['destination'].rpartition(':')[2] for line in shop.connections('outbound')} == {'80', '8080'}
     assert {line['destination'].rpartition(':')[2] for line in server.connections('inbound')} == {'8080'}
 
@@ -140,7 +139,7 @@ def test_nginx_http2(node, pod):
 
 @needs('nginx', 'curl')
 def test_service_of_two_pods(node, pod):
-    """Each gets its part; each is known by its own identity."""
+    """Each pod gets its share of the connections, and is known by its own identity."""
     shop, first, second = pod('shop'), pod('web1'), pod('web2')
     for server in first, second:
         software.nginx(server, body=server.name)
@@ -170,20 +169,20 @@ def test_smtp_speaks_first(node, pod):
 @pytest.mark.parametrize('options', [(), ('-R',), ('-P', '4'), ('-6',), ('-6', '-R', '-P', '4')],
                          ids=lambda options: ' '.join(options) or 'plain')
 def test_iperf3(node, pod, options):
-    """Bulk in either direction, on one connection and on several."""
+    """Transfers bulk data in both directions, on one connection and on several."""
     shop, server = pod('shop'), pod('sink')
     software.iperf3(server)
     service = node.service(5201, [server])
     report = json.loads(shop.run(['iperf3', '-c', service.v6 if '-6' in options else service.v4, '-n', '32M', '-J',
                                   *options]))
-    # What was on its way when iperf3 had sent enough, it does not wait for.
+    # iperf3 does not wait for data in flight once it has sent enough.
     assert report['end']['sum_sent']['bytes'] >= 32 << 20 and report['end']['sum_received']['bytes'] > 0
 
 
 @needs('nginx', 'curl')
 @pytest.mark.parametrize('family', ['v4', 'v6'])
 def test_bulk_is_whole(node, pod, family):
-    """Downloads at the same time, each to its last byte."""
+    """Several downloads run at the same time, and each is complete."""
     shop, server = pod('shop'), pod('web')
     software.nginx(server)
     url = f'http://{bracketed(getattr(node.service(80, [server], to=8080), family))}/big'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules over real connections: where a peer comes from, and what audit mode does and records."""
+"""Tests rules over real connections: where a peer comes from, and what audit mode does and records."""
 import re
 import socket
 import ssl
@@ -14,7 +14,7 @@ CLIENT, SERVER, TD = labs.CLIENT, labs.SERVER, labs.TD
 
 
 def verdict_from(source, to, svid, root):
-    """As peers.verdict, from an address of this machine."""
+    """Returns peers.verdict for a client with this address of the machine."""
     host = '::1' if ':' in source else '127.0.0.1'
     try:
         with socket.create_connection((host, to), timeout=10 * labs.SLOW, source_address=(source, 0)) as sock:
@@ -33,7 +33,7 @@ def verdict_from(source, to, svid, root):
     ('10.0.0.0/8, 127.0.0.7', '127.0.0.7', True), ('::1', '::1', True), ('::1', '127.0.0.1', False),
     ('::2/127', '::1', False), ('0.0.0.0/0', '::1', False), ('::/0', '127.0.0.1', False), ('::/0', '::1', True)])
 def test_sources(lab, app, sources, source, good):
-    """On a dual-stack listener, where the kernel writes IPv4 peers as IPv6."""
+    """On a dual-stack listener, the kernel writes IPv4 peers as IPv6."""
     server = app()
     inbound = lab.inbound(server.port, {'service app': {'listen': '*:0'}, 'allow near': {'from': CLIENT,
                                                                                       'sources': sources}},
@@ -57,7 +57,7 @@ def test_deny_by_source(lab, app):
 # --- audit ------------------------------------------------------------------------------------------
 
 def test_audit_for_all_lets_pass_and_records(lab, app):
-    """With `access = denied` too: what would be denied is what somebody who logs denials wants to know."""
+    """`access = denied` logs these connections too: anyone who logs denials also wants to see would-be denials."""
     inbound = lab.inbound(app().port, {'policy': {'mode': 'audit'}, 'log': {'access': 'denied'},
                                        'deny server': {'from': SERVER}}, allow=CLIENT)
     stranger = lab.root.issue(f'spiffe://{TD}/stranger')
@@ -71,7 +71,8 @@ def test_audit_for_all_lets_pass_and_records(lab, app):
 
 
 def test_audit_is_no_way_around_the_certificate(lab, app):
-    """Policy in audit mode, and yet: no certificate, one of a foreign root, one that is no SVID."""
+    """Even in audit mode, the sidecar refuses a missing certificate, one of a foreign root, and one that is not an
+    SVID."""
     inbound = lab.inbound(app().port, {'policy': {'mode': 'audit', 'default': 'allow'}})
     assert peers.verdict(inbound.port, None, lab.root) == 116
     assert peers.verdict(inbound.port, lab.other_root.issue(CLIENT), lab.root) == 48
@@ -79,7 +80,7 @@ def test_audit_is_no_way_around_the_certificate(lab, app):
 
 
 def test_audit_of_a_deny_rule(lab, app):
-    """It refuses nobody, and grants nothing either."""
+    """The rule refuses no peer, and admits none."""
     inbound = lab.inbound(app().port, {'deny trial': {'from': f'spiffe://{TD}/**', 'mode': 'audit'}}, allow=CLIENT)
     assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
     line = inbound.wait_line(msg='connection', direction='inbound')
@@ -91,7 +92,7 @@ def test_audit_of_a_deny_rule(lab, app):
 
 
 def test_audit_of_an_allow_rule(lab, app):
-    """It lets nobody in, and says whom it would."""
+    """The rule admits no peer, and logs which peers it would admit."""
     server = app()
     inbound = lab.inbound(server.port, {'allow trial': {'from': SERVER, 'mode': 'audit'}}, allow=CLIENT)
     assert peers.verdict(inbound.port, lab.server, lab.root) == 49
@@ -104,7 +105,7 @@ def test_audit_of_an_allow_rule(lab, app):
 # --- counted by rule ----------------------------------------------------------------------------------
 
 def decisions(workload):
-    """{(rule, decision): number}, as Prometheus sees it"""
+    """Returns {(rule, decision): number} as Prometheus reads it."""
     text = workload.get('/metrics')[1]
     return {(rule, word): int(number) for rule, word, number in re.findall(
         r'^fairlead_policy_decisions_total\{rule="(.+?)",decision="(.+?)"\} (\d+)$', text, re.MULTILINE)}
@@ -121,7 +122,7 @@ def test_decisions_are_counted_by_rule_and_survive_a_reload(lab, app):
         assert peers.verdict(inbound.port, svid, lab.root) == alert
     counted = {('mesh', 'allow'): 3, ('server', 'deny'): 1, ('default', 'deny'): 2, ('default', 'allow'): 0}
     assert decisions(inbound) == counted
-    # The rule `server` goes, the default changes, another rule moves up.
+    # The rule `server` is removed, the default changes, and another rule moves up.
     inbound.change({'deny server': None, 'policy': {'default': 'allow'}, 'deny early': {'from': f'spiffe://{TD}/x'}})
     inbound.wait_line(msg='generation in use', generation=2)
     del counted['server', 'deny']
@@ -134,7 +135,7 @@ def test_decisions_are_counted_by_rule_and_survive_a_reload(lab, app):
 
 
 def test_no_certificate_is_no_decision(lab, app):
-    """Policy is not asked about somebody who has not proved who he is."""
+    """Policy does not decide about a peer that has not proved its identity."""
     inbound = lab.inbound(app().port)
     assert peers.verdict(inbound.port, None, lab.root) == 116
     assert decisions(inbound) == {('default', 'allow'): 0, ('default', 'deny'): 0}

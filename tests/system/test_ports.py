@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Source ports: a captured app has as many connections as it has without us, and in mode = tproxy ours, in the client's
-name, never meet the client's own."""
+"""Tests source ports: a captured app can open as many connections as without a sidecar. In mode = tproxy, our
+connections under the client's address never collide with the client's own."""
 import os
 import resource
 import socket
@@ -26,7 +26,7 @@ def speaks(sock, word):
 
 
 class Calls:
-    """Connections of a pod's app to one destination, in the hands of this process."""
+    """Connections of a pod's app to one destination, held by this process."""
 
     def __init__(self, pod, to, timeout=5):
         self.pod, self.to, self.open, self.failed, self.timeout = pod, to, [], [], timeout * labs.SLOW
@@ -44,7 +44,7 @@ class Calls:
         return sock
 
     def make(self, count, *, stays=lambda number: True, patience=1):
-        """So many one after the other, to the first that fails; those that do not stay end at once."""
+        """Makes this many, one after the other, up to the first failure. Those that do not stay are closed at once."""
         def run():
             for number in range(count):
                 sock = self.call(number)
@@ -86,7 +86,7 @@ def test_a_captured_app_has_as_many_connections_as_a_plain_one(node, family):
         assert len(without.open) == 100
         calls.make(110)
         assert len(calls.open) == 100 and calls.still_live()
-        # Another destination has its own.
+        # Another destination has its own ports.
         with Calls(client, (getattr(old, family), 8080)) as others:
             client.change({'outbound': {'default': 'plaintext'}})
             client.agent.wait_line(msg='INI reloaded')
@@ -107,11 +107,11 @@ def mixed(number):
 @pytest.mark.heavy
 @pytest.mark.parametrize('mesh', (False, True), ids=('plaintext', 'mtls'))
 def test_tproxy_with_many_connections_of_one_client(node, mesh):
-    """With ports of the range that the client has its own from, tens of these would meet."""
+    """If the ports came from the range that the client uses itself, tens of these connections would collide."""
     count, stays = 3000, mixed
     if os.environ.get('FAIRLEAD_LONG'):
-        # Each takes a sidecar two descriptors, and one client may not have all of them (README, Limits and strangers): so
-        # many of 100 stay as is safe by that.
+        # Each connection costs a sidecar two descriptors, and one client may not use all of them (README, Limits and
+        # strangers). So of every 100, only a safe number stays open.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         count, share = 20000, min(90, most // 1000)
@@ -143,7 +143,7 @@ asyncio.run(main())"""
 
 
 def echo(pod, port=8080):
-    """A server for thousands, with one socket for both families."""
+    """Starts a server for thousands of connections, with one socket for both families."""
     server = pod.spawn('echo', ['/usr/bin/python3', '-c', ECHO, port])
     server.expected.add(-15)
     labs.wait_until(lambda: len(pod.space.root(['ss', '-Hltn', f'sport = :{port}']).splitlines()) == 2,
@@ -152,7 +152,7 @@ def echo(pod, port=8080):
 
 
 def with_few_ports(node, kernel):
-    """mode = tproxy, with 20 ports of ours for a client, and as many of the kernel's as that."""
+    """Returns a server with mode = tproxy, 20 of our ports for a client, and this many of the kernel's."""
     server = tproxy_server(node, PLAINTEXT, start=False)
     setting(server, 'ip_local_reserved_ports', '1024-10239,10260-32767,61000-65535')
     setting(server, 'ip_local_port_range', f'40000 {40000 + kernel - 1}')
@@ -170,7 +170,7 @@ def test_tproxy_without_a_port_left_ends_the_connection_at_once(node, family):
         assert len(calls.open) == 31 and len(calls.failed) == 1 and calls.failed[0][0] == 30
         line = server.wait_connection('inbound', reason='app_unreachable')
         assert 'port' in line['detail'] and line['duration_s'] < 2
-        # As soon as one has ended, there is room again.
+        # As soon as one connection has ended, a port is free again.
         calls.open[0].close()
         server.wait_connection('inbound', reason='done')
         again = client.space.inside(lambda: calls.call(99))
@@ -180,7 +180,7 @@ def test_tproxy_without_a_port_left_ends_the_connection_at_once(node, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_tproxy_goes_past_its_own_time_wait(node, family):
-    """Each of these leaves the sidecar's socket in TIME-WAIT, and there are 21 ports for 100."""
+    """Each connection leaves the sidecar's socket in TIME-WAIT. 100 connections share 21 ports."""
     server, client = with_few_ports(node, 1)
     with Calls(client, (getattr(server, family), 8080)) as calls:
         calls.make(100, stays=lambda number: False)

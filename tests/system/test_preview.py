@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fairlead-agent preview: what a candidate would do to open connections, told beforehand, and true afterwards."""
+"""Tests fairlead-agent preview: it tells what a candidate would do to open connections, and its answer comes true."""
 import contextlib
 import json
 import os
@@ -38,13 +38,13 @@ def candidate(workload, name, text):
 
 
 def ini_with(workload, name, sections):
-    """The INI of the workload with sections laid over it; None takes one away."""
+    """Returns the INI of the workload with these sections laid over it. None removes one."""
     merged = {key: keys for key, keys in {**workload.sections, **sections}.items() if keys is not None}
     return candidate(workload, name, ini(merged))
 
 
 class Callers:
-    """Live connections of some identities."""
+    """Live connections of several identities."""
 
     def __init__(self, port, lab):
         self.port, self.lab, self.socks = port, lab, {}
@@ -105,7 +105,7 @@ def test_a_rule_that_goes(inbound, callers):
     assert '5 open connections: 5 policy_lost' in shown and shown.count(WEB) == 5 and OPS not in shown
     callers.alive(WEB)
     callers.alive(OPS)
-    # And then in earnest.
+    # Then the same change is made for real.
     inbound.change({'allow web': None})
     for sock in callers.socks[WEB]:
         with contextlib.suppress(OSError):
@@ -119,7 +119,7 @@ def test_candidates_from_stdin(inbound, callers, lab):
     assert json.loads(preview(inbound, '-', code=1, stdin=text).stdout)['closes'] == {'policy_lost': 5}
     done = preview(inbound, '-', code=2, stdin=text + '[alow x]\n')
     assert done.stderr.startswith('/dev/stdin:') and 'unknown section [alow]' in done.stderr
-    # What it is, its content tells; with a file beside it.
+    # The content tells the kind of candidate, also beside a file.
     other = CA('other')
     done = preview(inbound, inbound.ini, '/dev/stdin', code=2, stdin=other.cert_pem.decode())
     assert 'this candidate would be refused' in done.stderr and '/proc/' not in done.stderr
@@ -173,7 +173,7 @@ def test_crl(inbound, callers, lab):
 
 
 def test_roots_one_by_one(lab, app):
-    """Two roots: ours stands on the one, some peers on the other."""
+    """There are two roots: our certificate is issued by one of them, and some peers by the other."""
     old = CA(labs.TD)
     both = lab.root.cert_pem + old.cert_pem
     inbound = lab.inbound(app().port, {'sidecar': {'control': lab.folder / 'control.sock'}}, name='back', start=False)
@@ -193,7 +193,7 @@ def test_roots_one_by_one(lab, app):
         assert {c['peer'] for c in answer['connections']} == {OPS}
         callers.alive(OPS)
         callers.alive(WEB)
-        # What was found out about the candidate says nothing about the next generation.
+        # The result for the candidate has no effect on the next generation.
         inbound.mount(lab.server, both + CA(labs.TD).cert_pem)
         wait_until(lambda: len(told(inbound, code=0)['roots']) == 3, 'a third root')
         callers.alive(OPS)
@@ -281,7 +281,7 @@ def test_many_at_once(inbound, callers):
 
 @pytest.mark.tsan
 def test_while_generations_come(inbound, callers):
-    """Each judgement begins the preview's walk anew; its answer is whole all the same."""
+    """Each new generation restarts the walk of the preview. Its answer is still complete."""
     for i in range(5):
         inbound.change({'log': {'access': ('denied', 'all')[i % 2]}})
         assert told(inbound, code=0)['judged'] == 8

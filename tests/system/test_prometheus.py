@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What monitoring gets: identity and process as metrics; rules and dashboard, checked by promtool; a real Prometheus."""
+"""Tests what monitoring gets: identity and process metrics, rules and dashboard checked by promtool, and a real
+Prometheus."""
 import datetime
 import json
 import pathlib
@@ -58,7 +59,7 @@ def test_each_certificate_has_a_begin_and_an_end(lab):
 
 
 def test_the_process_by_convention(lab, app):
-    """The same numbers as the kernel's, and more when there is more to count."""
+    """The metrics equal the kernel's numbers, and grow with use."""
     pair = lab.pair(app().port)
     web = pair.inbound
     before = metrics(web)
@@ -74,7 +75,7 @@ def test_the_process_by_convention(lab, app):
         socks[-1].sendall(b'x')
         assert socks[-1].recv(1) == b'x'
     after = metrics(web)
-    assert after['process_open_fds',] >= before['process_open_fds',] + 15  # each has two; callers of metrics come and go
+    assert after['process_open_fds',] >= before['process_open_fds',] + 15  # two for each connection; others come and go
     assert after['process_cpu_seconds_total',] > before['process_cpu_seconds_total',]
     for sock in socks:
         sock.close()
@@ -88,7 +89,7 @@ def rules():
 
 
 def dashboard_expressions():
-    """Those of panels, annotations and variables."""
+    """Returns the expressions of panels, annotations and variables."""
     found = []
 
     def walk(node):
@@ -107,7 +108,7 @@ def names_in(expression):
 
 
 def alternatives(expression):
-    """The values that an expression wants labels to have."""
+    """Returns the label values that an expression matches."""
     return {word for label, _, value in MATCHER.findall(expression) if label != 'job' and '$' not in value
             for word in value.split('|')}
 
@@ -117,7 +118,8 @@ def expressions():
 
 
 def test_rules_and_dashboard_ask_for_what_there_is():
-    """Every metric is one of the sidecar's, and every label's value one of its words: an alert on any other never fires."""
+    """Every metric is one of the sidecar's, and every label value is one that it uses: otherwise an alert would never
+    fire."""
     binary = pathlib.Path(labs.SIDECAR).read_bytes()
     words = set(re.findall(rb'[!-~]+(?=\0)', binary))
     listed = (FOLDER.parents[1] / 'README.md').read_text(encoding='utf-8')
@@ -181,7 +183,7 @@ def test_tests_of_the_rules_notice_a_change(tmp_path, old, new):
 # --- Prometheus itself ----------------------------------------------------------------------------
 
 class Prometheus:
-    """One that reads these workloads over loopback every second."""
+    """A Prometheus that scrapes these workloads over loopback every second."""
 
     def __init__(self, lab, *workloads):
         self.port = lab.ports.free()
@@ -208,7 +210,7 @@ class Prometheus:
             return False
 
     def query(self, expression):
-        """[(labels, value)]"""
+        """Returns [(labels, value)]."""
         answer = json.loads(self.get('/api/v1/query', query=expression))
         return [(each['metric'], float(each['value'][1])) for each in answer['data']['result']]
 
@@ -219,7 +221,7 @@ class Prometheus:
 
 @needs_prometheus
 def test_a_real_prometheus(lab, app):
-    """It reads the sidecars, computes every rule and every panel without an error, and reports what goes wrong."""
+    """It scrapes the sidecars, evaluates every rule and every panel without an error, and reports failures."""
     pair = lab.pair(app().port)
     watch = Prometheus(lab, *pair.workloads)
     targets = {f'127.0.0.1:{each.admin}' for each in pair.workloads}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the app is told of its client: the PROXY protocol, version 2."""
+"""Tests what the app learns about its client by the PROXY protocol, version 2."""
 import socket
 import struct
 
@@ -16,7 +16,7 @@ VERSIONS = {4: (0x11, 4, socket.AF_INET), 6: (0x21, 16, socket.AF_INET6)}
 
 
 def proxy_header(sock):
-    """(source, destination, {type: value}) of the header, and no byte more."""
+    """Returns (source, destination, {type: value}) of the header, and reads no byte beyond it."""
     head = sock.recv(16, socket.MSG_WAITALL)
     assert head[:13] == SIGNATURE + b'\x21'
     rest = sock.recv(int.from_bytes(head[14:16], 'big'), socket.MSG_WAITALL)
@@ -36,7 +36,8 @@ def tlvs(data):
 
 @pytest.mark.parametrize('host', ['127.0.0.1', '::1'])
 def test_proxy_protocol(lab, app, host):
-    """Before the first byte: the client's address, where it wanted to go, and who it is; of plaintext no word of TLS."""
+    """Before the first byte, the app gets the client's address, its destination and its identity. For plaintext,
+    nothing about TLS."""
     headers = []
 
     def handler(sock):
@@ -64,7 +65,7 @@ def test_proxy_protocol(lab, app, host):
 
 
 def test_proxy_protocol__unix_app(lab, app):
-    """An app behind a Unix socket is told the addresses of the connection that it never sees."""
+    """An app behind a Unix socket gets the addresses of the TCP connection that it never sees."""
     headers = []
 
     def handler(sock):
@@ -80,7 +81,7 @@ def test_proxy_protocol__unix_app(lab, app):
 
 
 def test_proxy_protocol__server_speaks_first(lab, app):
-    """The header does not wait for a byte of the client's."""
+    """The header does not wait for a byte of the client."""
     def handler(sock):
         proxy_header(sock)
         greeter(sock)
@@ -94,7 +95,7 @@ def http_get(port):
 
 
 def test_proxy_protocol__haproxy(lab):
-    """HAProxy reads addresses and SPIFFE ID."""
+    """HAProxy reads the addresses and the SPIFFE ID."""
     port = lab.ports.free()
     config = lab.folder / 'haproxy.cfg'
     config.write_text(
@@ -112,7 +113,7 @@ def test_proxy_protocol__haproxy(lab):
 
 
 def test_proxy_protocol__nginx(lab):
-    """nginx reads the addresses; the identity from 1.23.2 on, older ones pass over it."""
+    """nginx reads the addresses, and from 1.23.2 on the identity. Older versions skip it."""
     port = lab.ports.free()
     config = lab.folder / 'nginx.conf'
     temporary = '\n'.join(f'{kind}_temp_path {lab.folder}/{kind};'

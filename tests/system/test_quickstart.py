@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""deploy/quickstart, to its end, with the programs of this build in a copy of the checkout."""
+"""Runs deploy/quickstart to its end, with the programs of this build in a copy of the checkout."""
 import os
 import shutil
 import subprocess
@@ -16,14 +16,14 @@ import software
 @pytest.mark.skipif(not database.programs(), reason='PostgreSQL is missing (package postgresql)')
 @pytest.mark.skipif(bool(software.missing('nginx', 'curl', 'openssl')), reason='nginx, curl or openssl is missing')
 def test_quickstart(lab):
-    """Every claim is checked and holds, and nothing is left."""
+    """Every claim is checked and holds, and nothing is left behind."""
     checkout, place = lab.folder / 'checkout', lab.folder / 'place'
     shutil.copytree(labs.ROOT / 'deploy', checkout / 'deploy', ignore=shutil.ignore_patterns('subprojects'))
     for program in labs.SIDECAR, labs.AGENT:
         copy = checkout / 'build' / os.path.relpath(program, labs.BUILD)
         copy.parent.mkdir(parents=True)
         shutil.copy(program, copy)
-    (checkout / 'deploy' / 'build').write_text('#!/bin/sh\n')  # they are built
+    (checkout / 'deploy' / 'build').write_text('#!/bin/sh\n')  # they are built already
     place.mkdir()
     place.chmod(0o1777)
     done = subprocess.run([checkout / 'deploy' / 'quickstart'], env={**os.environ, 'TMPDIR': str(place)},

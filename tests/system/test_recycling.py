@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Connections that end for their age, or since they belong to an older generation."""
+"""Tests connections that end because of their age or because they belong to an older generation."""
 import select
 import ssl
 import threading
@@ -16,7 +16,7 @@ from volume import secret
 # --- recycling ------------------------------------------------------------------------------------------------
 
 class Talker(threading.Thread):
-    """Says something and checks the answer, with a pause between; notes how and when it ended."""
+    """Sends data, checks the answer, pauses, and repeats. Records how and when the connection ended."""
 
     def __init__(self, sock, pause, size=20000):
         super().__init__()
@@ -49,7 +49,8 @@ class Talker(threading.Thread):
 
 @pytest.mark.heavy
 def test_recycle(lab, echo, crowd):
-    """Idle ones first and spread, at a pause and orderly: no byte is lost, and new ones are not touched."""
+    """Idle connections end first, spread over time, at a pause and cleanly: no byte is lost, and new connections are
+    not touched."""
     inbound = judged_inbound(lab, echo, sections={'rotation': {'recycle': f'{6 * labs.PACE}s'}})
     dial = tls_dialler(inbound.port, lab.client, lab.root)
     crowd.add('idle', 20, dial)
@@ -82,7 +83,7 @@ def test_recycle(lab, echo, crowd):
 
 @pytest.mark.heavy
 def test_recycle_of_one_that_never_pauses(lab, echo):
-    """When the time is over it is reset, which nobody takes for an end."""
+    """When the time is over, the connection is reset, which no app takes for a clean end."""
     inbound = judged_inbound(lab, echo, sections={'rotation': {'recycle': f'{6 * labs.PACE}s'}})
     sock = tls_dialler(inbound.port, lab.client, lab.root)()
     sock.suppress_ragged_eofs = False
@@ -97,7 +98,7 @@ def test_recycle_of_one_that_never_pauses(lab, echo):
 
 @pytest.mark.heavy
 def test_an_answer_that_takes_its_time(lab, app):
-    """Who waits for it is not idle, however long the silence."""
+    """A connection that waits for an answer is not idle, however long the silence."""
     asked, answer = threading.Event(), threading.Event()
 
     def think(sock):
@@ -122,7 +123,7 @@ def test_an_answer_that_takes_its_time(lab, app):
 
 
 def test_max_age(lab, echo, crowd):
-    """At a pause, and orderly; a new one in its place lives as long."""
+    """The connection ends at a pause, cleanly. The one that replaces it lives as long."""
     inbound = judged_inbound(lab, echo, sections={'limits': {'max_age': f'{2 * labs.PACE}s', 'connections': 100}})
     begin = time.monotonic()
     crowd.add('old', 5, tls_dialler(inbound.port, lab.client, lab.root))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`fairlead-agent redirect`, the command: beside what is there already, again and again, in trouble."""
+"""Tests the command `fairlead-agent redirect`: beside existing rules, repeatedly, and when something fails."""
 import contextlib
 import os
 import random
@@ -17,12 +17,12 @@ from pods import SIDECAR_UID
 from scene import FAMILIES, line_of, lives, teller, tproxy_dial, tproxy_listener
 
 
-# --- beside what is there ---------------------------------------------------------------------------------
+# --- beside existing rules --------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_live_connections_stay_as_they_are(scene, family):
-    """Neither the rules' coming nor their going resets what was open before them; what is captured lives as long as
-    there are rules, whichever."""
+    """Applying or removing rules does not reset older connections. Captured connections live as long as any of our
+    rules are in force."""
     def pair():
         return (scene.dial(scene.caller, (getattr(scene.pod, family), 8080)),
                 scene.dial(scene.pod, (getattr(scene.caller, family), 9000)))
@@ -48,7 +48,7 @@ def test_live_connections_stay_as_they_are(scene, family):
 
 
 def test_remove_is_refused_while_the_app_may_still_send(scene):
-    """And no longer: a connection that it has closed is not in the way, nor is the sidecar by itself."""
+    """A connection that the app has closed does not prevent the removal, nor do the sidecar's own connections."""
     scene.redirect('apply')
     with scene.dial(scene.pod, (scene.caller.v4, 9000)) as sock:
         assert line_of(sock)[0] == 'outbound'
@@ -59,7 +59,8 @@ def test_remove_is_refused_while_the_app_may_still_send(scene):
 
 
 def test_remove_with_tproxy(scene):
-    """The sidecar's sockets have the addresses of others, and an app's answers to those would leave the pod."""
+    """The sidecar's sockets have addresses of other hosts, so without rules an app's answers to them would leave the
+    pod."""
     scene.write({'sidecar': {'inbound': '*:15007'}, 'redirect': {'mode': 'tproxy'}})
     scene.redirect('apply')
     to = scene.pod.v4, 8080
@@ -98,8 +99,8 @@ def test_remove_needs_no_ini(scene):
 
 
 def test_rules_of_others_are_not_touched(scene):
-    """Tables of nft and of iptables with rules at the same hooks: neither are they changed, nor do they lead a
-    connection past the sidecar."""
+    """Tables of nft and of iptables have rules at the same hooks. They are not changed, and they lead no connection
+    past the sidecar."""
     space = scene.pod.space
     space.nft('''
         table inet other {
@@ -122,7 +123,7 @@ def test_rules_of_others_are_not_touched(scene):
         scene.redirect('apply')
     assert (scene.inward('v4'), scene.outward('v4')) == ('captured', 'captured')
     assert (scene.inward('v6'), scene.outward('v6')) == ('captured', 'captured')
-    # What the sidecar dials is theirs to translate.
+    # The other rules may translate what the sidecar dials.
     assert scene.outward('v4', uid=SIDECAR_UID) == 'elsewhere'
     scene.redirect('remove')
     without = re.compile(r'packets \d+ bytes \d+|# (?:Generated|Completed).*|\[\d+:\d+\]')
@@ -182,10 +183,10 @@ def test_status_tells_what_the_rules_have_seen(node, scene):
     assert not re.search(r'^rules', status(), re.M)
 
 
-# --- trouble ----------------------------------------------------------------------------------------------
+# --- failures ---------------------------------------------------------------------------------------------
 
 def refused(done, code=2):
-    """Its one sentence."""
+    """Returns its only sentence."""
     assert (done.returncode, done.stdout) == (code, ''), done
     assert len(done.stderr.splitlines()) == 1, done.stderr
     return done.stderr
@@ -196,14 +197,14 @@ def test_without_net_admin(scene, action):
     agent = labs.within_reach(labs.AGENT, scene.pod.lab.folder)
     text = refused(scene.pod.try_run([agent, 'redirect', action, '-c', scene.ini]))
     assert 'NET_ADMIN' in text
-    # Nothing else is needed.
+    # The command needs nothing beyond that.
     prefix = scene.pod.prefix_of(0)
     prefix[prefix.index('--bounding-set=-all')] = '--bounding-set=-all,+net_admin'
     assert subprocess.run([*prefix, agent, 'redirect', action, '-c', scene.ini], check=False).returncode == 0
 
 
 def with_nft(scene, script, action):
-    """The words of the command, for which nft is this script; None: for which it is not there."""
+    """Returns the command line with this script in place of nft. None: nft does not exist."""
     stand_in = '/dev/null'
     if script is not None:
         stand_in = scene.pod.lab.folder / 'nft'
@@ -233,7 +234,7 @@ def test_without_nft(scene, action):
 ], ids=['unfit', 'mute', 'killed', 'endless'])
 @pytest.mark.parametrize('action', ['apply', 'remove'])
 def test_nft_that_fails(scene, script, text, action):
-    """And rules that cannot be read are not taken for rules that are not there."""
+    """Rules that cannot be read do not count as missing."""
     scene.redirect('apply')
     before = scene.rules()
     assert text in refused(in_place_of_nft(scene, script, action))
@@ -249,9 +250,9 @@ def test_nft_that_knows_no_json(scene):
 
 
 def test_nft_gets_nothing_but_the_rules(scene):
-    """No environment, no descriptors, and no shell's ways."""
+    """nft gets no environment and no extra descriptors, and no shell is involved."""
     seen = scene.pod.lab.folder / 'seen'
-    # It is asked what is in force, too.
+    # The agent also asks nft which rules are in force.
     script = f'[ "$1" = -j ] && exec echo "{{}}"; (cat /proc/$$/environ; echo "$#: $*"; cat) >{seen}'
     assert in_place_of_nft(scene, script, 'apply').returncode == 0
     text = seen.read_text()
@@ -261,7 +262,7 @@ def test_nft_gets_nothing_but_the_rules(scene):
 
 
 def test_nft_ends_with_the_agent(scene):
-    """What it would do later, nobody would know of."""
+    """Otherwise nft would act later, unnoticed."""
     begun = scene.pod.lab.folder / 'begun'
     with subprocess.Popen(with_nft(scene, f'echo $$ >{begun}.new; mv {begun}.new {begun}; exec sleep 60', 'apply')) as agent:
         wait_until(begun.exists, 'nft has begun')
@@ -286,7 +287,7 @@ def test_bad_settings_change_nothing(scene):
 
 @pytest.mark.parametrize('action', ['apply', 'remove'])
 def test_rules_that_the_kernel_refuses_change_nothing(scene, action):
-    """The table belongs to a process that is there: the kernel lets nobody else change it."""
+    """The table belongs to a live process, so the kernel lets no other process change it."""
     with subprocess.Popen([*scene.pod.space.prefix, 'nft', '-i'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                           text=True) as owner:
         owner.stdin.write('add table inet fairlead { flags owner; }\nadd chain inet fairlead theirs\n')
@@ -301,7 +302,7 @@ def test_rules_that_the_kernel_refuses_change_nothing(scene, action):
 
 @pytest.mark.heavy
 def test_killed_half_way_leaves_old_or_new_rules(scene):
-    """kill -9 at any moment, by turns from one set of rules to another."""
+    """kill -9 comes at any moment, while the rules change back and forth between two sets."""
     listings = []
     for value in '*:7777', '*:8888':
         scene.redirect('apply', exclude_outbound=value)

@@ -71,7 +71,7 @@ def test_an_app_of_ipv6_alone(scene):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_an_app_that_begins_to_listen_is_never_reached_without_the_sidecar(scene, family):
-    """The SYN decides: it is refused or led to the sidecar, whatever the app does meanwhile."""
+    """The SYN decides: it is refused or redirected to the sidecar, whatever the app does meanwhile."""
     scene.redirect('apply')
     done = threading.Event()
 
@@ -99,13 +99,14 @@ def test_an_app_that_begins_to_listen_is_never_reached_without_the_sidecar(scene
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_segments_out_of_nowhere_open_nothing(scene, family):
-    """Without a SYN the kernel has no connection, and answers with a reset; SYN with more flags is no SYN to it."""
+    """Without a SYN, the kernel has no connection and answers with a reset. SYN with FIN, RST or ACK does not count as
+    a SYN."""
     scene.redirect('apply')
     accepted = scene.pod.app(teller('app'), 8081)
-    # ACK; SYN+FIN; SYN+RST; SYN+ACK; FIN; none at all
+    # ACK; SYN+FIN; SYN+RST; SYN+ACK; FIN; no flag
     for flags in (0x10, 0x03, 0x06, 0x12, 0x01, 0x00):
         send_segment(scene, family, 8081, flags)
-    # With ECE and CWR, PSH or URG it is one.
+    # With ECE and CWR, PSH or URG it counts as a SYN.
     for flags in (0xc2, 0x0a, 0x22):
         send_segment(scene, family, 8081, flags)
     assert scene.inward(family, 8081) == 'captured'
@@ -143,7 +144,8 @@ def test_the_app_to_itself(scene, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_the_sidecar_to_its_own_pod(scene, family):
-    """Like a peer, unless it says that this is the app's due; and by loopback addresses directly."""
+    """The sidecar reaches its own pod as a peer, unless it marks the connection as meant for the app. By loopback it
+    reaches the app directly."""
     scene.redirect('apply')
     tos = [(socket.SOL_IP, socket.IP_TOS, TO_APP_TOS) if family == 'v4'
            else (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, TO_APP_TOS)]
@@ -153,7 +155,7 @@ def test_the_sidecar_to_its_own_pod(scene, family):
     assert scene.reached(scene.pod, (loopback(family), 8080), uid=SIDECAR_UID)[0] == 'app'
     assert scene.reached(scene.pod, (own, ADMIN), uid=SIDECAR_UID) == ('refused',)
     assert scene.counters()['to_self'] == 1
-    # That is the sidecar's alone: it leads nobody past capture.
+    # Only the sidecar may use this mark: for others it does not bypass capture.
     assert scene.outward(family, options=tos) == 'captured'
     with scene.dial(scene.caller, (own, 8080), options=tos) as sock:
         assert line_of(sock)[0] == 'inbound'
@@ -173,7 +175,7 @@ def test_the_sidecar_sees_that_the_rules_are_there(scene, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_ports_of_the_sidecar_are_never_led_elsewhere(scene, family):
-    """The admin port is reached as it is; who dials a capture port gets there, and is no captured connection."""
+    """The admin port is reached directly. A capture port can be dialled, but that is not a captured connection."""
     scene.pod.app(teller('admin'), ADMIN, uid=SIDECAR_UID)
     scene.pod.app(teller('fixed'), 8443, uid=SIDECAR_UID)
     scene.write({'redirect': {'exclude_inbound': ''},
@@ -187,7 +189,7 @@ def test_ports_of_the_sidecar_are_never_led_elsewhere(scene, family):
 
 
 EXCLUSIONS = [
-    # key, value, port of the captured, port of the spared
+    # key, value, captured port, excluded port
     ('exclude_inbound', '8081', 8080, 8081),
     ('exclude_inbound', '8081-8082, 8090', 8080, 8082),
     ('exclude_outbound', '*:9001', 9000, 9001),
@@ -210,7 +212,7 @@ def test_exclusion_by_port(scene, family, key, value, captured, spared):
 @pytest.mark.parametrize('key', ['exclude_inbound', 'exclude_outbound'])
 @pytest.mark.parametrize('form', ['{}', '{}/{}', '{}:{port}', '{}/{}:{port}'])
 def test_exclusion_by_address(node, scene, family, key, form):
-    """The other side's address: the source of what comes in, the destination of what goes out."""
+    """The address is that of the other side: the source of inbound, the destination of outbound connections."""
     other = node.pod('other', sidecar=False)
     other.app(teller('other'), 9000)
     bits = {'v4': 32, 'v6': 128}[family]
@@ -227,7 +229,7 @@ def test_exclusion_by_address(node, scene, family, key, form):
         assert scene.outward(family) == 'caller'
         assert scene.reached(scene.pod, (getattr(other, family), 9000))[0] == 'outbound'
         assert scene.outward(family, 9001) == ('captured' if 'port' in form else 'refused')
-    # The other family is another matter.
+    # The other family is not excluded.
     assert (scene.inward if key == 'exclude_inbound' else scene.outward)(
         'v6' if family == 'v4' else 'v4') == 'captured'
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`[redirect] other_protocols`: what is neither TCP nor captured is counted or dropped."""
+"""Tests `[redirect] other_protocols`: other protocols than TCP are not captured, but counted or dropped."""
 import contextlib
 import socket
 import struct
@@ -12,7 +12,7 @@ from scene import FAMILIES, loopback, number_of
 
 
 def datagram(scene, pod, to):
-    """What becomes of a datagram: 'answered', 'refused', or 'lost'."""
+    """Returns the fate of a datagram: 'answered', 'refused', or 'lost'."""
     family = 'v6' if ':' in to[0] else 'v4'
     with pod.space.inside(lambda: socket.socket(number_of(family), socket.SOCK_DGRAM)) as sock:
         sock.settimeout(2 * labs.SLOW)
@@ -27,11 +27,11 @@ def datagram(scene, pod, to):
 
 
 def echoes(pod, to):
-    """Does an ICMP echo request get its answer?"""
+    """Returns whether an ICMP echo request is answered."""
     v6 = ':' in to
     request, answer = (128, 129) if v6 else (8, 0)
     protocol = socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP
-    checksum = 0xffff & ~((request << 8) + 1 + 1)  # of IPv6 the kernel's matter
+    checksum = 0xffff & ~((request << 8) + 1 + 1)  # for IPv6, the kernel computes it
     with pod.space.inside(lambda: socket.socket(number_of('v6' if v6 else 'v4'), socket.SOCK_RAW, protocol)) as sock:
         sock.settimeout(10 * labs.SLOW)
         sock.sendto(struct.pack('!BBHHH', request, 0, checksum, 1, 1), (to, 0))
@@ -43,13 +43,13 @@ def echoes(pod, to):
 
 
 def other_counters(scene):
-    """Packets that came in, and went out, other than answers."""
+    """Returns the numbers of inbound and outbound packets, without answers."""
     counters = scene.counters()
     return counters['other_inbound'], counters['other_outbound']
 
 
 class Datagrams:
-    """Sends back what comes; dual stack."""
+    """Sends back every datagram, on both families."""
 
     def __init__(self, pod, port):
         def make():
@@ -97,7 +97,7 @@ def test_other_protocols_are_dropped(scene, family):
         assert out == {53: 'answered', 7000: 'refused', 7001: 'answered'}
         into = {port: datagram(scene, scene.caller, (getattr(scene.pod, family), port)) for port in (53, 7000, 7002)}
         assert into == {53: 'answered', 7000: 'refused', 7002: 'answered'}
-        # Inside the pod it is nobody's business.
+        # Inside the pod, nothing is counted or dropped.
         assert datagram(scene, scene.pod, (loopback(family), 7000)) == 'answered'
         assert datagram(scene, scene.pod, (getattr(scene.pod, family), 7000)) == 'answered'
     assert echoes(scene.pod, getattr(scene.caller, family))

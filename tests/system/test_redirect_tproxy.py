@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`[redirect] mode = tproxy`: the app sees where its client is."""
+"""Tests `[redirect] mode = tproxy`: the app sees the address of its client."""
 import re
 import socket
 
@@ -31,7 +31,7 @@ def test_tproxy_keeps_both_addresses(scene, family):
         sock, peer = listener.accept()
         with sock:
             assert sock.getsockname()[:2] == to and peer[0] == getattr(scene.caller, family)
-            # A destination that is not rewritten is the same in the kernel's books.
+            # The kernel reports the same destination, because it is not rewritten.
             assert original(sock) == to
             with tproxy_dial(scene, family, peer[0], to) as inner:
                 assert line_of(inner) == ('app',) and names == [peer[0]]
@@ -41,7 +41,7 @@ def test_tproxy_keeps_both_addresses(scene, family):
             sock.sendall(b'good morning')
             assert client.recv(100) == b'good morning'
     assert scene.counters()['inbound'] == 1
-    # An app that has gone is told to the sidecar at once, and does not send its reset to the client.
+    # The sidecar learns at once that an app is gone. The app's reset does not reach the client.
     with pytest.raises(ConnectionRefusedError):
         tproxy_dial(scene, family, getattr(scene.caller, family), (to[0], 8083))
 
@@ -64,7 +64,7 @@ def test_tproxy_refuses_for_an_app_that_is_not_there(scene, family):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_tproxy_with_the_sidecar_to_its_own_pod(scene, family):
-    """Over lo there is nothing to keep: it is led to the listener as with mode = redirect."""
+    """Over lo there is no address to preserve: the connection is redirected to the listener as with mode = redirect."""
     scene.write({'sidecar': {'inbound': '*:15007'}, 'redirect': {'mode': 'tproxy'}})
     scene.redirect('apply')
     to = getattr(scene.pod, family), 8080

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the app is told of a destination that refuses, and when: at once, by a reset, without a second try."""
+"""Tests what the app sees when a destination refuses: a reset, at once, without a second attempt."""
 import socket
 import time
 
@@ -20,7 +20,7 @@ def client_of(node, mode, sections=None):
 
 
 def told(connecting):
-    """How a connection ends that says nothing and waits, and after how many seconds."""
+    """Returns how a silent, waiting connection ends, and after how many seconds."""
     start = time.monotonic()
     try:
         with connecting() as sock:
@@ -32,13 +32,13 @@ def told(connecting):
 
 
 def dead(node, kind):
-    """A pod with an address of each family where PORT is refused, in this way."""
+    """Returns a pod with an address of each family where PORT is refused in this way."""
     if kind == 'captured':
         return node.pod('server')
     server = node.pod('server', sidecar=False)
     if kind == 'unreachable':
         node.space.ip(f'route add unreachable {server.v4}/32', f'route add unreachable {server.v6}/128')
-    elif kind == 'rejected':  # as kube-proxy does it for a Service without endpoints
+    elif kind == 'rejected':  # as kube-proxy does for a Service without endpoints
         node.space.nft('table inet refusal { chain c { type filter hook forward priority 0; '
                        f'tcp dport {PORT} reject with icmpx port-unreachable; }}; }}')
     return server
@@ -57,7 +57,7 @@ def test_a_refusal_is_passed_on_at_once(node, mode, kind):
         with client.capture() as seen:
             how, seconds = told(lambda: client.connect(to))
         assert how == 'ConnectionResetError' and seconds < labs.SLOW
-        # Where the node answers before connect() has returned, too: the kernel would try again, a second later.
+        # The node may answer before connect() has returned: the kernel would retry a second later.
         syns = [segment for segment in seen.segments() if segment[1] == to and segment[3] & 2]
         assert len(syns) == 1
     for family in FAMILIES:
@@ -68,7 +68,8 @@ def test_a_refusal_is_passed_on_at_once(node, mode, kind):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_what_is_open_outlives_such_errors(node, family):
-    """An error that ends an attempt at once ends nothing that is open: the way may come back, and anybody can send one."""
+    """An error that ends a new attempt does not end an open connection: the route may come back, and anyone can forge
+    such an error."""
     client, server = client_of(node, 'redirect'), node.pod('server')
     server.app(port=PORT)
     host = getattr(server, family)
@@ -99,7 +100,8 @@ def test_a_refusal_on_a_fixed_listener(node, family):
 
 @pytest.mark.parametrize('mode', ('redirect', 'tproxy'))
 def test_an_app_of_one_family_only(node, mode):
-    """The other family is refused by the kernel of its pod, as without us, and its client is told in one round trip."""
+    """The kernel of the pod refuses the other family, as without a sidecar, and its client learns it in one round
+    trip."""
     client, server = client_of(node, mode), node.pod('server')
     server.app(host='0.0.0.0', port=PORT)
     how, seconds = told(lambda: client.connect((server.v6, PORT)))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tools while the mounted INI is refused, or names no admin endpoint: they find the running sidecar all the same."""
+"""Tests the tools while the mounted INI is refused or names no admin endpoint: they find the running sidecar
+nevertheless."""
 import json
 import os
 import subprocess
@@ -20,7 +21,7 @@ def control(lab):
 
 
 def break_ini(workload):
-    """The mounted INI has errors from now on. Returns how the first of them begins."""
+    """Puts errors into the mounted INI. Returns how the first of them begins."""
     good = workload.ini.read_text()
     workload.ini.write_text(good + BROKEN)
     line = (good + BROKEN).split('conections')[0].count('\n') + 1
@@ -71,7 +72,7 @@ def test_a_named_address_needs_no_ini(lab, app, control):
         assert (status, err) == (0, '') and 'sidecar      ready' in out
     assert tool('log-level', 'warn', '--control', control, '-c', nowhere)[0] == 0
     assert tool('status', '-c', nowhere)[0] == 2
-    # Another address than that of the INI.
+    # The address differs from that of the INI.
     status, _, err = tool('status', '--control', lab.folder / 'other.sock', '-c', inbound.ini)
     assert status == 1 and 'cannot reach the sidecar at unix:' in err
     assert tool('drain', '--control', control, '-c', nowhere)[0] == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the app gets from a pair of sidecars: its bytes, its half-closes and its resets, and nothing else."""
+"""Tests what the app gets from a pair of sidecars: its bytes, its half-closes and its resets, and nothing more."""
 import concurrent.futures
 import hashlib
 import os
@@ -15,7 +15,7 @@ from lab import connect, end_of, outcome, read_all, reset, wait_until
 from pki import CA
 
 MIB = 1 << 20
-BUSY_NS = 1000000  # of CPU: more than idling takes
+BUSY_NS = 1000000  # of CPU: more than an idle sidecar uses
 
 
 def sha(data):
@@ -23,7 +23,7 @@ def sha(data):
 
 
 def send_in_chunks(sock, data, most, seed=0):
-    """Writes of random size; Nagle's algorithm would merge them."""
+    """Writes chunks of random size, without Nagle's algorithm, which would merge them."""
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     chance, at = random.Random(seed), 0
@@ -34,7 +34,7 @@ def send_in_chunks(sock, data, most, seed=0):
 
 
 def exchange(to, data, most=1 << 20, seed=0):
-    """Sends data, finishes, and returns the whole answer; reads and writes at the same time."""
+    """Sends data, finishes, and returns the whole answer. Reads and writes at the same time."""
     with connect(to, 60) as sock:
         writer = threading.Thread(target=lambda: (send_in_chunks(sock, data, most, seed),
                                                   sock.shutdown(socket.SHUT_WR)))
@@ -48,7 +48,7 @@ def exchange(to, data, most=1 << 20, seed=0):
 
 @pytest.mark.tsan
 def test_every_size_arrives_byte_for_byte_both_ways(lab, app):
-    """Empty streams, single bytes, and what lies around the size of a TLS record and of the buffer."""
+    """Covers empty streams, single bytes, and sizes around a TLS record and the buffer."""
     pair = lab.pair(app().port)
     for size in (0, 1, 2, 16383, 16384, 16385, 65535, 65536, 65537, 131073, 10 * MIB):
         data = random.Random(size).randbytes(size)
@@ -62,7 +62,7 @@ def test_every_size_arrives_byte_for_byte_both_ways(lab, app):
 
 @pytest.mark.parametrize('buffer', ['16KiB', '64KiB', '1MiB'])
 def test_random_chunks_arrive_in_order(lab, app, buffer):
-    """The pieces that an app writes say nothing about those that arrive, whatever the buffer."""
+    """The chunks that arrive differ from those that an app writes, whatever the buffer."""
     pair = lab.pair(app().port, common={'limits': {'buffer': buffer}})
     for seed, most in enumerate((3, 100, 5000, 70000)):
         data = random.Random(seed).randbytes(min(2000 * most, 4 * MIB))
@@ -72,7 +72,7 @@ def test_random_chunks_arrive_in_order(lab, app, buffer):
 @pytest.mark.tsan
 @pytest.mark.parametrize('workers', [1, 4])
 def test_200_streams_at_once_do_not_mix(lab, app, workers):
-    """Every stream gets its own bytes back; four workers share the work between them."""
+    """Every stream gets its own bytes back, with four workers."""
     pair = lab.pair(app().port, common={'sidecar': {'workers': workers}})
     before = pair.inbound.sidecar.thread_times()
 
@@ -89,7 +89,7 @@ def test_200_streams_at_once_do_not_mix(lab, app, workers):
 
 
 def test_four_workers_are_all_used(lab, app):
-    """The kernel spreads 64 connections over the listening sockets of the workers: none is left out."""
+    """The kernel spreads 64 connections over the listening sockets of the workers: each worker gets some."""
     pair = lab.pair(app().port, common={'sidecar': {'workers': 4}})
     before = pair.outbound.sidecar.thread_times()
     streams = [connect(pair.port) for _ in range(64)]
@@ -112,7 +112,7 @@ def test_four_workers_are_all_used(lab, app):
 # --- ends -----------------------------------------------------------------------------------------
 
 def test_client_finishes_first_and_still_gets_the_whole_answer(lab, app):
-    """The app answers only after it has seen the end of the question."""
+    """The app answers only after it has seen the end of the request."""
     def answer(sock):
         question = read_all(sock)
         sock.sendall(sha(question).encode() + bytes(MIB))
@@ -124,7 +124,7 @@ def test_client_finishes_first_and_still_gets_the_whole_answer(lab, app):
 
 
 def test_server_finishes_first_and_still_gets_the_whole_stream(lab, app):
-    """The client goes on writing after the app has said all that it had to say."""
+    """The client goes on writing after the app has sent everything."""
     got = []
 
     def greet(sock):
@@ -142,7 +142,7 @@ def test_server_finishes_first_and_still_gets_the_whole_stream(lab, app):
 
 
 def test_both_finish_at_once(lab, app):
-    """An empty stream in both directions ends cleanly and is `done`."""
+    """An empty stream in both directions ends cleanly with the reason `done`."""
     pair = lab.pair(app(lambda sock: (sock.shutdown(socket.SHUT_WR), read_all(sock))).port)
     with pair.connect() as sock:
         sock.shutdown(socket.SHUT_WR)
@@ -152,7 +152,7 @@ def test_both_finish_at_once(lab, app):
 
 
 def test_server_that_speaks_first(lab, app):
-    """A banner comes before the client has said a word."""
+    """A banner arrives before the client has sent a byte."""
     def banner(sock):
         sock.sendall(b'220 mail.example ESMTP\r\n')
         labs.echo(sock)
@@ -164,7 +164,7 @@ def test_server_that_speaks_first(lab, app):
 
 
 def opened(pair):
-    """A stream that has carried bytes both ways."""
+    """Opens a stream that has carried bytes both ways."""
     sock = pair.connect()
     sock.sendall(b'ping')
     assert sock.recv(4) == b'ping'
@@ -197,14 +197,14 @@ def test_reset_of_the_client_app_becomes_a_reset_of_the_server(lab, app):
 
 
 def test_reset_after_the_client_has_finished_is_seen_by_the_server(lab, app):
-    """Half-closed one way, the other way still ends with a reset, although the app says nothing just then."""
+    """The app sends nothing at that moment. The reset of the half-closed connection still reaches it."""
     ends = []
 
     def serve(sock):
         assert read_all(sock) == b'ping'
         sock.sendall(b'pong')
         sock.settimeout(5 * labs.SLOW)
-        try:  # the end of our own direction shows in a write only
+        try:  # only a write shows the end of our own direction
             while not ends:
                 sock.sendall(bytes(1000))
                 threading.Event().wait(0.02)
@@ -226,7 +226,7 @@ def test_reset_after_the_client_has_finished_is_seen_by_a_silent_server(lab, app
         assert read_all(sock) == b'ping'
         sock.sendall(b'pong')
         watch = labs.select.poll()
-        watch.register(sock, 0)  # POLLERR and POLLHUP come unasked
+        watch.register(sock, 0)  # POLLERR and POLLHUP are always reported
         ends.append(watch.poll(9000 * labs.SLOW))
     pair = lab.pair(app(serve).port)
     sock = pair.connect()
@@ -239,12 +239,12 @@ def test_reset_after_the_client_has_finished_is_seen_by_a_silent_server(lab, app
 
 @pytest.mark.parametrize('victim', ['outbound', 'inbound'])
 def test_killed_sidecar_is_a_reset_and_no_clean_end(lab, app, victim):
-    """kill -9: neither app may take what it got for everything there was."""
+    """After kill -9, neither app may take the data so far for the whole stream."""
     ends = []
     pair = lab.pair(app(lambda sock: (sock.sendall(sock.recv(4)), ends.append(end_of(sock)))).port)
     with opened(pair) as sock:
         getattr(pair, victim).sidecar.kill()
-        if victim == 'inbound':  # the client's own sidecar lives
+        if victim == 'inbound':  # the client's own sidecar is alive
             assert end_of(sock) == 'reset'
         else:
             assert wait_until(lambda: ends, 'the app sees the end') == ['reset']
@@ -253,7 +253,7 @@ def test_killed_sidecar_is_a_reset_and_no_clean_end(lab, app, victim):
 # --- back-pressure --------------------------------------------------------------------------------
 
 class SlowReader:
-    """An app that reads only when it is told to."""
+    """An app that reads only when told to."""
 
     def __init__(self):
         self.go, self.hashes = threading.Event(), []
@@ -264,7 +264,7 @@ class SlowReader:
 
 
 def fill(sock):
-    """Writes until nothing goes for a while; returns the hash so far and its number of bytes."""
+    """Writes until nothing is accepted for a while. Returns the hash so far and the number of bytes."""
     digest, total, chunk = hashlib.sha256(), 0, os.urandom(1 << 16)
     sock.setblocking(False)
     while True:
@@ -281,8 +281,8 @@ def fill(sock):
 
 @pytest.mark.heavy
 def test_slow_readers_stop_the_writers_and_cost_bounded_memory(lab, app):
-    """50 clients write to an app that does not read. Each is stopped in the end; a sidecar holds less than 256 KiB for
-    each of them (a buffer of 64 KiB each way, plain and sealed). Then the app reads, and has every byte."""
+    """50 clients write to an app that does not read. Each of them is stopped in the end, and a sidecar holds less than
+    256 KiB for each (a buffer of 64 KiB each way, plain and encrypted). Then the app reads, and gets every byte."""
     reader = SlowReader()
     pair = lab.pair(app(reader, receive_buffer=65536).port)
     opened = [w.sidecar.heap() for w in pair.workloads]
@@ -304,7 +304,7 @@ def test_slow_readers_stop_the_writers_and_cost_bounded_memory(lab, app):
 
 
 def test_slow_client_stops_the_server(lab, app):
-    """The same in the other direction: what the app may write is bounded, and arrives whole in the end."""
+    """In the other direction, the app's data is bounded too, and arrives complete in the end."""
     written = []
 
     def serve(sock):
@@ -320,7 +320,7 @@ def test_slow_client_stops_the_server(lab, app):
 # --- addresses ------------------------------------------------------------------------------------
 
 def test_unix_sockets_for_app_and_upstream(lab, app):
-    """unix:PATH on both ends: the app dials a path, and the other app listens on one."""
+    """Both ends use unix:PATH: the client dials a path, and the app listens on one."""
     server = app(path=lab.folder / 'app.sock')
     inbound = lab.inbound(f'unix:{lab.folder}/app.sock')
     outbound = lab.outbound(inbound.port, {'upstream peer': {'listen': f'unix:{lab.folder}/peer.sock'}})
@@ -348,7 +348,7 @@ def test_stale_unix_path_of_a_killed_sidecar_is_taken_over(lab, app):
 
 
 def test_first_address_that_refuses_is_passed_over(lab, app):
-    """`to` is tried in order until one answers."""
+    """The addresses of `to` are tried in order until one answers."""
     inbound = lab.inbound(app().port)
     outbound = lab.outbound(f'127.0.0.1:{lab.ports.free()}, 127.0.0.1:{inbound.port}')
     assert exchange(outbound.port, b'hello') == b'hello'
@@ -361,7 +361,7 @@ def test_all_addresses_refuse(lab):
 
 
 def test_dns_name_in_to(lab, app):
-    """A name is resolved, for both families; the listener is on IPv4 only."""
+    """The name has both families, and the listener is on IPv4 only."""
     inbound = lab.inbound(app().port)
     outbound = lab.outbound(f'localhost:{inbound.port}')
     wait_until(lambda: exchange_or_none(outbound.port, b'hello') == b'hello', 'the name is resolved')
@@ -375,14 +375,14 @@ def exchange_or_none(to, data):
 
 
 def test_dns_name_that_does_not_exist(lab):
-    """Its connections are refused, and the log says what is wrong."""
+    """The connections are refused, and the log says what is wrong."""
     outbound = lab.outbound('no-such-host.invalid:443')
     assert outcome(outbound.port) == 'reset'
     assert 'does not resolve' in outbound.wait_line(reason='no_address')['explanation']
 
 
 def test_dns_name_that_does_not_exist_takes_the_place_of_a_good_address(lab, app):
-    """What the INI named before is not used any more, although the new name gives no address."""
+    """The old address is no longer used, although the new name has no address."""
     inbound = lab.inbound(app().port)
     outbound = lab.outbound(inbound.port)
     assert exchange(outbound.port, b'hello') == b'hello'
@@ -394,7 +394,7 @@ def test_dns_name_that_does_not_exist_takes_the_place_of_a_good_address(lab, app
 
 @pytest.mark.parametrize('host', ['[::1]', '*'])
 def test_ipv6(lab, app, host):
-    """Listeners on [::1] and on * (both families), an app and an upstream on IPv6."""
+    """Covers listeners on [::1] and on * (both families), and an app and an upstream on IPv6."""
     server = app(family=socket.AF_INET6)
     inbound = lab.inbound(f'[::1]:{server.port}', host=host)
     outbound = lab.outbound(f'[::1]:{inbound.port}', host=host)
@@ -406,7 +406,7 @@ def test_ipv6(lab, app, host):
 
 @pytest.mark.parametrize('kind', ['p256', 'p384', 'ed25519', 'rsa2048'])
 def test_every_kind_of_key(lab, app, kind):
-    """Leafs that the SVID standard allows, as client and as server, under a root of their kind."""
+    """Covers the leaf keys that the SVID standard allows, as client and as server, under a root of the same kind."""
     root = CA(labs.TD, key=kind)
     lab.root = root
     pair = lab.pair(app().port, client=root.issue(labs.CLIENT, key=kind), server=root.issue(labs.SERVER, key=kind))
@@ -414,7 +414,7 @@ def test_every_kind_of_key(lab, app, kind):
 
 
 def test_intermediates(lab, app):
-    """Chains of three on both sides; the bundle has the root only."""
+    """Both sides have chains of three certificates, and the bundle has only the root."""
     middle = lab.root.intermediate(path_len=1)
     lower = middle.intermediate(common_name='lower')
     pair = lab.pair(app().port, client=lower.issue(labs.CLIENT), server=middle.issue(labs.SERVER, key='p384'))
@@ -422,7 +422,7 @@ def test_intermediates(lab, app):
 
 
 def test_credential_bundle(lab, app):
-    """One file with the key first and then the chain, in place of cert and key."""
+    """One file with the key and then the chain replaces cert and key."""
     inbound = lab.inbound(app().port, start=False)
     svid = lab.root.intermediate().issue(labs.SERVER)
     (inbound.folder / 'bundle.pem').write_bytes(svid.bundle_pem)
@@ -435,7 +435,7 @@ def test_credential_bundle(lab, app):
 
 
 def test_federation(lab, app):
-    """A peer of another trust domain, vouched for by the bundle of that domain only."""
+    """Only the bundle of its own domain vouches for a peer of another trust domain."""
     partner = lab.other_root
     foreign = lab.folder / 'other.crt'
     foreign.write_bytes(partner.cert_pem)
@@ -450,7 +450,7 @@ def test_federation(lab, app):
 
 
 def test_both_sidecars_speak_the_hybrid_group(lab, app):
-    """X25519MLKEM768 first: that is what two sidecars agree on."""
+    """X25519MLKEM768 comes first, so two sidecars agree on it."""
     pair = lab.pair(app().port)
     assert exchange(pair.port, b'hello') == b'hello'
     for workload, peer, own in (pair.inbound, labs.CLIENT, labs.SERVER), (pair.outbound, labs.SERVER, labs.CLIENT):
@@ -460,7 +460,8 @@ def test_both_sidecars_speak_the_hybrid_group(lab, app):
 
 @pytest.mark.tsan
 def test_end_of_a_sidecar_amid_traffic(lab, app):
-    """SIGTERM with no time to drain, four workers, streams at full speed: a clean exit, the apps see resets."""
+    """SIGTERM arrives with no drain time, four workers, and streams at full speed: the exit is clean, and the apps see
+    resets."""
     pair = lab.pair(app().port, common={'sidecar': {'workers': 4, 'drain': '10ms'}})
     running, ends = [], []
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the log proposes to paste into the INI, pasted there: `check` takes it, and then the connection is carried.
+"""Pastes the remedies of the log into the INI: `check` accepts them, and then the connection is carried.
 
-The remedies that are no INI (of a broken certificate rule, of a loop) are in test_svid_rules.py and test_capture_rules.py."""
+Remedies that are not INI text (for a broken certificate rule, for a loop) are in test_svid_rules.py and
+test_capture_rules.py."""
 import re
 import socket
 
@@ -13,19 +14,19 @@ from lab import connect, wait_until
 from test_tools import tool
 
 LONG = '/'.join(f'segment-{i}' for i in range(120))
-# Digits only, and first; the word for the default; what a name may not hold; two that are the same with `-` in its place;
-# two that differ behind the bytes that a name may have.
+# Only digits, and digits first; the word for the default; bytes that a name may not have; two that are equal once `-`
+# replaces such bytes; two that differ only beyond the maximum length of a name.
 PATHS = ['1', '8080', '8080-web/x', 'default', 'a_b', 'a.b', 'a/b', 'ns/web/sa/front', '-', f'{LONG}/a', f'{LONG}/b']
 
 
 def section_of(remedy):
-    """(name of the section, {key: value}) of what a remedy proposes."""
+    """Returns (name of the section, {key: value}) of the section that a remedy proposes."""
     name, keys = re.search(r'\[((?:allow|upstream) [^\]]+)\] (\w+ = .*)$', remedy).groups()
     return name, dict(part.split(' = ', 1) for part in keys.split('  '))
 
 
 def paste(workload, *remedies):
-    """Behind the INI, as a person would; `check` has nothing to say that it has not said before."""
+    """Appends the remedies to the INI, as a person would. `check` reports nothing that it has not reported before."""
     before, _, known = tool('check', '-c', workload.ini)
     text = workload.ini.read_text()
     for remedy in remedies:
@@ -37,7 +38,7 @@ def paste(workload, *remedies):
 
 
 def denied(workload, ask, **fields):
-    """The remedy in the line of a connection that policy refuses."""
+    """Returns the remedy in the log line of a connection that policy refuses."""
     count = len(workload.sidecar.lines(reason='policy_denied'))
     assert ask() != b'x'
     wait_until(lambda: len(workload.sidecar.lines(reason='policy_denied')) > count, 'the line is there')
@@ -47,7 +48,7 @@ def denied(workload, ask, **fields):
 
 
 def said(connecting):
-    """What comes back of a byte: that byte, or none, or 'reset'."""
+    """Sends a byte. Returns that byte, b'', or 'reset'."""
     try:
         with connecting() as sock:
             sock.sendall(b'x')
@@ -60,7 +61,7 @@ def said(connecting):
 
 @pytest.mark.parametrize('name', ['app', '9-lives', 'default', 'plaintext', 'a' * 63])
 def test_rules_for_identities_of_every_kind(lab, app, name):
-    """All at once: no name is taken, reserved or no name, and nobody else is let in."""
+    """All are pasted at once: no proposed name is taken, reserved or invalid, and no other peer is admitted."""
     inbound = lab.inbound(app().port, allow=None, start=False)
     inbound.change({'service app': None, f'service {name}': inbound.sections['service app'],
                     'policy': {'default': 'deny'}})
@@ -75,7 +76,7 @@ def test_rules_for_identities_of_every_kind(lab, app, name):
 
 
 def test_a_name_that_is_taken(lab, app):
-    """By a rule for somebody else, of whatever effect: the next one is proposed."""
+    """The name belongs to a rule for another peer, allow or deny: the next free name is proposed."""
     inbound = lab.inbound(app().port, allow=None)
 
     def ask():
@@ -93,7 +94,7 @@ def test_a_name_that_is_taken(lab, app):
 
 
 def test_one_identity_and_two_services(lab, app):
-    """And two identities of the same path: four rules, four names."""
+    """With two identities of the same path, this makes four rules with four names."""
     echo, other = app().port, lab.ports.free()
     inbound = lab.inbound(echo, {'service other': {'listen': f'127.0.0.1:{other}', 'app': f'127.0.0.1:{echo}'},
                                  'federate other.example': {'bundle': lab.folder / 'other.crt'}}, allow=None, start=False)
@@ -108,7 +109,7 @@ def test_one_identity_and_two_services(lab, app):
 
 @pytest.mark.parametrize('size, whole', [(1400, True), (2048, False)])
 def test_an_identity_too_long_for_a_line(lab, app, size, whole):
-    """A remedy that is cut would name somebody else: it is left out."""
+    """A truncated remedy would name another identity, so it is left out."""
     inbound = lab.inbound(app().port, allow=None)
     head = f'spiffe://{labs.TD}/'
     svid = lab.root.issue(head + 'x' * (size - len(head)))
@@ -121,7 +122,7 @@ def test_an_identity_too_long_for_a_line(lab, app, size, whole):
 
 
 def test_what_the_ini_in_force_calls_it(lab, app):
-    """A connection that loses its policy began under an older INI: the remedy fits the newer one."""
+    """A connection that loses its policy began under an older INI. The remedy fits the newer one."""
     inbound = lab.inbound(app().port)
     with peers.client(inbound.port, lab.client, lab.root) as tls:
         tls.sendall(b'x')
@@ -129,7 +130,7 @@ def test_what_the_ini_in_force_calls_it(lab, app):
         renamed = inbound.sections['service app']
         inbound.change({'allow mesh': None, 'service app': None, 'service renamed': renamed})
         line = inbound.wait_line(reason='policy_lost')
-    # The listener that is open is that of [service app], which the INI no longer has.
+    # The open listener belongs to [service app], which the INI no longer has.
     assert section_of(line['remedy'])[1]['to'] == str(inbound.port)
     paste(inbound, line['remedy'])
 
@@ -162,7 +163,7 @@ def test_plaintext_to_a_service_with_a_long_name(lab, app):
 # --- upstreams ------------------------------------------------------------------------------------------
 
 def test_a_server_that_does_not_ask_who_we_are(lab, app):
-    """A fixed listener has a section: the key goes there."""
+    """A fixed listener has a section, and the key belongs there."""
     server = peers.Server(app, lab.server, None)
     outbound = lab.outbound(server.port)
     assert said(lambda: connect(outbound.port)) != b'x'
@@ -190,7 +191,7 @@ class Insisting(peers.Server):
 @pytest.mark.parametrize('family', ['v4', 'v6'])
 @pytest.mark.parametrize('reason', ['not_mutual', 'peer_alert'])
 def test_a_captured_destination_without_a_section(lab, pod, reason, family):
-    """A whole [upstream] for it, which names the peers that [outbound] names."""
+    """The remedy is a whole [upstream] for it. It names the peers of [outbound]."""
     api = pod('api', sidecar=False)
     web = pod('web', {'outbound': {'peer': f'{labs.SERVER}, spiffe://{labs.TD}/other/*'}})
     kind, root = (peers.Server, None) if reason == 'not_mutual' else (Insisting, lab.root)

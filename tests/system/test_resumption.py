@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sessions are resumed as long as trust stays, and not one connection longer: after that each peer is judged by its
-certificate again, under the rules of now."""
+"""Tests that sessions are resumed only while trust is unchanged. After a change, each peer is judged by its certificate
+again, under the current rules."""
 import ssl
 
 import pytest
@@ -17,7 +17,7 @@ ID = f'spiffe://{labs.TD}/ns/test/sa/'
 # --- helpers --------------------------------------------------------------------------------------
 
 def mounted_pair(lab, app, **common):
-    """Both sides run from volumes: .front and .back are those of the client's and of the server's sidecar."""
+    """Returns a pair that runs from volumes: .front is that of the client's sidecar, .back that of the server's."""
     back_sections, back = mounted(lab, 'back')
     front_sections, front = mounted(lab, 'front')
     back.write(secret(lab.server, lab.root))
@@ -45,7 +45,7 @@ def ended(workload):
 
 
 def resumes(pair):
-    """What both sides say of a new connection: was it resumed?"""
+    """Returns whether a new connection was resumed. Both sides have to agree."""
     before = [len(ended(workload)) for workload in pair.workloads]
     ping(pair.port)
     said = set()
@@ -57,13 +57,13 @@ def resumes(pair):
 
 
 def settled(pair):
-    """The first is a full one, the next are not."""
+    """The first handshake is a full one, the next ones are resumed."""
     assert not resumes(pair)
     assert resumes(pair) and resumes(pair)
 
 
 def next_generation(workload, change):
-    """Makes the change and waits until the sidecar has it."""
+    """Makes the change and waits until the sidecar uses it."""
     def numbers():
         return [line['generation'] for line in workload.sidecar.lines(msg='generation in use')]
     before = len(numbers())
@@ -79,7 +79,7 @@ def series(workload, name, **labels):
     raise AssertionError(f'no {wanted}')
 
 
-# --- it works ---------------------------------------------------------------------------------------
+# --- resumption works -------------------------------------------------------------------------------
 
 def test_resumed_both_ways_and_counted(pair):
     settled(pair)
@@ -87,7 +87,7 @@ def test_resumed_both_ways_and_counted(pair):
         assert series(workload, 'fairlead_handshakes_resumed_total', direction=direction) == 2
         lines = ended(workload)
         assert [line['resumed'] for line in lines] == [False, True, True]
-        # Who the peer is and how it may come in stands in each line, resumed or not.
+        # Each line has the peer and the rule that admits it, resumed or not.
         assert len({(line['peer'], line['group'], line.get('decision'), line.get('rule')) for line in lines}) == 1
 
 
@@ -98,7 +98,7 @@ def test_off__every_handshake_is_a_full_one(lab, app):
 
 
 def forty_at_once(pair):
-    """How many of forty connections that are open at the same time were resumed."""
+    """Returns how many of forty simultaneous connections were resumed."""
     before = len(ended(pair.outbound))
     socks = [connect(pair.port) for _ in range(40)]
     for sock in socks:
@@ -119,17 +119,17 @@ def test_more_at_once_than_there_are_saved_sessions(pair):
 
 @pytest.mark.tsan
 def test_workers_know_each_others_tickets(lab, app):
-    """And go on to, while the generations change."""
+    """This still holds while generations change."""
     pair = mounted_pair(lab, app, sidecar={'workers': 4})
-    forty_at_once(pair)  # each worker of the client's side has a session now
+    forty_at_once(pair)  # now each worker of the client's sidecar has a session
     for _ in range(3):
-        # A worker with few connections may still have a ticket of two renewals ago.
+        # A worker with few connections may still have a ticket from two renewals ago.
         assert forty_at_once(pair) >= 30
         next_generation(pair.inbound, lambda: pair.back.write(secret(lab.root.issue(labs.SERVER), lab.root)))
 
 
 def test_a_server_that_comes_back_with_other_keys(pair):
-    """What the client has saved is of no use; that costs a full handshake and nothing else."""
+    """The client's saved sessions are useless. This costs only a full handshake."""
     settled(pair)
     pair.inbound.sidecar.stop()
     pair.inbound.start_sidecar().wait_ready()
@@ -137,7 +137,7 @@ def test_a_server_that_comes_back_with_other_keys(pair):
     assert resumes(pair)
 
 
-# --- with others ------------------------------------------------------------------------------------
+# --- with other implementations ---------------------------------------------------------------------
 
 def exchange(port, context, session=None):
     with context.wrap_socket(connect(port), session=session) as tls:
@@ -170,7 +170,7 @@ def test_openssl_server_is_resumed(lab, app):
 
 
 def test_ticket_of_another_server_is_of_no_use(lab, app):
-    """The same root, the same client, another sidecar: a full handshake."""
+    """Root and client are the same, but the sidecar is another one: the handshake is a full one."""
     first, second = lab.inbound(app().port), lab.inbound(app().port)
     context = peers.context(False, lab.client, lab.root)
     session, _ = exchange(first.port, context)
@@ -180,7 +180,7 @@ def test_ticket_of_another_server_is_of_no_use(lab, app):
     assert reused
 
 
-# --- as long as trust stays ----------------------------------------------------------------------------
+# --- while trust is unchanged --------------------------------------------------------------------------
 
 def test_goes_on_across_renewals_of_the_server(pair, lab):
     settled(pair)
@@ -190,8 +190,8 @@ def test_goes_on_across_renewals_of_the_server(pair, lab):
 
 
 def test_a_renewed_client_shows_its_new_certificate_at_once(lab, app):
-    """Who resumes shows none: the server would see the old one for as long as tickets live. Python's tells whose it has seen
-    last; its own tickets are good all the time."""
+    """A resumed client shows no certificate, so the server would see the old one until its tickets expire. Python's
+    server reports the last certificate that it has seen, and its own tickets stay valid throughout."""
     server = peers.Server(app, lab.server, lab.root)
     sections, volume = mounted(lab, 'front')
     volume.write(secret(lab.client, lab.root))
@@ -235,7 +235,7 @@ def test_ends_when_a_root_is_added_and_when_one_is_removed(pair, lab):
 
 
 def test_peer_of_a_removed_root_is_out_at_its_next_connection(lab, app):
-    """Its ticket is good for another hour, and its root is not."""
+    """Its ticket is valid for another hour, but its root is gone."""
     old = CA(labs.TD)
     sections, volume = mounted(lab, 'back')
     volume.write(secret(lab.server, lab.root, old))
@@ -285,7 +285,7 @@ def test_changed_peer_judges_the_next_connection(pair):
 
 
 def test_a_connection_of_the_old_trust_leaves_no_session_behind(pair, lab):
-    """It began before the switch and gets its ticket, with the first bytes of the app, after it."""
+    """The connection began before the switch. Its ticket comes after it, with the first bytes of the app."""
     sock = connect(pair.port)
     wait_until(lambda: series(pair.inbound, 'fairlead_handshakes_total', direction='inbound', result='ok') == 1,
                'the handshake is over')

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Credentials and INI change under running traffic: what is good is in use at once, what is bad changes nothing and is
-said in one sentence, and no connection notices either."""
+"""Tests credentials and INI that change under running traffic: valid ones are used at once, invalid ones change nothing
+and are reported in one sentence, and no connection notices either."""
 import datetime
 import re
 import time
@@ -16,7 +16,7 @@ from pki import ALWAYS, CA, PAST, key_pem
 from rotating import generations, holds, ID, NAMES, pair, ping, plain, put, Traffic, wait_generation, web
 from volume import Volume, mounted, secret
 
-# --- good ones --------------------------------------------------------------------------------------
+# --- valid candidates -------------------------------------------------------------------------------
 
 @pytest.mark.tsan
 def test_a_swap_is_in_use_at_once_and_nobody_notices(lab, pair):
@@ -30,7 +30,7 @@ def test_a_swap_is_in_use_at_once_and_nobody_notices(lab, pair):
 
 
 def test_the_same_content_is_no_new_generation(lab, pair):
-    """A swap of equal files, a touched file, other text around the same certificates."""
+    """The cases are a swap of equal files, a touched file, and other text around the same certificates."""
     with Traffic(pair.port):
         files = pair.back.read()
         pair.back.write({**files, 'extra': b'x'})
@@ -43,8 +43,8 @@ def test_the_same_content_is_no_new_generation(lab, pair):
 
 
 def test_one_at_a_time(lab, web):
-    """A sidecar that is busy with a generation gets no other before it has answered, and then the newest. That may be
-    what it had before."""
+    """A sidecar that is still busy with a generation gets the next one only after it has answered, and then the newest.
+    Its content may equal an earlier one."""
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         first = sidecar.take()
@@ -78,7 +78,7 @@ def test_every_sidecar_gets_it(lab, web):
 # --- plain files --------------------------------------------------------------------------------------
 
 def test_plain_files_one_at_a_time(lab, plain):
-    """Between certificate and key nothing is refused: the writer is given time to finish."""
+    """Between certificate and key, nothing is refused: the agent gives the writer time to finish."""
     orders = ('tls.crt', 'ca.crt', 'tls.key'), ('tls.key', 'ca.crt', 'tls.crt'), ('ca.crt', 'tls.key', 'tls.crt')
     with Traffic(plain.port):
         for number, order in enumerate(orders, 2):
@@ -127,7 +127,7 @@ def test_files_that_vanish_and_come_back(lab, plain):
 
 
 def test_the_whole_directory_is_replaced(lab, web):
-    """Renamed away and another one in its place."""
+    """The directory is renamed and another one takes its place."""
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         sidecar.take()
@@ -142,7 +142,7 @@ def test_the_whole_directory_is_replaced(lab, web):
 
 
 def test_a_bundle_emptied_by_accident_is_not_believed_at_once(lab, plain):
-    """A plain file is empty for a moment whenever it is rewritten: that cuts nobody off."""
+    """A plain file is empty for a moment whenever it is rewritten. That must not cut off any peer."""
     with Traffic(plain.port):
         put(plain.inbound, 'ca.crt', b'')
         holds(lambda: generations(plain.inbound) == [1], 'nobody is trusted')
@@ -150,10 +150,10 @@ def test_a_bundle_emptied_by_accident_is_not_believed_at_once(lab, plain):
         holds(lambda: generations(plain.inbound) == [1], 'nobody is trusted')
 
 
-# --- broken ones ------------------------------------------------------------------------------------------
+# --- invalid candidates -----------------------------------------------------------------------------------
 
 def candidates(lab):
-    """name: (what changes in the volume, the file that is wrong or None, what is said about it)"""
+    """Returns name: (change of the volume, the invalid file or None, the message)."""
     root, other = lab.root, lab.other_root
     middle = root.intermediate()
     hidden = middle.issue(labs.SERVER)
@@ -226,7 +226,7 @@ def public_pem(key):
 
 
 def test_broken_candidates_change_nothing(lab, pair):
-    """Each is refused with its own sentence, in the agent's log and in the sidecar's, while traffic goes on."""
+    """Each is refused with its own message, in the agent's log and in the sidecar's, while traffic continues."""
     cases = candidates(lab)
     assert len(cases) >= 25
     good = pair.back.read()
@@ -250,7 +250,8 @@ def test_broken_candidates_change_nothing(lab, pair):
 
 
 def test_a_refusal_is_said_once(lab, web):
-    """Not again while the same candidate stays, whatever is touched or swapped; again for another one."""
+    """The refusal is not repeated for the same candidate, even after touches or swaps. Another candidate is reported
+    again."""
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         sidecar.take()
@@ -278,7 +279,7 @@ def test_a_refusal_is_said_once(lab, web):
 
 
 def test_more_than_one_problem(lab, web):
-    """A line for each; the sidecar gets the first, and how many there are."""
+    """The agent logs a line for each. The sidecar gets the first one and their number."""
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         sidecar.take()
@@ -302,7 +303,7 @@ def test_a_certificate_of_the_future_is_used_when_its_time_comes(lab, web):
         assert soon.chain_pem in sidecar.receive().credential
 
 
-# --- nobody is trusted ------------------------------------------------------------------------------------------
+# --- empty bundles ----------------------------------------------------------------------------------------------
 
 def test_our_own_empty_bundle_is_an_accident(lab, pair):
     assert ping(pair.port)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The INI, roots and processes change while traffic goes on."""
+"""Tests the INI, roots and processes that change while traffic continues."""
 import contextlib
 import datetime
 import json
@@ -21,7 +21,8 @@ from volume import Volume, mounted, secret
 # --- the INI ----------------------------------------------------------------------------------------------------
 
 def test_a_rule_that_is_removed_takes_effect(lab, app):
-    """New connections are denied, by an alert. Another service of the same sidecar, and who uses it, are left alone."""
+    """New connections are denied with an alert. Another service of the same sidecar and its clients are not
+    affected."""
     ports = {name: lab.ports.free() for name in ('other', 'to-other')}
     behind = lab.inbound(app().port, {
         'service other': {'listen': f'127.0.0.1:{ports["other"]}', 'app': f'127.0.0.1:{app().port}'},
@@ -36,7 +37,7 @@ def test_a_rule_that_is_removed_takes_effect(lab, app):
         behind.agent.wait_line(msg='INI reloaded')
         assert not ping(front.port)
         behind.wait_line(reason='policy_denied')
-        front.wait_line(reason='peer_alert', alert=49)  # access_denied
+        front.wait_line(reason='peer_alert', alert=49)  # the alert access_denied
         behind.change({'allow app': {'from': labs.CLIENT}})
         wait_generation(behind, 3)
         assert ping(front.port)
@@ -52,7 +53,7 @@ def test_an_invalid_ini_is_kept_out(lab, plain):
         assert all(line['file'] == str(plain.inbound.ini) and line['line'] > 0 for line in lines)
         note = plain.inbound.wait_line(msg=re.compile('the agent refused a candidate'))
         assert f'{plain.inbound.ini}:' in note['msg'] and '1 more' in note['msg']
-        # Credentials wait for it, too: a candidate is one.
+        # New credentials wait too: INI and credentials form one candidate.
         plain.inbound.mount(lab.root.issue(labs.SERVER), lab.root.cert_pem)
         holds(lambda: generations(plain.inbound) == [1], 'half of a candidate is in use')
         plain.inbound.ini.write_text(good)
@@ -96,7 +97,7 @@ def test_limits_and_log_apply_at_once(lab, plain):
 
 
 def test_an_ini_in_a_volume_and_new_paths(lab, web):
-    """A ConfigMap that names another Secret, which is not mounted yet: refused until it is."""
+    """A ConfigMap names another Secret that is not mounted yet. The INI is refused until the Secret is there."""
     config, other = Volume(lab.folder / 'config'), Volume(lab.folder / 'other')
     config.write({'fairlead.ini': web.ini.read_bytes()})
     web.ini = config / 'fairlead.ini'
@@ -111,7 +112,7 @@ def test_an_ini_in_a_volume_and_new_paths(lab, web):
         got = sidecar.next()
         assert svid.chain_pem in got.credential and got.ini == text.decode()
         assert sidecar.receive_note()[0] is False
-        # The old Secret is nobody's business any more.
+        # The agent no longer watches the old Secret.
         web.volume.write(secret(lab.root.issue(labs.SERVER), lab.root))
         other.write(secret(lab.server, lab.root))
         assert lab.server.chain_pem in sidecar.receive().credential
@@ -120,13 +121,13 @@ def test_an_ini_in_a_volume_and_new_paths(lab, web):
 # --- root rollover ------------------------------------------------------------------------------------------------
 
 def roll(pair, side, number, *content):
-    """A Secret for one side, in use when this returns."""
+    """Writes a Secret for one side, and returns when it is in use."""
     {pair.inbound: pair.back, pair.outbound: pair.front}[side].write(secret(*content))
     wait_generation(side, number)
 
 
 def told(side):
-    """What it warns of in /status; the metric counts the same."""
+    """Returns the warnings in /status. The metric has the same number."""
     told = json.loads(side.get('/status')[1])['warnings']
     assert f'\nfairlead_generation_warnings {len(told)}\n' in side.get('/metrics')[1]
     return told
@@ -137,9 +138,9 @@ def warnings(pair):
 
 
 def test_root_rollover_in_the_safe_order(lab, pair):
-    """The new root everywhere, certificates from it, the old root out: no failure, and no warning. A connection from
-    before has the old root's certificates, and would end with it; one that is made under the new ones does not, nor one
-    that resumes a session of the old ones."""
+    """The new root goes everywhere, then certificates of it, then the old root goes. Nothing fails, and nothing is
+    warned of. An older connection has certificates of the old root and would end with it. A connection made under the
+    new certificates does not, even if it resumes an older session."""
     new = CA(labs.TD, common_name='new')
     with Traffic(pair.port):
         for side, svid in ((pair.inbound, lab.server), (pair.outbound, lab.client)):
@@ -155,7 +156,7 @@ def test_root_rollover_in_the_safe_order(lab, pair):
 
 
 def test_root_rollover_in_the_unsafe_order(lab, pair):
-    """Issuing first, removing first: the side that does it says what will happen, before it does."""
+    """One side issues first or removes first: it warns of the consequence before it happens."""
     new = CA(labs.TD, common_name='new')
     roll(pair, pair.inbound, 2, new.issue(labs.SERVER), lab.root, new)
     assert any('issue from a new root only after every workload has it' in text for text in warnings(pair))
@@ -184,21 +185,21 @@ KILLS = int(os.environ.get('FAIRLEAD_KILLS', '100'))
 
 
 def in_use(workload, svid):
-    """Is this certificate that of the sidecar's last generation? Their ends tell them apart."""
+    """Returns whether this certificate is that of the sidecar's last generation. Their notAfter tells them apart."""
     lines = workload.sidecar.lines(msg='generation in use')
     return lines and lines[-1]['not_after'] == not_after(svid)
 
 
 def not_after(svid):
-    """As the log writes it."""
+    """Returns notAfter as the log writes it."""
     when = getattr(svid.cert, 'not_valid_after_utc', None) or svid.cert.not_valid_after
     return when.strftime('%Y-%m-%dT%H:%M:%SZ')
 
 
 @pytest.mark.heavy
 def test_killed_agents_and_sidecars_come_back_with_the_right_generation(lab, pair):
-    """At random moments around swaps. Killing an agent disturbs nobody; whoever comes back has what is current
-    within a second."""
+    """Kills come at random moments around swaps. Killing an agent disturbs no connection. Within a second, a restarted
+    process has the current generation."""
     side, moment = pair.inbound, threading.Event()
     for count in range(KILLS):
         chance = random.Random(f'kill {count}')

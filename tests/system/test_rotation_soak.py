@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A thousand swaps in a row under load: pgbench on connections that stay and on new ones, long streams and short
-connections go on as if nothing were."""
+"""Runs a thousand swaps in a row under load: pgbench on persistent and on new connections, long streams and short
+connections notice nothing."""
 import collections
 import datetime
 import json
@@ -25,13 +25,14 @@ SWAPS = 100 if labs.ASAN or labs.TSAN else 1000
 EVERY = 0.04  # seconds
 STREAMS = 50 if labs.ASAN or labs.TSAN else 200
 QUIET = 4  # seconds of load without swaps, before and after
-MANY = 10  # the client's side swaps once for so many swaps of the server's
+MANY = 10  # the client's side swaps once for this many swaps of the server's
 TRAFFIC = labs.ROOT / 'tests' / 'lib' / 'traffic.py'
 
 
 @pytest.fixture
 def pair(lab):
-    """Through volumes, with two apps in processes of their own; .postgres is the folder of pgbench's socket."""
+    """Returns a pair with volumes, and two apps in processes of their own. .postgres is the folder of pgbench's
+    socket."""
     port = lab.folder / 'echo.port'
     lab.program('echo', [sys.executable, TRAFFIC, 'echo', port])
     wait_until(port.exists, 'no app')
@@ -54,7 +55,7 @@ def epoch(line):
 
 
 def used(workload):
-    """(when, which swap) of each generation: the end of its certificate's life counts the swaps."""
+    """Returns (time, number of the swap) of each generation. notAfter of its certificate encodes the number."""
     found = []
     for line in workload.sidecar.lines(msg='generation in use'):
         end = datetime.datetime.fromisoformat(line['not_after'].replace('Z', '+00:00')).replace(tzinfo=None)
@@ -63,14 +64,14 @@ def used(workload):
 
 
 def issue_all(lab):
-    """[(content of the Secret, end of its certificate's life)], made before the clocks run."""
+    """Returns [(content of the Secret, notAfter)], made before the clocks run."""
     base = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0, tzinfo=None) + ALWAYS
     ends = [base + datetime.timedelta(seconds=count + 1) for count in range(SWAPS)]
     return [(secret(lab.root.issue(labs.SERVER, not_after=end), lab.root), end) for end in ends]
 
 
 def rotate(lab, pair, issued):
-    """All swaps; returns [(when, end of the certificate's life)] of the server's side."""
+    """Does all swaps. Returns [(time, notAfter)] of the server's side."""
     swaps, pace, due = [], threading.Event(), time.monotonic()
     for count, (files, end) in enumerate(issued):
         due = max(due + EVERY, time.monotonic())
@@ -88,13 +89,13 @@ def sizes(pair):
 
 
 def main_ticks(pair):
-    """CPU of the threads that rotation is the work of: the agent's, and the sidecar's main thread."""
+    """Returns the CPU time of the threads that do the rotation: the agent's, and the sidecar's main thread."""
     return {program.name: program.thread_ticks()[program.pid]
             for program in (pair.inbound.agent, pair.inbound.sidecar)}
 
 
 def delays(swaps, uses):
-    """How long after each swap its certificate, or a later one, was in use."""
+    """Returns how long after each swap its certificate, or a later one, was in use."""
     result, at = [], 0
     for when, end in swaps:
         while at < len(uses) and uses[at][1] < end:
@@ -104,7 +105,7 @@ def delays(swaps, uses):
 
 
 def handshakes(workload):
-    """{result: count}, both directions together."""
+    """Returns {result: count} of both directions together."""
     counts = collections.Counter()
     for result, count in re.findall(r'^fairlead_handshakes_total\{.*result="(\w+)"\} (\d+)$',
                                     workload.get('/metrics')[1], re.M):
@@ -117,7 +118,7 @@ def quiet():
 
 
 def phase(load, work):
-    """One of the load's phases, with work() in it: (begin, end)."""
+    """Runs one phase of the load, with work() in it. Returns (begin, end)."""
     begin = time.time()
     work()
     load.signal(signal.SIGUSR1)
@@ -125,7 +126,7 @@ def phase(load, work):
 
 
 def compare(phases):
-    """{fact: value} of the latencies before, during and after rotation: [{kind: {'count', 'p99'}}]."""
+    """Returns {fact: value} of the latencies before, during and after rotation: [{kind: {'count', 'p99'}}]."""
     facts = {}
     for kind in phases[0]:
         before, during, after = (p[kind]['p99'] * 1000 for p in phases)
@@ -147,7 +148,7 @@ def test_a_thousand_swaps_under_load(lab, pair, record_property):
     wait_until(lambda: sidecar.fds() > fds[sidecar.name] + 2 * STREAMS, 'the streams are not there', 30)
     benches = {'pgbench': Bench(lab, 'pgbench', pair.postgres, '-c', 8, '-j', 1),
                'pgbench_C': Bench(lab, 'pgbench-C', pair.postgres, '-c', 2, '-j', 1, '-C', '-S')}
-    phase(load, quiet)  # to get going
+    phase(load, quiet)  # until the load is running
     times = [phase(load, quiet)]
     ticks = main_ticks(pair)
     swaps = []
@@ -189,12 +190,12 @@ def test_a_thousand_swaps_under_load(lab, pair, record_property):
     assert max(waits) < labs.SLOW
     for workload in pair.workloads:
         assert workload.sidecar.lines(level='error') == []
-        # (At the start it may have been there before its agent.)
+        # (At the start, the sidecar may have been up before its agent.)
         assert [line for line in workload.sidecar.lines(level='warn') if not line['msg'].startswith('agent:')] == []
         assert workload.agent.lines(level='warn') == []
     for workload in pair.workloads:
         for program in (workload.sidecar, workload.agent):
-            wait_until(lambda p=program: p.fds() <= fds[p.name] + 1,  # inotify's own, since the first watch
+            wait_until(lambda p=program: p.fds() <= fds[p.name] + 1,  # inotify's descriptor, since the first watch
                        lambda p=program: f'{p.name}: {fds[p.name]} descriptors before, {p.fds()} after')
             if not (labs.ASAN or labs.TSAN):
                 growth = hot[program.name] - pair.warm[program.name]

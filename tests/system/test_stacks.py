@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every TLS stack that is at hand, on either side of us, with every kind of key: 5 MB each way, once in a full handshake and
-once resumed, ended by halves, with new keys on the way where the stack can be told to."""
+"""Tests every available TLS stack on either side of a sidecar, with every kind of key: 5 MB each way, once in a full
+handshake and once resumed, with half-closes, and with key updates where the stack can trigger them."""
 import pytest
 
 import lab as labs
@@ -47,7 +47,7 @@ def test_as_server(lab, stack, key):
 
 
 def test_gnutls_client_that_comes_back(lab, app):
-    """It waits for the ticket, which comes with the first bytes of the server."""
+    """The client waits for the ticket, which comes with the server's first bytes."""
     gnutls = next(stack for stack in stacks.STACKS if stack.name == 'gnutls')
     if gnutls.missing():
         pytest.skip(gnutls.missing())

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the sidecar says of itself: /metrics, /status, the page and `fairlead-agent status`, and that all agree."""
+"""Tests what the sidecar reports about itself in /metrics, /status, the page and `fairlead-agent status`, and that all
+agree."""
 import collections
 import datetime
 import html.parser
@@ -50,7 +51,7 @@ def test_counters_follow_the_traffic_and_agree(lab, app):
     for thread in threads:
         thread.start()
     looks = 0
-    while any(thread.is_alive() for thread in threads):  # somebody looks meanwhile
+    while any(thread.is_alive() for thread in threads):  # other callers read it meanwhile
         for workload in pair.workloads:
             told = status(workload)['connections']
             for direction in told.values():
@@ -70,7 +71,7 @@ def test_counters_follow_the_traffic_and_agree(lab, app):
 
 
 def test_open_connections_and_their_bytes_show_while_they_are_open(lab, app):
-    """An hour of streaming must not look like an hour of nothing."""
+    """An hour of streaming must not look like an hour of silence."""
     pair = lab.pair(app().port)
     socks = [pair.connect() for _ in range(3)]
     for sock in socks:
@@ -192,7 +193,7 @@ int listen(int fd, int backlog)
 
 @pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='a sanitizer wants to be the first library')
 def test_a_listener_that_cannot_be_opened(lab, app):
-    """The sidecar does not claim to serve it, nor to be ready; the others are served."""
+    """The sidecar does not claim to serve it or to be ready. It serves the others."""
     other = lab.ports.free()
     web = lab.inbound(app().port, {'service other': {'listen': f'127.0.0.1:{other}', 'app': '127.0.0.1:1'}}, start=False)
     library = web.folder / 'listen.so'
@@ -234,7 +235,7 @@ def outcome_of_get(workload):
 
 
 def test_generations_used_and_refused(lab):
-    """By whom, when, why, and whether it is so still."""
+    """Reports from whom, when and why, and whether it still holds."""
     web = lab.inbound(8080, start=False)
     with FalseAgent(web) as agent:
         web.start_sidecar()
@@ -257,7 +258,7 @@ def test_generations_used_and_refused(lab):
             agent.send(frame(NOTE, field(1, bytes([refused])) + field(2, struct.pack('>q', when)) + field(3, text)))
         when = int(time.time()) + 2  # later than the refusal above
         note(1, when, b'tls.crt: <b>bad</b> \x1b[31m\n')
-        note(1, when, b'tls.crt: <b>bad</b> \x1b[31m\n')  # told again, as after a reconnect
+        note(1, when, b'tls.crt: <b>bad</b> \x1b[31m\n')  # reported again, as after a reconnect
         told = wait_until(lambda: status(web)['rotations']['refused_by_agent'] and status(web), 'the note')
         assert told['rotations'] == {'used': 1, 'refused_by_agent': 1, 'refused_by_sidecar': 1}
         assert told['last_refusal'] == {'time': labs_time(when), 'by': 'agent', 'text': 'tls.crt: <b>bad</b> \x1b[31m\n',
@@ -313,7 +314,7 @@ def test_every_certificate_has_its_own_expiry(lab):
 # --- readiness ------------------------------------------------------------------------------------
 
 def expiring(lab, kind):
-    """(svid, bundle), one certificate of which has a few seconds to live, and what is said when they are over."""
+    """Returns (svid, bundle) with one certificate that expires in a few seconds, and the expected message."""
     soon = datetime.timedelta(seconds=4 * labs.PACE)
     if kind == 'leaf':
         return lab.root.issue(labs.SERVER, not_after=soon), lab.root.cert_pem, f'our own certificate ({labs.SERVER}) '
@@ -340,7 +341,7 @@ def test_not_ready_when_a_certificate_that_is_needed_has_expired(lab, kind):
     code, out, _ = tool('status', '-c', web.ini)
     assert code == 1 and f'NOT READY: {said.strip()}' in out and 'EXPIRED' in out
     assert 'expired at' in web.get('/')[1]
-    # Good ones make it ready again, without a restart.
+    # Valid certificates make it ready again, without a restart.
     web.mount(lab.server, lab.root.cert_pem)
     web.agent.stop()
     web.start_agent()
@@ -358,7 +359,7 @@ def test_one_good_root_is_enough(lab):
 # --- the admin endpoint ---------------------------------------------------------------------------
 
 class Page(html.parser.HTMLParser):
-    """Tags and text of a page; every tag is closed in order."""
+    """Collects tags and text of a page, and checks that tags are closed in order."""
 
     VOID = {'meta', 'br', 'link', 'img'}
 
@@ -416,7 +417,7 @@ def test_types_and_lengths(lab, path):
 
 
 def test_hostile_callers_of_metrics(lab, app):
-    """Callers that do not read, break off or shout cost nobody anything, and traffic goes on."""
+    """Callers that do not read, disconnect early or send garbage harm no other caller, and traffic continues."""
     pair = lab.pair(app().port)
     web = pair.inbound
     before = web.sidecar.fds()
@@ -428,7 +429,7 @@ def test_hostile_callers_of_metrics(lab, app):
             sock = connect(web.admin)
             sock.sendall(request)
             reset(sock)
-    with connect(web.admin) as lazy:  # asks, and never reads
+    with connect(web.admin) as lazy:  # sends a request and never reads
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         lazy.sendall(b'GET / HTTP/1.1\r\n\r\n')
         ask(pair, 10)

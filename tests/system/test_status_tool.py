@@ -37,7 +37,7 @@ def test_status_for_people(lab, app):
 
 
 def test_status_names_the_peers_of_open_connections(lab, app):
-    """The one with the most connections first."""
+    """The peer with the most connections comes first."""
     inbound, other = lab.inbound(app().port), lab.root.issue(f'spiffe://{labs.TD}/ns/test/sa/other')
     fronts = [lab.outbound(inbound.port), lab.outbound(inbound.port, svid=other)]
     with contextlib.ExitStack() as stack:
@@ -108,7 +108,8 @@ def test_status_of_a_stranger_does_no_harm(lab, app, document):
 
 
 def test_watch(lab, app):
-    """On a terminal it redraws in place, says when the sidecar is gone, and ends on Ctrl-C with the last verdict."""
+    """On a terminal, it redraws in place, reports when the sidecar is gone, and ends on Ctrl-C with the last
+    verdict."""
     web = lab.inbound(app().port)
     master, slave = pty.openpty()
     process = subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, 'status', '--watch', '-c', web.ini], stdin=slave,
@@ -138,7 +139,7 @@ def test_watch(lab, app):
 
 
 def test_watch_in_a_small_window(lab):
-    """Nothing wraps and nothing scrolls."""
+    """Nothing wraps, and nothing scrolls."""
     web = lab.inbound(8080)
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack('4H', 6, 30, 0, 0))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fairlead-agent status on a terminal of 80x24: rates and failures are within the screen, alarms have a colour."""
+"""Tests fairlead-agent status on a terminal of 80x24: rates and failures fit on the screen, and alarms have a
+colour."""
 import contextlib
 import fcntl
 import os
@@ -22,7 +23,7 @@ COLOUR = '\033[3'
 
 @contextlib.contextmanager
 def terminal(*arguments, **env):
-    """The end of a terminal of 80x24 at which the tool's output is read."""
+    """Returns the end of an 80x24 terminal where the test reads the tool's output."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
     tool = subprocess.Popen([*labs.sanitizer_prefix(), labs.AGENT, *map(str, arguments)], stdout=theirs,
@@ -37,13 +38,13 @@ def terminal(*arguments, **env):
 
 
 def read_until(ours, condition, timeout=20):
-    """All that was written, once the last whole screen meets the condition, and that screen as lines."""
+    """Reads until the last whole screen meets the condition. Returns all output, and that screen as lines."""
     text, deadline = '', time.monotonic() + timeout * labs.SLOW
     while time.monotonic() < deadline:
         if select.select([ours], [], [], 0.2)[0]:
             try:
                 text += os.read(ours, 65536).decode()
-            except OSError:  # it has ended
+            except OSError:  # the tool has ended
                 text += '\033[J'
         screens = [one for one in text.split('\033[H') if one.endswith('\033[J')]
         if screens:

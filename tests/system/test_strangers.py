@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who has proven no identity keeps nobody out: not silent, not halfway, not after a ClientHello, and not in the log."""
+"""Tests that clients without a proven identity keep no peer out: not silent, not halfway, not after a ClientHello, and
+not in the log."""
 import concurrent.futures
 import json
 import resource
@@ -18,7 +19,7 @@ MANY = 2500
 
 @pytest.fixture(autouse=True)
 def descriptors():
-    """As many as the crowds of these tests take."""
+    """Raises the descriptor limit for the crowds of these tests."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
@@ -26,7 +27,7 @@ def descriptors():
 
 
 def crowd(port, count, data=b'', source='127.0.0.1'):
-    """Connections from that address that say so much and no more."""
+    """Opens connections from that address. Each sends this data and nothing more."""
     socks = []
     for _ in range(count):
         sock = socket.socket()
@@ -50,7 +51,7 @@ def leave(socks):
 
 
 def client_of(inbound, svid):
-    """A peer of our kind: permissive ports know it by its protocol."""
+    """Returns a context as our peers have it: permissive ports recognize it by its protocol."""
     context = peers.context(False, svid, inbound.lab.root)
     context.set_alpn_protocols(['fairlead/1'])
     return context
@@ -68,7 +69,8 @@ def is_served(inbound):
 @pytest.mark.parametrize('mode', ['strict', 'permissive'])
 @pytest.mark.parametrize('kind', ['silent', 'half'])
 def test_strangers_take_no_place(lab, app, mode, kind):
-    """With room for one handshake: thousands who have not said hello, and good peers do not notice. Memory is bounded."""
+    """With room for one handshake, thousands of connections have sent no hello, and good peers notice nothing. Memory
+    is bounded."""
     inbound = lab.inbound(app().port, {
         'service app': {'mode': mode, **({'detect_timeout': '1m'} if mode == 'permissive' else {})},
         'limits': {'handshakes': 1}, 'sidecar': {'workers': 1}})
@@ -86,7 +88,7 @@ def test_strangers_take_no_place(lab, app, mode, kind):
 
 
 def test_last_byte_of_a_hello_is_enough(lab, app):
-    """Whoever comes a byte at a time is served, with a whole crowd at the same place."""
+    """A client that sends one byte at a time is served, with a whole crowd from the same address."""
     inbound = lab.inbound(app().port, {'limits': {'handshakes': 1}})
     socks = crowd(inbound.port, 100, peers.client_hello()[:-1])
     for sock in socks[:20]:
@@ -97,7 +99,7 @@ def test_last_byte_of_a_hello_is_enough(lab, app):
 
 
 def test_silence_ends_before_handshake_timeout(lab, app):
-    """Five seconds are enough for a ClientHello, whatever a handshake may take."""
+    """A ClientHello has five seconds, however long a handshake may take."""
     inbound = lab.inbound(app().port, {'limits': {'handshake_timeout': '1h'}})
     with connect(inbound.port) as silent, connect(inbound.port) as half:
         half.sendall(peers.client_hello()[:50])
@@ -109,7 +111,8 @@ def test_silence_ends_before_handshake_timeout(lab, app):
 
 
 def test_other_networks_lose_nobody(lab, app):
-    """A flood pushes out its own: the oldest of all, from elsewhere, is still there, and may say hello."""
+    """A flood evicts only connections of its own network. The oldest connection of all comes from another network: it
+    stays, and its handshake succeeds."""
     inbound = lab.inbound(app().port, {'limits': {'handshakes': 1}, 'sidecar': {'workers': 1}})
     (early,) = crowd(inbound.port, 1, source='127.0.2.1')
     socks = crowd(inbound.port, MANY, source='127.0.1.1')
@@ -122,7 +125,7 @@ def test_other_networks_lose_nobody(lab, app):
 
 
 def test_hello_that_lies_in_the_kernel_counts(lab, app):
-    """The sidecar is late: who has said hello by then is not pushed out by those who came later."""
+    """The sidecar is late. A client that has sent its hello by then is not evicted by later connections."""
     inbound = lab.inbound(app().port, {'sidecar': {'workers': 1}, 'limits': {'handshakes': 1}})
     context = peers.context(False, lab.client, lab.root)
     inbound.sidecar.signal(19)
@@ -146,7 +149,7 @@ def test_hello_that_lies_in_the_kernel_counts(lab, app):
 
 @pytest.mark.parametrize('source', ['127.0.0.1', '127.0.1.1'])
 def test_silence_after_a_hello_gives_way(lab, app, source):
-    """All places of their network are theirs, and hundreds wait; good peers get through all the same."""
+    """They hold all places of their network, and hundreds wait. Good peers are served nevertheless."""
     inbound = lab.inbound(app().port, {'limits': {'handshakes': 8, 'handshake_timeout': '1h'}, 'sidecar': {'workers': 1}})
     socks = crowd(inbound.port, 300, peers.client_hello(), source)
     assert all(is_served(inbound) for _ in range(5))
@@ -157,7 +160,8 @@ def test_silence_after_a_hello_gives_way(lab, app, source):
 
 
 def test_silent_hellos_of_many_networks_give_way(lab, app):
-    """Each of them is a newcomer, and takes a place of those that are kept for such; the next one gets through all the same."""
+    """Each comes from a new network and takes one of the places for new networks. The next peer is served
+    nevertheless."""
     inbound = lab.inbound(app().port, {'limits': {'handshakes': 8, 'handshake_timeout': '1h'}, 'sidecar': {'workers': 1}})
     socks = []
     for number in range(200):
@@ -169,7 +173,7 @@ def test_silent_hellos_of_many_networks_give_way(lab, app):
 # --- descriptors --------------------------------------------------------------------------------------
 
 def test_descriptors_of_those_who_are_let_in(lab, app):
-    """Strangers have an eighth of them: each peer that comes finds one, and one for the app."""
+    """Strangers get one eighth of the descriptors: each peer finds one for itself and one for the app."""
     inbound = lab.inbound(app().port, {'sidecar': {'workers': 1}, 'limits': {'handshake_timeout': '1h'}}, start=False)
     inbound.start_agent().start_sidecar(prefix=['prlimit', '--nofile=256:256']).wait_ready()
     socks = crowd(inbound.port, 600)
@@ -184,7 +188,7 @@ def test_descriptors_of_those_who_are_let_in(lab, app):
 
 
 def test_callers_of_admin_leave_descriptors_to_others(lab, app):
-    """Whoever can reach that port keeps no peer out."""
+    """Callers of the admin port keep no peer out."""
     inbound = lab.inbound(app().port, {'sidecar': {'workers': 1}}, start=False)
     inbound.start_agent().start_sidecar(prefix=['prlimit', '--nofile=256:256']).wait_ready()
     socks = crowd(inbound.admin, 600)
@@ -198,7 +202,7 @@ def test_callers_of_admin_leave_descriptors_to_others(lab, app):
 # --- [limits] connections -----------------------------------------------------------------------------
 
 def held_by(inbound, svid, source='127.0.0.1', most=100):
-    """As many connections as that peer gets."""
+    """Opens as many connections as that peer gets."""
     held = []
     while len(held) < most:
         (sock,) = crowd(inbound.port, 1, source=source)
@@ -214,7 +218,8 @@ def held_by(inbound, svid, source='127.0.0.1', most=100):
 
 
 def test_one_peer_leaves_connections_to_others(lab, app):
-    """Of 50: its share, from however many addresses. The app's own connections and other peers find theirs."""
+    """Of 50 connections, the peer gets its share, from however many addresses. The app's own connections and other
+    peers get theirs."""
     behind, to = lab.inbound(app().port), lab.ports.free()
     both = lab.inbound(app().port, {
         'upstream u': {'listen': f'127.0.0.1:{to}', 'to': f'127.0.0.1:{behind.port}', 'peer': labs.SERVER},
@@ -250,7 +255,7 @@ def test_outbound_leaves_connections_to_peers(lab, app):
 
 
 def test_plaintext_leaves_connections_to_peers(lab, app):
-    """A network has its share, as a peer has; and what is kept is kept for identities."""
+    """A network has a share, as a peer has. The reserved places are for identities only."""
     inbound = lab.inbound(app().port, {'service app': {'mode': 'permissive', 'detect_timeout': '1m'}, **PLAIN,
                                        'limits': {'connections': 50}, 'sidecar': {'workers': 1}})
     held = []
@@ -264,7 +269,8 @@ def test_plaintext_leaves_connections_to_peers(lab, app):
 # --- the log ------------------------------------------------------------------------------------------
 
 def test_garbage_does_not_fill_the_log(lab, app):
-    """Twenty lines in ten seconds for each network and reason, and how many were left out. Those about identities all stand."""
+    """The log has at most twenty lines in ten seconds for each network and reason, and how many were left out. No line
+    about an identity is lost."""
     inbound = lab.inbound(app().port, {'allow mesh': None})
     stranger, known = 300, 30
     for number in range(stranger):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fairlead-agent suggest, and /seen that it asks: from refused connections to rules that let them in, and only them."""
+"""Tests fairlead-agent suggest and /seen, which it queries: refused connections become rules that admit exactly
+these."""
 import json
 import socket
 import ssl
@@ -14,7 +15,7 @@ TD = labs.TD
 
 
 def seen(workload):
-    """/seen as {(peer, service): item} and left_out"""
+    """Returns /seen as {(peer, service): item}, and left_out."""
     status, body = workload.get('/seen')
     document = json.loads(body)
     assert status == 200
@@ -32,7 +33,8 @@ def identity(lab, path):
 
 
 def test_refused_connections_become_rules_that_let_them_in(lab, app):
-    """Two identities at one service, one of them at another: pasted, all three pass, and nobody else."""
+    """Two identities are refused at one service, one of them at another. Once pasted, the rules admit all three and no
+    others."""
     server, port = app(), lab.ports.free()
     inbound = lab.inbound(server.port, {
         'service second': {'listen': f'127.0.0.1:{port}', 'app': f'127.0.0.1:{server.port}'},
@@ -55,7 +57,7 @@ def test_refused_connections_become_rules_that_let_them_in(lab, app):
         assert peers.verdict(to, svid, lab.root) == b'x'
     for svid, to in ((a, port), (bad, port), (other, inbound.port)):
         assert peers.verdict(to, svid, lab.root) == 49
-    # What the INI lets in by now needs no rule.
+    # Peers that the INI admits by now need no rule.
     text = suggest(inbound)
     assert f'from = spiffe://{TD}/ns/a/sa/x\nto = second\n' in text
     assert f'from = spiffe://{TD}/ns/a/sa/y\nto = app\n' in text
@@ -69,7 +71,7 @@ def test_nothing_refused(lab, app):
 
 
 def test_what_audit_let_in(lab, app):
-    """With workers of their own tables, put together."""
+    """The tables of several workers are merged."""
     inbound = lab.inbound(app().port, {'policy': {'mode': 'audit'}, 'sidecar': {'workers': 2}}, allow=None)
     for _ in range(8):
         assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
@@ -87,7 +89,8 @@ def test_wildcards_only_when_asked_for(lab, app):
 
 
 def test_plaintext_callers(lab, app):
-    """Refused and let in ones, by address, and the identity that the address had otherwise."""
+    """Lists refused and admitted clients by address, with the identity that the same address had on other
+    connections."""
     inbound = lab.inbound(app().port, {
         'service app': {'mode': 'permissive'},
         'allow local': {'from': 'plaintext', 'sources': '127.0.0.2'}}, allow=None)
@@ -131,7 +134,7 @@ def test_unreachable_and_bad_ini(lab, app):
                                   '{"seen": [{"peer": 5, "port": 80, "source": "10.0.0.1", "deny": 1}]}',
                                   '{"seen": [{"peer": "spiffe://a/b", "port": 65616, "deny": 1}]}'])
 def test_odd_answers_never_become_rules(lab, app, body):
-    """Whoever sits at the admin port: what he says is checked before it may go into an INI."""
+    """Another program may listen on the admin port: suggest validates the answer before it goes into an INI."""
     inbound = lab.inbound(app().port, start=False)
 
     def answer(sock):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rules for X509-SVIDs, over the wire: for each one a peer that keeps it and peers that break it, as client and as
-server (SPIFFE-ID.md, X509-SVID.md, SPIFFE_Trust_Domain_and_Bundle.md).
+"""Tests the rules for X509-SVIDs over the wire: for each one, a peer that follows it and peers that break it, as client
+and as server (SPIFFE-ID.md, X509-SVID.md, SPIFFE_Trust_Domain_and_Bundle.md).
 
-One sidecar on each side judges all of them. Policy lets everybody in, `peer` names every trust domain: whoever is
-refused is refused for his certificate."""
+One sidecar on each side judges all peers. Policy admits every identity, and `peer` names every trust domain, so only
+the certificate can be the cause of a refusal."""
 import contextlib
 import datetime
 import re
@@ -22,7 +22,7 @@ from pki import CA
 TD = labs.TD
 ID = f'spiffe://{TD}/ns/test/sa/'
 LONG_TD = 'a' * 255
-ODD_TDS = ('partner.example', '10.0.0.1', 'under_score-dash.1', LONG_TD)  # federated ones
+ODD_TDS = ('partner.example', '10.0.0.1', 'under_score-dash.1', LONG_TD)  # federated peers
 PAST = {'not_before': -datetime.timedelta(days=3), 'not_after': -datetime.timedelta(days=2)}
 FUTURE = {'not_before': datetime.timedelta(days=2), 'not_after': datetime.timedelta(days=3)}
 
@@ -36,7 +36,7 @@ def leaf(**options):
 
 
 def below(**options):
-    """A leaf below an intermediate with these options."""
+    """Returns a leaf below an intermediate with these options."""
     return lambda w: w.root.intermediate(common_name='middle', **{'ku': ('key_cert_sign',), **options}).issue(ID + 'x')
 
 
@@ -56,7 +56,7 @@ def constrained(*domains, excluded=False):
     return below(name_constraints=(None, names) if excluded else (names, None))
 
 
-# rule -> (those who keep it, those who break it, the rule's name in the log, the alert)
+# rule -> (peers that follow it, peers that break it, the rule's name in the log, the alert)
 BAD_ID, BAD_PATH, ONE = ('svid-spiffe-id', 42), ('svid-path', 42), ('svid-one-uri', 42)
 USAGE, EXTENDED = ('svid-key-usage', 42), ('svid-ext-key-usage', 42)
 RULES = {
@@ -132,7 +132,7 @@ def any_of(value):
 
 @pytest.fixture(scope='module')
 def world():
-    """CAs, and a sidecar on each side. The peers that are not ours take every certificate."""
+    """Returns CAs, and a sidecar on each side. The test's own peers accept every certificate."""
     with contextlib.ExitStack() as stack:
         lab = stack.enter_context(labs.Lab(stack.enter_context(tempfile.TemporaryDirectory(prefix='fairlead-'))))
         app = labs.App(labs.echo)
@@ -160,14 +160,15 @@ def world():
         server = labs.App(serve)
         stack.callback(server.close)
         w.inbound = lab.inbound(app.port, {**sections, 'policy': {'default': 'allow'}}, allow=None)
-        sections['upstream peer'] = {'mutual': 'optional'}  # they ask for no certificate of ours
+        sections['upstream peer'] = {'mutual': 'optional'}  # they do not ask for our certificate
         w.outbound = lab.outbound(server.port, sections, peer=', '.join(
             f'spiffe://{td}/**' for td in (TD, 'stranger.example', *ODD_TDS)))
         yield w
 
 
 def next_line(workload, act):
-    """What act() does and the refusal that the sidecar logs of it; again where the ration of such lines was used up."""
+    """Returns the result of act() and the refusal that the sidecar logs. Repeats it if the log's rate limit suppressed
+    the line."""
     for _ in range(50):
         workload.sidecar.since = workload.sidecar.path.stat().st_size
         result = act()
@@ -194,7 +195,7 @@ def test_good_server(world, make):
 
 @pytest.mark.parametrize('make, rule, alert', BAD)
 def test_bad_client(world, make, rule, alert):
-    """The alert that says what is wrong, a line that names the rule, and the app hears nothing."""
+    """The alert says what is wrong, a log line names the rule, and the app receives nothing."""
     accepted = world.app.accepted
     svid = make(world)
     got, line = next_line(world.inbound, lambda: peers.verdict(world.inbound.port, svid))
@@ -205,7 +206,8 @@ def test_bad_client(world, make, rule, alert):
 
 @pytest.mark.parametrize('make', [leaf(**PAST), lambda w: w.namesake.issue(ID + 'x')], ids=['run out', 'unknown issuer'])
 def test_refusal_says_who_it_claims_to_be(world, make):
-    """Whoever has to renew it wants to know whose it is, though nothing vouches for that."""
+    """The log has the claimed identity, although nothing vouches for it: an operator needs it to renew the
+    certificate."""
     svid = make(world)
     _, line = next_line(world.inbound, lambda: peers.verdict(world.inbound.port, svid))
     assert re.search(rf'it claims to be {re.escape(ID)}\w+; certificate 1 \(', line['detail']), line
@@ -214,7 +216,7 @@ def test_refusal_says_who_it_claims_to_be(world, make):
 
 @pytest.mark.parametrize('make, rule, alert', BAD)
 def test_bad_server(world, make, rule, alert):
-    """The same from the client's side: the app's connection ends, and no byte of it has left."""
+    """On the client's side, the app's connection ends, and no byte of it has left."""
     world.svid, world.alerts[:], world.received[:] = make(world), [], []
     got, line = next_line(world.outbound, lambda: outcome(world.outbound.port, b'secret'))
     assert got == 'reset'

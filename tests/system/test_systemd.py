@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""On a machine with systemd: what `meson install` brings, its units, and what the programs tell the service manager."""
+"""Tests a machine with systemd: what `meson install` installs, its units, and what the programs report to the service
+manager."""
 import contextlib
 import os
 import re
@@ -24,7 +25,7 @@ def run(*command, **options):
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory):
-    """The folder that stands for /, with everything below its prefix."""
+    """Returns the folder that stands for /, with everything below its prefix."""
     root = tmp_path_factory.mktemp('root')
     done = run('meson', 'install', '-C', labs.BUILD, '--no-rebuild', '--skip-subprojects', '--destdir', root)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -41,15 +42,15 @@ def test_everything_is_installed(installed):
         assert os.access(find(installed, name), os.X_OK)
     assert find(installed, 'example.ini').parts[-4:-1] == ('doc', 'fairlead', 'examples')
     users = [path.read_text() for path in installed.rglob('fairlead.conf') if path.parent.name == 'sysusers.d']
-    # The numbers that the INI's defaults name.
+    # The numbers are the INI's defaults.
     assert re.findall(r'^u (\S+) +(\d+)', users[0], re.M) == [('fairlead', '2112'), ('fairlead-agent', '2113')]
 
 
 def test_the_example_is_accepted(installed, lab, tmp_path):
-    """Once the credentials that it names are there."""
+    """The example is valid once its credentials exist."""
     text = find(installed, 'example.ini').read_text()
     text = text.replace('/etc/fairlead/tls', str(tmp_path)).replace('/run/fairlead/example', str(tmp_path))
-    (tmp_path / 'agent').mkdir()  # the unit's RuntimeDirectory
+    (tmp_path / 'agent').mkdir()  # stands in for the unit's RuntimeDirectory
     (tmp_path / 'ca.crt').write_bytes(lab.root.cert_pem)
     (tmp_path / 'tls.crt').write_bytes(lab.server.chain_pem)
     (tmp_path / 'tls.key').write_bytes(lab.server.key_pem)
@@ -64,7 +65,7 @@ def test_the_example_is_accepted(installed, lab, tmp_path):
 
 @pytest.fixture
 def units(installed, tmp_path):
-    """Copies whose programs are those that were installed."""
+    """Returns copies of the units that start the installed programs."""
     for name in UNITS:
         text = find(installed, name).read_text()
         assert not re.search(r'@\w+@', text)
@@ -81,7 +82,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(units):
 
 @needs_systemd
 def test_the_units_are_hardened(units):
-    """`systemd-analyze security` measures from 0 (nothing is open) to 10."""
+    """`systemd-analyze security` measures from 0 (everything restricted) to 10."""
     for unit in units:
         done = run('systemd-analyze', 'security', '--offline=true', '--threshold=20', unit.name, cwd=unit.parent)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
@@ -91,7 +92,7 @@ def test_the_units_are_hardened(units):
 
 @contextlib.contextmanager
 def manager(address, monkeypatch):
-    """What the programs that are started meanwhile tell a service manager, as a function: [message]."""
+    """Returns a function: [message] that the programs have sent to the service manager meanwhile."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(address)
         sock.setblocking(False)
@@ -136,7 +137,7 @@ def test_the_agent_tells_when_its_credentials_are_good(lab, address, monkeypatch
         web.start_agent()
         wait_until(lambda: str(key) in web.agent.text, 'it does not miss the key')
         assert told() == []
-        web.agent.signal(signal.SIGHUP)  # there is nothing yet that it could read again
+        web.agent.signal(signal.SIGHUP)  # so far it has nothing to reload
         web.agent.wait_line(msg='SIGHUP: reading INI and credentials')
         assert told() == []
         hidden.rename(key)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS with peers that are not ours: OpenSSL, curl, HAProxy, Python; and who is refused with which alert."""
+"""Tests TLS with peers of other implementations: OpenSSL, curl, HAProxy, Python, and which peers are refused with which
+alert."""
 import contextlib
 import itertools
 import re
@@ -18,7 +19,7 @@ from lab import connect, end_of, outcome, wait_until
 
 
 def test_openssl_client(lab, app):
-    """openssl s_client with an SVID and without ALPN: TLS 1.3, X25519 (it has no ML-KEM), and it is served."""
+    """openssl s_client with an SVID and without ALPN is served: TLS 1.3, X25519 (it has no ML-KEM)."""
     inbound = lab.inbound(app(lambda sock: sock.sendall(b'from the app')).port)
     pem = peers.write_pem(lab.folder, 'client', lab.client)
     (lab.folder / 'ca.crt').write_bytes(lab.root.cert_pem)
@@ -42,7 +43,8 @@ def test_openssl_client(lab, app):
     (['-alpn', 'h2,http/1.1'], {'group': 'X25519'}),
     (['-servername', 'web.example'], {'group': 'X25519'})])
 def test_openssl_client_with_other_offers(lab, app, arguments, line):
-    """All three ciphers, our ALPN, somebody else's, a server name: any TLS client with a good SVID is served."""
+    """With all three ciphers, with our ALPN or another one, or with a server name, any TLS client with a valid SVID is
+    served."""
     inbound = lab.inbound(app(lambda sock: sock.sendall(b'from the app')).port)
     pem = peers.write_pem(lab.folder, 'client', lab.client)
     done = subprocess.run(
@@ -53,7 +55,8 @@ def test_openssl_client_with_other_offers(lab, app, arguments, line):
 
 
 def test_openssl_client_with_p256_alone(lab, app):
-    """The last of our groups: it is used, after a HelloRetryRequest, too. One that the INI does not name is refused."""
+    """P-256 is the last of our groups. It works, after a HelloRetryRequest too. A group that the INI does not name is
+    refused."""
     pem = peers.write_pem(lab.folder, 'client', lab.client)
     server = app(lambda sock: sock.sendall(b'from the app'))
 
@@ -68,12 +71,12 @@ def test_openssl_client_with_p256_alone(lab, app):
     assert 'no TLS group in common' in line['detail'] and line['level'] == 'warn'
     inbound = lab.inbound(server.port)
     assert 'from the app' in run(inbound.port, 'P-256').stdout
-    assert 'from the app' in run(inbound.port, 'P-384:P-256').stdout  # shares P-384 first
+    assert 'from the app' in run(inbound.port, 'P-384:P-256').stdout  # offers P-384 first
     assert len(wait_until(lambda: len(inbound.sidecar.lines(group='P-256')) == 2 and [1, 2], 'two lines')) == 2
 
 
 def test_key_updates_of_a_peer(lab, app):
-    """K asks us for new keys, too; both directions go on."""
+    """`K` also asks for new keys of ours. Both directions continue."""
     inbound = lab.inbound(app().port)
     pem = peers.write_pem(lab.folder, 'client', lab.client)
     with subprocess.Popen(
@@ -89,7 +92,7 @@ def test_key_updates_of_a_peer(lab, app):
 
 
 def test_openssl_server(lab):
-    """openssl s_server that asks for our certificate, as upstream."""
+    """openssl s_server, as an upstream that asks for our certificate."""
     port = lab.ports.free()
     pem = peers.write_pem(lab.folder, 'server', lab.server)
     (lab.folder / 'ca.crt').write_bytes(lab.root.cert_pem)
@@ -107,14 +110,14 @@ def test_openssl_server(lab):
 
 
 def test_curl(lab, app):
-    """curl --cert to an app that speaks HTTP."""
+    """curl --cert reaches an app that speaks HTTP."""
     def http(sock):
         while b'\r\n\r\n' not in sock.recv(1 << 16):
             pass
         sock.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello')
     inbound = lab.inbound(app(http).port)
     pem = peers.write_pem(lab.folder, 'client', lab.client)
-    # No SVID has a DNS name to compare with: curl is told not to.
+    # No SVID has a DNS name to compare with, so curl must not compare names.
     done = subprocess.run(
         ['curl', '-sSvk', '--cert', f'{pem}.crt', '--key', f'{pem}.key', f'https://127.0.0.1:{inbound.port}/'],
         capture_output=True, text=True, timeout=20 * labs.SLOW)
@@ -133,7 +136,7 @@ def haproxy(lab, name, listen):
 
 
 def test_haproxy_as_client_and_as_server(lab, app):
-    """app <- HAProxy <- outbound sidecar, and HAProxy -> inbound sidecar -> app; mutual TLS both times."""
+    """app <- HAProxy <- outbound sidecar, and HAProxy -> inbound sidecar -> app, with mutual TLS both times."""
     pem = {name: peers.write_pem(lab.folder, name, svid)
            for name, svid in (('client', lab.client), ('server', lab.server))}
     (lab.folder / 'ca.crt').write_bytes(lab.root.cert_pem)
@@ -156,7 +159,7 @@ def outcome_of_ping(port):
         return labs.read_all(sock)
 
 
-# --- refused before anything is known ------------------------------------------------------------------
+# --- refused before the TLS peer is known --------------------------------------------------------------
 
 GCM_FAULT = labs.BUILD / 'tests' / 'sidecar_gcm_fault'
 
@@ -164,7 +167,7 @@ GCM_FAULT = labs.BUILD / 'tests' / 'sidecar_gcm_fault'
 @pytest.mark.skipif(not GCM_FAULT.exists() or ' vaes ' not in open('/proc/cpuinfo', encoding='ascii').read(),
                     reason='built without AES-GCM of our own, or the CPU has no VAES')
 def test_processor_that_computes_aes_gcm_wrongly_is_served_by_wolfssl(lab, app, monkeypatch):
-    """The self-test at start fails: one warning, and traffic goes on with wolfSSL's own code."""
+    """The self-test at startup fails: the sidecar logs one warning and uses wolfSSL's own code."""
     outbound = lab.outbound(lab.inbound(app().port).port)
     assert not outbound.sidecar.lines(level='warn')
     monkeypatch.setattr(labs, 'SIDECAR', str(GCM_FAULT))
@@ -203,7 +206,7 @@ def test_client_without_a_certificate_is_refused_with_certificate_required(lab, 
 
 # --- broken SVIDs -------------------------------------------------------------------------------------
 
-# Names of pki.py's fixtures, the rule that they break, and the alert that the peer gets.
+# Names of pki.py's fixtures, the rule that each breaks, and the alert that the peer gets.
 BROKEN = {
     ('uri-none', 'no-san', 'uri-two', 'uri-two-https', 'uri-four'): ('svid-one-uri', 42),
     ('uri-https', 'uri-2049', 'scheme-upper', 'td-upper', 'percent', 'query', 'fragment', 'userinfo', 'port',
@@ -236,7 +239,7 @@ def fixtures():
 
 
 class Fixture:
-    """A leaf of the fixtures as an SVID."""
+    """Returns a leaf of the fixtures as an SVID."""
 
     def __init__(self, folder, name):
         self.chain_pem = (folder / f'{name}.crt').read_bytes()
@@ -250,7 +253,7 @@ class Bundle:
 
 
 def check_refusal(workload, case, rule, alert):
-    # (A line that counts what was not logged one by one has the reason, too.)
+    # (A line that counts suppressed lines has the reason too.)
     line = workload.wait_line(msg='connection refused', reason='certificate_refused')
     assert len(workload.sidecar.lines(msg='connection refused', reason='certificate_refused')) == 1, case
     assert labs.matches(line['broken_rule'], rule) and line['alert'] == alert, (case, line)
@@ -258,7 +261,7 @@ def check_refusal(workload, case, rule, alert):
 
 
 class Judge:
-    """One sidecar for all cases of a module: starting one for each would only cost time."""
+    """One sidecar for all cases of a module, because starting one for each would only cost time."""
 
     def __init__(self, fixtures):
         self.stack = contextlib.ExitStack()
@@ -270,7 +273,7 @@ class Judge:
         self.networks = itertools.count(1)
 
     def next_lines(self, workload):
-        """From here on, only new lines are looked at."""
+        """From here on, only new lines count."""
         program = workload.sidecar
         program.since = program.path.stat().st_size
 
@@ -289,10 +292,10 @@ def server_judge(fixtures):
 
 @pytest.mark.parametrize('case, rule, alert', CASES)
 def test_client_with_a_broken_svid_is_refused(server_judge, fixtures, case, rule, alert):
-    """Over the wire: the alert that says what is wrong, one line that names the rule, and the app hears nothing."""
+    """The alert says what is wrong, one log line names the rule, and the app receives nothing."""
     server_judge.next_lines(server_judge.inbound)
     accepted = server_judge.app.accepted
-    # From a network of its own: lines about strangers are rationed by network.
+    # It dials from its own network: lines about strangers are rate-limited by network.
     source = f'127.0.{next(server_judge.networks)}.1'
     assert peers.verdict(server_judge.inbound.port, Fixture(fixtures, case), Bundle(fixtures, 'root'), source=source) == alert
     check_refusal(server_judge.inbound, case, rule, alert)
@@ -300,7 +303,7 @@ def test_client_with_a_broken_svid_is_refused(server_judge, fixtures, case, rule
 
 
 def test_good_client_after_all_the_bad_ones(server_judge, fixtures):
-    """Nothing of a refused chain stays behind: the next good peer is served, the next bad one is not."""
+    """A refused chain leaves nothing behind: the next valid peer is served, and the next invalid one is not."""
     inbound, root = server_judge.inbound, Bundle(fixtures, 'root')
     for good in ('p256', 'two-intermediates', 'uri-2048', 'no-eku', 'other-names', 'empty-subject'):
         assert peers.verdict(inbound.port, Fixture(fixtures, good), root) == b'x', good
@@ -309,7 +312,7 @@ def test_good_client_after_all_the_bad_ones(server_judge, fixtures):
 
 @pytest.fixture(scope='module')
 def client_judge(fixtures):
-    """An outbound sidecar whose upstream port is taken by one server after the other."""
+    """An outbound sidecar whose upstream port is used by one server after another."""
     judge = Judge(fixtures)
     judge.received, judge.alerts, judge.svid = [], [], None
     judge.root = Bundle(fixtures, 'root')
@@ -329,7 +332,7 @@ def client_judge(fixtures):
 
 @pytest.mark.parametrize('case, rule, alert', CASES)
 def test_server_with_a_broken_svid_is_refused(client_judge, fixtures, case, rule, alert):
-    """The same from the client's side: the app's connection ends, and no byte of it has left the machine."""
+    """On the client's side, the app's connection ends, and no byte of it has left the machine."""
     judge = client_judge
     judge.next_lines(judge.outbound)
     judge.svid, judge.alerts[:], judge.received[:] = Fixture(fixtures, case), [], []
@@ -342,7 +345,7 @@ def test_server_with_a_broken_svid_is_refused(client_judge, fixtures, case, rule
 # --- identity and policy ------------------------------------------------------------------------------
 
 def test_wrong_peer_gets_no_byte(lab, app):
-    """A good SVID of our own trust domain, but not the one that `peer` names."""
+    """The SVID is valid and of our own trust domain, but it is not the one that `peer` names."""
     received = []
     server = peers.Server(app, lab.root.issue(f'spiffe://{labs.TD}/ns/test/sa/impostor'), lab.root,
                           lambda tls: received.append(tls.recv(100)))
@@ -361,7 +364,7 @@ def test_wrong_peer_gets_no_byte(lab, app):
     (f'spiffe://{labs.TD}/ns/other/sa/a, {labs.SERVER}', True), (f'spiffe://{labs.TD}/ns/*', False),
     (f'spiffe://{labs.TD}/ns/test/sa/serve', False), ('spiffe://other.example/**', False)])
 def test_peer_patterns(lab, app, peer, good):
-    """Empty: any identity of our own trust domain."""
+    """An empty `peer` means any identity of our own trust domain."""
     server = peers.Server(app, lab.server, lab.root)
     outbound = lab.outbound(server.port, peer=peer)
     if good:
@@ -380,7 +383,7 @@ def test_identity_without_a_rule_is_denied_and_the_log_names_the_rule_it_needs(l
     assert (line['decision'], line['rule'], line['peer'], line['level']) == ('deny', 'default', labs.CLIENT, 'warn')
     assert f'from = {labs.CLIENT}' in line['remedy'] and 'to = app' in line['remedy']
     assert server.accepted == 0
-    # And that very rule does it.
+    # The proposed rule admits it.
     name, keys = re.search(r'\[(.+?)\] (.*)', line['remedy']).groups()
     rule = dict(re.findall(r'(\w+) = (\S+)', keys))
     inbound.sidecar.stop()
@@ -391,7 +394,7 @@ def test_identity_without_a_rule_is_denied_and_the_log_names_the_rule_it_needs(l
 
 
 def test_denied_identity_sees_its_connection_closed_through_a_sidecar(lab, app):
-    """The outbound sidecar says that it was the peer who refused, and what that alert means."""
+    """The outbound sidecar logs that the peer refused, and what that alert means."""
     inbound = lab.inbound(app().port, allow=None)
     outbound = lab.outbound(inbound.port)
     assert outcome(outbound.port, b'hello') == 'reset'
@@ -423,7 +426,7 @@ def test_from_patterns(lab, app, allow, path, good):
 
 
 def test_rules_by_service_and_by_port(lab, app):
-    """Two services of one sidecar, each with its own rule."""
+    """One sidecar has two services, each with its own rule."""
     server, port = app(), lab.ports.free()
     inbound = lab.inbound(server.port, {
         'service second': {'listen': f'127.0.0.1:{port}', 'app': f'127.0.0.1:{server.port}'},
@@ -436,7 +439,7 @@ def test_rules_by_service_and_by_port(lab, app):
 
 
 def test_default_allow(lab, app):
-    """Every identity that verifies is let in; one that does not verify is not."""
+    """Every identity that verifies is admitted. One that does not verify is refused."""
     inbound = lab.inbound(app().port, {'policy': {'default': 'allow'}}, allow=None)
     assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
     assert peers.verdict(inbound.port, lab.other_root.issue(labs.CLIENT), lab.root) == 48
@@ -444,7 +447,7 @@ def test_default_allow(lab, app):
 
 
 def test_federated_root_does_not_vouch_for_our_own_domain(lab, app):
-    """Bundles are never merged: a CA of another domain cannot make identities of ours."""
+    """Bundles are never merged: a CA of another domain cannot issue identities of ours."""
     foreign = lab.folder / 'other.crt'
     foreign.write_bytes(lab.other_root.cert_pem)
     inbound = lab.inbound(app().port, {'federate other.example': {'bundle': foreign},
@@ -458,7 +461,7 @@ def test_federated_root_does_not_vouch_for_our_own_domain(lab, app):
 # --- the end of a TLS stream ----------------------------------------------------------------------------
 
 def test_truncated_stream_of_a_client_is_a_reset_for_the_app(lab, app):
-    """A client that closes TCP without close_notify has not finished: somebody may have cut the line."""
+    """A client that closes TCP without close_notify has not finished: an attacker may have cut the stream."""
     ends = []
     inbound = lab.inbound(app(lambda sock: (sock.sendall(sock.recv(4)), ends.append(end_of(sock)))).port)
     tls = peers.client(inbound.port, lab.client, lab.root)
@@ -482,7 +485,7 @@ def test_close_notify_of_a_client_is_a_clean_end_for_the_app(lab, app):
 
 @pytest.mark.parametrize('clean', [True, False])
 def test_end_of_a_server_as_the_client_app_sees_it(lab, app, clean):
-    """close_notify: the end of the stream. TCP's end alone: a reset."""
+    """close_notify is the end of the stream. A bare FIN of TCP is a reset."""
     def serve(tls):
         tls.sendall(b'all there is')
         if clean:
@@ -497,7 +500,7 @@ def test_end_of_a_server_as_the_client_app_sees_it(lab, app, clean):
 
 @pytest.mark.parametrize('count, served', [(100, True), (101, False), (150, False)])
 def test_as_many_certificates_as_are_read(lab, app, count, served):
-    """A hundred at most: more are refused before they are looked at."""
+    """The limit is a hundred certificates: more are refused before any is parsed."""
     inbound = lab.inbound(app(labs.echo).port)
     chain = lab.client.cert_pem + lab.root.cert_pem * (count - 1)
     outcome_of = peers.verdict(inbound.port, (chain, lab.client.key_pem), lab.root)

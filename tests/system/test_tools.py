@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""fairlead-agent check and wait, and its command line: outputs and exit codes that scripts rely on."""
+"""Tests fairlead-agent check and wait, and its command line: outputs and exit codes that scripts rely on."""
 import datetime
 import json
 import os
@@ -19,7 +19,7 @@ DAY = datetime.timedelta(days=1)
 
 
 def tool(*arguments, text=None):
-    """(exit status, stdout, stderr); text: what stdin has"""
+    """Returns (exit status, stdout, stderr). text: the content of stdin."""
     done = subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, *map(str, arguments)], capture_output=True,
                           text=True, timeout=60 * labs.SLOW, check=False, input=text)
     assert 'Sanitizer' not in done.stderr and 'runtime error:' not in done.stderr, done.stderr
@@ -28,7 +28,7 @@ def tool(*arguments, text=None):
 
 @pytest.fixture
 def web(lab):
-    """A workload with a service that nobody else can mean, nothing of it running."""
+    """Returns a workload with a service of a unique name. Nothing of it is running."""
     workload = lab.inbound(8080, start=False, name='web', host='0.0.0.0')
     workload.line = lambda key: next(
         n for n, text in enumerate(workload.ini.read_text().splitlines(), 1) if text.startswith(key))
@@ -36,8 +36,8 @@ def web(lab):
 
 
 def check(workload, verdict):
-    """stderr and the JSON of a check that must end so: as text and as JSON, with the same exit status. Warnings alone count
-    only with --strict."""
+    """Runs a check that must end with this exit status, as text and as JSON. Returns stderr and the JSON. Warnings
+    alone count only with --strict."""
     status, out, err = tool('check', '-c', workload.ini)
     json_status, json_out, json_err = tool('check', '--json', '-c', workload.ini)
     report = json.loads(json_out)
@@ -94,7 +94,7 @@ def test_what_is_in_force_has_a_file(web, words):
     assert status == 2 and '-c takes the path of a file here' in err and err.count('\n') == 1, err
 
 
-# --- check: good ----------------------------------------------------------------------------------
+# --- check: valid ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('text', re.findall(r'(?s)```ini\n(.*?)```', (labs.ROOT / 'README.md').read_text()))
 def test_check_takes_the_examples_of_the_readme(web, text):
@@ -337,7 +337,8 @@ def certificate(web, lab):
 @pytest.mark.parametrize('cause', [missing, empty, truncated, encrypted, mismatched, directory, large, certificate],
                          ids=lambda cause: cause.__name__)
 def test_check_refuses_a_bad_key(lab, web, cause):
-    """Whatever is wrong with it: one error, at the line of the INI, with the file's name, and never a byte of it."""
+    """Whatever is wrong with the key, check reports one error at the line of the INI, with the file's name and no byte
+    of it."""
     cause(web, lab)
     out, err, report = check(web, 2)
     assert [(p['kind'], p['line']) for p in report['problems']] == [('error', web.line('key'))], report
@@ -399,7 +400,7 @@ def test_check_refuses_what_is_no_ini(web, content):
 # --- wait -------------------------------------------------------------------------------------------
 
 class Admin:
-    """Answers each connection with the next of `answers`, then always with the last; None: never."""
+    """Answers each connection with the next of `answers`, then always with the last one. None: never."""
 
     def __init__(self, port, answers, host='127.0.0.1'):
         self.answers, self.count, self.silent = list(answers), 0, []
@@ -441,7 +442,7 @@ READY, NOT_READY = answer('200 OK', 'ready\n'), answer('503 Service Unavailable'
 
 @pytest.fixture
 def idle(web):
-    """The workload, with its admin port free for a false one."""
+    """Returns the workload with its admin port free for a false one."""
     web.admin = labs.Ports().free()
     web.change({'sidecar': {'admin': f'127.0.0.1:{web.admin}'}})
     return web
@@ -483,7 +484,7 @@ def test_wait_at_something_else(idle, answers, text):
 
 
 def test_wait_is_no_busy_loop(idle):
-    """Pauses of 10, 20, 40 … 500 ms: a second has room for a dozen attempts, not for thousands."""
+    """The pauses are 10, 20, 40 … 500 ms: a second has room for a dozen attempts, not for thousands."""
     with Admin(idle.admin, [NOT_READY]) as admin:
         assert tool('wait', '-c', idle.ini, '--timeout', '1s')[0] == 1
         assert 4 <= admin.count <= 10
