@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* completion - scripts for shells, from the table of commands. What an option or word means is not known here, so files are
- * offered where a value is due. */
+/* completion - scripts for shells, from the table of commands. This file does not know what an option or word means, so it
+ * offers file names wherever a value is expected. */
 #include <string.h>
 
 #include "agent/help.h"

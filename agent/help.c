@@ -140,7 +140,7 @@ static int print_man(const struct fl_command *command)
 
 	put_page(&page, command);
 	fl_man_put(&man, title, 1, page.data);
-	/* That of the program has those of all commands in it. */
+	/* The program's man page contains the pages of all commands. */
 	for (size_t i = 0; command == NULL && i < fl_command_count; i++) {
 		char *part = fl_format("fairlead-agent %s", fl_commands[i]->name);
 
@@ -209,7 +209,7 @@ const struct fl_command fl_command_help = {
 	.options = {[OPTION_MAN] = {.name = "man"},
 		    [OPTION_COMPLETION] = {.name = "completion", .has_value = true}},
 	.words_max = 1,
-	.ini_from_stdin = true, /* it reads none */
+	.ini_from_stdin = true, /* this command reads no INI */
 };
 
 static int version(const struct fl_command_line *line)
@@ -233,5 +233,5 @@ const struct fl_command fl_command_version = {
 	.summary = "print the version",
 	.page = version_page,
 	.run = version,
-	.ini_from_stdin = true, /* it reads none */
+	.ini_from_stdin = true, /* this command reads no INI */
 };

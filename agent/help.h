@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_HELP_H
 #define FL_AGENT_HELP_H
-/* help - the table of commands, and everything that is made of it for people: pages, man pages, shell completion. Main
+/* help - the table of commands, and everything that is generated from it: help pages, man pages, shell completion. Main
  * thread. */
 #include "agent/common/command.h"
 #include "base/text.h"
 
-/* The options that several commands have: of all, then of those that ask the sidecar. */
+/* The options that several commands share: first those of all commands, then those of commands that ask the sidecar. */
 enum {
 	FL_OPTION_CONFIG,
 	FL_OPTION_HELP,
@@ -21,13 +21,13 @@ enum {
 extern const struct fl_command *const fl_commands[];
 extern const size_t fl_command_count;
 
-/* NULL: there is none of this name. */
+/* NULL: there is no command of this name. */
 const struct fl_command *fl_command_find(const char *name);
-/* The complaint about a name that there is not, with a suggestion. Returns the exit code. */
+/* Reports an unknown command name, with a suggestion. Returns the exit code. */
 int fl_command_unknown_name(const char *name);
 
-/* The options that a command takes: the first *ret_common of them are those above, then come its own. NULL: those that may
- * stand before the command. Returns how many. */
+/* The options of a command: the first *ret_common are the shared ones above, then come its own. NULL: the options that may
+ * precede the command. Returns how many. */
 size_t fl_command_options(const struct fl_command *command, struct fl_option ret[FL_OPTIONS_MAX],
 			  size_t *ret_common);
 

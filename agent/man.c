@@ -8,7 +8,7 @@
 #include "agent/help.h"
 #include "base/text.h"
 
-#define DATE "2026-11-29" /* when the form of the pages last changed */
+#define DATE "2026-11-29" /* when the format of the pages last changed */
 #define INDENT 2          /* of ordinary text */
 
 struct man {
@@ -101,7 +101,7 @@ static void put_text(struct man *man, const char *line, size_t len)
 	bool changes = verbatim != man->verbatim;
 
 	if (man->blank && man->begun) {
-		/* A change of mode is a break already, so that only the space is lacking. */
+		/* A change of mode already breaks the line; only the vertical space is missing. */
 		fl_text_print(man->out, verbatim && !changes ? ".sp\n" : ".PP\n");
 	}
 	set_verbatim(man, verbatim);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* files - mounted files, read as of one moment.
  *
- * Kubernetes swaps the symlink `..data` from one directory to the next; `tls.crt` is a link to
- * `..data/tls.crt`, and so is the first folder of a longer path. So each path is searched for that link, the directory that
- * the link names is opened once, and every file behind it is opened from that handle: all of them belong to one
- * swap. If the kubelet removes the old directory in between, a file is missing there, and everything
- * starts over with the new one; it also starts over if a plain file changes while it is read.
- * Other directories are opened once as well, which makes the swap of a whole directory safe.
+ * Kubernetes swaps the symlink `..data` from one directory to the next; `tls.crt` is a link to `..data/tls.crt`, and so is
+ * the first folder of a longer path. So the code searches each path for that link, the directory that the link names is
+ * opened once, and every file behind it is opened from that handle: all of them belong to one swap. If the kubelet removes
+ * the old directory in between, a file is missing there, and everything starts over with the new one; it also starts over
+ * if a plain file changes while it is read. Other directories are opened once as well, which makes the swap of a whole
+ * directory safe.
  *
- * Nothing blocks: a file is checked to be a regular one before it is opened, and once more after.
- * Failures are findings with the remedy. Memory that held a file is wiped. */
+ * Nothing blocks: a file is checked to be a regular one before it is opened, and once more after. Failures become findings
+ * with the remedy. Memory that held a file is wiped. */
 #include "certs-watch/files.h"
 
 #include <errno.h>
@@ -162,7 +162,7 @@ static void handles_done(struct handles *handles)
 	free(handles->items);
 }
 
-/* Does the path lead by now to a directory other than the one that we opened? */
+/* Does the path now lead to a directory other than the one that we opened? */
 static bool is_stale(const struct handle *handle)
 {
 	struct stat opened, current;

@@ -10,7 +10,7 @@
 
 #define FL_SOURCE_FILE_MAX (1024 * 1024) /* bytes of one file */
 
-/* The bytes of a file. All zero: of none. */
+/* The bytes of a file. All zero: no file. */
 struct fl_source_file {
 	char *data; /* NUL-terminated; NULL: the source names no such file */
 	size_t len; /* without the NUL */

@@ -19,7 +19,7 @@ struct fl_finding {
 struct fl_findings {
 	struct fl_finding *items;
 	size_t count;  /* of items, in the order in which they were found */
-	size_t errors; /* of those, the ones that refuse it */
+	size_t errors; /* how many of them refuse it */
 	/* Of the files' bytes, and of the reasons why files could not be read: the same files give the same digest. */
 	uint8_t digest[FL_DIGEST_LEN];
 	/* All files came through `..data`, so none of them was half written. If false, a refused set may be half written, and a

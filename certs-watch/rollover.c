@@ -13,7 +13,7 @@ static bool is_of_same_ca(const struct fl_crl *a, const struct fl_crl *b)
 	return fl_span_equal(a->issuer, b->issuer) && fl_span_equal(a->authority, b->authority);
 }
 
-/* The newest list of the CA of this one; NULL: there is none. */
+/* The newest CRL of the CA that issued this one; NULL: there is none. */
 static const struct fl_crl *newest_of(const struct fl_credentials *credentials,
 				      const struct fl_crl *crl)
 {

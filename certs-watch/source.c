@@ -18,7 +18,7 @@
 
 struct load {
 	struct fl_findings *findings;
-	size_t unread; /* the first findings so many are about reading */
+	size_t unread; /* the first findings, this many, are about reading */
 };
 
 static void note_finding(void *user, bool is_error, const char *name, const char *text)
@@ -53,7 +53,7 @@ static void digest_files(const struct fl_source_files *files, struct fl_findings
 	for (size_t i = 0; i < files->foreign_count; i++) {
 		parts[n++] = span_of(&files->foreign[i]);
 	}
-	/* For a file that was not read, the reason counts. */
+	/* For a file that was not read, the digest includes the reason. */
 	for (size_t i = 0; i < findings->count; i++) {
 		const char *text = findings->items[i].text;
 
@@ -63,7 +63,7 @@ static void digest_files(const struct fl_source_files *files, struct fl_findings
 	free(parts);
 }
 
-/* If a federated bundle cannot be read, nobody of its domain is trusted; nothing else is affected. */
+/* If a federated bundle cannot be read, no peer of its domain is trusted; nothing else is affected. */
 static void excuse_foreign(const struct fl_source *source, struct fl_findings *findings)
 {
 	for (size_t i = 0; i < findings->count; i++) {

@@ -29,8 +29,7 @@ struct fl_source {
 #define FL_SOURCE_PATH(name, is_secret) const char *name;
 	FL_CREDENTIAL_FILES(FL_SOURCE_PATH)
 #undef FL_SOURCE_PATH
-	struct fl_late_crls
-		late; /* the CRLs that may have expired: best, those of the set in force */
+	struct fl_late_crls late; /* CRLs of the set in force: accepted even if expired */
 	struct fl_source_foreign {
 		const char *trust_domain; /* "partner.example" */
 		const char *bundle;       /* the roots that vouch for it, and for nothing else */
@@ -50,12 +49,11 @@ struct fl_source_files {
 };
 
 /* Reads a candidate, parses and judges it (pki/credentials.h), and tries it in a handshake with itself in memory, with the
- * groups and ciphers of tls. now: seconds since the epoch, for the dates of certificates and CRLs.
- * A problem of a federated bundle is a warning: nobody of its domain is trusted then, nor if the bundle is empty (only blanks
- * and comments).
- * Returns 0: the caller owns ret_credentials (fl_credentials_free()) and ret_files (fl_source_files_done()).
- * Returns FL_ERR_INVALID: refused; the two are untouched, and no key is left in memory.
- * findings is written in both cases, and belongs to the caller; it has every problem that could be found at once. */
+ * groups and ciphers of tls. now: seconds since the epoch, for the dates of certificates and CRLs. A problem of a federated
+ * bundle is a warning: no peer of its domain is trusted then, nor if the bundle is empty (only blanks and comments).
+ * Returns 0: the caller owns ret_credentials (fl_credentials_free()) and ret_files (fl_source_files_done()). Returns
+ * FL_ERR_INVALID: refused; the two are untouched, and no key is left in memory. findings is written in both cases, and
+ * belongs to the caller; it has every problem that could be found at once. */
 int fl_source_load(const struct fl_source *source, const struct fl_tls_options *tls, int64_t now,
 		   struct fl_credentials **ret_credentials, struct fl_source_files *ret_files,
 		   struct fl_findings *findings) FL_MUST_USE;
@@ -68,8 +66,8 @@ void fl_source_files_done(struct fl_source_files *files);
 void fl_source_judge_change(const struct fl_source *source, const struct fl_credentials *before,
 			    const struct fl_credentials *after, struct fl_findings *findings);
 
-/* Adds a warning for each CRL of a good set that has expired, be it while the set was in force, or because fl_source_load()
- * was told to accept that very list again (`late`). */
+/* Adds a warning for each CRL of a good set that has expired, either while the set was in force, or because
+ * fl_source_load() was told to accept that very list again (`late`). */
 void fl_source_judge_crls(const struct fl_source *source, const struct fl_credentials *credentials,
 			  int64_t now, struct fl_findings *findings);
 

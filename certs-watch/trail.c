@@ -3,9 +3,9 @@
  * the last component, as a place to watch.
  *
  * If a component does not exist, the trail ends there, and the place is the name that has to appear. Nothing behind a
- * `..data` is a place: the kubelet never changes those directories, it swaps the link. Directories on the way are no places
- * either: watch.c notices when the last of them is replaced, and finds changes of the others at its next check. Nothing here
- * fails: what cannot be examined becomes a mark with its errno. */
+ * `..data` is a place: the kubelet never changes those directories, it swaps the link. Directories on the way are not
+ * places either: watch.c notices when the last of them is replaced, and finds changes of the others at its next check.
+ * Nothing here fails: what cannot be examined becomes a mark with its errno. */
 #include "certs-watch/trail.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ struct walk {
 	unsigned links;
 };
 
-/* text takes the place of *old. */
+/* Replaces *old by text. */
 static void replace(char **old, char *text)
 {
 	free(*old);
@@ -67,7 +67,7 @@ static void add_mark(struct walk *walk, const struct stat *st, int error)
 	}
 }
 
-/* Takes the next component off the rest; NULL at the end. */
+/* Removes the next component from the rest; NULL at the end. */
 static char *next_name(struct walk *walk)
 {
 	size_t begin = strspn(walk->rest, "/");

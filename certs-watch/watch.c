@@ -51,7 +51,7 @@ struct fl_watch {
 	char **paths;
 	size_t path_count;
 	struct fl_trail trail;
-	bool is_fresh;     /* the marks are so young that they may hide a change */
+	bool is_fresh;     /* the marks are so recent that they may hide a change */
 	struct dir **dirs; /* open ones */
 	size_t dir_count;
 	uv_timer_t timer;

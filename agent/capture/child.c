@@ -17,7 +17,7 @@
 #include "base/mem.h"
 
 #ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x8U /* since Linux 6.3, whose vm.memfd_noexec may demand it */
+#define MFD_NOEXEC_SEAL 0x8U /* since Linux 6.3; the sysctl vm.memfd_noexec may require it */
 #endif
 
 #define FILES 3 /* stdin, stdout, stderr, in this order */
@@ -32,7 +32,7 @@ static int make_file(void)
 		fd = memfd_create("fairlead", MFD_CLOEXEC);
 	}
 	if (fd >= 0 && fd < FILES) {
-		/* We were started without some of our own: keep it out of the way of dup2(). */
+		/* We were started with some of these closed: move the descriptor out of the way of dup2(). */
 		int low = fd;
 
 		fd = fcntl(low, F_DUPFD_CLOEXEC, FILES);
@@ -77,7 +77,7 @@ static void read_all(int fd, struct fl_text *ret)
 
 /* --- the process ------------------------------------------------------------------------------ */
 
-/* Ignored and blocked signals would stay so in the other program. */
+/* The other program would inherit ignored and blocked signals. */
 static void reset_signals(void)
 {
 	static const int numbers[] = {SIGALRM, SIGXFSZ, SIGPIPE, SIGCHLD};
@@ -97,7 +97,7 @@ _Noreturn static void become(const struct fl_child_task *task, const int *files,
 	bool ready;
 
 	reset_signals();
-	/* If we die, nobody learns what it did, and it must not run on beside our successor. */
+	/* If we die, nobody learns what the program did, and it must not keep running beside our successor. */
 	ready = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
 		setrlimit(RLIMIT_FSIZE, &output) == 0;
 	for (int i = 0; i < FILES; i++) {

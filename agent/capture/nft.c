@@ -17,8 +17,8 @@
 
 #define SECONDS_MAX 30
 #define ARGS_MAX 7
-#define OUTPUT_MAX ((size_t)4 << 20) /* our table takes 40 kB, without the elements of its sets */
-#define ELEMENTS_MAX ((size_t)256 << 20) /* an element of our sets takes 150 bytes */
+#define OUTPUT_MAX ((size_t)4 << 20) /* our table needs 40 kB, without the elements of its sets */
+#define ELEMENTS_MAX ((size_t)256 << 20) /* an element of our sets needs 150 bytes */
 
 /* --- the kernel ------------------------------------------------------------------------------- */
 
@@ -82,7 +82,7 @@ static int check_kernel(struct fl_err *err)
 
 /* --- the program ------------------------------------------------------------------------------ */
 
-/* Where distributions install it. PATH is not used: anybody may have set it, and this runs as root. */
+/* Where distributions install nft. PATH is not used: anybody may have set it, and this runs as root. */
 static const char *find_program(void)
 {
 	static const char *const places[] = {"/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"};

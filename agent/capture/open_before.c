@@ -172,7 +172,8 @@ static int by_both_ends(const void *a, const void *b)
 	return order != 0 ? order : compare_ends(&left->remote, &right->remote);
 }
 
-/* Is its other end here, too? Then it stays on lo: between the app and itself, or with mode = tproxy the sidecar. */
+/* Is its other end in this network namespace, too? Then the connection stays on lo: the app talks to itself or, with mode =
+ * tproxy, to the sidecar. */
 static bool stays_here(const struct list *sorted, const struct conn *conn)
 {
 	struct conn key = {.local = conn->remote, .remote = conn->local};
@@ -269,7 +270,7 @@ static bool is_own_port(const struct fl_open_before_scope *scope, uint16_t port)
 	return false;
 }
 
-/* Dialled by the sidecar, not captured for it. */
+/* The sidecar dialled this connection; it was not captured. */
 static bool is_dialled_by_sidecar(const struct fl_open_before_scope *scope, const struct conn *conn)
 {
 	return conn->uid == scope->sidecar_uid && !is_own_port(scope, conn->local.port);

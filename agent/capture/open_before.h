@@ -17,7 +17,7 @@
 /* The elements of the sets of the rules in force: connections that were open before those rules. */
 struct fl_open_before_set;
 struct fl_open_before_set *fl_open_before_set_new(void);
-void fl_open_before_set_free(struct fl_open_before_set *kept); /* NULL is fine */
+void fl_open_before_set_free(struct fl_open_before_set *kept); /* may be NULL */
 /* An fl_nft_ends_cb. user: a struct fl_open_before_set. */
 void fl_open_before_set_add(void *user, const char *const addrs[2], const uint16_t ports[2]);
 

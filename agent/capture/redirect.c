@@ -55,7 +55,7 @@ static int format(const struct fl_conf *conf, struct fl_text *out, struct fl_err
 static int put_in_force(const struct fl_conf *conf, const char *rules, struct fl_err *err)
 {
 	bool tproxy = conf->redirect.mode == FL_REDIRECT_TPROXY;
-	/* First a small part: a missing permission shows there as one error, and with all rules as hundreds. */
+	/* Load a small part first: a missing permission is one error there, and hundreds of errors with all rules. */
 	int rc = fl_nft_rehearse(fl_ruleset_removal, err);
 
 	if (rc == FL_OK && tproxy) {
@@ -203,7 +203,7 @@ static int unload(struct fl_err *err)
 	return rc == FL_OK ? fl_tproxy_routing_remove(err) : rc;
 }
 
-/* Needs no INI: a broken one must not keep the rules in force. */
+/* Requires no INI: a broken INI must not keep the rules in force. */
 static int remove_rules(bool force)
 {
 	struct fl_err err;
@@ -246,7 +246,7 @@ static void put_counts(const struct fl_nft_count *counts, bool all, begin_fn beg
 	}
 }
 
-/* all: also counters that are 0. */
+/* all: include counters that are 0. */
 static void put_counters(bool all, begin_fn begin, struct fl_text *out)
 {
 	struct fl_nft_count counts[COUNTERS_MAX] = {{0}};
@@ -336,7 +336,7 @@ static int redirect(const struct fl_command_line *line)
 	if (strcmp(action, "print") == 0) {
 		return print(line->conf_path);
 	}
-	/* The rules in force must come from the file that the sidecar reads, too. */
+	/* The rules in force must come from the file that the sidecar also reads. */
 	if (fl_command_lacks_file(line)) {
 		return 2;
 	}

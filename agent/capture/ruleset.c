@@ -40,7 +40,7 @@ const struct fl_ruleset_counter fl_ruleset_counters[] = {
 };
 const size_t fl_ruleset_counter_count = FL_COUNT_OF(fl_ruleset_counters);
 
-/* Does it receive what is redirected at output, which gets a loopback destination? */
+/* Does this listener receive connections that are redirected at output? Their destination becomes a loopback address. */
 static bool is_redirect_target(const struct fl_addr *addr)
 {
 	return fl_addr_is_unspecified(addr) ||
@@ -139,7 +139,7 @@ static void table(const struct fl_writer *w)
 	fl_text_print(w->out, "}\n");
 }
 
-/* Without characters that could end the name or the line. (The kernel allows more than anybody uses.) */
+/* Leaves out characters that could end the name or the line. (The kernel allows more characters than anybody uses.) */
 static bool is_interface(const char *name)
 {
 	return name[0] != '\0' && strlen(name) < IF_NAMESIZE &&

@@ -36,7 +36,7 @@ struct fl_ruleset_uplinks {
 int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplinks *uplinks,
 		      struct fl_text *out, struct fl_err *err) FL_MUST_USE;
 
-/* The text that deletes the table; fine if there is none. */
+/* The text that deletes the table; loading it succeeds if there is no such table. */
 extern const char fl_ruleset_removal[];
 
 /* The ports to which captured connections are redirected. A family without a listener has the port of the other family:

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ruleset_lead - the chains that lead connections to the sidecar. They decide nothing: what they do not lead, for
- * whatever reason, the chains of ruleset_gate.c stop.
+/* ruleset_capture - the chains that redirect connections to the sidecar. They decide nothing: the chains of ruleset_gate.c
+ * stop whatever these chains do not redirect, for any reason.
  *
  * - Base chains run just before those of others at the same hook (FL_RULESET_DSTNAT, theirs is -100), so that we see the destination that was
- *   dialled; what we leave alone goes on to theirs.
+ *   dialled; connections that we do not redirect continue to their chains.
  * - `accept` in a base chain ends our part only.
- * - A SYN for a port where no socket listens is refused with a reset. Were it redirected, the kernel would complete
- *   the handshake for an app that is not there; were it let pass, an app that begins to listen in that moment would be
- *   reached without the sidecar. `socket transparent { 0, 1 }` matches whatever socket there is, one in TIME-WAIT too.
- * - Conntrack translates each packet of a captured connection, by what it remembers of the first.
- * - Connections over lo never come to the prerouting hook: what is to be done with them is done at output. */
+ * - A SYN for a port where no socket listens is refused with a reset. If it were redirected, the kernel would complete
+ *   the handshake for an app that is not there; if it could pass, an app that begins to listen at that moment would be
+ *   reached without the sidecar. `socket transparent { 0, 1 }` matches any socket, even one in TIME-WAIT.
+ * - Conntrack translates each packet of a captured connection, as it translated the first.
+ * - Connections over lo never come to the prerouting hook: the output hook handles them. */
 #include "agent/capture/ruleset_internal.h"
 
 #include <arpa/inet.h>
@@ -164,7 +164,7 @@ static void print_rule(const struct fl_writer *w)
 		       FL_CAPTURE_PROBE_PORT, to->v4);
 }
 
-/* The sidecar to an address of its own pod: for example when the pod dials a service that it belongs to. */
+/* The sidecar dials an address of its own pod: for example, when the pod dials a service that it belongs to. */
 static void to_self_chain(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "take_to_self", NULL);
@@ -222,9 +222,9 @@ static void outbound_chain(const struct fl_writer *w)
 	fl_writer_chain_end(w);
 }
 
-/* The app expects packets from the address that it dialled. Conntrack translates the sidecar's own into it; if it forgets
- * the connection, the app would receive nothing more, and wait for ever. So the original destination is kept here as well.
- * (Two maps for each family: nft 1.0.6 cannot write an IPv6 address and a port into one.) */
+/* The app expects packets from the address that it dialled. Conntrack translates the sidecar's own into it; if conntrack
+ * forgets the connection, the app receives nothing more and waits forever. So the original destination is kept here as
+ * well. (Two maps for each family: nft 1.0.6 cannot write an IPv6 address and a port into one.) */
 static void remember_rules(const struct fl_writer *w)
 {
 	fl_writer_rule(w, "in case conntrack forgets the original destination",

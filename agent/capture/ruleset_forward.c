@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ruleset_forward - TCP that the pod forwards: of containers inside it, which have addresses and interfaces of their own.
+/* ruleset_forward - TCP connections that the pod forwards for containers inside it, which have their own addresses and
+ * interfaces.
  *
  * - With `capture`, connections that arrive at a bridge of the pod go to the outbound listener, like those of the app. A
  *   host outside that uses the pod as a router must not get our identity that way, so nothing is captured that arrives at
- *   an interface with a default route, or at one that is no bridge.
+ *   an interface with a default route, or at one that is not a bridge.
  * - Connections that were excluded when they began are recognized by the mark of their entry, as in ruleset_gate.c. */
 #include "agent/capture/ruleset_internal.h"
 #include "base/capture.h"
@@ -38,7 +39,7 @@ static void lead_forwarded(const struct fl_writer *w)
 	fl_writer_rule(w, "for this pod", "fib daddr type local accept");
 	fl_writer_rule(w, "between two containers on one bridge",
 		       "fib daddr . iif oif exists accept");
-	/* The interface by which it would leave is not known yet. */
+	/* The outgoing interface is not known yet. */
 	for (size_t i = 0; i < spared->count; i++) {
 		const struct fl_conf_selectors one = {&spared->items[i], 1};
 

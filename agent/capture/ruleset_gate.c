@@ -53,7 +53,7 @@ static void gone_set(const struct fl_writer *w, const char *name, const char *ad
 		      name, addr, addr, comment);
 }
 
-/* For connections that stay open: the kernel probes a silent one, or a closed window, every two minutes at the latest. */
+/* Covers connections that stay open: the kernel probes a silent peer, or a closed window, at least every two minutes. */
 static void living_set(const struct fl_writer *w, const char *name, const char *addr,
 		       const char *comment)
 {
@@ -122,7 +122,7 @@ static void open_rules(const struct fl_writer *w, const char *ends4, const char 
 
 #define OF_SIDECAR "zone_of_sidecar"
 #define OF_OTHERS "zone_of_others"
-/* Each before the ones above it. */
+/* Each of these runs before the ones above it. */
 #define INSERT "insert rule inet " FL_RULESET_TABLE " " OF_SIDECAR " "
 const char fl_ruleset_before[] = INSERT NOT_SYN
 	" " OUT6 " @" FL_RULESET_OPEN6 " accept comment \"the same for IPv6\"\n" INSERT NOT_SYN
@@ -197,7 +197,7 @@ static void new_inbound_chain(const struct fl_writer *w)
 static void past_inbound_chain(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "past_inbound", NULL);
-	/* For example out of its window: its sender repeats it, and a reset would end a healthy connection. */
+	/* For example, a packet outside the window: its sender repeats it, and a reset would end a healthy connection. */
 	fl_writer_rule(w, "invalid for conntrack", "ct state invalid counter name stray drop");
 	fl_writer_rule(w, "it would begin a connection around the sidecar",
 		       SYN " socket transparent { 0, 1 } " REFUSE_INBOUND);
@@ -258,7 +258,7 @@ static void spared_outbound_chains(const struct fl_writer *w)
 	fl_writer_rule(w, "excluded", "meta l4proto $TCP accept");
 	fl_writer_chain_end(w);
 
-	/* A forged entry, of a SYN to a port where nothing listens, is never assured. */
+	/* The entry of a forged SYN, to a port where nothing listens, is never assured. */
 	fl_writer_chain(w, "spared_outbound", NULL);
 	fl_writer_rule(w, "the app's own", "ct direction original accept");
 	fl_writer_rule(w, "the app answers, and was answered", "ct status assured accept");
@@ -267,7 +267,7 @@ static void spared_outbound_chains(const struct fl_writer *w)
 	fl_writer_chain_end(w);
 }
 
-/* Packets whose socket is not the sidecar's. What returns from here is refused. */
+/* Handles packets whose socket is not the sidecar's. A packet that returns from this chain is refused. */
 static void judge_out_chain(const struct fl_writer *w)
 {
 	const struct fl_conf_selectors *spared = &w->conf->redirect.exclude_outbound;
@@ -358,7 +358,7 @@ static void gate_out_chain(const struct fl_writer *w)
 	fl_writer_chain_end(w);
 }
 
-/* For what other rules have redirected since. Before source NAT of other software. */
+/* Checks packets that other rules have redirected in the meantime. Runs before the source NAT of other software. */
 static void leaving_chain(const struct fl_writer *w)
 {
 	fl_writer_chain(w, "leaving", "filter hook postrouting priority mangle");

@@ -7,10 +7,10 @@
  * ruleset_parts.c    lines and matches
  * ruleset_capture.c  chains that redirect connections to the sidecar: nat and tproxy
  * ruleset_gate.c     chains that decide what may pass: filter
- * ruleset_forward.c  both, for what the pod forwards */
+ * ruleset_forward.c  both, for connections that the pod forwards */
 #include "agent/capture/ruleset.h"
 
-/* Just before the rules of other software, whose priority is -100. */
+/* Our chains run just before those of other software, whose priority is -100. */
 #define FL_RULESET_DSTNAT "-101"
 #define SYN "tcp flags & (fin | syn | rst | ack) == syn"
 #define NOT_SYN "tcp flags & (fin | syn | rst | ack) != syn"
@@ -67,9 +67,10 @@ void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset
 void fl_writer_rules_of(const struct fl_writer *w, const struct fl_conf_selectors *selectors,
 			enum fl_ruleset_look look, enum fl_ruleset_protocol protocol,
 			const char *verdict, const char *comment);
-/* Ports that the sidecar itself listens on, whatever the address: "15006, 15001, 15020". Free it with fl_text_done(). */
+/* Ports that the sidecar itself listens on, on any address: "15006, 15001, 15020". Free it with fl_text_done(). */
 void fl_writer_own_ports(const struct fl_writer *w, struct fl_text *out);
-/* One accepting rule for each [service] listen: FL_LOOK_OUTBOUND, what goes there; FL_LOOK_OWN, what it sends. */
+/* One accepting rule for each [service] listen. FL_LOOK_OUTBOUND: packets to that listener; FL_LOOK_OWN: packets that it
+ * sends. */
 void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look look);
 
 /* --- chains ----------------------------------------------------------------------------------- */
@@ -77,7 +78,7 @@ void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look l
 void fl_writer_capture(const struct fl_writer *w);
 void fl_writer_sets(const struct fl_writer *w);
 void fl_writer_gate(const struct fl_writer *w);
-/* Both kinds, for what the pod forwards. */
+/* Both kinds of chain, for connections that the pod forwards. */
 void fl_writer_forwarded(const struct fl_writer *w);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ruleset_parts - lines of the ruleset, and the matches that selectors and listeners of the INI become. */
+/* ruleset_parts - writes lines of the ruleset, and turns selectors and listeners of the INI into matches. */
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -54,7 +54,7 @@ static struct request rule_request(bool add, sa_family_t family)
 	request.body.rule.family = (uint8_t)family;
 	request.body.rule.table = FL_CAPTURE_TABLE;
 	request.body.rule.action = FR_ACT_TO_TBL;
-	/* With a fixed priority, or the kernel would add another one each time. */
+	/* A fixed priority; otherwise the kernel would add another rule each time. */
 	put_u32(&request, FRA_PRIORITY, FL_CAPTURE_TABLE);
 	put_u32(&request, FRA_FWMARK, FL_CAPTURE_MARK);
 	put_u32(&request, FRA_FWMASK, UINT32_MAX);

@@ -8,7 +8,7 @@
  * NET_ADMIN is missing. Thread: any. */
 #include "base/err.h"
 
-int fl_tproxy_routing_add(struct fl_err *err) FL_MUST_USE;    /* fine if it is there already */
-int fl_tproxy_routing_remove(struct fl_err *err) FL_MUST_USE; /* fine if it is not there */
+int fl_tproxy_routing_add(struct fl_err *err) FL_MUST_USE;    /* succeeds if they exist already */
+int fl_tproxy_routing_remove(struct fl_err *err) FL_MUST_USE; /* succeeds if they do not exist */
 
 #endif

@@ -23,7 +23,7 @@ static int unknown(const char *given, const char *name, const struct fl_option *
 			  meant != NULL ? "`?)" : "");
 }
 
-/* inline_value: what stands behind the name in the same argument; NULL: nothing, so the next argument is the value. */
+/* inline_value: the text after the name in the same argument; NULL: there is none, so the next argument is the value. */
 static int take_value(struct fl_args *args, const struct fl_option *option,
 		      const char *inline_value, const char **ret_value, struct fl_err *err)
 {

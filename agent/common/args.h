@@ -24,9 +24,9 @@ struct fl_args {
 
 enum fl_arg { FL_ARG_END, FL_ARG_OPTION, FL_ARG_WORD };
 
-/* The next one: an option, with its index in options and its value ("" where it takes none); a word; or the end. Values
- * are borrowed from argv. Errors: FL_ERR_INVALID, with a sentence: an unknown option, a value that is missing, or one
- * that is too many. Prints nothing. */
+/* The next one: an option, with its index in options and its value ("" if the option has none); a word; or the end. Values
+ * are borrowed from argv. Errors: FL_ERR_INVALID, with a sentence: an unknown option, a value that is missing, or one that
+ * is too many. Prints nothing. */
 int fl_args_next(struct fl_args *args, const struct fl_option *options, size_t count,
 		 size_t *ret_option, const char **ret_value, struct fl_err *err) FL_MUST_USE;
 

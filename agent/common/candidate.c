@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* candidate - between conf, certs-watch and the wire.
+/* candidate - connects conf, certs-watch and the protocol's frames.
  *
- * The key is in fl_candidate.files and in the frame; whoever ends one of them wipes it. */
+ * The key is in fl_candidate.files and in the frame; the code that frees either of them wipes the key. */
 #include "agent/common/candidate.h"
 
 #include <stdlib.h>
@@ -105,7 +105,7 @@ static struct fl_span file_span(const struct fl_source_file *file)
 	return (struct fl_span){(const uint8_t *)file->data, file->len};
 }
 
-/* Key first, then the chain: the only form on the wire. To be wiped and freed. */
+/* Key first, then the chain: the only form in frames. The caller wipes and frees it. */
 static struct fl_span join_credential(const struct fl_source_files *files)
 {
 	const struct fl_source_file *parts[] = {&files->key, &files->cert};

@@ -15,7 +15,7 @@ int64_t fl_json_read_number(const cJSON *object, const char *key)
 	if (!cJSON_IsNumber(item)) {
 		return 0;
 	}
-	/* Beyond these a conversion is undefined. */
+	/* Beyond these bounds the conversion is undefined. */
 	if (item->valuedouble >= 9.2e18) {
 		return INT64_MAX;
 	}

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* "" if it is absent or no string; borrowed. */
+/* "" if it is absent or not a string; borrowed. */
 const char *fl_json_read_text(const cJSON *object, const char *key);
-/* 0 if it is absent or no number; clamped to the range. */
+/* 0 if it is absent or not a number; clamped to the range. */
 int64_t fl_json_read_number(const cJSON *object, const char *key);
 /* The same for a count, which is never negative. */
 uint64_t fl_json_read_count(const cJSON *object, const char *key);

@@ -5,7 +5,7 @@
  * linkerd.c fill it, write.c turns it into text. The draft owns everything in it.
  *
  * What the INI cannot express is never left out silently: each such place is reported with FILE:LINE, and the translation
- * then takes the careful side, so that it never admits what the original refuses. An allow rule loses what cannot be
+ * then errs on the safe side, so that it never admits what the original refuses. An allow rule loses what cannot be
  * expressed and admits less; a deny rule loses the condition and refuses more. */
 #include <stdbool.h>
 #include <stddef.h>
@@ -80,7 +80,7 @@ struct fl_import_draft {
 void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object *object,
 		    struct fl_yaml where, const char *fmt, ...) FL_PRINTF(4, 5);
 
-void fl_import_words_add(struct fl_import_words *words, char *text); /* takes text over */
+void fl_import_words_add(struct fl_import_words *words, char *text); /* takes ownership of text */
 bool fl_import_words_have(const struct fl_import_words *words, const char *text);
 void fl_import_words_done(struct fl_import_words *words);
 
@@ -98,7 +98,7 @@ enum fl_import_selected fl_import_select(const struct fl_import_draft *draft,
 					 struct fl_yaml labels);
 #define FL_IMPORT_NAME_LABELS                                                                      \
 	"it is for certain workloads, and the labels of yours are not known (--labels app=web)"
-/* "8080" as 8080; 0: it is no port. */
+/* "8080" as 8080; 0: it is not a port. */
 unsigned fl_import_port_number(const char *text);
 /* Is it a pattern that the INI accepts? */
 bool fl_import_is_pattern(const char *text);

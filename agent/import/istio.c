@@ -91,14 +91,14 @@ static void read_peer_authentication(struct fl_import_draft *draft,
 		draft->mode_rank = rank;
 		draft->mode = mode;
 	}
-	if (rank == 3) { /* Istio ignores ports where no workload is selected. */
+	if (rank == 3) { /* Istio ignores ports if the resource selects no workload. */
 		read_ports(draft, object, fl_yaml_get(object->spec, "portLevelMtls"));
 	}
 }
 
 /* --- DestinationRule ----------------------------------------------------------------------------- */
 
-/* A short name is one of the resource's namespace. NULL: no name that DNS could tell. */
+/* A short name belongs to the resource's namespace. NULL: not a name that DNS could resolve. */
 static char *full_host(const struct fl_import_object *object, const char *host)
 {
 	static const char letters[] =
@@ -111,7 +111,7 @@ static char *full_host(const struct fl_import_object *object, const char *host)
 					 : fl_format("%s.%s.svc.cluster.local", host, object->ns);
 }
 
-/* cluster.local stands for whatever the trust domain is. */
+/* cluster.local stands for the trust domain, whatever its name. */
 static char *own_domain(const struct fl_import_draft *draft, const char *id)
 {
 	return fl_spiffe_is_of_domain(id, "cluster.local")
@@ -134,7 +134,7 @@ static void read_names(struct fl_import_draft *draft, const struct fl_import_obj
 				       name);
 		}
 	}
-	/* Nobody at all is what is left, not anybody. */
+	/* The restriction then names no peer at all. That must not become "any peer". */
 	if (fl_yaml_count(names) > 0 && upstream->peer.count == 0) {
 		upstream->mode = FL_OUTBOUND_REFUSE;
 	}

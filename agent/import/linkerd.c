@@ -79,7 +79,7 @@ static void read_server(struct fl_import_draft *draft, const struct fl_import_ob
 
 struct proof {
 	struct fl_import_rule *rule;
-	bool identities, networks; /* such a proof has restricted the rule */
+	bool identities, networks; /* a proof of this kind has restricted the rule */
 };
 
 static void lose(struct fl_import_draft *draft, const struct fl_import_object *object,
@@ -89,7 +89,7 @@ static void lose(struct fl_import_draft *draft, const struct fl_import_object *o
 	proof->rule->lost = true;
 }
 
-/* `ACCOUNT.NAMESPACE.serviceaccount.identity.…`, `*.NAMESPACE.…`, `*`. NULL: of another form. */
+/* `ACCOUNT.NAMESPACE.serviceaccount.identity.…`, `*.NAMESPACE.…`, `*`. NULL: the name has another form. */
 static char *identity_pattern(const struct fl_import_draft *draft, const char *text)
 {
 	const char *dot = strchr(text, '.');
@@ -269,7 +269,7 @@ static void read_policy(struct fl_import_draft *draft, const struct fl_import_ob
 		proof.rule->lost = true;
 	}
 	if (!proof.identities) {
-		/* Every peer from there, with an identity or without. */
+		/* Every peer from these networks, with or without an identity. */
 		fl_import_words_add(&proof.rule->from,
 				    fl_format("spiffe://%s/**", draft->trust_domain));
 		proof.rule->plaintext = true;

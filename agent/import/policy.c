@@ -5,7 +5,7 @@
  * conditions must match, so each pair of a source and an operation becomes one of our rules. Within a source or operation
  * all fields must match; the items of a field are alternatives; a field that begins with `not` is an exception.
  *
- * For what cannot be expressed the translation takes the careful side:
+ * For what cannot be expressed, the translation errs on the safe side:
  *
  *                 in an ALLOW rule        in a DENY rule
  *   alternative   it is left out          the rule matches everything
@@ -46,7 +46,7 @@ static char *everybody(const struct translation *t)
 	return fl_format("spiffe://%s/**", t->draft->trust_domain);
 }
 
-/* Istio lets cluster.local stand for whatever the trust domain is. */
+/* In Istio, cluster.local stands for the trust domain, whatever its name. */
 static const char *domain_of(const struct translation *t, const char *text, const char **ret_rest)
 {
 	static const char any[] = "cluster.local/";
@@ -74,7 +74,7 @@ static bool say_prefix(const struct translation *t, const char *text, struct fl_
 	return take_pattern(ret, pattern);
 }
 
-/* IDs of Istio have the form TD/ns/NAMESPACE/sa/ACCOUNT, so an end of it can be filled up. */
+/* IDs of Istio have the form TD/ns/NAMESPACE/sa/ACCOUNT, so the end of an ID can be completed to a whole one. */
 static bool say_suffix(const struct translation *t, const char *text, struct fl_import_words *ret)
 {
 	if (strncmp(text, "*/ns/", strlen("*/ns/")) == 0) {
@@ -340,7 +340,7 @@ static void add_rule(struct fl_import_draft *draft, const struct fl_import_objec
 				.rule = fl_import_rule_add(draft, object, where, deny),
 				.any_from = true};
 
-	/* Without a restriction it is every peer, with an identity or without. */
+	/* Without a restriction the rule is for every peer, with or without an identity. */
 	fl_import_words_add(&t.rule->from, everybody(&t));
 	t.rule->plaintext = true;
 	read_source(&t, fl_yaml_get(parts[0], "source"));

@@ -171,7 +171,7 @@ static void put_policy(const struct fl_import_draft *draft, struct fl_text *out)
 			      "that you [federate].\n",
 			      draft->trust_domain);
 	}
-	/* Without any ALLOW policy, Istio admits everything that no DENY policy refuses. */
+	/* If there is no ALLOW policy, Istio admits everything that no DENY policy refuses. */
 	fl_text_print(out, "[policy]\ndefault = %s\n\n",
 		      draft->restricted || !draft->is_istio ? "deny" : "allow");
 	put_rules(draft, true, plaintext, &taken, out);

@@ -41,7 +41,7 @@ bool fl_yaml_is_map(struct fl_yaml value);
 bool fl_yaml_is_list(struct fl_yaml value);
 /* The value of a key of a map; of the first, if it occurs twice. */
 struct fl_yaml fl_yaml_get(struct fl_yaml map, const char *key);
-/* "" if it is no scalar. */
+/* "" if it is not a scalar. */
 const char *fl_yaml_text(struct fl_yaml value);
 /* The number of items of a list, or of pairs of a map; otherwise 0. */
 size_t fl_yaml_count(struct fl_yaml value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* agent_socket - locks the directory, looks whether another agent listens, and binds. A watch on the path shows when
+/* agent_socket - locks the directory, checks whether another agent listens, and binds. A watch on the path shows when
  * somebody removes it. */
 #include "agent/run/agent_socket.h"
 
@@ -28,7 +28,7 @@ struct fl_agent_socket {
 	uid_t sidecar_uid, agent_uid;
 	char *path;       /* owned */
 	struct stat made; /* device and inode of the path as we made it */
-	/* Why it could not be made again, as it was logged last; "" if it is there. */
+	/* Why the path could not be created again, as logged last; "" if the path exists. */
 	char trouble[sizeof(((struct fl_err *)0)->text)];
 };
 
@@ -42,7 +42,8 @@ static void make_directory(const char *dir)
 	}
 }
 
-/* Opens the directory of the socket and locks it, so that of two agents that start at once one sees the other. */
+/* Opens the directory of the socket and locks it, so that one of two agents that start at the same time notices the
+ * other. */
 static int lock_directory(const struct fl_agent_socket *agent_socket, int *ret_fd,
 			  struct fl_err *err)
 {
@@ -97,7 +98,7 @@ static void read_comm(pid_t pid, char *ret, size_t size)
 	ret[strcspn(ret, "\n")] = '\0';
 }
 
-/* FL_ERR_IO, with the name of the process: somebody listens there. */
+/* FL_ERR_IO, with the name of the process: another process listens there. */
 static int check_free(const struct fl_addr *addr, const char *path, struct fl_err *err)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -127,8 +128,8 @@ static int check_free(const struct fl_addr *addr, const char *path, struct fl_er
 static int listen_on(struct fl_agent_socket *agent_socket, const struct fl_addr *addr,
 		     struct fl_err *err)
 {
-	/* The check of the uid keeps others out. The mode has to admit a sidecar of another uid, which may share no
-	 * group with us. */
+	/* The uid check refuses other users. The mode must admit a sidecar of another uid, which may share no group with
+	 * us. */
 	mode_t mode = agent_socket->sidecar_uid == geteuid() ? 0600 : 0666;
 	int fd, rc;
 
@@ -278,7 +279,7 @@ static void on_closed(uv_handle_t *handle)
 
 void fl_agent_socket_close(struct fl_agent_socket *agent_socket)
 {
-	/* Only what we made ourselves: a successor may have put its own there. */
+	/* Remove only the socket that we created: a successor may have put its own there. */
 	if (is_path_ours(agent_socket)) {
 		(void)unlink(agent_socket->path);
 	}

@@ -3,7 +3,7 @@
 #define FL_AGENT_RUN_ATTEMPT_H
 /* attempt - the INI and the files that it names, read once as one candidate.
  *
- * Thread: one. Blocks while it reads (bounded, milliseconds). Nothing fails: what is wrong is in the attempt. */
+ * Thread: one. Blocks while it reads (bounded, milliseconds). Nothing fails: the attempt records all errors. */
 #include "agent/common/candidate.h"
 #include "certs-watch/files.h"
 #include "certs-watch/watch.h"
@@ -22,7 +22,7 @@ struct fl_attempt {
 	uint8_t files_digest[FL_DIGEST_LEN]; /* of everything that was read */
 	bool is_good;
 	bool may_be_torn; /* the files are not swapped as a whole, so a bad one may be half written */
-	int64_t now;      /* seconds since the epoch, which it was judged by */
+	int64_t now;      /* seconds since the epoch: the time for which it was judged */
 };
 
 /* Reads and judges. watch is set to the paths first, so that a change after reading is not missed. in_force: the set of

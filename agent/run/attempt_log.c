@@ -82,7 +82,7 @@ static void log_finding_errors(struct fl_attempt_log *log, const struct fl_attem
 	}
 }
 
-/* The sentence for the sidecar: what is cut off is in the log. Frees what errors owns. */
+/* The sentence for the sidecar, cut if it is too long; the log has all of it. Frees what errors owns. */
 static char *sum_up(struct errors *errors)
 {
 	char *more = errors->count > 1 ? fl_format(" (and %zu more: see `fairlead-agent check`)",
@@ -182,7 +182,8 @@ static void log_restart_keys(struct fl_attempt_log *log, const struct fl_conf *c
 	log->restart_keys = keys;
 }
 
-/* Compared with the INI that the process began with: which rules are in force only the sidecar sees, and `/readyz` tells. */
+/* Compared with the INI that the process began with: only the sidecar can see which rules are in force, and `/readyz`
+ * reports it. */
 static void log_capture_keys(struct fl_attempt_log *log, const struct fl_conf *conf)
 {
 	bool captures = conf->sidecar.inbound_count + conf->sidecar.outbound_count > 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_RUN_ATTEMPT_LOG_H
 #define FL_AGENT_RUN_ATTEMPT_LOG_H
-/* attempt_log - what an attempt (run/attempt.h) has found, as lines of the log; what was logged for the one before is not
- * repeated.
+/* attempt_log - writes what an attempt (run/attempt.h) has found to the log, without repeating lines that were logged for
+ * the previous attempt.
  *
  * Thread: one. Nothing fails. */
 #include "agent/run/attempt.h"
@@ -24,8 +24,8 @@ char *fl_attempt_log_errors(struct fl_attempt_log *log, const struct fl_attempt 
 char *fl_attempt_log_error(struct fl_attempt_log *log, const struct fl_attempt *attempt,
 			   const char *text);
 
-/* Logs what there is to know about an accepted attempt: warnings, the identity, keys that wait for a restart or for
- * `redirect apply`. ini_changed: also that the INI is another one. */
+/* Logs the facts about an accepted attempt: warnings, the identity, keys that require a restart or `redirect apply`.
+ * ini_changed: also logs that the INI has changed. */
 void fl_attempt_log_accepted(struct fl_attempt_log *log, const struct fl_attempt *attempt,
 			     bool ini_changed);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/run/expiry.h"
 
-#define LOOK_S 3600 /* at most between two looks */
+#define LOOK_S 3600 /* maximum time between two checks */
 
 static size_t count_late_crls(const struct fl_credentials *credentials, int64_t now)
 {

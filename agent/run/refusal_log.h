@@ -2,7 +2,7 @@
 #ifndef FL_AGENT_RUN_REFUSAL_LOG_H
 #define FL_AGENT_RUN_REFUSAL_LOG_H
 /* refusal_log - lines about processes that may not connect to the agent's socket: rationed for each uid (base/ration.h), so
- * that none of them fills the log; what was left out is counted in one line. Loop-bound. */
+ * that none of them fills the log; one line counts those that were left out. Loop-bound. */
 #include <sys/types.h>
 #include <uv.h>
 
@@ -16,7 +16,7 @@ struct fl_refusal_log {
 };
 
 void fl_refusal_log_init(struct fl_refusal_log *refusals, uv_loop_t *loop, struct fl_log *log);
-/* Shall there be a line about this one? uid: of the process, (uid_t)-1 if it is not known. */
+/* May a line be logged about this one? uid: of the process, (uid_t)-1 if it is not known. */
 bool fl_refusal_log_admits(struct fl_refusal_log *refusals, uid_t uid);
 /* Logs what was left out so far. The owner closes the timer. */
 void fl_refusal_log_end(struct fl_refusal_log *refusals);

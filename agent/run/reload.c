@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* reload - change -> candidate -> verdict.
  *
- *   the very files that are in force        nothing happens, and a refusal is over
+ *   the same files that are in force        nothing happens, and a refusal is over
  *   good                                    the next generation
  *   bad, or trusting nobody, and perhaps    wait: the writer's next step is a change and brings us here again, and so does
  *     half written                          the end of our patience
  *   bad                                     refused: logged once, with its first error as the sentence for the sidecars
  *
- * Whether files are the same is decided by a digest of everything that was read, not by the verdict, which time alone can
- * change. Errors found at startup are reported immediately. Nothing here ends the process. */
+ * A digest of everything that was read decides whether files are the same; the verdict does not, because it can change with
+ * time alone. Errors found at startup are reported immediately. Nothing here ends the process. */
 #include "agent/run/reload.h"
 
 #include <stdlib.h>
@@ -57,8 +57,8 @@ static void on_give_back(uv_timer_t *timer)
 	fl_idle_memory_give_back();
 }
 
-/* A candidate needs by far the most memory here: without this, a megabyte and a half of heap and of TLS code would lie
- * idle in every pod. At once after a single change, later when one follows the other. */
+/* A candidate needs by far the most memory in this process: without this, 1.5 MB of heap and TLS code would stay unused in
+ * every pod. Runs immediately after a single change, and later when changes follow one another. */
 static void give_back_memory(struct fl_reload *reload)
 {
 	uint64_t now = uv_now(reload->loop);
@@ -97,7 +97,7 @@ static bool is_known_refusal(const struct fl_reload *reload, const struct fl_att
 	       memcmp(reload->refused.files, attempt->files_digest, FL_DIGEST_LEN) == 0;
 }
 
-/* While an INI is refused, the set in force belongs to another one. */
+/* While an INI is refused, the set in force belongs to an earlier INI. */
 static bool has_bundles_of(const struct fl_conf *conf, const struct fl_credentials *credentials)
 {
 	return conf->federate_count + 1 == credentials->bundle_count;
@@ -147,7 +147,7 @@ static void tell_ready(struct fl_reload *reload)
 	}
 }
 
-/* Its content becomes what later candidates are compared with. */
+/* Later candidates are compared with its content. */
 static void put_in_force(struct fl_reload *reload, struct fl_attempt *attempt)
 {
 	judge_change(reload, attempt);
@@ -199,7 +199,7 @@ static void accept_candidate(struct fl_reload *reload, struct fl_attempt *attemp
 	end_refusal(reload);
 }
 
-/* Its writer may not have finished, and what is in force is good enough for another moment. */
+/* The writer may not have finished, and the generation in force can serve a little longer. */
 static bool should_wait(struct fl_reload *reload, const struct fl_attempt *attempt)
 {
 	bool is_first = reload->in_force.credentials == NULL && !reload->refused.is_current;

@@ -4,9 +4,9 @@
 /* reload - whenever the INI or credentials may have changed: reads both as one candidate, and makes it the generation or
  * refuses it as a whole.
  *
- * A refused candidate changes nothing that is in force. It is logged once, told to the sidecars, and read again from time to
- * time, because a certificate of the future becomes valid. Files that were not swapped as a whole may be half written: such
- * a candidate is refused, or removes the trust in a whole trust domain, only when it has stayed so for
+ * A refused candidate changes nothing that is in force. It is logged once, told to the sidecars, and read again from time
+ * to time, because a certificate that is not valid yet becomes valid. Files that were not swapped as a whole may be half
+ * written: such a candidate is refused, or removes the trust in a whole trust domain, only if it is still the same after
  * FL_RELOAD_PATIENCE_MS.
  *
  * Loop:   the one passed to fl_reload_open(); all calls there. It reads files in the loop (bounded, milliseconds).

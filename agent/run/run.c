@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* run - the command that stays: the agent's main loop.
+/* run - the command that keeps running: the agent's main loop.
  *
- * With an error in the INI nothing starts. From then on reload.c makes generations of what is mounted, whenever it changes,
- * and serve.c hands them out: the encoded frame is the only copy of the key in this process.
+ * If the INI has an error, nothing starts. After the start, reload.c makes generations of the mounted files, whenever it
+ * changes, and serve.c hands them out: the encoded frame is the only copy of the key in this process.
  *
  * It fails only at the start (INI, socket): exit code 2, with a sentence in the log. */
 #include <signal.h>
@@ -102,7 +102,8 @@ static int serve_until_signal(struct run *run)
 	}
 	fl_net_init(&run->net, &run->loop, READ_CAP);
 	run->net.wipes = true; /* generations hold the key */
-	/* Before the socket: somebody who sees it may send a signal and expect a clean end. */
+	/* Handle signals before the socket exists: a process that sees the socket may send a signal and expect a clean
+	 * end. */
 	start_handles(run);
 	rc = fl_serve_open(&run->net, run->conf, &run->log, &run->serve, &err);
 	if (rc == FL_OK) {

@@ -98,7 +98,7 @@ static void channel_close(struct channel *channel)
 	arm_timer(serve);
 }
 
-/* Ends a channel that did not behave, with one line that says how. */
+/* Ends a channel that broke the protocol or missed a deadline, with one log line that says how. */
 static void channel_fail(struct channel *channel, const char *reason)
 {
 	struct fl_line line;
@@ -200,8 +200,8 @@ static bool send_frame(struct channel *channel, uint8_t *frame, size_t len)
 	return true;
 }
 
-/* Not while the sidecar still has unread bytes of ours: a beat behind those would tell it nothing. False: the channel is
- * gone. */
+/* Sends no beat while the sidecar has not read our previous bytes: a beat behind those would tell it nothing. False: the
+ * channel is gone. */
 static bool send_beat(struct channel *channel)
 {
 	struct fl_ctl_beat beat = {.every_ms = FL_CTL_BEAT_MS};
@@ -310,7 +310,7 @@ static bool on_result(struct channel *channel, const struct fl_ctl_result *resul
 	} else {
 		log_refused(channel, result);
 	}
-	/* Unless it has just judged that very one. */
+	/* Unless the sidecar has just judged this generation. */
 	return memcmp(channel->pushed_digest, channel->serve->digest, FL_DIGEST_LEN) == 0 ||
 	       offer(channel);
 }
@@ -355,7 +355,7 @@ static void on_eof(void *user)
 {
 	struct channel *channel = user;
 
-	/* Without a HELLO it was only a probe whether the socket is alive. */
+	/* A channel that ends without a HELLO was only a probe of whether the socket is alive. */
 	log_generation(channel, channel->greeted ? FL_LOG_INFO : FL_LOG_DEBUG,
 		       "sidecar disconnected", channel->has);
 	channel_close(channel);
@@ -399,7 +399,7 @@ static bool may_connect(struct fl_serve *serve, const struct fl_sock *sock)
 	return false;
 }
 
-/* Makes room for one: closes the oldest channel that has not said HELLO, or if there is none the oldest one. */
+/* Makes room for one channel: closes the oldest one without a HELLO; if there is none, the oldest. */
 static void evict_one(struct fl_serve *serve)
 {
 	struct channel *victim = serve->channels[0];

@@ -3,13 +3,13 @@
 #define FL_AGENT_RUN_SERVE_H
 /* serve - which generation each sidecar gets, over the connections to the agent's socket.
  *
- * Knows frames and numbers, but neither files nor certificates. Several sidecars may be connected at once: while one is
- * replaced, the old one is there still. Each gets the generation when it has said HELLO. At most FL_SERVE_MAX connections
- * stay open: when there is one more, the oldest without a HELLO is closed, or else the oldest.
+ * Knows frames and numbers, but neither files nor certificates. Several sidecars may be connected at once: while a sidecar
+ * is replaced, the old one still runs. Each gets the generation when it has said HELLO. At most FL_SERVE_MAX connections
+ * stay open: when there is one more, the oldest without a HELLO is closed; if all have sent one, the oldest.
  *
  * Numbers: content that a sidecar has already (the same digest) keeps the number that it has there; other content gets the
- * first number that no sidecar has seen. So a restarted agent goes on where its predecessor ended, and disturbs nobody when
- * nothing has changed.
+ * first number that no sidecar has seen. So a restarted agent continues where its predecessor ended, and sends no new
+ * generation when nothing has changed.
  *
  * Loop:   the one of net; all calls there. It keeps the loop alive until it is closed.
  * Owns:   the socket, its connections, the frame of the generation (wiped when it is replaced).

@@ -22,7 +22,7 @@
 #include "base/log.h"
 
 #define DEATHS_MAX 5   /* in a row; then the container ends, which the kubelet reports */
-#define ROW_SECONDS 60 /* an agent that lived for so long starts a new row */
+#define ROW_SECONDS 60 /* an agent that lived this long starts a new row */
 #define BY_SIGNAL 128
 
 struct supervisor {

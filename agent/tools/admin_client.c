@@ -118,7 +118,7 @@ static int to_unix(const char *path, struct fl_addr *ret, struct fl_err *err)
 	return rc;
 }
 
-/* --control. The INI only tells who has to answer there, so it may be missing. */
+/* --control. The INI is read only to learn which user must answer there, so it may be missing. */
 static int take_control(const struct fl_command_line *line, struct fl_admin_client *ret)
 {
 	struct fl_problems problems = {0};
@@ -300,7 +300,7 @@ static int check_answerer(const struct fl_admin_client *target, int fd, struct f
 		(unsigned long)target->sidecar_uid);
 }
 
-/* The machine of a dual-stack listener may have only one of the families. */
+/* A machine with a dual-stack listener may have only one of the families. */
 static int connect_admin(const struct fl_addr *admin, int64_t deadline, int *ret_fd,
 			 struct fl_err *err)
 {

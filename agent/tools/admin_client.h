@@ -12,25 +12,25 @@
 #include "base/text.h"
 
 /* Where to ask, and which user has to answer there. On a Unix socket only root, our own user and `[agent] sidecar_uid` are
- * accepted: another process that took the path is told nothing, and is not believed. */
+ * accepted: if another process took the path, nothing is sent to it and its answer is not used. */
 struct fl_admin_client {
 	struct fl_addr addr;
 	uid_t sidecar_uid;
 };
 
-/* Finds where to ask for information: --control or --admin; else `[sidecar] admin`; or `[sidecar] control`, if there is no
- * admin endpoint, or it does not tell us enough. An INI with errors is read leniently. details: more is wanted than
- * whether the sidecar is ready. Returns 0, or after a sentence on stderr the exit code 2. */
+/* Finds where to ask for information: --control or --admin; otherwise `[sidecar] admin`; or `[sidecar] control`, if there
+ * is no admin endpoint or it does not tell us enough. An INI with errors is read leniently. details: the caller needs more
+ * than whether the sidecar is ready. Returns 0, or after a sentence on stderr the exit code 2. */
 int fl_admin_client_find(const struct fl_command_line *line, bool details,
 			 struct fl_admin_client *ret);
 
 /* Finds --control or `[sidecar] control`, for requests that change something. Returns as above. */
 int fl_admin_client_find_control(const struct fl_command_line *line, struct fl_admin_client *ret);
 
-/* Why the INI is refused, in one sentence, to free(); NULL: it is not, or it cannot be read. The sidecar runs with an earlier
- * one then, whose addresses may be others. */
+/* Why the INI is refused, in one sentence, to free(); NULL: it is not, or it cannot be read. The sidecar then runs with an
+ * earlier INI, whose addresses may differ. */
 char *fl_admin_client_ini_refused(const char *conf_path);
-/* Says so on stderr. */
+/* Prints that reason on stderr. */
 void fl_admin_client_warn(const char *conf_path);
 
 /* GETs path (a literal). An endpoint on all addresses is asked on loopback. After 0: *ret_status is the HTTP status, and

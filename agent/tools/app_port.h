@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_TOOLS_APP_PORT_H
 #define FL_AGENT_TOOLS_APP_PORT_H
-/* app_port - finds rules whose `to` names the port at which the app listens, where peers dial the port of `[service] listen`.
- * Such a rule never matches. Thread: any. */
+/* app_port - finds rules whose `to` names the port at which the app listens, although peers dial the port of `[service]
+ * listen`. Such a rule never matches. Thread: any. */
 #include "conf/conf.h"
 
 /* The fixed [service] whose app is at this port; NULL: there is none, or peers dial this port, too: that of a

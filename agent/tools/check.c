@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* check - collects problems from three sources into one list: conf (the INI), certs-watch (files and certificates), and
- * what only both together show. The last kind are warnings: it would run, but probably not as intended. check_report.c
- * prints them, and what would run.
+ * what only both together show. Problems of the last kind are warnings: the INI would run, but probably not as intended.
+ * check_report.c prints the problems, and what would run.
  *
  * A refused INI ends it early, because nothing else can be known then. */
 #include <errno.h>

@@ -72,7 +72,7 @@ static fl_conf_line named_by(const struct fl_conf *conf, uint16_t port)
 									 : in_rules(conf, port);
 }
 
-/* The sentence, to free(); NULL: there is none about that port. */
+/* The hint about that port, to free(); NULL: there is none. */
 static char *hint_about(const struct fl_conf *conf, const struct known *known, fl_conf_line *line)
 {
 	bool sees_us = conf->sidecar.inbound_count > 0 && conf->redirect.mode == FL_REDIRECT_NAT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_TOOLS_CHECK_HINTS_H
 #define FL_AGENT_TOOLS_CHECK_HINTS_H
-/* check_hints - correct settings that may not do what is expected: software that uses the source address of a connection,
- * where the app sees the sidecar's address. Part of the report of `check`; hints do not change the verdict. */
+/* check_hints - reports correct settings that may not do what is expected: software that uses the source address of a
+ * connection, where the app sees the sidecar's address. Part of the report of `check`; hints do not change the verdict. */
 #include <stdio.h>
 
 #include "base/json.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_TOOLS_CHECK_POLICY_H
 #define FL_AGENT_TOOLS_CHECK_POLICY_H
-/* report_rules - the policy as `check` shows it: each rule with all that it is about, and what it leaves out.
- * Thread: any. Nothing fails. */
+/* check_policy - the policy as `check` shows it: each rule with its conditions and its exceptions. Thread: any. Nothing
+ * fails. */
 #include <stddef.h>
 #include <stdio.h>
 

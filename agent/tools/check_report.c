@@ -19,7 +19,7 @@ int fl_check_report_verdict(const struct fl_check_report *report)
 	return report->problems->count > 0 ? 1 : 0;
 }
 
-/* Milliseconds as a person would write them. */
+/* Writes milliseconds with the unit that a person would use. */
 static const char *format_ms(uint32_t ms, char buf[FL_SPAN_TEXT])
 {
 	if (ms % 1000 == 0) {

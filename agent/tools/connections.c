@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* connections - the open connections of /connections as a table. Anything may answer there: what has another form is skipped,
- * and texts are cleaned. */
+/* connections - the open connections of /connections as a table. Any program may answer there: values of an unexpected form
+ * are skipped, and texts are cleaned. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 
 enum { OPTION_PEER, OPTION_DIRECTION, OPTION_NAME, OPTION_JSON };
 
-/* What a connection must have to be listed. */
+/* The conditions that a connection must meet to be listed. */
 struct filter {
 	const char *direction, *name; /* NULL: any */
 	struct fl_pattern *peer;      /* NULL: any */
@@ -91,7 +91,7 @@ static size_t characters(const char *text)
 	return count;
 }
 
-/* What the table owns from now on. */
+/* A copy that the table owns. */
 static char *clean(const char *text)
 {
 	struct fl_text out = {0};
@@ -117,7 +117,7 @@ static void add(struct table *table, const cJSON *connection)
 		 clean(fl_json_read_text(connection, "source")),
 		 clean(fl_json_read_text(connection, "destination")),
 		 clean(fl_json_read_text(connection, "peer")),
-		 /* What is not decided yet has a state only. */
+		 /* A connection that is not decided yet has only a state. */
 		 clean(fl_json_read_text(connection,
 					 fl_json_read_text(connection, "security")[0] != '\0'
 						 ? "security"
@@ -192,7 +192,7 @@ static void put_text(const struct filter *filter, const cJSON *document, struct 
 	table_done(&table);
 }
 
-/* The document without the connections that are not wanted. */
+/* Prints the document without the connections that do not match. */
 static void put_json(const struct filter *filter, cJSON *document, struct fl_text *out)
 {
 	cJSON *list = cJSON_GetObjectItemCaseSensitive(document, "connections");

@@ -10,12 +10,12 @@
 
 #define REQUEST_MS 5000
 
-/* Anything may answer there, so the line is cleaned. */
+/* Any program may answer there, so the line is cleaned. */
 static void print_line(struct fl_text *body, FILE *out)
 {
 	struct fl_text line = {0};
 
-	fl_text_print(body, "%s", ""); /* at least a NUL */
+	fl_text_print(body, "%s", ""); /* the body has at least a NUL */
 	body->data[strcspn(body->data, "\n")] = '\0';
 	fl_text_put_clean(&line, body->data);
 	fl_text_put(&line, "\n", 1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* explain - asks the same function as the sidecar, and then every rule for what would change the answer.
+/* explain - asks the same function as the sidecar, and then finds in every rule what would change the answer.
  *
- * What comes before policy is included: a strict port admits no plaintext, and on a plaintext port no peer has an identity.
- * The peer's certificate is assumed to be valid. */
+ * Checks that come before policy are included: a strict port admits no plaintext, and on a plaintext port no peer has an
+ * identity. The peer's certificate is assumed to be valid. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 
 enum { OPTION_FROM, OPTION_TO, OPTION_SOURCE, OPTION_JSON };
 
-#define SAME_MAX 6 /* at most so many rules of one kind are listed */
+#define SAME_MAX 6 /* maximum number of listed rules of one kind */
 
 static void add(char **list, size_t *count, char *text)
 {
@@ -238,7 +238,7 @@ static void need_no_exception(struct fl_inquiry *inquiry)
 	}
 }
 
-/* Lists the rules that would match without this miss (0: that match), and what to change about them. */
+/* Lists the rules that would match except for this miss (0: rules that match), and says what to change about them. */
 static void need_change(struct fl_inquiry *inquiry, enum fl_effect effect, unsigned miss,
 			const char *change)
 {
@@ -261,7 +261,7 @@ static void need_change(struct fl_inquiry *inquiry, enum fl_effect effect, unsig
 	}
 }
 
-/* A rule that admits only this; for plaintext only from the address. */
+/* Proposes a rule that admits only this request; for plaintext, only from that address. */
 static void offer_rule(struct fl_inquiry *inquiry)
 {
 	const char *id = inquiry->request.id, *source = inquiry->source;
@@ -279,7 +279,7 @@ static void offer_rule(struct fl_inquiry *inquiry)
 	need(inquiry, rule.data); /* which owns it now */
 }
 
-/* Does an allow rule match, so that only deny rules are in its way? */
+/* Does an allow rule match, so that only deny rules refuse the request? */
 static bool is_allowed_otherwise(const struct fl_inquiry *inquiry)
 {
 	const struct fl_policy *policy = inquiry->conf->policy;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_TOOLS_EXPLAIN_WRITE_H
 #define FL_AGENT_TOOLS_EXPLAIN_WRITE_H
-/* explain_write - what `explain` was asked and found, and how it prints that to stdout. Main thread. */
+/* explain_write - the question to `explain` and its answer, and how they are printed to stdout. Main thread. */
 #include "conf/conf.h"
 
 #define FL_EXPLAIN_NOTES_MAX 24
@@ -15,7 +15,7 @@ struct fl_inquiry {
 	struct fl_request request;
 	union fl_sockaddr source_addr;
 	struct fl_verdict verdict;
-	bool before_policy; /* the port refuses it, and policy is not asked */
+	bool before_policy; /* the port refuses the connection, and policy is not asked */
 	char *notes[FL_EXPLAIN_NOTES_MAX], *needed[FL_EXPLAIN_NOTES_MAX];
 	size_t note_count, needed_count;
 };

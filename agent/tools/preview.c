@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* preview - combines what is mounted and what is given into a candidate, judges it as `run` would, and asks the sidecar over
- * its control socket.
+/* preview - combines the mounted files and the given ones into a candidate, judges it as `run` would, and asks the sidecar
+ * over its control socket.
  *
- * The candidate is sent whole, like a generation, with the key: who may use that socket may also send generations. */
+ * The candidate is sent whole, like a generation, with the key: a user who may use that socket may also send
+ * generations. */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -20,10 +21,10 @@
 #include "tls/tls.h"
 
 #define REQUEST_MS 10000
-#define HEAD_MAX 65536 /* bytes of a file in which its kind is looked for */
+#define HEAD_MAX 65536 /* bytes of a file that are searched for its kind */
 #define SHOWN_MAX 20   /* connections */
 
-/* What replaces what is mounted. */
+/* The files that replace mounted ones. */
 struct given {
 	char *ini, *bundle, *crl; /* absolute paths; NULL: as mounted */
 	char *input;              /* the one that holds stdin */
@@ -58,7 +59,7 @@ static enum kind kind_of(const char *path)
 	if (file != NULL) {
 		size_t len = fread(head, 1, HEAD_MAX, file);
 
-		/* As text: what follows a NUL does not count. */
+		/* Treated as text: bytes after a NUL do not count. */
 		head[len] = '\0';
 		kind = strstr(head, "-----BEGIN X509 CRL-----") != NULL      ? KIND_CRL
 		       : strstr(head, "-----BEGIN CERTIFICATE-----") != NULL ? KIND_BUNDLE
@@ -228,7 +229,7 @@ static void print_findings(const struct given *given, const struct fl_findings *
 	}
 }
 
-/* fl_candidate_encode(), with the name that answers shall use for the INI. */
+/* fl_candidate_encode(), with the name that answers use for the INI. */
 static int encode(const struct fl_candidate *candidate, const struct fl_conf *conf,
 		  const char *name, struct fl_span ini, uint8_t **ret_frame, size_t *ret_len,
 		  uint8_t ret_digest[FL_DIGEST_LEN], struct fl_err *err)
@@ -243,7 +244,7 @@ static int encode(const struct fl_candidate *candidate, const struct fl_conf *co
 	return rc;
 }
 
-/* The frame that would be sent to the sidecar; to be wiped and freed. */
+/* The frame that would be sent to the sidecar. The caller wipes and frees it. */
 static int make_frame(const char *conf_path, const struct given *given, uint8_t **ret_frame,
 		      size_t *ret_len)
 {

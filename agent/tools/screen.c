@@ -18,7 +18,7 @@
 #define PLAIN "\033[0m"
 #define ERASE_BELOW "\033[J"
 
-/* How many bytes the first characters of a line take. A byte 10xxxxxx continues the character before it. */
+/* The number of bytes of the first characters of a line. A byte 10xxxxxx continues the character before it. */
 static size_t cut(const char *line, size_t len, size_t characters)
 {
 	size_t at = 0;
@@ -60,7 +60,7 @@ static bool has(const char *line, size_t len, const char *word)
 	return found != NULL && found < line + len;
 }
 
-/* By what the line says: "" for nothing special. */
+/* Chosen by the text of the line: "" for nothing special. */
 static const char *colour_of(const char *line, size_t len)
 {
 	static const char *const alarms[] = {"REFUSED",       "NOT READY",     "NOT REACHABLE",

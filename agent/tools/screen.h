@@ -4,7 +4,7 @@
 /* screen - redraws a text on the terminal at stdout. Thread: one. */
 #include "base/text.h"
 
-/* Prints text (lines of clean UTF-8); on a terminal alarms are coloured, unless NO_COLOR is set. */
+/* Prints text (lines of clean UTF-8); on a terminal, alarms are coloured unless NO_COLOR is set. */
 void fl_screen_print(const struct fl_text *text);
 
 void fl_screen_clear(void);

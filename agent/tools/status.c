@@ -2,8 +2,8 @@
 /* status - asks the running sidecar for /status (and /connections, for the peers) and prints the answer, most urgent first.
  * (`check` and its check_report.c print what the files say, and ask no sidecar.)
  *
- * Another version or another program may answer: a missing key costs its line, text is printed without control characters,
- * and an answer that is no such document is a sentence on stderr and exit code 1. */
+ * Another version or another program may answer: a missing key removes its line, text is printed without control
+ * characters, and an answer that is not such a document causes a sentence on stderr and exit code 1. */
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -207,7 +207,7 @@ static void put_rotations(struct fl_text *out, const cJSON *status)
 	}
 }
 
-/* What is mounted now, whatever the agent has made of it. */
+/* What is mounted now, whether or not the agent has accepted it. */
 static void put_refused_ini(struct fl_text *out, const struct way *how)
 {
 	char *refused = fl_admin_client_ini_refused(how->conf_path);
@@ -307,7 +307,7 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 	}
 }
 
-/* Only a certain answer: where it is not known, nothing is printed. */
+/* Prints only a certain answer: nothing if the state is not known. */
 static void put_rules(struct fl_text *out, const char *rules)
 {
 	if (strcmp(rules, "outdated") == 0) {

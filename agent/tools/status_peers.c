@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* status_peers - counts the connections of /connections by peer. Anything may answer there: what has another form is
- * skipped. */
+/* status_peers - counts the connections of /connections by peer. Any program may answer there: values of an unexpected form
+ * are skipped. */
 #include "agent/tools/status_peers.h"
 
 #include <inttypes.h>

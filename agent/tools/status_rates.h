@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_TOOLS_STATUS_RATES_H
 #define FL_AGENT_TOOLS_STATUS_RATES_H
-/* status_rates - what changes between two documents of /status: connections and bytes a second, and what ends badly. Main
- * thread. */
+/* status_rates - what changes between two documents of /status: connections and bytes per second, and connections that end
+ * badly. Main thread. */
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* suggest - asks the sidecar which connections it has seen (/seen), and the policy of the INI, which may be newer, which of
- * them it refuses; prints rules for those. Other information is printed as comments, so that the whole can be pasted. */
+/* suggest - asks the sidecar which connections it has seen (/seen). Then asks the policy of the INI, which may be newer,
+ * which of them it refuses, and prints rules for those. Other information is printed as comments, so that the whole output
+ * can be pasted. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ static bool read_item(const struct fl_conf *conf, const cJSON *object, struct fl
 	*ret = (struct fl_observation){.id = given(fl_json_read_text(object, "peer")),
 				       .port = port <= UINT16_MAX ? (uint16_t)port : 0,
 				       .source.family = AF_UNSPEC};
-	/* A peer that is no text is an error; only an absent one means plaintext. */
+	/* A peer that is not a text is an error; only an absent peer means plaintext. */
 	if (ret->id == NULL && fl_json_read_member(object, "peer") != NULL) {
 		return false;
 	}

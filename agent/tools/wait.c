@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* wait - one short HTTP request after the other, with pauses that grow from 10 ms to half a second.
+/* wait - sends one short HTTP request after another, with pauses that grow from 10 ms to half a second.
  *
- * A request ends with the deadline of the whole, or after 5 s, so that a sidecar that accepts and then hangs is asked
+ * A request ends at the deadline of the command, or after 5 s, so that a sidecar that accepts and then hangs is asked
  * again. The last error is the reason that is printed when time is up. */
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #define DEFAULT_TIMEOUT_MS 30000
 #define MAX_TIMEOUT_MS (24U * 3600 * 1000)
 #define REQUEST_MS 5000
-#define LEAST_MS 250 /* a shorter last attempt would only report that it had no time */
+#define LEAST_MS 250 /* a shorter last attempt would only report a timeout */
 #define FIRST_PAUSE_MS 10
 #define LAST_PAUSE_MS 500
 
@@ -33,7 +33,7 @@ static void pause_ms(int64_t ms)
 	(void)nanosleep(&ts, NULL);
 }
 
-/* The first line of the body is the reason. Anything may answer there, so it is cleaned. */
+/* The first line of the body is the reason. Any program may answer there, so the line is cleaned. */
 static int judge_answer(unsigned status, struct fl_text *body, struct fl_err *err)
 {
 	if (status == 200) {

@@ -42,16 +42,16 @@ struct fl_build {
 	bool audit; /* [policy] mode */
 };
 
-/* keys.c: the value of an INI that says nothing; owned by the caller. */
+/* keys.c: the value for an empty INI; owned by the caller. */
 struct fl_conf *fl_build_defaults(const char *path);
 extern const struct fl_conf_inbound fl_default_inbound; /* of a fixed listener */
 /* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
 void fl_build_settings(struct fl_build *build);
 /* Reports missing settings and contradictions. */
 void fl_build_check(struct fl_build *build);
-void fl_build_check_upstreams(struct fl_build *build); /* of which the parts are: */
+void fl_build_check_upstreams(struct fl_build *build); /* its parts: */
 void fl_build_check_rules(struct fl_build *build);
-/* Once there are no problems: tls.group_names and tls.cipher_names. */
+/* Fills in tls.group_names and tls.cipher_names, once there are no problems. */
 void fl_build_tls_names(struct fl_conf *conf);
 
 /* The line of a key; if it is absent, of its section; if that is absent, 0. name: NULL for `[kind]`. */
@@ -59,7 +59,7 @@ fl_conf_line fl_build_line(const struct fl_build *build, const char *kind, const
 			   const char *key);
 bool fl_build_has(const struct fl_build *build, const char *kind, const char *name,
 		  const char *key);
-/* Is the key there, with a value that is not empty? */
+/* Is the key present, with a value that is not empty? */
 bool fl_build_says(const struct fl_build *build, const char *kind, const char *name,
 		   const char *key);
 

@@ -21,7 +21,7 @@ struct words {
 	size_t count;
 };
 
-/* Takes word over. */
+/* Takes over word. */
 static void put_word(struct words *words, char *word)
 {
 	words->items = fl_grow(words->items, words->count + 1, sizeof(char *));
@@ -103,7 +103,7 @@ static void put_other_protocols(const struct fl_conf *conf, struct fl_text *out)
 	fl_text_print(out, "%d", (int)conf->redirect.drop_other_protocols);
 }
 
-/* The rules lead to a port of each family. */
+/* The rules redirect to one port of each family. */
 static void put_ports(const struct fl_addr *addrs, size_t count, struct fl_text *out)
 {
 	struct words words = {0};
@@ -216,7 +216,7 @@ static bool same_listener(const struct fl_conf_service *a, const struct fl_conf_
 	       strcmp(fl_addr_format(&a->listen, one), fl_addr_format(&b->listen, other)) == 0;
 }
 
-/* Adds the services of from that to does not have; both: also those that differ in to. */
+/* Adds the services of `from` that `to` does not have; both: also those that differ in `to`. */
 static void add_services(const struct fl_conf *from, const struct fl_conf *to, bool both,
 			 struct fl_text *list)
 {

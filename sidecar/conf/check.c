@@ -216,7 +216,7 @@ static void check_collisions(struct fl_build *build, const struct listeners *all
 
 /* --- destinations -------------------------------------------------------------------------- */
 
-/* Does to certainly lead to listener? The addresses of this machine are unknown here. */
+/* Does `to` certainly lead to `listener`? The addresses of this machine are unknown here. */
 static bool leads_to(const struct fl_addr *to, const struct fl_addr *listener)
 {
 	if (to->kind == FL_ADDR_UNIX || listener->kind == FL_ADDR_UNIX) {
@@ -227,15 +227,15 @@ static bool leads_to(const struct fl_addr *to, const struct fl_addr *listener)
 	       (same_ip(to, listener) || (takes_all(listener, to) && fl_addr_is_loopback(to)));
 }
 
-/* Must a destination of a section of this kind not lead to listener? True for listeners of the same kind (a loop), and of
- * captured traffic (there would be no original destination). */
+/* Is it an error if a destination of a section of this kind leads to `listener`? True for listeners of the same kind (a
+ * loop), and of captured traffic (there would be no original destination). */
 static bool is_way_back(const struct listener *listener, const char *kind)
 {
 	return strcmp(listener->kind, kind) == 0 || strcmp(listener->key, "inbound") == 0 ||
 	       strcmp(listener->key, "outbound") == 0;
 }
 
-/* kind: of the section of to. */
+/* kind: that of the section with `to`. */
 static void check_loop(struct fl_build *build, const struct listeners *all, const char *kind,
 		       const struct fl_addr *to, fl_conf_line line, const char *key)
 {
@@ -278,7 +278,7 @@ static void check_captured_port(struct fl_build *build, const struct listeners *
 	}
 }
 
-/* The addresses of this machine are unknown here, and may belong to another one tomorrow. */
+/* The addresses of this machine are unknown here, and may belong to another machine tomorrow. */
 static void check_remote(struct fl_build *build, const struct fl_conf_service *service,
 			 fl_conf_line line)
 {
@@ -442,7 +442,7 @@ static bool is_everywhere(const struct fl_addr *addr)
 	return addr->kind == FL_ADDR_ANY || fl_addr_is_unspecified(addr);
 }
 
-/* Connections from another interface are led to an address of that interface, never to loopback. */
+/* Connections from another interface are redirected to an address of that interface, never to loopback. */
 static void check_forwarded(struct fl_build *build)
 {
 	const struct fl_conf *conf = build->conf;

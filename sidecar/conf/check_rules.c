@@ -96,8 +96,8 @@ static void check_plaintext_rules(struct fl_build *build)
 	}
 }
 
-/* Does the INI have inbound traffic, for which rules are asked? One that is only for outbound traffic may leave `inbound` at
- * its default. */
+/* Does the INI have inbound traffic, which rules decide about? An INI that is only for outbound traffic may leave `inbound`
+ * at its default. */
 static bool serves(const struct fl_conf *conf)
 {
 	return conf->service_count > 0 ||

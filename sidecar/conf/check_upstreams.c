@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* check_upstreams - compares the settings of one [upstream], and upstreams with each other.
  *
- * Of the destinations that match a captured connection the most specific one decides: an address or the longest
- * prefix, then the narrowest ports. If two upstreams are equally specific, that is an error. */
+ * If several destinations match a captured connection, the most specific one decides: an address or the longest prefix,
+ * then the narrowest ports. If two upstreams are equally specific, that is an error. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +81,7 @@ static const char *a_name_of(const struct fl_conf_upstream *upstream)
 	return NULL;
 }
 
-/* One of another mode that covers all of net on all of these ports; NULL: there is none. */
+/* A destination with another mode that covers all of net on all of these ports; NULL: there is none. */
 static const struct fl_conf_upstream *
 claimer_of(const struct fl_conf *conf, const struct fl_cidr *net, struct fl_port_range ports)
 {
@@ -172,7 +172,7 @@ static void check_within(struct fl_build *build, const struct fl_conf_upstream *
 	check_plaintext_names(build, upstream);
 }
 
-/* Keys for a handshake, in a section without one. */
+/* Reports keys for a handshake in a section that has no handshake. */
 static void check_handshake_keys(struct fl_build *build, const struct fl_conf_upstream *upstream)
 {
 	static const struct {

@@ -82,8 +82,8 @@ struct fl_conf_upstream { /* [upstream NAME]; also [outbound], with no name and 
 	/* Plaintext: where the addresses of its names may lie; empty: anywhere. */
 	struct fl_cidr *within;
 	size_t within_count;
-	/* Application protocols (ALPN) to offer in place of ours, separated by commas; NULL: ours, and none once a server has
-	 * refused ours. */
+	/* Application protocols (ALPN) to offer instead of ours, separated by commas; NULL: ours, or none after a server
+	 * has refused ours. */
 	char *alpn;
 	bool mutual_optional; /* mtls: accept a server that does not ask for our certificate */
 };
@@ -93,13 +93,13 @@ struct fl_conf_selector {
 	bool any_net;       /* false: net */
 	struct fl_cidr net; /* of the far end: inbound the source, outbound the destination */
 	struct fl_port_range ports; /* 0 to 65535: all */
-	char *interface;            /* by which it comes in or goes out; NULL: any */
+	char *interface;            /* interface of arrival or departure; NULL: any */
 };
 struct fl_conf_selectors {
 	struct fl_conf_selector *items;
 	size_t count;
 };
-/* TCP that the pod forwards, of containers inside it. */
+/* TCP connections that the pod forwards for containers inside it. */
 enum fl_forwarded { FL_FORWARDED_DROP, FL_FORWARDED_COUNT, FL_FORWARDED_CAPTURE };
 enum fl_redirect_mode { FL_REDIRECT_NAT, FL_REDIRECT_TPROXY };
 enum fl_on_change { FL_CHANGE_KEEP, FL_CHANGE_CLOSE };
@@ -124,9 +124,9 @@ struct fl_conf {
 		struct fl_addr *outbound;
 		size_t outbound_count;
 		struct fl_addr admin; /* IP, ANY or NONE */
-		bool admin_everywhere; /* everybody may read details; false: only clients on loopback */
+		bool admin_everywhere; /* all clients may read details; false: only clients on loopback */
 		char *control;         /* path of the tools' socket; NULL: none */
-		unsigned workers;      /* 0 = auto */
+		unsigned workers; /* 0 = auto */
 		uint32_t drain_ms;
 	} sidecar;
 	struct {
@@ -138,7 +138,7 @@ struct fl_conf {
 		size_t group_count;
 		enum fl_tls_cipher ciphers[3];
 		size_t cipher_count;
-		/* The same in the INI's words (literals), as the TLS layer takes them. */
+		/* The same in the INI's words (literals), as the TLS layer expects them. */
 		const char *group_names[3], *cipher_names[3];
 		enum fl_tickets tickets;
 	} tls;
@@ -190,7 +190,7 @@ int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t
 int fl_conf_load_lenient(const char *path, struct fl_conf **ret,
 			 struct fl_problems *problems) FL_MUST_USE;
 
-/* The same for a process that has a log: makes it, as the INI asks for (an INI that cannot be read: as by default), and
+/* The same for a process that has a log: makes it, as the INI asks for (if the INI cannot be read: with the defaults), and
  * writes the problems there. program: borrowed. After an error, *ret_log is usable and *ret untouched. */
 int fl_conf_start(const char *path, int fd, const char *program, struct fl_conf **ret,
 		  struct fl_log *ret_log) FL_MUST_USE;
@@ -211,9 +211,9 @@ char *fl_conf_capture_keys(const struct fl_conf *applied, const struct fl_conf *
  * the same number (base/capture.h). */
 uint32_t fl_conf_capture_print(const struct fl_conf *conf);
 
-/* Sections, by what they are known by. NULL: there is none. */
+/* Look-ups of sections. NULL: there is none. */
 const struct fl_conf_service *fl_conf_find_service(const struct fl_conf *conf, const char *name);
-/* captured: that has `port`; else that has `listen` on that port, the first of them. */
+/* captured: the one with this `port`; otherwise the first one with `listen` on that port. */
 const struct fl_conf_service *fl_conf_find_port(const struct fl_conf *conf, uint16_t port,
 						bool captured);
 const struct fl_conf_upstream *fl_conf_find_upstream(const struct fl_conf *conf, const char *name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* find - sections of a parsed INI by what they are known by. They are few, and a list. */
+/* find - looks up sections of a parsed INI. They are few, so a list is searched. */
 #include <string.h>
 
 #include "conf/conf.h"

@@ -68,8 +68,7 @@ static bool find(struct fl_ini_index *index, const char *key, size_t *ret_at)
 	return found != NULL;
 }
 
-/* Takes key over.
- * NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
+/* Takes over key. NOLINTNEXTLINE(readability-function-size): what is large is uthash's macro */
 static void remember(struct fl_ini_index **index, char *key, size_t at)
 {
 	struct fl_ini_index *item = fl_new(sizeof(*item));
@@ -113,7 +112,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* Moves the ends of [*text, *text + *len) inwards past blanks. */
+/* Trims blanks at both ends of [*text, *text + *len). */
 static void trim(const char **text, size_t *len)
 {
 	while (*len > 0 && is_blank((*text)[0])) {
@@ -125,7 +124,7 @@ static void trim(const char **text, size_t *len)
 	}
 }
 
-/* inside: what stands between the brackets. */
+/* inside: the text between the brackets. */
 static void add_section(struct reader *reader, const char *inside, size_t len)
 {
 	struct fl_ini *ini = reader->ini;
@@ -243,7 +242,7 @@ static bool has_key(const char *line, size_t len)
 	return equals != NULL && (colon == NULL || equals < colon);
 }
 
-/* True: inih shall have the line. */
+/* True: pass the line to inih. */
 static bool is_for_inih(struct reader *reader, const char *line, size_t len, bool indented,
 			size_t room)
 {
@@ -276,7 +275,7 @@ static bool is_for_inih(struct reader *reader, const char *line, size_t len, boo
 	return true;
 }
 
-/* inih got the line and called nothing for it. */
+/* inih got the line and made no call for it. */
 static void settle(struct reader *reader)
 {
 	if (reader->waiting) {
@@ -286,7 +285,7 @@ static void settle(struct reader *reader)
 	}
 }
 
-/* ini_reader: as fgets(). What inih need not see becomes an empty line. */
+/* ini_reader: as fgets(). Lines that inih need not see become empty. */
 static char *read_line(char *buf, int size, void *stream)
 {
 	struct reader *reader = stream;

@@ -39,8 +39,8 @@ void fl_problems_print(const struct fl_problems *problems, const char *path, voi
 /* The same as lines of the log, of level error or warn. */
 void fl_problems_log(const struct fl_problems *problems, const char *path, struct fl_log *log);
 
-/* The reason that stands first, and how many more there are, in one sentence: `FILE:LINE: text (and 2 more: see
- * `fairlead-agent check`)`. There is at least one error. To free(). */
+/* The first error, and the number of further ones, in one sentence: `FILE:LINE: text (and 2 more: see `fairlead-agent
+ * check`)`. There is at least one error. To free(). */
 char *fl_problems_summary(const struct fl_problems *problems, const char *path);
 
 /* The name that text is most similar to; NULL: none is similar enough. */

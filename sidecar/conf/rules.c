@@ -6,7 +6,7 @@
 #include "conf/settings.h"
 #include "conf/values.h"
 
-/* An emptied list must not silently mean everybody, or nobody. */
+/* An empty list must not silently mean "every peer" or "no peer". */
 static int refuse_empty(const struct fl_setting *setting, const char *remedy, struct fl_err *err)
 {
 	return setting->entry->value[0] != '\0'

@@ -139,7 +139,7 @@ int fl_set_admin(const struct fl_setting *setting, struct fl_err *err)
 	return fl_setting_take_address(setting, FL_ADDR_ALLOW_ANY, err);
 }
 
-/* One of the key's words, which none of the count others is: so the list is never longer than the words. */
+/* One of the key's words, different from the `count` previous ones: so the list is never longer than the key's words. */
 static int read_new_word(const struct fl_setting *setting, const char *text, const unsigned *others,
 			 size_t count, unsigned *ret, struct fl_err *err)
 {
@@ -249,7 +249,7 @@ static int set_flag(const struct fl_setting *setting, struct fl_err *err)
 	return rc;
 }
 
-/* Habits from other formats. */
+/* Words that people know from other formats. */
 static int check_spelling(const char *value, struct fl_err *err)
 {
 	if (value[0] == '"' || value[0] == '\'') {

@@ -35,7 +35,7 @@ int fl_set_service_listen(const struct fl_setting *setting, struct fl_err *err)
 		       : 0;
 }
 
-/* 0.0.0.0 and [::] are addresses to listen on; Linux connects them to loopback, which nobody means. */
+/* 0.0.0.0 and [::] are addresses to listen on; Linux connects them to loopback, which is never intended. */
 static int refuse_unspecified(const char *text, struct fl_err *err)
 {
 	return fl_err_set(err, FL_ERR_INVALID,
@@ -244,7 +244,7 @@ static int add_destination(const struct fl_setting *setting, const char *text, s
 
 	if (strncmp(text, "unix:", strlen("unix:")) == 0) {
 		return fl_addr_parse(text, FL_ADDR_ALLOW_NAME, &addr,
-				     err); /* refuses it, with the reason */
+				     err); /* reports the reason and refuses it */
 	}
 	rc = fl_value_host_ports(text, host, &ports, &given, err);
 	if (rc != 0) {

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Finds out what an accepted socket is.
  *
- * Happy path: a fixed listener knows its section; of a captured connection the kernel tells the original destination,
- * which finds the section.
+ * Happy path: a fixed listener knows its section; for a captured connection the kernel reports the original destination,
+ * which selects the section.
  *
- * Failure: a destination that is not known, or that is a listener of our own, would make us dial ourselves forever. It is
- * reset before anything else is done for it. What has one of our ports costs three system calls more, to see whether the
- * address is ours, too: other pods have the same ports. */
+ * Failure: a connection whose destination is unknown, or is one of our own listeners, would make us dial ourselves forever.
+ * It is reset before anything else is done for it. A destination with one of our ports costs three more system calls, to
+ * find out whether the address is also ours: other pods use the same ports. */
 #include "conn/accept.h"
 
 #include "base/capture.h"
 #include "conn/access.h"
 #include "net/bind.h"
 
-static const struct fl_sock_events no_events; /* it is not read yet */
+static const struct fl_sock_events no_events; /* not examined yet */
 
 static void refuse(struct fl_conn *conn, struct fl_sock *sock, enum fl_reason reason,
 		   const char *detail)
@@ -27,7 +27,7 @@ static void refuse(struct fl_conn *conn, struct fl_sock *sock, enum fl_reason re
 
 /* --- what it is ---------------------------------------------------------------------------------- */
 
-/* FL_REASON_DONE: it is known, and not ourselves. */
+/* FL_REASON_DONE: the destination is known, and is not ourselves. */
 static enum fl_reason find_destination(struct fl_conn *conn, const struct fl_sock *sock)
 {
 	const struct fl_endpoint *endpoint = conn->endpoint;
@@ -39,18 +39,18 @@ static enum fl_reason find_destination(struct fl_conn *conn, const struct fl_soc
 	if (endpoint->tproxy) {
 		*to = fl_sock_local_inet(sock);
 	}
-	/* Calls of the pod to itself come by NAT in any mode. */
+	/* Connections of the pod to itself arrive by NAT in every mode. */
 	if ((to->family == 0 || to->port == endpoint->port) &&
 	    fl_sock_original_dst(sock, to) != 0) {
 		return FL_REASON_DESTINATION_UNKNOWN;
 	}
 	if (to->port == endpoint->port && fl_net_is_local(to)) {
-		return FL_REASON_DESTINATION_UNKNOWN; /* somebody has dialled the capture port itself */
+		return FL_REASON_DESTINATION_UNKNOWN; /* the client dialled the capture port itself */
 	}
 	return fl_loop_is_own(conn->loop, to, false) ? FL_REASON_LOOP : FL_REASON_DONE;
 }
 
-/* The sidecar itself, which checks whether the rules lead here. */
+/* The sidecar's own probe, which checks whether the rules redirect to this port. */
 static bool is_probe(const struct fl_conn *conn)
 {
 	uint16_t port = conn->destination.port;
@@ -69,7 +69,7 @@ static enum fl_reason find_captured(struct fl_conn *conn, const struct fl_sock *
 		return reason;
 	}
 	if (conn->direction == FL_OUTBOUND) {
-		/* DNS may have to be asked before that is certain: naming.h. */
+		/* This may be uncertain until DNS has answered: naming.h. */
 		conn->upstream = fl_conn_captured_upstream(conn);
 		return FL_REASON_DONE;
 	}
@@ -93,8 +93,8 @@ static enum fl_reason find(struct fl_conn *conn, const struct fl_sock *sock)
 	return conn->endpoint->captures ? find_captured(conn, sock) : find_fixed(conn);
 }
 
-/* Outbound, what gets nowhere is a destination: one dead pod, and not the others of its section. Inbound it is whoever
- * has the addresses of a network. */
+/* Outbound, the lane is the destination: one dead pod must not delay the other destinations of its section. Inbound, it is
+ * the client's network and the listener. */
 static uint32_t lane_of(const struct fl_conn *conn)
 {
 	const struct fl_slots *slots = &conn->loop->slots[conn->direction];
@@ -108,7 +108,7 @@ static uint32_t lane_of(const struct fl_conn *conn)
 					 : endpoint;
 }
 
-/* The other end is ours, and resets it: nothing stays behind, not even for a minute. */
+/* The other end is ours, and resets the connection: no socket is left behind, not even in TIME-WAIT. */
 static void end_probe(struct fl_conn *conn, struct fl_sock *sock)
 {
 	fl_count(&conn->loop->counters.probes, 1);
@@ -151,7 +151,7 @@ void fl_conn_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
 	struct fl_conn *conn = sock != NULL ? fl_conn_new(endpoint, sock) : NULL;
 	struct fl_counters *counters = &endpoint->loop->counters;
 
-	/* For the line in the log, and because a probe of the rules does not count towards the limit. */
+	/* Needed for the log line, and because a probe of the rules does not count towards the limit. */
 	if (conn != NULL && find(conn, sock) == FL_REASON_DONE && is_probe(conn)) {
 		end_probe(conn, sock);
 		return;

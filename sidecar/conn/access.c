@@ -4,7 +4,7 @@
 #include "base/tls_alert.h"
 #include "conn/remedy.h"
 
-/* What audit mode let pass is a denial to come: whoever logs denials wants to know of it. */
+/* A connection that only audit mode admits would be denied otherwise: log it wherever denials are logged. */
 static bool is_wanted(const struct fl_loop *loop, enum fl_reason reason,
 		      const struct fl_verdict *verdict)
 {
@@ -19,7 +19,7 @@ static bool is_wanted(const struct fl_loop *loop, enum fl_reason reason,
 	return false;
 }
 
-/* Nobody is verified and nobody was admitted, or a peer has its share of connections: no line for each. */
+/* The peer was not verified and not admitted, or it has used up its share of connections: do not log a line for each. */
 static bool is_rationed(const struct fl_conn *conn, enum fl_reason reason)
 {
 	return conn->direction == FL_INBOUND && !conn->admitted &&
@@ -59,13 +59,13 @@ static bool is_about_protocols(const struct fl_access *access)
 	       failure != NULL && failure->alert == FL_ALERT_NO_APPLICATION_PROTOCOL;
 }
 
-/* Fixed listeners are left alone by the rules, so what comes to us for one of them was led by older rules. */
+/* The rules do not capture fixed listeners, so a captured connection for one of them was redirected by older rules. */
 static const char loop_remedy[] =
 	"if this is a fixed listener of the INI, the rules of capture are older than it: run "
 	"`fairlead-agent redirect apply` in this pod; otherwise connect to the port of the app: "
 	"this one is the sidecar's own";
 
-/* What somebody who reads of the end wants next. */
+/* What the reader of a line about the end needs next. */
 static void add_remedy(struct fl_line *line, const struct fl_access *access)
 {
 	struct fl_text remedy = {.is_soft = true};
@@ -98,7 +98,7 @@ static void add_addresses(struct fl_line *line, const struct fl_conn *conn)
 {
 	char text[FL_ADDR_TEXT];
 
-	/* A connection that was reset before we accepted it has no address any more. */
+	/* A connection that was reset before we accepted it no longer has an address. */
 	fl_line_str(line, "source",
 		    conn->source.family != 0  ? fl_inet_format(&conn->source, text)
 		    : conn->endpoint->is_unix ? "unix"
@@ -108,7 +108,7 @@ static void add_addresses(struct fl_line *line, const struct fl_conn *conn)
 	}
 }
 
-/* The other end of the mesh side, and we. */
+/* The two ends of the mesh side: the peer's and ours. */
 static void add_ends(struct fl_line *line, const struct fl_access *access)
 {
 	const struct fl_generation *generation = access->conn->share->generation;
@@ -123,7 +123,7 @@ static void add_ends(struct fl_line *line, const struct fl_access *access)
 	fl_line_u64(line, "generation", generation->number);
 }
 
-/* Where the INI says so: [outbound] has no name that the line could give. */
+/* The section of the INI; [outbound] has no name to print. */
 static void add_upstream_line(struct fl_line *line, const struct fl_conn *conn)
 {
 	fl_line_str(line, "rule_file", conn->share->generation->conf->path);

@@ -8,17 +8,18 @@
 struct fl_access {
 	const struct fl_conn *conn;
 	const struct fl_mesh *mesh;       /* NULL: there was none yet */
-	const struct fl_sock *sock;       /* that would have become the mesh side; NULL: see mesh */
+	const struct fl_sock *sock;       /* would have become the mesh side; NULL: see mesh */
 	const struct fl_verdict *verdict; /* NULL: policy was not asked */
 	enum fl_reason reason;
-	enum fl_rule broken_rule; /* that a good peer's chain breaks now; FL_RULE_NONE: none */
-	const char *detail;       /* a sentence more; NULL: none */
+	enum fl_rule broken_rule; /* broken now by a good peer's chain; FL_RULE_NONE: none */
+	const char *detail;       /* an additional sentence; NULL: none */
 	uint64_t to_app, to_mesh; /* bytes */
 };
 
-/* Counts the end and writes the line if [log] access wants it: info where it ended by itself, warn where we refused it. */
+/* Counts the end and writes the line if [log] access wants it: at level info if the connection ended by itself, warn if we
+ * refused it. */
 void fl_access_ended(const struct fl_access *access);
-/* A line about one that is open still; reason is not looked at. */
+/* Writes a line about a connection that is still open; reason is ignored. */
 void fl_access_goes_on(const struct fl_access *access);
 
 #endif

@@ -80,8 +80,8 @@ void fl_conn_secured(struct fl_conn *conn, const char *id)
 
 /* --- what follows from it ------------------------------------------------------------------------ */
 
-/* Of a captured connection, by what is known just now. False: it may be an address of that upstream's name, which does
- * not resolve. */
+/* The upstream of a captured connection, as far as it is known now. False: the destination may be an address of that
+ * upstream's name, which does not resolve. */
 static bool upstream_under(const struct fl_conn *conn, const struct fl_share *share,
 			   const struct fl_conf_upstream **ret)
 {
@@ -150,7 +150,7 @@ const struct fl_conf_upstream *fl_conn_upstream_under(const struct fl_conn *conn
 		return upstream != NULL && upstream->listen.kind != FL_ADDR_NONE ? upstream : NULL;
 	}
 	if (!upstream_under(conn, share, &upstream) && conn->upstream->name != NULL) {
-		/* A name that is not resolved again yet: most likely the one that it was. */
+		/* The name has not been resolved again yet: the upstream is most likely the same as before. */
 		known = fl_conf_find_upstream(share->generation->conf, conn->upstream->name);
 	}
 	return known != NULL ? known : upstream;
@@ -193,8 +193,9 @@ struct fl_request fl_conn_request(const struct fl_conn *conn, const char *id,
 				   .source = conn->source.family != 0 ? &source->any : NULL};
 }
 
-/* What the app gets is not captured again: not on loopback, and elsewhere by a mark (base/capture.h). Under the client's
- * address it is dialled only where that client would have: an app elsewhere could not answer. */
+/* The connection to the app is not captured again: loopback is not captured, and elsewhere a mark prevents it
+ * (base/capture.h). The client's address is used as the source only if the app is at the address that the client dialled:
+ * an app elsewhere could not answer. */
 struct fl_dial fl_conn_app(const struct fl_conn *conn, union fl_sockaddr *to,
 			   union fl_sockaddr *from)
 {

@@ -4,9 +4,9 @@
 /* conn - what a connection is: where it came from, where it goes, and which section of which generation says how.
  *
  * All of this is decided once, when it arrives, and stays the same until its end, whatever rotates meanwhile. A connection
- * is open for as long as it is referred to, by a session, a stream or both: it is counted in and out, and holds the share
- * of the generation that it began with. Loop-bound. The memory of a connection without references is freed when the loop's
- * turn is over. */
+ * is open while a session, a stream or both refer to it. It is counted when it opens and when it closes, and it holds the
+ * share of the generation that it began with. Loop-bound. The memory of a connection without references is freed when the
+ * loop's turn is over. */
 #include "base/inet.h"
 #include "conn/endpoint.h"
 #include "conn/listing.h"
@@ -19,48 +19,48 @@ enum fl_detected {
 	FL_DETECTED_FAIRLEAD,
 	FL_DETECTED_TLS, /* the app's own */
 	FL_DETECTED_PLAINTEXT,
-	FL_DETECTED_SILENCE, /* none within detect_timeout */
+	FL_DETECTED_SILENCE, /* no bytes within detect_timeout */
 };
 
 struct fl_conn {
-	struct fl_corpse corpse; /* first: buried when nobody refers to it */
+	struct fl_corpse corpse; /* first member: buried when the last reference is gone */
 	struct fl_loop *loop;
-	struct fl_endpoint *endpoint; /* that it came by */
+	struct fl_endpoint *endpoint; /* that it arrived at */
 	struct fl_share *share;       /* a reference */
-	/* Of the share's generation. */
+	/* These belong to the share's generation. */
 	const struct fl_conf_service
 		*service; /* inbound; NULL: a captured port without a section */
 	const struct fl_conf_upstream *
-		upstream; /* outbound; [outbound] where nothing else matches. Certain once naming.h says so */
+		upstream; /* outbound; [outbound] if nothing else matches. Final once naming.h has decided */
 	struct fl_targets
-		*targets; /* outbound: what a fixed listener leads to; NULL: unknown, or captured */
-	uint64_t started_ns; /* uv_hrtime() */
-	struct fl_peer_cell
-		*peer; /* where its bytes are counted; NULL: its peer is not known yet */
-	struct fl_quota_peer *quota; /* whose share it counts towards; NULL: none */
+		*targets; /* outbound, fixed listener: its addresses; NULL: unknown, or captured */
+	uint64_t started_ns;         /* uv_hrtime() */
+	struct fl_peer_cell *peer;   /* the peer that its bytes count for; NULL: not known yet */
+	struct fl_quota_peer *quota; /* the peer whose share it counts towards; NULL: none */
 	struct fl_inet source;       /* family 0: a Unix socket, or unknown */
 	struct fl_inet destination;  /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
 	uint32_t lane;          /* among the slots for handshakes of its direction */
 	uint64_t dial_until_ms; /* outbound: connect_timeout ends; 0: nothing is dialled yet */
-	uint16_t port;          /* as policy calls it; 0: Unix */
+	uint16_t port;          /* the port in policy; 0: Unix */
 	uint8_t direction;      /* enum fl_direction */
 	uint8_t detected;       /* enum fl_detected; inbound */
 	uint8_t security;       /* enum fl_security */
 	bool admitted;          /* counts towards [limits] connections */
 };
 
-/* From a socket of that endpoint, under the loop's current share; what it is, is not found out yet. One reference; NULL: no
- * memory. For accept.c. */
+/* Makes a connection from a socket of that endpoint, under the loop's current share, before its facts are known. Returns
+ * one reference; NULL: no memory. For accept.c. */
 struct fl_conn *fl_conn_new(struct fl_endpoint *endpoint, const struct fl_sock *sock);
 struct fl_conn *fl_conn_ref(struct fl_conn *conn);
 void fl_conn_unref(struct fl_conn *conn);
 
-/* Admits it: from now on it counts towards `[limits] connections`. Inbound, it is a connection of the peer with that id, or
- * in plaintext (NULL) of its source's network. Call once. NULL: admitted; otherwise a sentence that says why not. */
+/* Admits it: from now on it counts towards `[limits] connections`. Inbound, it counts for the peer with that id, or in
+ * plaintext (NULL) for its source's network. Call once. NULL: admitted; otherwise a sentence that says why not. */
 const char *fl_conn_admit(struct fl_conn *conn, const char *id);
 
-/* Its mesh side is known now: id of the verified peer, or NULL for plaintext. From now on it is counted as that. Call once. */
+/* Its mesh side is known now: id of the verified peer, or NULL for plaintext. From now on it is counted for that peer. Call
+ * once. */
 void fl_conn_secured(struct fl_conn *conn, const char *id);
 
 static inline bool fl_conn_is_captured(const struct fl_conn *conn)
@@ -68,10 +68,10 @@ static inline bool fl_conn_is_captured(const struct fl_conn *conn)
 	return conn->destination.family != 0;
 }
 
-/* Name of its section, for logs and metrics; NULL: a captured connection that no section is about. */
+/* Name of its section, for logs and metrics; NULL: a captured connection that belongs to no section. */
 const char *fl_conn_name(const struct fl_conn *conn);
 
-/* Describes it by these facts alone; fl_listed_done() frees what ret then holds. */
+/* Describes it by these facts alone; fl_listed_done() frees the contents of ret. */
 void fl_conn_describe(const struct fl_conn *conn, const char *state, struct fl_listed *ret);
 
 /* The section that would apply to it under that share; NULL: none. */
@@ -87,8 +87,8 @@ bool fl_upstream_expects(const void *user, const char *id, size_t id_len);
 /* Inbound: how its port is served, by its [service] or by [inbound]. */
 const struct fl_conf_inbound *fl_conn_inbound(const struct fl_conn *conn);
 
-/* Inbound: what policy is asked, now or later, under this or another generation. id: of the verified peer, borrowed;
- * NULL: it speaks plaintext. source: storage that the request refers to. */
+/* Inbound: builds the request to policy, now or later, under this or another generation. id: of the verified peer,
+ * borrowed; NULL: it speaks plaintext. source: storage that the request refers to. */
 struct fl_request fl_conn_request(const struct fl_conn *conn, const char *id,
 				  union fl_sockaddr *source);
 
@@ -96,7 +96,7 @@ struct fl_request fl_conn_request(const struct fl_conn *conn, const char *id,
 struct fl_dial fl_conn_app(const struct fl_conn *conn, union fl_sockaddr *to,
 			   union fl_sockaddr *from);
 
-/* Outbound in plaintext: where that is counted. */
+/* Outbound in plaintext: the counter for it. */
 struct fl_plaintext_counter *fl_conn_plaintext_counter(const struct fl_conn *conn);
 
 /* "fairlead", "tls", "plaintext", "silence"; NULL: it was not examined. */

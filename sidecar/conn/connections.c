@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What becomes of connections.
+/* connections - moves each connection through its stages.
  *
  * Happy path: each connection becomes a stranger and then a session (inbound), or a stream (outbound).
  *
- * Limits: every connection is accepted at once, because only then its source is known. Inbound, strangers wait for a slot for
- * their handshake in a crowd of bounded size (stranger.h); outbound, streams wait. Where `[limits] connections` has no room
- * for that direction (quota.h), a connection is reset at once and a line says so, at most once a second. */
+ * Limits: every connection is accepted at once, because its source is known only then. Inbound, strangers wait for a slot
+ * for their handshake in a crowd of bounded size (stranger.h); outbound, streams wait. If `[limits] connections` has no
+ * room for that direction (quota.h), a connection is reset immediately, and a line says so at most once a second. */
 #include "conn/connections.h"
 
 #include "conn/accept.h"

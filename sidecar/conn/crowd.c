@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A network exists as long as it has members. */
+/* A network exists while it has members. */
 #include "conn/crowd.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The timer is armed for the head and only ever re-armed when it fires or when the queue was empty: a
- * head that was dropped costs one early, harmless wake-up. Thousands that end in the same moment do so in several turns of
- * the loop: sockets want theirs in between. */
+/* The timer is armed for the head and only ever re-armed when it fires or when the queue was empty: a head that was dropped
+ * costs one early, harmless wake-up. Thousands of entries that end at the same moment are spread over several turns of the
+ * loop, so that sockets are served in between. */
 #include "conn/deadline.h"
 
 #include "base/err.h"
@@ -35,7 +35,7 @@ static void arm(struct fl_deadline_queue *queue)
 {
 	uint64_t now = uv_now(queue->timer.loop);
 
-	/* Not at once: libuv would call it again before it handles anything else. */
+	/* Not immediately: libuv would call the timer again before it handles anything else. */
 	if (!is_empty(queue) && !uv_is_closing((uv_handle_t *)&queue->timer)) {
 		uint64_t at = queue->head.next->at_ms;
 
@@ -56,7 +56,7 @@ void fl_deadline_queue_set(struct fl_deadline_queue *queue, uint64_t duration_ms
 	uint64_t latest = uv_now(queue->timer.loop) + duration_ms;
 
 	queue->duration_ms = duration_ms;
-	/* An entry that ends later than those to come would hold them up; the order stays what it is. */
+	/* An entry that ends later than those added after it would delay them, so it is shortened; the order stays. */
 	for (struct fl_deadline *entry = queue->head.next; entry != &queue->head;
 	     entry = entry->next) {
 		if (entry->at_ms > latest) {

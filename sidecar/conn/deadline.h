@@ -3,9 +3,9 @@
 #define FL_CONN_DEADLINE_H
 /* deadline - many timeouts of equal length behind one libuv timer.
  *
- * A queue holds entries of one duration in the order in which they were added, which is the order in which they
- * end: adding, dropping and firing cost the same however many there are, and an entry is 32 bytes without a
- * close callback of its own, where a uv_timer_t would be 152 with one. Loop-bound. */
+ * A queue holds entries of one duration in the order in which they were added, which is the order in which they end:
+ * adding, dropping and firing cost the same however many there are, and an entry is 32 bytes without a close callback of
+ * its own, while a uv_timer_t would be 152 bytes with one. Loop-bound. */
 #include <stdbool.h>
 #include <uv.h>
 
@@ -26,16 +26,17 @@ struct fl_deadline_queue {
 };
 
 void fl_deadline_queue_init(struct fl_deadline_queue *queue, uv_loop_t *loop, uint64_t duration_ms);
-/* For entries added from now on; those that wait end no later than it says. */
+/* Sets the duration for entries added from now on; queued entries end no later than that. */
 void fl_deadline_queue_set(struct fl_deadline_queue *queue, uint64_t duration_ms);
-/* Closes the timer (the loop has to run once more); entries must be gone. */
+/* Closes the timer (the loop must run once more); the queue must be empty. */
 void fl_deadline_queue_close(struct fl_deadline_queue *queue);
 
-/* Drops the entry from wherever it is, then appends it. */
+/* Drops the entry from its queue, if any, then appends it. */
 void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadline,
 		     fl_deadline_cb cb);
-/* The time of one goes on for another, in its place in the queue. from: not queued: nothing happens, and false. */
+/* Another entry takes the place of `from` in the queue, with the same end time. False: `from` is not queued; nothing
+ * happens. */
 bool fl_deadline_pass_on(struct fl_deadline *from, struct fl_deadline *to, fl_deadline_cb cb);
-void fl_deadline_drop(struct fl_deadline *deadline); /* not queued: nothing happens */
+void fl_deadline_drop(struct fl_deadline *deadline); /* does nothing if it is not queued */
 
 #endif

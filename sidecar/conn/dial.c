@@ -18,7 +18,7 @@ static size_t addresses_left(const struct fl_dialer *dialer)
 	return count - dialer->next_target;
 }
 
-/* The next address, which is then behind us; false: there is none left. */
+/* Returns the next address and advances past it; false: there is none left. */
 static bool next_address(struct fl_dialer *dialer, union fl_sockaddr *ret)
 {
 	const struct fl_conn *conn = dialer->conn;
@@ -32,7 +32,7 @@ static bool next_address(struct fl_dialer *dialer, union fl_sockaddr *ret)
 	return true;
 }
 
-/* Divides what is left of connect_timeout. False: it is over. */
+/* Divides the rest of connect_timeout. False: it is over. */
 static bool has_time(struct fl_dialer *dialer)
 {
 	struct fl_conn *conn = dialer->conn;
@@ -51,8 +51,9 @@ static bool has_time(struct fl_dialer *dialer)
 
 static void on_dialed(void *user, int sys);
 
-/* The next one that can be tried: 0, and *ret is dialled. Else the negative uv error of the last one that could not:
- * UV_ELOOP for one that leads back here, UV_EHOSTUNREACH when none was left, UV_ETIMEDOUT when connect_timeout is over. */
+/* Dials the next address that can be tried: returns 0, and *ret is being dialled. Otherwise the negative uv error of the
+ * last one that could not be tried: UV_ELOOP for one that leads back here, UV_EHOSTUNREACH when none was left, UV_ETIMEDOUT
+ * when connect_timeout is over. */
 static int dial_next(struct fl_dialer *dialer, struct fl_sock **ret)
 {
 	struct fl_loop *loop = dialer->conn->loop;
@@ -73,7 +74,7 @@ static int dial_next(struct fl_dialer *dialer, struct fl_sock **ret)
 		struct fl_err err;
 
 		if (is_captured) {
-			dial.port = FL_PORT_OF_OURS; /* the app has called the same address */
+			dial.port = FL_PORT_OF_OURS; /* the app dialled the same address */
 		}
 		/* Names may resolve to anything; a captured destination has been judged. */
 		if (!is_captured && fl_loop_is_own(loop, &inet, true)) {
@@ -103,7 +104,7 @@ static void dial_next_or_fail(struct fl_dialer *dialer, enum fl_reason before)
 
 	if (dial_next(dialer, &dialer->sock) != 0) {
 		fl_deadline_drop(&dialer->check);
-		dialer->cb(dialer, NULL, before); /* the log names the address that was last */
+		dialer->cb(dialer, NULL, before); /* the log names the last address */
 		return;
 	}
 	fl_sock_close(last, 0);
@@ -125,7 +126,7 @@ static void on_dialed(void *user, int sys)
 	dialer->cb(dialer, sock, FL_REASON_DONE);
 }
 
-/* FL_DIAL_CHECKS times in one connect_timeout: an address has at least the time between two checks. */
+/* FL_DIAL_CHECKS times in one connect_timeout: an address gets at least the time between two checks. */
 static void on_check(struct fl_deadline *deadline)
 {
 	struct fl_dialer *dialer = FL_CONTAINER_OF(deadline, struct fl_dialer, check);

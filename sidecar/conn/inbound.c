@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Connections that come from the mesh.
  *
- * Happy path: a stranger has said hello, and a session begins; when its peer is verified, policy is asked once; allowed, a
- * stream takes the session over and dials the app. Nothing reaches the app before that. Where the INI lets plaintext in,
- * policy is asked about `plaintext` instead, at once or when the first bytes have shown that it is that, and a stream
- * relays it as it is.
+ * Happy path: a stranger has sent a ClientHello, and a session begins. When its peer is verified, policy is asked once; if
+ * policy allows it, a stream takes the session over and dials the app. Nothing reaches the app before that. Where the INI
+ * accepts plaintext, policy is asked about `plaintext` instead, immediately or when the first bytes have shown that it is
+ * plaintext, and a stream relays the bytes unchanged.
  *
- * Failure: a refused peer gets a TLS alert (access_denied where policy refuses), a refused client without TLS a reset,
- * and either leaves one line that names the rule; the session ends by itself when its handshake fails. */
+ * Failure: a refused peer gets a TLS alert (access_denied where policy refuses), a refused client without TLS a reset, and
+ * each leaves one line that names the rule; the session ends by itself when its handshake fails. */
 #include "conn/inbound.h"
 
 #include "base/tls_alert.h"
@@ -17,7 +17,7 @@
 #include "conn/stranger.h"
 #include "conn/stream.h"
 
-/* id: NULL: it speaks plaintext. */
+/* id NULL: the peer speaks plaintext. */
 static struct fl_verdict ask_policy(const struct fl_conn *conn, const char *id)
 {
 	union fl_sockaddr source;
@@ -73,7 +73,7 @@ static void on_closed(void *user, enum fl_reason reason)
 	log_refusal(user, NULL, reason, NULL);
 }
 
-/* The session does not read before a stream has it. */
+/* The session does not read until a stream has taken it over. */
 static void on_data(void *user, uint8_t *data, size_t len)
 {
 	(void)user;

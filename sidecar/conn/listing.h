@@ -3,8 +3,9 @@
 #define FL_CONN_LISTING_H
 /* listing - the open connections, one by one, for /connections.
  *
- * Each worker copies what it has into a listing of its own, which then belongs to the main thread; report/connections.h renders them.
- * Bounded: FL_LISTING_MAX of all workers together, so that a worker is held up for a fraction of a millisecond. */
+ * Each worker copies its connections into a listing of its own, which then belongs to the main thread; report/connections.h
+ * renders them. Bounded: FL_LISTING_MAX of all workers together, so that a worker is held up for a fraction of a
+ * millisecond. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,17 +21,17 @@ struct fl_listed {
 	const char *state;    /* literals */
 	const char *security; /* NULL: none yet */
 	char *name, *peer, *own, *rule;
-	char *far; /* where an upstream's fixed listener leads this one; NULL: see destination */
+	char *far; /* address behind an upstream's fixed listener; NULL: see destination */
 	struct fl_inet source, destination;
 	uint16_t port;
 	uint64_t generation, started_ns;
 	uint64_t to_app, to_mesh;
-	bool is_short; /* memory was out: something is missing */
+	bool is_short; /* memory was out: some field is missing */
 };
 
 void fl_listed_done(struct fl_listed *item);
 
-/* Of one worker; begins as {0} but for max. */
+/* The listing of one worker; begins as {0} except max. */
 struct fl_listing {
 	struct fl_listed *items; /* owned */
 	size_t count, max;
@@ -39,11 +40,11 @@ struct fl_listing {
 };
 void fl_listing_done(struct fl_listing *listing);
 
-/* One place more; NULL: there is none left, or no memory. */
+/* Adds an item; NULL: the listing is full, or memory is out. */
 struct fl_listed *fl_listing_add(struct fl_listing *listing);
-/* A copy for the newest one; NULL: there is no memory, or text is NULL. */
+/* Copies text for the newest item; NULL: memory is out, or text is NULL. */
 char *fl_listed_copy(struct fl_listed *item, const char *text);
-/* The newest one is described. Where memory was out for that it is gone again, and counts as left out. */
+/* The newest item is complete. If memory ran out for it, it is removed and counts as left out. */
 void fl_listing_keep(struct fl_listing *listing);
 
 #endif

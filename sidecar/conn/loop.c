@@ -10,13 +10,13 @@
 #define IDLE_CHECKS 8u /* in one idle_timeout */
 #define IDLE_CHECK_IF_OFF_MS 3600000u
 #define PEER_CHECKS 6u         /* in one peer_timeout */
-#define HELLO_TIMEOUT_MS 5000u /* two lost packets, at any round trip */
+#define HELLO_TIMEOUT_MS 5000u /* enough for two lost packets, at any round-trip time */
 #define CONNTRACK_CHECK_MS 1000u
 #define RECORD_ROOM (17u * 1024) /* a TLS record that was begun in an earlier read */
 
 /* --- life --------------------------------------------------------------------------------------- */
 
-/* Without randomness a flood may cost more. */
+/* If no randomness is available, a flood may cost more. */
 static uint64_t seed_of(const struct fl_loop *loop)
 {
 	uint64_t seed;
@@ -34,7 +34,7 @@ static void init_scratch(struct fl_loop *loop, size_t buffer)
 	loop->scratch.opened = fl_new(loop->scratch.opened_cap);
 }
 
-/* Their durations are set with the limits. */
+/* The durations are set with the limits. */
 static void init_deadlines(struct fl_loop *loop)
 {
 	struct fl_deadline_queue *const queues[] = {
@@ -147,7 +147,7 @@ int fl_loop_run(struct fl_loop *loop)
 
 /* --- what is in force --------------------------------------------------------------------------- */
 
-/* Without idle_timeout there are rare checks all the same: the next INI may set one. */
+/* There are rare checks even without idle_timeout: the next INI may set one. */
 static uint64_t idle_check_ms(const struct fl_conf *conf)
 {
 	return conf->limits.idle_timeout_ms != 0 ? conf->limits.idle_timeout_ms / IDLE_CHECKS + 1

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_LOOP_H
 #define FL_CONN_LOOP_H
-/* loop - all that the connections of one thread share.
+/* loop - everything that the connections of one thread share.
  *
  * A worker has one and drives it; a test makes one on a uv loop of its own. Nothing here is shared with another thread
- * except what is marked as read by any thread. What a connection needs done by those above it (judging it, asking DNS,
- * minding the listeners) it asks for through struct fl_loop_hooks.
+ * except what is marked as read by any thread. A connection reaches the modules above it (judging, DNS, listeners) through
+ * struct fl_loop_hooks.
  *
  *   fl_loop_init() -> fl_loop_set_limits(), fl_loop_take_share() -> fl_loop_run(), within which fl_loop_close() is called
  *   -> fl_loop_done() */
@@ -27,21 +27,21 @@
 #include "generation/generation.h"
 #include "net/sock.h"
 
-#define FL_DIAL_CHECKS 8u /* of an address that is being dialled, in one connect_timeout */
+#define FL_DIAL_CHECKS 8u /* checks of an address that is being dialled, in one connect_timeout */
 
 struct fl_naming_waiter;
 struct fl_session;
 struct fl_stream;
 struct fl_stranger;
 
-/* What connections ask of those above them. All run on the loop's thread. A hook that is NULL does nothing. */
+/* Calls from connections to the modules above them. All run on the loop's thread. A hook that is NULL does nothing. */
 struct fl_loop_hooks {
 	void *user;
 	/* fl_loop_open() has changed. */
 	void (*on_open_changed)(void *user);
-	/* net.keep_s has changed: listeners have to take it over. */
+	/* net.keep_s has changed: listeners must adopt it. */
 	void (*on_keep_changed)(void *user);
-	/* A connection waits for an answer of DNS about the name of that number in the current map of upstreams. */
+	/* A connection waits for DNS to answer about the name with that number in the current map of upstreams. */
 	void (*want_name)(void *user, size_t name);
 	/* A stream's mesh side is ready. Is the stream still allowed under the current generation? False: the hook has
 	 * ended it. NULL: it is allowed. */
@@ -50,7 +50,7 @@ struct fl_loop_hooks {
 	void (*on_relay)(void *user, struct fl_stream *stream);
 };
 
-/* How much of everything the connections of this loop may have. */
+/* The limits for the connections of this loop. */
 struct fl_loop_maxima {
 	unsigned strangers;   /* parts of the crowd (crowd.h) */
 	unsigned handshakes;  /* in each direction */
@@ -61,7 +61,7 @@ struct fl_loop_maxima {
 /* A port that this process listens on: a connection to it would come back to us forever. */
 struct fl_own_port {
 	uint16_t port;
-	bool is_for_app; /* outbound: its connections go out again */
+	bool is_for_app; /* outbound: we dial its connections onward */
 };
 
 /* Lanes of one direction (slots.h). */
@@ -77,9 +77,9 @@ struct fl_loop_options {
 	struct fl_loop_lanes lanes[FL_DIRECTIONS];
 	struct fl_own_port *own_ports; /* from malloc(), taken over; NULL: none */
 	size_t own_port_count;
-	struct fl_peer_counts *peers; /* borrowed; locks for itself */
-	unsigned number;              /* of the worker, from 0 on: where it counts in peers */
-	size_t callers_max;           /* entries of `callers` */
+	struct fl_peer_counts *peers;         /* borrowed; locks for itself */
+	unsigned number;                      /* of the worker, from 0: its column in peers */
+	size_t callers_max;                   /* entries of `callers` */
 	const struct fl_conntrack *conntrack; /* borrowed; NULL: none */
 };
 
@@ -88,7 +88,7 @@ struct fl_corpse {
 	struct fl_corpse *next;
 };
 
-/* Inbound connections that are not identified yet (stranger.h). */
+/* Inbound connections whose kind is not known yet (stranger.h). */
 struct fl_strangers {
 	struct fl_crowd crowd;
 	struct fl_stranger *all;
@@ -101,7 +101,7 @@ struct fl_loop {
 	uv_loop_t *uv; /* borrowed */
 	struct fl_net net;
 	struct fl_loop_hooks hooks;
-	bool stopping; /* no farewells, and no more slots for connections that wait */
+	bool stopping; /* shutting down: no orderly ends, and no slots for waiting connections */
 
 	/* The log. */
 	struct fl_log log;
@@ -128,10 +128,10 @@ struct fl_loop {
 	uint64_t conntrack_read_ms;           /* 0: never */
 
 	/* Limits. */
-	struct fl_quota quota;    /* of [limits] connections: those that are admitted */
+	struct fl_quota quota;    /* the admitted connections of [limits] connections */
 	uint64_t limit_logged_ms; /* when the log last said that there is no room; 0: never */
-	/* Sessions that dial or shake hands. Each direction has its own, so that neither peers who stall nor upstreams that
-	 * do not answer stop the other one. */
+	/* Sessions that dial or shake hands. Each direction has its own slots, so that stalling peers and unresponsive
+	 * upstreams do not block the other direction. */
 	struct fl_slots slots[FL_DIRECTIONS];
 	bool serving,
 		serve_again; /* re-entrancy guard: slots are being given away; a slot was freed meanwhile */
@@ -150,36 +150,37 @@ struct fl_loop {
 	/* Counters. */
 	struct fl_counters counters; /* read by any thread */
 	struct fl_port_counts
-		detect_timeouts;   /* likewise: clients admitted because they were silent */
+		detect_timeouts; /* read by any thread: clients admitted because they were silent */
 	struct fl_callers callers; /* of inbound connections */
 	struct fl_peer_counts *peers;
 	unsigned number;
 	unsigned open[FL_DIRECTIONS]; /* atomic; read by any thread */
 };
 
-/* On a uv loop that does not run yet. */
+/* uv: a loop that does not run yet. */
 void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_options *options);
 /* Closes its own handles; the uv loop has to run once more. No connection may be open (connections.h). */
 void fl_loop_close(struct fl_loop *loop);
-/* After that: frees what it owns. */
+/* Call after fl_loop_close(): frees what the loop owns. */
 void fl_loop_done(struct fl_loop *loop);
-/* fl_net_run() with what a turn's end needs. Errors: a negative errno, before anything ran. */
+/* Calls fl_net_run(), and does what is due at the end of each turn. Errors: a negative errno, before anything ran. */
 int fl_loop_run(struct fl_loop *loop) FL_MUST_USE;
-/* For a uv loop that is run otherwise: all callbacks of a turn have returned. Frees corpses and flushes the log. */
+/* For a uv loop that is run in another way. Call when all callbacks of a turn have returned. Frees corpses and flushes the
+ * log. */
 void fl_loop_end_turn(struct fl_loop *loop);
 
-/* [limits] and [log] of that INI, from now on; not the log's level. */
+/* Applies [limits] and [log] of that INI from now on, except the log's level. */
 void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
 			const struct fl_loop_maxima *maxima);
 /* Makes share the current one and takes the reference over. True: saved TLS sessions of servers stay valid. False: those of
- * captured destinations have been discarded here, and the caller has to flush those of its endpoints. */
+ * captured destinations have been discarded here, and the caller must flush those of its endpoints. */
 bool fl_loop_take_share(struct fl_loop *loop, struct fl_share *share);
 
 /* Frees memory whose first member corpse is, when the turn is over. */
 void fl_loop_bury(struct fl_loop *loop, struct fl_corpse *corpse);
 /* Gives free slots to connections that wait for one. A connection that gets a slot may call this again. */
 void fl_loop_serve_waiting(struct fl_loop *loop);
-/* net.keep_s becomes what conntrack asks for now. Files are read once a second at most. */
+/* Sets net.keep_s to the interval that conntrack now requires. Reads the files once a second at most. */
 void fl_loop_check_conntrack(struct fl_loop *loop);
 
 /* A connection has been opened, or closed: for conn.c only. */
@@ -188,7 +189,7 @@ void fl_loop_closed(struct fl_loop *loop, enum fl_direction direction);
 unsigned fl_loop_open(const struct fl_loop *loop, enum fl_direction direction); /* any thread */
 unsigned fl_loop_open_connections(const struct fl_loop *loop);                  /* any thread */
 
-/* Does that address belong to a listener of this process? for_app: only to one whose connections go out again. */
+/* Does that address belong to a listener of this process? for_app: only to a listener whose connections we dial onward. */
 bool fl_loop_is_own(const struct fl_loop *loop, const struct fl_inet *to, bool for_app);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The map of upstreams knows when each of its names was asked last; what is asked here is whether that is recent enough for
- * a connection that came just now. */
+/* The map of upstreams knows when each of its names was last queried. This file decides whether that is recent enough for a
+ * connection that has just arrived. */
 #include "conn/naming.h"
 
 #include <stdio.h>
@@ -24,7 +24,7 @@ void fl_naming_leave(struct fl_loop *loop, struct fl_naming_waiter *waiter)
 	}
 }
 
-/* Nothing has been done for it so far, so it goes by what is current. */
+/* Nothing has been done for the connection yet, so it uses the current share. */
 static void take_current_share(struct fl_conn *conn)
 {
 	struct fl_share *share = conn->loop->share;
@@ -65,7 +65,7 @@ static void explain(const struct fl_upstream_name *name, char *detail, size_t si
 
 /* --- captured ----------------------------------------------------------------------------------- */
 
-/* Of the names that have its port: one that is not answered, else one without address. */
+/* Among the names with its port: one that DNS has not answered; if there is none, one without an address. */
 static enum fl_naming ask_names(struct fl_conn *conn, const struct fl_upstream_name **ret)
 {
 	const struct fl_upstream_map *map = conn->share->upstream_map;
@@ -88,7 +88,7 @@ static enum fl_naming ask_names(struct fl_conn *conn, const struct fl_upstream_n
 	return result;
 }
 
-/* Is there any that is stale, and not because DNS fails? All that are stale are asked. */
+/* Is any name stale, other than because DNS fails? Queries all stale names. */
 static bool asks_again(struct fl_conn *conn)
 {
 	const struct fl_upstream_map *map = conn->share->upstream_map;

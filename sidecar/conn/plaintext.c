@@ -9,13 +9,13 @@
 #define GOODBYE_MS 1000u
 
 struct plaintext {
-	struct fl_corpse corpse; /* first: buried when it is over */
+	struct fl_corpse corpse; /* first member: buried at the end */
 	struct fl_mesh mesh;
-	struct fl_sock *sock; /* NULL until it is connected, and once it is over */
+	struct fl_sock *sock; /* NULL until it is connected, and after its end */
 	struct fl_dialer dialer;
 	struct fl_plaintext_counter *counter; /* outbound */
 	bool eof;                             /* the peer has finished sending */
-	bool shut;                            /* we have */
+	bool shut;                            /* we have finished sending */
 };
 
 static struct plaintext *of(struct fl_mesh *mesh)
@@ -114,7 +114,7 @@ static void on_error(void *user, int sys)
 {
 	struct plaintext *plaintext = user;
 
-	/* What follows the last word of both takes nothing away. */
+	/* Both sides have finished, so an error that follows loses no data. */
 	if (!plaintext->eof || !plaintext->shut || fl_sock_pending(plaintext->sock)) {
 		fail(plaintext, fl_reason_of_peer_error(sys));
 	}
@@ -223,7 +223,7 @@ static bool introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret)
 	return false;
 }
 
-/* The socket, or the one that is dialled or was last; NULL: there is none. */
+/* The socket, or the one being dialled or dialled last; NULL: there is none. */
 static const struct fl_sock *any_sock(const struct fl_mesh *mesh)
 {
 	const struct plaintext *plaintext = of_const(mesh);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "conn/proxy_header.h"
 
-/* Captured: where the client wanted to go. Else it wanted to come to us. */
+/* Captured: the client's original destination. Otherwise the client dialled our own address. */
 static struct fl_inet destination_of(const struct fl_mesh *mesh)
 {
 	return fl_conn_is_captured(mesh->conn) ? mesh->conn->destination
 					       : mesh->ops->local_inet(mesh);
 }
 
-/* NULL where there is none; sa: storage that the result refers to. */
+/* NULL if there is none; sa: storage that the result refers to. */
 static const struct sockaddr *sockaddr_of(const struct fl_inet *inet, union fl_sockaddr *sa)
 {
 	if (inet->family == 0) {

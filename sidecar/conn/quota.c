@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Peers whose keys are equal would share one quota: that is likely only from 2^32 peers on. */
+/* Peers whose keys are equal would share one quota: that is likely only with 2^32 peers or more. */
 #include "conn/quota.h"
 
 #include <stdlib.h>

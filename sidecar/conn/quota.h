@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_QUOTA_H
 #define FL_CONN_QUOTA_H
-/* quota - decides which connection may be one more of `[limits] connections`, of which this worker has `max`.
+/* quota - decides whether one more connection fits into `[limits] connections`, of which this worker has `max`.
  *
- * A direction may use what the other one does not, except for an eighth of all, which is reserved for the other one. Inbound,
- * an eighth of what the direction may use is reserved for peers with few connections; a peer with more may have seven times
- * what is free above that eighth. So a peer that is alone gets two thirds of all, and there is always room for another peer.
+ * A direction may use what the other one does not, except for an eighth of all, which is reserved for the other one.
+ * Inbound, an eighth of what the direction may use is reserved for peers with few connections; a peer with more may have
+ * seven times what is free above that eighth. So a single peer gets two thirds of all, and there is always room for another
+ * peer.
  *
  *   D    = max - greater(open of the other direction, max / 8)
  *   free = D - open of this direction
  *   outbound:                       free > 0
  *   inbound, own < max / 256 (1):   free > 0           (plaintext: free > D / 8)
- *   inbound, else:                  own < 7 * (free - D / 8)
+ *   inbound, other:                 own < 7 * (free - D / 8)
  *
  * A peer is an identity, whatever its address; in plaintext, a network is a peer. Pure; loop-bound. */
 #include <stdbool.h>
@@ -38,14 +39,14 @@ struct fl_quota_peer {
 
 #define FL_QUOTA_BUCKETS 1024u
 struct fl_quota {
-	unsigned max; /* the owner's to set, any time */
+	unsigned max; /* the owner may set it at any time */
 	unsigned open[FL_DIRECTIONS];
-	uint64_t seed; /* so that nobody can choose names that meet in a bucket */
+	uint64_t seed; /* so that nobody can choose names that share a bucket */
 	struct fl_quota_peer *peers[FL_QUOTA_BUCKETS];
 };
 
 void fl_quota_init(struct fl_quota *quota, uint64_t seed);
-void fl_quota_done(struct fl_quota *quota); /* nothing may be open any more */
+void fl_quota_done(struct fl_quota *quota); /* no connection may be open */
 
 /* Could any peer have one more? */
 bool fl_quota_has_room(const struct fl_quota *quota, enum fl_direction direction);

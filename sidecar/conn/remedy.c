@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is proposed is about the INI in force, whatever generation the connection began with: it is that INI which somebody
- * edits. */
+/* Proposals are about the INI in force, even if the connection began under an older generation: people edit that INI. */
 #include "conn/remedy.h"
 
 #include <stdio.h>
@@ -54,7 +53,7 @@ void fl_remedy_for_policy(const struct fl_conn *conn, const char *id, struct fl_
 	(void)snprintf(port, sizeof(port), "%u", conn->port);
 	if (id != NULL) {
 		propose_rule(conn, id, NULL, service != NULL ? service->name : port, ret);
-	} else if (conn->source.family != 0) { /* in plaintext it is known by its address alone */
+	} else if (conn->source.family != 0) { /* plaintext: known only by its address */
 		source = fl_inet_sockaddr(&conn->source);
 		FL_REQUIRE(fl_cidr_of(&source.any, &cidr));
 		propose_rule(conn, NULL, fl_cidr_format(&cidr, net),
@@ -69,7 +68,7 @@ static bool upstream_is_taken(const void *conf, const char *name)
 	return fl_conf_find_upstream(conf, name) != NULL;
 }
 
-/* Of [outbound], which the new section takes the place of. NULL: it names none. */
+/* The value in [outbound], which the new section replaces. NULL: [outbound] has none. */
 static const char *peers_of(const struct fl_conf_upstream *upstream, struct fl_text *text)
 {
 	for (size_t i = 0; i < upstream->peer_count; i++) {
@@ -78,7 +77,7 @@ static const char *peers_of(const struct fl_conf_upstream *upstream, struct fl_t
 	return upstream->peer_count > 0 ? text->data : NULL;
 }
 
-/* The connection has no section but [outbound]: one for its destination, with that key. */
+/* The connection belongs to no section except [outbound]: proposes a section for its destination, with that key. */
 static void propose_upstream(const struct fl_conn *conn, const char *key, const char *value,
 			     struct fl_text *ret)
 {

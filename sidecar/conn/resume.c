@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A short array, shifted: four entries at most. Nothing here fails. */
+/* A short array whose entries are shifted: four at most. Nothing here fails. */
 #include "conn/resume.h"
 
 #include <string.h>
 
-#define OLD_MS (10u * 60 * 1000) /* a sixth of the life of a ticket of ours */
+#define OLD_MS (10u * 60 * 1000) /* a sixth of the lifetime of our tickets */
 #define BARE_MS (10u * 60 * 1000)
 
 static void remove_at(struct fl_resume *resume, uint32_t index)

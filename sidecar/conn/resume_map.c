@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A list whose order is that of the last use. Looking through all of it takes a microsecond, where the handshake that
- * it is done for takes hundreds; and the destinations in use stand at its front. */
+/* A list in the order of last use. A search through all of it costs a microsecond, while the handshake costs hundreds; and
+ * the destinations in use are at its front. */
 #include "conn/resume_map.h"
 
 #include <stdlib.h>
@@ -95,7 +95,7 @@ struct fl_resume *fl_resume_map_get(struct fl_resume_map *map, const struct fl_i
 		return NULL;
 	}
 	if (map->count >= FL_RESUME_MAP_MAX) {
-		drop(map->slots->prev); /* of the first: the last */
+		drop(map->slots->prev); /* of the first entry: the last entry */
 	}
 	slot->to = *to;
 	slot->map = map;

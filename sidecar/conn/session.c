@@ -2,12 +2,12 @@
 /* One TLS connection to a peer.
  *
  * Happy path, server: accept, feed the engine until it says ESTABLISHED, on_ready, then records are opened into the
- * worker's scratch and handed on, and plaintext is sealed into the other scratch and written at once. Client: the
- * same behind a dial that tries one address after the other.
+ * worker's scratch and handed on, and plaintext is sealed into the other scratch and written at once. Client: the same
+ * after a dial that tries one address after another.
  *
- * Failure: whatever fails ends in fl_session_fail(), which reports it to the user once. When the engine has an alert to
- * send it is sent, and the socket hangs up gently so that the alert arrives; otherwise the peer gets a reset. A TCP end
- * without close_notify is a truncation and never a clean end.
+ * Failure: every failure ends in fl_session_fail(), which reports it to the user once. When the engine has an alert to send
+ * it is sent, and the socket hangs up gently so that the alert arrives; otherwise the peer gets a reset. A TCP end without
+ * close_notify is a truncation and never a clean end.
  *
  * Ownership: the session owns socket and engine and holds its share of the generation. Its own memory is buried, not freed:
  * frames up the stack check `state` after every callback. */
@@ -19,8 +19,8 @@
 
 #include "base/tls_alert.h"
 
-#define HELD_ENOUGH 16384u /* bytes; one more read can come on top */
-#define FLIGHT_MAX 16384u  /* bytes of a client's last flight, and most of the time all of it */
+#define HELD_ENOUGH 16384u /* bytes; one more read can be added */
+#define FLIGHT_MAX 16384u  /* bytes: usually enough for a client's whole last flight */
 
 static const char *const state_names[] = {
 	[FL_SESSION_DIALING] = "dialing",
@@ -74,7 +74,7 @@ static void give_slot_back(struct fl_session *session)
 			 &session->slot);
 }
 
-/* Lets go of everything but the memory; the socket is gone already. */
+/* Releases everything except the memory; the socket is gone already. */
 void fl_session_release(struct fl_session *session)
 {
 	struct fl_loop *loop = fl_session_loop(session);
@@ -128,12 +128,12 @@ static void count_failed(const struct fl_session *session, enum fl_reason reason
 	}
 }
 
-/* gently: we have said why, and it has to arrive. */
+/* gently: we have sent an alert that must arrive. */
 static void fail_and_end(struct fl_session *session, enum fl_reason reason, bool gently)
 {
 	const struct fl_mesh_events *events = session->mesh.events;
 
-	/* From here on, events of the socket are not reported: the user may read the session, but not act on it. */
+	/* From here on, socket events are not reported: the user may query the session, but not act on it. */
 	fl_deadline_drop(&session->deadline);
 	if (session->state == FL_SESSION_HANDSHAKE) {
 		fl_session_drop_offered(session);
@@ -182,7 +182,7 @@ static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, 
 				  .out_cap = loop->scratch.sealed_cap};
 }
 
-/* Puts off sending it: a packet and a wake-up of the peer less for each connection. */
+/* Delays sending it: each connection saves a packet and a wake-up of the peer. */
 static void keep_unsent(struct fl_session *session, struct fl_tls_io *io)
 {
 	struct fl_held *unsent = malloc(sizeof(*unsent) + io->out_len);
@@ -195,7 +195,7 @@ static void keep_unsent(struct fl_session *session, struct fl_tls_io *io)
 	}
 }
 
-/* For what we send by ourselves: the end of the handshake comes first. */
+/* For bytes that we send on our own: the end of the handshake goes out first. */
 struct fl_tls_io fl_session_io_to_send(struct fl_session *session)
 {
 	struct fl_tls_io io = io_for(session, NULL, 0);
@@ -209,14 +209,14 @@ struct fl_tls_io fl_session_io_to_send(struct fl_session *session)
 	return io;
 }
 
-/* 0, 1 (pending) or a negative uv error. more: something follows at once. */
+/* 0, 1 (pending) or a negative uv error. more: more bytes follow immediately. */
 int fl_session_send(struct fl_session *session, struct fl_tls_io *io, bool more)
 {
 	size_t len = io->out_len;
 
 	io->out_len = 0;
 	if (len > 0 && session->unsent != NULL) {
-		/* An answer of the engine's own: records have an order. */
+		/* An answer of the engine itself: records have an order. */
 		struct fl_held *unsent = session->unsent;
 		int rc = fl_sock_write(session->sock, unsent->data, unsent->len);
 
@@ -238,8 +238,8 @@ static int flush(struct fl_session *session, struct fl_tls_io *io)
 	return fl_session_send(session, io, false);
 }
 
-/* Keeps the rest of the input for later. The source is stopped only when that grows: most of the time it is one
- * request that came a moment before the app was dialled, and stopping costs system calls. */
+/* Keeps the rest of the input for later. The source is stopped only when that grows: usually it is one request that arrived
+ * just before the app was dialled, and stopping costs system calls. */
 static void hold(struct fl_session *session, const struct fl_tls_io *io)
 {
 	size_t len = session->held != NULL ? session->held->len : 0;
@@ -261,7 +261,7 @@ static void hold(struct fl_session *session, const struct fl_tls_io *io)
 	}
 }
 
-/* Opens all of the input: what the user cannot take waits behind it in its own bounded queue. */
+/* Opens all of the input: bytes that the user cannot accept wait in the user's own bounded queue. */
 static void open_records(struct fl_session *session, struct fl_tls_io *io)
 {
 	struct fl_loop *loop = fl_session_loop(session);
@@ -271,8 +271,8 @@ static void open_records(struct fl_session *session, struct fl_tls_io *io)
 	do {
 		step = fl_tls_read(session->tls, io, loop->scratch.opened, loop->scratch.opened_cap,
 				   &len);
-		/* Key updates are answered. A peer that asks for them and does not take the answers is not
-		 * heard until it has: what waits for it stays bounded. */
+		/* Key updates are answered. A peer that requests them without reading the answers is not read until it has
+		 * read them: pending answers stay bounded. */
 		if (flush(session, io) > 0) {
 			fl_sock_read_stop(session->sock);
 		}
@@ -313,9 +313,9 @@ static bool is_one_sided(const struct fl_session *session)
 	       !session->mesh.conn->upstream->mutual_optional;
 }
 
-/* The peer's kernel may hold back what it says next until we have acknowledged its last word of the handshake, and nothing of
- * ours goes there now to take the ACK along. A peer of our kind holds nothing back (TCP_NODELAY): when its app has said
- * something, it has come with that last word, and gets an answer soon; others may write in pieces at any time. */
+/* The peer's kernel may hold back its next bytes until we have acknowledged its last handshake message, and we are sending
+ * nothing now that would carry the ACK. A peer of our kind holds nothing back (TCP_NODELAY): if its app has sent bytes,
+ * they arrived with that last message, and an answer follows soon; other peers may write in pieces at any time. */
 static void acknowledge(struct fl_session *session, bool is_alone)
 {
 	if (session->state == FL_SESSION_READY &&
@@ -348,11 +348,11 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	fl_session_note_alpn(session);
 	fl_conn_secured(session->mesh.conn, fl_session_peer_id(&session->mesh));
 	session->mesh.events->on_ready(session->mesh.user);
-	/* The app had nothing to say yet. The server waits for this; for a ticket of ours nobody waits. */
+	/* The app has sent nothing yet. The server waits for this; nobody waits for our tickets. */
 	if (session->state == FL_SESSION_READY && session->is_client && session->unsent != NULL) {
 		struct fl_tls_io last = fl_session_io_to_send(session);
 
-		(void)flush(session, &last); /* a broken socket shows at the next read */
+		(void)flush(session, &last); /* the next read reports a broken socket */
 	}
 	if (session->state == FL_SESSION_READY && !session->reading) {
 		hold(session, io);
@@ -381,11 +381,11 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	} else if (step == FL_TLS_ESTABLISHED) {
 		established(session, io);
 	} else if (!session->is_client && !session->answered) {
-		/* It had all of a ClientHello, or something that cannot become one: no slot is held for bytes that may
-		 * never come. */
+		/* The engine had a whole ClientHello, or bytes that cannot become one: no slot is held for bytes that may
+		 * never arrive. */
 		fl_session_fail(session, FL_REASON_TLS_PROTOCOL);
 	} else if (!is_answered) {
-		fl_sock_ack_now(session->sock); /* the rest of its flight may wait for that */
+		fl_sock_ack_now(session->sock); /* the rest of its flight may wait for it */
 	}
 }
 
@@ -414,7 +414,7 @@ static void on_sock_eof(void *user)
 	struct fl_session *session = user;
 
 	if (session->state == FL_SESSION_READY && !session->reading) {
-		session->fin = true; /* close_notify may be among what is held */
+		session->fin = true; /* close_notify may be among the held bytes */
 	} else if (!session->eof) {
 		fl_session_fail(session, FL_REASON_PEER_TRUNCATED);
 	}
@@ -437,7 +437,7 @@ static void on_sock_error(void *user, int sys)
 {
 	struct fl_session *session = user;
 
-	/* What follows the last word of both takes nothing away. */
+	/* Both sides have finished, so an error that follows loses no data. */
 	if (!session->eof || !session->shut || fl_sock_pending(session->sock)) {
 		fl_session_fail(session, fl_reason_of_peer_error(sys));
 	}
@@ -495,7 +495,7 @@ bool fl_session_make_room(struct fl_loop *loop, uint32_t lane, unsigned patience
 		return false;
 	}
 	fl_sock_read_now(session->sock, buf,
-			 sizeof(buf)); /* what lies in the kernel has come in time */
+			 sizeof(buf)); /* bytes in the kernel's buffer have arrived in time */
 	if (session->state == FL_SESSION_HANDSHAKE) {
 		fl_slots_note_silent(slots, session->mesh.conn->lane);
 		fl_session_fail(session, FL_REASON_CROWDED_OUT);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Looks at sessions that change nothing: who the peer is, for the log, policy and the app. */
+/* Reads sessions without changing them: describes the peer for the log, policy and the app. */
 #include "conn/session_internal.h"
 
 #include <utlist.h>
@@ -54,7 +54,7 @@ const char *fl_session_peer_id(const struct fl_mesh *mesh)
 	return of(mesh)->tls != NULL ? fl_tls_peer_id(of(mesh)->tls) : NULL;
 }
 
-/* Its socket, or the one that is dialled or was last; NULL: there is none. */
+/* Its socket, or the one being dialled or dialled last; NULL: there is none. */
 static const struct fl_sock *sock_of(const struct fl_mesh *mesh)
 {
 	return of(mesh)->sock != NULL ? of(mesh)->sock : of(mesh)->dialer.sock;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_SESSION_INTERNAL_H
 #define FL_CONN_SESSION_INTERNAL_H
-/* What session.c drives, session_client.c dials, session_mesh.c does for its user, session_memory.c remembers and
- * session_describe.c describes. Private to them. */
+/* A session as its files share it: session.c drives it, session_client.c dials, session_mesh.c serves its user,
+ * session_memory.c remembers servers, session_describe.c describes it. Private to them. */
 #include "conn/dial.h"
 #include "conn/session.h"
 #include "conn/state.h"
 
-#define FL_SESSION_LINGER_MS 1000u /* for our last words to arrive */
+#define FL_SESSION_LINGER_MS 1000u /* time for our last bytes to arrive */
 
 enum fl_session_state {
 	FL_SESSION_DIALING,
@@ -16,7 +16,8 @@ enum fl_session_state {
 	FL_SESSION_CLOSED,
 };
 
-/* Ciphertext: what came when nobody was ready for its plaintext, or the end of our handshake that can wait. */
+/* Ciphertext: input that arrived before the user was ready for its plaintext, or the end of our handshake, which can
+ * wait. */
 struct fl_held {
 	size_t len;
 	uint8_t data[];
@@ -25,29 +26,28 @@ struct fl_held {
 extern const struct fl_states fl_session_states;
 
 struct fl_session {
-	struct fl_corpse corpse; /* first: buried when closed */
+	struct fl_corpse corpse; /* first member: buried when closed */
 	struct fl_mesh mesh;
 	struct fl_session *prev, *next;
-	struct fl_sock *sock;        /* NULL while dialing, and once it is over */
+	struct fl_sock *sock;        /* NULL while dialing, and after its end */
 	struct fl_dialer dialer;     /* client */
 	struct fl_tls *tls;          /* NULL while dialing */
 	struct fl_deadline deadline; /* of HANDSHAKE */
 	struct fl_slot slot;         /* in DIALING and HANDSHAKE */
 	struct fl_held *held;
-	struct fl_held
-		*unsent;     /* end of our handshake: goes out with the first bytes that we send */
-	uint64_t started_ns; /* of the handshake */
-	uint32_t offered;    /* client: number of the session that the hello offers, 0: none */
-	uint8_t state;       /* enum fl_session_state */
+	struct fl_held *unsent; /* the end of our handshake, sent with our first bytes */
+	uint64_t started_ns;    /* of the handshake */
+	uint32_t offered;       /* client: number of the session that the hello offers, 0: none */
+	uint8_t state;          /* enum fl_session_state */
 	bool is_client;
-	bool answered; /* server: the client has heard of us */
+	bool answered; /* server: we have sent the client something */
 	bool saves;    /* client: its ticket has not come yet */
-	bool bare;     /* client: it names no application protocol, since the server refuses ours */
-	bool reading;  /* the user wants plaintext */
-	bool eof;      /* close_notify received */
-	bool is_last;  /* what on_data has just now */
-	bool shut;     /* close_notify sent: we have said all */
-	bool fin;      /* TCP has ended while nobody was reading */
+	bool bare; /* client: it offers no application protocol, because the server refuses ours */
+	bool reading; /* the user wants plaintext */
+	bool eof;     /* close_notify received */
+	bool is_last; /* the bytes that on_data is handling */
+	bool shut;    /* close_notify sent: we have finished */
+	bool fin;     /* TCP has ended while the session was not being read */
 };
 
 static inline struct fl_session *fl_session_of(const struct fl_mesh *mesh)
@@ -67,24 +67,24 @@ struct fl_session *fl_session_new(struct fl_conn *conn, const struct fl_mesh_eve
 void fl_session_enter(struct fl_session *session, enum fl_session_state next);
 /* handshake_timeout begins. */
 void fl_session_start_clock(struct fl_session *session);
-/* The engine gets those bytes, and what it says is sent. */
+/* Feeds those bytes to the engine, and sends its output. */
 void fl_session_feed(struct fl_session *session, const uint8_t *data, size_t len);
 /* Ends it, and reports that to the user. */
 void fl_session_fail(struct fl_session *session, enum fl_reason reason);
-/* Ends its socket. gently: what we have said last arrives. */
+/* Closes its socket. gently: our last bytes still arrive. */
 void fl_session_end_socket(struct fl_session *session, bool gently);
-/* Lets go of everything but the memory; the socket is gone already. */
+/* Releases everything except the memory; the socket is gone already. */
 void fl_session_release(struct fl_session *session);
-/* For what we send by ourselves: the end of the handshake comes first. */
+/* For bytes that we send on our own: the end of the handshake goes out first. */
 struct fl_tls_io fl_session_io_to_send(struct fl_session *session);
-/* 0, 1 (pending) or a negative uv error. more: something follows at once. */
+/* 0, 1 (pending) or a negative uv error. more: more bytes follow immediately. */
 int fl_session_send(struct fl_session *session, struct fl_tls_io *io, bool more);
 
 /* session_mesh.c */
 extern const struct fl_mesh_ops fl_session_mesh_ops;
 
 /* session_client.c */
-/* The same address once more, and this time without a name of an application protocol. */
+/* Dials the same address again, this time without an application protocol. */
 void fl_session_dial_again(struct fl_session *session);
 
 /* session_describe.c: for session_mesh.c (mesh.h). */
@@ -100,18 +100,18 @@ struct fl_inet fl_session_peer_inet(const struct fl_mesh *mesh);
 const char *fl_session_peer_addr(const struct fl_mesh *mesh, char *buf);
 void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line);
 
-/* session_memory.c: what is remembered of a server from one session to the next. */
-/* Client, before its hello: what that offers. False: memory is out. */
+/* session_memory.c: facts about a server that are kept from one session to the next. */
+/* Client, before its ClientHello: sets what it offers. False: memory is out. */
 bool fl_session_offer(struct fl_session *session) FL_MUST_USE;
-/* Server, before it has heard anything: what others than our own kind are offered. False: memory is out. */
+/* Server, before any input: sets the protocols for clients of other kinds. False: memory is out. */
 bool fl_session_name_protocols(struct fl_session *session) FL_MUST_USE;
-/* The session that was offered is of no use. */
+/* The server did not resume the offered session. */
 void fl_session_drop_offered(struct fl_session *session);
 /* Keeps what the next connection can resume, once the server has sent a ticket. */
 void fl_session_save(struct fl_session *session);
-/* It has failed because the server refuses our application protocol, which nobody has asked for by `alpn`. */
+/* Did it fail because the server refuses our application protocol, although no `alpn` is set? */
 bool fl_session_wants_no_alpn(const struct fl_session *session);
-/* It is open; without one it may have been. */
+/* It is open, perhaps without an application protocol. */
 void fl_session_note_alpn(struct fl_session *session);
 
 #endif

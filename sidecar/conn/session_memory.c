@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* session_memory - what a client remembers of a server from one session to the next: sessions to resume, and that it
- * refuses our application protocol. By endpoint where that is fixed, else by the captured destination. */
+ * refuses our application protocol. Keyed by the endpoint if that is fixed, otherwise by the captured destination. */
 #include "conn/session_internal.h"
 
 #include "base/tls_alert.h"
@@ -30,7 +30,7 @@ static struct fl_resume *find_or_make(const struct fl_session *session)
 		       : &conn->endpoint->resume;
 }
 
-/* May what this session leaves be resumed by the next ones, and the reverse? */
+/* May later sessions resume this one, and may this one resume earlier ones? */
 static bool may_resume(const struct fl_session *session)
 {
 	const struct fl_loop *loop = session->mesh.conn->loop;

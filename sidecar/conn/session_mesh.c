@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the user of a session asks for: the operations of mesh.h. */
+/* The operations of mesh.h, for the user of a session. */
 #include "conn/session_internal.h"
 
 #include <stdlib.h>
@@ -43,7 +43,7 @@ static int write_mesh(struct fl_mesh *mesh, const uint8_t *data, size_t len, boo
 	return rc == 0 ? fl_session_send(session, &io, more) : UV_EPROTO;
 }
 
-/* Its socket is read as it is: what comes is held. */
+/* The socket is being read anyway: incoming bytes are held. */
 static void watch(struct fl_mesh *mesh)
 {
 	(void)mesh;
@@ -76,8 +76,9 @@ static void shutdown_mesh(struct fl_mesh *mesh, bool closing)
 
 	session->shut = true;
 	fl_tls_close(session->tls, &io);
-	/* A broken socket shows at the next read. FIN goes with it: who finishes first keeps the port waiting (RFC 9293
-	 * TIME-WAIT), and that has to be the side whose app did so, or a client's would run out. */
+	/* The next read reports a broken socket. A FIN goes along with close_notify: the side that finishes first keeps its
+	 * port in TIME-WAIT (RFC 9293). That must be the side whose app finished first; otherwise a client would run out of
+	 * ports. */
 	(void)fl_session_send(session, &io, true);
 	if (!closing) {
 		fl_sock_shutdown(session->sock);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The search for the next one steps over the lanes that have no room: as many as there are destinations in trouble. */
+/* The search for the next one steps over the lanes that have no room: as many as there are unreachable destinations. */
 #include "conn/slots.h"
 
 #include <stdlib.h>
@@ -17,10 +17,10 @@
 struct fl_lane {
 	struct fl_lane *prev, *next; /* among those in which connections wait */
 	struct fl_waiter *first;
-	struct fl_slot *holders; /* those of `held` that can be found again */
-	uint64_t passed_ms;      /* when a connection last got through */
+	struct fl_slot *holders; /* the slots of `held` that fl_slots_oldest() can find */
+	uint64_t passed_ms;      /* when a connection last finished its handshake */
 	unsigned held;
-	unsigned distrust; /* how many more were silent than got through, DISTRUST_MAX at most */
+	unsigned distrust; /* silent connections minus finished ones, at most DISTRUST_MAX */
 };
 
 void fl_slots_init(struct fl_slots *slots, uint32_t lane_count, bool is_shared)

@@ -13,14 +13,14 @@
 struct fl_states {
 	const char *object;       /* "stream" */
 	const char *const *names; /* by state */
-	const uint32_t *next;     /* by state: bits FL_TO() of those that may follow */
+	const uint32_t *next;     /* by state: bits FL_TO() of the states that may follow */
 	unsigned count;
 };
 
 bool fl_states_allow(const struct fl_states *states, unsigned from, unsigned to);
 
-/* *state becomes next, and a line of level debug says so. An illegal transition is a broken invariant: it ends the
- * process (FL_REQUIRE). conn: what the line is about. */
+/* Sets *state to next, and logs that at level debug. An illegal transition is a broken invariant: it ends the process
+ * (FL_REQUIRE). conn: named in the line. */
 void fl_states_enter(const struct fl_states *states, const struct fl_conn *conn, uint8_t *state,
 		     unsigned next);
 

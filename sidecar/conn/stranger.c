@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Finds out what an inbound connection is.
  *
- * Happy path: the first read holds a whole ClientHello, or something else altogether, and is handed on where it lies.
- * Only a hello in pieces, or one that has to wait for a slot, is collected, up to held_max() and the read that exceeds it: at a
- * permissive port a longer one is none of ours.
+ * Happy path: the first read holds a whole ClientHello, or bytes that are not one, and is handed on without a copy. Only a
+ * hello in pieces, or one that has to wait for a slot, is collected, up to held_max() and the read that exceeds it: at a
+ * permissive port, a longer one is not from a peer of ours.
  *
- * Strangers that wait for a slot are served last come, first served: when more come than can be served, those that have
- * waited long have mostly gone. Meanwhile the oldest handshakes of the same network lose their slots, if their peers are silent
- * (fl_session_make_room()).
+ * Strangers that wait for a slot are served last come, first served: when more arrive than can be served, most clients that
+ * have waited long have given up. Meanwhile the oldest handshakes of the same network lose their slots, if their peers are
+ * silent (fl_session_make_room()).
  *
- * Failure: a client that resets, stalls, or is pushed out ends here with a reset of ours. At a permissive port a FIN is no
- * failure: nothing more will come, so what came is not a hello, and the app gets both.
+ * Failure: a client that resets, stalls, or is evicted ends here with a reset from us. At a permissive port a FIN is not a
+ * failure: nothing more will arrive, so the bytes are not a ClientHello, and the app gets both the bytes and the FIN.
  *
- * Ownership: its memory is buried when it has ended, so that frames up the stack may return into it. */
+ * Ownership: its memory is buried at its end, so that frames up the stack may return into it. */
 #include "conn/stranger.h"
 
 #include <stdlib.h>
@@ -23,14 +23,14 @@
 #include "wire/first.h"
 #include "wire/hello.h"
 
-#define PACE_MS 20u /* how often holders of slots are checked while others wait */
+#define PACE_MS 20u /* interval of checks of slot holders while others wait */
 #define PACE_LANES 64u
 /* A silent handshake loses its slot after so many times its lane's patience (slots.h): to a newcomer, or to strangers that
- * wait already. The difference always leaves one that a newcomer can take. */
+ * wait already. Because the two differ, there is always a slot that a newcomer can take over. */
 #define FOR_NEWCOMERS 1u
 #define FOR_OTHERS 2u
-#define HEADERS_MAX 4096u /* of a hello's records, cut as senders do */
-#define PART 2048u /* bytes that we keep of a stranger for each part of the room but the first */
+#define HEADERS_MAX 4096u /* the records of a ClientHello, cut as senders cut them */
+#define PART 2048u        /* bytes kept of a stranger per part of the room, except the first part */
 
 /* Runs until the first byte. Its time differs between ports, so it is no deadline in a queue. */
 struct silence {
@@ -39,19 +39,19 @@ struct silence {
 };
 
 struct fl_stranger {
-	struct fl_corpse corpse; /* first: buried when it has ended */
+	struct fl_corpse corpse; /* first member: buried at its end */
 	struct fl_stranger *prev, *next;
 	struct fl_conn *conn; /* a reference */
 	struct fl_sock *sock; /* NULL once it is gone */
 	fl_stranger_cb cb;
 	struct silence *silence; /* NULL: a byte has come, or the port is strict */
 	struct fl_deadline hello_deadline;
-	struct fl_deadline deadline; /* handshake_timeout, which goes on for the handshake */
+	struct fl_deadline deadline; /* handshake_timeout, which continues for the handshake */
 	struct fl_crowd_member member;
 	struct fl_waiter waiter;
 	struct fl_hello hello; /* permissive */
 	struct fl_first first; /* strict */
-	uint8_t *held;         /* owned: what came when that was not enough */
+	uint8_t *held;         /* owned: earlier bytes that were not enough */
 	size_t held_len;
 	bool permissive;
 	uint8_t state; /* enum fl_stranger_state */
@@ -144,7 +144,7 @@ static void fail(struct fl_stranger *stranger, enum fl_reason reason, const char
 	bury(stranger);
 }
 
-/* data: what came last and is not held; it lies in the loop's buffer. */
+/* data: the last bytes, not held yet; they are in the loop's buffer. */
 static void hand_over(struct fl_stranger *stranger, struct fl_span data)
 {
 	struct fl_deadline left = {0};
@@ -261,14 +261,14 @@ static void decide(struct fl_stranger *stranger, enum fl_detected what, struct f
 	}
 }
 
-/* FL_HELLO_NEED_MORE, or what it is. */
+/* FL_HELLO_NEED_MORE, or its kind. */
 static enum fl_hello_verdict recognize(struct fl_stranger *stranger, const uint8_t *data,
 				       size_t len)
 {
 	if (stranger->permissive) {
 		return fl_hello_feed(&stranger->hello, data, len);
 	}
-	/* Of whatever kind: the engine says what is wrong with it. */
+	/* Any kind of bytes: the engine reports what is wrong with them. */
 	return fl_first_feed(&stranger->first, data, len) ||
 			       stranger->held_len + len >= held_max(stranger)
 		       ? FL_HELLO_TLS_OURS
@@ -333,7 +333,7 @@ static void on_error(void *user, int sys)
 static const struct fl_sock_events sock_events = {
 	.on_data = on_data, .on_eof = on_eof, .on_drain = on_nothing, .on_error = on_error};
 
-/* The loop may have been late: what has come by now counts. */
+/* The loop may have been late: bytes that have arrived by now count. */
 static void on_silence(uv_timer_t *timer)
 {
 	struct fl_stranger *stranger = FL_CONTAINER_OF(timer, struct silence, timer)->of;
@@ -347,7 +347,7 @@ static void on_silence(uv_timer_t *timer)
 
 /* --- when there are too many ----------------------------------------------------------------------- */
 
-/* What lies in the kernel has come in time. */
+/* Bytes in the kernel's buffer have arrived in time. */
 static bool is_still_partial(struct fl_stranger *stranger)
 {
 	uint8_t buf[FL_HELLO_MAX];
@@ -367,7 +367,7 @@ static void push_out(struct fl_stranger *stranger)
 	}
 }
 
-/* Reading a stranger a last time can lead here again: calls do not nest. */
+/* Reading a stranger a last time can call this function again: calls do not nest. */
 static void make_room(struct fl_loop *loop)
 {
 	struct fl_strangers *strangers = &loop->strangers;
@@ -394,7 +394,7 @@ static void on_pace(uv_timer_t *timer)
 			break;
 		}
 		if (!fl_session_make_room(loop, lane,
-					  FOR_OTHERS)) { /* else it has served somebody */
+					  FOR_OTHERS)) { /* otherwise it has served a stranger */
 			number++;
 		}
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The relay of one app connection, whatever its mesh side is (mesh.h).
+/* The relay between one app connection and its mesh side of any kind (mesh.h).
  *
- * Happy path: what one side sends is handed to the other in the same callback. A side that cannot take everything
- * holds the rest itself (bounded by one read) and its source is not read until it has drained. A finished side becomes a
+ * Happy path: bytes from one side are handed to the other in the same callback. A side that cannot take everything holds
+ * the rest itself (bounded by one read) and its source is not read until it has drained. A finished side becomes a
  * half-close of the other; when both have finished and nothing is pending, the stream is done.
  *
- * Failure: fl_stream_abort() ends both sides with a reset, because neither may take what it got for everything there was.
+ * Failure: fl_stream_abort() ends both sides with a reset, because neither side may believe that it got all the data.
  *
  * Ownership: the stream owns the app socket and the mesh side: one connection of the app, one mesh side. */
 #include "conn/stream.h"
@@ -29,10 +29,10 @@ static const char *const state_names[] = {
 	[FL_STREAM_CLOSED] = "closed",
 };
 static const uint32_t next_states[] = {
-	/* for DNS (naming.h) */
+	/* waiting for DNS (naming.h) */
 	[FL_STREAM_NAMING] =
 		FL_TO(FL_STREAM_WAITING) | FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
-	/* for a slot (slots.h) */
+	/* waiting for a slot (slots.h) */
 	[FL_STREAM_WAITING] = FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
 	[FL_STREAM_DIAL_MESH] = FL_TO(FL_STREAM_OPEN) | FL_TO(FL_STREAM_CLOSED),
 	[FL_STREAM_DIAL_APP] = FL_TO(FL_STREAM_OPEN) | FL_TO(FL_STREAM_CLOSED),
@@ -40,9 +40,9 @@ static const uint32_t next_states[] = {
 		FL_TO(FL_STREAM_HALF_APP) | FL_TO(FL_STREAM_HALF_MESH) | FL_TO(FL_STREAM_CLOSED),
 	/* the app has finished sending */
 	[FL_STREAM_HALF_APP] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_CLOSED),
-	/* the peer has */
+	/* the peer has finished sending */
 	[FL_STREAM_HALF_MESH] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_CLOSED),
-	/* both have; bytes may still be pending */
+	/* both have finished; bytes may still be pending */
 	[FL_STREAM_FINISHED] = FL_TO(FL_STREAM_CLOSED),
 	[FL_STREAM_CLOSED] = 0,
 };
@@ -51,7 +51,7 @@ const struct fl_states fl_stream_states = {.object = "stream",
 					   .next = next_states,
 					   .count = FL_COUNT_OF(state_names)};
 
-/* What the client had said before the app was there. */
+/* The bytes that the client sent before the app was connected. */
 struct early {
 	size_t len;
 	uint8_t data[];
@@ -69,7 +69,7 @@ void fl_stream_enter(struct fl_stream *stream, enum fl_stream_state next)
 
 /* --- the mesh side ------------------------------------------------------------------------------ */
 
-/* What ends with these bytes goes on in one packet with its end. */
+/* If the source ends with these bytes, they go out in one packet with the FIN. */
 static int mesh_write(struct fl_stream *stream, const uint8_t *data, size_t len)
 {
 	return stream->mesh->ops->write(stream->mesh, data, len, fl_sock_read_is_last(stream->app));
@@ -226,7 +226,7 @@ static void on_app_error(void *user, int sys)
 {
 	struct fl_stream *stream = user;
 
-	/* What follows the last word of both takes nothing away. */
+	/* Both sides have finished, so an error that follows loses no data. */
 	if (stream->state != FL_STREAM_FINISHED || fl_sock_pending(stream->app)) {
 		fl_stream_abort(stream, fl_reason_of_app_error(sys));
 	}
@@ -269,7 +269,7 @@ static void on_mesh_eof(void *user)
 	if (fl_sock_pending(stream->app) || mesh_pending(stream)) {
 		fl_sock_shutdown(stream->app);
 	}
-	finish_if_flushed(stream); /* close() is a FIN too */
+	finish_if_flushed(stream); /* close() also sends a FIN */
 }
 
 static void on_mesh_drain(void *user)
@@ -283,7 +283,8 @@ static void on_mesh_drain(void *user)
 	}
 }
 
-/* The peer is gone. If it had finished sending, the app still gets all of it; otherwise a clean end would be a lie. */
+/* The peer is gone. If it had finished sending, the app still gets all of it; otherwise a clean end would hide a
+ * truncation. */
 static void end_app(struct fl_stream *stream)
 {
 	bool has_all = stream->state == FL_STREAM_HALF_MESH || stream->state == FL_STREAM_FINISHED;
@@ -333,7 +334,7 @@ void fl_stream_start_relay(struct fl_stream *stream)
 
 void fl_stream_read_both(struct fl_stream *stream)
 {
-	/* A side that is not read yet is watched all the same: it may reset. */
+	/* A side that is not read yet is still watched: it may reset. */
 	fl_sock_read_start(stream->app);
 	if (mesh_pending(stream)) {
 		fl_sock_read_stop(stream->app);
@@ -347,7 +348,7 @@ void fl_stream_read_both(struct fl_stream *stream)
 
 /* --- inbound: the mesh side is there, the app has to answer ----------------------------------------- */
 
-/* Before the relay: the PROXY header for an app that wants one, and what detection has read. */
+/* Sent before the relay: the PROXY header if the app wants one, and the bytes that detection has read. */
 static void speak_first(struct fl_stream *stream)
 {
 	uint8_t header[FL_PROXY_V2_MAX];
@@ -387,7 +388,7 @@ static void on_dial_deadline(struct fl_deadline *deadline)
 			FL_REASON_APP_CONNECT_TIMEOUT);
 }
 
-/* mode = tproxy: one client has so many connections to one port of the app. */
+/* mode = tproxy: one client has too many connections to one port of the app. */
 static const char no_port[] =
 	"with this client's address, every source port that the sidecar may use towards the app "
 	"is in use";
@@ -458,7 +459,7 @@ bool fl_stream_is_quiet(const struct fl_stream *stream)
 	return !fl_sock_pending(stream->app) && !mesh_pending(stream);
 }
 
-/* A side that still sends is read for a moment, and ignored, so that our FIN comes before any reset. */
+/* A side that still sends is read for a moment and its bytes are ignored, so that our FIN arrives before any reset. */
 static void say_goodbye(struct fl_stream *stream)
 {
 	fl_sock_hang_up(stream->app, GOODBYE_MS);

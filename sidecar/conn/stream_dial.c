@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Outbound: the app is there, the mesh side has to be made.
+/* Outbound: the app is connected; dials the mesh side.
  *
  * Happy path: there is a slot (slots.h), the session is dialled, and when its peer is verified the relay begins. If there
  * is none, the stream waits for one.
  *
- * Failure: whatever makes the mesh side fail, the app sees a reset. A stream waits for a slot for connect_timeout, or
- * longer while others of its lane get through. */
+ * Failure: if the mesh side fails for any reason, the app sees a reset. A stream waits for a slot for connect_timeout, or
+ * longer while other connections of its lane finish their handshakes. */
 #include "conn/access.h"
 #include "conn/plaintext.h"
 #include "conn/session.h"
 #include "conn/stream_internal.h"
 
-/* The app is read only from now on: its early bytes wait in the kernel, bounded. What it has sent meanwhile goes out in one
- * packet with the end of our handshake. */
+/* The app is read only from now on: its early bytes wait in the kernel, bounded. Bytes that it has sent meanwhile go out in
+ * one packet with the end of our handshake. */
 void fl_stream_mesh_ready(void *user)
 {
 	struct fl_stream *stream = user;

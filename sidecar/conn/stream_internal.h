@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CONN_STREAM_INTERNAL_H
 #define FL_CONN_STREAM_INTERNAL_H
-/* What stream.c relays, stream_name.c names, stream_dial.c dials, stream_watch.c watches and stream_describe.c describes.
- * Private to them. */
+/* A stream as its files share it: stream.c relays, stream_name.c finds its upstream, stream_dial.c dials, stream_watch.c
+ * watches it, stream_describe.c describes it. Private to them. */
 #include "conn/naming.h"
 #include "conn/state.h"
 #include "conn/stream.h"
@@ -20,27 +20,27 @@ enum fl_stream_state {
 };
 
 struct fl_stream {
-	struct fl_corpse corpse; /* first: buried when closed */
+	struct fl_corpse corpse; /* first member: buried when closed */
 	struct fl_stream *prev, *next;
-	struct fl_conn *conn;            /* a reference */
-	struct fl_mesh *mesh;            /* owned; NULL until it is dialled, and once it is gone */
-	struct fl_sock *app;             /* NULL once it is gone */
-	struct early *early;             /* owned; NULL: nothing, or the app has it */
-	struct fl_waiter waiter;         /* WAITING */
+	struct fl_conn *conn;    /* a reference */
+	struct fl_mesh *mesh;    /* owned; NULL until it is dialled, and after its end */
+	struct fl_sock *app;     /* NULL after its end */
+	struct early *early;     /* owned; NULL: no early bytes, or already sent to the app */
+	struct fl_waiter waiter; /* WAITING */
 	struct fl_naming_waiter unnamed; /* NAMING */
 	/* WAITING and DIAL_APP: connect_timeout. NAMING: the next check of its name. OPEN and later: the next check for
 	 * idleness */
 	struct fl_deadline deadline;
 	struct fl_deadline
 		unanswered;   /* while the peer may owe us an acknowledgement: the next check */
-	uint64_t answered_ms; /* uv_now() when nothing was asked in vain */
+	uint64_t answered_ms; /* uv_now() when no probe was unanswered */
 	uint64_t active_ms;   /* uv_now() of the last byte */
 	uint64_t to_app, to_mesh;
 	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
 	uint32_t walked;           /* number of the last walk that has visited it */
-	uint32_t logged_s; /* how old it was when the log last said that it is open; 0: never */
-	uint8_t state;     /* enum fl_stream_state */
-	bool asks;         /* the side that opened the connection has sent the last byte */
+	uint32_t logged_s;         /* its age when last logged as open; 0: never */
+	uint8_t state;             /* enum fl_stream_state */
+	bool asks;                 /* the side that opened the connection has sent the last byte */
 };
 
 extern const struct fl_states fl_stream_states;
@@ -54,22 +54,22 @@ struct fl_stream *fl_stream_new(struct fl_conn *conn, enum fl_stream_state state
 void fl_stream_enter(struct fl_stream *stream, enum fl_stream_state next);
 /* Ends both sides with a reset. */
 void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason);
-/* Its mesh side is ready: is it still wanted (fl_loop_hooks.admit_stream)? False: it has been ended. */
+/* Its mesh side is ready: is it still admitted (fl_loop_hooks.admit_stream)? False: it has been ended. */
 bool fl_stream_is_admitted(struct fl_stream *stream);
 void fl_stream_start_relay(struct fl_stream *stream);
-void fl_stream_read_both(struct fl_stream *stream); /* what is not stopped by the other side */
+void fl_stream_read_both(struct fl_stream *stream); /* sides that the other side does not block */
 
 /* stream_name.c: outbound, NAMING: finds out which upstream it belongs to and where that leads, waits for DNS if it must,
- * and goes on with fl_stream_go_out(). */
+ * and continues with fl_stream_go_out(). */
 void fl_stream_find_name(struct fl_stream *stream);
 /* stream_watch.c: the relay begins. */
 void fl_stream_watch(struct fl_stream *stream);
-/* Something was sent to the peer. */
+/* Bytes were sent to the peer. */
 void fl_stream_expect_answer(struct fl_stream *stream);
-/* Both sides are probed as often as conntrack has to hear of them now; half-closed ones it forgets soonest. */
+/* Both sides are probed as often as conntrack now needs to see packets; it forgets half-closed connections soonest. */
 void fl_stream_keep(struct fl_stream *stream);
 
-/* stream_dial.c: outbound: that is known. */
+/* stream_dial.c: outbound: the upstream is known. */
 void fl_stream_go_out(struct fl_stream *stream);
 /* stream_dial.c: the outbound mesh side is ready. user: the stream. */
 void fl_stream_mesh_ready(void *user);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Outbound: the app has connected, and the upstream of its destination has to be found (naming.h).
  *
- * Happy path: it is known already. Otherwise the stream waits until DNS has answered, within connect_timeout; the rest of that
- * time is for dialling. Failure: the app sees a reset. */
+ * Happy path: the upstream is known already. Otherwise the stream waits until DNS has answered, within connect_timeout; the
+ * rest of that time is for dialling. Failure: the app sees a reset. */
 #include <utlist.h>
 
 #include "conn/stream_internal.h"
@@ -64,7 +64,7 @@ void fl_stream_find_name(struct fl_stream *stream)
 	}
 }
 
-/* FL_DIAL_CHECKS times in one connect_timeout; a stream that only lingers goes on at the first. */
+/* FL_DIAL_CHECKS times in one connect_timeout; a stream that only lingers continues at the first check. */
 static void on_check(struct fl_deadline *deadline)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);

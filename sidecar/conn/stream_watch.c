@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Watches streams whose relay is open: for idleness, and for a peer that is gone. What the kernel detects by itself arrives
+/* Watches streams whose relay is open: for idleness, and for peers that are gone. What the kernel detects by itself arrives
  * as an error of the socket; this file detects what the kernel would detect too late. */
 #include "conn/stream_internal.h"
 
-/* A kernel without room answers twice a second at most (net.ipv4.tcp_invalid_ratelimit): a question may have to be asked
- * twice. */
+/* A kernel without buffer space answers at most twice a second (net.ipv4.tcp_invalid_ratelimit), so a probe may have to be
+ * sent twice. */
 #define VAIN_MS 2000u
 
 /* --- checks --------------------------------------------------------------------------------------------- */
@@ -21,7 +21,7 @@ static bool end_if_idle(struct fl_stream *stream)
 	return true;
 }
 
-/* Checks now and then instead of re-arming a timer for every byte: late by an eighth of idle_timeout at most. */
+/* Checks at intervals instead of re-arming a timer for every byte: at most an eighth of idle_timeout late. */
 static void on_idle_check(struct fl_deadline *deadline)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
@@ -32,7 +32,7 @@ static void on_idle_check(struct fl_deadline *deadline)
 	}
 }
 
-/* Has the peer's kernel not answered for peer_timeout? An answer that it has no room is an answer, too. */
+/* Has the peer's kernel not answered for peer_timeout? An answer that says it has no buffer space also counts. */
 static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
 {
 	const struct fl_loop *loop = stream->conn->loop;
@@ -63,8 +63,8 @@ static void on_unanswered_check(struct fl_deadline *deadline)
 	}
 }
 
-/* The peer's kernel has to acknowledge what was sent. That is checked now and then, and not for each byte; an idle peer is
- * asked by keep-alive. */
+/* The peer's kernel has to acknowledge what was sent. That is checked at intervals, not for each byte; keep-alive probes an
+ * idle peer. */
 void fl_stream_expect_answer(struct fl_stream *stream)
 {
 	struct fl_loop *loop = stream->conn->loop;
@@ -75,7 +75,7 @@ void fl_stream_expect_answer(struct fl_stream *stream)
 	}
 }
 
-/* As often as conntrack wants to hear of them; half-closed ones it forgets soonest. */
+/* Probes as often as conntrack needs to see packets; it forgets half-closed connections soonest. */
 void fl_stream_keep(struct fl_stream *stream)
 {
 	fl_loop_check_conntrack(stream->conn->loop);

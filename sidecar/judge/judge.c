@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* judge - facts, decision, consequence.
+/* judge - collects facts, decides, and acts.
  *
- * Happy path: nothing has changed for the connection, which costs reading its peer's noted verdict and one decision of
- * policy. Failure: memory that runs out while a chain is verified costs the connection, as in a handshake. */
+ * Happy path: nothing has changed for the connection; the cost is reading its peer's stored verdict and one policy
+ * decision. Failure: if memory runs out while a chain is verified, the connection is closed, as in a handshake. */
 #include "judge/judge.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@
 #include "judge/walk.h"
 #include "pki/spiffe.h"
 
-#define CLOCK_CHECK_S 60 /* clocks are set: no timer of ours runs longer */
+#define CLOCK_CHECK_S 60 /* clocks may be set, so no timer of ours runs longer */
 
 /* --- decision ------------------------------------------------------------------------------------- */
 
@@ -50,7 +50,7 @@ struct fl_judge_outcome fl_judge_decide(const struct fl_judge_facts *facts,
 	for (unsigned i = FL_LOSSES; i-- > 0;) {
 		bool closes = facts->is_new || on[i] == FL_CHANGE_CLOSE;
 
-		/* The first counts, but one that closes before one that does not. */
+		/* The first loss counts; losses that close the connection come before those that do not. */
 		if ((outcome.losses & 1u << i) != 0 && (closes || !outcome.closes)) {
 			outcome.loss = (enum fl_loss)i;
 			outcome.closes = closes;
@@ -61,13 +61,13 @@ struct fl_judge_outcome fl_judge_decide(const struct fl_judge_facts *facts,
 
 /* --- facts ---------------------------------------------------------------------------------------- */
 
-/* What the log adds about a connection that has lost. */
+/* What the log adds about a connection that is no longer admitted. */
 struct grounds {
-	struct fl_verdict verdict; /* inbound: of the current policy */
+	struct fl_verdict verdict; /* inbound: by the current policy */
 	struct fl_err detail;
 };
 
-/* id: NULL in plaintext. Would it be allowed to go there, to this peer? */
+/* Would the connection be allowed to this destination and peer? id: NULL in plaintext. */
 static bool may_go_out(const struct fl_stream *stream, const struct fl_share *share, const char *id,
 		       struct fl_err *detail)
 {
@@ -135,7 +135,7 @@ static bool may_come_in(const struct fl_conn *conn, const struct fl_share *share
 	return true;
 }
 
-/* 0 or FL_ERR_NOMEM. share: of the generation that asks; peer: NULL in plaintext. */
+/* 0 or FL_ERR_NOMEM. share: of the generation to judge by; peer: NULL in plaintext. */
 static int find_facts(struct fl_share *share, const struct fl_stream *stream,
 		      struct fl_tls_peer *peer, struct fl_judge_facts *facts,
 		      struct grounds *grounds)
@@ -185,7 +185,7 @@ static void close_loser(struct fl_judge *judge, struct fl_stream *stream, struct
 	};
 
 	if (by_trust) {
-		/* Once more for the sentence: the rule is noted, the sentence is not. */
+		/* Judges again for the sentence: only the rule is stored. */
 		grounds->detail = (struct fl_err){.code = FL_OK};
 		ending.broken_rule = rule;
 		(void)!fl_tls_peer_judge(judge->loop->share->server, peer, &rule, &grounds->detail);
@@ -210,12 +210,12 @@ static void count_kept(struct fl_judge *judge, const struct fl_judge_facts *fact
 		if ((outcome.losses & 1u << i) != 0) {
 			fl_count(&last->kept[i], 1);
 			fl_count(&judge->loop->counters.judged_kept[i], 1);
-			break; /* each connection once: under the first */
+			break; /* counts each connection once, under its first loss */
 		}
 	}
 }
 
-/* False: it has lost, and is closed. */
+/* False: it is no longer admitted, and was closed. */
 static bool judge_stream(struct fl_judge *judge, struct fl_stream *stream, bool is_new)
 {
 	struct fl_tls_peer *peer = fl_stream_peer(stream);
@@ -266,7 +266,7 @@ void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_ju
 	}
 }
 
-/* One whose mesh side is under way is judged when that is ready. */
+/* A connection whose mesh side is not ready yet is judged when it is. */
 static bool visit(void *user, struct fl_stream *stream)
 {
 	return !fl_stream_has_mesh(stream) || judge_stream(user, stream, false);
@@ -280,7 +280,7 @@ bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream)
 		return true;
 	}
 	if (fl_stream_conn(stream)->share == current) {
-		/* Whose address it is may have changed while it was dialled. */
+		/* The address may have changed owners while it was dialled. */
 		return !fl_stream_is_claimed(stream, current) || judge_stream(judge, stream, true);
 	}
 	fl_recycle_generation(judge->recycle);
@@ -309,7 +309,7 @@ static void set_clock(struct fl_judge *judge)
 {
 	int64_t left = judge->next_expiry - (int64_t)time(NULL);
 
-	/* The second in which a certificate ends is still good. */
+	/* A certificate is still valid in its last second. */
 	left = left < 0 ? 1 : left >= CLOCK_CHECK_S ? CLOCK_CHECK_S : left + 1;
 	FL_REQUIRE(uv_timer_start(&judge->expiry, on_clock, (uint64_t)left * 1000, 0) == 0);
 }
@@ -341,7 +341,7 @@ void fl_judge_close(struct fl_judge *judge)
 	uv_close((uv_handle_t *)&judge->expiry, NULL);
 }
 
-/* The reader may see a mixture of two times for a moment, never a count that is torn. */
+/* For a moment a reader may see counts of two different times, but never a torn count. */
 static void forget(struct fl_judged *last)
 {
 	uint64_t *fields = (uint64_t *)(void *)last;

@@ -3,10 +3,10 @@
 #define FL_JUDGE_JUDGE_H
 /* judge - whether an open connection would be admitted now, and what [rotation] does about one that would not.
  *
- * Asked of each when a generation arrives, when a peer's certificate runs out (`on_expiry = close`), and of a
- * connection whose handshake began under an older generation than the one that is current when it is done. What is asked
- * is what was asked at its start: trust and CRLs (fl_tls_peer_judge()), policy, or on the way out what the upstream in
- * charge says. Loop-bound; fl_judge_decide() is pure. */
+ * Every connection is judged when a generation arrives and when a peer's certificate expires (`on_expiry = close`). A
+ * connection whose handshake began under an older generation is judged when the handshake ends. The checks are those of its
+ * start: trust and CRLs (fl_tls_peer_judge()) and policy or, for an outbound connection, the settings of its upstream.
+ * Loop-bound; fl_judge_decide() is pure. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -21,18 +21,18 @@ struct fl_share;
 struct fl_stream;
 struct fl_walk;
 
-/* What was found out about one connection. */
+/* The facts about one connection. */
 struct fl_judge_facts {
-	enum fl_rule rule; /* that its peer's chain breaks now; FL_RULE_NONE in plaintext */
+	enum fl_rule rule; /* broken now by its peer's chain; FL_RULE_NONE in plaintext */
 	bool expired;
-	bool denied;  /* policy, or the upstream in charge, says no */
-	bool audited; /* policy would have, and is in audit mode */
-	bool is_new;  /* it has just become ready: nothing is to be kept yet */
+	bool denied;  /* policy, or its upstream, refuses it */
+	bool audited; /* policy would refuse it, but is in audit mode */
+	bool is_new; /* it has just become ready: any loss closes it, even where [rotation] says keep */
 };
 struct fl_judge_outcome {
 	uint8_t losses; /* bits: 1 << enum fl_loss */
 	bool closes;
-	enum fl_loss loss; /* why it is closed; else the first of losses, FL_LOSSES: none */
+	enum fl_loss loss; /* why it is closed; otherwise the first of losses; FL_LOSSES: none */
 };
 struct fl_judge_outcome fl_judge_decide(const struct fl_judge_facts *facts,
 					const struct fl_conf *conf);
@@ -42,25 +42,26 @@ struct fl_judge {
 	struct fl_walk *walk;
 	struct fl_recycle *recycle;
 	uv_timer_t expiry;
-	int64_t next_expiry; /* of the peers' chains, seconds since the epoch; INT64_MAX: none known */
+	int64_t next_expiry; /* earliest expiry of the peers' chains, seconds since the epoch; INT64_MAX: none known */
 	struct fl_judged last; /* read by any thread */
 };
 
 void fl_judge_init(struct fl_judge *judge, struct fl_loop *loop, struct fl_walk *walk,
 		   struct fl_recycle *recycle);
-void fl_judge_close(struct fl_judge *judge); /* the loop has to run once more */
-/* Judges all that are open under the loop's share, which is another one now, or time has passed. In slices. */
+void fl_judge_close(struct fl_judge *judge); /* the loop must run once more */
+/* Judges all open connections under the loop's share, because the share has changed or time has passed. In slices. */
 void fl_judge_start(struct fl_judge *judge);
-/* The loop has another map of upstreams: judges plaintext streams whose address it gives to another upstream. At once. */
+/* The loop has a new map of upstreams: judges plaintext streams whose address now belongs to another upstream.
+ * Immediately. */
 void fl_judge_claimed(struct fl_judge *judge);
-/* Judges one that has just become ready, and whose generation may not be the current one any more. False: it has lost,
- * and is closed. */
+/* Judges a connection that has just become ready, and whose generation may no longer be the current one. False: it is not
+ * admitted any more, and was closed. */
 bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream);
-/* What would become of it if share's generation arrived, whose contexts no engine uses meanwhile. Changes nothing. detail:
- * for one that would lose, a sentence where there is something to add. */
+/* Decides what would happen to the connection if share's generation arrived; no engine may use that generation's contexts
+ * meanwhile. Changes nothing. detail: an additional sentence, if any, for a connection that would be refused. */
 void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_judge_outcome *ret,
 		  struct fl_err *detail);
-/* A peer is there whose chain is good until then. */
+/* There is a peer whose chain is valid until then. */
 void fl_judge_note_expiry(struct fl_judge *judge, int64_t until);
 
 #endif

@@ -7,7 +7,7 @@
 #include "conn/stream.h"
 #include "judge/walk.h"
 
-/* Checking all of them now and then is cheaper than a timer for each, and late by this much at most. */
+/* Checking all of them at intervals is cheaper than a timer for each, and late by at most this much. */
 #define CHECK_MS 30000u
 
 bool fl_long_lived_is_due(uint64_t age_s, uint64_t logged_s)

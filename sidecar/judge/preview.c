@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The worker's part. Nothing here fails: what there is no memory for is left out and counted, and a verdict that takes memory
- * which is not there counts as a loss, as it would in earnest. */
+/* The worker's part. Nothing here fails: items for which there is no memory are left out and counted, and a verdict for
+ * which memory runs out counts as a loss, as in a real judgement. */
 #define HASH_NONFATAL_OOM 1
 #include "judge/preview.h"
 
@@ -89,7 +89,7 @@ static void list(struct fl_preview *preview, const struct fl_stream *stream, enu
 	}
 	doomed = realloc(preview->doomed, (preview->doomed_count + 1) * sizeof(*doomed));
 	if (doomed == NULL) {
-		return; /* counted all the same */
+		return; /* counted anyway */
 	}
 	preview->doomed = doomed;
 	doomed = &preview->doomed[preview->doomed_count];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* recycle - visits all connections in rounds, and ends each of them or not. Nothing is stored for a connection: how many
- * have to go in this round follows from the time, and which ones from how long all had been idle in the round before.
+/* recycle - visits all connections in rounds, and decides for each whether to end it. Nothing is stored per connection: the
+ * time determines how many must end in this round, and the idle times counted in the previous round determine which ones.
  * Nothing here fails. */
 #include "judge/recycle.h"
 
@@ -10,7 +10,7 @@
 #include "conn/stream.h"
 #include "judge/walk.h"
 
-#define ROUNDS 64u /* in the time that is set */
+#define ROUNDS 64u /* rounds in the configured time */
 #define ROUND_MIN_MS 50u
 #define ROUND_MAX_MS 1000u
 #define PAUSE_MS 1000u
@@ -52,7 +52,7 @@ bool fl_recycle_is_among(const struct fl_recycle_census *census, uint64_t idle_m
 	return longer + chance * census->counts[bucket] < share * census->total;
 }
 
-/* xorshift64: to spread, not to hide. 0 to below 1. */
+/* xorshift64: spreads values, hides nothing. 0 to below 1. */
 static double draw(struct fl_recycle *recycle)
 {
 	recycle->random ^= recycle->random << 13;
@@ -61,7 +61,7 @@ static double draw(struct fl_recycle *recycle)
 	return (double)(recycle->random >> 11) / (double)(UINT64_C(1) << 53);
 }
 
-/* The same for a connection whenever it is asked. */
+/* Always the same for one connection. */
 static double lot_of(const struct fl_conn *conn)
 {
 	uint64_t hash = conn->started_ns * UINT64_C(0x9e3779b97f4a7c15);
@@ -71,7 +71,7 @@ static double lot_of(const struct fl_conn *conn)
 
 /* --- one connection ------------------------------------------------------------------------------- */
 
-/* How long it had been idle at that time. */
+/* How long the connection had been idle at that time. */
 static uint64_t idle_at(const struct fl_stream *stream, uint64_t when_ms)
 {
 	uint64_t active = fl_stream_active_ms(stream);
@@ -89,7 +89,7 @@ static bool pauses(const struct fl_stream *stream, uint32_t time_ms)
 	return idle_at(stream, now) >= pause && fl_stream_is_quiet(stream);
 }
 
-/* Of an older generation: is its time over, and has its turn come? */
+/* For a connection of an older generation: is its time over, or has its turn come? */
 static void end_if_old(struct fl_recycle *recycle, struct fl_stream *stream,
 		       const struct fl_share *share, uint32_t recycle_ms)
 {
@@ -97,7 +97,7 @@ static void end_if_old(struct fl_recycle *recycle, struct fl_stream *stream,
 	double part = fl_recycle_share(begin, begin + recycle_ms / 4 * 3, recycle->last_ms,
 				       recycle->now_ms);
 
-	/* The census of the round before has it by how long it had been idle then. */
+	/* The previous round counted it under its idle time at that moment. */
 	recycle->next.counts[fl_recycle_bucket(idle_at(stream, recycle->now_ms))]++;
 	recycle->next.total++;
 	if (recycle->now_ms >= begin + recycle_ms) {
@@ -132,21 +132,21 @@ static bool visit(void *user, struct fl_stream *stream)
 	const struct fl_conf *conf = current->generation->conf;
 
 	if (!fl_stream_is_relayed(stream)) {
-		return true; /* it has deadlines of its own */
+		return true; /* it has its own deadlines */
 	}
 	if (conf->rotation.recycle_ms > 0 && conn->share != current) {
 		end_if_old(recycle, stream, conn->share, conf->rotation.recycle_ms);
 	} else if (conf->limits.max_age_ms > 0) {
 		end_if_aged(stream, conf->limits.max_age_ms, conf->sidecar.drain_ms);
 	}
-	return true; /* the last of the aims: no visitor comes after this one */
+	return true; /* the last of the aims: no visitor follows this one */
 }
 
 /* --- rounds ----------------------------------------------------------------------------------------- */
 
 static void on_round(uv_timer_t *timer);
 
-/* How often, in ms; 0: nothing has to end. */
+/* Interval of rounds in ms; 0: no connection has to end. */
 static uint64_t interval(const struct fl_loop *loop)
 {
 	const struct fl_conf *conf = loop->share->generation->conf;
@@ -159,7 +159,7 @@ static uint64_t interval(const struct fl_loop *loop)
 						 : shorter / ROUNDS;
 }
 
-/* The next round, sooner or later by a quarter: many sidecars get a generation at once. */
+/* The next round, up to a quarter earlier or later: many sidecars get a generation at the same time. */
 static void set_timer(struct fl_recycle *recycle)
 {
 	uint64_t time = interval(recycle->loop);
@@ -192,7 +192,7 @@ static void on_walked(void *user)
 	recycle->census = recycle->next;
 	recycle->next = (struct fl_recycle_census){.total = 0};
 	recycle->last_ms = recycle->now_ms;
-	/* Of older generations there will be no more, until fl_recycle_generation() is called. */
+	/* There are no more connections of older generations until fl_recycle_generation() is called. */
 	if (!recycle->closed && (recycle->census.total > 0 ||
 				 recycle->loop->share->generation->conf->limits.max_age_ms > 0)) {
 		set_timer(recycle);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The head of the loop's list of streams is visited and goes to its end, until the head is one that this walk has visited.
- * So no position has to be remembered, whichever stream ends between two slices. Nothing here fails. */
+/* Visits the head of the loop's list of streams and moves it to the end, until this walk has already visited the head. So
+ * the walk stores no position, and any stream may end between two slices. Nothing here fails. */
 #include "judge/walk.h"
 
 #include "base/err.h"
@@ -40,7 +40,7 @@ static void begin(struct fl_walk *walk, uint8_t aims)
 {
 	uint32_t *number = &walk->loop->walk;
 
-	/* No stream has 0. */
+	/* No stream has the number 0. */
 	*number = *number == UINT32_MAX ? 1 : *number + 1;
 	walk->aims = aims;
 	FL_REQUIRE(uv_idle_start(&walk->slice, on_slice) == 0);

@@ -2,10 +2,10 @@
 /* decide - the decision of the rules about one request.
  *
  * A decision walks the ID once, hashes it on the way, and looks up each start of it, at each '/' and at the end. Of the
- * rules that match, the first in the file decides. Deny rules come before allow rules. So the cost of a decision grows
- * with the number of segments of the ID, not with that of rules; among rules with the same start (or
- * `plaintext`), those whose port, service, source or last segment does not match cost about a nanosecond
- * each. Nothing here allocates, and nothing fails. */
+ * rules that match, the first in the file decides. Deny rules come before allow rules. So the cost of a decision grows with
+ * the number of segments of the ID, not with that of rules; among rules with the same start (or `plaintext`), those whose
+ * port, service, source or last segment does not match cost about a nanosecond each. Nothing here allocates, and nothing
+ * fails. */
 #include "policy/policy_internal.h"
 
 /* A request, as the candidates are compared with it. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_POLICY_OBSERVED_H
 #define FL_POLICY_OBSERVED_H
-/* observed - who connected where, as a table: a row for each identity (or address), a column for each port or service. A rule is
- * a set of rows and a set of columns all of whose crossings are in the table; this finds few rules that cover the table. Pure.
- * Thread: any. */
+/* observed - the observed connections as a table: a row for each identity (or address), a column for each port or service.
+ * A rule is a set of rows and a set of columns all of whose crossings are in the table; this finds few rules that cover the
+ * table. Pure. Thread: any. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,7 +43,7 @@ void fl_observed_done(struct fl_observed *table);
 
 typedef void fl_observed_rule(void *user, const struct fl_observed *table,
 			      const struct fl_observed_area *area);
-/* Calls rule for each of the rules; area is borrowed for the call. Returns how many they are. */
+/* Calls rule for each of the rules; area is borrowed for the call. Returns their number. */
 size_t fl_observed_rules(const struct fl_observed *table, fl_observed_rule *rule, void *user);
 
 #endif

@@ -7,7 +7,7 @@
 struct fl_pattern {
 	char *text;
 	size_t len;
-	size_t literal_len; /* bytes before the first wildcard, with the '/' in front of it; len: none */
+	size_t literal_len; /* bytes before the first wildcard, with the '/' in front of it; len: there is no wildcard */
 };
 
 #endif

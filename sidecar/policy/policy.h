@@ -60,8 +60,8 @@ void fl_policy_add(struct fl_policy *policy, const struct fl_rule_spec *spec);
 void fl_policy_free(struct fl_policy *policy);
 size_t fl_policy_rule_count(const struct fl_policy *policy);
 
-/* For display: the rule with number index, in the order of evaluation (deny
- * rules first). All of ret is borrowed from the policy. */
+/* For display: the rule with number index, in the order of evaluation (deny rules first). Everything in ret is borrowed
+ * from the policy. */
 void fl_policy_rule(const struct fl_policy *policy, size_t index, struct fl_rule_spec *ret);
 bool fl_policy_has_rule(const struct fl_policy *policy, const char *name);
 enum fl_effect fl_policy_default(const struct fl_policy *policy);
@@ -73,13 +73,13 @@ struct fl_request {
 	uint16_t port;       /* the port that the peer dialled; 0 for a Unix listener */
 	const char *service; /* name of the [service], or NULL */
 	/* The peer's address. NULL: unknown. Then no `sources` matches, and `except_sources` errs on the safe side: an
-	 * allow rule with exceptions admits nobody, a deny rule with exceptions refuses. */
+	 * allow rule with exceptions admits no request, a deny rule with exceptions refuses. */
 	const struct sockaddr *source;
 };
 
 /* Audit. A rule in audit mode is only recorded:
  * - the other rules and the default decide, as if the audit rules were not there. So an audit
- *   deny rule never grants anything, and an audit allow rule admits nobody;
+ *   deny rule never grants anything, and an audit allow rule admits no request;
  * - if all rules together would decide otherwise, the verdict is `audited` and names the audit rule: a deny rule
  *   that would have refused an admitted request, or an allow rule that would have admitted a refused one;
  * - under `[policy] mode = audit` everything is admitted. The verdict is audited if a rule (enforced or in audit mode) or the

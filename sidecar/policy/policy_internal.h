@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_POLICY_POLICY_INTERNAL_H
 #define FL_POLICY_POLICY_INTERNAL_H
-/* rules - how a policy stores its rules. Private to policy.
+/* policy_internal - how a policy stores its rules. Private to policy.
  *
  * policy.c builds it rule by rule and owns everything; decide.c reads it. */
 #include <uthash.h>
@@ -61,7 +61,7 @@ struct fl_candidate {
 #define FL_NO_PORT 0x10000u
 #define FL_NO_SERVICE 0u                  /* of a rule; numbers of services begin with 1 */
 #define FL_SOME_SERVICES UINT32_MAX       /* of a rule */
-#define FL_OTHER_SERVICE (UINT32_MAX - 1) /* of a request: none that a rule names */
+#define FL_OTHER_SERVICE (UINT32_MAX - 1) /* of a request: a service that no rule names */
 #define FL_ANY_TAIL 0u
 
 /* All patterns with the same literal start, in the order of the file. */
@@ -93,8 +93,8 @@ struct fl_policy {
 	struct fl_rule_set sets[2]; /* by enum fl_effect */
 };
 
-/* Starts are found by base/hash.h: the hash of a start is the hash of the ID on the way, so one pass makes them all. The keys
- * come from our own INI, nobody can flood the table. */
+/* Starts are found by base/hash.h: the hash of a start is the hash of the ID on the way, so one pass makes them all. The
+ * keys come from our own INI, so an attacker cannot flood the table. */
 
 /* Of the last segment of an ID or a pattern; never ANY_TAIL. */
 uint32_t fl_hash_tail(const char *text, size_t len);
@@ -108,7 +108,7 @@ uint32_t fl_net_start(const struct fl_cidr *net);
 
 const struct fl_rule *fl_policy_rule_at(const struct fl_policy *policy, size_t index);
 
-/* Is the address in one of the networks? Of an empty list: no. source: one address; family AF_UNSPEC: unknown. */
+/* Is the address in one of the networks? For an empty list: false. source: one address; family AF_UNSPEC: unknown. */
 bool fl_sources_have(const struct fl_rule_sources *sources, const struct fl_cidr *source);
 
 /* Do the rule's `to` and `sources` match? An absent one matches everything; exceptions are not considered. */

@@ -67,7 +67,7 @@ enum fl_match { FL_MATCH_NONE, FL_MATCH_FOUND, FL_MATCH_UNKNOWN };
  * not be 0. */
 enum fl_match fl_upstream_map_find(const struct fl_upstream_map *map, const struct fl_inet *to,
 				   uint32_t *ret_upstream);
-/* Its two steps: by the exact address, and by the networks that contain it. */
+/* The two steps of fl_upstream_map_find(): by the exact address, and by the networks that contain it. */
 bool fl_upstream_map_find_address(const struct fl_upstream_map *map, const struct fl_inet *to,
 				  uint32_t *ret_upstream);
 bool fl_upstream_map_find_network(const struct fl_upstream_map *map, const struct fl_inet *to,
@@ -94,7 +94,7 @@ const struct fl_upstream_name *fl_upstream_map_name(const struct fl_upstream_map
 uint64_t fl_upstream_map_fresh_ms(const struct fl_upstream_map *map);
 /* The time of the query whose answer gave its addresses of that family; 0: none. */
 uint64_t fl_upstream_map_asked_ms(const struct fl_upstream_map *map, size_t number, int family);
-/* A query was answered again, without a change. Other threads may read meanwhile. */
+/* Records that a query was answered again, without a change. Other threads may read meanwhile. */
 void fl_upstream_map_confirm(struct fl_upstream_map *map, size_t number, int family,
 			     uint64_t asked_ms);
 

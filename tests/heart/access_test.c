@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is said about connections: their lines in the log and what those propose, the listing, and what the app is told. */
+/* What is reported about connections: log lines and their proposals, the listing, and the PROXY header for the app. */
 #include "call.h"
 
 #include <netinet/in.h>
@@ -96,7 +96,7 @@ Test(access, line_tells_what_was_carried)
 	}
 }
 
-/* So many of one network, and the next ones are counted. */
+/* A few lines for one network; further ones are only counted. */
 Test(access, lines_about_strangers_are_rationed)
 {
 	uint64_t left_out;
@@ -143,7 +143,7 @@ Test(access, refused_plaintext_comes_with_the_rule_that_admits_its_address)
 	expect_logged("to = clear");
 }
 
-/* A server that takes us without asking who we are. */
+/* A server that accepts us without asking for our certificate. */
 static void accept_without_asking(struct side *server, enum heart_place place)
 {
 	heart_accept(&heart, server, place);
@@ -190,7 +190,7 @@ Test(access, captured_server_that_does_not_ask_comes_with_an_upstream_for_it)
 	expect_logged("mutual = optional");
 }
 
-/* Twice no protocol in common: with ours, and without any. */
+/* No common protocol twice: with ours, and without any. */
 static void refuse_protocols(struct side *app, enum heart_place place)
 {
 	static const uint8_t no_application_protocol[] = {21, 3, 3, 0, 2, 2, 120};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Listeners that are bound at the start, and what is said and left behind when one cannot be. */
+/* Listeners that are bound at the start, and what is reported and left behind when one cannot be bound. */
 #include "heart.h"
 
 #include <dirent.h>
@@ -19,7 +19,7 @@ struct scene {
 	struct fl_conf *conf;
 	struct fl_bound *items[2];
 	size_t count;
-	int descriptors; /* that this process had before */
+	int descriptors; /* open descriptors of this process before the test */
 	struct fl_err err;
 };
 
@@ -39,7 +39,7 @@ static int count_descriptors(void)
 	return count;
 }
 
-/* A port of loopback that nobody uses now. */
+/* A loopback port that is free now. */
 static unsigned free_port(int family)
 {
 	union fl_sockaddr sa = {.any.sa_family = (sa_family_t)family};
@@ -57,7 +57,7 @@ static unsigned free_port(int family)
 	return ntohs(family == AF_INET6 ? sa.in6.sin6_port : sa.in.sin_port);
 }
 
-/* Takes the text over: [sidecar], so far without `inbound` and `outbound`. */
+/* Takes over the text of [sidecar], which has no `inbound` and `outbound` yet. */
 static void open_scene(char *sidecar)
 {
 	char *ini = fl_format("[identity]\ncredential_bundle = /a\nbundle = /b\n"
@@ -154,7 +154,7 @@ Test(bind, endpoints_are_captures_services_and_upstreams_as_the_ini_has_them)
 			cr_expect_eq(bound->endpoint.is_unix, wanted[i].is_unix);
 			cr_expect_not(bound->endpoint.tproxy);
 			cr_expect_geq(bound->fd, 0);
-			/* Only one of the workers keeps others out. */
+			/* Only one of the workers keeps other processes from binding. */
 			cr_expect_eq(bound->reserved_fd >= 0, worker == 0 && !wanted[i].is_unix);
 		}
 	}
@@ -173,10 +173,10 @@ Test(bind, port_is_kept_from_others_before_anybody_listens)
 	open_scene(web_on("127.0.0.1", port));
 	scene.descriptors--; /* fd, which is closed first */
 	cr_assert_eq(bind_worker(0), 0, "%s", scene.err.text);
-	/* As a second sidecar of the same user would, and as a stranger. */
+	/* Like a second sidecar of the same user, and like another user. */
 	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
 	cr_expect_neq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	/* Clients are refused, and wait for nobody. */
+	/* Clients are refused and do not have to wait. */
 	cr_expect_neq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	cr_expect_eq(errno, ECONNREFUSED);
 	(void)close(fd);
@@ -215,7 +215,8 @@ Test(bind, each_error_is_told_with_its_section_and_remedy)
 	}
 }
 
-/* Whichever call it is: a sentence, and no descriptor is left; or it does without, and both workers have their sockets. */
+/* Any call may fail: either there is a sentence and no descriptor is left, or the call was optional and both workers have
+ * their sockets. */
 Test(bind, each_system_call_that_fails_leaves_nothing_behind)
 {
 	struct faults faults = {.kinds = FAULTS_SYSTEM};
@@ -285,7 +286,7 @@ Test(bind, other_errors_of_ipv6_loopback_and_other_addresses_are_errors)
 	faults_end();
 	expect_sentence("[sidecar] inbound", "cannot listen on [::1]:");
 	close_scene();
-	/* A service that is asked for is not left out. */
+	/* A configured service is not left out. */
 	open_scene(web_on("[::1]", free_port(AF_INET)));
 	faults = (struct faults){.kinds = FAULTS_SYSTEM, .only = "socket", .error = EAFNOSUPPORT};
 	faults_fail(&faults, 1);
@@ -307,7 +308,7 @@ Test(bind, any_address_without_ipv6_is_that_of_ipv4)
 
 	(void)close(probe);
 	open_scene(web_on("*", free_port(AF_INET)));
-	if (probe >= 0) { /* or it is so anyway */
+	if (probe >= 0) { /* or it is so in any case */
 		faults_fail(&faults, 2);
 	}
 	faults_on();
@@ -319,7 +320,7 @@ Test(bind, any_address_without_ipv6_is_that_of_ipv4)
 	close_scene();
 }
 
-/* The worker says so, and serves the others. */
+/* The worker logs it, and serves the other listeners. */
 Test(bind, listener_of_a_family_that_is_missing_is_absent)
 {
 	struct heart heart;
@@ -351,7 +352,7 @@ Test(bind, tproxy_without_its_capability_names_the_remedy)
 	open_scene(fl_format("inbound = 127.0.0.1:%u\noutbound =\n[redirect]\nmode = tproxy\n",
 			     free_port(AF_INET)));
 	while (faults_next(&faults)) {
-		if (faults.round == 0) { /* this user may or may not have it */
+		if (faults.round == 0) { /* this user may or may not have that permission */
 			faults_on();
 			(void)!bind_worker(0);
 			faults_off();
@@ -458,7 +459,7 @@ Test(bind_unix, each_error_is_told_with_its_section_and_remedy)
 	static const struct {
 		const char *call;
 		int error;
-		bool is_stale; /* a path is there, which has to be tried first */
+		bool is_stale; /* a path exists, and must be tried first */
 		const char *why;
 	} cases[] = {{"bind", EACCES, false, "may not write to its directory"},
 		     {"bind", EROFS, false, "cannot listen on unix:"},

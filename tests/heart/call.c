@@ -44,7 +44,7 @@ void call_begin(struct heart *heart, struct call *call, enum call_kind kind)
 	}
 }
 
-/* The relay is open when it has carried something either way; which no test shall see. */
+/* The relay is open once it has carried bytes in both directions. Tests must not see those bytes. */
 static void pass_through(struct call *call)
 {
 	side_say(&call->app, "a");

@@ -16,13 +16,12 @@ bool call_is_inbound(enum call_kind kind);
 bool call_is_tls(enum call_kind kind);
 enum fl_direction call_direction(enum call_kind kind);
 struct side *
-call_caller(struct call *call); /* who opens the connection: the mesh inbound, else the app */
+call_caller(struct call *call); /* opens the connection: the mesh inbound, otherwise the app */
 struct side *call_callee(struct call *call);
 /* The caller connects. */
 void call_begin(struct heart *heart, struct call *call, enum call_kind kind);
-/* The same, and all that follows, until the relay is open. */
+/* Connects, and goes on until the relay is open. */
 void call_open(struct heart *heart, struct call *call, enum call_kind kind);
-void call_close(
-	struct call *call); /* both sides let go; nothing happens by that before the next turn */
+void call_close(struct call *call); /* closes both sides; has an effect in the next turn */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Captured connections: where the kernel says that they wanted to go, and which upstream that belongs to. */
+/* Captured connections: their original destination, as the kernel reports it, and the upstream that it belongs to. */
 #include "dial_bench.h"
 
 #include "base/capture.h"
@@ -83,7 +83,7 @@ Test(captured, captured_address_that_is_no_names_waits_until_the_names_of_its_po
 	connect_captured(&app);
 	HEART_UNTIL(&heart, heart.wanted[0] == 1);
 	cr_expect_str_eq(heart_state(&heart), "resolving");
-	/* The name has another address: this one is nobody's. */
+	/* The name has another address: this one belongs to no upstream. */
 	answered =
 		map_with(FAR, heart.place_ports[PLACE_OTHER], FL_NAME_KNOWN, now_ms() + 5000, NULL);
 	fl_worker_post_upstream_map(heart.worker, answered);
@@ -115,7 +115,7 @@ Test(captured, captured_address_on_the_port_of_a_name_without_address_is_refused
 	expect_reset(&app, FL_REASON_NO_ADDRESS);
 }
 
-/* An address that a plaintext name has: the names are asked again for a moment, and then it goes there all the same. */
+/* The address of a plaintext name: the names are queried again for a moment, and then the connection goes there anyway. */
 Test(captured, loose_address_lingers_and_goes_on)
 {
 	struct fl_upstream_map *map =
@@ -185,7 +185,7 @@ Test(captured, probe_of_capture_is_no_connection)
 	let_go(&app);
 }
 
-/* Inbound: the port says which section, and the app is where the peer wanted to go. */
+/* Inbound: the port selects the section, and the app is at the address that the peer dialled. */
 Test(captured, captured_inbound_connection_reaches_the_port_that_it_was_for)
 {
 	struct side client, app;

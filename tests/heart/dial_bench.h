@@ -40,7 +40,7 @@ static inline void expect_reset(struct side *app, enum fl_reason reason)
 	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
 }
 
-/* Somebody is there, speaks TLS where the door leads to that, and gets what the app says. */
+/* A server accepts, speaks TLS if the door requires it, and gets the app's bytes. */
 static inline void expect_through(struct side *app, enum heart_door door, enum heart_place place)
 {
 	struct side peer;
@@ -61,7 +61,7 @@ static inline uint64_t now_ms(void)
 	return uv_hrtime() / 1000000;
 }
 
-/* One name; of a fixed upstream where port is 0. */
+/* One name; port 0: of a fixed upstream. */
 static inline struct fl_upstream_map *map_with(uint32_t upstream, uint16_t port,
 					       enum fl_name_state state, uint64_t asked_ms,
 					       const char *trouble)

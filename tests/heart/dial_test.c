@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Outbound by fixed listeners: names that have to be asked first, addresses that do not answer, slots that are taken. */
+/* Outbound by fixed listeners: names that must be resolved first, addresses that do not answer, and slots that are in
+ * use. */
 #include "dial_bench.h"
 
 TestSuite(dial, .init = open_heart, .fini = close_heart);
@@ -124,7 +125,7 @@ Test(dial, app_that_leaves_meanwhile_ends_the_dial)
 	}
 }
 
-/* A name may resolve to anything, to us, too. */
+/* A name may resolve to anything, even to our own address. */
 Test(dial, address_that_is_a_listener_of_our_own_is_never_dialled)
 {
 	EACH_FIXED

@@ -21,7 +21,7 @@ static void close_heart(void)
 
 TestSuite(ends, .init = open_heart, .fini = close_heart);
 
-/* Once more than before, this is why one has ended; and it was the last. */
+/* Exactly one more connection has ended for this reason, and it was the last one. */
 static void expect_ended(struct call *call, enum fl_reason reason)
 {
 	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
@@ -31,7 +31,7 @@ static void expect_ended(struct call *call, enum fl_reason reason)
 	open_heart();
 }
 
-/* Lets go of one side, which resets. */
+/* Drops one side, which sends a reset. */
 static void reset(struct side *side)
 {
 	heart_forget(&heart, side);
@@ -96,7 +96,7 @@ Test(ends, both_finish_in_one_turn)
 	}
 }
 
-/* A direction goes on for as long as it likes after the other one has finished. */
+/* A direction may continue for any time after the other one has finished. */
 Test(ends, half_closed_connection_carries_on)
 {
 	EACH_KIND
@@ -227,7 +227,7 @@ Test(ends, broken_record_of_the_peer_becomes_a_reset)
 
 #define MUCH (8u << 20)
 
-/* More than the kernel takes, and the end behind it: all of it arrives, and the end last. */
+/* More bytes than the kernel buffers, followed by the end: all of them arrive, and then the end. */
 static void finish_with_much_on_its_way(enum call_kind kind, bool to_app)
 {
 	static uint8_t data[MUCH];
@@ -361,7 +361,7 @@ Test(ends, idle_connection_is_reset_after_idle_timeout)
 	}
 }
 
-/* What the kernel would say of a peer that acknowledges nothing any more. */
+/* What the kernel reports about a peer that no longer acknowledges anything. */
 Test(ends, peer_whose_kernel_is_gone_ends_after_peer_timeout)
 {
 	EACH_KIND

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whole calls of each kind, from accept to close, with each of their calls failing in turn. What fails costs at most the
- * connection: both ends hear of it, nobody gets a wrong byte or a clean end that is none, and nothing stays behind. */
+/* Whole calls of each kind, from accept to close, with each of their calls failing in turn. A failure costs at most the
+ * connection: both ends notice it, neither gets a wrong byte or a false clean end, and nothing is left behind. */
 #include "call.h"
 
 #include <string.h>
 
-#define QUIET_TURNS 48 /* without progress: nothing comes any more */
+#define QUIET_TURNS 48 /* turns without progress: no more bytes will arrive */
 
 static const char question[] = "May I have this dance?";
 static const char answer[] = "You may.";
 
 static struct heart heart;
 
-/* A call that goes on by itself, whatever happens to it. */
+/* A call that continues by itself, even after failures. */
 struct talk {
 	struct call call;
 	bool is_accepted, is_asked, is_answered, is_over;
@@ -44,7 +44,7 @@ static bool may_speak(const struct side *side)
 	return side->tls == NULL || side->is_up;
 }
 
-/* The next step, if it is time for one. */
+/* Takes the next step, if it is due. */
 static void go_on(struct talk *talk)
 {
 	struct side *caller = call_caller(&talk->call), *callee = call_callee(&talk->call);
@@ -67,7 +67,7 @@ static void go_on(struct talk *talk)
 	}
 }
 
-/* Grows with whatever happens. */
+/* Grows with every event. */
 static size_t progress_of(const struct talk *talk)
 {
 	const struct side *app = &talk->call.app, *mesh = &talk->call.mesh;
@@ -128,7 +128,7 @@ static void expect_nothing_left(struct talk *talk)
 	for (unsigned i = 0; i < QUIET_TURNS && heart_open_connections(&heart) > 0; i++) {
 		heart_turn(&heart);
 	}
-	/* Where the end itself was what failed, a deadline is left. */
+	/* If ending the connection was the call that failed, a deadline ends it. */
 	if (heart_open_connections(&heart) > 0) {
 		heart_skip_ms(&heart, 12000);
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Handshakes of sessions, either way: whatever pieces they come in, whoever is there, and those that fail. */
+/* Handshakes of sessions in both directions: in pieces of any size, with every kind of peer, and with failures. */
 #include "call.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static void close_heart(void)
 
 TestSuite(handshake, .init = open_heart, .fini = close_heart);
 
-/* A call whose TLS side is there, and has said nothing that the sidecar has seen. */
+/* A call whose TLS side is connected, and of which the sidecar has seen no bytes. */
 static void begin(struct call *call, enum call_kind kind)
 {
 	call_begin(&heart, call, kind);
@@ -31,7 +31,7 @@ static void begin(struct call *call, enum call_kind kind)
 	}
 }
 
-/* The app is there, and gets what the peer says. */
+/* The app is connected, and gets the peer's bytes. */
 static void expect_open(struct call *call)
 {
 	HEART_UNTIL(&heart, call->mesh.is_up);
@@ -66,8 +66,8 @@ Test(handshake, bytes_may_come_one_by_one)
 	shake_hands_in_single_bytes(CALL_OUT_TLS);
 }
 
-/* Every byte of what the peer says first is an end of its first piece: each, with FAIRLEAD_LONG=1; else those around the
- * records' heads and the ends, and of the rest one in so many. */
+/* The peer's first flight is cut after each byte in turn. With FAIRLEAD_LONG=1 every cut is tested; otherwise only cuts
+ * near record headers and ends, and a sample of the rest. */
 #define STEP 23u
 #define HEAD 96u
 
@@ -86,7 +86,7 @@ static void shake_hands_in_two_pieces(enum call_kind kind)
 
 		begin(&call, kind);
 		call.mesh.cut = cut;
-		/* A server speaks when it has been spoken to. */
+		/* A server sends only after the client has sent. */
 		while (call.mesh.sent == 0) {
 			len = call.mesh.out_len > 0 ? call.mesh.out_len : len;
 			heart_turn(&heart);
@@ -107,7 +107,7 @@ Test(handshake, first_flight_of_a_server_may_be_cut_anywhere)
 	shake_hands_in_two_pieces(CALL_OUT_TLS);
 }
 
-/* The client's last flight, with the first words behind it in one piece. */
+/* The client's last flight and its first data in one piece. */
 Test(handshake, last_flight_may_be_cut_anywhere_with_data_behind_it)
 {
 	size_t len = 2;
@@ -189,7 +189,8 @@ Test(handshake, revoked_peers_are_refused)
 
 /* --- other protocols ------------------------------------------------------------------------------ */
 
-/* A server that does not know ours says so, and is asked again without; the next connection does so at once. */
+/* A server that does not know our protocol refuses it, and is dialled again without one; the next connection omits it
+ * immediately. */
 Test(handshake, server_that_refuses_our_protocol_is_asked_without_it)
 {
 	for (unsigned i = 0; i < 2; i++) {
@@ -255,7 +256,7 @@ Test(handshake, record_that_is_too_long_is_refused)
 	expect_end_after_bytes(CALL_OUT_TLS, record, sizeof(record), FL_REASON_TLS_PROTOCOL);
 }
 
-/* One bit of the server's first flight is another: nothing comes through, whichever it is. */
+/* Any one bit of the server's first flight is flipped: no data gets through. */
 Test(handshake, flight_with_a_bit_that_is_wrong_is_refused)
 {
 	for (size_t at = 0; at < 1400; at += 61) {
@@ -311,7 +312,7 @@ Test(handshake, server_that_stalls_ends_in_time)
 
 	heart_take(&heart, &(struct heart_options){.extra = "[limits]\nhandshake_timeout = 3s\n"});
 	call_begin(&heart, &call, CALL_OUT_TLS);
-	heart_accept(&heart, &call.mesh, PLACE_MESH); /* and says nothing */
+	heart_accept(&heart, &call.mesh, PLACE_MESH); /* and sends nothing */
 	HEART_UNTIL(&heart, call.mesh.got_len > 0);
 	heart_skip_ms(&heart, 2900);
 	cr_expect_str_eq(heart_state(&heart), "handshake");
@@ -335,7 +336,7 @@ Test(handshake, client_that_stalls_after_its_hello_ends_in_time)
 	end(&call);
 }
 
-/* What the hello took is gone: the time for the whole began with its first byte. */
+/* The time spent on the ClientHello counts: the timeout of the whole handshake began with its first byte. */
 Test(handshake, slow_hello_leaves_less_time_for_the_rest)
 {
 	struct call call;
@@ -355,7 +356,7 @@ Test(handshake, slow_hello_leaves_less_time_for_the_rest)
 	heart_settle(&heart);
 	cr_expect_eq(heart_open_connections(&heart), 1);
 	heart_skip_ms(&heart, 700);
-	heart_settle(&heart); /* at once: real time would do, too */
+	heart_settle(&heart); /* immediately: real time would also do */
 	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_HANDSHAKE_TIMEOUT), 1);
 	end(&call);
 }

@@ -24,7 +24,7 @@
 
 /* --- credentials -------------------------------------------------------------------------------- */
 
-/* Contexts of an engine that the test drives. */
+/* Contexts for engines that the test drives. */
 struct heart_ctx {
 	struct heart_ctx *next;
 	const char *own;
@@ -126,14 +126,14 @@ static void free_contexts(struct heart *heart)
 
 /* --- generations -------------------------------------------------------------------------------- */
 
-/* What a section says by default. */
+/* The default lines of a section. */
 static char *to_place(const struct heart *heart, const char *key, enum heart_place place,
 		      const char *more)
 {
 	return fl_format("%s = 127.0.0.1:%u\n%s", key, heart->place_ports[place], more);
 }
 
-/* One that is not there any more is an empty text. */
+/* A section that is gone is an empty text. */
 static char *section(const struct heart *heart, const char *name, enum heart_door door,
 		     const char *lines, bool is_lacking)
 {
@@ -426,7 +426,7 @@ void heart_skip_ms(struct heart *heart, uint64_t ms)
 		ms -= step;
 		heart_turn(heart);
 		heart_turn(
-			heart); /* libuv looks at the time before it waits: timers that are due fire in the next turn */
+			heart); /* libuv reads the clock before it waits: timers that are due fire in the next turn */
 	}
 }
 

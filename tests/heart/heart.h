@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TEST_HEART_H
 #define FL_TEST_HEART_H
-/* heart - a worker without its thread, whose loop the test turns; the test is the app, the peers, the main thread and the clock.
+/* heart - a worker without its thread, whose loop the test runs; the test plays the app, the peers, the main thread and the
+ * clock.
  *
  *   struct heart heart;
  *   struct call call;                                 (call.h)
@@ -13,8 +14,8 @@
  *   call_close(&call);
  *   heart_close(&heart);                               nothing is left, or the test fails
  *
- * Sockets are real, on loopback. A turn is one look at all that has happened; between two turns nothing happens. Faults
- * (faults.h) strike inside of turns only. Time passes by heart_skip_ms(). */
+ * Sockets are real, on loopback. A turn handles all events so far; between two turns nothing happens. Faults (faults.h)
+ * occur only inside turns. Time passes by heart_skip_ms(). */
 #include <criterion/criterion.h>
 
 #include "clock.h"
@@ -25,7 +26,7 @@
 
 /* Where connections arrive, in the order of the worker's endpoints. */
 enum heart_door {
-	DOOR_CAPTURE_IN, /* [sidecar] inbound; what the kernel says of them: heart_pretend_destination() */
+	DOOR_CAPTURE_IN, /* [sidecar] inbound; their original destination: heart_pretend_destination() */
 	DOOR_CAPTURE_OUT, /* [sidecar] outbound */
 	DOOR_STRICT,      /* [service web]: mutual TLS */
 	DOOR_PERMISSIVE,  /* [service open]: either */
@@ -37,31 +38,31 @@ enum heart_door {
 
 /* The test's own listening sockets. */
 enum heart_place {
-	PLACE_APP,   /* where all services lead */
-	PLACE_MESH,  /* where both upstreams lead */
-	PLACE_OTHER, /* where captured connections may lead; no section names it */
+	PLACE_APP,   /* the app of all services */
+	PLACE_MESH,  /* the destination of both upstreams */
+	PLACE_OTHER, /* a destination for captured connections; no section names it */
 	PLACES
 };
 
 struct heart_options {
 	const char *rules; /* INI; NULL: all of prod.example, and plaintext, are admitted */
 	const char *extra; /* INI, appended. NULL: none */
-	/* Lines of a section beyond `listen`, in place of those that it has by default. */
+	/* Lines of a section besides `listen`, instead of its default lines. */
 	const char *web;    /* app = 127.0.0.1:(PLACE_APP) */
 	const char *clear;  /* the same, and mode = plaintext */
 	const char *api;    /* to = 127.0.0.1:(PLACE_MESH), peer = (the ID of p256) */
 	const char *db;     /* the same `to`, and mode = plaintext */
 	const char *access; /* [log] access; NULL: all */
 	const char *own;    /* of tests/lib/pki.py: our certificate and key; NULL: p256-twin */
-	const char *bundle; /* likewise: roots, separated by '+'; NULL: root */
-	const char *crl;    /* likewise; NULL: none */
-	/* What captured connections belong to, with upstreams in the order of the INI (api, db, and those of extra); taken
-	 * over. NULL: an empty one, so that all belong to [outbound]. */
+	const char *bundle; /* of tests/lib/pki.py: roots, separated by '+'; NULL: root */
+	const char *crl;    /* of tests/lib/pki.py: CRLs; NULL: none */
+	/* The map for captured connections, with upstreams in the order of the INI (api, db, and those of extra); taken
+	 * over. NULL: an empty map, so that all belong to [outbound]. */
 	struct fl_upstream_map *map;
 	bool lacks_api_and_web; /* the INI has lost these two sections */
 	/* For heart_open() only. */
-	bool is_closed;  /* no generation yet: heart_take() brings it */
-	bool has_thread; /* the worker runs by itself, as in earnest; turns pump the sides only */
+	bool is_closed; /* no generation yet: heart_take() brings it */
+	bool has_thread; /* the worker runs on its own thread, as in production; turns only pump the sides */
 	const struct fl_conntrack *conntrack; /* NULL: none */
 };
 
@@ -71,44 +72,44 @@ struct heart {
 	struct fl_worker *worker;
 	struct fl_loop *loop;             /* the worker's */
 	uv_loop_t main_loop;              /* of the main thread */
-	struct fl_mailbox main;           /* what the worker tells it */
-	unsigned idle;                    /* how often it said that nothing is open */
-	unsigned wanted[64];              /* how often it wanted each name */
+	struct fl_mailbox main;           /* mail from the worker */
+	unsigned idle;                    /* how often the worker reported that nothing is open */
+	unsigned wanted[64];              /* how often it asked for each name */
 	struct fl_generation *generation; /* the newest */
 	struct fl_peer_counts *peers;
 	struct fl_plaintext_counts *plaintext;
 	bool has_thread;
-	bool spares_calls; /* the test's to set: faults do not strike in turns */
+	bool spares_calls; /* the test sets it: no faults occur in turns */
 	struct fl_log log;
 	int log_fd;     /* a file in memory */
 	char *log_text; /* heart_log() */
 	uint16_t ports[DOORS];
-	int held[DOORS]; /* keep the ports */
+	int held[DOORS]; /* keep the ports reserved */
 	int places[PLACES];
 	uint16_t place_ports[PLACES];
 	struct heart_ctx *contexts; /* of the test's own engines */
-	struct side *sides[32];     /* that a turn pumps */
+	struct side *sides[32];     /* sides that a turn pumps */
 	size_t side_count;
 };
 
-/* options: NULL: all as it is by default. */
+/* options NULL: the defaults. */
 void heart_open(struct heart *heart, const struct heart_options *options);
-/* Ends what is open, and the worker. */
+/* Ends open connections and the worker. */
 void heart_close(struct heart *heart);
 
 /* A new generation comes into force. */
 void heart_take(struct heart *heart, const struct heart_options *options);
-/* The same options as a candidate: one reference. */
+/* Builds a candidate from the same options: one reference. */
 struct fl_share *heart_candidate(struct heart *heart, const struct heart_options *options);
 
-/* One turn: every side sends and reads, and the loop looks at all that has happened. */
+/* One turn: every side sends and reads, and the loop handles all events. */
 void heart_turn(struct heart *heart);
-/* Turns until nothing happens any more: a few dozen. For what must not happen. */
+/* Runs a few dozen turns, until nothing happens any more. For checking that an event does not occur. */
 void heart_settle(struct heart *heart);
-/* So much time passes, in steps that timers can keep up with. */
+/* Skips this much time, in steps that timers can keep up with. */
 void heart_skip_ms(struct heart *heart, uint64_t ms);
 
-/* Turns until the condition holds. In vain for ten seconds: the test fails. */
+/* Runs turns until the condition holds. The test fails after ten seconds. */
 #define HEART_UNTIL(heart, condition)                                                              \
 	do {                                                                                       \
 		uint64_t until_ = clock_real_ms() + 10000;                                         \
@@ -119,27 +120,27 @@ void heart_skip_ms(struct heart *heart, uint64_t ms);
 			heart_rest(turns_);                                                        \
 		}                                                                                  \
 	} while (0)
-void heart_rest(unsigned turns); /* after many turns: lets others have the processor */
+void heart_rest(unsigned turns); /* after many turns: yields the processor */
 
 /* What the log says so far. Until the next call. */
 const char *heart_log(struct heart *heart);
-/* Does a line hold that, now? */
+/* Does a log line contain this text now? */
 bool heart_logged(struct heart *heart, const char *text);
 /* How many connections of a direction have ended for that reason. */
 uint64_t heart_ended(const struct heart *heart, enum fl_direction direction, enum fl_reason reason);
 unsigned heart_open_connections(const struct heart *heart);
-/* The one open stream, session or stranger as /connections tells it; fails the test if there is not just one. */
+/* The only open stream, session or stranger, as /connections lists it; fails the test unless there is exactly one. */
 const char *heart_state(struct heart *heart);
 
 /* --- sides ------------------------------------------------------------------------------------------ */
 
 /* Connects to a door; from now on turns pump it. */
 void heart_connect(struct heart *heart, struct side *side, enum heart_door door);
-/* Somebody who was dialled accepts. */
+/* Accepts a connection at a place that was dialled. */
 void heart_accept(struct heart *heart, struct side *side, enum heart_place place);
 void heart_speak_tls(struct heart *heart, struct side *side, enum fl_tls_role role,
 		     const char *own);
-/* The same, but for the hello: side_speak_tls() says it. */
+/* The same without the ClientHello, which side_speak_tls() sends. */
 void heart_make_engine(struct heart *heart, struct side *side, enum fl_tls_role role,
 		       const char *own);
 /* With other application protocols than ours, separated by commas; NULL: none. */
@@ -148,14 +149,14 @@ void heart_speak_tls_with(struct heart *heart, struct side *side, enum fl_tls_ro
 void heart_watch(struct heart *heart, struct side *side);  /* turns pump it from now on */
 void heart_forget(struct heart *heart, struct side *side); /* turns do not pump it any more */
 
-/* Takes those that nobody has accepted, and lets go of them. */
+/* Accepts all waiting connections, and drops them. */
 void heart_empty_queues(struct heart *heart);
 
-/* From now on captured connections wanted to go there; NULL: the kernel is asked again. */
+/* From now on this is the original destination of captured connections; NULL: the kernel's again. */
 void heart_pretend_destination(const struct sockaddr *to);
-/* 127.0.0.1, and that port. */
+/* 127.0.0.1 with that port. */
 struct sockaddr_in heart_loopback(uint16_t port);
-/* Addresses of [upstream NAME] from now on: the test's own place, or none at all (PLACES). */
+/* Sets the addresses of [upstream NAME] from now on: one of the test's places, or none (PLACES). */
 void heart_point(struct heart *heart, const char *upstream, enum heart_place place);
 
 #endif

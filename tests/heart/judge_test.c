@@ -27,7 +27,7 @@ TestSuite(judge, .init = open_heart, .fini = close_heart);
 #define CLOSES_ALL "[rotation]\non_policy_loss = close\non_trust_loss = close\non_expiry = close\n"
 #define KEEPS_ALL "[rotation]\non_policy_loss = keep\non_trust_loss = keep\non_expiry = keep\n"
 
-/* What takes its right from each kind of call. */
+/* The change that makes each kind of call inadmissible. */
 static struct heart_options denial_of(enum call_kind kind)
 {
 	static const char others[] = "[allow else]\nfrom = spiffe://prod.example/else\n";
@@ -54,7 +54,7 @@ static void expect_closed(struct call *call, enum fl_reason reason)
 		     heart_log(&heart));
 	HEART_UNTIL(&heart, side_was_reset(&call->mesh) || call->mesh.failure != NULL ||
 				    call->mesh.has_fin);
-	if (call_is_tls(call->kind)) { /* a peer that has heard nothing final of us is told why */
+	if (call_is_tls(call->kind)) { /* without our close_notify yet: an alert says why */
 		HEART_UNTIL(&heart, call->mesh.failure != NULL);
 		cr_expect_eq(call->mesh.failure->cause, FL_TLS_CAUSE_PEER_ALERT);
 	}
@@ -198,7 +198,7 @@ Test(judge, peer_that_is_revoked_is_closed)
 	lose_by(&(struct heart_options){.crl = "own", .extra = CLOSES_ALL}, FL_REASON_REVOKED);
 }
 
-/* After that, no certificate of this process is good any more. */
+/* After that, no certificate of this process is valid any more. */
 static void outlive_certificate(enum call_kind kind)
 {
 	struct call call;
@@ -223,7 +223,7 @@ Test(judge, server_whose_certificate_runs_out_is_closed)
 	outlive_certificate(CALL_OUT_TLS);
 }
 
-/* The generation changes while a handshake is under way: what is ready is judged by the new one. */
+/* The generation changes during a handshake: the connection is judged by the new one when it is ready. */
 Test(judge, peer_that_becomes_ready_late_is_judged_by_the_current_generation)
 {
 	struct heart_options options = denial_of(CALL_OUT_TLS);
@@ -376,7 +376,7 @@ Test(judge, preview_tells_who_would_be_closed_and_closes_nobody)
 	{
 		struct heart_options options = denial_of(kind);
 		struct fl_preview preview;
-		unsigned losers = call_is_inbound(kind) ? 2 : 1; /* a policy is about both */
+		unsigned losers = call_is_inbound(kind) ? 2 : 1; /* the policy covers both */
 
 		options.extra = CLOSES_ALL;
 		start_preview(&preview, &options);
@@ -472,7 +472,7 @@ Test(judge, preview_without_memory_ends_all_the_same)
 	expect_carries_on(&call);
 }
 
-/* A chain that has to be verified anew: without memory for that, the connection is lost. */
+/* A chain must be verified again: if memory runs out, the connection is lost. */
 Test(judge, judging_without_memory_costs_that_connection_at_most)
 {
 	struct faults faults = {.kinds = FAULTS_MEMORY};
@@ -500,7 +500,7 @@ Test(judge, judging_without_memory_costs_that_connection_at_most)
 
 /* --- walks ---------------------------------------------------------------------------------------- */
 
-/* More than one walk at a time: what is for the judge begins again, and the others come after it. */
+/* More than one walk is requested: judging begins again, and the other aims follow it. */
 Test(judge, walks_for_several_aims_see_each_connection)
 {
 	struct call calls[CALL_KINDS];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Judgement of open connections, more closely: which of several losses counts, plaintext destinations that are claimed, and what
- * happens between two slices of a walk. judge_test.c has what is judged at all. */
+/* Judgement of open connections in detail: which of several losses counts, plaintext destinations that are claimed, and
+ * what happens between two slices of a walk. judge_test.c tests the basic cases. */
 #include "call.h"
 
 #include <stdlib.h>
@@ -119,7 +119,7 @@ Test(judged, plaintext_to_an_upstream_that_is_mtls_now_is_closed)
 	expect_ended(&call, FL_REASON_POLICY_LOST);
 }
 
-/* [upstream db] by a name: whose addresses it may have is decided anew. */
+/* [upstream db] is configured by a name: the owner of its addresses is decided again. */
 static char *db_by_name(const char *more)
 {
 	return fl_format("to = far.example:%u\nmode = plaintext\n%s", heart.place_ports[PLACE_MESH],
@@ -178,7 +178,7 @@ Test(judged, plaintext_connection_to_an_address_that_is_not_within_any_more_is_c
 	free(after);
 }
 
-/* The claim comes while it is dialled, whether the dial or the map is ready first. */
+/* The claim arrives while the address is dialled; either the dial or the map is ready first. */
 Test(judged, address_that_is_claimed_during_the_dial_is_not_used)
 {
 	char *db = db_by_name("");
@@ -207,7 +207,7 @@ Test(judged, address_that_is_claimed_during_the_dial_is_not_used)
 
 static unsigned shown;
 
-/* Whoever sees a stream takes long for it: a slice has one. */
+/* Visiting a stream takes so long that a slice has only one. */
 static bool take_long(void *user, struct fl_stream *stream)
 {
 	(void)user;
@@ -217,7 +217,7 @@ static bool take_long(void *user, struct fl_stream *stream)
 	return true;
 }
 
-/* Before anybody else is shown a stream, or after that. */
+/* Before any other visitor gets a stream, or afterwards. */
 static void slow_down(enum fl_walk_aim aim)
 {
 	shown = 0;
@@ -261,7 +261,7 @@ Test(judged, traffic_goes_on_between_slices)
 	close_each(calls);
 }
 
-/* Those that have ended are not looked at, nor those that have come; the others are, once. */
+/* Streams that have ended or begun meanwhile are not visited; all others are visited once. */
 Test(judged, walk_outlives_those_that_end_and_leaves_out_those_that_come)
 {
 	struct call calls[CALL_KINDS], late;
@@ -286,7 +286,7 @@ Test(judged, walk_outlives_those_that_end_and_leaves_out_those_that_come)
 	close_each(calls);
 }
 
-/* A generation that arrives while another one is judged by: what is not judged yet never is by the older one. */
+/* A generation arrives during a walk for another one: streams that are not judged yet are judged only by the newer one. */
 Test(judged, newer_generation_begins_the_judgement_again)
 {
 	struct call calls[CALL_KINDS];
@@ -298,7 +298,7 @@ Test(judged, newer_generation_begins_the_judgement_again)
 	fl_walk_start(&heart.worker->review.walk, FL_WALK_RECYCLE);
 	HEART_UNTIL(&heart, last->judged > 0);
 	heart_settle(&heart);
-	/* What it has closed is gone; and now all are welcome again. */
+	/* The closed connections are gone; now all are admitted again. */
 	cr_expect_eq(last->closed[FL_LOSS_POLICY], 2);
 	heart_take(&heart, &(struct heart_options){.extra = CLOSES});
 	heart_settle(&heart);
@@ -394,7 +394,7 @@ Test(judged, preview_counts_all_and_lists_as_many_as_were_asked_for)
 	for (unsigned i = 0; i < 3; i++) {
 		call_open(&heart, &calls[i], CALL_IN_TLS);
 	}
-	call_begin(&heart, &stranger, CALL_IN_PLAIN); /* and does not get to its app */
+	call_begin(&heart, &stranger, CALL_IN_PLAIN); /* and does not reach its app */
 	HEART_UNTIL(&heart, heart_open_connections(&heart) == 4);
 	start_preview(&preview, 2, &(struct heart_options){.rules = nobody, .extra = CLOSES});
 	HEART_UNTIL(&heart, previewed == 1);
@@ -458,7 +458,7 @@ Test(judged, preview_and_judgement_in_one_walk_see_each_connection)
 
 	open_each(calls);
 	slow_down(FL_WALK_LOG);
-	/* A walk for both comes after this one. */
+	/* A walk for both aims follows this one. */
 	for (unsigned i = 0; i < 2; i++) {
 		fl_walk_start(&heart.worker->review.walk, FL_WALK_LOG);
 	}
@@ -475,7 +475,7 @@ Test(judged, preview_and_judgement_in_one_walk_see_each_connection)
 
 /* --- calls that fail -------------------------------------------------------------------------------- */
 
-/* Whatever fails while the losers are closed: they are closed, and nobody else is. */
+/* If any call fails while connections are closed, exactly the refused ones are closed. */
 Test(judged, system_calls_that_fail_save_no_loser)
 {
 	struct faults faults = {.kinds = FAULTS_SYSTEM};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The pace at which connections of older generations, and of a great age, come to their end. */
+/* The pace at which connections of older generations, and those that reach max_age, end. */
 #include "call.h"
 
 #include <netinet/tcp.h>
@@ -46,7 +46,7 @@ static unsigned count_ended(unsigned from, unsigned to)
 	return count;
 }
 
-/* The one that was asked has the last word. */
+/* The side that was asked sends the last bytes. */
 static void converse(struct call *call)
 {
 	struct side *caller = call_caller(call), *callee = call_callee(call);
@@ -60,7 +60,7 @@ static void converse(struct call *call)
 
 #define PATIENT "[limits]\nidle_timeout = 0\n"
 
-/* Half of them have been idle for minutes, the others have just spoken. recycle = 80 s: they go within 60 s. */
+/* Half of them have been idle for minutes, the others have just sent bytes. recycle = 80 s: they go within 60 s. */
 Test(recycle, longest_idle_go_first_and_evenly_over_three_quarters_of_the_time)
 {
 	unsigned most = 0, before = 0;
@@ -110,18 +110,18 @@ Test(recycle, connections_of_the_current_generation_stay)
 	heart_skip_ms(&heart, 25000);
 	cr_expect(has_ended(&calls[0]));
 	cr_expect_not(has_ended(&calls[1]));
-	/* Nobody is looked for any more. */
+	/* No further rounds take place. */
 	cr_expect_not(uv_is_active((uv_handle_t *)&heart.worker->review.recycle.timer));
 	converse(&calls[1]);
 }
 
-/* An answer may be due: a quarter of the time is waited for it. */
+/* An answer may be due: the pause is a quarter of the time. */
 Test(recycle, question_without_an_answer_is_waited_for_longer)
 {
 	const int on = 1;
 
 	open_calls(PATIENT, 2, CALL_IN_PLAIN);
-	/* The kernel's time does not pass: what it delays would never arrive. */
+	/* The kernel's clock does not advance: packets that it delays would never arrive. */
 	cr_assert_eq(setsockopt(calls[0].mesh.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
 	heart_skip_ms(&heart, 60000);
 	heart_take(&heart, &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 40s\n"});
@@ -153,7 +153,7 @@ Test(recycle, bytes_that_are_under_way_are_no_pause)
 	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_RECYCLED), 1, "its time is over");
 }
 
-/* A newer generation takes recycle away: those that were to go stay. */
+/* A newer generation removes `recycle`: the remaining connections stay. */
 Test(recycle, is_off_when_a_generation_says_so)
 {
 	open_calls(PATIENT, 4, CALL_IN_PLAIN);
@@ -164,7 +164,7 @@ Test(recycle, is_off_when_a_generation_says_so)
 	cr_expect_eq(count_ended(0, 4), 0);
 }
 
-/* Both are set: the shorter one is looked for in time, and older generations have no other age. */
+/* Both are set: rounds are frequent enough for the shorter one, and max_age is the same for older generations. */
 Test(recycle, max_age_is_for_those_that_recycle_is_not_for)
 {
 	static const struct heart_options options = {
@@ -178,7 +178,7 @@ Test(recycle, max_age_is_for_those_that_recycle_is_not_for)
 	cr_expect(calls[1].app.has_finished);
 }
 
-/* Its handshake began under the generation before: it is among those that have to go. */
+/* Its handshake began under the previous generation, so it must end too. */
 Test(recycle, connection_that_becomes_ready_late_is_of_the_older_generation)
 {
 	struct heart_options options = {.extra = PATIENT "[rotation]\nrecycle = 20s\n"};
@@ -191,7 +191,7 @@ Test(recycle, connection_that_becomes_ready_late_is_of_the_older_generation)
 	call->mesh.got_len = 0;
 	heart_forget(&heart, &call->mesh);
 	heart_take(&heart, &options);
-	/* Looked for in vain, and not any more. */
+	/* A round finds none, and no further rounds take place. */
 	heart_skip_ms(&heart, 3000);
 	cr_expect_not(uv_is_active((uv_handle_t *)&heart.worker->review.recycle.timer));
 	heart_speak_tls(&heart, &call->mesh, FL_TLS_SERVER, "p256");
@@ -202,7 +202,7 @@ Test(recycle, connection_that_becomes_ready_late_is_of_the_older_generation)
 	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, FL_REASON_RECYCLED), 1);
 }
 
-/* A judgement in the middle of a look: the look begins again, and counts nobody twice. */
+/* A judgement in the middle of a round: the round begins again, and counts no connection twice. */
 Test(recycle, look_that_begins_again_counts_each_connection_once)
 {
 	open_calls(PATIENT, 4, CALL_IN_PLAIN);
@@ -214,7 +214,7 @@ Test(recycle, look_that_begins_again_counts_each_connection_once)
 	cr_expect_eq(heart.worker->review.judge.last.judged, 4);
 }
 
-/* The main thread does not wait for those who would go by themselves. */
+/* The main thread does not wait for connections that would end by themselves. */
 Test(recycle, goes_on_while_the_worker_drains_and_ends_with_it)
 {
 	open_calls(PATIENT, 2, CALL_IN_TLS);

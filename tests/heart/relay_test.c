@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Bytes between an app and a peer: all of them, in order, whatever pieces they come in, and whoever is slow. */
+/* Bytes between an app and a peer: all of them arrive in order, in pieces of any size, even if one side is slow. */
 #include "call.h"
 
 #include <stdlib.h>
@@ -65,7 +65,7 @@ Test(relay, bytes_may_come_one_by_one)
 	}
 }
 
-/* In two pieces, which meet at each byte of what is sent in turn: of each record, where it is TLS. */
+/* In two pieces, cut after each byte in turn; with TLS, after each byte of each record. */
 static void say_in_two_pieces(struct side *from, struct side *to)
 {
 	for (size_t cut = 1, len = 2; cut < len; cut++) {
@@ -97,7 +97,7 @@ Test(relay, records_may_be_cut_anywhere)
 /* --- much -------------------------------------------------------------------------------------- */
 
 #define MUCH (8u << 20)
-#define MOST_OUT_LEN (1u << 20) /* that a side has waiting for the kernel */
+#define MOST_OUT_LEN (1u << 20) /* bytes that a side has waiting for the kernel */
 
 /* Byte number i of what is sent; both directions differ. */
 static uint8_t byte_at(size_t i, uint8_t seed)
@@ -177,7 +177,7 @@ Test(relay, much_goes_both_ways_at_once)
 	}
 }
 
-/* How much a sender gets rid of while the other side reads nothing: what is in flight is bounded by the kernel and one read. */
+/* How much a sender can send while the other side reads nothing: the kernel's buffers and one read bound it. */
 static size_t send_into_the_void(struct flow *flow)
 {
 	size_t before;
@@ -202,7 +202,7 @@ static void hold_back_and_go_on(enum call_kind kind, bool to_app)
 	struct flow back = to_app ? flow_to_mesh(&call) : flow_to_app(&call);
 	cr_expect_lt(send_into_the_void(&flow), MUCH, "the sender is never stopped");
 	cr_expect_str_eq(heart_state(&heart), "open");
-	/* The other direction is not held back by that. */
+	/* That does not delay the other direction. */
 	side_say(back.from, answer);
 	flow.from->is_deaf = false;
 	HEART_UNTIL(&heart, side_has(back.to, answer));
@@ -228,7 +228,7 @@ Test(relay, app_that_does_not_read_stops_the_peer_and_nothing_is_lost)
 	}
 }
 
-/* Whoever resets is heard although nobody reads it just now. */
+/* A reset is noticed even if that side is not being read. */
 static void reset_while_held_back(enum call_kind kind, bool to_app)
 {
 	struct call call;
@@ -258,7 +258,7 @@ Test(relay, reset_of_one_that_is_held_back_is_heard)
 	}
 }
 
-/* With a kernel that takes nothing, again and again. */
+/* The kernel repeatedly accepts no bytes. */
 Test(relay, what_waits_for_the_kernel_goes_out_in_order)
 {
 	EACH_KIND
@@ -285,7 +285,7 @@ Test(relay, what_waits_for_the_kernel_goes_out_in_order)
 
 #define EARLY 60000u /* more than is read ahead */
 
-/* The app takes its time: SYNs get no answer. What the peer says meanwhile is kept, up to a bound, and so is its end. */
+/* The app is slow: SYNs get no answer. The peer's bytes are kept meanwhile, up to a bound, and so is its end. */
 static void say_much_to_an_app_that_is_late(enum call_kind kind, bool finishes)
 {
 	struct sockaddr_in to = heart_loopback(heart.place_ports[PLACE_APP]);
@@ -312,7 +312,7 @@ static void say_much_to_an_app_that_is_late(enum call_kind kind, bool finishes)
 		side_close(&fill[i]);
 	}
 	heart_empty_queues(&heart);
-	/* The kernel's second SYN comes after a second. */
+	/* The kernel sends its second SYN after a second. */
 	heart_accept(&heart, &call.app, PLACE_APP);
 	HEART_UNTIL(&heart, call.app.got_len == EARLY);
 	HEART_UNTIL(&heart, call.app.has_finished == finishes);
@@ -351,7 +351,7 @@ Test(relay, peer_may_change_its_keys)
 	}
 }
 
-/* What the server puts off until it speaks goes before its answer. */
+/* Bytes that the server delays until it sends go out before its answer. */
 Test(relay, peer_may_change_its_keys_before_the_first_word)
 {
 	struct call call;
@@ -367,7 +367,7 @@ Test(relay, peer_may_change_its_keys_before_the_first_word)
 	call_close(&call);
 }
 
-/* A peer that asks for new keys and takes no answer is not heard until it does. */
+/* A peer that requests key updates and does not read the answers is not read until it does. */
 Test(relay, peer_that_changes_its_keys_again_and_again_is_bounded)
 {
 	struct faults faults = {.kinds = FAULTS_AGAIN};

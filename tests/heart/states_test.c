@@ -16,7 +16,7 @@
 
 static struct heart heart;
 
-/* What is legal, once more: "FROM > TO TO ...", by name. */
+/* The legal transitions, written again: "FROM > TO TO ...", by name. */
 static const char *const stream_rules[] = {
 	"naming > waiting dial_mesh closed",
 	"waiting > dial_mesh closed",
@@ -59,7 +59,7 @@ static bool is_legal(const char *const *rules, size_t count, const char *from, c
 	return false;
 }
 
-/* In a process of its own, which is not to leave a core or a line behind. */
+/* Runs in its own process, which must not leave a core dump or a line behind. */
 static bool ends_the_process(const struct fl_states *states, unsigned from, unsigned to)
 {
 	struct fl_endpoint endpoint = {.loop = heart.loop};

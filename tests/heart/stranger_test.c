@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Inbound connections until it is known what they are: detection, silence, crowds, and slots for handshakes. */
+/* Inbound connections until their kind is known: detection, silence, crowds, and slots for handshakes. */
 #include "call.h"
 
 #include <string.h>
@@ -69,7 +69,7 @@ Test(stranger, mesh_peer_at_a_permissive_port_is_one_of_ours)
 	HEART_UNTIL(&heart, heart_logged(&heart, "\"detected\":\"fairlead\""));
 }
 
-/* A ClientHello that offers other protocols than ours is the app's. */
+/* A ClientHello that offers protocols other than ours is for the app. */
 Test(stranger, tls_of_the_apps_own_goes_through_a_permissive_port_as_it_is)
 {
 	struct side client, app;
@@ -220,7 +220,7 @@ Test(stranger, worker_that_stops_resets_strangers)
 
 #define SLOTS_MANY 12
 
-/* Clients that have said hello and then stall; each holds a slot, as far as there are any. */
+/* Clients that send a ClientHello and then stall; each holds a slot while there are any. */
 static void stall(struct side *sides, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -254,7 +254,7 @@ Test(stranger, that_finds_no_slot_waits_and_is_served_when_one_is_free)
 	cr_expect_leq(heart.loop->slots[FL_INBOUND].held, 4u);
 	heart_connect(&heart, &client, DOOR_STRICT);
 	heart_speak_tls(&heart, &client, FL_TLS_CLIENT, "p256");
-	/* Those who keep silent give their slots up by and by. */
+	/* Silent clients gradually lose their slots. */
 	for (unsigned i = 0; i < 400 && !client.is_up; i++) {
 		heart_skip_ms(&heart, 50);
 	}
@@ -290,7 +290,7 @@ Test(stranger, that_waits_for_a_slot_is_listed_and_ends_in_time)
 
 #define CROWD 24
 
-/* Of one network, with a room that is smaller: the oldest go. */
+/* Strangers of one network, with a smaller room: the oldest are evicted. */
 Test(stranger, crowd_that_is_too_large_loses_its_oldest)
 {
 	struct side crowd[CROWD];
@@ -346,7 +346,7 @@ Test(stranger, mesh_peer_beyond_its_share_is_reset)
 
 /* --- memory ----------------------------------------------------------------------------------------- */
 
-/* What comes in pieces is kept: each allocation fails in turn. */
+/* Bytes that arrive in pieces are kept: each allocation fails in turn. */
 Test(stranger, pieces_of_a_hello_without_memory)
 {
 	struct faults faults = {.kinds = FAULTS_MEMORY};
@@ -373,7 +373,7 @@ Test(stranger, pieces_of_a_hello_without_memory)
 	}
 }
 
-/* What was read to find out what it is reaches the app whole, or the app is reset. */
+/* The bytes that detection has read reach the app whole, or the app is reset. */
 Test(stranger, plaintext_at_a_permissive_port_without_memory)
 {
 	struct faults faults = {.kinds = FAULTS_MEMORY};

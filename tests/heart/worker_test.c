@@ -67,7 +67,7 @@ Test(worker, without_a_thread_says_so)
 	heart_close(&heart);
 }
 
-/* At the start there is nothing better to do: a restart is clean. */
+/* At the start a failure ends the process: a restart is clean. */
 Test(worker, without_a_loop_the_process_ends)
 {
 	static const char *const calls[] = {"uv_loop_init", "uv_mutex_init", "uv_async_init",
@@ -338,7 +338,7 @@ Test(worker, unix_paths_are_shared_by_workers_and_removed_only_when_they_are_our
 	release(first, 1);
 	release(second, 1);
 	cr_expect_eq(stat(path, &st), 0);
-	/* Somebody else's by now. */
+	/* The path belongs to another process by now. */
 	made[0].ino++;
 	fl_bind_unlink_paths(made);
 	cr_expect_eq(stat(path, &st), 0);
@@ -391,7 +391,7 @@ Test(worker, port_that_another_process_has_is_named_with_its_section)
 
 #define BURST 80
 
-/* After a burst, and a pause, memory is given back. */
+/* After a burst and a pause, memory is given back. */
 Test(worker, burst_is_over_after_a_pause)
 {
 	struct side clients[BURST];
@@ -421,7 +421,7 @@ static int file_with(const char *text)
 	return fd;
 }
 
-/* Conntrack forgets sooner from now on: probes of what comes then are as frequent. */
+/* Conntrack forgets sooner from now on: connections that arrive later are probed as often as that requires. */
 Test(worker, probes_follow_the_time_outs_of_conntrack)
 {
 	struct fl_conntrack conntrack = {

@@ -31,7 +31,7 @@ const char *faults_where(void)
 	return where[0] != '\0' ? where : "no call";
 }
 
-/* In the middle of a round: nobody has come to the end of it. For signal handlers, too. */
+/* Says which call was failing, if the process ends in the middle of a round. Safe in signal handlers. */
 static void tell(void)
 {
 	static const char said[] = "faults: this was failing: ";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TEST_FAULTS_H
 #define FL_TEST_FAULTS_H
-/* faults - one scenario again and again, each time with another of its calls failing.
+/* faults - repeats one scenario, each time with a different call failing.
  *
  *   struct faults faults = {.kinds = FAULTS_MEMORY};
  *
@@ -28,8 +28,8 @@ enum faults_kinds {
 	/* Sockets, epoll, files, randomness: with an error that each of them may have. */
 	FAULTS_SYSTEM = 2,
 	FAULTS_UV = 4,     /* uv_..._init, _start and uv_thread_create */
-	FAULTS_SHORT = 8,  /* nothing fails: a send() or write() takes one byte */
-	FAULTS_AGAIN = 16, /* a send() or write() takes nothing: EAGAIN */
+	FAULTS_SHORT = 8,  /* nothing fails: a send() or write() accepts one byte */
+	FAULTS_AGAIN = 16, /* a send() or write() accepts nothing: EAGAIN */
 };
 
 struct faults {
@@ -49,7 +49,7 @@ bool faults_next(struct faults *faults);
 /* Just one round, in which the call of that number fails, from 1 on; until faults_end(). */
 void faults_fail(struct faults *faults, unsigned number);
 void faults_end(void); /* before the last round is over: nothing fails any more */
-void faults_on(void);  /* of those begun last; none: nothing happens */
+void faults_on(void);  /* counts calls for the faults begun last; none: does nothing */
 void faults_off(void); /* may be called again */
 
 /* From now on getsockopt() gives this value (copied) for that option, on all sockets and threads; NULL: the kernel's again. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fixture - reads whole files; whatever goes wrong fails the test. */
+/* fixture - reads whole files; any error fails the test. */
 #include "fixture.h"
 
 #include <criterion/criterion.h>

@@ -6,7 +6,7 @@
 #include <wolfssl/wolfcrypt/aes.h>
 
 #define ASKED                                                                                      \
-	1000 /* bytes, in gcm_check.c; nobody else seals so many in one call of this function */
+	1000 /* bytes, in gcm_check.c; no other code seals this many in one call of this function */
 
 /* NOLINTBEGIN(readability-function-size,bugprone-reserved-identifier): the signature is wolfSSL's, the names the linker's */
 int __real_wc_AesGcmEncrypt(Aes *aes, byte *out, const byte *in, word32 len, const byte *iv,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* path_judge - the path function as a filter, for tests that make thousands of chains. A line of stdin names two PEM files, the
- * anchors and the chain (leaf first); a line of stdout says which rule it breaks, how many signatures were checked, how many
- * microseconds that took, and why. */
+/* path_judge - the path function as a filter, for tests that make thousands of chains. A line of stdin names two PEM files,
+ * the anchors and the chain (leaf first); a line of stdout says which rule the chain breaks, how many signatures were
+ * checked, how many microseconds that took, and why. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* crl_test - who is on a CRL is refused by both sides, with the alert for it, and nobody else is. */
+/* crl_test - both sides refuse a revoked certificate, with the right alert, and no others. */
 #include "pair.h"
 
 /* The credentials of a side, with a CRL put beside them after its context was made. */
@@ -66,7 +66,7 @@ Test(crl, others_are_left_alone)
 	check("p384", "none", false, false);
 }
 
-/* Its issuer has no list: not covered, where wolfSSL's own store would refuse it. */
+/* Its issuer has no CRL: the certificate is not covered. wolfSSL's own store would refuse it. */
 Test(crl, issuer_without_a_list_is_not_covered)
 {
 	static const char *const two[] = {"prod.example=root", "other.example=other"};
@@ -82,7 +82,7 @@ Test(crl, issuer_without_a_list_is_not_covered)
 	pair_close(&pair);
 }
 
-/* One context, many peers: who was refused leaves nothing behind. */
+/* One context, many peers: a refused peer leaves no trace in the context. */
 Test(crl, again_and_again)
 {
 	struct side_spec client = {.own = "intermediate"};

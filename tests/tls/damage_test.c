@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* damage_test - handshakes of which one message arrives other than it was sent, at every byte of every message. Whatever
- * a peer can send is the peer's fault: no such failure may be called one of ours, and each has words.
+/* damage_test - handshakes of which one message arrives other than it was sent, at every byte of every message. Every
+ * failure that a peer's bytes can cause is the peer's fault: none may be reported as ours, and each has a sentence.
  *
  * Messages are damaged before they are sealed: the linker puts a function of this file in front of wolfSSL's AES-GCM. */
 #include "pair.h"
@@ -87,7 +87,7 @@ int __wrap_wc_AesGcmEncrypt_ex(Aes *aes, byte *out, const byte *in, word32 sz, b
 
 /* NOLINTEND(bugprone-reserved-identifier,readability-function-size) */
 
-/* Hellos are in the clear. Damages the one that is meant, where it begins a record of its own. */
+/* Hellos are not encrypted. Damages the selected one if it begins its own record. */
 static size_t hurt_hello(const struct side *from, uint8_t *data, size_t len)
 {
 	enum fl_tls_role role = from->ctx->role;

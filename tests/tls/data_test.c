@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* data_test - records: bytes arrive as they were sent, ends are ends, and nothing false gets
- * through. */
+/* data_test - records: bytes arrive as they were sent, ends are recognized, and nothing forged gets through. */
 #include "pair.h"
 
 static uint32_t next_random(uint32_t *state)
@@ -358,7 +357,7 @@ Test(data, random_records__fail_or_wait)
 	fl_tls_global_done();
 }
 
-/* Policy says no once the peer is known. */
+/* Policy refuses the peer once it is known. */
 Test(data, our_alert_is_seen_by_the_peer)
 {
 	for (int by_server = 0; by_server < 2; by_server++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* foreign_test - what other stacks send, and ours never would: all that is legal is answered, and the rest gets the alert
- * that RFC 8446 has for it. Hellos are ours, with extensions put in by hand; messages under keys are sealed by the
- * engine that holds them. */
+/* foreign_test - messages that other stacks send and ours never would: legal ones are answered, the others get the alert
+ * that RFC 8446 requires. Hellos are ours, with extensions put in by hand; messages under keys are sealed by the engine
+ * that holds them. */
 #include "pair.h"
 
 #include <wolfssl/internal.h>
@@ -148,7 +148,8 @@ static struct side_spec with_tickets(struct fl_tls_options *options)
 
 static struct hello hello; /* too big for the stack under AddressSanitizer */
 
-/* Go's, OpenSSL's and Java's grow with the client's chain. Whoever gave it out, the handshake is a full one. */
+/* Tickets of Go, OpenSSL and Java grow with the client's chain. Whatever server issued the ticket, the handshake is a full
+ * one. */
 Test(foreign, tickets_of_every_size__full_handshake)
 {
 	static const size_t sizes[] = {1, 16, 100, 300, 400, 500, 1536, 5000, 16000, 33000, 64000};
@@ -199,7 +200,7 @@ static void expect_alert(struct pair *pair, enum fl_tls_cause cause, uint8_t ale
 			   fl_tls_failure(pair->server.tls)->text);
 }
 
-/* Keys of groups that nobody knows yet, before ours. */
+/* Key shares of unknown groups, before ours. */
 Test(foreign, many_key_shares__ours_is_found)
 {
 	static uint8_t list[65536];
@@ -221,7 +222,7 @@ Test(foreign, many_key_shares__ours_is_found)
 	pair_close(&pair);
 }
 
-/* RFC 8446 section 4.1.1 and 4.1.4: nobody is asked for a group that it has not offered. */
+/* RFC 8446 section 4.1.1 and 4.1.4: a client is never asked for a group that it has not offered. */
 Test(foreign, no_group_in_common__handshake_failure_and_no_retry)
 {
 	static const uint8_t groups[] = {0, 4, 0, 24, 0, 30}; /* P-384, X448 */
@@ -237,7 +238,7 @@ Test(foreign, no_group_in_common__handshake_failure_and_no_retry)
 	pair_close(&pair);
 }
 
-/* What is wrong with an extension is what is said, even where another one would have come after it. */
+/* The alert is about the wrong extension, even if another error would have followed it. */
 Test(foreign, broken_key_share__is_not_called_a_missing_extension)
 {
 	static const uint8_t empty[] = {0, 4, 0, 29, 0, 0};
@@ -300,7 +301,7 @@ static size_t count_records(const struct side *side, uint8_t type)
 	return count;
 }
 
-/* RFC 8446 appendix D.4: only who sends a session ID gets one. Ours to ours costs nothing. */
+/* RFC 8446 appendix D.4: only a client that sends a session ID gets one. Between our own ends it costs nothing. */
 Test(foreign, change_cipher_spec__for_who_sends_a_session_id)
 {
 	struct pair pair;
@@ -428,7 +429,7 @@ Test(foreign, tickets_and_nonces_of_every_size__are_read)
 	fl_tls_ticket_keys_unref(options.ticket_keys);
 }
 
-/* What was kept with a long nonce can be offered; a server that knows nothing of it makes it a full handshake. */
+/* A session that was saved with a long nonce can be offered; a server that does not know it makes a full handshake. */
 Test(foreign, session_with_a_long_nonce__is_offered)
 {
 	struct fl_tls_options options;
@@ -469,7 +470,8 @@ Test(foreign, empty_alert__unexpected_message)
 	pair_close(&pair);
 }
 
-/* Who could not take our first flight says so in the clear, and is not answered. Later on, nothing comes in the clear. */
+/* A peer that cannot process our first flight sends an unencrypted alert, and gets no answer. Later, no unencrypted record
+ * is accepted. */
 Test(foreign, alert_in_the_clear)
 {
 	static const uint8_t unknown_ca[] = {21, 3, 3, 0, 2, 2, 48};

@@ -35,7 +35,7 @@ Test(gcm_fault, wrong_answer__wolfssl_takes_over)
 	cr_assert_eq(fl_gcm_state(), FL_GCM_WRONG);
 	cr_assert_not_null(strstr(fl_tls_warning(), "VAES"), "%s", fl_tls_warning());
 	cr_assert_gt(runs, 0, "the self-test did not run our code");
-	pair_open(&pair, NULL, NULL); /* asks anew */
+	pair_open(&pair, NULL, NULL); /* checks again */
 	runs = 0;
 	pair_handshake(&pair);
 	ASSERT_UP(&pair);

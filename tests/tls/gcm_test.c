@@ -39,7 +39,7 @@ static void fill(uint8_t *data, size_t len)
 	}
 }
 
-/* Each buffer ends where a page begins that nobody may touch. */
+/* Each buffer ends where an inaccessible page begins. */
 enum { LONGEST = 20480 };
 static uint8_t *ends[5];
 
@@ -158,8 +158,8 @@ Test(gcm, random_cases__equal)
 	}
 }
 
-/* The 32-bit counter of a record cannot run over, that of GCM in general may: the text of 4 GB that
- * this takes is spared by an IV of another length, which goes to wolfSSL. */
+/* The 32-bit counter of a record cannot run over, that of GCM in general may: an IV of another length, which goes to
+ * wolfSSL, avoids the 4 GB of text that this would require. */
 Test(gcm, other_iv_length__goes_to_wolfssl)
 {
 	struct job job;

@@ -174,7 +174,7 @@ Test(memory, before_authentication__bounded)
 	}
 	cr_assert_leq(peak - before, 48 * 1024, "%zu", peak - before);
 	cr_assert_not(side_is_up(&server));
-	/* 64 KB announced, which a big ticket may need, and little sent: what was sent is what is kept. */
+	/* 64 KB announced, which a big ticket may need, and little sent: only the bytes that were sent are kept. */
 	side_disconnect(&server);
 	side_connect(&server, &none);
 	static const uint8_t announced[] = {22, 3, 1, 0, 100, 1, 1, 0, 0, 3, 3};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* peer_test - what is kept of peers: once each, as long as it is of use, and judged again as at first. */
+/* peer_test - what is kept about peers: once for each, while it is useful, and judged again as at first. */
 #include "pair.h"
 
 #include <pthread.h>
@@ -92,7 +92,7 @@ static struct fl_tls_peer *add(struct fl_tls_peers *peers, const char *name, uin
 	return peer;
 }
 
-/* What has no connection is bounded, and the oldest goes first; what has one stays. */
+/* Entries without a connection are bounded, and the oldest is evicted first; entries with one stay. */
 Test(peer, without_connection__bounded)
 {
 	struct fl_tls_peers *peers = table();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TESTS_TLS_RESUME_MESH_H
 #define FL_TESTS_TLS_RESUME_MESH_H
-/* resume_mesh - a client and a server that know each other again. Header only: each test is a program of its own. */
+/* resume_mesh - a client and a server that resume their sessions. Header only: each test is a program of its own. */
 #include "pair.h"
 
 #include <wolfssl/internal.h>
@@ -59,7 +59,7 @@ static inline void mesh_close(struct mesh *mesh)
 	all_peers = NULL;
 }
 
-/* A handshake, and what a client saves of it in place of what it had; a resumed one need not bring anything. */
+/* A handshake; the client replaces its saved session with the new one. A resumed handshake need not yield one. */
 static inline void mesh_handshake(struct mesh *mesh)
 {
 	pair_handshake(&mesh->pair);

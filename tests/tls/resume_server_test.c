@@ -95,7 +95,7 @@ Test(resume, server__ticket_cut_short_or_longer_or_tiny)
 	mesh_close(&mesh);
 }
 
-/* A thief of somebody's ticket has not its secret. */
+/* A thief of a ticket does not have its secret. */
 Test(resume, server__ticket_without_its_secret__fails)
 {
 	struct mesh mesh = {0};
@@ -123,8 +123,8 @@ Test(resume, client_that_wants_no_key_exchange__full)
 	mesh_close(&mesh);
 }
 
-/* Two tickets in one hello: the first that is good is the only one that can be, whoever the second
- * belongs to. (Else a stolen ticket beside one's own would lend its identity.) */
+/* Two tickets in one hello: the first that is good is the only one that can be, no matter whose the second is. (Otherwise a
+ * stolen ticket beside one's own would lend its identity.) */
 Test(resume, second_ticket_of_a_hello_lends_no_identity)
 {
 	struct mesh mesh = {0}, victim = {.client = {.own = "p384"}};
@@ -165,7 +165,7 @@ Test(resume, second_ticket_of_a_hello_lends_no_identity)
 	fl_tls_ticket_keys_unref(keys);
 }
 
-/* A claim alone is nothing: the client of a full handshake is who its certificate says. */
+/* A claim alone proves nothing: in a full handshake, the certificate identifies the client. */
 Test(resume, rejected_ticket_and_another_certificate__identity_of_the_certificate)
 {
 	struct mesh mesh = {0};
@@ -197,7 +197,7 @@ Test(resume, foreign_signed_leaf__does_not_come_in)
 	mesh_close(&good);
 }
 
-/* The peer's extra certificate in a resumed handshake is refused, whoever's it is. */
+/* An extra certificate from the peer in a resumed handshake is always refused. */
 Test(resume, verify_in_a_resumed_handshake__refused)
 {
 	struct mesh mesh = {0};
@@ -225,7 +225,7 @@ Test(resume, verify_in_a_resumed_handshake__refused)
 	mesh_close(&mesh);
 }
 
-/* Resumed, says wolfSSL, and nobody knows by whom: fails. */
+/* wolfSSL reports a resumed session but the peer is unknown: fails. */
 Test(resume, no_claim__fails)
 {
 	struct mesh mesh = {0};

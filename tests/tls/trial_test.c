@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* trial_test - credentials that parse and yet would fail are found before anybody relies on
- * them. */
+/* trial_test - credentials that parse but would fail are found before they are used. */
 #include "pair.h"
 
 #include <time.h>

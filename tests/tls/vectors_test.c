@@ -4,8 +4,8 @@
  *
  * wolfSSL 5.9.2 has routines that do; our build mends them (deploy/subprojects/packagefiles/wolfssl/mend_asm.py says why).
  * Two tests, because only Intel's processors are slowed down: the first asks the processor which parts of its registers are
- * in use (XGETBV), which shows the fault on AMD's as well; the second measures what it is about. tests/lint/vectors.py reads
- * the object code, and so sees what no run comes by. */
+ * in use (XGETBV), which shows the fault on AMD's as well; the second measures what it is about. tests/lint/vectors.py
+ * reads the object code, and so finds code that no run reaches. */
 #include <criterion/criterion.h>
 
 #include <wolfssl/wolfcrypt/settings.h>

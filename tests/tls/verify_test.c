@@ -108,8 +108,7 @@ Test(verify, federation__good_peers_pass)
 		struct side_spec server = {
 			.own = "intermediate", .bundles = two, .bundle_count = 2};
 		struct pair pair;
-		/* The server takes any known domain; the client, without an expectation, only its
-		 * own. */
+		/* The server accepts any known domain; the client, without an expectation, only its own. */
 		pair_open(&pair, &client, &server);
 		pair_handshake(&pair);
 		ASSERT_FAILED(&pair.client, FL_TLS_CAUSE_CERTIFICATE, FL_RULE_PEER, 49);
@@ -147,7 +146,7 @@ Test(verify, federation__expected_peers_pass_again_and_again)
 	pair_close(&pair);
 }
 
-/* Trap 1: the CA of a federated domain vouches for an ID of ours. wolfSSL alone lets it in. */
+/* Trap 1: the CA of a federated domain vouches for an ID of ours. wolfSSL alone accepts it. */
 Test(verify, trap_federated_ca_claims_our_domain__refused)
 {
 	struct side_spec good = {.bundles = two, .bundle_count = 2};
@@ -159,7 +158,7 @@ Test(verify, trap_federated_ca_claims_our_domain__refused)
 	}
 }
 
-/* An empty bundle trusts nobody: alone, and beside a federated one whose CA would sign for us. */
+/* With an empty bundle no peer is trusted: alone, and beside a federated one whose CA would sign for us. */
 Test(verify, empty_bundle__trusts_nobody)
 {
 	static const char *const empty[] = {"prod.example="};
@@ -208,7 +207,8 @@ Test(verify, trap_cached_intermediate__refused)
 	}
 }
 
-/* wolfSSL itself trusts nobody, before and after: its store is empty, and the callback says no to whatever it finds. */
+/* wolfSSL itself trusts no certificate, before and after: its store is empty, and the callback refuses whatever it
+ * finds. */
 Test(verify, trap_wolfssl_alone__trusts_nobody)
 {
 	struct pair pair;
@@ -258,7 +258,8 @@ static int hand_over(uint8_t *message, size_t len, enum fl_rule *ret_rule)
 	return rc;
 }
 
-/* Each way to cut it off, each byte of its frame changed: nobody, and no byte read beyond its end. */
+/* Cut off at each byte, and with each byte of its frame changed: no peer is accepted, and no byte is read beyond the
+ * end. */
 Test(verify, certificate_message__damaged)
 {
 	struct fl_der_list chain = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* x25519_test - a public key does not depend on what somebody has left in the CPU's registers.
+/* x25519_test - a public key does not depend on earlier contents of the CPU's registers.
  *
- * wolfSSL 5.9.2 takes the upper half of a register for zero that it has not cleared; our build of it does (see
+ * wolfSSL 5.9.2 assumes that the upper half of a register is zero without clearing it; our build clears it (see
  * deploy/subprojects/packagefiles/wolfssl/meson.build). */
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Addresses of the INI: what is one, what is none, and how it is written. */
+/* Addresses of the INI: accepted and refused forms, and their output. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stddef.h>

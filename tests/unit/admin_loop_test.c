@@ -51,7 +51,7 @@ static void send_text(int fd, const char *text)
 	cr_assert_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
 }
 
-/* Turns the loop until fd has come to its end, and returns what was read; false: it never did. */
+/* Runs the loop until fd reaches its end, and returns the bytes read; false: it never did. */
 static bool read_all(struct fixture *f, int fd, char *buf, size_t size)
 {
 	size_t len = 0;
@@ -91,7 +91,7 @@ Test(admin, a_request_over_a_socket)
 	fixture_close(&f);
 }
 
-/* The 1025th is served at once, and the oldest has to go for it. */
+/* The 1025th caller is served immediately, and the oldest is closed for it. */
 Test(admin, connections_are_bounded)
 {
 	struct fixture f;
@@ -333,13 +333,13 @@ Test(admin, control_path_is_removed_when_it_is_ours)
 	cr_expect_not_null(strstr(err.text, "in use"), "%s", err.text);
 	fl_admin_close(f.admin);
 	cr_expect_neq(access(path, F_OK), 0, "ours has gone");
-	/* One that nobody listens on any more is taken over. */
+	/* A socket on which no process listens any more is taken over. */
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	cr_assert_eq(bind(fd, &f.addr.sa.any, f.addr.sa_len), 0);
 	close(fd);
 	cr_assert_eq(fl_admin_open_control(&f.net, path, &source_of_all, &control, &f.admin, NULL),
 		     0);
-	/* One that somebody else has put there since is left alone. */
+	/* A socket that another process has put there meanwhile is not removed. */
 	cr_assert_eq(unlink(path), 0);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	cr_assert_eq(bind(fd, &f.addr.sa.any, f.addr.sa_len), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TESTS_UNIT_ADMIN_SOURCE_H
 #define FL_TESTS_UNIT_ADMIN_SOURCE_H
-/* admin_source - what the admin endpoint asks the sidecar for, made up. Header only: each test is a program of its own. */
+/* admin_source - made-up answers of the sidecar to the admin endpoint. Header only: each test is a program of its own. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -96,7 +96,7 @@ static inline unsigned levelled(void *user, uid_t uid, const char *level, struct
 	return 200;
 }
 
-/* Says it back. */
+/* Returns the request as the answer. */
 static inline bool previewed(void *user, struct fl_span body, const void *asker,
 			     unsigned *ret_status, struct fl_text *ret)
 {

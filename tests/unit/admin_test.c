@@ -134,7 +134,7 @@ Test(admin, no_http)
 	cr_assert_null(ask("GET /readyz HTTP/1.1\r\n", 22, 5, NULL), "half a head has no answer");
 }
 
-/* The bound is the same wherever the cuts are; what fits is served. */
+/* The bound does not depend on the cuts; a request that fits is served. */
 Test(admin, long_heads)
 {
 	static const size_t pieces[] = {1, 100, FL_HTTP_HEAD_MAX, 4 * FL_HTTP_HEAD_MAX};
@@ -229,7 +229,7 @@ Test(admin, the_reading_endpoint_has_none_of_it)
 	free(answer);
 }
 
-/* What tells of peers, rules and addresses is for those who may see it. */
+/* Details about peers, rules and addresses are only for callers that may see them. */
 Test(admin, details_are_not_for_everybody)
 {
 	static const struct {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Answers of the admin endpoint: shared, made as often as there is time for, and failing for want of memory. */
+/* Answers of the admin endpoint: shared between callers, limited in their share of CPU time, and failing if memory is
+ * out. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Descriptors are enough for all that is promised. */
+/* The descriptor limit is enough for all configured limits. */
 #include <criterion/criterion.h>
 
 #include "worker/budget.h"

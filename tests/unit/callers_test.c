@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The table of those who were refused: what it keeps apart, and that it is bounded. */
+/* The table of refused callers: which ones it distinguishes, and that it is bounded. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>

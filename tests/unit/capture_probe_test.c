@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* When capture works as far as the INI needs it, and what the sentence says when it does not. */
+/* When capture works as the INI requires, and the sentence when it does not. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include <unistd.h>

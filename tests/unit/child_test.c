@@ -73,7 +73,7 @@ Test(child, no_descriptor_but_three)
 	int fd = dup(STDIN_FILENO); /* not closed by exec */
 
 	cr_assert_geq(fd, 3);
-	/* What the shell itself has opened is the folder. */
+	/* The shell itself has opened only the folder. */
 	end = run(SHELL("for fd in /proc/self/fd/*; do [ -e $fd ] && printf '%s ' ${fd##*/}; done"),
 		  NULL);
 	cr_assert_str_eq(end.out.data, "0 1 2 ");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Which changes of an INI need rules of capture made anew, and that nothing else does. */
+/* Which changes of an INI require new rules of capture, and that no others do. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -20,7 +20,7 @@ static struct fl_conf *conf_of(const char *text)
 	return conf;
 }
 
-/* keys: those that differ; NULL: the rules of one serve the other. */
+/* keys: those that differ; NULL: the rules of one INI also serve the other. */
 static void expect(const char *applied, const char *wanted, const char *keys)
 {
 	struct fl_conf *a = conf_of(applied), *b = conf_of(wanted);
@@ -88,7 +88,7 @@ Test(conf_capture, fixed_listeners)
 	       "[service b] listen, [service a] listen");
 }
 
-/* A key that nobody has added here would be one that changes the rules and that nobody misses. */
+/* A key that is missing here could change the rules without any test noticing. */
 Test(conf_capture, knows_every_key_of_redirect)
 {
 	static const char *const known[] = {"mode",           "inbound_ports",    "exclude_inbound",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TESTS_UNIT_CONF_CASE_H
 #define FL_TESTS_UNIT_CONF_CASE_H
-/* conf_case - INIs to begin with, and what becomes of them, for the tests of sidecar/conf. Header only: each test is a
+/* conf_case - INIs to start from, and checks of their results, for the tests of sidecar/conf. Header only: each test is a
  * program of its own. */
 #include <criterion/criterion.h>
 

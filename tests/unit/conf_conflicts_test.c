@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The INI: what contradicts itself, and what is only doubtful. */
+/* The INI: settings that contradict each other, and settings that only cause a warning. */
 #include "conf_case.h"
 
 static void expect_problem(const char *text, fl_conf_line line, const char *part)
@@ -334,7 +334,7 @@ Test(conf, test_conf__destination_that_leads_back__is_refused)
 	fl_conf_free(parse_good(GOOD "[service x]\nlisten = *:8444\napp = 127.0.0.1:15020\n"));
 	fl_conf_free(parse_good(IDENTITY "[upstream a]\nlisten = *:7000\nto = 192.0.2.1:7000\n"));
 	fl_conf_free(parse_good(IDENTITY "[upstream a]\nlisten = 127.0.0.1:7000\nto = x:7000\n"));
-	/* On purpose: what comes in goes out again to another mesh peer. */
+	/* On purpose: inbound connections go out again to another mesh peer. */
 	fl_conf_free(parse_good(IDENTITY RULE "[service a]\nlisten = *:8443\napp = unix:/run/up\n"
 					      "[upstream b]\nlisten = unix:/run/up\nto = x:1\n"));
 }

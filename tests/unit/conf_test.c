@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The INI: what is taken, and that noise does no harm. */
+/* The INI: accepted settings, and that noise does no harm. */
 #include "conf_case.h"
 
 static void expect_address(const struct fl_addr *addr, const char *want)
@@ -280,7 +280,7 @@ static const char captured[] = IDENTITY
 	"app = 127.0.0.1:8080\n"
 	"mode = permissive\n"
 	"proxy_protocol = v2\n"
-	"[inbound]\n" /* behind the services: it holds for them all the same */
+	"[inbound]\n" /* after the services: it still applies to them */
 	"mode = permissive\n"
 	"detect_timeout = 50ms\n"
 	"proxy_protocol = v2\n"
@@ -467,7 +467,7 @@ static unsigned pick(unsigned *seed, size_t count)
 	return (unsigned)rand_r(seed) % (unsigned)count;
 }
 
-/* Whatever it says, it has to say it without harm: with an error or with a usable result. */
+/* Any input must give an error or a usable result, and do no harm. */
 static void survive(const char *text, size_t len)
 {
 	char *exact = fl_strndup(text, len); /* so that reading past the end is seen */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The INI as a text and a file: many problems, long lines, odd bytes, files that are none. */
+/* The INI as a text and a file: many problems, long lines, odd bytes, and paths that are not files. */
 #include "conf_case.h"
 
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 static const struct {
 	const char *line;
-	const char *parts[2]; /* of what is reported about it; none: it is fine */
+	const char *parts[2]; /* part of the report about it; none: it is accepted */
 } broken[] = {
 	{"orphan = 1", {"before the first [SECTION]"}},
 	{"[identity]", {"has no `bundle`"}},

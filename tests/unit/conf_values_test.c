@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The INI: each value that is refused, and what is said of it. */
+/* The INI: each refused value and its message. */
 #include "conf_case.h"
 
 Test(conf, test_conf__bounds__are_where_they_should_be)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The document of /connections, to the byte, and that it is bounded. */
+/* The document of /connections, byte for byte, and its bound. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,8 @@ static void list(struct fl_listing *listing, const struct fl_listed *example)
 	}
 }
 
-/* One of each worker: an inbound one that is open, and an outbound one that is not yet; a third finds no room. */
+/* One connection of each worker: an open inbound one, and an outbound one that is not open yet; there is no room for a
+ * third. */
 Test(connections, of_two_workers_one_left_out)
 {
 	char web[] = "web", peer[] = "spiffe://prod.example/shop", far[] = "db.example:5432";

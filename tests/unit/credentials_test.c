@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whole sets: what belongs together, and each way in which a set is no set. */
+/* Whole sets: files that belong together, and each way in which they do not. */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -280,7 +280,7 @@ Test(credentials, all_problems_at_once)
 	set_done(&set);
 }
 
-/* What is wrong, and refuses nothing. trusted: roots of each bundle that are there. */
+/* Problems that do not refuse the set. trusted: the number of roots in each bundle. */
 static const struct {
 	struct input input;
 	const char *says;
@@ -325,7 +325,7 @@ static const struct {
 	 .own = 1,
 	 .foreign = {1},
 	 .shared = {true}},
-	/* nothing to do with one another, except what they say of their keys */
+	/* unrelated, although their key identifiers match */
 	{.input = {CERT_KEY("p256"), ROOT, .foreign = {{"other.example", "other-same-key-id.crt"}}},
 	 .says = NULL,
 	 .own = 1,
@@ -389,7 +389,7 @@ static void digest(const struct input *input, uint8_t ret[FL_DIGEST_LEN])
 	set_done(&set);
 }
 
-/* Equal content, however it was delivered, has an equal digest; anything else has another. */
+/* Equal content has an equal digest, however it was delivered; different content has another digest. */
 Test(credentials, digest)
 {
 	static const struct input inputs[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* CRLs as part of a set: which are taken, whom they revoke, and that no damage to one does harm. */
+/* CRLs as part of a set: which are accepted, which certificates they revoke, and that damaged ones do no harm. */
 #include <criterion/criterion.h>
 
 #include <stdlib.h>
@@ -123,7 +123,7 @@ static const struct {
 	{"root.crt", "root.crl+none.crl", "p384", 0, true},
 	{"root.crt", "root.crl+root.crl", "p384", 0, true},
 	{"root.crt", "root.crl+middle.crl", "p384", 0, true},
-	/* an intermediate is revoked by its own issuer, and what is below it is on no list */
+	/* its own issuer revokes an intermediate; the certificates below it are on no list */
 	{"root.crt", "middle.crl", "intermediate", 1, true},
 	{"root.crt", "middle.crl", "intermediate", 0, true},
 	{"root.crt", "middle.crl", "p384", 0, false},
@@ -148,18 +148,18 @@ static const struct {
 	{"root.crt", "lower-forged.crl", "intermediate", 0, false},
 	{"root.crt", "lower-namesake.crl", "intermediate", 0, false},
 	{"root.crt", "elsewhere.crl", "p384", 0, false},
-	/* lists of a part of what their CA has issued */
+	/* lists for only a part of the certificates of their CA */
 	{"root.crt", "scope-url.crl", "p384", 0, true},
 	{"root.crt", "scope-users.crl", "p384", 0, true},
 	{"root.crt", "scope-users.crl", "intermediate", 1, false},
 	{"root.crt", "scope-cas.crl", "p384", 0, false},
 	{"root.crt", "scope-cas.crl", "intermediate", 1, true},
 	{"root.crt", "scope-users.crl+scope-cas.crl", "intermediate", 1, true},
-	/* one that cannot be used takes none along that can */
+	/* an unusable CRL does not affect usable ones */
 	{"root.crt", "scope-indirect.crl+root.crl", "p384", 0, true},
 	{"root.crt", "none.crl+scope-indirect.crl", "p384", 0, false},
 	{"root.crt", "scope-cas.crl+scope-indirect.crl+scope-users.crl", "p384", 0, true},
-	/* of a CA of which we know no more than the name: nobody can tell whom it has revoked */
+	/* of a CA that is known only by name: its revocations cannot be verified */
 	{"root.crt", "elsewhere-indirect.crl", "p384", 0, false},
 };
 
@@ -302,7 +302,7 @@ Test(crl, refused)
 	}
 }
 
-/* Reads a list as such: when does it begin and end? */
+/* Reads a list by itself, and returns when it begins and ends. */
 static void read_period(const struct set *set, int64_t *ret_begin, int64_t *ret_end)
 {
 	struct fl_der_list list = {0};
@@ -347,7 +347,7 @@ Test(crl, clock)
 	set_done(&set);
 }
 
-/* Past its time only the very list that is in force is taken, and it revokes as ever. */
+/* An expired list is accepted only if it is the one in force, and it still revokes. */
 Test(crl, late)
 {
 	struct fl_credentials *in_force = NULL, *c = NULL;
@@ -364,7 +364,7 @@ Test(crl, late)
 	set.pem.late.in_force = in_force;
 	cr_assert_eq(fl_credentials_parse(&set.pem, end + 1, &c, &err), 0, "%s", err.text);
 	cr_assert(is_revoked(c, "p384", 0, NULL));
-	/* Another set that has it not: as if nothing were in force. */
+	/* Another set without this list: as if no list were in force. */
 	fl_credentials_free(in_force);
 	cr_assert_eq(fl_credentials_parse(&other.pem, end, &in_force, &err), 0, "%s", err.text);
 	set.pem.late.in_force = in_force;
@@ -413,7 +413,7 @@ static void read_root(struct fl_der_list *ret)
 	free(text);
 }
 
-/* No changed byte, and no lost one, leaves a list that verifies. */
+/* A list with any byte changed or cut off does not verify. */
 Test(crl, every_change_shows)
 {
 	static const uint8_t masks[] = {0x01, 0x80, 0xff, 0x20};

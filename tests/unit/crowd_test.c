@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who has to go when there are too many: never who comes from elsewhere than most, and the oldest of those. */
+/* Evictions when there are too many: always the oldest member of the largest network, never a member of another one. */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -74,7 +74,7 @@ Test(crowd, the_oldest_of_the_network_with_most_goes)
 	fl_crowd_done(&crowd);
 }
 
-/* Whatever comes and goes: the numbers are right, and somebody alone in its network is never asked to go. */
+/* For any sequence of changes: the counts are right, and a member alone in its network is never evicted. */
 Test(crowd, a_flood_of_some_networks_does_not_reach_the_others)
 {
 	enum { MEMBERS = 3000, LONELY = 200 };

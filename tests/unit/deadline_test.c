@@ -54,7 +54,7 @@ static void on_check(uv_check_t *check)
 	(*(unsigned *)check->data)++;
 }
 
-/* A thousand that end together do not keep the loop from everything else. */
+/* A thousand entries that end together do not block the loop. */
 Test(deadline, many_at_once_take_several_turns)
 {
 	static struct entry entries[1000];

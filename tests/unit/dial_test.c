@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Dials that are told of later, and addresses that are bound. */
+/* Dials that complete later, and bound addresses. */
 #include "sock_bench.h"
 
 static void on_dialed(void *user, int sys)
@@ -69,7 +69,7 @@ Test(sock, unix_paths_a_stale_one_is_taken_over_and_a_living_one_is_not)
 	(void)snprintf(text, sizeof(text), "unix:%s/s", dir);
 	cr_assert_eq(fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, &err), 0);
 	cr_assert_eq(fl_net_bind(&addr, true, 0600, &fd, &err), 0, "%s", err.text);
-	close(fd); /* the path stays, nobody listens */
+	close(fd); /* the path stays, no process listens */
 	cr_assert_eq(fl_net_bind(&addr, true, 0600, &fd, &err), 0, "%s", err.text);
 	cr_assert_eq(fl_listener_open(&bench.net, fd, true, on_connection, &bench, &listener, &err),
 		     0);

@@ -119,7 +119,7 @@ Test(expiry, of_a_set_of_credentials)
 	cr_assert_eq(e.items[1].index, 2);
 	cr_assert_eq(e.chain_index, 2, "the intermediate is the first to run out");
 	cr_assert_eq(e.chain_not_after, e.items[1].not_after);
-	/* Roots are in the order of their expiry, with the place that they have in the file. */
+	/* Roots are in the order of their expiry, with their position in the file. */
 	cr_assert_eq(e.items[2].index, 2);
 	cr_assert_eq(e.items[2].not_after, end_of("root-expired.crt"));
 	cr_assert_eq(e.items[3].index, 3);
@@ -135,7 +135,7 @@ Test(expiry, of_a_set_of_credentials)
 	fl_der_list_done(&bundles[1].roots);
 }
 
-/* One that has run out is a warning wherever it stands in its file. */
+/* An expired root is a warning at any position in its file. */
 Test(expiry, of_many_crls_those_that_run_out_first_are_shown)
 {
 	struct fl_crl crls[20] = {0};

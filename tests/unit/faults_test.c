@@ -12,7 +12,7 @@
 #include "clock.h"
 #include "faults.h"
 
-/* Three calls that count; a bit for each that has failed. */
+/* Makes three counted calls; returns a bit for each that has failed. */
 static unsigned scenario(void)
 {
 	void *volatile first = malloc(1);

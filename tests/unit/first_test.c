@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* When a server has all that it needs for its first answer: not a byte earlier, and not later. */
+/* When a server has everything that it needs for its first answer: not a byte earlier, and not later. */
 #include <criterion/criterion.h>
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "wire/first.h"
 #include "wire/hello.h"
 
-/* Fed byte by byte, after how many bytes it is whole; 0: not at all. */
+/* Feeds it byte by byte, and returns after how many bytes it is whole; 0: never. */
 static size_t whole_after(const uint8_t *data, size_t len)
 {
 	struct fl_first first = {0};

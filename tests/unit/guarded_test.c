@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Directories in which others cannot take a name. */
+/* Directories in which other users cannot create or replace a name. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +121,7 @@ Test(guarded, owners)
 	char *path;
 
 	if (geteuid() != 0) {
-		return; /* takes root, to give a directory away */
+		return; /* requires root, to change the owner of a directory */
 	}
 	place_make(&p);
 	path = fl_format("%s/sock", p.dir);

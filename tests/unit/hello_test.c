@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The first bytes of a connection: whose are they? Each row is fed whole and byte by byte, and says the same. */
+/* Classifies the first bytes of a connection. Each row is fed whole and byte by byte, with the same result. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static void put_alpn(struct bytes *to, const char *names, size_t len)
 	put(to, names, len);
 }
 
-/* A key share of that many bytes stands before the ALPN, and something after it. */
+/* A key share of that many bytes precedes the ALPN extension, and another extension follows it. */
 static struct bytes extensions(const char *names, size_t names_len, size_t share)
 {
 	struct bytes ret = {.len = 0};
@@ -119,7 +119,7 @@ static enum fl_hello_verdict feed(const uint8_t *data, size_t len, size_t step)
 	fl_hello_init(&walker);
 	for (size_t at = 0; at < len; at += step) {
 		size_t n = len - at < step ? len - at : step;
-		/* An allocation of its own: AddressSanitizer sees one byte too many. */
+		/* A separate allocation, so that AddressSanitizer detects a read of one byte too many. */
 		uint8_t *copy = malloc(n);
 		enum fl_hello_verdict before = verdict;
 
@@ -141,7 +141,7 @@ static enum fl_hello_verdict verdict_of(const uint8_t *data, size_t len)
 	return whole;
 }
 
-/* Where the verdict falls: the number of bytes after which there is one. */
+/* The number of bytes after which there is a verdict. */
 static size_t decided_after(const struct bytes *bytes)
 {
 	struct fl_hello walker;
@@ -229,7 +229,7 @@ Test(hello, what_follows_does_not_matter)
 	cr_assert_eq(decided_after(&bytes), len);
 }
 
-/* Each prefix of a hello needs more: neither a pause nor a segment's end is an answer. */
+/* Each prefix of a hello needs more bytes: neither a pause nor the end of a segment gives a verdict. */
 Test(hello, never_before_the_bytes_are_there)
 {
 	struct bytes bytes = hello(OTHERS OURS, strlen(OTHERS OURS), 1252);
@@ -278,7 +278,7 @@ Test(hello, not_tls)
 	}
 }
 
-/* One byte of a good hello of ours is another: the positions count from the first byte of the record. */
+/* One byte of a good hello of ours is changed; positions count from the first byte of the record. */
 Test(hello, each_broken_length_is_seen)
 {
 	struct bytes good = hello(OTHERS OURS, strlen(OTHERS OURS), 36);
@@ -398,8 +398,8 @@ Test(hello, is_bounded)
 	cr_assert_eq(decided_after(&bytes), 9, "its length says enough");
 }
 
-/* Any single byte may be anything: some verdict, the same one in pieces, and no byte read that is not there. Only what
- * is in fields of no concern leaves it ours. */
+/* Any single byte is replaced by any value: there is a verdict, the same one in pieces, and no read beyond the end. Only
+ * changes in irrelevant fields leave the hello ours. */
 Test(hello, any_byte_may_be_anything)
 {
 	struct bytes good = hello(OTHERS OURS, strlen(OTHERS OURS), 36);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Growing text and the JSON that is written into it: exact bytes, and whatever anybody puts in. */
+/* Growing text and the JSON that is written into it: exact bytes for any input. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What becomes of an open connection, as far as that is arithmetic: who loses, who is kept, whose turn it is. */
+/* The arithmetic of judging open connections: which ones are refused, which are kept, and which end next. */
 #include <criterion/criterion.h>
 
 #include <string.h>
@@ -63,7 +63,7 @@ Test(judge, the_reason_is_the_first_that_closes)
 	cr_assert_eq(fl_judge_decide(&facts, &all).loss, FL_LOSS_TRUST);
 	facts.rule = FL_RULE_NONE;
 	cr_assert_eq(fl_judge_decide(&facts, &all).loss, FL_LOSS_POLICY);
-	/* What policy audits is no loss. */
+	/* A decision in audit mode is not a loss. */
 	facts = (struct fl_judge_facts){.audited = true};
 	cr_assert_eq(fl_judge_decide(&facts, &all).losses, 0);
 }
@@ -120,7 +120,7 @@ Test(recycle, share_of_a_look)
 	cr_assert_float_eq(fl_recycle_share(100, 100, 0, 100), 1, 1e-9);
 }
 
-/* Looks of whatever distance leave as many as the time that is left is part of the whole. */
+/* At any interval between rounds, the share of connections left equals the share of time left. */
 Test(recycle, goes_evenly)
 {
 	double left = 1;
@@ -150,7 +150,7 @@ Test(recycle, longest_idle_first)
 	cr_assert_not(fl_recycle_is_among(&census, 2000, 0.4, 0.7));
 	cr_assert_not(fl_recycle_is_among(&census, 10, 0.4, 0));
 	cr_assert(fl_recycle_is_among(&census, 10, 1, 0.999));
-	/* Nobody was counted yet: nobody goes. */
+	/* No connection was counted yet: none ends. */
 	census = (struct fl_recycle_census){.total = 0};
 	cr_assert_not(fl_recycle_is_among(&census, 60000, 0.5, 0));
 }

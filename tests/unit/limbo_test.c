@@ -17,8 +17,8 @@
 #include "pki/path.h"
 #include "pki/pem.h"
 
-/* What we let in although it should not be, and why. The name may be the beginning of several. What should be let in is, without
- * exception. */
+/* Cases that we accept although they should be refused, and why. A name may be the beginning of several. All cases that
+ * should be accepted are. */
 static const struct {
 	const char *id, *why;
 } exceptions[] = {
@@ -143,7 +143,7 @@ static void add_all(struct fl_der_list *list, const cJSON *array)
 	}
 }
 
-/* "2024-03-01T00:00:00.999+00:00": what has begun counts, and "before" is decided to the second. */
+/* "2024-03-01T00:00:00.999+00:00": a second that has begun counts, and "before" has a resolution of seconds. */
 static int64_t time_of(const cJSON *test)
 {
 	const char *text = text_of(test, "validation_time");

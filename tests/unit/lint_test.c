@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Rules that can never matter: each kind is found, and nothing that matters is. */
+/* Rules that can never have an effect: each kind is reported, and no effective rule is. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,7 +174,7 @@ Test(lint, test_lint__rule_that_its_own_exceptions_take_back__is_found)
 Test(lint, test_lint__rules_that_each_say_something__are_not)
 {
 	static const struct row rows[] = {
-		/* What the first leaves out, the second may be about. */
+		/* The second rule may be about the exceptions of the first. */
 		{ALLOW("a", "from = " TD "/**\nexcept_from = " TD "/x")
 			 ALLOW("b", "from = " TD "/a"),
 		 NULL, 0},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Log lines: exact bytes, escaping, bounds, and what a descriptor may do. */
+/* Log lines: exact bytes, escaping, bounds, and failures of the descriptor. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ static struct fl_log *start(enum fl_log_level level, enum fl_log_format format)
 	return &log_under_test;
 }
 
-/* All that has left the log since the last call. */
+/* All output of the log since the last call. */
 static const char *received(void)
 {
 	size_t len = 0;
@@ -249,7 +249,7 @@ Test(log, test_log__many_lines__leave_in_whole_lines_before_the_buffer_overflows
 	cr_expect_eq(lines, 400);
 }
 
-/* Whatever its length, a value either stands there in whole or the line says that it was cut. */
+/* A value of any length is either complete, or the line says that it was cut. */
 Test(log, test_log__any_length__fits_the_buffer_and_stays_json)
 {
 	static char value[5000];
@@ -279,7 +279,7 @@ Test(log, test_log__any_length__fits_the_buffer_and_stays_json)
 	}
 }
 
-/* The closing quote of a value that fills the line exactly stands beyond the limit; nothing may follow it there. */
+/* The closing quote of a value that fills the line exactly is beyond the limit; nothing may follow it. */
 Test(log, test_log__value_that_fills_the_line__is_followed_by_nothing)
 {
 	static char value[4200], later[4200];

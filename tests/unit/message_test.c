@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The agent's protocol as bytes: what is encoded decodes to the same, however it is cut; whatever
- * else arrives is refused and costs no more memory than it brought along. */
+/* The agent's protocol as bytes: an encoded message decodes to the same, however it is cut; anything else is refused and
+ * uses no more memory than the bytes that arrived. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,7 +298,7 @@ Test(message, oversized_generation_is_refused_before_encoding)
 	cr_assert_eq(fl_ctl_generation_check(&many, &err), FL_OK);
 }
 
-/* Every shorter payload, with a header that is honest about it, lacks a field or cuts one. */
+/* Every shorter payload, with a matching length in the header, lacks a field or cuts one. */
 Test(message, truncated_payload)
 {
 	struct frame whole[] = {hello_frame(), generation_frame()};
@@ -314,7 +314,7 @@ Test(message, truncated_payload)
 	}
 }
 
-/* A stream that ends early just waits: the channel's end is the caller's to see. */
+/* After a stream that ends early the decoder only waits: the caller notices the end of the channel. */
 Test(message, truncated_stream_waits)
 {
 	struct frame f = generation_frame();
@@ -382,7 +382,7 @@ Test(message, unknown_field_is_skipped)
 	fl_ctl_decoder_free(decoder);
 }
 
-/* What a later release may add: types that an older end can do without. */
+/* Types that a later release may add and an older end may ignore. */
 Test(message, optional_types_are_skipped)
 {
 	struct frame later[] = {raw_frame(FL_CTL_OPTIONAL + 1, 0, "anything at all", 15),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fl_net_run(): sockets lead, and nothing of libuv's is forgotten. Everything is opened from inside, as a worker does. */
+/* fl_net_run(): sockets come first, and all libuv events are still handled. Everything is opened from inside, as a worker
+ * does. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -25,7 +26,7 @@ struct bench {
 	struct fl_listener *listener;
 	int far; /* the other end of ends[0], where the test has it */
 	uv_thread_t player;
-	bool posts; /* the player sends mail when it is done; else it closes */
+	bool posts; /* the player sends mail when it is done; otherwise it closes */
 	int turns, bytes;
 };
 
@@ -160,7 +161,7 @@ static void on_mail(uv_async_t *async)
 	close_end(&bench->ends[0]);
 }
 
-/* The far end's thread writes a byte and reads it again: so the loop goes round, and may sleep. */
+/* The far end's thread writes a byte and reads it back, so the loop runs, and may sleep. */
 static void play(void *user)
 {
 	struct bench *bench = user;
@@ -237,7 +238,7 @@ static void connect_to(int listening, int fd)
 	cr_assert_eq(connect(fd, (struct sockaddr *)&name, len), 0);
 }
 
-/* For a moment, in which somebody waits in the queue. */
+/* For a moment, while a connection waits in the queue. */
 static void on_stop_of_shared(uv_timer_t *timer)
 {
 	uv_close((uv_handle_t *)timer, NULL);

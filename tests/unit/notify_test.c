@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a service manager gets to read, at a path and at an abstract name. */
+/* The messages that a service manager receives, at a path and at an abstract name. */
 #include <criterion/criterion.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Identity patterns: what is one, and what it matches. */
+/* Identity patterns: which texts are patterns, and what they match. */
 #include <criterion/criterion.h>
 #include <string.h>
 

@@ -136,7 +136,7 @@ Test(peers, test_peers__long_without_connections__makes_room)
 	cr_expect_eq(sum_of(peers, FL_INBOUND, A).open, 1, "A is open, however old");
 	cr_expect_eq(sum_of(peers, FL_INBOUND, "other").opened, 1, "what it has counted stays");
 	cr_expect_eq(fl_peer_counts_size(peers).forgotten, 1);
-	/* Its connection has just ended: the end has to be seen by somebody first. */
+	/* Its connection has just ended: a reader must see the end first. */
 	fl_peer_ended(open, FL_REASON_DONE);
 	fl_peer_left(open, LATE + 5000);
 	pass(peers, 0, D, LATE + 10000);
@@ -204,7 +204,7 @@ struct work {
 	unsigned number;
 };
 
-/* Each moment is an hour later, so that they take each other's places all the time. */
+/* Each step is an hour later, so peers evict each other all the time. */
 static void *work(void *arg)
 {
 	static const char *const ids[] = {A, B, C, D};

@@ -122,7 +122,7 @@ Test(pem, bad_certificates)
 	}
 }
 
-/* Trusting nobody is said on purpose, not by garbage. */
+/* An empty bundle must be intended; garbage is not an empty bundle. */
 Test(pem, empty_bundle)
 {
 	static const char *const empty[] = {"", "\n\n", " \n", "# nobody\n"};

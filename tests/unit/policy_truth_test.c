@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What the policy language means: a truth table, from the INI's text to the verdict.
  *
- * Each world is a set of rules and the questions that are asked under it, both sides of each border. A row says who
- * asks (an ID, or `plaintext`), on which port, of which service, from where; what comes of it; and which rule said so.
- * The line of the rule is checked too: it is where `[allow NAME]` or `[deny NAME]` stands in the text. */
+ * Each world is a set of rules and the questions that are asked under it, both sides of each border. A row has the peer (an
+ * ID, or `plaintext`), the port, the service, the source, the verdict, and the rule that decided. The line of the rule is
+ * checked too: it is where `[allow NAME]` or `[deny NAME]` stands in the text. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -16,8 +16,8 @@ enum answer {
 	NO_MORE_ROWS,
 	ALLOW,
 	DENY,
-	WOULD_DENY,  /* let in, and recorded: the rule says no */
-	WOULD_ALLOW, /* refused, and recorded: the rule says yes */
+	WOULD_DENY,  /* admitted, and recorded: the rule would refuse it */
+	WOULD_ALLOW, /* refused, and recorded: the rule would admit it */
 };
 
 struct row {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Source ports of our own: none that others have, whatever the kernel is set to. */
+/* Our own source ports: never one in use by others, with any kernel settings. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 

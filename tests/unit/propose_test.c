@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Names that `check` accepts, whatever they are made of, and sections in both layouts. */
+/* Names that `check` accepts, made of any text, and sections in both layouts. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,7 @@ Test(propose, test_propose__names)
 	expect_name(TD "/a_b.c", 0, "", "a-b-c");
 	expect_name("plaintext", 0, "", "plaintext");
 	expect_name("to 80", 0, "", "to-80");
-	/* What could be a port, is nothing, or is a word of ours. */
+	/* Texts that could be a port, are empty, or are reserved words. */
 	expect_name(TD "/8080", 0, "", "peer");
 	expect_name(TD "/-", 0, "", "peer");
 	expect_name(TD, 0, "", "peer");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who may have how many of [limits] connections: whatever one has taken, the next one finds some. */
+/* How many of [limits] connections a peer may have: however many one peer has, the next one still gets some. */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 static const struct fl_inet nowhere;
 
-/* How many that peer gets when it wants all. They stay taken. */
+/* The number that a peer gets when it wants all. They stay open. */
 static unsigned take_all(struct fl_quota *quota, const char *id, struct fl_quota_peer **ret)
 {
 	unsigned taken = 0;
@@ -61,7 +61,8 @@ Test(quota, the_example_of_the_manual)
 	fl_quota_done(&quota);
 }
 
-/* Greedy ones first, and then those who want one: the reserve is theirs, and the other direction's is not touched. */
+/* Greedy peers first, then peers that want one each: these get the reserve, and the reserve of the other direction
+ * stays. */
 Test(quota, newcomers_and_the_other_direction_find_room)
 {
 	static const unsigned maxima[] = {16, 50, 100, 1000, 20000};
@@ -117,7 +118,7 @@ Test(quota, outbound_leaves_inbound_its_part)
 	fl_quota_done(&quota);
 }
 
-/* Plaintext of however many networks leaves the reserve to those with an identity. */
+/* Plaintext from any number of networks leaves the reserve to peers with an identity. */
 Test(quota, plaintext_does_not_take_the_reserve)
 {
 	enum { MAX = 800 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The first lines are there, floods are counted, and nothing is lost between the two. */
+/* The first lines are written, floods are counted, and none is missing from both. */
 #include <criterion/criterion.h>
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a reason says of an open connection's end is what the kernel has said: a reset is one that somebody sent. */
+/* The reason for an open connection's end is what the kernel reported: a reset is one that the other side sent. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include <uv.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What metrics, status and page say of a state that is made up here. */
+/* Metrics, status and page, rendered from a made-up state. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -184,7 +184,7 @@ Test(report, metrics_of_a_quiet_sidecar)
 	expect(&s, fl_report_metrics,
 	       "\nfairlead_certificate_not_before_timestamp_seconds{kind=\"leaf\",trust_domain=\"prod."
 	       "example\",index=\"1\"} 1795242800\n");
-	/* Nothing has happened: only what rates are made from is there. */
+	/* Nothing has happened: only the counters for rates are present. */
 	expect(&s, fl_report_metrics,
 	       "fairlead_connections_closed_total{direction=\"inbound\",security=\"mtls\",reason=\"done\"} 0\n");
 	expect(&s, fl_report_metrics,
@@ -295,7 +295,7 @@ Test(report, the_histogram_is_cumulative)
 	fl_snapshot_done(&s.snapshot);
 }
 
-/* Whoever dials us may choose the port: the series are bounded, whatever the workers have seen. */
+/* Clients may choose the port: the number of series is bounded, for any traffic. */
 Test(report, detect_timeouts_by_port)
 {
 #define SERIES(port, n) "\nfairlead_detect_timeouts_total{port=\"" port "\"} " n "\n"

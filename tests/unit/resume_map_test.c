@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Which destinations are remembered, and for how long. What is remembered of them is resume.c's. */
+/* Which destinations are remembered, and for how long. resume.c decides what is remembered about them. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 

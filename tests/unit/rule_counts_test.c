@@ -35,7 +35,7 @@ static struct fl_rule_counts *counts_of(const char *const *names, size_t count, 
 	return counts;
 }
 
-/* As a verdict of some other policy: by name. */
+/* A verdict of another policy: counted by name. */
 static void count(struct fl_rule_counts *counts, unsigned worker, const char *rule,
 		  enum fl_effect effect)
 {
@@ -105,7 +105,7 @@ Test(rule_counts, test_rule_counts__generations_come_and_go__a_rule_keeps_its_co
 	cr_expect_eq(sum_of(&all, "b", FL_DECISION_DENY), 12345, "it is gone");
 	cr_expect_eq(sum_of(&all, "x", FL_DECISION_DENY), 0);
 	cr_expect_eq(sum_of(&all, "default", FL_DECISION_DENY), 2);
-	fl_rule_counts_unref(one); /* the last worker lets go: carried, once */
+	fl_rule_counts_unref(one); /* the last worker lets go: carried over once */
 	cr_expect_eq(sum_of(&all, "a", FL_DECISION_ALLOW), 3);
 	cr_expect_eq(sum_of(&all, "a", FL_DECISION_ALLOW), 3);
 	cr_expect_eq(all.old_count, 0);

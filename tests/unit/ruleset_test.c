@@ -187,7 +187,7 @@ Test(ruleset, one_direction_alone)
 	world_done(&w);
 }
 
-/* The other family's connections meet a closed port: they do not go on as they are. */
+/* The other family's connections are redirected to a closed port: they do not bypass the sidecar. */
 Test(ruleset, a_family_without_a_listener_does_not_slip_past)
 {
 	struct world w;
@@ -271,14 +271,14 @@ Test(ruleset, exclusions)
 	       true);
 	expect(rules, "spared_inbound", "\t\tip saddr 10.1.0.0/16 accept", true);
 	expect(rules, "spared_inbound", "\t\ttcp dport 8081 accept", true);
-	/* What is left alone is so whatever its protocol. */
+	/* Excluded traffic is excluded for every protocol. */
 	expect(rules, "other_outbound", "th dport 9000-9010 accept", true);
 	expect(rules, "other_outbound", "\t\tip6 daddr fd00::/8 accept", true);
 	expect(rules, "other_inbound", "\t\tip saddr 10.1.0.0/16 accept", true);
 	world_done(&w);
 }
 
-/* What may pass is decided by who sends and whereto; never by what conntrack takes a packet for. */
+/* Sender and destination decide whether a packet may pass; conntrack's state never does. */
 Test(ruleset, nothing_passes_because_conntrack_knows_it)
 {
 	struct world w;
@@ -326,7 +326,7 @@ Test(ruleset, what_leaves_past_the_sidecar_is_refused)
 	expect(rules, "open_outbound", "@open4 update @open4", true);
 	expect(rules, "open_outbound", "@open6 update @open6", true);
 	expect(rules, "outbound", "delete @open4", true);
-	/* Not captured at all: it may leave, except answers to what should have been led. */
+	/* Traffic that is not captured at all may leave, except answers to connections that should have been redirected. */
 	w.conf.sidecar.outbound_count = 0;
 	rules = format(&w);
 	expect(rules, "judge_app", "\t\treturn comment", false);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who gets a place: nobody has all of them while others want one, none is left unused for ever, and waiting is in turn. */
+/* Which connections get a slot: no lane has all of them while others want one, no slot stays unused forever, and lanes wait
+ * in turn. */
 #include <criterion/criterion.h>
 
 #include "base/mem.h"
@@ -14,7 +15,7 @@ static struct fl_slots make(unsigned max, uint32_t lanes)
 	return places;
 }
 
-/* How many places that lane gets when it wants all. */
+/* The number of slots that a lane gets when it wants all. */
 static unsigned take_all(struct fl_slots *places, uint32_t lane)
 {
 	unsigned taken = 0;

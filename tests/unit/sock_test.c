@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Sockets on a real loop, between two ends of this process: what a caller is told, and in which order. */
+/* Sockets on a real loop, between two ends of this process: the events that a caller gets, and their order. */
 #include "sock_bench.h"
 
 static bool was_last;
@@ -14,7 +14,7 @@ static void on_maybe_last(void *user, uint8_t *data, size_t len)
 static const struct fl_sock_events events_and_last = {
 	.on_data = on_maybe_last, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
 
-/* Who reads after the end, perhaps somebody else than before, is told of it, too. */
+/* A reader that starts after the end, perhaps a new one, also gets the end. */
 Test(sock, last_bytes_are_known_to_be_the_last_and_the_end_stays)
 {
 	struct bench bench;
@@ -63,7 +63,7 @@ Test(sock, data_and_eof_arrive_and_the_peer_is_known_after_the_end)
 	bench_done(&bench);
 }
 
-/* Writes until the kernel takes no more; returns how much was written. */
+/* Writes until the kernel accepts no more; returns how much was written. */
 static size_t fill(struct end *end)
 {
 	static uint8_t chunk[65536];
@@ -167,7 +167,7 @@ Test(sock, reset_is_seen_as_a_reset)
 }
 
 /* With a plain close, bytes unread at our end become a reset that destroys the last word. */
-/* Nobody reads: the other side of a relay is full, or this one has finished. */
+/* The socket is not read: the other side of a relay is full, or this one has finished. */
 Test(sock, reset_is_seen_while_nobody_reads)
 {
 	const struct linger hard = {.l_onoff = 1};
@@ -239,7 +239,7 @@ Test(sock, urgent_bytes_stay_in_line)
 	bench_done(&bench);
 }
 
-/* A peer that has no room owes us nothing but room. */
+/* A peer without buffer space owes us no acknowledgement, only space. */
 Test(sock, debt_of_a_peer_that_does_not_read_is_not_asked_for_in_vain)
 {
 	struct bench bench;

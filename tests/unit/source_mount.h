@@ -35,7 +35,7 @@ struct mount {
 	char path[64];
 	char *cert, *key, *bundle, *extra; /* paths of tls.crt, tls.key, ca.crt, extra */
 	struct fl_source source;
-	/* what fl_source_load() gave */
+	/* the result of fl_source_load() */
 	struct fl_credentials *credentials;
 	struct fl_source_files files;
 	struct fl_findings findings;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Mounted files that are empty, out of date, unreadable, or do not go together. */
+/* Mounted files that are empty, expired, unreadable, or do not belong together. */
 #include "source_mount.h"
 
 /* --- nobody, for ever, too early ---------------------------------------------------------------- */
 
-/* Emptied by accident, as far as anybody can tell. */
+/* Probably emptied by accident. */
 Test(source, empty_bundle)
 {
 	static const char comment[] = "# nobody, until the audit is over\n\n";
@@ -45,7 +45,7 @@ Test(source, file_that_is_a_mount)
 	mount_end(&m);
 }
 
-/* The same candidate is known again, good or bad. */
+/* The same candidate is recognized, good or bad. */
 Test(source, digest)
 {
 	uint8_t first[FL_DIGEST_LEN], other[FL_DIGEST_LEN];
@@ -188,7 +188,7 @@ Test(source, modes)
 	mount_end(&m);
 }
 
-/* Root reads everything, so the test becomes somebody else for a while. */
+/* Root can read everything, so the test changes its user for a while. */
 static void drop(void)
 {
 	if (geteuid() == 0) {
@@ -266,7 +266,7 @@ Test(source, all_problems_at_once)
 	mount_end(&m);
 }
 
-/* Everything parses and belongs together, but nobody would believe it. */
+/* Everything parses and belongs together, but no peer would accept it. */
 Test(source, trial)
 {
 	struct mount m;

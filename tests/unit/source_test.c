@@ -44,7 +44,8 @@ Test(source, credential_bundle_and_federation)
 	cr_assert_gt(m.files.credential_bundle.len, 0);
 	unload(&m);
 
-	/* An empty foreign bundle trusts nobody; what is wrong with it, too, and is said. */
+	/* With an empty federated bundle no peer of that domain is trusted; the same with a bad one, which is also
+	 * reported. */
 	write_file(m.extra, "", 0, 0644);
 	expect_good(&m);
 	cr_assert_eq(m.credentials->bundles[1].roots.count, 0);

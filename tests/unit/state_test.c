@@ -20,7 +20,7 @@ static unsigned count_allowed(const struct fl_states *states)
 	return allowed;
 }
 
-/* Whatever the state, the end can come; nothing comes after it, and nothing enters itself. */
+/* Every state can go to the end state; none follows it, and no state follows itself. */
 static void expect_an_end(const struct fl_states *states, unsigned end)
 {
 	for (unsigned state = 0; state < states->count; state++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Suggested rules, pasted behind the INI: all that was seen is let in, and nothing else. */
+/* Suggested rules, pasted behind the INI: every observed connection is admitted, and nothing else. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +87,7 @@ Test(suggest, test_suggest__shapes__take_the_fewest_rules)
 					 seen(TD "/a", 9001, NULL), seen(TD "/a", 8444, NULL),
 					 seen(TD "/a", 80, NULL)};
 	struct fl_observation peers[] = {seen(TD "/b", 8443, NULL), seen(TD "/a", 8443, NULL)};
-	/* Three identities, two places: by place it takes two rules, by identity three. */
+	/* Three identities, two places: two rules if grouped by place, three by identity. */
 	struct fl_observation cross[] = {seen(TD "/a", 80, NULL), seen(TD "/a", 8443, NULL),
 					 seen(TD "/b", 80, NULL), seen(TD "/c", 8443, NULL)};
 	struct fl_observation plain[] = {seen(NULL, 8443, "10.0.0.1"), seen(NULL, 8443, "10.0.0.9"),
@@ -164,7 +164,7 @@ Test(suggest, test_suggest__what_a_deny_rule_covers__is_told)
 		"; [deny q] (x.ini:11) refuses plaintext to 81: no [allow] rule changes that\n");
 }
 
-/* What audit mode let in is what will need rules. */
+/* Connections that only audit mode admitted will need rules. */
 Test(suggest, test_suggest__audit__counts_as_denied)
 {
 	struct fl_observation items[] = {seen(TD "/a", 80, NULL)};
@@ -178,7 +178,7 @@ Test(suggest, test_suggest__audit__counts_as_denied)
 #define PORTS 7
 #define SOURCES 4
 
-/* Every crossing of a grid is let in afterwards if it was seen, and not else. */
+/* Each crossing of a grid is admitted afterwards if and only if it was observed. */
 Test(suggest, test_suggest__random_observations__exactly_what_was_seen)
 {
 	static const char *const ids[IDS] = {TD "/a",   TD "/a/b", TD "/a/c",

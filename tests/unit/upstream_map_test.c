@@ -164,7 +164,7 @@ Test(map, what_a_name_may_stand_for_is_nobodys_but_addresses_are)
 	fl_upstream_map_unref(map);
 }
 
-/* An address of a plaintext name: whoever claims it has it, narrow or wide, added before or after. */
+/* An address of a plaintext name: an entry that claims it gets it, narrow or wide, added before or after. */
 Test(map, a_loose_address_gives_way_to_claims)
 {
 	static const struct {

@@ -23,7 +23,7 @@
 #include "certs-watch/watch.h"
 
 #define NOBODY 65533
-#define LONG_MS 20000u /* something is broken when it takes so long */
+#define LONG_MS 20000u /* a test that waits this long has failed */
 #define REST_MS 200u   /* long enough for whatever is still on its way */
 
 struct bench {
@@ -104,7 +104,7 @@ static inline bool run_until(struct bench *bench, unsigned changes, unsigned ms)
 	return bench->changes >= changes;
 }
 
-/* What has been done is told; what came with it, too, and then there is silence. */
+/* The change is reported, with others that came with it, and then nothing more. */
 static inline void expect_change(struct bench *bench, const char *what)
 {
 	cr_assert(run_until(bench, bench->changes + 1, LONG_MS), "%s: nothing was told", what);

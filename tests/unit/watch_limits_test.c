@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What is watched where there are no events, or too many of them, and the end of it. */
+/* Watching without events, with too many events, and closing. */
 #include "watch_bench.h"
 
 /* --- where there are no events -------------------------------------------------------------------------- */
@@ -219,7 +219,7 @@ static void storm(struct bench *bench, void (*tick)(struct bench *bench, unsigne
 	uint64_t at = uv_hrtime(), ms;
 
 	every(bench, 1, tick);
-	do { /* longer where others keep the processor from us */
+	do { /* longer if other processes use the CPU */
 		(void)run_until(bench, before + 1000, 2000);
 		ms = (uv_hrtime() - at) / 1000000;
 	} while ((bench->ticks <= 2 || bench->changes == before) && ms < LONG_MS);
@@ -291,7 +291,7 @@ Test(watch, other_paths)
 	put(&bench, "one", "a");
 	put(&bench, "two", "a");
 	watch_one(&bench, "one");
-	put(&bench, "one", "b"); /* told by nobody: whoever sets, reads */
+	put(&bench, "one", "b"); /* not reported: the caller that sets the paths reads the files */
 	watch_one(&bench, "two");
 	expect_silence(&bench, "the old path");
 	put(&bench, "two", "b");

@@ -5,7 +5,7 @@
 
 /* --- Kubernetes ----------------------------------------------------------------------------------- */
 
-/* Told once, and sooner than any settling would be. */
+/* Reported once, and sooner than with any settling time. */
 Test(watch, kubernetes_swap)
 {
 	struct fl_watch_options options = {.settle_ms = 5000, .limit_ms = 10000};
