@@ -303,7 +303,7 @@ Test(bind, any_address_without_ipv6_is_that_of_ipv4)
 {
 	struct faults faults = {.kinds = FAULTS_SYSTEM, .only = "socket", .error = EAFNOSUPPORT};
 	int probe = socket(AF_INET6, SOCK_STREAM, 0);
-	union fl_sockaddr sa;
+	union fl_sockaddr sa = {.any.sa_family = AF_UNSPEC};
 	socklen_t len = sizeof(sa);
 
 	(void)close(probe);

@@ -25,6 +25,7 @@ uint64_t clock_real_ms(void)
 	return (uint64_t)now.tv_sec * MS_PER_S + (uint64_t)now.tv_nsec / NS_PER_MS;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the names in libc's headers are reserved */
 __attribute__((visibility("default"))) int clock_gettime(clockid_t which, struct timespec *ret)
 {
 	uint64_t skipped = __atomic_load_n(&skipped_ms, __ATOMIC_RELAXED), ns;
@@ -51,3 +52,4 @@ __attribute__((visibility("default"))) time_t time(time_t *ret)
 	}
 	return now.tv_sec;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
