@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* admin - connections and their deadlines; http.c reads, respond.c answers, answer.c keeps what is asked for again.
+/* admin - connections and their deadlines; http.c reads, respond.c answers, answer.c caches
+ * answers.
  *
- * A connection: accepted -> READING, until the head, and on the control socket a body, is complete [-> SLOW, while workers are
- * asked, or while it takes a large answer] -> SENT, and our side closed -> the caller closes. What the caller sends besides is read
- * and dropped, because closing with unread bytes would reset the connection and could cost the answer. One that is not
- * through within its time is closed, wherever it stands.
+ * States of a connection: accepted -> READING, until the head (and on the control socket a body) is
+ * complete [-> SLOW, while workers are asked, or while the caller receives a large answer] -> SENT,
+ * with our side closed -> the caller closes. Anything else that the caller sends is read and
+ * dropped, because closing with unread bytes would reset the connection and could lose the answer.
+ * A connection that misses its deadline is closed in any state.
  *
- * Probes come through whatever others do: everybody is accepted, and read at once; where there is no room the oldest goes
- * that has its answer, else the oldest that has asked for nothing yet; those that are slow to take theirs have a part of
- * the places. Nothing takes the loop for long: large answers go out in pieces, in turns of SLICE_NS.
+ * Health probes are served no matter what other callers do: every connection is accepted and read
+ * immediately. If there is no room, the oldest connection that has its answer is closed, otherwise
+ * the oldest that has not sent its request yet. Callers that are slow to receive may use only a
+ * part of the places. Nothing blocks the loop for long: large answers are sent in pieces, in turns
+ * of SLICE_NS.
  *
- * Memory: places for connections, of which each holds a piece at most; the answers themselves are shared; BODIES_MAX.
- * Only opening fails; from then on a failure costs its own connection. */
+ * Memory: each connection buffers one piece at most; the answers themselves are shared; bodies are
+ * bounded by BODIES_MAX. Only opening can fail; later a failure closes only its own connection. */
 #include "admin/admin.h"
 
 #include <stdio.h>
@@ -28,7 +32,7 @@
 
 #define BODIES_MAX (2 * (size_t)FL_ADMIN_BODY_MAX) /* bytes, of all callers together */
 #define LINGER_MS 1000
-#define PLACES 1024u /* where nobody says how many */
+#define PLACES 1024u /* if the source does not say how many */
 #define PIECE ((size_t)16 * 1024)
 #define SLICE_NS (1000u * 1000)
 #define FIRST_READ 2048u
@@ -41,7 +45,7 @@ static size_t length_of(const struct fl_admin_connection *connection)
 							  : connection->answer->len;
 }
 
-/* The next piece, if the last one has gone. */
+/* Sends the next piece if the last one has been sent. */
 static void send_piece(struct fl_admin_connection *connection)
 {
 	struct fl_answer *answer = connection->answer;
@@ -117,7 +121,8 @@ static void on_drain(void *user)
 
 /* --- answering -------------------------------------------------------------------------------- */
 
-/* Both ends: an address of loopback reaches nobody but processes of this pod, whatever rules of NAT there are. */
+/* Checks both ends: a loopback address reaches only processes of this pod, whatever NAT rules there
+ * are. */
 static bool is_on_loopback(const struct fl_sock *sock)
 {
 	struct fl_inet end = fl_sock_peer_inet(sock);
@@ -137,7 +142,7 @@ static bool may_see_details(const struct fl_admin_connection *connection)
 	       is_on_loopback(connection->sock);
 }
 
-/* NULL: it cannot be given yet. Else a reference. */
+/* Returns a reference; NULL: the answer is not ready yet. */
 static struct fl_answer *make_answer(struct fl_admin_connection *connection,
 				     const struct fl_admin_caller *caller)
 {
@@ -190,7 +195,7 @@ static void refuse(struct fl_http_request *request, unsigned status, const char 
 	request->reason = reason;
 }
 
-/* Only where there is something to say. */
+/* Makes room for the body, if the request has one. */
 static void expect_body(struct fl_admin_connection *connection)
 {
 	struct fl_http_request *request = &connection->request;
@@ -216,7 +221,7 @@ static void expect_body(struct fl_admin_connection *connection)
 	admin->bodies += connection->body_len;
 }
 
-/* False: more of it has to come. */
+/* False: the body is not complete yet. */
 static bool take_body(struct fl_admin_connection *connection, const uint8_t *data, size_t len)
 {
 	size_t left = connection->body_len - connection->body_have;
@@ -254,7 +259,7 @@ static void on_data(void *user, uint8_t *data, size_t len)
 	}
 }
 
-/* Who has asked and says nothing more still wants to hear: `nc -N` closes its side at once. */
+/* A caller that has closed its side still gets its answer: `nc -N` closes its side immediately. */
 static void on_eof(void *user)
 {
 	struct fl_admin_connection *connection = user;
@@ -276,7 +281,7 @@ static const struct fl_sock_events connection_events = {on_data, on_eof, on_drai
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
-/* Before it has a place, and before it has said anything. */
+/* Decides before the connection has a place and before the caller has sent anything. */
 static bool is_welcome(const struct fl_admin *admin, const struct fl_sock *sock, uid_t *ret_uid)
 {
 	return !admin->has_control || (fl_sock_peer_uid(sock, ret_uid, NULL) == FL_OK &&
@@ -297,7 +302,8 @@ static void turn_away(struct fl_sock *sock)
 	}
 }
 
-/* Who asks at once, as probes do, is answered at once, and needs no place any more. */
+/* A caller whose request is already there, as with probes, is answered immediately and then needs
+ * no place. */
 static void read_at_once(struct fl_admin_connection *connection)
 {
 	uint8_t buf[FIRST_READ];
@@ -349,7 +355,7 @@ void fl_admin_go_on(struct fl_admin *admin)
 	admin->round++;
 	admin->is_going_on = true;
 	for (connection = admin->first[SLOW]; connection != NULL; connection = next) {
-		next = connection->next; /* answering changes nobody else's place */
+		next = connection->next; /* answering leaves other connections in their lists */
 		if (connection->waits) {
 			give_answer(connection);
 		}
@@ -359,7 +365,7 @@ void fl_admin_go_on(struct fl_admin *admin)
 
 /* --- open and close --------------------------------------------------------------------------- */
 
-/* mode: of a Unix socket. */
+/* mode: permissions of a Unix socket. */
 static int open_listener(struct fl_net *net, const struct fl_addr *addr, mode_t mode,
 			 const struct fl_admin_source *source, struct fl_admin **ret,
 			 struct fl_err *err)
@@ -409,7 +415,8 @@ int fl_admin_open_control(struct fl_net *net, const char *path,
 	addr.sa.un.sun_family = AF_UNIX;
 	/* conf has checked the length */
 	(void)snprintf(addr.sa.un.sun_path, sizeof(addr.sa.un.sun_path), "%s", path);
-	/* The agent may run as another user, whom nobody has named: who may ask is judged by uid. */
+	/* The agent may run as a user that the INI does not name, so access is decided by uid, not
+	 * by mode. */
 	rc = open_listener(net, &addr, 0666, source, &admin, err);
 	if (rc != FL_OK) {
 		return rc;
@@ -425,7 +432,7 @@ int fl_admin_open_control(struct fl_net *net, const char *path,
 	return FL_OK;
 }
 
-/* Another sidecar may have taken the path since. */
+/* Another sidecar may have taken over the path since. */
 static void remove_path(const struct fl_admin *admin)
 {
 	struct stat st;

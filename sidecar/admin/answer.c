@@ -53,7 +53,7 @@ static void save_up(struct fl_answer_again *again, uint64_t now_ns)
 {
 	uint64_t passed = again->at_ns != 0 && now_ns > again->at_ns ? now_ns - again->at_ns : 0;
 
-	/* Before it is asked for the first time all of it is there. */
+	/* The full budget is available before the first request. */
 	if (again->at_ns == 0 || passed / FL_ANSWER_SHARE > (uint64_t)FL_ANSWER_BURST_NS * 2) {
 		again->budget_ns = FL_ANSWER_BURST_NS;
 	} else {
@@ -78,7 +78,8 @@ void fl_answer_made(struct fl_answer_again *again, struct fl_answer *answer, uin
 
 	fl_answer_unref(again->last);
 	again->last = answer != fl_answer_no_memory() ? fl_answer_ref(answer) : NULL;
-	/* However long it took, a second later the next one is due. */
+	/* The cost is capped, so that a slow document delays the next one by about two seconds at
+	 * most. */
 	again->budget_ns -= (int64_t)(cost_ns < most ? cost_ns : most);
 	again->round = round;
 }

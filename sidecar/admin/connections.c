@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* connections - the places that callers have: three lists, by what they wait for, each with the longest there first. */
+/* connections - the places of callers: three lists, by what the connection waits for; in each the
+ * oldest entry comes first. */
 #include <stdlib.h>
 
 #include "admin/admin_internal.h"
@@ -13,7 +14,7 @@
 
 static void on_timer(uv_timer_t *timer);
 
-/* Cheap where nothing is due sooner than was thought. */
+/* Does nothing if the timer already fires early enough. */
 static void arm_timer(struct fl_admin *admin)
 {
 	uint64_t now = uv_now(admin->net->loop), due = UINT64_MAX;
@@ -109,7 +110,8 @@ void fl_admin_connection_close(struct fl_admin_connection *connection)
 	}
 }
 
-/* Who has all he asked for loses nothing; who has asked for nothing yet has had the longest time to. */
+/* A caller that has its whole answer loses nothing. Otherwise the oldest caller without a complete
+ * request has had the most time to send one. */
 static void make_room(struct fl_admin *admin)
 {
 	struct fl_admin_connection *victim = admin->first[SENT];
@@ -128,7 +130,7 @@ void fl_admin_connection_enter(struct fl_admin_connection *connection)
 	enter_list(connection, READING);
 }
 
-/* Many who take nothing of their answers would leave the others no place. */
+/* Without this limit, callers that do not read their answers could occupy all places. */
 void fl_admin_connection_move(struct fl_admin_connection *connection, enum fl_admin_list list)
 {
 	struct fl_admin *admin = connection->admin;

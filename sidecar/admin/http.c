@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* http - http-parser does the parsing; this bounds it and keeps method and path.
+/* http - http-parser does the parsing; this file bounds the input and keeps method and path.
  *
- * The parser is stopped at the end of the head. Bytes that are not HTTP are refused with 400, a
- * head that is too long with 431: both are answers, not errors of ours. */
+ * The parser is stopped at the end of the head. Bytes that are not HTTP are refused with 400, and a
+ * head that is too long with 431; both are normal answers, not internal errors. */
 #include "admin/http.h"
 
 #include <string.h>

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define FL_HTTP_HEAD_MAX 8192u /* bytes of request line and headers */
-#define FL_HTTP_PATH_MAX 256u  /* a longer path is none of ours */
+#define FL_HTTP_PATH_MAX 256u  /* a longer path matches no resource */
 
 enum fl_http_method { FL_HTTP_GET, FL_HTTP_HEAD, FL_HTTP_POST, FL_HTTP_OTHER };
 
@@ -18,19 +18,19 @@ struct fl_http_request {
 	char url[FL_HTTP_PATH_MAX];
 	size_t url_len; /* FL_HTTP_PATH_MAX: too long */
 	bool complete;
-	size_t head_end;   /* bytes of what was fed last that belong to the head */
-	uint64_t body_len; /* bytes that follow it, by Content-Length; 0 where it has none */
+	size_t head_end;   /* how many of the last fed bytes belong to the head */
+	uint64_t body_len; /* bytes after the head, by Content-Length; 0 if there is none */
 	/* valid once fl_http_feed() has returned true: */
 	enum fl_http_method method;
-	unsigned refused;             /* 0, or the status that says what was wrong with it */
+	unsigned refused;             /* 0, or the HTTP status of the refusal */
 	const char *reason;           /* one sentence with `refused`; static */
-	char path[FL_HTTP_PATH_MAX];  /* without query; empty: none of ours */
+	char path[FL_HTTP_PATH_MAX];  /* without query; empty: it matches no resource */
 	char query[FL_HTTP_PATH_MAX]; /* behind the `?`; empty: none */
 };
 
 void fl_http_init(struct fl_http_request *request);
 
-/* True when the head is there, or refused. Not to be called again then. */
+/* Returns true when the head is complete or refused. Must not be called again after that. */
 bool fl_http_feed(struct fl_http_request *request, const uint8_t *data, size_t len);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* respond - a new path is a handler and a row in the table below.
  *
- * Every request gets an answer: 404 names the paths there are, 405 the methods, 400 and 431 what
+ * Every request gets an answer: 404 lists the paths, 405 lists the methods, 400 and 431 say what
  * was wrong. */
 #include "admin/respond.h"
 
@@ -10,8 +10,8 @@
 #include "base/mem.h"
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
-/* The page needs its own style and nothing else: should anything ever slip through its escaping, a
- * browser does not run it. */
+/* The page needs only its own style. If text ever bypasses its escaping, the browser does not run
+ * it. */
 #define PAGE_TYPE                                                                                  \
 	"text/html; charset=utf-8\r\nContent-Security-Policy: default-src 'none'; "                \
 	"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -23,8 +23,8 @@ struct resource {
 	const char *path;
 	const char *type;  /* and further header lines */
 	unsigned document; /* its number, from 1 on; 0: it costs nothing to make */
-	bool details;      /* tells peers, rules and addresses: not for everybody */
-	/* Fills body and returns the status, or NOT_YET. One of them is there. */
+	bool details;      /* reveals peers, rules and addresses: restricted */
+	/* Fills body and returns the status, or NOT_YET. One of the two callbacks is set. */
 	unsigned (*read)(const struct fl_admin_source *source, struct fl_text *body);
 	unsigned (*change)(const struct fl_admin_caller *caller, const char *query,
 			   struct fl_text *body);
@@ -204,7 +204,7 @@ static const char *status_text(unsigned status)
 	}
 }
 
-/* allow: for 405, the methods that there are. */
+/* allow: for 405, the allowed methods. */
 struct answer {
 	const char *type, *allow;
 };

@@ -11,20 +11,21 @@ struct fl_admin_caller {
 	const struct fl_admin_control *control; /* NULL: the endpoint only reads */
 	bool may_see_details;                   /* more than health and metrics */
 	uid_t uid;                              /* with control */
-	struct fl_span body;                    /* with control: of a request that has one */
-	const void *asker;                      /* the connection, to tell it from others */
+	/* with control: the body of the request, if it has one */
+	struct fl_span body;
+	const void *asker; /* identifies the connection */
 };
 
-/* Is there more to wait for than the head? */
+/* Does the request have a body to wait for? */
 bool fl_admin_wants_body(const struct fl_http_request *request);
 
-/* Answers that cost something to make, and that are the same for all who may see them. */
+/* Answers that are expensive to build and the same for all callers that may see them. */
 #define FL_ADMIN_DOCUMENTS 5u
-/* Which of them the request is for, from 0 on; -1: none of them. */
+/* Returns which of them the request asks for, counted from 0; -1: none. */
 int fl_admin_document(const struct fl_http_request *request, const struct fl_admin_caller *caller);
 
-/* Appends the whole answer. *ret_head: how much of it is head, all that HEAD gets. False: it cannot be given yet. ret may have
- * failed for want of memory, if it is soft. */
+/* Appends the whole answer. *ret_head: the length of its head, the part that HEAD gets. False: the
+ * answer is not ready yet. A soft ret may have failed for lack of memory. */
 bool fl_admin_respond(const struct fl_http_request *request, const struct fl_admin_caller *caller,
 		      struct fl_text *ret, size_t *ret_head);
 

@@ -6,7 +6,7 @@
 
 #include "base/hash.h"
 
-/* Whoever makes two keys collide gains nothing: they are compared. */
+/* A collision is harmless, because the keys themselves are compared as well. */
 static uint64_t hash_of(const struct fl_caller *item)
 {
 	uint64_t hash = fl_hash64_bytes(FL_HASH64_INIT, &item->port, sizeof(item->port));
@@ -46,7 +46,8 @@ static void clear(struct fl_caller *item)
 	free(item->service);
 }
 
-/* A place for a new one: the next, or that of the one that has not been seen for longest. NULL: no memory. */
+/* Returns a slot for a new item: the next one, or that of the least recently seen. NULL: out of
+ * memory. */
 static struct fl_caller *make_room(struct fl_callers *callers)
 {
 	struct fl_caller *oldest = callers->items;
@@ -73,7 +74,7 @@ static struct fl_caller *make_room(struct fl_callers *callers)
 	return oldest;
 }
 
-/* The item like key, new if need be. NULL: no memory. */
+/* Returns the item equal to key; creates it if needed. NULL: out of memory. */
 static struct fl_caller *take(struct fl_callers *callers, const struct fl_caller *key)
 {
 	struct fl_caller *item = find(callers, key), made;

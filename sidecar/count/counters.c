@@ -53,7 +53,7 @@ uint64_t fl_counters_ended_sum(const struct fl_counters *counters, enum fl_direc
 
 void fl_counters_add(struct fl_counters *sum, const struct fl_counters *counters)
 {
-	/* Nothing but uint64_t, so that it can be walked as an array. */
+	/* The struct has only uint64_t members, so that it can be walked as an array. */
 	_Static_assert(sizeof(*sum) % sizeof(uint64_t) == 0, "fl_counters holds uint64_t only");
 	uint64_t *to = (uint64_t *)(void *)sum;
 	const uint64_t *from = (const uint64_t *)(const void *)counters;
@@ -63,7 +63,7 @@ void fl_counters_add(struct fl_counters *sum, const struct fl_counters *counters
 	}
 }
 
-/* The place of that port, a new one if need be. */
+/* Returns the slot of that port; assigns a new one if needed. */
 static uint64_t *count_of(struct fl_port_counts *counts, uint64_t port)
 {
 	for (size_t i = 0; i < FL_COUNTED_PORTS; i++) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_COUNTERS_H
 #define FL_COUNT_COUNTERS_H
-/* counters - what a worker has done, counted by the worker alone and read by anybody.
+/* counters - the counts of one worker: only the worker writes them, any thread may read them.
  *
- * One writer: fl_count() is a plain addition whose store another thread may read at any time, with no lock and no
- * locked instruction. Sums over workers are made by the reader. Counters only grow. */
+ * One writer: fl_count() is a plain addition whose store another thread may read at any time, with
+ * no lock and no locked instruction. The reader sums over workers. Counters only grow. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,9 +15,9 @@ enum fl_direction { FL_INBOUND, FL_OUTBOUND };
 #define FL_DIRECTIONS 2
 const char *fl_direction_word(enum fl_direction direction); /* "inbound", "outbound" */
 
-/* What the mesh side of a connection has come to be. */
+/* The security of a connection's mesh side. */
 enum fl_security {
-	FL_SECURITY_NONE, /* nothing yet; or it ended before it was one of these */
+	FL_SECURITY_NONE, /* not known yet, or the connection ended before it was known */
 	FL_SECURITY_MTLS, /* the peer is verified */
 	FL_SECURITY_PLAINTEXT,
 };
@@ -31,10 +31,11 @@ const char *fl_security_word(enum fl_security security); /* "none", "mtls", "pla
 	}
 #define FL_HANDSHAKE_BUCKETS 13
 
-/* Counters that are a metric as they are: member, name, help. A row here, the place that counts it with fl_count() and the table
- * of metrics in README.md are all that a new one needs: struct fl_counters and /metrics are made from the rows. */
+/* Counters that are a metric as they are: member, name, help. A new one needs a row here, an
+ * fl_count() where it is counted, and a row in the table of metrics in README.md: struct
+ * fl_counters and /metrics are made from the rows. */
 #define FL_COUNTER_METRICS(X)                                                                      \
-	/* of the log, about strangers */                                                          \
+	/* log lines about strangers */                                                            \
 	X(lines_left_out, "fairlead_log_lines_left_out_total",                                     \
 	  "Log lines about strangers that were left out: more than their network may have.")       \
 	X(judged, "fairlead_connections_judged_total",                                             \
@@ -53,34 +54,35 @@ struct fl_counters {
 	FL_DIRECTION_COUNTER_METRICS(FL_DIRECTION_COUNTER_MEMBER)
 	uint64_t probes; /* the sidecar's own, by the rules of capture; they are no connections */
 	/* by direction */
-	/* Connections, refused ones included; those that were opened and have not ended are open. */
+	/* Connections, including refused ones. Open connections are those that were opened and have
+	 * not ended. */
 	uint64_t opened[FL_DIRECTIONS];
 	uint64_t ended[FL_DIRECTIONS][FL_SECURITIES][FL_REASON_COUNT];
-	/* Of those opened: by what they turned out to be, or NONE where they ended before. */
+	/* The opened connections by security; NONE if they ended before it was known. */
 	uint64_t classified[FL_DIRECTIONS][FL_SECURITIES];
 	uint64_t bytes_to_app[FL_DIRECTIONS], bytes_to_mesh[FL_DIRECTIONS];
 	uint64_t handshakes_done[FL_DIRECTIONS];
-	/* A peer that cannot be reached is none of these. */
+	/* Does not include peers that cannot be reached. */
 	uint64_t handshakes_failed[FL_DIRECTIONS][FL_REASON_COUNT];
 	uint64_t handshake_buckets[FL_DIRECTIONS]
-				  [FL_HANDSHAKE_BUCKETS]; /* of those that were done */
+				  [FL_HANDSHAKE_BUCKETS]; /* completed handshakes by duration */
 	uint64_t handshake_us[FL_DIRECTIONS];             /* sum */
-	/* Connections that lost when they were judged again, and go on. */
+	/* Connections that a new judgement would close, and that stay open. */
 	uint64_t judged_kept[FL_LOSSES]; /* [rotation] keeps them */
 	uint64_t judged_audited;         /* [policy] or a rule in audit mode does */
 };
 
-/* The worker's own thread. */
+/* Call on the worker's own thread. */
 static inline void fl_count(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-/* Counts a handshake that took so many nanoseconds. The worker's own thread. */
+/* Counts a handshake that took so many nanoseconds. Call on the worker's own thread. */
 void fl_counters_handshake(struct fl_counters *counters, enum fl_direction direction, uint64_t ns);
 
-/* By port, for the first FL_COUNTED_PORTS ports that occur. Whoever dials us may choose the port, so all others are counted
- * together. */
+/* By port, for the first FL_COUNTED_PORTS ports that occur. A client may choose any port, so all
+ * further ports are counted together. */
 #define FL_COUNTED_PORTS 64
 struct fl_port_counts {
 	struct fl_port_count {
@@ -90,12 +92,12 @@ struct fl_port_counts {
 	uint64_t others;
 };
 
-/* The worker's own thread. */
+/* Call on the worker's own thread. */
 void fl_port_count(struct fl_port_counts *counts, uint16_t port);
 /* Adds what another thread counts to sum. */
 void fl_port_counts_add(struct fl_port_counts *sum, const struct fl_port_counts *counts);
 
-/* Counts the end of a connection of that security. The worker's own thread. */
+/* Counts the end of a connection of that security. Call on the worker's own thread. */
 void fl_counters_ended(struct fl_counters *counters, enum fl_direction direction,
 		       enum fl_security security, enum fl_reason reason);
 /* Returns how many ended for that reason, whatever their security. Thread: any, on a sum. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What has been told of, and when it was last seen. Whoever answers for a name decides how much there is, so the list is
- * bounded, and the oldest makes room. */
+/* The refusals that were logged, and when each was last seen. A DNS server can cause any number of
+ * them, so the list is bounded, and a new entry evicts the oldest. */
 #include "count/dns_refusals.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #define KEPT_MAX 1024u
 #define LINES_MAX 20u /* in a minute */
 #define MINUTE_MS 60000u
-#define FORGOTTEN_MS (60 * MINUTE_MS) /* one that comes back later is a new one */
+#define FORGOTTEN_MS (60 * MINUTE_MS) /* an address that returns later counts as new */
 
 struct kept {
 	char upstream[64];
@@ -23,11 +23,11 @@ struct kept {
 
 struct fl_dns_refusals {
 	struct fl_log *log;
-	struct kept *kept; /* KEPT_MAX; NULL: there never was one */
+	struct kept *kept; /* KEPT_MAX entries; NULL: no refusal so far */
 	size_t count;
 	struct fl_dns_refusal_counts counts;
-	uint64_t minute_ms; /* when the current one began */
-	unsigned lines;     /* in it */
+	uint64_t minute_ms; /* when the current minute began */
+	unsigned lines;     /* log lines in that minute */
 };
 
 static struct kept *find(const struct fl_dns_refusals *refusals, const struct kept *one)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* expiry - reads the validity of every certificate of a set that has been judged already, so that
- * one which does not parse is a defect of ours and left out.
+/* expiry - reads the validity of every certificate of a set. The set has already been judged, so a
+ * certificate that does not parse is a bug of ours; it is left out.
  *
- * Our own identity ends with the first certificate of its chain; a bundle ends with the last of its
- * roots. */
+ * Our own identity ends when the first certificate of its chain expires; a bundle ends when the
+ * last of its roots expires. */
 #include "count/expiry.h"
 
 #include <stdio.h>
@@ -47,7 +47,7 @@ static void add_chain(struct fl_expiries *expiries, const struct fl_credentials 
 {
 	struct fl_expiry expiry;
 
-	/* What else stands in the file is of no use to anybody. */
+	/* Other certificates in the file are not used. */
 	for (size_t i = 0; i < credentials->own.count; i++) {
 		size_t at = credentials->own.at[i];
 
@@ -77,7 +77,7 @@ static int by_time(const void *a, const void *b)
 	return first->index < second->index ? -1 : 1;
 }
 
-/* Sorts them: where not all are shown it is those that run out first. */
+/* Sorts the items, so that those that expire first are shown if there are too many. */
 static void show_first(struct fl_expiries *expiries, struct fl_expiry *items, size_t count)
 {
 	qsort(items, count, sizeof(*items), by_time);
@@ -145,8 +145,8 @@ void fl_expiries_done(struct fl_expiries *expiries)
 	*expiries = (struct fl_expiries){0};
 }
 
-/* Outside the time in which the way that was found at the start is valid, there may be another one: with the successor
- * of its root, say. */
+/* When the path that was found at the start is not valid, there may be another one, for example to
+ * the successor of its root. */
 static bool has_a_way(const struct fl_credentials *credentials, int64_t now, char *reason,
 		      size_t size)
 {

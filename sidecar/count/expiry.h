@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_EXPIRY_H
 #define FL_COUNT_EXPIRY_H
-/* expiry - from when to when each certificate of a generation is valid, and whether they can be used still.
+/* expiry - the validity period of each certificate of a generation, and whether the set is still
+ * usable.
  *
- * Built once with the generation, then immutable; thread: any. The number of those shown is bounded, because a bundle may have any
- * length, and each certificate shown is a series in a monitoring system. */
+ * Built once with the generation, then immutable; thread: any. The number of items shown is
+ * bounded, because a bundle may have any length, and each item shown is a series in a monitoring
+ * system. */
 #include <stdbool.h>
 
 #include "pki/credentials.h"
 
-#define FL_EXPIRY_SHOWN_PER_DOMAIN 16u /* roots; and of all CRLs: those that run out first */
+#define FL_EXPIRY_SHOWN_PER_DOMAIN 16u /* roots of a domain, or all CRLs; the first to expire */
 #define FL_EXPIRY_SHOWN 256u           /* of all */
 
 enum fl_certificate_kind {
@@ -30,20 +32,22 @@ struct fl_expiry {
 struct fl_expiries {
 	struct fl_expiry *items; /* owned: leaf, intermediates, CRLs, our roots, foreign roots */
 	size_t count;
-	size_t left_out;                          /* more than these are not shown */
+	size_t left_out;                          /* how many more are not shown */
 	const char *id, *trust_domain;            /* our own, borrowed from the credentials */
 	const struct fl_credentials *credentials; /* borrowed */
-	int64_t chain_not_before;                 /* when the last of our own chain begins */
-	int64_t chain_not_after;                  /* when the first of it runs out */
-	unsigned chain_index;                     /* which one that is; 1: the leaf */
+	/* when the last certificate of our chain becomes valid */
+	int64_t chain_not_before;
+	/* when the first certificate of our chain expires */
+	int64_t chain_not_after;
+	unsigned chain_index; /* which one expires first; 1: the leaf */
 	size_t own_roots;
-	int64_t own_roots_not_after; /* when the last of them runs out */
+	int64_t own_roots_not_after; /* when the last of our own roots expires */
 };
 
 /* "leaf", "intermediate", "root", "crl" */
 const char *fl_certificate_kind_word(enum fl_certificate_kind kind);
 
-/* Lists what credentials have; they are borrowed for as long as the result lives. */
+/* Lists the certificates of credentials, which must outlive the result. */
 void fl_expiries_init(struct fl_expiries *expiries, const struct fl_credentials *credentials);
 void fl_expiries_done(struct fl_expiries *expiries);
 

@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_JUDGED_H
 #define FL_COUNT_JUDGED_H
-/* judged - what became of the open connections when a worker last judged them again (judge/judge.h), counted. */
+/* judged - counts of the results when a worker last judged its open connections again
+ * (judge/judge.h). */
 #include <stdint.h>
 
 #include "count/reason.h"
 
-/* Why a connection would not be accepted any more, in the order in which that counts. */
+/* Why a connection would no longer be accepted, in order of precedence. */
 enum fl_loss { FL_LOSS_TRUST, FL_LOSS_REVOKED, FL_LOSS_POLICY, FL_LOSS_EXPIRED, FL_LOSSES };
 enum fl_reason fl_loss_reason(enum fl_loss loss);
 
-/* Of the last time; written by the worker, read by any thread (counters.h). Nothing but uint64_t. */
+/* The counts of the last judgement; written by the worker, read by any thread (counters.h). All
+ * members are uint64_t. */
 struct fl_judged {
 	uint64_t generation; /* 0: none yet */
-	uint64_t workers;    /* how many have it: 1, or a sum */
-	uint64_t under_way;  /* of those, the ones that have not finished yet */
+	uint64_t workers;    /* how many workers have this generation: 1, or a sum */
+	uint64_t under_way;  /* how many of those workers have not finished yet */
 	uint64_t judged;
 	uint64_t closed[FL_LOSSES];
-	uint64_t kept[FL_LOSSES]; /* would have lost, but [rotation] keeps them */
+	uint64_t kept[FL_LOSSES]; /* connections that only [rotation] keeps open */
 	uint64_t audited;
 	uint64_t ns; /* CPU time */
 };

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* peer_counts - an array of those that have counts of their own, with a hash table by ID for each direction.
+/* peer_counts - an array of the peers that have their own counts, with a hash table by ID for each
+ * direction.
  *
- * A peer is in use while more of its connections were opened than have left. Both are counted by the worker of
- * the connection, opening under the lock; so who finds none in use, under the lock, may free it: nobody has its cells.
- * Looking for one that can make room is a walk over all, done once a second at most.
+ * A peer is in use while more of its connections were opened than have left. The worker of the
+ * connection counts both, and counts the opening under the lock. So a thread that holds the lock
+ * and finds a peer not in use may free it: no worker uses its cells. The search for a peer to evict
+ * walks over all of them, at most once a second.
  *
- * Reasons are counted for all workers together, by an atomic addition: that is once a connection. */
+ * Reasons are counted for all workers together, with one atomic addition for each connection. */
 #include "count/peer_counts.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Without memory the table stays as it is, and the peer is one of the others. */
+/* If memory runs out, the table does not change, and the peer is counted as `other`. */
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
@@ -33,14 +35,14 @@ struct fl_peer {
 };
 
 struct fl_peer_counts {
-	pthread_mutex_t lock; /* of all that follows, except what is in a cell and atomic */
+	pthread_mutex_t lock; /* protects all members below, except cells and atomics */
 	unsigned worker_count;
 	size_t count, max;
-	struct fl_peer **items;               /* have counts of their own */
-	struct fl_peer *by_id[FL_DIRECTIONS]; /* the same */
+	struct fl_peer **items;               /* the peers with their own counts */
+	struct fl_peer *by_id[FL_DIRECTIONS]; /* the same peers by ID */
 	struct fl_peer *common[COMMON][FL_DIRECTIONS];
 	uint64_t forgotten, looked_ms;
-	bool held; /* the main thread reads: items stay */
+	bool held; /* the main thread reads the items: no eviction */
 };
 
 /* --- one peer ------------------------------------------------------------------------------------- */
@@ -53,7 +55,7 @@ static void peer_free(struct fl_peer *peer)
 	}
 }
 
-/* NULL: no memory. */
+/* Returns NULL if memory runs out. */
 static struct fl_peer *peer_new(unsigned worker_count, enum fl_direction direction,
 				const char *name)
 {
@@ -81,7 +83,7 @@ static struct fl_peer *peer_new(unsigned worker_count, enum fl_direction directi
 static bool is_in_use(const struct fl_peer_counts *peers, const struct fl_peer *peer)
 {
 	for (unsigned i = 0; i < peers->worker_count; i++) {
-		/* Acquire: what the worker wrote before comes before free(). */
+		/* Acquire: the worker's earlier writes happen before free(). */
 		if (__atomic_load_n(&peer->cells[i].left, __ATOMIC_ACQUIRE) !=
 		    peer->cells[i].opened) {
 			return true;
@@ -156,7 +158,8 @@ void fl_peer_counts_free(struct fl_peer_counts *peers)
 	free(peers);
 }
 
-/* The one that is longest without a connection goes, if that is long enough. False: there is none. */
+/* Evicts the peer that has been without a connection for longest, if that is long enough. False:
+ * there is none. */
 static bool make_room(struct fl_peer_counts *peers, uint64_t now_ms)
 {
 	size_t oldest = peers->count;
@@ -185,7 +188,7 @@ static bool make_room(struct fl_peer_counts *peers, uint64_t now_ms)
 	return true;
 }
 
-/* NULL: no room. */
+/* Returns NULL if there is no room. */
 static struct fl_peer *add(struct fl_peer_counts *peers, enum fl_direction direction,
 			   const char *id, uint64_t now_ms)
 {
@@ -271,7 +274,7 @@ static void sum_of(const struct fl_peer_counts *peers, const struct fl_peer *pee
 	for (unsigned i = 0; i < peers->worker_count; i++) {
 		const struct fl_peer_cell *cell = &peer->cells[i];
 
-		/* In this order: what has left was opened. */
+		/* Read `left` first, so that it never exceeds `opened`. */
 		left += __atomic_load_n(&cell->left, __ATOMIC_ACQUIRE);
 		ret->opened += __atomic_load_n(&cell->opened, __ATOMIC_RELAXED);
 		ret->bytes_to_app += __atomic_load_n(&cell->bytes_to_app, __ATOMIC_RELAXED);

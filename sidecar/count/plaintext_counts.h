@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_PLAINTEXT_COUNTS_H
 #define FL_COUNT_PLAINTEXT_COUNTS_H
-/* plaintext_counts - what went out in plaintext because the INI says so, by upstream, over all generations.
+/* plaintext_counts - traffic that the INI sends in plaintext, counted by upstream over all
+ * generations.
  *
- * The main thread makes the counters when a generation comes. Each worker has its own, which it alone writes (fl_count()) and any
- * thread may read. Names are bounded: those that come after the first FL_PLAINTEXT_MAX share one counter. */
+ * The main thread creates the counters when a generation arrives. Each worker has its own, which
+ * only it writes (fl_count()) and any thread may read. Their number is bounded: names after the
+ * first FL_PLAINTEXT_MAX share one counter. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,13 +25,14 @@ struct fl_plaintext_counts;
 struct fl_plaintext_counts *fl_plaintext_counts_new(unsigned worker_count);
 void fl_plaintext_counts_free(struct fl_plaintext_counts *counts); /* after the last worker */
 
-/* Returns what that worker counts into under this INI, in the order of its upstreams, [outbound] last; NULL where one is not plaintext.
- * An array to free(); the counters stay. Main thread. */
+/* Returns the counters of that worker under this INI, in the order of its upstreams, [outbound]
+ * last; NULL for one that is not plaintext. An array to free(); the counters stay. Main thread. */
 struct fl_plaintext_counter **fl_plaintext_counters(struct fl_plaintext_counts *counts,
 						    const struct fl_conf *conf, unsigned worker);
 
-/* Adds up all workers' counters of the upstream of that index, in the order in which upstreams came. *ret_name: its name, borrowed;
- * `[outbound]` where no section is about it. counts: NULL is empty. False: there are no more. Main thread. */
+/* Adds up all workers' counters of the upstream with that index, in the order in which upstreams
+ * first appeared. *ret_name: its name, borrowed; `[outbound]` if no section covers it. counts: NULL
+ * is an empty set. False: there are no more. Main thread. */
 bool fl_plaintext_counts_sum(const struct fl_plaintext_counts *counts, size_t index,
 			     const char **ret_name, struct fl_plaintext_counter *ret);
 

@@ -59,11 +59,11 @@ enum fl_reason fl_reason_of_app_dial(int sys)
 {
 	switch (sys) {
 	case UV_ECONNREFUSED:
-	case UV_ENOENT: /* unix:PATH that nobody has made yet */
+	case UV_ENOENT: /* the unix:PATH does not exist yet */
 		return FL_REASON_APP_REFUSED;
 	case UV_ETIMEDOUT:
 		return FL_REASON_APP_CONNECT_TIMEOUT;
-	case UV_ECONNRESET: /* accepted, and reset before we had looked */
+	case UV_ECONNRESET: /* accepted, then reset before we checked */
 		return FL_REASON_APP_RESET;
 	default:
 		return FL_REASON_APP_UNREACHABLE;
@@ -79,15 +79,16 @@ enum fl_reason fl_reason_of_peer_dial(int sys)
 		return FL_REASON_PEER_CONNECT_TIMEOUT;
 	case UV_ECONNRESET:
 		return FL_REASON_PEER_RESET;
-	case UV_ELOOP: /* ours, not the kernel's: conn/dial.c */
+	case UV_ELOOP: /* set by conn/dial.c, not by the kernel */
 		return FL_REASON_LOOP;
 	default:
 		return FL_REASON_PEER_UNREACHABLE;
 	}
 }
 
-/* Which of them it is, of the app's side or the peer's. EPIPE: a reset after a FIN. Where a router says that there is no way,
- * that is what the kernel says in the end in place of ETIMEDOUT. */
+/* Translates an error into the reason of the app's or the peer's side. EPIPE: a reset after a FIN.
+ * If a router reports that there is no route, the kernel finally returns that error instead of
+ * ETIMEDOUT. */
 static enum fl_reason reason_of_error(int sys, enum fl_reason reset, enum fl_reason timeout)
 {
 	switch (sys) {

@@ -8,8 +8,8 @@
 
 #include "tls/tls.h"
 
-/* id, word, class, sentence. A row here, the place that ends the connection and the table of reasons in README.md are all that a new
- * reason needs. */
+/* id, word, class, sentence. A new reason needs a row here, code that ends a connection with it,
+ * and a row in the table of reasons in README.md. */
 #define FL_REASONS(X)                                                                                                     \
 	X(DONE, "done", ENDED, "both sides finished")                                                                     \
 	X(APP_RESET, "app_reset", ENDED, "the app reset its connection")                                                  \
@@ -75,11 +75,13 @@ enum fl_reason {
 		FL_REASON_COUNT,
 };
 
-/* Who decided that the connection ends. */
+/* Who or what ended the connection. */
 enum fl_reason_class {
-	FL_REASON_CLASS_ENDED, /* one of its ends, the network, a deadline, or the sidecar's own end */
-	FL_REASON_CLASS_REFUSED, /* we refused it, before it was open: certificate, protocol, policy, limit */
-	FL_REASON_CLASS_LOST, /* it was open, and would be refused now */
+	/* one of its ends, the network, a deadline, or the sidecar's shutdown */
+	FL_REASON_CLASS_ENDED,
+	/* we refused it before it was open: certificate, protocol, policy, limit */
+	FL_REASON_CLASS_REFUSED,
+	FL_REASON_CLASS_LOST, /* it was open, but would be refused now */
 };
 
 /* These are pure; thread: any. */
@@ -89,11 +91,12 @@ enum fl_reason_class fl_reason_class(enum fl_reason reason);
 /* Is it of class REFUSED or LOST? `[log] access = denied` logs those. */
 bool fl_reason_is_denial(enum fl_reason reason);
 
-/* Translations from below, one for each foreign error space. sys: negative uv error. */
+/* Translations of lower layers' errors, one for each kind. sys: negative uv error. */
 enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure);
 enum fl_reason fl_reason_of_app_dial(int sys);
 enum fl_reason fl_reason_of_peer_dial(int sys);
-/* Of a connection that was open: what a read, a write or the kernel by itself said of it. */
+/* For a connection that was open: the error of a read or a write, or one that the kernel reported
+ * by itself. */
 enum fl_reason fl_reason_of_app_error(int sys);
 enum fl_reason fl_reason_of_peer_error(int sys);
 

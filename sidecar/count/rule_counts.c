@@ -11,7 +11,7 @@
 struct fl_rule_counts {
 	unsigned refs; /* atomic */
 	unsigned workers;
-	size_t count;    /* of rules, with the default, which is the last one */
+	size_t count;    /* number of rules, including the default, which is last */
 	size_t stride;   /* counters of a worker */
 	char **names;    /* by index */
 	size_t *by_name; /* indices of the rules, sorted by their names; without the default */
@@ -110,7 +110,8 @@ void fl_rule_counts_count(struct fl_rule_counts *table, unsigned worker,
 
 /* --- all of them ------------------------------------------------------------------------------- */
 
-/* Adds what was counted in `from` to the rules of the same names in to, which is laid out as `as`. */
+/* Adds the counts in `from` to the rules with the same names in `to`, which has the layout of
+ * `as`. */
 static void add_counts(uint64_t *to, const struct fl_rule_counts *as,
 		       const struct fl_rule_counts *from)
 {
@@ -129,7 +130,8 @@ static void add_counts(uint64_t *to, const struct fl_rule_counts *as,
 	}
 }
 
-/* What nobody counts into any more is carried and let go. Ours is the last reference: nobody can take another. */
+/* Carries over and releases the tables that no worker counts into any more. If ours is the last
+ * reference, no thread can take another. */
 static void carry_old(struct fl_rule_totals *totals)
 {
 	size_t kept = 0;
@@ -174,7 +176,7 @@ void fl_rule_totals_add(struct fl_rule_totals *totals, struct fl_rule_counts *ta
 	}
 	free(totals->carried);
 	totals->carried = carried;
-	/* Here, so that who asks needs no memory. */
+	/* Allocated here, so that reading the sums needs no memory. */
 	totals->counts =
 		fl_grow(totals->counts, table->count * FL_DECISIONS, sizeof(*totals->counts));
 	totals->sum = fl_grow(totals->sum, table->count, sizeof(*totals->sum));

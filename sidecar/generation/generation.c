@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Building and releasing generations. A failure leaves nothing behind: the caller goes on with what it has. */
+/* Builds and releases generations. A failure leaves nothing behind: the caller continues with its
+ * current one. */
 #include "generation/generation.h"
 
 #include <stdlib.h>
@@ -40,7 +41,7 @@ static bool may_share_root(const struct fl_conf *conf, const char *trust_domain)
 	return bundle != NULL && bundle->shared_root;
 }
 
-/* An INI that asks for CRLs does not pass without them. */
+/* If the INI asks for CRLs, the generation must have them. */
 static int parse_credentials(const struct fl_ctl_generation *message, const struct fl_conf *conf,
 			     int64_t now, const struct fl_generation *current,
 			     struct fl_credentials **ret, struct fl_err *err)
@@ -104,8 +105,9 @@ static void digest_anchors(const struct fl_credentials *credentials, uint8_t ret
 	free(parts);
 }
 
-/* Our own ID is in it, too: peers that resume a session go on believing the one of then. And our root: a session that
- * was resumed for ever would be lost with the old one, long after we have a certificate of the new. */
+/* The digest includes our own ID, because a peer that resumes a session keeps our ID of that time.
+ * It also includes our root: otherwise a session that is resumed again and again would still depend
+ * on the old root, and be lost with it long after we have a certificate from the new one. */
 static void digest_trust(struct fl_generation *generation, struct fl_span ini)
 {
 	const struct fl_credentials *credentials = generation->credentials;
@@ -147,7 +149,7 @@ bool fl_generation_may_resume(const struct fl_generation *a, const struct fl_gen
 	return fl_generation_same_trust(a, b) && same_chain(a, b);
 }
 
-/* Other rules and settings change nothing about it. */
+/* Changes of rules and settings do not affect it. */
 static void judge_rollover(struct fl_generation *generation, const struct fl_generation *current)
 {
 	if (current == NULL) {
@@ -200,13 +202,14 @@ struct fl_tls_options fl_generation_tls_options(const struct fl_generation *gene
 				       .epoch = generation->epoch};
 }
 
-/* The agent has tried it too; but what a sender says is not what we go by. With an empty bundle on purpose nobody is
- * trusted, not even ourselves. */
+/* The agent has tried it too, but we do not rely on the sender. With a bundle that is empty on
+ * purpose no certificate is trusted, not even our own. */
 static int try_handshake(const struct fl_generation *generation, struct fl_err *err)
 {
 	struct fl_tls_options options = fl_generation_tls_options(generation);
 
-	/* Should this generation be refused, another one will have its epoch. */
+	/* If this generation is refused, the next one gets the same epoch, so the trial must not
+	 * remember any verdict. */
 	options.peers = NULL;
 	options.epoch = 0;
 	if (generation->credentials->bundles[0].roots.count == 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Asks the kernel: <linux/tcp.h> knows more than <netinet/tcp.h>, and the two cannot meet in one file. Nothing here fails:
- * what a kernel does not know stays as it is. */
+/* Uses <linux/tcp.h>, which defines more than <netinet/tcp.h>; one file cannot include both.
+ * Nothing here fails: an option that the kernel does not support stays unchanged. */
 #include "net/alive.h"
 
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 #define TCP_RTO_MAX_MS 44
 #endif
 #define PROBES_MAX 127u /* the kernel's limit */
-/* Fifteen retransmissions (net.ipv4.tcp_retries2) with breaks of FL_KEEP_S at most take three minutes: where a peer has
- * longer, they keep the kernel's own breaks. */
+/* Fifteen retransmissions (net.ipv4.tcp_retries2) at intervals of at most FL_KEEP_S last three
+ * minutes. If a peer is given longer than that, the kernel's own intervals stay. */
 #define RTO_MAX_UNTIL_MS 180000u
 
 static void set(int fd, int level, int option, unsigned value)
@@ -32,7 +32,8 @@ static unsigned clamp(unsigned value, unsigned low, unsigned high)
 	return value < low ? low : value > high ? high : value;
 }
 
-/* The first probe comes early enough for three to follow; a break that is longer than that would delay the next first one. */
+/* The first probe is early enough for three more to follow; a longer interval would also delay the
+ * next first probe. */
 static void set_probes(int fd, const struct fl_alive *alive)
 {
 	unsigned give_up_s = alive->give_up_ms / 1000, idle, left, between;
@@ -72,7 +73,8 @@ struct fl_debt fl_alive_debt(int fd)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
 		return (struct fl_debt){0}; /* a Unix socket */
 	}
-	/* Probes are counted until an answer comes; retransmissions until the answer is more than "there is no room". */
+	/* The kernel counts probes until any answer arrives, and retransmissions until the answer
+	 * is more than "window is zero". */
 	bool is_sent_again =
 		info.tcpi_retransmits > 0 && info.tcpi_last_data_sent < info.tcpi_last_ack_recv;
 

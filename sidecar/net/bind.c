@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Binding and reserving addresses: each function leaves a descriptor, or none and a sentence. */
+/* Binds and reserves addresses: each function returns a descriptor, or none and an error
+ * sentence. */
 #include "net/bind.h"
 
 #include <errno.h>
@@ -12,10 +13,10 @@
 #include "base/capture.h"
 #include "net/options.h"
 
-#define NO_INTERFACE 0x7fffffff /* an index that the kernel gives to none */
+#define NO_INTERFACE 0x7fffffff /* an index that the kernel never assigns */
 
-/* A Unix path outlives the process that bound it: remove it when nobody answers there. One that we cannot ask may be
- * in use. */
+/* A Unix path outlives the process that bound it, so remove it if no process listens there. If we
+ * cannot find out, the path may be in use and stays. */
 static int remove_stale_path(const struct fl_addr *addr, struct fl_err *err)
 {
 	const char *path = addr->sa.un.sun_path;
@@ -44,7 +45,7 @@ static int remove_stale_path(const struct fl_addr *addr, struct fl_err *err)
 	case ECONNREFUSED:
 		(void)unlink(path);
 		return 0;
-	case ENOENT: /* gone since */
+	case ENOENT: /* removed in the meantime */
 		return 0;
 	default:
 		return fl_err_sys(err, sys,
@@ -64,7 +65,7 @@ static int set_ip_options(int fd, const struct fl_addr *addr, bool share, struct
 	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)) != 0)) {
 		return fl_err_sys(err, errno, "cannot prepare a listening socket");
 	}
-	fl_options_set_relayed(fd); /* inherited, so that it costs nothing for each connection */
+	fl_options_set_relayed(fd); /* inherited, so no system call for each connection */
 	return 0;
 }
 
@@ -163,8 +164,9 @@ int fl_net_bind(const struct fl_addr *addr, bool share, mode_t mode, int *ret_fd
 	return 0;
 }
 
-/* A socket that listens keeps everybody else out, by the kernel's own rules for addresses that overlap. This one listens where
- * nothing can come from, so that clients are refused as long as nobody serves them. */
+/* A listening socket keeps other processes from binding, by the kernel's own rules for overlapping
+ * addresses. This one listens on an interface that does not exist, so that clients are refused
+ * until a worker listens. */
 static int keep_others_out(int fd, const struct fl_addr *addr, struct fl_err *err)
 {
 	const int on = 1, interface = NO_INTERFACE;
@@ -174,7 +176,7 @@ static int keep_others_out(int fd, const struct fl_addr *addr, struct fl_err *er
 	    listen(fd, 1) != 0) {
 		return cannot_listen(addr, errno, err);
 	}
-	/* Our own workers' sockets are let in. */
+	/* Allows our own workers' sockets to bind. */
 	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0
 		       ? 0
 		       : fl_err_sys(err, errno, "cannot prepare a listening socket");
@@ -203,7 +205,8 @@ int fl_net_set_transparent(int fd, struct fl_err *err)
 	if (rc == 0) {
 		rc = fl_options_set_transparent(fd, sa.any.sa_family == AF_INET6);
 	}
-	/* What it will accept is nobody's as yet, but answers already. */
+	/* A connection that is not accepted yet already sends packets, so its listener needs the
+	 * mark. */
 	if (rc == 0 && setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) != 0) {
 		rc = -errno;
 	}
@@ -217,7 +220,7 @@ int fl_net_set_transparent(int fd, struct fl_err *err)
 		       : fl_err_sys(err, -rc, "cannot listen for [redirect] mode = tproxy");
 }
 
-/* Binding asks the kernel's table of local addresses, and nothing is left of it. */
+/* bind() consults the kernel's table of local addresses and leaves nothing behind. */
 bool fl_net_is_local(const struct fl_inet *inet)
 {
 	struct fl_inet any_port = *inet;

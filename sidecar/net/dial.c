@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* dial - from a struct fl_dial to a descriptor that connects; what becomes of it is the business of sock.c.
+/* dial - makes a connecting descriptor from a struct fl_dial; sock.c handles it from there.
  *
- * Happy path: socket, options, a source port (ports.h), connect. A source port that is taken costs another try with a new
- * socket, as a bound one keeps its port. Failure: a negative errno, and no descriptor. */
+ * Happy path: socket, options, a source port (ports.h), connect. If a source port is taken, dial
+ * tries again with a new socket, because a bound socket keeps its port. Failure: a negative errno,
+ * and no descriptor. */
 #include "net/dial.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include "base/capture.h"
 #include "net/options.h"
 
-/* After those, whose types it uses. */
+/* Must come after the headers above, whose types it uses. */
 #include <linux/errqueue.h>
 
 static bool is_special(const struct fl_dial *dial)
@@ -22,8 +23,9 @@ static bool is_special(const struct fl_dial *dial)
 	return dial->tos != 0 || dial->mark != 0 || dial->from != NULL;
 }
 
-/* from: NULL: whatever address the route has. port 0: the kernel chooses when it connects, when it knows which ones are
- * free towards there. A port of ours is shared by connections to different places, so SO_REUSEADDR. */
+/* from: NULL: the address that the route selects. port 0: the kernel chooses one at connect(), when
+ * it knows which ports are free towards the destination. Connections to different destinations
+ * share our ports, hence SO_REUSEADDR. */
 static int bind_source(int fd, sa_family_t family, const struct sockaddr *from, uint16_t port)
 {
 	const int on = 1;
@@ -77,10 +79,11 @@ static void heed_icmp(int fd, sa_family_t family, bool on)
 
 void fl_dial_forget_icmp(int fd, sa_family_t family)
 {
-	heed_icmp(fd, family, false); /* and what has come of them */
+	heed_icmp(fd, family, false); /* and discard the errors that have been queued */
 }
 
-/* The kernel queues one for a socket that waits for an answer to its SYN, whether or not it considers it final. */
+/* The kernel queues an ICMP error for a socket that waits for an answer to its SYN, whether or not
+ * it considers the error final. */
 int fl_dial_icmp_error(int fd)
 {
 	union {
@@ -105,7 +108,8 @@ int fl_dial_icmp_error(int fd)
 
 /* --- options ------------------------------------------------------------------------------------ */
 
-/* By it the rules of capture know packets of sockets that we have closed (base/capture.h). */
+/* The capture rules use the priority to recognize packets of sockets that we have closed
+ * (base/capture.h). */
 static void set_priority(int fd)
 {
 	const int priority = FL_CAPTURE_PRIORITY;
@@ -133,7 +137,7 @@ static int set_dial_options(int fd, const struct fl_dial *dial, uint16_t port)
 			return rc;
 		}
 	}
-	set_priority(fd); /* after IP_TOS, which sets another one */
+	set_priority(fd); /* after IP_TOS, which changes the priority */
 	if (dial->from == NULL && port == 0) {
 		return 0;
 	}
@@ -152,7 +156,8 @@ socklen_t fl_dial_sockaddr_len(const struct sockaddr *to)
 	}
 }
 
-/* An end that is known at once is reported later, like one that takes time: the peer refuses, or nobody listens on a Unix socket. */
+/* Is this a failure that is known immediately but reported later, like a slow one: the peer
+ * refuses, or no process listens on a Unix socket? */
 static bool is_told_later(const struct fl_dial *dial, int sys)
 {
 	return dial->to->sa_family == AF_UNIX || sys == -ECONNREFUSED;
@@ -183,7 +188,8 @@ static int connect_from(const struct fl_dial *dial, uint16_t port, int *ret_fd, 
 	return 0;
 }
 
-/* Is there an address to connect from at all? Where there is none, connect() says the same as for a port that is taken. */
+/* Is there an address to connect from at all? Without one, connect() returns the same error as for
+ * a port that is taken. */
 static bool has_source(const struct fl_dial *dial)
 {
 	int fd =

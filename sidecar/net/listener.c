@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Listening sockets.
  *
- * A connection is accepted, then reported. One that fl_listener_accept() does not take is kept, and the others stay in
- * the kernel's queue until it is taken.
+ * A connection is accepted, then reported. If fl_listener_accept() is not called for it, it is
+ * kept, and further connections stay in the kernel's queue until it is taken.
  *
- * Failure: out of descriptors, connections stay in the kernel's queue, and RETRY_MS later we try again. (libuv's own
- * listener sheds them by means of a spare descriptor; when another thread is faster at taking that, it spins for good.) */
+ * Failure: when descriptors are exhausted, connections stay in the kernel's queue, and we try again
+ * after RETRY_MS. (libuv's own listener drops them by means of a spare descriptor; if another
+ * thread takes that one first, it spins forever.) */
 #include "net/listener.h"
 
 #include <errno.h>
@@ -19,7 +20,7 @@
 
 #define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
 #define RETRY_MS 50u
-#define ACCEPTS_MAX 64u /* in one turn of the loop: others want theirs */
+#define ACCEPTS_MAX 64u /* in one turn of the loop, for fairness */
 
 struct fl_listener {
 	struct fl_watched watched;
@@ -28,12 +29,12 @@ struct fl_listener {
 	fl_listener_cb cb;
 	void *user;
 	int fd;                   /* owned */
-	int waiting;              /* accepted and not taken yet; -1: none */
+	int waiting;              /* accepted but not taken yet; -1: none */
 	struct sockaddr_in6 peer; /* its address, or a sockaddr_in */
 	bool is_unix;
-	bool is_listening; /* in the poller */
+	bool is_listening; /* registered in the poller */
 	bool is_closing;
-	struct fl_alive alive; /* of what it accepts */
+	struct fl_alive alive; /* settings for accepted sockets */
 };
 
 static void on_closed(uv_handle_t *handle)
@@ -65,7 +66,8 @@ static void pause_listener(struct fl_listener *listener)
 	listener->is_listening = false;
 }
 
-/* Other workers may have duplicates of the socket: as long as one is open, closing ours does not end its events. */
+/* Other workers may have duplicates of the socket: while one is open, closing ours does not stop
+ * its events. */
 void fl_listener_close(struct fl_listener *listener)
 {
 	if (listener->is_listening) {
@@ -93,7 +95,7 @@ static void resume(struct fl_listener *listener)
 			fl_net_listen(listener->net, &listener->watched, listener->fd) == 0;
 	}
 	if (!listener->is_listening) {
-		try_later(listener); /* the kernel has no memory for it just now */
+		try_later(listener); /* the kernel is out of memory at the moment */
 	}
 }
 
@@ -121,7 +123,7 @@ static bool accept_next(struct fl_listener *listener)
 			try_later(listener);
 			return false;
 		}
-		/* Otherwise it is that connection's own end, which comes with its turn. */
+		/* Any other error belongs to that connection alone; go on with the next. */
 		return errno != EAGAIN && errno != EWOULDBLOCK;
 	}
 	listener->cb(listener->user, listener);
@@ -199,7 +201,8 @@ struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 	}
 	if (!listener->is_unix) {
 		sock->peer = listener->peer;
-		/* What it had inherited when it came into the queue: perhaps longer ago than the last change. */
+		/* The socket inherited its settings when it entered the queue, perhaps before the
+		 * last change. */
 		sock->alive = listener->alive;
 		sock->alive.keep_s = FL_KEEP_S;
 	}

@@ -5,22 +5,24 @@
 #include "net/sock.h"
 
 struct fl_listener;
-/* A connection is waiting: call fl_listener_accept() for it now, or leave it in the kernel's queue and call
- * later; until then nothing more is reported (that is how accepting is paused). */
+/* A connection is waiting. Call fl_listener_accept() for it now or later; until then nothing more
+ * is reported (this is how to pause accepting). */
 typedef void (*fl_listener_cb)(void *user, struct fl_listener *listener);
 
-/* Takes over fd (bound, listening or not). user is borrowed. */
+/* Takes ownership of fd (bound, listening or not). user is borrowed. */
 int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_cb cb, void *user,
 		     struct fl_listener **ret, struct fl_err *err) FL_MUST_USE;
-/* NULL: nobody was waiting after all, or no memory. */
+/* Returns NULL if no connection was waiting after all, or if memory runs out. */
 struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 				   const struct fl_sock_events *events, void *user);
 void fl_listener_close(struct fl_listener *listener);
-/* Of connections from now on: the same dialogue, which the client begins. Not where it may wait for an ACK between two small
- * writes (Nagle's algorithm) before we have said anything. */
+/* For connections from now on: like fl_dial.joins_acks, with a client that sends first. Do not use
+ * it where the client may wait for an ACK between two small writes (Nagle's algorithm) before we
+ * have sent anything. */
 void fl_listener_join_acks(struct fl_listener *listener, bool on);
 
-/* Of connections from now on: probes as often as its net says now (alive.h). Not for Unix sockets. */
+/* For connections from now on: probes at the current interval of the net (alive.h). Not for Unix
+ * sockets. */
 void fl_listener_keep(struct fl_listener *listener, uint32_t give_up_ms);
 
 #endif

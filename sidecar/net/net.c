@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* One epoll descriptor for all sockets of a loop, which libuv watches; or which watches libuv, when fl_net_run() runs the loop:
- * a system call less for each turn, and timers and other threads' mail are asked for only when they are due.
+/* One epoll descriptor serves all sockets of a loop. libuv watches it; or, when fl_net_run() runs
+ * the loop, it watches libuv. The latter saves one system call for each turn, and timers and mail
+ * from other threads are checked only when they are due.
  *
- * Not libuv's streams, because of what a short connection costs: here a socket is registered once and edge-triggered, where a
- * stream asks again and again for one direction or the other; and we are told that the peer has finished together with its last
- * bytes (EPOLLRDHUP), so that both can go on in one packet.
+ * libuv's streams are not used because they make short connections expensive: here a socket is
+ * registered once, edge-triggered, while a stream re-registers for one direction or the other again
+ * and again. And we learn of the peer's FIN together with its last bytes (EPOLLRDHUP), so that both
+ * can be forwarded in one packet.
  *
- * What no event will tell of (more to read than fits in a turn, a connection that was refused at once) waits in a list, and the
- * loop does not sleep meanwhile. The memory of closed sockets goes when their turn is over: frames up the stack, and
- * events of the same turn, still look at it. */
+ * Work that no event announces (more to read than fits in a turn, a connection that was refused
+ * immediately) waits in a list, and the loop does not sleep meanwhile. The memory of closed sockets
+ * is freed when the turn is over, because callers up the stack and events of the same turn still
+ * use it. */
 #include "net/net_internal.h"
 
 #include <errno.h>
@@ -22,16 +25,16 @@
 #define FAREWELLS_MAX 1024u
 
 struct fl_poller {
-	uv_poll_t poll; /* of epoll, in the loop; not where it leads */
+	uv_poll_t poll; /* libuv's handle for epoll; unused if `leads` */
 	uv_idle_t
-		idle; /* runs while somebody waits, or is dead and not freed; not where it leads */
+		idle; /* runs while a socket waits or is closed but not freed; unused if `leads` */
 	struct fl_net *net;
-	struct fl_watched *waiting; /* for its next turn */
+	struct fl_watched *waiting; /* for the next turn */
 	struct fl_watched *dead;
 	int epoll;        /* owned */
 	unsigned handles; /* not closed yet */
-	bool leads;       /* the loop is run by fl_net_run() */
-	bool busy;        /* in a turn, which frees the dead itself */
+	bool leads;       /* fl_net_run() runs the loop */
+	bool busy;        /* inside a turn, which frees closed sockets itself */
 };
 
 static void end_turn(struct fl_poller *poller)
@@ -45,7 +48,7 @@ static void end_turn(struct fl_poller *poller)
 		struct fl_watched *next = dead->next;
 
 		dead->type->free(dead);
-		fl_net_closed(net); /* with the last, the poller goes */
+		fl_net_closed(net); /* the last one frees the poller */
 		dead = next;
 	}
 }
@@ -98,7 +101,7 @@ static void on_idle(uv_idle_t *idle)
 	call_back(idle->data);
 }
 
-/* The loop is not to sleep now. */
+/* Keeps the loop from sleeping. */
 static void stay_awake(struct fl_poller *poller)
 {
 	if (!poller->leads) {
@@ -124,7 +127,7 @@ void fl_net_bury(struct fl_net *net, struct fl_watched *watched)
 
 	watched->is_buried = true;
 	if (watched->waits) {
-		return; /* that list has it until the next turn */
+		return; /* it stays in that list until the next turn */
 	}
 	watched->next = poller->dead;
 	poller->dead = watched;
@@ -153,7 +156,7 @@ int fl_net_listen(struct fl_net *net, struct fl_watched *listener, int fd)
 	return epoll_ctl(net->poller->epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
-/* Not watched at all: EPOLLHUP would be reported whatever is asked for. */
+/* Removes fd from epoll completely, because EPOLLHUP would be reported for any event mask. */
 void fl_net_pause(struct fl_net *net, int fd)
 {
 	(void)epoll_ctl(net->poller->epoll, EPOLL_CTL_DEL, fd, NULL);
@@ -174,7 +177,7 @@ static int follow(struct fl_poller *poller, uv_loop_t *loop)
 	return rc;
 }
 
-/* An event without a socket is libuv's. */
+/* An event without a socket belongs to libuv. */
 static int lead(struct fl_poller *poller, uv_loop_t *loop)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
@@ -242,7 +245,7 @@ void fl_net_closed(struct fl_net *net)
 
 /* --- a loop of its own --------------------------------------------------------------------------- */
 
-/* ms until libuv has something to do; -1: nothing that it knows of. */
+/* ms until libuv's next timer; -1: none. */
 static int time_left(const uv_loop_t *loop)
 {
 	return uv_loop_alive(loop) ? uv_backend_timeout(loop) : -1;
@@ -258,7 +261,7 @@ static bool has_uv(const struct epoll_event *got, int count)
 	return false;
 }
 
-/* libuv comes first: a connection that begins after a post finds it done. */
+/* libuv runs first: a connection that begins after a letter was posted finds it handled. */
 static void take_turn(struct fl_poller *poller, uv_loop_t *loop)
 {
 	bool stays = poller->waiting != NULL || poller->dead != NULL;
@@ -268,7 +271,7 @@ static void take_turn(struct fl_poller *poller, uv_loop_t *loop)
 	uv_update_time(loop);
 	poller->busy = true;
 	if (has_uv(got, count) || time_left(loop) == 0) {
-		(void)uv_run(loop, UV_RUN_NOWAIT); /* what others have posted, and timers */
+		(void)uv_run(loop, UV_RUN_NOWAIT); /* mail from other threads, and timers */
 	}
 	for (int i = 0; i < count; i++) {
 		if (got[i].data.ptr != NULL) {
@@ -290,15 +293,16 @@ int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user)
 	if (rc != 0) {
 		return rc;
 	}
-	net->open++;                            /* by us: it is not to go with the last socket */
-	(void)uv_run(net->loop, UV_RUN_NOWAIT); /* libuv tells its epoll what it watches */
+	/* our own hold, so that the poller outlives the last socket */
+	net->open++;
+	/* so that libuv registers its descriptors with its epoll */
+	(void)uv_run(net->loop, UV_RUN_NOWAIT);
 	while (uv_loop_alive(net->loop) || net->open > 1) {
 		turn_over(user);
 		take_turn(net->poller, net->loop);
 	}
 	turn_over(user);
-	FL_REQUIRE(net->open == 1 &&
-		   net->poller != NULL); /* ours: nobody else's end took it away */
+	FL_REQUIRE(net->open == 1 && net->poller != NULL); /* our own hold kept the poller */
 	net->open--;
 	poller_free(net->poller);
 	net->poller = NULL;

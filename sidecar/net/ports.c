@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* ports - ranges that are what is left of 1024-65535 when others have theirs, and a number at random among them.
+/* ports - ranges of 1024-65535 that no other use claims, and a random pick among them.
  *
- * A port is taken for one destination only. So with half of them open to the same one, two tries do on average, and with nine
- * tenths of them ten. */
+ * A port is taken for one destination only. With half of the ports open to the same destination,
+ * two tries are needed on average; with nine tenths, ten tries. */
 #include "net/ports.h"
 
 #include <stdio.h>
@@ -34,7 +34,8 @@ static void add_range(struct fl_port_ranges *ranges, unsigned first, unsigned la
 	ranges->total += last - first + 1;
 }
 
-/* Takes first to last out. Where there is no room for the half behind it, that is out, too. */
+/* Removes the ports from first to last. If there is no room for the part after them, that is
+ * removed, too. */
 static void cut(struct fl_port_ranges *ranges, unsigned first, unsigned last)
 {
 	struct fl_port_ranges left = {.count = 0};
@@ -75,7 +76,7 @@ static void cut_list(struct fl_port_ranges *ranges, const char *text)
 	}
 }
 
-/* Those of ranges that lie from first to last. */
+/* Returns the part of ranges that lies between first and last. */
 static struct fl_port_ranges part_of(const struct fl_port_ranges *ranges, unsigned first,
 				     unsigned last)
 {
@@ -106,7 +107,7 @@ void fl_ports_make(struct fl_ports *ports, unsigned first, unsigned low, unsigne
 
 /* --- what the kernel says ----------------------------------------------------------------------- */
 
-/* Its text, in buf; empty: not known. */
+/* Reads the setting's text into buf; empty: not known. */
 static const char *read_setting(const char *name, char *buf, size_t size)
 {
 	char path[128];

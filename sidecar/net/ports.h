@@ -1,30 +1,32 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_NET_PORTS_H
 #define FL_NET_PORTS_H
-/* ports - source ports of our own: those that the kernel gives to nobody by itself.
+/* ports - source ports of our own, which the kernel never assigns automatically.
  *
- * A captured connection of the app has the address of its pod, a port of the kernel's choice and its destination, and so has
- * the one that we make for it. Were both to share the ports of net.ipv4.ip_local_port_range, the app would get half of the
- * connections to one destination that it gets without us. With mode = tproxy we dial the app under the address of its
- * client, where ports in that range are the client's own: a connection that it opens later would meet ours.
+ * A captured connection of the app uses its pod's address, a port chosen by the kernel and its
+ * destination; so does the connection that we open for it. If both shared the ports of
+ * net.ipv4.ip_local_port_range, the app could open only half as many connections to one destination
+ * as without us. With mode = tproxy we dial the app from its client's address, where ports in that
+ * range belong to the client: a connection that it opens later would collide with ours.
  *
- * The socket option IP_LOCAL_PORT_RANGE does not serve: it narrows the range of the network namespace and never leaves
- * it. So we bind a port ourselves, at random (RFC 6056 section 3.3.1), and take another one where that is taken. Our ports
- * begin at 1024 (ip_unprivileged_port_start, where that is higher) and leave out ip_local_port_range, Linux's default
- * for it (others have that where we have something else), and ip_local_reserved_ports. What is left is parted: what we
- * dial in our own name must not meet what the sidecar at the other end dials in our name. */
+ * The socket option IP_LOCAL_PORT_RANGE does not help: it can only narrow the namespace's range,
+ * never go outside it. So we bind a random port ourselves (RFC 6056 section 3.3.1), and try another
+ * if it is taken. Our ports begin at 1024 (or at ip_unprivileged_port_start if that is higher) and
+ * exclude ip_local_port_range, Linux's default for it (which other machines may use even if ours
+ * differs), and ip_local_reserved_ports. The rest is split in two: what we dial in our own name
+ * must not collide with what the sidecar at the other end dials in our name. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FL_PORTS_RANGES_MAX                                                                        \
-	64u /* with more reserved ports than fit, those behind them are left out too */
+	64u /* if reserved ports need more, the ports after them are excluded, too */
 
 /* Which of them. */
 enum fl_port_choice {
-	FL_PORT_OF_KERNEL,  /* none: the kernel chooses when it connects */
-	FL_PORT_OF_OURS,    /* 61000-65535, where servers hardly listen; then 1024-10239 */
-	FL_PORT_FOR_CLIENT, /* in a client's name: 10240-32767 */
+	FL_PORT_OF_KERNEL,  /* none: the kernel chooses at connect() */
+	FL_PORT_OF_OURS,    /* 61000-65535, where servers rarely listen; then 1024-10239 */
+	FL_PORT_FOR_CLIENT, /* with a client's address: 10240-32767 */
 };
 
 struct fl_port_ranges {
@@ -43,14 +45,16 @@ struct fl_ports {
 	unsigned random_left;
 };
 
-/* Pure. first: the lowest port that may be bound; low, high: ip_local_port_range; reserved: ip_local_reserved_ports,
- * "8080,9000-9010". What it holds of no use is ignored. */
+/* Pure. first: the lowest port that may be bound; low, high: ip_local_port_range; reserved:
+ * ip_local_reserved_ports, "8080,9000-9010". Unusable text in it is ignored. */
 void fl_ports_make(struct fl_ports *ports, unsigned first, unsigned low, unsigned high,
 		   const char *reserved);
-/* The same as the kernel says for this network namespace; its defaults where it does not tell. Reads three files. */
+/* The same with the kernel's settings for this network namespace; its defaults where they cannot be
+ * read. Reads three files. */
 void fl_ports_load(struct fl_ports *ports);
 
-/* A port for the try of that number, from 0 on; 0: the kernel's choice is what is left. Any thread that owns ports. */
+/* Returns a port for that attempt, counted from 0; 0: leave the choice to the kernel. Any thread
+ * that owns ports. */
 uint16_t fl_ports_pick(struct fl_ports *ports, enum fl_port_choice choice, unsigned attempt);
 
 #endif

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* One connected socket.
  *
- * Happy path: bytes arrive in the loop's one read buffer and are handed to on_data; fl_sock_write()
- * gives bytes to the kernel at once. Only what the kernel does not take is copied, into a list of pending writes that go out
- * when it takes more; on_drain follows when the last of them is gone.
+ * Happy path: bytes arrive in the loop's one read buffer and are passed to on_data; fl_sock_write()
+ * passes bytes to the kernel immediately. Only what the kernel does not accept is copied, into a
+ * list of pending writes, which are sent when the kernel accepts more. on_drain follows when the
+ * list is empty.
  *
- * Events are edges (net.c): `readable` remembers that there may be something to read, until a read has shown that there is
- * not.
+ * Events are edges (net.c): `readable` stays set until a read has shown that nothing is left to
+ * read.
  *
  * Failure: a read error, or an error of a pending write, is reported by on_error once; an error of
- * a direct write is its return value. Closing detaches the user first, so nothing is reported after it; the memory goes
- * when the turn is over, which is why a sock is an allocation of its own.
+ * a direct write is its return value. Closing detaches the user first, so nothing is reported after
+ * it. The memory is freed when the turn is over, so a sock is a separate allocation.
  *
  * Ownership: the caller owns a sock until it calls fl_sock_close() or fl_sock_reset(). */
 #include "net/sock_internal.h"
@@ -23,9 +24,9 @@
 #include "base/mem.h"
 #include "net/options.h"
 
-#define READS_MAX 32u /* in one turn: others want theirs */
+#define READS_MAX 32u /* in one turn, for fairness */
 
-/* Keeps a closing socket until its last bytes are out, but not for ever. */
+/* Keeps a closing socket until its last bytes are sent, for a bounded time. */
 struct fl_farewell {
 	uv_timer_t timer;
 	struct fl_sock *sock; /* NULL once the socket is closed for good */
@@ -53,7 +54,7 @@ struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix)
 
 	if (sock == NULL || fl_net_opened(net) != 0) {
 		free(sock);
-		/* Whoever is at the other end may be connected: a clean end would be a lie. */
+		/* The other end may already be connected: a clean end would be wrong. */
 		set_reset_on_close(fd);
 		close(fd);
 		return NULL;
@@ -102,12 +103,13 @@ static void on_farewell_timeout(uv_timer_t *timer)
 	struct fl_farewell *farewell = FL_CONTAINER_OF(timer, struct fl_farewell, timer);
 	struct fl_sock *sock = farewell->sock;
 
-	/* The peer never took the rest: a clean end would be a lie. */
+	/* The peer never received the rest: a clean end would be wrong. */
 	set_reset_on_close(sock->fd);
 	close_now(sock);
 }
 
-/* When thousands are refused, the rest get no good-bye: descriptors are for connections that are served. */
+/* If thousands are refused, the rest are closed without a farewell: descriptors are needed for
+ * served connections. */
 static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 {
 	struct fl_farewell *farewell = sock->net->farewells < sock->net->farewells_max
@@ -125,7 +127,7 @@ static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 	return true;
 }
 
-/* At once. A clean end after half of what was to be said would be a lie. */
+/* Closes immediately. A clean end after partial data would be wrong. */
 static void cut_off(struct fl_sock *sock)
 {
 	if (!fl_pending_is_empty(&sock->pending)) {
@@ -158,7 +160,7 @@ static void discard_end(void *user)
 
 static void discard_drain(void *user)
 {
-	(void)user; /* the FIN that was asked for goes by itself */
+	(void)user; /* the requested FIN is sent automatically */
 }
 
 static void discard_error(void *user, int sys)
@@ -286,9 +288,10 @@ static void read_once(struct fl_sock *sock)
 	}
 	n = recv(sock->fd, net->read_buf, net->read_cap, 0);
 	if (n > 0) {
-		/* Less than there was room for: nothing is left, unless the end is. */
+		/* A short read means that nothing is left, except perhaps the end. */
 		sock->readable = (size_t)n == net->read_cap || sock->ended || sock->urgent;
-		/* What comes before a reset goes on at once: held back for an end, it would go with it. */
+		/* Data before a reset is passed on immediately: if it were held back, the reset
+		 * would discard it. */
 		sock->is_last =
 			sock->ended && !sock->broken && !sock->urgent && (size_t)n < net->read_cap;
 		sock->events->on_data(sock->user, net->read_buf, (size_t)n);
@@ -319,7 +322,7 @@ void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap)
 	if (n > 0) {
 		sock->events->on_data(sock->user, buf, (size_t)n);
 	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		/* The kernel tells of an error once. */
+		/* The kernel reports an error only once. */
 		sock->events->on_error(sock->user, -errno);
 	}
 }
@@ -338,7 +341,8 @@ void fl_sock_read_start(struct fl_sock *sock)
 		sock->error = fl_net_watch(sock->net, &sock->watched, sock->fd, 0);
 	}
 	if (sock->error != 0) {
-		/* No memory in the kernel. The socket stays as it is until then: its peer may not take that for an end. */
+		/* The kernel is out of memory. Try again later; the peer must not see this as an
+		 * end. */
 		sock->readable = true;
 		fl_net_come_back(sock->net, &sock->watched);
 	}
@@ -484,8 +488,9 @@ void fl_sock_shutdown(struct fl_sock *sock)
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-/* Nobody reads, so that no read will find the error: an end that nobody waits for, on a socket whose other side takes nothing
- * just now, or that has finished. What it has sent before and nobody has read goes with it. */
+/* No read is active, so no read will find the error: the user does not read because its other side
+ * accepts nothing now, or because the stream has ended. Data that was received and not read is
+ * lost. */
 static void report_broken(struct fl_sock *sock)
 {
 	int sys = error_of(sock);
@@ -502,7 +507,7 @@ static void on_events(struct fl_watched *watched, uint32_t events)
 	const uint32_t broken = EPOLLHUP | EPOLLERR;
 
 	if (sock->watched.is_buried) {
-		return; /* in this very turn */
+		return; /* earlier in this turn */
 	}
 	sock->ended |= (events & (EPOLLRDHUP | broken)) != 0;
 	sock->broken |= (events & EPOLLERR) != 0;

@@ -3,11 +3,12 @@
 #define FL_NET_SOCK_H
 /* sock - one connected stream socket (TCP or Unix) on a libuv loop.
  *
- * Loop-bound: every call on the loop's thread. Reads land in a buffer that belongs to the loop's owner
- * (struct fl_net), so that an idle socket holds none: on_data must have used or copied the bytes when
- * it returns. Writes go to the kernel at once; what it does not take is copied to a pending queue, and the caller
- * stops producing until on_drain. No callback runs inside the call that caused it, except in fl_sock_read_now().
- * Closing is asynchronous: fl_sock_close() detaches the user (no callback follows) and frees the socket later. */
+ * Loop-bound: every call on the loop's thread. Reads go into a buffer of the loop's owner (struct
+ * fl_net), so that an idle socket has none: on_data must use or copy the bytes before it returns.
+ * Writes go to the kernel immediately; what it does not accept is copied to a pending queue, and
+ * the caller stops producing until on_drain. No callback runs inside the call that caused it,
+ * except in fl_sock_read_now(). Closing is asynchronous: fl_sock_close() detaches the user (no
+ * callback follows) and frees the socket later. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,7 +27,8 @@ struct fl_sock_events {
 			size_t len);  /* data is writable scratch; len > 0 */
 	void (*on_eof)(void *user);   /* FIN; reading has stopped; once more for each read_start */
 	void (*on_drain)(void *user); /* pending is empty again */
-	/* Negative uv error; only fl_sock_close/reset make sense now. Comes for a socket that is not read as well. */
+	/* Negative uv error; only fl_sock_close/reset make sense now. Also reported for a socket
+	 * that is not being read. */
 	void (*on_error)(void *user, int sys);
 };
 /* sys: 0, or a negative uv error. */
@@ -40,52 +42,56 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 
 void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events, void *user);
 
-/* Takes what is there already, without waiting for the loop: on_data or on_error may run inside, once. buf of cap bytes
- * takes the place of the loop's buffer, which may be in use. An end is left for fl_sock_read_start(). */
+/* Reads what has already arrived, without waiting for the loop: on_data or on_error may run inside,
+ * once. buf of cap bytes replaces the loop's buffer, which may be in use. An end is left for
+ * fl_sock_read_start(). */
 void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap);
 void fl_sock_read_start(struct fl_sock *sock);
 void fl_sock_read_stop(struct fl_sock *sock);
-/* In on_data: these bytes are the last, on_eof follows at once. False: nobody knows yet. */
+/* In on_data: true if these bytes are the last and on_eof follows immediately. False: not known
+ * yet. */
 bool fl_sock_read_is_last(const struct fl_sock *sock);
 
 /* Sends len bytes: 0 = all in the kernel; 1 = the rest is pending, stop producing until on_drain; negative uv
  * error: the socket is broken (on_error does not follow). */
 int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
-/* The same for bytes behind which something follows at once (more bytes, the FIN): the kernel holds them back for that, so that
- * both go out in one packet. */
+/* The same for bytes after which more follows immediately (more bytes, the FIN): the kernel waits
+ * for that, so that both are sent in one packet. */
 int fl_sock_write_more(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
 bool fl_sock_pending(const struct fl_sock *sock);
 
-/* An ACK that waits for something to go with goes at once, and so do the next ones: for a peer that may wait for it (Nagle's
- * algorithm) before it says the rest. One system call. */
+/* Sends a delayed ACK immediately, and the next ones as well: for a peer that may wait for it
+ * (Nagle's algorithm) before it sends the rest. One system call. */
 void fl_sock_ack_now(struct fl_sock *sock);
 
 struct fl_debt fl_sock_debt(const struct fl_sock *sock); /* fl_alive_debt() */
 
-/* Its keep_s becomes that of its net, where it is kept at all. No system call when it is that already. */
+/* Sets its keep_s to that of its net, if it has probes at all. No system call if nothing
+ * changes. */
 void fl_sock_keep(struct fl_sock *sock);
 
 /* FIN once pending is empty. */
 void fl_sock_shutdown(struct fl_sock *sock);
 
-/* Orderly close: pending bytes are sent first, for at most linger_ms; then freed. Those that are left then, or that nothing
- * is left for (fl_net.farewells), make it a reset. sock is dead for the caller. */
+/* Orderly close: pending bytes are sent first, for at most linger_ms; then freed. If bytes are
+ * still left then, or if there is no room to linger (fl_net.farewells), it is reset. The caller
+ * must not use sock any more. */
 void fl_sock_close(struct fl_sock *sock, uint32_t linger_ms);
-/* Says the last word: pending bytes, then FIN; what the peer still sends is thrown away until it has finished too or
- * linger_ms are over. Without this, bytes unread at close() become a reset that can overtake our last word (a TLS
- * alert). sock is dead for the caller. */
+/* Sends pending bytes, then FIN; discards what the peer still sends until it has finished too or
+ * linger_ms have passed. Without this, unread bytes at close() cause a reset that can overtake our
+ * last message (a TLS alert). The caller must not use sock any more. */
 void fl_sock_hang_up(struct fl_sock *sock, uint32_t linger_ms);
-/* RST, at once. sock is dead for the caller. */
+/* Sends RST immediately. The caller must not use sock any more. */
 void fl_sock_reset(struct fl_sock *sock);
 
 /* "10.0.0.1:8443", for logs; buf of FL_ADDR_TEXT bytes. "unix" for Unix sockets. */
 const char *fl_sock_peer(const struct fl_sock *sock, char *buf);
 /* The same, packed; family 0: Unix, or unknown. */
 struct fl_inet fl_sock_peer_inet(const struct fl_sock *sock);
-/* Our own end of an accepted connection; for one that TPROXY has brought here, where its client wanted to go. */
+/* Our own end of an accepted connection; if TPROXY redirected it here, its original destination. */
 struct fl_inet fl_sock_local_inet(const struct fl_sock *sock);
-/* Where the client of an accepted connection wanted to go, before a NAT rule of this machine brought it here. 0, or a
- * negative uv error: UV_ENOENT when the kernel knows of no such rule for it. */
+/* The original destination of an accepted connection, before a NAT rule of this machine redirected
+ * it here. Returns 0, or a negative uv error: UV_ENOENT if no such rule applied. */
 int fl_sock_original_dst(const struct fl_sock *sock, struct fl_inet *ret) FL_MUST_USE;
 /* Credentials of the process at the other end of a Unix socket (SO_PEERCRED). */
 int fl_sock_peer_uid(const struct fl_sock *sock, uid_t *ret, struct fl_err *err) FL_MUST_USE;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who is at the ends of a socket. */
+/* The addresses and users at the ends of a socket. */
 #include "net/sock_internal.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* After netinet/in.h, which they respect. */
+/* Must come after netinet/in.h, so that these headers do not redefine its types. */
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
 const char *fl_sock_peer(const struct fl_sock *sock, char *buf)
 {
 	if (sock->peer.sin6_family == 0) {
-		/* A connection that was reset before we accepted it has no address any more. */
+		/* A connection that was reset before we accepted it no longer has an address. */
 		return sock->is_unix ? memcpy(buf, "unix", sizeof("unix"))
 				     : memcpy(buf, "unknown", sizeof("unknown"));
 	}
@@ -33,8 +33,8 @@ struct fl_inet fl_sock_local_inet(const struct fl_sock *sock)
 	return fl_inet_of(&sa.any);
 }
 
-/* An IPv4 client of a dual-stack listener has an IPv6 socket, and IPv4 rules: the family is that of its address. The
- * kernel says ENOENT at the wrong level. */
+/* An IPv4 client of a dual-stack listener has an IPv6 socket, but IPv4 NAT rules: the family of its
+ * address decides. The kernel returns ENOENT at the wrong level. */
 _Static_assert(IP6T_SO_ORIGINAL_DST == SO_ORIGINAL_DST, "one number for both families");
 
 int fl_sock_original_dst(const struct fl_sock *sock, struct fl_inet *ret)

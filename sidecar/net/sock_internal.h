@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_NET_SOCK_INTERNAL_H
 #define FL_NET_SOCK_INTERNAL_H
-/* sock_internal - what a socket consists of, for the files of net/ that make one or ask it. */
+/* sock_internal - the members of a socket, for the files of net/ that create or query one. */
 #include <netinet/in.h>
 
 #include "net/net_internal.h"
@@ -15,21 +15,23 @@ struct fl_sock {
 	void *user;
 	fl_sock_dial_cb dialed;       /* NULL: connected */
 	struct fl_farewell *farewell; /* while closing with bytes still to send */
-	struct fl_pending pending;    /* what the kernel has not taken yet */
-	struct sockaddr_in6 peer; /* or a sockaddr_in; sin6_family 0: a Unix socket. Kept, because a
-				     socket that both sides have finished no longer knows */
-	int fd;                   /* -1 when closed */
-	int error;                /* negative; of a call of ours, told in the next turn; 0: none */
-	struct fl_alive alive;    /* as it is set, or oftener */
+	struct fl_pending pending;    /* what the kernel has not accepted yet */
+	/* or a sockaddr_in; sin6_family 0: a Unix socket. Stored, because the kernel forgets it
+	 * once both sides have finished */
+	struct sockaddr_in6 peer;
+	int fd; /* -1 when closed */
+	/* negative; from one of our calls, reported in the next turn; 0: none */
+	int error;
+	struct fl_alive alive; /* as it is set, or oftener */
 	bool is_unix : 1;
 	bool fin_wanted : 1; /* FIN follows the last pending write */
 	bool heeds_icmp : 1; /* while it is dialled */
-	bool reading : 1;    /* the user wants what comes */
-	bool readable : 1;   /* there may be something */
-	bool ended : 1; /* the peer has finished, or has reset; what is left to read comes before that */
-	bool broken : 1;  /* an error waits for the next read or write */
-	bool urgent : 1;  /* a read can be short with more behind it (tcp(7)) */
-	bool is_last : 1; /* what on_data has just now */
+	bool reading : 1;    /* the user wants to read */
+	bool readable : 1;   /* there may be something to read */
+	bool ended : 1;      /* the peer has sent FIN or RST; unread data comes first */
+	bool broken : 1;     /* an error waits for the next read or write */
+	bool urgent : 1;     /* a read can be short with more behind it (tcp(7)) */
+	bool is_last : 1;    /* on_data is running with the last bytes */
 };
 
 /* A socket of a connected or connecting descriptor, which it owns; NULL: no memory, and the descriptor is closed. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* anchors - a sorted array. Nothing fails; memory that runs out ends the process, for bundles are read at start and reload. */
+/* anchors - a sorted array. Nothing fails; the process aborts if memory runs out, because bundles
+ * are read only at start and reload. */
 #include "pki/anchors.h"
 
 #include <stdlib.h>
 
 void fl_anchors_add(struct fl_anchors *anchors, const struct fl_cert *cert, size_t place)
 {
-	/* Doubling, whatever the count is. */
+	/* Double the array whenever count + 1 is a power of two. */
 	if ((anchors->count & (anchors->count + 1)) == 0) {
 		anchors->items =
 			fl_grow(anchors->items, anchors->count * 2 + 1, sizeof(*anchors->items));

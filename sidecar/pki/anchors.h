@@ -21,7 +21,8 @@ void fl_anchors_add(struct fl_anchors *anchors, const struct fl_cert *cert, size
 void fl_anchors_sort(struct fl_anchors *anchors);
 void fl_anchors_done(struct fl_anchors *anchors);
 
-/* The first whose subject may have that hash, or count. Those of one hash stand together, in the order of the bundle. */
+/* Returns the index of the first anchor whose subject hash is at least subject_hash, or count.
+ * Anchors with the same hash are adjacent, in the order of the bundle. */
 size_t fl_anchors_find(const struct fl_anchors *anchors, uint64_t subject_hash);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* asn1 - tag, length, content; one element at a time.
  *
- * Says no (false) to anything that is not complete, definite-length DER; reads never leave the span. */
+ * Returns false for anything that is not complete, definite-length DER; never reads outside the
+ * span. */
 #include "pki/asn1.h"
 
 #include <string.h>
 
-/* Bytes of length that follow the first: more than a certificate could ever need. */
+/* Maximum length bytes after the first: more than a certificate could ever need. */
 #define LENGTH_BYTES_MAX 4
 
 static bool take_length(struct fl_span *in, size_t *ret)
@@ -43,7 +44,7 @@ bool fl_asn1_take_any(struct fl_span *in, uint8_t *ret_tag, struct fl_span *ret)
 	struct fl_span rest;
 	size_t len;
 
-	/* Tags of several bytes occur in nothing that we read. */
+	/* Nothing that we read has tags of several bytes. */
 	if (in->len == 0 || (in->data[0] & 0x1f) == 0x1f) {
 		return false;
 	}

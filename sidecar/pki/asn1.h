@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_ASN1_H
 #define FL_PKI_ASN1_H
-/* asn1 - a cursor over DER: certificates, CRLs and keys are read with it, and nothing else of ours reads DER. Pure;
- * thread: any; spans stay views of the input. */
+/* asn1 - a cursor over DER. All our reading of certificates, CRLs and keys uses it. Pure; thread:
+ * any; spans stay views of the input. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -40,8 +40,8 @@ enum fl_asn1_tag {
 		(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})             \
 	}
 
-/* Takes the element at the front of in off it, content in *ret. False, with in untouched: it has
- * another tag, is cut off or its length is not encoded as DER asks. */
+/* Removes the element at the front of in and returns its content in *ret. False, with in unchanged:
+ * it has another tag, is truncated, or its length is not encoded as DER requires. */
 bool fl_asn1_take(struct fl_span *in, enum fl_asn1_tag tag, struct fl_span *ret);
 
 /* The same for an element of any tag (of one byte). */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* bundles - the roots of our own trust domain, which have to be good, and those of the federated ones, which may be what they
- * are: there, whatever is wrong costs that domain its trust and nothing else.
+/* bundles - the roots of our own trust domain, which must be good, and those of federated domains:
+ * a fault in a federated bundle only means that this domain is not trusted.
  *
- * Which domains share a root shows only when all bundles are read. Bundles of thousands of roots take
- * milliseconds. */
+ * Shared roots can be found only when all bundles have been read. Bundles of thousands of roots
+ * take milliseconds. */
 #include "pki/parse.h"
 
 #include <stdlib.h>
@@ -52,7 +52,7 @@ size_t fl_bundle_late_count(const struct fl_bundle *bundle, int64_t now)
 	return count;
 }
 
-/* A certificate of the file by name. */
+/* Names a certificate of the file in an error. */
 static void name_it(struct fl_span der, size_t i, struct fl_err *err)
 {
 	char name[FL_NAME_TEXT];
@@ -86,7 +86,7 @@ static int check_root(struct fl_span der, struct fl_err *err)
 			     err);
 }
 
-/* Bundles are often made with cat: once is enough. */
+/* Bundles are often made with cat: skip duplicates. */
 static bool is_in(const struct fl_der_list *list, const uint64_t *hashes, uint64_t hash,
 		  struct fl_span der)
 {
@@ -98,7 +98,7 @@ static bool is_in(const struct fl_der_list *list, const uint64_t *hashes, uint64
 	return false;
 }
 
-/* What tells of one problem: an error in our own bundle, the end of trust in a federated one. */
+/* Reports a problem: an error for our own bundle; a federated one is no longer trusted. */
 static void refuse(struct fl_parse *p, struct fl_bundle *bundle, bool is_own, const char *name,
 		   const struct fl_err *err)
 {
@@ -137,7 +137,8 @@ static void read_roots(struct fl_parse *p, struct fl_bundle *bundle, bool is_own
 	free(hashes);
 }
 
-/* Those that are out of date do not count, and are told: SPIRE leaves a dead CA in its bundle for a day. */
+/* Reports roots that are out of date; they do not count. SPIRE leaves an expired CA in its bundle
+ * for a day. */
 static void tell_late(struct fl_parse *p, struct fl_bundle *bundle, bool is_own, const char *name)
 {
 	char when[FL_WHEN_TEXT], here[FL_WHEN_TEXT], subject[FL_NAME_TEXT];
@@ -176,7 +177,7 @@ static void tell_late(struct fl_parse *p, struct fl_bundle *bundle, bool is_own,
 	}
 }
 
-/* Adds a bundle; its trust_domain is NULL where the leaf did not tell our own. */
+/* Adds a bundle; trust_domain is NULL if our own could not be read from the leaf. */
 static void read_bundle(struct fl_parse *p, const char *trust_domain, struct fl_span pem,
 			const char *name, const struct fl_err *refused)
 {
@@ -221,7 +222,8 @@ static int compare_holdings(const void *a, const void *b)
 	return x->bundle < y->bundle ? -1 : x->bundle > y->bundle;
 }
 
-/* holdings: of one key, by bundle. Whoever has it can issue identities of all of these domains. */
+/* holdings: of one key, by bundle. The owner of that key can issue identities of all these
+ * domains. */
 static void judge_shared(struct fl_parse *p, const struct holding *holdings, size_t count)
 {
 	char name[FL_NAME_TEXT];
@@ -317,7 +319,7 @@ void fl_parse_bundles(struct fl_parse *p)
 	for (size_t i = 0; i < pem->foreign_count; i++) {
 		const struct fl_foreign_bundle *foreign = &pem->foreign[i];
 
-		/* What the INI says is no fault of the partner's. */
+		/* A bad name in the INI is our own error, not the partner's. */
 		if (check_domain(p, foreign->trust_domain, &err) < 0) {
 			fl_parse_error(p, foreign->name, &err);
 		}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* cert - one walk over the DER.
  *
- * Strict where RFC 5280 leaves no doubt and other readers are strict as well, or where a doubt would be of use to
- * somebody: two extensions of a kind, lengths, dates, empty lists, name constraints. Fails with
- * FL_RULE_MALFORMED and a sentence that names the part. */
+ * Strict where RFC 5280 is clear and other parsers are strict as well, or where an attacker could
+ * exploit an ambiguity: duplicate extensions, lengths, dates, empty lists, name constraints. Fails
+ * with FL_RULE_MALFORMED and a sentence that names the part. */
 #include "pki/cert.h"
 
 #include <string.h>
@@ -33,7 +33,7 @@ static bool open_sequence(struct fl_span value, struct fl_span *ret)
 	return fl_asn1_take(&value, FL_ASN1_SEQUENCE, ret) && value.len == 0;
 }
 
-/* A small number that is not negative; large ones are as good as no limit. */
+/* Reads a small non-negative number; a large one counts as no limit. */
 static bool small_number(struct fl_span content, int32_t *ret)
 {
 	int32_t value = 0;
@@ -124,7 +124,7 @@ static bool read_names(struct fl_span value, bool critical, struct fl_cert *cert
 	cert->names = list;
 	cert->names_critical = critical;
 	while (list.len > 0) {
-		/* A name that other readers would take for a shorter one. */
+		/* Other parsers could read such a name as a shorter one. */
 		if (!fl_general_name_take(&list, &form, &name) ||
 		    ((form == FL_NAME_DNS || form == FL_NAME_EMAIL || form == FL_NAME_URI) &&
 		     name.len > 0 && memchr(name.data, '\0', name.len) != NULL) ||
@@ -213,8 +213,8 @@ static bool read_inhibit_any(struct fl_span value, bool critical, struct fl_cert
 	       small_number(number, &cert->inhibit_any_policy);
 }
 
-/* What does not bear on whether a chain is good: where to find something, other names of the issuer, uses beyond
- * those that we ask for. */
+/* For extensions that do not affect whether a chain is good: where to find something, other names
+ * of the issuer, uses that we do not require. */
 static bool read_nothing(struct fl_span value, bool critical, struct fl_cert *cert)
 {
 	(void)value;
@@ -244,7 +244,7 @@ static const struct {
 	{FL_OID(0x55, 0x1d, 0x1f), "CRL distribution points", EITHER, read_nothing},
 	{FL_OID(0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01), "authority information access",
 	 UNCRITICAL, read_nothing},
-	/* Netscape's, older than key usage, which says the same. */
+	/* from Netscape; older than key usage, which has replaced it */
 	{FL_OID(0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x42, 0x01, 0x01), "Netscape certificate type",
 	 EITHER, read_nothing},
 };
@@ -336,7 +336,7 @@ static bool read_serial(struct fl_span *tbs, struct fl_cert *cert, struct fl_err
 		if (cert->serial.data[1] < 0x80) {
 			return broken(detail, "its serial number is padded");
 		}
-		/* That zero is a byte of the encoding, and not of those that are counted. */
+		/* The leading zero belongs to the encoding and does not count. */
 		cert->serial.data++;
 		cert->serial.len--;
 	}
@@ -413,7 +413,7 @@ static bool read_tbs(struct fl_span tbs, struct fl_cert *cert, struct fl_err *de
 	return read_extensions(extensions, cert, detail);
 }
 
-/* What no certificate may say, whatever it is for. */
+/* Checks for contradictions that no certificate may contain. */
 static bool is_coherent(const struct fl_cert *cert, struct fl_err *detail)
 {
 	if (cert->is_ca && cert->subject.len == 0) {
@@ -465,7 +465,7 @@ bool fl_cert_is_ca(const struct fl_cert *cert)
 	return cert->is_ca || (cert->version == 1 && cert->is_self_issued);
 }
 
-/* Of two names that have the same hash. */
+/* Compares two names that have the same hash. */
 static bool same_name(struct fl_span a, struct fl_span b, size_t *letters)
 {
 	if (fl_span_equal(a, b)) {

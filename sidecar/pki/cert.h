@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_CERT_H
 #define FL_PKI_CERT_H
-/* cert - what a certificate says (RFC 5280 section 4), read once and checked for form. Everything that judges
- * certificates works on this and on nothing else; no other library's idea of a certificate counts.
+/* cert - what a certificate says (RFC 5280 section 4), read once and checked for form. All code
+ * that judges certificates uses only this, and no other library's parser.
  *
  * Pure; takes no memory; thread: any. Spans are views of the DER, which has to stay. */
 #include <stdbool.h>
@@ -27,7 +27,7 @@ enum {
 	FL_EKU_ANY = 4,
 };
 
-#define FL_CERT_NO_LIMIT INT32_MAX /* a path length, a count of policies: it says none */
+#define FL_CERT_NO_LIMIT INT32_MAX /* a path length or count of policies that is not set */
 
 struct fl_cert {
 	struct fl_span der;
@@ -39,7 +39,7 @@ struct fl_cert {
 	uint64_t issuer_hash, subject_hash;
 	int64_t not_before, not_after; /* seconds since the epoch; both belong to the period */
 	struct fl_public_key key;
-	struct fl_span key_id, authority_key_id; /* empty: it does not say */
+	struct fl_span key_id, authority_key_id; /* empty: the certificate has none */
 	struct fl_span names;                    /* GeneralNames of subjectAltName; empty: none */
 	struct fl_span permitted, excluded;      /* GeneralSubtrees of nameConstraints */
 	struct fl_span policies;                 /* PolicyInformation after another */
@@ -58,23 +58,24 @@ struct fl_cert {
 	bool is_self_issued : 1; /* subject and issuer are the same name */
 };
 
-/* FL_RULE_NONE, or FL_RULE_MALFORMED with a sentence in detail (may be NULL). A critical extension that is unknown is
- * noted, and no fault as long as nobody relies on the certificate. */
+/* FL_RULE_NONE, or FL_RULE_MALFORMED with a sentence in detail (may be NULL). An unknown critical
+ * extension is recorded; it becomes an error only if the certificate is used. */
 enum fl_rule fl_cert_parse(struct fl_span der, struct fl_cert *ret, struct fl_err *detail);
 
 /* Is it a CA: by its basic constraints, or a self-issued one of version 1, which has none? */
 bool fl_cert_is_ca(const struct fl_cert *cert);
 
-/* Have both the same subject and key, that is, are they certificates of one CA? *letters grows by those that had to be
- * compared one by one, which is slow, as the names are not the same byte by byte. */
+/* Have both the same subject and key, that is, are they certificates of one CA? *letters grows by
+ * the number of letters that had to be compared one by one, which is slow; that happens when the
+ * names are not byte-identical. */
 bool fl_cert_same_entity(const struct fl_cert *a, const struct fl_cert *b, size_t *letters);
 
-/* By names: may issuer have issued it? Says nothing about signatures. letters: as above. */
+/* Judging by names, may issuer have issued it? Does not check signatures. letters: as above. */
 bool fl_cert_may_have_issued(const struct fl_cert *issuer, const struct fl_cert *cert,
 			     size_t *letters);
 
-/* Do both say a key identifier, and not the same? That is a hint and no more (RFC 5280 section 4.2.1.1): one key may have
- * been given several. */
+/* Do both have a key identifier, but different ones? This is only a hint (RFC 5280 section
+ * 4.2.1.1), because one key may have several identifiers. */
 bool fl_cert_differs_in_key_id(const struct fl_cert *issuer, const struct fl_cert *cert);
 
 #endif

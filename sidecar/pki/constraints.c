@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* constraints - each name of a certificate against each subtree of a CA (general_name.h). When in doubt a name is refused. */
+/* constraints - compares each name of a certificate with each subtree of a CA (general_name.h). In
+ * doubt, a name is refused. */
 #include "pki/constraints.h"
 
 #include "pki/asn1.h"
@@ -46,7 +47,8 @@ static enum fl_rule refuse(const struct check *check, const struct fl_general_na
 	return FL_RULE_NAME_CONSTRAINT;
 }
 
-/* Against one of the two lists. *ret_any: it has a subtree of that form; *ret_within: and the name is in one. */
+/* Compares a name with one of the two lists. *ret_any: the list has a subtree of that form;
+ * *ret_within: the name is in one. */
 static enum fl_rule compare(const struct check *check, const struct fl_general_name *name,
 			    struct fl_span list, bool excluded, bool *ret_any, bool *ret_within)
 {
@@ -94,7 +96,8 @@ static enum fl_rule check_name(const struct check *check, const struct fl_genera
 	return rule;
 }
 
-/* The subject, and, where subjectAltName has no e-mail address, those in it. */
+/* Checks the subject and, if subjectAltName has no e-mail address, the e-mail addresses in the
+ * subject. */
 static enum fl_rule check_subject(const struct check *check, const struct fl_cert *cert,
 				  bool has_email)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* credentials - what is asked of a set that has been read (parse.c), and its end. */
+/* credentials - queries on a set that parse.c has read, and freeing it. */
 #include "pki/credentials.h"
 
 #include <stdlib.h>
@@ -49,7 +49,7 @@ void fl_credentials_digest(const struct fl_credentials *c, uint8_t ret[FL_DIGEST
 		for (size_t r = 0; r < b->roots.count; r++) {
 			parts[n++] = fl_span_of(&b->roots.items[r]);
 		}
-		/* No certificate and no name is empty: this ends a list. */
+		/* No certificate and no name is empty, so an empty part ends a list. */
 		parts[n++] = (struct fl_span){0};
 	}
 	for (size_t i = 0; i < c->crl_count; i++) {

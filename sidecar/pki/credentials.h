@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_CREDENTIALS_H
 #define FL_PKI_CREDENTIALS_H
-/* credentials - the complete set that a generation stands on: our chain and key, and one bundle for
- * each trust domain. Bundles are never merged (SPIFFE Trust Domain and Bundle, section 4.1).
+/* credentials - the complete set of a generation: our chain and key, and one bundle for each trust
+ * domain. Bundles are never merged (SPIFFE Trust Domain and Bundle, section 4.1).
  *
- * Built whole, then immutable. Thread: any, one at a time until it is published in a generation. */
+ * Built in one step, then immutable. Thread: any, one at a time until it is published in a
+ * generation. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,10 +17,12 @@
 #include "pki/svid.h"
 
 struct fl_bundle {
-	char *trust_domain;        /* owned */
-	struct fl_der_list roots;  /* may be empty: then nobody of this domain is trusted */
-	struct fl_anchors anchors; /* the same, to look up, those included that are out of date */
-	char *refused; /* of a federated domain, which then has no roots: why; owned; NULL: all is well */
+	char *trust_domain;       /* owned */
+	struct fl_der_list roots; /* may be empty: then no certificate of this domain is trusted */
+	/* the same roots as a look-up table, including those out of date */
+	struct fl_anchors anchors;
+	/* why a federated bundle was refused (then roots is empty); owned; NULL: it was not */
+	char *refused;
 };
 
 struct fl_credentials {
@@ -37,13 +40,14 @@ struct fl_credentials {
 	size_t crl_count;
 };
 
-/* Which CRLs may have run out. A list has to be current when it is taken first; from then on it goes on counting, and a
- * set that still has that very list (its DER, byte by byte) is no worse for it than what is in force. To refuse it would
- * protect nobody, and hold up the renewal of our certificate. All zero: none. */
+/* Which CRLs may have expired. A list must be current when it is first loaded; from then on it
+ * stays in effect. A new set that still has the same list (identical DER) is no worse than the set
+ * in force. Refusing it would protect no one, and would delay the renewal of our certificate. All
+ * zero: none. */
 struct fl_late_crls {
 	const struct fl_credentials
-		*in_force; /* borrowed: those that this set has; NULL: nothing is in force */
-	bool all;          /* somebody else judges that, who knows what is in force */
+		*in_force; /* borrowed: the CRLs of this set; NULL: no set is in force */
+	bool all;          /* any: another process, which knows what is in force, judges that */
 };
 
 /* Input as PEM; spans are borrowed for the call. Either cert and key, or credential_bundle. */
@@ -59,40 +63,45 @@ struct fl_credentials_pem {
 		const char *trust_domain;
 		struct fl_span pem;
 		const char *name; /* file name for messages */
-		bool shared_root; /* a root of another domain may stand here, too */
+		bool shared_root; /* a root of another domain is allowed here, too */
 	} const *foreign;
 	size_t foreign_count;
 };
 
-/* Parses and judges: PEM, key kind and match, the leaf by the rules of SVIDs, every root of a bundle, CRLs, and last the
- * way from our leaf up to our own bundle (pki/judge.h). now: seconds since the epoch. The trial handshake comes
- * later: tls/tls.h.
+/* Parses and judges: PEM, key kind and match, the leaf by the rules of SVIDs, every root of a
+ * bundle, CRLs, and last the way from our leaf up to our own bundle (pki/judge.h). now: seconds
+ * since the epoch. The trial handshake follows later: tls/tls.h.
  *
- * Roots are judged leniently: those that have run out or are not valid yet stay, and do not count until they are valid; that
- * is a warning, and an error only when none of our own bundle is left.
- * What is wrong with a federated bundle is a warning, too, and nobody of that domain is trusted: it says nothing about
- * ourselves. That holds as well for one that has a root of another domain, unless shared_root.
- * Our own bundle has a root; a federated one may be empty.
+ * Roots are judged leniently: roots that have expired or are not valid yet are kept, but do not
+ * count while they are not valid. That is a warning; it is an error only if no root of our own
+ * bundle is left. A fault in a federated bundle is a warning, too, and no certificate of that
+ * domain is trusted; our own identity is not affected. This includes a federated bundle that has a
+ * root of another domain, unless shared_root is set. Our own bundle must have a root; a federated
+ * one may be empty.
  *
- * CRLs: each is current at `now`, or may have run out (pem->late), and one that names a root of a bundle or an intermediate
- * of our own chain is signed by it; what names neither may be an intermediate's of a peer and is kept (FL_CRL_LOOSE). A list that
- * cannot be used (fl_crl.unusable) of a root or of an intermediate of ours refuses the set, for without it the revoked would be
- * let in, unless others of the same CA cover all that it could be about. Of another CA it is kept, with a warning: what that CA
- * has issued counts as revoked.
+ * CRLs: each must be current at `now`, unless it may have expired (pem->late). A list that names a
+ * root of a bundle or an intermediate of our own chain must be signed by it. A list that names
+ * neither may belong to an intermediate of a peer and is kept (FL_CRL_LOOSE). An unusable list
+ * (fl_crl.unusable) of a root or of one of our intermediates makes the set invalid, because revoked
+ * certificates would be accepted without it; it does not if other lists of the same CA cover
+ * everything that it could cover. An unusable list of another CA is kept, with a warning: all that
+ * this CA has issued counts as revoked.
  *
- * A sentence names file, certificate number and remedy. The first error is in err. Errors: FL_ERR_INVALID. */
+ * A sentence names file, certificate number and remedy. The first error is in err. Errors:
+ * FL_ERR_INVALID. */
 int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now,
 			 struct fl_credentials **ret, struct fl_err *err) FL_MUST_USE;
 
-/* As fl_credentials_parse(), but goes on after an error and tells each, and each warning: name is the file's name out of
- * pem, that very pointer, or NULL for the set as a whole; text is the sentence without it. */
+/* Like fl_credentials_parse(), but continues after an error and reports every error and warning:
+ * name is the file's name out of pem, that very pointer, or NULL for the set as a whole; text is
+ * the sentence without it. */
 typedef void (*fl_credentials_finding_cb)(void *user, bool is_error, const char *name,
 					  const char *text);
 int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
 			     fl_credentials_finding_cb finding, void *user,
 			     struct fl_credentials **ret) FL_MUST_USE;
 
-/* Makes anchors of the roots that are good ones. Aborts when memory is out. */
+/* Builds anchors from the good roots. Aborts if memory runs out. */
 void fl_bundle_index(struct fl_bundle *bundle);
 
 /* The trust domain that a list of the set is about; "": of a CA in no bundle, or of one in several. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* crl - read with the cursor of asn1.h; signatures are signature.h's business.
+/* crl - reads CRLs with the cursor of asn1.h; signature.h verifies signatures.
  *
- * Two CAs may have one name (all of SPIRE's have), so a list is tied to the key that signed it. It speaks about what that key
- * has issued, and about certificates of that name that do not say which key, or say this one: a CA may have a new key.
+ * Two CAs may have the same name (all CAs of SPIRE do), so a list is tied to the key that signed
+ * it. It covers what that key has issued, and certificates from an issuer of that name that name no
+ * key or this key, because a CA may have a new key.
  *
- * Fails with FL_ERR_INVALID and a sentence. Judging a certificate cannot fail: what does not parse
- * counts as revoked, and no memory is needed. */
+ * Fails with FL_ERR_INVALID and a sentence. Judging a certificate cannot fail: one that does not
+ * parse counts as revoked, and no memory is needed. */
 #include "pki/crl.h"
 
 #include <limits.h>
@@ -32,7 +33,7 @@ static struct fl_span span_of(const struct fl_der *der)
 	return (struct fl_span){der->data, der->len};
 }
 
-/* How the same number may be written twice shall make no difference. */
+/* Two encodings of the same number must compare as equal. */
 static struct fl_span without_zeros(struct fl_span number)
 {
 	while (number.len > 1 && number.data[0] == 0) {
@@ -102,7 +103,7 @@ static bool find_extension(struct fl_span list, struct fl_span oid, struct fl_sp
 	return true;
 }
 
-/* Are the lists of this kind, of which RFC 5280 section 5.2.5 has several, of use to us? */
+/* Can we use a list of this kind? RFC 5280 section 5.2.5 defines several. */
 static int read_distribution_point(struct fl_span value, struct fl_crl *crl, struct fl_err *err)
 {
 	static const char *const scopes[] = {NULL,
@@ -125,7 +126,7 @@ static int read_distribution_point(struct fl_span value, struct fl_crl *crl, str
 					  "its issuing distribution point does not parse");
 		}
 		tag &= 0x1f;
-		/* 0: where the list is to be had. A flag that is false is as good as none. */
+		/* 0: where to get the list. A flag that is false counts as absent. */
 		if (tag == 0 || (tag != 3 && content.len == 1 && content.data[0] == 0)) {
 			continue;
 		}
@@ -148,7 +149,7 @@ static int read_distribution_point(struct fl_span value, struct fl_crl *crl, str
 	return 0;
 }
 
-/* crl: NULL for those of an entry. */
+/* crl: NULL for the extensions of an entry. */
 static int check_extensions(struct fl_span list, struct fl_crl *crl, struct fl_err *err)
 {
 	struct extension extension;
@@ -177,7 +178,8 @@ static int check_extensions(struct fl_span list, struct fl_crl *crl, struct fl_e
 	return 0;
 }
 
-/* Whose key signed what has these extensions, as far as they say; empty: they do not. False: broken. */
+/* Finds the identifier of the signing key in these extensions; empty: there is none. False: they
+ * are malformed. */
 static bool authority_key_id(struct fl_span extensions, struct fl_span *ret)
 {
 	struct fl_span value, body;
@@ -192,7 +194,7 @@ static bool authority_key_id(struct fl_span extensions, struct fl_span *ret)
 
 /* --- parsing ------------------------------------------------------------------------------------ */
 
-/* A list that says more than we can follow. */
+/* Records that we cannot use the list. */
 static int note_unusable(struct fl_crl *crl, const struct fl_err *why)
 {
 	crl->unusable = fl_strdup(why->text);
@@ -284,7 +286,7 @@ static int parse_tbs(struct fl_span tbs, struct fl_crl *crl, struct fl_err *err)
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "its authority key identifier does not parse");
 	}
-	/* Whom an unusable list is about is known all the same. */
+	/* An unusable list still shows which certificates it covers. */
 	rc = check_extensions(extensions, crl, err);
 	if (rc < 0) {
 		return note_unusable(crl, err);
@@ -429,7 +431,7 @@ bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert,
 	    !fl_name_equal(cert->issuer, crl->issuer)) {
 		return false;
 	}
-	/* The same key under another identifier is the same CA. */
+	/* The same key with another identifier is the same CA. */
 	if (issuer && crl->signer.len > 0 &&
 	    fl_span_equal(issuer->key.info, span_of(&crl->signer))) {
 		return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* crls - reads the CRLs of a set and ties each to the CA that has made it.
+/* crls - reads the CRLs of a set and ties each to the CA that signed it.
  *
- * Who is revoked must not get in because a list could not be read: what cannot be used refuses the set, unless it is known
- * that nothing is lost. credentials.h has the rule. */
+ * A revoked certificate must not be accepted because a list could not be read. So an unusable list
+ * makes the set invalid, unless nothing is lost by it; see the rule in credentials.h. */
 #include "pki/parse.h"
 
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 
 /* --- whose it is -------------------------------------------------------------------------------------- */
 
-/* The CAs of one list that it may name: 1 when one of them has signed it, 0 when it names none, else the error
- * of the last that it names. */
+/* Tries the CAs in a list of certificates: 1 if one of them has signed the CRL, 0 if it names none
+ * of them, otherwise the error of the last that it names. */
 static int try_issuers(struct fl_crl *crl, size_t bundle, const struct fl_der_list *cas,
 		       size_t first, struct fl_err *err)
 {
@@ -36,8 +36,9 @@ static int try_issuers(struct fl_crl *crl, size_t bundle, const struct fl_der_li
 	return rc;
 }
 
-/* Ties the list to the CA that signed it, or leaves it loose. Several CAs may have the name that it gives: one of them
- * has to have made it. *ret_ours: it names a root, or an intermediate of our chain. */
+/* Ties the list to the CA that signed it, or leaves it loose. Several CAs may have the name of its
+ * issuer: one of them must have signed it. *ret_ours: it names a root, or an intermediate of our
+ * chain. */
 static int find_issuer(const struct fl_parse *p, struct fl_crl *crl, bool *ret_ours,
 		       struct fl_err *err)
 {
@@ -50,7 +51,7 @@ static int find_issuer(const struct fl_parse *p, struct fl_crl *crl, bool *ret_o
 		problem = rc < 0 ? rc : problem;
 		found += rc > 0;
 	}
-	/* A root that several domains share speaks for all of them. */
+	/* The list of a root that several domains share covers all of them. */
 	if (found > 1) {
 		crl->bundle = FL_CRL_EVERYWHERE;
 	}
@@ -67,7 +68,8 @@ static int find_issuer(const struct fl_parse *p, struct fl_crl *crl, bool *ret_o
 
 static bool is_of_same_ca(const struct fl_crl *a, const struct fl_crl *b)
 {
-	/* Two CAs may have one name: a list that does not say which is not covered by one that does. */
+	/* Two CAs may have the same name: a list that identifies its key does not cover one that
+	 * does not. */
 	return fl_name_equal(a->issuer, b->issuer) && fl_span_equal(a->authority, b->authority);
 }
 

@@ -6,7 +6,8 @@
 
 #define FL_DIGEST_LEN 32
 
-/* Each part goes in behind its length, so that moving a byte from one to the next shows. */
+/* The digest includes the length before each part, so that moving a byte from one part to the next
+ * changes it. */
 void fl_digest(const struct fl_span *parts, size_t count, uint8_t ret[FL_DIGEST_LEN]);
 
 #endif

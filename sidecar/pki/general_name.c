@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* general_name - reads names, and compares a name with the base of a subtree.
  *
- * When in doubt a comparison says so, and whoever asks refuses: a name that does not parse, a wildcard that would cover an
- * excluded host. A DNS constraint may begin with a dot, which RFC 5280 does not provide for: OpenSSL and Go let it stand
- * for the subdomains alone, and people write it. */
+ * A doubtful comparison returns "unclear", and the caller refuses: for example a name that does not
+ * parse, or a wildcard that would cover an excluded host. A DNS constraint may begin with a dot.
+ * RFC 5280 does not provide for that, but people write it, and OpenSSL and Go read it as
+ * "subdomains only". */
 #include "pki/general_name.h"
 
 #include <string.h>
@@ -124,7 +125,8 @@ static enum fl_name_match match_dns(struct fl_span name, struct fl_span base, bo
 	if (!wild) {
 		return is_domain_within(name, base) ? FL_NAME_WITHIN : FL_NAME_OUTSIDE;
 	}
-	/* "*.example" stands for hosts of which one may be excluded; and all are within what example is within. */
+	/* "*.example" covers hosts of which one may be excluded; all of them are within any base
+	 * that contains `example`. */
 	if (excluded && base.len > 0 && !has_dot_first(base) && ends_with(base, host) &&
 	    base.len > host.len && base.data[base.len - host.len - 1] == '.') {
 		return FL_NAME_WITHIN;
@@ -177,7 +179,7 @@ static bool host_of_uri(struct fl_span uri, struct fl_span *ret)
 	return is_host(rest, "_");
 }
 
-/* Four numbers are an address, and no host. */
+/* Four numbers are an address, not a host. */
 static bool is_address(struct fl_span host)
 {
 	for (size_t i = 0; i < host.len; i++) {
@@ -219,7 +221,8 @@ static enum fl_name_match match_ip(struct fl_span name, struct fl_span base)
 enum fl_name_match fl_general_name_match(const struct fl_general_name *name, struct fl_span base,
 					 bool excluded)
 {
-	/* Some take a host that is empty for all of them, others for none: nobody gets in by that. */
+	/* Some implementations read an empty base as "all hosts", others as "none". Choose the
+	 * reading that admits no name. */
 	if (base.len == 0 && (name->form == FL_NAME_EMAIL || name->form == FL_NAME_URI)) {
 		return excluded ? FL_NAME_WITHIN : FL_NAME_OUTSIDE;
 	}
@@ -291,7 +294,7 @@ bool fl_subtree_take(struct fl_span *list, struct fl_general_name *ret)
 {
 	struct fl_span body, minimum;
 
-	/* The minimum is 0, which DER does not write; some do all the same. */
+	/* The minimum is 0, which DER omits; some CAs encode it anyway. */
 	return fl_asn1_take(list, FL_ASN1_SEQUENCE, &body) &&
 	       fl_general_name_take(&body, &ret->form, &ret->value) && fl_general_name_open(ret) &&
 	       fl_asn1_take_optional(&body, (enum fl_asn1_tag)0x80, &minimum) &&

@@ -24,7 +24,8 @@ struct fl_general_name {
 	struct fl_span value; /* of a directory name: content of the Name */
 };
 
-/* Takes the next of names; *ret is the content. False: there is none, or it is broken (then names is not empty). */
+/* Removes the next name from names; *ret is its content. False: there is none, or it is malformed
+ * (then names is not empty). */
 bool fl_general_name_take(struct fl_span *names, uint8_t *ret_form, struct fl_span *ret);
 
 /* A directory name is a Name in an explicit tag: replaces that by its content. False: it is broken. Others stay. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* judge - puts svid.h, path.h and crl.h together.
+/* judge - combines svid.h, path.h and crl.h.
  *
- * Fails for want of memory only; FL_RULE_NONE is written nowhere but behind the last question. */
+ * Fails only if memory runs out; FL_RULE_NONE is set in one place, after the last check. */
 #include "pki/judge.h"
 
 /* A loose list names the certificate at the front of the chain. Has one of the CAs above it made the list? */
 static bool is_vouched_for(const struct fl_crl *crl, const struct fl_span *chain, size_t count)
 {
 	for (size_t i = 1; i < count; i++) {
-		/* Nobody has to have signed what cannot be used: it says no more than that there is something. */
+		/* An unusable list needs no valid signature: it only shows that a list exists. */
 		if (crl->unusable ? fl_crl_names(crl, chain[i])
 				  : fl_crl_may_name(crl, chain[i]) &&
 					    fl_crl_check(crl, chain[i], NULL) != FL_ERR_INVALID) {
@@ -165,12 +165,12 @@ int fl_judge(const struct fl_credentials *c, const struct fl_span *chain, size_t
 	return rc;
 }
 
-/* The names of a certificate, as hashes; 0: none that counts. */
+/* The names of a certificate, as hashes; 0: no usable name. */
 struct ends {
 	uint64_t subject, issuer;
 };
 
-/* Who may have issued one that is kept is kept as well. True: that was somebody new. */
+/* Keeps each certificate that may have issued a kept one. True: a new one was kept. */
 static bool keep_issuers(const struct ends *ends, size_t count, bool *keep)
 {
 	bool more = false;

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_JUDGE_H
 #define FL_PKI_JUDGE_H
-/* judge - is this the chain of somebody whom these credentials trust? An SVID by its form (svid.h), of a trust domain that we
- * have a bundle for, with a good way to an anchor of that very bundle (path.h), on which nothing is revoked. Whoever wants to
- * know asks here. Thread: any. */
+/* judge - do these credentials trust this chain? It must be an SVID by its form (svid.h), of a
+ * trust domain that we have a bundle for, with a good path to an anchor of that bundle (path.h), on
+ * which no certificate is revoked. All code that needs a verdict calls this. Thread: any. */
 #include "pki/credentials.h"
 #include "pki/path.h"
 
 struct fl_judgement {
-	enum fl_rule rule; /* FL_RULE_NONE: it is */
+	enum fl_rule rule; /* FL_RULE_NONE: trusted */
 	struct fl_spiffe_id
 		id;          /* of the leaf, a view of it; text NULL where its form is not good */
 	size_t bundle;       /* of its trust domain; bundle_count: there is none */
-	struct fl_path path; /* as far as it came to that */
+	struct fl_path path; /* as far as it was computed */
 };
 
-/* Moments at which a chain is judged. */
+/* The time at which a chain is judged. */
 struct fl_moment {
 	int64_t now;   /* seconds since the epoch */
 	bool any_time; /* dates do not count */
@@ -34,7 +34,8 @@ int fl_judge(const struct fl_credentials *c, const struct fl_span *chain, size_t
 bool fl_judge_revoked(const struct fl_credentials *c, size_t bundle, const struct fl_span *chain,
 		      size_t count, size_t *ret_index, struct fl_err *detail);
 
-/* Which of the certificates could be on a way, by their names: keep[i] for each; the leaf always. Returns how many. */
+/* Finds the certificates that could be on a path, by their names: sets keep[i] for each, and always
+ * for the leaf. Returns how many. */
 size_t fl_judge_relevant(const struct fl_span *certs, size_t count, bool keep[FL_PATH_SENT_MAX]);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* key - kinds of keys, and whether a private key belongs to a certificate.
+/* key - the kinds of keys, and the check that a private key belongs to a certificate.
  *
- * The kind is read from the DER by ourselves, so that a key that wolfCrypt has no code for is called
- * by its name instead of "ASN parsing error". Then the public key is computed from the private one
- * and compared with the certificate's; what the file says its public half is does not count.
- * Fails with FL_ERR_INVALID and a sentence with the remedy. Private keys live in wolfCrypt's
- * structures here, which wipe themselves when they are freed. */
+ * The kind is read from the DER by ourselves, so that a key that wolfCrypt has no code for is
+ * called by its name instead of "ASN parsing error". Then the public key is computed from the
+ * private one and compared with the certificate's; the public half that the file may contain is
+ * ignored. Fails with FL_ERR_INVALID and a sentence with the remedy. Private keys live in
+ * wolfCrypt's structures here, which wipe themselves when they are freed. */
 #include <wolfssl/wolfcrypt/settings.h>
 
 #include <wolfssl/wolfcrypt/asn_public.h>
@@ -171,7 +171,8 @@ int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err)
 	return 0;
 }
 
-/* --- does it belong ----------------------------------------------------------------------------- */
+/* --- comparison of public keys
+ * ----------------------------------------------------------------------------- */
 
 /* Each returns wolfCrypt's error, or 0 and whether the public keys are equal. */
 

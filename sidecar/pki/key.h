@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_KEY_H
 #define FL_PKI_KEY_H
-/* key - which key a certificate has, and whose it is. Pure; thread: any. */
+/* key - the key of a certificate, and the check that a private key belongs to it. Pure; thread:
+ * any. */
 #include "base/err.h"
 #include "base/mem.h"
 
-/* id, name for people, do we take it */
+/* id, name for people, do we accept it */
 #define FL_KEY_KINDS(X)                                                                            \
 	X(UNKNOWN, "of an unknown kind", false)                                                    \
 	X(P256, "EC P-256", true)                                                                  \
@@ -30,14 +31,17 @@ struct fl_public_key {
 	unsigned rsa_bits;   /* size of the modulus; 0: not RSA */
 };
 
-/* Reads a SubjectPublicKeyInfo. Errors: FL_ERR_INVALID, it is no DER. An unknown kind is no error here. */
+/* Reads a SubjectPublicKeyInfo. Errors: FL_ERR_INVALID if it is not DER. An unknown kind is no
+ * error here. */
 int fl_key_of_info(struct fl_span info, struct fl_public_key *ret) FL_MUST_USE;
 
-/* Do we take keys of this kind and size? Errors: FL_ERR_INVALID, "its key is ..." and the remedy. */
+/* Do we accept keys of this kind and size? Errors: FL_ERR_INVALID, "its key is ..." and the
+ * remedy. */
 int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err) FL_MUST_USE;
 
-/* Does the private key (DER, any of PKCS#8/SEC1/PKCS#1) belong to that public key, and is it of a kind we
- * take: P-256, P-384, Ed25519, RSA of 2048 bits or more. Errors: FL_ERR_INVALID, a sentence with the remedy. */
+/* Does the private key (DER, any of PKCS#8/SEC1/PKCS#1) belong to that public key, and is it of a
+ * kind that we accept: P-256, P-384, Ed25519, RSA of 2048 bits or more. Errors: FL_ERR_INVALID, a
+ * sentence with the remedy. */
 int fl_key_check_private(const struct fl_public_key *public, struct fl_span key,
 			 struct fl_err *err) FL_MUST_USE;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* name - compares values letter by letter, in UTF-8, without making copies.
  *
- * What cannot be read makes names different and never fails: fl_name_is_good() has said so before. */
+ * Unreadable text makes names different and never fails: fl_name_is_good() has rejected it
+ * before. */
 #include "pki/name.h"
 
 #include <stdio.h>
@@ -15,7 +16,7 @@ static const struct fl_span oid_common_name = FL_OID(0x55, 0x04, 0x03);
 struct letters {
 	struct fl_span rest;
 	uint8_t tag;
-	bool began, blank; /* a blank is due before the next letter */
+	bool began, blank; /* emit a blank before the next letter */
 	uint8_t utf8[4];   /* of the letter that is under way */
 	uint8_t utf8_len, utf8_at;
 };
@@ -326,7 +327,7 @@ static void put_attribute(struct text *text, const struct attribute *attribute)
 	}
 	put_string(text, name);
 	put_char(text, '=');
-	/* Text of a peer may hold anything. */
+	/* Text from a peer may contain any bytes. */
 	for (i = width - 1; i < attribute->value.len; i += width) {
 		uint8_t c = attribute->value.data[i];
 
@@ -334,7 +335,7 @@ static void put_attribute(struct text *text, const struct attribute *attribute)
 	}
 }
 
-/* Its common names, or all else. */
+/* Writes its common names, or all other attributes. */
 static void put_name(struct text *text, struct fl_span name, bool common)
 {
 	struct attribute attribute;

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_NAME_H
 #define FL_PKI_NAME_H
-/* name - distinguished names: which are the same (RFC 5280 section 7.1), and how they are shown. A name is given as the
- * content of its SEQUENCE. Two names are the same when they differ only in the kind of string that holds a value, in
- * case (of ASCII) or in white space. Pure; thread: any. */
+/* name - distinguished names: comparison (RFC 5280 section 7.1) and display. A name is given as the
+ * content of its SEQUENCE. Two names are the same when they differ only in the kind of string that
+ * holds a value, in case (of ASCII) or in white space. Pure; thread: any. */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/mem.h"
 
-/* Is it DER, RDN by RDN? An RDN may have several attributes. The others expect such a name. */
+/* Is it DER, RDN by RDN? An RDN may have several attributes. The other functions expect such a
+ * name. */
 bool fl_name_is_good(struct fl_span name);
 
-/* Equal names have equal numbers. */
+/* Returns a hash; equal names have equal hashes. */
 uint64_t fl_name_hash(struct fl_span name);
 
 bool fl_name_equal(struct fl_span a, struct fl_span b);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* parse - reads every file of a set, judges every certificate in it, and only then gives it out.
+/* parse - reads every file of a set, judges every certificate in it, and only then returns it.
  *
- * One walk serves both entry points: it reports problem after problem to a callback and goes on as
- * long as the next question still makes sense (no key match without a key). A set with a single
- * problem is freed, its key wiped, and FL_ERR_INVALID returned. */
+ * One walk serves both entry points: it reports each problem to a callback and continues as long as
+ * the next check makes sense (no key match without a key). A set with a single problem is freed,
+ * its key wiped, and FL_ERR_INVALID returned. */
 #include "pki/parse.h"
 
 #include <stdarg.h>
@@ -66,7 +66,7 @@ int fl_parse_rule(enum fl_rule rule, const char *remedy, struct fl_err *err)
 			  remedy ? remedy : "");
 }
 
-/* The leaf's own rules; fills identity and validity in. */
+/* Checks the leaf's own rules; fills in identity and validity. */
 static int check_leaf(struct fl_parse *p, struct fl_span leaf, struct fl_err *err)
 {
 	struct fl_credentials *c = p->c;
@@ -91,7 +91,7 @@ static int check_leaf(struct fl_parse *p, struct fl_span leaf, struct fl_err *er
 	}
 	c->not_before = cert.not_before;
 	c->not_after = cert.not_after;
-	/* Known from here on even when it has expired: the bundles are judged by it. */
+	/* Set the ID even if the leaf has expired, because judging the bundles needs it. */
 	c->id = fl_strndup(id.text, id.len);
 	c->trust_domain = fl_strndup(id.trust_domain, id.trust_domain_len);
 	if (cert.serial_is_zero) {
@@ -136,12 +136,12 @@ static int check_key(const struct fl_credentials *c, struct fl_err *err)
 	struct fl_cert leaf;
 
 	if (fl_cert_parse(fl_span_of(&c->chain.items[0]), &leaf, NULL) != FL_RULE_NONE) {
-		return 0; /* has been said */
+		return 0; /* already reported */
 	}
 	return fl_key_check_private(&leaf.key, fl_span_of(&c->key), err);
 }
 
-/* What is not on the way to our bundle does no harm, and is left to fl_judge(). */
+/* Certificates that are not on the path to our bundle do no harm; fl_judge() handles the chain. */
 static void parse_chain(struct fl_parse *p)
 {
 	const struct fl_credentials *c = p->c;
@@ -156,7 +156,7 @@ static void parse_chain(struct fl_parse *p)
 		fl_parse_error(p, p->chain_name, &err);
 	}
 	if (c->key.data) {
-		/* Not everywhere allowed; what refuses it is no reason to refuse the key. */
+		/* Not allowed on every system; a failure is no reason to refuse the key. */
 		(void)fl_harden_memory(c->key.data, c->key.len);
 	}
 	if (c->key.data && check_key(c, &err) < 0) {
@@ -191,7 +191,7 @@ static const char *remedy_of(enum fl_rule rule)
 	return "have it issued again without that";
 }
 
-/* What is legal, and told nevertheless: somebody may find it in the way elsewhere. */
+/* Reports what is legal here but may cause trouble with other software. */
 static void tell_oddities(struct fl_parse *p, const struct fl_span *chain,
 			  const struct fl_path *path)
 {
@@ -218,7 +218,7 @@ static void tell_oddities(struct fl_parse *p, const struct fl_span *chain,
 	}
 }
 
-/* As a peer that has our own bundle will judge it. */
+/* Judges our chain as a peer with our own bundle will. */
 static void judge_own(struct fl_parse *p)
 {
 	struct fl_credentials *c = p->c;
@@ -256,7 +256,8 @@ int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
 	parse_chain(&p);
 	fl_parse_bundles(&p);
 	fl_parse_crls(&p);
-	/* What has been said of leaf, bundle or lists already need not come out as a bad chain once more. */
+	/* A problem already reported for leaf, bundle or lists need not be reported again as a bad
+	 * chain. */
 	if (p.problems == 0) {
 		judge_own(&p);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_PARSE_H
 #define FL_PKI_PARSE_H
-/* parse - what the files that read a set of credentials share: parse.c, bundles.c, crls.c. Private to pki. */
+/* parse - shared by the files that read a set of credentials: parse.c, bundles.c, crls.c. Private
+ * to pki. */
 #include "pki/credentials.h"
 
 struct fl_parse {
@@ -10,8 +11,8 @@ struct fl_parse {
 	fl_credentials_finding_cb finding;
 	void *user;
 	size_t problems;
-	const char *chain_name;   /* of the file that has it */
-	struct fl_credentials *c; /* what is there so far */
+	const char *chain_name;   /* name of the file with the chain */
+	struct fl_credentials *c; /* the set built so far */
 };
 
 void fl_parse_error(struct fl_parse *p, const char *name, const struct fl_err *err);

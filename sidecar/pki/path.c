@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* path - a search in depth, over names, with the judging of a whole way at its end.
  *
- * What fails on the way is noted: the most telling fault is what the caller hears when no way is good. A certificate that
- * does not parse is not looked at, unless it is the leaf. Nothing outlives a call; running out of
- * memory (wolfCrypt's) ends it with FL_ERR_NOMEM. */
+ * If no path is good, the caller gets the most informative fault. A certificate that does not parse
+ * is skipped, unless it is the leaf. Nothing outlives a call; lack of memory (wolfCrypt's) ends it
+ * with FL_ERR_NOMEM. */
 #include "pki/path.h"
 
 #include <stdarg.h>
@@ -26,15 +26,15 @@
 
 /* --- the search ------------------------------------------------------------------------------------------ */
 
-/* Who comes when an issuer is looked for, anchors before what was sent. Those that are out of date come last, for what they can
- * say in a refusal. */
+/* The order in which issuers are tried; anchors come before sent certificates. Certificates that
+ * are out of date come last, only to explain a refusal. */
 enum rank { LIKELY, OTHER_KEY_ID, LATE, RANKS };
 
 struct frame {
 	enum rank rank;
 	bool anchors_done;
 	size_t next;
-	bool led; /* somewhere, however that ended */
+	bool led; /* to some issuer, whatever the result */
 };
 
 /* A signature that has been checked. */
@@ -43,7 +43,7 @@ struct link {
 	enum fl_rule rule;
 };
 
-/* How telling a fault is. */
+/* How informative a fault is. */
 enum weight { NOTHING, DEAD_END, SIGNATURE, WHOLE_WAY };
 
 struct search {
@@ -63,7 +63,7 @@ struct search {
 	const struct fl_anchor *anchor;
 
 	enum weight weight; /* of what ret and detail say */
-	size_t dead_depth;  /* of the longest way that led nowhere */
+	size_t dead_depth;  /* of the longest path that led nowhere */
 	struct link links[FL_PATH_SIGNATURES_MAX];
 
 	bool is_read[FL_PATH_SENT_MAX];
@@ -117,7 +117,7 @@ static enum fl_rule fault(struct search *s, enum weight weight, size_t i, enum f
 	return rule;
 }
 
-/* The way leads no further: nobody there has issued its last certificate. */
+/* The path leads no further: no known certificate has issued its last one. */
 static void dead_end(struct search *s)
 {
 	const struct fl_cert *last = s->way[s->depth - 1];
@@ -171,7 +171,7 @@ static enum fl_rule check_algorithm(struct search *s, size_t i)
 {
 	const struct fl_cert *cert = s->way[i];
 	struct fl_err why;
-	/* Nobody checks the signature of an anchor. */
+	/* The signature of an anchor is not checked. */
 	enum fl_rule rule =
 		i < s->depth ? fl_signature_check_algorithm(cert->algorithm) : FL_RULE_NONE;
 
@@ -267,7 +267,7 @@ static enum fl_rule check_lengths(struct search *s)
 	return FL_RULE_NONE;
 }
 
-/* What has been checked costs nothing: ways share their parts. */
+/* Checked signatures are remembered, because paths share their parts. */
 static enum fl_rule check_signature(struct search *s, size_t i)
 {
 	const struct fl_cert *cert = s->way[i], *issuer = s->way[i + 1];
@@ -561,7 +561,7 @@ static int search(const struct fl_path_request *request, struct fl_path *ret, st
 		(void)fl_err_prefix(detail, "certificate 1");
 		return 0;
 	}
-	ret->rule = FL_RULE_CHAIN; /* until something better is known */
+	ret->rule = FL_RULE_CHAIN; /* until a more informative fault is found */
 	read_certs(&s);
 	if (find(&s)) {
 		put_way(&s);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_PATH_H
 #define FL_PKI_PATH_H
-/* path - is there a way from a leaf up to an anchor on which no rule is broken? RFC 5280 section 6, and RFC 8446
- * section 4.4.2 for what peers send: any order, and more than is needed. The one place that knows: handshakes,
- * resumption, the judging of live connections, preview, `check` and the agent ask it.
+/* path - is there a way from a leaf up to an anchor on which no rule is broken? RFC 5280 section 6,
+ * and RFC 8446 section 4.4.2 for what peers send: any order, and more than is needed. This is the
+ * only path validation: handshakes, resumption, judging of live connections, preview, `check` and
+ * the agent use it.
  *
- * First a way is looked for by names, with key identifiers as hints, which costs next to nothing; then what RFC 5280 asks of each
- * certificate on it; then its signatures, from the anchor down, so that who has no certificate from one of our anchors
- * makes us check one signature for each anchor of the name that he chooses. A way that breaks a rule makes us
- * look for another one.
+ * First we search for a path ("way") by names, with key identifiers as hints, which is cheap. Then
+ * we check what RFC 5280 requires of each certificate on it, and then its signatures, from the
+ * anchor down. So a peer without a certificate from one of our anchors can only make us check one
+ * signature for each anchor with the name that it chooses. If a path breaks a rule, we search for
+ * another one.
  *
- * Work is bounded: FL_PATH_* below, and the number of ways looked at. A chain that exceeds it is refused. Pure, except for
- * wolfCrypt's memory; thread: any. */
+ * Work is bounded: FL_PATH_* below, and the number of paths examined. A chain that exceeds it is
+ * refused. Pure, except for wolfCrypt's memory; thread: any. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,14 +38,15 @@ struct fl_path_request {
 	int64_t now;   /* seconds since the epoch */
 	bool any_time; /* dates do not count */
 	uint8_t usage; /* bits FL_EKU_* that a certificate with extended key usage has to allow */
-	fl_path_revoked_cb revoked; /* NULL: nobody is */
+	fl_path_revoked_cb revoked; /* NULL: none is */
 	void *user;
 };
 
-/* What came of it. */
+/* The result. */
 struct fl_path {
 	enum fl_rule rule; /* FL_RULE_NONE: a way was found */
-	size_t index; /* where not: whose fault it is, a place in certs or, with is_anchor, in the bundle */
+	/* otherwise the certificate at fault: place in certs or, with is_anchor, in the bundle */
+	size_t index;
 	bool is_anchor;
 
 	uint8_t at[1 + FL_PATH_INTERMEDIATES_MAX]; /* the way: places in certs, leaf first */

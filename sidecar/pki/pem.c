@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* pem - a strict walk over lines: text, BEGIN line, base64, END line, and again.
  *
- * We find the blocks ourselves: wolfSSL's own reader takes the first block that suits it and passes
- * over what it does not understand, so that a damaged bundle would load as a smaller one. Here
- * anything that looks like PEM and is not, fails (FL_ERR_INVALID) and names block and line.
- * Base64 of keys is gathered in one buffer that is wiped, and decoded without table look-ups. */
+ * We find the blocks ourselves: wolfSSL's own reader uses the first block that it accepts and skips
+ * what it does not understand, so that a damaged bundle would load as a smaller one. Here broken
+ * PEM fails (FL_ERR_INVALID), and the error names block and line. Base64 of keys is gathered in one
+ * buffer that is wiped, and decoded without table look-ups. */
 #include <wolfssl/wolfcrypt/settings.h>
 
 #include <wolfssl/wolfcrypt/coding.h>
@@ -102,7 +102,7 @@ static bool parse_boundary(struct fl_span line, const char *prefix, struct fl_sp
 	return ret->len <= 64;
 }
 
-/* A line outside the blocks that is no good BEGIN line: text, or something that was meant as PEM. */
+/* Checks a line outside the blocks that is not a valid BEGIN line: text, or broken PEM. */
 static int check_text(struct scan *scan, const struct line *line, struct fl_err *err)
 {
 	struct fl_span text = line->text;
@@ -270,7 +270,7 @@ static int decode(const struct block *block, struct fl_der *ret, struct fl_err *
 	return rc;
 }
 
-/* --- what is in a file that is not what belongs there ------------------------------------------- */
+/* --- unexpected content ------------------------------------------- */
 
 /* No block was found. wanted: "a certificate", command: how to turn DER into PEM. */
 static int refuse_blockless(const struct scan *scan, const char *wanted, const char *command,

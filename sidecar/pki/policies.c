@@ -5,7 +5,7 @@
 
 #include "pki/asn1.h"
 
-#define POLICIES_MAX 32u /* in a set; further ones of a certificate are not looked at */
+#define POLICIES_MAX 32u /* in a set; further policies of a certificate are ignored */
 
 static const struct fl_span oid_any = FL_OID(0x55, 0x1d, 0x20, 0x00);
 
@@ -47,7 +47,7 @@ static bool is_valid(const struct state *state, struct fl_span oid)
 	return state->any;
 }
 
-/* Of the valid ones those remain that the certificate has, too. */
+/* Keeps the valid policies that the certificate has, too. */
 static void intersect(struct state *state, const struct fl_cert *cert, bool is_leaf)
 {
 	struct fl_span list = cert->policies, oid;
@@ -73,7 +73,7 @@ static void lower(int32_t *limit, int32_t to)
 	}
 }
 
-/* What a CA asks of those below it. */
+/* Applies what a CA requires of the certificates below it. */
 static void apply(struct state *state, const struct fl_cert *ca, bool counts)
 {
 	if (counts && !ca->is_self_issued) {

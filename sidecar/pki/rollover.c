@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* rollover - nothing fails. A chain whose root is not found is no case for a warning: credentials.c has judged
- * it. Nor is a bundle that is empty, before or after: that has its own warning, and no order. */
+/* rollover - nothing fails. A chain whose root is not found gets no warning here: credentials.c has
+ * judged it. Neither does a bundle that is empty before or after: that has its own warning. */
 #include "pki/rollover.h"
 
 #include <stdlib.h>

@@ -79,7 +79,7 @@ enum fl_rule {
 const char *fl_rule_name(enum fl_rule rule);
 const char *fl_rule_text(enum fl_rule rule);
 uint8_t fl_rule_alert(enum fl_rule rule);
-/* What whoever runs the two ends can do about it. */
+/* Returns what the operators of the two ends can do about it. */
 const char *fl_rule_remedy(enum fl_rule rule);
 
 #endif

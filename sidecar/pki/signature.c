@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* signature - our table of algorithms in front of wolfCrypt, whose own list is longer.
  *
- * Fails for want of memory (wolfCrypt's allocator) and for nothing else: whatever wolfCrypt does not like is a signature
- * that does not verify. */
+ * Fails only if memory runs out (wolfCrypt's allocator): any other error of wolfCrypt counts as a
+ * signature that does not verify. */
 #include <wolfssl/wolfcrypt/settings.h>
 
 #include <wolfssl/wolfcrypt/asn.h>

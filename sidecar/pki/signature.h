@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_SIGNATURE_H
 #define FL_PKI_SIGNATURE_H
-/* signature - the signatures of certificates and CRLs: the one thing that wolfCrypt does in the judging of a chain.
- * ECDSA and RSA (PKCS #1 v1.5 and PSS) with SHA-2, and Ed25519. Thread: any. */
+/* signature - the signatures of certificates and CRLs: the only part of judging a chain that
+ * wolfCrypt does. ECDSA and RSA (PKCS #1 v1.5 and PSS) with SHA-2, and Ed25519. Thread: any. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "pki/key.h"
@@ -16,7 +16,8 @@ struct fl_signed {
 /* By its algorithm: FL_RULE_NONE, FL_RULE_WEAK_SIGNATURE (SHA-1, MD5 and MD2) or FL_RULE_ALGORITHM. Costs nothing. */
 enum fl_rule fl_signature_check_algorithm(struct fl_span algorithm);
 
-/* Has that key made it? *ret: FL_RULE_NONE, one of the above, or FL_RULE_SIGNATURE. Errors: FL_ERR_NOMEM. */
+/* Did that key make the signature? *ret: FL_RULE_NONE, one of the above, or FL_RULE_SIGNATURE.
+ * Errors: FL_ERR_NOMEM. */
 int fl_signature_check(const struct fl_signed *what, const struct fl_public_key *key,
 		       enum fl_rule *ret) FL_MUST_USE;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* svid - the rules one after the other, on what cert.h has read.
+/* svid - checks the rules one by one on a certificate that cert.h has parsed.
  *
- * Fails with the first rule broken; text of the certificate in messages is printable. Nothing outlives a call. */
+ * Fails with the first rule broken; text of the certificate in messages is printable. Nothing outlives a
+ * call. */
 #include <wolfssl/wolfcrypt/settings.h>
 
 #include <wolfssl/wolfcrypt/hash.h>
@@ -29,7 +30,8 @@ static enum fl_rule broken(enum fl_rule rule, struct fl_err *detail, const char 
 
 /* --- names -------------------------------------------------------------------------------------- */
 
-/* The next URI; false: there are no more. A peer may send tens of thousands: nobody starts again at the first. */
+/* The next URI; false: there are no more. A peer may send tens of thousands, so a search never
+ * restarts at the first. */
 static bool next_uri(struct fl_span *names, struct fl_span *ret)
 {
 	uint8_t form;
@@ -53,7 +55,7 @@ static size_t uri_count(const struct fl_cert *cert)
 	return count;
 }
 
-/* Text of a peer may hold anything. */
+/* Text from a peer may contain any bytes. */
 static void printable(struct fl_span text, char buf[URI_SHOWN + 4])
 {
 	size_t len = text.len < URI_SHOWN ? text.len : URI_SHOWN;
@@ -116,7 +118,8 @@ static enum fl_rule check_leaf_id(const struct fl_cert *cert, struct fl_spiffe_i
 		(void)fl_err_set(detail, FL_ERR_DENIED, "it is %s", buf);
 		return FL_RULE_PATH;
 	}
-	/* RFC 5280, section 4.1.2.6: without a subject the name is in the SAN, so nobody may skip it. */
+	/* RFC 5280, section 4.1.2.6: without a subject the name is in the SAN, so the SAN must be
+	 * critical. */
 	if (cert->subject.len == 0 && !cert->names_critical) {
 		return broken(FL_RULE_SAN_CRITICAL, detail,
 			      "the subject is empty and the SAN extension is not critical");
@@ -124,8 +127,8 @@ static enum fl_rule check_leaf_id(const struct fl_cert *cert, struct fl_spiffe_i
 	return FL_RULE_NONE;
 }
 
-/* `spiffe://td/` is what the bundle standard's own examples show, and is let pass here, and only here. Other URIs are
- * none of our business. */
+/* The bundle standard's own examples show `spiffe://td/`, so it is accepted here, and only here.
+ * Other URIs are ignored. */
 enum fl_rule fl_svid_check_signer_id(const struct fl_cert *cert, struct fl_err *detail)
 {
 	static const char scheme[] = "spiffe:";
@@ -197,7 +200,8 @@ enum fl_rule fl_svid_check_leaf(const struct fl_cert *cert, struct fl_spiffe_id 
 	struct fl_spiffe_id id;
 	enum fl_rule rule = FL_RULE_NONE;
 
-	/* First of all: a CA breaks most other rules, too, and this one says what is the matter. */
+	/* Check this first: a CA breaks most other rules, too, and this rule names the real
+	 * problem. */
 	if (cert->is_ca) {
 		rule = broken(FL_RULE_LEAF_CA, detail, "its basic constraints say CA:TRUE");
 	}

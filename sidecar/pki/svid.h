@@ -3,8 +3,9 @@
 #define FL_PKI_SVID_H
 /* svid - what makes a certificate an X509-SVID, or a signing certificate of a trust domain.
  *
- * The rules are those of the X509-SVID standard (sections 2 to 5), each with a name (rule.h). Whether a chain leads to an
- * anchor is path.h's business. Pure functions on DER; thread: any; a microsecond a call. */
+ * The rules are those of the X509-SVID standard (sections 2 to 5), each with a name (rule.h).
+ * path.h checks whether a chain leads to an anchor. Pure functions on DER; thread: any; a
+ * microsecond a call. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,8 +24,9 @@ enum fl_rule fl_svid_check_leaf(const struct fl_cert *cert, struct fl_spiffe_id 
 /* A signing certificate's own SPIFFE ID, if it has one, is its trust domain. */
 enum fl_rule fl_svid_check_signer_id(const struct fl_cert *cert, struct fl_err *detail);
 
-/* Judges an anchor: a CA, which may sign, of a kind of key that we take. Leniently where nothing depends on it: its key
- * usage may be absent or not critical, and a root may be of version 1. Dates are not judged. */
+/* Judges an anchor: a CA that may sign, with a key of a kind that we accept. Lenient where nothing
+ * depends on it: its key usage may be absent or not critical, and a root may be of version 1. Dates
+ * are not judged. */
 enum fl_rule fl_svid_check_anchor(const struct fl_cert *cert, struct fl_err *detail);
 
 /* Validity period. Errors: FL_ERR_INVALID. */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_REPORT_CONNECTIONS_H
 #define FL_REPORT_CONNECTIONS_H
-/* connections - what is open, one by one, as /connections says it. Pure; thread: any.
+/* connections - the JSON of /connections: each open connection. Pure; thread: any.
  *
- * Keys of the JSON: open (how many there are), left_out (of those: beyond the bound), connections: [{direction:
- * inbound | outbound, name (of the [service] or [upstream]; null: none is about it), state: waiting (for one of [limits] handshakes) | detecting (what the client speaks) | connecting (to the app, or to the
- * peer) | handshake | open | app_done | peer_done | ending, source, destination, port (inbound: that policy was asked
- * about), security: mtls | plaintext | null (not there yet), peer, own, generation, rule (null: the default, or
- * outbound, or policy was not asked yet), age_seconds, bytes_to_app, bytes_to_mesh}]. */
+ * Keys of the JSON: open (how many there are), left_out (how many of them are not listed), connections:
+ * [{direction: inbound | outbound, name (of the [service] or [upstream]; null: no section covers it),
+ * state: waiting (for one of [limits] handshakes) | detecting (what the client speaks) | connecting
+ * (to the app, or to the peer) | handshake | open | app_done | peer_done | ending, source,
+ * destination, port (inbound: the port that policy was asked about), security: mtls | plaintext | null
+ * (not known yet), peer, own, generation, rule (null: the default, or outbound, or policy was not asked
+ * yet), age_seconds, bytes_to_app, bytes_to_mesh}]. */
 #include "base/json.h"
 #include "base/text.h"
 #include "conn/listing.h"

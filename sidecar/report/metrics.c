@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* metrics - the snapshot as Prometheus reads it: a family is its HELP, its TYPE and its series.
+/* metrics - the snapshot in Prometheus format. A family is its HELP, its TYPE and its series.
  *
- * A series of a reason that has never occurred is left out; those that rates and alarms are made
- * from (`done`, `ok`) are always there. metrics_process.c and metrics_credentials.c have the rest. */
+ * A series of a reason that has never occurred is left out. The series that rates and alarms use
+ * (`done`, `ok`) are always there. The rest is in metrics_process.c and metrics_credentials.c. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -49,7 +49,7 @@ static void put_warnings(struct fl_text *text, const struct fl_snapshot *s)
 			 "Warnings about the credentials in use; /status has their texts.", count);
 }
 
-/* What is not known is no series: 0 is an alarm. */
+/* An unknown state has no series, because 0 would be an alarm. */
 static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_capture_active";
@@ -83,7 +83,8 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
-/* --- counters that are metrics as they are ------------------------------------------------------ */
+/* --- counters that are exported unchanged
+ * ------------------------------------------------------ */
 
 static void put_direction_counter(struct fl_text *text, const char *name, const char *help,
 				  const uint64_t values[FL_DIRECTIONS])
@@ -109,7 +110,7 @@ static void put_counters(struct fl_text *text, const struct fl_counters *counter
 
 /* --- traffic -------------------------------------------------------------------------------------- */
 
-/* name{direction="inbound",security="mtls"} value, for all of both. */
+/* name{direction="inbound",security="mtls"} value, for all directions and securities. */
 static void by_security(struct fl_text *text, const char *name,
 			uint64_t values[FL_DIRECTIONS][FL_SECURITIES])
 {
@@ -121,7 +122,7 @@ static void by_security(struct fl_text *text, const char *name,
 	}
 }
 
-/* Those of which it is not known yet what they are, are what is left of all that are open. */
+/* Connections without a known security are the remainder of all open ones. */
 static void open_by_security(const struct fl_snapshot *s,
 			     uint64_t ret[FL_DIRECTIONS][FL_SECURITIES])
 {
@@ -141,7 +142,7 @@ static void open_by_security(const struct fl_snapshot *s,
 	}
 }
 
-/* done is always there for what can come to it. */
+/* `done` is always there for connections that can end that way. */
 static void closed_series(struct fl_text *text, const char *name, unsigned direction,
 			  unsigned security, const uint64_t counts[FL_REASON_COUNT])
 {
@@ -279,7 +280,7 @@ static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
-/* A port has a series from its first one on. */
+/* A port has a series from its first time-out on. */
 static void put_detect_timeouts(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_detect_timeouts_total";
@@ -296,7 +297,7 @@ static void put_detect_timeouts(struct fl_text *text, const struct fl_snapshot *
 	fl_metric_series(text, name, "port", "other", NULL, NULL, counts->others);
 }
 
-/* Buckets add up to the count whatever a worker does meanwhile. */
+/* The count is the sum of the buckets, so that they agree even if a worker counts meanwhile. */
 static void put_duration(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_handshake_duration_seconds";
@@ -329,7 +330,8 @@ static void put_duration(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
-/* The default's are always there; of the rules, what has occurred. */
+/* The series of the default are always there; a rule has series only for decisions that have
+ * occurred. */
 static void put_decisions(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_policy_decisions_total";

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The metrics of the credentials in use: who we are, and from when to when everything is valid. */
+/* The metrics of the credentials in use: our identity, and the validity period of every
+ * certificate. */
 #include <inttypes.h>
 
 #include "pki/name.h"

@@ -11,7 +11,7 @@ void fl_metric_family(struct fl_text *text, const char *name, const char *type, 
 	fl_text_print(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* Backslash, quote and newline are escaped in a label, and nothing else is. */
+/* Escapes backslash, quote and newline in a label, and nothing else. */
 static void put_value(struct fl_text *text, const char *value)
 {
 	size_t left = strlen(value);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_REPORT_METRICS_PARTS_H
 #define FL_REPORT_METRICS_PARTS_H
-/* metrics_parts - what the files of the metrics share: how a family and its series are written. A label's value may hold anything:
- * it comes out as valid UTF-8 on one line. Pure; thread: any. */
+/* metrics_parts - helpers of the metrics files that write a family and its series. A label's value
+ * may hold any bytes: it is written as valid UTF-8 on one line. Pure; thread: any. */
 #include "report/report.h"
 
-/* HELP and TYPE; its series follow. */
+/* Writes HELP and TYPE; the caller writes the series next. */
 void fl_metric_family(struct fl_text *text, const char *name, const char *type, const char *help);
 
 /* name="value", with the character before it. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The metrics of the process: those of ours, and those that every program of Prometheus's world has by convention. */
+/* The metrics of the process: our own, and those that every Prometheus client exports by
+ * convention. */
 #include <inttypes.h>
 
 #include "report/metrics_parts.h"
@@ -15,7 +16,7 @@ static void put_process(struct fl_text *text, const struct fl_snapshot *s)
 #undef PUT_VALUE
 }
 
-/* What is not known is no series. */
+/* An unknown value has no series. */
 static void put_known(struct fl_text *text, const char *name, const char *help, int64_t value)
 {
 	if (value >= 0) {

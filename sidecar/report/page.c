@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* page - the snapshot as one HTML page for a person: no script, nothing loaded from elsewhere, made
- * anew every few seconds by the browser.
+/* page - the snapshot as one HTML page for a person: no script, nothing loaded from elsewhere. The
+ * browser reloads it every few seconds.
  *
- * Whatever is not a literal of ours goes through escape(). */
+ * All text that is not one of our literals goes through escape(). */
 #include <inttypes.h>
 #include <string.h>
 
@@ -39,7 +39,7 @@ static const char head[] =
 	"</head>\n"
 	"<body>\n";
 
-/* Rows: a page is for a look, and is made anew all the time. */
+/* Row limits: the page is an overview, and it is rebuilt often. */
 #define PEERS_SHOWN 50u
 #define CONNECTIONS_SHOWN 100u
 
@@ -48,7 +48,7 @@ static void put(struct fl_text *text, const char *literal)
 	fl_text_put(text, literal, strlen(literal));
 }
 
-/* Fit for text and for a quoted attribute. */
+/* The result is safe as text and in a quoted attribute. */
 static void escape(struct fl_text *text, const char *value)
 {
 	size_t left = strlen(value);
@@ -93,7 +93,7 @@ static void number(struct fl_text *text, uint64_t value)
 	fl_text_print(text, "<td class=\"n\">%" PRIu64 "</td>", value);
 }
 
-/* The exact number where the pointer rests. */
+/* A tooltip shows the exact number. */
 static void put_bytes(struct fl_text *text, uint64_t bytes)
 {
 	if (bytes < 1024) {
@@ -366,7 +366,8 @@ static void put_traffic(struct fl_text *text, const struct fl_snapshot *s)
 
 /* --- peers ------------------------------------------------------------------------------------ */
 
-/* "3 policy_denied, 1 peer_reset": how connections ended that did not just finish, and failed handshakes. */
+/* "3 policy_denied, 1 peer_reset": failed handshakes, and why connections ended that did not finish
+ * normally. */
 static void put_trouble(struct fl_text *text, const struct fl_peer_sum *peer)
 {
 	const char *between = "";

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Who stands on which root.
+/* Which peers depend on which root.
  *
- * A peer stands on a root if its chain verifies where that root is all that its trust domain has. So each root gets a
- * context of its own, each chain is judged in it by the code that judges handshakes, and roots of equal names are told
- * apart. */
+ * A peer depends on a root if its chain verifies when that root is the only root of its trust
+ * domain. So each root gets its own context, and the code that judges handshakes judges each chain
+ * in it. This also distinguishes roots with equal names. */
 #include "report/preview_report.h"
 
 #include <stdio.h>
@@ -14,10 +14,11 @@
 #include "base/json.h"
 #include "report/connections.h"
 
-#define ROOTS_MAX 64u /* of all bundles together: one bit for each */
+#define ROOTS_MAX 64u /* of all bundles together; one bit for each root */
 #define KEY_ID_LEN 20u
 
-/* --- who stands on which root ------------------------------------------------------------------ */
+/* --- which peers depend on which root
+ * ------------------------------------------------------------------ */
 
 struct root {
 	size_t bundle, index;
@@ -32,11 +33,11 @@ struct roots {
 	bool incomplete; /* there are more */
 };
 
-/* The same chain on several workers: once. */
+/* A chain that several workers have is listed once. */
 struct standing {
 	struct fl_tls_peer *peer; /* borrowed */
 	uint64_t connections;
-	uint64_t on; /* bits: roots that it chains to */
+	uint64_t on; /* bit set: the roots that it chains to */
 };
 
 struct standings {
@@ -112,7 +113,7 @@ static void collect_peers(struct standings *standings, const struct fl_preview *
 	}
 }
 
-/* Asks each chain in a context whose domain has this root alone. */
+/* Judges each chain in a context in which its domain has only this root. */
 static int judge_on_root(const struct roots *roots, size_t index, struct standings *standings,
 			 bool *ret_own, struct fl_err *err)
 {
@@ -130,7 +131,7 @@ static int judge_on_root(const struct roots *roots, size_t index, struct standin
 	fl_bundle_index(&bundle);
 	one.bundles = &bundle;
 	one.bundle_count = 1;
-	one.crl_count = 0; /* whom a list revokes stands on a root all the same */
+	one.crl_count = 0; /* a revoked peer still depends on its root */
 	options.ticket_keys = NULL;
 	options.epoch = 0;
 	rc = fl_tls_ctx_new(&one, &options, FL_TLS_SERVER, &ctx, err);
@@ -312,7 +313,8 @@ static void put_connections(struct fl_json *json, const struct fl_preview *parts
 	fl_json_u64(json, "left_out", closing - listed);
 }
 
-/* --- who was seen ------------------------------------------------------------------------------------- */
+/* --- callers
+ * ------------------------------------------------------------------------------------- */
 
 static const char *service_of(const struct fl_generation *generation, uint16_t port)
 {
@@ -354,7 +356,8 @@ static void put_seen_item(struct fl_json *json, const struct fl_caller *item,
 	fl_json_end(json);
 }
 
-/* Those whom the two decide differently, and the candidate so. */
+/* Lists the callers that the two policies decide differently and for which the candidate decides as
+ * given. */
 static void put_callers(struct fl_json *json, const char *name, const struct fl_callers *seen,
 			const struct fl_generation *current, const struct fl_generation *candidate,
 			enum fl_effect effect)

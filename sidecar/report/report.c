@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* report - what metrics, status and page have in common. Nothing here can fail. */
+/* report - code that metrics, status and page share. Nothing here can fail. */
 #include "report/report.h"
 
 #include <stdio.h>
@@ -53,7 +53,8 @@ static bool late_crl(const struct fl_snapshot *snapshot, size_t number, char buf
 	return false;
 }
 
-/* Roots that are out of date, and domains of which nobody is trusted. */
+/* Finds the warning with that number about bundles: expired roots, or a refused bundle. Counts
+ * *number down for each warning that it skips. */
 static bool bad_bundle(const struct fl_snapshot *snapshot, size_t *number,
 		       char buf[FL_WARNING_TEXT])
 {

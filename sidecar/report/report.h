@@ -1,46 +1,46 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_REPORT_REPORT_H
 #define FL_REPORT_REPORT_H
-/* report - a snapshot of the whole sidecar, and three ways to write it: for Prometheus, for scripts, for a person.
+/* report - a snapshot of the whole sidecar, and three renderings: for Prometheus, for scripts, for a person.
  *
- * The server takes the snapshot; rendering is pure, on whatever thread. Names of metrics and keys of the JSON are part of
+ * The server takes the snapshot; rendering is pure, on any thread. Names of metrics and keys of the JSON are part of
  * the contract with users: add, never rename. Nothing here grows with traffic: label values come from
  * fixed lists, certificates are bounded by expiry.h, and peers by peer_counts.h.
  *
  * Keys of the JSON (times are UTC as 2026-11-21T07:44:37Z; a value that does not exist is null):
- *   ready, reason             can it carry traffic; when not, why
+ *   ready, reason             can it carry traffic; if not, why
  *   version, pid, now, started, workers
  *   id                        our own SPIFFE ID
  *   generation                {number, digest (first 16 hex digits), since, not_after, remaining_seconds}:
- *                             the last two are those of the certificate of our own chain that expires first
+ *                             the last two describe the certificate of our own chain that expires first
  *   certificates              [{kind: leaf | intermediate | root | crl, trust_domain, index, not_after,
  *                             remaining_seconds}]; index: its place in the file, from 1 on
  *   certificates_left_out     how many there are beyond those
  *   rotations                 {used, refused_by_agent, refused_by_sidecar}
  *   last_rotation             {time, generation}
- *   last_refusal              {time, by: agent | sidecar, text, current: is it so still?}
+ *   last_refusal              {time, by: agent | sidecar, text, current: does it still hold?}
  *   warnings                  [sentence]: what the last change of our credentials may have broken for peers, and CRLs
- *                             in force that have run out
+ *                             in force that have expired
  *   listeners                 [{section: service | upstream | sidecar, name, address, leads_to: [], serving}];
- *                             those of `sidecar` take captured traffic, which leads to its destination;
- *                             one of an address family that the machine has not got is left out
- *   capture                   {expected: the INI has [redirect], or its rules were seen once; inet, inet6: are they in
- *                             force? null: not known, or no listener of ours for it; since}
+ *                             those of `sidecar` receive captured traffic, which goes to its original destination;
+ *                             a listener of an unsupported address family is left out
+ *   capture                   {expected: the INI has [redirect], or its rules have been seen; inet, inet6: are they in
+ *                             force? null: not known, or we have no listener for it; since}
  *   connections               {inbound, outbound: {open, opened, closed: {reason: count}}}
  *   bytes                     {inbound, outbound: {to_app, to_mesh}}
- *   plaintext                 [{upstream, connections, to_app, to_mesh}]: what the INI sends in the clear; upstream is
- *                             [outbound] where no section is about it
- *   dns_addresses_refused     {claimed, outside}: addresses that DNS gave to names of plaintext upstreams, and that they did
- *                             not get: an mtls or refuse upstream covers it, or it is not `within`
+ *   plaintext                 [{upstream, connections, to_app, to_mesh}]: what the INI sends in plaintext; upstream is
+ *                             [outbound] if no section covers it
+ *   dns_addresses_refused     {claimed, outside}: addresses that DNS returned for names of plaintext upstreams and that were
+ *                             refused: an mtls or refuse upstream covers them, or they are not `within`
  *   handshakes                {inbound, outbound: {ok, resumed, failed: {reason: count}}}
  *   peers                     [{peer: a SPIFFE ID | plaintext | other, direction, open, opened, closed: {reason: count},
- *                             to_app, to_mesh, handshakes_failed: {reason: count}}]: those that there was something of,
- *                             with most that is open first; other: all that found no room in the list
- *   peers_size                {own: how many have an entry of their own, max, forgotten: how many made room so far}
- *   last_judgement            of the connections that were open when the generation came, or a certificate ran out
+ *                             to_app, to_mesh, handshakes_failed: {reason: count}}]: peers with activity,
+ *                             most open connections first; other: all peers that had no room in the list
+ *   peers_size                {own: how many have an entry of their own, max, forgotten: how many were evicted so far}
+ *   last_judgement            of the connections that were open when the generation arrived, or a certificate expired
  *                             since: {generation, done, judged, closed: {reason: count}, kept: {reason: count}, audited,
- *                             cpu_microseconds}; kept: would have lost, but [rotation] keeps them
- *   agent                     {connected, hung (it says nothing any more), silence_seconds, trouble}
+ *                             cpu_microseconds}; kept: only [rotation] keeps them open
+ *   agent                     {connected, hung (it sends nothing any more), silence_seconds, trouble}
  *   log_lines_lost */
 #include <stdbool.h>
 #include <stdint.h>
@@ -62,11 +62,11 @@
 struct fl_refusal {
 	int64_t time; /* seconds since the epoch, of the last one; 0: there was none */
 	uint64_t count;
-	bool current; /* what was refused is what is offered still */
+	bool current; /* the refused candidate is still the one on offer */
 	char text[FL_CTL_MAX_NOTE + 1];
 };
 
-/* What became of the generations that were offered. */
+/* The outcomes of the generations that were offered. */
 struct fl_rotations {
 	uint64_t used;
 	int64_t last_used; /* seconds since the epoch; 0: never */
@@ -82,7 +82,8 @@ struct fl_listening {
 	bool serving;
 };
 
-/* The values of a snapshot that are metrics as they are: C type, member, Prometheus type, metric, help. */
+/* The values of a snapshot that are exported as metrics unchanged: C type, member, Prometheus type,
+ * metric, help. */
 #define FL_VALUE_METRICS(X)                                                                        \
 	X(int64_t, started, "gauge", "fairlead_start_time_seconds",                                \
 	  "When the sidecar was started, in seconds since the epoch.")                             \
@@ -106,7 +107,7 @@ struct fl_snapshot {
 	int64_t now; /* seconds since the epoch */
 	int64_t pid;
 	struct fl_usage usage;
-	char reason[FL_ERR_TEXTS];          /* when not ready */
+	char reason[FL_ERR_TEXTS];          /* set when not ready */
 	const uint8_t *digest;              /* of the generation; NULL: none */
 	const struct fl_expiries *expiries; /* NULL without a generation */
 	struct fl_rollover rollover;        /* of the generation */
@@ -120,35 +121,38 @@ struct fl_snapshot {
 	const struct fl_rule_count *decisions;
 	size_t decision_count;
 	uint64_t open[FL_DIRECTIONS];
-	struct fl_peer_counts *peers_of; /* where peers are from; NULL: there are none */
-	struct fl_peer_sum *peers;       /* owned */
+	/* the table that peers came from; NULL: there are no peers */
+	struct fl_peer_counts *peers_of;
+	struct fl_peer_sum *peers; /* owned */
 	size_t peer_count;
 	struct fl_peer_counts_size peers_size;
 	struct fl_dns_refusal_counts dns_refused;
 	const struct fl_plaintext_counts *plaintext; /* NULL: none was ever counted */
 	struct fl_judged judged;                     /* of all workers that have the generation */
-	const struct fl_listing *listings; /* for the page: what is open, by worker; borrowed */
+	/* for the page: the open connections of each worker; borrowed */
+	const struct fl_listing *listings;
 	size_t listing_count;
-	uint64_t now_ns;        /* with them: uv_hrtime() */
-	uint64_t agent_silence; /* seconds since its last word */
+	uint64_t now_ns;        /* uv_hrtime() at that time */
+	uint64_t agent_silence; /* seconds since its last message */
 	const char
 		*agent_trouble; /* why it is not connected; "" when it is, or was not tried yet */
 };
-/* Frees what it owns, and lets peers make room again. */
+/* Frees what it owns, and allows peers to be evicted again. */
 void fl_snapshot_done(struct fl_snapshot *snapshot);
 
-/* Each appends a whole document; without memory ret is made to fail (base/text.h). */
+/* Each appends a whole document; if memory runs out, ret is made to fail (base/text.h). */
 void fl_report_metrics(const struct fl_snapshot *snapshot,
 		       struct fl_text *ret); /* Prometheus text 0.0.4 */
 void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret); /* JSON */
 void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret);   /* HTML */
 
-/* --- for the three of them --------------------------------------------------------------------- */
+/* --- shared by the three reports
+ * --------------------------------------------------------------------- */
 
-/* The later of the two; NULL when there was none. */
+/* Returns the later of the two; NULL: there was none. */
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);
 
-/* Writes the warning of that number, from 0 on, into buf. False: there are no more. */
+/* Writes the warning with that number, counted from 0, into buf. False: there are no more. */
 #define FL_WARNING_TEXT 512
 bool fl_report_warning(const struct fl_snapshot *snapshot, size_t number,
 		       char buf[FL_WARNING_TEXT]);

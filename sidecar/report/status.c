@@ -5,7 +5,7 @@
 #include "base/when.h"
 #include "report/report.h"
 
-#define DIGEST_BYTES 8u /* of them that people read */
+#define DIGEST_BYTES 8u /* bytes of the digest that the report shows */
 
 static void put_time(struct fl_json *json, const char *name, int64_t when)
 {

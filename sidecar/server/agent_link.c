@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Happy path: dial, HELLO, then a RESULT for each GENERATION.
+/* Happy path: dial, send HELLO, then answer each GENERATION with a RESULT.
  *
- * Failure: anything that is not as the protocol says, an agent that goes away, or one that cannot be reached closes
- * the channel; the next try comes after a back-off that doubles up to MAX_BACKOFF_MS, and starts anew after a
- * channel that lived for so long. Only a change of trouble is logged, not every try. An agent that hangs keeps its channel:
- * it may go on, and nobody else would answer there. */
+ * Failure: a protocol violation, an agent that disconnects, and an agent that cannot be reached all
+ * close the channel. The next try follows after a back-off. The back-off doubles up to
+ * MAX_BACKOFF_MS; it is reset after a channel that lived for at least that long. The log has one
+ * line for each change of trouble, not for every try. The channel of an agent that hangs stays
+ * open: the agent may recover, and no other process would answer there. */
 #include "server/agent_link.h"
 
 #include <stdlib.h>
@@ -14,14 +15,14 @@
 #define MIN_BACKOFF_MS 20u
 #define MAX_BACKOFF_MS 1000u
 #define WATCH_MS 1000u
-#define BEATS_MISSED 4u /* it hangs then; a beat may wait for a look at large files */
+#define BEATS_MISSED 4u /* then the agent hangs; reading large files may delay a beat */
 #define BEAT_MIN_MS 500u
 #define BEAT_MAX_MS 60000u
-#define NO_MEMORY_MS 10000u /* until a generation is asked for again that there was no memory for */
+#define NO_MEMORY_MS 10000u /* then ask again for a generation that did not fit in memory */
 
 struct fl_agent_link {
 	struct fl_net *net;
-	const struct fl_conf *conf; /* of the start */
+	const struct fl_conf *conf; /* the INI at startup */
 	struct fl_log *log;
 	const struct fl_agent_link_events *events;
 	void *user;
@@ -29,26 +30,27 @@ struct fl_agent_link {
 	struct fl_sock *sock; /* NULL while waiting to try again */
 	struct fl_ctl_decoder *decoder;
 	uv_timer_t retry;
-	uv_timer_t watch;  /* while an agent that beats is connected */
-	uint64_t heard_ms; /* uv_now(), of its last word on this channel */
-	uint32_t beat_ms;  /* how often it says that it is alive; 0: we do not count on it */
-	bool has_beaten;   /* one has: its successors do, too */
-	bool is_expected;  /* it has said nothing yet on this channel, and should */
-	bool is_late;      /* at the last look */
+	uv_timer_t watch;  /* active while an agent that sends heartbeats is connected */
+	uint64_t heard_ms; /* uv_now() when its last message arrived on this channel */
+	uint32_t beat_ms;  /* its heartbeat interval; 0: it sends none */
+	bool has_beaten;   /* an agent has sent heartbeats: later agents are expected to */
+	bool is_expected;  /* its first message on this channel is still due */
+	bool is_late;      /* when on_watch() last ran */
 	bool is_hung;
 	unsigned open_timers;
 	uint32_t backoff_ms;
 	uint64_t connected_ms; /* uv_now() */
-	uid_t uid;             /* of the last agent */
+	uid_t uid;             /* the user of the last agent */
 	bool has_uid;
 	char trouble[sizeof(((struct fl_err *)0)->text)];
 };
 
 static void on_retry(uv_timer_t *timer);
 
-/* --- does it still live? ---------------------------------------------------------------------- */
+/* --- is the agent alive? ---------------------------------------------------------------------- */
 
-/* Twice late: the first time it may be us who did not run, and its word is there to be read. */
+/* The agent must be late twice in a row: the first time this thread may not have run, and a message
+ * of the agent may be waiting to be read. */
 static void on_watch(uv_timer_t *timer)
 {
 	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, watch);
@@ -86,11 +88,12 @@ static void hear(struct fl_agent_link *link)
 	link->is_hung = link->is_late = false;
 	link->heard_ms = now;
 	if (link->is_expected) {
-		stop_watching(link); /* until it says that it beats */
+		stop_watching(link); /* until it announces heartbeats */
 	}
 }
 
-/* Connecting takes no agent that runs, only one that listens. But who has something to say, or is known to beat, says it at
+/* A connection succeeds if the agent's socket listens, even if the agent hangs. But an agent that
+ * has a generation to send, or that is known to send heartbeats, sends its first message at
  * once. */
 static void expect_first_word(struct fl_agent_link *link, uint64_t generation)
 {
@@ -121,7 +124,7 @@ static void disconnect(struct fl_agent_link *link)
 		link->sock = NULL;
 	}
 	stop_watching(link);
-	/* An agent that crashes as soon as it is connected must not be hammered. */
+	/* Do not reconnect in a tight loop to an agent that crashes on every connection. */
 	if (link->decoder != NULL &&
 	    uv_now(link->net->loop) - link->connected_ms >= MAX_BACKOFF_MS) {
 		link->backoff_ms = MIN_BACKOFF_MS;
@@ -202,7 +205,7 @@ static void on_data(void *user, uint8_t *data, size_t len)
 					  : err.text);
 		}
 	}
-	/* The key was in it. */
+	/* The message contained the key. */
 	fl_wipe(data, len);
 }
 
@@ -225,7 +228,8 @@ static void on_error(void *user, int sys)
 static const struct fl_sock_events sock_events = {
 	.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
 
-/* Before anything is said or taken: whoever got hold of the path would be our identity and our roots. */
+/* Checked before anything is sent or accepted: a process that took over the path could replace our
+ * identity and our roots. */
 static bool is_the_agent(struct fl_agent_link *link, struct fl_err *err)
 {
 	uid_t uid;

@@ -12,7 +12,7 @@ struct fl_asked {
 	void *part;
 };
 
-/* The worker's thread: what it reads here was set before the question was sent. */
+/* Runs on the worker's thread. All that it reads here was set before the question was sent. */
 static void ask_one(struct fl_question *question, void *reader)
 {
 	struct fl_asked *asked = FL_CONTAINER_OF(question, struct fl_asked, question);

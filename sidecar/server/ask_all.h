@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_ASK_ALL_H
 #define FL_SERVER_ASK_ALL_H
-/* ask_all - one question to all workers, and one call when every one of them has answered.
+/* ask_all - sends one question to all workers and makes one call when all have answered.
  *
- * The asker has an array with one part for each worker; a worker fills in its part on its own thread, which is nobody else's
- * until it has answered. The asker's thread. */
+ * The asker owns an array with one part for each worker. A worker fills in its part on its own
+ * thread; until it has answered, no other thread may touch that part. Thread: the asker's. */
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "worker/question.h"
 
-/* On a worker's thread. reader: that of its mailbox. Fills part, and calls fl_question_answered(question), now or later. */
+/* Runs on a worker's thread. reader: that of its mailbox. Fills in part and calls
+ * fl_question_answered(question), now or later. */
 typedef void (*fl_ask_cb)(void *reader, void *part, struct fl_question *question);
 
 struct fl_ask_all_plan {
@@ -19,25 +20,26 @@ struct fl_ask_all_plan {
 		*asked; /* one for each worker; read during fl_ask_all_begin() only */
 	unsigned count; /* of them, at least 1 */
 	fl_ask_cb ask;
-	void *parts; /* count of them; stay where they are until on_all, or fl_ask_all_done() */
+	void *parts; /* count parts; must not move until on_all or fl_ask_all_done() */
 	size_t part_size;
 	void (*on_all)(
-		void *user); /* all have answered; may call fl_ask_all_done(), and begin again */
+		void *user); /* all have answered; may call fl_ask_all_done() and ask again */
 	void *user;
 };
 
-/* Zeroed: nobody is asked. */
+/* Zeroed: no question is open. */
 struct fl_ask_all {
 	struct fl_ask_all_plan plan;
-	struct fl_asked *questions; /* one for each worker; NULL: nobody is asked */
+	struct fl_asked *questions; /* one for each worker; NULL: no question is open */
 	unsigned unanswered;
 };
 
-/* Asks; not again before fl_ask_all_done(). False: there is no memory, and nobody was asked. */
+/* Asks all workers. Must not be called again before fl_ask_all_done(). False: out of memory, and no
+ * worker was asked. */
 bool fl_ask_all_begin(struct fl_ask_all *ask, const struct fl_ask_all_plan *plan);
 
-/* Lets go of the questions: all have been answered, or the threads have ended and the asker's mailbox is closed. Harmless when
- * nobody is asked. */
+/* Frees the questions. Requires that all have been answered, or that the threads have ended and the
+ * asker's mailbox is closed. Does nothing if no question is open. */
 void fl_ask_all_done(struct fl_ask_all *ask);
 
 #endif

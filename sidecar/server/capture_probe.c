@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* capture_probe - one timer and at most one socket.
  *
- *	IDLE -> DIALING -> HANGING -> (next question, next family, or) IDLE
+ *  *	IDLE -> DIALING -> HANGING -> (next question, next family, or) IDLE
  *
- * Over IPv4 the first question is for rules of the very INI; a yes says all there is to know. After a no it asks whether there
- * are rules at all, then whether they have a print, and then for the print again: they may just have been replaced.
+ * Over IPv4 the first question asks for the rules of the current INI; a yes answers everything.
+ * After a no, the probe asks whether there are rules at all, then whether they have a fingerprint,
+ * and then for the fingerprint again, because the rules may just have been replaced.
  *
- * A dial that is refused says that the rules are absent. One that gets through says nothing by itself, as an app may
- * listen on that port: what counts is whether a listener of ours has counted it when it ends. One that is not answered
- * in time leaves what was known as it is: workers that are busy must not make the sidecar unready. */
+ * A refused dial means that the rules are absent. A dial that connects proves nothing by itself,
+ * because an app may listen on that port: what matters is whether one of our listeners has counted
+ * it when it ends. A dial that gets no answer in time changes nothing: busy workers must not make
+ * the sidecar unready. */
 #include "server/capture_probe.h"
 
 #include <errno.h>
@@ -21,10 +23,10 @@
 #include "base/capture.h"
 #include "base/mem.h"
 
-#define SOON_MS 20        /* the listeners are opening */
-#define ACTIVE_MS 3000    /* how soon it is seen that somebody has taken the rules away */
-#define ABSENT_MS 1000    /* ... that they have come, where they are waited for */
-#define UNWANTED_MS 10000 /* ... where they are not */
+#define SOON_MS 20        /* while the listeners are opening */
+#define ACTIVE_MS 3000    /* how soon removed rules are noticed */
+#define ABSENT_MS 1000    /* how soon new rules are noticed where the INI expects them */
+#define UNWANTED_MS 10000 /* how soon new rules are noticed where it does not */
 #define ANSWER_MS 2000
 
 enum question { PRINT, RULES, PRINTED, PRINT_AGAIN, REFUSED_INBOUND, REFUSED_OUTBOUND };
@@ -45,7 +47,7 @@ struct fl_capture_probe {
 	struct fl_sock *sock; /* NULL: there is none */
 	enum fl_capture_family family;
 	enum question question;
-	bool is_stale; /* the INI has changed since the first question */
+	bool is_stale; /* the INI has changed since the first question was asked */
 	uint64_t count_before;
 };
 
@@ -54,7 +56,7 @@ static const char *ip_version(enum fl_capture_family family)
 	return family == FL_CAPTURE_INET ? "IPv4" : "IPv6";
 }
 
-/* --- what it comes to --------------------------------------------------------------------------- */
+/* --- results --------------------------------------------------------------------------- */
 
 bool fl_capture_usable(const struct fl_capture *capture, uid_t sidecar_uid, char *reason,
 		       size_t size)
@@ -197,7 +199,7 @@ static void end_round(struct fl_capture_probe *probe)
 	wait_for(probe, pause_ms(&probe->capture));
 }
 
-/* What the rules have refused is asked where they are in force, for both families at once. */
+/* Asks what the rules have refused, if they are in force; one question covers both families. */
 static void ask_refused(struct fl_capture_probe *probe)
 {
 	for (int i = 0; i < FL_CAPTURE_FAMILIES; i++) {
@@ -239,7 +241,7 @@ static void go_on(struct fl_capture_probe *probe, enum question question)
 	ask(probe);
 }
 
-/* They are in force, which is said with what is known of them, and not a moment before. */
+/* The rules are in force. This is reported together with what is known about them, not earlier. */
 static void learn_both(struct fl_capture_probe *probe, enum fl_capture_rules rules)
 {
 	learn_rules(probe, rules);
@@ -315,7 +317,7 @@ static void on_data(void *user, uint8_t *data, size_t len)
 {
 	(void)data;
 	(void)len;
-	finish(user, 0); /* nobody of ours */
+	finish(user, 0); /* a process that is not ours has answered */
 }
 
 static void on_eof(void *user)
@@ -438,7 +440,7 @@ static bool has_family(const struct fl_addr *addrs, size_t count, sa_family_t fa
 	return false;
 }
 
-/* The rules lead it to the outbound listener, or where there is none to the inbound one. */
+/* The rules lead the dial to the outbound listener, or to the inbound one if there is no other. */
 static bool has_listener(const struct fl_conf *conf, sa_family_t family)
 {
 	if (conf->sidecar.outbound_count > 0) {
@@ -477,7 +479,7 @@ void fl_capture_probe_expect(struct fl_capture_probe *probe, const struct fl_con
 	probe->is_stale = probe->is_stale || (is_other && probe->sock != NULL);
 	set_expected(probe);
 	if (((probe->capture.expected && !before) || is_other) && probe->sock == NULL) {
-		wait_for(probe, SOON_MS); /* sooner than what was unwanted */
+		wait_for(probe, SOON_MS); /* sooner than the interval for unexpected rules */
 	}
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* c-ares, and nothing else: questions, the search list, /etc/hosts. */
+/* Wraps c-ares and does nothing else: questions, the search list, /etc/hosts. */
 #include "server/dns.h"
 
 #include <ares.h>
@@ -113,7 +113,8 @@ static enum fl_dns_status status_of(int status)
 	case ARES_ENOTFOUND:
 		return FL_DNS_NO_NAME;
 	case ARES_ESERVFAIL:
-	case ARES_ECONNREFUSED: /* c-ares, also when every server has sent SERVFAIL or REFUSED */
+	/* c-ares also says this when every server has sent SERVFAIL or REFUSED */
+	case ARES_ECONNREFUSED:
 	case ARES_EREFUSED:
 	case ARES_ENOTIMP:
 		return FL_DNS_SERVER_FAILED;
@@ -189,7 +190,7 @@ static void on_reply(void *arg, int status, int timeouts, unsigned char *message
 
 	(void)timeouts;
 	if (status != ARES_EDESTRUCTION && !fl_mem_has(FL_DNS_MEMORY)) {
-		status = ARES_ENOMEM; /* it is asked again */
+		status = ARES_ENOMEM; /* the question is asked again */
 	}
 	if (status == ARES_SUCCESS) {
 		addrs = fl_new(ANSWER_MAX * sizeof(*addrs));
@@ -251,7 +252,7 @@ static int dots_of(const char *host)
 	return dots;
 }
 
-/* As resolv.conf(5) has it. */
+/* Follows resolv.conf(5). */
 char **fl_dns_candidates(struct fl_dns *dns, const char *host, size_t *ret_count)
 {
 	struct candidates all = {0};
@@ -355,5 +356,5 @@ void fl_dns_close(struct fl_dns *dns)
 		ares_destroy(dns->channel);
 		ares_library_cleanup();
 	}
-	free(dns); /* its watchers have been closed, and free themselves */
+	free(dns); /* its watchers are closed and free themselves */
 }

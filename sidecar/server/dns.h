@@ -11,9 +11,9 @@
 
 #include "base/addr.h"
 
-#define FL_DNS_TICK_MS 100u /* between calls of fl_dns_tick() while a question is under way */
-/* A question is put off while less memory than this can be had. It is more than a question, its answer and all that is made of it
- * were ever seen to take. */
+#define FL_DNS_TICK_MS 100u /* interval of fl_dns_tick() while a question is under way */
+/* A question is postponed while less memory than this is available. A question, its answer and
+ * everything made from it have never been seen to need so much. */
 #define FL_DNS_MEMORY ((size_t)4 << 20)
 
 enum fl_dns_status {
@@ -21,7 +21,7 @@ enum fl_dns_status {
 	FL_DNS_NO_ADDRESS,    /* the name exists, without an address of that family */
 	FL_DNS_NO_NAME,       /* the name does not exist, whatever the family */
 	FL_DNS_SERVER_FAILED, /* SERVFAIL, or no server can be asked */
-	FL_DNS_NO_ANSWER,     /* no answer in time, or none that can be used */
+	FL_DNS_NO_ANSWER,     /* no usable answer in time */
 	FL_DNS_ENDED,         /* by fl_dns_close() */
 };
 
@@ -42,7 +42,7 @@ void fl_dns_close(struct fl_dns *dns);
 /* Asks for host as it is: no search domain is added. family: AF_INET or AF_INET6. cb runs once, perhaps inside. */
 void fl_dns_ask(struct fl_dns *dns, const char *host, int family, fl_dns_cb cb, void *user);
 
-/* Runs time-outs: every FL_DNS_TICK_MS while a question is under way. */
+/* Processes time-outs. Call it every FL_DNS_TICK_MS while a question is under way. */
 void fl_dns_tick(struct fl_dns *dns);
 
 /* Returns the names that host may stand for, in the order in which they are tried (itself, and within the search domains of

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The first address of each half stands for the others: a family has one way out, or none. */
+/* Only the first address of each family is tested: a family either has a route or has none. */
 #include "server/family_order.h"
 
 #include <unistd.h>
 
 #include "base/addr.h"
 
-#define ANY_PORT 9 /* nothing is ever sent */
+#define ANY_PORT 9 /* nothing is ever sent there */
 
-/* A datagram socket that is connected sends nothing; it only finds the way. */
+/* connect() on a datagram socket sends nothing; it only looks up the route. */
 static bool is_usable(union fl_sockaddr addr)
 {
 	int fd = socket(addr.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Names and their questions.
  *
- * Happy path: a walk goes through the candidates of a name (the name itself, and within the search domains of
- * resolv.conf), with one A and one AAAA question for each. The first candidate with an address ends the search; the other
- * half of it is waited for, but nobody else waits for that.
+ * Happy path: a walk tries the candidates of a name (the name itself, and the name within each
+ * search domain of resolv.conf) and asks one A and one AAAA question for each. The first candidate
+ * with an address ends the search. The walk still waits for the other half, but connections can use
+ * the first half at once.
  *
- * Failure: "no such name" in answer to A is of both halves, so the next candidate follows at once. A question without an answer
- * ends the walk, because a later candidate would be another name; a server's own failure does not, as with other resolvers
- * (domains of a lost upstream server are searched first). What was known stays known. */
+ * Failure: "no such name" in answer to an A question holds for both halves, so the next candidate
+ * follows immediately. A question without an answer ends the walk, because a later candidate would
+ * be a different name. A failure that the server itself reports does not end the walk, as with
+ * other resolvers (domains of a lost upstream server are searched first). Earlier answers are
+ * kept. */
 #include "server/names.h"
 
 #include <stdlib.h>
@@ -22,8 +25,8 @@
 #define MAX_TTL_MS 300000u
 #define MIN_BACKOFF_MS 500u
 #define MAX_BACKOFF_MS 15000u
-#define WANTED_BACKOFF_MS 1000u /* while somebody waits for it */
-#define WANTED_MS 5000u         /* who wants it wants it for so long, unless they say so again */
+#define WANTED_BACKOFF_MS 1000u /* while a connection waits for it */
+#define WANTED_MS 5000u         /* how long one fl_name_want() counts, unless it is repeated */
 
 static const int families[2] = {AF_INET, AF_INET6}; /* of the halves */
 
@@ -34,14 +37,16 @@ struct walk {
 	char **candidates;
 	size_t count, at;
 	uint64_t started_ms;
-	unsigned outstanding;         /* questions, of earlier candidates too */
+	unsigned outstanding;         /* open questions, including those about earlier candidates */
 	bool is_answered[2];          /* of this candidate */
 	enum fl_dns_status status[2]; /* where it is */
 	bool found;                   /* this candidate is the name */
-	bool is_over;                 /* nothing comes of it any more */
-	bool is_issuing;              /* questions, which may be answered inside */
-	enum fl_dns_status trouble;   /* of a candidate that was not answered about; FOUND: none */
-	bool has_name;                /* a candidate exists, without addresses */
+	bool is_over;                 /* its remaining answers are ignored */
+	/* it is asking questions; answers may arrive inside the call */
+	bool is_issuing;
+	/* status of a candidate without an answer; FOUND: there is none */
+	enum fl_dns_status trouble;
+	bool has_name; /* a candidate exists, without addresses */
 };
 
 struct question {
@@ -64,7 +69,7 @@ struct fl_names {
 static void on_timer(uv_timer_t *timer);
 static void evaluate(struct walk *walk);
 
-/* --- what was answered ------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------- */
 
 static bool may_ask(const struct fl_name *name);
 
@@ -159,7 +164,7 @@ static void take_half(struct walk *walk, unsigned half, const union fl_sockaddr 
 
 	if (name->halves[half].answered_ms > walk->started_ms) {
 		walk->found = walk->found || count > 0;
-		return; /* a later question was answered first */
+		return; /* a later question has already been answered */
 	}
 	differs = set_half(&name->halves[half], addrs, count, walk->started_ms);
 	if (count > 0) {
@@ -182,14 +187,15 @@ static void conclude(struct walk *walk, enum fl_name_state state, enum fl_dns_st
 
 	walk->is_over = true;
 	if (name->walk != walk) {
-		return; /* a later one knows better */
+		return; /* a later answer is already in place */
 	}
 	name->walk = NULL;
 	name->backoff_ms = name->backoff_ms == 0 ? MIN_BACKOFF_MS : name->backoff_ms * 2;
 	name->backoff_ms = name->backoff_ms < most ? name->backoff_ms : most;
 	name->due_ms = now + name->backoff_ms;
 	for (unsigned half = 0; half < 2 && state == FL_NAME_MISSING; half++) {
-		/* It was answered; what is kept of earlier is all that is known. */
+		/* The question was answered; the older addresses that are kept are all that is
+		 * known. */
 		name->halves[half].answered_ms = walk->started_ms;
 	}
 	report(walk->names, name, set_state(name, state, status));
@@ -243,13 +249,14 @@ static void ask_candidate(struct walk *walk)
 	walk->is_issuing = false;
 }
 
-/* Some servers say so of a name that has an A record when they are asked for AAAA (RFC 4074 section 4.2). */
+/* Some servers answer an AAAA question with "no such name" although the name has an A record (RFC
+ * 4074 section 4.2). */
 static bool has_no_name(const struct walk *walk)
 {
 	return walk->is_answered[0] && walk->status[0] == FL_DNS_NO_NAME;
 }
 
-/* The candidate is none. True: there is a next one to ask about. */
+/* This candidate does not exist. True: there is a next one to ask about. */
 static bool goes_on(struct walk *walk)
 {
 	bool is_none = has_no_name(walk) || walk->status[1] == FL_DNS_NO_NAME;
@@ -294,7 +301,7 @@ static void end_found(struct walk *walk)
 	}
 }
 
-/* What is known of the candidate by now, and what follows from it. */
+/* Decides how to continue from what is known about the candidate. */
 static void evaluate(struct walk *walk)
 {
 	bool is_whole = walk->is_answered[0] && walk->is_answered[1];
@@ -317,7 +324,7 @@ static void evaluate(struct walk *walk)
 	}
 }
 
-/* What this machine itself knows of it. True: then nobody else is asked. */
+/* Uses what this machine itself knows about the name. True: no DNS server is asked. */
 static bool knows_itself(struct walk *walk)
 {
 	union fl_sockaddr *addrs[2];
@@ -396,7 +403,8 @@ void fl_name_want(struct fl_names *names, struct fl_name *name, uint64_t fresh_m
 	uint64_t earliest = name->asked_ms != 0 ? name->asked_ms + fresh_ms : 0;
 
 	name->wanted_ms = uv_now(names->loop);
-	/* Wanted by many at once: only the first has something to change, and the timer looks at all names. */
+	/* Many connections may want a name at once: only the first call changes anything, because
+	 * re-arming the timer walks all names. */
 	if (may_ask(name) && name->due_ms > earliest) {
 		name->due_ms = earliest;
 		set_timer(names);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_NAMES_H
 #define FL_SERVER_NAMES_H
-/* names - what DNS says of each name, kept up to date: asked once for each name, however many upstreams have it.
+/* names - the DNS answers for each name, kept up to date. Each name is asked for once, no matter
+ * how many upstreams use it.
  *
- * A name is asked for at once, again when its TTL (within bounds) is over, with back-off after a failure, and when somebody needs to
- * know (fl_name_want()), but at most once in the time that its user calls fresh. Its A and its AAAA records are two
- * questions: the answer to one is used whether or not the other is ever answered. Searching follows resolv.conf:
- * the first candidate that has an address is the name. /etc/hosts goes first. The last answers stay when DNS fails. Thread: main. */
+ * A name is asked for immediately, again when its TTL (within bounds) expires, with back-off after
+ * a failure, and on demand (fl_name_want()), but on demand at most once within the period that the
+ * caller calls fresh. Its A and its AAAA records are two questions: the answer to one is used
+ * whether or not the other is ever answered. Searching follows resolv.conf: the first candidate
+ * that has an address is the name. /etc/hosts goes first. The last answers stay when DNS fails.
+ * Thread: main. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,11 +32,11 @@ struct fl_name_half {
 };
 struct fl_name {
 	char *host;
-	bool is_logged; /* the caller's: its trouble is in the log */
+	bool is_logged; /* set by the caller: its trouble is in the log */
 	enum fl_name_state state;
 	enum fl_dns_status status;     /* where the state is MISSING or FAILING */
 	struct fl_name_half halves[2]; /* A, AAAA */
-	/* the rest is names.c's */
+	/* the members below are private to names.c */
 	bool is_used;
 	struct walk *walk;   /* under way, the newest; NULL: none */
 	uint64_t asked_ms;   /* when the last question was asked; 0: never was */
@@ -44,25 +47,27 @@ struct fl_name {
 };
 
 struct fl_names_events {
-	/* A question was answered, in whole or in part, or failed. differs: addresses or the state are not what they were. Must not add
-	 * or drop names. */
+	/* A question was answered, in whole or in part, or failed. differs: addresses or the state
+	 * have changed. Must not add or drop names. */
 	void (*on_answer)(void *user, struct fl_name *name, bool differs);
 };
 
 /* loop, events and user are borrowed until the loop has turned after fl_names_close(). */
 struct fl_names *fl_names_new(uv_loop_t *loop, const struct fl_names_events *events, void *user);
-/* Frees later, on the loop; no event comes any more. */
+/* Frees later, on the loop; no further event is reported. */
 void fl_names_close(struct fl_names *names);
 
-/* A new set of names: begin, get each one (which keeps what is known of it), and end, which drops those that were not got. What get
- * returns is borrowed until it is dropped. */
+/* To set a new list of names: call begin, then get for each name (its answers are kept), then end,
+ * which drops the names that were not requested. The result of get is borrowed until the name is
+ * dropped. */
 void fl_names_begin(struct fl_names *names);
 struct fl_name *fl_names_get(struct fl_names *names, const char *host);
 void fl_names_end(struct fl_names *names);
 /* Returns the name of that host, borrowed; NULL: it is not in the set. */
 struct fl_name *fl_names_find(const struct fl_names *names, const char *host);
 
-/* Somebody needs an answer: asks soon, or, if it was asked less than fresh_ms ago, when they are over. */
+/* A connection needs an answer. Asks soon, or, if the name was asked for less than fresh_ms ago,
+ * when fresh_ms have passed. */
 void fl_name_want(struct fl_names *names, struct fl_name *name, uint64_t fresh_ms);
 /* Returns a name whose first question has not ended yet, borrowed; NULL: there is none. */
 const struct fl_name *fl_names_unasked(const struct fl_names *names);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Upstreams and their addresses.
  *
- * Happy path: each name in `to` is an item; so is each address of a fixed listener. Whenever a name is answered, the table
- * of captured traffic is made anew if something in it is different, then the targets of fixed listeners, and then the
- * workers are told that there was an answer, because connections may wait for it.
+ * Happy path: each name in `to` is an item; so is each address of a fixed listener. Whenever a name
+ * is answered, the resolver rebuilds the table of captured traffic if something in it has changed,
+ * then the targets of fixed listeners. Then it tells the workers about the answer, because
+ * connections may wait for it.
  *
- * Failure: a name that does not resolve keeps its last answer; a change of trouble is logged, not every try. A name
- * without any answer is in the table, too: what it may stand for is refused. A fixed upstream without an address has no
- * targets. */
+ * Failure: a name that does not resolve keeps its last answer; the log has one line for each change
+ * of trouble, not for every try. A name without any answer is in the table, too: traffic that it
+ * may cover is refused. A fixed upstream without an address has no targets. */
 #include "server/resolver_internal.h"
 
 #include <stdlib.h>
@@ -94,7 +95,7 @@ static void publish_targets(struct fl_resolver *resolver, struct fl_resolved *re
 	resolver->events->on_targets(resolver->user, resolved->upstream->name, targets);
 }
 
-/* The order of its addresses may be another one. */
+/* The order of its addresses may have changed. */
 static void publish_targets_of(struct fl_resolver *resolver, const struct fl_name *name)
 {
 	for (size_t r = 0; r < resolver->upstream_count; r++) {
@@ -119,7 +120,7 @@ static void publish_all_targets(struct fl_resolver *resolver)
 	}
 }
 
-/* The table anew, and all targets. */
+/* Rebuilds the table and all targets. */
 static void refresh(struct fl_resolver *resolver)
 {
 	fl_upstream_map_unref(resolver->table);
@@ -181,7 +182,7 @@ static void on_answer(void *user, struct fl_name *name, bool differs)
 
 	log_trouble(resolver, name);
 	if (differs || resolver->withholds) {
-		resolver->is_outdated = true; /* many answers come at once */
+		resolver->is_outdated = true; /* many answers arrive at once */
 		(void)uv_async_send(&resolver->wake);
 	} else if (!resolver->is_outdated) {
 		publish_targets_of(resolver, name);

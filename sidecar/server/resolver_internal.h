@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_RESOLVER_INTERNAL_H
 #define FL_SERVER_RESOLVER_INTERNAL_H
-/* What resolver.c keeps and resolver_table.c makes a table of. Private to the two. */
+/* The state that resolver.c keeps, and from which resolver_table.c builds the table. Private to
+ * these two files. */
 #include "count/dns_refusals.h"
 #include "server/names.h"
 #include "server/resolver.h"
@@ -9,9 +10,9 @@
 
 struct fl_resolved_item {
 	const char *host;     /* of the INI; NULL: an IP address */
-	struct fl_name *name; /* NULL: an IP address, or a name that nobody has asked for */
+	struct fl_name *name; /* NULL: an IP address, or a name without a question so far */
 	union fl_sockaddr addr;
-	struct fl_port_range ports; /* a fixed listener's: one */
+	struct fl_port_range ports; /* exactly one for a fixed listener */
 };
 
 struct fl_resolved {
@@ -33,7 +34,7 @@ struct fl_resolver {
 	struct fl_name **entries;      /* the table's names; NULL: only imagined */
 	size_t entry_count;
 	uint64_t fresh_ms; /* of the table */
-	bool withholds;    /* an address, until others have been answered */
+	bool withholds;    /* it withholds an address until other names have been answered */
 	struct fl_dns_refusals *refusals;
 	uint64_t first_round_until_ms; /* 0: it has not begun */
 	bool first_round_is_over;
@@ -46,9 +47,9 @@ static inline bool fl_resolver_is_captured(const struct fl_resolved *resolved)
 	return resolved->upstream->listen.kind == FL_ADDR_NONE;
 }
 
-/* May this item of an upstream have that address? Upstreams of other modes than plaintext may have any. claims: a map that has
- * all claims. is_in_use: false for a map that is only imagined; else what is refused is noted, and names that must be answered
- * first are asked for. */
+/* May this item of an upstream have that address? Upstreams of other modes than plaintext may have
+ * any. claims: a map that has all claims. is_in_use: false for a map that is only imagined. If
+ * true, refused addresses are recorded, and names that must be answered first are asked for. */
 bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream_map *claims,
 			  const struct fl_resolved *resolved, const struct fl_resolved_item *item,
 			  const struct fl_name_answer *answer, bool is_in_use);

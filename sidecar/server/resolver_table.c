@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The table of what is captured, and which addresses a plaintext name may have.
+/* The table of captured destinations, and the addresses that a plaintext name may have.
  *
- * What an mtls or refuse upstream covers is a claim, also where it belongs to a fixed listener. Addresses that a plaintext
- * upstream's name has give way to claims: upstream_map.h sees to it at each look-up, and here what is claimed is kept out of
- * targets, noted and counted. An address that is new is withheld until the names that might claim it have been answered
- * since, so that it does not matter which of two names is answered first. */
+ * Whatever an mtls or refuse upstream covers is a claim, even if that upstream has a fixed
+ * listener. Claims take precedence over the addresses of a plaintext upstream's name:
+ * upstream_map.h enforces this at each look-up, and this file keeps claimed addresses out of
+ * targets, records them and counts them. A new address is withheld until the names that might claim
+ * it have been answered since, so that it does not matter which of two names is answered first. */
 #include <stdlib.h>
 
 #include "base/inet.h"
@@ -28,7 +29,8 @@ static bool overlap(struct fl_port_range a, struct fl_port_range b)
 
 /* --- what a plaintext name may have ------------------------------------------------------------- */
 
-/* Its A and its AAAA records, as far as one of them could claim that address. IPv4 inside IPv6 may be claimed by either. */
+/* Have the questions whose answers could claim that address been answered since it appeared? Both A
+ * and AAAA records can claim an IPv4 address inside an IPv6 address. */
 static bool has_spoken(const struct fl_name *name, const struct fl_name_answer *answer)
 {
 	const struct in6_addr *v6 = &answer->addr.in6.sin6_addr;
@@ -39,7 +41,8 @@ static bool has_spoken(const struct fl_name *name, const struct fl_name_answer *
 	       (is_v4 || name->halves[1].answered_ms >= answer->since_ms);
 }
 
-/* Has everybody who might claim it been asked since it was first heard of? Those who have not are asked now. */
+/* Have all names that might claim this address been answered since it first appeared? Names that
+ * have not are asked for now. */
 static bool is_vetted(struct fl_resolver *resolver, const struct fl_resolved_item *item,
 		      const struct fl_name_answer *answer, bool asks)
 {
@@ -107,7 +110,7 @@ bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream
 							 .claimer = claimer},
 			uv_now(resolver->loop));
 	}
-	/* Captured: only some of its ports may be claimed, and the table knows which. */
+	/* With captured traffic perhaps only some ports are claimed, and the table knows which. */
 	return fl_resolver_is_captured(resolved) && claimer != NULL &&
 	       is_vetted(resolver, item, answer, is_in_use);
 }
@@ -138,7 +141,7 @@ static void add_networks(struct fl_upstream_map *table, const struct fl_resolved
 	}
 }
 
-/* Those of mtls and refuse upstreams. */
+/* Adds the claims of mtls and refuse upstreams. */
 static void add_claims(struct fl_upstream_map *table, const struct fl_resolved *resolved,
 		       size_t number)
 {
@@ -160,7 +163,7 @@ static void add_claims(struct fl_upstream_map *table, const struct fl_resolved *
 	}
 }
 
-/* Those of a captured plaintext upstream's name, when all claims are there. */
+/* Adds the addresses of a captured plaintext upstream's name; all claims have been added before. */
 static void add_loose(struct fl_resolver *resolver, struct fl_upstream_map *table,
 		      const struct fl_resolved *resolved, const struct fl_resolved_item *item,
 		      bool is_in_use)
@@ -208,7 +211,7 @@ static void add_name(struct fl_upstream_map *table, const struct fl_resolved *re
 	free(trouble);
 }
 
-/* An address that the INI writes goes before the same one that a name has. */
+/* An address written in the INI takes precedence over the same address of a name. */
 struct fl_upstream_map *fl_resolver_make_table(struct fl_resolver *resolver, bool is_in_use)
 {
 	struct fl_upstream_map *table = fl_upstream_map_new();

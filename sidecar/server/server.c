@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The main thread's life: workers, signals and drain. The files beside this one have the rest: server_generations.c takes what the
- * agent sends, server_snapshot.c, server_listings.c and server_preview.c answer what others ask.
+/* The main thread's life: workers, signals and drain. The rest is in the files beside this one:
+ * server_generations.c handles what the agent sends; server_snapshot.c, server_listings.c and
+ * server_preview.c answer requests for data.
  *
- * Happy path: bind, start the workers, connect to the agent; the first generation opens the listeners; SIGTERM drains
- * and then stops.
+ * Happy path: bind, start the workers, connect to the agent. The first generation opens the
+ * listeners. SIGTERM drains and then stops.
  *
- * Stop: workers are told, joined, then the handles of the main loop are closed, and the loop ends by itself. */
+ * Stop: tell the workers to stop, join them, close the handles of the main loop. Then the loop ends
+ * by itself. */
 #include "server/server_internal.h"
 
 #include <signal.h>
@@ -76,7 +78,7 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 	return rc;
 }
 
-/* The soft limit is often 1024. */
+/* The soft limit is often as low as 1024. */
 void fl_server_raise_descriptor_limit(struct fl_server *server, const struct fl_conf *conf)
 {
 	struct rlimit limit;
@@ -107,7 +109,7 @@ static void tell_manager(struct fl_server *server, const char *state)
 	}
 }
 
-/* Readiness is a question and no event, so it is asked again and again. */
+/* No event reports readiness, so a timer polls it. */
 static void on_until_ready(uv_timer_t *timer)
 {
 	struct fl_server *server = FL_CONTAINER_OF(timer, struct fl_server, until_ready);
@@ -332,7 +334,8 @@ void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *u
 	server->on_stop_user = user;
 }
 
-/* Signals are for the main thread; workers are born with them blocked. */
+/* Only the main thread handles signals; they are blocked while workers start, so that workers
+ * inherit the mask. */
 static int start_workers(struct fl_server *server, struct fl_err *err)
 {
 	sigset_t all, before;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_SERVER_H
 #define FL_SERVER_SERVER_H
-/* server - the whole sidecar: binds the listeners of the INI, starts the workers, takes generations from the agent, answers
- * whether it is ready, and ends on SIGTERM. The first SIGTERM drains, the second ends at once.
+/* server - the whole sidecar: binds the listeners of the INI, starts the workers, receives
+ * generations from the agent, reports whether it is ready, and ends on SIGTERM. The first SIGTERM
+ * drains, the second ends immediately.
  *
  * Thread: main, for every function here. */
 #include <stdbool.h>
@@ -14,27 +15,33 @@
 
 struct fl_server;
 
-/* Binds every listener and prepares the workers; nothing runs yet. conf and log are borrowed until fl_server_free(). Errors:
- * FL_ERR_IO with the section and address that cannot be bound; then there is nothing to free. */
+/* Binds every listener and prepares the workers; nothing runs yet. conf and log are borrowed until
+ * fl_server_free(). Errors: FL_ERR_IO with the section and address that cannot be bound; nothing
+ * needs to be freed after an error. */
 int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret,
 		  struct fl_err *err) FL_MUST_USE;
 
-/* Runs until a signal, or fl_server_drain(), has ended it. Errors: FL_ERR_IO, no thread can be started. */
+/* Runs until a signal, or fl_server_drain(), has ended it. Errors: FL_ERR_IO if a thread cannot be
+ * started. */
 int fl_server_run(struct fl_server *server, struct fl_err *err) FL_MUST_USE;
 
-/* Stops what runs, and frees. After fl_server_run(), or instead of it. NULL is fine. */
+/* Stops everything that runs, and frees it. Call it after fl_server_run(), or instead of it. NULL
+ * is fine. */
 void fl_server_free(struct fl_server *server);
 
-/* cb is called once, when the server has stopped and its loop should end: whoever else has handles on the loop closes them. */
+/* cb is called once, when the server has stopped and its loop should end. Close all other handles
+ * on the loop in it. */
 void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *user);
 
-/* Returns the sockets of the main loop, for the admin endpoint; borrowed. */
+/* Returns the net of the main loop, for the admin endpoint; borrowed. */
 struct fl_net *fl_server_net(struct fl_server *server);
 
-/* Returns how many callers the admin endpoint may have at a time, by the descriptors that the system allows. */
+/* Returns how many callers the admin endpoint may have at a time, derived from the descriptor
+ * limit. */
 unsigned fl_server_admin_callers_max(const struct fl_server *server);
 
-/* Returns the INI of the generation in use; before the first, that of the start. Valid until the loop turns. */
+/* Returns the INI of the generation in use; before the first generation, the INI at startup. Valid
+ * until the loop turns. */
 const struct fl_conf *fl_server_conf(const struct fl_server *server);
 
 /* Can it carry traffic? If not, reason (of size bytes) says why in one sentence. */
@@ -43,36 +50,39 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size);
 /* Returns how many connections are open, in both directions. */
 unsigned fl_server_open_connections(const struct fl_server *server);
 
-/* Fills ret with all that metrics, status and page say, to be given back with fl_snapshot_done() before the loop turns. False: there
- * is no memory, and nothing to give back. */
+/* Fills ret with the data for metrics, status and page. Release it with fl_snapshot_done() before
+ * the loop turns. False: out of memory, and nothing needs to be released. */
 bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret) FL_MUST_USE;
 
-/* Does what SIGTERM does. False: it is stopping already. */
+/* Does what SIGTERM does. False: the server is already stopping. */
 bool fl_server_drain(struct fl_server *server);
 
-/* Sets the log level of all threads, whatever the INI says, now and later; NULL: as the INI says again. False: there was no memory to
- * tell all of them. */
+/* Sets the log level of all threads and overrides the INI from now on; NULL: returns to the INI's
+ * level. False: there was not enough memory to tell all threads. */
 bool fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level);
 
-/* Finds the user whom the agent runs as. False: no agent was reached yet. */
+/* Finds the user that the agent runs as. False: no agent has been reached yet. */
 bool fl_server_agent_uid(const struct fl_server *server, uid_t *ret);
 
-/* --- what the workers have to be asked for ----------------------------------------------------------
+/* --- documents that require answers from the workers ---------------------------------------------
  *
- * Each of these appends a document to ret and returns true. False: not yet; the workers are asked, and the callback of
- * fl_server_on_listed() is called when the document can be had, in a later turn of the loop and for the time of that call. Without
- * memory ret is made to fail (base/text.h). */
+ * Each function appends a document to ret and returns true. False: the document is not ready. The
+ * workers are asked, and in a later turn of the loop the callback of fl_server_on_listed() is called;
+ * the document is available during that call only. If memory runs out, ret is made to fail
+ * (base/text.h). */
 
-/* What is open (report/connections.h). */
+/* The open connections (report/connections.h). */
 bool fl_server_connections(struct fl_server *server, struct fl_text *ret);
-/* The page of all there is (report/report.h). */
+/* The HTML page (report/report.h). */
 bool fl_server_page(struct fl_server *server, struct fl_text *ret);
-/* Whom policy refused (report/callers_report.h). */
+/* The callers that policy refused (report/callers_report.h). */
 bool fl_server_callers(struct fl_server *server, struct fl_text *ret);
 
-/* What a candidate would do to the connections that are open (report/preview_report.h). frame: a GENERATION of ctl/message.h, key and
- * all; read during the call only. asker: only compared, so that the answer goes to whoever asked; ask again with the same one.
- * *ret_status: 200; 400: the candidate would be refused, and the document is one sentence that says why; 503: not now. */
+/* What a candidate would do to the connections that are open (report/preview_report.h). frame: a
+ * GENERATION of ctl/message.h, including the key; read during the call only. asker: identifies the
+ * caller, so that the answer goes to the right one; it is only compared. Ask again with the same
+ * value. *ret_status: 200; 400: the candidate would be refused, and the document is one sentence
+ * that says why; 503: not possible now. */
 bool fl_server_preview(struct fl_server *server, struct fl_span frame, const void *asker,
 		       unsigned *ret_status, struct fl_text *ret);
 

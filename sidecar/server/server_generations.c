@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the agent and DNS say, and what becomes of it.
+/* Handles what the agent and DNS report.
  *
- * A generation is parsed and judged again, its TLS contexts are built here, off the data path, one share for each worker; only
- * when all of that has succeeded are the workers told. Failure: the old generation goes on, the agent is told why. */
+ * A generation is parsed and judged again. Its TLS contexts are built here, off the data path, one
+ * share for each worker. The workers are told only when all of that has succeeded. Failure: the old
+ * generation stays in force, and the agent is told why. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,8 @@ const struct fl_resolver_events fl_server_resolver_events = {
 
 /* --- generations --------------------------------------------------------------------------------- */
 
-/* More than it was ever seen to take: parsed, a PEM takes its own size several times over, and again in each context. */
+/* More than a generation was ever seen to need: a parsed PEM occupies several times its own size,
+ * and that again in each context. */
 #define MEMORY_AT_LEAST ((size_t)1024 * 1024)
 #define MEMORY_FACTOR ((size_t)16)
 #define WORKER_MEMORY ((size_t)256 * 1024)
@@ -150,7 +152,7 @@ static void log_restart_needed(struct fl_server *server, const struct fl_conf *c
 	}
 }
 
-/* What the main thread takes from each new INI. */
+/* Applies the settings of a new INI that concern the main thread. */
 static void apply_settings(struct fl_server *server, const struct fl_conf *conf)
 {
 	if (!server->log_level_is_set) {
@@ -170,7 +172,8 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 	if (rc == 0) {
 		fl_rule_totals_add(&server->rule_totals, rule_counts);
 		fl_server_raise_descriptor_limit(server, generation->conf);
-		/* Addresses first: a worker that opens its listeners knows where they lead. */
+		/* Addresses come first, so that a worker that opens its listeners knows where they
+		 * lead. */
 		struct fl_upstream_map *map = fl_resolver_set(server->resolver, generation->conf);
 
 		for (unsigned i = 0; i < server->worker_count; i++) {
@@ -209,7 +212,7 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 	int rc = fl_server_has_memory(server, message, err);
 
 	if (rc != 0) {
-		return rc; /* nobody has refused it: it is sent again */
+		return rc; /* this is no refusal: the agent sends the generation again */
 	}
 	rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &generation, err);
 	if (rc == 0) {
@@ -234,7 +237,7 @@ static void describe(void *user, struct fl_ctl_hello *hello)
 {
 	struct fl_server *server = user;
 
-	/* It says so again if it is so still. */
+	/* The agent repeats it if the refusal still holds. */
 	server->rotations.by_agent.current = false;
 	if (server->current != NULL) {
 		hello->generation = server->current->number;
@@ -242,7 +245,7 @@ static void describe(void *user, struct fl_ctl_hello *hello)
 	}
 }
 
-/* The agent tells it again whenever we reconnect: only what is new counts. */
+/* The agent repeats the note at every reconnect; only a new one counts. */
 static void on_note(void *user, const struct fl_ctl_note *note)
 {
 	struct fl_server *server = user;

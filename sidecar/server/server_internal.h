@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_SERVER_SERVER_INTERNAL_H
 #define FL_SERVER_SERVER_INTERNAL_H
-/* What server.c runs, and the files beside it that begin with its name look at and change. Private to them; the main thread. */
+/* The state of the server, shared by server.c and the server_*.c files beside it. Private to them.
+ * Thread: main. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -18,7 +19,7 @@
 enum fl_phase { STARTING, SERVING, DRAINING, STOPPED };
 
 struct fl_server {
-	const struct fl_conf *conf; /* of the start: listeners, workers, paths */
+	const struct fl_conf *conf; /* the INI at startup: listeners, workers, paths */
 	struct fl_log *log;
 	uv_loop_t loop;
 	struct fl_net net;
@@ -32,25 +33,25 @@ struct fl_server {
 	struct fl_rule_totals rule_totals;
 	bool refusal_is_over;  /* of a candidate: the agent has taken it back */
 	int64_t started_at;    /* seconds since the epoch */
-	bool log_level_is_set; /* by fl_server_set_log_level(): the INI's counts for nothing */
+	bool log_level_is_set; /* set by fl_server_set_log_level(), which overrides the INI */
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
-	struct fl_plaintext_counts *plaintext; /* what workers count of plaintext */
+	struct fl_plaintext_counts *plaintext; /* the plaintext counts of all workers */
 	struct fl_conntrack conntrack;
-	struct fl_peer_counts *peer_counts; /* and of each peer */
+	struct fl_peer_counts *peer_counts; /* the counts of each peer */
 	struct fl_capture_probe *capture;
 	struct fl_mailbox mailbox;        /* of the main thread */
 	struct fl_mailbox **worker_boxes; /* one for each worker */
 	struct fl_listings {
 		struct fl_ask_all ask;
-		struct fl_listing *parts; /* one for each worker; NULL: they are not asked */
+		struct fl_listing *parts; /* one for each worker; NULL: no question is open */
 		bool is_ready;            /* all have answered */
 	} listings;
 	void (*on_listed)(void *user);
 	void *on_listed_user;
 	struct fl_previewing {
 		struct fl_ask_all ask;
-		const void *asker;        /* who gets it; an address, never followed */
+		const void *asker;        /* who gets the answer; an address, never dereferenced */
 		struct fl_preview *parts; /* one for each worker; NULL: nothing is under way */
 		unsigned part_count;
 		struct fl_generation *current, *candidate; /* references */
@@ -60,30 +61,31 @@ struct fl_server {
 		uint64_t number; /* of the last one */
 	} previewing;
 	uv_timer_t drain_timer;
-	uv_timer_t until_ready; /* runs until the service manager has been told that we are */
+	uv_timer_t until_ready; /* runs until the service manager has been told that we are ready */
 	uv_prepare_t turn_over; /* before the loop may sleep */
 	uv_signal_t sigterm, sigint;
 	void (*on_stop)(void *user);
 	void *on_stop_user;
 };
 
-/* What server_generations.c does with what the resolver and the agent say; user: the server. */
+/* The callbacks of server_generations.c for the resolver and the agent; user: the server. */
 extern const struct fl_resolver_events fl_server_resolver_events;
 extern const struct fl_agent_link_events fl_server_agent_events;
 
-/* As many descriptors as conf may need, if the system allows. */
+/* Raises the limit to as many descriptors as conf may need, if the system allows. */
 void fl_server_raise_descriptor_limit(struct fl_server *server, const struct fl_conf *conf);
 /* Have all workers opened their listeners? */
 bool fl_server_all_serving(const struct fl_server *server);
-/* A generation is made of many pieces, and none of them may be missing: is there room for all? Errors: FL_ERR_NOMEM. */
+/* Checks that there is memory for a whole generation, which consists of many allocations. Errors:
+ * FL_ERR_NOMEM. */
 int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_generation *message,
 			 struct fl_err *err) FL_MUST_USE;
 int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
 			  struct fl_rule_counts *rule_counts, struct fl_share **shares,
 			  struct fl_err *err) FL_MUST_USE;
-/* Calls on_listed: something that was asked for can be had now. */
+/* Calls on_listed: a requested document is available now. */
 void fl_server_answer_listed(struct fl_server *server);
-/* When the workers have ended, or all have answered; harmless at any time else that nobody is asked. */
+/* Call it when the workers have ended or all have answered. Does nothing if no question is open. */
 void fl_server_drop_listings(struct fl_server *server);
 void fl_server_drop_preview(struct fl_server *server);
 

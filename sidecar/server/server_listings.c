@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* server_listings - what is open and whom policy refused, for /connections, the page and /seen: the workers are asked, and what
- * they have answered is there for the time of one call of on_listed. Whoever asks meanwhile gets the same answers. */
+/* server_listings - the open connections and the callers that policy refused, for /connections, the
+ * page and /seen. The workers are asked; their answers are available during one call of on_listed.
+ * Requests that arrive in the meantime get the same answers. */
 #include <stdlib.h>
 
 #include "report/callers_report.h"
@@ -61,7 +62,8 @@ static bool ask_workers(struct fl_server *server)
 	return true;
 }
 
-/* Are they there? Else they will be: the workers are asked. For want of memory ret is made to fail. */
+/* Are the listings available? If not, asks the workers for them. If memory runs out, ret is made to
+ * fail. */
 static bool has_listings(struct fl_server *server, struct fl_text *ret)
 {
 	if (server->listings.is_ready || server->worker_count == 0) {

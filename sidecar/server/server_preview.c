@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* server_preview - a candidate from the control socket: built like a generation, shown to the workers, thrown away.
  *
- * One at a time; whoever comes meanwhile waits. What was found out is there for the time of one call of on_listed: an
- * asker that has gone by then costs nothing more. */
+ * One preview runs at a time; other askers wait. The result is available during one call of
+ * on_listed, so an asker that has gone by then costs nothing more. */
 #include <stdlib.h>
 #include <time.h>
 
 #include "report/preview_report.h"
 #include "server/server_internal.h"
 
-/* Chains are judged anew for a candidate, and what is noted of them must not pass for a verdict of a generation to
- * come: previews have epochs of their own. */
+/* Chains are judged again for a candidate. A verdict that is stored for a preview must not be used
+ * for a later generation, so previews have their own epochs. */
 #define PREVIEW_EPOCHS (UINT64_C(1) << 48)
 
 void fl_server_drop_preview(struct fl_server *server)
@@ -44,10 +44,10 @@ static void on_all_previewed(void *user)
 	}
 	fl_server_answer_listed(server);
 	fl_server_drop_preview(server);
-	fl_server_answer_listed(server); /* the next one's turn */
+	fl_server_answer_listed(server); /* the next asker's turn */
 }
 
-/* On the worker's thread. */
+/* Runs on the worker's thread. */
 static void answer(void *user)
 {
 	fl_question_answered(user);
@@ -63,7 +63,7 @@ static void preview(void *reader, void *part, struct fl_question *question)
 	fl_previewer_start(&worker->review.previewer, preview);
 }
 
-/* Takes the shares over. False: there is no memory. */
+/* Takes ownership of the shares. False: out of memory. */
 static bool show_to_workers(struct fl_server *server, struct fl_generation *candidate,
 			    struct fl_share **shares)
 {
@@ -91,7 +91,7 @@ static bool show_to_workers(struct fl_server *server, struct fl_generation *cand
 							  .user = server});
 }
 
-/* Nobody was asked. */
+/* Drops the shares; no worker was asked. */
 static void forget_shares(struct fl_server *server)
 {
 	for (unsigned i = 0; i < server->previewing.part_count; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whether the sidecar can carry traffic, and the snapshot of it that report/ renders. Nothing here changes the server, and nothing
- * fails except for want of memory. */
+/* Whether the sidecar can carry traffic, and the snapshot of it that report/ renders. Nothing here
+ * changes the server, and only lack of memory makes a function fail. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,8 @@ bool fl_server_all_serving(const struct fl_server *server)
 	return true;
 }
 
-/* Of one listener: open where one worker has it open, since the kernel then brings everything there. */
+/* The state of one listener: open if at least one worker has it open, because the kernel then
+ * delivers all connections there. */
 static enum fl_endpoint_state endpoint_state(const struct fl_server *server, size_t number)
 {
 	enum fl_endpoint_state state = FL_ENDPOINT_CLOSED;
@@ -35,7 +36,7 @@ static enum fl_endpoint_state endpoint_state(const struct fl_server *server, siz
 	return state;
 }
 
-/* One that should be open, and is not; NULL: all are. */
+/* Returns a listener that should be open and is not; NULL: all are open. */
 static const struct fl_endpoint *failed_endpoint(const struct fl_server *server)
 {
 	const struct fl_listeners *listeners = &server->workers[0]->listeners;
@@ -91,9 +92,11 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 	return reason[0] == '\0';
 }
 
-/* --- what there is to tell ---------------------------------------------------------------------- */
+/* --- the parts of the snapshot
+ * ---------------------------------------------------------------------- */
 
-/* Where a fixed listener leads by the INI in force. False: it has no such listener any more. */
+/* Finds where a fixed listener leads according to the INI in force. False: that INI no longer has
+ * this listener. */
 static bool find_addresses(const struct fl_conf *conf, const struct fl_endpoint *endpoint,
 			   struct fl_listening *ret)
 {
@@ -118,7 +121,7 @@ static bool find_addresses(const struct fl_conf *conf, const struct fl_endpoint 
 	return false;
 }
 
-/* One that the machine has no address family for is left out. */
+/* Leaves out a listener whose address family the machine does not support. */
 static bool snapshot_listeners(const struct fl_server *server, struct fl_snapshot *ret)
 {
 	const struct fl_listeners *bound = &server->workers[0]->listeners;
@@ -145,7 +148,7 @@ static bool snapshot_listeners(const struct fl_server *server, struct fl_snapsho
 	return true;
 }
 
-/* Peers with most open connections first: what goes on now is what a reader looks for. */
+/* Sorts peers with the most open connections first, because readers look for what is active now. */
 static int compare_peers(const void *left, const void *right)
 {
 	const struct fl_peer_sum *a = left, *b = right;

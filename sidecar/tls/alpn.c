@@ -3,7 +3,7 @@
 
 #include "base/alpn.h"
 
-/* Both sides name our protocol; a server goes on without when the client does not. */
+/* Both sides name our protocol; a server continues without it if the client does not offer it. */
 int fl_tls_alpn_init(WOLFSSL *wolf)
 {
 	char name[] = FL_ALPN;

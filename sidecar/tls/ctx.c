@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* ctx - one WOLFSSL_CTX for a generation, a worker and a role, from parsed credentials.
  *
- * TLS 1.3 only, both sides authenticate, no session cache of wolfSSL's, and no roots in it: verify.c judges peers.
- * Fails with FL_ERR_INVALID and a sentence for material that cannot be used (which
- * fl_credentials_parse() should have caught), with FL_ERR_NOMEM when memory is out. Nothing is
- * shared between contexts, so each thread has its own and no lock is contended. */
+ * TLS 1.3 only, both sides authenticate, no session cache of wolfSSL's, and no roots in it:
+ * verify.c judges peers. Fails with FL_ERR_INVALID and a sentence if the material cannot be used
+ * (fl_credentials_parse() should have caught that), and with FL_ERR_NOMEM if memory runs out.
+ * Nothing is shared between contexts, so each thread has its own and no lock is contended. */
 #include "tls/tls_internal.h"
 
 #include <stdio.h>
@@ -36,11 +36,11 @@
 static const struct {
 	const char *ini;
 	uint16_t group;
-	/* Its share goes into the first hello. The second X25519 key costs a client 10 us of the
-	 * 270 us that both sides of a hybrid handshake take together (tls_bench), for any peer;
-	 * without it, a peer that has no ML-KEM costs the same again for a second hello, and a
-	 * round trip. P-256 is a last resort that FP_ECC makes expensive: it waits for a server
-	 * that asks. */
+	/* Its key share goes into the first hello. The second X25519 key costs a client 10 us of
+	 * the 270 us that both sides of a hybrid handshake need together (tls_bench), for any peer.
+	 * Without it, a peer without ML-KEM costs the same again for a second hello, and a round
+	 * trip. P-256 is a last resort that FP_ECC makes expensive: its share is sent only if a
+	 * server asks for it. */
 	bool share;
 } group_names[] = {
 	{"X25519MLKEM768", WOLFSSL_X25519MLKEM768, true},
@@ -102,7 +102,7 @@ static int set_groups(struct fl_tls_ctx *ctx, const struct fl_tls_options *optio
 	if (count == 0) {
 		return fl_err_set(err, FL_ERR_INVALID, "no TLS group is configured");
 	}
-	/* A first hello without any share would always cost a round trip. */
+	/* A first hello without any key share would always cost a round trip. */
 	if (ctx->role == FL_TLS_CLIENT && ctx->share_count == 0) {
 		ctx->shares[ctx->share_count++] = (uint16_t)groups[0];
 	}
@@ -174,7 +174,7 @@ static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "our private key does not belong to our certificate");
 	}
-	/* wolfSSL's own copy of the key. Where the system forbids it, the key is used all the same. */
+	/* wolfSSL's own copy of the key. If the system forbids it, the key is used anyway. */
 	fl_wolf_private_key(ctx->wolf, &copy, &copy_len);
 	(void)fl_harden_memory(copy, copy_len);
 	return 0;
@@ -251,8 +251,8 @@ void fl_tls_ctx_free(struct fl_tls_ctx *ctx)
 	fl_tls_release(ctx);
 }
 
-/* Once through every algorithm that looks up the features of the CPU at its first use and remembers
- * them in plain variables: later threads then only read those. */
+/* Runs every algorithm once that detects CPU features at its first use and stores them in plain
+ * variables, so that later threads only read those. */
 static int warm_up_hashes_and_ciphers(WC_RNG *rng)
 {
 	static const enum wc_HashType hashes[] = {WC_HASH_TYPE_SHA256, WC_HASH_TYPE_SHA384,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine - one TLS connection without I/O: bytes of one call in, bytes out (io.c), over wolfSSL.
+/* engine - one TLS connection over wolfSSL, without I/O: each call takes input bytes and appends
+ * output bytes (io.c).
  *
- * Fails into FL_TLS_STATE_FAILED, for good: failure.c has translated the reason, a fatal alert is
- * in io->out where TLS asks for one, and nothing can follow it (muted). Memory that runs out costs
- * this connection only. */
+ * A failure leads to FL_TLS_STATE_FAILED permanently: failure.c has translated the reason, a fatal
+ * alert is in io->out if TLS requires one, and nothing can follow it (muted). If memory runs out,
+ * only this connection fails. */
 #include "tls/tls_internal.h"
 
 #include <limits.h>
@@ -41,8 +42,8 @@ static bool alert_was_sent(struct fl_tls *tls)
 			      history.last_tx.level == alert_fatal);
 }
 
-/* The connection is dead: translates the error, if verification has not yet said why, and tells the
- * peer. */
+/* The connection has failed: translates the error, unless verification has already set the reason,
+ * and alerts the peer. */
 static enum fl_tls_step fail(struct fl_tls *tls, int error)
 {
 	fl_tls_fail_error(tls, error);
@@ -55,7 +56,7 @@ static enum fl_tls_step fail(struct fl_tls *tls, int error)
 	return FL_TLS_FAILED;
 }
 
-/* What a wolfSSL call that did not succeed means. */
+/* Interprets the result of a wolfSSL call that did not succeed. */
 static enum fl_tls_step stop(struct fl_tls *tls, int rc)
 {
 	int error = wolfSSL_get_error(tls->wolf, rc);
@@ -85,7 +86,8 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
 	if (ctx->role == FL_TLS_CLIENT) {
-		/* No session ID and no ChangeCipherSpec: six bytes, and for no peer of a mesh. */
+		/* No session ID and no ChangeCipherSpec: mesh peers do not need them, and this
+		 * saves six bytes. */
 		fl_wolf_drop_middlebox_compat(tls->wolf);
 	}
 	wolfSSL_SetIOReadCtx(tls->wolf, tls);
@@ -113,8 +115,8 @@ void fl_tls_free(struct fl_tls *tls)
 	fl_tls_release(tls);
 }
 
-/* Makes the keys of the first hello; 0 or a wolfSSL error. A server that knows the session will take
- * its group again: no key for another. */
+/* Makes the keys of the first hello; 0 or a wolfSSL error. A server that knows the session will
+ * choose its group again, so no key for another group is needed. */
 static int start(struct fl_tls *tls)
 {
 	bool resumes = tls->claim != NULL;
@@ -134,8 +136,8 @@ static int start(struct fl_tls *tls)
 
 static enum fl_tls_step establish(struct fl_tls *tls)
 {
-	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT, or a ticket of ours, stand between us and an unverified
-	 * peer; should they ever not, that peer goes no further than here. */
+	/* VERIFY_PEER and FAIL_IF_NO_PEER_CERT, or one of our tickets, already exclude an
+	 * unverified peer. This check stops such a peer if they ever fail. */
 	if (!fl_tls_settle_claim(tls) || tls->peer == NULL || tls->failure != NULL) {
 		return fail(tls, NO_PEER_VERIFY);
 	}
@@ -187,13 +189,13 @@ enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *
 		return FL_TLS_EOF;
 	}
 	lend(tls, io);
-	/* wolfSSL gives at most one record a call. */
+	/* wolfSSL returns at most one record for each call. */
 	while (step == FL_TLS_MORE && len < cap) {
 		int rc = wolfSSL_read(tls->wolf, buf + len,
 				      cap - len < INT_MAX ? (int)(cap - len) : INT_MAX);
 		if (rc > 0) {
 			len += (size_t)rc;
-			/* Saves the call that would only say that there is nothing more. */
+			/* Saves a call that would only report that nothing is left. */
 			if (io->in_len == 0 && wolfSSL_pending(tls->wolf) == 0) {
 				break;
 			}
@@ -237,7 +239,7 @@ void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io)
 	tls->closed = true;
 	if (tls->state != FL_TLS_STATE_FAILED) {
 		lend(tls, io);
-		/* Once only: called again, wolfSSL would read, and throw away, what the peer still
+		/* Call it only once: a second call would read and discard what the peer still
 		 * sends. */
 		(void)wolfSSL_shutdown(tls->wolf);
 		(void)give_back(tls, FL_TLS_MORE);
@@ -263,7 +265,7 @@ const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls)
 	return tls->failure != NULL ? tls->failure : &none;
 }
 
-/* Identity and parameters count from the moment at which the handshake was complete. */
+/* Identity and parameters are valid from the completion of the handshake on. */
 static bool was_established(const struct fl_tls *tls)
 {
 	return tls->state == FL_TLS_STATE_OPEN || tls->state == FL_TLS_STATE_EOF;

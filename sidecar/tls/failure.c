@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* failure - wolfSSL's error numbers translated once: cause, rule, alert and a sentence for people.
+/* failure - translates wolfSSL's error numbers into cause, rule, alert and a sentence for people.
  *
- * What we know to be our own trouble is FL_TLS_CAUSE_INTERNAL, and so is whatever happens before the peer was heard. Everything
- * else is caused by what the peer has sent. When there is no memory for a failure, a static one says so. */
+ * Errors that we know to be our own are FL_TLS_CAUSE_INTERNAL, and so is every error before the
+ * peer has sent anything. The peer's data causes all others. If there is no memory for a failure, a
+ * static one says so. */
 #include "tls/failure.h"
 
 #include <stdarg.h>
@@ -59,7 +60,7 @@ static const char *const alert_hints[] = {
 };
 _Static_assert(FL_COUNT_OF(alert_hints) == FL_COUNT_OF(alert_names), "both by number");
 
-/* Errors of the protocol proper. alert: what we send unless wolfSSL has sent one already. */
+/* Protocol errors. alert: what we send unless wolfSSL has already sent one. */
 #define DAMAGED "a record of the peer was damaged or tampered with"
 #define UNPROVEN "the peer has not proven that it holds its private key"
 #define CUT_SHORT "a message of the peer is cut short, or contradicts itself"
@@ -154,8 +155,8 @@ static const struct {
 	 "the peer sent too much early data"},
 };
 
-/* What only we can be the cause of. All other numbers come up while something of the peer's is read, so they
- * are its doing, in the table above or not. */
+/* Errors that only we can cause. All other numbers occur while the peer's data is read, so the peer
+ * causes them, whether or not they are in the table above. */
 static const struct {
 	int error;
 	const char *text;
@@ -176,7 +177,7 @@ static const struct {
 	{SESSION_TICKET_NONCE_OVERFLOW, "a session was resumed too often"},
 };
 
-/* The failure to be filled in, or NULL when there is one already or no memory for it. */
+/* Returns the failure to fill in; NULL if there is already one or no memory for it. */
 static struct fl_tls_failure *begin(struct fl_tls *tls)
 {
 	if (tls->failure != NULL) {
@@ -246,7 +247,7 @@ static void fail_peer_alert(struct fl_tls_failure *failure, int number)
 	put(failure, "the peer refused us with alert %d", number);
 }
 
-/* The first bytes of a connection that are no TLS, or, later, what is no record. */
+/* The first bytes of the connection are not TLS, or later bytes are not a TLS record. */
 static void fail_record(struct fl_tls_failure *failure, bool handshake)
 {
 	failure->cause = handshake ? FL_TLS_CAUSE_NOT_TLS : FL_TLS_CAUSE_PROTOCOL;
@@ -296,7 +297,7 @@ static void fail_other(const struct fl_tls *tls, struct fl_tls_failure *failure,
 		return;
 	}
 	failure->cause = FL_TLS_CAUSE_PROTOCOL;
-	/* A signature that cannot even be read proves as little as a wrong one (RFC 8446 section 4.4.3). */
+	/* A signature that cannot be parsed counts as a wrong one (RFC 8446 section 4.4.3). */
 	if (strcmp(message, "CertificateVerify") == 0) {
 		failure->alert = FL_ALERT_DECRYPT_ERROR;
 		put(failure, UNPROVEN " (wolfSSL %d)", error);
@@ -307,7 +308,7 @@ static void fail_other(const struct fl_tls *tls, struct fl_tls_failure *failure,
 	    message, wolfSSL_ERR_reason_error_string((unsigned long)(long)error), error);
 }
 
-/* An alert that wolfSSL has sent by itself is the one that the peer saw. */
+/* If wolfSSL has already sent an alert, that is the one that the peer saw. */
 static void note_sent_alert(const struct fl_tls *tls, struct fl_tls_failure *failure)
 {
 	WOLFSSL_ALERT_HISTORY history;
@@ -346,7 +347,7 @@ void fl_tls_fail_error(struct fl_tls *tls, int error)
 		fail_peer_alert(failure, FL_ALERT_CLOSE_NOTIFY);
 	} else {
 		bool handshake = tls->state == FL_TLS_STATE_HANDSHAKE;
-		/* A version that is wrong once one has been agreed on is just a broken record. */
+		/* A wrong version after negotiation is just a broken record. */
 		if (error == UNKNOWN_RECORD_TYPE || (handshake && tls->not_tls) ||
 		    (!handshake && error == VERSION_ERROR)) {
 			fail_record(failure, handshake);

@@ -3,7 +3,7 @@
 #define FL_TLS_FAILURE_H
 /* failure - why an engine failed; private to sidecar/tls.
  *
- * The first call counts, later ones are ignored. None of them sends anything. */
+ * The first call sets the failure; later calls are ignored. None of them sends anything. */
 #include "tls/tls_internal.h"
 
 /* peer: whose chain it is, as far as that is known; borrowed. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Known answers: what another implementation (OpenSSL) makes of the same key, nonce, additional data and text. A tag depends on
- * every byte that was sealed, so the tag is all that has to be known. */
+/* Known answers, from another implementation (OpenSSL) with the same key, nonce, additional data
+ * and text. A tag depends on every sealed byte, so it is enough to compare the tag. */
 #include "tls/gcm_check.h"
 
 #include <stdint.h>
@@ -12,7 +12,7 @@
 
 #include "base/mem.h"
 
-#define TEXT_LEN 1000 /* three strides of 256 bytes, and a rest that is no multiple of a block */
+#define TEXT_LEN 1000 /* three strides of 256 bytes, and a rest that is not a multiple of a block */
 #define AAD_LEN 13
 #define NONCE_LEN 12
 #define TAG_LEN 16

@@ -4,8 +4,9 @@
 /* gcm_check - known answers of AES-GCM; private to sidecar/tls. */
 #include <stdbool.h>
 
-/* Does AES-GCM, as wolfSSL is linked, give the right answers with both key sizes: seals, opens, and refuses a wrong tag? Long
- * enough for each part of gcm_vaes.c. Takes some microseconds. */
+/* Does AES-GCM, as wolfSSL is linked, give the right answers with both key sizes: seals, opens, and
+ * refuses a wrong tag? The text is long enough to cover each part of gcm_vaes.c. The check takes
+ * some microseconds. */
 bool fl_gcm_check(void);
 
 #endif

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* gcm_vaes - AES-GCM with 512-bit vectors, in place of wolfSSL's AVX2 code where the CPU can do it.
+/* gcm_vaes - AES-GCM with 512-bit vectors, in place of wolfSSL's AVX2 code if the CPU supports it.
  *
- * wolfSSL 5.9.2 goes 16 bytes at a time through AES; with VAES and VPCLMULQDQ four blocks go at
+ * wolfSSL 5.9.2 processes 16 bytes at a time with AES; VAES and VPCLMULQDQ process four blocks at
  * once, which makes long records 2.5 times as fast. The linker puts the two functions below in
  * place of the assembly routines of the same signature (--wrap, see meson.build), so wolfSSL stays
- * as it is. They hand back to the routine that they wrap whatever it does as well: other CPUs,
- * records shorter than SHORT, IVs that are not 12 bytes long, AES-192.
+ * as it is. They pass to the wrapped routine what it does as well or what they do not support:
+ * other CPUs, records shorter than SHORT, IVs that are not 12 bytes long, AES-192.
  *
- * When this can go: wolfSSL has such code of its own since its pull requests 10756 and 10825, which were merged after 5.9.2
- * (June 2026). No release has it yet, as far as we know; the first one after 5.9.2 should. Measure with tls_bench, then remove
- * gcm_vaes, gcm_check and the option `vaes`. Until then -Dvaes=false builds without it, and what it answers to known
- * questions is checked at each start (gcm_check.h): if that is wrong, wolfSSL's code runs.
+ * When this can go: wolfSSL has such code of its own since its pull requests 10756 and 10825, which
+ * were merged after 5.9.2 (June 2026). No release has it yet, as far as we know; the first one
+ * after 5.9.2 should. Measure with tls_bench, then remove gcm_vaes, gcm_check and the option
+ * `vaes`. Until then -Dvaes=false builds without it, and a known-answer test checks it at each
+ * start (gcm_check.h): if an answer is wrong, wolfSSL's code runs.
  *
  * GCM after NIST SP 800-38D. GHASH works on byte-reversed blocks, that is, on bit-reflected
  * polynomials; the hash key is multiplied by x beforehand, which takes the place of the shift that
@@ -36,11 +37,11 @@
 		       no_sanitize("address")))
 #define INLINE TARGET static inline __attribute__((always_inline))
 
-#define SHORT 192  /* below, computing the powers costs more than the wide vectors save */
+#define SHORT 192  /* for shorter records, the powers cost more than the wide vectors save */
 #define STRIDE 256 /* bytes of 16 blocks, in four vectors */
 
-/* Powers 16 to 1 of the hash key, then zeros: four vectors may be loaded from any of the 16. On its
- * own because it is wiped, for which it has an address; the rest lives in registers. */
+/* Powers 16 to 1 of the hash key, then zeros: four vectors may be loaded from any of the 16. A
+ * separate struct because it must be wiped and so needs an address; the rest stays in registers. */
 struct powers {
 	uint8_t at[(16 + 3) * 16] __attribute__((aligned(64)));
 };
@@ -146,7 +147,7 @@ INLINE void make_powers(struct powers *powers, __m128i h)
 	memset(powers->at + STRIDE, 0, sizeof(powers->at) - STRIDE);
 }
 
-/* One block, as AAD and lengths come. */
+/* Hashes one block, for AAD and lengths. */
 INLINE void hash_block(struct gcm *gcm, __m128i block)
 {
 	__m128i h = _mm_load_si128((const __m128i *)(gcm->powers->at + STRIDE - 16));
@@ -241,9 +242,9 @@ INLINE void begin(struct gcm *gcm, struct powers *powers, int rounds, const uint
 
 /* --- the two together ------------------------------------------------------------------------- */
 
-/* A whole stride, between whose AES rounds another one is hashed (or none: hash): what waits for
- * one unit of the CPU leaves the other busy. text: the ciphertext to be hashed; of the stride
- * before when encrypting, of this one when decrypting. */
+/* Encrypts or decrypts a whole stride and, if `hash`, hashes another one between its AES rounds, so
+ * that both units of the CPU stay busy. text: the ciphertext to hash; that of the previous stride
+ * when encrypting, of this one when decrypting. */
 INLINE void crypt_stride(struct gcm *gcm, int rounds, const uint8_t *in, uint8_t *out,
 			 __m512i text[4], bool encrypt, bool hash)
 {
@@ -274,7 +275,7 @@ INLINE void crypt_stride(struct gcm *gcm, int rounds, const uint8_t *in, uint8_t
 	}
 }
 
-/* What is left: less than a stride. */
+/* Processes the rest, which is less than a stride. */
 INLINE void crypt_rest(struct gcm *gcm, int rounds, const uint8_t *in, uint8_t *out, uint32_t len,
 		       bool encrypt)
 {
@@ -306,7 +307,7 @@ INLINE void crypt_rest(struct gcm *gcm, int rounds, const uint8_t *in, uint8_t *
 	}
 }
 
-/* What wolfSSL asks for. */
+/* The arguments of a call from wolfSSL. */
 struct call {
 	const uint8_t *in;
 	uint8_t *out;

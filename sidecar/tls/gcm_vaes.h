@@ -4,17 +4,17 @@
 /* gcm_vaes - AES-GCM with 512-bit vectors, linked in place of two routines of wolfSSL; private to
  * sidecar/tls.
  *
- * x86-64 only. Nobody calls these by name: wolfSSL's references go to fl_gcm_*, and wolf_gcm_* are
- * its own routines. Before fl_gcm_init() they are what runs. */
+ * x86-64 only. No code calls these by name: wolfSSL's references go to fl_gcm_*, and wolf_gcm_* are
+ * its own routines. Before fl_gcm_init(), wolfSSL's own routines run. */
 #include <stdint.h>
 
 enum fl_gcm_state {
 	FL_GCM_ABSENT, /* this CPU lacks the instructions */
 	FL_GCM_WIDE,
-	FL_GCM_WRONG, /* it has them, and a known answer came out wrong */
+	FL_GCM_WRONG, /* it has them, but a known answer was wrong */
 };
-/* Looks at the CPU, and at known answers. Unless the state is FL_GCM_WIDE then, wolfSSL's routines run. Before the first
- * thread. */
+/* Checks the CPU and the known answers. wolfSSL's routines run unless the state is then
+ * FL_GCM_WIDE. Call it before the first thread starts. */
 void fl_gcm_init(void);
 enum fl_gcm_state fl_gcm_state(void);
 
@@ -23,7 +23,7 @@ enum fl_gcm_state fl_gcm_state(void);
 #define FL_GCM_REAL(name) __asm__("__real_" name)
 
 /* in and out: len bytes, the same or apart. tag: tag_len bytes. key: round keys. *ret_good: is the
- * tag right? If it is not, out holds what nobody may look at. */
+ * tag right? If it is not, the content of out must not be used. */
 void fl_gcm_encrypt(const uint8_t *in, uint8_t *out, const uint8_t *aad, const uint8_t *iv,
 		    uint8_t *tag, uint32_t len, uint32_t aad_len, uint32_t iv_len, uint32_t tag_len,
 		    const uint8_t *key, int rounds) FL_GCM_WRAP("AES_GCM_encrypt_avx2");

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The bytes of one call. Each call lends its struct fl_tls_io to the engine. wolfSSL's read callback hands out of io->in
- * and says "want read" when that is empty; its write callback appends to io->out, whose room the
- * contract guarantees, and never asks to be called again (a write that wolfSSL repeats must be
- * repeated with the same length, which is a trap); a peer that asks for more answers than the
- * reserve holds is dropped. wolfSSL reads the 5 bytes of a record's header and then its body, so
- * nothing behind the record under way is swallowed; between records it holds no buffer. */
+/* The bytes of one call. Each call lends its struct fl_tls_io to the engine. wolfSSL's read
+ * callback hands out of io->in and says "want read" when that is empty; its write callback appends
+ * to io->out, whose room the contract guarantees, and never asks to be called again (a write that
+ * wolfSSL repeats must be repeated with the same length, which is a trap); a peer that requests
+ * more answers than fit in the reserve is dropped. wolfSSL reads the 5 bytes of a record's header
+ * and then its body, so it consumes nothing after the current record; between records it holds no
+ * buffer. */
 #include "tls/io.h"
 
 int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *user)
@@ -33,9 +34,8 @@ int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *user)
 	if (tls->muted) {
 		return size;
 	}
-	/* Our own writes have their room. What is left is the peer's doing: answers that it asks
-	 * for, of which a flood of key updates makes more than anybody needs. Costs the
-	 * connection. */
+	/* Our own writes have reserved room. So the peer has caused this by requesting too many
+	 * answers, for example with a flood of key updates. The connection fails. */
 	if ((size_t)size > io->out_cap - io->out_len) {
 		return WOLFSSL_CBIO_ERR_GENERAL;
 	}

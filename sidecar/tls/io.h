@@ -7,7 +7,7 @@
 /* wolfSSL's callbacks, which work on the struct fl_tls_io of the call under way. */
 int fl_tls_recv(WOLFSSL *wolf, char *buf, int size, void *user);
 int fl_tls_send(WOLFSSL *wolf, char *buf, int size, void *user);
-/* A fatal alert of our own, unless one has gone out. Nothing is sent after it. */
+/* Sends a fatal alert, unless one has been sent. Nothing is sent after it. */
 void fl_tls_send_alert(struct fl_tls *tls, uint8_t alert);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* peer - a hash table of chains by digest, and a queue of those that nobody holds.
+/* peer - a hash table of chains by digest, and a queue of those without a holder.
  *
- * An object is in the table from its first handshake until it is thrown away, which only happens to one that nobody
- * holds. So a count can go up from nought only under the lock, under which it also came down to it; any
- * other change of it is a plain atomic step. The table itself lives until its owner and the last object that
- * somebody holds have gone: each such object counts as one user.
+ * An object is in the table from its first handshake until it is freed, which only happens to an
+ * object without a holder. So a reference count changes between 0 and 1 only under the lock; any
+ * other change is a plain atomic operation. The table itself lives until its owner and the last
+ * held object are gone: each held object counts as one user.
  *
- * What nobody holds is bounded in number, bytes and time: the tickets that name it are good for an hour. Memory comes
- * from wolfSSL's allocator, as everything that a connection takes; when it is out, a handshake fails. */
+ * Objects without a holder are bounded in number, bytes and time: the tickets that name them are
+ * valid for an hour. Memory comes from wolfSSL's allocator, like all memory of a connection; if it
+ * runs out, a handshake fails. */
 #include "tls/peer.h"
 
 #include <time.h>
@@ -61,7 +62,7 @@ static void put(struct fl_tls_peers *peers, struct fl_tls_peer *peer)
 	*bucket = peer;
 }
 
-/* To `count` buckets; without memory all stay where they are. */
+/* Resizes to `count` buckets; does nothing if memory runs out. */
 static void resize(struct fl_tls_peers *peers, size_t count)
 {
 	struct fl_tls_peer **buckets = fl_tls_alloc(count * sizeof(struct fl_tls_peer *));
@@ -116,7 +117,7 @@ static void tidy(struct fl_tls_peers *peers)
 	}
 }
 
-/* One more holder of what the table has. */
+/* Adds a holder to an object in the table. */
 static struct fl_tls_peer *hold(struct fl_tls_peers *peers, struct fl_tls_peer *peer)
 {
 	if (__atomic_fetch_add(&peer->refs, 1, __ATOMIC_RELAXED) == 0) {
@@ -241,7 +242,7 @@ struct fl_tls_peer *fl_tls_peers_add(struct fl_tls_peers *peers,
 	}
 	memcpy(made->digest, digest, sizeof(made->digest));
 	(void)pthread_mutex_lock(&peers->lock);
-	peer = find(peers, digest); /* another worker may have been faster */
+	peer = find(peers, digest); /* another worker may have added it meanwhile */
 	if (peer != NULL) {
 		(void)hold(peers, peer);
 	} else {
@@ -308,7 +309,7 @@ int64_t fl_tls_peer_until(const struct fl_tls_peer *peer)
 	return __atomic_load_n(&peer->not_after, __ATOMIC_RELAXED);
 }
 
-/* --- what was found the last time ----------------------------------------------------------------- */
+/* --- remembered verdicts ----------------------------------------------------------------- */
 
 bool fl_tls_peer_recall(struct fl_tls_peer *peer, uint64_t epoch, int64_t now, enum fl_rule *ret)
 {

@@ -8,21 +8,23 @@
  *
  *   of wolfSSL | version 1 | depth 1 | SHA-256 of the chain 32
  *
- * The chain itself is in the context's table of peers. One that is not there any more makes the handshake a full one.
+ * The chain itself is in the context's table of peers. If it is no longer there, the handshake is a
+ * full one.
  *
- * depth counts resumptions since the full handshake. wolfSSL counts them in one byte as well, and
- * lets the handshake fail when that is full; we ask for a full one before.
+ * depth counts resumptions since the full handshake. wolfSSL also counts them, in one byte, and the
+ * handshake fails when that overflows; we require a full handshake before that.
  *
- * A peer of our own kind keeps the ticket that it has as long as that is young and of the current key; every other
- * resumption gives out another one, which costs both sides a tenth of a resumed handshake. (RFC 8446 appendix C.4 would
- * have a new one for each, so that nobody on the way can tell who comes back: a workload's address tells that anyway. The key
- * exchange is a new one every time.)
+ * A peer that runs this software keeps its ticket while that is young and sealed with the current
+ * key; every other resumption issues a new one, which costs both sides a tenth of a resumed
+ * handshake. (RFC 8446 appendix C.4 recommends a new ticket each time, so that an observer cannot
+ * recognize a returning client; a workload's address reveals that anyway. The key exchange is new
+ * every time.)
  *
- * A ticket that comes back is opened, and rejected, which makes the handshake a full one, for
- * whatever does not hold. Three traps: a hello may carry several tickets, of which the last one that
- * was opened need not be the one that is chosen, so the first that is good shuts the door behind it;
- * it may be sent twice (HelloRetryRequest) and chosen only once; and wolfSSL would let a peer
- * resume without a new key exchange. What fails for want of memory counts as "does not hold". */
+ * A returned ticket is opened. If any check fails, also for lack of memory, the ticket is rejected
+ * and the handshake is a full one. Three traps: a hello may carry several tickets, and the last one
+ * opened need not be the one that is chosen, so after the first good ticket all others are
+ * rejected; the hello may be sent twice (HelloRetryRequest) but the ticket is chosen only once; and
+ * wolfSSL would allow a peer to resume without a new key exchange. */
 #include "tls/ticket.h"
 
 #include <string.h>
@@ -39,7 +41,7 @@
 #define PART_SIZE (2u + FL_DIGEST_LEN)
 #define DEPTH_MAX 200 /* wolfSSL's own counter ends at 255 */
 #define TAG_SIZE 16u
-#define LIFETIME_S 3600u         /* of a ticket; the chain's end may come first */
+#define LIFETIME_S 3600u         /* of a ticket; the chain may expire earlier */
 #define RENEW_S (LIFETIME_S / 6) /* older tickets are replaced by a new one when they are used */
 
 _Static_assert(FL_WOLF_TICKET_ROOM >= PART_SIZE, "there is room for our part");
@@ -111,7 +113,7 @@ static const struct ticket_key *find_key(const struct fl_tls_ticket_keys *keys, 
 
 enum direction { SEAL, OPEN };
 
-/* In place; the tag is written, or checked. 0 or a wolfSSL error. */
+/* Works in place and writes or checks the tag. Returns 0 or a wolfSSL error. */
 static int run_gcm(enum direction direction, const struct ticket_key *key, const uint8_t *iv,
 		   uint8_t *tag, uint8_t *data, size_t len)
 {
@@ -146,7 +148,7 @@ void fl_tls_drop_claim(struct fl_tls *tls)
 	}
 }
 
-/* Takes a reference of its own. False: memory is out. */
+/* Takes its own reference. False: out of memory. */
 static bool set_claim(struct fl_tls *tls, struct fl_tls_peer *peer)
 {
 	fl_tls_drop_claim(tls);
@@ -163,7 +165,7 @@ bool fl_tls_settle_claim(struct fl_tls *tls)
 	bool good = true;
 
 	if (fl_wolf_resumes(tls->wolf)) {
-		/* A certificate beside it would have been refused (verify.c). */
+		/* verify.c would have refused a certificate in addition to the ticket. */
 		good = tls->claim != NULL && tls->peer == NULL;
 		if (good) {
 			tls->peer = tls->claim->peer;
@@ -187,7 +189,7 @@ static void write_part(uint8_t depth, const struct fl_tls_peer *peer, uint8_t *t
 	memcpy(to + 2, peer->digest, sizeof(peer->digest));
 }
 
-/* A ticket for the peer of a handshake that is all but done: its Finished has come. */
+/* Issues a ticket to the peer of a handshake that is nearly complete: its Finished has arrived. */
 static int issue(const struct fl_tls *tls, uint8_t *name, uint8_t *iv, uint8_t *mac,
 		 uint8_t *ticket, int len, int *ret_len)
 {
@@ -211,8 +213,8 @@ static int issue(const struct fl_tls *tls, uint8_t *name, uint8_t *iv, uint8_t *
 	return WOLFSSL_TICKET_RET_OK;
 }
 
-/* The group of the ticket's session is still one of ours; otherwise the client, which is bound to it, would
- * fail when asked for another. */
+/* Is the group of the ticket's session still one of ours? If not, the client, which is bound to it,
+ * would fail when asked for another. */
 static bool has_our_group(const struct fl_tls *tls, const uint8_t *ticket)
 {
 	struct fl_wolf_ticket own;
@@ -232,7 +234,8 @@ static int64_t age_of(const struct fl_tls *tls, const uint8_t *ticket)
 	return age > 0 ? age : 0;
 }
 
-/* Is what was in the ticket still good, and no other ticket of this handshake? */
+/* Is the content of the ticket still valid, and has no other ticket of this handshake been
+ * accepted? */
 static bool accept_part(struct fl_tls *tls, const uint8_t *part, const uint8_t *iv)
 {
 	struct fl_tls_peer *peer;
@@ -308,7 +311,7 @@ static bool set_tickets(struct fl_tls_ctx *ctx)
 		return true;
 	}
 	if (ctx->ticket_keys == NULL) {
-		/* Nor is there a callback: tickets that come are of no use. */
+		/* No callback is set either, so returned tickets are ignored. */
 		return wolfSSL_CTX_no_ticket_TLSv13(ctx->wolf) == 0;
 	}
 	return wolfSSL_CTX_set_TicketEncCb(ctx->wolf, on_ticket) == WOLFSSL_SUCCESS &&
@@ -360,7 +363,7 @@ void fl_tls_saved_free(struct fl_tls_saved *saved)
 	}
 }
 
-/* Would wolfSSL take it? A cipher or group that is not ours any more would be an error. */
+/* Would wolfSSL accept this session? A cipher or group that is no longer ours would be an error. */
 static bool fits(const struct fl_tls *tls, const WOLFSSL_SESSION *session)
 {
 	size_t i = 0;
@@ -383,7 +386,7 @@ bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved)
 	    !fl_tls_may_be(tls, saved->peer)) {
 		return false;
 	}
-	/* A copy: the connection that it came from may be alive, and goes on writing to its own. */
+	/* Make a copy: the original connection may still be open and write to its own session. */
 	copy = wolfSSL_SESSION_dup(saved->session);
 	good = copy != NULL && set_claim(tls, saved->peer);
 	if (good && wolfSSL_set_session(tls->wolf, copy) != WOLFSSL_SUCCESS) {

@@ -5,26 +5,25 @@
  * plaintext out. No sockets, no clock of its own for I/O, no logging. The one place that includes
  * wolfssl/ssl.h.
  *
- * A context (struct fl_tls_ctx) is made once for each generation, worker and role, off the data
+ * A context (struct fl_tls_ctx) is created once for each generation, worker and role, off the data
  * path, and is then used by one thread. An engine (struct fl_tls) is one connection; its context
  * must outlive it, which fl_tls_ctx_free() checks.
  *
  * Security: the peer's chain must end in the bundle of the trust domain that its own leaf claims,
  * every rule of pki/svid.h holds, and (client role) the ID matches one of the expected patterns.
- * Nothing of the peer counts before fl_tls_handshake() has returned FL_TLS_ESTABLISHED. There is no
- * switch that turns verification off.
+ * Nothing from the peer is trusted before fl_tls_handshake() has returned FL_TLS_ESTABLISHED.
+ * Verification cannot be switched off.
  *
- * What is kept of a peer is its chain, once for all connections of all contexts that share a table of
- * peers (struct fl_tls_peers): fl_tls_peer_judge() judges it again, under another context and by the
- * code that judged it at its start.
+ * The chain of a peer is stored once for all connections of all contexts that share a table of
+ * peers (struct fl_tls_peers). fl_tls_peer_judge() judges it again under another context, with the
+ * same code as the handshake.
  *
- * Resumption: a handshake by ticket proves that the peer is the one of an earlier full handshake, and
- * no certificate is seen. So who it is comes from what we stored then, the chain's digest encrypted in the ticket
- * (server) or the peer beside the saved session (client), and is judged again as a chain that was just
- * presented is; the client's `expect` is asked, too.
- * Whatever does not hold makes the handshake a full one, never a failure. That the trust itself has
- * not changed since is the caller's business as well: it makes keys without a predecessor, and throws saved
- * sessions away, when it has. */
+ * Resumption: a handshake by ticket proves that the peer is the one of an earlier full handshake,
+ * but presents no certificate. So its identity comes from what we stored then: the chain's digest
+ * encrypted in the ticket (server), or the peer beside the saved session (client). That chain is
+ * judged again like one that was just presented, and the client's `expect` is called, too. If any
+ * check fails, the handshake is a full one, never a failure. The caller must also handle changes of
+ * trust: it then creates ticket keys without a predecessor and discards saved sessions. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,10 +32,10 @@
 #include "pki/credentials.h"
 #include "pki/svid.h"
 
-/* Room that every call below may need in io->out beyond the ciphertext of the plaintext that it is
- * given: a handshake flight with a long chain, a key update, an alert. */
+/* Room that every call below may need in io->out in addition to the ciphertext of its plaintext:
+ * for a handshake flight with a long chain, a key update, an alert. */
 #define FL_TLS_OUT_RESERVE (32u * 1024)
-/* Bytes of ciphertext that n bytes of plaintext become at most. */
+/* Maximum bytes of ciphertext for n bytes of plaintext. */
 #define FL_TLS_SEALED_SIZE(n) ((n) + ((n) / 16384 + 1) * 64)
 
 enum fl_tls_role { FL_TLS_CLIENT, FL_TLS_SERVER };
@@ -50,34 +49,36 @@ struct fl_tls_options {
 		*ticket_keys; /* NULL: no tickets, every handshake is a full one */
 	struct fl_tls_peers
 		*peers; /* the peers they have seen; NULL: the context has its own table */
-	/* Of contexts with one table: those that have the same number judge a chain alike, that is, have the same
-	 * bundles and CRLs, so that each chain is judged once. Below 2^56; 0: nothing is remembered. */
+	/* Contexts with the same table and the same epoch must have the same bundles and CRLs and
+	 * so judge a chain alike; each chain is then judged once. Below 2^56; 0: no verdict is
+	 * remembered. */
 	uint64_t epoch;
 };
 
-/* The chains of peers, each once however many connections it has; with those that have none any more, for an hour,
- * since their tickets are good as long, and in bounded number. Reference-counted; each peer that somebody holds counts.
- * Thread: any; a lock is held for a look-up in each handshake. Errors: FL_ERR_NOMEM. */
+/* The table of peers' chains. Each chain is stored once, no matter how many connections it has. A
+ * chain without connections is kept for an hour, the lifetime of its tickets, in bounded number.
+ * Reference-counted; each held peer counts as a reference. Thread: any; a lock is held for a
+ * look-up in each handshake. Errors: FL_ERR_NOMEM. */
 struct fl_tls_peers;
 int fl_tls_peers_new(struct fl_tls_peers **ret, struct fl_err *err) FL_MUST_USE;
 struct fl_tls_peers *fl_tls_peers_ref(struct fl_tls_peers *peers);
 void fl_tls_peers_unref(struct fl_tls_peers *peers); /* NULL is fine */
 
-/* One of them: an ID and the chain that proves it. Immutable, reference-counted; thread: any. */
+/* A peer: an ID and the chain that proves it. Immutable, reference-counted; thread: any. */
 struct fl_tls_peer;
 struct fl_tls_peer *fl_tls_peer_ref(struct fl_tls_peer *peer);
 void fl_tls_peer_unref(struct fl_tls_peer *peer);             /* NULL is fine */
 const char *fl_tls_peer_name(const struct fl_tls_peer *peer); /* its SPIFFE ID */
-/* When the first certificate of the chain that it presented runs out, seconds since the epoch. */
+/* When the first certificate of its presented chain expires, seconds since the epoch. */
 int64_t fl_tls_peer_until(const struct fl_tls_peer *peer);
 
-/* Keys of the tickets that a server gives out; the same for all contexts of a generation, so that a
- * ticket of one worker is good at the others. A client's contexts only look whether there are any.
- * Immutable, reference-counted, wiped when the last user has gone. Thread: any. */
+/* Keys that seal a server's tickets; the same for all contexts of a generation, so that one
+ * worker's ticket is valid at the others. A client's contexts only check whether there are any.
+ * Immutable, reference-counted, wiped when the last user releases them. Thread: any. */
 struct fl_tls_ticket_keys;
-/* Fresh random keys. Tickets under the current key of previous (may be NULL) are still accepted,
- * those under its predecessor no more. Takes no reference to previous. Errors: FL_ERR_BUG when there
- * is no randomness. */
+/* Fresh random keys. Tickets under the current key of previous (may be NULL) are still accepted;
+ * those under its predecessor are not. Takes no reference to previous. Errors: FL_ERR_BUG when
+ * there is no randomness. */
 int fl_tls_ticket_keys_new(const struct fl_tls_ticket_keys *previous,
 			   struct fl_tls_ticket_keys **ret, struct fl_err *err) FL_MUST_USE;
 struct fl_tls_ticket_keys *fl_tls_ticket_keys_ref(struct fl_tls_ticket_keys *keys);
@@ -88,7 +89,7 @@ struct fl_tls_ctx;
 /* Once a process, before the first thread: library initialisation and CPU detection. */
 int fl_tls_global_init(struct fl_err *err) FL_MUST_USE;
 void fl_tls_global_done(void);
-/* After that: a sentence for the log about a fault that we work around, or NULL. */
+/* Call it after that. Returns a sentence for the log about a fault that we work around, or NULL. */
 const char *fl_tls_warning(void);
 
 /* Copies what it needs of credentials, except that it keeps a pointer to credentials->bundles'
@@ -98,20 +99,22 @@ int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls
 		   enum fl_tls_role role, struct fl_tls_ctx **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_ctx_free(struct fl_tls_ctx *ctx); /* engines must be gone */
 
-/* Would ctx, of either role, accept this chain now? *ret_rule: FL_RULE_NONE, or the first rule that it breaks;
- * detail (may be NULL) then gets a sentence. By the same code and in the same order as in a handshake: form, trust domain, the
- * chain up to the domain's bundle, CRLs. Not asked: dates, which fl_tls_peer_until() tells, and `expect`. Takes a
- * microsecond where this chain was judged in ctx's epoch before, otherwise the time to verify its signatures (0.1 ms).
- * Thread: that of ctx, and no call of one of its engines under way. Errors: FL_ERR_NOMEM. */
+/* Would ctx, of either role, accept this chain now? *ret_rule: FL_RULE_NONE, or the first rule that
+ * it breaks; detail (may be NULL) then gets a sentence. It checks with the same code and in the
+ * same order as a handshake: form, trust domain, the chain up to the domain's bundle, CRLs. It does
+ * not check dates, see fl_tls_peer_until(), and does not call `expect`. It needs a microsecond if
+ * this chain was already judged in ctx's epoch, otherwise the time to verify its signatures (0.1
+ * ms). Thread: that of ctx, and no call of one of its engines under way. Errors: FL_ERR_NOMEM. */
 int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_rule *ret_rule,
 		      struct fl_err *detail) FL_MUST_USE;
 
 /* Which peer a client expects to find; borrowed until the handshake is over. */
 typedef bool (*fl_tls_expect_cb)(void *user, const char *id, size_t id_len);
 
-/* Input and output of one call. in/in_len advance over what was taken. out is appended to; the
- * caller sends out[0..out_len) also when the call failed (it may hold the alert) and provides at
- * least FL_TLS_OUT_RESERVE bytes, plus FL_TLS_SEALED_SIZE() of the plaintext in fl_tls_write(). */
+/* Input and output of one call. in/in_len advance past the consumed bytes. The call appends to out;
+ * the caller sends out[0..out_len) also when the call failed (it may hold the alert) and provides
+ * at least FL_TLS_OUT_RESERVE bytes, plus FL_TLS_SEALED_SIZE() of the plaintext in
+ * fl_tls_write(). */
 struct fl_tls_io {
 	const uint8_t *in;
 	size_t in_len;
@@ -120,7 +123,7 @@ struct fl_tls_io {
 };
 
 enum fl_tls_step {
-	FL_TLS_MORE,        /* progress needs more input; all of in is taken */
+	FL_TLS_MORE,        /* progress needs more input; all of in is consumed */
 	FL_TLS_ESTABLISHED, /* handshake over, peer verified; in may hold the first records */
 	FL_TLS_EOF, /* the peer sent close_notify: no more plaintext will come, writing goes on */
 	FL_TLS_FAILED, /* dead; fl_tls_failure() says why; out may hold an alert */
@@ -133,20 +136,22 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 	       struct fl_tls **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_free(struct fl_tls *tls);
 
-/* Before the handshake: other application protocols (RFC 7301) than ours. names: separated by commas, copied. Client: they are
- * offered in place of ours; NULL: none at all. Server: a client that does not offer ours gets the first of its own list that is
- * among them. Errors: FL_ERR_NOMEM. */
+/* Before the handshake: sets other application protocols (RFC 7301) than ours. names: separated by
+ * commas, copied. Client: offers them instead of ours; NULL: offers none. Server: if a client does
+ * not offer ours, the first entry of its list that is among names is chosen. Errors:
+ * FL_ERR_NOMEM. */
 int fl_tls_set_alpn(struct fl_tls *tls, const char *names) FL_MUST_USE;
 
 /* What a client needs to resume, later and on another connection. Belongs to one thread at a time,
  * outlives engine and context. */
 struct fl_tls_saved;
-/* Of an established client that has read a ticket, which comes with, or before, the first plaintext;
- * NULL otherwise, also when the context has no ticket keys or memory is out. The latest ticket counts. */
+/* Returns the session of an established client that has read a ticket, which arrives with or before
+ * the first plaintext. NULL otherwise, also if the context has no ticket keys or memory runs out.
+ * The latest ticket counts. */
 struct fl_tls_saved *fl_tls_save(const struct fl_tls *tls);
 void fl_tls_saved_free(struct fl_tls_saved *saved); /* wipes; NULL is fine */
-/* Offers the session in the hello of a client that has not begun. False, and then the handshake will
- * be a full one: the peer's chain has run out since, its trust domain has no bundle any more,
+/* Offers the session in the hello of a client that has not begun. False: the handshake will be a
+ * full one, because the peer's chain has expired since, its trust domain no longer has a bundle,
  * `expect` refuses it, or the session does not fit the context. The engine keeps a copy. */
 bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved);
 
@@ -155,8 +160,8 @@ bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved);
 enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io);
 
 /* Opens records: at most cap bytes of plaintext into buf, their number in *ret_len (0 is possible
- * with MORE, EOF, FAILED). MORE with *ret_len == cap: call again, there may be more. cap of 16 KiB
- * or more opens one record a copy. */
+ * with MORE, EOF, FAILED). MORE with *ret_len == cap: call again, there may be more. With a cap of
+ * 16 KiB or more, each record is copied once. */
 enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *buf, size_t cap,
 			     size_t *ret_len);
 
@@ -164,14 +169,14 @@ enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *
 int fl_tls_write(struct fl_tls *tls, struct fl_tls_io *io, const uint8_t *data,
 		 size_t len) FL_MUST_USE;
 
-/* close_notify: we are done writing; reading goes on (RFC 8446 section 6.1). Once. */
+/* Sends close_notify: we are done writing; reading goes on (RFC 8446 section 6.1). Call it once. */
 void fl_tls_close(struct fl_tls *tls, struct fl_tls_io *io);
 
 /* A fatal alert of our own (base/tls_alert.h), for example access_denied when policy says no after the
  * handshake. */
 void fl_tls_alert(struct fl_tls *tls, struct fl_tls_io *io, uint8_t alert);
 
-/* Why an engine failed. What users read as `reason` the caller makes of cause and rule. */
+/* Why an engine failed. The caller derives the `reason` that users see from cause and rule. */
 enum fl_tls_cause {
 	FL_TLS_CAUSE_NONE,
 	FL_TLS_CAUSE_CERTIFICATE, /* rule says which */
@@ -186,8 +191,9 @@ struct fl_tls_failure {
 	enum fl_tls_cause cause;
 	enum fl_rule rule;
 	uint8_t alert; /* sent by us, or the peer's with PEER_ALERT; 0 = none */
-	/* Whose chain was presented, where that was good once: refused now, or the handshake failed later. Nothing has
-	 * proven that it was that peer. NULL: nobody's. A reference of the failure's. */
+	/* The peer whose chain was presented, if the chain was good before but is refused now, or
+	 * if the handshake failed later. It is not proven that it was that peer. NULL: none. The
+	 * failure owns the reference. */
 	struct fl_tls_peer *peer;
 	char text[512]; /* one sentence */
 };
@@ -204,9 +210,9 @@ bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_ALPN was negotiated *
  * server: true. */
 bool fl_tls_is_mutual(const struct fl_tls *tls);
 
-/* The trial that each candidate has to pass: the credentials shake hands with themselves, in memory,
- * as client and as server, under their own bundle. Errors: FL_ERR_INVALID with the sentence of the
- * side that refused. */
+/* The trial that each candidate has to pass: an in-memory handshake of the credentials with
+ * themselves, as client and as server, under their own bundle. Errors: FL_ERR_INVALID with the
+ * sentence of the side that refused. */
 int fl_tls_trial(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		 struct fl_err *err) FL_MUST_USE;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TLS_INTERNAL_H
 #define FL_TLS_INTERNAL_H
-/* tls_internal - what a context, an engine and a peer consist of, for the files of this folder. Nobody outside of it includes
- * this. */
+/* tls_internal - the structs of a context, an engine and a peer. Private to this folder: no file
+ * outside includes it. */
 #include <string.h>
 
 #include "pki/judge.h"
@@ -19,32 +19,32 @@ struct fl_tls_ctx {
 	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: no tickets */
 	struct fl_tls_peers *peers;             /* a reference */
 	uint64_t epoch;
-	int64_t (*now)(void); /* seconds since the epoch; tests put a clock of theirs here */
+	int64_t (*now)(void); /* seconds since the epoch; tests set their own clock here */
 };
 
 struct fl_tls_peer {
 	struct fl_tls_peer *next_in_bucket;
-	struct fl_tls_peer *prev, *next; /* in the queue of those that nobody holds */
+	struct fl_tls_peer *prev, *next; /* in the queue of peers without a holder */
 	struct fl_tls_peers *peers;
-	/* Of the last time that it was judged, under the table's lock: see peer.c. */
+	/* The last verdict, under the table's lock: see peer.c. */
 	uint64_t epoch; /* 0: none */
 	enum fl_rule rule;
 	int64_t valid_from, valid_until; /* all of the way; from > until: judged without dates */
 	int64_t not_after;               /* atomic: when what was sent runs out first */
 	int64_t unheld_since_s;
-	unsigned refs;                 /* atomic; from nought only under the table's lock */
+	unsigned refs;                 /* atomic; rises from 0 only under the table's lock */
 	uint8_t digest[FL_DIGEST_LEN]; /* of the chain */
 	uint8_t cert_count;
 	size_t id_len, der_len;
 	char data[]; /* ID, NUL, certificates, leaf first; each behind 4 bytes of length */
 };
 
-/* The peer that a ticket (server) or a saved session (client) names. It counts only once the handshake has
- * chosen that very session. */
+/* The peer that a ticket (server) or a saved session (client) names. It is valid only once the
+ * handshake has chosen that session. */
 struct fl_tls_claim {
 	struct fl_tls_peer *peer;         /* a reference */
 	uint8_t iv[WOLFSSL_TICKET_IV_SZ]; /* server: of the ticket */
-	bool keeps;                       /* server: this ticket goes on being good */
+	bool keeps;                       /* server: the peer keeps this ticket */
 	bool mutual;                      /* client: as it was saved */
 };
 
@@ -81,8 +81,8 @@ struct fl_tls {
 	bool mutual : 1; /* client: the server wanted our certificate */
 };
 
-/* Zeroed memory of wolfSSL's allocator, NULL when there is none: with it, all that a connection
- * takes is counted in one place, and tests can let every allocation fail. */
+/* Returns zeroed memory from wolfSSL's allocator, or NULL. So all memory of a connection is counted
+ * in one place, and tests can make every allocation fail. */
 static inline void *fl_tls_alloc(size_t size)
 {
 	void *memory = XMALLOC(size, NULL, DYNAMIC_TYPE_TMP_BUFFER);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* trial - credentials shake hands with themselves before anybody relies on them.
+/* trial - a handshake of credentials with themselves before they are used.
  *
- * As client and as server at once, in memory, under their own bundle: that runs our chain through
- * the very verification that peers of our trust domain will run, and proves that key and chain sign
- * and verify. What a side refuses becomes the sentence of the error. For start-up and reload paths:
- * takes below a millisecond, with pauses for others, and aborts when memory is out. */
+ * It runs as client and as server, in memory, under their own bundle. So our chain goes through the
+ * same verification that peers of our trust domain will run, and key and chain are proven to sign
+ * and verify. If a side refuses, its sentence becomes the error. For start-up and reload: it needs
+ * less than a millisecond and aborts if memory runs out. */
 #include "tls/tls_internal.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ struct side {
 	const char *name;
 	struct fl_tls_ctx *ctx;
 	struct fl_tls *tls;
-	uint8_t *out; /* what it has to say to the other side */
+	uint8_t *out; /* its output for the other side */
 	size_t out_len;
 	enum fl_tls_step step;
 };
@@ -43,7 +43,7 @@ static void close_side(struct side *side)
 	free(side->out);
 }
 
-/* Lets side digest what from has said. */
+/* Feeds the output of `from` to `side`. */
 static void turn(struct side *side, struct side *from)
 {
 	struct fl_tls_io io = {

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* verify - who the peer is, or which rule it breaks.
+/* verify - determines the peer's identity, or the rule that its chain breaks.
  *
- * wolfSSL's own reading of a peer's Certificate message, ProcessPeerCerts(), is replaced at link time by ours (`--wrap`), as
- * it refuses legal chains, forgets rules, and knows no trust domains. Ours takes the message apart, has pki/judge.h
- * judge what came, and hands the key of the leaf to wolfSSL, which checks with it that the peer holds the private one
- * (CertificateVerify), without which there is no handshake. Nothing else tells wolfSSL that a peer is good: its store of CAs is
- * empty, and the callback that its own function would ask says no. So should ours ever not be the one that is called,
- * nobody gets in; establish() (engine.c) asks for a peer that was judged here as well.
+ * wolfSSL's own reading of a peer's Certificate message, ProcessPeerCerts(), is replaced at link
+ * time by ours (`--wrap`), as it refuses legal chains, forgets rules, and knows no trust domains.
+ * Ours takes the message apart, has pki/judge.h judge what came, and hands the key of the leaf to
+ * wolfSSL, which checks with it that the peer holds the private one (CertificateVerify), without
+ * which there is no handshake. Nothing else makes wolfSSL accept a peer: its store of CAs is empty,
+ * and the callback that its own function would call says no. So if our function is ever not called,
+ * no peer is accepted; in addition, establish() (engine.c) requires a peer that was judged here.
  *
- * What was judged good holds for all contexts of an epoch, and as long as all of the way is valid: so it is noted with the
- * peer, and the same chain costs a digest the next time. A refusal is not noted: it may be one of time. fl_tls_peer_judge()
- * asks the same of a live connection, without dates, under whatever context.
+ * A good verdict holds for all contexts of an epoch, while the whole path is valid. So it is stored
+ * with the peer, and the next handshake with the same chain only costs a digest. A refusal is not
+ * stored, because it may depend on the time. fl_tls_peer_judge() does the same for a live
+ * connection, without dates, under any context.
  *
  * A refusal has its own alert (RFC 8446 section 6.2). Memory that runs out counts as a refusal with
  * FL_TLS_CAUSE_INTERNAL. */
@@ -30,7 +32,7 @@
 
 struct chain {
 	struct fl_span certs[FL_PATH_SENT_MAX];
-	size_t count; /* one more than there is room for: there were too many */
+	size_t count; /* one more than there is room for means too many */
 };
 
 static struct chain chain_of_peer(const struct fl_tls_peer *peer)
@@ -62,7 +64,7 @@ static enum fl_rule judge_expectation(const struct fl_tls *tls, const struct fl_
 	return FL_RULE_PEER;
 }
 
-/* Good now, for all that is known without asking again? */
+/* Is a stored verdict enough to call this peer good now? */
 static bool is_known_good(const struct fl_tls_ctx *ctx, struct fl_tls_peer *peer)
 {
 	enum fl_rule rule;
@@ -75,8 +77,8 @@ static struct fl_moment moment_of(const struct fl_tls_ctx *ctx)
 	return (struct fl_moment){.now = ctx->now()};
 }
 
-/* Bytes of certificates beside the way that are kept: another way may be needed when a bundle changes, and each connection
- * of a peer may come with 70 KB of others. */
+/* Maximum bytes of stored certificates that are not on the path. They allow another path when a
+ * bundle changes, but a peer may send 70 KB of them with each connection. */
 #define BESIDE_MAX (8u * 1024)
 
 static bool is_on_way(const struct fl_path *path, size_t place)
@@ -84,7 +86,7 @@ static bool is_on_way(const struct fl_path *path, size_t place)
 	return memchr(path->at, (int)place, path->count) != NULL;
 }
 
-/* A good chain becomes a peer, without the certificates that can be of no use to anybody. NULL: memory is out. */
+/* Makes a peer from a good chain, without the useless certificates. NULL: out of memory. */
 static struct fl_tls_peer *add_peer(const struct fl_tls_ctx *ctx, const struct chain *chain,
 				    const uint8_t digest[FL_DIGEST_LEN],
 				    const struct fl_judgement *judgement)
@@ -108,8 +110,9 @@ static struct fl_tls_peer *add_peer(const struct fl_tls_ctx *ctx, const struct c
 	return fl_tls_peers_add(ctx->peers, digest, kept, count, judgement);
 }
 
-/* tls->peer is then who the peer will be, should the handshake succeed. FL_RULE_NONE also where memory ran out, with
- * peer NULL. *ret_refused: otherwise, the peer if it is known; a reference. */
+/* Sets tls->peer, which becomes the peer if the handshake succeeds. Returns FL_RULE_NONE also if
+ * memory runs out, with peer NULL. *ret_refused: after a refusal, the peer if it is known; a
+ * reference. */
 static enum fl_rule judge(struct fl_tls *tls, const struct chain *chain,
 			  struct fl_tls_peer **ret_refused, struct fl_err *detail)
 {
@@ -152,7 +155,7 @@ int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_
 	struct chain chain;
 	int rc;
 
-	/* Why it was refused is known only to a caller that asks again. */
+	/* The sentence for a refusal is not stored, so a caller that wants it must judge again. */
 	if (fl_tls_peer_recall(peer, ctx->epoch, FL_TLS_ANY_TIME, ret_rule) &&
 	    (*ret_rule == FL_RULE_NONE || detail == NULL)) {
 		return 0;
@@ -191,7 +194,7 @@ bool fl_tls_may_be(const struct fl_tls *tls, struct fl_tls_peer *peer)
 
 /* --- the message --------------------------------------------------------------------------------- */
 
-/* Takes a number of `bytes` bytes and so much content off the front. */
+/* Reads a length of `bytes` bytes and that much content from the front. */
 static bool take_vector(struct fl_span *in, size_t bytes, struct fl_span *ret)
 {
 	size_t len = 0;
@@ -210,7 +213,8 @@ static bool take_vector(struct fl_span *in, size_t bytes, struct fl_span *ret)
 	return true;
 }
 
-/* RFC 8446 section 4.4.2. We ask for no extension of a certificate, and look at none. 0 or a wolfSSL error. */
+/* RFC 8446 section 4.4.2. We request no extension of a certificate, and ignore them. Returns 0 or a
+ * wolfSSL error. */
 static int read_message(struct fl_span message, struct chain *ret)
 {
 	struct fl_span context, list, der, extensions;
@@ -220,7 +224,7 @@ static int read_message(struct fl_span message, struct chain *ret)
 	    message.len > 0) {
 		return BUFFER_ERROR;
 	}
-	/* Neither side has given one: nobody is asked for a certificate after the handshake. */
+	/* Must be empty, because we do not support certificate requests after the handshake. */
 	if (context.len > 0) {
 		return INVALID_CERT_CTX_E;
 	}
@@ -251,7 +255,7 @@ static int give_key(WOLFSSL *wolf, struct fl_span leaf)
 
 /* --- what wolfSSL calls ------------------------------------------------------------------------------- */
 
-/* A chain with more certificates than were read is not looked at. */
+/* Refuses a chain with too many certificates without judging it. */
 static enum fl_rule refuse_excess(const struct chain *chain, struct fl_err *detail)
 {
 	if (chain->count <= FL_PATH_SENT_MAX) {
@@ -262,7 +266,7 @@ static enum fl_rule refuse_excess(const struct chain *chain, struct fl_err *deta
 	return FL_RULE_TOO_MUCH;
 }
 
-/* 0 or a wolfSSL error, whose failure and alert are settled. */
+/* Returns 0 or a wolfSSL error; failure and alert are then already set. */
 static int accept_chain(struct fl_tls *tls, const struct chain *chain)
 {
 	struct fl_err detail = {.code = FL_OK};
@@ -293,7 +297,8 @@ static int read_certificates(struct fl_tls *tls, struct fl_span message)
 
 	if (fl_wolf_resumes(tls->wolf) || tls->state != FL_TLS_STATE_HANDSHAKE ||
 	    tls->peer != NULL) {
-		/* Nobody asked, and nothing would prove that the key is there as well. */
+		/* It was not requested, and no CertificateVerify would prove possession of the
+		 * key. */
 		return SANITY_MSG_E;
 	}
 	rc = read_message(message, &chain);
@@ -320,7 +325,7 @@ int fl_tls_read_certificates(WOLFSSL *wolf, byte *input, word32 *in_out_index, w
 	}
 	rc = rc == 0 ? VERIFY_CERT_ERROR : rc;
 	if (rc != NO_PEER_CERT) {
-		fl_tls_fail_error(tls, rc); /* unless accept_chain() has said why */
+		fl_tls_fail_error(tls, rc); /* no effect if accept_chain() has set the failure */
 		if (tls->failure->alert != 0) {
 			fl_tls_send_alert(tls, tls->failure->alert);
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The private structures and functions of wolfSSL 5.9.2 that we depend on: each in one function, with the reason.
  *
- * Nothing but access: what a value means for a connection is decided by the callers. */
+ * These functions only give access; the callers decide what a value means for a connection. */
 #include "tls/wolf.h"
 
 #include <limits.h>
@@ -22,7 +22,8 @@
 _Static_assert(WOLFSSL_TICKET_EXTRA_PADDING_SZ >= FL_WOLF_TICKET_ROOM,
 	       "WOLFSSL_TICKET_EXTRA_PADDING_SZ of the build leaves too little room in a ticket");
 
-/* --- is it that library? ---------------------------------------------------------------------------- */
+/* --- check of the linked library
+ * ---------------------------------------------------------------------------- */
 
 static int is_another(struct fl_err *err)
 {
@@ -32,8 +33,8 @@ static int is_another(struct fl_err *err)
 		wolfSSL_lib_version(), LIBWOLFSSL_VERSION_STRING);
 }
 
-/* Looks for what the public API has set, at places all over both structures: a layout that differs moves those behind the
- * difference. */
+/* Checks values that the public API has set, in members spread over both structures: a different
+ * layout moves all members after the difference. */
 static bool has_our_layout(WOLFSSL_CTX *ctx, WOLFSSL *wolf)
 {
 	static char mark;
@@ -76,7 +77,7 @@ int fl_wolf_check(struct fl_err *err)
 
 /* --- a context ----------------------------------------------------------------------------------- */
 
-/* A buffer of the context's, in place of the one that it has. */
+/* Replaces a buffer of the context. */
 static int put_der(DerBuffer **to, size_t len)
 {
 	wc_FreeDer(to);
@@ -84,7 +85,8 @@ static int put_der(DerBuffer **to, size_t len)
 										    : FL_ERR_NOMEM;
 }
 
-/* Those above the leaf lie behind one another, each behind 3 bytes of length, as in the message. */
+/* The certificates above the leaf follow one another, each after a length of 3 bytes, as in the
+ * message. */
 static int put_upper_chain(WOLFSSL_CTX *ctx, const struct fl_der_list *chain)
 {
 	size_t len = fl_wolf_chain_size(chain) - chain->items[0].len, at = 0;

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_TLS_WOLF_H
 #define FL_TLS_WOLF_H
-/* wolf - what we read and set in wolfSSL that its public API does not offer; private to sidecar/tls.
+/* wolf - access to members of wolfSSL that its public API does not offer; private to sidecar/tls.
  *
- * wolf.c is the one file that includes wolfssl/internal.h (tests/lint). It was written for wolfSSL 5.9.2: another version does
- * not compile, and fl_wolf_check() refuses a library whose structures are laid out differently. Whoever moves to another
- * version reads each function of wolf.c against the new internal.h, and then changes the version there.
+ * wolf.c is the one file that includes wolfssl/internal.h (tests/lint). It was written for wolfSSL
+ * 5.9.2: another version does not compile, and fl_wolf_check() refuses a library whose structures
+ * are laid out differently. Before moving to another version, compare each function of wolf.c with
+ * the new internal.h, and then change the version there.
  *
  * Nothing here allocates unless it says so, and nothing keeps a pointer. Thread: that of the context or connection.
  *
  * One private function is replaced, not called: the linker turns wolfSSL's calls of ProcessPeerCerts(), which would read a
- * peer's Certificate message, into calls of fl_tls_read_certificates() in verify.c (--wrap, see meson.build). */
+ * peer's Certificate message, into calls of fl_tls_read_certificates() in verify.c (--wrap, see
+ * meson.build). */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,13 +35,14 @@ int fl_wolf_check(struct fl_err *err) FL_MUST_USE;
 
 /* --- a context ----------------------------------------------------------------------------------- */
 
-/* Our certificates, leaf first, which go out as they are. (The public functions would parse them, and refuse some that are legal.)
- * chain: copied. kind: of the leaf's key, which the public functions would have noted. Errors: FL_ERR_NOMEM. */
+/* Sets our certificates, leaf first, which are sent unchanged. (The public functions would parse
+ * them, and refuse some that are legal.) chain: copied. kind: of the leaf's key, which the public
+ * functions would have set. Errors: FL_ERR_NOMEM. */
 int fl_wolf_set_chain(WOLFSSL_CTX *ctx, const struct fl_der_list *chain,
 		      enum fl_key_kind kind) FL_MUST_USE;
 /* Bytes that those certificates take in a Certificate message. */
 size_t fl_wolf_chain_size(const struct fl_der_list *chain);
-/* Where the context has its copy of our private key: to keep it out of swap and core dumps. */
+/* Finds the context's copy of our private key, to keep it out of swap and core dumps. */
 void fl_wolf_private_key(const WOLFSSL_CTX *ctx, void **ret, size_t *ret_len);
 
 /* --- a connection before its handshake ------------------------------------------------------------ */
@@ -66,14 +69,14 @@ bool fl_wolf_was_asked_for_certificate(const WOLFSSL *wolf);
 const char *fl_wolf_message_under_way(const WOLFSSL *wolf);
 /* May the client's tickets be used with a key exchange of their own (psk_dhe_ke)? */
 bool fl_wolf_offers_key_exchange(const WOLFSSL *wolf);
-/* Is the group one of those that this side takes? */
+/* Is the group one of those that this side accepts? */
 bool fl_wolf_has_group(const WOLFSSL *wolf, uint16_t group);
-/* The public key of the peer's certificate, with which CertificateVerify will be checked; or an error of wolfSSL, as for a
- * second one. Allocates. */
+/* Sets the public key of the peer's certificate, which will check CertificateVerify. Returns 0 or
+ * an error of wolfSSL, for example for a second key. Allocates. */
 int fl_wolf_give_peer_key(WOLFSSL *wolf, const struct fl_public_key *key) FL_MUST_USE;
-/* What ProcessPeerCerts() leaves behind: that there was a certificate, or the error. */
+/* Sets the state that ProcessPeerCerts() would set: that there was a certificate, or the error. */
 void fl_wolf_note_certificates(WOLFSSL *wolf, int error);
-/* A fatal alert. May fail for want of memory; the peer then sees the connection end. */
+/* Sends a fatal alert. May fail for lack of memory; the peer then sees the connection end. */
 void fl_wolf_send_alert(WOLFSSL *wolf, uint8_t alert);
 /* Random bytes of the connection's generator. 0 or an error of wolfSSL. */
 int fl_wolf_random(WOLFSSL *wolf, uint8_t *buf, size_t len) FL_MUST_USE;
@@ -93,7 +96,7 @@ void fl_wolf_read_ticket(const uint8_t *ticket, struct fl_wolf_ticket *ret);
 uint8_t fl_wolf_resumptions(const WOLFSSL *wolf);
 /* Bytes of the ticket that a client has read last; 0: none. */
 size_t fl_wolf_received_ticket_size(const WOLFSSL *wolf);
-/* The tickets of the hello, which wolfSSL would keep as long as the connection. */
+/* Frees the tickets of the hello, which wolfSSL would keep until the connection ends. */
 void fl_wolf_drop_offered_tickets(WOLFSSL *wolf);
 
 #endif

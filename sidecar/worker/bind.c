@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* bind - sockets for the listeners of the INI, bound before there is a generation to serve under.
+/* bind - sockets for the listeners of the INI, bound before the first generation arrives.
  *
- * IP: each worker has a socket of its own, by SO_REUSEPORT; until they listen, another one keeps the port for them. Unix: one socket, the others are duplicates
- * of it. Failure: the sentence names the section; what is bound by then belongs to the endpoints. */
+ * IP: each worker has its own socket, by SO_REUSEPORT; until they listen, another socket reserves
+ * the port for them. Unix: there is one socket, and the other workers have duplicates of it.
+ * Failure: the error names the section; sockets that are already bound belong to the endpoints. */
 #include "worker/bind.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include "net/bind.h"
 
 #define UNIX_LISTENER_MODE                                                                         \
-	0666 /* who may connect is the directory's business, as for a TCP port on loopback */
+	0666 /* the directory decides who may connect; loopback TCP ports have no mode either */
 
 static int bind_endpoint(struct fl_bound *bound, const struct fl_addr *addr,
 			 const struct fl_bound *first, struct fl_err *err)
@@ -24,13 +25,14 @@ static int bind_endpoint(struct fl_bound *bound, const struct fl_addr *addr,
 	bound->endpoint.is_unix = addr->kind == FL_ADDR_UNIX;
 	bound->endpoint.port = addr->port;
 	if (bound->endpoint.is_unix && first != NULL) {
-		/* One path, one socket: the workers share its queue. */
+		/* A path has one socket, so the workers share its queue. */
 		bound->fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
 		return bound->fd >= 0
 			       ? 0
 			       : fl_err_sys(err, errno, "cannot share a socket between workers");
 	}
-	/* SO_REUSEPORT would let a second sidecar of the same user share our ports in silence. */
+	/* Without a reservation, SO_REUSEPORT would silently let a second sidecar of the same user
+	 * share our ports. */
 	rc = first == NULL && !bound->endpoint.is_unix
 		     ? fl_net_reserve(addr, &bound->reserved_fd, err)
 		     : 0;
@@ -54,7 +56,7 @@ size_t fl_bind_count(const struct fl_conf *conf)
 struct binding {
 	const struct fl_conf *conf;
 	struct fl_bound *next;
-	const struct fl_bound *first; /* the same of worker 0; NULL: these are they */
+	const struct fl_bound *first; /* the same of worker 0; NULL: this is worker 0 */
 };
 
 static int bind_next(struct binding *binding, enum fl_direction direction, const char *name,
@@ -72,7 +74,8 @@ static int bind_next(struct binding *binding, enum fl_direction direction, const
 	return bind_endpoint(bound, addr, first, err);
 }
 
-/* Where IPv6 is off there is nothing of it to capture: [::1] is for those who have it. */
+/* Where IPv6 is disabled there is no IPv6 traffic to capture, so the [::1] listener is not
+ * needed. */
 static bool is_without_ipv6(const struct fl_addr *addr, const struct fl_err *err)
 {
 	return fl_addr_is_loopback(addr) && addr->sa.any.sa_family == AF_INET6 &&

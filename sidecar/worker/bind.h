@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WORKER_BIND_H
 #define FL_WORKER_BIND_H
-/* bind - the listeners of the INI as bound sockets, and the paths of those that are Unix sockets. On the
- * main thread, at the start and at the end: what is bound in between never changes. */
+/* bind - the listeners of the INI as bound sockets, and the paths of those that are Unix sockets.
+ * Thread: main, at start and at end; the set of bound sockets never changes in between. */
 #include <sys/types.h>
 
 #include "conf/conf.h"
@@ -15,20 +15,24 @@ struct fl_made_path {
 	ino_t ino;
 };
 
-/* How many listeners the INI has on each worker: captured inbound and outbound traffic, and the sections with `listen`. */
+/* Returns how many listeners the INI asks for on each worker: for captured inbound and outbound
+ * traffic, and one for each section with `listen`. */
 size_t fl_bind_count(const struct fl_conf *conf);
 
-/* Names and binds the listeners of one worker, in that order, services before upstreams; an fd of -1 is not bound. The list that
- * this makes is the one that everything else goes through: nothing walks the INI again for listeners.
- * conf: stays as long as the listeners. items: zeroed, one for each; owned by the caller, whatever comes of it. first: those of
- * worker 0; NULL when these are they. Errors: FL_ERR_IO with the section and address. */
+/* Names and binds the listeners of one worker, in that order, services before upstreams; an fd of
+ * -1 is not bound. All other code uses the list that this makes; nothing else walks the INI for
+ * listeners. conf: must outlive the listeners. items: zeroed, one for each; owned by the caller,
+ * also after an error. first: the items of worker 0; NULL for worker 0 itself. Errors: FL_ERR_IO
+ * with the section and address. */
 int fl_bind_endpoints(const struct fl_conf *conf, struct fl_bound *items,
 		      const struct fl_bound *first, struct fl_err *err) FL_MUST_USE;
 
-/* Which paths are our sockets from now on. items: count of them, of worker 0, before it listens. Returns a list, to free(). */
+/* Records which paths are our sockets. items: count items of worker 0, before it listens. Returns a
+ * list, to free(). */
 struct fl_made_path *fl_bind_note_paths(const struct fl_bound *items, size_t count);
 
-/* Removes those that are still ours: a successor may have taken the path while we drained. */
+/* Removes the paths that are still ours: a successor may have taken over a path while we
+ * drained. */
 void fl_bind_unlink_paths(const struct fl_made_path *made);
 
 #endif

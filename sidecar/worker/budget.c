@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* First comes what the process itself needs, at most half of the descriptors. Of what is left, strangers, handshakes and farewells get at
- * most an eighth each, and connections the rest. Callers of the admin port have a sixteenth of all descriptors, and half as many more
- * for those that are told that there is no room. Example: of 1024 descriptors, 64 callers. */
+/* The process itself gets what it needs, at most half of the descriptors. Of the rest, strangers,
+ * handshakes and farewells get at most an eighth each, and connections get what remains. Callers of
+ * the admin port get descriptors/16, and half as many again for callers that are refused for lack
+ * of room. Example: 1024 descriptors allow 64 callers. */
 #include "worker/budget.h"
 
 #define STRANGERS_PER_HANDSHAKE 8u
@@ -26,7 +27,7 @@ static uint64_t strangers_of(const struct fl_conf *conf)
 	return strangers > STRANGERS_MIN ? strangers : STRANGERS_MIN;
 }
 
-/* With farewells. */
+/* Includes farewells. */
 static uint64_t all_callers(unsigned callers)
 {
 	return callers + callers / 2;
@@ -52,7 +53,7 @@ uint64_t fl_budget_wanted(const struct fl_conf *conf, unsigned worker_count, uns
 	uint64_t reserve = own(worker_count, listeners, CALLERS_MAX);
 	uint64_t all = reserve + (uint64_t)conf->limits.connections * 2 + conf->limits.handshakes +
 		       strangers_of(conf) + lingering;
-	/* None of those three may be above its eighth, either. */
+	/* None of the three may exceed its eighth. */
 	uint64_t eighth = conf->limits.handshakes;
 
 	eighth = eighth > strangers_of(conf) ? eighth : strangers_of(conf);
@@ -61,7 +62,7 @@ uint64_t fl_budget_wanted(const struct fl_conf *conf, unsigned worker_count, uns
 	return all > eighth ? all : eighth;
 }
 
-/* At least one: without it nothing would go at all. */
+/* Returns at least 1, because nothing works without one. */
 static unsigned part_of(uint64_t all, unsigned worker_count)
 {
 	unsigned part = (unsigned)(all / worker_count);
@@ -69,7 +70,7 @@ static unsigned part_of(uint64_t all, unsigned worker_count)
 	return part > 0 ? part : 1;
 }
 
-/* Rounded up, as ever: small limits and many workers. */
+/* Rounds up, because limits may be small and workers many. */
 static unsigned share_of(uint64_t limit, unsigned worker_count)
 {
 	return (unsigned)((limit + worker_count - 1) / worker_count);

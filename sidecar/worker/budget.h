@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WORKER_BUDGET_H
 #define FL_WORKER_BUDGET_H
-/* budget - how much of everything one worker may have, by [limits] and by the descriptors that the system allows.
+/* budget - how many connections of each kind one worker may have, by [limits] and by the descriptor
+ * limit.
  *
- * A connection takes one descriptor before it has proven anything, and two once it is admitted. Where there are too few for all that
- * [limits] allows, each kind gets its part beforehand: strangers never take the descriptors of connections that are open, and
- * an admitted connection always finds one for the app. Pure; thread: any. */
+ * A connection needs one descriptor before it is authenticated, and two once it is admitted. If
+ * there are too few for all that [limits] allows, each kind gets a fixed part: strangers never use
+ * the descriptors of open connections, and an admitted connection always finds one for the app.
+ * Pure; thread: any. */
 #include <stdint.h>
 
 #include "conf/conf.h"
@@ -14,7 +16,7 @@ struct fl_budget {
 	unsigned
 		strangers; /* parts of the waiting room (crowd.h): a descriptor each, or more memory */
 	unsigned handshakes;  /* in each direction */
-	unsigned connections; /* let in; outbound from the start */
+	unsigned connections; /* admitted; outbound ones from the start */
 	unsigned farewells;   /* closed, and lingering */
 };
 
@@ -22,10 +24,11 @@ struct fl_budget {
 struct fl_budget fl_budget_of(const struct fl_conf *conf, uint64_t descriptors,
 			      unsigned worker_count, unsigned listeners);
 
-/* Returns how many callers the admin port may have at a time, and the control socket as many. */
+/* Returns how many callers the admin port may have at a time; the control socket may have as
+ * many. */
 unsigned fl_budget_callers(uint64_t descriptors);
 
-/* Returns how many descriptors all that [limits] allows would take. */
+/* Returns how many descriptors [limits] would need in full. */
 uint64_t fl_budget_wanted(const struct fl_conf *conf, unsigned worker_count, unsigned listeners);
 
 #endif

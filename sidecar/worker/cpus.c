@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* In a container the cgroup of the process is mounted at /sys/fs/cgroup itself, so no path has to be composed.
- * What cannot be read limits nothing. */
+/* In a container the cgroup of the process is mounted at /sys/fs/cgroup itself, so no path has to
+ * be composed. A file that cannot be read sets no limit. */
 #include "worker/cpus.h"
 
 #include <sched.h>

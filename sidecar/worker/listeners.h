@@ -10,19 +10,18 @@
 #include "conn/loop.h"
 
 enum fl_endpoint_state {
-	FL_ENDPOINT_CLOSED, /* there is no generation yet, or no more connections are taken */
+	FL_ENDPOINT_CLOSED, /* there is no generation yet, or no more connections are accepted */
 	FL_ENDPOINT_OPEN,
 	FL_ENDPOINT_FAILED, /* it could not be opened; the log says why */
-	FL_ENDPOINT_ABSENT, /* of a family that this machine has not got */
+	FL_ENDPOINT_ABSENT, /* this machine does not support its address family */
 };
 
 /* An endpoint and its socket. */
 struct fl_bound {
 	struct fl_endpoint endpoint;
-	const struct fl_addr
-		*address; /* of the INI that was bound, borrowed: for the main thread */
-	int fd;           /* bound; -1 once the listener has taken it, or without IPv6 */
-	int reserved_fd;  /* of the first worker: keeps others out until we listen; -1: none */
+	const struct fl_addr *address; /* from the bound INI, borrowed; for the main thread */
+	int fd;          /* bound; -1 once the listener has taken it, or without IPv6 */
+	int reserved_fd; /* first worker: reserves the port until we listen; -1: none */
 	struct fl_listener *listener; /* NULL: it does not listen */
 	uint8_t state;                /* enum fl_endpoint_state; atomic: read by the main thread */
 };
@@ -32,15 +31,17 @@ struct fl_listeners {
 	size_t count;
 };
 
-/* The endpoints become those of that loop. Main thread, before the loop runs. */
+/* Attaches the endpoints to that loop. Main thread, before the loop runs. */
 void fl_listeners_attach(struct fl_listeners *listeners, struct fl_loop *loop);
-/* Opens them. One that cannot be opened is logged. */
+/* Opens all listeners. Logs each one that cannot be opened. */
 void fl_listeners_open(struct fl_listeners *listeners);
-/* As the modes of the loop's current share ask for: where nothing comes but TLS, a handshake takes a packet less. */
+/* Adapts the listeners to the modes of the loop's current share: where only TLS is expected, this
+ * saves one packet for each handshake. */
 void fl_listeners_tune(struct fl_listeners *listeners, const struct fl_loop *loop);
-/* Also what is bound and was never opened; again: nothing happens. */
+/* Closes all listeners, including those that are bound but were never opened. A second call does
+ * nothing. */
 void fl_listeners_close(struct fl_listeners *listeners);
-/* Frees what is left. Closed before. */
+/* Frees the rest. Call fl_listeners_close() first. */
 void fl_listeners_done(struct fl_listeners *listeners);
 
 /* Any thread. */

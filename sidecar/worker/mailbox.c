@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-/* NULL: it is empty. count: how many are left, the returned one not included. */
+/* Returns NULL if the box is empty. count: how many letters are left, without the returned one. */
 static struct fl_mail *take_first(struct fl_mailbox *box)
 {
 	struct fl_mail *mail;
@@ -33,8 +33,9 @@ static size_t count_of(struct fl_mailbox *box)
 	return count;
 }
 
-/* What comes meanwhile wakes again: senders that never rest do not keep the loop from its other work. One letter at a time
- * leaves the box, because a letter may be posted again, or the box be closed, while another one is read. */
+/* Letters that arrive in the meantime wake the loop again, so that busy senders do not keep it from
+ * its other work. Letters leave the box one at a time, because reading one may post another again,
+ * or close the box. */
 static void on_wake(uv_async_t *async)
 {
 	struct fl_mailbox *box = FL_CONTAINER_OF(async, struct fl_mailbox, wake);

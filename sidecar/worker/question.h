@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WORKER_QUESTION_H
 #define FL_WORKER_QUESTION_H
-/* question - a letter that comes back: to another thread's mailbox, and to the asker's own when it is answered. */
+/* question - a letter that goes to another thread's mailbox and returns to the asker's when it is
+ * answered. */
 #include "worker/mailbox.h"
 
 struct fl_question {
@@ -14,11 +15,11 @@ struct fl_question {
 	void (*on_answered)(struct fl_question *question);
 };
 
-/* The asker's thread. ask and on_answered are set, the rest is zero. */
+/* Call on the asker's thread. ask and on_answered are set; the rest is zero. */
 void fl_question_send(struct fl_question *question, struct fl_mailbox *to,
 		      struct fl_mailbox *asker);
 
-/* The thread that was asked. */
+/* Call on the thread that was asked. */
 void fl_question_answered(struct fl_question *question);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A burst is over when less than half of its connections are left, and a while later still. malloc_trim() looks at all
- * arenas, so that whichever worker comes first gives back what others have freed, too. But it leaves the top of every
- * arena except the main one alone, and free() gives that back only once it is larger than a threshold, which glibc raises
- * by itself. So the threshold is lowered for the one free() that is made for this. */
+/* A burst is over when fewer than half of its connections are left, and still are a while later.
+ * malloc_trim() trims all arenas, so the first worker that calls it also returns memory that other
+ * workers have freed. But it does not trim the top of any arena except the main one. free() returns
+ * that top only once it is larger than a threshold, which glibc raises by itself. So the threshold
+ * is lowered for one free() that is made for this purpose. */
 #include "worker/trim.h"
 
 #include <malloc.h>
@@ -12,14 +13,15 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define BURST_MIN 32u /* fewer have left too little behind to be worth a millisecond */
+#define BURST_MIN 32u /* smaller bursts free too little memory to be worth a millisecond */
 #define QUIET_MS 10000u
 
-/* Above glibc's FASTBIN_CONSOLIDATION_THRESHOLD, so that free() looks at the top of the arena; below its threshold for mmap(). */
+/* Above glibc's FASTBIN_CONSOLIDATION_THRESHOLD, so that free() checks the top of the arena; below
+ * its threshold for mmap(). */
 #define TRIMMING_BLOCK (96u * 1024u)
 #define THRESHOLD_TRIMMING (128 * 1024)
 #define THRESHOLD_NORMAL                                                                           \
-	(1024 * 1024) /* connections that come and go do not make the top shrink and grow */
+	(1024 * 1024) /* so that ordinary connections do not make the top shrink and grow */
 
 static bool is_over(const struct fl_trim *trim)
 {
@@ -29,7 +31,7 @@ static bool is_over(const struct fl_trim *trim)
 static void give_back(void)
 {
 #ifdef __GLIBC__
-	void *volatile block; /* the compiler may not leave the pair out */
+	void *volatile block; /* volatile: the compiler must not remove the malloc/free pair */
 
 	/* NOLINTBEGIN(concurrency-mt-unsafe): each call stores one word; two workers store the same values */
 	(void)mallopt(M_TRIM_THRESHOLD, THRESHOLD_TRIMMING);

@@ -9,7 +9,7 @@ void fl_wanted_names_add(struct fl_wanted_names *wanted, size_t name, struct fl_
 	uint64_t mask = UINT64_C(1) << bit % 64;
 	uint64_t before = __atomic_fetch_or(&wanted->bits[bit / 64], mask, __ATOMIC_ACQ_REL);
 
-	/* A bit that was set was posted, and has not been read yet. */
+	/* If a bit was already set, the letter has been posted and not been read yet. */
 	if ((before & mask) == 0) {
 		fl_mailbox_post(reader, &wanted->mail);
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A worker's life: made by the main thread, run by its own. worker_mail.c has what the two tell each other, listeners.c the
- * listeners.
+/* The life cycle of a worker: the main thread creates it, its own thread runs it. The messages
+ * between the two are in worker_mail.c, the listeners in listeners.c.
  *
- * End: drain closes the listeners and reports when nothing is open; stop cuts what is left and ends the loop, which returns when
- * the last handle is closed. */
+ * End: drain closes the listeners and reports when nothing is open. Stop cuts the remaining
+ * connections and ends the loop, which returns when the last handle is closed. */
 #include "worker/worker_internal.h"
 
 #include <pthread.h>
@@ -14,7 +14,7 @@
 #include "conn/connections.h"
 #include "worker/budget.h"
 
-#define MANY_LANES 1024u /* destinations, or networks, whose lanes seldom meet */
+#define MANY_LANES 1024u /* enough lanes that destinations, or networks, seldom share one */
 
 /* --- main thread ------------------------------------------------------------------------------- */
 
@@ -44,7 +44,7 @@ static struct fl_loop_lanes lanes_of(const struct fl_listeners *listeners,
 				     enum fl_direction direction)
 {
 	unsigned count = 0;
-	bool captures = direction == FL_INBOUND; /* networks, as many as there are */
+	bool captures = direction == FL_INBOUND; /* inbound lanes are per network */
 
 	for (size_t i = 0; i < listeners->count; i++) {
 		const struct fl_endpoint *endpoint = &listeners->items[i].endpoint;
@@ -59,7 +59,7 @@ static struct fl_loop_lanes lanes_of(const struct fl_listeners *listeners,
 				      .is_shared = captures || count > 1};
 }
 
-/* With that of the admin endpoint. */
+/* Includes the port of the admin endpoint. */
 static struct fl_own_port *own_ports_of(const struct fl_conf *conf,
 					const struct fl_listeners *listeners, size_t *ret_count)
 {
@@ -82,7 +82,8 @@ static struct fl_own_port *own_ports_of(const struct fl_conf *conf,
 	return ports;
 }
 
-/* --- what connections ask for --------------------------------------------------------------------- */
+/* --- hooks for connections
+ * --------------------------------------------------------------------- */
 
 static void report_if_idle(struct fl_worker *worker)
 {
@@ -238,7 +239,8 @@ void fl_worker_free(struct fl_worker *worker)
 {
 	FL_REQUIRE(!worker->is_started);
 	if (!worker->loop.stopping) {
-		/* Never started: its handles can only be closed by running the loop once, here for want of a thread. */
+		/* A worker that was never started: only running the loop once can close its
+		 * handles, so do it here. */
 		fl_worker_post_stop(worker);
 		run_loop(worker);
 	}

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_WORKER_WORKER_INTERNAL_H
 #define FL_WORKER_WORKER_INTERNAL_H
-/* What worker.c runs and worker_mail.c is told. Private to the two. On the worker's loop, except what is marked `main`. */
+/* Functions that worker.c and worker_mail.c share. Private to these two files. On the worker's
+ * loop, except where marked `main`. */
 #include "worker/worker.h"
 
-/* What a worker takes from each new INI. */
+/* Applies the limits of a new INI to a worker. */
 void fl_worker_apply_limits(struct fl_worker *worker, const struct fl_conf *conf);
 void fl_worker_drain(struct fl_worker *worker);
 /* Closes every handle; fl_net_run() returns when the last of them is gone. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the main thread tells a worker, and what a worker tells the main thread: a letter for each. The first half of each pair
- * takes the letter on the reader's loop, the second posts it.
+/* The letters between the main thread and a worker. The first function of each pair handles the
+ * letter on the reader's loop, the second posts it.
  *
- * Happy path: the first share opens the listeners; a later one replaces it between two events, and what is open keeps the share
- * it began with. */
+ * Happy path: the first share opens the listeners. A later one replaces it between two events; open
+ * connections keep the share they began with. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,8 +38,9 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 		__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);
 	}
 	fl_listeners_tune(&worker->listeners, &worker->loop);
-	fl_loop_serve_waiting(&worker->loop);         /* there may be more slots now */
-	fl_connections_names_answered(&worker->loop); /* they may not have to wait any more */
+	fl_loop_serve_waiting(&worker->loop); /* the new limits may provide more slots */
+	/* with the new map they may not have to wait any more */
+	fl_connections_names_answered(&worker->loop);
 }
 
 static void on_share(struct fl_mail *mail, void *reader)
@@ -108,7 +109,7 @@ struct upstream_map_mail {
 
 static void take_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map)
 {
-	if (worker->loop.share == NULL) { /* it is stopping */
+	if (worker->loop.share == NULL) { /* the worker is stopping */
 		fl_upstream_map_unref(map);
 		return;
 	}
@@ -235,7 +236,8 @@ static void take_wanted(struct fl_mail *mail, void *reader)
 
 /* --- the box ---------------------------------------------------------------------------------------- */
 
-/* Once for all answers that have come: thousands may wait, each for hundreds of names. */
+/* Runs once for all answers that have arrived, because thousands of connections may wait, each for
+ * hundreds of names. */
 static void on_taken(void *reader)
 {
 	struct fl_worker *worker = reader;
