@@ -9,9 +9,9 @@
  *
  * When this can go: wolfSSL has such code of its own since its pull requests 10756 and 10825, which
  * were merged after 5.9.2 (June 2026). No release has it yet, as far as we know; the first one
- * after 5.9.2 should. Measure with tls_bench, then remove gcm_vaes, gcm_check and the option
- * `vaes`. Until then -Dvaes=false builds without it, and a known-answer test checks it at each
- * start (gcm_check.h): if an answer is wrong, wolfSSL's code runs.
+ * after 5.9.2 should. Measure with tls_bench, then remove gcm_vaes and gcm_check. Until then
+ * -Dc_args=-DFL_WITHOUT_VAES builds without it, and a known-answer test checks it at each start
+ * (gcm_check.h): if an answer is wrong, wolfSSL's code runs.
  *
  * GCM after NIST SP 800-38D. GHASH works on byte-reversed blocks, that is, on bit-reflected
  * polynomials; the hash key is multiplied by x beforehand, which takes the place of the shift that

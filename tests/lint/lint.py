@@ -90,7 +90,7 @@ BANNED = {
 }
 
 TOP_LEVEL = {
-    'sidecar', 'agent', 'certs-watch', 'deploy', 'tests', 'meson.build', 'meson_options.txt', 'README.md', 'LICENSE',
+    'sidecar', 'agent', 'certs-watch', 'deploy', 'tests', 'meson.build', 'README.md', 'LICENSE',
     '.ci', '.clang-format', '.clang-tidy', '.editorconfig', '.gitignore',
 }
 
