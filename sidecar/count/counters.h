@@ -32,7 +32,7 @@ const char *fl_security_word(enum fl_security security); /* "none", "mtls", "pla
 #define FL_HANDSHAKE_BUCKETS 13
 
 /* Counters that are a metric as they are: member, name, help. A new one needs a row here, an
- * fl_count() where it is counted, and a row in the table of metrics in README.md: struct
+ * fl_count() where it is counted, and a row in the table of metrics in REFERENCE.md: struct
  * fl_counters and /metrics are made from the rows. */
 #define FL_COUNTER_METRICS(X)                                                                      \
 	/* log lines about strangers */                                                            \

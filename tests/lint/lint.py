@@ -475,9 +475,9 @@ def ini_keys():
             for key in keys[name]}
 
 
-def documented_keys(readme):
+def documented_keys(reference):
     sections = []
-    for cells in table(readme, '| section | key |'):
+    for cells in table(reference, '| section | key |'):
         sections = re.findall(r'`\[(\w+)', cells[0]) or sections
         yield from (f'[{section}] {key}' for section in sections for key in quoted(cells[1]))
 
@@ -494,15 +494,15 @@ def documented_layers(design):
 
 
 def check_documented(_):
-    """README names every key, reason and metric and no other; ARCHITECTURE's layers are those above"""
-    readme, layers = read('README.md'), documented_layers(read('sidecar/ARCHITECTURE.md'))
+    """REFERENCE names every key, reason and metric and no other; ARCHITECTURE's layers are those above"""
+    reference, layers = read('sidecar/REFERENCE.md'), documented_layers(read('sidecar/ARCHITECTURE.md'))
     for name, what, there, said in [
-            ('README.md', 'key', ini_keys(), set(documented_keys(readme))),
-            ('README.md', 'reason', set(re.findall(r'X\(\w+, "(\w+)"', read('sidecar/count/reason.h'))),
-             {quoted(cells[0])[0] for cells in table(readme, '| `reason` |')}),
-            ('README.md', 'metric', set(re.findall(
+            ('sidecar/REFERENCE.md', 'key', ini_keys(), set(documented_keys(reference))),
+            ('sidecar/REFERENCE.md', 'reason', set(re.findall(r'X\(\w+, "(\w+)"', read('sidecar/count/reason.h'))),
+             {quoted(cells[0])[0] for cells in table(reference, '| `reason` |')}),
+            ('sidecar/REFERENCE.md', 'metric', set(re.findall(
                 r'"(fairlead_\w+|process_\w+)"', ''.join(map(read, c_files('sidecar/report', 'sidecar/count'))))),
-             {metric for cells in table(readme, '| name | labels |') for metric in quoted(cells[0])}),
+             {metric for cells in table(reference, '| name | labels |') for metric in quoted(cells[0])}),
             ('sidecar/ARCHITECTURE.md', 'layer', set(LAYERS), set(layers))]:
         for each in sorted(there - said):
             yield f'{name}:1: a table lacks the {what} {each}'
@@ -512,6 +512,28 @@ def check_documented(_):
         if set(LAYERS[layer]) != layers[layer]:
             yield (f'sidecar/ARCHITECTURE.md:1: {layer} may include {", ".join(LAYERS[layer]) or "nothing"}: '
                    'that is what LAYERS in tests/lint/lint.py says')
+
+
+def anchors(text):
+    """Returns the names by which a link reaches the headings of a Markdown file, as the forges make them."""
+    headings = re.findall(r'(?m)^#+ (.*)$', re.sub(r'(?ms)^```.*?^```', '', text))
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
+def check_headings(_):
+    """links between documents lead to a file that exists, and to a heading in it"""
+    documents = {name: read(name) for name in FILES if name.endswith('.md')}
+    for name, text in documents.items():
+        for number, line in enumerate(text.split('\n'), 1):
+            for target in re.findall(r'\]\(([^)\s]+)\)', re.sub(r'`[^`]*`', '', line)):
+                path, _, heading = target.partition('#')
+                if '://' in target:
+                    continue
+                file = os.path.normpath(os.path.join(os.path.dirname(name), path)) if path else name
+                if not (ROOT / file).exists():
+                    yield f'{name}:{number}: {file} does not exist'
+                elif heading and heading not in anchors(documents.get(file, '')):
+                    yield f'{name}:{number}: {file} has no heading #{heading}'
 
 
 def check_threats(_):

@@ -45,8 +45,8 @@ def ini_of(name):
 
 def test_all_files_are_known():
     assert {path.stem for path in FILES} == {*CAPTURED, *FIXED, 'permissive', 'cert-manager', 'inject'}
-    readme = (labs.ROOT / 'README.md').read_text()
-    assert all(f'| `{path.name}` |' in readme for path in FILES)
+    guide = (labs.ROOT / 'deploy' / 'README.md').read_text()
+    assert all(f'| `{path.name}` |' in guide for path in FILES)
 
 
 # --- what the API server would report --------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_tproxy_with_many_connections_of_one_client(node, mesh):
     """If the ports came from the range that the client uses itself, tens of these connections would collide."""
     count, stays = 3000, mixed
     if os.environ.get('FAIRLEAD_LONG'):
-        # Each connection costs a sidecar two descriptors, and one client may not use all of them (README, Limits and
+        # Each connection costs a sidecar two descriptors, and one client may not use all of them (REFERENCE, Limits and
         # strangers). So of every 100, only a safe number stays open.
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -122,14 +122,14 @@ def test_rules_and_dashboard_ask_for_what_there_is():
     fire."""
     binary = pathlib.Path(labs.SIDECAR).read_bytes()
     words = set(re.findall(rb'[!-~]+(?=\0)', binary))
-    listed = (FOLDER.parents[1] / 'README.md').read_text(encoding='utf-8')
+    listed = (FOLDER.parents[1] / 'sidecar' / 'REFERENCE.md').read_text(encoding='utf-8')
     asked = expressions()
     assert len(asked) > 60
     for expression in asked:
         for name in names_in(expression):
             name = re.sub(r'(handshake_duration_seconds)_(?:bucket|sum|count)$', r'\1', name)
             assert any(word.endswith(name.encode()) for word in words), f'{name} is no metric: {expression}'
-            assert f'`{name}`' in listed, f'{name} is not in the README'
+            assert f'`{name}`' in listed, f'{name} is not in REFERENCE.md'
         for value in alternatives(expression):
             assert any(word.endswith(value.encode()) for word in words), f'{value} is no word of ours: {expression}'
 

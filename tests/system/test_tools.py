@@ -96,10 +96,15 @@ def test_what_is_in_force_has_a_file(web, words):
 
 # --- check: valid ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('text', re.findall(r'(?s)```ini\n(.*?)```', (labs.ROOT / 'README.md').read_text()))
-def test_check_takes_the_examples_of_the_readme(web, text):
+EXAMPLES = [(f'{name}-{number}', text) for name in ('README.md', 'sidecar/REFERENCE.md', 'deploy/README.md')
+            for number, text in enumerate(re.findall(r'(?s)```ini\n(\[identity\]\n.*?)```', (labs.ROOT / name).read_text()))]
+
+
+@pytest.mark.parametrize('text', [text for _, text in EXAMPLES], ids=[name for name, _ in EXAMPLES])
+def test_check_takes_the_examples_of_the_documents(web, text):
+    captured = 'listen' not in text
     web.ini.write_text(text.replace('/var/run/fairlead/tls', str(web.folder)) +
-                       labs.ini({name: web.sections[name] for name in ('sidecar', 'agent')}))
+                       labs.ini({name: web.sections[name] for name in (['agent'] if captured else ['sidecar', 'agent'])}))
     _, err, _ = check(web, 0)
     assert err == ''
 
