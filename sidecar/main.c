@@ -99,6 +99,11 @@ static void metrics(void *user, struct fl_text *ret)
 	render(user, ret, fl_report_metrics);
 }
 
+static void openmetrics(void *user, struct fl_text *ret)
+{
+	render(user, ret, fl_report_openmetrics);
+}
+
 static void status(void *user, struct fl_text *ret)
 {
 	render(user, ret, fl_report_status);
@@ -233,6 +238,7 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 {
 	struct fl_admin_source source = {.ready = ready,
 					 .metrics = metrics,
+					 .openmetrics = openmetrics,
 					 .status = status,
 					 .page = page,
 					 .connections = connections,

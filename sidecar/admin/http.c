@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* http - http-parser does the parsing; this file bounds the input and keeps method and path.
+/* http - http-parser does the parsing; this file bounds the input and keeps method, path and Accept.
  *
  * The parser is stopped at the end of the head. Bytes that are not HTTP are refused with 400, and a
  * head that is too long with 431; both are normal answers, not internal errors. */
@@ -16,6 +16,50 @@ static int on_url(http_parser *parser, const char *at, size_t len)
 	}
 	memcpy(request->url + request->url_len, at, len);
 	request->url_len += len;
+	return 0;
+}
+
+static const char accept_name[] = "accept";
+
+static int on_header_field(http_parser *parser, const char *at, size_t len)
+{
+	struct fl_http_request *request = parser->data;
+
+	if (request->in_value) {
+		request->in_value = false;
+		request->name_matches = 0;
+	}
+	for (size_t i = 0; i < len && request->name_matches != SIZE_MAX; i++) {
+		/* 0x20: upper and lower case are the same */
+		request->name_matches = (at[i] | 0x20) == accept_name[request->name_matches]
+						? request->name_matches + 1
+						: SIZE_MAX;
+	}
+	return 0;
+}
+
+static void keep_accept(struct fl_http_request *request, const char *at, size_t len)
+{
+	if (request->accept_len + len >= FL_HTTP_ACCEPT_MAX) {
+		request->accept_len = FL_HTTP_ACCEPT_MAX;
+		request->accept[0] = '\0';
+		return;
+	}
+	memcpy(request->accept + request->accept_len, at, len);
+	request->accept_len += len;
+}
+
+static int on_header_value(http_parser *parser, const char *at, size_t len)
+{
+	struct fl_http_request *request = parser->data;
+
+	if (request->name_matches == sizeof(accept_name) - 1) {
+		if (!request->in_value && request->accept_len > 0) {
+			keep_accept(request, ",", 1);
+		}
+		keep_accept(request, at, len);
+	}
+	request->in_value = true;
 	return 0;
 }
 
@@ -86,6 +130,8 @@ bool fl_http_feed(struct fl_http_request *request, const uint8_t *data, size_t l
 {
 	static const http_parser_settings settings = {
 		.on_url = on_url,
+		.on_header_field = on_header_field,
+		.on_header_value = on_header_value,
 		.on_headers_complete = on_headers_complete,
 	};
 	size_t room = FL_HTTP_HEAD_MAX - request->fed;

@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FL_HTTP_HEAD_MAX 8192u /* bytes of request line and headers */
-#define FL_HTTP_PATH_MAX 256u  /* a longer path matches no resource */
+#define FL_HTTP_HEAD_MAX 8192u   /* bytes of request line and headers */
+#define FL_HTTP_PATH_MAX 256u    /* a longer path matches no resource */
+#define FL_HTTP_ACCEPT_MAX 1024u /* a longer Accept is ignored */
 
 enum fl_http_method { FL_HTTP_GET, FL_HTTP_HEAD, FL_HTTP_POST, FL_HTTP_OTHER };
 
@@ -18,14 +19,18 @@ struct fl_http_request {
 	char url[FL_HTTP_PATH_MAX];
 	size_t url_len; /* FL_HTTP_PATH_MAX: too long */
 	bool complete;
-	size_t head_end;   /* how many of the last fed bytes belong to the head */
+	size_t head_end;     /* how many of the last fed bytes belong to the head */
+	size_t name_matches; /* so many bytes of this header's name; SIZE_MAX: it is not Accept */
+	bool in_value;       /* of this header */
+	size_t accept_len;
 	uint64_t body_len; /* bytes after the head, by Content-Length; 0 if there is none */
 	/* valid once fl_http_feed() has returned true: */
 	enum fl_http_method method;
-	unsigned refused;             /* 0, or the HTTP status of the refusal */
-	const char *reason;           /* one sentence with `refused`; static */
-	char path[FL_HTTP_PATH_MAX];  /* without query; empty: it matches no resource */
-	char query[FL_HTTP_PATH_MAX]; /* behind the `?`; empty: none */
+	unsigned refused;                /* 0, or the HTTP status of the refusal */
+	const char *reason;              /* one sentence with `refused`; static */
+	char path[FL_HTTP_PATH_MAX];     /* without query; empty: it matches no resource */
+	char query[FL_HTTP_PATH_MAX];    /* behind the `?`; empty: none */
+	char accept[FL_HTTP_ACCEPT_MAX]; /* the Accept headers, joined by commas */
 };
 
 void fl_http_init(struct fl_http_request *request);

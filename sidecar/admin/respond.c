@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "admin/accept.h"
 #include "base/mem.h"
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
@@ -24,6 +25,8 @@ struct resource {
 	const char *type;  /* and further header lines */
 	unsigned document; /* its number, from 1 on; 0: it costs nothing to make */
 	bool details;      /* reveals peers, rules and addresses: restricted */
+	/* Of two resources at one path, the first is for callers whose Accept wants it. NULL: for all. */
+	bool (*is_wanted)(const char *accept);
 	/* Fills body and returns the status, or NOT_YET. One of the two callbacks is set. */
 	unsigned (*read)(const struct fl_admin_source *source, struct fl_text *body);
 	unsigned (*change)(const struct fl_admin_caller *caller, const char *query,
@@ -52,6 +55,12 @@ static unsigned readyz(const struct fl_admin_source *source, struct fl_text *bod
 static unsigned metrics(const struct fl_admin_source *source, struct fl_text *body)
 {
 	source->metrics(source->user, body);
+	return 200;
+}
+
+static unsigned openmetrics(const struct fl_admin_source *source, struct fl_text *body)
+{
+	source->openmetrics(source->user, body);
 	return 200;
 }
 
@@ -111,6 +120,11 @@ static const struct resource resources[] = {
 	{.path = "/healthz", .type = TEXT_TYPE, .read = healthz},
 	{.path = "/readyz", .type = TEXT_TYPE, .read = readyz},
 	{.path = "/metrics",
+	 .document = 6,
+	 .type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+	 .is_wanted = fl_accept_openmetrics,
+	 .read = openmetrics},
+	{.path = "/metrics",
 	 .document = 1,
 	 .type = "text/plain; version=0.0.4; charset=utf-8",
 	 .read = metrics},
@@ -146,11 +160,15 @@ bool fl_admin_wants_body(const struct fl_http_request *request)
 	       strcmp(request->path, PREVIEW_PATH) == 0;
 }
 
-static const struct resource *find_resource(const struct fl_admin_caller *caller, const char *path)
+static const struct resource *find_resource(const struct fl_admin_caller *caller,
+					    const struct fl_http_request *request)
 {
 	for (size_t i = 0; i < FL_COUNT_OF(resources); i++) {
-		if (strcmp(resources[i].path, path) == 0 && is_there(&resources[i], caller)) {
-			return &resources[i];
+		const struct resource *resource = &resources[i];
+
+		if (strcmp(resource->path, request->path) == 0 && is_there(resource, caller) &&
+		    (resource->is_wanted == NULL || resource->is_wanted(request->accept))) {
+			return resource;
 		}
 	}
 	return NULL;
@@ -160,7 +178,7 @@ int fl_admin_document(const struct fl_http_request *request, const struct fl_adm
 {
 	bool reads = request->method == FL_HTTP_GET || request->method == FL_HTTP_HEAD;
 	const struct resource *resource =
-		request->refused == 0 && reads ? find_resource(caller, request->path) : NULL;
+		request->refused == 0 && reads ? find_resource(caller, request) : NULL;
 
 	return resource != NULL && (!resource->details || caller->may_see_details)
 		       ? (int)resource->document - 1
@@ -171,7 +189,7 @@ static unsigned not_found(const struct fl_admin_caller *caller, struct fl_text *
 {
 	fl_text_print(body, "there is no such page; there are:\n");
 	for (size_t i = 0; i < FL_COUNT_OF(resources); i++) {
-		if (is_there(&resources[i], caller) &&
+		if (is_there(&resources[i], caller) && resources[i].is_wanted == NULL &&
 		    (!resources[i].details || caller->may_see_details)) {
 			fl_text_print(body, "%s%s\n", resources[i].read == NULL ? "POST " : "",
 				      resources[i].path);
@@ -234,7 +252,7 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 		fl_text_print(body, "%s\n", request->reason);
 		return request->refused;
 	}
-	resource = find_resource(caller, request->path);
+	resource = find_resource(caller, request);
 	if (resource == NULL) {
 		return not_found(caller, body);
 	}

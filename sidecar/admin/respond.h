@@ -20,7 +20,7 @@ struct fl_admin_caller {
 bool fl_admin_wants_body(const struct fl_http_request *request);
 
 /* Answers that are expensive to build and the same for all callers that may see them. */
-#define FL_ADMIN_DOCUMENTS 5u
+#define FL_ADMIN_DOCUMENTS 6u
 /* Returns which of them the request asks for, counted from 0; -1: none. */
 int fl_admin_document(const struct fl_http_request *request, const struct fl_admin_caller *caller);
 

@@ -13,9 +13,10 @@
 struct fl_admin_source {
 	/* Can the sidecar carry traffic? When not, reason gets one sentence (NUL-terminated). */
 	bool (*ready)(void *user, char *reason, size_t size);
-	/* Each appends a whole document: Prometheus text, JSON, HTML. ret is soft: if memory runs
+	/* Each appends a whole document: Prometheus text, OpenMetrics, JSON. ret is soft: if memory runs
 	 * out, it is made to fail. */
 	void (*metrics)(void *user, struct fl_text *ret);
+	void (*openmetrics)(void *user, struct fl_text *ret);
 	void (*status)(void *user, struct fl_text *ret);
 	/* Each of these returns false while the document is being built; fl_admin_go_on() is called
 	 * when it can be asked for again. */

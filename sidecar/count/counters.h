@@ -44,7 +44,7 @@ const char *fl_security_word(enum fl_security security); /* "none", "mtls", "pla
 /* The same, by direction. */
 #define FL_DIRECTION_COUNTER_METRICS(X)                                                            \
 	X(handshakes_resumed, "fairlead_handshakes_resumed_total",                                 \
-	  "TLS handshakes that resumed an earlier session; they are among those that were ok.")
+	  "TLS handshakes that resumed an earlier session; fairlead_handshakes_total counts them as ok.")
 
 #define FL_COUNTER_MEMBER(member, name, help) uint64_t member;
 #define FL_DIRECTION_COUNTER_MEMBER(member, name, help) uint64_t member[FL_DIRECTIONS];

@@ -67,14 +67,15 @@ static void put_capture(struct fl_text *text, const struct fl_snapshot *s)
 	if (s->capture->rules != FL_CAPTURE_RULES_UNKNOWN) {
 		fl_metric_single(
 			text, "fairlead_capture_current", "gauge",
-			"1 when the rules in force are those of the INI, where that is known.",
+			"1 when the rules of capture in force are those of the INI, where that is "
+			"known.",
 			s->capture->rules == FL_CAPTURE_RULES_CURRENT);
 	}
 	if (s->capture->refused_known) {
 		fl_metric_family(
 			text, "fairlead_capture_refused", "gauge",
-			"1 when the rules have refused TCP past the sidecar within the last minute, "
-			"where that is known.");
+			"1 when the rules of capture have refused TCP past the sidecar within the "
+			"last minute, where that is known.");
 		for (unsigned i = 0; i < FL_CAPTURE_WAYS; i++) {
 			fl_metric_series(text, "fairlead_capture_refused", "direction",
 					 fl_capture_way_word(i), NULL, NULL,
@@ -242,7 +243,8 @@ static void put_plaintext(struct fl_text *text, const struct fl_snapshot *s)
 	}
 	fl_metric_family(
 		text, bytes, "counter",
-		"Bytes of those connections, counted as they pass: towards the app or the mesh.");
+		"Bytes that went through connections that are plaintext because the INI says so, by "
+		"upstream: towards the app or the mesh.");
 	for (size_t i = 0; fl_plaintext_counts_sum(s->plaintext, i, &name, &sum); i++) {
 		fl_metric_series(text, bytes, "upstream", name, "to", "app", sum.bytes_to_app);
 		fl_metric_series(text, bytes, "upstream", name, "to", "mesh", sum.bytes_to_mesh);
@@ -396,11 +398,11 @@ static void put_peer_connections(struct fl_text *text, const struct fl_snapshot 
 		peer_series(text, opened, &s->peers[i], NULL, NULL, s->peers[i].opened);
 	}
 	fl_metric_family(text, closed, "counter",
-			 "Of those, the ones that ended, by the access log's reason.");
+			 "Connections by peer that ended, by the access log's reason.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_reasons(text, closed, &s->peers[i], s->peers[i].ended, true);
 	}
-	fl_metric_family(text, open, "gauge", "Of those, the ones that are open now.");
+	fl_metric_family(text, open, "gauge", "Connections by peer that are open now.");
 	for (size_t i = 0; i < s->peer_count; i++) {
 		peer_series(text, open, &s->peers[i], NULL, NULL, s->peers[i].open);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_REPORT_REPORT_H
 #define FL_REPORT_REPORT_H
-/* report - a snapshot of the whole sidecar, and three renderings: for Prometheus, for scripts, for a person.
+/* report - a snapshot of the whole sidecar, and its renderings: for Prometheus (in two formats), for scripts, for a person.
  *
  * The server takes the snapshot; rendering is pure, on any thread. Names of metrics and keys of the JSON are part of
  * the contract with users: add, never rename. Nothing here grows with traffic: label values come from
@@ -143,6 +143,8 @@ void fl_snapshot_done(struct fl_snapshot *snapshot);
 /* Each appends a whole document; if memory runs out, ret is made to fail (base/text.h). */
 void fl_report_metrics(const struct fl_snapshot *snapshot,
 		       struct fl_text *ret); /* Prometheus text 0.0.4 */
+void fl_report_openmetrics(const struct fl_snapshot *snapshot,
+			   struct fl_text *ret); /* the same as OpenMetrics 1.0 */
 void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret); /* JSON */
 void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret);   /* HTML */
 

@@ -63,6 +63,7 @@ static bool preview(void *user, struct fl_span body, const void *asker, unsigned
 
 static const struct fl_admin_source source = {.ready = ready,
 					      .metrics = document,
+					      .openmetrics = document,
 					      .status = document,
 					      .page = document_now,
 					      .connections = document_now,

@@ -36,6 +36,12 @@ static inline void document(void *user, struct fl_text *ret)
 	fl_text_print(ret, "a whole document\n");
 }
 
+static inline void open_document(void *user, struct fl_text *ret)
+{
+	(void)user;
+	fl_text_print(ret, "an open document\n");
+}
+
 static inline bool page(void *user, struct fl_text *ret)
 {
 	document(user, ret);
@@ -50,6 +56,7 @@ static inline bool everyone(void *user)
 
 static const struct fl_admin_source source_of_all = {.ready = is_ready,
 						     .metrics = document,
+						     .openmetrics = open_document,
 						     .status = document,
 						     .page = page,
 						     .everywhere = everyone};

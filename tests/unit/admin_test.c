@@ -93,6 +93,46 @@ Test(admin, documents_and_their_types)
 	}
 }
 
+Test(admin, metrics_in_the_format_that_is_asked_for)
+{
+	static const struct {
+		const char *headers, *type, *body;
+	} cases[] = {
+		{"Accept: */*\r\n", "text/plain; version=0.0.4;", "\r\n\r\na whole document\n"},
+		{"ACCEPT: application/openmetrics-text;version=1.0.0\r\n",
+		 "application/openmetrics-text; version=1.0.0; charset=utf-8\r\n",
+		 "\r\n\r\nan open document\n"},
+		{"Accept: text/html\r\nX: y\r\naccept: application/openmetrics-text\r\n",
+		 "application/openmetrics-text;", "\r\n\r\nan open document\n"},
+		{"Accept-Charset: application/openmetrics-text\r\n", "text/plain;",
+		 "\r\n\r\na whole document\n"},
+		{"Acce: application/openmetrics-text\r\n", "text/plain;",
+		 "\r\n\r\na whole document\n"}};
+
+	for (size_t i = 0; i < FL_COUNT_OF(cases); i++) {
+		char text[160], expected[128];
+		char *answer;
+
+		(void)snprintf(text, sizeof(text), "GET /metrics HTTP/1.1\r\n%s\r\n",
+			       cases[i].headers);
+		check(text, NULL, OK, cases[i].body);
+		answer = ask(text, strlen(text), 5, NULL);
+		(void)snprintf(expected, sizeof(expected), "\r\nContent-Type: %s", cases[i].type);
+		cr_assert_not_null(strstr(answer, expected), "%s", answer);
+		free(answer);
+	}
+}
+
+Test(admin, a_long_accept_is_ignored)
+{
+	char text[4096];
+
+	(void)snprintf(text, sizeof(text),
+		       "GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text,%0*d\r\n\r\n",
+		       FL_HTTP_ACCEPT_MAX, 0);
+	check(text, NULL, OK, "\r\n\r\na whole document\n");
+}
+
 Test(admin, unknown_paths_get_the_list)
 {
 	const char *list = "/healthz\n/readyz\n/metrics\n/status\n/connections\n/seen\n/\n";
