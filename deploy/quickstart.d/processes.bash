@@ -40,6 +40,8 @@ declare -A pids=()
 
 is_running() { [[ -n ${pids[$1]:-} && -n $(start_time "${pids[$1]}") ]]; } # NAME
 
+has_ended() { ! is_running "$1"; } # NAME
+
 any_alive() { # < lines of the list
 	local name pid time
 	while read -r name pid time; do

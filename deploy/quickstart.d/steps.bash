@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The steps of the output. Each shows evidence, and calls `pass` only after a check of it.
 
-# Connects to a sidecar with openssl s_client; its output goes to $dir/ca/s_client.log.
+# Connects to a sidecar with openssl s_client; its output goes to $dir/s_client.log.
 ask_with_openssl() { # PORT [OPTION...]
 	# The server ends the connection: with an alert, or because PostgreSQL or nginx gets no request. -ign_eof waits for that.
 	timeout 10 openssl s_client -connect "127.0.0.1:$1" -CAfile "$dir/ca/ca.crt" -verify_return_error \
-		"${@:2}" >"$dir/ca/s_client.log" 2>&1
+		"${@:2}" >"$dir/s_client.log" 2>&1
 }
 
 expect_field() { # NAME VALUE LOG
@@ -31,12 +31,11 @@ show_programs() {
 make_identities() {
 	local name
 	step "A CA, and an identity for each workload"
-	write_openssl_config
 	make_ca ca
 	for name in "${workloads[@]}"; do
 		renew "$name"
-		openssl verify -CAfile "$dir/ca/ca.crt" "$dir/$name/tls/tls.crt" >"$dir/ca/verify.log" 2>&1 ||
-			fail "openssl does not accept the certificate of $name" "see its message" "$dir/ca/verify.log"
+		openssl verify -CAfile "$dir/ca/ca.crt" "$dir/$name/tls/tls.crt" >"$dir/verify.log" 2>&1 ||
+			fail "openssl does not accept the certificate of $name" "see its message" "$dir/verify.log"
 		fact "$name" "$(spiffe_id "$name")"
 	done
 	pass "openssl verifies all of them"
@@ -141,12 +140,12 @@ show_wire() {
 
 	command_line openssl s_client -connect "127.0.0.1:${port[db]}" -cert shop/tls/tls.crt -key shop/tls/tls.key -CAfile ca/ca.crt
 	ask_with_openssl "${port[db]}" -cert "$dir/shop/tls/tls.crt" -key "$dir/shop/tls/tls.key" </dev/null ||
-		fail "openssl s_client found no TLS there" "see its output" "$dir/ca/s_client.log" "$dir/db/sidecar.log"
-	grep -E '^(New, |Verification:|Server Temp Key)' "$dir/ca/s_client.log" | sort -u | sed 's/^/      /'
-	openssl x509 -noout -ext subjectAltName -in "$dir/ca/s_client.log" | tail -n 1 | sed 's/^ */      /'
-	grep -q '^New, TLSv1.3, ' "$dir/ca/s_client.log" && grep -q '^Verification: OK' "$dir/ca/s_client.log" &&
-		[[ $(openssl x509 -noout -ext subjectAltName -in "$dir/ca/s_client.log" | tail -n 1) =~ ^\ *URI:$(spiffe_id db)$ ]] ||
-		fail "openssl s_client did not see TLS 1.3 with the identity of db" "see its output" "$dir/ca/s_client.log"
+		fail "openssl s_client found no TLS there" "see its output" "$dir/s_client.log" "$dir/db/sidecar.log"
+	grep -E '^(New, |Verification:|Server Temp Key)' "$dir/s_client.log" | sort -u | sed 's/^/      /'
+	openssl x509 -noout -ext subjectAltName -in "$dir/s_client.log" | tail -n 1 | sed 's/^ */      /'
+	grep -q '^New, TLSv1.3, ' "$dir/s_client.log" && grep -q '^Verification: OK' "$dir/s_client.log" &&
+		[[ $(openssl x509 -noout -ext subjectAltName -in "$dir/s_client.log" | tail -n 1) =~ ^\ *URI:$(spiffe_id db)$ ]] ||
+		fail "openssl s_client did not see TLS 1.3 with the identity of db" "see its output" "$dir/s_client.log"
 	pass "openssl, asked independently, sees the same"
 }
 
@@ -157,10 +156,10 @@ show_refusal() { # TITLE ALERT LOG-PATTERN OPENSSL-OPTION...
 	note "$1:"
 	ask_with_openssl "${port[db]}" -ign_eof "${@:4}" </dev/null || status=$?
 	await_line "$dir/db/sidecar.log" "$mark" "\"msg\":\"connection refused\".*$3" "the sidecar of db did not refuse it"
-	fact "openssl" "$(grep -o -m 1 'SSL routines:.*' "$dir/ca/s_client.log" | cut -d: -f3)"
+	fact "openssl" "$(grep -o -m 1 'SSL routines:.*' "$dir/s_client.log" | cut -d: -f3)"
 	fact "sidecar" "$(field reason): $(field detail)"
-	((status != 0)) && grep -q "SSL alert number $2\$" "$dir/ca/s_client.log" ||
-		fail "openssl s_client ended with status $status and without alert $2" "see its output" "$dir/ca/s_client.log" "$dir/db/sidecar.log"
+	((status != 0)) && grep -q "SSL alert number $2\$" "$dir/s_client.log" ||
+		fail "openssl s_client ended with status $status and without alert $2" "see its output" "$dir/s_client.log" "$dir/db/sidecar.log"
 }
 
 show_strangers() {
@@ -169,9 +168,9 @@ show_strangers() {
 	show_refusal "a client without a certificate" 116 '"broken_rule":"certificate-missing"'
 	pass "refused: alert certificate required"
 	make_ca stranger
-	issue stranger "$(spiffe_id shop)" "$dir/ca/forged.key" "$dir/ca/forged.crt"
+	issue stranger "$(spiffe_id shop)" "$dir/forged"
 	show_refusal "a client that claims to be shop, with a certificate of another CA" 48 '"broken_rule":"chain-unknown-issuer"' \
-		-cert "$dir/ca/forged.crt" -key "$dir/ca/forged.key"
+		-cert "$dir/forged/tls.crt" -key "$dir/forged/tls.key"
 	pass "refused: alert unknown CA"
 	show_refusal "shop itself, with TLS 1.2" 70 '"reason":"tls_version"' -tls1_2 "${as_shop[@]}"
 	pass "refused: alert protocol version"
@@ -197,13 +196,50 @@ show_policy() {
 	pass "portal, although its certificate is valid, does not reach the database"
 
 	mark=$(lines_of "$dir/db/sidecar.log")
-	printf '\n%s\nfrom = %s\nto   = %s\n' "${BASH_REMATCH[@]:1:3}" >>"$dir/db/fairlead.ini"
-	restart_agent db "$mark"
-	note "that rule added to $dir/db/fairlead.ini, the agent of db restarted: generation $(field generation)"
+	cp "$dir/db/fairlead.ini" "$dir/db/without-portal.ini"
+	{ cat "$dir/db/fairlead.ini" && printf '\n%s\nfrom = %s\nto   = %s\n' "${BASH_REMATCH[@]:1:3}"; } | replace_ini db
+	await_generation db "$mark"
+	note "that rule added to $dir/db/fairlead.ini; nothing restarted: generation $(field generation)"
 	run_psql "$dir/portal" 'select 1' >"$dir/portal/psql.log" 2>&1 ||
 		fail "portal is still refused, although the rule from the log is in the INI" "the lines above say why" \
 			"$dir/portal/psql.log" "$dir/db/fairlead.ini" "$dir/db/sidecar.log"
-	pass "with exactly that rule it reaches it; the sidecar was not restarted"
+	pass "with exactly that rule it reaches it"
+}
+
+# Each workload holds a connection to PostgreSQL for as long as the query takes.
+hold_connections() { # WORKLOAD...
+	local name
+	for name in "$@"; do
+		start "psql-$name" "$dir/$name/held.log" "$pg/psql" -X -A -t -q -h "$dir/$name" -U app -d postgres -c 'select pg_sleep(60)'
+	done
+	until_true 10 are_held $# || fail "the connections of $* are not open" "the logs above say why" "$dir/shop/held.log" "$dir/portal/held.log"
+}
+
+are_held() { # NUMBER
+	[[ $(run_psql "$dir/postgres" "select count(*) from pg_stat_activity where query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()") == "$1" ]]
+}
+
+show_withdrawal() {
+	local mark status=0 began
+	step "The rule is withdrawn: first tried, then done, on open connections"
+	hold_connections shop portal
+	command_line fairlead-agent preview -c "$dir/db/fairlead.ini" "$dir/db/without-portal.ini"
+	"$dir/bin/fairlead-agent" preview -c "$dir/db/fairlead.ini" "$dir/db/without-portal.ini" >"$dir/db/preview.log" 2>&1 || status=$?
+	sed 's/^/      /' "$dir/db/preview.log"
+	((status == 1)) && grep -q "$(spiffe_id portal)" "$dir/db/preview.log" && ! grep -q "$(spiffe_id shop)" "$dir/db/preview.log" ||
+		fail "preview ended with status $status, and should have named portal alone" "see its output" "$dir/db/preview.log"
+	are_held 2 || fail "preview has changed something" "this is a defect of Fairlead: please report it" "$dir/db/sidecar.log"
+	pass "preview says what would be closed, and changes nothing"
+
+	mark=$(lines_of "$dir/db/sidecar.log") began=$EPOCHREALTIME
+	replace_ini db <"$dir/db/without-portal.ini"
+	await_line "$dir/db/sidecar.log" "$mark" '"reason":"policy_lost"' "the connection of portal was not closed"
+	expect_field peer "$(spiffe_id portal)" "$dir/db/sidecar.log"
+	note "portal's connection ended $(seconds_since "$began") s after the INI was replaced: reason policy_lost"
+	until_true 5 has_ended psql-portal && is_running psql-shop ||
+		fail "psql of portal has not ended, or psql of shop has" "see the access log" "$dir/db/sidecar.log" "$dir/shop/held.log"
+	stop psql-shop || fail "psql of shop does not end" "see its log" "$dir/shop/held.log"
+	pass "portal's open connection was closed, shop's was not"
 }
 
 # Starts pgbench and returns once its transactions run.
@@ -220,7 +256,7 @@ is_under_load() {
 
 show_rotation() {
 	local name mark mark_db mark_shop before=() after=() old_serial new_serial status=0
-	step "New certificates and new agents, under load"
+	step "New certificates, under load; nothing is restarted"
 	mark_db=$(lines_of "$dir/db/sidecar.log") mark_shop=$(lines_of "$dir/shop/sidecar.log")
 	old_serial=$(serial_of <"$dir/db/tls/tls.crt")
 	for name in shop db; do before+=("$(generation_of $name)"); done
@@ -229,7 +265,7 @@ show_rotation() {
 	for name in shop db; do
 		mark=$(lines_of "$dir/$name/sidecar.log")
 		renew $name
-		restart_agent $name "$mark"
+		await_generation $name "$mark"
 		after+=("$(field generation)")
 	done
 	new_serial=$(serial_of <"$dir/db/tls/tls.crt")
@@ -240,10 +276,10 @@ show_rotation() {
 	pass "both sidecars use the new certificates, and pgbench still runs"
 
 	ask_with_openssl "${port[db]}" -cert "$dir/shop/tls/tls.crt" -key "$dir/shop/tls/tls.key" </dev/null ||
-		fail "openssl s_client found no TLS there" "see its output" "$dir/ca/s_client.log" "$dir/db/sidecar.log"
+		fail "openssl s_client found no TLS there" "see its output" "$dir/s_client.log" "$dir/db/sidecar.log"
 	fact "was" "serial $old_serial"
-	fact "now" "serial $(serial_of <"$dir/ca/s_client.log")"
-	[[ $(serial_of <"$dir/ca/s_client.log") == "$new_serial" && $new_serial != "$old_serial" ]] ||
+	fact "now" "serial $(serial_of <"$dir/s_client.log")"
+	[[ $(serial_of <"$dir/s_client.log") == "$new_serial" && $new_serial != "$old_serial" ]] ||
 		fail "db does not show its new certificate, serial $new_serial" "see its log" "$dir/db/sidecar.log"
 	mark_db_new=$(lines_of "$dir/db/sidecar.log")
 	run_psql "$dir/shop" 'select 1' >"$dir/shop/psql.log" 2>&1 || fail "psql failed" "see its message" "$dir/shop/psql.log" "$dir/shop/sidecar.log"
@@ -265,4 +301,19 @@ show_rotation() {
 four_connections_done() { # MARK GENERATION
 	local pattern="\"generation\":$2,.*\"peer\":\"$(spiffe_id shop)\".*\"bytes_to_app\":[0-9]{5,},.*\"reason\":\"done\""
 	[[ $(tail -n "+$(($1 + 1))" "$dir/db/sidecar.log" | grep -cE "$pattern") == 4 ]]
+}
+
+show_state() {
+	local name
+	step "What is in force: for a person, on a terminal or in a browser"
+	command_line fairlead-agent status -c "$dir/db/fairlead.ini"
+	"$dir/bin/fairlead-agent" status -c "$dir/db/fairlead.ini" >"$dir/db/status.log" 2>&1 ||
+		fail "fairlead-agent status reports that db is not ready" "see its output" "$dir/db/status.log"
+	sed 's/^/      /' "$dir/db/status.log"
+	run_curl -f -o "$dir/db/page.html" "http://127.0.0.1:${port[admin_db]}/" 2>"$dir/db/curl.log" ||
+		fail "the page of db cannot be read" "see what curl says" "$dir/db/curl.log" "$dir/db/sidecar.log"
+	for name in shop portal; do
+		grep -q "$(spiffe_id "$name")" "$dir/db/page.html" || fail "the page of db does not name $name" "see the page" "$dir/db/page.html"
+	done
+	pass "the page http://127.0.0.1:${port[admin_db]}/ names db's peers, and who was refused"
 }

@@ -32,38 +32,14 @@ PYTHON
 
 # --- certificates -----------------------------------------------------------------------------------
 
-write_openssl_config() {
-	cat >"$dir/ca/openssl.cnf" <<'CNF'
-[req]
-distinguished_name = name
-prompt             = no
-[name]
-O = Fairlead quick start
-
-# The requirements of the SPIFFE X509-SVID standard for a signing certificate and for a workload's.
-[ca]
-basicConstraints = critical, CA:true
-keyUsage         = critical, keyCertSign, cRLSign
-subjectAltName   = URI:${ENV::SPIFFE_ID}
-[svid]
-basicConstraints = critical, CA:false
-keyUsage         = critical, digitalSignature
-extendedKeyUsage = serverAuth, clientAuth
-subjectAltName   = URI:${ENV::SPIFFE_ID}
-CNF
+make_ca() { # NAME: a folder with ca.key, ca.crt
+	"$dir/script/pki" ca "$dir/$1" $trust_domain >"$dir/$1.log" 2>&1 ||
+		fail "the CA could not be made" "its log, above, says why" "$dir/$1.log"
 }
 
-new_certificate() { # SPIFFE-ID SECTION KEY CERT [OPENSSL-OPTION...]
-	SPIFFE_ID=$1 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 \
-		-config "$dir/ca/openssl.cnf" -extensions "$2" -keyout "$3" -out "$4" "${@:5}" 2>>"$dir/ca/openssl.log"
-}
-
-make_ca() { # NAME: ca/NAME.key, ca/NAME.crt
-	new_certificate "spiffe://$trust_domain" ca "$dir/ca/$1.key" "$dir/ca/$1.crt"
-}
-
-issue() { # CA SPIFFE-ID KEY CERT
-	new_certificate "$2" svid "$3" "$4" -CA "$dir/ca/$1.crt" -CAkey "$dir/ca/$1.key"
+issue() { # CA SPIFFE-ID FOLDER: tls.key, tls.crt, ca.crt
+	"$dir/script/pki" svid "$dir/$1" "$2" "$3" 1 >>"$dir/$1.log" 2>&1 ||
+		fail "no certificate could be made for $2" "the log, above, says why" "$dir/$1.log"
 }
 
 # A new key and certificate, mounted as Kubernetes does it: the files are links through `..data`, which is
@@ -72,8 +48,7 @@ renew() { # WORKLOAD
 	local tls=$dir/$1/tls folder
 	mkdir -p "$tls"
 	folder=$(mktemp -d "$tls/..version.XXXX")
-	issue ca "$(spiffe_id "$1")" "$folder/tls.key" "$folder/tls.crt"
-	cp "$dir/ca/ca.crt" "$folder/ca.crt"
+	issue ca "$(spiffe_id "$1")" "$folder"
 	ln -s "${folder##*/}" "$tls/..next"
 	mv -T "$tls/..next" "$tls/..data"
 	ln -sf ..data/tls.key ..data/tls.crt ..data/ca.crt "$tls/"
@@ -95,7 +70,7 @@ bundle = $dir/$1/tls/ca.crt
 [sidecar]
 inbound  =
 outbound =
-control  =
+control  = $dir/$1/control.sock
 admin    = 127.0.0.1:${port[admin_$1]}
 drain    = 1s
 
@@ -237,10 +212,12 @@ generation_of() { # WORKLOAD
 	field generation
 }
 
-# Ends the agent and starts another; waits for a generation since MARK. The old agent may have sent it already.
-restart_agent() { # WORKLOAD MARK
-	local mark=$2
-	stop "$1-agent" || fail "the agent of $1 does not end" "see its log" "$dir/$1/agent.log"
-	start_agent "$1"
-	await_line "$dir/$1/sidecar.log" "$mark" '"msg":"generation in use"' "the sidecar of $1 did not take a new generation"
+# Puts a new INI in place in one step. Nothing is restarted: the agent notices.
+replace_ini() { # WORKLOAD < the new one
+	cat >"$dir/$1/.fairlead.ini.new"
+	mv "$dir/$1/.fairlead.ini.new" "$dir/$1/fairlead.ini"
+}
+
+await_generation() { # WORKLOAD MARK: one since that line of the sidecar's log
+	await_line "$dir/$1/sidecar.log" "$2" '"msg":"generation in use"' "the sidecar of $1 did not take a new generation"
 }
