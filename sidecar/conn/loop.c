@@ -31,7 +31,7 @@ static void init_scratch(struct fl_loop *loop, size_t buffer)
 	loop->scratch.sealed_cap = FL_TLS_SEALED_SIZE(buffer) + FL_TLS_OUT_RESERVE;
 	loop->scratch.sealed = fl_new(loop->scratch.sealed_cap);
 	loop->scratch.opened_cap = buffer + RECORD_ROOM;
-	loop->scratch.opened = fl_new(loop->scratch.opened_cap);
+	loop->scratch.opened = fl_net_new_buffer(loop->scratch.opened_cap);
 }
 
 /* The durations are set with the limits. */
@@ -113,7 +113,7 @@ void fl_loop_done(struct fl_loop *loop)
 	fl_quota_done(&loop->quota);
 	free(loop->own_ports);
 	free(loop->scratch.sealed);
-	free(loop->scratch.opened);
+	fl_net_free_buffer(loop->scratch.opened);
 }
 
 /* --- turns -------------------------------------------------------------------------------------- */

@@ -112,7 +112,7 @@ struct fl_loop {
 	struct {
 		uint8_t *sealed; /* ciphertext on its way out */
 		size_t sealed_cap;
-		uint8_t *opened; /* plaintext on its way out */
+		uint8_t *opened; /* plaintext on its way out; with room around it (net.h) */
 		size_t opened_cap;
 	} scratch;
 

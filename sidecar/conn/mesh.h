@@ -40,9 +40,10 @@ struct fl_mesh_ops {
 	/* In on_data: these bytes are the last, on_eof follows at once. */
 	bool (*read_is_last)(const struct fl_mesh *mesh);
 
-	/* 0: all in the kernel; 1: pending, stop producing until on_drain; a negative uv error: broken, reset it. more:
-	 * more bytes follow immediately, and both can go in one packet. */
-	int (*write)(struct fl_mesh *mesh, const uint8_t *data, size_t len, bool more);
+	/* 0: all in the kernel; 1: pending, stop producing until on_drain; a negative uv error: broken, reset it. data: the
+	 * room around it (net/net.h) may be overwritten. last: shutdown follows immediately, and both can go in one
+	 * packet. */
+	int (*write)(struct fl_mesh *mesh, uint8_t *data, size_t len, bool last);
 	bool (*pending)(const struct fl_mesh *mesh);
 	struct fl_debt (*debt)(const struct fl_mesh *mesh); /* as fl_sock_debt() */
 	void (*keep)(struct fl_mesh *mesh);                 /* as fl_sock_keep() */

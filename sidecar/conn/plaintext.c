@@ -146,14 +146,14 @@ static bool read_is_last(const struct fl_mesh *mesh)
 	return fl_sock_read_is_last(of_const(mesh)->sock);
 }
 
-static int write_mesh(struct fl_mesh *mesh, const uint8_t *data, size_t len, bool more)
+static int write_mesh(struct fl_mesh *mesh, uint8_t *data, size_t len, bool last)
 {
 	struct plaintext *plaintext = of(mesh);
 
 	if (plaintext->counter != NULL) {
 		fl_count(&plaintext->counter->bytes_to_mesh, len);
 	}
-	return more ? fl_sock_write_more(plaintext->sock, data, len)
+	return last ? fl_sock_write_more(plaintext->sock, data, len)
 		    : fl_sock_write(plaintext->sock, data, len);
 }
 

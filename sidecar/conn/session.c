@@ -42,7 +42,8 @@ const struct fl_states fl_session_states = {.object = "session",
 
 void fl_session_enter(struct fl_session *session, enum fl_session_state next)
 {
-	fl_states_enter(&fl_session_states, session->mesh.conn, &session->state, next);
+	fl_states_enter(&fl_session_states, session->loop, session->mesh.conn, &session->state,
+			next);
 }
 
 /* --- birth and end ---------------------------------------------------------------------------- */
@@ -60,6 +61,9 @@ struct fl_session *fl_session_new(struct fl_conn *conn, const struct fl_mesh_eve
 					 .events = events,
 					 .user = &session->mesh,
 					 .conn = fl_conn_ref(conn)};
+	session->loop = loop;
+	session->share = fl_share_ref(conn->share);
+	session->lane = conn->lane;
 	session->is_client = is_client;
 	session->state = is_client ? FL_SESSION_DIALING : FL_SESSION_HANDSHAKE;
 	session->started_ns = conn->started_ns;
@@ -70,14 +74,13 @@ struct fl_session *fl_session_new(struct fl_conn *conn, const struct fl_mesh_eve
 
 static void give_slot_back(struct fl_session *session)
 {
-	fl_slots_release(&fl_session_loop(session)->slots[session->mesh.conn->direction],
-			 &session->slot);
+	fl_slots_release(&session->loop->slots[fl_session_direction(session)], &session->slot);
 }
 
 /* Releases everything except the memory; the socket is gone already. */
 void fl_session_release(struct fl_session *session)
 {
-	struct fl_loop *loop = fl_session_loop(session);
+	struct fl_loop *loop = session->loop;
 	bool held_slot = session->state < FL_SESSION_READY;
 
 	fl_session_enter(session, FL_SESSION_CLOSED);
@@ -94,6 +97,7 @@ void fl_session_release(struct fl_session *session)
 	if (held_slot) {
 		give_slot_back(session);
 	}
+	fl_share_unref(session->share);
 	fl_conn_unref(session->mesh.conn);
 	if (held_slot) {
 		fl_loop_serve_waiting(loop);
@@ -108,7 +112,7 @@ void fl_session_end_socket(struct fl_session *session, bool gently)
 	if (sock == NULL) {
 		return;
 	}
-	if (gently && !fl_session_loop(session)->stopping) {
+	if (gently && !session->loop->stopping) {
 		fl_sock_hang_up(sock, FL_SESSION_LINGER_MS);
 	} else {
 		fl_sock_reset(sock);
@@ -117,8 +121,8 @@ void fl_session_end_socket(struct fl_session *session, bool gently)
 
 static void count_failed(const struct fl_session *session, enum fl_reason reason)
 {
-	struct fl_loop *loop = fl_session_loop(session);
-	enum fl_direction direction = session->mesh.conn->direction;
+	struct fl_loop *loop = session->loop;
+	enum fl_direction direction = fl_session_direction(session);
 	const struct fl_tls_failure *failure = fl_session_failure(&session->mesh);
 
 	fl_count(&loop->counters.handshakes_failed[direction][reason], 1);
@@ -174,7 +178,7 @@ static void fail_tls(struct fl_session *session)
 
 static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, size_t len)
 {
-	struct fl_loop *loop = fl_session_loop(session);
+	struct fl_loop *loop = session->loop;
 
 	return (struct fl_tls_io){.in = data,
 				  .in_len = len,
@@ -264,7 +268,7 @@ static void hold(struct fl_session *session, const struct fl_tls_io *io)
 /* Opens all of the input: bytes that the user cannot accept wait in the user's own bounded queue. */
 static void open_records(struct fl_session *session, struct fl_tls_io *io)
 {
-	struct fl_loop *loop = fl_session_loop(session);
+	struct fl_loop *loop = session->loop;
 	enum fl_tls_step step;
 	size_t len;
 
@@ -326,7 +330,7 @@ static void acknowledge(struct fl_session *session, bool is_alone)
 
 static void established(struct fl_session *session, struct fl_tls_io *io)
 {
-	struct fl_loop *loop = fl_session_loop(session);
+	struct fl_loop *loop = session->loop;
 	bool is_alone = io->in_len == 0;
 
 	if (is_one_sided(session)) {
@@ -336,12 +340,12 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	fl_session_enter(session, FL_SESSION_READY);
 	fl_deadline_drop(&session->deadline);
 	give_slot_back(session);
-	fl_slots_note_passed(&loop->slots[session->mesh.conn->direction], session->mesh.conn->lane,
+	fl_slots_note_passed(&loop->slots[fl_session_direction(session)], session->lane,
 			     uv_now(loop->uv));
-	fl_counters_handshake(&loop->counters, session->mesh.conn->direction,
+	fl_counters_handshake(&loop->counters, fl_session_direction(session),
 			      uv_hrtime() - session->started_ns);
 	if (fl_tls_resumed(session->tls)) {
-		fl_count(&loop->counters.handshakes_resumed[session->mesh.conn->direction], 1);
+		fl_count(&loop->counters.handshakes_resumed[fl_session_direction(session)], 1);
 	} else {
 		fl_session_drop_offered(session);
 	}
@@ -452,7 +456,7 @@ const struct fl_sock_events fl_session_sock_events = {.on_data = on_sock_data,
 
 void fl_session_start_clock(struct fl_session *session)
 {
-	fl_deadline_add(&fl_session_loop(session)->handshaking, &session->deadline, on_deadline);
+	fl_deadline_add(&session->loop->handshaking, &session->deadline, on_deadline);
 }
 
 bool fl_session_accept(struct fl_conn *conn, struct fl_sock *sock,
@@ -497,7 +501,7 @@ bool fl_session_make_room(struct fl_loop *loop, uint32_t lane, unsigned patience
 	fl_sock_read_now(session->sock, buf,
 			 sizeof(buf)); /* bytes in the kernel's buffer have arrived in time */
 	if (session->state == FL_SESSION_HANDSHAKE) {
-		fl_slots_note_silent(slots, session->mesh.conn->lane);
+		fl_slots_note_silent(slots, session->lane);
 		fl_session_fail(session, FL_REASON_CROWDED_OUT);
 	}
 	return true;

@@ -9,7 +9,7 @@ static bool expects(void *user, const char *id, size_t id_len)
 
 static void start_handshake(struct fl_session *session)
 {
-	const struct fl_share *share = session->mesh.conn->share;
+	const struct fl_share *share = session->share;
 	const struct fl_conf_upstream *upstream = session->mesh.conn->upstream;
 	bool any_of_ours = upstream->peer_count == 0;
 

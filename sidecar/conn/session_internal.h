@@ -29,6 +29,8 @@ struct fl_session {
 	struct fl_corpse corpse; /* first member: buried when closed */
 	struct fl_mesh mesh;
 	struct fl_session *prev, *next;
+	struct fl_loop *loop;
+	struct fl_share *share;      /* a reference: the engine's */
 	struct fl_sock *sock;        /* NULL while dialing, and after its end */
 	struct fl_dialer dialer;     /* client */
 	struct fl_tls *tls;          /* NULL while dialing */
@@ -37,6 +39,7 @@ struct fl_session {
 	struct fl_held *held;
 	struct fl_held *unsent; /* the end of our handshake, sent with our first bytes */
 	uint64_t started_ns;    /* of the handshake */
+	uint32_t lane;          /* of the slot */
 	uint32_t offered;       /* client: number of the session that the hello offers, 0: none */
 	uint8_t state;          /* enum fl_session_state */
 	bool is_client;
@@ -55,9 +58,9 @@ static inline struct fl_session *fl_session_of(const struct fl_mesh *mesh)
 	return FL_CONTAINER_OF(mesh, struct fl_session, mesh);
 }
 
-static inline struct fl_loop *fl_session_loop(const struct fl_session *session)
+static inline enum fl_direction fl_session_direction(const struct fl_session *session)
 {
-	return session->mesh.conn->loop;
+	return session->is_client ? FL_OUTBOUND : FL_INBOUND;
 }
 
 /* session.c */

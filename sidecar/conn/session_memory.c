@@ -7,7 +7,7 @@
 
 static uint64_t now_of(const struct fl_session *session)
 {
-	return uv_now(session->mesh.conn->loop->uv);
+	return uv_now(session->loop->uv);
 }
 
 /* NULL: nothing is remembered. */
@@ -33,11 +33,10 @@ static struct fl_resume *find_or_make(const struct fl_session *session)
 /* May later sessions resume this one, and may this one resume earlier ones? */
 static bool may_resume(const struct fl_session *session)
 {
-	const struct fl_loop *loop = session->mesh.conn->loop;
+	const struct fl_loop *loop = session->loop;
 
 	return loop->share != NULL &&
-	       fl_generation_may_resume(session->mesh.conn->share->generation,
-					loop->share->generation);
+	       fl_generation_may_resume(session->share->generation, loop->share->generation);
 }
 
 bool fl_session_offer(struct fl_session *session)

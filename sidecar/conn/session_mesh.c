@@ -34,13 +34,13 @@ static void read_stop(struct fl_mesh *mesh)
 	fl_sock_read_stop(session->sock);
 }
 
-static int write_mesh(struct fl_mesh *mesh, const uint8_t *data, size_t len, bool more)
+static int write_mesh(struct fl_mesh *mesh, uint8_t *data, size_t len, bool last)
 {
 	struct fl_session *session = fl_session_of(mesh);
 	struct fl_tls_io io = fl_session_io_to_send(session);
 	int rc = fl_tls_write(session->tls, &io, data, len);
 
-	return rc == 0 ? fl_session_send(session, &io, more) : UV_EPROTO;
+	return rc == 0 ? fl_session_send(session, &io, last) : UV_EPROTO;
 }
 
 /* The socket is being read anyway: incoming bytes are held. */

@@ -20,8 +20,8 @@ struct fl_states {
 bool fl_states_allow(const struct fl_states *states, unsigned from, unsigned to);
 
 /* Sets *state to next, and logs that at level debug. An illegal transition is a broken invariant: it ends the process
- * (FL_REQUIRE). conn: named in the line. */
-void fl_states_enter(const struct fl_states *states, const struct fl_conn *conn, uint8_t *state,
-		     unsigned next);
+ * (FL_REQUIRE). conn: named in the line; NULL: the object has none now. */
+void fl_states_enter(const struct fl_states *states, struct fl_loop *loop,
+		     const struct fl_conn *conn, uint8_t *state, unsigned next);
 
 #endif

@@ -79,7 +79,8 @@ const struct fl_states fl_stranger_states = {.object = "stranger",
 
 static void enter(struct fl_stranger *stranger, enum fl_stranger_state next)
 {
-	fl_states_enter(&fl_stranger_states, stranger->conn, &stranger->state, next);
+	fl_states_enter(&fl_stranger_states, stranger->conn->loop, stranger->conn, &stranger->state,
+			next);
 }
 
 /* --- end ---------------------------------------------------------------------------------------- */

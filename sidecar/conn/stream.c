@@ -64,13 +64,13 @@ static struct fl_loop *loop_of(const struct fl_stream *stream)
 
 void fl_stream_enter(struct fl_stream *stream, enum fl_stream_state next)
 {
-	fl_states_enter(&fl_stream_states, stream->conn, &stream->state, next);
+	fl_states_enter(&fl_stream_states, loop_of(stream), stream->conn, &stream->state, next);
 }
 
 /* --- the mesh side ------------------------------------------------------------------------------ */
 
 /* If the source ends with these bytes, they go out in one packet with the FIN. */
-static int mesh_write(struct fl_stream *stream, const uint8_t *data, size_t len)
+static int mesh_write(struct fl_stream *stream, uint8_t *data, size_t len)
 {
 	return stream->mesh->ops->write(stream->mesh, data, len, fl_sock_read_is_last(stream->app));
 }

@@ -309,11 +309,25 @@ int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user)
 	return 0;
 }
 
+uint8_t *fl_net_new_buffer(size_t cap)
+{
+	uint8_t *all = fl_new(FL_NET_HEADROOM + cap + FL_NET_TAILROOM);
+
+	return all + FL_NET_HEADROOM;
+}
+
+void fl_net_free_buffer(uint8_t *buffer)
+{
+	if (buffer != NULL) {
+		free(buffer - FL_NET_HEADROOM);
+	}
+}
+
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap)
 {
 	*net = (struct fl_net){.loop = loop,
 			       .read_cap = read_cap,
-			       .read_buf = fl_new(read_cap),
+			       .read_buf = fl_net_new_buffer(read_cap),
 			       .farewells_max = FAREWELLS_MAX,
 			       .keep_s = FL_KEEP_S};
 }
@@ -321,6 +335,6 @@ void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap)
 void fl_net_done(struct fl_net *net)
 {
 	FL_REQUIRE(net->open == 0);
-	free(net->read_buf);
+	fl_net_free_buffer(net->read_buf);
 	net->read_buf = NULL;
 }

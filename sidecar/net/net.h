@@ -13,9 +13,18 @@
 #include "base/err.h"
 #include "net/ports.h"
 
+/* Bytes before and after what on_data gets that its user may write to, for a header and an end of its own: so bytes are
+ * framed where they are. */
+#define FL_NET_HEADROOM 96u
+#define FL_NET_TAILROOM 32u
+
+/* Returns zeroed room for cap bytes and what is around them; fl_net_free_buffer() frees it. NULL is fine there. */
+uint8_t *fl_net_new_buffer(size_t cap);
+void fl_net_free_buffer(uint8_t *buffer);
+
 struct fl_net {
 	uv_loop_t *loop;
-	uint8_t *read_buf;        /* owned */
+	uint8_t *read_buf;        /* owned; fl_net_new_buffer() */
 	size_t read_cap;          /* bytes: `[limits] buffer` */
 	struct fl_poller *poller; /* owned; NULL while nothing is open */
 	size_t open;              /* sockets and listeners not yet freed */

@@ -24,7 +24,8 @@ struct fl_sock;
 /* All are required. user is what fl_sock_set_user() set. */
 struct fl_sock_events {
 	void (*on_data)(void *user, uint8_t *data,
-			size_t len);  /* data is writable scratch; len > 0 */
+			size_t len);  /* data is writable scratch, and so is the room around it
+				       * (net.h); len > 0 */
 	void (*on_eof)(void *user);   /* FIN; reading has stopped; once more for each read_start */
 	void (*on_drain)(void *user); /* pending is empty again */
 	/* Negative uv error; only fl_sock_close/reset make sense now. Also reported for a socket
@@ -43,7 +44,8 @@ int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
 void fl_sock_set_user(struct fl_sock *sock, const struct fl_sock_events *events, void *user);
 
 /* Reads what has already arrived, without waiting for the loop: on_data or on_error may run inside,
- * once. buf of cap bytes replaces the loop's buffer, which may be in use. An end is left for
+ * once. buf of cap bytes replaces the loop's buffer, which may be in use; it has room around it only
+ * if the user of on_data writes there. An end is left for
  * fl_sock_read_start(). */
 void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap);
 void fl_sock_read_start(struct fl_sock *sock);

@@ -73,7 +73,7 @@ static bool ends_the_process(const struct fl_states *states, unsigned from, unsi
 
 		(void)signal(SIGABRT, SIG_DFL);
 		(void)close(STDERR_FILENO);
-		fl_states_enter(states, &conn, &state, to);
+		fl_states_enter(states, heart.loop, &conn, &state, to);
 		_exit(state == to ? 0 : 1);
 	}
 	cr_assert_eq(waitpid(child, &status, 0), child);

@@ -78,7 +78,7 @@ Test(state, a_legal_transition_is_made)
 	struct fl_conn conn = {.loop = &loop};
 	uint8_t state = FL_STREAM_OPEN;
 
-	fl_states_enter(&fl_stream_states, &conn, &state, FL_STREAM_HALF_APP);
+	fl_states_enter(&fl_stream_states, &loop, &conn, &state, FL_STREAM_HALF_APP);
 	cr_expect_eq(state, FL_STREAM_HALF_APP);
 }
 
@@ -87,5 +87,5 @@ Test(state, an_illegal_transition_ends_the_process, .signal = SIGABRT)
 	struct fl_conn conn = {.loop = &loop};
 	uint8_t state = FL_STREAM_FINISHED;
 
-	fl_states_enter(&fl_stream_states, &conn, &state, FL_STREAM_OPEN);
+	fl_states_enter(&fl_stream_states, &loop, &conn, &state, FL_STREAM_OPEN);
 }
