@@ -352,3 +352,8 @@ void fl_tls_global_done(void)
 {
 	wolfSSL_Cleanup();
 }
+
+void fl_tls_thread_done(void)
+{
+	wc_ecc_fp_free();
+}

@@ -89,6 +89,9 @@ struct fl_tls_ctx;
 /* Once a process, before the first thread: library initialisation and CPU detection. */
 int fl_tls_global_init(struct fl_err *err) FL_MUST_USE;
 void fl_tls_global_done(void);
+/* At the end of every other thread that made handshakes: frees what wolfSSL keeps for the thread, tables of the public keys that
+ * it has verified with (4 or 6 KiB each, at most 16 of a curve). */
+void fl_tls_thread_done(void);
 /* Call it after that. Returns a sentence for the log about a fault that we work around, or NULL. */
 const char *fl_tls_warning(void);
 

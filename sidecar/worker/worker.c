@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "conn/connections.h"
+#include "tls/tls.h"
 #include "worker/budget.h"
 
 #define MANY_LANES 1024u /* enough lanes that destinations, or networks, seldom share one */
@@ -225,6 +226,7 @@ static void run(void *arg)
 {
 	(void)pthread_setname_np(pthread_self(), "fl-worker");
 	run_loop(arg);
+	fl_tls_thread_done();
 }
 
 int fl_worker_start(struct fl_worker *worker, struct fl_err *err)

@@ -4,6 +4,8 @@
  * functions here, which count, and refuse when told to. */
 #include "pair.h"
 
+#include <link.h>
+
 static size_t in_use, peak, blocks;
 
 /* Of the allocations to come, the one with this number fails (-1: none), and with `for_good` all
@@ -137,6 +139,54 @@ Test(memory, idle_connection__small)
 	cr_assert_leq(sizeof(struct fl_tls), 88);
 }
 
+/* --- a thread
+ * ------------------------------------------------------------------------------------ */
+
+static int own_tls_size(struct dl_phdr_info *info, size_t size, void *user)
+{
+	(void)size;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type == PT_TLS) {
+			*(size_t *)user = info->dlpi_phdr[i].p_memsz;
+		}
+	}
+	return 1; /* the program itself comes first */
+}
+
+/* glibc writes zeros to all of it when a thread starts. */
+Test(memory, thread_local_variables__small)
+{
+	size_t size = 0;
+
+	dl_iterate_phdr(own_tls_size, &size);
+	cr_assert_gt(size, 0);
+	cr_assert_leq(size, 8192, "%zu bytes", size);
+}
+
+/* wolfSSL verifies faster with a table for a public key that it has seen twice. */
+Test(memory, tables_of_public_keys__made_when_needed_and_freed)
+{
+	struct pair pair;
+	size_t before;
+
+	count_allocations();
+	pair_open(&pair, NULL, NULL);
+	fl_tls_thread_done();
+	before = in_use;
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 4; i++) {
+			pair_handshake(&pair);
+			ASSERT_UP(&pair);
+			pair_again(&pair, NULL, NULL);
+		}
+		cr_assert_geq(in_use, before + 4096, "there is a table");
+		fl_tls_thread_done();
+		cr_assert_lt(in_use, before + 4096, "there is none");
+	}
+	pair_close(&pair);
+	cr_assert_eq(in_use, 0);
+}
+
 /* --- before authentication
  * ----------------------------------------------------------------------- */
 
@@ -198,6 +248,7 @@ static bool starve(struct pair *pair, const struct side_spec *client,
 		   const struct side_spec *server, const struct fl_tls_saved *saved, long number,
 		   bool all_after)
 {
+	fl_tls_thread_done(); /* tables of public keys are made anew in each of these handshakes, or fail to be */
 	size_t before = in_use;
 	has_failed = false;
 	failing = number;
@@ -224,6 +275,7 @@ static bool starve(struct pair *pair, const struct side_spec *client,
 	failing = -1;
 	side_disconnect(&pair->client);
 	side_disconnect(&pair->server);
+	fl_tls_thread_done();
 	cr_assert_eq(in_use, before, "allocation %ld: %zu bytes leaked", number, in_use - before);
 	return has_failed;
 }

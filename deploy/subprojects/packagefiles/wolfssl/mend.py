@@ -2,12 +2,81 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One C file of wolfSSL 5.9.2, mended: mend.py FILE prints it.
 
-Each mend says why, and replaces a passage that has to be there exactly once, so that another wolfSSL is noticed at once.
+Each mend says why, and replaces a passage that has to be there exactly once, or as often as it says, so that another wolfSSL is noticed at once.
 """
 import sys
 from pathlib import Path
 
+
+def tables_on_the_heap(name, curves, variants):
+    """Mends for sp_*.c: the tables of public keys seen twice (FP_ECC) are allocated when there is such a key.
+
+    As thread-local arrays they are 162 KB of each thread, and glibc writes zeros to all of it when the thread starts, in programs,
+    too, that never verify anything. curves: (bits, the functions that fill a table). variants: how often the code is there, by the
+    size of its tables."""
+    mends = []
+    for bits, fills in curves:
+        for size in variants:
+            mends.append(('Tables on the heap.', f'''    sp_table_entry_{bits} table[{size}];
+    /* Count of entries in table. */
+    word32 cnt;
+    /* Point and table set in entry. */
+    int set;
+}} sp_cache_{bits}_t;
+''', f'''    sp_table_entry_{bits}* table;
+    /* Count of entries in table. */
+    word32 cnt;
+    /* Point and table set in entry. */
+    int set;
+}} sp_cache_{bits}_t;
+
+static int sp_cache_has_table_{bits}(sp_cache_{bits}_t* cache)
+{{
+    if (cache->table == NULL)
+        cache->table = (sp_table_entry_{bits}*)XMALLOC({size} * sizeof(sp_table_entry_{bits}), NULL, DYNAMIC_TYPE_ECC);
+    return cache->table != NULL;
+}}
+'''))
+        for fill in fills:
+            mends.append(('Without memory for a table there is none, and the next use tries again.', f'''        if (cache->cnt == 2)
+            {fill}(''', f'''        if (cache->cnt == 2 && !sp_cache_has_table_{bits}(cache))
+            cache->cnt = 1;
+        if (cache->cnt == 2)
+            {fill}(''', len(variants)))
+    end = '#endif /* WOLFSSL_HAVE_SP_ECC */\n'
+    forget = ''.join(f'''    for (i = 0; i < FP_ENTRIES; i++)
+        XFREE(sp_cache_{bits}[i].table, NULL, DYNAMIC_TYPE_ECC);
+    XMEMSET(sp_cache_{bits}, 0, sizeof(sp_cache_{bits}));
+    sp_cache_{bits}_last = -1;
+''' for bits, _ in curves)
+    mends.append(('A thread frees its tables when it ends: ecc.c, where these functions were, has none any more.', end, f'''void wc_ecc_fp_init(void)
+{{
+}}
+
+void wc_ecc_fp_free(void)
+{{
+    int i;
+
+{forget}}}
+{end}'''))
+    return {name: mends}
+
+
 MENDS = {
+    'src/ecc.c': [
+        ('The tables of FP_ECC for curves that sp_*.c does not have: there are none such here, and each thread had 48 KB for them.',
+         '''#include <wolfssl/wolfcrypt/ecc.h>
+''',
+         '''#include <wolfssl/wolfcrypt/ecc.h>
+#undef FP_ECC
+'''),
+    ],
+    **tables_on_the_heap('src/sp_x86_64.c', [
+        ('256', ['sp_256_gen_stripe_table_4', 'sp_256_gen_stripe_table_avx2_4']),
+        ('384', ['sp_384_gen_stripe_table_6', 'sp_384_gen_stripe_table_avx2_6'])], [64]),
+    **tables_on_the_heap('src/sp_arm64.c', [
+        ('256', ['sp_256_gen_stripe_table_4']),
+        ('384', ['sp_384_gen_stripe_table_6'])], [64, 256]),
     'src/tls.c': [
         ('What is wrong with one extension is not that another one, which was not looked at any more, is missing.',
          '''    if (IsAtLeastTLSv1_3(ssl->version) && msgType == client_hello && isRequest) {
@@ -384,9 +453,9 @@ def main():
     path = Path(sys.argv[1])
     name = '/'.join(path.parts[-2:])
     text = path.read_text(encoding='utf-8')
-    for why, old, new in MENDS[name]:
-        if text.count(old) != 1:
-            sys.exit(f'{path}: a passage to be mended is there {text.count(old)} times, not once ({why})')
+    for why, old, new, *times in MENDS[name]:
+        if text.count(old) != (times[0] if times else 1):
+            sys.exit(f'{path}: a passage to be mended is there {text.count(old)} times ({why})')
         text = text.replace(old, new)
     sys.stdout.write(text)
 
