@@ -48,6 +48,8 @@ enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure)
 		return FL_REASON_PEER_ALERT;
 	case FL_TLS_CAUSE_PROTOCOL:
 		return FL_REASON_TLS_PROTOCOL;
+	case FL_TLS_CAUSE_NO_SIGNATURE:
+		return FL_REASON_SIGNATURE_UNAVAILABLE;
 	case FL_TLS_CAUSE_NONE:
 	case FL_TLS_CAUSE_INTERNAL:
 		break;

@@ -66,6 +66,8 @@
 	X(DRAIN, "drain", ENDED, "the sidecar stops")                                                                     \
 	X(ABORTED, "aborted", ENDED,                                                                                      \
 	  "the kernel of this machine ended the connection, as `ss --kill` asks it to")                                   \
+	X(SIGNATURE_UNAVAILABLE, "signature_unavailable", ENDED,                                                          \
+	  "the agent, which has our private key, did not sign the handshake: is it running?")                             \
 	X(INTERNAL, "internal", ENDED, "out of memory, or a defect of ours")
 
 enum fl_reason {

@@ -150,6 +150,11 @@ int fl_key_of_info(struct fl_span info, struct fl_public_key *ret)
 	return 0;
 }
 
+void fl_key_name(const struct fl_public_key *key, uint8_t ret[FL_DIGEST_LEN])
+{
+	fl_digest(&key->info, 1, ret);
+}
+
 int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err)
 {
 	if (!kinds[key->kind].taken) {

@@ -5,6 +5,15 @@
  * any. */
 #include "base/err.h"
 #include "base/mem.h"
+#include "pki/digest.h"
+
+/* SignatureScheme of RFC 8446 section 4.2.3, those of the kinds of keys that we accept. */
+#define FL_SCHEME_ECDSA_P256_SHA256 0x0403u
+#define FL_SCHEME_ECDSA_P384_SHA384 0x0503u
+#define FL_SCHEME_RSA_PSS_SHA256 0x0804u
+#define FL_SCHEME_RSA_PSS_SHA384 0x0805u
+#define FL_SCHEME_RSA_PSS_SHA512 0x0806u
+#define FL_SCHEME_ED25519 0x0807u
 
 /* id, name for people, do we accept it */
 #define FL_KEY_KINDS(X)                                                                            \
@@ -34,6 +43,9 @@ struct fl_public_key {
 /* Reads a SubjectPublicKeyInfo. Errors: FL_ERR_INVALID if it is not DER. An unknown kind is no
  * error here. */
 int fl_key_of_info(struct fl_span info, struct fl_public_key *ret) FL_MUST_USE;
+
+/* The name by which agent and sidecar call the key of a certificate: the digest of its SubjectPublicKeyInfo. */
+void fl_key_name(const struct fl_public_key *key, uint8_t ret[FL_DIGEST_LEN]);
 
 /* Do we accept keys of this kind and size? Errors: FL_ERR_INVALID, "its key is ..." and the
  * remedy. */

@@ -165,6 +165,14 @@ static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 	if (fl_wolf_set_chain(ctx->wolf, &c->chain, leaf.key.kind) != 0) {
 		return fl_err_set(err, FL_ERR_NOMEM, "our certificate chain: out of memory");
 	}
+	ctx->own_key = leaf.key;
+	fl_key_name(&leaf.key, ctx->own_key_name);
+	if (c->key.len == 0) {
+		ctx->signs_elsewhere = true;
+		return fl_wolf_set_absent_key(ctx->wolf, &leaf.key) == 0
+			       ? 0
+			       : fl_err_set(err, FL_ERR_NOMEM, "our certificate: out of memory");
+	}
 	rc = wolfSSL_CTX_use_PrivateKey_buffer(ctx->wolf, c->key.data, (long)c->key.len,
 					       WOLFSSL_FILETYPE_ASN1);
 	if (rc != WOLFSSL_SUCCESS) {

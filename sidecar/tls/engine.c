@@ -64,6 +64,9 @@ static enum fl_tls_step stop(struct fl_tls *tls, int rc)
 	if (error == WOLFSSL_ERROR_WANT_READ) {
 		return FL_TLS_MORE;
 	}
+	if (error == WC_NO_ERR_TRACE(WC_PENDING_E) && tls->state == FL_TLS_STATE_HANDSHAKE) {
+		return FL_TLS_SIGNING;
+	}
 	if (error == WOLFSSL_ERROR_ZERO_RETURN && tls->state == FL_TLS_STATE_OPEN) {
 		tls->state = FL_TLS_STATE_EOF;
 		return FL_TLS_EOF;
@@ -170,6 +173,18 @@ enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io)
 		return give_back(tls, stop(tls, rc));
 	}
 	return give_back(tls, establish(tls));
+}
+
+void fl_tls_refuse_signature(struct fl_tls *tls, struct fl_tls_io *io, const char *text)
+{
+	if (tls->state == FL_TLS_STATE_FAILED) {
+		return;
+	}
+	lend(tls, io);
+	fl_tls_fail_signature(tls, text);
+	fl_tls_send_alert(tls, tls->failure->alert);
+	tls->state = FL_TLS_STATE_FAILED;
+	(void)give_back(tls, FL_TLS_FAILED);
 }
 
 enum fl_tls_step fl_tls_read(struct fl_tls *tls, struct fl_tls_io *io, uint8_t *buf, size_t cap,

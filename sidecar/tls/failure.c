@@ -367,3 +367,14 @@ void fl_tls_fail_alert(struct fl_tls *tls, uint8_t alert)
 		put(failure, "we ended the connection with alert %u", alert);
 	}
 }
+
+void fl_tls_fail_signature(struct fl_tls *tls, const char *text)
+{
+	struct fl_tls_failure *failure = begin(tls);
+
+	if (failure != NULL) {
+		failure->cause = FL_TLS_CAUSE_NO_SIGNATURE;
+		failure->alert = FL_ALERT_INTERNAL_ERROR;
+		put(failure, "%s", text);
+	}
+}

@@ -11,6 +11,7 @@ void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, struct fl_tls_peer 
 		      const struct fl_err *detail);
 void fl_tls_fail_error(struct fl_tls *tls, int wolf_error);
 void fl_tls_fail_alert(struct fl_tls *tls, uint8_t alert);
+void fl_tls_fail_signature(struct fl_tls *tls, const char *text);
 void fl_tls_failure_free(struct fl_tls *tls);
 
 #endif

@@ -18,6 +18,10 @@
  * peers (struct fl_tls_peers). fl_tls_peer_judge() judges it again under another context, with the
  * same code as the handshake.
  *
+ * The private key may be elsewhere: of credentials without one, an engine asks its caller for the one signature that a
+ * full handshake needs (FL_TLS_SIGNING, fl_tls_to_sign()), and goes on when it gets it. wolfSSL checks it with the public
+ * key of our certificate before it goes out, as it does with a signature of its own.
+ *
  * Resumption: a handshake by ticket proves that the peer is the one of an earlier full handshake,
  * but presents no certificate. So its identity comes from what we stored then: the chain's digest
  * encrypted in the ticket (server), or the peer beside the saved session (client). That chain is
@@ -96,8 +100,8 @@ void fl_tls_thread_done(void);
 const char *fl_tls_warning(void);
 
 /* Copies what it needs of credentials, except that it keeps a pointer to credentials->bundles'
- * trust domain names and to the CRLs: credentials must outlive the context. Thread: any; then the one that uses
- * it. */
+ * trust domain names, to the CRLs and to our leaf: credentials must outlive the context. An empty credentials->key: it is
+ * elsewhere. Thread: any; then the one that uses it. */
 int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		   enum fl_tls_role role, struct fl_tls_ctx **ret, struct fl_err *err) FL_MUST_USE;
 void fl_tls_ctx_free(struct fl_tls_ctx *ctx); /* engines must be gone */
@@ -123,11 +127,17 @@ struct fl_tls_io {
 	size_t in_len;
 	uint8_t *out;
 	size_t out_len, out_cap;
+	/* fl_tls_handshake() after FL_TLS_SIGNING: the signature; otherwise NULL. */
+	const uint8_t *signature;
+	size_t signature_len;
 };
 
 enum fl_tls_step {
 	FL_TLS_MORE,        /* progress needs more input; all of in is consumed */
 	FL_TLS_ESTABLISHED, /* handshake over, peer verified; in may hold the first records */
+	/* the handshake needs a signature: fl_tls_to_sign(); in may hold bytes that are not due yet. Without a signature
+	 * the next call says the same again. */
+	FL_TLS_SIGNING,
 	FL_TLS_EOF, /* the peer sent close_notify: no more plaintext will come, writing goes on */
 	FL_TLS_FAILED, /* dead; fl_tls_failure() says why; out may hold an alert */
 };
@@ -158,9 +168,25 @@ void fl_tls_saved_free(struct fl_tls_saved *saved); /* wipes; NULL is fine */
  * `expect` refuses it, or the session does not fit the context. The engine keeps a copy. */
 bool fl_tls_resume(struct fl_tls *tls, const struct fl_tls_saved *saved);
 
-/* Drives the handshake. A client's first call has no input. MORE, ESTABLISHED or
+/* Drives the handshake. A client's first call has no input. MORE, SIGNING, ESTABLISHED or
  * FAILED. */
 enum fl_tls_step fl_tls_handshake(struct fl_tls *tls, struct fl_tls_io *io);
+
+/* What an engine that is FL_TLS_SIGNING needs: the signature of a CertificateVerify (RFC 8446 section 4.4.3) by the key of
+ * our certificate. */
+#define FL_TLS_HASH_MAX 48u
+struct fl_tls_to_sign {
+	enum fl_tls_role role; /* ours: it decides the context string */
+	uint16_t scheme;       /* SignatureScheme, RFC 8446 section 4.2.3 */
+	const uint8_t
+		*key; /* its name, FL_DIGEST_LEN bytes (pki/key.h); borrowed from the context */
+	uint8_t hash[FL_TLS_HASH_MAX]; /* of the transcript */
+	size_t hash_len;
+};
+void fl_tls_to_sign(const struct fl_tls *tls, struct fl_tls_to_sign *ret);
+/* There will be no signature: the handshake fails with FL_TLS_CAUSE_NO_SIGNATURE and that sentence, and the alert
+ * internal_error. */
+void fl_tls_refuse_signature(struct fl_tls *tls, struct fl_tls_io *io, const char *text);
 
 /* Opens records: at most cap bytes of plaintext into buf, their number in *ret_len (0 is possible
  * with MORE, EOF, FAILED). MORE with *ret_len == cap: call again, there may be more. With a cap of
@@ -182,12 +208,13 @@ void fl_tls_alert(struct fl_tls *tls, struct fl_tls_io *io, uint8_t alert);
 /* Why an engine failed. The caller derives the `reason` that users see from cause and rule. */
 enum fl_tls_cause {
 	FL_TLS_CAUSE_NONE,
-	FL_TLS_CAUSE_CERTIFICATE, /* rule says which */
-	FL_TLS_CAUSE_NOT_TLS,     /* plaintext or garbage where a TLS record was due */
-	FL_TLS_CAUSE_VERSION,     /* the peer does not speak TLS 1.3 */
-	FL_TLS_CAUSE_PARAMETERS,  /* no common cipher or group */
-	FL_TLS_CAUSE_PEER_ALERT,  /* the peer refused us: alert holds its number */
-	FL_TLS_CAUSE_PROTOCOL,    /* a broken, tampered or unexpected record or message */
+	FL_TLS_CAUSE_CERTIFICATE,  /* rule says which */
+	FL_TLS_CAUSE_NOT_TLS,      /* plaintext or garbage where a TLS record was due */
+	FL_TLS_CAUSE_VERSION,      /* the peer does not speak TLS 1.3 */
+	FL_TLS_CAUSE_PARAMETERS,   /* no common cipher or group */
+	FL_TLS_CAUSE_PEER_ALERT,   /* the peer refused us: alert holds its number */
+	FL_TLS_CAUSE_PROTOCOL,     /* a broken, tampered or unexpected record or message */
+	FL_TLS_CAUSE_NO_SIGNATURE, /* fl_tls_refuse_signature() */
 	FL_TLS_CAUSE_INTERNAL,
 };
 struct fl_tls_failure {
@@ -214,7 +241,7 @@ bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_ALPN was negotiated *
 bool fl_tls_is_mutual(const struct fl_tls *tls);
 
 /* The trial that each candidate has to pass: an in-memory handshake of the credentials with
- * themselves, as client and as server, under their own bundle. Errors: FL_ERR_INVALID with the
+ * themselves, as client and as server, under their own bundle. Without a key: up to the first signature. Errors: FL_ERR_INVALID with the
  * sentence of the side that refused. */
 int fl_tls_trial(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		 struct fl_err *err) FL_MUST_USE;

@@ -19,6 +19,9 @@ struct fl_tls_ctx {
 	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: no tickets */
 	struct fl_tls_peers *peers;             /* a reference */
 	uint64_t epoch;
+	struct fl_public_key own_key; /* of our leaf; borrowed from the credentials */
+	uint8_t own_key_name[FL_DIGEST_LEN];
+	bool signs_elsewhere; /* the private key is not here */
 	int64_t (*now)(void); /* seconds since the epoch; tests set their own clock here */
 };
 

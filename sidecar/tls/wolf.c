@@ -139,6 +139,22 @@ void fl_wolf_private_key(const WOLFSSL_CTX *ctx, void **ret, size_t *ret_len)
 	*ret_len = ctx->privateKey->length;
 }
 
+int fl_wolf_set_absent_key(WOLFSSL_CTX *ctx, const struct fl_public_key *key)
+{
+	wc_FreeDer(&ctx->privateKey);
+	if (wc_AllocDer(&ctx->privateKey, 1, PRIVATEKEY_TYPE, NULL) != 0) {
+		return FL_ERR_NOMEM;
+	}
+	ctx->privateKey->buffer[0] = 0;
+	ctx->privateKeyType = key->kind == FL_KEY_RSA       ? rsa_sa_algo
+			      : key->kind == FL_KEY_ED25519 ? ed25519_sa_algo
+							    : ecc_dsa_sa_algo;
+	ctx->privateKeySz = key->kind == FL_KEY_RSA    ? (int)((key->rsa_bits + 7) / 8)
+			    : key->kind == FL_KEY_P384 ? 48
+						       : 32;
+	return 0;
+}
+
 /* --- a connection before its handshake ------------------------------------------------------------ */
 
 void fl_wolf_drop_middlebox_compat(WOLFSSL *wolf)
@@ -222,42 +238,31 @@ bool fl_wolf_has_group(const WOLFSSL *wolf, uint16_t group)
 	return i < wolf->numGroups;
 }
 
-static int give_ec_key(WOLFSSL *wolf, const struct fl_public_key *key)
+/* Each makes a key of that kind at *to, which is NULL. */
+
+static int make_ec_key(WOLFSSL *wolf, const struct fl_public_key *key, void **to)
 {
 	word32 index = 0;
-	int rc = AllocKey(wolf, DYNAMIC_TYPE_ECC, (void **)&wolf->peerEccDsaKey);
+	int rc = AllocKey(wolf, DYNAMIC_TYPE_ECC, to);
 
-	if (rc == 0) {
-		rc = wc_EccPublicKeyDecode(key->info.data, &index, wolf->peerEccDsaKey,
-					   (word32)key->info.len);
-	}
-	wolf->peerEccDsaKeyPresent = rc == 0;
-	return rc;
+	return rc != 0 ? rc
+		       : wc_EccPublicKeyDecode(key->info.data, &index, *to, (word32)key->info.len);
 }
 
-static int give_ed25519_key(WOLFSSL *wolf, const struct fl_public_key *key)
+static int make_ed25519_key(WOLFSSL *wolf, const struct fl_public_key *key, void **to)
 {
-	int rc = AllocKey(wolf, DYNAMIC_TYPE_ED25519, (void **)&wolf->peerEd25519Key);
+	int rc = AllocKey(wolf, DYNAMIC_TYPE_ED25519, to);
 
-	if (rc == 0) {
-		rc = wc_ed25519_import_public(key->bits.data, (word32)key->bits.len,
-					      wolf->peerEd25519Key);
-	}
-	wolf->peerEd25519KeyPresent = rc == 0;
-	return rc;
+	return rc != 0 ? rc : wc_ed25519_import_public(key->bits.data, (word32)key->bits.len, *to);
 }
 
-static int give_rsa_key(WOLFSSL *wolf, const struct fl_public_key *key)
+static int make_rsa_key(WOLFSSL *wolf, const struct fl_public_key *key, void **to)
 {
 	word32 index = 0;
-	int rc = AllocKey(wolf, DYNAMIC_TYPE_RSA, (void **)&wolf->peerRsaKey);
+	int rc = AllocKey(wolf, DYNAMIC_TYPE_RSA, to);
 
-	if (rc == 0) {
-		rc = wc_RsaPublicKeyDecode(key->bits.data, &index, wolf->peerRsaKey,
-					   (word32)key->bits.len);
-	}
-	wolf->peerRsaKeyPresent = rc == 0;
-	return rc;
+	return rc != 0 ? rc
+		       : wc_RsaPublicKeyDecode(key->bits.data, &index, *to, (word32)key->bits.len);
 }
 
 int fl_wolf_give_peer_key(WOLFSSL *wolf, const struct fl_public_key *key)
@@ -272,13 +277,16 @@ int fl_wolf_give_peer_key(WOLFSSL *wolf, const struct fl_public_key *key)
 	switch (key->kind) {
 	case FL_KEY_P256:
 	case FL_KEY_P384:
-		rc = give_ec_key(wolf, key);
+		rc = make_ec_key(wolf, key, (void **)&wolf->peerEccDsaKey);
+		wolf->peerEccDsaKeyPresent = rc == 0;
 		break;
 	case FL_KEY_ED25519:
-		rc = give_ed25519_key(wolf, key);
+		rc = make_ed25519_key(wolf, key, (void **)&wolf->peerEd25519Key);
+		wolf->peerEd25519KeyPresent = rc == 0;
 		break;
 	case FL_KEY_RSA:
-		rc = give_rsa_key(wolf, key);
+		rc = make_rsa_key(wolf, key, (void **)&wolf->peerRsaKey);
+		wolf->peerRsaKeyPresent = rc == 0;
 		break;
 	case FL_KEY_UNKNOWN:
 	case FL_KEY_P521:
@@ -288,6 +296,51 @@ int fl_wolf_give_peer_key(WOLFSSL *wolf, const struct fl_public_key *key)
 		break;
 	}
 	return rc == 0 || rc == WC_NO_ERR_TRACE(MEMORY_E) ? rc : PEER_KEY_ERROR;
+}
+
+int fl_wolf_give_own_key(WOLFSSL *wolf, const struct fl_public_key *key, word32 *ret_len)
+{
+	int rc;
+
+	FL_REQUIRE(wolf->hsKey == NULL);
+	if (key->kind == FL_KEY_RSA) {
+		wolf->hsType = DYNAMIC_TYPE_RSA;
+		rc = make_rsa_key(wolf, key, &wolf->hsKey);
+		*ret_len = rc == 0 ? (word32)wc_RsaEncryptSize(wolf->hsKey) : 0;
+	} else if (key->kind == FL_KEY_ED25519) {
+		wolf->hsType = DYNAMIC_TYPE_ED25519;
+		rc = make_ed25519_key(wolf, key, &wolf->hsKey);
+		*ret_len = ED25519_SIG_SIZE;
+	} else {
+		wolf->hsType = DYNAMIC_TYPE_ECC;
+		rc = make_ec_key(wolf, key, &wolf->hsKey);
+		*ret_len = rc == 0 ? (word32)wc_ecc_sig_size(wolf->hsKey) : 0;
+	}
+	return rc;
+}
+
+uint16_t fl_wolf_signature_scheme(const WOLFSSL *wolf, enum fl_key_kind kind)
+{
+	if (kind == FL_KEY_ED25519) {
+		return FL_SCHEME_ED25519;
+	}
+	/* rsa_pss_rsae_sha256 and so on; ecdsa_secp256r1_sha256 and so on */
+	return kind == FL_KEY_RSA ? (uint16_t)(rsa_pss_sa_algo << 8 | wolf->options.hashAlgo)
+				  : (uint16_t)(wolf->options.hashAlgo << 8 | ecc_dsa_sa_algo);
+}
+
+size_t fl_wolf_transcript_hash(WOLFSSL *wolf, uint8_t ret[FL_WOLF_HASH_MAX])
+{
+	uint8_t content[MAX_SIG_DATA_SZ];
+	size_t prefix = SIGNING_DATA_PREFIX_SZ + CERT_VFY_LABEL_SZ;
+	word16 len = 0;
+
+	if (CreateSigData(wolf, content, &len, 0) != 0 || len <= prefix ||
+	    len - prefix > FL_WOLF_HASH_MAX) {
+		return 0;
+	}
+	memcpy(ret, content + prefix, len - prefix);
+	return len - prefix;
 }
 
 void fl_wolf_note_certificates(WOLFSSL *wolf, int error)

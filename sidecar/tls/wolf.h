@@ -10,9 +10,9 @@
  *
  * Nothing here allocates unless it says so, and nothing keeps a pointer. Thread: that of the context or connection.
  *
- * One private function is replaced, not called: the linker turns wolfSSL's calls of ProcessPeerCerts(), which would read a
- * peer's Certificate message, into calls of fl_tls_read_certificates() in verify.c (--wrap, see
- * meson.build). */
+ * Private functions of two kinds are replaced, not called: the linker turns wolfSSL's calls of ProcessPeerCerts(), which
+ * would read a peer's Certificate message, into calls of fl_tls_read_certificates() in verify.c, and those of the functions
+ * that decode our private key and sign with it into calls of sign.c (--wrap, see meson.build). */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +28,9 @@
 /* The symbol that wolfSSL's calls of ProcessPeerCerts() go to. Parameters: the connection, the record's bytes, where the
  * message is in them (moved behind it), its length. Returns 0 or an error of wolfSSL. */
 #define FL_WOLF_PROCESS_PEER_CERTS "__wrap_ProcessPeerCerts"
+/* The symbols that wolfSSL's calls of its signing functions go to, and those of wolfSSL's own. */
+#define FL_WOLF_WRAPPED(name) "__wrap_" name
+#define FL_WOLF_ORIGINAL(name) "__real_" name
 
 /* Is the library that was linked the one that wolf.c was compiled for? Sets values by the public API and looks for them in the
  * structures. Once a process, after wolfSSL_Init(). Errors: FL_ERR_BUG, FL_ERR_NOMEM. */
@@ -44,6 +47,9 @@ int fl_wolf_set_chain(WOLFSSL_CTX *ctx, const struct fl_der_list *chain,
 size_t fl_wolf_chain_size(const struct fl_der_list *chain);
 /* Finds the context's copy of our private key, to keep it out of swap and core dumps. */
 void fl_wolf_private_key(const WOLFSSL_CTX *ctx, void **ret, size_t *ret_len);
+/* The private key is elsewhere: sets what wolfSSL has to know of it to choose a signature algorithm, and one byte in its
+ * place, because wolfSSL takes a side without a key for one without a certificate. Errors: FL_ERR_NOMEM. */
+int fl_wolf_set_absent_key(WOLFSSL_CTX *ctx, const struct fl_public_key *key) FL_MUST_USE;
 
 /* --- a connection before its handshake ------------------------------------------------------------ */
 
@@ -74,6 +80,16 @@ bool fl_wolf_has_group(const WOLFSSL *wolf, uint16_t group);
 /* Sets the public key of the peer's certificate, which will check CertificateVerify. Returns 0 or
  * an error of wolfSSL, for example for a second key. Allocates. */
 int fl_wolf_give_peer_key(WOLFSSL *wolf, const struct fl_public_key *key) FL_MUST_USE;
+/* Sets the public key of our own certificate in place of the private one that DecodePrivateKey() would set; wolfSSL checks
+ * our signature with it before it goes out. ret_len: bytes that a signature may have. Returns 0 or an error of wolfSSL.
+ * Allocates; wolfSSL frees it with the message. */
+int fl_wolf_give_own_key(WOLFSSL *wolf, const struct fl_public_key *key,
+			 word32 *ret_len) FL_MUST_USE;
+/* Our CertificateVerify that is due: its SignatureScheme (RFC 8446 section 4.2.3), and the hash of the transcript before it,
+ * whose length it returns; 0: there is none. */
+uint16_t fl_wolf_signature_scheme(const WOLFSSL *wolf, enum fl_key_kind kind);
+#define FL_WOLF_HASH_MAX 48u
+size_t fl_wolf_transcript_hash(WOLFSSL *wolf, uint8_t ret[FL_WOLF_HASH_MAX]);
 /* Sets the state that ProcessPeerCerts() would set: that there was a certificate, or the error. */
 void fl_wolf_note_certificates(WOLFSSL *wolf, int error);
 /* Sends a fatal alert. May fail for lack of memory; the peer then sees the connection end. */
