@@ -78,6 +78,7 @@ void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_opti
 	}
 	init_scratch(loop, conf->limits.buffer);
 	init_deadlines(loop);
+	fl_signing_init(&loop->signing, uv);
 	init_strangers(loop);
 	fl_resume_map_init(&loop->resumes, uv);
 	fl_quota_init(&loop->quota, seed_of(loop));
@@ -95,6 +96,7 @@ void fl_loop_close(struct fl_loop *loop)
 	fl_deadline_queue_close(&loop->idle);
 	fl_deadline_queue_close(&loop->unanswered);
 	fl_deadline_queue_close(&loop->strangers.hello);
+	fl_signing_close(&loop->signing);
 	uv_close((uv_handle_t *)&loop->strangers.pace, NULL);
 	fl_resume_map_close(&loop->resumes);
 	fl_log_ration_close(&loop->log_ration);
@@ -126,6 +128,9 @@ void fl_loop_bury(struct fl_loop *loop, struct fl_corpse *corpse)
 
 void fl_loop_end_turn(struct fl_loop *loop)
 {
+	if (fl_signing_has_fresh(&loop->signing) && loop->hooks.ask_signatures != NULL) {
+		loop->hooks.ask_signatures(loop->hooks.user);
+	}
 	while (loop->corpses != NULL) {
 		struct fl_corpse *corpse = loop->corpses;
 

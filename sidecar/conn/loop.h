@@ -20,6 +20,7 @@
 #include "conn/log_ration.h"
 #include "conn/quota.h"
 #include "conn/resume_map.h"
+#include "conn/signing.h"
 #include "conn/slots.h"
 #include "count/callers.h"
 #include "count/counters.h"
@@ -48,6 +49,8 @@ struct fl_loop_hooks {
 	bool (*admit_stream)(void *user, struct fl_stream *stream);
 	/* A stream's relay begins. */
 	void (*on_relay)(void *user, struct fl_stream *stream);
+	/* At the end of a turn: handshakes wait for signatures that were not asked for yet (signing.h). */
+	void (*ask_signatures)(void *user);
 };
 
 /* The limits for the connections of this loop. */
@@ -133,6 +136,7 @@ struct fl_loop {
 	/* Sessions that dial or shake hands. Each direction has its own slots, so that stalling peers and unresponsive
 	 * upstreams do not block the other direction. */
 	struct fl_slots slots[FL_DIRECTIONS];
+	struct fl_signing_queue signing; /* handshakes that wait for our signature */
 	bool serving,
 		serve_again; /* re-entrancy guard: slots are being given away; a slot was freed meanwhile */
 

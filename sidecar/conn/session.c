@@ -86,6 +86,8 @@ void fl_session_release(struct fl_session *session)
 	fl_session_enter(session, FL_SESSION_CLOSED);
 	fl_dialer_stop(&session->dialer);
 	fl_deadline_drop(&session->deadline);
+	fl_signing_cancel(session->signing);
+	session->signing = NULL;
 	fl_tls_free(session->tls);
 	free(session->held);
 	free(session->unsent);
@@ -367,12 +369,50 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	fl_loop_serve_waiting(loop);
 }
 
+static void refuse_signature(struct fl_session *session, const char *text)
+{
+	struct fl_tls_io io = fl_session_io_to_send(session);
+
+	fl_tls_refuse_signature(session->tls, &io, text);
+	(void)flush(session, &io);
+	fail_tls(session);
+}
+
+static void on_signature(void *user, struct fl_span signature, const char *text);
+
+/* The engine's flight up to the signature goes out with the rest, and input waits. */
+static void wait_for_signature(struct fl_session *session, struct fl_tls_io *io)
+{
+	const char *text;
+	int rc;
+
+	if (io->out_len > 0) {
+		keep_unsent(session, io);
+	}
+	rc = flush(session, io); /* nothing, unless there was no memory for it */
+	if (rc < 0) {
+		fl_session_fail(session, fl_reason_of_peer_error(rc));
+		return;
+	}
+	session->signing = fl_signing_wait(&session->loop->signing, session->tls, on_signature,
+					   session, &text);
+	if (session->signing == NULL) {
+		refuse_signature(session, text);
+		return;
+	}
+	hold(session, io);
+}
+
 static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 {
 	enum fl_tls_step step = fl_tls_handshake(session->tls, io);
 	bool is_answered = io->out_len > 0;
 	int rc;
 
+	if (step == FL_TLS_SIGNING) {
+		wait_for_signature(session, io);
+		return;
+	}
 	session->answered = session->answered || is_answered;
 	if (step == FL_TLS_ESTABLISHED && io->out_len > 0) {
 		keep_unsent(session, io);
@@ -393,11 +433,40 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	}
 }
 
+/* The handshake goes on, with the input that has come meanwhile. */
+static void on_signature(void *user, struct fl_span signature, const char *text)
+{
+	struct fl_session *session = user;
+	struct fl_held *held = session->held;
+	struct fl_tls_io io;
+
+	session->signing = NULL;
+	if (signature.len == 0) {
+		refuse_signature(session, text);
+		return;
+	}
+	io = fl_session_io_to_send(session);
+	io.signature = signature.data;
+	io.signature_len = signature.len;
+	if (held != NULL) {
+		session->held = NULL;
+		io.in = held->data;
+		io.in_len = held->len;
+	}
+	drive_handshake(session, &io);
+	free(held);
+	if (session->state == FL_SESSION_HANDSHAKE) {
+		fl_sock_read_start(session->sock);
+	}
+}
+
 void fl_session_feed(struct fl_session *session, const uint8_t *data, size_t len)
 {
 	struct fl_tls_io io = io_for(session, data, len);
 
-	if (session->state == FL_SESSION_HANDSHAKE) {
+	if (session->signing != NULL) {
+		hold(session, &io);
+	} else if (session->state == FL_SESSION_HANDSHAKE) {
 		drive_handshake(session, &io);
 	} else if (session->reading) {
 		open_records(session, &io);
@@ -495,7 +564,8 @@ bool fl_session_make_room(struct fl_loop *loop, uint32_t lane, unsigned patience
 		return false;
 	}
 	session = FL_CONTAINER_OF(slot, struct fl_session, slot);
-	if (!session->answered) {
+	/* Nor if it is us that it waits for. */
+	if (!session->answered || session->signing != NULL) {
 		return false;
 	}
 	fl_sock_read_now(session->sock, buf,

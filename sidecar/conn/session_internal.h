@@ -37,11 +37,13 @@ struct fl_session {
 	struct fl_deadline deadline; /* of HANDSHAKE */
 	struct fl_slot slot;         /* in DIALING and HANDSHAKE */
 	struct fl_held *held;
-	struct fl_held *unsent; /* the end of our handshake, sent with our first bytes */
-	uint64_t started_ns;    /* of the handshake */
-	uint32_t lane;          /* of the slot */
-	uint32_t offered;       /* client: number of the session that the hello offers, 0: none */
-	uint8_t state;          /* enum fl_session_state */
+	/* bytes of our handshake: its end, sent with our first bytes; or what comes before the signature that it waits for */
+	struct fl_held *unsent;
+	struct fl_signing *signing; /* NULL: it waits for no signature */
+	uint64_t started_ns;        /* of the handshake */
+	uint32_t lane;              /* of the slot */
+	uint32_t offered; /* client: number of the session that the hello offers, 0: none */
+	uint8_t state;    /* enum fl_session_state */
 	bool is_client;
 	bool answered; /* server: we have sent the client something */
 	bool saves;    /* client: its ticket has not come yet */
