@@ -91,7 +91,7 @@ BANNED = {
 
 TOP_LEVEL = {
     'sidecar', 'agent', 'certs-watch', 'deploy', 'tests', 'meson.build', 'README.md', 'LICENSE',
-    '.ci', '.clang-format', '.clang-tidy', '.editorconfig', '.gitignore',
+    '.ci', '.github', '.clang-format', '.clang-tidy', '.editorconfig', '.gitignore',
 }
 
 # What only one machine or registry has: it is missing on any other machine.
