@@ -17,7 +17,7 @@
 #include "agent/run/attempt.h"
 #include "agent/run/attempt_log.h"
 #include "agent/run/expiry.h"
-#include "agent/run/idle_memory.h"
+#include "base/idle_memory.h"
 #include "base/mem.h"
 #include "base/notify.h"
 #include "certs-watch/watch.h"

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static _Noreturn void out_of_memory(size_t count, size_t size)
 {
@@ -25,6 +26,53 @@ void *fl_new(size_t size)
 	}
 	return memory;
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+
+/* It sees an access behind the end of what malloc() gave. */
+void *fl_new_sparse(size_t size)
+{
+	return fl_new(size);
+}
+
+void fl_free_sparse(void *memory)
+{
+	free(memory);
+}
+
+#else
+
+#define SPARSE_HEADER 64u /* the size of all, in the cache line before the buffer */
+
+/* calloc() would write zeros to what it takes from the heap. */
+void *fl_new_sparse(size_t size)
+{
+	size_t all = 0;
+	uint8_t *memory = MAP_FAILED;
+
+	if (!__builtin_add_overflow(size, SPARSE_HEADER, &all)) {
+		memory =
+			mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	}
+	if (memory == MAP_FAILED) {
+		out_of_memory(1, size);
+	}
+	memcpy(memory, &all, sizeof(all));
+	return memory + SPARSE_HEADER;
+}
+
+void fl_free_sparse(void *memory)
+{
+	if (memory != NULL) {
+		uint8_t *start = (uint8_t *)memory - SPARSE_HEADER;
+		size_t all;
+
+		memcpy(&all, start, sizeof(all));
+		(void)munmap(start, all);
+	}
+}
+
+#endif
 
 bool fl_mem_has(size_t size)
 {

@@ -25,6 +25,10 @@ struct fl_span {
 
 /* Zeroed memory, never NULL. Free with free(). */
 void *fl_new(size_t size);
+/* The same for a buffer that is large and seldom full: the kernel gives each page of it when it is first touched. Free with
+ * fl_free_sparse(), for which NULL is fine. */
+void *fl_new_sparse(size_t size);
+void fl_free_sparse(void *memory);
 /* Grows an array to count items of size bytes, never NULL; overflow aborts. */
 void *fl_grow(void *array, size_t count, size_t size);
 /* The same for sizes that others choose. NULL: no memory, and the array is unchanged. */

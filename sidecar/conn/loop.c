@@ -29,7 +29,7 @@ static uint64_t seed_of(const struct fl_loop *loop)
 static void init_scratch(struct fl_loop *loop, size_t buffer)
 {
 	loop->scratch.sealed_cap = FL_TLS_SEALED_SIZE(buffer) + FL_TLS_OUT_RESERVE;
-	loop->scratch.sealed = fl_new(loop->scratch.sealed_cap);
+	loop->scratch.sealed = fl_new_sparse(loop->scratch.sealed_cap);
 	loop->scratch.opened_cap = buffer + RECORD_ROOM;
 	loop->scratch.opened = fl_net_new_buffer(loop->scratch.opened_cap);
 }
@@ -114,7 +114,7 @@ void fl_loop_done(struct fl_loop *loop)
 	fl_slots_done(&loop->slots[FL_OUTBOUND]);
 	fl_quota_done(&loop->quota);
 	free(loop->own_ports);
-	free(loop->scratch.sealed);
+	fl_free_sparse(loop->scratch.sealed);
 	fl_net_free_buffer(loop->scratch.opened);
 }
 

@@ -2,7 +2,6 @@
 /* The search for the next one steps over the lanes that have no room: as many as there are unreachable destinations. */
 #include "conn/slots.h"
 
-#include <stdlib.h>
 #include <utlist.h>
 
 #include "base/err.h"
@@ -28,14 +27,14 @@ void fl_slots_init(struct fl_slots *slots, uint32_t lane_count, bool is_shared)
 	*slots = (struct fl_slots){
 		.is_shared = is_shared,
 		.lane_count = lane_count,
-		.lanes = fl_new(lane_count * sizeof(struct fl_lane)),
+		.lanes = fl_new_sparse(lane_count * sizeof(struct fl_lane)),
 	};
 }
 
 void fl_slots_done(struct fl_slots *slots)
 {
 	FL_REQUIRE(slots->waiting == NULL);
-	free(slots->lanes);
+	fl_free_sparse(slots->lanes);
 	slots->lanes = NULL;
 }
 

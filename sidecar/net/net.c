@@ -311,7 +311,7 @@ int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user)
 
 uint8_t *fl_net_new_buffer(size_t cap)
 {
-	uint8_t *all = fl_new(FL_NET_HEADROOM + cap + FL_NET_TAILROOM);
+	uint8_t *all = fl_new_sparse(FL_NET_HEADROOM + cap + FL_NET_TAILROOM);
 
 	return all + FL_NET_HEADROOM;
 }
@@ -319,7 +319,7 @@ uint8_t *fl_net_new_buffer(size_t cap)
 void fl_net_free_buffer(uint8_t *buffer)
 {
 	if (buffer != NULL) {
-		free(buffer - FL_NET_HEADROOM);
+		fl_free_sparse(buffer - FL_NET_HEADROOM);
 	}
 }
 

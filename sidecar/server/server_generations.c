@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/idle_memory.h"
 #include "base/mem.h"
 #include "base/when.h"
 #include "server/server_internal.h"
@@ -191,6 +192,7 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 		server->rotations.last_used = (int64_t)time(NULL);
 		if (server->phase == STARTING) {
 			server->phase = SERVING;
+			fl_idle_memory_give_back(); /* what only the start needed */
 		}
 	}
 	fl_rule_counts_unref(rule_counts);

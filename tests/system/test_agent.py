@@ -464,7 +464,7 @@ def test_it_is_small(web):
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         sidecar.take()
-        assert web.agent.heap() < 700 * 1024
+        assert web.agent.heap() < 400 * 1024
 
 
 def test_it_sleeps(web):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#ifndef FL_AGENT_RUN_IDLE_MEMORY_H
-#define FL_AGENT_RUN_IDLE_MEMORY_H
+#ifndef FL_BASE_IDLE_MEMORY_H
+#define FL_BASE_IDLE_MEMORY_H
 /* idle_memory - gives memory back to the kernel after work that needed much more than an idle process does. Thread: any;
  * the pages of our own program are those of all threads. */
 
