@@ -200,11 +200,17 @@ static uint64_t stale_at(const struct fl_pool_entry *entry)
 	return old < idle ? old : idle;
 }
 
-static void leave_place(struct fl_pool_entry *entry)
+static void strike_from_place(struct fl_pool_entry *entry)
 {
 	DL_DELETE2(entry->place->oldest, entry, older, younger);
 	entry->place->parked--;
 	entry->place = NULL;
+}
+
+static void strike(struct fl_pool_entry **list, struct fl_pool_entry *entry)
+{
+	DL_DELETE(*list, entry);
+	entry->prev = entry->next = NULL;
 }
 
 void fl_pool_remove(struct fl_pool *pool, struct fl_pool_entry *entry)
@@ -212,13 +218,10 @@ void fl_pool_remove(struct fl_pool *pool, struct fl_pool_entry *entry)
 	if (entry->where == NOWHERE) {
 		return;
 	}
+	strike(entry->where == PARKED ? &pool->parked : &pool->leaving, entry);
 	if (entry->where == PARKED) {
-		DL_DELETE(pool->parked, entry);
-		leave_place(entry);
-	} else {
-		DL_DELETE(pool->leaving, entry);
+		strike_from_place(entry);
 	}
-	entry->prev = entry->next = NULL;
 	entry->where = NOWHERE;
 	pool->count--;
 }

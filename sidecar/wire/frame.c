@@ -403,7 +403,6 @@ static enum fl_framing_event read_data(struct fl_framing *framing, struct fl_spa
 	}
 	ret->data = (struct fl_span){take(in, n), n};
 	framing->left -= (uint32_t)n;
-	framing->have = framing->left > 0 ? framing->have : 0;
 	return FL_FRAMING_DATA;
 }
 
@@ -426,6 +425,7 @@ static enum fl_framing_event read_frame(struct fl_framing *framing, struct fl_sp
 	}
 	if (framing->part[0] == TYPE_DATA) {
 		framing->left = length_of(framing);
+		framing->have = 0;
 		return read_data(framing, in, ret);
 	}
 	return collect(framing, in, FL_FRAME_HEADER + length_of(framing)) ? end_frame(framing, ret)

@@ -455,6 +455,19 @@ Test(frame, numbers_do_not_wrap)
 	expect(&server, BYTES(OPEN("\x00")), "!");
 }
 
+/* Each direction of the use before has to have ended, whichever ends last. */
+Test(frame, an_open_waits_for_both_ends)
+{
+	struct fl_framing server = opened_server(), other;
+
+	put_status(&server, FL_STATUS_OPENED);
+	put_end(&server);
+	other = server;
+	expect(&server, BYTES(END OPEN("\x02")), "E O2");
+	expect(&other, BYTES(DATA OPEN("\x02")), "D(abc) !");
+	cr_expect_eq(other.fault, FL_FRAMING_FAULT_OPEN_EARLY);
+}
+
 /* --- what this side may not do ------------------------------------------------------------------------ */
 
 #define DIES(name, body)                                                                           \
