@@ -241,6 +241,7 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .openmetrics = openmetrics,
 					 .status = status,
 					 .page = page,
+					 .page_policy = fl_report_page_policy(),
 					 .connections = connections,
 					 .callers = callers,
 					 .everywhere = everywhere,

@@ -11,18 +11,15 @@
 #include "base/mem.h"
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
-/* The page needs only its own style. If text ever bypasses its escaping, the browser does not run
- * it. */
-#define PAGE_TYPE                                                                                  \
-	"text/html; charset=utf-8\r\nContent-Security-Policy: default-src 'none'; "                \
-	"style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+#define PAGE_TYPE "text/html; charset=utf-8"
 
 #define NOT_YET 0u
 #define PREVIEW_PATH "/preview"
 
 struct resource {
 	const char *path;
-	const char *type;  /* and further header lines */
+	const char *type;
+	bool is_page;      /* it has a Content-Security-Policy */
 	unsigned document; /* its number, from 1 on; 0: it costs nothing to make */
 	bool details;      /* reveals peers, rules and addresses: restricted */
 	/* Of two resources at one path, the first is for callers whose Accept wants it. NULL: for all. */
@@ -143,7 +140,12 @@ static const struct resource resources[] = {
 	 .type = "application/json",
 	 .details = true,
 	 .read = callers},
-	{.path = "/", .document = 5, .type = PAGE_TYPE, .details = true, .read = page},
+	{.path = "/",
+	 .document = 5,
+	 .type = PAGE_TYPE,
+	 .is_page = true,
+	 .details = true,
+	 .read = page},
 	{.path = "/drain", .type = TEXT_TYPE, .change = drain},
 	{.path = "/log-level", .type = TEXT_TYPE, .change = log_level},
 	{.path = PREVIEW_PATH, .type = "application/json", .change = preview},
@@ -222,19 +224,20 @@ static const char *status_text(unsigned status)
 	}
 }
 
-/* allow: for 405, the allowed methods. */
+/* One more header line, for 405 and for the page; NULL: none. */
 struct answer {
-	const char *type, *allow;
+	const char *type, *name, *value;
 };
 
 static unsigned wrong_method(const struct resource *resource, const struct fl_admin_caller *caller,
 			     struct answer *answer, struct fl_text *body)
 {
+	answer->name = "Allow";
 	if (resource->read == NULL) {
-		answer->allow = "POST";
+		answer->value = "POST";
 		fl_text_print(body, "use POST\n");
 	} else {
-		answer->allow = "GET, HEAD";
+		answer->value = "GET, HEAD";
 		fl_text_print(body, "%s is only for reading: GET or HEAD\n",
 			      caller->control != NULL ? "this page" : "this endpoint");
 	}
@@ -269,7 +272,13 @@ static unsigned fill(const struct fl_http_request *request, const struct fl_admi
 	}
 	status = resource->read != NULL ? resource->read(caller->source, body)
 					: resource->change(caller, request->query, body);
-	answer->type = status == 200 ? resource->type : TEXT_TYPE;
+	if (status == 200) {
+		answer->type = resource->type;
+	}
+	if (status == 200 && resource->is_page) {
+		answer->name = "Content-Security-Policy";
+		answer->value = caller->source->page_policy;
+	}
 	return status;
 }
 
@@ -287,10 +296,10 @@ bool fl_admin_respond(const struct fl_http_request *request, const struct fl_adm
 	fl_text_print(
 		ret,
 		"HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-		"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n%s%s%s\r\n",
+		"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n%s%s%s%s\r\n",
 		status, status_text(status), answer.type, body.len,
-		answer.allow != NULL ? "Allow: " : "", answer.allow != NULL ? answer.allow : "",
-		answer.allow != NULL ? "\r\n" : "");
+		answer.name != NULL ? answer.name : "", answer.name != NULL ? ": " : "",
+		answer.name != NULL ? answer.value : "", answer.name != NULL ? "\r\n" : "");
 	*ret_head = ret->len;
 	fl_text_put(ret, body.data, body.len);
 	ret->has_failed = ret->has_failed || body.has_failed;

@@ -21,6 +21,7 @@ struct fl_admin_source {
 	/* Each of these returns false while the document is being built; fl_admin_go_on() is called
 	 * when it can be asked for again. */
 	bool (*page)(void *user, struct fl_text *ret);
+	const char *page_policy; /* the Content-Security-Policy of the page */
 	bool (*connections)(void *user, struct fl_text *ret);
 	bool (*callers)(void *user, struct fl_text *ret);
 	/* May all callers of the TCP port read everything? If not, only callers on loopback may;

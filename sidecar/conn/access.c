@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "conn/access.h"
 
+#include <string.h>
+#include <time.h>
+
 #include "base/tls_alert.h"
 #include "conn/remedy.h"
 
@@ -50,10 +53,14 @@ static void add_verdict(struct fl_line *line, const struct fl_verdict *verdict)
 	fl_line_u64(line, "rule_line", verdict->line);
 }
 
+static const struct fl_tls_failure *failure_of(const struct fl_access *access)
+{
+	return access->mesh != NULL ? access->mesh->ops->failure(access->mesh) : NULL;
+}
+
 static bool is_about_protocols(const struct fl_access *access)
 {
-	const struct fl_tls_failure *failure =
-		access->mesh != NULL ? access->mesh->ops->failure(access->mesh) : NULL;
+	const struct fl_tls_failure *failure = failure_of(access);
 
 	return access->reason == FL_REASON_PEER_ALERT && access->conn->direction == FL_OUTBOUND &&
 	       failure != NULL && failure->alert == FL_ALERT_NO_APPLICATION_PROTOCOL;
@@ -65,33 +72,93 @@ static const char loop_remedy[] =
 	"`fairlead-agent redirect apply` in this pod; otherwise connect to the port of the app: "
 	"this one is the sidecar's own";
 
-/* What the reader of a line about the end needs next. */
-static void add_remedy(struct fl_line *line, const struct fl_access *access)
+static const char *peer_of(const struct fl_access *access)
 {
-	struct fl_text remedy = {.is_soft = true};
+	return access->mesh != NULL ? access->mesh->ops->peer_id(access->mesh) : NULL;
+}
+
+/* What a person who learns of this end needs next. */
+static void put_remedy(struct fl_text *ret, const struct fl_access *access,
+		       enum fl_proposal_layout layout)
+{
 	enum fl_reason reason = access->reason;
 
 	if (reason == FL_REASON_POLICY || reason == FL_REASON_POLICY_LOST) {
 		if (access->verdict != NULL && access->verdict->rule == NULL) {
-			fl_remedy_for_policy(access->conn,
-					     access->mesh != NULL
-						     ? access->mesh->ops->peer_id(access->mesh)
-						     : NULL,
-					     &remedy);
+			fl_remedy_for_policy(access->conn, peer_of(access), layout, ret);
 		}
 	} else if (reason == FL_REASON_NOT_MUTUAL) {
-		fl_remedy_for_not_mutual(access->conn, &remedy);
+		fl_remedy_for_not_mutual(access->conn, layout, ret);
 	} else if (is_about_protocols(access)) {
-		fl_remedy_for_protocols(access->conn, &remedy);
+		fl_remedy_for_protocols(access->conn, layout, ret);
 	} else if (reason == FL_REASON_LOOP) {
-		fl_text_print(&remedy, "%s", loop_remedy);
+		fl_text_print(ret, "%s", loop_remedy);
 	} else if (access->broken_rule != FL_RULE_NONE) {
-		fl_text_print(&remedy, "%s", fl_rule_remedy(access->broken_rule));
+		fl_text_print(ret, "%s", fl_rule_remedy(access->broken_rule));
 	}
+}
+
+static void add_remedy(struct fl_line *line, const struct fl_access *access)
+{
+	struct fl_text remedy = {.is_soft = true};
+
+	put_remedy(&remedy, access, FL_PROPOSE_ONE_LINE);
 	if (!remedy.has_failed) {
 		fl_line_whole(line, "remedy", remedy.data);
 	}
 	fl_text_done(&remedy);
+}
+
+/* "quarantine (/etc/fairlead/fairlead.ini:12)", "default", or the rule that a certificate breaks. */
+static void put_rule(struct fl_text *ret, const struct fl_access *access)
+{
+	const struct fl_tls_failure *failure = failure_of(access);
+	const struct fl_verdict *verdict = access->verdict;
+
+	if (access->broken_rule != FL_RULE_NONE) {
+		fl_text_print(ret, "%s", fl_rule_name(access->broken_rule));
+	} else if (failure != NULL && failure->rule != FL_RULE_NONE) {
+		fl_text_print(ret, "%s", fl_rule_name(failure->rule));
+	} else if (verdict != NULL && verdict->rule != NULL) {
+		fl_text_print(ret, "%s (%s:%u)", verdict->rule, verdict->file, verdict->line);
+	} else if (verdict != NULL) {
+		fl_text_print(ret, "default");
+	}
+}
+
+/* The texts are made only for the first of connections that are alike. */
+static void note_denial(const struct fl_access *access)
+{
+	const struct fl_conn *conn = access->conn;
+	struct fl_text rule = {.is_soft = true}, remedy = {.is_soft = true};
+	struct fl_denial key = {.direction = conn->direction,
+				.reason = access->reason,
+				.peer = (char *)(uintptr_t)peer_of(access),
+				.section = (char *)(uintptr_t)fl_conn_name(conn),
+				.source = conn->source,
+				.destination = conn->destination,
+				.port = conn->port};
+	const struct fl_tls_failure *failure = failure_of(access);
+	const char *detail = access->detail != NULL ? access->detail
+			     : failure != NULL      ? failure->text
+						    : NULL;
+	struct fl_denial *denial;
+	bool is_new;
+
+	put_rule(&rule, access);
+	key.rule = rule.data;
+	denial = fl_denials_note(&conn->loop->denials, &key, (int64_t)time(NULL), &is_new);
+	if (denial != NULL && is_new) {
+		put_remedy(&remedy, access, FL_PROPOSE_LINES);
+		if (failure != NULL && failure->rule != FL_RULE_NONE) {
+			fl_text_print(&remedy, "%s", fl_rule_remedy(failure->rule));
+		}
+		denial->detail = detail != NULL ? strdup(detail) : NULL;
+		denial->remedy = remedy.has_failed ? NULL : remedy.data;
+		remedy.data = denial->remedy == NULL ? remedy.data : NULL;
+	}
+	fl_text_done(&remedy);
+	fl_text_done(&rule);
 }
 
 static void add_addresses(struct fl_line *line, const struct fl_conn *conn)
@@ -177,6 +244,9 @@ void fl_access_ended(const struct fl_access *access)
 	fl_counters_ended(&loop->counters, conn->direction, conn->security, access->reason);
 	if (conn->peer != NULL) {
 		fl_peer_ended(conn->peer, access->reason);
+	}
+	if (denied) {
+		note_denial(access);
 	}
 	if (!is_wanted(loop, access->reason, access->verdict) ||
 	    !may_have_line(conn, access->reason)) {

@@ -68,6 +68,7 @@ void fl_connections_list(struct fl_loop *loop, struct fl_listing *ret)
 	fl_strangers_list(loop, ret);
 	ret->callers.max = loop->callers.max;
 	fl_callers_add(&ret->callers, &loop->callers);
+	fl_denials_add(&ret->denials, &loop->denials);
 }
 
 void fl_connections_end_all(struct fl_loop *loop)

@@ -14,7 +14,7 @@ void fl_connections_accept(struct fl_endpoint *endpoint, struct fl_listener *lis
 /* DNS has answered: connections that wait for it continue if they can. */
 void fl_connections_names_answered(struct fl_loop *loop);
 
-/* Fills ret with the open connections, up to its max, and adds the callers. */
+/* Fills ret with the open connections, up to its max, and adds the callers and the denials. */
 void fl_connections_list(struct fl_loop *loop, struct fl_listing *ret);
 
 /* Ends every connection with a reset; no new one is served. fl_loop_close() may follow. */

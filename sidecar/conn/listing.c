@@ -21,6 +21,7 @@ void fl_listing_done(struct fl_listing *listing)
 		fl_listed_done(&listing->items[i]);
 	}
 	fl_callers_done(&listing->callers);
+	fl_denials_done(&listing->denials);
 	free(listing->items);
 	*listing = (struct fl_listing){0};
 }

@@ -13,6 +13,7 @@
 #include "base/inet.h"
 #include "count/callers.h"
 #include "count/counters.h"
+#include "count/denials.h"
 
 #define FL_LISTING_MAX 1000u
 
@@ -37,6 +38,7 @@ struct fl_listing {
 	size_t count, max;
 	uint64_t open;
 	struct fl_callers callers; /* for /seen */
+	struct fl_denials denials; /* for the page */
 };
 void fl_listing_done(struct fl_listing *listing);
 

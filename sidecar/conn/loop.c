@@ -110,6 +110,7 @@ void fl_loop_done(struct fl_loop *loop)
 	fl_net_done(&loop->net);
 	fl_crowd_done(&loop->strangers.crowd);
 	fl_callers_done(&loop->callers);
+	fl_denials_done(&loop->denials);
 	fl_slots_done(&loop->slots[FL_INBOUND]);
 	fl_slots_done(&loop->slots[FL_OUTBOUND]);
 	fl_quota_done(&loop->quota);

@@ -24,6 +24,7 @@
 #include "conn/slots.h"
 #include "count/callers.h"
 #include "count/counters.h"
+#include "count/denials.h"
 #include "count/peer_counts.h"
 #include "generation/generation.h"
 #include "net/sock.h"
@@ -156,6 +157,7 @@ struct fl_loop {
 	struct fl_port_counts
 		detect_timeouts; /* read by any thread: clients admitted because they were silent */
 	struct fl_callers callers; /* of inbound connections */
+	struct fl_denials denials;
 	struct fl_peer_counts *peers;
 	unsigned number;
 	unsigned open[FL_DIRECTIONS]; /* atomic; read by any thread */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "policy/propose.h"
 
 static const struct fl_share *share_in_force(const struct fl_conn *conn)
 {
@@ -26,7 +25,7 @@ static uint32_t add_to_hash(uint32_t hash, const char *text)
 }
 
 static void propose_rule(const struct fl_conn *conn, const char *id, const char *sources,
-			 const char *to, struct fl_text *ret)
+			 const char *to, enum fl_proposal_layout layout, struct fl_text *ret)
 {
 	char about[FL_PROPOSED_NAME_TEXT], name[FL_PROPOSED_NAME_TEXT];
 	uint32_t hash = add_to_hash(FL_HASH_INIT, to);
@@ -39,11 +38,12 @@ static void propose_rule(const struct fl_conn *conn, const char *id, const char 
 		(void)snprintf(about, sizeof(about), "plaintext-%s", to);
 		wish.about = about;
 	}
-	fl_text_print(ret, "to let it in: ");
-	fl_propose_allow(ret, FL_PROPOSE_ONE_LINE, fl_propose_name(&wish, name), id, sources, to);
+	fl_text_print(ret, "to let it in:%s", layout == FL_PROPOSE_LINES ? "\n" : " ");
+	fl_propose_allow(ret, layout, fl_propose_name(&wish, name), id, sources, to);
 }
 
-void fl_remedy_for_policy(const struct fl_conn *conn, const char *id, struct fl_text *ret)
+void fl_remedy_for_policy(const struct fl_conn *conn, const char *id,
+			  enum fl_proposal_layout layout, struct fl_text *ret)
 {
 	const struct fl_conf_service *service = fl_conn_service_under(conn, share_in_force(conn));
 	char port[8], net[FL_CIDR_TEXT];
@@ -52,12 +52,12 @@ void fl_remedy_for_policy(const struct fl_conn *conn, const char *id, struct fl_
 
 	(void)snprintf(port, sizeof(port), "%u", conn->port);
 	if (id != NULL) {
-		propose_rule(conn, id, NULL, service != NULL ? service->name : port, ret);
+		propose_rule(conn, id, NULL, service != NULL ? service->name : port, layout, ret);
 	} else if (conn->source.family != 0) { /* plaintext: known only by its address */
 		source = fl_inet_sockaddr(&conn->source);
 		FL_REQUIRE(fl_cidr_of(&source.any, &cidr));
 		propose_rule(conn, NULL, fl_cidr_format(&cidr, net),
-			     service != NULL ? service->name : port, ret);
+			     service != NULL ? service->name : port, layout, ret);
 	}
 }
 
@@ -79,7 +79,7 @@ static const char *peers_of(const struct fl_conf_upstream *upstream, struct fl_t
 
 /* The connection belongs to no section except [outbound]: proposes a section for its destination, with that key. */
 static void propose_upstream(const struct fl_conn *conn, const char *key, const char *value,
-			     struct fl_text *ret)
+			     enum fl_proposal_layout layout, struct fl_text *ret)
 {
 	char to[FL_ADDR_TEXT], net[FL_CIDR_TEXT], about[FL_CIDR_TEXT + 16];
 	char name[FL_PROPOSED_NAME_TEXT];
@@ -95,29 +95,32 @@ static void propose_upstream(const struct fl_conn *conn, const char *key, const 
 	FL_REQUIRE(fl_cidr_of(&destination.any, &cidr));
 	(void)snprintf(about, sizeof(about), "to-%s-%u", fl_cidr_format(&cidr, net),
 		       conn->destination.port);
-	fl_propose_section(ret, FL_PROPOSE_ONE_LINE, "upstream", fl_propose_name(&wish, name), keys,
+	fl_text_print(ret, "%s", layout == FL_PROPOSE_LINES ? "\n" : "");
+	fl_propose_section(ret, layout, "upstream", fl_propose_name(&wish, name), keys,
 			   FL_COUNT_OF(keys));
 	ret->has_failed = ret->has_failed || peers.has_failed;
 	fl_text_done(&peers);
 }
 
-void fl_remedy_for_not_mutual(const struct fl_conn *conn, struct fl_text *ret)
+void fl_remedy_for_not_mutual(const struct fl_conn *conn, enum fl_proposal_layout layout,
+			      struct fl_text *ret)
 {
 	fl_text_print(ret,
 		      "let the server ask for client certificates; if it is not meant to, write ");
 	if (conn->upstream->name != NULL) {
 		fl_text_print(ret, "`mutual = optional` in [upstream %s]", conn->upstream->name);
 	} else {
-		propose_upstream(conn, "mutual", "optional", ret);
+		propose_upstream(conn, "mutual", "optional", layout, ret);
 	}
 }
 
-void fl_remedy_for_protocols(const struct fl_conn *conn, struct fl_text *ret)
+void fl_remedy_for_protocols(const struct fl_conn *conn, enum fl_proposal_layout layout,
+			     struct fl_text *ret)
 {
 	fl_text_print(ret, "name what the server speaks, for example ");
 	if (conn->upstream->name != NULL) {
 		fl_text_print(ret, "`alpn = h2` in [upstream %s]", conn->upstream->name);
 	} else {
-		propose_upstream(conn, "alpn", "h2", ret);
+		propose_upstream(conn, "alpn", "h2", layout, ret);
 	}
 }

@@ -5,15 +5,20 @@
  * policy/propose.h names and writes. Loop-bound. */
 #include "base/text.h"
 #include "conn/conn.h"
+#include "policy/propose.h"
 
-/* Each appends a sentence, or nothing if there is no remedy. ret: soft; it has failed afterwards if memory is out. */
+/* Each appends a sentence, or nothing if there is no remedy. layout: of a section that it proposes. ret: soft; it has failed
+ * afterwards if memory is out. */
 
 /* Policy's default has refused it. id: of the verified peer, NULL in plaintext. Proposes the rule that admits this
  * connection and nothing else. */
-void fl_remedy_for_policy(const struct fl_conn *conn, const char *id, struct fl_text *ret);
+void fl_remedy_for_policy(const struct fl_conn *conn, const char *id,
+			  enum fl_proposal_layout layout, struct fl_text *ret);
 /* Outbound: the server does not ask for our certificate. */
-void fl_remedy_for_not_mutual(const struct fl_conn *conn, struct fl_text *ret);
+void fl_remedy_for_not_mutual(const struct fl_conn *conn, enum fl_proposal_layout layout,
+			      struct fl_text *ret);
 /* Outbound: the server speaks none of the protocols (ALPN) that it was offered. */
-void fl_remedy_for_protocols(const struct fl_conn *conn, struct fl_text *ret);
+void fl_remedy_for_protocols(const struct fl_conn *conn, enum fl_proposal_layout layout,
+			     struct fl_text *ret);
 
 #endif

@@ -51,8 +51,10 @@
 #include "conn/listing.h"
 #include "count/capture_state.h"
 #include "count/counters.h"
+#include "count/denials.h"
 #include "count/dns_refusals.h"
 #include "count/expiry.h"
+#include "count/history.h"
 #include "count/peer_counts.h"
 #include "count/plaintext_counts.h"
 #include "count/rule_counts.h"
@@ -132,8 +134,10 @@ struct fl_snapshot {
 	/* for the page: the open connections of each worker; borrowed */
 	const struct fl_listing *listings;
 	size_t listing_count;
-	uint64_t now_ns;        /* uv_hrtime() at that time */
-	uint64_t agent_silence; /* seconds since its last message */
+	const struct fl_denials *denials; /* of all workers, newest first; NULL: none */
+	const struct fl_history *history; /* noted just now; NULL: none */
+	uint64_t now_ns;                  /* uv_hrtime() at that time */
+	uint64_t agent_silence;           /* seconds since its last message */
 	const char
 		*agent_trouble; /* why it is not connected; "" when it is, or was not tried yet */
 };
@@ -147,6 +151,8 @@ void fl_report_openmetrics(const struct fl_snapshot *snapshot,
 			   struct fl_text *ret); /* the same as OpenMetrics 1.0 */
 void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret); /* JSON */
 void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret);   /* HTML */
+/* The Content-Security-Policy of that page. */
+const char *fl_report_page_policy(void);
 
 /* --- shared by the three reports
  * --------------------------------------------------------------------- */

@@ -151,6 +151,7 @@ static void stop(struct fl_server *server)
 	fl_capture_probe_close(server->capture);
 	uv_close((uv_handle_t *)&server->drain_timer, NULL);
 	uv_close((uv_handle_t *)&server->until_ready, NULL);
+	uv_close((uv_handle_t *)&server->history_timer, NULL);
 	uv_close((uv_handle_t *)&server->sigterm, NULL);
 	uv_close((uv_handle_t *)&server->sigint, NULL);
 }
@@ -280,6 +281,7 @@ static void init_handles(struct fl_server *server)
 	fl_mailbox_init(&server->mailbox, &server->loop, server, NULL);
 	FL_REQUIRE(uv_timer_init(&server->loop, &server->drain_timer) == 0);
 	FL_REQUIRE(uv_timer_init(&server->loop, &server->until_ready) == 0);
+	fl_server_history_start(server);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigterm) == 0);
 	FL_REQUIRE(uv_signal_init(&server->loop, &server->sigint) == 0);
 	FL_REQUIRE(uv_prepare_init(&server->loop, &server->turn_over) == 0);

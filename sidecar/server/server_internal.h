@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "count/history.h"
 #include "judge/preview.h"
 #include "server/agent_link.h"
 #include "server/ask_all.h"
@@ -60,6 +61,8 @@ struct fl_server {
 		struct fl_text body;
 		uint64_t number; /* of the last one */
 	} previewing;
+	struct fl_history history; /* for the page */
+	uv_timer_t history_timer;
 	uv_timer_t drain_timer;
 	uv_timer_t until_ready; /* runs until the service manager has been told that we are ready */
 	uv_prepare_t turn_over; /* before the loop may sleep */
@@ -83,6 +86,10 @@ int fl_server_has_memory(const struct fl_server *server, const struct fl_ctl_gen
 int fl_server_make_shares(struct fl_server *server, struct fl_generation *generation,
 			  struct fl_rule_counts *rule_counts, struct fl_share **shares,
 			  struct fl_err *err) FL_MUST_USE;
+/* Begins the history. It goes on until history_timer is closed. */
+void fl_server_history_start(struct fl_server *server);
+/* Adds to it what has happened up to now. */
+void fl_server_history_note(struct fl_server *server);
 /* Calls on_listed: a requested document is available now. */
 void fl_server_answer_listed(struct fl_server *server);
 /* Call it when the workers have ended or all have answered. Does nothing if no question is open. */

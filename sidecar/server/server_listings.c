@@ -90,6 +90,7 @@ bool fl_server_connections(struct fl_server *server, struct fl_text *ret)
 
 bool fl_server_page(struct fl_server *server, struct fl_text *ret)
 {
+	struct fl_denials denials = {.count = 0};
 	struct fl_snapshot snapshot;
 
 	if (!has_listings(server, ret)) {
@@ -101,8 +102,16 @@ bool fl_server_page(struct fl_server *server, struct fl_text *ret)
 	}
 	snapshot.listings = server->listings.parts;
 	snapshot.listing_count = server->worker_count;
+	fl_server_history_note(server);
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		fl_denials_add(&denials, &server->listings.parts[i].denials);
+	}
+	fl_denials_sort(&denials);
+	snapshot.denials = &denials;
+	snapshot.history = &server->history;
 	snapshot.now_ns = uv_hrtime();
 	fl_report_page(&snapshot, ret);
+	fl_denials_done(&denials);
 	fl_snapshot_done(&snapshot);
 	return true;
 }

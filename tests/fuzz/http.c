@@ -66,6 +66,7 @@ static const struct fl_admin_source source = {.ready = ready,
 					      .openmetrics = document,
 					      .status = document,
 					      .page = document_now,
+					      .page_policy = "default-src 'none'",
 					      .connections = document_now,
 					      .callers = document_now,
 					      .everywhere = nobody};

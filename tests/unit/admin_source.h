@@ -59,6 +59,7 @@ static const struct fl_admin_source source_of_all = {.ready = is_ready,
 						     .openmetrics = open_document,
 						     .status = document,
 						     .page = page,
+						     .page_policy = "default-src 'none'",
 						     .everywhere = everyone};
 
 static inline bool root_only(void *user, uid_t uid)
