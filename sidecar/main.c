@@ -246,7 +246,8 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .callers = callers,
 					 .everywhere = everywhere,
 					 .user = outside->server,
-					 .places = fl_server_admin_callers_max(outside->server)};
+					 .connections_max =
+						 fl_server_admin_callers_max(outside->server)};
 	int rc = 0;
 
 	fl_server_on_stop(outside->server, close_outside, outside);

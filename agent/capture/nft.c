@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/capture/netlink.h"
 #include "agent/common/json_read.h"
 #include "base/mem.h"
 
@@ -33,27 +34,8 @@ static int ask_kernel(int fd)
 			      .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETGEN,
 			      .nlmsg_flags = NLM_F_REQUEST},
 		     .body = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0}};
-	union {
-		struct nlmsghdr head;
-		struct {
-			struct nlmsghdr head;
-			struct nlmsgerr body;
-		} error;
-		char room[4096];
-	} answer;
-	ssize_t len;
 
-	if (send(fd, &request, sizeof(request), 0) < 0) {
-		return errno;
-	}
-	len = recv(fd, &answer, sizeof(answer), 0);
-	if (len < 0) {
-		return errno;
-	}
-	if ((size_t)len >= sizeof(answer.error) && answer.head.nlmsg_type == NLMSG_ERROR) {
-		return -answer.error.body.error;
-	}
-	return 0;
+	return fl_netlink_ask(fd, &request.head);
 }
 
 static int check_kernel(struct fl_err *err)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/capture/ruleset_internal.h"
+#include "base/inet.h"
 #include "base/mem.h"
 
 #define INTERFACE_LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.@:"
@@ -43,10 +44,10 @@ const size_t fl_ruleset_counter_count = FL_COUNT_OF(fl_ruleset_counters);
 /* Does this listener receive connections that are redirected at output? Their destination becomes a loopback address. */
 static bool is_redirect_target(const struct fl_addr *addr)
 {
-	return fl_addr_is_unspecified(addr) ||
-	       (addr->sa.any.sa_family == AF_INET
-			? addr->sa.in.sin_addr.s_addr == htonl(INADDR_LOOPBACK)
-			: fl_addr_is_loopback(addr));
+	union fl_sockaddr loopback = fl_sockaddr_loopback(addr->sa.any.sa_family, addr->port);
+	struct fl_inet target = fl_inet_of(&loopback.any), listener = fl_inet_of(&addr->sa.any);
+
+	return fl_addr_is_unspecified(addr) || fl_inet_equal(&listener, &target);
 }
 
 static int take_port(const char *key, const struct fl_addr *addr, uint16_t *port, bool *listens,

@@ -29,8 +29,8 @@ static void spared_inbound(const struct fl_writer *w)
 	fl_writer_chain(w, "spared_inbound", NULL);
 	fl_writer_rule(w, "the sidecar's own: capture and admin", "tcp dport { %s } accept",
 		       own.data);
-	fl_writer_fixed_listeners(w, FL_LOOK_OUTBOUND);
-	fl_writer_rules_of(w, &w->conf->redirect.exclude_inbound, FL_LOOK_INBOUND, FL_RULESET_TCP,
+	fl_writer_fixed_listeners(w, FL_MATCH_OUTBOUND);
+	fl_writer_rules_of(w, &w->conf->redirect.exclude_inbound, FL_MATCH_INBOUND, FL_RULESET_TCP,
 			   "accept", "[redirect] exclude_inbound");
 	fl_writer_chain_end(w);
 	fl_text_done(&own);
@@ -90,7 +90,7 @@ static void inbound_chain(const struct fl_writer *w)
 	}
 	fl_writer_rule(w, "not for this pod", "fib daddr type != local accept");
 	fl_writer_rule(w, "exclusions", "jump spared_inbound");
-	fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_LOOK_INBOUND, FL_RULESET_TCP,
+	fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_MATCH_INBOUND, FL_RULESET_TCP,
 			   "goto take_inbound", "[redirect] inbound_ports");
 	fl_writer_chain_end(w);
 }
@@ -180,7 +180,7 @@ static void to_self_chain(const struct fl_writer *w)
 	fl_writer_rule(w, "to loopback addresses", "ip daddr 127.0.0.0/8 accept");
 	fl_writer_rule(w, "the same for IPv6", "ip6 daddr ::1 accept");
 	fl_writer_rule(w, "exclusions", "jump spared_inbound");
-	fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_LOOK_INBOUND, FL_RULESET_TCP,
+	fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_MATCH_INBOUND, FL_RULESET_TCP,
 			   "goto take_to_self", "[redirect] inbound_ports");
 	fl_writer_chain_end(w);
 }
@@ -214,10 +214,10 @@ static void outbound_chain(const struct fl_writer *w)
 		       "delete @" FL_RULESET_OPEN6
 		       " { ip6 saddr . tcp sport . ip6 daddr . tcp dport }");
 	if (fl_writer_captures(&w->outbound)) {
-		fl_writer_rules_of(w, &w->conf->redirect.exclude_outbound, FL_LOOK_OUTBOUND,
+		fl_writer_rules_of(w, &w->conf->redirect.exclude_outbound, FL_MATCH_OUTBOUND,
 				   FL_RULESET_TCP, "accept", "[redirect] exclude_outbound");
-		fl_writer_rules_of(w, &w->conf->redirect.outbound, FL_LOOK_OUTBOUND, FL_RULESET_TCP,
-				   "goto take_outbound", "[redirect] outbound");
+		fl_writer_rules_of(w, &w->conf->redirect.outbound, FL_MATCH_OUTBOUND,
+				   FL_RULESET_TCP, "goto take_outbound", "[redirect] outbound");
 	}
 	fl_writer_chain_end(w);
 }

@@ -44,11 +44,11 @@ static void lead_forwarded(const struct fl_writer *w)
 		const struct fl_conf_selectors one = {&spared->items[i], 1};
 
 		if (spared->items[i].interface == NULL) {
-			fl_writer_rules_of(w, &one, FL_LOOK_OUTBOUND, FL_RULESET_TCP, "accept",
+			fl_writer_rules_of(w, &one, FL_MATCH_OUTBOUND, FL_RULESET_TCP, "accept",
 					   "[redirect] exclude_outbound");
 		}
 	}
-	fl_writer_rules_of(w, &w->conf->redirect.outbound, FL_LOOK_OUTBOUND, FL_RULESET_TCP,
+	fl_writer_rules_of(w, &w->conf->redirect.outbound, FL_MATCH_OUTBOUND, FL_RULESET_TCP,
 			   "goto take_forwarded", "[redirect] outbound");
 	fl_writer_chain_end(w);
 	fl_text_done(&outside);
@@ -58,15 +58,16 @@ static void gate_rules(const struct fl_writer *w)
 {
 	const struct {
 		const struct fl_conf_selectors *selectors;
-		enum fl_ruleset_look look;
+		enum fl_ruleset_match kind;
 		const char *comment;
 	} spared[] = {
-		{&w->conf->redirect.exclude_outbound, FL_LOOK_OUTBOUND,
+		{&w->conf->redirect.exclude_outbound, FL_MATCH_OUTBOUND,
 		 "[redirect] exclude_outbound"},
-		{&w->conf->redirect.exclude_outbound, FL_LOOK_DIALLED_OUTBOUND,
+		{&w->conf->redirect.exclude_outbound, FL_MATCH_DIALLED_OUTBOUND,
 		 "the same, before NAT of other software"},
-		{&w->conf->redirect.exclude_inbound, FL_LOOK_INBOUND, "[redirect] exclude_inbound"},
-		{&w->conf->redirect.exclude_inbound, FL_LOOK_DIALLED_INBOUND,
+		{&w->conf->redirect.exclude_inbound, FL_MATCH_INBOUND,
+		 "[redirect] exclude_inbound"},
+		{&w->conf->redirect.exclude_inbound, FL_MATCH_DIALLED_INBOUND,
 		 "the same, before NAT of other software"},
 	};
 
@@ -83,10 +84,10 @@ static void gate_rules(const struct fl_writer *w)
 		       FL_CAPTURE_SPARED);
 	fl_writer_rule(w, "of no allowed connection", NOT_SYN " goto refuse_forwarded");
 	for (size_t i = 0; i < FL_COUNT_OF(spared); i++) {
-		fl_writer_rules_of(w, spared[i].selectors, spared[i].look, FL_RULESET_TCP,
+		fl_writer_rules_of(w, spared[i].selectors, spared[i].kind, FL_RULESET_TCP,
 				   "goto spare_forwarded", spared[i].comment);
 	}
-	fl_writer_rules_of(w, &w->conf->redirect.outbound, FL_LOOK_OUTBOUND, FL_RULESET_TCP,
+	fl_writer_rules_of(w, &w->conf->redirect.outbound, FL_MATCH_OUTBOUND, FL_RULESET_TCP,
 			   "goto refuse_forwarded",
 			   "[redirect] outbound: it should have been captured");
 	fl_writer_rule(w, "not to be captured", "goto spare_forwarded");

@@ -179,14 +179,14 @@ static void new_inbound_chain(const struct fl_writer *w)
 
 	fl_writer_chain(w, "new_inbound", NULL);
 	if (fl_writer_captures(&w->inbound)) {
-		fl_writer_rules_of(w, spared, FL_LOOK_INBOUND, FL_RULESET_TCP, "goto spare_inbound",
-				   "[redirect] exclude_inbound");
-		fl_writer_rules_of(w, spared, FL_LOOK_DIALLED_INBOUND, FL_RULESET_TCP,
+		fl_writer_rules_of(w, spared, FL_MATCH_INBOUND, FL_RULESET_TCP,
+				   "goto spare_inbound", "[redirect] exclude_inbound");
+		fl_writer_rules_of(w, spared, FL_MATCH_DIALLED_INBOUND, FL_RULESET_TCP,
 				   "goto spare_inbound", "the same, before NAT of other software");
-		fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_LOOK_INBOUND,
+		fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_MATCH_INBOUND,
 				   FL_RULESET_TCP, "goto past_inbound",
 				   "[redirect] inbound_ports: it should have been captured");
-		fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_LOOK_DIALLED_INBOUND,
+		fl_writer_rules_of(w, &w->conf->redirect.inbound_ports, FL_MATCH_DIALLED_INBOUND,
 				   FL_RULESET_TCP, "goto past_inbound",
 				   "the same, before NAT of other software");
 	}
@@ -220,7 +220,7 @@ static void gate_in_chain(const struct fl_writer *w)
 		       w->conf->agent.sidecar_uid);
 	fl_writer_rule(w, "to the sidecar's ports: capture and admin", "tcp dport { %s } accept",
 		       own.data);
-	fl_writer_fixed_listeners(w, FL_LOOK_OUTBOUND);
+	fl_writer_fixed_listeners(w, FL_MATCH_OUTBOUND);
 	if (fl_writer_is_tproxy(w)) {
 		fl_writer_rule(w, "to a socket with a foreign address: the sidecar's",
 			       "socket transparent 1 accept");
@@ -239,7 +239,7 @@ static void gate_in_chain(const struct fl_writer *w)
 		       FL_CAPTURE_SPARED);
 	open_rules(w, IN4, IN6);
 	if (fl_writer_captures(&w->outbound)) {
-		fl_writer_rules_of(w, &w->conf->redirect.exclude_outbound, FL_LOOK_ANSWER,
+		fl_writer_rules_of(w, &w->conf->redirect.exclude_outbound, FL_MATCH_ANSWER,
 				   FL_RULESET_TCP, "accept",
 				   "answers of [redirect] exclude_outbound");
 	}
@@ -284,13 +284,13 @@ static void judge_out_chain(const struct fl_writer *w)
 		fl_writer_rule(w, "the same for IPv6", NOT_SYN " " OUT6 " @brought6 return");
 	}
 	if (fl_writer_captures(&w->outbound)) {
-		fl_writer_rules_of(w, spared, FL_LOOK_OUTBOUND, FL_RULESET_TCP,
+		fl_writer_rules_of(w, spared, FL_MATCH_OUTBOUND, FL_RULESET_TCP,
 				   "goto spare_outbound", "[redirect] exclude_outbound");
-		fl_writer_rules_of(w, spared, FL_LOOK_DIALLED_OUTBOUND, FL_RULESET_TCP,
+		fl_writer_rules_of(w, spared, FL_MATCH_DIALLED_OUTBOUND, FL_RULESET_TCP,
 				   "goto spare_outbound", "the same, before NAT of other software");
-		fl_writer_rules_of(w, taken, FL_LOOK_OUTBOUND, FL_RULESET_TCP, "return",
+		fl_writer_rules_of(w, taken, FL_MATCH_OUTBOUND, FL_RULESET_TCP, "return",
 				   "[redirect] outbound: it should have been captured");
-		fl_writer_rules_of(w, taken, FL_LOOK_DIALLED_OUTBOUND, FL_RULESET_TCP, "return",
+		fl_writer_rules_of(w, taken, FL_MATCH_DIALLED_OUTBOUND, FL_RULESET_TCP, "return",
 				   "the same, before NAT of other software");
 	} else if (fl_writer_is_tproxy(w)) {
 		fl_writer_rule(w, "it may answer a connection from the client's address",
@@ -322,7 +322,7 @@ static void judge_chains(const struct fl_writer *w)
 		fl_writer_rule(w, "the same under the destination's address",
 			       "meta mark 0x%x accept", FL_CAPTURE_OWN_MARK);
 	}
-	fl_writer_fixed_listeners(w, FL_LOOK_OWN);
+	fl_writer_fixed_listeners(w, FL_MATCH_OWN);
 	fl_writer_rule(w, "the rest of an answered connection that the sidecar dialled",
 		       "ct original zone %u ct direction original ct state established accept",
 		       FL_CAPTURE_ZONE);
@@ -391,7 +391,7 @@ static void other_chain(const struct fl_writer *w, bool inbound)
 		fl_writer_rule(w, "the sidecar's own", "meta skuid %u accept",
 			       w->conf->agent.sidecar_uid);
 	}
-	fl_writer_rules_of(w, spared, inbound ? FL_LOOK_INBOUND : FL_LOOK_OUTBOUND,
+	fl_writer_rules_of(w, spared, inbound ? FL_MATCH_INBOUND : FL_MATCH_OUTBOUND,
 			   FL_RULESET_OTHER, "accept", key);
 	if (w->conf->redirect.drop_other_protocols) {
 		fl_writer_rule(w, "[redirect] other_protocols = drop",

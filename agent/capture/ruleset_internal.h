@@ -16,14 +16,14 @@
 #define NOT_SYN "tcp flags & (fin | syn | rst | ack) != syn"
 
 /* In which direction a packet is matched, and which of its ends the selector is about. */
-enum fl_ruleset_look {
-	FL_LOOK_INBOUND,         /* incoming: its destination port, its source address */
-	FL_LOOK_OUTBOUND,        /* outgoing: its destination port and address */
-	FL_LOOK_OWN,             /* outgoing: its source port and address */
-	FL_LOOK_ANSWER,          /* incoming answers: their source port and address */
-	FL_LOOK_DIALLED_INBOUND, /* as FL_LOOK_INBOUND, with the port before NAT of other software */
-	FL_LOOK_DIALLED_OUTBOUND, /* as FL_LOOK_OUTBOUND, with port and address before that */
-	FL_LOOK_COUNT
+enum fl_ruleset_match {
+	FL_MATCH_INBOUND,         /* incoming: its destination port, its source address */
+	FL_MATCH_OUTBOUND,        /* outgoing: its destination port and address */
+	FL_MATCH_OWN,             /* outgoing: its source port and address */
+	FL_MATCH_ANSWER,          /* incoming answers: their source port and address */
+	FL_MATCH_DIALLED_INBOUND, /* as FL_MATCH_INBOUND, with the port before NAT of other software */
+	FL_MATCH_DIALLED_OUTBOUND, /* as FL_MATCH_OUTBOUND, with port and address before that */
+	FL_MATCH_COUNT
 };
 enum fl_ruleset_protocol { FL_RULESET_TCP, FL_RULESET_OTHER };
 
@@ -61,17 +61,17 @@ void fl_writer_rule(const struct fl_writer *w, const char *comment, const char *
 void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
 			const char *match, const char *counter, const char *comment);
 /* Writes the match of a selector, with a space at its end; nothing if it matches everything. */
-void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset_look look,
+void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset_match kind,
 			enum fl_ruleset_protocol protocol, struct fl_text *out);
 /* One rule for each selector. */
 void fl_writer_rules_of(const struct fl_writer *w, const struct fl_conf_selectors *selectors,
-			enum fl_ruleset_look look, enum fl_ruleset_protocol protocol,
+			enum fl_ruleset_match kind, enum fl_ruleset_protocol protocol,
 			const char *verdict, const char *comment);
 /* Ports that the sidecar itself listens on, on any address: "15006, 15001, 15020". Free it with fl_text_done(). */
 void fl_writer_own_ports(const struct fl_writer *w, struct fl_text *out);
-/* One accepting rule for each [service] listen. FL_LOOK_OUTBOUND: packets to that listener; FL_LOOK_OWN: packets that it
+/* One accepting rule for each [service] listen. FL_MATCH_OUTBOUND: packets to that listener; FL_MATCH_OWN: packets that it
  * sends. */
-void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look look);
+void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_match kind);
 
 /* --- chains ----------------------------------------------------------------------------------- */
 

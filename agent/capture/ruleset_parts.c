@@ -56,37 +56,37 @@ void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports
 /* --- selectors -------------------------------------------------------------------------------- */
 
 /* How nft names the ends of a packet; before_port: the match that it requires before a port. */
-static const struct look {
+static const struct match_words {
 	const char *before_port, *port, *addr, *interface;
-} looks[FL_LOOK_COUNT] = {
-	[FL_LOOK_INBOUND] = {"", "dport", "saddr", "iifname"},
-	[FL_LOOK_OUTBOUND] = {"", "dport", "daddr", "oifname"},
-	[FL_LOOK_OWN] = {"", "sport", "saddr", "oifname"},
-	[FL_LOOK_ANSWER] = {"", "sport", "saddr", "iifname"},
-	[FL_LOOK_DIALLED_INBOUND] = {"meta l4proto $TCP ", "ct original proto-dst", "saddr",
-				     "iifname"},
-	[FL_LOOK_DIALLED_OUTBOUND] = {"meta l4proto $TCP ", "ct original proto-dst", "daddr",
-				      "oifname"},
+} match_words[FL_MATCH_COUNT] = {
+	[FL_MATCH_INBOUND] = {"", "dport", "saddr", "iifname"},
+	[FL_MATCH_OUTBOUND] = {"", "dport", "daddr", "oifname"},
+	[FL_MATCH_OWN] = {"", "sport", "saddr", "oifname"},
+	[FL_MATCH_ANSWER] = {"", "sport", "saddr", "iifname"},
+	[FL_MATCH_DIALLED_INBOUND] = {"meta l4proto $TCP ", "ct original proto-dst", "saddr",
+				      "iifname"},
+	[FL_MATCH_DIALLED_OUTBOUND] = {"meta l4proto $TCP ", "ct original proto-dst", "daddr",
+				       "oifname"},
 };
 
-static bool is_dialled(enum fl_ruleset_look look)
+static bool is_dialled(enum fl_ruleset_match kind)
 {
-	return look == FL_LOOK_DIALLED_INBOUND || look == FL_LOOK_DIALLED_OUTBOUND;
+	return kind == FL_MATCH_DIALLED_INBOUND || kind == FL_MATCH_DIALLED_OUTBOUND;
 }
 
-static void put_port(const struct fl_port_range *ports, enum fl_ruleset_look look,
+static void put_port(const struct fl_port_range *ports, enum fl_ruleset_match kind,
 		     enum fl_ruleset_protocol protocol, struct fl_text *out)
 {
 	if (ports->first == 0 && ports->last == UINT16_MAX) {
 		return;
 	}
-	if (is_dialled(look)) {
-		fl_text_print(out, "%s%s %u", looks[look].before_port, looks[look].port,
+	if (is_dialled(kind)) {
+		fl_text_print(out, "%s%s %u", match_words[kind].before_port, match_words[kind].port,
 			      ports->first);
 	} else {
 		fl_text_print(out, "%s %s %u",
 			      protocol == FL_RULESET_TCP ? "tcp" : WITH_PORTS " th",
-			      looks[look].port, ports->first);
+			      match_words[kind].port, ports->first);
 	}
 	if (ports->first != ports->last) {
 		fl_text_print(out, "-%u", ports->last);
@@ -94,32 +94,32 @@ static void put_port(const struct fl_port_range *ports, enum fl_ruleset_look loo
 	fl_text_print(out, " ");
 }
 
-void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset_look look,
+void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset_match kind,
 			enum fl_ruleset_protocol protocol, struct fl_text *out)
 {
 	char net[FL_CIDR_TEXT];
 
-	put_port(&selector->ports, look, protocol, out);
+	put_port(&selector->ports, kind, protocol, out);
 	if (!selector->any_net) {
-		fl_text_print(out, "%s%s %s %s ", is_dialled(look) ? "ct original " : "",
-			      selector->net.family == AF_INET ? "ip" : "ip6", looks[look].addr,
-			      fl_cidr_format(&selector->net, net));
+		fl_text_print(out, "%s%s %s %s ", is_dialled(kind) ? "ct original " : "",
+			      selector->net.family == AF_INET ? "ip" : "ip6",
+			      match_words[kind].addr, fl_cidr_format(&selector->net, net));
 	}
 	if (selector->interface != NULL) {
-		fl_text_print(out, "%s \"%s\" ", looks[look].interface, selector->interface);
+		fl_text_print(out, "%s \"%s\" ", match_words[kind].interface, selector->interface);
 	}
 }
 
 void fl_writer_rules_of(const struct fl_writer *w, const struct fl_conf_selectors *selectors,
-			enum fl_ruleset_look look, enum fl_ruleset_protocol protocol,
+			enum fl_ruleset_match kind, enum fl_ruleset_protocol protocol,
 			const char *verdict, const char *comment)
 {
 	for (size_t i = 0; i < selectors->count; i++) {
 		struct fl_text match = {0};
 
-		fl_writer_selector(&selectors->items[i], look, protocol, &match);
+		fl_writer_selector(&selectors->items[i], kind, protocol, &match);
 		fl_writer_rule(w, comment, "%s%s%s",
-			       is_dialled(look) ? "ct status dnat ct direction original " : "",
+			       is_dialled(kind) ? "ct status dnat ct direction original " : "",
 			       match.len > 0 ? match.data : "", verdict);
 		fl_text_done(&match);
 	}
@@ -156,7 +156,7 @@ void fl_writer_own_ports(const struct fl_writer *w, struct fl_text *out)
 	}
 }
 
-void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look look)
+void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_match kind)
 {
 	for (size_t i = 0; i < w->conf->service_count; i++) {
 		const struct fl_addr *listen = &w->conf->services[i].listen;
@@ -170,7 +170,7 @@ void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_look l
 		if (listen->kind == FL_ADDR_IP && !fl_addr_is_unspecified(listen)) {
 			to.any_net = !fl_cidr_of(&listen->sa.any, &to.net);
 		}
-		fl_writer_selector(&to, look, FL_RULESET_TCP, &match);
+		fl_writer_selector(&to, kind, FL_RULESET_TCP, &match);
 		fl_writer_rule(w, "a fixed listener: [service] listen", "%saccept", match.data);
 		fl_text_done(&match);
 	}

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/capture/netlink.h"
 #include "base/capture.h"
 #include "base/mem.h"
 
@@ -76,31 +77,6 @@ static struct request route_request(bool add, sa_family_t family)
 	return request;
 }
 
-/* Returns 0 or an errno. */
-static int talk(int fd, const struct request *request)
-{
-	union {
-		struct {
-			struct nlmsghdr head;
-			struct nlmsgerr body;
-		} error;
-		char room[4096];
-	} answer;
-	ssize_t len;
-
-	if (send(fd, request, request->head.nlmsg_len, 0) < 0) {
-		return errno;
-	}
-	len = recv(fd, &answer, sizeof(answer), 0);
-	if (len < 0) {
-		return errno;
-	}
-	if ((size_t)len < sizeof(answer.error) || answer.error.head.nlmsg_type != NLMSG_ERROR) {
-		return EPROTO;
-	}
-	return -answer.error.body.error;
-}
-
 /* A pod without IPv6 needs no such route. */
 static bool is_without(sa_family_t family, int code)
 {
@@ -129,7 +105,7 @@ static int change(bool add, struct fl_err *err)
 					     rule_request(add, families[i])};
 
 		for (size_t k = 0; k < FL_COUNT_OF(requests); k++) {
-			int code = talk(fd, &requests[k]);
+			int code = fl_netlink_ask(fd, &requests[k].head);
 
 			if (!is_done(add, families[i], code)) {
 				(void)close(fd);

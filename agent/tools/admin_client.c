@@ -71,21 +71,11 @@ void fl_admin_client_warn(const char *conf_path)
 	free(refused);
 }
 
-static void to_loopback(struct fl_addr *addr, bool v6)
+static void to_loopback(struct fl_addr *addr, int family)
 {
-	memset(&addr->sa, 0, sizeof(addr->sa));
 	addr->kind = FL_ADDR_IP;
-	if (v6) {
-		addr->sa.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
-						     .sin6_port = htons(addr->port),
-						     .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-		addr->sa_len = sizeof(addr->sa.in6);
-	} else {
-		addr->sa.in = (struct sockaddr_in){.sin_family = AF_INET,
-						   .sin_port = htons(addr->port),
-						   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-		addr->sa_len = sizeof(addr->sa.in);
-	}
+	addr->sa = fl_sockaddr_loopback(family, addr->port);
+	addr->sa_len = family == AF_INET ? sizeof(addr->sa.in) : sizeof(addr->sa.in6);
 }
 
 /* The address to dial for a listener on addr: loopback, if it listens on all addresses. */
@@ -94,9 +84,9 @@ static struct fl_addr reachable(const struct fl_addr *addr)
 	struct fl_addr to = *addr;
 
 	if (addr->kind == FL_ADDR_ANY) {
-		to_loopback(&to, false);
+		to_loopback(&to, AF_INET);
 	} else if (fl_addr_is_unspecified(addr)) {
-		to_loopback(&to, addr->sa.any.sa_family == AF_INET6);
+		to_loopback(&to, addr->sa.any.sa_family);
 	}
 	return to;
 }
@@ -308,7 +298,7 @@ static int connect_admin(const struct fl_addr *admin, int64_t deadline, int *ret
 	int rc = connect_to(&to, deadline, ret_fd, err);
 
 	if (rc != FL_OK && admin->kind == FL_ADDR_ANY) {
-		to_loopback(&to, true);
+		to_loopback(&to, AF_INET6);
 		/* Keep the first error: it names the address that a person would try. */
 		rc = connect_to(&to, deadline, ret_fd, NULL) == FL_OK ? FL_OK : rc;
 	}

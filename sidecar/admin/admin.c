@@ -10,8 +10,8 @@
  *
  * Health probes are served no matter what other callers do: every connection is accepted and read
  * immediately. If there is no room, the oldest connection that has its answer is closed, otherwise
- * the oldest that has not sent its request yet. Callers that are slow to receive may use only a
- * part of the places. Nothing blocks the loop for long: large answers are sent in pieces, in turns
+ * the oldest that has not sent its request yet. Callers that are slow to receive may have only a
+ * part of the connections. Nothing blocks the loop for long: large answers are sent in pieces, in turns
  * of SLICE_NS.
  *
  * Memory: each connection buffers one piece at most; the answers themselves are shared; bodies are
@@ -32,7 +32,7 @@
 
 #define BODIES_MAX (2 * (size_t)FL_ADMIN_BODY_MAX) /* bytes, of all callers together */
 #define LINGER_MS 1000
-#define PLACES 1024u /* if the source does not say how many */
+#define CONNECTIONS_MAX 1024u /* if the source does not say how many */
 #define PIECE ((size_t)16 * 1024)
 #define SLICE_NS (1000u * 1000)
 #define FIRST_READ 2048u
@@ -281,7 +281,7 @@ static const struct fl_sock_events connection_events = {on_data, on_eof, on_drai
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
-/* Decides before the connection has a place and before the caller has sent anything. */
+/* Decides before the connection counts and before the caller has sent anything. */
 static bool is_welcome(const struct fl_admin *admin, const struct fl_sock *sock, uid_t *ret_uid)
 {
 	return !admin->has_control || (fl_sock_peer_uid(sock, ret_uid, NULL) == FL_OK &&
@@ -302,8 +302,8 @@ static void turn_away(struct fl_sock *sock)
 	}
 }
 
-/* A caller whose request is already there, as with probes, is answered immediately and then needs
- * no place. */
+/* A caller whose request is already there, as with probes, is answered immediately and then no
+ * longer counts. */
 static void read_at_once(struct fl_admin_connection *connection)
 {
 	uint8_t buf[FIRST_READ];
@@ -381,7 +381,8 @@ static int open_listener(struct fl_net *net, const struct fl_addr *addr, mode_t 
 	admin = fl_new(sizeof(*admin));
 	admin->net = net;
 	admin->source = *source;
-	admin->source.places = source->places > 0 ? source->places : PLACES;
+	admin->source.connections_max =
+		source->connections_max > 0 ? source->connections_max : CONNECTIONS_MAX;
 	rc = fl_listener_open(net, fd, addr->kind == FL_ADDR_UNIX, on_connection, admin,
 			      &admin->listener, err);
 	if (rc != FL_OK) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* connections - the places of callers: three lists, by what the connection waits for; in each the
+/* connections - the open connections of callers: three lists, by what the connection waits for; in each the
  * oldest entry comes first. */
 #include <stdlib.h>
 
 #include "admin/admin_internal.h"
 
-#define SLOW_PART 8u      /* of the places */
+#define SLOW_PART 8u      /* of all connections */
 #define SLOW_LEAST 4u     /* a scrape, a tool, a person */
 #define REQUEST_MS 10000u /* for each of the three lists */
 #define LINGER_MS 1000
@@ -124,25 +124,25 @@ static void make_room(struct fl_admin *admin)
 
 void fl_admin_connection_enter(struct fl_admin_connection *connection)
 {
-	if (count(connection->admin) >= connection->admin->source.places) {
+	if (count(connection->admin) >= connection->admin->source.connections_max) {
 		make_room(connection->admin);
 	}
 	enter_list(connection, READING);
 }
 
-/* Without this limit, callers that do not read their answers could occupy all places. */
+/* Without this limit, callers that do not read their answers could occupy all connections. */
 void fl_admin_connection_move(struct fl_admin_connection *connection, enum fl_admin_list list)
 {
 	struct fl_admin *admin = connection->admin;
-	size_t slow_places;
+	size_t slow_max;
 
 	if (connection->list == list) {
 		return;
 	}
 	leave_list(connection);
 	enter_list(connection, list);
-	slow_places = admin->source.places / SLOW_PART;
-	if (admin->counts[SLOW] > (slow_places > SLOW_LEAST ? slow_places : SLOW_LEAST)) {
+	slow_max = admin->source.connections_max / SLOW_PART;
+	if (admin->counts[SLOW] > (slow_max > SLOW_LEAST ? slow_max : SLOW_LEAST)) {
 		fl_admin_connection_close(admin->first[SLOW]);
 	}
 }

@@ -29,7 +29,7 @@ struct fl_admin_source {
 	 * addresses. */
 	bool (*everywhere)(void *user);
 	void *user;
-	unsigned places; /* how many connections there may be at a time; 0: 1024 */
+	unsigned connections_max; /* at a time; 0: 1024 */
 };
 
 /* The requests that change something, or that only callers with that permission may make: `POST

@@ -304,6 +304,22 @@ bool fl_ip_is_loopback(int family, const uint8_t *ip)
 	       (memcmp(ip, mapped, sizeof(mapped)) == 0 && ip[12] == IN_LOOPBACKNET);
 }
 
+union fl_sockaddr fl_sockaddr_loopback(int family, uint16_t port)
+{
+	union fl_sockaddr sa = {0};
+
+	if (family == AF_INET) {
+		sa.in.sin_family = AF_INET;
+		sa.in.sin_port = htons(port);
+		sa.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	} else {
+		sa.in6.sin6_family = AF_INET6;
+		sa.in6.sin6_port = htons(port);
+		sa.in6.sin6_addr = in6addr_loopback;
+	}
+	return sa;
+}
+
 static const uint8_t *ip_of(const struct fl_addr *addr)
 {
 	return addr->sa.any.sa_family == AF_INET ? (const uint8_t *)&addr->sa.in.sin_addr

@@ -50,6 +50,8 @@ int fl_addr_parse(const char *text, unsigned allow, struct fl_addr *ret,
 
 /* One of 127.0.0.0/8 or ::1, IPv4 written inside IPv6 included? ip: in network byte order, 4 bytes with AF_INET, else 16. */
 bool fl_ip_is_loopback(int family, const uint8_t *ip);
+/* 127.0.0.1 or ::1, with that port (host byte order). family: AF_INET or AF_INET6. */
+union fl_sockaddr fl_sockaddr_loopback(int family, uint16_t port);
 /* Is it FL_ADDR_IP, and on loopback? */
 bool fl_addr_is_loopback(const struct fl_addr *addr);
 /* Is it FL_ADDR_IP, and 0.0.0.0 or [::]? */

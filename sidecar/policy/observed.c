@@ -27,17 +27,19 @@ static int compare_columns(const void *left, const void *right)
 	return strcmp(a->service, b->service);
 }
 
-static struct fl_observed_place column_of(const struct fl_observation *seen)
+static struct fl_observed_place column_of(const struct fl_observation *observation)
 {
-	return (struct fl_observed_place){.service = seen->service,
-					  .port = seen->service != NULL ? 0 : seen->port};
+	return (struct fl_observed_place){.service = observation->service,
+					  .port = observation->service != NULL ? 0
+									       : observation->port};
 }
 
-static char *row_of(const struct fl_observation *seen)
+static char *row_of(const struct fl_observation *observation)
 {
 	char text[FL_CIDR_TEXT];
 
-	return fl_strdup(seen->id != NULL ? seen->id : fl_cidr_format(&seen->source, text));
+	return fl_strdup(observation->id != NULL ? observation->id
+						 : fl_cidr_format(&observation->source, text));
 }
 
 /* Sorts, and removes duplicates. */
@@ -76,7 +78,7 @@ static bool *cell(const struct fl_observed *table, size_t row, size_t column)
 	return &table->cells[row * table->column_count + column];
 }
 
-void fl_observed_fill(struct fl_observed *table, const struct fl_observation *const *seen,
+void fl_observed_fill(struct fl_observed *table, const struct fl_observation *const *observations,
 		      size_t count)
 {
 	*table = (struct fl_observed){
@@ -85,15 +87,15 @@ void fl_observed_fill(struct fl_observed *table, const struct fl_observation *co
 		.columns = fl_grow(NULL, count, sizeof(struct fl_observed_place)),
 		.column_count = count};
 	for (size_t i = 0; i < count; i++) {
-		table->rows[i] = row_of(seen[i]);
-		table->columns[i] = column_of(seen[i]);
+		table->rows[i] = row_of(observations[i]);
+		table->columns[i] = column_of(observations[i]);
 	}
 	tidy_rows(table);
 	tidy_columns(table);
 	table->cells = fl_new(table->row_count * table->column_count * sizeof(bool));
 	for (size_t i = 0; i < count; i++) {
-		struct fl_observed_place column = column_of(seen[i]);
-		char *row = row_of(seen[i]);
+		struct fl_observed_place column = column_of(observations[i]);
+		char *row = row_of(observations[i]);
 		char **at_row =
 			bsearch(&row, table->rows, table->row_count, sizeof(char *), compare_rows);
 		struct fl_observed_place *at_column =

@@ -37,7 +37,7 @@ struct fl_observed_area {
 };
 
 /* All with an identity, or all in plaintext from a known address. Owned by *table until fl_observed_done(). */
-void fl_observed_fill(struct fl_observed *table, const struct fl_observation *const *seen,
+void fl_observed_fill(struct fl_observed *table, const struct fl_observation *const *observations,
 		      size_t count);
 void fl_observed_done(struct fl_observed *table);
 

@@ -169,29 +169,32 @@ static void write_rule(void *user, const struct fl_observed *table,
 
 /* --- what needs a rule --------------------------------------------------------------------- */
 
-static struct fl_request request_of(const struct fl_observation *seen, union fl_sockaddr *source)
+static struct fl_request request_of(const struct fl_observation *observation,
+				    union fl_sockaddr *source)
 {
-	struct fl_request request = {.id = seen->id,
-				     .id_len = seen->id != NULL ? strlen(seen->id) : 0,
-				     .port = seen->port,
-				     .service = seen->service};
+	struct fl_request request = {.id = observation->id,
+				     .id_len =
+					     observation->id != NULL ? strlen(observation->id) : 0,
+				     .port = observation->port,
+				     .service = observation->service};
 
-	if (seen->source.family != AF_UNSPEC) {
-		*source = fl_cidr_sockaddr(&seen->source);
+	if (observation->source.family != AF_UNSPEC) {
+		*source = fl_cidr_sockaddr(&observation->source);
 		request.source = &source->any;
 	}
 	return request;
 }
 
 /* Writes why no allow rule helps, if none does. */
-static bool is_out_of_reach(const struct fl_policy *policy, const struct fl_observation *seen,
+static bool is_out_of_reach(const struct fl_policy *policy,
+			    const struct fl_observation *observation,
 			    const struct fl_request *request, struct fl_text *ret)
 {
 	struct fl_rule_spec rule;
 
-	if (seen->id == NULL && seen->source.family == AF_UNSPEC) {
+	if (observation->id == NULL && observation->source.family == AF_UNSPEC) {
 		fl_text_print(ret, "; plaintext to %u from an unknown address: left out\n",
-			      seen->port);
+			      observation->port);
 		return true;
 	}
 	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
@@ -199,11 +202,11 @@ static bool is_out_of_reach(const struct fl_policy *policy, const struct fl_obse
 		if (rule.effect == FL_DENY && fl_policy_misses(policy, i, request) == 0) {
 			fl_text_print(ret, "; [deny %s] (%s:%u) refuses %s to ", rule.name,
 				      rule.file, rule.line,
-				      seen->id != NULL ? seen->id : "plaintext");
-			if (seen->service != NULL) {
-				fl_text_print(ret, "%s", seen->service);
+				      observation->id != NULL ? observation->id : "plaintext");
+			if (observation->service != NULL) {
+				fl_text_print(ret, "%s", observation->service);
 			} else {
-				fl_text_print(ret, "%u", seen->port);
+				fl_text_print(ret, "%u", observation->port);
 			}
 			fl_text_print(ret, ": no [allow] rule changes that\n");
 			return true;
@@ -213,8 +216,8 @@ static bool is_out_of_reach(const struct fl_policy *policy, const struct fl_obse
 }
 
 /* The allow rule that matches this except for the parts in misses; false: none. */
-static bool find_near(const struct fl_policy *policy, const struct fl_request *request,
-		      unsigned misses, struct fl_rule_spec *ret)
+static bool find_near_miss(const struct fl_policy *policy, const struct fl_request *request,
+			   unsigned misses, struct fl_rule_spec *ret)
 {
 	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
 		unsigned missing = fl_policy_misses(policy, i, request);
@@ -230,23 +233,24 @@ static bool find_near(const struct fl_policy *policy, const struct fl_request *r
 
 /* A rule that lacks only the address, or excludes this by an exception: its author meant that, and a new rule
  * would undo it. */
-static void tell_of_near(const struct fl_policy *policy, const struct fl_observation *seen,
-			 const struct fl_request *request, struct fl_text *ret)
+static void explain_near_misses(const struct fl_policy *policy,
+				const struct fl_observation *observation,
+				const struct fl_request *request, struct fl_text *ret)
 {
-	const char *id = seen->id != NULL ? seen->id : "plaintext";
+	const char *id = observation->id != NULL ? observation->id : "plaintext";
 	char source[FL_CIDR_TEXT] = "an unknown address";
 	struct fl_rule_spec rule;
 
-	if (seen->source.family != AF_UNSPEC) {
-		(void)fl_cidr_format(&seen->source, source);
+	if (observation->source.family != AF_UNSPEC) {
+		(void)fl_cidr_format(&observation->source, source);
 	}
-	if (find_near(policy, request, FL_MISS_SOURCE, &rule)) {
+	if (find_near_miss(policy, request, FL_MISS_SOURCE, &rule)) {
 		fl_text_print(ret,
 			      "; [allow %s] (%s:%u) admits %s, but not from %s: add that "
 			      "to its sources, in place of a rule below\n",
 			      rule.name, rule.file, rule.line, id, source);
 	}
-	if (find_near(policy, request, FL_MISS_EXCEPT, &rule)) {
+	if (find_near_miss(policy, request, FL_MISS_EXCEPT, &rule)) {
 		fl_text_print(
 			ret,
 			"; [allow %s] (%s:%u) excludes %s by an exception: a rule below admits "
@@ -255,22 +259,22 @@ static void tell_of_near(const struct fl_policy *policy, const struct fl_observa
 	}
 }
 
-static bool needs_rule(const struct fl_policy *policy, const struct fl_observation *seen,
+static bool needs_rule(const struct fl_policy *policy, const struct fl_observation *observation,
 		       struct fl_text *ret)
 {
 	union fl_sockaddr source;
-	struct fl_request request = request_of(seen, &source);
+	struct fl_request request = request_of(observation, &source);
 	struct fl_verdict verdict = fl_policy_decide(policy, &request);
 
 	if (fl_verdict_decision(&verdict) == FL_DECISION_ALLOW ||
-	    is_out_of_reach(policy, seen, &request, ret)) {
+	    is_out_of_reach(policy, observation, &request, ret)) {
 		return false;
 	}
-	tell_of_near(policy, seen, &request, ret);
+	explain_near_misses(policy, observation, &request, ret);
 	return true;
 }
 
-size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observation *seen,
+size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observation *observations,
 			 size_t count, bool wildcards, struct fl_text *ret)
 {
 	const struct fl_observation **of[2]; /* with an identity, without one */
@@ -280,10 +284,10 @@ size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observa
 	of[0] = fl_grow(NULL, count, sizeof(const struct fl_observation *));
 	of[1] = fl_grow(NULL, count, sizeof(const struct fl_observation *));
 	for (size_t i = 0; i < count; i++) {
-		if (needs_rule(policy, &seen[i], ret)) {
-			size_t kind = seen[i].id == NULL;
+		if (needs_rule(policy, &observations[i], ret)) {
+			size_t kind = observations[i].id == NULL;
 
-			of[kind][counts[kind]++] = &seen[i];
+			of[kind][counts[kind]++] = &observations[i];
 		}
 	}
 	for (size_t kind = 0; kind < 2; kind++) {

@@ -12,7 +12,7 @@
  * rule, or ports with the same identities, whichever gives fewer rules. Rules for identities name no addresses: an identity
  * proves itself wherever it connects from. Comments tell of what no rule can admit, because a deny rule covers it; and of
  * an allow rule that lacks only the address, whose sources might be extended instead. Returns the number of rules. */
-size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observation *seen,
+size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observation *observations,
 			 size_t count, bool wildcards, struct fl_text *ret);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "report/connections.h"
+#include "report/report.h"
 
 #define ROOTS_MAX 64u /* of all bundles together; one bit for each root */
 #define KEY_ID_LEN 20u
@@ -262,18 +263,6 @@ static void put_roots(struct fl_json *json, const struct roots *roots,
 	fl_json_u64(json, "peers_left_out", standings->left_out);
 }
 
-static void put_counts(struct fl_json *json, const char *name, const uint64_t counts[FL_LOSSES])
-{
-	fl_json_object(json, name);
-	for (unsigned i = 0; i < FL_LOSSES; i++) {
-		if (counts[i] > 0) {
-			fl_json_u64(json, fl_reason_word(fl_loss_reason((enum fl_loss)i)),
-				    counts[i]);
-		}
-	}
-	fl_json_end(json);
-}
-
 static void put_doomed(struct fl_json *json, const struct fl_doomed *doomed, uint64_t now_ns)
 {
 	fl_json_object(json, NULL);
@@ -301,8 +290,8 @@ static void put_connections(struct fl_json *json, const struct fl_preview *parts
 	}
 	fl_json_u64(json, "open", open);
 	fl_json_u64(json, "judged", judged);
-	put_counts(json, "closes", closes);
-	put_counts(json, "keeps", keeps);
+	fl_report_losses(json, "closes", closes);
+	fl_report_losses(json, "keeps", keeps);
 	fl_json_array(json, "connections");
 	for (size_t i = 0; i < count; i++) {
 		for (size_t k = 0; k < parts[i].doomed_count; k++) {

@@ -95,3 +95,15 @@ bool fl_report_warning(const struct fl_snapshot *snapshot, size_t number, char b
 	}
 	return bad_bundle(snapshot, &number, buf) || late_crl(snapshot, number, buf);
 }
+
+void fl_report_losses(struct fl_json *json, const char *name, const uint64_t counts[FL_LOSSES])
+{
+	fl_json_object(json, name);
+	for (unsigned i = 0; i < FL_LOSSES; i++) {
+		if (counts[i] > 0) {
+			fl_json_u64(json, fl_reason_word(fl_loss_reason((enum fl_loss)i)),
+				    counts[i]);
+		}
+	}
+	fl_json_end(json);
+}

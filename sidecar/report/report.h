@@ -46,6 +46,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "base/usage.h"
 #include "conn/listing.h"
@@ -156,6 +157,9 @@ const char *fl_report_page_policy(void);
 
 /* --- shared by the three reports
  * --------------------------------------------------------------------- */
+
+/* Appends an object: how many connections for each reason, without those of which there are none. */
+void fl_report_losses(struct fl_json *json, const char *name, const uint64_t counts[FL_LOSSES]);
 
 /* Returns the later of the two; NULL: there was none. */
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);

@@ -259,18 +259,6 @@ static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
 	fl_json_end(json);
 }
 
-static void put_losses(struct fl_json *json, const char *name, const uint64_t counts[FL_LOSSES])
-{
-	fl_json_object(json, name);
-	for (unsigned i = 0; i < FL_LOSSES; i++) {
-		if (counts[i] > 0) {
-			fl_json_u64(json, fl_reason_word(fl_loss_reason((enum fl_loss)i)),
-				    counts[i]);
-		}
-	}
-	fl_json_end(json);
-}
-
 static void put_judgement(struct fl_json *json, const struct fl_snapshot *s)
 {
 	const struct fl_judged *judged = &s->judged;
@@ -283,8 +271,8 @@ static void put_judgement(struct fl_json *json, const struct fl_snapshot *s)
 	fl_json_u64(json, "generation", judged->generation);
 	fl_json_bool(json, "done", judged->under_way == 0 && judged->workers == s->workers);
 	fl_json_u64(json, "judged", judged->judged);
-	put_losses(json, "closed", judged->closed);
-	put_losses(json, "kept", judged->kept);
+	fl_report_losses(json, "closed", judged->closed);
+	fl_report_losses(json, "kept", judged->kept);
 	fl_json_u64(json, "audited", judged->audited);
 	fl_json_u64(json, "cpu_microseconds", judged->ns / 1000);
 	fl_json_end(json);

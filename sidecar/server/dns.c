@@ -298,12 +298,7 @@ static union fl_sockaddr *loopback(int family)
 {
 	union fl_sockaddr *addr = fl_new(sizeof(*addr));
 
-	addr->any.sa_family = (sa_family_t)family;
-	if (family == AF_INET) {
-		addr->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	} else {
-		addr->in6.sin6_addr = in6addr_loopback;
-	}
+	*addr = fl_sockaddr_loopback(family, 0);
 	return addr;
 }
 
