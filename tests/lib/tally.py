@@ -3,8 +3,8 @@
 """Counts the results that tests/run has collected: JUnit XML, sanitizer reports, broken suites.
 
     tally.py RESULTS NAME   prints the log of every failure of one run, and its counts
-    tally.py RESULTS        prints the total of all runs as the last line; exits 1 if anything failed or
-                            nothing ran
+    tally.py RESULTS        prints why tests were skipped, and the total of all runs as the last line; exits 1 if anything
+                            failed or nothing ran
 
 RESULTS holds NAME.xml (or NAME.first, and NAME.second for the tests that failed and were repeated), NAME.json (Meson's
 own log of the same run), NAME.sanitizer.PID (one report each) and NAME.broken (the harness itself failed).
@@ -84,6 +84,28 @@ def count(results, name, verbose):
     return counts
 
 
+def why_skipped(case, printed):
+    """Returns the reason that the test has given; Meson has it in its own log."""
+    skipped = case.find('skipped')
+    text = skipped.get('message') or skipped.text or printed.get(case.get('name'), '')
+    return text.strip().split('\n')[-1].removeprefix('skipped: ') or 'no reason is given'
+
+
+def show_skipped(results):
+    """Prints each reason, and the tests that gave it: by their files, or by name if there is only one."""
+    reasons, printed = {}, {}
+    for log in results.glob('*.json'):
+        for test in map(json.loads, log.read_text().splitlines()):
+            printed[test['name'].rpartition(' / ')[2].rpartition(':')[2]] = test.get('stdout', '')
+    for xml in sorted([*results.glob('*.xml'), *results.glob('*.first')]):
+        for _, case, verdict in verdicts(xml):
+            if verdict == 'skipped':
+                reasons.setdefault(why_skipped(case, printed), []).append(case)
+    for reason, cases in sorted(reasons.items(), key=lambda pair: -len(pair[1])):
+        files = sorted({(case.get('classname') or '').split('.')[-1] for case in cases})
+        print(f'    {len(cases):4} skipped: {reason} ({cases[0].get("name") if len(cases) == 1 else ", ".join(files)})')
+
+
 def main():
     results, name = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None
     counts = count(results, name or '*', verbose=name is not None)
@@ -91,6 +113,7 @@ def main():
     if name:
         print(f'    {line}')
         return 0
+    show_skipped(results)
     print(line)
     return 1 if counts['failed'] or not counts['passed'] else 0
 
