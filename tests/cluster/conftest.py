@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of the cluster share: kubectl, the CA of the guide, and a load that counts what fails."""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KUBERNETES = ROOT / 'deploy' / 'kubernetes'
+APPS = 'shop', 'front'
+
+# Asks for URL over a new connection each time, from several threads, until stdin ends; prints how many answers and errors it got.
+LOAD = '''
+import collections, json, sys, threading, time, urllib.request
+count, ended, errors, lock = collections.Counter(), threading.Event(), [], threading.Lock()
+def ask():
+    while not ended.is_set():
+        began = time.time()
+        try:
+            with urllib.request.urlopen(URL, timeout=10) as answer:
+                answer.read()
+            result = 'ok'
+        except Exception as e:
+            result = 'failed'
+            with lock:
+                errors.append(f'{began:.2f}: {e!r}')
+        with lock:
+            count[result] += 1
+        time.sleep(0.01)
+threads = [threading.Thread(target=ask) for _ in range(4)]
+for each in threads: each.start()
+sys.stdin.read()
+ended.set()
+for each in threads: each.join()
+print(json.dumps({'ok': count['ok'], 'failed': count['failed'], 'errors': errors[:20]}))
+'''
+
+
+def kubectl(*words, status=0, text=None):
+    """Runs it. Returns stdout; status None: (exit status, both outputs)."""
+    done = subprocess.run(['kubectl', *map(str, words)], capture_output=True, text=True, check=False, input=text, timeout=300)
+    if status is None:
+        return done.returncode, done.stdout + done.stderr
+    assert done.returncode == status, (words, done.stdout, done.stderr)
+    return done.stdout
+
+
+def get(*words):
+    return json.loads(kubectl('get', *words, '-o', 'json'))
+
+
+def until(what, condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f'not within {seconds} s: {what}'
+        time.sleep(0.5)
+
+
+def apply_directory(folder, **options):
+    return kubectl('apply', '-k', folder, **options)
+
+
+def pods(namespace, app):
+    """Returns the names of the pods that are meant to stay."""
+    return [each['metadata']['name'] for each in get('-n', namespace, 'pods', '-l', f'app={app}')['items']
+            if 'deletionTimestamp' not in each['metadata']]
+
+
+def agent(pod, *words, namespace='prod', status=0, text=None):
+    return kubectl('-n', namespace, 'exec', *(['-i'] if text else []), pod, '-c', 'fairlead-agent', '--', 'fairlead-agent', *words,
+                   status=status, text=text)
+
+
+def state(pod, namespace='prod'):
+    return json.loads(agent(pod, 'status', '--json', namespace=namespace))
+
+
+def ask(pod, url, namespace='prod'):
+    """Returns whether the app of this pod gets an answer from there."""
+    code = f'import urllib.request; urllib.request.urlopen("{url}", timeout=5).read()'
+    return kubectl('-n', namespace, 'exec', pod, '-c', 'app', '--', 'python3', '-c', code, status=None)[0] == 0
+
+
+def kill(program, pod_uids, first=True):
+    """Kills these processes of the pods: they are in our PID namespace, below ours. first=False: not the first of a container. Returns how
+    many there were."""
+    killed = 0
+    for folder in pathlib.Path('/proc').glob('[0-9]*'):
+        try:
+            line = (folder / 'cmdline').read_bytes().decode().split('\0')
+            group = (folder / 'cgroup').read_text()
+            is_first = re.search(r'(?m)^NSpid:.*\t1$', (folder / 'status').read_text())
+        except OSError:
+            continue
+        if line[:len(program)] == program and any(uid in group for uid in pod_uids) and (first or not is_first):
+            os.kill(int(folder.name), signal.SIGKILL)
+            killed += 1
+    return killed
+
+
+class Load:
+    """Requests of a pod's app, for as long as the block lasts."""
+
+    def __init__(self, pod, url, namespace='prod'):
+        self.command = ['kubectl', '-n', namespace, 'exec', '-i', pod, '-c', 'app', '--', 'python3', '-c', f'URL = "{url}"\n{LOAD}']
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        time.sleep(2)  # so that it has begun before the change
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(2)
+        out, _ = self.process.communicate(timeout=60)
+        self.result = json.loads(out)
+        print(f'{self.result["failed"]} of {self.result["ok"] + self.result["failed"]} requests failed', self.result['errors'])
+
+
+class Mesh:
+    """The two apps of the guide, with its CA."""
+
+    def __init__(self, folder):
+        self.pki = folder / 'pki'
+
+    def run_pki(self, *words):
+        subprocess.run([ROOT / 'deploy' / 'pki', *map(str, words)], check=True, capture_output=True)
+
+    def renew(self, *apps, namespace='prod'):
+        for app in apps or APPS:
+            self.run_pki('svid', self.pki, f'ns/{namespace}/sa/{app}', self.pki / app)
+            made = kubectl('-n', namespace, 'create', 'secret', 'generic', f'{app}-fairlead', f'--from-file={self.pki / app}',
+                           '--dry-run=client', '-o', 'yaml')
+            kubectl('-n', namespace, 'apply', '-f', '-', text=made)
+
+    def await_certificates(self):
+        """Waits until all pods use what renew() has made last: this leaf, and as many roots."""
+        for app in APPS:
+            roots = (self.pki / app / 'ca.crt').read_text().count('BEGIN')
+            end = subprocess.run(['openssl', 'x509', '-noout', '-enddate', '-dateopt', 'iso_8601', '-in', self.pki / app / 'tls.crt'],
+                                 check=True, capture_output=True, text=True).stdout.strip().partition('=')[2].replace(' ', 'T')
+            for pod in pods('prod', app):
+                def is_in_use(pod=pod, roots=roots, end=end):
+                    kinds = [(each['kind'], each['not_after']) for each in state(pod)['certificates']]
+                    return ('leaf', end) in kinds and sum(kind == 'root' for kind, _ in kinds) == roots
+                until(f'{pod} uses the new certificate', is_in_use)
+
+
+@pytest.fixture(scope='session')
+def mesh():
+    made = Mesh(pathlib.Path(os.environ['CLUSTER_FOLDER']))
+    made.run_pki('ca', made.pki, 'prod.example')
+    kubectl('create', 'namespace', 'prod')
+    made.renew()
+    for app in APPS:
+        apply_directory(KUBERNETES / 'example' / app)
+    kubectl('-n', 'prod', 'rollout', 'status', 'deployment/shop', 'deployment/front', '--timeout=120s')
+    return made
