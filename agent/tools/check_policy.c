@@ -3,17 +3,6 @@
 
 #include <stdio.h>
 
-void fl_check_policy_ports(const struct fl_port_range *range, char *buf, size_t size)
-{
-	if (range->first == 0) {
-		(void)snprintf(buf, size, "*");
-	} else if (range->first == range->last) {
-		(void)snprintf(buf, size, "%u", range->first);
-	} else {
-		(void)snprintf(buf, size, "%u-%u", range->first, range->last);
-	}
-}
-
 /* --- text ------------------------------------------------------------------------------------- */
 
 /* Each of these writes its first word only if something follows it. */
@@ -37,10 +26,10 @@ static void text_networks(const char *first, const struct fl_cidr *nets, size_t 
 static void text_targets(const char *first, const struct fl_port_range *ranges, size_t range_count,
 			 const char *const *services, size_t service_count, FILE *out)
 {
-	char ports[32];
+	char ports[FL_CONF_PORTS_TEXT];
 
 	for (size_t i = 0; i < range_count; i++) {
-		fl_check_policy_ports(&ranges[i], ports, sizeof(ports));
+		(void)fl_conf_ports_format(&ranges[i], ports);
 		(void)fprintf(out, "%s port %s", i > 0 ? "," : first, ports);
 	}
 	for (size_t i = 0; i < service_count; i++) {
@@ -107,11 +96,11 @@ static void json_networks(struct fl_json *json, const char *key, const struct fl
 static void json_targets(struct fl_json *json, const char *key, const struct fl_port_range *ranges,
 			 size_t range_count, const char *const *services, size_t service_count)
 {
-	char ports[32];
+	char ports[FL_CONF_PORTS_TEXT];
 
 	fl_json_array(json, key);
 	for (size_t i = 0; i < range_count; i++) {
-		fl_check_policy_ports(&ranges[i], ports, sizeof(ports));
+		(void)fl_conf_ports_format(&ranges[i], ports);
 		fl_json_str(json, NULL, ports);
 	}
 	for (size_t i = 0; i < service_count; i++) {

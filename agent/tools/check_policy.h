@@ -3,15 +3,11 @@
 #define FL_AGENT_TOOLS_CHECK_POLICY_H
 /* check_policy - the policy as `check` shows it: each rule with its conditions and its exceptions. Thread: any. Nothing
  * fails. */
-#include <stddef.h>
 #include <stdio.h>
 
 #include "base/json.h"
 #include "conf/conf.h"
 #include "policy/policy.h"
-
-/* "8080", "9000-9010" or "*" for all. Ends with a NUL, cut where buf is too small: 32 bytes are enough. */
-void fl_check_policy_ports(const struct fl_port_range *range, char *buf, size_t size);
 
 /* As lines of text. */
 void fl_check_policy_text(const struct fl_conf *conf, FILE *out);

@@ -29,25 +29,6 @@ static const char *format_ms(uint32_t ms, char buf[FL_SPAN_TEXT])
 	return buf;
 }
 
-/* `10.0.0.0/8:443`, `[fd00::]/8:443`, `ledger:8443`, as in the INI. */
-#define DEST_TEXT 320
-static const char *format_dest(const struct fl_conf_dest *dest, char buf[DEST_TEXT])
-{
-	char net[FL_CIDR_TEXT], ports[32];
-
-	fl_check_policy_ports(&dest->ports, ports, sizeof(ports));
-	if (dest->host != NULL) {
-		(void)snprintf(buf, DEST_TEXT, "%s:%s", dest->host, ports);
-	} else if (dest->net.family == AF_INET) {
-		(void)snprintf(buf, DEST_TEXT, "%s:%s", fl_cidr_format(&dest->net, net), ports);
-	} else {
-		size_t len = strcspn(fl_cidr_format(&dest->net, net), "/");
-
-		(void)snprintf(buf, DEST_TEXT, "[%.*s]%s:%s", (int)len, net, net + len, ports);
-	}
-	return buf;
-}
-
 /* --- text ------------------------------------------------------------------------------------- */
 
 static void text_credentials(const struct fl_check_report *report, FILE *out)
@@ -176,7 +157,7 @@ static void text_carried(const struct fl_conf_upstream *u, FILE *out)
 static void text_outbound(const struct fl_conf *conf, FILE *out)
 {
 	const char *label = "outbound";
-	char text[FL_ADDR_TEXT], dest[DEST_TEXT];
+	char text[FL_ADDR_TEXT], dest[FL_CONF_DEST_TEXT];
 
 	for (size_t i = 0; i < conf->upstream_count; i++, label = "") {
 		const struct fl_conf_upstream *u = &conf->upstreams[i];
@@ -187,7 +168,7 @@ static void text_outbound(const struct fl_conf *conf, FILE *out)
 		}
 		for (size_t k = 0; k < u->dest_count; k++) {
 			(void)fprintf(out, "%s%s", k > 0 ? ", " : "captured, to ",
-				      format_dest(&u->dests[k], dest));
+				      fl_conf_dest_format(&u->dests[k], dest));
 		}
 		text_carried(u, out);
 	}
@@ -401,7 +382,7 @@ static void json_carried(struct fl_json *json, const struct fl_conf_upstream *u)
 
 static void json_outbound(struct fl_json *json, const struct fl_conf *conf)
 {
-	char text[DEST_TEXT];
+	char text[FL_CONF_DEST_TEXT];
 
 	fl_json_object(json, "outbound");
 	json_addresses(json, "listen", conf->sidecar.outbound, conf->sidecar.outbound_count);
@@ -419,7 +400,7 @@ static void json_outbound(struct fl_json *json, const struct fl_conf *conf)
 			json_address(json, NULL, &u->to[k]);
 		}
 		for (size_t k = 0; k < u->dest_count; k++) {
-			fl_json_str(json, NULL, format_dest(&u->dests[k], text));
+			fl_json_str(json, NULL, fl_conf_dest_format(&u->dests[k], text));
 		}
 		fl_json_end(json);
 		json_carried(json, u);

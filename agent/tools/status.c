@@ -568,9 +568,9 @@ static const char page[] =
 	"                      certificates_left_out, rotations, last_rotation,\n"
 	"                      last_refusal, warnings, listeners, capture, connections,\n"
 	"                      bytes, plaintext, dns_addresses_refused, handshakes,\n"
-	"                      peers, peers_size, last_judgement, agent,\n"
-	"                      log_lines_lost\n" FL_PAGE_OPTION_CONTROL FL_PAGE_OPTION_ADMIN
-		FL_PAGE_OPTIONS "\n"
+	"                      policy, redirect, services, upstreams, peers,\n"
+	"                      peers_size, last_judgement, agent, log_lines_lost\n" FL_PAGE_OPTION_CONTROL
+		FL_PAGE_OPTION_ADMIN FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  ready\n"
 	"  1  not ready, or not reachable\n"

@@ -25,7 +25,7 @@
 enum fl_tls_group { FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256 };
 enum fl_tls_cipher { FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM, FL_CIPHER_CHACHA20 };
 enum fl_tickets { FL_TICKETS_OFF, FL_TICKETS_ON };
-enum fl_log_access { FL_ACCESS_ALL, FL_ACCESS_DENIED, FL_ACCESS_OFF };
+enum fl_log_access { FL_ACCESS_ALL, FL_ACCESS_FAILED, FL_ACCESS_DENIED, FL_ACCESS_OFF };
 
 struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
 	char *trust_domain;
@@ -223,6 +223,16 @@ const struct fl_conf_bundle *fl_conf_find_bundle(const struct fl_conf *conf,
 /* As the INI writes them: "strict", "mtls". Static. */
 const char *fl_inbound_mode_word(enum fl_inbound_mode mode);
 const char *fl_outbound_mode_word(enum fl_outbound_mode mode);
+
+/* "443", "9000-9010", "*"; returns buf. */
+#define FL_CONF_PORTS_TEXT 32
+const char *fl_conf_ports_format(const struct fl_port_range *range, char buf[FL_CONF_PORTS_TEXT]);
+/* "10.0.0.0/8:443", "[fd00::]/8:443", "ledger:8443"; returns buf. */
+#define FL_CONF_DEST_TEXT 320
+const char *fl_conf_dest_format(const struct fl_conf_dest *dest, char buf[FL_CONF_DEST_TEXT]);
+/* "15020", "10.0.0.0/8", "10.0.0.1:443", "interface:eth1", "*"; returns buf. */
+const char *fl_conf_selector_format(const struct fl_conf_selector *selector,
+				    char buf[FL_CONF_DEST_TEXT]);
 
 /* Frees the sections that are repeated or have no name, for parse.c: only a lenient conf has some. */
 void fl_conf_drop_nameless(struct fl_conf *conf);

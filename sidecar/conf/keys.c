@@ -57,6 +57,7 @@ static const struct fl_word levels[] = {{.text = "debug", .value = FL_LOG_DEBUG}
 static const struct fl_word formats[] = {{.text = "json", .value = FL_LOG_JSON},
 					 {.text = "text", .value = FL_LOG_TEXT}};
 static const struct fl_word accesses[] = {{.text = "all", .value = FL_ACCESS_ALL},
+					  {.text = "failed", .value = FL_ACCESS_FAILED},
 					  {.text = "denied", .value = FL_ACCESS_DENIED},
 					  {.text = "off", .value = FL_ACCESS_OFF}};
 static const struct fl_word groups[] = {

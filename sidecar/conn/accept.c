@@ -139,6 +139,9 @@ struct fl_conn *fl_conn_accept(struct fl_endpoint *endpoint, struct fl_listener 
 		refuse(conn, sock, reason, NULL);
 		return NULL;
 	}
+	if (conn->direction == FL_INBOUND) {
+		fl_conn_belongs(conn);
+	}
 	conn->lane = lane_of(conn);
 	*ret_sock = sock;
 	return conn;

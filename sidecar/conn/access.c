@@ -6,6 +6,7 @@
 
 #include "base/tls_alert.h"
 #include "conn/remedy.h"
+#include "conn/trouble.h"
 
 /* A connection that only audit mode admits would be denied otherwise: log it wherever denials are logged. */
 static bool is_wanted(const struct fl_loop *loop, enum fl_reason reason,
@@ -14,6 +15,8 @@ static bool is_wanted(const struct fl_loop *loop, enum fl_reason reason,
 	switch (loop->access) {
 	case FL_ACCESS_ALL:
 		return true;
+	case FL_ACCESS_FAILED:
+		return fl_reason_is_failure(reason) || (verdict != NULL && verdict->audited);
 	case FL_ACCESS_DENIED:
 		return fl_reason_is_denial(reason) || (verdict != NULL && verdict->audited);
 	case FL_ACCESS_OFF:
@@ -190,6 +193,38 @@ static void add_ends(struct fl_line *line, const struct fl_access *access)
 	fl_line_u64(line, "generation", generation->number);
 }
 
+/* The address that was dialled: the upstream's, or the app's. buf of FL_ADDR_TEXT bytes; returns buf, or NULL: none was. */
+static const char *dialled(const struct fl_access *access, char *buf)
+{
+	const struct fl_conn *conn = access->conn;
+	union fl_sockaddr to, from;
+	struct fl_dial dial;
+
+	if (conn->direction == FL_OUTBOUND) {
+		return access->mesh != NULL        ? access->mesh->ops->peer_addr(access->mesh, buf)
+		       : fl_conn_is_captured(conn) ? fl_inet_format(&conn->destination, buf)
+						   : NULL;
+	}
+	dial = fl_conn_app(conn, &to, &from);
+	return fl_sockaddr_format(dial.to, buf);
+}
+
+static bool is_about_app(enum fl_reason reason)
+{
+	return reason == FL_REASON_APP_REFUSED || reason == FL_REASON_APP_UNREACHABLE ||
+	       reason == FL_REASON_APP_CONNECT_TIMEOUT || reason == FL_REASON_APP_TIMEOUT;
+}
+
+/* Inbound: where we have tried to reach the app. */
+static void add_app(struct fl_line *line, const struct fl_access *access)
+{
+	char text[FL_ADDR_TEXT];
+
+	if (access->conn->direction == FL_INBOUND && is_about_app(access->reason)) {
+		fl_line_str(line, "app_addr", dialled(access, text));
+	}
+}
+
 /* The section of the INI; [outbound] has no name to print. */
 static void add_upstream_line(struct fl_line *line, const struct fl_conn *conn)
 {
@@ -234,6 +269,23 @@ void fl_access_goes_on(const struct fl_access *access)
 	fl_line_end(&line);
 }
 
+/* What is known about TLS precedes what is known about the connection. */
+static void note_trouble(const struct fl_access *access)
+{
+	const struct fl_tls_failure *failure =
+		access->mesh != NULL ? access->mesh->ops->failure(access->mesh) : NULL;
+	struct fl_trouble trouble = {.conn = access->conn,
+				     .reason = access->reason,
+				     .rule = failure != NULL ? failure->rule : FL_RULE_NONE,
+				     .detail = failure != NULL ? failure->text : access->detail};
+	char address[FL_ADDR_TEXT];
+
+	if (fl_trouble_is(access->conn, access->reason, access->to_app)) {
+		trouble.address = dialled(access, address);
+		fl_trouble_note(&trouble);
+	}
+}
+
 void fl_access_ended(const struct fl_access *access)
 {
 	const struct fl_conn *conn = access->conn;
@@ -248,6 +300,7 @@ void fl_access_ended(const struct fl_access *access)
 	if (denied) {
 		note_denial(access);
 	}
+	note_trouble(access);
 	if (!is_wanted(loop, access->reason, access->verdict) ||
 	    !may_have_line(conn, access->reason)) {
 		return;
@@ -261,6 +314,7 @@ void fl_access_ended(const struct fl_access *access)
 	if (access->reason != FL_REASON_DONE) {
 		fl_line_str(&line, "explanation", fl_reason_text(access->reason));
 	}
+	add_app(&line, access);
 	if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
 		add_upstream_line(&line, conn);
 	}

@@ -42,6 +42,10 @@ void fl_conn_unref(struct fl_conn *conn)
 		fl_peer_left(conn->peer, uv_now(conn->loop->uv));
 		conn->peer = NULL;
 	}
+	if (conn->section != NULL) {
+		__atomic_store_n(&conn->section->left, conn->section->left + 1, __ATOMIC_RELEASE);
+		conn->section = NULL;
+	}
 	if (conn->admitted) {
 		fl_quota_give_back(&conn->loop->quota, (enum fl_direction)conn->direction,
 				   conn->quota);
@@ -76,6 +80,26 @@ void fl_conn_secured(struct fl_conn *conn, const char *id)
 	fl_count(&loop->counters.classified[conn->direction][conn->security], 1);
 	conn->peer = fl_peer_counts_opened(loop->peers, loop->number, conn->direction, id,
 					   uv_now(loop->uv));
+}
+
+void fl_conn_belongs(struct fl_conn *conn)
+{
+	const struct fl_conf *conf = conn->share->generation->conf;
+	struct fl_section_set *set = conn->share->sections;
+	size_t number;
+
+	FL_REQUIRE(conn->section == NULL);
+	if (conn->direction == FL_INBOUND) {
+		number = conn->service != NULL ? (size_t)(conn->service - conf->services)
+					       : conf->service_count;
+	} else {
+		number = conn->upstream != &conf->outbound
+				 ? (size_t)(conn->upstream - conf->upstreams)
+				 : conf->upstream_count;
+		number += conf->service_count + 1;
+	}
+	conn->section = fl_section_cell(set->items[number], conn->share->worker);
+	fl_count(&conn->section->opened, 1);
 }
 
 /* --- what follows from it ------------------------------------------------------------------------ */

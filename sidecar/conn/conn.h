@@ -34,11 +34,12 @@ struct fl_conn {
 		upstream; /* outbound; [outbound] if nothing else matches. Final once naming.h has decided */
 	struct fl_targets
 		*targets; /* outbound, fixed listener: its addresses; NULL: unknown, or captured */
-	uint64_t started_ns;         /* uv_hrtime() */
-	struct fl_peer_cell *peer;   /* the peer that its bytes count for; NULL: not known yet */
-	struct fl_quota_peer *quota; /* the peer whose share it counts towards; NULL: none */
-	struct fl_inet source;       /* family 0: a Unix socket, or unknown */
-	struct fl_inet destination;  /* captured: the original one; family 0: a fixed listener */
+	uint64_t started_ns;       /* uv_hrtime() */
+	struct fl_peer_cell *peer; /* the peer that its bytes count for; NULL: not known yet */
+	struct fl_section_cell *section; /* of service or upstream; NULL: not known yet */
+	struct fl_quota_peer *quota;     /* the peer whose share it counts towards; NULL: none */
+	struct fl_inet source;           /* family 0: a Unix socket, or unknown */
+	struct fl_inet destination; /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
 	uint32_t lane;          /* among the slots for handshakes of its direction */
 	uint64_t dial_until_ms; /* outbound: connect_timeout ends; 0: nothing is dialled yet */
@@ -62,6 +63,9 @@ const char *fl_conn_admit(struct fl_conn *conn, const char *id);
 /* Its mesh side is known now: id of the verified peer, or NULL for plaintext. From now on it is counted for that peer. Call
  * once. */
 void fl_conn_secured(struct fl_conn *conn, const char *id);
+
+/* Its service or upstream is known now, and final. From now on it is counted for that section. Call once. */
+void fl_conn_belongs(struct fl_conn *conn);
 
 static inline bool fl_conn_is_captured(const struct fl_conn *conn)
 {

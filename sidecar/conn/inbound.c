@@ -10,6 +10,8 @@
  * each leaves one line that names the rule; the session ends by itself when its handshake fails. */
 #include "conn/inbound.h"
 
+#include <time.h>
+
 #include "base/tls_alert.h"
 #include "conn/access.h"
 #include "conn/plaintext.h"
@@ -27,7 +29,8 @@ static struct fl_verdict ask_policy(const struct fl_conn *conn, const char *id)
 	struct fl_share *now = conn->loop->share;
 
 	fl_callers_note(&conn->loop->callers, &request, &verdict);
-	fl_rule_counts_count(now->rule_counts, now->worker, &verdict, now == conn->share);
+	fl_rule_counts_count(now->rule_counts, now->worker, &verdict, now == conn->share,
+			     (int64_t)time(NULL));
 	return verdict;
 }
 

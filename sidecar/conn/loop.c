@@ -71,6 +71,8 @@ void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_opti
 	};
 	fl_log_init(&loop->log, log->fd, log->level, log->format, log->program);
 	fl_log_ration_init(&loop->log_ration, uv, &loop->log);
+	FL_REQUIRE(uv_timer_init(uv, &loop->trouble) == 0);
+	loop->trouble.data = loop;
 	fl_net_init(&loop->net, uv, conf->limits.buffer);
 	fl_ports_load(&loop->net.ports);
 	if (loop->conntrack != NULL) {
@@ -100,6 +102,7 @@ void fl_loop_close(struct fl_loop *loop)
 	uv_close((uv_handle_t *)&loop->strangers.pace, NULL);
 	fl_resume_map_close(&loop->resumes);
 	fl_log_ration_close(&loop->log_ration);
+	uv_close((uv_handle_t *)&loop->trouble, NULL);
 	fl_share_unref(loop->share);
 	loop->share = NULL;
 }

@@ -111,6 +111,7 @@ struct fl_loop {
 	struct fl_log log;
 	enum fl_log_access access;
 	struct fl_log_ration log_ration;
+	uv_timer_t trouble; /* logs failures of sections that were left out (trouble.h) */
 
 	/* Buffers of one callback: they never hold anything across turns. */
 	struct {

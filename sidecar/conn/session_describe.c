@@ -101,7 +101,7 @@ void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line)
 
 	if (session->tls != NULL && session->state >= FL_SESSION_READY) {
 		fl_line_str(line, "security", "mtls");
-		fl_line_str(line, "peer", fl_tls_peer_id(session->tls));
+		fl_line_str(line, "peer", fl_tls_proven_id(session->tls));
 		fl_line_str(line, "tls", "1.3");
 		fl_line_str(line, "group", fl_tls_group(session->tls));
 		fl_line_str(line, "cipher", fl_tls_cipher(session->tls));

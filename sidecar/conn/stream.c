@@ -18,6 +18,7 @@
 #include "conn/access.h"
 #include "conn/proxy_header.h"
 #include "conn/stream_internal.h"
+#include "conn/trouble.h"
 
 #define GOODBYE_MS 1000u
 
@@ -162,6 +163,7 @@ static void finish_if_flushed(struct fl_stream *stream)
 	    mesh_pending(stream)) {
 		return;
 	}
+	fl_stream_note_success(stream);
 	log_end(stream, FL_REASON_DONE);
 	fl_sock_close(stream->app, 0);
 	stream->app = NULL;
@@ -174,6 +176,14 @@ static void set_half_open(struct fl_stream *stream, enum fl_stream_state state)
 {
 	fl_stream_enter(stream, state);
 	fl_stream_keep(stream);
+}
+
+void fl_stream_note_success(struct fl_stream *stream)
+{
+	if (!stream->succeeded) {
+		stream->succeeded = true;
+		fl_trouble_none(stream->conn);
+	}
 }
 
 /* --- relay ------------------------------------------------------------------------------------ */
@@ -189,6 +199,7 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	stream->asks = stream->conn->direction == FL_OUTBOUND;
 	fl_count(&loop_of(stream)->counters.bytes_to_mesh[stream->conn->direction], len);
 	fl_count(&stream->conn->peer->bytes_to_mesh, len);
+	fl_count(&stream->conn->section->bytes_to_mesh, len);
 	if (rc > 0) {
 		fl_sock_read_stop(stream->app);
 	} else if (rc < 0) {
@@ -245,10 +256,12 @@ static void on_mesh_data(void *user, uint8_t *data, size_t len)
 			 : fl_sock_write(stream->app, data, len);
 
 	stream->active_ms = uv_now(loop_of(stream)->uv);
+	fl_stream_note_success(stream);
 	stream->to_app += len;
 	stream->asks = stream->conn->direction == FL_INBOUND;
 	fl_count(&loop_of(stream)->counters.bytes_to_app[stream->conn->direction], len);
 	fl_count(&stream->conn->peer->bytes_to_app, len);
+	fl_count(&stream->conn->section->bytes_to_app, len);
 	if (rc > 0) {
 		stream->mesh->ops->read_stop(stream->mesh);
 	} else if (rc < 0) {
@@ -375,6 +388,7 @@ static void on_app_dialed(void *user, int sys)
 		fl_stream_abort(stream, fl_reason_of_app_dial(sys));
 		return;
 	}
+	fl_stream_note_success(stream);
 	fl_stream_start_relay(stream);
 	speak_first(stream);
 	if (stream->state == FL_STREAM_OPEN) {

@@ -40,6 +40,7 @@ struct fl_stream {
 	uint32_t walked;           /* number of the last walk that has visited it */
 	uint32_t logged_s;         /* its age when last logged as open; 0: never */
 	uint8_t state;             /* enum fl_stream_state */
+	bool succeeded;            /* the section's success has been noted (trouble.h) */
 	bool asks;                 /* the side that opened the connection has sent the last byte */
 };
 
@@ -56,6 +57,8 @@ void fl_stream_enter(struct fl_stream *stream, enum fl_stream_state next);
 void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason);
 /* Its mesh side is ready: is it still admitted (fl_loop_hooks.admit_stream)? False: it has been ended. */
 bool fl_stream_is_admitted(struct fl_stream *stream);
+/* Its section works; the first call is noted (trouble.h). */
+void fl_stream_note_success(struct fl_stream *stream);
 void fl_stream_start_relay(struct fl_stream *stream);
 void fl_stream_read_both(struct fl_stream *stream); /* sides that the other side does not block */
 

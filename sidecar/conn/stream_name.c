@@ -18,6 +18,9 @@ static void go_on(struct fl_stream *stream, enum fl_naming naming, const char *d
 {
 	fl_naming_leave(stream->conn->loop, &stream->unnamed);
 	fl_deadline_drop(&stream->deadline);
+	if (stream->conn->upstream != NULL) {
+		fl_conn_belongs(stream->conn);
+	}
 	switch (naming) {
 	case FL_NAMING_KNOWN:
 	case FL_NAMING_LINGER:

@@ -54,6 +54,8 @@ static void on_unanswered_check(struct fl_deadline *deadline)
 	struct fl_debt debt = stream->mesh->ops->debt(stream->mesh);
 
 	if (!debt.is_open) {
+		/* The peer has taken all, and has not ended the connection. */
+		fl_stream_note_success(stream);
 		return; /* until we write again */
 	}
 	if (is_peer_gone(stream, &debt)) {

@@ -33,6 +33,13 @@ bool fl_reason_is_denial(enum fl_reason reason)
 	return fl_reason_class(reason) != FL_REASON_CLASS_ENDED;
 }
 
+bool fl_reason_is_failure(enum fl_reason reason)
+{
+	return reason != FL_REASON_DONE && reason != FL_REASON_IDLE_TIMEOUT &&
+	       reason != FL_REASON_RECYCLED && reason != FL_REASON_MAX_AGE &&
+	       reason != FL_REASON_DRAIN;
+}
+
 enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure)
 {
 	switch (failure->cause) {

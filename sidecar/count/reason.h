@@ -92,6 +92,8 @@ const char *fl_reason_text(enum fl_reason reason); /* its sentence */
 enum fl_reason_class fl_reason_class(enum fl_reason reason);
 /* Is it of class REFUSED or LOST? `[log] access = denied` logs those. */
 bool fl_reason_is_denial(enum fl_reason reason);
+/* Did it end in another way than both sides or the INI wanted? `[log] access = failed` logs those; denials are among them. */
+bool fl_reason_is_failure(enum fl_reason reason);
 
 /* Translations of lower layers' errors, one for each kind. sys: negative uv error. */
 enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure);

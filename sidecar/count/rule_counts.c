@@ -6,7 +6,8 @@
 
 #include "base/mem.h"
 
-#define LINE_COUNTERS 8 /* uint64_t in a cache line: workers do not share one */
+#define LINE_COUNTERS 8         /* uint64_t in a cache line: workers do not share one */
+#define CELL (FL_DECISIONS + 1) /* of a rule: its decisions, and the time of the last one */
 
 struct fl_rule_counts {
 	unsigned refs; /* atomic */
@@ -35,8 +36,7 @@ struct fl_rule_counts *fl_rule_counts_new(const struct fl_policy *policy, unsign
 	table->refs = 1;
 	table->workers = workers;
 	table->count = rules + 1;
-	table->stride =
-		(table->count * FL_DECISIONS + LINE_COUNTERS - 1) / LINE_COUNTERS * LINE_COUNTERS;
+	table->stride = (table->count * CELL + LINE_COUNTERS - 1) / LINE_COUNTERS * LINE_COUNTERS;
 	table->counters = fl_new(table->stride * workers * sizeof(uint64_t));
 	table->names = fl_new(table->count * sizeof(char *));
 	table->by_name = fl_new(table->count * sizeof(size_t));
@@ -97,14 +97,15 @@ static size_t find(const struct fl_rule_counts *table, const char *rule)
 }
 
 void fl_rule_counts_count(struct fl_rule_counts *table, unsigned worker,
-			  const struct fl_verdict *verdict, bool same)
+			  const struct fl_verdict *verdict, bool same, int64_t now)
 {
 	size_t index = same ? verdict->index : find(table, verdict->rule);
+	uint64_t *cell;
 
 	if (index < table->count) {
-		fl_count(&table->counters[worker * table->stride + index * FL_DECISIONS +
-					  fl_verdict_decision(verdict)],
-			 1);
+		cell = &table->counters[worker * table->stride + index * CELL];
+		fl_count(&cell[fl_verdict_decision(verdict)], 1);
+		__atomic_store_n(&cell[FL_DECISIONS], (uint64_t)now, __ATOMIC_RELAXED);
 	}
 }
 
@@ -119,12 +120,14 @@ static void add_counts(uint64_t *to, const struct fl_rule_counts *as,
 		size_t index = find(as, i + 1 < from->count ? from->names[i] : NULL);
 
 		for (unsigned w = 0; index < as->count && w < from->workers; w++) {
-			const uint64_t *counters =
-				&from->counters[w * from->stride + i * FL_DECISIONS];
+			const uint64_t *cell = &from->counters[w * from->stride + i * CELL];
+			uint64_t last = __atomic_load_n(&cell[FL_DECISIONS], __ATOMIC_RELAXED);
 
 			for (size_t d = 0; d < FL_DECISIONS; d++) {
-				to[index * FL_DECISIONS + d] +=
-					__atomic_load_n(&counters[d], __ATOMIC_RELAXED);
+				to[index * CELL + d] += __atomic_load_n(&cell[d], __ATOMIC_RELAXED);
+			}
+			if (last > to[index * CELL + FL_DECISIONS]) {
+				to[index * CELL + FL_DECISIONS] = last;
 			}
 		}
 	}
@@ -157,15 +160,16 @@ static void carry_over(const struct fl_rule_totals *totals, const struct fl_rule
 	for (size_t i = 0; i < from->count; i++) {
 		size_t index = find(to, i + 1 < from->count ? from->names[i] : NULL);
 
-		for (size_t d = 0; index < to->count && d < FL_DECISIONS; d++) {
-			carried[index * FL_DECISIONS + d] = totals->carried[i * FL_DECISIONS + d];
+		if (index < to->count) {
+			memcpy(&carried[index * CELL], &totals->carried[i * CELL],
+			       CELL * sizeof(uint64_t));
 		}
 	}
 }
 
 void fl_rule_totals_add(struct fl_rule_totals *totals, struct fl_rule_counts *table)
 {
-	uint64_t *carried = fl_new(table->count * FL_DECISIONS * sizeof(uint64_t));
+	uint64_t *carried = fl_new(table->count * CELL * sizeof(uint64_t));
 
 	if (totals->current != NULL) {
 		carry_old(totals);
@@ -177,8 +181,7 @@ void fl_rule_totals_add(struct fl_rule_totals *totals, struct fl_rule_counts *ta
 	free(totals->carried);
 	totals->carried = carried;
 	/* Allocated here, so that reading the sums needs no memory. */
-	totals->counts =
-		fl_grow(totals->counts, table->count * FL_DECISIONS, sizeof(*totals->counts));
+	totals->counts = fl_grow(totals->counts, table->count * CELL, sizeof(*totals->counts));
 	totals->sum = fl_grow(totals->sum, table->count, sizeof(*totals->sum));
 	totals->current = fl_rule_counts_ref(table);
 }
@@ -193,15 +196,16 @@ const struct fl_rule_count *fl_rule_totals_sum(struct fl_rule_totals *totals, si
 		return NULL;
 	}
 	carry_old(totals);
-	memcpy(counts, totals->carried, current->count * FL_DECISIONS * sizeof(uint64_t));
+	memcpy(counts, totals->carried, current->count * CELL * sizeof(uint64_t));
 	for (size_t i = 0; i < totals->old_count; i++) {
 		add_counts(counts, current, totals->old[i]);
 	}
 	add_counts(counts, current, current);
 	for (size_t i = 0; i < current->count; i++) {
 		totals->sum[i].rule = current->names[i];
-		memcpy(totals->sum[i].decisions, &counts[i * FL_DECISIONS],
+		memcpy(totals->sum[i].decisions, &counts[i * CELL],
 		       sizeof(totals->sum[i].decisions));
+		totals->sum[i].last = (int64_t)counts[i * CELL + FL_DECISIONS];
 	}
 	*ret_count = current->count;
 	return totals->sum;

@@ -20,15 +20,17 @@ struct fl_rule_counts *fl_rule_counts_ref(struct fl_rule_counts *table); /* any 
 void fl_rule_counts_unref(struct fl_rule_counts *table); /* any thread; NULL is fine */
 
 /* Counts a verdict. The worker's own thread. same: the verdict comes from the table's policy;
- * otherwise its rule is looked up by name, and a rule that no longer exists is not counted. */
+ * otherwise its rule is looked up by name, and a rule that no longer exists is not counted. now:
+ * seconds since the epoch. */
 void fl_rule_counts_count(struct fl_rule_counts *table, unsigned worker,
-			  const struct fl_verdict *verdict, bool same);
+			  const struct fl_verdict *verdict, bool same, int64_t now);
 
 /* --- main thread ------------------------------------------------------------------------------- */
 
 struct fl_rule_count {
 	const char *rule;                 /* "default" for the default */
 	uint64_t decisions[FL_DECISIONS]; /* by enum fl_decision */
+	int64_t last;                     /* of the last one, in seconds since the epoch; 0: none */
 };
 
 /* Plain storage; zeroes to begin with. */

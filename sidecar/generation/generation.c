@@ -330,6 +330,7 @@ void fl_share_unref(struct fl_share *share)
 	fl_tls_ctx_free(share->server);
 	fl_upstream_map_unref(share->upstream_map);
 	free(share->plaintext);
+	fl_section_set_unref(share->sections);
 	fl_generation_unref(share->generation);
 	free(share);
 }

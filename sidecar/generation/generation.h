@@ -19,6 +19,7 @@
 #include "count/expiry.h"
 #include "count/plaintext_counts.h"
 #include "count/rule_counts.h"
+#include "count/sections.h"
 #include "ctl/message.h"
 #include "pki/credentials.h"
 #include "pki/rollover.h"
@@ -71,6 +72,8 @@ struct fl_share {
 	 * reference. */
 	struct fl_upstream_map *upstream_map;
 	struct fl_plaintext_counter **plaintext; /* fl_plaintext_counters(); owned */
+	struct fl_section_set
+		*sections; /* of the generation's INI; a reference; NULL: a candidate */
 	struct fl_rule_counts *rule_counts; /* a reference; NULL once another share is current */
 	unsigned worker;                    /* the worker whose counters this share uses */
 	unsigned refs;                      /* of one loop: not atomic */

@@ -457,6 +457,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_connections(ret, snapshot);
 	put_judgements(ret, snapshot);
 	put_bytes(ret, snapshot);
+	fl_metrics_sections(snapshot, ret);
 	put_plaintext(ret, snapshot);
 	put_dns(ret, snapshot);
 	put_handshakes(ret, snapshot);

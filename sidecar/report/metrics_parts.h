@@ -23,5 +23,6 @@ void fl_metric_series(struct fl_text *text, const char *name, const char *first_
 /* The parts of the document that have files of their own. */
 void fl_metrics_process(const struct fl_snapshot *snapshot, struct fl_text *ret);
 void fl_metrics_credentials(const struct fl_snapshot *snapshot, struct fl_text *ret);
+void fl_metrics_sections(const struct fl_snapshot *snapshot, struct fl_text *ret);
 
 #endif

@@ -11,11 +11,16 @@ void fl_snapshot_done(struct fl_snapshot *snapshot)
 {
 	free(snapshot->listeners);
 	free(snapshot->peers);
+	free(snapshot->sections);
+	free(snapshot->resolutions);
 	if (snapshot->peers_of != NULL) {
 		fl_peer_counts_let_go(snapshot->peers_of);
 	}
 	snapshot->listeners = NULL;
 	snapshot->listener_count = 0;
+	snapshot->sections = NULL;
+	snapshot->section_count = 0;
+	snapshot->resolutions = NULL;
 	snapshot->peers_of = NULL;
 	snapshot->peers = NULL;
 	snapshot->peer_count = 0;

@@ -40,6 +40,18 @@
  *   last_judgement            of the connections that were open when the generation arrived, or a certificate expired
  *                             since: {generation, done, judged, closed: {reason: count}, kept: {reason: count}, audited,
  *                             cpu_microseconds}; kept: only [rotation] keeps them open
+ *   policy                    {default: allow | deny, mode: enforce | audit, rules: [{kind: allow | deny, name, mode, file,
+ *                             line, decisions: {decision: count}, last}], default_decisions: {decision: count}, default_last}:
+ *                             rules in the order of evaluation; last: when it decided, or in audit mode would have decided,
+ *                             last
+ *   redirect                  {mode, inbound_ports, exclude_inbound, outbound, exclude_outbound: [], forwarded,
+ *                             other_protocols}: what the INI in force asks to be captured; null: it has no [redirect]
+ *   services                  [{service, mode, port, listen, app, failing, open, opened, succeeded, to_app, to_mesh,
+ *                             last_success, last_failure: {time, reason, address, detail}, failures: {reason: count}}];
+ *                             service is [inbound] for captured ports without a section
+ *   upstreams                 [{upstream, mode, listen, to: [], peer: [], names: [{name, addresses: [], count,
+ *                             last_answer, trouble}], failing, ... as above}]; upstream is [outbound] for captured
+ *                             destinations without a section; failing: the last failure is newer than the last success
  *   agent                     {connected, hung (it sends nothing any more), silence_seconds, trouble}
  *   log_lines_lost */
 #include <stdbool.h>
@@ -59,7 +71,9 @@
 #include "count/peer_counts.h"
 #include "count/plaintext_counts.h"
 #include "count/rule_counts.h"
+#include "count/sections.h"
 #include "ctl/message.h"
+#include "generation/resolution.h"
 #include "pki/rollover.h"
 
 struct fl_refusal {
@@ -74,6 +88,15 @@ struct fl_rotations {
 	uint64_t used;
 	int64_t last_used; /* seconds since the epoch; 0: never */
 	struct fl_refusal by_agent, by_sidecar;
+};
+
+/* A section of the INI in force, and its state. [inbound] and [outbound] are among them where captured traffic arrives. */
+struct fl_section_state {
+	struct fl_section_sum sum;
+	const struct fl_conf_service *service;   /* NULL: [inbound], or no service */
+	const struct fl_conf_upstream *upstream; /* [outbound] included; NULL: no upstream */
+	const struct fl_resolution *names;       /* of its `to` */
+	size_t name_count;
 };
 
 struct fl_listening {
@@ -123,6 +146,10 @@ struct fl_snapshot {
 	struct fl_port_counts detect_timeouts;
 	const struct fl_rule_count *decisions;
 	size_t decision_count;
+	const struct fl_conf *conf;        /* the INI in force, borrowed; NULL: none yet */
+	struct fl_section_state *sections; /* owned; services first, in the INI's order */
+	size_t section_count;
+	struct fl_resolution *resolutions; /* owned: what the sections point to */
 	uint64_t open[FL_DIRECTIONS];
 	/* the table that peers came from; NULL: there are no peers */
 	struct fl_peer_counts *peers_of;

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* status - the snapshot as JSON; report.h documents the keys. */
 #include "base/hex.h"
-#include "base/json.h"
 #include "base/when.h"
-#include "report/report.h"
+#include "report/status_parts.h"
 
 #define DIGEST_BYTES 8u /* bytes of the digest that the report shows */
 
-static void put_time(struct fl_json *json, const char *name, int64_t when)
+void fl_status_time(struct fl_json *json, const char *name, int64_t when)
 {
 	char text[FL_WHEN_TEXT];
 
-	fl_json_str(json, name, fl_when_format(when, text));
+	fl_json_str(json, name, when != 0 ? fl_when_format(when, text) : NULL);
 }
 
 static void put_life(struct fl_json *json, int64_t not_after, int64_t now)
 {
-	put_time(json, "not_after", not_after);
+	fl_status_time(json, "not_after", not_after);
 	fl_json_int(json, "remaining_seconds", not_after - now);
 }
 
@@ -38,7 +37,7 @@ static void put_generation(struct fl_json *json, const struct fl_snapshot *s)
 	fl_json_object(json, "generation");
 	fl_json_u64(json, "number", s->generation);
 	put_digest(json, s->digest);
-	put_time(json, "since", s->rotations->last_used);
+	fl_status_time(json, "since", s->rotations->last_used);
 	put_life(json, s->expiries->chain_not_after, s->now);
 	fl_json_end(json);
 }
@@ -74,7 +73,7 @@ static void put_rotations(struct fl_json *json, const struct fl_snapshot *s)
 	fl_json_end(json);
 	if (r->last_used > 0) {
 		fl_json_object(json, "last_rotation");
-		put_time(json, "time", r->last_used);
+		fl_status_time(json, "time", r->last_used);
 		fl_json_u64(json, "generation", s->generation);
 		fl_json_end(json);
 	} else {
@@ -82,7 +81,7 @@ static void put_rotations(struct fl_json *json, const struct fl_snapshot *s)
 	}
 	if (refusal != NULL) {
 		fl_json_object(json, "last_refusal");
-		put_time(json, "time", refusal->time);
+		fl_status_time(json, "time", refusal->time);
 		fl_json_str(json, "by", refusal == &r->by_agent ? "agent" : "sidecar");
 		fl_json_str(json, "text", refusal->text);
 		fl_json_bool(json, "current", refusal->current);
@@ -140,11 +139,7 @@ static void put_capture(struct fl_json *json, const struct fl_snapshot *s)
 				     capture->states[i] == FL_CAPTURE_ACTIVE);
 		}
 	}
-	if (capture->since > 0) {
-		put_time(json, "since", capture->since);
-	} else {
-		fl_json_str(json, "since", NULL);
-	}
+	fl_status_time(json, "since", capture->since);
 	fl_json_str(json, "rules", fl_capture_rules_word(capture->rules));
 	if (capture->refused_known) {
 		fl_json_object(json, "refused");
@@ -158,8 +153,8 @@ static void put_capture(struct fl_json *json, const struct fl_snapshot *s)
 	fl_json_end(json);
 }
 
-static void put_reasons(struct fl_json *json, const char *name,
-			const uint64_t counts[FL_REASON_COUNT], bool always_done)
+void fl_status_reasons(struct fl_json *json, const char *name,
+		       const uint64_t counts[FL_REASON_COUNT], bool always_done)
 {
 	fl_json_object(json, name);
 	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
@@ -177,7 +172,7 @@ static void put_closed(struct fl_json *json, const struct fl_counters *c, unsign
 	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
 		counts[r] = fl_counters_ended_sum(c, direction, r);
 	}
-	put_reasons(json, "closed", counts, true);
+	fl_status_reasons(json, "closed", counts, true);
 }
 
 static void put_peers(struct fl_json *json, const struct fl_snapshot *s)
@@ -191,10 +186,10 @@ static void put_peers(struct fl_json *json, const struct fl_snapshot *s)
 		fl_json_str(json, "direction", fl_direction_word(peer->direction));
 		fl_json_u64(json, "open", peer->open);
 		fl_json_u64(json, "opened", peer->opened);
-		put_reasons(json, "closed", peer->ended, true);
+		fl_status_reasons(json, "closed", peer->ended, true);
 		fl_json_u64(json, "to_app", peer->bytes_to_app);
 		fl_json_u64(json, "to_mesh", peer->bytes_to_mesh);
-		put_reasons(json, "handshakes_failed", peer->failed, false);
+		fl_status_reasons(json, "handshakes_failed", peer->failed, false);
 		fl_json_end(json);
 	}
 	fl_json_end(json);
@@ -253,7 +248,7 @@ static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
 		fl_json_object(json, fl_direction_word(d));
 		fl_json_u64(json, "ok", c->handshakes_done[d]);
 		fl_json_u64(json, "resumed", c->handshakes_resumed[d]);
-		put_reasons(json, "failed", c->handshakes_failed[d], false);
+		fl_status_reasons(json, "failed", c->handshakes_failed[d], false);
 		fl_json_end(json);
 	}
 	fl_json_end(json);
@@ -289,8 +284,8 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	fl_json_str(&json, "reason", s->ready ? NULL : s->reason);
 	fl_json_str(&json, "version", FL_VERSION);
 	fl_json_int(&json, "pid", s->pid);
-	put_time(&json, "now", s->now);
-	put_time(&json, "started", s->started);
+	fl_status_time(&json, "now", s->now);
+	fl_status_time(&json, "started", s->started);
 	fl_json_u64(&json, "workers", s->workers);
 	put_generation(&json, s);
 	put_certificates(&json, s);
@@ -299,6 +294,7 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_listeners(&json, s);
 	put_capture(&json, s);
 	put_traffic(&json, s);
+	fl_status_sections(&json, s);
 	put_peers(&json, s);
 	put_judgement(&json, s);
 	fl_json_object(&json, "agent");

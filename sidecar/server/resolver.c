@@ -332,6 +332,51 @@ struct fl_dns_refusal_counts fl_resolver_refused(const struct fl_resolver *resol
 	return fl_dns_refusals_counts(resolver->refusals);
 }
 
+/* --- reports ------------------------------------------------------------------------------------- */
+
+static void describe(const struct fl_resolver *resolver, const struct fl_resolved_item *item,
+		     int64_t now, struct fl_resolution *ret)
+{
+	const struct fl_name *name = item->name;
+
+	*ret = (struct fl_resolution){.host = item->host};
+	for (size_t k = 0; name != NULL && k < 2; k++) {
+		const struct fl_name_half *half = &name->halves[k];
+		int64_t ago = (int64_t)(uv_now(resolver->loop) - half->answered_ms) / 1000;
+
+		if (half->answered_ms != 0 && now - ago > ret->answered) {
+			ret->answered = now - ago;
+		}
+		for (size_t n = 0; n < half->count; n++) {
+			if (ret->count < FL_RESOLUTION_ADDRESSES) {
+				(void)fl_cidr_of(&half->items[n].addr.any,
+						 &ret->addresses[ret->count]);
+			}
+			ret->count++;
+		}
+	}
+	if (name != NULL && (name->state == FL_NAME_MISSING || name->state == FL_NAME_FAILING)) {
+		ret->trouble = fl_dns_status_text(name->status);
+	}
+}
+
+bool fl_resolver_describe(const struct fl_resolver *resolver, size_t upstream, size_t index,
+			  int64_t now, struct fl_resolution *ret)
+{
+	const struct fl_resolved *resolved = &resolver->upstreams[upstream];
+
+	if (upstream >= resolver->upstream_count) {
+		return false;
+	}
+	for (size_t i = 0; i < resolved->item_count; i++) {
+		if (resolved->items[i].host != NULL && index-- == 0) {
+			describe(resolver, &resolved->items[i], now, ret);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* --- life ---------------------------------------------------------------------------------------- */
 
 struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "count/dns_refusals.h"
+#include "generation/resolution.h"
 #include "generation/targets.h"
 #include "policy/upstream_map.h"
 
@@ -56,6 +57,11 @@ const char *fl_resolver_first_round(struct fl_resolver *resolver);
 
 /* Returns how many addresses were refused to plaintext upstreams so far. */
 struct fl_dns_refusal_counts fl_resolver_refused(const struct fl_resolver *resolver);
+
+/* Writes what DNS says about the name with that index, from 0 on, in `to` of that upstream, which is a number in the INI's
+ * order. now: seconds since the epoch. What ret points to is borrowed until the loop turns. False: there are no more names. */
+bool fl_resolver_describe(const struct fl_resolver *resolver, size_t upstream, size_t index,
+			  int64_t now, struct fl_resolution *ret);
 
 /* Frees later, on the loop; no further event is reported. */
 void fl_resolver_close(struct fl_resolver *resolver);

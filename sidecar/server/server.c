@@ -389,6 +389,7 @@ void fl_server_free(struct fl_server *server)
 	fl_net_done(&server->net);
 	fl_log_flush(server->log);
 	fl_plaintext_counts_free(server->plaintext);
+	fl_section_set_unref(server->sections);
 	fl_conntrack_close(&server->conntrack);
 	fl_peer_counts_free(server->peer_counts);
 	fl_mailbox_done(&server->mailbox);

@@ -176,14 +176,19 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 		/* Addresses come first, so that a worker that opens its listeners knows where they
 		 * lead. */
 		struct fl_upstream_map *map = fl_resolver_set(server->resolver, generation->conf);
+		struct fl_section_set *sections = fl_section_set_new(
+			generation->conf, server->sections, server->worker_count);
 
 		for (unsigned i = 0; i < server->worker_count; i++) {
 			shares[i]->upstream_map = fl_upstream_map_ref(map);
 			shares[i]->plaintext =
 				fl_plaintext_counters(server->plaintext, generation->conf, i);
+			shares[i]->sections = fl_section_set_ref(sections);
 			fl_worker_post_share(server->workers[i], shares[i]);
 		}
 		fl_upstream_map_unref(map);
+		fl_section_set_unref(server->sections);
+		server->sections = sections;
 		fl_generation_unref(server->current);
 		server->current = fl_generation_ref(generation);
 		apply_settings(server, generation->conf);

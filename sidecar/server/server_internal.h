@@ -38,6 +38,7 @@ struct fl_server {
 	struct fl_agent_link *agent;
 	struct fl_resolver *resolver;
 	struct fl_plaintext_counts *plaintext; /* the plaintext counts of all workers */
+	struct fl_section_set *sections; /* of the INI in force; a reference; NULL: none yet */
 	struct fl_conntrack conntrack;
 	struct fl_peer_counts *peer_counts; /* the counts of each peer */
 	struct fl_capture_probe *capture;

@@ -148,6 +148,67 @@ static bool snapshot_listeners(const struct fl_server *server, struct fl_snapsho
 	return true;
 }
 
+/* The number of names in `to` of all upstreams. */
+static size_t count_names(const struct fl_conf *conf)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < conf->upstream_count; i++) {
+		count += conf->upstreams[i].to_count + conf->upstreams[i].dest_count;
+	}
+	return count;
+}
+
+static void add_names(const struct fl_server *server, size_t upstream, struct fl_snapshot *ret,
+		      size_t *used, struct fl_section_state *state)
+{
+	struct fl_resolution *names = &ret->resolutions[*used];
+
+	state->names = names;
+	while (fl_resolver_describe(server->resolver, upstream, state->name_count, ret->now,
+				    &names[state->name_count])) {
+		state->name_count++;
+	}
+	*used += state->name_count;
+}
+
+/* [inbound] and [outbound] are left out where no captured traffic can arrive. */
+static bool snapshot_sections(const struct fl_server *server, struct fl_snapshot *ret)
+{
+	const struct fl_section_set *set = server->sections;
+	const struct fl_conf *conf = ret->conf;
+	size_t used = 0;
+
+	if (set == NULL) {
+		return true;
+	}
+	ret->sections = calloc(fl_section_count(set), sizeof(*ret->sections));
+	ret->resolutions = calloc(count_names(conf) + 1, sizeof(*ret->resolutions));
+	if (ret->sections == NULL || ret->resolutions == NULL) {
+		return false;
+	}
+	for (size_t i = 0; i < fl_section_count(set); i++) {
+		struct fl_section_state *state = &ret->sections[ret->section_count];
+		size_t upstream = i - conf->service_count - 1;
+
+		*state = (struct fl_section_state){0};
+		if (i < conf->service_count) {
+			state->service = &conf->services[i];
+		} else if (i == conf->service_count) {
+			ret->section_count -= conf->sidecar.inbound_count == 0;
+		} else if (upstream < conf->upstream_count) {
+			state->upstream = &conf->upstreams[upstream];
+			add_names(server, upstream, ret, &used, state);
+		} else {
+			state->upstream = &conf->outbound;
+			ret->section_count -= conf->sidecar.outbound_count == 0;
+		}
+		fl_section_sum(set->items[i], &state->sum);
+		ret->section_count++;
+	}
+	return true;
+}
+
 /* Sorts peers with the most open connections first, because readers look for what is active now. */
 static int compare_peers(const void *left, const void *right)
 {
@@ -174,6 +235,7 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.expiries = now != NULL ? &now->expiries : NULL,
 		.rollover = now != NULL ? now->rollover : (struct fl_rollover){.removed = false},
 		.rotations = &server->rotations,
+		.conf = now != NULL ? now->conf : NULL,
 		.plaintext = server->plaintext,
 		.dns_refused = fl_resolver_refused(server->resolver),
 		.agent_connected = fl_agent_link_connected(server->agent),
@@ -198,7 +260,8 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		}
 	}
 	ret->peers_size = fl_peer_counts_size(server->peer_counts);
-	if (!snapshot_listeners(server, ret)) {
+	if (!snapshot_listeners(server, ret) || !snapshot_sections(server, ret)) {
+		fl_snapshot_done(ret);
 		return false;
 	}
 	ret->peers = fl_peer_counts_sums(server->peer_counts, &ret->peer_count);

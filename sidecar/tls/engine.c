@@ -148,6 +148,7 @@ static enum fl_tls_step establish(struct fl_tls *tls)
 	tls->mutual = tls->ctx->role == FL_TLS_SERVER || tls->mutual ||
 		      fl_wolf_was_asked_for_certificate(tls->wolf);
 	tls->state = FL_TLS_STATE_OPEN;
+	tls->was_open = true;
 	return FL_TLS_ESTABLISHED;
 }
 
@@ -294,6 +295,11 @@ struct fl_tls_peer *fl_tls_peer_of(const struct fl_tls *tls)
 const char *fl_tls_peer_id(const struct fl_tls *tls)
 {
 	return was_established(tls) ? fl_tls_peer_name(tls->peer) : NULL;
+}
+
+const char *fl_tls_proven_id(const struct fl_tls *tls)
+{
+	return tls->was_open ? fl_tls_peer_name(tls->peer) : NULL;
 }
 
 bool fl_tls_resumed(const struct fl_tls *tls)

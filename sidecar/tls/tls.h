@@ -232,6 +232,8 @@ const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls);
 /* Of an established connection, otherwise NULL; borrowed from the engine. The ID is NUL-terminated. */
 struct fl_tls_peer *fl_tls_peer_of(const struct fl_tls *tls);
 const char *fl_tls_peer_id(const struct fl_tls *tls);
+/* The same, also after an established connection has failed. */
+const char *fl_tls_proven_id(const struct fl_tls *tls);
 bool fl_tls_resumed(const struct fl_tls *tls);
 const char *fl_tls_group(const struct fl_tls *tls);  /* "X25519MLKEM768" */
 const char *fl_tls_cipher(const struct fl_tls *tls); /* "TLS_AES_128_GCM_SHA256" */

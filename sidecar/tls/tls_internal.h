@@ -81,7 +81,8 @@ struct fl_tls {
 	bool heard : 1;   /* the peer's first byte has been seen */
 	bool not_tls : 1; /* and it begins no TLS record */
 	bool resumed : 1;
-	bool mutual : 1; /* client: the server wanted our certificate */
+	bool mutual : 1;   /* client: the server wanted our certificate */
+	bool was_open : 1; /* the handshake was completed: the peer is verified, whatever follows */
 };
 
 /* Returns zeroed memory from wolfSSL's allocator, or NULL. So all memory of a connection is counted

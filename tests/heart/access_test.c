@@ -68,6 +68,21 @@ Test(access, denied_leaves_out_what_ended_by_itself)
 	expect_logged("not_tls");
 }
 
+Test(access, failed_leaves_out_what_ended_well)
+{
+	struct call call;
+
+	heart_take(&heart, &(struct heart_options){.access = "failed"});
+	run_call(CALL_IN_TLS);
+	cr_expect_not(heart_logged(&heart, "\"msg\":\"connection"));
+	be_refused();
+	expect_logged("not_tls");
+	call_open(&heart, &call, CALL_IN_TLS);
+	side_reset(&call.mesh);
+	expect_logged("peer_reset");
+	call_close(&call);
+}
+
 Test(access, denied_has_what_only_audit_mode_let_pass)
 {
 	heart_take(&heart,

@@ -219,6 +219,9 @@ static struct fl_share *new_share(struct heart *heart, struct fl_generation *gen
 	fl_rule_counts_unref(tally);
 	share->upstream_map = options->map != NULL ? options->map : fl_upstream_map_new();
 	share->plaintext = fl_plaintext_counters(heart->plaintext, generation->conf, 0);
+	share->sections = fl_section_set_new(generation->conf, heart->sections, 1);
+	fl_section_set_unref(heart->sections);
+	heart->sections = fl_section_set_ref(share->sections);
 	return share;
 }
 
@@ -367,6 +370,7 @@ void heart_close(struct heart *heart)
 	fl_generation_unref(heart->generation);
 	fl_peer_counts_free(heart->peers);
 	fl_plaintext_counts_free(heart->plaintext);
+	fl_section_set_unref(heart->sections);
 	free_contexts(heart);
 	for (unsigned i = 0; i < DOORS; i++) {
 		(void)close(heart->held[i]);

@@ -78,6 +78,7 @@ struct heart {
 	struct fl_generation *generation; /* the newest */
 	struct fl_peer_counts *peers;
 	struct fl_plaintext_counts *plaintext;
+	struct fl_section_set *sections; /* of the newest share; a reference */
 	bool has_thread;
 	bool spares_calls; /* the test sets it: no faults occur in turns */
 	struct fl_log log;

@@ -89,7 +89,7 @@ static const struct {
 	{"log", "level = Info", "did you mean `info`?"},
 	{"log", "level = trace", "debug, info, warn, error"},
 	{"log", "format = yaml", "json, text"},
-	{"log", "access = none", "all, denied, off"},
+	{"log", "access = none", "all, failed, denied, off"},
 	{"policy", "default = accept", "allow, deny"},
 	{"tls", "groups =", "at least one"},
 	{"tls", "groups = X25519,", "list item is missing"},

@@ -41,7 +41,7 @@ static void count(struct fl_rule_counts *counts, unsigned worker, const char *ru
 {
 	struct fl_verdict verdict = {.effect = effect, .rule = rule, .index = 12345};
 
-	fl_rule_counts_count(counts, worker, &verdict, false);
+	fl_rule_counts_count(counts, worker, &verdict, false, 0);
 }
 
 static uint64_t sum_of(struct fl_rule_totals *tallies, const char *rule, enum fl_decision decision)
@@ -68,17 +68,19 @@ Test(rule_counts, test_rule_counts__verdict_of_its_own_policy__is_counted_by_ind
 	size_t n;
 
 	fl_rule_totals_add(&all, counts);
-	fl_rule_counts_count(counts, 0, &verdict, true);
-	fl_rule_counts_count(counts, 1, &verdict, true);
+	fl_rule_counts_count(counts, 0, &verdict, true, 200);
+	fl_rule_counts_count(counts, 1, &verdict, true, 100);
 	request.id = "spiffe://td/b";
 	verdict = fl_policy_decide(policy, &request);
-	fl_rule_counts_count(counts, 1, &verdict, true);
+	fl_rule_counts_count(counts, 1, &verdict, true, 100);
 	cr_expect_eq(sum_of(&all, "deny-1", FL_DECISION_DENY), 2);
 	cr_expect_eq(sum_of(&all, "deny-1", FL_DECISION_ALLOW), 0);
 	cr_expect_eq(sum_of(&all, "allow-1", FL_DECISION_ALLOW), 0);
 	cr_expect_eq(sum_of(&all, "default", FL_DECISION_DENY), 1);
 	cr_expect_str_eq(fl_rule_totals_sum(&all, &n)[3].rule, "default");
 	cr_expect_eq(n, 4);
+	cr_expect_eq(fl_rule_totals_sum(&all, &n)[0].last, 200, "the latest of all workers");
+	cr_expect_eq(fl_rule_totals_sum(&all, &n)[2].last, 0, "never");
 	fl_rule_counts_unref(counts);
 	fl_rule_totals_done(&all);
 	fl_policy_free(policy);
