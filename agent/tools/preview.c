@@ -386,6 +386,10 @@ static void put_seen(struct fl_text *out, const char *word, const cJSON *items)
 		fl_text_print(out, " at port %" PRId64, fl_json_read_number(item, "port"));
 		put_field(out, ", service ", item, "service");
 		put_field(out, ", by rule ", item, "rule");
+		fl_text_print(out, "%s",
+			      fl_json_read_bool(item, "strict") ? ", because the port is strict"
+								: "");
+		put_field(out, ", last seen ", item, "last");
 		fl_text_print(out, "\n");
 		word = "";
 	}

@@ -19,9 +19,17 @@
 
 struct seen {
 	cJSON *root; /* owns the texts */
+	/* those whom policy has judged */
 	struct fl_observation *items;
 	uint64_t *times; /* how often */
 	size_t count;
+	/* those who were refused before that */
+	struct unproven {
+		struct fl_observation who;
+		const char *reason, *last; /* "": not told */
+		uint64_t times;
+	} * unproven;
+	size_t unproven_count;
 	uint64_t left_out;
 };
 
@@ -81,9 +89,19 @@ static int read_seen(const struct fl_conf *conf, const char *text, struct seen *
 	ret->left_out = fl_json_read_count(ret->root, "left_out");
 	ret->items = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->items));
 	ret->times = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->times));
+	ret->unproven = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->unproven));
 	cJSON_ArrayForEach(item, list)
 	{
-		if (read_item(conf, item, &ret->items[ret->count])) {
+		if (!read_item(conf, item, &ret->items[ret->count])) {
+			continue;
+		}
+		if (fl_json_read_count(item, "refused") > 0) {
+			ret->unproven[ret->unproven_count++] =
+				(struct unproven){.who = ret->items[ret->count],
+						  .reason = fl_json_read_text(item, "reason"),
+						  .last = fl_json_read_text(item, "last"),
+						  .times = fl_json_read_count(item, "refused")};
+		} else {
 			ret->times[ret->count++] = fl_json_read_count(item, "allow") +
 						   fl_json_read_count(item, "deny") +
 						   fl_json_read_count(item, "would_deny") +
@@ -143,6 +161,39 @@ static void put_plaintext(const struct seen *seen, struct fl_text *out)
 	}
 }
 
+static void put_unproven(const struct seen *seen, const struct unproven *item, struct fl_text *out)
+{
+	char source[FL_CIDR_TEXT], port[8];
+	bool is_plaintext = item->who.id == NULL;
+	const char *id = is_plaintext ? known_as(seen, &item->who.source) : NULL;
+
+	(void)snprintf(port, sizeof(port), "%u", item->who.port);
+	fl_text_print(out, "; REFUSED: %s%s%s to %s, %llu times, last at ",
+		      is_plaintext ? "no TLS" : item->who.id, is_plaintext ? " from " : "",
+		      !is_plaintext ? ""
+		      : item->who.source.family != AF_UNSPEC
+			      ? fl_cidr_format(&item->who.source, source)
+			      : "an unknown address",
+		      item->who.service != NULL ? item->who.service : port,
+		      (unsigned long long)item->times);
+	fl_text_put_clean(out, item->last);
+	fl_text_print(out, ": ");
+	if (is_plaintext) {
+		fl_text_print(out,
+			      "%sthe port is strict%s%s; give the client a sidecar, or admit it "
+			      "by `mode = permissive` and a rule with `from = plaintext`\n",
+			      strcmp(item->reason, "not_tls") != 0
+				      ? "it was silent, as in protocols in which the server "
+					"begins; "
+				      : "",
+			      id != NULL ? "; with mutual TLS it is " : "", id != NULL ? id : "");
+	} else if (strcmp(item->reason, "revoked") == 0) {
+		fl_text_print(out, "its certificate is revoked; no rule can admit it\n");
+	} else {
+		fl_text_print(out, "its certificate is not valid now; the log says why\n");
+	}
+}
+
 static int print_rules(const struct fl_conf *conf, const struct seen *seen, bool wildcards)
 {
 	struct fl_text out = {0}, rules = {0};
@@ -150,6 +201,9 @@ static int print_rules(const struct fl_conf *conf, const struct seen *seen, bool
 	int code;
 
 	put_plaintext(seen, &out);
+	for (size_t i = 0; i < seen->unproven_count; i++) {
+		put_unproven(seen, &seen->unproven[i], &out);
+	}
 	if (seen->left_out > 0) {
 		fl_text_print(&out, "; %llu more were seen and are not remembered\n",
 			      (unsigned long long)seen->left_out);
@@ -159,8 +213,9 @@ static int print_rules(const struct fl_conf *conf, const struct seen *seen, bool
 	}
 	if (count == 0) {
 		fl_text_print(&out, "; no rule is needed: %s\n",
-			      seen->count == 0 ? "nobody was refused"
-					       : "no rule would admit more of what was seen");
+			      seen->count + seen->unproven_count == 0
+				      ? "nobody was refused"
+				      : "no rule would admit more of what was seen");
 	}
 	(void)fwrite(out.data, 1, out.len, stdout);
 	code = fl_command_flush("the rules", 0);
@@ -216,6 +271,7 @@ static int suggest(const struct fl_command_line *line)
 	cJSON_Delete(seen.root);
 	free(seen.items);
 	free(seen.times);
+	free(seen.unproven);
 	fl_text_done(&body);
 	fl_conf_free(conf);
 	fl_problems_done(&problems);
@@ -244,8 +300,11 @@ static const char page[] =
 	"  an address, and a workload gets another address at its next rollout.\n"
 	"\n"
 	"  Comments list who connected in plaintext, how often, and with which identity\n"
-	"  the same address was refused; what a [deny] rule refuses, which no [allow]\n"
-	"  rule can change; and which [allow] rule only lacks the address in `sources`.\n"
+	"  the same address was refused; who was refused before policy was asked, and\n"
+	"  when last: without TLS at a strict port, or with a certificate that is revoked\n"
+	"  or out of date (the identity is then only claimed); what a [deny] rule\n"
+	"  refuses, which no [allow] rule can change; and which [allow] rule only lacks\n"
+	"  the address in `sources`.\n"
 	"\n"
 	"  The sidecar remembers about the last 1000 that it has seen; a comment says how\n"
 	"  many it has forgotten.\n"

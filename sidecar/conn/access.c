@@ -286,6 +286,35 @@ static void note_trouble(const struct fl_access *access)
 	}
 }
 
+/* A client that has sent no ClientHello within the time for it may speak plaintext and wait for the server to begin. */
+static bool is_without_tls(const struct fl_access *access)
+{
+	return access->reason == FL_REASON_NOT_TLS ||
+	       (access->reason == FL_REASON_HANDSHAKE_TIMEOUT && access->mesh == NULL);
+}
+
+/* Inbound: those whom policy might admit if they had another certificate, or one at all. */
+static void note_caller(const struct fl_access *access)
+{
+	const struct fl_tls_failure *failure =
+		access->mesh != NULL ? access->mesh->ops->failure(access->mesh) : NULL;
+	const char *id = failure != NULL ? failure->claimed : NULL;
+	struct fl_loop *loop = access->conn->loop;
+	union fl_sockaddr source;
+	struct fl_request request;
+
+	if (access->conn->direction != FL_INBOUND ||
+	    (!is_without_tls(access) && (access->reason != FL_REASON_CERTIFICATE || id == NULL))) {
+		return;
+	}
+	request = fl_conn_request(access->conn, id, &source);
+	fl_callers_note_refused(&loop->unproven, &request,
+				failure != NULL && failure->rule == FL_RULE_REVOKED
+					? FL_REASON_REVOKED
+					: access->reason,
+				(int64_t)time(NULL));
+}
+
 void fl_access_ended(const struct fl_access *access)
 {
 	const struct fl_conn *conn = access->conn;
@@ -301,6 +330,7 @@ void fl_access_ended(const struct fl_access *access)
 		note_denial(access);
 	}
 	note_trouble(access);
+	note_caller(access);
 	if (!is_wanted(loop, access->reason, access->verdict) ||
 	    !may_have_line(conn, access->reason)) {
 		return;

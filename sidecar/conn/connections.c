@@ -66,7 +66,8 @@ void fl_connections_list(struct fl_loop *loop, struct fl_listing *ret)
 	fl_stream_list(loop, ret);
 	fl_session_list(loop, ret);
 	fl_strangers_list(loop, ret);
-	ret->callers.max = loop->callers.max;
+	ret->callers.max = loop->callers.max + loop->unproven.max;
+	fl_callers_add(&ret->callers, &loop->unproven);
 	fl_callers_add(&ret->callers, &loop->callers);
 	fl_denials_add(&ret->denials, &loop->denials);
 }

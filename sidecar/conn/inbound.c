@@ -27,10 +27,10 @@ static struct fl_verdict ask_policy(const struct fl_conn *conn, const char *id)
 	struct fl_verdict verdict =
 		fl_policy_decide(conn->share->generation->conf->policy, &request);
 	struct fl_share *now = conn->loop->share;
+	int64_t time_s = (int64_t)time(NULL);
 
-	fl_callers_note(&conn->loop->callers, &request, &verdict);
-	fl_rule_counts_count(now->rule_counts, now->worker, &verdict, now == conn->share,
-			     (int64_t)time(NULL));
+	fl_callers_note(&conn->loop->callers, &request, &verdict, time_s);
+	fl_rule_counts_count(now->rule_counts, now->worker, &verdict, now == conn->share, time_s);
 	return verdict;
 }
 

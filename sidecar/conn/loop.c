@@ -68,6 +68,7 @@ void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_opti
 		.peers = options->peers,
 		.number = options->number,
 		.callers = {.max = options->callers_max},
+		.unproven = {.max = options->callers_max / 4 + 1},
 	};
 	fl_log_init(&loop->log, log->fd, log->level, log->format, log->program);
 	fl_log_ration_init(&loop->log_ration, uv, &loop->log);
@@ -114,6 +115,7 @@ void fl_loop_done(struct fl_loop *loop)
 	fl_crowd_done(&loop->strangers.crowd);
 	fl_callers_done(&loop->callers);
 	fl_denials_done(&loop->denials);
+	fl_callers_done(&loop->unproven);
 	fl_slots_done(&loop->slots[FL_INBOUND]);
 	fl_slots_done(&loop->slots[FL_OUTBOUND]);
 	fl_quota_done(&loop->quota);

@@ -159,6 +159,8 @@ struct fl_loop {
 		detect_timeouts; /* read by any thread: clients admitted because they were silent */
 	struct fl_callers callers; /* of inbound connections */
 	struct fl_denials denials;
+	/* Refused before policy was asked. A table of their own: anybody may cause such entries. */
+	struct fl_callers unproven;
 	struct fl_peer_counts *peers;
 	unsigned number;
 	unsigned open[FL_DIRECTIONS]; /* atomic; read by any thread */

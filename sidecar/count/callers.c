@@ -11,6 +11,7 @@ static uint64_t hash_of(const struct fl_caller *item)
 {
 	uint64_t hash = fl_hash64_bytes(FL_HASH64_INIT, &item->port, sizeof(item->port));
 
+	hash = fl_hash64_bytes(hash, &item->reason, sizeof(item->reason));
 	if (item->service != NULL) {
 		hash = fl_hash64_bytes(hash, item->service, strlen(item->service));
 	}
@@ -25,8 +26,8 @@ static bool same_text(const char *a, const char *b)
 
 static bool is_same(const struct fl_caller *a, const struct fl_caller *b)
 {
-	return a->hash == b->hash && a->port == b->port && same_text(a->service, b->service) &&
-	       same_text(a->peer, b->peer) &&
+	return a->hash == b->hash && a->port == b->port && a->reason == b->reason &&
+	       same_text(a->service, b->service) && same_text(a->peer, b->peer) &&
 	       (a->peer != NULL || fl_inet_equal(&a->source, &b->source));
 }
 
@@ -82,6 +83,7 @@ static struct fl_caller *take(struct fl_callers *callers, const struct fl_caller
 	if (item == NULL) {
 		made = *key;
 		memset(made.decisions, 0, sizeof(made.decisions));
+		made.refused = 0;
 		made.peer = key->peer != NULL ? strdup(key->peer) : NULL;
 		made.service = key->service != NULL ? strdup(key->service) : NULL;
 		if ((key->peer != NULL && made.peer == NULL) ||
@@ -95,30 +97,50 @@ static struct fl_caller *take(struct fl_callers *callers, const struct fl_caller
 	}
 	item->at = ++callers->clock;
 	item->source = key->source;
+	item->last = key->last > item->last ? key->last : item->last;
 	return item;
 }
 
-void fl_callers_note(struct fl_callers *callers, const struct fl_request *request,
-		     const struct fl_verdict *verdict)
+/* Borrows from request: take() makes copies. */
+static struct fl_caller key_of(const struct fl_request *request, enum fl_reason reason, int64_t now)
 {
-	enum fl_decision decision = fl_verdict_decision(verdict);
-	/* Borrowed: take() makes copies. */
 	struct fl_caller key = {.peer = (char *)(uintptr_t)request->id,
 				.service = (char *)(uintptr_t)request->service,
-				.port = request->port},
-			 *item;
+				.port = request->port,
+				.reason = (uint16_t)reason,
+				.last = now};
 
-	if (decision == FL_DECISION_ALLOW && request->id != NULL) {
-		return;
-	}
 	if (request->source != NULL) {
 		key.source = fl_inet_of(request->source);
 		key.source.port = 0;
 	}
 	key.hash = hash_of(&key);
+	return key;
+}
+
+void fl_callers_note(struct fl_callers *callers, const struct fl_request *request,
+		     const struct fl_verdict *verdict, int64_t now)
+{
+	enum fl_decision decision = fl_verdict_decision(verdict);
+	struct fl_caller key, *item;
+
+	if (decision == FL_DECISION_ALLOW && request->id != NULL) {
+		return;
+	}
+	key = key_of(request, FL_REASON_DONE, now);
 	item = take(callers, &key);
 	if (item != NULL) {
 		item->decisions[decision]++;
+	}
+}
+
+void fl_callers_note_refused(struct fl_callers *callers, const struct fl_request *request,
+			     enum fl_reason reason, int64_t now)
+{
+	struct fl_caller key = key_of(request, reason, now), *item = take(callers, &key);
+
+	if (item != NULL) {
+		item->refused++;
 	}
 }
 
@@ -130,6 +152,9 @@ void fl_callers_add(struct fl_callers *to, const struct fl_callers *from)
 
 		for (size_t d = 0; item != NULL && d < FL_DECISIONS; d++) {
 			item->decisions[d] += from->items[i].decisions[d];
+		}
+		if (item != NULL) {
+			item->refused += from->items[i].refused;
 		}
 	}
 }

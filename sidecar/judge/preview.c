@@ -44,7 +44,8 @@ void fl_preview_done(struct fl_preview *preview)
 static void take_stock(struct fl_preview *preview, const struct fl_loop *loop)
 {
 	preview->open = fl_loop_open_connections(loop);
-	preview->callers.max = loop->callers.max;
+	preview->callers.max = loop->callers.max + loop->unproven.max;
+	fl_callers_add(&preview->callers, &loop->unproven);
 	fl_callers_add(&preview->callers, &loop->callers);
 }
 

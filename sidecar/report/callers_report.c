@@ -4,11 +4,15 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/when.h"
 
 static int compare(const void *left, const void *right)
 {
 	const struct fl_caller *a = left, *b = right;
 
+	if (a->last != b->last) {
+		return a->last < b->last ? 1 : -1;
+	}
 	return a->at < b->at ? 1 : a->at > b->at ? -1 : 0;
 }
 
@@ -28,6 +32,7 @@ static void put_address(struct fl_json *json, const struct fl_inet *inet)
 
 void fl_report_callers(struct fl_callers *callers, struct fl_text *ret)
 {
+	char when[FL_WHEN_TEXT];
 	struct fl_json json;
 
 	if (callers->count > 0) {
@@ -48,6 +53,10 @@ void fl_report_callers(struct fl_callers *callers, struct fl_text *ret)
 		for (unsigned d = 0; d < FL_DECISIONS; d++) {
 			fl_json_u64(&json, fl_decision_word(d), item->decisions[d]);
 		}
+		fl_json_u64(&json, "refused", item->refused);
+		fl_json_str(&json, "reason",
+			    item->reason != FL_REASON_DONE ? fl_reason_word(item->reason) : NULL);
+		fl_json_str(&json, "last", fl_when_format(item->last, when));
 		fl_json_end(&json);
 	}
 	fl_json_end(&json);

@@ -12,6 +12,7 @@
 
 #include "base/hex.h"
 #include "base/json.h"
+#include "base/when.h"
 #include "report/connections.h"
 #include "report/report.h"
 
@@ -305,34 +306,50 @@ static void put_connections(struct fl_json *json, const struct fl_preview *parts
 /* --- callers
  * ------------------------------------------------------------------------------------- */
 
-static const char *service_of(const struct fl_generation *generation, uint16_t port)
+static const struct fl_conf_service *service_of(const struct fl_conf *conf, uint16_t port)
 {
-	const struct fl_conf_service *service = fl_conf_find_port(generation->conf, port, true);
+	const struct fl_conf_service *service = fl_conf_find_port(conf, port, true);
 
-	if (service == NULL) {
-		service = fl_conf_find_port(generation->conf, port, false);
-	}
-	return service != NULL ? service->name : NULL;
+	return service != NULL ? service : fl_conf_find_port(conf, port, false);
 }
 
+/* Does that generation refuse the caller because the port is strict? */
+static bool is_for_mode(const struct fl_generation *generation, const struct fl_caller *item)
+{
+	const struct fl_conf *conf = generation->conf;
+	const struct fl_conf_service *service = service_of(conf, item->port);
+
+	return item->peer == NULL &&
+	       (service != NULL ? service->inbound.mode : conf->inbound.mode) == FL_INBOUND_STRICT;
+}
+
+/* The verdict about a caller. A strict port refuses plaintext, whatever the rules say; and a certificate that was refused stays
+ * refused, because its chain is not known here. */
 static struct fl_verdict decide(const struct fl_generation *generation,
 				const struct fl_caller *item)
 {
+	const struct fl_conf *conf = generation->conf;
+	const struct fl_conf_service *service = service_of(conf, item->port);
 	union fl_sockaddr source = fl_inet_sockaddr(&item->source);
 	struct fl_request request = {
 		.id = item->peer,
 		.id_len = item->peer != NULL ? strlen(item->peer) : 0,
 		.port = item->port,
-		.service = service_of(generation, item->port),
+		.service = service != NULL ? service->name : NULL,
 		.source = item->source.family != 0 ? &source.any : NULL,
 	};
 
-	return fl_policy_decide(generation->conf->policy, &request);
+	if (is_for_mode(generation, item) ||
+	    (item->peer != NULL && item->reason != FL_REASON_DONE)) {
+		return (struct fl_verdict){.effect = FL_DENY};
+	}
+	return fl_policy_decide(conf->policy, &request);
 }
 
 static void put_seen_item(struct fl_json *json, const struct fl_caller *item,
-			  const struct fl_verdict *verdict)
+			  const struct fl_verdict *verdict, bool is_strict)
 {
+	char when[FL_WHEN_TEXT];
 	char source[FL_ADDR_TEXT];
 
 	fl_json_object(json, NULL);
@@ -342,6 +359,8 @@ static void put_seen_item(struct fl_json *json, const struct fl_caller *item,
 	fl_json_u64(json, "port", item->port);
 	fl_json_str(json, "service", item->service);
 	fl_json_str(json, "rule", verdict->rule);
+	fl_json_bool(json, "strict", is_strict);
+	fl_json_str(json, "last", fl_when_format(item->last, when));
 	fl_json_end(json);
 }
 
@@ -356,7 +375,8 @@ static void put_callers(struct fl_json *json, const char *name, const struct fl_
 		struct fl_verdict verdict = decide(candidate, &seen->items[i]);
 
 		if (verdict.effect == effect && decide(current, &seen->items[i]).effect != effect) {
-			put_seen_item(json, &seen->items[i], &verdict);
+			put_seen_item(json, &seen->items[i], &verdict,
+				      is_for_mode(candidate, &seen->items[i]));
 		}
 	}
 	fl_json_end(json);

@@ -13,7 +13,8 @@
  *   left_out       how many more would be closed
  *   newly_let_in   recently refused or plaintext callers (callers.h) that the candidate's policy would
  *   newly_refused  newly admit or newly refuse: [{peer (null: plaintext), source, port, service, rule
- *                  (null: the default)}]
+ *                  (null: the default), strict (plaintext is refused because the candidate's port is
+ *                  strict), last}]
  *   roots          [{trust_domain, index (place in its file, from 1 on), key_id, peers, connections
  *                  (that chain to it), only_peers, only_connections (that chain to no other root of
  *                  that domain), own (our own chain does), safe_to_remove: yes | no | unknown,

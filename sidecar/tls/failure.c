@@ -207,6 +207,7 @@ void fl_tls_failure_free(struct fl_tls *tls)
 {
 	if (tls->failure != NULL && tls->failure != &no_memory) {
 		fl_tls_peer_unref(tls->failure->peer);
+		fl_tls_release(tls->failure->claimed);
 		fl_tls_release(tls->failure);
 	}
 	tls->failure = NULL;
@@ -232,6 +233,19 @@ void fl_tls_fail_rule(struct fl_tls *tls, enum fl_rule rule, struct fl_tls_peer 
 	if (failure != NULL) {
 		fail_rule(failure, rule, detail);
 		failure->peer = peer != NULL ? fl_tls_peer_ref(peer) : NULL;
+	}
+}
+
+void fl_tls_fail_claim(struct fl_tls *tls, const struct fl_spiffe_id *id)
+{
+	struct fl_tls_failure *failure = (struct fl_tls_failure *)(uintptr_t)tls->failure;
+
+	if (failure == NULL || failure == &no_memory || failure->claimed != NULL) {
+		return;
+	}
+	failure->claimed = fl_tls_alloc(id->len + 1);
+	if (failure->claimed != NULL) {
+		memcpy(failure->claimed, id->text, id->len);
 	}
 }
 

@@ -225,6 +225,9 @@ struct fl_tls_failure {
 	 * if the handshake failed later. It is not proven that it was that peer. NULL: none. The
 	 * failure owns the reference. */
 	struct fl_tls_peer *peer;
+	/* The ID that the chain claims, if the chain is revoked, expired or not valid yet; owned. It is not proven either.
+	 * NULL: none. */
+	char *claimed;
 	char text[512]; /* one sentence */
 };
 const struct fl_tls_failure *fl_tls_failure(const struct fl_tls *tls);

@@ -112,9 +112,10 @@ static struct fl_tls_peer *add_peer(const struct fl_tls_ctx *ctx, const struct c
 
 /* Sets tls->peer, which becomes the peer if the handshake succeeds. Returns FL_RULE_NONE also if
  * memory runs out, with peer NULL. *ret_refused: after a refusal, the peer if it is known; a
- * reference. */
+ * reference. *ret_claimed: the ID, a view of the chain; text NULL: none. */
 static enum fl_rule judge(struct fl_tls *tls, const struct chain *chain,
-			  struct fl_tls_peer **ret_refused, struct fl_err *detail)
+			  struct fl_tls_peer **ret_refused, struct fl_spiffe_id *ret_claimed,
+			  struct fl_err *detail)
 {
 	const struct fl_tls_ctx *ctx = tls->ctx;
 	struct fl_judgement judgement = {.rule = FL_RULE_NONE};
@@ -141,6 +142,7 @@ static enum fl_rule judge(struct fl_tls *tls, const struct chain *chain,
 	}
 	if (judgement.rule != FL_RULE_NONE) {
 		*ret_refused = peer;
+		*ret_claimed = judgement.id;
 		return judgement.rule;
 	}
 	fl_tls_peer_unref(tls->peer);
@@ -266,20 +268,30 @@ static enum fl_rule refuse_excess(const struct chain *chain, struct fl_err *deta
 	return FL_RULE_TOO_MUCH;
 }
 
+/* Rules that a chain may break which was good before. */
+static bool is_about_time_or_list(enum fl_rule rule)
+{
+	return rule == FL_RULE_REVOKED || rule == FL_RULE_EXPIRED || rule == FL_RULE_NOT_YET_VALID;
+}
+
 /* Returns 0 or a wolfSSL error; failure and alert are then already set. */
 static int accept_chain(struct fl_tls *tls, const struct chain *chain)
 {
 	struct fl_err detail = {.code = FL_OK};
 	struct fl_tls_peer *refused = NULL;
+	struct fl_spiffe_id claimed = {.text = NULL};
 	enum fl_rule rule = refuse_excess(chain, &detail);
 	int rc = 0;
 
 	if (rule == FL_RULE_NONE) {
-		rule = judge(tls, chain, &refused, &detail);
+		rule = judge(tls, chain, &refused, &claimed, &detail);
 	}
 
 	if (rule != FL_RULE_NONE) {
 		fl_tls_fail_rule(tls, rule, refused, &detail);
+		if (claimed.text != NULL && is_about_time_or_list(rule)) {
+			fl_tls_fail_claim(tls, &claimed);
+		}
 		fl_tls_peer_unref(refused);
 		rc = VERIFY_CERT_ERROR;
 	} else if (tls->peer == NULL) {

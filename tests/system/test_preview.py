@@ -157,6 +157,33 @@ def test_who_was_refused_and_would_be_let_in(inbound, callers, lab):
     assert told(inbound, ini_with(inbound, 'more.ini', {'log': {'access': 'denied'}}), code=0)['newly_let_in'] == []
 
 
+def test_the_day_of_the_cut_over(lab, app):
+    """Plaintext callers that a permissive port admits, and that it will refuse once it is strict; and back."""
+    inbound = lab.inbound(app().port, {
+        'sidecar': {'control': lab.folder / 'control.sock'}, 'service app': {'mode': 'permissive'},
+        'allow old': {'from': 'plaintext', 'sources': '127.0.0.1'}})
+
+    def speak():
+        with connect(inbound.port) as sock:
+            sock.sendall(b'GET / HTTP/1.0')
+            with contextlib.suppress(OSError):
+                sock.recv(4)
+    speak()
+    inbound.wait_line(msg='connection', security='plaintext')
+    strict = ini_with(inbound, 'strict.ini', {'service app': {**inbound.sections['service app'], 'mode': 'strict'}})
+    refused = told(inbound, strict, code=1)['newly_refused']
+    assert [(i['peer'], i['source'], i['service'], i['rule'], i['strict']) for i in refused] == [
+        (None, '127.0.0.1:0', 'app', None, True)]
+    assert 'because the port is strict, last seen 20' in preview(inbound, strict, json_wanted=False).stdout
+    permissive = ini_with(inbound, 'permissive.ini', {})
+    inbound.ini.write_text(strict.read_text())
+    inbound.wait_line(msg='generation in use', generation=2)
+    speak()
+    inbound.wait_line(reason='not_tls')
+    let_in = told(inbound, permissive, code=1)['newly_let_in']
+    assert {(i['peer'], i['rule'], i['strict']) for i in let_in} == {(None, 'old', False)}
+
+
 # --- trust ------------------------------------------------------------------------------------------
 
 def test_crl(inbound, callers, lab):

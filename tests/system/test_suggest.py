@@ -2,6 +2,7 @@
 """Tests fairlead-agent suggest and /seen, which it queries: refused connections become rules that admit exactly
 these."""
 import json
+import re
 import socket
 import ssl
 
@@ -46,9 +47,11 @@ def test_refused_connections_become_rules_that_let_them_in(lab, app):
     assert peers.verdict(port, friend, lab.root) == b'x'
     items, left_out = seen(inbound)
     assert left_out == 0 and len(items) == 4
+    last = items[f'spiffe://{TD}/ns/a/sa/x', 'app'].pop('last')
+    assert re.fullmatch(r'20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ', last)
     assert items[f'spiffe://{TD}/ns/a/sa/x', 'app'] == {
         'peer': f'spiffe://{TD}/ns/a/sa/x', 'source': '127.0.0.1', 'port': inbound.port, 'service': 'app',
-        'allow': 0, 'deny': 2, 'would_deny': 0, 'would_allow': 0}
+        'allow': 0, 'deny': 2, 'would_deny': 0, 'would_allow': 0, 'refused': 0, 'reason': None}
     text = suggest(inbound)
     assert text.count('[allow ') == 2 and '; [deny bad]' in text and f'spiffe://{TD}/ns/bad/x to second' in text
     inbound.ini.write_text(inbound.ini.read_text() + '\n' + text)
@@ -62,6 +65,36 @@ def test_refused_connections_become_rules_that_let_them_in(lab, app):
     assert f'from = spiffe://{TD}/ns/a/sa/x\nto = second\n' in text
     assert f'from = spiffe://{TD}/ns/a/sa/y\nto = app\n' in text
     assert text.count('[allow ') == 2 and f'spiffe://{TD}/ns/b/' not in text
+
+
+def test_plaintext_on_the_day_of_the_cut_over(lab, app):
+    """A strict port refuses plaintext before policy is asked; that is not `nobody was refused`."""
+    inbound = lab.inbound(app().port)
+    with labs.connect(inbound.port) as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\n\r\n')
+        labs.end_of(sock)
+    inbound.wait_line(reason='not_tls')
+    items, _ = seen(inbound)
+    assert (items[None, 'app']['refused'], items[None, 'app']['reason']) == (1, 'not_tls')
+    text = suggest(inbound)
+    assert re.search(r'^; REFUSED: no TLS from 127\.0\.0\.1 to app, 1 times, last at 20\S+Z: the port is strict; ', text, re.M)
+    assert 'nobody was refused' not in text and '[allow' not in text
+
+
+def test_revoked_callers(lab, app):
+    revoked = lab.root.issue(f'spiffe://{TD}/old')
+    inbound = lab.inbound(app().port, start=False)
+    (inbound.folder / 'crl.pem').write_bytes(lab.root.crl([revoked]))
+    inbound.change({'identity': {'crl': inbound.folder / 'crl.pem'}})
+    inbound.start().wait_ready()
+    for _ in range(2):
+        assert peers.verdict(inbound.port, revoked, lab.root) == 44
+    items, _ = seen(inbound)
+    item = items[f'spiffe://{TD}/old', 'app']
+    assert (item['refused'], item['reason'], item['deny']) == (2, 'revoked', 0)
+    text = suggest(inbound)
+    assert re.search(rf'^; REFUSED: spiffe://{TD}/old to app, 2 times, last at \S+Z: its certificate is revoked; ', text, re.M)
+    assert '[allow' not in text, 'no rule can admit it'
 
 
 def test_nothing_refused(lab, app):

@@ -8,6 +8,8 @@
 #include "count/callers.h"
 #include "report/callers_report.h"
 
+static int64_t now = 1000; /* seconds since the epoch */
+
 static void note(struct fl_callers *seen, const char *id, unsigned port, const char *service,
 		 const char *source, enum fl_effect effect)
 {
@@ -24,7 +26,7 @@ static void note(struct fl_callers *seen, const char *id, unsigned port, const c
 		memcpy(&in.sin_addr, net.addr, 4);
 		request.source = (const struct sockaddr *)(const void *)&in;
 	}
-	fl_callers_note(seen, &request, &verdict);
+	fl_callers_note(seen, &request, &verdict, ++now);
 }
 
 Test(seen, test_seen__who_is_told_apart)
