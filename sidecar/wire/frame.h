@@ -149,7 +149,8 @@ size_t fl_framing_put_open(struct fl_framing *framing, uint8_t out[FL_FRAME_OPEN
  * only one for a late OPEN. */
 size_t fl_framing_put_status(struct fl_framing *framing, uint8_t out[FL_FRAME_STATUS_MAX],
 			     const struct fl_framing_status *status);
-/* May DATA and END be written? Client: after OPEN; server: after STATUS; until END, or until a refusal. */
+/* May DATA and END be written? Client: after OPEN; server: after STATUS; until END, or until a refusal. A client's app does not
+ * know of a refusal: what it sends after that must not come here. */
 bool fl_framing_may_put(const struct fl_framing *framing);
 /* The header of a DATA of len bytes, which the caller sends right behind it: 1 to FL_FRAME_DATA_MAX. */
 size_t fl_framing_put_header(struct fl_framing *framing, uint8_t out[FL_FRAME_HEADER], size_t len);
