@@ -202,8 +202,7 @@ struct fl_tls_options fl_generation_tls_options(const struct fl_generation *gene
 				       .epoch = generation->epoch};
 }
 
-/* The agent has tried it too, but we do not rely on the sender. With a bundle that is empty on
- * purpose no certificate is trusted, not even our own. */
+/* The agent has tried it too, but we do not rely on the sender. */
 static int try_handshake(const struct fl_generation *generation, struct fl_err *err)
 {
 	struct fl_tls_options options = fl_generation_tls_options(generation);
@@ -212,9 +211,6 @@ static int try_handshake(const struct fl_generation *generation, struct fl_err *
 	 * remember any verdict. */
 	options.peers = NULL;
 	options.epoch = 0;
-	if (generation->credentials->bundles[0].roots.count == 0) {
-		return 0;
-	}
 	return fl_tls_trial(generation->credentials, &options, err);
 }
 
