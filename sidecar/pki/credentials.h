@@ -35,7 +35,7 @@ struct fl_credentials {
 	struct fl_bundle *bundles; /* [0] is our own trust domain's */
 	size_t bundle_count;
 	struct fl_path
-		own; /* the way of our own chain: places in it, and its end in bundles[0].roots */
+		own; /* the path of our own chain: places in it, and its end in bundles[0].roots */
 	struct fl_crl *crls; /* of any CA of our own trust domain or of a federated one; owned */
 	size_t crl_count;
 };
@@ -69,7 +69,7 @@ struct fl_credentials_pem {
 };
 
 /* Parses and judges: PEM, key kind and match, the leaf by the rules of SVIDs, every root of a
- * bundle, CRLs, and last the way from our leaf up to our own bundle (pki/judge.h). now: seconds
+ * bundle, CRLs, and last the path from our leaf up to our own bundle (pki/judge.h). now: seconds
  * since the epoch. The trial handshake follows later: tls/tls.h.
  *
  * Roots are judged leniently: roots that have expired or are not valid yet are kept, but do not

@@ -77,7 +77,7 @@ static bool is_revoked(void *user, const struct fl_span *chain, size_t count, si
 	return fl_judge_revoked(revocation->c, revocation->bundle, chain, count, ret_index, detail);
 }
 
-/* The SPIFFE IDs of the CAs of a good way. */
+/* The SPIFFE IDs of the CAs of a good path. */
 static enum fl_rule judge_signers(const struct fl_span *chain, struct fl_path *path,
 				  struct fl_err *detail)
 {

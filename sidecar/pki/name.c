@@ -17,7 +17,7 @@ struct letters {
 	struct fl_span rest;
 	uint8_t tag;
 	bool began, blank; /* emit a blank before the next letter */
-	uint8_t utf8[4];   /* of the letter that is under way */
+	uint8_t utf8[4];   /* of the letter that is being read */
 	uint8_t utf8_len, utf8_at;
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* path - a search in depth, over names, with the judging of a whole way at its end.
+/* path - a search in depth, over names, with the judging of a whole path at its end.
  *
  * If no path is good, the caller gets the most informative fault. A certificate that does not parse
  * is skipped, unless it is the leaf. Nothing outlives a call; lack of memory (wolfCrypt's) ends it
@@ -18,10 +18,10 @@
 #include "pki/policies.h"
 #include "pki/signature.h"
 
-#define STEPS_MAX 256u            /* certificates put on a way, anchors included */
+#define STEPS_MAX 256u            /* certificates put on a path, anchors included */
 #define COMPARISONS_MAX 16384     /* of names with name constraints */
 #define LETTERS_MAX (256u * 1024) /* of names compared that are not the same bytes */
-#define WAY_MAX (1 + FL_PATH_INTERMEDIATES_MAX)
+#define PATH_LENGTH_MAX (1 + FL_PATH_INTERMEDIATES_MAX)
 #define NOT_SENT SIZE_MAX
 
 /* --- the search ------------------------------------------------------------------------------------------ */
@@ -56,9 +56,9 @@ struct search {
 	bool exceeded, no_memory;
 	size_t unread; /* place of the first that does not parse; 0: none */
 
-	struct fl_cert const *way[WAY_MAX + 1]; /* with the anchor behind the last */
-	uint8_t at[WAY_MAX];
-	struct frame frames[WAY_MAX];
+	struct fl_cert const *path[PATH_LENGTH_MAX + 1]; /* with the anchor behind the last */
+	uint8_t at[PATH_LENGTH_MAX];
+	struct frame frames[PATH_LENGTH_MAX];
 	size_t depth;
 	const struct fl_anchor *anchor;
 
@@ -87,7 +87,7 @@ static enum rank rank_of(const struct fl_path_request *request, const struct fl_
 
 /* --- faults ------------------------------------------------------------------------------------------------- */
 
-/* i: a place on the way; depth: the anchor. */
+/* i: a place on the path; depth: the anchor. */
 static enum fl_rule fault(struct search *s, enum weight weight, size_t i, enum fl_rule rule,
 			  const char *fmt, ...) FL_PRINTF(5, 6);
 
@@ -112,7 +112,7 @@ static enum fl_rule fault(struct search *s, enum weight weight, size_t i, enum f
 		va_end(args);
 		(void)fl_err_set(s->detail, FL_ERR_DENIED, "%s %zu (%s): %s",
 				 is_anchor ? "certificate of the bundle" : "certificate", place + 1,
-				 fl_name_text(s->way[i]->subject, name), text);
+				 fl_name_text(s->path[i]->subject, name), text);
 	}
 	return rule;
 }
@@ -120,7 +120,7 @@ static enum fl_rule fault(struct search *s, enum weight weight, size_t i, enum f
 /* The path leads no further: no known certificate has issued its last one. */
 static void dead_end(struct search *s)
 {
-	const struct fl_cert *last = s->way[s->depth - 1];
+	const struct fl_cert *last = s->path[s->depth - 1];
 	char issuer[FL_NAME_TEXT], unread[64] = "";
 
 	if (s->weight == DEAD_END && s->depth > s->dead_depth) {
@@ -145,11 +145,11 @@ static void dead_end(struct search *s)
 	}
 }
 
-/* --- one certificate of a way ---------------------------------------------------------------------------------- */
+/* --- one certificate of a path ---------------------------------------------------------------------------------- */
 
 static enum fl_rule check_dates(struct search *s, size_t i)
 {
-	const struct fl_cert *cert = s->way[i];
+	const struct fl_cert *cert = s->path[i];
 	int64_t now = s->request->now;
 	char then[FL_WHEN_TEXT], here[FL_WHEN_TEXT];
 
@@ -169,7 +169,7 @@ static enum fl_rule check_dates(struct search *s, size_t i)
 
 static enum fl_rule check_algorithm(struct search *s, size_t i)
 {
-	const struct fl_cert *cert = s->way[i];
+	const struct fl_cert *cert = s->path[i];
 	struct fl_err why;
 	/* The signature of an anchor is not checked. */
 	enum fl_rule rule =
@@ -193,7 +193,7 @@ static enum fl_rule check_algorithm(struct search *s, size_t i)
 
 static enum fl_rule check_signer(struct search *s, size_t i)
 {
-	const struct fl_cert *cert = s->way[i];
+	const struct fl_cert *cert = s->path[i];
 	bool is_ca = i == s->depth ? fl_cert_is_ca(cert) : cert->is_ca;
 
 	if (!is_ca) {
@@ -216,7 +216,7 @@ static bool allows(const struct fl_cert *cert, uint8_t usage)
 
 static enum fl_rule check_usage(struct search *s, size_t i)
 {
-	const struct fl_cert *cert = s->way[i];
+	const struct fl_cert *cert = s->path[i];
 
 	if (!allows(cert, s->request->usage)) {
 		return fault(s, WHOLE_WAY, i,
@@ -233,7 +233,7 @@ static enum fl_rule check_usage(struct search *s, size_t i)
 
 static enum fl_rule check_one(struct search *s, size_t i)
 {
-	const struct fl_cert *cert = s->way[i];
+	const struct fl_cert *cert = s->path[i];
 	enum fl_rule rule = check_dates(s, i);
 
 	if (rule == FL_RULE_NONE && cert->unknown.len > 0) {
@@ -249,7 +249,7 @@ static enum fl_rule check_one(struct search *s, size_t i)
 	return rule == FL_RULE_NONE ? check_algorithm(s, i) : rule;
 }
 
-/* --- a whole way ------------------------------------------------------------------------------------------------- */
+/* --- a whole path ------------------------------------------------------------------------------------------------- */
 
 /* Self-issued certificates do not count (RFC 5280 section 4.2.1.9). */
 static enum fl_rule check_lengths(struct search *s)
@@ -257,12 +257,12 @@ static enum fl_rule check_lengths(struct search *s)
 	int32_t below = 0;
 
 	for (size_t i = 1; i <= s->depth; i++) {
-		if (below > s->way[i]->path_length) {
+		if (below > s->path[i]->path_length) {
 			return fault(s, WHOLE_WAY, i, FL_RULE_PATH_LENGTH,
 				     "%d CAs are below it, and it allows %d", below,
-				     s->way[i]->path_length);
+				     s->path[i]->path_length);
 		}
-		below += !s->way[i]->is_self_issued;
+		below += !s->path[i]->is_self_issued;
 	}
 	return FL_RULE_NONE;
 }
@@ -270,7 +270,7 @@ static enum fl_rule check_lengths(struct search *s)
 /* Checked signatures are remembered, because paths share their parts. */
 static enum fl_rule check_signature(struct search *s, size_t i)
 {
-	const struct fl_cert *cert = s->way[i], *issuer = s->way[i + 1];
+	const struct fl_cert *cert = s->path[i], *issuer = s->path[i + 1];
 	const struct fl_signed what = {cert->tbs, cert->algorithm, cert->signature};
 	enum fl_rule rule = FL_RULE_NONE;
 
@@ -302,15 +302,15 @@ static enum fl_rule check_signatures(struct search *s)
 	for (size_t i = s->depth; rule == FL_RULE_NONE && i-- > 0;) {
 		rule = check_signature(s, i);
 		if (rule == FL_RULE_SIGNATURE &&
-		    fl_cert_differs_in_key_id(s->way[i + 1], s->way[i])) {
+		    fl_cert_differs_in_key_id(s->path[i + 1], s->path[i])) {
 			(void)fault(s, DEAD_END, i, FL_RULE_UNKNOWN_ISSUER,
 				    "it was issued by %s, and %s that name with another key only",
-				    fl_name_text(s->way[i]->issuer, issuer),
+				    fl_name_text(s->path[i]->issuer, issuer),
 				    i + 1 == s->depth ? "the bundle has" : "what came with it has");
 		} else if (rule != FL_RULE_NONE && rule != FL_RULE_TOO_MUCH) {
 			(void)fault(s, SIGNATURE, i, rule,
 				    "its signature does not verify with the key of %s%s",
-				    fl_name_text(s->way[i]->issuer, issuer),
+				    fl_name_text(s->path[i]->issuer, issuer),
 				    i + 1 == s->depth ? " in the bundle" : "");
 		}
 	}
@@ -324,12 +324,12 @@ static enum fl_rule check_constraints(struct search *s)
 	struct fl_err why;
 
 	for (size_t ca = s->depth; ca > 0; ca--) {
-		for (size_t i = ca; s->way[ca]->has_name_constraints && i-- > 0;) {
+		for (size_t i = ca; s->path[ca]->has_name_constraints && i-- > 0;) {
 			enum fl_rule rule = FL_RULE_NONE;
 
-			if (i == 0 || !s->way[i]->is_self_issued) {
-				rule = fl_constraints_check(s->way[ca], s->way[i], &s->comparisons,
-							    &why);
+			if (i == 0 || !s->path[i]->is_self_issued) {
+				rule = fl_constraints_check(s->path[ca], s->path[i],
+							    &s->comparisons, &why);
 			}
 			if (rule != FL_RULE_NONE) {
 				return fault(s, WHOLE_WAY, i, rule, "%s", why.text);
@@ -343,14 +343,14 @@ static enum fl_rule check_policies(struct search *s)
 {
 	struct fl_err why;
 	size_t index;
-	enum fl_rule rule = fl_policies_check(s->way, s->depth, s->way[s->depth], &index, &why);
+	enum fl_rule rule = fl_policies_check(s->path, s->depth, s->path[s->depth], &index, &why);
 
 	return rule == FL_RULE_NONE ? rule : fault(s, WHOLE_WAY, index, rule, "%s", why.text);
 }
 
 static enum fl_rule check_revocation(struct search *s)
 {
-	struct fl_span chain[WAY_MAX + 1];
+	struct fl_span chain[PATH_LENGTH_MAX + 1];
 	struct fl_err why;
 	size_t index;
 
@@ -358,7 +358,7 @@ static enum fl_rule check_revocation(struct search *s)
 		return FL_RULE_NONE;
 	}
 	for (size_t i = 0; i <= s->depth; i++) {
-		chain[i] = s->way[i]->der;
+		chain[i] = s->path[i]->der;
 	}
 	if (!s->request->revoked(s->request->user, chain, s->depth, &index, &why)) {
 		return FL_RULE_NONE;
@@ -366,7 +366,7 @@ static enum fl_rule check_revocation(struct search *s)
 	return fault(s, WHOLE_WAY, index, FL_RULE_REVOKED, "%s", why.text);
 }
 
-static bool is_good_way(struct search *s)
+static bool is_good_path(struct search *s)
 {
 	enum fl_rule rule = FL_RULE_NONE;
 
@@ -388,7 +388,7 @@ static bool is_good_way(struct search *s)
 	return rule == FL_RULE_NONE && check_revocation(s) == FL_RULE_NONE;
 }
 
-static void put_way(struct search *s)
+static void put_path(struct search *s)
 {
 	struct fl_path *ret = s->ret;
 
@@ -399,7 +399,7 @@ static void put_way(struct search *s)
 	ret->not_before = INT64_MIN;
 	ret->not_after = INT64_MAX;
 	for (size_t i = 0; i <= s->depth; i++) {
-		const struct fl_cert *cert = s->way[i];
+		const struct fl_cert *cert = s->path[i];
 
 		if (i == s->depth) {
 			ret->sent_not_after = ret->not_after;
@@ -411,7 +411,7 @@ static void put_way(struct search *s)
 	}
 }
 
-/* --- which way ------------------------------------------------------------------------------------------------------ */
+/* --- which path ------------------------------------------------------------------------------------------------------ */
 
 static const struct fl_anchor *next_anchor(struct search *s, struct frame *frame,
 					   const struct fl_cert *cert)
@@ -436,10 +436,10 @@ static const struct fl_anchor *next_anchor(struct search *s, struct frame *frame
 	return NULL;
 }
 
-static bool is_on_way(struct search *s, const struct fl_cert *cert)
+static bool is_on_path(struct search *s, const struct fl_cert *cert)
 {
 	for (size_t i = 0; i < s->depth; i++) {
-		if (fl_cert_same_entity(s->way[i], cert, &s->letters)) {
+		if (fl_cert_same_entity(s->path[i], cert, &s->letters)) {
 			return true;
 		}
 	}
@@ -455,7 +455,7 @@ static size_t next_sent(struct search *s, struct frame *frame, const struct fl_c
 		if (i > 0 && s->is_read[i] && s->certs[i].subject_hash == cert->issuer_hash &&
 		    fl_cert_may_have_issued(&s->certs[i], cert, &s->letters) &&
 		    rank_of(s->request, &s->certs[i], cert) == frame->rank &&
-		    !is_on_way(s, &s->certs[i])) {
+		    !is_on_path(s, &s->certs[i])) {
 			frame->next++;
 			return i;
 		}
@@ -466,16 +466,16 @@ static size_t next_sent(struct search *s, struct frame *frame, const struct fl_c
 static void push(struct search *s, size_t place)
 {
 	s->at[s->depth] = (uint8_t)place;
-	s->way[s->depth] = &s->certs[place];
+	s->path[s->depth] = &s->certs[place];
 	s->frames[s->depth] = (struct frame){.rank = LIKELY};
 	s->depth++;
 }
 
-/* One step up from the top of the way, or back. True: a good way is found. */
+/* One step up from the top of the path, or back. True: a good path is found. */
 static bool step(struct search *s)
 {
 	struct frame *frame = &s->frames[s->depth - 1];
-	const struct fl_cert *top = s->way[s->depth - 1];
+	const struct fl_cert *top = s->path[s->depth - 1];
 	size_t place = NOT_SENT;
 
 	if (frame->rank == RANKS) {
@@ -500,10 +500,10 @@ static bool step(struct search *s)
 	frame->led = true;
 	s->steps++;
 	if (s->anchor != NULL) {
-		s->way[s->depth] = &s->anchor->cert;
-		return is_good_way(s);
+		s->path[s->depth] = &s->anchor->cert;
+		return is_good_path(s);
 	}
-	if (s->depth < WAY_MAX) {
+	if (s->depth < PATH_LENGTH_MAX) {
 		push(s, place);
 	} else {
 		s->exceeded = true;
@@ -564,7 +564,7 @@ static int search(const struct fl_path_request *request, struct fl_path *ret, st
 	ret->rule = FL_RULE_CHAIN; /* until a more informative fault is found */
 	read_certs(&s);
 	if (find(&s)) {
-		put_way(&s);
+		put_path(&s);
 		return 0;
 	}
 	if (s.no_memory) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_PKI_PATH_H
 #define FL_PKI_PATH_H
-/* path - is there a way from a leaf up to an anchor on which no rule is broken? RFC 5280 section 6,
+/* path - is there a path from a leaf up to an anchor on which no rule is broken? RFC 5280 section 6,
  * and RFC 8446 section 4.4.2 for what peers send: any order, and more than is needed. This is the
  * only path validation: handshakes, resumption, judging of live connections, preview, `check` and
  * the agent use it.
  *
- * First we search for a path ("way") by names, with key identifiers as hints, which is cheap. Then
+ * First we search for a path by names, with key identifiers as hints, which is cheap. Then
  * we check what RFC 5280 requires of each certificate on it, and then its signatures, from the
  * anchor down. So a peer without a certificate from one of our anchors can only make us check one
  * signature for each anchor with the name that it chooses. If a path breaks a rule, we search for
@@ -23,11 +23,11 @@
 
 #define FL_PATH_SENT_MAX 100         /* certificates of a peer, leaf included */
 #define FL_PATH_INTERMEDIATES_MAX 20 /* between leaf and anchor */
-#define FL_PATH_SIGNATURES_MAX 32    /* checked: the longest way takes 21 */
+#define FL_PATH_SIGNATURES_MAX 32    /* checked: the longest path takes 21 */
 #define FL_PATH_FAILURES_MAX 16      /* of those, that do not verify: anchors of one name */
 #define FL_PATH_SENT_FAILURES_MAX 8  /* and CAs of one name that were sent */
 
-/* Is one of the certificates of the way revoked? chain: leaf first, and in chain[count] the anchor. *ret_index: which; detail as below. */
+/* Is one of the certificates of the path revoked? chain: leaf first, and in chain[count] the anchor. *ret_index: which; detail as below. */
 typedef bool (*fl_path_revoked_cb)(void *user, const struct fl_span *chain, size_t count,
 				   size_t *ret_index, struct fl_err *detail);
 
@@ -44,15 +44,15 @@ struct fl_path_request {
 
 /* The result. */
 struct fl_path {
-	enum fl_rule rule; /* FL_RULE_NONE: a way was found */
+	enum fl_rule rule; /* FL_RULE_NONE: a path was found */
 	/* otherwise the certificate at fault: place in certs or, with is_anchor, in the bundle */
 	size_t index;
 	bool is_anchor;
 
-	uint8_t at[1 + FL_PATH_INTERMEDIATES_MAX]; /* the way: places in certs, leaf first */
+	uint8_t at[1 + FL_PATH_INTERMEDIATES_MAX]; /* the path: places in certs, leaf first */
 	size_t count;
 	size_t anchor; /* its end: the place in the bundle */
-	/* When all of the way, the anchor included, is valid; and until when what was sent is. */
+	/* When all of the path, the anchor included, is valid; and until when what was sent is. */
 	int64_t not_before, not_after, sent_not_after;
 
 	unsigned signatures; /* checked */

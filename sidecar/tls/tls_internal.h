@@ -32,7 +32,7 @@ struct fl_tls_peer {
 	/* The last verdict, under the table's lock: see peer.c. */
 	uint64_t epoch; /* 0: none */
 	enum fl_rule rule;
-	int64_t valid_from, valid_until; /* all of the way; from > until: judged without dates */
+	int64_t valid_from, valid_until; /* all of the path; from > until: judged without dates */
 	int64_t not_after;               /* atomic: when what was sent runs out first */
 	int64_t unheld_since_s;
 	unsigned refs;                 /* atomic; rises from 0 only under the table's lock */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Path validation over certificates of which each may be anything. Signatures are not checked but decreed: the linker puts a
  * function of this file in front, by which one is good when its last bit is 0, so that what stands behind a good signature is
- * reached, and fast. What must hold of a good way is then checked here, certificate by certificate. */
+ * reached, and fast. What must hold of a good path is then checked here, certificate by certificate. */
 #include "pki/path.h"
 #include "fuzz.h"
 #include "pki/signature.h"
@@ -55,7 +55,7 @@ static bool is_revoked(void *user, const struct fl_span *chain, size_t count, si
 	return count > 2 && (fuzz_touch(chain[0]) & 7) == 0 && request->count > 0;
 }
 
-/* On a good way each certificate but the leaf is a CA that is valid now and may have issued the one before it. */
+/* On a good path each certificate but the leaf is a CA that is valid now and may have issued the one before it. */
 static void check_way(const struct fl_path_request *request, const struct fl_path *path)
 {
 	struct fl_cert lower, upper;
