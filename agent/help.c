@@ -152,6 +152,20 @@ static int print_man(const struct fl_command *command)
 	return print(&man, "the man page");
 }
 
+/* The page of the INI; as fairlead.ini(5), or as it is. */
+static int print_ini(bool as_man)
+{
+	struct fl_text page = {0}, man = {0};
+
+	fl_help_ini_put(&page);
+	if (!as_man) {
+		return print(&page, "the page");
+	}
+	fl_man_put(&man, "fairlead.ini", 5, page.data);
+	fl_text_done(&page);
+	return print(&man, "the man page");
+}
+
 static int print_completion(const struct fl_command_line *line, const char *shell)
 {
 	static const char *const shells[] = {"bash", "zsh", "fish"};
@@ -169,6 +183,9 @@ static int help(const struct fl_command_line *line)
 	if (line->options[OPTION_COMPLETION] != NULL) {
 		return print_completion(line, line->options[OPTION_COMPLETION]);
 	}
+	if (line->word_count > 0 && strcmp(line->words[0], "ini") == 0) {
+		return print_ini(line->options[OPTION_MAN] != NULL);
+	}
 	if (line->word_count > 0) {
 		about = fl_command_find(line->words[0]);
 		if (about == NULL) {
@@ -183,11 +200,12 @@ static const char help_page[] =
 	"  fairlead-agent help - the page of a command, as a man page, too; completion\n"
 	"\n"
 	"SYNOPSIS\n"
-	"  fairlead-agent help [--man] [COMMAND]\n"
+	"  fairlead-agent help [--man] [COMMAND | ini]\n"
 	"  fairlead-agent help --completion bash|zsh|fish\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Prints the page of COMMAND, as COMMAND --help does, or that of the program.\n"
+	"  The page `ini` explains every section and key of the INI: fairlead.ini(5).\n"
 	"\n"
 	"OPTIONS\n"
 	"      --man           as a man page\n"
@@ -198,6 +216,7 @@ static const char help_page[] =
 	"  2  there is no such command or shell\n" FL_PAGE_EXIT_UNWRITTEN "\n"
 	"EXAMPLES\n"
 	"  fairlead-agent help --man check | man -l -\n"
+	"  fairlead-agent help ini | less\n"
 	"  source <(fairlead-agent help --completion bash)\n"
 	"  fairlead-agent help --completion fish | source\n";
 

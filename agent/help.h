@@ -35,6 +35,9 @@ size_t fl_command_options(const struct fl_command *command, struct fl_option ret
 int fl_help_print(const struct fl_command *command);
 int fl_help_print_version(void);
 
+/* Appends the page of the INI: every section and key. */
+void fl_help_ini_put(struct fl_text *out);
+
 /* Appends a script that completes the command line in this shell. False: there is none for it. */
 bool fl_completion_put(const char *shell, struct fl_text *out);
 

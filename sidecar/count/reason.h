@@ -9,7 +9,7 @@
 #include "tls/tls.h"
 
 /* id, word, class, sentence. A new reason needs a row here, code that ends a connection with it,
- * and a row in the table of reasons in REFERENCE.md. */
+ * and a run of tests/lint/reference.py --write. */
 #define FL_REASONS(X)                                                                                                     \
 	X(DONE, "done", ENDED, "both sides finished")                                                                     \
 	X(APP_RESET, "app_reset", ENDED, "the app reset its connection")                                                  \

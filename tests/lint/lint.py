@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import graph
+import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -495,19 +496,20 @@ def documented_layers(design):
 
 def check_documented(_):
     """REFERENCE names every key, reason and metric and no other; ARCHITECTURE's layers are those above"""
-    reference, layers = read('sidecar/REFERENCE.md'), documented_layers(read('sidecar/ARCHITECTURE.md'))
+    document, layers = read('sidecar/REFERENCE.md'), documented_layers(read('sidecar/ARCHITECTURE.md'))
     for name, what, there, said in [
-            ('sidecar/REFERENCE.md', 'key', ini_keys(), set(documented_keys(reference))),
+            ('sidecar/REFERENCE.md', 'key', ini_keys(), set(documented_keys(document))),
             ('sidecar/REFERENCE.md', 'reason', set(re.findall(r'X\(\w+, "(\w+)"', read('sidecar/count/reason.h'))),
-             {quoted(cells[0])[0] for cells in table(reference, '| `reason` |')}),
+             {quoted(cells[0])[0] for cells in table(document, '| `reason` |')}),
             ('sidecar/REFERENCE.md', 'metric', set(re.findall(
                 r'"(fairlead_\w+|process_\w+)"', ''.join(map(read, c_files('sidecar/report', 'sidecar/count'))))),
-             {metric for cells in table(reference, '| name | labels |') for metric in quoted(cells[0])}),
+             {metric for cells in table(document, '| name | labels |') for metric in quoted(cells[0])}),
             ('sidecar/ARCHITECTURE.md', 'layer', set(LAYERS), set(layers))]:
         for each in sorted(there - said):
             yield f'{name}:1: a table lacks the {what} {each}'
         for each in sorted(said - there):
             yield f'{name}:1: a table names the {what} {each}, which does not exist'
+    yield from reference.differences()
     for layer in sorted(set(LAYERS) & set(layers)):
         if set(LAYERS[layer]) != layers[layer]:
             yield (f'sidecar/ARCHITECTURE.md:1: {layer} may include {", ".join(LAYERS[layer]) or "nothing"}: '

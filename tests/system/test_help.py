@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests what is generated from the table of commands: man pages that the formatters accept without a warning, and
 completions that the shells accept and that offer the existing words."""
+import json
 import re
 import shutil
 import subprocess
@@ -25,6 +26,57 @@ def run(*command, text=None):
 
 def test_every_command_is_in_the_list():
     assert {'run', 'check', 'status', 'connections', 'help', 'version'} <= set(COMMANDS) and len(COMMANDS) > 12
+
+
+def keys_of_the_check():
+    """Returns {section: keys} as the table of the INI's keys has them."""
+    source = (labs.ROOT / 'sidecar/conf/keys.c').read_text()
+    keys = {name: re.findall(r'\.name = "(\w+)"', body) for name, body in re.findall(r'struct fl_key (\w+)\[\] = \{(.*?)\n\};', source, re.S)}
+    return {section: keys[name] for section, name in re.findall(r'SECTION\("(\w+)", \w+, (\w+)\)', source)}
+
+
+def test_the_page_of_the_ini_has_every_key():
+    status, page, err = tool('help', 'ini')
+    assert (status, err) == (0, '')
+    assert max(len(line) for line in page.splitlines() if '(default' not in line) <= 80
+    sections = {name: text for names, text in re.findall(r'(?ms)^(\[.*?)\n(.*?)(?=^\S|\Z)', page) for name in re.findall(r'\[(\w+)', names)}
+    for section, keys in keys_of_the_check().items():
+        explained = {key for line in re.findall(r'(?m)^  (\w[\w, ]*?)(?:  \(.*)?$', sections[section]) for key in line.split(', ')}
+        assert explained == set(keys), section
+    assert '](' not in page and '  cert, key  (required)\n' in page and '  drain  (default: 30s)\n' in page
+
+
+def test_documented_defaults_are_the_defaults(lab):
+    """An INI with every default written out is one without them."""
+    web = lab.inbound(8080, start=False, name='web')
+    web.sections.pop('sidecar')
+    text = re.sub(r'(?m)^ {6}.*\n', '', tool('help', 'ini')[1])
+    written = {}
+    for section, keys in re.findall(r'(?ms)^\[(\w+)\]\n(.*?)(?=^\S|\Z)', text):
+        written[section] = dict(re.findall(r'(?m)^  (\w+)  \(default: (.*)\)$', keys))
+    assert len(written['limits']) > 7 and len(written) > 7
+    reports = []
+    for defaults in {}, written:
+        web.change({section: {**keys, **web.sections.get(section, {})} for section, keys in defaults.items()})
+        status, out, err = tool('check', '--json', '-c', web.ini)
+        assert status == 0, err
+        report = json.loads(out)
+        for key in 'problems', 'policy':
+            report.pop(key)  # with their lines in the file
+        reports.append(report)
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize('formatter', ['groff', 'mandoc'])
+def test_the_man_page_of_the_ini(formatter):
+    needs(formatter)
+    page = tool('help', '--man', 'ini')[1]
+    assert page.startswith('.TH fairlead.ini 5 ')
+    words = ['groff', '-man', '-ww', '-Tutf8', '-P-c'] if formatter == 'groff' else ['mandoc', '-Tutf8']
+    status, out, err = run(*words, text=page)
+    assert (status, err) == (0, '')
+    assert formatter == 'groff' or run('mandoc', '-Tlint', '-Wwarning', text=page)[1] == ''
+    assert 'except_sources' in out
 
 
 @pytest.mark.parametrize('formatter', ['groff', 'mandoc'])
