@@ -190,6 +190,9 @@ const struct fl_manual fl_manual[] = {
 	 "pass"},
 	{"[log]", "level", "info", "`debug`, `info`, `warn`, `error`"},
 	{"[log]", "format", "json", "`json` or `text`"},
-	{"[log]", "access", "all", "which connections are logged: `all`, `denied`, `off`"},
+	{"[log]", "access", "all",
+	 "which connections are logged. `all`; `failed`: those that did not end as both "
+	 "sides or the INI wanted; `denied`: those that we refused, or closed because they"
+	 " are no longer allowed; `off`"},
 };
 const size_t fl_manual_count = FL_COUNT_OF(fl_manual);

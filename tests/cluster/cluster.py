@@ -116,7 +116,7 @@ state = "{self.folder}/containerd-state"
 ''')
         self.start('containerd', 'containerd', '--config', config)
         await_true('containerd answers', lambda: works('ctr', '-a', self.folder / 'containerd.sock', 'version'))
-        for archive in (images.pause(self.folder), images.python(self.folder), os.environ['FAIRLEAD_IMAGE']):
+        for archive in (images.pause(self.folder), *images.apps(self.folder), os.environ['FAIRLEAD_IMAGE']):
             run('ctr', '-a', self.folder / 'containerd.sock', '-n', 'k8s.io', 'images', 'import', archive)
 
     def start_kubelet(self):

@@ -54,8 +54,23 @@ def pause(folder):
     return archive(folder, 'localhost/pause:1', {'/pause': program}, ['/pause'])
 
 
-def python(folder):
-    """An image with Python, sh and sleep, under the name that the guide's apps use."""
+# The app that the manifests name: it answers every request at both of its ports.
+APP = '''
+import http.server, threading
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+servers = [http.server.ThreadingHTTPServer(("", port), Answer) for port in (8080, 8081)]
+threading.Thread(target=servers[0].serve_forever).start()
+servers[1].serve_forever()
+'''
+
+
+def apps(folder):
+    """Returns an image with Python, sh and sleep, under the name that the guide's apps use, and the app of the manifests."""
     interpreter, library = '/usr/bin/python3', f'/usr/lib/python3.{sys.version_info.minor}'
     modules = glob.glob(f'{library}/lib-dynload/*.so')
     files = {path: path for path in (interpreter, '/usr/bin/sleep', '/usr/bin/sh')}
@@ -64,4 +79,5 @@ def python(folder):
         files.update({os.path.join(place, each): os.path.join(place, each) for each in names})
     for each in libraries_of(interpreter, '/usr/bin/sleep', '/usr/bin/sh', *modules):
         files[each] = each
-    return archive(folder, 'docker.io/library/python:3-slim', files, ['python3'])
+    return (archive(folder, 'docker.io/library/python:3-slim', files, ['python3']),
+            archive(folder, 'localhost/your-app:1', files, ['python3', '-c', APP]))
