@@ -42,33 +42,41 @@ void fl_free_sparse(void *memory)
 
 #else
 
-#define SPARSE_HEADER 64u /* the size of all, in the cache line before the buffer */
+#define LINE 64u         /* of a cache */
+#define SPARSE_STEPS 31u /* prime: buffers of any size begin at different lines */
 
-/* calloc() would write zeros to what it takes from the heap. */
+struct sparse {
+	void *start; /* of what mmap() gave */
+	size_t all;
+};
+
+/* calloc() would write zeros to what it takes from the heap. Buffers that all began at the start of a page would compete for the same
+ * lines of the cache when bytes are copied from one to another; so each begins at a line that follows from its page. */
 void *fl_new_sparse(size_t size)
 {
-	size_t all = 0;
-	uint8_t *memory = MAP_FAILED;
+	struct sparse header = {.start = MAP_FAILED};
+	uint8_t *memory;
 
-	if (!__builtin_add_overflow(size, SPARSE_HEADER, &all)) {
-		memory =
-			mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!__builtin_add_overflow(size, LINE * SPARSE_STEPS, &header.all)) {
+		header.start = mmap(NULL, header.all, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	}
-	if (memory == MAP_FAILED) {
+	if (header.start == MAP_FAILED) {
 		out_of_memory(1, size);
 	}
-	memcpy(memory, &all, sizeof(all));
-	return memory + SPARSE_HEADER;
+	memory = header.start;
+	memory += LINE * (1 + (uintptr_t)memory / 4096 % SPARSE_STEPS);
+	memcpy(memory - sizeof(header), &header, sizeof(header));
+	return memory;
 }
 
 void fl_free_sparse(void *memory)
 {
-	if (memory != NULL) {
-		uint8_t *start = (uint8_t *)memory - SPARSE_HEADER;
-		size_t all;
+	struct sparse header;
 
-		memcpy(&all, start, sizeof(all));
-		(void)munmap(start, all);
+	if (memory != NULL) {
+		memcpy(&header, (uint8_t *)memory - sizeof(header), sizeof(header));
+		(void)munmap(header.start, header.all);
 	}
 }
 
