@@ -54,6 +54,8 @@ struct fl_conf_service { /* [service NAME] */
 	uint16_t port;         /* its port in rules: that of listen, or the captured one */
 	/* Application protocols (ALPN) for clients of other kinds, separated by commas; NULL: only ours. */
 	char *alpn;
+	bool access_stated; /* false: [log] access decides */
+	enum fl_log_access access;
 	/* Keys that the section lacks: for a captured port the values of [inbound], for a fixed listener the
 	 * defaults of the program (strict). */
 	struct fl_conf_inbound inbound;

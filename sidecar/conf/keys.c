@@ -216,6 +216,7 @@ static const struct fl_key service_keys[] = {
 	 .set = fl_set_service_alpn,
 	 .offset = 0,
 	 .hint = "h2"},
+	{.name = "access", .type = FL_TYPE_WORD, IN_SERVICE(access), WORDS(accesses)},
 	{.name = "mode", .type = FL_TYPE_WORD, IN_SERVICE(inbound.mode), WORDS(inbound_modes)},
 	{.name = "detect_timeout",
 	 .type = FL_TYPE_DURATION,

@@ -83,6 +83,9 @@ const struct fl_manual fl_manual[] = {
 	 "application protocols for TLS clients that require one (gRPC: `h2`). A client that "
 	 "does not offer `fairlead/1` gets the first protocol of its own list that is named "
 	 "here. Strict ports only"},
+	{"[service NAME]", "access", "",
+	 "which of its connections are logged, if not those of `[log] access`. With `denied`, the kubelet's probes "
+	 "of a health check leave no line each"},
 	{"[service NAME]", "mode, detect_timeout, proxy_protocol", "",
 	 "as in `[inbound]`. Defaults: for a captured port the values of `[inbound]`; for a "
 	 "fixed listener `strict`, `300ms`, `off`"},

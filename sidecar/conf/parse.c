@@ -52,6 +52,7 @@ static void inherit_inbound(struct fl_build *build)
 		if (!fl_build_has(build, "service", service->name, "proxy_protocol")) {
 			service->inbound.proxy_protocol = inbound.proxy_protocol;
 		}
+		service->access_stated = fl_build_has(build, "service", service->name, "access");
 		if (fixed) {
 			service->port = service->listen.port;
 		}

@@ -8,11 +8,18 @@
 #include "conn/remedy.h"
 #include "conn/trouble.h"
 
+enum fl_log_access fl_access_of(const struct fl_conn *conn)
+{
+	const struct fl_conf_service *service = conn->service;
+
+	return service != NULL && service->access_stated ? service->access : conn->loop->access;
+}
+
 /* A connection that only audit mode admits would be denied otherwise: log it wherever denials are logged. */
-static bool is_wanted(const struct fl_loop *loop, enum fl_reason reason,
+static bool is_wanted(const struct fl_conn *conn, enum fl_reason reason,
 		      const struct fl_verdict *verdict)
 {
-	switch (loop->access) {
+	switch (fl_access_of(conn)) {
 	case FL_ACCESS_ALL:
 		return true;
 	case FL_ACCESS_FAILED:
@@ -331,7 +338,7 @@ void fl_access_ended(const struct fl_access *access)
 	}
 	note_trouble(access);
 	note_caller(access);
-	if (!is_wanted(loop, access->reason, access->verdict) ||
+	if (!is_wanted(conn, access->reason, access->verdict) ||
 	    !may_have_line(conn, access->reason)) {
 		return;
 	}

@@ -16,7 +16,10 @@ struct fl_access {
 	uint64_t to_app, to_mesh; /* bytes */
 };
 
-/* Counts the end and writes the line if [log] access wants it: at level info if the connection ended by itself, warn if we
+/* Which connections of its service are logged; without one, or if it does not say, [log] access. */
+enum fl_log_access fl_access_of(const struct fl_conn *conn);
+
+/* Counts the end and writes the line if fl_access_of() wants it: at level info if the connection ended by itself, warn if we
  * refused it. */
 void fl_access_ended(const struct fl_access *access);
 /* Writes a line about a connection that is still open; reason is ignored. */

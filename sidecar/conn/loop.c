@@ -165,6 +165,16 @@ static uint64_t idle_check_ms(const struct fl_conf *conf)
 						 : IDLE_CHECK_IF_OFF_MS;
 }
 
+static bool logs_open(const struct fl_conf *conf)
+{
+	for (size_t i = 0; i < conf->service_count; i++) {
+		if (conf->services[i].access_stated && conf->services[i].access == FL_ACCESS_ALL) {
+			return true;
+		}
+	}
+	return conf->log.access == FL_ACCESS_ALL;
+}
+
 void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
 			const struct fl_loop_maxima *maxima)
 {
@@ -187,6 +197,7 @@ void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
 	}
 	loop->log.format = conf->log.format;
 	loop->access = conf->log.access;
+	loop->logs_open = logs_open(conf);
 }
 
 bool fl_loop_take_share(struct fl_loop *loop, struct fl_share *share)

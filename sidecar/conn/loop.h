@@ -110,6 +110,7 @@ struct fl_loop {
 	/* The log. */
 	struct fl_log log;
 	enum fl_log_access access;
+	bool logs_open; /* connections, or those of a service, are logged while they are open */
 	struct fl_log_ration log_ration;
 	uv_timer_t trouble; /* logs failures of sections that were left out (trouble.h) */
 

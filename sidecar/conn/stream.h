@@ -38,7 +38,7 @@ struct fl_stream *fl_stream_take_turn(struct fl_loop *loop, uint32_t walk);
 struct fl_stream *fl_stream_first(const struct fl_loop *loop);
 struct fl_stream *fl_stream_next(const struct fl_stream *stream);
 uint64_t fl_stream_age_s(const struct fl_stream *stream);
-/* Logs that the stream is still open. */
+/* Logs that the stream is still open, unless its service is not logged. */
 void fl_stream_log_open(struct fl_stream *stream);
 /* Its age when fl_stream_log_open() last logged it; 0: never. */
 uint64_t fl_stream_logged_s(const struct fl_stream *stream);

@@ -87,7 +87,9 @@ void fl_stream_log_open(struct fl_stream *stream)
 	};
 
 	stream->logged_s = (uint32_t)fl_stream_age_s(stream);
-	fl_access_goes_on(&access);
+	if (fl_access_of(conn) == FL_ACCESS_ALL) {
+		fl_access_goes_on(&access);
+	}
 }
 
 uint64_t fl_stream_logged_s(const struct fl_stream *stream)

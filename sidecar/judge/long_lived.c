@@ -30,7 +30,7 @@ static void on_check(uv_timer_t *timer)
 	struct fl_long_lived *long_lived = FL_CONTAINER_OF(timer, struct fl_long_lived, timer);
 	const struct fl_loop *loop = long_lived->loop;
 
-	if (fl_stream_first(loop) != NULL && loop->access == FL_ACCESS_ALL) {
+	if (fl_stream_first(loop) != NULL && loop->logs_open) {
 		fl_walk_start(long_lived->walk, FL_WALK_LOG);
 	}
 }

@@ -78,6 +78,23 @@ def test_access_denied_and_off(lab, app):
         assert [line['reason'] for line in inbound.sidecar.lines(direction='inbound')] == wanted
 
 
+def test_a_service_says_what_is_logged_of_it(lab, app):
+    """Its `access` replaces that of [log], for its connections only."""
+    server = app()
+    extra = {name: lab.ports.free() for name in ('told', 'silent')}
+    inbound = lab.inbound(server.port, {
+        'log': {'access': 'denied'},
+        'service told': {'listen': f'127.0.0.1:{extra["told"]}', 'app': f'127.0.0.1:{server.port}', 'access': 'all'},
+        'service silent': {'listen': f'127.0.0.1:{extra["silent"]}', 'app': f'127.0.0.1:{server.port}', 'access': 'off'}},
+        allow=labs.CLIENT)
+    for port in inbound.port, extra['silent'], extra['told']:
+        assert peers.verdict(port, lab.client, lab.root) == b'x'
+        assert peers.verdict(port, lab.server, lab.root) == 49
+    assert inbound.sidecar.stop() == 0
+    told = [(line['service'], line['decision']) for line in inbound.sidecar.lines(direction='inbound')]
+    assert sorted(told) == [('app', 'deny'), ('told', 'allow'), ('told', 'deny')]
+
+
 def test_level(lab, app):
     """With `error`, a working INI logs nothing."""
     inbound = lab.inbound(app().port, {'log': {'level': 'error'}})
