@@ -14,6 +14,7 @@
 #include "agent/common/stdin_file.h"
 #include "agent/tools/app_port.h"
 #include "agent/tools/check_report.h"
+#include "agent/tools/check_users.h"
 #include "base/guarded.h"
 #include "base/mem.h"
 #include "base/when.h"
@@ -223,6 +224,8 @@ static void check_capture(const struct fl_conf *conf, struct fl_problems *proble
 			"`[agent] sidecar_uid = 0`: every process that runs as root in this pod counts as "
 			"the sidecar, so its connections leave in plaintext: give the sidecar a uid of "
 			"its own");
+	} else if (conf->redirect.line != 0) {
+		fl_check_users(conf, problems);
 	}
 }
 

@@ -109,6 +109,22 @@ def test_check_takes_the_examples_of_the_documents(web, text):
     assert err == ''
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason='a process of another user needs root')
+def test_check_finds_an_app_that_runs_as_the_sidecar(web):
+    """Where connections are captured: the rules take what that user sends for the sidecar's."""
+    uid, code = 41234, 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1], flush=True); import sys; sys.stdin.read()'
+    web.change({'agent': {'sidecar_uid': uid}, 'sidecar': {'inbound': '*:15006'}, 'redirect': {'outbound': '*'}})
+    check(web, 0)
+    with subprocess.Popen(['setpriv', '--reuid', str(uid), '--clear-groups', '/usr/bin/python3', '-c', code],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as app:
+        port = app.stdout.readline().strip()
+        _, err, _ = check(web, 1)
+        assert f'uid {uid} listens at port {port}' in err and 'run the app as another user' in err
+        web.change({'service of-ours': {'listen': f'127.0.0.1:{port}', 'app': '127.0.0.1:8080'}})
+        assert 'listens at port' not in tool('check', '-c', web.ini)[2]
+        app.stdin.close()
+
+
 def test_check_shows_what_would_run(lab, web):
     (web.folder / 'other.crt').write_bytes(lab.other_root.cert_pem + CA('other.example', common_name='2').cert_pem)
     web.change({'federate other.example': {'bundle': web.folder / 'other.crt'},
