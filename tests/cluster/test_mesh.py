@@ -3,6 +3,9 @@
 import json
 import time
 
+import pytest
+import yaml
+
 from conftest import Load, agent, apply_directory, ask, get, kill, kubectl, pods, state, until, KUBERNETES
 
 URL = 'http://shop:8080/'
@@ -25,17 +28,39 @@ def uids(app):
     return [each['metadata']['uid'] for each in get('-n', 'prod', 'pods', '-l', f'app={app}')['items']]
 
 
-def test_front_reaches_shop_and_a_stranger_does_not(mesh):
+@pytest.fixture(scope='module')
+def stranger(mesh):
+    """A pod without a sidecar."""
+    kubectl('-n', 'prod', 'run', 'stranger', '--image=docker.io/library/python:3-slim', '--restart=Never', '--labels=app=stranger', '--overrides',
+            json.dumps({'spec': {'containers': [{'name': 'app', 'image': 'docker.io/library/python:3-slim', 'command': ['sleep', 'infinity']}]}}))
+    kubectl('-n', 'prod', 'wait', '--for=condition=Ready', 'pod/stranger', '--timeout=60s')
+    yield 'stranger'
+    kubectl('-n', 'prod', 'delete', 'pod', 'stranger', '--now', '--wait=false')
+
+
+def test_front_reaches_shop_and_a_stranger_does_not(mesh, stranger):
     front = pods('prod', 'front')[0]
     assert ask(front, URL)
     lines = [json.loads(line) for pod in pods('prod', 'shop') for line in kubectl('-n', 'prod', 'logs', pod, '-c', 'fairlead-sidecar').splitlines()]
     served = [line for line in lines if line['msg'] == 'connection']
     assert served[-1]['peer'] == 'spiffe://prod.example/ns/prod/sa/front' and served[-1]['security'] == 'mtls'
-    kubectl('-n', 'prod', 'run', 'stranger', '--image=docker.io/library/python:3-slim', '--restart=Never', '--labels=app=stranger', '--overrides',
-            json.dumps({'spec': {'containers': [{'name': 'app', 'image': 'docker.io/library/python:3-slim', 'command': ['sleep', 'infinity']}]}}))
-    kubectl('-n', 'prod', 'wait', '--for=condition=Ready', 'pod/stranger', '--timeout=60s')
-    assert not ask('stranger', URL)
-    kubectl('-n', 'prod', 'delete', 'pod', 'stranger', '--now', '--wait=false')
+    assert not ask(stranger, URL)
+
+
+def test_from_permissive_to_strict(mesh, stranger):
+    """The guide's way: nobody is refused at first, `suggest` names who comes in plaintext, and `preview` what strict would change."""
+    ini = next(each for each in yaml.safe_load_all((KUBERNETES / 'permissive.yaml').read_text()) if each)['data']['fairlead.ini']
+    front = pods('prod', 'front')[0]
+    replace_ini('shop', ini)
+    until('a stranger is admitted by both', lambda: all(ask(stranger, URL) for _ in range(8)))
+    assert ask(front, URL)
+    reports = [agent(pod, 'suggest') for pod in pods('prod', 'shop')]
+    assert any('plaintext' in report for report in reports), reports
+    assert any(agent(pod, 'preview', '-', status=None, text=RULES.read_text())[0] == 1 for pod in pods('prod', 'shop'))
+    with Load(front, URL) as load:
+        replace_ini('shop', RULES.read_text())
+        until('the stranger is refused by both', lambda: not any(ask(stranger, URL) for _ in range(8)))
+    assert load.result['failed'] == 0
 
 
 def test_the_tools_of_the_guide_work_in_the_pod(mesh):
