@@ -567,8 +567,8 @@ static const char page[] =
 	"                      pid, now, started, workers, id, generation, certificates,\n"
 	"                      certificates_left_out, rotations, last_rotation,\n"
 	"                      last_refusal, warnings, listeners, capture, connections,\n"
-	"                      bytes, plaintext, dns_addresses_refused, handshakes,\n"
-	"                      policy, redirect, services, upstreams, peers,\n"
+	"                      sessions, bytes, plaintext, dns_addresses_refused,\n"
+	"                      handshakes, policy, redirect, services, upstreams, peers,\n"
 	"                      peers_size, last_judgement, agent, log_lines_lost\n" FL_PAGE_OPTION_CONTROL
 		FL_PAGE_OPTION_ADMIN FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"

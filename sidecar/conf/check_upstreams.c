@@ -172,25 +172,46 @@ static void check_within(struct fl_build *build, const struct fl_conf_upstream *
 	check_plaintext_names(build, upstream);
 }
 
-/* Reports keys for a handshake in a section that has no handshake. */
+/* Reports keys about TLS in a section that has no TLS. */
 static void check_handshake_keys(struct fl_build *build, const struct fl_conf_upstream *upstream)
 {
 	static const struct {
 		const char *key, *is;
-	} keys[] = {{"alpn", "which protocols are offered"},
-		    {"mutual", "whether the server must ask for our certificate"}};
+	} keys[] = {
+		{"alpn", "which protocols are offered in a TLS handshake"},
+		{"mutual", "whether the server must ask for our certificate in a TLS handshake"},
+		{"reuse", "how long a TLS session is used"}};
 
 	for (size_t i = 0; upstream->mode != FL_OUTBOUND_MTLS && i < FL_COUNT_OF(keys); i++) {
 		if (fl_build_says(build, "upstream", upstream->name, keys[i].key)) {
 			fl_problem_error(
 				build->problems,
 				fl_build_line(build, "upstream", upstream->name, keys[i].key),
-				"`%s` says %s in a TLS handshake, but with `mode = %s` (line %u) there is "
-				"none: remove one of the two",
+				"`%s` says %s, but with `mode = %s` (line %u) there is none: remove one of "
+				"the two",
 				keys[i].key, keys[i].is,
 				upstream->mode == FL_OUTBOUND_REFUSE ? "refuse" : "plaintext",
 				fl_build_line(build, "upstream", upstream->name, "mode"));
 		}
+	}
+}
+
+/* A server of another kind does not know the frames that reuse needs. */
+static void check_reuse(struct fl_build *build, const struct fl_conf_upstream *upstream)
+{
+	bool is_wanted = upstream->reuse == FL_REUSE_ON || upstream->reuse == FL_REUSE_BALANCED;
+
+	if (is_wanted && upstream->alpn != NULL) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "upstream", upstream->name, "reuse"),
+			"`reuse` needs a sidecar at the other end, but `alpn` (line %u) is for servers "
+			"without one: remove one of the two",
+			fl_build_line(build, "upstream", upstream->name, "alpn"));
+	} else if (is_wanted && !build->conf->tls.reuse) {
+		fl_problem_error(
+			build->problems, fl_build_line(build, "upstream", upstream->name, "reuse"),
+			"`reuse` has no effect, because [tls] reuse is off: remove one of the "
+			"two");
 	}
 }
 
@@ -205,6 +226,7 @@ static void check_upstream(struct fl_build *build, const struct fl_conf_upstream
 	}
 	check_peer(build, "upstream", upstream, "mode");
 	check_handshake_keys(build, upstream);
+	check_reuse(build, upstream);
 	check_within(build, upstream);
 	if (fl_build_says(build, "upstream", upstream->name, "listen")) {
 		check_fixed(build, upstream);

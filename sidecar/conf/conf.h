@@ -25,6 +25,13 @@
 enum fl_tls_group { FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256 };
 enum fl_tls_cipher { FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM, FL_CIPHER_CHACHA20 };
 enum fl_tickets { FL_TICKETS_OFF, FL_TICKETS_ON };
+/* How long an upstream's sessions carry app connections. */
+enum fl_reuse {
+	FL_REUSE_AUTO, /* as the server's address tells */
+	FL_REUSE_OFF,
+	FL_REUSE_ON,       /* long: the address is that of one server */
+	FL_REUSE_BALANCED, /* not for long: the network chooses a server for each session */
+};
 enum fl_log_access { FL_ACCESS_ALL, FL_ACCESS_FAILED, FL_ACCESS_DENIED, FL_ACCESS_OFF };
 
 struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
@@ -88,6 +95,7 @@ struct fl_conf_upstream { /* [upstream NAME]; also [outbound], with no name and 
 	 * has refused ours. */
 	char *alpn;
 	bool mutual_optional; /* mtls: accept a server that does not ask for our certificate */
+	enum fl_reuse reuse;
 };
 
 /* Traffic that [redirect] captures or excludes: every part that is given must match. */
@@ -143,6 +151,7 @@ struct fl_conf {
 		/* The same in the INI's words (literals), as the TLS layer expects them. */
 		const char *group_names[3], *cipher_names[3];
 		enum fl_tickets tickets;
+		bool reuse; /* sessions carry app connections one after another */
 	} tls;
 	struct fl_conf_inbound inbound;   /* of captured ports that no [service] names */
 	struct fl_conf_upstream outbound; /* of captured destinations that no [upstream] names */

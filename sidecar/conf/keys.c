@@ -48,6 +48,11 @@ static const struct fl_word shared_roots[] = {{.text = "refuse", .value = false}
 					      {.text = "allow", .value = true}};
 static const struct fl_word tickets[] = {{.text = "off", .value = FL_TICKETS_OFF},
 					 {.text = "on", .value = FL_TICKETS_ON}};
+static const struct fl_word reuses[] = {{.text = "off", .value = false},
+					{.text = "on", .value = true}};
+static const struct fl_word upstream_reuses[] = {{.text = "off", .value = FL_REUSE_OFF},
+						 {.text = "on", .value = FL_REUSE_ON},
+						 {.text = "balanced", .value = FL_REUSE_BALANCED}};
 static const struct fl_word on_change[] = {{.text = "keep", .value = FL_CHANGE_KEEP},
 					   {.text = "close", .value = FL_CHANGE_CLOSE}};
 static const struct fl_word levels[] = {{.text = "debug", .value = FL_LOG_DEBUG},
@@ -179,6 +184,7 @@ static const struct fl_key tls_keys[] = {
 	 WORDS(ciphers),
 	 .hint = "TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256"},
 	{.name = "tickets", .type = FL_TYPE_WORD, IN_CONF(tls.tickets), WORDS(tickets)},
+	{.name = "reuse", .type = FL_TYPE_FLAG, IN_CONF(tls.reuse), WORDS(reuses)},
 };
 static const struct fl_key inbound_keys[] = {
 	{.name = "mode", .type = FL_TYPE_WORD, IN_CONF(inbound.mode), WORDS(inbound_modes)},
@@ -263,6 +269,7 @@ static const struct fl_key upstream_keys[] = {
 	 .offset = 0,
 	 .hint = "h2, http/1.1"},
 	{.name = "mutual", .type = FL_TYPE_FLAG, IN_UPSTREAM(mutual_optional), WORDS(mutuals)},
+	{.name = "reuse", .type = FL_TYPE_WORD, IN_UPSTREAM(reuse), WORDS(upstream_reuses)},
 };
 static const struct fl_key policy_keys[] = {
 	{.name = "default", .type = FL_TYPE_WORD, IN_BUILD(default_effect), WORDS(effects)},
@@ -487,7 +494,8 @@ struct fl_conf *fl_build_defaults(const char *path)
 			.ciphers = {FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM,
 				    FL_CIPHER_CHACHA20},
 			.cipher_count = 3,
-			.tickets = FL_TICKETS_ON},
+			.tickets = FL_TICKETS_ON,
+			.reuse = true},
 		.inbound = fl_default_inbound,
 		.outbound = {.mode = FL_OUTBOUND_MTLS},
 		.rotation = {.on_trust_loss = FL_CHANGE_CLOSE, .on_policy_loss = FL_CHANGE_CLOSE},

@@ -60,21 +60,27 @@ static bool is_probe(const struct fl_conn *conn)
 	       fl_inet_is_loopback(&conn->destination);
 }
 
+/* The destination is known. */
+static void find_section(struct fl_conn *conn)
+{
+	conn->port = conn->destination.port;
+	if (conn->direction == FL_OUTBOUND) {
+		/* This may be uncertain until DNS has answered: naming.h. */
+		conn->upstream = fl_conn_captured_upstream(conn);
+	} else {
+		conn->service = fl_conf_find_port(conn->share->generation->conf, conn->port, true);
+	}
+}
+
 static enum fl_reason find_captured(struct fl_conn *conn, const struct fl_sock *sock)
 {
 	enum fl_reason reason = find_destination(conn, sock);
 
 	conn->port = conn->destination.port;
-	if (reason != FL_REASON_DONE || is_probe(conn)) {
-		return reason;
+	if (reason == FL_REASON_DONE && !is_probe(conn)) {
+		find_section(conn);
 	}
-	if (conn->direction == FL_OUTBOUND) {
-		/* This may be uncertain until DNS has answered: naming.h. */
-		conn->upstream = fl_conn_captured_upstream(conn);
-		return FL_REASON_DONE;
-	}
-	conn->service = fl_conf_find_port(conn->share->generation->conf, conn->port, true);
-	return FL_REASON_DONE;
+	return reason;
 }
 
 static enum fl_reason find_fixed(struct fl_conn *conn)
@@ -116,11 +122,40 @@ static void end_probe(struct fl_conn *conn, struct fl_sock *sock)
 	fl_conn_unref(conn);
 }
 
+static struct fl_conn *new_conn(struct fl_endpoint *endpoint, const struct fl_sock *sock)
+{
+	struct fl_inet source = fl_sock_peer_inet(sock);
+
+	return fl_conn_new(endpoint, &source);
+}
+
+struct fl_conn *fl_conn_again(struct fl_endpoint *endpoint, const struct fl_inet *source,
+			      const struct fl_inet *destination, enum fl_detected detected)
+{
+	struct fl_conn *conn = fl_conn_new(endpoint, source);
+
+	if (conn == NULL) {
+		return NULL;
+	}
+	conn->destination = *destination;
+	conn->detected = (uint8_t)detected;
+	if (endpoint->captures) {
+		find_section(conn);
+	} else if (find_fixed(conn) != FL_REASON_DONE) {
+		fl_conn_unref(conn);
+		return NULL;
+	}
+	fl_count(&conn->loop->counters.opened[conn->direction], 1);
+	fl_conn_belongs(conn);
+	conn->lane = lane_of(conn);
+	return conn;
+}
+
 struct fl_conn *fl_conn_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
 			       struct fl_sock **ret_sock)
 {
 	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
-	struct fl_conn *conn = sock != NULL ? fl_conn_new(endpoint, sock) : NULL;
+	struct fl_conn *conn = sock != NULL ? new_conn(endpoint, sock) : NULL;
 	enum fl_reason reason;
 
 	if (conn == NULL) {
@@ -151,7 +186,7 @@ void fl_conn_refuse(struct fl_endpoint *endpoint, struct fl_listener *listener,
 		    enum fl_reason reason, const char *detail, bool quietly)
 {
 	struct fl_sock *sock = fl_listener_accept(listener, &no_events, NULL);
-	struct fl_conn *conn = sock != NULL ? fl_conn_new(endpoint, sock) : NULL;
+	struct fl_conn *conn = sock != NULL ? new_conn(endpoint, sock) : NULL;
 	struct fl_counters *counters = &endpoint->loop->counters;
 
 	/* Needed for the log line, and because a probe of the rules does not count towards the limit. */

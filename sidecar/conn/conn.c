@@ -8,7 +8,7 @@
 
 /* --- life --------------------------------------------------------------------------------------- */
 
-struct fl_conn *fl_conn_new(struct fl_endpoint *endpoint, const struct fl_sock *sock)
+struct fl_conn *fl_conn_new(struct fl_endpoint *endpoint, const struct fl_inet *source)
 {
 	struct fl_loop *loop = endpoint->loop;
 	struct fl_conn *conn = calloc(1, sizeof(*conn));
@@ -22,7 +22,7 @@ struct fl_conn *fl_conn_new(struct fl_endpoint *endpoint, const struct fl_sock *
 	conn->direction = (uint8_t)endpoint->direction;
 	conn->share = fl_share_ref(loop->share);
 	conn->started_ns = uv_hrtime();
-	conn->source = fl_sock_peer_inet(sock);
+	conn->source = *source;
 	fl_loop_opened(loop, endpoint->direction);
 	return conn;
 }
@@ -50,6 +50,7 @@ void fl_conn_unref(struct fl_conn *conn)
 		fl_quota_give_back(&conn->loop->quota, (enum fl_direction)conn->direction,
 				   conn->quota);
 	}
+	fl_pool_end(&conn->loop->parking.pool, conn->place, uv_now(conn->loop->uv));
 	fl_targets_unref(conn->targets);
 	fl_share_unref(conn->share);
 	conn->targets = NULL;
@@ -75,9 +76,15 @@ void fl_conn_secured(struct fl_conn *conn, const char *id)
 {
 	struct fl_loop *loop = conn->loop;
 
-	FL_REQUIRE(conn->security == FL_SECURITY_NONE);
-	conn->security = id != NULL ? FL_SECURITY_MTLS : FL_SECURITY_PLAINTEXT;
-	fl_count(&loop->counters.classified[conn->direction][conn->security], 1);
+	enum fl_security security = id != NULL ? FL_SECURITY_MTLS : FL_SECURITY_PLAINTEXT;
+
+	if (conn->peer != NULL) {
+		FL_REQUIRE(conn->security == security);
+		fl_peer_left(conn->peer, uv_now(loop->uv));
+	} else {
+		conn->security = (uint8_t)security;
+		fl_count(&loop->counters.classified[conn->direction][conn->security], 1);
+	}
 	conn->peer = fl_peer_counts_opened(loop->peers, loop->number, conn->direction, id,
 					   uv_now(loop->uv));
 }

@@ -37,9 +37,11 @@ struct fl_conn {
 	uint64_t started_ns;       /* uv_hrtime() */
 	struct fl_peer_cell *peer; /* the peer that its bytes count for; NULL: not known yet */
 	struct fl_section_cell *section; /* of service or upstream; NULL: not known yet */
-	struct fl_quota_peer *quota;     /* the peer whose share it counts towards; NULL: none */
-	struct fl_inet source;           /* family 0: a Unix socket, or unknown */
-	struct fl_inet destination; /* captured: the original one; family 0: a fixed listener */
+	struct fl_pool_place
+		*place; /* outbound: whose uses it is counted among (pool.h); NULL: none */
+	struct fl_quota_peer *quota; /* the peer whose share it counts towards; NULL: none */
+	struct fl_inet source;       /* family 0: a Unix socket, or unknown */
+	struct fl_inet destination;  /* captured: the original one; family 0: a fixed listener */
 	uint32_t refs;
 	uint32_t lane;          /* among the slots for handshakes of its direction */
 	uint64_t dial_until_ms; /* outbound: connect_timeout ends; 0: nothing is dialled yet */
@@ -50,9 +52,9 @@ struct fl_conn {
 	bool admitted;          /* counts towards [limits] connections */
 };
 
-/* Makes a connection from a socket of that endpoint, under the loop's current share, before its facts are known. Returns
+/* Makes a connection from that source at that endpoint, under the loop's current share, before its facts are known. Returns
  * one reference; NULL: no memory. For accept.c. */
-struct fl_conn *fl_conn_new(struct fl_endpoint *endpoint, const struct fl_sock *sock);
+struct fl_conn *fl_conn_new(struct fl_endpoint *endpoint, const struct fl_inet *source);
 struct fl_conn *fl_conn_ref(struct fl_conn *conn);
 void fl_conn_unref(struct fl_conn *conn);
 
@@ -60,8 +62,8 @@ void fl_conn_unref(struct fl_conn *conn);
  * plaintext (NULL) for its source's network. Call once. NULL: admitted; otherwise a sentence that says why not. */
 const char *fl_conn_admit(struct fl_conn *conn, const char *id);
 
-/* Its mesh side is known now: id of the verified peer, or NULL for plaintext. From now on it is counted for that peer. Call
- * once. */
+/* Its mesh side is known now: id of the verified peer, or NULL for plaintext. From now on it is counted for that peer. Once
+ * more when it has started over on another session. */
 void fl_conn_secured(struct fl_conn *conn, const char *id);
 
 /* Its service or upstream is known now, and final. From now on it is counted for that section. Call once. */

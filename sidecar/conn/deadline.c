@@ -109,3 +109,8 @@ void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadli
 		arm(queue);
 	}
 }
+
+struct fl_deadline *fl_deadline_first(struct fl_deadline_queue *queue)
+{
+	return is_empty(queue) ? NULL : queue->head.next;
+}

@@ -37,6 +37,8 @@ void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadli
 /* Another entry takes the place of `from` in the queue, with the same end time. False: `from` is not queued; nothing
  * happens. */
 bool fl_deadline_pass_on(struct fl_deadline *from, struct fl_deadline *to, fl_deadline_cb cb);
+/* The one that ends first; NULL: none. */
+struct fl_deadline *fl_deadline_first(struct fl_deadline_queue *queue);
 void fl_deadline_drop(struct fl_deadline *deadline); /* does nothing if it is not queued */
 
 #endif

@@ -6,6 +6,8 @@
  * accepts plaintext, policy is asked about `plaintext` instead, immediately or when the first bytes have shown that it is
  * plaintext, and a stream relays the bytes unchanged.
  *
+ * A framed session (session_internal.h) comes here once for each connection that it carries.
+ *
  * Failure: a refused peer gets a TLS alert (access_denied where policy refuses), a refused client without TLS a reset, and
  * each leaves one line that names the rule; the session ends by itself when its handshake fails. */
 #include "conn/inbound.h"
@@ -65,7 +67,7 @@ static void on_ready(void *user)
 	full = fl_conn_admit(conn, id);
 	if (full != NULL) {
 		log_refusal(mesh, &verdict, FL_REASON_CONNECTION_LIMIT, full);
-		mesh->ops->reset(mesh);
+		mesh->ops->reset(mesh, FL_REASON_CONNECTION_LIMIT);
 		return;
 	}
 	fl_stream_inbound(mesh, (struct fl_span){0}, &verdict);

@@ -54,6 +54,28 @@ static void init_strangers(struct fl_loop *loop)
 	loop->strangers.pace.data = loop;
 }
 
+static void init_parking(struct fl_loop *loop)
+{
+	struct fl_parking *parking = &loop->parking;
+
+	parking->wake_ms = UINT64_MAX;
+	fl_pool_init(&parking->pool, 0, (uint32_t)seed_of(loop));
+	fl_quota_init(&parking->quota, seed_of(loop));
+	fl_deadline_queue_init(&parking->resting, loop->uv, FL_PARKING_REST_MS);
+	fl_deadline_queue_init(&parking->retiring, loop->uv, FL_PARKING_RETIRE_MS);
+	fl_deadline_queue_init(&parking->answering, loop->uv, FL_PARKING_ANSWER_MS);
+	FL_REQUIRE(uv_timer_init(loop->uv, &parking->clock) == 0);
+}
+
+static void close_parking(struct fl_parking *parking)
+{
+	parking->is_closed = true;
+	fl_deadline_queue_close(&parking->resting);
+	fl_deadline_queue_close(&parking->retiring);
+	fl_deadline_queue_close(&parking->answering);
+	uv_close((uv_handle_t *)&parking->clock, NULL);
+}
+
 void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_options *options)
 {
 	const struct fl_conf *conf = options->conf;
@@ -67,6 +89,7 @@ void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_opti
 		.own_port_count = options->own_port_count,
 		.peers = options->peers,
 		.number = options->number,
+		.workers = options->workers > 0 ? options->workers : 1,
 		.callers = {.max = options->callers_max},
 		.unproven = {.max = options->callers_max / 4 + 1},
 	};
@@ -85,6 +108,8 @@ void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_opti
 	init_strangers(loop);
 	fl_resume_map_init(&loop->resumes, uv);
 	fl_quota_init(&loop->quota, seed_of(loop));
+	loop->random = seed_of(loop) | 1;
+	init_parking(loop);
 	for (unsigned i = 0; i < FL_DIRECTIONS; i++) {
 		fl_slots_init(&loop->slots[i], options->lanes[i].count,
 			      options->lanes[i].is_shared);
@@ -100,6 +125,7 @@ void fl_loop_close(struct fl_loop *loop)
 	fl_deadline_queue_close(&loop->unanswered);
 	fl_deadline_queue_close(&loop->strangers.hello);
 	fl_signing_close(&loop->signing);
+	close_parking(&loop->parking);
 	uv_close((uv_handle_t *)&loop->strangers.pace, NULL);
 	fl_resume_map_close(&loop->resumes);
 	fl_log_ration_close(&loop->log_ration);
@@ -119,6 +145,8 @@ void fl_loop_done(struct fl_loop *loop)
 	fl_slots_done(&loop->slots[FL_INBOUND]);
 	fl_slots_done(&loop->slots[FL_OUTBOUND]);
 	fl_quota_done(&loop->quota);
+	fl_pool_done(&loop->parking.pool);
+	fl_quota_done(&loop->parking.quota);
 	free(loop->own_ports);
 	fl_free_sparse(loop->scratch.sealed);
 	fl_net_free_buffer(loop->scratch.opened);
@@ -191,6 +219,8 @@ void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
 	fl_deadline_queue_set(&loop->unanswered, conf->limits.peer_timeout_ms / PEER_CHECKS);
 	loop->quota.max = maxima->connections;
 	loop->net.farewells_max = maxima->farewells;
+	loop->parking.pool.max = maxima->sessions;
+	loop->parking.quota.max = fl_quota_max_for(maxima->sessions);
 	loop->strangers.crowd.room = maxima->strangers;
 	for (unsigned i = 0; i < FL_DIRECTIONS; i++) {
 		loop->slots[i].max = maxima->handshakes;
@@ -249,6 +279,39 @@ void fl_loop_opened(struct fl_loop *loop, enum fl_direction direction)
 void fl_loop_closed(struct fl_loop *loop, enum fl_direction direction)
 {
 	change_open(loop, direction, -1);
+}
+
+void fl_loop_session_gone(struct fl_loop *loop)
+{
+	if (loop->draining && loop->hooks.on_open_changed != NULL) {
+		loop->hooks.on_open_changed(loop->hooks.user);
+	}
+}
+
+uint64_t fl_loop_number_session(struct fl_loop *loop)
+{
+	return loop->session_count++ * loop->workers + loop->number + 1;
+}
+
+/* xorshift64 */
+uint32_t fl_loop_draw(struct fl_loop *loop)
+{
+	loop->random ^= loop->random << 13;
+	loop->random ^= loop->random >> 7;
+	loop->random ^= loop->random << 17;
+	return (uint32_t)(loop->random >> 32);
+}
+
+unsigned fl_loop_idle_sessions(const struct fl_loop *loop, enum fl_direction direction)
+{
+	return __atomic_load_n(&loop->parking.idle[direction], __ATOMIC_ACQUIRE);
+}
+
+bool fl_loop_is_empty(const struct fl_loop *loop)
+{
+	return fl_loop_open_connections(loop) == 0 &&
+	       fl_loop_idle_sessions(loop, FL_INBOUND) == 0 &&
+	       fl_loop_idle_sessions(loop, FL_OUTBOUND) == 0;
 }
 
 unsigned fl_loop_open(const struct fl_loop *loop, enum fl_direction direction)

@@ -18,6 +18,7 @@
 #include "conn/crowd.h"
 #include "conn/deadline.h"
 #include "conn/log_ration.h"
+#include "conn/pool.h"
 #include "conn/quota.h"
 #include "conn/resume_map.h"
 #include "conn/signing.h"
@@ -60,6 +61,7 @@ struct fl_loop_maxima {
 	unsigned handshakes;  /* in each direction */
 	unsigned connections; /* admitted ones */
 	unsigned farewells;   /* closed, and lingering */
+	unsigned sessions;    /* idle ones, in each direction */
 };
 
 /* A port that this process listens on: a connection to it would come back to us forever. */
@@ -83,6 +85,7 @@ struct fl_loop_options {
 	size_t own_port_count;
 	struct fl_peer_counts *peers;         /* borrowed; locks for itself */
 	unsigned number;                      /* of the worker, from 0: its column in peers */
+	unsigned workers;                     /* how many there are; 0: one */
 	size_t callers_max;                   /* entries of `callers` */
 	const struct fl_conntrack *conntrack; /* borrowed; NULL: none */
 };
@@ -101,10 +104,27 @@ struct fl_strangers {
 	bool making_room;
 };
 
+/* Sessions without a connection (parking.h). */
+#define FL_PARKING_REST_MS 60000u  /* a server waits so long for the next OPEN */
+#define FL_PARKING_RETIRE_MS 5000u /* and so long for the client to close */
+#define FL_PARKING_ANSWER_MS 100u  /* STATUS waits so long for bytes of the app */
+struct fl_parking {
+	struct fl_pool pool;   /* client */
+	struct fl_quota quota; /* server: of those that rest */
+	struct fl_deadline_queue resting, retiring, answering;
+	unsigned resting_count;
+	unsigned going; /* stale sessions that a server retires in each step; 0: there are none */
+	uv_timer_t clock;
+	uint64_t wake_ms;             /* when it is due; UINT64_MAX: never */
+	unsigned idle[FL_DIRECTIONS]; /* atomic; read by any thread */
+	bool is_closed;
+};
+
 struct fl_loop {
 	uv_loop_t *uv; /* borrowed */
 	struct fl_net net;
 	struct fl_loop_hooks hooks;
+	bool draining; /* no session is idle any more: it ends after its use */
 	bool stopping; /* shutting down: no orderly ends, and no slots for waiting connections */
 
 	/* The log. */
@@ -143,6 +163,10 @@ struct fl_loop {
 	bool serving,
 		serve_again; /* re-entrancy guard: slots are being given away; a slot was freed meanwhile */
 
+	struct fl_parking parking;
+	uint64_t session_count; /* so far: their numbers */
+	uint64_t random;        /* for fl_loop_draw() */
+
 	/* Open connections: utlist doubly linked. */
 	struct fl_strangers strangers;
 	struct fl_session *sessions;
@@ -163,7 +187,7 @@ struct fl_loop {
 	/* Refused before policy was asked. A table of their own: anybody may cause such entries. */
 	struct fl_callers unproven;
 	struct fl_peer_counts *peers;
-	unsigned number;
+	unsigned number, workers;
 	unsigned open[FL_DIRECTIONS]; /* atomic; read by any thread */
 };
 
@@ -196,6 +220,16 @@ void fl_loop_check_conntrack(struct fl_loop *loop);
 /* A connection has been opened, or closed: for conn.c only. */
 void fl_loop_opened(struct fl_loop *loop, enum fl_direction direction);
 void fl_loop_closed(struct fl_loop *loop, enum fl_direction direction);
+/* A session without a connection is gone. */
+void fl_loop_session_gone(struct fl_loop *loop);
+/* The number of a new session, for logs: no other session of the process has it. */
+uint64_t fl_loop_number_session(struct fl_loop *loop);
+/* Random; spreads, and hides nothing. */
+uint32_t fl_loop_draw(struct fl_loop *loop);
+/* Idle sessions. Any thread. */
+unsigned fl_loop_idle_sessions(const struct fl_loop *loop, enum fl_direction direction);
+/* Is nothing open, not even a session without a connection? Any thread. */
+bool fl_loop_is_empty(const struct fl_loop *loop);
 unsigned fl_loop_open(const struct fl_loop *loop, enum fl_direction direction); /* any thread */
 unsigned fl_loop_open_connections(const struct fl_loop *loop);                  /* any thread */
 

@@ -21,6 +21,14 @@
 struct fl_conn;
 struct fl_mesh;
 
+struct fl_kept;
+
+/* Which app connection of which session it is (session_internal.h). */
+struct fl_mesh_use {
+	uint64_t session; /* the session's number; 0: it carries only this one */
+	uint32_t use;     /* from 1 */
+};
+
 struct fl_mesh_events {
 	void (*on_ready)(void *user); /* after dialling or a handshake: the peer is known */
 	void (*on_data)(void *user, uint8_t *data, size_t len); /* plaintext */
@@ -28,6 +36,9 @@ struct fl_mesh_events {
 	void (*on_drain)(void *user);                           /* nothing is pending any more */
 	void (*on_closed)(void *user,
 			  enum fl_reason reason); /* it has failed; it can still be queried */
+	/* A session that was used before has not carried this connection, and is gone. kept: what was written, to free();
+	 * NULL: nothing. For users of fl_parking_take(). */
+	void (*on_not_opened)(void *user, struct fl_kept *kept);
 };
 
 /* All are required. */
@@ -51,7 +62,8 @@ struct fl_mesh_ops {
 	void (*shutdown)(struct fl_mesh *mesh, bool closing);
 
 	void (*close)(struct fl_mesh *mesh); /* both sides have finished */
-	void (*reset)(struct fl_mesh *mesh); /* never a clean end */
+	/* Never a clean end. reason: the peer hears of it if it can. */
+	void (*reset)(struct fl_mesh *mesh, enum fl_reason reason);
 	/* A clean end for everything that we have sent, shutdown included; bytes that the peer still sends are
 	 * discarded. */
 	void (*leave)(struct fl_mesh *mesh);
@@ -68,6 +80,7 @@ struct fl_mesh_ops {
 	const struct fl_tls_failure *(*failure)(const struct fl_mesh *mesh);
 	/* What an app may learn about the peer; the mesh side owns the strings. False: nothing is known. */
 	bool (*introduce)(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret);
+	struct fl_mesh_use (*use)(const struct fl_mesh *mesh);
 	struct fl_inet (*local_inet)(const struct fl_mesh *mesh); /* our end of it */
 	/* The other end; family 0: there is no socket, or it is a Unix socket. */
 	struct fl_inet (*peer_inet)(const struct fl_mesh *mesh);
@@ -82,7 +95,7 @@ struct fl_mesh {
 	const struct fl_mesh_ops *ops;
 	const struct fl_mesh_events *events; /* NULL: events are no longer reported */
 	void *user;
-	struct fl_conn *conn; /* a reference */
+	struct fl_conn *conn; /* a reference; NULL: no connection uses it now */
 };
 
 static inline void fl_mesh_set_user(struct fl_mesh *mesh, const struct fl_mesh_events *events,

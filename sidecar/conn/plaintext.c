@@ -42,10 +42,11 @@ static void release(struct plaintext *plaintext)
 	fl_conn_unref(conn);
 }
 
-static void reset(struct fl_mesh *mesh)
+static void reset(struct fl_mesh *mesh, enum fl_reason reason)
 {
 	struct plaintext *plaintext = of(mesh);
 
+	(void)reason; /* plaintext has no words for it */
 	if (plaintext->sock != NULL) {
 		fl_sock_reset(plaintext->sock);
 	}
@@ -55,7 +56,7 @@ static void reset(struct fl_mesh *mesh)
 static void refuse(struct fl_mesh *mesh, uint8_t alert)
 {
 	(void)alert; /* plaintext has no alerts */
-	reset(mesh);
+	reset(mesh, FL_REASON_DONE);
 }
 
 static void close_mesh(struct fl_mesh *mesh)
@@ -80,7 +81,7 @@ static void fail(struct plaintext *plaintext, enum fl_reason reason)
 
 	plaintext->mesh.events = NULL;
 	events->on_closed(plaintext->mesh.user, reason);
-	reset(&plaintext->mesh);
+	reset(&plaintext->mesh, reason);
 }
 
 /* --- events of the socket ------------------------------------------------------------------------- */
@@ -252,6 +253,12 @@ static const char *peer_addr(const struct fl_mesh *mesh, char *buf)
 	return sock != NULL ? fl_sock_peer(sock, buf) : NULL;
 }
 
+static struct fl_mesh_use use_of(const struct fl_mesh *mesh)
+{
+	(void)mesh;
+	return (struct fl_mesh_use){0};
+}
+
 static void describe(const struct fl_mesh *mesh, struct fl_line *line)
 {
 	if (is_ready(mesh)) {
@@ -280,6 +287,7 @@ static const struct fl_mesh_ops ops = {
 	.is_mutual = is_mutual,
 	.failure = failure,
 	.introduce = introduce,
+	.use = use_of,
 	.local_inet = local_inet,
 	.peer_inet = peer_inet,
 	.peer_addr = peer_addr,

@@ -43,6 +43,11 @@ static unsigned free_of(const struct fl_quota *quota, enum fl_direction directio
 	return all > open ? all - open : 0;
 }
 
+unsigned fl_quota_max_for(unsigned inbound)
+{
+	return inbound + (inbound + DIRECTION_PART - 2) / (DIRECTION_PART - 1);
+}
+
 bool fl_quota_has_room(const struct fl_quota *quota, enum fl_direction direction)
 {
 	return free_of(quota, direction) > 0;

@@ -48,6 +48,9 @@ struct fl_quota {
 void fl_quota_init(struct fl_quota *quota, uint64_t seed);
 void fl_quota_done(struct fl_quota *quota); /* no connection may be open */
 
+/* The max at which inbound ones alone may be so many: for a quota that has no outbound ones. */
+unsigned fl_quota_max_for(unsigned inbound);
+
 /* Could any peer have one more? */
 bool fl_quota_has_room(const struct fl_quota *quota, enum fl_direction direction);
 

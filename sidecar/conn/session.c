@@ -19,20 +19,19 @@
 
 #include "base/tls_alert.h"
 
-#define HELD_ENOUGH 16384u /* bytes; one more read can be added */
-#define FLIGHT_MAX 16384u  /* bytes: usually enough for a client's whole last flight */
+#define FLIGHT_MAX 16384u /* bytes: usually enough for a client's whole last flight */
 
 static const char *const state_names[] = {
-	[FL_SESSION_DIALING] = "dialing",
-	[FL_SESSION_HANDSHAKE] = "handshake",
-	[FL_SESSION_READY] = "ready",
+	[FL_SESSION_DIALING] = "dialing", [FL_SESSION_HANDSHAKE] = "handshake",
+	[FL_SESSION_READY] = "ready",     [FL_SESSION_IDLE] = "idle",
 	[FL_SESSION_CLOSED] = "closed",
 };
 static const uint32_t next_states[] = {
 	[FL_SESSION_DIALING] = FL_TO(FL_SESSION_HANDSHAKE) | FL_TO(FL_SESSION_CLOSED),
 	[FL_SESSION_HANDSHAKE] =
 		FL_TO(FL_SESSION_READY) | FL_TO(FL_SESSION_DIALING) | FL_TO(FL_SESSION_CLOSED),
-	[FL_SESSION_READY] = FL_TO(FL_SESSION_CLOSED),
+	[FL_SESSION_READY] = FL_TO(FL_SESSION_IDLE) | FL_TO(FL_SESSION_CLOSED),
+	[FL_SESSION_IDLE] = FL_TO(FL_SESSION_READY) | FL_TO(FL_SESSION_CLOSED),
 	[FL_SESSION_CLOSED] = 0,
 };
 const struct fl_states fl_session_states = {.object = "session",
@@ -82,7 +81,12 @@ void fl_session_release(struct fl_session *session)
 {
 	struct fl_loop *loop = session->loop;
 	bool held_slot = session->state < FL_SESSION_READY;
+	struct fl_conn *conn = session->mesh.conn;
 
+	if (session->framed != NULL) {
+		fl_framed_unrest(session);
+		fl_framed_release(session);
+	}
 	fl_session_enter(session, FL_SESSION_CLOSED);
 	fl_dialer_stop(&session->dialer);
 	fl_deadline_drop(&session->deadline);
@@ -100,7 +104,11 @@ void fl_session_release(struct fl_session *session)
 		give_slot_back(session);
 	}
 	fl_share_unref(session->share);
-	fl_conn_unref(session->mesh.conn);
+	if (conn != NULL) {
+		fl_conn_unref(conn);
+	} else {
+		fl_loop_session_gone(loop);
+	}
 	if (held_slot) {
 		fl_loop_serve_waiting(loop);
 	}
@@ -134,8 +142,8 @@ static void count_failed(const struct fl_session *session, enum fl_reason reason
 	}
 }
 
-/* gently: we have sent an alert that must arrive. */
-static void fail_and_end(struct fl_session *session, enum fl_reason reason, bool gently)
+void fl_session_fail_and_end(struct fl_session *session, enum fl_reason reason, bool gently,
+			     uint8_t alert)
 {
 	const struct fl_mesh_events *events = session->mesh.events;
 
@@ -146,7 +154,15 @@ static void fail_and_end(struct fl_session *session, enum fl_reason reason, bool
 		count_failed(session, reason);
 	}
 	session->mesh.events = NULL;
-	events->on_closed(session->mesh.user, reason);
+	if (events != NULL) { /* NULL: idle */
+		events->on_closed(session->mesh.user, reason);
+	}
+	if (alert != 0 && !session->shut) {
+		struct fl_tls_io io = fl_session_io_to_send(session);
+
+		fl_tls_alert(session->tls, &io, alert);
+		(void)fl_session_send(session, &io, false);
+	}
 	fl_session_end_socket(session, gently);
 	fl_session_release(session);
 }
@@ -156,9 +172,14 @@ void fl_session_fail(struct fl_session *session, enum fl_reason reason)
 {
 	const struct fl_tls_failure *failure = fl_session_failure(&session->mesh);
 
-	fail_and_end(session, reason,
-		     failure != NULL && failure->alert != 0 &&
-			     failure->cause != FL_TLS_CAUSE_PEER_ALERT);
+	if (fl_framed_may_start_over(session, reason)) {
+		fl_framed_start_over(session, false);
+		return;
+	}
+	fl_session_fail_and_end(session, reason,
+				failure != NULL && failure->alert != 0 &&
+					failure->cause != FL_TLS_CAUSE_PEER_ALERT,
+				0);
 }
 
 static void on_deadline(struct fl_deadline *deadline)
@@ -167,7 +188,7 @@ static void on_deadline(struct fl_deadline *deadline)
 			FL_REASON_HANDSHAKE_TIMEOUT);
 }
 
-static void fail_tls(struct fl_session *session)
+void fl_session_fail_tls(struct fl_session *session)
 {
 	if (session->state == FL_SESSION_HANDSHAKE && fl_session_wants_no_alpn(session)) {
 		fl_session_dial_again(session);
@@ -176,132 +197,7 @@ static void fail_tls(struct fl_session *session)
 	fl_session_fail(session, fl_reason_of_tls(fl_tls_failure(session->tls)));
 }
 
-/* --- bytes ------------------------------------------------------------------------------------ */
-
-static struct fl_tls_io io_for(struct fl_session *session, const uint8_t *data, size_t len)
-{
-	struct fl_loop *loop = session->loop;
-
-	return (struct fl_tls_io){.in = data,
-				  .in_len = len,
-				  .out = loop->scratch.sealed,
-				  .out_cap = loop->scratch.sealed_cap};
-}
-
-/* Delays sending it: each connection saves a packet and a wake-up of the peer. */
-static void keep_unsent(struct fl_session *session, struct fl_tls_io *io)
-{
-	struct fl_held *unsent = malloc(sizeof(*unsent) + io->out_len);
-
-	if (unsent != NULL) {
-		unsent->len = io->out_len;
-		memcpy(unsent->data, io->out, unsent->len);
-		session->unsent = unsent;
-		io->out_len = 0;
-	}
-}
-
-/* For bytes that we send on our own: the end of the handshake goes out first. */
-struct fl_tls_io fl_session_io_to_send(struct fl_session *session)
-{
-	struct fl_tls_io io = io_for(session, NULL, 0);
-
-	if (session->unsent != NULL) {
-		memcpy(io.out, session->unsent->data, session->unsent->len);
-		io.out_len = session->unsent->len;
-		free(session->unsent);
-		session->unsent = NULL;
-	}
-	return io;
-}
-
-/* 0, 1 (pending) or a negative uv error. more: more bytes follow immediately. */
-int fl_session_send(struct fl_session *session, struct fl_tls_io *io, bool more)
-{
-	size_t len = io->out_len;
-
-	io->out_len = 0;
-	if (len > 0 && session->unsent != NULL) {
-		/* An answer of the engine itself: records have an order. */
-		struct fl_held *unsent = session->unsent;
-		int rc = fl_sock_write(session->sock, unsent->data, unsent->len);
-
-		session->unsent = NULL;
-		free(unsent);
-		if (rc < 0) {
-			return rc;
-		}
-	}
-	if (len == 0) {
-		return 0;
-	}
-	return more ? fl_sock_write_more(session->sock, io->out, len)
-		    : fl_sock_write(session->sock, io->out, len);
-}
-
-static int flush(struct fl_session *session, struct fl_tls_io *io)
-{
-	return fl_session_send(session, io, false);
-}
-
-/* Keeps the rest of the input for later. The source is stopped only when that grows: usually it is one request that arrived
- * just before the app was dialled, and stopping costs system calls. */
-static void hold(struct fl_session *session, const struct fl_tls_io *io)
-{
-	size_t len = session->held != NULL ? session->held->len : 0;
-	struct fl_held *held;
-
-	if (io->in_len == 0) {
-		return;
-	}
-	held = realloc(session->held, sizeof(*held) + len + io->in_len);
-	if (held == NULL) {
-		fl_session_fail(session, FL_REASON_INTERNAL);
-		return;
-	}
-	memcpy(held->data + len, io->in, io->in_len);
-	held->len = len + io->in_len;
-	session->held = held;
-	if (held->len >= HELD_ENOUGH) {
-		fl_sock_read_stop(session->sock);
-	}
-}
-
-/* Opens all of the input: bytes that the user cannot accept wait in the user's own bounded queue. */
-static void open_records(struct fl_session *session, struct fl_tls_io *io)
-{
-	struct fl_loop *loop = session->loop;
-	enum fl_tls_step step;
-	size_t len;
-
-	do {
-		step = fl_tls_read(session->tls, io, loop->scratch.opened, loop->scratch.opened_cap,
-				   &len);
-		/* Key updates are answered. A peer that requests them without reading the answers is not read until it has
-		 * read them: pending answers stay bounded. */
-		if (flush(session, io) > 0) {
-			fl_sock_read_stop(session->sock);
-		}
-		if (session->saves) {
-			fl_session_save(session);
-		}
-		session->is_last = step == FL_TLS_EOF && !session->eof;
-		if (len > 0) {
-			session->mesh.events->on_data(session->mesh.user, loop->scratch.opened,
-						      len);
-			if (session->state != FL_SESSION_READY) {
-				return;
-			}
-		}
-	} while (step == FL_TLS_MORE && len == loop->scratch.opened_cap);
-	if (step == FL_TLS_EOF && !session->eof) {
-		session->eof = true;
-		fl_sock_read_stop(session->sock);
-		session->mesh.events->on_eof(session->mesh.user);
-	} else if (step == FL_TLS_FAILED) {
-		fail_tls(session);
-	}
-}
+/* --- handshake --------------------------------------------------------------------------------- */
 
 /* A server that accepted us without asking for our certificate. */
 static void refuse_one_sided(struct fl_session *session)
@@ -309,8 +205,8 @@ static void refuse_one_sided(struct fl_session *session)
 	struct fl_tls_io io = fl_session_io_to_send(session);
 
 	fl_tls_alert(session->tls, &io, FL_ALERT_ACCESS_DENIED);
-	(void)flush(session, &io);
-	fail_and_end(session, FL_REASON_NOT_MUTUAL, true);
+	(void)fl_session_send(session, &io, false);
+	fl_session_fail_and_end(session, FL_REASON_NOT_MUTUAL, true, 0);
 }
 
 static bool is_one_sided(const struct fl_session *session)
@@ -325,7 +221,8 @@ static bool is_one_sided(const struct fl_session *session)
 static void acknowledge(struct fl_session *session, bool is_alone)
 {
 	if (session->state == FL_SESSION_READY &&
-	    ((is_alone && !session->is_client) || !fl_tls_alpn_is_ours(session->tls))) {
+	    ((is_alone && !session->is_client) ||
+	     fl_tls_protocol(session->tls) == FL_TLS_PROTOCOL_OTHER)) {
 		fl_sock_ack_now(session->sock);
 	}
 }
@@ -353,17 +250,27 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	}
 	fl_session_note_alpn(session);
 	fl_conn_secured(session->mesh.conn, fl_session_peer_id(&session->mesh));
-	session->mesh.events->on_ready(session->mesh.user);
+	if (fl_tls_protocol(session->tls) == FL_TLS_PROTOCOL_FRAMED && !fl_framed_begin(session)) {
+		fl_session_fail(session, FL_REASON_INTERNAL);
+		return;
+	}
+	if (session->state == FL_SESSION_READY) {
+		session->mesh.events->on_ready(session->mesh.user);
+	}
+	if (session->framed != NULL) {
+		fl_framed_speak(session);
+	}
 	/* The app has sent nothing yet. The server waits for this; nobody waits for our tickets. */
 	if (session->state == FL_SESSION_READY && session->is_client && session->unsent != NULL) {
 		struct fl_tls_io last = fl_session_io_to_send(session);
 
-		(void)flush(session, &last); /* the next read reports a broken socket */
+		(void)fl_session_send(session, &last,
+				      false); /* the next read reports a broken socket */
 	}
 	if (session->state == FL_SESSION_READY && !session->reading) {
-		hold(session, io);
-	} else if (session->state == FL_SESSION_READY && io->in_len > 0) {
-		open_records(session, io);
+		fl_session_hold(session, io);
+	} else if (session->state != FL_SESSION_CLOSED && io->in_len > 0) {
+		fl_session_open_records(session, io);
 	}
 	acknowledge(session, is_alone);
 	fl_loop_serve_waiting(loop);
@@ -374,8 +281,8 @@ static void refuse_signature(struct fl_session *session, const char *text)
 	struct fl_tls_io io = fl_session_io_to_send(session);
 
 	fl_tls_refuse_signature(session->tls, &io, text);
-	(void)flush(session, &io);
-	fail_tls(session);
+	(void)fl_session_send(session, &io, false);
+	fl_session_fail_tls(session);
 }
 
 static void on_signature(void *user, struct fl_span signature, const char *text);
@@ -387,9 +294,9 @@ static void wait_for_signature(struct fl_session *session, struct fl_tls_io *io)
 	int rc;
 
 	if (io->out_len > 0) {
-		keep_unsent(session, io);
+		fl_session_keep_unsent(session, io);
 	}
-	rc = flush(session, io); /* nothing, unless there was no memory for it */
+	rc = fl_session_send(session, io, false); /* nothing, unless there was no memory for it */
 	if (rc < 0) {
 		fl_session_fail(session, fl_reason_of_peer_error(rc));
 		return;
@@ -400,7 +307,7 @@ static void wait_for_signature(struct fl_session *session, struct fl_tls_io *io)
 		refuse_signature(session, text);
 		return;
 	}
-	hold(session, io);
+	fl_session_hold(session, io);
 }
 
 static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
@@ -415,11 +322,11 @@ static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 	}
 	session->answered = session->answered || is_answered;
 	if (step == FL_TLS_ESTABLISHED && io->out_len > 0) {
-		keep_unsent(session, io);
+		fl_session_keep_unsent(session, io);
 	}
-	rc = flush(session, io);
+	rc = fl_session_send(session, io, false);
 	if (step == FL_TLS_FAILED) {
-		fail_tls(session);
+		fl_session_fail_tls(session);
 	} else if (rc < 0) {
 		fl_session_fail(session, fl_reason_of_peer_error(rc));
 	} else if (step == FL_TLS_ESTABLISHED) {
@@ -462,16 +369,16 @@ static void on_signature(void *user, struct fl_span signature, const char *text)
 
 void fl_session_feed(struct fl_session *session, const uint8_t *data, size_t len)
 {
-	struct fl_tls_io io = io_for(session, data, len);
+	struct fl_tls_io io = fl_session_io_for(session, data, len);
 
 	if (session->signing != NULL) {
-		hold(session, &io);
+		fl_session_hold(session, &io);
 	} else if (session->state == FL_SESSION_HANDSHAKE) {
 		drive_handshake(session, &io);
 	} else if (session->reading) {
-		open_records(session, &io);
+		fl_session_open_records(session, &io);
 	} else {
-		hold(session, &io);
+		fl_session_hold(session, &io);
 	}
 }
 
@@ -497,13 +404,15 @@ static void on_sock_drain(void *user)
 {
 	struct fl_session *session = user;
 
-	if (session->state != FL_SESSION_READY) {
+	if (session->state != FL_SESSION_READY && session->state != FL_SESSION_IDLE) {
 		return;
 	}
 	if (session->reading && !session->eof) {
 		fl_sock_read_start(session->sock);
 	}
-	session->mesh.events->on_drain(session->mesh.user);
+	if (session->state == FL_SESSION_READY && !session->mesh.ops->pending(&session->mesh)) {
+		session->mesh.events->on_drain(session->mesh.user);
+	}
 }
 
 static void on_sock_error(void *user, int sys)

@@ -12,7 +12,8 @@ void fl_session_list(struct fl_loop *loop, struct fl_listing *ret)
 	{
 		struct fl_listed *item;
 
-		if (session->is_client || session->state != FL_SESSION_HANDSHAKE) {
+		if (session->is_client || session->mesh.conn == NULL ||
+		    (session->state != FL_SESSION_HANDSHAKE && session->state != FL_SESSION_IDLE)) {
 			continue;
 		}
 		item = fl_listing_add(ret);
@@ -83,6 +84,14 @@ const struct fl_tls_failure *fl_session_failure(const struct fl_mesh *mesh)
 	return failure != NULL && failure->cause != FL_TLS_CAUSE_NONE ? failure : NULL;
 }
 
+struct fl_mesh_use fl_session_use(const struct fl_mesh *mesh)
+{
+	const struct fl_framed *framed = of(mesh)->framed;
+
+	return framed != NULL ? (struct fl_mesh_use){framed->number, fl_framed_use(of(mesh))}
+			      : (struct fl_mesh_use){0};
+}
+
 bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret)
 {
 	const struct fl_tls *tls = of(mesh)->tls;
@@ -92,6 +101,47 @@ bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *r
 					 .cipher = fl_tls_cipher(tls),
 					 .resumed = fl_tls_resumed(tls)};
 	return true;
+}
+
+static const char *status_word(enum fl_status status)
+{
+	switch (status) {
+	case FL_STATUS_OPENED:
+		break;
+	case FL_STATUS_DENIED:
+		return "denied";
+	case FL_STATUS_APP_REFUSED:
+		return "app_refused";
+	case FL_STATUS_APP_TIMEOUT:
+		return "app_timeout";
+	case FL_STATUS_APP_FAILED:
+		return "app_failed";
+	case FL_STATUS_NOT_OPENED:
+		return "not_opened";
+	}
+	return NULL;
+}
+
+static void describe_use(const struct fl_session *session, struct fl_line *line)
+{
+	const struct fl_framed *framed = session->framed;
+	char text[FL_ADDR_TEXT];
+
+	fl_line_u64(line, "session", framed->number);
+	fl_line_u64(line, "use", fl_framed_use(session));
+	if (session->is_client) {
+		fl_line_str(line, "peer_status",
+			    framed->answered ? status_word((enum fl_status)framed->status) : NULL);
+	} else {
+		fl_line_str(line, "claimed_source",
+			    framed->open.source.family != 0
+				    ? fl_inet_format(&framed->open.source, text)
+				    : NULL);
+		fl_line_str(line, "claimed_destination",
+			    framed->open.destination.family != 0
+				    ? fl_inet_format(&framed->open.destination, text)
+				    : NULL);
+	}
 }
 
 void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line)
@@ -105,7 +155,12 @@ void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line)
 		fl_line_str(line, "tls", "1.3");
 		fl_line_str(line, "group", fl_tls_group(session->tls));
 		fl_line_str(line, "cipher", fl_tls_cipher(session->tls));
-		fl_line_bool(line, "resumed", fl_tls_resumed(session->tls));
+		if (session->framed == NULL || fl_framed_use(session) <= 1) {
+			fl_line_bool(line, "resumed", fl_tls_resumed(session->tls));
+		}
+		if (session->framed != NULL) {
+			describe_use(session, line);
+		}
 		if (!fl_tls_is_mutual(session->tls)) {
 			fl_line_bool(line, "mutual", false);
 		}

@@ -4,15 +4,19 @@
 /* A session as its files share it: session.c drives it, session_client.c dials, session_mesh.c serves its user,
  * session_memory.c remembers servers, session_describe.c describes it. Private to them. */
 #include "conn/dial.h"
+#include "conn/pool.h"
 #include "conn/session.h"
 #include "conn/state.h"
+#include "wire/frame.h"
 
-#define FL_SESSION_LINGER_MS 1000u /* time for our last bytes to arrive */
+#define FL_SESSION_LINGER_MS 1000u    /* time for our last bytes to arrive */
+#define FL_SESSION_HELD_ENOUGH 16384u /* bytes; one more read can be added */
 
 enum fl_session_state {
 	FL_SESSION_DIALING,
 	FL_SESSION_HANDSHAKE,
 	FL_SESSION_READY,
+	FL_SESSION_IDLE, /* framed, between two uses */
 	FL_SESSION_CLOSED,
 };
 
@@ -34,6 +38,7 @@ struct fl_session {
 	struct fl_sock *sock;        /* NULL while dialing, and after its end */
 	struct fl_dialer dialer;     /* client */
 	struct fl_tls *tls;          /* NULL while dialing */
+	struct fl_framed *framed;    /* NULL: a raw session, or its handshake is not over */
 	struct fl_deadline deadline; /* of HANDSHAKE */
 	struct fl_slot slot;         /* in DIALING and HANDSHAKE */
 	struct fl_held *held;
@@ -76,17 +81,33 @@ void fl_session_start_clock(struct fl_session *session);
 void fl_session_feed(struct fl_session *session, const uint8_t *data, size_t len);
 /* Ends it, and reports that to the user. */
 void fl_session_fail(struct fl_session *session, enum fl_reason reason);
+/* The same because the engine has failed. */
+void fl_session_fail_tls(struct fl_session *session);
+/* The same without starting over. gently: we have sent an alert that must arrive. alert: one to send now; 0: none. */
+void fl_session_fail_and_end(struct fl_session *session, enum fl_reason reason, bool gently,
+			     uint8_t alert);
 /* Closes its socket. gently: our last bytes still arrive. */
 void fl_session_end_socket(struct fl_session *session, bool gently);
 /* Releases everything except the memory; the socket is gone already. */
 void fl_session_release(struct fl_session *session);
+
+/* session_records.c */
+struct fl_tls_io fl_session_io_for(struct fl_session *session, const uint8_t *data, size_t len);
+/* Delays sending it: each connection saves a packet and a wake-up of the peer. */
+void fl_session_keep_unsent(struct fl_session *session, struct fl_tls_io *io);
 /* For bytes that we send on our own: the end of the handshake goes out first. */
 struct fl_tls_io fl_session_io_to_send(struct fl_session *session);
 /* 0, 1 (pending) or a negative uv error. more: more bytes follow immediately. */
 int fl_session_send(struct fl_session *session, struct fl_tls_io *io, bool more);
+/* Keeps the rest of the input for later. */
+void fl_session_hold(struct fl_session *session, const struct fl_tls_io *io);
+/* Opens all of the input, and hands it on. */
+void fl_session_open_records(struct fl_session *session, struct fl_tls_io *io);
 
 /* session_mesh.c */
 extern const struct fl_mesh_ops fl_session_mesh_ops;
+/* Sends close_notify, once. more: more bytes follow immediately. */
+void fl_session_say_goodbye(struct fl_session *session, bool more);
 
 /* session_client.c */
 /* Dials the same address again, this time without an application protocol. */
@@ -99,6 +120,7 @@ struct fl_tls_peer *fl_session_peer(const struct fl_mesh *mesh);
 const char *fl_session_peer_id(const struct fl_mesh *mesh);
 bool fl_session_is_mutual(const struct fl_mesh *mesh);
 const struct fl_tls_failure *fl_session_failure(const struct fl_mesh *mesh);
+struct fl_mesh_use fl_session_use(const struct fl_mesh *mesh);
 bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret);
 struct fl_inet fl_session_local_inet(const struct fl_mesh *mesh);
 struct fl_inet fl_session_peer_inet(const struct fl_mesh *mesh);
@@ -118,5 +140,143 @@ void fl_session_save(struct fl_session *session);
 bool fl_session_wants_no_alpn(const struct fl_session *session);
 /* It is open, perhaps without an application protocol. */
 void fl_session_note_alpn(struct fl_session *session);
+
+/* --- framed sessions ---------------------------------------------------------------------------------
+ * A framed session is one that carries app connections one after another: its *uses* (wire/frame.h).
+ *
+ *                        OPEN is sent (client) or read (server)
+ *   session  HANDSHAKE --> READY: a use --> IDLE: no use --> READY: the next use ...
+ *                      \--> IDLE (server)
+ *
+ * A use has a connection of its own (conn.h) and a user of its own, mostly a stream, as a raw session has. It is over when END
+ * was sent and read and nothing waits to be sent; then the session is idle, and at the client it is parked (parking.h). If a
+ * use ends in any other way (a reset, an alert, a truncation, a deadline, a refusal), so does the session: then nobody has to
+ * know how far the other side was, and no byte of one use can come out in another.
+ *
+ * Where a session leads to is decided when its TCP connection arrives and never again: the destination in OPEN is a claim,
+ * like the source, because a peer must not reach by OPEN what it could not reach by connecting. At each OPEN the server judges
+ * the peer again (chain, CRLs, expiry, policy) under the generation in force, and takes a connection of [limits] connections.
+ *
+ * Starting over: an OPEN on a session that was used before may be too late, because the server has just retired it. The
+ * client keeps what its app sends until STATUS comes; if nothing of it can have reached the app, the use begins again, once,
+ * on a fresh session. That is so if the server says so (FL_STATUS_NOT_OPENED), if it has ended the session by close_notify
+ * without a STATUS (it never does that after it has read OPEN), if the kernel did not take the OPEN, or if the session broke
+ * before any byte of the app was sent. In all other cases the app's connection is reset.
+ *
+ * A server that wants to end an idle session says RETIRE and waits for the client's close_notify, so that an OPEN on its way
+ * gets an answer and no reset. */
+
+/* What the app has sent, until STATUS comes. With the room around it that a write wants (mesh.h). */
+struct fl_kept {
+	size_t len;
+	uint8_t room[]; /* FL_NET_HEADROOM bytes, those of the app, FL_NET_TAILROOM bytes */
+};
+
+struct fl_framed {
+	struct fl_framing framing;
+	struct fl_session *session;
+	uint64_t number; /* of the session, for the log */
+	/* What the client has said, or will say, about the use: claims at the server. */
+	struct fl_framing_open open;
+	struct fl_deadline
+		deadline; /* server: STATUS is due, or the session has been idle for long enough */
+	uint8_t end;      /* enum fl_session_end: why it is ending */
+	bool is_over;     /* our last frame has been sent: what comes is discarded */
+	bool retired;     /* RETIRE: no further use */
+
+	/* of the current use */
+	bool must_open; /* client: OPEN has not been sent */
+	bool answered;  /* STATUS was read or sent */
+	uint8_t status; /* enum fl_status; which one */
+	bool said_end;  /* END was sent */
+	bool has_end;   /* END was read */
+	bool has_user;  /* its user has begun to read */
+	bool is_last;   /* the bytes that on_data is handling */
+
+	/* client */
+	struct fl_kept *kept; /* NULL: nothing has been sent, or it need not be kept */
+	bool keeps;           /* the use could start over */
+	bool is_full;         /* too much is kept: nothing more is sent before STATUS */
+	bool has_sent;        /* bytes of the app */
+	struct fl_pool_entry parked;
+	bool was_parked;
+
+	/* server */
+	struct fl_held *plain; /* plaintext whose user has not begun to read */
+	size_t came;           /* bytes of DATA */
+	struct fl_endpoint *endpoint;
+	struct fl_inet source, destination, local;
+	uint8_t detected;                    /* enum fl_detected */
+	const struct fl_mesh_events *events; /* of a use that begins */
+	struct fl_quota_peer *quota;         /* while it rests: whose share it has */
+	bool rests;                          /* it is one of the idle ones that may be used */
+};
+
+/* --- session_framed.c: from the handshake to the end ------------------------------------------------------- */
+
+/* The handshake is over: from now on it is a framed session. Client: its first use is ready, and OPEN goes out with the
+ * first bytes or with fl_framed_speak(). Server: it waits for OPEN. False: no memory. */
+bool fl_framed_begin(struct fl_session *session) FL_MUST_USE;
+/* The number of the current use, or of the last one; from 1. */
+static inline uint32_t fl_framed_use(const struct fl_session *session)
+{
+	const struct fl_framed *framed = session->framed;
+
+	return framed->framing.number + (framed->must_open ? 1 : 0);
+}
+/* Client: what OPEN will say about the use. */
+void fl_framed_say(struct fl_session *session);
+/* Idle: it carries a further connection, whose reference it takes over. */
+void fl_framed_join(struct fl_session *session, struct fl_conn *conn,
+		    const struct fl_mesh_events *events, void *user);
+/* Client, idle: the next use, of that connection. */
+void fl_framed_reuse(struct fl_session *session, struct fl_conn *conn,
+		     const struct fl_mesh_events *events, void *user);
+/* Client: sends OPEN if it has not gone out with bytes of the app. The use may start over inside. */
+void fl_framed_speak(struct fl_session *session);
+/* The use is over: the session leaves its connection and user, and is idle. */
+void fl_framed_leave_use(struct fl_session *session);
+/* Client: begins the use again on a fresh session, and ends this one. gently: its peer is still there. */
+void fl_framed_start_over(struct fl_session *session, bool gently);
+/* May it start over, after the connection has broken? */
+bool fl_framed_may_start_over(const struct fl_session *session, enum fl_reason reason);
+/* Ends an idle session, by close_notify. Nobody is told. */
+void fl_framed_end(struct fl_session *session, enum fl_session_end why);
+/* Frees what a session has because it is framed, and counts its end. */
+void fl_framed_release(struct fl_session *session);
+
+/* --- session_framed_mesh.c: for the user of a use ----------------------------------------------------------- */
+
+extern const struct fl_mesh_ops fl_framed_mesh_ops;
+/* Seals frames and sends them: as fl_session_send(). */
+int fl_framed_send(struct fl_session *session, const uint8_t *frames, size_t len);
+/* Server: sends STATUS alone, if it is due. */
+void fl_framed_answer(struct fl_session *session);
+/* Server: sends a STATUS that ends the session. */
+void fl_framed_refuse(struct fl_session *session, enum fl_status code);
+/* Client: the server has opened the use: what was kept is not needed any more. */
+void fl_framed_opened(struct fl_session *session);
+
+/* --- session_framed_read.c: frames that come ---------------------------------------------------------------- */
+
+void fl_framed_take(struct fl_session *session, const uint8_t *data, size_t len);
+/* The user has begun to read: takes what came before. */
+void fl_framed_take_held(struct fl_session *session);
+/* close_notify has come. */
+void fl_framed_on_eof(struct fl_session *session);
+
+/* --- parking.c: idle sessions ------------------------------------------------------------------------ */
+
+/* A use has ended well: parks the session (client), waits for the next OPEN (server), or ends it.
+ * place: of the use; NULL: the client does not park it. */
+void fl_framed_rest(struct fl_session *session, struct fl_pool_place *place);
+/* It is not idle any more, or gone: forgets it. */
+void fl_framed_unrest(struct fl_session *session);
+/* Server, idle: RETIRE, and then the client closes. */
+void fl_framed_retire(struct fl_session *session, enum fl_session_end why);
+/* Client: the server has said what its own address is. */
+void fl_framed_note_server(struct fl_session *session, const struct fl_inet *local);
+/* Is the peer's chain still good, under the generation in force? */
+bool fl_framed_is_trusted(const struct fl_session *session);
 
 #endif

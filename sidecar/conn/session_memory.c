@@ -3,6 +3,7 @@
  * refuses our application protocol. Keyed by the endpoint if that is fixed, otherwise by the captured destination. */
 #include "conn/session_internal.h"
 
+#include "base/alpn.h"
 #include "base/tls_alert.h"
 
 static uint64_t now_of(const struct fl_session *session)
@@ -47,6 +48,9 @@ bool fl_session_offer(struct fl_session *session)
 
 	if (alpn == NULL && known != NULL && fl_resume_is_bare(known, now_of(session))) {
 		session->bare = true;
+	}
+	if (!session->bare && alpn == NULL && conn->upstream->reuse == FL_REUSE_OFF) {
+		alpn = FL_ALPN;
 	}
 	if ((session->bare || alpn != NULL) && fl_tls_set_alpn(session->tls, alpn) != 0) {
 		return false;

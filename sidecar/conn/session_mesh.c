@@ -69,17 +69,26 @@ static void keep(struct fl_mesh *mesh)
 	fl_sock_keep(fl_session_of(mesh)->sock);
 }
 
+void fl_session_say_goodbye(struct fl_session *session, bool more)
+{
+	struct fl_tls_io io;
+
+	if (!session->shut) {
+		io = fl_session_io_to_send(session);
+		session->shut = true;
+		fl_tls_close(session->tls, &io);
+		(void)fl_session_send(session, &io,
+				      more); /* the next read reports a broken socket */
+	}
+}
+
 static void shutdown_mesh(struct fl_mesh *mesh, bool closing)
 {
 	struct fl_session *session = fl_session_of(mesh);
-	struct fl_tls_io io = fl_session_io_to_send(session);
 
-	session->shut = true;
-	fl_tls_close(session->tls, &io);
-	/* The next read reports a broken socket. A FIN goes along with close_notify: the side that finishes first keeps its
-	 * port in TIME-WAIT (RFC 9293). That must be the side whose app finished first; otherwise a client would run out of
-	 * ports. */
-	(void)fl_session_send(session, &io, true);
+	/* A FIN goes along with close_notify: the side that finishes first keeps its port in TIME-WAIT (RFC 9293). That must be
+	 * the side whose app finished first; otherwise a client would run out of ports. */
+	fl_session_say_goodbye(session, true);
 	if (!closing) {
 		fl_sock_shutdown(session->sock);
 	}
@@ -94,10 +103,11 @@ static void close_mesh(struct fl_mesh *mesh)
 	fl_session_release(session);
 }
 
-static void reset(struct fl_mesh *mesh)
+static void reset(struct fl_mesh *mesh, enum fl_reason reason)
 {
 	struct fl_session *session = fl_session_of(mesh);
 
+	(void)reason;
 	fl_session_end_socket(session, false);
 	fl_session_release(session);
 }
@@ -126,7 +136,7 @@ static void refuse(struct fl_mesh *mesh, uint8_t alert)
 		fl_session_end_socket(session, true);
 		fl_session_release(session);
 	} else {
-		reset(mesh);
+		reset(mesh, FL_REASON_DONE);
 	}
 }
 
@@ -151,6 +161,7 @@ const struct fl_mesh_ops fl_session_mesh_ops = {
 	.is_mutual = fl_session_is_mutual,
 	.failure = fl_session_failure,
 	.introduce = fl_session_introduce,
+	.use = fl_session_use,
 	.local_inet = fl_session_local_inet,
 	.peer_inet = fl_session_peer_inet,
 	.peer_addr = fl_session_peer_addr,

@@ -37,10 +37,13 @@ static const uint32_t next_states[] = {
 	[FL_STREAM_WAITING] = FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
 	[FL_STREAM_DIAL_MESH] = FL_TO(FL_STREAM_OPEN) | FL_TO(FL_STREAM_CLOSED),
 	[FL_STREAM_DIAL_APP] = FL_TO(FL_STREAM_OPEN) | FL_TO(FL_STREAM_CLOSED),
-	[FL_STREAM_OPEN] =
-		FL_TO(FL_STREAM_HALF_APP) | FL_TO(FL_STREAM_HALF_MESH) | FL_TO(FL_STREAM_CLOSED),
+	/* back to the start: the session has not carried it (session_internal.h) */
+	[FL_STREAM_OPEN] = FL_TO(FL_STREAM_HALF_APP) | FL_TO(FL_STREAM_HALF_MESH) |
+			   FL_TO(FL_STREAM_WAITING) | FL_TO(FL_STREAM_DIAL_MESH) |
+			   FL_TO(FL_STREAM_CLOSED),
 	/* the app has finished sending */
-	[FL_STREAM_HALF_APP] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_CLOSED),
+	[FL_STREAM_HALF_APP] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_WAITING) |
+			       FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
 	/* the peer has finished sending */
 	[FL_STREAM_HALF_MESH] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_CLOSED),
 	/* both have finished; bytes may still be pending */
@@ -81,13 +84,13 @@ static bool mesh_pending(const struct fl_stream *stream)
 	return stream->mesh->ops->pending(stream->mesh);
 }
 
-static void mesh_reset(struct fl_stream *stream)
+static void mesh_reset(struct fl_stream *stream, enum fl_reason reason)
 {
 	struct fl_mesh *mesh = stream->mesh;
 
 	stream->mesh = NULL;
 	if (mesh != NULL) {
-		mesh->ops->reset(mesh);
+		mesh->ops->reset(mesh, reason);
 	}
 }
 
@@ -142,7 +145,9 @@ static void release(struct fl_stream *stream)
 	DL_DELETE(loop->streams, stream);
 	fl_loop_bury(loop, &stream->corpse);
 	free(stream->early);
+	free(stream->kept);
 	stream->early = NULL;
+	stream->kept = NULL;
 	fl_conn_unref(stream->conn);
 }
 
@@ -153,7 +158,7 @@ void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason)
 		fl_sock_reset(stream->app);
 		stream->app = NULL;
 	}
-	mesh_reset(stream);
+	mesh_reset(stream, reason);
 	release(stream);
 }
 
@@ -172,7 +177,7 @@ static void finish_if_flushed(struct fl_stream *stream)
 	release(stream);
 }
 
-static void set_half_open(struct fl_stream *stream, enum fl_stream_state state)
+void fl_stream_set_half_open(struct fl_stream *stream, enum fl_stream_state state)
 {
 	fl_stream_enter(stream, state);
 	fl_stream_keep(stream);
@@ -191,7 +196,7 @@ void fl_stream_note_success(struct fl_stream *stream)
 static void on_app_data(void *user, uint8_t *data, size_t len)
 {
 	struct fl_stream *stream = user;
-	int rc = mesh_write(stream, data, len);
+	int rc;
 
 	stream->active_ms = uv_now(loop_of(stream)->uv);
 	fl_stream_expect_answer(stream);
@@ -200,6 +205,10 @@ static void on_app_data(void *user, uint8_t *data, size_t len)
 	fl_count(&loop_of(stream)->counters.bytes_to_mesh[stream->conn->direction], len);
 	fl_count(&stream->conn->peer->bytes_to_mesh, len);
 	fl_count(&stream->conn->section->bytes_to_mesh, len);
+	rc = mesh_write(stream, data, len); /* it may start over, or end */
+	if (stream->state == FL_STREAM_CLOSED) {
+		return;
+	}
 	if (rc > 0) {
 		fl_sock_read_stop(stream->app);
 	} else if (rc < 0) {
@@ -213,7 +222,7 @@ static void on_app_eof(void *user)
 
 	fl_stream_expect_answer(stream); /* of the FIN */
 	if (stream->state == FL_STREAM_OPEN) {
-		set_half_open(stream, FL_STREAM_HALF_APP);
+		fl_stream_set_half_open(stream, FL_STREAM_HALF_APP);
 		stream->mesh->ops->shutdown(stream->mesh, false);
 		return;
 	}
@@ -274,7 +283,7 @@ static void on_mesh_eof(void *user)
 	struct fl_stream *stream = user;
 
 	if (stream->state == FL_STREAM_OPEN) {
-		set_half_open(stream, FL_STREAM_HALF_MESH);
+		fl_stream_set_half_open(stream, FL_STREAM_HALF_MESH);
 		fl_sock_shutdown(stream->app);
 		return;
 	}
@@ -324,7 +333,8 @@ const struct fl_mesh_events fl_stream_mesh_events = {.on_ready = fl_stream_mesh_
 						     .on_data = on_mesh_data,
 						     .on_eof = on_mesh_eof,
 						     .on_drain = on_mesh_drain,
-						     .on_closed = on_mesh_closed};
+						     .on_closed = on_mesh_closed,
+						     .on_not_opened = fl_stream_start_over};
 
 bool fl_stream_is_admitted(struct fl_stream *stream)
 {
@@ -454,7 +464,7 @@ void fl_stream_inbound(struct fl_mesh *mesh, struct fl_span early, const struct 
 					   .reason = FL_REASON_INTERNAL};
 
 		fl_access_ended(&access);
-		mesh->ops->reset(mesh);
+		mesh->ops->reset(mesh, FL_REASON_INTERNAL);
 		return;
 	}
 	stream->mesh = mesh;
@@ -496,7 +506,7 @@ void fl_stream_end(struct fl_stream *stream, const struct fl_ending *ending)
 		fl_sock_reset(stream->app);
 		stream->app = NULL;
 	}
-	mesh_reset(stream);
+	mesh_reset(stream, ending->reason);
 	release(stream);
 }
 

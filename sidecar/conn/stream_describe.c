@@ -44,6 +44,12 @@ void fl_stream_describe(const struct fl_stream *stream, struct fl_listed *ret)
 	fl_conn_describe(conn, state_word(stream), ret);
 	ret->security =
 		conn->security != FL_SECURITY_NONE ? fl_security_word(conn->security) : NULL;
+	if (has_mesh) {
+		struct fl_mesh_use use = stream->mesh->ops->use(stream->mesh);
+
+		ret->session = use.session;
+		ret->use = use.use;
+	}
 	ret->peer = has_mesh ? fl_listed_copy(ret, stream->mesh->ops->peer_id(stream->mesh)) : NULL;
 	ret->rule = is_inbound ? fl_listed_copy(ret, stream->verdict.rule) : NULL;
 	ret->to_app = stream->to_app;

@@ -4,12 +4,44 @@
  * Happy path: there is a slot (slots.h), the session is dialled, and when its peer is verified the relay begins. If there
  * is none, the stream waits for one.
  *
+ * If a session that was used before is parked (parking.h), it carries the connection at once, without dialling. If it turns
+ * out that it has not carried it, all of this begins again with a fresh session, once, with the bytes that the app has sent.
+ *
  * Failure: if the mesh side fails for any reason, the app sees a reset. A stream waits for a slot for connect_timeout, or
  * longer while other connections of its lane finish their handshakes. */
+#include <stdlib.h>
+
 #include "conn/access.h"
+#include "conn/parking.h"
 #include "conn/plaintext.h"
 #include "conn/session.h"
+#include "conn/session_internal.h"
 #include "conn/stream_internal.h"
+
+/* What the app had sent before the stream started over. */
+static void say_again(struct fl_stream *stream)
+{
+	struct fl_kept *kept = stream->kept;
+	size_t cap = stream->conn->loop->net.read_cap, at = 0;
+	int rc = 0;
+
+	stream->kept = NULL;
+	/* A write takes as much as a read gives; what has been written may be overwritten. */
+	while (kept != NULL && at < kept->len && rc >= 0) {
+		size_t n = kept->len - at < cap ? kept->len - at : cap;
+
+		at += n;
+		rc = stream->mesh->ops->write(stream->mesh, kept->room + FL_NET_HEADROOM + at - n,
+					      n, stream->ended_before && at == kept->len);
+	}
+	free(kept);
+	if (rc < 0) {
+		fl_stream_abort(stream, fl_reason_of_peer_error(rc));
+	} else if (stream->ended_before) {
+		fl_stream_set_half_open(stream, FL_STREAM_HALF_APP);
+		stream->mesh->ops->shutdown(stream->mesh, false);
+	}
+}
 
 /* The app is read only from now on: its early bytes wait in the kernel, bounded. Bytes that it has sent meanwhile go out in
  * one packet with the end of our handshake. */
@@ -22,9 +54,15 @@ void fl_stream_mesh_ready(void *user)
 		return;
 	}
 	fl_stream_start_relay(stream);
-	fl_sock_read_now(stream->app, loop->scratch.opened, loop->net.read_cap);
+	if (stream->again) {
+		say_again(stream);
+	} else {
+		fl_sock_read_now(stream->app, loop->scratch.opened, loop->net.read_cap);
+	}
 	if (stream->state == FL_STREAM_OPEN) {
 		fl_stream_read_both(stream);
+	} else if (stream->state == FL_STREAM_HALF_APP) {
+		stream->mesh->ops->read_start(stream->mesh);
 	}
 }
 
@@ -102,11 +140,43 @@ void fl_stream_outbound(struct fl_conn *conn, struct fl_sock *sock)
 	fl_stream_find_name(stream);
 }
 
+/* False: no session is parked. */
+static bool reuse(struct fl_stream *stream)
+{
+	struct fl_mesh *mesh = fl_parking_take(stream->conn, &fl_stream_mesh_events, stream);
+
+	if (mesh == NULL) {
+		return false;
+	}
+	fl_stream_enter(stream, FL_STREAM_DIAL_MESH);
+	stream->mesh = mesh;
+	fl_stream_mesh_ready(stream);
+	fl_framed_speak(fl_session_of(mesh));
+	return true;
+}
+
+void fl_stream_start_over(void *user, struct fl_kept *kept)
+{
+	struct fl_stream *stream = user;
+
+	stream->mesh = NULL;
+	stream->kept = kept;
+	stream->again = true;
+	stream->ended_before = stream->state == FL_STREAM_HALF_APP;
+	stream->conn->dial_until_ms = 0;
+	fl_deadline_drop(&stream->deadline);
+	fl_deadline_drop(&stream->unanswered);
+	fl_sock_read_stop(stream->app);
+	dial_when_there_is_room(stream);
+}
+
 void fl_stream_go_out(struct fl_stream *stream)
 {
 	switch (stream->conn->upstream->mode) {
 	case FL_OUTBOUND_MTLS:
-		dial_when_there_is_room(stream);
+		if (!reuse(stream)) {
+			dial_when_there_is_room(stream);
+		}
 		break;
 	case FL_OUTBOUND_PLAINTEXT:
 		dial(stream, fl_plaintext_dial);

@@ -25,6 +25,7 @@ struct fl_stream {
 	struct fl_conn *conn;    /* a reference */
 	struct fl_mesh *mesh;    /* owned; NULL until it is dialled, and after its end */
 	struct fl_sock *app;     /* NULL after its end */
+	struct fl_kept *kept;    /* owned; outbound: what starts over with it; NULL: nothing */
 	struct early *early;     /* owned; NULL: no early bytes, or already sent to the app */
 	struct fl_waiter waiter; /* WAITING */
 	struct fl_naming_waiter unnamed; /* NAMING */
@@ -41,6 +42,8 @@ struct fl_stream {
 	uint32_t logged_s;         /* its age when last logged as open; 0: never */
 	uint8_t state;             /* enum fl_stream_state */
 	bool succeeded;            /* the section's success has been noted (trouble.h) */
+	bool again;                /* it starts over, on a fresh session */
+	bool ended_before;         /* and its app had finished sending */
 	bool asks;                 /* the side that opened the connection has sent the last byte */
 };
 
@@ -53,6 +56,8 @@ extern const struct fl_sock_events fl_stream_app_events;
 /* NULL: no memory. */
 struct fl_stream *fl_stream_new(struct fl_conn *conn, enum fl_stream_state state);
 void fl_stream_enter(struct fl_stream *stream, enum fl_stream_state next);
+/* One side has finished. */
+void fl_stream_set_half_open(struct fl_stream *stream, enum fl_stream_state state);
 /* Ends both sides with a reset. */
 void fl_stream_abort(struct fl_stream *stream, enum fl_reason reason);
 /* Its mesh side is ready: is it still admitted (fl_loop_hooks.admit_stream)? False: it has been ended. */
@@ -74,6 +79,8 @@ void fl_stream_keep(struct fl_stream *stream);
 
 /* stream_dial.c: outbound: the upstream is known. */
 void fl_stream_go_out(struct fl_stream *stream);
+/* stream_dial.c: a session that was used before has not carried it (mesh.h). user: the stream. */
+void fl_stream_start_over(void *user, struct fl_kept *kept);
 /* stream_dial.c: the outbound mesh side is ready. user: the stream. */
 void fl_stream_mesh_ready(void *user);
 

@@ -96,3 +96,14 @@ void fl_port_counts_add(struct fl_port_counts *sum, const struct fl_port_counts 
 	}
 	sum->others += __atomic_load_n(&counts->others, __ATOMIC_RELAXED);
 }
+
+const char *fl_session_end_word(enum fl_session_end end)
+{
+	static const char *const words[] = {
+#define WORD(id, word) [FL_SESSION_END_##id] = (word),
+		FL_SESSION_ENDS_ALL(WORD)
+#undef WORD
+	};
+
+	return words[end];
+}

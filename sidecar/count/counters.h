@@ -46,6 +46,29 @@ const char *fl_security_word(enum fl_security security); /* "none", "mtls", "pla
 	X(handshakes_resumed, "fairlead_handshakes_resumed_total",                                 \
 	  "TLS handshakes that resumed an earlier session; fairlead_handshakes_total counts them as ok.")
 
+/* Why sessions that carry connections one after another end (conn/framed.h): id, word. They are labels of a metric. */
+#define FL_SESSION_ENDS_ALL(X)                                                                     \
+	X(USE, "use")                 /* a connection did not end orderly */                       \
+	X(SPENT, "spent")             /* enough uses, old enough, or no more so many needed */     \
+	X(IDLE, "idle")               /* no use for a minute */                                    \
+	X(LIMIT, "limit")             /* too many are idle */                                      \
+	X(RETIRED, "retired")         /* the server wants no further use */                        \
+	X(PEER, "peer")               /* the peer has closed it */                                 \
+	X(LOST, "lost")               /* the connection broke while it was idle */                 \
+	X(CREDENTIALS, "credentials") /* our certificate, the trust or [tls] has changed */        \
+	X(JUDGED, "judged")           /* the peer would not be admitted any more */                \
+	X(NOT_OPENED, "not_opened")   /* an OPEN came too late */                                  \
+	X(DRAIN, "drain")             /* the sidecar stops */                                      \
+	X(BROKEN, "broken")           /* a frame that was not legal */
+
+enum fl_session_end {
+#define FL_SESSION_END_ENUM(id, word) FL_SESSION_END_##id,
+	FL_SESSION_ENDS_ALL(FL_SESSION_END_ENUM)
+#undef FL_SESSION_END_ENUM
+		FL_SESSION_ENDS,
+};
+const char *fl_session_end_word(enum fl_session_end end);
+
 #define FL_COUNTER_MEMBER(member, name, help) uint64_t member;
 #define FL_DIRECTION_COUNTER_MEMBER(member, name, help) uint64_t member[FL_DIRECTIONS];
 
@@ -67,6 +90,10 @@ struct fl_counters {
 	uint64_t handshake_buckets[FL_DIRECTIONS]
 				  [FL_HANDSHAKE_BUCKETS]; /* completed handshakes by duration */
 	uint64_t handshake_us[FL_DIRECTIONS];             /* sum */
+	/* Sessions that carry connections one after another, and how many connections: first ones of their session, and
+	 * further ones. */
+	uint64_t sessions_begun[FL_DIRECTIONS], sessions_ended[FL_DIRECTIONS][FL_SESSION_ENDS];
+	uint64_t session_uses_cold[FL_DIRECTIONS], session_uses_reused[FL_DIRECTIONS];
 	/* Connections that a new judgement would close, and that stay open. */
 	uint64_t judged_kept[FL_LOSSES]; /* [rotation] keeps them */
 	uint64_t judged_audited;         /* [policy] or a rule in audit mode does */

@@ -39,6 +39,7 @@
 	X(TLS_PARAMETERS, "tls_parameters", REFUSED,                                                                      \
 	  "no cipher, group or signature algorithm in common with the peer")                                              \
 	X(TLS_PROTOCOL, "tls_protocol", ENDED, "a broken, tampered or unexpected TLS message")                            \
+	X(FRAME, "frame", ENDED, "the peer sent a frame (fairlead/2) that is broken, or not due")                         \
 	X(PEER_ALERT, "peer_alert", ENDED, "the peer refused us with a TLS alert")                                        \
 	X(CERTIFICATE, "certificate_refused", REFUSED, "the peer's certificate breaks a rule")                            \
 	X(NOT_MUTUAL, "not_mutual", REFUSED,                                                                              \

@@ -149,6 +149,29 @@ bool fl_generation_may_resume(const struct fl_generation *a, const struct fl_gen
 	return fl_generation_same_trust(a, b) && same_chain(a, b);
 }
 
+static bool same_words(const char *const *a, size_t a_count, const char *const *b, size_t b_count)
+{
+	bool same = a_count == b_count;
+
+	for (size_t i = 0; same && i < a_count; i++) {
+		same = strcmp(a[i], b[i]) == 0;
+	}
+	return same;
+}
+
+bool fl_generation_may_reuse(const struct fl_generation *a, const struct fl_generation *b)
+{
+	const struct fl_conf *old = a->conf, *new = b->conf;
+
+	return memcmp(a->anchors, b->anchors, sizeof(a->anchors)) == 0 &&
+	       memcmp(a->own, b->own, sizeof(a->own)) == 0 &&
+	       old->tls.reuse ==
+		       new->tls.reuse &&same_words(old->tls.group_names, old->tls.group_count,
+						   new->tls.group_names, new->tls.group_count) &&
+	       same_words(old->tls.cipher_names, old->tls.cipher_count, new->tls.cipher_names,
+			  new->tls.cipher_count);
+}
+
 /* Changes of rules and settings do not affect it. */
 static void judge_rollover(struct fl_generation *generation, const struct fl_generation *current)
 {
@@ -199,7 +222,8 @@ struct fl_tls_options fl_generation_tls_options(const struct fl_generation *gene
 				       .cipher_count = conf->tls.cipher_count,
 				       .ticket_keys = generation->ticket_keys,
 				       .peers = generation->peers,
-				       .epoch = generation->epoch};
+				       .epoch = generation->epoch,
+				       .framed = conf->tls.reuse};
 }
 
 /* The agent has tried it too, but we do not rely on the sender. */

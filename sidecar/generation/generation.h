@@ -62,6 +62,10 @@ bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_gen
  * seeing the old one. Thread: any. */
 bool fl_generation_may_resume(const struct fl_generation *a, const struct fl_generation *b);
 
+/* May a session of a carry further connections under b? Only if bundles, CRLs, our own certificate and
+ * the settings of TLS are the same; each connection is judged under b anyway. Thread: any. */
+bool fl_generation_may_reuse(const struct fl_generation *a, const struct fl_generation *b);
+
 /* Returns the options for its TLS contexts; they borrow from the generation. */
 struct fl_tls_options fl_generation_tls_options(const struct fl_generation *generation);
 

@@ -26,6 +26,10 @@ void fl_listed_put(struct fl_json *json, const struct fl_listed *item, uint64_t 
 	fl_json_str(json, "peer", item->peer);
 	fl_json_str(json, "own", item->own);
 	fl_json_u64(json, "generation", item->generation);
+	if (item->session != 0) {
+		fl_json_u64(json, "session", item->session);
+		fl_json_u64(json, "use", item->use);
+	}
 	fl_json_str(json, "rule", item->rule);
 	fl_json_u64(json, "age_seconds",
 		    now_ns > item->started_ns ? (now_ns - item->started_ns) / NS_PER_S : 0);

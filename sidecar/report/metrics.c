@@ -282,6 +282,42 @@ static void put_handshakes(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+static void put_sessions(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char open[] = "fairlead_sessions_open", uses[] = "fairlead_session_uses_total",
+			  ends[] = "fairlead_session_ends_total";
+
+	fl_metric_family(text, open, "gauge",
+			 "TLS sessions that carry connections one after another, by whether they "
+			 "carry one now.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		fl_metric_series(text, open, "direction", fl_direction_word(d), "state", "busy",
+				 fl_report_busy_sessions(s, d));
+		fl_metric_series(text, open, "direction", fl_direction_word(d), "state", "idle",
+				 s->idle_sessions[d]);
+	}
+	fl_metric_family(
+		text, uses, "counter",
+		"Connections that such sessions have carried: the first one of its session "
+		"(cold), or a further one (reused).");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		fl_metric_series(text, uses, "direction", fl_direction_word(d), "kind", "cold",
+				 s->counters.session_uses_cold[d]);
+		fl_metric_series(text, uses, "direction", fl_direction_word(d), "kind", "reused",
+				 s->counters.session_uses_reused[d]);
+	}
+	fl_metric_family(text, ends, "counter", "Such sessions that have ended, by reason.");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		for (unsigned i = 0; i < FL_SESSION_ENDS; i++) {
+			if (s->counters.sessions_ended[d][i] > 0) {
+				fl_metric_series(text, ends, "direction", fl_direction_word(d),
+						 "reason", fl_session_end_word(i),
+						 s->counters.sessions_ended[d][i]);
+			}
+		}
+	}
+}
+
 /* A port has a series from its first time-out on. */
 static void put_detect_timeouts(struct fl_text *text, const struct fl_snapshot *s)
 {
@@ -461,6 +497,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_plaintext(ret, snapshot);
 	put_dns(ret, snapshot);
 	put_handshakes(ret, snapshot);
+	put_sessions(ret, snapshot);
 	put_duration(ret, snapshot);
 	put_detect_timeouts(ret, snapshot);
 	put_decisions(ret, snapshot);

@@ -112,3 +112,17 @@ void fl_report_losses(struct fl_json *json, const char *name, const uint64_t cou
 	}
 	fl_json_end(json);
 }
+
+uint64_t fl_report_busy_sessions(const struct fl_snapshot *snapshot, enum fl_direction direction)
+{
+	const struct fl_counters *counters = &snapshot->counters;
+	uint64_t gone = snapshot->idle_sessions[direction];
+
+	for (unsigned i = 0; i < FL_SESSION_ENDS; i++) {
+		gone += counters->sessions_ended[direction][i];
+	}
+	/* Workers count while we read. */
+	return counters->sessions_begun[direction] > gone
+		       ? counters->sessions_begun[direction] - gone
+		       : 0;
+}

@@ -151,6 +151,7 @@ struct fl_snapshot {
 	size_t section_count;
 	struct fl_resolution *resolutions; /* owned: what the sections point to */
 	uint64_t open[FL_DIRECTIONS];
+	uint64_t idle_sessions[FL_DIRECTIONS]; /* those without a connection now */
 	/* the table that peers came from; NULL: there are no peers */
 	struct fl_peer_counts *peers_of;
 	struct fl_peer_sum *peers; /* owned */
@@ -190,6 +191,9 @@ void fl_report_losses(struct fl_json *json, const char *name, const uint64_t cou
 
 /* Returns the later of the two; NULL: there was none. */
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);
+
+/* How many sessions that carry connections one after another carry one now. */
+uint64_t fl_report_busy_sessions(const struct fl_snapshot *snapshot, enum fl_direction direction);
 
 /* Writes the warning with that number, counted from 0, into buf. False: there are no more. */
 #define FL_WARNING_TEXT 512

@@ -230,6 +230,16 @@ static void put_traffic(struct fl_json *json, const struct fl_snapshot *s)
 		fl_json_end(json);
 	}
 	fl_json_end(json);
+	fl_json_object(json, "sessions");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		fl_json_object(json, fl_direction_word(d));
+		fl_json_u64(json, "busy", fl_report_busy_sessions(s, d));
+		fl_json_u64(json, "idle", s->idle_sessions[d]);
+		fl_json_u64(json, "cold", c->session_uses_cold[d]);
+		fl_json_u64(json, "reused", c->session_uses_reused[d]);
+		fl_json_end(json);
+	}
+	fl_json_end(json);
 	fl_json_object(json, "bytes");
 	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 		fl_json_object(json, fl_direction_word(d));

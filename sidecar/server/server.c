@@ -166,11 +166,22 @@ static unsigned open_connections(const struct fl_server *server)
 	return open;
 }
 
+/* Sessions without a connection have to end in order, or a peer could lose one that it opens just now. */
+static bool all_empty(const struct fl_server *server)
+{
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		if (!fl_worker_is_empty(server->workers[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static void stop_if_idle(void *user)
 {
 	struct fl_server *server = user;
 
-	if (server->phase == DRAINING && open_connections(server) == 0) {
+	if (server->phase == DRAINING && all_empty(server)) {
 		fl_log_msg(server->log, FL_LOG_INFO, "drained");
 		stop(server);
 	}

@@ -257,6 +257,7 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		ret->log_lines_lost += fl_log_lost(&worker->loop.log);
 		for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
 			ret->open[d] += fl_worker_open(worker, d);
+			ret->idle_sessions[d] += fl_worker_idle_sessions(worker, d);
 		}
 	}
 	ret->peers_size = fl_peer_counts_size(server->peer_counts);

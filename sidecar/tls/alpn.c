@@ -3,13 +3,14 @@
 
 #include "base/alpn.h"
 
-/* Both sides name our protocol; a server continues without it if the client does not offer it. */
-int fl_tls_alpn_init(WOLFSSL *wolf)
+/* Both sides name our protocols; a server continues without one if the client offers none of them. */
+int fl_tls_alpn_init(WOLFSSL *wolf, bool framed)
 {
-	char name[] = FL_ALPN;
+	char raw[] = FL_ALPN, both[] = FL_ALPN_FRAMED "," FL_ALPN;
+	char *names = framed ? both : raw;
 
-	return wolfSSL_UseALPN(wolf, name, sizeof(name) - 1, WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) ==
-			       WOLFSSL_SUCCESS
+	return wolfSSL_UseALPN(wolf, names, (unsigned)strlen(names),
+			       WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) == WOLFSSL_SUCCESS
 		       ? 0
 		       : FL_ERR_NOMEM;
 }
@@ -29,11 +30,16 @@ int fl_tls_set_alpn(struct fl_tls *tls, const char *names)
 	return 0;
 }
 
-bool fl_tls_alpn_chosen(const struct fl_tls *tls)
+enum fl_tls_protocol fl_tls_alpn_chosen(const struct fl_tls *tls)
 {
 	char *name = NULL;
 	unsigned short len = 0;
 
-	return wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) == WOLFSSL_SUCCESS &&
-	       len == sizeof(FL_ALPN) - 1 && memcmp(name, FL_ALPN, len) == 0;
+	if (wolfSSL_ALPN_GetProtocol(tls->wolf, &name, &len) != WOLFSSL_SUCCESS ||
+	    len != sizeof(FL_ALPN) - 1) {
+		return FL_TLS_PROTOCOL_OTHER;
+	}
+	return memcmp(name, FL_ALPN_FRAMED, len) == 0 ? FL_TLS_PROTOCOL_FRAMED
+	       : memcmp(name, FL_ALPN, len) == 0      ? FL_TLS_PROTOCOL_RAW
+						      : FL_TLS_PROTOCOL_OTHER;
 }

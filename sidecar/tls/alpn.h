@@ -4,10 +4,10 @@
 /* alpn - negotiation of the application protocol (RFC 7301); private to sidecar/tls. */
 #include "tls/tls_internal.h"
 
-/* Makes a new connection offer our protocol (client) or accept it (server). Errors:
- * FL_ERR_NOMEM. */
-int fl_tls_alpn_init(WOLFSSL *wolf) FL_MUST_USE;
-/* Has this handshake negotiated our protocol? */
-bool fl_tls_alpn_chosen(const struct fl_tls *tls);
+/* Makes a new connection offer our protocols (client) or accept them (server). framed: also the framed
+ * one, which is preferred. Errors: FL_ERR_NOMEM. */
+int fl_tls_alpn_init(WOLFSSL *wolf, bool framed) FL_MUST_USE;
+/* Which protocol has this handshake negotiated? */
+enum fl_tls_protocol fl_tls_alpn_chosen(const struct fl_tls *tls);
 
 #endif

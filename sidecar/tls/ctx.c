@@ -232,6 +232,7 @@ int fl_tls_ctx_new(const struct fl_credentials *credentials, const struct fl_tls
 	ctx->role = role;
 	ctx->now = seconds_now;
 	ctx->epoch = options->epoch;
+	ctx->framed = options->framed;
 	ctx->wolf = wolfSSL_CTX_new(role == FL_TLS_CLIENT ? wolfTLSv1_3_client_method()
 							  : wolfTLSv1_3_server_method());
 	if (ctx->wolf == NULL) {

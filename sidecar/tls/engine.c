@@ -83,7 +83,7 @@ int fl_tls_new(struct fl_tls_ctx *ctx, fl_tls_expect_cb expect, void *expect_use
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
 	tls->wolf = wolfSSL_new(ctx->wolf);
-	if (tls->wolf == NULL || fl_tls_alpn_init(tls->wolf) != 0) {
+	if (tls->wolf == NULL || fl_tls_alpn_init(tls->wolf, ctx->framed) != 0) {
 		wolfSSL_free(tls->wolf);
 		fl_tls_release(tls);
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
@@ -144,7 +144,7 @@ static enum fl_tls_step establish(struct fl_tls *tls)
 	if (!fl_tls_settle_claim(tls) || tls->peer == NULL || tls->failure != NULL) {
 		return fail(tls, NO_PEER_VERIFY);
 	}
-	tls->alpn = fl_tls_alpn_chosen(tls);
+	tls->protocol = fl_tls_alpn_chosen(tls);
 	tls->mutual = tls->ctx->role == FL_TLS_SERVER || tls->mutual ||
 		      fl_wolf_was_asked_for_certificate(tls->wolf);
 	tls->state = FL_TLS_STATE_OPEN;
@@ -329,7 +329,7 @@ bool fl_tls_is_mutual(const struct fl_tls *tls)
 	return tls->mutual;
 }
 
-bool fl_tls_alpn_is_ours(const struct fl_tls *tls)
+enum fl_tls_protocol fl_tls_protocol(const struct fl_tls *tls)
 {
-	return tls->alpn;
+	return (enum fl_tls_protocol)tls->protocol;
 }

@@ -283,7 +283,7 @@ static int admit(struct fl_tls *tls, const uint8_t *name, const uint8_t *iv, uin
 void fl_tls_spare_ticket(struct fl_tls *tls)
 {
 	if (tls->claim != NULL && tls->claim->keeps && fl_wolf_resumes(tls->wolf) &&
-	    fl_tls_alpn_chosen(tls)) {
+	    fl_tls_alpn_chosen(tls) != FL_TLS_PROTOCOL_OTHER) {
 		(void)wolfSSL_no_ticket_TLSv13(tls->wolf);
 	}
 }

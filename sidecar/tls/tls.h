@@ -57,6 +57,7 @@ struct fl_tls_options {
 	 * so judge a chain alike; each chain is then judged once. Below 2^56; 0: no verdict is
 	 * remembered. */
 	uint64_t epoch;
+	bool framed; /* FL_ALPN_FRAMED besides FL_ALPN (base/alpn.h), and preferred */
 };
 
 /* The table of peers' chains. Each chain is stored once, no matter how many connections it has. A
@@ -240,7 +241,13 @@ const char *fl_tls_proven_id(const struct fl_tls *tls);
 bool fl_tls_resumed(const struct fl_tls *tls);
 const char *fl_tls_group(const struct fl_tls *tls);  /* "X25519MLKEM768" */
 const char *fl_tls_cipher(const struct fl_tls *tls); /* "TLS_AES_128_GCM_SHA256" */
-bool fl_tls_alpn_is_ours(const struct fl_tls *tls);  /* FL_ALPN was negotiated */
+/* The application protocol of an established connection. */
+enum fl_tls_protocol {
+	FL_TLS_PROTOCOL_OTHER,  /* none, or none of ours */
+	FL_TLS_PROTOCOL_RAW,    /* FL_ALPN */
+	FL_TLS_PROTOCOL_FRAMED, /* FL_ALPN_FRAMED */
+};
+enum fl_tls_protocol fl_tls_protocol(const struct fl_tls *tls);
 /* Once established. Of a client: has the server asked for our certificate, now or when the session was a new one? Of a
  * server: true. */
 bool fl_tls_is_mutual(const struct fl_tls *tls);

@@ -15,6 +15,7 @@ struct fl_tls_ctx {
 	const struct fl_credentials *credentials; /* borrowed: trust domain names, CRLs */
 	uint16_t shares[4]; /* client: groups whose key share goes into the first hello */
 	size_t share_count;
+	bool framed;                            /* it offers or accepts the framed protocol */
 	size_t engines;                         /* alive */
 	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: no tickets */
 	struct fl_tls_peers *peers;             /* a reference */
@@ -74,10 +75,10 @@ struct fl_tls {
 	struct fl_tls_claim *claim; /* owned; during the handshake */
 	const struct fl_tls_failure *failure; /* owned unless it is the static one; NULL: none */
 	enum fl_tls_state state : 8;
+	uint8_t protocol; /* enum fl_tls_protocol */
 	bool started : 1; /* the client's key shares are made */
 	bool closed : 1;  /* close_notify has gone out */
 	bool muted : 1;   /* our alert has gone out, nothing may follow */
-	bool alpn : 1;
 	bool heard : 1;   /* the peer's first byte has been seen */
 	bool not_tls : 1; /* and it begins no TLS record */
 	bool resumed : 1;

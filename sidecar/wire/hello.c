@@ -47,8 +47,9 @@ static const uint8_t width[] = {
 	[ALPN_NAME] = 0,
 };
 
-static const char ours[] = FL_ALPN;
+static const char ours[] = FL_ALPN, framed[] = FL_ALPN_FRAMED;
 #define OURS_LEN (sizeof(ours) - 1)
+_Static_assert(sizeof(ours) == sizeof(framed), "they differ in their last byte only");
 
 static void decide(struct fl_hello *hello, enum fl_hello_verdict verdict)
 {
@@ -226,7 +227,10 @@ static void take(struct fl_hello *hello, const uint8_t *data, size_t len)
 			hello->number = hello->number << 8 | data[i];
 		}
 	} else if (hello->step == ALPN_NAME && hello->name_fits) {
-		hello->name_fits = memcmp(ours + OURS_LEN - hello->field_left, data, len) == 0;
+		size_t at = OURS_LEN - hello->field_left;
+
+		hello->name_fits =
+			memcmp(ours + at, data, len) == 0 || memcmp(framed + at, data, len) == 0;
 	}
 	hello->field_left = (uint16_t)(hello->field_left - len);
 	hello->message_left -= (uint32_t)len;

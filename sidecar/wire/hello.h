@@ -19,10 +19,10 @@ enum fl_hello_verdict {
 	FL_HELLO_NEED_MORE,
 	/* The first two bytes are not those of a TLS handshake record: plaintext, or a hello of SSL 2, or an alert. */
 	FL_HELLO_NOT_TLS,
-	/* TLS, or bytes that begin like it, but not for us: a whole ClientHello that does not offer FL_ALPN, one that
+	/* TLS, or bytes that begin like it, but not for us: a whole ClientHello that offers no name of base/alpn.h, one that
 	 * breaks a rule of its format, one that is longer than FL_HELLO_MAX, or another message. */
 	FL_HELLO_TLS_OTHER,
-	FL_HELLO_TLS_OURS, /* a whole and well-formed ClientHello that offers FL_ALPN */
+	FL_HELLO_TLS_OURS, /* a whole and well-formed ClientHello that offers a name of base/alpn.h */
 };
 
 /* Plain storage, owns nothing; its fields are hello.c's. */
@@ -37,7 +37,7 @@ struct fl_hello {
 	uint8_t step;          /* enum step of hello.c: the current field */
 	uint8_t verdict;       /* enum fl_hello_verdict */
 	bool had_alpn;         /* the extension has come */
-	bool name_fits;        /* the name so far is the beginning of ours */
+	bool name_fits;        /* the name so far is the beginning of one of ours */
 	bool offers;           /* ours was among the names */
 };
 

@@ -18,6 +18,7 @@ struct fl_budget {
 	unsigned handshakes;  /* in each direction */
 	unsigned connections; /* admitted; outbound ones from the start */
 	unsigned farewells;   /* closed, and lingering */
+	unsigned sessions;    /* without a connection, in each direction (conn/parking.h) */
 };
 
 /* Returns the maxima of one of worker_count workers. descriptors: RLIMIT_NOFILE. listeners: of each worker. */

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "conn/connections.h"
+#include "conn/parking.h"
 #include "tls/tls.h"
 #include "worker/budget.h"
 
@@ -33,7 +34,8 @@ void fl_worker_apply_limits(struct fl_worker *worker, const struct fl_conf *conf
 	struct fl_loop_maxima maxima = {.strangers = budget.strangers,
 					.handshakes = budget.handshakes,
 					.connections = budget.connections,
-					.farewells = budget.farewells};
+					.farewells = budget.farewells,
+					.sessions = budget.sessions};
 
 	fl_loop_set_limits(&worker->loop, conf, &maxima);
 	if (!worker->log_level_is_set) {
@@ -88,7 +90,7 @@ static struct fl_own_port *own_ports_of(const struct fl_conf *conf,
 
 static void report_if_idle(struct fl_worker *worker)
 {
-	if (worker->draining && fl_loop_open_connections(&worker->loop) == 0) {
+	if (worker->draining && fl_loop_is_empty(&worker->loop)) {
 		fl_worker_report_idle(worker);
 	}
 }
@@ -147,6 +149,7 @@ struct fl_worker *fl_worker_new(const struct fl_worker_options *options)
 			  [FL_OUTBOUND] = lanes_of(&options->listeners, FL_OUTBOUND)},
 		.peers = options->peers,
 		.number = options->number,
+		.workers = options->worker_count,
 		.callers_max = FL_CALLERS_MAX / options->worker_count + 1,
 		.conntrack = options->conntrack,
 	};
@@ -176,6 +179,16 @@ unsigned fl_worker_open_connections(const struct fl_worker *worker)
 	return fl_loop_open_connections(&worker->loop);
 }
 
+bool fl_worker_is_empty(const struct fl_worker *worker)
+{
+	return fl_loop_is_empty(&worker->loop);
+}
+
+unsigned fl_worker_idle_sessions(const struct fl_worker *worker, enum fl_direction direction)
+{
+	return fl_loop_idle_sessions(&worker->loop, direction);
+}
+
 enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number)
 {
 	return fl_listeners_state(&worker->listeners, number);
@@ -198,6 +211,7 @@ void fl_worker_drain(struct fl_worker *worker)
 {
 	worker->draining = true;
 	fl_listeners_close(&worker->listeners);
+	fl_parking_drain(&worker->loop);
 	report_if_idle(worker);
 }
 

@@ -101,6 +101,10 @@ void fl_worker_free(struct fl_worker *worker);
 unsigned fl_worker_open(const struct fl_worker *worker, enum fl_direction direction);
 /* Both directions. */
 unsigned fl_worker_open_connections(const struct fl_worker *worker);
+/* Is nothing open, not even a session without a connection? */
+bool fl_worker_is_empty(const struct fl_worker *worker);
+/* Returns how many sessions have no connection now. */
+unsigned fl_worker_idle_sessions(const struct fl_worker *worker, enum fl_direction direction);
 /* Are its listeners open under a generation? */
 bool fl_worker_serving(const struct fl_worker *worker);
 /* number: of the listener, in the order of options.listeners. */

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "conn/connections.h"
+#include "conn/parking.h"
 #include "worker/worker_internal.h"
 
 /* --- a share of a new generation ----------------------------------------------------------------- */
@@ -20,7 +21,9 @@ struct share_mail {
 
 static void take_share(struct fl_worker *worker, struct fl_share *share)
 {
-	bool first = worker->loop.share == NULL;
+	const struct fl_share *last = worker->loop.share;
+	bool first = last == NULL;
+	bool may_reuse = first || fl_generation_may_reuse(last->generation, share->generation);
 	bool may_resume = fl_loop_take_share(&worker->loop, share);
 
 	fl_worker_apply_limits(worker, share->generation->conf);
@@ -31,6 +34,9 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 		if (!may_resume) {
 			fl_resume_flush(&endpoint->resume);
 		}
+	}
+	if (!may_reuse) {
+		fl_parking_flush(&worker->loop);
 	}
 	fl_review_take_share(&worker->review);
 	if (first && !worker->draining) {

@@ -211,7 +211,7 @@ Test(handshake, server_that_refuses_our_protocol_is_asked_without_it)
 		}
 		heart_speak_tls(&heart, &call.mesh, FL_TLS_SERVER, "p256");
 		expect_open(&call);
-		cr_expect_not(fl_tls_alpn_is_ours(call.mesh.tls));
+		cr_expect_eq(fl_tls_protocol(call.mesh.tls), FL_TLS_PROTOCOL_OTHER);
 		end(&call);
 	}
 }

@@ -22,8 +22,8 @@ static const char *const stream_rules[] = {
 	"waiting > dial_mesh closed",
 	"dial_mesh > open closed",
 	"dial_app > open closed",
-	"open > half_app half_mesh closed",
-	"half_app > finished closed",
+	"open > half_app half_mesh waiting dial_mesh closed",
+	"half_app > finished waiting dial_mesh closed",
 	"half_mesh > finished closed",
 	"finished > closed",
 	"closed >",
@@ -31,7 +31,8 @@ static const char *const stream_rules[] = {
 static const char *const session_rules[] = {
 	"dialing > handshake closed",
 	"handshake > ready dialing closed",
-	"ready > closed",
+	"ready > idle closed",
+	"idle > ready closed",
 	"closed >",
 };
 static const char *const stranger_rules[] = {

@@ -51,7 +51,7 @@ def test_dead_upstream_does_not_delay_another(lab, app, kind):
     with dead_upstream(app, kind) as (port, accepted):
         outbound = lab.workload(lab.client, {
             'upstream dead': upstream(lab, dead, f'127.0.0.1:{port}'),
-            'upstream good': upstream(lab, good, f'127.0.0.1:{behind.port}'),
+            'upstream good': upstream(lab, good, f'127.0.0.1:{behind.port}'), 'tls': {'reuse': 'off'},
             'limits': {'handshakes': 4, 'connect_timeout': LONG, 'handshake_timeout': LONG}})
         before = outbound.sidecar.fds()
         stuck = [connect(dead) for _ in range(20)]

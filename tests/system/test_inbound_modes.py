@@ -60,7 +60,7 @@ def test_permissive(lab, app):
     assert 'peer' not in line and line['source'].startswith('127.0.0.1:')
     assert (line['bytes_to_app'], line['bytes_to_mesh']) == (5, 4)
 
-    for alpn in [], ['h2'], ['fairlead/2']:
+    for alpn in [], ['h2'], ['fairlead/3']:
         tls_ask(inbound.port, lab.client, alpn)
         hello = seen.pop()
         assert hello[:3] == b'\x16\x03\x01' and len(hello) == 5 + int.from_bytes(hello[3:5], 'big')
@@ -183,7 +183,7 @@ def in_pieces(to, size):
 def test_hello_in_pieces(lab, app, size):
     """A hybrid ClientHello in 1500 segments is still recognized as ours. No byte of it is lost or read twice."""
     inbound = lab.inbound(app().port, plaintext('permissive'))
-    outbound = lab.outbound(app(in_pieces(inbound.port, size)).port)
+    outbound = lab.outbound(app(in_pieces(inbound.port, size)).port, {'tls': {'reuse': 'off'}})
     for _ in range(3):
         assert ask(outbound.port, b'x' * 5000) == b'x' * 5000
     lines = wait_until(lambda: len(found := inbound.sidecar.lines(reason='done')) == 3 and found, 'they are logged')

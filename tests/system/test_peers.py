@@ -108,7 +108,8 @@ def test_bytes_of_an_open_connection(lab, app):
 def test_resumed_and_rotated_it_is_the_same_peer(lab, app):
     sections, volume = mounted(lab, 'front')
     volume.write(secret(lab.client, lab.root))
-    pair = lab.pair(app().port, outbound=sections, common={'sidecar': {'workers': 2}})
+    pair = lab.pair(app().port, outbound=sections,
+                    common={'sidecar': {'workers': 2}, 'tls': {'reuse': 'off'}})
     for _ in range(4):
         ping(pair.port)
     assert pair.inbound.metric('fairlead_handshakes_resumed_total', direction='inbound') > 0

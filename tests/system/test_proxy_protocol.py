@@ -45,7 +45,8 @@ def test_proxy_protocol(lab, app, host):
         labs.echo(sock)
     inbound = lab.inbound(app(handler).port, plaintext('permissive', service={'proxy_protocol': 'v2'}),
                           host=f'[{host}]' if ':' in host else host)
-    outbound = lab.outbound(f'[{host}]:{inbound.port}' if ':' in host else f'{host}:{inbound.port}')
+    outbound = lab.outbound(f'[{host}]:{inbound.port}' if ':' in host else f'{host}:{inbound.port}',
+                            {'tls': {'reuse': 'off'}})
     for resumed in False, True:
         assert ask(outbound.port, b'abc') == b'abc'
         source, destination, found = headers.pop()

@@ -11,18 +11,21 @@ from lab import connect, outcome, wait_until
 from pki import CA
 from volume import mounted, secret
 
+FRESH = {'tls': {'reuse': 'off'}}  # a session for each connection
 ID = f'spiffe://{labs.TD}/ns/test/sa/'
 
 
 # --- helpers --------------------------------------------------------------------------------------
 
 def mounted_pair(lab, app, **common):
-    """Returns a pair that runs from volumes: .front is that of the client's sidecar, .back that of the server's."""
+    """Returns a pair that runs from volumes: .front is that of the client's sidecar, .back that of the server's. Each
+    connection has a handshake."""
     back_sections, back = mounted(lab, 'back')
     front_sections, front = mounted(lab, 'front')
     back.write(secret(lab.server, lab.root))
     front.write(secret(lab.client, lab.root))
-    made = lab.pair(app().port, inbound=back_sections, outbound=front_sections, common=common)
+    made = lab.pair(app().port, inbound=back_sections, outbound=front_sections,
+                    common=labs.merge(FRESH, common))
     made.back, made.front = back, front
     return made
 
@@ -93,7 +96,7 @@ def test_resumed_both_ways_and_counted(pair):
 
 def test_off__every_handshake_is_a_full_one(lab, app):
     for side in ('inbound', 'outbound'):
-        made = lab.pair(app().port, **{side: {'tls': {'tickets': 'off'}}})
+        made = lab.pair(app().port, **{side: {'tls': {'tickets': 'off'}}}, common=FRESH)
         assert [resumes(made) for _ in range(3)] == [False] * 3
 
 

@@ -25,8 +25,8 @@ Test(handshake, default__both_established)
 	cr_assert_str_eq(fl_tls_group(pair.server.tls), "X25519MLKEM768");
 	cr_assert_str_eq(fl_tls_cipher(pair.client.tls), "TLS_AES_128_GCM_SHA256");
 	cr_assert_str_eq(fl_tls_cipher(pair.server.tls), "TLS_AES_128_GCM_SHA256");
-	cr_assert(fl_tls_alpn_is_ours(pair.client.tls));
-	cr_assert(fl_tls_alpn_is_ours(pair.server.tls));
+	cr_assert_eq(fl_tls_protocol(pair.client.tls), FL_TLS_PROTOCOL_RAW);
+	cr_assert_eq(fl_tls_protocol(pair.server.tls), FL_TLS_PROTOCOL_RAW);
 	cr_assert_eq(fl_tls_failure(pair.client.tls)->cause, FL_TLS_CAUSE_NONE);
 	pair_close(&pair);
 }
@@ -257,8 +257,8 @@ Test(handshake, client_without_alpn__served)
 	fl_wolf_forget_alpn(pair.client.tls->wolf);
 	pair_handshake(&pair);
 	ASSERT_UP(&pair);
-	cr_assert_not(fl_tls_alpn_is_ours(pair.client.tls));
-	cr_assert_not(fl_tls_alpn_is_ours(pair.server.tls));
+	cr_assert_eq(fl_tls_protocol(pair.client.tls), FL_TLS_PROTOCOL_OTHER);
+	cr_assert_eq(fl_tls_protocol(pair.server.tls), FL_TLS_PROTOCOL_OTHER);
 	pair_close(&pair);
 }
 
@@ -273,7 +273,7 @@ Test(handshake, client_with_other_alpn__served)
 		     WOLFSSL_SUCCESS);
 	pair_handshake(&pair);
 	ASSERT_UP(&pair);
-	cr_assert_not(fl_tls_alpn_is_ours(pair.server.tls));
+	cr_assert_eq(fl_tls_protocol(pair.server.tls), FL_TLS_PROTOCOL_OTHER);
 	pair_close(&pair);
 }
 

@@ -18,7 +18,7 @@ Test(resume, both_sides_know_each_other_again)
 		expect_outcome(&mesh, true);
 		cr_assert_eq(fl_tls_peer_until(fl_tls_peer_of(mesh.pair.server.tls)), client_until);
 		cr_assert_eq(fl_tls_peer_until(fl_tls_peer_of(mesh.pair.client.tls)), server_until);
-		cr_assert(fl_tls_alpn_is_ours(mesh.pair.server.tls));
+		cr_assert_eq(fl_tls_protocol(mesh.pair.server.tls), FL_TLS_PROTOCOL_RAW);
 		cr_assert_str_eq(fl_tls_group(mesh.pair.client.tls), "X25519MLKEM768");
 		cr_assert_str_eq(fl_tls_group(mesh.pair.server.tls), "X25519MLKEM768");
 	}
@@ -139,7 +139,7 @@ Test(resume, peer_without_our_protocol__a_ticket_each_time)
 		mesh.saved = NULL;
 		pair_handshake(&mesh.pair);
 		ASSERT_UP(&mesh.pair);
-		cr_assert_not(fl_tls_alpn_is_ours(mesh.pair.server.tls));
+		cr_assert_eq(fl_tls_protocol(mesh.pair.server.tls), FL_TLS_PROTOCOL_OTHER);
 		cr_assert_eq(fl_tls_resumed(mesh.pair.server.tls), i > 0);
 		mesh.saved = fl_tls_save(mesh.pair.client.tls);
 		cr_assert_not_null(mesh.saved, "%d", i);

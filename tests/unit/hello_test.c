@@ -9,6 +9,7 @@
 #include "wire/hello.h"
 
 #define OURS "\x0a" FL_ALPN
+#define FRAMED "\x0a" FL_ALPN_FRAMED
 #define OTHERS "\x02h2\x08http/1.1"
 
 struct bytes {
@@ -180,9 +181,12 @@ Test(hello, ours_and_others)
 		 "\x0b"
 		 "fairlead/11",
 		 36, FL_HELLO_TLS_OTHER},
+		{"frames", FRAMED, 36, FL_HELLO_TLS_OURS},
+		{"frames, or raw", FRAMED OURS, 36, FL_HELLO_TLS_OURS},
+		{"frames, among others", OTHERS FRAMED OTHERS, 36, FL_HELLO_TLS_OURS},
 		{"another version",
 		 "\x0a"
-		 "fairlead/2",
+		 "fairlead/3",
 		 36, FL_HELLO_TLS_OTHER},
 		{"another case",
 		 "\x0a"

@@ -48,7 +48,12 @@ Test(state, a_stream)
 	cr_expect(fl_states_allow(states, FL_STREAM_OPEN, FL_STREAM_HALF_MESH));
 	cr_expect(fl_states_allow(states, FL_STREAM_HALF_APP, FL_STREAM_FINISHED));
 	cr_expect(fl_states_allow(states, FL_STREAM_HALF_MESH, FL_STREAM_FINISHED));
-	cr_expect_eq(count_allowed(states), 9 + 8);
+	/* back to the start, on another session */
+	cr_expect(fl_states_allow(states, FL_STREAM_OPEN, FL_STREAM_WAITING));
+	cr_expect(fl_states_allow(states, FL_STREAM_OPEN, FL_STREAM_DIAL_MESH));
+	cr_expect(fl_states_allow(states, FL_STREAM_HALF_APP, FL_STREAM_WAITING));
+	cr_expect(fl_states_allow(states, FL_STREAM_HALF_APP, FL_STREAM_DIAL_MESH));
+	cr_expect_eq(count_allowed(states), 13 + 8);
 }
 
 Test(state, a_session)
@@ -59,7 +64,9 @@ Test(state, a_session)
 	cr_expect(fl_states_allow(states, FL_SESSION_DIALING, FL_SESSION_HANDSHAKE));
 	cr_expect(fl_states_allow(states, FL_SESSION_HANDSHAKE, FL_SESSION_READY));
 	cr_expect(fl_states_allow(states, FL_SESSION_HANDSHAKE, FL_SESSION_DIALING));
-	cr_expect_eq(count_allowed(states), 3 + 3);
+	cr_expect(fl_states_allow(states, FL_SESSION_READY, FL_SESSION_IDLE));
+	cr_expect(fl_states_allow(states, FL_SESSION_IDLE, FL_SESSION_READY));
+	cr_expect_eq(count_allowed(states), 5 + 4);
 }
 
 Test(state, a_stranger)

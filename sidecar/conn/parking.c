@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "conn/parking.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/hash.h"
+#include "conn/session_internal.h"
+#include "pki/spiffe.h"
+
+#define GOING_MS 1000u /* idle sessions go within this time when credentials change */
+#define STEP_MS 50u    /* interval in which a server retires some */
+
+/* --- who may go on ---------------------------------------------------------------------------------- */
+
+static uint64_t now_of(const struct fl_loop *loop)
+{
+	return uv_now(loop->uv);
+}
+
+static const struct fl_conf *conf_of(const struct fl_loop *loop)
+{
+	return loop->share->generation->conf;
+}
+
+/* Was it made under other credentials or settings than those in force? */
+static bool is_stale(const struct fl_session *session)
+{
+	const struct fl_share *now = session->loop->share;
+
+	return !now->generation->conf->tls.reuse ||
+	       (now != session->share &&
+		!fl_generation_may_reuse(session->share->generation, now->generation));
+}
+
+static bool is_aged(const struct fl_session *session)
+{
+	uint64_t max_ms = conf_of(session->loop)->limits.max_age_ms;
+
+	return max_ms != 0 && (uv_hrtime() - session->started_ns) / 1000000 >= max_ms;
+}
+
+bool fl_framed_is_trusted(const struct fl_session *session)
+{
+	struct fl_tls_peer *peer = fl_tls_peer_of(session->tls);
+	enum fl_rule rule = FL_RULE_NONE;
+
+	return peer != NULL && fl_tls_peer_until(peer) >= (int64_t)time(NULL) &&
+	       fl_tls_peer_judge(session->loop->share->server, peer, &rule, NULL) == 0 &&
+	       rule == FL_RULE_NONE;
+}
+
+/* Client: the checks of a handshake, under the connection's upstream and generation. */
+static bool would_be_accepted(const struct fl_session *session, const struct fl_conn *conn)
+{
+	const struct fl_conf_upstream *upstream = conn->upstream;
+	const char *id = fl_tls_peer_id(session->tls);
+
+	if (id == NULL || (!upstream->mutual_optional && !fl_tls_is_mutual(session->tls))) {
+		return false;
+	}
+	return (upstream->peer_count > 0
+			? fl_upstream_expects(upstream, id, strlen(id))
+			: fl_spiffe_is_of_domain(
+				  id, conn->share->generation->credentials->trust_domain)) &&
+	       fl_framed_is_trusted(session);
+}
+
+/* --- the clock -------------------------------------------------------------------------------------- */
+
+static void on_clock(uv_timer_t *timer);
+
+/* Call it after every change. */
+static void set_clock(struct fl_loop *loop)
+{
+	struct fl_parking *parking = &loop->parking;
+	uint64_t wake = fl_pool_wake_ms(&parking->pool), now = now_of(loop);
+
+	if (parking->is_closed) {
+		return;
+	}
+	if (parking->going && wake > now + STEP_MS) {
+		wake = now + STEP_MS;
+	}
+	if (wake >= parking->wake_ms && uv_is_active((uv_handle_t *)&parking->clock)) {
+		return; /* it will be set again then */
+	}
+	parking->wake_ms = wake;
+	if (wake != UINT64_MAX) {
+		FL_REQUIRE(uv_timer_start(&parking->clock, on_clock, wake > now ? wake - now : 0,
+					  0) == 0);
+	}
+}
+
+static struct fl_session *session_of(struct fl_pool_entry *entry)
+{
+	return FL_CONTAINER_OF(entry, struct fl_framed, parked)->session;
+}
+
+static void end_chain(struct fl_pool_entry *chain, enum fl_session_end why)
+{
+	while (chain != NULL) {
+		struct fl_pool_entry *next = chain->next;
+
+		fl_framed_end(session_of(chain), why);
+		chain = next;
+	}
+}
+
+/* The server's session that has waited longest; NULL: none. */
+static struct fl_session *longest_resting(struct fl_loop *loop)
+{
+	struct fl_deadline *first = fl_deadline_first(&loop->parking.resting);
+
+	return first != NULL ? FL_CONTAINER_OF(first, struct fl_framed, deadline)->session : NULL;
+}
+
+/* Retires some of those that are stale: they have waited longest. */
+static void let_some_go(struct fl_loop *loop)
+{
+	struct fl_parking *parking = &loop->parking;
+	struct fl_session *session = longest_resting(loop);
+
+	for (unsigned n = parking->going; n > 0 && session != NULL && is_stale(session); n--) {
+		fl_framed_retire(session, FL_SESSION_END_CREDENTIALS);
+		session = longest_resting(loop);
+	}
+	if (session == NULL || !is_stale(session)) {
+		parking->going = 0;
+	}
+}
+
+static void on_clock(uv_timer_t *timer)
+{
+	struct fl_loop *loop = FL_CONTAINER_OF(timer, struct fl_loop, parking.clock);
+
+	loop->parking.wake_ms = UINT64_MAX;
+	end_chain(fl_pool_sweep(&loop->parking.pool, now_of(loop)), FL_SESSION_END_SPENT);
+	if (loop->parking.going > 0) {
+		let_some_go(loop);
+	}
+	set_clock(loop);
+}
+
+/* --- client ----------------------------------------------------------------------------------------- */
+
+/* Sections may have the same destinations after a change of the INI, and need not expect the same peers. */
+static struct fl_pool_key key_of(const struct fl_conn *conn)
+{
+	const char *name = conn->upstream->name != NULL ? conn->upstream->name : "";
+
+	return (struct fl_pool_key){
+		.to = conn->destination,
+		.owner = fl_conn_is_captured(conn)
+				 ? fl_hash64_bytes(FL_HASH64_INIT, name, strlen(name))
+				 : conn->endpoint->number};
+}
+
+static bool may_reuse(const struct fl_conn *conn)
+{
+	return conn->share->generation->conf->tls.reuse && conn->upstream->reuse != FL_REUSE_OFF &&
+	       conn->upstream->alpn == NULL;
+}
+
+static void begin_place(struct fl_conn *conn)
+{
+	struct fl_loop *loop = conn->loop;
+	struct fl_pool_key key = key_of(conn);
+
+	conn->place = fl_pool_begin(&loop->parking.pool, &key, now_of(loop));
+	if (conn->place != NULL && conn->upstream->reuse != FL_REUSE_AUTO) {
+		conn->place->is_balanced = conn->upstream->reuse == FL_REUSE_BALANCED;
+	}
+}
+
+struct fl_mesh *fl_parking_take(struct fl_conn *conn, const struct fl_mesh_events *events,
+				void *user)
+{
+	struct fl_loop *loop = conn->loop;
+	struct fl_pool_entry *entry;
+	struct fl_mesh *mesh = NULL;
+
+	if (!may_reuse(conn)) {
+		return NULL;
+	}
+	begin_place(conn);
+	while (mesh == NULL && conn->place != NULL &&
+	       (entry = fl_pool_take(&loop->parking.pool, conn->place, now_of(loop))) != NULL) {
+		struct fl_session *session = session_of(entry);
+
+		if (is_stale(session)) {
+			fl_framed_end(session, FL_SESSION_END_CREDENTIALS);
+		} else if (is_aged(session)) {
+			fl_framed_end(session, FL_SESSION_END_SPENT);
+		} else if (!would_be_accepted(session, conn)) {
+			fl_framed_end(session, FL_SESSION_END_JUDGED);
+		} else {
+			fl_framed_reuse(session, conn, events, user);
+			mesh = &session->mesh;
+		}
+	}
+	set_clock(loop);
+	return mesh;
+}
+
+void fl_framed_note_server(struct fl_session *session, const struct fl_inet *local)
+{
+	struct fl_pool_place *place = session->mesh.conn->place;
+	struct fl_inet dialled = fl_session_peer_inet(&session->mesh);
+
+	dialled.scope = 0; /* STATUS has none */
+	if (place != NULL && session->mesh.conn->upstream->reuse == FL_REUSE_AUTO &&
+	    local->family != 0) {
+		place->is_balanced = !fl_inet_equal(&dialled, local);
+	}
+}
+
+static void park(struct fl_session *session, struct fl_pool_place *place)
+{
+	struct fl_loop *loop = session->loop;
+	struct fl_framed *framed = session->framed;
+	struct fl_pool_entry *leaver;
+
+	if (!framed->was_parked) {
+		framed->was_parked = true;
+		fl_pool_entry_init(&framed->parked, now_of(loop), fl_loop_draw(loop));
+	}
+	leaver = fl_pool_park(&loop->parking.pool, place, &framed->parked, framed->framing.number,
+			      now_of(loop), fl_loop_draw(loop));
+	if (leaver != NULL) {
+		fl_framed_end(session_of(leaver), leaver == &framed->parked ? FL_SESSION_END_SPENT
+									    : FL_SESSION_END_LIMIT);
+	}
+}
+
+/* --- server ----------------------------------------------------------------------------------------- */
+
+static void on_rested(struct fl_deadline *deadline)
+{
+	fl_framed_retire(FL_CONTAINER_OF(deadline, struct fl_framed, deadline)->session,
+			 FL_SESSION_END_IDLE);
+}
+
+static void on_not_closed(struct fl_deadline *deadline)
+{
+	struct fl_session *session = FL_CONTAINER_OF(deadline, struct fl_framed, deadline)->session;
+
+	fl_session_end_socket(session, false);
+	fl_session_release(session);
+}
+
+void fl_framed_retire(struct fl_session *session, enum fl_session_end why)
+{
+	struct fl_framed *framed = session->framed;
+	uint8_t frame[FL_FRAME_HEADER];
+	size_t len = fl_framing_put_retire(&framed->framing, frame);
+
+	fl_framed_unrest(session);
+	framed->retired = true;
+	framed->end = (uint8_t)why;
+	fl_deadline_add(&session->loop->parking.retiring, &framed->deadline, on_not_closed);
+	if (len > 0) {
+		(void)fl_framed_send(session, frame,
+				     len); /* the next read reports a broken socket */
+	}
+}
+
+static enum fl_quota_answer take_place(struct fl_session *session)
+{
+	struct fl_inet network = fl_inet_network(&session->framed->source);
+
+	return fl_quota_take_inbound(&session->loop->parking.quota,
+				     fl_session_peer_id(&session->mesh), &network,
+				     &session->framed->quota);
+}
+
+static void await_open(struct fl_session *session)
+{
+	struct fl_loop *loop = session->loop;
+	struct fl_framed *framed = session->framed;
+	enum fl_quota_answer answer = take_place(session);
+	struct fl_session *oldest = longest_resting(loop);
+
+	if (answer != FL_QUOTA_TAKEN && oldest != NULL) {
+		fl_framed_retire(oldest, FL_SESSION_END_LIMIT);
+		answer = take_place(session);
+	}
+	if (answer != FL_QUOTA_TAKEN) {
+		fl_framed_retire(session, FL_SESSION_END_LIMIT);
+		return;
+	}
+	framed->rests = true;
+	loop->parking.resting_count++;
+	fl_deadline_add(&loop->parking.resting, &framed->deadline, on_rested);
+}
+
+/* --- both ------------------------------------------------------------------------------------------- */
+
+void fl_framed_unrest(struct fl_session *session)
+{
+	struct fl_loop *loop = session->loop;
+	struct fl_framed *framed = session->framed;
+
+	if (session->is_client) {
+		fl_pool_remove(&loop->parking.pool, &framed->parked);
+	} else if (framed->rests) {
+		framed->rests = false;
+		fl_deadline_drop(&framed->deadline);
+		loop->parking.resting_count--;
+		fl_quota_give_back(&loop->parking.quota, FL_INBOUND, framed->quota);
+		framed->quota = NULL;
+	}
+}
+
+/* Why it has no further use; FL_SESSION_ENDS: it has. */
+static enum fl_session_end flaw_of(const struct fl_session *session,
+				   const struct fl_pool_place *place)
+{
+	const struct fl_framed *framed = session->framed;
+
+	if (session->eof || session->fin || !fl_framing_is_idle(&framed->framing)) {
+		return FL_SESSION_END_PEER;
+	}
+	if (session->loop->draining) {
+		return FL_SESSION_END_DRAIN;
+	}
+	if (framed->retired) {
+		return FL_SESSION_END_RETIRED;
+	}
+	if (is_stale(session)) {
+		return FL_SESSION_END_CREDENTIALS;
+	}
+	return is_aged(session) || (session->is_client && place == NULL) ? FL_SESSION_END_SPENT
+									 : FL_SESSION_ENDS;
+}
+
+void fl_framed_rest(struct fl_session *session, struct fl_pool_place *place)
+{
+	enum fl_session_end flaw = flaw_of(session, place);
+	bool is_over = session->shut || session->framed->is_over;
+
+	if (is_over || flaw == FL_SESSION_END_PEER || session->held != NULL ||
+	    (session->is_client && flaw != FL_SESSION_ENDS)) {
+		fl_framed_end(session, is_over ? session->framed->end : flaw);
+		return;
+	}
+	fl_sock_read_start(session->sock);
+	if (session->is_client) {
+		park(session, place);
+	} else if (flaw == FL_SESSION_ENDS) {
+		await_open(session);
+	} else {
+		fl_framed_retire(session, flaw);
+	}
+	set_clock(session->loop);
+}
+
+/* --- all of them ------------------------------------------------------------------------------------ */
+
+void fl_parking_flush(struct fl_loop *loop)
+{
+	struct fl_parking *parking = &loop->parking;
+
+	fl_pool_flush(&parking->pool, now_of(loop), GOING_MS);
+	parking->going = parking->resting_count / (GOING_MS / STEP_MS) + 1;
+	set_clock(loop);
+}
+
+void fl_parking_drain(struct fl_loop *loop)
+{
+	struct fl_session *session;
+
+	loop->draining = true;
+	end_chain(fl_pool_drain(&loop->parking.pool), FL_SESSION_END_DRAIN);
+	while ((session = longest_resting(loop)) != NULL) {
+		fl_framed_retire(session, FL_SESSION_END_DRAIN);
+	}
+	set_clock(loop);
+}

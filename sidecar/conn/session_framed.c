@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The life of a framed session, and of its uses. What is done with frames is in session_framed_mesh.c and session_framed_read.c; idle
+ * sessions are in parking.c. */
+#include "conn/session_internal.h"
+
+#include <stdlib.h>
+
+bool fl_framed_begin(struct fl_session *session)
+{
+	struct fl_framed *framed = calloc(1, sizeof(*framed));
+	const struct fl_conn *conn = session->mesh.conn;
+
+	if (framed == NULL) {
+		return false;
+	}
+	session->framed = framed;
+	session->mesh.ops = &fl_framed_mesh_ops;
+	framed->session = session;
+	framed->number = fl_loop_number_session(session->loop);
+	fl_framing_init(&framed->framing,
+			session->is_client ? FL_FRAMING_CLIENT : FL_FRAMING_SERVER);
+	framed->end = FL_SESSION_END_USE;
+	fl_count(&session->loop->counters.sessions_begun[fl_session_direction(session)], 1);
+	if (session->is_client) {
+		fl_framed_say(session);
+		fl_count(&session->loop->counters.session_uses_cold[FL_OUTBOUND], 1);
+		return true;
+	}
+	framed->endpoint = conn->endpoint;
+	framed->source = conn->source;
+	framed->destination = conn->destination;
+	framed->detected = conn->detected;
+	framed->local =
+		fl_conn_is_captured(conn) ? conn->destination : fl_sock_local_inet(session->sock);
+	framed->events = session->mesh.events;
+	fl_session_enter(session, FL_SESSION_IDLE);
+	fl_session_start_clock(session); /* OPEN follows the handshake */
+	session->reading = true;
+	return true;
+}
+
+/* One more session without a connection, or one less. */
+static void count_idle(const struct fl_session *session, int by)
+{
+	unsigned *idle = &session->loop->parking.idle[fl_session_direction(session)];
+
+	__atomic_store_n(idle, *idle + (unsigned)by, __ATOMIC_RELEASE);
+}
+
+/* --- uses ----------------------------------------------------------------------------------------- */
+
+void fl_framed_say(struct fl_session *session)
+{
+	struct fl_framed *framed = session->framed;
+	const struct fl_conn *conn = session->mesh.conn;
+
+	framed->open = (struct fl_framing_open){.generation = conn->share->generation->number,
+						.destination = conn->destination,
+						.source = conn->source};
+	framed->must_open = true;
+}
+
+void fl_framed_join(struct fl_session *session, struct fl_conn *conn,
+		    const struct fl_mesh_events *events, void *user)
+{
+	session->mesh.conn = conn;
+	fl_mesh_set_user(&session->mesh, events, user);
+	session->framed->end = FL_SESSION_END_USE;
+	count_idle(session, -1);
+	fl_conn_secured(conn, fl_tls_peer_id(session->tls));
+	fl_count(&session->loop->counters.session_uses_reused[conn->direction], 1);
+}
+
+void fl_framed_reuse(struct fl_session *session, struct fl_conn *conn,
+		     const struct fl_mesh_events *events, void *user)
+{
+	fl_framed_join(session, fl_conn_ref(conn), events, user);
+	session->framed->keeps = true;
+	fl_framed_say(session);
+	fl_session_enter(session, FL_SESSION_READY);
+}
+
+void fl_framed_speak(struct fl_session *session)
+{
+	struct fl_framed *framed = session->framed;
+	uint8_t frame[FL_FRAME_OPEN_MAX];
+
+	if (session->state != FL_SESSION_READY || !framed->must_open) {
+		return;
+	}
+	framed->must_open = false;
+	if (fl_framed_send(session, frame,
+			   fl_framing_put_open(&framed->framing, frame, &framed->open)) < 0 &&
+	    framed->keeps) {
+		fl_framed_start_over(session, false);
+	}
+	/* Otherwise the next read reports a broken socket. */
+}
+
+static void drop_kept(struct fl_framed *framed)
+{
+	free(framed->kept);
+	framed->kept = NULL;
+	framed->keeps = false;
+}
+
+void fl_framed_leave_use(struct fl_session *session)
+{
+	struct fl_framed *framed = session->framed;
+	struct fl_conn *conn = session->mesh.conn;
+
+	drop_kept(framed);
+	fl_deadline_drop(&framed->deadline);
+	session->mesh.conn = NULL;
+	fl_mesh_set_user(&session->mesh, NULL, NULL);
+	count_idle(session, 1);
+	framed->must_open = framed->answered = framed->said_end = framed->has_end = false;
+	framed->has_user = framed->is_full = framed->has_sent = false;
+	framed->came = 0;
+	framed->end = FL_SESSION_END_LOST;
+	session->reading = true;
+	fl_session_enter(session, FL_SESSION_IDLE);
+	fl_conn_unref(conn);
+}
+
+bool fl_framed_may_start_over(const struct fl_session *session, enum fl_reason reason)
+{
+	const struct fl_framed *framed = session->framed;
+
+	if (framed == NULL || !framed->keeps || framed->answered || framed->has_sent ||
+	    session->state != FL_SESSION_READY || session->loop->stopping) {
+		return false;
+	}
+	return reason == FL_REASON_PEER_RESET || reason == FL_REASON_PEER_TRUNCATED ||
+	       reason == FL_REASON_PEER_TIMEOUT || reason == FL_REASON_PEER_UNREACHABLE;
+}
+
+/* The user of the use starts over; nothing is left here that belongs to it. */
+void fl_framed_start_over(struct fl_session *session, bool gently)
+{
+	struct fl_framed *framed = session->framed;
+	const struct fl_mesh_events *events = session->mesh.events;
+	struct fl_kept *kept = framed->kept;
+	void *user = session->mesh.user;
+
+	framed->kept = NULL;
+	fl_mesh_set_user(&session->mesh, NULL, NULL);
+	framed->end = FL_SESSION_END_NOT_OPENED;
+	if (gently) {
+		fl_session_say_goodbye(session, true);
+	}
+	fl_session_end_socket(session, gently);
+	fl_session_release(session);
+	events->on_not_opened(user, kept);
+}
+
+/* --- end ------------------------------------------------------------------------------------------ */
+
+void fl_framed_end(struct fl_session *session, enum fl_session_end why)
+{
+	FL_REQUIRE(session->mesh.events == NULL);
+	session->framed->end = (uint8_t)why;
+	fl_session_say_goodbye(session, true);
+	fl_session_end_socket(session, true);
+	fl_session_release(session);
+}
+
+void fl_framed_release(struct fl_session *session)
+{
+	struct fl_framed *framed = session->framed;
+
+	if (session->mesh.conn == NULL) {
+		count_idle(session, -1);
+	}
+	session->framed = NULL;
+	fl_deadline_drop(&framed->deadline);
+	free(framed->plain);
+	free(framed->kept);
+	fl_count(
+		&session->loop->counters.sessions_ended[fl_session_direction(session)][framed->end],
+		1);
+	free(framed);
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The operations of mesh.h for the user of a use: bytes become frames.
+ *
+ * A header is written into the room in front of the bytes, and so is what has to come before them (OPEN, STATUS); END is
+ * written into the room behind the last ones. So each write of the user is one record and one system call. */
+#include "conn/session_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/tls_alert.h"
+
+#define KEPT_MAX                                                                                   \
+	(64u * 1024) /* bytes of the app that are kept before STATUS; one more write can be added */
+
+_Static_assert(FL_FRAME_HEADROOM <= FL_NET_HEADROOM, "OPEN and a header fit in front of a read");
+_Static_assert(FL_FRAME_HEADER <= FL_NET_TAILROOM, "END fits behind a read");
+
+/* --- sending --------------------------------------------------------------------------------------- */
+
+int fl_framed_send(struct fl_session *session, const uint8_t *frames, size_t len)
+{
+	struct fl_tls_io io = fl_session_io_to_send(session);
+	int rc = fl_tls_write(session->tls, &io, frames, len);
+
+	return rc == 0 ? fl_session_send(session, &io, false) : UV_EPROTO;
+}
+
+static size_t put_status(struct fl_session *session, uint8_t *out, enum fl_status code)
+{
+	struct fl_framed *framed = session->framed;
+	struct fl_framing_status status = {.code = code, .local = framed->local};
+
+	framed->answered = true;
+	framed->status = (uint8_t)code;
+	fl_deadline_drop(&framed->deadline);
+	return fl_framing_put_status(&framed->framing, out, &status);
+}
+
+/* What has to come before bytes or the end of the use, up to `end`; returns where it begins. */
+static uint8_t *put_first(struct fl_session *session, uint8_t *end)
+{
+	struct fl_framed *framed = session->framed;
+	uint8_t first[FL_FRAME_OPEN_MAX];
+	size_t len = 0;
+
+	if (framed->must_open) {
+		framed->must_open = false;
+		len = fl_framing_put_open(&framed->framing, first, &framed->open);
+	} else if (!session->is_client && !framed->answered) {
+		len = put_status(session, first, FL_STATUS_OPENED);
+	}
+	memcpy(end - len, first, len);
+	return end - len;
+}
+
+void fl_framed_answer(struct fl_session *session)
+{
+	uint8_t frame[FL_FRAME_STATUS_MAX];
+
+	if (session->state == FL_SESSION_READY && !session->framed->answered) {
+		size_t len = put_status(session, frame, FL_STATUS_OPENED);
+
+		(void)fl_framed_send(session, frame,
+				     len); /* the next read reports a broken socket */
+	}
+}
+
+void fl_framed_refuse(struct fl_session *session, enum fl_status code)
+{
+	uint8_t frame[FL_FRAME_STATUS_MAX];
+	size_t len = put_status(session, frame, code);
+
+	session->framed->is_over = true;
+	(void)fl_framed_send(session, frame, len);
+}
+
+/* --- what is kept until STATUS ------------------------------------------------------------------------ */
+
+static void keep(struct fl_framed *framed, const uint8_t *data, size_t len)
+{
+	size_t before = framed->kept != NULL ? framed->kept->len : 0;
+	struct fl_kept *kept = realloc(framed->kept, sizeof(*kept) + FL_NET_HEADROOM + before +
+							     len + FL_NET_TAILROOM);
+
+	if (kept == NULL) {
+		/* It cannot start over, then. */
+		free(framed->kept);
+		framed->kept = NULL;
+		framed->keeps = false;
+		return;
+	}
+	memcpy(kept->room + FL_NET_HEADROOM + before, data, len);
+	kept->len = before + len;
+	framed->kept = kept;
+	framed->is_full = kept->len >= KEPT_MAX;
+}
+
+void fl_framed_opened(struct fl_session *session)
+{
+	struct fl_framed *framed = session->framed;
+	bool was_full = framed->is_full;
+
+	free(framed->kept);
+	framed->kept = NULL;
+	framed->keeps = framed->is_full = false;
+	if (was_full && !fl_sock_pending(session->sock)) {
+		session->mesh.events->on_drain(session->mesh.user);
+	}
+}
+
+/* --- STATUS ------------------------------------------------------------------------------------------- */
+
+static enum fl_status status_of(enum fl_reason reason)
+{
+	if (reason == FL_REASON_APP_REFUSED) {
+		return FL_STATUS_APP_REFUSED;
+	}
+	return reason == FL_REASON_APP_TIMEOUT || reason == FL_REASON_APP_CONNECT_TIMEOUT
+		       ? FL_STATUS_APP_TIMEOUT
+		       : FL_STATUS_APP_FAILED;
+}
+
+/* Server: may it still say that the use has not been opened? */
+static bool can_refuse(const struct fl_session *session)
+{
+	return !session->is_client && session->state == FL_SESSION_READY &&
+	       !session->framed->answered && session->framed->framing.fault == 0;
+}
+
+static void on_answer_due(struct fl_deadline *deadline)
+{
+	fl_framed_answer(FL_CONTAINER_OF(deadline, struct fl_framed, deadline)->session);
+}
+
+/* Server: the app has been connected. STATUS goes out with its first bytes, or soon without them. */
+static void promise_answer(struct fl_session *session)
+{
+	struct fl_framed *framed = session->framed;
+
+	if (!session->is_client && !framed->answered && framed->deadline.next == NULL) {
+		fl_deadline_add(&session->loop->parking.answering, &framed->deadline,
+				on_answer_due);
+	}
+}
+
+static struct fl_debt debt(const struct fl_mesh *mesh)
+{
+	return fl_session_mesh_ops.debt(mesh);
+}
+
+static void keep_alive(struct fl_mesh *mesh)
+{
+	fl_session_mesh_ops.keep(mesh);
+}
+
+static void read_stop(struct fl_mesh *mesh)
+{
+	fl_session_mesh_ops.read_stop(mesh);
+}
+
+/* --- operations --------------------------------------------------------------------------------------- */
+
+static int write_framed(struct fl_mesh *mesh, uint8_t *data, size_t len, bool last)
+{
+	struct fl_session *session = fl_session_of(mesh);
+	struct fl_framed *framed = session->framed;
+	bool opens = framed->must_open;
+	uint8_t *begin;
+	int rc;
+
+	if (framed->keeps) {
+		keep(framed, data, len);
+	}
+	begin = put_first(session, data - FL_FRAME_HEADER);
+	fl_framing_put_header(&framed->framing, data - FL_FRAME_HEADER, len);
+	if (last) {
+		framed->said_end = true;
+		len += fl_framing_put_end(&framed->framing, data + len);
+	}
+	rc = fl_framed_send(session, begin, (size_t)(data - begin) + len);
+	if (rc < 0 && opens && framed->keeps) {
+		fl_framed_start_over(session, false); /* the kernel has taken nothing */
+		return 1;
+	}
+	framed->has_sent = true;
+	return rc == 0 && framed->is_full ? 1 : rc;
+}
+
+static void shutdown_framed(struct fl_mesh *mesh, bool closing)
+{
+	struct fl_session *session = fl_session_of(mesh);
+	struct fl_framed *framed = session->framed;
+	uint8_t room[FL_FRAME_OPEN_MAX + FL_FRAME_HEADER], *end = room + FL_FRAME_OPEN_MAX, *begin;
+	bool opens = framed->must_open;
+
+	(void)closing;
+	if (framed->said_end) {
+		return; /* with the last bytes */
+	}
+	framed->said_end = true;
+	begin = put_first(session, end);
+	end += fl_framing_put_end(&framed->framing, end);
+	if (fl_framed_send(session, begin, (size_t)(end - begin)) < 0 && opens && framed->keeps) {
+		fl_framed_start_over(session, false);
+	}
+	/* Otherwise the next read reports a broken socket. */
+}
+
+static void read_start(struct fl_mesh *mesh)
+{
+	struct fl_session *session = fl_session_of(mesh);
+	struct fl_framed *framed = session->framed;
+	const void *user = mesh->user;
+
+	if (!framed->has_user) {
+		framed->has_user = true;
+		promise_answer(session);
+	}
+	if (framed->plain != NULL) {
+		session->reading = true;
+		fl_framed_take_held(session);
+		if (session->state != FL_SESSION_READY || mesh->user != user || !session->reading) {
+			return;
+		}
+	}
+	fl_session_mesh_ops.read_start(mesh);
+}
+
+static void watch(struct fl_mesh *mesh)
+{
+	promise_answer(fl_session_of(mesh)); /* the app has been connected */
+}
+
+static bool read_is_last(const struct fl_mesh *mesh)
+{
+	return fl_session_of(mesh)->framed->is_last;
+}
+
+static bool pending(const struct fl_mesh *mesh)
+{
+	const struct fl_session *session = fl_session_of(mesh);
+
+	return session->framed->is_full || fl_sock_pending(session->sock);
+}
+
+static void close_framed(struct fl_mesh *mesh)
+{
+	struct fl_session *session = fl_session_of(mesh);
+	struct fl_pool_place *place = mesh->conn->place; /* the user still has the connection */
+
+	fl_framed_leave_use(session);
+	fl_framed_rest(session, place);
+}
+
+/* Before STATUS the client can be told why, and hears of it only if no reset overtakes that. */
+static void reset(struct fl_mesh *mesh, enum fl_reason reason)
+{
+	struct fl_session *session = fl_session_of(mesh);
+
+	if (!can_refuse(session) || session->loop->stopping) {
+		fl_session_end_socket(session, false);
+		fl_session_release(session);
+		return;
+	}
+	fl_framed_refuse(session, status_of(reason));
+	fl_session_say_goodbye(session, true);
+	fl_session_end_socket(session, true);
+	fl_session_release(session);
+}
+
+static void leave(struct fl_mesh *mesh)
+{
+	struct fl_session *session = fl_session_of(mesh);
+
+	if (!session->framed->must_open && fl_framing_may_put(&session->framed->framing)) {
+		shutdown_framed(mesh, true);
+	}
+	fl_session_say_goodbye(session, true);
+	fl_session_end_socket(session, true);
+	fl_session_release(session);
+}
+
+static void refuse(struct fl_mesh *mesh, uint8_t alert)
+{
+	struct fl_session *session = fl_session_of(mesh);
+
+	if (can_refuse(session)) {
+		fl_framed_refuse(session, FL_STATUS_DENIED);
+	}
+	fl_session_mesh_ops.refuse(mesh, alert);
+}
+
+const struct fl_mesh_ops fl_framed_mesh_ops = {
+	.read_start = read_start,
+	.read_stop = read_stop,
+	.watch = watch,
+	.read_is_last = read_is_last,
+	.write = write_framed,
+	.pending = pending,
+	.debt = debt,
+	.keep = keep_alive,
+	.shutdown = shutdown_framed,
+	.close = close_framed,
+	.reset = reset,
+	.leave = leave,
+	.refuse = refuse,
+	.is_ready = fl_session_is_ready,
+	.state_word = fl_session_state_word,
+	.peer = fl_session_peer,
+	.peer_id = fl_session_peer_id,
+	.is_mutual = fl_session_is_mutual,
+	.failure = fl_session_failure,
+	.introduce = fl_session_introduce,
+	.use = fl_session_use,
+	.local_inet = fl_session_local_inet,
+	.peer_inet = fl_session_peer_inet,
+	.peer_addr = fl_session_peer_addr,
+	.describe = fl_session_describe,
+};
