@@ -220,7 +220,7 @@ static bool is_one_sided(const struct fl_session *session)
  * they arrived with that last message, and an answer follows soon; other peers may write in pieces at any time. */
 static void acknowledge(struct fl_session *session, bool is_alone)
 {
-	if (session->state == FL_SESSION_READY &&
+	if (session->state != FL_SESSION_CLOSED &&
 	    ((is_alone && !session->is_client) ||
 	     fl_tls_protocol(session->tls) == FL_TLS_PROTOCOL_OTHER)) {
 		fl_sock_ack_now(session->sock);

@@ -88,8 +88,11 @@ static struct fl_tls_ctx *context_of(struct heart *heart, enum fl_tls_role role,
 {
 	static const char *const groups[] = {"X25519MLKEM768", "X25519"};
 	static const char *const ciphers[] = {"TLS_AES_128_GCM_SHA256"};
-	struct fl_tls_options options = {
-		.groups = groups, .group_count = 2, .ciphers = ciphers, .cipher_count = 1};
+	struct fl_tls_options options = {.groups = groups,
+					 .group_count = 2,
+					 .ciphers = ciphers,
+					 .cipher_count = 1,
+					 .framed = heart->framed};
 	struct heart_ctx *context;
 	struct fl_err err;
 

@@ -81,6 +81,7 @@ struct heart {
 	struct fl_section_set *sections; /* of the newest share; a reference */
 	bool has_thread;
 	bool spares_calls; /* the test sets it: no faults occur in turns */
+	bool framed; /* the test sets it, before the first one: its own engines know FL_ALPN_FRAMED too */
 	struct fl_log log;
 	int log_fd;     /* a file in memory */
 	char *log_text; /* heart_log() */

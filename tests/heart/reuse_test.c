@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Sessions that carry connections one after another: frames cut anywhere, half-closes in every order, ends that are not
+ * orderly, deadlines, and starting over. Each is tried in the first use of a session and in a further one. */
+#include "framed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PEER "p256"
+#define EACH_USE for (unsigned use = 1; use <= 2; use++)
+
+static struct heart heart;
+
+static void open_heart_with(const char *extra)
+{
+	heart_open(&heart, &(struct heart_options){.extra = extra});
+	heart.framed = true;
+}
+
+static void open_heart(void)
+{
+	open_heart_with(NULL);
+}
+
+static void close_heart(void)
+{
+	heart_close(&heart);
+}
+
+TestSuite(reuse, .init = open_heart, .fini = close_heart);
+
+/* --- a session, and an app --------------------------------------------------------------------------- */
+
+struct talk {
+	struct side mesh, app;
+	struct framed frames;
+};
+
+static void forget(struct side *side)
+{
+	heart_forget(&heart, side);
+	side_close(side);
+}
+
+static void end(struct talk *talk)
+{
+	forget(&talk->app);
+	forget(&talk->mesh);
+	framed_done(&talk->frames);
+}
+
+static void drop(struct side *side)
+{
+	heart_forget(&heart, side);
+	side_reset(side);
+}
+
+/* A client of ours has shaken hands. */
+static void come_in(struct talk *talk)
+{
+	side_init(&talk->app);
+	heart_connect(&heart, &talk->mesh, DOOR_STRICT);
+	heart_speak_tls(&heart, &talk->mesh, FL_TLS_CLIENT, PEER);
+	framed_init(&talk->frames, &talk->mesh, FL_FRAMING_CLIENT);
+	HEART_UNTIL(&heart, talk->mesh.is_up);
+}
+
+/* It opens a use, and the app is there. */
+static void open_use(struct talk *talk)
+{
+	framed_open(&talk->frames);
+	heart_accept(&heart, &talk->app, PLACE_APP);
+}
+
+static void expect_idle(enum fl_direction direction, unsigned count)
+{
+	HEART_UNTIL(&heart, fl_loop_idle_sessions(heart.loop, direction) == count);
+}
+
+/* A whole use, as an example. */
+static void use_inbound(struct talk *talk)
+{
+	open_use(talk);
+	framed_say(&talk->frames, "question");
+	framed_end(&talk->frames);
+	HEART_UNTIL(&heart, side_has(&talk->app, "question") && talk->app.has_finished);
+	side_say(&talk->app, "answer");
+	side_finish(&talk->app);
+	HEART_UNTIL(&heart, framed_ended(&talk->frames));
+	cr_assert(framed_has(&talk->frames, "answer"));
+	cr_assert_eq(talk->frames.status, FL_STATUS_OPENED);
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	expect_idle(FL_INBOUND, 1);
+	forget(&talk->app);
+	side_init(&talk->app);
+}
+
+/* Inbound, up to the beginning of its first or second use. */
+static void begin_inbound(struct talk *talk, unsigned use)
+{
+	come_in(talk);
+	if (use > 1) {
+		use_inbound(talk);
+	}
+}
+
+/* An app has connected, and a server of ours has got its OPEN. */
+static void begin_outbound(struct talk *talk)
+{
+	heart_connect(&heart, &talk->app, DOOR_MTLS_OUT);
+	heart_accept(&heart, &talk->mesh, PLACE_MESH);
+	heart_speak_tls(&heart, &talk->mesh, FL_TLS_SERVER, PEER);
+	framed_init(&talk->frames, &talk->mesh, FL_FRAMING_SERVER);
+	HEART_UNTIL(&heart, (framed_take(&talk->frames), talk->frames.opens == 1));
+}
+
+static void finish_outbound(struct talk *talk)
+{
+	side_say(&talk->app, "question");
+	side_finish(&talk->app);
+	HEART_UNTIL(&heart, framed_ended(&talk->frames));
+	cr_assert(framed_has(&talk->frames, "question"));
+	framed_answer(&talk->frames, FL_STATUS_OPENED);
+	framed_say(&talk->frames, "answer");
+	framed_end(&talk->frames);
+	HEART_UNTIL(&heart, talk->app.has_fin);
+	cr_assert(side_has(&talk->app, "answer"));
+	forget(&talk->app);
+	expect_idle(FL_OUTBOUND, 1);
+}
+
+/* Another app connects, and its use comes on the same session. */
+static void reuse_outbound(struct talk *talk, const char *text)
+{
+	unsigned before = talk->frames.opens;
+
+	heart_connect(&heart, &talk->app, DOOR_MTLS_OUT);
+	side_say(&talk->app, text);
+	HEART_UNTIL(&heart, (framed_take(&talk->frames), talk->frames.opens == before + 1));
+}
+
+static void begin_outbound_use(struct talk *talk, unsigned use)
+{
+	begin_outbound(talk);
+	if (use > 1) {
+		finish_outbound(talk);
+		heart_connect(&heart, &talk->app, DOOR_MTLS_OUT);
+		HEART_UNTIL(&heart, (framed_take(&talk->frames), talk->frames.opens == 2));
+	}
+}
+
+/* --- bytes ------------------------------------------------------------------------------------------ */
+
+/* The frames of a use of the client: OPEN, DATA, END. */
+static size_t frames_of(struct fl_framing *framing, const char *text, uint8_t *out)
+{
+	size_t len = fl_framing_put_open(framing, out, &(struct fl_framing_open){.generation = 1});
+
+	len += fl_framing_put_header(framing, out + len, strlen(text));
+	memcpy(out + len, text, strlen(text));
+	len += strlen(text);
+	return len + fl_framing_put_end(framing, out + len);
+}
+
+Test(reuse, frames_of_a_client_may_be_cut_anywhere)
+{
+	struct talk talk;
+	uint8_t bytes[128];
+	size_t len;
+
+	come_in(&talk);
+	for (size_t cut = 1, most = 2; cut < most; cut++) {
+		len = frames_of(&talk.frames.framing, "abc", bytes);
+		most = len;
+		side_send(&talk.mesh, bytes, cut);
+		for (unsigned i = 0; i < 3; i++) {
+			heart_turn(&heart);
+		}
+		side_send(&talk.mesh, bytes + cut, len - cut);
+		heart_accept(&heart, &talk.app, PLACE_APP);
+		HEART_UNTIL(&heart, side_has(&talk.app, "abc") && talk.app.has_fin);
+		side_say(&talk.app, "xyz");
+		side_finish(&talk.app);
+		talk.frames.has_end = false;
+		talk.frames.len = 0;
+		HEART_UNTIL(&heart, framed_ended(&talk.frames) && framed_has(&talk.frames, "xyz"));
+		forget(&talk.app);
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	}
+	side_init(&talk.app);
+	end(&talk);
+}
+
+Test(reuse, frames_of_a_server_may_be_cut_anywhere)
+{
+	struct talk talk;
+
+	begin_outbound(&talk);
+	finish_outbound(&talk);
+	for (size_t cut = 1, most = 2; cut < most; cut++) {
+		uint8_t bytes[64];
+		size_t len;
+
+		reuse_outbound(&talk, "q");
+		len = fl_framing_put_status(&talk.frames.framing, bytes,
+					    &(struct fl_framing_status){.code = FL_STATUS_OPENED});
+		len += fl_framing_put_header(&talk.frames.framing, bytes + len, 3);
+		memcpy(bytes + len, "xyz", 3);
+		len += 3;
+		len += fl_framing_put_end(&talk.frames.framing, bytes + len);
+		most = len;
+		side_send(&talk.mesh, bytes, cut);
+		for (unsigned i = 0; i < 3; i++) {
+			heart_turn(&heart);
+		}
+		side_send(&talk.mesh, bytes + cut, len - cut);
+		HEART_UNTIL(&heart, side_has(&talk.app, "xyz") && talk.app.has_fin);
+		side_finish(&talk.app);
+		HEART_UNTIL(&heart, framed_ended(&talk.frames));
+		cr_assert(framed_has(&talk.frames, "q"));
+		forget(&talk.app);
+		expect_idle(FL_OUTBOUND, 1);
+	}
+	side_init(&talk.app);
+	end(&talk);
+}
+
+/* OPEN, the app's first bytes and its end come in one record. */
+Test(reuse, what_the_app_has_sent_goes_with_OPEN)
+{
+	struct talk talk;
+	size_t before;
+
+	begin_outbound(&talk);
+	finish_outbound(&talk);
+	before = talk.mesh.got_len;
+	heart_connect(&heart, &talk.app, DOOR_MTLS_OUT);
+	side_say(&talk.app, "all of it");
+	side_finish(&talk.app);
+	side_pump(&talk.app);
+	HEART_UNTIL(&heart, talk.mesh.got_len > before);
+	cr_expect(framed_has(&talk.frames, "all of it"));
+	cr_expect_eq(talk.frames.opens, 2);
+	end(&talk);
+}
+
+/* --- half-closes ------------------------------------------------------------------------------------- */
+
+static void finish_inbound(unsigned use, bool app_first)
+{
+	struct talk talk;
+
+	begin_inbound(&talk, use);
+	open_use(&talk);
+	if (app_first) {
+		side_say(&talk.app, "last words");
+		side_finish(&talk.app);
+		HEART_UNTIL(&heart, framed_ended(&talk.frames));
+		cr_expect(framed_has(&talk.frames, "last words"));
+		framed_say(&talk.frames, "an answer");
+		framed_end(&talk.frames);
+		HEART_UNTIL(&heart, talk.app.has_fin);
+		cr_expect(side_has(&talk.app, "an answer"));
+	} else {
+		framed_say(&talk.frames, "last words");
+		framed_end(&talk.frames);
+		HEART_UNTIL(&heart, talk.app.has_fin);
+		cr_expect(side_has(&talk.app, "last words"));
+		side_say(&talk.app, "an answer");
+		side_finish(&talk.app);
+		HEART_UNTIL(&heart, framed_ended(&talk.frames));
+		cr_expect(framed_has(&talk.frames, "an answer"));
+	}
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	expect_idle(FL_INBOUND, 1);
+	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_DONE), use);
+	cr_expect_not(talk.mesh.has_finished);
+	end(&talk);
+	close_heart();
+	open_heart();
+}
+
+Test(reuse, either_side_may_finish_first)
+{
+	EACH_USE
+	{
+		finish_inbound(use, true);
+		finish_inbound(use, false);
+	}
+}
+
+/* --- ends that are not orderly ------------------------------------------------------------------------ */
+
+static void expect_gone(enum fl_direction direction, enum fl_reason reason)
+{
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	cr_expect_eq(heart_ended(&heart, direction, reason), 1, "%s", heart_log(&heart));
+	expect_idle(direction, 0);
+	close_heart();
+	open_heart();
+}
+
+Test(reuse, reset_by_the_app_ends_the_session)
+{
+	EACH_USE
+	{
+		struct talk talk;
+
+		begin_inbound(&talk, use);
+		open_use(&talk);
+		side_say(&talk.app, "x");
+		HEART_UNTIL(&heart, framed_has(&talk.frames, "x"));
+		drop(&talk.app);
+		HEART_UNTIL(&heart, side_was_reset(&talk.mesh) || talk.mesh.has_fin);
+		cr_expect_not(talk.mesh.has_finished);
+		end(&talk);
+		expect_gone(FL_INBOUND, FL_REASON_APP_RESET);
+	}
+}
+
+/* Nothing of it has been answered, so the client hears why. */
+Test(reuse, reset_by_the_app_before_it_has_answered)
+{
+	EACH_USE
+	{
+		struct talk talk;
+
+		begin_inbound(&talk, use);
+		open_use(&talk);
+		heart_settle(&heart);
+		drop(&talk.app);
+		HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.is_answered));
+		cr_expect_eq(talk.frames.status, FL_STATUS_APP_FAILED);
+		HEART_UNTIL(&heart, talk.mesh.has_fin);
+		end(&talk);
+		expect_gone(FL_INBOUND, FL_REASON_APP_RESET);
+	}
+}
+
+Test(reuse, an_app_that_does_not_listen_is_told)
+{
+	EACH_USE
+	{
+		struct talk talk;
+
+		begin_inbound(&talk, use);
+		(void)shutdown(heart.places[PLACE_APP], SHUT_RDWR);
+		framed_open(&talk.frames);
+		HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.is_answered));
+		cr_expect_eq(talk.frames.status, FL_STATUS_APP_REFUSED);
+		end(&talk);
+		expect_gone(FL_INBOUND, FL_REASON_APP_REFUSED);
+	}
+}
+
+Test(reuse, the_peer_goes_in_the_middle_of_a_use)
+{
+	EACH_USE
+	{
+		for (unsigned how = 0; how < 3; how++) {
+			static const enum fl_reason reasons[] = {FL_REASON_PEER_RESET,
+								 FL_REASON_PEER_TRUNCATED,
+								 FL_REASON_PEER_TRUNCATED};
+			struct talk talk;
+
+			begin_inbound(&talk, use);
+			open_use(&talk);
+			framed_say(&talk.frames, "half of it");
+			HEART_UNTIL(&heart, side_has(&talk.app, "half of it"));
+			if (how == 0) {
+				drop(&talk.mesh);
+			} else if (how == 1) {
+				side_cut_short(&talk.mesh);
+			} else {
+				side_finish(&talk.mesh); /* close_notify, but no END */
+			}
+			HEART_UNTIL(&heart, side_was_reset(&talk.app));
+			cr_expect_not(talk.app.has_finished);
+			end(&talk);
+			expect_gone(FL_INBOUND, reasons[how]);
+		}
+	}
+}
+
+Test(reuse, a_frame_that_is_not_due_ends_the_session)
+{
+	EACH_USE
+	{
+		struct talk talk;
+
+		begin_inbound(&talk, use);
+		open_use(&talk);
+		framed_say(&talk.frames, "good");
+		HEART_UNTIL(&heart, side_has(&talk.app, "good"));
+		side_send(&talk.mesh, "\4\0\0\0", 4); /* STATUS is the server's */
+		HEART_UNTIL(&heart, side_was_reset(&talk.app));
+		HEART_UNTIL(&heart, talk.mesh.failure != NULL);
+		cr_expect_eq(talk.mesh.failure->alert, 10);
+		end(&talk);
+		expect_gone(FL_INBOUND, FL_REASON_FRAME);
+	}
+}
+
+/* --- time ------------------------------------------------------------------------------------------- */
+
+Test(reuse, OPEN_has_to_come_within_handshake_timeout)
+{
+	struct talk talk;
+
+	come_in(&talk);
+	heart_skip_ms(&heart, 9000);
+	cr_expect_eq(heart_open_connections(&heart), 1);
+	heart_skip_ms(&heart, 2000);
+	HEART_UNTIL(&heart, side_was_reset(&talk.mesh) || talk.mesh.has_fin);
+	end(&talk);
+	expect_gone(FL_INBOUND, FL_REASON_HANDSHAKE_TIMEOUT);
+}
+
+Test(reuse, STATUS_does_not_wait_for_the_app_for_long)
+{
+	EACH_USE
+	{
+		struct talk talk;
+
+		begin_inbound(&talk, use);
+		open_use(&talk);
+		heart_settle(&heart);
+		cr_expect_not((framed_take(&talk.frames), talk.frames.is_answered));
+		heart_skip_ms(&heart, 150);
+		HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.is_answered));
+		cr_expect_eq(talk.frames.status, FL_STATUS_OPENED);
+		end(&talk);
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+		close_heart();
+		open_heart();
+	}
+}
+
+Test(reuse, an_idle_session_is_retired_after_a_minute)
+{
+	struct talk talk;
+
+	begin_inbound(&talk, 2);
+	heart_skip_ms(&heart, 59000);
+	cr_expect_eq((framed_take(&talk.frames), talk.frames.retires), 0);
+	heart_skip_ms(&heart, 2000);
+	HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.retires == 1));
+	cr_expect_not(talk.mesh.has_fin);
+	side_finish(&talk.mesh);
+	HEART_UNTIL(&heart, talk.mesh.has_fin);
+	cr_expect(talk.mesh.has_finished);
+	expect_idle(FL_INBOUND, 0);
+	end(&talk);
+}
+
+Test(reuse, a_client_that_does_not_heed_RETIRE_is_reset)
+{
+	struct talk talk;
+
+	begin_inbound(&talk, 2);
+	heart_skip_ms(&heart, 61000);
+	HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.retires == 1));
+	heart_skip_ms(&heart, 6000);
+	HEART_UNTIL(&heart, side_was_reset(&talk.mesh));
+	expect_idle(FL_INBOUND, 0);
+	end(&talk);
+}
+
+Test(reuse, an_OPEN_that_crosses_RETIRE_is_not_opened)
+{
+	struct talk talk;
+
+	begin_inbound(&talk, 2);
+	framed_open(&talk.frames); /* before RETIRE has come */
+	framed_say(&talk.frames, "lost?");
+	heart_forget(&heart, &talk.mesh);
+	heart_skip_ms(&heart, 61000);
+	heart_watch(&heart, &talk.mesh);
+	HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.is_answered));
+	cr_expect_eq(talk.frames.status, FL_STATUS_NOT_OPENED);
+	cr_expect_eq(talk.frames.retires, 1);
+	HEART_UNTIL(&heart, talk.mesh.has_finished);
+	side_init(&talk.app);
+	cr_expect_not(side_accept(&talk.app, heart.places[PLACE_APP]));
+	end(&talk);
+}
+
+/* --- starting over ------------------------------------------------------------------------------------ */
+
+/* The app's bytes come again, on a fresh session, and so does its end. */
+static void expect_again(struct talk *talk, const char *text, bool has_end)
+{
+	forget(&talk->mesh);
+	framed_done(&talk->frames);
+	heart_accept(&heart, &talk->mesh, PLACE_MESH);
+	heart_speak_tls(&heart, &talk->mesh, FL_TLS_SERVER, PEER);
+	framed_init(&talk->frames, &talk->mesh, FL_FRAMING_SERVER);
+	HEART_UNTIL(&heart, framed_has(&talk->frames, text) && talk->frames.opens == 1);
+	if (has_end) {
+		HEART_UNTIL(&heart, framed_ended(&talk->frames));
+	} else {
+		side_finish(&talk->app);
+	}
+	framed_answer(&talk->frames, FL_STATUS_OPENED);
+	framed_say(&talk->frames, "answer");
+	framed_end(&talk->frames);
+	HEART_UNTIL(&heart, talk->app.has_fin);
+	cr_expect(side_has(&talk->app, "answer"));
+	cr_expect_eq(talk->app.error, 0);
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, FL_REASON_DONE), 2);
+	end(talk);
+	close_heart();
+	open_heart();
+}
+
+static void begin_second_use(struct talk *talk, const char *text, bool has_end)
+{
+	begin_outbound(talk);
+	finish_outbound(talk);
+	reuse_outbound(talk, text);
+	if (has_end) {
+		side_finish(&talk->app);
+		HEART_UNTIL(&heart, framed_ended(&talk->frames));
+	}
+	HEART_UNTIL(&heart, framed_has(&talk->frames, text));
+}
+
+Test(reuse, not_opened_begins_again)
+{
+	for (unsigned has_end = 0; has_end < 2; has_end++) {
+		struct talk talk;
+
+		begin_second_use(&talk, "question", has_end != 0);
+		framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
+		HEART_UNTIL(&heart, talk.mesh.has_finished);
+		expect_again(&talk, "question", has_end != 0);
+	}
+}
+
+Test(reuse, close_notify_without_STATUS_begins_again)
+{
+	for (unsigned has_end = 0; has_end < 2; has_end++) {
+		struct talk talk;
+
+		begin_second_use(&talk, "question", has_end != 0);
+		side_finish(&talk.mesh);
+		HEART_UNTIL(&heart, talk.mesh.has_finished);
+		expect_again(&talk, "question", has_end != 0);
+	}
+}
+
+Test(reuse, a_break_before_the_first_byte_begins_again)
+{
+	struct talk talk;
+
+	begin_second_use(&talk, "", false);
+	drop(&talk.mesh);
+	side_init(&talk.mesh);
+	expect_again(&talk, "", false);
+}
+
+/* The app may have got it. */
+Test(reuse, a_break_after_the_first_byte_is_final)
+{
+	struct talk talk;
+
+	begin_second_use(&talk, "question", false);
+	drop(&talk.mesh);
+	HEART_UNTIL(&heart, side_was_reset(&talk.app));
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	side_init(&talk.mesh);
+	cr_expect_not(side_accept(&talk.mesh, heart.places[PLACE_MESH]), "it does not come again");
+	end(&talk);
+	expect_gone(FL_OUTBOUND, FL_REASON_PEER_RESET);
+}
+
+/* Each other answer is final, and so is anything in the first use. */
+Test(reuse, nothing_else_begins_again)
+{
+	for (unsigned use = 1; use <= 2; use++) {
+		enum fl_status status = use == 1 ? FL_STATUS_NOT_OPENED : FL_STATUS_APP_REFUSED;
+		struct talk talk;
+
+		begin_outbound_use(&talk, use);
+		framed_answer(&talk.frames, status);
+		HEART_UNTIL(&heart, side_was_reset(&talk.app));
+		side_init(&talk.app);
+		cr_expect_not(side_accept(&talk.app, heart.places[PLACE_MESH]));
+		end(&talk);
+		expect_gone(FL_OUTBOUND, FL_REASON_PEER_RESET);
+	}
+}
+
+#define MUCH (4u << 20)
+
+/* No more than that is kept, so no more is sent. */
+Test(reuse, no_more_is_sent_before_STATUS_than_is_kept)
+{
+	static char much[MUCH];
+	struct talk talk;
+
+	begin_outbound(&talk);
+	finish_outbound(&talk);
+	heart_connect(&heart, &talk.app, DOOR_MTLS_OUT);
+	memset(much, 'x', sizeof(much));
+	side_send(&talk.app, much, sizeof(much));
+	HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.len > 60000));
+	heart_settle(&heart);
+	framed_take(&talk.frames);
+	cr_expect_lt(talk.frames.len, 256u * 1024, "%zu bytes", talk.frames.len);
+	framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
+	HEART_UNTIL(&heart, talk.mesh.has_finished);
+	forget(&talk.mesh);
+	framed_done(&talk.frames);
+	heart_accept(&heart, &talk.mesh, PLACE_MESH);
+	heart_speak_tls(&heart, &talk.mesh, FL_TLS_SERVER, PEER);
+	framed_init(&talk.frames, &talk.mesh, FL_FRAMING_SERVER);
+	side_finish(&talk.app);
+	HEART_UNTIL(&heart, framed_ended(&talk.frames));
+	cr_expect_eq(talk.frames.len, MUCH);
+	end(&talk);
+}
