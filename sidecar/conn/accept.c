@@ -141,7 +141,9 @@ struct fl_conn *fl_conn_again(struct fl_endpoint *endpoint, const struct fl_inet
 	conn->detected = (uint8_t)detected;
 	if (endpoint->captures) {
 		find_section(conn);
-	} else if (find_fixed(conn) != FL_REASON_DONE) {
+	}
+	if ((!endpoint->captures && find_fixed(conn) != FL_REASON_DONE) ||
+	    fl_conn_inbound(conn)->mode == FL_INBOUND_PLAINTEXT) {
 		fl_conn_unref(conn);
 		return NULL;
 	}

@@ -10,8 +10,9 @@
  * waits, or memory is out. Otherwise returns one reference, and the socket, which has no user yet. */
 struct fl_conn *fl_conn_accept(struct fl_endpoint *endpoint, struct fl_listener *listener,
 			       struct fl_sock **ret_sock);
-/* A further connection of a session that came from source to destination (family 0: a fixed listener) at that endpoint: what
- * an accepted one would be, under the current share. One reference; NULL: it would not be served, or memory is out. */
+/* A further connection of an inbound session that came from source to destination (family 0: a fixed listener) at that endpoint: what
+ * an accepted one would be, under the current share. One reference; NULL: it would not be served in TLS, or memory is
+ * out. */
 struct fl_conn *fl_conn_again(struct fl_endpoint *endpoint, const struct fl_inet *source,
 			      const struct fl_inet *destination, enum fl_detected detected);
 /* Resets the connection that waits. detail: for the log. quietly: count it without logging it. */

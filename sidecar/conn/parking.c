@@ -80,7 +80,10 @@ static void set_clock(struct fl_loop *loop)
 	if (parking->is_closed) {
 		return;
 	}
-	if (parking->going && wake > now + STEP_MS) {
+	if (parking->pool.count > 0 && wake > now + FL_POOL_NEED_MS) {
+		wake = now + FL_POOL_NEED_MS; /* the end of a use makes it earlier */
+	}
+	if (parking->going > 0 && wake > now + STEP_MS) {
 		wake = now + STEP_MS;
 	}
 	if (wake >= parking->wake_ms && uv_is_active((uv_handle_t *)&parking->clock)) {
@@ -189,7 +192,9 @@ struct fl_mesh *fl_parking_take(struct fl_conn *conn, const struct fl_mesh_event
 	       (entry = fl_pool_take(&loop->parking.pool, conn->place, now_of(loop))) != NULL) {
 		struct fl_session *session = session_of(entry);
 
-		if (is_stale(session)) {
+		if (!fl_framing_may_open(&session->framed->framing)) {
+			fl_framed_end(session, FL_SESSION_END_LOST); /* half a frame has come */
+		} else if (is_stale(session)) {
 			fl_framed_end(session, FL_SESSION_END_CREDENTIALS);
 		} else if (is_aged(session)) {
 			fl_framed_end(session, FL_SESSION_END_SPENT);
@@ -319,7 +324,10 @@ static enum fl_session_end flaw_of(const struct fl_session *session,
 {
 	const struct fl_framed *framed = session->framed;
 
-	if (session->eof || session->fin || !fl_framing_is_idle(&framed->framing)) {
+	if (session->held != NULL || !fl_framing_is_idle(&framed->framing)) {
+		return FL_SESSION_END_USE;
+	}
+	if (session->eof || session->fin) {
 		return FL_SESSION_END_PEER;
 	}
 	if (session->loop->draining) {
@@ -340,7 +348,7 @@ void fl_framed_rest(struct fl_session *session, struct fl_pool_place *place)
 	enum fl_session_end flaw = flaw_of(session, place);
 	bool is_over = session->shut || session->framed->is_over;
 
-	if (is_over || flaw == FL_SESSION_END_PEER || session->held != NULL ||
+	if (is_over || flaw == FL_SESSION_END_PEER || flaw == FL_SESSION_END_USE ||
 	    (session->is_client && flaw != FL_SESSION_ENDS)) {
 		fl_framed_end(session, is_over ? session->framed->end : flaw);
 		return;

@@ -161,6 +161,15 @@ static void read_stop(struct fl_mesh *mesh)
 
 /* --- operations --------------------------------------------------------------------------------------- */
 
+/* May bytes or the end of the use be sent, with what has to come before them? */
+static bool may_say(const struct fl_session *session)
+{
+	const struct fl_framed *framed = session->framed;
+
+	return framed->must_open || (!session->is_client && !framed->answered) ||
+	       fl_framing_may_put(&framed->framing);
+}
+
 static int write_framed(struct fl_mesh *mesh, uint8_t *data, size_t len, bool last)
 {
 	struct fl_session *session = fl_session_of(mesh);
@@ -169,6 +178,9 @@ static int write_framed(struct fl_mesh *mesh, uint8_t *data, size_t len, bool la
 	uint8_t *begin;
 	int rc;
 
+	if (!may_say(session)) {
+		return UV_ECONNRESET;
+	}
 	if (framed->keeps) {
 		keep(framed, data, len);
 	}
@@ -195,8 +207,8 @@ static void shutdown_framed(struct fl_mesh *mesh, bool closing)
 	bool opens = framed->must_open;
 
 	(void)closing;
-	if (framed->said_end) {
-		return; /* with the last bytes */
+	if (framed->said_end || !may_say(session)) {
+		return; /* it went with the last bytes; or the session has ended, as the next read will show */
 	}
 	framed->said_end = true;
 	begin = put_first(session, end);
@@ -273,7 +285,7 @@ static void leave(struct fl_mesh *mesh)
 {
 	struct fl_session *session = fl_session_of(mesh);
 
-	if (!session->framed->must_open && fl_framing_may_put(&session->framed->framing)) {
+	if (!session->framed->must_open) {
 		shutdown_framed(mesh, true);
 	}
 	fl_session_say_goodbye(session, true);

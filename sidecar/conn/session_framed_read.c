@@ -95,19 +95,6 @@ static void decline(struct fl_session *session, enum fl_session_end why)
 	}
 }
 
-/* NULL: a fresh connection would not get this far, or memory is out. */
-static struct fl_conn *conn_for(const struct fl_framed *framed)
-{
-	struct fl_conn *conn = fl_conn_again(framed->endpoint, &framed->source,
-					     &framed->destination, framed->detected);
-
-	if (conn != NULL && fl_conn_inbound(conn)->mode == FL_INBOUND_PLAINTEXT) {
-		fl_conn_unref(conn);
-		return NULL;
-	}
-	return conn;
-}
-
 static void begin_use(struct fl_session *session)
 {
 	struct fl_mesh *mesh = &session->mesh;
@@ -121,7 +108,8 @@ static void begin_use(struct fl_session *session)
 static void begin_next_use(struct fl_session *session)
 {
 	struct fl_framed *framed = session->framed;
-	struct fl_conn *conn = conn_for(framed);
+	struct fl_conn *conn = fl_conn_again(framed->endpoint, &framed->source,
+					     &framed->destination, framed->detected);
 
 	if (conn == NULL) {
 		decline(session, FL_SESSION_END_JUDGED);
@@ -175,8 +163,9 @@ static void on_status(struct fl_session *session, const struct fl_framing_status
 			fl_session_fail(session, FL_REASON_PEER_RESET);
 		}
 		break;
-	case FL_STATUS_DENIED:
-		break; /* an alert follows */
+	case FL_STATUS_DENIED: /* an alert follows; mostly it has come already */
+		fl_session_fail_and_end(session, FL_REASON_PEER_ALERT, false, 0);
+		break;
 	case FL_STATUS_APP_REFUSED:
 	case FL_STATUS_APP_TIMEOUT:
 	case FL_STATUS_APP_FAILED:

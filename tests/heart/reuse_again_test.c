@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Clients of sessions that carry connections one after another: when a connection starts over on a fresh session and when it
+ * must not, and servers that do not keep their side of the protocol. */
+#include "reuse_talk.h"
+
+TestSuite(reuse_again, .init = open_heart, .fini = close_heart);
+
+/* Nobody says that the server keeps its side of the protocol. */
+Test(reuse_again, a_server_that_denies_and_says_no_more)
+{
+	EACH_USE
+	{
+		struct talk talk;
+
+		begin_outbound_use(&talk, use);
+		framed_answer(&talk.frames, FL_STATUS_DENIED);
+		side_say(&talk.app, "anybody?");
+		HEART_UNTIL(&heart, side_was_reset(&talk.app));
+		end(&talk);
+		expect_gone(FL_OUTBOUND, FL_REASON_PEER_ALERT);
+	}
+}
+
+Test(reuse_again, half_a_frame_while_it_is_parked)
+{
+	struct talk talk;
+
+	begin_outbound(&talk);
+	finish_outbound(&talk);
+	side_send(&talk.mesh, "\5\0", 2);
+	heart_settle(&heart);
+	heart_connect(&heart, &talk.app, DOOR_MTLS_OUT);
+	heart_settle(&heart);
+	cr_expect_eq((framed_take(&talk.frames), talk.frames.opens), 1, "it is not used again");
+	HEART_UNTIL(&heart, talk.mesh.has_finished);
+	end(&talk);
+}
+
+Test(reuse_again, bytes_while_it_is_parked)
+{
+	struct talk talk;
+
+	begin_outbound(&talk);
+	finish_outbound(&talk);
+	side_send(&talk.mesh, "\2\0\0\1x", 5);
+	HEART_UNTIL(&heart, talk.mesh.failure != NULL);
+	cr_expect_eq(talk.mesh.failure->alert, 10);
+	expect_idle(FL_OUTBOUND, 0);
+	side_init(&talk.app);
+	end(&talk);
+}
+
+Test(reuse_again, RETIRE_while_it_is_parked)
+{
+	struct talk talk;
+
+	begin_outbound(&talk);
+	finish_outbound(&talk);
+	framed_retire(&talk.frames);
+	HEART_UNTIL(&heart, talk.mesh.has_finished);
+	expect_idle(FL_OUTBOUND, 0);
+	side_init(&talk.app);
+	end(&talk);
+}
+
+/* --- starting over ------------------------------------------------------------------------------------ */
+
+/* The app's bytes come again, on a fresh session, and so does its end. */
+static void expect_again(struct talk *talk, const char *text, bool has_end)
+{
+	forget(&talk->mesh);
+	framed_done(&talk->frames);
+	heart_accept(&heart, &talk->mesh, PLACE_MESH);
+	do_not_delay(&talk->mesh);
+	heart_speak_tls(&heart, &talk->mesh, FL_TLS_SERVER, PEER);
+	framed_init(&talk->frames, &talk->mesh, FL_FRAMING_SERVER);
+	HEART_UNTIL(&heart, framed_has(&talk->frames, text) && talk->frames.opens == 1);
+	if (has_end) {
+		HEART_UNTIL(&heart, framed_ended(&talk->frames));
+	} else {
+		side_finish(&talk->app);
+	}
+	framed_answer(&talk->frames, FL_STATUS_OPENED);
+	framed_say(&talk->frames, "answer");
+	framed_end(&talk->frames);
+	HEART_UNTIL(&heart, talk->app.has_fin);
+	cr_expect(side_has(&talk->app, "answer"));
+	cr_expect_eq(talk->app.error, 0);
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, FL_REASON_DONE), 2);
+	end(talk);
+	close_heart();
+	open_heart();
+}
+
+static void begin_second_use(struct talk *talk, const char *text, bool has_end)
+{
+	begin_outbound(talk);
+	finish_outbound(talk);
+	reuse_outbound(talk, text);
+	if (has_end) {
+		side_finish(&talk->app);
+		HEART_UNTIL(&heart, framed_ended(&talk->frames));
+	}
+	HEART_UNTIL(&heart, framed_has(&talk->frames, text));
+}
+
+Test(reuse_again, not_opened_begins_again)
+{
+	for (unsigned has_end = 0; has_end < 2; has_end++) {
+		struct talk talk;
+
+		begin_second_use(&talk, "question", has_end != 0);
+		framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
+		HEART_UNTIL(&heart, talk.mesh.has_finished);
+		expect_again(&talk, "question", has_end != 0);
+	}
+}
+
+Test(reuse_again, close_notify_without_STATUS_begins_again)
+{
+	for (unsigned has_end = 0; has_end < 2; has_end++) {
+		struct talk talk;
+
+		begin_second_use(&talk, "question", has_end != 0);
+		side_finish(&talk.mesh);
+		HEART_UNTIL(&heart, talk.mesh.has_finished);
+		expect_again(&talk, "question", has_end != 0);
+	}
+}
+
+Test(reuse_again, a_break_before_the_first_byte_begins_again)
+{
+	struct talk talk;
+
+	begin_second_use(&talk, "", false);
+	drop(&talk.mesh);
+	side_init(&talk.mesh);
+	expect_again(&talk, "", false);
+}
+
+/* The app may have got it. */
+Test(reuse_again, a_break_after_the_first_byte_is_final)
+{
+	struct talk talk;
+
+	begin_second_use(&talk, "question", false);
+	drop(&talk.mesh);
+	HEART_UNTIL(&heart, side_was_reset(&talk.app));
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	side_init(&talk.mesh);
+	cr_expect_not(side_accept(&talk.mesh, heart.places[PLACE_MESH]), "it does not come again");
+	end(&talk);
+	expect_gone(FL_OUTBOUND, FL_REASON_PEER_RESET);
+}
+
+/* Each other answer is final, and so is anything in the first use. */
+Test(reuse_again, nothing_else_begins_again)
+{
+	for (unsigned use = 1; use <= 2; use++) {
+		enum fl_status status = use == 1 ? FL_STATUS_NOT_OPENED : FL_STATUS_APP_REFUSED;
+		struct talk talk;
+
+		begin_outbound_use(&talk, use);
+		framed_answer(&talk.frames, status);
+		HEART_UNTIL(&heart, side_was_reset(&talk.app));
+		side_init(&talk.app);
+		cr_expect_not(side_accept(&talk.app, heart.places[PLACE_MESH]));
+		end(&talk);
+		expect_gone(FL_OUTBOUND, FL_REASON_PEER_RESET);
+	}
+}
+
+#define MUCH (4u << 20)
+
+/* No more than that is kept, so no more is sent. */
+Test(reuse_again, no_more_is_sent_before_STATUS_than_is_kept)
+{
+	static char much[MUCH];
+	struct talk talk;
+
+	begin_outbound(&talk);
+	finish_outbound(&talk);
+	heart_connect(&heart, &talk.app, DOOR_MTLS_OUT);
+	memset(much, 'x', sizeof(much));
+	side_send(&talk.app, much, sizeof(much));
+	HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.len > 60000));
+	heart_settle(&heart);
+	framed_take(&talk.frames);
+	cr_expect_lt(talk.frames.len, 256u * 1024, "%zu bytes", talk.frames.len);
+	framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
+	HEART_UNTIL(&heart, talk.mesh.has_finished);
+	forget(&talk.mesh);
+	framed_done(&talk.frames);
+	heart_accept(&heart, &talk.mesh, PLACE_MESH);
+	heart_speak_tls(&heart, &talk.mesh, FL_TLS_SERVER, PEER);
+	framed_init(&talk.frames, &talk.mesh, FL_FRAMING_SERVER);
+	side_finish(&talk.app);
+	HEART_UNTIL(&heart, framed_ended(&talk.frames));
+	cr_expect_eq(talk.frames.len, MUCH);
+	end(&talk);
+}
