@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* candidate - connects conf, certs-watch and the protocol's frames.
  *
- * The key is in fl_candidate.files and in the frame; the code that frees either of them wipes the key. */
+ * The key is in fl_candidate, and with `[tls] key = sidecar` in the frame; the code that frees either of them wipes it. */
 #include "agent/common/candidate.h"
 
 #include <stdlib.h>
@@ -105,7 +105,15 @@ static struct fl_span file_span(const struct fl_source_file *file)
 	return (struct fl_span){(const uint8_t *)file->data, file->len};
 }
 
-/* Key first, then the chain: the only form in frames. The caller wipes and frees it. */
+/* The chain without the key, which stays here. */
+static struct fl_span chain_only(const struct fl_candidate *candidate)
+{
+	char *chain = fl_pem_write_certificates(&candidate->credentials->chain);
+
+	return (struct fl_span){(const uint8_t *)chain, strlen(chain)};
+}
+
+/* Key first, then the chain. */
 static struct fl_span join_credential(const struct fl_source_files *files)
 {
 	const struct fl_source_file *parts[] = {&files->key, &files->cert};
@@ -137,7 +145,9 @@ int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_co
 	struct fl_ctl_foreign *foreign = fl_new((files->foreign_count + 1) * sizeof(*foreign));
 	struct fl_ctl_generation generation = {
 		.number = 1,
-		.credential = join_credential(files),
+		/* We wipe and free either. */
+		.credential =
+			conf->tls.key_in_sidecar ? join_credential(files) : chain_only(candidate),
 		.bundle = file_span(&files->bundle),
 		.crl = file_span(&files->crl),
 		.foreign = foreign,

@@ -17,6 +17,7 @@
 #include "agent/run/attempt.h"
 #include "agent/run/attempt_log.h"
 #include "agent/run/expiry.h"
+#include "agent/run/spare_key.h"
 #include "base/idle_memory.h"
 #include "base/mem.h"
 #include "base/notify.h"
@@ -166,9 +167,35 @@ static void put_in_force(struct fl_reload *reload, struct fl_attempt *attempt)
 	fl_expiry_note(&reload->in_force.expiry, reload->in_force.credentials, attempt->now);
 }
 
+/* Of a candidate that is good, but cannot be served. */
+static void refuse_for(struct fl_reload *reload, const struct fl_attempt *attempt,
+		       const struct fl_err *err)
+{
+	if (!is_known_refusal(reload, attempt)) {
+		refuse(reload, attempt,
+		       fl_attempt_log_error(&reload->attempt_log, attempt, err->text));
+	}
+}
+
+/* *ret: NULL if the sidecar gets the key. */
+static int make_signer(const struct fl_attempt *attempt, struct fl_signer **ret, struct fl_err *err)
+{
+	const struct fl_credentials *credentials = attempt->candidate.credentials;
+	struct fl_cert leaf;
+
+	*ret = NULL;
+	if (attempt->conf->tls.key_in_sidecar) {
+		return FL_OK;
+	}
+	FL_REQUIRE(fl_cert_parse(fl_span_of(&credentials->chain.items[0]), &leaf, NULL) ==
+		   FL_RULE_NONE);
+	return fl_signer_new(&leaf.key, fl_span_of(&credentials->key), ret, err);
+}
+
 static void accept_candidate(struct fl_reload *reload, struct fl_attempt *attempt)
 {
 	struct fl_span ini = {(const uint8_t *)attempt->ini.data, attempt->ini.len};
+	struct fl_signer *signer;
 	uint8_t content[FL_DIGEST_LEN];
 	struct fl_err err;
 	uint8_t *frame;
@@ -176,10 +203,7 @@ static void accept_candidate(struct fl_reload *reload, struct fl_attempt *attemp
 
 	if (fl_candidate_encode(&attempt->candidate, attempt->conf, ini, &frame, &len, content,
 				&err) != FL_OK) {
-		if (!is_known_refusal(reload, attempt)) {
-			refuse(reload, attempt,
-			       fl_attempt_log_error(&reload->attempt_log, attempt, err.text));
-		}
+		refuse_for(reload, attempt, &err);
 		return;
 	}
 	memcpy(reload->in_force.files, attempt->files_digest, FL_DIGEST_LEN);
@@ -189,9 +213,20 @@ static void accept_candidate(struct fl_reload *reload, struct fl_attempt *attemp
 	} else {
 		bool is_first = reload->in_force.credentials == NULL;
 
+		if (make_signer(attempt, &signer, &err) != FL_OK) {
+			fl_wipe_free(frame, len);
+			refuse_for(reload, attempt, &err);
+			return;
+		}
 		put_in_force(reload, attempt);
 		memcpy(reload->in_force.content, content, sizeof(content));
-		fl_serve_generation(reload->serve, frame, len, content);
+		fl_serve_generation(reload->serve, &(struct fl_serve_generation){
+							   .frame = frame,
+							   .len = len,
+							   .digest = content,
+							   .signer = signer,
+							   .conf = attempt->conf,
+						   });
 		if (is_first) {
 			tell_ready(reload);
 		}
@@ -232,6 +267,9 @@ static void judge(struct fl_reload *reload, struct fl_attempt *attempt)
 	} else if (attempt->is_good) {
 		accept_candidate(reload, attempt);
 	} else if (!is_known_refusal(reload, attempt)) {
+		if (reload->in_force.credentials == NULL && attempt->conf != NULL) {
+			fl_serve_spare_key(reload->serve, fl_spare_key(attempt->conf));
+		}
 		refuse(reload, attempt, fl_attempt_log_errors(&reload->attempt_log, attempt));
 	}
 }

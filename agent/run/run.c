@@ -2,7 +2,8 @@
 /* run - the command that keeps running: the agent's main loop.
  *
  * If the INI has an error, nothing starts. After the start, reload.c makes generations of the mounted files, whenever it
- * changes, and serve.c hands them out: the encoded frame is the only copy of the key in this process.
+ * changes, and serve.c hands them out. The only copy of the key in this process is in keyring.c, or, with `[tls] key = sidecar`,
+ * in the encoded frame.
  *
  * It fails only at the start (INI, socket): exit code 2, with a sentence in the log. */
 #include <signal.h>

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* serve - a few channels, one encoded generation.
  *
- * A channel: accepted -> uid checked -> HELLO -> (GENERATION -> RESULT)*. It ends when the sidecar closes it, breaks the
+ * A channel: accepted -> uid checked -> HELLO -> (GENERATION -> RESULT)*, or -> (SIGN -> SIGNED*)*. It ends when the sidecar closes it, breaks the
  * protocol or misses a deadline. The sidecar then connects again with back-off, and nothing is lost: its next HELLO says
  * all that the agent has to know. One timer serves all deadlines. */
 #include "agent/run/serve.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "agent/run/admission.h"
 #include "agent/run/agent_socket.h"
+#include "agent/run/keyring.h"
 #include "agent/run/refusal_log.h"
+#include "agent/run/sign_answers.h"
 #include "base/harden.h"
 #include "base/mem.h"
 #include "ctl/message.h"
@@ -23,8 +25,12 @@ struct channel {
 	struct fl_ctl_decoder *decoder;
 	uint64_t id;       /* for the log */
 	uint64_t deadline; /* uv_now() in ms; 0 = none */
+	bool signs;        /* a worker's: it asks for signatures, and sends no HELLO */
 	bool greeted;      /* its HELLO has arrived: the fields below are valid */
 	bool wants_beats;
+	bool asks_signatures;
+	bool holds_key; /* has_key is held in the keyring, which may lack it */
+	uint8_t has_key[FL_DIGEST_LEN], pushed_key[FL_DIGEST_LEN];
 	uint64_t has; /* generation that the sidecar uses, 0 = none */
 	uint8_t has_digest[FL_DIGEST_LEN];
 	uint64_t pushed; /* generation sent last, 0 = none */
@@ -36,11 +42,12 @@ struct fl_serve {
 	struct fl_net *net;
 	struct fl_log *log;
 	struct fl_agent_socket *agent_socket;
+	struct fl_keyring *keyring;
 	uv_timer_t timer; /* fires at the earliest deadline */
 	uv_timer_t beat;  /* runs while a sidecar is connected that wants beats */
 	struct fl_refusal_log refusals;
 	unsigned open_timers;
-	uid_t sidecar_uid, agent_uid;
+	uid_t sidecar_uid;
 	struct channel *channels[FL_SERVE_MAX]; /* oldest first */
 	size_t channel_count;
 	uint64_t channel_ids;
@@ -80,11 +87,27 @@ static void set_deadline(struct channel *channel, uint64_t in_ms)
 	arm_timer(channel->serve);
 }
 
+/* name: NULL, or all zeros: none. */
+static void hold_key(struct channel *channel, const uint8_t *name)
+{
+	struct fl_keyring *keyring = channel->serve->keyring;
+	bool holds = name != NULL && fl_keyring_hold(keyring, name);
+
+	if (channel->holds_key) {
+		fl_keyring_release(keyring, channel->has_key);
+	}
+	channel->holds_key = holds;
+	if (name != NULL && name != channel->has_key) {
+		memcpy(channel->has_key, name, FL_DIGEST_LEN);
+	}
+}
+
 static void channel_close(struct channel *channel)
 {
 	struct fl_serve *serve = channel->serve;
 	size_t i = 0;
 
+	hold_key(channel, NULL);
 	while (serve->channels[i] != channel) {
 		i++;
 	}
@@ -145,6 +168,7 @@ static void log_generation(struct channel *channel, enum fl_log_level level, con
 static bool push(struct channel *channel)
 {
 	struct fl_serve *serve = channel->serve;
+	const uint8_t *key = fl_keyring_current(serve->keyring);
 	int rc;
 
 	fl_ctl_generation_renumber(serve->frame, serve->frame_len, serve->number);
@@ -156,6 +180,10 @@ static bool push(struct channel *channel)
 	channel->pushed = serve->number;
 	channel->is_pending = true;
 	memcpy(channel->pushed_digest, serve->digest, FL_DIGEST_LEN);
+	memset(channel->pushed_key, 0, FL_DIGEST_LEN);
+	if (key != NULL) {
+		memcpy(channel->pushed_key, key, FL_DIGEST_LEN);
+	}
 	set_deadline(channel, FL_SERVE_RESULT_MS);
 	log_generation(channel, FL_LOG_INFO, "generation pushed", serve->number);
 	return true;
@@ -173,6 +201,13 @@ static bool offer(struct channel *channel)
 	 * skips some. */
 	if (channel->is_pending) {
 		return true;
+	}
+	if (fl_keyring_current(serve->keyring) != NULL && !channel->asks_signatures) {
+		channel_fail(
+			channel,
+			"it is of an older release, which needs our private key: run agent and sidecar of "
+			"one release, or set `[tls] key = sidecar`");
+		return false;
 	}
 	if (channel->has != 0 && memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
 		if (serve->number < channel->has) {
@@ -259,10 +294,28 @@ static bool send_note(struct channel *channel)
 	return send_frame(channel, frame, len);
 }
 
+/* Makes room for one sidecar more: closes the oldest. */
+static void evict_sidecar(struct fl_serve *serve)
+{
+	struct channel *oldest = NULL;
+	size_t count = 0;
+
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		if (serve->channels[i]->greeted) {
+			oldest = serve->channels[i];
+			count++;
+		}
+	}
+	if (count == FL_SERVE_SIDECARS) {
+		channel_fail(oldest, "too many sidecars, and it is the oldest");
+	}
+}
+
 static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
 {
-	if (channel->greeted) {
-		channel_fail(channel, "a second HELLO");
+	if (channel->greeted || channel->signs) {
+		channel_fail(channel, channel->signs ? "a HELLO after a request for signatures"
+						     : "a second HELLO");
 		return false;
 	}
 	if (hello->version != FL_CTL_VERSION) {
@@ -274,8 +327,11 @@ static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
 		channel_fail(channel, "its generation number leaves none to follow");
 		return false;
 	}
+	evict_sidecar(channel->serve);
 	channel->greeted = true;
 	channel->wants_beats = hello->wants_beats;
+	channel->asks_signatures = hello->asks_signatures;
+	hold_key(channel, hello->key);
 	channel->has = hello->generation;
 	memcpy(channel->has_digest, hello->digest, FL_DIGEST_LEN);
 	set_deadline(channel, 0);
@@ -305,6 +361,7 @@ static bool on_result(struct channel *channel, const struct fl_ctl_result *resul
 	set_deadline(channel, 0);
 	if (result->ok) {
 		channel->has = channel->pushed;
+		hold_key(channel, channel->pushed_key);
 		memcpy(channel->has_digest, channel->pushed_digest, FL_DIGEST_LEN);
 		log_generation(channel, FL_LOG_INFO, "generation accepted", result->number);
 	} else {
@@ -315,6 +372,28 @@ static bool on_result(struct channel *channel, const struct fl_ctl_result *resul
 	       offer(channel);
 }
 
+static bool on_sign(struct channel *channel, struct fl_ctl_items requests)
+{
+	int rc;
+
+	if (channel->greeted) {
+		channel_fail(channel,
+			     "it asks for signatures on a connection that began with HELLO");
+		return false;
+	}
+	if (!channel->signs) {
+		channel->signs = true;
+		set_deadline(channel, 0);
+	}
+	rc = fl_sign_answers_send(channel->serve->keyring, requests, channel->sock);
+	if (rc < 0) {
+		channel_fail(channel, uv_strerror(rc));
+	} else if (rc > 0) {
+		fl_sock_read_stop(channel->sock); /* until it has read our answers */
+	}
+	return rc >= 0;
+}
+
 static bool on_message(struct channel *channel, const struct fl_ctl_message *message)
 {
 	switch (message->type) {
@@ -322,12 +401,16 @@ static bool on_message(struct channel *channel, const struct fl_ctl_message *mes
 		return on_hello(channel, &message->u.hello);
 	case FL_CTL_RESULT:
 		return on_result(channel, &message->u.result);
+	case FL_CTL_SIGN:
+		return on_sign(channel, message->u.requests);
+	case FL_CTL_SIGNED:
 	case FL_CTL_GENERATION:
 	case FL_CTL_NOTE:
 	case FL_CTL_BEAT:
 		break;
 	}
-	channel_fail(channel, "it sent a generation, a note or a beat: only agents do");
+	channel_fail(channel,
+		     "it sent a generation, a note, a beat or a signature: only agents do");
 	return false;
 }
 
@@ -357,13 +440,14 @@ static void on_eof(void *user)
 
 	/* A channel that ends without a HELLO was only a probe of whether the socket is alive. */
 	log_generation(channel, channel->greeted ? FL_LOG_INFO : FL_LOG_DEBUG,
-		       "sidecar disconnected", channel->has);
+		       channel->signs ? "worker disconnected" : "sidecar disconnected",
+		       channel->has);
 	channel_close(channel);
 }
 
 static void on_drain(void *user)
 {
-	(void)user;
+	fl_sock_read_start(((struct channel *)user)->sock);
 }
 
 static void on_error(void *user, int sys)
@@ -375,37 +459,13 @@ static const struct fl_sock_events channel_events = {on_data, on_eof, on_drain, 
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
-static bool may_connect(struct fl_serve *serve, const struct fl_sock *sock)
-{
-	struct fl_line line;
-	struct fl_err err;
-	uid_t uid;
-
-	if (fl_sock_peer_uid(sock, &uid, &err) != FL_OK) {
-		fl_log_msg(serve->log, FL_LOG_WARN, "caller refused: %s", err.text);
-		return false;
-	}
-	if (uid == geteuid() || uid == serve->sidecar_uid) {
-		return true;
-	}
-	if (!fl_refusal_log_admits(&serve->refusals, uid)) {
-		return false;
-	}
-	fl_line_begin(&line, serve->log, FL_LOG_WARN, "caller refused");
-	fl_line_u64(&line, "uid", uid);
-	fl_line_str(&line, "reason",
-		    "neither our own uid nor the one that `[agent] sidecar_uid` names");
-	fl_line_end(&line);
-	return false;
-}
-
-/* Makes room for one channel: closes the oldest one without a HELLO; if there is none, the oldest. */
+/* Makes room for one channel: closes the oldest one that has said nothing; if there is none, the oldest. */
 static void evict_one(struct fl_serve *serve)
 {
 	struct channel *victim = serve->channels[0];
 
 	for (size_t i = serve->channel_count; i-- > 0;) {
-		if (!serve->channels[i]->greeted) {
+		if (!serve->channels[i]->greeted && !serve->channels[i]->signs) {
 			victim = serve->channels[i];
 		}
 	}
@@ -422,7 +482,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 	if (sock == NULL) {
 		return;
 	}
-	if (!may_connect(serve, sock)) {
+	if (!fl_admission_may_connect(&serve->refusals, sock, serve->sidecar_uid)) {
 		fl_sock_close(sock, 0);
 		return;
 	}
@@ -449,20 +509,6 @@ static void on_connection(void *user, struct fl_listener *listener)
 
 /* --- the interface ---------------------------------------------------------------------------- */
 
-/* A sidecar of another user accepts nothing from us, unless its INI says so. */
-static void warn_of_uid(const struct fl_serve *serve)
-{
-	uid_t own = geteuid();
-
-	if (own != serve->agent_uid && own != serve->sidecar_uid) {
-		fl_log_msg(
-			serve->log, FL_LOG_WARN,
-			"we run as uid %lu, and a sidecar of another user takes generations from "
-			"uid %lu only: run the agent as that one, or set `[agent] uid = %lu`",
-			(unsigned long)own, (unsigned long)serve->agent_uid, (unsigned long)own);
-	}
-}
-
 int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log *log,
 		  struct fl_serve **ret, struct fl_err *err)
 {
@@ -472,33 +518,47 @@ int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log 
 	serve->net = net;
 	serve->log = log;
 	serve->sidecar_uid = conf->agent.sidecar_uid;
-	serve->agent_uid = conf->agent.uid;
 	rc = fl_agent_socket_open(net, conf, log, on_connection, serve, &serve->agent_socket, err);
 	if (rc != FL_OK) {
 		free(serve);
 		return rc;
 	}
+	serve->keyring = fl_keyring_open(net->loop, conf, log);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
 	fl_refusal_log_init(&serve->refusals, net->loop, log);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->beat) == 0);
 	serve->timer.data = serve->refusals.window.data = serve->beat.data = serve;
 	serve->open_timers = 3;
-	warn_of_uid(serve);
+	fl_admission_warn_of_uid(log, conf);
 	*ret = serve;
 	return FL_OK;
 }
 
-void fl_serve_generation(struct fl_serve *serve, uint8_t *frame, size_t len,
-			 const uint8_t digest[FL_DIGEST_LEN])
+void fl_serve_generation(struct fl_serve *serve, const struct fl_serve_generation *generation)
 {
 	fl_wipe_free(serve->frame, serve->frame_len);
-	serve->frame = frame;
-	(void)fl_harden_memory(frame, len); /* the key is in it */
-	serve->frame_len = len;
+	serve->frame = generation->frame;
+	serve->frame_len = generation->len;
+	if (generation->signer == NULL) {
+		(void)fl_harden_memory(serve->frame, serve->frame_len); /* the key is in it */
+	}
 	serve->number++;
-	memcpy(serve->digest, digest, FL_DIGEST_LEN);
+	memcpy(serve->digest, generation->digest, FL_DIGEST_LEN);
+	fl_keyring_take(serve->keyring, generation->conf, generation->signer);
 	for (size_t i = serve->channel_count; i-- > 0;) {
 		(void)offer(serve->channels[i]);
+	}
+}
+
+void fl_serve_spare_key(struct fl_serve *serve, struct fl_signer *signer)
+{
+	fl_keyring_add(serve->keyring, signer);
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		struct channel *channel = serve->channels[i];
+
+		if (channel->greeted && !channel->holds_key) {
+			hold_key(channel, channel->has_key);
+		}
 	}
 }
 
@@ -530,6 +590,7 @@ void fl_serve_close(struct fl_serve *serve)
 	while (serve->channel_count > 0) {
 		channel_close(serve->channels[serve->channel_count - 1]);
 	}
+	fl_keyring_close(serve->keyring);
 	uv_close((uv_handle_t *)&serve->timer, on_closed);
 	uv_close((uv_handle_t *)&serve->beat, on_closed);
 	fl_refusal_log_end(&serve->refusals);

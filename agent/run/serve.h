@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_RUN_SERVE_H
 #define FL_AGENT_RUN_SERVE_H
-/* serve - which generation each sidecar gets, over the connections to the agent's socket.
+/* serve - which generation each sidecar gets, and the signatures that its workers ask for, over the connections to the agent's
+ * socket.
  *
  * Knows frames and numbers, but neither files nor certificates. Several sidecars may be connected at once: while a sidecar
- * is replaced, the old one still runs. Each gets the generation when it has said HELLO. At most FL_SERVE_MAX connections
- * stay open: when there is one more, the oldest without a HELLO is closed; if all have sent one, the oldest.
+ * is replaced, the old one still runs. Each gets the generation when it has said HELLO. At most FL_SERVE_SIDECARS of them stay
+ * connected: one more closes the oldest. Their workers' connections ask for signatures, from their first message on. When
+ * there are FL_SERVE_MAX connections and one more comes, the oldest that has said nothing is closed; if all have, the oldest.
  *
  * Numbers: content that a sidecar has already (the same digest) keeps the number that it has there; other content gets the
  * first number that no sidecar has seen. So a restarted agent continues where its predecessor ended, and sends no new
  * generation when nothing has changed.
  *
  * Loop:   the one of net; all calls there. It keeps the loop alive until it is closed.
- * Owns:   the socket, its connections, the frame of the generation (wiped when it is replaced).
+ * Owns:   the socket, its connections, the frame of the generation (wiped when it is replaced), the keys (run/keyring.h).
  * Errors: only fl_serve_open() returns one. A sidecar that breaks the protocol loses its connection, with one line in the
  *         log. */
 #include <sys/types.h>
@@ -21,9 +23,11 @@
 #include "conf/conf.h"
 #include "net/sock.h"
 #include "pki/credentials.h"
+#include "pki/signer.h"
 
-#define FL_SERVE_MAX 8
-#define FL_SERVE_HELLO_MS 10000  /* within this time a sidecar says HELLO */
+#define FL_SERVE_SIDECARS 8
+#define FL_SERVE_MAX 600         /* for two sidecars with the most workers there can be */
+#define FL_SERVE_HELLO_MS 10000  /* within this time a connection says what it is */
 #define FL_SERVE_RESULT_MS 30000 /* within this time it has judged a generation */
 
 struct fl_serve;
@@ -33,10 +37,19 @@ struct fl_serve;
 int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log *log,
 		  struct fl_serve **ret, struct fl_err *err) FL_MUST_USE;
 
-/* Makes this the generation: it is sent to every sidecar that is connected, or connects later. Takes over frame (an
- * encoded GENERATION). */
-void fl_serve_generation(struct fl_serve *serve, uint8_t *frame, size_t len,
-			 const uint8_t digest[FL_DIGEST_LEN]);
+struct fl_serve_generation {
+	uint8_t *frame; /* an encoded GENERATION, taken over */
+	size_t len;
+	const uint8_t *digest;      /* FL_DIGEST_LEN bytes of its content; copied */
+	struct fl_signer *signer;   /* its key, taken over; NULL: the frame has it */
+	const struct fl_conf *conf; /* its INI; for the call */
+};
+/* Makes this the generation: it is sent to every sidecar that is connected, or connects later. One without the key is not
+ * sent to a sidecar of an older release, which could do nothing with it: that is disconnected, with a line in the log. */
+void fl_serve_generation(struct fl_serve *serve, const struct fl_serve_generation *generation);
+
+/* There is no generation, but this key, for sidecars that use it already (run/spare_key.h); taken over. NULL is fine. */
+void fl_serve_spare_key(struct fl_serve *serve, struct fl_signer *signer);
 
 /* Tells every sidecar that is connected, or connects later, that the mounted candidate was refused at this time (seconds
  * since the epoch), and why. text NULL: it is not refused any more. text is copied. */

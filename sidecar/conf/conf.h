@@ -142,6 +142,7 @@ struct fl_conf {
 	struct {
 		char *socket;           /* path */
 		uid_t sidecar_uid, uid; /* uid: the agent's own */
+		uint32_t signatures;    /* at most so many a second */
 	} agent;
 	struct {
 		enum fl_tls_group groups[3];
@@ -152,6 +153,7 @@ struct fl_conf {
 		const char *group_names[3], *cipher_names[3];
 		enum fl_tickets tickets;
 		bool reuse; /* sessions carry app connections one after another */
+		bool key_in_sidecar; /* it gets our private key; false: the agent signs */
 	} tls;
 	struct fl_conf_inbound inbound;   /* of captured ports that no [service] names */
 	struct fl_conf_upstream outbound; /* of captured destinations that no [upstream] names */

@@ -53,6 +53,8 @@ static const struct fl_word reuses[] = {{.text = "off", .value = false},
 static const struct fl_word upstream_reuses[] = {{.text = "off", .value = FL_REUSE_OFF},
 						 {.text = "on", .value = FL_REUSE_ON},
 						 {.text = "balanced", .value = FL_REUSE_BALANCED}};
+static const struct fl_word key_places[] = {{.text = "agent", .value = false},
+					    {.text = "sidecar", .value = true}};
 static const struct fl_word on_change[] = {{.text = "keep", .value = FL_CHANGE_KEEP},
 					   {.text = "close", .value = FL_CHANGE_CLOSE}};
 static const struct fl_word levels[] = {{.text = "debug", .value = FL_LOG_DEBUG},
@@ -169,6 +171,12 @@ static const struct fl_key agent_keys[] = {
 	 .max = UINT32_MAX - 1,
 	 .differs = fl_differs_number,
 	 .hint = "2113"},
+	{.name = "signatures",
+	 .type = FL_TYPE_COUNT,
+	 IN_CONF(agent.signatures),
+	 .min = 1,
+	 .max = 10000000,
+	 .hint = "20000"},
 };
 static const struct fl_key tls_keys[] = {
 	{.name = "groups",
@@ -185,6 +193,7 @@ static const struct fl_key tls_keys[] = {
 	 .hint = "TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256"},
 	{.name = "tickets", .type = FL_TYPE_WORD, IN_CONF(tls.tickets), WORDS(tickets)},
 	{.name = "reuse", .type = FL_TYPE_FLAG, IN_CONF(tls.reuse), WORDS(reuses)},
+	{.name = "key", .type = FL_TYPE_FLAG, IN_CONF(tls.key_in_sidecar), WORDS(key_places)},
 };
 static const struct fl_key inbound_keys[] = {
 	{.name = "mode", .type = FL_TYPE_WORD, IN_CONF(inbound.mode), WORDS(inbound_modes)},
@@ -488,7 +497,8 @@ struct fl_conf *fl_build_defaults(const char *path)
 			    .drain_ms = 30 * 1000},
 		.agent = {.socket = fl_strdup("/run/fairlead/agent.sock"),
 			  .sidecar_uid = FL_CONF_DEFAULT_SIDECAR_UID,
-			  .uid = 2113},
+			  .uid = 2113,
+			  .signatures = 20000},
 		.tls = {.groups = {FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256},
 			.group_count = 3,
 			.ciphers = {FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM,

@@ -52,6 +52,9 @@ const struct fl_manual fl_manual[] = {
 	{"[agent]", "uid", "2113",
 	 "the agent's uid. The sidecar takes generations only from a process of this uid or of"
 	 " its own; it exchanges nothing with any other, root included"},
+	{"[agent]", "signatures", "20000",
+	 "signatures that the agent makes in a second, at most, so that a sidecar that was taken over cannot have any number made; "
+	 "more are refused (`signature_unavailable`), with a line in the agent's log"},
 	{"[tls]", "groups", "X25519MLKEM768, X25519, P-256",
 	 "best first; FIPS clients support only `P-256`"},
 	{"[tls]", "ciphers",
@@ -61,6 +64,9 @@ const struct fl_manual fl_manual[] = {
 	 "a returning peer resumes its session, without certificates, which saves a third of "
 	 "the CPU of a new connection. No session is resumed after a change of roots, CRLs, "
 	 "the INI or the client's certificate. `off`: every handshake is a full one"},
+	{"[tls]", "key", "agent",
+	 "who has our private key. `agent`: only the agent, which makes the signature of each full handshake; resumed ones need "
+	 "none ([the key](#the-private-key)). `sidecar`: the sidecar gets it, and signs by itself"},
 	{"[inbound]", "mode", "strict",
 	 "how captured ports are served. `strict`: mutual TLS only; `permissive`: mutual TLS, "
 	 "or plaintext that policy allows; `plaintext`: the sidecar never speaks TLS, policy "

@@ -15,23 +15,7 @@
 
 /* --- reading fields --------------------------------------------------------------------------- */
 
-struct field {
-	unsigned tag;
-	struct fl_span value;
-};
-
-static uint64_t get_uint(const uint8_t *data, unsigned bytes)
-{
-	uint64_t value = 0;
-
-	for (unsigned i = 0; i < bytes; i++) {
-		value = value << 8 | data[i];
-	}
-	return value;
-}
-
-/* Removes the next field from *rest: 1, or 0 at the end, or FL_ERR_PEER. */
-static int next_field(struct fl_span *rest, struct field *ret, struct fl_err *err)
+int fl_ctl_next_field(struct fl_span *rest, struct fl_ctl_field *ret, struct fl_err *err)
 {
 	uint64_t len;
 
@@ -42,8 +26,8 @@ static int next_field(struct fl_span *rest, struct field *ret, struct fl_err *er
 		fl_err_set(err, FL_ERR_PEER, "a message ends within the header of a field");
 		return FL_ERR_PEER;
 	}
-	ret->tag = (unsigned)get_uint(rest->data, 2);
-	len = get_uint(rest->data + 2, 4);
+	ret->tag = (unsigned)fl_ctl_get_uint(rest->data, 2);
+	len = fl_ctl_get_uint(rest->data + 2, 4);
 	if (len > rest->len - FIELD_HEADER) {
 		fl_err_set(err, FL_ERR_PEER,
 			   "field %u claims %llu bytes and the message has %zu left", ret->tag,
@@ -77,7 +61,7 @@ static int require_seen(unsigned seen, unsigned last_tag, unsigned optional, str
 	return FL_OK;
 }
 
-static int require_len(const struct field *f, size_t least, size_t most, struct fl_err *err)
+static int require_len(const struct fl_ctl_field *f, size_t least, size_t most, struct fl_err *err)
 {
 	if (f->value.len < least || f->value.len > most) {
 		return fl_err_set(err, FL_ERR_PEER, "field %u has %zu bytes instead of %zu to %zu",
@@ -87,14 +71,16 @@ static int require_len(const struct field *f, size_t least, size_t most, struct 
 }
 
 /* An integer or digest field of exactly `bytes` bytes, not seen before. */
-static int take_fixed(const struct field *f, unsigned bytes, unsigned *seen, struct fl_err *err)
+static int take_fixed(const struct fl_ctl_field *f, unsigned bytes, unsigned *seen,
+		      struct fl_err *err)
 {
 	int rc = mark_seen(seen, f->tag, err);
 
 	return rc != FL_OK ? rc : require_len(f, bytes, bytes, err);
 }
 
-static int take_span(const struct field *f, struct fl_span *ret, unsigned *seen, struct fl_err *err)
+static int take_span(const struct fl_ctl_field *f, struct fl_span *ret, unsigned *seen,
+		     struct fl_err *err)
 {
 	int rc = mark_seen(seen, f->tag, err);
 
@@ -105,7 +91,7 @@ static int take_span(const struct field *f, struct fl_span *ret, unsigned *seen,
 }
 
 /* A byte that is 0 or 1. */
-static int take_bool(const struct field *f, bool *ret, unsigned *seen, struct fl_err *err)
+static int take_bool(const struct fl_ctl_field *f, bool *ret, unsigned *seen, struct fl_err *err)
 {
 	int rc = take_fixed(f, 1, seen, err);
 
@@ -121,19 +107,19 @@ static int take_bool(const struct field *f, bool *ret, unsigned *seen, struct fl
 
 static int read_hello(struct fl_span rest, struct fl_ctl_hello *ret, struct fl_err *err)
 {
-	struct field f;
+	struct fl_ctl_field f;
 	unsigned seen = 0;
 	int rc;
 
-	while ((rc = next_field(&rest, &f, err)) > 0) {
+	while ((rc = fl_ctl_next_field(&rest, &f, err)) > 0) {
 		switch (f.tag) {
 		case HELLO_VERSION:
 			rc = take_fixed(&f, 4, &seen, err);
-			ret->version = rc == FL_OK ? (uint32_t)get_uint(f.value.data, 4) : 0;
+			ret->version = rc == FL_OK ? (uint32_t)fl_ctl_get_uint(f.value.data, 4) : 0;
 			break;
 		case HELLO_GENERATION:
 			rc = take_fixed(&f, 8, &seen, err);
-			ret->generation = rc == FL_OK ? get_uint(f.value.data, 8) : 0;
+			ret->generation = rc == FL_OK ? fl_ctl_get_uint(f.value.data, 8) : 0;
 			break;
 		case HELLO_DIGEST:
 			rc = take_fixed(&f, DIGEST_LEN, &seen, err);
@@ -143,6 +129,13 @@ static int read_hello(struct fl_span rest, struct fl_ctl_hello *ret, struct fl_e
 			break;
 		case HELLO_WANTS_BEATS:
 			rc = take_bool(&f, &ret->wants_beats, &seen, err);
+			break;
+		case HELLO_KEY:
+			rc = take_fixed(&f, DIGEST_LEN, &seen, err);
+			if (rc == FL_OK) {
+				ret->asks_signatures = true;
+				memcpy(ret->key, f.value.data, DIGEST_LEN);
+			}
 			break;
 		default:
 			break;
@@ -156,16 +149,16 @@ static int read_hello(struct fl_span rest, struct fl_ctl_hello *ret, struct fl_e
 
 static int read_result(struct fl_span rest, struct fl_ctl_result *ret, struct fl_err *err)
 {
-	struct field f;
+	struct fl_ctl_field f;
 	unsigned seen = 0;
 	bool ok = false;
 	int rc;
 
-	while ((rc = next_field(&rest, &f, err)) > 0) {
+	while ((rc = fl_ctl_next_field(&rest, &f, err)) > 0) {
 		switch (f.tag) {
 		case RESULT_NUMBER:
 			rc = take_fixed(&f, 8, &seen, err);
-			ret->number = rc == FL_OK ? get_uint(f.value.data, 8) : 0;
+			ret->number = rc == FL_OK ? fl_ctl_get_uint(f.value.data, 8) : 0;
 			break;
 		case RESULT_OK:
 			rc = take_bool(&f, &ok, &seen, err);
@@ -186,18 +179,18 @@ static int read_result(struct fl_span rest, struct fl_ctl_result *ret, struct fl
 
 static int read_note(struct fl_span rest, struct fl_ctl_note *ret, struct fl_err *err)
 {
-	struct field f;
+	struct fl_ctl_field f;
 	unsigned seen = 0;
 	int rc;
 
-	while ((rc = next_field(&rest, &f, err)) > 0) {
+	while ((rc = fl_ctl_next_field(&rest, &f, err)) > 0) {
 		switch (f.tag) {
 		case NOTE_REFUSED:
 			rc = take_bool(&f, &ret->refused, &seen, err);
 			break;
 		case NOTE_TIME:
 			rc = take_fixed(&f, 8, &seen, err);
-			ret->time = rc == FL_OK ? (int64_t)get_uint(f.value.data, 8) : 0;
+			ret->time = rc == FL_OK ? (int64_t)fl_ctl_get_uint(f.value.data, 8) : 0;
 			break;
 		case NOTE_TEXT:
 			rc = require_len(&f, 0, FL_CTL_MAX_NOTE, err);
@@ -217,14 +210,15 @@ static int read_note(struct fl_span rest, struct fl_ctl_note *ret, struct fl_err
 
 static int read_beat(struct fl_span rest, struct fl_ctl_beat *ret, struct fl_err *err)
 {
-	struct field f;
+	struct fl_ctl_field f;
 	unsigned seen = 0;
 	int rc;
 
-	while ((rc = next_field(&rest, &f, err)) > 0) {
+	while ((rc = fl_ctl_next_field(&rest, &f, err)) > 0) {
 		if (f.tag == BEAT_EVERY) {
 			rc = take_fixed(&f, 4, &seen, err);
-			ret->every_ms = rc == FL_OK ? (uint32_t)get_uint(f.value.data, 4) : 0;
+			ret->every_ms =
+				rc == FL_OK ? (uint32_t)fl_ctl_get_uint(f.value.data, 4) : 0;
 		}
 		if (rc < 0) {
 			return rc;
@@ -235,11 +229,11 @@ static int read_beat(struct fl_span rest, struct fl_ctl_beat *ret, struct fl_err
 
 static int read_foreign(struct fl_span rest, struct fl_ctl_foreign *ret, struct fl_err *err)
 {
-	struct field f;
+	struct fl_ctl_field f;
 	unsigned seen = 0;
 	int rc;
 
-	while ((rc = next_field(&rest, &f, err)) > 0) {
+	while ((rc = fl_ctl_next_field(&rest, &f, err)) > 0) {
 		if (f.tag == FOREIGN_TRUST_DOMAIN) {
 			rc = require_len(&f, 1, TRUST_DOMAIN_MAX, err);
 			if (rc == FL_OK) {
@@ -282,8 +276,8 @@ static int add_foreign(struct fl_span value, struct fl_ctl_generation *g, struct
 	return FL_OK;
 }
 
-static int read_generation_field(const struct field *f, struct fl_ctl_generation *g, unsigned *seen,
-				 struct fl_err *err)
+static int read_generation_field(const struct fl_ctl_field *f, struct fl_ctl_generation *g,
+				 unsigned *seen, struct fl_err *err)
 {
 	int rc;
 
@@ -291,7 +285,7 @@ static int read_generation_field(const struct field *f, struct fl_ctl_generation
 	case GENERATION_NUMBER:
 		rc = take_fixed(f, 8, seen, err);
 		if (rc == FL_OK) {
-			g->number = get_uint(f->value.data, 8);
+			g->number = fl_ctl_get_uint(f->value.data, 8);
 		}
 		return rc;
 	case GENERATION_DIGEST:
@@ -320,11 +314,11 @@ static int read_generation_field(const struct field *f, struct fl_ctl_generation
 
 static int read_generation(struct fl_span rest, struct fl_ctl_generation *ret, struct fl_err *err)
 {
-	struct field f;
+	struct fl_ctl_field f;
 	unsigned seen = 0;
 	int rc;
 
-	while ((rc = next_field(&rest, &f, err)) > 0) {
+	while ((rc = fl_ctl_next_field(&rest, &f, err)) > 0) {
 		rc = read_generation_field(&f, ret, &seen, err);
 		if (rc < 0) {
 			return rc;
@@ -380,9 +374,9 @@ void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder)
 
 static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
 {
-	uint64_t type = get_uint(d->header + 4, 2);
-	uint64_t reserved = get_uint(d->header + 6, 2);
-	uint64_t len = get_uint(d->header + 8, 4);
+	uint64_t type = fl_ctl_get_uint(d->header + 4, 2);
+	uint64_t reserved = fl_ctl_get_uint(d->header + 6, 2);
+	uint64_t len = fl_ctl_get_uint(d->header + 8, 4);
 	uint64_t most;
 
 	switch (type) {
@@ -390,6 +384,8 @@ static int judge_header(struct fl_ctl_decoder *d, struct fl_err *err)
 	case FL_CTL_RESULT:
 	case FL_CTL_NOTE:
 	case FL_CTL_BEAT:
+	case FL_CTL_SIGN:
+	case FL_CTL_SIGNED:
 		most = FL_CTL_MAX_SMALL;
 		break;
 	case FL_CTL_GENERATION:
@@ -491,6 +487,14 @@ static int read_message(struct fl_ctl_decoder *d, struct fl_ctl_message *ret, st
 		break;
 	case FL_CTL_BEAT:
 		rc = read_beat(payload, &message.u.beat, err);
+		break;
+	case FL_CTL_SIGN:
+		message.u.requests.rest = payload;
+		rc = fl_ctl_check_sign(payload, err);
+		break;
+	case FL_CTL_SIGNED:
+		message.u.answers.rest = payload;
+		rc = fl_ctl_check_signed(payload, err);
 		break;
 	}
 	if (rc == FL_OK) {

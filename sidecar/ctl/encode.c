@@ -67,8 +67,9 @@ static uint8_t *frame_begin(struct writer *w, enum fl_ctl_type type, size_t payl
 uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len)
 {
 	struct writer w;
-	uint8_t *frame =
-		frame_begin(&w, FL_CTL_HELLO, 4 * FIELD_HEADER + 4 + 8 + DIGEST_LEN + 1, ret_len);
+	size_t payload = 4 * FIELD_HEADER + 4 + 8 + DIGEST_LEN + 1 +
+			 (hello->asks_signatures ? FIELD_HEADER + DIGEST_LEN : 0);
+	uint8_t *frame = frame_begin(&w, FL_CTL_HELLO, payload, ret_len);
 
 	if (frame == NULL) {
 		return NULL;
@@ -77,6 +78,9 @@ uint8_t *fl_ctl_encode_hello(const struct fl_ctl_hello *hello, size_t *ret_len)
 	put_field_uint(&w, HELLO_GENERATION, hello->generation, 8);
 	put_field_uint(&w, HELLO_WANTS_BEATS, hello->wants_beats, 1);
 	put_field(&w, HELLO_DIGEST, hello->digest, DIGEST_LEN);
+	if (hello->asks_signatures) {
+		put_field(&w, HELLO_KEY, hello->key, DIGEST_LEN);
+	}
 	FL_REQUIRE(w.at == w.end);
 	return frame;
 }

@@ -6,7 +6,10 @@
  *
  * The sidecar connects and sends HELLO (protocol version, the generation that it has). The agent
  * answers with a GENERATION unless the sidecar has the same content already (equal digest), and
- * sends another whenever it has validated one. The sidecar answers each with RESULT. To a sidecar that wants it the agent
+ * sends another whenever it has validated one. The sidecar answers each with RESULT. With `[tls] key = agent` a generation has
+ * no private key, and is sent only to a sidecar whose HELLO says that it asks for signatures. Each of its workers has a
+ * connection of its own, which begins with SIGN: many requests in one message, or none, which asks whether the agent is
+ * there. The agent answers each SIGN with SIGNED messages that have, together, one answer for each request, in its order. To a sidecar that wants it the agent
  * sends BEAT every FL_CTL_BEAT_MS: it is alive. Frame: magic
  * "FLC1", type (u16), reserved (u16, zero), payload length (u32), all big endian; payload:
  * fields (tag u16, length u32, bytes). Unknown fields are skipped; unknown types and anything
@@ -30,15 +33,20 @@ enum fl_ctl_type {
 	FL_CTL_HELLO = 1,
 	FL_CTL_GENERATION = 2,
 	FL_CTL_RESULT = 3,
+	FL_CTL_SIGN = 4,
+	FL_CTL_SIGNED = 5,
 	FL_CTL_NOTE = FL_CTL_OPTIONAL,
 	FL_CTL_BEAT = FL_CTL_OPTIONAL + 2,
 };
 
 struct fl_ctl_hello {
-	uint32_t version;    /* FL_CTL_VERSION */
-	uint64_t generation; /* number that the sidecar serves, 0 = none */
-	uint8_t digest[32];  /* its content, zeros for none */
-	bool wants_beats;    /* an older release does not know BEAT */
+	uint32_t version;     /* FL_CTL_VERSION */
+	uint64_t generation;  /* number that the sidecar serves, 0 = none */
+	uint8_t digest[32];   /* its content, zeros for none */
+	bool wants_beats;     /* an older release does not know BEAT */
+	bool asks_signatures; /* it does without the private key; an older release does not */
+	uint8_t key
+		[32]; /* asks_signatures: the name of the key that it uses (pki/key.h), zeros for none */
 };
 
 struct fl_ctl_foreign {
@@ -47,13 +55,14 @@ struct fl_ctl_foreign {
 };
 
 /* A whole generation as the agent validated it. Spans point into the decoder's buffer, and are valid until the next
- * feed: copy what is kept. It contains the key: the decoder wipes its buffer. */
+ * feed: copy what is kept. It may contain the key: the decoder wipes its buffer. */
 struct fl_ctl_generation {
 	uint64_t number;
 	uint8_t digest[32];
-	struct fl_span credential;      /* PEM: key first, then the chain */
-	struct fl_span bundle;          /* PEM, own trust domain; may be empty */
-	struct fl_span crl;             /* PEM; empty: there is none */
+	struct fl_span
+		credential;    /* PEM: key first, then the chain; [tls] key = agent: the chain */
+	struct fl_span bundle; /* PEM, own trust domain; may be empty */
+	struct fl_span crl;    /* PEM; empty: there is none */
 	struct fl_ctl_foreign *foreign; /* array, owned by the message */
 	size_t foreign_count;           /* at most FL_CTL_MAX_FOREIGN */
 	struct fl_span ini_path;        /* for messages */
@@ -80,6 +89,26 @@ struct fl_ctl_beat {
 };
 #define FL_CTL_BEAT_MS 2000u
 
+/* What a CertificateVerify of TLS 1.3 has to be signed for, and nothing else: the agent builds the content. */
+#define FL_CTL_MAX_HASH 64u
+struct fl_ctl_sign_request {
+	uint32_t number; /* the sidecar's, for the answer */
+	uint8_t key[32]; /* the name of the key (pki/key.h) */
+	uint8_t role;    /* enum fl_sign_role (pki/signer.h), as all below: the agent judges them */
+	uint16_t scheme;
+	struct fl_span hash; /* of the transcript, at most FL_CTL_MAX_HASH bytes */
+};
+#define FL_CTL_MAX_SIGNATURE 512u
+struct fl_ctl_sign_answer {
+	uint32_t number;
+	uint8_t result;           /* enum fl_sign_result */
+	struct fl_span signature; /* empty unless SIGNED; at most FL_CTL_MAX_SIGNATURE bytes */
+};
+/* Of a SIGN or SIGNED, to be walked over with fl_ctl_next_request() or fl_ctl_next_answer(): read and checked. */
+struct fl_ctl_items {
+	struct fl_span rest;
+};
+
 struct fl_ctl_message {
 	enum fl_ctl_type type;
 	union {
@@ -88,8 +117,14 @@ struct fl_ctl_message {
 		struct fl_ctl_result result;
 		struct fl_ctl_note note;
 		struct fl_ctl_beat beat;
+		struct fl_ctl_items requests; /* SIGN */
+		struct fl_ctl_items answers;  /* SIGNED */
 	} u;
 };
+
+/* Takes the next item of a message; false: there is none. Spans point into the message. */
+bool fl_ctl_next_request(struct fl_ctl_items *items, struct fl_ctl_sign_request *ret);
+bool fl_ctl_next_answer(struct fl_ctl_items *items, struct fl_ctl_sign_answer *ret);
 
 /* Fresh memory with a whole frame; NULL: there is none. Length in ret_len. Wipe generation frames with
  * fl_wipe_free(). */
@@ -104,6 +139,18 @@ uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_le
 uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note,
 			    size_t *ret_len); /* cuts a longer text */
 uint8_t *fl_ctl_encode_beat(const struct fl_ctl_beat *beat, size_t *ret_len);
+
+/* A SIGN or SIGNED that grows in memory of the caller, cap bytes, at least FL_CTL_BATCH_MIN; it is a whole frame at any time. */
+#define FL_CTL_BATCH_MIN 1024u
+struct fl_ctl_batch {
+	uint8_t *frame;
+	size_t len, cap;
+};
+void fl_ctl_batch_begin(struct fl_ctl_batch *batch, enum fl_ctl_type type);
+/* False: it is full, and unchanged. */
+bool fl_ctl_batch_add_request(struct fl_ctl_batch *batch,
+			      const struct fl_ctl_sign_request *request);
+bool fl_ctl_batch_add_answer(struct fl_ctl_batch *batch, const struct fl_ctl_sign_answer *answer);
 
 struct fl_ctl_decoder;                                    /* collects one frame at a time */
 struct fl_ctl_decoder *fl_ctl_decoder_new(void);          /* NULL: no memory */

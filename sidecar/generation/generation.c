@@ -41,14 +41,39 @@ static bool may_share_root(const struct fl_conf *conf, const char *trust_domain)
 	return bundle != NULL && bundle->shared_root;
 }
 
+static int check_key_place(const struct fl_ctl_generation *message, const struct fl_conf *conf,
+			   struct fl_err *err)
+{
+	static const char mark[] = "PRIVATE KEY-----";
+	bool has_key = memmem(message->credential.data, message->credential.len, mark,
+			      sizeof(mark) - 1) != NULL;
+
+	if (has_key && !conf->tls.key_in_sidecar) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"the agent sent our private key, although it is to stay there (`[tls] key = agent`): it is "
+			"of an older release; run agent and sidecar of one release, or set `[tls] key = sidecar`");
+	}
+	if (!has_key && conf->tls.key_in_sidecar) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"the agent did not send our private key, although `[tls] key = sidecar` asks for it");
+	}
+	return 0;
+}
+
 /* If the INI asks for CRLs, the generation must have them. */
 static int parse_credentials(const struct fl_ctl_generation *message, const struct fl_conf *conf,
 			     int64_t now, const struct fl_generation *current,
 			     struct fl_credentials **ret, struct fl_err *err)
 {
+	bool has_key = conf->tls.key_in_sidecar;
 	struct fl_credentials_pem pem = {
-		.credential_bundle = message->credential,
-		.credential_bundle_name = "credential",
+		.credential_bundle = has_key ? message->credential : (struct fl_span){0},
+		.credential_bundle_name = has_key ? "credential" : NULL,
+		.cert = message->credential,
+		.cert_name = "credential",
+		.key_is_elsewhere = !has_key,
 		.bundle = message->bundle,
 		.bundle_name = "bundle",
 		.crl = message->crl.len > 0 ? message->crl : (struct fl_span){0},
@@ -125,6 +150,15 @@ static void digest_trust(struct fl_generation *generation, struct fl_span ini)
 bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_generation *b)
 {
 	return a == b || memcmp(a->trust, b->trust, sizeof(a->trust)) == 0;
+}
+
+static void name_key(const struct fl_credentials *credentials, uint8_t ret[FL_DIGEST_LEN])
+{
+	struct fl_cert leaf;
+
+	FL_REQUIRE(fl_cert_parse(fl_span_of(&credentials->chain.items[0]), &leaf, NULL) ==
+		   FL_RULE_NONE);
+	fl_key_name(&leaf.key, ret);
 }
 
 static void digest_own(const struct fl_credentials *credentials, uint8_t ret[FL_DIGEST_LEN])
@@ -252,7 +286,10 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 		return rc;
 	}
 	fl_yield();
-	rc = parse_credentials(message, conf, now, current, &credentials, err);
+	rc = check_key_place(message, conf, err);
+	if (rc == 0) {
+		rc = parse_credentials(message, conf, now, current, &credentials, err);
+	}
 	if (rc != 0) {
 		fl_conf_free(conf);
 		return rc;
@@ -265,6 +302,7 @@ int fl_generation_new(const struct fl_ctl_generation *message, int64_t now,
 	fl_yield();
 	digest_anchors(credentials, generation->anchors);
 	digest_own(generation->credentials, generation->own);
+	name_key(generation->credentials, generation->key);
 	digest_trust(generation, message->ini);
 	judge_rollover(generation, current);
 	rc = find_peers(generation, current, err);

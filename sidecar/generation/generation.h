@@ -39,6 +39,7 @@ struct fl_generation {
 	uint8_t trust[FL_DIGEST_LEN];
 	uint8_t anchors[FL_DIGEST_LEN]; /* over all bundles and CRLs only */
 	uint8_t own[FL_DIGEST_LEN];     /* over our certificate chain only */
+	uint8_t key[FL_DIGEST_LEN];     /* the name of our key (pki/key.h) */
 	/* unchanged from the previous generation while anchors is */
 	uint64_t epoch;
 	struct fl_tls_ticket_keys *ticket_keys; /* a reference; NULL: tickets are off */

@@ -27,7 +27,7 @@ struct fl_bundle {
 
 struct fl_credentials {
 	struct fl_der_list chain; /* leaf first, then intermediates */
-	struct fl_der key;        /* wiped by fl_credentials_free */
+	struct fl_der key;        /* wiped by fl_credentials_free; empty: it is elsewhere */
 	char *id;                 /* own SPIFFE ID, owned; the trust domain is its authority */
 	char *trust_domain;       /* owned */
 	int64_t not_before;       /* of the leaf */
@@ -59,6 +59,7 @@ struct fl_credentials_pem {
 	FL_CREDENTIAL_FILES(FL_CREDENTIALS_PEM_FILE)
 #undef FL_CREDENTIALS_PEM_FILE
 	struct fl_late_crls late;
+	bool key_is_elsewhere; /* there is `cert` alone; the set will have no key */
 	struct fl_foreign_bundle {
 		const char *trust_domain;
 		struct fl_span pem;

@@ -125,7 +125,8 @@ static const char *read_chain(struct fl_parse *p)
 				&err) < 0) {
 		fl_parse_error(p, pem->cert_name, &err);
 	}
-	if (fl_pem_private_key((const char *)pem->key.data, pem->key.len, &c->key, &err) < 0) {
+	if (!pem->key_is_elsewhere &&
+	    fl_pem_private_key((const char *)pem->key.data, pem->key.len, &c->key, &err) < 0) {
 		fl_parse_error(p, pem->key_name, &err);
 	}
 	return pem->cert_name;

@@ -210,6 +210,18 @@ static void put_judgements(struct fl_text *text, const struct fl_snapshot *s)
 			 "audit", s->counters.judged_audited);
 }
 
+static void put_signatures(struct fl_text *text, const struct fl_snapshot *s)
+{
+	static const char name[] = "fairlead_signatures_total";
+
+	fl_metric_family(text, name, "counter",
+			 "Signatures that the agent was asked for, by its answer.");
+	for (unsigned i = 0; i < FL_SIGN_RESULT_COUNT; i++) {
+		fl_metric_series(text, name, "result", fl_sign_result_word(i), NULL, NULL,
+				 s->counters.signatures[i]);
+	}
+}
+
 static void put_bytes(struct fl_text *text, const struct fl_snapshot *s)
 {
 	static const char name[] = "fairlead_bytes_total";
@@ -492,6 +504,7 @@ void fl_report_metrics(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_counters(ret, &snapshot->counters);
 	put_connections(ret, snapshot);
 	put_judgements(ret, snapshot);
+	put_signatures(ret, snapshot);
 	put_bytes(ret, snapshot);
 	fl_metrics_sections(snapshot, ret);
 	put_plaintext(ret, snapshot);

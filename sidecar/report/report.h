@@ -52,7 +52,8 @@
  *   upstreams                 [{upstream, mode, listen, to: [], peer: [], names: [{name, addresses: [], count,
  *                             last_answer, trouble}], failing, ... as above}]; upstream is [outbound] for captured
  *                             destinations without a section; failing: the last failure is newer than the last success
- *   agent                     {connected, hung (it sends nothing any more), silence_seconds, trouble}
+ *   agent                     {connected, hung (it sends nothing any more), silence_seconds, signs (it makes the
+ *                             signatures of handshakes; null: the sidecar has the key), trouble}
  *   log_lines_lost */
 #include <stdbool.h>
 #include <stdint.h>
@@ -110,19 +111,21 @@ struct fl_listening {
 
 /* The values of a snapshot that are exported as metrics unchanged: C type, member, Prometheus type,
  * metric, help. */
-#define FL_VALUE_METRICS(X)                                                                        \
-	X(int64_t, started, "gauge", "fairlead_start_time_seconds",                                \
-	  "When the sidecar was started, in seconds since the epoch.")                             \
-	X(unsigned, workers, "gauge", "fairlead_workers", "Threads that carry traffic.")           \
-	X(bool, ready, "gauge", "fairlead_ready",                                                  \
-	  "1 when the sidecar can carry traffic; /readyz says why not.")                           \
-	X(bool, agent_connected, "gauge", "fairlead_agent_connected",                              \
-	  "1 when the agent is connected.")                                                        \
-	X(bool, agent_hung, "gauge", "fairlead_agent_hung",                                        \
-	  "1 when the agent is connected, but its heartbeats are missing.")                        \
-	X(uint64_t, log_lines_lost, "counter", "fairlead_log_lines_lost_total",                    \
-	  "Log lines that could not be written to stderr.")                                        \
-	X(uint64_t, generation, "gauge", "fairlead_generation",                                    \
+#define FL_VALUE_METRICS(X)                                                                           \
+	X(int64_t, started, "gauge", "fairlead_start_time_seconds",                                   \
+	  "When the sidecar was started, in seconds since the epoch.")                                \
+	X(unsigned, workers, "gauge", "fairlead_workers", "Threads that carry traffic.")              \
+	X(bool, ready, "gauge", "fairlead_ready",                                                     \
+	  "1 when the sidecar can carry traffic; /readyz says why not.")                              \
+	X(bool, agent_connected, "gauge", "fairlead_agent_connected",                                 \
+	  "1 when the agent is connected.")                                                           \
+	X(bool, agent_hung, "gauge", "fairlead_agent_hung",                                           \
+	  "1 when the agent is connected, but its heartbeats are missing.")                           \
+	X(bool, signing_down, "gauge", "fairlead_signing_down",                                       \
+	  "1 when full handshakes fail because the agent, which has our private key, does not sign.") \
+	X(uint64_t, log_lines_lost, "counter", "fairlead_log_lines_lost_total",                       \
+	  "Log lines that could not be written to stderr.")                                           \
+	X(uint64_t, generation, "gauge", "fairlead_generation",                                       \
 	  "Number of the generation in use; 0 before the first.")
 
 /* Pointers are borrowed from the server and valid until its loop turns; listeners and peers are owned. */
@@ -166,6 +169,7 @@ struct fl_snapshot {
 	const struct fl_denials *denials; /* of all workers, newest first; NULL: none */
 	const struct fl_history *history; /* noted just now; NULL: none */
 	uint64_t now_ns;                  /* uv_hrtime() at that time */
+	bool key_in_sidecar;              /* [tls] key, of the generation */
 	uint64_t agent_silence;           /* seconds since its last message */
 	const char
 		*agent_trouble; /* why it is not connected; "" when it is, or was not tried yet */

@@ -311,6 +311,11 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	fl_json_bool(&json, "connected", s->agent_connected);
 	fl_json_bool(&json, "hung", s->agent_hung);
 	fl_json_u64(&json, "silence_seconds", s->agent_silence);
+	if (s->generation == 0 || s->key_in_sidecar) {
+		fl_json_str(&json, "signs", NULL);
+	} else {
+		fl_json_bool(&json, "signs", !s->signing_down);
+	}
 	fl_json_str(&json, "trouble", s->agent_trouble[0] != '\0' ? s->agent_trouble : NULL);
 	fl_json_end(&json);
 	fl_json_u64(&json, "log_lines_lost", s->log_lines_lost);

@@ -10,7 +10,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "worker/agent_dial.h"
 
 #define MIN_BACKOFF_MS 20u
 #define MAX_BACKOFF_MS 1000u
@@ -22,11 +23,10 @@
 
 struct fl_agent_link {
 	struct fl_net *net;
-	const struct fl_conf *conf; /* the INI at startup */
 	struct fl_log *log;
 	const struct fl_agent_link_events *events;
 	void *user;
-	struct fl_addr addr;
+	struct fl_agent_place place;
 	struct fl_sock *sock; /* NULL while waiting to try again */
 	struct fl_ctl_decoder *decoder;
 	uv_timer_t retry;
@@ -228,34 +228,11 @@ static void on_error(void *user, int sys)
 static const struct fl_sock_events sock_events = {
 	.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
 
-/* Checked before anything is sent or accepted: a process that took over the path could replace our
- * identity and our roots. */
-static bool is_the_agent(struct fl_agent_link *link, struct fl_err *err)
-{
-	uid_t uid;
-
-	if (fl_sock_peer_uid(link->sock, &uid, err) != 0) {
-		return false;
-	}
-	if (uid != link->conf->agent.uid && uid != geteuid()) {
-		(void)fl_err_set(
-			err, FL_ERR_PEER,
-			"the process that listens at %s runs as uid %lu, so it is not accepted "
-			"as the agent: run fairlead-agent as uid %lu, or set `[agent] uid = %lu` "
-			"if it is the agent",
-			link->conf->agent.socket, (unsigned long)uid,
-			(unsigned long)link->conf->agent.uid, (unsigned long)uid);
-		return false;
-	}
-	link->uid = uid;
-	link->has_uid = true;
-	return true;
-}
-
 static void on_dialed(void *user, int sys)
 {
 	struct fl_agent_link *link = user;
-	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION, .wants_beats = true};
+	struct fl_ctl_hello hello = {
+		.version = FL_CTL_VERSION, .wants_beats = true, .asks_signatures = true};
 	char trouble[sizeof(link->trouble)];
 	struct fl_err err;
 	uint8_t *frame;
@@ -265,14 +242,15 @@ static void on_dialed(void *user, int sys)
 		(void)snprintf(
 			trouble, sizeof(trouble),
 			"cannot reach fairlead-agent at %s (%s): is it running with the same INI?",
-			link->conf->agent.socket, uv_strerror(sys));
+			fl_agent_path(&link->place), uv_strerror(sys));
 		try_later(link, trouble);
 		return;
 	}
-	if (!is_the_agent(link, &err)) {
+	if (fl_agent_check(&link->place, link->sock, &link->uid, &err) != 0) {
 		try_later(link, err.text);
 		return;
 	}
+	link->has_uid = true;
 	if (link->trouble[0] != '\0') {
 		fl_log_msg(link->log, FL_LOG_INFO, "agent: connected");
 	}
@@ -293,13 +271,10 @@ static void on_dialed(void *user, int sys)
 static void on_retry(uv_timer_t *timer)
 {
 	struct fl_agent_link *link = FL_CONTAINER_OF(timer, struct fl_agent_link, retry);
-	struct fl_dial dial = {.to = &link->addr.sa.any};
-	const struct fl_conf *conf = link->conf;
 	struct fl_err err;
 
-	if (fl_conf_guard_socket(conf->agent.socket, conf->agent.uid, conf->agent.sidecar_uid,
-				 &err) != 0 ||
-	    fl_sock_dial(link->net, &dial, &sock_events, link, on_dialed, &link->sock, &err) != 0) {
+	if (fl_agent_dial(link->net, &link->place, &sock_events, link, on_dialed, &link->sock,
+			  &err) != 0) {
 		try_later(link, err.text);
 	}
 }
@@ -310,14 +285,9 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_con
 {
 	struct fl_agent_link *link = fl_new(sizeof(*link));
 
-	*link = (struct fl_agent_link){
-		.net = net, .conf = conf, .log = log, .events = events, .user = user};
+	*link = (struct fl_agent_link){.net = net, .log = log, .events = events, .user = user};
 	link->backoff_ms = MIN_BACKOFF_MS;
-	link->addr.kind = FL_ADDR_UNIX;
-	link->addr.sa.un.sun_family = AF_UNIX;
-	/* conf has checked the length */
-	(void)snprintf(link->addr.sa.un.sun_path, sizeof(link->addr.sa.un.sun_path), "%s",
-		       conf->agent.socket);
+	fl_agent_place_of(conf, &link->place);
 	FL_REQUIRE(uv_timer_init(net->loop, &link->retry) == 0);
 	FL_REQUIRE(uv_timer_init(net->loop, &link->watch) == 0);
 	link->retry.data = link->watch.data = link;

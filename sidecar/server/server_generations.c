@@ -249,6 +249,7 @@ static void describe(void *user, struct fl_ctl_hello *hello)
 	if (server->current != NULL) {
 		hello->generation = server->current->number;
 		memcpy(hello->digest, server->current->digest, sizeof(hello->digest));
+		memcpy(hello->key, server->current->key, sizeof(hello->key));
 	}
 }
 

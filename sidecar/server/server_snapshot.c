@@ -49,6 +49,40 @@ static const struct fl_endpoint *failed_endpoint(const struct fl_server *server)
 	return NULL;
 }
 
+/* The worst of all workers: some of the new connections come to that one. */
+static enum fl_sign_state sign_state(const struct fl_server *server)
+{
+	enum fl_sign_state worst = FL_SIGN_STATE_UP;
+
+	if (server->current == NULL || server->current->conf->tls.key_in_sidecar) {
+		return FL_SIGN_STATE_OFF;
+	}
+	for (unsigned i = 0; i < server->worker_count && worst != FL_SIGN_STATE_DOWN; i++) {
+		enum fl_sign_state state = fl_worker_sign_state(server->workers[i]);
+
+		worst = state != FL_SIGN_STATE_UP ? state : worst;
+	}
+	/* Workers notice only when they ask. */
+	return fl_agent_link_hung(server->agent) ? FL_SIGN_STATE_DOWN : worst;
+}
+
+/* Can handshakes be signed? */
+static bool can_sign(const struct fl_server *server, char *reason, size_t size)
+{
+	enum fl_sign_state state = sign_state(server);
+
+	if (state == FL_SIGN_STATE_DOWN) {
+		(void)snprintf(
+			reason, size,
+			"signature_unavailable: fairlead-agent, which has our private key, does not answer, so "
+			"full handshakes fail: is it running?");
+	} else if (state == FL_SIGN_STATE_DIALING) {
+		(void)snprintf(reason, size,
+			       "the workers are connecting to the agent, which signs");
+	}
+	return reason[0] == '\0';
+}
+
 bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 {
 	const struct fl_rotations *rotations = &server->rotations;
@@ -78,6 +112,8 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 		return false;
 	} else if (!fl_server_all_serving(server)) {
 		(void)snprintf(reason, size, "the workers are opening their listeners");
+	} else if (!can_sign(server, reason, size)) {
+		return false;
 	} else if ((name = fl_resolver_first_round(server->resolver)) != NULL) {
 		(void)snprintf(reason, size, "%s has not been answered yet by DNS", name);
 	} else if ((failed = failed_endpoint(server)) != NULL) {
@@ -240,6 +276,8 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.dns_refused = fl_resolver_refused(server->resolver),
 		.agent_connected = fl_agent_link_connected(server->agent),
 		.agent_hung = fl_agent_link_hung(server->agent),
+		.signing_down = sign_state(server) == FL_SIGN_STATE_DOWN,
+		.key_in_sidecar = now != NULL && now->conf->tls.key_in_sidecar,
 		.agent_silence = fl_agent_link_silence(server->agent),
 		.agent_trouble = fl_agent_link_trouble(server->agent),
 		.capture = fl_capture_probe_state(server->capture),

@@ -3,13 +3,15 @@
  *
  * It runs as client and as server, in memory, under their own bundle. So our chain goes through the
  * same verification that peers of our trust domain will run, and key and chain are proven to sign
- * and verify. Without a key it ends where the server needs the first signature: who has the key makes the whole trial.
+ * and verify. Without a key it ends where the server needs the first signature, and our chain is judged
+ * by the code that verifies peers; the agent, which has the key, makes the whole trial.
  * If a side refuses, its sentence becomes the error. For start-up and reload: it needs
  * less than a millisecond and aborts if memory runs out. */
 #include "tls/tls_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/yield.h"
 
@@ -56,6 +58,31 @@ static void turn(struct side *side, struct side *from)
 	from->out_len = 0;
 }
 
+/* Without a key there is no whole handshake: our chain is judged as a peer would judge it. */
+static int judge_chain(const struct fl_credentials *credentials, struct fl_err *err)
+{
+	const struct fl_der_list *chain = &credentials->chain;
+	struct fl_span *spans = fl_new((chain->count + 1) * sizeof(*spans));
+	struct fl_judgement judgement;
+	struct fl_err detail;
+	int rc;
+
+	for (size_t i = 0; i < chain->count; i++) {
+		spans[i] = fl_span_of(&chain->items[i]);
+	}
+	rc = fl_judge(credentials, spans, chain->count,
+		      (struct fl_moment){.now = (int64_t)time(NULL)}, &judgement, &detail);
+	free(spans);
+	if (rc != 0) {
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	}
+	return judgement.rule == FL_RULE_NONE
+		       ? 0
+		       : fl_err_set(err, FL_ERR_INVALID, "peer certificate refused, %s: %s; %s",
+				    fl_rule_name(judgement.rule), fl_rule_text(judgement.rule),
+				    detail.text);
+}
+
 static int shake(struct side *client, struct side *server, struct fl_err *err)
 {
 	struct side *const turns[] = {client, server};
@@ -69,7 +96,7 @@ static int shake(struct side *client, struct side *server, struct fl_err *err)
 						  fl_tls_failure(side->tls)->text);
 			}
 			if (side->step == FL_TLS_SIGNING) {
-				return 0;
+				return judge_chain(side->ctx->credentials, err);
 			}
 		}
 		if (client->step == FL_TLS_ESTABLISHED && server->step == FL_TLS_ESTABLISHED) {

@@ -124,6 +124,11 @@ static bool admit_stream(void *user, struct fl_stream *stream)
 	return fl_review_admit_stream(&worker->review, stream);
 }
 
+static void ask_signatures(void *user)
+{
+	fl_sign_link_ask(&((struct fl_worker *)user)->sign_link);
+}
+
 static void on_relay(void *user, struct fl_stream *stream)
 {
 	struct fl_worker *worker = user;
@@ -144,7 +149,8 @@ struct fl_worker *fl_worker_new(const struct fl_worker_options *options)
 			  .on_keep_changed = on_keep_changed,
 			  .want_name = want_name,
 			  .admit_stream = admit_stream,
-			  .on_relay = on_relay},
+			  .on_relay = on_relay,
+			  .ask_signatures = ask_signatures},
 		.lanes = {[FL_INBOUND] = lanes_of(&options->listeners, FL_INBOUND),
 			  [FL_OUTBOUND] = lanes_of(&options->listeners, FL_OUTBOUND)},
 		.peers = options->peers,
@@ -166,6 +172,7 @@ struct fl_worker *fl_worker_new(const struct fl_worker_options *options)
 	worker->log_level_is_set = false;
 	fl_review_init(&worker->review, &worker->loop);
 	fl_trim_init(&worker->trim, &worker->uv);
+	fl_sign_link_init(&worker->sign_link, &worker->loop, options->conf);
 	return worker;
 }
 
@@ -192,6 +199,11 @@ unsigned fl_worker_idle_sessions(const struct fl_worker *worker, enum fl_directi
 enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number)
 {
 	return fl_listeners_state(&worker->listeners, number);
+}
+
+enum fl_sign_state fl_worker_sign_state(const struct fl_worker *worker)
+{
+	return fl_sign_link_state(&worker->sign_link);
 }
 
 bool fl_worker_serving(const struct fl_worker *worker)
@@ -222,6 +234,7 @@ void fl_worker_stop(struct fl_worker *worker)
 	fl_connections_end_all(&worker->loop);
 	fl_review_close(&worker->review);
 	fl_trim_close(&worker->trim);
+	fl_sign_link_close(&worker->sign_link);
 	fl_loop_close(&worker->loop);
 	fl_mailbox_close(&worker->mailbox);
 }
@@ -263,6 +276,7 @@ void fl_worker_free(struct fl_worker *worker)
 	FL_REQUIRE(uv_loop_close(&worker->uv) == 0);
 	fl_mailbox_done(&worker->mailbox);
 	fl_listeners_done(&worker->listeners);
+	fl_sign_link_done(&worker->sign_link);
 	fl_loop_done(&worker->loop);
 	free(worker);
 }

@@ -16,6 +16,7 @@
 #include "judge/review.h"
 #include "worker/listeners.h"
 #include "worker/mailbox.h"
+#include "worker/sign_link.h"
 #include "worker/trim.h"
 #include "worker/wanted_names.h"
 
@@ -41,6 +42,7 @@ struct fl_worker {
 	struct fl_listeners listeners;
 	struct fl_review review; /* the main thread reads its counts */
 	struct fl_trim trim;
+	struct fl_sign_link sign_link;
 	unsigned worker_count; /* the limits are divided among this many workers */
 	bool log_level_is_set; /* set by mail: overrides the level of a share */
 	bool is_answered; /* DNS has answered; waiting connections have not been checked since */
@@ -107,6 +109,8 @@ bool fl_worker_is_empty(const struct fl_worker *worker);
 unsigned fl_worker_idle_sessions(const struct fl_worker *worker, enum fl_direction direction);
 /* Are its listeners open under a generation? */
 bool fl_worker_serving(const struct fl_worker *worker);
+/* Does the agent sign its handshakes? */
+enum fl_sign_state fl_worker_sign_state(const struct fl_worker *worker);
 /* number: of the listener, in the order of options.listeners. */
 enum fl_endpoint_state fl_worker_endpoint_state(const struct fl_worker *worker, size_t number);
 

@@ -39,6 +39,9 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 		fl_parking_flush(&worker->loop);
 	}
 	fl_review_take_share(&worker->review);
+	if (!share->generation->conf->tls.key_in_sidecar) {
+		fl_sign_link_open(&worker->sign_link);
+	}
 	if (first && !worker->draining) {
 		fl_listeners_open(&worker->listeners);
 		__atomic_store_n(&worker->serving, true, __ATOMIC_RELEASE);

@@ -33,6 +33,29 @@ static uint64_t sum_of_generation(uint64_t sum, const struct fl_ctl_generation *
 	return sum;
 }
 
+static uint64_t sum_of_requests(uint64_t sum, struct fl_ctl_items items)
+{
+	struct fl_ctl_sign_request r;
+
+	while (fl_ctl_next_request(&items, &r)) {
+		FL_REQUIRE(r.hash.len <= FL_CTL_MAX_HASH);
+		sum = mix(mix(mix(sum, r.number), r.role), r.scheme);
+		sum = mix_span(mix_span(sum, (struct fl_span){r.key, sizeof(r.key)}), r.hash);
+	}
+	return sum;
+}
+
+static uint64_t sum_of_answers(uint64_t sum, struct fl_ctl_items items)
+{
+	struct fl_ctl_sign_answer a;
+
+	while (fl_ctl_next_answer(&items, &a)) {
+		FL_REQUIRE(a.signature.len <= FL_CTL_MAX_SIGNATURE);
+		sum = mix_span(mix(mix(sum, a.number), a.result), a.signature);
+	}
+	return sum;
+}
+
 static uint64_t sum_of(const struct fl_ctl_message *m)
 {
 	uint64_t sum = mix(1, m->type);
@@ -40,7 +63,8 @@ static uint64_t sum_of(const struct fl_ctl_message *m)
 	switch (m->type) {
 	case FL_CTL_HELLO:
 		sum = mix(mix(sum, m->u.hello.version), m->u.hello.generation);
-		sum = mix(sum, m->u.hello.wants_beats);
+		sum = mix(mix(sum, m->u.hello.wants_beats), m->u.hello.asks_signatures);
+		sum = mix_span(sum, (struct fl_span){m->u.hello.key, sizeof(m->u.hello.key)});
 		return mix_span(sum,
 				(struct fl_span){m->u.hello.digest, sizeof(m->u.hello.digest)});
 	case FL_CTL_GENERATION:
@@ -55,8 +79,31 @@ static uint64_t sum_of(const struct fl_ctl_message *m)
 		return mix_span(sum, m->u.note.text);
 	case FL_CTL_BEAT:
 		return mix(sum, m->u.beat.every_ms);
+	case FL_CTL_SIGN:
+		return sum_of_requests(sum, m->u.requests);
+	case FL_CTL_SIGNED:
+		return sum_of_answers(sum, m->u.answers);
 	}
 	return 0;
+}
+
+static uint8_t *encode_items(const struct fl_ctl_message *m, size_t *ret_len)
+{
+	struct fl_ctl_batch batch = {.cap = FL_CTL_HEADER + FL_CTL_MAX_SMALL};
+	struct fl_ctl_items items = m->type == FL_CTL_SIGN ? m->u.requests : m->u.answers;
+	struct fl_ctl_sign_request request;
+	struct fl_ctl_sign_answer answer;
+
+	batch.frame = fl_new(batch.cap);
+	fl_ctl_batch_begin(&batch, m->type);
+	while (m->type == FL_CTL_SIGN && fl_ctl_next_request(&items, &request)) {
+		FL_REQUIRE(fl_ctl_batch_add_request(&batch, &request));
+	}
+	while (m->type == FL_CTL_SIGNED && fl_ctl_next_answer(&items, &answer)) {
+		FL_REQUIRE(fl_ctl_batch_add_answer(&batch, &answer));
+	}
+	*ret_len = batch.len;
+	return batch.frame;
 }
 
 static uint8_t *encode(const struct fl_ctl_message *m, size_t *ret_len)
@@ -78,6 +125,9 @@ static uint8_t *encode(const struct fl_ctl_message *m, size_t *ret_len)
 		return fl_ctl_encode_note(&m->u.note, ret_len);
 	case FL_CTL_BEAT:
 		return fl_ctl_encode_beat(&m->u.beat, ret_len);
+	case FL_CTL_SIGN:
+	case FL_CTL_SIGNED:
+		return encode_items(m, ret_len);
 	}
 	return NULL;
 }

@@ -140,8 +140,8 @@ static void calls_with_faults(enum call_kind kind, unsigned kinds, bool is_harml
 {
 	struct faults faults = {.kinds = kinds};
 
-	heart_open(&heart, &(struct heart_options){.extra = "[limits]\nidle_timeout = 10s\n"
-							    "[tls]\ntickets = off\n"});
+	heart_open(&heart, &(struct heart_options){.extra = "[limits]\nidle_timeout = 10s\n",
+						   .tls = "tickets = off\n"});
 	while (faults_next(&faults)) {
 		struct talk talk;
 

@@ -387,7 +387,7 @@ Test(handshake, second_session_with_a_server_is_resumed_until_trust_changes)
 
 Test(handshake, nothing_is_resumed_without_tickets)
 {
-	heart_take(&heart, &(struct heart_options){.extra = "[tls]\ntickets = off\n"});
+	heart_take(&heart, &(struct heart_options){.tls = "tickets = off\n"});
 	cr_expect_not(is_resumed(CALL_OUT_TLS));
 	cr_expect_not(is_resumed(CALL_OUT_TLS));
 }

@@ -163,11 +163,15 @@ static char *ini_of(const struct heart *heart, const struct heart_options *optio
 	char *ini = fl_format(
 		"[identity]\ncredential_bundle = /tls/bundle.pem\nbundle = /tls/ca.crt\n%s"
 		"[sidecar]\ninbound = 127.0.0.1:%u\noutbound = 127.0.0.1:%u\nadmin =\ncontrol =\n"
-		"drain = 2s\n[log]\nlevel = debug\naccess = %s\n"
+		"drain = 2s\n[agent]\nsocket = %s\n[tls]\nkey = %s\n%s[log]\nlevel = debug\naccess = %s\n"
 		"%s[service open]\nlisten = 127.0.0.1:%u\n%smode = permissive\n%s%s%s%s%s",
 		options->crl != NULL ? "crl = /tls/crl.pem\n" : "", heart->ports[DOOR_CAPTURE_IN],
-		heart->ports[DOOR_CAPTURE_OUT], options->access != NULL ? options->access : "all",
-		web, heart->ports[DOOR_PERMISSIVE], app, clear, api, db,
+		heart->ports[DOOR_CAPTURE_OUT],
+		options->agent != NULL ? options->agent : "/run/fairlead/agent.sock",
+		options->agent != NULL ? "agent" : "sidecar",
+		options->tls != NULL ? options->tls : "",
+		options->access != NULL ? options->access : "all", web,
+		heart->ports[DOOR_PERMISSIVE], app, clear, api, db,
 		options->rules != NULL ? options->rules
 				       : "[allow mesh]\nfrom = spiffe://prod.example/**\n"
 					 "[allow anybody]\nfrom = plaintext\n",
@@ -188,7 +192,8 @@ static struct fl_generation *new_generation(const struct heart *heart,
 					    const struct heart_options *options)
 {
 	char *ini = ini_of(heart, options);
-	char *credential = credential_of(options->own != NULL ? options->own : OWN);
+	const char *own = options->own != NULL ? options->own : OWN;
+	char *credential = options->agent != NULL ? read_all(own, ".crt") : credential_of(own);
 	char *bundle = read_all(options->bundle != NULL ? options->bundle : "root", ".crt");
 	char *crl = options->crl != NULL ? read_all(options->crl, ".crl") : fl_strdup("");
 	struct fl_ctl_generation message = {

@@ -47,6 +47,9 @@ enum heart_place {
 struct heart_options {
 	const char *rules; /* INI; NULL: all of prod.example, and plaintext, are admitted */
 	const char *extra; /* INI, appended. NULL: none */
+	const char *tls;   /* lines of [tls]; NULL: none */
+	const char
+		*agent; /* path of the agent's socket: it has the key. NULL: the sidecar has it */
 	/* Lines of a section besides `listen`, instead of its default lines. */
 	const char *web;    /* app = 127.0.0.1:(PLACE_APP) */
 	const char *clear;  /* the same, and mode = plaintext */

@@ -7,7 +7,7 @@ import struct
 
 import lab as labs
 
-HELLO, GENERATION, RESULT, NOTE = 1, 2, 3, 0x100
+HELLO, GENERATION, RESULT, SIGN, SIGNED, NOTE = 1, 2, 3, 4, 5, 0x100
 
 
 def field(tag, value):
@@ -19,7 +19,7 @@ def frame(kind, payload):
 
 
 def generation(number, credential, bundle, ini, ini_path='test.ini', crl=b''):
-    """Returns a whole GENERATION. credential: key first, then the chain (PEM)."""
+    """Returns a whole GENERATION. credential: the chain (PEM); behind the key with [tls] key = sidecar."""
     digest = hashlib.sha256(credential + bundle + crl + ini.encode()).digest()
     return frame(GENERATION, field(1, struct.pack('>Q', number)) + field(2, digest) + field(3, credential) +
                  field(4, bundle) + field(6, ini_path.encode()) + field(7, ini.encode()) +
@@ -27,10 +27,12 @@ def generation(number, credential, bundle, ini, ini_path='test.ini', crl=b''):
 
 
 class FalseAgent:
-    """Listens where a workload's sidecar expects its agent. It does nothing unless told to."""
+    """Listens where a workload's sidecar expects its agent. It does nothing unless told to. It does not sign: the sidecar gets
+    the key, unless key says otherwise."""
 
-    def __init__(self, workload):
+    def __init__(self, workload, key='sidecar'):
         self.workload = workload
+        workload.change({'tls': {'key': key}})
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(workload.folder / 'agent.sock'))
         self.listener.listen()
@@ -68,11 +70,11 @@ class FalseAgent:
     def push(self, number=1, svid=None, bundle=None, ini=None, crl=b''):
         """Sends a generation, by default that of the workload's INI. Returns (accepted, reason)."""
         workload = self.workload
-        credential = svid.bundle_pem if svid else (
-            (workload.folder / 'tls.key').read_bytes() + (workload.folder / 'tls.crt').read_bytes())
-        self.send(generation(number, credential, bundle if bundle is not None else
-                             (workload.folder / 'ca.crt').read_bytes(),
-                             ini if ini is not None else workload.ini.read_text(), str(workload.ini), crl))
+        ini = ini if ini is not None else workload.ini.read_text()
+        key, chain = (svid.key_pem, svid.chain_pem) if svid else (
+            (workload.folder / 'tls.key').read_bytes(), (workload.folder / 'tls.crt').read_bytes())
+        self.send(generation(number, (key if 'key = sidecar' in ini else b'') + chain, bundle if bundle is not None else
+                             (workload.folder / 'ca.crt').read_bytes(), ini, str(workload.ini), crl))
         result = self.receive(RESULT)
         assert struct.unpack('>Q', result[1])[0] == number
         return result[2] == b'\1', result[3].decode()

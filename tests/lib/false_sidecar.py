@@ -9,9 +9,10 @@ import lab as labs
 from false_agent import GENERATION, HELLO, NOTE, RESULT, field, frame
 
 
-def hello(generation=0, digest=bytes(32), version=1):
+def hello(generation=0, digest=bytes(32), version=1, key=bytes(32)):
+    """key: the name of the key that it uses. None: of an older release, which asks for no signatures."""
     return frame(HELLO, field(1, struct.pack('>I', version)) + field(2, struct.pack('>Q', generation)) +
-                 field(3, digest))
+                 field(3, digest) + (field(5, key) if key is not None else b''))
 
 
 def result(number, ok=True, reason=''):
@@ -117,7 +118,7 @@ class FalseSidecar:
         self.close()
 
 
-def connect_as(uid, path):
+def connect_as(uid, path, first=None):
     """Connects as a process of another user. Returns 'closed' or the error's name. Root only."""
     read, write = os.pipe()
     child = os.fork()
@@ -132,7 +133,7 @@ def connect_as(uid, path):
                 sock.settimeout(10 * labs.SLOW)
                 sock.connect(str(path))
                 with contextlib.suppress(OSError):
-                    sock.sendall(hello())
+                    sock.sendall(first or hello())
                 answer = b'served' if sock.recv(1) else b'closed'
             except ConnectionError:
                 answer = b'closed'

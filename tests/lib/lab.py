@@ -294,6 +294,7 @@ class Workload:
                       'sidecar_uid': sidecar_uid if sidecar_uid is not None else os.getuid(),
                       'uid': agent_uid if agent_uid is not None else os.getuid()},
         }
+        self.svid_key = getattr(svid, 'key', None)
         self.change(sections)
         self.mount(svid, bundle if bundle is not None else lab.root.cert_pem)
 

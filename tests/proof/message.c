@@ -5,6 +5,7 @@
 #include "proof.h"
 
 #include "ctl/decode.c"
+#include "ctl/sign.c"
 
 void fl_wipe_free(void *data, size_t len)
 {
@@ -37,8 +38,8 @@ void prove_field(void)
 {
 	PAYLOAD(payload, FIELDS);
 	struct fl_span rest = payload;
-	struct field field;
-	int rc = next_field(&rest, &field, NULL);
+	struct fl_ctl_field field;
+	int rc = fl_ctl_next_field(&rest, &field, NULL);
 
 	PROVE(rc == 1 || rc == 0 || rc == FL_ERR_PEER);
 	PROVE(rc != 0 || payload.len == 0);
@@ -91,17 +92,48 @@ void prove_foreign(void)
 
 void prove_hello(void)
 {
-	PAYLOAD(payload, 4 * FIELD_HEADER + 4 + 8 + DIGEST_LEN + 1);
+	PAYLOAD(payload, 5 * FIELD_HEADER + 4 + 8 + DIGEST_LEN + 1 + DIGEST_LEN);
 	struct fl_ctl_hello hello = {0};
 
 	(void)read_hello(payload, &hello, NULL);
+}
+
+static bool is_request_inside(struct fl_ctl_items *items, struct fl_span payload)
+{
+	struct fl_ctl_sign_request request;
+
+	return !fl_ctl_next_request(items, &request) ||
+	       (is_inside(request.hash, payload) && request.hash.len <= FL_CTL_MAX_HASH);
+}
+
+void prove_sign(void)
+{
+	PAYLOAD(payload, 2 * FIELD_HEADER + REQUEST_HASH + 4);
+	struct fl_ctl_items items = {payload};
+
+	if (fl_ctl_check_sign(payload, NULL) == FL_OK) {
+		PROVE(is_request_inside(&items, payload) && is_request_inside(&items, payload));
+	}
+}
+
+void prove_signed(void)
+{
+	PAYLOAD(payload, FIELDS);
+	struct fl_ctl_items items = {payload};
+	struct fl_ctl_sign_answer answer;
+
+	if (fl_ctl_check_signed(payload, NULL) == FL_OK) {
+		while (fl_ctl_next_answer(&items, &answer)) {
+			PROVE(is_inside(answer.signature, payload));
+		}
+	}
 }
 
 /* Of a generation, whose loop does nothing else: any field, after any others. */
 void prove_generation_field(void)
 {
 	PAYLOAD(value, 20);
-	struct field field = {.tag = nondet_uint16_t(), .value = value};
+	struct fl_ctl_field field = {.tag = nondet_uint16_t(), .value = value};
 	struct fl_ctl_foreign *foreign = malloc(2 * sizeof(*foreign));
 	struct fl_ctl_generation generation = {.foreign = foreign, .foreign_count = 2};
 	unsigned seen; /* any */

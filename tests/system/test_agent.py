@@ -90,12 +90,15 @@ def test_the_first_process_gives_up_on_what_dies_again_and_again(web):
 
 # --- generations ----------------------------------------------------------------------------------
 
-def test_a_new_sidecar_gets_all_of_it(lab, web):
+@pytest.mark.parametrize('key', ['agent', 'sidecar'])
+def test_a_new_sidecar_gets_all_of_it(lab, web, key):
+    """But the key only if the INI says so."""
+    web.change({'tls': {'key': key}})
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         got = sidecar.take()
     assert got.number == 1
-    assert got.credential == lab.server.key_pem + b'\n' + lab.server.chain_pem
+    assert got.credential == (lab.server.key_pem + b'\n' if key == 'sidecar' else b'') + lab.server.chain_pem
     assert got.bundle == lab.root.cert_pem
     assert (got.ini, got.ini_path, got.foreign) == (web.ini.read_text(), str(web.ini), [])
     assert web.agent.wait_line(msg='credentials validated')['id'] == labs.SERVER
@@ -112,7 +115,7 @@ def test_foreign_bundles_and_credential_bundle(lab, web):
     web.start_agent()
     with FalseSidecar(web) as sidecar:
         got = sidecar.take()
-    assert got.credential.strip() == lab.server.bundle_pem.strip()
+    assert got.credential == lab.server.chain_pem
     assert got.foreign == [(b'other.example', lab.other_root.cert_pem)]
 
 
@@ -195,7 +198,7 @@ def test_waits_for_a_key_that_matches(lab, web):
         sidecar.send(hello())
         web.agent.wait_line(msg='credentials refused')
         web.mount(lab.server)
-        assert sidecar.receive().credential.startswith(lab.server.key_pem)
+        assert sidecar.receive().credential == lab.server.chain_pem
 
 
 # --- start and end ------------------------------------------------------------------------------------

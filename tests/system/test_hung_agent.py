@@ -26,9 +26,14 @@ def beat(every_ms):
 
 
 @pytest.mark.heavy
-def test_a_stopped_agent_is_told_of_and_comes_back(lab, app):
-    inbound = lab.inbound(app().port)
+@pytest.mark.parametrize('key', ['agent', 'sidecar'])
+def test_a_stopped_agent_is_told_of_and_comes_back(lab, app, key):
+    """Whoever can go on without its signatures is not affected: everybody, if the sidecar has the key."""
+    inbound = lab.inbound(app().port, {'tls': {'key': key}})
     outbound = lab.outbound(inbound.port)
+    with connect(outbound.port) as sock:  # later ones resume its session
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
     assert agent_of(inbound)['hung'] is False and inbound.metric('fairlead_agent_hung') == 0
     inbound.agent.signal(signal.SIGSTOP)
     try:
@@ -38,8 +43,12 @@ def test_a_stopped_agent_is_told_of_and_comes_back(lab, app):
         assert inbound.metric('fairlead_agent_hung') == inbound.metric('fairlead_agent_connected') == 1
         assert 'hung' in inbound.get('/')[1]
         done = lab_tool(inbound, 'status')
-        assert done[0] == 0 and re.search(r'^agent +HANGS ', done[1], re.M), done
-        assert inbound.get('/readyz')[0] == 200, 'readiness is not affected'
+        assert done[0] == (0 if key == 'sidecar' else 1) and re.search(r'^agent +HANGS ', done[1], re.M), done
+        if key == 'sidecar':
+            assert inbound.get('/readyz')[0] == 200, 'readiness is not affected'
+        else:
+            ready, text = inbound.get('/readyz')
+            assert ready == 503 and 'signature_unavailable' in text, text
         with connect(outbound.port) as sock:
             sock.sendall(b'x')
             assert sock.recv(1) == b'x'

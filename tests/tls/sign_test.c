@@ -251,16 +251,22 @@ Test(sign, refused__the_peer_gets_an_alert)
 	fl_tls_global_done();
 }
 
-/* A sidecar without the key still tries what it can. */
+/* A sidecar without the key still tries what it can: all but the signatures. */
 Test(sign, trial_without_a_key__up_to_the_signature)
 {
 	struct fl_err err = {0};
+	static const char *const other_bundle[] = {"prod.example=other"};
 	struct fl_credentials *c;
 
 	cr_assert_eq(fl_tls_global_init(&err), 0);
 	c = pki_credentials("p256", own_bundle, 1);
 	fl_der_wipe(&c->key);
 	cr_assert_eq(fl_tls_trial(c, &default_options, &err), 0, "%s", err.text);
+	pki_credentials_free(c);
+	c = pki_credentials("p256", other_bundle, 1);
+	fl_der_wipe(&c->key);
+	cr_assert_eq(fl_tls_trial(c, &default_options, &err), FL_ERR_INVALID);
+	cr_assert_not_null(strstr(err.text, "chain-unknown-issuer"), "%s", err.text);
 	pki_credentials_free(c);
 	fl_tls_global_done();
 }

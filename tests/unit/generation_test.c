@@ -36,6 +36,7 @@ struct change {
 	const char *crl;     /* of tests/lib/pki.py; NULL: none */
 	const char *foreign; /* the roots of other.example, of tests/lib/pki.py; NULL: none */
 	const char *ini;     /* lines after [identity]; NULL: none */
+	bool misplaces_key; /* it has our key if the INI says that the agent keeps it, or the other way round */
 };
 
 static int try_build(const struct change *change, const struct fl_generation *current,
@@ -43,7 +44,9 @@ static int try_build(const struct change *change, const struct fl_generation *cu
 {
 	const char *own = change->own != NULL ? change->own : "p256";
 	char *key = read_file(own, ".key"), *chain = read_file(own, ".crt");
-	char *credential = fl_format("%s%s", key, chain), *root = read_file("root", ".crt");
+	bool has_key = change->ini != NULL && strstr(change->ini, "key = sidecar") != NULL;
+	char *credential = fl_format("%s%s", has_key != change->misplaces_key ? key : "", chain);
+	char *root = read_file("root", ".crt");
 	char *crl = change->crl != NULL ? read_file(change->crl, ".crl") : fl_strdup("");
 	char *foreign = change->foreign != NULL ? read_file(change->foreign, ".crt") : NULL;
 	char *ini = fl_format(
@@ -105,6 +108,21 @@ static void begin(void)
 TestSuite(generation, .init = begin, .fini = fl_tls_global_done);
 
 /* --- refused ------------------------------------------------------------------------------------ */
+
+Test(generation, key_where_it_should_not_be__refused)
+{
+	struct fl_generation *generation;
+
+	expect_refusal(&(struct change){.misplaces_key = true}, "it is of an older release");
+	expect_refusal(&(struct change){.ini = "[tls]\nkey = sidecar\n", .misplaces_key = true},
+		       "did not send our private key");
+	generation = build(&(struct change){.ini = "[tls]\nkey = sidecar\n"}, NULL);
+	cr_assert_gt(generation->credentials->key.len, 0);
+	fl_generation_unref(generation);
+	generation = build(&(struct change){.own = NULL}, NULL);
+	cr_assert_eq(generation->credentials->key.len, 0);
+	fl_generation_unref(generation);
+}
 
 Test(generation, bad_ini__refused_with_its_first_line)
 {

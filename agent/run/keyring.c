@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* keyring - few keys, so they are searched one by one. One timer wipes keys whose time is over.
+ *
+ * The rate is a bucket of one second's signatures, which fills steadily: a burst of handshakes after a pause passes. */
+#include "agent/run/keyring.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define NS_SECOND UINT64_C(1000000000)
+#define LOG_AGAIN_NS (10 * NS_SECOND)
+
+struct key {
+	struct fl_signer *signer; /* owned */
+	unsigned holders;
+	uint64_t wipe_ms; /* uv_now() time; 0: it is current or held */
+};
+
+/* Refusals of one kind. */
+struct refusals {
+	uint64_t untold;
+	uint64_t told_ns; /* when the log had the last line; 0: never */
+};
+
+struct fl_keyring {
+	uv_timer_t timer; /* until the next key is to be wiped */
+	struct fl_log *log;
+	struct key keys[FL_KEYRING_KEYS]; /* oldest first */
+	size_t count;
+	const struct fl_signer *current; /* of keys; NULL: none */
+	uint32_t grace_ms;
+	uint64_t per_second;
+	uint64_t tokens, filled_ns; /* in signatures times NS_SECOND */
+	struct refusals refusals[FL_SIGN_RESULT_COUNT];
+};
+
+/* --- wiping ------------------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer);
+
+static void remove_key(struct fl_keyring *keyring, size_t at)
+{
+	fl_signer_free(keyring->keys[at].signer);
+	keyring->count--;
+	memmove(&keyring->keys[at], &keyring->keys[at + 1],
+		(keyring->count - at) * sizeof(keyring->keys[0]));
+}
+
+/* Sets when each key's time is over, wipes those whose is, and arms the timer for the next. */
+static void tend(struct fl_keyring *keyring)
+{
+	uint64_t now = uv_now(keyring->timer.loop), next = 0;
+
+	for (size_t i = keyring->count; i-- > 0;) {
+		struct key *key = &keyring->keys[i];
+
+		if (key->signer == keyring->current || key->holders > 0) {
+			key->wipe_ms = 0;
+			continue;
+		}
+		if (key->wipe_ms == 0) {
+			key->wipe_ms = now + keyring->grace_ms;
+		}
+		if (key->wipe_ms <= now) {
+			remove_key(keyring, i);
+		} else if (next == 0 || key->wipe_ms < next) {
+			next = key->wipe_ms;
+		}
+	}
+	if (next == 0) {
+		(void)uv_timer_stop(&keyring->timer);
+	} else {
+		FL_REQUIRE(uv_timer_start(&keyring->timer, on_timer, next - now, 0) == 0);
+	}
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	tend(timer->data);
+}
+
+/* --- keys --------------------------------------------------------------------------------------- */
+
+static struct key *find(struct fl_keyring *keyring, const uint8_t *name)
+{
+	for (size_t i = 0; i < keyring->count; i++) {
+		if (memcmp(fl_signer_key_name(keyring->keys[i].signer), name, FL_DIGEST_LEN) == 0) {
+			return &keyring->keys[i];
+		}
+	}
+	return NULL;
+}
+
+static void make_room(struct fl_keyring *keyring)
+{
+	if (keyring->count == FL_KEYRING_KEYS) {
+		remove_key(keyring, keyring->keys[0].signer == keyring->current);
+	}
+}
+
+/* Takes it over, unless it is there already. Returns the one to use. */
+static const struct fl_signer *add(struct fl_keyring *keyring, struct fl_signer *signer)
+{
+	struct key *known;
+
+	if (signer == NULL) {
+		return NULL;
+	}
+	known = find(keyring, fl_signer_key_name(signer));
+	if (known != NULL) {
+		fl_signer_free(signer);
+		return known->signer;
+	}
+	make_room(keyring);
+	keyring->keys[keyring->count++] = (struct key){.signer = signer};
+	return signer;
+}
+
+static void apply(struct fl_keyring *keyring, const struct fl_conf *conf)
+{
+	keyring->grace_ms = conf->limits.handshake_timeout_ms;
+	keyring->per_second = conf->agent.signatures;
+	keyring->tokens = keyring->per_second * NS_SECOND;
+	keyring->filled_ns = uv_hrtime();
+}
+
+void fl_keyring_take(struct fl_keyring *keyring, const struct fl_conf *conf,
+		     struct fl_signer *signer)
+{
+	apply(keyring, conf);
+	keyring->current = add(keyring, signer);
+	tend(keyring);
+}
+
+void fl_keyring_add(struct fl_keyring *keyring, struct fl_signer *signer)
+{
+	(void)add(keyring, signer);
+	tend(keyring);
+}
+
+const uint8_t *fl_keyring_current(const struct fl_keyring *keyring)
+{
+	return keyring->current != NULL ? fl_signer_key_name(keyring->current) : NULL;
+}
+
+bool fl_keyring_hold(struct fl_keyring *keyring, const uint8_t *name)
+{
+	struct key *key = find(keyring, name);
+
+	if (key == NULL) {
+		return false;
+	}
+	key->holders++;
+	tend(keyring);
+	return true;
+}
+
+void fl_keyring_release(struct fl_keyring *keyring, const uint8_t *name)
+{
+	struct key *key = find(keyring, name);
+
+	if (key != NULL && key->holders > 0) {
+		key->holders--;
+		tend(keyring);
+	}
+}
+
+/* --- signing ------------------------------------------------------------------------------------ */
+
+static bool take_token(struct fl_keyring *keyring)
+{
+	uint64_t now = uv_hrtime(), most = keyring->per_second * NS_SECOND;
+	uint64_t passed = now - keyring->filled_ns;
+
+	keyring->filled_ns = now;
+	keyring->tokens =
+		passed >= NS_SECOND || keyring->tokens + passed * keyring->per_second > most
+			? most
+			: keyring->tokens + passed * keyring->per_second;
+	if (keyring->tokens < NS_SECOND) {
+		return false;
+	}
+	keyring->tokens -= NS_SECOND;
+	return true;
+}
+
+static void log_refusal(struct fl_keyring *keyring, enum fl_sign_result result)
+{
+	static const char *const sentences[FL_SIGN_RESULT_COUNT] = {
+		[FL_SIGN_KEY] = "the sidecar names a key that is not here, or not any more",
+		[FL_SIGN_SCHEME] = "the key does not sign with the scheme that the sidecar names",
+		[FL_SIGN_HASH] = "what the sidecar wants signed is no hash of a transcript",
+		[FL_SIGN_ROLE] = "the sidecar names neither the client's role nor the server's",
+		[FL_SIGN_RATE] = "the sidecar asks for more signatures a second than `[agent] "
+				 "signatures` allows",
+		[FL_SIGN_FAULT] = "the signature could not be made",
+	};
+	struct refusals *refusals = &keyring->refusals[result];
+	uint64_t now = uv_hrtime();
+	struct fl_line line;
+
+	refusals->untold++;
+	if (refusals->told_ns != 0 && now - refusals->told_ns < LOG_AGAIN_NS) {
+		return;
+	}
+	fl_line_begin(&line, keyring->log, FL_LOG_WARN, "signature refused");
+	fl_line_str(&line, "result", fl_sign_result_word(result));
+	fl_line_u64(&line, "refused", refusals->untold);
+	fl_line_str(&line, "reason", sentences[result]);
+	fl_line_end(&line);
+	*refusals = (struct refusals){.told_ns = now};
+}
+
+void fl_keyring_sign(struct fl_keyring *keyring, const struct fl_ctl_sign_request *request,
+		     uint8_t *buf, struct fl_ctl_sign_answer *ret)
+{
+	struct key *key = find(keyring, request->key);
+	enum fl_sign_result result;
+	size_t len = 0;
+
+	if (!take_token(keyring)) {
+		result = FL_SIGN_RATE;
+	} else if (key == NULL) {
+		result = FL_SIGN_KEY;
+	} else {
+		result = fl_signer_sign(key->signer, request->role, request->scheme, request->hash,
+					buf, &len);
+	}
+	if (result != FL_SIGN_SIGNED) {
+		log_refusal(keyring, result);
+	}
+	*ret = (struct fl_ctl_sign_answer){
+		.number = request->number, .result = (uint8_t)result, .signature = {buf, len}};
+}
+
+/* --- life --------------------------------------------------------------------------------------- */
+
+struct fl_keyring *fl_keyring_open(uv_loop_t *loop, const struct fl_conf *conf, struct fl_log *log)
+{
+	struct fl_keyring *keyring = fl_new(sizeof(*keyring));
+
+	keyring->log = log;
+	FL_REQUIRE(uv_timer_init(loop, &keyring->timer) == 0);
+	keyring->timer.data = keyring;
+	apply(keyring, conf);
+	return keyring;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void fl_keyring_close(struct fl_keyring *keyring)
+{
+	while (keyring->count > 0) {
+		remove_key(keyring, keyring->count - 1);
+	}
+	uv_close((uv_handle_t *)&keyring->timer, on_closed);
+}
