@@ -206,9 +206,37 @@ static enum outcome check_kind(const struct fl_files_request *request, const str
 	return DONE;
 }
 
+static bool is_our_group(gid_t gid)
+{
+	gid_t groups[256];
+	int count = getgroups((int)FL_COUNT_OF(groups), groups);
+
+	for (int i = 0; i < count; i++) {
+		if (groups[i] == gid) {
+			return true;
+		}
+	}
+	return gid == getegid();
+}
+
+/* By owner, group and mode alone; root has no capability. */
+static bool mode_lets_us_read(const struct stat *st)
+{
+	mode_t ours = is_our_group(st->st_gid) ? S_IRGRP : S_IROTH;
+
+	return (st->st_mode & (st->st_uid == geteuid() ? S_IRUSR : ours)) != 0;
+}
+
 static enum outcome fail_unreadable(const struct fl_files_request *request, const struct stat *st,
 				    struct fl_findings *findings)
 {
+	if (mode_lets_us_read(st)) {
+		return fail(findings, request->path,
+			    fl_strdup("its mode lets us read it, but the system does not: the "
+				      "sandbox of a running agent allows the folders that the INI "
+				      "named when it started, so restart the agent; otherwise look "
+				      "for a security module such as SELinux"));
+	}
 	return fail(
 		findings, request->path,
 		fl_format(
@@ -242,19 +270,6 @@ static enum outcome fail_open(const struct fl_files_request *request, const stru
 					  "the path right?"));
 	}
 	return fail_sys(findings, request->path, error, "it cannot be opened");
-}
-
-static bool is_our_group(gid_t gid)
-{
-	gid_t groups[256];
-	int count = getgroups((int)FL_COUNT_OF(groups), groups);
-
-	for (int i = 0; i < count; i++) {
-		if (groups[i] == gid) {
-			return true;
-		}
-	}
-	return gid == getegid();
 }
 
 /* Kubernetes mounts a key readable by our own group (mode 0440, runAsGroup 0 or fsGroup): that is no finding. */

@@ -21,6 +21,7 @@
 #include "agent/tools/screen.h"
 #include "agent/tools/status_peers.h"
 #include "agent/tools/status_rates.h"
+#include "agent/tools/status_sandbox.h"
 #include "base/when.h"
 
 #define REQUEST_MS 5000
@@ -396,6 +397,7 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 		put_after(out, " ", fl_json_read_text(agent, "trouble"));
 		line_end(out);
 	}
+	fl_status_sandbox_put(status, out, line_begin);
 	put_listeners(out, status);
 	put_capture(out, fl_json_read_member(status, "capture"));
 	put_traffic(out, status);
@@ -569,8 +571,9 @@ static const char page[] =
 	"                      last_refusal, warnings, listeners, capture, connections,\n"
 	"                      sessions, bytes, plaintext, dns_addresses_refused,\n"
 	"                      handshakes, policy, redirect, services, upstreams, peers,\n"
-	"                      peers_size, last_judgement, agent, log_lines_lost\n" FL_PAGE_OPTION_CONTROL
-		FL_PAGE_OPTION_ADMIN FL_PAGE_OPTIONS "\n"
+	"                      peers_size, last_judgement, sandbox, agent,\n"
+	"                      log_lines_lost\n" FL_PAGE_OPTION_CONTROL FL_PAGE_OPTION_ADMIN
+		FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  ready\n"
 	"  1  not ready, or not reachable\n"

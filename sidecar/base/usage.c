@@ -22,18 +22,12 @@ static int64_t read_cpu_us(void)
 }
 
 /* The second number of statm, in pages. */
-static int64_t read_resident(void)
+static int64_t read_resident(int fd)
 {
 	char text[128], *rest;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	ssize_t len;
+	ssize_t len = fd >= 0 ? pread(fd, text, sizeof(text) - 1, 0) : -1;
 	long long pages;
 
-	if (fd < 0) {
-		return -1;
-	}
-	len = read(fd, text, sizeof(text) - 1);
-	(void)close(fd);
 	if (len <= 0) {
 		return -1;
 	}
@@ -44,40 +38,56 @@ static int64_t read_resident(void)
 }
 
 /* One by one, as kernels before 6.2 need it. */
-static int64_t count_entries(const char *folder)
+static int64_t count_entries(int fd)
 {
-	DIR *dir = opendir(folder);
-	const struct dirent *entry;
+	_Alignas(struct dirent64) char buf[2048];
 	int64_t count = 0;
+	ssize_t len;
 
-	if (dir == NULL) {
-		return -1;
+	(void)lseek(fd, 0, SEEK_SET);
+	while ((len = getdents64(fd, buf, sizeof(buf))) > 0) {
+		for (ssize_t at = 0; at < len;) {
+			const struct dirent64 *entry = (const struct dirent64 *)(buf + at);
+
+			count += entry->d_name[0] != '.';
+			at += entry->d_reclen;
+		}
 	}
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone */
-	while ((entry = readdir(dir)) != NULL) {
-		count += entry->d_name[0] != '.';
-	}
-	(void)closedir(dir);
-	return count - 1; /* without that of the stream */
+	return len < 0 ? -1 : count;
 }
 
-static int64_t count_descriptors(void)
+static int64_t count_descriptors(int fd)
 {
-	static const char folder[] = "/proc/self/fd";
 	struct stat st;
 
-	if (stat(folder, &st) != 0) {
+	if (fd < 0 || fstat(fd, &st) != 0) {
 		return -1;
 	}
-	return st.st_size > 0 ? (int64_t)st.st_size : count_entries(folder);
+	return st.st_size > 0 ? (int64_t)st.st_size : count_entries(fd);
 }
 
-void fl_usage_read(struct fl_usage *ret)
+void fl_usage_open(struct fl_usage_files *ret)
+{
+	ret->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ret->descriptors = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+void fl_usage_close(struct fl_usage_files *files)
+{
+	if (files->statm >= 0) {
+		(void)close(files->statm);
+	}
+	if (files->descriptors >= 0) {
+		(void)close(files->descriptors);
+	}
+}
+
+void fl_usage_read(const struct fl_usage_files *files, struct fl_usage *ret)
 {
 	struct rlimit limit;
 
 	ret->cpu_us = read_cpu_us();
-	ret->resident_bytes = read_resident();
-	ret->descriptors = count_descriptors();
+	ret->resident_bytes = read_resident(files->statm);
+	ret->descriptors = count_descriptors(files->descriptors);
 	ret->descriptors_max = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (int64_t)limit.rlim_cur : -1;
 }

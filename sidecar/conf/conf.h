@@ -32,6 +32,7 @@ enum fl_reuse {
 	FL_REUSE_ON,       /* long: the address is that of one server */
 	FL_REUSE_BALANCED, /* not for long: the network chooses a server for each session */
 };
+enum fl_sandbox_switch { FL_SANDBOX_OFF, FL_SANDBOX_ON };
 enum fl_log_access { FL_ACCESS_ALL, FL_ACCESS_FAILED, FL_ACCESS_DENIED, FL_ACCESS_OFF };
 
 struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
@@ -138,11 +139,13 @@ struct fl_conf {
 		char *control;         /* path of the tools' socket; NULL: none */
 		unsigned workers; /* 0 = auto */
 		uint32_t drain_ms;
+		enum fl_sandbox_switch sandbox;
 	} sidecar;
 	struct {
 		char *socket;           /* path */
 		uid_t sidecar_uid, uid; /* uid: the agent's own */
 		uint32_t signatures;    /* at most so many a second */
+		enum fl_sandbox_switch sandbox;
 	} agent;
 	struct {
 		enum fl_tls_group groups[3];

@@ -55,6 +55,8 @@ static const struct fl_word upstream_reuses[] = {{.text = "off", .value = FL_REU
 						 {.text = "balanced", .value = FL_REUSE_BALANCED}};
 static const struct fl_word key_places[] = {{.text = "agent", .value = false},
 					    {.text = "sidecar", .value = true}};
+static const struct fl_word sandboxes[] = {{.text = "off", .value = FL_SANDBOX_OFF},
+					   {.text = "on", .value = FL_SANDBOX_ON}};
 static const struct fl_word on_change[] = {{.text = "keep", .value = FL_CHANGE_KEEP},
 					   {.text = "close", .value = FL_CHANGE_CLOSE}};
 static const struct fl_word levels[] = {{.text = "debug", .value = FL_LOG_DEBUG},
@@ -150,6 +152,11 @@ static const struct fl_key sidecar_keys[] = {
 	 IN_CONF(sidecar.drain_ms),
 	 .max = 24 * MS_HOUR,
 	 .hint = "30s"},
+	{.name = "sandbox",
+	 .type = FL_TYPE_WORD,
+	 IN_CONF(sidecar.sandbox),
+	 WORDS(sandboxes),
+	 .differs = fl_differs_number},
 };
 static const struct fl_key agent_keys[] = {
 	{.name = "socket",
@@ -177,6 +184,11 @@ static const struct fl_key agent_keys[] = {
 	 .min = 1,
 	 .max = 10000000,
 	 .hint = "20000"},
+	{.name = "sandbox",
+	 .type = FL_TYPE_WORD,
+	 IN_CONF(agent.sandbox),
+	 WORDS(sandboxes),
+	 .differs = fl_differs_number},
 };
 static const struct fl_key tls_keys[] = {
 	{.name = "groups",
@@ -494,11 +506,13 @@ struct fl_conf *fl_build_defaults(const char *path)
 		.path = fl_strdup(path),
 		.sidecar = {.control = fl_strdup("/run/fairlead/sidecar.sock"),
 			    .workers = 0,
-			    .drain_ms = 30 * 1000},
+			    .drain_ms = 30 * 1000,
+			    .sandbox = FL_SANDBOX_ON},
 		.agent = {.socket = fl_strdup("/run/fairlead/agent.sock"),
 			  .sidecar_uid = FL_CONF_DEFAULT_SIDECAR_UID,
 			  .uid = 2113,
-			  .signatures = 20000},
+			  .signatures = 20000,
+			  .sandbox = FL_SANDBOX_ON},
 		.tls = {.groups = {FL_GROUP_X25519MLKEM768, FL_GROUP_X25519, FL_GROUP_P256},
 			.group_count = 3,
 			.ciphers = {FL_CIPHER_AES_128_GCM, FL_CIPHER_AES_256_GCM,

@@ -42,6 +42,10 @@ const struct fl_manual fl_manual[] = {
 	 "the sidecar's user and the agent's; empty: none"},
 	{"[sidecar]", "workers", "auto", "threads, 1 to 256; `auto`: the CPU quota of the cgroup"},
 	{"[sidecar]", "drain", "30s", "how long open connections may finish at SIGTERM"},
+	{"[sidecar]", "sandbox", "on",
+	 "once it has started, the sidecar keeps only the system calls that it needs, and opens"
+	 " no file: see [The sandbox](#the-sandbox). `off`: it does not; a warning says so. A "
+	 "change needs a restart"},
 	{"[agent]", "socket", "/run/fairlead/agent.sock",
 	 "the agent's Unix socket, to which the sidecar connects. Its directory must belong to"
 	 " root, the agent's uid or the sidecar's, and only its owner may write to it: no "
@@ -55,6 +59,9 @@ const struct fl_manual fl_manual[] = {
 	{"[agent]", "signatures", "20000",
 	 "signatures that the agent makes in a second, at most, so that a sidecar that was taken over cannot have any number made; "
 	 "more are refused (`signature_unavailable`), with a line in the agent's log"},
+	{"[agent]", "sandbox", "on",
+	 "the same for the agent, which goes on reading the files that the INI names, and "
+	 "keeps its socket"},
 	{"[tls]", "groups", "X25519MLKEM768, X25519, P-256",
 	 "best first; FIPS clients support only `P-256`"},
 	{"[tls]", "ciphers",

@@ -189,6 +189,29 @@ static void put_capture(struct fl_text *text, const struct fl_capture *capture)
 	row_end(text);
 }
 
+static void put_sandbox(struct fl_text *text, const struct fl_sandbox *sandbox)
+{
+	if (sandbox == NULL) {
+		return;
+	}
+	row_begin(text, "Sandbox");
+	if (!sandbox->is_wanted) {
+		fl_page_put(text, "off, by the INI");
+	} else {
+		fl_page_put(text, sandbox->filters_calls
+					  ? "seccomp, "
+					  : "<span class=\"bad\">no seccomp</span>, ");
+		if (sandbox->landlock > 0) {
+			fl_text_print(text, "Landlock %u", sandbox->landlock);
+		} else {
+			fl_page_put(text, "<span class=\"bad\">no Landlock</span>");
+		}
+		fl_page_put(text, sandbox->missing[0] != '\0' ? ": " : "");
+		fl_page_escape(text, sandbox->missing);
+	}
+	row_end(text);
+}
+
 static void put_sidecar(struct fl_text *text, const struct fl_snapshot *s)
 {
 	row_begin(text, "Sidecar");
@@ -315,6 +338,7 @@ void fl_page_facts(struct fl_text *text, const struct fl_snapshot *s)
 			  "aria-label=\"What is in force\"><table><tbody>\n");
 	put_rotations(text, s);
 	put_capture(text, s->capture);
+	put_sandbox(text, s->sandbox);
 	put_sidecar(text, s);
 	fl_page_table_end(text);
 	put_certificates(text, s);

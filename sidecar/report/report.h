@@ -52,6 +52,8 @@
  *   upstreams                 [{upstream, mode, listen, to: [], peer: [], names: [{name, addresses: [], count,
  *                             last_answer, trouble}], failing, ... as above}]; upstream is [outbound] for captured
  *                             destinations without a section; failing: the last failure is newer than the last success
+ *   sandbox                   {wanted: does the INI ask for it?, seccomp, landlock: the version in force,
+ *                             missing: a sentence about what could not be had}
  *   agent                     {connected, hung (it sends nothing any more), silence_seconds, signs (it makes the
  *                             signatures of handshakes; null: the sidecar has the key), trouble}
  *   log_lines_lost */
@@ -60,6 +62,7 @@
 
 #include "base/addr.h"
 #include "base/json.h"
+#include "base/sandbox.h"
 #include "base/text.h"
 #include "base/usage.h"
 #include "conn/listing.h"
@@ -168,6 +171,7 @@ struct fl_snapshot {
 	size_t listing_count;
 	const struct fl_denials *denials; /* of all workers, newest first; NULL: none */
 	const struct fl_history *history; /* noted just now; NULL: none */
+	const struct fl_sandbox *sandbox; /* NULL: not known */
 	uint64_t now_ns;                  /* uv_hrtime() at that time */
 	bool key_in_sidecar;              /* [tls] key, of the generation */
 	uint64_t agent_silence;           /* seconds since its last message */

@@ -153,6 +153,23 @@ static void put_capture(struct fl_json *json, const struct fl_snapshot *s)
 	fl_json_end(json);
 }
 
+static void put_sandbox(struct fl_json *json, const struct fl_sandbox *sandbox)
+{
+	if (sandbox == NULL) {
+		return;
+	}
+	fl_json_object(json, "sandbox");
+	fl_json_bool(json, "wanted", sandbox->is_wanted);
+	fl_json_bool(json, "seccomp", sandbox->filters_calls);
+	if (sandbox->landlock > 0) {
+		fl_json_u64(json, "landlock", sandbox->landlock);
+	} else {
+		fl_json_str(json, "landlock", NULL);
+	}
+	fl_json_str(json, "missing", sandbox->missing[0] != '\0' ? sandbox->missing : NULL);
+	fl_json_end(json);
+}
+
 void fl_status_reasons(struct fl_json *json, const char *name,
 		       const uint64_t counts[FL_REASON_COUNT], bool always_done)
 {
@@ -307,6 +324,7 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	fl_status_sections(&json, s);
 	put_peers(&json, s);
 	put_judgement(&json, s);
+	put_sandbox(&json, s->sandbox);
 	fl_json_object(&json, "agent");
 	fl_json_bool(&json, "connected", s->agent_connected);
 	fl_json_bool(&json, "hung", s->agent_hung);

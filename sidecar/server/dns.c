@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Wraps c-ares and does nothing else: questions, the search list, /etc/hosts. */
+/* Wraps c-ares: questions, and the search list. */
 #include "server/dns.h"
 
 #include <ares.h>
 #include <arpa/nameser.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <utlist.h>
 
 #include "base/mem.h"
+#include "server/hosts.h"
 
 #define TIMEOUT_MS 1000 /* the first; doubled by each try */
 #define TRIES 3
@@ -34,6 +34,7 @@ struct fl_dns {
 	bool has_channel;
 	ares_channel channel;
 	struct watcher *watchers;
+	struct fl_hosts hosts;
 };
 
 /* --- c-ares on the loop ------------------------------------------------------------------------ */
@@ -302,46 +303,27 @@ static union fl_sockaddr *loopback(int family)
 	return addr;
 }
 
-static size_t count_of(char *const *list)
-{
-	size_t count = 0;
-
-	while (list[count] != NULL) {
-		count++;
-	}
-	return count;
-}
-
 union fl_sockaddr *fl_dns_local(struct fl_dns *dns, const char *host, int family, size_t *ret_count)
 {
-	struct hostent *entry = NULL;
-	union fl_sockaddr *addrs;
+	union fl_sockaddr *addrs = fl_hosts_find(&dns->hosts, host, family, ret_count);
 
-	*ret_count = 0;
-	if (!open_channel(dns) ||
-	    ares_gethostbyname_file(dns->channel, host, family, &entry) != ARES_SUCCESS) {
-		*ret_count = is_localhost(host);
-		return is_localhost(host) ? loopback(family) : NULL;
+	if (addrs == NULL && is_localhost(host)) {
+		*ret_count = 1;
+		return loopback(family);
 	}
-	*ret_count = count_of(entry->h_addr_list);
-	addrs = fl_new((*ret_count + 1) * sizeof(*addrs));
-	for (size_t i = 0; i < *ret_count; i++) {
-		addrs[i].any.sa_family = (sa_family_t)family;
-		memcpy(family == AF_INET ? (void *)&addrs[i].in.sin_addr
-					 : (void *)&addrs[i].in6.sin6_addr,
-		       entry->h_addr_list[i], (size_t)entry->h_length);
-	}
-	ares_free_hostent(entry);
 	return addrs;
 }
 
 /* --- life --------------------------------------------------------------------------------------- */
 
-struct fl_dns *fl_dns_new(uv_loop_t *loop)
+struct fl_dns *fl_dns_new(uv_loop_t *loop, struct fl_log *log)
 {
 	struct fl_dns *dns = fl_new(sizeof(*dns));
 
 	dns->loop = loop;
+	fl_hosts_open(&dns->hosts, FL_HOSTS_PATH, log);
+	/* Reads resolv.conf, which the sandbox forbids later. */
+	(void)open_channel(dns);
 	return dns;
 }
 
@@ -351,5 +333,6 @@ void fl_dns_close(struct fl_dns *dns)
 		ares_destroy(dns->channel);
 		ares_library_cleanup();
 	}
+	fl_hosts_close(&dns->hosts);
 	free(dns); /* its watchers are closed and free themselves */
 }

@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "base/addr.h"
+#include "base/log.h"
 
 #define FL_DNS_TICK_MS 100u /* interval of fl_dns_tick() while a question is under way */
 /* A question is postponed while less memory than this is available. A question, its answer and
@@ -34,7 +35,8 @@ struct fl_dns;
 typedef void (*fl_dns_cb)(void *user, enum fl_dns_status status, const union fl_sockaddr *addrs,
 			  size_t count, uint64_t ttl_ms);
 
-struct fl_dns *fl_dns_new(uv_loop_t *loop);
+/* Reads resolv.conf, here and never again. log: borrowed until fl_dns_close(). */
+struct fl_dns *fl_dns_new(uv_loop_t *loop, struct fl_log *log);
 
 /* Ends the question that is under way (its cb runs inside, with ENDED) and frees. */
 void fl_dns_close(struct fl_dns *dns);

@@ -495,12 +495,13 @@ const struct fl_name *fl_names_unasked(const struct fl_names *names)
 
 /* --- life -------------------------------------------------------------------------------------- */
 
-struct fl_names *fl_names_new(uv_loop_t *loop, const struct fl_names_events *events, void *user)
+struct fl_names *fl_names_new(uv_loop_t *loop, struct fl_log *log,
+			      const struct fl_names_events *events, void *user)
 {
 	struct fl_names *names = fl_new(sizeof(*names));
 
 	*names = (struct fl_names){.loop = loop, .events = events, .user = user};
-	names->dns = fl_dns_new(loop);
+	names->dns = fl_dns_new(loop, log);
 	FL_REQUIRE(uv_timer_init(loop, &names->timer) == 0);
 	return names;
 }

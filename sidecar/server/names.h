@@ -52,8 +52,9 @@ struct fl_names_events {
 	void (*on_answer)(void *user, struct fl_name *name, bool differs);
 };
 
-/* loop, events and user are borrowed until the loop has turned after fl_names_close(). */
-struct fl_names *fl_names_new(uv_loop_t *loop, const struct fl_names_events *events, void *user);
+/* loop, log, events and user are borrowed until the loop has turned after fl_names_close(). */
+struct fl_names *fl_names_new(uv_loop_t *loop, struct fl_log *log,
+			      const struct fl_names_events *events, void *user);
 /* Frees later, on the loop; no further event is reported. */
 void fl_names_close(struct fl_names *names);
 

@@ -388,7 +388,7 @@ struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
 	resolver->log = log;
 	resolver->events = events;
 	resolver->user = user;
-	resolver->names = fl_names_new(loop, &names_events, resolver);
+	resolver->names = fl_names_new(loop, log, &names_events, resolver);
 	resolver->refusals = fl_dns_refusals_new(log);
 	FL_REQUIRE(uv_async_init(loop, &resolver->wake, on_wake) == 0);
 	return resolver;

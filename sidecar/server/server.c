@@ -316,6 +316,7 @@ int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_serv
 	server->conf = conf;
 	server->log = log;
 	server->started_at = (int64_t)time(NULL);
+	fl_usage_open(&server->usage_files);
 	fl_server_raise_descriptor_limit(server, conf);
 	init_handles(server);
 	server->net.farewells_max = fl_server_admin_callers_max(server) / 2;
@@ -348,13 +349,15 @@ void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *u
 }
 
 /* Only the main thread handles signals; they are blocked while workers start, so that workers
- * inherit the mask. */
+ * inherit the mask. The kernel sends SIGSYS to the thread that violates the sandbox; blocked, it would
+ * end the process without a word. */
 static int start_workers(struct fl_server *server, struct fl_err *err)
 {
 	sigset_t all, before;
 	int rc = 0;
 
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SIGSYS);
 	(void)pthread_sigmask(SIG_BLOCK, &all, &before);
 	for (unsigned i = 0; i < server->worker_count && rc == 0; i++) {
 		rc = fl_worker_start(server->workers[i], err);
@@ -366,16 +369,16 @@ static int start_workers(struct fl_server *server, struct fl_err *err)
 	return rc;
 }
 
-int fl_server_run(struct fl_server *server, struct fl_err *err)
+int fl_server_start(struct fl_server *server, struct fl_err *err)
 {
-	int rc;
-
 	FL_REQUIRE(uv_signal_start(&server->sigterm, on_signal, SIGTERM) == 0);
 	FL_REQUIRE(uv_signal_start(&server->sigint, on_signal, SIGINT) == 0);
-	rc = start_workers(server, err);
-	if (rc != 0) {
-		return rc;
-	}
+	return start_workers(server, err);
+}
+
+void fl_server_run(struct fl_server *server, const struct fl_sandbox *sandbox)
+{
+	server->sandbox = sandbox;
 	fl_log_msg(server->log, FL_LOG_INFO, "started: %u workers, waiting for the agent at %s",
 		   server->worker_count, server->conf->agent.socket);
 	if (fl_notify_is_wanted()) {
@@ -383,7 +386,6 @@ int fl_server_run(struct fl_server *server, struct fl_err *err)
 					  UNTIL_READY_MS) == 0);
 	}
 	(void)uv_run(&server->loop, UV_RUN_DEFAULT);
-	return 0;
 }
 
 void fl_server_free(struct fl_server *server)
@@ -402,6 +404,7 @@ void fl_server_free(struct fl_server *server)
 	fl_plaintext_counts_free(server->plaintext);
 	fl_section_set_unref(server->sections);
 	fl_conntrack_close(&server->conntrack);
+	fl_usage_close(&server->usage_files);
 	fl_peer_counts_free(server->peer_counts);
 	fl_mailbox_done(&server->mailbox);
 	free(server->worker_boxes);

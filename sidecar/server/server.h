@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "conf/conf.h"
 #include "net/sock.h"
 #include "report/report.h"
@@ -21,9 +22,12 @@ struct fl_server;
 int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret,
 		  struct fl_err *err) FL_MUST_USE;
 
-/* Runs until a signal, or fl_server_drain(), has ended it. Errors: FL_ERR_IO if a thread cannot be
- * started. */
-int fl_server_run(struct fl_server *server, struct fl_err *err) FL_MUST_USE;
+/* Starts the workers' threads. Nothing that comes from the network is read before fl_server_run(). Errors: FL_ERR_IO if a
+ * thread cannot be started. */
+int fl_server_start(struct fl_server *server, struct fl_err *err) FL_MUST_USE;
+
+/* Runs until a signal, or fl_server_drain(), has ended it. sandbox: what is in force, for reports; borrowed meanwhile. */
+void fl_server_run(struct fl_server *server, const struct fl_sandbox *sandbox);
 
 /* Stops everything that runs, and frees it. Call it after fl_server_run(), or instead of it. NULL
  * is fine. */

@@ -32,7 +32,9 @@ struct fl_server {
 	struct fl_generation *current; /* NULL before the first */
 	struct fl_rotations rotations;
 	struct fl_rule_totals rule_totals;
-	bool refusal_is_over;  /* of a candidate: the agent has taken it back */
+	bool refusal_is_over; /* of a candidate: the agent has taken it back */
+	struct fl_usage_files usage_files;
+	const struct fl_sandbox *sandbox;
 	int64_t started_at;    /* seconds since the epoch */
 	bool log_level_is_set; /* set by fl_server_set_log_level(), which overrides the INI */
 	struct fl_agent_link *agent;

@@ -282,8 +282,9 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.agent_trouble = fl_agent_link_trouble(server->agent),
 		.capture = fl_capture_probe_state(server->capture),
 		.log_lines_lost = fl_log_lost(server->log),
+		.sandbox = server->sandbox,
 	};
-	fl_usage_read(&ret->usage);
+	fl_usage_read(&server->usage_files, &ret->usage);
 	ret->decisions = fl_rule_totals_sum(&server->rule_totals, &ret->decision_count);
 	ret->ready = fl_server_ready(server, ret->reason, sizeof(ret->reason));
 	for (unsigned i = 0; i < server->worker_count; i++) {

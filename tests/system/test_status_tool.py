@@ -60,7 +60,7 @@ def test_status_json_is_the_document(lab):
         'ready', 'reason', 'version', 'pid', 'now', 'started', 'workers', 'id', 'generation', 'certificates',
         'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'warnings', 'listeners', 'capture',
         'connections', 'sessions', 'bytes', 'plaintext', 'dns_addresses_refused', 'handshakes', 'policy', 'redirect',
-        'services', 'upstreams', 'peers', 'peers_size', 'last_judgement', 'agent', 'log_lines_lost']
+        'services', 'upstreams', 'peers', 'peers_size', 'last_judgement', 'sandbox', 'agent', 'log_lines_lost']
     assert json.loads(out)['pid'] == web.sidecar.pid
     assert set(json.loads(out)) <= set(re.findall(r'\w+', tool('status', '--help')[1]))
 
