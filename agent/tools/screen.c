@@ -65,7 +65,8 @@ static const char *colour_of(const char *line, size_t len)
 {
 	static const char *const alarms[] = {"REFUSED",       "NOT READY",     "NOT REACHABLE",
 					     "NOT SERVING",   "NOT CONNECTED", "NOT IN FORCE",
-					     "NOT THE RULES", "HANGS",         "EXPIRED"};
+					     "NOT THE RULES", "HANGS",         "EXPIRED",
+					     "FAILING",       "NO ADDRESS"};
 
 	for (size_t i = 0; i < sizeof(alarms) / sizeof(alarms[0]); i++) {
 		if (has(line, len, alarms[i])) {

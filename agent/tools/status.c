@@ -22,6 +22,7 @@
 #include "agent/tools/status_peers.h"
 #include "agent/tools/status_rates.h"
 #include "agent/tools/status_sandbox.h"
+#include "agent/tools/status_sections.h"
 #include "base/when.h"
 
 #define REQUEST_MS 5000
@@ -308,61 +309,6 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 	}
 }
 
-/* Prints only a certain answer: nothing if the state is not known. */
-static void put_rules(struct fl_text *out, const char *rules)
-{
-	if (strcmp(rules, "outdated") == 0) {
-		line_begin(out, "");
-		fl_text_print(out, "NOT THE RULES OF THE INI: fairlead-agent redirect apply\n");
-	}
-}
-
-static void put_refused(struct fl_text *out, const cJSON *refused)
-{
-	static const char *const ways[] = {"inbound", "outbound"};
-
-	for (size_t i = 0; i < FL_COUNT_OF(ways); i++) {
-		if (fl_json_read_bool(refused, ways[i])) {
-			line_begin(out, "");
-			fl_text_print(out, "%s TCP past the sidecar refused in the last minute\n",
-				      ways[i]);
-		}
-	}
-}
-
-/* "IPv4 in force, IPv6 NOT IN FORCE since ..." */
-static void put_capture(struct fl_text *out, const cJSON *capture)
-{
-	static const struct {
-		const char *key, *name;
-	} families[] = {{"inet", "IPv4"}, {"inet6", "IPv6"}};
-	bool expected = fl_json_read_bool(capture, "expected"), first = true;
-
-	for (size_t i = 0; i < 2; i++) {
-		const cJSON *active = fl_json_read_member(capture, families[i].key);
-
-		if (!cJSON_IsBool(active) || (!expected && cJSON_IsFalse(active))) {
-			continue;
-		}
-		if (first) {
-			line_begin(out, "capture");
-		}
-		fl_text_print(out, "%s%s %s", first ? "" : ", ", families[i].name,
-			      cJSON_IsTrue(active) ? "in force" : "NOT IN FORCE");
-		first = false;
-	}
-	if (!first) {
-		fl_text_print(out, ", since ");
-		fl_text_put_clean(out, fl_json_read_text(capture, "since"));
-		line_end(out);
-		put_rules(out, fl_json_read_text(capture, "rules"));
-		put_refused(out, fl_json_read_member(capture, "refused"));
-	} else if (expected) {
-		line_begin(out, "capture");
-		fl_text_print(out, "not known\n");
-	}
-}
-
 static void begin_rules(struct fl_text *out, bool first)
 {
 	line_begin(out, first ? "rules" : "");
@@ -384,6 +330,7 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	if (how->rates != NULL) {
 		fl_rates_put(how->rates, status, now_ms(), out);
 	}
+	fl_status_failing_put(status, out);
 	put_generation(out, status);
 	put_rotations(out, status);
 	put_refused_ini(out, how);
@@ -399,8 +346,10 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	}
 	fl_status_sandbox_put(status, out, line_begin);
 	put_listeners(out, status);
-	put_capture(out, fl_json_read_member(status, "capture"));
+	fl_status_sections_put(status, out);
+	fl_status_capture_put(status, out);
 	put_traffic(out, status);
+	fl_status_policy_put(status, out);
 	fl_status_peers_put(&how->admin, PEERS_REQUEST_MS, out);
 	if (how->rules) {
 		fl_redirect_counters(out, begin_rules);
@@ -541,12 +490,17 @@ static const char page[] =
 	"  identity and what is left of its life, the generation in use, when each\n"
 	"  intermediate and root expires, how many generations were used and refused,\n"
 	"  why the last one was refused, whether the agent is connected, the listeners\n"
-	"  and where they lead, whether the rules of capture are in force, and for each\n"
-	"  direction that has seen any the connections, handshakes and bytes. Connections\n"
-	"  and handshakes that did not end well are counted by the reason that the access\n"
-	"  log gives, too. Then the peers that connections are open with (of 1000\n"
-	"  connections at most). Where the INI has [redirect]: the counts of its rules\n"
-	"  (requires NET_ADMIN).\n"
+	"  and where they lead, each service and upstream with its mode, its open\n"
+	"  connections, its last success and failure, and what DNS says about its names,\n"
+	"  whether the rules of capture are in force, and for each direction that has\n"
+	"  seen any the connections, handshakes and bytes. Connections and handshakes\n"
+	"  that did not end well are counted by the reason that the access log gives,\n"
+	"  too. Then [redirect], the policy and its rules with their hits, and the peers\n"
+	"  that connections are open with (of 1000 connections at most). Where the INI\n"
+	"  has [redirect]: the counts of its rules (requires NET_ADMIN).\n"
+	"\n"
+	"  `FAILING`, at the top: an upstream whose last failure is newer than its last\n"
+	"  success, or a service whose app did not accept; with reason and address.\n"
 	"\n"
 	"  `WARNING`: what the last change of our credentials may have broken, for peers\n"
 	"  that are behind in a change of roots, and CRLs that have expired.\n"

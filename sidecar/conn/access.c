@@ -94,8 +94,9 @@ static void put_remedy(struct fl_text *ret, const struct fl_access *access,
 	enum fl_reason reason = access->reason;
 
 	if (reason == FL_REASON_POLICY || reason == FL_REASON_POLICY_LOST) {
-		if (access->verdict != NULL && access->verdict->rule == NULL) {
-			fl_remedy_for_policy(access->conn, peer_of(access), layout, ret);
+		if (access->verdict != NULL) {
+			fl_remedy_for_policy(access->conn, access->verdict, peer_of(access), layout,
+					     ret);
 		}
 	} else if (reason == FL_REASON_NOT_MUTUAL) {
 		fl_remedy_for_not_mutual(access->conn, layout, ret);

@@ -288,11 +288,6 @@ void fl_loop_session_gone(struct fl_loop *loop)
 	}
 }
 
-uint64_t fl_loop_number_session(struct fl_loop *loop)
-{
-	return loop->session_count++ * loop->workers + loop->number + 1;
-}
-
 /* xorshift64 */
 uint32_t fl_loop_draw(struct fl_loop *loop)
 {

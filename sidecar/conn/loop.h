@@ -164,7 +164,6 @@ struct fl_loop {
 		serve_again; /* re-entrancy guard: slots are being given away; a slot was freed meanwhile */
 
 	struct fl_parking parking;
-	uint64_t session_count; /* so far: their numbers */
 	uint64_t random;        /* for fl_loop_draw() */
 
 	/* Open connections: utlist doubly linked. */
@@ -222,8 +221,6 @@ void fl_loop_opened(struct fl_loop *loop, enum fl_direction direction);
 void fl_loop_closed(struct fl_loop *loop, enum fl_direction direction);
 /* A session without a connection is gone. */
 void fl_loop_session_gone(struct fl_loop *loop);
-/* The number of a new session, for logs: no other session of the process has it. */
-uint64_t fl_loop_number_session(struct fl_loop *loop);
 /* Random; spreads, and hides nothing. */
 uint32_t fl_loop_draw(struct fl_loop *loop);
 /* Idle sessions. Any thread. */

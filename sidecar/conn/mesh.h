@@ -25,7 +25,7 @@ struct fl_kept;
 
 /* Which app connection of which session it is (session_internal.h). */
 struct fl_mesh_use {
-	uint64_t session; /* the session's number; 0: it carries only this one */
+	uint64_t session; /* the session's ID; 0: it carries only this one, or has none */
 	uint32_t use;     /* from 1 */
 };
 

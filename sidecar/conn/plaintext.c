@@ -261,6 +261,11 @@ static struct fl_mesh_use use_of(const struct fl_mesh *mesh)
 
 static void describe(const struct fl_mesh *mesh, struct fl_line *line)
 {
+	uint16_t port = mesh->conn->direction == FL_OUTBOUND ? local_inet(mesh).port : 0;
+
+	if (port != 0) {
+		fl_line_u64(line, "mesh_port", port);
+	}
 	if (is_ready(mesh)) {
 		fl_line_str(line, "security", "plaintext");
 	}

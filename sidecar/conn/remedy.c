@@ -42,8 +42,8 @@ static void propose_rule(const struct fl_conn *conn, const char *id, const char 
 	fl_propose_allow(ret, layout, fl_propose_name(&wish, name), id, sources, to);
 }
 
-void fl_remedy_for_policy(const struct fl_conn *conn, const char *id,
-			  enum fl_proposal_layout layout, struct fl_text *ret)
+void fl_remedy_for_policy(const struct fl_conn *conn, const struct fl_verdict *verdict,
+			  const char *id, enum fl_proposal_layout layout, struct fl_text *ret)
 {
 	const struct fl_conf_service *service = fl_conn_service_under(conn, share_in_force(conn));
 	char port[8], net[FL_CIDR_TEXT];
@@ -51,7 +51,13 @@ void fl_remedy_for_policy(const struct fl_conn *conn, const char *id,
 	struct fl_cidr cidr;
 
 	(void)snprintf(port, sizeof(port), "%u", conn->port);
-	if (id != NULL) {
+	if (verdict->rule != NULL) {
+		fl_text_print(ret,
+			      "[deny %s] (%s:%u) refuses it, and deny rules win: if it is to get "
+			      "in, add an exception there (`%s`)",
+			      verdict->rule, verdict->file, verdict->line,
+			      id != NULL ? "except_from" : "except_sources");
+	} else if (id != NULL) {
 		propose_rule(conn, id, NULL, service != NULL ? service->name : port, layout, ret);
 	} else if (conn->source.family != 0) { /* plaintext: known only by its address */
 		source = fl_inet_sockaddr(&conn->source);

@@ -10,10 +10,10 @@
 /* Each appends a sentence, or nothing if there is no remedy. layout: of a section that it proposes. ret: soft; it has failed
  * afterwards if memory is out. */
 
-/* Policy's default has refused it. id: of the verified peer, NULL in plaintext. Proposes the rule that admits this
- * connection and nothing else. */
-void fl_remedy_for_policy(const struct fl_conn *conn, const char *id,
-			  enum fl_proposal_layout layout, struct fl_text *ret);
+/* Policy has refused it. id: of the verified peer, NULL in plaintext. If it was the default, proposes the rule that admits
+ * this connection and nothing else; otherwise names the rule that refuses it. */
+void fl_remedy_for_policy(const struct fl_conn *conn, const struct fl_verdict *verdict,
+			  const char *id, enum fl_proposal_layout layout, struct fl_text *ret);
 /* Outbound: the server does not ask for our certificate. */
 void fl_remedy_for_not_mutual(const struct fl_conn *conn, enum fl_proposal_layout layout,
 			      struct fl_text *ret);

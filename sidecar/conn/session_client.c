@@ -35,6 +35,7 @@ static void on_dialed(struct fl_dialer *dialer, struct fl_sock *sock, enum fl_re
 		return;
 	}
 	session->sock = sock;
+	session->local_port = fl_sock_local_inet(sock).port;
 	start_handshake(session);
 }
 

@@ -2,7 +2,11 @@
 /* Reads sessions without changing them: describes the peer for the log, policy and the app. */
 #include "conn/session_internal.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <utlist.h>
+
+#include "base/hex.h"
 
 void fl_session_list(struct fl_loop *loop, struct fl_listing *ret)
 {
@@ -86,10 +90,40 @@ const struct fl_tls_failure *fl_session_failure(const struct fl_mesh *mesh)
 
 struct fl_mesh_use fl_session_use(const struct fl_mesh *mesh)
 {
-	const struct fl_framed *framed = of(mesh)->framed;
+	const struct fl_session *session = of(mesh);
+	struct fl_mesh_use use = {0};
 
-	return framed != NULL ? (struct fl_mesh_use){framed->number, fl_framed_use(of(mesh))}
-			      : (struct fl_mesh_use){0};
+	if (session->framed != NULL) {
+		use.use = fl_framed_use(session);
+		for (unsigned i = 0; i < FL_SESSION_ID; i++) {
+			use.session = use.session << 8 | session->id[i];
+		}
+	}
+	return use;
+}
+
+/* NULL: it is not known. */
+static const char *id_text(const struct fl_session *session, char buf[FL_HEX_TEXT(FL_SESSION_ID)])
+{
+	static const uint8_t none[FL_SESSION_ID];
+
+	return memcmp(session->id, none, sizeof(none)) != 0
+		       ? fl_hex(session->id, FL_SESSION_ID, buf)
+		       : NULL;
+}
+
+/* Names the connection, also among those that its session carries one after another; "": there is no ID. */
+static void name_connection(const struct fl_session *session, char ret[FL_PROXY_V2_UNIQUE])
+{
+	char id[FL_HEX_TEXT(FL_SESSION_ID)];
+
+	if (id_text(session, id) == NULL) {
+		ret[0] = '\0';
+	} else if (session->framed != NULL) {
+		(void)snprintf(ret, FL_PROXY_V2_UNIQUE, "%s-%u", id, fl_framed_use(session));
+	} else {
+		(void)snprintf(ret, FL_PROXY_V2_UNIQUE, "%s", id);
+	}
 }
 
 bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret)
@@ -100,6 +134,7 @@ bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *r
 					 .version = "TLSv1.3",
 					 .cipher = fl_tls_cipher(tls),
 					 .resumed = fl_tls_resumed(tls)};
+	name_connection(of(mesh), ret->unique);
 	return true;
 }
 
@@ -127,7 +162,6 @@ static void describe_use(const struct fl_session *session, struct fl_line *line)
 	const struct fl_framed *framed = session->framed;
 	char text[FL_ADDR_TEXT];
 
-	fl_line_u64(line, "session", framed->number);
 	fl_line_u64(line, "use", fl_framed_use(session));
 	if (session->is_client) {
 		fl_line_str(line, "peer_status",
@@ -148,7 +182,12 @@ void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line)
 {
 	const struct fl_session *session = of(mesh);
 	const struct fl_tls_failure *failure = fl_session_failure(mesh);
+	char id[FL_HEX_TEXT(FL_SESSION_ID)];
 
+	if (session->local_port != 0) {
+		fl_line_u64(line, "mesh_port", session->local_port);
+	}
+	fl_line_str(line, "session", id_text(session, id));
 	if (session->tls != NULL && session->state >= FL_SESSION_READY) {
 		fl_line_str(line, "security", "mtls");
 		fl_line_str(line, "peer", fl_tls_proven_id(session->tls));

@@ -16,7 +16,6 @@ bool fl_framed_begin(struct fl_session *session)
 	session->framed = framed;
 	session->mesh.ops = &fl_framed_mesh_ops;
 	framed->session = session;
-	framed->number = fl_loop_number_session(session->loop);
 	fl_framing_init(&framed->framing,
 			session->is_client ? FL_FRAMING_CLIENT : FL_FRAMING_SERVER);
 	framed->end = FL_SESSION_END_USE;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/tls_alert.h"
 #include "conn/accept.h"
 
@@ -56,12 +57,12 @@ void fl_framed_take_held(struct fl_session *session)
 
 static void log_fault(struct fl_session *session, enum fl_framing_fault fault)
 {
-	char peer[FL_ADDR_TEXT];
+	char peer[FL_ADDR_TEXT], id[FL_HEX_TEXT(FL_SESSION_ID)];
 	struct fl_line line;
 
 	fl_line_begin(&line, &session->loop->log, FL_LOG_WARN, "session broken");
 	fl_line_str(&line, "direction", fl_direction_word(fl_session_direction(session)));
-	fl_line_u64(&line, "session", session->framed->number);
+	fl_line_str(&line, "session", fl_hex(session->id, FL_SESSION_ID, id));
 	fl_line_u64(&line, "use", session->framed->framing.number);
 	fl_line_str(&line, "peer", fl_session_peer_id(&session->mesh));
 	fl_line_str(&line, "peer_addr", fl_session_peer_addr(&session->mesh, peer));

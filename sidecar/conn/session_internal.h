@@ -12,6 +12,10 @@
 #define FL_SESSION_LINGER_MS 1000u    /* time for our last bytes to arrive */
 #define FL_SESSION_HELD_ENOUGH 16384u /* bytes; one more read can be added */
 
+/* A session has the same ID at both ends: the first bytes of the random that its ClientHello has in the clear (RFC 8446 section
+ * 4.1.2). It is no secret, and proves nothing. */
+#define FL_SESSION_ID 8u
+
 enum fl_session_state {
 	FL_SESSION_DIALING,
 	FL_SESSION_HANDSHAKE,
@@ -48,7 +52,9 @@ struct fl_session {
 	uint64_t started_ns;        /* of the handshake */
 	uint32_t lane;              /* of the slot */
 	uint32_t offered; /* client: number of the session that the hello offers, 0: none */
-	uint8_t state;    /* enum fl_session_state */
+	uint8_t id[FL_SESSION_ID]; /* zeros: not known yet */
+	uint16_t local_port;       /* client: of its socket */
+	uint8_t state;             /* enum fl_session_state */
 	bool is_client;
 	bool answered; /* server: we have sent the client something */
 	bool saves;    /* client: its ticket has not come yet */
@@ -175,7 +181,6 @@ struct fl_kept {
 struct fl_framed {
 	struct fl_framing framing;
 	struct fl_session *session;
-	uint64_t number; /* of the session, for the log */
 	/* What the client has said, or will say, about the use: claims at the server. */
 	struct fl_framing_open open;
 	struct fl_deadline

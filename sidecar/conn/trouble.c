@@ -90,7 +90,7 @@ static void log_failures(struct fl_log *log, enum fl_direction direction, const 
 		      direction == FL_INBOUND ? "service fails" : "upstream fails");
 	put_section(&line, direction, name);
 	fl_line_str(&line, "address", failure->address[0] != '\0' ? failure->address : NULL);
-	fl_line_str(&line, "reason", fl_reason_word(failure->reason));
+	fl_line_str(&line, "failure", fl_reason_word(failure->reason));
 	fl_line_str(&line, "explanation", fl_reason_text(failure->reason));
 	fl_line_str(&line, "detail", failure->detail[0] != '\0' ? failure->detail : NULL);
 	fl_line_str(&line, "remedy", remedy);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "report/connections.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #define NS_PER_S 1000000000u
 
 static void put_address(struct fl_json *json, const char *key, const struct fl_inet *inet)
@@ -26,8 +29,11 @@ void fl_listed_put(struct fl_json *json, const struct fl_listed *item, uint64_t 
 	fl_json_str(json, "peer", item->peer);
 	fl_json_str(json, "own", item->own);
 	fl_json_u64(json, "generation", item->generation);
-	if (item->session != 0) {
-		fl_json_u64(json, "session", item->session);
+	if (item->use != 0) {
+		char session[17];
+
+		(void)snprintf(session, sizeof(session), "%016" PRIx64, item->session);
+		fl_json_str(json, "session", session);
 		fl_json_u64(json, "use", item->use);
 	}
 	fl_json_str(json, "rule", item->rule);

@@ -17,6 +17,7 @@
 #define FAMILY_TCP4 0x11u
 #define FAMILY_TCP6 0x21u
 #define TYPE_AUTHORITY 0x02u
+#define TYPE_UNIQUE_ID 0x05u
 #define TYPE_SSL 0x20u
 #define TYPE_SSL_VERSION 0x21u
 #define TYPE_SSL_CIPHER 0x23u
@@ -29,7 +30,7 @@
 #define WORD_MAX 64u       /* bytes of a version or cipher */
 
 _Static_assert(FL_PROXY_V2_MAX >= HEADER_LEN + 36 + 3 + FL_PROXY_V2_ID_MAX + 3 + AUTHORITY_MAX + 3 +
-					  5 + 2 * (3 + WORD_MAX),
+					  FL_PROXY_V2_UNIQUE + 3 + 5 + 2 * (3 + WORD_MAX),
 	       "every header fits");
 
 struct out {
@@ -136,6 +137,10 @@ static void put_peer(struct out *out, const struct fl_proxy_v2_peer *peer)
 	put_tlv(out, TYPE_SPIFFE_ID, peer->id, len);
 	if (len <= AUTHORITY_MAX) {
 		put_tlv(out, TYPE_AUTHORITY, peer->id, len);
+	}
+	if (peer->unique[0] != '\0') {
+		put_tlv(out, TYPE_UNIQUE_ID, peer->unique,
+			strnlen(peer->unique, sizeof(peer->unique)));
 	}
 	put_ssl(out, peer);
 }

@@ -79,7 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	/* The contract: a validated ID. */
 	char *id = fuzz_string(fuzz_take(&word, FL_PROXY_V2_ID_MAX));
 	char *version = fuzz_string(fuzz_take_word(&in)), *cipher = fuzz_string(in);
-	struct fl_proxy_v2_peer peer = {id, version, cipher, (flags & 1) != 0};
+	struct fl_proxy_v2_peer peer = {
+		.id = id, .version = version, .cipher = cipher, .resumed = (flags & 1) != 0};
 	uint8_t *out = malloc(FL_PROXY_V2_MAX);
 
 	FL_REQUIRE(out != NULL);

@@ -118,14 +118,14 @@ Test(trouble, without_an_address_the_upstream_fails)
 	cr_expect(api.failing);
 	cr_expect_eq(api.failed[FL_REASON_NO_ADDRESS], 1);
 	cr_expect(heart_logged(&heart, "\"level\":\"warn\",\"msg\":\"upstream fails\""));
-	cr_expect(heart_logged(&heart, "\"upstream\":\"api\",\"reason\":\"no_address\""));
+	cr_expect(heart_logged(&heart, "\"upstream\":\"api\",\"failure\":\"no_address\""));
 	cr_expect(heart_logged(&heart, "\"remedy\":\"check the name in `to`"));
 	cr_expect(heart_logged(&heart, "\"failures\":1"));
 }
 
 Test(trouble, refused_address_is_named)
 {
-	char *address = fl_format("\"address\":\"127.0.0.1:%u\",\"reason\":\"peer_refused\"",
+	char *address = fl_format("\"address\":\"127.0.0.1:%u\",\"failure\":\"peer_refused\"",
 				  heart.place_ports[PLACE_MESH]);
 
 	(void)close(heart.places[PLACE_MESH]);

@@ -45,12 +45,12 @@ def test_both_sides_of_a_connection(lab, app):
     assert out == {
         'direction': 'outbound', 'name': 'peer', 'state': 'open', 'source': source,
         'destination': f'127.0.0.1:{pair.inbound.port}', 'port': out['port'], 'security': 'mtls', 'peer': labs.SERVER,
-        'own': labs.CLIENT, 'generation': 1, 'session': 1, 'use': 1, 'rule': None, 'age_seconds': out['age_seconds'],
+        'own': labs.CLIENT, 'generation': 1, 'session': out['session'], 'use': 1, 'rule': None, 'age_seconds': out['age_seconds'],
         'bytes_to_app': 3, 'bytes_to_mesh': 3}
     assert into == {
         'direction': 'inbound', 'name': 'app', 'state': 'open', 'source': into['source'], 'destination': None,
         'port': pair.inbound.port, 'security': 'mtls', 'peer': labs.CLIENT, 'own': labs.SERVER, 'generation': 1,
-        'session': 1, 'use': 1, 'rule': 'mesh', 'age_seconds': into['age_seconds'], 'bytes_to_app': 3,
+        'session': out['session'], 'use': 1, 'rule': 'mesh', 'age_seconds': into['age_seconds'], 'bytes_to_app': 3,
         'bytes_to_mesh': 3}
     assert into['source'].startswith('127.0.0.1:') and into['age_seconds'] < 60 * labs.SLOW
     wait_until(lambda: listing(pair.inbound)['open'] == 0, 'it is gone')

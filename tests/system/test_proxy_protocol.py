@@ -59,6 +59,7 @@ def test_proxy_protocol(lab, app, host):
                            'it is logged')
         assert lines[-1]['bytes_to_app'] == 3, 'the header is none of the client\'s bytes'
         assert lines[-1]['source'].rpartition(':')[2] == str(source[1])
+        assert found[0x05].decode() == lines[-1]['session']
     with connect((host, inbound.port)) as sock:
         sock.sendall(b'GET')
         assert sock.recv(3) == b'GET'

@@ -104,7 +104,7 @@ def test_off__each_connection_has_its_own(lab, app, side):
         assert ask(pair.port) == b'question'
     for workload, direction in zip(pair.workloads, ('outbound', 'inbound')):
         wait_until(lambda: len(ended(workload)) == 5, 'all have ended')
-        assert not any('session' in line for line in ended(workload))
+        assert not any('use' in line for line in ended(workload))
         assert kinds(workload, direction) == {'cold': 0, 'reused': 0}
 
 

@@ -59,6 +59,41 @@ def test_server_that_refuses_us_is_a_failure(lab, app):
     assert line['peer'] == labs.SERVER, 'a client that is refused knows by whom'
 
 
+def test_lines_of_one_connection_can_be_joined(lab, app):
+    pair = lab.pair(app().port)
+    for _ in range(2):
+        ask(pair, 10)
+    ours = wait_until(lambda: len(found := pair.outbound.sidecar.lines(reason='done')) == 2 and found, 'the client logs')
+    theirs = wait_until(lambda: len(found := pair.inbound.sidecar.lines(reason='done')) == 2 and found, 'so does the server')
+    for line in ours:
+        other = of(theirs, session=line['session'], use=line['use'])
+        assert re.fullmatch('[0-9a-f]{16}', line['session'])
+        assert other['source'] == f'127.0.0.1:{line["mesh_port"]}'
+
+
+def test_deny_rule_is_named(lab, app):
+    stranger = lab.root.issue(f'spiffe://{labs.TD}/stranger')
+    inbound = lab.inbound(app().port, {'deny quarantine': {'from': f'spiffe://{labs.TD}/stranger'}})
+    assert peers.verdict(inbound.port, stranger, lab.root) == 49
+    line = inbound.wait_line(reason='policy_denied')
+    assert f'[deny quarantine] ({inbound.ini}:{line["rule_line"]}) refuses it' in line['remedy']
+
+
+def test_status_for_people(lab, app):
+    pair = lab.pair(app().port, outbound={'upstream peer': {'to': 'localhost:1'}},
+                    inbound={'deny quarantine': {'from': f'spiffe://{labs.TD}/stranger'}})
+    assert outcome(pair.port) == 'reset'
+    code, out, _ = tool('status', '-c', pair.outbound.ini)
+    assert code == 0
+    for pattern in (r'^FAILING +upstream peer: peer_refused at (127\.0\.0\.1|\[::1\]):1, \d+s ago$',
+                    r'^upstreams +peer: mtls, 0 open of 1, last success never$', r'^ +last failure: peer_refused at ',
+                    r'^ +localhost: .*127\.0\.0\.1.*, answered \d+s ago$', r'^policy +default deny: no hits$'):
+        assert re.search(pattern, out, re.M), (pattern, out)
+    out = tool('status', '-c', pair.inbound.ini)[1]
+    for pattern in (r'^services +app: strict, 0 open of 0$', r'^ +\[deny quarantine\], line \d+: no hits$'):
+        assert re.search(pattern, out, re.M), (pattern, out)
+
+
 def test_app_that_is_down(lab):
     with labs.App(labs.echo) as app:
         port = app.port

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/addr.h"
@@ -83,6 +84,15 @@ Test(proxy_v2, peer)
 
 	CHECK("a peer", out, fl_proxy_v2_encode(&a.any, &b.any, &peer, out), want);
 	CHECK("without addresses", out, fl_proxy_v2_encode(NULL, NULL, &peer, out), local);
+
+	(void)snprintf(back.unique, sizeof(back.unique), "0123456789abcdef");
+	cr_assert_eq(fl_proxy_v2_encode(&a.any, &b.any, &back, out), sizeof(want) - 1 + 19);
+	cr_expect_eq(memcmp(out + 28 + 46,
+			    "\x05\x00\x10"
+			    "0123456789abcdef",
+			    19),
+		     0, "unique");
+	back.unique[0] = '\0';
 
 	/* A resumed session: the certificate was not shown on this connection. */
 	back.resumed = true;
