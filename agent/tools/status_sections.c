@@ -137,7 +137,7 @@ static void put_names(struct fl_text *out, const cJSON *status, const cJSON *ite
 		fl_text_print(out, ", answered ");
 		put_ago(out, status, name, "last_answer");
 		if (trouble[0] != '\0') {
-			fl_text_print(out, "; the last question was not: ");
+			fl_text_print(out, "; ");
 			fl_text_put_clean(out, trouble);
 		}
 		fl_text_put(out, "\n", 1);

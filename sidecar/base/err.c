@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TEXT_MAX sizeof(((struct fl_err *)NULL)->text)
@@ -87,10 +86,4 @@ int fl_err_prefix(struct fl_err *err, const char *fmt, ...)
 	mark_cut(whole, snprintf(whole, sizeof(whole), "%s: %s", text, err->text));
 	memcpy(err->text, whole, sizeof(whole));
 	return err->code;
-}
-
-_Noreturn void fl_require_failed(const char *cond, const char *file, int line)
-{
-	(void)fprintf(stderr, "%s:%d: invariant violated: %s\n", file, line, cond);
-	abort();
 }

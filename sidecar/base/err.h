@@ -56,8 +56,10 @@ int fl_err_sys(struct fl_err *err, int sys, const char *fmt, ...) FL_PRINTF(3, 4
 /* Puts "<formatted>: " before the text. Returns err's code (FL_ERR_BUG when err is NULL). */
 int fl_err_prefix(struct fl_err *err, const char *fmt, ...) FL_PRINTF(2, 3);
 
-/* Security and memory invariants: checked in every build; prints file:line and aborts. */
+/* Security and memory invariants: checked in every build; logs file and line, and aborts. */
 #define FL_REQUIRE(cond) ((cond) ? (void)0 : fl_require_failed(#cond, __FILE__, __LINE__))
 _Noreturn void fl_require_failed(const char *cond, const char *file, int line);
+/* Memory for count items of that size is not to be had, and nothing sensible can be done without: logs it, and aborts. */
+_Noreturn void fl_out_of_memory(size_t count, size_t size);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* mem - allocation for start-up and reload paths, and wiping.
  *
- * Exhausted memory (or a size that overflows) ends the process with a sentence on stderr: these paths
+ * Exhausted memory (or a size that overflows) ends the process with a line on stderr: these paths
  * cannot do anything sensible, and a restart is clean. */
 #include "base/mem.h"
 
@@ -11,18 +11,14 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static _Noreturn void out_of_memory(size_t count, size_t size)
-{
-	(void)fprintf(stderr, "out of memory: cannot allocate %zu x %zu bytes\n", count, size);
-	abort();
-}
+#include "base/err.h"
 
 void *fl_new(size_t size)
 {
 	void *memory = calloc(1, size > 0 ? size : 1);
 
 	if (memory == NULL) {
-		out_of_memory(1, size);
+		fl_out_of_memory(1, size);
 	}
 	return memory;
 }
@@ -62,7 +58,7 @@ void *fl_new_sparse(size_t size)
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	}
 	if (header.start == MAP_FAILED) {
-		out_of_memory(1, size);
+		fl_out_of_memory(1, size);
 	}
 	memory = header.start;
 	memory += LINE * (1 + (uintptr_t)memory / 4096 % SPARSE_STEPS);
@@ -102,7 +98,7 @@ void *fl_grow(void *array, size_t count, size_t size)
 		grown = realloc(array, bytes > 0 ? bytes : 1);
 	}
 	if (grown == NULL) {
-		out_of_memory(count, size);
+		fl_out_of_memory(count, size);
 	}
 	return grown;
 }
@@ -125,11 +121,11 @@ char *fl_strndup(const char *text, size_t len)
 	char *copy;
 
 	if (len == SIZE_MAX) {
-		out_of_memory(1, len);
+		fl_out_of_memory(1, len);
 	}
 	copy = malloc(len + 1);
 	if (copy == NULL) {
-		out_of_memory(1, len);
+		fl_out_of_memory(1, len);
 	}
 	if (len > 0) {
 		memcpy(copy, text, len);
@@ -148,7 +144,7 @@ char *fl_format(const char *fmt, ...)
 	len = vasprintf(&text, fmt, args);
 	va_end(args);
 	if (len < 0) {
-		out_of_memory(1, 0);
+		fl_out_of_memory(1, 0);
 	}
 	return text;
 }

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -118,6 +120,52 @@ Test(err, test_require__broken__ends_the_process, .signal = SIGABRT)
 	cr_assert_not_null(freopen("/dev/null", "w", stderr));
 	FL_REQUIRE(1 + 1 == 2);
 	FL_REQUIRE(1 + 1 == 3);
+}
+
+static void break_invariant(void)
+{
+	FL_REQUIRE(strcmp("a", "b") == 0);
+}
+
+static void ask_for_too_much(void)
+{
+	free(fl_grow(NULL, SIZE_MAX, 2));
+}
+
+/* What a child writes to stderr that dies in there. */
+static void expect_last_line(void (*die)(void), const char *part)
+{
+	char line[1024] = "";
+	size_t len = 0;
+	ssize_t n;
+	int ends[2], status;
+	pid_t child;
+
+	cr_assert_eq(pipe(ends), 0);
+	child = fork();
+	if (child == 0) {
+		(void)signal(SIGABRT, SIG_DFL);
+		(void)dup2(ends[1], STDERR_FILENO);
+		die();
+		_exit(0);
+	}
+	(void)close(ends[1]);
+	while ((n = read(ends[0], line + len, sizeof(line) - 1 - len)) > 0) {
+		len += (size_t)n;
+	}
+	(void)close(ends[0]);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_expect(WIFSIGNALED(status));
+	cr_expect_eq(strncmp(line, "{\"time\":\"", 9), 0, "%s", line);
+	cr_expect_eq(strchr(line, '\n'), line + len - 1, "one line: %s", line);
+	cr_expect_not_null(strstr(line, part), "%s", line);
+}
+
+Test(err, last_line_is_json)
+{
+	expect_last_line(break_invariant, "\"level\":\"error\",\"msg\":\"invariant violated\"");
+	expect_last_line(break_invariant, "\"detail\":\"strcmp(\\\"a\\\", \\\"b\\\") == 0\"");
+	expect_last_line(ask_for_too_much, "\"msg\":\"out of memory\"");
 }
 
 Test(mem, test_mem__strings__are_copied)
