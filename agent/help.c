@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/man.h"
 #include "base/mem.h"
 #include "base/text.h"
 

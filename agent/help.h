@@ -41,9 +41,4 @@ void fl_help_ini_put(struct fl_text *out);
 /* Appends a script that completes the command line in this shell. False: there is none for it. */
 bool fl_completion_put(const char *shell, struct fl_text *out);
 
-/* Appends a page as a man page. title: "fairlead-agent-check"; page: as --help prints it. */
-void fl_man_put(struct fl_text *out, const char *title, int section, const char *page);
-/* Appends another page to it, as a section. */
-void fl_man_put_part(struct fl_text *out, const char *title, const char *page);
-
 #endif

@@ -10,31 +10,50 @@
 
 #include "admin/admin.h"
 #include "base/harden.h"
+#include "base/man.h"
 #include "base/sandbox.h"
 #include "server/restrict_files.h"
 #include "server/server.h"
 #include "tls/tls.h"
 
 static const char help[] =
-	"Usage: fairlead-sidecar [-c FILE]\n"
+	"NAME\n"
+	"  fairlead-sidecar - mutual TLS with SPIFFE identities for an app's TCP\n"
+	"  connections\n"
 	"\n"
-	"The data plane of Fairlead: gives every TCP connection between services mutual TLS 1.3 with\n"
-	"SPIFFE identities. It takes keys, certificates and policy from fairlead-agent over the Unix socket\n"
-	"[agent] socket and opens no key or certificate file itself.\n"
+	"SYNOPSIS\n"
+	"  fairlead-sidecar [-c FILE]\n"
 	"\n"
-	"Options:\n"
-	"  -c, --config FILE  the INI (default " FL_CONF_DEFAULT_PATH ")\n"
-	"  -h, --help         this text\n"
-	"  -V, --version      the version\n"
+	"DESCRIPTION\n"
+	"  The data plane of Fairlead: gives every TCP connection between services mutual\n"
+	"  TLS 1.3 with SPIFFE identities. It takes certificates and policy from\n"
+	"  fairlead-agent over the Unix socket [agent] socket and opens no key or\n"
+	"  certificate file itself.\n"
 	"\n"
-	"Signals:\n"
-	"  SIGTERM, SIGINT    no longer ready, stops accepting, lets open connections finish for\n"
-	"                     [sidecar] drain; a second one ends at once\n"
-	"  SIGHUP, SIGUSR1 …  ignored: there is nothing to reopen\n"
+	"  It is ready when [sidecar] admin answers /readyz with 200, or when\n"
+	"  fairlead-agent wait ends. Where the INI has no fixed listeners, connections\n"
+	"  have to be captured: fairlead-agent redirect apply.\n"
 	"\n"
-	"Exit status: 0 ended by a signal; 1 could not run; 2 wrong command line or INI;\n"
-	"3 --help or --version could not be written (a full disk, a closed pipe).\n"
-	"See also: fairlead-agent run, fairlead-agent check, fairlead-agent wait, fairlead-agent status.\n";
+	"OPTIONS\n"
+	"  -c, --config FILE   the INI; default " FL_CONF_DEFAULT_PATH "\n"
+	"  -h, --help          this page\n"
+	"      --man           this page as a man page\n"
+	"  -V, --version       the version\n"
+	"\n"
+	"SIGNALS\n"
+	"  SIGTERM, SIGINT     no longer ready, stops accepting, lets open connections\n"
+	"                      finish for [sidecar] drain; a second one ends at once\n"
+	"  SIGHUP, SIGUSR1, SIGUSR2\n"
+	"                      ignored: there is nothing to reopen\n"
+	"\n"
+	"EXIT STATUS\n"
+	"  0  ended by a signal\n"
+	"  1  it could not run: a port is in use, a socket's directory is not safe\n"
+	"  2  wrong command line or INI\n"
+	"  3  --help or --version could not be written: a full disk, a closed pipe\n"
+	"\n"
+	"SEE ALSO\n"
+	"  fairlead-agent(1), fairlead.ini(5)\n";
 
 enum { EXIT_CANNOT_RUN = 1, EXIT_USAGE = 2, EXIT_UNWRITTEN = 3 };
 
@@ -44,11 +63,23 @@ static int print(const char *text)
 	return fputs(text, stdout) >= 0 && fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_UNWRITTEN;
 }
 
+static int print_man(void)
+{
+	struct fl_text man = {0};
+	int code;
+
+	fl_man_put(&man, "fairlead-sidecar", 8, help);
+	code = print(man.data);
+	fl_text_done(&man);
+	return code;
+}
+
 /* -1: go on; else the exit status. */
 static int parse_args(int argc, char **argv, const char **ret_path)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
 						{"help", no_argument, NULL, 'h'},
+						{"man", no_argument, NULL, 'm'},
 						{"version", no_argument, NULL, 'V'},
 						{NULL, 0, NULL, 0}};
 	int option;
@@ -61,6 +92,8 @@ static int parse_args(int argc, char **argv, const char **ret_path)
 			break;
 		case 'h':
 			return print(help);
+		case 'm':
+			return print_man();
 		case 'V':
 			return print("fairlead-sidecar " FL_VERSION "\n");
 		default:

@@ -19,12 +19,7 @@
 
 #include "base/tls_alert.h"
 
-#define RECORD_HANDSHAKE 22u /* of a record that holds a ClientHello (RFC 8446 section 5.1) */
-#define RECORD_HEADER 5u
-#define CLIENT_HELLO 1u
-#define RANDOM_AT                                                                                  \
-	(RECORD_HEADER + 4u + 2u) /* behind the headers of record and message, and legacy_version */
-#define FLIGHT_MAX 16384u         /* bytes: usually enough for a client's whole last flight */
+#define FLIGHT_MAX 16384u /* bytes: usually enough for a client's whole last flight */
 
 static const char *const state_names[] = {
 	[FL_SESSION_DIALING] = "dialing", [FL_SESSION_HANDSHAKE] = "handshake",
@@ -315,37 +310,15 @@ static void wait_for_signature(struct fl_session *session, struct fl_tls_io *io)
 	fl_session_hold(session, io);
 }
 
-/* Finds the ID in the record that holds the ClientHello. A client may cut it into smaller ones: then there is no ID. */
-static void note_id(struct fl_session *session, const uint8_t *data, size_t len)
-{
-	static const uint8_t none[FL_SESSION_ID];
-	bool is_hello = len >= RANDOM_AT + FL_SESSION_ID && data[0] == RECORD_HANDSHAKE &&
-			data[RECORD_HEADER] == CLIENT_HELLO;
-
-	if (is_hello && memcmp(session->id, none, sizeof(none)) == 0) {
-		memcpy(session->id, data + RANDOM_AT, FL_SESSION_ID);
-	}
-}
-
-static enum fl_tls_step step_handshake(struct fl_session *session, struct fl_tls_io *io)
-{
-	enum fl_tls_step step;
-
-	if (!session->is_client) {
-		note_id(session, io->in, io->in_len);
-		return fl_tls_handshake(session->tls, io);
-	}
-	step = fl_tls_handshake(session->tls, io);
-	note_id(session, io->out, io->out_len);
-	return step;
-}
-
 static void drive_handshake(struct fl_session *session, struct fl_tls_io *io)
 {
-	enum fl_tls_step step = step_handshake(session, io);
+	struct fl_span in = {io->in, io->in_len};
+	enum fl_tls_step step = fl_tls_handshake(session->tls, io);
 	bool is_answered = io->out_len > 0;
 	int rc;
 
+	fl_session_note_id(session,
+			   session->is_client ? (struct fl_span){io->out, io->out_len} : in);
 	if (step == FL_TLS_SIGNING) {
 		wait_for_signature(session, io);
 		return;

@@ -2,8 +2,6 @@
 /* Reads sessions without changing them: describes the peer for the log, policy and the app. */
 #include "conn/session_internal.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <utlist.h>
 
 #include "base/hex.h"
@@ -102,30 +100,6 @@ struct fl_mesh_use fl_session_use(const struct fl_mesh *mesh)
 	return use;
 }
 
-/* NULL: it is not known. */
-static const char *id_text(const struct fl_session *session, char buf[FL_HEX_TEXT(FL_SESSION_ID)])
-{
-	static const uint8_t none[FL_SESSION_ID];
-
-	return memcmp(session->id, none, sizeof(none)) != 0
-		       ? fl_hex(session->id, FL_SESSION_ID, buf)
-		       : NULL;
-}
-
-/* Names the connection, also among those that its session carries one after another; "": there is no ID. */
-static void name_connection(const struct fl_session *session, char ret[FL_PROXY_V2_UNIQUE])
-{
-	char id[FL_HEX_TEXT(FL_SESSION_ID)];
-
-	if (id_text(session, id) == NULL) {
-		ret[0] = '\0';
-	} else if (session->framed != NULL) {
-		(void)snprintf(ret, FL_PROXY_V2_UNIQUE, "%s-%u", id, fl_framed_use(session));
-	} else {
-		(void)snprintf(ret, FL_PROXY_V2_UNIQUE, "%s", id);
-	}
-}
-
 bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret)
 {
 	const struct fl_tls *tls = of(mesh)->tls;
@@ -134,7 +108,7 @@ bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *r
 					 .version = "TLSv1.3",
 					 .cipher = fl_tls_cipher(tls),
 					 .resumed = fl_tls_resumed(tls)};
-	name_connection(of(mesh), ret->unique);
+	fl_session_name_connection(of(mesh), ret->unique);
 	return true;
 }
 
@@ -187,7 +161,7 @@ void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line)
 	if (session->local_port != 0) {
 		fl_line_u64(line, "mesh_port", session->local_port);
 	}
-	fl_line_str(line, "session", id_text(session, id));
+	fl_line_str(line, "session", fl_session_id_text(session, id));
 	if (session->tls != NULL && session->state >= FL_SESSION_READY) {
 		fl_line_str(line, "security", "mtls");
 		fl_line_str(line, "peer", fl_tls_proven_id(session->tls));

@@ -133,6 +133,16 @@ struct fl_inet fl_session_peer_inet(const struct fl_mesh *mesh);
 const char *fl_session_peer_addr(const struct fl_mesh *mesh, char *buf);
 void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line);
 
+/* session_id.c */
+/* Finds the ID, if it is not known yet and this is the record that holds the ClientHello. A client may cut the ClientHello into smaller
+ * records: then there is no ID. */
+void fl_session_note_id(struct fl_session *session, struct fl_span record);
+/* buf of FL_HEX_TEXT(FL_SESSION_ID) bytes; returns buf, or NULL: it is not known. */
+const char *fl_session_id_text(const struct fl_session *session, char *buf);
+/* Names the app connection, also among those that its session carries one after another; ret of FL_PROXY_V2_UNIQUE bytes; "":
+ * there is no ID. */
+void fl_session_name_connection(const struct fl_session *session, char *ret);
+
 /* session_memory.c: facts about a server that are kept from one session to the next. */
 /* Client, before its ClientHello: sets what it offers. False: memory is out. */
 bool fl_session_offer(struct fl_session *session) FL_MUST_USE;

@@ -96,6 +96,22 @@ def test_man_pages_are_taken_without_a_warning(formatter):
         assert 'EXIT STATUS' in text
 
 
+@pytest.mark.parametrize('formatter', ['groff', 'mandoc'])
+def test_the_man_page_of_the_sidecar(formatter):
+    """It is what --help prints."""
+    needs(formatter)
+    status, page, err = run(*labs.sanitizer_prefix(), labs.SIDECAR, '--man')
+    assert (status, err) == (0, '') and page.startswith('.TH fairlead\\-sidecar 8 ')
+    words = ['groff', '-man', '-ww', '-Tutf8', '-P-c'] if formatter == 'groff' else ['mandoc', '-Tutf8']
+    status, out, err = run(*words, text=page)
+    assert (status, err) == (0, '')
+    if formatter == 'mandoc':
+        assert run('mandoc', '-Tlint', '-Wwarning', text=page)[1] == ''
+    text = re.sub('.\x08', '', out)
+    for line in run(*labs.sanitizer_prefix(), labs.SIDECAR, '--help')[1].split('OPTIONS')[1].splitlines():
+        assert len(line) <= 80 and line.strip() in text
+
+
 def complete(typed):
     """Returns what bash offers for these words. The last word is being typed."""
     script = tool('help', '--completion', 'bash')[1]

@@ -3,10 +3,9 @@
  *
  * A line without indentation is a heading. The text of NAME becomes one line, which `apropos` indexes; in DESCRIPTION lines
  * with the usual indentation are filled; everything else is a table or an example, and stays as it is. */
-#include <string.h>
+#include "base/man.h"
 
-#include "agent/help.h"
-#include "base/text.h"
+#include <string.h>
 
 #define DATE "2026-11-29" /* when the format of the pages last changed */
 #define INDENT 2          /* of ordinary text */
