@@ -58,13 +58,15 @@ def test_what_every_line_has(lab, app):
     wanted = {'app': ('not_tls', None), 'clear': ('done', 'plaintext'), 'clear-out': ('done', 'plaintext'),
               'dead': ('peer_refused', None), 'gone': ('peer_refused', None)}
     for name, (reason, security) in wanted.items():
-        line = inbound.wait_line(**{'service' if name in ('app', 'clear') else 'upstream': name})
+        is_inbound = name in ('app', 'clear')
+        line = inbound.wait_line(direction='inbound' if is_inbound else 'outbound',
+                                 **{'service' if is_inbound else 'upstream': name})
         assert (line['reason'], line.get('security')) == (reason, security)
         assert line.keys() >= {'time', 'direction', 'source', 'own', 'generation', 'bytes_to_app', 'bytes_to_mesh',
                                'duration_s', 'reason'}
         assert (line['own'], line['generation']) == (labs.SERVER, 1)
     for name, port in {'clear-out': echo, 'dead': silent, 'gone': silent}.items():
-        assert inbound.wait_line(upstream=name)['peer_addr'] == f'127.0.0.1:{port}', 'the address that was dialled last'
+        assert inbound.wait_line(direction='outbound', upstream=name)['peer_addr'] == f'127.0.0.1:{port}', 'the address that was dialled last'
 
 
 def test_access_denied_and_off(lab, app):

@@ -409,7 +409,8 @@ def test_deny_beats_allow(lab, app):
     assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
     assert peers.verdict(inbound.port, sick, lab.root) == 49
     line = inbound.wait_line(reason='policy_denied')
-    assert line['rule'] == 'quarantine' and line['rule_file'] == str(inbound.ini) and 'remedy' not in line
+    assert line['rule'] == 'quarantine' and line['rule_file'] == str(inbound.ini)
+    assert line['remedy'].startswith('[deny quarantine] (') and '[allow' not in line['remedy']
     text = inbound.ini.read_text().splitlines()
     assert text[line['rule_line'] - 1] == '[deny quarantine]'
     assert server.accepted == 1
