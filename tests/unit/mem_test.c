@@ -40,7 +40,7 @@ Test(mem, sparse__zeros_to_its_last_byte)
 	fl_free_sparse(NULL);
 }
 
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(__SANITIZE_ADDRESS__) /* with which it is calloc() */
 Test(mem, sparse__only_touched_pages_have_memory)
 {
 	uint8_t *buffer = fl_new_sparse(SIZE);
@@ -50,12 +50,12 @@ Test(mem, sparse__only_touched_pages_have_memory)
 	cr_assert_eq(resident(buffer), 1);
 	fl_free_sparse(buffer);
 }
-#endif
 
 Test(mem, sparse__too_much__ends_with_a_sentence, .signal = SIGABRT)
 {
 	(void)fl_new_sparse(SIZE_MAX);
 }
+#endif
 
 /* Code and constants come back when they are needed. */
 Test(mem, give_back__the_program_goes_on)
