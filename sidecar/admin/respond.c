@@ -19,9 +19,9 @@
 struct resource {
 	const char *path;
 	const char *type;
-	bool is_page;      /* it has a Content-Security-Policy */
 	unsigned document; /* its number, from 1 on; 0: it costs nothing to make */
 	bool details;      /* reveals peers, rules and addresses: restricted */
+	bool is_page;      /* it has a Content-Security-Policy */
 	/* Of two resources at one path, the first is for callers whose Accept wants it. NULL: for all. */
 	bool (*is_wanted)(const char *accept);
 	/* Fills body and returns the status, or NOT_YET. One of the two callbacks is set. */

@@ -120,7 +120,7 @@ static void add_remedy(struct fl_line *line, const struct fl_access *access)
 	fl_text_done(&remedy);
 }
 
-/* "quarantine (/etc/fairlead/fairlead.ini:12)", "default", or the rule that a certificate breaks. */
+/* "quarantine (fairlead.ini:12)", "default", or the rule that a certificate breaks. */
 static void put_rule(struct fl_text *ret, const struct fl_access *access)
 {
 	const struct fl_tls_failure *failure = failure_of(access);
@@ -131,7 +131,10 @@ static void put_rule(struct fl_text *ret, const struct fl_access *access)
 	} else if (failure != NULL && failure->rule != FL_RULE_NONE) {
 		fl_text_print(ret, "%s", fl_rule_name(failure->rule));
 	} else if (verdict != NULL && verdict->rule != NULL) {
-		fl_text_print(ret, "%s (%s:%u)", verdict->rule, verdict->file, verdict->line);
+		const char *slash = strrchr(verdict->file, '/');
+
+		fl_text_print(ret, "%s (%s:%u)", verdict->rule,
+			      slash != NULL ? slash + 1 : verdict->file, verdict->line);
 	} else if (verdict != NULL) {
 		fl_text_print(ret, "default");
 	}

@@ -52,9 +52,9 @@ static const struct family values[FL_DIRECTIONS][VALUES] = {
 			     "Connections from peers, by [service]; [inbound]: captured ports "
 			     "without a section."},
 		 [OPEN] = {"fairlead_service_connections_open", "gauge",
-			   "Of those, the ones that are open now."},
+			   "Connections from peers that are open now, by [service]."},
 		 [SUCCEEDED] = {"fairlead_service_connections_succeeded_total", "counter",
-				"Of those, the ones that the app has accepted."},
+				"Connections from peers that the app has accepted, by [service]."},
 		 [FAILING] =
 			 {"fairlead_service_failing", "gauge",
 			  "1 when the app did not accept the last connection that it was to get."},
@@ -67,9 +67,10 @@ static const struct family values[FL_DIRECTIONS][VALUES] = {
 			     "Connections from the app, by [upstream]; [outbound]: captured "
 			     "destinations without a section."},
 		 [OPEN] = {"fairlead_upstream_connections_open", "gauge",
-			   "Of those, the ones that are open now."},
-		 [SUCCEEDED] = {"fairlead_upstream_connections_succeeded_total", "counter",
-				"Of those, the ones whose server has sent something."},
+			   "Connections from the app that are open now, by [upstream]."},
+		 [SUCCEEDED] =
+			 {"fairlead_upstream_connections_succeeded_total", "counter",
+			  "Connections from the app whose server has sent something, by [upstream]."},
 		 [FAILING] =
 			 {"fairlead_upstream_failing", "gauge",
 			  "1 when the last failure of the upstream is newer than its last success."},

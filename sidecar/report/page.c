@@ -78,9 +78,9 @@ static void put_header(struct fl_text *text, const struct fl_snapshot *s)
 	fl_page_id(text, name_of(s));
 	fl_page_put(text, "</h1>\n");
 	if (s->ready) {
-		fl_page_put(text, "<p class=\"state\"><b>Ready</b><span>version " FL_VERSION
-				  ", up since ");
-		fl_page_ago(text, s->started, s->now);
+		fl_page_put(text,
+			    "<p class=\"state\"><b>Ready</b><span>version " FL_VERSION ", up for ");
+		fl_page_for(text, s->started, s->now);
 		fl_page_put(text, "</span></p>\n");
 	} else {
 		fl_page_put(text, "<p class=\"state bad\"><b>Not ready</b><span>");
@@ -117,6 +117,7 @@ void fl_report_page(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	fl_page_tiles(ret, snapshot);
 	fl_page_charts(ret, snapshot);
 	fl_page_denials(ret, snapshot);
+	fl_page_sections(ret, snapshot);
 	fl_page_peers(ret, snapshot);
 	fl_page_facts(ret, snapshot);
 	fl_page_connections(ret, snapshot);

@@ -17,7 +17,7 @@
 
 	function adoptAttributes(from, to) {
 		for (const { name } of [...to.attributes]) {
-			if (!from.hasAttribute(name)) to.removeAttribute(name);
+			if (!from.hasAttribute(name) && name !== 'open') to.removeAttribute(name);
 		}
 		for (const { name, value } of from.attributes) {
 			if (to.getAttribute(name) !== value) to.setAttribute(name, value);

@@ -15,7 +15,7 @@
 typedef uint64_t value_fn(const struct fl_history_step *step);
 
 struct chart {
-	const char *id, *heading;
+	const char *id, *heading, *tone; /* tone: a class for its colours */
 	const char *names[SERIES];
 	value_fn *values[SERIES];
 	/* Writes a rate per second, as short as possible. */
@@ -84,12 +84,13 @@ static double byte_unit(double rate)
 
 static double count_unit(double rate)
 {
-	return rate >= 1 ? 1 : 1.0 / 60;
+	return rate > 50.0 / 60 ? 1 : 1.0 / 60;
 }
 
 static const struct chart charts[] = {
 	{"plot-bytes",
 	 "Throughput",
+	 "",
 	 {"to the app", "to the mesh"},
 	 {to_app, to_mesh},
 	 put_byte_rate,
@@ -97,6 +98,7 @@ static const struct chart charts[] = {
 	 fl_text_put_bytes},
 	{"plot-opened",
 	 "New connections",
+	 "",
 	 {"inbound", "outbound"},
 	 {inbound, outbound},
 	 put_count_rate,
@@ -104,6 +106,7 @@ static const struct chart charts[] = {
 	 fl_page_number},
 	{"plot-refused",
 	 "Refused and failed connections",
+	 "trouble",
 	 {"refused", "failed or reset"},
 	 {refused, failed},
 	 put_count_rate,
@@ -118,42 +121,56 @@ struct rates {
 	uint64_t sum[SERIES];
 };
 
+/* The rate now, with the step before it, for a steady number. */
+static double rate_now(value_fn *value, const struct fl_history *history, double under_way)
+{
+	const struct fl_history_step *step = fl_history_step(history, 0);
+	const struct fl_history_step *before = fl_history_step(history, 1);
+
+	if (before == NULL) {
+		return (double)value(step) / under_way;
+	}
+	return (double)(value(step) + value(before)) / (under_way + FL_HISTORY_STEP_S);
+}
+
+static void compute_series(value_fn *value, const struct fl_history *history, double under_way,
+			   double ret_rates[FL_HISTORY_STEPS], uint64_t *ret_sum)
+{
+	const struct fl_history_step *step;
+
+	for (size_t back = 0; (step = fl_history_step(history, back)) != NULL; back++) {
+		double rate = (double)value(step) / FL_HISTORY_STEP_S;
+
+		if (back == 0) {
+			rate = under_way < SHORTEST_S ? rate_now(value, history, under_way)
+						      : (double)value(step) / under_way;
+		}
+		ret_rates[FL_HISTORY_STEPS - 1 - back] = rate;
+		*ret_sum += value(step);
+	}
+}
+
 static void compute(const struct chart *chart, const struct fl_history *history, uint64_t now_ns,
 		    struct rates *ret)
 {
 	double under_way = fl_history_under_way_s(history, now_ns);
 
 	*ret = (struct rates){.highest = 0};
-	for (size_t back = 0; back < FL_HISTORY_STEPS; back++) {
-		const struct fl_history_step *step = fl_history_step(history, back);
-		const struct fl_history_step *before = fl_history_step(history, back + 1);
-		double *total = &ret->highest, all = 0;
+	for (size_t i = 0; i < SERIES; i++) {
+		compute_series(chart->values[i], history, under_way, ret->of[i], &ret->sum[i]);
+		ret->now[i] = rate_now(chart->values[i], history, under_way);
+	}
+	for (size_t at = 0; at < FL_HISTORY_STEPS; at++) {
+		double all = ret->of[0][at] + ret->of[1][at];
 
-		for (size_t i = 0; step != NULL && i < SERIES; i++) {
-			double value = (double)chart->values[i](step), over = FL_HISTORY_STEP_S;
-
-			ret->sum[i] += chart->values[i](step);
-			if (back == 0) {
-				/* with the one before it, for a steady number */
-				value += before != NULL ? (double)chart->values[i](before) : 0;
-				over = under_way + (before != NULL ? FL_HISTORY_STEP_S : 0);
-				ret->now[i] = value / over;
-				if (under_way >= SHORTEST_S) {
-					value = (double)chart->values[i](step);
-					over = under_way;
-				}
-			}
-			ret->of[i][FL_HISTORY_STEPS - 1 - back] = value / over;
-			all += value / over;
-		}
-		*total = all > *total ? all : *total;
+		ret->highest = all > ret->highest ? all : ret->highest;
 	}
 }
 
-/* The next of 1, 2, 5, 10, 20, ... times the unit that is not less. */
+/* The next round number of units that is not less. */
 static double round_up(double value, double unit)
 {
-	static const double of_ten[] = {1, 2, 5};
+	static const double of_ten[] = {1, 1.5, 2, 3, 4, 5, 6, 8};
 
 	for (;; unit *= 10) {
 		for (size_t i = 0; i < FL_COUNT_OF(of_ten); i++) {
@@ -267,7 +284,8 @@ static void put_chart(struct fl_text *text, const struct chart *chart, const str
 
 	compute(chart, s->history, s->now_ns, &rates);
 	top = round_up(rates.highest, chart->unit(rates.highest));
-	fl_text_print(text, "<figure class=\"card\"><figcaption><h3>%s</h3>\n", chart->heading);
+	fl_text_print(text, "<figure class=\"card %s\"><figcaption><h3>%s</h3>\n", chart->tone,
+		      chart->heading);
 	put_key(text, chart, &rates);
 	fl_text_print(text,
 		      "</figcaption>\n<div class=\"plot\" id=\"%s\" role=\"img\" tabindex=\"0\"",

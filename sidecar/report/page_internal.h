@@ -11,14 +11,16 @@
 void fl_page_put(struct fl_text *text, const char *literal);
 /* The result is safe as text and in a quoted attribute. */
 void fl_page_escape(struct fl_text *text, const char *value);
-void fl_page_escape_part(struct fl_text *text, const char *value, size_t len);
+void fl_page_escape_part(struct fl_text *text, const char *value, size_t left);
 /* A SPIFFE ID, or anything else that names a peer: it may be broken only before a slash. */
 void fl_page_id(struct fl_text *text, const char *id);
 /* 1234567 as "1,234,567". */
 void fl_page_number(struct fl_text *text, uint64_t value);
 /* "97.7 KiB"; a tooltip shows the exact number. */
 void fl_page_bytes(struct fl_text *text, uint64_t bytes);
-/* "3d 4h ago"; a tooltip shows the time. */
+/* "3d 4h"; a tooltip shows the time. */
+void fl_page_for(struct fl_text *text, int64_t when, int64_t now);
+/* "3d 4h ago", with the same tooltip. */
 void fl_page_ago(struct fl_text *text, int64_t when, int64_t now);
 /* "in 9d 3h", or in red "expired 3h ago"; a tooltip shows the time. */
 void fl_page_expiry(struct fl_text *text, int64_t not_after, int64_t now);
@@ -42,6 +44,8 @@ void fl_page_bar(struct fl_text *text, const char *class, uint64_t part, uint64_
 
 /* The parts that have files of their own. */
 void fl_page_charts(struct fl_text *text, const struct fl_snapshot *snapshot);
+void fl_page_rules(struct fl_text *text, const struct fl_snapshot *snapshot);
+void fl_page_sections(struct fl_text *text, const struct fl_snapshot *snapshot);
 void fl_page_denials(struct fl_text *text, const struct fl_snapshot *snapshot);
 void fl_page_peers(struct fl_text *text, const struct fl_snapshot *snapshot);
 void fl_page_connections(struct fl_text *text, const struct fl_snapshot *snapshot);

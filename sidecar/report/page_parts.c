@@ -92,12 +92,22 @@ static void put_time(struct fl_text *text, int64_t when)
 	fl_text_print(text, "<time datetime=\"%s\" title=\"%s\">", buf, buf);
 }
 
-void fl_page_ago(struct fl_text *text, int64_t when, int64_t now)
+static void put_span(struct fl_text *text, int64_t when, int64_t now, const char *end)
 {
 	char span[FL_SPAN_TEXT];
 
 	put_time(text, when);
-	fl_text_print(text, "%s ago</time>", fl_when_span(now > when ? now - when : 0, span));
+	fl_text_print(text, "%s%s</time>", fl_when_span(now > when ? now - when : 0, span), end);
+}
+
+void fl_page_for(struct fl_text *text, int64_t when, int64_t now)
+{
+	put_span(text, when, now, "");
+}
+
+void fl_page_ago(struct fl_text *text, int64_t when, int64_t now)
+{
+	put_span(text, when, now, " ago");
 }
 
 void fl_page_expiry(struct fl_text *text, int64_t not_after, int64_t now)

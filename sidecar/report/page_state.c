@@ -6,8 +6,6 @@
 #include "base/when.h"
 #include "report/page_internal.h"
 
-#define RULES_SHOWN 50u
-
 /* --- key figures -------------------------------------------------------------------------------- */
 
 /* <dt>name</dt><dd>, and its end. */
@@ -48,7 +46,7 @@ static void put_refused(struct fl_text *text, const struct fl_snapshot *s)
 	fl_page_put(text, "</span>");
 	tile_more(text);
 	fl_page_number(text, totals.failed);
-	fl_page_put(text, " failed or reset; since the start");
+	fl_page_put(text, " failed; since the start");
 	tile_end(text);
 }
 
@@ -87,8 +85,8 @@ static void put_generation(struct fl_text *text, const struct fl_snapshot *s)
 	tile(text, "Generation");
 	fl_text_print(text, "%" PRIu64, s->generation);
 	tile_more(text);
-	fl_page_put(text, "in use since ");
-	fl_page_ago(text, r->last_used, s->now);
+	fl_page_put(text, "in use for ");
+	fl_page_for(text, r->last_used, s->now);
 	if (refused > 0) {
 		fl_text_print(text, "; %" PRIu64 " refused", refused);
 	}
@@ -212,6 +210,42 @@ static void put_sandbox(struct fl_text *text, const struct fl_sandbox *sandbox)
 	row_end(text);
 }
 
+static void put_selectors(struct fl_text *text, const char *before,
+			  const struct fl_conf_selectors *selectors)
+{
+	char selector[FL_CONF_DEST_TEXT];
+
+	for (size_t i = 0; i < selectors->count; i++) {
+		fl_page_put(text, i == 0 ? before : ", ");
+		fl_page_escape(text, fl_conf_selector_format(&selectors->items[i], selector));
+	}
+}
+
+static void put_redirect(struct fl_text *text, const struct fl_conf *conf)
+{
+	if (conf == NULL || conf->redirect.line == 0) {
+		return;
+	}
+	row_begin(text, "[redirect]");
+	fl_page_put(text, conf->redirect.mode == FL_REDIRECT_TPROXY ? "tproxy" : "redirect");
+	put_selectors(text, "; inbound ports ", &conf->redirect.inbound_ports);
+	put_selectors(text, " except ", &conf->redirect.exclude_inbound);
+	put_selectors(text, "; outbound ", &conf->redirect.outbound);
+	put_selectors(text, " except ", &conf->redirect.exclude_outbound);
+	row_end(text);
+}
+
+static void put_outbound(struct fl_text *text, const struct fl_conf *conf)
+{
+	if (conf == NULL || conf->sidecar.outbound_count == 0) {
+		return;
+	}
+	row_begin(text, "[outbound]");
+	fl_text_print(text, "captured destinations that no upstream names: <b>%s</b>",
+		      fl_outbound_mode_word(conf->outbound.mode));
+	row_end(text);
+}
+
 static void put_sidecar(struct fl_text *text, const struct fl_snapshot *s)
 {
 	row_begin(text, "Sidecar");
@@ -287,51 +321,10 @@ static void put_listeners(struct fl_text *text, const struct fl_snapshot *s)
 	fl_page_section_end(text);
 }
 
-static void put_rule(struct fl_text *text, const struct fl_rule_count *rule)
-{
-	static const enum fl_decision columns[] = {FL_DECISION_ALLOW, FL_DECISION_DENY,
-						   FL_DECISION_WOULD_DENY, FL_DECISION_WOULD_ALLOW};
-
-	fl_page_put(text, "<tr><th scope=\"row\">");
-	fl_page_escape(text, rule->rule);
-	fl_page_put(text, "</th>");
-	for (size_t i = 0; i < FL_COUNT_OF(columns); i++) {
-		fl_page_number_cell(text, rule->decisions[columns[i]]);
-	}
-	fl_page_put(text, "</tr>\n");
-}
-
-/* Rules and how often each has decided. */
-static void put_rules(struct fl_text *text, const struct fl_snapshot *s)
-{
-	static const char *const heads[] = {"Rule",        "#Allowed",     "#Denied",
-					    "#Would deny", "#Would allow", NULL};
-
-	if (s->decision_count == 0) {
-		return;
-	}
-	fl_page_section(text, "rules", "Policy");
-	fl_page_table(text, "Rules and their decisions", NULL, heads);
-	for (size_t i = 0; i < s->decision_count; i++) {
-		/* The default is the last one. */
-		if (i < RULES_SHOWN || i + 1 == s->decision_count) {
-			put_rule(text, &s->decisions[i]);
-		}
-	}
-	if (s->decision_count > RULES_SHOWN + 1) {
-		fl_text_print(text,
-			      "<tr><td colspan=\"5\">and %zu more rules: <a href=\"/metrics\">"
-			      "/metrics</a></td></tr>\n",
-			      s->decision_count - RULES_SHOWN - 1);
-	}
-	fl_page_table_end(text);
-	fl_page_section_end(text);
-}
-
 void fl_page_facts(struct fl_text *text, const struct fl_snapshot *s)
 {
 	put_listeners(text, s);
-	put_rules(text, s);
+	fl_page_rules(text, s);
 	fl_page_section(text, "force", "What is in force");
 	fl_page_put(text, "<div class=\"pair\">\n");
 	fl_page_put(text, "<div class=\"table\" role=\"region\" tabindex=\"0\" "
@@ -339,6 +332,8 @@ void fl_page_facts(struct fl_text *text, const struct fl_snapshot *s)
 	put_rotations(text, s);
 	put_capture(text, s->capture);
 	put_sandbox(text, s->sandbox);
+	put_redirect(text, s->conf);
+	put_outbound(text, s->conf);
 	put_sidecar(text, s);
 	fl_page_table_end(text);
 	put_certificates(text, s);

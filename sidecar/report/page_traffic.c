@@ -8,7 +8,8 @@
 
 /* Row limits: the page is an overview, and it is rebuilt often. */
 #define DENIALS_SHOWN 20u
-#define PEERS_SHOWN 25u /* of each direction */
+#define DENIALS_AT_ONCE 4u /* the rest is folded */
+#define PEERS_SHOWN 25u    /* of each direction */
 #define CONNECTIONS_SHOWN 100u
 
 static void put_address(struct fl_text *text, const struct fl_inet *inet)
@@ -75,6 +76,18 @@ static void put_remedy(struct fl_text *text, const char *remedy)
 	}
 }
 
+static const char *explanation_of(const struct fl_denial *denial)
+{
+	if (denial->detail != NULL) {
+		return denial->detail;
+	}
+	if (denial->reason == FL_REASON_POLICY && denial->rule != NULL) {
+		return strcmp(denial->rule, "default") == 0 ? "no rule allows this identity"
+							    : "this rule denies this identity";
+	}
+	return fl_reason_text(denial->reason);
+}
+
 static void put_denial(struct fl_text *text, const struct fl_denial *denial, int64_t now)
 {
 	fl_page_put(text, "<li class=\"card\"><div class=\"what\"><b class=\"bad\">");
@@ -92,13 +105,21 @@ static void put_denial(struct fl_text *text, const struct fl_denial *denial, int
 	fl_page_put(text, "</div>\n");
 	put_ends(text, denial);
 	fl_page_put(text, "<div class=\"quiet\">");
-	fl_page_escape(text,
-		       denial->detail != NULL ? denial->detail : fl_reason_text(denial->reason));
+	fl_page_escape(text, explanation_of(denial));
 	fl_page_put(text, "</div>\n");
 	if (denial->remedy != NULL) {
 		put_remedy(text, denial->remedy);
 	}
 	fl_page_put(text, "</li>\n");
+}
+
+static void put_denials(struct fl_text *text, const struct fl_snapshot *s, size_t from, size_t to)
+{
+	fl_page_put(text, "<ol class=\"denials\">\n");
+	for (size_t i = from; i < to && i < s->denials->count; i++) {
+		put_denial(text, &s->denials->items[i], s->now);
+	}
+	fl_page_put(text, "</ol>\n");
 }
 
 void fl_page_denials(struct fl_text *text, const struct fl_snapshot *s)
@@ -109,11 +130,13 @@ void fl_page_denials(struct fl_text *text, const struct fl_snapshot *s)
 	if (count == 0) {
 		fl_page_put(text, "<p class=\"none\">None since the start.</p>\n");
 	} else {
-		fl_page_put(text, "<ol class=\"denials\">\n");
-		for (size_t i = 0; i < count && i < DENIALS_SHOWN; i++) {
-			put_denial(text, &s->denials->items[i], s->now);
+		put_denials(text, s, 0, DENIALS_AT_ONCE);
+		if (count > DENIALS_AT_ONCE) {
+			fl_page_put(text,
+				    "<details id=\"earlier\"><summary>Earlier ones</summary>\n");
+			put_denials(text, s, DENIALS_AT_ONCE, DENIALS_SHOWN);
+			fl_page_put(text, "</details>\n");
 		}
-		fl_page_put(text, "</ol>\n");
 	}
 	if (count > DENIALS_SHOWN) {
 		fl_page_put(text,

@@ -24,8 +24,8 @@ OPTIONS = ['--headless=new', '--remote-debugging-pipe', '--no-first-run', '--no-
 
 
 class Browser:
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, env=None):
+        self.folder, self.env = folder, {**os.environ, 'HOME': str(folder), **(env or {})}
         folder.mkdir(exist_ok=True)
         self.numbers, self.answers, self.tabs, self.buffer = itertools.count(1), {}, {}, b''
 
@@ -37,7 +37,7 @@ class Browser:
             ['bash', '-c', f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', 'bash', CHROMIUM, *OPTIONS, *sandbox,
              f'--user-data-dir={self.folder / "profile"}', 'about:blank'],
             pass_fds=(theirs_in, theirs_out), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=(self.folder / 'chromium.log').open('wb'), env={**os.environ, 'HOME': str(self.folder)})
+            stderr=(self.folder / 'chromium.log').open('wb'), env=self.env)
         os.close(theirs_in)
         os.close(theirs_out)
         return self

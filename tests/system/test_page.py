@@ -87,7 +87,7 @@ def test_what_it_shows(browser, pair):
     tab = browser.open(url(pair.inbound))
     text = tab.run('document.body.innerText')
     for part in (labs.SERVER, 'Ready', 'Throughput', 'Who talks to whom', LONG, 'rule default', 'not_tls', 'certificate_refused', '97.7 KiB',
-                 f'rule quarantine ({pair.inbound.ini}:'):
+                 'rule quarantine (fairlead.ini:'):
         assert part in text.replace('\n/', '/'), part
     # Refused by the default: the rule that would admit it, ready for the INI.
     remedy = tab.run('document.querySelector(".denials pre").textContent')
@@ -105,6 +105,22 @@ def test_what_it_shows(browser, pair):
     assert tab.wait('[...document.querySelectorAll(".tiles div")].some((e) => e.innerText.startsWith("Generation\\n2"))')
     assert not tab.complaints, tab.complaints
     assert set(tab.requests) == {url(pair.inbound)}, 'nothing is loaded from elsewhere'
+
+
+def test_an_upstream_that_fails(browser, pair):
+    """It comes first, with reason and address, and works again afterwards."""
+    section = '[...document.querySelectorAll("section[aria-labelledby=sections] tbody tr")].map((e) => e.innerText)[0]'
+    tab = browser.open(url(pair.outbound))
+    assert 'works' in tab.run(section) and labs.SERVER in tab.run(section).replace('\n/', '/')
+    pair.inbound.sidecar.kill()
+    outcome(pair.port, b'x')
+    tab.run(ASK)
+    tab.wait(f'{section}.includes("fails")')
+    assert f'peer_refused at 127.0.0.1:{pair.inbound.port}' in tab.run(section)
+    pair.inbound.start_sidecar().wait_ready()
+    ask(pair)
+    tab.run(ASK)
+    tab.wait(f'{section}.includes("works") && {section}.includes("last failure: peer_refused")')
 
 
 def test_it_keeps_itself_up_to_date(browser, pair):

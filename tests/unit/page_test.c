@@ -105,21 +105,21 @@ Test(page, a_chart_shows_rates)
 
 	fl_history_note(&history, 1 * S, &totals);
 	totals.opened[FL_INBOUND] = 30;
-	totals.bytes_to_mesh = 15 * 1024 * 3;
+	totals.bytes_to_mesh = 15 * 3584;
 	totals.refused = 1;
 	fl_history_note(&history, (1 + FL_HISTORY_STEP_S) * S, &totals);
 	fl_history_note(&history, (1 + 2 * FL_HISTORY_STEP_S) * S, &totals);
 	draw(&history, 1 + 2 * FL_HISTORY_STEP_S, &text);
 	expect(&text, "<path class=\"one\" d=\"M0 100H237V0.0H238V100.0H240V100Z\"/>");
 	expect(&text, "<small class=\"top\">2.0/s</small>");
-	/* 3 KiB/s of 5 */
-	expect(&text, "<path class=\"two\" d=\"M0 100H237V40.0H238V100.0H240V100Z\"/>");
-	expect(&text, "<small class=\"top\">5.0 KiB/s</small>");
-	/* 4 a minute of 5 */
-	expect(&text, "<small class=\"top\">5/min</small>");
-	expect(&text, "<path class=\"one\" d=\"M0 100H237V20.0H238V100.0H240V100Z\"/>");
+	/* 3.5 KiB/s of 4 */
+	expect(&text, "<path class=\"two\" d=\"M0 100H237V12.5H238V100.0H240V100Z\"/>");
+	expect(&text, "<small class=\"top\">4.0 KiB/s</small>");
+	/* 4 a minute */
+	expect(&text, "<small class=\"top\">4/min</small>");
+	expect(&text, "<path class=\"one\" d=\"M0 100H237V0.0H238V100.0H240V100Z\"/>");
 	expect(&text, "data-names=\"to the app|to the mesh\"");
-	expect(&text, "|,3.0 KiB/s|,|,\"");
+	expect(&text, "|,3.5 KiB/s|,|,\"");
 	fl_text_done(&text);
 }
 
