@@ -156,6 +156,36 @@ static void put_rotations(struct fl_text *text, const struct fl_snapshot *s)
 	}
 }
 
+/* The last rotations, one by one. */
+static void put_last(struct fl_text *text, const struct fl_rotations *r, int64_t now)
+{
+	static const char *const heads[] = {"Rotation", "What became of it", NULL};
+
+	if (r->last[0].time == 0) {
+		return;
+	}
+	fl_page_table(text, "Last rotations", NULL, heads);
+	for (size_t i = 0; i < FL_ROTATIONS_KEPT && r->last[i].time != 0; i++) {
+		const struct fl_rotation *rotation = &r->last[i];
+
+		fl_page_put(text, "<tr><td class=\"nowrap\">");
+		fl_page_ago(text, rotation->time, now);
+		fl_page_put(text, "</td><td>");
+		if (rotation->generation > 0) {
+			fl_text_print(text,
+				      "generation %" PRIu64 " in use; our certificate expires ",
+				      rotation->generation);
+			fl_page_expiry(text, rotation->not_after, now);
+		} else {
+			fl_page_put(text, "<span class=\"bad\">");
+			fl_page_escape(text, rotation->refusal);
+			fl_page_put(text, "</span>");
+		}
+		row_end(text);
+	}
+	fl_page_table_end(text);
+}
+
 static void put_capture(struct fl_text *text, const struct fl_capture *capture)
 {
 	bool first = true;
@@ -337,6 +367,7 @@ void fl_page_facts(struct fl_text *text, const struct fl_snapshot *s)
 	put_sidecar(text, s);
 	fl_page_table_end(text);
 	put_certificates(text, s);
+	put_last(text, s->rotations, s->now);
 	fl_page_put(text, "</div>\n");
 	fl_page_section_end(text);
 }

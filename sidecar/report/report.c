@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/when.h"
 
@@ -24,6 +25,13 @@ void fl_snapshot_done(struct fl_snapshot *snapshot)
 	snapshot->peers_of = NULL;
 	snapshot->peers = NULL;
 	snapshot->peer_count = 0;
+}
+
+void fl_rotations_note(struct fl_rotations *rotations, const struct fl_rotation *rotation)
+{
+	memmove(&rotations->last[1], &rotations->last[0],
+		(FL_ROTATIONS_KEPT - 1) * sizeof(rotations->last[0]));
+	rotations->last[0] = *rotation;
 }
 
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations)

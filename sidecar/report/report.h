@@ -80,6 +80,9 @@
 #include "generation/resolution.h"
 #include "pki/rollover.h"
 
+#define FL_ROTATIONS_KEPT 8u
+#define FL_ROTATION_TEXT 256u
+
 struct fl_refusal {
 	int64_t time; /* seconds since the epoch, of the last one; 0: there was none */
 	uint64_t count;
@@ -87,11 +90,20 @@ struct fl_refusal {
 	char text[FL_CTL_MAX_NOTE + 1];
 };
 
+/* One generation that was offered. */
+struct fl_rotation {
+	int64_t time;                   /* seconds since the epoch; 0: there was none */
+	uint64_t generation;            /* its number, if it was used; 0: it was refused */
+	int64_t not_after;              /* used: when the first certificate of our chain expires */
+	char refusal[FL_ROTATION_TEXT]; /* refused: by whom and why, perhaps cut; "": it was used */
+};
+
 /* The outcomes of the generations that were offered. */
 struct fl_rotations {
 	uint64_t used;
 	int64_t last_used; /* seconds since the epoch; 0: never */
 	struct fl_refusal by_agent, by_sidecar;
+	struct fl_rotation last[FL_ROTATIONS_KEPT]; /* newest first */
 };
 
 /* A section of the INI in force, and its state. [inbound] and [outbound] are among them where captured traffic arrives. */
@@ -196,6 +208,9 @@ const char *fl_report_page_policy(void);
 
 /* Appends an object: how many connections for each reason, without those of which there are none. */
 void fl_report_losses(struct fl_json *json, const char *name, const uint64_t counts[FL_LOSSES]);
+
+/* Puts it before the others; the oldest one is forgotten. */
+void fl_rotations_note(struct fl_rotations *rotations, const struct fl_rotation *rotation);
 
 /* Returns the later of the two; NULL: there was none. */
 const struct fl_refusal *fl_rotations_last_refusal(const struct fl_rotations *rotations);

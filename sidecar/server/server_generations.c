@@ -195,6 +195,11 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 		fl_capture_probe_expect(server->capture, generation->conf);
 		server->rotations.used++;
 		server->rotations.last_used = (int64_t)time(NULL);
+		fl_rotations_note(
+			&server->rotations,
+			&(struct fl_rotation){.time = server->rotations.last_used,
+					      .generation = generation->number,
+					      .not_after = generation->expiries.chain_not_after});
 		if (server->phase == STARTING) {
 			server->phase = SERVING;
 			fl_idle_memory_give_back(); /* what only the start needed */
@@ -205,8 +210,14 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 	return rc;
 }
 
-static void count_refusal(struct fl_refusal *refusal, int64_t when, const char *text)
+static void count_refusal(struct fl_server *server, struct fl_refusal *refusal, int64_t when,
+			  const char *text)
 {
+	struct fl_rotation rotation = {.time = when};
+
+	(void)snprintf(rotation.refusal, sizeof(rotation.refusal), "refused by the %s: %s",
+		       refusal == &server->rotations.by_agent ? "agent" : "sidecar", text);
+	fl_rotations_note(&server->rotations, &rotation);
 	(void)snprintf(refusal->text, sizeof(refusal->text), "%s", text);
 	refusal->time = when;
 	refusal->count++;
@@ -232,7 +243,8 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 		fl_generation_unref(generation);
 	}
 	if (rc != 0) {
-		count_refusal(&server->rotations.by_sidecar, (int64_t)time(NULL), err->text);
+		count_refusal(server, &server->rotations.by_sidecar, (int64_t)time(NULL),
+			      err->text);
 		fl_log_msg(server->log, FL_LOG_ERROR, "generation %llu refused: %s",
 			   (unsigned long long)message->number, err->text);
 	}
@@ -272,7 +284,7 @@ static void on_note(void *user, const struct fl_ctl_note *note)
 		return;
 	}
 	server->refusal_is_over = false;
-	count_refusal(refusal, note->time, text);
+	count_refusal(server, refusal, note->time, text);
 	fl_log_msg(server->log, FL_LOG_WARN, "the agent refused a candidate: %s", text);
 }
 

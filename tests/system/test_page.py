@@ -103,6 +103,11 @@ def test_what_it_shows(browser, pair):
     assert tab.run('document.querySelectorAll("path.one, path.two").length') == 6
     tab.run(ASK)
     assert tab.wait('[...document.querySelectorAll(".tiles div")].some((e) => e.innerText.startsWith("Generation\\n2"))')
+    pair.inbound.change({'allow nobody': {'from': 'nonsense'}})
+    tab.wait('document.body.innerText.includes("refused by the agent: ")')
+    rotations = tab.run('document.querySelector("[aria-label=\'Last rotations\']").innerText')
+    assert [line.split('\t')[1].split(';')[0].split(':')[0] for line in rotations.splitlines()[1:]] == [
+        'refused by the agent', 'generation 2 in use', 'generation 1 in use']
     assert not tab.complaints, tab.complaints
     assert set(tab.requests) == {url(pair.inbound)}, 'nothing is loaded from elsewhere'
 
