@@ -135,8 +135,9 @@ static void put_row(struct fl_text *text, const struct fl_snapshot *s,
 	fl_page_put(text, state->upstream != NULL
 				  ? "<tr><th scope=\"row\"><small>upstream</small> "
 				  : "<tr><th scope=\"row\"><small>service</small> ");
+	fl_page_put(text, "<span class=\"nowrap\">");
 	fl_page_escape(text, name_of(state));
-	fl_page_put(text, "<br><small>");
+	fl_page_put(text, "</span><br><small>");
 	if (state->upstream != NULL) {
 		put_upstream(text, state->upstream);
 	} else {

@@ -152,7 +152,7 @@ void fl_page_denials(struct fl_text *text, const struct fl_snapshot *s)
  * normally. */
 static void put_trouble(struct fl_text *text, const struct fl_peer_sum *peer)
 {
-	const char *between = "<br><small>ended otherwise than done: ";
+	const char *between = "<br><small>";
 
 	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
 		if (r != FL_REASON_DONE && peer->ended[r] > 0) {
@@ -161,7 +161,6 @@ static void put_trouble(struct fl_text *text, const struct fl_peer_sum *peer)
 			between = ", ";
 		}
 	}
-	between = between[0] == '<' ? "<br><small>" : between;
 	for (unsigned r = 0; r < FL_REASON_COUNT; r++) {
 		if (peer->failed[r] > 0) {
 			fl_text_print(text, "%s%" PRIu64 " handshakes: %s", between,
@@ -182,7 +181,9 @@ static void put_peer(struct fl_text *text, const struct fl_peer_sum *peer, uint6
 	fl_page_put(text, "<tr><th scope=\"row\">");
 	fl_page_id(text, peer->name);
 	put_trouble(text, peer);
-	fl_page_bar(text, "share", bytes_of(peer), most);
+	if (bytes_of(peer) > 0) {
+		fl_page_bar(text, "share", bytes_of(peer), most);
+	}
 	fl_page_put(text, "</th>");
 	fl_page_number_cell(text, peer->open);
 	fl_page_number_cell(text, peer->opened);
