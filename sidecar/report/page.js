@@ -65,8 +65,9 @@
 	function missed(why) {
 		lostSince = lostSince || new Date();
 		document.body.classList.add('stale');
-		lost.textContent = `Unreachable since ${clock(lostSince)}: ${why}. What is shown is from before; it is asked again every ` +
+		const text = `Unreachable since ${clock(lostSince)}: ${why}. What is shown is from before; it is asked again every ` +
 			`${EVERY_MS / 1000} seconds.`;
+		if (lost.textContent !== text) lost.textContent = text; /* a screen reader says it once */
 		lost.hidden = false;
 		live.textContent = 'unreachable';
 	}
