@@ -29,6 +29,7 @@ import subprocess
 import threading
 
 import lab as labs
+from cable import Cable
 
 SIDECAR_UID, AGENT_UID, APP_UID = 2112, 2113, 2114
 INBOUND, OUTBOUND, ADMIN = 15006, 15001, 15020
@@ -327,6 +328,7 @@ class Service:
 
     def __init__(self, name, port, v4, v6):
         self.name, self.port, self.v4, self.v6 = name, port, v4, v6
+        self.to = port  # of the pods that it leads to
 
 
 class Node:
@@ -360,7 +362,7 @@ class Node:
 
     def pod(self, name, sections=None, *, sidecar=True, identity=None, **options):
         """Starts a pod. Its name is also its DNS name (NAME.test). sections: of the INI, over the defaults."""
-        pod = MeshPod(self, name, sections, identity, **options) if sidecar else Pod(self, name)
+        pod = MeshPod(self, name, sections, identity, **options) if sidecar else Pod(self, name, **options)
         self.pods[name] = pod
         self.dns[f'{name}.test'] = [pod.v4, pod.v6]
         return pod
@@ -372,13 +374,22 @@ class Node:
         service = Service(name or f'service{number}', port, f'10.96.0.{number}', f'fd96::{number}')
         self.services[service.name] = service
         self.dns[f'{service.name}.test'] = [service.v4, service.v6]
-        for family, vip, addresses in (('ip', service.v4, [pod.v4 for pod in pods]),
-                                       ('ip6', service.v6, [pod.v6 for pod in pods])):
-            turns = ', '.join(f'{i} : {address} . {to or port}' for i, address in enumerate(addresses))
-            for chain in ('vips', 'vips_of_the_node'):
-                self.space.nft(f'add rule inet node {chain} {family} daddr {vip} tcp dport {port} '
-                               f'dnat {family} to numgen inc mod {len(addresses)} map {{ {turns} }}')
+        self.lead(service, pods, to or port)
         return service
+
+    def lead(self, service, pods, to=None):
+        """Makes its VIPs lead to these pods, from now on and for new connections, as kube-proxy does when endpoints
+        change."""
+        service.to = to or service.to
+        for chain in ('vips', 'vips_of_the_node'):
+            for handle in re.findall(rf'daddr (?:{re.escape(service.v4)}|{re.escape(service.v6)}) .*# handle (\d+)',
+                                     self.space.root(['nft', '-a', 'list', 'chain', 'inet', 'node', chain])):
+                self.space.nft(f'delete rule inet node {chain} handle {handle}')
+            for family, vip, addresses in (('ip', service.v4, [pod.v4 for pod in pods]),
+                                           ('ip6', service.v6, [pod.v6 for pod in pods])):
+                turns = ', '.join(f'{i} : {address} . {service.to}' for i, address in enumerate(addresses))
+                self.space.nft(f'add rule inet node {chain} {family} daddr {vip} tcp dport {service.port} '
+                               f'dnat {family} to numgen inc mod {len(addresses)} map {{ {turns} }}')
 
     def connect(self, to, timeout=10):
         """Connects from the node itself, as the kubelet's probes do."""
@@ -424,17 +435,21 @@ def fate(connecting, data=b''):
 # --- pods -----------------------------------------------------------------------------------------------
 
 class Pod:
-    """A network namespace on the bridge, with addresses v4 and v6 and nothing in it."""
+    """A network namespace on the bridge, with addresses v4 and v6 and nothing in it. delay: of every packet between it
+    and the node, in seconds."""
 
-    def __init__(self, node, name):
+    def __init__(self, node, name, delay=None):
         self.node, self.name, self.lab = node, name, node.lab
         number = len(node.pods) + 2
         self.v4, self.v6 = f'10.77.0.{number}', f'fd77::{number:x}'
         self.space = Namespace(node.binds, POD_SYSCTLS)
         node.closing.callback(self.space.close)
         veth = f'veth{number}'
-        node.space.ip(f'link add {veth} type veth peer name eth0 netns {self.space.path}',
-                      f'link set {veth} master br0', f'link set {veth} up')
+        if delay:
+            node.closing.callback(Cable(self.space, 'eth0', node.space, veth, delay).close)
+        else:
+            node.space.ip(f'link add {veth} type veth peer name eth0 netns {self.space.path}')
+        node.space.ip(f'link set {veth} master br0', f'link set {veth} up')
         # The addresses have no subnet: every path to other pods goes through the node.
         self.space.ip('link set lo up', 'link set eth0 up',
                       f'addr add {self.v4}/32 dev eth0', f'addr add {self.v6}/128 dev eth0 nodad',
@@ -497,8 +512,8 @@ class MeshPod(Pod, labs.Workload):
     """A pod with sidecar and agent in it, each as a user of its own without any capability."""
 
     def __init__(self, node, name, sections=None, identity=None, *, redirect=True, start=True, svid=None,
-                 allow=f'spiffe://{labs.TD}/**', bundle=None, capabilities=()):
-        Pod.__init__(self, node, name)
+                 allow=f'spiffe://{labs.TD}/**', bundle=None, capabilities=(), delay=None):
+        Pod.__init__(self, node, name, delay)
         self.capabilities = capabilities  # the sidecar's capabilities
         self.identity = identity or f'spiffe://{labs.TD}/ns/test/sa/{name}'
         rules = {'allow mesh': {'from': allow}} if allow else {}
