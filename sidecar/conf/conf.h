@@ -155,7 +155,7 @@ struct fl_conf {
 		/* The same in the INI's words (literals), as the TLS layer expects them. */
 		const char *group_names[3], *cipher_names[3];
 		enum fl_tickets tickets;
-		bool reuse; /* sessions carry app connections one after another */
+		bool reuse;          /* sessions carry app connections one after another */
 		bool key_in_sidecar; /* it gets our private key; false: the agent signs */
 	} tls;
 	struct fl_conf_inbound inbound;   /* of captured ports that no [service] names */

@@ -74,6 +74,11 @@ const struct fl_manual fl_manual[] = {
 	{"[tls]", "key", "agent",
 	 "who has our private key. `agent`: only the agent, which makes the signature of each full handshake; resumed ones need "
 	 "none ([the key](#the-private-key)). `sidecar`: the sidecar gets it, and signs by itself"},
+	{"[tls]", "reuse", "on",
+	 "a session between two sidecars carries app connections one after another, so "
+	 "that most of them cost no TCP connection and no handshake. Each one is judged "
+	 "like a first one. `off`: each connection has its own; also with peers of older "
+	 "releases"},
 	{"[inbound]", "mode", "strict",
 	 "how captured ports are served. `strict`: mutual TLS only; `permissive`: mutual TLS, "
 	 "or plaintext that policy allows; `plaintext`: the sidecar never speaks TLS, policy "
@@ -128,6 +133,14 @@ const struct fl_manual fl_manual[] = {
 	{"[upstream NAME]", "mutual", "required",
 	 "`optional`: accept a server that does not ask for our certificate. The server is "
 	 "verified as always, but it does not learn who we are"},
+	{"[upstream NAME]", "reuse", "",
+	 "how long a session to this upstream carries app connections one after another. "
+	 "`on`: up to 1000 of them within 5 minutes, for the address of one server. "
+	 "`balanced`: each one is its last with a probability of 1/8, and none is older "
+	 "than 30 seconds, so that a load balancer that chooses a server for each TCP "
+	 "connection, such as a Kubernetes Service, goes on balancing. `off`: a session "
+	 "carries one. Without this key: `balanced` if the server says that its own "
+	 "address is another one than the sidecar has connected to, `on` otherwise"},
 	{"[policy]", "default", "deny", "the decision when no rule applies: `deny` or `allow`"},
 	{"[policy]", "mode", "enforce", "`audit`: what would be denied is recorded, and allowed"},
 	{"[allow NAME], [deny NAME]", "from", "(required)",

@@ -26,8 +26,9 @@ struct fl_listed {
 	struct fl_inet source, destination;
 	uint16_t port;
 	uint64_t generation, started_ns;
-	uint64_t session; /* ID of the session that carries it; 0: that carries nothing else, or has none */
-	uint32_t use;     /* the how manyth of that session it is */
+	uint64_t
+		session; /* ID of the session that carries it; 0: that carries nothing else, or has none */
+	uint32_t use; /* the how manyth of that session it is */
 	uint64_t to_app, to_mesh;
 	bool is_short; /* memory was out: some field is missing */
 };

@@ -164,7 +164,7 @@ struct fl_loop {
 		serve_again; /* re-entrancy guard: slots are being given away; a slot was freed meanwhile */
 
 	struct fl_parking parking;
-	uint64_t random;        /* for fl_loop_draw() */
+	uint64_t random; /* for fl_loop_draw() */
 
 	/* Open connections: utlist doubly linked. */
 	struct fl_strangers strangers;

@@ -95,7 +95,7 @@ struct fl_counters {
 	 * further ones. */
 	uint64_t sessions_begun[FL_DIRECTIONS], sessions_ended[FL_DIRECTIONS][FL_SESSION_ENDS];
 	uint64_t session_uses_cold[FL_DIRECTIONS], session_uses_reused[FL_DIRECTIONS];
-	uint64_t signatures[FL_SIGN_RESULT_COUNT];        /* answers of the agent */
+	uint64_t signatures[FL_SIGN_RESULT_COUNT]; /* answers of the agent */
 	/* Connections that a new judgement would close, and that stay open. */
 	uint64_t judged_kept[FL_LOSSES]; /* [rotation] keeps them */
 	uint64_t judged_audited;         /* [policy] or a rule in audit mode does */

@@ -241,8 +241,8 @@ static void talks_with_faults(bool inbound, unsigned kinds, bool is_harmless)
 {
 	struct faults faults = {.kinds = kinds};
 
-	heart_open(&heart, &(struct heart_options){.extra = "[limits]\nidle_timeout = 10s\n"
-							    "[tls]\ntickets = off\n"});
+	heart_open(&heart, &(struct heart_options){.extra = "[limits]\nidle_timeout = 10s\n",
+						   .tls = "tickets = off\n"});
 	heart.framed = true;
 	while (faults_next(&faults)) {
 		struct talk talk;
