@@ -24,7 +24,7 @@ from lab import ASAN, connect, SLOW, wait_until
 from pki import CA
 
 root_only = pytest.mark.skipif(os.getuid() != 0, reason='reads the memory of a process that is not dumpable')
-FULL = {'tls': {'tickets': 'off'}}
+FULL = {'tls': {'tickets': 'off', 'reuse': 'off'}}
 CLIENT, SERVER = 0, 1
 SIGNED_OK, UNKNOWN_KEY, WRONG_SCHEME, WRONG_HASH, WRONG_ROLE, RATE = range(6)
 ECDSA_P256, ECDSA_P384, ED25519, RSA_PSS = 0x0403, 0x0503, 0x0807, 0x0804
@@ -99,7 +99,7 @@ def test_preview_brings_no_key(lab, app):
 @root_only
 def test_the_sidecar_has_the_key_if_the_ini_says_so(lab, app):
     """And it changes without a restart, in both directions."""
-    pair = lab.pair(app().port, common={'tls': {'key': 'sidecar', 'tickets': 'off'}})
+    pair = lab.pair(app().port, common={'tls': {'key': 'sidecar', 'tickets': 'off', 'reuse': 'off'}})
     inbound = pair.inbound
     assert ping(pair.port)
     assert inbound.metric('fairlead_signatures_total') == 0
