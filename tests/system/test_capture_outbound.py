@@ -506,7 +506,7 @@ def test_sessions_are_resumed_by_destination(pod):
     apis = [pod(name) for name in ('one', 'two', 'three')]
     for api in apis:
         api.app()
-    web = pod('web')
+    web = pod('web', {'tls': {'reuse': 'off'}})
     for _ in range(2):
         for api in apis:
             for family in FAMILIES:

@@ -139,8 +139,9 @@ def test_nginx_http2(node, pod):
 
 @needs('nginx', 'curl')
 def test_service_of_two_pods(node, pod):
-    """Each pod gets its share of the connections, and is known by its own identity."""
-    shop, first, second = pod('shop'), pod('web1'), pod('web2')
+    """Each pod gets its share of the connections, and is known by its own identity. (test_reuse_pods.py has it with sessions
+    that carry several.)"""
+    shop, first, second = pod('shop', {'tls': {'reuse': 'off'}}), pod('web1'), pod('web2')
     for server in first, second:
         software.nginx(server, body=server.name)
     service = node.service(80, [first, second], to=8080)
