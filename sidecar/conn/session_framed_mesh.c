@@ -296,11 +296,20 @@ static void leave(struct fl_mesh *mesh)
 static void refuse(struct fl_mesh *mesh, uint8_t alert)
 {
 	struct fl_session *session = fl_session_of(mesh);
+	uint8_t frame[FL_FRAME_STATUS_MAX];
+	struct fl_tls_io io;
 
-	if (can_refuse(session)) {
-		fl_framed_refuse(session, FL_STATUS_DENIED);
+	if (!can_refuse(session)) {
+		fl_session_mesh_ops.refuse(mesh, alert);
+		return;
 	}
-	fl_session_mesh_ops.refuse(mesh, alert);
+	/* In one write: a client that has read STATUS has the alert as well. */
+	io = fl_session_io_to_send(session);
+	(void)!fl_tls_write(session->tls, &io, frame, put_status(session, frame, FL_STATUS_DENIED));
+	fl_tls_alert(session->tls, &io, alert);
+	(void)fl_session_send(session, &io, false);
+	fl_session_end_socket(session, true);
+	fl_session_release(session);
 }
 
 const struct fl_mesh_ops fl_framed_mesh_ops = {

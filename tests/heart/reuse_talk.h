@@ -140,7 +140,9 @@ static inline void reuse_outbound(struct talk *talk, const char *text)
 	unsigned before = talk->frames.opens;
 
 	heart_connect(&heart, &talk->app, DOOR_MTLS_OUT);
-	side_say(&talk->app, text);
+	if (text[0] != '\0') {
+		side_say(&talk->app, text);
+	}
 	HEART_UNTIL(&heart, (framed_take(&talk->frames), talk->frames.opens == before + 1));
 }
 
