@@ -114,3 +114,9 @@ struct fl_deadline *fl_deadline_first(struct fl_deadline_queue *queue)
 {
 	return is_empty(queue) ? NULL : queue->head.next;
 }
+
+struct fl_deadline *fl_deadline_after(const struct fl_deadline_queue *queue,
+				      const struct fl_deadline *deadline)
+{
+	return deadline->next != &queue->head ? deadline->next : NULL;
+}

@@ -39,6 +39,9 @@ void fl_deadline_add(struct fl_deadline_queue *queue, struct fl_deadline *deadli
 bool fl_deadline_pass_on(struct fl_deadline *from, struct fl_deadline *to, fl_deadline_cb cb);
 /* The one that ends first; NULL: none. */
 struct fl_deadline *fl_deadline_first(struct fl_deadline_queue *queue);
+/* The one behind that one; NULL: there is none. */
+struct fl_deadline *fl_deadline_after(const struct fl_deadline_queue *queue,
+				      const struct fl_deadline *deadline);
 void fl_deadline_drop(struct fl_deadline *deadline); /* does nothing if it is not queued */
 
 #endif

@@ -271,7 +271,7 @@ void fl_framed_retire(struct fl_session *session, enum fl_session_end why)
 	}
 }
 
-static enum fl_quota_answer take_place(struct fl_session *session)
+static enum fl_quota_answer try_place(struct fl_session *session)
 {
 	struct fl_inet network = fl_inet_network(&session->framed->source);
 
@@ -280,24 +280,54 @@ static enum fl_quota_answer take_place(struct fl_session *session)
 				     &session->framed->quota);
 }
 
+/* The session that has waited longest; if the peer has its part, of those of that peer. NULL: there is none. */
+static struct fl_session *to_make_room(const struct fl_session *session,
+				       enum fl_quota_answer answer)
+{
+	struct fl_deadline_queue *resting = &session->loop->parking.resting;
+	struct fl_deadline *entry = fl_deadline_first(resting);
+	struct fl_session *other = NULL;
+
+	for (; entry != NULL; entry = fl_deadline_after(resting, entry)) {
+		other = FL_CONTAINER_OF(entry, struct fl_framed, deadline)->session;
+		if (answer != FL_QUOTA_PEER ||
+		    fl_tls_peer_of(other->tls) == fl_tls_peer_of(session->tls)) {
+			return other;
+		}
+	}
+	return NULL;
+}
+
+/* False: all are taken, and no idle session can make room. */
+static bool take_place(struct fl_session *session)
+{
+	struct fl_framed *framed = session->framed;
+	enum fl_quota_answer answer = try_place(session);
+	struct fl_session *other = answer != FL_QUOTA_TAKEN ? to_make_room(session, answer) : NULL;
+
+	if (other != NULL) {
+		fl_framed_retire(other, FL_SESSION_END_LIMIT);
+		answer = try_place(session);
+	}
+	framed->rests = answer == FL_QUOTA_TAKEN;
+	session->loop->parking.resting_count += framed->rests;
+	return framed->rests;
+}
+
 static void await_open(struct fl_session *session)
 {
-	struct fl_loop *loop = session->loop;
-	struct fl_framed *framed = session->framed;
-	enum fl_quota_answer answer = take_place(session);
-	struct fl_session *oldest = longest_resting(loop);
-
-	if (answer != FL_QUOTA_TAKEN && oldest != NULL) {
-		fl_framed_retire(oldest, FL_SESSION_END_LIMIT);
-		answer = take_place(session);
-	}
-	if (answer != FL_QUOTA_TAKEN) {
+	if (!take_place(session)) {
 		fl_framed_retire(session, FL_SESSION_END_LIMIT);
 		return;
 	}
-	framed->rests = true;
-	loop->parking.resting_count++;
-	fl_deadline_add(&loop->parking.resting, &framed->deadline, on_rested);
+	fl_deadline_add(&session->loop->parking.resting, &session->framed->deadline, on_rested);
+}
+
+void fl_framed_await_first(struct fl_session *session)
+{
+	if (!take_place(session)) {
+		fl_session_fail(session, FL_REASON_CONNECTION_LIMIT);
+	}
 }
 
 /* --- both ------------------------------------------------------------------------------------------- */

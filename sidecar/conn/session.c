@@ -272,6 +272,9 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	} else if (session->state != FL_SESSION_CLOSED && io->in_len > 0) {
 		fl_session_open_records(session, io);
 	}
+	if (session->state == FL_SESSION_IDLE && session->mesh.conn != NULL) {
+		fl_framed_await_first(session);
+	}
 	acknowledge(session, is_alone);
 	fl_loop_serve_waiting(loop);
 }

@@ -135,6 +135,7 @@ static void on_open(struct fl_session *session, const struct fl_framing_open *op
 	}
 	framed->open = *open;
 	if (is_cold) {
+		fl_framed_unrest(session);
 		fl_count(&session->loop->counters.session_uses_cold[FL_INBOUND], 1);
 		begin_use(session);
 	} else if (fl_framed_is_trusted(session)) {

@@ -285,6 +285,8 @@ void fl_framed_on_eof(struct fl_session *session);
 /* A use has ended well: parks the session (client), waits for the next OPEN (server), or ends it.
  * place: of the use; NULL: the client does not park it. */
 void fl_framed_rest(struct fl_session *session, struct fl_pool_place *place);
+/* Server: the handshake is over, and the first OPEN has not come with its end. It is bounded as the idle ones are. */
+void fl_framed_await_first(struct fl_session *session);
 /* It is not idle any more, or gone: forgets it. */
 void fl_framed_unrest(struct fl_session *session);
 /* Server, idle: RETIRE, and then the client closes. */

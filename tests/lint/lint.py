@@ -548,7 +548,7 @@ def check_headings(_):
 def check_threats(_):
     """sidecar/THREATS.md names only tests that exist: `FOLDER/FILE`, or `FOLDER/FILE::NAME`"""
     for number, line in enumerate(read('sidecar/THREATS.md').split('\n'), 1):
-        for place, name in re.findall(r'`((?:system|unit|tls|fuzz|proof)/\w+\.(?:py|c))(?:::(\w+))?`', line):
+        for place, name in re.findall(r'`((?:system|unit|heart|tls|fuzz|proof)/\w+\.(?:py|c))(?:::(\w+))?`', line):
             file = 'tests/' + place
             if file not in FILES:
                 yield f'sidecar/THREATS.md:{number}: {file} does not exist'
