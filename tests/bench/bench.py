@@ -116,7 +116,7 @@ def pair_fairlead_full(place, options):
     yield from pair_fairlead(place, options, "off")
 
 
-def fairlead_ini(place, options, name, who, sections, *, uid, admin, capture=FIXED, tickets="on"):
+def fairlead_ini(place, options, name, who, sections, *, uid, admin, capture=FIXED, tls="tickets = on"):
     return place.write(f"fairlead-{name}.ini", f"""
 [identity]
 cert = {place / who}.pem
@@ -133,15 +133,15 @@ workers = 1
 [tls]
 groups = {options.groups}
 ciphers = {CIPHER}
-tickets = {tickets}
+{tls}
 {sections}""")
 
 
-def pair_fairlead(place, options, tickets="on"):
+def pair_fairlead(place, options, tls="tickets = on"):
     build = pathlib.Path(options.build)
 
     def side(name, who, admin, sections):
-        ini = fairlead_ini(place, options, name, who, sections, uid=os.getuid(), admin=admin, tickets=tickets)
+        ini = fairlead_ini(place, options, name, who, sections, uid=os.getuid(), admin=admin, tls=tls)
         yield f"{name}-sidecar", [build / "sidecar/fairlead-sidecar", "-c", ini]
         yield f"{name}-agent", [build / "agent/fairlead-agent", "run", "-c", ini]
 
@@ -415,12 +415,12 @@ def answers(place):
 # --- loads ----------------------------------------------------------------------------------------------
 
 
-def wrk(place, connections, seconds, *headers):
+def wrk(place, connections, seconds, *headers, percentile=50):
     text = run(*place.prefix(), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *headers,
                place.url("small"))
     if "Socket errors" in text or "Non-2xx" in text:
         raise RuntimeError(f"wrk saw errors: {text}")
-    value, unit = re.search(r"50%\s+([\d.]+)(\w+)", text).groups()
+    value, unit = re.search(rf"{percentile}%\s+([\d.]+)(\w+)", text).groups()
     return int(re.search(r"(\d+) requests in", text)[1]), float(value) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
 
 

@@ -5,6 +5,8 @@ then affects both alike.
 
     paired.py resumption    CPU of a new connection: sessions resumed / full handshakes
     paired.py rotation      99th percentile of latency: certificates rotated all the time / not at all
+    paired.py key           CPU (agents included) and 99th percentile of a new connection, and memory of an idle one: the
+                            private key in the agent / in the sidecar
 
 Rotation: both sides get a new certificate --swaps times a second, both at once, swapped as the kubelet does it.
 Meanwhile, a load of a fixed rate (a part of what the pair can do) sends requests on kept connections and on new ones.
@@ -53,25 +55,52 @@ def in_turns(rounds, one, other):
     return pairs
 
 
+def start(place, name, tls, options, stack):
+    """Starts a pair of sidecars with those lines in [tls]."""
+    there = beside(place, name)
+    group = stack.enter_context(bench.processes(there, bench.pair_fairlead(there, options, tls)))
+    bench.wait_for("an answer", lambda: bench.answers(there))
+    return there, group
+
+
+def new_connections(there, group, options):
+    """Returns (CPU microseconds of one, 99th percentile of its latency in microseconds), with 32 at a time."""
+    before = bench.cpu_seconds(group)
+    requests, latency = bench.wrk(there, 32, options.seconds, "-H", "Connection: close", percentile=99)
+    return round((bench.cpu_seconds(group) - before) / requests * 1e6, 1), latency
+
+
 # --- resumption -------------------------------------------------------------------------------------------
 
 
 def resumption(place, options, stack):
-    def side(name, tickets):
-        there = beside(place, name)
-        group = stack.enter_context(bench.processes(there, bench.pair_fairlead(there, options, tickets)))
-        bench.wait_for("an answer", lambda: bench.answers(there))
-        return there, group
-
     def us_per_conn(there, group):
-        before = bench.cpu_seconds(group)
-        requests, _ = bench.wrk(there, 32, options.seconds, "-H", "Connection: close")
-        return round((bench.cpu_seconds(group) - before) / requests * 1e6, 1)
-    resumed, full = side("resumed", "on"), side("full", "off")
+        return new_connections(there, group, options)[0]
+    resumed, full = (start(place, name, f"tickets = {tickets}", options, stack) for name, tickets in
+                     (("resumed", "on"), ("full", "off")))
     pairs = in_turns(options.rounds, lambda: us_per_conn(*resumed), lambda: us_per_conn(*full))
     for number, what in enumerate(("resumed", "full")):
         print(f"{what}: {statistics.median(pair[number] for pair in pairs):.0f} us of CPU a connection")
     print(f"ratio: {statistics.median(a / b for a, b in pairs):.2f}")
+
+
+# --- key --------------------------------------------------------------------------------------------------
+
+
+def key(place, options, stack):
+    for what, tickets in (("full", "off"), ("resumed", "on")):
+        agent, sidecar = (start(place, f"{what}-{where}", f"key = {where}\ntickets = {tickets}", options, stack)
+                          for where in ("agent", "sidecar"))
+        pairs = in_turns(options.rounds, lambda: new_connections(*agent, options), lambda: new_connections(*sidecar, options))
+        for number, (figure, unit) in enumerate((("CPU of a new connection", "us"), ("99th percentile", "us"))):
+            ratios = sorted(one[number] / other[number] for one, other in pairs)
+            ours, theirs = (statistics.median(pair[side][number] for pair in pairs) for side in (0, 1))
+            print(f"{what}, {figure}: {ours:.0f} {unit} agent, {theirs:.0f} {unit} sidecar; ratio: median "
+                  f"{statistics.median(ratios):.3f}, from {ratios[0]:.3f} to {ratios[-1]:.3f}")
+        if what == "full":
+            idle = in_turns(2, lambda: bench.idle_connections(*agent, 1000), lambda: bench.idle_connections(*sidecar, 1000))
+            print(f"memory of an idle connection, both sides: {statistics.median(one for one, _ in idle):.2f} KB agent, "
+                  f"{statistics.median(other for _, other in idle):.2f} KB sidecar")
 
 
 # --- rotation ---------------------------------------------------------------------------------------------
@@ -206,7 +235,7 @@ def rotation(place, options, stack):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["resumption", "rotation"])
+    parser.add_argument("what", choices=["resumption", "rotation", "key"])
     parser.add_argument("--build", default=bench.ROOT / "build", help="build directory (default: build)")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=3, help="of each load")
@@ -220,7 +249,7 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     sys.setswitchinterval(0.0002)  # because the two loads share an interpreter
-    run = {"resumption": resumption, "rotation": rotation}[options.what]
+    run = {"resumption": resumption, "rotation": rotation, "key": key}[options.what]
     with tempfile.TemporaryDirectory(prefix="fairlead-bench.") as directory, contextlib.ExitStack() as stack:
         place = bench.Place(directory)
         stack.enter_context(bench.backend(place))
