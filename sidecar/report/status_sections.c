@@ -220,7 +220,7 @@ void fl_status_sections(struct fl_json *json, const struct fl_snapshot *snapshot
 		put_redirect(json, s->conf);
 	}
 	fl_json_array(json, "services");
-	for (size_t i = 0; i < s->section_count; i++) {
+	for (size_t i = 0; s->conf != NULL && i < s->section_count; i++) {
 		if (s->sections[i].upstream == NULL) {
 			put_service(json, s, &s->sections[i]);
 		}
