@@ -187,9 +187,8 @@ def test_names_lead_somewhere(name):
         for probe in 'startup', 'readiness', 'liveness':
             if 'httpGet' in each.get(f'{probe}Probe', {}):
                 assert each[f'{probe}Probe']['httpGet']['port'] in ports
-    home = name if name in FIXED else 'app'
-    assert pod['serviceAccountName'] == named('ServiceAccount', home)['metadata']['name']
-    service = named('Service', home)['spec']
+    assert pod['serviceAccountName'] == named('ServiceAccount', name)['metadata']['name']
+    service = named('Service', name)['spec']
     labels = deployment['spec']['template']['metadata']['labels']
     assert deployment['spec']['selector']['matchLabels'] == service['selector'] == labels
     listening = {port.get('name'): port['containerPort'] for each in containers(pod) for port in each.get('ports', [])}
