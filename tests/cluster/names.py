@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DNS for Services: A records of SERVICE.NAMESPACE.svc.cluster.local, asked of the API, for one second each."""
+"""DNS for Services: A records of SERVICE.NAMESPACE.svc.cluster.local. An answer that is older than a second is given once more, and the
+API is asked again meanwhile: on a busy machine that takes seconds."""
 import json
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 SUFFIX = '.svc.cluster.local'
 ADDRESS, TTL = 1, 5
-known = {}
+known = {}  # name -> (when it was asked, its addresses)
 
 
 def addresses(name):
@@ -16,14 +18,27 @@ def addresses(name):
     service, _, namespace = name.removesuffix(SUFFIX).partition('.')
     if not name.endswith(SUFFIX) or not service or not namespace or '.' in namespace:
         return None
-    if name not in known or known[name][0] < time.monotonic() - 1:
-        known[name] = time.monotonic(), ask(service, namespace)
+    if name not in known:
+        refresh(name, service, namespace)
+    elif known[name][0] < time.monotonic() - 1:
+        known[name] = time.monotonic(), known[name][1]  # so that it is asked once
+        threading.Thread(target=refresh, args=(name, service, namespace), daemon=True).start()
     return known[name][1]
+
+
+def refresh(name, service, namespace):
+    """Keeps what was known if the API does not answer."""
+    try:
+        known[name] = time.monotonic(), ask(service, namespace)
+    except (OSError, ValueError):
+        known.setdefault(name, (time.monotonic(), None))
 
 
 def ask(service, namespace):
     def get(kind):
         done = subprocess.run(['kubectl', '-n', namespace, 'get', kind, service, '-o', 'json'], capture_output=True, text=True, check=False)
+        if done.returncode and 'NotFound' not in done.stderr:
+            raise ValueError(done.stderr)
         return json.loads(done.stdout) if done.returncode == 0 else None
     found = get('service')
     if not found:
