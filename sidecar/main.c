@@ -11,7 +11,11 @@
 #include "admin/admin.h"
 #include "base/harden.h"
 #include "base/man.h"
+#include "base/mem.h"
 #include "base/sandbox.h"
+#include "net/bind.h"
+#include "net/inherited.h"
+#include "server/hand_over.h"
 #include "server/restrict_files.h"
 #include "server/server.h"
 #include "tls/tls.h"
@@ -22,7 +26,7 @@ static const char help[] =
 	"  connections\n"
 	"\n"
 	"SYNOPSIS\n"
-	"  fairlead-sidecar [-c FILE]\n"
+	"  fairlead-sidecar [-c FILE] [--take-over]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  The data plane of Fairlead: gives every TCP connection between services mutual\n"
@@ -36,6 +40,9 @@ static const char help[] =
 	"\n"
 	"OPTIONS\n"
 	"  -c, --config FILE   the INI; default " FL_CONF_DEFAULT_PATH "\n"
+	"      --take-over     replace the running sidecar that has the same `control`:\n"
+	"                      this one gets its listening sockets, and the other drains as\n"
+	"                      soon as this one serves; no connection is refused\n"
 	"  -h, --help          this page\n"
 	"      --man           this page as a man page\n"
 	"  -V, --version       the version\n"
@@ -75,9 +82,10 @@ static int print_man(void)
 }
 
 /* -1: go on; else the exit status. */
-static int parse_args(int argc, char **argv, const char **ret_path)
+static int parse_args(int argc, char **argv, const char **ret_path, bool *ret_take_over)
 {
 	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"take-over", no_argument, NULL, 't'},
 						{"help", no_argument, NULL, 'h'},
 						{"man", no_argument, NULL, 'm'},
 						{"version", no_argument, NULL, 'V'},
@@ -89,6 +97,9 @@ static int parse_args(int argc, char **argv, const char **ret_path)
 		switch (option) {
 		case 'c':
 			*ret_path = optarg;
+			break;
+		case 't':
+			*ret_take_over = true;
 			break;
 		case 'h':
 			return print(help);
@@ -169,6 +180,8 @@ struct outside {
 	struct fl_server *server;
 	struct fl_log *log;
 	struct fl_admin *admin, *control; /* NULL: not there */
+	struct fl_hand_over *hand_over;   /* likewise */
+	struct fl_inherited *inherited;   /* from the sidecar that this one replaces; NULL: none */
 };
 
 static bool may_ask(void *user, uid_t uid)
@@ -248,7 +261,68 @@ static void close_outside(void *user)
 
 	fl_admin_close(outside->admin);
 	fl_admin_close(outside->control);
+	fl_hand_over_close(outside->hand_over, false);
 	outside->admin = outside->control = NULL;
+	outside->hand_over = NULL;
+}
+
+/* All that listens. */
+static size_t give_sockets(void *user, int *fds, size_t max)
+{
+	const struct outside *outside = user;
+	size_t count = max > 3 ? fl_server_listening(outside->server, fds, max - 3) : 0;
+
+	if (count == 0) {
+		return 0;
+	}
+	if (outside->admin != NULL) {
+		fds[count++] = fl_admin_fd(outside->admin);
+	}
+	if (outside->control != NULL) {
+		fds[count++] = fl_admin_fd(outside->control);
+	}
+	fds[count++] = fl_hand_over_fd(outside->hand_over);
+	return count;
+}
+
+static void on_replaced(void *user)
+{
+	struct outside *outside = user;
+
+	fl_admin_hand_over(outside->admin);
+	fl_admin_hand_over(outside->control);
+	fl_hand_over_close(outside->hand_over, true);
+	outside->hand_over = NULL;
+	fl_server_replaced(outside->server);
+}
+
+/* Without it the sidecar runs, and can be restarted like any other program. */
+static void open_hand_over(struct outside *outside, const char *control)
+{
+	static const struct fl_hand_over_events events = {give_sockets, on_replaced};
+	char *path = fl_hand_over_path(control);
+	char *text = fl_format("unix:%s", path);
+	struct fl_addr addr;
+	struct fl_err err;
+	int fd = -1;
+	int rc = fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, &err);
+
+	if (rc == 0) {
+		fd = fl_inherited_take(outside->inherited, &addr);
+	}
+	if (rc == 0 && fd < 0) {
+		rc = fl_net_bind(&addr, false, 0600, &fd, &err);
+	}
+	if (rc == 0) {
+		rc = fl_hand_over_open(fl_server_net(outside->server), fd, path, outside->log,
+				       &events, outside, &outside->hand_over, &err);
+	}
+	if (rc != 0) {
+		fl_log_msg(outside->log, FL_LOG_WARN,
+			   "no other sidecar can take over from this one: %s", err.text);
+	}
+	free(text);
+	free(path);
 }
 
 /* Traffic does not wait for the tools: another sidecar may have the path, its directory may not be there. */
@@ -282,11 +356,10 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .everywhere = everywhere,
 					 .user = outside->server,
 					 .connections_max =
-						 fl_server_admin_callers_max(outside->server)};
+						 fl_server_admin_callers_max(outside->server),
+					 .inherited = outside->inherited};
 	int rc = 0;
 
-	fl_server_on_stop(outside->server, close_outside, outside);
-	fl_server_on_listed(outside->server, on_listed, outside);
 	if (conf->sidecar.admin.kind != FL_ADDR_NONE) {
 		rc = fl_admin_open(fl_server_net(outside->server), &conf->sidecar.admin, &source,
 				   &outside->admin, err);
@@ -296,8 +369,58 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 	}
 	if (conf->sidecar.control != NULL) {
 		open_control(outside, conf->sidecar.control, &source);
+		open_hand_over(outside, conf->sidecar.control);
 	}
 	return 0;
+}
+
+/* We serve, so the sidecar before us may end. Until then it answers probes and tools. */
+static void succeed(void *user)
+{
+	struct outside *outside = user;
+	struct fl_err err;
+
+	if (fl_inherited_confirm(outside->inherited, &err) != 0) {
+		fl_log_msg(outside->log, FL_LOG_WARN, "%s", err.text);
+	}
+	if (open_outside(outside, fl_server_conf(outside->server), &err) != 0) {
+		fl_log_msg(outside->log, FL_LOG_ERROR, "%s; going on without it", err.text);
+	}
+	fl_inherited_done(outside->inherited);
+	outside->inherited = NULL;
+}
+
+static int prepare_outside(struct outside *outside, const struct fl_conf *conf, struct fl_err *err)
+{
+	fl_server_on_stop(outside->server, close_outside, outside);
+	fl_server_on_listed(outside->server, on_listed, outside);
+	if (outside->inherited == NULL) {
+		return open_outside(outside, conf, err);
+	}
+	fl_server_on_ready(outside->server, succeed, outside);
+	return 0;
+}
+
+/* *ret: NULL unless wanted. */
+static int inherit(const struct fl_conf *conf, bool take_over, struct fl_inherited *room,
+		   struct fl_inherited **ret, struct fl_err *err)
+{
+	char *path;
+	int rc;
+
+	if (!take_over) {
+		return 0;
+	}
+	if (conf->sidecar.control == NULL) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "--take-over needs `[sidecar] control`, by which the running "
+				  "sidecar is found");
+	}
+	path = fl_hand_over_path(conf->sidecar.control);
+	rc = fl_inherited_receive(path, room, err);
+	*ret = rc == 0 ? room : NULL;
+	free(path);
+	return rc;
 }
 
 /* What root was good for, a low port or a folder of somebody else's, is done. */
@@ -317,10 +440,11 @@ static void restrict_calls(struct fl_sandbox *sandbox, struct fl_log *log)
 	fl_sandbox_log(sandbox, log);
 }
 
-static int run(const struct fl_conf *conf, struct fl_log *log)
+static int run(const struct fl_conf *conf, struct fl_log *log, bool take_over)
 {
 	struct fl_server *server = NULL;
 	struct outside outside = {.log = log};
+	struct fl_inherited inherited;
 	struct fl_sandbox sandbox = {.is_wanted = conf->sidecar.sandbox == FL_SANDBOX_ON};
 	struct fl_err err;
 	int rc;
@@ -330,11 +454,14 @@ static int run(const struct fl_conf *conf, struct fl_log *log)
 		fl_log_msg(log, FL_LOG_WARN, "%s", fl_tls_warning());
 	}
 	if (rc == 0) {
-		rc = fl_server_new(conf, log, &server, &err);
+		rc = inherit(conf, take_over, &inherited, &outside.inherited, &err);
+	}
+	if (rc == 0) {
+		rc = fl_server_new(conf, log, outside.inherited, &server, &err);
 	}
 	if (rc == 0) {
 		outside.server = server;
-		rc = open_outside(&outside, conf, &err);
+		rc = prepare_outside(&outside, conf, &err);
 	}
 	if (rc == 0) {
 		rc = give_up_capabilities(conf, &err);
@@ -352,6 +479,9 @@ static int run(const struct fl_conf *conf, struct fl_log *log)
 		fl_log_msg(log, FL_LOG_ERROR, "cannot run: %s", err.text);
 	}
 	fl_server_free(server);
+	if (outside.inherited != NULL) {
+		fl_inherited_done(outside.inherited);
+	}
 	fl_tls_global_done();
 	return rc == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;
 }
@@ -359,6 +489,7 @@ static int run(const struct fl_conf *conf, struct fl_log *log)
 int main(int argc, char **argv)
 {
 	const char *path = FL_CONF_DEFAULT_PATH;
+	bool take_over = false;
 	struct fl_conf *conf;
 	struct fl_log log;
 	int rc;
@@ -368,7 +499,7 @@ int main(int argc, char **argv)
 	/* libuv asks this: a ring makes system calls that no filter sees. */
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet */
 	(void)setenv("UV_USE_IO_URING", "0", 1);
-	rc = parse_args(argc, argv, &path);
+	rc = parse_args(argc, argv, &path, &take_over);
 	if (rc >= 0) {
 		return rc;
 	}
@@ -376,7 +507,7 @@ int main(int argc, char **argv)
 	if (rc != 0) {
 		return EXIT_USAGE;
 	}
-	rc = run(conf, &log);
+	rc = run(conf, &log, take_over);
 	fl_conf_free(conf);
 	return rc;
 }

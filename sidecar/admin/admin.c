@@ -371,16 +371,19 @@ static int open_listener(struct fl_net *net, const struct fl_addr *addr, mode_t 
 			 struct fl_err *err)
 {
 	struct fl_admin *admin;
-	int fd = -1;
-	int rc;
+	int fd = fl_inherited_take(source->inherited, addr);
+	int rc = FL_OK;
 
-	rc = fl_net_bind(addr, false, mode, &fd, err);
+	if (fd < 0) {
+		rc = fl_net_bind(addr, false, mode, &fd, err);
+	}
 	if (rc != FL_OK) {
 		return rc;
 	}
 	admin = fl_new(sizeof(*admin));
 	admin->net = net;
 	admin->source = *source;
+	admin->source.inherited = NULL;
 	admin->source.connections_max =
 		source->connections_max > 0 ? source->connections_max : CONNECTIONS_MAX;
 	rc = fl_listener_open(net, fd, addr->kind == FL_ADDR_UNIX, on_connection, admin,
@@ -455,6 +458,22 @@ static void on_closed(uv_handle_t *handle)
 	free(admin);
 }
 
+int fl_admin_fd(const struct fl_admin *admin)
+{
+	return fl_listener_fd(admin->listener);
+}
+
+void fl_admin_hand_over(struct fl_admin *admin)
+{
+	if (admin == NULL || admin->listener == NULL) {
+		return;
+	}
+	fl_listener_close(admin->listener);
+	admin->listener = NULL;
+	free(admin->path);
+	admin->path = NULL;
+}
+
 void fl_admin_close(struct fl_admin *admin)
 {
 	if (admin == NULL) {
@@ -462,7 +481,9 @@ void fl_admin_close(struct fl_admin *admin)
 	}
 	admin->is_closing = true;
 	remove_path(admin);
-	fl_listener_close(admin->listener);
+	if (admin->listener != NULL) {
+		fl_listener_close(admin->listener);
+	}
 	for (size_t i = 0; i < LISTS; i++) {
 		while (admin->first[i] != NULL) {
 			fl_admin_connection_close(admin->first[i]);

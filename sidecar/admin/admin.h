@@ -36,6 +36,12 @@ int fl_admin_open_control(struct fl_net *net, const char *path,
 /* Asks the source again on behalf of the waiting callers. NULL is fine. */
 void fl_admin_go_on(struct fl_admin *admin);
 
+/* The descriptor that it listens on, borrowed: to be given to another process. */
+int fl_admin_fd(const struct fl_admin *admin);
+
+/* Another process has that descriptor now: accepts no more, and leaves the path of a control socket alone. NULL is fine. */
+void fl_admin_hand_over(struct fl_admin *admin);
+
 /* Answers in progress are still sent; the memory is freed in later turns of the loop. NULL is
  * fine. */
 void fl_admin_close(struct fl_admin *admin);

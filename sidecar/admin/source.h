@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "net/inherited.h"
 
 /* What the answers are made from. Callbacks run on the loop and must not block. */
 struct fl_admin_source {
@@ -30,6 +31,8 @@ struct fl_admin_source {
 	bool (*everywhere)(void *user);
 	void *user;
 	unsigned connections_max; /* at a time; 0: 1024 */
+	/* Sockets of a sidecar that this one replaces, taken where they fit; NULL: none. For opening only. */
+	struct fl_inherited *inherited;
 };
 
 /* The requests that change something, or that only callers with that permission may make: `POST

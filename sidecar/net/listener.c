@@ -81,6 +81,11 @@ void fl_listener_close(struct fl_listener *listener)
 	}
 }
 
+int fl_listener_fd(const struct fl_listener *listener)
+{
+	return listener->fd;
+}
+
 static void on_retry(uv_timer_t *timer);
 
 static void try_later(struct fl_listener *listener)

@@ -16,6 +16,8 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 				   const struct fl_sock_events *events, void *user);
 void fl_listener_close(struct fl_listener *listener);
+/* Its descriptor, borrowed: to be given to another process. */
+int fl_listener_fd(const struct fl_listener *listener);
 /* For connections from now on: like fl_dial.joins_acks, with a client that sends first. Do not use
  * it where the client may wait for an ACK between two small writes (Nagle's algorithm) before we
  * have sent anything. */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/notify.h"
@@ -69,7 +70,8 @@ static int make_workers(struct fl_server *server, struct fl_err *err)
 		};
 
 		rc = fl_bind_endpoints(conf, options.listeners.items,
-				       i > 0 ? server->workers[0]->listeners.items : NULL, err);
+				       i > 0 ? server->workers[0]->listeners.items : NULL,
+				       server->inherited, err);
 		server->workers[i] = fl_worker_new(&options);
 		server->worker_boxes[i] = &server->workers[i]->mailbox;
 		server->worker_count++;
@@ -115,8 +117,18 @@ static void on_until_ready(uv_timer_t *timer)
 	struct fl_server *server = FL_CONTAINER_OF(timer, struct fl_server, until_ready);
 	char reason[FL_ERR_TEXTS];
 
-	if (fl_server_ready(server, reason, sizeof(reason))) {
-		(void)uv_timer_stop(timer);
+	if (!fl_server_ready(server, reason, sizeof(reason))) {
+		return;
+	}
+	(void)uv_timer_stop(timer);
+	if (server->on_ready != NULL) {
+		server->on_ready(server->on_ready_user);
+	}
+	if (server->replaces) {
+		(void)snprintf(reason, sizeof(reason), "MAINPID=%ld\n%s", (long)getpid(),
+			       FL_NOTIFY_READY);
+		tell_manager(server, reason);
+	} else {
 		tell_manager(server, FL_NOTIFY_READY);
 	}
 }
@@ -206,7 +218,6 @@ static void drain(struct fl_server *server)
 	uint32_t drain_ms = fl_server_conf(server)->sidecar.drain_ms;
 
 	server->phase = DRAINING;
-	tell_manager(server, FL_NOTIFY_STOPPING);
 	fl_capture_probe_stop(server->capture);
 	fl_log_msg(server->log, FL_LOG_INFO,
 		   "stopping: %u connections may finish, for at most %u ms",
@@ -222,8 +233,45 @@ bool fl_server_drain(struct fl_server *server)
 	if (server->phase == DRAINING || server->phase == STOPPED) {
 		return false;
 	}
+	tell_manager(server, FL_NOTIFY_STOPPING);
 	drain(server);
 	return true;
+}
+
+/* The service is not stopping, and the paths are the other one's. */
+void fl_server_replaced(struct fl_server *server)
+{
+	if (server->phase == DRAINING || server->phase == STOPPED) {
+		return;
+	}
+	fl_log_msg(server->log, FL_LOG_INFO, "replaced by another sidecar, which has our sockets");
+	server->made[0].path = NULL;
+	drain(server);
+}
+
+size_t fl_server_listening(const struct fl_server *server, int *fds, size_t max)
+{
+	size_t count = 0;
+
+	if (server->phase != SERVING || !fl_server_all_serving(server)) {
+		return 0;
+	}
+	for (unsigned i = 0; i < server->worker_count; i++) {
+		const struct fl_listeners *listeners = &server->workers[i]->listeners;
+
+		for (size_t k = 0; k < listeners->count && count < max; k++) {
+			if (fl_listeners_state(listeners, k) == FL_ENDPOINT_OPEN) {
+				fds[count++] = listeners->items[k].shared_fd;
+			}
+		}
+	}
+	return count;
+}
+
+void fl_server_on_ready(struct fl_server *server, void (*cb)(void *user), void *user)
+{
+	server->on_ready = cb;
+	server->on_ready_user = user;
 }
 
 unsigned fl_server_open_connections(const struct fl_server *server)
@@ -258,8 +306,8 @@ static void on_signal(uv_signal_t *handle, int signum)
 		fl_log_msg(server->log, FL_LOG_WARN, "second signal: closing %u open connections",
 			   open_connections(server));
 		stop(server);
-	} else if (server->phase != STOPPED) {
-		drain(server);
+	} else {
+		(void)fl_server_drain(server);
 	}
 }
 
@@ -307,8 +355,8 @@ static void init_handles(struct fl_server *server)
 					   &fl_server_agent_events, server);
 }
 
-int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret,
-		  struct fl_err *err)
+int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_inherited *inherited,
+		  struct fl_server **ret, struct fl_err *err)
 {
 	struct fl_server *server = fl_new(sizeof(*server));
 	int rc;
@@ -316,6 +364,8 @@ int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_serv
 	server->conf = conf;
 	server->log = log;
 	server->started_at = (int64_t)time(NULL);
+	server->inherited = inherited;
+	server->replaces = inherited != NULL;
 	fl_usage_open(&server->usage_files);
 	fl_server_raise_descriptor_limit(server, conf);
 	init_handles(server);
@@ -381,7 +431,7 @@ void fl_server_run(struct fl_server *server, const struct fl_sandbox *sandbox)
 	server->sandbox = sandbox;
 	fl_log_msg(server->log, FL_LOG_INFO, "started: %u workers, waiting for the agent at %s",
 		   server->worker_count, server->conf->agent.socket);
-	if (fl_notify_is_wanted()) {
+	if (fl_notify_is_wanted() || server->on_ready != NULL) {
 		FL_REQUIRE(uv_timer_start(&server->until_ready, on_until_ready, 0,
 					  UNTIL_READY_MS) == 0);
 	}

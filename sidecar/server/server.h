@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "conf/conf.h"
+#include "net/inherited.h"
 #include "net/sock.h"
 #include "report/report.h"
 
@@ -18,9 +19,19 @@ struct fl_server;
 
 /* Binds every listener and prepares the workers; nothing runs yet. conf and log are borrowed until
  * fl_server_free(). Errors: FL_ERR_IO with the section and address that cannot be bound; nothing
- * needs to be freed after an error. */
-int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_server **ret,
-		  struct fl_err *err) FL_MUST_USE;
+ * needs to be freed after an error. inherited: sockets of a sidecar that this one replaces, taken where they fit; NULL: none. */
+int fl_server_new(const struct fl_conf *conf, struct fl_log *log, struct fl_inherited *inherited,
+		  struct fl_server **ret, struct fl_err *err) FL_MUST_USE;
+
+/* cb is called once, when the sidecar can carry traffic for the first time. Before fl_server_run(). */
+void fl_server_on_ready(struct fl_server *server, void (*cb)(void *user), void *user);
+
+/* The descriptors of all sockets that workers listen on, at most max of them, to be given to another sidecar; returns how many.
+ * 0: they do not listen (yet, or any more). */
+size_t fl_server_listening(const struct fl_server *server, int *fds, size_t max);
+
+/* Drains: another sidecar has our sockets and serves, so their paths stay, and the service manager is told nothing. */
+void fl_server_replaced(struct fl_server *server);
 
 /* Starts the workers' threads. Nothing that comes from the network is read before fl_server_run(). Errors: FL_ERR_IO if a
  * thread cannot be started. */

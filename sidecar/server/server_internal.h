@@ -67,8 +67,12 @@ struct fl_server {
 	struct fl_history history; /* for the page */
 	uv_timer_t history_timer;
 	uv_timer_t drain_timer;
-	uv_timer_t until_ready; /* runs until the service manager has been told that we are ready */
-	uv_prepare_t turn_over; /* before the loop may sleep */
+	uv_timer_t until_ready; /* runs until who waits for it has been told that we are ready */
+	void (*on_ready)(void *user);
+	void *on_ready_user;
+	struct fl_inherited *inherited; /* borrowed until the listeners are bound */
+	bool replaces;                  /* another sidecar */
+	uv_prepare_t turn_over;         /* before the loop may sleep */
 	uv_signal_t sigterm, sigint;
 	void (*on_stop)(void *user);
 	void *on_stop_user;

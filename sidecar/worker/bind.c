@@ -18,7 +18,8 @@
 	0666 /* the directory decides who may connect; loopback TCP ports have no mode either */
 
 static int bind_endpoint(struct fl_bound *bound, const struct fl_addr *addr,
-			 const struct fl_bound *first, struct fl_err *err)
+			 const struct fl_bound *first, struct fl_inherited *inherited,
+			 struct fl_err *err)
 {
 	int rc;
 
@@ -30,6 +31,10 @@ static int bind_endpoint(struct fl_bound *bound, const struct fl_addr *addr,
 		return bound->fd >= 0
 			       ? 0
 			       : fl_err_sys(err, errno, "cannot share a socket between workers");
+	}
+	bound->fd = fl_inherited_take(inherited, addr);
+	if (bound->fd >= 0) {
+		return 0;
 	}
 	/* Without a reservation, SO_REUSEPORT would silently let a second sidecar of the same user
 	 * share our ports. */
@@ -57,6 +62,7 @@ struct binding {
 	const struct fl_conf *conf;
 	struct fl_bound *next;
 	const struct fl_bound *first; /* the same of worker 0; NULL: this is worker 0 */
+	struct fl_inherited *inherited;
 };
 
 static int bind_next(struct binding *binding, enum fl_direction direction, const char *name,
@@ -64,6 +70,7 @@ static int bind_next(struct binding *binding, enum fl_direction direction, const
 {
 	struct fl_bound *bound = binding->next++;
 	const struct fl_bound *first = binding->first;
+	int rc;
 
 	if (binding->first != NULL) {
 		binding->first++;
@@ -71,7 +78,9 @@ static int bind_next(struct binding *binding, enum fl_direction direction, const
 	bound->endpoint.direction = direction;
 	bound->address = addr;
 	bound->endpoint.name = fl_strdup(name);
-	return bind_endpoint(bound, addr, first, err);
+	rc = bind_endpoint(bound, addr, first, binding->inherited, err);
+	bound->shared_fd = bound->fd;
+	return rc;
 }
 
 /* Where IPv6 is disabled there is no IPv6 traffic to capture, so the [::1] listener is not
@@ -142,14 +151,16 @@ static int bind_upstreams(struct binding *binding, struct fl_err *err)
 }
 
 int fl_bind_endpoints(const struct fl_conf *conf, struct fl_bound *items,
-		      const struct fl_bound *first, struct fl_err *err)
+		      const struct fl_bound *first, struct fl_inherited *inherited,
+		      struct fl_err *err)
 {
-	struct binding binding = {.conf = conf, .next = items, .first = first};
+	struct binding binding = {
+		.conf = conf, .next = items, .first = first, .inherited = inherited};
 	size_t count = fl_bind_count(conf);
 	int rc;
 
 	for (size_t i = 0; i < count; i++) {
-		items[i].fd = items[i].reserved_fd = -1;
+		items[i].fd = items[i].shared_fd = items[i].reserved_fd = -1;
 	}
 	rc = bind_captures(&binding, FL_INBOUND, conf->sidecar.inbound, conf->sidecar.inbound_count,
 			   err);

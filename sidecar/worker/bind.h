@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "conf/conf.h"
+#include "net/inherited.h"
 #include "worker/listeners.h"
 
 /* The path of a Unix socket that this process has made. */
@@ -22,10 +23,11 @@ size_t fl_bind_count(const struct fl_conf *conf);
 /* Names and binds the listeners of one worker, in that order, services before upstreams; an fd of
  * -1 is not bound. All other code uses the list that this makes; nothing else walks the INI for
  * listeners. conf: must outlive the listeners. items: zeroed, one for each; owned by the caller,
- * also after an error. first: the items of worker 0; NULL for worker 0 itself. Errors: FL_ERR_IO
- * with the section and address. */
+ * also after an error. first: the items of worker 0; NULL for worker 0 itself. inherited: sockets of a sidecar that this one
+ * replaces, which are taken where they fit; NULL: none. Errors: FL_ERR_IO with the section and address. */
 int fl_bind_endpoints(const struct fl_conf *conf, struct fl_bound *items,
-		      const struct fl_bound *first, struct fl_err *err) FL_MUST_USE;
+		      const struct fl_bound *first, struct fl_inherited *inherited,
+		      struct fl_err *err) FL_MUST_USE;
 
 /* Records which paths are our sockets. items: count items of worker 0, before it listens. Returns a
  * list, to free(). */

@@ -20,7 +20,9 @@ enum fl_endpoint_state {
 struct fl_bound {
 	struct fl_endpoint endpoint;
 	const struct fl_addr *address; /* from the bound INI, borrowed; for the main thread */
-	int fd;          /* bound; -1 once the listener has taken it, or without IPv6 */
+	int fd; /* bound; -1 once the listener has taken it, or without IPv6 */
+	/* The socket's descriptor, to be given to a sidecar that replaces this one; for the main thread, valid while it listens. */
+	int shared_fd;
 	int reserved_fd; /* first worker: reserves the port until we listen; -1: none */
 	struct fl_listener *listener; /* NULL: it does not listen */
 	uint8_t state;                /* enum fl_endpoint_state; atomic: read by the main thread */

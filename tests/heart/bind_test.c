@@ -79,7 +79,7 @@ static int bind_worker(unsigned number)
 {
 	scene.items[number] = fl_new(scene.count * sizeof(*scene.items[number]));
 	return fl_bind_endpoints(scene.conf, scene.items[number],
-				 number > 0 ? scene.items[0] : NULL, &scene.err);
+				 number > 0 ? scene.items[0] : NULL, NULL, &scene.err);
 }
 
 static void unbind(void)

@@ -311,7 +311,7 @@ static void make_worker(struct heart *heart, const struct fl_conf *conf,
 	options.listeners.count = fl_bind_count(conf);
 	options.listeners.items =
 		fl_new(options.listeners.count * sizeof(*options.listeners.items));
-	cr_assert_eq(fl_bind_endpoints(conf, options.listeners.items, NULL, &err), 0, "%s",
+	cr_assert_eq(fl_bind_endpoints(conf, options.listeners.items, NULL, NULL, &err), 0, "%s",
 		     err.text);
 	heart->worker = fl_worker_new(&options);
 	heart->loop = &heart->worker->loop;

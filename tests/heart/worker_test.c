@@ -332,8 +332,8 @@ Test(worker, unix_paths_are_shared_by_workers_and_removed_only_when_they_are_our
 	cr_assert_eq(fl_bind_count(conf), 1);
 	first = fl_new(sizeof(*first));
 	second = fl_new(sizeof(*second));
-	cr_assert_eq(fl_bind_endpoints(conf, first, NULL, &err), 0, "%s", err.text);
-	cr_assert_eq(fl_bind_endpoints(conf, second, first, &err), 0, "%s", err.text);
+	cr_assert_eq(fl_bind_endpoints(conf, first, NULL, NULL, &err), 0, "%s", err.text);
+	cr_assert_eq(fl_bind_endpoints(conf, second, first, NULL, &err), 0, "%s", err.text);
 	made = fl_bind_note_paths(first, 1);
 	release(first, 1);
 	release(second, 1);
@@ -367,7 +367,7 @@ static void expect_taken(const char *sidecar, const char *sections, const char *
 	(void)snprintf(port, sizeof(port), "%u", ntohs(sa.sin_port));
 	conf = parse(sidecar, sections, port);
 	items = fl_new(fl_bind_count(conf) * sizeof(*items));
-	cr_expect_eq(fl_bind_endpoints(conf, items, NULL, &err), FL_ERR_IO);
+	cr_expect_eq(fl_bind_endpoints(conf, items, NULL, NULL, &err), FL_ERR_IO);
 	cr_expect_not_null(strstr(err.text, wanted), "%s", err.text);
 	cr_expect_not_null(strstr(err.text, "another process uses this port"), "%s", err.text);
 	release(items, fl_bind_count(conf));
