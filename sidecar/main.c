@@ -41,8 +41,8 @@ static const char help[] =
 	"OPTIONS\n"
 	"  -c, --config FILE   the INI; default " FL_CONF_DEFAULT_PATH "\n"
 	"      --take-over     replace the running sidecar that has the same `control`:\n"
-	"                      this one gets its listening sockets, and the other drains as\n"
-	"                      soon as this one serves; no connection is refused\n"
+	"                      this one gets its listening sockets, and the other one\n"
+	"                      drains once this one serves; no connection is refused\n"
 	"  -h, --help          this page\n"
 	"      --man           this page as a man page\n"
 	"  -V, --version       the version\n"
@@ -84,12 +84,10 @@ static int print_man(void)
 /* -1: go on; else the exit status. */
 static int parse_args(int argc, char **argv, const char **ret_path, bool *ret_take_over)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"take-over", no_argument, NULL, 't'},
-						{"help", no_argument, NULL, 'h'},
-						{"man", no_argument, NULL, 'm'},
-						{"version", no_argument, NULL, 'V'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'}, {"take-over", no_argument, NULL, 't'},
+		{"help", no_argument, NULL, 'h'},         {"man", no_argument, NULL, 'm'},
+		{"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
 	int option;
 
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet */

@@ -122,6 +122,8 @@ def test_a_successor_that_fails_changes_nothing(pair):
     assert new.wait() == 2
     workload.ini.write_text(ini)
     # It ends when it has the sockets: its agent gives it nothing.
+    workload.change({'tls': {'key': 'sidecar'}})
+    old.wait_line(msg='generation in use', generation=2)
     workload.agent.stop()
     new = labs.Program(workload.lab, 'early', [labs.SIDECAR, '-c', workload.ini, '--take-over'])
     old.wait_line(msg=re.compile('^another sidecar asks to replace this one'))
