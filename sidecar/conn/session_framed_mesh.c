@@ -70,9 +70,13 @@ void fl_framed_refuse(struct fl_session *session, enum fl_status code)
 {
 	uint8_t frame[FL_FRAME_STATUS_MAX];
 	size_t len = put_status(session, frame, code);
+	struct fl_tls_io io = fl_session_io_to_send(session);
 
 	session->framed->is_over = true;
-	(void)fl_framed_send(session, frame, len);
+	/* In one packet with what follows: a client that has read this would not wait for the alert that says why. */
+	if (fl_tls_write(session->tls, &io, frame, len) == 0) {
+		(void)fl_session_send(session, &io, true);
+	}
 }
 
 /* --- what is kept until STATUS ------------------------------------------------------------------------ */

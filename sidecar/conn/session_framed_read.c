@@ -89,7 +89,7 @@ static void decline(struct fl_session *session, enum fl_session_end why)
 	framed->end = (uint8_t)why;
 	fl_framed_unrest(session);
 	fl_framed_refuse(session, FL_STATUS_NOT_OPENED);
-	fl_session_say_goodbye(session, true);
+	fl_session_say_goodbye(session, is_idle);
 	if (is_idle) {
 		fl_session_end_socket(session, true);
 		fl_session_release(session);
