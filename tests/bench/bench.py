@@ -112,8 +112,12 @@ class Place:
 # --- the pairs: each yields (name, command) for every process -------------------------------------------
 
 
+def pair_fairlead_resumed(place, options):
+    yield from pair_fairlead(place, options, "reuse = off")
+
+
 def pair_fairlead_full(place, options):
-    yield from pair_fairlead(place, options, "off")
+    yield from pair_fairlead(place, options, "reuse = off\ntickets = off")
 
 
 def fairlead_ini(place, options, name, who, sections, *, uid, admin, capture=FIXED, tls="tickets = on"):
@@ -333,6 +337,7 @@ def pair_ghostunnel(place, _options):
 RIVALS = {"envoy": os.environ.get("ENVOY", "envoy"), "ghostunnel": os.environ.get("GHOSTUNNEL", "ghostunnel")}
 PAIRS = {
     "fairlead": pair_fairlead,
+    "fairlead, sessions resumed": pair_fairlead_resumed,
     "fairlead, full handshakes": pair_fairlead_full,
     "fairlead, fixed in pods": pair_fixed_in_pods,
     "fairlead, captured": pair_captured,

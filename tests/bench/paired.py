@@ -76,7 +76,7 @@ def new_connections(there, group, options):
 def resumption(place, options, stack):
     def us_per_conn(there, group):
         return new_connections(there, group, options)[0]
-    resumed, full = (start(place, name, f"tickets = {tickets}", options, stack) for name, tickets in
+    resumed, full = (start(place, name, f"reuse = off\ntickets = {tickets}", options, stack) for name, tickets in
                      (("resumed", "on"), ("full", "off")))
     pairs = in_turns(options.rounds, lambda: us_per_conn(*resumed), lambda: us_per_conn(*full))
     for number, what in enumerate(("resumed", "full")):
@@ -89,7 +89,7 @@ def resumption(place, options, stack):
 
 def key(place, options, stack):
     for what, tickets in (("full", "off"), ("resumed", "on")):
-        agent, sidecar = (start(place, f"{what}-{where}", f"key = {where}\ntickets = {tickets}", options, stack)
+        agent, sidecar = (start(place, f"{what}-{where}", f"key = {where}\nreuse = off\ntickets = {tickets}", options, stack)
                           for where in ("agent", "sidecar"))
         pairs = in_turns(options.rounds, lambda: new_connections(*agent, options), lambda: new_connections(*sidecar, options))
         for number, (figure, unit) in enumerate((("CPU of a new connection", "us"), ("99th percentile", "us"))):
