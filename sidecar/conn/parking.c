@@ -98,7 +98,7 @@ static void set_clock(struct fl_loop *loop)
 
 static struct fl_session *session_of(struct fl_pool_entry *entry)
 {
-	return FL_CONTAINER_OF(entry, struct fl_framed, parked)->session;
+	return FL_CONTAINER_OF(entry, struct fl_framed, client.parked)->session;
 }
 
 static void end_chain(struct fl_pool_entry *chain, enum fl_session_end why)
@@ -116,7 +116,8 @@ static struct fl_session *longest_resting(struct fl_loop *loop)
 {
 	struct fl_deadline *first = fl_deadline_first(&loop->parking.resting);
 
-	return first != NULL ? FL_CONTAINER_OF(first, struct fl_framed, deadline)->session : NULL;
+	return first != NULL ? FL_CONTAINER_OF(first, struct fl_framed, server.deadline)->session
+			     : NULL;
 }
 
 /* Retires some of those that are stale: they have waited longest. */
@@ -229,13 +230,14 @@ static void park(struct fl_session *session, struct fl_pool_place *place)
 
 	if (!framed->was_parked) {
 		framed->was_parked = true;
-		fl_pool_entry_init(&framed->parked, now_of(loop), fl_loop_draw(loop));
+		fl_pool_entry_init(&framed->client.parked, now_of(loop), fl_loop_draw(loop));
 	}
-	leaver = fl_pool_park(&loop->parking.pool, place, &framed->parked, framed->framing.number,
-			      now_of(loop), fl_loop_draw(loop));
+	leaver = fl_pool_park(&loop->parking.pool, place, &framed->client.parked,
+			      framed->framing.number, now_of(loop), fl_loop_draw(loop));
 	if (leaver != NULL) {
-		fl_framed_end(session_of(leaver), leaver == &framed->parked ? FL_SESSION_END_SPENT
-									    : FL_SESSION_END_LIMIT);
+		fl_framed_end(session_of(leaver), leaver == &framed->client.parked
+							  ? FL_SESSION_END_SPENT
+							  : FL_SESSION_END_LIMIT);
 	}
 }
 
@@ -243,13 +245,14 @@ static void park(struct fl_session *session, struct fl_pool_place *place)
 
 static void on_rested(struct fl_deadline *deadline)
 {
-	fl_framed_retire(FL_CONTAINER_OF(deadline, struct fl_framed, deadline)->session,
+	fl_framed_retire(FL_CONTAINER_OF(deadline, struct fl_framed, server.deadline)->session,
 			 FL_SESSION_END_IDLE);
 }
 
 static void on_not_closed(struct fl_deadline *deadline)
 {
-	struct fl_session *session = FL_CONTAINER_OF(deadline, struct fl_framed, deadline)->session;
+	struct fl_session *session =
+		FL_CONTAINER_OF(deadline, struct fl_framed, server.deadline)->session;
 
 	fl_session_end_socket(session, false);
 	fl_session_release(session);
@@ -264,7 +267,7 @@ void fl_framed_retire(struct fl_session *session, enum fl_session_end why)
 	fl_framed_unrest(session);
 	framed->retired = true;
 	framed->end = (uint8_t)why;
-	fl_deadline_add(&session->loop->parking.retiring, &framed->deadline, on_not_closed);
+	fl_deadline_add(&session->loop->parking.retiring, &framed->server.deadline, on_not_closed);
 	if (len > 0) {
 		(void)fl_framed_send(session, frame,
 				     len); /* the next read reports a broken socket */
@@ -273,11 +276,13 @@ void fl_framed_retire(struct fl_session *session, enum fl_session_end why)
 
 static enum fl_quota_answer try_place(struct fl_session *session)
 {
-	struct fl_inet network = fl_inet_network(&session->framed->source);
+	const struct fl_conn *conn = session->mesh.conn;
+	struct fl_inet network = fl_inet_network(
+		conn != NULL ? &conn->source : &session->framed->server.origin.source);
 
 	return fl_quota_take_inbound(&session->loop->parking.quota,
 				     fl_session_peer_id(&session->mesh), &network,
-				     &session->framed->quota);
+				     &session->framed->server.quota);
 }
 
 /* The session that has waited longest; if the peer has its part, of those of that peer. NULL: there is none. */
@@ -289,7 +294,7 @@ static struct fl_session *to_make_room(const struct fl_session *session,
 	struct fl_session *other = NULL;
 
 	for (; entry != NULL; entry = fl_deadline_after(resting, entry)) {
-		other = FL_CONTAINER_OF(entry, struct fl_framed, deadline)->session;
+		other = FL_CONTAINER_OF(entry, struct fl_framed, server.deadline)->session;
 		if (answer != FL_QUOTA_PEER ||
 		    fl_tls_peer_of(other->tls) == fl_tls_peer_of(session->tls)) {
 			return other;
@@ -320,7 +325,8 @@ static void await_open(struct fl_session *session)
 		fl_framed_retire(session, FL_SESSION_END_LIMIT);
 		return;
 	}
-	fl_deadline_add(&session->loop->parking.resting, &session->framed->deadline, on_rested);
+	fl_deadline_add(&session->loop->parking.resting, &session->framed->server.deadline,
+			on_rested);
 }
 
 void fl_framed_await_first(struct fl_session *session)
@@ -338,13 +344,13 @@ void fl_framed_unrest(struct fl_session *session)
 	struct fl_framed *framed = session->framed;
 
 	if (session->is_client) {
-		fl_pool_remove(&loop->parking.pool, &framed->parked);
+		fl_pool_remove(&loop->parking.pool, &framed->client.parked);
 	} else if (framed->rests) {
 		framed->rests = false;
-		fl_deadline_drop(&framed->deadline);
+		fl_deadline_drop(&framed->server.deadline);
 		loop->parking.resting_count--;
-		fl_quota_give_back(&loop->parking.quota, FL_INBOUND, framed->quota);
-		framed->quota = NULL;
+		fl_quota_give_back(&loop->parking.quota, FL_INBOUND, framed->server.quota);
+		framed->server.quota = NULL;
 	}
 }
 

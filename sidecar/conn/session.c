@@ -88,7 +88,7 @@ void fl_session_release(struct fl_session *session)
 		fl_framed_release(session);
 	}
 	fl_session_enter(session, FL_SESSION_CLOSED);
-	fl_dialer_stop(&session->dialer);
+	fl_session_end_dialing(session);
 	fl_deadline_drop(&session->deadline);
 	fl_signing_cancel(session->signing);
 	session->signing = NULL;
@@ -237,6 +237,7 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 		return;
 	}
 	fl_session_enter(session, FL_SESSION_READY);
+	fl_session_end_dialing(session);
 	fl_deadline_drop(&session->deadline);
 	give_slot_back(session);
 	fl_slots_note_passed(&loop->slots[fl_session_direction(session)], session->lane,

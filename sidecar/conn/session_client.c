@@ -2,6 +2,8 @@
 /* Client role: from the connection's addresses to a handshake. */
 #include "conn/session_internal.h"
 
+#include <stdlib.h>
+
 static bool expects(void *user, const char *id, size_t id_len)
 {
 	return fl_upstream_expects(user, id, id_len);
@@ -28,7 +30,7 @@ static void start_handshake(struct fl_session *session)
 
 static void on_dialed(struct fl_dialer *dialer, struct fl_sock *sock, enum fl_reason reason)
 {
-	struct fl_session *session = FL_CONTAINER_OF(dialer, struct fl_session, dialer);
+	struct fl_session *session = dialer->user;
 
 	if (sock == NULL) {
 		fl_session_fail(session, reason);
@@ -51,10 +53,34 @@ void fl_session_dial_again(struct fl_session *session)
 	session->offered = 0;
 	session->bare = true;
 	fl_session_enter(session, FL_SESSION_DIALING);
-	reason = fl_dialer_start_again(&session->dialer);
+	reason = fl_dialer_start_again(&session->dialing->dialer);
 	if (reason != FL_REASON_DONE) {
 		fl_session_fail(session, reason);
 	}
+}
+
+void fl_session_end_dialing(struct fl_session *session)
+{
+	struct fl_dialing *dialing = session->dialing;
+
+	if (dialing != NULL) {
+		session->dialing = NULL;
+		fl_dialer_stop(&dialing->dialer);
+		fl_loop_bury(session->loop, &dialing->corpse);
+	}
+}
+
+static enum fl_reason start_dialing(struct fl_session *session)
+{
+	struct fl_dialing *dialing = calloc(1, sizeof(*dialing));
+
+	if (dialing == NULL) {
+		return FL_REASON_INTERNAL;
+	}
+	session->dialing = dialing;
+	fl_dialer_init(&dialing->dialer, session->mesh.conn, true, &fl_session_sock_events, session,
+		       on_dialed);
+	return fl_dialer_start(&dialing->dialer);
 }
 
 struct fl_mesh *fl_session_dial(struct fl_conn *conn, const struct fl_mesh_events *events,
@@ -67,8 +93,7 @@ struct fl_mesh *fl_session_dial(struct fl_conn *conn, const struct fl_mesh_event
 		return NULL;
 	}
 	session->mesh.user = user;
-	fl_dialer_init(&session->dialer, conn, true, &fl_session_sock_events, session, on_dialed);
-	*ret_reason = fl_dialer_start(&session->dialer);
+	*ret_reason = start_dialing(session);
 	if (*ret_reason != FL_REASON_DONE) {
 		fl_session_release(session);
 		return NULL;

@@ -60,7 +60,12 @@ const char *fl_session_peer_id(const struct fl_mesh *mesh)
 /* Its socket, or the one being dialled or dialled last; NULL: there is none. */
 static const struct fl_sock *sock_of(const struct fl_mesh *mesh)
 {
-	return of(mesh)->sock != NULL ? of(mesh)->sock : of(mesh)->dialer.sock;
+	const struct fl_session *session = of(mesh);
+
+	if (session->sock != NULL || session->dialing == NULL) {
+		return session->sock;
+	}
+	return session->dialing->dialer.sock;
 }
 
 const char *fl_session_peer_addr(const struct fl_mesh *mesh, char *buf)
@@ -142,12 +147,12 @@ static void describe_use(const struct fl_session *session, struct fl_line *line)
 			    framed->answered ? status_word((enum fl_status)framed->status) : NULL);
 	} else {
 		fl_line_str(line, "claimed_source",
-			    framed->open.source.family != 0
-				    ? fl_inet_format(&framed->open.source, text)
+			    framed->server.open.source.family != 0
+				    ? fl_inet_format(&framed->server.open.source, text)
 				    : NULL);
 		fl_line_str(line, "claimed_destination",
-			    framed->open.destination.family != 0
-				    ? fl_inet_format(&framed->open.destination, text)
+			    framed->server.open.destination.family != 0
+				    ? fl_inet_format(&framed->server.open.destination, text)
 				    : NULL);
 	}
 }

@@ -5,9 +5,11 @@
 
 #include <stdlib.h>
 
+#define CLIENT_SIZE (offsetof(struct fl_framed, client) + sizeof(struct fl_framed_client))
+
 bool fl_framed_begin(struct fl_session *session)
 {
-	struct fl_framed *framed = calloc(1, sizeof(*framed));
+	struct fl_framed *framed = calloc(1, session->is_client ? CLIENT_SIZE : sizeof(*framed));
 	const struct fl_conn *conn = session->mesh.conn;
 
 	if (framed == NULL) {
@@ -21,17 +23,14 @@ bool fl_framed_begin(struct fl_session *session)
 	framed->end = FL_SESSION_END_USE;
 	fl_count(&session->loop->counters.sessions_begun[fl_session_direction(session)], 1);
 	if (session->is_client) {
-		fl_framed_say(session);
+		framed->must_open = true;
 		fl_count(&session->loop->counters.session_uses_cold[FL_OUTBOUND], 1);
 		return true;
 	}
-	framed->endpoint = conn->endpoint;
-	framed->source = conn->source;
-	framed->destination = conn->destination;
 	framed->detected = conn->detected;
-	framed->local =
+	framed->server.local =
 		fl_conn_is_captured(conn) ? conn->destination : fl_sock_local_inet(session->sock);
-	framed->events = session->mesh.events;
+	framed->server.events = session->mesh.events;
 	fl_session_enter(session, FL_SESSION_IDLE);
 	fl_session_start_clock(session); /* OPEN follows the handshake */
 	session->reading = true;
@@ -48,15 +47,15 @@ static void count_idle(const struct fl_session *session, int by)
 
 /* --- uses ----------------------------------------------------------------------------------------- */
 
-void fl_framed_say(struct fl_session *session)
+size_t fl_framed_put_open(struct fl_session *session, uint8_t frame[FL_FRAME_OPEN_MAX])
 {
-	struct fl_framed *framed = session->framed;
 	const struct fl_conn *conn = session->mesh.conn;
+	struct fl_framing_open open = {.generation = conn->share->generation->number,
+				       .destination = conn->destination,
+				       .source = conn->source};
 
-	framed->open = (struct fl_framing_open){.generation = conn->share->generation->number,
-						.destination = conn->destination,
-						.source = conn->source};
-	framed->must_open = true;
+	session->framed->must_open = false;
+	return fl_framing_put_open(&session->framed->framing, frame, &open);
 }
 
 void fl_framed_join(struct fl_session *session, struct fl_conn *conn,
@@ -75,7 +74,7 @@ void fl_framed_reuse(struct fl_session *session, struct fl_conn *conn,
 {
 	fl_framed_join(session, fl_conn_ref(conn), events, user);
 	session->framed->keeps = true;
-	fl_framed_say(session);
+	session->framed->must_open = true;
 	fl_session_enter(session, FL_SESSION_READY);
 }
 
@@ -87,20 +86,26 @@ void fl_framed_speak(struct fl_session *session)
 	if (session->state != FL_SESSION_READY || !framed->must_open) {
 		return;
 	}
-	framed->must_open = false;
-	if (fl_framed_send(session, frame,
-			   fl_framing_put_open(&framed->framing, frame, &framed->open)) < 0 &&
+	if (fl_framed_send(session, frame, fl_framed_put_open(session, frame)) < 0 &&
 	    framed->keeps) {
 		fl_framed_start_over(session, false);
 	}
 	/* Otherwise the next read reports a broken socket. */
 }
 
-static void drop_kept(struct fl_framed *framed)
+/* What belongs to the use, or to the wait for the next one. */
+static void drop_rest(struct fl_session *session)
 {
-	free(framed->kept);
-	framed->kept = NULL;
-	framed->keeps = false;
+	struct fl_framed *framed = session->framed;
+
+	if (session->is_client) {
+		free(framed->client.kept);
+		framed->client.kept = NULL;
+		framed->keeps = false;
+	} else {
+		fl_deadline_drop(&framed->server.deadline);
+		framed->server.came = 0;
+	}
 }
 
 void fl_framed_leave_use(struct fl_session *session)
@@ -108,14 +113,16 @@ void fl_framed_leave_use(struct fl_session *session)
 	struct fl_framed *framed = session->framed;
 	struct fl_conn *conn = session->mesh.conn;
 
-	drop_kept(framed);
-	fl_deadline_drop(&framed->deadline);
+	drop_rest(session);
+	if (!session->is_client) {
+		framed->server.origin =
+			(struct fl_framed_origin){conn->endpoint, conn->source, conn->destination};
+	}
 	session->mesh.conn = NULL;
 	fl_mesh_set_user(&session->mesh, NULL, NULL);
 	count_idle(session, 1);
 	framed->must_open = framed->answered = framed->said_end = framed->has_end = false;
 	framed->has_user = framed->is_full = framed->has_sent = false;
-	framed->came = 0;
 	framed->end = FL_SESSION_END_LOST;
 	session->reading = true;
 	fl_session_enter(session, FL_SESSION_IDLE);
@@ -139,10 +146,10 @@ void fl_framed_start_over(struct fl_session *session, bool gently)
 {
 	struct fl_framed *framed = session->framed;
 	const struct fl_mesh_events *events = session->mesh.events;
-	struct fl_kept *kept = framed->kept;
+	struct fl_kept *kept = framed->client.kept;
 	void *user = session->mesh.user;
 
-	framed->kept = NULL;
+	framed->client.kept = NULL;
 	fl_mesh_set_user(&session->mesh, NULL, NULL);
 	framed->end = FL_SESSION_END_NOT_OPENED;
 	if (gently) {
@@ -171,10 +178,9 @@ void fl_framed_release(struct fl_session *session)
 	if (session->mesh.conn == NULL) {
 		count_idle(session, -1);
 	}
+	drop_rest(session);
 	session->framed = NULL;
-	fl_deadline_drop(&framed->deadline);
 	free(framed->plain);
-	free(framed->kept);
 	fl_count(
 		&session->loop->counters.sessions_ended[fl_session_direction(session)][framed->end],
 		1);

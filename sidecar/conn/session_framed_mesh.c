@@ -29,11 +29,11 @@ int fl_framed_send(struct fl_session *session, const uint8_t *frames, size_t len
 static size_t put_status(struct fl_session *session, uint8_t *out, enum fl_status code)
 {
 	struct fl_framed *framed = session->framed;
-	struct fl_framing_status status = {.code = code, .local = framed->local};
+	struct fl_framing_status status = {.code = code, .local = framed->server.local};
 
 	framed->answered = true;
 	framed->status = (uint8_t)code;
-	fl_deadline_drop(&framed->deadline);
+	fl_deadline_drop(&framed->server.deadline);
 	return fl_framing_put_status(&framed->framing, out, &status);
 }
 
@@ -45,8 +45,7 @@ static uint8_t *put_first(struct fl_session *session, uint8_t *end)
 	size_t len = 0;
 
 	if (framed->must_open) {
-		framed->must_open = false;
-		len = fl_framing_put_open(&framed->framing, first, &framed->open);
+		len = fl_framed_put_open(session, first);
 	} else if (!session->is_client && !framed->answered) {
 		len = put_status(session, first, FL_STATUS_OPENED);
 	}
@@ -83,20 +82,20 @@ void fl_framed_refuse(struct fl_session *session, enum fl_status code)
 
 static void keep(struct fl_framed *framed, const uint8_t *data, size_t len)
 {
-	size_t before = framed->kept != NULL ? framed->kept->len : 0;
-	struct fl_kept *kept = realloc(framed->kept, sizeof(*kept) + FL_NET_HEADROOM + before +
-							     len + FL_NET_TAILROOM);
+	size_t before = framed->client.kept != NULL ? framed->client.kept->len : 0;
+	struct fl_kept *kept = realloc(framed->client.kept, sizeof(*kept) + FL_NET_HEADROOM +
+								    before + len + FL_NET_TAILROOM);
 
 	if (kept == NULL) {
 		/* It cannot start over, then. */
-		free(framed->kept);
-		framed->kept = NULL;
+		free(framed->client.kept);
+		framed->client.kept = NULL;
 		framed->keeps = false;
 		return;
 	}
 	memcpy(kept->room + FL_NET_HEADROOM + before, data, len);
 	kept->len = before + len;
-	framed->kept = kept;
+	framed->client.kept = kept;
 	framed->is_full = kept->len >= KEPT_MAX;
 }
 
@@ -105,8 +104,8 @@ void fl_framed_opened(struct fl_session *session)
 	struct fl_framed *framed = session->framed;
 	bool was_full = framed->is_full;
 
-	free(framed->kept);
-	framed->kept = NULL;
+	free(framed->client.kept);
+	framed->client.kept = NULL;
 	framed->keeps = framed->is_full = false;
 	if (was_full && !fl_sock_pending(session->sock)) {
 		session->mesh.events->on_drain(session->mesh.user);
@@ -134,7 +133,7 @@ static bool can_refuse(const struct fl_session *session)
 
 static void on_answer_due(struct fl_deadline *deadline)
 {
-	fl_framed_answer(FL_CONTAINER_OF(deadline, struct fl_framed, deadline)->session);
+	fl_framed_answer(FL_CONTAINER_OF(deadline, struct fl_framed, server.deadline)->session);
 }
 
 /* Server: the app has been connected. STATUS goes out with its first bytes, or soon without them. */
@@ -142,8 +141,8 @@ static void promise_answer(struct fl_session *session)
 {
 	struct fl_framed *framed = session->framed;
 
-	if (!session->is_client && !framed->answered && framed->deadline.next == NULL) {
-		fl_deadline_add(&session->loop->parking.answering, &framed->deadline,
+	if (!session->is_client && !framed->answered && framed->server.deadline.next == NULL) {
+		fl_deadline_add(&session->loop->parking.answering, &framed->server.deadline,
 				on_answer_due);
 	}
 }

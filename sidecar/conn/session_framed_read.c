@@ -106,18 +106,20 @@ static void begin_use(struct fl_session *session)
 	mesh->events->on_ready(mesh->user);
 }
 
-static void begin_next_use(struct fl_session *session)
+static void begin_next_use(struct fl_session *session, const struct fl_framing_open *open)
 {
 	struct fl_framed *framed = session->framed;
-	struct fl_conn *conn = fl_conn_again(framed->endpoint, &framed->source,
-					     &framed->destination, framed->detected);
+	const struct fl_framed_origin *origin = &framed->server.origin;
+	struct fl_conn *conn = fl_conn_again(origin->endpoint, &origin->source,
+					     &origin->destination, framed->detected);
 
 	if (conn == NULL) {
 		decline(session, FL_SESSION_END_JUDGED);
 		return;
 	}
 	fl_framed_unrest(session);
-	fl_framed_join(session, conn, framed->events, &session->mesh);
+	framed->server.open = *open;
+	fl_framed_join(session, conn, framed->server.events, &session->mesh);
 	begin_use(session);
 }
 
@@ -133,13 +135,13 @@ static void on_open(struct fl_session *session, const struct fl_framing_open *op
 		decline(session, FL_SESSION_END_NOT_OPENED);
 		return;
 	}
-	framed->open = *open;
 	if (is_cold) {
+		framed->server.open = *open;
 		fl_framed_unrest(session);
 		fl_count(&session->loop->counters.session_uses_cold[FL_INBOUND], 1);
 		begin_use(session);
 	} else if (fl_framed_is_trusted(session)) {
-		begin_next_use(session);
+		begin_next_use(session, open);
 	} else {
 		decline(session, FL_SESSION_END_JUDGED);
 	}
@@ -201,11 +203,13 @@ static void on_data(struct fl_session *session, struct fl_span data, struct fl_s
 	struct fl_framed *framed = session->framed;
 
 	framed->is_last = ends_next(framed, rest);
-	framed->came += data.len;
+	if (!session->is_client) {
+		framed->server.came += data.len;
+	}
 	session->mesh.events->on_data(session->mesh.user, (uint8_t *)data.data, data.len);
 	if (session->framed == framed) {
 		framed->is_last = false;
-		if (!session->is_client && framed->came > ANSWER_AFTER) {
+		if (!session->is_client && framed->server.came > ANSWER_AFTER) {
 			fl_framed_answer(session);
 		}
 	}

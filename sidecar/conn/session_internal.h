@@ -33,6 +33,13 @@ struct fl_held {
 
 extern const struct fl_states fl_session_states;
 
+/* Only a connection that is being made needs it, so that an open one does not pay for it. */
+struct fl_dialing {
+	struct fl_corpse
+		corpse; /* first member: buried, since it ends inside its own callback, too */
+	struct fl_dialer dialer;
+};
+
 struct fl_session {
 	struct fl_corpse corpse; /* first member: buried when closed */
 	struct fl_mesh mesh;
@@ -40,7 +47,7 @@ struct fl_session {
 	struct fl_loop *loop;
 	struct fl_share *share;      /* a reference: the engine's */
 	struct fl_sock *sock;        /* NULL while dialing, and after its end */
-	struct fl_dialer dialer;     /* client */
+	struct fl_dialing *dialing;  /* client, until it is ready; owned */
 	struct fl_tls *tls;          /* NULL while dialing */
 	struct fl_framed *framed;    /* NULL: a raw session, or its handshake is not over */
 	struct fl_deadline deadline; /* of HANDSHAKE */
@@ -116,6 +123,8 @@ extern const struct fl_mesh_ops fl_session_mesh_ops;
 void fl_session_say_goodbye(struct fl_session *session, bool more);
 
 /* session_client.c */
+/* It is ready, or over. Does nothing if it does not dial. */
+void fl_session_end_dialing(struct fl_session *session);
 /* Dials the same address again, this time without an application protocol. */
 void fl_session_dial_again(struct fl_session *session);
 
@@ -188,16 +197,37 @@ struct fl_kept {
 	uint8_t room[]; /* FL_NET_HEADROOM bytes, those of the app, FL_NET_TAILROOM bytes */
 };
 
+struct fl_framed_client {
+	struct fl_kept *kept; /* NULL: nothing has been sent, or it need not be kept */
+	struct fl_pool_entry parked;
+};
+
+/* Where its connections come from and lead to: those of its TCP connection. */
+struct fl_framed_origin {
+	struct fl_endpoint *endpoint;
+	struct fl_inet source, destination;
+};
+
+struct fl_framed_server {
+	struct fl_deadline deadline; /* STATUS is due, or it has been idle for long enough */
+	union {
+		struct fl_framing_open open; /* of a use: what the client claims */
+		struct fl_framed_origin
+			origin; /* while it has no connection, which knows that otherwise */
+	};
+	size_t came; /* bytes of DATA of the use */
+	struct fl_inet local;
+	const struct fl_mesh_events *events; /* of a use that begins */
+	struct fl_quota_peer *quota;         /* while it rests: whose share it has */
+};
+
 struct fl_framed {
 	struct fl_framing framing;
 	struct fl_session *session;
-	/* What the client has said, or will say, about the use: claims at the server. */
-	struct fl_framing_open open;
-	struct fl_deadline
-		deadline; /* server: STATUS is due, or the session has been idle for long enough */
-	uint8_t end;      /* enum fl_session_end: why it is ending */
-	bool is_over;     /* our last frame has been sent: what comes is discarded */
-	bool retired;     /* RETIRE: no further use */
+	struct fl_held *plain; /* plaintext whose user has not begun to read */
+	uint8_t end;           /* enum fl_session_end: why it is ending */
+	bool is_over;          /* our last frame has been sent: what comes is discarded */
+	bool retired;          /* RETIRE: no further use */
 
 	/* of the current use */
 	bool must_open; /* client: OPEN has not been sent */
@@ -209,22 +239,19 @@ struct fl_framed {
 	bool is_last;   /* the bytes that on_data is handling */
 
 	/* client */
-	struct fl_kept *kept; /* NULL: nothing has been sent, or it need not be kept */
-	bool keeps;           /* the use could start over */
-	bool is_full;         /* too much is kept: nothing more is sent before STATUS */
-	bool has_sent;        /* bytes of the app */
-	struct fl_pool_entry parked;
+	bool keeps;    /* the use could start over */
+	bool is_full;  /* too much is kept: nothing more is sent before STATUS */
+	bool has_sent; /* bytes of the app */
 	bool was_parked;
 
 	/* server */
-	struct fl_held *plain; /* plaintext whose user has not begun to read */
-	size_t came;           /* bytes of DATA */
-	struct fl_endpoint *endpoint;
-	struct fl_inet source, destination, local;
-	uint8_t detected;                    /* enum fl_detected */
-	const struct fl_mesh_events *events; /* of a use that begins */
-	struct fl_quota_peer *quota;         /* while it rests: whose share it has */
-	bool rests;                          /* it is one of the idle ones that may be used */
+	uint8_t detected; /* enum fl_detected */
+	bool rests;       /* it is one of the idle ones that may be used */
+	/* Last: a client's has no room for the server's part. */
+	union {
+		struct fl_framed_client client;
+		struct fl_framed_server server;
+	};
 };
 
 /* --- session_framed.c: from the handshake to the end ------------------------------------------------------- */
@@ -239,8 +266,8 @@ static inline uint32_t fl_framed_use(const struct fl_session *session)
 
 	return framed->framing.number + (framed->must_open ? 1 : 0);
 }
-/* Client: what OPEN will say about the use. */
-void fl_framed_say(struct fl_session *session);
+/* Client: writes OPEN of the current use, and returns its length. */
+size_t fl_framed_put_open(struct fl_session *session, uint8_t frame[FL_FRAME_OPEN_MAX]);
 /* Idle: it carries a further connection, whose reference it takes over. */
 void fl_framed_join(struct fl_session *session, struct fl_conn *conn,
 		    const struct fl_mesh_events *events, void *user);

@@ -216,7 +216,8 @@ def test_a_policy_that_stays_keeps_the_session(lab, app):
     for workload in pair.workloads:
         next_generation(workload, lambda w=workload: w.change({'limits': {'idle_timeout': '30m'}}))
     assert ask(pair.port) == b'question'
-    assert [use for _, use in uses(pair.outbound, 2)] == [1, 2]
+    for workload in pair.workloads:
+        assert [use for _, use in uses(workload, 2)] == [1, 2]
     assert ended(pair.inbound)[1]['generation'] == 2
 
 
