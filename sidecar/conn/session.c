@@ -52,10 +52,15 @@ struct fl_session *fl_session_new(struct fl_conn *conn, const struct fl_mesh_eve
 {
 	struct fl_loop *loop = conn->loop;
 	struct fl_session *session = calloc(1, sizeof(*session));
+	struct fl_shaking *shaking = calloc(1, sizeof(*shaking));
 
-	if (session == NULL) {
+	if (session == NULL || shaking == NULL) {
+		free(session);
+		free(shaking);
 		return NULL;
 	}
+	shaking->session = session;
+	session->shaking = shaking;
 	session->mesh = (struct fl_mesh){.ops = &fl_session_mesh_ops,
 					 .events = events,
 					 .user = &session->mesh,
@@ -67,13 +72,22 @@ struct fl_session *fl_session_new(struct fl_conn *conn, const struct fl_mesh_eve
 	session->state = is_client ? FL_SESSION_DIALING : FL_SESSION_HANDSHAKE;
 	session->started_ns = conn->started_ns;
 	DL_APPEND(loop->sessions, session);
-	fl_slots_hold(&loop->slots[conn->direction], &session->slot, conn->lane, uv_now(loop->uv));
+	fl_slots_hold(&loop->slots[conn->direction], &shaking->slot, conn->lane, uv_now(loop->uv));
 	return session;
 }
 
-static void give_slot_back(struct fl_session *session)
+/* It is ready, or over: its slot is free, and nothing is due. Does nothing the second time. */
+static void end_shaking(struct fl_session *session)
 {
-	fl_slots_release(&session->loop->slots[fl_session_direction(session)], &session->slot);
+	struct fl_shaking *shaking = session->shaking;
+
+	if (shaking != NULL) {
+		session->shaking = NULL;
+		fl_deadline_drop(&shaking->deadline);
+		fl_slots_release(&session->loop->slots[fl_session_direction(session)],
+				 &shaking->slot);
+		fl_loop_bury(session->loop, &shaking->corpse);
+	}
 }
 
 /* Releases everything except the memory; the socket is gone already. */
@@ -89,7 +103,6 @@ void fl_session_release(struct fl_session *session)
 	}
 	fl_session_enter(session, FL_SESSION_CLOSED);
 	fl_session_end_dialing(session);
-	fl_deadline_drop(&session->deadline);
 	fl_signing_cancel(session->signing);
 	session->signing = NULL;
 	fl_tls_free(session->tls);
@@ -100,9 +113,7 @@ void fl_session_release(struct fl_session *session)
 	session->held = NULL;
 	DL_DELETE(loop->sessions, session);
 	fl_loop_bury(loop, &session->corpse);
-	if (held_slot) {
-		give_slot_back(session);
-	}
+	end_shaking(session);
 	fl_share_unref(session->share);
 	if (conn != NULL) {
 		fl_conn_unref(conn);
@@ -148,7 +159,9 @@ void fl_session_fail_and_end(struct fl_session *session, enum fl_reason reason, 
 	const struct fl_mesh_events *events = session->mesh.events;
 
 	/* From here on, socket events are not reported: the user may query the session, but not act on it. */
-	fl_deadline_drop(&session->deadline);
+	if (session->shaking != NULL) {
+		fl_deadline_drop(&session->shaking->deadline);
+	}
 	if (session->state == FL_SESSION_HANDSHAKE) {
 		fl_session_drop_offered(session);
 		count_failed(session, reason);
@@ -184,7 +197,7 @@ void fl_session_fail(struct fl_session *session, enum fl_reason reason)
 
 static void on_deadline(struct fl_deadline *deadline)
 {
-	fl_session_fail(FL_CONTAINER_OF(deadline, struct fl_session, deadline),
+	fl_session_fail(FL_CONTAINER_OF(deadline, struct fl_shaking, deadline)->session,
 			FL_REASON_HANDSHAKE_TIMEOUT);
 }
 
@@ -238,8 +251,7 @@ static void established(struct fl_session *session, struct fl_tls_io *io)
 	}
 	fl_session_enter(session, FL_SESSION_READY);
 	fl_session_end_dialing(session);
-	fl_deadline_drop(&session->deadline);
-	give_slot_back(session);
+	end_shaking(session);
 	fl_slots_note_passed(&loop->slots[fl_session_direction(session)], session->lane,
 			     uv_now(loop->uv));
 	fl_counters_handshake(&loop->counters, fl_session_direction(session),
@@ -441,7 +453,7 @@ const struct fl_sock_events fl_session_sock_events = {.on_data = on_sock_data,
 
 void fl_session_start_clock(struct fl_session *session)
 {
-	fl_deadline_add(&session->loop->handshaking, &session->deadline, on_deadline);
+	fl_deadline_add(&session->loop->handshaking, &session->shaking->deadline, on_deadline);
 }
 
 bool fl_session_accept(struct fl_conn *conn, struct fl_sock *sock,
@@ -455,7 +467,7 @@ bool fl_session_accept(struct fl_conn *conn, struct fl_sock *sock,
 	session->sock = sock;
 	fl_sock_set_user(sock, &fl_session_sock_events, session);
 	if (begun->deadline == NULL ||
-	    !fl_deadline_pass_on(begun->deadline, &session->deadline, on_deadline)) {
+	    !fl_deadline_pass_on(begun->deadline, &session->shaking->deadline, on_deadline)) {
 		fl_session_start_clock(session);
 	}
 	if (fl_tls_new(conn->share->server, NULL, NULL, &session->tls, NULL) != 0 ||
@@ -479,7 +491,7 @@ bool fl_session_make_room(struct fl_loop *loop, uint32_t lane, unsigned patience
 				    patience * fl_slots_patience_ms(slots, slot->lane, lane)) {
 		return false;
 	}
-	session = FL_CONTAINER_OF(slot, struct fl_session, slot);
+	session = FL_CONTAINER_OF(slot, struct fl_shaking, slot)->session;
 	/* Nor if it is us that it waits for. */
 	if (!session->answered || session->signing != NULL) {
 		return false;

@@ -45,7 +45,7 @@ void fl_session_dial_again(struct fl_session *session)
 {
 	enum fl_reason reason;
 
-	fl_deadline_drop(&session->deadline);
+	fl_deadline_drop(&session->shaking->deadline);
 	fl_session_drop_offered(session);
 	fl_session_end_socket(session, false);
 	fl_tls_free(session->tls);

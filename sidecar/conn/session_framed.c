@@ -7,6 +7,13 @@
 
 #define CLIENT_SIZE (offsetof(struct fl_framed, client) + sizeof(struct fl_framed_client))
 
+/* OPEN follows the handshake. */
+static void on_no_open(struct fl_deadline *deadline)
+{
+	fl_session_fail(FL_CONTAINER_OF(deadline, struct fl_framed, server.deadline)->session,
+			FL_REASON_HANDSHAKE_TIMEOUT);
+}
+
 bool fl_framed_begin(struct fl_session *session)
 {
 	struct fl_framed *framed = calloc(1, session->is_client ? CLIENT_SIZE : sizeof(*framed));
@@ -32,7 +39,7 @@ bool fl_framed_begin(struct fl_session *session)
 		fl_conn_is_captured(conn) ? conn->destination : fl_sock_local_inet(session->sock);
 	framed->server.events = session->mesh.events;
 	fl_session_enter(session, FL_SESSION_IDLE);
-	fl_session_start_clock(session); /* OPEN follows the handshake */
+	fl_deadline_add(&session->loop->handshaking, &framed->server.deadline, on_no_open);
 	session->reading = true;
 	return true;
 }

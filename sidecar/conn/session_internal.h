@@ -40,18 +40,24 @@ struct fl_dialing {
 	struct fl_dialer dialer;
 };
 
+struct fl_shaking {
+	struct fl_corpse corpse; /* first member: buried, as above */
+	struct fl_session *session;
+	struct fl_deadline deadline; /* of HANDSHAKE */
+	struct fl_slot slot;
+};
+
 struct fl_session {
 	struct fl_corpse corpse; /* first member: buried when closed */
 	struct fl_mesh mesh;
 	struct fl_session *prev, *next;
 	struct fl_loop *loop;
-	struct fl_share *share;      /* a reference: the engine's */
-	struct fl_sock *sock;        /* NULL while dialing, and after its end */
-	struct fl_dialing *dialing;  /* client, until it is ready; owned */
-	struct fl_tls *tls;          /* NULL while dialing */
-	struct fl_framed *framed;    /* NULL: a raw session, or its handshake is not over */
-	struct fl_deadline deadline; /* of HANDSHAKE */
-	struct fl_slot slot;         /* in DIALING and HANDSHAKE */
+	struct fl_share *share;     /* a reference: the engine's */
+	struct fl_sock *sock;       /* NULL while dialing, and after its end */
+	struct fl_dialing *dialing; /* client, until it is ready; owned */
+	struct fl_shaking *shaking; /* until it is ready; owned */
+	struct fl_tls *tls;         /* NULL while dialing */
+	struct fl_framed *framed;   /* NULL: a raw session, or its handshake is not over */
 	struct fl_held *held;
 	/* bytes of our handshake: its end, sent with our first bytes; or what comes before the signature that it waits for */
 	struct fl_held *unsent;
