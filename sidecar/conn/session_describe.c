@@ -2,6 +2,7 @@
 /* Reads sessions without changing them: describes the peer for the log, policy and the app. */
 #include "conn/session_internal.h"
 
+#include <stdio.h>
 #include <utlist.h>
 
 #include "base/hex.h"
@@ -105,15 +106,29 @@ struct fl_mesh_use fl_session_use(const struct fl_mesh *mesh)
 	return use;
 }
 
+/* Server: where the client says that its app came from; NULL if it does not say. */
+static const char *claimed_source(const struct fl_session *session, char text[FL_ADDR_TEXT])
+{
+	const struct fl_inet *source = &session->framed->server.open.source;
+
+	return source->family != 0 ? fl_inet_format(source, text) : NULL;
+}
+
 bool fl_session_introduce(const struct fl_mesh *mesh, struct fl_proxy_v2_peer *ret)
 {
-	const struct fl_tls *tls = of(mesh)->tls;
+	const struct fl_session *session = of(mesh);
+	const struct fl_tls *tls = session->tls;
+	char text[FL_ADDR_TEXT];
+	const char *claimed = session->framed != NULL ? claimed_source(session, text) : NULL;
 
 	*ret = (struct fl_proxy_v2_peer){.id = fl_tls_peer_id(tls),
 					 .version = "TLSv1.3",
 					 .cipher = fl_tls_cipher(tls),
 					 .resumed = fl_tls_resumed(tls)};
-	fl_session_name_connection(of(mesh), ret->unique);
+	fl_session_name_connection(session, ret->unique);
+	if (claimed != NULL) {
+		(void)snprintf(ret->claimed, sizeof(ret->claimed), "%s", claimed);
+	}
 	return true;
 }
 
@@ -146,10 +161,7 @@ static void describe_use(const struct fl_session *session, struct fl_line *line)
 		fl_line_str(line, "peer_status",
 			    framed->answered ? status_word((enum fl_status)framed->status) : NULL);
 	} else {
-		fl_line_str(line, "claimed_source",
-			    framed->server.open.source.family != 0
-				    ? fl_inet_format(&framed->server.open.source, text)
-				    : NULL);
+		fl_line_str(line, "claimed_source", claimed_source(session, text));
 		fl_line_str(line, "claimed_destination",
 			    framed->server.open.destination.family != 0
 				    ? fl_inet_format(&framed->server.open.destination, text)

@@ -22,6 +22,7 @@
 #define TYPE_SSL_VERSION 0x21u
 #define TYPE_SSL_CIPHER 0x23u
 #define TYPE_SPIFFE_ID 0xD0u
+#define TYPE_CLAIMED_SOURCE 0xE0u /* 0xE0 to 0xEF are for the two ends to agree on */
 #define CLIENT_SSL 0x01u
 #define CLIENT_CERT_CONN 0x02u
 #define CLIENT_CERT_SESS 0x04u
@@ -30,7 +31,8 @@
 #define WORD_MAX 64u       /* bytes of a version or cipher */
 
 _Static_assert(FL_PROXY_V2_MAX >= HEADER_LEN + 36 + 3 + FL_PROXY_V2_ID_MAX + 3 + AUTHORITY_MAX + 3 +
-					  FL_PROXY_V2_UNIQUE + 3 + 5 + 2 * (3 + WORD_MAX),
+					  FL_PROXY_V2_UNIQUE + 3 + 5 + 2 * (3 + WORD_MAX) + 3 +
+					  FL_PROXY_V2_CLAIMED,
 	       "every header fits");
 
 struct out {
@@ -143,6 +145,10 @@ static void put_peer(struct out *out, const struct fl_proxy_v2_peer *peer)
 			strnlen(peer->unique, sizeof(peer->unique)));
 	}
 	put_ssl(out, peer);
+	if (peer->claimed[0] != '\0') {
+		put_tlv(out, TYPE_CLAIMED_SOURCE, peer->claimed,
+			strnlen(peer->claimed, sizeof(peer->claimed)));
+	}
 }
 
 size_t fl_proxy_v2_encode(const struct sockaddr *source, const struct sockaddr *destination,

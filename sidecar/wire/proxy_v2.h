@@ -9,6 +9,7 @@
  *   PP2_TYPE_AUTHORITY   the SPIFFE ID again, if it has at most 255 bytes: the one that HAProxy before 2.9 can read
  *   PP2_TYPE_UNIQUE_ID   the ID of the session, which both sidecars log
  *   PP2_TYPE_SSL         that a client certificate was verified, the TLS version, the cipher
+ *   0xE0                 the address that the peer says its own app came from: its word, which nobody has checked
  *
  * and for a plaintext client none of these. Thread: any. */
 #include <stdbool.h>
@@ -18,9 +19,10 @@
 
 #define FL_PROXY_V2_ID_MAX 2048u /* bytes of a SPIFFE ID (SPIFFE-ID section 2.3) */
 /* Room for every header that there can be. */
-#define FL_PROXY_V2_MAX 2624u
+#define FL_PROXY_V2_MAX 2688u
 
-#define FL_PROXY_V2_UNIQUE 64u /* room for the name of a connection */
+#define FL_PROXY_V2_UNIQUE 64u  /* room for the name of a connection */
+#define FL_PROXY_V2_CLAIMED 64u /* room for "[IPv6%scope]:port" */
 
 /* The other end of a mutual TLS session. */
 struct fl_proxy_v2_peer {
@@ -28,7 +30,8 @@ struct fl_proxy_v2_peer {
 	const char *version; /* "TLSv1.3" */
 	const char *cipher;  /* "TLS_AES_128_GCM_SHA256" */
 	bool resumed; /* its certificate was shown on an earlier connection, not on this one */
-	char unique[FL_PROXY_V2_UNIQUE]; /* names the connection; "": no such TLV */
+	char unique[FL_PROXY_V2_UNIQUE];   /* names the connection; "": no such TLV */
+	char claimed[FL_PROXY_V2_CLAIMED]; /* the source that it claims, as text; "": no such TLV */
 };
 
 /* Writes the header and returns its length. source: the client's address; destination: the one that it dialled. If

@@ -28,6 +28,10 @@ static void read_values(struct fl_span in, const struct fl_proxy_v2_peer *peer, 
 			FL_REQUIRE(memcmp(value.data, peer->id, value.len) == 0);
 			FL_REQUIRE(type == 0xd0 || value.len <= 255);
 			*ret_has_id = *ret_has_id || type == 0xd0;
+		} else if (type == 0xe0) {
+			FL_REQUIRE(value.len > 0);
+			FL_REQUIRE(value.len == strnlen(peer->claimed, sizeof(peer->claimed)));
+			FL_REQUIRE(memcmp(value.data, peer->claimed, value.len) == 0);
 		} else if (type == 0x20) {
 			FL_REQUIRE(value.len >= 5);
 			FL_REQUIRE((value.data[0] & 2) == (peer->resumed ? 0 : 2));
@@ -81,6 +85,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	char *version = fuzz_string(fuzz_take_word(&in)), *cipher = fuzz_string(in);
 	struct fl_proxy_v2_peer peer = {
 		.id = id, .version = version, .cipher = cipher, .resumed = (flags & 1) != 0};
+	if ((flags & 16) != 0) {
+		memcpy(peer.claimed, version, strnlen(version, sizeof(peer.claimed)));
+	}
 	uint8_t *out = malloc(FL_PROXY_V2_MAX);
 
 	FL_REQUIRE(out != NULL);

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+import framed
 import lab as labs
 from inbound_ports import ALPN, ask, greeter, plaintext, tls_ask
 from lab import connect, wait_until
@@ -64,6 +65,34 @@ def test_proxy_protocol(lab, app, host):
         sock.sendall(b'GET')
         assert sock.recv(3) == b'GET'
         assert headers.pop() == (sock.getsockname()[:2], (host, inbound.port), {})
+
+
+def test_proxy_protocol__what_the_peer_claims(lab, app):
+    """Each connection of a session has its own claim, beside the address that the session came from. One that the
+    peer does not make is absent, and so is that of the connection before."""
+    headers = []
+
+    def handler(sock):
+        headers.append(proxy_header(sock))
+        labs.echo(sock)
+    pair = lab.pair(app(handler).port, inbound={'service app': {'proxy_protocol': 'v2'}})
+    for use in 1, 2:
+        with connect(pair.port) as sock:
+            sock.sendall(b'abc')
+            sock.shutdown(socket.SHUT_WR)
+            assert labs.read_all(sock) == b'abc'
+            host, port = sock.getsockname()
+        line = pair.inbound.wait_line(msg='connection', use=use)
+        source, _, found = headers.pop()
+        assert found[0xe0].decode() == f'{host}:{port}' == line['claimed_source']
+        assert line['source'] == '%s:%d' % source, 'that of the other sidecar'
+        assert found[0x05].decode() == f"{line['session']}-{use}"
+    with framed.Client(pair.inbound.port, lab.client, lab.root) as client:
+        for number, claim in enumerate([('fd00::1', 65535), None, ('10.1.2.3', 4)], 1):
+            assert client.ask(number, b'x', source=claim) == b'x'
+            source, _, found = headers.pop()
+            assert found.get(0xe0) == {1: b'[fd00::1]:65535', 2: None, 3: b'10.1.2.3:4'}[number]
+            assert source == client.tls.getsockname(), 'the claim is not believed'
 
 
 def test_proxy_protocol__unix_app(lab, app):

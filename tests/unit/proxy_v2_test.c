@@ -94,6 +94,14 @@ Test(proxy_v2, peer)
 		     0, "unique");
 	back.unique[0] = '\0';
 
+	/* What it claims comes last. */
+	(void)snprintf(back.claimed, sizeof(back.claimed), "[fd00::1]:4711");
+	cr_assert_eq(fl_proxy_v2_encode(&a.any, &b.any, &back, out), sizeof(want) - 1 + 17);
+	cr_expect_eq(memcmp(out + sizeof(want) - 1, "\xe0\x00\x0e[fd00::1]:4711", 17), 0,
+		     "claimed");
+	cr_expect_eq(out[14] << 8 | out[15], (int)sizeof(want) - 1 + 17 - 16);
+	back.claimed[0] = '\0';
+
 	/* A resumed session: the certificate was not shown on this connection. */
 	back.resumed = true;
 	cr_assert_eq(fl_proxy_v2_encode(&a.any, &b.any, &back, out), sizeof(want) - 1);
