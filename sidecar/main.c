@@ -294,11 +294,27 @@ static void on_replaced(void *user)
 	fl_server_replaced(outside->server);
 }
 
+/* What the sidecar that we replace still listens on is opened late, when we serve; anything else at once: in the sandbox no
+ * socket can be made. */
+static bool is_due(const struct outside *outside, const struct fl_addr *addr, bool is_late)
+{
+	return fl_inherited_has(outside->inherited, addr) == is_late;
+}
+
+static bool is_path_due(const struct outside *outside, const char *path, bool is_late)
+{
+	char *text = fl_format("unix:%s", path);
+	struct fl_addr addr;
+	bool is_known = fl_addr_parse(text, FL_ADDR_ALLOW_UNIX, &addr, NULL) == 0;
+
+	free(text);
+	return is_known ? is_due(outside, &addr, is_late) : !is_late;
+}
+
 /* Without it the sidecar runs, and can be restarted like any other program. */
-static void open_hand_over(struct outside *outside, const char *control)
+static void open_hand_over(struct outside *outside, const char *path)
 {
 	static const struct fl_hand_over_events events = {give_sockets, on_replaced};
-	char *path = fl_hand_over_path(control);
 	char *text = fl_format("unix:%s", path);
 	struct fl_addr addr;
 	struct fl_err err;
@@ -320,7 +336,6 @@ static void open_hand_over(struct outside *outside, const char *control)
 			   "no other sidecar can take over from this one: %s", err.text);
 	}
 	free(text);
-	free(path);
 }
 
 /* Traffic does not wait for the tools: another sidecar may have the path, its directory may not be there. */
@@ -341,7 +356,22 @@ static void open_control(struct outside *outside, const char *path,
 	}
 }
 
-static int open_outside(struct outside *outside, const struct fl_conf *conf, struct fl_err *err)
+static void open_paths(struct outside *outside, const char *control,
+		       const struct fl_admin_source *source, bool is_late)
+{
+	char *next = fl_hand_over_path(control);
+
+	if (is_path_due(outside, control, is_late)) {
+		open_control(outside, control, source);
+	}
+	if (is_path_due(outside, next, is_late)) {
+		open_hand_over(outside, next);
+	}
+	free(next);
+}
+
+static int open_outside(struct outside *outside, const struct fl_conf *conf, bool is_late,
+			struct fl_err *err)
 {
 	struct fl_admin_source source = {.ready = ready,
 					 .metrics = metrics,
@@ -358,7 +388,8 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 					 .inherited = outside->inherited};
 	int rc = 0;
 
-	if (conf->sidecar.admin.kind != FL_ADDR_NONE) {
+	if (conf->sidecar.admin.kind != FL_ADDR_NONE &&
+	    is_due(outside, &conf->sidecar.admin, is_late)) {
 		rc = fl_admin_open(fl_server_net(outside->server), &conf->sidecar.admin, &source,
 				   &outside->admin, err);
 	}
@@ -366,8 +397,7 @@ static int open_outside(struct outside *outside, const struct fl_conf *conf, str
 		return fl_err_prefix(err, "[sidecar] admin");
 	}
 	if (conf->sidecar.control != NULL) {
-		open_control(outside, conf->sidecar.control, &source);
-		open_hand_over(outside, conf->sidecar.control);
+		open_paths(outside, conf->sidecar.control, &source, is_late);
 	}
 	return 0;
 }
@@ -381,7 +411,7 @@ static void succeed(void *user)
 	if (fl_inherited_confirm(outside->inherited, &err) != 0) {
 		fl_log_msg(outside->log, FL_LOG_WARN, "%s", err.text);
 	}
-	if (open_outside(outside, fl_server_conf(outside->server), &err) != 0) {
+	if (open_outside(outside, fl_server_conf(outside->server), true, &err) != 0) {
 		fl_log_msg(outside->log, FL_LOG_ERROR, "%s; going on without it", err.text);
 	}
 	fl_inherited_done(outside->inherited);
@@ -392,11 +422,10 @@ static int prepare_outside(struct outside *outside, const struct fl_conf *conf, 
 {
 	fl_server_on_stop(outside->server, close_outside, outside);
 	fl_server_on_listed(outside->server, on_listed, outside);
-	if (outside->inherited == NULL) {
-		return open_outside(outside, conf, err);
+	if (outside->inherited != NULL) {
+		fl_server_on_ready(outside->server, succeed, outside);
 	}
-	fl_server_on_ready(outside->server, succeed, outside);
-	return 0;
+	return open_outside(outside, conf, false, err);
 }
 
 /* *ret: NULL unless wanted. */

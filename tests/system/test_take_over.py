@@ -111,6 +111,24 @@ def test_a_unix_listener_and_other_workers(lab, app):
                 assert sock.recv(1) == b'x'
 
 
+def test_what_the_old_one_does_not_have_is_opened_before_the_sandbox(lab, app):
+    """Another admin port, and a control socket that could not be made before."""
+    path = lab.folder / 'c.sock'
+    path.write_text('in the way')
+    workload = lab.inbound(app().port, {'sidecar': {'control': path}})
+    workload.numbers = iter(range(2, 9))
+    path.unlink()
+    workload.admin = lab.ports.free()
+    workload.change({'sidecar': {'admin': f'127.0.0.1:{workload.admin}'}})
+    before = successor(workload)
+    assert before.wait(timeout=30) == 0
+    workload.wait_ready()
+    assert path.is_socket()
+    before = successor(workload)
+    assert before.wait(timeout=30) == 0
+    workload.wait_ready()
+
+
 def test_a_successor_that_fails_changes_nothing(pair):
     workload = pair.inbound
     old = workload.sidecar
