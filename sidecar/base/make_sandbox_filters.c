@@ -244,6 +244,7 @@ int main(int argc, char **argv)
 	add(&agent, arch, both_calls, COUNT_OF(both_calls));
 	add(&agent, arch, agent_calls, COUNT_OF(agent_calls));
 	print_filter("agent_filter", arch, &agent);
+	(void)printf("#define OWN_PROCESS 0x%08xu\n", OWN_PROCESS);
 	print_names(arch);
 	return 0;
 }

@@ -58,26 +58,38 @@ void fl_sandbox_enter_files(struct fl_sandbox *sandbox, enum fl_sandbox_program 
 
 /* --- calls ---------------------------------------------------------------------------------------- */
 
+/* Puts the number of this process where the filter wants it. */
+static void name_process(struct sock_filter *steps, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (steps[i].code == (BPF_JMP | BPF_JEQ | BPF_K) && steps[i].k == OWN_PROCESS) {
+			steps[i].k = (uint32_t)getpid();
+		}
+	}
+}
+
 /* TSYNC: the threads that run already, too. SPEC_ALLOW: before Linux 5.16 a filter would switch off the processor's speculation past
  * stores, against code of others in this process, which there is none of. */
 static int install(const struct sock_filter *steps, size_t count, struct fl_err *err)
 {
-	const struct sock_fprog program = {.len = (unsigned short)count,
-					   .filter = (struct sock_filter *)steps};
-	long rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-			  SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
+	struct sock_filter *own = fl_new(count * sizeof(*own));
+	const struct sock_fprog program = {.len = (unsigned short)count, .filter = own};
+	long rc;
 
+	memcpy(own, steps, count * sizeof(*own));
+	name_process(own, count);
+	rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		     SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
 	if (rc > 0) {
-		return fl_err_set(err, FL_ERR_IO, "seccomp: thread %ld has a filter of its own",
-				  rc);
+		rc = fl_err_set(err, FL_ERR_IO, "seccomp: thread %ld has a filter of its own", rc);
+	} else if (rc < 0) {
+		rc = errno == ENOSYS || errno == EINVAL
+			     ? fl_err_set(err, FL_ERR_IO,
+					  "this kernel, or the container, has no seccomp filters")
+			     : fl_err_sys(err, errno, "seccomp cannot be used here");
 	}
-	if (rc < 0) {
-		return errno == ENOSYS || errno == EINVAL
-			       ? fl_err_set(err, FL_ERR_IO,
-					    "this kernel, or the container, has no seccomp filters")
-			       : fl_err_sys(err, errno, "seccomp cannot be used here");
-	}
-	return FL_OK;
+	free(own);
+	return (int)rc;
 }
 
 void fl_sandbox_enter_calls(struct fl_sandbox *sandbox, enum fl_sandbox_program program,

@@ -57,6 +57,9 @@ struct fl_sandbox_call {
 		name, 1, {one}, number                                                             \
 	}
 
+/* Stands for the number of the process, which is known when its filter comes into force. */
+#define OWN_PROCESS UINT32_MAX
+
 /* --- both programs --------------------------------------------------------------------------------- */
 
 /* How a socket is made: flags other than these two are none of ours. */
@@ -67,6 +70,12 @@ struct fl_sandbox_call {
 			 {1, ~(uint32_t)(SOCK_CLOEXEC | SOCK_NONBLOCK), (type)},                   \
 			 IS(2, protocol)},                                                         \
 			0                                                                          \
+	}
+
+/* abort(), and the end after a violation. */
+#define SIGNAL_US(signal)                                                                          \
+	{                                                                                          \
+		"tgkill", 2, {IS(0, OWN_PROCESS), IS(2, signal)}, 0                                \
 	}
 
 static const struct fl_sandbox_call both_calls[] = {
@@ -138,8 +147,8 @@ static const struct fl_sandbox_call both_calls[] = {
 	ANY("rt_sigreturn"),
 	ANY("sched_getaffinity"), /* malloc counts processors */
 	ANY("sysinfo"),           /* qsort asks for the memory */
-	IF("tgkill", IS(2, SIGABRT)),
-	IF("tgkill", IS(2, SIGSYS)),
+	SIGNAL_US(SIGABRT),
+	SIGNAL_US(SIGSYS),
 	/* time and chance */
 	ANY("clock_getres"),
 	ANY("clock_gettime"),

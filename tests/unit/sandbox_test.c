@@ -170,6 +170,12 @@ static int signal_another_process(void)
 	return from_errno(kill(1, SIGTERM));
 }
 
+/* As abort() signals this one. */
+static int abort_another_process(void)
+{
+	return from_errno(syscall(SYS_tgkill, getpid() + 1, getpid() + 1, SIGABRT));
+}
+
 static int make_memory_executable(void)
 {
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -360,6 +366,7 @@ static const struct attempt {
 	{"trace the parent", trace_the_parent, ENDS, ENDS, NULL, true, 0},
 	{"read its memory", read_memory_of_the_parent, ENDS, ENDS, "process_vm_readv", true, 0},
 	{"signal a process", signal_another_process, ENDS, ENDS, "kill", true, 0},
+	{"abort a process", abort_another_process, ENDS, ENDS, "tgkill", true, 0},
 	{"make memory executable", make_memory_executable, ENDS, ENDS, "mprotect", false, 0},
 	{"map executable memory", map_executable_memory, ENDS, ENDS, "mmap", false, 0},
 	{"make a user namespace", make_a_user_namespace, ENDS, ENDS, "unshare", false, 0},
