@@ -97,6 +97,8 @@ static const struct fl_sandbox_call both_calls[] = {
 	ANY("newfstatat"),
 	ANY("stat"), /* an older glibc */
 	ANY("lstat"),
+	ANY("readlink"), /* whose may the folders of the agent's socket be, links among them? */
+	ANY("readlinkat"),
 	ANY("unlink"),
 	IF("unlinkat", IS(2, 0)),
 	/* waiting */
@@ -226,9 +228,7 @@ static const struct fl_sandbox_call agent_calls[] = {
 	IF("openat", LACKS(2, WRITES)),
 	ANY("getcwd"),
 	ANY("getgroups"), /* why can a file not be read? */
-	ANY("readlink"),
-	ANY("readlinkat"),
-	ANY("statx"), /* is it a mount of its own? */
+	ANY("statx"),     /* is it a mount of its own? */
 	ANY("inotify_add_watch"),
 	ANY("inotify_init1"),
 	ANY("inotify_rm_watch"),

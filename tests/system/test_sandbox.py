@@ -228,6 +228,17 @@ def test_a_folder_that_the_ini_did_not_name_at_the_start(lab, app):
 
 
 @pytest.mark.skipif(SANITIZED or os.getuid() != 0 or not shutil.which('unshare'), reason='needs root and unshare')
+def test_a_socket_behind_a_link(lab, app):
+    """As in /var/run/fairlead. Each time it connects the sidecar looks where the link leads."""
+    real, link = lab.folder / 'real', lab.folder / 'link'
+    real.mkdir()
+    link.symlink_to(real)
+    workload = lab.inbound(app().port, {'agent': {'socket': link / 'agent.sock'}})
+    workload.agent.kill()
+    workload.start_agent()
+    workload.wait_ready()
+
+
 def test_hosts_that_are_replaced(lab, app):
     """The file that was there at the start is read again when it changes. One that takes its place is not opened; a line says
     so."""
