@@ -300,6 +300,7 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 			      fl_json_read_number(handshakes, "resumed"));
 		put_counts(out, fl_json_read_member(handshakes, "failed"), "; failed: ");
 		line_end(out);
+		fl_status_sessions_put(status, direction, out);
 		line_begin(out, "");
 		fl_text_print(out, "bytes: ");
 		put_bytes(out, fl_json_read_number(bytes, "to_app"));
@@ -493,7 +494,8 @@ static const char page[] =
 	"  and where they lead, each service and upstream with its mode, its open\n"
 	"  connections, its last success and failure, and what DNS says about its names,\n"
 	"  whether the rules of capture are in force, and for each direction that has\n"
-	"  seen any the connections, handshakes and bytes. Connections and handshakes\n"
+	"  seen any the connections, handshakes, bytes, and sessions: those that carry a\n"
+	"  connection and those that wait for the next one. Connections and handshakes\n"
 	"  that did not end well are counted by the reason that the access log gives,\n"
 	"  too. Then [redirect], the policy and its rules with their hits, and the peers\n"
 	"  that connections are open with (of 1000 connections at most). Where the INI\n"

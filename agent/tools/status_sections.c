@@ -186,6 +186,25 @@ void fl_status_sections_put(const cJSON *status, struct fl_text *out)
 	}
 }
 
+/* --- sessions ----------------------------------------------------------------------------------- */
+
+void fl_status_sessions_put(const cJSON *status, const char *direction, struct fl_text *out)
+{
+	const cJSON *sessions =
+		fl_json_read_member(fl_json_read_member(status, "sessions"), direction);
+
+	if (fl_json_read_count(sessions, "cold") == 0) {
+		return;
+	}
+	begin(out, "");
+	fl_text_print(out,
+		      "sessions: %" PRIu64 " busy, %" PRIu64
+		      " idle; connections on a new one: %" PRIu64 ", on a reused one: %" PRIu64
+		      "\n",
+		      fl_json_read_count(sessions, "busy"), fl_json_read_count(sessions, "idle"),
+		      fl_json_read_count(sessions, "cold"), fl_json_read_count(sessions, "reused"));
+}
+
 /* --- capture ------------------------------------------------------------------------------------ */
 
 /* Prints only a certain answer: nothing if the state is not known. */

@@ -66,6 +66,9 @@ void fl_connections_list(struct fl_loop *loop, struct fl_listing *ret)
 	fl_stream_list(loop, ret);
 	fl_session_list(loop, ret);
 	fl_strangers_list(loop, ret);
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		ret->idle_sessions[d] = fl_loop_idle_sessions(loop, d);
+	}
 	ret->callers.max = loop->callers.max + loop->unproven.max;
 	fl_callers_add(&ret->callers, &loop->unproven);
 	fl_callers_add(&ret->callers, &loop->callers);

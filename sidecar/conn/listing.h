@@ -40,8 +40,10 @@ struct fl_listing {
 	struct fl_listed *items; /* owned */
 	size_t count, max;
 	uint64_t open;
-	struct fl_callers callers; /* for /seen */
-	struct fl_denials denials; /* for the page */
+	unsigned
+		idle_sessions[FL_DIRECTIONS]; /* they carry no connection now, so none is an item */
+	struct fl_callers callers;            /* for /seen */
+	struct fl_denials denials;            /* for the page */
 };
 void fl_listing_done(struct fl_listing *listing);
 

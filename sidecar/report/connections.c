@@ -43,6 +43,20 @@ void fl_listed_put(struct fl_json *json, const struct fl_listed *item, uint64_t 
 	fl_json_u64(json, "bytes_to_mesh", item->to_mesh);
 }
 
+static void put_idle_sessions(struct fl_json *json, const struct fl_listing *listings, size_t count)
+{
+	fl_json_object(json, "idle_sessions");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		uint64_t idle = 0;
+
+		for (size_t i = 0; i < count; i++) {
+			idle += listings[i].idle_sessions[d];
+		}
+		fl_json_u64(json, fl_direction_word(d), idle);
+	}
+	fl_json_end(json);
+}
+
 void fl_report_connections(const struct fl_listing *listings, size_t count, uint64_t now_ns,
 			   struct fl_text *ret)
 {
@@ -57,6 +71,7 @@ void fl_report_connections(const struct fl_listing *listings, size_t count, uint
 	fl_json_object(&json, NULL);
 	fl_json_u64(&json, "open", open);
 	fl_json_u64(&json, "left_out", open > listed ? open - listed : 0);
+	put_idle_sessions(&json, listings, count);
 	fl_json_array(&json, "connections");
 	for (size_t i = 0; i < count; i++) {
 		for (size_t k = 0; k < listings[i].count; k++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_REPORT_CONNECTIONS_H
 #define FL_REPORT_CONNECTIONS_H
-/* connections - the JSON of /connections: each open connection. Pure; thread: any.
+/* connections - the JSON of /connections: each open connection, and how many sessions are idle. Pure; thread: any.
  *
  * Keys of the JSON: open (how many there are), left_out (how many of them are not listed), connections:
  * [{direction: inbound | outbound, name (of the [service] or [upstream]; null: no section covers it),

@@ -276,6 +276,20 @@ static void put_outbound(struct fl_text *text, const struct fl_conf *conf)
 	row_end(text);
 }
 
+/* "inbound 3 busy, 1 idle; outbound ..." */
+static void put_sessions(struct fl_text *text, const struct fl_snapshot *s)
+{
+	row_begin(text, "Sessions");
+	for (unsigned d = 0; d < FL_DIRECTIONS; d++) {
+		fl_text_print(text, "%s%s ", d > 0 ? "; " : "", fl_direction_word(d));
+		fl_page_number(text, fl_report_busy_sessions(s, d));
+		fl_page_put(text, " busy, ");
+		fl_page_number(text, s->idle_sessions[d]);
+		fl_page_put(text, " idle");
+	}
+	row_end(text);
+}
+
 static void put_sidecar(struct fl_text *text, const struct fl_snapshot *s)
 {
 	row_begin(text, "Sidecar");
@@ -364,6 +378,7 @@ void fl_page_facts(struct fl_text *text, const struct fl_snapshot *s)
 	put_sandbox(text, s->sandbox);
 	put_redirect(text, s->conf);
 	put_outbound(text, s->conf);
+	put_sessions(text, s);
 	put_sidecar(text, s);
 	fl_page_table_end(text);
 	put_certificates(text, s);
@@ -427,6 +442,8 @@ void fl_page_counts(struct fl_text *text, const struct fl_snapshot *s)
 	fl_page_section(text, "counts", "Counts");
 	fl_page_table(text, "Counts", NULL, heads);
 	put_count(text, "Connections opened", c->opened);
+	put_count(text, "Connections on a new session", c->session_uses_cold);
+	put_count(text, "Connections on a reused session", c->session_uses_reused);
 	put_ended(text, c);
 	put_bytes_of(text, "Bytes to the app", c->bytes_to_app);
 	put_bytes_of(text, "Bytes to the mesh", c->bytes_to_mesh);

@@ -28,10 +28,11 @@ def test_nothing_is_open(lab, app):
     inbound = lab.inbound(app().port, start=False)
     inbound.start_sidecar()
     wait_until(lambda: labs.listens(inbound.admin), 'the admin endpoint is there')
-    assert listing(inbound) == {'open': 0, 'left_out': 0, 'connections': []}, 'before there is a generation'
+    nothing = {'open': 0, 'left_out': 0, 'idle_sessions': {'inbound': 0, 'outbound': 0}, 'connections': []}
+    assert listing(inbound) == nothing, 'before there is a generation'
     inbound.start_agent()
     inbound.wait_ready()
-    assert listing(inbound) == {'open': 0, 'left_out': 0, 'connections': []}
+    assert listing(inbound) == nothing
 
 
 def test_both_sides_of_a_connection(lab, app):

@@ -31,9 +31,32 @@ def test_status_for_people(lab, app):
                     r'^rotations +1 used, 0 refused by the agent, 0 by the sidecar', r'^agent +connected$',
                     rf'^upstream +peer: 127\.0\.0\.1:{pair.port} -> 127\.0\.0\.1:{pair.inbound.port}$',
                     r'^outbound +connections: 0 open of 1; ended: 1 done$',
-                    r'^ +handshakes: 1 ok, \d of them resumed$', r'^ +bytes: 97\.7 KiB to the app, 97\.7 KiB to the mesh$'):
+                    r'^ +handshakes: 1 ok, \d of them resumed$',
+                    r'^ +sessions: \d busy, \d idle; connections on a new one: 1, on a reused one: 0$', r'^ +bytes: 97\.7 KiB to the app, 97\.7 KiB to the mesh$'):
         assert re.search(pattern, out, re.M), (pattern, out)
     assert not re.search('^inbound', out, re.M), 'no traffic, no lines'
+
+
+def test_status_tells_sessions_from_connections(lab, app):
+    """So do /connections and the page. Without sessions of that kind there is no line."""
+    pair, alone = lab.pair(app().port), lab.pair(app().port, outbound={'tls': {'reuse': 'off'}})
+    for count in range(3):
+        ask(pair, 1)
+        agree(pair.inbound, {'done': count + 1}, 'inbound')
+        agree(pair.outbound, {'done': count + 1}, 'outbound')
+    for workload, direction in zip(pair.workloads, ('outbound', 'inbound')):
+        wait_until(lambda: status(workload)['sessions'][direction]['idle'] == 1, 'it is idle')
+        out = tool('status', '-c', workload.ini)[1]
+        assert re.search(rf'^{direction} +connections: 0 open of 3.*\n.*\n +sessions: 0 busy, 1 idle; '
+                         r'connections on a new one: 1, on a reused one: 2$', out, re.M), out
+        told = json.loads(workload.get('/connections')[1])
+        assert told['idle_sessions'] == {'inbound': 0, 'outbound': 0, direction: 1} and told['open'] == 0
+        assert f'{direction} 0 busy, 1 idle' in workload.get('/')[1]
+        assert re.search('Connections on a reused session(<[^>]*>)+2<' if direction == 'inbound' else
+                         'Connections on a reused session(<[^>]*>)+0(<[^>]*>)+2<', workload.get('/')[1])
+    ask(alone, 1)
+    agree(alone.outbound, {'done': 1}, 'outbound')
+    assert 'sessions:' not in tool('status', '-c', alone.outbound.ini)[1]
 
 
 def test_status_names_the_peers_of_open_connections(lab, app):

@@ -22,7 +22,9 @@ Test(connections, nothing_is_open)
 	struct fl_listing listings[2] = {{.max = 1}, {.max = 1}};
 	char *text = render(listings, FL_COUNT_OF(listings));
 
-	cr_expect_str_eq(text, "{\n  \"open\": 0,\n  \"left_out\": 0,\n  \"connections\": []\n}\n");
+	cr_expect_str_eq(
+		text,
+		"{\n  \"open\": 0,\n  \"left_out\": 0,\n  \"idle_sessions\": {\n    \"inbound\": 0,\n    \"outbound\": 0\n  },\n  \"connections\": []\n}\n");
 	free(text);
 }
 
@@ -66,11 +68,18 @@ Test(connections, of_two_workers_one_left_out)
 	list(&listings[0], &inbound);
 	list(&listings[0], &inbound);
 	list(&listings[1], &outbound);
+	listings[0].idle_sessions[FL_INBOUND] = 2;
+	listings[1].idle_sessions[FL_INBOUND] = 3;
+	listings[1].idle_sessions[FL_OUTBOUND] = 4;
 	text = render(listings, FL_COUNT_OF(listings));
 	cr_expect_str_eq(text,
 			 "{\n"
 			 "  \"open\": 3,\n"
 			 "  \"left_out\": 1,\n"
+			 "  \"idle_sessions\": {\n"
+			 "    \"inbound\": 5,\n"
+			 "    \"outbound\": 4\n"
+			 "  },\n"
 			 "  \"connections\": [\n"
 			 "    {\n"
 			 "      \"direction\": \"inbound\",\n"
