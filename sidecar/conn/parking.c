@@ -285,6 +285,12 @@ static enum fl_quota_answer try_place(struct fl_session *session)
 				     &session->framed->server.quota);
 }
 
+/* As in quota.h: replicas have one identity, and a certificate each. */
+static bool is_same_peer(const struct fl_session *a, const struct fl_session *b)
+{
+	return strcmp(fl_session_peer_id(&a->mesh), fl_session_peer_id(&b->mesh)) == 0;
+}
+
 /* The session that has waited longest; if the peer has its part, of those of that peer. NULL: there is none. */
 static struct fl_session *to_make_room(const struct fl_session *session,
 				       enum fl_quota_answer answer)
@@ -295,8 +301,7 @@ static struct fl_session *to_make_room(const struct fl_session *session,
 
 	for (; entry != NULL; entry = fl_deadline_after(resting, entry)) {
 		other = FL_CONTAINER_OF(entry, struct fl_framed, server.deadline)->session;
-		if (answer != FL_QUOTA_PEER ||
-		    fl_tls_peer_of(other->tls) == fl_tls_peer_of(session->tls)) {
+		if (answer != FL_QUOTA_PEER || is_same_peer(other, session)) {
 			return other;
 		}
 	}

@@ -2,6 +2,7 @@
 """Tests sessions that carry app connections one after another: that they do, that each connection is judged, and that
 no byte and no right goes from one to the next."""
 import concurrent.futures
+import contextlib
 import datetime
 import json
 import re
@@ -396,6 +397,52 @@ def test_a_session_that_died_unseen_does_not_swallow_a_connection(lab, app):
     wait_until(lambda: idle(pair.outbound, 'outbound') == 0, 'the client has seen it')
     pair.inbound.start_sidecar().wait_ready()
     assert ask(pair.port) == b'question'
+
+
+# --- how many may be idle -------------------------------------------------------------------------------
+
+def rested(inbound, svid, root, count, *, first=0):
+    """Returns so many sessions of that peer that have carried a connection and wait, the oldest first."""
+    made = []
+    for number in range(first, first + count):
+        client = framed.Client(inbound.port, svid, root)
+        made.append(client)
+        assert client.ask(1, b'%d' % number) == b'%d' % number
+    return made
+
+
+def retired(client):
+    """Whether RETIRE has come, and nothing else."""
+    client.tls.settimeout(0.05)
+    try:
+        assert client.frames.next() == (framed.RETIRE, b'')
+        return True
+    except TimeoutError:
+        return False
+    finally:
+        client.tls.settimeout(10)
+
+
+def test_a_peer_has_a_part_of_the_idle_sessions_and_its_oldest_go(lab, app):
+    """For 256 connections an eighth, 32 sessions, may be idle; one peer gets three quarters of them, and replicas are
+    one peer. The session of another peer, which is older than all of these, stays."""
+    inbound = lab.inbound(app().port, {'limits': {'connections': 256}})
+    replica = lab.root.issue(labs.CLIENT)
+    other = lab.root.issue(f'{ID}other')
+    with contextlib.ExitStack() as stack:
+        quiet, = rested(inbound, other, lab.root, 1)
+        stack.callback(quiet.close)
+        many = rested(inbound, lab.client, lab.root, 20) + rested(inbound, replica, lab.root, 20, first=20)
+        for client in many:
+            stack.callback(client.close)
+        gone = [retired(client) for client in many]
+        left = gone.count(False)
+        assert 22 <= left <= 26 and gone == [True] * (40 - left) + [False] * left, 'the oldest of them, in order'
+        assert not retired(quiet), 'the one of another peer is none of them'
+        assert len(inbound.sidecar.lines(reason='connection_limit')) == 0, 'no connection was refused for idle ones'
+        assert quiet.ask(2, b'still') == b'still'
+        assert many[-1].ask(2, b'last') == b'last'
+    wait_until(lambda: ends(inbound, 'inbound', 'limit') == 40 - left, 'they are counted')
 
 
 # --- other rules ----------------------------------------------------------------------------------------
