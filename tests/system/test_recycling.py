@@ -9,8 +9,9 @@ import pytest
 
 import lab as labs
 import peers
-from crowds import closed, Crowd, crowd, echo, how_it_ended, judged_inbound, judgement, outbound_to, tls_dialler
-from lab import connect, end_of, wait_until
+from crowds import closed, Crowd, crowd, echo, how_it_ended, judged_inbound, judgement, outbound_to, status, \
+    tls_dialler
+from lab import connect, end_of, read_all, wait_until
 from volume import secret
 
 # --- recycling ------------------------------------------------------------------------------------------------
@@ -79,6 +80,38 @@ def test_recycle(lab, echo, crowd):
     busy = sorted(one.when - begin for one in talkers)
     assert times[-1] - times[0] > 0.5, f'not spread: {times}'
     assert times[len(times) // 2] < busy[len(busy) // 2], f'not the idle ones first: {times}, {busy}'
+
+
+@pytest.mark.heavy
+def test_recycle_over_reused_sessions(lab, echo, crowd):
+    """A connection in a session that has carried another one ends as cleanly, with all of its bytes, and takes its
+    session with it."""
+    inbound = judged_inbound(lab, echo, sections={'rotation': {'recycle': f'{4 * labs.PACE}s'}})
+    outbound = lab.outbound(inbound.port)
+    count = 6
+    before = [connect(outbound.port) for _ in range(count)]
+    for sock in before:
+        sock.sendall(b'ping')
+        assert sock.recv(4) == b'ping'
+    for sock in before:
+        sock.shutdown(1)
+        assert read_all(sock) == b''
+        sock.close()
+    wait_until(lambda: status(outbound)['sessions']['outbound']['idle'] == count, 'they wait for the next ones')
+    crowd.add('idle', count // 2, lambda: connect(outbound.port))
+    talkers = [Talker(connect(outbound.port), pause=0.8 * labs.PACE) for _ in range(count // 2)]
+    wait_until(lambda: all(one.rounds > 1 for one in talkers), 'they do not talk', timeout=30)
+    inbound.volume.write(secret(lab.root.issue(labs.SERVER), lab.root))
+    judgement(inbound, 2)
+    wait_until(lambda: len(crowd.ended()) == count // 2 and not any(one.is_alive() for one in talkers),
+               lambda: f'{len(crowd.ended())} and {[one.how for one in talkers]}', timeout=60)
+    assert {how_it_ended(sock) for _, sock in crowd.all} == {one.how for one in talkers} == {'eof'}
+    assert closed(inbound, 'recycled') == count
+    assert [line['use'] for line in inbound.sidecar.lines(reason='recycled')] == [2] * count
+    for workload, direction in (inbound, 'inbound'), (outbound, 'outbound'):
+        wait_until(lambda: sum(status(workload)['sessions'][direction][state] for state in ('busy', 'idle')) == 0,
+                   'no session is left')
+        assert status(workload)['sessions'][direction] == {'busy': 0, 'idle': 0, 'cold': count, 'reused': count}
 
 
 @pytest.mark.heavy

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs a thousand swaps in a row under load: pgbench on persistent and on new connections, long streams and short
-connections notice nothing."""
+connections, many of them over reused sessions, notice nothing. Streams and short connections compare every byte."""
 import collections
 import datetime
 import json
@@ -113,6 +113,12 @@ def handshakes(workload):
     return dict(+counts)
 
 
+def uses(pair):
+    """Returns {kind: count} of the connections that the client's side has carried, by what their session was."""
+    told = json.loads(pair.outbound.get('/status')[1])['sessions']['outbound']
+    return {kind: told[kind] for kind in ('cold', 'reused')}
+
+
 def quiet():
     threading.Event().wait(QUIET)
 
@@ -151,8 +157,9 @@ def test_a_thousand_swaps_under_load(lab, pair, record_property):
     phase(load, quiet)  # until the load is running
     times = [phase(load, quiet)]
     ticks = main_ticks(pair)
-    swaps = []
+    swaps, before = [], uses(pair)
     times.append(phase(load, lambda: swaps.extend(rotate(lab, pair, issued))))
+    carried = {kind: after - before[kind] for kind, after in uses(pair).items()}
     ticks = {name: after - ticks[name] for name, after in main_ticks(pair).items()}
     wait_until(lambda: used(pair.inbound)[-1][1] == swaps[-1][1], 'the last one is not in use')
     hot = sizes(pair)
@@ -172,7 +179,7 @@ def test_a_thousand_swaps_under_load(lab, pair, record_property):
         'swaps': len(swaps), 'generations': len(used(pair.inbound)) - 1,
         'delay_median_ms': round(statistics.median(waits) * 1000, 1), 'delay_max_ms': round(max(waits) * 1000, 1),
         **compare(phases),
-        'handshakes': results, 'load_average': os.getloadavg(),
+        'carried_during_swaps': carried, 'handshakes': results, 'load_average': os.getloadavg(),
         **{f'{name}_cpu_ms_per_generation': round(spent * 1000 / os.sysconf('SC_CLK_TCK') /
                                                   (len(used(pair.inbound)) - 1), 2) for name, spent in ticks.items()},
         **{f'{name}_growth_kib': (hot[name] - size) // 1024 for name, size in pair.warm.items()},
@@ -186,6 +193,7 @@ def test_a_thousand_swaps_under_load(lab, pair, record_property):
     for counts in results.values():
         assert set(counts) == {'ok'}
     assert result['failures'] == []
+    assert carried['reused'] > SWAPS / 50, 'sessions were reused between the swaps'
     assert result['streams_done'] == STREAMS
     assert max(waits) < labs.SLOW
     for workload in pair.workloads:
