@@ -230,7 +230,7 @@ struct fl_request fl_conn_request(const struct fl_conn *conn, const char *id,
 struct fl_dial fl_conn_app(const struct fl_conn *conn, union fl_sockaddr *to,
 			   union fl_sockaddr *from)
 {
-	struct fl_dial dial = {.to = &to->any, .alive = {.keep_s = conn->loop->net.keep_s}};
+	struct fl_dial dial = {.to = &to->any}; /* probes begin later: stream_watch.c */
 
 	if (conn->service != NULL && conn->service->app.kind != FL_ADDR_NONE) {
 		*to = conn->service->app.sa;

@@ -9,6 +9,8 @@
 
 #define IDLE_CHECKS 8u /* in one idle_timeout */
 #define IDLE_CHECK_IF_OFF_MS 3600000u
+/* With that age a relay gets probes towards the app; less than the shortest interval of probes, 1 s, to which it adds. */
+#define YOUNG_MS 500u
 #define PEER_CHECKS 6u         /* in one peer_timeout */
 #define HELLO_TIMEOUT_MS 5000u /* enough for two lost packets, at any round-trip time */
 #define CONNTRACK_CHECK_MS 1000u
@@ -38,7 +40,7 @@ static void init_scratch(struct fl_loop *loop, size_t buffer)
 static void init_deadlines(struct fl_loop *loop)
 {
 	struct fl_deadline_queue *const queues[] = {
-		&loop->connecting, &loop->dialing,    &loop->handshaking,
+		&loop->connecting, &loop->dialing,    &loop->handshaking,     &loop->young,
 		&loop->idle,       &loop->unanswered, &loop->strangers.hello,
 	};
 
@@ -121,6 +123,7 @@ void fl_loop_close(struct fl_loop *loop)
 	fl_deadline_queue_close(&loop->connecting);
 	fl_deadline_queue_close(&loop->dialing);
 	fl_deadline_queue_close(&loop->handshaking);
+	fl_deadline_queue_close(&loop->young);
 	fl_deadline_queue_close(&loop->idle);
 	fl_deadline_queue_close(&loop->unanswered);
 	fl_deadline_queue_close(&loop->strangers.hello);
@@ -215,6 +218,8 @@ void fl_loop_set_limits(struct fl_loop *loop, const struct fl_conf *conf,
 	fl_deadline_queue_set(&loop->handshaking, handshake_ms);
 	fl_deadline_queue_set(&loop->strangers.hello,
 			      handshake_ms < HELLO_TIMEOUT_MS ? handshake_ms : HELLO_TIMEOUT_MS);
+	fl_deadline_queue_set(&loop->young,
+			      idle_check_ms(conf) < YOUNG_MS ? idle_check_ms(conf) : YOUNG_MS);
 	fl_deadline_queue_set(&loop->idle, idle_check_ms(conf));
 	fl_deadline_queue_set(&loop->unanswered, conf->limits.peer_timeout_ms / PEER_CHECKS);
 	loop->quota.max = maxima->connections;

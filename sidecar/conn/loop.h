@@ -149,7 +149,7 @@ struct fl_loop {
 	/* Time. */
 	uint32_t idle_timeout_ms; /* 0: never */
 	uint32_t peer_timeout_ms;
-	struct fl_deadline_queue connecting, dialing, handshaking, idle, unanswered;
+	struct fl_deadline_queue connecting, dialing, handshaking, young, idle, unanswered;
 	const struct fl_conntrack *conntrack; /* of all loops; NULL: none */
 	uint64_t conntrack_read_ms;           /* 0: never */
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Watches streams whose relay is open: for idleness, and for peers that are gone. What the kernel detects by itself arrives
- * as an error of the socket; this file detects what the kernel would detect too late. */
+ * as an error of the socket; this file detects what the kernel would detect too late.
+ *
+ * The socket to the app gets its keep-alive options when the relay has been open for loop.young: they are four system calls,
+ * and most connections end before a probe could be due. */
 #include "conn/stream_internal.h"
 
 /* A kernel without buffer space answers at most twice a second (net.ipv4.tcp_invalid_ratelimit), so a probe may have to be
@@ -19,6 +22,17 @@ static bool end_if_idle(struct fl_stream *stream)
 	}
 	fl_stream_abort(stream, FL_REASON_IDLE_TIMEOUT);
 	return true;
+}
+
+static void on_idle_check(struct fl_deadline *deadline);
+
+/* The first check. */
+static void on_grown(struct fl_deadline *deadline)
+{
+	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
+
+	fl_sock_begin_keep(stream->app);
+	on_idle_check(deadline);
 }
 
 /* Checks at intervals instead of re-arming a timer for every byte: at most an eighth of idle_timeout late. */
@@ -88,5 +102,5 @@ void fl_stream_keep(struct fl_stream *stream)
 void fl_stream_watch(struct fl_stream *stream)
 {
 	fl_stream_keep(stream);
-	fl_deadline_add(&stream->conn->loop->idle, &stream->deadline, on_idle_check);
+	fl_deadline_add(&stream->conn->loop->young, &stream->deadline, on_grown);
 }

@@ -20,7 +20,7 @@
 
 #define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
 #define RETRY_MS 50u
-#define ACCEPTS_MAX 64u /* in one turn of the loop, for fairness */
+#define EVENTS_PER_ACCEPT 4u
 
 struct fl_listener {
 	struct fl_watched watched;
@@ -142,6 +142,14 @@ static bool accept_next(struct fl_listener *listener)
 	return true;
 }
 
+/* How many connections this turn accepts. Seldom does a second one wait, and to ask in vain costs
+ * the kernel as much as a socket, while the next turn reports the listener again. If there is much
+ * other work in a turn, more are accepted, so that new connections get their part of the time. */
+static unsigned accepts_of_turn(const struct fl_listener *listener)
+{
+	return 1 + fl_net_turn_events(listener->net) / EVENTS_PER_ACCEPT;
+}
+
 static void on_events(struct fl_watched *watched, uint32_t events)
 {
 	struct fl_listener *listener = FL_CONTAINER_OF(watched, struct fl_listener, watched);
@@ -150,7 +158,7 @@ static void on_events(struct fl_watched *watched, uint32_t events)
 	if (listener->is_closing || !listener->is_listening) {
 		return; /* in this very turn */
 	}
-	for (unsigned i = 0; i < ACCEPTS_MAX && accept_next(listener); i++) {
+	for (unsigned left = accepts_of_turn(listener); left > 0 && accept_next(listener); left--) {
 	}
 }
 

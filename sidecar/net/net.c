@@ -33,6 +33,7 @@ struct fl_poller {
 	struct fl_watched *dead;
 	int epoll;        /* owned */
 	unsigned handles; /* not closed yet */
+	unsigned events;  /* of this turn */
 	bool leads;       /* fl_net_run() runs the loop */
 	bool busy;        /* inside a turn, which frees closed sockets itself */
 };
@@ -69,6 +70,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	poller->busy = true;
+	poller->events = count > 0 ? (unsigned)count : 0;
 	for (int i = 0; i < count; i++) {
 		report(&got[i]);
 	}
@@ -160,6 +162,11 @@ int fl_net_listen(struct fl_net *net, struct fl_watched *listener, int fd)
 void fl_net_pause(struct fl_net *net, int fd)
 {
 	(void)epoll_ctl(net->poller->epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+unsigned fl_net_turn_events(const struct fl_net *net)
+{
+	return net->poller->events;
 }
 
 /* --- birth and end ------------------------------------------------------------------------------ */
@@ -270,6 +277,7 @@ static void take_turn(struct fl_poller *poller, uv_loop_t *loop)
 
 	uv_update_time(loop);
 	poller->busy = true;
+	poller->events = count > 0 ? (unsigned)count : 0;
 	if (has_uv(got, count) || time_left(loop) == 0) {
 		(void)uv_run(loop, UV_RUN_NOWAIT); /* mail from other threads, and timers */
 	}

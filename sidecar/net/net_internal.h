@@ -34,6 +34,8 @@ int fl_net_watch(struct fl_net *net, struct fl_watched *watched, int fd,
  * while a duplicate is open. Errors: a negative errno. */
 int fl_net_listen(struct fl_net *net, struct fl_watched *listener, int fd) FL_MUST_USE;
 void fl_net_pause(struct fl_net *net, int fd);
+/* The number of events that this turn reports. */
+unsigned fl_net_turn_events(const struct fl_net *net);
 /* Calls on_events() with no event in the next turn. */
 void fl_net_come_back(struct fl_net *net, struct fl_watched *watched);
 /* Frees it when this turn, or the turn that it waits for, is over; its descriptor is already

@@ -286,6 +286,10 @@ static void read_once(struct fl_sock *sock)
 		stop_for(sock, -sock->error);
 		return;
 	}
+	if (sock->at_end && !sock->broken) {
+		stop_for(sock, 0); /* what recv() would say */
+		return;
+	}
 	n = recv(sock->fd, net->read_buf, net->read_cap, 0);
 	if (n > 0) {
 		/* A short read means that nothing is left, except perhaps the end. */
@@ -294,6 +298,7 @@ static void read_once(struct fl_sock *sock)
 		 * would discard it. */
 		sock->is_last =
 			sock->ended && !sock->broken && !sock->urgent && (size_t)n < net->read_cap;
+		sock->at_end = sock->is_last;
 		sock->events->on_data(sock->user, net->read_buf, (size_t)n);
 		sock->is_last = false;
 	} else if (n == 0) {
@@ -472,6 +477,14 @@ struct fl_debt fl_sock_debt(const struct fl_sock *sock)
 void fl_sock_keep(struct fl_sock *sock)
 {
 	if (sock->alive.keep_s != 0 && sock->alive.keep_s != sock->net->keep_s) {
+		sock->alive.keep_s = sock->net->keep_s;
+		fl_alive_set(sock->fd, &sock->alive);
+	}
+}
+
+void fl_sock_begin_keep(struct fl_sock *sock)
+{
+	if (sock->alive.keep_s == 0 && !sock->is_unix) {
 		sock->alive.keep_s = sock->net->keep_s;
 		fl_alive_set(sock->fd, &sock->alive);
 	}

@@ -71,6 +71,9 @@ struct fl_debt fl_sock_debt(const struct fl_sock *sock); /* fl_alive_debt() */
 /* Sets its keep_s to that of its net, if it has probes at all. No system call if nothing
  * changes. */
 void fl_sock_keep(struct fl_sock *sock);
+/* Begins probes, at the interval of its net, on a socket that was dialled without any. Does nothing
+ * if it has them, or is a Unix socket. */
+void fl_sock_begin_keep(struct fl_sock *sock);
 
 /* FIN once pending is empty. */
 void fl_sock_shutdown(struct fl_sock *sock);

@@ -32,6 +32,7 @@ struct fl_sock {
 	bool broken : 1;     /* an error waits for the next read or write */
 	bool urgent : 1;     /* a read can be short with more behind it (tcp(7)) */
 	bool is_last : 1;    /* on_data is running with the last bytes */
+	bool at_end : 1;     /* all before FIN has been read */
 };
 
 /* A socket of a connected or connecting descriptor, which it owns; NULL: no memory, and the descriptor is closed. */
