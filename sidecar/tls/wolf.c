@@ -325,8 +325,10 @@ uint16_t fl_wolf_signature_scheme(const WOLFSSL *wolf, enum fl_key_kind kind)
 		return FL_SCHEME_ED25519;
 	}
 	/* rsa_pss_rsae_sha256 and so on; ecdsa_secp256r1_sha256 and so on */
-	return kind == FL_KEY_RSA ? (uint16_t)(rsa_pss_sa_algo << 8 | wolf->options.hashAlgo)
-				  : (uint16_t)(wolf->options.hashAlgo << 8 | ecc_dsa_sa_algo);
+	unsigned hash = wolf->options.hashAlgo;
+
+	return kind == FL_KEY_RSA ? (uint16_t)((unsigned)rsa_pss_sa_algo << 8 | hash)
+				  : (uint16_t)(hash << 8 | (unsigned)ecc_dsa_sa_algo);
 }
 
 size_t fl_wolf_transcript_hash(WOLFSSL *wolf, uint8_t ret[FL_WOLF_HASH_MAX])
