@@ -236,7 +236,7 @@ def test_a_socket_behind_a_link(lab, app):
     workload = lab.inbound(app().port, {'agent': {'socket': link / 'agent.sock'}})
     workload.agent.kill()
     workload.start_agent()
-    workload.wait_ready()
+    workload.agent.wait_line(msg='generation is in use already')
 
 
 def test_hosts_that_are_replaced(lab, app):
