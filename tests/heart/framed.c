@@ -82,7 +82,8 @@ void framed_take(struct framed *framed)
 bool framed_has(struct framed *framed, const char *text)
 {
 	framed_take(framed);
-	return framed->len == strlen(text) && memcmp(framed->text, text, framed->len) == 0;
+	return framed->len == strlen(text) &&
+	       (framed->len == 0 || memcmp(framed->text, text, framed->len) == 0);
 }
 
 bool framed_has_only(struct framed *framed, const char *text)
