@@ -46,6 +46,7 @@ def status(workload):
 
 @root_only
 @pytest.mark.heavy
+@pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='the memory of the sanitizers takes minutes to read')
 @pytest.mark.parametrize('kind', ['p256', 'rsa2048'])
 def test_the_key_is_nowhere_in_the_sidecars_memory(lab, app, kind):
     """After 1,000 handshakes and three rotations in each role. The same search finds it in the agent; and of keys whose time

@@ -199,8 +199,11 @@ def not_after(svid):
 @pytest.mark.heavy
 def test_killed_agents_and_sidecars_come_back_with_the_right_generation(lab, pair):
     """Kills come at random moments around swaps. Killing an agent disturbs no connection. Within a second, a restarted
-    process has the current generation."""
+    process has the current generation. A restarted agent has the mounted key alone, and handshakes that began under the one
+    before need that: here the sidecar has the key."""
     side, moment = pair.inbound, threading.Event()
+    side.change({'tls': {'key': 'sidecar'}})
+    side.wait_line(msg='generation in use', generation=2)
     for count in range(KILLS):
         chance = random.Random(f'kill {count}')
         svid = lab.root.issue(labs.SERVER, not_after=ALWAYS + (count + 1) * datetime.timedelta(hours=1))

@@ -239,6 +239,7 @@ def test_a_socket_behind_a_link(lab, app):
     workload.agent.wait_line(msg='generation is in use already')
 
 
+@release_only
 def test_hosts_that_are_replaced(lab, app):
     """The file that was there at the start is read again when it changes. One that takes its place is not opened; a line says
     so."""
