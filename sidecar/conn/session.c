@@ -390,11 +390,9 @@ void fl_session_feed(struct fl_session *session, const uint8_t *data, size_t len
 {
 	struct fl_tls_io io = fl_session_io_for(session, data, len);
 
-	if (session->signing != NULL) {
-		fl_session_hold(session, &io);
-	} else if (session->state == FL_SESSION_HANDSHAKE) {
+	if (session->signing == NULL && session->state == FL_SESSION_HANDSHAKE) {
 		drive_handshake(session, &io);
-	} else if (session->reading) {
+	} else if (session->signing == NULL && session->reading) {
 		fl_session_open_records(session, &io);
 	} else {
 		fl_session_hold(session, &io);

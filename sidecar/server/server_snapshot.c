@@ -108,12 +108,11 @@ bool fl_server_ready(struct fl_server *server, char *reason, size_t size)
 				  "stopped, or of an older release?"
 				: "the agent has not sent one; its log says what it waits for");
 	} else if (!fl_expiries_usable(&server->current->expiries, (int64_t)time(NULL), reason,
-				       size)) {
+				       size) ||
+		   (fl_server_all_serving(server) && !can_sign(server, reason, size))) {
 		return false;
 	} else if (!fl_server_all_serving(server)) {
 		(void)snprintf(reason, size, "the workers are opening their listeners");
-	} else if (!can_sign(server, reason, size)) {
-		return false;
 	} else if ((name = fl_resolver_first_round(server->resolver)) != NULL) {
 		(void)snprintf(reason, size, "%s has not been answered yet by DNS", name);
 	} else if ((failed = failed_endpoint(server)) != NULL) {

@@ -80,6 +80,7 @@ int fl_tls_sign_ed25519(WOLFSSL *wolf, const byte *in, word32 in_len, byte *out,
 		       : fl_wolf_sign_ed25519(wolf, in, in_len, out, in_out_len, key, der);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters of wolfSSL's function that it stands for */
 int fl_tls_sign_rsa(WOLFSSL *wolf, const byte *in, word32 in_len, byte *out, word32 *in_out_len,
 		    int algorithm, int hash, void *key, void *der)
 {

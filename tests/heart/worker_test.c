@@ -444,7 +444,7 @@ Test(worker, probes_follow_the_time_outs_of_conntrack)
 /* The worker's socket to the app: the other end of ours, in this process. */
 static int far_end_of(int fd)
 {
-	struct sockaddr_in ours, peer;
+	struct sockaddr_in ours = {0}, peer = {0};
 	socklen_t ours_len = sizeof(ours);
 
 	cr_assert_eq(getsockname(fd, (struct sockaddr *)&ours, &ours_len), 0);
