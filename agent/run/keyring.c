@@ -193,8 +193,8 @@ static void log_refusal(struct fl_keyring *keyring, enum fl_sign_result result)
 		[FL_SIGN_SCHEME] = "the key does not sign with the scheme that the sidecar names",
 		[FL_SIGN_HASH] = "what the sidecar wants signed is no hash of a transcript",
 		[FL_SIGN_ROLE] = "the sidecar names neither the client's role nor the server's",
-		[FL_SIGN_RATE] =
-			"the sidecar asks for more signatures a second than the INI allows",
+		[FL_SIGN_RATE] = ("the sidecar asks for more signatures a second than `[agent] "
+				  "signatures` allows"),
 		[FL_SIGN_FAULT] = "the signature could not be made",
 	};
 	struct refusals *refusals = &keyring->refusals[result];

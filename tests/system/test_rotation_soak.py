@@ -203,8 +203,9 @@ def test_a_thousand_swaps_under_load(lab, pair, record_property):
         assert workload.agent.lines(level='warn') == []
     for workload in pair.workloads:
         for program in (workload.sidecar, workload.agent):
-            wait_until(lambda p=program: p.fds() <= fds[p.name] + 1,  # inotify's descriptor, since the first watch
-                       lambda p=program: f'{p.name}: {fds[p.name]} descriptors before, {p.fds()} after')
+            # Idle sessions stay for up to 50 s; and inotify's descriptor, since the first watch.
+            wait_until(lambda p=program: p.fds() <= fds[p.name] + 1,
+                       lambda p=program: f'{p.name}: {fds[p.name]} descriptors before, {p.fds()} after', 60)
             if not (labs.ASAN or labs.TSAN):
                 growth = hot[program.name] - pair.warm[program.name]
                 assert growth < 2 << 20, f'{program.name} has grown by {growth} bytes'
