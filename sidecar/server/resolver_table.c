@@ -41,8 +41,8 @@ static bool has_spoken(const struct fl_name *name, const struct fl_name_answer *
 	       (is_v4 || name->halves[1].answered_ms >= answer->since_ms);
 }
 
-/* Have all names that might claim this address been answered since it first appeared? Names that
- * have not are asked for now. */
+/* Have all names that might claim this address been answered since it first appeared? asks: queries
+ * those that have not. */
 static bool is_vetted(struct fl_resolver *resolver, const struct fl_resolved_item *item,
 		      const struct fl_name_answer *answer, bool asks)
 {
