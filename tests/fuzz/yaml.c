@@ -13,7 +13,8 @@ static void ask(struct fl_yaml value, unsigned depth)
 	FL_REQUIRE(fl_yaml_is_there(value) || fl_yaml_count(value) == 0);
 	FL_REQUIRE(!fl_yaml_is_there(fl_yaml_item(value, fl_yaml_count(value))));
 	(void)fl_yaml_get(value, "metadata");
-	for (size_t i = 0; i < fl_yaml_count(value) && depth < 64 && left > 0; i++, left--) {
+	for (size_t i = 0; i < fl_yaml_count(value) && depth < 64 && left > 0; i++) {
+		left--;
 		if (fl_yaml_is_map(value)) {
 			(void)strlen(fl_yaml_key(value, i));
 			FL_REQUIRE(!fl_yaml_is_there(fl_yaml_item(value, i)) ||
