@@ -67,6 +67,25 @@ static bool would_be_accepted(const struct fl_session *session, const struct fl_
 	       fl_framed_is_trusted(session);
 }
 
+/* Client: is the server's address still one of the connection's? Those of a fixed upstream change, with the INI and with
+ * DNS. */
+static bool leads_there(const struct fl_session *session, const struct fl_conn *conn)
+{
+	const struct fl_targets *targets = conn->targets;
+	struct fl_inet server = fl_session_peer_inet(&session->mesh), target;
+
+	if (fl_conn_is_captured(conn)) {
+		return true; /* its place has one address */
+	}
+	for (size_t i = 0; targets != NULL && i < targets->count; i++) {
+		target = fl_inet_of(&targets->items[i].any);
+		if (fl_inet_equal(&target, &server)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* --- the clock -------------------------------------------------------------------------------------- */
 
 static void on_clock(uv_timer_t *timer);
@@ -199,6 +218,8 @@ struct fl_mesh *fl_parking_take(struct fl_conn *conn, const struct fl_mesh_event
 			fl_framed_end(session, FL_SESSION_END_CREDENTIALS);
 		} else if (is_aged(session)) {
 			fl_framed_end(session, FL_SESSION_END_SPENT);
+		} else if (!leads_there(session, conn)) {
+			fl_framed_end(session, FL_SESSION_END_MOVED);
 		} else if (!would_be_accepted(session, conn)) {
 			fl_framed_end(session, FL_SESSION_END_JUDGED);
 		} else {

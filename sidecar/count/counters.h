@@ -58,6 +58,7 @@ const char *fl_security_word(enum fl_security security); /* "none", "mtls", "pla
 	X(LOST, "lost")               /* the connection broke while it was idle */                 \
 	X(CREDENTIALS, "credentials") /* our certificate, the trust or [tls] has changed */        \
 	X(JUDGED, "judged")           /* the peer would not be admitted any more */                \
+	X(MOVED, "moved")             /* the upstream does not have that address any more */       \
 	X(NOT_OPENED, "not_opened")   /* an OPEN came too late */                                  \
 	X(DRAIN, "drain")             /* the sidecar stops */                                      \
 	X(BROKEN, "broken")           /* a frame that was not legal */

@@ -232,6 +232,24 @@ def test_peer_of_the_upstream_that_changes(lab, app):
     assert ends(pair.outbound, 'outbound', 'judged') == 1
 
 
+def test_an_upstream_that_leads_elsewhere_leaves_its_sessions(lab, app):
+    """The address of `to` that is gone is not reached any more, by no connection; one that stays keeps its session."""
+    def named(text):
+        return app(lambda sock: (read_all(sock), sock.sendall(text))).port
+
+    pair, other = lab.pair(named(b'old')), lab.inbound(named(b'new'))
+    assert ask(pair.port) == b'old'
+    rests(pair)
+    next_generation(pair.outbound, lambda: pair.outbound.change(
+        {'upstream peer': {'to': f'127.0.0.1:{other.port}, 127.0.0.1:{pair.inbound.port}'}}))
+    assert ask(pair.port) == b'old', 'it is still one of them'
+    assert kinds(pair.outbound, 'outbound') == {'cold': 1, 'reused': 1}
+    next_generation(pair.outbound, lambda: pair.outbound.change({'upstream peer': {'to': f'127.0.0.1:{other.port}'}}))
+    wait_until(lambda: ask(pair.port) == b'new', 'the new address')
+    assert [ask(pair.port) for _ in range(5)] == [b'new'] * 5
+    assert ends(pair.outbound, 'outbound', 'moved') == 1
+
+
 @pytest.mark.parametrize('side', ['front', 'back'])
 def test_a_renewed_certificate_ends_idle_sessions(lab, app, side):
     """Within a moment; and a connection that is open then ends its session when it ends."""
