@@ -237,10 +237,28 @@ void fl_framed_note_server(struct fl_session *session, const struct fl_inet *loc
 	struct fl_inet dialled = fl_session_peer_inet(&session->mesh);
 
 	dialled.scope = 0; /* STATUS has none */
+	session->framed->client.server = fl_inet_hash(local);
 	if (place != NULL && session->mesh.conn->upstream->reuse == FL_REUSE_AUTO &&
 	    local->family != 0) {
 		place->is_balanced = !fl_inet_equal(&dialled, local);
 	}
+}
+
+void fl_framed_let_others_go(struct fl_session *session)
+{
+	struct fl_pool_place *place = session->mesh.conn->place;
+	struct fl_pool_entry *entry = place != NULL ? place->oldest : NULL;
+
+	while (entry != NULL) {
+		struct fl_session *other = session_of(entry);
+
+		entry = entry->younger;
+		if (other->framed->client.server == session->framed->client.server) {
+			fl_framed_unrest(other);
+			fl_framed_end(other, FL_SESSION_END_LOST);
+		}
+	}
+	set_clock(session->loop);
 }
 
 static void park(struct fl_session *session, struct fl_pool_place *place)
@@ -249,10 +267,6 @@ static void park(struct fl_session *session, struct fl_pool_place *place)
 	struct fl_framed *framed = session->framed;
 	struct fl_pool_entry *leaver;
 
-	if (!framed->was_parked) {
-		framed->was_parked = true;
-		fl_pool_entry_init(&framed->client.parked, now_of(loop), fl_loop_draw(loop));
-	}
 	leaver = fl_pool_park(&loop->parking.pool, place, &framed->client.parked,
 			      framed->framing.number, now_of(loop), fl_loop_draw(loop));
 	if (leaver != NULL) {

@@ -174,9 +174,9 @@ void fl_pool_end(struct fl_pool *pool, struct fl_pool_place *place, uint64_t now
 
 /* --- one session ------------------------------------------------------------------------------------ */
 
-void fl_pool_entry_init(struct fl_pool_entry *entry, uint64_t now_ms, uint32_t random)
+void fl_pool_entry_init(struct fl_pool_entry *entry, uint64_t born_ms, uint32_t random)
 {
-	*entry = (struct fl_pool_entry){.born_ms = now_ms, .luck = (uint16_t)(random >> 16)};
+	*entry = (struct fl_pool_entry){.born_ms = born_ms, .luck = (uint16_t)(random >> 16)};
 }
 
 bool fl_pool_has(const struct fl_pool_entry *entry)

@@ -13,8 +13,8 @@
  *             it is young and fresh enough:
  *               free       fewer than 1000 uses, younger than 5 min
  *               balanced   with probability 7/8, younger than 30 s
- *             Every session has its own limit of age: between three quarters of it and the whole. When the loop has
- *             pool->max parked ones, the one that has waited longest goes instead, whatever its place.
+ *             Every session has its own limit of age, since its handshake: between three quarters of it and the whole.
+ *             When the loop has pool->max parked ones, the one that has waited longest goes instead, whatever its place.
  *   sweep     those that are too old; that have waited for 50 s (the server waits a minute); that have waited for 10 s while
  *             there are more than `need`
  *
@@ -104,8 +104,8 @@ struct fl_pool_entry *fl_pool_take(struct fl_pool *pool, struct fl_pool_place *p
 
 /* --- parking ---------------------------------------------------------------------------------------------------- */
 
-/* For a new session. */
-void fl_pool_entry_init(struct fl_pool_entry *entry, uint64_t now_ms, uint32_t random);
+/* For a new session, whose handshake began then. */
+void fl_pool_entry_init(struct fl_pool_entry *entry, uint64_t born_ms, uint32_t random);
 /* Parks a session whose use has ended orderly, just before fl_pool_end() of that use. uses: how many it has had.
  * Returns the session that has to end instead: this one, or another one to make room. NULL: none. */
 struct fl_pool_entry *fl_pool_park(struct fl_pool *pool, struct fl_pool_place *place,

@@ -31,6 +31,8 @@ bool fl_framed_begin(struct fl_session *session)
 	fl_count(&session->loop->counters.sessions_begun[fl_session_direction(session)], 1);
 	if (session->is_client) {
 		framed->must_open = true;
+		fl_pool_entry_init(&framed->client.parked, session->started_ns / 1000000,
+				   fl_loop_draw(session->loop));
 		fl_count(&session->loop->counters.session_uses_cold[FL_OUTBOUND], 1);
 		return true;
 	}
@@ -82,7 +84,9 @@ void fl_framed_reuse(struct fl_session *session, struct fl_conn *conn,
 	fl_framed_join(session, fl_conn_ref(conn), events, user);
 	session->framed->keeps = true;
 	session->framed->must_open = true;
+	conn->dial_until_ms = 0; /* if it starts over, it has all of connect_timeout */
 	fl_session_enter(session, FL_SESSION_READY);
+	fl_framed_expect_status(session);
 }
 
 void fl_framed_speak(struct fl_session *session)
@@ -109,6 +113,7 @@ static void drop_rest(struct fl_session *session)
 		free(framed->client.kept);
 		framed->client.kept = NULL;
 		framed->keeps = false;
+		fl_deadline_drop(&framed->client.check);
 	} else {
 		fl_deadline_drop(&framed->server.deadline);
 		framed->server.came = 0;

@@ -155,6 +155,7 @@ static void on_status(struct fl_session *session, const struct fl_framing_status
 
 	framed->answered = true;
 	framed->status = (uint8_t)status->code;
+	fl_deadline_drop(&framed->client.check);
 	switch (status->code) {
 	case FL_STATUS_OPENED:
 		fl_framed_note_server(session, &status->local);

@@ -191,8 +191,9 @@ void fl_session_note_alpn(struct fl_session *session);
  * Starting over: an OPEN on a session that was used before may be too late, because the server has just retired it. The
  * client keeps what its app sends until STATUS comes; if nothing of it can have reached the app, the use begins again, once,
  * on a fresh session. That is so if the server says so (FL_STATUS_NOT_OPENED), if it has ended the session by close_notify
- * without a STATUS (it never does that after it has read OPEN), if the kernel did not take the OPEN, or if the session broke
- * before any byte of the app was sent. In all other cases the app's connection is reset.
+ * without a STATUS (it never does that after it has read OPEN), if the kernel did not take the OPEN, or if the session broke,
+ * or its server's machine does not answer, before any byte of the app was sent. In all other cases the app's connection is
+ * reset; if that machine is silent, after connect_timeout (session_framed_doubt.c).
  *
  * A server that wants to end an idle session says RETIRE and waits for the client's close_notify, so that an OPEN on its way
  * gets an answer and no reset. */
@@ -206,6 +207,9 @@ struct fl_kept {
 struct fl_framed_client {
 	struct fl_kept *kept; /* NULL: nothing has been sent, or it need not be kept */
 	struct fl_pool_entry parked;
+	struct fl_deadline check; /* of a use that is not cold, until STATUS: is anybody there? */
+	uint64_t opened_ms;       /* uv_now() when that use began */
+	uint32_t server;          /* a hash of what the server says is its address */
 };
 
 /* Where its connections come from and lead to: those of its TCP connection. */
@@ -248,7 +252,6 @@ struct fl_framed {
 	bool keeps;    /* the use could start over */
 	bool is_full;  /* too much is kept: nothing more is sent before STATUS */
 	bool has_sent; /* bytes of the app */
-	bool was_parked;
 
 	/* server */
 	uint8_t detected; /* enum fl_detected */
@@ -293,6 +296,11 @@ void fl_framed_end(struct fl_session *session, enum fl_session_end why);
 /* Frees what a session has because it is framed, and counts its end. */
 void fl_framed_release(struct fl_session *session);
 
+/* --- session_framed_doubt.c: until STATUS ------------------------------------------------------------------- */
+
+/* Client: a use begins on a session that was parked; its server's machine may be gone. */
+void fl_framed_expect_status(struct fl_session *session);
+
 /* --- session_framed_mesh.c: for the user of a use ----------------------------------------------------------- */
 
 extern const struct fl_mesh_ops fl_framed_mesh_ops;
@@ -326,6 +334,8 @@ void fl_framed_unrest(struct fl_session *session);
 void fl_framed_retire(struct fl_session *session, enum fl_session_end why);
 /* Client: the server has said what its own address is. */
 void fl_framed_note_server(struct fl_session *session, const struct fl_inet *local);
+/* Client: its server does not answer: ends the sessions that are parked for the same server, in the same place. */
+void fl_framed_let_others_go(struct fl_session *session);
 /* Is the peer's chain still good, under the generation in force? */
 bool fl_framed_is_trusted(const struct fl_session *session);
 

@@ -163,7 +163,6 @@ void fl_stream_start_over(void *user, struct fl_kept *kept)
 	stream->kept = kept;
 	stream->again = true;
 	stream->ended_before = stream->state == FL_STREAM_HALF_APP;
-	stream->conn->dial_until_ms = 0;
 	fl_deadline_drop(&stream->deadline);
 	fl_deadline_drop(&stream->unanswered);
 	fl_sock_read_stop(stream->app);

@@ -15,7 +15,8 @@
  *
  * TCP_USER_TIMEOUT is not used: it would also end connections whose peer answers but has had a zero
  * window for that long (RFC 9293 section 3.8.6.1 says that they stay open). fl_sock_debt()
- * distinguishes the two cases. */
+ * distinguishes the two cases; its users check it while an answer is due (conn/stream_watch.c, and
+ * sooner for a connection that is just being opened, conn/session_framed_doubt.c). */
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -283,6 +283,30 @@ Test(reuse, STATUS_does_not_wait_for_the_app_for_long)
 	}
 }
 
+/* Its first use counts, however long that was. */
+static void finish_late(uint64_t ms, unsigned left)
+{
+	struct talk talk;
+
+	begin_outbound(&talk);
+	framed_answer(&talk.frames, FL_STATUS_OPENED);
+	heart_settle(&heart);
+	heart_skip_ms(&heart, ms);
+	framed_end(&talk.frames);
+	side_finish(&talk.app);
+	HEART_UNTIL(&heart, talk.app.has_fin && heart_open_connections(&heart) == 0);
+	expect_idle(FL_OUTBOUND, left);
+	end(&talk);
+	close_heart();
+	open_heart();
+}
+
+Test(reuse, a_session_is_too_old_five_minutes_after_its_handshake)
+{
+	finish_late(220u * 1000, 1);
+	finish_late(300u * 1000, 0);
+}
+
 Test(reuse, an_idle_session_is_retired_after_a_minute)
 {
 	struct talk talk;

@@ -391,6 +391,11 @@ class Node:
                 self.space.nft(f'add rule inet node {chain} {family} daddr {vip} tcp dport {service.port} '
                                f'dnat {family} to numgen inc mod {len(addresses)} map {{ {turns} }}')
 
+    def cut_off(self, pod):
+        """Nothing comes from that pod any more, and nothing gets there, not even an error: its node has died."""
+        self.space.nft(f'''table inet gone {{ chain c {{ type filter hook forward priority 0;
+            ip saddr {pod.v4} drop; ip daddr {pod.v4} drop; ip6 saddr {pod.v6} drop; ip6 daddr {pod.v6} drop; }}\n}}''')
+
     def connect(self, to, timeout=10):
         """Connects from the node itself, as the kubelet's probes do."""
         return connect(self.space, to, timeout)

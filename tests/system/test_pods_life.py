@@ -203,12 +203,6 @@ def test_app_is_told_although_conntrack_has_forgotten(pod, mode, where):
 
 # --- a node that is gone --------------------------------------------------------------------------------
 
-def cut_off(node, pod):
-    """Cuts off the node: nothing comes back, not even an error."""
-    node.space.nft(f'''table inet gone {{ chain c {{ type filter hook forward priority 0;
-        ip saddr {pod.v4} drop; ip daddr {pod.v4} drop; ip6 saddr {pod.v6} drop; ip6 daddr {pod.v6} drop; }}\n}}''')
-
-
 @pytest.mark.heavy
 @pytest.mark.parametrize('mode', ['mtls', 'plaintext'])
 def test_node_that_dies(node, pod, mode):
@@ -229,7 +223,7 @@ def test_node_that_dies(node, pod, mode):
         assert sock.recv(1) == b'x'
         return sock
     socks = [opened(address) for address in (server.v4, server.v6) for _ in range(2)]
-    cut_off(node, server)
+    node.cut_off(server)
     begin = time.monotonic()
     for sock in socks[::2]:
         sock.sendall(b'a question')

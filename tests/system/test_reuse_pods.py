@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests of sessions that carry several app connections, between pods: round trips, and the backends of a service."""
 import collections
+import socket
+import time
 
 import pytest
 
 import cable
 import lab as labs
-from lab import wait_until
+from lab import PACE, wait_until
 from segments import SYN
 
 DELAY = 0.01  # seconds, each way: longer than anything that a sidecar does
@@ -130,6 +132,85 @@ def test_a_killed_pod_costs_no_later_connection(node, pod):
     one.sidecar.kill()
     one.agent.kill()
     assert spread(client, service, 100) == {'two': 100}
+
+
+# --- a node that dies while sessions are idle ----------------------------------------------------------------------
+
+def greets(name):
+    """Returns a handler that speaks first, and closes when the client has."""
+    def handler(sock):
+        sock.sendall(name)
+        labs.read_all(sock)
+    return handler
+
+
+def greeted_clients(pod, *servers):
+    for each in servers:
+        each.app(greets(each.name.encode()), 8080)
+    return pod('client', {'limits': {'connect_timeout': '2s'}, 'upstream any': {'to': '10.0.0.0/8:1-65535', 'reuse': 'on'}})
+
+
+def park_some(client, to, greeting, count=4):
+    """Leaves so many idle sessions behind."""
+    socks = [client.connect(to) for _ in range(count)]
+    for sock in socks:
+        assert sock.recv(100) == greeting
+    for sock in socks:
+        with sock:
+            sock.shutdown(socket.SHUT_WR)
+            assert sock.recv(1) == b''
+    wait_until(lambda: parked(client) == count, 'the sessions are idle')
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize('text', [b'', b'question'], ids=['server first', 'client first'])
+def test_a_dead_node_is_known_within_connect_timeout(node, pod, text):
+    """A connection that takes an idle session ends no later than one that is dialled, and takes the others out of the way."""
+    server = pod('server')
+    client = greeted_clients(pod, server)
+    park_some(client, (server.v4, 8080), b'server')
+    node.cut_off(server)
+    begin = time.monotonic()
+    with client.connect((server.v4, 8080), timeout=30) as sock:
+        sock.sendall(text)
+        assert labs.end_of(sock) == 'reset'
+    assert time.monotonic() - begin < 2 + 2 * PACE, 'connect_timeout, and no peer_timeout of 30 s'
+    assert client.wait_connection('outbound', reason='peer_connect_timeout')
+    assert parked(client) == 0, 'no other connection will take one'
+
+
+@pytest.mark.heavy
+def test_a_connection_without_bytes_leaves_a_dead_backend_for_another_one(node, pod):
+    one, two = pod('one'), pod('two')
+    client = greeted_clients(pod, one, two)
+    service = node.service(80, [one], to=8080)
+    park_some(client, (service.v4, 80), b'one')
+    node.lead(service, [two])
+    node.cut_off(one)
+    with client.connect((service.v4, 80), timeout=30) as sock:
+        assert sock.recv(100) == b'two', 'on a fresh session'
+    with client.connect((service.v4, 80)) as sock:
+        sock.sendall(b'question')
+        assert sock.recv(100) == b'two', 'no session of the dead one is left'
+    assert not client.connections('outbound', reason='peer_connect_timeout')
+
+
+@pytest.mark.heavy
+def test_bytes_that_a_dead_backend_may_have_got_are_not_sent_again(node, pod):
+    one, two = pod('one'), pod('two')
+    client = greeted_clients(pod, one, two)
+    service = node.service(80, [one], to=8080)
+    park_some(client, (service.v4, 80), b'one')
+    node.lead(service, [two])
+    node.cut_off(one)
+    with client.connect((service.v4, 80), timeout=30) as sock:
+        sock.sendall(b'question')
+        wait_until(lambda: parked(client) == 0, 'the others are let go at once')
+        with client.connect((service.v4, 80)) as other:
+            other.sendall(b'question')
+            assert other.recv(100) == b'two'
+        assert labs.end_of(sock) == 'reset'
+    assert client.wait_connection('outbound', reason='peer_connect_timeout')['bytes_to_app'] == 0
 
 
 # --- where a session leads --------------------------------------------------------------------------------------
