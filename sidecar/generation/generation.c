@@ -198,10 +198,10 @@ bool fl_generation_may_reuse(const struct fl_generation *a, const struct fl_gene
 	const struct fl_conf *old = a->conf, *new = b->conf;
 
 	return memcmp(a->anchors, b->anchors, sizeof(a->anchors)) == 0 &&
-	       memcmp(a->own, b->own, sizeof(a->own)) == 0 &&
-	       old->tls.reuse ==
-		       new->tls.reuse &&same_words(old->tls.group_names, old->tls.group_count,
-						   new->tls.group_names, new->tls.group_count) &&
+	       memcmp(a->own, b->own, sizeof(a->own)) == 0 && old->tls.reuse == new->tls.reuse &&
+	       old->tls.key_in_sidecar == new->tls.key_in_sidecar &&same_words(
+						  old->tls.group_names, old->tls.group_count,
+						  new->tls.group_names, new->tls.group_count) &&
 	       same_words(old->tls.cipher_names, old->tls.cipher_count, new->tls.cipher_names,
 			  new->tls.cipher_count);
 }

@@ -64,7 +64,8 @@ bool fl_generation_same_trust(const struct fl_generation *a, const struct fl_gen
 bool fl_generation_may_resume(const struct fl_generation *a, const struct fl_generation *b);
 
 /* May a session of a carry further connections under b? Only if bundles, CRLs, our own certificate and
- * the settings of TLS are the same; each connection is judged under b anyway. Thread: any. */
+ * the settings of TLS are the same; each connection is judged under b anyway. `[tls] key` is one of these
+ * settings: a session keeps a, and with it the key that the sidecar may have. Thread: any. */
 bool fl_generation_may_reuse(const struct fl_generation *a, const struct fl_generation *b);
 
 /* Returns the options for its TLS contexts; they borrow from the generation. */

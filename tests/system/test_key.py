@@ -119,6 +119,24 @@ def test_the_sidecar_has_the_key_if_the_ini_says_so(lab, app):
     assert inbound.get('/readyz')[0] == 200
 
 
+@root_only
+@pytest.mark.heavy
+@pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='they keep freed memory for a while')
+def test_sessions_without_a_use_do_not_keep_the_key_in_the_sidecar(lab, app):
+    """They belong to the generation that they began with, and that has the key."""
+    pair = lab.pair(app().port, common={'tls': {'key': 'sidecar'}})
+    assert ping(pair.port)
+    for workload in pair.workloads:
+        wait_until(lambda w=workload: w.metric('fairlead_sessions_open', state='idle') == 1, 'no idle session')
+        assert memory.found(workload.sidecar.pid, workload.svid_key) != []
+    for workload in pair.workloads:
+        workload.change({'tls': {'key': 'agent'}})
+        workload.wait_line(msg='generation in use', generation=2)
+    for workload in pair.workloads:
+        wait_until(lambda w=workload: memory.found(w.sidecar.pid, w.svid_key) == [], 'the key is still there')
+    assert ping(pair.port)
+
+
 @pytest.mark.parametrize('kind', ['p384', 'ed25519', 'rsa3072'])
 def test_each_kind_of_key_signs_in_both_roles(lab, app, kind):
     pair = lab.pair(app().port, common=FULL, client=lab.root.issue(labs.CLIENT, key=kind),
