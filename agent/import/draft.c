@@ -11,27 +11,58 @@
 
 /* --- what cannot be expressed ------------------------------------------------------------------- */
 
-void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object *object,
-		    struct fl_yaml where, const char *fmt, ...)
+/* `FILE:LINE: KIND NAME: sentence`, as one line, whatever the file holds. */
+static char *sentence(const struct fl_import_object *object, struct fl_yaml where, const char *fmt,
+		      va_list args)
 {
 	unsigned line = fl_yaml_line(where);
 	struct fl_text clean = {0};
 	char text[512], *whole;
-	va_list args;
 
-	va_start(args, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	whole = fl_format("%s:%u: %s %.100s: %s", object->file,
-			  line != 0 ? line : fl_yaml_line(object->root), object->kind, object->name,
-			  text);
-	/* Text of the file goes into the INI as a comment: make it one line, whatever it holds. */
+	whole = fl_format("%s:%u: %s%s%.100s: %s", object->file,
+			  line != 0 ? line : fl_yaml_line(object->root), object->kind,
+			  object->name[0] != '\0' ? " " : "", object->name, text);
 	fl_text_put_clean(&clean, whole);
-	(void)fprintf(stderr, "%s\n", clean.data);
-	fl_text_print(&draft->missed_lines, "; %s\n", clean.data);
-	draft->missed++;
 	free(whole);
-	fl_text_done(&clean);
+	return clean.data;
+}
+
+void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object *object,
+		    struct fl_yaml where, const char *fmt, ...)
+{
+	va_list args;
+	char *line;
+
+	if (draft->missed_lines.count == FL_IMPORT_MISSED_MAX) {
+		fl_import_refuse(draft, object, where,
+				 "more than %d lines cannot be expressed; this is the next one",
+				 FL_IMPORT_MISSED_MAX);
+		return;
+	}
+	va_start(args, fmt);
+	line = sentence(object, where, fmt, args);
+	va_end(args);
+	if (!fl_import_words_have(&draft->missed_lines, line)) {
+		(void)fprintf(stderr, "%s\n", line);
+	}
+	(void)fl_import_words_add(&draft->missed_lines, line);
+}
+
+void fl_import_refuse(struct fl_import_draft *draft, const struct fl_import_object *object,
+		      struct fl_yaml where, const char *fmt, ...)
+{
+	va_list args;
+	char *line;
+
+	if (++draft->refused > FL_IMPORT_REFUSED_MAX) {
+		return;
+	}
+	va_start(args, fmt);
+	line = sentence(object, where, fmt, args);
+	va_end(args);
+	(void)fprintf(stderr, "%s\n", line);
+	free(line);
 }
 
 bool fl_import_unknown_keys(struct fl_import_draft *draft, const struct fl_import_object *object,
@@ -40,14 +71,13 @@ bool fl_import_unknown_keys(struct fl_import_draft *draft, const struct fl_impor
 	bool found = false;
 
 	for (size_t i = 0; fl_yaml_is_map(map) && i < fl_yaml_count(map); i++) {
-		struct fl_yaml value = fl_yaml_item(map, i);
-		bool is_known = !fl_yaml_is_there(value);
+		bool is_known = !fl_yaml_is_there(fl_yaml_item(map, i));
 
 		for (size_t k = 0; known[k] != NULL && !is_known; k++) {
 			is_known = strcmp(known[k], fl_yaml_key(map, i)) == 0;
 		}
 		if (!is_known) {
-			fl_import_miss(draft, object, value,
+			fl_import_miss(draft, object, fl_yaml_key_at(map, i),
 				       "`%s` has no counterpart where TCP is relayed as it is: %s",
 				       fl_yaml_key(map, i), effect);
 			found = true;
@@ -56,16 +86,63 @@ bool fl_import_unknown_keys(struct fl_import_draft *draft, const struct fl_impor
 	return found;
 }
 
+struct fl_yaml fl_import_map(struct fl_import_draft *draft, const struct fl_import_object *object,
+			     struct fl_yaml map, const char *key)
+{
+	struct fl_yaml value = fl_yaml_get(map, key);
+
+	if (fl_yaml_is_given(value) && !fl_yaml_is_map(value)) {
+		fl_import_refuse(draft, object, fl_yaml_key_of(map, key), "`%s` is no mapping",
+				 key);
+		return (struct fl_yaml){0};
+	}
+	return value;
+}
+
+struct fl_yaml fl_import_list(struct fl_import_draft *draft, const struct fl_import_object *object,
+			      struct fl_yaml map, const char *key)
+{
+	struct fl_yaml value = fl_yaml_get(map, key);
+
+	if (fl_yaml_is_given(value) && (!fl_yaml_is_list(value) || fl_yaml_count(value) == 0)) {
+		fl_import_refuse(draft, object, fl_yaml_key_of(map, key),
+				 fl_yaml_is_list(value) ? "`%s` is empty" : "`%s` is no list", key);
+		return (struct fl_yaml){0};
+	}
+	if (fl_yaml_count(value) > FL_IMPORT_WORDS_MAX) {
+		fl_import_refuse(draft, object, fl_yaml_key_of(map, key),
+				 "`%s` has more than %d items", key, FL_IMPORT_WORDS_MAX);
+		return (struct fl_yaml){0};
+	}
+	return value;
+}
+
+bool fl_import_are_maps(struct fl_import_draft *draft, const struct fl_import_object *object,
+			struct fl_yaml list, const char *key)
+{
+	for (size_t i = 0; i < fl_yaml_count(list); i++) {
+		if (!fl_yaml_is_map(fl_yaml_item(list, i))) {
+			fl_import_refuse(draft, object, fl_yaml_item(list, i),
+					 "an item of `%s` is no mapping", key);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* --- words ------------------------------------------------------------------------------------- */
 
-void fl_import_words_add(struct fl_import_words *words, char *text)
+bool fl_import_words_add(struct fl_import_words *words, char *text)
 {
-	if (fl_import_words_have(words, text)) {
+	bool have = fl_import_words_have(words, text);
+
+	if (have || words->count == FL_IMPORT_WORDS_MAX) {
 		free(text);
-		return;
+		return have;
 	}
 	words->items = fl_grow(words->items, words->count + 1, sizeof(char *));
 	words->items[words->count++] = text;
+	return true;
 }
 
 bool fl_import_words_have(const struct fl_import_words *words, const char *text)
@@ -95,6 +172,10 @@ struct fl_import_rule *fl_import_rule_add(struct fl_import_draft *draft,
 {
 	struct fl_import_rule *rule;
 
+	if (draft->rule_count == FL_IMPORT_RULES_MAX) {
+		fl_import_refuse(draft, object, where, "this is more than %d rules",
+				 FL_IMPORT_RULES_MAX);
+	}
 	draft->rules = fl_grow(draft->rules, draft->rule_count + 1, sizeof(*draft->rules));
 	rule = &draft->rules[draft->rule_count++];
 	*rule = (struct fl_import_rule){.name = fl_strdup(object->name),
@@ -118,23 +199,89 @@ struct fl_import_port *fl_import_port_of(struct fl_import_draft *draft, unsigned
 	return &draft->ports[draft->port_count++];
 }
 
-enum fl_import_selected fl_import_select(const struct fl_import_draft *draft, struct fl_yaml labels)
-{
-	if (!fl_yaml_is_there(labels) || fl_yaml_count(labels) == 0) {
-		return FL_IMPORT_YES;
-	}
-	for (size_t i = 0; draft->has_labels && i < fl_yaml_count(labels); i++) {
-		char *label = fl_format("%s=%s", fl_yaml_key(labels, i),
-					fl_yaml_text(fl_yaml_item(labels, i)));
-		bool has = fl_import_words_have(&draft->labels, label);
+/* --- selectors ----------------------------------------------------------------------------------- */
 
-		free(label);
-		if (!has) {
+static bool has_label(const struct fl_import_draft *draft, const char *key, const char *value)
+{
+	char *label = fl_format("%s=%s", key, value);
+	bool has = fl_import_words_have(&draft->labels, label);
+
+	free(label);
+	return has;
+}
+
+static bool has_label_key(const struct fl_import_draft *draft, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (size_t i = 0; i < draft->labels.count; i++) {
+		if (strncmp(draft->labels.items[i], key, len) == 0 &&
+		    draft->labels.items[i][len] == '=') {
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum fl_import_selected selected_by_expression(const struct fl_import_draft *draft,
+						      struct fl_yaml expression)
+{
+	struct fl_yaml values = fl_yaml_get(expression, "values");
+	const char *key = fl_yaml_text(fl_yaml_get(expression, "key"));
+	const char *word = fl_yaml_text(fl_yaml_get(expression, "operator"));
+	bool in = false;
+
+	for (size_t i = 0; fl_yaml_is_list(values) && i < fl_yaml_count(values); i++) {
+		in = in || has_label(draft, key, fl_yaml_text(fl_yaml_item(values, i)));
+	}
+	if (strcmp(word, "In") == 0 || strcmp(word, "NotIn") == 0) {
+		return in == (word[0] == 'I') ? FL_IMPORT_YES : FL_IMPORT_NO;
+	}
+	if (strcmp(word, "Exists") == 0 || strcmp(word, "DoesNotExist") == 0) {
+		return has_label_key(draft, key) == (word[0] == 'E') ? FL_IMPORT_YES : FL_IMPORT_NO;
+	}
+	return FL_IMPORT_UNKNOWN;
+}
+
+enum fl_import_selected fl_import_select(struct fl_import_draft *draft,
+					 const struct fl_import_object *object, struct fl_yaml map,
+					 const char *key)
+{
+	static const char *const known[] = {"matchLabels", "matchExpressions", NULL};
+	struct fl_yaml selector = fl_import_map(draft, object, map, key);
+	struct fl_yaml labels = fl_import_map(draft, object, selector, known[0]);
+	struct fl_yaml expressions = fl_yaml_get(selector, known[1]);
+	enum fl_import_selected selected = FL_IMPORT_YES;
+
+	if (fl_import_unknown_keys(draft, object, selector, known,
+				   "it is not known which workloads are meant")) {
+		return FL_IMPORT_UNKNOWN;
+	}
+	if (!draft->has_labels && fl_yaml_count(labels) + fl_yaml_count(expressions) > 0) {
+		return FL_IMPORT_UNKNOWN;
+	}
+	for (size_t i = 0; i < fl_yaml_count(labels); i++) {
+		if (!has_label(draft, fl_yaml_key(labels, i),
+			       fl_yaml_text(fl_yaml_item(labels, i)))) {
 			return FL_IMPORT_NO;
 		}
 	}
-	return draft->has_labels ? FL_IMPORT_YES : FL_IMPORT_UNKNOWN;
+	for (size_t i = 0; i < fl_yaml_count(expressions); i++) {
+		switch (selected_by_expression(draft, fl_yaml_item(expressions, i))) {
+		case FL_IMPORT_NO:
+			return FL_IMPORT_NO;
+		case FL_IMPORT_UNKNOWN:
+			selected = FL_IMPORT_UNKNOWN;
+			break;
+		case FL_IMPORT_YES:
+		default:
+			break;
+		}
+	}
+	return selected;
 }
+
+/* --- ports, patterns ----------------------------------------------------------------------------- */
 
 unsigned fl_import_port_number(const char *text)
 {

@@ -14,16 +14,24 @@
 #include "base/text.h"
 #include "conf/conf.h"
 
+/* More of these in one INI is an accident, or an attack. */
+#define FL_IMPORT_RULES_MAX 10000
+#define FL_IMPORT_WORDS_MAX 20000 /* of one list */
+#define FL_IMPORT_MISSED_MAX 10000
+#define FL_IMPORT_REFUSED_MAX 100 /* these are reported */
+
 struct fl_import_words {
 	char **items;
 	size_t count;
 };
 
-/* An [allow] or [deny] rule. All lists must match; an empty `from` matches no peer, the others match everything. */
+/* An [allow] or [deny] rule. All lists must match; an empty `from` matches no peer, the others match everything. Patterns
+ * begin with FL_IMPORT_ANY_DOMAIN where the trust domain does not matter: write.c replaces it by each one that is known. */
 struct fl_import_rule {
 	char *name, *file;
 	unsigned line;
 	bool deny;
+	bool audit; /* it is only recorded */
 	bool lost; /* an allow rule that admits nothing, because a condition of it cannot be expressed */
 	bool plaintext; /* `from` includes plaintext */
 	struct fl_import_words from, to, sources;
@@ -51,6 +59,10 @@ struct fl_import_object {
 	const char *kind, *name, *ns;
 };
 
+/* The PeerAuthentications that concern the workload: the mesh's, its namespace's, its own. A later one overrides. */
+enum fl_import_level { FL_IMPORT_MESH, FL_IMPORT_NAMESPACE, FL_IMPORT_WORKLOAD };
+#define FL_IMPORT_LEVELS 3
+
 struct fl_import_draft {
 	const char *trust_domain, *root_ns;
 	char *ns; /* the workload's */
@@ -65,37 +77,59 @@ struct fl_import_draft {
 	size_t port_count;
 	struct fl_import_upstream *upstreams;
 	size_t upstream_count;
-	bool allow_all;     /* no rule of the source system restricts peers */
-	bool restricted;    /* some resource says that only what it allows is admitted */
-	unsigned mode_rank; /* of the most specific PeerAuthentication; 0: none */
-	bool mode_unknown;  /* there may be a more specific one */
+	bool restricted; /* some resource says that only what it allows is admitted */
+	const struct fl_import_object *modes[FL_IMPORT_LEVELS];
+	bool mode_unknown; /* it is not known which of them decide */
+	bool has_mode;     /* one of them has decided */
 	enum fl_inbound_mode mode;
 	bool is_istio, is_linkerd; /* such resources were found */
 
-	struct fl_text missed_lines; /* what could not be expressed, as comments for the INI */
-	size_t missed;
+	struct fl_import_words
+		missed_lines; /* what could not be expressed: `FILE:LINE: sentence` */
+	size_t refused;       /* things that are no policy at all: there will be no INI */
 };
 
-/* Reports `FILE:LINE: sentence` on stderr and in the INI: what cannot be expressed, and the consequence. */
+#define FL_IMPORT_ANY_DOMAIN "spiffe://*/"
+
+/* Reports `FILE:LINE: sentence` on stderr and in the INI: what cannot be expressed, and the consequence. The same again is
+ * not reported. */
 void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object *object,
 		    struct fl_yaml where, const char *fmt, ...) FL_PRINTF(4, 5);
 
-void fl_import_words_add(struct fl_import_words *words, char *text); /* takes ownership of text */
+/* Reports `FILE:LINE: sentence` on stderr: something that Kubernetes would not have accepted. No INI is written then, because
+ * nobody knows what was meant. */
+void fl_import_refuse(struct fl_import_draft *draft, const struct fl_import_object *object,
+		      struct fl_yaml where, const char *fmt, ...) FL_PRINTF(4, 5);
+
+/* The value of a key, which must be a map, or a list that is neither empty nor longer than FL_IMPORT_WORDS_MAX. Absent if there
+ * is none. If it is something else (null, too), it is refused, and absent. */
+struct fl_yaml fl_import_map(struct fl_import_draft *draft, const struct fl_import_object *object,
+			     struct fl_yaml map, const char *key);
+struct fl_yaml fl_import_list(struct fl_import_draft *draft, const struct fl_import_object *object,
+			      struct fl_yaml map, const char *key);
+/* Refuses a list with items that are not maps. */
+bool fl_import_are_maps(struct fl_import_draft *draft, const struct fl_import_object *object,
+			struct fl_yaml list, const char *key);
+
+/* Takes ownership of text. Beyond FL_IMPORT_WORDS_MAX it is not added; false. */
+bool fl_import_words_add(struct fl_import_words *words, char *text);
 bool fl_import_words_have(const struct fl_import_words *words, const char *text);
 void fl_import_words_done(struct fl_import_words *words);
 
-/* Appends a rule that is named after object; borrowed. */
+/* Appends a rule that is named after object; borrowed until the next one. Beyond FL_IMPORT_RULES_MAX there will be no INI. */
 struct fl_import_rule *fl_import_rule_add(struct fl_import_draft *draft,
 					  const struct fl_import_object *object,
 					  struct fl_yaml where, bool deny);
 /* Finds or adds `[service NAME]` of that port; borrowed. */
 struct fl_import_port *fl_import_port_of(struct fl_import_draft *draft, unsigned port,
 					 const char *name);
-/* Do these labels select the workload? No labels select all. UNKNOWN: the labels of the workload are not known; the caller
- * reports the consequence. */
+/* Does the selector under that key of map (matchLabels, and matchExpressions) select the workload? No selector, and an
+ * empty one, select all. UNKNOWN: the labels of the workload are not known, or what is asked of them; the caller reports the
+ * consequence. */
 enum fl_import_selected { FL_IMPORT_NO, FL_IMPORT_YES, FL_IMPORT_UNKNOWN };
-enum fl_import_selected fl_import_select(const struct fl_import_draft *draft,
-					 struct fl_yaml labels);
+enum fl_import_selected fl_import_select(struct fl_import_draft *draft,
+					 const struct fl_import_object *object, struct fl_yaml map,
+					 const char *key);
 #define FL_IMPORT_NAME_LABELS                                                                      \
 	"it is for certain workloads, and the labels of yours are not known (--labels app=web)"
 /* "8080" as 8080; 0: it is not a port. */
@@ -108,11 +142,15 @@ bool fl_import_unknown_keys(struct fl_import_draft *draft, const struct fl_impor
 			    struct fl_yaml map, const char *const *known, const char *effect);
 
 void fl_import_istio(struct fl_import_draft *draft, const struct fl_import_object *object);
+/* When all resources were read: which PeerAuthentication decides. */
+void fl_import_istio_finish(struct fl_import_draft *draft);
 void fl_import_linkerd(struct fl_import_draft *draft, const struct fl_import_object *object);
+/* When all resources were read: which ports admit plaintext. */
+void fl_import_linkerd_finish(struct fl_import_draft *draft);
 /* An Istio AuthorizationPolicy; part of fl_import_istio(). */
 void fl_import_istio_policy(struct fl_import_draft *draft, const struct fl_import_object *object);
 
 /* Writes the INI, when everything was read. */
-void fl_import_write(struct fl_import_draft *draft, struct fl_text *out);
+void fl_import_write(const struct fl_import_draft *draft, struct fl_text *out);
 
 #endif

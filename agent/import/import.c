@@ -12,6 +12,7 @@
 
 #define FILE_MAX_SIZE (16U << 20)
 #define CHUNK 65536
+#define LISTS_MAX_DEPTH 8
 
 enum { OPTION_TRUST_DOMAIN, OPTION_NAMESPACE, OPTION_LABELS, OPTION_ROOT_NAMESPACE };
 
@@ -88,20 +89,50 @@ static void input_done(struct input *input)
 
 /* --- resources ------------------------------------------------------------------------------------ */
 
+/* `security.istio.io/v1` belongs to istio.io, and so does every other group of it. */
+static bool is_of(const char *group, const char *system)
+{
+	const char *end = strchr(group, '/');
+	size_t len = end != NULL ? (size_t)(end - group) : strlen(group), want = strlen(system);
+
+	return len >= want && strncmp(group + len - want, system, want) == 0 &&
+	       (len == want || group[len - want - 1] == '.');
+}
+
 static bool is_istio(const char *group)
 {
-	return strncmp(group, "security.istio.io/", strlen("security.istio.io/")) == 0 ||
-	       strncmp(group, "networking.istio.io/", strlen("networking.istio.io/")) == 0;
+	return is_of(group, "istio.io");
 }
 
 static bool is_linkerd(const char *group)
 {
-	return strncmp(group, "policy.linkerd.io/", strlen("policy.linkerd.io/")) == 0;
+	return is_of(group, "linkerd.io");
 }
 
-/* Skips resources of other systems. A List holds resources, but no further List. */
+/* Is it a policy, although no system is named that we know? It must not be skipped like a Deployment. */
+static bool is_policy_of_nobody(const struct fl_import_object *object)
+{
+	static const char *const kinds[] = {"AuthorizationPolicy", "PeerAuthentication",
+					    "DestinationRule", "ServerAuthorization",
+					    "MeshTLSAuthentication"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(kinds); i++) {
+		if (strcmp(object->kind, kinds[i]) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void keep_object(struct fl_import_draft *draft, const struct fl_import_object *object)
+{
+	draft->objects = fl_grow(draft->objects, draft->object_count + 1, sizeof(*draft->objects));
+	draft->objects[draft->object_count++] = *object;
+}
+
+/* Skips resources of other systems. A List holds resources, of which some may be Lists. */
 static void add_object(struct fl_import_draft *draft, const char *file, struct fl_yaml root,
-		       bool in_list)
+		       unsigned depth)
 {
 	struct fl_yaml metadata = fl_yaml_get(root, "metadata");
 	struct fl_yaml items = fl_yaml_get(root, "items");
@@ -113,13 +144,26 @@ static void add_object(struct fl_import_draft *draft, const char *file, struct f
 					  .name = fl_yaml_text(fl_yaml_get(metadata, "name")),
 					  .ns = fl_yaml_text(fl_yaml_get(metadata, "namespace"))};
 
-	for (size_t i = 0; !in_list && fl_yaml_is_list(items) && i < fl_yaml_count(items); i++) {
-		add_object(draft, file, fl_yaml_item(items, i), true);
+	if (!fl_yaml_is_there(root)) {
+		return; /* nothing between two `---` */
 	}
-	if (is_istio(object.group) || is_linkerd(object.group)) {
-		draft->objects =
-			fl_grow(draft->objects, draft->object_count + 1, sizeof(*draft->objects));
-		draft->objects[draft->object_count++] = object;
+	if (!fl_yaml_is_map(root) || depth > LISTS_MAX_DEPTH) {
+		object.kind = "(no kind)";
+		fl_import_refuse(draft, &object, root, "this is no resource");
+	} else if (fl_yaml_is_list(items)) {
+		for (size_t i = 0; i < fl_yaml_count(items) && draft->refused == 0; i++) {
+			add_object(draft, file, fl_yaml_item(items, i), depth + 1);
+		}
+	} else if (is_istio(object.group) || is_linkerd(object.group)) {
+		if (fl_yaml_is_there(object.spec) && !fl_yaml_is_map(object.spec)) {
+			fl_import_refuse(draft, &object, fl_yaml_key_of(root, "spec"),
+					 "`spec` is no mapping");
+		}
+		keep_object(draft, &object);
+	} else if (is_policy_of_nobody(&object)) {
+		fl_import_refuse(draft, &object, root,
+				 "`apiVersion` names neither Istio nor Linkerd, for example "
+				 "security.istio.io/v1");
 	}
 }
 
@@ -128,24 +172,29 @@ static void collect(struct fl_import_draft *draft, const struct input *input)
 	for (size_t i = 0; i < input->count; i++) {
 		for (size_t k = 0; k < input->files[i].count; k++) {
 			add_object(draft, input->files[i].name, fl_yaml_root(&input->files[i], k),
-				   false);
+				   0);
 		}
 	}
 }
 
 /* --- the workload --------------------------------------------------------------------------------- */
 
-static void read_labels(struct fl_import_draft *draft, const char *text)
+/* False: one of them is no `KEY=VALUE`. */
+static bool read_labels(struct fl_import_draft *draft, const char *text)
 {
+	bool good = true;
+
 	draft->has_labels = text != NULL;
 	while (text != NULL && *text != '\0') {
 		size_t len = strcspn(text, ",");
+		char *label = fl_strndup(text, len);
 
-		if (len > 0) {
-			fl_import_words_add(&draft->labels, fl_strndup(text, len));
-		}
+		good = good && label[0] != '=' && strchr(label, '=') != NULL &&
+		       strpbrk(label, " \t") == NULL;
+		(void)fl_import_words_add(&draft->labels, label);
 		text += len + (text[len] == ',');
 	}
+	return good;
 }
 
 /* The only namespace of the resources, besides the root namespace. A resource without one belongs to the namespace in which
@@ -203,6 +252,8 @@ static void translate(struct fl_import_draft *draft)
 			fl_import_linkerd(draft, object);
 		}
 	}
+	fl_import_istio_finish(draft);
+	fl_import_linkerd_finish(draft);
 }
 
 /* --- all of it ------------------------------------------------------------------------------------ */
@@ -235,17 +286,21 @@ static void draft_done(struct fl_import_draft *draft)
 	free(draft->objects);
 	free(draft->ns);
 	fl_import_words_done(&draft->labels);
-	fl_text_done(&draft->missed_lines);
+	fl_import_words_done(&draft->missed_lines);
 }
 
 static int write_out(struct fl_import_draft *draft)
 {
 	struct fl_text out = {0};
-	int code = draft->missed > 0 ? 1 : 0;
+	int code = draft->missed_lines.count > 0 ? 1 : 0;
 
 	fl_import_write(draft, &out);
-	(void)fwrite(out.data, 1, out.len, stdout);
-	code = fl_command_flush("the INI", code);
+	if (out.len > FL_CONF_MAX_SIZE) {
+		code = complain("the INI would have more than a mebibyte, which is the limit");
+	} else {
+		(void)fwrite(out.data, 1, out.len, stdout);
+		code = fl_command_flush("the INI", code);
+	}
 	fl_text_done(&out);
 	return code;
 }
@@ -268,15 +323,18 @@ static int import_input(struct fl_import_draft *draft, const char *ns, const str
 				"spiffe://prod.example/…, prod.example");
 	}
 	collect(draft, input);
-	if (draft->object_count == 0) {
+	if (draft->object_count == 0 && draft->refused == 0) {
 		return complain("none of the files holds a policy of Istio (security.istio.io, "
 				"networking.istio.io) or of Linkerd (policy.linkerd.io)");
 	}
 	if (find_namespace(draft, ns, &err) != FL_OK) {
 		return complain(err.text);
 	}
-	translate(draft);
-	return write_out(draft);
+	if (draft->refused == 0) {
+		translate(draft);
+	}
+	return draft->refused > 0 ? complain("nothing was written: correct the lines above first")
+				  : write_out(draft);
 }
 
 static int import(const struct fl_command_line *line)
@@ -301,8 +359,10 @@ static int import(const struct fl_command_line *line)
 		}
 	}
 	if (code == 0) {
-		read_labels(&draft, line->options[OPTION_LABELS]);
-		code = import_input(&draft, line->options[OPTION_NAMESPACE], &input);
+		code = read_labels(&draft, line->options[OPTION_LABELS])
+			       ? import_input(&draft, line->options[OPTION_NAMESPACE], &input)
+			       : complain("--labels must be KEY=VALUE, or several with commas "
+					  "between them");
 	}
 	draft_done(&draft);
 	input_done(&input);
@@ -315,7 +375,7 @@ static const char page[] =
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent import [--labels KEY=VALUE,...] [--namespace NS]\n"
-	"                        [--trust-domain NAME] FILE...\n"
+	"                        [--trust-domain NAME] [--root-namespace NS] FILE...\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Reads resources as YAML or JSON, as kubectl get -o yaml prints them, and\n"
@@ -324,12 +384,17 @@ static const char page[] =
 	"\n"
 	"  It reads AuthorizationPolicy, PeerAuthentication and DestinationRule of Istio,\n"
 	"  and Server, AuthorizationPolicy, MeshTLSAuthentication and\n"
-	"  NetworkAuthentication of Linkerd. Other resources are skipped.\n"
+	"  NetworkAuthentication of Linkerd. Resources of other systems are skipped.\n"
 	"\n"
 	"  What has no counterpart (HTTP methods, paths, JWTs, ports by name) is reported\n"
 	"  with FILE:LINE on stderr and in comments of the INI. The translation never\n"
 	"  admits what the original refuses: an ALLOW rule with such a condition is left\n"
-	"  out, a DENY rule loses the condition and refuses more.\n"
+	"  out, a DENY rule loses the condition and refuses more. What a CUSTOM policy\n"
+	"  would ask an authorizer about is refused. A policy in dry run becomes a rule\n"
+	"  with mode = audit.\n"
+	"\n"
+	"  If a resource is not valid (a list where a mapping belongs, an unknown action,\n"
+	"  a key twice), each place is reported with FILE:LINE, and no INI is written.\n"
 	"\n"
 	"OPTIONS\n"
 	"      --labels KEY=VALUE,...  the labels of the workload's pods. Without it,\n"
@@ -344,7 +409,8 @@ static const char page[] =
 	"EXIT STATUS\n"
 	"  0  everything could be expressed\n"
 	"  1  something could not, and is reported\n"
-	"  2  a file cannot be read, or the workload is not known\n" FL_PAGE_EXIT_UNWRITTEN "\n"
+	"  2  a file cannot be read or is not valid, or the workload is not known\n" FL_PAGE_EXIT_UNWRITTEN
+	"\n"
 	"EXAMPLES\n"
 	"  kubectl get authorizationpolicies,peerauthentications,destinationrules -A \\\n"
 	"    -o yaml | fairlead-agent import --namespace prod --labels app=api -\n"

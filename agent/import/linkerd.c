@@ -35,44 +35,103 @@ static const struct fl_import_object *find(const struct fl_import_draft *draft,
 
 /* --- Server --------------------------------------------------------------------------------------- */
 
-/* The port of a Server, as a [service]. NULL: it is not for this workload, or was reported. */
-static struct fl_import_port *server_port(struct fl_import_draft *draft,
-					  const struct fl_import_object *server)
+/* The number of a Server's port. 0: it is not for this workload, or cannot be expressed; then it is reported, if report. */
+static unsigned server_port(struct fl_import_draft *draft, const struct fl_import_object *server,
+			    bool report)
 {
 	struct fl_yaml port = fl_yaml_get(server->spec, "port");
-	struct fl_yaml labels =
-		fl_yaml_get(fl_yaml_get(server->spec, "podSelector"), "matchLabels");
 	unsigned number = fl_import_port_number(fl_yaml_text(port));
+	bool is_pods = fl_yaml_is_given(fl_yaml_get(server->spec, "podSelector"));
+	enum fl_import_selected selected =
+		is_pods ? fl_import_select(draft, server, server->spec, "podSelector")
+			: FL_IMPORT_UNKNOWN;
 
-	switch (fl_import_select(draft, labels)) {
-	case FL_IMPORT_UNKNOWN:
-		fl_import_miss(draft, server, labels, FL_IMPORT_NAME_LABELS ": left out");
-		return NULL;
-	case FL_IMPORT_NO:
-		return NULL;
-	case FL_IMPORT_YES:
-	default:
-		break;
-	}
-	if (number == 0) {
+	if (selected == FL_IMPORT_UNKNOWN && report) {
 		fl_import_miss(
-			draft, server, port,
-			"`%.100s` is the name of a port, which only the pod knows: left out, "
-			"write its number",
-			fl_yaml_text(port));
-		return NULL;
+			draft, server, fl_yaml_key_of(server->spec, "podSelector"), "%s",
+			is_pods ? FL_IMPORT_NAME_LABELS ": left out"
+				: "it does not select pods, so it is not known whether it is "
+				  "for your workload: left out");
+	} else if (selected == FL_IMPORT_YES && number == 0 && report) {
+		fl_import_miss(draft, server, port,
+			       "`%.100s` is the name of a port, which only the pod knows: left "
+			       "out, write its number",
+			       fl_yaml_text(port));
 	}
-	return fl_import_port_of(draft, number, server->name);
+	return selected == FL_IMPORT_YES ? number : 0;
+}
+
+/* `accessPolicy` admits peers besides those of the AuthorizationPolicies. */
+static void read_access(struct fl_import_draft *draft, const struct fl_import_object *object,
+			unsigned port)
+{
+	struct fl_yaml access = fl_yaml_get(object->spec, "accessPolicy");
+	const char *word = fl_yaml_text(access);
+	bool all = strcmp(word, "all-unauthenticated") == 0;
+	struct fl_import_rule *rule;
+
+	if (!fl_yaml_is_given(access) || strcmp(word, "deny") == 0) {
+		return;
+	}
+	if (!all && strcmp(word, "all-authenticated") != 0) {
+		fl_import_miss(draft, object, access,
+			       "what the access policy `%.60s` admits is not known here: left out, "
+			       "and admits nothing",
+			       word);
+		return;
+	}
+	rule = fl_import_rule_add(draft, object, access, false);
+	(void)fl_import_words_add(&rule->from, fl_strdup(FL_IMPORT_ANY_DOMAIN "**"));
+	(void)fl_import_words_add(&rule->to, fl_format("%u", port));
+	rule->plaintext = all;
+}
+
+/* Of the Servers that select a port, Linkerd follows the oldest one, of those the first by name. */
+static bool is_shadowed(struct fl_import_draft *draft, const struct fl_import_object *server,
+			unsigned port)
+{
+	for (size_t i = 0; i < draft->object_count; i++) {
+		const struct fl_import_object *other = &draft->objects[i];
+
+		if (other == server ||
+		    strncmp(other->group, group_begin, sizeof(group_begin) - 1) != 0 ||
+		    strcmp(other->kind, "Server") != 0 || strcmp(other->ns, server->ns) != 0) {
+			continue;
+		}
+		if (server_port(draft, other, false) == port) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static void read_server(struct fl_import_draft *draft, const struct fl_import_object *object)
 {
-	static const char *const known[] = {"podSelector", "port", "proxyProtocol", NULL};
+	static const char *const known[] = {"podSelector", "port", "proxyProtocol", "accessPolicy",
+					    NULL};
+	unsigned port = server_port(draft, object, true);
 
 	draft->restricted = true;
-	if (server_port(draft, object) != NULL) {
-		(void)fl_import_unknown_keys(draft, object, object->spec, known, "left out");
+	if (port == 0) {
+		return;
 	}
+	if (is_shadowed(draft, object, port)) {
+		fl_import_miss(draft, object, fl_yaml_get(object->spec, "port"),
+			       "another Server is for the same port, and Linkerd follows only the "
+			       "older one: what refers to either is left out, and admits nothing");
+		return;
+	}
+	(void)fl_import_port_of(draft, port, object->name);
+	read_access(draft, object, port);
+	(void)fl_import_unknown_keys(draft, object, object->spec, known, "left out");
+}
+
+/* The port of a Server that decides for this workload, or 0. */
+static unsigned deciding_port(struct fl_import_draft *draft, const struct fl_import_object *server)
+{
+	unsigned port = server_port(draft, server, false);
+
+	return port != 0 && !is_shadowed(draft, server, port) ? port : 0;
 }
 
 /* --- identities and networks ------------------------------------------------------------------------------------------ */
@@ -89,35 +148,58 @@ static void lose(struct fl_import_draft *draft, const struct fl_import_object *o
 	proof->rule->lost = true;
 }
 
-/* `ACCOUNT.NAMESPACE.serviceaccount.identity.…`, `*.NAMESPACE.…`, `*`. NULL: the name has another form. */
+/* The name of a trust domain, as it stands in SPIFFE IDs: cluster.local is our own. */
+static const char *domain(const struct fl_import_draft *draft, const char *text)
+{
+	return strcmp(text, "cluster.local") == 0 ? draft->trust_domain : text;
+}
+
+/* `ACCOUNT.NAMESPACE.serviceaccount.identity.LINKERD.DOMAIN` and its ends: `*`, `*.serviceaccount…`, `*.NAMESPACE.…`. NULL: the
+ * name has another form. Linkerd takes `*` literally except as the first part. */
 static char *identity_pattern(const struct fl_import_draft *draft, const char *text)
 {
-	const char *dot = strchr(text, '.');
-	const char *rest = dot != NULL ? strstr(dot + 1, ".serviceaccount.identity.") : NULL;
+	static const char middle[] = "serviceaccount.identity.";
+	const char *rest = strstr(text, middle), *dot, *end;
+	const char *of = rest != NULL ? strchr(rest + sizeof(middle) - 1, '.') : NULL;
 
 	if (strcmp(text, "*") == 0) {
-		return fl_format("spiffe://%s/**", draft->trust_domain);
+		return fl_strdup(FL_IMPORT_ANY_DOMAIN "**");
+	}
+	if (strchr(text + (text[0] == '*'), '*') != NULL) {
+		return NULL;
 	}
 	if (fl_import_is_pattern(text)) {
 		return fl_strdup(text);
 	}
-	if (rest == NULL || memchr(dot + 1, '.', (size_t)(rest - dot - 1)) != NULL) {
+	if (of == NULL) {
 		return NULL;
 	}
-	return fl_format("spiffe://%s/ns/%.*s/sa/%.*s", draft->trust_domain, (int)(rest - dot - 1),
+	if (strncmp(text, "*.", 2) == 0 && rest == text + 2) {
+		return fl_format("spiffe://%s/ns/*/sa/*", domain(draft, of + 1));
+	}
+	dot = strchr(text, '.');
+	end = rest - 1;
+	if (dot == NULL || dot >= end || *end != '.' ||
+	    memchr(dot + 1, '.', (size_t)(end - dot - 1)) != NULL) {
+		return NULL;
+	}
+	return fl_format("spiffe://%s/ns/%.*s/sa/%.*s", domain(draft, of + 1), (int)(end - dot - 1),
 			 dot + 1, (int)(dot - text), text);
 }
 
 static void add_identity(struct fl_import_draft *draft, const struct fl_import_object *object,
 			 struct fl_yaml where, struct proof *proof, char *pattern, const char *text)
 {
-	if (pattern == NULL || !fl_import_is_pattern(pattern)) {
+	bool is = pattern != NULL && (strcmp(pattern, FL_IMPORT_ANY_DOMAIN "**") == 0 ||
+				      fl_import_is_pattern(pattern));
+
+	if (!is) {
 		fl_import_miss(draft, object, where,
 			       "`%.200s` cannot be expressed as a SPIFFE ID: left out", text);
 		free(pattern);
 		return;
 	}
-	fl_import_words_add(&proof->rule->from, pattern);
+	(void)fl_import_words_add(&proof->rule->from, pattern);
 }
 
 static void add_account(struct fl_import_draft *draft, const struct fl_import_object *object,
@@ -141,8 +223,8 @@ static void add_account(struct fl_import_draft *draft, const struct fl_import_ob
 static void read_mesh_tls(struct fl_import_draft *draft, const struct fl_import_object *object,
 			  struct proof *proof)
 {
-	struct fl_yaml identities = fl_yaml_get(object->spec, "identities");
-	struct fl_yaml references = fl_yaml_get(object->spec, "identityRefs");
+	struct fl_yaml identities = fl_import_list(draft, object, object->spec, "identities");
+	struct fl_yaml references = fl_import_list(draft, object, object->spec, "identityRefs");
 
 	for (size_t i = 0; i < fl_yaml_count(identities); i++) {
 		const char *text = fl_yaml_text(fl_yaml_item(identities, i));
@@ -155,10 +237,11 @@ static void read_mesh_tls(struct fl_import_draft *draft, const struct fl_import_
 	}
 }
 
+/* The exceptions of a network are those of all: the INI has one list, so the rule admits less where networks overlap. */
 static void read_networks(struct fl_import_draft *draft, const struct fl_import_object *object,
 			  struct proof *proof)
 {
-	struct fl_yaml networks = fl_yaml_get(object->spec, "networks");
+	struct fl_yaml networks = fl_import_list(draft, object, object->spec, "networks");
 	struct fl_cidr net;
 
 	for (size_t i = 0; i < fl_yaml_count(networks); i++) {
@@ -166,18 +249,21 @@ static void read_networks(struct fl_import_draft *draft, const struct fl_import_
 		struct fl_yaml but = fl_yaml_get(network, "except");
 		const char *cidr = fl_yaml_text(fl_yaml_get(network, "cidr"));
 
-		if (fl_cidr_parse(cidr, &net, NULL) != FL_OK) {
+		if (fl_yaml_is_given(but) && !fl_yaml_is_list(but)) {
+			fl_import_refuse(draft, object, fl_yaml_key_of(network, "except"),
+					 "`except` is no list");
+		}
+		if (fl_cidr_parse(cidr, &net, NULL) != FL_OK ||
+		    !fl_import_words_add(&proof->rule->sources, fl_strdup(cidr))) {
 			fl_import_miss(draft, object, network, "`%.60s` is no network: left out",
 				       cidr);
 			continue;
 		}
-		fl_import_words_add(&proof->rule->sources, fl_strdup(cidr));
 		for (size_t k = 0; k < fl_yaml_count(but); k++) {
 			const char *text = fl_yaml_text(fl_yaml_item(but, k));
 
-			if (fl_cidr_parse(text, &net, NULL) == FL_OK) {
-				fl_import_words_add(&proof->rule->except_sources, fl_strdup(text));
-			} else {
+			if (fl_cidr_parse(text, &net, NULL) != FL_OK ||
+			    !fl_import_words_add(&proof->rule->except_sources, fl_strdup(text))) {
 				lose(draft, object, but, proof, "an exception that is no network");
 			}
 		}
@@ -214,16 +300,41 @@ static void read_proof(struct fl_import_draft *draft, const struct fl_import_obj
 
 /* --- AuthorizationPolicy --------------------------------------------------------------------------- */
 
+/* A policy for a namespace is about all of its Servers; what ports without one admit, the cluster decides. */
+static void add_all_ports(struct fl_import_draft *draft, const struct fl_import_object *policy,
+			  struct fl_import_rule *rule)
+{
+	for (size_t i = 0; i < draft->object_count; i++) {
+		const struct fl_import_object *server = &draft->objects[i];
+		unsigned port = 0;
+
+		if (strncmp(server->group, group_begin, sizeof(group_begin) - 1) == 0 &&
+		    strcmp(server->kind, "Server") == 0 && strcmp(server->ns, policy->ns) == 0) {
+			port = deciding_port(draft, server);
+		}
+		if (port != 0) {
+			(void)fl_import_words_add(&rule->to, fl_format("%u", port));
+		}
+	}
+}
+
 /* Adds the ports of the policy to rule. False: none of this workload, or they cannot be expressed. */
 static bool read_target(struct fl_import_draft *draft, const struct fl_import_object *policy,
 			struct fl_import_rule *rule)
 {
-	struct fl_yaml target = fl_yaml_get(policy->spec, "targetRef");
+	struct fl_yaml target = fl_import_map(draft, policy, policy->spec, "targetRef");
 	const char *kind = fl_yaml_text(fl_yaml_get(target, "kind"));
 	const struct fl_import_object *server = find(draft, policy, "Server", target);
+	unsigned port;
 
 	if (strcmp(kind, "Namespace") == 0) {
-		return strcmp(fl_yaml_text(fl_yaml_get(target, "name")), draft->ns) == 0;
+		add_all_ports(draft, policy, rule);
+		if (rule->to.count == 0) {
+			fl_import_miss(draft, policy, target,
+				       "it is about ports with a Server, and these files have none "
+				       "for this workload: left out, and admits nothing");
+		}
+		return rule->to.count > 0;
 	}
 	if (strcmp(kind, "Server") != 0) {
 		fl_import_miss(
@@ -241,19 +352,44 @@ static bool read_target(struct fl_import_draft *draft, const struct fl_import_ob
 			fl_yaml_text(fl_yaml_get(target, "name")));
 		return false;
 	}
-	if (fl_import_select(draft, fl_yaml_get(fl_yaml_get(server->spec, "podSelector"),
-						"matchLabels")) != FL_IMPORT_YES ||
-	    fl_import_port_number(fl_yaml_text(fl_yaml_get(server->spec, "port"))) == 0) {
+	port = deciding_port(draft, server);
+	if (port == 0) {
 		return false; /* reported where the Server is read */
 	}
-	fl_import_words_add(&rule->to, fl_strdup(fl_yaml_text(fl_yaml_get(server->spec, "port"))));
-	return true;
+	return fl_import_words_add(&rule->to, fl_format("%u", port));
+}
+
+/* In Linkerd it is the policy that admits plaintext, in Fairlead first the mode of the port. */
+static void open_ports(struct fl_import_draft *draft, const struct fl_import_rule *rule)
+{
+	for (size_t i = 0; i < rule->to.count; i++) {
+		struct fl_import_port *port =
+			fl_import_port_of(draft, fl_import_port_number(rule->to.items[i]), NULL);
+
+		port->has_mode = true;
+		port->mode = FL_INBOUND_PERMISSIVE;
+	}
+}
+
+/* The proofs of the policy, of which none may be required, but then it says so with an empty list. */
+static struct fl_yaml proofs_of(struct fl_import_draft *draft,
+				const struct fl_import_object *object)
+{
+	static const char key[] = "requiredAuthenticationRefs";
+	struct fl_yaml proofs = fl_yaml_get(object->spec, key);
+
+	if (!fl_yaml_is_list(proofs)) {
+		fl_import_refuse(draft, object, fl_yaml_key_of(object->spec, key),
+				 "`%s` is not there, or no list", key);
+	}
+	(void)fl_import_are_maps(draft, object, proofs, key);
+	return proofs;
 }
 
 static void read_policy(struct fl_import_draft *draft, const struct fl_import_object *object)
 {
 	static const char *const known[] = {"targetRef", "requiredAuthenticationRefs", NULL};
-	struct fl_yaml proofs = fl_yaml_get(object->spec, "requiredAuthenticationRefs");
+	struct fl_yaml proofs = proofs_of(draft, object);
 	struct proof proof = {.rule = fl_import_rule_add(draft, object, object->root, false)};
 
 	draft->restricted = true;
@@ -261,7 +397,7 @@ static void read_policy(struct fl_import_draft *draft, const struct fl_import_ob
 		proof.rule->lost = true;
 		return;
 	}
-	for (size_t i = 0; i < fl_yaml_count(proofs); i++) {
+	for (size_t i = 0; i < fl_yaml_count(proofs) && draft->refused == 0; i++) {
 		read_proof(draft, object, fl_yaml_item(proofs, i), &proof);
 	}
 	if (fl_import_unknown_keys(draft, object, object->spec, known,
@@ -270,13 +406,22 @@ static void read_policy(struct fl_import_draft *draft, const struct fl_import_ob
 	}
 	if (!proof.identities) {
 		/* Every peer from these networks, with or without an identity. */
-		fl_import_words_add(&proof.rule->from,
-				    fl_format("spiffe://%s/**", draft->trust_domain));
+		(void)fl_import_words_add(&proof.rule->from, fl_strdup(FL_IMPORT_ANY_DOMAIN "**"));
 		proof.rule->plaintext = true;
 	}
 	if ((proof.identities && proof.rule->from.count == 0) ||
 	    (proof.networks && proof.rule->sources.count == 0)) {
 		proof.rule->lost = true;
+	}
+}
+
+/* When all resources were read. */
+void fl_import_linkerd_finish(struct fl_import_draft *draft)
+{
+	for (size_t i = 0; draft->is_linkerd && !draft->is_istio && i < draft->rule_count; i++) {
+		if (draft->rules[i].plaintext && !draft->rules[i].lost) {
+			open_ports(draft, &draft->rules[i]);
+		}
 	}
 }
 
@@ -290,6 +435,7 @@ void fl_import_linkerd(struct fl_import_draft *draft, const struct fl_import_obj
 	} else if (strcmp(object->kind, "MeshTLSAuthentication") != 0 &&
 		   strcmp(object->kind, "NetworkAuthentication") != 0) {
 		fl_import_miss(draft, object, object->root,
-			       "resources of this kind have no counterpart: left out");
+			       "resources of this kind have no counterpart: left out, and admit "
+			       "nothing");
 	}
 }

@@ -5,6 +5,8 @@
  * conditions must match, so each pair of a source and an operation becomes one of our rules. Within a source or operation
  * all fields must match; the items of a field are alternatives; a field that begins with `not` is an exception.
  *
+ * A CUSTOM policy lets an external authorizer refuse what it matches, so it becomes a DENY policy.
+ *
  * For what cannot be expressed, the translation errs on the safe side:
  *
  *                 in an ALLOW rule        in a DENY rule
@@ -23,7 +25,8 @@ struct translation {
 	struct fl_import_draft *draft;
 	const struct fl_import_object *object;
 	struct fl_import_rule *rule;
-	bool any_from; /* nothing has restricted it yet */
+	bool any_from;    /* nothing has restricted it yet */
+	const char *kind; /* "ALLOW" */
 };
 
 /* Translates an item of a list into words of the INI. False: it cannot be expressed. */
@@ -31,95 +34,86 @@ typedef bool (*say_fn)(const struct translation *t, const char *text, struct fl_
 
 /* --- words of Istio ----------------------------------------------------------------------------- */
 
+/* Patterns of the draft may leave the trust domain open. */
 static bool take_pattern(struct fl_import_words *ret, char *pattern)
 {
-	if (!fl_import_is_pattern(pattern)) {
+	static const char any[] = FL_IMPORT_ANY_DOMAIN;
+	char *checked = strncmp(pattern, any, sizeof(any) - 1) == 0
+				? fl_format("spiffe://x/%s", pattern + sizeof(any) - 1)
+				: fl_strdup(pattern);
+	bool is = fl_import_is_pattern(checked);
+
+	free(checked);
+	if (!is) {
 		free(pattern);
 		return false;
 	}
-	fl_import_words_add(ret, pattern);
-	return true;
+	return fl_import_words_add(ret, pattern);
 }
 
-static char *everybody(const struct translation *t)
+/* `cluster.local/…` means: of the own trust domain, whatever its name. */
+static char *in_domain(const struct translation *t, const char *text, const char *end)
 {
-	return fl_format("spiffe://%s/**", t->draft->trust_domain);
+	static const char own[] = "cluster.local/";
+
+	return strncmp(text, own, sizeof(own) - 1) == 0
+		       ? fl_format("spiffe://%s/%s%s", t->draft->trust_domain,
+				   text + sizeof(own) - 1, end)
+		       : fl_format("spiffe://%s%s", text, end);
 }
 
-/* In Istio, cluster.local stands for the trust domain, whatever its name. */
-static const char *domain_of(const struct translation *t, const char *text, const char **ret_rest)
-{
-	static const char any[] = "cluster.local/";
-
-	if (strncmp(text, any, sizeof(any) - 1) == 0) {
-		*ret_rest = text + sizeof(any) - 1;
-		return t->draft->trust_domain;
-	}
-	*ret_rest = NULL;
-	return NULL;
-}
-
+/* text ends with `*`. A pattern can leave only whole segments open: everything below a namespace, but not names that begin
+ * alike. */
 static bool say_prefix(const struct translation *t, const char *text, struct fl_import_words *ret)
 {
 	size_t len = strlen(text);
-	const char *rest, *domain = domain_of(t, text, &rest);
-	char *pattern;
 
-	/* A pattern can leave only whole segments open: everything below a namespace, but not names with a common prefix. */
-	if (len < 2 || text[len - 2] != '/') {
-		return false;
-	}
-	pattern = domain != NULL ? fl_format("spiffe://%s/%s*", domain, rest)
-				 : fl_format("spiffe://%s*", text);
-	return take_pattern(ret, pattern);
+	return len >= 2 && text[len - 2] == '/' && take_pattern(ret, in_domain(t, text, "*"));
 }
 
-/* IDs of Istio have the form TD/ns/NAMESPACE/sa/ACCOUNT, so the end of an ID can be completed to a whole one. */
-static bool say_suffix(const struct translation *t, const char *text, struct fl_import_words *ret)
+/* text begins with `*`. IDs of Istio have the form TD/ns/NAMESPACE/sa/ACCOUNT, so the end of an ID can be completed. */
+static bool say_suffix(const char *text, struct fl_import_words *ret)
 {
 	if (strncmp(text, "*/ns/", strlen("*/ns/")) == 0) {
-		return take_pattern(ret,
-				    fl_format("spiffe://%s%s", t->draft->trust_domain, text + 1));
+		return take_pattern(ret, fl_format(FL_IMPORT_ANY_DOMAIN "%s", text + 2));
 	}
-	if (strncmp(text, "*/sa/", strlen("*/sa/")) == 0 && strchr(text + 5, '/') == NULL) {
-		return take_pattern(ret,
-				    fl_format("spiffe://%s/ns/%s", t->draft->trust_domain, text));
-	}
-	return false;
+	return strncmp(text, "*/sa/", strlen("*/sa/")) == 0 && strchr(text + 5, '/') == NULL &&
+	       take_pattern(ret, fl_format(FL_IMPORT_ANY_DOMAIN "ns/%s", text));
 }
 
+/* Only the first and the last character may be a wildcard; everywhere else Istio takes `*` literally. */
 static bool say_principal(const struct translation *t, const char *text,
 			  struct fl_import_words *ret)
 {
-	const char *id = fl_spiffe_after_scheme(text), *rest, *domain;
-	size_t len;
+	const char *id = fl_spiffe_after_scheme(text);
+	const char *star;
+	bool said = false;
 
 	text = id != NULL ? id : text;
-	len = strlen(text);
-	if (strcmp(text, "*") == 0) {
-		return take_pattern(ret, everybody(t));
+	star = strchr(text, '*');
+	if (star == NULL) {
+		said = take_pattern(ret, in_domain(t, text, ""));
+	} else if (strcmp(text, "*") == 0) {
+		said = take_pattern(ret, fl_strdup(FL_IMPORT_ANY_DOMAIN "**"));
+	} else if (strchr(star + 1, '*') != NULL) {
+		said = false;
+	} else if (star == text) {
+		said = say_suffix(text, ret);
+	} else if (star[1] == '\0') {
+		said = say_prefix(t, text, ret);
 	}
-	if (len > 0 && text[0] == '*') {
-		return text[len - 1] != '*' && say_suffix(t, text, ret);
-	}
-	if (len > 0 && text[len - 1] == '*') {
-		return say_prefix(t, text, ret);
-	}
-	domain = domain_of(t, text, &rest);
-	return strchr(text, '*') == NULL &&
-	       take_pattern(ret, domain != NULL ? fl_format("spiffe://%s/%s", domain, rest)
-						: fl_format("spiffe://%s", text));
+	return said;
 }
 
 static bool say_namespace(const struct translation *t, const char *text,
 			  struct fl_import_words *ret)
 {
+	(void)t;
 	if (strcmp(text, "*") == 0) {
-		return take_pattern(ret,
-				    fl_format("spiffe://%s/ns/*/sa/*", t->draft->trust_domain));
+		return take_pattern(ret, fl_strdup(FL_IMPORT_ANY_DOMAIN "ns/*/sa/*"));
 	}
 	return strchr(text, '*') == NULL && strchr(text, '/') == NULL &&
-	       take_pattern(ret, fl_format("spiffe://%s/ns/%s/sa/*", t->draft->trust_domain, text));
+	       take_pattern(ret, fl_format(FL_IMPORT_ANY_DOMAIN "ns/%s/sa/*", text));
 }
 
 /* `NAMESPACE/ACCOUNT`, or an account of the policy's own namespace. */
@@ -129,32 +123,36 @@ static bool say_account(const struct translation *t, const char *text, struct fl
 	int ns_len = slash != NULL ? (int)(slash - text) : (int)strlen(t->object->ns);
 
 	return strchr(text, '*') == NULL &&
-	       take_pattern(ret, fl_format("spiffe://%s/ns/%.*s/sa/%s", t->draft->trust_domain,
-					   ns_len, slash != NULL ? text : t->object->ns,
+	       take_pattern(ret, fl_format(FL_IMPORT_ANY_DOMAIN "ns/%.*s/sa/%s", ns_len,
+					   slash != NULL ? text : t->object->ns,
 					   slash != NULL ? slash + 1 : text));
+}
+
+static bool say_domain(const struct translation *t, const char *text, struct fl_import_words *ret)
+{
+	(void)t;
+	if (strcmp(text, "*") == 0) {
+		return take_pattern(ret, fl_strdup(FL_IMPORT_ANY_DOMAIN "**"));
+	}
+	return strchr(text, '*') == NULL && strchr(text, '/') == NULL &&
+	       take_pattern(ret, fl_format("spiffe://%s/**", text));
 }
 
 static bool say_address(const struct translation *t, const char *text, struct fl_import_words *ret)
 {
 	struct fl_cidr net;
-	bool is = fl_cidr_parse(text, &net, NULL) == FL_OK;
 
 	(void)t;
-	if (is) {
-		fl_import_words_add(ret, fl_strdup(text));
-	}
-	return is;
+	return fl_cidr_parse(text, &net, NULL) == FL_OK &&
+	       fl_import_words_add(ret, fl_strdup(text));
 }
 
 static bool say_port(const struct translation *t, const char *text, struct fl_import_words *ret)
 {
-	bool is = fl_import_port_number(text) != 0;
+	unsigned port = fl_import_port_number(text);
 
 	(void)t;
-	if (is) {
-		fl_import_words_add(ret, fl_strdup(text));
-	}
-	return is;
+	return port != 0 && fl_import_words_add(ret, fl_format("%u", port));
 }
 
 /* --- fields ------------------------------------------------------------------------------------ */
@@ -163,13 +161,19 @@ static void lose(struct translation *t, struct fl_yaml where, const char *what)
 {
 	if (t->rule->deny) {
 		fl_import_miss(t->draft, t->object, where,
-			       "%s cannot be expressed: this DENY rule refuses more than before",
-			       what);
+			       "%s cannot be expressed: this %s rule refuses more than before",
+			       what, t->kind);
 	} else {
 		fl_import_miss(t->draft, t->object, where,
 			       "%s cannot be expressed: this ALLOW rule is left out", what);
 		t->rule->lost = true;
 	}
+}
+
+/* The end of the sentence that reports keys which are not known. */
+static const char *effect_on_rule(bool deny)
+{
+	return deny ? "this rule refuses more than before" : "this ALLOW rule is left out";
 }
 
 /* Translates all items of a list into ret. False: one could not be expressed and was left out. */
@@ -204,17 +208,31 @@ static void report_unsaid(struct translation *t, struct fl_yaml list, say_fn say
 	}
 }
 
-/* A list of alternatives. ret must be empty: two lists that both have to match cannot be expressed. */
-static void narrow(struct translation *t, struct fl_yaml list, say_fn say, const char *what,
+/* A list under a key of map, as fl_import_list(), except that an empty one is only reported: Kubernetes refuses it, and what
+ * it would mean is not the same everywhere. */
+static struct fl_yaml list_of(struct translation *t, struct fl_yaml map, const char *key)
+{
+	struct fl_yaml list = fl_yaml_get(map, key);
+
+	if (fl_yaml_is_list(list) && fl_yaml_count(list) == 0) {
+		lose(t, fl_yaml_key_of(map, key), "an empty list");
+		return (struct fl_yaml){0};
+	}
+	return fl_import_list(t->draft, t->object, map, key);
+}
+
+/* A list of alternatives under a key of map. ret must be empty: two lists that both have to match cannot be expressed. */
+static void narrow(struct translation *t, struct fl_yaml map, const char *key, say_fn say,
 		   struct fl_import_words *ret)
 {
+	struct fl_yaml list = list_of(t, map, key);
 	struct fl_import_words words = {0};
 
-	if (!fl_yaml_is_there(list) || fl_yaml_count(list) == 0) {
+	if (!fl_yaml_is_given(list)) {
 		return;
 	}
 	if (ret->count > 0) {
-		lose(t, list, what);
+		lose(t, fl_yaml_key_of(map, key), "a second condition on the same property");
 		return;
 	}
 	if (say_all(t, list, say, &words)) {
@@ -222,7 +240,8 @@ static void narrow(struct translation *t, struct fl_yaml list, say_fn say, const
 		return;
 	}
 	if (t->rule->deny) {
-		report_unsaid(t, list, say, "this DENY rule matches everything");
+		report_unsaid(t, list, say,
+			      "this DENY rule does not depend on it, and refuses more");
 		fl_import_words_done(&words);
 		return;
 	}
@@ -231,18 +250,15 @@ static void narrow(struct translation *t, struct fl_yaml list, say_fn say, const
 	*ret = words;
 }
 
-static void narrow_from(struct translation *t, struct fl_yaml list, say_fn say, const char *what)
+static void narrow_from(struct translation *t, struct fl_yaml map, const char *key, say_fn say)
 {
 	struct fl_import_words narrowed = {0};
 
-	if (!fl_yaml_is_there(list) || fl_yaml_count(list) == 0) {
+	if (!t->any_from && fl_yaml_is_given(fl_yaml_get(map, key))) {
+		lose(t, fl_yaml_key_of(map, key), "a second condition on the identity");
 		return;
 	}
-	if (!t->any_from) {
-		lose(t, list, what);
-		return;
-	}
-	narrow(t, list, say, what, &narrowed);
+	narrow(t, map, key, say, &narrowed);
 	if (narrowed.count > 0) {
 		fl_import_words_done(&t->rule->from);
 		t->rule->from = narrowed;
@@ -251,9 +267,11 @@ static void narrow_from(struct translation *t, struct fl_yaml list, say_fn say, 
 	}
 }
 
-static void except(struct translation *t, struct fl_yaml list, say_fn say,
+static void except(struct translation *t, struct fl_yaml map, const char *key, say_fn say,
 		   struct fl_import_words *ret)
 {
+	struct fl_yaml list = list_of(t, map, key);
+
 	if (say_all(t, list, say, ret)) {
 		return;
 	}
@@ -267,25 +285,33 @@ static void except(struct translation *t, struct fl_yaml list, say_fn say,
 
 static void read_source(struct translation *t, struct fl_yaml source)
 {
-	static const char *const known[] = {"principals",      "notPrincipals",      "namespaces",
-					    "notNamespaces",   "ipBlocks",           "notIpBlocks",
-					    "serviceAccounts", "notServiceAccounts", NULL};
+	static const char *const known[] = {"principals",
+					    "notPrincipals",
+					    "namespaces",
+					    "notNamespaces",
+					    "ipBlocks",
+					    "notIpBlocks",
+					    "serviceAccounts",
+					    "notServiceAccounts",
+					    "trustDomains",
+					    "notTrustDomains",
+					    NULL};
 	struct fl_import_rule *rule = t->rule;
 
-	narrow_from(t, fl_yaml_get(source, "principals"), say_principal, "`principals`");
-	narrow_from(t, fl_yaml_get(source, "serviceAccounts"), say_account,
-		    "`serviceAccounts` beside `principals`");
-	narrow_from(t, fl_yaml_get(source, "namespaces"), say_namespace,
-		    "`namespaces` beside another list of identities");
-	narrow(t, fl_yaml_get(source, "ipBlocks"), say_address, "`ipBlocks`", &rule->sources);
-	except(t, fl_yaml_get(source, "notPrincipals"), say_principal, &rule->except_from);
-	except(t, fl_yaml_get(source, "notServiceAccounts"), say_account, &rule->except_from);
-	except(t, fl_yaml_get(source, "notNamespaces"), say_namespace, &rule->except_from);
-	except(t, fl_yaml_get(source, "notIpBlocks"), say_address, &rule->except_sources);
+	narrow_from(t, source, "principals", say_principal);
+	narrow_from(t, source, "serviceAccounts", say_account);
+	narrow_from(t, source, "namespaces", say_namespace);
+	narrow_from(t, source, "trustDomains", say_domain);
+	narrow(t, source, "ipBlocks", say_address, &rule->sources);
+	except(t, source, "notPrincipals", say_principal, &rule->except_from);
+	except(t, source, "notServiceAccounts", say_account, &rule->except_from);
+	except(t, source, "notNamespaces", say_namespace, &rule->except_from);
+	except(t, source, "notTrustDomains", say_domain, &rule->except_from);
+	except(t, source, "notIpBlocks", say_address, &rule->except_sources);
 	if (fl_import_unknown_keys(t->draft, t->object, source, known,
-				   rule->deny ? "this DENY rule refuses more than before"
-					      : "this ALLOW rule is left out")) {
-		rule->lost = !rule->deny;
+				   effect_on_rule(rule->deny)) &&
+	    !rule->deny) {
+		rule->lost = true;
 	}
 }
 
@@ -294,60 +320,125 @@ static void read_operation(struct translation *t, struct fl_yaml operation)
 	static const char *const known[] = {"ports", "notPorts", NULL};
 	struct fl_import_rule *rule = t->rule;
 
-	narrow(t, fl_yaml_get(operation, "ports"), say_port, "`ports`", &rule->to);
-	except(t, fl_yaml_get(operation, "notPorts"), say_port, &rule->except_to);
+	narrow(t, operation, "ports", say_port, &rule->to);
+	except(t, operation, "notPorts", say_port, &rule->except_to);
 	if (fl_import_unknown_keys(t->draft, t->object, operation, known,
-				   rule->deny ? "this DENY rule refuses more than before"
-					      : "this ALLOW rule is left out")) {
-		rule->lost = !rule->deny;
+				   effect_on_rule(rule->deny)) &&
+	    !rule->deny) {
+		rule->lost = true;
 	}
 }
 
 static void read_condition(struct translation *t, struct fl_yaml condition)
 {
-	struct fl_yaml values = fl_yaml_get(condition, "values");
-	struct fl_yaml not_values = fl_yaml_get(condition, "notValues");
-	const char *key = fl_yaml_text(fl_yaml_get(condition, "key"));
+	static const struct {
+		const char *key;
+		say_fn say;
+	} identities[] = {{"source.principal", say_principal},
+			  {"source.namespace", say_namespace},
+			  {"source.serviceAccount", say_account},
+			  {"source.trustDomain", say_domain}};
 	struct fl_import_rule *rule = t->rule;
+	const char *key = fl_yaml_text(fl_yaml_get(condition, "key"));
+	char *what;
 
-	if (strcmp(key, "source.principal") == 0) {
-		narrow_from(t, values, say_principal, "`source.principal` beside a source");
-		except(t, not_values, say_principal, &rule->except_from);
-	} else if (strcmp(key, "source.namespace") == 0) {
-		narrow_from(t, values, say_namespace, "`source.namespace` beside a source");
-		except(t, not_values, say_namespace, &rule->except_from);
-	} else if (strcmp(key, "source.ip") == 0) {
-		narrow(t, values, say_address, "`source.ip` beside `ipBlocks`", &rule->sources);
-		except(t, not_values, say_address, &rule->except_sources);
-	} else if (strcmp(key, "destination.port") == 0) {
-		narrow(t, values, say_port, "`destination.port` beside `ports`", &rule->to);
-		except(t, not_values, say_port, &rule->except_to);
-	} else {
-		char *what = fl_format("the condition `%.100s`", key);
-
-		lose(t, condition, what);
-		free(what);
+	for (size_t i = 0; i < FL_COUNT_OF(identities); i++) {
+		if (strcmp(key, identities[i].key) == 0) {
+			narrow_from(t, condition, "values", identities[i].say);
+			except(t, condition, "notValues", identities[i].say, &rule->except_from);
+			return;
+		}
 	}
+	if (strcmp(key, "source.ip") == 0) {
+		narrow(t, condition, "values", say_address, &rule->sources);
+		except(t, condition, "notValues", say_address, &rule->except_sources);
+		return;
+	}
+	if (strcmp(key, "destination.port") == 0) {
+		narrow(t, condition, "values", say_port, &rule->to);
+		except(t, condition, "notValues", say_port, &rule->except_to);
+		return;
+	}
+	what = fl_format("the condition `%.100s`", key);
+	lose(t, fl_yaml_get(condition, "key"), what);
+	free(what);
 }
 
 /* --- rules -------------------------------------------------------------------------------------- */
 
-static void add_rule(struct fl_import_draft *draft, const struct fl_import_object *object,
-		     struct fl_yaml where, bool deny, const struct fl_yaml parts[3])
+/* The `source` of an item of `from`, or the `operation` of one of `to`. */
+static struct fl_yaml part_of(struct translation *t, struct fl_yaml item, const char *part)
 {
-	struct translation t = {.draft = draft,
-				.object = object,
-				.rule = fl_import_rule_add(draft, object, where, deny),
-				.any_from = true};
+	struct fl_yaml value = fl_import_map(t->draft, t->object, item, part);
 
+	if (fl_yaml_is_map(value) && fl_yaml_count(value) == 0) {
+		lose(t, fl_yaml_key_of(item, part), "an empty mapping");
+	}
+	return value;
+}
+
+static void add_rule(struct fl_import_draft *draft, const struct fl_import_object *object,
+		     struct fl_yaml where, const struct translation *of,
+		     const struct fl_yaml parts[3])
+{
+	static const char *const known[] = {"from", "to", "when", NULL};
+	struct translation t = *of;
+
+	t.rule = fl_import_rule_add(draft, object, where, of->rule->deny);
+	t.rule->audit = of->rule->audit;
 	/* Without a restriction the rule is for every peer, with or without an identity. */
-	fl_import_words_add(&t.rule->from, everybody(&t));
+	(void)fl_import_words_add(&t.rule->from, fl_strdup(FL_IMPORT_ANY_DOMAIN "**"));
 	t.rule->plaintext = true;
-	read_source(&t, fl_yaml_get(parts[0], "source"));
-	read_operation(&t, fl_yaml_get(parts[1], "operation"));
+	for (size_t i = 0; known[i] != NULL; i++) {
+		(void)list_of(&t, where, known[i]);
+	}
+	read_source(&t, part_of(&t, parts[0], "source"));
+	read_operation(&t, part_of(&t, parts[1], "operation"));
 	for (size_t i = 0; i < fl_yaml_count(parts[2]); i++) {
 		read_condition(&t, fl_yaml_item(parts[2], i));
 	}
+	if (fl_import_unknown_keys(draft, object, where, known, effect_on_rule(t.rule->deny)) &&
+	    !t.rule->deny) {
+		t.rule->lost = true;
+	}
+}
+
+/* Each item of `from` must have a source, of `to` an operation, of `when` a key and values, and nothing else. Kubernetes
+ * refuses other ones; here, a rule without its restriction would admit everybody. */
+static bool is_complete(struct fl_import_draft *draft, const struct fl_import_object *object,
+			struct fl_yaml item, const char *part)
+{
+	struct fl_yaml values = fl_yaml_get(item, "values");
+	struct fl_yaml not_values = fl_yaml_get(item, "notValues");
+	bool is_condition = strcmp(part, "key") == 0;
+	bool is = fl_yaml_count(item) == 1 && fl_yaml_is_map(fl_yaml_get(item, part));
+
+	if (is_condition) {
+		size_t lists = (fl_yaml_is_given(values) ? 1 : 0) +
+			       (fl_yaml_is_given(not_values) ? 1U : 0U);
+
+		is = fl_yaml_text(fl_yaml_get(item, part))[0] != '\0' && lists > 0 &&
+		     fl_yaml_count(item) == 1 + lists;
+	}
+	if (!is) {
+		fl_import_refuse(draft, object, item,
+				 "each item here must have `%s`%s, and nothing else", part,
+				 is_condition ? " and `values` or `notValues`" : "");
+	}
+	return is;
+}
+
+static struct fl_yaml read_items(struct fl_import_draft *draft,
+				 const struct fl_import_object *object, struct fl_yaml rule,
+				 const char *key, const char *part)
+{
+	struct fl_yaml list = fl_yaml_get(rule, key);
+	bool is = fl_import_are_maps(draft, object, list, key);
+
+	for (size_t i = 0; is && i < fl_yaml_count(list); i++) {
+		is = is_complete(draft, object, fl_yaml_item(list, i), part);
+	}
+	return list;
 }
 
 static size_t at_least_one(size_t count)
@@ -356,54 +447,49 @@ static size_t at_least_one(size_t count)
 }
 
 static void read_rule(struct fl_import_draft *draft, const struct fl_import_object *object,
-		      struct fl_yaml rule, bool deny)
+		      struct fl_yaml rule, const struct translation *of)
 {
-	static const char *const known[] = {"from", "to", "when", NULL};
-	struct fl_yaml from = fl_yaml_get(rule, "from"), to = fl_yaml_get(rule, "to");
-	size_t first = draft->rule_count;
-	bool unknown;
+	struct fl_yaml from = read_items(draft, object, rule, "from", "source");
+	struct fl_yaml to = read_items(draft, object, rule, "to", "operation");
+	struct fl_yaml when = read_items(draft, object, rule, "when", "key");
 
 	for (size_t f = 0; f < at_least_one(fl_yaml_count(from)); f++) {
 		for (size_t o = 0; o < at_least_one(fl_yaml_count(to)); o++) {
 			struct fl_yaml parts[3] = {fl_yaml_item(from, f), fl_yaml_item(to, o),
-						   fl_yaml_get(rule, "when")};
+						   when};
 
-			add_rule(draft, object, rule, deny, parts);
+			if (draft->refused > 0) {
+				return;
+			}
+			add_rule(draft, object, rule, of, parts);
 		}
 	}
-	unknown = fl_import_unknown_keys(draft, object, rule, known,
-					 deny ? "this DENY rule refuses more than before"
-					      : "this ALLOW rule is left out");
-	for (size_t i = first; unknown && !deny && i < draft->rule_count; i++) {
-		draft->rules[i].lost = true;
-	}
 }
 
-static bool is_for_gateway(const struct fl_import_object *object)
-{
-	return fl_yaml_is_there(fl_yaml_get(object->spec, "targetRefs")) ||
-	       fl_yaml_is_there(fl_yaml_get(object->spec, "targetRef"));
-}
-
-/* Is it for this workload? If that is not known, a DENY policy is applied, and an ALLOW policy is left out. */
+/* Is it for this workload? If that is not known, a denying policy is applied, and an ALLOW policy admits nothing. */
 static bool is_about_us(struct fl_import_draft *draft, const struct fl_import_object *object,
 			bool deny)
 {
-	struct fl_yaml labels = fl_yaml_get(fl_yaml_get(object->spec, "selector"), "matchLabels");
-	const char *effect = deny ? "this DENY policy is applied to yours"
+	static const char *const targets[] = {"targetRefs", "targetRef"};
+	struct fl_yaml selector = fl_yaml_key_of(object->spec, "selector");
+	const char *effect = deny ? "this policy is applied to yours"
 				  : "this ALLOW policy is left out, and admits nothing";
 
-	if (is_for_gateway(object)) {
-		fl_import_miss(draft, object, object->spec,
-			       "it is for a gateway or a waypoint, which do not exist here: %s",
-			       effect);
-		return deny;
+	for (size_t i = 0; i < FL_COUNT_OF(targets); i++) {
+		if (fl_yaml_is_given(fl_yaml_get(object->spec, targets[i]))) {
+			fl_import_miss(draft, object, fl_yaml_key_of(object->spec, targets[i]),
+				       "it is for a gateway or a waypoint, which do not exist "
+				       "here: %s",
+				       effect);
+			draft->restricted = draft->restricted || !deny;
+			return deny;
+		}
 	}
-	switch (fl_import_select(draft, labels)) {
+	switch (fl_import_select(draft, object, object->spec, "selector")) {
 	case FL_IMPORT_YES:
 		return true;
 	case FL_IMPORT_UNKNOWN:
-		fl_import_miss(draft, object, labels, FL_IMPORT_NAME_LABELS ": %s", effect);
+		fl_import_miss(draft, object, selector, FL_IMPORT_NAME_LABELS ": %s", effect);
 		draft->restricted = draft->restricted || !deny;
 		return deny;
 	case FL_IMPORT_NO:
@@ -412,28 +498,71 @@ static bool is_about_us(struct fl_import_draft *draft, const struct fl_import_ob
 	}
 }
 
+/* Is a word of YAML true? As Go's strconv.ParseBool, with which Istio reads annotations. */
+static bool is_true(const char *text)
+{
+	static const char *const words[] = {"1", "t", "T", "true", "TRUE", "True"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(words); i++) {
+		if (strcmp(text, words[i]) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void read_rules(struct fl_import_draft *draft, const struct fl_import_object *object,
+		       const struct translation *of)
+{
+	struct fl_yaml rules = fl_yaml_get(object->spec, "rules");
+
+	if (fl_yaml_is_given(rules) && !fl_yaml_is_list(rules)) {
+		fl_import_refuse(draft, object, fl_yaml_key_of(object->spec, "rules"),
+				 "`rules` is no list");
+		return;
+	}
+	if (!fl_import_are_maps(draft, object, rules, "rules")) {
+		return;
+	}
+	for (size_t i = 0; i < fl_yaml_count(rules) && draft->refused == 0; i++) {
+		read_rule(draft, object, fl_yaml_item(rules, i), of);
+	}
+}
+
 void fl_import_istio_policy(struct fl_import_draft *draft, const struct fl_import_object *object)
 {
-	static const char *const known[] = {"selector",  "rules",      "action",
-					    "targetRef", "targetRefs", NULL};
-	struct fl_yaml rules = fl_yaml_get(object->spec, "rules");
+	static const char *const known[] = {"selector",   "rules",    "action", "targetRef",
+					    "targetRefs", "provider", NULL};
 	struct fl_yaml action = fl_yaml_get(object->spec, "action");
-	const char *word = fl_yaml_is_there(action) ? fl_yaml_text(action) : "ALLOW";
-	bool deny = strcmp(word, "DENY") == 0;
+	struct fl_yaml notes = fl_yaml_get(fl_yaml_get(object->root, "metadata"), "annotations");
+	bool dry_run = is_true(fl_yaml_text(fl_yaml_get(notes, "istio.io/dry-run")));
+	const char *word = fl_yaml_is_given(action) ? fl_yaml_text(action) : "ALLOW";
+	bool allow = strcmp(word, "ALLOW") == 0, custom = strcmp(word, "CUSTOM") == 0;
+	struct fl_import_rule like = {.deny = !allow, .audit = dry_run};
+	struct translation t = {
+		.draft = draft, .object = object, .rule = &like, .any_from = true, .kind = word};
 
-	if (!deny && strcmp(word, "ALLOW") != 0) {
+	if (strcmp(word, "AUDIT") == 0) {
 		fl_import_miss(draft, object, action,
-			       "the action %.40s has no counterpart: left out, it neither admits "
-			       "nor refuses anything",
-			       word);
+			       "the action AUDIT has no counterpart: left out, it neither admits "
+			       "nor refuses anything");
 		return;
 	}
-	if (!is_about_us(draft, object, deny)) {
+	if (!allow && !custom && strcmp(word, "DENY") != 0) {
+		fl_import_refuse(draft, object, action, "the action `%.40s` is not known", word);
 		return;
+	}
+	if (!is_about_us(draft, object, !allow)) {
+		return;
+	}
+	if (custom) {
+		fl_import_miss(draft, object, action,
+			       "nobody is asked for the action CUSTOM: what this policy matches is "
+			       "refused%s",
+			       dry_run ? " in the audit only" : "");
 	}
 	(void)fl_import_unknown_keys(draft, object, object->spec, known, "left out");
-	draft->restricted = draft->restricted || !deny;
-	for (size_t i = 0; i < fl_yaml_count(rules); i++) {
-		read_rule(draft, object, fl_yaml_item(rules, i), deny);
-	}
+	/* A policy in dry run admits nothing, refuses nothing, and does not restrict what others admit. */
+	draft->restricted = draft->restricted || (allow && !dry_run);
+	read_rules(draft, object, &t);
 }

@@ -7,6 +7,11 @@
 
 #include "base/mem.h"
 
+/* Comparisons of keys that merging may cost in one document. */
+#define MERGE_WORK_MAX 20000000
+#define MERGE_DEPTH_MAX 100
+#define BRACKETS_MAX_DEPTH 1000
+
 static int parse_failed(const struct fl_yaml_file *file, const yaml_parser_t *parser,
 			struct fl_err *err)
 {
@@ -17,6 +22,171 @@ static int parse_failed(const struct fl_yaml_file *file, const yaml_parser_t *pa
 			  parser->problem_mark.line + 1,
 			  parser->problem != NULL ? parser->problem : "not readable");
 }
+
+static const char *text_of(const yaml_node_t *node)
+{
+	return node != NULL && node->type == YAML_SCALAR_NODE
+		       ? (const char *)node->data.scalar.value
+		       : "";
+}
+
+/* --- keys that occur twice ----------------------------------------------------------------------- */
+
+static int compare_keys(const void *a, const void *b)
+{
+	const yaml_node_t *const *left = a, *const *right = b;
+	int order = strcmp(text_of(*left), text_of(*right));
+
+	return order != 0 ? order
+			  : (*left > *right) - (*left < *right); /* in the order of the file */
+}
+
+/* Readers differ in which of two equal keys they follow, so a file that has them is refused: kubectl refuses it, too. */
+static int check_keys(const struct fl_yaml_file *file, yaml_document_t *document,
+		      const yaml_node_t *map, struct fl_err *err)
+{
+	size_t count = (size_t)(map->data.mapping.pairs.top - map->data.mapping.pairs.start);
+	const yaml_node_t **keys = fl_new((count + 1) * sizeof(void *));
+	const yaml_node_t *twice = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		keys[i] = yaml_document_get_node(document, map->data.mapping.pairs.start[i].key);
+	}
+	qsort(keys, count, sizeof(void *), compare_keys);
+	for (size_t i = 1; i < count && twice == NULL; i++) {
+		if (keys[i]->type == YAML_SCALAR_NODE &&
+		    strcmp(text_of(keys[i - 1]), text_of(keys[i])) == 0) {
+			twice = keys[i];
+		}
+	}
+	free(keys);
+	return twice == NULL
+		       ? FL_OK
+		       : fl_err_set(err, FL_ERR_INVALID, "%s:%zu: the key `%.100s` occurs twice",
+				    file->name, twice->start_mark.line + 1, text_of(twice));
+}
+
+/* --- merge keys ---------------------------------------------------------------------------------- */
+
+/* `<<: *base` stands for the pairs of base that the map itself does not have (https://yaml.org/type/merge.html). They are
+ * copied into the map, so that readers of maps need not know of it. */
+struct merging {
+	const struct fl_yaml_file *file;
+	yaml_document_t *document;
+	struct fl_err *err;
+	size_t work;
+};
+
+static int merge_failed(const struct merging *m, const yaml_node_t *where, const char *what)
+{
+	return fl_err_set(m->err, FL_ERR_INVALID, "%s:%zu: `<<` %s", m->file->name,
+			  where->start_mark.line + 1, what);
+}
+
+static bool has_key(struct merging *m, const yaml_node_t *map, const char *key)
+{
+	for (const yaml_node_pair_t *pair = map->data.mapping.pairs.start;
+	     pair < map->data.mapping.pairs.top; pair++) {
+		m->work++;
+		if (strcmp(text_of(yaml_document_get_node(m->document, pair->key)), key) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static int merge_map(struct merging *m, int index, unsigned depth);
+
+/* Nodes do not move while pairs are appended; the pairs of a map may. */
+static int merge_base(struct merging *m, int index, int base_index, unsigned depth)
+{
+	yaml_node_t *base = yaml_document_get_node(m->document, base_index);
+	int rc;
+
+	if (base->type != YAML_MAPPING_NODE || base_index == index) {
+		return merge_failed(m, base, "does not stand for a mapping");
+	}
+	rc = merge_map(m, base_index, depth + 1);
+	for (size_t i = 0; rc == FL_OK && i < (size_t)(base->data.mapping.pairs.top -
+						       base->data.mapping.pairs.start);
+	     i++) {
+		yaml_node_pair_t pair = base->data.mapping.pairs.start[i];
+		const yaml_node_t *map = yaml_document_get_node(m->document, index);
+		const char *key = text_of(yaml_document_get_node(m->document, pair.key));
+
+		if (m->work > MERGE_WORK_MAX) {
+			rc = merge_failed(m, base, "is used too often");
+		} else if (!has_key(m, map, key) &&
+			   yaml_document_append_mapping_pair(m->document, index, pair.key,
+							     pair.value) == 0) {
+			rc = fl_err_set(m->err, FL_ERR_NOMEM, "%s: out of memory", m->file->name);
+		}
+	}
+	return rc;
+}
+
+/* Takes the pair `<<` out of the map. False: there is none. */
+static bool take_merge_key(struct merging *m, yaml_node_t *map, int *ret_value)
+{
+	for (yaml_node_pair_t *pair = map->data.mapping.pairs.start;
+	     pair < map->data.mapping.pairs.top; pair++) {
+		if (strcmp(text_of(yaml_document_get_node(m->document, pair->key)), "<<") != 0) {
+			continue;
+		}
+		*ret_value = pair->value;
+		map->data.mapping.pairs.top--;
+		memmove(pair, pair + 1,
+			(size_t)(map->data.mapping.pairs.top - pair) * sizeof(*pair));
+		return true;
+	}
+	return false;
+}
+
+static int merge_map(struct merging *m, int index, unsigned depth)
+{
+	yaml_node_t *map = yaml_document_get_node(m->document, index);
+	const yaml_node_t *value;
+	int rc = FL_OK, base;
+
+	if (!take_merge_key(m, map, &base)) {
+		return FL_OK;
+	}
+	value = yaml_document_get_node(m->document, base);
+	if (depth > MERGE_DEPTH_MAX) {
+		return merge_failed(m, value, "is nested too deeply");
+	}
+	if (value->type != YAML_SEQUENCE_NODE) {
+		return merge_base(m, index, base, depth);
+	}
+	for (const yaml_node_item_t *item = value->data.sequence.items.start;
+	     rc == FL_OK && item < value->data.sequence.items.top; item++) {
+		rc = merge_base(m, index, *item, depth);
+	}
+	return rc;
+}
+
+static int settle_keys(const struct fl_yaml_file *file, yaml_document_t *document,
+		       struct fl_err *err)
+{
+	struct merging merging = {.file = file, .document = document, .err = err};
+	int count = (int)(document->nodes.top - document->nodes.start), rc = FL_OK;
+
+	for (int index = 1; rc == FL_OK && index <= count; index++) {
+		const yaml_node_t *node = yaml_document_get_node(document, index);
+
+		if (node->type == YAML_MAPPING_NODE) {
+			rc = check_keys(file, document, node, err);
+		}
+	}
+	for (int index = 1; rc == FL_OK && index <= count; index++) {
+		if (yaml_document_get_node(document, index)->type == YAML_MAPPING_NODE) {
+			rc = merge_map(&merging, index, 0);
+		}
+	}
+	return rc;
+}
+
+/* --- documents ----------------------------------------------------------------------------------- */
 
 /* One document, or none at the end of the text. */
 static int load(struct fl_yaml_file *file, yaml_parser_t *parser, bool *ret_end, struct fl_err *err)
@@ -36,10 +206,26 @@ static int load(struct fl_yaml_file *file, yaml_parser_t *parser, bool *ret_end,
 	file->documents =
 		fl_grow(file->documents, file->count + 1, sizeof(struct yaml_document_s *));
 	file->documents[file->count++] = document;
-	return file->count <= FL_YAML_DOCUMENTS_MAX
-		       ? FL_OK
-		       : fl_err_set(err, FL_ERR_LIMIT, "%s: more than %d documents", file->name,
-				    FL_YAML_DOCUMENTS_MAX);
+	if (file->count > FL_YAML_DOCUMENTS_MAX) {
+		return fl_err_set(err, FL_ERR_LIMIT, "%s: more than %d documents", file->name,
+				  FL_YAML_DOCUMENTS_MAX);
+	}
+	return settle_keys(file, document, err);
+}
+
+/* libyaml takes time by the square of the depth of brackets. Those in texts count, too, but there they come in pairs. */
+static bool is_too_deep(const char *text, size_t len)
+{
+	unsigned depth = 0;
+
+	for (size_t i = 0; i < len && depth <= BRACKETS_MAX_DEPTH; i++) {
+		if (text[i] == '[' || text[i] == '{') {
+			depth++;
+		} else if ((text[i] == ']' || text[i] == '}') && depth > 0) {
+			depth--;
+		}
+	}
+	return depth > BRACKETS_MAX_DEPTH;
 }
 
 int fl_yaml_parse(const char *name, const char *text, size_t len, struct fl_yaml_file *file,
@@ -49,7 +235,12 @@ int fl_yaml_parse(const char *name, const char *text, size_t len, struct fl_yaml
 	bool end = false;
 	int rc = FL_OK;
 
-	*file = (struct fl_yaml_file){.name = fl_strdup(name)};
+	*file = (struct fl_yaml_file){0};
+	if (is_too_deep(text, len)) {
+		return fl_err_set(err, FL_ERR_LIMIT, "%s: brackets are nested more than %d times",
+				  name, BRACKETS_MAX_DEPTH);
+	}
+	file->name = fl_strdup(name);
 	if (yaml_parser_initialize(&parser) == 0) {
 		fl_yaml_file_done(file);
 		return fl_err_set(err, FL_ERR_NOMEM, "%s: out of memory", name);
@@ -75,6 +266,8 @@ void fl_yaml_file_done(struct fl_yaml_file *file)
 	free(file->name);
 	*file = (struct fl_yaml_file){0};
 }
+
+/* --- values -------------------------------------------------------------------------------------- */
 
 static struct fl_yaml at(struct yaml_document_s *document, int index)
 {
@@ -104,6 +297,11 @@ static bool is_null(const yaml_node_t *node)
 	return false;
 }
 
+bool fl_yaml_is_given(struct fl_yaml value)
+{
+	return value.node != NULL;
+}
+
 bool fl_yaml_is_there(struct fl_yaml value)
 {
 	return value.node != NULL && value.node->type != YAML_NO_NODE && !is_null(value.node);
@@ -131,9 +329,7 @@ struct fl_yaml fl_yaml_get(struct fl_yaml map, const char *key)
 
 const char *fl_yaml_text(struct fl_yaml value)
 {
-	return value.node != NULL && value.node->type == YAML_SCALAR_NODE
-		       ? (const char *)value.node->data.scalar.value
-		       : "";
+	return text_of(value.node);
 }
 
 size_t fl_yaml_count(struct fl_yaml value)
@@ -157,12 +353,26 @@ struct fl_yaml fl_yaml_item(struct fl_yaml value, size_t index)
 		       : at(value.document, value.node->data.mapping.pairs.start[index].value);
 }
 
-const char *fl_yaml_key(struct fl_yaml map, size_t index)
+struct fl_yaml fl_yaml_key_at(struct fl_yaml map, size_t index)
 {
 	return fl_yaml_is_map(map) && index < fl_yaml_count(map)
-		       ? fl_yaml_text(
-				 at(map.document, map.node->data.mapping.pairs.start[index].key))
-		       : "";
+		       ? at(map.document, map.node->data.mapping.pairs.start[index].key)
+		       : (struct fl_yaml){0};
+}
+
+const char *fl_yaml_key(struct fl_yaml map, size_t index)
+{
+	return fl_yaml_text(fl_yaml_key_at(map, index));
+}
+
+struct fl_yaml fl_yaml_key_of(struct fl_yaml map, const char *key)
+{
+	for (size_t i = 0; i < fl_yaml_count(map); i++) {
+		if (strcmp(fl_yaml_key(map, i), key) == 0) {
+			return fl_yaml_key_at(map, i);
+		}
+	}
+	return (struct fl_yaml){0};
 }
 
 unsigned fl_yaml_line(struct fl_yaml value)

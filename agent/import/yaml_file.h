@@ -26,8 +26,9 @@ struct fl_yaml_file {
 	size_t count;
 };
 
-/* Parses text; name is copied. Errors: FL_ERR_INVALID with `NAME:LINE: `, FL_ERR_LIMIT for more documents than
- * FL_YAML_DOCUMENTS_MAX; file is then empty. */
+/* Parses text; name is copied. Merge keys (`<<: *base`) are replaced by what they stand for. Errors: FL_ERR_INVALID with
+ * `NAME:LINE: `, also if a key occurs twice in a map; FL_ERR_LIMIT for more documents than FL_YAML_DOCUMENTS_MAX, and for
+ * brackets in brackets without end; file is then empty. */
 #define FL_YAML_DOCUMENTS_MAX 10000
 int fl_yaml_parse(const char *name, const char *text, size_t len, struct fl_yaml_file *file,
 		  struct fl_err *err) FL_MUST_USE;
@@ -36,10 +37,11 @@ void fl_yaml_file_done(struct fl_yaml_file *file);
 /* The root of document number index. */
 struct fl_yaml fl_yaml_root(const struct fl_yaml_file *file, size_t index);
 
-bool fl_yaml_is_there(struct fl_yaml value); /* false for null, too */
+bool fl_yaml_is_given(struct fl_yaml value); /* true for null */
+bool fl_yaml_is_there(struct fl_yaml value); /* false for null */
 bool fl_yaml_is_map(struct fl_yaml value);
 bool fl_yaml_is_list(struct fl_yaml value);
-/* The value of a key of a map; of the first, if it occurs twice. */
+/* The value of a key of a map. */
 struct fl_yaml fl_yaml_get(struct fl_yaml map, const char *key);
 /* "" if it is not a scalar. */
 const char *fl_yaml_text(struct fl_yaml value);
@@ -47,6 +49,9 @@ const char *fl_yaml_text(struct fl_yaml value);
 size_t fl_yaml_count(struct fl_yaml value);
 struct fl_yaml fl_yaml_item(struct fl_yaml value, size_t index); /* a map's: the pair's value */
 const char *fl_yaml_key(struct fl_yaml map, size_t index);
+/* The key itself, whose line is where a reader finds it. */
+struct fl_yaml fl_yaml_key_at(struct fl_yaml map, size_t index);
+struct fl_yaml fl_yaml_key_of(struct fl_yaml map, const char *key);
 unsigned fl_yaml_line(struct fl_yaml value); /* from 1; 0 if it is absent */
 
 #endif
