@@ -39,7 +39,7 @@ static const struct {
 	/* Its key share goes into the first hello. The second X25519 key costs a client 10 us of
 	 * the 270 us that both sides of a hybrid handshake need together (tls_bench), for any peer.
 	 * Without it, a peer without ML-KEM costs the same again for a second hello, and a round
-	 * trip. P-256 is a last resort that FP_ECC makes expensive: its share is sent only if a
+	 * trip. P-256 is a last resort, the most expensive one: its share is sent only if a
 	 * server asks for it. */
 	bool share;
 } group_names[] = {
@@ -202,6 +202,11 @@ static int configure(struct fl_tls_ctx *ctx, const struct fl_tls_options *option
 	    wolfSSL_CTX_SetMinEccKey_Sz(ctx->wolf, MIN_ECC_BITS) != WOLFSSL_SUCCESS) {
 		return fl_err_set(err, FL_ERR_BUG, "wolfSSL refuses the minimum key sizes");
 	}
+	rc = wc_rng_new_ex(&ctx->random, NULL, 0, NULL, INVALID_DEVID);
+	if (rc != 0) {
+		return wolf_failed(err, rc, "the random number generator");
+	}
+	fl_wolf_set_random(ctx->wolf, ctx->random);
 	if (options->peers != NULL) {
 		ctx->peers = fl_tls_peers_ref(options->peers);
 	} else if ((rc = fl_tls_peers_new(&ctx->peers, err)) != 0) {
@@ -255,6 +260,7 @@ void fl_tls_ctx_free(struct fl_tls_ctx *ctx)
 	}
 	FL_REQUIRE(ctx->engines == 0);
 	wolfSSL_CTX_free(ctx->wolf); /* zeroes its copy of the key */
+	wc_rng_free(ctx->random);
 	fl_tls_ticket_keys_unref(ctx->ticket_keys);
 	fl_tls_peers_unref(ctx->peers);
 	fl_tls_release(ctx);

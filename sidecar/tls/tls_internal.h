@@ -11,6 +11,7 @@
 
 struct fl_tls_ctx {
 	WOLFSSL_CTX *wolf;
+	WC_RNG *random; /* of all its engines */
 	enum fl_tls_role role;
 	const struct fl_credentials *credentials; /* borrowed: trust domain names, CRLs */
 	uint16_t shares[4]; /* client: groups whose key share goes into the first hello */

@@ -133,6 +133,11 @@ size_t fl_wolf_chain_size(const struct fl_der_list *chain)
 	return len;
 }
 
+void fl_wolf_set_random(WOLFSSL_CTX *ctx, WC_RNG *random)
+{
+	ctx->ticketEncCtx = random;
+}
+
 void fl_wolf_private_key(const WOLFSSL_CTX *ctx, void **ret, size_t *ret_len)
 {
 	*ret = ctx->privateKey->buffer;

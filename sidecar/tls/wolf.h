@@ -20,6 +20,7 @@
 #include <wolfssl/wolfcrypt/settings.h>
 
 #include <wolfssl/ssl.h>
+#include <wolfssl/wolfcrypt/random.h>
 
 #include "base/err.h"
 #include "pki/key.h"
@@ -45,6 +46,10 @@ int fl_wolf_set_chain(WOLFSSL_CTX *ctx, const struct fl_der_list *chain,
 		      enum fl_key_kind kind) FL_MUST_USE;
 /* Bytes that those certificates take in a Certificate message. */
 size_t fl_wolf_chain_size(const struct fl_der_list *chain);
+/* Connections that are made from now on draw from this generator, and have none of their own. It is borrowed: it has to outlive
+ * them, and is used by the context's thread alone. wolfSSL has a place for one only in builds without threads, so it stands in
+ * that of the user pointer for ticket callbacks (mend.py), which ours does not need. */
+void fl_wolf_set_random(WOLFSSL_CTX *ctx, WC_RNG *random);
 /* Finds the context's copy of our private key, to keep it out of swap and core dumps. */
 void fl_wolf_private_key(const WOLFSSL_CTX *ctx, void **ret, size_t *ret_len);
 /* The private key is elsewhere: sets what wolfSSL has to know of it to choose a signature algorithm, and one byte in its

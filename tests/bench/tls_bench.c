@@ -3,10 +3,11 @@
  * sizes.
  *
  *   FL_TEST_PKI=<folder of tests/lib/pki.py> tls_bench
- *   FL_TEST_PKI=... valgrind --tool=callgrind tls_bench full|resumed|records COUNT
+ *   FL_TEST_PKI=... valgrind --tool=callgrind tls_bench full|resumed|x25519|records COUNT
  *
  * The second form measures nothing itself: it does COUNT of one thing, for a tool that counts instructions, which a busy
- * machine does not disturb. What two COUNTs differ by is what the thing costs.
+ * machine does not disturb. What two COUNTs differ by is what the thing costs. full and resumed are with both groups, x25519
+ * is a full handshake with that group alone and without a ticket.
  *
  * One thread; client and server take turns and are timed apart. Each figure is the best of many short
  * runs, by the monotonic clock: the CPU clock of a thread costs a system call, which is more than
@@ -290,15 +291,17 @@ static void records(size_t cipher, size_t size)
 	fl_credentials_free(c);
 }
 
-/* COUNT handshakes, the hybrid group and P-256 leaves. */
-static void repeat_handshakes(bool resumed, int count)
+/* COUNT handshakes, P-256 leaves. */
+static void repeat_handshakes(const char *const *groups, size_t group_count, bool resumed,
+			      int count)
 {
-	struct fl_tls_options options = {hybrid, 2, ciphers, 3, .peers = peers, .epoch = 1};
+	struct fl_tls_options options = {groups, group_count,    ciphers,
+					 3,      .peers = peers, .epoch = 1};
 	struct fl_credentials *c = credentials("p256", "root", NULL);
 	struct end client = {0}, server = {0};
 	struct fl_tls_saved *saved = NULL;
 	struct fl_err err = {0};
-	if (fl_tls_ticket_keys_new(NULL, &options.ticket_keys, &err) != 0) {
+	if (group_count > 1 && fl_tls_ticket_keys_new(NULL, &options.ticket_keys, &err) != 0) {
 		die("fl_tls_ticket_keys_new", err.text);
 	}
 	open_ends(&client, &server, c, &options);
@@ -313,7 +316,9 @@ static void repeat_handshakes(bool resumed, int count)
 	}
 	fl_tls_saved_free(saved);
 	close_ends(&client, &server);
-	fl_tls_ticket_keys_unref(options.ticket_keys);
+	if (options.ticket_keys != NULL) {
+		fl_tls_ticket_keys_unref(options.ticket_keys);
+	}
 	fl_credentials_free(c);
 }
 
@@ -352,9 +357,11 @@ static void repeat(const char *what, const char *times)
 	if (strcmp(what, "records") == 0) {
 		repeat_records(count);
 	} else if (strcmp(what, "full") == 0 || strcmp(what, "resumed") == 0) {
-		repeat_handshakes(strcmp(what, "resumed") == 0, count);
+		repeat_handshakes(hybrid, 2, strcmp(what, "resumed") == 0, count);
+	} else if (strcmp(what, "x25519") == 0) {
+		repeat_handshakes(classic, 1, false, count);
 	} else {
-		die(what, "is none of full, resumed, records");
+		die(what, "is none of full, resumed, x25519, records");
 	}
 }
 

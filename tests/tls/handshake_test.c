@@ -11,6 +11,11 @@
 
 static const struct side_spec db = {.own = "other-names"};
 
+/* Where a hello of either side has its random bytes: behind the record's header, that of the message, and the version. */
+#define RANDOM_AT (5 + 4 + 2)
+#define RANDOM_LEN 32
+#define HELLOS 20
+
 Test(handshake, default__both_established)
 {
 	struct pair pair;
@@ -62,6 +67,34 @@ Test(handshake, again_on_the_same_contexts)
 		side_connect(&pair.server, &none);
 	}
 	pair_close(&pair);
+}
+
+/* The connections of a context draw from one generator, and each context has its own: nothing comes twice. */
+Test(handshake, no_random_bytes_come_twice)
+{
+	static const struct side_spec none;
+	uint8_t seen[4 * HELLOS][RANDOM_LEN];
+	struct pair pairs[2];
+
+	for (size_t k = 0; k < 2; k++) {
+		pair_open(&pairs[k], NULL, NULL);
+		for (size_t i = 0; i < 2 * HELLOS; i += 2) {
+			pair_start(&pairs[k]);
+			memcpy(seen[2 * HELLOS * k + i], pairs[k].client.out + RANDOM_AT,
+			       RANDOM_LEN);
+			side_deliver(&pairs[k].server, &pairs[k].client, 0);
+			memcpy(seen[2 * HELLOS * k + i + 1], pairs[k].server.out + RANDOM_AT,
+			       RANDOM_LEN);
+			pair_again(&pairs[k], &none, &none);
+		}
+	}
+	for (size_t i = 0; i < FL_COUNT_OF(seen); i++) {
+		for (size_t j = 0; j < i; j++) {
+			cr_expect_arr_neq(seen[i], seen[j], RANDOM_LEN, "hellos %zu and %zu", i, j);
+		}
+	}
+	pair_close(&pairs[0]);
+	pair_close(&pairs[1]);
 }
 
 /* The n-th flight cut in two at a place; returns its length. */
@@ -202,22 +235,30 @@ Test(handshake, server_without_hybrid__no_retry)
 	pair_close(&pair);
 }
 
-/* P-256 is never offered as a share next to others, but a server that wants it gets it by retry. */
-Test(handshake, p256_by_retry)
+/* P-256 is never offered as a share next to others, but a server that wants it gets it by retry. The transcript begins again
+ * there, whichever hash the cipher has. */
+static void retry_for_p256(const char *const *cipher)
 {
 	static const char *const client[] = {"X25519MLKEM768", "X25519", "P-256"},
 				 *const server[] = {"P-256"};
 	static const struct fl_tls_options client_options = {client, 3, all_ciphers, 3,
 							     .ticket_keys = NULL};
-	static const struct fl_tls_options server_options = {server, 1, all_ciphers, 3,
-							     .ticket_keys = NULL};
+	struct fl_tls_options server_options = {server, 1, cipher, 1, .ticket_keys = NULL};
 	struct side_spec c = {.options = &client_options}, s = {.options = &server_options};
 	struct pair pair;
 	pair_open(&pair, &c, &s);
 	pair_handshake(&pair);
 	ASSERT_UP(&pair);
 	cr_assert_str_eq(fl_tls_group(pair.server.tls), "P-256");
+	cr_assert_str_eq(fl_tls_cipher(pair.client.tls), *cipher);
 	pair_close(&pair);
+}
+
+Test(handshake, p256_by_retry)
+{
+	for (size_t c = 0; c < FL_COUNT_OF(all_ciphers); c++) {
+		retry_for_p256(&all_ciphers[c]);
+	}
 }
 
 Test(handshake, server_preference_of_cipher_wins)
