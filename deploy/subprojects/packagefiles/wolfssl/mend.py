@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 
-def tables_on_the_heap(name, curves, variants):
+def tables_on_the_heap(name, curves, variants, more=''):
     """Mends for sp_*.c: the tables of public keys seen twice (FP_ECC) are allocated when there is such a key.
 
     As thread-local arrays they are 162 KB of each thread, and glibc writes zeros to all of it when the thread starts, in programs,
     too, that never verify anything. curves: (bits, the functions that fill a table). variants: how often the code is there, by the
-    size of its tables."""
+    size of its tables. more: what else a thread forgets."""
     mends = []
     for bits, fills in curves:
         for size in variants:
@@ -43,6 +43,18 @@ static int sp_cache_has_table_{bits}(sp_cache_{bits}_t* cache)
             cache->cnt = 1;
         if (cache->cnt == 2)
             {fill}(''', len(variants)))
+    for bits, _ in curves:
+        mends.append(('The first key is looked at, too, when one has to go; and uses of long ago weigh less than recent ones: certificates '
+                      'change every few hours, and after some of them all places would be those of keys that nobody has any more.',
+                      f'''            least = sp_cache_{bits}[0].cnt;
+            for (j=1; j<FP_ENTRIES; j++) {{
+''', f'''            i = 0;
+            least = sp_cache_{bits}[0].cnt;
+            for (j=0; j<FP_ENTRIES; j++)
+                sp_cache_{bits}[j].cnt -= sp_cache_{bits}[j].cnt / 2;
+            least -= least / 2;
+            for (j=1; j<FP_ENTRIES; j++) {{
+'''))
     end = '#endif /* WOLFSSL_HAVE_SP_ECC */\n'
     forget = ''.join(f'''    for (i = 0; i < FP_ENTRIES; i++)
         XFREE(sp_cache_{bits}[i].table, NULL, DYNAMIC_TYPE_ECC);
@@ -57,7 +69,7 @@ void wc_ecc_fp_free(void)
 {{
     int i;
 
-{forget}}}
+{forget}{more}}}
 {end}'''))
     return {name: mends}
 
@@ -71,9 +83,44 @@ MENDS = {
 #undef FP_ECC
 '''),
     ],
-    **tables_on_the_heap('src/sp_x86_64.c', [
-        ('256', ['sp_256_gen_stripe_table_4', 'sp_256_gen_stripe_table_avx2_4']),
-        ('384', ['sp_384_gen_stripe_table_6', 'sp_384_gen_stripe_table_avx2_6'])], [64]),
+    'src/sp_x86_64.c': [
+        *tables_on_the_heap('src/sp_x86_64.c', [
+            ('256', ['sp_256_gen_stripe_table_4', 'sp_256_gen_stripe_table_avx2_4']),
+            ('384', ['sp_384_gen_stripe_table_6', 'sp_384_gen_stripe_table_avx2_6'])], [64], '    fl_256_forget_keys();\n')['src/sp_x86_64.c'],
+        ('A signature under a P-256 key that was seen before: p256_verify.h.',
+         '''/* Calculate the verification point: [e/s]G + [r/s]Q
+ *
+ * p1    Calculated point.
+ * p2    Public point and temporary.
+ * s     Second part of signature as a number.
+ * u1    Temporary number.
+ * u2    Temporary number.
+ * heap  Heap to use for allocation.
+ * returns MEMORY_E when memory allocation fails and MP_OKAY on success.
+ */
+static int sp_256_calc_vfy_point_4(''',
+         '''#include "p256_verify.h"
+
+static int sp_256_calc_vfy_point_4('''),
+        ('(the same)',
+         '''            err = sp_256_ecc_mulmod_base_avx2_4(p1, u1, 0, 0, heap);
+''',
+         '''            if (fl_256_verify_point(p1, p2, u1, u2, tmp))
+                return MP_OKAY;
+            err = sp_256_ecc_mulmod_base_avx2_4(p1, u1, 0, 0, heap);
+'''),
+        ('(the same) Any other product has no table: an ephemeral key is used twice, and its table cost more than both.',
+         '''static int sp_256_ecc_mulmod_avx2_4(sp_point_256* r, const sp_point_256* g,
+        const sp_digit* k, int map, int ct, void* heap)
+{
+#ifndef FP_ECC
+''',
+         '''static int sp_256_ecc_mulmod_avx2_4(sp_point_256* r, const sp_point_256* g,
+        const sp_digit* k, int map, int ct, void* heap)
+{
+#if 1
+'''),
+    ],
     **tables_on_the_heap('src/sp_arm64.c', [
         ('256', ['sp_256_gen_stripe_table_4']),
         ('384', ['sp_384_gen_stripe_table_6'])], [64, 256]),
