@@ -193,17 +193,21 @@ static bool same_words(const char *const *a, size_t a_count, const char *const *
 	return same;
 }
 
+static bool same_tls(const struct fl_conf *a, const struct fl_conf *b)
+{
+	bool same_groups = same_words(a->tls.group_names, a->tls.group_count, b->tls.group_names,
+				      b->tls.group_count);
+	bool same_ciphers = same_words(a->tls.cipher_names, a->tls.cipher_count,
+				       b->tls.cipher_names, b->tls.cipher_count);
+
+	return a->tls.reuse == b->tls.reuse && a->tls.key_in_sidecar == b->tls.key_in_sidecar &&
+	       same_groups && same_ciphers;
+}
+
 bool fl_generation_may_reuse(const struct fl_generation *a, const struct fl_generation *b)
 {
-	const struct fl_conf *old = a->conf, *new = b->conf;
-
 	return memcmp(a->anchors, b->anchors, sizeof(a->anchors)) == 0 &&
-	       memcmp(a->own, b->own, sizeof(a->own)) == 0 && old->tls.reuse == new->tls.reuse &&
-	       old->tls.key_in_sidecar == new->tls.key_in_sidecar &&same_words(
-						  old->tls.group_names, old->tls.group_count,
-						  new->tls.group_names, new->tls.group_count) &&
-	       same_words(old->tls.cipher_names, old->tls.cipher_count, new->tls.cipher_names,
-			  new->tls.cipher_count);
+	       memcmp(a->own, b->own, sizeof(a->own)) == 0 && same_tls(a->conf, b->conf);
 }
 
 /* Changes of rules and settings do not affect it. */
