@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "admin/admin.h"
+#include "base/background.h"
 #include "base/harden.h"
 #include "base/man.h"
 #include "base/mem.h"
@@ -26,7 +27,7 @@ static const char help[] =
 	"  connections\n"
 	"\n"
 	"SYNOPSIS\n"
-	"  fairlead-sidecar [-c FILE] [--take-over]\n"
+	"  fairlead-sidecar [-c FILE] [--take-over [--background]]\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  The data plane of Fairlead: gives every TCP connection between services mutual\n"
@@ -43,6 +44,8 @@ static const char help[] =
 	"      --take-over     replace the running sidecar that has the same `control`:\n"
 	"                      this one gets its listening sockets, and the other one\n"
 	"                      drains once this one serves; no connection is refused\n"
+	"      --background    with --take-over: end when the new one serves, and leave\n"
+	"                      it in the background. If it fails, this one fails\n"
 	"  -h, --help          this page\n"
 	"      --man           this page as a man page\n"
 	"  -V, --version       the version\n"
@@ -81,23 +84,40 @@ static int print_man(void)
 	return code;
 }
 
-/* -1: go on; else the exit status. */
-static int parse_args(int argc, char **argv, const char **ret_path, bool *ret_take_over)
+struct args {
+	const char *path;
+	bool take_over, background;
+};
+
+static int point_to_help(void)
 {
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"take-over", no_argument, NULL, 't'},
-		{"help", no_argument, NULL, 'h'},         {"man", no_argument, NULL, 'm'},
-		{"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
+	(void)fputs("Try `fairlead-sidecar --help`.\n", stderr);
+	return EXIT_USAGE;
+}
+
+/* -1: go on; else the exit status. */
+static int parse_args(int argc, char **argv, struct args *ret)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"take-over", no_argument, NULL, 't'},
+						{"background", no_argument, NULL, 'b'},
+						{"help", no_argument, NULL, 'h'},
+						{"man", no_argument, NULL, 'm'},
+						{"version", no_argument, NULL, 'V'},
+						{NULL, 0, NULL, 0}};
 	int option;
 
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet */
 	while ((option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
-			*ret_path = optarg;
+			ret->path = optarg;
 			break;
 		case 't':
-			*ret_take_over = true;
+			ret->take_over = true;
+			break;
+		case 'b':
+			ret->background = true;
 			break;
 		case 'h':
 			return print(help);
@@ -106,16 +126,16 @@ static int parse_args(int argc, char **argv, const char **ret_path, bool *ret_ta
 		case 'V':
 			return print("fairlead-sidecar " FL_VERSION "\n");
 		default:
-			(void)fputs("Try `fairlead-sidecar --help`.\n", stderr);
-			return EXIT_USAGE;
+			return point_to_help();
 		}
 	}
 	if (optind < argc) {
-		(void)fprintf(
-			stderr,
-			"fairlead-sidecar: unexpected argument `%s`\nTry `fairlead-sidecar --help`.\n",
-			argv[optind]);
-		return EXIT_USAGE;
+		(void)fprintf(stderr, "fairlead-sidecar: unexpected argument `%s`\n", argv[optind]);
+		return point_to_help();
+	}
+	if (ret->background && !ret->take_over) {
+		(void)fputs("fairlead-sidecar: --background goes with --take-over only\n", stderr);
+		return point_to_help();
 	}
 	return -1;
 }
@@ -180,6 +200,7 @@ struct outside {
 	struct fl_admin *admin, *control; /* NULL: not there */
 	struct fl_hand_over *hand_over;   /* likewise */
 	struct fl_inherited *inherited;   /* from the sidecar that this one replaces; NULL: none */
+	struct fl_background *background; /* who waits until this one has done so */
 };
 
 static bool may_ask(void *user, uid_t uid)
@@ -416,6 +437,7 @@ static void succeed(void *user)
 	}
 	fl_inherited_done(outside->inherited);
 	outside->inherited = NULL;
+	fl_background_release(outside->background);
 }
 
 static int prepare_outside(struct outside *outside, const struct fl_conf *conf, struct fl_err *err)
@@ -467,10 +489,11 @@ static void restrict_calls(struct fl_sandbox *sandbox, struct fl_log *log)
 	fl_sandbox_log(sandbox, log);
 }
 
-static int run(const struct fl_conf *conf, struct fl_log *log, bool take_over)
+static int run(const struct fl_conf *conf, struct fl_log *log, bool take_over,
+	       struct fl_background *background)
 {
 	struct fl_server *server = NULL;
-	struct outside outside = {.log = log};
+	struct outside outside = {.log = log, .background = background};
 	struct fl_inherited inherited;
 	struct fl_sandbox sandbox = {.is_wanted = conf->sidecar.sandbox == FL_SANDBOX_ON};
 	struct fl_err err;
@@ -513,10 +536,24 @@ static int run(const struct fl_conf *conf, struct fl_log *log, bool take_over)
 	return rc == 0 ? EXIT_SUCCESS : EXIT_CANNOT_RUN;
 }
 
+/* As run(), but returns when the other process serves or has failed. */
+static int run_in_background(const struct fl_conf *conf, struct fl_log *log)
+{
+	struct fl_background background;
+	struct fl_err err;
+	int status;
+
+	if (fl_background_divide(&background, &status, &err) != FL_OK) {
+		fl_log_msg(log, FL_LOG_ERROR, "cannot run: %s", err.text);
+		return EXIT_CANNOT_RUN;
+	}
+	return status >= 0 ? status : run(conf, log, true, &background);
+}
+
 int main(int argc, char **argv)
 {
-	const char *path = FL_CONF_DEFAULT_PATH;
-	bool take_over = false;
+	struct args args = {.path = FL_CONF_DEFAULT_PATH};
+	struct fl_background none = {.fd = -1};
 	struct fl_conf *conf;
 	struct fl_log log;
 	int rc;
@@ -526,15 +563,16 @@ int main(int argc, char **argv)
 	/* libuv asks this: a ring makes system calls that no filter sees. */
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet */
 	(void)setenv("UV_USE_IO_URING", "0", 1);
-	rc = parse_args(argc, argv, &path, &take_over);
+	rc = parse_args(argc, argv, &args);
 	if (rc >= 0) {
 		return rc;
 	}
-	rc = fl_conf_start(path, fl_log_open_stderr(), "fairlead-sidecar", &conf, &log);
+	rc = fl_conf_start(args.path, fl_log_open_stderr(), "fairlead-sidecar", &conf, &log);
 	if (rc != 0) {
 		return EXIT_USAGE;
 	}
-	rc = run(conf, &log, take_over);
+	rc = args.background ? run_in_background(conf, &log)
+			     : run(conf, &log, args.take_over, &none);
 	fl_conf_free(conf);
 	return rc;
 }

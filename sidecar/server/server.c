@@ -121,15 +121,16 @@ static void on_until_ready(uv_timer_t *timer)
 		return;
 	}
 	(void)uv_timer_stop(timer);
-	if (server->on_ready != NULL) {
-		server->on_ready(server->on_ready_user);
-	}
+	/* The manager first: if the main process ended that it knows, it would end the others. */
 	if (server->replaces) {
 		(void)snprintf(reason, sizeof(reason), "MAINPID=%ld\n%s", (long)getpid(),
 			       FL_NOTIFY_READY);
 		tell_manager(server, reason);
 	} else {
 		tell_manager(server, FL_NOTIFY_READY);
+	}
+	if (server->on_ready != NULL) {
+		server->on_ready(server->on_ready_user);
 	}
 }
 
@@ -246,6 +247,7 @@ void fl_server_replaced(struct fl_server *server)
 	}
 	fl_log_msg(server->log, FL_LOG_INFO, "replaced by another sidecar, which has our sockets");
 	server->made[0].path = NULL;
+	server->is_replaced = true;
 	drain(server);
 }
 
@@ -302,7 +304,11 @@ static void on_signal(uv_signal_t *handle, int signum)
 	struct fl_server *server = handle->data;
 
 	(void)signum;
-	if (server->phase == DRAINING) {
+	if (server->is_replaced) {
+		/* A manager that stops the service tells all its processes, once and again when the
+		 * main one has ended. We drain already. */
+		fl_log_msg(server->log, FL_LOG_DEBUG, "a signal: draining already");
+	} else if (server->phase == DRAINING) {
 		fl_log_msg(server->log, FL_LOG_WARN, "second signal: closing %u open connections",
 			   open_connections(server));
 		stop(server);

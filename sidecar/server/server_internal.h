@@ -72,6 +72,7 @@ struct fl_server {
 	void *on_ready_user;
 	struct fl_inherited *inherited; /* borrowed until the listeners are bound */
 	bool replaces;                  /* another sidecar */
+	bool is_replaced;               /* by another one, which has the service now */
 	uv_prepare_t turn_over;         /* before the loop may sleep */
 	uv_signal_t sigterm, sigint;
 	void (*on_stop)(void *user);

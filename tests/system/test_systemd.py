@@ -69,7 +69,7 @@ def units(installed, tmp_path):
     for name in UNITS:
         text = find(installed, name).read_text()
         assert not re.search(r'@\w+@', text)
-        (tmp_path / name).write_text(re.sub(r'(?<=ExecStart=)/', f'{installed}/', text))
+        (tmp_path / name).write_text(re.sub(r'(?<==)/(?=\S+/fairlead-)', f'{installed}/', text))
     return [tmp_path / name for name in UNITS]
 
 

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A sidecar replaces a running one: no connection is refused, open ones go on, and whatever goes wrong leaves the old one serving."""
+import json
 import os
+import pathlib
 import re
+import signal
 import socket
 import threading
 
@@ -159,6 +162,62 @@ def test_a_successor_that_fails_changes_nothing(pair):
     workload.start_agent()
     before = successor(workload)
     assert before is old and before.wait(timeout=30) == 0
+
+
+def test_in_the_background(pair):
+    """The command ends with success when the new one serves, which is then nobody's child."""
+    workload = pair.inbound
+    command = successor(workload, '--background')
+    waiting, workload.sidecar = workload.sidecar, command
+    assert waiting.wait(timeout=30) == 0 and command.wait(timeout=30) == 0
+    pid = json.loads(workload.get('/status')[1])['pid']
+    try:
+        assert pid not in (command.pid, waiting.pid)
+        assert f'PPid:\t{waiting.pid}\n' not in pathlib.Path(f'/proc/{pid}/status').read_text()
+        with pair.connect() as sock:
+            sock.sendall(b'x')
+            assert sock.recv(1) == b'x'
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    labs.wait_until(lambda: not os.path.exists(f'/proc/{pid}'), 'it does not end')
+
+
+def test_who_waits_for_it_may_give_up(pair):
+    """Without a generation the new one never serves. It ends with the process that waits; the old one goes on."""
+    workload = pair.inbound
+    workload.change({'tls': {'key': 'sidecar'}})
+    workload.sidecar.wait_line(msg='generation in use', generation=2)
+    workload.agent.stop()
+    old = successor(workload, '--background')
+    old.wait_line(msg=re.compile('^another sidecar asks to replace this one'))
+    workload.sidecar.kill()
+    old.wait_line(level='warn', msg=re.compile('that was to replace this one has ended: going on'))
+    with pair.connect() as sock:
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
+    assert old.process.poll() is None
+
+
+@pytest.mark.parametrize('arguments, status', [(['--background'], 2), (['--take-over', '--background'], 1)])
+def test_in_the_background_without_success(lab, app, arguments, status):
+    workload = lab.inbound(app().port, {'sidecar': {'control': lab.folder / 'c.sock'}}, start=False)
+    alone = labs.Program(lab, 'alone', [labs.SIDECAR, '-c', workload.ini, *arguments])
+    alone.expected = {status}
+    assert alone.wait() == status
+
+
+def test_a_replaced_one_lets_its_connections_finish_whatever_signals_come(pair):
+    """A service manager that stops the service sends them to all of its processes."""
+    with pair.connect() as sock:
+        sock.sendall(b'x')
+        assert sock.recv(1) == b'x'
+        before = successor(pair.inbound)
+        before.wait_line(msg=re.compile('^replaced by another sidecar'))
+        for _ in range(2):
+            before.terminate()
+        sock.sendall(b'y')
+        assert sock.recv(1) == b'y'
+    assert before.wait() == 0
 
 
 def test_the_service_manager_learns_who_is_the_main_process(lab, app):
