@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cidr.h"
 #include "base/mem.h"
 #include "policy/policy.h"
 
@@ -282,6 +283,36 @@ enum fl_import_selected fl_import_select(struct fl_import_draft *draft,
 }
 
 /* --- ports, patterns ----------------------------------------------------------------------------- */
+
+/* Other systems ignore bits behind the prefix, the INI refuses them. */
+static void clear_host_bits(struct fl_cidr *net, unsigned bits)
+{
+	net->bits = (uint8_t)bits;
+	for (size_t i = 0; i < sizeof(net->addr); i++) {
+		unsigned left = bits > i * 8 ? bits - (unsigned)i * 8 : 0;
+
+		if (left < 8) {
+			net->addr[i] &= (uint8_t)(0xff00U >> left);
+		}
+	}
+}
+
+char *fl_import_network(const char *text)
+{
+	const char *slash = strchr(text, '/');
+	char *address = fl_strndup(text, slash != NULL ? (size_t)(slash - text) : strlen(text));
+	char *end = NULL, buf[FL_CIDR_TEXT];
+	unsigned long bits = slash != NULL ? strtoul(slash + 1, &end, 10) : 0;
+	struct fl_cidr net;
+	bool is = fl_cidr_parse(address, &net, NULL) == FL_OK;
+
+	free(address);
+	if (is && slash != NULL) {
+		is = slash[1] >= '0' && slash[1] <= '9' && *end == '\0' && bits <= net.bits;
+		clear_host_bits(&net, is ? (unsigned)bits : 0);
+	}
+	return is ? fl_strdup(fl_cidr_format(&net, buf)) : NULL;
+}
 
 unsigned fl_import_port_number(const char *text)
 {

@@ -132,6 +132,8 @@ enum fl_import_selected fl_import_select(struct fl_import_draft *draft,
 					 const char *key);
 #define FL_IMPORT_NAME_LABELS                                                                      \
 	"it is for certain workloads, and the labels of yours are not known (--labels app=web)"
+/* "10.1.2.3/8" as "10.0.0.0/8", for the caller to free; NULL: it is no network. */
+char *fl_import_network(const char *text);
 /* "8080" as 8080; 0: it is not a port. */
 unsigned fl_import_port_number(const char *text);
 /* Is it a pattern that the INI accepts? */

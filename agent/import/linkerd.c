@@ -237,12 +237,19 @@ static void read_mesh_tls(struct fl_import_draft *draft, const struct fl_import_
 	}
 }
 
+/* False: it is no network. */
+static bool add_network(struct fl_import_words *words, const char *text)
+{
+	char *network = fl_import_network(text);
+
+	return network != NULL && fl_import_words_add(words, network);
+}
+
 /* The exceptions of a network are those of all: the INI has one list, so the rule admits less where networks overlap. */
 static void read_networks(struct fl_import_draft *draft, const struct fl_import_object *object,
 			  struct proof *proof)
 {
 	struct fl_yaml networks = fl_import_list(draft, object, object->spec, "networks");
-	struct fl_cidr net;
 
 	for (size_t i = 0; i < fl_yaml_count(networks); i++) {
 		struct fl_yaml network = fl_yaml_item(networks, i);
@@ -253,17 +260,14 @@ static void read_networks(struct fl_import_draft *draft, const struct fl_import_
 			fl_import_refuse(draft, object, fl_yaml_key_of(network, "except"),
 					 "`except` is no list");
 		}
-		if (fl_cidr_parse(cidr, &net, NULL) != FL_OK ||
-		    !fl_import_words_add(&proof->rule->sources, fl_strdup(cidr))) {
+		if (!add_network(&proof->rule->sources, cidr)) {
 			fl_import_miss(draft, object, network, "`%.60s` is no network: left out",
 				       cidr);
 			continue;
 		}
 		for (size_t k = 0; k < fl_yaml_count(but); k++) {
-			const char *text = fl_yaml_text(fl_yaml_item(but, k));
-
-			if (fl_cidr_parse(text, &net, NULL) != FL_OK ||
-			    !fl_import_words_add(&proof->rule->except_sources, fl_strdup(text))) {
+			if (!add_network(&proof->rule->except_sources,
+					 fl_yaml_text(fl_yaml_item(but, k)))) {
 				lose(draft, object, but, proof, "an exception that is no network");
 			}
 		}

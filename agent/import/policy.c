@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "agent/import/draft.h"
-#include "base/cidr.h"
 #include "base/mem.h"
 #include "pki/spiffe.h"
 
@@ -140,11 +139,10 @@ static bool say_domain(const struct translation *t, const char *text, struct fl_
 
 static bool say_address(const struct translation *t, const char *text, struct fl_import_words *ret)
 {
-	struct fl_cidr net;
+	char *network = fl_import_network(text);
 
 	(void)t;
-	return fl_cidr_parse(text, &net, NULL) == FL_OK &&
-	       fl_import_words_add(ret, fl_strdup(text));
+	return network != NULL && fl_import_words_add(ret, network);
 }
 
 static bool say_port(const struct translation *t, const char *text, struct fl_import_words *ret)

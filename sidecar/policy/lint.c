@@ -200,6 +200,99 @@ static void report_eaten(struct lint *lint, const struct fl_rule *rule, const ch
 	lint->report(lint->user, rule->line, text);
 }
 
+/* --- exceptions that except nothing -------------------------------------------------------- */
+
+static void report_idle(struct lint *lint, const struct fl_rule *rule, const char *key,
+			const char *item)
+{
+	char text[TEXT_MAX];
+
+	(void)snprintf(
+		text, sizeof(text),
+		"[%s %.64s]: `%.200s` in `%s` excepts nothing, because the rule does not apply to "
+		"it anyway: is it mistyped?",
+		rule->effect == FL_ALLOW ? "allow" : "deny", rule->name, item, key);
+	lint->report(lint->user, rule->line, text);
+}
+
+static bool is_of_use(struct lint *lint, const struct fl_rule *rule,
+		      const struct fl_pattern *pattern)
+{
+	for (size_t i = 0; i < rule->from_count; i++) {
+		if (!spend(lint) || fl_pattern_overlaps(rule->from[i], pattern)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool ranges_meet(const struct fl_rule_targets *targets, const struct fl_port_range *range)
+{
+	for (size_t i = 0; i < targets->port_count; i++) {
+		if (targets->ports[i].first <= range->last &&
+		    range->first <= targets->ports[i].last) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Which port a service has is not known here, so ports are compared with ports only, and services with services. */
+static void check_idle_targets(struct lint *lint, const struct fl_rule *rule)
+{
+	const struct fl_rule_targets *to = &rule->to, *but = &rule->except_to;
+	char text[16];
+
+	for (size_t i = 0; i < but->port_count && to->port_count > 0 && to->service_count == 0;
+	     i++) {
+		if (!ranges_meet(to, &but->ports[i])) {
+			(void)snprintf(text, sizeof(text), "%u", but->ports[i].first);
+			report_idle(lint, rule, "except_to", text);
+		}
+	}
+	for (size_t i = 0; i < but->service_count && to->service_count > 0 && to->port_count == 0;
+	     i++) {
+		if (!has_service(to, but->service_ids[i])) {
+			report_idle(lint, rule, "except_to", but->services[i]);
+		}
+	}
+}
+
+static bool nets_meet(struct lint *lint, const struct fl_rule_sources *sources,
+		      const struct fl_cidr *net)
+{
+	for (size_t i = 0; i < sources->count; i++) {
+		if (!spend(lint) || fl_cidr_covers(&sources->items[i], net) ||
+		    fl_cidr_covers(net, &sources->items[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A mistyped exception would otherwise admit, silently, whom it is meant to keep out. */
+static void check_idle(struct lint *lint, const struct fl_rule *rule)
+{
+	const struct fl_rule_sources *but = &rule->except_sources;
+	char text[FL_CIDR_TEXT];
+
+	for (size_t i = 0; i < rule->except_from_count; i++) {
+		if (!is_of_use(lint, rule, rule->except_from[i])) {
+			report_idle(lint, rule, "except_from",
+				    fl_pattern_text(rule->except_from[i]));
+		}
+	}
+	check_idle_targets(lint, rule);
+	for (size_t i = 0; i < but->count && rule->sources.count > 0; i++) {
+		if (!nets_meet(lint, &rule->sources, &but->items[i])) {
+			report_idle(lint, rule, "except_sources",
+				    fl_cidr_format(&but->items[i], text));
+		}
+	}
+}
+
+/* --- rules that other rules hide ------------------------------------------------------------ */
+
 static void report_hidden(struct lint *lint, const struct fl_rule *rule, enum fl_effect effect,
 			  const struct fl_rule *by, enum fl_effect by_effect)
 {
@@ -234,7 +327,7 @@ static void check_hidden(struct lint *lint, enum fl_effect effect, size_t index)
 		report_eaten(lint, rule, eaten);
 		return;
 	}
-
+	check_idle(lint, rule);
 	if (effect == FL_ALLOW) {
 		by = search(lint, denies, rule, denies->count);
 		if (by < denies->count) {

@@ -192,6 +192,38 @@ bool fl_pattern_covers(const struct fl_pattern *wide, const struct fl_pattern *n
 	}
 }
 
+static bool is_rest(const char *segment, size_t len)
+{
+	return len == 2 && segment[0] == '*' && segment[1] == '*';
+}
+
+/* Segment by segment, too. Neither has a wildcard in front of its path, and `**` stands for at least one segment. */
+bool fl_pattern_overlaps(const struct fl_pattern *a, const struct fl_pattern *b)
+{
+	const char *left = a->text, *right = b->text;
+	size_t left_len = a->len, right_len = b->len;
+
+	for (;;) {
+		size_t one = segment_len(left, left_len);
+		size_t other = segment_len(right, right_len);
+
+		if (is_rest(left, one) || is_rest(right, other)) {
+			return true;
+		}
+		if (!is_wildcard(left, one) && !is_wildcard(right, other) &&
+		    (one != other || memcmp(left, right, one) != 0)) {
+			return false;
+		}
+		if (one == left_len || other == right_len) {
+			return one == left_len && other == right_len;
+		}
+		left += one + 1;
+		left_len -= one + 1;
+		right += other + 1;
+		right_len -= other + 1;
+	}
+}
+
 const char *fl_pattern_text(const struct fl_pattern *pattern)
 {
 	return pattern->text;

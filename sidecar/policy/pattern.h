@@ -15,6 +15,8 @@ int fl_pattern_parse(const char *text, struct fl_pattern **ret, struct fl_err *e
 bool fl_pattern_match(const struct fl_pattern *pattern, const char *id, size_t id_len);
 /* Does wide match every ID that narrow matches? */
 bool fl_pattern_covers(const struct fl_pattern *wide, const struct fl_pattern *narrow);
+/* Is there an ID that both match? */
+bool fl_pattern_overlaps(const struct fl_pattern *a, const struct fl_pattern *b);
 const char *fl_pattern_text(const struct fl_pattern *pattern);
 void fl_pattern_free(struct fl_pattern *pattern);
 

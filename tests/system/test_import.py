@@ -46,6 +46,18 @@ def test_istio__addresses_and_ports(translate):
     assert not done.lets_in(identity('ops', 'x'), 80)
 
 
+@pytest.mark.parametrize('block, good', [('10.1.2.3/8', True), ('2001:db8::1/32', False), ('10.1.2.3', True), ('0.0.0.0/0', True)])
+def test_istio__address_with_bits_behind_its_prefix(translate, block, good):
+    done = translate(policy([{'from': [{'source': {'ipBlocks': [block]}}]}]))
+    assert done.status == 0 and done.lets_in(identity('a', 'b'), 80) == good
+
+
+@pytest.mark.parametrize('block', ['10.0.0.0/33', '10.0.0.0/', '10.0.0.0/x', '10.0.0.0/8/8', '/8', 'example'])
+def test_istio__address_that_is_none__admits_nobody(translate, block):
+    done = translate(policy([{'from': [{'source': {'ipBlocks': [block]}}]}]))
+    assert done.status == 1 and '[allow' not in done.out
+
+
 @pytest.mark.parametrize('resources, web, plaintext', [
     # Without an ALLOW policy, every peer is admitted that no DENY policy refuses.
     ([PERMISSIVE], True, True),

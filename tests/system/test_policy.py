@@ -54,6 +54,43 @@ def test_deny_by_source(lab, app):
     assert inbound.wait_line(reason='policy_denied')['rule'] == 'far'
 
 
+# --- exceptions -------------------------------------------------------------------------------------
+
+def test_exceptions_of_allow_rules(lab, app):
+    """Each kind of exception refuses on its own, and only where it matches."""
+    inbound = lab.inbound(app().port, {'allow most': {
+        'from': f'spiffe://{TD}/**', 'except_from': f'{SERVER}, spiffe://{TD}/x/**', 'except_sources': '127.0.0.2/31'}}, allow=None)
+    deep = lab.root.issue(f'spiffe://{TD}/x/y')
+    assert verdict_from('127.0.0.1', inbound.port, lab.client, lab.root) == b'x'
+    assert verdict_from('127.0.0.4', inbound.port, lab.client, lab.root) == b'x'
+    for svid, source in ((lab.server, '127.0.0.1'), (deep, '127.0.0.1'), (lab.client, '127.0.0.2'), (lab.client, '127.0.0.3')):
+        assert verdict_from(source, inbound.port, svid, lab.root) == 49
+    denied = [line for line in inbound.sidecar.lines(reason='policy_denied')]
+    assert [(line['decision'], line['rule']) for line in denied] == 4 * [('deny', 'default')]
+    inbound.change({'allow most': {'from': f'spiffe://{TD}/**', 'except_to': 'app'}})
+    wait_until(lambda: verdict_from('127.0.0.1', inbound.port, lab.client, lab.root) == 49, 'the exception is not in force')
+
+
+def test_exceptions_of_deny_rules(lab, app):
+    """An exception keeps the rule from refusing; it admits nobody."""
+    inbound = lab.inbound(app().port, {'deny most': {'from': f'spiffe://{TD}/**', 'except_from': f'{CLIENT}, spiffe://{TD}/stranger'}},
+                          allow=f'{CLIENT}, {SERVER}')
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+    assert peers.verdict(inbound.port, lab.server, lab.root) == 49
+    assert inbound.wait_line(reason='policy_denied')['rule'] == 'most'
+    assert peers.verdict(inbound.port, lab.root.issue(f'spiffe://{TD}/stranger'), lab.root) == 49
+
+
+def test_new_exception_closes_what_is_open(lab, app):
+    inbound = lab.inbound(app().port, allow=f'spiffe://{TD}/**')
+    with socket.create_connection(('127.0.0.1', inbound.port), timeout=10 * labs.SLOW) as sock, \
+            peers.context(False, lab.client, lab.root).wrap_socket(sock) as tls:
+        tls.sendall(b'x')
+        assert tls.recv(10) == b'x'
+        inbound.change({'allow mesh': {'from': f'spiffe://{TD}/**', 'except_from': CLIENT}})
+        inbound.wait_line(reason='policy_lost')
+
+
 # --- audit ------------------------------------------------------------------------------------------
 
 def test_audit_for_all_lets_pass_and_records(lab, app):

@@ -171,6 +171,28 @@ Test(lint, test_lint__rule_that_its_own_exceptions_take_back__is_found)
 	}
 }
 
+Test(lint, test_lint__exception_that_excepts_nothing__is_found)
+{
+	static const struct row rows[] = {
+		{ALLOW("a", "from = " TD "/a/**\nexcept_from = " TD "/b/x, " TD "/a/x"),
+		 "[allow a]: `" TD "/b/x` in `except_from` excepts nothing", 1},
+		{OTHER DENY("a", "from = " TD "/a\nexcept_from = spiffe://prod.exmaple/**"),
+		 "[deny a]: `spiffe://prod.exmaple/**` in `except_from`", 3},
+		{ALLOW("a", "from = " TD "/a/*\nexcept_from = " TD "/a/*/c"), "excepts nothing", 1},
+		{ALLOW("a", "from = plaintext\nexcept_from = " TD "/**"), "excepts nothing", 1},
+		{ALLOW("a", "from = " TD "/a\nto = 80-90, 443\nexcept_to = 85, 91-442"),
+		 "[allow a]: `91` in `except_to`", 1},
+		{ALLOW("a", "from = " TD "/a\nto = web\nexcept_to = db"), "`db` in `except_to`", 1},
+		{ALLOW("a", "from = " TD "/a\nsources = 10.0.0.0/8, fd00::/8\n"
+			    "except_sources = 10.1.0.0/16, 11.0.0.0/8, fd00::1"),
+		 "`11.0.0.0/8` in `except_sources`", 1},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		check(&rows[i]);
+	}
+}
+
 Test(lint, test_lint__rules_that_each_say_something__are_not)
 {
 	static const struct row rows[] = {
@@ -182,6 +204,13 @@ Test(lint, test_lint__rules_that_each_say_something__are_not)
 		 NULL, 0},
 		{ALLOW("a", "from = " TD "/a, plaintext\nexcept_from = " TD "/a"), NULL, 0},
 		{ALLOW("a", "from = " TD "/a\nexcept_to = 1-65535"), NULL, 0},
+		{ALLOW("a", "from = " TD "/*/x, plaintext\nexcept_from = " TD "/y/*"), NULL, 0},
+		{ALLOW("a", "from = " TD "/*/x/z\nexcept_from = " TD "/y/**"), NULL, 0},
+		{ALLOW("a", "from = " TD "/a\nto = web, 80\nexcept_to = db, 81"), NULL, 0},
+		{ALLOW("a", "from = " TD "/a\nto = web\nexcept_to = 8443"), NULL, 0},
+		{ALLOW("a", "from = " TD "/a\nto = 80-90\nexcept_to = 90-100, db"), NULL, 0},
+		{ALLOW("a", "from = " TD "/a\nsources = 10.1.0.0/16\nexcept_sources = 10.1.2.0/24"),
+		 NULL, 0},
 		/* The narrow one first: it has the verdict's name. */
 		{ALLOW("b", "from = " TD "/a") ALLOW("a", "from = " TD "/**"), NULL, 0},
 		{ALLOW("a", "from = " TD "/a\nto = 80") ALLOW("b", "from = " TD "/a\nto = 81"),
