@@ -43,7 +43,7 @@
 #endif
 
 /* Mathematics. FP_ECC keeps tables of public keys seen twice, per thread: P-256 verification 1.7 times
- * as fast, or 2.2 times where p256_verify.h is used (CPUs with ADX). Elsewhere it makes ephemeral P-256 slower, so P-256 is our last
+ * as fast, or 2.5 times where p256_verify.h is used (CPUs with ADX). Elsewhere it makes ephemeral P-256 slower, so P-256 is our last
  * group, and no share of it goes into a first hello. */
 #define WOLFSSL_SP_MATH_ALL
 #define WOLFSSL_SP_ASM
