@@ -2,10 +2,12 @@
 """Searches the memory of a process for the private half of a key, in every form that a program may have it in."""
 import contextlib
 import re
+import subprocess
 
 from cryptography.hazmat.primitives import serialization
 
 REGION_MAX = 1 << 30  # longer ones are a sanitizer's shadow
+PAGE = 4096
 PIECE = 16            # bytes: half of a P-256 scalar; no other data is equal to them by chance
 
 
@@ -56,18 +58,38 @@ def regions(pid):
                 yield int(begin, 16), size
 
 
+def without_zeros(data):
+    """Leaves out pages that hold nothing, of which there are most."""
+    empty = bytes(PAGE)
+    return b''.join(page for page in (data[at:at + PAGE] for at in range(0, len(data), PAGE)) if page != empty)
+
+
 def image(pid):
-    """Returns all readable memory of the process."""
+    """Returns all readable memory of the process, but for pages of zeros."""
     parts = []
     with open(f'/proc/{pid}/mem', 'rb', buffering=0) as memory:
         for begin, size in regions(pid):
             with contextlib.suppress(OSError):  # unmapped meanwhile
                 memory.seek(begin)
-                parts.append(memory.read(size))
+                parts.append(without_zeros(memory.read(size)))
     return b'\0'.join(parts)
+
+
+def core(pid, folder):
+    """Returns a core of the process, which gdb stops for it. It has all mappings, those that a crash leaves out, too."""
+    subprocess.run(['gcore', '-a', '-o', folder / 'core', str(pid)], check=True, capture_output=True, timeout=60)
+    file = folder / f'core.{pid}'
+    try:
+        return without_zeros(file.read_bytes())
+    finally:
+        file.unlink()
+
+
+def found_in(data, key):
+    """Returns what of the key is in these bytes."""
+    return [what for what, form in forms(key) if form in data]
 
 
 def found(pid, key):
     """Returns what of the key the process has in its memory."""
-    data = image(pid)
-    return [what for what, form in forms(key) if form in data]
+    return found_in(image(pid), key)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -44,41 +45,60 @@ def status(workload):
 
 # --- the sidecar has no key ----------------------------------------------------------------------------
 
-@root_only
-@pytest.mark.heavy
-@pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='the memory of the sanitizers takes minutes to read')
-@pytest.mark.parametrize('kind', ['p256', 'rsa2048'])
-def test_the_key_is_nowhere_in_the_sidecars_memory(lab, app, kind):
-    """After 1,000 handshakes and three rotations in each role. The same search finds it in the agent; and of keys whose time
-    is over it finds nothing there either."""
-    ids = {'inbound': labs.SERVER, 'outbound': labs.CLIENT}
-    rounds = 50 if ASAN else 250
+def use_keys(lab, app, kind):
+    """A thousand full handshakes, with three rotations between them, in each role. Returns the pair, and the keys whose time is
+    over: [(workload, key)]."""
     pair = lab.pair(app().port, common={**FULL, 'limits': {'handshake_timeout': '1s'}},
                     client=lab.root.issue(labs.CLIENT, key=kind), server=lab.root.issue(labs.SERVER, key=kind))
     old = []
-    for number in range(2, 5):
-        for _ in range(rounds):
+    for number in range(2, 6):
+        for _ in range(250):
             assert ping(pair.port)
-        for workload, name in ((pair.inbound, 'inbound'), (pair.outbound, 'outbound')):
+        if number == 5:
+            break
+        for workload, identity in ((pair.inbound, labs.SERVER), (pair.outbound, labs.CLIENT)):
             old.append((workload, workload.svid_key))
-            svid = lab.root.issue(ids[name], key=kind)
+            svid = lab.root.issue(identity, key=kind)
             workload.svid_key = svid.key
             workload.mount(svid)
             workload.wait_line(msg='generation in use', generation=number)
-    for _ in range(rounds):
-        assert ping(pair.port)
     for workload in pair.workloads:
-        assert workload.metric('fairlead_signatures_total', result='signed') == 4 * rounds
+        assert workload.metric('fairlead_signatures_total', result='signed') == 1000
         assert workload.metric('fairlead_handshakes_resumed_total') == 0
+    return pair, old
+
+
+not_sanitized = pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='the memory of the sanitizers takes minutes to read')
+
+
+@root_only
+@pytest.mark.heavy
+@not_sanitized
+@pytest.mark.parametrize('kind', ['p256', 'rsa2048'])
+def test_the_key_is_nowhere_in_the_sidecars_memory(lab, app, kind):
+    """The same search finds it in the agent; and of keys whose time is over it finds nothing there either."""
+    pair, old = use_keys(lab, app, kind)
+    for workload in pair.workloads:
         assert memory.found(workload.sidecar.pid, workload.svid_key) == []
         assert memory.found(workload.agent.pid, workload.svid_key) != [], 'the search finds what is there'
-        for owner, key in old:
-            if owner is workload:
-                assert memory.found(workload.sidecar.pid, key) == []
-    if not ASAN:  # which keeps freed memory for a while
-        for workload, key in old:
-            wait_until(lambda w=workload, k=key: memory.found(w.agent.pid, k) == [],
-                       lambda w=workload, k=key: f'{w.agent.name} still has {memory.found(w.agent.pid, k)}')
+    for workload, key in old:
+        assert memory.found(workload.sidecar.pid, key) == []
+        wait_until(lambda w=workload, k=key: memory.found(w.agent.pid, k) == [],
+                   lambda w=workload, k=key: f'{w.agent.name} still has {memory.found(w.agent.pid, k)}')
+
+
+@root_only
+@pytest.mark.heavy
+@not_sanitized
+@pytest.mark.skipif(not shutil.which('gcore'), reason='gdb is missing')
+def test_the_key_is_not_in_a_core_of_the_sidecar(lab, app):
+    pair, old = use_keys(lab, app, 'p256')
+    for workload in pair.workloads:
+        core = memory.core(workload.sidecar.pid, lab.folder)
+        for owner, key in [*old, (workload, workload.svid_key)]:
+            assert owner is not workload or memory.found_in(core, key) == []
+        assert memory.found_in(memory.core(workload.agent.pid, lab.folder), workload.svid_key) != []
+    assert ping(pair.port), 'both go on'
 
 
 @root_only
