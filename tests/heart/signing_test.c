@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Handshakes that wait for the agent to sign ([tls] key = agent). The test is the agent: a socket, and the code with which the
  * real one signs. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -70,7 +71,7 @@ static void agent_listen(void)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 
-	strcpy(at.sun_path, agent.path);
+	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", agent.path);
 	agent.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	cr_assert_eq(bind(agent.listener, (struct sockaddr *)&at, sizeof(at)), 0);
 	cr_assert_eq(listen(agent.listener, 16), 0);
@@ -193,7 +194,7 @@ static void open_with(const char *extra)
 static void set_up(void)
 {
 	agent = (struct agent){.signer = signer_of(OWN), .listener = -1, .fd = -1};
-	strcpy(agent.dir, "/tmp/fairlead-XXXXXX");
+	(void)snprintf(agent.dir, sizeof(agent.dir), "/tmp/fairlead-XXXXXX");
 	cr_assert_not_null(mkdtemp(agent.dir));
 	(void)snprintf(agent.path, sizeof(agent.path), "%s/agent.sock", agent.dir);
 	agent_listen();
