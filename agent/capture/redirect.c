@@ -246,7 +246,7 @@ static void put_counts(const struct fl_nft_count *counts, bool all, begin_fn beg
 	}
 }
 
-/* all: include counters that are 0. */
+/* all: for `redirect print`, which includes counters that are 0, and says so if the rules cannot be read. */
 static void put_counters(bool all, begin_fn begin, struct fl_text *out)
 {
 	struct fl_nft_count counts[COUNTERS_MAX] = {{0}};
@@ -261,6 +261,9 @@ static void put_counters(bool all, begin_fn begin, struct fl_text *out)
 	rc = fl_nft_check(&err);
 	if (rc == FL_OK) {
 		rc = fl_nft_count(FL_RULESET_TABLE, counts, fl_ruleset_counter_count, &there, &err);
+	}
+	if (rc == FL_ERR_DENIED && !all) {
+		return;
 	}
 	if (rc != FL_OK) {
 		begin(out, true);

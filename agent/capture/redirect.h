@@ -11,7 +11,8 @@
 bool fl_redirect_is_meant(const char *conf_path);
 
 /* For `status`: appends what the rules of this network namespace have counted, or one line that says why that is not
- * known. begin: writes what each line begins with. */
+ * known. Appends nothing without NET_ADMIN, which no container has that runs on in a pod: what the sidecar itself knows of
+ * capture is in its own answer. begin: writes what each line begins with. */
 void fl_redirect_counters(struct fl_text *out, void (*begin)(struct fl_text *out, bool first));
 
 #endif

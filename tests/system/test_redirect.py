@@ -174,7 +174,7 @@ def test_status_tells_what_the_rules_have_seen(node, scene):
         assert done.returncode == 0, done
         return done.stdout
     assert re.search(r'^rules +NOT IN FORCE here: fairlead-agent redirect apply$', status(), re.M)
-    assert re.search(r'^rules +not known: reading the rules requires NET_ADMIN$', status(pod.try_run), re.M)
+    assert not re.search(r'^rules', status(pod.try_run), re.M), 'a line that every pod would have, and that tells nothing'
     assert pod.space.try_run([labs.AGENT, 'redirect', 'apply', '-c', scene.ini]).returncode == 0
     assert re.search(r'^rules +in force, and nothing has been counted yet$', status(), re.M)
     assert scene.reached(scene.caller, (pod.v4, 8080)) == ('refused',)
