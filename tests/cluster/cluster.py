@@ -24,6 +24,9 @@ import names
 NODE = '10.250.0.1'
 SERVICES, PODS = '10.96.0.0/16', '10.244.0.0/24'
 API = f'https://{NODE}:6443'
+# Beta, and off by default: the kubelet obtains certificates for pods, and mounts the roots.
+FEATURES = {'PodCertificateRequest': True, 'ClusterTrustBundle': True, 'ClusterTrustBundleProjection': True}
+GATES = f'--feature-gates={",".join(f"{name}=true" for name in FEATURES)}'
 
 
 def run(*command, **options):
@@ -49,12 +52,22 @@ class Cluster:
     def __init__(self, folder):
         self.folder = folder
         self.processes = []
+        self.ending = False
 
-    def start(self, name, *command, **environment):
-        with open(self.folder / f'{name}.log', 'wb') as log:
-            process = subprocess.Popen([str(word) for word in command], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                       env={**os.environ, **environment})
+    def start(self, name, *command, again=False):
+        """again: whenever it ends, as an init system would. NAME.pid then tells which process it is."""
+        with open(self.folder / f'{name}.log', 'ab') as log:
+            process = subprocess.Popen([str(word) for word in command], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.processes.append((name, process))
+        if again:
+            self.write(f'{name}.pid', str(process.pid))
+            threading.Thread(target=self.start_again, args=(process, name, *command), daemon=True).start()
+
+    def start_again(self, process, name, *command):
+        process.wait()
+        if not self.ending:
+            self.processes.remove((name, process))
+            self.start(name, *command, again=True)
 
     def write(self, name, content):
         path = self.folder / name
@@ -125,10 +138,10 @@ state = "{self.folder}/containerd-state"
             'failSwapOn': False, 'oomScoreAdj': 0, 'enforceNodeAllocatable': [], 'maxOpenFiles': 20000, 'syncFrequency': '10s',
             'clusterDNS': [NODE], 'clusterDomain': 'cluster.local', 'evictionHard': {'nodefs.available': '1%'}, 'imageGCHighThresholdPercent': 100,
             'podLogsDir': str(self.folder / 'logs'), 'containerRuntimeEndpoint': f'unix://{self.folder}/containerd.sock',
-            'authorization': {'mode': 'AlwaysAllow'},
+            'authorization': {'mode': 'AlwaysAllow'}, 'featureGates': FEATURES,
             'authentication': {'anonymous': {'enabled': False}, 'webhook': {'enabled': False}, 'x509': {'clientCAFile': str(self.folder / 'ca.crt')}}})
         self.start('kubelet', 'kubelet', f'--config={config}', f'--root-dir={self.folder}/kubelet', f'--cert-dir={self.folder}/kubelet-pki',
-                   '--hostname-override=node', f'--node-ip={NODE}', f'--kubeconfig={self.kubeconfig("kubelet", "/O=system:nodes/CN=system:node:node")}')
+                   '--hostname-override=node', f'--node-ip={NODE}', f'--kubeconfig={self.kubeconfig("kubelet", "/O=system:nodes/CN=system:node:node")}', again=True)
 
     # --- the control plane -------------------------------------------------------------------------
 
@@ -141,10 +154,10 @@ state = "{self.folder}/containerd-state"
                    f'--service-cluster-ip-range={SERVICES}', f'--tls-cert-file={certificate}', f'--tls-private-key-file={key}',
                    f'--client-ca-file={self.folder}/ca.crt', f'--service-account-key-file={self.folder}/accounts.key',
                    f'--service-account-signing-key-file={self.folder}/accounts.key', '--service-account-issuer=https://kubernetes.default.svc',
-                   '--authorization-mode=Node,RBAC', '--allow-privileged=true', f'--kubelet-client-certificate={self.folder}/admin.crt',
+                   '--authorization-mode=Node,RBAC', '--allow-privileged=true', GATES, '--runtime-config=certificates.k8s.io/v1beta1=true', f'--kubelet-client-certificate={self.folder}/admin.crt',
                    f'--kubelet-client-key={self.folder}/admin.key', '--kubelet-preferred-address-types=InternalIP')
         await_true('the API server is ready', lambda: works('kubectl', 'get', '--raw', '/readyz'), 120)
-        self.start('controllers', 'kube-controller-manager', f'--kubeconfig={admin}', '--leader-elect=false', f'--root-ca-file={self.folder}/ca.crt',
+        self.start('controllers', 'kube-controller-manager', f'--kubeconfig={admin}', '--leader-elect=false', f'--root-ca-file={self.folder}/ca.crt', GATES,
                    f'--service-account-private-key-file={self.folder}/accounts.key')
         self.start('scheduler', 'kube-scheduler', f'--kubeconfig={admin}', '--leader-elect=false')
         proxy = self.write('proxy.yaml', {
@@ -166,6 +179,7 @@ state = "{self.folder}/containerd-state"
 
     def down(self):
         """Ends pods' processes before what they live in; the rest ends with this namespace."""
+        self.ending = True
         for name, process in reversed(self.processes):
             if name in ('kubelet', 'controllers', 'scheduler', 'proxy', 'apiserver', 'etcd'):
                 process.kill()

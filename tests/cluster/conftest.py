@@ -14,30 +14,40 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / 'deploy' / 'kubernetes'
 APPS = 'shop', 'front'
 
-# Asks for URL over a new connection each time, from several threads, until stdin ends; prints how many answers and errors it got.
+# Asks for URL over a new connection each time, from several threads, until stdin ends; then prints how many answers and errors it got, and
+# who answered. Each line of stdin is a number: it prints one, too, after as many more requests.
 LOAD = '''
 import collections, json, sys, threading, time, urllib.request
-count, ended, errors, lock = collections.Counter(), threading.Event(), [], threading.Lock()
+count, answered, ended, errors, changed = collections.Counter(), collections.Counter(), threading.Event(), [], threading.Condition()
+def say():
+    print(json.dumps({'ok': count['ok'], 'failed': count['failed'], 'answered': answered, 'errors': errors[:20]}), flush=True)
 def ask():
     while not ended.is_set():
         began = time.time()
         try:
             with urllib.request.urlopen(URL, timeout=10) as answer:
+                result, who, error = 'ok', answer.headers['Server-Name'], None
                 answer.read()
-            result = 'ok'
         except Exception as e:
-            result = 'failed'
-            with lock:
-                errors.append(f'{began:.2f}: {e!r}')
-        with lock:
+            result, who, error = 'failed', None, f'{began:.2f}, {time.time() - began:.2f} s: {e!r}'
+        with changed:
             count[result] += 1
+            if error:
+                errors.append(error)
+            elif who:
+                answered[who] += 1
+            changed.notify_all()
         time.sleep(0.01)
 threads = [threading.Thread(target=ask) for _ in range(4)]
 for each in threads: each.start()
-sys.stdin.read()
+for line in sys.stdin:
+    with changed:
+        end = count.total() + int(line)
+        changed.wait_for(lambda: count.total() >= end)
+        say()
 ended.set()
 for each in threads: each.join()
-print(json.dumps({'ok': count['ok'], 'failed': count['failed'], 'errors': errors[:20]}))
+say()
 '''
 
 
@@ -63,6 +73,17 @@ def until(what, condition, seconds=120):
 
 def apply_directory(folder, **options):
     return kubectl('apply', '-k', folder, **options)
+
+
+def kustomization(folder, components, objects, ini, name='fairlead', **more):
+    """Writes a user's kustomization into this folder. name: of the ConfigMap with the INI."""
+    folder.mkdir(exist_ok=True)
+    (folder / 'app.yaml').write_text('\n---\n'.join(json.dumps(each) for each in objects))
+    (folder / 'fairlead.ini').write_text(ini)
+    (folder / 'kustomization.yaml').write_text(json.dumps({
+        'namespace': 'prod', 'resources': ['app.yaml'], 'components': [os.path.relpath(KUBERNETES / 'component' / each, folder) for each in components],
+        'configMapGenerator': [{'name': name, 'files': ['fairlead.ini'], 'options': {'disableNameSuffixHash': True}}], **more}))
+    return folder
 
 
 def pods(namespace, app):
@@ -104,18 +125,25 @@ def kill(program, pod_uids, first=True):
 
 
 class Load:
-    """Requests of a pod's app, for as long as the block lasts."""
+    """Requests of a pod's app, for as long as the block lasts: some are answered before it begins, and some begin after its end."""
 
     def __init__(self, pod, url, namespace='prod'):
         self.command = ['kubectl', '-n', namespace, 'exec', '-i', pod, '-c', 'app', '--', 'python3', '-c', f'URL = "{url}"\n{LOAD}']
 
+    def await_more(self, number=50):
+        """Waits for as many more requests. Returns the counts since the start."""
+        self.process.stdin.write(f'{number}\n')
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        time.sleep(2)  # so that it has begun before the change
+        self.await_more()
         return self
 
-    def __exit__(self, *_):
-        time.sleep(2)
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.await_more()
         out, _ = self.process.communicate(timeout=60)
         self.result = json.loads(out)
         print(f'{self.result["failed"]} of {self.result["ok"] + self.result["failed"]} requests failed', self.result['errors'])
@@ -153,9 +181,10 @@ class Mesh:
 @pytest.fixture(scope='session')
 def mesh():
     made = Mesh(pathlib.Path(os.environ['CLUSTER_FOLDER']))
-    made.run_pki('ca', made.pki, 'prod.example')
-    kubectl('create', 'namespace', 'prod')
-    made.renew()
+    if not made.pki.exists():  # it is there in a cluster that somebody keeps: `run -- bash`
+        made.run_pki('ca', made.pki, 'prod.example')
+        kubectl('create', 'namespace', 'prod')
+        made.renew()
     for app in APPS:
         apply_directory(KUBERNETES / 'example' / app)
     kubectl('-n', 'prod', 'rollout', 'status', 'deployment/shop', 'deployment/front', '--timeout=120s')

@@ -54,12 +54,13 @@ def pause(folder):
     return archive(folder, 'localhost/pause:1', {'/pause': program}, ['/pause'])
 
 
-# The app that the manifests name: it answers every request at both of its ports.
+# The app that the manifests name: it answers every request at both of its ports, and says in which pod it is.
 APP = '''
-import http.server, threading
+import http.server, socket, threading
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
+        self.send_header("Server-Name", socket.gethostname())
         self.end_headers()
     def log_message(self, *_):
         pass

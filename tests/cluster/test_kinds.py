@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The component on every kind of workload, and the manifests, as they are."""
 import json
-import os
 
 import pytest
 
-from conftest import KUBERNETES, apply_directory, ask, get, kubectl, until
+from conftest import KUBERNETES, apply_directory, ask, get, kubectl, kustomization, until
 
 IMAGE = 'docker.io/library/python:3-slim'
 KINDS = {'Deployment': 'apps/v1', 'StatefulSet': 'apps/v1', 'DaemonSet': 'apps/v1', 'Job': 'batch/v1', 'CronJob': 'batch/v1'}
@@ -29,17 +28,6 @@ def workload(kind):
     if kind == 'CronJob':
         spec = {'schedule': '* * * * *', 'jobTemplate': {'spec': spec}}
     return {'apiVersion': KINDS[kind], 'kind': kind, 'metadata': {'name': name}, 'spec': spec}
-
-
-def kustomization(folder, components, objects, ini):
-    """Writes a user's kustomization into this folder."""
-    folder.mkdir(exist_ok=True)
-    (folder / 'app.yaml').write_text('\n---\n'.join(json.dumps(each) for each in objects))
-    (folder / 'fairlead.ini').write_text(ini)
-    (folder / 'kustomization.yaml').write_text(json.dumps({
-        'namespace': 'prod', 'resources': ['app.yaml'], 'components': [os.path.relpath(KUBERNETES / 'component' / each, folder) for each in components],
-        'configMapGenerator': [{'name': 'fairlead', 'files': ['fairlead.ini'], 'options': {'disableNameSuffixHash': True}}]}))
-    return folder
 
 
 def test_every_kind_of_workload_runs_with_the_component(mesh, tmp_path):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The guide's two apps: who reaches whom, and how many requests fail while something changes."""
 import json
-import time
 
 import pytest
 import yaml
@@ -26,6 +25,11 @@ def ready(app):
 
 def uids(app):
     return [each['metadata']['uid'] for each in get('-n', 'prod', 'pods', '-l', f'app={app}')['items']]
+
+
+def restarts(app, container):
+    return sum(each['restartCount'] for pod in get('-n', 'prod', 'pods', '-l', f'app={app}')['items']
+               for each in pod['status']['initContainerStatuses'] if each['name'] == container)
 
 
 @pytest.fixture(scope='module')
@@ -127,7 +131,9 @@ def test_the_death_of_every_agent_fails_no_request(mesh):
     with Load(pods('prod', 'front')[0], URL) as load:
         for _ in range(2):
             assert kill(['fairlead-agent', 'run'], uids('shop') + uids('front'), first=False) >= 3
-            time.sleep(3)
+            for pod in pods('prod', 'shop') + pods('prod', 'front'):
+                until(f'the sidecar of {pod} has its agent again', lambda pod=pod: state(pod)['agent']['connected'])
+            load.await_more(200)
         assert ready('shop') and ready('front')
     assert load.result['failed'] == 0 and load.result['ok'] > 200
     mesh.renew()
@@ -136,9 +142,10 @@ def test_the_death_of_every_agent_fails_no_request(mesh):
 
 def test_the_death_of_a_sidecar_costs_little(mesh):
     """Connections to its pod fail until the kubelet has started it again: there is nobody to answer them."""
+    before = restarts('shop', 'fairlead-sidecar')
     with Load(pods('prod', 'front')[0], URL) as load:
         assert kill(['fairlead-sidecar'], uids('shop')[:1]) == 1
-        time.sleep(1)
+        until('the kubelet has started it again', lambda: restarts('shop', 'fairlead-sidecar') > before)
         until('the pod is ready again', lambda: ready('shop'))
     assert load.result['failed'] < load.result['ok'] * 0.2
     assert all(ask(pods('prod', 'front')[0], URL) for _ in range(8))
