@@ -26,7 +26,6 @@
 
 struct run {
 	uv_loop_t loop;
-	uv_prepare_t flush; /* writes log lines before the loop sleeps */
 	uv_signal_t signals[3];
 	struct fl_net net;
 	struct fl_log log;
@@ -38,9 +37,10 @@ struct run {
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-static void on_prepare(uv_prepare_t *prepare)
+/* Writes log lines before the loop sleeps. */
+static void on_turn_over(void *user)
 {
-	fl_log_flush(&((struct run *)prepare->data)->log);
+	fl_log_flush(&((struct run *)user)->log);
 }
 
 static void stop(struct run *run)
@@ -49,7 +49,6 @@ static void stop(struct run *run)
 		fl_reload_close(run->reload);
 		fl_serve_close(run->serve);
 	}
-	uv_close((uv_handle_t *)&run->flush, NULL);
 	for (size_t i = 0; i < FL_COUNT_OF(run->signals); i++) {
 		uv_close((uv_handle_t *)&run->signals[i], NULL);
 	}
@@ -81,9 +80,6 @@ static void start_handles(struct run *run)
 		run->signals[i].data = run;
 		FL_REQUIRE(uv_signal_start(&run->signals[i], on_signal, numbers[i]) == 0);
 	}
-	FL_REQUIRE(uv_prepare_init(&run->loop, &run->flush) == 0);
-	run->flush.data = run;
-	FL_REQUIRE(uv_prepare_start(&run->flush, on_prepare) == 0);
 }
 
 static int complain(struct run *run, const struct fl_err *err)
@@ -104,6 +100,11 @@ static int serve_until_signal(struct run *run)
 	}
 	fl_net_init(&run->net, &run->loop, READ_CAP);
 	run->net.wipes = true; /* generations hold the key */
+	rc = fl_net_lead(&run->net);
+	if (rc != 0) {
+		(void)fl_err_sys(&err, rc, "cannot make an event loop");
+		return complain(run, &err);
+	}
 	/* Handle signals before the socket exists: a process that sees the socket may send a signal and expect a clean
 	 * end. */
 	start_handles(run);
@@ -116,7 +117,7 @@ static int serve_until_signal(struct run *run)
 	} else {
 		stop(run);
 	}
-	(void)uv_run(&run->loop, UV_RUN_DEFAULT);
+	FL_REQUIRE(fl_net_run(&run->net, on_turn_over, run) == 0);
 	FL_REQUIRE(uv_loop_close(&run->loop) == 0);
 	fl_net_done(&run->net);
 	return rc == FL_OK ? 0 : complain(run, &err);

@@ -292,17 +292,26 @@ static void take_turn(struct fl_poller *poller, uv_loop_t *loop)
 	end_turn(poller);
 }
 
-int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user)
+int fl_net_lead(struct fl_net *net)
 {
 	int rc;
 
 	FL_REQUIRE(net->poller == NULL);
 	rc = poller_new(net, lead);
+	if (rc == 0) {
+		net->open++; /* our own hold, so that the poller outlives the last socket */
+	}
+	return rc;
+}
+
+int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user)
+{
+	int rc = net->poller == NULL ? fl_net_lead(net) : 0;
+
 	if (rc != 0) {
 		return rc;
 	}
-	/* our own hold, so that the poller outlives the last socket */
-	net->open++;
+	FL_REQUIRE(net->poller->leads);
 	/* so that libuv registers its descriptors with its epoll */
 	(void)uv_run(net->loop, UV_RUN_NOWAIT);
 	while (uv_loop_alive(net->loop) || net->open > 1) {

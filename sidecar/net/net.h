@@ -37,10 +37,13 @@ struct fl_net {
 
 void fl_net_init(struct fl_net *net, uv_loop_t *loop, size_t read_cap);
 void fl_net_done(struct fl_net *net); /* open must be 0 */
+/* Lets something be opened before fl_net_run(), which has to follow then: without it, uv_run() has to. Nothing is open yet.
+ * Errors: a negative errno. */
+int fl_net_lead(struct fl_net *net) FL_MUST_USE;
 /* Runs the loop until it has no active handle and the net has nothing open. uv_run() works as well,
  * but is slower. turn_over is called whenever all pending events have been handled. Nothing of the
- * net may be open at the start, and uv_stop() does not end the run. Errors: a negative errno,
- * before anything ran. */
+ * net may be open at the start, unless fl_net_lead() came first, and uv_stop() does not end the run.
+ * Errors: a negative errno, before anything ran. */
 int fl_net_run(struct fl_net *net, void (*turn_over)(void *user), void *user) FL_MUST_USE;
 
 #endif

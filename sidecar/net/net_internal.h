@@ -25,7 +25,7 @@ int fl_net_opened(struct fl_net *net) FL_MUST_USE;
 void fl_net_closed(struct fl_net *net);
 
 /* Reports readability, the end of the stream and the additional `events` through on_events(), each
- * change once. A later call adds events. Closing the descriptor ends it. Errors: a negative
+ * change once. A later call names other ones. Closing the descriptor ends it. Errors: a negative
  * errno. */
 int fl_net_watch(struct fl_net *net, struct fl_watched *watched, int fd,
 		 uint32_t events) FL_MUST_USE;

@@ -191,6 +191,17 @@ void fl_sock_reset(struct fl_sock *sock)
 	close_now(sock);
 }
 
+/* Of a Unix socket: as the kernel would report after each read of the other end that it is writable, it is asked for that only while
+ * something waits to be sent. Elsewhere it reports this only where there was no room before. If it refuses, it goes on reporting. */
+static void expect_no_room(struct fl_sock *sock)
+{
+	if (sock->is_unix) {
+		int rc = fl_net_watch(sock->net, &sock->watched, sock->fd, 0);
+
+		(void)rc;
+	}
+}
+
 /* --- dial ------------------------------------------------------------------------------------- */
 
 static int error_of(const struct fl_sock *sock)
@@ -217,6 +228,9 @@ static void finish_dial(struct fl_sock *sock, uint32_t events)
 		sock->heeds_icmp = false;
 	}
 	sock->dialed = NULL;
+	if (sys == 0) {
+		expect_no_room(sock);
+	}
 	dialed(sock->user, sys);
 }
 
@@ -386,6 +400,7 @@ static void send_fin(struct fl_sock *sock)
 
 static void on_all_written(struct fl_sock *sock)
 {
+	expect_no_room(sock);
 	if (sock->fin_wanted) {
 		sock->fin_wanted = false;
 		send_fin(sock);

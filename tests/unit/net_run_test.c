@@ -3,6 +3,7 @@
  * does. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -273,4 +274,89 @@ Test(net_run, a_closed_listener_hears_nothing_of_those_who_share_its_socket, .ti
 	cr_assert_lt(bench.turns, 20);
 	close(client);
 	close(bench.far);
+}
+
+static void open_nothing_more(struct bench *bench)
+{
+	cr_assert_eq(uv_timer_init(&bench->loop, &bench->stop), 0);
+	cr_assert_eq(uv_timer_start(&bench->stop, on_stop, 20, 0), 0);
+}
+
+Test(net_run, sockets_that_were_opened_before, .timeout = 10)
+{
+	struct bench bench;
+	int fds[2];
+
+	begin(&bench, open_nothing_more);
+	cr_assert_eq(fl_net_lead(&bench.net), 0);
+	pair(fds);
+	adopt(&bench, &bench.ends[0], fds[0]);
+	adopt(&bench, &bench.ends[1], fds[1]);
+	cr_assert_eq(fl_sock_write(bench.ends[0].sock, (const uint8_t *)"ball", 4), 0);
+	run_to_the_end(&bench);
+	cr_assert_gt(bench.bytes, 8);
+}
+
+#define RALLIES 200
+
+/* The far end's thread returns each byte. */
+static void rally(void *user)
+{
+	struct bench *bench = user;
+	char byte;
+
+	bench->far = accept(*(int *)bench->loop.data, NULL, NULL);
+	cr_assert_geq(bench->far, 0);
+	for (int i = 0; i < RALLIES; i++) {
+		cr_assert_eq(read(bench->far, &byte, 1), 1);
+		cr_assert_eq(write(bench->far, &byte, 1), 1);
+	}
+	cr_assert_eq(read(bench->far, &byte, 1), 1);
+	close(bench->far);
+}
+
+static void on_dialed(void *user, int sys)
+{
+	struct end *end = user;
+
+	cr_assert_eq(sys, 0);
+	fl_sock_read_start(end->sock);
+	cr_assert_eq(fl_sock_write(end->sock, (const uint8_t *)"x", 1), 0);
+}
+
+static void open_dialed(struct bench *bench)
+{
+	struct sockaddr_un name;
+	socklen_t len = sizeof(name);
+	struct fl_dial dial = {.to = (struct sockaddr *)&name};
+	struct fl_err err;
+
+	cr_assert_eq(getsockname(*(int *)bench->loop.data, (struct sockaddr *)&name, &len), 0);
+	bench->ends[0].bench = bench;
+	cr_assert_eq(fl_sock_dial(&bench->net, &dial, &events, &bench->ends[0], on_dialed,
+				  &bench->ends[0].sock, &err),
+		     0);
+	cr_assert_eq(uv_thread_create(&bench->player, rally, bench), 0);
+}
+
+/* The kernel would wake it for each byte that the other end has taken, as well. */
+Test(net_run, a_dialed_unix_socket_wakes_it_only_for_what_comes, .timeout = 10)
+{
+	static const char path[] = "net_run.sock";
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int listening = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct bench bench;
+
+	memcpy(name.sun_path, path, sizeof(path));
+	(void)unlink(path);
+	cr_assert_eq(bind(listening, (struct sockaddr *)&name, sizeof(name)), 0);
+	cr_assert_eq(listen(listening, 1), 0);
+	begin(&bench, open_dialed);
+	bench.loop.data = &listening;
+	run_to_the_end(&bench);
+	cr_assert_eq(uv_thread_join(&bench.player), 0);
+	close(listening);
+	(void)unlink(path);
+	cr_assert_eq(bench.bytes, RALLIES);
+	cr_assert_lt(bench.turns, RALLIES + 20);
 }
