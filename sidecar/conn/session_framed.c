@@ -75,7 +75,17 @@ void fl_framed_join(struct fl_session *session, struct fl_conn *conn,
 	session->framed->end = FL_SESSION_END_USE;
 	count_idle(session, -1);
 	fl_conn_secured(conn, fl_tls_peer_id(session->tls));
-	fl_count(&session->loop->counters.session_uses_reused[conn->direction], 1);
+	session->framed->must_count = true;
+}
+
+void fl_framed_count(struct fl_session *session)
+{
+	if (session->framed->must_count) {
+		session->framed->must_count = false;
+		fl_count(
+			&session->loop->counters.session_uses_reused[fl_session_direction(session)],
+			1);
+	}
 }
 
 void fl_framed_reuse(struct fl_session *session, struct fl_conn *conn,
@@ -162,6 +172,7 @@ void fl_framed_start_over(struct fl_session *session, bool gently)
 	void *user = session->mesh.user;
 
 	framed->client.kept = NULL;
+	framed->must_count = false;
 	fl_mesh_set_user(&session->mesh, NULL, NULL);
 	framed->end = FL_SESSION_END_NOT_OPENED;
 	if (gently) {
@@ -190,6 +201,7 @@ void fl_framed_release(struct fl_session *session)
 	if (session->mesh.conn == NULL) {
 		count_idle(session, -1);
 	}
+	fl_framed_count(session);
 	drop_rest(session);
 	session->framed = NULL;
 	free(framed->plain);

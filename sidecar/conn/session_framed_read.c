@@ -120,6 +120,7 @@ static void begin_next_use(struct fl_session *session, const struct fl_framing_o
 	fl_framed_unrest(session);
 	framed->server.open = *open;
 	fl_framed_join(session, conn, framed->server.events, &session->mesh);
+	fl_framed_count(session);
 	begin_use(session);
 }
 
@@ -158,6 +159,7 @@ static void on_status(struct fl_session *session, const struct fl_framing_status
 	fl_deadline_drop(&framed->client.check);
 	switch (status->code) {
 	case FL_STATUS_OPENED:
+		fl_framed_count(session);
 		fl_framed_note_server(session, &status->local);
 		fl_framed_opened(session);
 		break;

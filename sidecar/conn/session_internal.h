@@ -249,9 +249,10 @@ struct fl_framed {
 	bool is_last;   /* the bytes that on_data is handling */
 
 	/* client */
-	bool keeps;    /* the use could start over */
-	bool is_full;  /* too much is kept: nothing more is sent before STATUS */
-	bool has_sent; /* bytes of the app */
+	bool keeps;      /* the use could start over */
+	bool is_full;    /* too much is kept: nothing more is sent before STATUS */
+	bool has_sent;   /* bytes of the app */
+	bool must_count; /* it is not among the reused ones yet: it may still start over */
 
 	/* server */
 	uint8_t detected; /* enum fl_detected */
@@ -283,6 +284,8 @@ void fl_framed_join(struct fl_session *session, struct fl_conn *conn,
 /* Client, idle: the next use, of that connection. */
 void fl_framed_reuse(struct fl_session *session, struct fl_conn *conn,
 		     const struct fl_mesh_events *events, void *user);
+/* Counts the use as one of a reused session, once; does nothing if it is the first one of its session. */
+void fl_framed_count(struct fl_session *session);
 /* Client: sends OPEN if it has not gone out with bytes of the app. The use may start over inside. */
 void fl_framed_speak(struct fl_session *session);
 /* The use is over: the session leaves its connection and user, and is idle. */

@@ -329,6 +329,7 @@ Test(frames, a_use_that_came_too_late_starts_over_once)
 	heart_settle(&heart);
 	side_init(&third);
 	cr_expect_not(side_accept(&third, heart.places[PLACE_MESH]), "not a third time");
+	cr_expect_eq(heart.loop->counters.session_uses_reused[FL_OUTBOUND], 0, "it counts once");
 	close_app(&app);
 	close_end(&end);
 	close_end(&fresh);
