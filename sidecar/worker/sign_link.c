@@ -15,6 +15,7 @@
 #define DOWN_BACKOFF_MS 1000u
 
 static void on_retry(uv_timer_t *timer);
+static void dial_later(struct fl_sign_link *link);
 
 /* --- is the agent there? ------------------------------------------------------------------------ */
 
@@ -45,6 +46,9 @@ static void on_patience(uv_timer_t *timer)
 	     "the agent does not sign: full handshakes fail until it does; open connections and resumed "
 	     "sessions go on");
 	fl_signing_set_down(&link->loop->signing, true);
+	if (link->sock != NULL) {
+		dial_later(link); /* nothing may ever come on this one, not even its end */
+	}
 }
 
 static void expect_answer(struct fl_sign_link *link)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests that the private key stays in the agent ([tls] key = agent): the sidecar never has it, handshakes are signed all
 the same, whatever the agent goes through, and the agent signs nothing else than it should."""
+import contextlib
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import lab as labs
 import memory
-from false_agent import FalseAgent, field, frame, generation, SIGN, SIGNED
+from false_agent import FalseAgent, field, frame, generation, HELLO, SIGN, SIGNED
 from false_sidecar import connect_as, FalseSidecar, hello, split
 from lab import ASAN, connect, SLOW, wait_until
 from pki import CA
@@ -246,6 +248,53 @@ def test_an_agent_that_hangs_is_no_agent(lab, app):
         pair.inbound.agent.signal(signal.SIGCONT)
     pair.inbound.wait_ready()
     assert ping(pair.port)
+
+
+class Signer(FalseAgent):
+    """An agent that answers every connection: with a generation, and with signatures of the server's key."""
+
+    def __init__(self, workload, key):
+        super().__init__(workload, key='agent')
+        self.key, self.cuts = key, False  # cuts: of each answer with a signature it sends a part, and never the rest
+        threading.Thread(target=self.accept_all, daemon=True).start()
+
+    def accept_all(self):
+        self.listener.settimeout(None)
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
+
+    def serve(self, sock):
+        folder, ini = self.workload.folder, self.workload.ini
+        with sock, sock.makefile('rb') as come:
+            while len(head := come.read(12)) == 12:
+                kind, size = struct.unpack('>4xH2xI', head)
+                payload = come.read(size)
+                if kind == HELLO:
+                    sock.sendall(generation(1, (folder / 'tls.crt').read_bytes(), (folder / 'ca.crt').read_bytes(),
+                                            ini.read_text(), str(ini)))
+                elif kind == SIGN:
+                    answers = b''.join(field(1, value[:4] + b'\0' + self.sign(value)) for _, value in split(payload))
+                    sock.sendall(frame(SIGNED, answers)[:9 if self.cuts and answers else None])
+
+    def sign(self, request):
+        return self.key.sign(content(request[36], request[39:]), ec.ECDSA(hashes.SHA256()))
+
+
+@pytest.mark.heavy
+def test_an_answer_that_never_becomes_whole_does_not_block_the_next_ones(lab, app):
+    """Nothing else would ever come on that connection, so the sidecar makes a new one."""
+    inbound = lab.inbound(app().port, {'tls': {'tickets': 'off'}}, start=False)
+    front = lab.outbound(inbound.port, FULL)
+    with Signer(inbound, lab.server.key) as agent:
+        inbound.start_sidecar().wait_ready()
+        assert ping(front.port)
+        agent.cuts = True
+        assert labs.outcome(front.port, b'x') == 'reset'
+        wait_until(lambda: inbound.get('/readyz')[0] == 503, 'still ready')
+        agent.cuts = False
+        inbound.wait_ready()
+        assert ping(front.port)
 
 
 @pytest.mark.heavy
