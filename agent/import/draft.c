@@ -10,17 +10,17 @@
 #include "base/mem.h"
 #include "policy/policy.h"
 
+#define TEXT_MAX 512
+
 /* --- what cannot be expressed ------------------------------------------------------------------- */
 
 /* `FILE:LINE: KIND NAME: sentence`, as one line, whatever the file holds. */
-static char *sentence(const struct fl_import_object *object, struct fl_yaml where, const char *fmt,
-		      va_list args)
+static char *sentence(const struct fl_import_object *object, struct fl_yaml where, const char *text)
 {
 	unsigned line = fl_yaml_line(where);
 	struct fl_text clean = {0};
-	char text[512], *whole;
+	char *whole;
 
-	(void)vsnprintf(text, sizeof(text), fmt, args);
 	whole = fl_format("%s:%u: %s%s%.100s: %s", object->file,
 			  line != 0 ? line : fl_yaml_line(object->root), object->kind,
 			  object->name[0] != '\0' ? " " : "", object->name, text);
@@ -32,8 +32,8 @@ static char *sentence(const struct fl_import_object *object, struct fl_yaml wher
 void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object *object,
 		    struct fl_yaml where, const char *fmt, ...)
 {
+	char text[TEXT_MAX], *line;
 	va_list args;
-	char *line;
 
 	if (draft->missed_lines.count == FL_IMPORT_MISSED_MAX) {
 		fl_import_refuse(draft, object, where,
@@ -42,8 +42,9 @@ void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object
 		return;
 	}
 	va_start(args, fmt);
-	line = sentence(object, where, fmt, args);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	line = sentence(object, where, text);
 	if (!fl_import_words_have(&draft->missed_lines, line)) {
 		(void)fprintf(stderr, "%s\n", line);
 	}
@@ -53,15 +54,16 @@ void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object
 void fl_import_refuse(struct fl_import_draft *draft, const struct fl_import_object *object,
 		      struct fl_yaml where, const char *fmt, ...)
 {
+	char text[TEXT_MAX], *line;
 	va_list args;
-	char *line;
 
 	if (++draft->refused > FL_IMPORT_REFUSED_MAX) {
 		return;
 	}
 	va_start(args, fmt);
-	line = sentence(object, where, fmt, args);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	line = sentence(object, where, text);
 	(void)fprintf(stderr, "%s\n", line);
 	free(line);
 }

@@ -97,7 +97,9 @@ def test_a_revoked_certificate_is_refused_until_it_is_renewed(ca):
     (['svid', 'CA', 'ns//shop', 'x'], 'is no SPIFFE ID'), (['svid', 'CA', 'ns/../shop', 'x'], 'is no SPIFFE ID'),
     (['svid', 'CA', '', 'x'], 'is no SPIFFE ID'), (['svid', 'CA', 'a,DNS:b', 'x'], 'is no SPIFFE ID'),
     (['svid', 'CA', 'a\nb', 'x'], 'is no SPIFFE ID'), (['svid', 'CA', 'shop', 'x', '-1'], 'is no number of days'),
-    (['svid', 'x', 'shop', 'x'], 'there is no CA'), (['ca', 'CA', 'prod.example'], 'exists already'),
+    (['svid', 'CA', 'shop', 'x', '366'], 'the root itself ends'), (['svid', 'CA', 'shop', 'x', '9' * 20], 'is no number of days'),
+    (['svid', 'CA', 'ns:a', 'x'], 'is no SPIFFE ID'), (['svid', 'CA', 'a' * 2048, 'x'], '2048 are the most'),
+    (['svid', 'CA', 'shop', 'CA'], 'has a CA'), (['svid', 'x', 'shop', 'x'], 'there is no CA'), (['ca', 'CA', 'prod.example'], 'exists already'),
     (['ca', 'x', 'Prod'], 'is no trust domain'), (['revoke', 'CA', 'x'], 'does not exist'),
 ])
 def test_mistakes_are_named_and_leave_nothing(ca, words, why):
