@@ -98,7 +98,15 @@ void fl_help_ini_put(struct fl_text *out)
 		"  Durations have a unit (250ms, 30s, 5m, 1h), sizes too (64KiB), lists are comma\n"
 		"  separated. Addresses are HOST:PORT, [V6]:PORT, *:PORT (all addresses, IPv4 and\n"
 		"  IPv6) or unix:PATH. A comment begins with ; or #, after a value with a space\n"
-		"  and ;. Paths are absolute.\n");
+		"  and ;. Paths are absolute.\n"
+		"\n"
+		"  Patterns in from and peer are SPIFFE IDs, in which * stands for exactly one\n"
+		"  segment of the path, and ** at the end for one or more. The trust domain is\n"
+		"  always literal. A rule with mode = audit decides nothing; where it would have\n"
+		"  made a difference, the access log says would_deny or would_allow.\n"
+		"\n"
+		"  Titles such as Limits and strangers are chapters of sidecar/REFERENCE.md,\n"
+		"  which is installed in share/doc/fairlead.\n");
 	for (size_t i = 0; i < fl_manual_count; i++) {
 		if (i == 0 || strcmp(fl_manual[i].section, fl_manual[i - 1].section) != 0) {
 			fl_text_print(out, "\n%s\n", fl_manual[i].section);

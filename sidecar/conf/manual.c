@@ -49,7 +49,7 @@ const struct fl_manual fl_manual[] = {
 	{"[agent]", "socket", "/run/fairlead/agent.sock",
 	 "the agent's Unix socket, to which the sidecar connects. Its directory must belong to"
 	 " root, the agent's uid or the sidecar's, and only its owner may write to it: no "
-	 "group, nor others, even with a sticky bit. The directory must exist, except below a "
+	 "group, nor others, even with a sticky bit. The directory must exist, except inside a "
 	 "sticky one, such as a pod's volume: there the agent creates it"},
 	{"[agent]", "sidecar_uid", "2112",
 	 "the uid that may connect there, besides the agent's own"},
@@ -112,8 +112,9 @@ const struct fl_manual fl_manual[] = {
 	{"[outbound]", "peer", "(empty)",
 	 "who may answer there; empty: any identity of our own trust domain"},
 	{"[upstream NAME]", "to", "(required)",
-	 "captured: the destinations that the section is for, see below. With `listen`: one or"
-	 " more `HOST:PORT`, tried in this order; names are resolved at start, when their TTL "
+	 "captured: the destinations that the section is for, `HOST:PORTS`, where HOST is an address, a network, a DNS name "
+	 "or `*`, and PORTS a port, a range or `*`; of several sections, the most specific one decides. With `listen`: one or"
+	 " more `HOST:PORT`, tried in this order. Names are resolved at start, when their TTL "
 	 "ends, and when a connection depends on the answer"},
 	{"[upstream NAME]", "listen", "",
 	 "a fixed listener: where our app connects, an address or `unix:PATH`"},
@@ -165,9 +166,9 @@ const struct fl_manual fl_manual[] = {
 	 " peers come from. One that has none may take any free place; one that has n may take"
 	 " another while n + `handshakes` / 4 is less than what is free. Example: with 512, "
 	 "one alone gets 192, and 128 stay reserved for those that have none. A single fixed "
-	 "upstream may use all. A connection that finds no place waits: inbound [as "
-	 "below](#limits-and-strangers); outbound for `connect_timeout`, or longer while "
-	 "others to the same destination succeed"},
+	 "upstream may use all. A connection that finds no place waits: inbound until it "
+	 "gets one or is crowded out ([Limits and strangers](#limits-and-strangers)); outbound for "
+	 "`connect_timeout`, or longer while others to the same destination succeed"},
 	{"[limits]", "handshake_timeout", "10s",
 	 "for a TLS handshake; at a permissive port it begins with the first byte of a "
 	 "ClientHello. The whole ClientHello must arrive within the first 5 s"},
