@@ -6,13 +6,10 @@ libwolfssl, which parses untrusted bytes. Each finding is one line, FILE: what i
     tests/lint/hardened.py BUILD
 """
 import json
-import platform
 import re
 import subprocess
 import sys
 from pathlib import Path
-
-X86 = platform.machine() == 'x86_64'
 
 PROGRAMS = ['sidecar/fairlead-sidecar', 'agent/fairlead-agent']
 
@@ -24,12 +21,16 @@ ASSEMBLY = re.compile(
 
 # The flags as the compiler records them in the debug information.
 FLAGS = ['-fstack-protector-strong', '-fstack-clash-protection', '-ftrivial-auto-var-init=zero']
-if X86:
-    FLAGS.append('-fcf-protection=full')
+# Those of one architecture, by its name in ELF.
+FLAGS_OF = {'X86-64': ['-fcf-protection=full'], 'AArch64': ['-mbranch-protection=standard']}
 
 
 def out(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def machine(path):
+    return re.search(r'Machine:.*?(\S+)$', out('readelf', '--file-header', path), re.M).group(1)
 
 
 def program(path):
@@ -42,7 +43,7 @@ def program(path):
         yield 'binds its symbols lazily, so that their table stays writable'
     if not re.search(r'GNU_STACK(?:\s+0x\w+){5}\s+RW\s', headers):
         yield 'has an executable stack, or no mark that it has none'
-    if X86 and 'SHSTK' not in out('readelf', '--notes', path):
+    if machine(path) == 'X86-64' and 'SHSTK' not in out('readelf', '--notes', path):
         yield 'is not marked for shadow stacks'
     symbols = out('nm', '--dynamic', '--undefined-only', path)
     if '__stack_chk_fail' not in symbols:
@@ -58,8 +59,8 @@ def producers(path):
 
 
 def code(path):
-    notes = out('readelf', '--notes', path)
-    if X86 and not re.search(r'\bIBT\b.*\bSHSTK\b', notes):
+    notes, its_machine = out('readelf', '--notes', path), machine(path)
+    if its_machine == 'X86-64' and not re.search(r'\bIBT\b.*\bSHSTK\b', notes):
         yield 'is not marked for indirect branch tracking and shadow stacks'
     if '.note.GNU-stack' not in out('readelf', '--wide', '--section-headers', path):
         yield 'has no mark that it needs no executable stack'
@@ -69,7 +70,7 @@ def code(path):
     if not made:
         yield 'has no record of how it was compiled'
     for producer in made:
-        for flag in FLAGS:
+        for flag in FLAGS + FLAGS_OF.get(its_machine, []):
             if flag not in producer:
                 yield f'was compiled without {flag}'
 

@@ -26,6 +26,7 @@ import scene as scenes  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'tsan: threads meet here; runs under ThreadSanitizer, too')
+    config.addinivalue_line('markers', 'aarch64: depends on the processor; runs under emulation, too')
     config.addinivalue_line('markers', 'heavy: takes seconds')
     config.addinivalue_line('markers', 'slow: takes up to a minute')
     config.addinivalue_line('markers', 'alone: measures; nothing else runs meanwhile')

@@ -26,6 +26,8 @@ from false_sidecar import connect_as, FalseSidecar, hello, split
 from lab import ASAN, connect, SLOW, wait_until
 from pki import CA
 
+pytestmark = pytest.mark.aarch64  # signatures, by assembly of the architecture
+
 root_only = pytest.mark.skipif(os.getuid() != 0, reason='reads the memory of a process that is not dumpable')
 FULL = {'tls': {'tickets': 'off', 'reuse': 'off'}}
 CLIENT, SERVER = 0, 1
