@@ -28,6 +28,7 @@ static struct heart heart;
 enum manner {
 	SIGNS,
 	IS_MUTE,         /* takes requests, and answers none */
+	HANGS,           /* answers nothing, not even who asks whether it is there */
 	HAS_ANOTHER_KEY, /* says so */
 	SIGNS_RUBBISH,
 };
@@ -121,17 +122,18 @@ static void answer(struct fl_ctl_items requests)
 	struct fl_ctl_batch batch = {.frame = frame, .cap = sizeof(frame)};
 	struct fl_ctl_sign_request request;
 	unsigned count = 0;
+	bool is_mute = agent.manner == IS_MUTE || agent.manner == HANGS;
 
 	fl_ctl_batch_begin(&batch, FL_CTL_SIGNED);
 	while (fl_ctl_next_request(&requests, &request)) {
 		count++;
-		if (agent.manner != IS_MUTE) {
+		if (!is_mute) {
 			answer_one(&batch, &request);
 		}
 	}
 	agent.requests += count;
 	agent.messages += count > 0;
-	if (count == 0 || agent.manner != IS_MUTE) {
+	if (!is_mute || (count == 0 && agent.manner != HANGS)) {
 		cr_assert_eq(send(agent.fd, batch.frame, batch.len, MSG_NOSIGNAL),
 			     (ssize_t)batch.len);
 	}
@@ -449,14 +451,17 @@ Test(signing, after_two_seconds_they_fail_and_so_do_new_ones_at_once)
 	}
 }
 
-/* It listens, and says nothing: a connection proves nothing. */
+/* It listens, and says nothing: a connection proves nothing, the next one neither. */
 Test(signing, an_agent_that_hangs_is_no_agent)
 {
 	struct shake shakes[FEW];
 
 	begin_all(shakes, FEW, FL_INBOUND);
+	agent.manner = HANGS;
 	pass_ms(FL_SIGNING_MS + 100);
 	UNTIL(unsigned_ones(FL_INBOUND) == FEW);
+	cr_expect_not(signs());
+	pass_ms(3000);
 	cr_expect_not(signs());
 	end_all(shakes, FEW);
 }
