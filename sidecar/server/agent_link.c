@@ -2,8 +2,9 @@
 /* Happy path: dial, send HELLO, then answer each GENERATION with a RESULT.
  *
  * Failure: a protocol violation, an agent that disconnects, and an agent that cannot be reached all
- * close the channel. The next try follows after a back-off. The back-off doubles up to
- * MAX_BACKOFF_MS; it is reset after a channel that lived for at least that long. The log has one
+ * close the channel. The next try follows after a back-off. The back-off stays short for SOON_MS, so that a
+ * restarted agent tells us of a new key before workers ask it for signatures with the old one; then it
+ * doubles up to MAX_BACKOFF_MS. It is reset after a channel that lived for at least that long. The log has one
  * line for each change of trouble, not for every try. The channel of an agent that hangs stays
  * open: the agent may recover, and no other process would answer there. */
 #include "server/agent_link.h"
@@ -15,6 +16,7 @@
 
 #define MIN_BACKOFF_MS 20u
 #define MAX_BACKOFF_MS 1000u
+#define SOON_MS 2000u
 #define WATCH_MS 1000u
 #define BEATS_MISSED 4u /* then the agent hangs; reading large files may delay a beat */
 #define BEAT_MIN_MS 500u
@@ -40,6 +42,7 @@ struct fl_agent_link {
 	unsigned open_timers;
 	uint32_t backoff_ms;
 	uint64_t connected_ms; /* uv_now() */
+	uint64_t lost_ms;      /* likewise: when the back-off began */
 	uid_t uid;             /* the user of the last agent */
 	bool has_uid;
 	char trouble[sizeof(((struct fl_err *)0)->text)];
@@ -128,6 +131,7 @@ static void disconnect(struct fl_agent_link *link)
 	if (link->decoder != NULL &&
 	    uv_now(link->net->loop) - link->connected_ms >= MAX_BACKOFF_MS) {
 		link->backoff_ms = MIN_BACKOFF_MS;
+		link->lost_ms = uv_now(link->net->loop);
 	}
 	fl_ctl_decoder_free(link->decoder);
 	link->decoder = NULL;
@@ -141,8 +145,10 @@ static void try_later(struct fl_agent_link *link, const char *trouble)
 		fl_log_msg(link->log, FL_LOG_WARN, "agent: %s; trying again", trouble);
 	}
 	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, link->backoff_ms, 0) == 0);
-	link->backoff_ms =
-		link->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS : link->backoff_ms * 2;
+	if (uv_now(link->net->loop) - link->lost_ms >= SOON_MS) {
+		link->backoff_ms = link->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS
+									 : link->backoff_ms * 2;
+	}
 }
 
 static void send_frame(struct fl_agent_link *link, uint8_t *frame, size_t len)
@@ -287,6 +293,7 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_con
 
 	*link = (struct fl_agent_link){.net = net, .log = log, .events = events, .user = user};
 	link->backoff_ms = MIN_BACKOFF_MS;
+	link->lost_ms = uv_now(net->loop);
 	fl_agent_place_of(conf, &link->place);
 	FL_REQUIRE(uv_timer_init(net->loop, &link->retry) == 0);
 	FL_REQUIRE(uv_timer_init(net->loop, &link->watch) == 0);

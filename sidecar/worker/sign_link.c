@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define FRAME_MAX ((size_t)16 * 1024)
-#define MIN_BACKOFF_MS 10u
+#define MIN_BACKOFF_MS 50u /* longer than agent_link.c takes to be told of a new key */
 #define MAX_BACKOFF_MS 100u
 #define DOWN_BACKOFF_MS 1000u
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests that the private key stays in the agent ([tls] key = agent): the sidecar never has it, handshakes are signed all
 the same, whatever the agent goes through, and the agent signs nothing else than it should."""
+import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -193,6 +194,38 @@ def test_an_agent_that_is_back_within_300_ms_costs_no_connection(lab, app):
     for workload in pair.workloads:
         assert workload.metric('fairlead_handshakes_total') == workload.metric('fairlead_handshakes_total', result='ok') > 0
         assert workload.metric('fairlead_signing_down') == 0
+
+
+@pytest.mark.heavy
+def test_an_agent_that_comes_back_with_a_new_key_costs_few_handshakes(lab, app):
+    """Those under way have shown the old certificate, whose key is gone with the old agent. The next ones begin with the new
+    one: the sidecar gets the generation before its workers ask for signatures again."""
+    pair = lab.pair(app().port, common={**FULL, 'sidecar': {'workers': 2}})
+    clients, done, failed = 8, threading.Event(), []
+
+    def run():
+        while not done.is_set():
+            try:
+                assert ping(pair.port)
+            except ConnectionError as error:
+                failed.append(error)
+
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        runs = [pool.submit(run) for _ in range(clients)]
+        try:
+            for number in (2, 3, 4):
+                time.sleep(1.1)  # to an agent that ended sooner it would not come back at once
+                renewed = lab.root.issue(labs.SERVER)
+                pair.inbound.agent.kill()
+                pair.inbound.mount(renewed)
+                time.sleep(0.2)  # the outage
+                pair.inbound.start_agent()
+                pair.inbound.wait_line(msg='generation in use', generation=number)
+        finally:
+            done.set()
+        for each in runs:
+            each.result()
+    assert len(failed) <= 3 * 5 * clients, len(failed)
 
 
 @pytest.mark.heavy
