@@ -54,7 +54,7 @@ static int sp_cache_has_table_{bits}(sp_cache_{bits}_t* cache)
                 sp_cache_{bits}[j].cnt -= sp_cache_{bits}[j].cnt / 2;
             least -= least / 2;
             for (j=1; j<FP_ENTRIES; j++) {{
-'''))
+''', len(variants)))
     end = '#endif /* WOLFSSL_HAVE_SP_ECC */\n'
     forget = ''.join(f'''    for (i = 0; i < FP_ENTRIES; i++)
         XFREE(sp_cache_{bits}[i].table, NULL, DYNAMIC_TYPE_ECC);
