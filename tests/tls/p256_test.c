@@ -12,6 +12,7 @@
 #include <wolfssl/wolfcrypt/random.h>
 #include <wolfssl/wolfcrypt/sp.h>
 #if defined(__x86_64__)
+#include <wolfssl/wolfcrypt/cpuid.h>
 extern void sp_256_mont_mul_order_avx2_4(sp_digit *r, const sp_digit *a, const sp_digit *b);
 #include <p256_inverse.h>
 #endif
@@ -138,7 +139,7 @@ Test(p256, good_and_bad_signatures)
 }
 
 /* Tables change hands, and none is used for another key. */
-Test(p256, more_keys_than_tables)
+static void check_many_keys(void)
 {
 	ecc_key keys[MANY_KEYS];
 	mp_int r[MANY_KEYS], s[MANY_KEYS];
@@ -162,6 +163,27 @@ Test(p256, more_keys_than_tables)
 		wc_ecc_free(&keys[i]);
 	}
 }
+
+Test(p256, more_keys_than_tables)
+{
+	check_many_keys();
+}
+
+#if defined(__x86_64__)
+/* wolfSSL's own code, with its own tables. */
+Test(p256, cpu_without_adx)
+{
+	ecc_key key, other;
+
+	cpuid_clear_flag(CPUID_ADX);
+	make_key(&key);
+	make_key(&other);
+	check_key(&key, &other);
+	check_many_keys();
+	wc_ecc_free(&key);
+	wc_ecc_free(&other);
+}
+#endif
 
 /* --- signatures from the factors ------------------------------------------------------------------ */
 
