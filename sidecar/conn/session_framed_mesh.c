@@ -147,21 +147,6 @@ static void promise_answer(struct fl_session *session)
 	}
 }
 
-static struct fl_debt debt(const struct fl_mesh *mesh)
-{
-	return fl_session_mesh_ops.debt(mesh);
-}
-
-static void keep_alive(struct fl_mesh *mesh)
-{
-	fl_session_mesh_ops.keep(mesh);
-}
-
-static void read_stop(struct fl_mesh *mesh)
-{
-	fl_session_mesh_ops.read_stop(mesh);
-}
-
 /* --- operations --------------------------------------------------------------------------------------- */
 
 /* May bytes or the end of the use be sent, with what has to come before them? */
@@ -317,28 +302,14 @@ static void refuse(struct fl_mesh *mesh, uint8_t alert)
 
 const struct fl_mesh_ops fl_framed_mesh_ops = {
 	.read_start = read_start,
-	.read_stop = read_stop,
 	.watch = watch,
 	.read_is_last = read_is_last,
 	.write = write_framed,
 	.pending = pending,
-	.debt = debt,
-	.keep = keep_alive,
 	.shutdown = shutdown_framed,
 	.close = close_framed,
 	.reset = reset,
 	.leave = leave,
 	.refuse = refuse,
-	.is_ready = fl_session_is_ready,
-	.state_word = fl_session_state_word,
-	.peer = fl_session_peer,
-	.peer_id = fl_session_peer_id,
-	.is_mutual = fl_session_is_mutual,
-	.failure = fl_session_failure,
-	.introduce = fl_session_introduce,
-	.use = fl_session_use,
-	.local_inet = fl_session_local_inet,
-	.peer_inet = fl_session_peer_inet,
-	.peer_addr = fl_session_peer_addr,
-	.describe = fl_session_describe,
+	FL_SESSION_COMMON_OPS,
 };

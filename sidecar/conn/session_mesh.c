@@ -26,7 +26,7 @@ static void read_start(struct fl_mesh *mesh)
 	}
 }
 
-static void read_stop(struct fl_mesh *mesh)
+void fl_session_read_stop(struct fl_mesh *mesh)
 {
 	struct fl_session *session = fl_session_of(mesh);
 
@@ -59,12 +59,12 @@ static bool pending(const struct fl_mesh *mesh)
 	return fl_sock_pending(fl_session_of(mesh)->sock);
 }
 
-static struct fl_debt debt(const struct fl_mesh *mesh)
+struct fl_debt fl_session_debt(const struct fl_mesh *mesh)
 {
 	return fl_sock_debt(fl_session_of(mesh)->sock);
 }
 
-static void keep(struct fl_mesh *mesh)
+void fl_session_keep(struct fl_mesh *mesh)
 {
 	fl_sock_keep(fl_session_of(mesh)->sock);
 }
@@ -142,28 +142,14 @@ static void refuse(struct fl_mesh *mesh, uint8_t alert)
 
 const struct fl_mesh_ops fl_session_mesh_ops = {
 	.read_start = read_start,
-	.read_stop = read_stop,
 	.watch = watch,
 	.read_is_last = read_is_last,
 	.write = write_mesh,
 	.pending = pending,
-	.debt = debt,
-	.keep = keep,
 	.shutdown = shutdown_mesh,
 	.close = close_mesh,
 	.reset = reset,
 	.leave = leave,
 	.refuse = refuse,
-	.is_ready = fl_session_is_ready,
-	.state_word = fl_session_state_word,
-	.peer = fl_session_peer,
-	.peer_id = fl_session_peer_id,
-	.is_mutual = fl_session_is_mutual,
-	.failure = fl_session_failure,
-	.introduce = fl_session_introduce,
-	.use = fl_session_use,
-	.local_inet = fl_session_local_inet,
-	.peer_inet = fl_session_peer_inet,
-	.peer_addr = fl_session_peer_addr,
-	.describe = fl_session_describe,
+	FL_SESSION_COMMON_OPS,
 };
