@@ -560,9 +560,7 @@ int main(int argc, char **argv)
 
 	fl_harden_process();
 	fl_harden_signals();
-	/* libuv asks this: a ring makes system calls that no filter sees. */
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet */
-	(void)setenv("UV_USE_IO_URING", "0", 1);
+	fl_harden_against_rings();
 	rc = parse_args(argc, argv, &args);
 	if (rc >= 0) {
 		return rc;

@@ -131,9 +131,7 @@ static int run_daemon(const char *conf_path)
 	int rc;
 
 	fl_harden_signals();
-	/* libuv asks this: a ring makes system calls that no filter sees. */
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet */
-	(void)setenv("UV_USE_IO_URING", "0", 1);
+	fl_harden_against_rings();
 	run->conf_path = conf_path;
 	rc = fl_conf_start(conf_path, STDERR_FILENO, "fairlead-agent", &run->conf, &run->log);
 	if (rc == FL_OK) {

@@ -12,6 +12,11 @@
  * namespace), no new privileges. Main thread, before anything else. Best effort: each is an additional defence. */
 void fl_harden_process(void);
 
+/* From now on the kernel has no io_uring for this process: a ring makes system calls that no filter sees, and submitting them is a
+ * call that the sandbox forbids. libuv 1.49 and later makes a ring with each loop, whatever UV_USE_IO_URING says, and does without
+ * where it cannot. After fl_harden_process(), before the first loop. Best effort: without filters there is no sandbox either. */
+void fl_harden_against_rings(void);
+
 /* Gives up every capability except those in keep (a bit for each, FL_CAPABILITY()) in all five sets, so that root is an
  * ordinary user. executes: programs that it starts keep those in keep; otherwise they have none. It applies to this thread and
  * to threads that it creates later: call it before there are others. It grants nothing. Errors: FL_ERR_IO. */

@@ -548,3 +548,20 @@ Test(sandbox, one_line_says_what_is_in_force)
 		       " warn sandbox: seccomp, no Landlock; this kernel has no Landlock program"));
 	cr_expect_not_null(strstr(said(&off), " warn sandbox = off: "));
 }
+
+/* --- before the sandbox --------------------------------------------------------------------------------------- */
+
+Test(harden, no_ring_can_be_made)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		fl_harden_process();
+		fl_harden_against_rings();
+		_exit(make_a_ring() == ENOSYS ? 0 : 1);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+}
