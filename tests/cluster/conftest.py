@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of the cluster share: kubectl, the CA of the guide, and a load that counts what fails."""
+import contextlib
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / 'deploy' / 'kubernetes'
 APPS = 'shop', 'front'
+INI = (KUBERNETES / 'example' / 'shop' / 'fairlead.ini').read_text()  # where `front` is admitted
 
 # Asks for URL over a new connection each time, from several threads, until stdin ends; then prints how many answers and errors it got, and
 # who answered. Each line of stdin is a number: it prints one, too, after as many more requests.
@@ -107,10 +109,8 @@ def ask(pod, url, namespace='prod'):
     return kubectl('-n', namespace, 'exec', pod, '-c', 'app', '--', 'python3', '-c', code, status=None)[0] == 0
 
 
-def kill(program, pod_uids, first=True):
-    """Kills these processes of the pods: they are in our PID namespace, below ours. first=False: not the first of a container. Returns how
-    many there were."""
-    killed = 0
+def processes(program, pod_uids):
+    """Yields those of the pods that run this program, and whether it is the first of its container: they are in our PID namespace, below ours."""
     for folder in pathlib.Path('/proc').glob('[0-9]*'):
         try:
             line = (folder / 'cmdline').read_bytes().decode().split('\0')
@@ -118,17 +118,28 @@ def kill(program, pod_uids, first=True):
             is_first = re.search(r'(?m)^NSpid:.*\t1$', (folder / 'status').read_text())
         except OSError:
             continue
-        if line[:len(program)] == program and any(uid in group for uid in pod_uids) and (first or not is_first):
-            os.kill(int(folder.name), signal.SIGKILL)
-            killed += 1
-    return killed
+        if line[:len(program)] == program and any(uid in group for uid in pod_uids):
+            yield int(folder.name), bool(is_first)
+
+
+def kill(program, pod_uids, first=True):
+    """Kills these processes of the pods. first=False: not the first of a container. Returns how many there were."""
+    found = [pid for pid, is_first in processes(program, pod_uids) if first or not is_first]
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+    return len(found)
 
 
 class Load:
     """Requests of a pod's app, for as long as the block lasts: some are answered before it begins, and some begin after its end."""
 
-    def __init__(self, pod, url, namespace='prod'):
-        self.command = ['kubectl', '-n', namespace, 'exec', '-i', pod, '-c', 'app', '--', 'python3', '-c', f'URL = "{url}"\n{LOAD}']
+    def __init__(self, pod, url, namespace='prod', through_kubelet=True):
+        """through_kubelet=False: the kubelet may end. The app then has to be a Python program."""
+        enter = ['kubectl', '-n', namespace, 'exec', '-i', pod, '-c', 'app', '--']
+        if not through_kubelet:
+            (pid, _), = processes(['python3'], [get('-n', namespace, 'pod', pod)['metadata']['uid']])
+            enter = ['nsenter', '-t', str(pid), '-m', '-n', '-S', '10001', '-G', '10001']
+        self.command = [*enter, 'python3', '-c', f'URL = "{url}"\n{LOAD}']
 
     def await_more(self, number=50):
         """Waits for as many more requests. Returns the counts since the start."""
@@ -176,6 +187,33 @@ class Mesh:
                     kinds = [(each['kind'], each['not_after']) for each in state(pod)['certificates']]
                     return ('leaf', end) in kinds and sum(kind == 'root' for kind, _ in kinds) == roots
                 until(f'{pod} uses the new certificate', is_in_use)
+
+
+# --- workloads -------------------------------------------------------------------------------------------
+
+def workload(name):
+    """Two pods that call each other over their Service: each is client and server."""
+    return [
+        {'apiVersion': 'v1', 'kind': 'ServiceAccount', 'metadata': {'name': name}, 'automountServiceAccountToken': False},
+        {'apiVersion': 'v1', 'kind': 'Service', 'metadata': {'name': name}, 'spec': {'selector': {'app': name}, 'ports': [{'port': 8080}]}},
+        {'apiVersion': 'apps/v1', 'kind': 'Deployment', 'metadata': {'name': name}, 'spec': {
+            'replicas': 2, 'selector': {'matchLabels': {'app': name}}, 'template': {'metadata': {'labels': {'app': name}}, 'spec': {
+                'serviceAccountName': name, 'terminationGracePeriodSeconds': 5,
+                'containers': [{'name': 'app', 'image': 'localhost/your-app:1', 'securityContext': {'runAsUser': 10001}}]}}}}]
+
+
+@contextlib.contextmanager
+def deployed(folder, name, components, ini=INI, objects=(), **more):
+    """A workload that calls itself, with the component and these more, ready, until the block ends."""
+    ini = ini.replace('sa/front', f'sa/{name}')
+    apply_directory(kustomization(folder, ['.', *components], [*workload(name), *objects], ini, f'{name}-fairlead', **more))
+    try:
+        kubectl('-n', 'prod', 'rollout', 'status', f'deployment/{name}', '--timeout=120s')
+        until('both reach the Service', lambda: all(ask(pod, f'http://{name}:8080/') for pod in pods('prod', name)), 30)
+        assert all(state(pod)['id'] == f'spiffe://prod.example/ns/prod/sa/{name}' for pod in pods('prod', name))
+        yield
+    finally:
+        kubectl('delete', '-k', folder, '--wait=false')
 
 
 @pytest.fixture(scope='session')
