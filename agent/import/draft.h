@@ -65,7 +65,8 @@ enum fl_import_level { FL_IMPORT_MESH, FL_IMPORT_NAMESPACE, FL_IMPORT_WORKLOAD }
 
 struct fl_import_draft {
 	const char *trust_domain, *root_ns;
-	char *ns; /* the workload's */
+	char *ns;      /* the workload's */
+	bool knows_ns; /* some resource is of that namespace */
 	struct fl_import_words labels;
 	bool has_labels;
 	struct fl_import_object *objects;

@@ -203,6 +203,9 @@ static int find_namespace(struct fl_import_draft *draft, const char *given, stru
 {
 	const char *found = NULL;
 
+	if (given != NULL && given[0] == '\0') {
+		return fl_err_set(err, FL_ERR_INVALID, "--namespace is empty");
+	}
 	for (size_t i = 0; given == NULL && i < draft->object_count; i++) {
 		const char *ns = draft->objects[i].ns;
 
@@ -224,6 +227,7 @@ static int find_namespace(struct fl_import_draft *draft, const char *given, stru
 		if (draft->objects[i].ns[0] == '\0') {
 			draft->objects[i].ns = draft->ns;
 		}
+		draft->knows_ns = draft->knows_ns || strcmp(draft->objects[i].ns, draft->ns) == 0;
 	}
 	return FL_OK;
 }

@@ -283,6 +283,11 @@ void fl_import_write(const struct fl_import_draft *draft, struct fl_text *out)
 	fl_text_put_clean(out, draft->ns);
 	fl_text_print(out, ", trust domain %s.\n; Add [identity], then: fairlead-agent check\n",
 		      draft->trust_domain);
+	if (!draft->knows_ns) {
+		fl_text_print(
+			out,
+			"; No resource of this namespace is in the files: is its name right?\n");
+	}
 	if (draft->missed_lines.count > 0) {
 		fl_text_print(out, ";\n; What could not be expressed:\n");
 	}

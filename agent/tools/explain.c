@@ -212,9 +212,11 @@ static const char *excepting_key(unsigned misses)
 						   : "except_sources";
 }
 
-static bool is_only_excepted(unsigned misses)
+/* Without an address it is not known whether `except_sources` has it: a note asks for one. */
+static bool is_only_excepted(const struct fl_inquiry *inquiry, unsigned misses)
 {
-	return misses != 0 && (misses & ~(unsigned)FL_MISS_EXCEPT) == 0;
+	return misses != 0 && (misses & ~(unsigned)FL_MISS_EXCEPT) == 0 &&
+	       (misses != FL_MISS_EXCEPT_SOURCE || inquiry->request.source != NULL);
 }
 
 static void need_no_exception(struct fl_inquiry *inquiry)
@@ -227,7 +229,7 @@ static void need_no_exception(struct fl_inquiry *inquiry)
 		struct fl_rule_spec rule;
 
 		fl_policy_rule(policy, i, &rule);
-		if (rule.effect == FL_ALLOW && is_only_excepted(misses)) {
+		if (rule.effect == FL_ALLOW && is_only_excepted(inquiry, misses)) {
 			char *name = fl_explain_section(&rule);
 
 			need(inquiry, fl_format("%s (%s:%u) without this in its `%s`, or", name,
@@ -337,7 +339,7 @@ static void note_rule(struct fl_inquiry *inquiry, const struct fl_rule_spec *rul
 		note(inquiry, fl_format("%s (%s:%u) matches only some addresses: add "
 					"--source",
 					name, rule->file, rule->line));
-	} else if (is_only_excepted(misses)) {
+	} else if (is_only_excepted(inquiry, misses)) {
 		note(inquiry, fl_format("%s (%s:%u) does not apply: this is in its `%s`", name,
 					rule->file, rule->line, excepting_key(misses)));
 	} else if (misses == FL_MISS_TO && inquiry->service != NULL &&

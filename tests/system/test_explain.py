@@ -167,6 +167,11 @@ def test_exceptions__address_unknown__is_asked_for(explain):
     assert (status, answer['rule']) == (1, 'far')
     assert any('[deny far]' in note and '--source' in note for note in answer['notes'])
     assert explain(WEB, 'web', '10.0.0.1', sections)[0] == 0
+    sections = {'allow most': {'from': OPS, 'except_sources': '10.0.0.0/8'}}
+    _, answer = explain(OPS, 'web', None, sections)
+    assert any('[allow most]' in note and '--source' in note for note in answer['notes'])
+    assert not any('except_sources' in needed for needed in answer['needed'])
+    assert any('except_sources' in needed for needed in explain(OPS, 'web', '10.0.0.1', sections)[1]['needed'])
 
 
 def test_the_port_of_the_app_is_not_the_one_that_peers_dial(explain):

@@ -383,7 +383,10 @@ def test_command_line(tmp_path):
     assert 'No such file' in tool('import', tmp_path / 'none')[2]
     status, _, err = tool('import', source)
     assert status == 2 and '--namespace' in err
-    assert tool('import', source, '--namespace', 'prod')[0] == 0
+    status, out, _ = tool('import', source, '--namespace', 'prod')
+    assert status == 0 and 'is its name right?' not in out
+    assert 'is its name right?' in tool('import', source, '--namespace', 'prd')[1]
+    assert tool('import', source, '--namespace', '')[0] == 2
     assert '--trust-domain' in tool('import', source, '--trust-domain', 'a/b')[2]
     for labels in ('app', '=a', 'app=a, b=c'):
         assert '--labels' in tool('import', source, '--namespace', 'prod', '--labels', labels)[2]
