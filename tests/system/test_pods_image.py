@@ -44,10 +44,10 @@ def build(tmp_path_factory):
     if gone:
         pytest.skip(f'not installed: {", ".join(gone)}')
 
-    def run(**environment):
+    def run(*arguments, **environment):
         archive = tmp_path_factory.mktemp('image') / 'fairlead.oci.tar'
-        done = subprocess.run([labs.ROOT / 'deploy' / 'image', '--no-build', '--output', archive], capture_output=True,
-                              text=True, check=False, env={**os.environ, **environment})
+        done = subprocess.run([labs.ROOT / 'deploy' / 'image', '--no-build', '--output', archive, *arguments],
+                              capture_output=True, text=True, check=False, env={**os.environ, **environment})
         assert done.returncode == 0, done.stderr
         return archive, dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
     return run
@@ -59,12 +59,15 @@ def image(build):
 
 
 class Archive:
-    """The content of an OCI archive."""
+    """The content of an OCI archive, or of one architecture in it."""
 
-    def __init__(self, path):
+    def __init__(self, path, architecture=None):
         self.tar = tarfile.open(path)
         self.index = self.json('index.json')
-        self.manifest = self.blob(self.index['manifests'][0])
+        if architecture:
+            self.index = self.blob(self.index['manifests'][0])
+        chosen, = (m for m in self.index['manifests'] if not architecture or m['platform']['architecture'] == architecture)
+        self.manifest = self.blob(chosen)
         self.config = self.blob(self.manifest['config'])
         layer = self.tar.extractfile(self.path(self.manifest['layers'][0])).read()
         self.layer = tarfile.open(fileobj=io.BytesIO(layer), mode='r:gz')
