@@ -499,6 +499,9 @@ static int run(const struct fl_conf *conf, struct fl_log *log, bool take_over,
 	struct fl_err err;
 	int rc;
 
+	if (sandbox.is_wanted) {
+		fl_harden_against_rings();
+	}
 	rc = fl_tls_global_init(&err);
 	if (rc == 0 && fl_tls_warning() != NULL) {
 		fl_log_msg(log, FL_LOG_WARN, "%s", fl_tls_warning());
@@ -560,7 +563,6 @@ int main(int argc, char **argv)
 
 	fl_harden_process();
 	fl_harden_signals();
-	fl_harden_against_rings();
 	rc = parse_args(argc, argv, &args);
 	if (rc >= 0) {
 		return rc;

@@ -14,7 +14,8 @@ void fl_harden_process(void);
 
 /* From now on the kernel has no io_uring for this process: a ring makes system calls that no filter sees, and submitting them is a
  * call that the sandbox forbids. libuv 1.49 and later makes a ring with each loop, whatever UV_USE_IO_URING says, and does without
- * where it cannot. After fl_harden_process(), before the first loop. Best effort: without filters there is no sandbox either. */
+ * where it cannot. After fl_harden_process(), before the first loop, and only if there is to be a sandbox. Best effort: where there are
+ * no filters, there is none. */
 void fl_harden_against_rings(void);
 
 /* Gives up every capability except those in keep (a bit for each, FL_CAPABILITY()) in all five sets, so that root is an

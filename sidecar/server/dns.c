@@ -16,6 +16,18 @@
 #define TRIES 3
 #define ANSWER_MAX 4096 /* addresses of one answer: as many as fit into a message */
 
+/* The struct of later versions is longer. Built with an earlier one, we run with a later one too, which reads and writes all of its
+ * own; in what we do not know, zeros are right. */
+union options {
+	struct ares_options known;
+	char later[1024];
+};
+
+/* Since 1.31 c-ares answers from memory. Ours is the resolver's, which has to see each change at once. */
+#ifndef ARES_OPT_QUERY_CACHE
+#define ARES_OPT_QUERY_CACHE (1 << 21)
+#endif
+
 struct watcher {
 	struct watcher *next;
 	uv_poll_t poll;
@@ -88,16 +100,18 @@ static void on_socket_state(void *data, ares_socket_t fd, int readable, int writ
 
 static bool open_channel(struct fl_dns *dns)
 {
-	struct ares_options options = {.sock_state_cb = on_socket_state,
-				       .sock_state_cb_data = dns,
-				       .timeout = TIMEOUT_MS,
-				       .tries = TRIES};
+	union options options = {.later = {0}};
 
+	options.known.sock_state_cb = on_socket_state;
+	options.known.sock_state_cb_data = dns;
+	options.known.timeout = TIMEOUT_MS;
+	options.known.tries = TRIES;
 	if (!dns->has_channel) {
 		dns->has_channel = ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS &&
-				   ares_init_options(&dns->channel, &options,
+				   ares_init_options(&dns->channel, &options.known,
 						     ARES_OPT_SOCK_STATE_CB | ARES_OPT_TIMEOUTMS |
-							     ARES_OPT_TRIES) == ARES_SUCCESS;
+							     ARES_OPT_TRIES |
+							     ARES_OPT_QUERY_CACHE) == ARES_SUCCESS;
 	}
 	return dns->has_channel;
 }
@@ -257,30 +271,30 @@ static int dots_of(const char *host)
 char **fl_dns_candidates(struct fl_dns *dns, const char *host, size_t *ret_count)
 {
 	struct candidates all = {0};
-	struct ares_options options;
+	union options options = {.later = {0}};
 	size_t len = strlen(host);
 	int mask = 0;
 	bool is_first;
 
 	if ((len > 0 && host[len - 1] == '.') || !open_channel(dns) ||
-	    ares_save_options(dns->channel, &options, &mask) != ARES_SUCCESS) {
+	    ares_save_options(dns->channel, &options.known, &mask) != ARES_SUCCESS) {
 		add_candidate(&all, host, "");
 		*ret_count = all.count;
 		return all.items;
 	}
-	is_first = dots_of(host) >= options.ndots;
+	is_first = dots_of(host) >= options.known.ndots;
 	if (is_first) {
 		add_candidate(&all, host, "");
 	}
-	for (int i = 0; i < options.ndomains; i++) {
-		if (strcmp(options.domains[i], ".") != 0) {
-			add_candidate(&all, host, options.domains[i]);
+	for (int i = 0; i < options.known.ndomains; i++) {
+		if (strcmp(options.known.domains[i], ".") != 0) {
+			add_candidate(&all, host, options.known.domains[i]);
 		}
 	}
 	if (!is_first) {
 		add_candidate(&all, host, "");
 	}
-	ares_destroy_options(&options);
+	ares_destroy_options(&options.known);
 	*ret_count = all.count;
 	return all.items;
 }
