@@ -30,7 +30,7 @@ BUILD = ROOT / os.environ.get('FAIRLEAD_BUILD', 'build')
 SIDECAR = str(BUILD / 'sidecar' / 'fairlead-sidecar')
 AGENT = str(BUILD / 'agent' / 'fairlead-agent')
 ASAN, TSAN = 'asan' in BUILD.name, 'tsan' in BUILD.name
-SLOW = 8 if TSAN else 4 if ASAN else 1  # a factor for all time limits
+SLOW = 8 if TSAN else 4 if ASAN or BUILD.name == 'build-aarch64' else 1  # a factor for all time limits
 PACE = min(SLOW, 2)  # a factor for times that a test has to wait in full
 
 TD = 'prod.example'
