@@ -31,7 +31,7 @@ def ask():
                 result, who, error = 'ok', answer.headers['Server-Name'], None
                 answer.read()
         except Exception as e:
-            result, who, error = 'failed', None, f'{began:.2f}, {time.time() - began:.2f} s: {e!r}'
+            result, who, error = 'failed', None, (round(time.time() - began, 2), repr(e))
         with changed:
             count[result] += 1
             if error:
