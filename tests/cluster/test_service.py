@@ -2,7 +2,7 @@
 """A Service chooses a pod for each TCP connection. Sessions that carry one app connection after another must not undo that."""
 import pytest
 
-from conftest import KUBERNETES, Load, apply_directory, kubectl, kustomization, pods, state, until
+from conftest import KUBERNETES, Load, apply_directory, ask, kubectl, kustomization, pods, state, until
 
 NAME, URL = 'three', 'http://three:8080/'
 INI = (KUBERNETES / 'example' / 'shop' / 'fairlead.ini').read_text()
@@ -21,6 +21,7 @@ def service(mesh, tmp_path):
     mesh.renew(NAME)
     apply_directory(kustomization(tmp_path, ['.', 'named/deployment'], OBJECTS, INI, f'{NAME}-fairlead'))
     kubectl('-n', 'prod', 'rollout', 'status', f'deployment/{NAME}', '--timeout=120s')
+    until('its name has an address', lambda: all(ask(pods('prod', 'front')[0], URL) for _ in range(2)))
     yield
     kubectl('delete', '-k', tmp_path, '--wait=false')
 
