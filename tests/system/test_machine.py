@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests the installed units under a real systemd: readiness, users, reloads without a refused connection, the journal."""
+import contextlib
+import re
+import shutil
 import subprocess
 import threading
 import types
 
 import pytest
 
+import debian
 import lab as labs
 import machine as machines
 from lab import connect, wait_until
@@ -21,10 +25,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope='module')
-def site(tmp_path_factory):
-    """Boots a machine where `meson install` has put everything, and starts two instances."""
-    folder = tmp_path_factory.mktemp('machine')
+@contextlib.contextmanager
+def from_this_build(folder):
+    """A machine with /usr of this one, where `meson install` has put everything."""
     done = subprocess.run(['meson', 'install', '-C', labs.BUILD, '--no-rebuild', '--skip-subprojects', '--destdir', folder],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -32,15 +35,36 @@ def site(tmp_path_factory):
     presets = prefix / 'lib/systemd/system-preset'
     presets.mkdir(parents=True)
     (presets / '00-nothing.preset').write_text('disable *\n', encoding='ascii')
-    machine = machines.Machine(folder, '/', ['--volatile=yes', f'--bind-ro={prefix}:/usr/local'],
-                               ['systemd.unit=basic.target', 'systemd.firstboot=0'])
-    try:
-        app = machine.network.inside(lambda: labs.App(labs.echo, port=8080))
-        with app:
-            front, behind = machines.pair(machine, labs.Lab, app.port)
-            yield types.SimpleNamespace(machine=machine, front=front, behind=behind)
-    finally:
-        machine.close()
+    with contextlib.closing(machines.Machine(folder, '/', ['--volatile=yes', f'--bind-ro={prefix}:/usr/local'],
+                                             ['systemd.unit=basic.target', 'systemd.firstboot=0'])) as machine:
+        yield types.SimpleNamespace(machine=machine, package=None)
+
+
+@contextlib.contextmanager
+def from_a_package(folder, built_on, suite):
+    """A bare Debian on which the package has been installed."""
+    package = debian.package(built_on, folder)
+    root = debian.bare(suite, folder / 'root')
+    before = debian.paths_of(root)
+    debian.install(root, package)
+    installed = debian.inside(root, 'dpkg-query', '--listfiles', 'fairlead').split()
+    with contextlib.closing(machines.Machine(folder, root, words=['systemd.firstboot=0'])) as machine:
+        yield types.SimpleNamespace(machine=machine, package=f'/{package.name}', root=root, before=before, installed=installed)
+
+
+PACKAGES = [('bookworm', 'bookworm'), ('bookworm', 'trixie'), ('trixie', 'trixie'), ('trixie', 'sid')]
+
+
+@pytest.fixture(scope='module', params=[None, *([] if debian.missing() else PACKAGES)],
+                ids=lambda kind: f'{kind[0]}-on-{kind[1]}' if kind else 'this')
+def site(request, tmp_path_factory):
+    """Boots a machine, and starts two instances."""
+    folder = tmp_path_factory.mktemp('machine')
+    folder.chmod(0o755)
+    with from_a_package(folder, *request.param) if request.param else from_this_build(folder) as place:
+        with place.machine.network.inside(lambda: labs.App(labs.echo, port=8080)) as app:
+            place.front, place.behind = machines.pair(place.machine, labs.Lab, app.port)
+            yield place
 
 
 def talk(site, sock=None):
@@ -57,8 +81,9 @@ def test_all_units_run_as_their_users_say(site):
             shown = site.machine.show(unit, 'ActiveState', 'SubState', 'NRestarts', 'Result')
             assert shown == ['active', 'running', '0', 'success']
             pid = site.machine.show(unit, 'MainPID')
-            assert site.machine.run('ps', '-o', 'user:20=', '-p', pid).strip() == user
+            uid = site.machine.run('id', '--user', user).strip()
             status = site.machine.path(f'/proc/{pid}/status').read_text()
+            assert re.search(rf'^Uid:(\t{uid}){{4}}$', status, re.M)
             assert 'CapPrm:\t0000000000000000' in status and 'NoNewPrivs:\t1' in status and 'Seccomp:\t2' in status
     talk(site).close()
 
@@ -150,7 +175,7 @@ def test_the_manager_follows_the_new_process(site):
     """It notices when that one ends."""
     site.machine.run('systemctl', 'reload', SIDECAR)
     before = site.behind.main_pid()
-    site.machine.run('kill', '-KILL', before)
+    site.machine.run('sh', '-c', f'kill -KILL {before}')
     wait_until(lambda: site.behind.main_pid() not in (before, 0), 'it is not started again')
     wait_until(lambda: site.machine.show(SIDECAR, 'ActiveState') == 'active', 'it is not ready')
     assert 'not our child' not in site.machine.run('journalctl', '--no-pager', '--output=cat')
@@ -170,10 +195,16 @@ def test_a_reload_that_fails_changes_nothing(site):
     talk(site).close()
 
 
+def test_the_agent_reads_again_when_told_to(site):
+    site.machine.run('systemctl', 'reload', AGENT)
+    wait_until(lambda: any(line['msg'].startswith('SIGHUP') for line in site.behind.journal(AGENT)), 'it is not told')
+    wait_until(lambda: site.machine.show(AGENT, 'ActiveState') == 'active', 'it does not end')
+
+
 def test_an_agent_that_dies_is_started_again(site):
     sock = talk(site)
     before = site.machine.show(AGENT, 'MainPID')
-    site.machine.run('kill', '-KILL', before)
+    site.machine.run('sh', '-c', f'kill -KILL {before}')
     wait_until(lambda: site.machine.show(AGENT, 'MainPID') not in (before, '0'), 'it is not started again')
     wait_until(lambda: site.machine.show(AGENT, 'ActiveState') == 'active', 'it is not ready')
     talk(site, sock).close()
@@ -204,3 +235,40 @@ def test_systemd_thinks_well_of_the_units(site):
     assert not site.machine.run('systemd-analyze', 'verify', '--man=no', f'{AGENT}.service', f'{SIDECAR}.service')
     for unit in (AGENT, SIDECAR):
         assert site.machine.run('systemd-analyze', 'security', '--threshold=20', f'{unit}.service')
+
+
+# --- the package, in the end ------------------------------------------------------------------------
+
+def test_an_upgrade_restarts_nothing(site):
+    if not site.package:
+        pytest.skip('for the package')
+    units = [unit for instance in (site.front, site.behind) for unit in (instance.agent, instance.sidecar)]
+    before = [site.machine.show(unit, 'MainPID') for unit in units]
+    site.machine.run('dpkg', '--install', site.package)
+    assert [site.machine.show(unit, 'MainPID') for unit in units] == before
+    assert {site.machine.show(unit, 'NeedDaemonReload') for unit in units} == {'no'}
+    site.machine.run('systemctl', 'reload', 'fairlead-sidecar@*')
+    assert site.machine.show(units[1], 'MainPID') != before[1] and site.machine.show(units[3], 'MainPID') != before[3]
+    talk(site).close()
+
+
+def test_a_purge_leaves_nothing(site):
+    """The services end. What the administrator has put there stays."""
+    if not site.package:
+        pytest.skip('for the package')
+    groups = [site.machine.path(f'/sys/fs/cgroup{site.machine.show(unit, "ControlGroup")}/cgroup.procs')
+              for unit in (AGENT, SIDECAR)]
+    site.machine.run('dpkg', '--remove', 'fairlead')
+    assert not any(group.exists() and group.read_text(encoding='ascii') for group in groups)
+    assert site.machine.path('/etc/fairlead/in.ini').exists()
+    for name in ('in', 'out'):
+        shutil.rmtree(site.root / f'etc/fairlead/tls/{name}')
+        (site.root / f'etc/fairlead/{name}.ini').unlink()
+    shutil.rmtree(site.root / 'etc/pki')
+    said = site.machine.run('dpkg', '--purge', 'fairlead')
+    assert 'warning' not in said
+    for path in ('/etc/fairlead', '/run/fairlead'):
+        assert not site.machine.path(path).exists()
+    left = debian.paths_of(site.root) - site.before
+    assert not left & {path.lstrip('/') for path in site.installed}
+    assert not [path for path in left if 'fairlead' in path and path != site.package.lstrip('/')]
