@@ -11,12 +11,14 @@
 
 #include "base/mem.h"
 #include "server/hosts.h"
+#include "server/search_list.h"
 
+#define RESOLV_CONF "/etc/resolv.conf"
 #define TIMEOUT_MS 1000 /* the first; doubled by each try */
 #define TRIES 3
 #define ANSWER_MAX 4096 /* addresses of one answer: as many as fit into a message */
 
-/* The struct of later versions is longer. Built with an earlier one, we run with a later one too, which reads and writes all of its
+/* The struct of later versions is longer. Built with an earlier one, we run with a later one too, which reads all of its
  * own; in what we do not know, zeros are right. */
 union options {
 	struct ares_options known;
@@ -47,6 +49,7 @@ struct fl_dns {
 	ares_channel channel;
 	struct watcher *watchers;
 	struct fl_hosts hosts;
+	struct fl_search_list search;
 };
 
 /* --- c-ares on the loop ------------------------------------------------------------------------ */
@@ -257,9 +260,9 @@ static void add_candidate(struct candidates *all, const char *host, const char *
 		domain[0] != '\0' ? fl_format("%s.%s", host, domain) : fl_strdup(host);
 }
 
-static int dots_of(const char *host)
+static unsigned dots_of(const char *host)
 {
-	int dots = 0;
+	unsigned dots = 0;
 
 	for (; *host != '\0'; host++) {
 		dots += *host == '.';
@@ -271,30 +274,22 @@ static int dots_of(const char *host)
 char **fl_dns_candidates(struct fl_dns *dns, const char *host, size_t *ret_count)
 {
 	struct candidates all = {0};
-	union options options = {.later = {0}};
+	const struct fl_search_list *search = &dns->search;
 	size_t len = strlen(host);
-	int mask = 0;
-	bool is_first;
+	bool is_complete = len > 0 && host[len - 1] == '.';
+	bool is_first = is_complete || dots_of(host) >= search->ndots;
 
-	if ((len > 0 && host[len - 1] == '.') || !open_channel(dns) ||
-	    ares_save_options(dns->channel, &options.known, &mask) != ARES_SUCCESS) {
-		add_candidate(&all, host, "");
-		*ret_count = all.count;
-		return all.items;
-	}
-	is_first = dots_of(host) >= options.known.ndots;
 	if (is_first) {
 		add_candidate(&all, host, "");
 	}
-	for (int i = 0; i < options.known.ndomains; i++) {
-		if (strcmp(options.known.domains[i], ".") != 0) {
-			add_candidate(&all, host, options.known.domains[i]);
+	for (size_t i = 0; i < search->count && !is_complete; i++) {
+		if (strcmp(search->domains[i], ".") != 0) {
+			add_candidate(&all, host, search->domains[i]);
 		}
 	}
 	if (!is_first) {
 		add_candidate(&all, host, "");
 	}
-	ares_destroy_options(&options.known);
 	*ret_count = all.count;
 	return all.items;
 }
@@ -336,7 +331,8 @@ struct fl_dns *fl_dns_new(uv_loop_t *loop, struct fl_log *log)
 
 	dns->loop = loop;
 	fl_hosts_open(&dns->hosts, FL_HOSTS_PATH, log);
-	/* Reads resolv.conf, which the sandbox forbids later. */
+	/* These read resolv.conf, which the sandbox forbids later. */
+	fl_search_list_read(&dns->search, RESOLV_CONF);
 	(void)open_channel(dns);
 	return dns;
 }
@@ -348,5 +344,6 @@ void fl_dns_close(struct fl_dns *dns)
 		ares_library_cleanup();
 	}
 	fl_hosts_close(&dns->hosts);
+	fl_search_list_done(&dns->search);
 	free(dns); /* its watchers are closed and free themselves */
 }
