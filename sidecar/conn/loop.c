@@ -6,7 +6,6 @@
 
 #include "base/mem.h"
 #include "net/bind.h"
-#include "wire/frame.h"
 
 #define IDLE_CHECKS 8u /* in one idle_timeout */
 #define IDLE_CHECK_IF_OFF_MS 3600000u
@@ -100,9 +99,7 @@ void fl_loop_init(struct fl_loop *loop, uv_loop_t *uv, const struct fl_loop_opti
 	fl_log_ration_init(&loop->log_ration, uv, &loop->log);
 	FL_REQUIRE(uv_timer_init(uv, &loop->trouble) == 0);
 	loop->trouble.data = loop;
-	/* With a frame's header, what one read brings fills whole TLS records: a further one for four bytes would cost 4 %
-	 * of sealing. */
-	fl_net_init(&loop->net, uv, conf->limits.buffer - FL_FRAME_HEADER);
+	fl_net_init(&loop->net, uv, conf->limits.buffer);
 	fl_ports_load(&loop->net.ports);
 	if (loop->conntrack != NULL) {
 		loop->net.keep_s = fl_conntrack_keep_s(loop->conntrack);
