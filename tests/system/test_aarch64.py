@@ -72,6 +72,6 @@ def test_the_sandbox_has_a_row_for_each_call(lab, app, monkeypatch):
         for kind, program in (('sidecar', workload.sidecar), ('agent', workload.agent)):
             program.stop()
             calls = re.findall(r'^\d+ (\w+)\(', (lab.folder / f'calls.{program.pid}').read_text(), re.M)
-            later = set(calls[calls.index('seccomp') + 1:])
+            later = set(calls[len(calls) - calls[::-1].index('seccomp'):])  # an earlier filter keeps libuv from making rings
             assert {'read', 'exit_group'} < later
             assert not later - permitted(kind)
