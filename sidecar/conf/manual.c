@@ -56,7 +56,7 @@ const struct fl_manual fl_manual[] = {
 	{"[agent]", "uid", "2113",
 	 "the agent's uid. The sidecar takes generations only from a process of this uid or of"
 	 " its own; it exchanges nothing with any other, root included"},
-	{"[agent]", "signatures", "20000",
+	{"[agent]", "signatures", "5000",
 	 "signatures that the agent makes in a second, at most, so that a sidecar that was taken over cannot have any number made; "
 	 "more are refused (`signature_unavailable`), with a line in the agent's log"},
 	{"[agent]", "sandbox", "on",
