@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import INI, KUBERNETES, Load, agent, deployed, kubectl, pods, state, until
+from conftest import INI, KUBERNETES, Load, agent, deployed, get, kubectl, pods, state, until
 from signer import Signer
 
 def leaves(name):
@@ -16,10 +16,10 @@ def leaves(name):
     return {pod: [each['not_after'] for each in state(pod)['certificates'] if each['kind'] == 'leaf'] for pod in pods('prod', name)}
 
 
-def renewed(name, renew, seconds=120, **load):
-    """All pods get another certificate after renew(), and no request fails."""
+def renewed(name, renew, seconds=120, host=None, **load):
+    """All pods get another certificate after renew(), and no request fails. host: the Service, or one of its pods."""
     before = leaves(name)
-    with Load(pods('prod', name)[0], f'http://{name}:8080/', **load) as load:
+    with Load(pods('prod', name)[0], f'http://{host or name}:8080/', **load) as load:
         renew()
         until('all pods use another certificate', lambda: all(now != before[pod] for pod, now in leaves(name).items()), seconds)
         load.await_more(200)
@@ -33,11 +33,13 @@ def restart_kubelet(name):
 
 def test_pod_certificates(mesh, tmp_path):
     """The kubelet has keys and certificates in memory only, so that it gets new ones when it starts again. (The API accepts no other renewal
-    earlier than after 5 to 10 minutes.)"""
+    earlier than after 5 to 10 minutes.) Until it has probed its pods again, none of them is ready, and kube-proxy refuses connections to their
+    Service; so the load goes to a pod's own address."""
     ini = INI.replace('cert   = /var/run/fairlead/tls/tls.crt\nkey    = /var/run/fairlead/tls/tls.key\n',
                       'credential_bundle = /var/run/fairlead/tls/credential-bundle.pem\n')
     with Signer(mesh.pki), deployed(tmp_path, 'kubelet', ['named/deployment', 'pod-certificate'], ini):
-        renewed('kubelet', lambda: restart_kubelet('kubelet'), through_kubelet=False)
+        server = get('-n', 'prod', 'pod', pods('prod', 'kubelet')[1])['status']['podIP']
+        renewed('kubelet', lambda: restart_kubelet('kubelet'), host=server, through_kubelet=False)
 
 
 # --- cert-manager ----------------------------------------------------------------------------------------
