@@ -2,10 +2,10 @@
 /* Happy path: dial, send HELLO, then answer each GENERATION with a RESULT.
  *
  * Failure: a protocol violation, an agent that disconnects, and an agent that cannot be reached all
- * close the channel. The next try follows after a back-off. The back-off stays short for SOON_MS, so that a
- * restarted agent tells us of a new key before workers ask it for signatures with the old one; then it
- * doubles up to MAX_BACKOFF_MS. It is reset after a channel that lived for at least that long. The log has one
- * line for each change of trouble, not for every try. The channel of an agent that hangs stays
+ * close the channel. The next try follows after a back-off, which doubles up to MAX_BACKOFF_MS. After a
+ * channel that lived for at least that long, it is reset, and stays short for SOON_MS while nobody is
+ * there: so a restarted agent tells us of a new key before workers ask it for signatures with the old
+ * one. The log has one line for each change of trouble, not for every try. The channel of an agent that hangs stays
  * open: the agent may recover, and no other process would answer there. */
 #include "server/agent_link.h"
 
@@ -42,7 +42,7 @@ struct fl_agent_link {
 	unsigned open_timers;
 	uint32_t backoff_ms;
 	uint64_t connected_ms; /* uv_now() */
-	uint64_t lost_ms;      /* likewise: when the back-off began */
+	uint64_t soon_ms;      /* likewise: until then the back-off does not grow */
 	uid_t uid;             /* the user of the last agent */
 	bool has_uid;
 	char trouble[sizeof(((struct fl_err *)0)->text)];
@@ -122,16 +122,19 @@ static void take_beat(struct fl_agent_link *link, const struct fl_ctl_beat *beat
 
 static void disconnect(struct fl_agent_link *link)
 {
+	uint64_t now = uv_now(link->net->loop);
+
 	if (link->sock != NULL) {
 		fl_sock_close(link->sock, 0);
 		link->sock = NULL;
 	}
 	stop_watching(link);
 	/* Do not reconnect in a tight loop to an agent that crashes on every connection. */
-	if (link->decoder != NULL &&
-	    uv_now(link->net->loop) - link->connected_ms >= MAX_BACKOFF_MS) {
+	if (link->decoder != NULL && now - link->connected_ms >= MAX_BACKOFF_MS) {
 		link->backoff_ms = MIN_BACKOFF_MS;
-		link->lost_ms = uv_now(link->net->loop);
+		link->soon_ms = now + SOON_MS;
+	} else if (link->decoder != NULL) {
+		link->soon_ms = 0;
 	}
 	fl_ctl_decoder_free(link->decoder);
 	link->decoder = NULL;
@@ -145,7 +148,7 @@ static void try_later(struct fl_agent_link *link, const char *trouble)
 		fl_log_msg(link->log, FL_LOG_WARN, "agent: %s; trying again", trouble);
 	}
 	FL_REQUIRE(uv_timer_start(&link->retry, on_retry, link->backoff_ms, 0) == 0);
-	if (uv_now(link->net->loop) - link->lost_ms >= SOON_MS) {
+	if (uv_now(link->net->loop) >= link->soon_ms) {
 		link->backoff_ms = link->backoff_ms * 2 > MAX_BACKOFF_MS ? MAX_BACKOFF_MS
 									 : link->backoff_ms * 2;
 	}
@@ -293,7 +296,7 @@ struct fl_agent_link *fl_agent_link_open(struct fl_net *net, const struct fl_con
 
 	*link = (struct fl_agent_link){.net = net, .log = log, .events = events, .user = user};
 	link->backoff_ms = MIN_BACKOFF_MS;
-	link->lost_ms = uv_now(net->loop);
+	link->soon_ms = uv_now(net->loop) + SOON_MS;
 	fl_agent_place_of(conf, &link->place);
 	FL_REQUIRE(uv_timer_init(net->loop, &link->retry) == 0);
 	FL_REQUIRE(uv_timer_init(net->loop, &link->watch) == 0);

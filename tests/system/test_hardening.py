@@ -37,6 +37,7 @@ def test_root_keeps_what_tproxy_takes(lab):
                                           'sidecar': {'inbound': f'127.0.0.1:{lab.ports.free()}'}}, start=False)
     inbound.start_agent().start_sidecar()
     inbound.sidecar.wait_line(msg=re.compile('started'))
+    inbound.agent.wait_line(msg='sidecar connected')
     sets = capability_sets(inbound.sidecar.pid)
     assert sets['Prm'] == sets['Eff'] == sets['Bnd'] == 1 << 12, 'NET_ADMIN'
 
