@@ -179,14 +179,20 @@ def test_a_dead_node_is_known_within_connect_timeout(node, pod, text):
     assert parked(client) == 0, 'no other connection will take one'
 
 
-@pytest.mark.heavy
-def test_a_connection_without_bytes_leaves_a_dead_backend_for_another_one(node, pod):
+def client_of_a_dead_backend(node, pod):
+    """Returns a client whose idle sessions lead to `one`, which is cut off, and the Service, which leads to `two` now."""
     one, two = pod('one'), pod('two')
     client = greeted_clients(pod, one, two)
     service = node.service(80, [one], to=8080)
     park_some(client, (service.v4, 80), b'one')
     node.lead(service, [two])
     node.cut_off(one)
+    return client, service
+
+
+@pytest.mark.heavy
+def test_a_connection_without_bytes_leaves_a_dead_backend_for_another_one(node, pod):
+    client, service = client_of_a_dead_backend(node, pod)
     with client.connect((service.v4, 80), timeout=30) as sock:
         assert sock.recv(100) == b'two', 'on a fresh session'
     with client.connect((service.v4, 80)) as sock:
@@ -197,12 +203,7 @@ def test_a_connection_without_bytes_leaves_a_dead_backend_for_another_one(node, 
 
 @pytest.mark.heavy
 def test_bytes_that_a_dead_backend_may_have_got_are_not_sent_again(node, pod):
-    one, two = pod('one'), pod('two')
-    client = greeted_clients(pod, one, two)
-    service = node.service(80, [one], to=8080)
-    park_some(client, (service.v4, 80), b'one')
-    node.lead(service, [two])
-    node.cut_off(one)
+    client, service = client_of_a_dead_backend(node, pod)
     with client.connect((service.v4, 80), timeout=30) as sock:
         sock.sendall(b'question')
         wait_until(lambda: parked(client) == 0, 'the others are let go at once')
