@@ -20,6 +20,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -87,6 +88,20 @@ def reset(sock):
     """Closes with an RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
     sock.close()
+
+
+def use_programs(monkeypatch, folder):
+    """Lets workloads start the programs of that build tree."""
+    monkeypatch.setattr(sys.modules[__name__], 'SIDECAR', str(folder / 'sidecar' / 'fairlead-sidecar'))
+    monkeypatch.setattr(sys.modules[__name__], 'AGENT', str(folder / 'agent' / 'fairlead-agent'))
+
+
+def ask(port, text):
+    """Sends it, and its end. Returns the answer."""
+    with connect(port) as sock:
+        sock.sendall(text)
+        sock.shutdown(1)
+        return read_all(sock)
 
 
 def read_all(sock):

@@ -15,26 +15,13 @@ pytestmark = [pytest.mark.aarch64, pytest.mark.heavy,
 OURS = ROOT / 'build'
 
 
-def programs(monkeypatch, folder):
-    """Lets workloads start the programs of that build tree."""
-    monkeypatch.setattr(labs, 'SIDECAR', str(folder / 'sidecar' / 'fairlead-sidecar'))
-    monkeypatch.setattr(labs, 'AGENT', str(folder / 'agent' / 'fairlead-agent'))
-
-
-def ask(port, text):
-    with labs.connect(port) as sock:
-        sock.sendall(text)
-        sock.shutdown(1)
-        return labs.read_all(sock)
-
-
 def pair(lab, app, monkeypatch, emulated, settings=None):
     """Two workloads: of the named ones the programs are emulated, of the others they are this machine's own."""
     behind = lab.inbound(app().port, settings, start=False)
     front = lab.outbound(behind.port, start=False)
     for name, workload in (('server', behind), ('client', front)):
         with monkeypatch.context() as patch:
-            programs(patch, BUILD if name in emulated else OURS)
+            labs.use_programs(patch, BUILD if name in emulated else OURS)
             workload.start()
     for workload in (behind, front):
         workload.wait_ready()
@@ -47,7 +34,7 @@ def test_architectures_understand_each_other(lab, app, monkeypatch, emulated, se
     front, behind = pair(lab, app, monkeypatch, emulated, settings)
     large = bytes(range(256)) * 2000
     for text in (b'question', large, b'again'):
-        assert ask(front.port, text) == text
+        assert labs.ask(front.port, text) == text
     assert behind.metric('fairlead_handshakes_total', direction='inbound', result='ok') >= (3 if settings else 1)
 
 
@@ -65,7 +52,7 @@ def test_the_sandbox_has_a_row_for_each_call(lab, app, monkeypatch):
     monkeypatch.setenv('QEMU_LOG_FILENAME', str(lab.folder / 'calls.%d'))
     front, behind = pair(lab, app, monkeypatch, ('server', 'client'))
     for text in (b'question', bytes(range(256)) * 2000):
-        assert ask(front.port, text) == text
+        assert labs.ask(front.port, text) == text
     behind.mount(lab.root.issue(labs.SERVER))
     behind.sidecar.wait_line(msg='generation in use', generation=2)
     for workload in (front, behind):

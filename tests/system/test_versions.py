@@ -46,22 +46,9 @@ def old():
     return build(BUILD / 'versions' / LAST_OF_1)
 
 
-def programs(monkeypatch, folder):
-    """Lets workloads start the programs of that build tree."""
-    monkeypatch.setattr(labs, 'SIDECAR', str(folder / 'sidecar' / 'fairlead-sidecar'))
-    monkeypatch.setattr(labs, 'AGENT', str(folder / 'agent' / 'fairlead-agent'))
-
-
-def ask(port, text):
-    with labs.connect(port) as sock:
-        sock.sendall(text)
-        sock.shutdown(1)
-        return labs.read_all(sock)
-
-
 def works(port, count=20):
     for number in range(count):
-        assert ask(port, b'question %d' % number) == b'question %d' % number
+        assert labs.ask(port, b'question %d' % number) == b'question %d' % number
 
 
 SETTINGS = {'on': {}, 'off': {'tls': {'reuse': 'off'}}}
@@ -84,7 +71,7 @@ def test_an_old_sidecar_and_a_new_one_understand_each_other(lab, app, old, monke
     front = lab.outbound(behind.port, start=False)
     order = (front, behind) if which == 'client' else (behind, front)
     with monkeypatch.context() as patch:
-        programs(patch, old)
+        labs.use_programs(patch, old)
         order[0].start()
     order[1].start()
     for workload in order:
@@ -100,7 +87,7 @@ def test_a_rolling_upgrade_loses_no_connection(lab, app, old, monkeypatch, first
     behind = lab.inbound(app().port, start=False)
     front = lab.outbound(behind.port, start=False)
     with monkeypatch.context() as patch:
-        programs(patch, old)
+        labs.use_programs(patch, old)
         for workload in (behind, front):
             workload.start()
         for workload in (behind, front):
