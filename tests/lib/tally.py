@@ -3,8 +3,8 @@
 """Counts the results that tests/run has collected: JUnit XML, sanitizer reports, broken suites.
 
     tally.py RESULTS NAME   prints the log of every failure of one run, and its counts
-    tally.py RESULTS        prints why tests were skipped, and the total of all runs as the last line; exits 1 if anything
-                            failed or nothing ran
+    tally.py RESULTS        prints why tests were skipped, a line for each failure, and the total of all runs as the last line;
+                            exits 1 if anything failed or nothing ran
 
 RESULTS holds NAME.xml (or NAME.first, and NAME.second for the tests that failed and were repeated), NAME.json (Meson's
 own log of the same run), NAME.sanitizer.PID (one report each) and NAME.broken (the harness itself failed).
@@ -50,6 +50,21 @@ def show(suite, case, printed):
                 if text and text not in printed:
                     print(text)
                     printed.add(text)
+
+
+def show_failed(results):
+    """Prints a line for each failure, near the end, where it is seen in a long log."""
+    for xml in sorted([*results.glob('*.xml'), *results.glob('*.first')]):
+        again = second_try(xml)
+        for _, case, verdict in verdicts(xml):
+            if verdict == 'failed' and again.get(key(case)) != 'passed':
+                cause = next(element for element in case if element.tag in ('failure', 'error'))
+                text = (cause.get('message') or cause.text or '').strip().split('\n')[0]
+                print(f'         failed: {xml.stem} {": ".join(filter(None, key(case)))}: {text[:300]}')
+    for report in sorted(results.glob('*.sanitizer.*')):
+        print(f'         failed: {report.name.split(".sanitizer")[0]}: a sanitizer found something')
+    for broken in sorted(results.glob('*.broken')):
+        print(f'         failed: {broken.stem}: the suite did not end as it should')
 
 
 def count(results, name, verbose):
@@ -114,6 +129,7 @@ def main():
         print(f'    {line}')
         return 0
     show_skipped(results)
+    show_failed(results)
     print(line)
     return 1 if counts['failed'] or not counts['passed'] else 0
 
