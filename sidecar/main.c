@@ -195,6 +195,8 @@ static bool everywhere(void *user)
 
 /* What is asked and changed from outside. */
 struct outside {
+	const struct fl_conf *
+		conf; /* the INI at the start: it says where we listen, whatever a generation says */
 	struct fl_server *server;
 	struct fl_log *log;
 	struct fl_admin *admin, *control; /* NULL: not there */
@@ -391,9 +393,9 @@ static void open_paths(struct outside *outside, const char *control,
 	free(next);
 }
 
-static int open_outside(struct outside *outside, const struct fl_conf *conf, bool is_late,
-			struct fl_err *err)
+static int open_outside(struct outside *outside, bool is_late, struct fl_err *err)
 {
+	const struct fl_conf *conf = outside->conf;
 	struct fl_admin_source source = {.ready = ready,
 					 .metrics = metrics,
 					 .openmetrics = openmetrics,
@@ -432,7 +434,7 @@ static void succeed(void *user)
 	if (fl_inherited_confirm(outside->inherited, &err) != 0) {
 		fl_log_msg(outside->log, FL_LOG_WARN, "%s", err.text);
 	}
-	if (open_outside(outside, fl_server_conf(outside->server), true, &err) != 0) {
+	if (open_outside(outside, true, &err) != 0) {
 		fl_log_msg(outside->log, FL_LOG_ERROR, "%s; going on without it", err.text);
 	}
 	fl_inherited_done(outside->inherited);
@@ -440,14 +442,14 @@ static void succeed(void *user)
 	fl_background_release(outside->background);
 }
 
-static int prepare_outside(struct outside *outside, const struct fl_conf *conf, struct fl_err *err)
+static int prepare_outside(struct outside *outside, struct fl_err *err)
 {
 	fl_server_on_stop(outside->server, close_outside, outside);
 	fl_server_on_listed(outside->server, on_listed, outside);
 	if (outside->inherited != NULL) {
 		fl_server_on_ready(outside->server, succeed, outside);
 	}
-	return open_outside(outside, conf, false, err);
+	return open_outside(outside, false, err);
 }
 
 /* *ret: NULL unless wanted. */
@@ -493,7 +495,7 @@ static int run(const struct fl_conf *conf, struct fl_log *log, bool take_over,
 	       struct fl_background *background)
 {
 	struct fl_server *server = NULL;
-	struct outside outside = {.log = log, .background = background};
+	struct outside outside = {.conf = conf, .log = log, .background = background};
 	struct fl_inherited inherited;
 	struct fl_sandbox sandbox = {.is_wanted = conf->sidecar.sandbox == FL_SANDBOX_ON};
 	struct fl_err err;
@@ -514,7 +516,7 @@ static int run(const struct fl_conf *conf, struct fl_log *log, bool take_over,
 	}
 	if (rc == 0) {
 		outside.server = server;
-		rc = prepare_outside(&outside, conf, &err);
+		rc = prepare_outside(&outside, &err);
 	}
 	if (rc == 0) {
 		rc = give_up_capabilities(conf, &err);

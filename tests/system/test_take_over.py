@@ -132,6 +132,24 @@ def test_what_the_old_one_does_not_have_is_opened_before_the_sandbox(lab, app):
     workload.wait_ready()
 
 
+def test_where_it_listens_is_said_by_the_ini_at_its_start(lab, app):
+    """The generation in use may be of the INI before: the agent has not read the new one yet. Here it never does."""
+    workload = lab.inbound(app().port, {'sidecar': {'control': lab.folder / 'c.sock'}}, start=False)
+    workload.numbers = iter(range(2, 9))
+    before_ini = workload.folder / 'before.ini'
+    before_ini.write_text(workload.ini.read_text())
+    labs.Program(lab, 'agent', [labs.AGENT, 'run', '-c', before_ini])
+    workload.start_sidecar().wait_ready()
+    before_admin, workload.admin = workload.admin, lab.ports.free()
+    workload.change({'sidecar': {'admin': f'127.0.0.1:{workload.admin}'}})
+    for _ in range(2):
+        before = successor(workload)
+        assert before.wait(timeout=30) == 0
+        workload.wait_ready()
+        labs.wait_until(lambda: labs.outcome(before_admin) == 'refused', 'the port of the INI before is open')
+    assert workload.sidecar.stop() == 0
+
+
 def test_a_successor_that_fails_changes_nothing(pair):
     workload = pair.inbound
     old = workload.sidecar
