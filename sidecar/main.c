@@ -276,10 +276,22 @@ static void on_listed(void *user)
 	fl_admin_go_on(outside->control);
 }
 
+static void leave_paths(struct outside *outside)
+{
+	fl_admin_hand_over(outside->admin);
+	fl_admin_hand_over(outside->control);
+	fl_hand_over_close(outside->hand_over, true);
+	outside->hand_over = NULL;
+	fl_server_leave_paths(outside->server);
+}
+
 static void close_outside(void *user)
 {
 	struct outside *outside = user;
 
+	if (fl_hand_over_has_successor(outside->hand_over)) {
+		leave_paths(outside); /* that one is not ready yet, but will not make them again */
+	}
 	fl_admin_close(outside->admin);
 	fl_admin_close(outside->control);
 	fl_hand_over_close(outside->hand_over, false);
@@ -310,10 +322,7 @@ static void on_replaced(void *user)
 {
 	struct outside *outside = user;
 
-	fl_admin_hand_over(outside->admin);
-	fl_admin_hand_over(outside->control);
-	fl_hand_over_close(outside->hand_over, true);
-	outside->hand_over = NULL;
+	leave_paths(outside);
 	fl_server_replaced(outside->server);
 }
 

@@ -227,6 +227,9 @@ int fl_inherited_confirm(const struct fl_inherited *inherited, struct fl_err *er
 {
 	int rc = send_byte(inherited->link, FL_INHERITED_REPLACED, NULL, 0);
 
+	if (rc == -EPIPE || rc == -ECONNRESET) {
+		return FL_OK; /* it has ended already, and left the sockets' paths to us */
+	}
 	return rc == 0 ? FL_OK
 		       : fl_err_sys(err, -rc, "cannot tell the sidecar that it is replaced");
 }

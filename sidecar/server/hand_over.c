@@ -123,6 +123,11 @@ int fl_hand_over_fd(const struct fl_hand_over *hand_over)
 	return fl_listener_fd(hand_over->listener);
 }
 
+bool fl_hand_over_has_successor(const struct fl_hand_over *hand_over)
+{
+	return hand_over != NULL && hand_over->successor != NULL;
+}
+
 void fl_hand_over_close(struct fl_hand_over *hand_over, bool keep_path)
 {
 	struct stat st;

@@ -6,6 +6,8 @@
  *
  * Only a process of our own uid, or root, gets the sockets, one at a time. If it ends without having replaced us, nothing has
  * happened. */
+#include <stdbool.h>
+
 #include "base/log.h"
 #include "net/sock.h"
 
@@ -31,6 +33,9 @@ int fl_hand_over_open(struct fl_net *net, int fd, const char *path, struct fl_lo
 
 /* The descriptor that it listens on, borrowed. */
 int fl_hand_over_fd(const struct fl_hand_over *hand_over);
+
+/* Another process has our sockets now, and may serve at any moment: their paths have to stay. NULL: false. */
+bool fl_hand_over_has_successor(const struct fl_hand_over *hand_over);
 
 /* keep_path: it belongs to the one that has replaced us. NULL is fine. */
 void fl_hand_over_close(struct fl_hand_over *hand_over, bool keep_path);

@@ -121,6 +121,7 @@ static void on_until_ready(uv_timer_t *timer)
 		return;
 	}
 	(void)uv_timer_stop(timer);
+	server->has_served = true;
 	/* The manager first: if the main process ended that it knows, it would end the others. */
 	if (server->replaces) {
 		(void)snprintf(reason, sizeof(reason), "MAINPID=%ld\n%s", (long)getpid(),
@@ -155,10 +156,10 @@ static void stop(struct fl_server *server)
 	fl_server_drop_listings(server);
 	fl_server_drop_preview(server);
 	server->worker_count = server->started = 0;
-	fl_bind_unlink_paths(server->made);
 	if (server->on_stop != NULL) {
 		server->on_stop(server->on_stop_user);
 	}
+	fl_bind_unlink_paths(server->made, server->has_served);
 	fl_agent_link_close(server->agent);
 	fl_resolver_close(server->resolver);
 	fl_capture_probe_close(server->capture);
@@ -239,16 +240,22 @@ bool fl_server_drain(struct fl_server *server)
 	return true;
 }
 
-/* The service is not stopping, and the paths are the other one's. */
+void fl_server_leave_paths(struct fl_server *server)
+{
+	server->made[0].path = NULL;
+}
+
+/* The service is not stopping. */
 void fl_server_replaced(struct fl_server *server)
 {
-	if (server->phase == DRAINING || server->phase == STOPPED) {
+	if (server->phase == STOPPED) {
 		return;
 	}
 	fl_log_msg(server->log, FL_LOG_INFO, "replaced by another sidecar, which has our sockets");
-	server->made[0].path = NULL;
 	server->is_replaced = true;
-	drain(server);
+	if (server->phase != DRAINING) {
+		drain(server);
+	}
 }
 
 size_t fl_server_listening(const struct fl_server *server, int *fds, size_t max)

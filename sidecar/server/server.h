@@ -30,7 +30,10 @@ void fl_server_on_ready(struct fl_server *server, void (*cb)(void *user), void *
  * 0: they do not listen (yet, or any more). */
 size_t fl_server_listening(const struct fl_server *server, int *fds, size_t max);
 
-/* Drains: another sidecar has our sockets and serves, so their paths stay, and the service manager is told nothing. */
+/* The paths of Unix listeners stay when the server stops, because another sidecar has the sockets. */
+void fl_server_leave_paths(struct fl_server *server);
+
+/* Drains, if it does not do so yet: another sidecar has our sockets and serves. The service manager is told nothing. */
 void fl_server_replaced(struct fl_server *server);
 
 /* Starts the workers' threads. Nothing that comes from the network is read before fl_server_run(). Errors: FL_ERR_IO if a
@@ -44,8 +47,8 @@ void fl_server_run(struct fl_server *server, const struct fl_sandbox *sandbox);
  * is fine. */
 void fl_server_free(struct fl_server *server);
 
-/* cb is called once, when the server has stopped and its loop should end. Close all other handles
- * on the loop in it. */
+/* cb is called once, when the server has stopped and its loop should end, before its paths are removed. Close
+ * all other handles on the loop in it. */
 void fl_server_on_stop(struct fl_server *server, void (*cb)(void *user), void *user);
 
 /* Returns the net of the main loop, for the admin endpoint; borrowed. */

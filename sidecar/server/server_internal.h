@@ -32,6 +32,7 @@ struct fl_server {
 	struct fl_generation *current; /* NULL before the first */
 	struct fl_rotations rotations;
 	struct fl_rule_totals rule_totals;
+	bool has_served;      /* could carry traffic, so a sidecar before this one is replaced */
 	bool refusal_is_over; /* of a candidate: the agent has taken it back */
 	struct fl_usage_files usage_files;
 	const struct fl_sandbox *sandbox;

@@ -33,7 +33,8 @@ static int bind_endpoint(struct fl_bound *bound, const struct fl_addr *addr,
 			       : fl_err_sys(err, errno, "cannot share a socket between workers");
 	}
 	bound->fd = fl_inherited_take(inherited, addr);
-	if (bound->fd >= 0) {
+	bound->is_inherited = bound->fd >= 0;
+	if (bound->is_inherited) {
 		return 0;
 	}
 	/* Without a reservation, SO_REUSEPORT would silently let a second sidecar of the same user
@@ -187,20 +188,22 @@ struct fl_made_path *fl_bind_note_paths(const struct fl_bound *items, size_t cou
 		}
 		path = items[i].address->sa.un.sun_path;
 		if (lstat(path, &st) == 0) {
-			*next++ = (struct fl_made_path){
-				.path = path, .dev = st.st_dev, .ino = st.st_ino};
+			*next++ = (struct fl_made_path){.path = path,
+							.dev = st.st_dev,
+							.ino = st.st_ino,
+							.is_inherited = items[i].is_inherited};
 		}
 	}
 	return made;
 }
 
-void fl_bind_unlink_paths(const struct fl_made_path *made)
+void fl_bind_unlink_paths(const struct fl_made_path *made, bool and_inherited)
 {
 	struct stat st;
 
 	for (; made->path != NULL; made++) {
-		if (lstat(made->path, &st) == 0 && st.st_dev == made->dev &&
-		    st.st_ino == made->ino) {
+		if ((and_inherited || !made->is_inherited) && lstat(made->path, &st) == 0 &&
+		    st.st_dev == made->dev && st.st_ino == made->ino) {
 			(void)unlink(made->path);
 		}
 	}

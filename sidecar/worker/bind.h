@@ -9,11 +9,12 @@
 #include "net/inherited.h"
 #include "worker/listeners.h"
 
-/* The path of a Unix socket that this process has made. */
+/* The path of a Unix socket that this process has made, or got from the sidecar that it replaces. */
 struct fl_made_path {
 	const char *path; /* of the INI that was bound, borrowed; NULL: the list ends here */
 	dev_t dev;
 	ino_t ino;
+	bool is_inherited;
 };
 
 /* Returns how many listeners the INI asks for on each worker: for captured inbound and outbound
@@ -34,7 +35,7 @@ int fl_bind_endpoints(const struct fl_conf *conf, struct fl_bound *items,
 struct fl_made_path *fl_bind_note_paths(const struct fl_bound *items, size_t count);
 
 /* Removes the paths that are still ours: a successor may have taken over a path while we
- * drained. */
-void fl_bind_unlink_paths(const struct fl_made_path *made);
+ * drained. and_inherited: the sidecar that they are from does not serve them any more. */
+void fl_bind_unlink_paths(const struct fl_made_path *made, bool and_inherited);
 
 #endif

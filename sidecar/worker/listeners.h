@@ -23,7 +23,8 @@ struct fl_bound {
 	int fd; /* bound; -1 once the listener has taken it, or without IPv6 */
 	/* The socket's descriptor, to be given to a sidecar that replaces this one; for the main thread, valid while it listens. */
 	int shared_fd;
-	int reserved_fd; /* first worker: reserves the port until we listen; -1: none */
+	bool is_inherited; /* likewise: it is of the sidecar that this one replaces */
+	int reserved_fd;   /* first worker: reserves the port until we listen; -1: none */
 	struct fl_listener *listener; /* NULL: it does not listen */
 	uint8_t state;                /* enum fl_endpoint_state; atomic: read by the main thread */
 };

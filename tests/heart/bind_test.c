@@ -512,7 +512,7 @@ Test(bind_unix, paths_that_were_never_bound_are_not_removed)
 	cr_expect_neq(bind_worker(0), 0);
 	made = fl_bind_note_paths(scene.items[0], scene.count);
 	cr_expect_null(made[0].path);
-	fl_bind_unlink_paths(made);
+	fl_bind_unlink_paths(made, true);
 	cr_expect_eq(stat(path, &st), 0);
 	free(made);
 	close_scene();

@@ -342,10 +342,10 @@ Test(worker, unix_paths_are_shared_by_workers_and_removed_only_when_they_are_our
 	cr_expect_eq(stat(path, &st), 0);
 	/* The path belongs to another process by now. */
 	made[0].ino++;
-	fl_bind_unlink_paths(made);
+	fl_bind_unlink_paths(made, true);
 	cr_expect_eq(stat(path, &st), 0);
 	made[0].ino--;
-	fl_bind_unlink_paths(made);
+	fl_bind_unlink_paths(made, true);
 	cr_expect_neq(stat(path, &st), 0);
 	free(made);
 	fl_conf_free(conf);

@@ -182,6 +182,61 @@ def test_a_successor_that_fails_changes_nothing(pair):
     assert before is old and before.wait(timeout=30) == 0
 
 
+@pytest.fixture
+def half_way(lab, app):
+    """An old sidecar with a Unix listener, and a new one that has its sockets, but no generation yet; .path, .old"""
+    inbound = lab.inbound(app().port)
+    workload = lab.outbound(inbound.port, {'sidecar': {'control': lab.folder / 'c.sock', 'drain': '10s'}, 'tls': {'key': 'sidecar'},
+                                           'upstream peer': {'listen': f'unix:{lab.folder}/app.sock'}})
+    workload.numbers = iter(range(2, 9))
+    workload.path = lab.folder / 'app.sock'
+    workload.agent.stop()
+    workload.old = successor(workload)
+    workload.old.wait_line(msg=re.compile('^another sidecar asks to replace this one'))
+    workload.sidecar.wait_line(msg=re.compile('^started'))
+    return workload
+
+
+def is_served(path):
+    with labs.connect(path) as sock:
+        sock.sendall(b'x')
+        return sock.recv(1) == b'x'
+
+
+@pytest.mark.parametrize('first', ['the old one ends', 'the new one serves'])
+def test_paths_stay_if_the_old_one_is_stopped_half_way(half_way, first):
+    """Nobody would make them again: the new one has the sockets only."""
+    old, open_one = half_way.old, labs.connect(half_way.path)
+    with open_one:
+        open_one.sendall(b'x')
+        assert open_one.recv(1) == b'x'
+        old.terminate()
+        old.wait_line(msg=re.compile('^stopping'))
+        if first == 'the new one serves':
+            half_way.start_agent()
+            half_way.wait_ready()
+            old.wait_line(msg=re.compile('^replaced by another sidecar'))
+    assert old.wait(timeout=30) == 0
+    if first == 'the old one ends':
+        half_way.start_agent()
+        half_way.wait_ready()
+    control = half_way.sections['sidecar']['control']
+    assert half_way.path.is_socket() and control.is_socket() and os.path.exists(f'{control}.next')
+    assert is_served(half_way.path)
+    assert not half_way.sidecar.lines(level='warn', msg=re.compile('replaced'))
+    assert half_way.sidecar.stop() == 0
+    assert not half_way.path.exists() and not control.exists()
+
+
+@pytest.mark.parametrize('how', ['stop', 'kill'])
+def test_paths_stay_if_the_new_one_ends_half_way(half_way, how):
+    getattr(half_way.sidecar, how)()
+    half_way.old.wait_line(level='warn', msg=re.compile('that was to replace this one has ended: going on'))
+    assert is_served(half_way.path)
+    assert half_way.old.stop() == 0
+    assert not half_way.path.exists() and not half_way.sections['sidecar']['control'].exists()
+
+
 def test_in_the_background(pair):
     """The command ends with success when the new one serves, which is then nobody's child."""
     workload = pair.inbound
