@@ -104,8 +104,10 @@ def test_the_api_server_injects_it(namespace):
     kubectl('-n', place, 'apply', '-f', '-', text='\n---\n'.join(each for each in documents if 'kind: ConfigMap' in each or 'kind: ServiceAccount' in each))
 
     def pod(name, user=10001, **more):
+        helper = {'name': 'fairlead-spire', 'image': IMAGE, 'command': ['true'], 'securityContext': {'runAsUser': more.get('spire')}}
         return json.dumps({'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': name, 'labels': more.get('labels', {})}, 'spec': {
-            'serviceAccountName': 'shop', 'automountServiceAccountToken': True, 'containers': [
+            'serviceAccountName': 'shop', 'automountServiceAccountToken': True, 'initContainers': [helper] if 'spire' in more else [],
+            'containers': [
                 {'name': 'app', 'image': IMAGE, 'command': ['sleep', 'infinity'], 'securityContext': {'runAsUser': user}}]}})
 
     def names(name):
@@ -120,5 +122,8 @@ def test_the_api_server_injects_it(namespace):
     assert names('left-alone') == []
     status, said = kubectl('-n', place, 'apply', '-f', '-', text=pod('as-the-sidecar', user=2112), status=None)
     assert status != 0 and '2112' in said
+    status, said = kubectl('-n', place, 'apply', '-f', '-', text=pod('with-the-helper-as-the-sidecar', spire=2112), status=None)
+    assert status != 0 and '2112' in said
+    kubectl('-n', place, 'apply', '-f', '-', text=pod('with-the-helper', spire=2113))
     kubectl('delete', '-f', KUBERNETES / 'inject.yaml')
     kubectl('delete', 'namespace', place, '--wait=false')
