@@ -244,7 +244,9 @@ def test_an_upgrade_restarts_nothing(site):
         pytest.skip('for the package')
     units = [unit for instance in (site.front, site.behind) for unit in (instance.agent, instance.sidecar)]
     before = [site.machine.show(unit, 'MainPID') for unit in units]
-    site.machine.run('dpkg', '--install', site.package)
+    site.machine.run('touch', '--date=2020-01-01', *{site.machine.show(unit, 'FragmentPath') for unit in units})
+    site.machine.run('systemctl', 'daemon-reload')
+    site.machine.run('dpkg', '--install', site.package)  # its units are newer
     assert [site.machine.show(unit, 'MainPID') for unit in units] == before
     assert {site.machine.show(unit, 'NeedDaemonReload') for unit in units} == {'no'}
     site.machine.run('systemctl', 'reload', 'fairlead-sidecar@*')
