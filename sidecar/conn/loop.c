@@ -165,7 +165,7 @@ void fl_loop_bury(struct fl_loop *loop, struct fl_corpse *corpse)
 
 void fl_loop_end_turn(struct fl_loop *loop)
 {
-	if (fl_signing_has_fresh(&loop->signing) && loop->hooks.ask_signatures != NULL) {
+	if (fl_signing_is_wanted(&loop->signing) && loop->hooks.ask_signatures != NULL) {
 		loop->hooks.ask_signatures(loop->hooks.user);
 	}
 	while (loop->corpses != NULL) {

@@ -7,6 +7,8 @@
 static const char no_agent[] =
 	"there is no fairlead-agent to sign our handshake: is it running? See `fairlead-agent status`";
 
+static const char too_many[] = "the agent makes no more signatures a second: `[agent] signatures`";
+
 void fl_signing_init(struct fl_signing_queue *queue, uv_loop_t *uv)
 {
 	*queue = (struct fl_signing_queue){0};
@@ -15,22 +17,27 @@ void fl_signing_init(struct fl_signing_queue *queue, uv_loop_t *uv)
 
 void fl_signing_close(struct fl_signing_queue *queue)
 {
-	FL_REQUIRE(queue->first == NULL);
+	for (size_t i = 0; i < FL_SIGNING_LISTS; i++) {
+		FL_REQUIRE(queue->lists[i] == NULL);
+	}
 	fl_deadline_queue_close(&queue->deadlines);
+}
+
+static void move(struct fl_signing *signing, enum fl_signing_list list)
+{
+	struct fl_signing_queue *queue = signing->queue;
+
+	DL_DELETE(queue->lists[signing->list], signing);
+	signing->list = list;
+	DL_APPEND(queue->lists[list], signing);
 }
 
 void fl_signing_cancel(struct fl_signing *signing)
 {
-	struct fl_signing_queue *queue;
-
 	if (signing == NULL) {
 		return;
 	}
-	queue = signing->queue;
-	if (queue->fresh == signing) {
-		queue->fresh = signing->next;
-	}
-	DL_DELETE(queue->first, signing);
+	DL_DELETE(signing->queue->lists[signing->list], signing);
 	fl_deadline_drop(&signing->deadline);
 	free(signing);
 }
@@ -47,7 +54,9 @@ static void end(struct fl_signing *signing, struct fl_span signature, const char
 
 static void on_deadline(struct fl_deadline *deadline)
 {
-	end(FL_CONTAINER_OF(deadline, struct fl_signing, deadline), (struct fl_span){0}, no_agent);
+	struct fl_signing *signing = FL_CONTAINER_OF(deadline, struct fl_signing, deadline);
+
+	end(signing, (struct fl_span){0}, signing->is_put_off ? too_many : no_agent);
 }
 
 struct fl_signing *fl_signing_wait(struct fl_signing_queue *queue, const struct fl_tls *tls,
@@ -60,59 +69,96 @@ struct fl_signing *fl_signing_wait(struct fl_signing_queue *queue, const struct 
 		return NULL;
 	}
 	queue->numbers = queue->numbers == UINT32_MAX ? 1 : queue->numbers + 1;
-	*signing = (struct fl_signing){
-		.queue = queue, .tls = tls, .cb = cb, .user = user, .number = queue->numbers};
-	DL_APPEND(queue->first, signing);
-	if (queue->fresh == NULL) {
-		queue->fresh = signing;
-	}
+	*signing = (struct fl_signing){.list = FL_SIGNING_FRESH,
+				       .queue = queue,
+				       .tls = tls,
+				       .cb = cb,
+				       .user = user,
+				       .number = queue->numbers};
+	DL_APPEND(queue->lists[FL_SIGNING_FRESH], signing);
 	fl_deadline_add(&queue->deadlines, &signing->deadline, on_deadline);
 	return signing;
 }
 
-bool fl_signing_has_fresh(const struct fl_signing_queue *queue)
+static struct fl_signing *next_of(const struct fl_signing_queue *queue)
 {
-	return queue->fresh != NULL;
+	return queue->lists[FL_SIGNING_AGAIN] != NULL ? queue->lists[FL_SIGNING_AGAIN]
+						      : queue->lists[FL_SIGNING_FRESH];
+}
+
+bool fl_signing_is_wanted(const struct fl_signing_queue *queue)
+{
+	return next_of(queue) != NULL;
 }
 
 bool fl_signing_take(struct fl_signing_queue *queue, uint32_t *ret_number,
 		     struct fl_tls_to_sign *ret)
 {
-	struct fl_signing *signing = queue->fresh;
+	struct fl_signing *signing = next_of(queue);
 
 	if (signing == NULL) {
 		return false;
 	}
-	queue->fresh = signing->next;
+	move(signing, FL_SIGNING_ASKED);
 	*ret_number = signing->number;
 	fl_tls_to_sign(signing->tls, ret);
 	return true;
 }
 
+/* NULL: it does not wait any more. Answers come in the order of the questions: it is the first, unless some have left. */
+static struct fl_signing *asked_of(const struct fl_signing_queue *queue, uint32_t number)
+{
+	struct fl_signing *signing = queue->lists[FL_SIGNING_ASKED];
+
+	while (signing != NULL && signing->number != number) {
+		signing = signing->next;
+	}
+	return signing;
+}
+
 void fl_signing_answer(struct fl_signing_queue *queue, uint32_t number, struct fl_span signature,
 		       const char *text)
 {
-	struct fl_signing *signing = queue->first;
+	struct fl_signing *signing = asked_of(queue, number);
 
-	/* Answers come in the order of the questions: it is the first, unless some have left. */
-	while (signing != queue->fresh && signing->number != number) {
-		signing = signing->next;
-	}
-	if (signing != queue->fresh) {
+	if (signing != NULL) {
 		end(signing, signature, text);
 	}
 }
 
+bool fl_signing_put_off(struct fl_signing_queue *queue, uint32_t number)
+{
+	struct fl_signing *signing = asked_of(queue, number);
+	bool is_first = signing != NULL && !signing->is_put_off;
+
+	if (signing != NULL) {
+		signing->is_put_off = true;
+		move(signing, FL_SIGNING_AGAIN);
+	}
+	return is_first;
+}
+
+/* Those whose answers were due go first. */
 void fl_signing_ask_again(struct fl_signing_queue *queue)
 {
-	queue->fresh = queue->first;
+	struct fl_signing *signing;
+
+	DL_FOREACH(queue->lists[FL_SIGNING_ASKED], signing)
+	{
+		signing->list = FL_SIGNING_AGAIN;
+	}
+	DL_CONCAT(queue->lists[FL_SIGNING_ASKED], queue->lists[FL_SIGNING_AGAIN]);
+	queue->lists[FL_SIGNING_AGAIN] = queue->lists[FL_SIGNING_ASKED];
+	queue->lists[FL_SIGNING_ASKED] = NULL;
 }
 
 void fl_signing_set_down(struct fl_signing_queue *queue, bool is_down)
 {
 	queue->is_down = is_down;
-	while (is_down && queue->first != NULL) {
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): end() takes it out of the queue */
-		end(queue->first, (struct fl_span){0}, no_agent);
+	for (size_t i = 0; is_down && i < FL_SIGNING_LISTS; i++) {
+		while (queue->lists[i] != NULL) {
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): end() takes it out of the list */
+			end(queue->lists[i], (struct fl_span){0}, no_agent);
+		}
 	}
 }

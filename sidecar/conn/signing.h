@@ -8,7 +8,9 @@
  * new, in the order in which they came, and answers them by number. The queue knows no socket and no message.
  *
  * Bounds: each session in it holds a slot ([limits] handshakes), and waits for FL_SIGNING_MS at most. If the agent has been
- * away for as long as that, nobody waits. Loop-bound. */
+ * away for as long as that, nobody waits. What the agent puts off, because it makes no more signatures in this second, goes
+ * on waiting here, where one that ends costs no signature. So strangers who begin handshakes and leave take time from
+ * others, as much as their slots allow, and not their signatures. Loop-bound. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,9 +22,18 @@
 /* signature NULL: there is none, and text says why. Both are valid during the call. The entry is gone. */
 typedef void (*fl_signing_cb)(void *user, struct fl_span signature, const char *text);
 
+enum fl_signing_list {
+	FL_SIGNING_ASKED, /* an answer is due */
+	FL_SIGNING_AGAIN, /* asked for before */
+	FL_SIGNING_FRESH,
+	FL_SIGNING_LISTS,
+};
+
 /* One that waits. */
 struct fl_signing {
 	struct fl_signing *prev, *next;
+	enum fl_signing_list list;
+	bool is_put_off;
 	struct fl_deadline deadline;
 	struct fl_signing_queue *queue;
 	const struct fl_tls *tls; /* borrowed */
@@ -33,10 +44,9 @@ struct fl_signing {
 
 struct fl_signing_queue {
 	struct fl_deadline_queue deadlines;
-	struct fl_signing *first; /* utlist; those that were asked for come first */
-	struct fl_signing *fresh; /* the first that was not; NULL: none */
-	uint32_t numbers;         /* the last number given; 0: none */
-	bool is_down;             /* see fl_signing_set_down() */
+	struct fl_signing *lists[FL_SIGNING_LISTS]; /* utlist; oldest first */
+	uint32_t numbers;                           /* the last number given; 0: none */
+	bool is_down;                               /* see fl_signing_set_down() */
 };
 
 void fl_signing_init(struct fl_signing_queue *queue, uv_loop_t *uv);
@@ -54,16 +64,18 @@ void fl_signing_cancel(struct fl_signing *signing);
 
 /* --- for who asks the agent --- */
 
-/* Are there requests that were not taken? */
-bool fl_signing_has_fresh(const struct fl_signing_queue *queue);
-/* Takes the next one; it keeps its place in the queue, and borrows from its engine. False: there is none. */
+/* Are there requests that are to be taken? */
+bool fl_signing_is_wanted(const struct fl_signing_queue *queue);
+/* Takes the next one, oldest first; it waits for its answer, and borrows from its engine. False: there is none. */
 bool fl_signing_take(struct fl_signing_queue *queue, uint32_t *ret_number,
 		     struct fl_tls_to_sign *ret);
 /* The answer to it; the session's callback runs inside. One that does not wait any more is ignored. signature empty: none,
  * text says why. */
 void fl_signing_answer(struct fl_signing_queue *queue, uint32_t number, struct fl_span signature,
 		       const char *text);
-/* The agent that was asked is gone: all that were taken are fresh again. */
+/* The agent puts it off: it is to be taken again, after those that were put off before. True: for the first time. */
+bool fl_signing_put_off(struct fl_signing_queue *queue, uint32_t number);
+/* The agent that was asked is gone: all that were taken are to be taken again. */
 void fl_signing_ask_again(struct fl_signing_queue *queue);
 /* is_down: no agent has been there for so long that nobody waits from now on, and those that do fail, in which callbacks run.
  * Otherwise: they wait again. */

@@ -13,6 +13,7 @@
 #define MIN_BACKOFF_MS 50u /* longer than agent_link.c takes to be told of a new key */
 #define MAX_BACKOFF_MS 100u
 #define DOWN_BACKOFF_MS 1000u
+#define PAUSE_MS 10u
 
 static void on_retry(uv_timer_t *timer);
 static void dial_later(struct fl_sign_link *link);
@@ -133,8 +134,9 @@ void fl_sign_link_ask(struct fl_sign_link *link)
 	unsigned count = 0;
 	uint32_t number;
 
-	if (!link->is_connected || fl_sock_pending(link->sock)) {
-		return; /* they wait, until it is connected, or has taken what was sent */
+	if (!link->is_connected || fl_sock_pending(link->sock) ||
+	    uv_is_active((uv_handle_t *)&link->pause) != 0) {
+		return; /* they wait, until it is connected, has taken what was sent, or the pause is over */
 	}
 	fl_ctl_batch_begin(&batch, FL_CTL_SIGN);
 	while (fl_signing_take(&link->loop->signing, &number, &to_sign)) {
@@ -159,13 +161,24 @@ static const char *sentence_of(unsigned result)
 	switch (result) {
 	case FL_SIGN_KEY:
 		return "the agent does not have the key that this handshake began with any more";
-	case FL_SIGN_RATE:
-		return "the agent makes no more signatures a second: `[agent] signatures`";
 	case FL_SIGN_FAULT:
 		return "the agent could not make a signature";
 	default:
 		return "the agent refuses to sign this; run agent and sidecar of one release";
 	}
+}
+
+static void on_pause_over(uv_timer_t *timer)
+{
+	fl_sign_link_ask(FL_CONTAINER_OF(timer, struct fl_sign_link, pause));
+}
+
+/* The agent has made as many signatures as it may for now. Each that waits is counted once. */
+static void put_off(struct fl_sign_link *link, uint32_t number)
+{
+	fl_count(&link->loop->counters.signatures[FL_SIGN_RATE],
+		 fl_signing_put_off(&link->loop->signing, number) ? 1 : 0);
+	FL_REQUIRE(uv_timer_start(&link->pause, on_pause_over, PAUSE_MS, 0) == 0);
 }
 
 static void take_answers(struct fl_sign_link *link, struct fl_ctl_items items)
@@ -181,6 +194,10 @@ static void take_answers(struct fl_sign_link *link, struct fl_ctl_items items)
 			signature = answer.signature;
 		}
 		link->due -= link->due > 0;
+		if (result == FL_SIGN_RATE) {
+			put_off(link, answer.number);
+			continue;
+		}
 		fl_count(&link->loop->counters.signatures[result], 1);
 		fl_signing_answer(&link->loop->signing, answer.number, signature,
 				  sentence_of(result));
@@ -273,6 +290,7 @@ void fl_sign_link_init(struct fl_sign_link *link, struct fl_loop *loop, const st
 	fl_agent_place_of(conf, &link->place);
 	FL_REQUIRE(uv_timer_init(loop->uv, &link->retry) == 0);
 	FL_REQUIRE(uv_timer_init(loop->uv, &link->patience) == 0);
+	FL_REQUIRE(uv_timer_init(loop->uv, &link->pause) == 0);
 }
 
 void fl_sign_link_open(struct fl_sign_link *link)
@@ -291,6 +309,7 @@ void fl_sign_link_close(struct fl_sign_link *link)
 	disconnect(link);
 	uv_close((uv_handle_t *)&link->retry, NULL);
 	uv_close((uv_handle_t *)&link->patience, NULL);
+	uv_close((uv_handle_t *)&link->pause, NULL);
 }
 
 void fl_sign_link_done(struct fl_sign_link *link)

@@ -7,6 +7,8 @@
  * renders a page, and cost two more wake-ups. The requests of a turn of the loop go out together at its end. The answers come
  * in one piece, too, when the agent has made them.
  *
+ * Requests beyond the rate that the agent allows are sent again after a pause, and newer ones with them.
+ *
  * When the connection is lost, requests that have no answer are asked again on the next one. The agent is *down* when it has
  * not answered for FL_SIGNING_MS, whether it cannot be reached or hangs: then nobody waits for it any more (conn/signing.h)
  * until it answers again.
@@ -32,6 +34,7 @@ struct fl_sign_link {
 	uint8_t *frame;      /* owned; NULL until the first time */
 	uv_timer_t retry;    /* until the next dial */
 	uv_timer_t patience; /* while an answer is due */
+	uv_timer_t pause;    /* after the agent has put requests off, before they are sent again */
 	unsigned due;        /* answers that are due on this connection */
 	uint32_t backoff_ms;
 	bool is_connected;

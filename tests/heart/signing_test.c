@@ -31,6 +31,7 @@ enum manner {
 	HANGS,           /* answers nothing, not even who asks whether it is there */
 	HAS_ANOTHER_KEY, /* says so */
 	SIGNS_RUBBISH,
+	SIGNS_NO_MORE, /* in this second, but for `left` */
 };
 
 static struct agent {
@@ -39,6 +40,7 @@ static struct agent {
 	int listener, fd;               /* -1: none */
 	enum manner manner;
 	unsigned messages, requests; /* with requests; requests, so far */
+	unsigned left;
 	char dir[32], path[48];
 } agent;
 
@@ -105,7 +107,10 @@ static void answer_one(struct fl_ctl_batch *batch, const struct fl_ctl_sign_requ
 	struct fl_ctl_sign_answer answer = {.number = request->number, .result = FL_SIGN_KEY};
 	size_t len = 0;
 
-	if (agent.manner != HAS_ANOTHER_KEY) {
+	if (agent.manner == SIGNS_NO_MORE && agent.left == 0) {
+		answer.result = FL_SIGN_RATE;
+	} else if (agent.manner != HAS_ANOTHER_KEY) {
+		agent.left -= agent.left > 0;
 		cr_assert_arr_eq(request->key, fl_signer_key_name(agent.signer), FL_DIGEST_LEN);
 		answer.result =
 			(uint8_t)fl_signer_sign(agent.signer, request->role, request->scheme,
@@ -354,6 +359,77 @@ Test(signing, a_peer_that_leaves_while_it_waits)
 	UNTIL(count_up(shakes, FEW) == FEW - 1);
 	cr_expect_eq(agent.requests, 2 * FEW - 1);
 	end_all(shakes, FEW);
+}
+
+/* --- more than it signs in a second ------------------------------------------------------------------- */
+
+Test(signing, what_the_agent_puts_off_waits_and_is_signed_in_order)
+{
+	EACH_DIRECTION
+	{
+		struct shake shakes[FEW];
+
+		agent.manner = SIGNS_NO_MORE;
+		agent.left = 0;
+		for (unsigned i = 0; i < FEW; i++) {
+			unsigned before = agent.requests;
+
+			begin(&shakes[i], direction);
+			UNTIL(agent.requests > before + i);
+		}
+		for (unsigned i = 0; i < FEW; i++) {
+			agent.left = 1;
+			pass_ms(50);
+			UNTIL(shakes[i].peer.is_up);
+			cr_expect_eq(count_up(shakes, FEW), i + 1);
+		}
+		cr_expect_eq(unsigned_ones(direction), 0);
+		end_all(shakes, FEW);
+		UNTIL(heart_open_connections(&heart) == 0);
+	}
+	cr_expect_eq(heart.loop->counters.signatures[FL_SIGN_RATE], 2 * FEW,
+		     "each is counted once");
+}
+
+/* So nobody can use up the signatures of others by beginning handshakes and leaving. */
+Test(signing, a_peer_that_leaves_costs_no_signature)
+{
+	struct shake shakes[FEW];
+
+	agent.manner = SIGNS_NO_MORE;
+	agent.left = 0;
+	for (unsigned i = 0; i < FEW; i++) {
+		begin(&shakes[i], FL_INBOUND);
+	}
+	UNTIL(heart.loop->counters.signatures[FL_SIGN_RATE] == FEW);
+	for (unsigned i = 0; i < FEW - 1; i++) {
+		heart_forget(&heart, &shakes[i].peer);
+		side_reset(&shakes[i].peer);
+	}
+	UNTIL(heart_open_connections(&heart) == 1);
+	agent.left = 1;
+	pass_ms(50);
+	UNTIL(shakes[FEW - 1].peer.is_up);
+	end_all(shakes, FEW);
+}
+
+Test(signing, after_two_seconds_the_log_names_the_limit)
+{
+	struct shake shake;
+
+	agent.manner = SIGNS_NO_MORE;
+	agent.left = 0;
+	begin(&shake, FL_INBOUND);
+	UNTIL(heart.loop->counters.signatures[FL_SIGN_RATE] == 1);
+	for (unsigned i = 0; i < 42; i++) {
+		pass_ms(50);
+		(void)serve();
+	}
+	UNTIL(unsigned_ones(FL_INBOUND) == 1);
+	cr_expect(heart_logged(&heart, "no more signatures a second"));
+	end(&shake);
+	agent.manner = SIGNS;
+	cr_expect(signs(), "it is not down");
 }
 
 /* They are slots of [limits] handshakes: who has none waits before that. */

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests that clients without a proven identity keep no peer out: not silent, not halfway, not after a ClientHello, and
 not in the log."""
+import collections
 import concurrent.futures
 import json
 import resource
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -293,3 +295,50 @@ def test_metric_of_what_is_left_out(lab, app):
     left_out = inbound.metric('fairlead_log_lines_left_out_total')
     assert left_out == 50 - len(inbound.sidecar.lines(reason='not_tls', msg='connection refused')) > 0
     leave(socks)
+
+
+class HellosAndResets:
+    """A client of another network, without a certificate, that begins handshakes and leaves."""
+
+    def __init__(self, port, at_a_time=30):
+        self.port, self.at_a_time, self.begun, self.stop = port, at_a_time, 0, threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        hello, socks = peers.client_hello(), collections.deque()
+        while not self.stop.wait(0.002):
+            socks.append(connect(self.port, source='127.9.9.9'))
+            socks[-1].sendall(hello)
+            self.begun += 1
+            if len(socks) > self.at_a_time:
+                reset(socks.popleft())
+        for sock in socks:
+            reset(sock)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+
+@pytest.mark.parametrize('direction', ['inbound', 'outbound'])
+def test_handshakes_that_strangers_begin_take_nobody_s_signatures(lab, app, direction):
+    """They begin several times as many as `[agent] signatures`. All others are served, in both directions."""
+    full = {'tls': {'tickets': 'off', 'reuse': 'off'}}
+    target, few = app(), {'agent': {'signatures': 50}}
+    behind = lab.inbound(target.port, full, name='behind')
+    port = lab.ports.free()
+    busy = lab.inbound(target.port, labs.merge({**full, **few}, {
+        'upstream behind': {'listen': f'127.0.0.1:{port}', 'to': f'127.0.0.1:{behind.port}', 'peer': labs.SERVER}}))
+    if direction == 'inbound':
+        port = lab.outbound(busy.port, full, name='front').port
+    with HellosAndResets(busy.port) as flood:
+        wait_until(lambda: flood.begun > 100 and busy.metric('fairlead_signatures_total', result='rate') > 20, 'the flood has begun')
+        for _ in range(20):
+            with connect(port) as sock:
+                sock.sendall(b'x')
+                assert sock.recv(1) == b'x'
+    assert busy.metric('fairlead_connections_closed_total', reason='signature_unavailable') < 10
