@@ -58,7 +58,7 @@ const struct fl_manual fl_manual[] = {
 	 " its own; it exchanges nothing with any other, root included"},
 	{"[agent]", "signatures", "5000",
 	 "signatures that the agent makes in a second, at most, so that a sidecar that was taken over cannot have any number made; "
-	 "more are refused (`signature_unavailable`), with a line in the agent's log"},
+	 "handshakes beyond that wait their turn, for two seconds at most (`signature_unavailable`), with a line in the agent's log"},
 	{"[agent]", "sandbox", "on",
 	 "the same for the agent, which goes on reading the files that the INI names, and "
 	 "keeps its socket"},
