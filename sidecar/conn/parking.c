@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/hash.h"
 #include "conn/session_internal.h"
@@ -41,18 +40,27 @@ static bool is_aged(const struct fl_session *session)
 	return max_ms != 0 && (uv_hrtime() - session->started_ns) / 1000000 >= max_ms;
 }
 
-bool fl_framed_is_trusted(const struct fl_session *session)
+/* As in a handshake now, under the generation in force. */
+static bool is_trusted(const struct fl_session *session)
 {
 	struct fl_tls_peer *peer = fl_tls_peer_of(session->tls);
-	enum fl_rule rule = FL_RULE_NONE;
 
-	return peer != NULL && fl_tls_peer_until(peer) >= (int64_t)time(NULL) &&
-	       fl_tls_peer_judge(session->loop->share->server, peer, &rule, NULL) == 0 &&
-	       rule == FL_RULE_NONE;
+	return peer != NULL && fl_tls_peer_is_good(session->loop->share->server, peer);
 }
 
-/* Client: the checks of a handshake, under the connection's upstream and generation. */
-static bool would_be_accepted(const struct fl_session *session, const struct fl_conn *conn)
+enum fl_session_end fl_framed_objection(const struct fl_session *session)
+{
+	if (is_stale(session)) {
+		return FL_SESSION_END_CREDENTIALS;
+	}
+	if (is_aged(session)) {
+		return FL_SESSION_END_SPENT;
+	}
+	return is_trusted(session) ? FL_SESSION_ENDS : FL_SESSION_END_JUDGED;
+}
+
+/* Client: is its server one that the connection's upstream expects? */
+static bool is_expected(const struct fl_session *session, const struct fl_conn *conn)
 {
 	const struct fl_conf_upstream *upstream = conn->upstream;
 	const char *id = fl_tls_peer_id(session->tls);
@@ -60,11 +68,10 @@ static bool would_be_accepted(const struct fl_session *session, const struct fl_
 	if (id == NULL || (!upstream->mutual_optional && !fl_tls_is_mutual(session->tls))) {
 		return false;
 	}
-	return (upstream->peer_count > 0
-			? fl_upstream_expects(upstream, id, strlen(id))
-			: fl_spiffe_is_of_domain(
-				  id, conn->share->generation->credentials->trust_domain)) &&
-	       fl_framed_is_trusted(session);
+	return upstream->peer_count > 0
+		       ? fl_upstream_expects(upstream, id, strlen(id))
+		       : fl_spiffe_is_of_domain(id,
+						conn->share->generation->credentials->trust_domain);
 }
 
 /* Client: is the server's address still one of the connection's? Those of a fixed upstream change, with the INI and with
@@ -84,6 +91,24 @@ static bool leads_there(const struct fl_session *session, const struct fl_conn *
 		}
 	}
 	return false;
+}
+
+/* Client: why it does not carry that connection; FL_SESSION_ENDS: it does. */
+static enum fl_session_end obstacle(const struct fl_session *session, const struct fl_conn *conn)
+{
+	enum fl_session_end objection;
+
+	if (!fl_framing_may_open(&session->framed->framing)) {
+		return FL_SESSION_END_LOST; /* half a frame has come */
+	}
+	objection = fl_framed_objection(session);
+	if (objection != FL_SESSION_ENDS) {
+		return objection;
+	}
+	if (!leads_there(session, conn)) {
+		return FL_SESSION_END_MOVED;
+	}
+	return is_expected(session, conn) ? FL_SESSION_ENDS : FL_SESSION_END_JUDGED;
 }
 
 /* --- the clock -------------------------------------------------------------------------------------- */
@@ -211,17 +236,10 @@ struct fl_mesh *fl_parking_take(struct fl_conn *conn, const struct fl_mesh_event
 	while (mesh == NULL && conn->place != NULL &&
 	       (entry = fl_pool_take(&loop->parking.pool, conn->place, now_of(loop))) != NULL) {
 		struct fl_session *session = session_of(entry);
+		enum fl_session_end why = obstacle(session, conn);
 
-		if (!fl_framing_may_open(&session->framed->framing)) {
-			fl_framed_end(session, FL_SESSION_END_LOST); /* half a frame has come */
-		} else if (is_stale(session)) {
-			fl_framed_end(session, FL_SESSION_END_CREDENTIALS);
-		} else if (is_aged(session)) {
-			fl_framed_end(session, FL_SESSION_END_SPENT);
-		} else if (!leads_there(session, conn)) {
-			fl_framed_end(session, FL_SESSION_END_MOVED);
-		} else if (!would_be_accepted(session, conn)) {
-			fl_framed_end(session, FL_SESSION_END_JUDGED);
+		if (why != FL_SESSION_ENDS) {
+			fl_framed_end(session, why);
 		} else {
 			fl_framed_reuse(session, conn, events, user);
 			mesh = &session->mesh;

@@ -130,6 +130,7 @@ static void on_open(struct fl_session *session, const struct fl_framing_open *op
 
 	/* The first one is served while we drain, as a handshake under way is. */
 	bool is_cold = session->state == FL_SESSION_IDLE && session->mesh.conn != NULL;
+	enum fl_session_end objection;
 
 	if (open->is_late || session->state != FL_SESSION_IDLE ||
 	    (session->loop->draining && !is_cold)) {
@@ -141,10 +142,13 @@ static void on_open(struct fl_session *session, const struct fl_framing_open *op
 		fl_framed_unrest(session);
 		fl_count(&session->loop->counters.session_uses_cold[FL_INBOUND], 1);
 		begin_use(session);
-	} else if (fl_framed_is_trusted(session)) {
+		return;
+	}
+	objection = fl_framed_objection(session);
+	if (objection == FL_SESSION_ENDS) {
 		begin_next_use(session, open);
 	} else {
-		decline(session, FL_SESSION_END_JUDGED);
+		decline(session, objection);
 	}
 }
 

@@ -351,7 +351,8 @@ void fl_framed_retire(struct fl_session *session, enum fl_session_end why);
 void fl_framed_note_server(struct fl_session *session, const struct fl_inet *local);
 /* Client: its server does not answer: ends the sessions that are parked for the same server, in the same place. */
 void fl_framed_let_others_go(struct fl_session *session);
-/* Is the peer's chain still good, under the generation in force? */
-bool fl_framed_is_trusted(const struct fl_session *session);
+/* Why it must carry no further use, under the generation in force: other credentials or settings of ours, its age, or its
+ * peer, judged as in a handshake now. FL_SESSION_ENDS: it may. */
+enum fl_session_end fl_framed_objection(const struct fl_session *session);
 
 #endif

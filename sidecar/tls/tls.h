@@ -116,6 +116,10 @@ void fl_tls_ctx_free(struct fl_tls_ctx *ctx); /* engines must be gone */
 int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_rule *ret_rule,
 		      struct fl_err *detail) FL_MUST_USE;
 
+/* Would a handshake in ctx accept this chain now? As above, but all dates count as well, those of the anchor included: a
+ * good verdict is remembered for as long as the whole path is valid. Without memory it says no. */
+bool fl_tls_peer_is_good(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer);
+
 /* Which peer a client expects to find; borrowed until the handshake is over. */
 typedef bool (*fl_tls_expect_cb)(void *user, const char *id, size_t id_len);
 

@@ -11,8 +11,9 @@
  *
  * A good verdict holds for all contexts of an epoch, while the whole path is valid. So it is stored
  * with the peer, and the next handshake with the same chain only costs a digest. A refusal is not
- * stored, because it may depend on the time. fl_tls_peer_judge() does the same for a live
- * connection, without dates, under any context.
+ * stored, because it may depend on the time. fl_tls_peer_is_good() does the same for a peer that
+ * presents nothing now: one that resumes, or begins the next use of its session. fl_tls_peer_judge()
+ * does it for a live connection, without dates. Both under any context.
  *
  * A refusal has its own alert (RFC 8446 section 6.2). Memory that runs out counts as a refusal with
  * FL_TLS_CAUSE_INTERNAL. */
@@ -172,15 +173,11 @@ int fl_tls_peer_judge(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer, enum fl_
 	return rc;
 }
 
-bool fl_tls_may_be(const struct fl_tls *tls, struct fl_tls_peer *peer)
+bool fl_tls_peer_is_good(struct fl_tls_ctx *ctx, struct fl_tls_peer *peer)
 {
-	const struct fl_tls_ctx *ctx = tls->ctx;
 	struct fl_judgement judgement;
 	struct chain chain;
 
-	if (judge_expectation(tls, peer, NULL) != FL_RULE_NONE) {
-		return false;
-	}
 	if (is_known_good(ctx, peer)) {
 		return true;
 	}
@@ -192,6 +189,12 @@ bool fl_tls_may_be(const struct fl_tls *tls, struct fl_tls_peer *peer)
 	}
 	fl_tls_peer_note_path(peer, ctx->epoch, &judgement.path);
 	return true;
+}
+
+bool fl_tls_may_be(const struct fl_tls *tls, struct fl_tls_peer *peer)
+{
+	return judge_expectation(tls, peer, NULL) == FL_RULE_NONE &&
+	       fl_tls_peer_is_good(tls->ctx, peer);
 }
 
 /* --- the message --------------------------------------------------------------------------------- */

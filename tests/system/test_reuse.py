@@ -305,6 +305,35 @@ def test_an_expired_peer_has_no_second_use(lab, app):
         assert client.ask(2, b'x') == NOT_OPENED
 
 
+@pytest.mark.parametrize('side', ['inbound', 'outbound'])
+def test_a_peer_whose_root_expires_has_no_further_use(lab, app, side):
+    """Its own certificate is still valid. `side` is the one that judges it, and both would refuse a new connection."""
+    until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=5 * labs.PACE)
+    old = CA(labs.TD, common_name='old root', not_after=until)
+    bundle = lab.root.cert_pem + old.cert_pem
+    behind = lab.inbound(app().port, bundle=bundle, svid=old.issue(labs.SERVER) if side == 'outbound' else None)
+    front = lab.outbound(behind.port, bundle=bundle, svid=old.issue(labs.CLIENT) if side == 'inbound' else None)
+    asked = 0
+    while datetime.datetime.now(datetime.timezone.utc) < until - datetime.timedelta(seconds=0.5):
+        assert ask(front.port) == b'question'
+        asked += 1
+        time.sleep(0.2)
+    assert kinds(front, 'outbound') == {'cold': 1, 'reused': asked - 1} and asked > 1
+    time.sleep((until - datetime.datetime.now(datetime.timezone.utc)).total_seconds() + 1.1)
+    assert outcome(front.port, b'x') == 'reset'
+    judge = behind if side == 'inbound' else front
+    assert ends(judge, side, 'judged') == 1
+    assert judge.wait_line(msg=LINE, reason='certificate_refused')['broken_rule'] == 'certificate-expired'
+
+
+def test_an_idle_session_that_reaches_max_age_has_no_further_use(lab, app):
+    inbound = lab.inbound(app().port, {'limits': {'max_age': '2s'}})
+    with framed.Client(inbound.port, lab.client, lab.root) as client:
+        assert client.ask(1, b'x') == b'x'
+        time.sleep(2.1)
+        assert client.ask(2, b'x') == NOT_OPENED
+
+
 # --- frames that are not legal ------------------------------------------------------------------------
 
 SMUGGLED = {

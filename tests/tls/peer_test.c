@@ -249,8 +249,13 @@ Test(peer, judged_again)
 				     fl_rule_name(rule), fl_rule_name(j->rule), detail.text);
 			cr_assert(rule == FL_RULE_NONE || detail.text[0] != '\0');
 		}
-		cr_assert_eq(fl_tls_peer_until(peer) < (int64_t)time(NULL),
-			     strncmp(j->name, "expired", 7) == 0);
+		bool expired = strncmp(j->name, "expired", 7) == 0;
+		cr_assert_eq(fl_tls_peer_until(peer) < (int64_t)time(NULL), expired);
+		for (int k = 0; k < 2; k++) {
+			cr_assert_eq(fl_tls_peer_is_good(ctx, peer),
+				     j->rule == FL_RULE_NONE && !expired, "%zu, %s", i / 2,
+				     j->name);
+		}
 		fl_tls_peer_unref(peer);
 		fl_tls_ctx_free(ctx);
 		pki_credentials_free(c);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Which sessions of a server carry no further use, why, and that there are never too many of those that carry none. */
+#include "reuse_talk.h"
+
+TestSuite(reuse_ends, .init = open_heart, .fini = close_heart);
+
+static void open_heart_with(const struct heart_options *options)
+{
+	close_heart();
+	heart_open(&heart, options);
+	heart.framed = true;
+}
+
+/* A use that ends well, of one of several sessions. */
+static void carry_one(struct talk *talk)
+{
+	open_use(talk);
+	framed_say(&talk->frames, "question");
+	framed_end(&talk->frames);
+	HEART_UNTIL(&heart, side_has(&talk->app, "question") && talk->app.has_finished);
+	side_finish(&talk->app);
+	HEART_UNTIL(&heart, framed_ended(&talk->frames));
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	forget(&talk->app);
+	side_init(&talk->app);
+}
+
+static uint64_t ended(enum fl_session_end why)
+{
+	return heart.loop->counters.sessions_ended[FL_INBOUND][why];
+}
+
+static unsigned retires(struct talk *talk)
+{
+	framed_take(&talk->frames);
+	return talk->frames.retires;
+}
+
+/* --- when OPEN comes ------------------------------------------------------------------------------------ */
+
+/* That is decided when it comes, not when the use before it ended. */
+static void expect_not_opened(struct talk *talk)
+{
+	framed_open(&talk->frames);
+	framed_say(&talk->frames, "second");
+	framed_end(&talk->frames);
+	HEART_UNTIL(&heart, talk->mesh.has_finished);
+	framed_take(&talk->frames);
+	cr_expect(talk->frames.is_answered);
+	cr_expect_eq(talk->frames.status, FL_STATUS_NOT_OPENED);
+	cr_expect_not(side_accept(&talk->app, heart.places[PLACE_APP]));
+	end(talk);
+}
+
+Test(reuse_ends, max_age_is_reached_while_it_is_idle)
+{
+	struct talk talk;
+
+	open_heart_with(&(struct heart_options){.extra = "[limits]\nmax_age = 2s\n"});
+	come_in(&talk);
+	carry_one(&talk);
+	heart_skip_ms(&heart, 3000);
+	cr_expect_eq(retires(&talk), 0);
+	expect_not_opened(&talk);
+	cr_expect_eq(ended(FL_SESSION_END_SPENT), 1);
+}
+
+/* OPEN comes in the moment before it is retired. */
+Test(reuse_ends, settings_change_while_it_is_idle)
+{
+	struct talk talk;
+
+	come_in(&talk);
+	carry_one(&talk);
+	heart_forget(&heart, &talk.mesh);
+	heart_take(&heart, &(struct heart_options){.tls = "reuse = off\n"});
+	heart_watch(&heart, &talk.mesh);
+	expect_not_opened(&talk);
+}
