@@ -110,9 +110,8 @@ struct fl_strangers {
 #define FL_PARKING_ANSWER_MS 100u  /* STATUS waits so long for bytes of the app */
 struct fl_parking {
 	struct fl_pool pool;   /* client */
-	struct fl_quota quota; /* server: of those that rest */
+	struct fl_quota quota; /* server: of those that rest or retire */
 	struct fl_deadline_queue resting, retiring, answering;
-	unsigned resting_count;
 	unsigned going; /* stale sessions that a server retires in each step; 0: there are none */
 	uv_timer_t clock;
 	uint64_t wake_ms;             /* when it is due; UINT64_MAX: never */

@@ -311,48 +311,30 @@ static void on_not_closed(struct fl_deadline *deadline)
 	fl_session_release(session);
 }
 
-void fl_framed_retire(struct fl_session *session, enum fl_session_end why)
-{
-	struct fl_framed *framed = session->framed;
-	uint8_t frame[FL_FRAME_HEADER];
-	size_t len = fl_framing_put_retire(&framed->framing, frame);
-
-	fl_framed_unrest(session);
-	framed->retired = true;
-	framed->end = (uint8_t)why;
-	fl_deadline_add(&session->loop->parking.retiring, &framed->server.deadline, on_not_closed);
-	if (len > 0) {
-		(void)fl_framed_send(session, frame,
-				     len); /* the next read reports a broken socket */
-	}
-}
-
 static enum fl_quota_answer try_place(struct fl_session *session)
 {
 	const struct fl_conn *conn = session->mesh.conn;
 	struct fl_inet network = fl_inet_network(
 		conn != NULL ? &conn->source : &session->framed->server.origin.source);
 
-	return fl_quota_take_inbound(&session->loop->parking.quota,
-				     fl_session_peer_id(&session->mesh), &network,
-				     &session->framed->server.quota);
+	return fl_quota_take_inbound(&session->loop->parking.quota, fl_tls_proven_id(session->tls),
+				     &network, &session->framed->server.quota);
 }
 
 /* As in quota.h: replicas have one identity, and a certificate each. */
 static bool is_same_peer(const struct fl_session *a, const struct fl_session *b)
 {
-	return strcmp(fl_session_peer_id(&a->mesh), fl_session_peer_id(&b->mesh)) == 0;
+	return strcmp(fl_tls_proven_id(a->tls), fl_tls_proven_id(b->tls)) == 0;
 }
 
-/* The session that has waited longest; if the peer has its part, of those of that peer. NULL: there is none. */
-static struct fl_session *to_make_room(const struct fl_session *session,
-				       enum fl_quota_answer answer)
+/* The one that has waited longest there; if the peer has its part, of those of that peer. NULL: there is none. */
+static struct fl_session *longest_in(struct fl_deadline_queue *queue,
+				     const struct fl_session *session, enum fl_quota_answer answer)
 {
-	struct fl_deadline_queue *resting = &session->loop->parking.resting;
-	struct fl_deadline *entry = fl_deadline_first(resting);
+	struct fl_deadline *entry = fl_deadline_first(queue);
 	struct fl_session *other = NULL;
 
-	for (; entry != NULL; entry = fl_deadline_after(resting, entry)) {
+	for (; entry != NULL; entry = fl_deadline_after(queue, entry)) {
 		other = FL_CONTAINER_OF(entry, struct fl_framed, server.deadline)->session;
 		if (answer != FL_QUOTA_PEER || is_same_peer(other, session)) {
 			return other;
@@ -361,26 +343,73 @@ static struct fl_session *to_make_room(const struct fl_session *session,
 	return NULL;
 }
 
-/* False: all are taken, and no idle session can make room. */
+static bool say_retire(struct fl_session *session)
+{
+	uint8_t frame[FL_FRAME_HEADER];
+	size_t len = fl_framing_put_retire(&session->framed->framing, frame);
+
+	return fl_framed_send(session, frame, len) >= 0;
+}
+
+/* Does not wait for the client to close. If an OPEN crosses that, the client starts over, as it does when it has waited. */
+static void dismiss(struct fl_session *session, enum fl_session_end why)
+{
+	if (!session->framed->retired) {
+		(void)say_retire(session);
+		session->framed->end = (uint8_t)why;
+	}
+	fl_framed_end(session, session->framed->end);
+}
+
+/* Ends a session, so that another one can have its place: one that was retired and whose client does not close it, or else an
+ * idle one. */
+static bool make_room(const struct fl_session *session, enum fl_quota_answer answer)
+{
+	struct fl_parking *parking = &session->loop->parking;
+	struct fl_session *other = longest_in(&parking->retiring, session, answer);
+
+	if (other == NULL) {
+		other = longest_in(&parking->resting, session, answer);
+	}
+	if (other != NULL) {
+		dismiss(other, FL_SESSION_END_LIMIT);
+	}
+	return other != NULL;
+}
+
+/* False: all are taken, and none can be freed. */
 static bool take_place(struct fl_session *session)
 {
-	struct fl_framed *framed = session->framed;
 	enum fl_quota_answer answer = try_place(session);
-	struct fl_session *other = answer != FL_QUOTA_TAKEN ? to_make_room(session, answer) : NULL;
 
-	if (other != NULL) {
-		fl_framed_retire(other, FL_SESSION_END_LIMIT);
+	if (answer != FL_QUOTA_TAKEN && make_room(session, answer)) {
 		answer = try_place(session);
 	}
-	framed->rests = answer == FL_QUOTA_TAKEN;
-	session->loop->parking.resting_count += framed->rests;
-	return framed->rests;
+	session->framed->has_place = answer == FL_QUOTA_TAKEN;
+	return session->framed->has_place;
+}
+
+void fl_framed_retire(struct fl_session *session, enum fl_session_end why)
+{
+	struct fl_framed *framed = session->framed;
+
+	if (!framed->has_place && !take_place(session)) {
+		dismiss(session, why);
+		return;
+	}
+	if (!say_retire(session)) {
+		fl_framed_end(session, why);
+		return;
+	}
+	framed->retired = true;
+	framed->end = (uint8_t)why;
+	fl_deadline_add(&session->loop->parking.retiring, &framed->server.deadline, on_not_closed);
 }
 
 static void await_open(struct fl_session *session)
 {
 	if (!take_place(session)) {
-		fl_framed_retire(session, FL_SESSION_END_LIMIT);
+		dismiss(session, FL_SESSION_END_LIMIT);
 		return;
 	}
 	fl_deadline_add(&session->loop->parking.resting, &session->framed->server.deadline,
@@ -403,10 +432,9 @@ void fl_framed_unrest(struct fl_session *session)
 
 	if (session->is_client) {
 		fl_pool_remove(&loop->parking.pool, &framed->client.parked);
-	} else if (framed->rests) {
-		framed->rests = false;
+	} else if (framed->has_place) {
+		framed->has_place = false;
 		fl_deadline_drop(&framed->server.deadline);
-		loop->parking.resting_count--;
 		fl_quota_give_back(&loop->parking.quota, FL_INBOUND, framed->server.quota);
 		framed->server.quota = NULL;
 	}
@@ -465,7 +493,7 @@ void fl_parking_flush(struct fl_loop *loop)
 	struct fl_parking *parking = &loop->parking;
 
 	fl_pool_flush(&parking->pool, now_of(loop), GOING_MS);
-	parking->going = parking->resting_count / (GOING_MS / STEP_MS) + 1;
+	parking->going = parking->quota.open[FL_INBOUND] / (GOING_MS / STEP_MS) + 1;
 	set_clock(loop);
 }
 

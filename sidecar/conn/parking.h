@@ -4,8 +4,9 @@
 /* parking - framed sessions between two uses (session_internal.h): parked ones of clients (pool.h), and those of servers, which wait
  * for OPEN.
  *
- * Server: a session waits for a minute at most. Their number is bounded, of all and of each peer (quota.h); when it is
- * reached, the one that has waited longest is retired. An idle session has a descriptor and no slot, and is not one of
+ * Server: a session waits for a minute at most, and then, retired, for five seconds at most until its client closes. The number
+ * of both together is bounded, of all and of each peer (quota.h); when it is reached, one ends without waiting for its client:
+ * the one that was retired first, or else the one that has waited longest. An idle session has a descriptor and no slot, and is not one of
  * [limits] connections.
  *
  * When our certificate, bundles or CRLs change, idle sessions go within a second, one after another, and busy ones after

@@ -208,7 +208,8 @@ void fl_session_note_alpn(struct fl_session *session);
  * reset; if that machine is silent, after connect_timeout (session_framed_doubt.c).
  *
  * A server that wants to end an idle session says RETIRE and waits for the client's close_notify, so that an OPEN on its way
- * gets an answer and no reset. */
+ * gets an answer and no reset. While it waits the session keeps its place among the idle ones; if another one needs that, this
+ * one ends by close_notify at once. */
 
 /* What the app has sent, until STATUS comes. With the room around it that a write wants (mesh.h). */
 struct fl_kept {
@@ -240,7 +241,7 @@ struct fl_framed_server {
 	size_t came; /* bytes of DATA of the use */
 	struct fl_inet local;
 	const struct fl_mesh_events *events; /* of a use that begins */
-	struct fl_quota_peer *quota;         /* while it rests: whose share it has */
+	struct fl_quota_peer *quota;         /* of its place: whose share it has */
 };
 
 struct fl_framed {
@@ -268,7 +269,7 @@ struct fl_framed {
 
 	/* server */
 	uint8_t detected; /* enum fl_detected */
-	bool rests;       /* it is one of the idle ones that may be used */
+	bool has_place; /* it is one of those that wait, for OPEN or for the client to close: they are bounded */
 	/* Last: a client's has no room for the server's part. */
 	union {
 		struct fl_framed_client client;
@@ -345,7 +346,8 @@ void fl_framed_rest(struct fl_session *session, struct fl_pool_place *place);
 void fl_framed_await_first(struct fl_session *session);
 /* It is not idle any more, or gone: forgets it. */
 void fl_framed_unrest(struct fl_session *session);
-/* Server, idle: RETIRE, and then the client closes. */
+/* Server, idle: RETIRE, and then the client closes. The session is gone afterwards if RETIRE cannot be sent, or if there is no
+ * place to wait in. */
 void fl_framed_retire(struct fl_session *session, enum fl_session_end why);
 /* Client: the server has said what its own address is. */
 void fl_framed_note_server(struct fl_session *session, const struct fl_inet *local);

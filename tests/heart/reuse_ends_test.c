@@ -25,6 +25,11 @@ static void carry_one(struct talk *talk)
 	side_init(&talk->app);
 }
 
+static unsigned idle(void)
+{
+	return fl_loop_idle_sessions(heart.loop, FL_INBOUND);
+}
+
 static uint64_t ended(enum fl_session_end why)
 {
 	return heart.loop->counters.sessions_ended[FL_INBOUND][why];
@@ -34,6 +39,69 @@ static unsigned retires(struct talk *talk)
 {
 	framed_take(&talk->frames);
 	return talk->frames.retires;
+}
+
+/* --- how many ------------------------------------------------------------------------------------------ */
+
+#define SIXTEEN "[limits]\nconnections = 16\n"
+#define SIXTEEN_IDLE 3u /* a quota for an eighth of them, rounded up */
+
+static bool is_open(const struct talk *talk)
+{
+	return !talk->mesh.has_fin && talk->mesh.error == 0;
+}
+
+/* To each session that comes, the one makes room that was retired first. It ends at once and in order, by which its client
+ * knows that no use was opened. */
+Test(reuse_ends, sessions_that_do_not_heed_RETIRE_are_bounded)
+{
+	enum { SESSIONS = 24 };
+	static struct talk talks[SESSIONS];
+	unsigned most = 0, open = 0;
+
+	open_heart_with(&(struct heart_options){.extra = SIXTEEN});
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		come_in(&talks[i]);
+		carry_one(&talks[i]);
+		if (i == 1) {
+			heart_skip_ms(&heart, 61000);
+			HEART_UNTIL(&heart, retires(&talks[0]) == 1 && retires(&talks[1]) == 1);
+			cr_expect_eq(idle(), 2, "retired, and still there");
+		}
+		most = idle() > most ? idle() : most;
+	}
+	cr_expect_leq(most, SIXTEEN_IDLE, "%u", most);
+	heart_settle(&heart);
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		open += is_open(&talks[i]);
+		cr_expect(is_open(&talks[i]) || talks[i].mesh.has_finished, "%u", i);
+		end(&talks[i]);
+	}
+	cr_expect_leq(open, SIXTEEN_IDLE, "%u", open);
+}
+
+/* One that is retired at the end of its use takes a place for that, too. */
+Test(reuse_ends, sessions_that_are_retired_after_their_use_are_bounded)
+{
+	enum { SESSIONS = 10 };
+	static struct talk talks[SESSIONS];
+	struct heart_options on = {.extra = SIXTEEN},
+			     off = {.extra = SIXTEEN, .tls = "reuse = off\n"};
+
+	open_heart_with(&on);
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		come_in(&talks[i]);
+		open_use(&talks[i]);
+		framed_end(&talks[i].frames);
+		heart_take(&heart, &off);
+		side_finish(&talks[i].app);
+		HEART_UNTIL(&heart, retires(&talks[i]) == 1);
+		heart_take(&heart, &on);
+		cr_expect_leq(idle(), SIXTEEN_IDLE, "%u", idle());
+	}
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		end(&talks[i]);
+	}
 }
 
 /* --- when OPEN comes ------------------------------------------------------------------------------------ */

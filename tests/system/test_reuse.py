@@ -334,6 +334,20 @@ def test_an_idle_session_that_reaches_max_age_has_no_further_use(lab, app):
         assert client.ask(2, b'x') == NOT_OPENED
 
 
+def test_a_peer_that_closes_no_session_takes_none_from_others(lab, app):
+    """Retired ones count, until they are closed: neither their number nor that of descriptors grows with time."""
+    inbound = lab.inbound(app().port, {'limits': {'connections': 64}})
+    other = lab.root.issue(f'{ID}other')
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(framed.Client(inbound.port, other, lab.root))
+        assert kept.ask(1, b'x') == b'x'
+        for _ in range(150):
+            greedy = stack.enter_context(framed.Client(inbound.port, lab.client, lab.root))
+            assert greedy.ask(1, b'x') == b'x'
+            assert idle(inbound, 'inbound') <= 9
+        assert kept.ask(2, b'x') == b'x', 'the place of a peer with few is its own'
+
+
 # --- frames that are not legal ------------------------------------------------------------------------
 
 SMUGGLED = {
