@@ -440,13 +440,19 @@ void fl_framed_unrest(struct fl_session *session)
 	}
 }
 
+/* Is something missing of what was to be sent? Then what follows would make no sense, if it could be sent at all. */
+static bool is_torn(const struct fl_session *session)
+{
+	return session->torn || fl_tls_peer_of(session->tls) == NULL; /* the engine has failed */
+}
+
 /* Why it has no further use; FL_SESSION_ENDS: it has. */
 static enum fl_session_end flaw_of(const struct fl_session *session,
 				   const struct fl_pool_place *place)
 {
 	const struct fl_framed *framed = session->framed;
 
-	if (session->held != NULL || !fl_framing_is_idle(&framed->framing)) {
+	if (session->held != NULL || !fl_framing_is_idle(&framed->framing) || is_torn(session)) {
 		return FL_SESSION_END_USE;
 	}
 	if (session->eof || session->fin) {

@@ -77,6 +77,7 @@ struct fl_session {
 	bool is_last; /* the bytes that on_data is handling */
 	bool shut;    /* close_notify sent: we have finished */
 	bool fin;     /* TCP has ended while the session was not being read */
+	bool torn;    /* something that was to be sent is lost */
 };
 
 static inline struct fl_session *fl_session_of(const struct fl_mesh *mesh)

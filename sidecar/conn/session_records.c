@@ -42,12 +42,10 @@ struct fl_tls_io fl_session_io_to_send(struct fl_session *session)
 	return io;
 }
 
-/* 0, 1 (pending) or a negative uv error. more: more bytes follow immediately. */
-int fl_session_send(struct fl_session *session, struct fl_tls_io *io, bool more)
+static int send_all(struct fl_session *session, const struct fl_tls_io *io, bool more)
 {
 	size_t len = io->out_len;
 
-	io->out_len = 0;
 	if (len > 0 && session->unsent != NULL) {
 		/* An answer of the engine itself: records have an order. */
 		struct fl_held *unsent = session->unsent;
@@ -64,6 +62,16 @@ int fl_session_send(struct fl_session *session, struct fl_tls_io *io, bool more)
 	}
 	return more ? fl_sock_write_more(session->sock, io->out, len)
 		    : fl_sock_write(session->sock, io->out, len);
+}
+
+/* 0, 1 (pending) or a negative uv error. more: more bytes follow immediately. */
+int fl_session_send(struct fl_session *session, struct fl_tls_io *io, bool more)
+{
+	int rc = send_all(session, io, more);
+
+	io->out_len = 0;
+	session->torn = session->torn || rc < 0;
+	return rc;
 }
 
 /* Keeps the rest of the input for later. The source is stopped only when that grows: usually it is one request that arrived

@@ -145,3 +145,35 @@ Test(reuse_ends, settings_change_while_it_is_idle)
 	heart_watch(&heart, &talk.mesh);
 	expect_not_opened(&talk);
 }
+
+/* --- calls that fail ------------------------------------------------------------------------------------ */
+
+/* The app has finished, and END goes out, with STATUS in one record. If anything of that fails, the session may have lost it,
+ * and is used no more. */
+Test(reuse_ends, a_session_that_has_lost_its_END_is_over)
+{
+	struct faults faults = {.kinds = FAULTS_MEMORY | FAULTS_SYSTEM};
+	unsigned lost = 0;
+
+	while (faults_next(&faults)) {
+		struct talk talk;
+
+		heart.spares_calls = true;
+		come_in(&talk);
+		open_use(&talk);
+		framed_end(&talk.frames);
+		HEART_UNTIL(&heart, talk.app.has_finished);
+		heart.spares_calls = false;
+		side_finish(&talk.app);
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+		heart_settle(&heart);
+		if (idle() == 1) {
+			cr_expect(framed_ended(&talk.frames), "with %s failing", faults_where());
+		} else {
+			lost++;
+		}
+		end(&talk);
+		HEART_UNTIL(&heart, idle() == 0);
+	}
+	cr_expect_gt(lost, 0);
+}
