@@ -145,7 +145,9 @@ void fl_framed_leave_use(struct fl_session *session)
 	count_idle(session, 1);
 	framed->must_open = framed->answered = framed->said_end = framed->has_end = false;
 	framed->has_user = framed->is_full = framed->has_sent = false;
-	framed->end = FL_SESSION_END_LOST;
+	if (!framed->is_over) { /* if it is, it is known why */
+		framed->end = FL_SESSION_END_LOST;
+	}
 	session->reading = true;
 	fl_session_enter(session, FL_SESSION_IDLE);
 	fl_conn_unref(conn);

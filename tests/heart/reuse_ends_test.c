@@ -146,6 +146,30 @@ Test(reuse_ends, settings_change_while_it_is_idle)
 	expect_not_opened(&talk);
 }
 
+/* The bytes of the use before still wait for their app. */
+Test(reuse_ends, an_OPEN_that_comes_early_is_counted_as_not_opened)
+{
+	struct faults faults = {.kinds = FAULTS_AGAIN};
+	struct talk talk;
+
+	come_in(&talk);
+	open_use(&talk);
+	side_finish(&talk.app);
+	HEART_UNTIL(&heart, framed_ended(&talk.frames));
+	framed_say(&talk.frames, "question");
+	framed_end(&talk.frames);
+	framed_open(&talk.frames);
+	faults_fail(&faults, 1);
+	HEART_UNTIL(&heart, side_has(&talk.app, "question") && talk.app.has_finished);
+	faults_end();
+	HEART_UNTIL(&heart, talk.mesh.has_finished);
+	framed_take(&talk.frames);
+	cr_expect_eq(talk.frames.status, FL_STATUS_NOT_OPENED);
+	HEART_UNTIL(&heart, idle() == 0 && heart_open_connections(&heart) == 0);
+	cr_expect_eq(ended(FL_SESSION_END_NOT_OPENED), 1);
+	end(&talk);
+}
+
 /* --- calls that fail ------------------------------------------------------------------------------------ */
 
 /* The app has finished, and END goes out, with STATUS in one record. If anything of that fails, the session may have lost it,
