@@ -56,8 +56,9 @@ struct fl_mesh_ops {
 	 * packet. */
 	int (*write)(struct fl_mesh *mesh, uint8_t *data, size_t len, bool last);
 	bool (*pending)(const struct fl_mesh *mesh);
-	struct fl_debt (*debt)(const struct fl_mesh *mesh); /* as fl_sock_debt() */
-	void (*keep)(struct fl_mesh *mesh);                 /* as fl_sock_keep() */
+	/* As fl_sock_debt(); also open while the peer has yet to say that it has the connection. */
+	struct fl_debt (*debt)(const struct fl_mesh *mesh);
+	void (*keep)(struct fl_mesh *mesh); /* as fl_sock_keep() */
 	/* Ends our direction; reading continues. Call once. closing: close follows immediately, and sends the FIN. */
 	void (*shutdown)(struct fl_mesh *mesh, bool closing);
 

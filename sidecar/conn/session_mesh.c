@@ -59,9 +59,15 @@ static bool pending(const struct fl_mesh *mesh)
 	return fl_sock_pending(fl_session_of(mesh)->sock);
 }
 
+/* The server of a framed session owes STATUS, too: its kernel takes bytes even while the server is stalled. */
 struct fl_debt fl_session_debt(const struct fl_mesh *mesh)
 {
-	return fl_sock_debt(fl_session_of(mesh)->sock);
+	const struct fl_session *session = fl_session_of(mesh);
+	const struct fl_framed *framed = session->framed;
+	struct fl_debt debt = fl_sock_debt(session->sock);
+
+	debt.is_open = debt.is_open || (session->is_client && framed != NULL && !framed->answered);
+	return debt;
 }
 
 void fl_session_keep(struct fl_mesh *mesh)

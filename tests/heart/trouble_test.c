@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What is known, and what is logged, about upstreams and services that fail. */
 #include "call.h"
+#include "framed.h"
 
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -192,6 +194,30 @@ Test(trouble, server_that_takes_all_and_says_nothing)
 	cr_expect_eq(state_of(FL_OUTBOUND, "api").succeeded, 0);
 	heart_skip_ms(&heart, 12000);
 	cr_expect_eq(state_of(FL_OUTBOUND, "api").succeeded, 1);
+	call_close(&call);
+}
+
+/* The kernel of a server that is stalled takes all. */
+Test(trouble, server_that_takes_all_and_does_not_open_it)
+{
+	const int on = 1;
+	struct framed frames;
+	struct call call;
+
+	heart.framed = true;
+	call_begin(&heart, &call, CALL_OUT_TLS);
+	heart_accept(&heart, &call.mesh, PLACE_MESH);
+	cr_assert_eq(setsockopt(call.mesh.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+	heart_speak_tls(&heart, &call.mesh, FL_TLS_SERVER, "p256");
+	framed_init(&frames, &call.mesh, FL_FRAMING_SERVER);
+	side_say(&call.app, "question");
+	HEART_UNTIL(&heart, framed_has(&frames, "question"));
+	heart_skip_ms(&heart, 12000);
+	cr_expect_eq(state_of(FL_OUTBOUND, "api").succeeded, 0);
+	framed_answer(&frames, FL_STATUS_OPENED);
+	heart_skip_ms(&heart, 12000);
+	cr_expect_eq(state_of(FL_OUTBOUND, "api").succeeded, 1);
+	framed_done(&frames);
 	call_close(&call);
 }
 
