@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "net/bind.h"
+#include "wire/frame.h"
 
 #define IDLE_CHECKS 8u /* in one idle_timeout */
 #define IDLE_CHECK_IF_OFF_MS 3600000u
@@ -66,6 +67,7 @@ static void init_parking(struct fl_loop *loop)
 	fl_deadline_queue_init(&parking->resting, loop->uv, FL_PARKING_REST_MS);
 	fl_deadline_queue_init(&parking->retiring, loop->uv, FL_PARKING_RETIRE_MS);
 	fl_deadline_queue_init(&parking->answering, loop->uv, FL_PARKING_ANSWER_MS);
+	fl_deadline_queue_init(&parking->opening, loop->uv, FL_FRAME_STATUS_MS);
 	FL_REQUIRE(uv_timer_init(loop->uv, &parking->clock) == 0);
 }
 
@@ -75,6 +77,7 @@ static void close_parking(struct fl_parking *parking)
 	fl_deadline_queue_close(&parking->resting);
 	fl_deadline_queue_close(&parking->retiring);
 	fl_deadline_queue_close(&parking->answering);
+	fl_deadline_queue_close(&parking->opening);
 	uv_close((uv_handle_t *)&parking->clock, NULL);
 }
 

@@ -112,6 +112,7 @@ struct fl_parking {
 	struct fl_pool pool;   /* client */
 	struct fl_quota quota; /* server: of those that rest or retire */
 	struct fl_deadline_queue resting, retiring, answering;
+	struct fl_deadline_queue opening; /* STATUS is due although the app has not answered */
 	unsigned going; /* stale sessions that a server retires in each step; 0: there are none */
 	uv_timer_t clock;
 	uint64_t wake_ms;             /* when it is due; UINT64_MAX: never */

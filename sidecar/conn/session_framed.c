@@ -34,6 +34,7 @@ bool fl_framed_begin(struct fl_session *session)
 		fl_pool_entry_init(&framed->client.parked, session->started_ns / 1000000,
 				   fl_loop_draw(session->loop));
 		fl_count(&session->loop->counters.session_uses_cold[FL_OUTBOUND], 1);
+		fl_framed_expect_status(session);
 		return true;
 	}
 	framed->detected = conn->detected;

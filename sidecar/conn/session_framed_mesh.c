@@ -141,7 +141,7 @@ static void promise_answer(struct fl_session *session)
 {
 	struct fl_framed *framed = session->framed;
 
-	if (!session->is_client && !framed->answered && framed->server.deadline.next == NULL) {
+	if (!session->is_client && !framed->answered) {
 		fl_deadline_add(&session->loop->parking.answering, &framed->server.deadline,
 				on_answer_due);
 	}

@@ -100,7 +100,7 @@ static void begin_use(struct fl_session *session)
 {
 	struct fl_mesh *mesh = &session->mesh;
 
-	fl_deadline_drop(&session->framed->server.deadline);
+	fl_framed_promise_status(session);
 	fl_session_enter(session, FL_SESSION_READY);
 	session->reading = false;
 	mesh->events->on_ready(mesh->user);

@@ -205,8 +205,8 @@ void fl_session_note_alpn(struct fl_session *session);
  * client keeps what its app sends until STATUS comes; if nothing of it can have reached the app, the use begins again, once,
  * on a fresh session. That is so if the server says so (FL_STATUS_NOT_OPENED), if it has ended the session by close_notify
  * without a STATUS (it never does that after it has read OPEN), if the kernel did not take the OPEN, or if the session broke,
- * or its server's machine does not answer, before any byte of the app was sent. In all other cases the app's connection is
- * reset; if that machine is silent, after connect_timeout (session_framed_doubt.c).
+ * or its server's machine or sidecar does not answer, before any byte of the app was sent. In all other cases the app's
+ * connection is reset; for silence there is a deadline (session_framed_doubt.c).
  *
  * A server that wants to end an idle session says RETIRE and waits for the client's close_notify, so that an OPEN on its way
  * gets an answer and no reset. While it waits the session keeps its place among the idle ones; if another one needs that, this
@@ -221,9 +221,10 @@ struct fl_kept {
 struct fl_framed_client {
 	struct fl_kept *kept; /* NULL: nothing has been sent, or it need not be kept */
 	struct fl_pool_entry parked;
-	struct fl_deadline check; /* of a use that is not cold, until STATUS: is anybody there? */
-	uint64_t opened_ms;       /* uv_now() when that use began */
+	struct fl_deadline check; /* until STATUS: is anybody there? */
+	uint64_t opened_ms;       /* uv_now() when the use began */
 	uint32_t server;          /* a hash of what the server says is its address */
+	bool is_overdue;          /* STATUS had not come at the last check, and should have */
 };
 
 /* Where its connections come from and lead to: those of its TCP connection. */
@@ -315,8 +316,10 @@ void fl_framed_release(struct fl_session *session);
 
 /* --- session_framed_doubt.c: until STATUS ------------------------------------------------------------------- */
 
-/* Client: a use begins on a session that was parked; its server's machine may be gone. */
+/* Client: a use begins; its server's machine may be gone, or its sidecar stalled. */
 void fl_framed_expect_status(struct fl_session *session);
+/* Server: a use begins, and STATUS goes out within FL_FRAME_STATUS_MS. */
+void fl_framed_promise_status(struct fl_session *session);
 
 /* --- session_framed_mesh.c: for the user of a use ----------------------------------------------------------- */
 

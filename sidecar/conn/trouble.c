@@ -20,6 +20,8 @@ static const char *const upstream_remedies[FL_REASON_COUNT] = {
 				       "and firewalls",
 	[FL_REASON_PEER_CONNECT_TIMEOUT] = "nothing answers there: check the address, network "
 					   "policies and firewalls",
+	[FL_REASON_PEER_STALLED] = "find out why the sidecar there does not run: a stopped or "
+				   "frozen container, or no CPU",
 	[FL_REASON_NO_ADDRESS] = "check the name in `to`; `getent hosts NAME` in this pod shows "
 				 "what DNS says",
 	[FL_REASON_HANDSHAKE_TIMEOUT] = "it accepts connections but completes no handshake: find "

@@ -28,6 +28,8 @@
 	X(PEER_UNREACHABLE, "peer_unreachable", ENDED, "the upstream's address cannot be reached")                        \
 	X(PEER_CONNECT_TIMEOUT, "peer_connect_timeout", ENDED,                                                            \
 	  "no upstream address answered within [limits] connect_timeout")                                                 \
+	X(PEER_STALLED, "peer_stalled", ENDED,                                                                            \
+	  "the upstream's machine answers, but its sidecar does not say whether it has opened the connection")            \
 	X(NO_ADDRESS, "no_address", ENDED,                                                                                \
 	  "no address is known for the upstream: its name does not resolve, or not yet")                                  \
 	X(HANDSHAKE_TIMEOUT, "handshake_timeout", ENDED,                                                                  \

@@ -27,6 +27,10 @@
  * RETIRE: the server takes no further OPEN; a use that it has read the OPEN of goes on to its end. It may cross the next OPEN,
  * and that one is *late*: the server answers FL_STATUS_NOT_OPENED.
  *
+ * The server answers within FL_FRAME_STATUS_MS of reading OPEN: if its app has not answered by then, it says FL_STATUS_OPENED
+ * all the same, and whatever ends the use after that is the end of the session. So a client that waits for longer knows that
+ * the server does not run.
+ *
  * A STATUS other than FL_STATUS_OPENED is the last frame of the session in both directions, FL_STATUS_NOT_OPENED included.
  * The server discards what still comes: it was written before the client knew. So that no reset overtakes the STATUS, the
  * server should read, for a while, until the client has closed. */
@@ -43,6 +47,7 @@
 #define FL_FRAME_OPEN_MAX (FL_FRAME_HEADER + 13u + 2 * 19u)
 #define FL_FRAME_STATUS_MAX (FL_FRAME_HEADER + 5u + 19u)
 #define FL_FRAME_HEADROOM 64u
+#define FL_FRAME_STATUS_MS 6000u /* more than the default of connect_timeout */
 
 enum fl_framing_role {
 	FL_FRAMING_CLIENT,
@@ -51,7 +56,7 @@ enum fl_framing_role {
 
 /* Numbers of the protocol. */
 enum fl_status {
-	FL_STATUS_OPENED = 0,
+	FL_STATUS_OPENED = 0,      /* mostly, the app is connected */
 	FL_STATUS_DENIED = 1,      /* by policy, or by what is known of the peer now */
 	FL_STATUS_APP_REFUSED = 2, /* the app does not listen */
 	FL_STATUS_APP_TIMEOUT = 3, /* the app's address does not answer */

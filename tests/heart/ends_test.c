@@ -278,41 +278,22 @@ Test(ends, app_that_does_not_listen_resets_the_peer)
 	}
 }
 
-/* With the app's queue full, SYNs get no answer. */
-static void fill_queue(enum heart_place place, struct side fill[8])
-{
-	struct sockaddr_in to = heart_loopback(heart.place_ports[place]);
-
-	cr_assert_eq(listen(heart.places[place], 0), 0);
-	for (unsigned i = 0; i < 8; i++) {
-		side_init(&fill[i]);
-		side_connect(&fill[i], (struct sockaddr *)&to, sizeof(to));
-	}
-}
-
-static void empty_queue(struct side fill[8])
-{
-	for (unsigned i = 0; i < 8; i++) {
-		side_close(&fill[i]);
-	}
-}
-
 Test(ends, app_that_does_not_answer_ends_within_connect_timeout)
 {
 	for (enum call_kind kind = CALL_IN_TLS; kind <= CALL_IN_PLAIN; kind++) {
-		struct side fill[8];
+		struct side fill[HEART_FILL];
 		struct call call;
 
 		heart_take(&heart,
 			   &(struct heart_options){.extra = "[limits]\nconnect_timeout = 2s\n"});
-		fill_queue(PLACE_APP, fill);
+		heart_fill_queue(&heart, PLACE_APP, fill);
 		call_begin(&heart, &call, kind);
 		HEART_UNTIL(&heart, heart_open_connections(&heart) == 1);
 		HEART_UNTIL(&heart, strcmp(heart_state(&heart), "connecting") == 0);
 		heart_skip_ms(&heart, 2100);
 		HEART_UNTIL(&heart, side_was_reset(&call.mesh));
 		call_close(&call);
-		empty_queue(fill);
+		heart_drop_fill(fill);
 		expect_ended(&call, FL_REASON_APP_CONNECT_TIMEOUT);
 	}
 }
@@ -320,10 +301,10 @@ Test(ends, app_that_does_not_answer_ends_within_connect_timeout)
 Test(ends, peer_that_leaves_while_the_app_is_dialled)
 {
 	for (enum call_kind kind = CALL_IN_TLS; kind <= CALL_IN_PLAIN; kind++) {
-		struct side fill[8];
+		struct side fill[HEART_FILL];
 		struct call call;
 
-		fill_queue(PLACE_APP, fill);
+		heart_fill_queue(&heart, PLACE_APP, fill);
 		call_begin(&heart, &call, kind);
 		HEART_UNTIL(&heart, heart_open_connections(&heart) == 1);
 		HEART_UNTIL(&heart, strcmp(heart_state(&heart), "connecting") == 0);
@@ -331,7 +312,7 @@ Test(ends, peer_that_leaves_while_the_app_is_dialled)
 		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0 || kind == CALL_IN_PLAIN);
 		heart_skip_ms(&heart, 12000);
 		call_close(&call);
-		empty_queue(fill);
+		heart_drop_fill(fill);
 		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
 		close_heart();
 		open_heart();

@@ -551,6 +551,24 @@ void heart_empty_queues(struct heart *heart)
 	}
 }
 
+void heart_fill_queue(struct heart *heart, enum heart_place place, struct side fill[HEART_FILL])
+{
+	struct sockaddr_in to = heart_loopback(heart->place_ports[place]);
+
+	cr_assert_eq(listen(heart->places[place], 0), 0);
+	for (unsigned i = 0; i < HEART_FILL; i++) {
+		side_init(&fill[i]);
+		side_connect(&fill[i], (struct sockaddr *)&to, sizeof(to));
+	}
+}
+
+void heart_drop_fill(struct side fill[HEART_FILL])
+{
+	for (unsigned i = 0; i < HEART_FILL; i++) {
+		side_close(&fill[i]);
+	}
+}
+
 void heart_pretend_destination(const struct sockaddr *to)
 {
 	faults_pretend_option(IPPROTO_IP, SO_ORIGINAL_DST, to, sizeof(struct sockaddr_in));

@@ -156,6 +156,10 @@ void heart_forget(struct heart *heart, struct side *side); /* turns do not pump 
 
 /* Accepts all waiting connections, and drops them. */
 void heart_empty_queues(struct heart *heart);
+/* The queue of a place is full from now on: SYNs get no answer. */
+#define HEART_FILL 8
+void heart_fill_queue(struct heart *heart, enum heart_place place, struct side fill[HEART_FILL]);
+void heart_drop_fill(struct side fill[HEART_FILL]);
 
 /* From now on this is the original destination of captured connections; NULL: the kernel's again. */
 void heart_pretend_destination(const struct sockaddr *to);

@@ -171,6 +171,67 @@ Test(reuse_again, nothing_else_begins_again)
 	}
 }
 
+/* --- nobody answers ------------------------------------------------------------------------------------- */
+
+#define STATUS_MS (FL_FRAME_STATUS_MS + 5000u + 10000u) /* with the defaults of [limits] */
+
+/* The sidecar there is stopped, and its kernel takes everything. */
+Test(reuse_again, a_server_that_is_stalled_is_given_up_and_gets_no_byte_twice)
+{
+	EACH_USE
+	{
+		struct talk talk;
+		struct side other;
+
+		begin_outbound_use(&talk, use);
+		side_say(&talk.app, "question");
+		HEART_UNTIL(&heart, framed_has(&talk.frames, "question"));
+		heart_skip_ms(&heart, STATUS_MS - 1000);
+		cr_expect_eq(heart_open_connections(&heart), 1, "it may still answer");
+		heart_skip_ms(&heart, 3000);
+		HEART_UNTIL(&heart, side_was_reset(&talk.app));
+		side_init(&other);
+		cr_expect_not(side_accept(&other, heart.places[PLACE_MESH]));
+		end(&talk);
+		expect_gone(FL_OUTBOUND, FL_REASON_PEER_STALLED);
+	}
+}
+
+Test(reuse_again, a_server_that_is_stalled_is_left_if_nothing_was_sent)
+{
+	struct talk talk;
+	struct side other;
+
+	begin_second_use(&talk, "", false);
+	heart_skip_ms(&heart, STATUS_MS - 1000);
+	side_init(&other);
+	cr_expect_not(side_accept(&other, heart.places[PLACE_MESH]), "it may still answer");
+	heart_skip_ms(&heart, 3000);
+	HEART_UNTIL(&heart, side_was_reset(&talk.mesh));
+	expect_again(&talk, "", false);
+}
+
+/* One answer in the last moment is enough. */
+Test(reuse_again, a_server_that_answers_late_is_in_time)
+{
+	EACH_USE
+	{
+		struct talk talk;
+
+		begin_outbound_use(&talk, use);
+		side_say(&talk.app, "question");
+		HEART_UNTIL(&heart, framed_has(&talk.frames, "question"));
+		heart_skip_ms(&heart, STATUS_MS - 1000);
+		framed_answer(&talk.frames, FL_STATUS_OPENED);
+		heart_skip_ms(&heart, 60000);
+		framed_say(&talk.frames, "answer");
+		HEART_UNTIL(&heart, side_has(&talk.app, "answer"));
+		end(&talk);
+		close_heart();
+		open_heart();
+	}
+}
+
 #define MUCH (4u << 20)
 
 /* No more than that is kept, so no more is sent. */

@@ -355,3 +355,59 @@ Test(reuse, an_OPEN_that_crosses_RETIRE_is_not_opened)
 	cr_expect_not(side_accept(&talk.app, heart.places[PLACE_APP]));
 	end(&talk);
 }
+
+/* --- STATUS in time ----------------------------------------------------------------------------------- */
+
+/* The app does not accept, and the server gives it longer than a client waits for STATUS. */
+static void begin_with_a_slow_app(struct talk *talk, struct side fill[HEART_FILL], unsigned use)
+{
+	heart_take(&heart, &(struct heart_options){.extra = "[limits]\nconnect_timeout = 60s\n"});
+	begin_inbound(talk, use);
+	heart_fill_queue(&heart, PLACE_APP, fill);
+	framed_open(&talk->frames);
+	framed_say(&talk->frames, "question");
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 1);
+	talk->frames.is_answered = false;
+	heart_skip_ms(&heart, FL_FRAME_STATUS_MS - 1000);
+	cr_assert_not((framed_take(&talk->frames), talk->frames.is_answered));
+	heart_skip_ms(&heart, 1500);
+	HEART_UNTIL(&heart, (framed_take(&talk->frames), talk->frames.is_answered));
+	cr_assert_eq(talk->frames.status, FL_STATUS_OPENED);
+}
+
+Test(reuse, STATUS_does_not_wait_for_a_slow_app)
+{
+	EACH_USE
+	{
+		struct side fill[HEART_FILL];
+		struct talk talk;
+
+		begin_with_a_slow_app(&talk, fill, use);
+		heart_drop_fill(fill);
+		cr_assert_eq(listen(heart.places[PLACE_APP], 64), 0);
+		heart_empty_queues(&heart);
+		heart_accept(&heart, &talk.app, PLACE_APP);
+		HEART_UNTIL(&heart, side_has(&talk.app, "question"));
+		side_say(&talk.app, "answer");
+		HEART_UNTIL(&heart, framed_has(&talk.frames, "answer"));
+		end(&talk);
+		close_heart();
+		open_heart();
+	}
+}
+
+Test(reuse, an_app_that_fails_after_STATUS_is_no_clean_end)
+{
+	EACH_USE
+	{
+		struct side fill[HEART_FILL];
+		struct talk talk;
+
+		begin_with_a_slow_app(&talk, fill, use);
+		heart_skip_ms(&heart, 60000);
+		HEART_UNTIL(&heart, side_was_reset(&talk.mesh));
+		heart_drop_fill(fill);
+		end(&talk);
+		expect_gone(FL_INBOUND, FL_REASON_APP_CONNECT_TIMEOUT);
+	}
+}

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import json
 import re
+import signal
 import socket
 import ssl
 import time
@@ -458,6 +459,29 @@ def test_a_session_that_died_unseen_does_not_swallow_a_connection(lab, app):
     wait_until(lambda: idle(pair.outbound, 'outbound') == 0, 'the client has seen it')
     pair.inbound.start_sidecar().wait_ready()
     assert ask(pair.port) == b'question'
+
+
+@pytest.mark.heavy
+def test_a_stalled_server_does_not_swallow_a_connection(lab, app):
+    """The sidecar there is stopped, while its kernel takes everything. The connection ends, and is no success before that."""
+    pair = lab.pair(app().port, common={'limits': {'connect_timeout': '500ms', 'handshake_timeout': '500ms'}})
+    assert ask(pair.port) == b'question'
+    rests(pair)
+    succeeded = metric(pair.outbound, 'fairlead_upstream_connections_succeeded_total', upstream='peer')
+    pair.inbound.sidecar.signal(signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        with connect(pair.port) as sock:
+            sock.settimeout(20 * labs.SLOW)
+            sock.sendall(b'question')
+            assert end_of(sock) == 'reset'
+        assert time.monotonic() - begin > 6, 'the server may take so long'
+    finally:
+        pair.inbound.sidecar.signal(signal.SIGCONT)
+    line = pair.outbound.wait_line(reason='peer_stalled')
+    assert (line['use'], line['bytes_to_app']) == (2, 0)
+    assert metric(pair.outbound, 'fairlead_upstream_connections_succeeded_total', upstream='peer') == succeeded
+    pair.outbound.wait_line(msg='upstream fails', failure='peer_stalled')
 
 
 # --- how many may be idle -------------------------------------------------------------------------------
