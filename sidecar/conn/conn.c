@@ -33,6 +33,14 @@ struct fl_conn *fl_conn_ref(struct fl_conn *conn)
 	return conn;
 }
 
+static void leave_section(struct fl_conn *conn)
+{
+	if (conn->section != NULL) {
+		__atomic_store_n(&conn->section->left, conn->section->left + 1, __ATOMIC_RELEASE);
+		conn->section = NULL;
+	}
+}
+
 void fl_conn_unref(struct fl_conn *conn)
 {
 	if (--conn->refs > 0) {
@@ -42,10 +50,7 @@ void fl_conn_unref(struct fl_conn *conn)
 		fl_peer_left(conn->peer, uv_now(conn->loop->uv));
 		conn->peer = NULL;
 	}
-	if (conn->section != NULL) {
-		__atomic_store_n(&conn->section->left, conn->section->left + 1, __ATOMIC_RELEASE);
-		conn->section = NULL;
-	}
+	leave_section(conn);
 	if (conn->admitted) {
 		fl_quota_give_back(&conn->loop->quota, (enum fl_direction)conn->direction,
 				   conn->quota);
@@ -89,24 +94,41 @@ void fl_conn_secured(struct fl_conn *conn, const char *id)
 					   uv_now(loop->uv));
 }
 
-void fl_conn_belongs(struct fl_conn *conn)
+/* NULL: the INI has lost its upstream. */
+static struct fl_section_cell *cell_of(const struct fl_conn *conn)
 {
 	const struct fl_conf *conf = conn->share->generation->conf;
-	struct fl_section_set *set = conn->share->sections;
 	size_t number;
 
-	FL_REQUIRE(conn->section == NULL);
 	if (conn->direction == FL_INBOUND) {
 		number = conn->service != NULL ? (size_t)(conn->service - conf->services)
 					       : conf->service_count;
-	} else {
+	} else if (conn->upstream != NULL) {
 		number = conn->upstream != &conf->outbound
 				 ? (size_t)(conn->upstream - conf->upstreams)
 				 : conf->upstream_count;
 		number += conf->service_count + 1;
+	} else {
+		return NULL;
 	}
-	conn->section = fl_section_cell(set->items[number], conn->share->worker);
-	fl_count(&conn->section->opened, 1);
+	return fl_section_cell(conn->share->sections->items[number], conn->share->worker);
+}
+
+/* A section that stays has one cell, whatever the generation. Sessions of another one are in another place. */
+void fl_conn_belongs(struct fl_conn *conn)
+{
+	struct fl_section_cell *cell = cell_of(conn);
+
+	if (cell == conn->section) {
+		return;
+	}
+	leave_section(conn);
+	fl_pool_end(&conn->loop->parking.pool, conn->place, uv_now(conn->loop->uv));
+	conn->place = NULL;
+	conn->section = cell;
+	if (cell != NULL) {
+		fl_count(&cell->opened, 1);
+	}
 }
 
 /* --- what follows from it ------------------------------------------------------------------------ */

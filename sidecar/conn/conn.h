@@ -3,10 +3,11 @@
 #define FL_CONN_CONN_H
 /* conn - what a connection is: where it came from, where it goes, and which section of which generation says how.
  *
- * All of this is decided once, when it arrives, and stays the same until its end, whatever rotates meanwhile. A connection
- * is open while a session, a stream or both refer to it. It is counted when it opens and when it closes, and it holds the
- * share of the generation that it began with. Loop-bound. The memory of a connection without references is freed when the
- * loop's turn is over. */
+ * All of this is decided once, when it arrives, and stays the same until its end, whatever rotates meanwhile. Only what waits
+ * to be dialled follows the current share, because the key of an earlier one is soon gone (naming.h). A connection is open
+ * while a session, a stream or both refer to it. It is counted when it opens and when it closes, and it holds the share of the
+ * generation that it began with. Loop-bound. The memory of a connection without references is freed when the loop's turn is
+ * over. */
 #include "base/inet.h"
 #include "conn/endpoint.h"
 #include "conn/listing.h"
@@ -31,7 +32,7 @@ struct fl_conn {
 	const struct fl_conf_service
 		*service; /* inbound; NULL: a captured port without a section */
 	const struct fl_conf_upstream *
-		upstream; /* outbound; [outbound] if nothing else matches. Final once naming.h has decided */
+		upstream; /* outbound; [outbound] if nothing else matches. Certain once naming.h has decided */
 	struct fl_targets
 		*targets; /* outbound, fixed listener: its addresses; NULL: unknown, or captured */
 	uint64_t started_ns;       /* uv_hrtime() */
@@ -66,7 +67,8 @@ const char *fl_conn_admit(struct fl_conn *conn, const char *id);
  * more when it has started over on another session. */
 void fl_conn_secured(struct fl_conn *conn, const char *id);
 
-/* Its service or upstream is known now, and final. From now on it is counted for that section. Call once. */
+/* Its service or upstream is known now. From now on it is counted for that section. Again when that was decided again, while
+ * the share before is still there. */
 void fl_conn_belongs(struct fl_conn *conn);
 
 static inline bool fl_conn_is_captured(const struct fl_conn *conn)

@@ -24,16 +24,17 @@ void fl_naming_leave(struct fl_loop *loop, struct fl_naming_waiter *waiter)
 	}
 }
 
-/* Nothing has been done for the connection yet, so it uses the current share. */
-static void take_current_share(struct fl_conn *conn)
+/* Nothing has been dialled for the connection, so it uses the current share. Returns the one before, a reference; NULL: it is
+ * the same one. */
+static struct fl_share *take_current_share(struct fl_conn *conn)
 {
-	struct fl_share *share = conn->loop->share;
+	struct fl_share *before = conn->share;
 
-	if (conn->share != share) {
-		(void)fl_share_ref(share);
-		fl_share_unref(conn->share);
-		conn->share = share;
+	if (before == conn->loop->share) {
+		return NULL;
 	}
+	conn->share = fl_share_ref(conn->loop->share);
+	return before;
 }
 
 static void want(const struct fl_conn *conn, size_t name)
@@ -171,6 +172,7 @@ static enum fl_naming decide_fixed(struct fl_conn *conn, char *detail, size_t si
 		return FL_NAMING_NO_SUCH;
 	}
 	if (endpoint->targets != NULL && endpoint->targets->count > 0) {
+		fl_targets_unref(conn->targets);
 		conn->targets = fl_targets_ref(endpoint->targets);
 		return FL_NAMING_KNOWN;
 	}
@@ -186,8 +188,17 @@ static enum fl_naming decide_fixed(struct fl_conn *conn, char *detail, size_t si
 
 enum fl_naming fl_naming_decide(struct fl_conn *conn, char *detail, size_t size)
 {
-	take_current_share(conn);
+	struct fl_share *before = take_current_share(conn);
+	enum fl_naming result;
+
 	detail[0] = '\0';
-	return fl_conn_is_captured(conn) ? decide_captured(conn, detail, size)
-					 : decide_fixed(conn, detail, size);
+	result = fl_conn_is_captured(conn) ? decide_captured(conn, detail, size)
+					   : decide_fixed(conn, detail, size);
+	if (before != NULL) {
+		if (conn->section != NULL) {
+			fl_conn_belongs(conn); /* what it was counted for goes with that share */
+		}
+		fl_share_unref(before);
+	}
+	return result;
 }

@@ -24,13 +24,14 @@ struct fl_naming_waiter {
 };
 
 enum fl_naming {
-	FL_NAMING_KNOWN,   /* upstream and targets are final */
+	FL_NAMING_KNOWN,   /* upstream and targets are certain */
 	FL_NAMING_WAIT,    /* a query has been sent; wait for its answer */
 	FL_NAMING_LINGER,  /* as KNOWN, but a query checks it again: wait for a moment */
 	FL_NAMING_NOBODY,  /* DNS has answered, and there is no address */
 	FL_NAMING_NO_SUCH, /* a reload has removed its upstream */
 };
-/* Decides by the worker's current share, which becomes the connection's. For WAIT and NOBODY, detail says why in a sentence. */
+/* Decides by the worker's current share, which becomes the connection's. For WAIT and NOBODY, detail says why in a sentence.
+ * Nothing may be dialled for it now. Call it again if it was decided under an earlier share and has waited since. */
 enum fl_naming fl_naming_decide(struct fl_conn *conn, char *detail, size_t size);
 
 void fl_naming_wait(struct fl_loop *loop, struct fl_naming_waiter *waiter);

@@ -33,17 +33,19 @@ static const uint32_t next_states[] = {
 	/* waiting for DNS (naming.h) */
 	[FL_STREAM_NAMING] =
 		FL_TO(FL_STREAM_WAITING) | FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
-	/* waiting for a slot (slots.h) */
-	[FL_STREAM_WAITING] = FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
+	/* waiting for a slot (slots.h); back if there is another generation */
+	[FL_STREAM_WAITING] =
+		FL_TO(FL_STREAM_NAMING) | FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
 	[FL_STREAM_DIAL_MESH] = FL_TO(FL_STREAM_OPEN) | FL_TO(FL_STREAM_CLOSED),
 	[FL_STREAM_DIAL_APP] = FL_TO(FL_STREAM_OPEN) | FL_TO(FL_STREAM_CLOSED),
 	/* back to the start: the session has not carried it (session_internal.h) */
 	[FL_STREAM_OPEN] = FL_TO(FL_STREAM_HALF_APP) | FL_TO(FL_STREAM_HALF_MESH) |
-			   FL_TO(FL_STREAM_WAITING) | FL_TO(FL_STREAM_DIAL_MESH) |
-			   FL_TO(FL_STREAM_CLOSED),
+			   FL_TO(FL_STREAM_NAMING) | FL_TO(FL_STREAM_WAITING) |
+			   FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
 	/* the app has finished sending */
-	[FL_STREAM_HALF_APP] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_WAITING) |
-			       FL_TO(FL_STREAM_DIAL_MESH) | FL_TO(FL_STREAM_CLOSED),
+	[FL_STREAM_HALF_APP] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_NAMING) |
+			       FL_TO(FL_STREAM_WAITING) | FL_TO(FL_STREAM_DIAL_MESH) |
+			       FL_TO(FL_STREAM_CLOSED),
 	/* the peer has finished sending */
 	[FL_STREAM_HALF_MESH] = FL_TO(FL_STREAM_FINISHED) | FL_TO(FL_STREAM_CLOSED),
 	/* both have finished; bytes may still be pending */

@@ -7,6 +7,9 @@
  * If a session that was used before is parked (parking.h), it carries the connection at once, without dialling. If it turns
  * out that it has not carried it, all of this begins again with a fresh session, once, with the bytes that the app has sent.
  *
+ * A stream that waits for its slot, or starts over, may see another generation come into force. It must not be dialled under
+ * the earlier one, whose key the agent soon wipes: where it leads is decided again, and its turn stays its own.
+ *
  * Failure: if the mesh side fails for any reason, the app sees a reset. A stream waits for a slot for connect_timeout, or
  * longer while other connections of its lane finish their handshakes. */
 #include <stdlib.h>
@@ -99,27 +102,50 @@ static void on_waited(struct fl_deadline *deadline)
 					"to the same destination had them, and none got through"});
 }
 
+static bool is_outdated(const struct fl_stream *stream)
+{
+	return stream->conn->share != stream->conn->loop->share;
+}
+
 static void on_slot(struct fl_waiter *waiter)
 {
 	struct fl_stream *stream = FL_CONTAINER_OF(waiter, struct fl_stream, waiter);
 
 	fl_deadline_drop(&stream->deadline);
-	dial(stream, fl_session_dial);
+	stream->conn->dial_until_ms = 0; /* waiting had a connect_timeout of its own */
+	if (is_outdated(stream)) {
+		stream->had_turn = true;
+		fl_stream_find_name(stream);
+	} else {
+		dial(stream, fl_session_dial);
+	}
 }
 
-static void dial_when_there_is_room(struct fl_stream *stream)
+static void wait_for_slot(struct fl_stream *stream)
 {
 	struct fl_loop *loop = stream->conn->loop;
 	struct fl_slots *slots = &loop->slots[FL_OUTBOUND];
 
-	if (fl_slots_must_wait(slots, stream->conn->lane)) {
-		fl_stream_enter(stream, FL_STREAM_WAITING);
-		stream->waiter.on_slot = on_slot;
+	fl_stream_enter(stream, FL_STREAM_WAITING);
+	stream->waiter.on_slot = on_slot;
+	if (stream->had_turn) {
+		fl_slots_wait_first(slots, &stream->waiter, stream->conn->lane);
+	} else {
 		fl_slots_wait(slots, &stream->waiter, stream->conn->lane);
-		fl_deadline_add(&loop->connecting, &stream->deadline, on_waited);
-		return;
 	}
-	dial(stream, fl_session_dial);
+	fl_deadline_add(&loop->connecting, &stream->deadline, on_waited);
+}
+
+static void dial_when_there_is_room(struct fl_stream *stream)
+{
+	const struct fl_slots *slots = &stream->conn->loop->slots[FL_OUTBOUND];
+	uint32_t lane = stream->conn->lane;
+
+	if (stream->had_turn ? fl_slots_has_room(slots, lane) : !fl_slots_must_wait(slots, lane)) {
+		dial(stream, fl_session_dial);
+	} else {
+		wait_for_slot(stream);
+	}
 }
 
 /* --- start ------------------------------------------------------------------------------------------- */
@@ -162,23 +188,43 @@ void fl_stream_start_over(void *user, struct fl_kept *kept)
 	stream->mesh = NULL;
 	stream->kept = kept;
 	stream->again = true;
+	stream->had_turn = false;
 	stream->ended_before = stream->state == FL_STREAM_HALF_APP;
 	fl_deadline_drop(&stream->deadline);
 	fl_deadline_drop(&stream->unanswered);
 	fl_sock_read_stop(stream->app);
-	dial_when_there_is_room(stream);
+	if (is_outdated(stream)) {
+		fl_stream_find_name(stream);
+	} else {
+		dial_when_there_is_room(stream);
+	}
+}
+
+/* What the app has sent under mTLS is not sent again in plaintext, if the INI has changed in that very moment. */
+static void go_out_in_plaintext(struct fl_stream *stream)
+{
+	if (stream->again) {
+		fl_stream_end(stream,
+			      &(struct fl_ending){.reason = FL_REASON_PEER_RESET,
+						  .detail = "its session has ended, and its "
+							    "destination is no longer mtls"});
+	} else {
+		dial(stream, fl_plaintext_dial);
+	}
 }
 
 void fl_stream_go_out(struct fl_stream *stream)
 {
 	switch (stream->conn->upstream->mode) {
 	case FL_OUTBOUND_MTLS:
-		if (!reuse(stream)) {
+		/* Starting over leads to a fresh session. And where slots are given away, the buffers that reading the app
+		 * takes may be in use (loop.h). */
+		if (stream->again || stream->had_turn || !reuse(stream)) {
 			dial_when_there_is_room(stream);
 		}
 		break;
 	case FL_OUTBOUND_PLAINTEXT:
-		dial(stream, fl_plaintext_dial);
+		go_out_in_plaintext(stream);
 		break;
 	case FL_OUTBOUND_REFUSE:
 		fl_stream_abort(stream, FL_REASON_OUTBOUND_REFUSED);

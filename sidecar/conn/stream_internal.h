@@ -43,6 +43,7 @@ struct fl_stream {
 	uint8_t state;             /* enum fl_stream_state */
 	bool succeeded;            /* the section's success has been noted (trouble.h) */
 	bool again;                /* it starts over, on a fresh session */
+	bool had_turn;             /* a slot was free for it: the next one is its own, too */
 	bool ended_before;         /* and its app had finished sending */
 	bool asks;                 /* the side that opened the connection has sent the last byte */
 };
@@ -67,8 +68,8 @@ void fl_stream_note_success(struct fl_stream *stream);
 void fl_stream_start_relay(struct fl_stream *stream);
 void fl_stream_read_both(struct fl_stream *stream); /* sides that the other side does not block */
 
-/* stream_name.c: outbound, NAMING: finds out which upstream it belongs to and where that leads, waits for DNS if it must,
- * and continues with fl_stream_go_out(). */
+/* stream_name.c: outbound: finds out which upstream it belongs to and where that leads, waits for DNS if it must (NAMING), and
+ * continues with fl_stream_go_out(). */
 void fl_stream_find_name(struct fl_stream *stream);
 /* stream_watch.c: the relay begins. */
 void fl_stream_watch(struct fl_stream *stream);

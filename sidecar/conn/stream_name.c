@@ -2,7 +2,9 @@
 /* Outbound: the app has connected, and the upstream of its destination has to be found (naming.h).
  *
  * Happy path: the upstream is known already. Otherwise the stream waits until DNS has answered, within connect_timeout; the
- * rest of that time is for dialling. Failure: the app sees a reset. */
+ * rest of that time is for dialling. Failure: the app sees a reset.
+ *
+ * A stream that then waits for a slot comes here once more if another generation has come into force meanwhile. */
 #include <utlist.h>
 
 #include "conn/stream_internal.h"
@@ -50,6 +52,9 @@ static void wait_for_name(struct fl_stream *stream)
 
 	if (stream->unnamed.prev == NULL) {
 		stream->conn->dial_until_ms = now_of(stream) + loop->connecting.duration_ms;
+		if (stream->state != FL_STREAM_NAMING) {
+			fl_stream_enter(stream, FL_STREAM_NAMING);
+		}
 		fl_naming_wait(loop, &stream->unnamed);
 		fl_deadline_add(&loop->dialing, &stream->deadline, on_check);
 	}

@@ -19,11 +19,11 @@ static struct heart heart;
 /* The legal transitions, written again: "FROM > TO TO ...", by name. */
 static const char *const stream_rules[] = {
 	"naming > waiting dial_mesh closed",
-	"waiting > dial_mesh closed",
+	"waiting > naming dial_mesh closed",
 	"dial_mesh > open closed",
 	"dial_app > open closed",
-	"open > half_app half_mesh waiting dial_mesh closed",
-	"half_app > finished waiting dial_mesh closed",
+	"open > half_app half_mesh naming waiting dial_mesh closed",
+	"half_app > finished naming waiting dial_mesh closed",
 	"half_mesh > finished closed",
 	"finished > closed",
 	"closed >",
