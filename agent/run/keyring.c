@@ -118,9 +118,29 @@ static const struct fl_signer *add(struct fl_keyring *keyring, struct fl_signer 
 	return signer;
 }
 
+static uint32_t greater(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* How long after a connection was bound to a key its handshake may still need it. Outbound, it is dialled, and the handshake
+ * may begin again on another connection, for a server that refuses our application protocol. Inbound, the handshake follows
+ * the first byte, for which a permissive port waits. */
+static uint32_t longest_handshake_ms(const struct fl_conf *conf)
+{
+	uint32_t handshake = conf->limits.handshake_timeout_ms;
+	uint32_t outbound = 2 * (conf->limits.connect_timeout_ms + handshake);
+	uint32_t detect = conf->inbound.detect_timeout_ms;
+
+	for (size_t i = 0; i < conf->service_count; i++) {
+		detect = greater(detect, conf->services[i].inbound.detect_timeout_ms);
+	}
+	return greater(outbound, detect + handshake);
+}
+
 static void apply(struct fl_keyring *keyring, const struct fl_conf *conf)
 {
-	keyring->grace_ms = conf->limits.handshake_timeout_ms;
+	keyring->grace_ms = longest_handshake_ms(conf);
 	keyring->per_second = conf->agent.signatures;
 	keyring->tokens = keyring->per_second * NS_SECOND;
 	keyring->filled_ns = uv_hrtime();

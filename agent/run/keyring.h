@@ -4,8 +4,9 @@
 /* keyring - the private keys that sidecars have signatures made with ([tls] key = agent), and the rules for making one.
  *
  * A key is *current* while its generation is; it is *held* while a connected sidecar uses it, which is longer if that
- * sidecar has not taken the next generation, or has refused it. A key that is neither stays for [limits] handshake_timeout,
- * so that handshakes that began with it can end, and is then wiped.
+ * sidecar has not taken the next generation, or has refused it. A key that is neither stays until connections that are being
+ * made with it are open: by [limits], twice connect_timeout and handshake_timeout, or detect_timeout and handshake_timeout if
+ * that is more. It is then wiped.
  *
  * It signs CertificateVerify messages of TLS 1.3 with a key that it has and that is named, as often as `[agent] signatures`
  * allows, and refuses everything else (pki/signer.h). What it refuses it counts and logs, rationed.
