@@ -134,7 +134,7 @@ static int run_daemon(const char *conf_path)
 	run->conf_path = conf_path;
 	rc = fl_conf_start(conf_path, STDERR_FILENO, "fairlead-agent", &run->conf, &run->log);
 	if (rc == FL_OK) {
-		if (run->conf->sidecar.sandbox == FL_SANDBOX_ON) {
+		if (run->conf->agent.sandbox == FL_SANDBOX_ON) {
 			fl_harden_against_rings();
 		}
 		if (fl_tls_global_init(&err) == FL_OK) {

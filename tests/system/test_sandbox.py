@@ -74,6 +74,19 @@ def test_off_is_off_and_says_so(lab, app):
     assert sandbox_of(workload) == {'wanted': False, 'seccomp': False, 'landlock': None, 'missing': None}
 
 
+@pytest.mark.parametrize('off', ['sidecar', 'agent'])
+def test_off_is_off_for_the_one_only(lab, app, off):
+    """The other one has all of its filters, that against rings too, without which its own sandbox would end it."""
+    workload = lab.inbound(app().port, {off: {'sandbox': 'off'}})
+    ours = int(status_field(os.getpid(), 'Seccomp_filters'))
+    for process, wanted in (workload.sidecar, off != 'sidecar'), (workload.agent, off != 'agent'):
+        process.wait_line(msg=re.compile('^sandbox: seccomp' if wanted else '^sandbox = off'))
+        for thread in threads(process.pid):
+            filters = int(status_field(thread, 'Seccomp_filters')) - ours
+            assert filters == 2 if wanted else filters == 0, (process.name, thread, filters)
+    assert sandbox_of(workload)['wanted'] == (off != 'sidecar')
+
+
 def test_a_change_of_the_key_needs_a_restart(workload):
     workload.change({'sidecar': {'sandbox': 'off'}})
     workload.agent.wait_line(level='warn', msg=re.compile('need a restart'), keys='[sidecar] sandbox')
