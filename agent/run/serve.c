@@ -19,6 +19,8 @@
 #include "ctl/message.h"
 #include "net/listener.h"
 
+#define NUMBER_LAST ((uint64_t)INT64_MAX)
+
 struct channel {
 	struct fl_serve *serve;
 	struct fl_sock *sock;
@@ -165,6 +167,15 @@ static void log_generation(struct channel *channel, enum fl_log_level level, con
 	fl_line_end(&line);
 }
 
+/* The generation gets a number of at least `least`. A sidecar that names a number which leaves few to follow is lying, or has it
+ * from an agent that believed one that did: numbers begin again for it, and it keeps nobody from renewals. */
+static void number_from(struct fl_serve *serve, uint64_t least)
+{
+	if (serve->number < least && least <= NUMBER_LAST) {
+		serve->number = least;
+	}
+}
+
 static bool push(struct channel *channel)
 {
 	struct fl_serve *serve = channel->serve;
@@ -210,15 +221,11 @@ static bool offer(struct channel *channel)
 		return false;
 	}
 	if (channel->has != 0 && memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
-		if (serve->number < channel->has) {
-			serve->number = channel->has;
-		}
+		number_from(serve, channel->has);
 		log_generation(channel, FL_LOG_INFO, "generation is in use already", channel->has);
 		return true;
 	}
-	if (serve->number <= channel->has) {
-		serve->number = channel->has + 1;
-	}
+	number_from(serve, channel->has + 1);
 	return push(channel);
 }
 
@@ -321,10 +328,6 @@ static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
 	if (hello->version != FL_CTL_VERSION) {
 		channel_fail(channel, "it speaks another version of the protocol: run agent and "
 				      "sidecar from one release");
-		return false;
-	}
-	if (hello->generation == UINT64_MAX) {
-		channel_fail(channel, "its generation number leaves none to follow");
 		return false;
 	}
 	evict_sidecar(channel->serve);
@@ -542,7 +545,7 @@ void fl_serve_generation(struct fl_serve *serve, const struct fl_serve_generatio
 	if (generation->signer == NULL) {
 		(void)fl_harden_memory(serve->frame, serve->frame_len); /* the key is in it */
 	}
-	serve->number++;
+	serve->number = serve->number < NUMBER_LAST ? serve->number + 1 : 1;
 	memcpy(serve->digest, generation->digest, FL_DIGEST_LEN);
 	fl_keyring_take(serve->keyring, generation->conf, generation->signer);
 	for (size_t i = serve->channel_count; i-- > 0;) {

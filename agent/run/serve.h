@@ -11,7 +11,7 @@
  *
  * Numbers: content that a sidecar has already (the same digest) keeps the number that it has there; other content gets the
  * first number that no sidecar has seen. So a restarted agent continues where its predecessor ended, and sends no new
- * generation when nothing has changed.
+ * generation when nothing has changed. Numbers above 2^63-1 do not count, and after that one they begin again.
  *
  * Loop:   the one of net; all calls there. It keeps the loop alive until it is closed.
  * Owns:   the socket, its connections, the frame of the generation (wiped when it is replaced), the keys (run/keyring.h).

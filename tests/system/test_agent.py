@@ -164,6 +164,25 @@ def test_a_number_never_goes_back(web):
         assert c.take().number == 21
 
 
+@pytest.mark.parametrize('number, first', [(2**64 - 1, 1), (2**64 - 2, 1), (2**63 - 1, 1), (2**63 - 2, 2**63 - 1)])
+def test_a_number_that_leaves_few_to_follow_ends_no_renewals(lab, web, number, first):
+    """Whoever names it, and whoever has it from him: each gets the present generation and the next one."""
+    web.start_agent()
+    with FalseSidecar(web) as liar:
+        assert liar.take(number, b'x' * 32).number == first
+    with FalseSidecar(web) as honest:
+        seen = honest.take()
+        assert seen.number == first
+        web.mount(lab.root.issue(labs.SERVER))
+        renewed = honest.next()
+        assert renewed.digest != seen.digest and renewed.number == (2 if first == 1 else 1)
+    with FalseSidecar(web) as again:
+        again.send(hello(number, renewed.digest))
+        web.agent.wait_line(msg='generation is in use already')
+        web.mount(lab.root.issue(labs.SERVER))
+        assert again.next().number not in (0, number)
+
+
 def test_a_refused_generation_is_said_with_its_reason(web):
     web.start_agent()
     with FalseSidecar(web) as sidecar:
@@ -369,7 +388,6 @@ BAD = {
     'a huge length': (b'FLC1' + struct.pack('>HHI', 1, 0, 0xffffffff), 'claims'),
     'a HELLO without fields': (frame(1, b''), 'missing'),
     'another version': (hello(version=2), 'one release'),
-    'the last number': (hello(2**64 - 1), 'number'),
     'two HELLOs': (hello(1, bytes(32)) + hello(1, bytes(32)), 'second HELLO'),
     'an answer before the question': (hello() + result(99), 'not sent'),
     'a generation': (encode_generation(1, b'key', b'bundle', 'ini'), 'only agents do'),
