@@ -90,7 +90,7 @@ uint8_t *fl_ctl_encode_result(const struct fl_ctl_result *result, size_t *ret_le
 	struct writer w;
 	uint8_t *frame;
 
-	FL_REQUIRE(result->reason.len <= FL_CTL_MAX_SMALL / 2);
+	FL_REQUIRE(result->reason.len <= FL_CTL_MAX_REASON);
 	frame = frame_begin(&w, FL_CTL_RESULT, 3 * FIELD_HEADER + 8 + 1 + result->reason.len,
 			    ret_len);
 	if (frame == NULL) {

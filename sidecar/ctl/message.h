@@ -13,8 +13,8 @@
  * sends BEAT every FL_CTL_BEAT_MS: it is alive. Frame: magic
  * "FLC1", type (u16), reserved (u16, zero), payload length (u32), all big endian; payload:
  * fields (tag u16, length u32, bytes). Unknown fields are skipped; unknown types and anything
- * else unexpected end the channel, and the sidecar reconnects with back-off. Everything is bounded by
- * FL_CTL_MAX_FRAME; a length is checked before memory is allocated for it. */
+ * else unexpected end the channel, and the sidecar reconnects with back-off. Each type is sent by one side only, and has a bound of its
+ * own: both are checked before memory is allocated for a payload. */
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,9 +22,15 @@
 #include "base/mem.h"
 
 #define FL_CTL_VERSION 1u
-#define FL_CTL_MAX_FRAME 8388608u /* payload bytes */
-#define FL_CTL_MAX_SMALL 65536u   /* payload bytes of every message except GENERATION */
-#define FL_CTL_MAX_NOTE 1024u     /* bytes of a note's sentence */
+/* Payload bytes: of a GENERATION; of the agent's other messages; of a SIGN; of the sidecar's other messages; of those that are
+ * unknown and skipped, which take no memory. */
+#define FL_CTL_MAX_FRAME 8388608u
+#define FL_CTL_MAX_SMALL 65536u
+#define FL_CTL_MAX_SIGN 16384u
+#define FL_CTL_MAX_WORD 4096u
+#define FL_CTL_MAX_SKIPPED 65536u
+#define FL_CTL_MAX_NOTE 1024u   /* bytes of a note's sentence */
+#define FL_CTL_MAX_REASON 2048u /* of a RESULT's */
 #define FL_CTL_MAX_FOREIGN 256u
 #define FL_CTL_HEADER 12u
 
@@ -71,8 +77,9 @@ struct fl_ctl_generation {
 
 struct fl_ctl_result {
 	uint64_t number;
-	int ok;                /* 1: in use; 0: refused */
-	struct fl_span reason; /* one sentence when refused */
+	int ok; /* 1: in use; 0: refused */
+	struct fl_span
+		reason; /* one sentence when refused, at most FL_CTL_MAX_REASON bytes to encode */
 };
 
 /* From the agent: the result for the files that are mounted now. */
@@ -140,7 +147,8 @@ uint8_t *fl_ctl_encode_note(const struct fl_ctl_note *note,
 			    size_t *ret_len); /* cuts a longer text */
 uint8_t *fl_ctl_encode_beat(const struct fl_ctl_beat *beat, size_t *ret_len);
 
-/* A SIGN or SIGNED that grows in memory of the caller, cap bytes, at least FL_CTL_BATCH_MIN; it is a whole frame at any time. */
+/* A SIGN or SIGNED that grows in memory of the caller, cap bytes, at least FL_CTL_BATCH_MIN; it is a whole frame at any time, and
+ * full when it has as much as a decoder takes. */
 #define FL_CTL_BATCH_MIN 1024u
 struct fl_ctl_batch {
 	uint8_t *frame;
@@ -152,9 +160,12 @@ bool fl_ctl_batch_add_request(struct fl_ctl_batch *batch,
 			      const struct fl_ctl_sign_request *request);
 bool fl_ctl_batch_add_answer(struct fl_ctl_batch *batch, const struct fl_ctl_sign_answer *answer);
 
-struct fl_ctl_decoder;                                    /* collects one frame at a time */
-struct fl_ctl_decoder *fl_ctl_decoder_new(void);          /* NULL: no memory */
-void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder); /* wipes */
+/* Who sends the messages that a decoder reads. */
+enum fl_ctl_sender { FL_CTL_FROM_AGENT, FL_CTL_FROM_SIDECAR };
+
+struct fl_ctl_decoder; /* collects one frame at a time */
+struct fl_ctl_decoder *fl_ctl_decoder_new(enum fl_ctl_sender sender); /* NULL: no memory */
+void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder);             /* wipes */
 
 /* Consumes bytes of *data (advances data and len). Returns 1 if *message is a whole one
  * (valid until the next call), 0 if it needs more bytes (all of data is consumed), or
@@ -162,5 +173,7 @@ void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder); /* wipes */
  * returns 0. */
 int fl_ctl_decoder_feed(struct fl_ctl_decoder *decoder, const uint8_t **data, size_t *len,
 			struct fl_ctl_message *ret, struct fl_err *err) FL_MUST_USE;
+/* Has a frame begun that is not whole yet? */
+bool fl_ctl_decoder_is_partial(const struct fl_ctl_decoder *decoder);
 
 #endif

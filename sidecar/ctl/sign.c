@@ -113,13 +113,18 @@ void fl_ctl_batch_begin(struct fl_ctl_batch *batch, enum fl_ctl_type type)
 	batch->len = FL_CTL_HEADER;
 }
 
+static size_t most_in(const struct fl_ctl_batch *batch)
+{
+	return batch->frame[sizeof(magic) + 1] == FL_CTL_SIGN ? FL_CTL_MAX_SIGN : FL_CTL_MAX_SMALL;
+}
+
 /* Begins a field of len bytes, and returns where it goes; NULL: there is no room. */
 static uint8_t *add_field(struct fl_ctl_batch *batch, unsigned tag, size_t len)
 {
 	uint8_t *at = batch->frame + batch->len;
 	size_t payload = batch->len - FL_CTL_HEADER + FIELD_HEADER + len;
 
-	if (batch->cap - batch->len < FIELD_HEADER + len || payload > FL_CTL_MAX_SMALL) {
+	if (batch->cap - batch->len < FIELD_HEADER + len || payload > most_in(batch)) {
 		return NULL;
 	}
 	put_uint(at, tag, 2);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_CTL_WIRE_INTERNAL_H
 #define FL_CTL_WIRE_INTERNAL_H
-/* The format that encode.c writes and decode.c reads, and sign.c in both directions. Private to the three.
+/* The format that encode.c writes, decode.c and fields.c read, and sign.c in both directions. Private to the four.
  *
  * A frame is the magic, a type (2 bytes), two zeros and the length of the payload (4 bytes); the payload is fields, each a
  * tag (2 bytes), a length (4 bytes) and a value. Numbers are big-endian. */
@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "ctl/message.h"
 
 static const uint8_t magic[4] = {'F', 'L', 'C', '1'};
 
@@ -51,8 +52,12 @@ static inline uint64_t fl_ctl_get_uint(const uint8_t *data, unsigned bytes)
 	return value;
 }
 
-/* decode.c: removes the next field from *rest. 1, or 0 at the end, or FL_ERR_PEER. */
+/* fields.c: removes the next field from *rest. 1, or 0 at the end, or FL_ERR_PEER. */
 int fl_ctl_next_field(struct fl_span *rest, struct fl_ctl_field *ret, struct fl_err *err);
+/* fields.c: reads the payload of a message of that type: 0, or FL_ERR_PEER or FL_ERR_NOMEM. Of a generation, ret->u.generation.foreign
+ * is to be freed either way. */
+int fl_ctl_read_payload(enum fl_ctl_type type, struct fl_span payload, struct fl_ctl_message *ret,
+			struct fl_err *err);
 /* sign.c: checks every item of a SIGN or SIGNED. 0, or FL_ERR_PEER. */
 int fl_ctl_check_sign(struct fl_span payload, struct fl_err *err);
 int fl_ctl_check_signed(struct fl_span payload, struct fl_err *err);

@@ -209,9 +209,10 @@ static void on_data(void *user, uint8_t *data, size_t len)
 		} else if (rc == 1 && message.type == FL_CTL_BEAT) {
 			take_beat(link, &message.u.beat);
 		} else {
-			try_later(link,
-				  rc == 1 ? "the agent sent a message that only a sidecar sends"
-					  : err.text);
+			try_later(
+				link,
+				rc == 1 ? "the agent sent a signature on a connection that asks for none"
+					: err.text);
 		}
 	}
 	/* The message contained the key. */
@@ -265,7 +266,7 @@ static void on_dialed(void *user, int sys)
 	}
 	link->trouble[0] = '\0';
 	link->connected_ms = link->heard_ms = uv_now(link->net->loop);
-	link->decoder = fl_ctl_decoder_new();
+	link->decoder = fl_ctl_decoder_new(FL_CTL_FROM_AGENT);
 	if (link->decoder == NULL) {
 		try_later(link, "out of memory");
 		return;

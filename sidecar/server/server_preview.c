@@ -133,7 +133,7 @@ static int begin(struct fl_server *server, const struct fl_ctl_generation *messa
 /* 0, or what is wrong with the request. */
 static int take_frame(struct fl_server *server, struct fl_span frame, struct fl_err *err)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new(FL_CTL_FROM_AGENT);
 	struct fl_ctl_message message;
 	int rc;
 

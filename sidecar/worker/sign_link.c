@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_MAX ((size_t)16 * 1024)
+#define FRAME_MAX ((size_t)FL_CTL_MAX_SIGN)
 #define MIN_BACKOFF_MS 50u /* longer than agent_link.c takes to be told of a new key */
 #define MAX_BACKOFF_MS 100u
 #define DOWN_BACKOFF_MS 1000u
@@ -261,7 +261,7 @@ static void on_dialed(void *user, int sys)
 	uid_t uid;
 
 	if (sys != 0 || fl_agent_check(&link->place, link->sock, &uid, &err) != 0 ||
-	    (link->decoder = fl_ctl_decoder_new()) == NULL) {
+	    (link->decoder = fl_ctl_decoder_new(FL_CTL_FROM_AGENT)) == NULL) {
 		dial_later(link);
 		return;
 	}

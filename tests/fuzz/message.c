@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What comes over the agent's socket, on either end: the same messages however the bytes are cut, spans that point into the
+/* What comes over the agent's socket, to either end: the same messages however the bytes are cut, spans that point into the
  * message, bounds that hold, and each message encoded again says the same. */
 #include "ctl/message.h"
 #include "fuzz.h"
@@ -118,7 +118,7 @@ static uint8_t *encode(const struct fl_ctl_message *m, size_t *ret_len)
 		FL_REQUIRE(fl_ctl_generation_check(&m->u.generation, NULL) == FL_OK);
 		return fl_ctl_encode_generation(&m->u.generation, ret_len);
 	case FL_CTL_RESULT:
-		return result.reason.len <= FL_CTL_MAX_SMALL / 2
+		return result.reason.len <= FL_CTL_MAX_REASON
 			       ? fl_ctl_encode_result(&result, ret_len)
 			       : NULL;
 	case FL_CTL_NOTE:
@@ -132,9 +132,9 @@ static uint8_t *encode(const struct fl_ctl_message *m, size_t *ret_len)
 	return NULL;
 }
 
-static void encode_and_decode(const struct fl_ctl_message *m)
+static void encode_and_decode(const struct fl_ctl_message *m, enum fl_ctl_sender sender)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new(sender);
 	struct fl_ctl_message again;
 	size_t len = 0, left;
 	uint8_t *frame = encode(m, &len);
@@ -149,10 +149,16 @@ static void encode_and_decode(const struct fl_ctl_message *m)
 	fl_ctl_decoder_free(decoder);
 }
 
-/* What the decoder has to say of it all: the messages, and whether it failed. */
-static uint64_t decode(struct fl_span in, uint32_t state, size_t most)
+static bool is_from(enum fl_ctl_sender sender, enum fl_ctl_type type)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	return (sender == FL_CTL_FROM_SIDECAR) ==
+	       (type == FL_CTL_HELLO || type == FL_CTL_RESULT || type == FL_CTL_SIGN);
+}
+
+/* What the decoder has to say of it all: the messages, and whether it failed. */
+static uint64_t decode(enum fl_ctl_sender sender, struct fl_span in, uint32_t state, size_t most)
+{
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new(sender);
 	struct fl_ctl_message message;
 	struct fl_err err;
 	uint64_t sum = 1;
@@ -168,7 +174,8 @@ static uint64_t decode(struct fl_span in, uint32_t state, size_t most)
 		while ((rc = fl_ctl_decoder_feed(decoder, &at, &left, &message, &err)) == 1 &&
 		       ++count < MESSAGES_MAX) {
 			sum = mix(sum, sum_of(&message));
-			encode_and_decode(&message);
+			FL_REQUIRE(is_from(sender, message.type));
+			encode_and_decode(&message, sender);
 		}
 		FL_REQUIRE(rc != 0 || left == 0);
 		free(copy);
@@ -186,6 +193,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct fl_span in = {data, len};
 	uint8_t seed = fuzz_u8(&in);
 
-	FL_REQUIRE(decode(in, 1, SIZE_MAX / 2) == decode(in, seed, 1 + seed % 64u));
+	for (int i = 0; i < 2; i++) {
+		enum fl_ctl_sender sender = i == 0 ? FL_CTL_FROM_AGENT : FL_CTL_FROM_SIDECAR;
+
+		FL_REQUIRE(decode(sender, in, 1, SIZE_MAX / 2) ==
+			   decode(sender, in, seed, 1 + seed % 64u));
+	}
 	return 0;
 }

@@ -157,7 +157,7 @@ static bool serve(void)
 
 	if (agent.fd < 0 && agent.listener >= 0) {
 		agent.fd = accept4(agent.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		agent.decoder = agent.fd >= 0 ? fl_ctl_decoder_new() : NULL;
+		agent.decoder = agent.fd >= 0 ? fl_ctl_decoder_new(FL_CTL_FROM_SIDECAR) : NULL;
 	}
 	n = agent.fd >= 0 ? recv(agent.fd, bytes, sizeof(bytes), 0) : -1;
 	if (n == 0) {

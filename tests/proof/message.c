@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The decoder of what agent and sidecar say to each other. Each reader of a message: whatever its payload is, it is read within its
  * bounds and to its end, and what the message points to lies within it. The collector of frames: from any state, whatever the
- * next bytes are, it takes no more than there are, and writes no more than it has room for. */
+ * next bytes are, it takes no more than there are, and writes no more than it has room for; and of a frame that the other side does
+ * not send, or longer than it sends, it keeps nothing. */
 #include "proof.h"
 
 #include "ctl/decode.c"
+#include "ctl/fields.c"
 #include "ctl/sign.c"
 
 void fl_wipe_free(void *data, size_t len)
@@ -150,7 +152,11 @@ void prove_generation_field(void)
 /* The header is there, or a part of it, and some of the payload; so much comes next. */
 void prove_collector(void)
 {
-	struct fl_ctl_decoder decoder = {.header_len = nondet_size_t(), .type = FL_CTL_RESULT};
+	struct fl_ctl_decoder decoder = {.sender = nondet_bool() ? FL_CTL_FROM_AGENT
+								 : FL_CTL_FROM_SIDECAR,
+					 .header_len = nondet_size_t(),
+					 .type = FL_CTL_RESULT,
+					 .skips = nondet_bool()};
 	uint8_t memory[4]; /* any */
 	size_t len = nondet_size_t();
 	struct fl_err err;
@@ -162,18 +168,43 @@ void prove_collector(void)
 	decoder.cap = nondet_size_t();
 	decoder.have = nondet_size_t();
 	decoder.payload_len = nondet_size_t();
-	ASSUME(decoder.have <= decoder.cap && decoder.cap <= 8);
+	ASSUME((decoder.have <= decoder.cap || decoder.skips) && decoder.cap <= 8);
 	ASSUME(decoder.payload_len <= FL_CTL_MAX_SMALL && decoder.have <= decoder.payload_len);
-	ASSUME(decoder.header_len == FL_CTL_HEADER || decoder.have == 0);
+	ASSUME(decoder.header_len == FL_CTL_HEADER || (decoder.have == 0 && !decoder.skips));
 	decoder.payload = decoder.cap > 0 ? malloc(decoder.cap) : NULL;
 	ASSUME(decoder.cap == 0 || decoder.payload != NULL);
 
 	const uint8_t *at = memory + sizeof(memory) - len, *from = at;
-	size_t left = len;
+	size_t left = len, cap = decoder.cap;
 	int rc = collect_frame(&decoder, &at, &left, &err);
 
 	PROVE(left <= len && at == from + (len - left));
 	PROVE(rc < 0 || decoder.have <= decoder.payload_len);
 	PROVE(rc != 0 || left == 0);
-	PROVE(rc < 0 || decoder.have <= decoder.cap || decoder.have == 0);
+	PROVE(rc < 0 || decoder.have <= decoder.cap || decoder.have == 0 || decoder.skips);
+	PROVE(rc < 0 || !decoder.skips || decoder.cap == cap);
+}
+
+/* Any whole header: what it lets through is sent by the other side, and no longer than what that sends. */
+void prove_header(void)
+{
+	struct fl_ctl_decoder decoder = {.sender = nondet_bool() ? FL_CTL_FROM_AGENT
+								 : FL_CTL_FROM_SIDECAR,
+					 .header_len = FL_CTL_HEADER};
+
+	for (size_t i = 0; i < FL_CTL_HEADER; i++) {
+		decoder.header[i] = nondet_uint8_t();
+	}
+	if (judge_header(&decoder, NULL) != FL_OK || decoder.skips) {
+		return;
+	}
+	if (decoder.sender == FL_CTL_FROM_AGENT) {
+		PROVE(decoder.payload_len <= FL_CTL_MAX_FRAME);
+		PROVE(decoder.type != FL_CTL_HELLO && decoder.type != FL_CTL_RESULT &&
+		      decoder.type != FL_CTL_SIGN);
+	} else {
+		PROVE(decoder.payload_len <= FL_CTL_MAX_SIGN);
+		PROVE(decoder.type == FL_CTL_HELLO || decoder.type == FL_CTL_RESULT ||
+		      decoder.type == FL_CTL_SIGN);
+	}
 }

@@ -39,6 +39,15 @@ static inline struct frame raw_frame(uint16_t type, uint16_t reserved, const voi
 	return f;
 }
 
+/* A decoder for those who get frames of that type. */
+static inline struct fl_ctl_decoder *decoder_of(unsigned type)
+{
+	return fl_ctl_decoder_new(type == FL_CTL_HELLO || type == FL_CTL_RESULT ||
+						  type == FL_CTL_SIGN
+					  ? FL_CTL_FROM_SIDECAR
+					  : FL_CTL_FROM_AGENT);
+}
+
 /* Feeds it whole. */
 static inline int decode(struct fl_ctl_decoder *decoder, struct frame f, struct fl_ctl_message *ret,
 			 struct fl_err *err)
@@ -51,7 +60,7 @@ static inline int decode(struct fl_ctl_decoder *decoder, struct frame f, struct 
 
 static inline void check_refused(struct frame f, const char *because)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(f.data[5]);
 	struct fl_ctl_message message;
 	struct fl_err err = {0};
 

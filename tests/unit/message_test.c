@@ -93,8 +93,8 @@ static void check_generation(const struct fl_ctl_message *m)
 
 Test(message, round_trip)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
-	struct frame frames[] = {hello_frame(), generation_frame(), result_frame(1, ""),
+	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new(FL_CTL_FROM_SIDECAR);
+	struct frame frames[] = {hello_frame(), result_frame(1, ""),
 				 result_frame(0, "the key is not the leaf's")};
 	struct fl_ctl_message m;
 
@@ -105,15 +105,12 @@ Test(message, round_trip)
 	cr_assert_eq(m.u.hello.digest[31], 0xab);
 
 	cr_assert_eq(decode(decoder, frames[1], &m, NULL), 1);
-	check_generation(&m);
-
-	cr_assert_eq(decode(decoder, frames[2], &m, NULL), 1);
 	cr_assert_eq(m.type, FL_CTL_RESULT);
 	cr_assert_eq(m.u.result.number, 7);
 	cr_assert_eq(m.u.result.ok, 1);
 	cr_assert_eq(m.u.result.reason.len, 0);
 
-	cr_assert_eq(decode(decoder, frames[3], &m, NULL), 1);
+	cr_assert_eq(decode(decoder, frames[2], &m, NULL), 1);
 	cr_assert_eq(m.u.result.ok, 0);
 	cr_assert(same(m.u.result.reason, "the key is not the leaf's"));
 
@@ -124,9 +121,74 @@ Test(message, round_trip)
 	fl_ctl_decoder_free(NULL);
 }
 
+/* At its header: what the other side never sends takes no memory. */
+Test(message, each_side_takes_what_the_other_sends)
+{
+	static const struct {
+		uint16_t type;
+		enum fl_ctl_sender from;
+		uint32_t most;
+	} rows[] = {
+		{FL_CTL_HELLO, FL_CTL_FROM_SIDECAR, 4096},
+		{FL_CTL_RESULT, FL_CTL_FROM_SIDECAR, 4096},
+		{FL_CTL_SIGN, FL_CTL_FROM_SIDECAR, 16384},
+		{FL_CTL_GENERATION, FL_CTL_FROM_AGENT, FL_CTL_MAX_FRAME},
+		{FL_CTL_SIGNED, FL_CTL_FROM_AGENT, FL_CTL_MAX_SMALL},
+		{FL_CTL_NOTE, FL_CTL_FROM_AGENT, FL_CTL_MAX_SMALL},
+		{FL_CTL_BEAT, FL_CTL_FROM_AGENT, FL_CTL_MAX_SMALL},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		enum fl_ctl_sender other =
+			rows[i].from == FL_CTL_FROM_AGENT ? FL_CTL_FROM_SIDECAR : FL_CTL_FROM_AGENT;
+		struct frame f = raw_frame(rows[i].type, 0, NULL, rows[i].most + 1);
+		struct frame header = {f.data, FL_CTL_HEADER};
+		struct fl_ctl_decoder *wrong = fl_ctl_decoder_new(other);
+		struct fl_ctl_decoder *right = fl_ctl_decoder_new(rows[i].from);
+		struct fl_ctl_message m;
+		struct fl_err err;
+
+		cr_assert_eq(decode(wrong, header, &m, &err), FL_ERR_PEER);
+		cr_assert_not_null(strstr(err.text, "only"));
+		cr_assert_eq(decode(right, header, &m, &err), FL_ERR_PEER, "type %d", rows[i].type);
+		cr_assert_not_null(strstr(err.text, "the maximum is"));
+		fl_ctl_decoder_free(wrong);
+		fl_ctl_decoder_free(right);
+		right = fl_ctl_decoder_new(rows[i].from);
+		f.data[11] = 0; /* all most have a last byte of 0 */
+		f.data[10] = (uint8_t)(rows[i].most >> 8);
+		cr_assert_eq(decode(right, header, &m, NULL), 0);
+		cr_assert(fl_ctl_decoder_is_partial(right));
+		fl_ctl_decoder_free(right);
+		free(f.data);
+	}
+}
+
+Test(message, partial)
+{
+	struct frame f = hello_frame(), later = raw_frame(UINT16_MAX, 0, "xyz", 3);
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_HELLO);
+	struct fl_ctl_message m;
+
+	cr_assert_not(fl_ctl_decoder_is_partial(decoder));
+	for (size_t i = 0; i < f.len; i++) {
+		int rc = decode(decoder, (struct frame){f.data + i, 1}, &m, NULL);
+
+		cr_assert_eq(rc, i + 1 == f.len);
+		cr_assert_eq(fl_ctl_decoder_is_partial(decoder), i + 1 < f.len);
+	}
+	cr_assert_eq(decode(decoder, (struct frame){later.data, later.len - 1}, &m, NULL), 0);
+	cr_assert(fl_ctl_decoder_is_partial(decoder));
+	cr_assert_eq(decode(decoder, (struct frame){later.data + later.len - 1, 1}, &m, NULL), 0);
+	cr_assert_not(fl_ctl_decoder_is_partial(decoder));
+	free(f.data);
+	free(later.data);
+	fl_ctl_decoder_free(decoder);
+}
+
 Test(message, renumber)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_GENERATION);
 	struct frame f = generation_frame();
 	struct fl_ctl_message m;
 
@@ -140,20 +202,19 @@ Test(message, renumber)
 }
 
 /* Three frames in one stream, cut in two at every byte. */
-Test(message, every_split_point)
+static void check_every_split_point(struct frame *parts, const enum fl_ctl_type *types)
 {
-	struct frame parts[] = {hello_frame(), generation_frame(), result_frame(0, "no")};
 	size_t total = parts[0].len + parts[1].len + parts[2].len;
 	uint8_t *stream = fl_new(total);
 	size_t at = 0;
 
-	for (size_t i = 0; i < FL_COUNT_OF(parts); i++) {
+	for (size_t i = 0; i < 3; i++) {
 		memcpy(stream + at, parts[i].data, parts[i].len);
 		at += parts[i].len;
 		free(parts[i].data);
 	}
 	for (size_t split = 0; split <= total; split++) {
-		struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+		struct fl_ctl_decoder *decoder = decoder_of(types[0]);
 		const uint8_t *data = stream;
 		size_t len = split;
 		unsigned seen = 0;
@@ -163,8 +224,8 @@ Test(message, every_split_point)
 			int rc;
 
 			while ((rc = fl_ctl_decoder_feed(decoder, &data, &len, &m, NULL)) == 1) {
+				cr_assert_eq(m.type, types[seen]);
 				seen++;
-				cr_assert_eq((unsigned)m.type, seen);
 				if (m.type == FL_CTL_GENERATION) {
 					check_generation(&m);
 				}
@@ -179,9 +240,20 @@ Test(message, every_split_point)
 	free(stream);
 }
 
+Test(message, every_split_point)
+{
+	struct frame agents[] = {note_frame(true, "no"), generation_frame(), note_frame(false, "")};
+	struct frame sidecars[] = {hello_frame(), result_frame(1, ""), result_frame(0, "no")};
+
+	check_every_split_point(agents,
+				(enum fl_ctl_type[]){FL_CTL_NOTE, FL_CTL_GENERATION, FL_CTL_NOTE});
+	check_every_split_point(sidecars,
+				(enum fl_ctl_type[]){FL_CTL_HELLO, FL_CTL_RESULT, FL_CTL_RESULT});
+}
+
 Test(message, byte_by_byte)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_GENERATION);
 	struct frame f = generation_frame();
 	struct fl_ctl_message m;
 
@@ -199,7 +271,7 @@ Test(message, byte_by_byte)
 /* Large enough to outgrow the first chunk several times. */
 Test(message, large_generation)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_GENERATION);
 	size_t size = 5000000;
 	uint8_t *bundle = fl_new(size);
 	struct fl_ctl_generation generation = {.number = 1, .bundle = {bundle, size}};
@@ -266,7 +338,7 @@ Test(message, truncated_stream_waits)
 	struct frame f = generation_frame();
 
 	for (size_t cut = 0; cut < f.len; cut++) {
-		struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+		struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_GENERATION);
 		struct fl_ctl_message m;
 
 		cr_assert_eq(decode(decoder, (struct frame){f.data, cut}, &m, NULL), 0);
@@ -277,10 +349,9 @@ Test(message, truncated_stream_waits)
 
 Test(message, oversized_frames)
 {
-	for (unsigned type = FL_CTL_HELLO; type <= FL_CTL_RESULT; type++) {
-		uint32_t most = type == FL_CTL_GENERATION ? FL_CTL_MAX_FRAME : FL_CTL_MAX_SMALL;
-		uint32_t lengths[] = {most + 1, INT32_MAX, UINT32_MAX};
+	static const uint32_t lengths[] = {FL_CTL_MAX_FRAME + 1, INT32_MAX, UINT32_MAX};
 
+	for (unsigned type = FL_CTL_HELLO; type <= FL_CTL_SIGNED; type++) {
 		for (size_t i = 0; i < FL_COUNT_OF(lengths); i++) {
 			struct frame f = raw_frame((uint16_t)type, 0, NULL, 0);
 
@@ -313,7 +384,7 @@ Test(message, unknown_field_is_skipped)
 	struct frame plain = generation_frame();
 	size_t payload_len = plain.len - FL_CTL_HEADER;
 	uint8_t *payload = fl_new(payload_len + sizeof(later));
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_GENERATION);
 	struct fl_ctl_message m;
 	struct frame f;
 
@@ -333,9 +404,9 @@ Test(message, optional_types_are_skipped)
 {
 	struct frame later[] = {raw_frame(FL_CTL_OPTIONAL + 1, 0, "anything at all", 15),
 				raw_frame(UINT16_MAX, 0, NULL, 0),
-				raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SMALL),
+				raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SKIPPED),
 				hello_frame()};
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_HELLO);
 	struct fl_ctl_message m;
 	size_t len = 0;
 	uint8_t *all;
@@ -360,14 +431,14 @@ Test(message, optional_types_are_skipped)
 	cr_assert_eq(m.u.hello.generation, 0x0102030405060708);
 	fl_ctl_decoder_free(decoder);
 	free(all);
-	check_refused(raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SMALL + 1),
+	check_refused(raw_frame(FL_CTL_OPTIONAL + 1, 0, NULL, FL_CTL_MAX_SKIPPED + 1),
 		      "the maximum is");
 }
 
 Test(message, beat)
 {
 	struct fl_ctl_beat beat = {.every_ms = 2000};
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_BEAT);
 	struct fl_ctl_message m;
 	struct frame f;
 
@@ -382,7 +453,7 @@ Test(message, beat)
 
 Test(message, note)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_NOTE);
 	struct frame f = note_frame(true, "tls.crt: it has expired");
 	struct fl_ctl_message m;
 	char *text;
@@ -436,7 +507,7 @@ Test(message, too_many_foreign)
 	struct fl_ctl_generation generation = {
 		.number = 1, .foreign = foreign, .foreign_count = FL_CTL_MAX_FOREIGN};
 	static const uint8_t more[] = {0, 5, 0, 0, 0, 13, 0, 1, 0, 0, 0, 1, 'z', 0, 2, 0, 0, 0, 0};
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_GENERATION);
 	struct fl_ctl_message m;
 	struct frame f, longer;
 
@@ -484,7 +555,7 @@ Test(message, mutations)
 			&originals[(unsigned)rand_r(&state) % FL_COUNT_OF(originals)];
 		struct frame f = {fl_new(from->len), from->len};
 		unsigned changes = 1 + (unsigned)rand_r(&state) % 4;
-		struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+		struct fl_ctl_decoder *decoder = decoder_of(from->data[5]);
 		const uint8_t *data = f.data;
 		size_t left = f.len;
 		struct fl_ctl_message m;

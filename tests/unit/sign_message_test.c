@@ -27,7 +27,7 @@ static struct frame batch_frame(enum fl_ctl_type type, size_t count, size_t byte
 
 Test(sign_message, many_requests_in_one_message)
 {
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_SIGN);
 	struct frame f = batch_frame(FL_CTL_SIGN, 100, 48);
 	struct fl_ctl_sign_request request;
 	struct fl_ctl_message m;
@@ -57,7 +57,7 @@ Test(sign_message, answers_of_any_length__and_none)
 
 	for (size_t k = 0; k < 4; k++) {
 		for (size_t count = 0; count < 3; count++) {
-			struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+			struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_SIGNED);
 			struct frame f = batch_frame(FL_CTL_SIGNED, count, lengths[k]);
 
 			cr_assert_eq(decode(decoder, f, &m, NULL), 1);
@@ -80,7 +80,7 @@ Test(sign_message, a_full_batch_stays_as_it_is)
 	uint8_t memory[FL_CTL_BATCH_MIN];
 	struct fl_ctl_batch batch = {.frame = memory, .cap = sizeof(memory)};
 	struct fl_ctl_sign_request request = {.hash = {memory, 48}};
-	struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+	struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_SIGN);
 	struct fl_ctl_message m;
 	size_t count = 0, found = 0, len;
 
@@ -100,6 +100,29 @@ Test(sign_message, a_full_batch_stays_as_it_is)
 	fl_ctl_decoder_free(decoder);
 }
 
+/* What is full has no more than a decoder takes, whatever memory there is. */
+Test(sign_message, a_full_batch_is_taken)
+{
+	static const enum fl_ctl_type types[] = {FL_CTL_SIGN, FL_CTL_SIGNED};
+	static uint8_t memory[2 * FL_CTL_MAX_SMALL], signature[FL_CTL_MAX_SIGNATURE];
+	const struct fl_ctl_sign_request request = {.hash = {signature, 32}};
+	const struct fl_ctl_sign_answer answer = {.signature = {signature, sizeof(signature)}};
+
+	for (size_t i = 0; i < FL_COUNT_OF(types); i++) {
+		struct fl_ctl_batch batch = {.frame = memory, .cap = sizeof(memory)};
+		struct fl_ctl_decoder *decoder = decoder_of(types[i]);
+		struct fl_ctl_message m;
+
+		fl_ctl_batch_begin(&batch, types[i]);
+		while (types[i] == FL_CTL_SIGN ? fl_ctl_batch_add_request(&batch, &request)
+					       : fl_ctl_batch_add_answer(&batch, &answer)) {
+		}
+		cr_assert_eq(decode(decoder, (struct frame){memory, batch.len}, &m, NULL), 1);
+		cr_assert_eq(m.type, types[i]);
+		fl_ctl_decoder_free(decoder);
+	}
+}
+
 Test(sign_message, items_of_a_wrong_size__refused)
 {
 	static const struct {
@@ -113,7 +136,7 @@ Test(sign_message, items_of_a_wrong_size__refused)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		uint8_t payload[6 + 104] = {0, 1, 0, 0, 0, rows[i].len};
 		struct frame f = raw_frame(rows[i].type, 0, payload, 6u + rows[i].len);
-		struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+		struct fl_ctl_decoder *decoder = decoder_of(rows[i].type);
 		struct fl_ctl_message m;
 
 		if (rows[i].good) {
@@ -130,7 +153,7 @@ Test(sign_message, hello_says_whether_it_asks_for_signatures)
 {
 	for (int asks = 0; asks < 2; asks++) {
 		struct fl_ctl_hello hello = {.version = 1, .asks_signatures = asks};
-		struct fl_ctl_decoder *decoder = fl_ctl_decoder_new();
+		struct fl_ctl_decoder *decoder = decoder_of(FL_CTL_HELLO);
 		struct fl_ctl_message m;
 		struct frame f;
 
