@@ -22,7 +22,7 @@
 #include "base/notify.h"
 #include "tls/tls.h"
 
-#define READ_CAP ((size_t)16 * 1024) /* HELLO and RESULT are small */
+#define READ_CAP ((size_t)4 * 1024) /* tens of requests for signatures; all else is smaller */
 
 struct run {
 	uv_loop_t loop;

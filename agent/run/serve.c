@@ -3,160 +3,23 @@
  *
  * A channel: accepted -> uid checked -> HELLO -> (GENERATION -> RESULT)*, or -> (SIGN -> SIGNED*)*. It ends when the sidecar closes it, breaks the
  * protocol or misses a deadline. The sidecar then connects again with back-off, and nothing is lost: its next HELLO says
- * all that the agent has to know. One timer serves all deadlines. */
+ * all that the agent has to know. */
 #include "agent/run/serve.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/run/admission.h"
-#include "agent/run/agent_socket.h"
-#include "agent/run/keyring.h"
-#include "agent/run/refusal_log.h"
-#include "agent/run/sign_answers.h"
+#include "agent/run/serve_internal.h"
 #include "base/harden.h"
 #include "base/mem.h"
-#include "ctl/message.h"
 #include "net/listener.h"
 
 #define NUMBER_LAST ((uint64_t)INT64_MAX)
 
-struct channel {
-	struct fl_serve *serve;
-	struct fl_sock *sock;
-	struct fl_ctl_decoder *decoder;
-	uint64_t id;       /* for the log */
-	uint64_t deadline; /* uv_now() in ms; 0 = none */
-	bool signs;        /* a worker's: it asks for signatures, and sends no HELLO */
-	bool greeted;      /* its HELLO has arrived: the fields below are valid */
-	bool wants_beats;
-	bool asks_signatures;
-	bool holds_key; /* has_key is held in the keyring, which may lack it */
-	uint8_t has_key[FL_DIGEST_LEN], pushed_key[FL_DIGEST_LEN];
-	uint64_t has; /* generation that the sidecar uses, 0 = none */
-	uint8_t has_digest[FL_DIGEST_LEN];
-	uint64_t pushed; /* generation sent last, 0 = none */
-	bool is_pending; /* that one has not been answered yet */
-	uint8_t pushed_digest[FL_DIGEST_LEN];
-};
-
-struct fl_serve {
-	struct fl_net *net;
-	struct fl_log *log;
-	struct fl_agent_socket *agent_socket;
-	struct fl_keyring *keyring;
-	uv_timer_t timer; /* fires at the earliest deadline */
-	uv_timer_t beat;  /* runs while a sidecar is connected that wants beats */
-	struct fl_refusal_log refusals;
-	unsigned open_timers;
-	uid_t sidecar_uid;
-	struct channel *channels[FL_SERVE_MAX]; /* oldest first */
-	size_t channel_count;
-	uint64_t channel_ids;
-	uint8_t *frame; /* owned, wiped; NULL until there is a generation */
-	size_t frame_len;
-	uint64_t number;
-	uint8_t digest[FL_DIGEST_LEN];
-	char *note; /* owned; why the present candidate is refused; NULL if it is not */
-	int64_t note_time;
-};
-
-/* --- channels --------------------------------------------------------------------------------- */
-
-static void on_timer(uv_timer_t *timer);
-
-static void arm_timer(struct fl_serve *serve)
-{
-	uint64_t first = 0, now = uv_now(serve->net->loop);
-
-	for (size_t i = 0; i < serve->channel_count; i++) {
-		uint64_t deadline = serve->channels[i]->deadline;
-
-		if (deadline != 0 && (first == 0 || deadline < first)) {
-			first = deadline;
-		}
-	}
-	if (first == 0) {
-		(void)uv_timer_stop(&serve->timer);
-		return;
-	}
-	FL_REQUIRE(uv_timer_start(&serve->timer, on_timer, first > now ? first - now : 0, 0) == 0);
-}
-
-static void set_deadline(struct channel *channel, uint64_t in_ms)
-{
-	channel->deadline = in_ms == 0 ? 0 : uv_now(channel->serve->net->loop) + in_ms;
-	arm_timer(channel->serve);
-}
-
-/* name: NULL, or all zeros: none. */
-static void hold_key(struct channel *channel, const uint8_t *name)
-{
-	struct fl_keyring *keyring = channel->serve->keyring;
-	bool holds = name != NULL && fl_keyring_hold(keyring, name);
-
-	if (channel->holds_key) {
-		fl_keyring_release(keyring, channel->has_key);
-	}
-	channel->holds_key = holds;
-	if (name != NULL && name != channel->has_key) {
-		memcpy(channel->has_key, name, FL_DIGEST_LEN);
-	}
-}
-
-static void channel_close(struct channel *channel)
-{
-	struct fl_serve *serve = channel->serve;
-	size_t i = 0;
-
-	hold_key(channel, NULL);
-	while (serve->channels[i] != channel) {
-		i++;
-	}
-	serve->channel_count--;
-	for (; i < serve->channel_count; i++) {
-		serve->channels[i] = serve->channels[i + 1];
-	}
-	fl_sock_close(channel->sock, 0);
-	fl_ctl_decoder_free(channel->decoder);
-	free(channel);
-	arm_timer(serve);
-}
-
-/* Ends a channel that broke the protocol or missed a deadline, with one log line that says how. */
-static void channel_fail(struct channel *channel, const char *reason)
-{
-	struct fl_line line;
-
-	fl_line_begin(&line, channel->serve->log, FL_LOG_WARN, "sidecar connection closed");
-	fl_line_u64(&line, "connection", channel->id);
-	fl_line_str(&line, "reason", reason);
-	fl_line_end(&line);
-	channel_close(channel);
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-	struct fl_serve *serve = timer->data;
-	uint64_t now = uv_now(serve->net->loop);
-
-	/* From the end: closing one moves those behind it. */
-	for (size_t i = serve->channel_count; i-- > 0;) {
-		struct channel *channel = serve->channels[i];
-
-		if (channel->deadline != 0 && channel->deadline <= now) {
-			channel_fail(channel,
-				     channel->greeted
-					     ? "no answer to the generation that it was sent"
-					     : "no HELLO in time");
-		}
-	}
-	arm_timer(serve);
-}
-
 /* --- generations ------------------------------------------------------------------------------ */
 
-static void log_generation(struct channel *channel, enum fl_log_level level, const char *msg,
+static void log_generation(struct fl_channel *channel, enum fl_log_level level, const char *msg,
 			   uint64_t number)
 {
 	struct fl_line line;
@@ -176,7 +39,7 @@ static void number_from(struct fl_serve *serve, uint64_t least)
 	}
 }
 
-static bool push(struct channel *channel)
+static bool push(struct fl_channel *channel)
 {
 	struct fl_serve *serve = channel->serve;
 	const uint8_t *key = fl_keyring_current(serve->keyring);
@@ -185,7 +48,7 @@ static bool push(struct channel *channel)
 	fl_ctl_generation_renumber(serve->frame, serve->frame_len, serve->number);
 	rc = fl_sock_write(channel->sock, serve->frame, serve->frame_len);
 	if (rc < 0) {
-		channel_fail(channel, uv_strerror(rc));
+		fl_channel_fail(channel, uv_strerror(rc));
 		return false;
 	}
 	channel->pushed = serve->number;
@@ -195,13 +58,13 @@ static bool push(struct channel *channel)
 	if (key != NULL) {
 		memcpy(channel->pushed_key, key, FL_DIGEST_LEN);
 	}
-	set_deadline(channel, FL_SERVE_RESULT_MS);
+	fl_channel_set_deadline(channel, FL_SERVE_RESULT_MS);
 	log_generation(channel, FL_LOG_INFO, "generation pushed", serve->number);
 	return true;
 }
 
 /* Sends the generation where it is needed. False: the channel is gone. */
-static bool offer(struct channel *channel)
+static bool offer(struct fl_channel *channel)
 {
 	struct fl_serve *serve = channel->serve;
 
@@ -214,7 +77,7 @@ static bool offer(struct channel *channel)
 		return true;
 	}
 	if (fl_keyring_current(serve->keyring) != NULL && !channel->asks_signatures) {
-		channel_fail(
+		fl_channel_fail(
 			channel,
 			"it is of an older release, which needs our private key: run agent and sidecar of "
 			"one release, or set `[tls] key = sidecar`");
@@ -230,13 +93,13 @@ static bool offer(struct channel *channel)
 }
 
 /* Takes the frame over; NULL: there was no memory for it. False: the channel is gone. */
-static bool send_frame(struct channel *channel, uint8_t *frame, size_t len)
+static bool send_frame(struct fl_channel *channel, uint8_t *frame, size_t len)
 {
 	int rc = frame != NULL ? fl_sock_write(channel->sock, frame, len) : UV_ENOMEM;
 
 	free(frame);
 	if (rc < 0) {
-		channel_fail(channel, uv_strerror(rc));
+		fl_channel_fail(channel, uv_strerror(rc));
 		return false;
 	}
 	return true;
@@ -244,7 +107,7 @@ static bool send_frame(struct channel *channel, uint8_t *frame, size_t len)
 
 /* Sends no beat while the sidecar has not read our previous bytes: a beat behind those would tell it nothing. False: the
  * channel is gone. */
-static bool send_beat(struct channel *channel)
+static bool send_beat(struct fl_channel *channel)
 {
 	struct fl_ctl_beat beat = {.every_ms = FL_CTL_BEAT_MS};
 	uint8_t *frame;
@@ -271,7 +134,7 @@ static void on_beat(uv_timer_t *timer)
 	}
 }
 
-static bool start_beating(struct channel *channel)
+static bool start_beating(struct fl_channel *channel)
 {
 	if (!channel->wants_beats) {
 		return true;
@@ -282,7 +145,7 @@ static bool start_beating(struct channel *channel)
 }
 
 /* False: the channel is gone. */
-static bool send_note(struct channel *channel)
+static bool send_note(struct fl_channel *channel)
 {
 	const struct fl_serve *serve = channel->serve;
 	const char *text = serve->note != NULL ? serve->note : "";
@@ -304,7 +167,7 @@ static bool send_note(struct channel *channel)
 /* Makes room for one sidecar more: closes the oldest. */
 static void evict_sidecar(struct fl_serve *serve)
 {
-	struct channel *oldest = NULL;
+	struct fl_channel *oldest = NULL;
 	size_t count = 0;
 
 	for (size_t i = serve->channel_count; i-- > 0;) {
@@ -314,36 +177,36 @@ static void evict_sidecar(struct fl_serve *serve)
 		}
 	}
 	if (count == FL_SERVE_SIDECARS) {
-		channel_fail(oldest, "too many sidecars, and it is the oldest");
+		fl_channel_fail(oldest, "too many sidecars, and it is the oldest");
 	}
 }
 
-static bool on_hello(struct channel *channel, const struct fl_ctl_hello *hello)
+static bool on_hello(struct fl_channel *channel, const struct fl_ctl_hello *hello)
 {
 	if (channel->greeted || channel->signs) {
-		channel_fail(channel, channel->signs ? "a HELLO after a request for signatures"
-						     : "a second HELLO");
+		fl_channel_fail(channel, channel->signs ? "a HELLO after a request for signatures"
+							: "a second HELLO");
 		return false;
 	}
 	if (hello->version != FL_CTL_VERSION) {
-		channel_fail(channel, "it speaks another version of the protocol: run agent and "
-				      "sidecar from one release");
+		fl_channel_fail(channel, "it speaks another version of the protocol: run agent and "
+					 "sidecar from one release");
 		return false;
 	}
 	evict_sidecar(channel->serve);
 	channel->greeted = true;
 	channel->wants_beats = hello->wants_beats;
 	channel->asks_signatures = hello->asks_signatures;
-	hold_key(channel, hello->key);
+	fl_channel_hold_key(channel, hello->key);
 	channel->has = hello->generation;
 	memcpy(channel->has_digest, hello->digest, FL_DIGEST_LEN);
-	set_deadline(channel, 0);
+	fl_channel_set_deadline(channel, 0);
 	log_generation(channel, FL_LOG_INFO, "sidecar connected", hello->generation);
 	return start_beating(channel) && offer(channel) &&
 	       (channel->serve->note == NULL || send_note(channel));
 }
 
-static void log_refused(struct channel *channel, const struct fl_ctl_result *result)
+static void log_refused(struct fl_channel *channel, const struct fl_ctl_result *result)
 {
 	struct fl_line line;
 
@@ -354,17 +217,17 @@ static void log_refused(struct channel *channel, const struct fl_ctl_result *res
 	fl_line_end(&line);
 }
 
-static bool on_result(struct channel *channel, const struct fl_ctl_result *result)
+static bool on_result(struct fl_channel *channel, const struct fl_ctl_result *result)
 {
 	if (!channel->is_pending || result->number != channel->pushed) {
-		channel_fail(channel, "an answer to a generation that it was not sent");
+		fl_channel_fail(channel, "an answer to a generation that it was not sent");
 		return false;
 	}
 	channel->is_pending = false;
-	set_deadline(channel, 0);
+	fl_channel_set_deadline(channel, 0);
 	if (result->ok) {
 		channel->has = channel->pushed;
-		hold_key(channel, channel->pushed_key);
+		fl_channel_hold_key(channel, channel->pushed_key);
 		memcpy(channel->has_digest, channel->pushed_digest, FL_DIGEST_LEN);
 		log_generation(channel, FL_LOG_INFO, "generation accepted", result->number);
 	} else {
@@ -375,29 +238,29 @@ static bool on_result(struct channel *channel, const struct fl_ctl_result *resul
 	       offer(channel);
 }
 
-static bool on_sign(struct channel *channel, struct fl_ctl_items requests)
+static bool on_sign(struct fl_channel *channel, struct fl_ctl_items requests)
 {
 	int rc;
 
 	if (channel->greeted) {
-		channel_fail(channel,
-			     "it asks for signatures on a connection that began with HELLO");
+		fl_channel_fail(channel,
+				"it asks for signatures on a connection that began with HELLO");
 		return false;
 	}
 	if (!channel->signs) {
 		channel->signs = true;
-		set_deadline(channel, 0);
+		fl_channel_set_deadline(channel, 0);
 	}
-	rc = fl_sign_answers_send(channel->serve->keyring, requests, channel->sock);
+	rc = fl_sign_turns_ask(&channel->serve->turns, &channel->asker, requests);
 	if (rc < 0) {
-		channel_fail(channel, uv_strerror(rc));
+		fl_channel_fail(channel, uv_strerror(rc));
 	} else if (rc > 0) {
-		fl_sock_read_stop(channel->sock); /* until it has read our answers */
+		fl_sock_read_stop(channel->sock);
 	}
 	return rc >= 0;
 }
 
-static bool on_message(struct channel *channel, const struct fl_ctl_message *message)
+static bool on_message(struct fl_channel *channel, const struct fl_ctl_message *message)
 {
 	if (message->type == FL_CTL_HELLO) {
 		return on_hello(channel, &message->u.hello);
@@ -411,43 +274,75 @@ static bool on_message(struct channel *channel, const struct fl_ctl_message *mes
 
 /* --- socket events ---------------------------------------------------------------------------- */
 
-static void on_data(void *user, uint8_t *data, size_t len)
+/* Acts on what was read, up to a message that has to wait; the rest is kept then. False: the channel is gone. */
+static bool take(struct fl_channel *channel, const uint8_t *at, size_t len)
 {
-	struct channel *channel = user;
-	const uint8_t *at = data;
 	struct fl_ctl_message message;
 	struct fl_err err;
 	int rc;
 
 	while ((rc = fl_ctl_decoder_feed(channel->decoder, &at, &len, &message, &err)) == 1) {
+		channel->whole_by = 0;
 		if (!on_message(channel, &message)) {
-			return;
+			return false;
+		}
+		if (channel->asker.waits) {
+			rc = fl_sign_turns_keep(&channel->asker, at, len);
+			if (rc < 0) {
+				(void)fl_err_set(&err, FL_ERR_NOMEM, "out of memory");
+			}
+			break;
 		}
 	}
 	if (rc < 0) {
-		channel_fail(channel, err.text);
+		fl_channel_fail(channel, err.text);
+		return false;
 	}
+	fl_channel_expect_rest(channel);
+	return true;
+}
+
+static void on_data(void *user, uint8_t *data, size_t len)
+{
+	(void)take(user, data, len);
+}
+
+/* Its requests are answered. */
+static void on_turn(struct fl_sign_asker *asker, uint8_t *behind, size_t behind_len, int sys)
+{
+	struct fl_channel *channel = FL_CONTAINER_OF(asker, struct fl_channel, asker);
+
+	if (sys < 0) {
+		fl_channel_fail(channel, uv_strerror(sys));
+	} else if ((behind == NULL || take(channel, behind, behind_len)) && !asker->waits) {
+		fl_sock_read_start(channel->sock);
+	}
+	free(behind);
 }
 
 static void on_eof(void *user)
 {
-	struct channel *channel = user;
+	struct fl_channel *channel = user;
 
 	/* A channel that ends without a HELLO was only a probe of whether the socket is alive. */
 	log_generation(channel, channel->greeted ? FL_LOG_INFO : FL_LOG_DEBUG,
 		       channel->signs ? "worker disconnected" : "sidecar disconnected",
 		       channel->has);
-	channel_close(channel);
+	fl_channel_close(channel);
 }
 
 static void on_drain(void *user)
 {
-	fl_sock_read_start(((struct channel *)user)->sock);
+	struct fl_channel *channel = user;
+
+	if (channel->asker.waits) {
+		fl_sign_turns_drained(&channel->serve->turns, &channel->asker);
+	}
 }
 
 static void on_error(void *user, int sys)
 {
-	channel_fail(user, uv_strerror(sys));
+	fl_channel_fail(user, uv_strerror(sys));
 }
 
 static const struct fl_sock_events channel_events = {on_data, on_eof, on_drain, on_error};
@@ -457,14 +352,14 @@ static const struct fl_sock_events channel_events = {on_data, on_eof, on_drain, 
 /* Makes room for one channel: closes the oldest one that has said nothing; if there is none, the oldest. */
 static void evict_one(struct fl_serve *serve)
 {
-	struct channel *victim = serve->channels[0];
+	struct fl_channel *victim = serve->channels[0];
 
 	for (size_t i = serve->channel_count; i-- > 0;) {
 		if (!serve->channels[i]->greeted && !serve->channels[i]->signs) {
 			victim = serve->channels[i];
 		}
 	}
-	channel_fail(victim, "too many connections, and it is the oldest");
+	fl_channel_fail(victim, "too many connections, and it is the oldest");
 }
 
 static void on_connection(void *user, struct fl_listener *listener)
@@ -472,7 +367,7 @@ static void on_connection(void *user, struct fl_listener *listener)
 	struct fl_serve *serve = user;
 	struct fl_sock *sock = fl_listener_accept(listener, &channel_events, NULL);
 	struct fl_ctl_decoder *decoder;
-	struct channel *channel;
+	struct fl_channel *channel;
 
 	if (sock == NULL) {
 		return;
@@ -493,12 +388,12 @@ static void on_connection(void *user, struct fl_listener *listener)
 		return; /* the sidecar connects again */
 	}
 	channel->serve = serve;
-	channel->sock = sock;
+	channel->sock = channel->asker.sock = sock;
 	channel->decoder = decoder;
 	channel->id = ++serve->channel_ids;
 	serve->channels[serve->channel_count++] = channel;
 	fl_sock_set_user(sock, &channel_events, channel);
-	set_deadline(channel, FL_SERVE_HELLO_MS);
+	fl_channel_set_deadline(channel, FL_SERVE_HELLO_MS);
 	fl_sock_read_start(sock);
 }
 
@@ -519,11 +414,12 @@ int fl_serve_open(struct fl_net *net, const struct fl_conf *conf, struct fl_log 
 		return rc;
 	}
 	serve->keyring = fl_keyring_open(net->loop, conf, log);
+	fl_sign_turns_init(&serve->turns, net->loop, serve->keyring, on_turn);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->timer) == 0);
 	fl_refusal_log_init(&serve->refusals, net->loop, log);
 	FL_REQUIRE(uv_timer_init(net->loop, &serve->beat) == 0);
 	serve->timer.data = serve->refusals.window.data = serve->beat.data = serve;
-	serve->open_timers = 3;
+	serve->open_handles = 4;
 	fl_admission_warn_of_uid(log, conf);
 	*ret = serve;
 	return FL_OK;
@@ -549,10 +445,10 @@ void fl_serve_spare_key(struct fl_serve *serve, struct fl_signer *signer)
 {
 	fl_keyring_add(serve->keyring, signer);
 	for (size_t i = serve->channel_count; i-- > 0;) {
-		struct channel *channel = serve->channels[i];
+		struct fl_channel *channel = serve->channels[i];
 
 		if (channel->greeted && !channel->holds_key) {
-			hold_key(channel, channel->has_key);
+			fl_channel_hold_key(channel, channel->has_key);
 		}
 	}
 }
@@ -571,7 +467,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct fl_serve *serve = handle->data;
 
-	if (--serve->open_timers > 0) {
+	if (--serve->open_handles > 0) {
 		return;
 	}
 	free(serve->note);
@@ -583,9 +479,11 @@ void fl_serve_close(struct fl_serve *serve)
 {
 	fl_agent_socket_close(serve->agent_socket);
 	while (serve->channel_count > 0) {
-		channel_close(serve->channels[serve->channel_count - 1]);
+		fl_channel_close(serve->channels[serve->channel_count - 1]);
 	}
 	fl_keyring_close(serve->keyring);
+	serve->turns.idle.data = serve;
+	uv_close((uv_handle_t *)&serve->turns.idle, on_closed);
 	uv_close((uv_handle_t *)&serve->timer, on_closed);
 	uv_close((uv_handle_t *)&serve->beat, on_closed);
 	fl_refusal_log_end(&serve->refusals);

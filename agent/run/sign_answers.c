@@ -2,9 +2,17 @@
 #include "agent/run/sign_answers.h"
 
 #define FRAME_MAX (16u * 1024)
+#define ANSWER_MAX (FL_CTL_MAX_SIGNATURE + 16u) /* with what is around a signature */
 
-int fl_sign_answers_send(struct fl_keyring *keyring, struct fl_ctl_items requests,
-			 struct fl_sock *sock)
+static bool has_more(struct fl_ctl_items requests)
+{
+	struct fl_ctl_sign_request next;
+
+	return fl_ctl_next_request(&requests, &next);
+}
+
+int fl_sign_answers_send(struct fl_keyring *keyring, struct fl_ctl_items *requests, uint64_t until,
+			 struct fl_sock *sock, bool *ret_more)
 {
 	uint8_t frame[FRAME_MAX], signature[FL_SIGNATURE_MAX];
 	struct fl_ctl_batch batch = {.frame = frame, .cap = sizeof(frame)};
@@ -12,18 +20,13 @@ int fl_sign_answers_send(struct fl_keyring *keyring, struct fl_ctl_items request
 	struct fl_ctl_sign_answer answer;
 
 	fl_ctl_batch_begin(&batch, FL_CTL_SIGNED);
-	while (fl_ctl_next_request(&requests, &request)) {
+	while (batch.cap - batch.len >= ANSWER_MAX && fl_ctl_next_request(requests, &request)) {
 		fl_keyring_sign(keyring, &request, signature, &answer);
-		if (fl_ctl_batch_add_answer(&batch, &answer)) {
-			continue;
-		}
-		int rc = fl_sock_write(sock, frame, batch.len);
-
-		if (rc < 0) {
-			return rc;
-		}
-		fl_ctl_batch_begin(&batch, FL_CTL_SIGNED);
 		FL_REQUIRE(fl_ctl_batch_add_answer(&batch, &answer));
+		if (uv_hrtime() >= until) {
+			break;
+		}
 	}
+	*ret_more = has_more(*requests);
 	return fl_sock_write(sock, frame, batch.len);
 }

@@ -5,10 +5,11 @@
 #include "agent/run/keyring.h"
 #include "net/sock.h"
 
-/* Has every request of the message signed, or refused, and sends the answers; a message without requests gets one without
- * answers. Returns 0; 1: the other end does not read them fast enough (fl_sock_write()), so nothing more should be read from
- * it; or a negative uv error. */
-int fl_sign_answers_send(struct fl_keyring *keyring, struct fl_ctl_items requests,
-			 struct fl_sock *sock) FL_MUST_USE;
+/* Has requests of a message signed, or refused, at least one, until uv_hrtime() is `until` or one SIGNED is full, and sends that;
+ * without requests it sends one without answers. *requests: what is left; *ret_more: something is. Returns 0; 1: the other end
+ * does not read its answers fast enough (fl_sock_write()), so nothing more should be sent to it until on_drain; or a negative uv
+ * error. */
+int fl_sign_answers_send(struct fl_keyring *keyring, struct fl_ctl_items *requests, uint64_t until,
+			 struct fl_sock *sock, bool *ret_more) FL_MUST_USE;
 
 #endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef FL_AGENT_RUN_SERVE_INTERNAL_H
+#define FL_AGENT_RUN_SERVE_INTERNAL_H
+/* serve_internal - the state of serve.c and its channels. Private to serve*.c. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "agent/run/agent_socket.h"
+#include "agent/run/keyring.h"
+#include "agent/run/refusal_log.h"
+#include "agent/run/serve.h"
+#include "agent/run/sign_turns.h"
+#include "ctl/message.h"
+
+struct fl_channel {
+	struct fl_serve *serve;
+	struct fl_sock *sock;
+	struct fl_ctl_decoder *decoder;
+	struct fl_sign_asker asker;
+	uint64_t id;       /* for the log */
+	uint64_t deadline; /* uv_now() in ms; 0 = none */
+	uint64_t whole_by; /* likewise, for a message of which a part has come */
+	bool signs;        /* a worker's: it asks for signatures, and sends no HELLO */
+	bool greeted;      /* its HELLO has arrived: the fields below are valid */
+	bool wants_beats;
+	bool asks_signatures;
+	bool holds_key; /* has_key is held in the keyring, which may lack it */
+	uint8_t has_key[FL_DIGEST_LEN], pushed_key[FL_DIGEST_LEN];
+	uint64_t has; /* generation that the sidecar uses, 0 = none */
+	uint8_t has_digest[FL_DIGEST_LEN];
+	uint64_t pushed; /* generation sent last, 0 = none */
+	bool is_pending; /* that one has not been answered yet */
+	uint8_t pushed_digest[FL_DIGEST_LEN];
+};
+
+struct fl_serve {
+	struct fl_net *net;
+	struct fl_log *log;
+	struct fl_agent_socket *agent_socket;
+	struct fl_keyring *keyring;
+	struct fl_sign_turns turns;
+	uv_timer_t timer; /* fires at the earliest deadline */
+	uv_timer_t beat;  /* runs while a sidecar is connected that wants beats */
+	struct fl_refusal_log refusals;
+	unsigned open_handles;
+	uid_t sidecar_uid;
+	struct fl_channel *channels[FL_SERVE_MAX]; /* oldest first */
+	size_t channel_count;
+	uint64_t channel_ids;
+	uint8_t *frame; /* owned, wiped; NULL until there is a generation */
+	size_t frame_len;
+	uint64_t number;
+	uint8_t digest[FL_DIGEST_LEN];
+	char *note; /* owned; why the present candidate is refused; NULL if it is not */
+	int64_t note_time;
+};
+
+/* Closes it, and arms the timer for the others. */
+void fl_channel_close(struct fl_channel *channel);
+/* The same for one that broke the protocol or missed a deadline, with one log line that says how. */
+void fl_channel_fail(struct fl_channel *channel, const char *reason);
+/* 0: none. */
+void fl_channel_set_deadline(struct fl_channel *channel, uint64_t in_ms);
+/* Bytes were read: if they end within a message, the rest has to come within FL_SERVE_WHOLE_MS. */
+void fl_channel_expect_rest(struct fl_channel *channel);
+/* Holds that key in place of the one that it holds; name: NULL, or all zeros: none. */
+void fl_channel_hold_key(struct fl_channel *channel, const uint8_t *name);
+/* Fails those whose deadline has come. */
+void fl_channels_on_timer(uv_timer_t *timer);
+
+#endif

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests that who asks the agent for signatures without end keeps nobody from his, nor the agent from its other work, and that
+no number of callers has it take more memory than its container has."""
+import contextlib
+import re
+import struct
+import threading
+import time
+
+import pytest
+
+import lab as labs
+from false_agent import GENERATION, HELLO, SIGN, SIGNED, frame
+from false_sidecar import FalseSidecar, split
+from lab import connect, SLOW, wait_until
+from test_key import FULL, RSA_PSS, SIGNED_OK, Signing, item, key_name, ping, web  # noqa: F401
+
+EACH = 200  # requests in a message, for some 70 ms
+SANITIZED = labs.ASAN or labs.TSAN
+PATIENCE = 2  # seconds that a worker waits
+
+
+class Flood:
+    """A connection that asks for many signatures, and reads them as fast as they come."""
+
+    def __init__(self, web, key, messages):
+        self.sock = connect(web.folder / 'agent.sock')
+        self.sock.settimeout(None)
+        one = [frame(SIGN, b''.join(item(number * EACH + i, key, scheme=RSA_PSS) for i in range(EACH)))
+               for number in range(messages)]
+        self.want, self.got = messages * EACH, b''
+        self.threads = [threading.Thread(target=self.send, args=(b''.join(one),), daemon=True),
+                        threading.Thread(target=self.read, daemon=True)]
+        for thread in self.threads:
+            thread.start()
+
+    def send(self, data):
+        with contextlib.suppress(OSError):
+            self.sock.sendall(data)
+
+    def read(self):
+        with contextlib.suppress(OSError):
+            while chunk := self.sock.recv(1 << 20):
+                self.got += chunk
+
+    def answers(self):
+        """[(number, result)] so far."""
+        at, found = 0, []
+        while len(self.got) - at >= 12:
+            magic, kind, size = struct.unpack('>4sH2xI', self.got[at:at + 12])
+            assert (magic, kind) == (b'FLC1', SIGNED)
+            if len(self.got) - at - 12 < size:
+                break
+            found += [(struct.unpack('>I', value[:4])[0], value[4]) for _, value in split(self.got[at + 12:at + 12 + size])]
+            at += 12 + size
+        return found
+
+    def close(self):
+        self.sock.close()
+
+
+@pytest.fixture
+def svid(lab):
+    return lab.root.issue(labs.SERVER, key='rsa2048')
+
+
+def worst_wait(worker, until, **request):
+    """Of a worker that asks again and again."""
+    worst = 0
+    while not until():
+        start = time.monotonic()
+        assert worker.ask(**request) == SIGNED_OK
+        worst = max(worst, time.monotonic() - start)
+    return worst
+
+
+# --- turns -------------------------------------------------------------------------------------------------
+
+def test_one_that_asks_without_end_keeps_nobody_waiting(web, svid):
+    """And it gets all of its answers, in order."""
+    web.mount(svid)
+    web.change({'agent': {'signatures': 1000000}})
+    web.start_agent()
+    key = key_name(svid)
+    with FalseSidecar(web) as sidecar, Signing(web) as worker:
+        sidecar.take()
+        flood = Flood(web, key, 20)
+        assert worst_wait(worker, lambda: len(flood.got) >= flood.want * 260, key=key, scheme=RSA_PSS) < 0.5 * SLOW
+        wait_until(lambda: len(flood.answers()) == flood.want, 'not all is answered', timeout=30)
+        assert flood.answers() == [(number, SIGNED_OK) for number in range(flood.want)]
+        flood.close()
+
+
+@pytest.mark.heavy
+def test_a_hundred_that_ask_without_end_keep_nobody_waiting(web, lab, svid):
+    """Nor from the next generation, nor the agent from its end."""
+    web.mount(svid)
+    web.change({'agent': {'signatures': 1000000}})
+    web.start_agent()
+    key = key_name(svid)
+    with FalseSidecar(web) as sidecar, Signing(web) as worker:
+        sidecar.take()
+        floods = [Flood(web, key, 10) for _ in range(100)]
+        end = time.monotonic() + 4
+        assert worst_wait(worker, lambda: time.monotonic() > end, key=key, scheme=RSA_PSS) < PATIENCE * SLOW
+        assert sum(len(flood.got) for flood in floods) < 100 * 10 * EACH * 260, 'it went on all the time'
+        web.mount(lab.root.issue(labs.SERVER))
+        assert sidecar.next().number == 2
+        start = time.monotonic()
+        assert web.agent.stop() == 0
+        assert time.monotonic() - start < 1 * SLOW
+        for flood in floods:
+            flood.close()
+
+
+@pytest.mark.heavy
+def test_a_flood_does_not_keep_a_sidecar_from_its_handshakes(lab, app, svid):
+    pair = lab.pair(app().port, common={**FULL, 'agent': {'signatures': 1000000}}, server=svid)
+    assert ping(pair.port)
+    flood = Flood(pair.inbound, key_name(svid), 20)
+    while len(flood.got) < flood.want * 260:
+        start = time.monotonic()
+        assert ping(pair.port)
+        assert time.monotonic() - start < 0.7 * SLOW
+    assert pair.inbound.metric('fairlead_signing_down') == 0
+    flood.close()
+
+
+def test_some_tens_of_requests_are_answered_in_one_piece(web, lab):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar, Signing(web) as worker:
+        sidecar.take()
+        worker.send(frame(SIGN, b''.join(item(number, key_name(lab.server)) for number in range(50))))
+        kind, payload = worker.message()
+        assert kind == SIGNED and len(list(split(payload))) == 50
+
+
+# --- memory ------------------------------------------------------------------------------------------------
+
+def callers(web, count, data):
+    """Connections that send this, of which the agent has read all."""
+    socks = [connect(web.folder / 'agent.sock') for _ in range(count)]
+    for sock in socks:
+        sock.sendall(data)
+    with Signing(web) as worker:
+        assert worker.ask_all([]) == [], 'it came after them'
+    return socks
+
+
+@pytest.mark.skipif(SANITIZED, reason='they take memory of their own')
+def test_what_callers_begin_takes_bounded_memory(web):
+    """The manifests give it 32 MiB. Each has said that it asks for signatures, so it may stay; then it begins a message."""
+    web.start_agent()
+    web.agent.wait_line(msg='credentials validated')
+    before = web.agent.heap()
+    begun = frame(SIGN, b'') + frame(SIGN, bytes(16384))[:-1]
+    socks = callers(web, 590, begun)
+    assert 1 << 20 < web.agent.heap() - before < 14 << 20
+    for sock in socks:
+        sock.close()
+
+
+@pytest.mark.skipif(SANITIZED, reason='they take memory of their own')
+def test_answers_that_nobody_reads_take_bounded_memory(web, lab):
+    """Each asks until nothing more is taken from it."""
+    web.change({'agent': {'signatures': 10000000}})
+    web.start_agent()
+    web.agent.wait_line(msg='credentials validated')
+    one = frame(SIGN, b''.join(item(number, key_name(lab.server)) for number in range(EACH)))
+    before = web.agent.heap()
+    rest = {connect(web.folder / 'agent.sock'): b'' for _ in range(10)}
+
+    def is_stuck():
+        moved = False
+        for sock in rest:
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    rest[sock] = rest[sock] or one
+                    rest[sock] = rest[sock][sock.send(rest[sock]):]
+                    moved = True
+        with Signing(web) as worker:
+            assert worker.ask_all([]) == [], 'it has had its turn behind them'
+        return not moved
+
+    wait_until(lambda: is_stuck() and is_stuck(), 'all is taken')
+    assert web.agent.heap() - before < len(rest) * 40 << 10
+    for sock in rest:
+        sock.close()
+
+
+@pytest.mark.parametrize('kind, size', [(GENERATION, 8 << 20), (GENERATION, 0), (SIGNED, 0), (SIGN, 16385), (HELLO, 4097)])
+def test_a_message_that_no_sidecar_sends_is_refused_at_its_header(web, kind, size):
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        sidecar.send(b'FLC1' + struct.pack('>HHI', kind, 0, size))
+        assert sidecar.is_closed()
+    assert re.search('only agents do|the maximum is', web.agent.wait_line(msg='sidecar connection closed')['reason'])
+
+
+@pytest.mark.heavy
+def test_who_does_not_end_a_message_is_closed(web, lab):
+    web.start_agent()
+    with Signing(web) as worker, FalseSidecar(web) as sidecar:
+        assert worker.ask_all([]) == []
+        sidecar.take()
+        for connection in worker, sidecar:
+            connection.send(frame(SIGN, bytes(100))[:50])
+            connection.sock.settimeout(30 * SLOW)
+        assert worker.is_closed() and sidecar.is_closed()
+    assert 'the rest of its message' in web.agent.wait_line(msg='sidecar connection closed')['reason']
