@@ -100,17 +100,54 @@ fl_conf_line fl_candidate_line(const struct fl_conf *conf, const char *path)
 	return 0;
 }
 
-static struct fl_span file_span(const struct fl_source_file *file)
+/* Takes over text, which free_text() frees. */
+static struct fl_span span_of(char *text)
 {
-	return (struct fl_span){(const uint8_t *)file->data, file->len};
+	return (struct fl_span){(const uint8_t *)text, strlen(text)};
+}
+
+static void free_text(struct fl_span text)
+{
+	free((char *)text.data);
 }
 
 /* The chain without the key, which stays here. */
 static struct fl_span chain_only(const struct fl_candidate *candidate)
 {
-	char *chain = fl_pem_write_certificates(&candidate->credentials->chain);
+	return span_of(fl_pem_write_certificates(&candidate->credentials->chain));
+}
 
-	return (struct fl_span){(const uint8_t *)chain, strlen(chain)};
+/* The CRLs in the order of their file, by which warnings number them. */
+static struct fl_span crls_only(const struct fl_source_file *file)
+{
+	struct fl_der_list crls = {0};
+	struct fl_span text = {0};
+	struct fl_err err;
+
+	if (file->len > 0 && fl_pem_crls(file->data, file->len, &crls, &err) == FL_OK) {
+		text = span_of(fl_pem_write_crls(&crls));
+		fl_der_list_done(&crls);
+	}
+	return text;
+}
+
+/* The roots of each bundle; of one that is refused, for example because a private key is in it, only why. */
+static struct fl_ctl_foreign *foreign_only(const struct fl_credentials *credentials)
+{
+	struct fl_ctl_foreign *foreign = fl_new(credentials->bundle_count * sizeof(*foreign));
+
+	for (size_t i = 1; i < credentials->bundle_count; i++) {
+		const struct fl_bundle *bundle = &credentials->bundles[i];
+
+		foreign[i - 1].trust_domain = (struct fl_span){
+			(const uint8_t *)bundle->trust_domain, strlen(bundle->trust_domain)};
+		foreign[i - 1].bundle = span_of(fl_pem_write_certificates(&bundle->roots));
+		if (bundle->refused != NULL) {
+			foreign[i - 1].refused = (struct fl_span){(const uint8_t *)bundle->refused,
+								  strlen(bundle->refused)};
+		}
+	}
+	return foreign;
 }
 
 /* Key first, then the chain. */
@@ -142,16 +179,16 @@ int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_co
 			uint8_t ret_digest[FL_DIGEST_LEN], struct fl_err *err)
 {
 	const struct fl_source_files *files = &candidate->files;
-	struct fl_ctl_foreign *foreign = fl_new((files->foreign_count + 1) * sizeof(*foreign));
+	const struct fl_credentials *credentials = candidate->credentials;
 	struct fl_ctl_generation generation = {
 		.number = 1,
-		/* We wipe and free either. */
+		/* We free either, wiped. */
 		.credential =
 			conf->tls.key_in_sidecar ? join_credential(files) : chain_only(candidate),
-		.bundle = file_span(&files->bundle),
-		.crl = file_span(&files->crl),
-		.foreign = foreign,
-		.foreign_count = files->foreign_count,
+		.bundle = span_of(fl_pem_write_certificates(&credentials->bundles[0].roots)),
+		.crl = crls_only(&files->crl),
+		.foreign = foreign_only(credentials),
+		.foreign_count = credentials->bundle_count - 1,
 		.ini_path = {(const uint8_t *)conf->path, strlen(conf->path)},
 		.ini = ini,
 	};
@@ -159,13 +196,7 @@ int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_co
 	struct fl_span content[] = {{credentials_digest, sizeof(credentials_digest)}, ini};
 	int rc;
 
-	for (size_t i = 0; i < files->foreign_count; i++) {
-		const char *domain = conf->federate[i].trust_domain;
-
-		foreign[i].trust_domain = (struct fl_span){(const uint8_t *)domain, strlen(domain)};
-		foreign[i].bundle = file_span(&files->foreign[i]);
-	}
-	fl_credentials_digest(candidate->credentials, credentials_digest);
+	fl_credentials_digest(credentials, credentials_digest);
 	fl_digest(content, FL_COUNT_OF(content), generation.digest);
 	rc = fl_ctl_generation_check(&generation, err);
 	if (rc == FL_OK) {
@@ -174,6 +205,11 @@ int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_co
 		memcpy(ret_digest, generation.digest, FL_DIGEST_LEN);
 	}
 	fl_wipe_free((uint8_t *)generation.credential.data, generation.credential.len);
-	free(foreign);
+	for (size_t i = 0; i < generation.foreign_count; i++) {
+		free_text(generation.foreign[i].bundle);
+	}
+	free(generation.foreign);
+	free_text(generation.bundle);
+	free_text(generation.crl);
 	return rc;
 }

@@ -32,7 +32,8 @@ const char *fl_candidate_file(const struct fl_conf *conf, size_t index, fl_conf_
 fl_conf_line fl_candidate_line(const struct fl_conf *conf, const char *path);
 
 /* Encodes an accepted candidate as a frame (ctl/message.h) with the number 1, and computes the digest of its content:
- * credentials and INI. The frame has the private key only with `[tls] key = sidecar`. The caller wipes and frees ret_frame. Errors: FL_ERR_LIMIT, too large for one frame;
+ * credentials and INI. The frame has the private key only with `[tls] key = sidecar`. Of the other files it has what was parsed
+ * and is used, not their bytes. The caller wipes and frees ret_frame. Errors: FL_ERR_LIMIT, too large for one frame;
  * FL_ERR_NOMEM. */
 int fl_candidate_encode(const struct fl_candidate *candidate, const struct fl_conf *conf,
 			struct fl_span ini, uint8_t **ret_frame, size_t *ret_len,

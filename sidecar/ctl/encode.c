@@ -134,7 +134,8 @@ uint8_t *fl_ctl_encode_beat(const struct fl_ctl_beat *beat, size_t *ret_len)
 
 static size_t foreign_size(const struct fl_ctl_foreign *foreign)
 {
-	return 2 * FIELD_HEADER + foreign->trust_domain.len + foreign->bundle.len;
+	return 2 * FIELD_HEADER + foreign->trust_domain.len + foreign->bundle.len +
+	       (foreign->refused.len > 0 ? FIELD_HEADER + foreign->refused.len : 0);
 }
 
 static size_t generation_size(const struct fl_ctl_generation *g)
@@ -195,6 +196,9 @@ uint8_t *fl_ctl_encode_generation(const struct fl_ctl_generation *g, size_t *ret
 		put_uint(&w, foreign_size(f), 4);
 		put_field(&w, FOREIGN_TRUST_DOMAIN, f->trust_domain.data, f->trust_domain.len);
 		put_field(&w, FOREIGN_BUNDLE, f->bundle.data, f->bundle.len);
+		if (f->refused.len > 0) {
+			put_field(&w, FOREIGN_REFUSED, f->refused.data, f->refused.len);
+		}
 	}
 	put_field(&w, GENERATION_INI_PATH, g->ini_path.data, g->ini_path.len);
 	put_field(&w, GENERATION_INI, g->ini.data, g->ini.len);

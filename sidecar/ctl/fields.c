@@ -234,6 +234,11 @@ static int read_foreign(struct fl_span rest, struct fl_ctl_foreign *ret, struct 
 			}
 		} else if (f.tag == FOREIGN_BUNDLE) {
 			rc = take_span(&f, &ret->bundle, &seen, err);
+		} else if (f.tag == FOREIGN_REFUSED) {
+			rc = require_len(&f, 1, FL_CTL_MAX_NOTE, err);
+			if (rc == FL_OK) {
+				rc = take_span(&f, &ret->refused, &seen, err);
+			}
 		}
 		if (rc < 0) {
 			return rc;

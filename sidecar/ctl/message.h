@@ -57,7 +57,9 @@ struct fl_ctl_hello {
 
 struct fl_ctl_foreign {
 	struct fl_span trust_domain;
-	struct fl_span bundle; /* PEM */
+	struct fl_span bundle;  /* PEM; empty if it is refused */
+	struct fl_span refused; /* why the agent refuses it, at most FL_CTL_MAX_NOTE bytes; empty:
+				 * it does not */
 };
 
 /* A whole generation as the agent validated it. Spans point into the decoder's buffer, and are valid until the next

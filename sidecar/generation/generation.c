@@ -89,11 +89,15 @@ static int parse_credentials(const struct fl_ctl_generation *message, const stru
 			copy_span(message->foreign[i].trust_domain);
 		foreign[i].pem = message->foreign[i].bundle;
 		foreign[i].shared_root = may_share_root(conf, foreign[i].trust_domain);
+		if (message->foreign[i].refused.len > 0) {
+			foreign[i].refused = copy_span(message->foreign[i].refused);
+		}
 	}
 	pem.foreign = foreign;
 	rc = fl_credentials_parse(&pem, now, ret, err);
 	for (size_t i = 0; i < message->foreign_count; i++) {
 		free((char *)foreign[i].trust_domain);
+		free((char *)foreign[i].refused);
 	}
 	free(foreign);
 	return rc;

@@ -323,7 +323,11 @@ void fl_parse_bundles(struct fl_parse *p)
 		if (check_domain(p, foreign->trust_domain, &err) < 0) {
 			fl_parse_error(p, foreign->name, &err);
 		}
-		read_bundle(p, foreign->trust_domain, foreign->pem, foreign->name, NULL);
+		if (foreign->refused) {
+			(void)fl_err_set(&err, FL_ERR_INVALID, "%s", foreign->refused);
+		}
+		read_bundle(p, foreign->trust_domain, foreign->pem, foreign->name,
+			    foreign->refused ? &err : NULL);
 	}
 	judge_sharing(p);
 }

@@ -63,8 +63,9 @@ struct fl_credentials_pem {
 	struct fl_foreign_bundle {
 		const char *trust_domain;
 		struct fl_span pem;
-		const char *name; /* file name for messages */
-		bool shared_root; /* a root of another domain is allowed here, too */
+		const char *name;    /* file name for messages */
+		bool shared_root;    /* a root of another domain is allowed here, too */
+		const char *refused; /* somebody else has refused it, for this; NULL: nobody has */
 	} const *foreign;
 	size_t foreign_count;
 };

@@ -47,8 +47,9 @@ int fl_pem_credential_bundle(const char *text, size_t len, struct fl_der *ret_ke
 int fl_pem_crls(const char *text, size_t len, struct fl_der_list *ret,
 		struct fl_err *err) FL_MUST_USE;
 
-/* The certificates as PEM, to free(). Never NULL. */
+/* The certificates, or CRLs, as PEM and nothing else, to free(). Never NULL. */
 char *fl_pem_write_certificates(const struct fl_der_list *list);
+char *fl_pem_write_crls(const struct fl_der_list *list);
 
 /* Deep copy. */
 void fl_der_copy(struct fl_der *to, const uint8_t *data, size_t len);

@@ -28,7 +28,9 @@ static uint64_t sum_of_generation(uint64_t sum, const struct fl_ctl_generation *
 	sum = mix_span(mix_span(sum, g->ini_path), g->ini);
 	for (size_t i = 0; i < g->foreign_count; i++) {
 		FL_REQUIRE(g->foreign[i].trust_domain.len - 1 < 255);
+		FL_REQUIRE(g->foreign[i].refused.len <= FL_CTL_MAX_NOTE);
 		sum = mix_span(mix_span(sum, g->foreign[i].trust_domain), g->foreign[i].bundle);
+		sum = mix_span(sum, g->foreign[i].refused);
 	}
 	return sum;
 }

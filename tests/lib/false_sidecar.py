@@ -30,11 +30,14 @@ class Generation:
     """A GENERATION as received."""
 
     def __init__(self, payload):
-        self.foreign = []
+        self.payload = payload
+        self.foreign, self.refused = [], []  # (trust domain, bundle) of each, and why it is refused
         fields = {}
         for tag, value in split(payload):
             if tag == 5:
-                self.foreign.append(tuple(value for _, value in split(value)))
+                parts = dict(split(value))
+                self.foreign.append((parts[1], parts[2]))
+                self.refused.append(parts.get(3, b'').decode())
             else:
                 fields[tag] = value
         self.number = struct.unpack('>Q', fields[1])[0]

@@ -87,7 +87,7 @@ void prove_foreign(void)
 
 	if (read_foreign(payload, &foreign, NULL) == FL_OK) {
 		PROVE(is_inside(foreign.trust_domain, payload) &&
-		      is_inside(foreign.bundle, payload));
+		      is_inside(foreign.bundle, payload) && is_inside(foreign.refused, payload));
 		PROVE(foreign.trust_domain.len > 0 && foreign.trust_domain.len <= TRUST_DOMAIN_MAX);
 	}
 }

@@ -122,6 +122,35 @@ def test_preview_brings_no_key(lab, app):
     assert memory.found(inbound.sidecar.pid, lab.server.key) == []
 
 
+@pytest.mark.heavy
+def test_no_key_leaves_by_way_of_another_file(lab):
+    """Somebody puts it where it does not belong: into a partner's bundle, which is refused then, or beside what is parsed."""
+    web = lab.inbound('127.0.0.1:9', start=False)
+    ca, partner, good = CA(labs.TD), CA('partner.example'), CA('good.example')
+    crl = ca.crl()
+    svid, other = ca.issue(labs.SERVER), ca.issue(labs.CLIENT)
+    beside = b'\n'.join(svid.key_pem.splitlines()[1:-1]) + b'\n'
+    (web.folder / 'partner.pem').write_bytes(other.key_pem + partner.cert_pem)
+    (web.folder / 'good.pem').write_bytes(beside + good.cert_pem)
+    (web.folder / 'crl.pem').write_bytes(beside + crl)
+    web.mount(svid, beside + ca.cert_pem)
+    web.change({'identity': {'cert': web.folder / 'tls.crt', 'key': web.folder / 'tls.key', 'bundle': web.folder / 'ca.crt',
+                             'crl': web.folder / 'crl.pem'},
+                'federate partner.example': {'bundle': web.folder / 'partner.pem'},
+                'federate good.example': {'bundle': web.folder / 'good.pem'}})
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        got = sidecar.take()
+    assert b'PRIVATE KEY' not in got.payload.replace(b'"PRIVATE KEY"', b'')
+    for line in beside.splitlines() + other.key_pem.splitlines()[1:-1]:
+        assert line not in got.payload
+    assert got.bundle == ca.cert_pem and crl in got.payload
+    assert sorted(got.foreign) == [(b'good.example', good.cert_pem), (b'partner.example', b'')]
+    web.start_sidecar().wait_line(msg='generation in use')
+    [warning] = [text for text in status(web)['warnings'] if 'partner.example' in text]
+    assert 'its bundle is refused: block 1 (line 1) is "PRIVATE KEY"' in warning
+
+
 @root_only
 def test_the_sidecar_has_the_key_if_the_ini_says_so(lab, app):
     """And it changes without a restart, in both directions."""

@@ -33,7 +33,7 @@ static struct frame generation_frame(void)
 {
 	struct fl_ctl_foreign foreign[] = {
 		{.trust_domain = span("partner.example"), .bundle = span("PARTNER")},
-		{.trust_domain = span("empty.example"), .bundle = span("")},
+		{.trust_domain = span("empty.example"), .refused = span("why")},
 	};
 	struct fl_ctl_generation generation = {
 		.number = 42,
@@ -87,6 +87,8 @@ static void check_generation(const struct fl_ctl_message *m)
 	cr_assert(same(g->foreign[0].bundle, "PARTNER"));
 	cr_assert(same(g->foreign[1].trust_domain, "empty.example"));
 	cr_assert(same(g->foreign[1].bundle, ""));
+	cr_assert(same(g->foreign[0].refused, ""));
+	cr_assert(same(g->foreign[1].refused, "why"));
 	cr_assert(same(g->ini_path, "/etc/fairlead/fairlead.ini"));
 	cr_assert(same(g->ini, "[identity]\n"));
 }
