@@ -11,6 +11,7 @@
 
 #include "agent/run/admission.h"
 #include "agent/run/serve_internal.h"
+#include "agent/run/sign_answers.h"
 #include "base/harden.h"
 #include "base/mem.h"
 #include "net/listener.h"
@@ -249,6 +250,7 @@ static bool on_sign(struct fl_channel *channel, struct fl_ctl_items requests)
 	}
 	if (!channel->signs) {
 		channel->signs = true;
+		fl_sock_limit_unread(channel->sock, FL_SIGN_UNREAD_MAX);
 		fl_channel_set_deadline(channel, 0);
 	}
 	rc = fl_sign_turns_ask(&channel->serve->turns, &channel->asker, requests);

@@ -26,7 +26,7 @@
 #include "pki/signer.h"
 
 #define FL_SERVE_SIDECARS 8
-#define FL_SERVE_MAX 600         /* for two sidecars with the most workers there can be */
+#define FL_SERVE_MAX 520         /* with the workers of two sidecars, 256 each at most */
 #define FL_SERVE_HELLO_MS 10000  /* within this time a connection says what it is */
 #define FL_SERVE_WHOLE_MS 10000  /* within this time a message that has begun is whole */
 #define FL_SERVE_RESULT_MS 30000 /* within this time it has judged a generation */

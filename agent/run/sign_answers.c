@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/run/sign_answers.h"
 
-#define FRAME_MAX (16u * 1024)
 #define ANSWER_MAX (FL_CTL_MAX_SIGNATURE + 16u) /* with what is around a signature */
 
 static bool has_more(struct fl_ctl_items requests)
@@ -14,7 +13,7 @@ static bool has_more(struct fl_ctl_items requests)
 int fl_sign_answers_send(struct fl_keyring *keyring, struct fl_ctl_items *requests, uint64_t until,
 			 struct fl_sock *sock, bool *ret_more)
 {
-	uint8_t frame[FRAME_MAX], signature[FL_SIGNATURE_MAX];
+	uint8_t frame[FL_SIGN_ANSWERS_MAX], signature[FL_SIGNATURE_MAX];
 	struct fl_ctl_batch batch = {.frame = frame, .cap = sizeof(frame)};
 	struct fl_ctl_sign_request request;
 	struct fl_ctl_sign_answer answer;

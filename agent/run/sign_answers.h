@@ -5,6 +5,10 @@
 #include "agent/run/keyring.h"
 #include "net/sock.h"
 
+/* Bytes of a SIGNED, and of those that the other end has not read: one that is full is sent in one piece (fl_sock_limit_unread()). */
+#define FL_SIGN_ANSWERS_MAX (15 * 1024)
+#define FL_SIGN_UNREAD_MAX (16 * 1024)
+
 /* Has requests of a message signed, or refused, at least one, until uv_hrtime() is `until` or one SIGNED is full, and sends that;
  * without requests it sends one without answers. *requests: what is left; *ret_more: something is. Returns 0; 1: the other end
  * does not read its answers fast enough (fl_sock_write()), so nothing more should be sent to it until on_drain; or a negative uv

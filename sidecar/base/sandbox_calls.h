@@ -239,6 +239,7 @@ static const struct fl_sandbox_call agent_calls[] = {
 	ANY("mkdir"),
 	ANY("mkdirat"),
 	ANY("umask"),
+	OPTION(SOL_SOCKET, SO_SNDBUF), /* of who asks for signatures */
 	DECLINE("setsockopt", ENOPROTOOPT),
 };
 

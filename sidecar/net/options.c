@@ -21,6 +21,11 @@ void fl_options_set_quickack(int fd, bool on)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof(value));
 }
 
+void fl_options_set_send_room(int fd, int bytes)
+{
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+}
+
 int fl_options_set_transparent(int fd, bool is_v6)
 {
 	const int on = 1;

@@ -12,6 +12,8 @@ void fl_options_set_relayed(int fd);
 /* on: ACKs are sent immediately; off: together with data (tcp(7), TCP_QUICKACK). Accepted sockets
  * inherit it. */
 void fl_options_set_quickack(int fd, bool on);
+/* No more is sent while about that many bytes wait in the kernel; it takes twice as much memory for them (SO_SNDBUF). */
+void fl_options_set_send_room(int fd, int bytes);
 /* Allows foreign addresses on the socket (IP_TRANSPARENT). Requires the capability NET_ADMIN.
  * Returns 0 or a negative errno. */
 int fl_options_set_transparent(int fd, bool is_v6) FL_MUST_USE;

@@ -479,6 +479,11 @@ bool fl_sock_pending(const struct fl_sock *sock)
 	return !fl_pending_is_empty(&sock->pending);
 }
 
+void fl_sock_limit_unread(struct fl_sock *sock, int bytes)
+{
+	fl_options_set_send_room(sock->fd, bytes / 2);
+}
+
 void fl_sock_ack_now(struct fl_sock *sock)
 {
 	fl_options_set_quickack(sock->fd, true);

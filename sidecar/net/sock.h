@@ -62,6 +62,10 @@ int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST
 int fl_sock_write_more(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
 bool fl_sock_pending(const struct fl_sock *sock);
 
+/* For a peer that may never read: of what is written the kernel keeps about that many bytes, and the rest is pending. The kernel's own
+ * bound is 13 times as high, and counts as memory of this process's container. One system call. */
+void fl_sock_limit_unread(struct fl_sock *sock, int bytes);
+
 /* Sends a delayed ACK immediately, and the next ones as well: for a peer that may wait for it
  * (Nagle's algorithm) before it sends the rest. One system call. */
 void fl_sock_ack_now(struct fl_sock *sock);

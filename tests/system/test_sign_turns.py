@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests that who asks the agent for signatures without end keeps nobody from his, nor the agent from its other work, and that
 no number of callers has it take more memory than its container has."""
+import array
 import contextlib
+import fcntl
 import re
 import struct
+import termios
 import threading
 import time
 
@@ -154,8 +157,8 @@ def test_what_callers_begin_takes_bounded_memory(web):
     web.agent.wait_line(msg='credentials validated')
     before = web.agent.heap()
     begun = frame(SIGN, b'') + frame(SIGN, bytes(16384))[:-1]
-    socks = callers(web, 590, begun)
-    assert 1 << 20 < web.agent.heap() - before < 14 << 20
+    socks = callers(web, 510, begun)
+    assert 1 << 20 < web.agent.heap() - before < 12 << 20
     for sock in socks:
         sock.close()
 
@@ -185,6 +188,10 @@ def test_answers_that_nobody_reads_take_bounded_memory(web, lab):
 
     wait_until(lambda: is_stuck() and is_stuck(), 'all is taken')
     assert web.agent.heap() - before < len(rest) * 40 << 10
+    for sock in rest:
+        unread = array.array('i', [0])
+        fcntl.ioctl(sock, termios.FIONREAD, unread)
+        assert 8000 < unread[0] < 20000, 'the kernel keeps it, for the agent'
     for sock in rest:
         sock.close()
 

@@ -243,6 +243,13 @@ static int attach_a_filter_to_a_socket(void)
 	return from_errno(setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &value, sizeof(value)));
 }
 
+static int limit_what_a_socket_keeps(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), value = 8192;
+
+	return from_errno(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof(value)));
+}
+
 static int inject_into_the_terminal(void)
 {
 	return from_errno(ioctl(0, TIOCSTI, "x"));
@@ -379,6 +386,7 @@ static const struct attempt {
 	{"open a UDP socket", open_a_udp_socket, DONE, ENDS, "socket", false, 0},
 	{"open a Unix socket", open_a_unix_socket, DONE, DONE, NULL, false, 0},
 	{"attach a filter", attach_a_filter_to_a_socket, ENOPROTOOPT, ENOPROTOOPT, NULL, false, 0},
+	{"limit what a socket keeps", limit_what_a_socket_keeps, DONE, DONE, NULL, false, 0},
 	{"inject into the terminal", inject_into_the_terminal, ENDS, ENDS, "ioctl", false, 0},
 	{"load a BPF program", load_a_bpf_program, ENDS, ENDS, "bpf", false, 0},
 	{"make a ring", make_a_ring, ENDS, ENDS, "io_uring_setup", false, 0},
