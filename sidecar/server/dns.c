@@ -207,7 +207,9 @@ static void on_reply(void *arg, int status, int timeouts, unsigned char *message
 	int count = ANSWER_MAX;
 
 	(void)timeouts;
-	if (status != ARES_EDESTRUCTION && !fl_mem_has(FL_DNS_MEMORY)) {
+	if (status == ARES_EBADNAME && message == NULL) {
+		status = ARES_ENOTFOUND; /* no question can be made of it, so no such name exists */
+	} else if (status != ARES_EDESTRUCTION && !fl_mem_has(FL_DNS_MEMORY)) {
 		status = ARES_ENOMEM; /* the question is asked again */
 	}
 	if (status == ARES_SUCCESS) {

@@ -41,7 +41,8 @@ struct fl_dns *fl_dns_new(uv_loop_t *loop, struct fl_log *log);
 /* Ends the question that is under way (its cb runs inside, with ENDED) and frees. */
 void fl_dns_close(struct fl_dns *dns);
 
-/* Asks for host as it is: no search domain is added. family: AF_INET or AF_INET6. cb runs once, perhaps inside. */
+/* Asks for host as it is: no search domain is added. A name that DNS cannot have, such as one of more than 253 bytes, is answered
+ * with NO_NAME without a question. family: AF_INET or AF_INET6. cb runs once, perhaps inside. */
 void fl_dns_ask(struct fl_dns *dns, const char *host, int family, fl_dns_cb cb, void *user);
 
 /* Processes time-outs. Call it every FL_DNS_TICK_MS while a question is under way. */

@@ -7,7 +7,7 @@
  * the first half at once.
  *
  * Failure: "no such name" in answer to an A question holds for both halves, so the next candidate
- * follows immediately. A question without an answer ends the walk, because a later candidate would
+ * follows immediately; so it does when a candidate is too long for a name. A question without an answer ends the walk, because a later candidate would
  * be a different name. A failure that the server itself reports does not end the walk, as with
  * other resolvers (domains of a lost upstream server are searched first). Earlier answers are
  * kept. */

@@ -253,6 +253,26 @@ def test_search_domains(node, pod):
     assert 'db.three.test' not in node.names.asked
 
 
+@pytest.mark.parametrize('domains', ['ns.svc.cluster.local svc.cluster.local', 'x' * 64 + '.test', '.test', 'a..test'],
+                         ids=['too long with the host', 'long label', 'leading dot', 'empty label'])
+def test_a_search_domain_that_makes_no_name_is_passed_over(node, pod, domains):
+    """DNS has no such name, so nothing is asked, and the search goes on: the host itself is asked for last."""
+    web = pod('web')
+    web.app()
+    host = '.'.join(['a' * 60] * 4)
+    node.dns[host] = [web.v4]
+    shop = pod('shop', {'upstream db': {'to': f'{host}:8080', 'peer': web.identity}, 'outbound': {'default': 'refuse'}},
+               start=False)
+    shop.start_agent().start_sidecar(['env', f'LOCALDOMAIN={domains}', 'RES_OPTIONS=ndots:5'])
+    shop.wait_ready()
+    assert attempt(shop, (web.v4, 8080)) == MARKER
+    assert [each for each in node.names.asked if each.startswith('aaa')] == [host] * node.names.asked.count(host)
+    del node.dns[host]
+    let_answers_age()
+    assert attempt(shop, (web.v6, 8080)) == 'reset'
+    assert shop.wait_line(reason='no_address')['detail'].endswith('the name does not exist')
+
+
 # --- where plaintext may go -----------------------------------------------------------------------------
 
 def claims(kind, ledger):
