@@ -33,3 +33,29 @@ bool fl_targets_equal(const struct fl_targets *a, const struct fl_targets *b)
 	return a->count == b->count && a->withholds == b->withholds &&
 	       memcmp(a->items, b->items, a->count * sizeof(a->items[0])) == 0;
 }
+
+struct fl_target_set *fl_target_set_new(size_t count)
+{
+	struct fl_target_set *set = fl_new(sizeof(*set) + count * sizeof(set->items[0]));
+
+	set->refs = 1;
+	set->count = count;
+	return set;
+}
+
+struct fl_target_set *fl_target_set_ref(struct fl_target_set *set)
+{
+	__atomic_add_fetch(&set->refs, 1, __ATOMIC_RELAXED);
+	return set;
+}
+
+void fl_target_set_unref(struct fl_target_set *set)
+{
+	if (set == NULL || __atomic_sub_fetch(&set->refs, 1, __ATOMIC_ACQ_REL) > 0) {
+		return;
+	}
+	for (size_t i = 0; i < set->count; i++) {
+		fl_targets_unref(set->items[i]);
+	}
+	free(set);
+}

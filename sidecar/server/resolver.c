@@ -4,7 +4,8 @@
  * Happy path: each name in `to` is an item; so is each address of a fixed listener. Whenever a name
  * is answered, the resolver rebuilds the table of captured traffic if something in it has changed,
  * then the targets of fixed listeners. Then it tells the workers about the answer, because
- * connections may wait for it.
+ * connections may wait for it. With a new INI the table and all targets are built before the workers
+ * hear of it, and go to them together with the INI.
  *
  * Failure: a name that does not resolve keeps its last answer; the log has one line for each change
  * of trouble, not for every try. A name without any answer is in the table, too: traffic that it
@@ -67,7 +68,9 @@ static void add_targets(struct fl_resolver *resolver, const struct fl_resolved *
 	}
 }
 
-static void publish_targets(struct fl_resolver *resolver, struct fl_resolved *resolved)
+/* Returns its addresses as they are now: one reference. */
+static struct fl_targets *make_targets(struct fl_resolver *resolver,
+				       const struct fl_resolved *resolved)
 {
 	struct fl_targets *targets;
 	bool others_withhold = resolver->withholds;
@@ -86,7 +89,14 @@ static void publish_targets(struct fl_resolver *resolver, struct fl_resolved *re
 	}
 	targets->withholds = resolver->withholds;
 	resolver->withholds = resolver->withholds || others_withhold;
-	if (resolved->published != NULL && fl_targets_equal(resolved->published, targets)) {
+	return targets;
+}
+
+static void publish_targets(struct fl_resolver *resolver, struct fl_resolved *resolved)
+{
+	struct fl_targets *targets = make_targets(resolver, resolved);
+
+	if (fl_targets_equal(resolved->published, targets)) {
 		fl_targets_unref(targets);
 		return;
 	}
@@ -120,15 +130,29 @@ static void publish_all_targets(struct fl_resolver *resolver)
 	}
 }
 
-/* Rebuilds the table and all targets. */
-static void refresh(struct fl_resolver *resolver)
+/* The first targets of a new conf; later ones are compared with them. */
+static struct fl_target_set *make_all_targets(struct fl_resolver *resolver)
+{
+	struct fl_target_set *set = fl_target_set_new(resolver->upstream_count);
+
+	for (size_t r = 0; r < resolver->upstream_count; r++) {
+		struct fl_resolved *resolved = &resolver->upstreams[r];
+
+		if (!fl_resolver_is_captured(resolved)) {
+			resolved->published = make_targets(resolver, resolved);
+			set->items[r] = fl_targets_ref(resolved->published);
+		}
+	}
+	return set;
+}
+
+static void rebuild_table(struct fl_resolver *resolver)
 {
 	fl_upstream_map_unref(resolver->table);
 	resolver->withholds = resolver->is_outdated = false;
 	resolver->table = NULL;
 	resolver->table = fl_resolver_make_table(resolver, true);
 	resolver->fresh_ms = fl_upstream_map_fresh_ms(resolver->table);
-	publish_all_targets(resolver);
 }
 
 /* --- answers ------------------------------------------------------------------------------------- */
@@ -205,8 +229,9 @@ static void on_wake(uv_async_t *wake)
 	struct fl_resolver *resolver = FL_CONTAINER_OF(wake, struct fl_resolver, wake);
 
 	if (resolver->is_outdated) {
-		refresh(resolver);
+		rebuild_table(resolver);
 		resolver->events->on_upstream_map(resolver->user, resolver->table);
+		publish_all_targets(resolver);
 		resolver->events->on_answer(resolver->user);
 	}
 }
@@ -282,7 +307,8 @@ static void get_names(struct fl_resolver *resolver)
 	fl_names_end(resolver->names);
 }
 
-struct fl_upstream_map *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf)
+struct fl_resolver_addresses fl_resolver_set(struct fl_resolver *resolver,
+					     const struct fl_conf *conf)
 {
 	free_upstreams(resolver->upstreams, resolver->upstream_count);
 	build_upstreams(resolver, conf);
@@ -291,8 +317,9 @@ struct fl_upstream_map *fl_resolver_set(struct fl_resolver *resolver, const stru
 	if (resolver->first_round_until_ms == 0) {
 		resolver->first_round_until_ms = uv_now(resolver->loop) + FIRST_ROUND_MS;
 	}
-	refresh(resolver);
-	return fl_upstream_map_ref(resolver->table);
+	rebuild_table(resolver);
+	return (struct fl_resolver_addresses){.map = fl_upstream_map_ref(resolver->table),
+					      .targets = make_all_targets(resolver)};
 }
 
 struct fl_upstream_map *fl_resolver_imagine(const struct fl_resolver *resolver,

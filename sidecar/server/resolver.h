@@ -21,11 +21,13 @@
 struct fl_resolver;
 
 struct fl_resolver_events {
-	/* The addresses of a fixed upstream have changed. targets is borrowed: take a reference. */
-	void (*on_targets)(void *user, const char *upstream, struct fl_targets *targets);
 	/* The addresses of captured upstreams or the state of a name have changed. map is borrowed:
 	 * take a reference. */
 	void (*on_upstream_map)(void *user, struct fl_upstream_map *map);
+	/* The addresses of a fixed upstream have changed. Called after on_upstream_map: until a
+	 * worker knows that an address is claimed no more, it closes plaintext to it. targets is
+	 * borrowed: take a reference. */
+	void (*on_targets)(void *user, const char *upstream, struct fl_targets *targets);
 	/* A name was answered, or its question failed. Called after the other two. */
 	void (*on_answer)(void *user);
 };
@@ -35,11 +37,17 @@ struct fl_resolver_events {
 struct fl_resolver *fl_resolver_new(uv_loop_t *loop, struct fl_log *log,
 				    const struct fl_resolver_events *events, void *user);
 
-/* Resolves the names in conf from now on, instead of those of the previous conf. Calls on_targets,
- * before it returns, for each fixed upstream whose addresses have changed. conf: borrowed until the
- * next call or close. Returns the map of captured upstreams as far as it is known: one reference.
- * Later maps arrive by on_upstream_map. */
-struct fl_upstream_map *fl_resolver_set(struct fl_resolver *resolver, const struct fl_conf *conf);
+/* What is known of the addresses of all upstreams; one reference of each. */
+struct fl_resolver_addresses {
+	struct fl_upstream_map *map;   /* the captured ones */
+	struct fl_target_set *targets; /* the fixed ones */
+};
+
+/* Resolves the names in conf from now on, instead of those of the previous conf. conf: borrowed
+ * until the next call or close. Calls none of the events, because all addresses of an INI have to
+ * come into force together with it; what changes later arrives by events. */
+struct fl_resolver_addresses fl_resolver_set(struct fl_resolver *resolver,
+					     const struct fl_conf *conf);
 
 /* Returns the map that conf would have, as far as its names are known now: one reference. Sends no
  * question and changes nothing. */

@@ -173,20 +173,20 @@ static int use_generation(struct fl_server *server, struct fl_generation *genera
 	if (rc == 0) {
 		fl_rule_totals_add(&server->rule_totals, rule_counts);
 		fl_server_raise_descriptor_limit(server, generation->conf);
-		/* Addresses come first, so that a worker that opens its listeners knows where they
-		 * lead. */
-		struct fl_upstream_map *map = fl_resolver_set(server->resolver, generation->conf);
+		struct fl_resolver_addresses addresses =
+			fl_resolver_set(server->resolver, generation->conf);
 		struct fl_section_set *sections = fl_section_set_new(
 			generation->conf, server->sections, server->worker_count);
 
 		for (unsigned i = 0; i < server->worker_count; i++) {
-			shares[i]->upstream_map = fl_upstream_map_ref(map);
+			shares[i]->upstream_map = fl_upstream_map_ref(addresses.map);
 			shares[i]->plaintext =
 				fl_plaintext_counters(server->plaintext, generation->conf, i);
 			shares[i]->sections = fl_section_set_ref(sections);
-			fl_worker_post_share(server->workers[i], shares[i]);
+			fl_worker_post_share(server->workers[i], shares[i], addresses.targets);
 		}
-		fl_upstream_map_unref(map);
+		fl_upstream_map_unref(addresses.map);
+		fl_target_set_unref(addresses.targets);
 		fl_section_set_unref(server->sections);
 		server->sections = sections;
 		fl_generation_unref(server->current);

@@ -72,14 +72,19 @@ struct fl_worker *fl_worker_new(const struct fl_worker_options *options);
 /* Errors: FL_ERR_IO if no thread can be created. */
 int fl_worker_start(struct fl_worker *worker, struct fl_err *err) FL_MUST_USE;
 
-/* Makes a share current; the first one opens the listeners. Takes ownership of share. */
-void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share);
-/* Sets the addresses of a fixed upstream. Takes a reference to targets. */
+/* Makes a share current, together with the addresses of its fixed upstreams: between two letters the
+ * worker may accept connections, and must not send them to an address of one INI in the mode of
+ * another. So whatever a generation changes at a worker belongs into this letter. The first share
+ * opens the listeners. Takes ownership of share and a reference to targets. */
+void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share,
+			  struct fl_target_set *targets);
+/* Sets the addresses of a fixed upstream of the share that was posted last. Takes a reference to
+ * targets. */
 void fl_worker_post_targets(struct fl_worker *worker, const char *upstream,
 			    struct fl_targets *targets);
 /* Sets the map of the share that was posted last. Takes a reference to map. */
 void fl_worker_post_upstream_map(struct fl_worker *worker, struct fl_upstream_map *map);
-/* A name was answered, or its question failed. Post it after the targets and the map that result
+/* A name was answered, or its question failed. Post it after the map and the targets that result
  * from it. */
 void fl_worker_post_answer(struct fl_worker *worker);
 /* is_set: this level overrides the INI from now on; otherwise it holds until the next share. False:

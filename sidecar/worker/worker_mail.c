@@ -17,9 +17,28 @@
 struct share_mail {
 	struct fl_mail mail;
 	struct fl_share *share;
+	struct fl_target_set *targets;
 };
 
-static void take_share(struct fl_worker *worker, struct fl_share *share)
+/* The section of a fixed listener in the new INI, and where it leads. */
+static void take_section(struct fl_endpoint *endpoint, const struct fl_generation *generation,
+			 const struct fl_target_set *targets)
+{
+	struct fl_targets *before = endpoint->targets;
+
+	fl_endpoint_take_generation(endpoint, generation);
+	endpoint->targets = NULL;
+	if (endpoint->upstream != NULL) {
+		size_t number = (size_t)(endpoint->upstream - generation->conf->upstreams);
+
+		FL_REQUIRE(number < targets->count && targets->items[number] != NULL);
+		endpoint->targets = fl_targets_ref(targets->items[number]);
+	}
+	fl_targets_unref(before);
+}
+
+static void take_share(struct fl_worker *worker, struct fl_share *share,
+		       const struct fl_target_set *targets)
 {
 	const struct fl_share *last = worker->loop.share;
 	bool first = last == NULL;
@@ -30,7 +49,7 @@ static void take_share(struct fl_worker *worker, struct fl_share *share)
 	for (size_t i = 0; i < worker->listeners.count; i++) {
 		struct fl_endpoint *endpoint = &worker->listeners.items[i].endpoint;
 
-		fl_endpoint_take_generation(endpoint, share->generation);
+		take_section(endpoint, share->generation, targets);
 		if (!may_resume) {
 			fl_resume_flush(&endpoint->resume);
 		}
@@ -56,16 +75,19 @@ static void on_share(struct fl_mail *mail, void *reader)
 {
 	struct share_mail *letter = FL_CONTAINER_OF(mail, struct share_mail, mail);
 
-	take_share(reader, letter->share);
+	take_share(reader, letter->share, letter->targets);
+	fl_target_set_unref(letter->targets);
 	free(letter);
 }
 
-void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share)
+void fl_worker_post_share(struct fl_worker *worker, struct fl_share *share,
+			  struct fl_target_set *targets)
 {
 	struct share_mail *letter = fl_new(sizeof(*letter));
 
 	letter->mail.take = on_share;
 	letter->share = share;
+	letter->targets = fl_target_set_ref(targets);
 	fl_mailbox_post(&worker->mailbox, &letter->mail);
 }
 

@@ -142,6 +142,37 @@ Test(dial, address_that_is_a_listener_of_our_own_is_never_dialled)
 	}
 }
 
+/* There is no moment in which the new address gets plaintext, or the old one mutual TLS. */
+Test(dial, mode_and_addresses_of_a_generation_come_into_force_together)
+{
+	struct side app;
+
+	heart_will_point(&heart, "db", PLACE_OTHER);
+	heart_connect(&heart, &app, DOOR_PLAIN_OUT);
+	expect_through(&app, DOOR_PLAIN_OUT, PLACE_MESH);
+	heart_take(
+		&heart,
+		&(struct heart_options){
+			.db = "to = 127.0.0.1:1\nmode = mtls\npeer = spiffe://prod.example/**\n"});
+	heart_connect(&heart, &app, DOOR_PLAIN_OUT);
+	expect_through(&app, DOOR_MTLS_OUT, PLACE_OTHER);
+	heart_take(&heart, NULL);
+	heart_connect(&heart, &app, DOOR_PLAIN_OUT);
+	expect_through(&app, DOOR_PLAIN_OUT, PLACE_OTHER);
+}
+
+Test(dial, section_that_returns_has_the_addresses_of_its_new_ini)
+{
+	struct side app;
+
+	heart_take(&heart, &(struct heart_options){.lacks_api_and_web = true});
+	cr_expect_null(heart.worker->listeners.items[DOOR_MTLS_OUT].endpoint.targets);
+	heart_will_point(&heart, "api", PLACE_OTHER);
+	heart_take(&heart, NULL);
+	heart_connect(&heart, &app, DOOR_MTLS_OUT);
+	expect_through(&app, DOOR_MTLS_OUT, PLACE_OTHER);
+}
+
 Test(dial, slot_of_one_that_gets_nowhere_is_free_again)
 {
 	struct side app;

@@ -237,9 +237,12 @@ void heart_take(struct heart *heart, const struct heart_options *options)
 {
 	static const struct heart_options none;
 	struct fl_generation *generation = new_generation(heart, options != NULL ? options : &none);
+	struct fl_target_set *targets = heart_targets(heart, generation->conf);
 
 	fl_worker_post_share(heart->worker,
-			     new_share(heart, generation, options != NULL ? options : &none));
+			     new_share(heart, generation, options != NULL ? options : &none),
+			     targets);
+	fl_target_set_unref(targets);
 	fl_generation_unref(heart->generation);
 	heart->generation = generation;
 	heart_turn(heart);
@@ -342,8 +345,6 @@ void heart_open(struct heart *heart, const struct heart_options *options)
 	first = new_generation(heart, options);
 	make_worker(heart, first->conf, options->conntrack);
 	fl_generation_unref(first);
-	heart_point(heart, "api", PLACE_MESH);
-	heart_point(heart, "db", PLACE_MESH);
 	if (options->has_thread) {
 		heart->has_thread = true;
 		cr_assert_eq(fl_worker_start(heart->worker, &err), 0, "%s", err.text);
@@ -572,15 +573,4 @@ void heart_drop_fill(struct side fill[HEART_FILL])
 void heart_pretend_destination(const struct sockaddr *to)
 {
 	faults_pretend_option(IPPROTO_IP, SO_ORIGINAL_DST, to, sizeof(struct sockaddr_in));
-}
-
-void heart_point(struct heart *heart, const char *upstream, enum heart_place place)
-{
-	struct fl_targets *targets = fl_targets_new(place != PLACES);
-
-	if (place != PLACES) {
-		targets->items[0].in = heart_loopback(heart->place_ports[place]);
-	}
-	fl_worker_post_targets(heart->worker, upstream, targets);
-	fl_targets_unref(targets);
 }

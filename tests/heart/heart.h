@@ -93,7 +93,12 @@ struct heart {
 	int places[PLACES];
 	uint16_t place_ports[PLACES];
 	struct heart_ctx *contexts; /* of the test's own engines */
-	struct side *sides[32];     /* sides that a turn pumps */
+	struct {
+		const char *upstream;
+		enum heart_place place;
+	} pointed[4]; /* private to targets.c */
+	size_t pointed_count;
+	struct side *sides[32]; /* sides that a turn pumps */
 	size_t side_count;
 };
 
@@ -165,7 +170,11 @@ void heart_drop_fill(struct side fill[HEART_FILL]);
 void heart_pretend_destination(const struct sockaddr *to);
 /* 127.0.0.1 with that port. */
 struct sockaddr_in heart_loopback(uint16_t port);
-/* Sets the addresses of [upstream NAME] from now on: one of the test's places, or none (PLACES). */
+/* Sets the addresses of [upstream NAME] from now on: one of the test's places, or none (PLACES). upstream: borrowed. */
 void heart_point(struct heart *heart, const char *upstream, enum heart_place place);
+/* The same from the next heart_take() on. Until then: PLACE_MESH. */
+void heart_will_point(struct heart *heart, const char *upstream, enum heart_place place);
+/* Returns what goes to the worker with a share: one reference. */
+struct fl_target_set *heart_targets(const struct heart *heart, const struct fl_conf *conf);
 
 #endif

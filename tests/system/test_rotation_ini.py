@@ -43,6 +43,49 @@ def test_a_rule_that_is_removed_takes_effect(lab, app):
         assert ping(front.port)
 
 
+def test_mode_and_destination_change_together(lab, app):
+    """An upstream gets another address and mutual TLS instead of plaintext, while the app keeps connecting. The many
+    other upstreams make a reload take its time."""
+    got = {'old': [], 'new': []}
+
+    def server(key):
+        def serve(sock):
+            with contextlib.suppress(OSError):
+                got[key].append(sock.recv(100))
+        return app(serve).port
+
+    port = lab.ports.free()
+    mine = {'upstream u': {'listen': f'127.0.0.1:{port}', 'to': f'127.0.0.1:{server("old")}', 'mode': 'plaintext'}}
+    workload = lab.workload(lab.client, mine)
+    before = workload.ini.read_text()
+    after = before.replace(mine['upstream u']['to'], f'127.0.0.1:{server("new")}').replace('= plaintext', '= mtls')
+    after += ''.join(f'[upstream x{i}]\nlisten = 127.5.{i // 250}.{i % 250}:99\nto = 10.0.0.1:9\n' for i in range(2000))
+    over = threading.Event()
+
+    def app_goes_on():
+        while not over.is_set():
+            with contextlib.suppress(OSError), connect(port) as sock:
+                sock.sendall(b'SECRET')
+                sock.recv(1)
+
+    threads = [threading.Thread(target=app_goes_on) for _ in range(3)]
+    for each in threads:
+        each.start()
+    try:
+        for generation in range(2, 26):
+            workload.ini.write_text(after if generation % 2 == 0 else before)
+            wait_generation(workload, generation)
+            seen = len(got['new' if generation % 2 == 0 else 'old'])
+            wait_until(lambda: len(got['new' if generation % 2 == 0 else 'old']) > seen, 'no connection')
+    finally:
+        over.set()
+        for each in threads:
+            each.join()
+    assert {said[:1] for said in got['new']} <= {b'', b'\x16'}, 'plaintext for the new address'
+    assert {said[:1] for said in got['old']} <= {b'', b'S'}, 'mutual TLS for the old one'
+    assert b'SECRET' in got['old']
+
+
 def test_an_invalid_ini_is_kept_out(lab, plain):
     with Traffic(plain.port):
         good = plain.inbound.ini.read_text()
