@@ -292,17 +292,33 @@ static void free_upstreams(struct fl_resolved *upstreams, size_t count)
 	free(upstreams);
 }
 
+static bool is_before(const struct fl_resolved *resolved, size_t number, const struct fl_name *name)
+{
+	for (size_t i = 0; i < number; i++) {
+		if (resolved->items[i].name == name) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void get_names_of(struct fl_resolver *resolver, struct fl_resolved *resolved)
+{
+	for (size_t i = 0; i < resolved->item_count; i++) {
+		struct fl_resolved_item *item = &resolved->items[i];
+
+		if (item->host != NULL) {
+			item->name = fl_names_get(resolver->names, item->host);
+			item->is_repeated = is_before(resolved, i, item->name);
+		}
+	}
+}
+
 static void get_names(struct fl_resolver *resolver)
 {
 	fl_names_begin(resolver->names);
 	for (size_t r = 0; r < resolver->upstream_count; r++) {
-		for (size_t i = 0; i < resolver->upstreams[r].item_count; i++) {
-			struct fl_resolved_item *item = &resolver->upstreams[r].items[i];
-
-			if (item->host != NULL) {
-				item->name = fl_names_get(resolver->names, item->host);
-			}
-		}
+		get_names_of(resolver, &resolver->upstreams[r]);
 	}
 	fl_names_end(resolver->names);
 }
@@ -396,8 +412,10 @@ bool fl_resolver_describe(const struct fl_resolver *resolver, size_t upstream, s
 		return false;
 	}
 	for (size_t i = 0; i < resolved->item_count; i++) {
-		if (resolved->items[i].host != NULL && index-- == 0) {
-			describe(resolver, &resolved->items[i], now, ret);
+		const struct fl_resolved_item *item = &resolved->items[i];
+
+		if (item->host != NULL && !item->is_repeated && index-- == 0) {
+			describe(resolver, item, now, ret);
 			return true;
 		}
 	}

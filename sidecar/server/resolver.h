@@ -67,7 +67,7 @@ const char *fl_resolver_first_round(struct fl_resolver *resolver);
 struct fl_dns_refusal_counts fl_resolver_refused(const struct fl_resolver *resolver);
 
 /* Writes what DNS says about the name with that index, from 0 on, in `to` of that upstream, which is a number in the INI's
- * order. now: seconds since the epoch. What ret points to is borrowed until the loop turns. False: there are no more names. */
+ * order. A name that `to` has several times, with different ports, has one index. now: seconds since the epoch. What ret points to is borrowed until the loop turns. False: there are no more names. */
 bool fl_resolver_describe(const struct fl_resolver *resolver, size_t upstream, size_t index,
 			  int64_t now, struct fl_resolution *ret);
 

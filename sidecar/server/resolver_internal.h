@@ -11,6 +11,7 @@
 struct fl_resolved_item {
 	const char *host;     /* of the INI; NULL: an IP address */
 	struct fl_name *name; /* NULL: an IP address, or a name without a question so far */
+	bool is_repeated;     /* the upstream has the same name before, with another port */
 	union fl_sockaddr addr;
 	struct fl_port_range ports; /* exactly one for a fixed listener */
 };

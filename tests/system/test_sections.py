@@ -5,7 +5,7 @@ import re
 import lab as labs
 import peers
 from lab import connect, outcome, wait_until
-from reports import ask, status, tool
+from reports import ask, metric, status, tool
 
 
 def of(items, **fields):
@@ -109,13 +109,16 @@ def test_app_that_is_down(lab):
 
 
 def test_names_and_their_answers(lab):
-    outbound = lab.outbound(1, {'upstream peer': {'to': 'localhost:1, does-not-exist.invalid:1'}})
+    outbound = lab.outbound(1, {'upstream peer': {'to': 'localhost:1, does-not-exist.invalid:1, LOCALHOST:2, localhost:3'},
+                                'sidecar': {'outbound': f'127.0.0.1:{lab.ports.free()}'},
+                                'upstream far': {'to': 'localhost:1, localhost:2'}})
     names = upstream(outbound)['names']
     assert [name['name'] for name in names] == ['localhost', 'does-not-exist.invalid']
     assert names[0]['count'] >= 1 and '127.0.0.1' in names[0]['addresses'] and names[0]['last_answer']
     assert names[0]['trouble'] is None
     assert (names[1]['count'], names[1]['addresses']) == (0, []) and names[1]['trouble']
-    assert outbound.metric('fairlead_upstream_addresses', upstream='peer') == names[0]['count']
+    assert metric(outbound, 'fairlead_upstream_addresses', upstream='peer') == names[0]['count']
+    assert metric(outbound, 'fairlead_upstream_addresses', upstream='far') == names[0]['count']
 
 
 def test_policy_and_its_rules(lab, app):

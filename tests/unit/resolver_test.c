@@ -147,3 +147,19 @@ Test(resolver, answer_of_the_ini_before_comes_with_the_next_ini)
 	cr_expect_gt(current.targets->items[0]->count, 0);
 	cr_expect_str_empty(events);
 }
+
+Test(resolver, name_with_several_ports_is_described_once)
+{
+	struct fl_resolution about;
+
+	set("[upstream a]\nlisten = 127.0.0.1:1\n"
+	    "to = one.invalid:1, ONE.invalid:2, 127.0.0.1:3, two.invalid:1, one.invalid:3\n"
+	    "[upstream b]\nto = one.invalid:80, one.invalid:81\npeer = spiffe://a/b\n");
+	cr_assert(fl_resolver_describe(resolver, 0, 0, 0, &about));
+	cr_expect_str_eq(about.host, "one.invalid");
+	cr_assert(fl_resolver_describe(resolver, 0, 1, 0, &about));
+	cr_expect_str_eq(about.host, "two.invalid");
+	cr_expect_not(fl_resolver_describe(resolver, 0, 2, 0, &about));
+	cr_assert(fl_resolver_describe(resolver, 1, 0, 0, &about));
+	cr_expect_not(fl_resolver_describe(resolver, 1, 1, 0, &about));
+}
