@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "ctl/message.h"
 
+/* Lines about the problems of one attempt; the others are only counted. */
+#define LINES_MAX FL_PROBLEMS_MAX
+
 /* Adds a line to list, which may be NULL. Takes over both. */
 static char *append(char *list, char *text)
 {
@@ -72,6 +75,10 @@ static void log_finding_errors(struct fl_attempt_log *log, const struct fl_attem
 		if (!finding->is_error) {
 			continue;
 		}
+		if (errors->count >= LINES_MAX) {
+			errors->count++;
+			continue;
+		}
 		if (is_ini) {
 			log_problem(log, attempt, finding->text, 0, true);
 		} else {
@@ -79,6 +86,45 @@ static void log_finding_errors(struct fl_attempt_log *log, const struct fl_attem
 		}
 		count_error(errors, fl_format("%s%s%s", path != NULL ? path : "",
 					      path != NULL ? ": " : "", finding->text));
+	}
+}
+
+static char *sentence_of(const struct fl_attempt *attempt, const struct fl_problem *problem)
+{
+	if (problem->line == 0) {
+		return fl_format("%s: %s", attempt->conf_path, problem->text);
+	}
+	return fl_format("%s:%u: %s", attempt->conf_path, problem->line, problem->text);
+}
+
+/* Those of the INI's text. */
+static void log_problem_errors(struct fl_attempt_log *log, const struct fl_attempt *attempt,
+			       struct errors *errors)
+{
+	const struct fl_problems *problems = &attempt->problems;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct fl_problem *problem = &problems->items[i];
+
+		if (problem->kind == FL_PROBLEM_ERROR) {
+			kept++;
+			log_problem(log, attempt, problem->text, problem->line, true);
+			count_error(errors, sentence_of(attempt, problem));
+		}
+	}
+	errors->count += problems->errors - kept;
+}
+
+static void log_left_out(struct fl_attempt_log *log, const struct fl_attempt *attempt, size_t count,
+			 const char *what, bool is_error)
+{
+	char *text;
+
+	if (count > LINES_MAX) {
+		text = fl_format("%zu more %s are not listed", count - LINES_MAX, what);
+		log_problem(log, attempt, text, 0, is_error);
+		free(text);
 	}
 }
 
@@ -101,16 +147,9 @@ char *fl_attempt_log_errors(struct fl_attempt_log *log, const struct fl_attempt 
 	struct errors errors = {0};
 
 	log_finding_errors(log, attempt, true, &errors);
-	for (size_t i = 0; i < attempt->problems.count; i++) {
-		const struct fl_problem *problem = &attempt->problems.items[i];
-
-		if (problem->kind == FL_PROBLEM_ERROR) {
-			log_problem(log, attempt, problem->text, problem->line, true);
-			count_error(&errors, fl_format("%s:%u: %s", attempt->conf_path,
-						       problem->line, problem->text));
-		}
-	}
+	log_problem_errors(log, attempt, &errors);
 	log_finding_errors(log, attempt, false, &errors);
+	log_left_out(log, attempt, errors.count, "errors", true);
 	return sum_up(&errors);
 }
 
@@ -127,13 +166,14 @@ char *fl_attempt_log_error(struct fl_attempt_log *log, const struct fl_attempt *
 static void log_warnings(struct fl_attempt_log *log, const struct fl_attempt *attempt)
 {
 	const struct fl_findings *findings = &attempt->candidate.findings;
+	size_t finding_count = findings->count < LINES_MAX ? findings->count : LINES_MAX;
 	bool is_mount = fl_source_is_mount(attempt->conf_path);
 	char *all = fl_strdup("");
 
 	for (size_t i = 0; i < attempt->problems.count; i++) {
 		all = append(all, fl_strdup(attempt->problems.items[i].text));
 	}
-	for (size_t i = 0; i < findings->count; i++) {
+	for (size_t i = 0; i < finding_count; i++) {
 		all = append(all, fl_strdup(findings->items[i].text));
 	}
 	if (is_mount) {
@@ -144,9 +184,12 @@ static void log_warnings(struct fl_attempt_log *log, const struct fl_attempt *at
 			log_problem(log, attempt, attempt->problems.items[i].text,
 				    attempt->problems.items[i].line, false);
 		}
-		for (size_t i = 0; i < findings->count; i++) {
+		for (size_t i = 0; i < finding_count; i++) {
 			log_finding(log, &findings->items[i]);
 		}
+		log_left_out(log, attempt, attempt->problems.warnings, "warnings of the INI",
+			     false);
+		log_left_out(log, attempt, findings->count, "warnings of the credentials", false);
 		if (is_mount) {
 			log_problem(log, attempt, FL_SOURCE_MOUNT_TEXT, 0, false);
 		}

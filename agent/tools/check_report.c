@@ -222,7 +222,7 @@ void fl_check_report_text(const struct fl_check_report *report, FILE *out)
 {
 	const struct fl_conf *conf = report->conf;
 	char admin[FL_ADDR_TEXT];
-	size_t warnings = report->problems->count - report->problems->errors;
+	size_t warnings = report->problems->warnings;
 
 	if (fl_check_report_verdict(report) < 2) {
 		text_credentials(report, out);
@@ -254,7 +254,8 @@ void fl_check_report_text(const struct fl_check_report *report, FILE *out)
 			      warnings == 1 ? "" : "s");
 		break;
 	default:
-		(void)fprintf(out, "verdict      refused, with %zu error%s\n",
+		(void)fprintf(out, "verdict      refused, with %s%zu error%s\n",
+			      fl_problems_enough(report->problems) ? "at least " : "",
 			      report->problems->errors, report->problems->errors == 1 ? "" : "s");
 	}
 }
@@ -445,6 +446,9 @@ void fl_check_report_json(const struct fl_check_report *report, FILE *out)
 	fl_json_object(&json, NULL);
 	fl_json_str(&json, "verdict", verdicts[fl_check_report_verdict(report)]);
 	json_problems(&json, report);
+	fl_json_int(&json, "problems_left_out",
+		    (int64_t)(report->problems->errors + report->problems->warnings -
+			      report->problems->count));
 	if (report->conf != NULL) {
 		json_credentials(&json, report);
 		json_crls(&json, report->credentials);

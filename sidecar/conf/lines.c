@@ -18,6 +18,7 @@
 #include "conf/problems.h"
 
 #define LINE_BYTES (64 * 1024)
+#define SECTION_ENTRIES_MAX 100u /* none has so many keys */
 
 /* Position of a section or an entry by its name. */
 struct fl_ini_index {
@@ -31,9 +32,10 @@ struct reader {
 	size_t len;
 	size_t at;
 	fl_conf_line line;
-	bool any_header; /* good or bad */
-	bool in_section; /* the last header was a good one */
-	bool waiting;    /* inih has the line and has not called back */
+	bool any_header;          /* good or bad */
+	bool in_section;          /* the last header was a good one */
+	unsigned section_entries; /* of that section so far */
+	bool waiting;             /* inih has the line and has not called back */
 	struct fl_ini *ini;
 	struct fl_problems *problems;
 };
@@ -188,6 +190,7 @@ static void take_header(struct reader *reader, const char *line, size_t len)
 	} else {
 		add_section(reader, inside, inside_len);
 		reader->in_section = true;
+		reader->section_entries = 0;
 	}
 }
 
@@ -294,7 +297,8 @@ static char *read_line(char *buf, int size, void *stream)
 	bool indented = false;
 
 	settle(reader);
-	if (size < 2 || !next_line(reader, &line, &len, &indented)) {
+	if (size < 2 || fl_problems_enough(reader->problems) ||
+	    !next_line(reader, &line, &len, &indented)) {
 		return NULL;
 	}
 	reader->waiting = is_for_inih(reader, line, len, indented, (size_t)size);
@@ -341,6 +345,9 @@ static int take_entry(void *user, const char *section, const char *key, const ch
 	reader->waiting = false;
 	if (key[0] == '\0') {
 		fl_problem_error(reader->problems, reader->line, "the key before `=` is missing");
+	} else if (reader->in_section && reader->section_entries++ >= SECTION_ENTRIES_MAX) {
+		fl_problem_error(reader->problems, reader->line,
+				 "a section cannot have more than %u entries", SECTION_ENTRIES_MAX);
 	} else if (reader->in_section) {
 		add_entry(reader, key, value);
 	} else if (!reader->any_header) {

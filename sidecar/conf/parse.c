@@ -59,11 +59,14 @@ static void inherit_inbound(struct fl_build *build)
 	}
 }
 
-/* Has an error been reported in the section that begins at this line? */
+/* Has an error been reported in the section that begins at this line? Of more errors than are kept, any could be in it. */
 static bool is_refused(const struct fl_build *build, fl_conf_line begin)
 {
 	fl_conf_line end = UINT_MAX;
 
+	if (build->problems->errors > FL_PROBLEMS_MAX) {
+		return true;
+	}
 	for (size_t i = 0; i < build->ini->section_count; i++) {
 		fl_conf_line line = build->ini->sections[i].line;
 
@@ -171,6 +174,9 @@ static int parse(const char *path, const char *text, size_t len, bool lenient, s
 				 FL_CONF_MAX_SIZE);
 		return FL_ERR_INVALID;
 	}
+	if (fl_problems_enough(problems)) {
+		return FL_ERR_INVALID;
+	}
 	rc = fl_ini_read(text, len, &ini, problems);
 	if (rc != 0) {
 		return rc;
@@ -178,7 +184,9 @@ static int parse(const char *path, const char *text, size_t len, bool lenient, s
 	build.conf = fl_build_defaults(path);
 	fl_build_settings(&build);
 	inherit_inbound(&build);
-	fl_build_check(&build);
+	if (!fl_problems_enough(problems)) {
+		fl_build_check(&build);
+	}
 	if (problems->errors == before || lenient) {
 		keep_lines(&build);
 		make_policy(&build);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* problems - a growing list of sentences with line numbers.
+/* problems - a list of sentences with line numbers.
  *
  * A suggestion is the name with the smallest edit distance (with transpositions, ignoring case), if at most
  * a third of its bytes differ. Nothing here fails. */
@@ -18,14 +18,17 @@
 static void add(struct fl_problems *problems, enum fl_problem_kind kind, fl_conf_line line,
 		const char *fmt, va_list args)
 {
+	size_t *found = kind == FL_PROBLEM_ERROR ? &problems->errors : &problems->warnings;
 	char *text = NULL;
 
+	if ((*found)++ >= FL_PROBLEMS_MAX) {
+		return;
+	}
 	if (vasprintf(&text, fmt, args) < 0) {
 		text = fl_strdup("out of memory");
 	}
 	problems->items = fl_grow(problems->items, problems->count + 1, sizeof(*problems->items));
 	problems->items[problems->count++] = (struct fl_problem){kind, line, text};
-	problems->errors += kind == FL_PROBLEM_ERROR;
 }
 
 void fl_problem_error(struct fl_problems *problems, fl_conf_line line, const char *fmt, ...)
@@ -46,8 +49,28 @@ void fl_problem_warning(struct fl_problems *problems, fl_conf_line line, const c
 	va_end(args);
 }
 
+char *fl_problems_left_out(const struct fl_problems *problems)
+{
+	size_t errors = problems->errors > FL_PROBLEMS_MAX ? problems->errors - FL_PROBLEMS_MAX : 0;
+	size_t warnings =
+		problems->warnings > FL_PROBLEMS_MAX ? problems->warnings - FL_PROBLEMS_MAX : 0;
+	const char *at_least = fl_problems_enough(problems) ? "at least " : "";
+
+	if (errors == 0 && warnings == 0) {
+		return NULL;
+	}
+	if (errors == 0) {
+		return fl_format("%zu more warnings are not listed", warnings);
+	}
+	return warnings == 0 ? fl_format("%s%zu more errors are not listed", at_least, errors)
+			     : fl_format("%s%zu more errors and %zu more warnings are not listed",
+					 at_least, errors, warnings);
+}
+
 void fl_problems_log(const struct fl_problems *problems, const char *path, struct fl_log *log)
 {
+	char *left_out = fl_problems_left_out(problems);
+
 	for (size_t i = 0; i < problems->count; i++) {
 		const struct fl_problem *problem = &problems->items[i];
 		enum fl_log_level level =
@@ -59,6 +82,11 @@ void fl_problems_log(const struct fl_problems *problems, const char *path, struc
 			fl_log_msg(log, level, "%s: %s", path, problem->text);
 		}
 	}
+	if (left_out != NULL) {
+		fl_log_msg(log, problems->errors > 0 ? FL_LOG_ERROR : FL_LOG_WARN, "%s: %s", path,
+			   left_out);
+	}
+	free(left_out);
 }
 
 char *fl_problems_summary(const struct fl_problems *problems, const char *path)
@@ -125,6 +153,8 @@ static void print_safely(const char *text, FILE *stream)
 
 void fl_problems_print(const struct fl_problems *problems, const char *path, void *stream)
 {
+	char *left_out = fl_problems_left_out(problems);
+
 	for (size_t i = 0; i < problems->count; i++) {
 		const struct fl_problem *problem = &problems->items[i];
 
@@ -139,6 +169,11 @@ void fl_problems_print(const struct fl_problems *problems, const char *path, voi
 		print_safely(problem->text, stream);
 		(void)fputc('\n', stream);
 	}
+	if (left_out != NULL) {
+		print_safely(path, stream);
+		(void)fprintf(stream, ": %s\n", left_out);
+	}
+	free(left_out);
 }
 
 /* --- suggestions --------------------------------------------------------------------------- */

@@ -215,7 +215,7 @@ void fl_build_settings(struct fl_build *build)
 	const struct fl_ini *ini = build->ini;
 	size_t at = 0;
 
-	for (size_t i = 0; i < ini->section_count; i++) {
+	for (size_t i = 0; i < ini->section_count && !fl_problems_enough(build->problems); i++) {
 		size_t first = at;
 
 		while (at < ini->entry_count && ini->entries[at].section == i) {

@@ -13,7 +13,9 @@ static void check_problems(const struct fl_problems *problems, size_t lines)
 		FL_REQUIRE(problems->items[i].line <= lines);
 		errors += problems->items[i].kind == FL_PROBLEM_ERROR;
 	}
-	FL_REQUIRE(errors == problems->errors);
+	FL_REQUIRE(errors == problems->errors ||
+		   (errors == FL_PROBLEMS_MAX && problems->errors > errors));
+	FL_REQUIRE(problems->count <= 2 * FL_PROBLEMS_MAX);
 }
 
 static void decide(const struct fl_conf *conf)

@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import json
 import os
+import pathlib
 import random
 import re
 import threading
@@ -101,6 +102,23 @@ def test_an_invalid_ini_is_kept_out(lab, plain):
         holds(lambda: generations(plain.inbound) == [1], 'half of a candidate is in use')
         plain.inbound.ini.write_text(good)
         wait_generation(plain.inbound, 2)
+
+
+@pytest.mark.parametrize('line', ['x\n', '[service {}]\n'], ids=['no INI', 'services'])
+def test_a_file_that_is_no_ini_costs_little(lab, plain, line):
+    """Up to the size of an INI, every line of it is a problem. The agent says so in some lines, and needs less memory
+    than the manifests give it."""
+    agent, count = plain.inbound.agent, 1048576 // len(line.format(50000))
+    plain.inbound.ini.write_text(''.join(line.format(i) for i in range(count)))
+    note = plain.inbound.wait_line(msg=re.compile('the agent refused a candidate'))
+    assert re.search(r'and (999|1000) more', note['msg']), note
+    lines = agent.lines(msg='INI refused')
+    assert len(lines) == 101 and 'line' not in lines[-1], lines[-1]
+    assert re.fullmatch(r'90[01] more errors are not listed', lines[-1]['reason'])
+    if not (labs.ASAN or labs.TSAN):
+        peak = int(re.search(r'VmHWM:\s+(\d+) kB', (pathlib.Path('/proc') / str(agent.pid) / 'status').read_text())[1])
+        assert peak < 32 * 1024, 'deploy/kubernetes'
+    assert ping(plain.port), 'the INI in force stays'
 
 
 def test_keys_that_need_a_restart_are_named(lab, plain):

@@ -102,18 +102,91 @@ Test(conf, test_conf__file_full_of_problems__has_each_reported_with_its_line)
 	free(text);
 }
 
-Test(conf, test_conf__printing__is_file_line_and_harmless_to_terminals)
+static char *print(const struct fl_problems *problems)
 {
-	struct fl_problems problems = {0};
 	char *shown = NULL;
 	size_t len = 0;
 	FILE *stream = open_memstream(&shown, &len);
 
+	fl_problems_print(problems, "/etc/x.ini", stream);
+	cr_assert_eq(fclose(stream), 0);
+	return shown;
+}
+
+/* The text, count times. */
+static char *repeat(const char *text, size_t count)
+{
+	size_t len = strlen(text);
+	char *all = fl_new(count * len + 1);
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(all + i * len, text, len);
+	}
+	return all;
+}
+
+Test(conf, test_conf__many_problems__are_counted_and_not_all_listed)
+{
+	struct fl_problems problems = {0};
+	char *lines = repeat("nonsense\n", 150), *text = fl_format(GOOD "%s", lines), *shown;
+
+	cr_expect_null(parse(text, &problems));
+	cr_expect_eq(problems.errors, 150);
+	cr_expect_eq(problems.count, FL_PROBLEMS_MAX);
+	for (size_t i = 0; i < 120;
+	     i++) { /* warnings take no place of an error, nor an error of theirs */
+		fl_problem_warning(&problems, 1, "careful");
+	}
+	cr_expect_eq(problems.warnings, 120);
+	cr_expect_eq(problems.count, 2 * FL_PROBLEMS_MAX);
+	shown = print(&problems);
+	cr_expect_not_null(strstr(shown, "/etc/x.ini: 50 more errors and 20 more warnings are not "
+					 "listed\n"),
+			   "%s", shown);
+	fl_problems_done(&problems);
+	free(shown);
+	free(text);
+	free(lines);
+}
+
+static void expect_bounded(const char *head, const char *unit)
+{
+	struct fl_problems problems = {0};
+	char *units = repeat(unit, (FL_CONF_MAX_SIZE - strlen(head)) / strlen(unit));
+	char *text = fl_format("%s%s", head, units), *shown;
+
+	cr_expect_null(parse(text, &problems), "%s", unit);
+	cr_expect_eq(problems.count, FL_PROBLEMS_MAX, "%s", unit);
+	cr_expect_geq(problems.errors, FL_PROBLEMS_ENOUGH, "%s", unit);
+	cr_expect_leq(problems.errors, FL_PROBLEMS_ENOUGH + 1, "%s: it is read to its end", unit);
+	shown = print(&problems);
+	cr_expect_not_null(strstr(shown, "/etc/x.ini: at least 90"), "%s", shown);
+	/* Nothing is looked at any more, and so nothing is good. */
+	cr_expect_null(parse(GOOD, &problems), "%s", unit);
+	fl_problems_done(&problems);
+	free(shown);
+	free(text);
+	free(units);
+}
+
+Test(conf, test_conf__file_that_is_no_INI__is_not_read_to_its_end)
+{
+	expect_bounded("", "x\n");
+	expect_bounded("", "time=now level=info\n");
+	expect_bounded(GOOD "[log]\n", "a=\n");
+	expect_bounded(GOOD, "[allow]\n");
+	expect_bounded(GOOD, "[nonsense]\n");
+}
+
+Test(conf, test_conf__printing__is_file_line_and_harmless_to_terminals)
+{
+	struct fl_problems problems = {0};
+	char *shown;
+
 	(void)parse("[log]\nlevel = \xc2\x9b"
 		    "1m\n[x]\n",
 		    &problems);
-	fl_problems_print(&problems, "/etc/x.ini", stream);
-	cr_assert_eq(fclose(stream), 0);
+	shown = print(&problems);
 	cr_expect_not_null(strstr(shown, "/etc/x.ini: [identity] is missing"), "%s", shown);
 	cr_expect_not_null(strstr(shown, "/etc/x.ini:2: `level`: "), "%s", shown);
 	cr_expect_not_null(strstr(shown, "/etc/x.ini:3: unknown section [x]\n"), "%s", shown);
