@@ -291,9 +291,25 @@ static void stop_for(struct fl_sock *sock, int sys)
 	}
 }
 
+/* At a Unix socket a read also ends behind bytes that came with descriptors. We take none, so the kernel closes them, and
+ * says so. ret_is_cut: there may be more behind these bytes. */
+static ssize_t receive(struct fl_sock *sock, bool *ret_is_cut)
+{
+	struct fl_net *net = sock->net;
+	struct iovec into = {.iov_base = net->read_buf, .iov_len = net->read_cap};
+	struct msghdr message = {.msg_iov = &into, .msg_iovlen = 1};
+	ssize_t n = sock->is_unix ? recvmsg(sock->fd, &message, 0)
+				  : recv(sock->fd, net->read_buf, net->read_cap, 0);
+
+	*ret_is_cut =
+		n > 0 && ((size_t)n == net->read_cap || (message.msg_flags & MSG_CTRUNC) != 0);
+	return n;
+}
+
 static void read_once(struct fl_sock *sock)
 {
 	struct fl_net *net = sock->net;
+	bool is_cut;
 	ssize_t n;
 
 	if (sock->error != 0) {
@@ -304,14 +320,13 @@ static void read_once(struct fl_sock *sock)
 		stop_for(sock, 0); /* what recv() would say */
 		return;
 	}
-	n = recv(sock->fd, net->read_buf, net->read_cap, 0);
+	n = receive(sock, &is_cut);
 	if (n > 0) {
 		/* A short read means that nothing is left, except perhaps the end. */
-		sock->readable = (size_t)n == net->read_cap || sock->ended || sock->urgent;
+		sock->readable = is_cut || sock->ended || sock->urgent;
 		/* Data before a reset is passed on immediately: if it were held back, the reset
 		 * would discard it. */
-		sock->is_last =
-			sock->ended && !sock->broken && !sock->urgent && (size_t)n < net->read_cap;
+		sock->is_last = sock->ended && !sock->broken && !sock->urgent && !is_cut;
 		sock->at_end = sock->is_last;
 		sock->events->on_data(sock->user, net->read_buf, (size_t)n);
 		sock->is_last = false;
