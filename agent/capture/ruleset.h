@@ -39,8 +39,8 @@ int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplink
 /* The text that deletes the table; loading it succeeds if there is no such table. */
 extern const char fl_ruleset_removal[];
 
-/* The ports to which captured connections are redirected. A family without a listener has the port of the other family:
- * nothing listens there for it, so its connections are refused and do not bypass the sidecar. */
+/* The ports to which captured connections are redirected. A family without a listener has the port of the other family; the
+ * rules refuse its connections, so that they do not bypass the sidecar. */
 struct fl_ruleset_ports {
 	uint16_t v4, v6; /* 0: this direction is not captured */
 	bool v4_listens, v6_listens;

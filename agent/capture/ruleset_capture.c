@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/capture.h"
+#include "base/mem.h"
 
 #define A_SOCKET "socket transparent { 0, 1 } "
 
@@ -23,17 +24,11 @@
 
 static void spared_inbound(const struct fl_writer *w)
 {
-	struct fl_text own = {0};
-
-	fl_writer_own_ports(w, &own);
 	fl_writer_chain(w, "spared_inbound", NULL);
-	fl_writer_rule(w, "the sidecar's own: capture and admin", "tcp dport { %s } accept",
-		       own.data);
-	fl_writer_fixed_listeners(w, FL_MATCH_OUTBOUND);
+	fl_writer_listeners(w, FL_MATCH_OUTBOUND);
 	fl_writer_rules_of(w, &w->conf->redirect.exclude_inbound, FL_MATCH_INBOUND, FL_RULESET_TCP,
 			   "accept", "[redirect] exclude_inbound");
 	fl_writer_chain_end(w);
-	fl_text_done(&own);
 }
 
 /* A packet other than a SYN may be the last of a handshake that the sidecar answered with a SYN cookie, and that has no
@@ -135,12 +130,16 @@ static void probe_rules(const struct fl_writer *w, unsigned port, const char *ma
 	const struct fl_ruleset_ports *to =
 		fl_writer_captures(&w->outbound) ? &w->outbound : &w->inbound;
 
-	fl_writer_rule(w, comment,
-		       "meta skuid %u ip daddr 127.0.0.1 tcp dport %u %sredirect to :%u", uid, port,
-		       match, to->v4);
-	fl_writer_rule(w, "the same for IPv6",
-		       "meta skuid %u ip6 daddr ::1 tcp dport %u %sredirect to :%u", uid, port,
-		       match, to->v6);
+	if (to->v4_listens) {
+		fl_writer_rule(w, comment,
+			       "meta skuid %u ip daddr 127.0.0.1 tcp dport %u %sredirect to :%u",
+			       uid, port, match, to->v4);
+	}
+	if (to->v6_listens) {
+		fl_writer_rule(w, comment,
+			       "meta skuid %u ip6 daddr ::1 tcp dport %u %sredirect to :%u", uid,
+			       port, match, to->v6);
+	}
 }
 
 static const char *ipv4(uint32_t addr, char buf[INET_ADDRSTRLEN])
@@ -157,11 +156,13 @@ static void print_rule(const struct fl_writer *w)
 		fl_writer_captures(&w->outbound) ? &w->outbound : &w->inbound;
 	char printed[INET_ADDRSTRLEN], print[INET_ADDRSTRLEN];
 
-	fl_writer_rule(w, "the fingerprint of the INI that these rules are from",
-		       "meta skuid %u ip daddr { %s, %s } tcp dport %u redirect to :%u",
-		       w->conf->agent.sidecar_uid, ipv4(FL_CAPTURE_PRINTED, printed),
-		       ipv4(FL_CAPTURE_PRINT_BASE + fl_conf_capture_print(w->conf), print),
-		       FL_CAPTURE_PROBE_PORT, to->v4);
+	if (to->v4_listens) {
+		fl_writer_rule(w, "the fingerprint of the INI that these rules are from",
+			       "meta skuid %u ip daddr { %s, %s } tcp dport %u redirect to :%u",
+			       w->conf->agent.sidecar_uid, ipv4(FL_CAPTURE_PRINTED, printed),
+			       ipv4(FL_CAPTURE_PRINT_BASE + fl_conf_capture_print(w->conf), print),
+			       FL_CAPTURE_PROBE_PORT, to->v4);
+	}
 }
 
 /* The sidecar dials an address of its own pod: for example, when the pod dials a service that it belongs to. */
@@ -239,25 +240,36 @@ static void remember_rules(const struct fl_writer *w)
  * never translated. */
 static void forgotten_chains(const struct fl_writer *w)
 {
+	const struct {
+		const char *ip, *loopback, *led;
+		uint16_t port;
+		bool listens;
+	} families[] = {{"ip", "127.0.0.1", "led4", w->outbound.v4, w->outbound.v4_listens},
+			{"ip6", "::1", "led6", w->outbound.v6, w->outbound.v6_listens}};
+
 	fl_writer_chain(w, "forgotten", "nat hook postrouting priority 90");
-	fl_writer_rule(w, "the sidecar to an app whose connection conntrack has forgotten",
-		       NOT_SYN " oifname \"lo\" ip saddr 127.0.0.1 tcp sport %u "
-			       "snat ip to tcp dport map @led4 : tcp dport map @led4_port",
-		       w->outbound.v4);
-	fl_writer_rule(w, "the same for IPv6",
-		       NOT_SYN " oifname \"lo\" ip6 saddr ::1 tcp sport %u "
-			       "snat ip6 to tcp dport map @led6 : tcp dport map @led6_port",
-		       w->outbound.v6);
+	for (size_t i = 0; i < FL_COUNT_OF(families); i++) {
+		if (families[i].listens) {
+			fl_writer_rule(
+				w, "the sidecar to an app whose connection conntrack has forgotten",
+				NOT_SYN " oifname \"lo\" %s saddr %s tcp sport %u "
+					"snat %s to tcp dport map @%s : tcp dport map @%s_port",
+				families[i].ip, families[i].loopback, families[i].port,
+				families[i].ip, families[i].led, families[i].led);
+		}
+	}
 	fl_writer_chain_end(w);
 	fl_writer_chain(w, "forgotten_end", "filter hook output priority mangle");
-	fl_writer_rule(w, "the same for a FIN or RST",
-		       "ct state invalid oifname \"lo\" ip saddr 127.0.0.1 tcp sport %u "
-		       "ip saddr set tcp dport map @led4 tcp sport set tcp dport map @led4_port",
-		       w->outbound.v4);
-	fl_writer_rule(w, "the same for IPv6",
-		       "ct state invalid oifname \"lo\" ip6 saddr ::1 tcp sport %u "
-		       "ip6 saddr set tcp dport map @led6 tcp sport set tcp dport map @led6_port",
-		       w->outbound.v6);
+	for (size_t i = 0; i < FL_COUNT_OF(families); i++) {
+		if (families[i].listens) {
+			fl_writer_rule(
+				w, "the same for a FIN or RST",
+				"ct state invalid oifname \"lo\" %s saddr %s tcp sport %u "
+				"%s saddr set tcp dport map @%s tcp sport set tcp dport map @%s_port",
+				families[i].ip, families[i].loopback, families[i].port,
+				families[i].ip, families[i].led, families[i].led);
+		}
+	}
 	fl_writer_chain_end(w);
 }
 

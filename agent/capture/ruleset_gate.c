@@ -8,8 +8,8 @@
  *   in   if it is for a port or a connection of the sidecar; or its connection is excluded or was open before.
  *
  * - The socket shows who sends. For a packet without an owned socket (not accepted yet; closed by its owner, while the
- *   kernel sends the rest; TIME-WAIT) the sidecar's are recognized by the port or mark of its listener, by their priority,
- *   by what they answer, and by the conntrack entry that the sidecar itself began.
+ *   kernel sends the rest; TIME-WAIT) the sidecar's are recognized by the address and port, or the mark, of its listener, by
+ *   their priority, by what they answer, and by the conntrack entry that the sidecar itself began.
  * - A connection begins with a SYN, or with the ACK of a SYN cookie. So the entry of an excluded connection is marked at
  *   its SYN, and no SYN ever passes because of an entry.
  * - The sidecar's connections have a conntrack zone, in the direction in which they began. Without it the app's next
@@ -210,17 +210,12 @@ static void past_inbound_chain(const struct fl_writer *w)
 
 static void gate_in_chain(const struct fl_writer *w)
 {
-	struct fl_text own = {0};
-
-	fl_writer_own_ports(w, &own);
 	fl_writer_chain(w, "gate_in", "filter hook input priority filter");
 	fl_writer_rule(w, "inside the pod", "iifname \"lo\" accept");
 	fl_writer_rule(w, "not captured", "meta l4proto != $TCP goto other_inbound");
 	fl_writer_rule(w, "to a socket of the sidecar's", "meta skuid %u accept",
 		       w->conf->agent.sidecar_uid);
-	fl_writer_rule(w, "to the sidecar's ports: capture and admin", "tcp dport { %s } accept",
-		       own.data);
-	fl_writer_fixed_listeners(w, FL_MATCH_OUTBOUND);
+	fl_writer_listeners(w, FL_MATCH_OUTBOUND);
 	if (fl_writer_is_tproxy(w)) {
 		fl_writer_rule(w, "to a socket with a foreign address: the sidecar's",
 			       "socket transparent 1 accept");
@@ -245,7 +240,6 @@ static void gate_in_chain(const struct fl_writer *w)
 	}
 	fl_writer_rule(w, "of no allowed connection", "goto past_inbound");
 	fl_writer_chain_end(w);
-	fl_text_done(&own);
 }
 
 /* --- outbound --------------------------------------------------------------------------------- */
@@ -303,32 +297,27 @@ static void judge_out_chain(const struct fl_writer *w)
 
 static void judge_chains(const struct fl_writer *w)
 {
-	struct fl_text own = {0};
-
 	fl_writer_chain(w, "open_outbound", NULL);
 	open_rules(w, OUT4, OUT6);
 	fl_writer_chain_end(w);
 	spared_outbound_chains(w);
 	judge_out_chain(w);
 
-	fl_writer_own_ports(w, &own);
 	fl_writer_chain(w, "judge", NULL);
 	fl_writer_rule(w, "not of the sidecar's user", "meta skuid != %u goto judge_app",
 		       w->conf->agent.sidecar_uid);
 	fl_writer_rule(w, "a reset without a socket", "tcp flags & rst == rst accept");
-	fl_writer_rule(w, "what the sidecar has accepted, or will, or has closed",
-		       "tcp sport { %s } accept", own.data);
+	/* What the sidecar has accepted, or will, or has closed. */
+	fl_writer_listeners(w, FL_MATCH_OWN);
 	if (fl_writer_is_tproxy(w)) {
 		fl_writer_rule(w, "the same under the destination's address",
 			       "meta mark 0x%x accept", FL_CAPTURE_OWN_MARK);
 	}
-	fl_writer_fixed_listeners(w, FL_MATCH_OWN);
 	fl_writer_rule(w, "the rest of an answered connection that the sidecar dialled",
 		       "ct original zone %u ct direction original ct state established accept",
 		       FL_CAPTURE_ZONE);
 	fl_writer_rule(w, "the rest of other connections", "goto judge_app");
 	fl_writer_chain_end(w);
-	fl_text_done(&own);
 }
 
 static void gate_out_chain(const struct fl_writer *w)
@@ -337,11 +326,13 @@ static void gate_out_chain(const struct fl_writer *w)
 	fl_writer_rule(w, "inside the pod", "oifname \"lo\" accept");
 	fl_writer_rule(w, "not captured", "meta l4proto != $TCP goto other_outbound");
 	fl_writer_rule(w, "the sidecar's own", "meta skuid %u accept", w->conf->agent.sidecar_uid);
-	if (fl_writer_captures(&w->outbound)) {
+	if (w->outbound.v4_listens) {
 		fl_writer_rule(w, "captured, to the sidecar",
 			       "ip daddr 127.0.0.1 tcp dport %u accept", w->outbound.v4);
-		fl_writer_rule(w, "the same for IPv6", "ip6 daddr ::1 tcp dport %u accept",
-			       w->outbound.v6);
+	}
+	if (w->outbound.v6_listens) {
+		fl_writer_rule(w, "captured, to the sidecar: IPv6",
+			       "ip6 daddr ::1 tcp dport %u accept", w->outbound.v6);
 	}
 	if (fl_writer_is_tproxy(w)) {
 		fl_writer_rule(w, "answers that go to the sidecar", "meta mark 0x%x accept",

@@ -57,7 +57,8 @@ void fl_writer_chain(const struct fl_writer *w, const char *name, const char *ba
 void fl_writer_chain_end(const struct fl_writer *w);
 void fl_writer_rule(const struct fl_writer *w, const char *comment, const char *fmt, ...)
 	FL_PRINTF(3, 4);
-/* Redirects to these ports: a rule for each family if they differ. */
+/* Redirects to these ports: a rule for each family if they differ. A family without a listener is refused: whatever listens
+ * at that port of that family is not the sidecar. */
 void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
 			const char *match, const char *counter, const char *comment);
 /* Writes the match of a selector, with a space at its end; nothing if it matches everything. */
@@ -67,11 +68,10 @@ void fl_writer_selector(const struct fl_conf_selector *selector, enum fl_ruleset
 void fl_writer_rules_of(const struct fl_writer *w, const struct fl_conf_selectors *selectors,
 			enum fl_ruleset_match kind, enum fl_ruleset_protocol protocol,
 			const char *verdict, const char *comment);
-/* Ports that the sidecar itself listens on, on any address: "15006, 15001, 15020". Free it with fl_text_done(). */
-void fl_writer_own_ports(const struct fl_writer *w, struct fl_text *out);
-/* One accepting rule for each [service] listen. FL_MATCH_OUTBOUND: packets to that listener; FL_MATCH_OWN: packets that it
- * sends. */
-void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_match kind);
+/* One accepting rule for each listener of the sidecar that the network may reach: capture, admin, [service] listen. It names
+ * the family and address of that listener, because another process may listen at the same port of other ones. So there is
+ * none for a loopback address. FL_MATCH_OUTBOUND: packets to that listener; FL_MATCH_OWN: packets that it sends. */
+void fl_writer_listeners(const struct fl_writer *w, enum fl_ruleset_match kind);
 
 /* --- chains ----------------------------------------------------------------------------------- */
 

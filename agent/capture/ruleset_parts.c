@@ -40,17 +40,31 @@ void fl_writer_rule(const struct fl_writer *w, const char *comment, const char *
 void fl_writer_redirect(const struct fl_writer *w, const struct fl_ruleset_ports *ports,
 			const char *match, const char *counter, const char *comment)
 {
-	if (ports->v4 == ports->v6) {
+	const struct {
+		const char *name;
+		uint16_t port;
+		bool listens;
+	} families[] = {{"ipv4", ports->v4, ports->v4_listens},
+			{"ipv6", ports->v6, ports->v6_listens}};
+
+	if (ports->v4 == ports->v6 && ports->v4_listens && ports->v6_listens) {
 		fl_writer_rule(w, comment, "meta l4proto $TCP %scounter name %s redirect to :%u",
 			       match, counter, ports->v4);
 		return;
 	}
-	fl_writer_rule(w, comment,
-		       "meta nfproto ipv4 meta l4proto $TCP %scounter name %s redirect to :%u",
-		       match, counter, ports->v4);
-	fl_writer_rule(w, comment,
-		       "meta nfproto ipv6 meta l4proto $TCP %scounter name %s redirect to :%u",
-		       match, counter, ports->v6);
+	for (size_t i = 0; i < FL_COUNT_OF(families); i++) {
+		if (families[i].listens) {
+			fl_writer_rule(w, comment,
+				       "meta nfproto %s meta l4proto $TCP %scounter name %s "
+				       "redirect to :%u",
+				       families[i].name, match, counter, families[i].port);
+		} else {
+			fl_writer_rule(w, "the sidecar has no listener of this family: refused",
+				       "meta nfproto %s meta l4proto $TCP %scounter name %s "
+				       "reject with tcp reset",
+				       families[i].name, match, counter);
+		}
+	}
 }
 
 /* --- selectors -------------------------------------------------------------------------------- */
@@ -127,51 +141,49 @@ void fl_writer_rules_of(const struct fl_writer *w, const struct fl_conf_selector
 
 /* --- listeners -------------------------------------------------------------------------------- */
 
-static void add_port(uint16_t *ports, size_t *count, uint16_t port)
+static void put_listener(const struct fl_addr *listen, enum fl_ruleset_match kind,
+			 struct fl_text *out)
 {
-	for (size_t i = 0; i < *count; i++) {
-		if (ports[i] == port) {
-			return;
-		}
+	struct fl_conf_selector to = {.any_net = true, .ports = {listen->port, listen->port}};
+
+	if (fl_addr_is_unspecified(listen)) {
+		fl_text_print(out, "meta nfproto %s ",
+			      listen->sa.any.sa_family == AF_INET ? "ipv4" : "ipv6");
+	} else if (listen->kind == FL_ADDR_IP) {
+		to.any_net = false;
+		FL_REQUIRE(fl_cidr_of(&listen->sa.any, &to.net));
 	}
-	if (port != 0) {
-		ports[(*count)++] = port;
-	}
+	fl_writer_selector(&to, kind, FL_RULESET_TCP, out);
 }
 
-void fl_writer_own_ports(const struct fl_writer *w, struct fl_text *out)
+static void listener_rule(const struct fl_writer *w, const struct fl_addr *listen,
+			  enum fl_ruleset_match kind, const char *comment)
 {
-	uint16_t ports[5];
-	size_t count = 0;
+	bool is_ip = listen->kind == FL_ADDR_IP || listen->kind == FL_ADDR_ANY;
+	struct fl_text match = {0};
 
-	add_port(ports, &count, w->inbound.v4);
-	add_port(ports, &count, w->inbound.v6);
-	add_port(ports, &count, w->outbound.v4);
-	add_port(ports, &count, w->outbound.v6);
-	if (w->conf->sidecar.admin.kind != FL_ADDR_NONE) {
-		add_port(ports, &count, w->conf->sidecar.admin.port);
-	}
-	for (size_t i = 0; i < count; i++) {
-		fl_text_print(out, "%s%u", i == 0 ? "" : ", ", ports[i]);
-	}
-}
-
-void fl_writer_fixed_listeners(const struct fl_writer *w, enum fl_ruleset_match kind)
-{
-	for (size_t i = 0; i < w->conf->service_count; i++) {
-		const struct fl_addr *listen = &w->conf->services[i].listen;
-		struct fl_conf_selector to = {.any_net = true};
-		struct fl_text match = {0};
-
-		if (listen->kind != FL_ADDR_ANY && listen->kind != FL_ADDR_IP) {
-			continue;
-		}
-		to.ports = (struct fl_port_range){listen->port, listen->port};
-		if (listen->kind == FL_ADDR_IP && !fl_addr_is_unspecified(listen)) {
-			to.any_net = !fl_cidr_of(&listen->sa.any, &to.net);
-		}
-		fl_writer_selector(&to, kind, FL_RULESET_TCP, &match);
-		fl_writer_rule(w, "a fixed listener: [service] listen", "%saccept", match.data);
+	if (is_ip && listen->port != 0 && !fl_addr_is_loopback(listen)) {
+		put_listener(listen, kind, &match);
+		fl_writer_rule(w, comment, "%saccept", match.data);
 		fl_text_done(&match);
+	}
+}
+
+void fl_writer_listeners(const struct fl_writer *w, enum fl_ruleset_match kind)
+{
+	const struct fl_conf *conf = w->conf;
+
+	for (size_t i = 0; i < conf->sidecar.inbound_count; i++) {
+		listener_rule(w, &conf->sidecar.inbound[i], kind,
+			      "the sidecar's own: [sidecar] inbound");
+	}
+	for (size_t i = 0; i < conf->sidecar.outbound_count; i++) {
+		listener_rule(w, &conf->sidecar.outbound[i], kind,
+			      "the sidecar's own: [sidecar] outbound");
+	}
+	listener_rule(w, &conf->sidecar.admin, kind, "the sidecar's own: [sidecar] admin");
+	for (size_t i = 0; i < conf->service_count; i++) {
+		listener_rule(w, &conf->services[i].listen, kind,
+			      "a fixed listener: [service] listen");
 	}
 }

@@ -32,7 +32,7 @@
  * rules nor who loaded them. Rules with a print of this kind also lead FL_CAPTURE_PRINTED there: rules of another version have
  * no print, and do not count as wrong. Another version of the print (made from other settings) has another such address:
  * 127.0.0.1 plus its number. */
-#define FL_CAPTURE_PRINT_VERSION 2
+#define FL_CAPTURE_PRINT_VERSION 3
 #define FL_CAPTURE_PRINTED (0x7f000001u + FL_CAPTURE_PRINT_VERSION)
 #define FL_CAPTURE_PRINT_BASE 0x7f800000u
 #define FL_CAPTURE_PRINTS 0x7fffffu /* without the broadcast address */

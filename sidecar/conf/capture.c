@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* capture - the settings that the rules of capture depend on, and those that differ between two INIs.
  *
- * Each setting becomes a line of text in a canonical form: lists sorted and without repeats, addresses reduced to their
- * ports. So an INI that is written differently but means the same has the same lines, and the same print. */
+ * Each setting becomes a line of text in a canonical form: lists sorted and without repeats, `*` as the
+ * addresses that it means. So an INI that is written differently but means the same has the same lines, and the same print. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 #include "conf/conf.h"
 #include "pki/digest.h"
 
-#define PRINT_SALT "fairlead capture 1" /* with FL_CAPTURE_PRINT_VERSION */
+#define PRINT_SALT "fairlead capture 3" /* with FL_CAPTURE_PRINT_VERSION */
 
 /* --- lists -------------------------------------------------------------------------------------- */
 
@@ -103,38 +103,48 @@ static void put_other_protocols(const struct fl_conf *conf, struct fl_text *out)
 	fl_text_print(out, "%d", (int)conf->redirect.drop_other_protocols);
 }
 
-/* The rules redirect to one port of each family. */
-static void put_ports(const struct fl_addr *addrs, size_t count, struct fl_text *out)
+static void put_listener(const struct fl_addr *addr, struct words *words)
+{
+	char text[FL_ADDR_TEXT];
+
+	if (addr->kind == FL_ADDR_ANY) {
+		put_word(words, fl_format("0.0.0.0:%u", addr->port));
+		put_word(words, fl_format("[::]:%u", addr->port));
+	} else {
+		put_word(words, fl_strdup(fl_addr_format(addr, text)));
+	}
+}
+
+static void put_listeners(const struct fl_addr *addrs, size_t count, struct fl_text *out)
 {
 	struct words words = {0};
 
 	for (size_t i = 0; i < count; i++) {
-		bool any = addrs[i].kind == FL_ADDR_ANY;
-
-		if (any || addrs[i].sa.any.sa_family == AF_INET) {
-			put_word(&words, fl_format("ipv4 %u", addrs[i].port));
-		}
-		if (any || addrs[i].sa.any.sa_family == AF_INET6) {
-			put_word(&words, fl_format("ipv6 %u", addrs[i].port));
-		}
+		put_listener(&addrs[i], &words);
 	}
 	put_sorted(&words, out);
 }
 
 static void put_inbound_listeners(const struct fl_conf *conf, struct fl_text *out)
 {
-	put_ports(conf->sidecar.inbound, conf->sidecar.inbound_count, out);
+	put_listeners(conf->sidecar.inbound, conf->sidecar.inbound_count, out);
 }
 
 static void put_outbound_listeners(const struct fl_conf *conf, struct fl_text *out)
 {
-	put_ports(conf->sidecar.outbound, conf->sidecar.outbound_count, out);
+	put_listeners(conf->sidecar.outbound, conf->sidecar.outbound_count, out);
+}
+
+/* Can the network reach it? The rules name no other listener, except those that captured traffic is led to. */
+static bool is_named(const struct fl_addr *addr)
+{
+	return (addr->kind == FL_ADDR_IP || addr->kind == FL_ADDR_ANY) &&
+	       !fl_addr_is_loopback(addr);
 }
 
 static void put_admin(const struct fl_conf *conf, struct fl_text *out)
 {
-	fl_text_print(out, "%u",
-		      conf->sidecar.admin.kind != FL_ADDR_NONE ? conf->sidecar.admin.port : 0);
+	put_listeners(&conf->sidecar.admin, is_named(&conf->sidecar.admin), out);
 }
 
 static void put_sidecar_uid(const struct fl_conf *conf, struct fl_text *out)
@@ -142,20 +152,13 @@ static void put_sidecar_uid(const struct fl_conf *conf, struct fl_text *out)
 	fl_text_print(out, "%lu", (unsigned long)conf->agent.sidecar_uid);
 }
 
-static bool has_listener(const struct fl_conf_service *service)
-{
-	return service->listen.kind == FL_ADDR_IP || service->listen.kind == FL_ADDR_ANY;
-}
-
 static void put_services(const struct fl_conf *conf, struct fl_text *out)
 {
 	struct words words = {0};
-	char text[FL_ADDR_TEXT];
 
 	for (size_t i = 0; i < conf->service_count; i++) {
-		if (has_listener(&conf->services[i])) {
-			put_word(&words,
-				 fl_strdup(fl_addr_format(&conf->services[i].listen, text)));
+		if (is_named(&conf->services[i].listen)) {
+			put_listener(&conf->services[i].listen, &words);
 		}
 	}
 	put_sorted(&words, out);
@@ -224,8 +227,8 @@ static void add_services(const struct fl_conf *from, const struct fl_conf *to, b
 		const struct fl_conf_service *service = &from->services[i];
 		const struct fl_conf_service *now = fl_conf_find_service(to, service->name);
 
-		if (has_listener(service) && !same_listener(service, now) &&
-		    (both || now == NULL)) {
+		if ((is_named(&service->listen) || (now != NULL && is_named(&now->listen))) &&
+		    !same_listener(service, now) && (both || now == NULL)) {
 			fl_text_print(list, "%s[service %s] listen", list->len > 0 ? ", " : "",
 				      service->name);
 		}

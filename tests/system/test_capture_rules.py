@@ -259,13 +259,13 @@ def test_rules_of_a_version_that_does_not_tell(pod):
     wrong."""
     web = meant(pod, start=False)
     rules = web.space.root([labs.AGENT, 'redirect', 'print', '-c', web.ini])
-    printed = [line for line in rules.splitlines() if '127.0.0.3' in line]
+    printed = [line for line in rules.splitlines() if '127.0.0.4' in line]
     assert len(printed) == 1
     web.space.nft(rules.replace(printed[0], ''))
     web.start().wait_ready()
     settled(web, expected=True, inet=True, inet6=True, rules=None)
     assert current(web) is None and 'NOT THE RULES' not in told(web)
-    web.space.nft(re.sub(r'127\.0\.0\.3, [\d.]+', '127.0.0.4, 127.128.0.1', rules))
+    web.space.nft(re.sub(r'127\.0\.0\.4, [\d.]+', '127.0.0.5, 127.128.0.1', rules))
     web.change({'redirect': {'exclude_outbound': ''}})
     wait_until(lambda: web.metric('fairlead_generation') == 2, 'it is in use')
     settled(web, expected=True, inet=True, inet6=True, rules=None)

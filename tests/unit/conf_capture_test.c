@@ -50,6 +50,8 @@ Test(conf_capture, what_means_the_same)
 	       "; a comment\n[redirect]\nexclude_outbound = *:53,10.0.0.0/8\n", NULL);
 	expect("", "[sidecar]\noutbound = [::1]:15001, 127.0.0.1:15001\n", NULL);
 	expect("", "[sidecar]\ninbound = 0.0.0.0:15006, [::]:15006\n", NULL);
+	expect("[sidecar]\nadmin =\n", "[sidecar]\nadmin = 127.0.0.1:15020\n", NULL);
+	expect("", "[service a]\nlisten = [::1]:8443\napp = 127.0.0.1:1\n", NULL);
 	expect("[service a]\nlisten = *:8443\napp = 127.0.0.1:1\n",
 	       "[service b]\nlisten = *:8443\napp = 127.0.0.1:2\nmode = permissive\n", NULL);
 	expect("",
@@ -74,6 +76,8 @@ Test(conf_capture, what_does_not)
 	expect("", "[sidecar]\ninbound = *:15007\noutbound = 127.0.0.1:15002\nadmin = *:15021\n",
 	       "[sidecar] inbound, [sidecar] outbound, [sidecar] admin");
 	expect("", "[sidecar]\noutbound = 127.0.0.1:15001\n", "[sidecar] outbound");
+	expect("", "[sidecar]\ninbound = 10.0.0.1:15006, [fd00::1]:15006\n", "[sidecar] inbound");
+	expect("", "[sidecar]\nadmin = 127.0.0.1:15020\n", "[sidecar] admin");
 	expect("", "[agent]\nsidecar_uid = 2999\n", "[agent] sidecar_uid");
 }
 
@@ -84,6 +88,10 @@ Test(conf_capture, fixed_listeners)
 	expect("", a, "[service a] listen");
 	expect(a, "", "[service a] listen");
 	expect(a, "[service a]\nlisten = 10.0.0.1:8443\napp = 127.0.0.1:1\n", "[service a] listen");
+	expect(a, "[service a]\nlisten = 127.0.0.1:8443\napp = 127.0.0.1:1\n",
+	       "[service a] listen");
+	expect("[service a]\nlisten = 127.0.0.1:8443\napp = 127.0.0.1:1\n", a,
+	       "[service a] listen");
 	expect(a, "[service b]\nlisten = *:8444\napp = 127.0.0.1:1\n",
 	       "[service b] listen, [service a] listen");
 }

@@ -143,7 +143,8 @@ Test(ruleset, leads_inbound_only_where_somebody_listens)
 	       "socket transparent { 0, 1 } counter name inbound redirect to :15006", true);
 	expect(rules, "take_inbound", "reject with tcp reset", true);
 	expect(rules, "inbound", "goto take_inbound", true);
-	expect(rules, "spared_inbound", "tcp dport { 15006, 15001, 15020 } accept", true);
+	expect(rules, "spared_inbound", "\t\ttcp dport 15006 accept", true);
+	expect(rules, "spared_inbound", "\t\ttcp dport 15020 accept", true);
 	world_done(&w);
 }
 
@@ -187,7 +188,7 @@ Test(ruleset, one_direction_alone)
 	world_done(&w);
 }
 
-/* The other family's connections are redirected to a closed port: they do not bypass the sidecar. */
+/* The other family's connections are refused: they neither bypass the sidecar nor reach whatever listens at its port. */
 Test(ruleset, a_family_without_a_listener_does_not_slip_past)
 {
 	struct world w;
@@ -197,8 +198,18 @@ Test(ruleset, a_family_without_a_listener_does_not_slip_past)
 	w.conf.sidecar.outbound_count = 1;
 	cr_assert_eq(fl_ruleset_outbound(&w.conf, &ports, NULL), 0);
 	cr_expect(ports.v4_listens && !ports.v6_listens && ports.v6 == 15001);
-	expect(format(&w), "take_outbound", "\t\tmeta l4proto $TCP counter name outbound redirect",
+	expect(format(&w), "take_outbound",
+	       "\t\tmeta nfproto ipv4 meta l4proto $TCP counter name outbound redirect to :15001",
 	       true);
+	expect(w.text.data, "take_outbound",
+	       "\t\tmeta nfproto ipv6 meta l4proto $TCP counter name outbound reject with tcp reset",
+	       true);
+	expect(w.text.data, "gate_out", "ip daddr 127.0.0.1 tcp dport 15001 accept", true);
+	expect(w.text.data, "gate_out", "ip6 daddr ::1", false);
+	expect(w.text.data, "outbound", "ip6 daddr ::1", false);
+	expect(w.text.data, "forgotten", "ip saddr 127.0.0.1 tcp sport 15001", true);
+	expect(w.text.data, "forgotten", "ip6", false);
+	expect(w.text.data, "forgotten_end", "ip6", false);
 	world_done(&w);
 }
 
@@ -215,7 +226,46 @@ Test(ruleset, families_with_ports_of_their_own)
 	expect(w.text.data, "take_outbound",
 	       "meta nfproto ipv6 meta l4proto $TCP counter name outbound redirect to :15002",
 	       true);
-	expect(w.text.data, "spared_inbound", "15006, 15001, 15002, 15020", true);
+	world_done(&w);
+}
+
+static void expect_ports(const char *rules, const char *match, const char *own, bool there)
+{
+	expect(rules, "spared_inbound", match, there);
+	expect(rules, "gate_in", match, there);
+	expect(rules, "judge", own, there);
+}
+
+/* Another process may listen at the same port of other addresses. */
+Test(ruleset, a_port_is_ours_only_where_we_listen)
+{
+	struct world w;
+	struct fl_conf_service services[2] = {{0}};
+
+	world_init(&w);
+	expect_ports(format(&w), "\t\ttcp dport 15006 accept", "\t\ttcp sport 15006 accept", true);
+	expect_ports(w.text.data, "\t\ttcp dport 15020 accept", "\t\ttcp sport 15020 accept", true);
+	expect_ports(w.text.data, "15001", "15001", false);
+
+	w.conf.sidecar.inbound_count = w.conf.sidecar.outbound_count = 0;
+	listen_at(w.inbound, &w.conf.sidecar.inbound_count, "0.0.0.0:15006");
+	listen_at(w.inbound, &w.conf.sidecar.inbound_count, "[fd00::1]:15006");
+	listen_at(w.outbound, &w.conf.sidecar.outbound_count, "[::]:15001");
+	cr_assert_eq(fl_addr_parse("[::1]:15020", 0, &w.conf.sidecar.admin, NULL), 0);
+	cr_assert_eq(fl_addr_parse("127.0.0.2:8443", 0, &services[0].listen, NULL), 0);
+	cr_assert_eq(fl_addr_parse("0.0.0.0:9443", 0, &services[1].listen, NULL), 0);
+	w.conf.services = services;
+	w.conf.service_count = 2;
+	expect_ports(format(&w), "\t\tmeta nfproto ipv4 tcp dport 15006 accept",
+		     "\t\tmeta nfproto ipv4 tcp sport 15006 accept", true);
+	expect_ports(w.text.data, "\t\ttcp dport 15006 ip6 daddr fd00::1 accept",
+		     "\t\ttcp sport 15006 ip6 saddr fd00::1 accept", true);
+	expect_ports(w.text.data, "\t\tmeta nfproto ipv6 tcp dport 15001 accept",
+		     "\t\tmeta nfproto ipv6 tcp sport 15001 accept", true);
+	expect_ports(w.text.data, "\t\tmeta nfproto ipv4 tcp dport 9443 accept",
+		     "\t\tmeta nfproto ipv4 tcp sport 9443 accept", true);
+	expect_ports(w.text.data, "15020", "15020", false);
+	expect_ports(w.text.data, "8443", "8443", false);
 	world_done(&w);
 }
 
@@ -347,7 +397,8 @@ Test(ruleset, what_comes_in_past_the_sidecar_is_refused)
 	w.conf.redirect.exclude_inbound = (struct fl_conf_selectors){in, 1};
 	w.conf.redirect.exclude_outbound = (struct fl_conf_selectors){out, 1};
 	rules = format(&w);
-	expect(rules, "gate_in", "tcp dport { 15006, 15001, 15020 } accept", true);
+	expect(rules, "gate_in", "\t\ttcp dport 15006 accept", true);
+	expect(rules, "gate_in", "\t\ttcp dport 15020 accept", true);
 	expect(rules, "gate_in", "socket transparent 1 accept", false);
 	expect(rules, "gate_in", "ct original zone 2112 ct direction reply accept", true);
 	expect(rules, "gate_in", "\t\ttcp sport 53 accept", true);
