@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`fairlead-agent redirect`: what the rules capture, and what they leave alone."""
 import contextlib
+import errno
 import socket
 import threading
 
@@ -249,6 +250,20 @@ def test_exclusion_by_interface(scene, family):
     assert (scene.inward(family), scene.outward(family)) == ('app', 'caller')
     scene.redirect('apply', exclude_inbound='interface:eth1', exclude_outbound='interface:eth1')
     assert (scene.inward(family), scene.outward(family)) == ('captured', 'captured')
+
+
+def test_a_link_local_destination(scene):
+    """The kernel binds the socket to the interface, so it cannot be captured. It does not leave either, unless excluded."""
+    words = scene.caller.space.root(['ip', '-6', '-o', 'addr', 'show', 'dev', 'eth0', 'scope', 'link']).split()
+    to = words[words.index('inet6') + 1].partition('/')[0], 9000, 0, \
+        scene.pod.space.inside(lambda: socket.if_nametoindex('eth0'))
+    scene.redirect('apply')
+    with scene.pod.space.inside(lambda: socket.socket(socket.AF_INET6)) as sock:
+        sock.setblocking(False)
+        assert sock.connect_ex(to) == errno.EINPROGRESS
+        wait_until(lambda: scene.counters()['slipped'] > 0, 'it is dropped')
+    scene.redirect('apply', exclude_outbound='[fe80::]/10')
+    assert scene.reached(scene.pod, to)[0] == 'caller'
 
 
 @pytest.mark.parametrize('family', FAMILIES)
