@@ -36,19 +36,38 @@ static int complain_of_none(void)
 
 /* --- which options ---------------------------------------------------------------------------- */
 
+/* An option of the command itself. False: it was given too often. */
+static bool take_own_option(struct fl_command_line *line, size_t option, bool repeats,
+			    const char *value)
+{
+	line->options[option] = value;
+	if (!repeats) {
+		return true;
+	}
+	if (line->repeated_count == FL_COMMAND_REPEATED_MAX) {
+		return false;
+	}
+	line->repeated[line->repeated_count].option = option;
+	line->repeated[line->repeated_count].value = value;
+	line->repeated_count++;
+	return true;
+}
+
 /* option: its index among the options of the command, the first of which are the common ones. */
-static void take_option(struct fl_command_line *line, size_t option, size_t common,
+static bool take_option(struct fl_command_line *line, size_t option, size_t common, bool repeats,
 			const char *value)
 {
 	if (option >= common) {
-		line->options[option - common] = value;
-	} else if (option == FL_OPTION_CONFIG) {
+		return take_own_option(line, option - common, repeats, value);
+	}
+	if (option == FL_OPTION_CONFIG) {
 		line->conf_path = fl_stdin_is(value) ? FL_STDIN_NAME : value;
 	} else if (option == FL_OPTION_CONTROL) {
 		line->control = value;
 	} else {
 		line->admin = value;
 	}
+	return true;
 }
 
 /* Reads options until a word or the end. Returns FL_ARG_WORD or FL_ARG_END; or -1 with the exit code, after anything that
@@ -71,7 +90,13 @@ static int read_options(struct fl_args *args, struct fl_command_line *line, cons
 			*ret_exit = fl_help_print_version();
 			return -1;
 		default:
-			take_option(line, option, common, *ret_word);
+			if (!take_option(line, option, common, options[option].repeats,
+					 *ret_word)) {
+				*ret_exit = fl_command_complain(
+					line->command, "--%s is given more than %d times",
+					options[option].name, FL_COMMAND_REPEATED_MAX);
+				return -1;
+			}
 			break;
 		}
 	}

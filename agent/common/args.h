@@ -14,6 +14,7 @@ struct fl_option {
 	const char *name; /* "timeout", for --timeout */
 	char letter;      /* 'c' for -c; 0 for none */
 	bool has_value;
+	bool repeats; /* each value counts, not only the last one */
 };
 
 struct fl_args {

@@ -35,6 +35,7 @@
 
 #define FL_COMMAND_OPTIONS_MAX 4
 #define FL_COMMAND_WORDS_MAX 64
+#define FL_COMMAND_REPEATED_MAX 64
 
 /* The text about the options that every command has. */
 #define FL_PAGE_OPTION_CONFIG                                                                      \
@@ -64,6 +65,12 @@ struct fl_command_line {
 	const char *control, *admin;      /* NULL: not given */
 	/* By the index of the option in its command's table: NULL, it was not given; "" if it has no value. */
 	const char *options[FL_COMMAND_OPTIONS_MAX];
+	/* The values of options that repeat, each with that index. */
+	struct {
+		size_t option;
+		const char *value;
+	} repeated[FL_COMMAND_REPEATED_MAX];
+	size_t repeated_count;
 	const char *words[FL_COMMAND_WORDS_MAX]; /* neither options nor values */
 	size_t word_count;
 };

@@ -180,19 +180,31 @@ static void collect(struct fl_import_draft *draft, const struct input *input)
 /* --- the workload --------------------------------------------------------------------------------- */
 
 /* False: one of them is no `KEY=VALUE`. */
-static bool read_labels(struct fl_import_draft *draft, const char *text)
+static bool read_some_labels(struct fl_import_draft *draft, const char *text)
 {
 	bool good = true;
 
-	draft->has_labels = text != NULL;
-	while (text != NULL && *text != '\0') {
+	while (*text != '\0') {
 		size_t len = strcspn(text, ",");
 		char *label = fl_strndup(text, len);
 
 		good = good && label[0] != '=' && strchr(label, '=') != NULL &&
 		       strpbrk(label, " \t") == NULL;
-		(void)fl_import_words_add(&draft->labels, label);
+		good = fl_import_words_add(&draft->labels, label) && good;
 		text += len + (text[len] == ',');
+	}
+	return good;
+}
+
+static bool read_labels(struct fl_import_draft *draft, const struct fl_command_line *line)
+{
+	bool good = true;
+
+	draft->has_labels = line->options[OPTION_LABELS] != NULL;
+	for (size_t i = 0; i < line->repeated_count; i++) {
+		if (line->repeated[i].option == OPTION_LABELS) {
+			good = read_some_labels(draft, line->repeated[i].value) && good;
+		}
 	}
 	return good;
 }
@@ -363,7 +375,7 @@ static int import(const struct fl_command_line *line)
 		}
 	}
 	if (code == 0) {
-		code = read_labels(&draft, line->options[OPTION_LABELS])
+		code = read_labels(&draft, line)
 			       ? import_input(&draft, line->options[OPTION_NAMESPACE], &input)
 			       : complain("--labels must be KEY=VALUE, or several with commas "
 					  "between them");
@@ -429,7 +441,7 @@ const struct fl_command fl_command_import = {
 	.run = import,
 	.options = {[OPTION_TRUST_DOMAIN] = {.name = "trust-domain", .has_value = true},
 		    [OPTION_NAMESPACE] = {.name = "namespace", .has_value = true},
-		    [OPTION_LABELS] = {.name = "labels", .has_value = true},
+		    [OPTION_LABELS] = {.name = "labels", .has_value = true, .repeats = true},
 		    [OPTION_ROOT_NAMESPACE] = {.name = "root-namespace", .has_value = true}},
 	.words_max = FL_COMMAND_WORDS_MAX,
 	.capabilities = FL_COMMAND_READS_ALL,

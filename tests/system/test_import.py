@@ -388,8 +388,16 @@ def test_command_line(tmp_path):
     assert 'is its name right?' in tool('import', source, '--namespace', 'prd')[1]
     assert tool('import', source, '--namespace', '')[0] == 2
     assert '--trust-domain' in tool('import', source, '--trust-domain', 'a/b')[2]
+    assert 'more than 64' in tool('import', source, *['--labels', 'a=b'] * 65)[2]
     for labels in ('app', '=a', 'app=a, b=c'):
         assert '--labels' in tool('import', source, '--namespace', 'prod', '--labels', labels)[2]
+
+
+def test_labels__in_one_option_and_in_several(translate):
+    both = istio('AuthorizationPolicy', {'rules': [{}], 'action': 'DENY', 'selector': {'matchLabels': {'app': 'api', 'tier': 'back'}}}, 'd')
+    for options in (['--labels', 'app=api,tier=back'], ['--labels', 'app=api', '--labels', 'tier=back']):
+        assert '[deny d]' in translate(policy([{}]), both, options=options).out
+    assert '[deny d]' not in translate(policy([{}]), both, options=['--labels', 'app=api']).out
 
 
 def test_names_of_resources__cannot_write_the_ini(translate):
