@@ -140,12 +140,18 @@ bool fl_import_words_add(struct fl_import_words *words, char *text)
 	bool have = fl_import_words_have(words, text);
 
 	if (have || words->count == FL_IMPORT_WORDS_MAX) {
+		words->is_cut = words->is_cut || !have;
 		free(text);
 		return have;
 	}
+	fl_import_words_append(words, text);
+	return true;
+}
+
+void fl_import_words_append(struct fl_import_words *words, char *text)
+{
 	words->items = fl_grow(words->items, words->count + 1, sizeof(char *));
 	words->items[words->count++] = text;
-	return true;
 }
 
 bool fl_import_words_have(const struct fl_import_words *words, const char *text)

@@ -18,11 +18,13 @@
 #define FL_IMPORT_RULES_MAX 10000
 #define FL_IMPORT_WORDS_MAX 20000 /* of one list */
 #define FL_IMPORT_MISSED_MAX 10000
-#define FL_IMPORT_REFUSED_MAX 100 /* these are reported */
+#define FL_IMPORT_REFUSED_MAX 100  /* these are reported */
+#define FL_IMPORT_DOMAINS_MAX 1000 /* trust domains */
 
 struct fl_import_words {
 	char **items;
 	size_t count;
+	bool is_cut; /* there was no room for all of them: there will be no INI */
 };
 
 /* An [allow] or [deny] rule. All lists must match; an empty `from` matches no peer, the others match everything. Patterns
@@ -47,6 +49,8 @@ struct fl_import_port {
 
 struct fl_import_upstream {
 	char *name, *to;
+	const char *file;
+	unsigned line;
 	enum fl_outbound_mode mode;
 	struct fl_import_words peer;
 };
@@ -112,8 +116,10 @@ struct fl_yaml fl_import_list(struct fl_import_draft *draft, const struct fl_imp
 bool fl_import_are_maps(struct fl_import_draft *draft, const struct fl_import_object *object,
 			struct fl_yaml list, const char *key);
 
-/* Takes ownership of text. Beyond FL_IMPORT_WORDS_MAX it is not added; false. */
+/* Takes ownership of text. Beyond FL_IMPORT_WORDS_MAX it is not added, and the list is cut; false. */
 bool fl_import_words_add(struct fl_import_words *words, char *text);
+/* The same without a limit, for what is not among them. */
+void fl_import_words_append(struct fl_import_words *words, char *text);
 bool fl_import_words_have(const struct fl_import_words *words, const char *text);
 void fl_import_words_done(struct fl_import_words *words);
 
@@ -153,7 +159,8 @@ void fl_import_linkerd_finish(struct fl_import_draft *draft);
 /* An Istio AuthorizationPolicy; part of fl_import_istio(). */
 void fl_import_istio_policy(struct fl_import_draft *draft, const struct fl_import_object *object);
 
-/* Writes the INI, when everything was read. */
-void fl_import_write(const struct fl_import_draft *draft, struct fl_text *out);
+/* Writes the INI, when everything was read. Errors: FL_ERR_LIMIT, something is too large for an INI. */
+int fl_import_write(const struct fl_import_draft *draft, struct fl_text *out,
+		    struct fl_err *err) FL_MUST_USE;
 
 #endif

@@ -308,10 +308,12 @@ static void draft_done(struct fl_import_draft *draft)
 static int write_out(struct fl_import_draft *draft)
 {
 	struct fl_text out = {0};
+	struct fl_err err;
 	int code = draft->missed_lines.count > 0 ? 1 : 0;
 
-	fl_import_write(draft, &out);
-	if (out.len > FL_CONF_MAX_SIZE) {
+	if (fl_import_write(draft, &out, &err) != FL_OK) {
+		code = complain(err.text);
+	} else if (out.len > FL_CONF_MAX_SIZE) {
 		code = complain("the INI would have more than a mebibyte, which is the limit");
 	} else {
 		(void)fwrite(out.data, 1, out.len, stdout);

@@ -288,6 +288,8 @@ static void add_upstream(struct fl_import_draft *draft, const struct fl_import_o
 		return;
 	}
 	upstream.name = fl_strdup(object->name);
+	upstream.file = object->file;
+	upstream.line = fl_yaml_line(host);
 	upstream.to = fl_format("%s:%s", name, ports);
 	if (upstream.mode == FL_OUTBOUND_MTLS) {
 		read_names(draft, object, tls, &upstream);
