@@ -64,8 +64,10 @@ void fl_import_refuse(struct fl_import_draft *draft, const struct fl_import_obje
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	line = sentence(object, where, text);
-	(void)fprintf(stderr, "%s\n", line);
-	free(line);
+	if (!fl_import_words_have(&draft->refused_lines, line)) {
+		(void)fprintf(stderr, "%s\n", line);
+	}
+	(void)fl_import_words_add(&draft->refused_lines, line);
 }
 
 bool fl_import_unknown_keys(struct fl_import_draft *draft, const struct fl_import_object *object,
@@ -154,6 +156,17 @@ void fl_import_words_append(struct fl_import_words *words, char *text)
 	words->items[words->count++] = text;
 }
 
+const char *fl_import_words_keep(struct fl_import_words *words, char *text)
+{
+	for (size_t i = 0; i < words->count; i++) {
+		if (strcmp(words->items[i], text) == 0) {
+			free(text);
+			return words->items[i];
+		}
+	}
+	return fl_import_words_add(words, text) ? words->items[words->count - 1] : "";
+}
+
 bool fl_import_words_have(const struct fl_import_words *words, const char *text)
 {
 	for (size_t i = 0; i < words->count; i++) {
@@ -206,88 +219,6 @@ struct fl_import_port *fl_import_port_of(struct fl_import_draft *draft, unsigned
 	draft->ports[draft->port_count] = (struct fl_import_port){
 		.name = name != NULL ? fl_strdup(name) : fl_format("port-%u", port), .port = port};
 	return &draft->ports[draft->port_count++];
-}
-
-/* --- selectors ----------------------------------------------------------------------------------- */
-
-static bool has_label(const struct fl_import_draft *draft, const char *key, const char *value)
-{
-	char *label = fl_format("%s=%s", key, value);
-	bool has = fl_import_words_have(&draft->labels, label);
-
-	free(label);
-	return has;
-}
-
-static bool has_label_key(const struct fl_import_draft *draft, const char *key)
-{
-	size_t len = strlen(key);
-
-	for (size_t i = 0; i < draft->labels.count; i++) {
-		if (strncmp(draft->labels.items[i], key, len) == 0 &&
-		    draft->labels.items[i][len] == '=') {
-			return true;
-		}
-	}
-	return false;
-}
-
-static enum fl_import_selected selected_by_expression(const struct fl_import_draft *draft,
-						      struct fl_yaml expression)
-{
-	struct fl_yaml values = fl_yaml_get(expression, "values");
-	const char *key = fl_yaml_text(fl_yaml_get(expression, "key"));
-	const char *word = fl_yaml_text(fl_yaml_get(expression, "operator"));
-	bool in = false;
-
-	for (size_t i = 0; fl_yaml_is_list(values) && i < fl_yaml_count(values); i++) {
-		in = in || has_label(draft, key, fl_yaml_text(fl_yaml_item(values, i)));
-	}
-	if (strcmp(word, "In") == 0 || strcmp(word, "NotIn") == 0) {
-		return in == (word[0] == 'I') ? FL_IMPORT_YES : FL_IMPORT_NO;
-	}
-	if (strcmp(word, "Exists") == 0 || strcmp(word, "DoesNotExist") == 0) {
-		return has_label_key(draft, key) == (word[0] == 'E') ? FL_IMPORT_YES : FL_IMPORT_NO;
-	}
-	return FL_IMPORT_UNKNOWN;
-}
-
-enum fl_import_selected fl_import_select(struct fl_import_draft *draft,
-					 const struct fl_import_object *object, struct fl_yaml map,
-					 const char *key)
-{
-	static const char *const known[] = {"matchLabels", "matchExpressions", NULL};
-	struct fl_yaml selector = fl_import_map(draft, object, map, key);
-	struct fl_yaml labels = fl_import_map(draft, object, selector, known[0]);
-	struct fl_yaml expressions = fl_yaml_get(selector, known[1]);
-	enum fl_import_selected selected = FL_IMPORT_YES;
-
-	if (fl_import_unknown_keys(draft, object, selector, known,
-				   "it is not known which workloads are meant")) {
-		return FL_IMPORT_UNKNOWN;
-	}
-	if (!draft->has_labels && fl_yaml_count(labels) + fl_yaml_count(expressions) > 0) {
-		return FL_IMPORT_UNKNOWN;
-	}
-	for (size_t i = 0; i < fl_yaml_count(labels); i++) {
-		if (!has_label(draft, fl_yaml_key(labels, i),
-			       fl_yaml_text(fl_yaml_item(labels, i)))) {
-			return FL_IMPORT_NO;
-		}
-	}
-	for (size_t i = 0; i < fl_yaml_count(expressions); i++) {
-		switch (selected_by_expression(draft, fl_yaml_item(expressions, i))) {
-		case FL_IMPORT_NO:
-			return FL_IMPORT_NO;
-		case FL_IMPORT_UNKNOWN:
-			selected = FL_IMPORT_UNKNOWN;
-			break;
-		case FL_IMPORT_YES:
-		default:
-			break;
-		}
-	}
-	return selected;
 }
 
 /* --- ports, patterns ----------------------------------------------------------------------------- */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_AGENT_IMPORT_DRAFT_H
 #define FL_AGENT_IMPORT_DRAFT_H
-/* draft - what `import` knows so far: rules, ports and upstreams on their way into the INI, for one workload. istio.c and
- * linkerd.c fill it, write.c turns it into text. The draft owns everything in it.
+/* draft - what `import` knows so far: rules, ports and upstreams on their way into the INI, for one workload. objects.c finds
+ * the resources, istio.c, policy.c and linkerd.c fill the draft, write.c turns it into text. The draft owns
+ * everything in it.
  *
  * What the INI cannot express is never left out silently: each such place is reported with FILE:LINE, and the translation
  * then errs on the safe side, so that it never admits what the original refuses. An allow rule loses what cannot be
@@ -61,6 +62,7 @@ struct fl_import_object {
 	struct fl_yaml root, spec;
 	const char *group; /* "security.istio.io/v1" */
 	const char *kind, *name, *ns;
+	bool is_copy; /* of another one, and is dropped */
 };
 
 /* The PeerAuthentications that concern the workload: the mesh's, its namespace's, its own. A later one overrides. */
@@ -69,12 +71,11 @@ enum fl_import_level { FL_IMPORT_MESH, FL_IMPORT_NAMESPACE, FL_IMPORT_WORKLOAD }
 
 struct fl_import_draft {
 	const char *trust_domain, *root_ns;
-	char *ns;      /* the workload's */
-	bool knows_ns; /* some resource is of that namespace */
+	char *ns; /* the workload's */
 	struct fl_import_words labels;
-	bool has_labels;
 	struct fl_import_object *objects;
 	size_t object_count;
+	struct fl_import_words kinds; /* of resources that only their list names */
 
 	struct fl_import_rule *rules;
 	size_t rule_count;
@@ -82,16 +83,19 @@ struct fl_import_draft {
 	size_t port_count;
 	struct fl_import_upstream *upstreams;
 	size_t upstream_count;
-	bool restricted; /* some resource says that only what it allows is admitted */
 	const struct fl_import_object *modes[FL_IMPORT_LEVELS];
-	bool mode_unknown; /* it is not known which of them decide */
-	bool has_mode;     /* one of them has decided */
 	enum fl_inbound_mode mode;
+	bool has_mode;             /* one of them has decided */
+	bool mode_unknown;         /* it is not known which of them decide */
+	bool restricted;           /* some resource says that only what it allows is admitted */
 	bool is_istio, is_linkerd; /* such resources were found */
+	bool has_labels;
+	bool knows_ns; /* some resource is of the workload's namespace */
 
 	struct fl_import_words
 		missed_lines; /* what could not be expressed: `FILE:LINE: sentence` */
-	size_t refused;       /* things that are no policy at all: there will be no INI */
+	struct fl_import_words refused_lines; /* those that were printed */
+	size_t refused; /* things that are no policy at all: there will be no INI */
 };
 
 #define FL_IMPORT_ANY_DOMAIN "spiffe://*/"
@@ -120,6 +124,8 @@ bool fl_import_are_maps(struct fl_import_draft *draft, const struct fl_import_ob
 bool fl_import_words_add(struct fl_import_words *words, char *text);
 /* The same without a limit, for what is not among them. */
 void fl_import_words_append(struct fl_import_words *words, char *text);
+/* As fl_import_words_add(); borrowed from words. Beyond FL_IMPORT_WORDS_MAX: "". */
+const char *fl_import_words_keep(struct fl_import_words *words, char *text);
 bool fl_import_words_have(const struct fl_import_words *words, const char *text);
 void fl_import_words_done(struct fl_import_words *words);
 
@@ -149,6 +155,15 @@ bool fl_import_is_pattern(const char *text);
 /* Reports each key of the map that is not in known (which ends with NULL). True: there were some. */
 bool fl_import_unknown_keys(struct fl_import_draft *draft, const struct fl_import_object *object,
 			    struct fl_yaml map, const char *const *known, const char *effect);
+
+/* Adds the resources of a file, which must outlive the draft. Those of other systems are skipped. */
+void fl_import_collect(struct fl_import_draft *draft, const struct fl_yaml_file *file);
+/* When all namespaces are known: drops copies of a resource, and refuses another one of the same name. */
+void fl_import_unite(struct fl_import_draft *draft);
+bool fl_import_is_istio(const struct fl_import_object *object);
+/* Could a namespace, another resource have this name? */
+bool fl_import_is_namespace(const char *text);
+bool fl_import_is_name(const char *text);
 
 void fl_import_istio(struct fl_import_draft *draft, const struct fl_import_object *object);
 /* When all resources were read: which PeerAuthentication decides. */

@@ -12,7 +12,6 @@
 
 #define FILE_MAX_SIZE (16U << 20)
 #define CHUNK 65536
-#define LISTS_MAX_DEPTH 8
 
 enum { OPTION_TRUST_DOMAIN, OPTION_NAMESPACE, OPTION_LABELS, OPTION_ROOT_NAMESPACE };
 
@@ -87,96 +86,6 @@ static void input_done(struct input *input)
 	free(input->files);
 }
 
-/* --- resources ------------------------------------------------------------------------------------ */
-
-/* `security.istio.io/v1` belongs to istio.io, and so does every other group of it. */
-static bool is_of(const char *group, const char *system)
-{
-	const char *end = strchr(group, '/');
-	size_t len = end != NULL ? (size_t)(end - group) : strlen(group), want = strlen(system);
-
-	return len >= want && strncmp(group + len - want, system, want) == 0 &&
-	       (len == want || group[len - want - 1] == '.');
-}
-
-static bool is_istio(const char *group)
-{
-	return is_of(group, "istio.io");
-}
-
-static bool is_linkerd(const char *group)
-{
-	return is_of(group, "linkerd.io");
-}
-
-/* Is it a policy, although no system is named that we know? It must not be skipped like a Deployment. */
-static bool is_policy_of_nobody(const struct fl_import_object *object)
-{
-	static const char *const kinds[] = {"AuthorizationPolicy", "PeerAuthentication",
-					    "DestinationRule", "ServerAuthorization",
-					    "MeshTLSAuthentication"};
-
-	for (size_t i = 0; i < FL_COUNT_OF(kinds); i++) {
-		if (strcmp(object->kind, kinds[i]) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-static void keep_object(struct fl_import_draft *draft, const struct fl_import_object *object)
-{
-	draft->objects = fl_grow(draft->objects, draft->object_count + 1, sizeof(*draft->objects));
-	draft->objects[draft->object_count++] = *object;
-}
-
-/* Skips resources of other systems. A List holds resources, of which some may be Lists. */
-static void add_object(struct fl_import_draft *draft, const char *file, struct fl_yaml root,
-		       unsigned depth)
-{
-	struct fl_yaml metadata = fl_yaml_get(root, "metadata");
-	struct fl_yaml items = fl_yaml_get(root, "items");
-	struct fl_import_object object = {.file = file,
-					  .root = root,
-					  .spec = fl_yaml_get(root, "spec"),
-					  .group = fl_yaml_text(fl_yaml_get(root, "apiVersion")),
-					  .kind = fl_yaml_text(fl_yaml_get(root, "kind")),
-					  .name = fl_yaml_text(fl_yaml_get(metadata, "name")),
-					  .ns = fl_yaml_text(fl_yaml_get(metadata, "namespace"))};
-
-	if (!fl_yaml_is_there(root)) {
-		return; /* nothing between two `---` */
-	}
-	if (!fl_yaml_is_map(root) || depth > LISTS_MAX_DEPTH) {
-		object.kind = "(no kind)";
-		fl_import_refuse(draft, &object, root, "this is no resource");
-	} else if (fl_yaml_is_list(items)) {
-		for (size_t i = 0; i < fl_yaml_count(items) && draft->refused == 0; i++) {
-			add_object(draft, file, fl_yaml_item(items, i), depth + 1);
-		}
-	} else if (is_istio(object.group) || is_linkerd(object.group)) {
-		if (fl_yaml_is_there(object.spec) && !fl_yaml_is_map(object.spec)) {
-			fl_import_refuse(draft, &object, fl_yaml_key_of(root, "spec"),
-					 "`spec` is no mapping");
-		}
-		keep_object(draft, &object);
-	} else if (is_policy_of_nobody(&object)) {
-		fl_import_refuse(draft, &object, root,
-				 "`apiVersion` names neither Istio nor Linkerd, for example "
-				 "security.istio.io/v1");
-	}
-}
-
-static void collect(struct fl_import_draft *draft, const struct input *input)
-{
-	for (size_t i = 0; i < input->count; i++) {
-		for (size_t k = 0; k < input->files[i].count; k++) {
-			add_object(draft, input->files[i].name, fl_yaml_root(&input->files[i], k),
-				   0);
-		}
-	}
-}
-
 /* --- the workload --------------------------------------------------------------------------------- */
 
 /* False: one of them is no `KEY=VALUE`. */
@@ -218,6 +127,9 @@ static int find_namespace(struct fl_import_draft *draft, const char *given, stru
 	if (given != NULL && given[0] == '\0') {
 		return fl_err_set(err, FL_ERR_INVALID, "--namespace is empty");
 	}
+	if (given != NULL && !fl_import_is_namespace(given)) {
+		return fl_err_set(err, FL_ERR_INVALID, "--namespace %.100s is no namespace", given);
+	}
 	for (size_t i = 0; given == NULL && i < draft->object_count; i++) {
 		const char *ns = draft->objects[i].ns;
 
@@ -250,8 +162,8 @@ static bool is_about_namespace(const struct fl_import_draft *draft,
 			       const struct fl_import_object *object)
 {
 	return strcmp(object->ns, draft->ns) == 0 ||
-	       (is_istio(object->group) && (strcmp(object->ns, draft->root_ns) == 0 ||
-					    strcmp(object->kind, "DestinationRule") == 0));
+	       (fl_import_is_istio(object) && (strcmp(object->ns, draft->root_ns) == 0 ||
+					       strcmp(object->kind, "DestinationRule") == 0));
 }
 
 static void translate(struct fl_import_draft *draft)
@@ -262,7 +174,7 @@ static void translate(struct fl_import_draft *draft)
 		if (!is_about_namespace(draft, object)) {
 			continue;
 		}
-		if (is_istio(object->group)) {
+		if (fl_import_is_istio(object)) {
 			fl_import_istio(draft, object);
 		} else {
 			fl_import_linkerd(draft, object);
@@ -301,7 +213,9 @@ static void draft_done(struct fl_import_draft *draft)
 	free(draft->upstreams);
 	free(draft->objects);
 	free(draft->ns);
+	fl_import_words_done(&draft->kinds);
 	fl_import_words_done(&draft->labels);
+	fl_import_words_done(&draft->refused_lines);
 	fl_import_words_done(&draft->missed_lines);
 }
 
@@ -340,13 +254,18 @@ static int import_input(struct fl_import_draft *draft, const char *ns, const str
 		return complain("--trust-domain is no trust domain: name one as in "
 				"spiffe://prod.example/…, prod.example");
 	}
-	collect(draft, input);
+	for (size_t i = 0; i < input->count; i++) {
+		fl_import_collect(draft, &input->files[i]);
+	}
 	if (draft->object_count == 0 && draft->refused == 0) {
 		return complain("none of the files holds a policy of Istio (security.istio.io, "
 				"networking.istio.io) or of Linkerd (policy.linkerd.io)");
 	}
-	if (find_namespace(draft, ns, &err) != FL_OK) {
+	if (draft->refused == 0 && find_namespace(draft, ns, &err) != FL_OK) {
 		return complain(err.text);
+	}
+	if (draft->refused == 0) {
+		fl_import_unite(draft);
 	}
 	if (draft->refused == 0) {
 		translate(draft);
@@ -412,7 +331,8 @@ static const char page[] =
 	"  with mode = audit.\n"
 	"\n"
 	"  If a resource is not valid (a list where a mapping belongs, an unknown action,\n"
-	"  a key twice), each place is reported with FILE:LINE, and no INI is written.\n"
+	"  a key twice), or occurs twice and differs, each place is reported with\n"
+	"  FILE:LINE, and no INI is written.\n"
 	"\n"
 	"OPTIONS\n"
 	"      --labels KEY=VALUE,...  the labels of the workload's pods. Without it,\n"

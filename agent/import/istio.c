@@ -72,10 +72,18 @@ static bool find_level(const struct fl_import_draft *draft, const struct fl_impo
 	return true;
 }
 
+/* When it was created, as the API server writes it, so that texts compare like times; "": not known. */
 static const char *created(const struct fl_import_object *object)
 {
-	return fl_yaml_text(
+	static const char form[] = "0000-00-00T00:00:00Z";
+	const char *text = fl_yaml_text(
 		fl_yaml_get(fl_yaml_get(object->root, "metadata"), "creationTimestamp"));
+	bool is = strlen(text) == sizeof(form) - 1;
+
+	for (size_t i = 0; is && form[i] != '\0'; i++) {
+		is = form[i] == '0' ? text[i] >= '0' && text[i] <= '9' : text[i] == form[i];
+	}
+	return is ? text : "";
 }
 
 /* Of two policies of one level Istio follows the older one. */
@@ -329,8 +337,14 @@ static bool is_exported(struct fl_import_draft *draft, const struct fl_import_ob
 	bool is = !fl_yaml_is_given(to);
 
 	for (size_t i = 0; i < fl_yaml_count(to); i++) {
-		const char *ns = fl_yaml_text(fl_yaml_item(to, i));
+		struct fl_yaml item = fl_yaml_item(to, i);
+		const char *ns = fl_yaml_text(item);
 
+		if (!fl_yaml_is_string(item) ||
+		    (strcmp(ns, "*") != 0 && strcmp(ns, ".") != 0 && !fl_import_is_namespace(ns))) {
+			fl_import_refuse(draft, object, item,
+					 "each item of `exportTo` must be `*`, `.` or a namespace");
+		}
 		is = is || strcmp(ns, "*") == 0 || strcmp(ns, draft->ns) == 0 ||
 		     (strcmp(ns, ".") == 0 && strcmp(object->ns, draft->ns) == 0);
 	}
@@ -380,9 +394,12 @@ void fl_import_istio(struct fl_import_draft *draft, const struct fl_import_objec
 	} else if (strcmp(object->kind, "DestinationRule") == 0) {
 		read_destination_rule(draft, object);
 	} else {
-		/* The rules of Istio before 1.4 only admit. */
+		/* The rules of Istio before 1.4 only admit, and a kind that is mistyped may mean anything. */
 		draft->restricted =
-			draft->restricted || strncmp(object->group, "rbac.", strlen("rbac.")) == 0;
+			draft->restricted ||
+			strncmp(object->group, "rbac.", strlen("rbac.")) == 0 ||
+			(strncmp(object->group, "security.", strlen("security.")) == 0 &&
+			 strcmp(object->kind, "RequestAuthentication") != 0);
 		fl_import_miss(draft, object, object->root,
 			       "resources of this kind have no counterpart: left out");
 	}

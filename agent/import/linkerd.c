@@ -209,15 +209,17 @@ static void add_account(struct fl_import_draft *draft, const struct fl_import_ob
 	const char *of = fl_yaml_is_there(ns) ? fl_yaml_text(ns) : object->ns;
 	const char *name = fl_yaml_text(fl_yaml_get(reference, "name"));
 	const char *kind = fl_yaml_text(fl_yaml_get(reference, "kind"));
+	/* A pattern would take `*` for any. */
+	bool is_name = fl_import_is_namespace(of) && (name[0] == '\0' || fl_import_is_name(name));
 	char *pattern = NULL;
 
-	if (strcmp(kind, "ServiceAccount") == 0) {
+	if (is_name && strcmp(kind, "ServiceAccount") == 0) {
 		pattern = fl_format("spiffe://%s/ns/%s/sa/%s", draft->trust_domain, of, name);
-	} else if (strcmp(kind, "Namespace") == 0) {
+	} else if (is_name && strcmp(kind, "Namespace") == 0) {
 		pattern = fl_format("spiffe://%s/ns/%s/sa/*", draft->trust_domain,
 				    name[0] != '\0' ? name : object->ns);
 	}
-	add_identity(draft, object, reference, proof, pattern, kind);
+	add_identity(draft, object, reference, proof, pattern, is_name ? kind : name);
 }
 
 static void read_mesh_tls(struct fl_import_draft *draft, const struct fl_import_object *object,

@@ -410,7 +410,7 @@ static void put_domains(const struct writing *w)
 static void put_policy(struct writing *w)
 {
 	const struct fl_import_draft *draft = w->draft;
-	bool open = draft->is_istio && !draft->restricted;
+	bool open = draft->is_istio && !draft->is_linkerd && !draft->restricted;
 	bool denies = has_deny_rules(draft);
 	struct names taken = {0};
 

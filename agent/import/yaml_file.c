@@ -11,6 +11,9 @@
 #define MERGE_WORK_MAX 20000000
 #define MERGE_DEPTH_MAX 100
 #define BRACKETS_MAX_DEPTH 1000
+/* Values that comparing two resources may visit: aliases make small files large. */
+#define COMPARE_WORK_MAX 1000000
+#define COMPARE_DEPTH_MAX 100 /* an alias may stand inside of what it stands for */
 
 static int parse_failed(const struct fl_yaml_file *file, const yaml_parser_t *parser,
 			struct fl_err *err)
@@ -186,12 +189,51 @@ static int settle_keys(const struct fl_yaml_file *file, yaml_document_t *documen
 	return rc;
 }
 
+/* --- texts that others read differently ------------------------------------------------------------ */
+
+/* A text would end at a zero byte here, and not elsewhere. A tag (`!!binary`) makes another value of what is written. */
+static int check_node(const struct fl_yaml_file *file, const yaml_node_t *node, struct fl_err *err)
+{
+	static const char *const tags[] = {YAML_STR_TAG, YAML_SEQ_TAG, YAML_MAP_TAG};
+	bool is_known = false;
+
+	for (size_t i = 0; node->tag != NULL && i < FL_COUNT_OF(tags); i++) {
+		is_known = is_known || strcmp((const char *)node->tag, tags[i]) == 0;
+	}
+	if (!is_known) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "%s:%zu: the tag `%.60s` is not supported: write the value "
+				  "without it",
+				  file->name, node->start_mark.line + 1,
+				  node->tag != NULL ? (const char *)node->tag : "");
+	}
+	if (node->type == YAML_SCALAR_NODE &&
+	    memchr(node->data.scalar.value, 0, node->data.scalar.length) != NULL) {
+		return fl_err_set(err, FL_ERR_INVALID, "%s:%zu: this text has a zero byte",
+				  file->name, node->start_mark.line + 1);
+	}
+	return FL_OK;
+}
+
+static int check_nodes(const struct fl_yaml_file *file, const yaml_document_t *document,
+		       struct fl_err *err)
+{
+	int rc = FL_OK;
+
+	for (const yaml_node_t *node = document->nodes.start;
+	     rc == FL_OK && node < document->nodes.top; node++) {
+		rc = check_node(file, node, err);
+	}
+	return rc;
+}
+
 /* --- documents ----------------------------------------------------------------------------------- */
 
 /* One document, or none at the end of the text. */
 static int load(struct fl_yaml_file *file, yaml_parser_t *parser, bool *ret_end, struct fl_err *err)
 {
 	yaml_document_t *document = fl_new(sizeof(*document));
+	int rc;
 
 	if (yaml_parser_load(parser, document) == 0) {
 		free(document);
@@ -210,7 +252,8 @@ static int load(struct fl_yaml_file *file, yaml_parser_t *parser, bool *ret_end,
 		return fl_err_set(err, FL_ERR_LIMIT, "%s: more than %d documents", file->name,
 				  FL_YAML_DOCUMENTS_MAX);
 	}
-	return settle_keys(file, document, err);
+	rc = check_nodes(file, document, err);
+	return rc == FL_OK ? settle_keys(file, document, err) : rc;
 }
 
 /* libyaml takes time by the square of the depth of brackets. Those in texts count, too, but there they come in pairs. */
@@ -281,6 +324,16 @@ struct fl_yaml fl_yaml_root(const struct fl_yaml_file *file, size_t index)
 				.node = yaml_document_get_root_node(file->documents[index])};
 }
 
+static bool is_one_of(const char *text, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(text, words[i]) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* The forms of null: YAML 1.2, section 10.2.1.1. */
 static bool is_null(const yaml_node_t *node)
 {
@@ -289,12 +342,41 @@ static bool is_null(const yaml_node_t *node)
 	if (node->type != YAML_SCALAR_NODE || node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE) {
 		return false;
 	}
-	for (size_t i = 0; i < FL_COUNT_OF(words); i++) {
-		if (strcmp((const char *)node->data.scalar.value, words[i]) == 0) {
-			return true;
+	return is_one_of((const char *)node->data.scalar.value, words, FL_COUNT_OF(words));
+}
+
+/* Does kubectl take this word, without quotes, for a number or a truth value? It follows YAML 1.1. */
+static bool is_typed(const char *text)
+{
+	static const char *const words[] = {"yes",  "Yes",  "YES",  "no",    "No",    "NO",
+					    "on",   "On",   "ON",   "off",   "Off",   "OFF",
+					    "true", "True", "TRUE", "false", "False", "FALSE",
+					    ".nan", ".NaN", ".NAN", ".inf",  ".Inf",  ".INF"};
+	char digits[64];
+	size_t len = 0;
+	char *end;
+
+	if (is_one_of(text, words, FL_COUNT_OF(words))) {
+		return true;
+	}
+	if (strchr("+-.0123456789", text[0]) == NULL) {
+		return false;
+	}
+	for (const char *c = text; *c != '\0' && len < sizeof(digits) - 1; c++) {
+		if (*c != '_') {
+			digits[len++] = *c;
 		}
 	}
-	return false;
+	digits[len] = '\0';
+	(void)strtod(digits, &end);
+	return len > 0 && len < sizeof(digits) - 1 && *end == '\0';
+}
+
+bool fl_yaml_is_string(struct fl_yaml value)
+{
+	return value.node != NULL && value.node->type == YAML_SCALAR_NODE && !is_null(value.node) &&
+	       (value.node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE ||
+		!is_typed((const char *)value.node->data.scalar.value));
 }
 
 bool fl_yaml_is_given(struct fl_yaml value)
@@ -329,7 +411,7 @@ struct fl_yaml fl_yaml_get(struct fl_yaml map, const char *key)
 
 const char *fl_yaml_text(struct fl_yaml value)
 {
-	return text_of(value.node);
+	return fl_yaml_is_there(value) ? text_of(value.node) : "";
 }
 
 size_t fl_yaml_count(struct fl_yaml value)
@@ -373,6 +455,62 @@ struct fl_yaml fl_yaml_key_of(struct fl_yaml map, const char *key)
 		}
 	}
 	return (struct fl_yaml){0};
+}
+
+struct comparing {
+	size_t work;
+	unsigned depth;
+};
+
+static bool are_equal(struct comparing *c, struct fl_yaml a, struct fl_yaml b);
+
+/* What key number index of a map stands for, in another map. */
+static struct fl_yaml same_key(struct comparing *c, struct fl_yaml a, size_t index,
+			       struct fl_yaml b)
+{
+	const char *key = fl_yaml_key(a, index);
+
+	c->work += fl_yaml_count(b);
+	return key[0] != '\0' ? fl_yaml_get(b, key) : (struct fl_yaml){0};
+}
+
+static bool have_equal_items(struct comparing *c, struct fl_yaml a, struct fl_yaml b)
+{
+	for (size_t i = 0; i < fl_yaml_count(a); i++) {
+		struct fl_yaml other =
+			fl_yaml_is_map(a) ? same_key(c, a, i, b) : fl_yaml_item(b, i);
+
+		if (!fl_yaml_is_given(other) || !are_equal(c, fl_yaml_item(a, i), other)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool are_equal(struct comparing *c, struct fl_yaml a, struct fl_yaml b)
+{
+	bool is;
+
+	if (a.node == b.node) {
+		return true;
+	}
+	if (++c->work > COMPARE_WORK_MAX || c->depth == COMPARE_DEPTH_MAX || a.node == NULL ||
+	    b.node == NULL || a.node->type != b.node->type ||
+	    fl_yaml_count(a) != fl_yaml_count(b)) {
+		return false;
+	}
+	c->depth++;
+	is = strcmp(text_of(a.node), text_of(b.node)) == 0 &&
+	     fl_yaml_is_string(a) == fl_yaml_is_string(b) && have_equal_items(c, a, b);
+	c->depth--;
+	return is;
+}
+
+bool fl_yaml_is_equal(struct fl_yaml a, struct fl_yaml b)
+{
+	struct comparing comparing = {0};
+
+	return are_equal(&comparing, a, b);
 }
 
 unsigned fl_yaml_line(struct fl_yaml value)

@@ -27,7 +27,7 @@ struct fl_yaml_file {
 };
 
 /* Parses text; name is copied. Merge keys (`<<: *base`) are replaced by what they stand for. Errors: FL_ERR_INVALID with
- * `NAME:LINE: `, also if a key occurs twice in a map; FL_ERR_LIMIT for more documents than FL_YAML_DOCUMENTS_MAX, and for
+ * `NAME:LINE: `, also if a key occurs twice in a map, a text has a zero byte, or a value has a tag; FL_ERR_LIMIT for more documents than FL_YAML_DOCUMENTS_MAX, and for
  * brackets in brackets without end; file is then empty. */
 #define FL_YAML_DOCUMENTS_MAX 10000
 int fl_yaml_parse(const char *name, const char *text, size_t len, struct fl_yaml_file *file,
@@ -43,8 +43,12 @@ bool fl_yaml_is_map(struct fl_yaml value);
 bool fl_yaml_is_list(struct fl_yaml value);
 /* The value of a key of a map. */
 struct fl_yaml fl_yaml_get(struct fl_yaml map, const char *key);
-/* "" if it is not a scalar. */
+/* "" if it is not a scalar, or is null. */
 const char *fl_yaml_text(struct fl_yaml value);
+/* False for null, and for what kubectl reads as a number or a truth value (`on`): quotes make a string of it. */
+bool fl_yaml_is_string(struct fl_yaml value);
+/* The same value, whatever the order of keys; also if both are absent. Two that are too large to compare are not equal. */
+bool fl_yaml_is_equal(struct fl_yaml a, struct fl_yaml b);
 /* The number of items of a list, or of pairs of a map; otherwise 0. */
 size_t fl_yaml_count(struct fl_yaml value);
 struct fl_yaml fl_yaml_item(struct fl_yaml value, size_t index); /* a map's: the pair's value */

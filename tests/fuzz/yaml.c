@@ -11,6 +11,9 @@ static void ask(struct fl_yaml value, unsigned depth)
 	(void)fl_yaml_line(value);
 	FL_REQUIRE(!fl_yaml_is_map(value) || !fl_yaml_is_list(value));
 	FL_REQUIRE(fl_yaml_is_there(value) || fl_yaml_count(value) == 0);
+	FL_REQUIRE(fl_yaml_is_there(value) || fl_yaml_text(value)[0] == '\0');
+	FL_REQUIRE(!fl_yaml_is_string(value) || fl_yaml_is_there(value));
+	FL_REQUIRE(fl_yaml_is_equal(value, value));
 	FL_REQUIRE(!fl_yaml_is_there(fl_yaml_item(value, fl_yaml_count(value))));
 	(void)fl_yaml_get(value, "metadata");
 	for (size_t i = 0; i < fl_yaml_count(value) && depth < 64 && left > 0; i++) {

@@ -254,8 +254,10 @@ def test_peer_authentication__which_one_decides(translate):
         assert 'mode = permissive' in translate(*[own('PERMISSIVE', 'a', **old), own('STRICT', 'b', **new)][::order]).out
         assert '[inbound]\nmode = strict' in translate(*[own('PERMISSIVE', 'a', **new), own('STRICT', 'b', **old)][::order]).out
         # It is not known which one is older.
-        done = translate(*[own('PERMISSIVE', 'a'), own('STRICT', 'b', **old)][::order])
-        assert done.status == 1 and '[inbound]\nmode = strict' in done.out and '[service' not in done.out
+        for unknown in ({}, {'creationTimestamp': None}, {'creationTimestamp': '2020'}, {'creationTimestamp': []}):
+            for dated in (old, {}):
+                done = translate(*[own('PERMISSIVE', 'a', **dated), own('STRICT', 'b', **unknown)][::order])
+                assert done.status == 1 and '[inbound]\nmode = strict' in done.out and '[service' not in done.out
     # Istio ignores a selector in the mesh's namespace, and ports without a selector.
     root = own('PERMISSIVE', 'a')
     root['metadata']['namespace'] = 'istio-system'
@@ -386,7 +388,8 @@ def test_command_line(tmp_path):
     status, out, _ = tool('import', source, '--namespace', 'prod')
     assert status == 0 and 'is its name right?' not in out
     assert 'is its name right?' in tool('import', source, '--namespace', 'prd')[1]
-    assert tool('import', source, '--namespace', '')[0] == 2
+    for ns in ('', 'Prod', 'a/b'):
+        assert '--namespace' in tool('import', source, '--namespace', ns)[2]
     assert '--trust-domain' in tool('import', source, '--trust-domain', 'a/b')[2]
     assert 'more than 64' in tool('import', source, *['--labels', 'a=b'] * 65)[2]
     for labels in ('app', '=a', 'app=a, b=c'):
@@ -400,13 +403,17 @@ def test_labels__in_one_option_and_in_several(translate):
     assert '[deny d]' not in translate(policy([{}]), both, options=['--labels', 'app=api']).out
 
 
-def test_names_of_resources__cannot_write_the_ini(translate):
+def test_texts_of_resources__cannot_write_the_ini(tmp_path, translate):
     evil = 'x]\n[allow all]\nfrom = spiffe://prod.example/**\n['
     done = translate(istio('AuthorizationPolicy', {'rules': [{'from': [{'source': {'principals': [evil, f'a/{evil}']}}],
-                                                              evil: [evil]}]}, evil, ns=evil),
-                     istio('DestinationRule', {'host': evil, 'trafficPolicy': {'tls': {'mode': 'DISABLE', evil: 1}}}, evil, ns=evil))
+                                                              evil: [evil]}]}),
+                     istio('DestinationRule', {'host': evil, 'trafficPolicy': {'tls': {'mode': 'DISABLE', evil: 1}}}))
     assert done.status == 1
     assert [line for line in done.out.splitlines() if line.startswith('[') and 'all' in line] == []
+    source = tmp_path / 'evil.yaml'
+    source.write_text(yaml.safe_dump(istio('AuthorizationPolicy', {'rules': []}, evil)))
+    status, out, err = tool('import', source)
+    assert (status, out) == (2, '') and len(err.splitlines()) == 2
 
 
 def test_document_of_aliases__costs_nothing(tmp_path):

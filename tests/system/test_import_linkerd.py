@@ -116,3 +116,12 @@ def test_linkerd__not_valid__is_refused(tmp_path):
             'targetRef': {'kind': 'Server', 'name': 'api'}, **proofs})]))
         status, out, err = tool('import', source, *LABELS)
         assert (status, out) == (2, '') and err.startswith(f'{source}:') and 'requiredAuthenticationRefs' in err
+
+
+@pytest.mark.parametrize('reference', [{'kind': 'ServiceAccount', 'name': '*'}, {'kind': 'Namespace', 'name': '*'},
+                                       {'kind': 'ServiceAccount', 'name': 'api', 'namespace': '*'}, {'kind': 'Namespace', 'name': 'a/b'}])
+def test_linkerd__names_of_accounts_have_no_wildcards(translate, reference):
+    done = translate(server(), linkerd('MeshTLSAuthentication', {'identityRefs': [reference]}, 'friends'),
+                     authorize(('MeshTLSAuthentication', 'friends')))
+    assert done.status == 1 and '[allow' not in done.out
+    assert translate(server(), authorize(('ServiceAccount', '*'))).status == 1
