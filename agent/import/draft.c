@@ -167,6 +167,15 @@ const char *fl_import_words_keep(struct fl_import_words *words, char *text)
 	return fl_import_words_add(words, text) ? words->items[words->count - 1] : "";
 }
 
+void fl_import_words_copy(struct fl_import_words *to, const struct fl_import_words *from)
+{
+	fl_import_words_done(to);
+	for (size_t i = 0; i < from->count; i++) {
+		(void)fl_import_words_add(to, fl_strdup(from->items[i]));
+	}
+	to->is_cut = from->is_cut;
+}
+
 bool fl_import_words_have(const struct fl_import_words *words, const char *text)
 {
 	for (size_t i = 0; i < words->count; i++) {

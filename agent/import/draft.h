@@ -2,7 +2,7 @@
 #ifndef FL_AGENT_IMPORT_DRAFT_H
 #define FL_AGENT_IMPORT_DRAFT_H
 /* draft - what `import` knows so far: rules, ports and upstreams on their way into the INI, for one workload. objects.c finds
- * the resources, istio.c, policy.c and linkerd.c fill the draft, write.c turns it into text. The draft owns
+ * the resources, istio.c, policy.c, destination.c and linkerd.c fill the draft, write.c turns it into text. The draft owns
  * everything in it.
  *
  * What the INI cannot express is never left out silently: each such place is reported with FILE:LINE, and the translation
@@ -65,6 +65,9 @@ struct fl_import_object {
 	bool is_copy; /* of another one, and is dropped */
 };
 
+/* What one DestinationRule says about a host; see destination.h. */
+struct fl_import_claim;
+
 /* The PeerAuthentications that concern the workload: the mesh's, its namespace's, its own. A later one overrides. */
 enum fl_import_level { FL_IMPORT_MESH, FL_IMPORT_NAMESPACE, FL_IMPORT_WORKLOAD };
 #define FL_IMPORT_LEVELS 3
@@ -83,6 +86,8 @@ struct fl_import_draft {
 	size_t port_count;
 	struct fl_import_upstream *upstreams;
 	size_t upstream_count;
+	struct fl_import_claim *claims;
+	size_t claim_count;
 	const struct fl_import_object *modes[FL_IMPORT_LEVELS];
 	enum fl_inbound_mode mode;
 	bool has_mode;             /* one of them has decided */
@@ -126,6 +131,8 @@ bool fl_import_words_add(struct fl_import_words *words, char *text);
 void fl_import_words_append(struct fl_import_words *words, char *text);
 /* As fl_import_words_add(); borrowed from words. Beyond FL_IMPORT_WORDS_MAX: "". */
 const char *fl_import_words_keep(struct fl_import_words *words, char *text);
+/* Replaces to. */
+void fl_import_words_copy(struct fl_import_words *to, const struct fl_import_words *from);
 bool fl_import_words_have(const struct fl_import_words *words, const char *text);
 void fl_import_words_done(struct fl_import_words *words);
 
@@ -173,6 +180,12 @@ void fl_import_linkerd(struct fl_import_draft *draft, const struct fl_import_obj
 void fl_import_linkerd_finish(struct fl_import_draft *draft);
 /* An Istio AuthorizationPolicy; part of fl_import_istio(). */
 void fl_import_istio_policy(struct fl_import_draft *draft, const struct fl_import_object *object);
+
+/* A DestinationRule; part of fl_import_istio(). */
+void fl_import_destination(struct fl_import_draft *draft, const struct fl_import_object *object);
+/* When all resources were read: which of them decide. */
+void fl_import_destinations_finish(struct fl_import_draft *draft);
+void fl_import_destinations_done(struct fl_import_draft *draft);
 
 /* Writes the INI, when everything was read. Errors: FL_ERR_LIMIT, something is too large for an INI. */
 int fl_import_write(const struct fl_import_draft *draft, struct fl_text *out,

@@ -157,7 +157,7 @@ static int find_namespace(struct fl_import_draft *draft, const char *given, stru
 }
 
 /* Istio's resources in the root namespace apply to all namespaces, others to their own. Linkerd has no root namespace. A
- * DestinationRule is about destinations, and applies in every namespace. */
+ * DestinationRule is about destinations: fl_import_destination() finds out. */
 static bool is_about_namespace(const struct fl_import_draft *draft,
 			       const struct fl_import_object *object)
 {
@@ -208,6 +208,7 @@ static void draft_done(struct fl_import_draft *draft)
 		free(draft->upstreams[i].to);
 		fl_import_words_done(&draft->upstreams[i].peer);
 	}
+	fl_import_destinations_done(draft);
 	free(draft->rules);
 	free(draft->ports);
 	free(draft->upstreams);
@@ -327,8 +328,9 @@ static const char page[] =
 	"  with FILE:LINE on stderr and in comments of the INI. The translation never\n"
 	"  admits what the original refuses: an ALLOW rule with such a condition is left\n"
 	"  out, a DENY rule loses the condition and refuses more. What a CUSTOM policy\n"
-	"  would ask an authorizer about is refused. A policy in dry run becomes a rule\n"
-	"  with mode = audit.\n"
+	"  would ask an authorizer about is refused. Of several DestinationRules that may\n"
+	"  decide about a host, each port gets the strictest. A policy in dry run becomes\n"
+	"  a rule with mode = audit.\n"
 	"\n"
 	"  If a resource is not valid (a list where a mapping belongs, an unknown action,\n"
 	"  a key twice), or occurs twice and differs, each place is reported with\n"

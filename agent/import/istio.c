@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* istio - PeerAuthentication and DestinationRule. */
-#include <stdlib.h>
+/* istio - PeerAuthentication, and which resources are read elsewhere. */
 #include <string.h>
 
 #include "agent/import/draft.h"
 #include "base/mem.h"
-#include "pki/spiffe.h"
 
 /* --- PeerAuthentication -------------------------------------------------------------------------- */
 
@@ -162,224 +160,7 @@ void fl_import_istio_finish(struct fl_import_draft *draft)
 	if (draft->mode_unknown) {
 		draft->mode = FL_INBOUND_STRICT;
 	}
-}
-
-/* --- DestinationRule ----------------------------------------------------------------------------- */
-
-/* A short name belongs to the resource's namespace. NULL: not a name that DNS could resolve. */
-static char *full_host(const struct fl_import_object *object, const char *host)
-{
-	static const char letters[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-
-	if (host[0] == '\0' || strspn(host, letters) != strlen(host)) {
-		return NULL;
-	}
-	return strchr(host, '.') != NULL ? fl_strdup(host)
-					 : fl_format("%s.%s.svc.cluster.local", host, object->ns);
-}
-
-/* cluster.local stands for the trust domain, whatever its name. */
-static char *own_domain(const struct fl_import_draft *draft, const char *id)
-{
-	return fl_spiffe_is_of_domain(id, "cluster.local")
-		       ? fl_format(FL_SPIFFE_SCHEME "%s%s", draft->trust_domain, fl_spiffe_path(id))
-		       : fl_strdup(id);
-}
-
-/* Istio compares these names literally, so `*` is no wildcard in them. */
-static void read_names(struct fl_import_draft *draft, const struct fl_import_object *object,
-		       struct fl_yaml tls, struct fl_import_upstream *upstream)
-{
-	struct fl_yaml names = fl_import_list(draft, object, tls, "subjectAltNames");
-
-	for (size_t i = 0; i < fl_yaml_count(names); i++) {
-		const char *name = fl_yaml_text(fl_yaml_item(names, i));
-
-		if (strchr(name, '*') == NULL && fl_import_is_pattern(name)) {
-			(void)fl_import_words_add(&upstream->peer, own_domain(draft, name));
-		} else {
-			fl_import_miss(draft, object, fl_yaml_item(names, i),
-				       "`%.200s` is no SPIFFE ID, and nobody is known by another "
-				       "name: left out of `peer`",
-				       name);
-		}
-	}
-	/* The restriction then names no peer at all. That must not become "any peer". */
-	if (fl_yaml_count(names) > 0 && upstream->peer.count == 0) {
-		upstream->mode = FL_OUTBOUND_REFUSE;
-	}
-}
-
-static bool read_tls_mode(const char *word, enum fl_outbound_mode *ret)
-{
-	if (strcmp(word, "ISTIO_MUTUAL") == 0 || strcmp(word, "MUTUAL") == 0) {
-		*ret = FL_OUTBOUND_MTLS;
-		return true;
-	}
-	*ret = FL_OUTBOUND_PLAINTEXT;
-	return strcmp(word, "DISABLE") == 0;
-}
-
-/* From strict to lax. */
-static int laxity(const struct fl_import_upstream *upstream)
-{
-	switch (upstream->mode) {
-	case FL_OUTBOUND_REFUSE:
-		return 0;
-	case FL_OUTBOUND_MTLS:
-		return upstream->peer.count > 0 ? 1 : 2;
-	case FL_OUTBOUND_PLAINTEXT:
-	default:
-		return 3;
-	}
-}
-
-static void upstream_done(struct fl_import_upstream *upstream)
-{
-	free(upstream->name);
-	free(upstream->to);
-	fl_import_words_done(&upstream->peer);
-}
-
-/* Takes upstream over. If another resource is about the same destination, the stricter one stays. */
-static void keep_upstream(struct fl_import_draft *draft, const struct fl_import_object *object,
-			  struct fl_yaml where, struct fl_import_upstream *upstream)
-{
-	for (size_t i = 0; i < draft->upstream_count; i++) {
-		struct fl_import_upstream *other = &draft->upstreams[i];
-
-		if (strcmp(other->to, upstream->to) != 0) {
-			continue;
-		}
-		fl_import_miss(draft, object, where,
-			       "%.100s is about the same destination %.200s, and which of them "
-			       "Istio follows depends on more than these files: the stricter one "
-			       "stays",
-			       other->name, upstream->to);
-		if (laxity(upstream) < laxity(other)) {
-			struct fl_import_upstream lax = *other;
-
-			*other = *upstream;
-			*upstream = lax;
-		}
-		upstream_done(upstream);
-		return;
-	}
-	draft->upstreams =
-		fl_grow(draft->upstreams, draft->upstream_count + 1, sizeof(*draft->upstreams));
-	draft->upstreams[draft->upstream_count++] = *upstream;
-}
-
-/* tls: absent means that the mesh decides, which is mutual TLS with any peer of the trust domain. */
-static void add_upstream(struct fl_import_draft *draft, const struct fl_import_object *object,
-			 const char *ports, struct fl_yaml tls)
-{
-	static const char *const known[] = {"mode", "subjectAltNames", NULL};
-	struct fl_yaml host = fl_yaml_get(object->spec, "host");
-	char *name = full_host(object, fl_yaml_text(host));
-	struct fl_import_upstream upstream = {.mode = FL_OUTBOUND_MTLS};
-	const char *mode = fl_yaml_text(fl_yaml_get(tls, "mode"));
-
-	if (name == NULL) {
-		fl_import_miss(draft, object, host,
-			       "`%.200s` is no single name: left out, `[outbound]` decides",
-			       fl_yaml_text(host));
-		return;
-	}
-	if (fl_yaml_is_given(tls) && !read_tls_mode(mode, &upstream.mode)) {
-		fl_import_miss(draft, object, tls,
-			       "TLS of the mode `%.40s` is not ours to speak: left out, "
-			       "`[outbound]` decides",
-			       mode);
-		free(name);
-		return;
-	}
-	upstream.name = fl_strdup(object->name);
-	upstream.file = object->file;
-	upstream.line = fl_yaml_line(host);
-	upstream.to = fl_format("%s:%s", name, ports);
-	if (upstream.mode == FL_OUTBOUND_MTLS) {
-		read_names(draft, object, tls, &upstream);
-	}
-	(void)fl_import_unknown_keys(draft, object, tls, known, "left out");
-	keep_upstream(draft, object, fl_yaml_is_given(tls) ? tls : host, &upstream);
-	free(name);
-}
-
-/* Settings of a port replace those of the destination, also those that they do not mention. */
-static void read_ports_of(struct fl_import_draft *draft, const struct fl_import_object *object,
-			  struct fl_yaml policy)
-{
-	static const char *const known[] = {"port", "tls", NULL};
-	bool has_tls = fl_yaml_is_given(fl_yaml_get(policy, "tls"));
-	struct fl_yaml ports = fl_import_list(draft, object, policy, "portLevelSettings");
-
-	for (size_t i = 0; i < fl_yaml_count(ports); i++) {
-		struct fl_yaml port = fl_yaml_item(ports, i);
-		struct fl_yaml number =
-			fl_yaml_get(fl_import_map(draft, object, port, "port"), "number");
-		struct fl_yaml tls = fl_import_map(draft, object, port, "tls");
-
-		(void)fl_import_unknown_keys(draft, object, port, known, "left out");
-		if (fl_import_port_number(fl_yaml_text(number)) == 0) {
-			fl_import_refuse(draft, object, port, "there is no port number");
-		} else if (has_tls || fl_yaml_is_given(tls)) {
-			add_upstream(draft, object, fl_yaml_text(number), tls);
-		}
-	}
-}
-
-/* Is it visible in the workload's namespace? */
-static bool is_exported(struct fl_import_draft *draft, const struct fl_import_object *object)
-{
-	struct fl_yaml to = fl_import_list(draft, object, object->spec, "exportTo");
-	bool is = !fl_yaml_is_given(to);
-
-	for (size_t i = 0; i < fl_yaml_count(to); i++) {
-		struct fl_yaml item = fl_yaml_item(to, i);
-		const char *ns = fl_yaml_text(item);
-
-		if (!fl_yaml_is_string(item) ||
-		    (strcmp(ns, "*") != 0 && strcmp(ns, ".") != 0 && !fl_import_is_namespace(ns))) {
-			fl_import_refuse(draft, object, item,
-					 "each item of `exportTo` must be `*`, `.` or a namespace");
-		}
-		is = is || strcmp(ns, "*") == 0 || strcmp(ns, draft->ns) == 0 ||
-		     (strcmp(ns, ".") == 0 && strcmp(object->ns, draft->ns) == 0);
-	}
-	return is;
-}
-
-static void read_destination_rule(struct fl_import_draft *draft,
-				  const struct fl_import_object *object)
-{
-	static const char *const known[] = {"host", "trafficPolicy", "exportTo", "workloadSelector",
-					    NULL};
-	static const char *const known_policy[] = {"tls", "portLevelSettings", NULL};
-	struct fl_yaml policy = fl_import_map(draft, object, object->spec, "trafficPolicy");
-	struct fl_yaml tls = fl_import_map(draft, object, policy, "tls");
-
-	switch (fl_import_select(draft, object, object->spec, "workloadSelector")) {
-	case FL_IMPORT_UNKNOWN:
-		fl_import_miss(draft, object, fl_yaml_key_of(object->spec, "workloadSelector"),
-			       FL_IMPORT_NAME_LABELS ": left out, `[outbound]` decides");
-		return;
-	case FL_IMPORT_NO:
-		return;
-	case FL_IMPORT_YES:
-	default:
-		break;
-	}
-	if (!is_exported(draft, object)) {
-		return;
-	}
-	(void)fl_import_unknown_keys(draft, object, object->spec, known, "left out");
-	(void)fl_import_unknown_keys(draft, object, policy, known_policy, "left out");
-	read_ports_of(draft, object, policy);
-	if (fl_yaml_is_given(tls)) {
-		add_upstream(draft, object, "*", tls);
-	}
+	fl_import_destinations_finish(draft);
 }
 
 /* --- all kinds ----------------------------------------------------------------------------------- */
@@ -392,7 +173,7 @@ void fl_import_istio(struct fl_import_draft *draft, const struct fl_import_objec
 	} else if (strcmp(object->kind, "PeerAuthentication") == 0) {
 		read_peer_authentication(draft, object);
 	} else if (strcmp(object->kind, "DestinationRule") == 0) {
-		read_destination_rule(draft, object);
+		fl_import_destination(draft, object);
 	} else {
 		/* The rules of Istio before 1.4 only admit, and a kind that is mistyped may mean anything. */
 		draft->restricted =

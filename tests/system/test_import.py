@@ -220,7 +220,7 @@ def test_istio__policy_of_a_waypoint__still_restricts(translate):
     assert done.status == 1 and not done.lets_in(identity('web', 'front'), 80)
 
 
-# --- Istio: modes and destinations ----------------------------------------------------------------
+# --- Istio: modes ---------------------------------------------------------------------------------
 
 @pytest.mark.parametrize('modes, expected', [
     ({}, 'strict'), ({'mesh': 'PERMISSIVE'}, 'permissive'), ({'mesh': 'PERMISSIVE', 'prod': 'STRICT'}, 'strict'),
@@ -275,43 +275,6 @@ def test_peer_authentication__not_valid__is_refused(tmp_path, spec):
     source.write_text(yaml.safe_dump_all([PERMISSIVE, istio('PeerAuthentication', spec)]))
     status, out, err = tool('import', source, *LABELS)
     assert (status, out) == (2, '') and err.startswith(f'{source}:')
-
-
-def rule_for(host, name='p', ns='prod', **tls):
-    return istio('DestinationRule', {'host': host, 'trafficPolicy': {'tls': tls}}, name, ns)
-
-
-def test_destination_rule__never_laxer(translate):
-    # A port with settings of its own inherits nothing.
-    done = translate(istio('DestinationRule', {'host': 'x', 'trafficPolicy': {
-        'tls': {'mode': 'DISABLE'}, 'portLevelSettings': [{'port': {'number': 443}, 'loadBalancer': {'simple': 'RANDOM'}}]}}))
-    assert 'to = x.prod.svc.cluster.local:443\nmode = mtls\n' in done.out
-    # Names of peers have no wildcards.
-    done = translate(rule_for('x', mode='ISTIO_MUTUAL', subjectAltNames=['spiffe://cluster.local/ns/prod/sa/*']))
-    assert done.status == 1 and 'mode = refuse' in done.out
-    # Of two for one destination, the stricter one stays, and the INI has no contradiction.
-    two = [rule_for('x', 'a', mode='DISABLE'), rule_for('x.prod.svc.cluster.local', 'b', mode='ISTIO_MUTUAL')]
-    for order in (1, -1):
-        done = translate(*two[::order])
-        assert done.status == 1 and done.out.count('[upstream') == 1 and 'mode = mtls' in done.out
-    # One that our namespace does not see.
-    hidden = rule_for('x.prod.svc.cluster.local', ns='other', mode='DISABLE')
-    hidden['spec']['exportTo'] = ['.']
-    done = translate(policy([{}]), hidden, options=[*LABELS, '--namespace', 'prod'])
-    assert '[upstream' not in done.out
-
-
-def test_destination_rule(translate):
-    tls = {'mode': 'ISTIO_MUTUAL', 'subjectAltNames': ['spiffe://cluster.local/ns/prod/sa/ledger']}
-    done = translate(istio('DestinationRule', {'host': 'ledger', 'trafficPolicy': {
-        'tls': tls, 'portLevelSettings': [{'port': {'number': 9090}, 'tls': {'mode': 'DISABLE'}}]}}, 'ledger'))
-    assert done.status == 0
-    assert 'to = ledger.prod.svc.cluster.local:*\nmode = mtls\npeer = ' + identity('prod', 'ledger') in done.out
-    assert 'to = ledger.prod.svc.cluster.local:9090\nmode = plaintext\n' in done.out
-    # A name that no peer can prove admits no peer, not every peer.
-    tls['subjectAltNames'] = ['ledger.example']
-    done = translate(istio('DestinationRule', {'host': 'ledger', 'trafficPolicy': {'tls': tls}}))
-    assert done.status == 1 and 'mode = refuse' in done.out
 
 
 # --- files ----------------------------------------------------------------------------------------
