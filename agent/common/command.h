@@ -33,7 +33,7 @@
 	X(help)                                                                                    \
 	X(version)
 
-#define FL_COMMAND_OPTIONS_MAX 4
+#define FL_COMMAND_OPTIONS_MAX 5
 #define FL_COMMAND_WORDS_MAX 64
 #define FL_COMMAND_REPEATED_MAX 64
 

@@ -26,7 +26,7 @@ static void read_names(struct fl_import_draft *draft, const struct fl_import_obj
 			continue;
 		}
 		if (fl_spiffe_is_of_domain(name, "cluster.local") &&
-		    strcmp(draft->trust_domain, "cluster.local") != 0) {
+		    !fl_import_words_have(&draft->domains, "cluster.local")) {
 			fl_import_miss(draft, object, fl_yaml_item(names, i),
 				       "Istio takes cluster.local literally here: `peer` admits no "
 				       "peer of %.100s for it, so write that domain if you mean it",

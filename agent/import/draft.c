@@ -252,11 +252,13 @@ char *fl_import_network(const char *text)
 	char *end = NULL, buf[FL_CIDR_TEXT];
 	unsigned long bits = slash != NULL ? strtoul(slash + 1, &end, 10) : 0;
 	struct fl_cidr net;
-	bool is = fl_cidr_parse(address, &net, NULL) == FL_OK;
+	bool is = fl_cidr_parse(address, &net, NULL) == FL_OK &&
+		  (net.family == AF_INET6 || strchr(address, ':') == NULL);
 
 	free(address);
 	if (is && slash != NULL) {
-		is = slash[1] >= '0' && slash[1] <= '9' && *end == '\0' && bits <= net.bits;
+		is = slash[1] >= '0' && slash[1] <= '9' && (slash[1] != '0' || slash[2] == '\0') &&
+		     *end == '\0' && bits <= net.bits;
 		clear_host_bits(&net, is ? (unsigned)bits : 0);
 	}
 	return is ? fl_strdup(fl_cidr_format(&net, buf)) : NULL;

@@ -74,7 +74,8 @@ enum fl_import_level { FL_IMPORT_MESH, FL_IMPORT_NAMESPACE, FL_IMPORT_WORKLOAD }
 
 struct fl_import_draft {
 	const char *trust_domain, *root_ns;
-	char *ns; /* the workload's */
+	char *ns;                       /* the workload's */
+	struct fl_import_words domains; /* the trust domain and its aliases, which mean the same */
 	struct fl_import_words labels;
 	struct fl_import_object *objects;
 	size_t object_count;
@@ -95,7 +96,8 @@ struct fl_import_draft {
 	bool restricted;           /* some resource says that only what it allows is admitted */
 	bool is_istio, is_linkerd; /* such resources were found */
 	bool has_labels;
-	bool knows_ns; /* some resource is of the workload's namespace */
+	bool has_aliases; /* it is known which the aliases are */
+	bool knows_ns;    /* some resource is of the workload's namespace */
 
 	struct fl_import_words
 		missed_lines; /* what could not be expressed: `FILE:LINE: sentence` */
@@ -152,7 +154,8 @@ enum fl_import_selected fl_import_select(struct fl_import_draft *draft,
 					 const char *key);
 #define FL_IMPORT_NAME_LABELS                                                                      \
 	"it is for certain workloads, and the labels of yours are not known (--labels app=web)"
-/* "10.1.2.3/8" as "10.0.0.0/8", for the caller to free; NULL: it is no network. */
+/* "10.1.2.3/8" as "10.0.0.0/8", for the caller to free; NULL: it is no network, or IPv4 inside IPv6 (`::ffff:10.0.0.0/104`),
+ * by which neither Istio nor Linkerd means peers with IPv4. */
 char *fl_import_network(const char *text);
 /* "8080" as 8080; 0: it is not a port. */
 unsigned fl_import_port_number(const char *text);

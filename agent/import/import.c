@@ -13,7 +13,13 @@
 #define FILE_MAX_SIZE (16U << 20)
 #define CHUNK 65536
 
-enum { OPTION_TRUST_DOMAIN, OPTION_NAMESPACE, OPTION_LABELS, OPTION_ROOT_NAMESPACE };
+enum {
+	OPTION_TRUST_DOMAIN,
+	OPTION_ALIASES,
+	OPTION_NAMESPACE,
+	OPTION_LABELS,
+	OPTION_ROOT_NAMESPACE
+};
 
 struct input {
 	struct fl_yaml_file *files;
@@ -214,6 +220,7 @@ static void draft_done(struct fl_import_draft *draft)
 	free(draft->upstreams);
 	free(draft->objects);
 	free(draft->ns);
+	fl_import_words_done(&draft->domains);
 	fl_import_words_done(&draft->kinds);
 	fl_import_words_done(&draft->labels);
 	fl_import_words_done(&draft->refused_lines);
@@ -247,14 +254,28 @@ static bool is_trust_domain(const char *text)
 	return is;
 }
 
+/* The trust domain first, then its aliases. "": there are none. False: one of them is no trust domain. */
+static bool read_domains(struct fl_import_draft *draft, const struct fl_command_line *line)
+{
+	bool good = is_trust_domain(draft->trust_domain);
+
+	draft->has_aliases = line->options[OPTION_ALIASES] != NULL;
+	(void)fl_import_words_add(&draft->domains, fl_strdup(draft->trust_domain));
+	for (size_t i = 0; i < line->repeated_count; i++) {
+		const char *alias = line->repeated[i].value;
+
+		if (line->repeated[i].option == OPTION_ALIASES && alias[0] != '\0') {
+			good = good && is_trust_domain(alias);
+			(void)fl_import_words_add(&draft->domains, fl_strdup(alias));
+		}
+	}
+	return good;
+}
+
 static int import_input(struct fl_import_draft *draft, const char *ns, const struct input *input)
 {
 	struct fl_err err;
 
-	if (!is_trust_domain(draft->trust_domain)) {
-		return complain("--trust-domain is no trust domain: name one as in "
-				"spiffe://prod.example/…, prod.example");
-	}
 	for (size_t i = 0; i < input->count; i++) {
 		fl_import_collect(draft, &input->files[i]);
 	}
@@ -296,11 +317,15 @@ static int import(const struct fl_command_line *line)
 			code = complain(err.text);
 		}
 	}
+	if (code == 0 && !read_domains(&draft, line)) {
+		code = complain("--trust-domain or --trust-domain-alias is no trust domain: name "
+				"one as in spiffe://prod.example/…, prod.example");
+	}
+	if (code == 0 && !read_labels(&draft, line)) {
+		code = complain("--labels must be KEY=VALUE, or several with commas between them");
+	}
 	if (code == 0) {
-		code = read_labels(&draft, line)
-			       ? import_input(&draft, line->options[OPTION_NAMESPACE], &input)
-			       : complain("--labels must be KEY=VALUE, or several with commas "
-					  "between them");
+		code = import_input(&draft, line->options[OPTION_NAMESPACE], &input);
 	}
 	draft_done(&draft);
 	input_done(&input);
@@ -313,7 +338,8 @@ static const char page[] =
 	"\n"
 	"SYNOPSIS\n"
 	"  fairlead-agent import [--labels KEY=VALUE,...] [--namespace NS]\n"
-	"                        [--trust-domain NAME] [--root-namespace NS] FILE...\n"
+	"                        [--trust-domain NAME] [--trust-domain-alias NAME]...\n"
+	"                        [--root-namespace NS] FILE...\n"
 	"\n"
 	"DESCRIPTION\n"
 	"  Reads resources as YAML or JSON, as kubectl get -o yaml prints them, and\n"
@@ -342,8 +368,14 @@ static const char page[] =
 	"                      denying ones are applied\n"
 	"      --namespace NS  the workload's namespace; default: the only one in the\n"
 	"                      files\n"
-	"      --trust-domain NAME  the trust domain of the SPIFFE IDs; it also replaces\n"
-	"                      cluster.local in Istio's resources. Default cluster.local\n"
+	"      --trust-domain NAME  the trust domain of the SPIFFE IDs; default\n"
+	"                      cluster.local. As in Istio, it also replaces cluster.local\n"
+	"                      in principals like cluster.local/ns/NS/sa/ACCOUNT; where\n"
+	"                      Istio takes cluster.local literally, that is reported\n"
+	"      --trust-domain-alias NAME  an alias of it, as in Istio's\n"
+	"                      trustDomainAliases: rules for one of them are for all.\n"
+	"                      Several times for several, '' if there are none; without\n"
+	"                      it, rules are reported that refuse peers of other domains\n"
 	"      --root-namespace NS  the namespace whose policies apply to all others;\n"
 	"                      default istio-system\n" FL_PAGE_OPTIONS_HELP "\n"
 	"EXIT STATUS\n"
@@ -364,6 +396,9 @@ const struct fl_command fl_command_import = {
 	.page = page,
 	.run = import,
 	.options = {[OPTION_TRUST_DOMAIN] = {.name = "trust-domain", .has_value = true},
+		    [OPTION_ALIASES] = {.name = "trust-domain-alias",
+					.has_value = true,
+					.repeats = true},
 		    [OPTION_NAMESPACE] = {.name = "namespace", .has_value = true},
 		    [OPTION_LABELS] = {.name = "labels", .has_value = true, .repeats = true},
 		    [OPTION_ROOT_NAMESPACE] = {.name = "root-namespace", .has_value = true}},

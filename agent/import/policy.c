@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "agent/import/draft.h"
+#include "agent/import/principal.h"
 #include "base/mem.h"
-#include "pki/spiffe.h"
 
 struct translation {
 	struct fl_import_draft *draft;
@@ -28,128 +28,22 @@ struct translation {
 	const char *kind; /* "ALLOW" */
 };
 
-/* Translates an item of a list into words of the INI. False: it cannot be expressed. */
-typedef bool (*say_fn)(const struct translation *t, const char *text, struct fl_import_words *ret);
+/* --- addresses and ports ------------------------------------------------------------------------ */
 
-/* --- words of Istio ----------------------------------------------------------------------------- */
-
-/* Patterns of the draft may leave the trust domain open. */
-static bool take_pattern(struct fl_import_words *ret, char *pattern)
-{
-	static const char any[] = FL_IMPORT_ANY_DOMAIN;
-	char *checked = strncmp(pattern, any, sizeof(any) - 1) == 0
-				? fl_format("spiffe://x/%s", pattern + sizeof(any) - 1)
-				: fl_strdup(pattern);
-	bool is = fl_import_is_pattern(checked);
-
-	free(checked);
-	if (!is) {
-		free(pattern);
-		return false;
-	}
-	return fl_import_words_add(ret, pattern);
-}
-
-/* `cluster.local/…` means: of the own trust domain, whatever its name. */
-static char *in_domain(const struct translation *t, const char *text, const char *end)
-{
-	static const char own[] = "cluster.local/";
-
-	return strncmp(text, own, sizeof(own) - 1) == 0
-		       ? fl_format("spiffe://%s/%s%s", t->draft->trust_domain,
-				   text + sizeof(own) - 1, end)
-		       : fl_format("spiffe://%s%s", text, end);
-}
-
-/* text ends with `*`. A pattern can leave only whole segments open: everything below a namespace, but not names that begin
- * alike. */
-static bool say_prefix(const struct translation *t, const char *text, struct fl_import_words *ret)
-{
-	size_t len = strlen(text);
-
-	return len >= 2 && text[len - 2] == '/' && take_pattern(ret, in_domain(t, text, "*"));
-}
-
-/* text begins with `*`. IDs of Istio have the form TD/ns/NAMESPACE/sa/ACCOUNT, so the end of an ID can be completed. */
-static bool say_suffix(const char *text, struct fl_import_words *ret)
-{
-	if (strncmp(text, "*/ns/", strlen("*/ns/")) == 0) {
-		return take_pattern(ret, fl_format(FL_IMPORT_ANY_DOMAIN "%s", text + 2));
-	}
-	return strncmp(text, "*/sa/", strlen("*/sa/")) == 0 && strchr(text + 5, '/') == NULL &&
-	       take_pattern(ret, fl_format(FL_IMPORT_ANY_DOMAIN "ns/%s", text));
-}
-
-/* Only the first and the last character may be a wildcard; everywhere else Istio takes `*` literally. */
-static bool say_principal(const struct translation *t, const char *text,
-			  struct fl_import_words *ret)
-{
-	const char *id = fl_spiffe_after_scheme(text);
-	const char *star;
-	bool said = false;
-
-	text = id != NULL ? id : text;
-	star = strchr(text, '*');
-	if (star == NULL) {
-		said = take_pattern(ret, in_domain(t, text, ""));
-	} else if (strcmp(text, "*") == 0) {
-		said = take_pattern(ret, fl_strdup(FL_IMPORT_ANY_DOMAIN "**"));
-	} else if (strchr(star + 1, '*') != NULL) {
-		said = false;
-	} else if (star == text) {
-		said = say_suffix(text, ret);
-	} else if (star[1] == '\0') {
-		said = say_prefix(t, text, ret);
-	}
-	return said;
-}
-
-static bool say_namespace(const struct translation *t, const char *text,
-			  struct fl_import_words *ret)
-{
-	(void)t;
-	if (strcmp(text, "*") == 0) {
-		return take_pattern(ret, fl_strdup(FL_IMPORT_ANY_DOMAIN "ns/*/sa/*"));
-	}
-	return strchr(text, '*') == NULL && strchr(text, '/') == NULL &&
-	       take_pattern(ret, fl_format(FL_IMPORT_ANY_DOMAIN "ns/%s/sa/*", text));
-}
-
-/* `NAMESPACE/ACCOUNT`, or an account of the policy's own namespace. */
-static bool say_account(const struct translation *t, const char *text, struct fl_import_words *ret)
-{
-	const char *slash = strchr(text, '/');
-	int ns_len = slash != NULL ? (int)(slash - text) : (int)strlen(t->object->ns);
-
-	return strchr(text, '*') == NULL &&
-	       take_pattern(ret, fl_format(FL_IMPORT_ANY_DOMAIN "ns/%.*s/sa/%s", ns_len,
-					   slash != NULL ? text : t->object->ns,
-					   slash != NULL ? slash + 1 : text));
-}
-
-static bool say_domain(const struct translation *t, const char *text, struct fl_import_words *ret)
-{
-	(void)t;
-	if (strcmp(text, "*") == 0) {
-		return take_pattern(ret, fl_strdup(FL_IMPORT_ANY_DOMAIN "**"));
-	}
-	return strchr(text, '*') == NULL && strchr(text, '/') == NULL &&
-	       take_pattern(ret, fl_format("spiffe://%s/**", text));
-}
-
-static bool say_address(const struct translation *t, const char *text, struct fl_import_words *ret)
+static bool say_address(const struct fl_import_say *say, const char *text,
+			struct fl_import_words *ret)
 {
 	char *network = fl_import_network(text);
 
-	(void)t;
+	(void)say;
 	return network != NULL && fl_import_words_add(ret, network);
 }
 
-static bool say_port(const struct translation *t, const char *text, struct fl_import_words *ret)
+static bool say_port(const struct fl_import_say *say, const char *text, struct fl_import_words *ret)
 {
 	unsigned port = fl_import_port_number(text);
 
-	(void)t;
+	(void)say;
 	return port != 0 && fl_import_words_add(ret, fl_format("%u", port));
 }
 
@@ -174,16 +68,27 @@ static const char *effect_on_rule(bool deny)
 	return deny ? "this rule refuses more than before" : "this ALLOW rule is left out";
 }
 
+/* Where an item of a list stands. An exception of a rule has the opposite effect. */
+static struct fl_import_say say_at(const struct translation *t, struct fl_yaml item,
+				   bool is_exception)
+{
+	return (struct fl_import_say){.draft = t->draft,
+				      .object = t->object,
+				      .where = item,
+				      .refuses = t->rule->deny != is_exception};
+}
+
 /* Translates all items of a list into ret. False: one could not be expressed and was left out. */
-static bool say_all(struct translation *t, struct fl_yaml list, say_fn say,
-		    struct fl_import_words *ret)
+static bool say_all(struct translation *t, struct fl_yaml list, fl_import_say_fn fn,
+		    bool is_exception, struct fl_import_words *ret)
 {
 	bool all = true;
 
 	for (size_t i = 0; i < fl_yaml_count(list); i++) {
 		struct fl_yaml item = fl_yaml_item(list, i);
+		struct fl_import_say say = say_at(t, item, is_exception);
 
-		if (!say(t, fl_yaml_text(item), ret)) {
+		if (!fn(&say, fl_yaml_text(item), ret)) {
 			all = false;
 		}
 	}
@@ -191,14 +96,15 @@ static bool say_all(struct translation *t, struct fl_yaml list, say_fn say,
 }
 
 /* Reports the items of the list that cannot be expressed. effect: the consequence. */
-static void report_unsaid(struct translation *t, struct fl_yaml list, say_fn say,
-			  const char *effect)
+static void report_unsaid(struct translation *t, struct fl_yaml list, fl_import_say_fn fn,
+			  bool is_exception, const char *effect)
 {
 	for (size_t i = 0; i < fl_yaml_count(list); i++) {
 		struct fl_yaml item = fl_yaml_item(list, i);
+		struct fl_import_say say = say_at(t, item, is_exception);
 		struct fl_import_words ignored = {0};
 
-		if (!say(t, fl_yaml_text(item), &ignored)) {
+		if (!fn(&say, fl_yaml_text(item), &ignored)) {
 			fl_import_miss(t->draft, t->object, item, "`%s` cannot be expressed: %s",
 				       fl_yaml_text(item), effect);
 		}
@@ -220,11 +126,13 @@ static struct fl_yaml list_of(struct translation *t, struct fl_yaml map, const c
 }
 
 /* A list of alternatives under a key of map. ret must be empty: two lists that both have to match cannot be expressed. */
-static void narrow(struct translation *t, struct fl_yaml map, const char *key, say_fn say,
+static void narrow(struct translation *t, struct fl_yaml map, const char *key, fl_import_say_fn say,
 		   struct fl_import_words *ret)
 {
 	struct fl_yaml list = list_of(t, map, key);
 	struct fl_import_words words = {0};
+	/* Istio leaves out an ALLOW rule with an address or port that is none. */
+	bool is_all = say == say_address || say == say_port;
 
 	if (!fl_yaml_is_given(list)) {
 		return;
@@ -233,22 +141,24 @@ static void narrow(struct translation *t, struct fl_yaml map, const char *key, s
 		lose(t, fl_yaml_key_of(map, key), "a second condition on the same property");
 		return;
 	}
-	if (say_all(t, list, say, &words)) {
+	if (say_all(t, list, say, false, &words)) {
 		*ret = words;
 		return;
 	}
 	if (t->rule->deny) {
-		report_unsaid(t, list, say,
+		report_unsaid(t, list, say, false,
 			      "this DENY rule does not depend on it, and refuses more");
 		fl_import_words_done(&words);
 		return;
 	}
-	report_unsaid(t, list, say, "left out of this ALLOW rule");
-	t->rule->lost = t->rule->lost || words.count == 0;
+	report_unsaid(t, list, say, false,
+		      is_all ? "this ALLOW rule is left out" : "left out of this ALLOW rule");
+	t->rule->lost = t->rule->lost || is_all || words.count == 0;
 	*ret = words;
 }
 
-static void narrow_from(struct translation *t, struct fl_yaml map, const char *key, say_fn say)
+static void narrow_from(struct translation *t, struct fl_yaml map, const char *key,
+			fl_import_say_fn say)
 {
 	struct fl_import_words narrowed = {0};
 
@@ -265,18 +175,18 @@ static void narrow_from(struct translation *t, struct fl_yaml map, const char *k
 	}
 }
 
-static void except(struct translation *t, struct fl_yaml map, const char *key, say_fn say,
+static void except(struct translation *t, struct fl_yaml map, const char *key, fl_import_say_fn say,
 		   struct fl_import_words *ret)
 {
 	struct fl_yaml list = list_of(t, map, key);
 
-	if (say_all(t, list, say, ret)) {
+	if (say_all(t, list, say, true, ret)) {
 		return;
 	}
 	if (t->rule->deny) {
-		report_unsaid(t, list, say, "this DENY rule refuses it, too");
+		report_unsaid(t, list, say, true, "this DENY rule refuses it, too");
 	} else {
-		report_unsaid(t, list, say, "this ALLOW rule is left out");
+		report_unsaid(t, list, say, true, "this ALLOW rule is left out");
 		t->rule->lost = true;
 	}
 }
@@ -296,15 +206,15 @@ static void read_source(struct translation *t, struct fl_yaml source)
 					    NULL};
 	struct fl_import_rule *rule = t->rule;
 
-	narrow_from(t, source, "principals", say_principal);
-	narrow_from(t, source, "serviceAccounts", say_account);
-	narrow_from(t, source, "namespaces", say_namespace);
-	narrow_from(t, source, "trustDomains", say_domain);
+	narrow_from(t, source, "principals", fl_import_say_principal);
+	narrow_from(t, source, "serviceAccounts", fl_import_say_account);
+	narrow_from(t, source, "namespaces", fl_import_say_namespace);
+	narrow_from(t, source, "trustDomains", fl_import_say_domain);
 	narrow(t, source, "ipBlocks", say_address, &rule->sources);
-	except(t, source, "notPrincipals", say_principal, &rule->except_from);
-	except(t, source, "notServiceAccounts", say_account, &rule->except_from);
-	except(t, source, "notNamespaces", say_namespace, &rule->except_from);
-	except(t, source, "notTrustDomains", say_domain, &rule->except_from);
+	except(t, source, "notPrincipals", fl_import_say_principal, &rule->except_from);
+	except(t, source, "notServiceAccounts", fl_import_say_account, &rule->except_from);
+	except(t, source, "notNamespaces", fl_import_say_namespace, &rule->except_from);
+	except(t, source, "notTrustDomains", fl_import_say_domain, &rule->except_from);
 	except(t, source, "notIpBlocks", say_address, &rule->except_sources);
 	if (fl_import_unknown_keys(t->draft, t->object, source, known,
 				   effect_on_rule(rule->deny)) &&
@@ -331,11 +241,11 @@ static void read_condition(struct translation *t, struct fl_yaml condition)
 {
 	static const struct {
 		const char *key;
-		say_fn say;
-	} identities[] = {{"source.principal", say_principal},
-			  {"source.namespace", say_namespace},
-			  {"source.serviceAccount", say_account},
-			  {"source.trustDomain", say_domain}};
+		fl_import_say_fn say;
+	} identities[] = {{"source.principal", fl_import_say_principal},
+			  {"source.namespace", fl_import_say_namespace},
+			  {"source.serviceAccount", fl_import_say_account},
+			  {"source.trustDomain", fl_import_say_domain}};
 	struct fl_import_rule *rule = t->rule;
 	const char *key = fl_yaml_text(fl_yaml_get(condition, "key"));
 	char *what;

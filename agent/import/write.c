@@ -125,7 +125,7 @@ static struct fl_import_words known_domains(const struct fl_import_draft *draft)
 {
 	struct fl_import_words domains = {0};
 
-	(void)fl_import_words_add(&domains, fl_strdup(draft->trust_domain));
+	fl_import_words_copy(&domains, &draft->domains);
 	for (size_t i = 0; i < draft->rule_count && domains.count <= FL_IMPORT_DOMAINS_MAX; i++) {
 		add_domains(&domains, &draft->rules[i].from);
 		add_domains(&domains, &draft->rules[i].except_from);

@@ -14,9 +14,9 @@ from translation import LABELS, PERMISSIVE, TD, identity, istio, linkerd, policy
 
 @pytest.mark.parametrize('source, ids, others', [
     ({'principals': ['cluster.local/ns/web/sa/front']}, ['web/front'], ['web/back', 'ops/front']),
-    ({'principals': [f'{TD}/ns/web/sa/front', 'spiffe://prod.example/ns/web/sa/back']}, ['web/front', 'web/back'],
-     ['ops/x']),
-    ({'principals': ['cluster.local/ns/web/*']}, ['web/front', 'web/back'], ['ops/x']),
+    ({'principals': [f'{TD}/ns/web/sa/front', 'cluster.local/ns/web/sa/back']}, ['web/front', 'web/back'], ['ops/x']),
+    ({'principals': [f'{TD}/ns/web/*']}, ['web/front', 'web/back'], ['ops/x']),
+    ({'principals': ['cluster.local/ns/web/sa/*']}, ['web/front', 'web/back'], ['ops/x']),
     ({'principals': ['*/sa/front']}, ['web/front', 'ops/front'], ['web/back']),
     ({'principals': ['*/ns/web/sa/front']}, ['web/front'], ['ops/front']),
     ({'principals': ['*']}, ['web/front', 'ops/x'], []),
@@ -52,10 +52,79 @@ def test_istio__address_with_bits_behind_its_prefix(translate, block, good):
     assert done.status == 0 and done.lets_in(identity('a', 'b'), 80) == good
 
 
-@pytest.mark.parametrize('block', ['10.0.0.0/33', '10.0.0.0/', '10.0.0.0/x', '10.0.0.0/8/8', '/8', 'example'])
+# Neither of the two meshes takes IPv4 inside IPv6 for IPv4.
+@pytest.mark.parametrize('block', ['10.0.0.0/33', '10.0.0.0/', '10.0.0.0/x', '10.0.0.0/8/8', '/8', 'example', '10.0.0.0/08', '1.2.3.4/',
+                                   '::ffff:10.1.2.3/24', '::ffff:10.0.0.0/104', '::ffff:10.1.2.3/95', '::ffff:10.1.2.3'])
 def test_istio__address_that_is_none__admits_nobody(translate, block):
-    done = translate(policy([{'from': [{'source': {'ipBlocks': [block]}}]}]))
-    assert done.status == 1 and '[allow' not in done.out
+    for blocks in ([block], ['10.0.0.0/8', block]):
+        done = translate(policy([{'from': [{'source': {'ipBlocks': blocks}}]}]))
+        assert done.status == 1 and '[allow' not in done.out
+    done = translate(policy([{}]), istio('AuthorizationPolicy', {
+        'rules': [{'from': [{'source': {'ipBlocks': [block]}}]}], 'action': 'DENY'}, 'd'))
+    assert done.status == 1 and not done.lets_in(identity('web', 'front'), 80)
+
+
+# --- Istio: trust domains -------------------------------------------------------------------------
+
+def deny(source, name='d'):
+    return istio('AuthorizationPolicy', {'rules': [{'from': [{'source': source}]}], 'action': 'DENY'}, name)
+
+
+LITERAL = [{'principals': ['cluster.local/ns/web/*']}, {'principals': ['cluster.local/*']}, {'trustDomains': ['cluster.local']}]
+
+
+@pytest.mark.parametrize('source', LITERAL)
+def test_cluster_local__where_istio_takes_it_literally(translate, source):
+    web, theirs = identity('web', 'front'), 'spiffe://cluster.local/ns/web/sa/front'
+    denied = {'not' + field[0].upper() + field[1:]: values for field, values in source.items()}
+    done = translate(policy([{'from': [{'source': source}]}]))
+    assert done.status == 1 and not done.lets_in(web, 80) and done.lets_in(theirs, 80) and 'literally' in done.err
+    done = translate(policy([{}]), deny(source))
+    assert done.status == 1 and not done.lets_in(web, 80) and not done.lets_in(theirs, 80)
+    # As an exception it has the opposite effect.
+    done = translate(policy([{'from': [{'source': denied}]}]))
+    assert done.status == 1 and not done.lets_in(web, 80) and not done.lets_in(theirs, 80)
+    done = translate(policy([{}]), deny(denied))
+    assert done.status == 1 and not done.lets_in(web, 80) and done.lets_in(theirs, 80)
+    # It is no other domain if it is the mesh's own, or an alias.
+    for options in (['--trust-domain', 'cluster.local'], ['--trust-domain-alias', 'cluster.local']):
+        done = translate(policy([{'from': [{'source': source}]}]), options=[*LABELS, *options])
+        assert done.status == 0 and done.lets_in(theirs, 80)
+
+
+def test_principal_with_scheme__matches_nobody_in_istio(translate):
+    web = identity('web', 'front')
+    done = translate(policy([{'from': [{'source': {'principals': [web, f'{TD}/ns/web/sa/back']}}]}]))
+    assert done.status == 1 and not done.lets_in(web, 80) and done.lets_in(identity('web', 'back'), 80)
+    done = translate(policy([{'from': [{'source': {'notPrincipals': [web]}}]}]))
+    assert done.status == 1 and not done.lets_in(web, 80) and done.lets_in(identity('web', 'back'), 80)
+    done = translate(policy([{}]), deny({'principals': [web]}))
+    assert done.status == 1 and not done.lets_in(web, 80) and done.lets_in(identity('web', 'back'), 80)
+    # It exempts nobody from a DENY policy.
+    done = translate(policy([{}]), deny({'notPrincipals': [web, f'{TD}/ns/web/sa/back']}))
+    assert done.status == 1 and not done.lets_in(web, 80) and done.lets_in(identity('web', 'back'), 80)
+
+
+@pytest.mark.parametrize('source', [{'principals': ['old.example/ns/web/sa/front']}, {'trustDomains': ['old.example']},
+                                    {'principals': ['old.example/ns/web/sa/*']}])
+def test_aliases_of_the_trust_domain(translate, source):
+    web, old, older = (f'spiffe://{td}/ns/web/sa/front' for td in (TD, 'old.example', 'older.example'))
+    aliases = ['--trust-domain-alias', 'old.example', '--trust-domain-alias', 'older.example']
+    done = translate(policy([{}]), deny(source), options=[*LABELS, *aliases])
+    assert done.status == 0
+    assert not any(done.lets_in(one, 80) for one in (web, old, older)), done.out
+    assert done.lets_in(f'spiffe://{TD}/ns/ops/sa/x', 80) == ('trustDomains' not in source)
+    done = translate(policy([{'from': [{'source': source}]}]), options=[*LABELS, *aliases])
+    assert done.status == 0 and all(done.lets_in(one, 80) for one in (web, old, older))
+    # cluster.local stands for all of them; rules without a domain are for all of them.
+    for one in ({'principals': ['cluster.local/ns/web/sa/front']}, {'namespaces': ['web']}):
+        done = translate(policy([{}]), deny(one), options=[*LABELS, *aliases])
+        assert done.status == 0 and not any(done.lets_in(one, 80) for one in (web, old, older))
+    # Without the option it is not known whether the domain is an alias.
+    done = translate(policy([{}]), deny(source))
+    assert done.status == 1 and '--trust-domain-alias' in done.err and not done.lets_in(old, 80) and done.lets_in(web, 80)
+    assert translate(policy([{'from': [{'source': source}]}])).status == 0
+    assert translate(policy([{}]), deny(source), options=[*LABELS, '--trust-domain-alias', '']).status == 0
 
 
 @pytest.mark.parametrize('resources, web, plaintext', [
@@ -354,6 +423,7 @@ def test_command_line(tmp_path):
     for ns in ('', 'Prod', 'a/b'):
         assert '--namespace' in tool('import', source, '--namespace', ns)[2]
     assert '--trust-domain' in tool('import', source, '--trust-domain', 'a/b')[2]
+    assert '--trust-domain' in tool('import', source, '--trust-domain-alias', 'a', '--trust-domain-alias', 'a/b')[2]
     assert 'more than 64' in tool('import', source, *['--labels', 'a=b'] * 65)[2]
     for labels in ('app', '=a', 'app=a, b=c'):
         assert '--labels' in tool('import', source, '--namespace', 'prod', '--labels', labels)[2]

@@ -125,3 +125,11 @@ def test_linkerd__names_of_accounts_have_no_wildcards(translate, reference):
                      authorize(('MeshTLSAuthentication', 'friends')))
     assert done.status == 1 and '[allow' not in done.out
     assert translate(server(), authorize(('ServiceAccount', '*'))).status == 1
+
+
+@pytest.mark.parametrize('network', [{'cidr': '::ffff:10.0.0.0/24'}, {'cidr': '::ffff:10.0.0.0/104'}, {'cidr': '10.0.0.0/08'},
+                                     {'cidr': '10.0.0.0/8', 'except': ['::ffff:10.9.0.0/112']}, {'cidr': None}])
+def test_linkerd__network_that_is_none__admits_nobody(translate, network):
+    done = translate(server(), linkerd('NetworkAuthentication', {'networks': [network]}, 'near'),
+                     authorize(('NetworkAuthentication', 'near')))
+    assert done.status == 1 and '[allow' not in done.out

@@ -7,20 +7,22 @@ import random
 import pytest
 import yaml
 
-from translation import PERMISSIVE, TD, istio, translate  # noqa: F401
+from translation import LABELS, PERMISSIVE, TD, istio, translate  # noqa: F401
 
 NAMESPACES, ACCOUNTS, PORTS = ['web', 'ops', 'prod'], ['front', 'back'], ['80', '443', '8080']
 BLOCKS = ['10.0.0.0/8', '10.1.0.0/16', '192.0.2.0/24', '10.2.0.1', '2001:db8::/32']
 ADDRESSES = ['10.1.2.3', '10.2.0.1', '192.0.2.9', '198.51.100.1', '2001:db8::1']
-DOMAINS = [TD, 'partner.example']
+ALIAS = 'old.example'
+DOMAINS = [TD, ALIAS, 'partner.example']
 PRINCIPALS = [f'cluster.local/ns/{n}/sa/{a}' for n in NAMESPACES for a in ACCOUNTS] + \
     [f'partner.example/ns/{n}/sa/{a}' for n in NAMESPACES for a in ACCOUNTS] + \
-    [f'cluster.local/ns/{n}/*' for n in NAMESPACES] + [f'*/sa/{a}' for a in ACCOUNTS] + ['*', '*/ns/web/sa/front']
-# These cannot be expressed.
-ODD_PRINCIPALS = ['cluster.local/ns/web/sa/f*', '*t', 'cluster.local/ns/*/sa/*', '*/ns/*/sa/front', 'cluster.local/ns/*/*']
+    [f'cluster.local/ns/{n}/sa/*' for n in NAMESPACES] + [f'*/sa/{a}' for a in ACCOUNTS] + ['*', '*/ns/web/sa/front'] + \
+    [f'{ALIAS}/ns/web/sa/front', f'{TD}/ns/ops/*', f'{TD}/ns/prod/sa/back']
+# These cannot be expressed, or mean something else to Istio than they seem to.
+ODD_PRINCIPALS = [f'spiffe://{TD}/ns/web/sa/front', 'cluster.local/ns/web/*', 'cluster.local/ns/web/sa/f*', '*t', 'cluster.local/ns/*/sa/*', '*/ns/*/sa/front', 'cluster.local/ns/*/*']
 VALUES = {'principals': PRINCIPALS, 'namespaces': NAMESPACES, 'ipBlocks': BLOCKS, 'ports': PORTS, 'trustDomains': DOMAINS,
           'serviceAccounts': ['web/front', 'ops/back', 'front']}
-ODD = {'principals': ODD_PRINCIPALS, 'namespaces': ['w*', '*b'], 'trustDomains': ['*.example', 'p*'], 'ports': ['http'],
+ODD = {'principals': ODD_PRINCIPALS, 'namespaces': ['w*', '*b'], 'trustDomains': ['*.example', 'p*', 'cluster.local'], 'ports': ['http'],
        'ipBlocks': ['x'], 'serviceAccounts': ['*/front']}
 KEYS = {'source.principal': 'principals', 'source.namespace': 'namespaces', 'source.ip': 'ipBlocks',
         'destination.port': 'ports', 'source.trustDomain': 'trustDomains', 'source.serviceAccount': 'serviceAccounts'}
@@ -78,14 +80,23 @@ def text_fits(pattern, text):
     return text.startswith(pattern[:-1]) if pattern.endswith('*') else text == pattern
 
 
+def in_each_domain(principal):
+    """Istio's trust domain, its aliases and cluster.local mean the same, where an ID has all of its five parts."""
+    domain, _, rest = principal.partition('/')
+    if principal.count('/') == 4 and domain in (TD, ALIAS, 'cluster.local'):
+        return [f'{TD}/{rest}', f'{ALIAS}/{rest}']
+    return [principal]
+
+
 def value_fits(field, value, who, port, address):
     """who: (trust domain, namespace, account), or None without an identity."""
     if field == 'principals':
-        return text_fits(value.replace('cluster.local', TD, 1), None if who is None else '%s/ns/%s/sa/%s' % who)
+        return any(text_fits(one, None if who is None else '%s/ns/%s/sa/%s' % who) for one in in_each_domain(value))
     if field == 'namespaces':
         return text_fits(value, None if who is None else who[1])
     if field == 'trustDomains':
-        return text_fits(value, None if who is None else who[0])
+        return any(text_fits(one, None if who is None else who[0])
+                   for one in ([TD, ALIAS] if value in (TD, ALIAS) else [value]))
     if field == 'serviceAccounts':
         ns, account = value.split('/') if '/' in value else ('prod', value)
         return who is not None and who[1:] == (ns, account)
@@ -136,9 +147,9 @@ def istio_lets_in(policies, *connection):
 def test_random_policies__mean_the_same(translate, seed):
     rng = random.Random(seed)
     policies = [random_policy(rng, n) for n in range(rng.randint(1, 4))]
-    done = translate(PERMISSIVE, *policies)
+    done = translate(PERMISSIVE, *policies, options=[*LABELS, '--trust-domain-alias', ALIAS])
     # Peers of a domain that no resource names are strangers to the INI, until it has a [federate] section for them.
-    domains = DOMAINS if 'partner.example' in yaml.safe_dump(policies) else [TD]
+    domains = DOMAINS if 'partner.example' in yaml.safe_dump(policies) else [TD, ALIAS]
     for _ in range(12):
         who = rng.choice([None] + [(d, n, a) for d in domains for n in NAMESPACES for a in ACCOUNTS])
         port, address = rng.choice(PORTS), rng.choice(ADDRESSES)
