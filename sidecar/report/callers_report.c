@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "base/json.h"
 #include "base/when.h"
 
 static int compare(const void *left, const void *right)
@@ -16,18 +15,18 @@ static int compare(const void *left, const void *right)
 	return a->at < b->at ? 1 : a->at > b->at ? -1 : 0;
 }
 
-static void put_address(struct fl_json *json, const struct fl_inet *inet)
+void fl_report_source(struct fl_json *json, const struct fl_inet *source)
 {
 	struct fl_cidr net;
 	union fl_sockaddr sa;
 	char text[FL_CIDR_TEXT];
 
-	if (inet->family != 0) {
-		sa = fl_inet_sockaddr(inet);
+	if (source->family != 0) {
+		sa = fl_inet_sockaddr(source);
 	}
 	fl_json_str(json, "source",
-		    inet->family != 0 && fl_cidr_of(&sa.any, &net) ? fl_cidr_format(&net, text)
-								   : NULL);
+		    source->family != 0 && fl_cidr_of(&sa.any, &net) ? fl_cidr_format(&net, text)
+								     : NULL);
 }
 
 void fl_report_callers(struct fl_callers *callers, struct fl_text *ret)
@@ -47,7 +46,7 @@ void fl_report_callers(struct fl_callers *callers, struct fl_text *ret)
 
 		fl_json_object(&json, NULL);
 		fl_json_str(&json, "peer", item->peer);
-		put_address(&json, &item->source);
+		fl_report_source(&json, &item->source);
 		fl_json_u64(&json, "port", item->port);
 		fl_json_str(&json, "service", item->service);
 		for (unsigned d = 0; d < FL_DECISIONS; d++) {

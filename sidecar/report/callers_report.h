@@ -9,10 +9,13 @@
  * it), allow, deny, would_deny, would_allow: how often, refused: how often for reason (null: policy
  * was asked; otherwise not_tls, handshake_timeout (silent), revoked, certificate_refused; peer is not
  * proven), last: when}]. */
+#include "base/json.h"
 #include "base/text.h"
 #include "count/callers.h"
 
 /* Appends a whole document, the most recently seen caller first; sorts callers in that order. */
 void fl_report_callers(struct fl_callers *callers, struct fl_text *ret);
+/* The member `source` of a caller: its address; it has no port. */
+void fl_report_source(struct fl_json *json, const struct fl_inet *source);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/hex.h"
 #include "base/json.h"
 #include "base/when.h"
+#include "report/callers_report.h"
 #include "report/connections.h"
 #include "report/report.h"
 
@@ -306,60 +307,99 @@ static void put_connections(struct fl_json *json, const struct fl_preview *parts
 /* --- callers
  * ------------------------------------------------------------------------------------- */
 
-static const struct fl_conf_service *service_of(const struct fl_conf *conf, uint16_t port)
-{
-	const struct fl_conf_service *service = fl_conf_find_port(conf, port, true);
+/* A caller under one of the two generations. */
+struct called {
+	struct fl_verdict verdict;
+	bool is_for_mode; /* refused before policy is asked: plaintext at a strict port */
+};
 
-	return service != NULL ? service : fl_conf_find_port(conf, port, false);
+static bool listens_where(const struct fl_conf_service *service, const struct fl_conf_service *was)
+{
+	char here[FL_ADDR_TEXT], there[FL_ADDR_TEXT];
+
+	return service->port == was->port &&
+	       (service->listen.kind == FL_ADDR_ANY || fl_addr_is_unspecified(&service->listen) ||
+		strcmp(fl_addr_format(&service->listen, here),
+		       fl_addr_format(&was->listen, there)) == 0);
 }
 
-/* Does that generation refuse the caller because the port is strict? */
-static bool is_for_mode(const struct fl_generation *generation, const struct fl_caller *item)
+/* The service that takes over the address of one whose name is no longer in use. Services may share a port on different
+ * addresses. */
+static const struct fl_conf_service *successor_of(const struct fl_conf_service *was,
+						  const struct fl_conf *conf)
 {
-	const struct fl_conf *conf = generation->conf;
-	const struct fl_conf_service *service = service_of(conf, item->port);
-
-	return item->peer == NULL &&
-	       (service != NULL ? service->inbound.mode : conf->inbound.mode) == FL_INBOUND_STRICT;
+	for (size_t i = 0; i < conf->service_count; i++) {
+		if (listens_where(&conf->services[i], was)) {
+			return &conf->services[i];
+		}
+	}
+	return NULL;
 }
 
-/* The verdict about a caller. A strict port refuses plaintext, whatever the rules say; and a certificate that was refused stays
- * refused, because its chain is not known here. */
-static struct fl_verdict decide(const struct fl_generation *generation,
-				const struct fl_caller *item)
+/* The service under conf that the caller would reach. known_by: the INI in use, which gave the service its name. */
+static const struct fl_conf_service *
+service_of(const struct fl_caller *item, const struct fl_conf *known_by, const struct fl_conf *conf)
 {
-	const struct fl_conf *conf = generation->conf;
-	const struct fl_conf_service *service = service_of(conf, item->port);
-	union fl_sockaddr source = fl_inet_sockaddr(&item->source);
+	const struct fl_conf_service *service = NULL, *was = NULL;
+
+	if (item->service != NULL) {
+		service = fl_conf_find_service(conf, item->service);
+		was = fl_conf_find_service(known_by, item->service);
+	}
+	if (service != NULL && service->port == item->port) {
+		return service;
+	}
+	service = fl_conf_find_port(conf, item->port, true);
+	if (service == NULL && was != NULL && was->listen.kind != FL_ADDR_NONE) {
+		return successor_of(was, conf);
+	}
+	return service != NULL ? service : fl_conf_find_port(conf, item->port, false);
+}
+
+/* The verdict about a caller. Where nothing listens, nobody gets in. A strict port refuses plaintext, whatever the rules say;
+ * on a plaintext port nobody has an identity; elsewhere a certificate that was refused stays refused, because its chain is
+ * not known here. */
+static struct called call(const struct fl_caller *item, const struct fl_conf *known_by,
+			  const struct fl_conf *conf)
+{
+	const struct fl_conf_service *service = service_of(item, known_by, conf);
+	enum fl_inbound_mode mode = service != NULL ? service->inbound.mode : conf->inbound.mode;
+	const char *id = mode != FL_INBOUND_PLAINTEXT ? item->peer : NULL;
+	union fl_sockaddr source;
 	struct fl_request request = {
-		.id = item->peer,
-		.id_len = item->peer != NULL ? strlen(item->peer) : 0,
+		.id = id,
+		.id_len = id != NULL ? strlen(id) : 0,
 		.port = item->port,
 		.service = service != NULL ? service->name : NULL,
-		.source = item->source.family != 0 ? &source.any : NULL,
 	};
+	struct called called = {.verdict.effect = FL_DENY};
 
-	if (is_for_mode(generation, item) ||
-	    (item->peer != NULL && item->reason != FL_REASON_DONE)) {
-		return (struct fl_verdict){.effect = FL_DENY};
+	if (item->source.family != 0) {
+		source = fl_inet_sockaddr(&item->source);
+		request.source = &source.any;
 	}
-	return fl_policy_decide(conf->policy, &request);
+	if (service == NULL && conf->sidecar.inbound_count == 0) {
+		return called;
+	}
+	called.is_for_mode = id == NULL && mode == FL_INBOUND_STRICT;
+	if (!called.is_for_mode && (id == NULL || item->reason == FL_REASON_DONE)) {
+		called.verdict = fl_policy_decide(conf->policy, &request);
+	}
+	return called;
 }
 
 static void put_seen_item(struct fl_json *json, const struct fl_caller *item,
-			  const struct fl_verdict *verdict, bool is_strict)
+			  const struct called *called)
 {
 	char when[FL_WHEN_TEXT];
-	char source[FL_ADDR_TEXT];
 
 	fl_json_object(json, NULL);
 	fl_json_str(json, "peer", item->peer);
-	fl_json_str(json, "source",
-		    item->source.family != 0 ? fl_inet_format(&item->source, source) : NULL);
+	fl_report_source(json, &item->source);
 	fl_json_u64(json, "port", item->port);
 	fl_json_str(json, "service", item->service);
-	fl_json_str(json, "rule", verdict->rule);
-	fl_json_bool(json, "strict", is_strict);
+	fl_json_str(json, "rule", called->verdict.rule);
+	fl_json_bool(json, "strict", called->is_for_mode);
 	fl_json_str(json, "last", fl_when_format(item->last, when));
 	fl_json_end(json);
 }
@@ -372,11 +412,12 @@ static void put_callers(struct fl_json *json, const char *name, const struct fl_
 {
 	fl_json_array(json, name);
 	for (size_t i = 0; i < seen->count; i++) {
-		struct fl_verdict verdict = decide(candidate, &seen->items[i]);
+		const struct fl_caller *item = &seen->items[i];
+		struct called called = call(item, current->conf, candidate->conf);
 
-		if (verdict.effect == effect && decide(current, &seen->items[i]).effect != effect) {
-			put_seen_item(json, &seen->items[i], &verdict,
-				      is_for_mode(candidate, &seen->items[i]));
+		if (called.verdict.effect == effect &&
+		    call(item, current->conf, current->conf).verdict.effect != effect) {
+			put_seen_item(json, item, &called);
 		}
 	}
 	fl_json_end(json);

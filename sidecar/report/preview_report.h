@@ -12,9 +12,9 @@
  *   connections    those that would be closed, as in /connections, with `reason` and `detail`
  *   left_out       how many more would be closed
  *   newly_let_in   recently refused or plaintext callers (callers.h) that the candidate's policy would
- *   newly_refused  newly admit or newly refuse: [{peer (null: plaintext), source, port, service, rule
- *                  (null: the default), strict (plaintext is refused because the candidate's port is
- *                  strict), last}]
+ *   newly_refused  newly admit or newly refuse: [{peer (null: plaintext), source, port, service (as it
+ *                  was named then), rule (null: the default, or nothing listens there), strict
+ *                  (plaintext is refused because the candidate's port is strict), last}]
  *   roots          [{trust_domain, index (place in its file, from 1 on), key_id, peers, connections
  *                  (that chain to it), only_peers, only_connections (that chain to no other root of
  *                  that domain), own (our own chain does), safe_to_remove: yes | no | unknown,

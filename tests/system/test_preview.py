@@ -12,6 +12,7 @@ import lab as labs
 import peers
 from lab import connect, end_of, ini, wait_until
 from pki import CA
+from test_tools import tool
 
 WEB, OPS = (f'spiffe://{labs.TD}/ns/test/sa/{name}' for name in ('web', 'ops'))
 
@@ -157,6 +158,39 @@ def test_who_was_refused_and_would_be_let_in(inbound, callers, lab):
     assert told(inbound, ini_with(inbound, 'more.ini', {'log': {'access': 'denied'}}), code=0)['newly_let_in'] == []
 
 
+def test_services_that_share_a_port(lab, app):
+    """A caller is judged as one of the service at its address, by the name that the candidate gives that."""
+    server, port = app(), lab.ports.free()
+    at = {name: {'listen': f'127.0.0.{host}:{port}', 'app': f'127.0.0.1:{server.port}'}
+          for host, name in enumerate(('app', 'other'), 1)}
+    inbound = lab.inbound(server.port, {
+        'sidecar': {'control': lab.folder / 'control.sock'}, 'service app': at['app'], 'service other': at['other'],
+        'allow app': {'from': labs.CLIENT, 'to': 'app'}}, allow=None)
+    assert peers.verdict(port, lab.client, lab.root) == b'x'
+    assert peers.verdict(('127.0.0.2', port), lab.client, lab.root) == 49
+    inbound.sidecar.wait_line(reason='policy_denied')
+    rule = {'from': labs.CLIENT, 'to': 'other'}
+    for sections, service in (({'allow new': rule}, 'other'),
+                              ({'service other': None, 'service moved': at['other'], 'allow new': {**rule, 'to': 'moved'}}, 'moved')):
+        new = ini_with(inbound, 'new.ini', sections)
+        assert tool('explain', '-c', new, '--from', labs.CLIENT, '--to', service)[0] == 0
+        assert [(i['peer'], i['service'], i['rule']) for i in told(inbound, new, code=1)['newly_let_in']] == [
+            (labs.CLIENT, 'other', 'new')]
+    # Rules for the other address say nothing about it.
+    told(inbound, ini_with(inbound, 'new.ini', {'service other': None, 'allow app': {'from': labs.CLIENT}}), code=0)
+
+
+def test_a_port_that_becomes_plaintext(lab, app):
+    """Nobody proves an identity there, so rules for identities admit nobody, and rules for plaintext do."""
+    inbound = lab.inbound(app().port, {'sidecar': {'control': lab.folder / 'control.sock'}}, allow=None)
+    assert peers.verdict(inbound.port, lab.client, lab.root) == 49
+    inbound.sidecar.wait_line(reason='policy_denied')
+    service = {'service app': {**inbound.sections['service app'], 'mode': 'plaintext'}, 'allow b': {'from': labs.CLIENT}}
+    for sources, code in (('10.0.0.1', 0), ('127.0.0.1', 1)):
+        new = ini_with(inbound, 'new.ini', {**service, 'allow c': {'from': 'plaintext', 'sources': sources}})
+        assert [i['rule'] for i in told(inbound, new, code=code)['newly_let_in']] == ['c'] * code
+
+
 def test_the_day_of_the_cut_over(lab, app):
     """Plaintext callers that a permissive port admits, and that it will refuse once it is strict; and back."""
     inbound = lab.inbound(app().port, {
@@ -173,7 +207,7 @@ def test_the_day_of_the_cut_over(lab, app):
     strict = ini_with(inbound, 'strict.ini', {'service app': {**inbound.sections['service app'], 'mode': 'strict'}})
     refused = told(inbound, strict, code=1)['newly_refused']
     assert [(i['peer'], i['source'], i['service'], i['rule'], i['strict']) for i in refused] == [
-        (None, '127.0.0.1:0', 'app', None, True)]
+        (None, '127.0.0.1', 'app', None, True)]
     assert 'because the port is strict, last seen 20' in preview(inbound, strict, json_wanted=False).stdout
     permissive = ini_with(inbound, 'permissive.ini', {})
     inbound.ini.write_text(strict.read_text())
