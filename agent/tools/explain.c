@@ -229,7 +229,7 @@ static void need_no_exception(struct fl_inquiry *inquiry)
 		struct fl_rule_spec rule;
 
 		fl_policy_rule(policy, i, &rule);
-		if (rule.effect == FL_ALLOW && is_only_excepted(inquiry, misses)) {
+		if (rule.effect == FL_ALLOW && !rule.audit && is_only_excepted(inquiry, misses)) {
 			char *name = fl_explain_section(&rule);
 
 			need(inquiry, fl_format("%s (%s:%u) without this in its `%s`, or", name,
@@ -238,6 +238,13 @@ static void need_no_exception(struct fl_inquiry *inquiry)
 			shown++;
 		}
 	}
+}
+
+/* Does a change of the rule change the answer? A rule in audit mode admits and refuses nothing; but a deny rule in audit mode
+ * keeps a peer that is admitted from being so without a remark. */
+static bool matters(const struct fl_inquiry *inquiry, const struct fl_rule_spec *rule)
+{
+	return !rule->audit || (rule->effect == FL_DENY && inquiry->verdict.effect == FL_ALLOW);
 }
 
 /* Lists the rules that would match except for this miss (0: rules that match), and says what to change about them. */
@@ -252,7 +259,7 @@ static void need_change(struct fl_inquiry *inquiry, enum fl_effect effect, unsig
 		char *name;
 
 		fl_policy_rule(policy, i, &rule);
-		if (rule.effect != effect ||
+		if (rule.effect != effect || !matters(inquiry, &rule) ||
 		    fl_policy_misses(policy, i, &inquiry->request) != miss) {
 			continue;
 		}

@@ -51,7 +51,12 @@ void fl_remedy_for_policy(const struct fl_conn *conn, const struct fl_verdict *v
 	struct fl_cidr cidr;
 
 	(void)snprintf(port, sizeof(port), "%u", conn->port);
-	if (verdict->rule != NULL) {
+	if (fl_verdict_decision(verdict) == FL_DECISION_WOULD_ALLOW) {
+		fl_text_print(ret,
+			      "to let it in: `mode = enforce` in [allow %s] (%s:%u), which is in "
+			      "audit mode and so admits nothing",
+			      verdict->rule, verdict->file, verdict->line);
+	} else if (verdict->rule != NULL) {
 		fl_text_print(ret,
 			      "[deny %s] (%s:%u) refuses it, and deny rules win: if it is to get "
 			      "in, add an exception there (`%s`)",

@@ -11,7 +11,8 @@
  * afterwards if memory is out. */
 
 /* Policy has refused it. id: of the verified peer, NULL in plaintext. If it was the default, proposes the rule that admits
- * this connection and nothing else; otherwise names the rule that refuses it. */
+ * this connection and nothing else, or to enforce the rule in audit mode that would have admitted it; otherwise names the
+ * rule that refuses it. */
 void fl_remedy_for_policy(const struct fl_conn *conn, const struct fl_verdict *verdict,
 			  const char *id, enum fl_proposal_layout layout, struct fl_text *ret);
 /* Outbound: the server does not ask for our certificate. */

@@ -199,7 +199,8 @@ static bool is_out_of_reach(const struct fl_policy *policy,
 	}
 	for (size_t i = 0; i < fl_policy_rule_count(policy); i++) {
 		fl_policy_rule(policy, i, &rule);
-		if (rule.effect == FL_DENY && fl_policy_misses(policy, i, request) == 0) {
+		if (rule.effect == FL_DENY && !rule.audit &&
+		    fl_policy_misses(policy, i, request) == 0) {
 			fl_text_print(ret, "; [deny %s] (%s:%u) refuses %s to ", rule.name,
 				      rule.file, rule.line,
 				      observation->id != NULL ? observation->id : "plaintext");

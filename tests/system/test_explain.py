@@ -103,6 +103,17 @@ def test_rules_that_nearly_fit(explain):
     assert answer['needed'][0].startswith('[deny bad]') and answer['needed'][-1].startswith('[allow ')
 
 
+def test_a_rule_in_audit_mode_is_nothing_to_change(explain):
+    """Its change admits nobody, so `needed` names it only where it is all that speaks against an admitted peer."""
+    seen = f'{TD}/ns/web/sa/seen'
+    near = {'allow near': {'mode': 'audit', 'from': seen, 'sources': '192.0.2.0/24'},
+            'allow but': {'mode': 'audit', 'from': f'{TD}/**', 'except_from': seen}}
+    _, answer = explain(seen, 'db', '198.51.100.1', {'allow web': {'from': WEB}, **near})
+    assert answer['decision'] == 'deny' and [text.splitlines()[0] for text in answer['needed']] == ['[allow ns-web-sa-seen]']
+    _, answer = explain(seen, 'web', '198.51.100.1', near)
+    assert answer['decision'] == 'would_deny' and [text.split(' (')[0] for text in answer['needed']] == ['[deny watch]']
+
+
 def test_strict_port_knows_no_plaintext(explain):
     status, answer = explain('plaintext', 'web', sections={'policy': {'default': 'allow'}})
     assert (status, answer['decision'], answer['decided_by'], answer['rule']) == (1, 'deny', 'mode', None)

@@ -135,6 +135,20 @@ def test_what_the_ini_in_force_calls_it(lab, app):
     paste(inbound, line['remedy'])
 
 
+def test_a_rule_in_audit_mode(lab, app):
+    """No [deny] rule refuses it: what would admit it is on trial, and the remedy is to enforce that."""
+    inbound = lab.inbound(app().port, {'allow trial': {'from': labs.CLIENT, 'mode': 'audit'}}, allow=None)
+
+    def ask():
+        return peers.verdict(inbound.port, lab.client, lab.root)
+    remedy = denied(inbound, ask, decision='would_allow', rule='trial')
+    line = inbound.ini.read_text().splitlines().index('[allow trial]') + 1
+    assert remedy.startswith('to let it in: `mode = enforce` in [allow trial] ') and f':{line})' in remedy
+    assert 'deny' not in remedy and '[allow trial]' in inbound.get('/')[1] and '[deny trial]' not in inbound.get('/')[1]
+    inbound.change({'allow trial': {'from': labs.CLIENT, 'mode': 'enforce'}})
+    wait_until(lambda: ask() == b'x', 'the rule is in force')
+
+
 # --- rules for plaintext --------------------------------------------------------------------------------
 
 def test_two_sources_of_one_service(lab, app):

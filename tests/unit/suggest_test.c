@@ -174,6 +174,18 @@ Test(suggest, test_suggest__audit__counts_as_denied)
 	expect_text("[allow t]\nmode = audit\nfrom = " TD "/*\n", items, 1, false, rule);
 }
 
+/* A deny rule in audit mode refuses nothing, so the rule is needed all the same. */
+Test(suggest, test_suggest__deny_rule_in_audit_mode__keeps_no_rule_back)
+{
+	struct fl_observation items[] = {seen(TD "/a", 80, "10.0.0.1")};
+
+	expect_text("[deny t]\nmode = audit\nfrom = " TD "/a\n", items, 1, false,
+		    "[allow a]\nfrom = " TD "/a\nto = 80\n");
+	expect_text("[deny t]\nmode = audit\nfrom = " TD "/a\n[deny q]\nfrom = " TD "/a\n", items,
+		    1, false,
+		    "; [deny q] (x.ini:14) refuses " TD "/a to 80: no [allow] rule changes that\n");
+}
+
 #define IDS 6
 #define PORTS 7
 #define SOURCES 4
