@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "agent/common/json_read.h"
 
+#include "base/utf8.h"
+
 const char *fl_json_read_text(const cJSON *object, const char *key)
 {
 	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
@@ -39,4 +41,34 @@ const cJSON *fl_json_read_member(const cJSON *object, const char *key)
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
 
 	return cJSON_IsNull(item) ? NULL : item;
+}
+
+const cJSON *fl_json_read_object(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	return cJSON_IsObject(item) ? item : NULL;
+}
+
+static bool is_space(uint32_t point)
+{
+	return point == '\n' || point == '\r' || point == '\t';
+}
+
+void fl_json_read_show(const struct fl_text *document, struct fl_text *ret)
+{
+	for (size_t at = 0, len; at < document->len; at += len) {
+		const char *from = document->data + at;
+		uint32_t point = 0;
+
+		len = fl_utf8_sequence(from, document->len - at, &point);
+		if (len == 0) {
+			fl_text_print(ret, "\\ufffd");
+			len = 1;
+		} else if (fl_utf8_is_control(point) && !is_space(point)) {
+			fl_text_print(ret, "\\u%04x", point); /* all are below U+10000 */
+		} else {
+			fl_text_put(ret, from, len);
+		}
+	}
 }

@@ -463,3 +463,15 @@ int fl_admin_client_post_body(const struct fl_admin_client *control, const char 
 {
 	return request(control, "POST", path, body, timeout_ms, ret_status, ret_body, err);
 }
+
+char *fl_admin_client_line(const struct fl_text *body)
+{
+	const char *text = body->len > 0 ? body->data : "";
+	char *line = fl_strndup(text, strcspn(text, "\r\n"));
+	struct fl_text clean = {0};
+
+	fl_text_print(&clean, "%s", ""); /* at least a NUL */
+	fl_text_put_clean(&clean, line);
+	free(line);
+	return clean.data;
+}

@@ -40,6 +40,9 @@ int fl_admin_client_get(const struct fl_admin_client *target, const char *path, 
 			unsigned *ret_status, struct fl_text *ret_body,
 			struct fl_err *err) FL_MUST_USE;
 
+/* The first line of a body, without what could mislead a terminal, because any program may answer; to free(). */
+char *fl_admin_client_line(const struct fl_text *body);
+
 /* The same with POST, without a body. */
 int fl_admin_client_post(const struct fl_admin_client *control, const char *path,
 			 unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,

@@ -197,6 +197,7 @@ static void put_json(const struct filter *filter, cJSON *document, struct fl_tex
 {
 	cJSON *list = cJSON_GetObjectItemCaseSensitive(document, "connections");
 	cJSON *connection = list->child;
+	struct fl_text printed = {0};
 	char *text;
 
 	while (connection != NULL) {
@@ -208,8 +209,10 @@ static void put_json(const struct filter *filter, cJSON *document, struct fl_tex
 		connection = next;
 	}
 	text = cJSON_PrintUnformatted(document);
-	fl_text_print(out, "%s\n", text != NULL ? text : "");
+	fl_text_print(&printed, "%s\n", text != NULL ? text : "");
 	cJSON_free(text);
+	fl_json_read_show(&printed, out);
+	fl_text_done(&printed);
 }
 
 static int answer(const struct fl_command_line *line, const struct filter *filter,

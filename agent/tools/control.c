@@ -10,17 +10,12 @@
 
 #define REQUEST_MS 5000
 
-/* Any program may answer there, so the line is cleaned. */
-static void print_line(struct fl_text *body, FILE *out)
+static void print_line(const struct fl_text *body, FILE *out)
 {
-	struct fl_text line = {0};
+	char *line = fl_admin_client_line(body);
 
-	fl_text_print(body, "%s", ""); /* the body has at least a NUL */
-	body->data[strcspn(body->data, "\n")] = '\0';
-	fl_text_put_clean(&line, body->data);
-	fl_text_put(&line, "\n", 1);
-	(void)fwrite(line.data, 1, line.len, out);
-	fl_text_done(&line);
+	(void)fprintf(out, "%s\n", line);
+	free(line);
 }
 
 static int change(const struct fl_command_line *line, const char *path)

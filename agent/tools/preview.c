@@ -284,14 +284,15 @@ static int make_frame(const char *conf_path, const struct given *given, uint8_t 
 
 /* --- writing ----------------------------------------------------------------------------------------- */
 
-static int64_t sum(const cJSON *counts)
+/* counts: an object. */
+static uint64_t sum(const cJSON *counts)
 {
 	const cJSON *item;
-	int64_t total = 0;
+	uint64_t total = 0;
 
 	cJSON_ArrayForEach(item, counts)
 	{
-		total += cJSON_IsNumber(item) ? (int64_t)item->valuedouble : 0;
+		total += fl_json_read_count(counts, item->string);
 	}
 	return total;
 }
@@ -304,11 +305,12 @@ static void put_counts(struct fl_text *out, const char *word, const cJSON *count
 	if (sum(counts) == 0) {
 		return;
 	}
-	fl_text_print(out, "%-12s %" PRId64 " open connection%s", word, sum(counts),
+	fl_text_print(out, "%-12s %" PRIu64 " open connection%s", word, sum(counts),
 		      sum(counts) == 1 ? "" : "s");
 	cJSON_ArrayForEach(item, counts)
 	{
-		fl_text_print(out, "%s%" PRId64 " ", between, (int64_t)item->valuedouble);
+		fl_text_print(out, "%s%" PRIu64 " ", between,
+			      fl_json_read_count(counts, item->string));
 		fl_text_put_clean(out, item->string);
 		between = ", ";
 	}
@@ -328,13 +330,13 @@ static void put_field(struct fl_text *out, const char *before, const cJSON *obje
 static void put_connections(struct fl_text *out, const cJSON *answer)
 {
 	const cJSON *items = fl_json_read_member(answer, "connections"), *item;
-	int64_t left = fl_json_read_number(answer, "left_out");
+	uint64_t left = fl_json_read_count(answer, "left_out");
 	int shown = 0;
 
 	cJSON_ArrayForEach(item, items)
 	{
 		if (shown == SHOWN_MAX) {
-			left += cJSON_GetArraySize(items) - shown;
+			left += (uint64_t)(cJSON_GetArraySize(items) - shown);
 			break;
 		}
 		fl_text_print(out, "%-12s ", shown == 0 ? "namely" : "");
@@ -349,7 +351,7 @@ static void put_connections(struct fl_text *out, const cJSON *answer)
 		fl_text_print(out, "\n");
 	}
 	if (left > 0) {
-		fl_text_print(out, "%-12s and %" PRId64 " more\n", "", left);
+		fl_text_print(out, "%-12s and %" PRIu64 " more\n", "", left);
 	}
 }
 
@@ -397,14 +399,14 @@ static void put_seen(struct fl_text *out, const char *word, const cJSON *items)
 
 static bool changes_something(const cJSON *answer)
 {
-	return sum(fl_json_read_member(answer, "closes")) > 0 ||
+	return sum(fl_json_read_object(answer, "closes")) > 0 ||
 	       cJSON_GetArraySize(fl_json_read_member(answer, "newly_let_in")) > 0 ||
 	       cJSON_GetArraySize(fl_json_read_member(answer, "newly_refused")) > 0;
 }
 
 static void write_text(const cJSON *answer)
 {
-	const cJSON *closes = fl_json_read_member(answer, "closes");
+	const cJSON *closes = fl_json_read_object(answer, "closes");
 	uint64_t judged = fl_json_read_count(answer, "judged");
 	struct fl_text out = {0};
 
@@ -416,7 +418,7 @@ static void write_text(const cJSON *answer)
 	}
 	put_counts(&out, "closes", closes);
 	put_connections(&out, answer);
-	put_counts(&out, "keeps", fl_json_read_member(answer, "keeps"));
+	put_counts(&out, "keeps", fl_json_read_object(answer, "keeps"));
 	put_seen(&out, "lets in", fl_json_read_member(answer, "newly_let_in"));
 	put_seen(&out, "refuses", fl_json_read_member(answer, "newly_refused"));
 	put_roots(&out, answer);
@@ -429,12 +431,16 @@ static int write_answer(const struct fl_text *body, bool json)
 	cJSON *answer = cJSON_ParseWithLength(body->data, body->len);
 	int code;
 
-	if (!cJSON_IsObject(answer) || fl_json_read_member(answer, "closes") == NULL) {
+	if (!cJSON_IsObject(answer) || fl_json_read_object(answer, "closes") == NULL) {
 		cJSON_Delete(answer);
 		return complain("what answers there is not a sidecar, or one too old for previews");
 	}
 	if (json) {
-		(void)fwrite(body->data, 1, body->len, stdout);
+		struct fl_text out = {0};
+
+		fl_json_read_show(body, &out);
+		(void)fwrite(out.data, 1, out.len, stdout);
+		fl_text_done(&out);
 	} else {
 		write_text(answer);
 	}
@@ -459,15 +465,10 @@ static int ask(const struct fl_command_line *line, struct fl_span frame, bool js
 				      &err) != FL_OK) {
 		code = complain(err.text);
 	} else if (status != 200) {
-		struct fl_text text = {0};
+		char *reason = fl_admin_client_line(&body);
 
-		/* The first line of the sidecar's answer. */
-		if (body.len > 0) {
-			body.data[strcspn(body.data, "\n")] = '\0';
-			fl_text_put_clean(&text, body.data);
-		}
-		code = complain(text.len > 0 ? text.data : "refused");
-		fl_text_done(&text);
+		code = complain(reason[0] != '\0' ? reason : "refused");
+		free(reason);
 	} else {
 		code = write_answer(&body, json);
 	}

@@ -132,7 +132,8 @@ static void put_certificate(struct fl_text *out, const cJSON *certificate)
 static void put_certificates(struct fl_text *out, const cJSON *status)
 {
 	const cJSON *certificate;
-	unsigned lines = 0, more = 0;
+	unsigned lines = 0;
+	uint64_t more = fl_json_read_count(status, "certificates_left_out");
 
 	cJSON_ArrayForEach(certificate, fl_json_read_member(status, "certificates"))
 	{
@@ -147,10 +148,9 @@ static void put_certificates(struct fl_text *out, const cJSON *status)
 		put_certificate(out, certificate);
 		line_end(out);
 	}
-	if (more + fl_json_read_number(status, "certificates_left_out") > 0) {
+	if (more > 0) {
 		line_begin(out, "");
-		fl_text_print(out, "and %" PRId64 " more",
-			      more + fl_json_read_number(status, "certificates_left_out"));
+		fl_text_print(out, "and %" PRIu64 " more", more);
 		line_end(out);
 	}
 }
@@ -234,6 +234,15 @@ static void put_warnings(struct fl_text *out, const cJSON *status)
 	}
 }
 
+/* The first word of a line, as line_begin() writes those that are known. */
+static void put_section(struct fl_text *out, const char *section)
+{
+	size_t before = out->len;
+
+	fl_text_put_clean(out, section);
+	fl_text_print(out, "%*s", before + 13 > out->len ? (int)(before + 13 - out->len) : 1, "");
+}
+
 static void put_listeners(struct fl_text *out, const cJSON *status)
 {
 	const cJSON *listener, *to;
@@ -242,7 +251,7 @@ static void put_listeners(struct fl_text *out, const cJSON *status)
 	{
 		bool first = true;
 
-		line_begin(out, fl_json_read_text(listener, "section"));
+		put_section(out, fl_json_read_text(listener, "section"));
 		fl_text_put_clean(out, fl_json_read_text(listener, "name"));
 		fl_text_print(out, ": ");
 		fl_text_put_clean(out, fl_json_read_text(listener, "address"));
@@ -257,7 +266,7 @@ static void put_listeners(struct fl_text *out, const cJSON *status)
 	}
 }
 
-/* "5 done, 2 policy_denied" */
+/* "5 done, 2 policy_denied". counts: an object. */
 static void put_counts(struct fl_text *out, const cJSON *counts, const char *before)
 {
 	const cJSON *count;
@@ -292,13 +301,13 @@ static void put_traffic(struct fl_text *out, const cJSON *status)
 		fl_text_print(out, "connections: %" PRId64 " open of %" PRId64,
 			      fl_json_read_number(connections, "open"),
 			      fl_json_read_number(connections, "opened"));
-		put_counts(out, fl_json_read_member(connections, "closed"), "; ended: ");
+		put_counts(out, fl_json_read_object(connections, "closed"), "; ended: ");
 		line_end(out);
 		line_begin(out, "");
 		fl_text_print(out, "handshakes: %" PRId64 " ok, %" PRId64 " of them resumed",
 			      fl_json_read_number(handshakes, "ok"),
 			      fl_json_read_number(handshakes, "resumed"));
-		put_counts(out, fl_json_read_member(handshakes, "failed"), "; failed: ");
+		put_counts(out, fl_json_read_object(handshakes, "failed"), "; failed: ");
 		line_end(out);
 		fl_status_sessions_put(status, direction, out);
 		line_begin(out, "");
@@ -365,11 +374,13 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 	struct fl_text body = {0};
 	unsigned code;
 	cJSON *status = NULL;
+	char *reason = NULL;
 	int rc = fl_admin_client_get(&how->admin, "/status", timeout_ms, &code, &body, err);
 
 	if (rc == FL_OK && (code == 403 || code == 503)) {
-		rc = fl_err_set(err, FL_ERR_IO, "the sidecar does not tell: %.*s",
-				(int)strcspn(body.data, "\n"), body.data);
+		reason = fl_admin_client_line(&body);
+		rc = fl_err_set(err, FL_ERR_IO, "the sidecar does not tell%s%s",
+				reason[0] != '\0' ? ": " : "", reason);
 	}
 	if (rc == FL_OK) {
 		status = code == 200 ? cJSON_ParseWithLength(body.data, body.len) : NULL;
@@ -379,7 +390,7 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 				"what answers there has no /status of a Fairlead sidecar: is it "
 				"another program, or an older sidecar?");
 		} else if (how->json) {
-			fl_text_put(out, body.data, body.len);
+			fl_json_read_show(&body, out);
 		} else {
 			put_status(out, how, status);
 		}
@@ -388,6 +399,7 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 		rc = fl_json_read_bool(status, "ready") ? 0 : 1;
 	}
 	cJSON_Delete(status);
+	free(reason);
 	fl_text_done(&body);
 	return rc;
 }

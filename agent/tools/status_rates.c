@@ -54,7 +54,7 @@ static void put_bad(const struct fl_rates *before, const struct fl_rates *now, c
 {
 	for (size_t way = 0; way < 2; way++) {
 		const cJSON *closed =
-				    fl_json_read_member(part(status, "connections", way), "closed"),
+				    fl_json_read_object(part(status, "connections", way), "closed"),
 			    *count;
 		uint64_t more = grown(before->ways[way].bad, now->ways[way].bad);
 		const char *between = ": ";
@@ -90,7 +90,7 @@ void fl_rates_put(struct fl_rates *rates, const cJSON *status, int64_t now_ms, s
 			    *bytes = part(status, "bytes", way);
 
 		now.ways[way].opened = fl_json_read_count(connections, "opened");
-		now.ways[way].bad = count_bad(fl_json_read_member(connections, "closed"));
+		now.ways[way].bad = count_bad(fl_json_read_object(connections, "closed"));
 		now.ways[way].to_app = fl_json_read_count(bytes, "to_app");
 		now.ways[way].to_mesh = fl_json_read_count(bytes, "to_mesh");
 	}

@@ -332,7 +332,7 @@ static void put_rule(struct fl_text *out, const cJSON *status, const cJSON *rule
 	fl_text_print(out, "]%s, line %" PRIu64 ": ",
 		      strcmp(fl_json_read_text(rule, "mode"), "audit") == 0 ? " AUDIT" : "",
 		      fl_json_read_count(rule, "line"));
-	put_hits(out, status, fl_json_read_member(rule, "decisions"), rule, "last");
+	put_hits(out, status, fl_json_read_object(rule, "decisions"), rule, "last");
 	fl_text_put(out, "\n", 1);
 }
 
@@ -352,7 +352,7 @@ void fl_status_policy_put(const cJSON *status, struct fl_text *out)
 			      : "");
 	fl_text_put_clean(out, fl_json_read_text(policy, "default"));
 	fl_text_print(out, ": ");
-	put_hits(out, status, fl_json_read_member(policy, "default_decisions"), policy,
+	put_hits(out, status, fl_json_read_object(policy, "default_decisions"), policy,
 		 "default_last");
 	fl_text_put(out, "\n", 1);
 	cJSON_ArrayForEach(rule, fl_json_read_member(policy, "rules"))

@@ -4,7 +4,7 @@
  * A request ends at the deadline of the command, or after 5 s, so that a sidecar that accepts and then hangs is asked
  * again. The last error is the reason that is printed when time is up. */
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "agent/common/command.h"
@@ -33,20 +33,17 @@ static void pause_ms(int64_t ms)
 	(void)nanosleep(&ts, NULL);
 }
 
-/* The first line of the body is the reason. Any program may answer there, so the line is cleaned. */
-static int judge_answer(unsigned status, struct fl_text *body, struct fl_err *err)
+static int judge_answer(unsigned status, const struct fl_text *body, struct fl_err *err)
 {
+	char *reason;
+
 	if (status == 200) {
 		return FL_OK;
 	}
-	body->data[strcspn(body->data, "\r\n")] = '\0';
-	for (char *c = body->data; *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f) {
-			*c = '?';
-		}
-	}
-	return fl_err_set(err, FL_ERR_PEER, "%s",
-			  body->data[0] != '\0' ? body->data : "it gives no reason");
+	reason = fl_admin_client_line(body);
+	(void)fl_err_set(err, FL_ERR_PEER, "%s", reason[0] != '\0' ? reason : "it gives no reason");
+	free(reason);
+	return FL_ERR_PEER;
 }
 
 static int ask(const struct fl_admin_client *admin, int64_t left, struct fl_err *err)

@@ -45,3 +45,17 @@ def test_unreachable(lab, app):
     inbound = lab.inbound(app().port, start=False)
     status, out, err = tool('connections', '-c', inbound.ini)
     assert (status, out) == (1, '') and 'cannot reach the sidecar' in err
+
+
+def test_what_answers_may_be_anything(lab, app):
+    """Nothing that it sends reaches the terminal as a control sequence."""
+    body = '{"connections": [1, {"direction": "inbound", "name": "\x1b[2J\x7f\x9b\u202e", "peer": 5, "age_seconds": 1e300}], "left_out": -1}'
+
+    def answer(sock):
+        sock.recv(4096)
+        sock.sendall(b'HTTP/1.1 200 OK\r\n\r\n' + body.encode())
+    admin = f'127.0.0.1:{app(answer).port}'
+    for options in [], ['--json']:
+        code, out, err = tool('connections', '-c', lab.folder / 'missing.ini', '--admin', admin, *options)
+        assert (code, err) == (0, '') and 'inbound' in out
+        assert not set(out) & {'\x1b', '\x7f', '\x9b', '\u202e'}

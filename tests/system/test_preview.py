@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 
@@ -317,6 +318,17 @@ def ask(path, request):
     return ''
 
 
+def read_request(sock):
+    """Reads the head and the body."""
+    data = b''
+    while b'\r\n\r\n' not in data:
+        data += sock.recv(65536)
+    head, _, body = data.partition(b'\r\n\r\n')
+    left = int(re.search(rb'Content-Length: (\d+)', head)[1]) - len(body)
+    while left > 0:
+        left -= len(sock.recv(65536))
+
+
 def test_garbage_costs_its_own_request(inbound, callers, lab):
     path = lab.folder / 'control.sock'
     for body in (b'x', b'FLC1' + bytes(64), os.urandom(1 << 20)):
@@ -329,6 +341,25 @@ def test_garbage_costs_its_own_request(inbound, callers, lab):
         assert end_of(half) in ('eof', 'reset')
     assert told(inbound, code=0)['judged'] == 8
     callers.alive(OPS)
+
+
+@pytest.mark.parametrize('document, code', [
+    ('{"closes": [5]}', 2), ('{"closes": {}, "keeps": [5]}', 0),
+    ('{"closes": {"\x1b[2J": 1e300, "x": "y", "z": -1}, "left_out": 1e300, "connections": [' + '{},' * 30 + '{}]}', 1)],
+    ids=['arrays', 'kept', 'hostile'])
+def test_what_answers_may_be_anything(inbound, document, code):
+    path = inbound.folder / 'false.sock'
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        for json_wanted in (False, True):
+            options = [labs.AGENT, 'preview', '-c', str(inbound.ini), '--control', str(path), *['--json'] * json_wanted]
+            asking = subprocess.Popen(options, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            with listener.accept()[0] as sock:
+                read_request(sock)
+                sock.sendall(b'HTTP/1.1 200 OK\r\n\r\n' + document.encode())
+            out, err = asking.communicate(timeout=30 * labs.SLOW)
+            assert asking.returncode == code and '\x1b' not in out + err, (out, err)
 
 
 def test_many_at_once(inbound, callers):

@@ -18,6 +18,8 @@ import peers
 from lab import connect, wait_until
 from reports import agree, ask, of, status, tool
 
+MISLEADING = set(map(chr, [*range(0x0a), *range(0x0b, 0x20), *range(0x7f, 0xa0), 0x202e]))
+
 # --- the tool -------------------------------------------------------------------------------------
 
 def test_status_for_people(lab, app):
@@ -102,8 +104,9 @@ def test_status_when_nobody_answers(lab):
 @pytest.mark.parametrize('answer', [
     b'HTTP/1.1 200 OK\r\n\r\nnonsense', b'HTTP/1.1 200 OK\r\n\r\n{}', b'HTTP/1.1 200 OK\r\n\r\n[[[[[[',
     b'HTTP/1.1 200 OK\r\n\r\n' + b'[' * 100_000, b'HTTP/1.1 404 Not Found\r\n\r\n{"ready": true}',
-    b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ready": true}', b'SSH-2.0-x\r\n', b''],
-    ids=['nonsense', 'empty', 'open', 'deep', '404', 'short', 'SSH', 'nothing'])
+    b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"ready": true}', b'SSH-2.0-x\r\n', b'',
+    'HTTP/1.1 403 Forbidden\r\n\r\n\x1b[2J\x9b\u202ered\rnot\n'.encode(), b'HTTP/1.1 503 Bad\r\n\r\n'],
+    ids=['nonsense', 'empty', 'open', 'deep', '404', 'short', 'SSH', 'nothing', 'hostile', 'no reason'])
 def test_status_of_something_else(lab, app, answer):
     def answer_with(sock):
         sock.recv(4096)
@@ -112,14 +115,19 @@ def test_status_of_something_else(lab, app, answer):
     web.change({'sidecar': {'admin': f'127.0.0.1:{app(answer_with).port}'}})
     code, out, err = tool('status', '-c', web.ini)
     assert (code, out) == (1, '') and err.startswith('fairlead-agent: ') and len(err.splitlines()) == 1
+    assert not set(err) & MISLEADING
 
 
 @pytest.mark.parametrize('document', [
     '{"ready": true}', '{"ready": false, "reason": 5, "generation": [], "certificates": {"a": 1}, "listeners": "x"}',
     '{"ready": true, "generation": {"number": 1e300, "remaining_seconds": -1e300}, "bytes": {"inbound": 1}}',
-    '{"ready": true, "version": "\\u001b[2J\\u202e\\ud800", "id": "\\n\\n", "connections": {"inbound": {"opened": 1, '
-    '"closed": {"\\u001b[2J": 1, "x": -1, "y": "z"}}}, "listeners": [1, {}, {"leads_to": [1, null]}]}'],
-    ids=['bare', 'wrong types', 'huge', 'hostile'])
+    '{"ready": true, "version": "\\u001b[2J\\u202e", "id": "\\n\\n", "connections": {"inbound": {"opened": 1, '
+    '"closed": {"\\u001b[2J": 1, "x": -1, "y": "z"}}}, "listeners": [1, {}, {"section": "\\u001b[2J\\u009b\\u202e", "leads_to": [1, null]}]}',
+    '{"ready": true, "connections": {"inbound": {"opened": 1, "closed": [7]}}, "handshakes": {"inbound": {"failed": [7]}}, '
+    '"policy": {"default_decisions": [1], "rules": [{"decisions": [1]}]}}',
+    '{"ready": true, "version": "\\ud800"}',
+    '{"ready": true, "id": "\x1b[2J\x9b\u202e", "certificates_left_out": 1e300, "certificates": [' + '{},' * 20 + '{}]}'],
+    ids=['bare', 'wrong types', 'huge', 'hostile', 'arrays', 'no text', 'raw'])
 def test_status_of_a_stranger_does_no_harm(lab, app, document):
     def answer_with(sock):
         sock.recv(4096)
@@ -127,7 +135,17 @@ def test_status_of_a_stranger_does_no_harm(lab, app, document):
     web = lab.inbound(8080, start=False)
     web.change({'sidecar': {'admin': f'127.0.0.1:{app(answer_with).port}'}})
     code, out, _ = tool('status', '-c', web.ini)
-    assert code in (0, 1) and '\x1b' not in out and '\u202e' not in out
+    assert code in (0, 1) and not set(out) & MISLEADING
+    if not out:
+        assert 'ud800' in document
+        return
+    code, out, _ = tool('status', '--json', '-c', web.ini)
+    assert code in (0, 1) and not set(out) & MISLEADING
+    assert json.loads(out, strict=False) == json.loads(document, strict=False)
+    watching = subprocess.Popen([labs.AGENT, 'status', '--watch', '-c', web.ini], stdout=subprocess.PIPE, text=True)
+    assert watching.stdout.readline().startswith('sidecar')
+    watching.terminate()
+    assert watching.wait() in (0, 1)
 
 
 def test_watch(lab, app):

@@ -458,7 +458,7 @@ def answer(status, body):
     return f'HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}'.encode()
 
 
-READY, NOT_READY = answer('200 OK', 'ready\n'), answer('503 Service Unavailable', 'no generation \x1b[1m yet\n')
+READY, NOT_READY = answer('200 OK', 'ready\n'), answer('503 Service Unavailable', 'no generation \x1b[1m\x9b\u202e yet\n')
 
 
 @pytest.fixture
@@ -487,7 +487,7 @@ def test_wait_says_the_last_reason(idle):
     with Admin(idle.admin, [NOT_READY]):
         status, out, err = tool('wait', '-c', idle.ini, '--timeout', '300ms')
     assert (status, out) == (1, '')
-    assert err == 'fairlead-agent: not ready after 0.3 s: no generation ?[1m yet\n'
+    assert err == 'fairlead-agent: not ready after 0.3 s: no generation ?[1m?? yet\n'
 
 
 @pytest.mark.parametrize('answers, text', [
