@@ -148,6 +148,21 @@ def test_status_of_a_stranger_does_no_harm(lab, app, document):
     assert watching.wait() in (0, 1)
 
 
+def test_status_of_a_large_ini(lab, app):
+    """12,000 upstreams make an INI of 426 KB, of which /status tells as much as this."""
+    upstreams = [{'upstream': f'u{i}', 'mode': 'mtls', 'listen': None, 'to': [f'10.1.{i // 250}.{i % 250 + 1}:80'], 'peer': [],
+                  'names': [], 'failing': i == 11_999, 'open': 0, 'opened': 0, 'succeeded': 0, 'to_app': 0, 'to_mesh': 0,
+                  'last_success': None, 'last_failure': None, 'failures': {}} for i in range(12_000)]
+    document = json.dumps({'ready': True, 'upstreams': upstreams}, indent=2)
+    assert len(document) > 4 << 20
+
+    def answer_with(sock):
+        sock.recv(4096)
+        sock.sendall(b'HTTP/1.1 200 OK\r\n\r\n' + document.encode())
+    code, out, err = tool('status', '--admin', f'127.0.0.1:{app(answer_with).port}', '-c', lab.folder / 'missing.ini')
+    assert (code, err) == (0, '') and 'FAILING      upstream u11999: ' in out and 'and 11980 more\n' in out
+
+
 def test_watch(lab, app):
     """On a terminal, it redraws in place, reports when the sidecar is gone, and ends on Ctrl-C with the last
     verdict."""
