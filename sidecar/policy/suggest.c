@@ -10,6 +10,9 @@
 #include "base/mem.h"
 #include "policy/propose.h"
 
+/* Bytes of a list of a proposed rule: well below what a line of the INI may have (conf/lines.c), and readable in an editor. */
+#define LIST_MAX 32768u
+
 /* --- names --------------------------------------------------------------------------------- */
 
 struct names {
@@ -43,6 +46,7 @@ static const char *give_name(struct names *names, const char *about)
 struct writer {
 	struct names names;
 	bool plaintext, wildcards;
+	size_t written; /* rules */
 	struct fl_text *out;
 };
 
@@ -64,54 +68,102 @@ static size_t count_siblings(const struct fl_observed *table, const bool *rows, 
 	return count;
 }
 
-static void put_rows(const struct writer *writer, const struct fl_observed *table, const bool *rows,
-		     struct fl_text *ret)
+/* Has the list room for one more item? It always has for the first. */
+static bool has_room(const struct fl_text *list, const char *item)
 {
-	const char *separator = "";
+	return list->len == 0 || list->len + 2 + strlen(item) <= LIST_MAX;
+}
 
-	for (size_t r = 0; r < table->row_count; r++) {
-		const char *row = table->rows[r];
+static void put_item(struct fl_text *list, const char *item)
+{
+	fl_text_print(list, "%s%s", list->len > 0 ? ", " : "", item);
+}
 
-		if (!rows[r]) {
-			continue;
+/* The row as `from` or `sources` names it, to free(); NULL: it is not in the rule, or an earlier one gave their pattern. */
+static char *row_item(const struct writer *writer, const struct fl_observed *table,
+		      const bool *rows, size_t row)
+{
+	const char *text = table->rows[row];
+
+	if (!rows[row]) {
+		return NULL;
+	}
+	if (writer->plaintext || !writer->wildcards ||
+	    count_siblings(table, rows, row, table->row_count) < 2) {
+		return fl_strdup(text);
+	}
+	return count_siblings(table, rows, row, row) == 0
+		       ? fl_format("%.*s*", (int)parent_len(text), text)
+		       : NULL;
+}
+
+/* Appends the rows from *at on, as many as the list has room for; *at is then the first that is missing. */
+static void put_rows(const struct writer *writer, const struct fl_observed *table, const bool *rows,
+		     size_t *at, struct fl_text *list)
+{
+	bool is_full = false;
+
+	while (*at < table->row_count && !is_full) {
+		char *item = row_item(writer, table, rows, *at);
+
+		is_full = item != NULL && !has_room(list, item);
+		if (!is_full) {
+			if (item != NULL) {
+				put_item(list, item);
+			}
+			++*at;
 		}
-		if (writer->plaintext || !writer->wildcards ||
-		    count_siblings(table, rows, r, table->row_count) < 2) {
-			fl_text_print(ret, "%s%s", separator, row);
-		} else if (count_siblings(table, rows, r, r) == 0) {
-			fl_text_print(ret, "%s%.*s*", separator, (int)parent_len(row), row);
-		} else {
-			continue; /* the pattern was written already */
-		}
-		separator = ", ";
+		free(item);
 	}
 }
 
-static void put_columns(const struct fl_observed *table, const bool *columns, struct fl_text *ret)
+/* The last of the columns that begin with this one and are one range of ports. */
+static size_t range_end(const struct fl_observed *table, const bool *columns, size_t first)
 {
 	const struct fl_observed_place *all = table->columns;
-	const char *separator = "";
+	size_t last = first;
 
-	for (size_t c = 0; c < table->column_count; c++) {
-		size_t last = c;
+	while (all[first].service == NULL && last + 1 < table->column_count && columns[last + 1] &&
+	       all[last + 1].port == all[last].port + 1) {
+		last++;
+	}
+	return last;
+}
 
-		if (!columns[c]) {
+#define PORTS_TEXT 16
+static const char *format_ports(uint16_t first, uint16_t last, char buf[PORTS_TEXT])
+{
+	if (first == last) {
+		(void)snprintf(buf, PORTS_TEXT, "%u", first);
+	} else {
+		(void)snprintf(buf, PORTS_TEXT, "%u-%u", first, last);
+	}
+	return buf;
+}
+
+/* The same for the columns. */
+static void put_columns(const struct fl_observed *table, const bool *columns, size_t *at,
+			struct fl_text *list)
+{
+	const struct fl_observed_place *all = table->columns;
+	char ports[PORTS_TEXT];
+
+	while (*at < table->column_count) {
+		const char *item = all[*at].service;
+		size_t last = range_end(table, columns, *at);
+
+		if (!columns[*at]) {
+			++*at;
 			continue;
 		}
-		if (all[c].service != NULL) {
-			fl_text_print(ret, "%s%s", separator, all[c].service);
-		} else {
-			while (last + 1 < table->column_count && columns[last + 1] &&
-			       all[last + 1].port == all[last].port + 1) {
-				last++;
-			}
-			fl_text_print(ret, "%s%u", separator, all[c].port);
-			if (last > c) {
-				fl_text_print(ret, "-%u", all[last].port);
-			}
-			c = last;
+		if (item == NULL) {
+			item = format_ports(all[*at].port, all[last].port, ports);
 		}
-		separator = ", ";
+		if (!has_room(list, item)) {
+			return;
+		}
+		put_item(list, item);
+		*at = last + 1;
 	}
 }
 
@@ -149,22 +201,38 @@ static const char *name_rule(struct writer *writer, const struct fl_observed *ta
 	return give_name(&writer->names, about);
 }
 
-/* fl_observed_rule */
+static void write_one(struct writer *writer, const char *name, const char *rows,
+		      const char *columns)
+{
+	fl_text_print(writer->out, "%s", writer->out->len > 0 ? "\n" : "");
+	fl_propose_allow(writer->out, FL_PROPOSE_LINES, name, writer->plaintext ? NULL : rows,
+			 writer->plaintext ? rows : NULL, columns);
+	fl_text_print(writer->out, "\n");
+	writer->written++;
+}
+
+/* fl_observed_rule. A list that is too long for a line of the INI makes several rules. */
 static void write_rule(void *user, const struct fl_observed *table,
 		       const struct fl_observed_area *area)
 {
 	struct writer *writer = user;
-	struct fl_text rows = {0}, columns = {0};
 
-	put_rows(writer, table, area->rows, &rows);
-	put_columns(table, area->columns, &columns);
-	fl_text_print(writer->out, "%s", writer->out->len > 0 ? "\n" : "");
-	fl_propose_allow(writer->out, FL_PROPOSE_LINES, name_rule(writer, table, area),
-			 writer->plaintext ? NULL : rows.data, writer->plaintext ? rows.data : NULL,
-			 columns.data);
-	fl_text_print(writer->out, "\n");
-	fl_text_done(&rows);
-	fl_text_done(&columns);
+	for (size_t row = 0; row < table->row_count;) {
+		struct fl_text rows = {0};
+
+		put_rows(writer, table, area->rows, &row, &rows);
+		for (size_t column = 0; rows.len > 0 && column < table->column_count;) {
+			struct fl_text columns = {0};
+
+			put_columns(table, area->columns, &column, &columns);
+			if (columns.len > 0) {
+				write_one(writer, name_rule(writer, table, area), rows.data,
+					  columns.data);
+			}
+			fl_text_done(&columns);
+		}
+		fl_text_done(&rows);
+	}
 }
 
 /* --- what needs a rule --------------------------------------------------------------------- */
@@ -279,7 +347,7 @@ size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observa
 			 size_t count, bool wildcards, struct fl_text *ret)
 {
 	const struct fl_observation **of[2]; /* with an identity, without one */
-	size_t counts[2] = {0, 0}, written = 0;
+	size_t counts[2] = {0, 0};
 	struct writer writer = {.names = {.policy = policy}, .wildcards = wildcards, .out = ret};
 
 	of[0] = fl_grow(NULL, count, sizeof(const struct fl_observation *));
@@ -297,12 +365,12 @@ size_t fl_policy_suggest(const struct fl_policy *policy, const struct fl_observa
 		if (counts[kind] > 0) {
 			writer.plaintext = kind == 1;
 			fl_observed_fill(&table, of[kind], counts[kind]);
-			written += fl_observed_rules(&table, write_rule, &writer);
+			(void)fl_observed_rules(&table, write_rule, &writer);
 			fl_observed_done(&table);
 		}
 	}
 	free(of[0]);
 	free(of[1]);
 	free(writer.names.given);
-	return written;
+	return writer.written;
 }

@@ -186,6 +186,48 @@ Test(suggest, test_suggest__deny_rule_in_audit_mode__keeps_no_rule_back)
 		    "; [deny q] (x.ini:14) refuses " TD "/a to 80: no [allow] rule changes that\n");
 }
 
+#define MANY 1024
+
+/* Both lists of a rule may be longer than a line of the INI may be. */
+Test(suggest, test_suggest__long_lists__make_several_rules)
+{
+	static const bool kinds[] = {false, true}; /* many ports of services, many identities */
+
+	for (size_t k = 0; k < FL_COUNT_OF(kinds); k++) {
+		struct fl_observation items[MANY];
+		struct fl_text services = {0}, text = {0};
+		struct fl_conf *before, *after;
+		char *texts[MANY];
+		size_t rules;
+
+		for (unsigned i = 0; i < MANY; i++) {
+			texts[i] = kinds[k] ? fl_format("%s/ns/%060u/sa/x%u", TD, 0U, i)
+					    : fl_format("s%060u", i);
+			items[i] =
+				seen(kinds[k] ? texts[i] : TD "/a", kinds[k] ? 80 : 1000 + i, NULL);
+			if (!kinds[k]) {
+				items[i].service = texts[i];
+				fl_text_print(&services,
+					      "[service %s]\nlisten = *:%u\napp = 127.0.0.1:1\n",
+					      texts[i], 1000 + i);
+			}
+		}
+		before = parse("", services.len > 0 ? services.data : "");
+		rules = fl_policy_suggest(before->policy, items, MANY, false, &text);
+		after = parse(text.data, services.len > 0 ? services.data : "");
+		cr_expect_geq(rules, 2u);
+		cr_expect_eq(rules, fl_policy_rule_count(after->policy));
+		for (size_t i = 0; i < MANY; i++) {
+			cr_expect(is_let_in(after->policy, &items[i]), "%s", texts[i]);
+			free(texts[i]);
+		}
+		fl_conf_free(before);
+		fl_conf_free(after);
+		fl_text_done(&services);
+		fl_text_done(&text);
+	}
+}
+
 #define IDS 6
 #define PORTS 7
 #define SOURCES 4
