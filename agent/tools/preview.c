@@ -529,6 +529,7 @@ static const char page[] =
 	"  The request goes to `[sidecar] control`, which accepts root, the sidecar's own\n"
 	"  user and the agent's. An INI candidate needs no other: if the one that -c\n"
 	"  names has an error, it is read as far as it can be, for the socket's path.\n"
+	"  Other candidates need it whole, also with --control.\n"
 	"\n"
 	"OPTIONS\n"
 	"      --json          the sidecar's answer as it is\n" FL_PAGE_OPTION_CONTROL

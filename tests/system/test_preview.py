@@ -318,6 +318,15 @@ def ask(path, request):
     return ''
 
 
+def test_without_a_mounted_ini(inbound, lab):
+    """An INI that is given is enough; other candidates replace a part of the mounted one."""
+    def ask(given):
+        return tool('preview', '-c', inbound.folder / 'missing.ini', '--control', lab.folder / 'control.sock', given)
+    assert ask(ini_with(inbound, 'new.ini', {}))[0] == 0
+    code, out, err = ask(candidate(inbound, 'root.pem', lab.root.cert_pem))
+    assert (code, out) == (2, '') and 'missing.ini' in err
+
+
 def read_request(sock):
     """Reads the head and the body."""
     data = b''

@@ -157,6 +157,11 @@ def test_unreachable_and_bad_ini(lab, app):
     inbound.change({'sidecar': {'admin': ''}})
     status, out, err = tool('suggest', '-c', inbound.ini)
     assert (status, out) == (2, '') and '[sidecar] admin' in err
+    # The policy of the INI is asked, wherever the sidecar is.
+    for option in ('--control', inbound.folder / 'control.sock'), ('--admin', f'127.0.0.1:{inbound.admin}'):
+        status, out, err = tool('suggest', '-c', inbound.folder / 'missing.ini', *option)
+        assert (status, out) == (2, '') and 'missing.ini' in err
+        assert tool('status', '-c', inbound.folder / 'missing.ini', *option)[0] == 1
     inbound.change({'nonsense': {}})
     status, out, err = tool('suggest', '-c', inbound.ini)
     assert (status, out) == (2, '') and f'{inbound.ini}:' in err and 'unknown section [nonsense]' in err
