@@ -206,7 +206,6 @@ static void accept_candidate(struct fl_reload *reload, struct fl_attempt *attemp
 		refuse_for(reload, attempt, &err);
 		return;
 	}
-	memcpy(reload->in_force.files, attempt->files_digest, FL_DIGEST_LEN);
 	if (reload->in_force.credentials != NULL &&
 	    memcmp(content, reload->in_force.content, sizeof(content)) == 0) {
 		fl_wipe_free(frame, len); /* other bytes with the same meaning */
@@ -231,6 +230,8 @@ static void accept_candidate(struct fl_reload *reload, struct fl_attempt *attemp
 			tell_ready(reload);
 		}
 	}
+	/* Not before: files that could not be served are tried again. */
+	memcpy(reload->in_force.files, attempt->files_digest, FL_DIGEST_LEN);
 	end_refusal(reload);
 }
 
