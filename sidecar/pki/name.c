@@ -9,6 +9,8 @@
 
 #include "pki/asn1.h"
 
+#define ATTRIBUTES_MAX 8u /* of an RDN, that are compared in any order */
+
 static const struct fl_span oid_common_name = FL_OID(0x55, 0x04, 0x03);
 
 /* --- letters of a value --------------------------------------------------------------------------- */
@@ -25,6 +27,7 @@ static bool is_text(uint8_t tag)
 {
 	switch (tag) {
 	case FL_ASN1_UTF8_STRING:
+	case FL_ASN1_NUMERIC_STRING:
 	case FL_ASN1_PRINTABLE_STRING:
 	case FL_ASN1_T61_STRING:
 	case FL_ASN1_IA5_STRING:
@@ -151,14 +154,57 @@ static bool same_value(const struct attribute *a, const struct attribute *b)
 	return true;
 }
 
+static bool same_attribute(const struct attribute *a, const struct attribute *b)
+{
+	return fl_span_equal(a->oid, b->oid) && same_value(a, b);
+}
+
+/* Reads all attributes of an RDN; 0: they are too many to be compared in any order. */
+static size_t read_rdn(struct fl_span rdn, struct attribute ret[ATTRIBUTES_MAX])
+{
+	size_t count = 0;
+
+	while (rdn.len > 0) {
+		if (count == ATTRIBUTES_MAX || !take_attribute(&rdn, &ret[count])) {
+			return 0;
+		}
+		count++;
+	}
+	return count;
+}
+
+/* The order in DER depends on the kinds of strings, so it may be another one for the same name. */
+static bool same_in_any_order(struct fl_span a, struct fl_span b)
+{
+	struct attribute x[ATTRIBUTES_MAX], y[ATTRIBUTES_MAX];
+	size_t count = read_rdn(a, x), k;
+	unsigned used = 0;
+
+	if (count < 2 || read_rdn(b, y) != count) {
+		return false;
+	}
+	for (size_t i = 0; i < count; i++) {
+		for (k = 0; k < count; k++) {
+			if ((used & 1u << k) == 0 && same_attribute(&x[i], &y[k])) {
+				break;
+			}
+		}
+		if (k == count) {
+			return false;
+		}
+		used |= 1u << k;
+	}
+	return true;
+}
+
 static bool same_rdn(struct fl_span a, struct fl_span b)
 {
+	struct fl_span whole_a = a, whole_b = b;
 	struct attribute x, y;
 
 	while (a.len > 0) {
-		if (!take_attribute(&a, &x) || !take_attribute(&b, &y) ||
-		    !fl_span_equal(x.oid, y.oid) || !same_value(&x, &y)) {
-			return false;
+		if (!take_attribute(&a, &x) || !take_attribute(&b, &y) || !same_attribute(&x, &y)) {
+			return same_in_any_order(whole_a, whole_b);
 		}
 	}
 	return b.len == 0;
@@ -184,6 +230,8 @@ bool fl_name_is_good(struct fl_span name)
 	return true;
 }
 
+#define HASH_START 0xcbf29ce484222325u
+
 static uint64_t hash_byte(uint64_t hash, uint8_t byte)
 {
 	return (hash ^ byte) * 0x100000001b3u;
@@ -197,9 +245,10 @@ static uint64_t hash_bytes(uint64_t hash, struct fl_span bytes)
 	return hash;
 }
 
-static uint64_t hash_value(uint64_t hash, const struct attribute *attribute)
+static uint64_t hash_attribute(const struct attribute *attribute)
 {
 	struct letters letters = {.rest = attribute->value, .tag = attribute->tag};
+	uint64_t hash = hash_bytes(HASH_START, attribute->oid);
 	int letter;
 
 	if (!is_text(attribute->tag)) {
@@ -213,14 +262,14 @@ static uint64_t hash_value(uint64_t hash, const struct attribute *attribute)
 
 uint64_t fl_name_hash(struct fl_span name)
 {
-	uint64_t hash = 0xcbf29ce484222325u;
+	uint64_t hash = HASH_START;
 	struct attribute attribute;
 	struct fl_span rdn;
 
 	while (fl_asn1_take(&name, FL_ASN1_SET, &rdn)) {
+		/* Within an RDN the order does not count, so it is a sum. */
 		while (take_attribute(&rdn, &attribute)) {
-			hash = hash_bytes(hash, attribute.oid);
-			hash = hash_value(hash, &attribute);
+			hash += hash_attribute(&attribute);
 		}
 		hash = hash_byte(hash, 0xff);
 	}

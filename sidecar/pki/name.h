@@ -3,7 +3,8 @@
 #define FL_PKI_NAME_H
 /* name - distinguished names: comparison (RFC 5280 section 7.1) and display. A name is given as the
  * content of its SEQUENCE. Two names are the same when they differ only in the kind of string that
- * holds a value, in case (of ASCII) or in white space. Pure; thread: any. */
+ * holds a value, in case (of ASCII), in white space, or in the order of the attributes of an RDN of
+ * at most 8. Pure; thread: any. */
 #include <stdbool.h>
 #include <stdint.h>
 
