@@ -43,7 +43,7 @@ bool fl_judge_revoked(const struct fl_credentials *c, size_t bundle, const struc
 {
 	char serial[FL_SERIAL_TEXT];
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; c->crl_count > 0 && i < count; i++) {
 		const struct fl_crl *crl = list_of(c, bundle, chain + i, count - i);
 
 		if (crl == NULL) {
@@ -64,44 +64,45 @@ bool fl_judge_revoked(const struct fl_credentials *c, size_t bundle, const struc
 	return false;
 }
 
-struct revocation {
-	const struct fl_credentials *c;
-	size_t bundle;
-};
-
-static bool is_revoked(void *user, const struct fl_span *chain, size_t count, size_t *ret_index,
-		       struct fl_err *detail)
-{
-	const struct revocation *revocation = user;
-
-	return fl_judge_revoked(revocation->c, revocation->bundle, chain, count, ret_index, detail);
-}
-
-/* The SPIFFE IDs of the CAs of a good path. */
-static enum fl_rule judge_signers(const struct fl_span *chain, struct fl_path *path,
+/* The SPIFFE IDs of the CAs that were sent; an anchor is as good as its bundle. */
+static enum fl_rule judge_signers(const struct fl_span *chain, size_t count, size_t *ret_index,
 				  struct fl_err *detail)
 {
 	enum fl_rule rule = FL_RULE_NONE;
 	struct fl_cert cert;
 
-	for (size_t i = 1; rule == FL_RULE_NONE && i < path->count; i++) {
-		rule = fl_cert_parse(chain[path->at[i]], &cert, detail);
+	for (size_t i = 1; rule == FL_RULE_NONE && i < count; i++) {
+		*ret_index = i;
+		rule = fl_cert_parse(chain[i], &cert, detail);
 		if (rule == FL_RULE_NONE) {
 			rule = fl_svid_check_signer_id(&cert, detail);
 		}
-		if (rule != FL_RULE_NONE) {
-			path->index = path->at[i];
-			(void)fl_err_prefix(detail, "certificate %zu", path->index + 1);
-		}
 	}
 	return rule;
+}
+
+struct domain {
+	const struct fl_credentials *c;
+	size_t bundle;
+};
+
+/* As part of the search: where one certificate of a CA breaks a rule, the peer may have sent another. */
+static enum fl_rule judge_more(void *user, const struct fl_span *chain, size_t count,
+			       size_t *ret_index, struct fl_err *detail)
+{
+	const struct domain *domain = user;
+
+	if (fl_judge_revoked(domain->c, domain->bundle, chain, count, ret_index, detail)) {
+		return FL_RULE_REVOKED;
+	}
+	return judge_signers(chain, count, ret_index, detail);
 }
 
 static int judge_path(const struct fl_credentials *c, const struct fl_span *chain, size_t count,
 		      struct fl_moment when, struct fl_judgement *ret, struct fl_err *detail)
 {
 	const struct fl_bundle *bundle = &c->bundles[ret->bundle];
-	struct revocation revocation = {c, ret->bundle};
+	struct domain domain = {c, ret->bundle};
 	const struct fl_path_request request = {
 		.certs = chain,
 		.count = count,
@@ -109,8 +110,8 @@ static int judge_path(const struct fl_credentials *c, const struct fl_span *chai
 		.now = when.now,
 		.any_time = when.any_time,
 		.usage = FL_EKU_SERVER | FL_EKU_CLIENT,
-		.revoked = c->crl_count > 0 ? is_revoked : NULL,
-		.user = &revocation,
+		.more = judge_more,
+		.user = &domain,
 	};
 	int rc = fl_path_find(&request, &ret->path, detail);
 
@@ -118,9 +119,7 @@ static int judge_path(const struct fl_credentials *c, const struct fl_span *chai
 		return rc;
 	}
 	ret->rule = ret->path.rule;
-	if (ret->rule == FL_RULE_NONE) {
-		ret->rule = judge_signers(chain, &ret->path, detail);
-	} else if (bundle->refused) {
+	if (ret->rule != FL_RULE_NONE && bundle->refused) {
 		(void)fl_err_set(detail, FL_ERR_DENIED,
 				 "nobody of %s is trusted, because its bundle is refused: %s",
 				 bundle->trust_domain, bundle->refused);

@@ -348,22 +348,21 @@ static enum fl_rule check_policies(struct search *s)
 	return rule == FL_RULE_NONE ? rule : fault(s, WHOLE_WAY, index, rule, "%s", why.text);
 }
 
-static enum fl_rule check_revocation(struct search *s)
+static enum fl_rule check_more(struct search *s)
 {
 	struct fl_span chain[PATH_LENGTH_MAX + 1];
+	enum fl_rule rule;
 	struct fl_err why;
 	size_t index;
 
-	if (s->request->revoked == NULL) {
+	if (s->request->more == NULL) {
 		return FL_RULE_NONE;
 	}
 	for (size_t i = 0; i <= s->depth; i++) {
 		chain[i] = s->path[i]->der;
 	}
-	if (!s->request->revoked(s->request->user, chain, s->depth, &index, &why)) {
-		return FL_RULE_NONE;
-	}
-	return fault(s, WHOLE_WAY, index, FL_RULE_REVOKED, "%s", why.text);
+	rule = s->request->more(s->request->user, chain, s->depth, &index, &why);
+	return rule == FL_RULE_NONE ? rule : fault(s, WHOLE_WAY, index, rule, "%s", why.text);
 }
 
 static bool is_good_path(struct search *s)
@@ -385,7 +384,7 @@ static bool is_good_path(struct search *s)
 	if (rule == FL_RULE_NONE) {
 		rule = check_policies(s);
 	}
-	return rule == FL_RULE_NONE && check_revocation(s) == FL_RULE_NONE;
+	return rule == FL_RULE_NONE && check_more(s) == FL_RULE_NONE;
 }
 
 static void put_path(struct search *s)

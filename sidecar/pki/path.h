@@ -27,9 +27,10 @@
 #define FL_PATH_FAILURES_MAX 16      /* of those, that do not verify: anchors of one name */
 #define FL_PATH_SENT_FAILURES_MAX 8  /* and CAs of one name that were sent */
 
-/* Is one of the certificates of the path revoked? chain: leaf first, and in chain[count] the anchor. *ret_index: which; detail as below. */
-typedef bool (*fl_path_revoked_cb)(void *user, const struct fl_span *chain, size_t count,
-				   size_t *ret_index, struct fl_err *detail);
+/* Rules beyond those of RFC 5280 section 6.1, asked of a path that keeps all of these. chain: leaf first, and in chain[count]
+ * the anchor. *ret_index: the certificate that breaks the rule returned; detail as below. */
+typedef enum fl_rule (*fl_path_more_cb)(void *user, const struct fl_span *chain, size_t count,
+					size_t *ret_index, struct fl_err *detail);
 
 struct fl_path_request {
 	const struct fl_span *certs; /* leaf first, then whatever was sent with it */
@@ -38,7 +39,7 @@ struct fl_path_request {
 	int64_t now;   /* seconds since the epoch */
 	bool any_time; /* dates do not count */
 	uint8_t usage; /* bits FL_EKU_* that a certificate with extended key usage has to allow */
-	fl_path_revoked_cb revoked; /* NULL: none is */
+	fl_path_more_cb more; /* NULL: there are no more rules */
 	void *user;
 };
 

@@ -45,14 +45,15 @@ static bool take_element(struct fl_span *in, struct fl_span *ret)
 	return true;
 }
 
-static bool is_revoked(void *user, const struct fl_span *chain, size_t count, size_t *ret_index,
-		       struct fl_err *detail)
+static enum fl_rule judge_more(void *user, const struct fl_span *chain, size_t count,
+			       size_t *ret_index, struct fl_err *detail)
 {
 	const struct fl_path_request *request = user;
 
 	(void)fl_err_set(detail, FL_ERR_DENIED, "it is revoked");
 	*ret_index = 0;
-	return count > 2 && (fuzz_touch(chain[0]) & 7) == 0 && request->count > 0;
+	return count > 2 && (fuzz_touch(chain[0]) & 7) == 0 && request->count > 0 ? FL_RULE_REVOKED
+										  : FL_RULE_NONE;
 }
 
 /* On a good path each certificate but the leaf is a CA that is valid now and may have issued the one before it. */
@@ -117,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 						  .now = FUZZ_NOW,
 						  .any_time = (flags & 1) != 0,
 						  .usage = FL_EKU_SERVER | FL_EKU_CLIENT,
-						  .revoked = (flags & 2) != 0 ? is_revoked : NULL,
+						  .more = (flags & 2) != 0 ? judge_more : NULL,
 						  .user = &request};
 
 		FL_REQUIRE(fl_path_find(&request, &path, &detail) == FL_OK);

@@ -189,6 +189,18 @@ def test_names_without_end(place):
 
 
 @pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='sanitizers keep what is freed')
+def test_any_certificate_of_a_ca_will_do(place):
+    """One of them breaks a rule of SVIDs; the order does not matter."""
+    root, ca = Entity('Root'), Entity('Issuing CA')
+    good, bad = ca.under(root), ca.under(root, names=[uri('spiffe://prod.example/ca/one')])
+    inbound = place(root.certify(root))
+    assert is_served(inbound, caller(ca, good, bad))
+    assert is_served(inbound, caller(ca, bad, good))
+    assert peers.verdict(inbound.port, caller(ca, bad)) == 42
+    line = inbound.wait_line(broken_rule='signer-id')
+    assert 'certificate 2 (CN=Issuing CA, ' in line['detail'], line
+
+
 def test_certificates_that_are_of_no_use_are_not_kept(place):
     """An authorized peer may send 60 KB of unneeded certificates, different ones each time. The sidecar does not keep
     them."""

@@ -192,10 +192,11 @@ static bool read_crls(const cJSON *array, struct fl_credentials *c, int64_t now)
 	return true;
 }
 
-static bool is_revoked(void *user, const struct fl_span *chain, size_t count, size_t *ret_index,
-		       struct fl_err *detail)
+static enum fl_rule judge_more(void *user, const struct fl_span *chain, size_t count,
+			       size_t *ret_index, struct fl_err *detail)
 {
-	return fl_judge_revoked(user, 0, chain, count, ret_index, detail);
+	return fl_judge_revoked(user, 0, chain, count, ret_index, detail) ? FL_RULE_REVOKED
+									  : FL_RULE_NONE;
 }
 
 static uint8_t usage_of(const cJSON *test)
@@ -230,7 +231,7 @@ static bool is_accepted(const cJSON *test, struct fl_path *ret, struct fl_err *d
 			.anchors = &bundle.anchors,
 			.now = now,
 			.usage = usage_of(test),
-			.revoked = is_revoked,
+			.more = judge_more,
 			.user = &c,
 		};
 
