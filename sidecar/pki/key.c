@@ -150,6 +150,14 @@ int fl_key_of_info(struct fl_span info, struct fl_public_key *ret)
 	return 0;
 }
 
+/* RFC 5480 section 2.2: both coordinates; one and a sign would be a compressed point. */
+static bool is_whole_point(const struct fl_public_key *key)
+{
+	size_t size = key->kind == FL_KEY_P256 ? 32 : 48;
+
+	return key->bits.len == 1 + 2 * size && key->bits.data[0] == 0x04;
+}
+
 void fl_key_name(const struct fl_public_key *key, uint8_t ret[FL_DIGEST_LEN])
 {
 	fl_digest(&key->info, 1, ret);
@@ -164,6 +172,14 @@ int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err)
 			"are supported; make a new key (%s) and have a certificate issued "
 			"for it",
 			kinds[key->kind].name, RSA_BITS_MIN, RSA_BITS_MAX, NEW_KEY_COMMAND);
+	}
+	if ((key->kind == FL_KEY_P256 || key->kind == FL_KEY_P384) && !is_whole_point(key)) {
+		return fl_err_set(
+			err, FL_ERR_INVALID,
+			"its key is %s, and its point is not written uncompressed, as TLS 1.3 "
+			"and most software require: write the key anew (openssl ec -in FILE "
+			"-conv_form uncompressed -out FILE) and have a certificate issued for it",
+			kinds[key->kind].name);
 	}
 	if (key->kind == FL_KEY_RSA &&
 	    (key->rsa_bits < RSA_BITS_MIN || key->rsa_bits > RSA_BITS_MAX)) {

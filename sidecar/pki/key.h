@@ -47,7 +47,7 @@ int fl_key_of_info(struct fl_span info, struct fl_public_key *ret) FL_MUST_USE;
 /* The name by which agent and sidecar call the key of a certificate: the digest of its SubjectPublicKeyInfo. */
 void fl_key_name(const struct fl_public_key *key, uint8_t ret[FL_DIGEST_LEN]);
 
-/* Do we accept keys of this kind and size? Errors: FL_ERR_INVALID, "its key is ..." and the
+/* Do we accept keys of this kind, size and form? Errors: FL_ERR_INVALID, "its key is ..." and the
  * remedy. */
 int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err) FL_MUST_USE;
 

@@ -6,6 +6,7 @@ import datetime
 import json
 import pathlib
 import re
+import ssl
 import time
 
 import pytest
@@ -14,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 import lab as labs
 import peers
 from test_tools import check
-from x509 import (ANY_POLICY, CN, SERIAL, Entity, attribute, constraints, extended, key_id, name, permit, policies, uri,
-                  usage)
+from x509 import (ANY_POLICY, CN, SERIAL, Entity, attribute, constraints, extended, key_id, name, oid, permit, policies,
+                  seq, tlv, uri, usage)
 
 ALLOWED = 'spiffe://prod.example/**'
 CALLER = 'spiffe://prod.example/ns/test/sa/caller'
@@ -199,6 +200,22 @@ def test_any_certificate_of_a_ca_will_do(place):
     assert peers.verdict(inbound.port, caller(ca, bad)) == 42
     line = inbound.wait_line(broken_rule='signer-id')
     assert 'certificate 2 (CN=Issuing CA, ' in line['detail'], line
+
+
+def test_a_compressed_point_is_called_one(place):
+    root = Entity('Root')
+    inbound = place(root.certify(root))
+    entity = Entity('leaf')
+    point = entity.key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint)
+    entity.info = seq(seq(oid('1.2.840.10045.2.1'), oid('1.2.840.10045.3.1.7')), tlv(0x03, b'\0' + point))
+    with contextlib.suppress(ssl.SSLError):  # the client may not like its own certificate
+        peers.verdict(inbound.port, Svid(entity, entity.under(root, ca=False, names=[uri(CALLER)])))
+    line = inbound.wait_line(broken_rule='chain-algorithm')
+    assert 'its point is not written uncompressed' in line['detail'], line
+    inbound.mount(Svid(entity, entity.under(inbound.own, ca=False, names=[uri(labs.SERVER)])),
+                  bundle_of(inbound.own.certify(inbound.own)))
+    _, err, _ = check(inbound, 2)
+    assert 'its point is not written uncompressed' in err and 'do not belong' not in err, err
 
 
 def test_certificates_that_are_of_no_use_are_not_kept(place):
