@@ -82,12 +82,13 @@ struct fl_credentials_pem {
  * one may be empty.
  *
  * CRLs: each must be current at `now`, unless it may have expired (pem->late). A list that names a
- * root of a bundle or an intermediate of our own chain must be signed by it. A list that names
+ * root of a bundle or an intermediate of our own chain must be signed by it. A list that is of
  * neither may belong to an intermediate of a peer and is kept (FL_CRL_LOOSE). An unusable list
  * (fl_crl.unusable) of a root or of one of our intermediates makes the set invalid, because revoked
  * certificates would be accepted without it; it does not if other lists of the same CA cover
  * everything that it could cover. An unusable list of another CA is kept, with a warning: all that
- * this CA has issued counts as revoked.
+ * this CA has issued counts as revoked. A list is of a CA if the CA's key has signed it, whatever
+ * key identifier it gives, or if it names the CA and is unusable.
  *
  * A sentence names file, certificate number and remedy. The first error is in err. Errors:
  * FL_ERR_INVALID. */

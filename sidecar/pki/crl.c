@@ -3,7 +3,8 @@
  *
  * Two CAs may have the same name (all CAs of SPIRE do), so a list is tied to the key that signed
  * it. It covers what that key has issued, and certificates from an issuer of that name that name no
- * key or this key, because a CA may have a new key.
+ * key or this key, because a CA may have a new key. Key identifiers and key usage only say what a
+ * list claims: one CA may have several certificates, which differ in both.
  *
  * Fails with FL_ERR_INVALID and a sentence. Judging a certificate cannot fail: one that does not
  * parse counts as revoked, and no memory is needed. */
@@ -142,6 +143,8 @@ static int read_distribution_point(struct fl_span value, struct fl_crl *crl, str
 		crl->only_cas = crl->only_cas || tag == 2;
 	}
 	if (crl->only_leaves && crl->only_cas) {
+		/* It counts against all of them. */
+		crl->only_leaves = crl->only_cas = false;
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "it covers nothing: its issuing distribution point says both "
 				  "onlyContainsUserCerts and onlyContainsCACerts");
@@ -190,6 +193,19 @@ static bool authority_key_id(struct fl_span extensions, struct fl_span *ret)
 	}
 	return value.len == 0 || (fl_asn1_take(&value, FL_ASN1_SEQUENCE, &body) &&
 				  fl_asn1_take_optional(&body, FL_ASN1_KEY_ID, ret));
+}
+
+/* A CA may have a list for each of several distribution points (RFC 5280 section 5.2.5). Empty: this
+ * list names none, or is broken; check_extensions() handles that. */
+static struct fl_span point_of(struct fl_span extensions)
+{
+	struct fl_span value, body, point = {0};
+
+	if (find_extension(extensions, oid_distribution_point, &value) &&
+	    fl_asn1_take(&value, FL_ASN1_SEQUENCE, &body)) {
+		(void)fl_asn1_take_optional(&body, FL_ASN1_CONTEXT_0, &point);
+	}
+	return point;
 }
 
 /* --- parsing ------------------------------------------------------------------------------------ */
@@ -264,6 +280,10 @@ static int parse_tbs(struct fl_span tbs, struct fl_crl *crl, struct fl_err *err)
 	    !fl_asn1_take(&tbs, FL_ASN1_SEQUENCE, &crl->issuer)) {
 		return fl_err_set(err, FL_ERR_INVALID, "it is not the DER of a CRL");
 	}
+	if (crl->issuer.len == 0 || !fl_name_is_good(crl->issuer)) {
+		return fl_err_set(err, FL_ERR_INVALID, "the name of its issuer does not parse");
+	}
+	crl->issuer_hash = fl_name_hash(crl->issuer);
 	/* Version 2 is the number 1; the first version is not written. */
 	if (version.len > 0 && (version.len != 1 || version.data[0] != 1)) {
 		return fl_err_set(err, FL_ERR_INVALID, "its version is unknown");
@@ -287,6 +307,7 @@ static int parse_tbs(struct fl_span tbs, struct fl_crl *crl, struct fl_err *err)
 				  "its authority key identifier does not parse");
 	}
 	/* An unusable list still shows which certificates it covers. */
+	crl->point = point_of(extensions);
 	rc = check_extensions(extensions, crl, err);
 	if (rc < 0) {
 		return note_unusable(crl, err);
@@ -365,17 +386,16 @@ bool fl_crl_names(const struct fl_crl *crl, struct fl_span ca)
 	return fl_cert_parse(ca, &cert, NULL) == FL_RULE_NONE && is_named(crl, &cert);
 }
 
-bool fl_crl_may_name(const struct fl_crl *crl, struct fl_span ca)
-{
-	struct fl_cert cert;
-
-	return fl_cert_parse(ca, &cert, NULL) == FL_RULE_NONE &&
-	       fl_name_equal(cert.subject, crl->issuer);
-}
-
-int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err)
+/* Whether key usage allows it is another question. */
+static int check_signature(const struct fl_crl *crl, const struct fl_cert *ca, enum fl_rule *ret)
 {
 	const struct fl_signed what = {crl->tbs, crl->algorithm, crl->signature};
+
+	return fl_signature_check(&what, &ca->key, ret);
+}
+
+int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca, struct fl_err *err)
+{
 	enum fl_rule rule = FL_RULE_NONE;
 	struct fl_cert cert;
 
@@ -387,7 +407,7 @@ int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err
 				  "its CA may not sign CRLs, because its key usage lacks "
 				  "cRLSign: have the CA's certificate issued again with it");
 	}
-	if (fl_signature_check(&what, &cert.key, &rule) < 0) {
+	if (check_signature(crl, &cert, &rule) < 0) {
 		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
 	}
 	if (rule != FL_RULE_NONE) {
@@ -395,66 +415,46 @@ int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err
 				  "its signature does not verify under the CA that it names: it "
 				  "is damaged, or another CA of that name has signed it");
 	}
+	free(crl->issuer_key_id.data);
+	fl_der_copy(&crl->issuer_key_id, cert.key_id.data, cert.key_id.len);
+	free(crl->signer.data);
+	fl_der_copy(&crl->signer, cert.key.info.data, cert.key.info.len);
+	crl->bundle = bundle;
 	return 0;
 }
 
-int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca, struct fl_err *err)
+bool fl_crl_may_be_by(const struct fl_crl *crl, struct fl_span ca)
 {
+	enum fl_rule rule = FL_RULE_NONE;
 	struct fl_cert cert;
-	int rc = fl_crl_check(crl, ca, err);
 
-	if (rc == 0) {
-		(void)fl_cert_parse(ca, &cert, NULL);
-		free(crl->issuer_key_id.data);
-		fl_der_copy(&crl->issuer_key_id, cert.key_id.data, cert.key_id.len);
-		free(crl->signer.data);
-		fl_der_copy(&crl->signer, cert.key.info.data, cert.key.info.len);
-		crl->bundle = bundle;
+	if (fl_cert_parse(ca, &cert, NULL) != FL_RULE_NONE ||
+	    !fl_name_equal(cert.subject, crl->issuer)) {
+		return false;
 	}
-	return rc;
-}
-
-bool fl_crl_is_by(const struct fl_crl *crl, struct fl_span ca)
-{
-	struct fl_cert cert;
-
-	return crl->signer.len > 0 && fl_cert_parse(ca, &cert, NULL) == FL_RULE_NONE &&
-	       fl_span_equal(cert.key.info, span_of(&crl->signer));
+	return (crl->signer.len > 0 && fl_span_equal(cert.key.info, span_of(&crl->signer))) ||
+	       check_signature(crl, &cert, &rule) < 0 || rule != FL_RULE_SIGNATURE;
 }
 
 /* --- judging ------------------------------------------------------------------------------------ */
 
-bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert,
-		   const struct fl_cert *issuer)
+bool fl_crl_lists(const struct fl_crl *crl, const struct fl_cert *cert)
 {
-	if ((crl->only_leaves && cert->is_ca) || (crl->only_cas && !cert->is_ca) ||
-	    !fl_name_equal(cert->issuer, crl->issuer)) {
+	struct fl_span serial = without_zeros(cert->serial);
+
+	if (cert->issuer_hash != crl->issuer_hash || (crl->only_leaves && cert->is_ca) ||
+	    (crl->only_cas && !cert->is_ca) || !fl_name_equal(cert->issuer, crl->issuer)) {
 		return false;
 	}
-	/* The same key with another identifier is the same CA. */
-	if (issuer && crl->signer.len > 0 &&
-	    fl_span_equal(issuer->key.info, span_of(&crl->signer))) {
-		return true;
-	}
-	return cert->authority_key_id.len == 0 || crl->issuer_key_id.len == 0 ||
-	       fl_span_equal(cert->authority_key_id, span_of(&crl->issuer_key_id));
+	return crl->unusable != NULL ||
+	       (crl->count > 0 && bsearch(&serial, crl->serials, crl->count, sizeof(*crl->serials),
+					  compare_spans) != NULL);
 }
 
-bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate, struct fl_span issuer)
+bool fl_crl_fits_key_id(const struct fl_crl *crl, const struct fl_cert *cert)
 {
-	struct fl_cert cert, above;
-	bool known = issuer.len > 0 && fl_cert_parse(issuer, &above, NULL) == FL_RULE_NONE;
-
-	if (fl_cert_parse(certificate, &cert, NULL) != FL_RULE_NONE) {
-		return true;
-	}
-	if (!fl_crl_covers(crl, &cert, known ? &above : NULL)) {
-		return false;
-	}
-	cert.serial = without_zeros(cert.serial);
-	return crl->unusable != NULL ||
-	       (crl->count > 0 && bsearch(&cert.serial, crl->serials, crl->count,
-					  sizeof(*crl->serials), compare_spans) != NULL);
+	return cert->authority_key_id.len == 0 || crl->issuer_key_id.len == 0 ||
+	       fl_span_equal(cert->authority_key_id, span_of(&crl->issuer_key_id));
 }
 
 bool fl_crl_is_late(const struct fl_crl *crl, int64_t now)

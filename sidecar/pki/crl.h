@@ -24,14 +24,16 @@ struct fl_crl {
 	/* index in credentials of its CA's bundle, or one of the two above */
 	size_t bundle;
 	struct fl_span issuer;       /* content of the Name */
+	uint64_t issuer_hash;        /* of that name, see name.h */
 	struct fl_span authority;    /* identifier of the key that signed it; empty: not given */
 	struct fl_der issuer_key_id; /* of the CA that signed it, owned; empty: it has none */
-	struct fl_der signer;        /* its SubjectPublicKeyInfo, owned; empty: loose */
+	struct fl_der signer;        /* its SubjectPublicKeyInfo, owned; empty: not known */
 	int64_t this_update;         /* seconds since the epoch */
 	int64_t next_update;         /* the last second at which the list is current */
 	struct fl_span *serials;     /* sorted, without leading zeros; owned */
 	size_t count;
 	bool only_leaves, only_cas; /* what it covers; neither: all */
+	struct fl_span point;       /* the distribution point that it is of; empty: it names none */
 	char *unusable;             /* why its entries do not count; NULL: they do; owned */
 	struct fl_span tbs, algorithm, signature; /* for fl_crl_verify() */
 };
@@ -46,28 +48,23 @@ int fl_crl_parse(struct fl_der *der, struct fl_crl *ret, struct fl_err *err) FL_
  * both name one? Does not check signatures. */
 bool fl_crl_names(const struct fl_crl *crl, struct fl_span ca);
 
-/* Has the key of ca, a good signing certificate, signed the list, and is it allowed to? Errors:
- * FL_ERR_INVALID, FL_ERR_NOMEM. */
-int fl_crl_check(const struct fl_crl *crl, struct fl_span ca, struct fl_err *err) FL_MUST_USE;
-/* The same; on success the list is tied to this CA, of the bundle with that index. */
+/* Has the key of ca, a good signing certificate, signed the list, and is it allowed to? On success
+ * the list is tied to this CA, of the bundle with that index. Errors: FL_ERR_INVALID,
+ * FL_ERR_NOMEM. */
 int fl_crl_verify(struct fl_crl *crl, size_t bundle, struct fl_span ca,
 		  struct fl_err *err) FL_MUST_USE;
 
-/* Has the CA at least the name of the list's issuer? */
-bool fl_crl_may_name(const struct fl_crl *crl, struct fl_span ca);
+/* May the list be by the CA with this certificate? The names must be the same and the signature must
+ * verify; or it cannot be checked, because memory is out or the algorithm is not supported. Neither
+ * key identifiers nor key usage count: another certificate of the same CA may have others. */
+bool fl_crl_may_be_by(const struct fl_crl *crl, struct fl_span ca);
 
-/* Has the key of ca signed the list, as far as fl_crl_verify() knows? */
-bool fl_crl_is_by(const struct fl_crl *crl, struct fl_span ca);
+/* Is the certificate on the list, if the CA of this list has issued it? True of any that it covers
+ * if it is unusable. Only names are compared. Allocates nothing. */
+bool fl_crl_lists(const struct fl_crl *crl, const struct fl_cert *cert);
 
-/* Does this list cover the certificate? issuer: the CA that has issued it; NULL if not known: then
- * key identifiers decide, if there are any. */
-bool fl_crl_covers(const struct fl_crl *crl, const struct fl_cert *cert,
-		   const struct fl_cert *issuer);
-
-/* Has the CA of this list issued and revoked the certificate? Allocates nothing. Also true for a
- * certificate that cannot be parsed, and for all that an unusable list covers. issuer: as above,
- * may be empty. For a loose list: would it be revoked if that CA had made the list? */
-bool fl_crl_revokes(const struct fl_crl *crl, struct fl_span certificate, struct fl_span issuer);
+/* Does the certificate name no key, or the one of the CA that the list is tied to? */
+bool fl_crl_fits_key_id(const struct fl_crl *crl, const struct fl_cert *cert);
 
 /* Is its successor due at `now` (seconds since the epoch)? Its revocations stay in effect. */
 bool fl_crl_is_late(const struct fl_crl *crl, int64_t now);

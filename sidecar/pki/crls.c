@@ -10,44 +10,93 @@
 #include "base/when.h"
 #include "pki/asn1.h"
 #include "pki/name.h"
+#include "pki/signature.h"
+
+/* How many keys that have not signed a list are tried, in a whole set. More CAs of one name than
+ * that leave lists loose, which are then verified when they are needed (judge.h). */
+#define FOREIGN_KEYS_MAX 1000u
 
 /* --- whose it is -------------------------------------------------------------------------------------- */
 
-/* Tries the CAs in a list of certificates: 1 if one of them has signed the CRL, 0 if it names none
- * of them, otherwise the error of the last that it names. */
-static int try_issuers(struct fl_crl *crl, size_t bundle, const struct fl_der_list *cas,
-		       size_t first, struct fl_err *err)
+/* Has this CA, which has the name of its issuer, made the list? named: only where the list names it by its key identifier or gives
+ * none; otherwise, only where it gives another one, which is no proof. 1: yes, and the list is now
+ * tied to it. 0: no. Otherwise, it claims to be of this CA, and cannot be verified. */
+static int try_ca(struct fl_parse *p, struct fl_crl *crl, size_t bundle, struct fl_span ca,
+		  bool named, struct fl_err *err)
 {
 	int rc = 0;
 
-	for (size_t i = first; i < cas->count; i++) {
-		struct fl_span ca = fl_span_of(&cas->items[i]);
-
-		if (fl_crl_names(crl, ca)) {
-			rc = crl->unusable ? 0 : fl_crl_verify(crl, bundle, ca, err);
-			if (rc == 0) {
-				return 1;
-			}
-		} else if (!crl->unusable && fl_crl_may_name(crl, ca) &&
-			   fl_crl_verify(crl, bundle, ca, NULL) == 0) {
-			return 1; /* its key, under another identifier */
+	if (fl_crl_names(crl, ca) != named || p->foreign_keys == FOREIGN_KEYS_MAX) {
+		return 0;
+	}
+	if (named || fl_crl_may_be_by(crl, ca)) {
+		rc = fl_crl_verify(crl, bundle, ca, err);
+		if (rc == 0) {
+			return 1;
 		}
+	}
+	p->foreign_keys++;
+	return rc;
+}
+
+/* The CAs of its name in a bundle; returns as try_ca(). */
+static int try_bundle(struct fl_parse *p, struct fl_crl *crl, size_t bundle, bool named,
+		      struct fl_err *err)
+{
+	const struct fl_anchors *anchors = &p->c->bundles[bundle].anchors;
+	int rc = 0;
+
+	for (size_t i = fl_anchors_find(anchors, crl->issuer_hash);
+	     i < anchors->count && anchors->items[i].cert.subject_hash == crl->issuer_hash; i++) {
+		int one = try_ca(p, crl, bundle, anchors->items[i].cert.der, named, err);
+
+		if (one > 0) {
+			return one;
+		}
+		rc = one < 0 ? one : rc;
+	}
+	return rc;
+}
+
+/* The intermediates of our own chain. */
+static int try_chain(struct fl_parse *p, struct fl_crl *crl, bool named, struct fl_err *err)
+{
+	struct fl_cert cert;
+	int rc = 0;
+
+	for (size_t i = 1; i < p->c->chain.count; i++) {
+		struct fl_span ca = fl_span_of(&p->c->chain.items[i]);
+		int one;
+
+		if (fl_cert_parse(ca, &cert, NULL) != FL_RULE_NONE ||
+		    cert.subject_hash != crl->issuer_hash) {
+			continue;
+		}
+		one = try_ca(p, crl, 0, ca, named, err);
+		if (one > 0) {
+			return one;
+		}
+		rc = one < 0 ? one : rc;
 	}
 	return rc;
 }
 
 /* Ties the list to the CA that signed it, or leaves it loose. Several CAs may have the name of its
- * issuer: one of them must have signed it. *ret_ours: it names a root, or an intermediate of our
- * chain. */
-static int find_issuer(const struct fl_parse *p, struct fl_crl *crl, bool *ret_ours,
-		       struct fl_err *err)
+ * issuer: one of them must have signed it. *ret_ours: it is of a root, or of an intermediate of our
+ * chain; one that is unusable also if it only claims to be. */
+static int find_issuer(struct fl_parse *p, struct fl_crl *crl, bool *ret_ours, struct fl_err *err)
 {
 	const struct fl_credentials *c = p->c;
-	int rc, problem = 0;
+	int problem = 0;
 	size_t found = 0;
 
 	for (size_t i = 0; i < c->bundle_count; i++) {
-		rc = try_issuers(crl, i, &c->bundles[i].roots, 0, err);
+		int rc = try_bundle(p, crl, i, true, err);
+
+		if (rc <= 0) {
+			problem = rc < 0 ? rc : problem;
+			rc = try_bundle(p, crl, i, false, err);
+		}
 		problem = rc < 0 ? rc : problem;
 		found += rc > 0;
 	}
@@ -55,25 +104,37 @@ static int find_issuer(const struct fl_parse *p, struct fl_crl *crl, bool *ret_o
 	if (found > 1) {
 		crl->bundle = FL_CRL_EVERYWHERE;
 	}
-	if (found == 0) {
-		rc = try_issuers(crl, 0, &c->chain, 1, err);
+	for (int named = 1; found == 0 && named >= 0; named--) {
+		int rc = try_chain(p, crl, named != 0, err);
+
 		problem = rc < 0 ? rc : problem;
 		found += rc > 0;
 	}
-	*ret_ours = found > 0;
-	return found > 0 ? 0 : problem;
+	*ret_ours = found > 0 || problem < 0;
+	return found > 0 || (crl->unusable && problem == FL_ERR_INVALID) ? 0 : problem;
 }
 
 /* --- lists that cannot be used ---------------------------------------------------------------------------- */
 
-static bool is_of_same_ca(const struct fl_crl *a, const struct fl_crl *b)
+/* Two CAs may have the same name: the keys that have signed the lists decide. Of CAs that are not
+ * known, and of lists whose signature cannot be checked, only key identifiers can. */
+static bool is_of_same_ca(const struct fl_crl *usable, const struct fl_crl *other)
 {
-	/* Two CAs may have the same name: a list that identifies its key does not cover one that
-	 * does not. */
-	return fl_name_equal(a->issuer, b->issuer) && fl_span_equal(a->authority, b->authority);
+	bool decided = other->signer.len > 0 ||
+		       (usable->signer.len > 0 &&
+			fl_signature_check_algorithm(other->algorithm) == FL_RULE_NONE);
+
+	if (usable->issuer_hash != other->issuer_hash ||
+	    !fl_name_equal(usable->issuer, other->issuer)) {
+		return false;
+	}
+	return decided ? fl_span_equal(fl_span_of(&usable->signer), fl_span_of(&other->signer))
+		       : usable->authority.len > 0 &&
+				 fl_span_equal(usable->authority, other->authority);
 }
 
-/* Do other lists cover all that its CA can have issued? */
+/* Do other lists cover all that its CA can have issued? A list of one distribution point need not
+ * have what that of another one has. */
 static bool is_covered(const struct fl_credentials *c, const struct fl_crl *unusable)
 {
 	bool leaves = false, cas = false;
@@ -81,7 +142,8 @@ static bool is_covered(const struct fl_credentials *c, const struct fl_crl *unus
 	for (size_t i = 0; i < c->crl_count; i++) {
 		const struct fl_crl *crl = &c->crls[i];
 
-		if (!crl->unusable && is_of_same_ca(crl, unusable)) {
+		if (!crl->unusable && is_of_same_ca(crl, unusable) &&
+		    (crl->point.len == 0 || fl_span_equal(crl->point, unusable->point))) {
 			leaves = leaves || !crl->only_cas;
 			cas = cas || !crl->only_leaves;
 		}

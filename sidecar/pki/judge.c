@@ -4,14 +4,16 @@
  * Fails only if memory runs out; FL_RULE_NONE is set in one place, after the last check. */
 #include "pki/judge.h"
 
-/* A loose list names the certificate at the front of the chain. Has one of the CAs above it made the list? */
-static bool is_vouched_for(const struct fl_crl *crl, const struct fl_span *chain, size_t count)
+/* The list has the certificate at the front of the chain. Is it one of the CA that has issued it, that is, of the key above,
+ * whichever certificate of that CA the chain has? The CA of a loose list may be any of those above. An unusable one proves
+ * nothing but that it exists, so to claim is enough. */
+static bool is_by_its_ca(const struct fl_crl *crl, const struct fl_span *chain, size_t count)
 {
-	for (size_t i = 1; i < count; i++) {
-		/* An unusable list needs no valid signature: it only shows that a list exists. */
-		if (crl->unusable ? fl_crl_names(crl, chain[i])
-				  : fl_crl_may_name(crl, chain[i]) &&
-					    fl_crl_check(crl, chain[i], NULL) != FL_ERR_INVALID) {
+	size_t last = crl->bundle == FL_CRL_LOOSE ? count : 1;
+
+	for (size_t i = 1; i <= last; i++) {
+		if ((crl->unusable && fl_crl_names(crl, chain[i])) ||
+		    fl_crl_may_be_by(crl, chain[i])) {
 			return true;
 		}
 	}
@@ -19,19 +21,21 @@ static bool is_vouched_for(const struct fl_crl *crl, const struct fl_span *chain
 }
 
 /* NULL: on none of them. chain[1]: who has issued it, the anchor if count is 1. A CA may be an anchor of one domain and stand
- * below one of another: its list counts wherever its key has signed. Elsewhere, names have to do, and those of two
- * domains may be the same. */
+ * below one of another: its list counts wherever its key has signed. In the domain of its CA a list also counts by names alone,
+ * where nothing speaks against it; elsewhere, the names of two CAs may be the same. */
 static const struct fl_crl *list_of(const struct fl_credentials *c, size_t bundle,
 				    const struct fl_span *chain, size_t count)
 {
+	struct fl_cert cert;
+	bool is_read = fl_cert_parse(chain[0], &cert, NULL) == FL_RULE_NONE;
+
 	for (size_t i = 0; i < c->crl_count; i++) {
 		const struct fl_crl *crl = &c->crls[i];
-		bool loose = crl->bundle == FL_CRL_LOOSE;
+		bool here = crl->bundle == bundle || crl->bundle == FL_CRL_EVERYWHERE;
 
-		if ((loose || crl->bundle == bundle || crl->bundle == FL_CRL_EVERYWHERE ||
-		     fl_crl_is_by(crl, chain[1])) &&
-		    fl_crl_revokes(crl, chain[0], chain[1]) &&
-		    (!loose || is_vouched_for(crl, chain, count))) {
+		if (!is_read ||
+		    (fl_crl_lists(crl, &cert) && ((here && fl_crl_fits_key_id(crl, &cert)) ||
+						  is_by_its_ca(crl, chain, count)))) {
 			return crl;
 		}
 	}

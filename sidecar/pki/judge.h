@@ -26,11 +26,11 @@ struct fl_moment {
 int fl_judge(const struct fl_credentials *c, const struct fl_span *chain, size_t count,
 	     struct fl_moment when, struct fl_judgement *ret, struct fl_err *detail) FL_MUST_USE;
 
-/* Is a certificate of this path on one of the CRLs? chain[count]: its anchor, or an empty span. It leads to that bundle, whose roots' lists count, and those of an
- * intermediate of the same path. A CA without a CRL is not covered; a
- * list that has run out since it was read goes on counting. *ret_index is then the place of that certificate, and detail (may be
- * NULL) gets its serial number. Memory is taken only where a loose list names a certificate; when it is out, that one counts as
- * revoked. */
+/* Is a certificate of this path on one of the CRLs? chain[count]: its anchor, or an empty span. It leads to that bundle. A list
+ * counts against what the key that signed it has issued, whichever certificate of that CA is on the path. A CA without a CRL is
+ * not covered; a list that has run out since it was read goes on counting. *ret_index is then the place of that certificate, and
+ * detail (may be NULL) gets its serial number. Memory is taken only where a list names a certificate; when it is out, that one
+ * counts as revoked, as does one that does not parse. */
 bool fl_judge_revoked(const struct fl_credentials *c, size_t bundle, const struct fl_span *chain,
 		      size_t count, size_t *ret_index, struct fl_err *detail);
 

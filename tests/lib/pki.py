@@ -60,9 +60,15 @@ with validity relative to now and keys that never leave the build tree.
         scope-url scope-users scope-cas (issuing distribution points; p384 and the CA of intermediate are on them)
         elsewhere elsewhere-web (of other.crt) elsewhere-chain (of the CA of other-chain): none, or the leaf of that name
         lower-forged lower-namesake (of another CA with the name of that of intermediate; the first claims its key)
+        lower-key (as lower, names another key)
+        lower-reasons lower-reasons-key lower-both (of the CA of intermediate, unusable; the second names another key)
+        lower-reasons-namesake (unusable, of another CA of that name)
+        namesake-unsaid (of root-namesake.crt, names no key) namesake-key (of another CA of that name, names another key)
       and those that are refused:
         late early no-sign (of root-no-crl.crt) critical critical-entry delta
         scope-reasons scope-indirect scope-attributes elsewhere-indirect (of other.crt)
+        scope-reasons-key scope-reasons-unsaid scope-reasons-2 (name another key, or none; of another distribution point)
+        no-sign-key (of root-no-crl.crt, names another key) nameless
         forged forged-unsaid (of another CA of root.crt's name, which claims its key, or does not say) rsa-root-pss-sha1
         p256.bundle p256.sec1.bundle intermediate.bundle      key first, then the chain
 """
@@ -269,12 +275,12 @@ class CA(Issued):
         return CA(self.trust_domain if trust_domain is ... else trust_domain, parent=self, **options)
 
     def crl(self, revoked=(), *, number=1, last_update=-HOUR, next_update=ALWAYS, extensions=(), reason=None,
-            key_id=...):
+            key_id=..., issuer=None):
         """Returns the PEM of a CRL. revoked: Issued, certificates or serial numbers. extensions: more of them, as
         (extension, critical). reason: a critical extension of each entry. key_id: names another key than the one that
-        signs. None: no key identifier."""
+        signs. None: no key identifier. issuer: a name other than the CA's."""
         builder = (x509.CertificateRevocationListBuilder()
-                   .issuer_name(self.cert.subject)
+                   .issuer_name(self.cert.subject if issuer is None else issuer)
                    .last_update(moment(last_update)).next_update(moment(next_update))
                    .add_extension(x509.CRLNumber(number), False))
         if key_id is not None:
@@ -485,9 +491,11 @@ def lists(leaves, root, other, named):
     url = [x509.UniformResourceIdentifier('http://ca.prod.example/1.crl')]
     reasons = frozenset([x509.ReasonFlags.key_compromise])
 
-    def scope(users=False, cas=False, some=None, indirect=False, attributes=False):
-        return {'extensions': [(x509.IssuingDistributionPoint(url, None, users, cas, some, indirect, attributes), True)]}
+    def scope(users=False, cas=False, some=None, indirect=False, attributes=False, at=url):
+        return {'extensions': [(x509.IssuingDistributionPoint(at, None, users, cas, some, indirect, attributes), True)]}
 
+    # The library does not write a list that says both onlyContainsUserCerts and onlyContainsCACerts.
+    both = x509.UnrecognizedExtension(ObjectIdentifier('2.5.29.28'), der(0x30, b'\x81\1\xff\x82\1\xff'))
     unknown = x509.UnrecognizedExtension(ObjectIdentifier('1.3.6.1.4.1.99999.1'), b'\x05\0')
     made = {
         'root': root.crl([leaves['p384']]),
@@ -517,6 +525,18 @@ def lists(leaves, root, other, named):
         'elsewhere-indirect': other.crl(**scope(indirect=True)),
         'critical-entry': root.crl([leaves['p384']], reason=x509.CRLReason(x509.ReasonFlags.key_compromise)),
         'delta': root.crl(extensions=[(x509.DeltaCRLIndicator(1), True)]),
+        'scope-reasons-key': root.crl(key_id=b'another key', **scope(some=reasons)),
+        'scope-reasons-unsaid': root.crl(key_id=None, **scope(some=reasons)),
+        'scope-reasons-2': root.crl(**scope(some=reasons, at=[x509.UniformResourceIdentifier('http://2.example/')])),
+        'namesake-unsaid': named['root-namesake'].crl(key_id=None),
+        'namesake-key': CA(TD).crl(key_id=b'another key'),
+        'no-sign-key': named['root-no-crl'].crl(key_id=b'another key'),
+        'nameless': root.crl(issuer=x509.Name([])),
+        'lower-key': middle.crl([leaves['intermediate']], key_id=b'another key'),
+        'lower-reasons': middle.crl(**scope(some=reasons)),
+        'lower-reasons-key': middle.crl(key_id=b'another key', **scope(some=reasons)),
+        'lower-reasons-namesake': root.intermediate().crl(**scope(some=reasons)),
+        'lower-both': middle.crl(extensions=[(both, True)]),
     }
     for kind in ('rsa-root', 'p384-root', 'ed25519-root'):
         made[kind] = named[kind].crl()

@@ -230,3 +230,11 @@ class Entity:
 
     def under(self, issuer, **options):
         return self.certify(issuer, **options)
+
+    def crl(self, *serials, issuer_name=None, extensions=(), digest='sha256'):
+        """Returns the PEM of a CRL that this entity's key signs. extensions: all of them."""
+        algorithm = algorithm_of(self.key, digest)
+        entries = seq(*(seq(integer(serial), moment(-60)) for serial in serials)) if serials else b''
+        tbs = seq(integer(1), algorithm, issuer_name or self.subject, moment(-60), moment(86400), entries,
+                  tlv(0xa0, seq(*extensions)) if extensions else b'')
+        return to_pem(seq(tbs, algorithm, tlv(0x03, b'\0' + signature_of(self.key, tbs, digest))), 'X509 CRL')

@@ -148,6 +148,7 @@ static const struct {
 	{"root.crt", "lower-forged.crl", "intermediate", 0, false},
 	{"root.crt", "lower-namesake.crl", "intermediate", 0, false},
 	{"root.crt", "elsewhere.crl", "p384", 0, false},
+	{"root.crt", "lower-key.crl", "intermediate", 0, true},
 	/* lists for only a part of the certificates of their CA */
 	{"root.crt", "scope-url.crl", "p384", 0, true},
 	{"root.crt", "scope-users.crl", "p384", 0, true},
@@ -177,6 +178,35 @@ Test(crl, judged)
 			cr_assert(strstr(detail.text, "its serial number is 0x"), "%s",
 				  detail.text);
 		}
+		fl_credentials_free(c);
+	}
+}
+
+static const struct {
+	const char *crl;
+	bool refused;
+} unusable[] = {
+	{"lower-reasons.crl", true},
+	{"lower-reasons-key.crl", true},
+	{"lower-both.crl", true},
+	{"lower-reasons.crl+lower.crl", true},
+	{"lower-reasons-namesake.crl", false},
+};
+
+/* Of a CA that only comes with a peer: whatever that CA has issued is refused, and nobody else. */
+Test(crl, unusable_of_a_peers_ca)
+{
+	for (size_t i = 0; i < FL_COUNT_OF(unusable); i++) {
+		struct fl_credentials *c = parsed("p256", "root.crt", unusable[i].crl);
+		struct fl_err detail = {.text = "its serial number is"};
+		bool is_out = is_revoked(c, "intermediate", 0, &detail);
+
+		cr_assert_eq(is_out, unusable[i].refused, "%s", unusable[i].crl);
+		cr_assert(!is_out || strstr(detail.text, "the CRL of its CA cannot be used") ||
+				  strstr(detail.text, "its serial number is"),
+			  "%s", detail.text);
+		cr_assert_not(is_revoked(c, "intermediate", 1, NULL));
+		cr_assert_not(is_revoked(c, "p384", 0, NULL));
 		fl_credentials_free(c);
 	}
 }
@@ -277,6 +307,16 @@ static const struct {
 	{"p256", "root.crt", "scope-attributes.crl", "onlyContainsAttributeCerts"},
 	{"p256", "root.crt", "scope-indirect.crl+scope-users.crl",
 	 "CRL 1 (of CN=prod.example root"},
+	{"p256", "root.crt", "nameless.crl", "the name of its issuer does not parse"},
+	/* the key that has signed it decides whose it is, whatever identifier it gives */
+	{"p256", "root.crt+root-no-crl.crt", "no-sign-key.crl", "its key usage lacks cRLSign"},
+	{"p256", "root.crt", "scope-reasons-key.crl", "onlySomeReasons"},
+	/* a list of another CA, or of another distribution point, is no substitute */
+	{"p256", "root.crt+root-namesake.crt", "namesake-unsaid.crl+scope-reasons-unsaid.crl",
+	 "CRL 2 (of CN=prod.example root"},
+	{"p256", "root.crt", "namesake-key.crl+scope-reasons-key.crl",
+	 "CRL 2 (of CN=prod.example root"},
+	{"p256", "root.crt", "scope-url.crl+scope-reasons-2.crl", "CRL 2 (of CN=prod.example root"},
 	{"p256", "root.crt+other.crt", "elsewhere-indirect.crl+root.crl", "indirectCRL"},
 	{"p256", "root.crt", "own.crl",
 	 "tls.crt: a certificate of the chain is revoked (certificate-revoked): it claims to be "},
@@ -434,7 +474,7 @@ Test(crl, every_change_shows)
 			der.data[at] ^= masks[kind];
 		}
 		if (fl_crl_parse(&der, &crl, NULL) == 0) {
-			(void)fl_crl_revokes(&crl, root, root);
+			(void)fl_crl_may_be_by(&crl, root);
 			cr_assert(!fl_crl_names(&crl, root) ||
 					  fl_crl_verify(&crl, 0, root, NULL) < 0,
 				  "byte %zu, change %zu", at, kind);

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests whose CRL it is: the one of the CA whose key has signed it, however its certificates, their key identifiers and the
+encodings of its name differ."""
+import subprocess
+import time
+
+import pytest
+
+import lab as labs
+import peers
+from test_certificates import ALLOWED, Svid, bundle_of, is_served, leaf
+from x509 import (CN, O, SERIAL, Entity, attribute, authority, constraints, extension, key_id, name, oid, seq, tlv, usage)
+
+REVOKED, GOOD = 77, 78
+REASONS = extension('2.5.29.28', seq(tlv(0x83, b'\x06\x40')), True)  # onlySomeReasons
+PRINTABLE, NUMERIC, BMP = 0x13, 0x12, 0x1e
+
+
+def place(lab, app, root, *lists, anchors=(), sections=None, **options):
+    """Returns a sidecar that trusts root, with these CRLs."""
+    crl = lab.folder / 'node' / 'crl.pem'
+    inbound = lab.inbound(app().port, {'identity': {'crl': crl}, **(sections or {})}, name='node', start=False,
+                          **{'allow': ALLOWED, **options})
+    inbound.mount(Svid(*leaf(root, labs.SERVER)), bundle_of(root.certify(root), *anchors))
+    crl.write_text(''.join(lists))
+    return inbound
+
+
+def variants(root, ca):
+    """Returns certificates of one CA, all of them good."""
+    return {
+        'usual': ca.under(root),
+        'without cRLSign': ca.under(root, extensions=[constraints(), usage('cert'), key_id(ca.id), authority(root.id)]),
+        'without key usage': ca.under(root, extensions=[constraints(), key_id(ca.id)]),
+        'another key identifier': ca.under(root, extensions=[constraints(), usage('cert', 'crl'), key_id(b'a newer way')]),
+        'no key identifier': ca.under(root, with_id=False),
+    }
+
+
+def assert_revoked(inbound, ca, *above, what='', **options):
+    """Neither another certificate of the CA nor another leaf makes a difference."""
+    bad, good = (Svid(*leaf(ca, serial=serial, **options), *above) for serial in (REVOKED, GOOD))
+    assert peers.verdict(inbound.port, bad) == 44, what
+    assert peers.verdict(inbound.port, good) == b'x', what
+
+
+def test_whichever_certificate_of_its_ca_a_peer_presents(lab, app):
+    root = Entity('Root')
+    plain, named, unsaid = Entity('Branch 1'), Entity('Branch 2'), Entity('Branch 3', 'rsa2048')
+    lists = (plain.crl(REVOKED, extensions=[authority(plain.id)]),
+             named.crl(REVOKED, extensions=[authority(b'made by a newer version')]), unsaid.crl(REVOKED))
+    inbound = place(lab, app, root, *lists).start().wait_ready()
+    for ca in (plain, named, unsaid):
+        for what, cert in variants(root, ca).items():
+            assert_revoked(inbound, ca, cert, what=what)
+    other = Entity('Branch 1')
+    svid = Svid(*leaf(other, serial=REVOKED), other.under(root))
+    assert is_served(inbound, svid), 'a CA that only has the name'
+
+
+def test_however_the_name_of_its_ca_is_written(lab, app):
+    """RFC 5280 section 7.1. The order of the attributes of an RDN depends on how long their encodings are."""
+    root, organization, lists, cas = Entity('Root'), attribute(O, 'Fairlead tests'), [], []
+    for number, (subject, issuer) in enumerate((
+            ([[organization], [attribute(CN, 'A branch')]], [[organization], [attribute(CN, 'A branch', PRINTABLE)]]),
+            ([[organization], [attribute(CN, 'B branch')]], [[organization], [attribute(CN, ' b  BRANCH ', BMP)]]),
+            ([[attribute(CN, 'C'), attribute(O, 'Tests')]], [[attribute(O, 'Tests', PRINTABLE), attribute(CN, 'c', BMP)]]),
+            ([[attribute(CN, 'D')], [attribute(SERIAL, '12', PRINTABLE)]], [[attribute(CN, 'D')], [attribute(SERIAL, '12', NUMERIC)]]))):
+        cas.append(Entity(name(*subject)))
+        lists.append(cas[-1].crl(REVOKED, issuer_name=name(*issuer)))
+        # Once as an anchor, once as what a peer presents.
+        cas.append(Entity(name([attribute(CN, f'Root {number}')], *subject)))
+        lists.append(cas[-1].crl(REVOKED, issuer_name=name([attribute(CN, f'Root {number}')], *issuer)))
+    inbound = place(lab, app, root, *lists, anchors=[ca.certify(ca) for ca in cas[1::2]]).start().wait_ready()
+    for number, ca in enumerate(cas):
+        assert_revoked(inbound, ca, *([ca.under(root)] if number % 2 == 0 else []), what=number)
+
+
+def test_in_whichever_domain_its_ca_stands(lab, app):
+    """A root of our domain is an intermediate below a partner's root, with another key identifier and another
+    encoding of its RSA key."""
+    root, far, shared = Entity('Root'), Entity('Partner root'), Entity('Shared', 'rsa2048')
+    path = lab.folder / 'partner.pem'
+    path.write_bytes(bundle_of(far.certify(far)))
+    inbound = place(lab, app, root, shared.crl(REVOKED, extensions=[authority(shared.id)]), anchors=[shared.certify(shared)],
+                    sections={'federate partner.example': {'bundle': path}},
+                    allow=f'{ALLOWED}, spiffe://partner.example/**').start().wait_ready()
+    assert_revoked(inbound, shared)
+    shared.id = b'another'
+    for info in (shared.info, shared.info.replace(b'\x05\0', b'', 1)):
+        if info is not shared.info:  # without the NULL
+            public = info[info.index(b'\x03\x82'):]
+            shared.info = seq(seq(oid('1.2.840.113549.1.1.1')), public)
+        assert_revoked(inbound, shared, shared.under(far), identity='spiffe://partner.example/ns/a/sa/b')
+
+
+@pytest.mark.parametrize('identifier', ['its own', 'another', 'none'])
+def test_an_unusable_list_of_a_peers_ca_refuses_all_of_it(lab, app, identifier):
+    root, ca, other = Entity('Root'), Entity('Branch'), Entity('Branch')
+    more = {'its own': [authority(ca.id)], 'another': [authority(b'another')], 'none': []}[identifier]
+    inbound = place(lab, app, root, ca.crl(extensions=[*more, REASONS])).start().wait_ready()
+    assert 'every certificate of that CA is refused' in inbound.agent.wait_line(msg='credentials')['reason']
+    for what, cert in variants(root, ca).items():
+        assert peers.verdict(inbound.port, Svid(*leaf(ca), cert)) == 44, what
+    assert is_served(inbound, Svid(*leaf(root)))
+    if identifier != 'none':
+        assert is_served(inbound, Svid(*leaf(other), other.under(root))), 'a CA that only has the name'
+
+
+def check(inbound):
+    return subprocess.run([*labs.sanitizer_prefix(), labs.AGENT, 'check', '-c', inbound.ini], capture_output=True, text=True,
+                          timeout=60 * labs.SLOW, check=False)
+
+
+@pytest.mark.parametrize('identifier', ['another', None])
+def test_an_unusable_list_of_a_root_is_refused(lab, app, identifier):
+    """It names another key than its root does, or none, and the root's key has signed it."""
+    root = Entity('Root')
+    more = [authority(identifier.encode())] if identifier else []
+    done = check(place(lab, app, root, root.crl(REVOKED, extensions=[*more, REASONS])))
+    assert done.returncode == 2 and 'onlySomeReasons' in done.stderr, done.stderr
+
+
+def test_many_lists_and_many_roots(lab, app):
+    """The agent has one thread, which also signs. Each list is compared with the roots of its name only."""
+    key = Entity('x').key
+    roots = [Entity(f'R{number}', key) for number in range(1000)]
+    inbound = place(lab, app, Entity('Root'), *(root.crl(REVOKED) for root in roots), anchors=[root.certify(root) for root in roots])
+    began = time.monotonic()
+    done = check(inbound)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 1 * labs.SLOW
+    inbound.start().wait_ready()
+    assert_revoked(inbound, roots[-1])
