@@ -222,6 +222,45 @@ static int compare_holdings(const void *a, const void *b)
 	return x->bundle < y->bundle ? -1 : x->bundle > y->bundle;
 }
 
+/* Did its bundle have this key in the set in force? */
+static bool had_it(const struct fl_parse *p, const struct holding *holding)
+{
+	const struct fl_credentials *in_force = p->pem->late.in_force;
+	const char *trust_domain = p->c->bundles[holding->bundle].trust_domain;
+
+	for (size_t i = 1; in_force && i < in_force->bundle_count; i++) {
+		const struct fl_bundle *bundle = &in_force->bundles[i];
+
+		for (size_t k = 0;
+		     strcmp(bundle->trust_domain, trust_domain) == 0 && k < bundle->anchors.count;
+		     k++) {
+			if (fl_span_equal(bundle->anchors.items[k].cert.key.info,
+					  holding->cert->key.info)) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* Is it one that another domain has just taken over, and that will be refused there? So a partner
+ * cannot have another partner refused by putting its root into its own bundle. */
+static bool is_taken_over(const struct fl_parse *p, const struct holding *holdings, size_t count,
+			  size_t which)
+{
+	if (holdings[0].bundle == 0 || !had_it(p, &holdings[which])) {
+		return false;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (holdings[i].bundle != holdings[which].bundle &&
+		    (p->pem->foreign[holdings[i].bundle - 1].shared_root ||
+		     had_it(p, &holdings[i]))) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* holdings: of one key, by bundle. The owner of that key can issue identities of all these
  * domains. */
 static void judge_shared(struct fl_parse *p, const struct holding *holdings, size_t count)
@@ -237,7 +276,8 @@ static void judge_shared(struct fl_parse *p, const struct holding *holdings, siz
 		       with = i == 0 ? holdings[count - 1].bundle : holdings[0].bundle;
 		struct fl_bundle *bundle = &p->c->bundles[at];
 
-		if (at == 0 || p->pem->foreign[at - 1].shared_root || bundle->refused) {
+		if (at == 0 || p->pem->foreign[at - 1].shared_root || bundle->refused ||
+		    is_taken_over(p, holdings, count, i)) {
 			continue;
 		}
 		(void)fl_err_set(

@@ -40,14 +40,14 @@ struct fl_credentials {
 	size_t crl_count;
 };
 
-/* Which CRLs may have expired. A list must be current when it is first loaded; from then on it
+/* What is in force. It decides which domain is refused when two get the same root, see
+ * fl_credentials_parse(), and which CRLs may have expired. A list must be current when it is first loaded; from then on it
  * stays in effect. A new set that still has the same list (identical DER) is no worse than the set
  * in force. Refusing it would protect no one, and would delay the renewal of our certificate. All
  * zero: none. */
 struct fl_late_crls {
-	const struct fl_credentials
-		*in_force; /* borrowed: the CRLs of this set; NULL: no set is in force */
-	bool all;          /* any: another process, which knows what is in force, judges that */
+	const struct fl_credentials *in_force; /* borrowed; NULL: no set is in force */
+	bool all; /* any: another process, which knows what is in force, judges that */
 };
 
 /* Input as PEM; spans are borrowed for the call. Either cert and key, or credential_bundle. */
@@ -78,7 +78,8 @@ struct fl_credentials_pem {
  * count while they are not valid. That is a warning; it is an error only if no root of our own
  * bundle is left. A fault in a federated bundle is a warning, too, and no certificate of that
  * domain is trusted; our own identity is not affected. This includes a federated bundle that has a
- * root of another domain, unless shared_root is set. Our own bundle must have a root; a federated
+ * root of another domain, unless shared_root is set; but if one of two federated domains had the root in force, only the
+ * other is refused. Our own bundle must have a root; a federated
  * one may be empty.
  *
  * CRLs: each must be current at `now`, unless it may have expired (pem->late). A list that names a

@@ -293,6 +293,34 @@ def test_a_partners_bundle_never_blocks_ours(lab, app, what):
     assert not is_served(inbound, caller(far)), 'a partner does not vouch for us'
 
 
+def test_a_partner_cannot_take_over_the_root_of_another(lab, app):
+    """Only the one that puts it into its own bundle is refused. With nothing in force, nobody knows whose it is: both
+    are."""
+    own, far, third = Entity('Own root'), Entity('Root of a'), Entity('Root of b')
+    files = {domain: lab.folder / f'{domain}.pem' for domain in 'ab'}
+    files['a'].write_bytes(bundle_of(far.certify(far)))
+    files['b'].write_bytes(bundle_of(third.certify(third)))
+    inbound = lab.inbound(app().port, {f'federate {domain}.example': {'bundle': path} for domain, path in files.items()},
+                          allow='spiffe://a.example/**, spiffe://b.example/**', name='node', start=False)
+    inbound.mount(Svid(*leaf(own, labs.SERVER)), bundle_of(own.certify(own)))
+    inbound.start().wait_ready()
+    a, b = caller(far, identity='spiffe://a.example/ns/x/sa/y'), caller(third, identity='spiffe://b.example/ns/x/sa/y')
+    assert is_served(inbound, a) and is_served(inbound, b)
+    files['a'].write_bytes(bundle_of(far.certify(far), third.certify(third)))
+    inbound.wait_line(msg='generation in use', generation=2)
+    assert is_served(inbound, b) and not is_served(inbound, a)
+    files['b'].write_bytes(bundle_of(third.certify(third), third.certify(third, after=7200)))
+    inbound.wait_line(msg='generation in use', generation=3)
+    assert is_served(inbound, b) and not is_served(inbound, a)
+    inbound.agent.stop()
+    inbound.start_agent()
+    inbound.wait_line(msg='generation in use', generation=4)
+    inbound.sidecar.stop()
+    inbound.start_sidecar()
+    inbound.wait_ready()
+    assert not is_served(inbound, b) and not is_served(inbound, a)
+
+
 def test_one_root_above_two_domains(lab, app):
     """If each domain's anchor is its own CA, the domains share nothing, whatever peers send."""
     root, ours, theirs = Entity('Root above both'), Entity('CA of prod.example'), Entity('CA of partner.example')
