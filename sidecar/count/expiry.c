@@ -146,7 +146,7 @@ void fl_expiries_done(struct fl_expiries *expiries)
 }
 
 /* When the path that was found at the start is not valid, there may be another one, for example to
- * the successor of its root. */
+ * the successor of its root, or by another certificate of its intermediate. */
 static bool has_a_way(const struct fl_credentials *credentials, int64_t now, char *reason,
 		      size_t size)
 {
@@ -155,10 +155,6 @@ static bool has_a_way(const struct fl_credentials *credentials, int64_t now, cha
 	struct fl_err why;
 	bool good;
 
-	if (credentials == NULL ||
-	    (now >= credentials->own.not_before && now <= credentials->own.not_after)) {
-		return true;
-	}
 	chain = calloc(credentials->chain.count + 1, sizeof(*chain));
 	if (chain == NULL) {
 		(void)snprintf(reason, size,
@@ -184,8 +180,14 @@ static bool has_a_way(const struct fl_credentials *credentials, int64_t now, cha
 
 bool fl_expiries_usable(const struct fl_expiries *expiries, int64_t now, char *reason, size_t size)
 {
+	const struct fl_credentials *credentials = expiries->credentials;
 	char when[FL_WHEN_TEXT], here[FL_WHEN_TEXT];
+	bool as_found = credentials == NULL ||
+			(now >= credentials->own.not_before && now <= credentials->own.not_after);
 
+	if (!as_found && has_a_way(credentials, now, reason, size)) {
+		return true;
+	}
 	if (expiries->chain_not_before > now) {
 		(void)snprintf(
 			reason, size,
@@ -219,7 +221,7 @@ bool fl_expiries_usable(const struct fl_expiries *expiries, int64_t now, char *r
 			       expiries->trust_domain,
 			       fl_when_format(expiries->own_roots_not_after, when));
 	} else {
-		return has_a_way(expiries->credentials, now, reason, size);
+		return as_found;
 	}
 	return false;
 }

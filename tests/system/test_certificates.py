@@ -358,6 +358,23 @@ def test_a_shared_root_is_said_to_be_one(lab, app):
     assert is_served(inbound, partner)
 
 
+def test_one_of_two_certificates_of_our_ca_runs_out(lab, app):
+    """Peers find the other one, so nothing is wrong until that one has expired, too."""
+    root, ca = Entity('Root'), Entity('Issuing CA')
+    first, second = ca.under(root, after=3 * labs.SLOW), ca.under(root, after=7 * labs.SLOW)
+    inbound = lab.inbound(app().port, allow=ALLOWED, name='node', start=False)
+    inbound.mount(Svid(*leaf(ca, labs.SERVER), first, second), bundle_of(root.certify(root)))
+    late = time.time() + 3 * labs.SLOW + 1
+    inbound.start().wait_ready()
+    while time.time() < late:
+        assert inbound.get('/readyz')[0] == 200
+        time.sleep(0.1)
+    assert inbound.get('/readyz')[0] == 200
+    assert is_served(inbound, caller(ca, first, second))
+    labs.wait_until(lambda: inbound.get('/readyz')[0] == 503, 'it has expired', timeout=30 * labs.SLOW)
+    assert 'certificate 2 of its chain) has expired' in inbound.get('/readyz')[1]
+
+
 def test_a_root_that_runs_out_under_way(lab, app):
     """A root expires without any other change, and the sidecar reports it."""
     new, old = Entity('New root'), Entity('Old root')
