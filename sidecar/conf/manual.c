@@ -6,8 +6,8 @@
 
 const struct fl_manual fl_manual[] = {
 	{"[identity]", "cert, key", "(required)",
-	 "PEM: leaf first, then intermediates; its private key (P-256, P-384, Ed25519, RSA "
-	 "from 2048 bits)"},
+	 "PEM: leaf first, then intermediates; its private key (P-256 and P-384 with an "
+	 "uncompressed point, Ed25519, RSA from 2048 bits)"},
 	{"[identity]", "credential_bundle", "",
 	 "in place of both: one PEM with the key first, then the chain"},
 	{"[identity]", "bundle", "(required)",
