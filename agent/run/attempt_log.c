@@ -119,10 +119,12 @@ static void log_problem_errors(struct fl_attempt_log *log, const struct fl_attem
 static void log_left_out(struct fl_attempt_log *log, const struct fl_attempt *attempt, size_t count,
 			 const char *what, bool is_error)
 {
+	const char *at_least =
+		is_error && fl_problems_enough(&attempt->problems) ? "at least " : "";
 	char *text;
 
 	if (count > LINES_MAX) {
-		text = fl_format("%zu more %s are not listed", count - LINES_MAX, what);
+		text = fl_format("%s%zu more %s are not listed", at_least, count - LINES_MAX, what);
 		log_problem(log, attempt, text, 0, is_error);
 		free(text);
 	}
