@@ -222,7 +222,6 @@ def test_no_request_ends_the_process_when_memory_is_out(busy):
     assert {200, 503} <= statuses
     for sock in busy.held[:5]:
         sock.settimeout(10)
-        assert sock.recv(1) == b'x'
         sock.sendall(b'y')
         assert sock.recv(1) == b'y'
     assert json.loads(busy.get('/connections')[1])['open'] == 1000
