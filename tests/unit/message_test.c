@@ -16,7 +16,7 @@ static struct fl_span span(const char *text)
 
 static bool same(struct fl_span got, const char *want)
 {
-	return got.len == strlen(want) && memcmp(got.data, want, got.len) == 0;
+	return got.len == strlen(want) && (got.len == 0 || memcmp(got.data, want, got.len) == 0);
 }
 
 static struct frame hello_frame(void)
