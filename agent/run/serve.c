@@ -40,6 +40,12 @@ static void number_from(struct fl_serve *serve, uint64_t least)
 	}
 }
 
+/* Is the generation, whatever its number, the one that was sent last? */
+static bool is_pushed(const struct fl_channel *channel)
+{
+	return memcmp(channel->pushed_digest, channel->serve->digest, FL_DIGEST_LEN) == 0;
+}
+
 static bool push(struct fl_channel *channel)
 {
 	struct fl_serve *serve = channel->serve;
@@ -54,18 +60,19 @@ static bool push(struct fl_channel *channel)
 	}
 	channel->pushed = serve->number;
 	channel->is_pending = true;
+	channel->has_refused = channel->has_refused && is_pushed(channel);
 	memcpy(channel->pushed_digest, serve->digest, FL_DIGEST_LEN);
 	memset(channel->pushed_key, 0, FL_DIGEST_LEN);
 	if (key != NULL) {
 		memcpy(channel->pushed_key, key, FL_DIGEST_LEN);
 	}
 	fl_channel_set_deadline(channel, FL_SERVE_RESULT_MS);
-	log_generation(channel, FL_LOG_INFO, "generation pushed", serve->number);
+	log_generation(channel, channel->has_refused ? FL_LOG_DEBUG : FL_LOG_INFO,
+		       "generation pushed", serve->number);
 	return true;
 }
 
-/* Sends the generation where it is needed. False: the channel is gone. */
-static bool offer(struct fl_channel *channel)
+bool fl_channel_offer(struct fl_channel *channel)
 {
 	struct fl_serve *serve = channel->serve;
 
@@ -77,6 +84,7 @@ static bool offer(struct fl_channel *channel)
 	if (channel->is_pending) {
 		return true;
 	}
+	channel->again_at = 0;
 	if (fl_keyring_current(serve->keyring) != NULL && !channel->asks_signatures) {
 		fl_channel_fail(
 			channel,
@@ -203,7 +211,7 @@ static bool on_hello(struct fl_channel *channel, const struct fl_ctl_hello *hell
 	memcpy(channel->has_digest, hello->digest, FL_DIGEST_LEN);
 	fl_channel_set_deadline(channel, 0);
 	log_generation(channel, FL_LOG_INFO, "sidecar connected", hello->generation);
-	return start_beating(channel) && offer(channel) &&
+	return start_beating(channel) && fl_channel_offer(channel) &&
 	       (channel->serve->note == NULL || send_note(channel));
 }
 
@@ -211,7 +219,8 @@ static void log_refused(struct fl_channel *channel, const struct fl_ctl_result *
 {
 	struct fl_line line;
 
-	fl_line_begin(&line, channel->serve->log, FL_LOG_ERROR, "generation refused");
+	fl_line_begin(&line, channel->serve->log,
+		      channel->has_refused ? FL_LOG_DEBUG : FL_LOG_ERROR, "generation refused");
 	fl_line_u64(&line, "connection", channel->id);
 	fl_line_u64(&line, "generation", result->number);
 	fl_line_strn(&line, "reason", (const char *)result->reason.data, result->reason.len);
@@ -234,9 +243,15 @@ static bool on_result(struct fl_channel *channel, const struct fl_ctl_result *re
 	} else {
 		log_refused(channel, result);
 	}
-	/* Unless the sidecar has just judged this generation. */
-	return memcmp(channel->pushed_digest, channel->serve->digest, FL_DIGEST_LEN) == 0 ||
-	       offer(channel);
+	channel->has_refused = !result->ok;
+	if (!is_pushed(channel)) {
+		return fl_channel_offer(channel);
+	}
+	/* It has just judged this generation. */
+	if (channel->has_refused) {
+		fl_channel_offer_again(channel);
+	}
+	return true;
 }
 
 static bool on_sign(struct fl_channel *channel, struct fl_ctl_items requests)
@@ -439,7 +454,7 @@ void fl_serve_generation(struct fl_serve *serve, const struct fl_serve_generatio
 	memcpy(serve->digest, generation->digest, FL_DIGEST_LEN);
 	fl_keyring_take(serve->keyring, generation->conf, generation->signer);
 	for (size_t i = serve->channel_count; i-- > 0;) {
-		(void)offer(serve->channels[i]);
+		(void)fl_channel_offer(serve->channels[i]);
 	}
 }
 

@@ -6,7 +6,8 @@
  *
  * Knows frames and numbers, but neither files nor certificates. Several sidecars may be connected at once: while a sidecar
  * is replaced, the old one still runs. Each gets the generation when it has said HELLO. At most FL_SERVE_SIDECARS of them stay
- * connected: one more closes the oldest. Their workers' connections ask for signatures, from their first message on. When
+ * connected: one more closes the oldest. One that has refused the generation is offered it again every FL_SERVE_AGAIN_MS,
+ * because the reason may pass: its clock may be wrong. The log says so only when it accepts it after all. Their workers' connections ask for signatures, from their first message on. When
  * there are FL_SERVE_MAX connections and one more comes, the oldest that has said nothing is closed; if all have, the oldest.
  *
  * Numbers: content that a sidecar has already (the same digest) keeps the number that it has there; other content gets the
@@ -30,6 +31,7 @@
 #define FL_SERVE_HELLO_MS 10000  /* within this time a connection says what it is */
 #define FL_SERVE_WHOLE_MS 10000  /* within this time a message that has begun is whole */
 #define FL_SERVE_RESULT_MS 30000 /* within this time it has judged a generation */
+#define FL_SERVE_AGAIN_MS 10000  /* after this time a refused generation is offered again */
 
 struct fl_serve;
 

@@ -19,6 +19,7 @@ static void arm_timer(struct fl_serve *serve)
 	for (size_t i = 0; i < serve->channel_count; i++) {
 		first = earlier(first, serve->channels[i]->deadline);
 		first = earlier(first, serve->channels[i]->whole_by);
+		first = earlier(first, serve->channels[i]->again_at);
 	}
 	if (first == 0) {
 		(void)uv_timer_stop(&serve->timer);
@@ -31,6 +32,12 @@ static void arm_timer(struct fl_serve *serve)
 void fl_channel_set_deadline(struct fl_channel *channel, uint64_t in_ms)
 {
 	channel->deadline = in_ms == 0 ? 0 : uv_now(channel->serve->net->loop) + in_ms;
+	arm_timer(channel->serve);
+}
+
+void fl_channel_offer_again(struct fl_channel *channel)
+{
+	channel->again_at = uv_now(channel->serve->net->loop) + FL_SERVE_AGAIN_MS;
 	arm_timer(channel->serve);
 }
 
@@ -112,6 +119,8 @@ void fl_channels_on_timer(uv_timer_t *timer)
 						: "no HELLO in time");
 		} else if (channel->whole_by != 0 && channel->whole_by <= now) {
 			fl_channel_fail(channel, "the rest of its message does not come");
+		} else if (channel->again_at != 0 && channel->again_at <= now) {
+			(void)fl_channel_offer(channel);
 		}
 	}
 	arm_timer(serve);

@@ -23,6 +23,7 @@ struct fl_channel {
 	uint64_t id;       /* for the log */
 	uint64_t deadline; /* uv_now() in ms; 0 = none */
 	uint64_t whole_by; /* likewise, for a message of which a part has come */
+	uint64_t again_at; /* likewise, when the generation that it refused is offered again */
 	bool signs;        /* a worker's: it asks for signatures, and sends no HELLO */
 	bool greeted;      /* its HELLO has arrived: the fields below are valid */
 	bool wants_beats;
@@ -31,8 +32,9 @@ struct fl_channel {
 	uint8_t has_key[FL_DIGEST_LEN], pushed_key[FL_DIGEST_LEN];
 	uint64_t has; /* generation that the sidecar uses, 0 = none */
 	uint8_t has_digest[FL_DIGEST_LEN];
-	uint64_t pushed; /* generation sent last, 0 = none */
-	bool is_pending; /* that one has not been answered yet */
+	uint64_t pushed;  /* generation sent last, 0 = none */
+	bool is_pending;  /* that one has not been answered yet */
+	bool has_refused; /* its last answer to that one; if it is pending, it was offered again */
 	uint8_t pushed_digest[FL_DIGEST_LEN];
 };
 
@@ -66,9 +68,13 @@ void fl_channel_fail(struct fl_channel *channel, const char *reason);
 void fl_channel_set_deadline(struct fl_channel *channel, uint64_t in_ms);
 /* Bytes were read: if they end within a message, the rest has to come within FL_SERVE_WHOLE_MS. */
 void fl_channel_expect_rest(struct fl_channel *channel);
+/* Sends the generation where it is needed. False: the channel is gone. */
+bool fl_channel_offer(struct fl_channel *channel);
+/* Does so once more in FL_SERVE_AGAIN_MS. */
+void fl_channel_offer_again(struct fl_channel *channel);
 /* Holds that key in place of the one that it holds; name: NULL, or all zeros: none. */
 void fl_channel_hold_key(struct fl_channel *channel, const uint8_t *name);
-/* Fails those whose deadline has come. */
+/* Fails those whose deadline has come, and offers again what is due. */
 void fl_channels_on_timer(uv_timer_t *timer);
 
 #endif

@@ -92,7 +92,7 @@ struct fl_credentials_pem {
  * key identifier it gives, or if it names the CA and is unusable.
  *
  * A sentence names file, certificate number and remedy. The first error is in err. Errors:
- * FL_ERR_INVALID. */
+ * FL_ERR_INVALID; FL_ERR_NOMEM if the first was a lack of memory. */
 int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now,
 			 struct fl_credentials **ret, struct fl_err *err) FL_MUST_USE;
 

@@ -11,6 +11,7 @@
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/ed25519.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
 #include "pki/key.h"
@@ -306,7 +307,11 @@ int fl_key_check_private(const struct fl_public_key *public, struct fl_span key,
 				  "certificate's is %s; was only one of the two renewed?",
 				  kinds[kind].name, kinds[public->kind].name);
 	}
-	if (match(kind, key, public->bits, &equal) != 0) {
+	rc = match(kind, key, public->bits, &equal);
+	if (rc == WC_NO_ERR_TRACE(MEMORY_E)) {
+		return fl_err_set(err, FL_ERR_NOMEM, "out of memory");
+	}
+	if (rc != 0) {
 		return fl_err_set(
 			err, FL_ERR_INVALID,
 			"the key (%s) is damaged; `openssl pkey -check -in FILE` may show where",

@@ -53,7 +53,7 @@ int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err) FL_MU
 
 /* Does the private key (DER, any of PKCS#8/SEC1/PKCS#1) belong to that public key, and is it of a
  * kind that we accept: P-256, P-384, Ed25519, RSA of 2048 bits or more. Errors: FL_ERR_INVALID, a
- * sentence with the remedy. */
+ * sentence with the remedy; FL_ERR_NOMEM. */
 int fl_key_check_private(const struct fl_public_key *public, struct fl_span key,
 			 struct fl_err *err) FL_MUST_USE;
 

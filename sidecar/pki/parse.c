@@ -3,7 +3,7 @@
  *
  * One walk serves both entry points: it reports each problem to a callback and continues as long as
  * the next check makes sense (no key match without a key). A set with a single problem is freed,
- * its key wiped, and FL_ERR_INVALID returned. */
+ * its key wiped, and the class of its first problem returned. */
 #include "pki/parse.h"
 
 #include <stdarg.h>
@@ -18,7 +18,9 @@
 
 void fl_parse_error(struct fl_parse *p, const char *name, const struct fl_err *err)
 {
-	p->problems++;
+	if (p->problems++ == 0) {
+		p->first = err->code == FL_ERR_NOMEM ? FL_ERR_NOMEM : FL_ERR_INVALID;
+	}
 	p->finding(p->user, true, name, err->text);
 }
 
@@ -264,7 +266,7 @@ int fl_credentials_parse_all(const struct fl_credentials_pem *pem, int64_t now,
 	}
 	if (p.problems > 0) {
 		fl_credentials_free(p.c);
-		return FL_ERR_INVALID;
+		return p.first;
 	}
 	*ret = p.c;
 	return 0;
@@ -290,6 +292,10 @@ int fl_credentials_parse(const struct fl_credentials_pem *pem, int64_t now,
 			 struct fl_credentials **ret, struct fl_err *err)
 {
 	struct first_problem first = {.err = err};
+	int rc = fl_credentials_parse_all(pem, now, keep_first, &first, ret);
 
-	return fl_credentials_parse_all(pem, now, keep_first, &first, ret);
+	if (rc == FL_ERR_NOMEM && err != NULL) {
+		err->code = FL_ERR_NOMEM;
+	}
+	return rc;
 }

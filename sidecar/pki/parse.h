@@ -11,6 +11,7 @@ struct fl_parse {
 	fl_credentials_finding_cb finding;
 	void *user;
 	size_t problems;
+	enum fl_code first;       /* the class of the first */
 	unsigned foreign_keys;    /* tried on CRLs that they have not signed */
 	const char *chain_name;   /* name of the file with the chain */
 	struct fl_credentials *c; /* the set built so far */

@@ -223,16 +223,34 @@ static void count_refusal(struct fl_server *server, struct fl_refusal *refusal, 
 	refusal->count++;
 }
 
+/* The agent offers a refused generation again and again; only its first refusal counts. Later ones may have another reason. */
+static void note_refusal(struct fl_server *server, const struct fl_ctl_generation *message,
+			 const struct fl_err *err)
+{
+	struct fl_refusal *refusal = &server->rotations.by_sidecar;
+	bool again = refusal->current &&
+		     memcmp(server->refused, message->digest, sizeof(server->refused)) == 0;
+
+	if (again) {
+		(void)snprintf(refusal->text, sizeof(refusal->text), "%s", err->text);
+	} else {
+		count_refusal(server, refusal, (int64_t)time(NULL), err->text);
+		memcpy(server->refused, message->digest, sizeof(server->refused));
+	}
+	fl_log_msg(server->log, again ? FL_LOG_DEBUG : FL_LOG_ERROR, "generation %llu refused: %s",
+		   (unsigned long long)message->number, err->text);
+}
+
 static int on_generation(void *user, const struct fl_ctl_generation *message, struct fl_err *err)
 {
 	struct fl_server *server = user;
 	struct fl_generation *generation;
 	int rc = fl_server_has_memory(server, message, err);
 
-	if (rc != 0) {
-		return rc; /* this is no refusal: the agent sends the generation again */
+	if (rc == 0) {
+		rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &generation,
+				       err);
 	}
-	rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &generation, err);
 	if (rc == 0) {
 		rc = use_generation(server, generation, err);
 		if (rc == 0) {
@@ -242,11 +260,11 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 		}
 		fl_generation_unref(generation);
 	}
+	if (rc == FL_ERR_NOMEM) {
+		return rc; /* this is no refusal: the link asks for the generation again */
+	}
 	if (rc != 0) {
-		count_refusal(server, &server->rotations.by_sidecar, (int64_t)time(NULL),
-			      err->text);
-		fl_log_msg(server->log, FL_LOG_ERROR, "generation %llu refused: %s",
-			   (unsigned long long)message->number, err->text);
+		note_refusal(server, message, err);
 	}
 	server->rotations.by_sidecar.current = rc != 0;
 	return rc;

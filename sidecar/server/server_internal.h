@@ -34,6 +34,7 @@ struct fl_server {
 	struct fl_rule_totals rule_totals;
 	bool has_served;      /* could carry traffic, so a sidecar before this one is replaced */
 	bool refusal_is_over; /* of a candidate: the agent has taken it back */
+	uint8_t refused[FL_DIGEST_LEN]; /* the generation that rotations.by_sidecar is about */
 	struct fl_usage_files usage_files;
 	const struct fl_sandbox *sandbox;
 	int64_t started_at;    /* seconds since the epoch */

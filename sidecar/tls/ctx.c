@@ -137,8 +137,10 @@ static int set_ciphers(struct fl_tls_ctx *ctx, const struct fl_tls_options *opti
 	if (len == 0) {
 		return fl_err_set(err, FL_ERR_INVALID, "no TLS cipher is configured");
 	}
-	int rc = wolfSSL_CTX_set_cipher_list(ctx->wolf, list);
-	return rc == WOLFSSL_SUCCESS ? 0 : wolf_failed(err, rc, "the TLS ciphers");
+	/* It knows all of these names, so only memory can be missing. It does not say so. */
+	return wolfSSL_CTX_set_cipher_list(ctx->wolf, list) == WOLFSSL_SUCCESS
+		       ? 0
+		       : fl_err_set(err, FL_ERR_NOMEM, "the TLS ciphers: out of memory");
 }
 
 static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
@@ -178,9 +180,12 @@ static int load_own(struct fl_tls_ctx *ctx, struct fl_err *err)
 	if (rc != WOLFSSL_SUCCESS) {
 		return wolf_failed(err, rc, "our private key");
 	}
-	if (fl_key_check_private(&leaf.key, (struct fl_span){c->key.data, c->key.len}, NULL) != 0) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "our private key does not belong to our certificate");
+	rc = fl_key_check_private(&leaf.key, (struct fl_span){c->key.data, c->key.len}, NULL);
+	if (rc != 0) {
+		return fl_err_set(err, rc,
+				  rc == FL_ERR_NOMEM
+					  ? "our private key: out of memory"
+					  : "our private key does not belong to our certificate");
 	}
 	/* wolfSSL's own copy of the key. If the system forbids it, the key is used anyway. */
 	fl_wolf_private_key(ctx->wolf, &copy, &copy_len);

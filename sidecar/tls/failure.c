@@ -18,6 +18,7 @@
 static const struct fl_tls_failure no_memory = {
 	.cause = FL_TLS_CAUSE_INTERNAL,
 	.alert = FL_ALERT_INTERNAL_ERROR,
+	.no_memory = true,
 	.text = "out of memory",
 };
 
@@ -291,6 +292,8 @@ static void fail_own(struct fl_tls_failure *failure, int error)
 	}
 	failure->cause = FL_TLS_CAUSE_INTERNAL;
 	failure->alert = FL_ALERT_INTERNAL_ERROR;
+	failure->no_memory = error == WC_NO_ERR_TRACE(MEMORY_E) || error == MEMORY_ERROR ||
+			     error == WC_NO_ERR_TRACE(MP_MEM);
 	put(failure, "%s (wolfSSL %d)", text, error);
 }
 

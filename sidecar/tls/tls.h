@@ -226,6 +226,7 @@ struct fl_tls_failure {
 	enum fl_tls_cause cause;
 	enum fl_rule rule;
 	uint8_t alert; /* sent by us, or the peer's with PEER_ALERT; 0 = none */
+	bool no_memory; /* INTERNAL, because memory ran out: it says nothing about keys and certificates */
 	/* The peer whose chain was presented, if the chain was good before but is refused now, or
 	 * if the handshake failed later. It is not proven that it was that peer. NULL: none. The
 	 * failure owns the reference. */
@@ -258,7 +259,7 @@ bool fl_tls_is_mutual(const struct fl_tls *tls);
 
 /* The trial that each candidate has to pass: an in-memory handshake of the credentials with
  * themselves, as client and as server, under their own bundle. Without a key: up to the first signature. Errors: FL_ERR_INVALID with the
- * sentence of the side that refused. */
+ * sentence of the side that refused; FL_ERR_NOMEM: they are not judged. */
 int fl_tls_trial(const struct fl_credentials *credentials, const struct fl_tls_options *options,
 		 struct fl_err *err) FL_MUST_USE;
 

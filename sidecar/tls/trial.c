@@ -83,6 +83,15 @@ static int judge_chain(const struct fl_credentials *credentials, struct fl_err *
 				    detail.text);
 }
 
+/* Without memory, the credentials are not judged. */
+static int fail(const struct side *side, struct fl_err *err)
+{
+	const struct fl_tls_failure *failure = fl_tls_failure(side->tls);
+
+	return fl_err_set(err, failure->no_memory ? FL_ERR_NOMEM : FL_ERR_INVALID, "%s: %s",
+			  side->name, failure->text);
+}
+
 static int shake(struct side *client, struct side *server, struct fl_err *err)
 {
 	struct side *const turns[] = {client, server};
@@ -92,8 +101,7 @@ static int shake(struct side *client, struct side *server, struct fl_err *err)
 			struct side *side = turns[i];
 			turn(side, turns[1 - i]);
 			if (side->step == FL_TLS_FAILED) {
-				return fl_err_set(err, FL_ERR_INVALID, "%s: %s", side->name,
-						  fl_tls_failure(side->tls)->text);
+				return fail(side, err);
 			}
 			if (side->step == FL_TLS_SIGNING) {
 				return judge_chain(side->ctx->credentials, err);

@@ -64,6 +64,28 @@ def test_one_at_a_time(lab, web):
         assert svid.chain_pem in sidecar.receive().credential, 'the next one after a refusal'
 
 
+def test_a_refused_generation_is_offered_again(lab, web):
+    """Its reason may pass: the sidecar's clock may be wrong. It comes again after 10 s, and the log tells only what is new."""
+    web.start_agent()
+    with FalseSidecar(web) as better, FalseSidecar(web) as worse:
+        firsts = [sidecar.take(ok=False, reason='the clock here') for sidecar in (better, worse)]
+        began = time.monotonic()
+        for sidecar, first in zip((better, worse), firsts):
+            sidecar.sock.settimeout(25 * labs.SLOW)
+            again = sidecar.next(ok=sidecar is better, reason='the clock here, 10 s later')
+            assert (again.number, again.digest) == (first.number, first.digest)
+        assert time.monotonic() - began > 9
+        web.agent.wait_line(msg='generation accepted', generation=firsts[0].number)
+        svid = lab.root.issue(labs.SERVER)
+        web.volume.write(secret(svid, lab.root))
+        for sidecar in (better, worse):
+            assert svid.chain_pem in sidecar.next(ok=False).credential, 'another one comes at once'
+        agent = web.agent
+        wait_until(lambda: len(agent.lines(msg='generation refused')) == 4, 'a new one is told of')
+        assert len(agent.lines(msg='generation pushed')) == 4
+        assert [line['reason'] for line in agent.lines(msg='generation refused')][:2] == 2 * ['the clock here']
+
+
 def test_every_sidecar_gets_it(lab, web):
     web.start_agent()
     with FalseSidecar(web) as one, FalseSidecar(web) as other:

@@ -272,6 +272,13 @@ def test_generations_used_and_refused(lab):
         code, out, _ = tool('status', '-c', web.ini)
         assert code == 0 and re.search(r'^REFUSED .* by the agent: tls.crt: <b>bad</b> \?\[31m\?$', out, re.M)
 
+        assert not agent.push(2, ini='[nonsense]\n')[0]  # offered again
+        assert status(web)['rotations']['refused_by_sidecar'] == 1
+        assert len(web.sidecar.lines(msg=re.compile('^generation 2 refused'))) == 1
+        assert not agent.push(3, ini='[other]\n')[0]
+        assert status(web)['rotations']['refused_by_sidecar'] == 2
+        assert len(web.sidecar.lines(msg=re.compile('^generation . refused'))) == 2
+
         note(0, when, b'')
         assert agent.push(2, svid=lab.root.issue(labs.SERVER)) == (True, '')
         told = status(web)

@@ -5,6 +5,7 @@
 #include "pair.h"
 
 #include <link.h>
+#include <time.h>
 
 static size_t in_use, peak, blocks;
 
@@ -358,6 +359,93 @@ Test(memory, context__every_allocation_fails)
 		}
 	}
 	pki_credentials_free(c);
+	fl_tls_global_done();
+	cr_assert_eq(in_use, 0);
+}
+
+/* A trial without memory says nothing about the credentials: it must not look like a refusal, except where wolfSSL hides what
+ * failed. */
+static void try_without_memory(const char *own)
+{
+	static const char *const one[] = {"prod.example=root"};
+	struct fl_credentials *c = pki_credentials(own, one, 1);
+	struct fl_err err = {0};
+	long n = 0, told = 0, hidden = 0;
+	int rc;
+
+	do {
+		failing = n++;
+		has_failed = false;
+		rc = fl_tls_trial(c, &default_options, &err);
+		failing = -1;
+		told += rc == FL_ERR_NOMEM;
+		hidden += rc != 0 && rc != FL_ERR_NOMEM;
+		cr_assert(rc == 0 || (has_failed && err.code == rc), "allocation %ld", n);
+		cr_assert(rc == 0 || rc == FL_ERR_NOMEM || strstr(err.text, "(wolfSSL -"),
+			  "%s, allocation %ld: %s", own, n, err.text);
+	} while (has_failed);
+	cr_assert_gt(told, 10 * hidden, "%ld told, %ld hidden", told, hidden);
+	pki_credentials_free(c);
+}
+
+Test(memory, trial__every_allocation_fails__no_refusal)
+{
+	struct fl_err err = {0};
+
+	count_allocations();
+	cr_assert_eq(fl_tls_global_init(&err), 0);
+	try_without_memory("intermediate");
+	try_without_memory("rsa2048");
+	fl_tls_global_done();
+	cr_assert_eq(in_use, 0);
+}
+
+static int parse_set(const char *own, struct fl_err *err)
+{
+	struct fl_credentials_pem pem = {
+		.cert_name = "tls.crt", .key_name = "tls.key", .bundle_name = "ca.crt"};
+	char name[64];
+	struct fl_credentials *c = NULL;
+	int rc;
+
+	(void)snprintf(name, sizeof(name), "%s.crt", own);
+	pem.cert.data = (const uint8_t *)fl_fixture(name, &pem.cert.len);
+	(void)snprintf(name, sizeof(name), "%s.key", own);
+	pem.key.data = (const uint8_t *)fl_fixture(name, &pem.key.len);
+	pem.bundle.data = (const uint8_t *)fl_fixture("root.crt", &pem.bundle.len);
+	rc = fl_credentials_parse(&pem, (int64_t)time(NULL), &c, err);
+	if (rc == 0) {
+		fl_credentials_free(c);
+	}
+	free((char *)pem.cert.data);
+	free((char *)pem.key.data);
+	free((char *)pem.bundle.data);
+	return rc;
+}
+
+Test(memory, parsing__every_allocation_fails__no_refusal)
+{
+	static const char *const own[] = {"p256", "p384", "ed25519", "rsa2048", "intermediate"};
+	struct fl_err err = {0};
+	long failed = 0;
+
+	count_allocations();
+	cr_assert_eq(fl_tls_global_init(&err), 0);
+	for (size_t i = 0; i < FL_COUNT_OF(own); i++) {
+		long n = 0;
+		int rc;
+
+		do {
+			failing = n++;
+			has_failed = false;
+			rc = parse_set(own[i], &err);
+			failing = -1;
+			cr_assert(rc == 0 || (has_failed && rc == FL_ERR_NOMEM && err.code == rc),
+				  "%s, allocation %ld: %s", own[i], n, err.text);
+			failed += rc != 0;
+		} while (has_failed);
+	}
+	cr_assert_gt(failed, 10);
 	fl_tls_global_done();
 	cr_assert_eq(in_use, 0);
 }
