@@ -444,30 +444,81 @@ static enum outcome attempt(const struct fl_files_request *requests, size_t coun
 	return all;
 }
 
-bool fl_files_read(const struct fl_files_request *requests, size_t count,
-		   struct fl_findings *findings)
+/* One attempt. Nothing is left of it if it has to be made again. */
+static enum outcome try_once(const struct fl_files_request *requests, size_t count,
+			     struct fl_findings *findings)
 {
-	for (int i = 0; i < ATTEMPTS_MAX; i++) {
-		struct fl_findings found = {0};
-		enum outcome outcome = attempt(requests, count, &found);
+	struct fl_findings found = {0};
+	enum outcome outcome = attempt(requests, count, &found);
 
-		if (outcome != AGAIN) {
-			for (size_t f = 0; f < found.count; f++) {
-				fl_findings_add(findings, found.items[f].is_error,
-						found.items[f].path, found.items[f].text);
-			}
-			free(found.items);
-			return outcome == DONE;
-		}
+	if (outcome == AGAIN) {
 		fl_findings_done(&found);
 		for (size_t r = 0; r < count; r++) {
 			fl_source_file_done(requests[r].ret);
 		}
-		(void)nanosleep(&(struct timespec){.tv_nsec = ATTEMPT_PAUSE_NS}, NULL);
+		return AGAIN;
 	}
-	fl_findings_add(findings, true, NULL,
-			fl_strdup("the files kept changing while they were read, or a link "
-				  "`" DATA
-				  "` leads nowhere: stop writing to them, or repair the link"));
+	for (size_t f = 0; f < found.count; f++) {
+		fl_findings_add(findings, found.items[f].is_error, found.items[f].path,
+				found.items[f].text);
+	}
+	free(found.items);
+	return outcome;
+}
+
+static void pause_before_next(void)
+{
+	(void)nanosleep(&(struct timespec){.tv_nsec = ATTEMPT_PAUSE_NS}, NULL);
+}
+
+/* path: NULL: of several. */
+static void fail_restless(struct fl_findings *findings, const char *path)
+{
+	fl_findings_add(findings, true, path,
+			fl_format("%s kept changing while %s read, or a link `" DATA
+				  "` leads nowhere: stop writing to %s, or repair the link",
+				  path != NULL ? "it" : "the files",
+				  path != NULL ? "it was" : "they were",
+				  path != NULL ? "it" : "them"));
+}
+
+bool fl_files_read(const struct fl_files_request *requests, size_t count,
+		   struct fl_findings *findings)
+{
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		enum outcome outcome = try_once(requests, count, findings);
+
+		if (outcome != AGAIN) {
+			return outcome == DONE;
+		}
+		pause_before_next();
+	}
+	fail_restless(findings, NULL);
 	return false;
+}
+
+void fl_files_read_each(const struct fl_files_request *requests, size_t count,
+			struct fl_findings *findings)
+{
+	bool *is_due = fl_new((count + 1) * sizeof(*is_due));
+	size_t due = count;
+
+	memset(is_due, true, count);
+	for (int i = 0; i < ATTEMPTS_MAX && due > 0; i++) {
+		if (i > 0) {
+			pause_before_next();
+		}
+		for (size_t r = 0; r < count; r++) {
+			if (is_due[r] && try_once(&requests[r], 1, findings) != AGAIN) {
+				is_due[r] = false;
+				due--;
+			}
+		}
+	}
+	for (size_t r = 0; r < count; r++) {
+		if (is_due[r]) {
+			fail_restless(findings, requests[r].path);
+		}
+	}
+	free(is_due);
 }

@@ -28,7 +28,7 @@ static void note_finding(void *user, bool is_error, const char *name, const char
 	for (size_t i = 0; i < load->unread; i++) {
 		const struct fl_finding *finding = &load->findings->items[i];
 
-		if (finding->is_error && finding->path == name) {
+		if (finding->is_error && (finding->path == NULL || finding->path == name)) {
 			return;
 		}
 	}
@@ -107,7 +107,9 @@ static bool read_files(const struct fl_source *source, struct fl_source_files *f
 			findings->is_atomic = false;
 		}
 	}
-	(void)fl_files_read(requests, count, findings);
+	(void)fl_files_read(requests, FL_COUNT_OF(own), findings);
+	/* Not together with our own: a partner's file must not keep us from a renewal. */
+	fl_files_read_each(requests + FL_COUNT_OF(own), source->foreign_count, findings);
 	digest_files(files, findings);
 	free(requests);
 	excuse_foreign(source, findings);

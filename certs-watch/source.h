@@ -5,13 +5,13 @@
  *
  * Knows files and credentials, and nothing of proxies, sockets or policies. Files of one directory are read
  * through one directory handle: if Kubernetes' `..data` link is present, all files come from the one directory that it leads
- * to, so a swap in between never mixes two sets. The size of a file is bounded; keys are wiped.
+ * to, so a swap in between never mixes two sets; each federated bundle is read for itself. The size of a file is bounded; keys are wiped.
  *
  * certs-watch can be used on its own, through this header (which includes files.h and findings.h) and watch.h: see
  * certs-watch/example.c. trail.h is internal. Call fl_tls_global_init() (tls/tls.h) once per process before anything here.
  *
- * Thread: any. Blocks while it reads and checks, for a few milliseconds; up to a tenth of a second while files keep
- * changing. Out of memory ends the process (base/mem.h). */
+ * Thread: any. Blocks while it reads and checks, for a few milliseconds; a tenth of a second more while own files keep
+ * changing, and again while federated ones do. Out of memory ends the process (base/mem.h). */
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -57,6 +57,51 @@ Test(source, credential_bundle_and_federation)
 	mount_end(&m);
 }
 
+/* A partner's files cost neither our own nor another partner's, and are not tried one after the other. */
+Test(source, federated_link_that_leads_nowhere)
+{
+	struct fl_source_foreign foreign[10] = {{.trust_domain = "other.example"}};
+	struct timespec began, ended;
+	struct mount m;
+	char *link, *lost;
+
+	mount_plain(&m);
+	foreign[0].bundle = m.extra;
+	copy_fixture("other.crt", m.extra, 0644);
+	link = fl_format("%s/..data", m.path);
+	lost = fl_format("%s/partner.pem", link);
+	cr_assert_eq(symlink("gone", link), 0);
+	for (size_t i = 1; i < FL_COUNT_OF(foreign); i++) {
+		foreign[i].trust_domain = fl_format("p%zu.example", i);
+		foreign[i].bundle = lost;
+	}
+	m.source.foreign = foreign;
+	m.source.foreign_count = FL_COUNT_OF(foreign);
+	cr_assert_eq(clock_gettime(CLOCK_MONOTONIC, &began), 0);
+	cr_assert_eq(load(&m), 0);
+	cr_assert_eq(clock_gettime(CLOCK_MONOTONIC, &ended), 0);
+	cr_assert_lt(ended.tv_sec - began.tv_sec, 2, "20 pauses of 5 ms, and not 180");
+	cr_assert_eq(m.credentials->bundles[0].roots.count, 1);
+	cr_assert_eq(m.credentials->bundles[1].roots.count, 1);
+	cr_assert_eq(m.credentials->bundles[2].roots.count, 0);
+	cr_assert_eq(m.findings.count, FL_COUNT_OF(foreign) - 1);
+	cr_assert_str_eq(m.findings.items[0].path, lost);
+	cr_assert_not_null(strstr(m.findings.items[0].text, "leads nowhere"));
+	unload(&m);
+
+	/* One of ours: that is the only problem. */
+	m.source.foreign_count = 1;
+	m.source.cert = lost;
+	cr_assert_eq(load(&m), FL_ERR_INVALID);
+	cr_assert_eq(m.findings.count, 1, "%s", m.findings.items[m.findings.count - 1].text);
+	for (size_t i = 1; i < FL_COUNT_OF(foreign); i++) {
+		free((char *)foreign[i].trust_domain);
+	}
+	free(link);
+	free(lost);
+	mount_end(&m);
+}
+
 Test(source, relative_path)
 {
 	struct mount m;
