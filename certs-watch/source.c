@@ -17,22 +17,44 @@
 #include "pki/digest.h"
 
 struct load {
+	const struct fl_source *source;
 	struct fl_findings *findings;
 	size_t unread; /* the first findings, this many, are about reading */
 };
 
-static void note_finding(void *user, bool is_error, const char *name, const char *text)
+/* The federated bundle of that path; NULL: it is not one. */
+static const struct fl_source_foreign *foreign_of(const struct fl_source *source, const char *path)
 {
-	struct load *load = user;
+	for (size_t i = 0; i < source->foreign_count; i++) {
+		if (source->foreign[i].bundle == path) {
+			return &source->foreign[i];
+		}
+	}
+	return NULL;
+}
 
+/* Why the file could not be read; NULL: it was. */
+static const char *unread(const struct load *load, const char *path)
+{
 	for (size_t i = 0; i < load->unread; i++) {
 		const struct fl_finding *finding = &load->findings->items[i];
 
-		if (finding->is_error && (finding->path == NULL || finding->path == name)) {
-			return;
+		if (finding->is_error && finding->path == path) {
+			return finding->text;
 		}
 	}
-	fl_findings_add(load->findings, is_error, name, fl_strdup(text));
+	return NULL;
+}
+
+static void note_finding(void *user, bool is_error, const char *name, const char *text)
+{
+	struct load *load = user;
+	/* An error of a section [federate] is our own, and has nothing to do with the file. */
+	bool is_own_error = is_error && foreign_of(load->source, name) != NULL;
+
+	if (unread(load, NULL) == NULL && (is_own_error || unread(load, name) == NULL)) {
+		fl_findings_add(load->findings, is_error, name, fl_strdup(text));
+	}
 }
 
 static struct fl_span span_of(const struct fl_source_file *file)
@@ -64,29 +86,26 @@ static void digest_files(const struct fl_source_files *files, struct fl_findings
 }
 
 /* If a federated bundle cannot be read, no peer of its domain is trusted; nothing else is affected. */
-static void excuse_foreign(const struct fl_source *source, struct fl_findings *findings)
+static void excuse_foreign(struct load *load)
 {
-	for (size_t i = 0; i < findings->count; i++) {
-		struct fl_finding *finding = &findings->items[i];
-		size_t k = 0;
+	for (size_t i = 0; i < load->unread; i++) {
+		struct fl_finding *finding = &load->findings->items[i];
+		const struct fl_source_foreign *foreign = foreign_of(load->source, finding->path);
 		char *text;
 
-		while (k < source->foreign_count && source->foreign[k].bundle != finding->path) {
-			k++;
-		}
-		if (!finding->is_error || k == source->foreign_count) {
+		if (!finding->is_error || foreign == NULL) {
 			continue;
 		}
 		text = fl_format("%s; until this is repaired, nobody of %s is trusted",
-				 finding->text, source->foreign[k].trust_domain);
+				 finding->text, foreign->trust_domain);
 		free(finding->text);
 		finding->text = text;
 		finding->is_error = false;
-		findings->errors--;
+		load->findings->errors--;
 	}
 }
 
-static bool read_files(const struct fl_source *source, struct fl_source_files *files,
+static void read_files(const struct fl_source *source, struct fl_source_files *files,
 		       struct fl_findings *findings)
 {
 #define REQUEST(file, secret) {.path = source->file, .is_secret = (secret), .ret = &files->file},
@@ -112,8 +131,6 @@ static bool read_files(const struct fl_source *source, struct fl_source_files *f
 	fl_files_read_each(requests + FL_COUNT_OF(own), source->foreign_count, findings);
 	digest_files(files, findings);
 	free(requests);
-	excuse_foreign(source, findings);
-	return findings->errors == 0;
 }
 
 /* Parses the files that were read; NULL: there was a problem. */
@@ -135,6 +152,7 @@ static struct fl_credentials *parse(const struct fl_source *source,
 			.pem = span_of(&files->foreign[i]),
 			.name = source->foreign[i].bundle,
 			.shared_root = source->foreign[i].shared_root,
+			.refused = unread(load, source->foreign[i].bundle),
 		};
 	}
 	if (fl_credentials_parse_all(&pem, now, note_finding, load, &credentials) < 0) {
@@ -158,18 +176,18 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 		   struct fl_credentials **ret_credentials, struct fl_source_files *ret_files,
 		   struct fl_findings *findings)
 {
-	struct load load = {.findings = findings};
+	struct load load = {.source = source, .findings = findings};
 	struct fl_source_files files = {0};
 	struct fl_credentials *credentials;
 	struct fl_err err;
-	bool all_read;
 
 	*findings = (struct fl_findings){0};
-	all_read = read_files(source, &files, findings);
+	read_files(source, &files, findings);
 	load.unread = findings->count;
 	fl_yield();
 	credentials = parse(source, &files, now, &load);
-	if (credentials && all_read) {
+	excuse_foreign(&load);
+	if (credentials && findings->errors == 0) {
 		findings->trusts_nobody = trusts_nobody(credentials);
 		if (!source->late.all) {
 			fl_source_judge_crls(source, credentials, now, findings);

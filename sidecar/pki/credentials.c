@@ -34,7 +34,7 @@ void fl_credentials_digest(const struct fl_credentials *c, uint8_t ret[FL_DIGEST
 	struct fl_span *parts;
 
 	for (size_t i = 0; i < c->bundle_count; i++) {
-		count += 2 + c->bundles[i].roots.count;
+		count += 3 + c->bundles[i].roots.count;
 	}
 	parts = fl_new(count * sizeof(*parts));
 	for (size_t i = 0; i < c->chain.count; i++) {
@@ -51,6 +51,9 @@ void fl_credentials_digest(const struct fl_credentials *c, uint8_t ret[FL_DIGEST
 		}
 		/* No certificate and no name is empty, so an empty part ends a list. */
 		parts[n++] = (struct fl_span){0};
+		parts[n++] = b->refused
+				     ? (struct fl_span){(uint8_t *)b->refused, strlen(b->refused)}
+				     : (struct fl_span){0};
 	}
 	for (size_t i = 0; i < c->crl_count; i++) {
 		parts[n++] = fl_span_of(&c->crls[i].der);

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 import lab as labs
 import peers
+from lab import wait_until
 from pki import CA
 from test_tools import check
 from x509 import (ANY_POLICY, CN, SERIAL, Entity, attribute, constraints, extended, key_id, name, oid, permit, policies,
@@ -319,6 +320,28 @@ def test_a_partner_cannot_take_over_the_root_of_another(lab, app):
     inbound.start_sidecar()
     inbound.wait_ready()
     assert not is_served(inbound, b) and not is_served(inbound, a)
+
+
+def test_status_says_why_a_federated_bundle_is_refused_now(lab, app):
+    """A file that is not there has a reason, too; another reason takes the place of the one before, and so does none."""
+    own, far = Entity('Own root'), Entity('Root of the partner')
+    path = lab.folder / 'partner.pem'
+    inbound = lab.inbound(app().port, {'federate partner.example': {'bundle': path}}, name='node', start=False)
+    inbound.mount(Svid(*leaf(own, labs.SERVER)), bundle_of(own.certify(own)))
+    inbound.start().wait_ready()
+
+    def warnings():
+        return json.loads(inbound.get('/status')[1])['warnings']
+    assert 'it does not exist' in ' '.join(warnings())
+    assert not is_served(inbound, caller(far, identity='spiffe://partner.example/ns/x/sa/y'))
+    assert 'it does not exist' in inbound.wait_line(reason='certificate_refused')['detail']
+    for content, reason in ((b'garbage', 'no PEM block'), (bundle_of(far.certify(far), own.certify(own)), 'shared_root')):
+        path.write_bytes(content)
+        wait_until(lambda said=reason: said in ' '.join(warnings()), f'the reason is not {reason}')
+        assert len(warnings()) == 1
+        assert inbound.agent.lines(msg='credentials', reason=re.compile(reason))
+    path.write_bytes(b'')
+    wait_until(lambda: not warnings(), 'empty on purpose')
 
 
 def test_one_root_above_two_domains(lab, app):

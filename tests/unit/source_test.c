@@ -51,7 +51,15 @@ Test(source, credential_bundle_and_federation)
 	cr_assert_eq(m.credentials->bundles[1].roots.count, 0);
 	unload(&m);
 	cr_assert_eq(unlink(m.extra), 0);
+	expect_good(&m);
+	cr_assert_not_null(strstr(m.credentials->bundles[1].refused, "it does not exist"));
+	unload(&m);
 	expect_warning(&m, m.extra, "until this is repaired, nobody of other.example is trusted");
+	foreign.trust_domain = "prod.example"; /* ours, which is no fault of the file */
+	cr_assert_eq(load(&m), FL_ERR_INVALID);
+	cr_assert_eq(m.findings.errors, 1);
+	unload(&m);
+	foreign.trust_domain = "other.example";
 	copy_fixture("p256.crt", m.extra, 0644);
 	expect_warning(&m, m.extra, "until this is repaired, nobody of other.example is trusted");
 	mount_end(&m);
