@@ -36,7 +36,7 @@ bool fl_targets_equal(const struct fl_targets *a, const struct fl_targets *b)
 
 struct fl_target_set *fl_target_set_new(size_t count)
 {
-	struct fl_target_set *set = fl_new(sizeof(*set) + count * sizeof(set->items[0]));
+	struct fl_target_set *set = fl_new(sizeof(*set) + count * sizeof(struct fl_targets *));
 
 	set->refs = 1;
 	set->count = count;

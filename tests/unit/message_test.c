@@ -226,6 +226,7 @@ static void check_every_split_point(struct frame *parts, const enum fl_ctl_type 
 			int rc;
 
 			while ((rc = fl_ctl_decoder_feed(decoder, &data, &len, &m, NULL)) == 1) {
+				cr_assert_lt(seen, 3);
 				cr_assert_eq(m.type, types[seen]);
 				seen++;
 				if (m.type == FL_CTL_GENERATION) {
