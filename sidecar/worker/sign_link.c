@@ -173,7 +173,7 @@ static void on_pause_over(uv_timer_t *timer)
 	fl_sign_link_ask(FL_CONTAINER_OF(timer, struct fl_sign_link, pause));
 }
 
-/* The agent has made as many signatures as it may for now. Each that waits is counted once. */
+/* The agent has made all the signatures that it may make in this second. A request that waits is counted once. */
 static void put_off(struct fl_sign_link *link, uint32_t number)
 {
 	fl_count(&link->loop->counters.signatures[FL_SIGN_RATE],
