@@ -79,41 +79,42 @@ def worst_wait(worker, until, **request):
 
 # --- turns -------------------------------------------------------------------------------------------------
 
-def test_one_that_asks_without_end_keeps_nobody_waiting(web, svid):
-    """And it gets all of its answers, in order."""
+@pytest.fixture
+def turns(web, svid):
+    """An agent that may sign as often as it can; a sidecar that has its generation, a worker, and the key's name."""
     web.mount(svid)
     web.change({'agent': {'signatures': 1000000}})
     web.start_agent()
-    key = key_name(svid)
     with FalseSidecar(web) as sidecar, Signing(web) as worker:
         sidecar.take()
-        flood = Flood(web, key, 20)
-        assert worst_wait(worker, lambda: len(flood.got) >= flood.want * 260, key=key, scheme=RSA_PSS) < 0.5 * SLOW
-        wait_until(lambda: len(flood.answers()) == flood.want, 'not all is answered', timeout=30)
-        assert flood.answers() == [(number, SIGNED_OK) for number in range(flood.want)]
-        flood.close()
+        yield sidecar, worker, key_name(svid)
+
+
+def test_one_that_asks_without_end_keeps_nobody_waiting(web, turns):
+    """And it gets all of its answers, in order."""
+    _, worker, key = turns
+    flood = Flood(web, key, 20)
+    assert worst_wait(worker, lambda: len(flood.got) >= flood.want * 260, key=key, scheme=RSA_PSS) < 0.5 * SLOW
+    wait_until(lambda: len(flood.answers()) == flood.want, 'not all is answered', timeout=30)
+    assert flood.answers() == [(number, SIGNED_OK) for number in range(flood.want)]
+    flood.close()
 
 
 @pytest.mark.heavy
-def test_a_hundred_that_ask_without_end_keep_nobody_waiting(web, lab, svid):
+def test_a_hundred_that_ask_without_end_keep_nobody_waiting(web, lab, turns):
     """Nor from the next generation, nor the agent from its end."""
-    web.mount(svid)
-    web.change({'agent': {'signatures': 1000000}})
-    web.start_agent()
-    key = key_name(svid)
-    with FalseSidecar(web) as sidecar, Signing(web) as worker:
-        sidecar.take()
-        floods = [Flood(web, key, 10) for _ in range(100)]
-        end = time.monotonic() + 4
-        assert worst_wait(worker, lambda: time.monotonic() > end, key=key, scheme=RSA_PSS) < PATIENCE * SLOW
-        assert sum(len(flood.got) for flood in floods) < 100 * 10 * EACH * 260, 'it went on all the time'
-        web.mount(lab.root.issue(labs.SERVER))
-        assert sidecar.next().number == 2
-        start = time.monotonic()
-        assert web.agent.stop() == 0
-        assert time.monotonic() - start < 1 * SLOW
-        for flood in floods:
-            flood.close()
+    sidecar, worker, key = turns
+    floods = [Flood(web, key, 10) for _ in range(100)]
+    end = time.monotonic() + 4
+    assert worst_wait(worker, lambda: time.monotonic() > end, key=key, scheme=RSA_PSS) < PATIENCE * SLOW
+    assert sum(len(flood.got) for flood in floods) < 100 * 10 * EACH * 260, 'it went on all the time'
+    web.mount(lab.root.issue(labs.SERVER))
+    assert sidecar.next().number == 2
+    start = time.monotonic()
+    assert web.agent.stop() == 0
+    assert time.monotonic() - start < 1 * SLOW
+    for flood in floods:
+        flood.close()
 
 
 @pytest.mark.heavy
