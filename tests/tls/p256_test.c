@@ -13,8 +13,6 @@
 #include <wolfssl/wolfcrypt/sp.h>
 #if defined(__x86_64__)
 #include <wolfssl/wolfcrypt/cpuid.h>
-extern void sp_256_mont_mul_order_avx2_4(sp_digit *r, const sp_digit *a, const sp_digit *b);
-#include <p256_inverse.h>
 #endif
 
 #include <stdint.h>
@@ -304,56 +302,3 @@ Test(p256, factors_that_meet)
 		wc_ecc_free(&key);
 	}
 }
-
-/* --- inverses --------------------------------------------------------------------------------------- */
-
-#if defined(__x86_64__)
-
-/* Is it what wolfSSL's general function says? */
-static void check_inverse(mp_int *of)
-{
-	sp_digit number[SIZE / 8];
-	uint8_t bytes[SIZE];
-	mp_int expected, got;
-
-	cr_assert_eq(mp_init_multi(&expected, &got, NULL, NULL, NULL, NULL), 0);
-	cr_assert_eq(mp_to_unsigned_bin_len(of, bytes, SIZE), 0);
-	for (size_t i = 0; i < FL_COUNT_OF(number); i++) {
-		memcpy(&number[i], bytes + SIZE - 8 * (i + 1), 8);
-		number[i] = __builtin_bswap64(number[i]);
-	}
-	fl_256_inverse_order(number, number);
-	for (size_t i = 0; i < FL_COUNT_OF(number); i++) {
-		uint64_t swapped = __builtin_bswap64(number[i]);
-
-		memcpy(bytes + SIZE - 8 * (i + 1), &swapped, 8);
-	}
-	cr_assert_eq(mp_read_unsigned_bin(&got, bytes, SIZE), 0);
-	if (mp_iszero(of) == MP_NO) {
-		cr_assert_eq(mp_invmod(of, &order, &expected), 0);
-	}
-	cr_expect_eq(mp_cmp(&got, &expected), MP_EQ);
-}
-
-Test(p256, inverses)
-{
-	mp_int number;
-	size_t count = factor(0, &number);
-
-	for (size_t i = 0; i < count; i++) {
-		(void)factor(i, &number);
-		check_inverse(&number);
-	}
-	for (int power = 0; power < 256; power++) {
-		cr_assert_eq(mp_2expt(&number, power), 0);
-		check_inverse(&number);
-		cr_assert_eq(mp_sub(&order, &number, &number), 0);
-		check_inverse(&number);
-	}
-	for (int i = 0; i < 2000; i++) {
-		(void)factor(0, &number);
-		check_inverse(&number);
-	}
-}
-
-#endif

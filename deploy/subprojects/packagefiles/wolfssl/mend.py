@@ -87,17 +87,20 @@ MENDS = {
         *tables_on_the_heap('src/sp_x86_64.c', [
             ('256', ['sp_256_gen_stripe_table_4', 'sp_256_gen_stripe_table_avx2_4']),
             ('384', ['sp_384_gen_stripe_table_6', 'sp_384_gen_stripe_table_avx2_6'])], [64], '    fl_256_forget_keys();\n')['src/sp_x86_64.c'],
-        ('An inverse modulo the order of P-256 takes a third of the time: p256_inverse.h.',
-         '''static int sp_256_calc_s_4(sp_digit* s, const sp_digit* r, sp_digit* k,
-    sp_digit* x, const sp_digit* e, sp_digit* tmp)
+        ('An inverse modulo the prime or the order of P-256 takes half the time, or a third: inverse.h.',
+         '''static void sp_256_mont_inv_avx2_4(sp_digit* r, const sp_digit* a, sp_digit* td)
 {
+#ifdef WOLFSSL_SP_SMALL
 ''',
          '''#include <wolfssl/wolfcrypt/memory.h>
 #include "p256_inverse.h"
 
-static int sp_256_calc_s_4(sp_digit* s, const sp_digit* r, sp_digit* k,
-    sp_digit* x, const sp_digit* e, sp_digit* tmp)
+static void sp_256_mont_inv_avx2_4(sp_digit* r, const sp_digit* a, sp_digit* td)
 {
+#if 1
+    (void)td;
+    fl_256_mont_inverse(r, a);
+#elif defined(WOLFSSL_SP_SMALL)
 '''),
         ('(the same)',
          '''            sp_256_mont_inv_order_avx2_4(kInv, k, tmp);
@@ -107,7 +110,7 @@ static int sp_256_calc_s_4(sp_digit* s, const sp_digit* r, sp_digit* k,
         ('(the same)',
          '''        sp_256_mod_inv_avx2_4(s, s, p256_order);
 ''',
-         '''        fl_256_inverse_order(s, s);
+         '''        fl_inverse(s, s, &fl_256_order);
 '''),
         ('A signature under a P-256 key that was seen before: p256_verify.h.',
          '''/* Calculate the verification point: [e/s]G + [r/s]Q
