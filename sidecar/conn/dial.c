@@ -65,11 +65,10 @@ static int dial_next(struct fl_dialer *dialer, struct fl_sock **ret)
 		return UV_ETIMEDOUT;
 	}
 	while (next_address(dialer, &to)) {
-		struct fl_dial dial = {
-			.to = &to.any,
-			.alive = {.keep_s = loop->net.keep_s, .give_up_ms = loop->peer_timeout_ms},
-			.joins_acks = dialer->is_for_tls,
-			.heeds_icmp = true};
+		struct fl_dial dial = {.to = &to.any,
+				       .alive = {.give_up_ms = loop->peer_timeout_ms},
+				       .joins_acks = dialer->is_for_tls,
+				       .heeds_icmp = true};
 		struct fl_inet inet = fl_inet_of(&to.any);
 		struct fl_err err;
 

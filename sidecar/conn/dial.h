@@ -10,7 +10,7 @@
 
 struct fl_dialer;
 
-/* sock: connected and not read yet; the callee owns it. NULL: no address has answered; reason: that of the last one. */
+/* sock: connected, not read yet, and without probes (fl_sock_begin_keep()); the callee owns it. NULL: no address has answered; reason: that of the last one. */
 typedef void (*fl_dialer_cb)(struct fl_dialer *dialer, struct fl_sock *sock, enum fl_reason reason);
 
 struct fl_dialer {

@@ -58,7 +58,8 @@ struct fl_mesh_ops {
 	bool (*pending)(const struct fl_mesh *mesh);
 	/* As fl_sock_debt(); also open while the peer has yet to say that it has the connection. */
 	struct fl_debt (*debt)(const struct fl_mesh *mesh);
-	void (*keep)(struct fl_mesh *mesh); /* as fl_sock_keep() */
+	void (*begin_keep)(struct fl_mesh *mesh); /* as fl_sock_begin_keep() */
+	void (*keep)(struct fl_mesh *mesh);       /* as fl_sock_keep() */
 	/* Ends our direction; reading continues. Call once. closing: close follows immediately, and sends the FIN. */
 	void (*shutdown)(struct fl_mesh *mesh, bool closing);
 

@@ -285,6 +285,7 @@ static void park(struct fl_session *session, struct fl_pool_place *place)
 	struct fl_framed *framed = session->framed;
 	struct fl_pool_entry *leaver;
 
+	fl_sock_begin_keep(session->sock);
 	leaver = fl_pool_park(&loop->parking.pool, place, &framed->client.parked,
 			      framed->framing.number, now_of(loop), fl_loop_draw(loop));
 	if (leaver != NULL) {

@@ -168,6 +168,11 @@ static struct fl_debt debt(const struct fl_mesh *mesh)
 	return fl_sock_debt(of_const(mesh)->sock);
 }
 
+static void begin_keep(struct fl_mesh *mesh)
+{
+	fl_sock_begin_keep(of(mesh)->sock);
+}
+
 static void keep(struct fl_mesh *mesh)
 {
 	fl_sock_keep(of(mesh)->sock);
@@ -279,6 +284,7 @@ static const struct fl_mesh_ops ops = {
 	.write = write_mesh,
 	.pending = pending,
 	.debt = debt,
+	.begin_keep = begin_keep,
 	.keep = keep,
 	.shutdown = shutdown_mesh,
 	.close = close_mesh,

@@ -128,6 +128,7 @@ void fl_session_open_records(struct fl_session *session, struct fl_tls_io *io);
 extern const struct fl_mesh_ops fl_session_mesh_ops;
 void fl_session_read_stop(struct fl_mesh *mesh);
 struct fl_debt fl_session_debt(const struct fl_mesh *mesh);
+void fl_session_begin_keep(struct fl_mesh *mesh);
 void fl_session_keep(struct fl_mesh *mesh);
 /* Sends close_notify, once. more: more bytes follow immediately. */
 void fl_session_say_goodbye(struct fl_session *session, bool more);
@@ -154,7 +155,8 @@ void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line);
 
 /* Rows of the table of operations that are the same for raw and framed sessions. */
 #define FL_SESSION_COMMON_OPS                                                                      \
-	.read_stop = fl_session_read_stop, .debt = fl_session_debt, .keep = fl_session_keep,       \
+	.read_stop = fl_session_read_stop, .debt = fl_session_debt,                                \
+	.begin_keep = fl_session_begin_keep, .keep = fl_session_keep,                              \
 	.is_ready = fl_session_is_ready, .state_word = fl_session_state_word,                      \
 	.peer = fl_session_peer, .peer_id = fl_session_peer_id, .is_mutual = fl_session_is_mutual, \
 	.failure = fl_session_failure, .introduce = fl_session_introduce, .use = fl_session_use,   \

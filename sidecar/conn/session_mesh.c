@@ -70,6 +70,11 @@ struct fl_debt fl_session_debt(const struct fl_mesh *mesh)
 	return debt;
 }
 
+void fl_session_begin_keep(struct fl_mesh *mesh)
+{
+	fl_sock_begin_keep(fl_session_of(mesh)->sock);
+}
+
 void fl_session_keep(struct fl_mesh *mesh)
 {
 	fl_sock_keep(fl_session_of(mesh)->sock);

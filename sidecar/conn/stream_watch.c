@@ -2,8 +2,8 @@
 /* Watches streams whose relay is open: for idleness, and for peers that are gone. What the kernel detects by itself arrives
  * as an error of the socket; this file detects what the kernel would detect too late.
  *
- * The socket to the app gets its keep-alive options when the relay has been open for loop.young: they are four system calls,
- * and most connections end before a probe could be due. */
+ * A socket that we have dialled gets its keep-alive options when the relay has been open for loop.young: they are up to five
+ * system calls, and most connections end before a probe could be due. */
 #include "conn/stream_internal.h"
 
 /* A kernel without buffer space answers at most twice a second (net.ipv4.tcp_invalid_ratelimit), so a probe may have to be
@@ -32,6 +32,7 @@ static void on_grown(struct fl_deadline *deadline)
 	struct fl_stream *stream = FL_CONTAINER_OF(deadline, struct fl_stream, deadline);
 
 	fl_sock_begin_keep(stream->app);
+	stream->mesh->ops->begin_keep(stream->mesh);
 	on_idle_check(deadline);
 }
 

@@ -21,6 +21,19 @@ Test(reuse_again, a_server_that_denies_and_says_no_more)
 	}
 }
 
+/* Nothing else would tell that the server's machine has died. */
+Test(reuse_again, a_parked_session_is_probed_however_short_its_use_was)
+{
+	struct talk talk;
+
+	begin_outbound(&talk);
+	cr_expect_eq(side_far_option(&talk.mesh, SOL_SOCKET, SO_KEEPALIVE), 0);
+	finish_outbound(&talk);
+	expect_idle(FL_OUTBOUND, 1);
+	cr_expect_eq(side_far_option(&talk.mesh, SOL_SOCKET, SO_KEEPALIVE), 1);
+	end(&talk);
+}
+
 Test(reuse_again, half_a_frame_while_it_is_parked)
 {
 	struct talk talk;

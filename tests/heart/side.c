@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -292,4 +293,32 @@ bool side_has(const struct side *side, const char *text)
 bool side_was_reset(const struct side *side)
 {
 	return side->error == ECONNRESET || side->error == EPIPE;
+}
+
+static int far_end_of(int fd)
+{
+	struct sockaddr_in ours = {0}, peer = {0};
+	socklen_t ours_len = sizeof(ours);
+
+	cr_assert_eq(getsockname(fd, (struct sockaddr *)&ours, &ours_len), 0);
+	for (int other = 3; other < 1024; other++) {
+		socklen_t len = sizeof(peer);
+
+		if (other != fd && getpeername(other, (struct sockaddr *)&peer, &len) == 0 &&
+		    len == sizeof(peer) && peer.sin_family == AF_INET &&
+		    peer.sin_port == ours.sin_port) {
+			return other;
+		}
+	}
+	cr_assert_fail("no such socket");
+	return -1;
+}
+
+int side_far_option(const struct side *side, int level, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	cr_assert_eq(getsockopt(far_end_of(side->fd), level, option, &value, &len), 0);
+	return value;
 }

@@ -67,6 +67,9 @@ void side_cut_short(struct side *side);
 /* A fatal alert of that number. */
 void side_alert(struct side *side, uint8_t alert);
 
+/* A number that is an option of the socket at the other end, which is in this process, and IPv4. */
+int side_far_option(const struct side *side, int level, int option);
+
 /* Has it received exactly this so far? */
 bool side_has(const struct side *side, const char *text);
 /* Has it received a beginning of this? */

@@ -441,57 +441,34 @@ Test(worker, probes_follow_the_time_outs_of_conntrack)
 	fl_conntrack_close(&conntrack);
 }
 
-/* The worker's socket to the app: the other end of ours, in this process. */
-static int far_end_of(int fd)
+/* Probes on what a worker has dialled, app or peer: not for a connection that ends soon, but before one could be due; also for one
+ * that is half-closed by then, which conntrack forgets soonest. */
+static void check_probes(enum call_kind kind, bool half_closed)
 {
-	struct sockaddr_in ours = {0}, peer = {0};
-	socklen_t ours_len = sizeof(ours);
+	struct call call;
+	struct side *callee;
 
-	cr_assert_eq(getsockname(fd, (struct sockaddr *)&ours, &ours_len), 0);
-	for (int other = 3; other < 1024; other++) {
-		socklen_t len = sizeof(peer);
-
-		if (other != fd && getpeername(other, (struct sockaddr *)&peer, &len) == 0 &&
-		    len == sizeof(peer) && peer.sin_family == AF_INET &&
-		    peer.sin_port == ours.sin_port) {
-			return other;
-		}
+	heart_open(&heart, NULL);
+	call_open(&heart, &call, kind);
+	callee = call_callee(&call);
+	if (half_closed) {
+		side_finish(call_caller(&call));
+		HEART_UNTIL(&heart, callee->has_finished);
 	}
-	cr_assert_fail("no such socket");
-	return -1;
+	cr_expect_eq(side_far_option(callee, SOL_SOCKET, SO_KEEPALIVE), 0);
+	heart_skip_ms(&heart, 1000);
+	HEART_UNTIL(&heart, side_far_option(callee, SOL_SOCKET, SO_KEEPALIVE) == 1);
+	cr_expect_leq(side_far_option(callee, IPPROTO_TCP, TCP_KEEPIDLE), heart.loop->net.keep_s);
+	cr_expect_leq(side_far_option(callee, IPPROTO_TCP, TCP_KEEPINTVL), heart.loop->net.keep_s);
+	call_close(&call);
+	heart_close(&heart);
 }
 
-static int option_of(int fd, int level, int option)
+Test(worker, who_is_dialled_is_probed_once_the_connection_has_lived_for_a_moment)
 {
-	int value = -1;
-	socklen_t len = sizeof(value);
-
-	cr_assert_eq(getsockopt(fd, level, option, &value, &len), 0);
-	return value;
-}
-
-/* Probes towards the app: not for a connection that ends soon, but before one could be due; also for one that is half-closed
- * by then, which conntrack forgets soonest. */
-Test(worker, app_is_probed_once_the_connection_has_lived_for_a_moment)
-{
-	for (int half_closed = 0; half_closed <= 1; half_closed++) {
-		struct call call;
-		int fd;
-
-		heart_open(&heart, NULL);
-		call_open(&heart, &call, CALL_IN_TLS);
-		fd = far_end_of(call.app.fd);
-		if (half_closed) {
-			side_finish(&call.mesh);
-			HEART_UNTIL(&heart, call.app.has_finished);
-		}
-		cr_expect_eq(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
-		heart_skip_ms(&heart, 1000);
-		HEART_UNTIL(&heart, option_of(fd, SOL_SOCKET, SO_KEEPALIVE) == 1);
-		cr_expect_eq(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), heart.loop->net.keep_s);
-		cr_expect_eq(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL), heart.loop->net.keep_s);
-		call_close(&call);
-		heart_close(&heart);
+	for (enum call_kind kind = 0; kind < CALL_KINDS; kind++) {
+		check_probes(kind, false);
+		check_probes(kind, true);
 	}
 }
 
