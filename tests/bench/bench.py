@@ -528,6 +528,8 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
+    # So that what was started is ended in that case, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     missing = [tool for tool in ("haproxy", "nginx", "stunnel", "wrk", "curl", "openssl") if not shutil.which(tool)]
     if missing:
         sys.exit("bench: not installed: " + " ".join(missing) +
