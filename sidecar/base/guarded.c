@@ -45,13 +45,19 @@ static int judge(const struct guard *guard, const char *path, const struct stat 
 static int walk(const struct guard *guard, const char *dir, bool may_link, bool is_last,
 		struct fl_err *err);
 
+static int cannot_examine(const char *path, struct fl_err *err)
+{
+	return errno == ENOENT ? FL_OK
+			       : fl_err_sys(err, errno, "cannot examine who may write to %s", path);
+}
+
 /* The target of a link has to be guarded like the link itself. Resolved, it has no further link. */
 static int follow(const struct guard *guard, const char *link, bool is_last, struct fl_err *err)
 {
 	char resolved[PATH_MAX];
 
 	return realpath(link, resolved) != NULL ? walk(guard, resolved, false, is_last, err)
-						: FL_OK;
+						: cannot_examine(link, err);
 }
 
 /* path is dir up to a slash, or the whole of it. */
@@ -62,9 +68,7 @@ static int look(const struct guard *guard, const char *path, bool may_link, bool
 	int rc;
 
 	if (lstat(path, &st) != 0) {
-		return errno == ENOENT
-			       ? FL_OK
-			       : fl_err_sys(err, errno, "cannot examine who may write to %s", path);
+		return cannot_examine(path, err);
 	}
 	rc = judge(guard, path, &st, is_last, err);
 	return rc == FL_OK && may_link && S_ISLNK(st.st_mode) ? follow(guard, path, is_last, err)

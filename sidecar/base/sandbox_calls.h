@@ -99,6 +99,8 @@ static const struct fl_sandbox_call both_calls[] = {
 	ANY("lstat"),
 	ANY("readlink"), /* whose may the folders of the agent's socket be, links among them? */
 	ANY("readlinkat"),
+	ANY("faccessat2"), /* realpath(), where a link's target ends in a slash or has dots */
+	ANY("faccessat"),  /* the same, for an older kernel */
 	ANY("unlink"),
 	IF("unlinkat", IS(2, 0)),
 	/* waiting */
@@ -215,6 +217,7 @@ static const struct fl_sandbox_call sidecar_calls[] = {
 	DECLINE_IF("open", LACKS(1, WRITES), EACCES),
 	DECLINE_IF("openat", LACKS(2, WRITES), EACCES),
 	ANY("getdents64"), /* /proc/self/fd, which is open */
+	ANY("uname"),      /* c-ares asks for our host's name, if it lacked memory at the start */
 	/* a worker that is beginning when the filter comes into force */
 	IF("prctl", IS(0, PR_SET_NAME)),
 	ANY("rseq"),

@@ -241,12 +241,17 @@ def test_a_folder_that_the_ini_did_not_name_at_the_start(lab, app):
 
 
 @pytest.mark.skipif(SANITIZED or os.getuid() != 0 or not shutil.which('unshare'), reason='needs root and unshare')
-def test_a_socket_behind_a_link(lab, app):
-    """As in /var/run/fairlead. Each time it connects the sidecar looks where the link leads."""
+@pytest.mark.parametrize('target', ['real', 'real/', 'real/.', 'beside/../real'])
+def test_a_socket_behind_a_link(lab, app, target):
+    """As in /var/run/fairlead. Each time it connects the sidecar looks where the link leads, and so does the agent when it makes
+    its socket again. realpath() makes other system calls for some targets than for others."""
     real, link = lab.folder / 'real', lab.folder / 'link'
     real.mkdir()
-    link.symlink_to(real)
+    (lab.folder / 'beside').mkdir()
+    link.symlink_to(f'{lab.folder}/{target}')
     workload = lab.inbound(app().port, {'agent': {'socket': link / 'agent.sock'}})
+    (real / 'agent.sock').unlink()
+    workload.agent.wait_line(msg=re.compile('it has been made again'))
     workload.agent.kill()
     workload.start_agent()
     workload.agent.wait_line(msg='generation is in use already')

@@ -113,6 +113,25 @@ Test(guarded, links_lead_to_what_is_guarded_too)
 	place_remove(&p);
 }
 
+Test(guarded, links_that_lead_nowhere)
+{
+	struct place p;
+	struct fl_err err;
+	char *by_link;
+
+	place_make(&p);
+	by_link = fl_format("%s/dir", p.link);
+	cr_assert_eq(unlink(p.link), 0);
+	cr_assert_eq(symlink("not/there/yet", p.link), 0);
+	cr_expect_eq(ask(by_link, &err), FL_OK, "there is no directory yet");
+	cr_assert_eq(unlink(p.link), 0);
+	cr_assert_eq(symlink(p.link, p.link), 0);
+	cr_expect_neq(ask(p.link, &err), FL_OK, "nobody knows where it will lead");
+	cr_expect_not_null(strstr(err.text, p.link), "%s", err.text);
+	free(by_link);
+	place_remove(&p);
+}
+
 Test(guarded, owners)
 {
 	const uid_t trusted[] = {5, STRANGER};

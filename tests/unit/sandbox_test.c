@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/if_alg.h>
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -71,6 +72,23 @@ static int read_our_folder(void)
 static int list_the_root(void)
 {
 	return from_errno(open("/", O_RDONLY | O_DIRECTORY));
+}
+
+/* As the programs do when they look whose the folders of the agent's socket are. */
+static int follow_a_link_to_a_folder(void)
+{
+	char resolved[PATH_MAX];
+
+	return realpath("/tmp/", resolved) != NULL && realpath("/tmp/../tmp/.", resolved) != NULL
+		       ? 0
+		       : errno;
+}
+
+static int ask_for_the_name_of_the_host(void)
+{
+	char name[256];
+
+	return from_errno(gethostname(name, sizeof(name)));
 }
 
 static int write_a_file(void)
@@ -356,6 +374,8 @@ static const struct attempt {
 	{"read a file", read_a_file, EACCES, EACCES, NULL, true, 1},
 	{"read our folder", read_our_folder, EACCES, DONE, NULL, true, 1},
 	{"list the root", list_the_root, EACCES, EACCES, NULL, true, 1},
+	{"follow a link to a folder", follow_a_link_to_a_folder, DONE, DONE, NULL, false, 0},
+	{"the name of the host", ask_for_the_name_of_the_host, DONE, ENDS, "uname", true, 0},
 	{"write a file", write_a_file, ENDS, ENDS, "openat", true, 0},
 	{"create a file", create_a_file, ENDS, ENDS, "openat", true, 0},
 	{"create a nameless file", create_a_nameless_file, ENDS, ENDS, "openat", true, 0},
