@@ -34,11 +34,15 @@ struct fl_agent_socket {
 
 /* --- the directory ---------------------------------------------------------------------------- */
 
-/* Readable for all, whatever our umask is: the sidecar may run as another user. */
+/* Readable for all, whatever our umask is: the sidecar may run as another user. The sandbox has no chmod(). */
 static void make_directory(const char *dir)
 {
-	if (fl_guarded_above_is_shared(dir) && mkdir(dir, 0755) == 0) {
-		(void)chmod(dir, 0755);
+	mode_t before;
+
+	if (fl_guarded_above_is_shared(dir)) {
+		before = umask(0022);
+		(void)mkdir(dir, 0755);
+		(void)umask(before);
 	}
 }
 

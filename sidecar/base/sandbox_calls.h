@@ -235,9 +235,7 @@ static const struct fl_sandbox_call agent_calls[] = {
 	ANY("inotify_add_watch"),
 	ANY("inotify_init1"),
 	ANY("inotify_rm_watch"),
-	/* its socket, made again when somebody has removed it; Landlock says where */
-	ANY("chmod"),
-	ANY("fchmodat"),
+	/* its socket, made again when somebody has removed it; Landlock says where it may make things */
 	ANY("flock"),
 	ANY("mkdir"),
 	ANY("mkdirat"),

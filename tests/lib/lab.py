@@ -336,8 +336,9 @@ class Workload:
                                prefix=prefix)
         return self
 
-    def start_agent(self):
-        self.agent = Program(self.lab, f'{self.name}-agent', [AGENT, 'run', '-c', self.ini], user=self.agent_uid)
+    def start_agent(self, prefix=()):
+        self.agent = Program(self.lab, f'{self.name}-agent', [AGENT, 'run', '-c', self.ini], user=self.agent_uid,
+                             prefix=prefix)
         return self
 
     def start(self):

@@ -4,6 +4,7 @@ and the sidecar accepts nothing from it."""
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 
@@ -137,13 +138,21 @@ def test_a_folder_that_others_may_write_to_is_refused(lab, app, run, mode):
     inbound.wait_ready()
 
 
-def test_the_folder_is_made_in_one_that_is_sticky(lab, app, run):
-    """The parent folder is like an in-memory emptyDir of Kubernetes, which every user can write to."""
+@pytest.mark.parametrize('umask', ['000', '077'])
+def test_the_folder_is_made_in_one_that_is_sticky(lab, app, run, umask):
+    """The parent folder is like an in-memory emptyDir of Kubernetes, which every user can write to. Inside its sandbox, which
+    lets it change no modes, the agent makes the folder again if it is removed."""
     run.chmod(0o3777)
     os.chown(run, 0, AGENT_UID)
     inbound = workload(lab, app, run, {'agent': {'socket': run / 'agent' / 'agent.sock'}})
     assert check(inbound, user=AGENT_UID)[0] != 2
-    inbound.start().wait_ready()
+    inbound.start_sidecar()
+    inbound.start_agent(prefix=['sh', '-c', 'umask "$0" && exec "$@"', umask])
+    inbound.wait_ready()
+    made = os.stat(run / 'agent')
+    assert (made.st_uid, made.st_mode & 0o777) == (AGENT_UID, 0o755)
+    shutil.rmtree(run / 'agent')
+    inbound.agent.wait_line(msg=re.compile('it has been made again'))
     made = os.stat(run / 'agent')
     assert (made.st_uid, made.st_mode & 0o777) == (AGENT_UID, 0o755)
     inbound.agent.stop()

@@ -79,9 +79,7 @@ static int follow_a_link_to_a_folder(void)
 {
 	char resolved[PATH_MAX];
 
-	return realpath("/tmp/", resolved) != NULL && realpath("/tmp/../tmp/.", resolved) != NULL
-		       ? 0
-		       : errno;
+	return realpath("/tmp/../tmp/.", resolved) != NULL ? 0 : errno;
 }
 
 static int ask_for_the_name_of_the_host(void)
@@ -129,6 +127,11 @@ static int make_a_link(void)
 static int make_a_folder(void)
 {
 	return from_errno(mkdir(in_folder("folder"), 0700));
+}
+
+static int change_a_mode(void)
+{
+	return from_errno(chmod(in_folder("file"), 0777));
 }
 
 static int mount_something(void)
@@ -384,6 +387,7 @@ static const struct attempt {
 	{"rename a file", rename_a_file, ENDS, ENDS, "rename", false, 0},
 	{"make a link", make_a_link, ENDS, ENDS, "symlink", false, 0},
 	{"make a folder", make_a_folder, ENDS, EACCES, "mkdir", true, 1},
+	{"change a mode", change_a_mode, ENDS, ENDS, NULL, false, 0},
 	{"mount", mount_something, ENDS, ENDS, "mount", false, 0},
 	{"run a program", run_a_program, ENDS, ENDS, "execve", false, 0},
 	{"run a program of memory", run_a_program_of_memory, ENDS, ENDS, "memfd_create", false, 0},
