@@ -93,3 +93,18 @@ def found_in(data, key):
 def found(pid, key):
     """Returns what of the key the process has in its memory."""
     return found_in(image(pid), key)
+
+
+def flags_where_found(pid, key):
+    """Returns the kernel's flags (VmFlags, proc(5)) of each region that has something of the key."""
+    with open(f'/proc/{pid}/smaps', encoding='utf-8') as smaps:
+        flags = {int(begin, 16): set(words.split()) for begin, words in
+                 re.findall(r'^([0-9a-f]+)-[0-9a-f]+ .*?^VmFlags: ([^\n]*)', smaps.read(), re.M | re.S)}
+    found_flags = []
+    with open(f'/proc/{pid}/mem', 'rb', buffering=0) as memory:
+        for begin, size in regions(pid):
+            with contextlib.suppress(OSError):  # unmapped meanwhile
+                memory.seek(begin)
+                if found_in(memory.read(size), key):
+                    found_flags.append(flags[begin])
+    return found_flags

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 import lab as labs
-from lab import ASAN
+import memory
+from lab import ASAN, TSAN
 
 NOBODY = 65534
 
@@ -106,12 +107,18 @@ def test_neither_process_can_gain_privileges(lab):
 
 @pytest.mark.skipif(ASAN, reason='the leak checker has to trace its own process')
 @pytest.mark.skipif(os.getuid() != 0, reason='needs root, to run the sidecar as another user')
-def test_a_process_of_the_same_user_cannot_read_the_sidecar_s_memory(lab):
-    """An app may share user and process namespace with it. The sidecar is not dumpable, so its files in /proc belong to
+@pytest.mark.parametrize('which', ['sidecar', 'agent'])
+def test_a_process_of_the_same_user_cannot_read_its_memory(lab, which):
+    """An app may share user and process namespace with it. The process is not dumpable, so its files in /proc belong to
     root."""
-    inbound = lab.inbound('127.0.0.1:9', sidecar_uid=NOBODY)
-    assert field(inbound.sidecar.pid, 'Uid') == str(NOBODY)
-    assert os.stat(f'/proc/{inbound.sidecar.pid}/mem').st_uid == 0
+    inbound = lab.inbound('127.0.0.1:9', start=False, **{f'{which}_uid': NOBODY})
+    if which == 'agent':
+        os.chown(inbound.folder, NOBODY, -1)
+        inbound.mount(lab.server, lab.root.cert_pem)
+    inbound.start().wait_ready()
+    process = getattr(inbound, which)
+    assert field(process.pid, 'Uid') == str(NOBODY)
+    assert os.stat(f'/proc/{process.pid}/mem').st_uid == 0
 
 
 def test_neither_process_leaves_a_core_dump(lab):
@@ -121,8 +128,17 @@ def test_neither_process_leaves_a_core_dump(lab):
             assert re.search(r'^Max core file size\s+0\s+0\s', limits.read(), re.M)
 
 
-@pytest.mark.skipif(ASAN, reason='AddressSanitizer makes mlock do nothing')
-def test_the_pages_that_hold_the_key_are_locked_into_memory(lab):
-    """The kernel never writes these pages to swap."""
+@pytest.mark.skipif(ASAN or TSAN, reason='sanitizers make mlock do nothing')
+@root_only
+@pytest.mark.parametrize('keeper', ['sidecar', 'agent'])
+def test_the_agent_s_pages_that_hold_the_key_are_locked_into_memory(lab, keeper):
+    """The kernel writes them neither to swap nor to a core dump, wherever in the agent the key is."""
+    inbound = lab.inbound('127.0.0.1:9', {'tls': {'key': keeper}})
+    places = memory.flags_where_found(inbound.agent.pid, lab.server.key)
+    assert places and all({'lo', 'dd'} <= flags for flags in places), places
+
+
+@pytest.mark.skipif(ASAN or TSAN, reason='sanitizers make mlock do nothing')
+def test_the_sidecar_s_keys_of_tickets_are_locked_into_memory(lab):
     inbound = lab.inbound('127.0.0.1:9')
     assert int(field(inbound.sidecar.pid, 'VmLck')) > 0
