@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* keyring - few keys, so they are searched one by one. One timer wipes keys whose time is over.
- *
- * The rate is a bucket of one second's signatures, which fills steadily: a burst of handshakes after a pause passes. */
+/* keyring - few keys, so they are searched one by one. One timer wipes keys whose time is over. */
 #include "agent/run/keyring.h"
 
 #include <stdlib.h>
@@ -31,8 +29,7 @@ struct fl_keyring {
 	size_t count;
 	const struct fl_signer *current; /* of keys; NULL: none */
 	uint32_t grace_ms;
-	uint64_t per_second;
-	uint64_t tokens, filled_ns; /* in signatures times NS_SECOND */
+	struct fl_sign_rate rate;
 	struct refusals refusals[FL_SIGN_RESULT_COUNT];
 };
 
@@ -141,9 +138,7 @@ static uint32_t longest_handshake_ms(const struct fl_conf *conf)
 static void apply(struct fl_keyring *keyring, const struct fl_conf *conf)
 {
 	keyring->grace_ms = longest_handshake_ms(conf);
-	keyring->per_second = conf->agent.signatures;
-	keyring->tokens = keyring->per_second * NS_SECOND;
-	keyring->filled_ns = uv_hrtime();
+	fl_sign_rate_set(&keyring->rate, conf->agent.signatures, uv_hrtime());
 }
 
 void fl_keyring_take(struct fl_keyring *keyring, const struct fl_conf *conf,
@@ -189,23 +184,6 @@ void fl_keyring_release(struct fl_keyring *keyring, const uint8_t *name)
 
 /* --- signing ------------------------------------------------------------------------------------ */
 
-static bool take_token(struct fl_keyring *keyring)
-{
-	uint64_t now = uv_hrtime(), most = keyring->per_second * NS_SECOND;
-	uint64_t passed = now - keyring->filled_ns;
-
-	keyring->filled_ns = now;
-	keyring->tokens =
-		passed >= NS_SECOND || keyring->tokens + passed * keyring->per_second > most
-			? most
-			: keyring->tokens + passed * keyring->per_second;
-	if (keyring->tokens < NS_SECOND) {
-		return false;
-	}
-	keyring->tokens -= NS_SECOND;
-	return true;
-}
-
 static void log_refusal(struct fl_keyring *keyring, enum fl_sign_result result)
 {
 	static const char *const sentences[FL_SIGN_RESULT_COUNT] = {
@@ -233,18 +211,31 @@ static void log_refusal(struct fl_keyring *keyring, enum fl_sign_result result)
 	*refusals = (struct refusals){.told_ns = now};
 }
 
+/* A request that is refused anyway takes nothing of the rate. */
+static enum fl_sign_result judge(struct fl_keyring *keyring, const struct key *key,
+				 const struct fl_ctl_sign_request *request,
+				 struct fl_sign_share *share)
+{
+	enum fl_sign_result result;
+
+	if (key == NULL) {
+		return FL_SIGN_KEY;
+	}
+	result = fl_signer_judge(key->signer, request->role, request->scheme, request->hash);
+	if (result == FL_SIGN_SIGNED && !fl_sign_rate_take(&keyring->rate, share, uv_hrtime())) {
+		return FL_SIGN_RATE;
+	}
+	return result;
+}
+
 void fl_keyring_sign(struct fl_keyring *keyring, const struct fl_ctl_sign_request *request,
-		     uint8_t *buf, struct fl_ctl_sign_answer *ret)
+		     struct fl_sign_share *share, uint8_t *buf, struct fl_ctl_sign_answer *ret)
 {
 	struct key *key = find(keyring, request->key);
-	enum fl_sign_result result;
+	enum fl_sign_result result = judge(keyring, key, request, share);
 	size_t len = 0;
 
-	if (!take_token(keyring)) {
-		result = FL_SIGN_RATE;
-	} else if (key == NULL) {
-		result = FL_SIGN_KEY;
-	} else {
+	if (result == FL_SIGN_SIGNED) {
 		result = fl_signer_sign(key->signer, request->role, request->scheme, request->hash,
 					buf, &len);
 	}
@@ -253,6 +244,11 @@ void fl_keyring_sign(struct fl_keyring *keyring, const struct fl_ctl_sign_reques
 	}
 	*ret = (struct fl_ctl_sign_answer){
 		.number = request->number, .result = (uint8_t)result, .signature = {buf, len}};
+}
+
+void fl_keyring_leave(struct fl_keyring *keyring, const struct fl_sign_share *share)
+{
+	fl_sign_rate_leave(&keyring->rate, share);
 }
 
 /* --- life --------------------------------------------------------------------------------------- */

@@ -9,13 +9,14 @@
  * that is more. It is then wiped.
  *
  * It signs CertificateVerify messages of TLS 1.3 with a key that it has and that is named, as often as `[agent] signatures`
- * allows, and refuses everything else (pki/signer.h). What it refuses it counts and logs, rationed.
+ * allows (run/sign_rate.h), and refuses everything else (pki/signer.h), which does not count. What it refuses it logs, rationed.
  *
  * Loop: the one of the timer; all calls there. Owns: the keys. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
+#include "agent/run/sign_rate.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "ctl/message.h"
@@ -44,8 +45,11 @@ void fl_keyring_release(struct fl_keyring *keyring, const uint8_t *name);
 /* The name of the current key; NULL: there is none. */
 const uint8_t *fl_keyring_current(const struct fl_keyring *keyring);
 
-/* Makes the signature of a request, or refuses it: fills in ret, whose signature points into buf, FL_SIGNATURE_MAX bytes. */
+/* Makes the signature of a request, or refuses it: fills in ret, whose signature points into buf, FL_SIGNATURE_MAX bytes. share:
+ * of who asks. */
 void fl_keyring_sign(struct fl_keyring *keyring, const struct fl_ctl_sign_request *request,
-		     uint8_t *buf, struct fl_ctl_sign_answer *ret);
+		     struct fl_sign_share *share, uint8_t *buf, struct fl_ctl_sign_answer *ret);
+/* He will not ask again. */
+void fl_keyring_leave(struct fl_keyring *keyring, const struct fl_sign_share *share);
 
 #endif

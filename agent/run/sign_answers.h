@@ -12,8 +12,9 @@
 /* Has requests of a message signed, or refused, at least one, until uv_hrtime() is `until` or one SIGNED is full, and sends that;
  * without requests it sends one without answers. *requests: what is left; *ret_more: something is. Returns 0; 1: the other end
  * does not read its answers fast enough (fl_sock_write()), so nothing more should be sent to it until on_drain; or a negative uv
- * error. */
-int fl_sign_answers_send(struct fl_keyring *keyring, struct fl_ctl_items *requests, uint64_t until,
-			 struct fl_sock *sock, bool *ret_more) FL_MUST_USE;
+ * error. share: of who asks. */
+int fl_sign_answers_send(struct fl_keyring *keyring, struct fl_sign_share *share,
+			 struct fl_ctl_items *requests, uint64_t until, struct fl_sock *sock,
+			 bool *ret_more) FL_MUST_USE;
 
 #endif

@@ -68,8 +68,8 @@ static int answer(struct fl_sign_turns *turns, struct fl_sign_asker *asker)
 	int rc = 0;
 
 	while (rc == 0 && asker->has_more && uv_hrtime() < turns->its_end) {
-		rc = fl_sign_answers_send(turns->keyring, &asker->requests, turns->its_end,
-					  asker->sock, &asker->has_more);
+		rc = fl_sign_answers_send(turns->keyring, &asker->share, &asker->requests,
+					  turns->its_end, asker->sock, &asker->has_more);
 	}
 	if (rc == 0 && asker->has_more) {
 		enqueue(turns, asker);
@@ -163,6 +163,7 @@ void fl_sign_turns_leave(struct fl_sign_turns *turns, struct fl_sign_asker *aske
 	if (asker->is_queued) {
 		dequeue(turns, asker);
 	}
+	fl_keyring_leave(turns->keyring, &asker->share);
 	free(asker->behind);
 	asker->behind = NULL;
 }

@@ -25,6 +25,7 @@
 struct fl_sign_asker {
 	struct fl_sock *sock; /* borrowed */
 	struct fl_sign_asker *next;
+	struct fl_sign_share share;   /* of the rate */
 	struct fl_ctl_items requests; /* to be answered; they point into the owner's decoder */
 	uint8_t *behind;              /* owned; fl_sign_turns_keep() */
 	size_t behind_len;

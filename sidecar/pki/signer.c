@@ -222,25 +222,34 @@ static int sign(struct fl_signer *signer, const struct scheme *scheme, struct fl
 	return rc < 0 ? rc : 0;
 }
 
+enum fl_sign_result fl_signer_judge(const struct fl_signer *signer, unsigned role, uint16_t scheme,
+				    struct fl_span hash)
+{
+	if (role != FL_SIGN_CLIENT && role != FL_SIGN_SERVER) {
+		return FL_SIGN_ROLE;
+	}
+	if (find_scheme(signer, scheme) == NULL) {
+		return FL_SIGN_SCHEME;
+	}
+	return hash.len == WC_SHA256_DIGEST_SIZE || hash.len == WC_SHA384_DIGEST_SIZE
+		       ? FL_SIGN_SIGNED
+		       : FL_SIGN_HASH;
+}
+
 enum fl_sign_result fl_signer_sign(struct fl_signer *signer, unsigned role, uint16_t scheme,
 				   struct fl_span hash, uint8_t *ret, size_t *ret_len)
 {
-	const struct scheme *how = find_scheme(signer, scheme);
+	enum fl_sign_result result = fl_signer_judge(signer, role, scheme, hash);
 	uint8_t content[PREFIX_LEN + CONTEXT_LEN + HASH_MAX];
 	word32 len = FL_SIGNATURE_MAX;
 	size_t content_len;
 
-	if (role != FL_SIGN_CLIENT && role != FL_SIGN_SERVER) {
-		return FL_SIGN_ROLE;
-	}
-	if (how == NULL) {
-		return FL_SIGN_SCHEME;
-	}
-	if (hash.len != WC_SHA256_DIGEST_SIZE && hash.len != WC_SHA384_DIGEST_SIZE) {
-		return FL_SIGN_HASH;
+	if (result != FL_SIGN_SIGNED) {
+		return result;
 	}
 	content_len = build_content((enum fl_sign_role)role, hash, content);
-	if (sign(signer, how, (struct fl_span){content, content_len}, ret, &len) != 0) {
+	if (sign(signer, find_scheme(signer, scheme), (struct fl_span){content, content_len}, ret,
+		 &len) != 0) {
 		return FL_SIGN_FAULT;
 	}
 	*ret_len = len;

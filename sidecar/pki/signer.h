@@ -45,8 +45,12 @@ void fl_signer_free(struct fl_signer *signer); /* wipes; NULL is fine */
 /* fl_key_name() of its public key, FL_DIGEST_LEN bytes. */
 const uint8_t *fl_signer_key_name(const struct fl_signer *signer);
 
-/* ret of FL_SIGNATURE_MAX bytes. SIGNED; SCHEME: not one of this key's kind; HASH: not as long as SHA-256 or SHA-384; ROLE:
- * neither client nor server; FAULT: wolfCrypt failed, for example for lack of random numbers. */
+/* Would it be signed? SIGNED: yes; SCHEME: not one of this key's kind; HASH: not as long as SHA-256 or SHA-384; ROLE: neither
+ * client nor server. */
+enum fl_sign_result fl_signer_judge(const struct fl_signer *signer, unsigned role, uint16_t scheme,
+				    struct fl_span hash);
+/* ret of FL_SIGNATURE_MAX bytes. SIGNED; what fl_signer_judge() says; or FAULT: wolfCrypt failed, for example for lack of random
+ * numbers. */
 enum fl_sign_result fl_signer_sign(struct fl_signer *signer, unsigned role, uint16_t scheme,
 				   struct fl_span hash, uint8_t *ret, size_t *ret_len);
 

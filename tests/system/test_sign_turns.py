@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests that who asks the agent for signatures without end keeps nobody from his, nor the agent from its other work, and that
-no number of callers has it take more memory than its container has."""
+"""Tests that who asks the agent for signatures without end keeps nobody from his, nor the agent from its other work, neither by the
+time that they take nor by the rate that the INI allows, and that no number of callers has it take more memory than its container
+has."""
 import array
 import contextlib
 import fcntl
@@ -16,7 +17,7 @@ import lab as labs
 from false_agent import GENERATION, HELLO, SIGN, SIGNED, frame
 from false_sidecar import FalseSidecar, split
 from lab import connect, SLOW, wait_until
-from test_key import FULL, RSA_PSS, SIGNED_OK, Signing, item, key_name, ping, web  # noqa: F401
+from test_key import FULL, RATE, RSA_PSS, SIGNED_OK, Signing, item, key_name, ping, web  # noqa: F401
 
 EACH = 200  # requests in a message, for some 70 ms
 SANITIZED = labs.ASAN or labs.TSAN
@@ -137,6 +138,74 @@ def test_some_tens_of_requests_are_answered_in_one_piece(web, lab):
         worker.send(frame(SIGN, b''.join(item(number, key_name(lab.server)) for number in range(50))))
         kind, payload = worker.message()
         assert kind == SIGNED and len(list(split(payload))) == 50
+
+
+# --- the rate ----------------------------------------------------------------------------------------------
+
+class EndlessFlood(Flood):
+    """Of requests for ECDSA, which take little time."""
+
+    def __init__(self, web, key):
+        self.one = frame(SIGN, b''.join(item(number, key) for number in range(EACH)))
+        self.is_over = False
+        super().__init__(web, key, 0)
+
+    def send(self, data):
+        with contextlib.suppress(OSError):
+            while not self.is_over:
+                self.sock.sendall(self.one)
+
+    def read(self):
+        with contextlib.suppress(OSError):
+            while chunk := self.sock.recv(1 << 20):
+                self.got = chunk
+
+    def close(self):
+        self.is_over = True
+        super().close()
+
+
+@pytest.fixture
+def floods(request):
+    """Makes some against a workload's agent, and waits until all have had an answer."""
+    made = []
+
+    def make(web, key, count):
+        made.extend(EndlessFlood(web, key) for _ in range(count))
+        wait_until(lambda: all(flood.got for flood in made), 'the flood has not begun', timeout=30)
+    yield make
+    for flood in made:
+        flood.close()
+
+
+def test_a_request_that_is_refused_takes_nothing_of_the_rate(web, lab, floods):
+    """With another key, role, scheme or hash."""
+    key = key_name(lab.server)
+    web.change({'agent': {'signatures': 10}})
+    web.start_agent()
+    with FalseSidecar(web) as sidecar, Signing(web) as worker:
+        sidecar.take()
+        for refused in {'key': bytes(32)}, {'key': key, 'role': 7}, {'key': key, 'scheme': RSA_PSS}, {'key': key, 'digest': b'x'}:
+            results = [answer[0] for answer in worker.ask_all([refused] * 50)]
+            assert len(results) == 50 and not {SIGNED_OK, RATE} & set(results), refused
+        assert [answer[0] for answer in worker.ask_all([{'key': key}] * 10)] == [SIGNED_OK] * 10
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize('count', [1, 30])
+@pytest.mark.parametrize('kind', ['a key that is not there', 'the key'])
+def test_by_default_too_a_flood_leaves_a_sidecar_its_handshakes(lab, app, floods, kind, count):
+    """As many connections as the sidecars of a larger pod have. [agent] signatures has its default."""
+    pair = lab.pair(app().port, common=FULL)
+    assert ping(pair.port)
+    floods(pair.inbound, key_name(lab.server) if kind == 'the key' else bytes(32), count)
+    for _ in range(200):
+        start = time.monotonic()
+        assert ping(pair.port)
+        assert time.monotonic() - start < 1 * SLOW
+    assert pair.inbound.metric('fairlead_signing_down') == 0
+    if kind != 'the key':
+        assert pair.inbound.metric('fairlead_signatures_total', result='rate') == 0
 
 
 # --- memory ------------------------------------------------------------------------------------------------
