@@ -10,12 +10,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/guarded.h"
 #include "base/mem.h"
 #include "certs-watch/watch.h"
 #include "net/bind.h"
+
+#define LOCK_TRIES 10
+#define LOCK_PAUSE_NS 10000000 /* an agent holds the lock far shorter */
 
 struct fl_agent_socket {
 	struct fl_net *net;
@@ -26,8 +30,9 @@ struct fl_agent_socket {
 	struct fl_watch *watch; /* of the path */
 	uv_timer_t reopen;      /* while the path is not ours */
 	uid_t sidecar_uid, agent_uid;
-	char *path;       /* owned */
-	struct stat made; /* device and inode of the path as we made it */
+	bool lock_is_told; /* that somebody else holds it */
+	char *path;        /* owned */
+	struct stat made;  /* device and inode of the path as we made it */
 	/* Why the path could not be created again, as logged last; "" if the path exists. */
 	char trouble[sizeof(((struct fl_err *)0)->text)];
 };
@@ -46,10 +51,30 @@ static void make_directory(const char *dir)
 	}
 }
 
+/* Everybody who may open the directory can lock it, and keep it locked. Then, as with file systems that have no locks, only the
+ * short race between two agents remains. */
+static void lock_soon(struct fl_agent_socket *agent_socket, int fd, const char *dir)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+
+	for (unsigned i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) {
+			return;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	if (!agent_socket->lock_is_told) {
+		agent_socket->lock_is_told = true;
+		fl_log_msg(agent_socket->log, FL_LOG_WARN,
+			   "some process keeps %s locked, which only an agent does, and only for a "
+			   "moment: going on without the lock",
+			   dir);
+	}
+}
+
 /* Opens the directory of the socket and locks it, so that one of two agents that start at the same time notices the
  * other. */
-static int lock_directory(const struct fl_agent_socket *agent_socket, int *ret_fd,
-			  struct fl_err *err)
+static int lock_directory(struct fl_agent_socket *agent_socket, int *ret_fd, struct fl_err *err)
 {
 	const char *path = agent_socket->path, *slash = strrchr(path, '/');
 	size_t len = slash == NULL ? 0 : (size_t)(slash - path);
@@ -75,8 +100,7 @@ static int lock_directory(const struct fl_agent_socket *agent_socket, int *ret_f
 		rc = fl_err_sys(err, errno, "cannot open %s, the directory of `[agent] socket`",
 				dir);
 	} else {
-		/* Some file systems have no locks; only the short race between two agents remains then. */
-		(void)flock(fd, LOCK_EX);
+		lock_soon(agent_socket, fd, dir);
 		*ret_fd = fd;
 	}
 	free(dir);

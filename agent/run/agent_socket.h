@@ -17,7 +17,8 @@
 struct fl_agent_socket;
 
 /* Listens on the path; on_connection gets user, and accepts. Creates the socket's directory if only that one is missing.
- * conf is for the call, log is borrowed. Two agents that start at once see each other: the directory is locked meanwhile.
+ * conf is for the call, log is borrowed. Two agents that start at once see each other: the directory is locked meanwhile. If
+ * somebody else keeps it locked, that is logged, and the agent goes on without the lock.
  * Errors: FL_ERR_INVALID, the path is not usable, or others may write to the directory; FL_ERR_IO, the directory does not
  * exist or cannot be opened, or another process listens at the path (the sentence names it). Each sentence names the
  * remedy. */

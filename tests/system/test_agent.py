@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests fairlead-agent run: which generation a sidecar gets, which callers the agent accepts, and what must not disturb
 it."""
+import fcntl
 import os
 import re
 import shutil
@@ -302,6 +303,22 @@ def test_a_socket_that_is_removed_comes_back(lab, web):
         assert sidecar.receive().number == 2 and first.number == 1
     assert web.agent.stop() == 0
     assert not (run / 'agent.sock').exists()
+
+
+def test_a_folder_that_somebody_keeps_locked(web):
+    """Every user who may open it can do that."""
+    folder = os.open(web.folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        assert sidecar.take().number == 1
+        (web.folder / 'agent.sock').unlink()
+        web.agent.wait_line(msg=re.compile('it has been made again'))
+        with FalseSidecar(web) as second:
+            assert second.take().number == 1
+    assert len(web.agent.lines(level='warn', msg=re.compile(f'keeps {web.folder} locked'))) == 1
+    assert web.agent.stop() == 0
+    os.close(folder)
 
 
 def test_what_is_no_socket_is_left_alone(web):
