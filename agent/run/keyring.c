@@ -203,9 +203,13 @@ static void log_refusal(struct fl_keyring *keyring, enum fl_sign_result result)
 	if (refusals->told_ns != 0 && now - refusals->told_ns < LOG_AGAIN_NS) {
 		return;
 	}
-	fl_line_begin(&line, keyring->log, FL_LOG_WARN, "signature refused");
+	fl_line_begin(&line, keyring->log, FL_LOG_WARN,
+		      result == FL_SIGN_RATE ? "signatures put off" : "signature refused");
 	fl_line_str(&line, "result", fl_sign_result_word(result));
-	fl_line_u64(&line, "refused", refusals->untold);
+	/* One that is put off is asked for again and again: the number would be of questions. */
+	if (result != FL_SIGN_RATE) {
+		fl_line_u64(&line, "refused", refusals->untold);
+	}
 	fl_line_str(&line, "reason", sentences[result]);
 	fl_line_end(&line);
 	*refusals = (struct refusals){.told_ns = now};

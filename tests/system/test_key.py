@@ -509,9 +509,10 @@ def test_it_refuses_more_than_the_ini_allows(web, lab):
         results = [answer[0] for answer in worker.ask_all([{'key': key_name(lab.server)}] * 120)]
         assert results[:50] == [SIGNED_OK] * 50
         assert results.count(RATE) >= 60
-        assert '`[agent] signatures`' in web.agent.wait_line(msg='signature refused', result='rate')['reason']
+        line = web.agent.wait_line(msg='signatures put off', result='rate')
+        assert '`[agent] signatures`' in line['reason'] and 'refused' not in line
         wait_until(lambda: worker.ask(key=key_name(lab.server)) == SIGNED_OK, 'the next second has its own')
-        assert len(web.agent.lines(msg='signature refused')) == 1, 'one line'
+        assert len(web.agent.lines(msg='signatures put off')) == 1, 'one line'
 
 
 def test_it_signs_for_nobody_before_there_is_a_generation(web, lab):
