@@ -198,7 +198,8 @@ const struct fl_manual fl_manual[] = {
 	{"[rotation]", "recycle", "0",
 	 "connections of an older generation end at a [pause](#open-connections), spread over "
 	 "three quarters of this time, the longest idle first. One that makes no pause is "
-	 "reset when the time is over; 0: never"},
+	 "reset when the time is over. An INI that sets or shortens it begins the time anew; "
+	 "0: never"},
 	{"[redirect]", "mode", "redirect",
 	 "how connections reach the sidecar. `redirect`: by NAT; `tproxy`: with their "
 	 "addresses unchanged, so that the app can see the true source"},

@@ -155,6 +155,17 @@ static bool upstream_under(const struct fl_conn *conn, const struct fl_share *sh
 	return true;
 }
 
+bool fl_conn_shorten_dial(struct fl_conn *conn)
+{
+	uint64_t latest = uv_now(conn->loop->uv) + conn->loop->connecting.duration_ms;
+	bool is_shorter = conn->dial_until_ms > latest;
+
+	if (is_shorter) {
+		conn->dial_until_ms = latest;
+	}
+	return is_shorter;
+}
+
 const char *fl_conn_name(const struct fl_conn *conn)
 {
 	if (!conn->endpoint->captures) {

@@ -76,6 +76,9 @@ static inline bool fl_conn_is_captured(const struct fl_conn *conn)
 	return conn->destination.family != 0;
 }
 
+/* Outbound, while it is dialled: a shorter connect_timeout of a new INI holds for it, too. True: dial_until_ms has changed. */
+bool fl_conn_shorten_dial(struct fl_conn *conn);
+
 /* Name of its section, for logs and metrics; NULL: a captured connection that belongs to no section. */
 const char *fl_conn_name(const struct fl_conn *conn);
 

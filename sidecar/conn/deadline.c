@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The timer is armed for the head and only ever re-armed when it fires or when the queue was empty: a head that was dropped
- * costs one early, harmless wake-up. Thousands of entries that end at the same moment are spread over several turns of the
- * loop, so that sockets are served in between. */
+/* The timer is armed for the head and only ever re-armed when it fires, when the queue was empty, or for a new duration: a head
+ * that was dropped costs one early, harmless wake-up. It is never late: a new duration stops the timer of an empty queue, or
+ * the next entry would wait for the old one. Thousands of entries that end at the same moment are spread over several turns of
+ * the loop, so that sockets are served in between. */
 #include "conn/deadline.h"
 
 #include "base/err.h"
@@ -63,6 +64,7 @@ void fl_deadline_queue_set(struct fl_deadline_queue *queue, uint64_t duration_ms
 			entry->at_ms = latest;
 		}
 	}
+	(void)uv_timer_stop(&queue->timer);
 	arm(queue);
 }
 

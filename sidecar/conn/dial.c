@@ -32,12 +32,20 @@ static bool next_address(struct fl_dialer *dialer, union fl_sockaddr *ret)
 	return true;
 }
 
+/* The part of connect_timeout for the one that is being dialled, if so many have to share the rest. */
+static void divide_time(struct fl_dialer *dialer, size_t among)
+{
+	const struct fl_conn *conn = dialer->conn;
+	uint64_t now = uv_now(conn->loop->uv);
+
+	dialer->address_until_ms = now + (conn->dial_until_ms - now) / (among > 0 ? among : 1);
+}
+
 /* Divides the rest of connect_timeout. False: it is over. */
 static bool has_time(struct fl_dialer *dialer)
 {
 	struct fl_conn *conn = dialer->conn;
 	uint64_t now = uv_now(conn->loop->uv);
-	size_t left = addresses_left(dialer);
 
 	if (conn->dial_until_ms == 0) {
 		conn->dial_until_ms = now + conn->loop->connecting.duration_ms;
@@ -45,7 +53,7 @@ static bool has_time(struct fl_dialer *dialer)
 	if (now >= conn->dial_until_ms) {
 		return false;
 	}
-	dialer->address_until_ms = now + (conn->dial_until_ms - now) / (left > 0 ? left : 1);
+	divide_time(dialer, addresses_left(dialer));
 	return true;
 }
 
@@ -130,6 +138,9 @@ static void on_check(struct fl_deadline *deadline)
 {
 	struct fl_dialer *dialer = FL_CONTAINER_OF(deadline, struct fl_dialer, check);
 
+	if (fl_conn_shorten_dial(dialer->conn)) {
+		divide_time(dialer, addresses_left(dialer) + 1);
+	}
 	if (uv_now(dialer->conn->loop->uv) >= dialer->address_until_ms) {
 		dial_next_or_fail(dialer, FL_REASON_PEER_CONNECT_TIMEOUT);
 	} else {

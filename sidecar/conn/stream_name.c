@@ -79,6 +79,7 @@ static void on_check(struct fl_deadline *deadline)
 	char detail[DETAIL];
 	enum fl_naming naming = fl_naming_decide(stream->conn, detail, sizeof(detail));
 
+	(void)fl_conn_shorten_dial(stream->conn);
 	if (naming == FL_NAMING_WAIT && now_of(stream) < stream->conn->dial_until_ms) {
 		fl_deadline_add(&stream->conn->loop->dialing, deadline, on_check);
 	} else {

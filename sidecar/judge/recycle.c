@@ -93,7 +93,9 @@ static bool pauses(const struct fl_stream *stream, uint32_t time_ms)
 static void end_if_old(struct fl_recycle *recycle, struct fl_stream *stream,
 		       const struct fl_share *share, uint32_t recycle_ms)
 {
-	uint64_t begin = share->superseded_ms, idle = idle_at(stream, recycle->last_ms);
+	uint64_t begin =
+		share->superseded_ms > recycle->since_ms ? share->superseded_ms : recycle->since_ms;
+	uint64_t idle = idle_at(stream, recycle->last_ms);
 	double part = fl_recycle_share(begin, begin + recycle_ms / 4 * 3, recycle->last_ms,
 				       recycle->now_ms);
 
@@ -199,8 +201,20 @@ static void on_walked(void *user)
 	}
 }
 
+/* A new INI sets or shortens the time: those whose time would be over already do not all go at once. */
+static void note_time(struct fl_recycle *recycle)
+{
+	uint32_t time_ms = recycle->loop->share->generation->conf->rotation.recycle_ms;
+
+	if (time_ms > 0 && (recycle->time_ms == 0 || time_ms < recycle->time_ms)) {
+		recycle->since_ms = uv_now(recycle->loop->uv);
+	}
+	recycle->time_ms = time_ms;
+}
+
 void fl_recycle_generation(struct fl_recycle *recycle)
 {
+	note_time(recycle);
 	if (!uv_is_active((uv_handle_t *)&recycle->timer)) {
 		recycle->last_ms = uv_now(recycle->loop->uv);
 		set_timer(recycle);

@@ -10,7 +10,8 @@
  * answer may be due. Then the app gets a FIN, and the peer close_notify and a FIN. Connections of older generations end
  * spread over three quarters of `recycle`, longest idle first, in random order among those with a similar idle time; a
  * connection without a pause is reset when the time is over. A connection under max_age must end at a random age between
- * nine tenths of max_age and max_age, and is reset `[sidecar] drain` later.
+ * nine tenths of max_age and max_age, and is reset `[sidecar] drain` later. Where a generation sets or shortens `recycle`,
+ * the time of all older connections begins with it.
  *
  * Loop-bound, except the two functions marked as pure. */
 #include <stdbool.h>
@@ -43,6 +44,9 @@ struct fl_recycle {
 	uint64_t last_ms, now_ms;              /* times of the previous round and of this one */
 	struct fl_recycle_census census, next; /* counts of the previous round and of this one */
 	uint64_t random;
+	uint32_t time_ms; /* `recycle` of the current generation; 0: never */
+	uint64_t
+		since_ms; /* when a generation set or shortened it: no connection's time began earlier */
 	bool closed;
 };
 

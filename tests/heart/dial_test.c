@@ -107,6 +107,27 @@ Test(dial, addresses_that_do_not_answer_end_within_connect_timeout)
 	}
 }
 
+/* It is dialled already, over two addresses of which neither answers, when a new INI gives it less time. */
+Test(dial, shorter_connect_timeout_holds_for_those_that_are_dialled)
+{
+	EACH_FIXED
+	{
+		struct side app, fill[8];
+
+		start_again(&(struct heart_options){.extra = "[limits]\nconnect_timeout = 1h\n"});
+		point_to_two(fixed_names[i], PLACE_OTHER, PLACE_MESH);
+		fill_queue(PLACE_OTHER, fill);
+		heart_connect(&heart, &app, fixed_doors[i]);
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 1);
+		cr_expect_str_eq(heart_state(&heart), "connecting");
+		heart_take(&heart,
+			   &(struct heart_options){.extra = "[limits]\nconnect_timeout = 10s\n"});
+		heart_skip_ms(&heart, 7000); /* more than half of it */
+		expect_through(&app, fixed_doors[i], PLACE_MESH);
+		empty_queue(fill);
+	}
+}
+
 Test(dial, app_that_leaves_meanwhile_ends_the_dial)
 {
 	EACH_FIXED

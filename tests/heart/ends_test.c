@@ -342,6 +342,29 @@ Test(ends, idle_connection_is_reset_after_idle_timeout)
 	}
 }
 
+/* The check of a connection that has ended was due much later: a new INI does not wait for it. */
+Test(ends, shorter_idle_timeout_holds_for_the_next_connection)
+{
+	EACH_KIND
+	{
+		struct call call;
+
+		heart_take(&heart,
+			   &(struct heart_options){.extra = "[limits]\nidle_timeout = 100h\n"});
+		call_open(&heart, &call, kind);
+		heart_skip_ms(&heart, 2000);
+		call_close(&call);
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+		heart_take(&heart,
+			   &(struct heart_options){.extra = "[limits]\nidle_timeout = 10s\n"});
+		call_open(&heart, &call, kind);
+		heart_skip_ms(&heart, 12000);
+		HEART_UNTIL(&heart, side_was_reset(&call.app) && side_was_reset(&call.mesh));
+		call_close(&call);
+		expect_ended(&call, FL_REASON_IDLE_TIMEOUT);
+	}
+}
+
 /* What the kernel reports about a peer that no longer acknowledges anything. */
 Test(ends, peer_whose_kernel_is_gone_ends_after_peer_timeout)
 {

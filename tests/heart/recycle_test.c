@@ -99,6 +99,34 @@ Test(recycle, longest_idle_go_first_and_evenly_over_three_quarters_of_the_time)
 	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_RECYCLED), CALLS);
 }
 
+/* `recycle` is set, or shortened, long after the change of generation that made them old: they have the whole time, or all
+ * would be reset at once. */
+Test(recycle, time_begins_when_an_INI_asks_for_it)
+{
+	static const char *const before[] = {PATIENT, PATIENT "[rotation]\nrecycle = 100h\n"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(before); i++) {
+		struct heart_options options = {.extra = before[i]};
+
+		open_calls(options.extra, CALLS, CALL_IN_PLAIN);
+		heart_take(&heart, &options);
+		heart_skip_ms(&heart, 600000);
+		heart_take(&heart,
+			   &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 80s\n"});
+		heart_skip_ms(&heart, 20000);
+		cr_expect_leq(count_ended(0, CALLS), HALF + 2, "%zu: %u", i, count_ended(0, CALLS));
+		heart_skip_ms(&heart, 60000);
+		cr_expect_eq(count_ended(0, CALLS), CALLS);
+		for (unsigned k = 0; k < CALLS; k++) {
+			cr_expect(calls[k].app.has_finished && calls[k].app.error == 0,
+				  "in an orderly way");
+		}
+		if (i + 1 < FL_COUNT_OF(before)) {
+			close_heart();
+		}
+	}
+}
+
 Test(recycle, connections_of_the_current_generation_stay)
 {
 	static const struct heart_options options = {.extra =

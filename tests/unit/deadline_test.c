@@ -133,6 +133,72 @@ Test(deadline, a_shorter_duration_holds_for_entries_that_wait_already)
 	close_all(&loop, &queue);
 }
 
+/* What waits when the duration changes, and what is added afterwards: nothing is late, whatever the timer was armed for.
+ * The timer is asked, so that no time has to pass. */
+Test(deadline, a_new_duration_holds_for_the_next_entry_whatever_waited_before)
+{
+	static const struct {
+		uint64_t before, after;
+		bool was_used, still_waits;
+		uint64_t due; /* at most: of the first entry */
+	} cases[] = {
+		{3600000, 5, false, false, 5},      {3600000, 5, true, false, 5},
+		{3600000, 5, true, true, 5},        {3600000, 0, true, false, 1},
+		{3600000, 0, true, true, 1},        {0, 3600000, true, false, 3600000},
+		{5, 3600000, true, false, 3600000}, {3600000, 3600000, true, false, 3600000},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(cases); i++) {
+		struct entry waiting = {.fired = 0}, added = {.fired = 0};
+		struct fl_deadline_queue queue;
+		uint64_t due;
+		uv_loop_t loop;
+
+		cr_assert_eq(uv_loop_init(&loop), 0);
+		fl_deadline_queue_init(&queue, &loop, cases[i].before);
+		if (cases[i].was_used) {
+			fl_deadline_add(&queue, &waiting.deadline, on_deadline);
+		}
+		if (!cases[i].still_waits) {
+			fl_deadline_drop(&waiting.deadline);
+		}
+		fl_deadline_queue_set(&queue, cases[i].after);
+		cr_expect_eq(uv_is_active((uv_handle_t *)&queue.timer), cases[i].still_waits,
+			     "%zu: an empty queue does not wake", i);
+		fl_deadline_add(&queue, &added.deadline, on_deadline);
+		due = uv_timer_get_due_in(&queue.timer);
+		cr_expect(uv_is_active((uv_handle_t *)&queue.timer), "%zu", i);
+		cr_expect_leq(due, cases[i].due, "%zu: due in %llu", i, (unsigned long long)due);
+		fl_deadline_drop(&waiting.deadline);
+		fl_deadline_drop(&added.deadline);
+		(void)uv_timer_stop(&queue.timer);
+		close_all(&loop, &queue);
+	}
+}
+
+Test(deadline, a_longer_duration_leaves_those_that_wait_and_their_order)
+{
+	struct entry waiting = {.fired = 0}, added = {.fired = 0};
+	struct fl_deadline_queue queue;
+	uv_loop_t loop;
+
+	cr_assert_eq(uv_loop_init(&loop), 0);
+	fl_deadline_queue_init(&queue, &loop, 1000);
+	fl_deadline_add(&queue, &waiting.deadline, on_deadline);
+	fl_deadline_queue_set(&queue, 3600000);
+	fl_deadline_add(&queue, &added.deadline, on_deadline);
+	cr_expect_leq(uv_timer_get_due_in(&queue.timer), 1000);
+	cr_expect_eq(waiting.deadline.at_ms + 3599000, added.deadline.at_ms);
+	fl_deadline_queue_set(&queue, 100); /* shorter than both have left */
+	cr_expect_leq(uv_timer_get_due_in(&queue.timer), 100);
+	cr_expect_eq(fl_deadline_first(&queue), &waiting.deadline);
+	cr_expect_eq(waiting.deadline.at_ms, added.deadline.at_ms);
+	fl_deadline_drop(&waiting.deadline);
+	fl_deadline_drop(&added.deadline);
+	(void)uv_timer_stop(&queue.timer);
+	close_all(&loop, &queue);
+}
+
 Test(deadline, time_that_is_passed_on_goes_on)
 {
 	struct entry entries[3] = {{.fired = 0}}, heir = {.fired = 0};
