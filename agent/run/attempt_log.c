@@ -212,14 +212,15 @@ static void log_validated(struct fl_attempt_log *log, const struct fl_attempt *a
 	fl_line_end(&line);
 }
 
+/* The agent's own. The sidecar says which keys wait for a restart of it: only it knows the INI that it began with. */
 static void log_restart_keys(struct fl_attempt_log *log, const struct fl_conf *conf)
 {
-	char *keys = fl_conf_restart_keys(log->started, conf);
+	char *keys = fl_conf_restart_keys(log->started, conf, FL_PROGRAM_AGENT);
 	struct fl_line line;
 
 	if (keys != NULL && (log->restart_keys == NULL || strcmp(keys, log->restart_keys) != 0)) {
 		fl_line_begin(&line, log->log, FL_LOG_WARN,
-			      "some settings need a restart, the rest applies");
+			      "some settings wait for a restart of the agent, the rest applies");
 		fl_line_str(&line, "keys", keys);
 		fl_line_end(&line);
 	}

@@ -63,17 +63,18 @@ static bool has(const char *line, size_t len, const char *word)
 /* Chosen by the text of the line: "" for nothing special. */
 static const char *colour_of(const char *line, size_t len)
 {
-	static const char *const alarms[] = {"REFUSED",       "NOT READY",     "NOT REACHABLE",
-					     "NOT SERVING",   "NOT CONNECTED", "NOT IN FORCE",
-					     "NOT THE RULES", "HANGS",         "EXPIRED",
-					     "FAILING",       "NO ADDRESS"};
+	static const char *const alarms[] = {
+		"REFUSED",       "NOT READY",    "NOT REACHABLE", "NOT SERVING",
+		"NOT CONNECTED", "NOT IN FORCE", "NOT THE RULES", "HANGS",
+		"EXPIRED",       "FAILING",      "NO ADDRESS",    "WAITS FOR A RESTART"};
 
 	for (size_t i = 0; i < sizeof(alarms) / sizeof(alarms[0]); i++) {
 		if (has(line, len, alarms[i])) {
 			return RED;
 		}
 	}
-	if (strncmp(line, "WARNING", 7) == 0 || strncmp(line, "failed ", 7) == 0) {
+	if (strncmp(line, "WARNING", 7) == 0 || strncmp(line, "RESTART", 7) == 0 ||
+	    strncmp(line, "failed ", 7) == 0) {
 		return YELLOW;
 	}
 	return strncmp(line, "sidecar ", 8) == 0 && has(line, len, " ready") ? GREEN : "";

@@ -234,6 +234,18 @@ static void put_warnings(struct fl_text *out, const cJSON *status)
 	}
 }
 
+static void put_restart_keys(struct fl_text *out, const cJSON *status)
+{
+	const char *keys = fl_json_read_text(status, "restart_keys");
+
+	if (keys[0] != '\0') {
+		line_begin(out, "RESTART");
+		fl_text_print(out, "the sidecar for ");
+		fl_text_put_clean(out, keys);
+		line_end(out);
+	}
+}
+
 /* The first word of a line, as line_begin() writes those that are known. */
 static void put_section(struct fl_text *out, const char *section)
 {
@@ -345,6 +357,7 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 	put_rotations(out, status);
 	put_refused_ini(out, how);
 	put_warnings(out, status);
+	put_restart_keys(out, status);
 	if (agent != NULL) {
 		line_begin(out, "agent");
 		fl_text_print(out, "%s",
@@ -519,6 +532,8 @@ static const char page[] =
 	"  `WARNING`: what the last change of our credentials may have broken, for peers\n"
 	"  that are behind in a change of roots, and CRLs that have expired.\n"
 	"\n"
+	"  `RESTART`: the settings of the INI that wait for a restart of the sidecar.\n"
+	"\n"
 	"  `REFUSED` in place of `last refusal`: what was refused is still mounted, and\n"
 	"  the sidecar continues with the previous generation. `INI REFUSED`: the mounted\n"
 	"  INI has an error. It is read as far as it can be, for the address of the\n"
@@ -536,12 +551,12 @@ static const char page[] =
 	"      --json          the sidecar's document as it is: ready, reason, version,\n"
 	"                      pid, now, started, workers, id, generation, certificates,\n"
 	"                      certificates_left_out, rotations, last_rotation,\n"
-	"                      last_refusal, warnings, listeners, capture, connections,\n"
-	"                      sessions, bytes, plaintext, dns_addresses_refused,\n"
-	"                      handshakes, policy, redirect, services, upstreams, peers,\n"
-	"                      peers_size, last_judgement, sandbox, agent,\n"
-	"                      log_lines_lost\n" FL_PAGE_OPTION_CONTROL FL_PAGE_OPTION_ADMIN
-		FL_PAGE_OPTIONS "\n"
+	"                      last_refusal, warnings, restart_keys, listeners, capture,\n"
+	"                      connections, sessions, bytes, plaintext,\n"
+	"                      dns_addresses_refused, handshakes, policy, redirect,\n"
+	"                      services, upstreams, peers, peers_size, last_judgement,\n"
+	"                      sandbox, agent, log_lines_lost\n" FL_PAGE_OPTION_CONTROL
+		FL_PAGE_OPTION_ADMIN FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  ready\n"
 	"  1  not ready, or not reachable\n"

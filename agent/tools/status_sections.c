@@ -154,6 +154,9 @@ static void put_section(struct fl_text *out, const cJSON *status, const struct k
 	fl_text_print(out, ": ");
 	fl_text_put_clean(out, fl_json_read_text(item, "mode"));
 	put_destinations(out, item);
+	if (fl_json_read_bool(item, "waits_for_restart")) {
+		fl_text_print(out, ", its listener WAITS FOR A RESTART");
+	}
 	fl_text_print(out, ", %" PRIu64 " open of %" PRIu64, fl_json_read_count(item, "open"),
 		      fl_json_read_count(item, "opened"));
 	if (fl_json_read_count(item, "opened") > 0) {

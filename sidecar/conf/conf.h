@@ -216,9 +216,13 @@ int fl_conf_start(const char *path, int fd, const char *program, struct fl_conf 
 int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar,
 			 struct fl_err *err) FL_MUST_USE;
 
-/* The keys of `wanted` that require a restart of programs that were started with `running`: a list for people, to free();
- * NULL: none, everything applies at once. */
-char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted);
+/* Who keeps the value of a key with which it was started. */
+enum fl_program { FL_PROGRAM_SIDECAR = 1, FL_PROGRAM_AGENT = 2, FL_PROGRAM_BOTH = 3 };
+/* The keys of `wanted` that require a restart of that program, which was started with `running`: a list for people, of
+ * FL_RESTART_KEYS_MAX at most, to free(); NULL: none, everything applies at once. */
+#define FL_RESTART_KEYS_MAX 32u
+char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted,
+			   enum fl_program program);
 
 /* The keys of `wanted` that have no effect until the rules of capture are loaded again, if those in force are from `applied`:
  * a list for people, to free(); NULL: none. */

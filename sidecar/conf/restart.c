@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* restart - compares two INIs in the keys that a running program cannot adopt: its listeners, and what it allocated at
- * start. Such a key has a function in its row of keys.c, `differs`; every other key changes with a generation. Pure; nothing
- * fails. */
-#include <stdlib.h>
+ * start. Such a key has a function in its row of keys.c, `differs`, and says who keeps it; every other key changes with a
+ * generation. Pure; nothing fails. */
 #include <string.h>
 
-#include "base/mem.h"
+#include "base/text.h"
 #include "conf/settings.h"
 
 struct comparison {
 	const struct fl_conf *running, *wanted;
-	char *keys; /* those that differ, for people; NULL: none */
+	enum fl_program program;
+	struct fl_text keys; /* those that differ, for people */
+	size_t count;
 };
 
 /* --- do two values differ? ----------------------------------------------------------------- */
@@ -76,13 +77,11 @@ bool fl_differs_number(const struct fl_conf_values *values)
 static void add(struct comparison *comparison, const struct fl_section *section, const char *name,
 		const char *key)
 {
-	const char *before = comparison->keys != NULL ? comparison->keys : "";
-	char *longer =
-		fl_format("%s%s[%s%s%s] %s", before, before[0] != '\0' ? ", " : "", section->name,
-			  name != NULL ? " " : "", name != NULL ? name : "", key);
-
-	free(comparison->keys);
-	comparison->keys = longer;
+	if (comparison->count++ < FL_RESTART_KEYS_MAX) {
+		fl_text_print(&comparison->keys, "%s[%s%s%s] %s", comparison->count > 1 ? ", " : "",
+			      section->name, name != NULL ? " " : "", name != NULL ? name : "",
+			      key);
+	}
 }
 
 /* one, other: the structs that the section's keys are in. name: NULL for [section]. */
@@ -96,10 +95,28 @@ static void compare_section(struct comparison *comparison, const struct fl_secti
 						.one = (const char *)one + key->offset,
 						.other = (const char *)other + key->offset};
 
-		if (key->differs != NULL && key->differs(&values)) {
+		if (key->differs != NULL && (key->kept_by & comparison->program) != 0 &&
+		    key->differs(&values)) {
 			add(comparison, section, name, key->name);
 		}
 	}
+}
+
+/* guess: where it probably is, because there may be thousands. */
+static const struct fl_conf_service *find_service(const struct fl_conf *conf, const char *name,
+						  size_t guess)
+{
+	return guess < conf->service_count && strcmp(conf->services[guess].name, name) == 0
+		       ? &conf->services[guess]
+		       : fl_conf_find_service(conf, name);
+}
+
+static const struct fl_conf_upstream *find_upstream(const struct fl_conf *conf, const char *name,
+						    size_t guess)
+{
+	return guess < conf->upstream_count && strcmp(conf->upstreams[guess].name, name) == 0
+		       ? &conf->upstreams[guess]
+		       : fl_conf_find_upstream(conf, name);
 }
 
 /* Both the sections that were there and those that are new: one that is gone leaves its listener behind. */
@@ -110,14 +127,14 @@ static void compare_services(struct comparison *comparison, const struct fl_sect
 
 	for (size_t i = 0; i < running->service_count; i++) {
 		const struct fl_conf_service *one = &running->services[i];
-		const struct fl_conf_service *other = fl_conf_find_service(wanted, one->name);
+		const struct fl_conf_service *other = find_service(wanted, one->name, i);
 
 		compare_section(comparison, section, one->name, one, other != NULL ? other : &none);
 	}
 	for (size_t i = 0; i < wanted->service_count; i++) {
 		const struct fl_conf_service *other = &wanted->services[i];
 
-		if (fl_conf_find_service(running, other->name) == NULL) {
+		if (find_service(running, other->name, i) == NULL) {
 			compare_section(comparison, section, other->name, &none, other);
 		}
 	}
@@ -130,22 +147,23 @@ static void compare_upstreams(struct comparison *comparison, const struct fl_sec
 
 	for (size_t i = 0; i < running->upstream_count; i++) {
 		const struct fl_conf_upstream *one = &running->upstreams[i];
-		const struct fl_conf_upstream *other = fl_conf_find_upstream(wanted, one->name);
+		const struct fl_conf_upstream *other = find_upstream(wanted, one->name, i);
 
 		compare_section(comparison, section, one->name, one, other != NULL ? other : &none);
 	}
 	for (size_t i = 0; i < wanted->upstream_count; i++) {
 		const struct fl_conf_upstream *other = &wanted->upstreams[i];
 
-		if (fl_conf_find_upstream(running, other->name) == NULL) {
+		if (find_upstream(running, other->name, i) == NULL) {
 			compare_section(comparison, section, other->name, &none, other);
 		}
 	}
 }
 
-char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted)
+char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *wanted,
+			   enum fl_program program)
 {
-	struct comparison comparison = {.running = running, .wanted = wanted};
+	struct comparison comparison = {.running = running, .wanted = wanted, .program = program};
 
 	for (size_t i = 0; i < FL_SECTIONS; i++) {
 		const struct fl_section *section = &fl_sections[i];
@@ -167,5 +185,9 @@ char *fl_conf_restart_keys(const struct fl_conf *running, const struct fl_conf *
 			break;
 		}
 	}
-	return comparison.keys;
+	if (comparison.count > FL_RESTART_KEYS_MAX) {
+		fl_text_print(&comparison.keys, ", and %zu more",
+			      comparison.count - FL_RESTART_KEYS_MAX);
+	}
+	return comparison.keys.data;
 }

@@ -35,13 +35,15 @@ typedef bool fl_differs_fn(const struct fl_conf_values *values);
 struct fl_key {
 	const char *name;
 	enum fl_key_type type;
-	size_t offset; /* in the struct of the section */
+	enum fl_program kept_by; /* with `differs` */
+	size_t offset;           /* in the struct of the section */
 	uint32_t min, max;
 	const struct fl_word *words;
 	size_t word_count;
-	fl_set_fn *set;         /* FL_TYPE_OWN */
-	fl_differs_fn *differs; /* a new value requires a restart; NULL: it is adopted at once */
-	const char *hint;       /* an example */
+	fl_set_fn *set; /* FL_TYPE_OWN */
+	fl_differs_fn *
+		differs; /* a new value requires a restart of kept_by; NULL: it is adopted at once */
+	const char *hint; /* an example */
 };
 
 enum fl_section_kind {

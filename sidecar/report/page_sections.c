@@ -143,6 +143,10 @@ static void put_row(struct fl_text *text, const struct fl_snapshot *s,
 	} else {
 		put_service(text, state->service, s->conf);
 	}
+	if (state->waits_for_restart) {
+		fl_page_put(text,
+			    "<br><span class=\"bad\">its listener waits for a restart</span>");
+	}
 	for (size_t i = 0; i < state->name_count; i++) {
 		put_name(text, &state->names[i], s->now);
 	}

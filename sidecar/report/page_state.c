@@ -240,6 +240,17 @@ static void put_sandbox(struct fl_text *text, const struct fl_sandbox *sandbox)
 	row_end(text);
 }
 
+static void put_restart_keys(struct fl_text *text, const char *keys)
+{
+	if (keys != NULL) {
+		row_begin(text, "Waits for a restart");
+		fl_page_put(text, "<span class=\"bad\">");
+		fl_page_escape(text, keys);
+		fl_page_put(text, "</span>");
+		row_end(text);
+	}
+}
+
 static void put_selectors(struct fl_text *text, const char *before,
 			  const struct fl_conf_selectors *selectors)
 {
@@ -375,6 +386,7 @@ void fl_page_facts(struct fl_text *text, const struct fl_snapshot *s)
 			  "aria-label=\"What is in force\"><table><tbody>\n");
 	put_rotations(text, s);
 	put_capture(text, s->capture);
+	put_restart_keys(text, s->restart_keys);
 	put_sandbox(text, s->sandbox);
 	put_redirect(text, s->conf);
 	put_outbound(text, s->conf);

@@ -21,6 +21,8 @@
  *   last_refusal              {time, by: agent | sidecar, text, current: does it still hold?}
  *   warnings                  [sentence]: what the last change of our credentials may have broken for peers, and CRLs
  *                             in force that have expired
+ *   restart_keys              the settings in force that wait for a restart of the sidecar: "[sidecar] workers, [service a]
+ *                             listen"
  *   listeners                 [{section: service | upstream | sidecar, name, address, leads_to: [], serving}];
  *                             those of `sidecar` receive captured traffic, which goes to its original destination;
  *                             a listener of an unsupported address family is left out
@@ -46,12 +48,14 @@
  *                             last
  *   redirect                  {mode, inbound_ports, exclude_inbound, outbound, exclude_outbound: [], forwarded,
  *                             other_protocols}: what the INI in force asks to be captured; null: it has no [redirect]
- *   services                  [{service, mode, port, listen, app, failing, open, opened, succeeded, to_app, to_mesh,
- *                             last_success, last_failure: {time, reason, address, detail}, failures: {reason: count}}];
- *                             service is [inbound] for captured ports without a section
- *   upstreams                 [{upstream, mode, listen, to: [], peer: [], names: [{name, addresses: [], count,
- *                             last_answer, trouble}], failing, ... as above}]; upstream is [outbound] for captured
- *                             destinations without a section; failing: the last failure is newer than the last success
+ *   services                  [{service, mode, port, listen, waits_for_restart: the sidecar does not listen there before
+ *                             it is restarted, app, failing, open, opened, succeeded, to_app, to_mesh, last_success,
+ *                             last_failure: {time, reason, address, detail}, failures: {reason: count}}]; service
+ *                             is [inbound] for captured ports without a section
+ *   upstreams                 [{upstream, mode, listen, waits_for_restart, to: [], peer: [], names: [{name,
+ *                             addresses: [], count, last_answer, trouble}], failing, ... as above}]; upstream is
+ *                             [outbound] for captured destinations without a section; failing: the last failure is newer
+ *                             than the last success
  *   sandbox                   {wanted: does the INI ask for it?, seccomp, landlock: the version in force,
  *                             missing: a sentence about what could not be had}
  *   agent                     {connected, hung (it sends nothing any more), silence_seconds, signs (it makes the
@@ -113,6 +117,7 @@ struct fl_section_state {
 	const struct fl_conf_upstream *upstream; /* [outbound] included; NULL: no upstream */
 	const struct fl_resolution *names;       /* of its `to` */
 	size_t name_count;
+	bool waits_for_restart; /* it has `listen`, and we do not listen there */
 };
 
 struct fl_listening {
@@ -156,6 +161,7 @@ struct fl_snapshot {
 	const struct fl_expiries *expiries; /* NULL without a generation */
 	struct fl_rollover rollover;        /* of the generation */
 	const struct fl_rotations *rotations;
+	const char *restart_keys; /* settings that wait for a restart of the sidecar; NULL: none */
 	struct fl_listening *listeners; /* owned */
 	size_t listener_count;
 	const struct fl_capture *capture;

@@ -318,6 +318,7 @@ void fl_report_status(const struct fl_snapshot *snapshot, struct fl_text *ret)
 	put_certificates(&json, s);
 	put_rotations(&json, s);
 	put_warnings(&json, s);
+	fl_json_str(&json, "restart_keys", s->restart_keys);
 	put_listeners(&json, s);
 	put_capture(&json, s);
 	put_traffic(&json, s);

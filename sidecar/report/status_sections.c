@@ -148,6 +148,7 @@ static void put_service(struct fl_json *json, const struct fl_snapshot *s,
 		fl_json_str(json, "port", NULL);
 	}
 	put_address(json, "listen", service != NULL ? &service->listen : &none);
+	fl_json_bool(json, "waits_for_restart", state->waits_for_restart);
 	put_address(json, "app", service != NULL ? &service->app : &none);
 	put_state(json, &state->sum);
 	fl_json_end(json);
@@ -198,6 +199,7 @@ static void put_upstream(struct fl_json *json, const struct fl_section_state *st
 	fl_json_str(json, "upstream", upstream->name != NULL ? upstream->name : "[outbound]");
 	fl_json_str(json, "mode", fl_outbound_mode_word(upstream->mode));
 	put_address(json, "listen", &upstream->listen);
+	fl_json_bool(json, "waits_for_restart", state->waits_for_restart);
 	put_to(json, upstream);
 	fl_json_array(json, "names");
 	for (size_t i = 0; i < state->name_count; i++) {

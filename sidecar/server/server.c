@@ -461,6 +461,7 @@ void fl_server_free(struct fl_server *server)
 	(void)uv_run(&server->loop, UV_RUN_DEFAULT);
 	FL_REQUIRE(uv_loop_close(&server->loop) == 0);
 	fl_generation_unref(server->current);
+	free(server->restart_keys);
 	fl_rule_totals_done(&server->rule_totals);
 	fl_net_done(&server->net);
 	fl_log_flush(server->log);

@@ -121,35 +121,18 @@ static void log_late_crls(struct fl_server *server, const struct fl_credentials 
 	}
 }
 
-static void log_if_new(struct fl_server *server, enum fl_direction direction, const char *name,
-		       const struct fl_addr *listen)
+/* Said for each generation, because whoever has changed the INI looks there. */
+static void note_restart_keys(struct fl_server *server, const struct fl_conf *conf)
 {
-	const struct fl_listeners *listeners = &server->workers[0]->listeners;
+	struct fl_line line;
 
-	if (listen->kind == FL_ADDR_NONE) {
-		return;
-	}
-	for (size_t i = 0; i < listeners->count; i++) {
-		const struct fl_endpoint *endpoint = &listeners->items[i].endpoint;
-
-		if (!endpoint->captures && endpoint->direction == direction &&
-		    strcmp(endpoint->name, name) == 0) {
-			return;
-		}
-	}
-	fl_log_msg(server->log, FL_LOG_WARN,
-		   "[%s %s] is new: its listener needs a restart of the sidecar",
-		   direction == FL_INBOUND ? "service" : "upstream", name);
-}
-
-static void log_restart_needed(struct fl_server *server, const struct fl_conf *conf)
-{
-	for (size_t i = 0; i < conf->service_count; i++) {
-		log_if_new(server, FL_INBOUND, conf->services[i].name, &conf->services[i].listen);
-	}
-	for (size_t i = 0; i < conf->upstream_count; i++) {
-		log_if_new(server, FL_OUTBOUND, conf->upstreams[i].name,
-			   &conf->upstreams[i].listen);
+	free(server->restart_keys);
+	server->restart_keys = fl_conf_restart_keys(server->conf, conf, FL_PROGRAM_SIDECAR);
+	if (server->restart_keys != NULL) {
+		fl_line_begin(&line, server->log, FL_LOG_WARN,
+			      "some settings wait for a restart of the sidecar, the rest applies");
+		fl_line_str(&line, "keys", server->restart_keys);
+		fl_line_end(&line);
 	}
 }
 
@@ -256,7 +239,7 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 		if (rc == 0) {
 			log_generation(server, generation);
 			log_late_crls(server, generation->credentials);
-			log_restart_needed(server, generation->conf);
+			note_restart_keys(server, generation->conf);
 		}
 		fl_generation_unref(generation);
 	}

@@ -30,6 +30,7 @@ struct fl_server {
 	unsigned worker_count;
 	unsigned started;              /* workers with a running thread */
 	struct fl_generation *current; /* NULL before the first */
+	char *restart_keys; /* settings in force that wait for a restart of us; owned; NULL: none */
 	struct fl_rotations rotations;
 	struct fl_rule_totals rule_totals;
 	bool has_served;      /* could carry traffic, so a sidecar before this one is replaced */

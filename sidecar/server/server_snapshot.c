@@ -207,6 +207,36 @@ static void add_names(const struct fl_server *server, size_t upstream, struct fl
 	*used += state->name_count;
 }
 
+/* before: what the section had at the start; NULL: there was none. */
+static bool waits_for_restart(const struct fl_addr *wanted, const struct fl_addr *before)
+{
+	char one[FL_ADDR_TEXT], other[FL_ADDR_TEXT];
+
+	return wanted->kind != FL_ADDR_NONE &&
+	       (before == NULL ||
+		strcmp(fl_addr_format(wanted, one), fl_addr_format(before, other)) != 0);
+}
+
+static void note_waiting(const struct fl_server *server, struct fl_section_state *state)
+{
+	if (server->restart_keys == NULL) {
+		return;
+	}
+	if (state->service != NULL) {
+		const struct fl_conf_service *before =
+			fl_conf_find_service(server->conf, state->service->name);
+
+		state->waits_for_restart = waits_for_restart(
+			&state->service->listen, before != NULL ? &before->listen : NULL);
+	} else if (state->upstream != NULL && state->upstream->name != NULL) {
+		const struct fl_conf_upstream *before =
+			fl_conf_find_upstream(server->conf, state->upstream->name);
+
+		state->waits_for_restart = waits_for_restart(
+			&state->upstream->listen, before != NULL ? &before->listen : NULL);
+	}
+}
+
 /* [inbound] and [outbound] are left out where no captured traffic can arrive. */
 static bool snapshot_sections(const struct fl_server *server, struct fl_snapshot *ret)
 {
@@ -238,6 +268,7 @@ static bool snapshot_sections(const struct fl_server *server, struct fl_snapshot
 			state->upstream = &conf->outbound;
 			ret->section_count -= conf->sidecar.outbound_count == 0;
 		}
+		note_waiting(server, state);
 		fl_section_sum(set->items[i], &state->sum);
 		ret->section_count++;
 	}
@@ -270,6 +301,7 @@ bool fl_server_snapshot(struct fl_server *server, struct fl_snapshot *ret)
 		.expiries = now != NULL ? &now->expiries : NULL,
 		.rollover = now != NULL ? now->rollover : (struct fl_rollover){.removed = false},
 		.rotations = &server->rotations,
+		.restart_keys = server->restart_keys,
 		.conf = now != NULL ? now->conf : NULL,
 		.plaintext = server->plaintext,
 		.dns_refused = fl_resolver_refused(server->resolver),

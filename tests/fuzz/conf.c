@@ -47,7 +47,8 @@ static void decide(const struct fl_conf *conf)
 
 static void compare(const struct fl_conf *a, const struct fl_conf *b)
 {
-	char *restart = fl_conf_restart_keys(a, b), *capture = fl_conf_capture_keys(a, b);
+	char *restart = fl_conf_restart_keys(a, b, FL_PROGRAM_BOTH),
+	     *capture = fl_conf_capture_keys(a, b);
 
 	FL_REQUIRE(restart == NULL && capture == NULL);
 	FL_REQUIRE(fl_conf_capture_print(a) == fl_conf_capture_print(b));

@@ -271,7 +271,10 @@ def test_listener_that_the_ini_loses_and_gains(lab, app):
     inbound.change({'service second': None, 'service third': {
         'listen': f'127.0.0.1:{lab.ports.free()}', 'app': f'127.0.0.1:{server.port}'}})
     inbound.start_agent()
-    assert 'restart' in inbound.wait_line(level='warn', msg=re.compile(r'service third\] is new'))['msg']
+    line = inbound.wait_line(level='warn', msg='some settings wait for a restart of the sidecar, the rest applies')
+    assert line['keys'] == '[service second] listen, [service third] listen'
+    third, = [each for each in json.loads(inbound.get('/status')[1])['services'] if each['service'] == 'third']
+    assert third['waits_for_restart'], 'it is not shown like one that is served'
     assert outcome(('127.0.0.1', int(second.split(':')[1]))) == 'reset'
     inbound.wait_line(reason='restart_needed')
     assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'

@@ -16,6 +16,7 @@ import lab as labs
 from false_sidecar import FalseSidecar
 from lab import connect, wait_until
 from pki import ALWAYS, CA
+from reports import tool
 from rotating import generations, holds, ID, pair, ping, plain, talks, Traffic, wait_generation, web
 from volume import Volume, mounted, secret
 
@@ -128,13 +129,43 @@ def test_keys_that_need_a_restart_are_named(lab, plain):
     plain.inbound.change({'service app': {'listen': f'127.0.0.1:{port}'}, 'service more': {
         'listen': f'127.0.0.1:{lab.ports.free()}', 'app': '127.0.0.1:1'}, 'sidecar': {'workers': 2},
         'agent': {'sidecar_uid': 12345}, 'limits': {'idle_timeout': '7m'}})
-    line = plain.inbound.agent.wait_line(msg='some settings need a restart, the rest applies')
-    assert line['keys'] == '[sidecar] workers, [agent] sidecar_uid, [service app] listen, [service more] listen'
+    line = plain.inbound.wait_line(msg='some settings wait for a restart of the sidecar, the rest applies')
+    keys = '[sidecar] workers, [service app] listen, [service more] listen'
+    assert line['keys'] == keys
+    line = plain.inbound.agent.wait_line(msg='some settings wait for a restart of the agent, the rest applies')
+    assert line['keys'] == '[agent] sidecar_uid'
     wait_generation(plain.inbound, 2)
     assert ping(plain.port), 'the old listener serves on'
     plain.inbound.change({'limits': {'idle_timeout': '8m'}})
     wait_generation(plain.inbound, 3)
-    assert len(plain.inbound.agent.lines(msg=re.compile('need a restart'))) == 1, 'said once'
+    assert len(plain.inbound.agent.lines(msg=re.compile('restart of the agent'))) == 1, 'said once'
+    assert len(plain.inbound.sidecar.lines(keys=keys)) == 2, 'once for each generation'
+
+
+def test_what_waits_for_a_restart_is_not_forgotten_when_the_agent_restarts(lab, plain):
+    """The sidecar says it, in log, /status, `status` and the page, because only it knows the INI that it began with."""
+    side, other = plain.inbound, f'127.0.0.1:{lab.ports.free()}'
+
+    def told():
+        return json.loads(side.get('/status')[1])['restart_keys'], tool('status', '-c', side.ini)[1]
+    wait_generation(side, 1)
+    before, out = told()
+    assert before is None and 'RESTART' not in out
+    side.agent.stop()
+    side.change({'sidecar': {'workers': 2}, 'limits': {'buffer': '128KiB'}, 'service gone': {'listen': other, 'app': '127.0.0.1:1'}})
+    side.start_agent()
+    wait_generation(side, 2)
+    keys = '[sidecar] workers, [service gone] listen, [limits] buffer'
+    side.wait_line(level='warn', keys=keys)
+    after, out = told()
+    assert after == keys and re.search(rf'^RESTART +the sidecar for {re.escape(keys)}$', out, re.M), out
+    assert re.search('^ +gone: strict, its listener WAITS FOR A RESTART, 0 open of 0$', out, re.M), out
+    assert 'Waits for a restart' in side.get('/')[1] and 'its listener waits for a restart' in side.get('/')[1]
+    assert not side.agent.lines(msg=re.compile('restart'))
+    assert ping(plain.port)
+    side.change({'sidecar': {'workers': 1}, 'limits': None, 'service gone': None})
+    wait_generation(side, 3)
+    assert told()[0] is None, 'as at the start'
 
 
 def test_limits_and_log_apply_at_once(lab, plain):

@@ -89,7 +89,9 @@ def test_off_is_off_for_the_one_only(lab, app, off):
 
 def test_a_change_of_the_key_needs_a_restart(workload):
     workload.change({'sidecar': {'sandbox': 'off'}})
-    workload.agent.wait_line(level='warn', msg=re.compile('need a restart'), keys='[sidecar] sandbox')
+    workload.wait_line(level='warn', msg=re.compile('restart of the sidecar'), keys='[sidecar] sandbox')
+    workload.change({'agent': {'sandbox': 'off'}})
+    workload.agent.wait_line(level='warn', msg=re.compile('restart of the agent'), keys='[agent] sandbox')
     assert sandbox_of(workload)['wanted']
 
 

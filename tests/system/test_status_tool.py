@@ -83,7 +83,7 @@ def test_status_json_is_the_document(lab):
     assert (code, err) == (0, '')
     assert list(json.loads(out)) == [
         'ready', 'reason', 'version', 'pid', 'now', 'started', 'workers', 'id', 'generation', 'certificates',
-        'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'warnings', 'listeners', 'capture',
+        'certificates_left_out', 'rotations', 'last_rotation', 'last_refusal', 'warnings', 'restart_keys', 'listeners', 'capture',
         'connections', 'sessions', 'bytes', 'plaintext', 'dns_addresses_refused', 'handshakes', 'policy', 'redirect',
         'services', 'upstreams', 'peers', 'peers_size', 'last_judgement', 'sandbox', 'agent', 'log_lines_lost']
     assert json.loads(out)['pid'] == web.sidecar.pid
