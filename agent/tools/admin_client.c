@@ -466,6 +466,29 @@ int fl_admin_client_post_body(const struct fl_admin_client *control, const char 
 	return request(control, "POST", path, body, timeout_ms, ret_status, ret_body, err);
 }
 
+int fl_admin_client_document(const struct fl_admin_client *target, const char *path,
+			     unsigned timeout_ms, struct fl_text *ret_body, struct fl_err *err)
+{
+	unsigned status = 0;
+	int rc = fl_admin_client_get(target, path, timeout_ms, &status, ret_body, err);
+	char *reason;
+
+	if (rc != FL_OK || status == 200) {
+		return rc;
+	}
+	if (status != 403 && status != 503) {
+		return fl_err_set(err, FL_ERR_PEER,
+				  "what answers there has no %s of a Fairlead sidecar: is it "
+				  "another program, or an older sidecar?",
+				  path);
+	}
+	reason = fl_admin_client_line(ret_body);
+	rc = fl_err_set(err, FL_ERR_IO, "the sidecar does not tell%s%s",
+			reason[0] != '\0' ? ": " : "", reason);
+	free(reason);
+	return rc;
+}
+
 char *fl_admin_client_line(const struct fl_text *body)
 {
 	const char *text = body->len > 0 ? body->data : "";

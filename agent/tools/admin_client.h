@@ -43,6 +43,12 @@ int fl_admin_client_get(const struct fl_admin_client *target, const char *path, 
 /* The first line of a body, without what could mislead a terminal, because any program may answer; to free(). */
 char *fl_admin_client_line(const struct fl_text *body);
 
+/* GETs a document of the sidecar, which has to be there. Errors: as above; FL_ERR_IO: the sidecar does not tell, with its reason;
+ * FL_ERR_PEER: what answered has no such document. */
+int fl_admin_client_document(const struct fl_admin_client *target, const char *path,
+			     unsigned timeout_ms, struct fl_text *ret_body,
+			     struct fl_err *err) FL_MUST_USE;
+
 /* The same with POST, without a body. */
 int fl_admin_client_post(const struct fl_admin_client *control, const char *path,
 			 unsigned timeout_ms, unsigned *ret_status, struct fl_text *ret_body,

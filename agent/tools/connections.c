@@ -241,18 +241,14 @@ static int ask(const struct fl_command_line *line, const struct filter *filter)
 	struct fl_admin_client admin;
 	struct fl_text body = {0};
 	struct fl_err err;
-	unsigned status = 0;
 	int code = fl_admin_client_find(line, true, &admin);
 
 	if (code != 0) {
 		return code;
 	}
 	fl_admin_client_warn(line->conf_path);
-	if (fl_admin_client_get(&admin, "/connections", REQUEST_MS, &status, &body, &err) !=
-	    FL_OK) {
+	if (fl_admin_client_document(&admin, "/connections", REQUEST_MS, &body, &err) != FL_OK) {
 		code = complain(err.text, 1);
-	} else if (status != 200) {
-		code = complain("the sidecar does not tell its connections", 1);
 	} else {
 		code = answer(line, filter, &body);
 	}
@@ -298,7 +294,7 @@ static const char page[] =
 		FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  printed, also if there is none\n"
-	"  1  the sidecar is not reachable\n"
+	"  1  the sidecar is not reachable, or does not tell\n"
 	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
 	"     nor a control socket\n" FL_PAGE_EXIT_UNWRITTEN "\n"
 	"EXAMPLES\n"

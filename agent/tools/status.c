@@ -385,18 +385,11 @@ static void put_status(struct fl_text *out, const struct way *how, const cJSON *
 static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, struct fl_err *err)
 {
 	struct fl_text body = {0};
-	unsigned code;
 	cJSON *status = NULL;
-	char *reason = NULL;
-	int rc = fl_admin_client_get(&how->admin, "/status", timeout_ms, &code, &body, err);
+	int rc = fl_admin_client_document(&how->admin, "/status", timeout_ms, &body, err);
 
-	if (rc == FL_OK && (code == 403 || code == 503)) {
-		reason = fl_admin_client_line(&body);
-		rc = fl_err_set(err, FL_ERR_IO, "the sidecar does not tell%s%s",
-				reason[0] != '\0' ? ": " : "", reason);
-	}
 	if (rc == FL_OK) {
-		status = code == 200 ? cJSON_ParseWithLength(body.data, body.len) : NULL;
+		status = cJSON_ParseWithLength(body.data, body.len);
 		if (!cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(status, "ready"))) {
 			rc = fl_err_set(
 				err, FL_ERR_PEER,
@@ -412,7 +405,6 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 		rc = fl_json_read_bool(status, "ready") ? 0 : 1;
 	}
 	cJSON_Delete(status);
-	free(reason);
 	fl_text_done(&body);
 	return rc;
 }

@@ -114,16 +114,9 @@ static int read_seen(const struct fl_conf *conf, const char *text, struct seen *
 static int ask(const struct fl_admin_client *admin, struct fl_text *body)
 {
 	struct fl_err err;
-	unsigned status = 0;
+	int rc = fl_admin_client_document(admin, "/seen", REQUEST_MS, body, &err);
 
-	if (fl_admin_client_get(admin, "/seen", REQUEST_MS, &status, body, &err) != FL_OK) {
-		return complain(err.text, 1);
-	}
-	return status == 200
-		       ? 0
-		       : complain("the sidecar does not list the connections that it has seen: is "
-				  "it an older version?",
-				  2);
+	return rc == FL_OK ? 0 : complain(err.text, 1);
 }
 
 /* --- rules ------------------------------------------------------------------------ */
@@ -316,7 +309,7 @@ static const char page[] =
 		FL_PAGE_OPTION_ADMIN FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  printed\n"
-	"  1  the sidecar is not reachable\n"
+	"  1  the sidecar is not reachable, or does not tell\n"
 	"  2  it cannot be asked: the command line, the INI, or neither an admin endpoint\n"
 	"     nor a control socket\n" FL_PAGE_EXIT_UNWRITTEN "\n"
 	"EXAMPLES\n"

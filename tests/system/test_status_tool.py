@@ -118,6 +118,21 @@ def test_status_of_something_else(lab, app, answer):
     assert not set(err) & MISLEADING
 
 
+@pytest.mark.parametrize('command', ['status', 'connections', 'suggest'])
+@pytest.mark.parametrize('answer, expected', [
+    ('403 Forbidden', 'the sidecar does not tell: a reason, and what to do'),
+    ('503 Service Unavailable', 'the sidecar does not tell: a reason, and what to do'),
+    ('404 Not Found', 'what answers there has no /[a-z]+ of a Fairlead sidecar: is it another program, or an older sidecar[?]')])
+def test_each_tool_says_why_the_sidecar_does_not_tell(lab, app, command, answer, expected):
+    def answer_with(sock):
+        sock.recv(4096)
+        sock.sendall(f'HTTP/1.1 {answer}\r\n\r\na reason, and what to do\n'.encode())
+    web = lab.inbound(8080, start=False)
+    web.change({'sidecar': {'admin': f'127.0.0.1:{app(answer_with).port}'}})
+    code, out, err = tool(command, '-c', web.ini)
+    assert (code, out) == (1, '') and re.fullmatch(f'fairlead-agent( [a-z]+)?: {expected}\n', err), err
+
+
 @pytest.mark.parametrize('document', [
     '{"ready": true}', '{"ready": false, "reason": 5, "generation": [], "certificates": {"a": 1}, "listeners": "x"}',
     '{"ready": true, "generation": {"number": 1e300, "remaining_seconds": -1e300}, "bytes": {"inbound": 1}}',
