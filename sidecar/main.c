@@ -205,13 +205,13 @@ struct outside {
 	struct fl_background *background; /* who waits until this one has done so */
 };
 
+/* The agent runs as `[agent] uid` or as our own user (worker/agent_dial.h), and may ask before it has connected: what it waits
+ * for, and with which log level. */
 static bool may_ask(void *user, uid_t uid)
 {
 	const struct outside *outside = user;
-	uid_t agent;
 
-	return uid == 0 || uid == geteuid() ||
-	       (fl_server_agent_uid(outside->server, &agent) && uid == agent);
+	return uid == 0 || uid == geteuid() || uid == outside->conf->agent.uid;
 }
 
 static unsigned drain(void *user, uid_t uid, struct fl_text *ret)

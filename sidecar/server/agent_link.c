@@ -43,8 +43,6 @@ struct fl_agent_link {
 	uint32_t backoff_ms;
 	uint64_t connected_ms; /* uv_now() */
 	uint64_t soon_ms;      /* likewise: until then the back-off does not grow */
-	uid_t uid;             /* the user of the last agent */
-	bool has_uid;
 	char trouble[sizeof(((struct fl_err *)0)->text)];
 };
 
@@ -256,11 +254,10 @@ static void on_dialed(void *user, int sys)
 		try_later(link, trouble);
 		return;
 	}
-	if (fl_agent_check(&link->place, link->sock, &link->uid, &err) != 0) {
+	if (fl_agent_check(&link->place, link->sock, &err) != 0) {
 		try_later(link, err.text);
 		return;
 	}
-	link->has_uid = true;
 	if (link->trouble[0] != '\0') {
 		fl_log_msg(link->log, FL_LOG_INFO, "agent: connected");
 	}
@@ -320,12 +317,6 @@ bool fl_agent_link_hung(const struct fl_agent_link *link)
 uint64_t fl_agent_link_silence(const struct fl_agent_link *link)
 {
 	return link->decoder != NULL ? (uv_now(link->net->loop) - link->heard_ms) / 1000 : 0;
-}
-
-bool fl_agent_link_uid(const struct fl_agent_link *link, uid_t *ret)
-{
-	*ret = link->uid;
-	return link->has_uid;
 }
 
 const char *fl_agent_link_trouble(const struct fl_agent_link *link)

@@ -38,9 +38,6 @@ void fl_agent_link_close(struct fl_agent_link *link);
 
 bool fl_agent_link_connected(const struct fl_agent_link *link);
 
-/* Finds the user that the last reached agent ran as. False: no agent has been reached. */
-bool fl_agent_link_uid(const struct fl_agent_link *link, uid_t *ret);
-
 /* Is the agent connected, but its heartbeats are missing? */
 bool fl_agent_link_hung(const struct fl_agent_link *link);
 

@@ -301,11 +301,6 @@ bool fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *
 	return all;
 }
 
-bool fl_server_agent_uid(const struct fl_server *server, uid_t *ret)
-{
-	return fl_agent_link_uid(server->agent, ret);
-}
-
 static void on_signal(uv_signal_t *handle, int signum)
 {
 	struct fl_server *server = handle->data;

@@ -79,9 +79,6 @@ bool fl_server_drain(struct fl_server *server);
  * level. False: there was not enough memory to tell all threads. */
 bool fl_server_set_log_level(struct fl_server *server, const enum fl_log_level *level);
 
-/* Finds the user that the agent runs as. False: no agent has been reached yet. */
-bool fl_server_agent_uid(const struct fl_server *server, uid_t *ret);
-
 /* --- documents that require answers from the workers ---------------------------------------------
  *
  * Each function appends a document to ret and returns true. False: the document is not ready. The

@@ -31,7 +31,7 @@ int fl_agent_dial(struct fl_net *net, const struct fl_agent_place *place,
 	return rc != 0 ? rc : fl_sock_dial(net, &dial, events, user, cb, ret, err);
 }
 
-int fl_agent_check(const struct fl_agent_place *place, const struct fl_sock *sock, uid_t *ret_uid,
+int fl_agent_check(const struct fl_agent_place *place, const struct fl_sock *sock,
 		   struct fl_err *err)
 {
 	uid_t uid;
@@ -49,6 +49,5 @@ int fl_agent_check(const struct fl_agent_place *place, const struct fl_sock *soc
 			fl_agent_path(place), (unsigned long)uid, (unsigned long)place->agent_uid,
 			(unsigned long)uid);
 	}
-	*ret_uid = uid;
 	return 0;
 }

@@ -24,7 +24,7 @@ int fl_agent_dial(struct fl_net *net, const struct fl_agent_place *place,
 
 /* Is the process at the other end the agent: does it run as the agent's uid, or as our own? Call it before anything is sent or
  * accepted: who took over the path could replace our identity and our roots. Errors: FL_ERR_PEER with the remedy. */
-int fl_agent_check(const struct fl_agent_place *place, const struct fl_sock *sock, uid_t *ret_uid,
+int fl_agent_check(const struct fl_agent_place *place, const struct fl_sock *sock,
 		   struct fl_err *err) FL_MUST_USE;
 
 #endif

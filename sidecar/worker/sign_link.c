@@ -258,9 +258,8 @@ static void on_dialed(void *user, int sys)
 {
 	struct fl_sign_link *link = user;
 	struct fl_err err;
-	uid_t uid;
 
-	if (sys != 0 || fl_agent_check(&link->place, link->sock, &uid, &err) != 0 ||
+	if (sys != 0 || fl_agent_check(&link->place, link->sock, &err) != 0 ||
 	    (link->decoder = fl_ctl_decoder_new(FL_CTL_FROM_AGENT)) == NULL) {
 		dial_later(link);
 		return;

@@ -141,14 +141,20 @@ def test_callers_go_by_their_uid(lab, app, path):
 
 
 @root_only
-def test_before_there_was_an_agent_its_user_is_a_stranger(lab, app, path):
+def test_before_there_was_an_agent_its_user_may_ask_what_the_sidecar_waits_for(lab, app, path):
+    """The INI says who the agent is, whether or not it has connected yet."""
     inbound = serve(lab, app, path, start=False, sidecar_uid=SIDECAR_UID, agent_uid=AGENT_UID)
     for name in ('.', 'fairlead.ini'):
         (inbound.folder / name).chmod(0o755)
     inbound.start_sidecar()
     wait_until(path.exists, 'the socket is there')
-    assert tool(inbound, 'log-level', 'debug', user=AGENT_UID)[0] == 1
-    assert tool(inbound, 'log-level', 'debug', user=SIDECAR_UID)[0] == 0
+    for user in (AGENT_UID, SIDECAR_UID):
+        assert tool(inbound, 'log-level', 'debug', user=user)[0] == 0
+        code, out, err = tool(inbound, 'wait', '--timeout', '10ms', '--control', path, user=user)
+        assert (code, out) == (1, '') and 'no generation yet: ' in err, err
+    for command in ('drain', ), ('log-level', 'debug'), ('wait', '--timeout', '10ms', '--control', path):
+        code, _, err = tool(inbound, *command, user=STRANGER)
+        assert code == 1 and 'may ask here' in err, err
 
 
 # --- the path -----------------------------------------------------------------------------------------
