@@ -155,6 +155,9 @@ int main(int argc, char **argv)
 	const char *word = NULL;
 	int code = 2;
 
+	if (!fl_harden_descriptors()) {
+		return 1;
+	}
 	fl_harden_process();
 	(void)signal(SIGPIPE,
 		     SIG_IGN); /* a failed write is reported, with an exit code of its own */

@@ -572,6 +572,9 @@ int main(int argc, char **argv)
 	struct fl_log log;
 	int rc;
 
+	if (!fl_harden_descriptors()) {
+		return EXIT_CANNOT_RUN;
+	}
 	fl_harden_process();
 	fl_harden_signals();
 	rc = parse_args(argc, argv, &args);

@@ -2,6 +2,7 @@
 #include "base/harden.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -27,6 +28,21 @@ void fl_harden_process(void)
 	/* The leak checker traces its own process. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
+}
+
+bool fl_harden_descriptors(void)
+{
+	/* The opposite of what they are for. */
+	static const int modes[] = {
+		[STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_RDONLY};
+
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		/* The lowest free one is used, and those below are open. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd] | O_NOCTTY) != fd) {
+			return false;
+		}
+	}
+	return true;
 }
 
 void fl_harden_against_rings(void)

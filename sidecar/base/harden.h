@@ -12,6 +12,11 @@
  * namespace), no new privileges. Main thread, before anything else. Best effort: each is an additional defence. */
 void fl_harden_process(void);
 
+/* Occupies those of the descriptors 0 to 2 that the process was started without: otherwise the next socket would become stdout or
+ * stderr, and its peer would get our lines. Reading and writing there fail as before. Before anything is opened. False: it is not
+ * possible, so end; there may be nobody to tell. */
+bool fl_harden_descriptors(void) FL_MUST_USE;
+
 /* From now on the kernel has no io_uring for this process: a ring makes system calls that no filter sees, and submitting them is a
  * call that the sandbox forbids. libuv 1.49 and later makes a ring with each loop, whatever UV_USE_IO_URING says, and does without
  * where it cannot. After fl_harden_process(), before the first loop, and only if there is to be a sandbox. Best effort: where there are

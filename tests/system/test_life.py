@@ -280,6 +280,26 @@ def test_listener_that_the_ini_loses_and_gains(lab, app):
     assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
 
 
+# --- a start without stderr ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize('closed', [[2], [0, 1, 2], [0, 2]])
+def test_without_stderr_no_socket_takes_its_place(lab, app, closed):
+    """The lines of the log would go to the socket, and the processes would not end in order."""
+    inbound, without = lab.inbound(app().port, start=False), ' '.join(f'{descriptor}>&-' for descriptor in closed)
+    for kind, command in ('agent', [labs.AGENT, 'run']), ('sidecar', [labs.SIDECAR]):
+        setattr(inbound, kind, Program(lab, kind, [*command, '-c', inbound.ini], prefix=['sh', '-c', f'exec "$@" {without}', 'sh']))
+    inbound.wait_ready()
+    if os.getuid() == 0:
+        for process in inbound.agent, inbound.sidecar:
+            for descriptor in closed:
+                assert os.readlink(f'/proc/{process.pid}/fd/{descriptor}') == '/dev/null', process.name
+    with connect(inbound.port) as sock:
+        sock.sendall(b'no TLS')
+        assert b'{' not in read_all(sock)
+    assert peers.verdict(inbound.port, lab.client, lab.root) == b'x'
+    assert inbound.sidecar.stop() == 0 and inbound.agent.stop() == 0
+
+
 # --- a start that fails -------------------------------------------------------------------------------
 
 def refused_start(workload, status):
