@@ -53,7 +53,7 @@ def status(workload):
 def use_keys(lab, app, kind):
     """A thousand full handshakes, with three rotations between them, in each role. Returns the pair, and the keys whose time is
     over: [(workload, key)]."""
-    pair = lab.pair(app().port, common={**FULL, 'limits': {'handshake_timeout': '1s'}},
+    pair = lab.pair(app().port, common={**FULL, 'limits': {'connect_timeout': '1s', 'handshake_timeout': '1s'}},
                     client=lab.root.issue(labs.CLIENT, key=kind), server=lab.root.issue(labs.SERVER, key=kind))
     old = []
     for number in range(2, 6):
