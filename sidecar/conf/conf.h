@@ -240,6 +240,9 @@ const struct fl_conf_upstream *fl_conf_find_upstream(const struct fl_conf *conf,
 const struct fl_conf_bundle *fl_conf_find_bundle(const struct fl_conf *conf,
 						 const char *trust_domain);
 
+/* Does its `within` allow its names that address? */
+bool fl_conf_is_within(const struct fl_conf_upstream *upstream, const struct fl_cidr *address);
+
 /* As the INI writes them: "strict", "mtls". Static. */
 const char *fl_inbound_mode_word(enum fl_inbound_mode mode);
 const char *fl_outbound_mode_word(enum fl_outbound_mode mode);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* find - looks up sections of a parsed INI. They are few, so a list is searched. */
+/* find - looks up sections of a parsed INI, and what is in them. They are few, so a list is searched. */
 #include <string.h>
 
 #include "conf/conf.h"
@@ -46,4 +46,14 @@ const struct fl_conf_bundle *fl_conf_find_bundle(const struct fl_conf *conf,
 		}
 	}
 	return NULL;
+}
+
+bool fl_conf_is_within(const struct fl_conf_upstream *upstream, const struct fl_cidr *address)
+{
+	for (size_t i = 0; i < upstream->within_count; i++) {
+		if (fl_cidr_covers(&upstream->within[i], address)) {
+			return true;
+		}
+	}
+	return upstream->within_count == 0;
 }

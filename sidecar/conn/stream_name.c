@@ -114,16 +114,6 @@ static bool is_written(const struct fl_conf_upstream *upstream, const struct fl_
 	return false;
 }
 
-static bool is_within(const struct fl_conf_upstream *upstream, const struct fl_cidr *address)
-{
-	for (size_t i = 0; i < upstream->within_count; i++) {
-		if (fl_cidr_covers(&upstream->within[i], address)) {
-			return true;
-		}
-	}
-	return upstream->within_count == 0;
-}
-
 bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share *share)
 {
 	const struct fl_conn *conn = stream->conn;
@@ -154,5 +144,5 @@ bool fl_stream_is_claimed(const struct fl_stream *stream, const struct fl_share 
 		return claimed;
 	}
 	return upstream != NULL && !is_written(upstream, &to) &&
-	       (claimed || !is_within(upstream, &address));
+	       (claimed || !fl_conf_is_within(upstream, &address));
 }

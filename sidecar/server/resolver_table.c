@@ -67,16 +67,6 @@ static bool is_vetted(struct fl_resolver *resolver, const struct fl_resolved_ite
 	return vetted;
 }
 
-static bool is_within(const struct fl_conf_upstream *upstream, const struct fl_cidr *address)
-{
-	for (size_t i = 0; i < upstream->within_count; i++) {
-		if (fl_cidr_covers(&upstream->within[i], address)) {
-			return true;
-		}
-	}
-	return upstream->within_count == 0;
-}
-
 bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream_map *claims,
 			  const struct fl_resolved *resolved, const struct fl_resolved_item *item,
 			  const struct fl_name_answer *answer, bool is_in_use)
@@ -91,14 +81,14 @@ bool fl_resolver_may_have(struct fl_resolver *resolver, const struct fl_upstream
 	if (!fl_cidr_of(&answer->addr.any, &address)) {
 		return false;
 	}
-	if (is_within(resolved->upstream, &address) &&
+	if (fl_conf_is_within(resolved->upstream, &address) &&
 	    !fl_upstream_map_is_claimed(claims, &address, item->ports, &number)) {
 		bool vetted = is_vetted(resolver, item, answer, is_in_use);
 
 		resolver->withholds = resolver->withholds || (is_in_use && !vetted);
 		return vetted;
 	}
-	if (is_within(resolved->upstream, &address)) {
+	if (fl_conf_is_within(resolved->upstream, &address)) {
 		claimer = resolver->upstreams[number].upstream;
 	}
 	if (is_in_use) {
