@@ -133,28 +133,6 @@ void fl_conn_belongs(struct fl_conn *conn)
 
 /* --- what follows from it ------------------------------------------------------------------------ */
 
-/* The upstream of a captured connection, as far as it is known now. False: the destination may be an address of that
- * upstream's name, which does not resolve. */
-static bool upstream_under(const struct fl_conn *conn, const struct fl_share *share,
-			   const struct fl_conf_upstream **ret)
-{
-	const struct fl_conf *conf = share->generation->conf;
-	uint32_t number = 0;
-
-	switch (fl_upstream_map_find(share->upstream_map, &conn->destination, &number)) {
-	case FL_MATCH_FOUND:
-		*ret = &conf->upstreams[number];
-		return true;
-	case FL_MATCH_UNKNOWN:
-		*ret = &conf->upstreams[number];
-		return false;
-	case FL_MATCH_NONE:
-		break;
-	}
-	*ret = &conf->outbound;
-	return true;
-}
-
 bool fl_conn_shorten_dial(struct fl_conn *conn)
 {
 	uint64_t latest = uv_now(conn->loop->uv) + conn->loop->connecting.duration_ms;
@@ -190,42 +168,6 @@ void fl_conn_describe(const struct fl_conn *conn, const char *state, struct fl_l
 	};
 	ret->name = fl_listed_copy(ret, fl_conn_name(conn));
 	ret->own = fl_listed_copy(ret, conn->share->generation->credentials->id);
-}
-
-const struct fl_conf_service *fl_conn_service_under(const struct fl_conn *conn,
-						    const struct fl_share *share)
-{
-	const struct fl_conf_service *service;
-
-	if (conn->endpoint->captures) {
-		return fl_conf_find_port(share->generation->conf, conn->port, true);
-	}
-	service = fl_conf_find_service(share->generation->conf, conn->endpoint->name);
-	return service != NULL && service->listen.kind != FL_ADDR_NONE ? service : NULL;
-}
-
-const struct fl_conf_upstream *fl_conn_upstream_under(const struct fl_conn *conn,
-						      const struct fl_share *share)
-{
-	const struct fl_conf_upstream *upstream = NULL, *known = NULL;
-
-	if (!conn->endpoint->captures) {
-		upstream = fl_conf_find_upstream(share->generation->conf, conn->endpoint->name);
-		return upstream != NULL && upstream->listen.kind != FL_ADDR_NONE ? upstream : NULL;
-	}
-	if (!upstream_under(conn, share, &upstream) && conn->upstream->name != NULL) {
-		/* The name has not been resolved again yet: the upstream is most likely the same as before. */
-		known = fl_conf_find_upstream(share->generation->conf, conn->upstream->name);
-	}
-	return known != NULL ? known : upstream;
-}
-
-const struct fl_conf_upstream *fl_conn_captured_upstream(const struct fl_conn *conn)
-{
-	const struct fl_conf_upstream *upstream = NULL;
-
-	(void)upstream_under(conn, conn->share, &upstream);
-	return upstream;
 }
 
 bool fl_upstream_expects(const void *user, const char *id, size_t id_len)

@@ -51,6 +51,7 @@ struct fl_conn {
 	uint8_t detected;       /* enum fl_detected; inbound */
 	uint8_t security;       /* enum fl_security */
 	bool admitted;          /* counts towards [limits] connections */
+	bool awaits_name; /* it was judged while DNS had not answered for a name that may have its address */
 };
 
 /* Makes a connection from that source at that endpoint, under the loop's current share, before its facts are known. Returns
@@ -85,11 +86,14 @@ const char *fl_conn_name(const struct fl_conn *conn);
 /* Describes it by these facts alone; fl_listed_done() frees the contents of ret. */
 void fl_conn_describe(const struct fl_conn *conn, const char *state, struct fl_listed *ret);
 
-/* The section that would apply to it under that share; NULL: none. */
+/* The section that applies to it under that share, if it is open already (conn_section.c); NULL: none. */
 const struct fl_conf_service *fl_conn_service_under(const struct fl_conn *conn,
 						    const struct fl_share *share);
 const struct fl_conf_upstream *fl_conn_upstream_under(const struct fl_conn *conn,
 						      const struct fl_share *share);
+/* Outbound and captured: may the destination be an address of a name that DNS has not answered yet? Then that section may differ
+ * when it has. */
+bool fl_conn_awaits_name(const struct fl_conn *conn, const struct fl_share *share);
 /* Outbound and captured: the upstream that the destination belongs to as far as is known now (naming.h makes it certain). */
 const struct fl_conf_upstream *fl_conn_captured_upstream(const struct fl_conn *conn);
 /* Does one of its `peer` patterns name this identity? user: the upstream; for fl_tls_new(). */

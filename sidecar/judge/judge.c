@@ -226,6 +226,8 @@ static bool judge_stream(struct fl_judge *judge, struct fl_stream *stream, bool 
 
 	grounds.verdict = (struct fl_verdict){.effect = FL_ALLOW};
 	grounds.detail.text[0] = '\0';
+	fl_stream_conn(stream)->awaits_name =
+		fl_conn_awaits_name(fl_stream_conn(stream), judge->loop->share);
 	fl_count(&judge->last.judged, 1);
 	fl_count(&judge->loop->counters.judged, 1);
 	rc = find_facts(judge->loop->share, stream, peer, &facts, &grounds);
@@ -287,14 +289,15 @@ bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream)
 	return judge_stream(judge, stream, true);
 }
 
-void fl_judge_claimed(struct fl_judge *judge)
+void fl_judge_addresses(struct fl_judge *judge)
 {
 	struct fl_stream *stream = fl_stream_first(judge->loop);
 
 	while (stream != NULL) {
 		struct fl_stream *next = fl_stream_next(stream);
 
-		if (fl_stream_is_claimed(stream, judge->loop->share)) {
+		if (fl_stream_conn(stream)->awaits_name ||
+		    fl_stream_is_claimed(stream, judge->loop->share)) {
 			(void)visit(judge, stream);
 		}
 		stream = next;

@@ -51,9 +51,9 @@ void fl_judge_init(struct fl_judge *judge, struct fl_loop *loop, struct fl_walk 
 void fl_judge_close(struct fl_judge *judge); /* the loop must run once more */
 /* Judges all open connections under the loop's share, because the share has changed or time has passed. In slices. */
 void fl_judge_start(struct fl_judge *judge);
-/* The loop has a new map of upstreams: judges plaintext streams whose address now belongs to another upstream.
- * Immediately. */
-void fl_judge_claimed(struct fl_judge *judge);
+/* The loop has a new map of upstreams: judges plaintext streams whose address now belongs to another upstream, and all that
+ * were judged while a name that may have their address was not answered. Immediately. */
+void fl_judge_addresses(struct fl_judge *judge);
 /* Judges a connection that has just become ready, and whose generation may no longer be the current one. False: it is not
  * admitted any more, and was closed. */
 bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream);

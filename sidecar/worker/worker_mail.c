@@ -146,7 +146,7 @@ static void take_upstream_map(struct fl_worker *worker, struct fl_upstream_map *
 	}
 	fl_upstream_map_unref(worker->loop.share->upstream_map);
 	worker->loop.share->upstream_map = map;
-	fl_judge_claimed(&worker->review.judge);
+	fl_judge_addresses(&worker->review.judge);
 }
 
 static void on_upstream_map(struct fl_mail *mail, void *reader)

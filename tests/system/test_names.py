@@ -464,6 +464,60 @@ def test_a_reload_gives_and_takes(node, pod):
         wait_until(lambda: len(web.sidecar.lines(reason='policy_lost')) == 2, 'it is not within')
 
 
+# --- connections that are open ----------------------------------------------------------------------------
+
+def goes_on(sock):
+    sock.sendall(b'x')
+    return sock.recv(1) == b'x'
+
+
+@pytest.mark.parametrize('mode', ['mtls', 'plaintext'])
+def test_an_address_that_has_left_its_name_stays_open(node, pod, mode):
+    """A renewed certificate is no reason to end a connection that its section admits; a section that is gone is one. A new
+    connection is not led by what DNS said before."""
+    one, two = (pod(name, sidecar=mode == 'mtls') for name in ('one', 'two'))
+    for each in one, two:
+        each.app()
+    node.names.ttl = 1
+    node.dns['ext.test'] = [one.v4]
+    keys = {'peer': one.identity} if mode == 'mtls' else {'mode': 'plaintext', 'within': '10.77.0.0/16'}
+    web = pod('web', {'upstream ext': {'to': 'ext.test:8080', **keys}, 'outbound': {'default': 'refuse'}})
+    with web.connect((one.v4, 8080)) as sock:
+        assert goes_on(sock)
+        node.dns['ext.test'] = [two.v4]
+        wait_until(lambda: attempt(web, (one.v4, 8080)) == 'reset', 'it is nobody\'s address')
+        for generation, change in ((2, lambda: web.mount(node.lab.root.issue(web.identity))),
+                                   (3, lambda: web.change({'limits': {'connect_timeout': '4s'}}))):
+            change()
+            web.agent.wait_line(msg='generation accepted', generation=generation)
+            wait_until(lambda: json.loads(web.get('/status')[1])['last_judgement']['generation'] == generation, 'judged')
+            assert goes_on(sock)
+        web.change({'upstream ext': {'to': 'ext.test:8081'}})
+        assert web.wait_line(reason='policy_lost')['detail'] == 'its destination is refused now'
+
+
+@pytest.mark.parametrize('default', ['mtls', 'plaintext'])
+def test_a_name_that_is_not_answered_yet_ends_nothing(node, pod, default):
+    """A section with a name comes in while connections of [outbound] are open on its port. They are its own only if DNS says
+    so, and then it judges them."""
+    other, another = (pod(name, sidecar=default == 'mtls') for name in ('other', 'another'))
+    for each in other, another:
+        each.app()
+    node.names.ttl = 1
+    node.names.lost_names.add('new.test')
+    web = pod('web', {'outbound': {'default': default}})
+    with web.connect((other.v4, 8080)) as sock, web.connect((another.v4, 8080)) as free:
+        assert goes_on(sock) and goes_on(free)
+        web.change({'upstream new': {'to': 'new.test:8080', 'peer': f'spiffe://{labs.TD}/new'}})
+        wait_until(lambda: json.loads(web.get('/status')[1])['last_judgement']['generation'] == 2, 'judged')
+        assert goes_on(sock) and goes_on(free)
+        node.dns['new.test'] = [other.v4]
+        node.names.lost_names.clear()
+        assert web.wait_line(reason='policy_lost')['destination'] == f'{other.v4}:8080'
+        assert goes_on(free)
+    assert len(web.sidecar.lines(reason='policy_lost')) == 1
+
+
 def test_an_address_by_hand_is_meant(node, pod):
     """An address that the INI itself marks as plaintext stays plaintext inside an mtls network."""
     legacy = pod('legacy', sidecar=False)
