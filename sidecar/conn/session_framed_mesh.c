@@ -114,8 +114,20 @@ void fl_framed_opened(struct fl_session *session)
 
 /* --- STATUS ------------------------------------------------------------------------------------------- */
 
-static enum fl_status status_of(enum fl_reason reason)
+/* A session that is used again leads to this app even when it has just stopped, and a new one would be led to another. So it begins
+ * again: these reasons come from dialling the app, which therefore has got nothing. A timeout is final: the client has waited
+ * for it, and the app may have too much to do already. */
+static bool may_begin_again(const struct fl_session *session, enum fl_reason reason)
 {
+	return fl_framed_use(session) > 1 &&
+	       (reason == FL_REASON_APP_REFUSED || reason == FL_REASON_APP_UNREACHABLE);
+}
+
+static enum fl_status status_of(const struct fl_session *session, enum fl_reason reason)
+{
+	if (may_begin_again(session, reason)) {
+		return FL_STATUS_NOT_OPENED;
+	}
 	if (reason == FL_REASON_APP_REFUSED) {
 		return FL_STATUS_APP_REFUSED;
 	}
@@ -263,7 +275,7 @@ static void reset(struct fl_mesh *mesh, enum fl_reason reason)
 		fl_session_release(session);
 		return;
 	}
-	fl_framed_refuse(session, status_of(reason));
+	fl_framed_refuse(session, status_of(session, reason));
 	fl_session_say_goodbye(session, true);
 	fl_session_end_socket(session, true);
 	fl_session_release(session);

@@ -203,12 +203,12 @@ void fl_session_note_alpn(struct fl_session *session);
  * like the source, because a peer must not reach by OPEN what it could not reach by connecting. At each OPEN the server judges
  * the peer again (chain, CRLs, expiry, policy) under the generation in force, and takes a connection of [limits] connections.
  *
- * Starting over: an OPEN on a session that was used before may be too late, because the server has just retired it. The
- * client keeps what its app sends until STATUS comes; if nothing of it can have reached the app, the use begins again, once,
- * on a fresh session. That is so if the server says so (FL_STATUS_NOT_OPENED), if it has ended the session by close_notify
- * without a STATUS (it never does that after it has read OPEN), if the kernel did not take the OPEN, or if the session broke,
- * or its server's machine or sidecar does not answer, before any byte of the app was sent. In all other cases the app's
- * connection is reset; for silence there is a deadline (session_framed_doubt.c).
+ * Starting over: an OPEN on a session that was used before may be too late, because the server has just retired it, or its
+ * app has stopped. The client keeps what its app sends until STATUS comes; if nothing of it can have reached the server's app,
+ * the use begins again, once, on a fresh session. That is so if the server says so (FL_STATUS_NOT_OPENED), if it has ended the
+ * session by close_notify without a STATUS (it never does that after it has read OPEN), if the kernel did not take the OPEN, or
+ * if the session broke, or its server's machine or sidecar does not answer, before any byte of the app was sent. In all other
+ * cases the app's connection is reset; for silence there is a deadline (session_framed_doubt.c).
  *
  * A server that wants to end an idle session says RETIRE and waits for the client's close_notify, so that an OPEN on its way
  * gets an answer and no reset. While it waits the session keeps its place among the idle ones; if another one needs that, this

@@ -61,7 +61,8 @@ enum fl_status {
 	FL_STATUS_APP_REFUSED = 2, /* the app does not listen */
 	FL_STATUS_APP_TIMEOUT = 3, /* the app's address does not answer */
 	FL_STATUS_APP_FAILED = 4,  /* any other failure behind the server */
-	FL_STATUS_NOT_OPENED = 5, /* nothing was done with it; the client may try another session */
+	FL_STATUS_NOT_OPENED =
+		5, /* the app has got nothing of it; the client may try another session */
 };
 #define FL_STATUS_LAST FL_STATUS_NOT_OPENED
 

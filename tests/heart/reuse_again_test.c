@@ -184,6 +184,29 @@ Test(reuse_again, nothing_else_begins_again)
 	}
 }
 
+/* A server that never opens anything has it come twice, and no more. */
+Test(reuse_again, it_begins_again_once)
+{
+	struct talk talk;
+	struct side other;
+
+	begin_second_use(&talk, "question", false);
+	framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
+	HEART_UNTIL(&heart, talk.mesh.has_finished);
+	forget(&talk.mesh);
+	framed_done(&talk.frames);
+	heart_accept(&heart, &talk.mesh, PLACE_MESH);
+	heart_speak_tls(&heart, &talk.mesh, FL_TLS_SERVER, PEER);
+	framed_init(&talk.frames, &talk.mesh, FL_FRAMING_SERVER);
+	HEART_UNTIL(&heart, framed_has(&talk.frames, "question"));
+	framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
+	HEART_UNTIL(&heart, side_was_reset(&talk.app));
+	side_init(&other);
+	cr_expect_not(side_accept(&other, heart.places[PLACE_MESH]), "it does not come again");
+	end(&talk);
+	expect_gone(FL_OUTBOUND, FL_REASON_PEER_RESET);
+}
+
 /* --- nobody answers ------------------------------------------------------------------------------------- */
 
 #define STATUS_MS (FL_FRAME_STATUS_MS + 5000u + 10000u) /* with the defaults of [limits] */

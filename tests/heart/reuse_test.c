@@ -184,6 +184,8 @@ Test(reuse, reset_by_the_app_before_it_has_answered)
 	}
 }
 
+/* A session that was used before may lead to an app that has just stopped: the client may try another one, because this app has
+ * got nothing. */
 Test(reuse, an_app_that_does_not_listen_is_told)
 {
 	EACH_USE
@@ -193,10 +195,33 @@ Test(reuse, an_app_that_does_not_listen_is_told)
 		begin_inbound(&talk, use);
 		(void)shutdown(heart.places[PLACE_APP], SHUT_RDWR);
 		framed_open(&talk.frames);
+		framed_say(&talk.frames, "question");
 		HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.is_answered));
-		cr_expect_eq(talk.frames.status, FL_STATUS_APP_REFUSED);
+		cr_expect_eq(talk.frames.status,
+			     use == 1 ? FL_STATUS_APP_REFUSED : FL_STATUS_NOT_OPENED);
 		end(&talk);
 		expect_gone(FL_INBOUND, FL_REASON_APP_REFUSED);
+	}
+}
+
+/* The client has waited for it already. */
+Test(reuse, an_app_that_does_not_answer_is_told)
+{
+	EACH_USE
+	{
+		struct side fill[HEART_FILL];
+		struct talk talk;
+
+		begin_inbound(&talk, use);
+		heart_fill_queue(&heart, PLACE_APP, fill);
+		framed_open(&talk.frames);
+		HEART_UNTIL(&heart, heart_open_connections(&heart) == 1);
+		heart_skip_ms(&heart, 5500);
+		HEART_UNTIL(&heart, (framed_take(&talk.frames), talk.frames.is_answered));
+		cr_expect_eq(talk.frames.status, FL_STATUS_APP_TIMEOUT);
+		heart_drop_fill(fill);
+		end(&talk);
+		expect_gone(FL_INBOUND, FL_REASON_APP_CONNECT_TIMEOUT);
 	}
 }
 

@@ -134,6 +134,22 @@ def test_a_killed_pod_costs_no_later_connection(node, pod):
     assert spread(client, service, 100) == {'two': 100}
 
 
+def test_an_app_that_stops_costs_no_connection(pod):
+    """Its sidecar goes on, and the sessions to it. Without them, the next address would be dialled; so it is with them."""
+    (one, two), stopped = [pod('one'), pod('two')], None
+    for each in one, two:
+        server = each.app(answers(each.name.encode()), 8080)
+        stopped = stopped or server
+    client = pod('client', {'upstream x': {'listen': '127.0.0.1:7001', 'to': f'{one.v4}:8080, {two.v4}:8080',
+                                           'peer': f'spiffe://{labs.TD}/**'}})
+    assert [ask(client, ('127.0.0.1', 7001)) for _ in range(3)] == [b'one'] * 3
+    wait_until(lambda: parked(client) == 1, 'the session is idle')
+    stopped.close()
+    assert [ask(client, ('127.0.0.1', 7001)) for _ in range(3)] == [b'two'] * 3
+    assert one.wait_line(msg='connection', reason='app_refused')['use'] > 1
+    assert all(line['reason'] == 'done' for line in client.connections('outbound'))
+
+
 # --- a node that dies while sessions are idle ----------------------------------------------------------------------
 
 def greets(name):
