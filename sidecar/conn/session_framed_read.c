@@ -4,6 +4,10 @@
  * Happy path: DATA goes on to the user where it lies; END is the end of the peer's direction; between uses, OPEN begins the
  * next one. Plaintext that follows OPEN is held until the app is connected and the user has begun to read.
  *
+ * A peer may cut its bytes into frames of one byte. Each write to the app costs a system call, or a piece of memory if the app
+ * does not read, so small frames that have come together are moved together and go on as one. A large one stays where it is:
+ * to move it would cost more than to write it.
+ *
  * Failure: a frame that is not legal now ends the session with an alert, is counted and logged. After our own last word what
  * still comes is discarded. */
 #include "conn/session_internal.h"
@@ -16,6 +20,7 @@
 #include "conn/accept.h"
 
 #define ANSWER_AFTER (16u * 1024) /* bytes of DATA that the server takes without STATUS */
+#define SMALL 4096u               /* bytes of DATA: to move them costs less than a system call */
 
 /* --- what is held ----------------------------------------------------------------------------------- */
 
@@ -196,20 +201,34 @@ static void on_retire(struct fl_session *session)
 
 /* --- all of them ------------------------------------------------------------------------------------ */
 
-/* Does the peer's direction end with the next frame, which is there? */
-static bool ends_next(const struct fl_framed *framed, struct fl_span rest)
+/* Moves the small DATA that follows next to `data`, which lies before it in the same buffer. Anything else stays to be read in
+ * its turn, when `data` has gone on: so what is moved together is of one use. True: END is next, and is there. */
+static bool join_small(struct fl_framing *framing, struct fl_span *data, struct fl_span *in)
 {
-	struct fl_framing ahead = framed->framing;
-	struct fl_framing_read read;
+	enum fl_framing_event next = FL_FRAMING_NEED_MORE;
 
-	return rest.len > 0 && fl_framing_read(&ahead, &rest, &read) == FL_FRAMING_END;
+	while (in->len > 0) {
+		struct fl_framing ahead = *framing;
+		struct fl_span rest = *in;
+		struct fl_framing_read read;
+
+		next = fl_framing_read(&ahead, &rest, &read);
+		if (next != FL_FRAMING_DATA || read.data.len > SMALL) {
+			break;
+		}
+		memmove((uint8_t *)data->data + data->len, read.data.data, read.data.len);
+		data->len += read.data.len;
+		*framing = ahead;
+		*in = rest;
+	}
+	return next == FL_FRAMING_END;
 }
 
-static void on_data(struct fl_session *session, struct fl_span data, struct fl_span rest)
+static void on_data(struct fl_session *session, struct fl_span data, struct fl_span *in)
 {
 	struct fl_framed *framed = session->framed;
 
-	framed->is_last = ends_next(framed, rest);
+	framed->is_last = join_small(&framed->framing, &data, in);
 	if (!session->is_client) {
 		framed->server.came += data.len;
 	}
@@ -235,7 +254,7 @@ static bool must_hold(const struct fl_session *session)
 	       !session->framed->has_user && !session->framed->is_over;
 }
 
-void fl_framed_take(struct fl_session *session, const uint8_t *data, size_t len)
+void fl_framed_take(struct fl_session *session, uint8_t *data, size_t len)
 {
 	struct fl_span in = {data, len};
 	enum fl_framing_event event = FL_FRAMING_DATA;
@@ -257,7 +276,7 @@ void fl_framed_take(struct fl_session *session, const uint8_t *data, size_t len)
 			on_open(session, &read.open);
 			break;
 		case FL_FRAMING_DATA:
-			on_data(session, read.data, in);
+			on_data(session, read.data, &in);
 			break;
 		case FL_FRAMING_END:
 			on_end(session);

@@ -337,7 +337,8 @@ void fl_framed_opened(struct fl_session *session);
 
 /* --- session_framed_read.c: frames that come ---------------------------------------------------------------- */
 
-void fl_framed_take(struct fl_session *session, const uint8_t *data, size_t len);
+/* data: plaintext; it may be overwritten. */
+void fl_framed_take(struct fl_session *session, uint8_t *data, size_t len);
 /* The user has begun to read: takes what came before. */
 void fl_framed_take_held(struct fl_session *session);
 /* close_notify has come. */

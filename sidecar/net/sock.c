@@ -24,7 +24,10 @@
 #include "base/mem.h"
 #include "net/options.h"
 
-#define READS_MAX 32u /* in one turn, for fairness */
+/* In one turn, for fairness. What a read costs depends on what the peer has sent: in records or frames of one byte, many times as
+ * much as in large ones. */
+#define READS_MAX 32u
+#define READS_NS 500000u /* after the first one */
 
 /* Keeps a closing socket until its last bytes are sent, for a bounded time. */
 struct fl_farewell {
@@ -339,12 +342,28 @@ static void read_once(struct fl_sock *sock)
 	}
 }
 
+static bool may_read(const struct fl_sock *sock)
+{
+	return sock->reading && sock->readable;
+}
+
+/* Mostly one read takes all, and the time is not asked for. */
 static void read_all(struct fl_sock *sock)
 {
-	for (unsigned i = 0; i < READS_MAX && sock->reading && sock->readable; i++) {
+	uint64_t began_ns;
+
+	if (may_read(sock)) {
 		read_once(sock);
 	}
-	if (sock->reading && sock->readable) {
+	if (!may_read(sock)) {
+		return;
+	}
+	began_ns = uv_hrtime();
+	for (unsigned i = 1; i < READS_MAX && may_read(sock) && uv_hrtime() - began_ns < READS_NS;
+	     i++) {
+		read_once(sock);
+	}
+	if (may_read(sock)) {
 		fl_net_come_back(sock->net, &sock->watched);
 	}
 }

@@ -436,3 +436,40 @@ Test(sock, read_now_takes_what_is_there_and_tells_of_a_reset_but_leaves_an_end)
 	fl_sock_close(bench.end.sock, 0);
 	bench_done(&bench);
 }
+
+static void on_hard_work(void *user, uint8_t *data, size_t len)
+{
+	uint64_t began_ns = uv_hrtime();
+
+	while (uv_hrtime() - began_ns < 1000000) {
+	}
+	on_data(user, data, len);
+}
+
+static const struct fl_sock_events hard_work = {
+	.on_data = on_hard_work, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
+
+/* Others have their turn, however much has come. */
+Test(sock, bytes_that_take_long_are_read_in_many_turns)
+{
+	enum { READ = 1024, READS = 16 };
+	static const uint8_t much[READ * READS];
+	struct bench bench;
+	unsigned turns = 0;
+	int fd;
+
+	bench_init(&bench);
+	bench.net.read_cap = READ;
+	fd = connect_plain(&bench);
+	turn_until(&bench, &bench.offered, 1);
+	fl_sock_set_user(bench.end.sock, &hard_work, &bench.end);
+	cr_assert_eq(send(fd, much, sizeof(much), 0), (ssize_t)sizeof(much));
+	fl_sock_read_start(bench.end.sock);
+	while (bench.end.bytes < sizeof(much)) {
+		turns += uv_run(&bench.loop, UV_RUN_ONCE) != 0 && bench.end.bytes > 0;
+	}
+	cr_expect_geq(turns, READS / 4, "%u", turns);
+	fl_sock_close(bench.end.sock, 0);
+	close(fd);
+	bench_done(&bench);
+}
