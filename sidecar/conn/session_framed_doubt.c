@@ -36,13 +36,26 @@ static void start_over(struct fl_session *session)
 	fl_framed_start_over(session, false);
 }
 
+static uint64_t since_open_ms(const struct fl_session *session)
+{
+	return uv_now(session->loop->uv) - session->framed->client.opened_ms;
+}
+
+/* The kernel's silence may have begun long before: while the session was idle, nobody was asked. */
+static bool is_silent_for_too_long(const struct fl_session *session, const struct fl_debt *debt)
+{
+	uint64_t most = patience_ms(session->loop);
+
+	return debt->silent_ms >= most && since_open_ms(session) >= most;
+}
+
 static bool is_overdue(const struct fl_session *session)
 {
 	const struct fl_loop *loop = session->loop;
 	uint64_t most =
 		FL_FRAME_STATUS_MS + loop->connecting.duration_ms + loop->handshaking.duration_ms;
 
-	return uv_now(loop->uv) - session->framed->client.opened_ms >= most;
+	return since_open_ms(session) >= most;
 }
 
 static void end_stalled(struct fl_session *session)
@@ -73,7 +86,7 @@ static void on_check(struct fl_deadline *deadline)
 	framed->client.is_overdue = is_overdue(session);
 	if (is_silent && may_begin_again(session)) {
 		start_over(session);
-	} else if (is_silent && debt.silent_ms >= patience_ms(session->loop)) {
+	} else if (is_silent && is_silent_for_too_long(session, &debt)) {
 		fl_session_fail(session, FL_REASON_PEER_CONNECT_TIMEOUT);
 	} else if (was_overdue) {
 		end_stalled(session);

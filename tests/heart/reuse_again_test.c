@@ -247,6 +247,32 @@ Test(reuse_again, a_server_that_is_stalled_is_left_if_nothing_was_sent)
 	expect_again(&talk, "", false);
 }
 
+/* Its machine has not answered since OPEN, and had nothing to answer before that. */
+Test(reuse_again, a_machine_that_is_silent_has_connect_timeout_however_long_it_was_idle)
+{
+	static const unsigned idle_ms[] = {0, 6000};
+
+	for (size_t i = 0; i < FL_COUNT_OF(idle_ms); i++) {
+		struct tcp_info info = {.tcpi_unacked = 1, .tcpi_retransmits = 1};
+		struct talk talk;
+
+		begin_outbound(&talk);
+		finish_outbound(&talk);
+		heart_skip_ms(&heart, idle_ms[i]);
+		reuse_outbound(&talk, "question");
+		info.tcpi_last_ack_recv = idle_ms[i] + 4000;
+		faults_pretend_option(IPPROTO_TCP, TCP_INFO, &info, sizeof(info));
+		heart_skip_ms(&heart, 4000);
+		cr_expect_eq(heart_open_connections(&heart), 1, "it may still answer");
+		info.tcpi_last_ack_recv += 2000;
+		faults_pretend_option(IPPROTO_TCP, TCP_INFO, &info, sizeof(info));
+		heart_skip_ms(&heart, 2000);
+		HEART_UNTIL(&heart, side_was_reset(&talk.app));
+		end(&talk);
+		expect_gone(FL_OUTBOUND, FL_REASON_PEER_CONNECT_TIMEOUT);
+	}
+}
+
 /* One answer in the last moment is enough. */
 Test(reuse_again, a_server_that_answers_late_is_in_time)
 {
