@@ -191,7 +191,7 @@ static int write_framed(struct fl_mesh *mesh, uint8_t *data, size_t len, bool la
 		len += fl_framing_put_end(&framed->framing, data + len);
 	}
 	rc = fl_framed_send(session, begin, (size_t)(data - begin) + len);
-	if (rc < 0 && opens && framed->keeps) {
+	if (rc < 0 && rc != UV_ENOMEM && opens && framed->keeps) {
 		fl_framed_start_over(session, false); /* the kernel has taken nothing */
 		return 1;
 	}
@@ -214,7 +214,7 @@ static void shutdown_framed(struct fl_mesh *mesh, bool closing)
 	begin = put_first(session, end);
 	end += fl_framing_put_end(&framed->framing, end);
 	if (fl_framed_send(session, begin, (size_t)(end - begin)) < 0 && opens && framed->keeps) {
-		fl_framed_start_over(session, false);
+		fl_framed_start_over(session, false); /* no byte of the app was in it */
 	}
 	/* Otherwise the next read reports a broken socket. */
 }

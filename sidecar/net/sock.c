@@ -479,13 +479,12 @@ static void send_pending(struct fl_sock *sock)
 static int write_later(struct fl_sock *sock, const uint8_t *data, size_t len)
 {
 	bool is_first = fl_pending_is_empty(&sock->pending);
-	int rc;
 
-	if (fl_pending_push(&sock->pending, data, len) != 0) {
+	if (fl_pending_push(&sock->pending, data, len) != 0 ||
+	    (is_first && fl_net_watch(sock->net, &sock->watched, sock->fd, EPOLLOUT) != 0)) {
 		return UV_ENOMEM;
 	}
-	rc = is_first ? fl_net_watch(sock->net, &sock->watched, sock->fd, EPOLLOUT) : 0;
-	return rc == 0 ? 1 : rc;
+	return 1;
 }
 
 static int write_with(struct fl_sock *sock, const uint8_t *data, size_t len, int flags)

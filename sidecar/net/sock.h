@@ -55,7 +55,8 @@ void fl_sock_read_stop(struct fl_sock *sock);
 bool fl_sock_read_is_last(const struct fl_sock *sock);
 
 /* Sends len bytes: 0 = all in the kernel; 1 = the rest is pending, stop producing until on_drain; negative uv
- * error: the socket is broken (on_error does not follow). */
+ * error: reset it (on_error does not follow). With UV_ENOMEM some of the bytes may have been sent, and the rest is lost; with any
+ * other error none of them was. */
 int fl_sock_write(struct fl_sock *sock, const uint8_t *data, size_t len) FL_MUST_USE;
 /* The same for bytes after which more follows immediately (more bytes, the FIN): the kernel waits
  * for that, so that both are sent in one packet. */

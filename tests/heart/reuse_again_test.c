@@ -3,6 +3,8 @@
  * must not, and servers that do not keep their side of the protocol. */
 #include "reuse_talk.h"
 
+#include "conn/session_internal.h"
+
 TestSuite(reuse_again, .init = open_heart, .fini = close_heart);
 
 /* Nobody says that the server keeps its side of the protocol. */
@@ -205,6 +207,50 @@ Test(reuse_again, it_begins_again_once)
 	cr_expect_not(side_accept(&other, heart.places[PLACE_MESH]), "it does not come again");
 	end(&talk);
 	expect_gone(FL_OUTBOUND, FL_REASON_PEER_RESET);
+}
+
+#define WINDOW 24576 /* bytes that the peer takes: more than one record, and less than all */
+#define ROOM 30000   /* bytes that our kernel keeps */
+
+/* A part of what the app has sent is on its way when memory for the rest is out. What the peer reads of it is not said again. */
+Test(reuse_again, what_was_sent_in_part_does_not_begin_again)
+{
+	static const char much[60000];
+	const int window = WINDOW;
+	struct faults faults = {.kinds = FAULTS_MEMORY, .only = "malloc"};
+	unsigned cut = 0;
+
+	while (faults_next(&faults)) {
+		struct talk talk;
+		struct side fresh;
+
+		heart.spares_calls = true;
+		cr_assert_eq(setsockopt(heart.places[PLACE_MESH], SOL_SOCKET, SO_RCVBUF, &window,
+					sizeof(window)),
+			     0);
+		begin_outbound(&talk);
+		finish_outbound(&talk);
+		fl_sock_limit_unread(heart.loop->sessions->sock, ROOM);
+		heart_forget(&heart, &talk.mesh);
+		heart_connect(&heart, &talk.app, DOOR_MTLS_OUT);
+		side_send(&talk.app, much, sizeof(much));
+		heart.spares_calls = false;
+		heart_settle(&heart);
+		heart.spares_calls = true;
+		side_pump_in(&talk.mesh);
+		framed_take(&talk.frames);
+		side_init(&fresh);
+		if (talk.frames.opens == 2 && talk.frames.len > 0) {
+			cr_expect_not(side_accept(&fresh, heart.places[PLACE_MESH]),
+				      "with %s failing", faults_where());
+			cut += talk.frames.len < sizeof(much) && side_was_reset(&talk.app);
+		}
+		side_close(&fresh);
+		end(&talk);
+		close_heart();
+		open_heart();
+	}
+	cr_expect_gt(cut, 0);
 }
 
 /* --- nobody answers ------------------------------------------------------------------------------------- */
