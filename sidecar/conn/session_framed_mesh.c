@@ -170,6 +170,27 @@ static bool may_say(const struct fl_session *session)
 	       fl_framing_may_put(&framed->framing);
 }
 
+/* Before STATUS, a write has failed with that error. Something may have come before the socket broke: NOT_OPENED, or close_notify.
+ * Otherwise the use starts over if no byte of the app was sent. Returns what write_framed() does. */
+static int on_write_failed(struct fl_session *session, bool opens, int rc)
+{
+	struct fl_framed *framed = session->framed;
+	struct fl_net *net = &session->loop->net;
+
+	framed->has_sent = framed->has_sent || rc == UV_ENOMEM;
+	if (!opens) { /* what lay in the buffer has been sealed */
+		fl_sock_read_now(session->sock, net->read_buf, net->read_cap);
+	}
+	if (session->state == FL_SESSION_CLOSED) {
+		return 1;
+	}
+	if (framed->has_sent || !framed->keeps) {
+		return rc;
+	}
+	fl_framed_start_over(session, false);
+	return 1;
+}
+
 static int write_framed(struct fl_mesh *mesh, uint8_t *data, size_t len, bool last)
 {
 	struct fl_session *session = fl_session_of(mesh);
@@ -191,9 +212,8 @@ static int write_framed(struct fl_mesh *mesh, uint8_t *data, size_t len, bool la
 		len += fl_framing_put_end(&framed->framing, data + len);
 	}
 	rc = fl_framed_send(session, begin, (size_t)(data - begin) + len);
-	if (rc < 0 && rc != UV_ENOMEM && opens && framed->keeps) {
-		fl_framed_start_over(session, false); /* the kernel has taken nothing */
-		return 1;
+	if (rc < 0 && framed->keeps) {
+		return on_write_failed(session, opens, rc);
 	}
 	framed->has_sent = true;
 	return rc == 0 && framed->is_full ? 1 : rc;

@@ -169,6 +169,64 @@ Test(reuse_again, a_break_after_the_first_byte_is_final)
 	expect_gone(FL_OUTBOUND, FL_REASON_PEER_RESET);
 }
 
+enum last_word { SAYS_NOT_OPENED, SAYS_GOODBYE, SAYS_NOTHING };
+
+/* The app writes, or finishes, and before the sidecar knows the server says that, and its socket is gone. */
+static void break_while_the_app_writes(struct talk *talk, const char *text, bool has_end,
+				       enum last_word last)
+{
+	side_say(&talk->app, text);
+	if (has_end) {
+		side_finish(&talk->app);
+	}
+	side_pump(&talk->app); /* first, so that the sidecar sees it first */
+	if (last == SAYS_NOT_OPENED) {
+		framed_answer(&talk->frames, FL_STATUS_NOT_OPENED);
+	} else if (last == SAYS_GOODBYE) {
+		side_finish(&talk->mesh);
+	}
+	side_pump(&talk->mesh);
+	drop(&talk->mesh);
+	side_init(&talk->mesh);
+}
+
+Test(reuse_again, a_last_word_is_heard_although_the_app_writes)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		enum last_word last = (i & 1) != 0 ? SAYS_NOT_OPENED : SAYS_GOODBYE;
+		bool has_more = (i & 2) != 0, has_end = (i & 4) != 0;
+		struct talk talk;
+
+		begin_second_use(&talk, "question", false);
+		break_while_the_app_writes(&talk, has_more ? " and more" : "", has_end, last);
+		expect_again(&talk, has_more ? "question and more" : "question", has_end);
+	}
+}
+
+Test(reuse_again, a_break_while_the_app_writes_its_first_byte_begins_again)
+{
+	for (unsigned has_end = 0; has_end < 2; has_end++) {
+		struct talk talk;
+
+		begin_second_use(&talk, "", false);
+		break_while_the_app_writes(&talk, "question", has_end != 0, SAYS_NOTHING);
+		expect_again(&talk, "question", has_end != 0);
+	}
+}
+
+Test(reuse_again, a_break_while_the_app_writes_more_is_final)
+{
+	struct talk talk;
+
+	begin_second_use(&talk, "question", false);
+	break_while_the_app_writes(&talk, " and more", false, SAYS_NOTHING);
+	HEART_UNTIL(&heart, side_was_reset(&talk.app));
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	cr_expect_not(side_accept(&talk.mesh, heart.places[PLACE_MESH]), "it does not come again");
+	end(&talk);
+	expect_gone(FL_OUTBOUND, FL_REASON_PEER_RESET);
+}
+
 /* Each other answer is final, and so is anything in the first use. */
 Test(reuse_again, nothing_else_begins_again)
 {
