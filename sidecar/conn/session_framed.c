@@ -30,6 +30,7 @@ bool fl_framed_begin(struct fl_session *session)
 	framed->end = FL_SESSION_END_USE;
 	fl_count(&session->loop->counters.sessions_begun[fl_session_direction(session)], 1);
 	if (session->is_client) {
+		framed->use = 1;
 		framed->must_open = true;
 		fl_pool_entry_init(&framed->client.parked, session->started_ns / 1000000,
 				   fl_loop_draw(session->loop));
@@ -93,6 +94,7 @@ void fl_framed_reuse(struct fl_session *session, struct fl_conn *conn,
 		     const struct fl_mesh_events *events, void *user)
 {
 	fl_framed_join(session, fl_conn_ref(conn), events, user);
+	session->framed->use++;
 	session->framed->keeps = true;
 	session->framed->must_open = true;
 	conn->dial_until_ms = 0; /* if it starts over, it has all of connect_timeout */

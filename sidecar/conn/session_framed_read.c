@@ -68,7 +68,7 @@ static void log_fault(struct fl_session *session, enum fl_framing_fault fault)
 	fl_line_begin(&line, &session->loop->log, FL_LOG_WARN, "session broken");
 	fl_line_str(&line, "direction", fl_direction_word(fl_session_direction(session)));
 	fl_line_str(&line, "session", fl_hex(session->id, FL_SESSION_ID, id));
-	fl_line_u64(&line, "use", session->framed->framing.number);
+	fl_line_u64(&line, "use", fl_framed_use(session));
 	fl_line_str(&line, "peer", fl_session_peer_id(&session->mesh));
 	fl_line_str(&line, "peer_addr", fl_session_peer_addr(&session->mesh, peer));
 	fl_line_str(&line, "explanation", fl_framing_fault_text(fault));
@@ -123,6 +123,7 @@ static void begin_next_use(struct fl_session *session, const struct fl_framing_o
 		return;
 	}
 	fl_framed_unrest(session);
+	framed->use++;
 	framed->server.open = *open;
 	fl_framed_join(session, conn, framed->server.events, &session->mesh);
 	fl_framed_count(session);
@@ -143,6 +144,7 @@ static void on_open(struct fl_session *session, const struct fl_framing_open *op
 		return;
 	}
 	if (is_cold) {
+		framed->use = 1;
 		framed->server.open = *open;
 		fl_framed_unrest(session);
 		fl_count(&session->loop->counters.session_uses_cold[FL_INBOUND], 1);

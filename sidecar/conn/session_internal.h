@@ -252,9 +252,11 @@ struct fl_framed {
 	struct fl_framing framing;
 	struct fl_session *session;
 	struct fl_held *plain; /* plaintext whose user has not begun to read */
-	uint8_t end;           /* enum fl_session_end: why it is ending */
-	bool is_over;          /* our last frame has been sent: what comes is discarded */
-	bool retired;          /* RETIRE: no further use */
+	/* The number of the current use, or of the last one. `framing` may have read an OPEN that becomes none. */
+	uint32_t use;
+	uint8_t end;  /* enum fl_session_end: why it is ending */
+	bool is_over; /* our last frame has been sent: what comes is discarded */
+	bool retired; /* RETIRE: no further use */
 
 	/* of the current use */
 	bool must_open; /* client: OPEN has not been sent */
@@ -286,12 +288,10 @@ struct fl_framed {
 /* The handshake is over: from now on it is a framed session. Client: its first use is ready, and OPEN goes out with the
  * first bytes or with fl_framed_speak(). Server: it waits for OPEN. False: no memory. */
 bool fl_framed_begin(struct fl_session *session) FL_MUST_USE;
-/* The number of the current use, or of the last one; from 1. */
+/* The number of the current use, or of the last one, from 1; 0: a server's, before the first one. */
 static inline uint32_t fl_framed_use(const struct fl_session *session)
 {
-	const struct fl_framed *framed = session->framed;
-
-	return framed->framing.number + (framed->must_open ? 1 : 0);
+	return session->framed->use;
 }
 /* Client: writes OPEN of the current use, and returns its length. */
 size_t fl_framed_put_open(struct fl_session *session, uint8_t frame[FL_FRAME_OPEN_MAX]);

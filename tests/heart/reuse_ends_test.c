@@ -167,6 +167,8 @@ Test(reuse_ends, an_OPEN_that_comes_early_is_counted_as_not_opened)
 	cr_expect_eq(talk.frames.status, FL_STATUS_NOT_OPENED);
 	HEART_UNTIL(&heart, idle() == 0 && heart_open_connections(&heart) == 0);
 	cr_expect_eq(ended(FL_SESSION_END_NOT_OPENED), 1);
+	cr_expect(heart_logged(&heart, "\"use\":1,"), "%s", heart_log(&heart));
+	cr_expect_not(heart_logged(&heart, "\"use\":2,"), "it is of the first use");
 	end(&talk);
 }
 
