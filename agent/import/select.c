@@ -8,7 +8,8 @@
 
 /* --- what Kubernetes would not accept ------------------------------------------------------------- */
 
-/* A label that is no text selects nothing, so a policy with it would be skipped. Wildcards are no part of labels. */
+/* A label that is no text selects nothing, so a policy with it would be skipped. kubectl writes the value of a key that is none
+ * (`true` for `on`). Wildcards are no part of labels. */
 static bool are_labels(struct fl_import_draft *draft, const struct fl_import_object *object,
 		       struct fl_yaml labels)
 {
@@ -18,12 +19,13 @@ static bool are_labels(struct fl_import_draft *draft, const struct fl_import_obj
 		const char *key = fl_yaml_key(labels, i);
 		struct fl_yaml value = fl_yaml_item(labels, i);
 
-		if (key[0] == '\0' || strchr(key, '*') != NULL || !fl_yaml_is_string(value) ||
+		if (!fl_yaml_is_string(fl_yaml_key_at(labels, i)) || key[0] == '\0' ||
+		    strchr(key, '*') != NULL || !fl_yaml_is_string(value) ||
 		    strchr(fl_yaml_text(value), '*') != NULL) {
 			fl_import_refuse(
 				draft, object, fl_yaml_key_at(labels, i),
 				"the label `%.100s` must be a text without `*`: write numbers, "
-				"on, off, yes and no in quotes",
+				"y, n, yes, no, on and off in quotes",
 				key);
 			are = false;
 		}

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "agent/import/yaml_word.h"
 #include "base/mem.h"
 
 /* Comparisons of keys that merging may cost in one document. */
@@ -345,38 +346,11 @@ static bool is_null(const yaml_node_t *node)
 	return is_one_of((const char *)node->data.scalar.value, words, FL_COUNT_OF(words));
 }
 
-/* Does kubectl take this word, without quotes, for a number or a truth value? It follows YAML 1.1. */
-static bool is_typed(const char *text)
-{
-	static const char *const words[] = {"yes",  "Yes",  "YES",  "no",    "No",    "NO",
-					    "on",   "On",   "ON",   "off",   "Off",   "OFF",
-					    "true", "True", "TRUE", "false", "False", "FALSE",
-					    ".nan", ".NaN", ".NAN", ".inf",  ".Inf",  ".INF"};
-	char digits[64];
-	size_t len = 0;
-	char *end;
-
-	if (is_one_of(text, words, FL_COUNT_OF(words))) {
-		return true;
-	}
-	if (strchr("+-.0123456789", text[0]) == NULL) {
-		return false;
-	}
-	for (const char *c = text; *c != '\0' && len < sizeof(digits) - 1; c++) {
-		if (*c != '_') {
-			digits[len++] = *c;
-		}
-	}
-	digits[len] = '\0';
-	(void)strtod(digits, &end);
-	return len > 0 && len < sizeof(digits) - 1 && *end == '\0';
-}
-
 bool fl_yaml_is_string(struct fl_yaml value)
 {
 	return value.node != NULL && value.node->type == YAML_SCALAR_NODE && !is_null(value.node) &&
 	       (value.node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE ||
-		!is_typed((const char *)value.node->data.scalar.value));
+		!fl_yaml_word_is_typed((const char *)value.node->data.scalar.value));
 }
 
 bool fl_yaml_is_given(struct fl_yaml value)

@@ -113,12 +113,32 @@ def test_selector_that_is_none__is_refused(tmp_path, labels):
             assert refused(tmp_path, text_of(EVERYONE, resource), f'{resource["kind"]} d: ', options)
 
 
-@pytest.mark.parametrize('word', ['on', 'no', '1', '1.5', '0x1', '1e3', '1_000', 'True', '.inf'])
-def test_label_that_is_no_text_without_quotes(tmp_path, translate, word):
-    one = text_of(istio('AuthorizationPolicy', {**BAD, 'selector': {'matchLabels': {'app': 'WORD'}}}, 'd'))
-    assert refused(tmp_path, one.replace('WORD', word), '`app`')
+# What kubectl makes of these (goyaml.v2/resolve.go of kubernetes-sigs/yaml).
+TYPED = ['on', 'no', 'y', 'Y', 'n', 'N', 'True', '1', '-1', '007', '08', '1_000', '1.5', '1.', '1e3', '0x1', '0X1F', '0b1', '0B1',
+         '0b-1', '0o7', '0O7', '9' * 63, '.5', '.inf', '-.inf']
+TEXTS = ['yn', 'oN', 'nan', '1-2', '1.5.0', '0b2', '0b', '0o8', '0xg', '1e', '123e4567', '2001-01-01', 'b1']
+
+
+def labelled(key, value):
+    selected = istio('AuthorizationPolicy', {**BAD, 'selector': {'matchLabels': {'KEY': 'WORD'}}}, 'd')
+    return text_of(selected).replace('KEY', key).replace('WORD', value)
+
+
+@pytest.mark.parametrize('word', TYPED)
+def test_label_that_is_no_text_without_quotes(tmp_path, word):
+    assert refused(tmp_path, labelled('app', word), '`app`')
+    assert refused(tmp_path, labelled(word, 'app'), f'`{word}`')
     source = tmp_path / 'in.yaml'
-    source.write_text(one.replace('WORD', f'"{word}"'))
+    for key, value in (('app', word), (word, 'app')):
+        source.write_text(labelled(f'"{key}"', f'"{value}"'))
+        status, out, _ = tool('import', source, '--labels', f'{key}={value}')
+        assert status == 0 and '[deny d]' in out
+
+
+@pytest.mark.parametrize('word', TEXTS)
+def test_label_that_is_a_text_without_quotes(tmp_path, word):
+    source = tmp_path / 'in.yaml'
+    source.write_text(labelled('app', word))
     status, out, _ = tool('import', source, '--labels', f'app={word}')
     assert status == 0 and '[deny d]' in out
 
