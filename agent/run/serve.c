@@ -46,19 +46,19 @@ static bool is_pushed(const struct fl_channel *channel)
 	return memcmp(channel->pushed_digest, channel->serve->digest, FL_DIGEST_LEN) == 0;
 }
 
-static bool push(struct fl_channel *channel)
+static bool push(struct fl_channel *channel, uint64_t number)
 {
 	struct fl_serve *serve = channel->serve;
 	const uint8_t *key = fl_keyring_current(serve->keyring);
 	int rc;
 
-	fl_ctl_generation_renumber(serve->frame, serve->frame_len, serve->number);
+	fl_ctl_generation_renumber(serve->frame, serve->frame_len, number);
 	rc = fl_sock_write(channel->sock, serve->frame, serve->frame_len);
 	if (rc < 0) {
 		fl_channel_fail(channel, uv_strerror(rc));
 		return false;
 	}
-	channel->pushed = serve->number;
+	channel->pushed = number;
 	channel->is_pending = true;
 	channel->has_refused = channel->has_refused && is_pushed(channel);
 	memcpy(channel->pushed_digest, serve->digest, FL_DIGEST_LEN);
@@ -68,7 +68,7 @@ static bool push(struct fl_channel *channel)
 	}
 	fl_channel_set_deadline(channel, FL_SERVE_RESULT_MS);
 	log_generation(channel, channel->has_refused ? FL_LOG_DEBUG : FL_LOG_INFO,
-		       "generation pushed", serve->number);
+		       "generation pushed", number);
 	return true;
 }
 
@@ -94,11 +94,15 @@ bool fl_channel_offer(struct fl_channel *channel)
 	}
 	if (channel->has != 0 && memcmp(channel->has_digest, serve->digest, FL_DIGEST_LEN) == 0) {
 		number_from(serve, channel->has);
+		/* Sent again, it takes back the one that the sidecar has refused. */
+		if (channel->has_refused) {
+			return push(channel, channel->has);
+		}
 		log_generation(channel, FL_LOG_INFO, "generation is in use already", channel->has);
 		return true;
 	}
 	number_from(serve, channel->has + 1);
-	return push(channel);
+	return push(channel, serve->number);
 }
 
 /* Takes the frame over; NULL: there was no memory for it. False: the channel is gone. */

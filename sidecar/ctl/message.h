@@ -6,7 +6,8 @@
  *
  * The sidecar connects and sends HELLO (protocol version, the generation that it has). The agent
  * answers with a GENERATION unless the sidecar has the same content already (equal digest), and
- * sends another whenever it has validated one. The sidecar answers each with RESULT; what it refuses comes again after a while. With `[tls] key = agent` a generation has
+ * sends another whenever it has validated one. The sidecar answers each with RESULT; what it refuses comes again after a while, and
+ * if the agent goes back to the content that is in use, that comes again. With `[tls] key = agent` a generation has
  * no private key, and is sent only to a sidecar whose HELLO says that it asks for signatures. Each of its workers has a
  * connection of its own, which begins with SIGN: many requests in one message, or none, which asks whether the agent is
  * there. The agent answers each SIGN with SIGNED messages that have, together, one answer for each request, in its order. To a sidecar that wants it the agent

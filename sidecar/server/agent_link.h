@@ -13,9 +13,9 @@
 struct fl_agent_link_events {
 	/* Fills in what is in use now, for HELLO. */
 	void (*describe)(void *user, struct fl_ctl_hello *hello);
-	/* A generation has arrived; its spans are valid during the call. Returns 0 if it is now in
-	 * use; otherwise err says why it was refused. FL_ERR_NOMEM: it was not judged, and the link
-	 * asks for it again. */
+	/* A generation has arrived; its spans are valid during the call. Returns 0 if it is in use
+	 * now, perhaps since before; otherwise err says why it was refused. FL_ERR_NOMEM: it was not
+	 * judged, and the link asks for it again. */
 	int (*on_generation)(void *user, const struct fl_ctl_generation *generation,
 			     struct fl_err *err);
 	/* The agent has refused a candidate, or withdraws an earlier refusal. The text is valid

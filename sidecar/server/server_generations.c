@@ -211,8 +211,7 @@ static void note_refusal(struct fl_server *server, const struct fl_ctl_generatio
 			 const struct fl_err *err)
 {
 	struct fl_refusal *refusal = &server->rotations.by_sidecar;
-	bool again = refusal->current &&
-		     memcmp(server->refused, message->digest, sizeof(server->refused)) == 0;
+	bool again = memcmp(server->refused, message->digest, sizeof(server->refused)) == 0;
 
 	if (again) {
 		(void)snprintf(refusal->text, sizeof(refusal->text), "%s", err->text);
@@ -220,16 +219,35 @@ static void note_refusal(struct fl_server *server, const struct fl_ctl_generatio
 		count_refusal(server, refusal, (int64_t)time(NULL), err->text);
 		memcpy(server->refused, message->digest, sizeof(server->refused));
 	}
+	refusal->current = true;
 	fl_log_msg(server->log, again ? FL_LOG_DEBUG : FL_LOG_ERROR, "generation %llu refused: %s",
 		   (unsigned long long)message->number, err->text);
+}
+
+static bool is_in_use(const struct fl_server *server, const struct fl_ctl_generation *message)
+{
+	return server->current != NULL &&
+	       memcmp(server->current->digest, message->digest, FL_DIGEST_LEN) == 0;
+}
+
+static void end_refusal(struct fl_server *server)
+{
+	server->rotations.by_sidecar.current = false;
+	memset(server->refused, 0, sizeof(server->refused));
 }
 
 static int on_generation(void *user, const struct fl_ctl_generation *message, struct fl_err *err)
 {
 	struct fl_server *server = user;
 	struct fl_generation *generation;
-	int rc = fl_server_has_memory(server, message, err);
+	int rc;
 
+	/* The agent has gone back to it from one that was refused. */
+	if (is_in_use(server, message)) {
+		end_refusal(server);
+		return 0;
+	}
+	rc = fl_server_has_memory(server, message, err);
 	if (rc == 0) {
 		rc = fl_generation_new(message, (int64_t)time(NULL), server->current, &generation,
 				       err);
@@ -248,17 +266,18 @@ static int on_generation(void *user, const struct fl_ctl_generation *message, st
 	}
 	if (rc != 0) {
 		note_refusal(server, message, err);
+		return rc;
 	}
-	server->rotations.by_sidecar.current = rc != 0;
-	return rc;
+	end_refusal(server);
+	return 0;
 }
 
 static void describe(void *user, struct fl_ctl_hello *hello)
 {
 	struct fl_server *server = user;
 
-	/* The agent repeats it if the refusal still holds. */
-	server->rotations.by_agent.current = false;
+	/* If a refusal still holds, the agent repeats its own, and what we have refused comes again. */
+	server->rotations.by_agent.current = server->rotations.by_sidecar.current = false;
 	if (server->current != NULL) {
 		hello->generation = server->current->number;
 		memcpy(hello->digest, server->current->digest, sizeof(hello->digest));

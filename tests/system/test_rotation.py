@@ -86,6 +86,21 @@ def test_a_refused_generation_is_offered_again(lab, web):
         assert [line['reason'] for line in agent.lines(msg='generation refused')][:2] == 2 * ['the clock here']
 
 
+def test_back_to_what_is_in_use_takes_a_refusal_back(lab, web):
+    """Otherwise the sidecar would go on to say that there is something that it has refused."""
+    web.start_agent()
+    with FalseSidecar(web) as sidecar:
+        first = sidecar.take()
+        web.volume.write(secret(lab.root.issue(labs.SERVER), lab.root))
+        assert sidecar.next(ok=False, reason='the clock here').digest != first.digest
+        web.volume.write(secret(lab.server, lab.root))
+        again = sidecar.next()
+        assert (again.number, again.digest) == (first.number, first.digest)
+        svid = lab.root.issue(labs.SERVER)
+        web.volume.write(secret(svid, lab.root))
+        assert svid.chain_pem in sidecar.next().credential, 'once is enough'
+
+
 def test_every_sidecar_gets_it(lab, web):
     web.start_agent()
     with FalseSidecar(web) as one, FalseSidecar(web) as other:

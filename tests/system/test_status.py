@@ -291,6 +291,28 @@ def test_generations_used_and_refused(lab):
     assert 'NOT CONNECTED' in tool('status', '-c', web.ini)[1]
 
 
+def test_a_refusal_lasts_until_the_agent_goes_back(lab):
+    """To what is in use, which is no new generation; on another connection the agent need not even send it."""
+    web = lab.inbound(8080, start=False)
+
+    def told():
+        each = status(web)
+        return each['last_refusal']['current'], each['rotations']['refused_by_sidecar'], each['rotations']['used']
+    with FalseAgent(web) as agent:
+        web.start_sidecar()
+        agent.accept()
+        assert agent.push(1) == (True, '')
+        assert not agent.push(2, ini='[nonsense]\n')[0] and told() == (True, 1, 1)
+        assert agent.push(1) == (True, '') and told() == (False, 1, 1)
+        assert status(web)['generation']['number'] == 1
+        assert not agent.push(3, ini='[nonsense]\n')[0] and told() == (True, 2, 1)
+        agent.sock.close()
+        agent.accept()
+        wait_until(lambda: told() == (False, 2, 1), 'its HELLO says what is in use')
+        assert not agent.push(3, ini='[nonsense]\n')[0] and told() == (True, 2, 1), 'the same one again'
+    assert len(web.sidecar.lines(msg='generation in use')) == 1
+
+
 def labs_time(seconds):
     return datetime.datetime.utcfromtimestamp(seconds).strftime('%Y-%m-%dT%H:%M:%SZ')
 
