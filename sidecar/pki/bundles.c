@@ -113,6 +113,23 @@ static void refuse(struct fl_parse *p, struct fl_bundle *bundle, bool is_own, co
 	}
 }
 
+void fl_parse_refuse(struct fl_parse *p, size_t bundle, const struct fl_err *why)
+{
+	refuse(p, &p->c->bundles[bundle], false, p->pem->foreign[bundle - 1].name, why);
+}
+
+void fl_parse_drop_refused(struct fl_parse *p)
+{
+	for (size_t i = 1; i < p->c->bundle_count; i++) {
+		struct fl_bundle *bundle = &p->c->bundles[i];
+
+		if (bundle->refused) {
+			fl_anchors_done(&bundle->anchors);
+			fl_der_list_done(&bundle->roots);
+		}
+	}
+}
+
 static void read_roots(struct fl_parse *p, struct fl_bundle *bundle, bool is_own,
 		       const struct fl_der_list *all, const char *name)
 {
@@ -288,7 +305,7 @@ static void judge_shared(struct fl_parse *p, const struct holding *holdings, siz
 			fl_name_text(holdings[i].cert->subject, name),
 			with == 0 ? "our own trust domain" : p->c->bundles[with].trust_domain,
 			bundle->trust_domain, bundle->trust_domain);
-		refuse(p, bundle, false, p->pem->foreign[at - 1].name, &err);
+		fl_parse_refuse(p, at, &err);
 	}
 }
 
@@ -322,12 +339,6 @@ static void judge_sharing(struct fl_parse *p)
 		judge_shared(p, holdings + first, end - first);
 	}
 	free(holdings);
-	for (size_t i = 1; i < c->bundle_count; i++) {
-		if (c->bundles[i].refused) {
-			fl_anchors_done(&c->bundles[i].anchors);
-			fl_der_list_done(&c->bundles[i].roots);
-		}
-	}
 }
 
 /* --- all ---------------------------------------------------------------------------------------------------- */
@@ -370,4 +381,5 @@ void fl_parse_bundles(struct fl_parse *p)
 			    foreign->refused ? &err : NULL);
 	}
 	judge_sharing(p);
+	fl_parse_drop_refused(p);
 }

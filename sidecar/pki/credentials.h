@@ -82,14 +82,24 @@ struct fl_credentials_pem {
  * other is refused. Our own bundle must have a root; a federated
  * one may be empty.
  *
- * CRLs: each must be current at `now`, unless it may have expired (pem->late). A list that names a
- * root of a bundle or an intermediate of our own chain must be signed by it. A list that is of
- * neither may belong to an intermediate of a peer and is kept (FL_CRL_LOOSE). An unusable list
- * (fl_crl.unusable) of a root or of one of our intermediates makes the set invalid, because revoked
- * certificates would be accepted without it; it does not if other lists of the same CA cover
- * everything that it could cover. An unusable list of another CA is kept, with a warning: all that
- * this CA has issued counts as revoked. A list is of a CA if the CA's key has signed it, whatever
- * key identifier it gives, or if it names the CA and is unusable.
+ * CRLs: each must be current at `now`, unless it may have expired (pem->late). Ours are the roots of our own bundle and the
+ * intermediates of our own chain, theirs the roots of a federated bundle. A list names the CAs that have the name of its issuer,
+ * and the key identifier that it gives, if both give one. What becomes of a list, and of one that is unusable (fl_crl.unusable):
+ *
+ *   signed by      it names      usable                        unusable
+ *   -------------  ------------  ----------------------------  ------------------------------------------------
+ *   one of ours    anybody       it is of that CA              the set is invalid
+ *   one of theirs  anybody       it is of that CA              what that CA has issued counts as revoked
+ *   nobody known   one of ours   the set is invalid            the set is invalid
+ *   nobody known   only theirs   loose; they are refused       what any CA that it names has issued counts as revoked
+ *   nobody known   nobody known  loose                         the same
+ *
+ * Loose (FL_CRL_LOOSE): its CA may be an intermediate of a peer; it counts where a chain presents it. They are refused: nobody of
+ * the trust domain of that bundle is trusted, because the list may be one of its root, and damaged. So a root that somebody puts
+ * into a federated bundle never makes the set invalid, and takes no list of ours out of force. A CA has not signed if its
+ * certificate lacks cRLSign; but the list names it if its key has signed it, whatever key identifier it gives. A list that one of
+ * ours and one of theirs have signed is of both. An unusable one is left out if other lists of the same CA cover everything that
+ * it could cover.
  *
  * A sentence names file, certificate number and remedy. The first error is in err. Errors:
  * FL_ERR_INVALID; FL_ERR_NOMEM if the first was a lack of memory. */

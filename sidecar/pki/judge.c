@@ -5,15 +5,16 @@
 #include "pki/judge.h"
 
 /* The list has the certificate at the front of the chain. Is it one of the CA that has issued it, that is, of the key above,
- * whichever certificate of that CA the chain has? The CA of a loose list may be any of those above. An unusable one proves
- * nothing but that it exists, so to claim is enough. */
-static bool is_by_its_ca(const struct fl_crl *crl, const struct fl_span *chain, size_t count)
+ * whichever certificate of that CA the chain has? Elsewhere than in the domain of its CA, that may be any of those above. An
+ * unusable one that nobody is known to have signed proves nothing but that it exists, so to claim is enough. */
+static bool is_by_its_ca(const struct fl_crl *crl, bool here, const struct fl_span *chain,
+			 size_t count)
 {
-	size_t last = crl->bundle == FL_CRL_LOOSE ? count : 1;
+	size_t last = here ? 1 : count;
+	bool is_claim = crl->unusable && crl->signer.len == 0;
 
 	for (size_t i = 1; i <= last; i++) {
-		if ((crl->unusable && fl_crl_names(crl, chain[i])) ||
-		    fl_crl_may_be_by(crl, chain[i])) {
+		if ((is_claim && fl_crl_names(crl, chain[i])) || fl_crl_may_be_by(crl, chain[i])) {
 			return true;
 		}
 	}
@@ -35,7 +36,7 @@ static const struct fl_crl *list_of(const struct fl_credentials *c, size_t bundl
 
 		if (!is_read ||
 		    (fl_crl_lists(crl, &cert) && ((here && fl_crl_fits_key_id(crl, &cert)) ||
-						  is_by_its_ca(crl, chain, count)))) {
+						  is_by_its_ca(crl, here, chain, count)))) {
 			return crl;
 		}
 	}

@@ -12,7 +12,6 @@ struct fl_parse {
 	void *user;
 	size_t problems;
 	enum fl_code first;       /* the class of the first */
-	unsigned foreign_keys;    /* tried on CRLs that they have not signed */
 	const char *chain_name;   /* name of the file with the chain */
 	struct fl_credentials *c; /* the set built so far */
 };
@@ -22,6 +21,10 @@ void fl_parse_warning(struct fl_parse *p, const char *name, const char *fmt, ...
 
 /* The sentence of a rule, with what err says so far, and the remedy (may be NULL). */
 int fl_parse_rule(enum fl_rule rule, const char *remedy, struct fl_err *err);
+
+/* Reports that a federated bundle is refused, and why. Its roots remain until fl_parse_drop_refused(). */
+void fl_parse_refuse(struct fl_parse *p, size_t bundle, const struct fl_err *why);
+void fl_parse_drop_refused(struct fl_parse *p);
 
 /* Each goes through its part of p->pem and adds to p->c; the chain comes first, then bundles, then CRLs. */
 void fl_parse_bundles(struct fl_parse *p);
