@@ -161,7 +161,8 @@ static void note_denial(const struct fl_access *access)
 
 	put_rule(&rule, access);
 	key.rule = rule.data;
-	denial = fl_denials_note(&conn->loop->denials, &key, (int64_t)time(NULL), &is_new);
+	denial = fl_denials_note(&conn->loop->denials, &key, (int64_t)time(NULL),
+				 uv_now(conn->loop->uv), &is_new);
 	if (denial != NULL && is_new) {
 		put_remedy(&remedy, access, FL_PROPOSE_LINES);
 		if (failure != NULL && failure->rule != FL_RULE_NONE) {

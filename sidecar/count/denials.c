@@ -82,7 +82,7 @@ static struct fl_denial *make_room(struct fl_denials *denials, bool is_peer)
 
 		if ((item->peer != NULL) == is_peer) {
 			same_kind++;
-			oldest = oldest == NULL || item->last < oldest->last ? item : oldest;
+			oldest = oldest == NULL || item->last_ms < oldest->last_ms ? item : oldest;
 		}
 	}
 	if (same_kind >= FL_DENIALS_MAX) {
@@ -129,7 +129,7 @@ static struct fl_denial *take(struct fl_denials *denials, const struct fl_denial
 }
 
 struct fl_denial *fl_denials_note(struct fl_denials *denials, const struct fl_denial *key,
-				  int64_t now, bool *ret_new)
+				  int64_t now, uint64_t now_ms, bool *ret_new)
 {
 	struct fl_denial wanted = *key, *item;
 
@@ -138,6 +138,7 @@ struct fl_denial *fl_denials_note(struct fl_denials *denials, const struct fl_de
 	item = take(denials, &wanted, ret_new);
 	if (item != NULL) {
 		item->last = now;
+		item->last_ms = now_ms;
 		item->source = key->source;
 		item->count++;
 	}
@@ -161,8 +162,9 @@ void fl_denials_add(struct fl_denials *to, const struct fl_denials *from)
 			continue;
 		}
 		item->first = other->first < item->first ? other->first : item->first;
-		if (other->last > item->last) {
+		if (other->last_ms > item->last_ms) {
 			item->last = other->last;
+			item->last_ms = other->last_ms;
 			item->source = other->source;
 		}
 	}
@@ -172,7 +174,7 @@ static int compare(const void *left, const void *right)
 {
 	const struct fl_denial *a = left, *b = right;
 
-	return a->last < b->last ? 1 : a->last > b->last ? -1 : 0;
+	return a->last_ms < b->last_ms ? 1 : a->last_ms > b->last_ms ? -1 : 0;
 }
 
 void fl_denials_sort(struct fl_denials *denials)

@@ -28,7 +28,8 @@ struct fl_denial {
 	uint16_t port;              /* in policy; 0: Unix */
 	/* What is known of it. */
 	char *detail, *remedy; /* sentences; NULL: none */
-	int64_t first, last;   /* seconds since the epoch */
+	int64_t first, last;   /* seconds since the epoch, for people: the clock may be set back */
+	uint64_t last_ms;      /* of the last one by uv_now(): which is the least recent */
 	uint64_t count;
 	uint64_t hash; /* of the key */
 };
@@ -39,10 +40,11 @@ struct fl_denials {
 	size_t count;
 };
 
-/* Counts a connection like key, whose texts are borrowed. Returns its entry, valid until the next call; *ret_new: it is a new
- * one, and the caller may give it detail and remedy from malloc(). NULL: out of memory. */
+/* Counts a connection like key, whose texts are borrowed. now: seconds since the epoch; now_ms: uv_now(). Returns its entry,
+ * valid until the next call; *ret_new: it is a new one, and the caller may give it detail and remedy from malloc(). NULL: out
+ * of memory. */
 struct fl_denial *fl_denials_note(struct fl_denials *denials, const struct fl_denial *key,
-				  int64_t now, bool *ret_new);
+				  int64_t now, uint64_t now_ms, bool *ret_new);
 /* Adds copies of the entries of `from`, which does not change, as far as there is memory. */
 void fl_denials_add(struct fl_denials *to, const struct fl_denials *from);
 /* Sorts by the time of the last one, newest first. */

@@ -16,6 +16,7 @@ struct fl_section {
 	struct fl_section_cell *cells;
 	bool has_failed;      /* atomic: it has failed since the last line about a success */
 	pthread_mutex_t lock; /* protects the members below */
+	bool failing;         /* it has not succeeded since it has failed */
 	struct fl_section_failure last;
 	uint64_t last_ms;   /* uv_now() of the last failure */
 	uint64_t logged_ms; /* of the last line about failures; 0: none */
@@ -131,26 +132,31 @@ static uint64_t read_count(const uint64_t *count)
 
 void fl_section_sum(struct fl_section *section, struct fl_section_sum *ret)
 {
+	uint64_t last_at_ms = 0;
+
 	*ret = (struct fl_section_sum){.name = section->name, .direction = section->direction};
 	for (unsigned i = 0; i < section->workers; i++) {
 		const struct fl_section_cell *cell = &section->cells[i];
 		/* left first: it never exceeds opened. */
 		uint64_t left = __atomic_load_n(&cell->left, __ATOMIC_ACQUIRE);
 		uint64_t opened = read_count(&cell->opened);
-		int64_t last = (int64_t)read_count(&cell->last_success_ms);
+		uint64_t at_ms = read_count(&cell->last_success_at_ms);
 
 		ret->opened += opened;
 		ret->open += opened > left ? opened - left : 0;
 		ret->succeeded += read_count(&cell->succeeded);
 		ret->bytes_to_app += read_count(&cell->bytes_to_app);
 		ret->bytes_to_mesh += read_count(&cell->bytes_to_mesh);
-		ret->last_success_ms = last > ret->last_success_ms ? last : ret->last_success_ms;
+		if (at_ms > last_at_ms) { /* the epoch's time may have been set back since */
+			last_at_ms = at_ms;
+			ret->last_success_ms = (int64_t)read_count(&cell->last_success_ms);
+		}
 	}
 	FL_REQUIRE(pthread_mutex_lock(&section->lock) == 0);
+	ret->failing = section->failing;
 	ret->last_failure = section->last;
 	memcpy(ret->failed, section->failed, sizeof(ret->failed));
 	FL_REQUIRE(pthread_mutex_unlock(&section->lock) == 0);
-	ret->failing = ret->last_failure.time_ms > ret->last_success_ms;
 }
 
 /* --- counting ------------------------------------------------------------------------------------- */
@@ -178,10 +184,12 @@ bool fl_section_succeeded(struct fl_section_cell *cell, int64_t time_ms, uint64_
 
 	fl_count(&cell->succeeded, 1);
 	__atomic_store_n(&cell->last_success_ms, (uint64_t)time_ms, __ATOMIC_RELAXED);
+	__atomic_store_n(&cell->last_success_at_ms, now_ms > 0 ? now_ms : 1, __ATOMIC_RELAXED);
 	if (!__atomic_load_n(&section->has_failed, __ATOMIC_RELAXED)) {
 		return false;
 	}
 	FL_REQUIRE(pthread_mutex_lock(&section->lock) == 0);
+	section->failing = false;
 	recovered =
 		__atomic_load_n(&section->has_failed, __ATOMIC_RELAXED) && is_over(section, now_ms);
 	if (recovered) {
@@ -216,6 +224,7 @@ uint64_t fl_section_failed(struct fl_section *section, const struct fl_section_f
 	section->failed[failure->reason]++;
 	section->last = *failure;
 	section->last_ms = now_ms;
+	section->failing = true;
 	section->left_out++;
 	__atomic_store_n(&section->has_failed, true, __ATOMIC_RELAXED);
 	if (may_log(section, now_ms)) {

@@ -28,8 +28,8 @@ struct fl_section_cell {
 	uint64_t opened, left; /* connections */
 	uint64_t bytes_to_app, bytes_to_mesh;
 	uint64_t succeeded;
-	uint64_t last_success_ms; /* since the epoch; 0: never */
-	uint64_t unused;
+	uint64_t last_success_ms;    /* since the epoch; 0: never */
+	uint64_t last_success_at_ms; /* the same by uv_now(), at least 1 */
 };
 
 struct fl_section_failure {
@@ -64,7 +64,7 @@ struct fl_section_set *fl_section_set_new(const struct fl_conf *conf,
 struct fl_section_sum {
 	const char *name; /* borrowed from the set; NULL: [inbound] or [outbound] */
 	enum fl_direction direction;
-	bool failing; /* the last failure is newer than the last success */
+	bool failing; /* it has not succeeded since the last failure, whatever the clock says */
 	uint64_t opened, open, succeeded;
 	uint64_t bytes_to_app, bytes_to_mesh;
 	int64_t last_success_ms; /* since the epoch; 0: never */

@@ -38,7 +38,7 @@ static bool note(struct fl_denials *denials, struct fl_denial key, int64_t now)
 {
 	bool is_new;
 
-	cr_assert_not_null(fl_denials_note(denials, &key, now, &is_new));
+	cr_assert_not_null(fl_denials_note(denials, &key, now, (uint64_t)now, &is_new));
 	return is_new;
 }
 
@@ -95,13 +95,40 @@ Test(denials, strangers_do_not_evict_peers)
 	fl_denials_done(&denials);
 }
 
+/* The clock is set back an hour while the table fills up. */
+Test(denials, least_recent_one_is_evicted_whatever_the_clock_says)
+{
+	struct fl_denials denials = {0}, all = {0};
+	char text[32];
+	bool is_new;
+
+	for (int i = 0; i < 2 * (int)FL_DENIALS_MAX; i++) {
+		struct fl_denial key;
+
+		(void)snprintf(text, sizeof(text), "spiffe://td/%d", i);
+		key = by_policy(text, "default");
+		cr_assert_not_null(fl_denials_note(&denials, &key,
+						   i < (int)FL_DENIALS_MAX ? 9000 + i : 5400 + i,
+						   1000 + (uint64_t)i, &is_new));
+	}
+	fl_denials_add(&all, &denials);
+	fl_denials_sort(&all);
+	cr_assert_eq(all.count, FL_DENIALS_MAX);
+	for (unsigned i = 0; i < FL_DENIALS_MAX; i++) {
+		(void)snprintf(text, sizeof(text), "spiffe://td/%u", 2 * FL_DENIALS_MAX - 1 - i);
+		cr_expect_str_eq(all.items[i].peer, text);
+	}
+	fl_denials_done(&denials);
+	fl_denials_done(&all);
+}
+
 Test(denials, tables_of_all_workers_are_merged)
 {
 	struct fl_denials one = {0}, two = {0}, all = {0};
 	struct fl_denial key = by_policy("spiffe://td/a", "default"), *item;
 	bool is_new;
 
-	item = fl_denials_note(&one, &key, 100, &is_new);
+	item = fl_denials_note(&one, &key, 100, 100, &is_new);
 	item->remedy = strdup("write a rule");
 	key.source = address("10.0.0.9:1");
 	(void)note(&two, key, 90);

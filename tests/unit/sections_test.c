@@ -66,7 +66,7 @@ Test(sections, all_workers_are_added_up)
 		cell->opened = 3;
 		cell->left = 1;
 		cell->bytes_to_app = 10;
-		cr_expect_not(fl_section_succeeded(cell, 5000 - (int64_t)w, T0));
+		cr_expect_not(fl_section_succeeded(cell, 5000 - (int64_t)w, T0 - w));
 	}
 	sum = sum_of(set, 2);
 	cr_expect_eq(sum.opened, 6);
@@ -109,6 +109,24 @@ Test(sections, fail_until_they_succeed)
 	(void)fl_section_succeeded(cell, 1002, T0 + 2);
 	cr_expect_not(sum_of(set, 2).failing);
 	cr_expect_eq(sum_of(set, 2).last_failure.time_ms, 1001, "the last one is still known");
+	fl_section_set_unref(set);
+}
+
+/* The epoch's time is only for people to read. */
+Test(sections, fail_and_succeed_whatever_the_clock_says)
+{
+	struct fl_section_set *set = set_of("web", "db", NULL);
+	struct fl_section_cell *cells[] = {fl_section_cell(set->items[2], 0),
+					   fl_section_cell(set->items[2], 1)};
+
+	(void)fl_section_succeeded(cells[0], 9000000, T0);
+	(void)fail(set->items[2], 5000000, T0 + 1);
+	cr_expect(sum_of(set, 2).failing, "it was set back after a success");
+	(void)fl_section_succeeded(cells[1], 1000000, T0 + 2);
+	cr_expect_not(sum_of(set, 2).failing, "it was set back after a failure");
+	cr_expect_eq(sum_of(set, 2).last_success_ms, 1000000, "the last one, not the highest");
+	(void)fail(set->items[2], 1000000, T0 + 2);
+	cr_expect(sum_of(set, 2).failing, "in the same millisecond");
 	fl_section_set_unref(set);
 }
 
