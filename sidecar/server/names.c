@@ -92,22 +92,27 @@ static const struct fl_name_answer *answer_of(const struct fl_name_half *half,
 	return NULL;
 }
 
-/* True: it has other addresses now. */
+/* True: it has other addresses now. An answer may repeat an address; it counts once. */
 static bool set_half(struct fl_name_half *half, const union fl_sockaddr *addrs, size_t count,
 		     uint64_t asked_ms)
 {
-	struct fl_name_answer *items = fl_new((count + 1) * sizeof(*items));
-	bool differs = count != half->count;
+	struct fl_name_half next = {.items = fl_new((count + 1) * sizeof(*next.items)),
+				    .answered_ms = asked_ms};
+	bool differs = false;
 
 	for (size_t i = 0; i < count; i++) {
 		const struct fl_name_answer *known = answer_of(half, &addrs[i]);
 
-		items[i].addr = addrs[i];
-		items[i].since_ms = known != NULL ? known->since_ms : asked_ms;
+		if (answer_of(&next, &addrs[i]) != NULL) {
+			continue;
+		}
+		next.items[next.count++] = (struct fl_name_answer){
+			.addr = addrs[i], .since_ms = known != NULL ? known->since_ms : asked_ms};
 		differs = differs || known == NULL;
 	}
+	differs = differs || next.count != half->count;
 	free(half->items);
-	*half = (struct fl_name_half){.items = items, .count = count, .answered_ms = asked_ms};
+	*half = next;
 	return differs;
 }
 

@@ -443,6 +443,20 @@ def test_within_bounds_a_plaintext_name(node, pod):
     assert 'not in `within`' in web.wait_line(msg=re.compile('old.test has the address'))['msg']
 
 
+def test_an_answer_that_repeats_an_address(node, pod):
+    """As many records as before, one address among them twice: the one that has gone is no longer the name's."""
+    stays, gone = pod('stays', sidecar=False), pod('gone', sidecar=False)
+    for each in stays, gone:
+        each.app()
+    node.names.ttl = 1
+    node.dns['old.test'] = [stays.v4, gone.v4]
+    web = pod('web', {'upstream old': {'to': 'old.test:8080', 'mode': 'plaintext', 'within': '10.77.0.0/16'}})
+    assert attempt(web, (stays.v4, 8080)) == attempt(web, (gone.v4, 8080)) == MARKER
+    node.dns['old.test'] = [stays.v4, stays.v4]
+    wait_until(lambda: attempt(web, (gone.v4, 8080)) == 'reset', 'it is not an address of the name any more', 20)
+    assert attempt(web, (stays.v4, 8080)) == MARKER
+
+
 def test_a_reload_gives_and_takes(node, pod):
     """As sections come and go, the address changes with them, and open connections are judged by the INI in force."""
     legacy = pod('legacy', sidecar=False)
