@@ -33,9 +33,9 @@ struct fl_stream {
 	 * idleness */
 	struct fl_deadline deadline;
 	struct fl_deadline
-		unanswered;   /* while the peer may owe us an acknowledgement: the next check */
-	uint64_t answered_ms; /* uv_now() when no probe was unanswered */
-	uint64_t active_ms;   /* uv_now() of the last byte */
+		unanswered; /* while the peer may owe us an acknowledgement: the next check */
+	struct fl_silence silence; /* of the peer, as far as that */
+	uint64_t active_ms;        /* uv_now() of the last byte */
 	uint64_t to_app, to_mesh;
 	struct fl_verdict verdict; /* inbound; its strings belong to the session's generation */
 	uint32_t walked;           /* number of the last walk that has visited it */

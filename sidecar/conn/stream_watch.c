@@ -6,10 +6,6 @@
  * system calls, and most connections end before a probe could be due. */
 #include "conn/stream_internal.h"
 
-/* A kernel without buffer space answers at most twice a second (net.ipv4.tcp_invalid_ratelimit), so a probe may have to be
- * sent twice. */
-#define VAIN_MS 2000u
-
 /* --- checks --------------------------------------------------------------------------------------------- */
 
 static bool end_if_idle(struct fl_stream *stream)
@@ -47,20 +43,13 @@ static void on_idle_check(struct fl_deadline *deadline)
 	}
 }
 
-/* Has the peer's kernel not answered for peer_timeout? An answer that says it has no buffer space also counts. */
+/* Has the peer's machine sent nothing for peer_timeout? An answer that says it has no buffer space also counts. */
 static bool is_peer_gone(struct fl_stream *stream, const struct fl_debt *debt)
 {
 	const struct fl_loop *loop = stream->conn->loop;
-	uint64_t now = uv_now(loop->uv), silent = debt->silent_ms;
 
-	if (!debt->is_asked) {
-		stream->answered_ms = now;
-		return false;
-	}
-	if (now - stream->answered_ms < silent) {
-		silent = now - stream->answered_ms;
-	}
-	return silent >= loop->peer_timeout_ms && silent >= VAIN_MS;
+	return fl_silence_is_too_long(&stream->silence, debt, uv_now(loop->uv),
+				      loop->peer_timeout_ms);
 }
 
 static void on_unanswered_check(struct fl_deadline *deadline)
@@ -87,7 +76,7 @@ void fl_stream_expect_answer(struct fl_stream *stream)
 	struct fl_loop *loop = stream->conn->loop;
 
 	if (stream->unanswered.next == NULL) {
-		stream->answered_ms = uv_now(loop->uv);
+		fl_silence_begin(&stream->silence, uv_now(loop->uv));
 		fl_deadline_add(&loop->unanswered, &stream->unanswered, on_unanswered_check);
 	}
 }

@@ -15,10 +15,15 @@
 #ifndef TCP_RTO_MAX_MS
 #define TCP_RTO_MAX_MS 44
 #endif
-#define PROBES_MAX 127u /* the kernel's limit */
-/* Fifteen retransmissions (net.ipv4.tcp_retries2) at intervals of at most FL_KEEP_S last three
- * minutes. If a peer is given longer than that, the kernel's own intervals stay. */
-#define RTO_MAX_UNTIL_MS 180000u
+#define PROBES_MAX 127u        /* the kernel's limit */
+#define RTO_MAX_LEAST_MS 1000u /* the kernel's limit */
+/* Fifteen retransmissions (net.ipv4.tcp_retries2), the first of them in quick succession, last at
+ * least nine times their longest interval. A peer that is given longer gets it in full. */
+#define RTO_MAX_LASTS 9u
+/* A kernel without buffer space answers at most twice a second (net.ipv4.tcp_invalid_ratelimit), so
+ * a probe may have to be sent twice. */
+#define VAIN_MS 2000u
+#define VAIN_PACKETS 2u
 
 static void set(int fd, int level, int option, unsigned value)
 {
@@ -53,6 +58,20 @@ static void set_probes(int fd, const struct fl_alive *alive)
 	set(fd, IPPROTO_TCP, TCP_KEEPCNT, clamp(left / between, 1, PROBES_MAX));
 }
 
+/* Three in give_up_ms, so that one may get lost. */
+static void set_rto_max(int fd, const struct fl_alive *alive)
+{
+	unsigned keep_ms = alive->keep_s * 1000u, give_up_ms = alive->give_up_ms;
+
+	if (give_up_ms != 0) {
+		keep_ms = clamp(keep_ms, give_up_ms / RTO_MAX_LASTS + 1, give_up_ms / 3);
+		keep_ms = clamp(keep_ms, RTO_MAX_LEAST_MS, FL_KEEP_S * 1000);
+	}
+	if (give_up_ms <= keep_ms * RTO_MAX_LASTS) {
+		set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, keep_ms);
+	}
+}
+
 void fl_alive_set(int fd, const struct fl_alive *alive)
 {
 	set(fd, SOL_SOCKET, SO_KEEPALIVE, alive->keep_s != 0);
@@ -60,10 +79,10 @@ void fl_alive_set(int fd, const struct fl_alive *alive)
 		return;
 	}
 	set_probes(fd, alive);
-	if (alive->give_up_ms <= RTO_MAX_UNTIL_MS) {
-		set(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, alive->keep_s * 1000u);
-	}
+	set_rto_max(fd, alive);
 }
+
+/* --- silence ------------------------------------------------------------------------------------- */
 
 struct fl_debt fl_alive_debt(int fd)
 {
@@ -73,14 +92,50 @@ struct fl_debt fl_alive_debt(int fd)
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
 		return (struct fl_debt){0}; /* a Unix socket */
 	}
-	/* The kernel counts probes until any answer arrives, and retransmissions until the answer
+	return fl_debt_of(&info);
+}
+
+struct fl_debt fl_debt_of(const struct tcp_info *info)
+{
+	/* The kernel counts probes until any acknowledgement arrives, and retransmissions until one
 	 * is more than "window is zero". */
 	bool is_sent_again =
-		info.tcpi_retransmits > 0 && info.tcpi_last_data_sent < info.tcpi_last_ack_recv;
+		info->tcpi_retransmits > 0 && info->tcpi_last_data_sent < info->tcpi_last_ack_recv;
 
-	return (struct fl_debt){.is_open = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0,
-				.is_asked = is_sent_again || info.tcpi_probes > 0,
-				.silent_ms = info.tcpi_last_ack_recv};
+	return (struct fl_debt){.is_open = info->tcpi_unacked > 0 || info->tcpi_notsent_bytes > 0,
+				.is_asked = is_sent_again || info->tcpi_probes > 0,
+				.asked = (uint16_t)(info->tcpi_retransmits + info->tcpi_probes),
+				.silent_ms = info->tcpi_last_ack_recv,
+				.received = info->tcpi_segs_in};
+}
+
+void fl_silence_begin(struct fl_silence *silence, uint64_t now_ms)
+{
+	*silence = (struct fl_silence){.since_ms = now_ms};
+}
+
+/* Whatever has come since the last look shows that it is there. */
+static bool is_broken(const struct fl_silence *silence, const struct fl_debt *debt)
+{
+	return !debt->is_asked || debt->asked < silence->asked ||
+	       (silence->has_looked && debt->received != silence->received);
+}
+
+bool fl_silence_is_too_long(struct fl_silence *silence, const struct fl_debt *debt, uint64_t now_ms,
+			    uint32_t limit_ms)
+{
+	uint64_t silent_ms;
+
+	if (is_broken(silence, debt)) {
+		silence->since_ms = now_ms;
+		silence->asked = debt->asked;
+	}
+	silence->received = debt->received;
+	silence->has_looked = true;
+	silent_ms = now_ms - silence->since_ms;
+	silent_ms = debt->silent_ms < silent_ms ? debt->silent_ms : silent_ms;
+	return silent_ms >= limit_ms && silent_ms >= VAIN_MS &&
+	       debt->asked - silence->asked >= (int)VAIN_PACKETS;
 }
 
 /* --- conntrack ----------------------------------------------------------------------------------- */
