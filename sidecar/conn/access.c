@@ -54,13 +54,15 @@ static bool may_have_line(const struct fl_conn *conn, enum fl_reason reason)
 static void add_verdict(struct fl_line *line, const struct fl_verdict *verdict)
 {
 	fl_line_str(line, "decision", fl_decision_word(fl_verdict_decision(verdict)));
-	if (verdict->rule == NULL) {
-		fl_line_str(line, "rule", "default");
-		return;
+	fl_line_str(line, "rule", verdict->rule != NULL ? verdict->rule : "default");
+}
+
+static void add_place_of_rule(struct fl_line *line, const struct fl_verdict *verdict)
+{
+	if (verdict->rule != NULL) {
+		fl_line_str(line, "rule_file", verdict->file);
+		fl_line_u64(line, "rule_line", verdict->line);
 	}
-	fl_line_str(line, "rule", verdict->rule);
-	fl_line_str(line, "rule_file", verdict->file);
-	fl_line_u64(line, "rule_line", verdict->line);
 }
 
 static const struct fl_tls_failure *failure_of(const struct fl_access *access)
@@ -190,10 +192,8 @@ static void add_addresses(struct fl_line *line, const struct fl_conn *conn)
 	}
 }
 
-/* The two ends of the mesh side: the peer's and ours. */
-static void add_ends(struct fl_line *line, const struct fl_access *access)
+static void add_mesh_addr(struct fl_line *line, const struct fl_access *access)
 {
-	const struct fl_generation *generation = access->conn->share->generation;
 	char addr[FL_ADDR_TEXT];
 
 	if (access->mesh != NULL) {
@@ -201,8 +201,6 @@ static void add_ends(struct fl_line *line, const struct fl_access *access)
 	} else if (access->sock != NULL) {
 		fl_line_str(line, "peer_addr", fl_sock_peer(access->sock, addr));
 	}
-	fl_line_str(line, "own", generation->credentials->id);
-	fl_line_u64(line, "generation", generation->number);
 }
 
 /* The address that was dialled: the upstream's, or the app's. buf of FL_ADDR_TEXT bytes; returns buf, or NULL: none was. */
@@ -244,8 +242,8 @@ static void add_upstream_line(struct fl_line *line, const struct fl_conn *conn)
 	fl_line_u64(line, "rule_line", conn->upstream->line);
 }
 
-/* What the connection is, and what it has carried. */
-static void add_facts(struct fl_line *line, const struct fl_access *access)
+/* Which connection it is, what has become of it, and what it has carried: all of it is short, so that it has room in any line. */
+static void add_essentials(struct fl_line *line, const struct fl_access *access)
 {
 	const struct fl_conn *conn = access->conn;
 	bool inbound = conn->direction == FL_INBOUND;
@@ -254,22 +252,39 @@ static void add_facts(struct fl_line *line, const struct fl_access *access)
 	fl_line_str(line, inbound ? "service" : "upstream", fl_conn_name(conn));
 	add_addresses(line, conn);
 	fl_line_str(line, "detected", fl_detected_word(conn->detected));
-	add_ends(line, access);
-	if (access->mesh != NULL) {
-		access->mesh->ops->describe(access->mesh, line);
-	} else if (conn->security == FL_SECURITY_PLAINTEXT) {
-		fl_line_str(line, "security", "plaintext");
-	}
+	add_mesh_addr(line, access);
+	fl_line_u64(line, "generation", conn->share->generation->number);
 	if (access->verdict != NULL) {
 		add_verdict(line, access->verdict);
 	}
 	if (access->broken_rule != FL_RULE_NONE) {
 		fl_line_str(line, "broken_rule", fl_rule_name(access->broken_rule));
 	}
-	fl_line_str(line, "detail", access->detail);
 	fl_line_u64(line, "bytes_to_app", access->to_app);
 	fl_line_u64(line, "bytes_to_mesh", access->to_mesh);
 	fl_line_seconds(line, "duration_s", uv_hrtime() - conn->started_ns);
+}
+
+/* A path and two identities may fill a line, which is then cut. What is ours comes last (finish()). */
+static void add_details(struct fl_line *line, const struct fl_access *access)
+{
+	const struct fl_conn *conn = access->conn;
+
+	if (access->mesh != NULL) {
+		access->mesh->ops->describe(access->mesh, line);
+	} else if (conn->security == FL_SECURITY_PLAINTEXT) {
+		fl_line_str(line, "security", "plaintext");
+	}
+	fl_line_str(line, "detail", access->detail);
+	if (access->verdict != NULL) {
+		add_place_of_rule(line, access->verdict);
+	}
+}
+
+static void finish(struct fl_line *line, const struct fl_access *access)
+{
+	fl_line_str(line, "own", access->conn->share->generation->credentials->id);
+	fl_line_end(line);
 }
 
 void fl_access_goes_on(const struct fl_access *access)
@@ -277,8 +292,9 @@ void fl_access_goes_on(const struct fl_access *access)
 	struct fl_line line;
 
 	fl_line_begin(&line, &access->conn->loop->log, FL_LOG_INFO, "connection open");
-	add_facts(&line, access);
-	fl_line_end(&line);
+	add_essentials(&line, access);
+	add_details(&line, access);
+	finish(&line, access);
 }
 
 /* What is known about TLS precedes what is known about the connection. */
@@ -351,15 +367,16 @@ void fl_access_ended(const struct fl_access *access)
 		      fl_reason_class(access->reason) == FL_REASON_CLASS_LOST ? "connection closed"
 		      : denied                                                ? "connection refused"
 									      : "connection");
-	add_facts(&line, access);
+	add_essentials(&line, access);
 	fl_line_str(&line, "reason", fl_reason_word(access->reason));
 	if (access->reason != FL_REASON_DONE) {
 		fl_line_str(&line, "explanation", fl_reason_text(access->reason));
 	}
 	add_app(&line, access);
+	add_details(&line, access);
 	if (access->reason == FL_REASON_OUTBOUND_REFUSED) {
 		add_upstream_line(&line, conn);
 	}
 	add_remedy(&line, access);
-	fl_line_end(&line);
+	finish(&line, access);
 }

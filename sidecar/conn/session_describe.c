@@ -181,7 +181,6 @@ void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line)
 	fl_line_str(line, "session", fl_session_id_text(session, id));
 	if (session->tls != NULL && session->state >= FL_SESSION_READY) {
 		fl_line_str(line, "security", "mtls");
-		fl_line_str(line, "peer", fl_tls_proven_id(session->tls));
 		fl_line_str(line, "tls", "1.3");
 		fl_line_str(line, "group", fl_tls_group(session->tls));
 		fl_line_str(line, "cipher", fl_tls_cipher(session->tls));
@@ -194,6 +193,7 @@ void fl_session_describe(const struct fl_mesh *mesh, struct fl_line *line)
 		if (!fl_tls_is_mutual(session->tls)) {
 			fl_line_bool(line, "mutual", false);
 		}
+		fl_line_str(line, "peer", fl_tls_proven_id(session->tls));
 	}
 	if (failure != NULL) {
 		fl_line_str(line, "broken_rule",

@@ -42,6 +42,31 @@ def test_one_line_a_connection_with_everything_in_it(lab, app):
             assert all(re.fullmatch(r'127\.0\.0\.1:\d+', line['source']) for line in lines)
 
 
+ESSENTIAL = {'direction', 'peer_addr', 'generation', 'bytes_to_app', 'bytes_to_mesh', 'duration_s', 'reason', 'security'}
+
+
+@pytest.mark.parametrize('length', [1300, 1900, 2048])
+def test_long_identities_push_nothing_out(lab, app, length):
+    """What does not fit in a line is the end of it: our own identity, or a remedy. The line says so."""
+    ours, theirs = (f'spiffe://{labs.TD}/'.ljust(length, letter) for letter in 'ct')
+    pair = lab.pair(app().port, client=lab.root.issue(ours), server=lab.root.issue(theirs),
+                    outbound={'upstream peer': {'peer': theirs}})
+    assert ping(pair.port)
+    pair.inbound.change({'allow mesh': None, 'allow other': {'from': f'spiffe://{labs.TD}/other'}})
+    pair.inbound.wait_line(msg='generation in use', generation=2)
+    assert outcome(pair.port, b'x') == 'reset'
+    served, sent = (each.wait_line(msg='connection', reason='done') for each in (pair.inbound, pair.outbound))
+    refused = pair.inbound.wait_line(reason='policy_denied')
+    for line in served, sent, refused:
+        assert line.keys() >= ESSENTIAL
+        assert line['peer'] == (theirs if line is sent else ours)
+        assert line.get('cut', False) == (length > 1300 or line is refused)
+    assert served['bytes_to_app'] == sent['bytes_to_app'] == 4
+    assert (served['decision'], served['rule']) == ('allow', 'mesh')
+    assert (refused['decision'], refused['rule'], refused['bytes_to_app']) == ('deny', 'default', 0)
+    assert 'rule_line' in served
+
+
 def test_what_every_line_has(lab, app):
     """Covers connections that were refused early, plaintext, and connections to a dead app."""
     plain, nobody, dead, gone, silent = (lab.ports.free() for _ in range(5))
