@@ -108,7 +108,16 @@ static void put_remedy(struct fl_text *ret, const struct fl_access *access,
 		fl_text_print(ret, "%s", loop_remedy);
 	} else if (access->broken_rule != FL_RULE_NONE) {
 		fl_text_print(ret, "%s", fl_rule_remedy(access->broken_rule));
+	} else if (fl_trouble_remedy(access->conn, reason) != NULL) {
+		fl_text_print(ret, "%s", fl_trouble_remedy(access->conn, reason));
 	}
+}
+
+/* buf: of FL_TROUBLE_TEXT bytes, for it. NULL: nothing more is known. */
+static const char *detail_of(const struct fl_access *access, char *buf)
+{
+	return access->detail != NULL ? access->detail
+				      : fl_trouble_detail(access->conn, access->reason, buf);
 }
 
 static void add_remedy(struct fl_line *line, const struct fl_access *access)
@@ -269,13 +278,14 @@ static void add_essentials(struct fl_line *line, const struct fl_access *access)
 static void add_details(struct fl_line *line, const struct fl_access *access)
 {
 	const struct fl_conn *conn = access->conn;
+	char detail[FL_TROUBLE_TEXT];
 
 	if (access->mesh != NULL) {
 		access->mesh->ops->describe(access->mesh, line);
 	} else if (conn->security == FL_SECURITY_PLAINTEXT) {
 		fl_line_str(line, "security", "plaintext");
 	}
-	fl_line_str(line, "detail", access->detail);
+	fl_line_str(line, "detail", detail_of(access, detail));
 	if (access->verdict != NULL) {
 		add_place_of_rule(line, access->verdict);
 	}
@@ -302,11 +312,12 @@ static void note_trouble(const struct fl_access *access)
 {
 	const struct fl_tls_failure *failure =
 		access->mesh != NULL ? access->mesh->ops->failure(access->mesh) : NULL;
+	char address[FL_ADDR_TEXT], detail[FL_TROUBLE_TEXT];
 	struct fl_trouble trouble = {.conn = access->conn,
 				     .reason = access->reason,
 				     .rule = failure != NULL ? failure->rule : FL_RULE_NONE,
-				     .detail = failure != NULL ? failure->text : access->detail};
-	char address[FL_ADDR_TEXT];
+				     .detail = failure != NULL ? failure->text
+							       : detail_of(access, detail)};
 
 	if (fl_trouble_is(access->conn, access->reason, access->to_app)) {
 		trouble.address = dialled(access, address);

@@ -47,6 +47,7 @@ struct fl_conn {
 	uint32_t lane;          /* among the slots for handshakes of its direction */
 	uint64_t dial_until_ms; /* outbound: connect_timeout ends; 0: nothing is dialled yet */
 	uint16_t port;          /* the port in policy; 0: Unix */
+	int16_t dial_error;     /* negative uv error of a dial that has failed; 0: none has */
 	uint8_t direction;      /* enum fl_direction */
 	uint8_t detected;       /* enum fl_detected; inbound */
 	uint8_t security;       /* enum fl_security */

@@ -104,14 +104,16 @@ static void start_checks(struct fl_dialer *dialer)
 	fl_deadline_add(&dialer->conn->loop->dialing, &dialer->check, on_check);
 }
 
-/* before: why the last one failed. */
-static void dial_next_or_fail(struct fl_dialer *dialer, enum fl_reason before)
+/* before: why the last one failed, a negative uv error. */
+static void dial_next_or_fail(struct fl_dialer *dialer, int before)
 {
 	struct fl_sock *last = dialer->sock;
 
+	dialer->conn->dial_error = (int16_t)before;
 	if (dial_next(dialer, &dialer->sock) != 0) {
 		fl_deadline_drop(&dialer->check);
-		dialer->cb(dialer, NULL, before); /* the log names the last address */
+		/* The log names the last address. */
+		dialer->cb(dialer, NULL, fl_reason_of_peer_dial(before));
 		return;
 	}
 	fl_sock_close(last, 0);
@@ -124,10 +126,11 @@ static void on_dialed(void *user, int sys)
 	struct fl_sock *sock = dialer->sock;
 
 	if (sys != 0) {
-		dial_next_or_fail(dialer, fl_reason_of_peer_dial(sys));
+		dial_next_or_fail(dialer, sys);
 		return;
 	}
 	dialer->sock = NULL;
+	dialer->conn->dial_error = 0;
 	fl_deadline_drop(&dialer->check);
 	fl_sock_set_user(sock, dialer->events, dialer->user);
 	dialer->cb(dialer, sock, FL_REASON_DONE);
@@ -142,7 +145,7 @@ static void on_check(struct fl_deadline *deadline)
 		divide_time(dialer, addresses_left(dialer) + 1);
 	}
 	if (uv_now(dialer->conn->loop->uv) >= dialer->address_until_ms) {
-		dial_next_or_fail(dialer, FL_REASON_PEER_CONNECT_TIMEOUT);
+		dial_next_or_fail(dialer, UV_ETIMEDOUT);
 	} else {
 		start_checks(dialer);
 	}
@@ -164,6 +167,7 @@ enum fl_reason fl_dialer_start(struct fl_dialer *dialer)
 	}
 	rc = dial_next(dialer, &dialer->sock);
 	if (rc != 0) {
+		dialer->conn->dial_error = (int16_t)rc;
 		return fl_reason_of_peer_dial(rc);
 	}
 	start_checks(dialer);

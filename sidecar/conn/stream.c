@@ -10,7 +10,6 @@
  * Ownership: the stream owns the app socket and the mesh side: one connection of the app, one mesh side. */
 #include "conn/stream.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -392,12 +391,18 @@ static void speak_first(struct fl_stream *stream)
 	}
 }
 
+static void fail_app_dial(struct fl_stream *stream, int sys)
+{
+	stream->conn->dial_error = (int16_t)sys;
+	fl_stream_abort(stream, fl_reason_of_app_dial(sys));
+}
+
 static void on_app_dialed(void *user, int sys)
 {
 	struct fl_stream *stream = user;
 
 	if (sys != 0) {
-		fl_stream_abort(stream, fl_reason_of_app_dial(sys));
+		fail_app_dial(stream, sys);
 		return;
 	}
 	fl_stream_note_success(stream);
@@ -414,11 +419,6 @@ static void on_dial_deadline(struct fl_deadline *deadline)
 			FL_REASON_APP_CONNECT_TIMEOUT);
 }
 
-/* mode = tproxy: one client has too many connections to one port of the app. */
-static const char no_port[] =
-	"with this client's address, every source port that the sidecar may use towards the app "
-	"is in use";
-
 static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 {
 	struct fl_loop *loop = loop_of(stream);
@@ -432,9 +432,7 @@ static void dial_app(struct fl_stream *stream, const struct fl_verdict *verdict)
 	}
 	if (fl_sock_dial(&loop->net, &dial, &fl_stream_app_events, stream, on_app_dialed,
 			 &stream->app, &err) != 0) {
-		fl_stream_end(stream, &(struct fl_ending){
-					      .reason = fl_reason_of_app_dial(-err.sys),
-					      .detail = err.sys == EADDRNOTAVAIL ? no_port : NULL});
+		fail_app_dial(stream, err.sys != 0 ? -err.sys : UV_ENOMEM);
 		return;
 	}
 	fl_deadline_add(&loop->connecting, &stream->deadline, on_dial_deadline);

@@ -50,15 +50,81 @@ static const char *const service_remedies[FL_REASON_COUNT] = {
 					  "is overloaded",
 };
 
-static const char *remedy_of(enum fl_direction direction, enum fl_reason reason)
+/* The same of this machine, by the error of the dial. NULL: the error is about the other end. */
+static const char *local_remedy(int sys)
 {
+	switch (sys) {
+	case UV_EADDRNOTAVAIL:
+		return "`ss -tan` in this pod shows which connections use its ports up; "
+		       "net.ipv4.ip_local_port_range gives it more; for an IPv6 address it needs "
+		       "one itself";
+	case UV_EMFILE:
+	case UV_ENFILE:
+		return "give the sidecar more file descriptors (`ulimit -n`, LimitNOFILE=, "
+		       "fs.file-max), or lower [limits] connections";
+	case UV_ENOBUFS:
+	case UV_ENOMEM:
+		return "give the sidecar's container, or the machine, more memory, or lower "
+		       "[limits] connections";
+	default:
+		return NULL;
+	}
+}
+
+static const char *remedy_of(enum fl_direction direction, enum fl_reason reason, int dial_error)
+{
+	const char *local = local_remedy(dial_error);
+
+	if (local != NULL) {
+		return local;
+	}
 	return direction == FL_INBOUND ? service_remedies[reason] : upstream_remedies[reason];
+}
+
+/* 0: the reason has another cause, or says it all. */
+static int dial_error_of(const struct fl_conn *conn, enum fl_reason reason)
+{
+	bool is_of_dial = reason == FL_REASON_PEER_UNREACHABLE ||
+			  reason == FL_REASON_APP_UNREACHABLE || reason == FL_REASON_INTERNAL;
+
+	return is_of_dial ? conn->dial_error : 0;
+}
+
+/* mode = tproxy: the sidecar dials the app from the client's address. */
+static bool is_from_client(const struct fl_conn *conn)
+{
+	union fl_sockaddr to, from;
+
+	return conn->direction == FL_INBOUND && fl_conn_app(conn, &to, &from).from != NULL;
+}
+
+const char *fl_trouble_detail(const struct fl_conn *conn, enum fl_reason reason, char *buf)
+{
+	int sys = dial_error_of(conn, reason);
+
+	if (sys == 0) {
+		return NULL;
+	}
+	if (sys != UV_EADDRNOTAVAIL) {
+		return uv_strerror_r(sys, buf, FL_TROUBLE_TEXT);
+	}
+	return is_from_client(conn)
+		       ? "with this client's address, every source port that the sidecar "
+			 "may use towards the app is in use"
+		       : "no source port is free for that address, or this pod has no "
+			 "address of its family";
+}
+
+const char *fl_trouble_remedy(const struct fl_conn *conn, enum fl_reason reason)
+{
+	return local_remedy(dial_error_of(conn, reason));
 }
 
 /* A server that has answered, and ends the connection later, works; a machine that is gone does not. */
 bool fl_trouble_is(const struct fl_conn *conn, enum fl_reason reason, uint64_t to_app)
 {
-	return conn->section != NULL && remedy_of(conn->direction, reason) != NULL &&
+	return conn->section != NULL &&
+	       remedy_of(conn->direction, reason, dial_error_of(conn, reason)) != NULL &&
 	       (conn->direction == FL_INBOUND || to_app == 0 || reason == FL_REASON_PEER_TIMEOUT);
 }
 
@@ -112,7 +178,7 @@ static bool log_left_out(struct fl_loop *loop, struct fl_section *section,
 
 	if (count > 0) {
 		log_failures(&loop->log, direction, fl_section_name(section), &last, count,
-			     remedy_of(direction, last.reason));
+			     remedy_of(direction, last.reason, last.dial_error));
 	}
 	return later;
 }
@@ -154,17 +220,20 @@ void fl_trouble_note(const struct fl_trouble *trouble)
 	const struct fl_conn *conn = trouble->conn;
 	struct fl_loop *loop = conn->loop;
 	struct fl_section *section = conn->section->section;
-	struct fl_section_failure failure = {.time_ms = wall_ms(), .reason = trouble->reason};
+	struct fl_section_failure failure = {.time_ms = wall_ms(),
+					     .reason = trouble->reason,
+					     .dial_error = dial_error_of(conn, trouble->reason)};
 	uint64_t count;
 
 	copy(trouble->address, failure.address, sizeof(failure.address));
 	copy(trouble->detail, failure.detail, sizeof(failure.detail));
 	count = fl_section_failed(section, &failure, uv_now(loop->uv));
 	if (count > 0) {
-		log_failures(&loop->log, conn->direction, fl_section_name(section), &failure, count,
-			     trouble->rule != FL_RULE_NONE
-				     ? fl_rule_remedy(trouble->rule)
-				     : remedy_of(conn->direction, trouble->reason));
+		log_failures(
+			&loop->log, conn->direction, fl_section_name(section), &failure, count,
+			trouble->rule != FL_RULE_NONE
+				? fl_rule_remedy(trouble->rule)
+				: remedy_of(conn->direction, failure.reason, failure.dial_error));
 	} else {
 		log_later(loop);
 	}

@@ -15,6 +15,13 @@
 
 struct fl_conn;
 
+/* What a dial failed with, if the connection ends for that reason because of it. Returns a sentence; NULL: there is nothing to
+ * add to the reason. buf: of FL_TROUBLE_TEXT bytes, for it. */
+#define FL_TROUBLE_TEXT 128u
+const char *fl_trouble_detail(const struct fl_conn *conn, enum fl_reason reason, char *buf);
+/* The remedy, if what is missing is on this machine; NULL: it is not. */
+const char *fl_trouble_remedy(const struct fl_conn *conn, enum fl_reason reason);
+
 /* Is it a failure of its section if this connection ends for that reason? to_app: bytes that have passed. */
 bool fl_trouble_is(const struct fl_conn *conn, enum fl_reason reason, uint64_t to_app);
 

@@ -64,8 +64,17 @@ enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure)
 	return FL_REASON_INTERNAL;
 }
 
+/* This machine has run out of something, which says nothing about the other end. */
+static bool is_shortage(int sys)
+{
+	return sys == UV_EMFILE || sys == UV_ENFILE || sys == UV_ENOBUFS || sys == UV_ENOMEM;
+}
+
 enum fl_reason fl_reason_of_app_dial(int sys)
 {
+	if (is_shortage(sys)) {
+		return FL_REASON_INTERNAL;
+	}
 	switch (sys) {
 	case UV_ECONNREFUSED:
 	case UV_ENOENT: /* the unix:PATH does not exist yet */
@@ -81,6 +90,9 @@ enum fl_reason fl_reason_of_app_dial(int sys)
 
 enum fl_reason fl_reason_of_peer_dial(int sys)
 {
+	if (is_shortage(sys)) {
+		return FL_REASON_INTERNAL;
+	}
 	switch (sys) {
 	case UV_ECONNREFUSED:
 		return FL_REASON_PEER_REFUSED;

@@ -71,7 +71,7 @@
 	  "the kernel of this machine ended the connection, as `ss --kill` asks it to")                                   \
 	X(SIGNATURE_UNAVAILABLE, "signature_unavailable", ENDED,                                                          \
 	  "the agent, which has our private key, did not sign the handshake: is it running?")                             \
-	X(INTERNAL, "internal", ENDED, "out of memory, or a defect of ours")
+	X(INTERNAL, "internal", ENDED, "out of memory or file descriptors, or a defect of ours")
 
 enum fl_reason {
 #define FL_REASON_ENUM(id, word, class, text) FL_REASON_##id,
@@ -98,7 +98,8 @@ bool fl_reason_is_denial(enum fl_reason reason);
 /* Did it end in another way than both sides or the INI wanted? `[log] access = failed` logs those; denials are among them. */
 bool fl_reason_is_failure(enum fl_reason reason);
 
-/* Translations of lower layers' errors, one for each kind. sys: negative uv error. */
+/* Translations of lower layers' errors, one for each kind. sys: negative uv error. A shortage is INTERNAL: it says nothing
+ * about the other end. */
 enum fl_reason fl_reason_of_tls(const struct fl_tls_failure *failure);
 enum fl_reason fl_reason_of_app_dial(int sys);
 enum fl_reason fl_reason_of_peer_dial(int sys);

@@ -35,6 +35,7 @@ struct fl_section_cell {
 struct fl_section_failure {
 	int64_t time_ms; /* since the epoch; 0: there was none */
 	enum fl_reason reason;
+	int dial_error;                 /* a negative uv error, if that is why; 0: it is not */
 	char address[FL_ADDR_TEXT];     /* that was dialled; "": none */
 	char detail[FL_SECTION_DETAIL]; /* a sentence; "": none */
 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What is known, and what is logged, about upstreams and services that fail. */
 #include "call.h"
+#include "faults.h"
 #include "framed.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +138,72 @@ Test(trouble, refused_address_is_named)
 	cr_expect(state_of(FL_OUTBOUND, "db").failing);
 	cr_expect(heart_logged(&heart, address), "%s", heart_log(&heart));
 	free(address);
+}
+
+/* That call of the dial fails: the app is reset, and the log says why. */
+static void expect_told(const char *call, int error, const char *failure, const char *detail,
+			const char *remedy)
+{
+	struct faults faults = {.kinds = FAULTS_SYSTEM, .only = call, .error = error};
+	struct side app;
+
+	close_heart();
+	open_heart();
+	heart_take(&heart, &(struct heart_options){.access = "failed"});
+	heart_connect(&heart, &app, DOOR_PLAIN_OUT);
+	faults_fail(&faults, 1);
+	faults_on();
+	HEART_UNTIL(&heart, app.error != 0 || app.has_fin);
+	faults_off();
+	faults_end();
+	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);
+	heart_forget(&heart, &app);
+	side_close(&app);
+	cr_expect_eq(count_lines(failure), 2, "%s is not in both of\n%s", failure,
+		     heart_log(&heart));
+	cr_expect_eq(count_lines(detail), 2, "%s is not in both of\n%s", detail, heart_log(&heart));
+	cr_expect(heart_logged(&heart, remedy), "%s is not in\n%s", remedy, heart_log(&heart));
+	cr_expect(state_of(FL_OUTBOUND, "db").failing);
+}
+
+/* In the line of the upstream, and in that of the connection. */
+Test(trouble, what_is_missing_here_is_no_fault_of_the_network)
+{
+	static const char unreachable[] = "\":\"peer_unreachable\"", internal[] = "\":\"internal\"";
+
+	expect_told("connect", ENETUNREACH, unreachable, "\"detail\":\"network is unreachable\"",
+		    "\"remedy\":\"there is no route");
+	expect_told("connect", EADDRNOTAVAIL, unreachable, "\"detail\":\"no source port is free",
+		    "\"remedy\":\"`ss -tan`");
+	expect_told("socket", EMFILE, internal, "\"detail\":\"too many open files\"",
+		    "\"remedy\":\"give the sidecar more file descriptors");
+	expect_told("connect", ENOBUFS, internal, "\"detail\":\"no buffer space available\"",
+		    "\"remedy\":\"give the sidecar's container, or the machine, more memory");
+}
+
+/* The later line, about those that were left out, has the same remedy. */
+Test(trouble, what_is_missing_here_for_an_app)
+{
+	struct faults faults = {.kinds = FAULTS_SYSTEM, .only = "connect", .error = EADDRNOTAVAIL};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct side client;
+
+		heart_connect(&heart, &client, DOOR_STRICT);
+		faults_fail(&faults, 1);
+		faults_on();
+		heart_speak_tls(&heart, &client, FL_TLS_CLIENT, "p256");
+		HEART_UNTIL(&heart,
+			    heart_ended(&heart, FL_INBOUND, FL_REASON_APP_UNREACHABLE) == i + 1);
+		faults_off();
+		faults_end();
+		heart_forget(&heart, &client);
+		side_close(&client);
+	}
+	heart_skip_ms(&heart, FL_SECTION_QUIET_MS + 500);
+	cr_expect_eq(count_lines("service fails"), 2, "%s", heart_log(&heart));
+	cr_expect_eq(count_lines("\"remedy\":\"`ss -tan`"), 2, "%s", heart_log(&heart));
+	cr_expect_eq(count_lines("\"detail\":\"no source port is free"), 2);
 }
 
 Test(trouble, lines_are_ten_seconds_apart_and_count)

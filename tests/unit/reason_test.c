@@ -30,6 +30,28 @@ Test(reason, errors_of_open_connections)
 	}
 }
 
+Test(reason, errors_of_dials)
+{
+	static const struct {
+		int sys;
+		enum fl_reason app, peer;
+	} rows[] = {
+		{UV_ECONNREFUSED, FL_REASON_APP_REFUSED, FL_REASON_PEER_REFUSED},
+		{UV_ETIMEDOUT, FL_REASON_APP_CONNECT_TIMEOUT, FL_REASON_PEER_CONNECT_TIMEOUT},
+		{UV_ENETUNREACH, FL_REASON_APP_UNREACHABLE, FL_REASON_PEER_UNREACHABLE},
+		{UV_EADDRNOTAVAIL, FL_REASON_APP_UNREACHABLE, FL_REASON_PEER_UNREACHABLE},
+		{UV_EMFILE, FL_REASON_INTERNAL, FL_REASON_INTERNAL},
+		{UV_ENFILE, FL_REASON_INTERNAL, FL_REASON_INTERNAL},
+		{UV_ENOBUFS, FL_REASON_INTERNAL, FL_REASON_INTERNAL},
+		{UV_ENOMEM, FL_REASON_INTERNAL, FL_REASON_INTERNAL},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		cr_expect_eq(fl_reason_of_app_dial(rows[i].sys), rows[i].app, "%d", rows[i].sys);
+		cr_expect_eq(fl_reason_of_peer_dial(rows[i].sys), rows[i].peer, "%d", rows[i].sys);
+	}
+}
+
 Test(reason, words_are_what_users_rely_on)
 {
 	cr_expect_str_eq(fl_reason_word(FL_REASON_PEER_TIMEOUT), "peer_timeout");
