@@ -65,7 +65,8 @@ static int check_wildcards(const char *text, const char *path, size_t *ret_liter
 	return 0;
 }
 
-/* Checks everything except the wildcards by the SPIFFE rules. */
+/* Checks everything except the wildcards by the SPIFFE rules. A trust domain alone is a SPIFFE ID, but no certificate of a
+ * peer has one (pki/svid.h). */
 static int check_id(const char *text, size_t len, struct fl_err *err)
 {
 	char *id = fl_strndup(text, len);
@@ -78,6 +79,11 @@ static int check_id(const char *text, size_t len, struct fl_err *err)
 		}
 	}
 	rc = fl_spiffe_id_parse(id, len, &parsed, err);
+	if (rc == 0 && parsed.path_len == 0) {
+		rc = fl_err_set(
+			err, FL_ERR_INVALID,
+			"this is a trust domain, and no peer has that identity: add `/**` for all of its identities");
+	}
 	free(id);
 	return rc;
 }

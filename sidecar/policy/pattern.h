@@ -2,7 +2,7 @@
 #ifndef FL_POLICY_PATTERN_H
 #define FL_POLICY_PATTERN_H
 /* pattern - which identities a rule is about: `spiffe://td/a/b`, `*` = exactly one path segment, a last `**` = one or
- * more; the trust domain is always literal. Pure. Thread: any. */
+ * more; the trust domain is always literal, and there is a path. Pure. Thread: any. */
 #include <stdbool.h>
 #include <stddef.h>
 

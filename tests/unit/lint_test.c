@@ -277,10 +277,10 @@ Test(lint, test_lint__many_rules__ends)
 Test(lint, test_lint__pattern_covers__agrees_with_matching)
 {
 	static const char *const patterns[] = {
-		TD,          TD "/a",       TD "/b",        TD "/*",        TD "/**",
-		TD "/a/a",   TD "/a/b",     TD "/a/*",      TD "/*/a",      TD "/*/*",
-		TD "/a/**",  TD "/*/**",    TD "/*/a/**",   TD "/a/*/b",    TD "x/a",
-		TD "/a/b/b", TD "/a/a/b/c", "spiffe://o/a", "spiffe://o/**"};
+		TD "/a",       TD "/b",        TD "/*",        TD "/**",  TD "/a/a",
+		TD "/a/b",     TD "/a/*",      TD "/*/a",      TD "/*/*", TD "/a/**",
+		TD "/*/**",    TD "/*/a/**",   TD "/a/*/b",    TD "x/a",  TD "/a/b/b",
+		TD "/a/a/b/c", "spiffe://o/a", "spiffe://o/**"};
 	static const char *const ids[] = {TD,
 					  TD "/a",
 					  TD "/b",

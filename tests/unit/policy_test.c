@@ -238,7 +238,7 @@ static void random_path(char *text, size_t size, bool pattern, unsigned *seed)
 {
 	size_t len =
 		(size_t)snprintf(text, size, "spiffe://%s", rand_r(seed) % 4 != 0 ? "t" : "tt");
-	int depth = rand_r(seed) % 4;
+	int depth = pattern ? 1 + rand_r(seed) % 3 : rand_r(seed) % 4;
 
 	for (int i = 0; i < depth; i++) {
 		int last = i + 1 == depth;
