@@ -266,6 +266,9 @@ static enum outcome fail_open(const struct fl_files_request *request, const stru
 				handle->fd < 0
 					? "it does not exist, nor does its directory: is the volume "
 					  "mounted there?"
+				: request->is_ini
+					? "it does not exist: does the ConfigMap have this key, and "
+					  "does -c FILE name the INI?"
 					: "it does not exist: does the Secret have this key, and is "
 					  "the path right?"));
 	}

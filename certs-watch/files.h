@@ -19,6 +19,7 @@ struct fl_source_file {
 struct fl_files_request {
 	const char *path;           /* borrowed; NULL: nothing to read */
 	bool is_secret;             /* holds a private key: its permissions are checked */
+	bool is_ini;                /* comes from a ConfigMap, not from a Secret */
 	struct fl_source_file *ret; /* unchanged when the file cannot be read */
 };
 

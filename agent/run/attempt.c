@@ -42,7 +42,7 @@ static void digest_ini(struct fl_attempt *attempt)
 void fl_attempt_begin(struct fl_attempt *attempt, const char *conf_path, struct fl_watch *watch,
 		      const struct fl_credentials *in_force)
 {
-	struct fl_files_request request = {.path = conf_path, .ret = &attempt->ini};
+	struct fl_files_request request = {.path = conf_path, .is_ini = true, .ret = &attempt->ini};
 	struct fl_late_crls late = {.in_force = in_force};
 	struct fl_span parts[2];
 

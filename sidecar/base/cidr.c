@@ -55,26 +55,33 @@ static int parse_bits(const char *text, const char *bits, struct fl_cidr *net, s
 	return 0;
 }
 
+static int refuse(const char *text, struct fl_err *err)
+{
+	return fl_err_set(
+		err, FL_ERR_INVALID,
+		strchr(text, '%') != NULL
+			? "`%.100s`: zones (`%%eth0`) are not supported, use a global address"
+			: "`%.100s` is not a network: write 10.0.0.0/8, fd00::/8 or one "
+			  "address",
+		text);
+}
+
 int fl_cidr_parse(const char *text, struct fl_cidr *ret, struct fl_err *err)
 {
-	const char *slash = strchr(text, '/');
+	const char *slash = strchr(text, '/'), *first = text;
 	size_t len = slash != NULL ? (size_t)(slash - text) : strlen(text);
 	char host[INET6_ADDRSTRLEN], good[FL_CIDR_TEXT];
 	struct fl_cidr net = {.family = AF_INET}, exact;
 
 	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') { /* as in addresses with ports */
-		text++;
+		first++;
 		len -= 2;
 	}
-	(void)snprintf(host, sizeof(host), "%.*s", (int)(len < sizeof(host) ? len : 0), text);
+	(void)snprintf(host, sizeof(host), "%.*s", (int)(len < sizeof(host) ? len : 0), first);
 	if (inet_pton(AF_INET, host, net.addr) != 1) {
 		net.family = AF_INET6;
 		if (inet_pton(AF_INET6, host, net.addr) != 1) {
-			return fl_err_set(
-				err, FL_ERR_INVALID,
-				"`%.100s` is not a network: write 10.0.0.0/8, fd00::/8 or one "
-				"address",
-				text);
+			return refuse(text, err);
 		}
 	}
 	net.bits = (uint8_t)bits_of(net.family);

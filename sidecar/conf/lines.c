@@ -150,7 +150,7 @@ static void add_section(struct reader *reader, const char *inside, size_t len)
 	section.repeated = find(ini->section_index, key, &first);
 	if (section.repeated) {
 		fl_problem_error(reader->problems, reader->line,
-				 "[%s] already exists in line %u: put its keys there", key,
+				 "[%.100s] already exists in line %u: put its keys there", key,
 				 ini->sections[first].line);
 		free(key);
 	} else {
@@ -186,7 +186,7 @@ static void take_header(struct reader *reader, const char *line, size_t len)
 	} else if (rest_len > 0 && rest[0] != ';') {
 		fl_problem_error(reader->problems, reader->line,
 				 "`%.*s` follows the section: only a `;` comment may follow it",
-				 (int)rest_len, rest);
+				 (int)(rest_len < 100 ? rest_len : 100), rest);
 	} else {
 		add_section(reader, inside, inside_len);
 		reader->in_section = true;
@@ -326,7 +326,7 @@ static void add_entry(struct reader *reader, const char *key, const char *value)
 	entry.repeated = find(ini->entry_index, text, &first);
 	if (entry.repeated) {
 		fl_problem_error(reader->problems, reader->line,
-				 "`%s` already exists in line %u: keep one of the two", key,
+				 "`%.100s` already exists in line %u: keep one of the two", key,
 				 ini->entries[first].line);
 		free(text);
 	} else {
@@ -352,7 +352,7 @@ static int take_entry(void *user, const char *section, const char *key, const ch
 		add_entry(reader, key, value);
 	} else if (!reader->any_header) {
 		fl_problem_error(reader->problems, reader->line,
-				 "`%s` stands before the first [SECTION]", key);
+				 "`%.100s` stands before the first [SECTION]", key);
 	}
 	return 1;
 }

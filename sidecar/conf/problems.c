@@ -15,6 +15,20 @@
 /* No name is as long as this: nothing to suggest for longer words. */
 #define WORD_MAX 40
 
+/* A name, a key or a path of an INI may have thousands of bytes. Cuts in the middle: the remedy is at the end. */
+#define TEXT_HEAD 1400
+#define TEXT_TAIL 500
+static void shorten(char *text)
+{
+	static const char gap[] = " ... ";
+	size_t len = strlen(text);
+
+	if (len > TEXT_HEAD + sizeof(gap) + TEXT_TAIL) {
+		memcpy(text + TEXT_HEAD, gap, sizeof(gap) - 1);
+		memmove(text + TEXT_HEAD + sizeof(gap) - 1, text + len - TEXT_TAIL, TEXT_TAIL + 1);
+	}
+}
+
 static void add(struct fl_problems *problems, enum fl_problem_kind kind, fl_conf_line line,
 		const char *fmt, va_list args)
 {
@@ -27,6 +41,7 @@ static void add(struct fl_problems *problems, enum fl_problem_kind kind, fl_conf
 	if (vasprintf(&text, fmt, args) < 0) {
 		text = fl_strdup("out of memory");
 	}
+	shorten(text);
 	problems->items = fl_grow(problems->items, problems->count + 1, sizeof(*problems->items));
 	problems->items[problems->count++] = (struct fl_problem){kind, line, text};
 }

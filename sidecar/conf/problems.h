@@ -19,7 +19,7 @@ enum fl_problem_kind { FL_PROBLEM_ERROR, FL_PROBLEM_WARNING };
 struct fl_problem {
 	enum fl_problem_kind kind;
 	fl_conf_line line; /* 0: the file as a whole */
-	char *text;        /* without FILE:LINE */
+	char *text;        /* without FILE:LINE; its middle is left out if it is very long */
 };
 #define FL_PROBLEMS_MAX 100u
 #define FL_PROBLEMS_ENOUGH 1000u

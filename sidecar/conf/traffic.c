@@ -192,6 +192,19 @@ static int add_target(const struct fl_setting *setting, const char *text, struct
 	return 0;
 }
 
+/* A good host without a port; a bad one is reported first, because the remedy repeats it. */
+static int refuse_without_port(const char *text, const char *host, struct fl_err *err)
+{
+	struct fl_cidr net;
+
+	if (fl_value_looks_like_network(host) && fl_cidr_parse(host, &net, err) != 0) {
+		return FL_ERR_INVALID;
+	}
+	return fl_err_set(err, FL_ERR_INVALID,
+			  "`%.100s` has no port: write %.100s:443, or %.100s:* for every port",
+			  text, text, text);
+}
+
 static void add_dest(struct fl_conf_upstream *upstream, const struct fl_conf_dest *dest)
 {
 	upstream->dests =
@@ -251,10 +264,7 @@ static int add_destination(const struct fl_setting *setting, const char *text, s
 		return rc;
 	}
 	if (!given) {
-		return fl_err_set(
-			err, FL_ERR_INVALID,
-			"`%.100s` has no port: write %.100s:443, or %.100s:* for every port", text,
-			text, text);
+		return refuse_without_port(text, host, err);
 	}
 	if (strcmp(host, "*") == 0) {
 		rc = add_network(upstream, text, "0.0.0.0/0", &ports, err);

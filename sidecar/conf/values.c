@@ -278,6 +278,12 @@ static int refuse_bare_v6(const char *text, struct fl_err *err)
 		text);
 }
 
+/* What may follow the brackets: nothing, a port, or the bits of a network. */
+static bool ends_well(const char *close)
+{
+	return close[1] == '\0' || close[1] == ':' || close[1] == '/';
+}
+
 int fl_value_host_ports(const char *text, char *host, struct fl_port_range *ret_ports,
 			bool *ret_given, struct fl_err *err)
 {
@@ -288,6 +294,12 @@ int fl_value_host_ports(const char *text, char *host, struct fl_port_range *ret_
 	if ((close != NULL) != (text[0] == '[') ||
 	    (colon != NULL && strchr(colon + 1, ':') != NULL)) {
 		return refuse_bare_v6(text, err);
+	}
+	if (close != NULL && !ends_well(close)) {
+		return fl_err_set(err, FL_ERR_INVALID,
+				  "`%.100s`: `]` must be followed by `:` and the port, for example "
+				  "[fd00::1]:443",
+				  text);
 	}
 	if (len == 0 || len >= FL_VALUE_HOST) {
 		return fl_err_set(err, FL_ERR_INVALID,

@@ -41,7 +41,7 @@ static void report_section(struct fl_build *build, const struct fl_ini_section *
 		names[i] = fl_sections[i].name;
 	}
 	(void)fl_suggest_text(fl_suggest(header->kind, names, FL_SECTIONS), suggestion);
-	fl_problem_error(build->problems, header->line, "unknown section [%s]%s", header->kind,
+	fl_problem_error(build->problems, header->line, "unknown section [%.100s]%s", header->kind,
 			 suggestion);
 }
 
@@ -76,7 +76,7 @@ static void report_key(struct fl_build *build, const struct fl_section *section,
 				 other->kind >= FL_SECTION_FEDERATE ? " NAME" : "");
 		return;
 	}
-	fl_problem_error(build->problems, entry->line, "unknown key `%s` in [%s]%s", entry->key,
+	fl_problem_error(build->problems, entry->line, "unknown key `%.100s` in [%s]%s", entry->key,
 			 section->name, fl_suggest_text(near, suggestion));
 }
 
@@ -100,7 +100,7 @@ static void check_name(struct fl_build *build, const struct fl_section *section,
 		rc = fl_value_name(header->name, &err);
 	}
 	if (rc != 0) {
-		fl_problem_error(build->problems, header->line, "[%s %s]: %s", section->name,
+		fl_problem_error(build->problems, header->line, "[%s %.100s]: %s", section->name,
 				 header->name, err.text);
 	}
 }

@@ -45,6 +45,17 @@ def test_a_rule_that_is_removed_takes_effect(lab, app):
         assert ping(front.port)
 
 
+def test_an_ini_that_is_missing(lab, app):
+    """The message is about the INI, not about a Secret."""
+    behind = lab.inbound(app().port)
+    text = behind.ini.read_text()
+    behind.ini.unlink()
+    behind.agent.signal(1)
+    reason = behind.agent.wait_line(msg='INI refused')['reason']
+    assert 'it does not exist: does the ConfigMap have this key' in reason and 'Secret' not in reason
+    behind.ini.write_text(text)
+
+
 def test_mode_and_destination_change_together(lab, app):
     """An upstream gets another address and mutual TLS instead of plaintext, while the app keeps connecting. The many
     other upstreams make a reload take its time."""

@@ -90,6 +90,11 @@ Test(cidr, refuses)
 		{"10.0.0.1/8", "after its prefix: write 10.0.0.0/8"},
 		{"fd00::1/64", "after its prefix: write fd00::/64"},
 		{"example.com", "is not a network"},
+		{"[fd00::x]", "`[fd00::x]` is not a network"},
+		{"[fd00::x]/8", "`[fd00::x]/8` is not a network"},
+		{"[fd00::]/129", "`[fd00::]/129`: write a number"},
+		{"[fe80::1%eth0]", "`[fe80::1%eth0]`: zones (`%eth0`) are not supported"},
+		{"fe80::1%eth0", "zones"},
 		{"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000", "is not a network"},
 	};
 

@@ -254,6 +254,43 @@ Test(conf, test_conf__long_names__are_not_cut)
 		"unknown key `handshake_timeout_but_with_a_very_long_tail_that_inih_might_well_cut`");
 }
 
+/* The message would fill the terminal and the log. */
+Test(conf, test_conf__endless_words__are_cut_in_messages)
+{
+	static const struct {
+		const char *before, *between, *after, *part; /* between: NULL: the word once */
+	} rows[] = {{"[log]\n", NULL, " = 1\n", "unknown key"},
+		    {"[log]\n", " = 1\n", " = 1\n", "already exists"},
+		    {"[", NULL, "]\n", "unknown section"},
+		    {"[", "]\n[", "]\n", "already exists"},
+		    {"[service ", NULL, "]\nport = 1\n", "has 60000 bytes"},
+		    {"[federate ", NULL, "]\n", "has no `bundle`"},
+		    {"[log] ", NULL, "\n", "only a `;` comment"},
+		    {"[allow x]\nfrom = spiffe://td/x\nto = ", NULL, "\n", "no [service"},
+		    {"[log]\nlevel = ", NULL, "\n", "is not one of"}};
+	char *word = fl_new(60001);
+
+	memset(word, 'k', 60000);
+	for (size_t i = 0; i < FL_COUNT_OF(rows); i++) {
+		struct fl_problems problems = {0};
+		bool twice = rows[i].between != NULL;
+		char *text =
+			fl_format("%s%s%s%s%s%s", GOOD, rows[i].before, word,
+				  twice ? rows[i].between : "", twice ? word : "", rows[i].after);
+		size_t found = 0;
+
+		fl_conf_free(parse(text, &problems));
+		for (size_t k = 0; k < problems.count; k++) {
+			cr_expect_lt(strlen(problems.items[k].text), 2000, "%s", rows[i].part);
+			found += strstr(problems.items[k].text, rows[i].part) != NULL;
+		}
+		cr_expect_gt(found, 0, "%s", rows[i].part);
+		fl_problems_done(&problems);
+		free(text);
+	}
+	free(word);
+}
+
 Test(conf, test_conf__empty_and_oversized_texts__are_refused)
 {
 	struct fl_problems problems = {0};
