@@ -124,6 +124,18 @@ int fl_ruleset_outbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret
 			  err);
 }
 
+int fl_ruleset_something(const struct fl_ruleset_ports *inbound,
+			 const struct fl_ruleset_ports *outbound, struct fl_err *err)
+{
+	return fl_writer_captures(inbound) || fl_writer_captures(outbound)
+		       ? FL_OK
+		       : fl_err_set(
+				 err, FL_ERR_INVALID,
+				 "`[sidecar] inbound` and `outbound` are both empty, so captured "
+				 "connections have no destination: set them, for example to "
+				 "*:15006 and 127.0.0.1:15001, [::1]:15001");
+}
+
 /* --- all of it -------------------------------------------------------------------------------- */
 
 static void table(const struct fl_writer *w)
@@ -215,11 +227,9 @@ int fl_ruleset_format(const struct fl_conf *conf, const struct fl_ruleset_uplink
 	if (rc != FL_OK) {
 		return rc;
 	}
-	if (!fl_writer_captures(&w.inbound) && !fl_writer_captures(&w.outbound)) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "`[sidecar] inbound` and `outbound` are both empty, so captured "
-				  "connections have no destination: set them, for example to "
-				  "*:15006 and 127.0.0.1:15001, [::1]:15001");
+	rc = fl_ruleset_something(&w.inbound, &w.outbound, err);
+	if (rc != FL_OK) {
+		return rc;
 	}
 	fl_text_print(out, "%s%s", fl_ruleset_removal, protocols);
 	table(&w);

@@ -51,6 +51,9 @@ int fl_ruleset_inbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
 		       struct fl_err *err) FL_MUST_USE;
 int fl_ruleset_outbound(const struct fl_conf *conf, struct fl_ruleset_ports *ret,
 			struct fl_err *err) FL_MUST_USE;
+/* Is at least one direction captured? Errors: FL_ERR_INVALID, with the remedy: both lists are empty. */
+int fl_ruleset_something(const struct fl_ruleset_ports *inbound,
+			 const struct fl_ruleset_ports *outbound, struct fl_err *err) FL_MUST_USE;
 
 /* The named counters of the table, in the order of display. */
 struct fl_ruleset_counter {

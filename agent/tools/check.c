@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/capture/ruleset.h"
 #include "agent/common/candidate.h"
 #include "agent/common/command.h"
 #include "agent/common/stdin_file.h"
@@ -216,8 +217,31 @@ static void check_listeners(const struct fl_conf *conf, struct fl_problems *prob
 	}
 }
 
+/* `redirect apply` would refuse the INI, and the pod would not start. */
+static void check_reach(const struct fl_conf *conf, struct fl_problems *problems)
+{
+	struct fl_ruleset_ports inbound = {0}, outbound = {0};
+	struct fl_err err = {0};
+	bool refused = false;
+
+	if (fl_ruleset_inbound(conf, &inbound, &err) != FL_OK) {
+		fl_problem_error(problems, conf->redirect.line, "[redirect]: %s", err.text);
+		refused = true;
+	}
+	if (fl_ruleset_outbound(conf, &outbound, &err) != FL_OK) {
+		fl_problem_error(problems, conf->redirect.line, "[redirect]: %s", err.text);
+		refused = true;
+	}
+	if (!refused && fl_ruleset_something(&inbound, &outbound, &err) != FL_OK) {
+		fl_problem_error(problems, conf->redirect.line, "[redirect]: %s", err.text);
+	}
+}
+
 static void check_capture(const struct fl_conf *conf, struct fl_problems *problems)
 {
+	if (conf->redirect.line != 0) {
+		check_reach(conf, problems);
+	}
 	if (conf->redirect.line != 0 && conf->agent.sidecar_uid == 0) {
 		fl_problem_warning(
 			problems, conf->redirect.line,

@@ -292,7 +292,8 @@ def no_directory(lab, web):
 
 
 def capture_without_root(lab, web):
-    web.change({'redirect': {'mode': 'redirect'}, 'agent': {'sidecar_uid': 0}})
+    web.change({'sidecar': {'inbound': '*:15006', 'outbound': '127.0.0.1:15001'}, 'redirect': {'mode': 'redirect'},
+                'agent': {'sidecar_uid': 0}})
     return '[redirect]', 'its connections leave in plaintext'
 
 
