@@ -104,6 +104,15 @@ int fl_cidr_parse(const char *text, struct fl_cidr *ret, struct fl_err *err)
 	return 0;
 }
 
+struct fl_cidr fl_cidr_widened(const struct fl_cidr *net, unsigned bits)
+{
+	struct fl_cidr wide = *net;
+
+	wide.bits = (uint8_t)bits;
+	clear_behind_prefix(&wide);
+	return wide;
+}
+
 bool fl_cidr_of(const struct sockaddr *sa, struct fl_cidr *ret)
 {
 	struct fl_cidr net = {.family = sa->sa_family};

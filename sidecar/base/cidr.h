@@ -25,6 +25,8 @@ bool fl_cidr_of(const struct sockaddr *sa, struct fl_cidr *ret);
 union fl_sockaddr fl_cidr_sockaddr(const struct fl_cidr *net);
 /* Are all of its addresses ones of this machine's loopback? */
 bool fl_cidr_is_loopback(const struct fl_cidr *net);
+/* The network of that many bits around net, which has at least as many. */
+struct fl_cidr fl_cidr_widened(const struct fl_cidr *net, unsigned bits);
 bool fl_cidr_covers(const struct fl_cidr *wide, const struct fl_cidr *narrow); /* or is equal */
 bool fl_cidr_equal(const struct fl_cidr *a, const struct fl_cidr *b);
 bool fl_cidr_is_single(const struct fl_cidr *net); /* one address only */

@@ -50,6 +50,8 @@ void fl_build_settings(struct fl_build *build);
 /* Reports missing settings and contradictions. */
 void fl_build_check(struct fl_build *build);
 void fl_build_check_upstreams(struct fl_build *build); /* its parts: */
+struct fl_own_listeners;
+void fl_build_check_capture(struct fl_build *build, const struct fl_own_listeners *all);
 void fl_build_check_rules(struct fl_build *build);
 /* Fills in tls.group_names and tls.cipher_names, once there are no problems. */
 void fl_build_tls_names(struct fl_conf *conf);

@@ -14,24 +14,25 @@ static void report_service(struct fl_build *build, const struct fl_rule_draft *r
 	const char *kind = rule->effect == FL_ALLOW ? "allow" : "deny";
 	const struct fl_conf *conf = build->conf;
 	const char **names = fl_grow(NULL, conf->service_count, sizeof(char *));
+	bool is_kept = build->problems->errors < FL_PROBLEMS_MAX;
 	char suggestion[FL_SUGGEST_TEXT];
 	size_t count = 0;
 
-	for (size_t i = 0; i < conf->service_count; i++) {
+	for (size_t i = 0; is_kept && i < conf->service_count; i++) {
 		if (conf->services[i].name != NULL) {
 			names[count++] = conf->services[i].name;
 		}
 	}
 	(void)fl_suggest_text(fl_suggest(name, names, count), suggestion);
 	fl_problem_error(build->problems, fl_build_line(build, kind, rule->name, key),
-			 "`%s`: there is no [service %s]%s", key, name, suggestion);
+			 "`%s`: there is no [service %.100s]%s", key, name, suggestion);
 	free(names);
 }
 
 static void check_services(struct fl_build *build, const struct fl_rule_draft *rule,
 			   const struct fl_rule_part *part, const char *key)
 {
-	for (size_t i = 0; i < part->service_count; i++) {
+	for (size_t i = 0; i < part->service_count && !fl_problems_enough(build->problems); i++) {
 		if (fl_ini_section(build->ini, "service", part->services[i]) == NULL) {
 			report_service(build, rule, key, part->services[i]);
 		}

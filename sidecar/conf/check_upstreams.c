@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "conf/build.h"
+#include "conf/cover.h"
 
 /* --- one upstream -------------------------------------------------------------------------- */
 
@@ -81,69 +82,98 @@ static const char *a_name_of(const struct fl_conf_upstream *upstream)
 	return NULL;
 }
 
-/* A destination with another mode that covers all of net on all of these ports; NULL: there is none. */
-static const struct fl_conf_upstream *
-claimer_of(const struct fl_conf *conf, const struct fl_cidr *net, struct fl_port_range ports)
+/* The networks that mtls and refuse upstreams take from names of plaintext upstreams. */
+static void collect_claims(const struct fl_conf *conf, struct fl_cover *claims)
 {
 	for (size_t i = 0; i < conf->upstream_count; i++) {
-		const struct fl_conf_upstream *other = &conf->upstreams[i];
+		const struct fl_conf_upstream *upstream = &conf->upstreams[i];
 
-		for (size_t k = 0; other->mode != FL_OUTBOUND_PLAINTEXT && k < other->dest_count;
+		for (size_t k = 0;
+		     upstream->name != NULL && upstream->mode != FL_OUTBOUND_PLAINTEXT &&
+		     k < upstream->dest_count;
 		     k++) {
-			const struct fl_conf_dest *dest = &other->dests[k];
+			const struct fl_conf_dest *dest = &upstream->dests[k];
 
-			if (other->name != NULL && dest->host == NULL &&
-			    fl_cidr_covers(&dest->net, net) && dest->ports.first <= ports.first &&
-			    dest->ports.last >= ports.last) {
-				return other;
+			if (dest->host == NULL) {
+				fl_cover_add(claims, &dest->net, dest->ports, upstream);
 			}
 		}
 	}
-	return NULL;
+	fl_cover_sort(claims);
 }
 
-static void check_claimed(struct fl_build *build, const struct fl_conf_upstream *upstream,
-			  const char *host, struct fl_port_range ports)
+/* The names of one plaintext upstream. */
+struct names {
+	const struct fl_conf_upstream *upstream;
+	const struct fl_cover *claims;
+	const struct fl_cidr *nets; /* where their addresses may lie */
+	size_t net_count;
+	size_t unclaimed; /* the one of nets that was not claimed on the ports of the last name: tried first */
+};
+
+/* An upstream that claims one of the networks, if others claim the rest of them; NULL: one is free on these ports. */
+static const struct fl_conf_upstream *claimer_of_all(struct names *names,
+						     struct fl_port_range ports)
+{
+	const struct fl_cover_item *claim = NULL;
+
+	for (size_t i = 0; i < names->net_count; i++) {
+		size_t at = (names->unclaimed + i) % names->net_count;
+
+		claim = fl_cover_find(names->claims, &names->nets[at], ports);
+		if (claim == NULL) {
+			names->unclaimed = at;
+			return NULL;
+		}
+	}
+	return claim != NULL ? claim->of : NULL;
+}
+
+static void check_claimed(struct fl_build *build, struct names *names, const char *host,
+			  struct fl_port_range ports)
+{
+	const struct fl_conf_upstream *claimer = claimer_of_all(names, ports);
+
+	if (claimer != NULL) {
+		fl_problem_error(
+			build->problems,
+			fl_build_line(build, "upstream", names->upstream->name, "to"),
+			"`to`: %s can never be used: a name of a plaintext upstream gets no address that an mtls "
+			"or refuse upstream covers, and [upstream %s] (line %u) covers all that remain; write "
+			"addresses in place of the name, or a narrower network there",
+			host, claimer->name, claimer->line);
+	}
+}
+
+static void check_plaintext_names(struct fl_build *build, const struct fl_cover *claims,
+				  const struct fl_conf_upstream *upstream)
 {
 	static const struct fl_cidr everywhere[] = {{.family = AF_INET}, {.family = AF_INET6}};
 	bool bounded = upstream->within_count > 0;
-	const struct fl_cidr *nets = bounded ? upstream->within : everywhere;
-	size_t count = bounded ? upstream->within_count : FL_COUNT_OF(everywhere);
-	const struct fl_conf_upstream *claimer = NULL;
+	struct names names = {.upstream = upstream,
+			      .claims = claims,
+			      .nets = bounded ? upstream->within : everywhere,
+			      .net_count =
+				      bounded ? upstream->within_count : FL_COUNT_OF(everywhere)};
 
-	for (size_t i = 0; i < count; i++) {
-		claimer = claimer_of(build->conf, &nets[i], ports);
-		if (claimer == NULL) {
-			return;
-		}
-	}
-	fl_problem_error(
-		build->problems, fl_build_line(build, "upstream", upstream->name, "to"),
-		"`to`: %s can never be used: a name of a plaintext upstream gets no address that an mtls "
-		"or refuse upstream covers, and [upstream %s] (line %u) covers all that remain; write "
-		"addresses in place of the name, or a narrower network there",
-		host, claimer->name, claimer->line);
-}
-
-static void check_plaintext_names(struct fl_build *build, const struct fl_conf_upstream *upstream)
-{
-	for (size_t i = 0; i < upstream->to_count; i++) {
+	for (size_t i = 0; i < upstream->to_count && !fl_problems_enough(build->problems); i++) {
 		if (upstream->to[i].kind == FL_ADDR_NAME) {
 			uint16_t port = upstream->to[i].port;
 
-			check_claimed(build, upstream, upstream->to[i].host,
+			check_claimed(build, &names, upstream->to[i].host,
 				      (struct fl_port_range){port, port});
 		}
 	}
-	for (size_t i = 0; i < upstream->dest_count; i++) {
+	for (size_t i = 0; i < upstream->dest_count && !fl_problems_enough(build->problems); i++) {
 		if (upstream->dests[i].host != NULL) {
-			check_claimed(build, upstream, upstream->dests[i].host,
+			check_claimed(build, &names, upstream->dests[i].host,
 				      upstream->dests[i].ports);
 		}
 	}
 }
 
-static void check_within(struct fl_build *build, const struct fl_conf_upstream *upstream)
+static void check_within(struct fl_build *build, const struct fl_cover *claims,
+			 const struct fl_conf_upstream *upstream)
 {
 	bool says = fl_build_says(build, "upstream", upstream->name, "within");
 	const char *host = a_name_of(upstream);
@@ -169,7 +199,7 @@ static void check_within(struct fl_build *build, const struct fl_conf_upstream *
 			"`within`, for example `within = 10.0.0.0/8`",
 			host);
 	}
-	check_plaintext_names(build, upstream);
+	check_plaintext_names(build, claims, upstream);
 }
 
 /* Reports keys about TLS in a section that has no TLS. */
@@ -215,7 +245,8 @@ static void check_reuse(struct fl_build *build, const struct fl_conf_upstream *u
 	}
 }
 
-static void check_upstream(struct fl_build *build, const struct fl_conf_upstream *upstream)
+static void check_upstream(struct fl_build *build, const struct fl_cover *claims,
+			   const struct fl_conf_upstream *upstream)
 {
 	if (!fl_build_has(build, "upstream", upstream->name, "to")) {
 		fl_problem_error(
@@ -227,7 +258,7 @@ static void check_upstream(struct fl_build *build, const struct fl_conf_upstream
 	check_peer(build, "upstream", upstream, "mode");
 	check_handshake_keys(build, upstream);
 	check_reuse(build, upstream);
-	check_within(build, upstream);
+	check_within(build, claims, upstream);
 	if (fl_build_says(build, "upstream", upstream->name, "listen")) {
 		check_fixed(build, upstream);
 	} else {
@@ -331,12 +362,15 @@ static void check_ties(struct fl_build *build)
 void fl_build_check_upstreams(struct fl_build *build)
 {
 	const struct fl_conf *conf = build->conf;
+	struct fl_cover claims = {0};
 
+	collect_claims(conf, &claims);
 	check_peer(build, "outbound", &conf->outbound, "default");
 	for (size_t i = 0; i < conf->upstream_count; i++) {
 		if (conf->upstreams[i].name != NULL) {
-			check_upstream(build, &conf->upstreams[i]);
+			check_upstream(build, &claims, &conf->upstreams[i]);
 		}
 	}
+	fl_cover_done(&claims);
 	check_ties(build);
 }
