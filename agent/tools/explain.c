@@ -158,6 +158,7 @@ static int read_source(struct fl_inquiry *inquiry, struct fl_err *err)
 		return fl_err_set(err, FL_ERR_INVALID,
 				  "--source: `%.100s` is a network: name one address", text);
 	}
+	inquiry->source_net = net;
 	inquiry->source_addr = fl_cidr_sockaddr(&net);
 	inquiry->request.source = &inquiry->source_addr.any;
 	return 0;
@@ -201,6 +202,37 @@ static void judge_mode(struct fl_inquiry *inquiry)
 	} else if (inquiry->service == NULL && inquiry->conf->sidecar.inbound_count == 0) {
 		note(inquiry, fl_format("nothing in %s listens on port %u", inquiry->conf->path,
 					inquiry->request.port));
+	}
+}
+
+/* Does capture leave the connection alone? With a source also if only that one is excluded. */
+static void judge_capture(struct fl_inquiry *inquiry)
+{
+	const struct fl_conf *conf = inquiry->conf;
+	const struct fl_conf_selector *some = fl_spared_source(
+		conf, inquiry->request.port, inquiry->source != NULL ? &inquiry->source_net : NULL);
+	struct fl_spared *spared = fl_spared_new(conf);
+	char text[FL_CONF_DEST_TEXT];
+
+	inquiry->spared = fl_spared_port(spared, inquiry->request.port);
+	fl_spared_free(spared);
+	if (inquiry->source != NULL && some != NULL && inquiry->spared != FL_SPARED_UNNAMED) {
+		inquiry->spared = FL_SPARED_EXCLUDED;
+	}
+	if (inquiry->spared == FL_SPARED_EXCLUDED || inquiry->spared == FL_SPARED_UNNAMED) {
+		inquiry->uncaptured = conf->redirect.line != 0;
+		if (!inquiry->uncaptured) {
+			note(inquiry,
+			     fl_format("if `fairlead-agent redirect` captures here, its default "
+				       "of `[redirect] %s` leaves this port alone: whatever "
+				       "listens there gets the connection as it is",
+				       fl_spared_inbound_key(inquiry->spared)));
+		}
+	} else if (inquiry->source == NULL && some != NULL) {
+		note(inquiry,
+		     fl_format("`[redirect] exclude_inbound` leaves %s alone: for connections "
+			       "from there no rule is asked",
+			       fl_conf_selector_format(some, text)));
 	}
 }
 
@@ -377,8 +409,20 @@ static void find_notes(struct fl_inquiry *inquiry)
 	}
 }
 
+static bool is_for_captured(const struct fl_inquiry *inquiry)
+{
+	return inquiry->service != NULL ? inquiry->service->listen.kind == FL_ADDR_NONE
+					: inquiry->conf->sidecar.inbound_count > 0;
+}
+
 static void answer(struct fl_inquiry *inquiry)
 {
+	if (is_for_captured(inquiry)) {
+		judge_capture(inquiry);
+	}
+	if (inquiry->uncaptured) {
+		return;
+	}
 	judge_mode(inquiry);
 	inquiry->verdict = fl_policy_decide(inquiry->conf->policy, &inquiry->request);
 	find_notes(inquiry);
@@ -456,7 +500,8 @@ static const char page[] =
 	"  It assumes that the peer's certificate is valid; check and the access log\n"
 	"  report invalid ones. It includes what the mode of a port decides before\n"
 	"  policy: a strict port admits no plaintext, and on a plaintext port no peer has\n"
-	"  an identity.\n"
+	"  an identity. And it says if [redirect] leaves the port alone, so that the\n"
+	"  connection does not come to the sidecar: it is admitted then.\n"
 	"\n"
 	"  decision is the word of the access log and of the metric: allow, deny,\n"
 	"  would_deny (admitted only because of audit mode), would_allow (refused, but a\n"
@@ -468,8 +513,8 @@ static const char page[] =
 	"      --source ADDRESS  the peer's address. Without it no `sources` matches, and\n"
 	"                      the rules that depend on it are listed\n"
 	"      --json          one JSON document: decision, let_in, audited, decided_by\n"
-	"                      (rule, default or mode), rule, file, line, from, port,\n"
-	"                      service, source, notes, needed\n" FL_PAGE_OPTIONS "\n"
+	"                      (rule, default, mode or capture), rule, file, line, from,\n"
+	"                      port, service, source, notes, needed\n" FL_PAGE_OPTIONS "\n"
 	"EXIT STATUS\n"
 	"  0  it is admitted\n"
 	"  1  it is refused\n"

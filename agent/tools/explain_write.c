@@ -14,13 +14,15 @@ char *fl_explain_section(const struct fl_rule_spec *rule)
 
 bool fl_explain_is_let_in(const struct fl_inquiry *inquiry)
 {
-	return !inquiry->before_policy && inquiry->verdict.effect == FL_ALLOW;
+	return inquiry->uncaptured ||
+	       (!inquiry->before_policy && inquiry->verdict.effect == FL_ALLOW);
 }
 
 static const char *decision_word(const struct fl_inquiry *inquiry)
 {
-	return inquiry->before_policy ? "deny"
-				      : fl_decision_word(fl_verdict_decision(&inquiry->verdict));
+	return inquiry->uncaptured      ? "allow"
+	       : inquiry->before_policy ? "deny"
+					: fl_decision_word(fl_verdict_decision(&inquiry->verdict));
 }
 
 static void put_list(const char *word, char *const *items, size_t count)
@@ -47,7 +49,12 @@ void fl_explain_write_text(const struct fl_inquiry *inquiry)
 	(void)printf("to        port %u%s%s\n", inquiry->request.port,
 		     inquiry->service != NULL ? ", service " : "",
 		     inquiry->service != NULL ? inquiry->service->name : "");
-	if (inquiry->before_policy) {
+	if (inquiry->uncaptured) {
+		(void)printf(
+			"because   `[redirect] %s` leaves it alone: whatever listens there gets it as "
+			"it is, and no rule is asked\n",
+			fl_spared_inbound_key(inquiry->spared));
+	} else if (inquiry->before_policy) {
 		(void)puts("because   `mode = strict` of this port: plaintext is refused before "
 			   "policy is asked");
 	} else if (verdict->rule == NULL) {
@@ -80,7 +87,8 @@ static void json_list(struct fl_json *json, const char *name, char *const *items
 void fl_explain_write_json(const struct fl_inquiry *inquiry)
 {
 	const struct fl_verdict *verdict = &inquiry->verdict;
-	bool ruled = !inquiry->before_policy && verdict->rule != NULL;
+	bool judged = !inquiry->uncaptured && !inquiry->before_policy;
+	bool ruled = judged && verdict->rule != NULL;
 	struct fl_text text = {0};
 	struct fl_json json;
 
@@ -88,11 +96,12 @@ void fl_explain_write_json(const struct fl_inquiry *inquiry)
 	fl_json_object(&json, NULL);
 	fl_json_str(&json, "decision", decision_word(inquiry));
 	fl_json_bool(&json, "let_in", fl_explain_is_let_in(inquiry));
-	fl_json_bool(&json, "audited", !inquiry->before_policy && verdict->audited);
+	fl_json_bool(&json, "audited", judged && verdict->audited);
 	fl_json_str(&json, "decided_by",
-		    inquiry->before_policy ? "mode"
-		    : ruled                ? "rule"
-					   : "default");
+		    inquiry->uncaptured      ? "capture"
+		    : inquiry->before_policy ? "mode"
+		    : ruled                  ? "rule"
+					     : "default");
 	fl_json_str(&json, "rule", ruled ? verdict->rule : NULL);
 	fl_json_str(&json, "file", ruled ? verdict->file : NULL);
 	fl_json_int(&json, "line", ruled ? verdict->line : 0);

@@ -3,6 +3,7 @@
 #define FL_AGENT_TOOLS_EXPLAIN_WRITE_H
 /* explain_write - the question to `explain` and its answer, and how they are printed to stdout. Main thread. */
 #include "conf/conf.h"
+#include "conf/spared.h"
 
 #define FL_EXPLAIN_NOTES_MAX 24
 
@@ -13,9 +14,12 @@ struct fl_inquiry {
 	const struct fl_conf_service *service; /* NULL: no section is for the port */
 	enum fl_inbound_mode mode;
 	struct fl_request request;
+	struct fl_cidr source_net; /* of source, if there is one */
 	union fl_sockaddr source_addr;
 	struct fl_verdict verdict;
-	bool before_policy; /* the port refuses the connection, and policy is not asked */
+	bool before_policy;        /* the port refuses the connection, and policy is not asked */
+	bool uncaptured;           /* it does not come to the sidecar: nobody is asked */
+	enum fl_spared_how spared; /* the reason */
 	char *notes[FL_EXPLAIN_NOTES_MAX], *needed[FL_EXPLAIN_NOTES_MAX];
 	size_t note_count, needed_count;
 };

@@ -204,13 +204,16 @@ const struct fl_manual fl_manual[] = {
 	 "how connections reach the sidecar. `redirect`: by NAT; `tproxy`: with their "
 	 "addresses unchanged, so that the app can see the true source"},
 	{"[redirect]", "inbound_ports", "*",
-	 "the app's ports that are captured: `8080`, `9000-9010`"},
+	 "the app's ports that are captured: `8080`, `9000-9010`. The others have no TLS and no "
+	 "rule, so a `[service]` in strict mode must be among them"},
 	{"[redirect]", "exclude_inbound", "15020",
 	 "inbound traffic that is not captured: by port (`15020`), by source (`10.0.0.0/8`, "
-	 "`[fd00::]/8:443`), by interface (`interface:eth1`)"},
+	 "`[fd00::]/8:443`), by interface (`interface:eth1`). It has no TLS and no rule; a port of a "
+	 "`[service]` in strict mode may not be excluded as a whole"},
 	{"[redirect]", "outbound", "*", "the destinations that are captured, in the same notation"},
 	{"[redirect]", "exclude_outbound", "169.254.169.254/32, *:53",
-	 "destinations that are not captured"},
+	 "destinations that are not captured: what the app sends there leaves as it is. A destination "
+	 "of an `[upstream]` with `mode = mtls` or `refuse` may not be excluded as a whole"},
 	{"[redirect]", "forwarded", "drop",
 	 "TCP that the pod forwards for containers inside it (docker in docker, kind). `drop`:"
 	 " refused and counted; `count`: forwarded in plaintext and counted; `capture`: what "

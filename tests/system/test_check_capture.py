@@ -25,3 +25,16 @@ def test_check_refuses_what_redirect_would_refuse(web, case):
     _, err, report = check(web, 2)
     assert [word in problem['text'] for word, problem in zip(words, report['problems'])] == [True] * len(words)
     assert len(report['problems']) == len(words) and f'{web.ini}:{web.line("[redirect]")}: ' in err
+
+
+def test_check_refuses_a_promise_that_capture_breaks(web):
+    """A port in strict mode that the rules leave alone would be open to plaintext."""
+    web.change({'sidecar': {'inbound': '*:15006', 'outbound': '127.0.0.1:15001'}, 'service adm': {'port': 9090},
+                'upstream pay': {'to': '10.0.0.1:9000, dns.test:53'}, 'redirect': {'exclude_inbound': '15020, 9090'},
+                'agent': {'sidecar_uid': 2112}})
+    _, err, report = check(web, 2)
+    assert [problem['line'] for problem in report['problems']] == [web.line('port = 9090'), web.line('to = 10.0.0.1')]
+    assert 'plaintext reaches the app' in err and 'leaves dns.test:53 alone' in err
+    assert [tool(*words, '-c', web.ini)[0] for words in (['redirect', 'print'], ['run'])] == [2, 2]
+    web.change({'upstream pay': {'to': '10.0.0.1:9000'}, 'redirect': {'exclude_inbound': '15020'}})
+    check(web, 0)

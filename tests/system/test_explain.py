@@ -125,6 +125,49 @@ def test_port_that_nothing_listens_on(explain):
     assert any('listens on port 7777' in text for text in answer['notes'])
 
 
+CAPTURED = {'service web': {'port': 8080}, 'service db': {'port': 8081}}
+
+
+@pytest.mark.parametrize('redirect, to, source, how', [
+    ({'exclude_inbound': '15020, 9090'}, 9090, None, 'exclude_inbound'),
+    ({'exclude_inbound': '10.0.0.0/8:9090'}, 9090, '10.1.2.3', 'exclude_inbound'),
+    ({'exclude_inbound': '10.0.0.0/8:9090'}, 9090, '11.1.2.3', None),
+    ({'exclude_inbound': '10.0.0.0/8:9090'}, 'web', '10.1.2.3', None),
+    ({'exclude_inbound': '10.0.0.0/8:8080'}, 'web', '10.1.2.3', 'exclude_inbound'),
+    ({'exclude_inbound': '[::]/0'}, 'web', 'fd00::1', 'exclude_inbound'),
+    ({'exclude_inbound': 'interface:eth1'}, 'web', None, None),
+    ({'inbound_ports': '8080-8081'}, 9090, '10.1.2.3', 'inbound_ports'),
+    ({'inbound_ports': '8080-8081'}, 'web', None, None)])
+@pytest.mark.parametrize('origin', ['plaintext', WEB, BAD])
+def test_what_capture_leaves_alone(explain, origin, redirect, to, source, how):
+    """No rule is asked about it, so none is proposed: whoever connects reaches the app."""
+    status, answer = explain(origin, str(to), source, {**CAPTURED, 'redirect': redirect})
+    assert (answer['decided_by'] == 'capture') == (how is not None)
+    if how is not None:
+        assert (status, answer['decision'], answer['let_in'], answer['rule']) == (0, 'allow', True, None)
+        assert answer['notes'] == answer['needed'] == []
+        assert f'[redirect] {how}` leaves it alone' in tool('explain', '-c', explain.path, '--from', origin, '--to', to,
+                                                            *(['--source', source] if source else []))[1]
+
+
+@pytest.mark.parametrize('redirect, source, note', [
+    ({'exclude_inbound': '10.0.0.0/8:8080'}, None, '10.0.0.0/8:8080'),
+    ({'exclude_inbound': 'interface:eth1'}, None, 'interface:eth1'),
+    ({'exclude_inbound': '10.0.0.0/8:8080'}, '11.1.1.1', None), ({'exclude_inbound': '10.0.0.0/8:8081'}, None, None)])
+def test_what_capture_leaves_alone_in_part(explain, redirect, source, note):
+    _, answer = explain(WEB, 'web', source, {**CAPTURED, 'redirect': redirect})
+    told = [text for text in answer['notes'] if 'leaves' in text]
+    assert answer['decision'] == 'allow' and answer['rule'] == 'web'
+    assert len(told) == (note is not None) and all(f'leaves {note} alone' in text for text in told)
+
+
+def test_the_default_of_capture_is_a_note(explain):
+    """Without [redirect] it is not known what captures."""
+    status, answer = explain(WEB, '15020', sections={**CAPTURED, 'sidecar': {'admin': '*:15021'}})
+    assert (status, answer['decision'], answer['decided_by']) == (1, 'deny', 'default')
+    assert 'if `fairlead-agent redirect` captures here' in answer['notes'][0]
+
+
 @pytest.mark.parametrize('arguments, text', [
     ([], 'missing --from: '), (['--from', WEB], 'missing --to: '), (['--to', '80'], 'missing --from: '),
     (['--from', 'x', '--to', '80'], 'begins with spiffe://'), (['--from', f'{TD}/*', '--to', '80'], 'is a pattern'),

@@ -313,7 +313,7 @@ static const char captured[] = IDENTITY
 	"max_age = 8h\n"
 	"[redirect]\n"
 	"mode = tproxy\n"
-	"inbound_ports = 8080, 9000-9010\n"
+	"inbound_ports = 8080, 8081-8082, 9000-9010\n"
 	"exclude_inbound = 15020, 10.0.0.0/8:22, interface:eth1\n"
 	"outbound = 10.0.0.0/8, [fd00::]/8, 10.0.0.1:443, [fd00::1]:1-2\n"
 	"exclude_outbound =\n"
@@ -381,7 +381,7 @@ Test(conf, test_conf__redirect__is_taken)
 
 	cr_expect_gt(conf->redirect.line, 0);
 	cr_expect_eq(conf->redirect.mode, FL_REDIRECT_TPROXY);
-	expect_selectors(&conf->redirect.inbound_ports, "*:8080-8080 *:9000-9010");
+	expect_selectors(&conf->redirect.inbound_ports, "*:8080-8080 *:8081-8082 *:9000-9010");
 	expect_selectors(&conf->redirect.exclude_inbound,
 			 "*:15020-15020 10.0.0.0/8:22-22 eth1@*:0-65535");
 	expect_selectors(&conf->redirect.outbound,
