@@ -286,6 +286,7 @@ static void check_conf(const struct fl_conf *conf, struct fl_problems *problems)
 	check_listeners(conf, problems);
 	check_capture(conf, problems);
 	check_socket(conf, problems);
+	fl_check_readers(conf, problems);
 }
 
 /* Does it fit into one frame? */

@@ -18,7 +18,7 @@ UNREACHED = {
 def test_check_refuses_what_redirect_would_refuse(web, case):
     """Otherwise the pod would not start, because `redirect apply` fails."""
     listeners, words = UNREACHED[case]
-    web.change({'sidecar': {'inbound': '*:15006', 'outbound': '127.0.0.1:15001', **listeners}, 'agent': {'sidecar_uid': 2112}})
+    web.change({'sidecar': {'inbound': '*:15006', 'outbound': '127.0.0.1:15001', **listeners}, 'agent': {'sidecar_uid': 2112, 'uid': 0}})
     check(web, 0)  # perhaps somebody else captures
     web.change({'redirect': {'mode': 'redirect'}})
     assert tool('redirect', 'print', '-c', web.ini)[0] == 2
@@ -31,7 +31,7 @@ def test_check_refuses_a_promise_that_capture_breaks(web):
     """A port in strict mode that the rules leave alone would be open to plaintext."""
     web.change({'sidecar': {'inbound': '*:15006', 'outbound': '127.0.0.1:15001'}, 'service adm': {'port': 9090},
                 'upstream pay': {'to': '10.0.0.1:9000, dns.test:53'}, 'redirect': {'exclude_inbound': '15020, 9090'},
-                'agent': {'sidecar_uid': 2112}})
+                'agent': {'sidecar_uid': 2112, 'uid': 0}})
     _, err, report = check(web, 2)
     assert [problem['line'] for problem in report['problems']] == [web.line('port = 9090'), web.line('to = 10.0.0.1')]
     assert 'plaintext reaches the app' in err and 'leaves dns.test:53 alone' in err
