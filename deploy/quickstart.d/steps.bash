@@ -283,7 +283,7 @@ show_rotation() {
 		fail "db does not show its new certificate, serial $new_serial" "see its log" "$dir/db/sidecar.log"
 	mark_db_new=$(lines_of "$dir/db/sidecar.log")
 	run_psql "$dir/shop" 'select 1' >"$dir/shop/psql.log" 2>&1 || fail "psql failed" "see its message" "$dir/shop/psql.log" "$dir/shop/sidecar.log"
-	await_line "$dir/db/sidecar.log" "$mark_db_new" "\"generation\":${after[1]},.*\"peer\":\"$(spiffe_id shop)\".*\"reason\":\"done\"" \
+	await_line "$dir/db/sidecar.log" "$mark_db_new" "\"generation\":${after[1]},.*\"reason\":\"done\".*\"peer\":\"$(spiffe_id shop)\"" \
 		"the sidecar of db logged no connection of generation ${after[1]}"
 	pass "new connections get the new certificate"
 
@@ -299,7 +299,7 @@ show_rotation() {
 
 # The connections of the load have 10 KB and more to the app; one that asks a single question has about 100 bytes.
 four_connections_done() { # MARK GENERATION
-	local pattern="\"generation\":$2,.*\"peer\":\"$(spiffe_id shop)\".*\"bytes_to_app\":[0-9]{5,},.*\"reason\":\"done\""
+	local pattern="\"generation\":$2,.*\"bytes_to_app\":[0-9]{5,},.*\"reason\":\"done\".*\"peer\":\"$(spiffe_id shop)\""
 	[[ $(tail -n "+$(($1 + 1))" "$dir/db/sidecar.log" | grep -cE "$pattern") == 4 ]]
 }
 
