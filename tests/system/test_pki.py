@@ -48,7 +48,7 @@ def check(folder, name, crl=None):
     ini = folder / f'{name}.ini'
     ini.write_text(labs.ini({'identity': {'cert': folder / name / 'tls.crt', 'key': folder / name / 'tls.key',
                                           'bundle': folder / name / 'ca.crt', **({'crl': crl} if crl else {})},
-                             'agent': {'socket': folder / 'agent.sock'},
+                             'agent': {'socket': folder / 'agent.sock', 'uid': os.getuid()},
                              'allow all': {'from': 'spiffe://prod.example/**'}}))
     return tool('check', '--strict', '-c', ini)
 
