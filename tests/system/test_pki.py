@@ -44,11 +44,11 @@ def trust_each_other(folder):
     return all(verify(folder / a / 'ca.crt', folder / b / 'tls.crt') for a, b in itertools.product(WORKLOADS, repeat=2))
 
 
-def check(folder, name, crl=None):
+def check(folder, name, crl=None, uid=os.getuid()):
     ini = folder / f'{name}.ini'
     ini.write_text(labs.ini({'identity': {'cert': folder / name / 'tls.crt', 'key': folder / name / 'tls.key',
                                           'bundle': folder / name / 'ca.crt', **({'crl': crl} if crl else {})},
-                             'agent': {'socket': folder / 'agent.sock', 'uid': os.getuid()},
+                             'agent': {'socket': folder / 'agent.sock', 'uid': uid},
                              'allow all': {'from': 'spiffe://prod.example/**'}}))
     return tool('check', '--strict', '-c', ini)
 
@@ -62,6 +62,19 @@ def test_fairlead_accepts_its_certificates(ca):
     assert trust_each_other(ca.parent)
     assert stat.S_IMODE(os.stat(ca.parent / 'shop' / 'tls.key').st_mode) == 0o600
     assert stat.S_IMODE(os.stat(ca / 'ca.key').st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='whoever is not root has tried to read the key')
+def test_a_key_for_root_is_none_for_the_agent(ca):
+    key = ca.parent / 'shop' / 'tls.key'
+    renew(ca, 'shop')
+    status, _, err = check(ca.parent, 'shop', uid=2113)
+    assert status == 1 and f'{key} belongs to uid 0 and has mode 0600, so the agent cannot read it as uid 2113' in err
+    key.chmod(0o640)
+    assert check(ca.parent, 'shop', uid=2113)[0] == 0
+    key.chmod(0o600)
+    os.chown(key, 2113, -1)
+    assert check(ca.parent, 'shop', uid=2113)[0] == 0
 
 
 def test_a_root_changes_without_a_moment_of_distrust(ca):

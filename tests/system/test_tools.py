@@ -302,12 +302,6 @@ def readable_key(lab, web):
     return 'key', 'tls.key'
 
 
-def unreadable_key(lab, web):
-    """By the agent: `check` runs as root."""
-    web.change({'agent': {'sidecar_uid': 2112, 'uid': 2113}})
-    return 'key', 'tls.key belongs to uid 0 and has mode 0600, so the agent cannot read it as uid 2113'
-
-
 def app_port(lab, web):
     web.change({'allow mesh': {'to': 8080}})
     return '[allow mesh]', f'`to` names port 8080, where the app of [service app] listens; rules name the port that peers ' \
@@ -317,8 +311,7 @@ def app_port(lab, web):
 @pytest.mark.parametrize('cause', [
     app_port, loopback, open_upstream, default_allow, no_rule, unknown_trust_domain, unknown_peer, allow_in_vain, rule_twice,
     old_certificate,
-    old_root, no_directory, capture_without_root, readable_key,
-    pytest.param(unreadable_key, marks=pytest.mark.skipif(os.getuid() != 0, reason='only for root'))], ids=lambda cause: cause.__name__)
+    old_root, no_directory, capture_without_root, readable_key], ids=lambda cause: cause.__name__)
 def test_check_warns(lab, web, cause):
     place, text = cause(lab, web)
     _, err, report = check(web, 1)
