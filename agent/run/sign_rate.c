@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* sign_rate - token buckets. The buckets of all askers hold together as much as the half of the common one that is kept for
- * them, so who has a token of his own finds one there. */
+ * them, so an asker that has a token of its own finds one there. */
 #include "agent/run/sign_rate.h"
 
 #define NS_SECOND UINT64_C(1000000000)

@@ -80,8 +80,8 @@ Test(reuse_again, RETIRE_while_it_is_parked)
 
 /* --- starting over ------------------------------------------------------------------------------------ */
 
-/* The app's bytes come again, on a fresh session, and so does its end. */
-static void expect_again(struct talk *talk, const char *text, bool has_end)
+/* The client comes again, with a fresh session. */
+static void accept_again(struct talk *talk)
 {
 	forget(&talk->mesh);
 	framed_done(&talk->frames);
@@ -89,6 +89,12 @@ static void expect_again(struct talk *talk, const char *text, bool has_end)
 	do_not_delay(&talk->mesh);
 	heart_speak_tls(&heart, &talk->mesh, FL_TLS_SERVER, PEER);
 	framed_init(&talk->frames, &talk->mesh, FL_FRAMING_SERVER);
+}
+
+/* The app's bytes come again, on a fresh session, and so does its end. */
+static void expect_again(struct talk *talk, const char *text, bool has_end)
+{
+	accept_again(talk);
 	HEART_UNTIL(&heart, framed_has(&talk->frames, text) && talk->frames.opens == 1);
 	if (has_end) {
 		HEART_UNTIL(&heart, framed_ended(&talk->frames));
@@ -253,11 +259,7 @@ Test(reuse_again, it_begins_again_once)
 	begin_second_use(&talk, "question", false);
 	framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
 	HEART_UNTIL(&heart, talk.mesh.has_finished);
-	forget(&talk.mesh);
-	framed_done(&talk.frames);
-	heart_accept(&heart, &talk.mesh, PLACE_MESH);
-	heart_speak_tls(&heart, &talk.mesh, FL_TLS_SERVER, PEER);
-	framed_init(&talk.frames, &talk.mesh, FL_FRAMING_SERVER);
+	accept_again(&talk);
 	HEART_UNTIL(&heart, framed_has(&talk.frames, "question"));
 	framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
 	HEART_UNTIL(&heart, side_was_reset(&talk.app));
@@ -417,11 +419,7 @@ Test(reuse_again, no_more_is_sent_before_STATUS_than_is_kept)
 	cr_expect_lt(talk.frames.len, 256u * 1024, "%zu bytes", talk.frames.len);
 	framed_answer(&talk.frames, FL_STATUS_NOT_OPENED);
 	HEART_UNTIL(&heart, talk.mesh.has_finished);
-	forget(&talk.mesh);
-	framed_done(&talk.frames);
-	heart_accept(&heart, &talk.mesh, PLACE_MESH);
-	heart_speak_tls(&heart, &talk.mesh, FL_TLS_SERVER, PEER);
-	framed_init(&talk.frames, &talk.mesh, FL_FRAMING_SERVER);
+	accept_again(&talk);
 	side_finish(&talk.app);
 	HEART_UNTIL(&heart, framed_ended(&talk.frames));
 	cr_expect_eq(talk.frames.len, MUCH);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tests of sessions that carry several app connections, between pods: round trips, and the backends of a service."""
 import collections
+import re
 import socket
 import time
 
@@ -64,6 +65,11 @@ def far_apart(pod, sections=None):
 
 def parked(client):
     return client.metric('fairlead_sessions_open', direction='outbound', state='idle')
+
+
+def silent_ms(client, server):
+    """For how long no session of the client's sidecar has heard anything of the server."""
+    return min(map(int, re.findall(r'lastack:(\d+)', client.run(['ss', '-tinH', 'state', 'established', 'dst', server.v4]))))
 
 
 def test_the_first_byte_takes_one_round_trip_on_a_reused_session(pod):
@@ -186,7 +192,7 @@ def test_a_dead_node_is_known_within_connect_timeout(node, pod, text):
     server = pod('server')
     client = greeted_clients(pod, server)
     park_some(client, (server.v4, 8080), b'server')
-    time.sleep(2.5)  # the sessions are idle for longer than connect_timeout
+    wait_until(lambda: silent_ms(client, server) > 2100, 'the sessions are idle for longer than connect_timeout')
     node.cut_off(server)
     begin = time.monotonic()
     with client.connect((server.v4, 8080), timeout=30) as sock:
