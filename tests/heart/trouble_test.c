@@ -153,7 +153,7 @@ static void expect_told(const char *call, int error, const char *failure, const 
 	heart_connect(&heart, &app, DOOR_PLAIN_OUT);
 	faults_fail(&faults, 1);
 	faults_on();
-	HEART_UNTIL(&heart, app.error != 0 || app.has_fin);
+	HEART_UNTIL(&heart, side_was_reset(&app));
 	faults_off();
 	faults_end();
 	HEART_UNTIL(&heart, heart_open_connections(&heart) == 0);

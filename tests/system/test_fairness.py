@@ -256,5 +256,5 @@ def test_dead_addresses_before_a_good_one(lab, app, mode):
     with contextlib.ExitStack() as stack:
         dead = [stack.enter_context(full_backlog()) for _ in range(5)]
         outbound = lab.outbound(', '.join(f'127.0.0.1:{port}' for port in [*dead, lab.ports.free(), good]), {
-            'limits': {'connect_timeout': f'{1500 * labs.SLOW}ms'}, **MODES[mode]})
+            'limits': {'connect_timeout': f'{6 * labs.SLOW}s'}, **MODES[mode]})
         assert is_served(outbound.port)

@@ -177,4 +177,4 @@ def test_storm(node, mode, family):
     # Afterwards, connections work again.
     web, shop = storm.pods
     for a, b in (web, shop), (shop, web):
-        assert pods.fate(lambda x=a, y=b: x.connect((storm.address(y), 8080)), SECRET) == SECRET
+        labs.wait_until(lambda x=a, y=b: pods.fate(lambda: x.connect((storm.address(y), 8080)), SECRET) == SECRET, 'it works again')

@@ -52,10 +52,10 @@ def test_long_identities_push_nothing_out(lab, app, length):
     pair = lab.pair(app().port, client=lab.root.issue(ours), server=lab.root.issue(theirs),
                     outbound={'upstream peer': {'peer': theirs}})
     assert ping(pair.port)
+    served, sent = (each.wait_line(msg='connection', reason='done') for each in (pair.inbound, pair.outbound))
     pair.inbound.change({'allow mesh': None, 'allow other': {'from': f'spiffe://{labs.TD}/other'}})
     pair.inbound.wait_line(msg='generation in use', generation=2)
     assert outcome(pair.port, b'x') == 'reset'
-    served, sent = (each.wait_line(msg='connection', reason='done') for each in (pair.inbound, pair.outbound))
     refused = pair.inbound.wait_line(reason='policy_denied')
     for line in served, sent, refused:
         assert line.keys() >= ESSENTIAL
