@@ -93,7 +93,8 @@ static void report(struct fl_build *build, bool is_promise, fl_conf_line line, c
 
 static const char *remedy(const struct fl_build *build, enum fl_spared_how how, const char *key)
 {
-	return how == FL_SPARED_UNNAMED ? "add it to that list, or remove it here"
+	return how == FL_SPARED_UNNAMED || how == FL_SPARED_FAMILY_UNNAMED
+		       ? "add it to that list, or remove it here"
 	       : fl_build_has(build, "redirect", NULL, key)
 		       ? "narrow that list, or remove it here"
 		       : "set that key to a list without it, or remove it here";
@@ -143,6 +144,7 @@ static void check_spared_dest(struct fl_build *build, const struct fl_spared *sp
 			      const struct fl_conf_dest *dest)
 {
 	enum fl_spared_how how = fl_spared_dest(spared, dest);
+	bool is_half = how == FL_SPARED_FAMILY || how == FL_SPARED_FAMILY_UNNAMED;
 	const char *key = fl_spared_outbound_key(how);
 	char where[KEY_TEXT], to[FL_CONF_DEST_TEXT];
 	char *text;
@@ -153,13 +155,12 @@ static void check_spared_dest(struct fl_build *build, const struct fl_spared *sp
 	text = fl_format(
 		"`to`: %s leaves %s alone%s, so %s, although `mode` of [upstream %s] is %s: %s",
 		key_text(build, key, where), fl_conf_dest_format(dest, to),
-		how == FL_SPARED_FAMILY ? " for one IP version" : "",
+		is_half ? " for one IP version" : "",
 		upstream->mode == FL_OUTBOUND_MTLS
 			? "what the app sends there leaves as it is, without TLS"
 			: "the app reaches it",
 		upstream->name, fl_outbound_mode_word(upstream->mode), remedy(build, how, key));
-	report(build, how != FL_SPARED_FAMILY,
-	       fl_build_line(build, "upstream", upstream->name, "to"), text);
+	report(build, !is_half, fl_build_line(build, "upstream", upstream->name, "to"), text);
 	free(text);
 }
 

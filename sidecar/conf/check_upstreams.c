@@ -111,7 +111,7 @@ struct names {
 	size_t unclaimed; /* the one of nets that was not claimed on the ports of the last name: tried first */
 };
 
-/* An upstream that claims one of the networks, if others claim the rest of them; NULL: one is free on these ports. */
+/* One of the upstreams that together claim all of the networks; NULL: one is free on these ports. */
 static const struct fl_conf_upstream *claimer_of_all(struct names *names,
 						     struct fl_port_range ports)
 {
@@ -139,8 +139,8 @@ static void check_claimed(struct fl_build *build, struct names *names, const cha
 			build->problems,
 			fl_build_line(build, "upstream", names->upstream->name, "to"),
 			"`to`: %s can never be used: a name of a plaintext upstream gets no address that an mtls "
-			"or refuse upstream covers, and [upstream %s] (line %u) covers all that remain; write "
-			"addresses in place of the name, or a narrower network there",
+			"or refuse upstream covers, and those cover all that it may have, [upstream %s] (line %u) "
+			"among them; write addresses in place of the name, or narrower networks there",
 			host, claimer->name, claimer->line);
 	}
 }

@@ -9,24 +9,25 @@
 #include "conf/conf.h"
 
 enum fl_spared_how {
-	FL_SPARED_NOT,      /* captured, or some of it may be */
-	FL_SPARED_FAMILY,   /* all of it is excluded in one of IPv4 and IPv6 */
-	FL_SPARED_EXCLUDED, /* all of it, by `exclude_inbound` or `exclude_outbound` */
-	FL_SPARED_UNNAMED,  /* all of it: `inbound_ports` or `outbound` does not have it */
+	FL_SPARED_NOT,            /* captured, or some of it may be */
+	FL_SPARED_FAMILY,         /* one of both IP versions is excluded */
+	FL_SPARED_FAMILY_UNNAMED, /* one of both is not in `outbound` */
+	FL_SPARED_EXCLUDED,       /* all of it, by `exclude_inbound` or `exclude_outbound` */
+	FL_SPARED_UNNAMED,        /* all of it: `inbound_ports` or `outbound` does not have it */
 };
 
 struct fl_spared;
 
-/* Takes n log n steps for n selectors. */
+/* Takes about n log n steps for n selectors. */
 struct fl_spared *fl_spared_new(const struct fl_conf *conf);
 void fl_spared_free(struct fl_spared *spared);
 
-/* Inbound connections to a port, from anywhere. A question takes one step. */
+/* Inbound connections to a port, from anywhere. A question takes log n steps. */
 enum fl_spared_how fl_spared_port(const struct fl_spared *spared, uint16_t port);
 /* Does `inbound_ports` name this port itself, not only as a part of `*`? */
 bool fl_spared_names_port(const struct fl_spared *spared, uint16_t port);
-/* Outbound connections to a destination. It takes log n steps. FL_SPARED_NOT also for what only several exclusions of
- * different networks cover together. */
+/* Outbound connections to a destination. It takes log n steps. FL_SPARED_NOT also if `outbound`
+ * leaves out one part and `exclude_outbound` the rest, unless that is all of a network in `outbound`. */
 enum fl_spared_how fl_spared_dest(const struct fl_spared *spared, const struct fl_conf_dest *dest);
 
 /* The selector of `exclude_inbound` for connections to that port that come from an address of this network; NULL: there is
