@@ -139,6 +139,18 @@ static void check_spared_services(struct fl_build *build, const struct fl_spared
 	}
 }
 
+/* As it is written, `*` too; returns buf. */
+static const char *dest_text(const struct fl_conf_dest *dest, char buf[FL_CONF_DEST_TEXT])
+{
+	char ports[FL_CONF_PORTS_TEXT];
+
+	if (!dest->any_net) {
+		return fl_conf_dest_format(dest, buf);
+	}
+	(void)snprintf(buf, FL_CONF_DEST_TEXT, "*:%s", fl_conf_ports_format(&dest->ports, ports));
+	return buf;
+}
+
 static void check_spared_dest(struct fl_build *build, const struct fl_spared *spared,
 			      const struct fl_conf_upstream *upstream,
 			      const struct fl_conf_dest *dest)
@@ -154,7 +166,7 @@ static void check_spared_dest(struct fl_build *build, const struct fl_spared *sp
 	}
 	text = fl_format(
 		"`to`: %s leaves %s alone%s, so %s, although `mode` of [upstream %s] is %s: %s",
-		key_text(build, key, where), fl_conf_dest_format(dest, to),
+		key_text(build, key, where), dest_text(dest, to),
 		is_half ? " for one IP version" : "",
 		upstream->mode == FL_OUTBOUND_MTLS
 			? "what the app sends there leaves as it is, without TLS"
@@ -162,6 +174,12 @@ static void check_spared_dest(struct fl_build *build, const struct fl_spared *sp
 		upstream->name, fl_outbound_mode_word(upstream->mode), remedy(build, how, key));
 	report(build, !is_half, fl_build_line(build, "upstream", upstream->name, "to"), text);
 	free(text);
+}
+
+/* The second half of a `*`, which is judged with the first. */
+static bool is_second_half(const struct fl_conf_dest *dest)
+{
+	return dest->any_net && dest->net.family == AF_INET6;
 }
 
 /* A plaintext upstream promises nothing that exclusion takes away. */
@@ -176,7 +194,9 @@ static void check_spared_upstreams(struct fl_build *build, const struct fl_spare
 		     upstream->name != NULL && upstream->mode != FL_OUTBOUND_PLAINTEXT &&
 		     k < upstream->dest_count && !fl_problems_enough(build->problems);
 		     k++) {
-			check_spared_dest(build, spared, upstream, &upstream->dests[k]);
+			if (!is_second_half(&upstream->dests[k])) {
+				check_spared_dest(build, spared, upstream, &upstream->dests[k]);
+			}
 		}
 	}
 }

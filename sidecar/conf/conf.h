@@ -73,6 +73,7 @@ struct fl_conf_service { /* [service NAME] */
 struct fl_conf_dest {
 	char *host;         /* DNS name; NULL: net */
 	struct fl_cidr net; /* one address, or more */
+	bool any_net;       /* one half of a `*`: net is all of IPv4, or behind it all of IPv6 */
 	struct fl_port_range ports;
 };
 enum fl_outbound_mode { FL_OUTBOUND_MTLS, FL_OUTBOUND_PLAINTEXT, FL_OUTBOUND_REFUSE };

@@ -117,7 +117,7 @@ static enum fl_spared_how dest_in(const struct fl_spared *spared, const struct f
 
 enum fl_spared_how fl_spared_dest(const struct fl_spared *spared, const struct fl_conf_dest *dest)
 {
-	if (dest->host == NULL) {
+	if (dest->host == NULL && !dest->any_net) {
 		return dest_in(spared, &dest->net, dest->ports);
 	}
 	return how_of_both(dest_in(spared, &everywhere[0], dest->ports),

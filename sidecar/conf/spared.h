@@ -26,7 +26,7 @@ void fl_spared_free(struct fl_spared *spared);
 enum fl_spared_how fl_spared_port(const struct fl_spared *spared, uint16_t port);
 /* Does `inbound_ports` name this port itself, not only as a part of `*`? */
 bool fl_spared_names_port(const struct fl_spared *spared, uint16_t port);
-/* Outbound connections to a destination. It takes log n steps. FL_SPARED_NOT also if `outbound`
+/* Outbound connections to a destination; the two halves of a `*` are one. It takes log n steps. FL_SPARED_NOT also if `outbound`
  * leaves out one part and `exclude_outbound` the rest, unless that is all of a network in `outbound`. */
 enum fl_spared_how fl_spared_dest(const struct fl_spared *spared, const struct fl_conf_dest *dest);
 

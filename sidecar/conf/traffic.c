@@ -228,6 +228,15 @@ static int add_name(struct fl_conf_upstream *upstream, const char *host,
 	return rc;
 }
 
+static void add_everywhere(struct fl_conf_upstream *upstream, const struct fl_port_range *ports)
+{
+	struct fl_conf_dest dest = {.net = {.family = AF_INET}, .any_net = true, .ports = *ports};
+
+	add_dest(upstream, &dest);
+	dest.net.family = AF_INET6;
+	add_dest(upstream, &dest);
+}
+
 static int add_network(struct fl_conf_upstream *upstream, const char *text, const char *host,
 		       const struct fl_port_range *ports, struct fl_err *err)
 {
@@ -267,8 +276,8 @@ static int add_destination(const struct fl_setting *setting, const char *text, s
 		return refuse_without_port(text, host, err);
 	}
 	if (strcmp(host, "*") == 0) {
-		rc = add_network(upstream, text, "0.0.0.0/0", &ports, err);
-		return rc == 0 ? add_network(upstream, text, "::/0", &ports, err) : rc;
+		add_everywhere(upstream, &ports);
+		return 0;
 	}
 	return fl_value_looks_like_network(host) ? add_network(upstream, text, host, &ports, err)
 						 : add_name(upstream, host, &ports, err);

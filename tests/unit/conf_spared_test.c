@@ -8,6 +8,7 @@
 #define PAY "[upstream pay]\nto = 10.1.2.3:9000\npeer = spiffe://td/pay\n"
 #define NET "[upstream net]\nto = 10.0.0.0/8:9000-9010\n"
 #define NET6 "[upstream net]\nto = [fd00::]/8:443\n"
+#define ALL "[upstream all]\nto = *:443\n"
 #define NAME "[upstream db]\nto = db.example:5432\n"
 
 enum outcome { GOOD_INI, WARNED, REFUSED };
@@ -120,6 +121,25 @@ static const struct row {
 	 {"for one IP version"}},
 	{NAME, "outbound = [fd00::]/8\n", WARNED, {"for one IP version", "add it to that list"}},
 	{NAME, "outbound = 10.0.0.0/8, [fd00::]/8:5432\n", GOOD_INI, {0}},
+	/* the halves of `*` */
+	{ALL,
+	 "exclude_outbound = [::]/0, *:53\n",
+	 WARNED,
+	 {"`[redirect] exclude_outbound` (line 13) leaves *:443 alone for one IP version",
+	  "narrow that list"}},
+	{ALL,
+	 "outbound = 0.0.0.0/0\n",
+	 WARNED,
+	 {"`[redirect] outbound` (line 13) leaves *:443 alone for one IP version",
+	  "add it to that list"}},
+	{ALL, "exclude_outbound = [::]/0:80, 0.0.0.0/1\n", GOOD_INI, {0}},
+	{ALL,
+	 "exclude_outbound = [::]/0, 0.0.0.0/0:400-500\n",
+	 REFUSED,
+	 {"leaves *:443 alone, so"}},
+	{ALL, "exclude_outbound = [::]/0\noutbound = [::]/0\n", REFUSED, {0}},
+	{ALL, "outbound = *:80\n", REFUSED, {"leaves *:443 alone, so"}},
+	{"[upstream all]\nto = [::]/0:443\n", "exclude_outbound = [::]/0\n", REFUSED, {0}},
 	/* several that are all of it only together */
 	{NET,
 	 "exclude_outbound = 10.0.0.0/9, 10.128.0.0/9\n",
@@ -152,6 +172,11 @@ static const struct row {
 	{NET6, "exclude_outbound = [fd00::]/9, [fd80::]/9\n", REFUSED, {0}},
 	{NET6, "exclude_outbound = [fd00::]/9, [fd80::]/10\n", GOOD_INI, {0}},
 	{NET6, "exclude_outbound = [fd00::]/9, [fe00::]/9\n", GOOD_INI, {0}},
+	{ALL,
+	 "exclude_outbound = 0.0.0.0/1, 128.0.0.0/1, [::]/1, [8000::]/1:443\n",
+	 REFUSED,
+	 {"leaves *:443 alone, so"}},
+	{ALL, "exclude_outbound = 0.0.0.0/1, [::]/1, [8000::]/1\n", WARNED, {"one IP version"}},
 	{NAME, "exclude_outbound = 0.0.0.0/1, 128.0.0.0/1, [::]/0\n", REFUSED, {0}},
 	{NET,
 	 "outbound = 10.0.0.0/9\nexclude_outbound = 10.0.0.0/10, 10.64.0.0/10\n",
