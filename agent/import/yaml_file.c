@@ -87,22 +87,49 @@ static int merge_failed(const struct merging *m, const yaml_node_t *where, const
 			  where->start_mark.line + 1, what);
 }
 
-static bool has_key(struct merging *m, const yaml_node_t *map, const char *key)
+/* The key of a map; NULL: there is none. ret_at: its place among the pairs. */
+static const yaml_node_t *find_key(struct merging *m, const yaml_node_t *map, const char *key,
+				   size_t *ret_at)
 {
 	for (const yaml_node_pair_t *pair = map->data.mapping.pairs.start;
 	     pair < map->data.mapping.pairs.top; pair++) {
+		const yaml_node_t *node = yaml_document_get_node(m->document, pair->key);
+
 		m->work++;
-		if (strcmp(text_of(yaml_document_get_node(m->document, pair->key)), key) == 0) {
-			return true;
+		if (strcmp(text_of(node), key) == 0) {
+			*ret_at = (size_t)(pair - map->data.mapping.pairs.start);
+			return node;
 		}
 	}
-	return false;
+	return NULL;
 }
 
 static int merge_map(struct merging *m, int index, unsigned depth);
 
+/* The place of `<<` among the pairs matters: for kubectl, what it stands for replaces the pairs before it, against YAML's
+ * rule. */
+static int merge_pair(struct merging *m, int index, size_t place, const yaml_node_pair_t *pair)
+{
+	const yaml_node_t *map = yaml_document_get_node(m->document, index);
+	const char *key = text_of(yaml_document_get_node(m->document, pair->key));
+	size_t at = 0;
+	const yaml_node_t *own = find_key(m, map, key, &at);
+
+	if (own != NULL && at < place) {
+		return fl_err_set(m->err, FL_ERR_INVALID,
+				  "%s:%zu: the key `%.100s` stands before a `<<` that has it, too: "
+				  "write `<<` first",
+				  m->file->name, own->start_mark.line + 1, key);
+	}
+	if (own == NULL &&
+	    yaml_document_append_mapping_pair(m->document, index, pair->key, pair->value) == 0) {
+		return fl_err_set(m->err, FL_ERR_NOMEM, "%s: out of memory", m->file->name);
+	}
+	return FL_OK;
+}
+
 /* Nodes do not move while pairs are appended; the pairs of a map may. */
-static int merge_base(struct merging *m, int index, int base_index, unsigned depth)
+static int merge_base(struct merging *m, int index, size_t place, int base_index, unsigned depth)
 {
 	yaml_node_t *base = yaml_document_get_node(m->document, base_index);
 	int rc;
@@ -115,29 +142,29 @@ static int merge_base(struct merging *m, int index, int base_index, unsigned dep
 						       base->data.mapping.pairs.start);
 	     i++) {
 		yaml_node_pair_t pair = base->data.mapping.pairs.start[i];
-		const yaml_node_t *map = yaml_document_get_node(m->document, index);
-		const char *key = text_of(yaml_document_get_node(m->document, pair.key));
 
-		if (m->work > MERGE_WORK_MAX) {
-			rc = merge_failed(m, base, "is used too often");
-		} else if (!has_key(m, map, key) &&
-			   yaml_document_append_mapping_pair(m->document, index, pair.key,
-							     pair.value) == 0) {
-			rc = fl_err_set(m->err, FL_ERR_NOMEM, "%s: out of memory", m->file->name);
-		}
+		rc = m->work > MERGE_WORK_MAX ? merge_failed(m, base, "is used too often")
+					      : merge_pair(m, index, place, &pair);
 	}
 	return rc;
 }
 
-/* Takes the pair `<<` out of the map. False: there is none. */
-static bool take_merge_key(struct merging *m, yaml_node_t *map, int *ret_value)
+/* In quotes it is a key like any other. */
+static bool is_merge_key(const yaml_node_t *key)
+{
+	return strcmp(text_of(key), "<<") == 0 && key->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+}
+
+/* Takes the pair `<<` out of the map, from ret_place. False: there is none. */
+static bool take_merge_key(struct merging *m, yaml_node_t *map, int *ret_value, size_t *ret_place)
 {
 	for (yaml_node_pair_t *pair = map->data.mapping.pairs.start;
 	     pair < map->data.mapping.pairs.top; pair++) {
-		if (strcmp(text_of(yaml_document_get_node(m->document, pair->key)), "<<") != 0) {
+		if (!is_merge_key(yaml_document_get_node(m->document, pair->key))) {
 			continue;
 		}
 		*ret_value = pair->value;
+		*ret_place = (size_t)(pair - map->data.mapping.pairs.start);
 		map->data.mapping.pairs.top--;
 		memmove(pair, pair + 1,
 			(size_t)(map->data.mapping.pairs.top - pair) * sizeof(*pair));
@@ -151,8 +178,9 @@ static int merge_map(struct merging *m, int index, unsigned depth)
 	yaml_node_t *map = yaml_document_get_node(m->document, index);
 	const yaml_node_t *value;
 	int rc = FL_OK, base;
+	size_t place;
 
-	if (!take_merge_key(m, map, &base)) {
+	if (!take_merge_key(m, map, &base, &place)) {
 		return FL_OK;
 	}
 	value = yaml_document_get_node(m->document, base);
@@ -160,11 +188,11 @@ static int merge_map(struct merging *m, int index, unsigned depth)
 		return merge_failed(m, value, "is nested too deeply");
 	}
 	if (value->type != YAML_SEQUENCE_NODE) {
-		return merge_base(m, index, base, depth);
+		return merge_base(m, index, place, base, depth);
 	}
 	for (const yaml_node_item_t *item = value->data.sequence.items.start;
 	     rc == FL_OK && item < value->data.sequence.items.top; item++) {
-		rc = merge_base(m, index, *item, depth);
+		rc = merge_base(m, index, place, *item, depth);
 	}
 	return rc;
 }
@@ -192,6 +220,43 @@ static int settle_keys(const struct fl_yaml_file *file, yaml_document_t *documen
 
 /* --- texts that others read differently ------------------------------------------------------------ */
 
+static int tag_failed(const char *name, const yaml_mark_t *mark, const char *tag,
+		      struct fl_err *err)
+{
+	return fl_err_set(err, FL_ERR_INVALID,
+			  "%s:%zu: the tag `%.60s` is not supported: write the value without it, "
+			  "and a text in quotes",
+			  name, mark->line + 1, tag);
+}
+
+/* `!!str 8080` is a text, but in the documents of libyaml it looks like the number. */
+static int check_tags(const char *name, const char *text, size_t len, struct fl_err *err)
+{
+	yaml_parser_t parser;
+	yaml_event_t event;
+	bool end = false;
+	int rc = FL_OK;
+
+	if (memchr(text, '!', len) == NULL) {
+		return FL_OK;
+	}
+	if (yaml_parser_initialize(&parser) == 0) {
+		return fl_err_set(err, FL_ERR_NOMEM, "%s: out of memory", name);
+	}
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	while (rc == FL_OK && !end && yaml_parser_parse(&parser, &event) != 0) {
+		end = event.type == YAML_STREAM_END_EVENT;
+		if (event.type == YAML_SCALAR_EVENT && event.data.scalar.tag != NULL &&
+		    event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
+			rc = tag_failed(name, &event.start_mark,
+					(const char *)event.data.scalar.tag, err);
+		}
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return rc;
+}
+
 /* A text would end at a zero byte here, and not elsewhere. A tag (`!!binary`) makes another value of what is written. */
 static int check_node(const struct fl_yaml_file *file, const yaml_node_t *node, struct fl_err *err)
 {
@@ -202,11 +267,8 @@ static int check_node(const struct fl_yaml_file *file, const yaml_node_t *node, 
 		is_known = is_known || strcmp((const char *)node->tag, tags[i]) == 0;
 	}
 	if (!is_known) {
-		return fl_err_set(err, FL_ERR_INVALID,
-				  "%s:%zu: the tag `%.60s` is not supported: write the value "
-				  "without it",
-				  file->name, node->start_mark.line + 1,
-				  node->tag != NULL ? (const char *)node->tag : "");
+		return tag_failed(file->name, &node->start_mark,
+				  node->tag != NULL ? (const char *)node->tag : "", err);
 	}
 	if (node->type == YAML_SCALAR_NODE &&
 	    memchr(node->data.scalar.value, 0, node->data.scalar.length) != NULL) {
@@ -283,6 +345,10 @@ int fl_yaml_parse(const char *name, const char *text, size_t len, struct fl_yaml
 	if (is_too_deep(text, len)) {
 		return fl_err_set(err, FL_ERR_LIMIT, "%s: brackets are nested more than %d times",
 				  name, BRACKETS_MAX_DEPTH);
+	}
+	rc = check_tags(name, text, len, err);
+	if (rc != FL_OK) {
+		return rc;
 	}
 	file->name = fl_strdup(name);
 	if (yaml_parser_initialize(&parser) == 0) {

@@ -27,8 +27,9 @@ struct fl_yaml_file {
 };
 
 /* Parses text; name is copied. Merge keys (`<<: *base`) are replaced by what they stand for. Errors: FL_ERR_INVALID with
- * `NAME:LINE: `, also if a key occurs twice in a map, a text has a zero byte, or a value has a tag; FL_ERR_LIMIT for more documents than FL_YAML_DOCUMENTS_MAX, and for
- * brackets in brackets without end; file is then empty. */
+ * `NAME:LINE: `, also if a key occurs twice in a map, or stands before a `<<` that has it, too, a text has a zero byte, or a
+ * value has a tag that may change it; FL_ERR_LIMIT for more documents than FL_YAML_DOCUMENTS_MAX, and for brackets in
+ * brackets without end; file is then empty. */
 #define FL_YAML_DOCUMENTS_MAX 10000
 int fl_yaml_parse(const char *name, const char *text, size_t len, struct fl_yaml_file *file,
 		  struct fl_err *err) FL_MUST_USE;
