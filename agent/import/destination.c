@@ -98,11 +98,12 @@ static void read_ports(struct fl_import_draft *draft, struct fl_import_claim *cl
 		struct fl_yaml number =
 			fl_yaml_get(fl_import_map(draft, claim->object, port, "port"), "number");
 		struct fl_yaml tls = fl_import_map(draft, claim->object, port, "tls");
-		unsigned value = fl_import_port_number(fl_yaml_text(number));
+		unsigned value = fl_import_port_literal(fl_yaml_text(number));
 
 		(void)fl_import_unknown_keys(draft, claim->object, port, known, "left out");
 		if (value == 0) {
-			fl_import_refuse(draft, claim->object, port, "there is no port number");
+			fl_import_refuse(draft, claim->object, port,
+					 "its port must have `number`, " FL_IMPORT_WRITE_PORT);
 		} else if (has_tls || fl_yaml_is_given(tls)) {
 			add_setting(draft, claim, value, tls, has_tls);
 		}
@@ -273,6 +274,7 @@ void fl_import_destination(struct fl_import_draft *draft, const struct fl_import
 	bool is_visible =
 		is_exported(draft, object, &claim.is_private) && (is_own || !has_selector);
 
+	fl_import_check_text(draft, object, object->spec, "host");
 	claim.is_private = claim.is_private || has_selector;
 	if (is_visible && claim.host == NULL) {
 		fl_import_miss(draft, object, host,

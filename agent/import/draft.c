@@ -11,6 +11,7 @@
 #include "policy/policy.h"
 
 #define TEXT_MAX 512
+#define EXACT_DIGITS 15 /* kubectl rounds longer numbers */
 
 /* --- what cannot be expressed ------------------------------------------------------------------- */
 
@@ -104,6 +105,44 @@ struct fl_yaml fl_import_map(struct fl_import_draft *draft, const struct fl_impo
 	return value;
 }
 
+/* Does kubectl make something else of it, where a text belongs? 010 is 8 for it, and `on` is true. Kubernetes refuses that, and
+ * what was meant is not known. It refuses 8080, too, but that means the same to everybody. */
+static bool is_read_otherwise(struct fl_yaml value)
+{
+	const char *text = fl_yaml_text(value);
+	size_t digits = strspn(text, "0123456789");
+	bool is_plain = text[digits] == '\0' && text[0] != '0' && digits <= EXACT_DIGITS;
+
+	return text[0] != '\0' && !fl_yaml_is_string(value) && !is_plain;
+}
+
+void fl_import_check_text(struct fl_import_draft *draft, const struct fl_import_object *object,
+			  struct fl_yaml map, const char *key)
+{
+	struct fl_yaml value = fl_yaml_get(map, key);
+
+	if (is_read_otherwise(value)) {
+		fl_import_refuse(draft, object, value, "`%s` must be a text: write it in quotes",
+				 key);
+	}
+}
+
+static bool are_texts_or_more(struct fl_import_draft *draft, const struct fl_import_object *object,
+			      struct fl_yaml list, const char *key)
+{
+	for (size_t i = 0; i < fl_yaml_count(list); i++) {
+		struct fl_yaml item = fl_yaml_item(list, i);
+
+		if (is_read_otherwise(item)) {
+			fl_import_refuse(draft, object, item,
+					 "`%.100s` in `%s` must be a text: write it in quotes",
+					 fl_yaml_text(item), key);
+			return false;
+		}
+	}
+	return true;
+}
+
 struct fl_yaml fl_import_list(struct fl_import_draft *draft, const struct fl_import_object *object,
 			      struct fl_yaml map, const char *key)
 {
@@ -119,7 +158,7 @@ struct fl_yaml fl_import_list(struct fl_import_draft *draft, const struct fl_imp
 				 "`%s` has more than %d items", key, FL_IMPORT_WORDS_MAX);
 		return (struct fl_yaml){0};
 	}
-	return value;
+	return are_texts_or_more(draft, object, value, key) ? value : (struct fl_yaml){0};
 }
 
 bool fl_import_are_maps(struct fl_import_draft *draft, const struct fl_import_object *object,
@@ -275,6 +314,11 @@ unsigned fl_import_port_number(const char *text)
 		port = port * 10 + (unsigned)(*c - '0');
 	}
 	return port <= UINT16_MAX ? port : 0;
+}
+
+unsigned fl_import_port_literal(const char *text)
+{
+	return text[0] != '0' ? fl_import_port_number(text) : 0;
 }
 
 bool fl_import_is_pattern(const char *text)

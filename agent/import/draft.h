@@ -117,12 +117,16 @@ void fl_import_miss(struct fl_import_draft *draft, const struct fl_import_object
 void fl_import_refuse(struct fl_import_draft *draft, const struct fl_import_object *object,
 		      struct fl_yaml where, const char *fmt, ...) FL_PRINTF(4, 5);
 
-/* The value of a key, which must be a map, or a list that is neither empty nor longer than FL_IMPORT_WORDS_MAX. Absent if there
- * is none. If it is something else (null, too), it is refused, and absent. */
+/* The value of a key, which must be a map, or a list of maps or texts that is neither empty nor longer than
+ * FL_IMPORT_WORDS_MAX; none of them a word of which kubectl makes something else. Absent if there is none. If it is something
+ * else (null, too), it is refused, and absent. */
 struct fl_yaml fl_import_map(struct fl_import_draft *draft, const struct fl_import_object *object,
 			     struct fl_yaml map, const char *key);
 struct fl_yaml fl_import_list(struct fl_import_draft *draft, const struct fl_import_object *object,
 			      struct fl_yaml map, const char *key);
+/* Refuses the value of a key, which must be a text, if it is a word of which kubectl makes something else. */
+void fl_import_check_text(struct fl_import_draft *draft, const struct fl_import_object *object,
+			  struct fl_yaml map, const char *key);
 /* Refuses a list with items that are not maps. */
 bool fl_import_are_maps(struct fl_import_draft *draft, const struct fl_import_object *object,
 			struct fl_yaml list, const char *key);
@@ -157,8 +161,12 @@ enum fl_import_selected fl_import_select(struct fl_import_draft *draft,
 /* "10.1.2.3/8" as "10.0.0.0/8", for the caller to free; NULL: it is no network, or IPv4 inside IPv6 (`::ffff:10.0.0.0/104`),
  * by which neither Istio nor Linkerd means peers with IPv4. */
 char *fl_import_network(const char *text);
-/* "8080" as 8080; 0: it is not a port. */
+/* The text "8080" as 8080, "0080" as 80; 0: it is not a port. */
 unsigned fl_import_port_number(const char *text);
+/* The same for a number of YAML, in decimal. 0 also if it begins with 0: for kubectl 010 is 8, who wrote it may have meant 10. */
+unsigned fl_import_port_literal(const char *text);
+#define FL_IMPORT_WRITE_PORT                                                                       \
+	"a number from 1 to 65535 without zeros in front: kubectl reads 010 as 8"
 /* Is it a pattern that the INI accepts? */
 bool fl_import_is_pattern(const char *text);
 

@@ -37,14 +37,13 @@ static void read_ports(struct fl_import_draft *draft, const struct fl_import_obj
 	struct fl_yaml ports = fl_import_map(draft, object, object->spec, "portLevelMtls");
 
 	for (size_t i = 0; i < fl_yaml_count(ports); i++) {
-		unsigned number = fl_import_port_number(fl_yaml_key(ports, i));
+		unsigned number = fl_import_port_literal(fl_yaml_key(ports, i));
 		enum fl_inbound_mode mode;
 
 		if (number == 0 || !fl_yaml_is_map(fl_yaml_item(ports, i))) {
-			fl_import_refuse(
-				draft, object, fl_yaml_key_at(ports, i),
-				"each key of `portLevelMtls` must be a port, and its value "
-				"a mapping");
+			fl_import_refuse(draft, object, fl_yaml_key_at(ports, i),
+					 "each key of `portLevelMtls` must be " FL_IMPORT_WRITE_PORT
+					 "; and its value a mapping");
 		} else if (read_mode(draft, object, fl_yaml_item(ports, i), &mode)) {
 			struct fl_import_port *port = fl_import_port_of(draft, number, NULL);
 

@@ -35,30 +35,63 @@ static const struct fl_import_object *find(const struct fl_import_draft *draft,
 
 /* --- Server --------------------------------------------------------------------------------------- */
 
-/* The number of a Server's port. 0: it is not for this workload, or cannot be expressed; then it is reported, if report. */
-static unsigned server_port(struct fl_import_draft *draft, const struct fl_import_object *server,
-			    bool report)
+static bool selects_pods(const struct fl_import_object *server)
+{
+	return fl_yaml_is_given(fl_yaml_get(server->spec, "podSelector"));
+}
+
+static enum fl_import_selected selected(struct fl_import_draft *draft,
+					const struct fl_import_object *server)
+{
+	return selects_pods(server) ? fl_import_select(draft, server, server->spec, "podSelector")
+				    : FL_IMPORT_UNKNOWN;
+}
+
+/* The number of a Server's port. 0: it is a name, as each text is ("8080", too), or no port at all. */
+static unsigned port_number(const struct fl_import_object *server)
 {
 	struct fl_yaml port = fl_yaml_get(server->spec, "port");
-	unsigned number = fl_import_port_number(fl_yaml_text(port));
-	bool is_pods = fl_yaml_is_given(fl_yaml_get(server->spec, "podSelector"));
-	enum fl_import_selected selected =
-		is_pods ? fl_import_select(draft, server, server->spec, "podSelector")
-			: FL_IMPORT_UNKNOWN;
 
-	if (selected == FL_IMPORT_UNKNOWN && report) {
-		fl_import_miss(
-			draft, server, fl_yaml_key_of(server->spec, "podSelector"), "%s",
-			is_pods ? FL_IMPORT_NAME_LABELS ": left out"
-				: "it does not select pods, so it is not known whether it is "
-				  "for your workload: left out");
-	} else if (selected == FL_IMPORT_YES && number == 0 && report) {
-		fl_import_miss(draft, server, port,
-			       "`%.100s` is the name of a port, which only the pod knows: left "
-			       "out, write its number",
-			       fl_yaml_text(port));
+	return fl_yaml_is_string(port) ? 0 : fl_import_port_literal(fl_yaml_text(port));
+}
+
+/* Kubernetes knows no name of a port that has only digits. */
+static bool is_name_of_no_port(const char *text)
+{
+	return text[strspn(text, "0123456789")] == '\0';
+}
+
+/* Reports why the Server cannot be expressed. False: it can, or is not for this workload. */
+static bool report_unsaid(struct fl_import_draft *draft, const struct fl_import_object *server)
+{
+	struct fl_yaml port = fl_yaml_get(server->spec, "port");
+	enum fl_import_selected is = selected(draft, server);
+
+	if (is != FL_IMPORT_NO && !fl_yaml_is_string(port) && port_number(server) == 0) {
+		/* To leave it out is not enough, because it may hide another Server. */
+		fl_import_refuse(draft, server, fl_yaml_is_given(port) ? port : server->root,
+				 "`port` must be a name, or " FL_IMPORT_WRITE_PORT);
+		return true;
 	}
-	return selected == FL_IMPORT_YES ? number : 0;
+	if (is == FL_IMPORT_UNKNOWN) {
+		fl_import_miss(draft, server, fl_yaml_key_of(server->spec, "podSelector"), "%s",
+			       selects_pods(server)
+				       ? FL_IMPORT_NAME_LABELS ": left out"
+				       : "it does not select pods, so it is not known whether it "
+					 "is for your workload: left out");
+		return true;
+	}
+	if (is == FL_IMPORT_YES && port_number(server) == 0) {
+		fl_import_miss(draft, server, port,
+			       is_name_of_no_port(fl_yaml_text(port))
+				       ? "`%.100s` in quotes is a name, and no port has such a "
+					 "name: left out, write the number without quotes"
+				       : "`%.100s` is the name of a port, which only the pod "
+					 "knows: left out, write its number",
+			       fl_yaml_text(port));
+		return true;
+	}
+	return false;
 }
 
 /* `accessPolicy` admits peers besides those of the AuthorizationPolicies. */
@@ -87,8 +120,7 @@ static void read_access(struct fl_import_draft *draft, const struct fl_import_ob
 }
 
 /* Of the Servers that select a port, Linkerd follows the oldest one, of those the first by name. */
-static bool is_shadowed(struct fl_import_draft *draft, const struct fl_import_object *server,
-			unsigned port)
+static bool is_shadowed(struct fl_import_draft *draft, const struct fl_import_object *server)
 {
 	for (size_t i = 0; i < draft->object_count; i++) {
 		const struct fl_import_object *other = &draft->objects[i];
@@ -98,7 +130,8 @@ static bool is_shadowed(struct fl_import_draft *draft, const struct fl_import_ob
 		    strcmp(other->kind, "Server") != 0 || strcmp(other->ns, server->ns) != 0) {
 			continue;
 		}
-		if (server_port(draft, other, false) == port) {
+		if (selected(draft, other) == FL_IMPORT_YES &&
+		    port_number(other) == port_number(server)) {
 			return true;
 		}
 	}
@@ -109,29 +142,40 @@ static void read_server(struct fl_import_draft *draft, const struct fl_import_ob
 {
 	static const char *const known[] = {"podSelector", "port", "proxyProtocol", "accessPolicy",
 					    NULL};
-	unsigned port = server_port(draft, object, true);
 
 	draft->restricted = true;
-	if (port == 0) {
+	if (report_unsaid(draft, object) || selected(draft, object) == FL_IMPORT_NO) {
 		return;
 	}
-	if (is_shadowed(draft, object, port)) {
+	if (is_shadowed(draft, object)) {
 		fl_import_miss(draft, object, fl_yaml_get(object->spec, "port"),
 			       "another Server is for the same port, and Linkerd follows only the "
 			       "older one: what refers to either is left out, and admits nothing");
 		return;
 	}
-	(void)fl_import_port_of(draft, port, object->name);
-	read_access(draft, object, port);
+	(void)fl_import_port_of(draft, port_number(object), object->name);
+	read_access(draft, object, port_number(object));
 	(void)fl_import_unknown_keys(draft, object, object->spec, known, "left out");
 }
 
 /* The port of a Server that decides for this workload, or 0. */
 static unsigned deciding_port(struct fl_import_draft *draft, const struct fl_import_object *server)
 {
-	unsigned port = server_port(draft, server, false);
+	bool is = selected(draft, server) == FL_IMPORT_YES && port_number(server) != 0 &&
+		  !is_shadowed(draft, server);
 
-	return port != 0 && !is_shadowed(draft, server, port) ? port : 0;
+	return is ? port_number(server) : 0;
+}
+
+/* What names a resource is a text. */
+static void check_reference(struct fl_import_draft *draft, const struct fl_import_object *object,
+			    struct fl_yaml reference)
+{
+	static const char *const keys[] = {"group", "kind", "name", "namespace"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(keys); i++) {
+		fl_import_check_text(draft, object, reference, keys[i]);
+	}
 }
 
 /* --- identities and networks ------------------------------------------------------------------------------------------ */
@@ -235,6 +279,7 @@ static void read_mesh_tls(struct fl_import_draft *draft, const struct fl_import_
 			     identity_pattern(draft, text), text);
 	}
 	for (size_t i = 0; i < fl_yaml_count(references); i++) {
+		check_reference(draft, object, fl_yaml_item(references, i));
 		add_account(draft, object, fl_yaml_item(references, i), proof);
 	}
 }
@@ -285,6 +330,7 @@ static void read_proof(struct fl_import_draft *draft, const struct fl_import_obj
 	bool is_network = strcmp(kind, "NetworkAuthentication") == 0;
 	bool *taken = is_network ? &proof->networks : &proof->identities;
 
+	check_reference(draft, policy, reference);
 	if (*taken) {
 		lose(draft, policy, reference, proof, "two proofs of one kind");
 		return;
@@ -333,6 +379,7 @@ static bool read_target(struct fl_import_draft *draft, const struct fl_import_ob
 	const struct fl_import_object *server = find(draft, policy, "Server", target);
 	unsigned port;
 
+	check_reference(draft, policy, target);
 	if (strcmp(kind, "Namespace") == 0) {
 		add_all_ports(draft, policy, rule);
 		if (rule->to.count == 0) {

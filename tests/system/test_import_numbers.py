@@ -6,12 +6,33 @@ import yaml
 
 from test_import_resources import refused
 from test_tools import tool
-from translation import LABELS, linkerd
+from translation import LABELS, TD, identity, istio, linkerd, policy, translate  # noqa: F401
+
+# What kubectl takes these for: 128, 80, 10, 16, 8080, 8080, 8080, 8080, and no port.
+NUMBERS = ['0200', '080', '0012', '0o20', '0x1F90', '8_080', '+8080', '8080.0', '0', '-80', '65536', '1e3', 'on', 'null', '[80]']
+STRICT = {'selector': {'matchLabels': {'app': 'api'}}, 'mtls': {'mode': 'STRICT'}}
 
 
 def text_of(resource, word):
     """The word stands in place of the text PORT."""
     return yaml.safe_dump(resource).replace('PORT', word)
+
+
+def imported(tmp_path, resource, word):
+    """Exit status, and what the only [allow] says."""
+    source = tmp_path / 'in.yaml'
+    source.write_text(text_of(resource, word))
+    status, out, _ = tool('import', source, *LABELS, '--trust-domain', TD)
+    return status, out.partition('[allow ')[2].partition('\n')[2]
+
+
+def port_levels(port='PORT'):
+    return istio('PeerAuthentication', {**STRICT, 'portLevelMtls': {port: {'mode': 'DISABLE'}}})
+
+
+def destination(port='PORT'):
+    return istio('DestinationRule', {'host': 'db.other.svc.cluster.local', 'trafficPolicy': {
+        'tls': {'mode': 'ISTIO_MUTUAL'}, 'portLevelSettings': [{'port': {'number': port}, 'tls': {'mode': 'DISABLE'}}]}})
 
 
 def server(name='api', port=8080, **spec):
@@ -20,6 +41,57 @@ def server(name='api', port=8080, **spec):
 
 def everybody(name='api', port=8080, **spec):
     return server(name, port, accessPolicy='all-unauthenticated', **spec)
+
+
+@pytest.mark.parametrize('word', NUMBERS)
+@pytest.mark.parametrize('resource', [port_levels(), destination(), everybody(port='PORT')], ids=lambda resource: resource['kind'])
+def test_port_that_kubectl_may_read_otherwise__is_refused(tmp_path, resource, word):
+    assert refused(tmp_path, text_of(resource, word), f'{resource["kind"]} p: ' if resource['kind'] != 'Server' else 'Server api: ')
+
+
+def test_port_in_decimal__is_read(translate):
+    assert '[service port-200]\nport = 200\nmode = plaintext\n' in translate(port_levels(200)).out
+    assert 'to = db.other.svc.cluster.local:120\nmode = plaintext\n' in translate(destination(120)).out
+    assert translate(everybody(port=200)).lets_in('plaintext', 200)
+
+
+def test_port_as_a_text(tmp_path, translate):
+    # A key is a text for kubectl in any case, so quotes make no difference; a DestinationRule has no names of ports.
+    assert 'port = 200\n' in translate(port_levels('200')).out and ':120\n' in translate(destination('120')).out
+    for resource in (port_levels(), destination()):
+        assert refused(tmp_path, text_of(resource, '"0200"'), f'{resource["kind"]} p: ')
+    # Istio converts these itself, always in decimal.
+    for rule in ({'to': [{'operation': {'ports': ['PORT']}}]}, {'when': [{'key': 'destination.port', 'values': ['PORT']}]}):
+        for word, port in (('"0080"', 80), ('8080', 8080)):
+            assert imported(tmp_path, policy([rule]), word) == (0, f'from = spiffe://{TD}/**\nto = {port}\n\n')
+
+
+@pytest.mark.parametrize('name', ['http', '"8080"', '"08"', "'0x10'", '|-\n    8080'])
+def test_server_of_a_port_by_name__admits_nobody(tmp_path, name):
+    assert imported(tmp_path, everybody(port='PORT'), name) == (1, '')
+
+
+@pytest.mark.parametrize('word', ['0120', '080', 'on', 'y', '1e3', '8_080', '1' * 16])
+@pytest.mark.parametrize('resource', [
+    policy([{'to': [{'operation': {'ports': ['PORT']}}]}]), policy([{'to': [{'operation': {'notPorts': ['PORT']}}]}], action='DENY'),
+    policy([{'from': [{'source': {'namespaces': ['PORT']}}]}]), policy([{'when': [{'key': 'destination.port', 'values': ['80', 'PORT']}]}]),
+    istio('DestinationRule', {'host': 'PORT', 'trafficPolicy': {'tls': {'mode': 'DISABLE'}}}),
+    linkerd('MeshTLSAuthentication', {'identities': ['PORT']}, 'friends'),
+    linkerd('MeshTLSAuthentication', {'identityRefs': [{'kind': 'ServiceAccount', 'name': 'PORT'}]}, 'friends'),
+    linkerd('MeshTLSAuthentication', {'identityRefs': [{'kind': 'Namespace', 'name': 'x', 'namespace': 'PORT'}]}, 'friends'),
+    linkerd('AuthorizationPolicy', {'targetRef': {'kind': 'Server', 'name': 'PORT'}, 'requiredAuthenticationRefs': []}),
+    linkerd('AuthorizationPolicy', {'targetRef': {'kind': 'Server', 'name': 'api'},
+                                    'requiredAuthenticationRefs': [{'kind': 'ServiceAccount', 'name': 'PORT'}]})])
+def test_word_that_is_no_text_for_kubectl__is_refused(tmp_path, resource, word):
+    more = [server(), linkerd('AuthorizationPolicy', {
+        'targetRef': {'kind': 'Server', 'name': 'api'}, 'requiredAuthenticationRefs': [{'kind': 'MeshTLSAuthentication', 'name': 'friends'}]},
+        'asks')] if resource['kind'] == 'MeshTLSAuthentication' else [server()]
+    text = yaml.safe_dump_all([resource, *more])
+    assert refused(tmp_path, text.replace('PORT', word), 'must be a text')
+    source = tmp_path / 'text.yaml'
+    for same in (f'"{word}"', '120'):
+        source.write_text(text.replace('PORT', same))
+        assert tool('import', source, *LABELS, '--trust-domain', TD)[0] in (0, 1)
 
 
 @pytest.mark.parametrize('value', ['!!str 8080', '! 8080', '!<tag:yaml.org,2002:str> 8080', '&x !!str 8080'])
