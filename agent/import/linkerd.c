@@ -119,9 +119,25 @@ static void read_access(struct fl_import_draft *draft, const struct fl_import_ob
 	rule->plaintext = all;
 }
 
-/* Of the Servers that select a port, Linkerd follows the oldest one, of those the first by name. */
-static bool is_shadowed(struct fl_import_draft *draft, const struct fl_import_object *server)
+/* Could it be for that port of the workload? A port by name could be each one. A Server that does not select pods is not for
+ * the workload of one that does. */
+static bool may_be_for(struct fl_import_draft *draft, const struct fl_import_object *server,
+		       unsigned port)
 {
+	const char *name = fl_yaml_text(fl_yaml_get(server->spec, "port"));
+	unsigned number = port_number(server);
+
+	return (number != 0 ? number == port : !is_name_of_no_port(name)) && selects_pods(server) &&
+	       selected(draft, server) != FL_IMPORT_NO;
+}
+
+/* Another Server that may be for the same port, or NULL. Linkerd follows the oldest one, of those the first by name; older
+ * versions follow any of them. */
+static const struct fl_import_object *rival_of(struct fl_import_draft *draft,
+					       const struct fl_import_object *server)
+{
+	unsigned port = port_number(server);
+
 	for (size_t i = 0; i < draft->object_count; i++) {
 		const struct fl_import_object *other = &draft->objects[i];
 
@@ -130,27 +146,30 @@ static bool is_shadowed(struct fl_import_draft *draft, const struct fl_import_ob
 		    strcmp(other->kind, "Server") != 0 || strcmp(other->ns, server->ns) != 0) {
 			continue;
 		}
-		if (selected(draft, other) == FL_IMPORT_YES &&
-		    port_number(other) == port_number(server)) {
-			return true;
+		if (may_be_for(draft, other, port)) {
+			return other;
 		}
 	}
-	return false;
+	return NULL;
 }
 
 static void read_server(struct fl_import_draft *draft, const struct fl_import_object *object)
 {
 	static const char *const known[] = {"podSelector", "port", "proxyProtocol", "accessPolicy",
 					    NULL};
+	const struct fl_import_object *rival;
 
 	draft->restricted = true;
 	if (report_unsaid(draft, object) || selected(draft, object) == FL_IMPORT_NO) {
 		return;
 	}
-	if (is_shadowed(draft, object)) {
+	rival = rival_of(draft, object);
+	if (rival != NULL) {
 		fl_import_miss(draft, object, fl_yaml_get(object->spec, "port"),
-			       "another Server is for the same port, and Linkerd follows only the "
-			       "older one: what refers to either is left out, and admits nothing");
+			       "the Server %.100s is for the same port, or may be, and Linkerd "
+			       "follows only the older one: what refers to this one is left out, "
+			       "and admits nothing",
+			       rival->name);
 		return;
 	}
 	(void)fl_import_port_of(draft, port_number(object), object->name);
@@ -162,7 +181,7 @@ static void read_server(struct fl_import_draft *draft, const struct fl_import_ob
 static unsigned deciding_port(struct fl_import_draft *draft, const struct fl_import_object *server)
 {
 	bool is = selected(draft, server) == FL_IMPORT_YES && port_number(server) != 0 &&
-		  !is_shadowed(draft, server);
+		  rival_of(draft, server) == NULL;
 
 	return is ? port_number(server) : 0;
 }

@@ -71,6 +71,32 @@ def test_server_of_a_port_by_name__admits_nobody(tmp_path, name):
     assert imported(tmp_path, everybody(port='PORT'), name) == (1, '')
 
 
+UNKNOWN = {'matchExpressions': [{'key': 'tier', 'operator': 'Like'}]}
+
+
+@pytest.mark.parametrize('other, is_rival', [
+    (server('old', 'http'), True), (server('old', 'http', podSelector={}), True), (server('old', 'p8080'), True),
+    (server('old', podSelector=UNKNOWN), True), (server('old', 'http', podSelector=UNKNOWN), True),
+    # No port has such a name; these select other pods, or none; another port; another namespace.
+    (server('old', '8080'), False), (server('old', 'http', podSelector={'matchLabels': {'app': 'x'}}), False),
+    (server('old', 8081, podSelector=UNKNOWN), False), (linkerd('Server', {'externalWorkloadSelector': {}, 'port': 8080}, 'old'), False),
+    (linkerd('Server', {'podSelector': {}, 'port': 'http'}, 'old', 'other'), False)])
+@pytest.mark.parametrize('order', [1, -1])
+def test_server_that_may_be_for_the_same_port__hides_another(translate, other, is_rival, order):
+    proof = linkerd('AuthorizationPolicy', {'targetRef': {'group': 'policy.linkerd.io', 'kind': 'Server', 'name': 'api'},
+                                            'requiredAuthenticationRefs': [{'kind': 'ServiceAccount', 'name': 'job'}]})
+    spread = proof | {'metadata': {'name': 'all', 'namespace': 'prod'}, 'spec': {
+        **proof['spec'], 'targetRef': {'kind': 'Namespace', 'name': 'prod'}}}
+    done = translate(*[other, everybody(), proof, spread][::order], options=[*LABELS, '--namespace', 'prod'])
+    assert done.lets_in(identity('web', 'x'), 8080) != is_rival and ('[allow' in done.out) != is_rival, done.out
+    assert ('the Server old is for the same port, or may be' in done.err) == is_rival
+
+
+def test_server_of_pods_that_are_not_known__hides_another(translate):
+    done = translate(server('old'), everybody(podSelector={}), options=[])
+    assert done.status == 1 and not done.lets_in('plaintext', 8080) and '[allow' not in done.out
+
+
 @pytest.mark.parametrize('word', ['0120', '080', 'on', 'y', '1e3', '8_080', '1' * 16])
 @pytest.mark.parametrize('resource', [
     policy([{'to': [{'operation': {'ports': ['PORT']}}]}]), policy([{'to': [{'operation': {'notPorts': ['PORT']}}]}], action='DENY'),
