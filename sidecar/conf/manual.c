@@ -188,7 +188,8 @@ const struct fl_manual fl_manual[] = {
 	{"[limits]", "max_age", "0",
 	 "a connection ends at its first [pause](#open-connections) after a random age between"
 	 " 90 % and 100 % of this (`1h`: 54 to 60 min). One that makes no pause is reset at "
-	 "`max_age` + `[sidecar] drain`; 0: never"},
+	 "`max_age` + `[sidecar] drain`. When an INI sets or shortens it, older connections count "
+	 "as 90 % of it old at that moment; 0: never"},
 	{"[rotation]", "on_trust_loss", "close",
 	 "an open connection whose peer's chain no longer verifies under the current bundles, "
 	 "or is on a CRL: `close`, `keep`"},

@@ -14,6 +14,7 @@
 #define ROUND_MIN_MS 50u
 #define ROUND_MAX_MS 1000u
 #define PAUSE_MS 1000u
+#define NS_PER_MS 1000000u
 
 /* --- who goes ------------------------------------------------------------------------------------- */
 
@@ -89,12 +90,29 @@ static bool pauses(const struct fl_stream *stream, uint32_t time_ms)
 	return idle_at(stream, now) >= pause && fl_stream_is_quiet(stream);
 }
 
-/* For a connection of an older generation: is its time over, or has its turn come? */
-static void end_if_old(struct fl_recycle *recycle, struct fl_stream *stream,
-		       const struct fl_share *share, uint32_t recycle_ms)
+/* Ends it in an orderly way at a pause; without one, only when its time is over, with a reset. True: it has ended. */
+static bool end_at_pause(struct fl_stream *stream, enum fl_reason reason, uint32_t time_ms,
+			 bool is_over)
 {
+	struct fl_ending ending = {.reason = reason, .orderly = pauses(stream, time_ms)};
+
+	if (ending.orderly || is_over) {
+		fl_stream_end(stream, &ending);
+	}
+	return ending.orderly || is_over;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* For a connection of an older generation: is its time over, or has its turn come? True: it has ended. */
+static bool end_if_old(struct fl_recycle *recycle, struct fl_stream *stream)
+{
+	uint32_t recycle_ms = recycle->time.ms;
 	uint64_t begin =
-		share->superseded_ms > recycle->since_ms ? share->superseded_ms : recycle->since_ms;
+		later(fl_stream_conn(stream)->share->superseded_ms, recycle->time.since_ms);
 	uint64_t idle = idle_at(stream, recycle->last_ms);
 	double part = fl_recycle_share(begin, begin + recycle_ms / 4 * 3, recycle->last_ms,
 				       recycle->now_ms);
@@ -102,44 +120,41 @@ static void end_if_old(struct fl_recycle *recycle, struct fl_stream *stream,
 	/* The previous round counted it under its idle time at that moment. */
 	recycle->next.counts[fl_recycle_bucket(idle_at(stream, recycle->now_ms))]++;
 	recycle->next.total++;
-	if (recycle->now_ms >= begin + recycle_ms) {
-		fl_stream_end(stream, &(struct fl_ending){.reason = FL_REASON_RECYCLED});
-	} else if ((part >= 1 ||
-		    fl_recycle_is_among(&recycle->census, idle, part, draw(recycle))) &&
-		   pauses(stream, recycle_ms)) {
-		fl_stream_end(stream,
-			      &(struct fl_ending){.reason = FL_REASON_RECYCLED, .orderly = true});
-	}
+	return (part >= 1 || fl_recycle_is_among(&recycle->census, idle, part, draw(recycle))) &&
+	       end_at_pause(stream, FL_REASON_RECYCLED, recycle_ms,
+			    recycle->now_ms >= begin + recycle_ms);
 }
 
-static void end_if_aged(struct fl_stream *stream, uint32_t max_age_ms, uint32_t grace_ms)
+/* One that is older than nine tenths of max_age when a generation sets or shortens it has a tenth from then on: those that
+ * are due at once end spread over it, as others do over their last tenth. */
+static void end_if_aged(const struct fl_recycle *recycle, struct fl_stream *stream,
+			uint32_t grace_ms)
 {
 	const struct fl_conn *conn = fl_stream_conn(stream);
-	uint64_t age = (uv_hrtime() - conn->started_ns) / 1000000;
-	uint64_t asked = max_age_ms - (uint64_t)(lot_of(conn) * max_age_ms / 10);
+	uint32_t max_age_ms = recycle->max_age.ms, tenth = max_age_ms / 10;
+	uint64_t end =
+		later(conn->started_ns / NS_PER_MS + max_age_ms, recycle->max_age.since_ms + tenth);
 
-	if (age >= (uint64_t)max_age_ms + grace_ms) {
-		fl_stream_end(stream, &(struct fl_ending){.reason = FL_REASON_MAX_AGE});
-	} else if (age >= asked && pauses(stream, max_age_ms)) {
-		fl_stream_end(stream,
-			      &(struct fl_ending){.reason = FL_REASON_MAX_AGE, .orderly = true});
+	if (recycle->now_ms >= end - (uint64_t)(lot_of(conn) * tenth)) {
+		(void)end_at_pause(stream, FL_REASON_MAX_AGE, max_age_ms,
+				   recycle->now_ms >= end + grace_ms);
 	}
 }
 
 static bool visit(void *user, struct fl_stream *stream)
 {
 	struct fl_recycle *recycle = user;
-	const struct fl_conn *conn = fl_stream_conn(stream);
 	const struct fl_share *current = recycle->loop->share;
-	const struct fl_conf *conf = current->generation->conf;
+	bool has_ended = false;
 
 	if (!fl_stream_is_relayed(stream)) {
 		return true; /* it has its own deadlines */
 	}
-	if (conf->rotation.recycle_ms > 0 && conn->share != current) {
-		end_if_old(recycle, stream, conn->share, conf->rotation.recycle_ms);
-	} else if (conf->limits.max_age_ms > 0) {
-		end_if_aged(stream, conf->limits.max_age_ms, conf->sidecar.drain_ms);
+	if (recycle->time.ms > 0 && fl_stream_conn(stream)->share != current) {
+		has_ended = end_if_old(recycle, stream);
+	}
+	if (recycle->max_age.ms > 0 && !has_ended) {
+		end_if_aged(recycle, stream, current->generation->conf->sidecar.drain_ms);
 	}
 	return true; /* the last of the aims: no visitor follows this one */
 }
@@ -149,11 +164,10 @@ static bool visit(void *user, struct fl_stream *stream)
 static void on_round(uv_timer_t *timer);
 
 /* Interval of rounds in ms; 0: no connection has to end. */
-static uint64_t interval(const struct fl_loop *loop)
+static uint64_t interval(const struct fl_recycle *recycle)
 {
-	const struct fl_conf *conf = loop->share->generation->conf;
-	uint32_t recycle = conf->rotation.recycle_ms, age = conf->limits.max_age_ms;
-	uint32_t shorter = recycle == 0 || (age > 0 && age < recycle) ? age : recycle;
+	uint32_t time = recycle->time.ms, age = recycle->max_age.ms;
+	uint32_t shorter = time == 0 || (age > 0 && age < time) ? age : time;
 
 	return shorter == 0                      ? 0
 	       : shorter / ROUNDS < ROUND_MIN_MS ? ROUND_MIN_MS
@@ -164,7 +178,7 @@ static uint64_t interval(const struct fl_loop *loop)
 /* The next round, up to a quarter earlier or later: many sidecars get a generation at the same time. */
 static void set_timer(struct fl_recycle *recycle)
 {
-	uint64_t time = interval(recycle->loop);
+	uint64_t time = interval(recycle);
 
 	if (time > 0) {
 		time = (uint64_t)((double)time * (0.75 + draw(recycle) / 2));
@@ -195,28 +209,29 @@ static void on_walked(void *user)
 	recycle->next = (struct fl_recycle_census){.total = 0};
 	recycle->last_ms = recycle->now_ms;
 	/* There are no more connections of older generations until fl_recycle_generation() is called. */
-	if (!recycle->closed && (recycle->census.total > 0 ||
-				 recycle->loop->share->generation->conf->limits.max_age_ms > 0)) {
+	if (!recycle->closed && (recycle->census.total > 0 || recycle->max_age.ms > 0)) {
 		set_timer(recycle);
 	}
 }
 
-/* A new INI sets or shortens the time: those whose time would be over already do not all go at once. */
-static void note_time(struct fl_recycle *recycle)
+/* A new INI sets or shortens it: those whose time would be over already do not all go at once. */
+static void set_time(struct fl_recycle_time *time, uint32_t ms, uint64_t now)
 {
-	uint32_t time_ms = recycle->loop->share->generation->conf->rotation.recycle_ms;
-
-	if (time_ms > 0 && (recycle->time_ms == 0 || time_ms < recycle->time_ms)) {
-		recycle->since_ms = uv_now(recycle->loop->uv);
+	if (ms > 0 && (time->ms == 0 || ms < time->ms)) {
+		time->since_ms = now;
 	}
-	recycle->time_ms = time_ms;
+	time->ms = ms;
 }
 
 void fl_recycle_generation(struct fl_recycle *recycle)
 {
-	note_time(recycle);
+	const struct fl_conf *conf = recycle->loop->share->generation->conf;
+	uint64_t now = uv_now(recycle->loop->uv);
+
+	set_time(&recycle->time, conf->rotation.recycle_ms, now);
+	set_time(&recycle->max_age, conf->limits.max_age_ms, now);
 	if (!uv_is_active((uv_handle_t *)&recycle->timer)) {
-		recycle->last_ms = uv_now(recycle->loop->uv);
+		recycle->last_ms = now;
 		set_timer(recycle);
 	}
 }

@@ -9,9 +9,10 @@
  * the pause is a quarter of the configured time. For example, with `recycle = 80s` the pause is 1 s, or 20 s while an
  * answer may be due. Then the app gets a FIN, and the peer close_notify and a FIN. Connections of older generations end
  * spread over three quarters of `recycle`, longest idle first, in random order among those with a similar idle time; a
- * connection without a pause is reset when the time is over. A connection under max_age must end at a random age between
- * nine tenths of max_age and max_age, and is reset `[sidecar] drain` later. Where a generation sets or shortens `recycle`,
- * the time of all older connections begins with it.
+ * connection without a pause is reset when the time is over. Every connection, of whatever generation, must also end at a
+ * random age between nine tenths of max_age and max_age; without a pause it is reset `[sidecar] drain` after max_age. Where
+ * a generation sets or shortens `recycle`, the time of all older connections begins with it; where one sets or shortens
+ * max_age, no connection counts as older than nine tenths of it at that moment.
  *
  * Loop-bound, except the two functions marked as pure. */
 #include <stdbool.h>
@@ -37,6 +38,12 @@ double fl_recycle_share(uint64_t begin, uint64_t end, uint64_t last, uint64_t no
 bool fl_recycle_is_among(const struct fl_recycle_census *census, uint64_t idle_ms, double share,
 			 double chance);
 
+/* A time of the current generation's INI. */
+struct fl_recycle_time {
+	uint32_t ms;       /* 0: never */
+	uint64_t since_ms; /* when a generation set or shortened it */
+};
+
 struct fl_recycle {
 	struct fl_loop *loop;
 	struct fl_walk *walk;
@@ -44,9 +51,7 @@ struct fl_recycle {
 	uint64_t last_ms, now_ms;              /* times of the previous round and of this one */
 	struct fl_recycle_census census, next; /* counts of the previous round and of this one */
 	uint64_t random;
-	uint32_t time_ms; /* `recycle` of the current generation; 0: never */
-	uint64_t
-		since_ms; /* when a generation set or shortened it: no connection's time began earlier */
+	struct fl_recycle_time time, max_age; /* `recycle` and `max_age` */
 	bool closed;
 };
 

@@ -58,6 +58,34 @@ static void converse(struct call *call)
 	HEART_UNTIL(&heart, side_has(caller, "answer"));
 }
 
+/* The first ones. */
+static void expect_orderly(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		cr_expect(calls[i].app.has_finished && calls[i].app.error == 0, "%u: the app", i);
+		cr_expect(calls[i].mesh.has_finished && calls[i].mesh.error == 0, "%u: the peer",
+			  i);
+	}
+}
+
+/* The kernel's clock does not advance: packets that it delays would never arrive. */
+static void send_at_once(struct side *side)
+{
+	const int on = 1;
+
+	cr_assert_eq(setsockopt(side->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+}
+
+/* Half a second is no pause. */
+static void talk_on(struct call *call, unsigned seconds)
+{
+	for (unsigned i = 0; i < 2 * seconds && !has_ended(call); i++) {
+		heart_skip_ms(&heart, 500);
+		side_say(call_callee(call), "!");
+	}
+	heart_settle(&heart);
+}
+
 #define PATIENT "[limits]\nidle_timeout = 0\n"
 
 /* Half of them have been idle for minutes, the others have just sent bytes. recycle = 80 s: they go within 60 s. */
@@ -92,10 +120,7 @@ Test(recycle, longest_idle_go_first_and_evenly_over_three_quarters_of_the_time)
 	}
 	cr_expect_eq(before, CALLS);
 	cr_expect_leq(most, HALF, "never many at once");
-	for (unsigned i = 0; i < CALLS; i++) {
-		cr_expect(calls[i].app.has_finished && calls[i].app.error == 0,
-			  "in an orderly way");
-	}
+	expect_orderly(CALLS);
 	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_RECYCLED), CALLS);
 }
 
@@ -117,10 +142,7 @@ Test(recycle, time_begins_when_an_INI_asks_for_it)
 		cr_expect_leq(count_ended(0, CALLS), HALF + 2, "%zu: %u", i, count_ended(0, CALLS));
 		heart_skip_ms(&heart, 60000);
 		cr_expect_eq(count_ended(0, CALLS), CALLS);
-		for (unsigned k = 0; k < CALLS; k++) {
-			cr_expect(calls[k].app.has_finished && calls[k].app.error == 0,
-				  "in an orderly way");
-		}
+		expect_orderly(CALLS);
 		if (i + 1 < FL_COUNT_OF(before)) {
 			close_heart();
 		}
@@ -146,11 +168,8 @@ Test(recycle, connections_of_the_current_generation_stay)
 /* An answer may be due: the pause is a quarter of the time. */
 Test(recycle, question_without_an_answer_is_waited_for_longer)
 {
-	const int on = 1;
-
 	open_calls(PATIENT, 2, CALL_IN_PLAIN);
-	/* The kernel's clock does not advance: packets that it delays would never arrive. */
-	cr_assert_eq(setsockopt(calls[0].mesh.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+	send_at_once(call_caller(&calls[0]));
 	heart_skip_ms(&heart, 60000);
 	heart_take(&heart, &(struct heart_options){.extra = PATIENT "[rotation]\nrecycle = 40s\n"});
 	for (unsigned second = 0; second < 36; second++) {
@@ -193,7 +212,7 @@ Test(recycle, is_off_when_a_generation_says_so)
 }
 
 /* Both are set: rounds are frequent enough for the shorter one, and max_age is the same for older generations. */
-Test(recycle, max_age_is_for_those_that_recycle_is_not_for)
+Test(recycle, max_age_is_for_all_generations)
 {
 	static const struct heart_options options = {
 		.extra = "[limits]\nidle_timeout = 0\nmax_age = 60s\n[rotation]\nrecycle = 1h\n"};
@@ -202,8 +221,95 @@ Test(recycle, max_age_is_for_those_that_recycle_is_not_for)
 	heart_take(&heart, &options);
 	call_open(&heart, &calls[1], CALL_OUT_PLAIN);
 	heart_skip_ms(&heart, 64000);
-	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, FL_REASON_MAX_AGE), 1);
-	cr_expect(calls[1].app.has_finished);
+	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, FL_REASON_MAX_AGE), 2);
+	expect_orderly(2);
+}
+
+/* What `recycle` asks of those of an older generation is not put off by max_age. */
+Test(recycle, that_is_shorter_than_max_age_comes_first)
+{
+	static const struct heart_options options = {
+		.extra = "[limits]\nidle_timeout = 0\nmax_age = 1h\n[rotation]\nrecycle = 40s\n"};
+
+	open_calls(options.extra, 1, CALL_OUT_PLAIN);
+	heart_take(&heart, &options);
+	heart_skip_ms(&heart, 40000);
+	cr_expect_eq(heart_ended(&heart, FL_OUTBOUND, FL_REASON_RECYCLED), 1);
+	expect_orderly(1);
+}
+
+/* max_age is set, or shortened, when all are older: they have a tenth of it, 8 s, or all would be reset at once. */
+Test(recycle, older_connections_have_a_tenth_of_max_age_when_an_INI_asks_for_it)
+{
+	static const char *const before[] = {PATIENT, PATIENT "max_age = 100h\n"};
+
+	for (size_t i = 0; i < FL_COUNT_OF(before); i++) {
+		unsigned count = i == 0 ? CALLS : HALF;
+
+		open_calls(before[i], count, CALL_IN_PLAIN);
+		heart_skip_ms(&heart, 600000);
+		heart_take(&heart, &(struct heart_options){.extra = PATIENT "max_age = 80s\n"});
+		heart_skip_ms(&heart, 1000);
+		cr_expect_lt(count_ended(0, count), count, "not all at once");
+		heart_skip_ms(&heart, 8500);
+		cr_expect_eq(count_ended(0, count), count);
+		cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_MAX_AGE), count);
+		expect_orderly(count);
+		if (i + 1 < FL_COUNT_OF(before)) {
+			close_heart();
+		}
+	}
+}
+
+/* The longest time for those without a pause: the tenth, and [sidecar] drain, 2 s. Another generation begins no new one. */
+Test(recycle, older_connection_that_never_pauses_is_reset_after_its_tenth_of_max_age)
+{
+	static const struct heart_options options = {.extra = PATIENT "max_age = 80s\n"};
+
+	open_calls(PATIENT, 1, CALL_IN_PLAIN);
+	send_at_once(call_callee(&calls[0]));
+	heart_skip_ms(&heart, 600000);
+	heart_take(&heart, &options);
+	talk_on(&calls[0], 5);
+	heart_take(&heart, &options);
+	talk_on(&calls[0], 4);
+	cr_expect_not(has_ended(&calls[0]));
+	talk_on(&calls[0], 4);
+	cr_expect_eq(heart_ended(&heart, FL_INBOUND, FL_REASON_MAX_AGE), 1);
+	cr_expect_neq(calls[0].app.error, 0);
+}
+
+/* One that is due later anyway is not hurried. */
+Test(recycle, young_connections_have_the_whole_max_age)
+{
+	open_calls(PATIENT, HALF, CALL_IN_PLAIN);
+	heart_skip_ms(&heart, 20000);
+	heart_take(&heart, &(struct heart_options){.extra = PATIENT "max_age = 80s\n"});
+	heart_skip_ms(&heart, 51000);
+	cr_expect_eq(count_ended(0, HALF), 0);
+	heart_skip_ms(&heart, 10500);
+	cr_expect_eq(count_ended(0, HALF), HALF);
+	expect_orderly(HALF);
+}
+
+/* The process has been stopped, or there is only one round between the end of the time and `drain`. */
+Test(recycle, a_pause_ends_in_an_orderly_way_even_when_the_time_is_over)
+{
+	static const struct heart_options limits[] = {
+		{.extra = PATIENT "max_age = 80s\n"},
+		{.extra = PATIENT "[rotation]\nrecycle = 80s\n"},
+	};
+
+	for (size_t i = 0; i < FL_COUNT_OF(limits); i++) {
+		open_calls(PATIENT, HALF, CALL_IN_PLAIN);
+		heart_take(&heart, &limits[i]);
+		clock_skip_ms(600000);
+		HEART_UNTIL(&heart, count_ended(0, HALF) == HALF);
+		expect_orderly(HALF);
+		if (i + 1 < FL_COUNT_OF(limits)) {
+			close_heart();
+		}
+	}
 }
 
 /* Its handshake began under the previous generation, so it must end too. */
