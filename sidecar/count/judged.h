@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #ifndef FL_COUNT_JUDGED_H
 #define FL_COUNT_JUDGED_H
-/* judged - counts of the results when a worker last judged its open connections again
+/* judged - counts of the results when a worker last judged all of its open connections again
  * (judge/judge.h). */
 #include <stdint.h>
 

@@ -174,8 +174,9 @@ static uint8_t alert_of(enum fl_loss loss, enum fl_rule rule)
 	return FL_ALERT_ACCESS_DENIED;
 }
 
-static void close_loser(struct fl_judge *judge, struct fl_stream *stream, struct fl_tls_peer *peer,
-			struct fl_judge_outcome outcome, enum fl_rule rule, struct grounds *grounds)
+static void close_loser(const struct fl_judge *judge, struct fl_stream *stream,
+			struct fl_tls_peer *peer, struct fl_judge_outcome outcome,
+			enum fl_rule rule, struct grounds *grounds)
 {
 	bool by_trust = outcome.loss == FL_LOSS_TRUST || outcome.loss == FL_LOSS_REVOKED;
 	struct fl_ending ending = {
@@ -193,30 +194,40 @@ static void close_loser(struct fl_judge *judge, struct fl_stream *stream, struct
 	if ((by_trust || outcome.loss == FL_LOSS_POLICY) && grounds->detail.text[0] != '\0') {
 		ending.detail = grounds->detail.text;
 	}
-	fl_count(&judge->last.closed[outcome.loss], 1);
 	fl_stream_end(stream, &ending);
 }
 
-static void count_kept(struct fl_judge *judge, const struct fl_judge_facts *facts,
-		       struct fl_judge_outcome outcome)
+/* Counts each connection once, under its first loss. */
+static void count_in_walk(struct fl_judged *last, const struct fl_judge_facts *facts,
+			  struct fl_judge_outcome outcome)
 {
-	struct fl_judged *last = &judge->last;
-
+	fl_count(&last->judged, 1);
+	if (outcome.closes) {
+		fl_count(&last->closed[outcome.loss], 1);
+		return;
+	}
 	if (facts->audited) {
 		fl_count(&last->audited, 1);
-		fl_count(&judge->loop->counters.judged_audited, 1);
 	}
-	for (unsigned i = 0; i < FL_LOSSES; i++) {
-		if ((outcome.losses & 1u << i) != 0) {
-			fl_count(&last->kept[i], 1);
-			fl_count(&judge->loop->counters.judged_kept[i], 1);
-			break; /* counts each connection once, under its first loss */
-		}
+	if (outcome.loss != FL_LOSSES) {
+		fl_count(&last->kept[outcome.loss], 1);
 	}
 }
 
-/* False: it is no longer admitted, and was closed. */
-static bool judge_stream(struct fl_judge *judge, struct fl_stream *stream, bool is_new)
+static void count_kept(struct fl_counters *counters, const struct fl_judge_facts *facts,
+		       struct fl_judge_outcome outcome)
+{
+	if (facts->audited) {
+		fl_count(&counters->judged_audited, 1);
+	}
+	if (outcome.loss != FL_LOSSES) {
+		fl_count(&counters->judged_kept[outcome.loss], 1);
+	}
+}
+
+/* last: the counts of a walk over all streams; NULL: this one is judged by itself. False: it is no longer admitted, and was closed. */
+static bool judge_stream(struct fl_judge *judge, struct fl_stream *stream, bool is_new,
+			 struct fl_judged *last)
 {
 	struct fl_tls_peer *peer = fl_stream_peer(stream);
 	struct fl_judge_facts facts = {.rule = FL_RULE_NONE, .is_new = is_new};
@@ -228,7 +239,6 @@ static bool judge_stream(struct fl_judge *judge, struct fl_stream *stream, bool 
 	grounds.detail.text[0] = '\0';
 	fl_stream_conn(stream)->awaits_name =
 		fl_conn_awaits_name(fl_stream_conn(stream), judge->loop->share);
-	fl_count(&judge->last.judged, 1);
 	fl_count(&judge->loop->counters.judged, 1);
 	rc = find_facts(judge->loop->share, stream, peer, &facts, &grounds);
 	if (rc != 0) {
@@ -236,11 +246,14 @@ static bool judge_stream(struct fl_judge *judge, struct fl_stream *stream, bool 
 		return false;
 	}
 	outcome = fl_judge_decide(&facts, judge->loop->share->generation->conf);
+	if (last != NULL) {
+		count_in_walk(last, &facts, outcome);
+	}
 	if (outcome.closes) {
 		close_loser(judge, stream, peer, outcome, facts.rule, &grounds);
 		return false;
 	}
-	count_kept(judge, &facts, outcome);
+	count_kept(&judge->loop->counters, &facts, outcome);
 	if (peer != NULL && !facts.expired) {
 		fl_judge_note_expiry(judge, fl_tls_peer_until(peer));
 	}
@@ -271,7 +284,9 @@ void fl_judge_ask(struct fl_stream *stream, struct fl_share *share, struct fl_ju
 /* A connection whose mesh side is not ready yet is judged when it is. */
 static bool visit(void *user, struct fl_stream *stream)
 {
-	return !fl_stream_has_mesh(stream) || judge_stream(user, stream, false);
+	struct fl_judge *judge = user;
+
+	return !fl_stream_has_mesh(stream) || judge_stream(judge, stream, false, &judge->last);
 }
 
 bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream)
@@ -283,10 +298,11 @@ bool fl_judge_late(struct fl_judge *judge, struct fl_stream *stream)
 	}
 	if (fl_stream_conn(stream)->share == current) {
 		/* The address may have changed owners while it was dialled. */
-		return !fl_stream_is_claimed(stream, current) || judge_stream(judge, stream, true);
+		return !fl_stream_is_claimed(stream, current) ||
+		       judge_stream(judge, stream, true, NULL);
 	}
 	fl_recycle_generation(judge->recycle);
-	return judge_stream(judge, stream, true);
+	return judge_stream(judge, stream, true, NULL);
 }
 
 void fl_judge_addresses(struct fl_judge *judge)
@@ -296,9 +312,10 @@ void fl_judge_addresses(struct fl_judge *judge)
 	while (stream != NULL) {
 		struct fl_stream *next = fl_stream_next(stream);
 
-		if (fl_stream_conn(stream)->awaits_name ||
-		    fl_stream_is_claimed(stream, judge->loop->share)) {
-			(void)visit(judge, stream);
+		if (fl_stream_has_mesh(stream) &&
+		    (fl_stream_conn(stream)->awaits_name ||
+		     fl_stream_is_claimed(stream, judge->loop->share))) {
+			(void)judge_stream(judge, stream, false, NULL);
 		}
 		stream = next;
 	}

@@ -43,7 +43,7 @@ struct fl_judge {
 	struct fl_recycle *recycle;
 	uv_timer_t expiry;
 	int64_t next_expiry; /* earliest expiry of the peers' chains, seconds since the epoch; INT64_MAX: none known */
-	struct fl_judged last; /* read by any thread */
+	struct fl_judged last; /* of fl_judge_start() alone; read by any thread */
 };
 
 void fl_judge_init(struct fl_judge *judge, struct fl_loop *loop, struct fl_walk *walk,

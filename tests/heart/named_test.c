@@ -310,6 +310,28 @@ Test(named, a_name_without_answer_does_not_keep_what_is_refused)
 	}
 }
 
+/* The counts of the last judgement are of all at once. This one is judged again with each new map. */
+Test(named, a_connection_that_awaits_an_answer_is_counted_once)
+{
+	const struct fl_judged *last;
+	struct talk talk;
+
+	open_talk(&talk, defaults[0], NOTHING, false);
+	last = &heart.worker->review.judge.last;
+	cr_expect(survives(&talk, with_default(FAR_MTLS ELSE, false), FL_NAME_UNASKED, NOTHING));
+	for (unsigned i = 0; i < 3; i++) {
+		tell(FL_NAME_UNASKED, NOTHING);
+		cr_expect(goes_on(&talk));
+	}
+	cr_expect_eq(heart.loop->counters.judged, 4);
+	cr_expect_eq(last->judged, 1);
+	tell(FL_NAME_KNOWN, ADDRESS);
+	cr_expect_not(goes_on(&talk));
+	cr_expect_eq(last->judged, 1);
+	cr_expect_eq(last->closed[FL_LOSS_POLICY], 0);
+	close_talk(&talk);
+}
+
 /* --- a new connection ---------------------------------------------------------------------------------- */
 
 /* What is open stays with its section; who comes now does not get in there by an address that is not the name's. */
