@@ -145,7 +145,7 @@ def crowd():
 
 def tls_dialler(port, svid, root, session=None):
     context = peers.context(False, svid, root)
-    return lambda: context.wrap_socket(no_delay(connect(port)), session=session)
+    return lambda: peers.wrap(context, no_delay(connect(port)), session=session)
 
 
 def no_delay(sock):

@@ -79,7 +79,7 @@ class Client:
         ctx.set_alpn_protocols([FRAMED, RAW])
         sock = labs.connect(to, source=source)
         try:
-            self.tls = ctx.wrap_socket(sock)
+            self.tls = peers.wrap(ctx, sock)
         except BaseException:
             sock.close()
             raise

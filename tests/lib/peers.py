@@ -38,6 +38,12 @@ def context(server, svid=None, root=None, *, tls=ssl.TLSVersion.TLSv1_3):
     return ctx
 
 
+def wrap(ctx, sock, **options):
+    """Returns the TLS socket. Without close_notify, thus also after a reset, its recv() raises SSLEOFError; by default it
+    would return b'', as after a clean end."""
+    return ctx.wrap_socket(sock, suppress_ragged_eofs=False, **options)
+
+
 def load(ctx, chain, key):
     with tempfile.NamedTemporaryFile() as file:
         file.write(key + b'\n' + chain)
@@ -70,21 +76,23 @@ def verdict(to, svid=None, root=None, **options):
 
 
 class Server:
-    """An App whose connections speak TLS. alerts holds how handshakes failed, and peers the certificates of its
-    clients."""
+    """An App whose connections speak TLS. alerts holds how handshakes failed, peers the certificates of its clients, and
+    truncated how many connections ended without close_notify."""
 
     def __init__(self, app, svid, root, handler=labs.echo, **options):
         self.context, self.handler = context(True, svid, root, **options), handler
-        self.alerts, self.peers, self.received = [], [], []
+        self.alerts, self.peers, self.received, self.truncated = [], [], [], 0
         self.app = app(self.serve)
         self.port = self.app.port
 
     def serve(self, sock):
         try:
-            with self.context.wrap_socket(sock, server_side=True) as tls:
+            with wrap(self.context, sock, server_side=True) as tls:
                 # A client is done before the server has seen its certificate.
                 self.peers.append((tls.getpeercert(), tls.version(), tls.cipher()))
                 self.handler(tls)
+        except (ssl.SSLEOFError, ConnectionResetError):
+            self.truncated += 1
         except ssl.SSLError as error:
             self.alerts.append(alert_of(error) or str(error))
 
