@@ -41,7 +41,8 @@ const struct fl_manual fl_manual[] = {
 	 "a Unix socket for commands that change something, and for `preview`; open to root, "
 	 "the sidecar's user and the agent's; empty: none"},
 	{"[sidecar]", "workers", "auto", "threads, 1 to 256; `auto`: the CPU quota of the cgroup"},
-	{"[sidecar]", "drain", "30s", "how long open connections may finish at SIGTERM"},
+	{"[sidecar]", "drain", "30s",
+	 "how long open connections may finish at SIGTERM; a later change does not count"},
 	{"[sidecar]", "sandbox", "on",
 	 "once it has started, the sidecar keeps only the system calls that it needs, and opens"
 	 " no file: see [The sandbox](#the-sandbox). `off`: it does not; a warning says so. A "
