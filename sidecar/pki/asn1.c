@@ -149,10 +149,13 @@ bool fl_asn1_take_unsigned(struct fl_span *in, struct fl_span *ret)
 {
 	struct fl_span value;
 
-	if (!fl_asn1_take(in, FL_ASN1_INTEGER, &value) || value.len == 0) {
+	if (!fl_asn1_take(in, FL_ASN1_INTEGER, &value) || value.len == 0 || value.data[0] >= 0x80) {
 		return false;
 	}
 	if (value.len > 1 && value.data[0] == 0) {
+		if (value.data[1] < 0x80) {
+			return false;
+		}
 		value.data++;
 		value.len--;
 	}

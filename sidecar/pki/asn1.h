@@ -54,7 +54,8 @@ bool fl_asn1_is_next(struct fl_span in, enum fl_asn1_tag tag);
 /* Takes an element that may be absent; *ret is then empty. False: it is there, and broken. */
 bool fl_asn1_take_optional(struct fl_span *in, enum fl_asn1_tag tag, struct fl_span *ret);
 
-/* A positive INTEGER without its leading zero byte. */
+/* An INTEGER that is not negative, without its leading zero byte. False, with in then undefined: it is
+ * negative, or not as short as DER requires. */
 bool fl_asn1_take_unsigned(struct fl_span *in, struct fl_span *ret);
 
 /* A BIT STRING of whole bytes. */

@@ -223,8 +223,15 @@ static void read_bundle(struct fl_parse *p, const char *trust_domain, struct fl_
 
 /* --- shared roots ------------------------------------------------------------------------------------- */
 
+/* Two anchors are shared if one private key serves both, whatever name, dates or exponent their
+ * certificates have. Their bytes can be compared, since no key has two forms. */
+static bool same_holder(const struct fl_cert *a, const struct fl_cert *b)
+{
+	return fl_span_equal(fl_key_holder(&a->key), fl_key_holder(&b->key));
+}
+
 struct holding {
-	uint64_t hash; /* of the key */
+	uint64_t hash; /* of what same_holder() compares */
 	const struct fl_cert *cert;
 	size_t bundle;
 };
@@ -251,8 +258,7 @@ static bool had_it(const struct fl_parse *p, const struct holding *holding)
 		for (size_t k = 0;
 		     strcmp(bundle->trust_domain, trust_domain) == 0 && k < bundle->anchors.count;
 		     k++) {
-			if (fl_span_equal(bundle->anchors.items[k].cert.key.info,
-					  holding->cert->key.info)) {
+			if (same_holder(&bundle->anchors.items[k].cert, holding->cert)) {
 				return true;
 			}
 		}
@@ -326,14 +332,14 @@ static void judge_sharing(struct fl_parse *p)
 		for (size_t k = 0; k < anchors->count; k++) {
 			const struct fl_cert *cert = &anchors->items[k].cert;
 
-			holdings[count++] = (struct holding){hash_of(cert->key.info), cert, i};
+			holdings[count++] =
+				(struct holding){hash_of(fl_key_holder(&cert->key)), cert, i};
 		}
 	}
 	qsort(holdings, count, sizeof(*holdings), compare_holdings);
 	for (size_t first = 0, end; first < count; first = end) {
 		end = first + 1;
-		while (end < count && fl_span_equal(holdings[end].cert->key.info,
-						    holdings[first].cert->key.info)) {
+		while (end < count && same_holder(holdings[end].cert, holdings[first].cert)) {
 			end++;
 		}
 		judge_shared(p, holdings + first, end - first);

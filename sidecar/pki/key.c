@@ -108,21 +108,21 @@ static enum fl_key_kind kind_of_private_key(struct fl_span key)
 	return FL_KEY_UNKNOWN;
 }
 
-/* RSAPublicKey: the bytes of modulus and exponent. */
+/* RSAPublicKey: the bytes of modulus and exponent. False: it is broken, or there is more. */
 static bool rsa_parts(struct fl_span bits, struct fl_span *ret_n, struct fl_span *ret_e)
 {
 	struct fl_span body;
 
-	return fl_asn1_take(&bits, FL_ASN1_SEQUENCE, &body) &&
-	       fl_asn1_take_unsigned(&body, ret_n) && fl_asn1_take_unsigned(&body, ret_e);
+	return fl_asn1_take(&bits, FL_ASN1_SEQUENCE, &body) && bits.len == 0 &&
+	       fl_asn1_take_unsigned(&body, ret_n) && fl_asn1_take_unsigned(&body, ret_e) &&
+	       body.len == 0;
 }
 
-static unsigned rsa_bits(struct fl_span bits)
+static unsigned bits_of(struct fl_span n)
 {
-	struct fl_span n, e;
 	unsigned count = 0;
 
-	if (!rsa_parts(bits, &n, &e) || n.data[0] == 0 || n.len > UINT_MAX / 8) {
+	if (n.data[0] == 0 || n.len > UINT_MAX / 8) {
 		return 0;
 	}
 	for (unsigned top = n.data[0]; top != 0; top >>= 1) {
@@ -131,9 +131,29 @@ static unsigned rsa_bits(struct fl_span bits)
 	return count + (unsigned)(n.len - 1) * 8;
 }
 
+/* RFC 3279 section 2.3.1, RFC 5480 section 2.1.1, RFC 8410 sections 3 and 4. wolfCrypt takes other
+ * parameters, more integers and negative ones, and an Ed25519 point with 0x40 in front. algorithm:
+ * the content of the AlgorithmIdentifier. The result does not matter for kinds that we refuse. */
+static bool is_exact(const struct fl_public_key *key, struct fl_span algorithm)
+{
+	struct fl_span skip, n, e;
+
+	if (!fl_asn1_take(&algorithm, FL_ASN1_OID, &skip)) {
+		return false;
+	}
+	if (key->kind == FL_KEY_RSA) {
+		return fl_asn1_take(&algorithm, FL_ASN1_NULL, &skip) && skip.len == 0 &&
+		       algorithm.len == 0 && rsa_parts(key->bits, &n, &e);
+	}
+	if (key->kind == FL_KEY_ED25519) {
+		return algorithm.len == 0 && key->bits.len == ED25519_PUB_KEY_SIZE;
+	}
+	return fl_asn1_take(&algorithm, FL_ASN1_OID, &skip) && algorithm.len == 0;
+}
+
 int fl_key_of_info(struct fl_span info, struct fl_public_key *ret)
 {
-	struct fl_span rest = info, body, algorithm, bits;
+	struct fl_span rest = info, body, algorithm, bits, n, e;
 
 	if (!fl_asn1_take(&rest, FL_ASN1_SEQUENCE, &body) || rest.len > 0 ||
 	    !fl_asn1_take(&body, FL_ASN1_SEQUENCE, &algorithm) ||
@@ -145,10 +165,18 @@ int fl_key_of_info(struct fl_span info, struct fl_public_key *ret)
 		.bits = bits,
 		.info = info,
 	};
-	if (ret->kind == FL_KEY_RSA) {
-		ret->rsa_bits = rsa_bits(bits);
+	ret->is_exact = is_exact(ret, algorithm);
+	if (ret->kind == FL_KEY_RSA && rsa_parts(bits, &n, &e)) {
+		ret->rsa_bits = bits_of(n);
 	}
 	return 0;
+}
+
+struct fl_span fl_key_holder(const struct fl_public_key *key)
+{
+	struct fl_span n, e;
+
+	return key->kind == FL_KEY_RSA && rsa_parts(key->bits, &n, &e) ? n : key->bits;
 }
 
 /* RFC 5480 section 2.2: both coordinates; one and a sign would be a compressed point. */
@@ -164,6 +192,22 @@ void fl_key_name(const struct fl_public_key *key, uint8_t ret[FL_DIGEST_LEN])
 	fl_digest(&key->info, 1, ret);
 }
 
+static int refuse_form(const struct fl_public_key *key, struct fl_err *err)
+{
+	const char *form = key->kind == FL_KEY_RSA
+				   ? "RFC 3279 requires (NULL as parameters; only modulus and "
+				     "exponent, positive, in as few bytes as possible)"
+			   : key->kind == FL_KEY_ED25519
+				   ? "RFC 8410 requires (no parameters, 32 bytes)"
+				   : "RFC 5480 requires (the curve as parameters, and no more)";
+
+	return fl_err_set(err, FL_ERR_INVALID,
+			  "its key is %s and not written as %s, so it could pass for another key: "
+			  "have the certificate issued again by software that writes it so, such "
+			  "as openssl",
+			  kinds[key->kind].name, form);
+}
+
 int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err)
 {
 	if (!kinds[key->kind].taken) {
@@ -173,6 +217,9 @@ int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err)
 			"are supported; make a new key (%s) and have a certificate issued "
 			"for it",
 			kinds[key->kind].name, RSA_BITS_MIN, RSA_BITS_MAX, NEW_KEY_COMMAND);
+	}
+	if (!key->is_exact) {
+		return refuse_form(key, err);
 	}
 	if ((key->kind == FL_KEY_P256 || key->kind == FL_KEY_P384) && !is_whole_point(key)) {
 		return fl_err_set(

@@ -38,17 +38,23 @@ struct fl_public_key {
 	struct fl_span bits; /* content of the BIT STRING; a view of the certificate */
 	struct fl_span info; /* SubjectPublicKeyInfo, the element; a view, too */
 	unsigned rsa_bits;   /* size of the modulus; 0: not RSA */
+	bool is_exact;       /* written in the only way that the RFC of its kind allows */
 };
 
-/* Reads a SubjectPublicKeyInfo. Errors: FL_ERR_INVALID if it is not DER. An unknown kind is no
- * error here. */
+/* Reads a SubjectPublicKeyInfo. Errors: FL_ERR_INVALID if it is not DER. An unknown kind or form is
+ * no error here. */
 int fl_key_of_info(struct fl_span info, struct fl_public_key *ret) FL_MUST_USE;
 
 /* The name by which agent and sidecar call the key of a certificate: the digest of its SubjectPublicKeyInfo. */
 void fl_key_name(const struct fl_public_key *key, uint8_t ret[FL_DIGEST_LEN]);
 
-/* Do we accept keys of this kind, size and form? Errors: FL_ERR_INVALID, "its key is ..." and the
- * remedy. */
+/* What all public keys of one private key have in common: the modulus of RSA, whose owner can compute
+ * the private half for any exponent; otherwise the point. Only for a key that fl_key_check_kind()
+ * lets pass. A view of the certificate. */
+struct fl_span fl_key_holder(const struct fl_public_key *key);
+
+/* Do we accept keys of this kind, size and form? Of those that do, equal keys have equal bytes. Errors:
+ * FL_ERR_INVALID, "its key is ..." and the remedy. */
 int fl_key_check_kind(const struct fl_public_key *key, struct fl_err *err) FL_MUST_USE;
 
 /* Does the private key (DER, any of PKCS#8/SEC1/PKCS#1) belong to that public key, and is it of a

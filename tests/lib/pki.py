@@ -47,6 +47,8 @@ with validity relative to now and keys that never leave the build tree.
         root-path root-bad-id root-two-ids                                 signer-id
         root-expired root-not-yet root-p521
         other-same-key-id (of other.example, with the key identifier of root.crt)
+      of other.example, with a key of prod.example:
+        other-root-key (that of root.crt) other-rsa-key other-rsa-exponent (that of rsa-root.crt; with another exponent)
     Encodings:
         p256.sec1.key p256.params.key rsa2048.pkcs1.key       other PEM forms of keys
         p256.encrypted.key rsa2048.encrypted.key              PKCS#8, and the older form
@@ -74,6 +76,7 @@ with validity relative to now and keys that never leave the build tree.
 """
 import base64
 import datetime
+import math
 import os
 import pathlib
 import shutil
@@ -398,8 +401,18 @@ def chains(root, other):
     yield 'other-web', other.issue('spiffe://other.example/ns/test/sa/other-web')
 
 
+def with_exponent(key):
+    """Returns the RSA key with the same modulus and another exponent."""
+    old = key.private_numbers()
+    below = (old.p - 1) * (old.q - 1)
+    exponent = next(e for e in (65539, 65543, 65551, 65557) if math.gcd(e, below) == 1)
+    d = pow(exponent, -1, below)
+    return rsa.RSAPrivateNumbers(old.p, old.q, d, d % (old.p - 1), d % (old.q - 1), old.iqmp,
+                                 rsa.RSAPublicNumbers(exponent, old.public_numbers.n)).private_key()
+
+
 def signers(root):
-    sign = ('key_cert_sign',)
+    sign, rsa_key = ('key_cert_sign',), new_key('rsa2048')
     yield 'root', root
     for name_, options in {
             'root-second': {},
@@ -408,7 +421,7 @@ def signers(root):
             'root-no-crl': {'ku': sign},
             'root-https': {'uri': ['https://prod.example/ca', 'https://prod.example/crl']},
             'root-generalized': {'not_after': datetime.datetime(2060, 1, 2, 3, 4, 5)},
-            'rsa-root': {'key': 'rsa2048'},
+            'rsa-root': {'key': rsa_key},
             'p384-root': {'key': 'p384'},
             'ed25519-root': {'key': 'ed25519'},
             'root-not-ca': {'ca': False, 'ku': ('digital_signature',)},
@@ -425,6 +438,8 @@ def signers(root):
         yield name_, CA(TD, **{'common_name': name_, **options})
     yield 'root-namesake', CA(TD)
     yield 'other-same-key-id', CA('other.example', common_name='same key id', key_id=root.key_id)
+    for name_, key in {'root-key': root.key, 'rsa-key': rsa_key, 'rsa-exponent': with_exponent(rsa_key)}.items():
+        yield f'other-{name_}', CA('other.example', common_name=f'other {name_}', key=key)
 
 
 def zero_serial(ca):

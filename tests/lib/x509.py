@@ -238,3 +238,30 @@ class Entity:
         tbs = seq(integer(1), algorithm, issuer_name or self.subject, moment(-60), moment(86400), entries,
                   tlv(0xa0, seq(*extensions)) if extensions else b'')
         return to_pem(seq(tbs, algorithm, tlv(0x03, b'\0' + signature_of(self.key, tbs, digest))), 'X509 CRL')
+
+
+# --- keys in a form that no RFC allows, and that wolfCrypt verifies with
+
+RSA_KEY, ED25519_KEY, NULL = oid('1.2.840.113549.1.1.1'), oid('1.3.101.112'), b'\x05\0'
+REWRITTEN = {  # kind, content of the AlgorithmIdentifier, what makes the BIT STRING of the parts of the key
+    'RSA without NULL': ('rsa2048', [RSA_KEY], seq),
+    'RSA with an OID': ('rsa2048', [RSA_KEY, RSA_KEY], seq),
+    'RSA with a third integer': ('rsa2048', [RSA_KEY, NULL], lambda n, e: seq(n, e, integer(1))),
+    'RSA and something behind': ('rsa2048', [RSA_KEY, NULL], lambda n, e: seq(n, e) + NULL),
+    'RSA with a negative modulus': ('rsa2048', [RSA_KEY, NULL], lambda n, e: seq(tlv(0x02, n[5:]), e)),
+    'Ed25519 with NULL': ('ed25519', [ED25519_KEY, NULL], bytes),
+    'Ed25519 with 0x40 in front': ('ed25519', [ED25519_KEY], lambda point: b'\x40' + point),
+}
+
+
+def rewritten(form):
+    kind, algorithm, write = REWRITTEN[form]
+    entity = Entity(form, kind)
+    public = entity.key.public_key()
+    if kind == 'ed25519':
+        parts = [public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)]
+    else:
+        numbers = public.public_numbers()
+        parts = [integer(numbers.n), integer(numbers.e)]
+    entity.info = seq(seq(*algorithm), tlv(0x03, b'\0' + write(*parts)))
+    return entity

@@ -17,8 +17,8 @@ import peers
 from lab import wait_until
 from pki import CA
 from test_tools import check
-from x509 import (ANY_POLICY, CN, SERIAL, Entity, attribute, constraints, extended, key_id, name, oid, permit, policies,
-                  seq, tlv, uri, usage)
+from x509 import (ANY_POLICY, CN, REWRITTEN, SERIAL, Entity, attribute, constraints, extended, key_id, name, oid, permit,
+                  policies, rewritten, seq, tlv, uri, usage)
 
 ALLOWED = 'spiffe://prod.example/**'
 CALLER = 'spiffe://prod.example/ns/test/sa/caller'
@@ -217,6 +217,37 @@ def test_a_compressed_point_is_called_one(place):
                   bundle_of(inbound.own.certify(inbound.own)))
     _, err, _ = check(inbound, 2)
     assert 'its point is not written uncompressed' in err and 'do not belong' not in err, err
+
+
+@pytest.mark.parametrize('form', REWRITTEN)
+def test_a_key_has_one_form_only(place, form):
+    """Otherwise a root could be in two bundles unseen, each time in another form."""
+    says = re.compile('its key is (RSA|Ed25519) and not written as RFC (3279|8410) requires')
+
+    def refused(svid, place_of_it):
+        assert peers.verdict(inbound.port, svid) != b'x'  # the client may not like its own certificates either
+        line = inbound.wait_line(broken_rule='chain-algorithm', detail=re.compile(f'certificate {place_of_it} .CN='))
+        assert says.search(line['detail']) and line['alert'] == 43, line
+
+    root, far, odd = Entity('Root'), Entity('Root of the partner'), rewritten(form)
+    inbound = place(root.certify(root))
+    anchors = [inbound.own.certify(inbound.own), root.certify(root)]
+    refused(caller(odd, odd.under(root)), 2)
+    if form in ('RSA without NULL', 'RSA with an OID', 'RSA and something behind'):  # OpenSSL has no others of its own
+        refused(Svid(odd, odd.under(root, ca=False, names=[uri(CALLER)])), 1)
+    # As an anchor of a partner, then of ours, and as our own leaf.
+    partner = inbound.folder / 'partner.pem'
+    partner.write_bytes(bundle_of(far.certify(far), odd.certify(odd)))
+    inbound.change({'federate partner.example': {'bundle': partner}})
+    _, err, _ = check(inbound, 1)
+    assert says.search(err) and 'certificate 2 (CN=' in err and 'nobody of partner.example is trusted' in err, err
+    partner.write_bytes(bundle_of(far.certify(far)))
+    inbound.mount(Svid(*leaf(inbound.own, labs.SERVER)), bundle_of(*anchors, odd.certify(odd)))
+    assert says.search(check(inbound, 2)[1])
+    inbound.mount(Svid(odd, odd.under(inbound.own, ca=False, names=[uri(labs.SERVER)])), bundle_of(*anchors))
+    _, err, _ = check(inbound, 2)
+    assert says.search(err) and 'certificate 1, the leaf: ' in err and 'do not belong' not in err, err
+    assert is_served(inbound, caller(root)), 'what was good stays in force'
 
 
 @pytest.mark.skipif(labs.ASAN or labs.TSAN, reason='sanitizers keep what is freed')

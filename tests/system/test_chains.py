@@ -9,9 +9,9 @@ import time
 import pytest
 
 from lab import BUILD
-from x509 import (ANY_POLICY, CN, O, SERIAL, Cert, Entity, alternative, attribute, authority, common, constraints, directory,
-                  dns, email, extended, extension, ip, key_id, name, new_key, other, permit, policies, require_policy, uri,
-                  usage)
+from x509 import (ANY_POLICY, CN, O, REWRITTEN, SERIAL, Cert, Entity, alternative, attribute, authority, common, constraints,
+                  directory, dns, email, extended, extension, ip, key_id, name, new_key, other, permit, policies,
+                  require_policy, rewritten, uri, usage)
 
 JUDGE = BUILD / 'tests' / 'path_judge'
 ID = uri('spiffe://prod.example/ns/x/sa/y')
@@ -135,6 +135,11 @@ def algorithms():
     yield 'RSA and SHA-1', [rsa.certify(rsa)], [leaf(rsa, digest='sha1')], 'chain-weak-signature'
     short = Entity('Short', 'rsa1024')
     yield 'RSA of 1024 bits', [TOP], [leaf(short), short.under(ROOT)], 'chain-algorithm'
+    for form in REWRITTEN:
+        odd = rewritten(form)
+        yield f'{form}: the anchor', [odd.certify(odd)], [leaf(odd)], 'chain-unknown-issuer'  # it is none
+        yield f'{form}: the intermediate', [TOP], [leaf(odd), odd.under(ROOT)], 'chain-algorithm'
+        yield f'{form}: the leaf', [TOP], [odd.under(ROOT, ca=False, names=[ID])], 'chain-algorithm'
     edwards = Entity('Ed', 'ed25519')
     yield 'Ed25519', [edwards.certify(edwards)], [leaf(edwards)], OK
     yield 'forged', *signed(damage=True), 'chain-signature'
