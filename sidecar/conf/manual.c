@@ -174,7 +174,9 @@ const struct fl_manual fl_manual[] = {
 	 "for a TLS handshake; at a permissive port it begins with the first byte of a "
 	 "ClientHello. The whole ClientHello must arrive within the first 5 s"},
 	{"[limits]", "connect_timeout", "5s",
-	 "for connecting to the app, or to an upstream over all of its addresses. An address "
+	 "for connecting to the app, or to an upstream over all of its addresses. While the app's "
+	 "queue of connections is full, a connection waits that long for room, at `unix:PATH` too. "
+	 "An address "
 	 "that does not answer gets (time left) / (addresses left), but at least an eighth of "
 	 "the whole: with 5 s and two addresses, 2.5 s each"},
 	{"[limits]", "idle_timeout", "1h",

@@ -218,7 +218,9 @@ struct fl_dial fl_conn_app(const struct fl_conn *conn, union fl_sockaddr *to,
 			dial.port = FL_PORT_FOR_CLIENT;
 		}
 	}
-	if (to->any.sa_family != AF_UNIX) {
+	if (to->any.sa_family == AF_UNIX) {
+		dial.is_patient = true; /* for connect_timeout */
+	} else {
 		struct fl_inet inet = fl_inet_of(&to->any);
 
 		dial.tos = fl_inet_is_loopback(&inet) ? 0 : FL_CAPTURE_TO_APP_TOS;

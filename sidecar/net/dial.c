@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* dial - makes a connecting descriptor from a struct fl_dial; sock.c handles it from there.
+/* dial - makes a connecting descriptor from a struct fl_dial; sock_dial.c handles it from there.
  *
  * Happy path: socket, options, a source port (ports.h), connect. If a source port is taken, dial
  * tries again with a new socket, because a bound socket keeps its port. Failure: a negative errno,
@@ -156,6 +156,25 @@ socklen_t fl_dial_sockaddr_len(const struct sockaddr *to)
 	}
 }
 
+int fl_dial_socket(const struct sockaddr *to)
+{
+	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 ? fd : -errno;
+}
+
+/* A signal does not end the dial of a TCP socket. A Unix socket is connected immediately or not at
+ * all, and a signal may come while the kernel looks for its path. */
+int fl_dial_connect(int fd, const struct sockaddr *to)
+{
+	int rc;
+
+	do {
+		rc = connect(fd, to, fl_dial_sockaddr_len(to));
+	} while (rc != 0 && errno == EINTR && to->sa_family == AF_UNIX);
+	return rc == 0 || errno == EINPROGRESS || errno == EINTR ? 0 : -errno;
+}
+
 /* Is this a failure that is known immediately but reported later, like a slow one: the peer
  * refuses, or no process listens on a Unix socket? */
 static bool is_told_later(const struct fl_dial *dial, int sys)
@@ -166,18 +185,16 @@ static bool is_told_later(const struct fl_dial *dial, int sys)
 /* One try, from this port. */
 static int connect_from(const struct fl_dial *dial, uint16_t port, int *ret_fd, int *ret_sys)
 {
-	const struct sockaddr *to = dial->to;
-	bool is_unix = to->sa_family == AF_UNIX;
-	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), rc;
+	bool is_unix = dial->to->sa_family == AF_UNIX;
+	int fd = fl_dial_socket(dial->to), rc;
 
 	if (fd < 0) {
-		return -errno;
+		return fd;
 	}
 	*ret_sys = 0;
 	rc = is_unix ? 0 : set_dial_options(fd, dial, port);
-	if (rc == 0 && connect(fd, to, fl_dial_sockaddr_len(to)) != 0 && errno != EINPROGRESS &&
-	    errno != EINTR) {
-		*ret_sys = -errno;
+	if (rc == 0) {
+		*ret_sys = fl_dial_connect(fd, dial->to);
 		rc = is_told_later(dial, *ret_sys) ? 0 : *ret_sys;
 	}
 	if (rc != 0) {

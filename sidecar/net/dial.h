@@ -30,6 +30,9 @@ struct fl_dial {
 	/* TCP: the allowed source ports. Ports that are taken are skipped; if none is left, the
 	 * kernel chooses. */
 	enum fl_port_choice port;
+	/* Unix: while the listener's queue is full, the dial waits for room, as a TCP dial does: for
+	 * as long as its user does not close the socket. Without it: the error EAGAIN. */
+	bool is_patient;
 };
 
 /* For sock.c. Returns 0 and a descriptor that connects as dial says, from one of the requested
@@ -37,6 +40,10 @@ struct fl_dial {
  * Otherwise returns a negative errno, and there is no descriptor. Any thread that owns ports. */
 int fl_dial_start(struct fl_ports *ports, const struct fl_dial *dial, int *ret_fd,
 		  int *ret_sys) FL_MUST_USE;
+/* The parts of it, for a Unix socket that is dialled again (sock_dial.c). Return a descriptor, and 0;
+ * or a negative errno. */
+int fl_dial_socket(const struct sockaddr *to) FL_MUST_USE;
+int fl_dial_connect(int fd, const struct sockaddr *to) FL_MUST_USE;
 /* For a socket dialled with heeds_icmp, once it is connected: returns ICMP errors to the kernel's
  * default handling. Otherwise a single one would end the connection. */
 void fl_dial_forget_icmp(int fd, sa_family_t family);

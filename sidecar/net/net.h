@@ -27,9 +27,10 @@ struct fl_net {
 	uint8_t *read_buf;        /* owned; fl_net_new_buffer() */
 	size_t read_cap;          /* bytes: `[limits] buffer` */
 	struct fl_poller *poller; /* owned; NULL while nothing is open */
-	size_t open;              /* sockets and listeners not yet freed */
-	size_t farewells;         /* of those, closed and lingering */
-	size_t farewells_max;     /* 1024 by default; the owner may change it */
+	struct fl_full *full; /* Unix listeners that have no room (sock_dial.c); a list, owned */
+	size_t open;          /* sockets and listeners not yet freed */
+	size_t farewells;     /* of those, closed and lingering */
+	size_t farewells_max; /* 1024 by default; the owner may change it */
 	bool wipes; /* data sent by sockets opened from now on may hold keys: wipe copies */
 	struct fl_ports ports; /* for dials that request them; empty until fl_ports_load() */
 	uint16_t keep_s;       /* for sockets opened from now on (alive.h) */

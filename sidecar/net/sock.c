@@ -88,7 +88,9 @@ static void close_now(struct fl_sock *sock)
 	if (sock->watched.is_buried) {
 		return;
 	}
-	if (sock->farewell != NULL) {
+	if (sock->waits_for_room) {
+		fl_sock_stop_waiting(sock);
+	} else if (sock->farewell != NULL) {
 		sock->net->farewells--;
 		sock->farewell->sock = NULL;
 		uv_close((uv_handle_t *)&sock->farewell->timer, on_farewell_closed);
@@ -115,9 +117,10 @@ static void on_farewell_timeout(uv_timer_t *timer)
  * served connections. */
 static bool start_farewell(struct fl_sock *sock, uint32_t linger_ms)
 {
-	struct fl_farewell *farewell = sock->net->farewells < sock->net->farewells_max
-					       ? calloc(1, sizeof(*farewell))
-					       : NULL;
+	struct fl_farewell *farewell =
+		sock->net->farewells < sock->net->farewells_max && !sock->waits_for_room
+			? calloc(1, sizeof(*farewell))
+			: NULL;
 
 	if (farewell == NULL) {
 		return false;
@@ -235,50 +238,6 @@ static void finish_dial(struct fl_sock *sock, uint32_t events)
 		expect_no_room(sock);
 	}
 	dialed(sock->user, sys);
-}
-
-static int cannot_connect(struct fl_err *err, int sys, const struct sockaddr *to)
-{
-	char text[FL_ADDR_TEXT];
-
-	return fl_err_sys(err, sys, "cannot connect to %s", fl_sockaddr_format(to, text));
-}
-
-int fl_sock_dial(struct fl_net *net, const struct fl_dial *dial,
-		 const struct fl_sock_events *events, void *user, fl_sock_dial_cb cb,
-		 struct fl_sock **ret, struct fl_err *err)
-{
-	const struct sockaddr *to = dial->to;
-	bool is_unix = to->sa_family == AF_UNIX;
-	struct fl_sock *sock;
-	int fd, sys, rc = fl_dial_start(&net->ports, dial, &fd, &sys);
-
-	if (rc != 0) {
-		return cannot_connect(err, -rc, to);
-	}
-	sock = fl_sock_adopt(net, fd, is_unix);
-	if (sock == NULL) {
-		return fl_err_set(err, FL_ERR_NOMEM, "no memory for a connection");
-	}
-	if (!is_unix) {
-		memcpy(&sock->peer, to, fl_dial_sockaddr_len(to));
-	}
-	sock->alive = dial->alive;
-	sock->dialed = cb;
-	sock->heeds_icmp = dial->heeds_icmp;
-	fl_sock_set_user(sock, events, user);
-	if (sys != 0) {
-		sock->error = sys;
-		fl_net_come_back(sock->net, &sock->watched);
-	} else {
-		rc = fl_net_watch(net, &sock->watched, fd, EPOLLOUT);
-	}
-	if (rc != 0) {
-		fl_sock_reset(sock);
-		return cannot_connect(err, -rc, to);
-	}
-	*ret = sock;
-	return 0;
 }
 
 /* --- read ------------------------------------------------------------------------------------- */
