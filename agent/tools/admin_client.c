@@ -21,6 +21,7 @@
  * all of them have failed. */
 #define ANSWER_MAX (32u * 1024 * 1024)
 #define PIECE 4096
+#define FULL_PAUSE_MS 10
 
 static int64_t now_ms(void)
 {
@@ -234,6 +235,31 @@ static int wait_for(int fd, short events, int64_t deadline, struct fl_err *err)
 				  : fl_err_set(err, FL_ERR_IO, "the sidecar does not answer");
 }
 
+/* 0 or an errno. A Unix socket whose queue is full refuses, and soon has room again. */
+static int try_to_connect(int fd, const struct fl_addr *to, int64_t deadline)
+{
+	int sys;
+
+	while ((sys = connect(fd, &to->sa.any, to->sa_len) == 0 ? 0 : errno) == EAGAIN &&
+	       now_ms() < deadline) {
+		(void)poll(NULL, 0, FULL_PAUSE_MS);
+	}
+	return sys;
+}
+
+static const char *remedy_of(int sys)
+{
+	switch (sys) {
+	case ECONNREFUSED:
+	case ENOENT:
+		return "; is it running, with the same INI?";
+	case EAGAIN:
+		return "; it accepts no connection: is it stopped (SIGSTOP), or does it get no CPU?";
+	default:
+		return "";
+	}
+}
+
 static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, struct fl_err *err)
 {
 	char text[FL_ADDR_TEXT];
@@ -245,7 +271,7 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 	if (fd < 0) {
 		return fl_err_sys(err, errno, "cannot make a socket");
 	}
-	rc = connect(fd, &to->sa.any, to->sa_len) == 0 ? 0 : errno;
+	rc = try_to_connect(fd, to, deadline);
 	if (rc == EINPROGRESS) {
 		rc = wait_for(fd, POLLOUT, deadline, err);
 		if (rc == FL_OK) {
@@ -253,13 +279,9 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 		}
 	}
 	if (rc > 0) {
-		const char *remedy = rc == ECONNREFUSED || rc == ENOENT
-					     ? "; is it running, with the same INI?"
-					     : "";
-
 		(void)fl_err_sys(&cause, rc, "cannot reach the sidecar at %s",
 				 fl_addr_format(to, text));
-		rc = fl_err_set(err, FL_ERR_IO, "%s%s", cause.text, remedy);
+		rc = fl_err_set(err, FL_ERR_IO, "%s%s", cause.text, remedy_of(rc));
 	}
 	if (rc != 0) {
 		close(fd);

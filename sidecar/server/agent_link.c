@@ -236,22 +236,36 @@ static void on_error(void *user, int sys)
 static const struct fl_sock_events sock_events = {
 	.on_data = on_data, .on_eof = on_eof, .on_drain = on_drain, .on_error = on_error};
 
+static void cannot_reach(struct fl_agent_link *link, int sys)
+{
+	char trouble[sizeof(link->trouble)];
+	const char *path = fl_agent_path(&link->place);
+
+	if (sys == UV_EAGAIN) {
+		(void)snprintf(trouble, sizeof(trouble),
+			       "fairlead-agent at %s accepts no connection, and its queue is full: "
+			       "is it stopped (SIGSTOP), or does it get no CPU?",
+			       path);
+	} else {
+		(void)snprintf(
+			trouble, sizeof(trouble),
+			"cannot reach fairlead-agent at %s (%s): is it running with the same INI?",
+			path, uv_strerror(sys));
+	}
+	try_later(link, trouble);
+}
+
 static void on_dialed(void *user, int sys)
 {
 	struct fl_agent_link *link = user;
 	struct fl_ctl_hello hello = {
 		.version = FL_CTL_VERSION, .wants_beats = true, .asks_signatures = true};
-	char trouble[sizeof(link->trouble)];
 	struct fl_err err;
 	uint8_t *frame;
 	size_t len;
 
 	if (sys != 0) {
-		(void)snprintf(
-			trouble, sizeof(trouble),
-			"cannot reach fairlead-agent at %s (%s): is it running with the same INI?",
-			fl_agent_path(&link->place), uv_strerror(sys));
-		try_later(link, trouble);
+		cannot_reach(link, sys);
 		return;
 	}
 	if (fl_agent_check(&link->place, link->sock, &err) != 0) {

@@ -16,8 +16,9 @@ void fl_agent_place_of(const struct fl_conf *conf, struct fl_agent_place *ret);
 /* The path of its socket. */
 const char *fl_agent_path(const struct fl_agent_place *place);
 
-/* Dials, unless another user could have put a socket of his own there. cb and events as fl_sock_dial(). Errors:
- * FL_ERR_INVALID, FL_ERR_IO. */
+/* Dials, unless another user could have put a socket of his own there. cb and events as fl_sock_dial(). It does not wait while
+ * the agent's queue is full, but fails with EAGAIN: then the agent hangs, or all its sidecars dial at once, and the pauses of its
+ * users, which grow, suit both. Errors: FL_ERR_INVALID, FL_ERR_IO. */
 int fl_agent_dial(struct fl_net *net, const struct fl_agent_place *place,
 		  const struct fl_sock_events *events, void *user, fl_sock_dial_cb cb,
 		  struct fl_sock **ret, struct fl_err *err) FL_MUST_USE;
