@@ -184,7 +184,10 @@ const struct fl_manual fl_manual[] = {
 	{"[limits]", "peer_timeout", "30s",
 	 "how long the machine at the other end of the mesh side may be silent at TCP level (a"
 	 " dead node, a lost network) before its connections are ended and the app is told; "
-	 "accurate to a sixth. A peer that answers, but does not read, is not affected. Idle "
+	 "accurate to a sixth. A peer that answers, but does not read, is not affected. The kernel "
+	 "asks such a peer more and more rarely, up to every 2 minutes before Linux 6.15 or if "
+	 "this is more than `3m`: if its machine dies then, that may be noticed only after 4 "
+	 "minutes. Idle "
 	 "connections keep the value with which they began; 1 s to 1 h"},
 	{"[limits]", "buffer", "64KiB",
 	 "how much one direction of a connection may buffer; 4 KiB to 1 MiB"},
