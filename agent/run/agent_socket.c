@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "certs-watch/watch.h"
 #include "net/bind.h"
+#include "net/rights.h"
 
 #define LOCK_TRIES 10
 #define LOCK_PAUSE_NS 10000000 /* an agent holds the lock far shorter */
@@ -138,6 +139,7 @@ static int check_free(const struct fl_addr *addr, const char *path, struct fl_er
 	if (fd < 0) {
 		return fl_err_sys(err, errno, "cannot make a socket");
 	}
+	(void)fl_rights_refuse(fd);
 	/* EAGAIN: it is alive, and its queue is full. */
 	if (connect(fd, &addr->sa.any, addr->sa_len) == 0 || errno == EAGAIN) {
 		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
@@ -149,7 +151,7 @@ static int check_free(const struct fl_addr *addr, const char *path, struct fl_er
 			path, (long)who.pid, comm[0] != '\0' ? comm : "name unknown",
 			(unsigned long)who.uid);
 	}
-	close(fd);
+	fl_rights_close(fd);
 	return rc;
 }
 
@@ -195,7 +197,7 @@ static int open_path(struct fl_agent_socket *agent_socket, struct fl_err *err)
 	rc = listen_on(agent_socket, &addr, err);
 	close(dir);
 	if (rc == FL_OK && old != NULL) {
-		fl_listener_close(old);
+		fl_listener_end(old);
 	}
 	return rc;
 }
@@ -312,6 +314,6 @@ void fl_agent_socket_close(struct fl_agent_socket *agent_socket)
 		(void)unlink(agent_socket->path);
 	}
 	fl_watch_close(agent_socket->watch);
-	fl_listener_close(agent_socket->listener);
+	fl_listener_end(agent_socket->listener);
 	uv_close((uv_handle_t *)&agent_socket->reopen, on_closed);
 }

@@ -15,6 +15,7 @@
 #include "base/harden.h"
 #include "base/mem.h"
 #include "net/listener.h"
+#include "net/rights.h"
 
 #define NUMBER_LAST ((uint64_t)INT64_MAX)
 
@@ -363,7 +364,7 @@ static void on_drain(void *user)
 
 static void on_error(void *user, int sys)
 {
-	fl_channel_fail(user, uv_strerror(sys));
+	fl_channel_fail(user, sys == -FL_RIGHTS_CAME ? "it sends descriptors" : uv_strerror(sys));
 }
 
 static const struct fl_sock_events channel_events = {on_data, on_eof, on_drain, on_error};

@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "net/rights.h"
 
 /* Bytes, head included. The /status of an INI of 1 MiB that is full of short sections has about 12 MB, and twice as many if
  * all of them have failed. */
@@ -270,6 +271,9 @@ static int connect_to(const struct fl_addr *to, int64_t deadline, int *ret_fd, s
 
 	if (fd < 0) {
 		return fl_err_sys(err, errno, "cannot make a socket");
+	}
+	if (to->kind == FL_ADDR_UNIX) {
+		(void)fl_rights_refuse(fd);
 	}
 	rc = try_to_connect(fd, to, deadline);
 	if (rc == EINPROGRESS) {

@@ -482,7 +482,7 @@ void fl_admin_close(struct fl_admin *admin)
 	admin->is_closing = true;
 	remove_path(admin);
 	if (admin->listener != NULL) {
-		fl_listener_close(admin->listener);
+		fl_listener_end(admin->listener);
 	}
 	for (size_t i = 0; i < LISTS; i++) {
 		while (admin->first[i] != NULL) {

@@ -72,6 +72,16 @@ struct fl_sandbox_call {
 			0                                                                          \
 	}
 
+#define OPTION(level, name)                                                                        \
+	{                                                                                          \
+		"setsockopt", 2, {IS(1, level), IS(2, name)}, 0                                    \
+	}
+
+/* What the kernel headers of Debian 12 do not have yet. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 /* abort(), and the end after a violation. */
 #define SIGNAL_US(signal)                                                                          \
 	{                                                                                          \
@@ -172,11 +182,6 @@ static const struct fl_sandbox_call both_calls[] = {
 #define TCP_RTO_MAX_MS 44
 #endif
 
-#define OPTION(level, name)                                                                        \
-	{                                                                                          \
-		"setsockopt", 2, {IS(1, level), IS(2, name)}, 0                                    \
-	}
-
 static const struct fl_sandbox_call sidecar_calls[] = {
 	SOCKET(AF_INET, SOCK_STREAM, 0),
 	SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
@@ -200,6 +205,8 @@ static const struct fl_sandbox_call sidecar_calls[] = {
 	OPTION(IPPROTO_TCP, TCP_RTO_MAX_MS),
 	OPTION(SOL_SOCKET, SO_LINGER),
 	OPTION(SOL_SOCKET, SO_MARK),
+	OPTION(SOL_SOCKET, SO_PASSCRED), /* where the kernel lacks the next one */
+	OPTION(SOL_SOCKET, SO_PASSRIGHTS),
 	OPTION(SOL_SOCKET, SO_PRIORITY),
 	OPTION(SOL_SOCKET, SO_RCVBUF),
 	OPTION(SOL_SOCKET, SO_SNDBUF),
@@ -241,6 +248,11 @@ static const struct fl_sandbox_call agent_calls[] = {
 	ANY("mkdirat"),
 	ANY("umask"),
 	OPTION(SOL_SOCKET, SO_SNDBUF), /* of who asks for signatures */
+	OPTION(SOL_SOCKET, SO_PASSRIGHTS),
+	/* where the kernel lacks that one */
+	OPTION(SOL_SOCKET, SO_LINGER),
+	OPTION(SOL_SOCKET, SO_OOBINLINE),
+	OPTION(SOL_SOCKET, SO_PASSCRED),
 	DECLINE("setsockopt", ENOPROTOOPT),
 };
 

@@ -2,6 +2,7 @@
 /* Words and sentences of the close reasons, and the translations into them. */
 #include "count/reason.h"
 
+#include <errno.h>
 #include <uv.h>
 
 static const struct {
@@ -115,6 +116,7 @@ static enum fl_reason reason_of_error(int sys, enum fl_reason reset, enum fl_rea
 	switch (sys) {
 	case UV_ECONNRESET:
 	case UV_EPIPE:
+	case -EBADMSG: /* it sends descriptors (net/rights.h) */
 		return reset;
 	case UV_ETIMEDOUT:
 	case UV_EHOSTUNREACH:

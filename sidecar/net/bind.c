@@ -12,6 +12,7 @@
 
 #include "base/capture.h"
 #include "net/options.h"
+#include "net/rights.h"
 
 #define NO_INTERFACE 0x7fffffff /* an index that the kernel never assigns */
 
@@ -35,8 +36,9 @@ static int remove_stale_path(const struct fl_addr *addr, struct fl_err *err)
 	if (fd < 0) {
 		return fl_err_sys(err, errno, "cannot make a socket");
 	}
+	(void)fl_rights_refuse(fd);
 	sys = connect(fd, &addr->sa.any, addr->sa_len) == 0 ? 0 : errno;
-	close(fd);
+	fl_rights_close(fd);
 	switch (sys) {
 	case 0:
 	case EAGAIN: /* its queue is full */

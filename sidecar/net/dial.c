@@ -14,6 +14,7 @@
 #include "base/addr.h"
 #include "base/capture.h"
 #include "net/options.h"
+#include "net/rights.h"
 
 /* Must come after the headers above, whose types it uses. */
 #include <linux/errqueue.h>
@@ -192,6 +193,9 @@ static int connect_from(const struct fl_dial *dial, uint16_t port, int *ret_fd, 
 		return fd;
 	}
 	*ret_sys = 0;
+	if (is_unix) {
+		(void)fl_rights_refuse(fd);
+	}
 	rc = is_unix ? 0 : set_dial_options(fd, dial, port);
 	if (rc == 0) {
 		*ret_sys = fl_dial_connect(fd, dial->to);

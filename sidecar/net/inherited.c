@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "net/rights.h"
 #include "net/sock_internal.h"
 
 union control {
@@ -243,7 +244,7 @@ void fl_inherited_done(struct fl_inherited *inherited)
 	}
 	free(inherited->fds);
 	if (inherited->link >= 0) {
-		(void)close(inherited->link);
+		fl_rights_close(inherited->link);
 	}
 	*inherited = (struct fl_inherited){.link = -1};
 }

@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "net/options.h"
+#include "net/rights.h"
 #include "net/sock_internal.h"
 
 #define BACKLOG 4096 /* the kernel caps it at net.core.somaxconn */
@@ -32,7 +33,8 @@ struct fl_listener {
 	int waiting;              /* accepted but not taken yet; -1: none */
 	struct sockaddr_in6 peer; /* its address, or a sockaddr_in */
 	bool is_unix;
-	bool is_listening; /* registered in the poller */
+	bool refuses_rights; /* Unix: and so does what it accepts */
+	bool is_listening;   /* registered in the poller */
 	bool is_closing;
 	struct fl_alive alive; /* settings for accepted sockets */
 };
@@ -60,25 +62,45 @@ void fl_listener_keep(struct fl_listener *listener, uint32_t give_up_ms)
 	}
 }
 
+/* Of its own, or accepted. */
+static void close_fd(const struct fl_listener *listener, int fd)
+{
+	if (listener->is_unix) {
+		fl_rights_close(fd);
+	} else {
+		close(fd);
+	}
+}
+
 static void pause_listener(struct fl_listener *listener)
 {
 	fl_net_pause(listener->net, listener->fd);
 	listener->is_listening = false;
 }
 
-/* Other workers may have duplicates of the socket: while one is open, closing ours does not stop
- * its events. */
-void fl_listener_close(struct fl_listener *listener)
+static void stop(struct fl_listener *listener)
 {
 	if (listener->is_listening) {
 		pause_listener(listener);
 	}
 	listener->is_closing = true;
 	uv_close((uv_handle_t *)&listener->retry, on_closed);
-	close(listener->fd);
 	if (listener->waiting >= 0) {
-		close(listener->waiting);
+		close_fd(listener, listener->waiting);
 	}
+}
+
+/* While another descriptor of the socket is open, closing ours does not stop its events. */
+void fl_listener_close(struct fl_listener *listener)
+{
+	stop(listener);
+	close(listener->fd);
+}
+
+void fl_listener_end(struct fl_listener *listener)
+{
+	stop(listener);
+	close_fd(listener, listener->fd);
 }
 
 int fl_listener_fd(const struct fl_listener *listener)
@@ -173,6 +195,7 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 		     struct fl_listener **ret, struct fl_err *err)
 {
 	struct fl_listener *listener;
+	bool refuses_rights = unix_socket && fl_rights_refuse(fd);
 	int rc = listen(fd, BACKLOG) == 0 ? 0 : -errno;
 
 	if (rc == 0) {
@@ -192,6 +215,7 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 	listener->fd = fd;
 	listener->waiting = -1;
 	listener->is_unix = unix_socket;
+	listener->refuses_rights = refuses_rights;
 	fl_listener_keep(listener, 0);
 	resume(listener);
 	*ret = listener;
@@ -205,6 +229,9 @@ struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 
 	if (listener->waiting < 0) {
 		return NULL;
+	}
+	if (listener->is_unix && !listener->refuses_rights) {
+		(void)fl_rights_refuse(listener->waiting);
 	}
 	sock = fl_sock_adopt(listener->net, listener->waiting, listener->is_unix);
 	listener->waiting = -1;

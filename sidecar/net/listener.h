@@ -15,7 +15,10 @@ int fl_listener_open(struct fl_net *net, int fd, bool unix_socket, fl_listener_c
 /* Returns NULL if no connection was waiting after all, or if memory runs out. */
 struct fl_sock *fl_listener_accept(struct fl_listener *listener,
 				   const struct fl_sock_events *events, void *user);
+/* Another thread or process may have the socket too; what waits in its queue is left to them. */
 void fl_listener_close(struct fl_listener *listener);
+/* The same of a socket that nobody else has: who waits in its queue is closed without any risk (rights.h). */
+void fl_listener_end(struct fl_listener *listener);
 /* Its descriptor, borrowed: to be given to another process. */
 int fl_listener_fd(const struct fl_listener *listener);
 /* For connections from now on: like fl_dial.joins_acks, with a client that sends first. Do not use

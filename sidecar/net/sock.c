@@ -23,6 +23,7 @@
 
 #include "base/mem.h"
 #include "net/options.h"
+#include "net/rights.h"
 
 /* In one turn, for fairness. What a read costs depends on what the peer has sent: in records or frames of one byte, many times as
  * much as in large ones. */
@@ -51,6 +52,15 @@ static void set_reset_on_close(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 }
 
+static void close_fd(int fd, bool may_hold_rights)
+{
+	if (may_hold_rights) {
+		fl_rights_close(fd);
+	} else {
+		close(fd);
+	}
+}
+
 struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix)
 {
 	struct fl_sock *sock = calloc(1, sizeof(*sock));
@@ -59,7 +69,7 @@ struct fl_sock *fl_sock_adopt(struct fl_net *net, int fd, bool is_unix)
 		free(sock);
 		/* The other end may already be connected: a clean end would be wrong. */
 		set_reset_on_close(fd);
-		close(fd);
+		close_fd(fd, is_unix);
 		return NULL;
 	}
 	sock->watched.type = &watched_type;
@@ -98,7 +108,7 @@ static void close_now(struct fl_sock *sock)
 	}
 	fl_pending_clear(&sock->pending);
 	sock->reading = false;
-	close(sock->fd);
+	close_fd(sock->fd, sock->is_unix && !sock->at_end);
 	sock->fd = -1;
 	fl_net_bury(sock->net, &sock->watched);
 }
@@ -253,25 +263,15 @@ static void stop_for(struct fl_sock *sock, int sys)
 	}
 }
 
-/* At a Unix socket a read also ends behind bytes that came with descriptors. We take none, so the kernel closes them, and
- * says so. ret_is_cut: there may be more behind these bytes. */
-static ssize_t receive(struct fl_sock *sock, bool *ret_is_cut)
+static ssize_t receive(const struct fl_sock *sock, uint8_t *buf, size_t cap)
 {
-	struct fl_net *net = sock->net;
-	struct iovec into = {.iov_base = net->read_buf, .iov_len = net->read_cap};
-	struct msghdr message = {.msg_iov = &into, .msg_iovlen = 1};
-	ssize_t n = sock->is_unix ? recvmsg(sock->fd, &message, 0)
-				  : recv(sock->fd, net->read_buf, net->read_cap, 0);
-
-	*ret_is_cut =
-		n > 0 && ((size_t)n == net->read_cap || (message.msg_flags & MSG_CTRUNC) != 0);
-	return n;
+	return sock->is_unix ? fl_rights_recv(sock->fd, buf, cap)
+			     : recv(sock->fd, buf, cap, MSG_DONTWAIT);
 }
 
 static void read_once(struct fl_sock *sock)
 {
 	struct fl_net *net = sock->net;
-	bool is_cut;
 	ssize_t n;
 
 	if (sock->error != 0) {
@@ -282,8 +282,10 @@ static void read_once(struct fl_sock *sock)
 		stop_for(sock, 0); /* what recv() would say */
 		return;
 	}
-	n = receive(sock, &is_cut);
+	n = receive(sock, net->read_buf, net->read_cap);
 	if (n > 0) {
+		bool is_cut = (size_t)n == net->read_cap;
+
 		/* A short read means that nothing is left, except perhaps the end. */
 		sock->readable = is_cut || sock->ended || sock->urgent;
 		/* Data before a reset is passed on immediately: if it were held back, the reset
@@ -293,6 +295,7 @@ static void read_once(struct fl_sock *sock)
 		sock->events->on_data(sock->user, net->read_buf, (size_t)n);
 		sock->is_last = false;
 	} else if (n == 0) {
+		sock->at_end = true;
 		stop_for(sock, 0);
 	} else if (errno == EAGAIN) {
 		sock->readable = false;
@@ -329,7 +332,7 @@ static void read_all(struct fl_sock *sock)
 
 void fl_sock_read_now(struct fl_sock *sock, uint8_t *buf, size_t cap)
 {
-	ssize_t n = recv(sock->fd, buf, cap, MSG_DONTWAIT);
+	ssize_t n = receive(sock, buf, cap);
 
 	if (n > 0) {
 		sock->events->on_data(sock->user, buf, (size_t)n);

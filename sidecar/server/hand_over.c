@@ -139,7 +139,11 @@ void fl_hand_over_close(struct fl_hand_over *hand_over, bool keep_path)
 	    st.st_dev == hand_over->dev && st.st_ino == hand_over->ino) {
 		(void)unlink(hand_over->path);
 	}
-	fl_listener_close(hand_over->listener);
+	if (keep_path) {
+		fl_listener_close(hand_over->listener); /* another sidecar has it too */
+	} else {
+		fl_listener_end(hand_over->listener);
+	}
 	if (hand_over->successor != NULL) {
 		fl_sock_close(hand_over->successor, 0);
 	}

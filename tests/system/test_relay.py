@@ -331,26 +331,6 @@ def test_unix_sockets_for_app_and_upstream(lab, app):
     assert not os.path.exists(lab.folder / 'peer.sock'), 'the path goes with the sidecar'
 
 
-def test_an_app_on_a_unix_socket_sends_descriptors(lab, app):
-    """They do not travel. All bytes do, those behind them too."""
-    def answer(sock):
-        sock.recv(1)
-        socket.send_fds(sock, [b'first '], [sock.fileno()])
-        sock.sendall(b'second')
-        if sock.recv(1):
-            socket.send_fds(sock, [b'third '], [sock.fileno()])
-            sock.sendall(b'fourth')
-    app(answer, path=lab.folder / 'app.sock')
-    with connect(lab.pair(f'unix:{lab.folder}/app.sock').port) as sock:
-        sock.sendall(b'?')
-        received = b''
-        while len(received) < 12:
-            received += sock.recv(12 - len(received))
-        assert received == b'first second'
-        sock.sendall(b'?')
-        assert read_all(sock) == b'third fourth'
-
-
 def test_unix_listener_is_shared_by_all_workers(lab, app):
     inbound = lab.inbound(app().port)
     lab.outbound(inbound.port, {'upstream peer': {'listen': f'unix:{lab.folder}/peer.sock'},

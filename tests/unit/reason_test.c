@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The reason for an open connection's end is what the kernel reported: a reset is one that the other side sent. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 #include <uv.h>
 
@@ -15,6 +16,7 @@ Test(reason, errors_of_open_connections)
 	} rows[] = {
 		{UV_ECONNRESET, FL_REASON_APP_RESET, FL_REASON_PEER_RESET},
 		{UV_EPIPE, FL_REASON_APP_RESET, FL_REASON_PEER_RESET},
+		{-EBADMSG, FL_REASON_APP_RESET, FL_REASON_PEER_RESET}, /* it sends descriptors */
 		{UV_ETIMEDOUT, FL_REASON_APP_TIMEOUT, FL_REASON_PEER_TIMEOUT},
 		{UV_EHOSTUNREACH, FL_REASON_APP_TIMEOUT, FL_REASON_PEER_TIMEOUT},
 		{UV_ENETUNREACH, FL_REASON_APP_TIMEOUT, FL_REASON_PEER_TIMEOUT},

@@ -29,6 +29,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 #include "base/harden.h"
 #include "base/mem.h"
 #include "base/sandbox.h"
@@ -271,6 +275,30 @@ static int limit_what_a_socket_keeps(void)
 	return from_errno(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof(value)));
 }
 
+/* On a kernel that knows the option. */
+static bool can_refuse;
+
+static int refuse_descriptors(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), value = 0;
+	int sys = from_errno(setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &value, sizeof(value)));
+
+	return can_refuse ? sys : 0;
+}
+
+/* What an older kernel takes in its place. */
+static int make_a_descriptor_harmless(void)
+{
+	static const int options[] = {SO_LINGER, SO_OOBINLINE, SO_PASSCRED};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), sys = 0;
+	struct linger value = {0};
+
+	for (size_t i = 0; sys == 0 && i < FL_COUNT_OF(options); i++) {
+		sys = from_errno(setsockopt(fd, SOL_SOCKET, options[i], &value, sizeof(value)));
+	}
+	return sys;
+}
+
 static int inject_into_the_terminal(void)
 {
 	return from_errno(ioctl(0, TIOCSTI, "x"));
@@ -411,6 +439,8 @@ static const struct attempt {
 	{"open a Unix socket", open_a_unix_socket, DONE, DONE, NULL, false, 0},
 	{"attach a filter", attach_a_filter_to_a_socket, ENOPROTOOPT, ENOPROTOOPT, NULL, false, 0},
 	{"limit what a socket keeps", limit_what_a_socket_keeps, DONE, DONE, NULL, false, 0},
+	{"refuse descriptors", refuse_descriptors, DONE, DONE, NULL, false, 0},
+	{"make one harmless", make_a_descriptor_harmless, DONE, DONE, NULL, false, 0},
 	{"inject into the terminal", inject_into_the_terminal, ENDS, ENDS, "ioctl", false, 0},
 	{"load a BPF program", load_a_bpf_program, ENDS, ENDS, "bpf", false, 0},
 	{"make a ring", make_a_ring, ENDS, ENDS, "io_uring_setup", false, 0},
@@ -515,6 +545,8 @@ static void try_all(enum fl_sandbox_program program)
 	unsigned version = landlock_version();
 	int fds[2];
 
+	can_refuse = true;
+	can_refuse = refuse_descriptors() == 0;
 	(void)snprintf(folder, sizeof(folder), "/tmp/fairlead-sandbox-XXXXXX");
 	cr_assert_not_null(mkdtemp(folder));
 	(void)close(open(in_folder("file"), O_RDWR | O_CREAT, 0600));

@@ -241,57 +241,6 @@ Test(sock, urgent_bytes_stay_in_line)
 }
 
 /* A peer without buffer space owes us no acknowledgement, only space. */
-/* At a Unix socket, a read ends behind bytes that came with a descriptor. */
-static void bytes_behind_a_descriptor(bool ends_first)
-{
-	union {
-		char room[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr head;
-	} control = {.head = {.cmsg_len = CMSG_LEN(sizeof(int)),
-			      .cmsg_level = SOL_SOCKET,
-			      .cmsg_type = SCM_RIGHTS}};
-	struct iovec text = {.iov_base = "first ", .iov_len = 6};
-	struct msghdr message = {.msg_iov = &text,
-				 .msg_iovlen = 1,
-				 .msg_control = control.room,
-				 .msg_controllen = sizeof(control.room)};
-	struct bench bench;
-	int fds[2];
-
-	bench_init(&bench);
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	memcpy(CMSG_DATA(&control.head), &fds[1], sizeof(int));
-	bench.end.sock = fl_sock_adopt(&bench.net, fds[0], true);
-	cr_assert_not_null(bench.end.sock);
-	fl_sock_set_user(bench.end.sock, &events, &bench.end);
-	cr_assert_eq(sendmsg(fds[1], &message, 0), 6);
-	cr_assert_eq(send(fds[1], "second", 6, 0), 6);
-	if (ends_first) {
-		cr_assert_eq(shutdown(fds[1], SHUT_WR), 0);
-	}
-	fl_sock_read_start(bench.end.sock);
-	for (int turns = 0; turns < 1000 && bench.end.bytes < 12; turns++) {
-		(void)uv_run(&bench.loop, UV_RUN_NOWAIT);
-	}
-	cr_expect_eq(bench.end.bytes, 12, "%zu", bench.end.bytes);
-	cr_assert_eq(shutdown(fds[1], SHUT_WR), 0);
-	turn_until(&bench, &bench.end.eofs, 1);
-	cr_expect_eq(bench.end.bytes, 12);
-	fl_sock_close(bench.end.sock, 0);
-	close(fds[1]);
-	bench_done(&bench);
-}
-
-Test(sock, bytes_behind_a_descriptor_do_not_wait_for_more)
-{
-	bytes_behind_a_descriptor(false);
-}
-
-Test(sock, bytes_behind_a_descriptor_come_before_the_end)
-{
-	bytes_behind_a_descriptor(true);
-}
-
 Test(sock, debt_of_a_peer_that_does_not_read_is_not_asked_for_in_vain)
 {
 	struct bench bench;
