@@ -161,7 +161,13 @@ int fl_dial_socket(const struct sockaddr *to)
 {
 	int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	return fd >= 0 ? fd : -errno;
+	if (fd < 0) {
+		return -errno;
+	}
+	if (to->sa_family == AF_UNIX) {
+		(void)fl_rights_refuse(fd);
+	}
+	return fd;
 }
 
 /* A signal does not end the dial of a TCP socket. A Unix socket is connected immediately or not at
@@ -193,9 +199,6 @@ static int connect_from(const struct fl_dial *dial, uint16_t port, int *ret_fd, 
 		return fd;
 	}
 	*ret_sys = 0;
-	if (is_unix) {
-		(void)fl_rights_refuse(fd);
-	}
 	rc = is_unix ? 0 : set_dial_options(fd, dial, port);
 	if (rc == 0) {
 		*ret_sys = fl_dial_connect(fd, dial->to);
