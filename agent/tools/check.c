@@ -14,6 +14,7 @@
 #include "agent/common/command.h"
 #include "agent/common/stdin_file.h"
 #include "agent/tools/app_port.h"
+#include "agent/tools/check_readers.h"
 #include "agent/tools/check_report.h"
 #include "agent/tools/check_users.h"
 #include "base/guarded.h"
@@ -279,14 +280,14 @@ static void check_socket(const struct fl_conf *conf, struct fl_problems *problem
 
 /* --- all of it -------------------------------------------------------------------------------- */
 
-static void check_conf(const struct fl_conf *conf, struct fl_problems *problems)
+static void check_conf(const struct fl_conf *conf, const char *path, struct fl_problems *problems)
 {
 	check_policy(conf, problems);
 	check_ports(conf, problems);
 	check_listeners(conf, problems);
 	check_capture(conf, problems);
 	check_socket(conf, problems);
-	fl_check_readers(conf, problems);
+	fl_check_readers(conf, path, problems);
 }
 
 /* Does it fit into one frame? */
@@ -343,7 +344,7 @@ static int check(const struct fl_command_line *line)
 	}
 	if (fl_stdin_load_conf(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
 		report.conf = conf;
-		check_conf(conf, &problems);
+		check_conf(conf, conf_path, &problems);
 		if (fl_source_is_mount(conf_path)) {
 			fl_problem_warning(&problems, 0, "%s", FL_SOURCE_MOUNT_TEXT);
 		}
@@ -385,6 +386,9 @@ static const char page[] =
 	"  Hints about software that needs other settings when captured do not change the\n"
 	"  verdict. Changes nothing, opens no port, and needs no running sidecar.\n"
 	"  `-c -` reads the INI from stdin, as explain and redirect print do.\n"
+	"\n"
+	"  Root reads every file, so as root it also warns of those that agent or sidecar\n"
+	"  cannot read as users of their own.\n"
 	"\n"
 	"OPTIONS\n"
 	"      --strict        exit with 1 if there are warnings\n"

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* check_users - reads /proc/net/tcp and /proc/net/tcp6, whose format the kernel keeps (proc(5)), and modes of files. */
+/* check_users - reads /proc/net/tcp and /proc/net/tcp6, whose format the kernel keeps (proc(5)). */
 #include "agent/tools/check_users.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/mem.h"
-#include "pki/credential_files.h"
 
 #define LISTENING 10 /* of the kernel's <net/tcp_states.h> */
 
@@ -99,45 +96,4 @@ void fl_check_users(const struct fl_conf *conf, struct fl_problems *problems)
 				   "and leaves in plaintext; run the app as another user",
 				   (unsigned)conf->agent.sidecar_uid, port);
 	}
-}
-
-/* --- files -------------------------------------------------------------------------------------- */
-
-/* Perhaps: nobody here knows the groups that the agent will have. */
-static bool may_read(const struct stat *st, uid_t uid)
-{
-	return st->st_uid == uid ? (st->st_mode & S_IRUSR) != 0
-				 : (st->st_mode & (S_IRGRP | S_IROTH)) != 0;
-}
-
-static void check_reader(const char *path, fl_conf_line line, uid_t agent,
-			 struct fl_problems *problems)
-{
-	struct stat st;
-
-	if (path == NULL || stat(path, &st) != 0 || may_read(&st, agent)) {
-		return;
-	}
-	fl_problem_warning(
-		problems, line,
-		"%s belongs to uid %u and has mode %04o, so the agent cannot read it as uid "
-		"%u: chown it to %u, give its group the right to read it, or correct "
-		"`[agent] uid`",
-		path, (unsigned)st.st_uid, (unsigned)st.st_mode & 07777u, (unsigned)agent,
-		(unsigned)agent);
-}
-
-void fl_check_readers(const struct fl_conf *conf, struct fl_problems *problems)
-{
-	/* With a sidecar that is root, the agent may be root, too, whatever its uid in the INI. */
-	if (geteuid() != 0 || conf->agent.uid == 0 || conf->agent.sidecar_uid == 0) {
-		return;
-	}
-#define CHECK_READER(name, is_secret)                                                              \
-	if (is_secret) {                                                                           \
-		check_reader(conf->identity.name, conf->identity.name##_line, conf->agent.uid,     \
-			     problems);                                                            \
-	}
-	FL_CREDENTIAL_FILES(CHECK_READER)
-#undef CHECK_READER
 }

@@ -70,7 +70,9 @@ def test_a_key_for_root_is_none_for_the_agent(ca):
     renew(ca, 'shop')
     status, _, err = check(ca.parent, 'shop', uid=2113)
     assert status == 1 and f'{key} belongs to uid 0 and has mode 0600, so the agent cannot read it as uid 2113' in err
+    assert f'the folder {key.parent} belongs to uid 0 and has mode 0700, so the agent cannot search it as uid 2113' in err
     key.chmod(0o640)
+    key.parent.chmod(0o755)
     assert check(ca.parent, 'shop', uid=2113)[0] == 0
     key.chmod(0o600)
     os.chown(key, 2113, -1)
