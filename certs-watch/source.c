@@ -52,6 +52,9 @@ static void note_finding(void *user, bool is_error, const char *name, const char
 	/* An error of a section [federate] is our own, and has nothing to do with the file. */
 	bool is_own_error = is_error && foreign_of(load->source, name) != NULL;
 
+	if (name == NULL && load->source->may_lack_files) {
+		return; /* it is about a file that is missing */
+	}
 	if (unread(load, NULL) == NULL && (is_own_error || unread(load, name) == NULL)) {
 		fl_findings_add(load->findings, is_error, name, fl_strdup(text));
 	}
@@ -196,7 +199,7 @@ int fl_source_load(const struct fl_source *source, const struct fl_tls_options *
 			fl_findings_add(findings, true, NULL, fl_strdup(err.text));
 		}
 	}
-	if (findings->errors > 0) {
+	if (findings->errors > 0 || credentials == NULL) {
 		fl_credentials_free(credentials);
 		fl_source_files_done(&files);
 		return FL_ERR_INVALID;

@@ -36,6 +36,9 @@ struct fl_source {
 		bool shared_root;         /* the bundle may contain a root of another domain */
 	} const *foreign;
 	size_t foreign_count;
+	/* Paths may be missing that a set must have: such a set is refused, but that is no finding. For who looks at the files that an
+	 * incomplete configuration names. */
+	bool may_lack_files;
 };
 
 /* The files' bytes (PEM), for a caller that passes them on. Wiped and freed by fl_source_files_done(). */

@@ -282,7 +282,7 @@ bool fl_redirect_is_meant(const char *conf_path)
 {
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
-	bool meant = fl_conf_load_lenient(conf_path, &conf, &problems) == FL_OK &&
+	bool meant = fl_conf_load_lenient(conf_path, &conf, NULL, NULL, &problems) == FL_OK &&
 		     conf->redirect.line != 0;
 
 	fl_conf_free(conf);

@@ -23,7 +23,9 @@ void fl_candidate_source(const struct fl_conf *conf, struct fl_source *ret)
 	for (size_t i = 0; i < conf->federate_count; i++) {
 		foreign[i].trust_domain = conf->federate[i].trust_domain;
 		foreign[i].bundle = conf->federate[i].path;
-		foreign[i].shared_root = conf->federate[i].shared_root;
+		/* A root that is shared is no finding where that key may be the one with the error. */
+		foreign[i].shared_root =
+			conf->federate[i].shared_root || conf->federate[i].doubtful;
 	}
 #define SOURCE_PATH(file, is_secret) .file = conf->identity.file,
 	*ret = (struct fl_source){.foreign = foreign,
@@ -37,22 +39,64 @@ void fl_candidate_source_done(struct fl_source *source)
 	source->foreign = NULL;
 }
 
-int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_late_crls *late,
-		      struct fl_candidate *ret)
+static int load(const struct fl_conf *conf, const struct fl_source *source, int64_t now,
+		struct fl_candidate *ret)
 {
 	struct fl_tls_options tls = {.groups = conf->tls.group_names,
 				     .group_count = conf->tls.group_count,
 				     .ciphers = conf->tls.cipher_names,
 				     .cipher_count = conf->tls.cipher_count};
+
+	memset(ret, 0, sizeof(*ret));
+	return fl_source_load(source, &tls, now, &ret->credentials, &ret->files, &ret->findings);
+}
+
+int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_late_crls *late,
+		      struct fl_candidate *ret)
+{
 	struct fl_source source;
 	int rc;
 
 	fl_candidate_source(conf, &source);
 	source.late = *late;
-	memset(ret, 0, sizeof(*ret));
-	rc = fl_source_load(&source, &tls, now, &ret->credentials, &ret->files, &ret->findings);
+	rc = load(conf, &source, now, ret);
 	fl_candidate_source_done(&source);
 	return rc;
+}
+
+/* `credential_bundle` beside `cert` or `key`: nobody knows which of them will be kept, so each is judged by itself. */
+static void judge_alternative(const struct fl_conf *conf, int64_t now, struct fl_findings *findings)
+{
+	const struct fl_source source = {.credential_bundle = conf->identity.credential_bundle,
+					 .may_lack_files = true};
+	struct fl_candidate alone;
+
+	(void)load(conf, &source, now, &alone);
+	for (size_t i = 0; i < alone.findings.count; i++) {
+		const struct fl_finding *finding = &alone.findings.items[i];
+
+		fl_findings_add(findings, finding->is_error, finding->path,
+				fl_strdup(finding->text));
+	}
+	fl_candidate_done(&alone);
+}
+
+void fl_candidate_judge_doubtful(const struct fl_conf *conf, int64_t now, struct fl_candidate *ret)
+{
+	bool has_pair = conf->identity.cert != NULL || conf->identity.key != NULL;
+	bool has_both = has_pair && conf->identity.credential_bundle != NULL;
+	struct fl_source source;
+
+	fl_candidate_source(conf, &source);
+	source.may_lack_files = true;
+	if (has_both) {
+		source.credential_bundle = NULL;
+	}
+	(void)load(conf, &source, now, ret);
+	if (has_both) {
+		judge_alternative(conf, now, &ret->findings);
+	}
+	fl_candidate_source_done(&source);
 }
 
 void fl_candidate_done(struct fl_candidate *candidate)

@@ -19,6 +19,10 @@ int fl_candidate_load(const struct fl_conf *conf, int64_t now, const struct fl_l
 		      struct fl_candidate *ret) FL_MUST_USE;
 void fl_candidate_done(struct fl_candidate *candidate); /* wipes */
 
+/* The same for an INI that is refused (conf/conf.h, lenient): what can be said of the files that it names rightly. What it does not
+ * name, or wrongly, is the INI's fault, and no finding. ret->credentials: NULL unless all of them are good. Never put them in force. */
+void fl_candidate_judge_doubtful(const struct fl_conf *conf, int64_t now, struct fl_candidate *ret);
+
 /* What certs-watch has to read for conf: the paths are borrowed from it. End it with fl_candidate_source_done(). */
 void fl_candidate_source(const struct fl_conf *conf, struct fl_source *ret);
 void fl_candidate_source_done(struct fl_source *source);

@@ -53,23 +53,22 @@ static int read_stdin(char **ret_text, size_t *ret_len, struct fl_err *err)
 	return FL_OK;
 }
 
-int fl_stdin_load_conf(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
-		       struct fl_problems *problems)
+typedef int parse_fn(const char *path, const char *text, size_t len, struct fl_conf **ret,
+		     struct fl_problems *problems);
+
+static int load_from_stdin(parse_fn *parse, struct fl_conf **ret, char **ret_text, size_t *ret_len,
+			   struct fl_problems *problems)
 {
 	char *text = NULL;
 	size_t len = 0;
 	struct fl_err err;
-	int rc;
+	int rc = read_stdin(&text, &len, &err);
 
-	if (!fl_stdin_is(path)) {
-		return fl_conf_load(path, ret, ret_text, ret_len, problems);
-	}
-	rc = read_stdin(&text, &len, &err);
 	if (rc != FL_OK) {
 		fl_problem_error(problems, 0, "%s", err.text);
 		return rc;
 	}
-	rc = fl_conf_parse(FL_STDIN_NAME, text, len, ret, problems);
+	rc = parse(FL_STDIN_NAME, text, len, ret, problems);
 	if (rc == FL_OK && ret_text != NULL) {
 		*ret_text = text;
 		*ret_len = len;
@@ -77,6 +76,21 @@ int fl_stdin_load_conf(const char *path, struct fl_conf **ret, char **ret_text, 
 		free(text);
 	}
 	return rc;
+}
+
+int fl_stdin_load_conf(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
+		       struct fl_problems *problems)
+{
+	return fl_stdin_is(path) ? load_from_stdin(fl_conf_parse, ret, ret_text, ret_len, problems)
+				 : fl_conf_load(path, ret, ret_text, ret_len, problems);
+}
+
+int fl_stdin_load_conf_lenient(const char *path, struct fl_conf **ret, char **ret_text,
+			       size_t *ret_len, struct fl_problems *problems)
+{
+	return fl_stdin_is(path)
+		       ? load_from_stdin(fl_conf_parse_lenient, ret, ret_text, ret_len, problems)
+		       : fl_conf_load_lenient(path, ret, ret_text, ret_len, problems);
 }
 
 int fl_stdin_to_file(char **ret_path, struct fl_err *err)

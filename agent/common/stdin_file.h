@@ -13,9 +13,11 @@
 /* Does the word mean stdin: `-`, or FL_STDIN_NAME itself? */
 bool fl_stdin_is(const char *word);
 
-/* fl_conf_load(), from stdin if path means stdin. Errors: as that one. */
+/* fl_conf_load() and fl_conf_load_lenient(), from stdin if path means stdin. Errors: as those. */
 int fl_stdin_load_conf(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
 		       struct fl_problems *problems) FL_MUST_USE;
+int fl_stdin_load_conf_lenient(const char *path, struct fl_conf **ret, char **ret_text,
+			       size_t *ret_len, struct fl_problems *problems) FL_MUST_USE;
 
 /* Copies stdin into a file in memory, for functions that need a path; the file exists until the process ends. ret_path: to
  * free(). Errors: FL_ERR_LIMIT, stdin is larger than a file may be; FL_ERR_INVALID, it is empty; FL_ERR_IO. */

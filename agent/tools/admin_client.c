@@ -40,7 +40,7 @@ static struct fl_conf *load(const char *conf_path)
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
 
-	if (fl_conf_load_lenient(conf_path, &conf, &problems) != FL_OK) {
+	if (fl_conf_load_lenient(conf_path, &conf, NULL, NULL, &problems) != FL_OK) {
 		fl_problems_print(&problems, conf_path, stderr);
 	}
 	fl_problems_done(&problems);
@@ -53,7 +53,8 @@ char *fl_admin_client_ini_refused(const char *conf_path)
 	struct fl_conf *conf = NULL;
 	char *summary = NULL;
 
-	if (fl_conf_load_lenient(conf_path, &conf, &problems) == FL_OK && problems.errors > 0) {
+	if (fl_conf_load_lenient(conf_path, &conf, NULL, NULL, &problems) == FL_OK &&
+	    problems.errors > 0) {
 		summary = fl_problems_summary(&problems, conf_path);
 	}
 	fl_conf_free(conf);
@@ -123,7 +124,7 @@ static int take_control(const struct fl_command_line *line, struct fl_admin_clie
 		return fl_command_complain(line->command, "--control: %s", err.text);
 	}
 	ret->sidecar_uid = FL_CONF_DEFAULT_SIDECAR_UID;
-	if (fl_conf_load_lenient(line->conf_path, &conf, &problems) == FL_OK) {
+	if (fl_conf_load_lenient(line->conf_path, &conf, NULL, NULL, &problems) == FL_OK) {
 		ret->sidecar_uid = conf->agent.sidecar_uid;
 	}
 	fl_conf_free(conf);

@@ -3,7 +3,8 @@
  * what only both together show. Problems of the last kind are warnings: the INI would run, but probably not as intended.
  * check_report.c prints the problems, and what would run.
  *
- * A refused INI ends it early, because nothing else can be known then. */
+ * Of a refused INI, what it says rightly is judged all the same, so that one run shows everything that has to be repaired. What
+ * may only follow from an error that is reported already is left out. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,7 +239,8 @@ static void check_reach(const struct fl_conf *conf, struct fl_problems *problems
 	}
 }
 
-static void check_capture(const struct fl_conf *conf, struct fl_problems *problems)
+/* is_good: the INI has no error. */
+static void check_capture(const struct fl_conf *conf, bool is_good, struct fl_problems *problems)
 {
 	if (conf->redirect.line != 0) {
 		check_reach(conf, problems);
@@ -249,7 +251,7 @@ static void check_capture(const struct fl_conf *conf, struct fl_problems *proble
 			"`[agent] sidecar_uid = 0`: every process that runs as root in this pod counts as "
 			"the sidecar, so its connections leave in plaintext: give the sidecar a uid of "
 			"its own");
-	} else if (conf->redirect.line != 0) {
+	} else if (conf->redirect.line != 0 && is_good) {
 		fl_check_users(conf, problems);
 	}
 }
@@ -282,12 +284,21 @@ static void check_socket(const struct fl_conf *conf, struct fl_problems *problem
 
 static void check_conf(const struct fl_conf *conf, const char *path, struct fl_problems *problems)
 {
+	bool is_good = problems->errors == 0;
+
 	check_policy(conf, problems);
-	check_ports(conf, problems);
+	if (is_good) {
+		check_ports(conf, problems);
+	}
 	check_listeners(conf, problems);
-	check_capture(conf, problems);
-	check_socket(conf, problems);
-	fl_check_readers(conf, path, problems);
+	check_capture(conf, is_good, problems);
+	if (!conf->agent.doubtful) {
+		check_socket(conf, problems);
+		fl_check_readers(conf, path, problems);
+	}
+	if (fl_source_is_mount(path)) {
+		fl_problem_warning(problems, 0, "%s", FL_SOURCE_MOUNT_TEXT);
+	}
 }
 
 /* Does it fit into one frame? */
@@ -304,6 +315,26 @@ static void check_size(const struct fl_conf *conf, const struct fl_candidate *ca
 	} else {
 		fl_problem_error(problems, 0, "%s", err.text);
 	}
+}
+
+/* The files that [identity] and [federate] name, and what shows only in comparison with them. Adds to the report what would run. */
+static void check_files(const struct fl_conf *conf, struct fl_span ini,
+			struct fl_candidate *candidate, struct fl_check_report *report,
+			struct fl_problems *problems)
+{
+	int64_t now = report->now;
+
+	if (report->conf == NULL) {
+		fl_candidate_judge_doubtful(conf, now, candidate);
+	} else if (fl_candidate_load(conf, now, &(struct fl_late_crls){0}, candidate) == FL_OK) {
+		report->credentials = candidate->credentials;
+		check_patterns(conf, candidate->credentials, problems);
+	}
+	if (candidate->credentials != NULL) {
+		check_ages(conf, candidate->credentials, now, problems);
+		check_size(conf, candidate, ini, problems);
+	}
+	add_findings(conf, &candidate->findings, problems);
 }
 
 /* strict: warnings count. */
@@ -342,22 +373,11 @@ static int check(const struct fl_command_line *line)
 		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
 		return 2;
 	}
-	if (fl_stdin_load_conf(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
-		report.conf = conf;
+	if (fl_stdin_load_conf_lenient(conf_path, &conf, &ini, &ini_len, &problems) == FL_OK) {
+		report.conf = problems.errors == 0 ? conf : NULL;
 		check_conf(conf, conf_path, &problems);
-		if (fl_source_is_mount(conf_path)) {
-			fl_problem_warning(&problems, 0, "%s", FL_SOURCE_MOUNT_TEXT);
-		}
-		if (fl_candidate_load(conf, report.now, &(struct fl_late_crls){0}, &candidate) ==
-		    FL_OK) {
-			struct fl_span text = {(const uint8_t *)ini, ini_len};
-
-			report.credentials = candidate.credentials;
-			check_ages(conf, candidate.credentials, report.now, &problems);
-			check_patterns(conf, candidate.credentials, &problems);
-			check_size(conf, &candidate, text, &problems);
-		}
-		add_findings(conf, &candidate.findings, &problems);
+		check_files(conf, (struct fl_span){(const uint8_t *)ini, ini_len}, &candidate,
+			    &report, &problems);
 		fl_problems_sort(&problems);
 	}
 	code = print(&report, line->options[OPTION_JSON] != NULL,
@@ -387,7 +407,9 @@ static const char page[] =
 	"  verdict. Changes nothing, opens no port, and needs no running sidecar.\n"
 	"  `-c -` reads the INI from stdin, as explain and redirect print do.\n"
 	"\n"
-	"  Root reads every file, so as root it also warns of those that agent or sidecar\n"
+	"  If the INI has an error, the files that it names rightly are examined all the\n"
+	"  same; some warnings that compare sections come only when it has none. Root\n"
+	"  reads every file, so as root it also warns of those that agent or sidecar\n"
 	"  cannot read as users of their own.\n"
 	"\n"
 	"OPTIONS\n"

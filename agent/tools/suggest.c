@@ -247,7 +247,7 @@ static int suggest(const struct fl_command_line *line)
 	if (code != 0) {
 		return code;
 	}
-	if (fl_conf_load_lenient(conf_path, &conf, &problems) != 0) {
+	if (fl_conf_load_lenient(conf_path, &conf, NULL, NULL, &problems) != 0) {
 		fl_problems_print(&problems, conf_path, stderr);
 		code = 2;
 	}

@@ -45,6 +45,8 @@ struct fl_build {
 /* keys.c: the value for an empty INI; owned by the caller. */
 struct fl_conf *fl_build_defaults(const char *path);
 extern const struct fl_conf_inbound fl_default_inbound; /* of a fixed listener */
+/* Is there such a kind of section? */
+bool fl_build_knows(const char *kind);
 /* Counts, allocates and fills: services, upstreams, bundles, rules and all single settings. */
 void fl_build_settings(struct fl_build *build);
 /* Reports missing settings and contradictions. */

@@ -132,6 +132,9 @@ void fl_build_check_rules(struct fl_build *build)
 			check_rule(build, &build->rules[i]);
 		}
 	}
+	if (build->problems->errors > 0) {
+		return; /* what follows compares sections, so it may only tell of an error once more */
+	}
 	if (!any_allow && serves(build->conf)) {
 		fl_problem_warning(
 			build->problems, 0,

@@ -3,10 +3,12 @@
 #include "conf/conf.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/guarded.h"
 #include "base/mem.h"
+#include "pki/spiffe.h"
 
 static void free_upstream(struct fl_conf_upstream *upstream)
 {
@@ -54,7 +56,15 @@ int fl_conf_guard_socket(const char *socket, uid_t agent, uid_t sidecar, struct 
 		cause.text);
 }
 
-void fl_conf_drop_nameless(struct fl_conf *conf)
+static bool is_usable(const struct fl_conf_bundle *bundle)
+{
+	const char *name = bundle->trust_domain;
+
+	return name != NULL && bundle->path != NULL &&
+	       fl_spiffe_trust_domain_check(name, strlen(name), NULL) == FL_OK;
+}
+
+void fl_conf_drop_unusable(struct fl_conf *conf)
 {
 	size_t services = 0, upstreams = 0, bundles = 0;
 
@@ -73,9 +83,10 @@ void fl_conf_drop_nameless(struct fl_conf *conf)
 		}
 	}
 	for (size_t i = 0; i < conf->federate_count; i++) {
-		if (conf->federate[i].trust_domain != NULL) {
+		if (is_usable(&conf->federate[i])) {
 			conf->federate[bundles++] = conf->federate[i];
 		} else {
+			free(conf->federate[i].trust_domain);
 			free(conf->federate[i].path);
 		}
 	}

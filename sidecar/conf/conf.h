@@ -39,6 +39,7 @@ struct fl_conf_bundle { /* [federate TRUST_DOMAIN] */
 	char *trust_domain;
 	char *path;
 	bool shared_root; /* the bundle may contain a root of another domain */
+	bool doubtful;    /* of a lenient conf: the section has an error */
 	fl_conf_line line;
 };
 
@@ -147,6 +148,7 @@ struct fl_conf {
 		uid_t sidecar_uid, uid; /* uid: the agent's own */
 		uint32_t signatures;    /* at most so many a second */
 		enum fl_sandbox_switch sandbox;
+		bool doubtful; /* of a lenient conf: the section has an error, or may be the one that has another name */
 	} agent;
 	struct {
 		enum fl_tls_group groups[3];
@@ -201,10 +203,13 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
 		 struct fl_problems *problems) FL_MUST_USE;
 
-/* The same for a tool that has to find the running sidecar although its INI is refused: what has an error has its default,
- * and sections without a name, and rules with an error, are left out. FL_OK as soon as the file could be read;
- * problems->errors tells whether the INI is refused. Never run with the result. */
-int fl_conf_load_lenient(const char *path, struct fl_conf **ret,
+/* The same for a tool that needs what is right in an INI that is refused, such as the address of the running sidecar: what has
+ * an error has its default, and sections without a name, [federate] sections without a bundle, and rules with an error, are left
+ * out. FL_OK as soon as the text could be read, and is no larger than an INI may be; problems->errors tells whether the INI is
+ * refused. Never run with the result. */
+int fl_conf_parse_lenient(const char *path, const char *text, size_t len, struct fl_conf **ret,
+			  struct fl_problems *problems) FL_MUST_USE;
+int fl_conf_load_lenient(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
 			 struct fl_problems *problems) FL_MUST_USE;
 
 /* The same for a process that has a log: makes it, as the INI asks for (if the INI cannot be read: with the defaults), and
@@ -258,8 +263,9 @@ const char *fl_conf_dest_format(const struct fl_conf_dest *dest, char buf[FL_CON
 const char *fl_conf_selector_format(const struct fl_conf_selector *selector,
 				    char buf[FL_CONF_DEST_TEXT]);
 
-/* Frees the sections that are repeated or have no name, for parse.c: only a lenient conf has some. */
-void fl_conf_drop_nameless(struct fl_conf *conf);
+/* Frees the sections that are repeated, or have no name, and those [federate] whose name or path is refused, for parse.c: only a
+ * lenient conf has some. */
+void fl_conf_drop_unusable(struct fl_conf *conf);
 
 void fl_conf_free(struct fl_conf *conf);
 

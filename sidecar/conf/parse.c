@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,20 +60,31 @@ static void inherit_inbound(struct fl_build *build)
 	}
 }
 
+/* Where the section that begins at this line ends. They are in the order of the file. */
+static fl_conf_line end_of(const struct fl_build *build, fl_conf_line begin)
+{
+	const struct fl_ini_section *sections = build->ini->sections;
+	size_t low = 0, high = build->ini->section_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (sections[middle].line <= begin) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low < build->ini->section_count ? sections[low].line : UINT_MAX;
+}
+
 /* Has an error been reported in the section that begins at this line? Of more errors than are kept, any could be in it. */
 static bool is_refused(const struct fl_build *build, fl_conf_line begin)
 {
-	fl_conf_line end = UINT_MAX;
+	fl_conf_line end = end_of(build, begin);
 
 	if (build->problems->errors > FL_PROBLEMS_MAX) {
 		return true;
-	}
-	for (size_t i = 0; i < build->ini->section_count; i++) {
-		fl_conf_line line = build->ini->sections[i].line;
-
-		if (line > begin && line < end) {
-			end = line;
-		}
 	}
 	for (size_t i = 0; i < build->problems->count; i++) {
 		const struct fl_problem *problem = &build->problems->items[i];
@@ -83,6 +95,30 @@ static bool is_refused(const struct fl_build *build, fl_conf_line begin)
 		}
 	}
 	return false;
+}
+
+/* Is there an error in a section of that kind, or in one of a kind that does not exist and may have been meant to be this one? */
+static bool is_doubtful(const struct fl_build *build, const char *kind)
+{
+	for (size_t i = 0; i < build->ini->section_count; i++) {
+		const struct fl_ini_section *section = &build->ini->sections[i];
+
+		if ((strcmp(section->kind, kind) == 0 || !fl_build_knows(section->kind)) &&
+		    is_refused(build, section->line)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void keep_doubts(struct fl_build *build)
+{
+	struct fl_conf *conf = build->conf;
+
+	conf->agent.doubtful = is_doubtful(build, "agent");
+	for (size_t i = 0; i < conf->federate_count; i++) {
+		conf->federate[i].doubtful = is_refused(build, conf->federate[i].line);
+	}
 }
 
 /* Leaves out the rules that have an error. */
@@ -160,6 +196,13 @@ static void build_done(struct fl_build *build)
 	free(build->rules);
 }
 
+static int refuse_size(struct fl_problems *problems, size_t len)
+{
+	fl_problem_error(problems, 0, "the INI has %zu bytes, the maximum is %d", len,
+			 FL_CONF_MAX_SIZE);
+	return FL_ERR_INVALID;
+}
+
 /* lenient: errors do not keep the conf from being made. */
 static int parse(const char *path, const char *text, size_t len, bool lenient, struct fl_conf **ret,
 		 struct fl_problems *problems)
@@ -170,9 +213,7 @@ static int parse(const char *path, const char *text, size_t len, bool lenient, s
 	int rc;
 
 	if (len > FL_CONF_MAX_SIZE) {
-		fl_problem_error(problems, 0, "the INI has %zu bytes, the maximum is %d", len,
-				 FL_CONF_MAX_SIZE);
-		return FL_ERR_INVALID;
+		return refuse_size(problems, len);
 	}
 	if (fl_problems_enough(problems)) {
 		return FL_ERR_INVALID;
@@ -191,8 +232,11 @@ static int parse(const char *path, const char *text, size_t len, bool lenient, s
 		keep_lines(&build);
 		make_policy(&build);
 		fl_policy_lint(build.conf->policy, warn_of_rule, &build);
+		if (problems->errors > before) {
+			keep_doubts(&build);
+		}
 		fl_build_tls_names(build.conf);
-		fl_conf_drop_nameless(build.conf);
+		fl_conf_drop_unusable(build.conf);
 		*ret = build.conf;
 	} else {
 		fl_conf_free(build.conf);
@@ -208,6 +252,12 @@ int fl_conf_parse(const char *path, const char *text, size_t len, struct fl_conf
 		  struct fl_problems *problems)
 {
 	return parse(path, text, len, false, ret, problems);
+}
+
+int fl_conf_parse_lenient(const char *path, const char *text, size_t len, struct fl_conf **ret,
+			  struct fl_problems *problems)
+{
+	return parse(path, text, len, true, ret, problems);
 }
 
 /* --- loading ------------------------------------------------------------------------------- */
@@ -266,6 +316,10 @@ static int read_file(const char *path, char **ret_text, size_t *ret_len,
 		fl_problem_error(problems, 0, "the INI is not a regular file");
 		return FL_ERR_IO;
 	}
+	if (info.st_size > FL_CONF_MAX_SIZE) {
+		(void)close(fd);
+		return refuse_size(problems, (size_t)info.st_size);
+	}
 	text = fl_new(FL_CONF_MAX_SIZE + 2); /* fl_conf_parse() refuses one byte too many */
 	len = read_all(fd, text, FL_CONF_MAX_SIZE + 1);
 	sys = errno;
@@ -279,8 +333,8 @@ static int read_file(const char *path, char **ret_text, size_t *ret_len,
 	return 0;
 }
 
-int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
-		 struct fl_problems *problems)
+static int load(const char *path, bool lenient, struct fl_conf **ret, char **ret_text,
+		size_t *ret_len, struct fl_problems *problems)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -289,7 +343,7 @@ int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t
 	if (rc != 0) {
 		return rc;
 	}
-	rc = fl_conf_parse(path, text, len, ret, problems);
+	rc = parse(path, text, len, lenient, ret, problems);
 	if (rc == 0 && ret_text != NULL) {
 		*ret_text = text;
 		*ret_len = len;
@@ -299,17 +353,16 @@ int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t
 	return rc;
 }
 
-int fl_conf_load_lenient(const char *path, struct fl_conf **ret, struct fl_problems *problems)
+int fl_conf_load(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
+		 struct fl_problems *problems)
 {
-	char *text = NULL;
-	size_t len = 0;
-	int rc = read_file(path, &text, &len, problems);
+	return load(path, false, ret, ret_text, ret_len, problems);
+}
 
-	if (rc == 0) {
-		rc = parse(path, text, len, true, ret, problems);
-		free(text);
-	}
-	return rc;
+int fl_conf_load_lenient(const char *path, struct fl_conf **ret, char **ret_text, size_t *ret_len,
+			 struct fl_problems *problems)
+{
+	return load(path, true, ret, ret_text, ret_len, problems);
 }
 
 int fl_conf_start(const char *path, int fd, const char *program, struct fl_conf **ret,
@@ -317,7 +370,7 @@ int fl_conf_start(const char *path, int fd, const char *program, struct fl_conf 
 {
 	struct fl_problems problems = {0};
 	struct fl_conf *conf = NULL;
-	int rc = fl_conf_load_lenient(path, &conf, &problems);
+	int rc = fl_conf_load_lenient(path, &conf, NULL, NULL, &problems);
 
 	fl_log_init(ret_log, fd, conf != NULL ? conf->log.level : FL_LOG_INFO,
 		    conf != NULL ? conf->log.format : FL_LOG_JSON, program);

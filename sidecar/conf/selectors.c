@@ -26,7 +26,8 @@ static void clear(struct fl_conf_selectors *list)
 	for (size_t i = 0; i < list->count; i++) {
 		free(list->items[i].interface);
 	}
-	list->count = 0;
+	free(list->items);
+	*list = (struct fl_conf_selectors){0};
 }
 
 static int add_interface(struct fl_conf_selectors *list, const char *text, const char *name,
@@ -89,11 +90,30 @@ static int add_selector(const struct fl_setting *setting, const char *text, stru
 	return rc;
 }
 
-/* Empty: matches nothing. */
+/* Empty: matches nothing. A refused list of what is captured keeps its default, and one of exclusions is empty: so no other
+ * setting is said to contradict it. */
+static int set_list(const struct fl_setting *setting, fl_take_item *take, struct fl_err *err)
+{
+	bool excludes = strncmp(setting->key->name, "exclude_", 8) == 0;
+	struct fl_conf_selectors *list = setting->field, before = *list;
+	int rc;
+
+	*list = (struct fl_conf_selectors){0};
+	rc = fl_setting_take_items(setting, take, err);
+	if (rc != 0) {
+		clear(list);
+	}
+	if (rc != 0 && !excludes) {
+		*list = before;
+	} else {
+		clear(&before);
+	}
+	return rc;
+}
+
 int fl_set_selectors(const struct fl_setting *setting, struct fl_err *err)
 {
-	clear(setting->field);
-	return fl_setting_take_items(setting, add_selector, err);
+	return set_list(setting, add_selector, err);
 }
 
 static int add_captured_port(const struct fl_setting *setting, const char *text, struct fl_err *err)
@@ -108,6 +128,5 @@ static int add_captured_port(const struct fl_setting *setting, const char *text,
 
 int fl_set_captured_ports(const struct fl_setting *setting, struct fl_err *err)
 {
-	clear(setting->field);
-	return fl_setting_take_items(setting, add_captured_port, err);
+	return set_list(setting, add_captured_port, err);
 }

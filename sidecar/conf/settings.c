@@ -72,13 +72,25 @@ static int add_capture_listener(const struct fl_setting *setting, const char *te
 int fl_set_capture_listeners(const struct fl_setting *setting, struct fl_err *err)
 {
 	struct fl_conf *conf = setting->build->conf;
+	bool inbound = strcmp(setting->key->name, "inbound") == 0;
+	struct fl_addr **list = inbound ? &conf->sidecar.inbound : &conf->sidecar.outbound;
+	size_t *count = inbound ? &conf->sidecar.inbound_count : &conf->sidecar.outbound_count;
+	struct fl_addr *before = *list;
+	size_t before_count = *count;
+	int rc;
 
-	if (strcmp(setting->key->name, "inbound") == 0) {
-		conf->sidecar.inbound_count = 0;
+	*list = NULL;
+	*count = 0;
+	rc = fl_setting_take_items(setting, add_capture_listener, err);
+	if (rc == 0) {
+		free(before);
 	} else {
-		conf->sidecar.outbound_count = 0;
+		/* Otherwise sections for captured traffic would be said to have no listener. */
+		free(*list);
+		*list = before;
+		*count = before_count;
 	}
-	return fl_setting_take_items(setting, add_capture_listener, err);
+	return rc;
 }
 
 int fl_set_workers(const struct fl_setting *setting, struct fl_err *err)
@@ -187,22 +199,30 @@ static int refuse_empty(struct fl_err *err)
 	return fl_err_set(err, FL_ERR_INVALID, "at least one is needed");
 }
 
-int fl_set_groups(const struct fl_setting *setting, struct fl_err *err)
+static int set_words(const struct fl_setting *setting, fl_take_item *take, struct fl_err *err)
 {
 	struct fl_conf *conf = setting->field;
+	const struct fl_conf before = *conf;
+	int rc;
 
-	conf->tls.group_count = 0;
-	return setting->entry->value[0] != '\0' ? fl_setting_take_items(setting, add_group, err)
-						: refuse_empty(err);
+	conf->tls.group_count = take == add_group ? 0 : conf->tls.group_count;
+	conf->tls.cipher_count = take == add_cipher ? 0 : conf->tls.cipher_count;
+	rc = setting->entry->value[0] != '\0' ? fl_setting_take_items(setting, take, err)
+					      : refuse_empty(err);
+	if (rc != 0) {
+		conf->tls = before.tls;
+	}
+	return rc;
+}
+
+int fl_set_groups(const struct fl_setting *setting, struct fl_err *err)
+{
+	return set_words(setting, add_group, err);
 }
 
 int fl_set_ciphers(const struct fl_setting *setting, struct fl_err *err)
 {
-	struct fl_conf *conf = setting->field;
-
-	conf->tls.cipher_count = 0;
-	return setting->entry->value[0] != '\0' ? fl_setting_take_items(setting, add_cipher, err)
-						: refuse_empty(err);
+	return set_words(setting, add_cipher, err);
 }
 
 /* --- by type ------------------------------------------------------------------------------- */

@@ -22,6 +22,11 @@ static const struct fl_section *find_section(const char *name)
 	return NULL;
 }
 
+bool fl_build_knows(const char *kind)
+{
+	return find_section(kind) != NULL;
+}
+
 static const struct fl_key *find_key(const struct fl_section *section, const char *name)
 {
 	for (size_t i = 0; i < section->key_count; i++) {

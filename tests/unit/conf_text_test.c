@@ -374,7 +374,9 @@ Test(conf, test_conf__files__are_loaded_or_refused_in_words)
 	write_file(path, "", 0);
 	expect_unreadable(path, FL_ERR_INVALID, "[identity] is missing");
 	write_file(path, GOOD, FL_CONF_MAX_SIZE + 1);
-	expect_unreadable(path, FL_ERR_INVALID, "the maximum is");
+	expect_unreadable(path, FL_ERR_INVALID, "has 1048577 bytes, the maximum is 1048576");
+	write_file(path, GOOD, 3 * FL_CONF_MAX_SIZE);
+	expect_unreadable(path, FL_ERR_INVALID, "has 3145728 bytes, the maximum is 1048576");
 	write_file(path, GOOD, 0);
 	cr_expect_eq(fl_conf_load(path, &conf, &text, &len, &problems), 0);
 	cr_expect_str_eq(conf->path, path);
@@ -388,6 +390,48 @@ Test(conf, test_conf__files__are_loaded_or_refused_in_words)
 	(void)unlink(path);
 	(void)rmdir(folder);
 	free(path);
+}
+
+static struct fl_conf *parse_lenient(const char *text)
+{
+	struct fl_problems problems = {0};
+	struct fl_conf *conf = NULL;
+
+	cr_assert_eq(fl_conf_parse_lenient(PATH, text, strlen(text), &conf, &problems), FL_OK);
+	cr_assert_gt(problems.errors, 0);
+	fl_problems_done(&problems);
+	return conf;
+}
+
+Test(conf, test_conf__lenient__tells_what_is_doubtful)
+{
+	struct fl_conf *conf = parse_lenient(
+		GOOD "\n[sidecar]\ninbound = x, *:1\noutbound = *:2\n"
+		     "[agent]\nuid = 3\n[tls]\ngroups = X25519, x\n"
+		     "[redirect]\noutbound = 10.0.0.0/8, x\nexclude_outbound = *:1, x\n"
+		     "[federate a.example]\nbundle = /a\n"
+		     "[federate b.example]\nbundle = /b\nshared = x\n"
+		     "[federate c.example]\nbundle = c\n"
+		     "[federate D.example]\nbundle = /d\n"
+		     "[federate e.example]\n");
+
+	cr_expect(!conf->agent.doubtful);
+	cr_expect_eq(conf->sidecar.inbound_count, 1);
+	cr_expect_eq(conf->sidecar.inbound[0].port, 15006,
+		     "the default, and not a part of the value");
+	cr_expect_eq(conf->redirect.outbound.count, 1);
+	cr_expect(conf->redirect.outbound.items[0].any_net, "the default");
+	cr_expect_eq(conf->redirect.exclude_outbound.count, 0);
+	cr_expect_eq(conf->agent.uid, 3);
+	cr_expect_eq(conf->tls.group_count, 3, "the default");
+	cr_expect_str_eq(conf->tls.group_names[0], "X25519MLKEM768");
+	cr_assert_eq(conf->federate_count, 2);
+	cr_expect(!conf->federate[0].doubtful && conf->federate[1].doubtful);
+	cr_expect_str_eq(conf->federate[1].path, "/b");
+	fl_conf_free(conf);
+	conf = parse_lenient(GOOD "\n[agent]\nsocket = x\n");
+	cr_expect(conf->agent.doubtful);
+	fl_conf_free(conf);
 }
 
 Test(conf, test_conf__lenient__leaves_out_what_has_an_error)
@@ -412,7 +456,7 @@ Test(conf, test_conf__lenient__leaves_out_what_has_an_error)
 			"[allow lost]\nfrom = spiffe://a.example/x\nto = nothing\n"
 			"[allow good]\nfrom = spiffe://a.example/x\n",
 		   0);
-	cr_assert_eq(fl_conf_load_lenient(path, &conf, &problems), FL_OK);
+	cr_assert_eq(fl_conf_load_lenient(path, &conf, NULL, NULL, &problems), FL_OK);
 	cr_expect_geq(problems.errors, 7);
 	cr_expect_eq(conf->sidecar.admin.port, 9);
 	cr_expect_eq(conf->agent.sidecar_uid, 7);
@@ -421,7 +465,8 @@ Test(conf, test_conf__lenient__leaves_out_what_has_an_error)
 	cr_expect_not_null(fl_conf_find_service(conf, "a"));
 	cr_expect_null(fl_conf_find_service(conf, "b"));
 	cr_expect_null(fl_conf_find_upstream(conf, "b"));
-	cr_expect_null(fl_conf_find_bundle(conf, "b"));
+	cr_expect_eq(conf->federate_count, 0);
+	cr_expect(conf->agent.doubtful, "[sidecr] may have been meant to be it");
 	cr_assert_eq(fl_policy_rule_count(conf->policy), 2);
 	fl_policy_rule(conf->policy, 1, &rule);
 	cr_expect_str_eq(rule.name, "good");

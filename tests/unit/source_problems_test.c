@@ -282,3 +282,25 @@ Test(source, trial)
 	cr_assert_str_eq(m.credentials->trust_domain, "other.example");
 	mount_end(&m);
 }
+
+/* --- a set that is not whole -------------------------------------------------------------------- */
+
+Test(source, files_that_are_not_named)
+{
+	struct mount m;
+
+	mount_plain(&m);
+	m.source.key = NULL;
+	m.source.bundle = NULL;
+	m.source.may_lack_files = true;
+	cr_assert_eq(load(&m), FL_ERR_INVALID);
+	cr_assert_eq(m.findings.count, 0, "nothing is wrong with the certificate");
+	cr_assert_null(m.credentials);
+	unload(&m);
+	write_file(m.cert, "nobody\n", 7, 0644);
+	expect_bad(&m, m.cert, "no PEM block");
+	m.source.may_lack_files = false;
+	cr_assert_eq(load(&m), FL_ERR_INVALID);
+	cr_assert_eq(m.findings.errors, 3);
+	mount_end(&m);
+}
