@@ -409,6 +409,13 @@ static void find_notes(struct fl_inquiry *inquiry)
 	}
 }
 
+/* The rules of capture are for outbound connections alone, and no fixed listener has the port. */
+static bool lacks_listener(const struct fl_inquiry *inquiry)
+{
+	return inquiry->conf->redirect.line != 0 && inquiry->conf->sidecar.inbound_count == 0 &&
+	       inquiry->service == NULL;
+}
+
 static bool is_for_captured(const struct fl_inquiry *inquiry)
 {
 	return inquiry->service != NULL ? inquiry->service->listen.kind == FL_ADDR_NONE
@@ -417,6 +424,7 @@ static bool is_for_captured(const struct fl_inquiry *inquiry)
 
 static void answer(struct fl_inquiry *inquiry)
 {
+	inquiry->no_listener = inquiry->uncaptured = lacks_listener(inquiry);
 	if (is_for_captured(inquiry)) {
 		judge_capture(inquiry);
 	}
@@ -500,8 +508,9 @@ static const char page[] =
 	"  It assumes that the peer's certificate is valid; check and the access log\n"
 	"  report invalid ones. It includes what the mode of a port decides before\n"
 	"  policy: a strict port admits no plaintext, and on a plaintext port no peer has\n"
-	"  an identity. And it says if [redirect] leaves the port alone, so that the\n"
-	"  connection does not come to the sidecar: it is admitted then.\n"
+	"  an identity. And it says if capture leaves the port alone, by [redirect] or\n"
+	"  because `[sidecar] inbound` is empty beside it, so that the connection does not\n"
+	"  come to the sidecar: it is admitted then.\n"
 	"\n"
 	"  decision is the word of the access log and of the metric: allow, deny,\n"
 	"  would_deny (admitted only because of audit mode), would_allow (refused, but a\n"

@@ -49,7 +49,11 @@ void fl_explain_write_text(const struct fl_inquiry *inquiry)
 	(void)printf("to        port %u%s%s\n", inquiry->request.port,
 		     inquiry->service != NULL ? ", service " : "",
 		     inquiry->service != NULL ? inquiry->service->name : "");
-	if (inquiry->uncaptured) {
+	if (inquiry->uncaptured && inquiry->no_listener) {
+		(void)puts("because   `[sidecar] inbound` is empty, so what others open is not "
+			   "captured: whatever listens there gets it as it is, and no rule is "
+			   "asked");
+	} else if (inquiry->uncaptured) {
 		(void)printf(
 			"because   `[redirect] %s` leaves it alone: whatever listens there gets it as "
 			"it is, and no rule is asked\n",

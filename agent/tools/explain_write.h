@@ -17,9 +17,10 @@ struct fl_inquiry {
 	struct fl_cidr source_net; /* of source, if there is one */
 	union fl_sockaddr source_addr;
 	struct fl_verdict verdict;
-	bool before_policy;        /* the port refuses the connection, and policy is not asked */
-	bool uncaptured;           /* it does not come to the sidecar: nobody is asked */
-	enum fl_spared_how spared; /* the reason */
+	bool before_policy; /* the port refuses the connection, and policy is not asked */
+	bool uncaptured;    /* it does not come to the sidecar: nobody is asked */
+	bool no_listener;   /* the reason: `[sidecar] inbound` is empty; otherwise: */
+	enum fl_spared_how spared;
 	char *notes[FL_EXPLAIN_NOTES_MAX], *needed[FL_EXPLAIN_NOTES_MAX];
 	size_t note_count, needed_count;
 };

@@ -150,6 +150,19 @@ def test_what_capture_leaves_alone(explain, origin, redirect, to, source, how):
                                                             *(['--source', source] if source else []))[1]
 
 
+@pytest.mark.parametrize('origin', ['plaintext', WEB, BAD])
+@pytest.mark.parametrize('source', [None, '10.0.0.1'])
+def test_a_direction_without_a_listener_is_not_captured(explain, origin, source):
+    """Other ports than those of fixed listeners are the app's own."""
+    sections = {'sidecar': {'inbound': ''}, 'redirect': {}}
+    status, answer = explain(origin, '9090', source, sections)
+    assert (status, answer['decision'], answer['decided_by'], answer['let_in']) == (0, 'allow', 'capture', True)
+    assert answer['notes'] == answer['needed'] == []
+    assert '`[sidecar] inbound` is empty' in tool('explain', '-c', explain.path, '--from', origin, '--to', 9090)[1]
+    assert explain(origin, 'db', source, sections)[1]['decision'] == 'deny'
+    assert explain(origin, '8444', source, sections)[1]['decision'] == 'deny'
+
+
 @pytest.mark.parametrize('redirect, source, note', [
     ({'exclude_inbound': '10.0.0.0/8:8080'}, None, '10.0.0.0/8:8080'),
     ({'exclude_inbound': 'interface:eth1'}, None, 'interface:eth1'),
