@@ -169,7 +169,7 @@ static int apply(const char *conf_path)
 	}
 	fl_text_done(&rules);
 	fl_conf_free(conf);
-	return rc == FL_OK ? 0 : complain(&err);
+	return rc == FL_OK ? fl_command_flush("what is captured", 0) : complain(&err);
 }
 
 /* --- remove ----------------------------------------------------------------------------------- */

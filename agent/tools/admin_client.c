@@ -16,6 +16,7 @@
 
 #include "base/mem.h"
 #include "conf/conf.h"
+#include "conf/values.h"
 #include "net/rights.h"
 
 /* Bytes, head included. The /status of an INI of 1 MiB that is full of short sections has about 12 MB, and twice as many if
@@ -120,7 +121,9 @@ static int take_control(const struct fl_command_line *line, struct fl_admin_clie
 	struct fl_conf *conf = NULL;
 	struct fl_err err;
 
-	if (to_unix(line->control, &ret->addr, &err) != FL_OK) {
+	/* The check of an address would propose `unix:`, which does not belong here. */
+	if (fl_value_path(line->control, sizeof(ret->addr.sa.un.sun_path) - 1, &err) != FL_OK ||
+	    to_unix(line->control, &ret->addr, &err) != FL_OK) {
 		return fl_command_complain(line->command, "--control: %s", err.text);
 	}
 	ret->sidecar_uid = FL_CONF_DEFAULT_SIDECAR_UID;

@@ -223,7 +223,7 @@ static int answer(const struct fl_command_line *line, const struct filter *filte
 
 	if (!cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(document, "connections"))) {
 		cJSON_Delete(document);
-		return complain("what answers there has no /connections of a Fairlead sidecar", 2);
+		return complain("what answers there has no /connections of a Fairlead sidecar", 1);
 	}
 	if (line->options[OPTION_JSON] != NULL) {
 		put_json(filter, document, &out);

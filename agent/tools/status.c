@@ -409,6 +409,15 @@ static int ask(const struct way *how, unsigned timeout_ms, struct fl_text *out, 
 	return rc;
 }
 
+/* There is no answer, perhaps because a refused INI names another address. With --json, that has been said already. */
+static void complain(const struct way *how, const struct fl_err *err)
+{
+	if (!how->json) {
+		fl_admin_client_warn(how->conf_path);
+	}
+	(void)fprintf(stderr, "fairlead-agent: %s\n", err->text);
+}
+
 /* Waits for a second. True: a signal has come that ends the command. */
 static bool pause_or_end(const sigset_t *ends)
 {
@@ -436,10 +445,11 @@ static int watch(const struct way *how)
 
 		rc = ask(how, WATCH_REQUEST_MS, &text, &err);
 		if (rc < 0 && on_terminal) {
+			put_refused_ini(&text, how);
 			line_begin(&text, "sidecar");
 			fl_text_print(&text, "NOT REACHABLE: %s\n", err.text);
 		} else if (rc < 0) {
-			(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+			complain(how, &err);
 		}
 		if (on_terminal) {
 			fl_screen_draw(&text);
@@ -477,16 +487,16 @@ static int status(const struct fl_command_line *line)
 	}
 	how.conf_path = line->conf_path;
 	how.rules = fl_redirect_is_meant(line->conf_path);
+	if (how.json) {
+		fl_admin_client_warn(line->conf_path);
+	}
 	if (line->options[OPTION_WATCH] != NULL) {
 		how.rates = &rates;
 		return watch(&how);
 	}
-	if (how.json) {
-		fl_admin_client_warn(line->conf_path);
-	}
 	rc = ask(&how, REQUEST_MS, &text, &err);
 	if (rc < 0) {
-		(void)fprintf(stderr, "fairlead-agent: %s\n", err.text);
+		complain(&how, &err);
 	} else {
 		put_out(&text, how.json);
 	}
@@ -529,7 +539,7 @@ static const char page[] =
 	"  `REFUSED` in place of `last refusal`: what was refused is still mounted, and\n"
 	"  the sidecar continues with the previous generation. `INI REFUSED`: the mounted\n"
 	"  INI has an error. It is read as far as it can be, for the address of the\n"
-	"  sidecar. (With --json, stderr says so.)\n"
+	"  sidecar. (With --json, and if nobody answers, stderr says so.)\n"
 	"\n"
 	"  An admin endpoint on all addresses (*:15020) is asked on loopback; one that is\n"
 	"  not reachable there, or none, makes this ask `[sidecar] control`. A browser\n"

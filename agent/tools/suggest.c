@@ -84,7 +84,7 @@ static int read_seen(const struct fl_conf *conf, const char *text, struct seen *
 	if (!cJSON_IsArray(list)) {
 		return complain("the answer of the sidecar cannot be read: is it another "
 				"version?",
-				2);
+				1);
 	}
 	ret->left_out = fl_json_read_count(ret->root, "left_out");
 	ret->items = fl_grow(NULL, (size_t)cJSON_GetArraySize(list), sizeof(*ret->items));
@@ -252,13 +252,13 @@ static int suggest(const struct fl_command_line *line)
 		code = 2;
 	}
 	if (code == 0) {
+		warn(conf_path, &problems);
 		code = ask(&admin, &body);
 	}
 	if (code == 0) {
 		code = read_seen(conf, body.data, &seen);
 	}
 	if (code == 0) {
-		warn(conf_path, &problems);
 		code = print_rules(conf, &seen, line->options[0] != NULL);
 	}
 	cJSON_Delete(seen.root);

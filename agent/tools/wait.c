@@ -5,6 +5,7 @@
  * again. The last error is the reason that is printed when time is up. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "agent/common/command.h"
@@ -35,15 +36,19 @@ static void pause_ms(int64_t ms)
 
 static int judge_answer(unsigned status, const struct fl_text *body, struct fl_err *err)
 {
-	char *reason;
+	char *said = fl_admin_client_line(body);
+	int rc = FL_OK;
 
-	if (status == 200) {
-		return FL_OK;
+	if (status == 200 && strcmp(said, "ready") != 0) {
+		rc = fl_err_set(
+			err, FL_ERR_PEER,
+			"what answers there is not the admin endpoint of a Fairlead sidecar");
+	} else if (status != 200) {
+		rc = fl_err_set(err, FL_ERR_PEER, "%s",
+				said[0] != '\0' ? said : "it gives no reason");
 	}
-	reason = fl_admin_client_line(body);
-	(void)fl_err_set(err, FL_ERR_PEER, "%s", reason[0] != '\0' ? reason : "it gives no reason");
-	free(reason);
-	return FL_ERR_PEER;
+	free(said);
+	return rc;
 }
 
 static int ask(const struct fl_admin_client *admin, int64_t left, struct fl_err *err)

@@ -73,6 +73,14 @@ def test_remove_with_tproxy(scene):
     assert scene.rules() == ''
 
 
+def test_output_that_cannot_be_written_has_its_own_exit_code(scene):
+    """The rules are in force all the same: nobody has to guess what a second attempt would do."""
+    for action in 'apply', 'print':
+        done = scene.pod.space.try_run(['sh', '-c', 'exec "$0" "$@" >/dev/full', labs.AGENT, 'redirect', action, '-c', scene.ini])
+        assert done.returncode == 3 and 'cannot write' in done.stderr, done.stderr
+        assert scene.rules() != ''
+
+
 def test_force_goes_with_remove_alone(scene):
     for action in 'apply', 'print':
         assert '--force is only for remove' in refused(scene.try_redirect(action, '--force'))

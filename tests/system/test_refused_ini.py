@@ -63,6 +63,28 @@ def test_the_tools_work_while_what_is_mounted_is_refused(lab, app, control, admi
     assert inbound.sidecar.wait() == 0
 
 
+def test_the_tools_say_that_the_ini_is_refused_although_nobody_answers(lab):
+    """Perhaps that is why: the INI in force may have named another address."""
+    inbound = lab.inbound(8080, start=False)
+    refused = break_ini(inbound)
+    for words in (['status'], ['status', '--json'], ['suggest'], ['connections'], ['wait', '--timeout', '0']):
+        status, out, err = tool(*words, '-c', inbound.ini)
+        assert (status, out) == (1, '') and err.count('\n') == 2, err
+        assert 'the INI is refused' in err.splitlines()[0] and f': {refused}' in err.splitlines()[0], err
+        assert 'cannot reach the sidecar' in err.splitlines()[1]
+
+
+@pytest.mark.parametrize('command', ['status', 'connections', 'suggest'])
+@pytest.mark.parametrize('body', ['hello', '{}', '[]', ''])
+def test_an_answer_that_is_no_document_is_not_telling(lab, app, command, body):
+    def answer_with(sock):
+        sock.recv(4096)
+        sock.sendall(f'HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}'.encode())
+    web = lab.inbound(8080, {'sidecar': {'admin': f'127.0.0.1:{app(answer_with).port}'}}, start=False)
+    status, out, err = tool(command, '-c', web.ini)
+    assert (status, out) == (1, '') and err.count('\n') == 1, err
+
+
 def test_a_named_address_needs_no_ini(lab, app, control):
     inbound = lab.inbound(app().port, {'sidecar': {'control': control}})
     nowhere = lab.folder / 'nowhere.ini'
@@ -98,7 +120,9 @@ input()'''], stdin=subprocess.PIPE, user=64003, group=64003, extra_groups=[])
 
 
 @pytest.mark.parametrize('arguments, text', [
-    (['status', '--control', 'run/x.sock'], '--control: '),
+    (['status', '--control', 'run/x.sock'], '--control: `run/x.sock` is not an absolute path: it must begin with `/`'),
+    (['drain', '--control', 'unix:/run/x.sock'], '--control: `unix:/run/x.sock` is not an absolute path'),
+    (['wait', '--control', f'/{"x" * 200}'], '--control: '),
     (['status', '--control', '/x', '--admin', '127.0.0.1:1'], '--control and --admin exclude each other'),
     (['wait', '--admin', 'nonsense'], '--admin: '),
     (['drain', '--admin', '127.0.0.1:1'], 'unknown option `--admin`'),

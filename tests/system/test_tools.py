@@ -496,7 +496,8 @@ def test_wait_says_the_last_reason(idle):
     ([b'SSH-2.0-OpenSSH_9.2\r\n'], 'not the admin endpoint'),
     ([b'HTTP/1.1 200 OK\r\n'], 'not the admin endpoint'),
     ([b'x' * 100_000], 'not the admin endpoint'),
-    ([answer('404 Not Found', '')], 'no reason')], ids=['silent', 'SSH', 'half', 'flood', 'no body'])
+    ([answer('200 OK', 'hello\n'), answer('200 OK', ''), answer('200 OK', 'already\n')], 'not the admin endpoint'),
+    ([answer('404 Not Found', '')], 'no reason')], ids=['silent', 'SSH', 'half', 'flood', 'another', 'no body'])
 def test_wait_at_something_else(idle, answers, text):
     with Admin(idle.admin, answers):
         start = time.monotonic()
