@@ -52,14 +52,33 @@ static _Noreturn void die(const char *what, const char *why)
 
 /* --- rows ------------------------------------------------------------------------------------------ */
 
+/* Calls that are younger than libseccomp 2.5. */
+static const struct {
+	const char *name;
+	uint32_t arch;
+	int number;
+} young_calls[] = {{"uretprobe", SCMP_ARCH_X86_64, 335}};
+
+static int number_of(const char *name, uint32_t arch)
+{
+	int number = seccomp_syscall_resolve_name_arch(arch, name);
+
+	for (size_t i = 0; number == __NR_SCMP_ERROR && i < COUNT_OF(young_calls); i++) {
+		if (strcmp(young_calls[i].name, name) == 0) {
+			return young_calls[i].arch == arch ? young_calls[i].number : -1;
+		}
+	}
+	if (number == __NR_SCMP_ERROR) {
+		die(name, "there is no such system call");
+	}
+	return number;
+}
+
 static void add(struct rows *rows, uint32_t arch, const struct fl_sandbox_call *calls, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		int number = seccomp_syscall_resolve_name_arch(arch, calls[i].name);
+		int number = number_of(calls[i].name, arch);
 
-		if (number == __NR_SCMP_ERROR) {
-			die(calls[i].name, "there is no such system call");
-		}
 		if (number < 0) {
 			continue; /* not on this architecture */
 		}

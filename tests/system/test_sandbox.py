@@ -163,6 +163,46 @@ def test_the_line_has_the_form_of_the_log(lab, app):
     assert last.endswith(' program=fairlead-sidecar syscall=execve')
 
 
+# --- what the kernel makes of a filter ----------------------------------------------------------------------
+
+ALLOW, TRAP = 0x7fff0000, 0x00030000
+AUDIT_ARCH = {'x86_64': 0xc000003e, 'aarch64': 0xc00000b7}
+
+
+def verdict(program, architecture, number):
+    """What the filter of a release says of a call whose arguments are all zero."""
+    text = subprocess.run([labs.BUILD / 'sidecar/base/make_sandbox_filters', architecture, 'release'], capture_output=True, text=True,
+                          check=True).stdout
+    text = text.split(f'{program}_filter[] = {{')[1].split('};')[0]
+    steps = [tuple(int(word, 0) for word in row) for row in re.findall(r'\{(\S+), (\d+), (\d+), (\S+)\}', text)]
+    data = {0: number, 4: AUDIT_ARCH[architecture]}
+    at = value = 0
+    while True:
+        code, if_true, if_false, operand = steps[at]
+        at += 1
+        if code == 0x06:  # return
+            return operand
+        if code == 0x05:  # jump
+            at += operand
+        elif code in (0x15, 0x35):  # equal; greater or equal
+            at += if_true if (value == operand if code == 0x15 else value >= operand) else if_false
+        elif code == 0x20:  # load
+            value = data.get(operand, 0)
+        else:
+            assert code == 0x54  # and
+            value &= operand
+
+
+@pytest.mark.parametrize('program', ['sidecar', 'agent'])
+def test_what_the_kernel_itself_puts_into_a_program_is_let_through(program):
+    """A tool on the node may observe where functions return. The kernel of this machine may not ask filters about it any more."""
+    names = {'x86_64': {'uretprobe': 335, 'restart_syscall': 219, 'read': 0, 'execve': 59, 'unassigned': 336},
+             'aarch64': {'restart_syscall': 128, 'read': 63, 'execve': 221, 'unassigned': 335}}
+    for architecture, numbers in names.items():
+        for name, number in numbers.items():
+            assert verdict(program, architecture, number) == (TRAP if name in ('execve', 'unassigned') else ALLOW), name
+
+
 # --- where something is missing -----------------------------------------------------------------------------
 
 def start_without(lab, app, error, names):
