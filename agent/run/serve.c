@@ -209,6 +209,7 @@ static bool on_hello(struct fl_channel *channel, const struct fl_ctl_hello *hell
 	}
 	evict_sidecar(channel->serve);
 	channel->greeted = true;
+	fl_ctl_decoder_skip_unknown(channel->decoder);
 	channel->wants_beats = hello->wants_beats;
 	channel->asks_signatures = hello->asks_signatures;
 	fl_channel_hold_key(channel, hello->key);

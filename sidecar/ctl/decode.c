@@ -24,7 +24,8 @@ struct fl_ctl_decoder {
 	size_t have, cap;
 	struct fl_ctl_foreign *foreign; /* owned; of the message handed out last */
 	bool delivered;                 /* the payload belongs to a message handed out */
-	bool skips; /* valid with a whole header: an unknown type that may be ignored */
+	bool skips;         /* valid with a whole header: an unknown type that may be ignored */
+	bool skips_unknown; /* fl_ctl_decoder_skip_unknown() */
 	bool dead;
 };
 
@@ -34,13 +35,20 @@ struct fl_ctl_decoder *fl_ctl_decoder_new(enum fl_ctl_sender sender)
 
 	if (decoder != NULL) {
 		decoder->sender = sender;
+		decoder->skips_unknown = sender == FL_CTL_FROM_AGENT;
 	}
 	return decoder;
 }
 
+void fl_ctl_decoder_skip_unknown(struct fl_ctl_decoder *decoder)
+{
+	decoder->skips_unknown = true;
+}
+
 static void forget(struct fl_ctl_decoder *d)
 {
-	struct fl_ctl_decoder empty = {.sender = d->sender, .dead = d->dead};
+	struct fl_ctl_decoder empty = {
+		.sender = d->sender, .skips_unknown = d->skips_unknown, .dead = d->dead};
 
 	fl_wipe_free(d->payload, d->cap);
 	free(d->foreign);
@@ -54,6 +62,23 @@ void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder)
 		forget(decoder);
 		free(decoder);
 	}
+}
+
+static int judge_unknown(struct fl_ctl_decoder *d, uint64_t type, struct fl_err *err)
+{
+	if (type < FL_CTL_OPTIONAL) {
+		return fl_err_set(err, FL_ERR_PEER,
+				  "message type %llu is unknown: run agent and sidecar "
+				  "of the same release",
+				  (unsigned long long)type);
+	}
+	if (!d->skips_unknown) {
+		return fl_err_set(err, FL_ERR_PEER,
+				  "message type %llu is unknown, and no HELLO came before it",
+				  (unsigned long long)type);
+	}
+	d->skips = true;
+	return FL_OK;
 }
 
 /* Who sends messages of that type, and how long their payload may be. */
@@ -81,14 +106,8 @@ static int judge_type(struct fl_ctl_decoder *d, uint64_t type, uint64_t *ret_mos
 		*ret_most = FL_CTL_MAX_FRAME;
 		break;
 	default:
-		d->skips = true;
 		*ret_most = FL_CTL_MAX_SKIPPED;
-		return type >= FL_CTL_OPTIONAL
-			       ? FL_OK
-			       : fl_err_set(err, FL_ERR_PEER,
-					    "message type %llu is unknown: run agent and sidecar "
-					    "of the same release",
-					    (unsigned long long)type);
+		return judge_unknown(d, type, err);
 	}
 	if (sender == d->sender) {
 		d->type = (enum fl_ctl_type)type;

@@ -13,8 +13,9 @@
  * there. The agent answers each SIGN with SIGNED messages that have, together, one answer for each request, in its order. To a sidecar that wants it the agent
  * sends BEAT every FL_CTL_BEAT_MS: it is alive. Frame: magic
  * "FLC1", type (u16), reserved (u16, zero), payload length (u32), all big endian; payload:
- * fields (tag u16, length u32, bytes). Unknown fields are skipped; unknown types and anything
- * else unexpected end the channel, and the sidecar reconnects with back-off. Each type is sent by one side only, and has a bound of its
+ * fields (tag u16, length u32, bytes). Unknown fields are skipped, and so are messages of unknown types from FL_CTL_OPTIONAL on, by the
+ * agent only behind a HELLO: nobody else sends any, and they would take its time from those who wait for signatures. Anything else
+ * unexpected ends the channel, and the sidecar reconnects with back-off. Each type is sent by one side only, and has a bound of its
  * own: both are checked before memory is allocated for a payload. */
 #include <stdbool.h>
 #include <stdint.h>
@@ -169,6 +170,8 @@ enum fl_ctl_sender { FL_CTL_FROM_AGENT, FL_CTL_FROM_SIDECAR };
 struct fl_ctl_decoder; /* collects one frame at a time */
 struct fl_ctl_decoder *fl_ctl_decoder_new(enum fl_ctl_sender sender); /* NULL: no memory */
 void fl_ctl_decoder_free(struct fl_ctl_decoder *decoder);             /* wipes */
+/* From now on messages of optional types that it does not know are skipped; before, only those that an agent sends are. */
+void fl_ctl_decoder_skip_unknown(struct fl_ctl_decoder *decoder);
 
 /* Consumes bytes of *data (advances data and len). Returns 1 if *message is a whole one
  * (valid until the next call), 0 if it needs more bytes (all of data is consumed), or

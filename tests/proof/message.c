@@ -190,12 +190,16 @@ void prove_header(void)
 {
 	struct fl_ctl_decoder decoder = {.sender = nondet_bool() ? FL_CTL_FROM_AGENT
 								 : FL_CTL_FROM_SIDECAR,
-					 .header_len = FL_CTL_HEADER};
+					 .header_len = FL_CTL_HEADER,
+					 .skips_unknown = nondet_bool()};
+	int rc;
 
 	for (size_t i = 0; i < FL_CTL_HEADER; i++) {
 		decoder.header[i] = nondet_uint8_t();
 	}
-	if (judge_header(&decoder, NULL) != FL_OK || decoder.skips) {
+	rc = judge_header(&decoder, NULL);
+	PROVE(!decoder.skips || decoder.skips_unknown);
+	if (rc != FL_OK || decoder.skips) {
 		return;
 	}
 	if (decoder.sender == FL_CTL_FROM_AGENT) {

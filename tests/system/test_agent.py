@@ -407,6 +407,7 @@ BAD = {
     'another version': (hello(version=2), 'one release'),
     'two HELLOs': (hello(1, bytes(32)) + hello(1, bytes(32)), 'second HELLO'),
     'an answer before the question': (hello() + result(99), 'not sent'),
+    'a message of a later release': (frame(0x1ff, b''), 'no HELLO came before'),
     'a generation': (encode_generation(1, b'key', b'bundle', 'ini'), 'only agents do'),
 }
 

@@ -15,7 +15,7 @@ import pytest
 
 import lab as labs
 from false_agent import GENERATION, HELLO, SIGN, SIGNED, frame
-from false_sidecar import FalseSidecar, split
+from false_sidecar import FalseSidecar, hello, split
 from lab import connect, SLOW, wait_until
 from test_key import FULL, RATE, RSA_PSS, SIGNED_OK, Signing, item, key_name, ping, web  # noqa: F401
 
@@ -273,6 +273,21 @@ def test_a_message_that_no_sidecar_sends_is_refused_at_its_header(web, kind, siz
         sidecar.send(b'FLC1' + struct.pack('>HHI', kind, 0, size))
         assert sidecar.is_closed()
     assert re.search('only agents do|the maximum is', web.agent.wait_line(msg='sidecar connection closed')['reason'])
+
+
+def test_only_a_sidecar_may_send_what_is_skipped(web, lab):
+    """It costs time, and takes no turn. There are eight sidecars at most, but hundreds of workers."""
+    web.start_agent()
+    with Signing(web) as worker, FalseSidecar(web) as sidecar:
+        sidecar.send(hello() + frame(0x1ff, b'later'))
+        assert sidecar.next().number == 1
+        sidecar.send(frame(0x1ff, b'later'))
+        assert worker.ask_all([]) == []
+        worker.send(frame(0x1ff, b''))
+        assert worker.is_closed()
+        assert 'type 511 is unknown, and no HELLO' in web.agent.wait_line(msg='sidecar connection closed')['reason']
+        web.mount(lab.root.issue(labs.SERVER))
+        assert sidecar.next().number == 2
 
 
 @pytest.mark.heavy
