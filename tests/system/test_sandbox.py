@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is left to somebody who has taken over a process: next to nothing. tests/unit/sandbox_test.c tries more, from inside."""
+import array
+import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import termios
 
 import pytest
 
 import lab as labs
+from false_agent import SIGN, frame
+from false_sidecar import hello
 from lab import ASAN, TSAN
 
 SANITIZED = ASAN or TSAN
 WITHOUT_CALLS = pathlib.Path(labs.__file__).with_name('without_calls.py')
+HOLDING_CALLS = pathlib.Path(labs.__file__).with_name('holding_calls.py')
 
 release_only = pytest.mark.skipif(SANITIZED, reason='sanitizers need files and more calls, which their builds allow')
 root_only = pytest.mark.skipif(os.getuid() != 0, reason='needs root, to trace a process that is not dumpable')
@@ -93,6 +101,75 @@ def test_a_change_of_the_key_needs_a_restart(workload):
     workload.change({'agent': {'sandbox': 'off'}})
     workload.agent.wait_line(level='warn', msg=re.compile('restart of the agent'), keys='[agent] sandbox')
     assert sandbox_of(workload)['wanted']
+
+
+# --- before it is there --------------------------------------------------------------------------------------
+
+FIRST, LAST = 'landlock_create_ruleset', 'seccomp'  # the calls by which the sandbox begins, and by which it is complete
+READS = {'sidecar': ['accept4', 'connect'], 'agent': ['accept4']}  # without which nothing is read from anybody
+
+
+def wait_held(lab, call):
+    """At a call at which the program is held, and at none before."""
+    labs.wait_until(lambda: held(lab), f'it does not come to {call}')
+    assert held(lab) == {call}
+
+
+def held(lab):
+    return {path.stem for path in lab.folder.glob('*.held') if not path.with_suffix('.go').exists()}
+
+
+def let_go(lab, *calls):
+    for call in calls:
+        (lab.folder / f'{call}.go').touch()
+
+
+def is_unread(sock):
+    """Has the other end, of a Unix socket, not read what was sent? Of a TCP connection: has it not been accepted?"""
+    if sock.family == socket.AF_UNIX:
+        count = array.array('i', [0])
+        fcntl.ioctl(sock, termios.TIOCOUTQ, count)
+        return count[0] > 0
+    ports = f'{sock.getpeername()[1]:04X} {sock.getsockname()[1]:04X}'
+    for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]:
+        fields = line.split()
+        if f'{fields[1][-4:]} {fields[2][-4:]}' == ports:
+            return fields[9] == '0' and not fields[4].endswith(':00000000')
+    raise AssertionError('no such connection')
+
+
+@pytest.mark.parametrize('which', ['sidecar', 'agent'])
+def test_nothing_is_read_before_it_is_complete(lab, app, which):
+    """Callers are there before it begins, and have said what they want."""
+    control = lab.folder / 'folder' / 'control.sock'
+    control.parent.mkdir(mode=0o700)
+    workload = lab.inbound(app().port, {'sidecar': {'control': control}}, start=False)
+    prefix = [sys.executable, HOLDING_CALLS, lab.folder, ','.join([FIRST, LAST, *READS[which]])]
+    if which == 'sidecar':
+        workload.start_agent()
+        workload.start_sidecar(prefix=prefix)
+    else:
+        workload.start_agent(prefix=prefix)
+    wait_held(lab, FIRST)
+    with contextlib.ExitStack() as stack:
+        if which == 'sidecar':
+            callers = [(workload.dial_admin(), b'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n'), (labs.connect(control), b'log-level info\n')]
+        else:
+            callers = [(labs.connect(workload.folder / 'agent.sock'), hello()),
+                       (labs.connect(workload.folder / 'agent.sock'), frame(SIGN, b''))]
+        for sock, text in callers:
+            stack.enter_context(sock)
+            sock.sendall(text)
+        let_go(lab, FIRST)
+        wait_held(lab, LAST)
+        assert all(is_unread(sock) for sock, _ in callers)
+        let_go(lab, LAST, *READS[which])
+        for sock, _ in callers:
+            assert sock.recv(1)
+            assert not is_unread(sock)
+    if which == 'agent':
+        workload.start_sidecar()
+    workload.wait_ready()
 
 
 # --- attempts from inside, by a debugger ------------------------------------------------------------------
