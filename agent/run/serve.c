@@ -3,7 +3,10 @@
  *
  * A channel: accepted -> uid checked -> HELLO -> (GENERATION -> RESULT)*, or -> (SIGN -> SIGNED*)*. It ends when the sidecar closes it, breaks the
  * protocol or misses a deadline. The sidecar then connects again with back-off, and nothing is lost: its next HELLO says
- * all that the agent has to know. */
+ * all that the agent has to know.
+ *
+ * A sidecar may never read. Nothing is written behind bytes that the kernel has not taken yet, so these are of one message: beats are
+ * left out, and of generations and notes the newest is sent when there is room (on_drain). */
 #include "agent/run/serve.h"
 
 #include <stdlib.h>
@@ -61,6 +64,7 @@ static bool push(struct fl_channel *channel, uint64_t number)
 	}
 	channel->pushed = number;
 	channel->is_pending = true;
+	channel->is_unsent = rc > 0;
 	channel->has_refused = channel->has_refused && is_pushed(channel);
 	memcpy(channel->pushed_digest, serve->digest, FL_DIGEST_LEN);
 	memset(channel->pushed_key, 0, FL_DIGEST_LEN);
@@ -86,6 +90,10 @@ bool fl_channel_offer(struct fl_channel *channel)
 		return true;
 	}
 	channel->again_at = 0;
+	channel->owes_offer = fl_sock_pending(channel->sock);
+	if (channel->owes_offer) {
+		return true;
+	}
 	if (fl_keyring_current(serve->keyring) != NULL && !channel->asks_signatures) {
 		fl_channel_fail(
 			channel,
@@ -119,8 +127,7 @@ static bool send_frame(struct fl_channel *channel, uint8_t *frame, size_t len)
 	return true;
 }
 
-/* Sends no beat while the sidecar has not read our previous bytes: a beat behind those would tell it nothing. False: the
- * channel is gone. */
+/* A beat behind bytes that the sidecar has not read would tell it nothing. False: the channel is gone. */
 static bool send_beat(struct fl_channel *channel)
 {
 	struct fl_ctl_beat beat = {.every_ms = FL_CTL_BEAT_MS};
@@ -171,7 +178,8 @@ static bool send_note(struct fl_channel *channel)
 	uint8_t *frame;
 	size_t len;
 
-	if (!channel->greeted) {
+	channel->owes_note = channel->greeted && fl_sock_pending(channel->sock);
+	if (!channel->greeted || channel->owes_note) {
 		return true;
 	}
 	frame = fl_ctl_encode_note(&note, &len);
@@ -210,6 +218,7 @@ static bool on_hello(struct fl_channel *channel, const struct fl_ctl_hello *hell
 	evict_sidecar(channel->serve);
 	channel->greeted = true;
 	fl_ctl_decoder_skip_unknown(channel->decoder);
+	fl_sock_limit_unread(channel->sock, FL_SERVE_UNREAD_MAX);
 	channel->wants_beats = hello->wants_beats;
 	channel->asks_signatures = hello->asks_signatures;
 	fl_channel_hold_key(channel, hello->key);
@@ -237,6 +246,11 @@ static bool on_result(struct fl_channel *channel, const struct fl_ctl_result *re
 {
 	if (!channel->is_pending || result->number != channel->pushed) {
 		fl_channel_fail(channel, "an answer to a generation that it was not sent");
+		return false;
+	}
+	/* Each offer is a copy for the kernel, and would wait behind the previous ones. */
+	if (channel->is_unsent) {
+		fl_channel_fail(channel, "an answer to a generation that it has not read");
 		return false;
 	}
 	channel->is_pending = false;
@@ -358,8 +372,15 @@ static void on_drain(void *user)
 {
 	struct fl_channel *channel = user;
 
+	channel->is_unsent = false;
 	if (channel->asker.waits) {
 		fl_sign_turns_drained(&channel->serve->turns, &channel->asker);
+	}
+	if (channel->owes_offer && !fl_channel_offer(channel)) {
+		return;
+	}
+	if (channel->owes_note) {
+		(void)send_note(channel);
 	}
 }
 

@@ -10,6 +10,9 @@
  * because the reason may pass: its clock may be wrong. The log says so only when it accepts it after all. Their workers' connections ask for signatures, from their first message on. When
  * there are FL_SERVE_MAX connections and one more comes, the oldest that has said nothing is closed; if all have, the oldest.
  *
+ * What a sidecar does not read is bounded: the kernel keeps about FL_SERVE_UNREAD_MAX bytes of it, and here the rest of one message
+ * waits. One that answers a generation before it can have read it is disconnected.
+ *
  * Numbers: content that a sidecar has already (the same digest) keeps the number that it has there; other content gets the
  * first number that no sidecar has seen. So a restarted agent continues where its predecessor ended, and sends no new
  * generation when nothing has changed. Numbers above 2^63-1 do not count, and after that one they begin again.
@@ -32,6 +35,7 @@
 #define FL_SERVE_WHOLE_MS 10000  /* within this time a message that has begun is whole */
 #define FL_SERVE_RESULT_MS 30000 /* within this time it has judged a generation */
 #define FL_SERVE_AGAIN_MS 10000  /* after this time a refused generation is offered again */
+#define FL_SERVE_UNREAD_MAX (16 * 1024)
 
 struct fl_serve;
 

@@ -32,8 +32,10 @@ struct fl_channel {
 	uint8_t has_key[FL_DIGEST_LEN], pushed_key[FL_DIGEST_LEN];
 	uint64_t has; /* generation that the sidecar uses, 0 = none */
 	uint8_t has_digest[FL_DIGEST_LEN];
-	uint64_t pushed;  /* generation sent last, 0 = none */
-	bool is_pending;  /* that one has not been answered yet */
+	uint64_t pushed;            /* generation sent last, 0 = none */
+	bool is_pending;            /* that one has not been answered yet */
+	bool is_unsent;             /* likewise, and the kernel has not taken all of it */
+	bool owes_offer, owes_note; /* what else is to be said, when the sidecar has read more */
 	bool has_refused; /* its last answer to that one; if it is pending, it was offered again */
 	uint8_t pushed_digest[FL_DIGEST_LEN];
 };
@@ -68,7 +70,7 @@ void fl_channel_fail(struct fl_channel *channel, const char *reason);
 void fl_channel_set_deadline(struct fl_channel *channel, uint64_t in_ms);
 /* Bytes were read: if they end within a message, the rest has to come within FL_SERVE_WHOLE_MS. */
 void fl_channel_expect_rest(struct fl_channel *channel);
-/* Sends the generation where it is needed. False: the channel is gone. */
+/* Sends the generation where it is needed; later, if the sidecar has not read what it was sent. False: the channel is gone. */
 bool fl_channel_offer(struct fl_channel *channel);
 /* Does so once more in FL_SERVE_AGAIN_MS. */
 void fl_channel_offer_again(struct fl_channel *channel);

@@ -170,6 +170,10 @@ static void answer(struct fl_agent_link *link, const struct fl_ctl_generation *g
 	size_t len;
 	int rc;
 
+	if (fl_sock_pending(link->sock)) {
+		try_later(link, "the agent sends generations, and does not read our answers");
+		return;
+	}
 	rc = link->events->on_generation(link->user, generation, &err);
 
 	if (rc == FL_ERR_NOMEM) {
