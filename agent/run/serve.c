@@ -393,17 +393,15 @@ static const struct fl_sock_events channel_events = {on_data, on_eof, on_drain, 
 
 /* --- accepting -------------------------------------------------------------------------------- */
 
-/* Makes room for one channel: closes the oldest one that has said nothing; if there is none, the oldest. */
-static void evict_one(struct fl_serve *serve)
+static void log_no_room(struct fl_serve *serve)
 {
-	struct fl_channel *victim = serve->channels[0];
-
-	for (size_t i = serve->channel_count; i-- > 0;) {
-		if (!serve->channels[i]->greeted && !serve->channels[i]->signs) {
-			victim = serve->channels[i];
-		}
+	if (fl_refusal_log_admits(&serve->refusals, serve->sidecar_uid)) {
+		fl_log_msg(
+			serve->log, FL_LOG_WARN,
+			"caller refused: %d connections or more are closed, and their other ends neither "
+			"read what they were sent nor close them",
+			FL_SERVE_PLACES - FL_SERVE_MAX);
 	}
-	fl_channel_fail(victim, "too many connections, and it is the oldest");
 }
 
 static void on_connection(void *user, struct fl_listener *listener)
@@ -420,8 +418,10 @@ static void on_connection(void *user, struct fl_listener *listener)
 		fl_sock_close(sock, 0);
 		return;
 	}
-	if (serve->channel_count == FL_SERVE_MAX) {
-		evict_one(serve);
+	if (!fl_channels_make_room(serve)) {
+		log_no_room(serve);
+		fl_sock_close(sock, 0);
+		return;
 	}
 	channel = calloc(1, sizeof(*channel));
 	decoder = fl_ctl_decoder_new(FL_CTL_FROM_SIDECAR);
@@ -523,7 +523,7 @@ void fl_serve_close(struct fl_serve *serve)
 {
 	fl_agent_socket_close(serve->agent_socket);
 	while (serve->channel_count > 0) {
-		fl_channel_close(serve->channels[serve->channel_count - 1]);
+		fl_channel_free(serve->channels[serve->channel_count - 1]);
 	}
 	fl_keyring_close(serve->keyring);
 	serve->turns.idle.data = serve;

@@ -11,7 +11,8 @@
  * there are FL_SERVE_MAX connections and one more comes, the oldest that has said nothing is closed; if all have, the oldest.
  *
  * What a sidecar does not read is bounded: the kernel keeps about FL_SERVE_UNREAD_MAX bytes of it, and here the rest of one message
- * waits. One that answers a generation before it can have read it is disconnected.
+ * waits. A connection that is closed before it is read keeps a place until it is, or is closed at the other end, too; if there are too many,
+ * a new one is refused. One that answers a generation before it can have read it is disconnected.
  *
  * Numbers: content that a sidecar has already (the same digest) keeps the number that it has there; other content gets the
  * first number that no sidecar has seen. So a restarted agent continues where its predecessor ended, and sends no new
@@ -30,8 +31,9 @@
 #include "pki/signer.h"
 
 #define FL_SERVE_SIDECARS 8
-#define FL_SERVE_MAX 520         /* with the workers of two sidecars, 256 each at most */
-#define FL_SERVE_HELLO_MS 10000  /* within this time a connection says what it is */
+#define FL_SERVE_MAX 520 /* with the workers of two sidecars, 256 each at most */
+#define FL_SERVE_PLACES (FL_SERVE_MAX + 256) /* with those that are closed and not read */
+#define FL_SERVE_HELLO_MS 10000              /* within this time a connection says what it is */
 #define FL_SERVE_WHOLE_MS 10000  /* within this time a message that has begun is whole */
 #define FL_SERVE_RESULT_MS 30000 /* within this time it has judged a generation */
 #define FL_SERVE_AGAIN_MS 10000  /* after this time a refused generation is offered again */

@@ -72,7 +72,33 @@ void fl_channel_hold_key(struct fl_channel *channel, const uint8_t *name)
 	}
 }
 
+/* Nothing of it is left but its socket and its place. */
+static void part(struct fl_channel *channel)
+{
+	struct fl_channel parted = {.serve = channel->serve,
+				    .sock = channel->sock,
+				    .id = channel->id,
+				    .is_parted = true};
+
+	fl_channel_hold_key(channel, NULL);
+	fl_sign_turns_leave(&channel->serve->turns, &channel->asker);
+	fl_ctl_decoder_free(channel->decoder);
+	fl_sock_part(channel->sock);
+	*channel = parted;
+	channel->serve->parted_count++;
+	arm_timer(channel->serve);
+}
+
 void fl_channel_close(struct fl_channel *channel)
+{
+	if (fl_sock_has_unread(channel->sock)) {
+		part(channel);
+	} else {
+		fl_channel_free(channel);
+	}
+}
+
+void fl_channel_free(struct fl_channel *channel)
 {
 	struct fl_serve *serve = channel->serve;
 	size_t i = 0;
@@ -83,6 +109,7 @@ void fl_channel_close(struct fl_channel *channel)
 		i++;
 	}
 	serve->channel_count--;
+	serve->parted_count -= channel->is_parted;
 	for (; i < serve->channel_count; i++) {
 		serve->channels[i] = serve->channels[i + 1];
 	}
@@ -101,6 +128,53 @@ void fl_channel_fail(struct fl_channel *channel, const char *reason)
 	fl_line_str(&line, "reason", reason);
 	fl_line_end(&line);
 	fl_channel_close(channel);
+}
+
+static void free_parted(struct fl_serve *serve)
+{
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		struct fl_channel *channel = serve->channels[i];
+
+		if (channel->is_parted && !fl_sock_has_unread(channel->sock)) {
+			fl_channel_free(channel);
+		}
+	}
+}
+
+/* The oldest that has said nothing; if there is none, the oldest of all, or NULL. */
+static struct fl_channel *choose_victim(const struct fl_serve *serve, bool of_all)
+{
+	struct fl_channel *oldest = NULL;
+
+	for (size_t i = serve->channel_count; i-- > 0;) {
+		struct fl_channel *channel = serve->channels[i];
+
+		if (!channel->is_parted && !channel->greeted && !channel->signs) {
+			oldest = channel;
+		}
+	}
+	for (size_t i = 0; oldest == NULL && of_all && i < serve->channel_count; i++) {
+		oldest = serve->channels[i]->is_parted ? NULL : serve->channels[i];
+	}
+	return oldest;
+}
+
+bool fl_channels_make_room(struct fl_serve *serve)
+{
+	struct fl_channel *victim = NULL;
+
+	if (serve->channel_count == FL_SERVE_PLACES) {
+		free_parted(serve);
+	}
+	if (serve->channel_count == FL_SERVE_PLACES) {
+		victim = choose_victim(serve, false); /* it has been sent nothing */
+	} else if (serve->channel_count - serve->parted_count == FL_SERVE_MAX) {
+		victim = choose_victim(serve, true);
+	}
+	if (victim != NULL) {
+		fl_channel_fail(victim, "too many connections, and it is the oldest");
+	}
+	return serve->channel_count < FL_SERVE_PLACES;
 }
 
 void fl_channels_on_timer(uv_timer_t *timer)

@@ -24,6 +24,7 @@ struct fl_channel {
 	uint64_t deadline; /* uv_now() in ms; 0 = none */
 	uint64_t whole_by; /* likewise, for a message of which a part has come */
 	uint64_t again_at; /* likewise, when the generation that it refused is offered again */
+	bool is_parted;    /* it is closed, and keeps its place until what it was sent is read */
 	bool signs;        /* a worker's: it asks for signatures, and sends no HELLO */
 	bool greeted;      /* its HELLO has arrived: the fields below are valid */
 	bool wants_beats;
@@ -51,8 +52,8 @@ struct fl_serve {
 	struct fl_refusal_log refusals;
 	unsigned open_handles;
 	uid_t sidecar_uid;
-	struct fl_channel *channels[FL_SERVE_MAX]; /* oldest first */
-	size_t channel_count;
+	struct fl_channel *channels[FL_SERVE_PLACES]; /* oldest first */
+	size_t channel_count, parted_count;           /* of all, and of those that are parted */
 	uint64_t channel_ids;
 	uint8_t *frame; /* owned, wiped; NULL until there is a generation */
 	size_t frame_len;
@@ -62,8 +63,14 @@ struct fl_serve {
 	int64_t note_time;
 };
 
-/* Closes it, and arms the timer for the others. */
+/* Closes it, and arms the timer for the others. It is freed, unless the kernel has bytes that the sidecar has not read: then it keeps
+ * its place, or who has connections closed again and again would fill the memory of this process's container. */
 void fl_channel_close(struct fl_channel *channel);
+/* Frees it, whatever is unread. */
+void fl_channel_free(struct fl_channel *channel);
+/* Makes room for one channel, if there is none: closes the oldest that has said nothing; if there is none, the oldest. False: too many are
+ * parted, and not read. */
+bool fl_channels_make_room(struct fl_serve *serve);
 /* The same for one that broke the protocol or missed a deadline, with one log line that says how. */
 void fl_channel_fail(struct fl_channel *channel, const char *reason);
 /* 0: none. */

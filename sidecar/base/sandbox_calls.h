@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/prctl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -250,6 +251,7 @@ static const struct fl_sandbox_call agent_calls[] = {
 	ANY("mkdir"),
 	ANY("mkdirat"),
 	ANY("umask"),
+	IF("ioctl", IS(1, SIOCOUTQ)),  /* has it read what it was sent? */
 	OPTION(SOL_SOCKET, SO_SNDBUF), /* of who asks for signatures */
 	OPTION(SOL_SOCKET, SO_PASSRIGHTS),
 	/* where the kernel lacks that one */

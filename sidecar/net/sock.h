@@ -67,6 +67,13 @@ bool fl_sock_pending(const struct fl_sock *sock);
  * bound is 13 times as high, and counts as memory of this process's container. One system call. */
 void fl_sock_limit_unread(struct fl_sock *sock, int bytes);
 
+/* Of a Unix socket: has the kernel bytes for the other end that it has not read? They count as memory of this process's container until
+ * it has, or is closed, even if ours is closed. One system call. */
+bool fl_sock_has_unread(const struct fl_sock *sock);
+/* For the other end this is the close: it reads what the kernel has for it, and then the end. What is pending is dropped, and no callback
+ * follows. The caller still owns sock, for fl_sock_has_unread() and fl_sock_close(). */
+void fl_sock_part(struct fl_sock *sock);
+
 /* Sends a delayed ACK immediately, and the next ones as well: for a peer that may wait for it
  * (Nagle's algorithm) before it sends the rest. One system call. */
 void fl_sock_ack_now(struct fl_sock *sock);

@@ -4,6 +4,7 @@ loses nothing."""
 import array
 import fcntl
 import re
+import socket
 import termios
 
 import pytest
@@ -15,6 +16,7 @@ from lab import wait_until
 
 BEAT = 0x102
 SANITIZED = labs.ASAN or labs.TSAN
+PLACES = 776  # of connections, with those that are closed and not read
 LARGE = 400_000  # bytes that an INI is longer: far more than the kernel keeps
 
 
@@ -88,6 +90,32 @@ def test_sidecars_that_come_and_go_unread_take_bounded_memory(web):
         sidecar.close()
     assert sidecars[-1].next().number == 1
     sidecars[-1].close()
+
+
+@pytest.mark.parametrize('ends', ['it is the oldest', 'by a mistake', 'half'])
+def test_connections_that_end_unread_keep_their_places(web, ends):
+    """Or who opens one after the other would have the kernel keep the agent's memory without end. It is served again when they are closed."""
+    start(web)
+    before, callers = web.agent.heap(), []
+    for _ in range(PLACES):
+        callers.append(greet(web))
+        if ends != 'it is the oldest':
+            wait_until(lambda: unread(callers[-1]) > 4000, 'it is sent to')
+            callers[-1].sock.shutdown(socket.SHUT_WR) if ends == 'half' else callers[-1].send(b'nonsense')
+    with FalseSidecar(web) as late:
+        assert late.is_closed()
+    web.agent.wait_line(msg=re.compile('caller refused: 256 connections or more are closed, and their other ends neither'))
+    assert web.agent.fds() > PLACES
+    assert SANITIZED or web.agent.heap() - before < 12 << 20
+    callers.pop().close()
+    with FalseSidecar(web) as late:
+        assert late.take().number == 1
+    data = callers[0].sock.recv(1 << 20)
+    assert len(data) > 4000 and callers[0].sock.recv(1) == b'', 'it reads the end behind what it was sent'
+    for caller in callers:
+        caller.close()
+    with FalseSidecar(web) as late:
+        assert late.take().number == 1
 
 
 def fill(web):
