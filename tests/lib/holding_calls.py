@@ -12,7 +12,9 @@ import select
 import sys
 import time
 
-ALLOW, NOTIFY = 0x7fff0000, 0x7fc00000
+import call_filter
+
+NOTIFY = 0x7fc00000
 CONTINUE = 1
 SETS_FILTER_OF_ALL_THREADS = 1  # SECCOMP_FILTER_FLAG_TSYNC, of the second argument
 
@@ -51,17 +53,8 @@ def supervise(library, fd, names, folder, parent):
 
 def main():
     folder, names, *command = sys.argv[1:]
-    library = ctypes.CDLL('libseccomp.so.2', use_errno=True)
-    library.seccomp_init.restype = ctypes.c_void_p
-    library.seccomp_init.argtypes = [ctypes.c_uint32]
-    library.seccomp_rule_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint]
-    library.seccomp_load.argtypes = library.seccomp_notify_fd.argtypes = [ctypes.c_void_p]
-    library.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
-    rules = library.seccomp_init(ALLOW)
-    numbers = {library.seccomp_syscall_resolve_name(name.encode()): name for name in names.split(',')}
-    for number, name in numbers.items():
-        assert number >= 0 and library.seccomp_rule_add(rules, NOTIFY, number, 0) == 0, name
-    assert library.seccomp_load(rules) == 0
+    library = call_filter.library()
+    rules, numbers = call_filter.load(library, names, NOTIFY)
     fd, parent = library.seccomp_notify_fd(rules), os.getpid()
     if os.fork() == 0:
         supervise(library, fd, numbers, pathlib.Path(folder), parent)

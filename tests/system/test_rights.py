@@ -25,7 +25,7 @@ root_only = pytest.mark.skipif(os.getuid() != 0, reason='needs root, to become s
 
 # PATH: sends the socket with a byte, and keeps none. Says how it went, and goes on to keep the other end from reading.
 ATTACKER = r"""
-import array, os, socket, struct, sys, time
+import array, os, signal, socket, struct, sys
 listener = socket.create_server(('127.0.0.1', 0))
 lingers = socket.create_connection(listener.getsockname())
 other, _ = listener.accept()
@@ -45,7 +45,7 @@ try:
 except OSError as error:
     how = os.strerror(error.errno)
 print(how, flush=True)
-time.sleep(3600)
+signal.pause()
 """
 
 # PROGRAM ARGUMENTS: for it, the kernel does not know the option.

@@ -39,6 +39,17 @@ static inline struct frame raw_frame(uint16_t type, uint16_t reserved, const voi
 	return f;
 }
 
+/* A whole HELLO. */
+static inline struct frame hello_frame(void)
+{
+	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION, .generation = 0x0102030405060708};
+	struct frame f;
+
+	memset(hello.digest, 0xab, sizeof(hello.digest));
+	f.data = fl_ctl_encode_hello(&hello, &f.len);
+	return f;
+}
+
 /* A decoder for those who get frames of that type. */
 static inline struct fl_ctl_decoder *decoder_of(unsigned type)
 {

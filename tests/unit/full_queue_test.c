@@ -103,6 +103,13 @@ static int count_dialed(void)
 	return count;
 }
 
+static void dial_all(void)
+{
+	for (unsigned i = 0; i < DIALS; i++) {
+		dial(&clients[i], true);
+	}
+}
+
 Test(full_queue, dial_waits_for_room)
 {
 	int theirs = fill();
@@ -165,9 +172,7 @@ Test(full_queue, all_are_closed_while_they_wait)
 {
 	int theirs = fill();
 
-	for (unsigned i = 0; i < DIALS; i++) {
-		dial(&clients[i], true);
-	}
+	dial_all();
 	fl_sock_close(clients[0].sock, 60000);
 	fl_sock_hang_up(clients[1].sock, 60000);
 	fl_sock_reset(clients[3].sock);
@@ -179,9 +184,7 @@ Test(full_queue, listener_that_goes_refuses_those_that_wait)
 {
 	int theirs = fill();
 
-	for (unsigned i = 0; i < DIALS; i++) {
-		dial(&clients[i], true);
-	}
+	dial_all();
 	cr_assert_eq(shutdown(listener, SHUT_RDWR), 0);
 	for (unsigned i = 0; i < DIALS; i++) {
 		turn_until(&bench, &clients[i].dialed, 1);
@@ -212,9 +215,7 @@ Test(full_queue, waiting_costs_little)
 	struct rusage before, after;
 	int64_t switches;
 
-	for (unsigned i = 0; i < DIALS; i++) {
-		dial(&clients[i], true);
-	}
+	dial_all();
 	cr_assert_eq(getrusage(RUSAGE_THREAD, &before), 0);
 	turn_for_ms(500);
 	cr_assert_eq(getrusage(RUSAGE_THREAD, &after), 0);

@@ -61,14 +61,24 @@ static void open_rsa(struct fl_span key, struct fl_span *ret_n, struct fl_span *
 	cr_assert(ret_n->data[0] == 0 && ret_n->data[1] >= 0x80);
 }
 
-static void make_rsa(struct fl_span n_front, struct fl_span n, struct fl_span e_front,
-		     struct fl_span e, struct fl_span more, struct bytes *ret)
+static void write_rsa(struct fl_span n_front, struct fl_span n, struct fl_span e_front,
+		      struct fl_span e, struct fl_span more, struct bytes *ret)
 {
 	struct bytes integers = {0};
 
 	add_element(&integers, FL_ASN1_INTEGER, n_front, n);
 	add_element(&integers, FL_ASN1_INTEGER, e_front, e);
 	add_element(ret, FL_ASN1_SEQUENCE, span(&integers), more);
+}
+
+/* Writes it anew: with something in front of modulus and exponent, and behind both. */
+static void make_rsa(struct fl_span key, struct fl_span n_front, struct fl_span e_front,
+		     struct fl_span more, struct bytes *ret)
+{
+	struct fl_span n, e;
+
+	open_rsa(key, &n, &e);
+	write_rsa(n_front, n, e_front, e, more, ret);
 }
 
 static void as_it_is(struct fl_span key, struct bytes *ret)
@@ -78,34 +88,22 @@ static void as_it_is(struct fl_span key, struct bytes *ret)
 
 static void rsa_anew(struct fl_span key, struct bytes *ret)
 {
-	struct fl_span n, e;
-
-	open_rsa(key, &n, &e);
-	make_rsa(nothing, n, nothing, e, nothing, ret);
+	make_rsa(key, nothing, nothing, nothing, ret);
 }
 
 static void rsa_three_integers(struct fl_span key, struct bytes *ret)
 {
-	struct fl_span n, e;
-
-	open_rsa(key, &n, &e);
-	make_rsa(nothing, n, nothing, e, one, ret);
+	make_rsa(key, nothing, nothing, one, ret);
 }
 
 static void rsa_long_modulus(struct fl_span key, struct bytes *ret)
 {
-	struct fl_span n, e;
-
-	open_rsa(key, &n, &e);
-	make_rsa(zero, n, nothing, e, nothing, ret);
+	make_rsa(key, zero, nothing, nothing, ret);
 }
 
 static void rsa_long_exponent(struct fl_span key, struct bytes *ret)
 {
-	struct fl_span n, e;
-
-	open_rsa(key, &n, &e);
-	make_rsa(nothing, n, zero, e, nothing, ret);
+	make_rsa(key, nothing, zero, nothing, ret);
 }
 
 static void rsa_negative_modulus(struct fl_span key, struct bytes *ret)
@@ -113,7 +111,7 @@ static void rsa_negative_modulus(struct fl_span key, struct bytes *ret)
 	struct fl_span n, e;
 
 	open_rsa(key, &n, &e);
-	make_rsa(nothing, (struct fl_span){n.data + 1, n.len - 1}, nothing, e, nothing, ret);
+	write_rsa(nothing, (struct fl_span){n.data + 1, n.len - 1}, nothing, e, nothing, ret);
 }
 
 static void null_behind(struct fl_span key, struct bytes *ret)

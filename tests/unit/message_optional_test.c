@@ -2,16 +2,6 @@
 /* Messages of types that a later release of the agent's protocol may add: who skips them, and from whom. */
 #include "frames.h"
 
-static struct frame hello_frame(void)
-{
-	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION, .generation = 0x0102030405060708};
-	struct frame f;
-
-	memset(hello.digest, 0xab, sizeof(hello.digest));
-	f.data = fl_ctl_encode_hello(&hello, &f.len);
-	return f;
-}
-
 /* Types that a later release may add and an older end may ignore. */
 Test(message_optional, optional_types_are_skipped)
 {

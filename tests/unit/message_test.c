@@ -19,16 +19,6 @@ static bool same(struct fl_span got, const char *want)
 	return got.len == strlen(want) && (got.len == 0 || memcmp(got.data, want, got.len) == 0);
 }
 
-static struct frame hello_frame(void)
-{
-	struct fl_ctl_hello hello = {.version = FL_CTL_VERSION, .generation = 0x0102030405060708};
-	struct frame f;
-
-	memset(hello.digest, 0xab, sizeof(hello.digest));
-	f.data = fl_ctl_encode_hello(&hello, &f.len);
-	return f;
-}
-
 static struct frame generation_frame(void)
 {
 	struct fl_ctl_foreign foreign[] = {
